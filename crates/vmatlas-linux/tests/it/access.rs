@@ -1,0 +1,1 @@
+//! The prediction of `access` against what `open` does.

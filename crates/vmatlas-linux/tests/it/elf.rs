@@ -1,0 +1,1 @@
+//! ELF facts against binutils.

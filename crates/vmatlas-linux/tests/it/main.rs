@@ -1,0 +1,3 @@
+//! Tests against the running kernel, on children built for them.
+mod access;
+mod elf;
