@@ -1,1 +1,6 @@
-//! x
+//! Tests of the pure library: data in, values out.
+mod captures;
+mod corner_cases;
+mod filter;
+mod laws;
+mod listings;

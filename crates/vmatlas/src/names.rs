@@ -1,0 +1,47 @@
+//! Byte strings kept once and known by number.
+
+/// Byte strings one after another; number 0 is the empty one.
+///
+/// A string that equals one of the last `RECENT` is not kept again, so that the rows of one
+/// file share its name: a kernel prints them together, with rows without a name between.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Names<const RECENT: u32> {
+    bytes: Vec<u8>,
+    /// Where each string ends; the one before it is where it starts.
+    ends: Vec<usize>,
+}
+
+impl<const RECENT: u32> Names<RECENT> {
+    /// The number of the string, which is kept if it is new.
+    pub(crate) fn id(&mut self, name: &[u8]) -> u32 {
+        if name.is_empty() {
+            return 0;
+        }
+        let last = self.count();
+        let recent = (last.saturating_sub(RECENT) + 1..=last).rev();
+        if let Some(id) = recent.into_iter().find(|&id| self.get(id) == name) {
+            return id;
+        }
+        self.bytes.extend_from_slice(name);
+        self.ends.push(self.bytes.len());
+        self.count()
+    }
+
+    /// The string of that number; the empty one where there is none.
+    pub(crate) fn get(&self, id: u32) -> &[u8] {
+        let end = |id: u32| if id == 0 { Some(0) } else { self.ends.get(id as usize - 1).copied() };
+        match (id.checked_sub(1).and_then(end), end(id)) {
+            (Some(start), Some(end)) => &self.bytes[start..end],
+            _ => b"",
+        }
+    }
+
+    /// How many bytes are kept.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn count(&self) -> u32 {
+        self.ends.len() as u32
+    }
+}

@@ -1,0 +1,317 @@
+//! Rows from bytes, without allocating.
+
+use crate::mapping::{AddressRange, Device, Mapping, Perms};
+use std::fmt;
+
+/// What is wrong with a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RowErrorKind {
+    /// The line does not begin with a hexadecimal address and a `-`.
+    Start,
+    /// No hexadecimal address and blank follow the `-`.
+    End,
+    /// The end lies below the start.
+    EndBelowStart,
+    /// The permissions are not four printable characters.
+    Perms,
+    /// The offset is not a hexadecimal number.
+    Offset,
+    /// The device is not two hexadecimal numbers with a `:` between.
+    Device,
+    /// The inode is not a decimal number.
+    Inode,
+    /// The inode is followed by something else than a blank.
+    AfterInode,
+    /// The line is longer than [`MAX_LINE`](crate::MAX_LINE) bytes.
+    TooLong,
+}
+
+impl fmt::Display for RowErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RowErrorKind::Start => "a row begins with a hexadecimal address and `-`",
+            RowErrorKind::End => "the end must be a hexadecimal address with a blank after it",
+            RowErrorKind::EndBelowStart => "the end lies below the start",
+            RowErrorKind::Perms => "the permissions must be four characters, like r-xp",
+            RowErrorKind::Offset => "the offset must be a hexadecimal number",
+            RowErrorKind::Device => "the device must be two hexadecimal numbers, like fe:00",
+            RowErrorKind::Inode => "the inode must be a decimal number",
+            RowErrorKind::AfterInode => "a blank must follow the inode",
+            RowErrorKind::TooLong => "the line is too long to be a row",
+        })
+    }
+}
+
+/// A row that cannot be taken: what is wrong, and where in the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[error("column {column}: {kind}")]
+pub struct RowError {
+    /// What is wrong.
+    pub kind: RowErrorKind,
+    /// The column in bytes, counted from 1.
+    pub column: u32,
+}
+
+/// Parses one row; `line` is without its line feed. Allocates nothing.
+///
+/// Takes what any kernel has printed and what other producers print for it (unpadded
+/// addresses, no blank after the inode, other columns). The name is every byte from the
+/// name's column to the end: column 73 where the fields before it leave room for that and
+/// only blanks stand before it, else the first byte that is no blank (no kernel prints a name
+/// that begins with one).
+///
+/// # Errors
+/// The first field that is wrong, with its column.
+pub fn parse_row(line: &[u8]) -> Result<Mapping<'_>, RowError> {
+    // Nearly every row of a 64-bit process has its fields at fixed places, which lets eight
+    // digits be read at once.
+    if let Some((mapping, at)) = wide_fields(line) {
+        return inode_and_name(line, at, mapping);
+    }
+    let mut at = 0;
+    let start = hexadecimal(line, &mut at, b'-', RowErrorKind::Start)?;
+    let end = hexadecimal(line, &mut at, b' ', RowErrorKind::End)?;
+    if end < start {
+        return Err(error(RowErrorKind::EndBelowStart, 0));
+    }
+    skip_blanks(line, &mut at);
+    let perms = match line.get(at..at + 5) {
+        Some(&[r, w, x, p, b' ']) if [r, w, x, p].iter().all(u8::is_ascii_graphic) => {
+            Perms([r, w, x, p])
+        }
+        _ => return Err(error(RowErrorKind::Perms, at)),
+    };
+    at += 5;
+    skip_blanks(line, &mut at);
+    let offset = hexadecimal(line, &mut at, b' ', RowErrorKind::Offset)?;
+    skip_blanks(line, &mut at);
+    let device_at = at;
+    let major = hexadecimal(line, &mut at, b':', RowErrorKind::Device)?;
+    let minor = hexadecimal(line, &mut at, b' ', RowErrorKind::Device)?;
+    let device = match (u32::try_from(major), u32::try_from(minor)) {
+        (Ok(major), Ok(minor)) => Device { major, minor },
+        _ => return Err(error(RowErrorKind::Device, device_at)),
+    };
+    skip_blanks(line, &mut at);
+    let mapping =
+        Mapping { range: AddressRange { start, end }, perms, offset, device, inode: 0, name: b"" };
+    inode_and_name(line, at, mapping)
+}
+
+/// The rest of a row whose inode begins at `at`.
+fn inode_and_name<'a>(
+    line: &'a [u8],
+    mut at: usize,
+    mapping: Mapping<'a>,
+) -> Result<Mapping<'a>, RowError> {
+    let inode_at = at;
+    let mut inode = 0u64;
+    while let Some(digit) = line.get(at).map(|b| b.wrapping_sub(b'0')).filter(|&d| d < 10) {
+        inode = inode
+            .checked_mul(10)
+            .and_then(|n| n.checked_add(u64::from(digit)))
+            .ok_or(error(RowErrorKind::Inode, inode_at))?;
+        at += 1;
+    }
+    if at == inode_at {
+        return Err(error(RowErrorKind::Inode, at));
+    }
+    match line.get(at) {
+        None => return Ok(Mapping { inode, ..mapping }),
+        Some(b' ') => {}
+        // The end of a line of a Windows copy, whose row has no blank at its end.
+        Some(b'\r') if at + 1 == line.len() => {}
+        Some(_) => return Err(error(RowErrorKind::AfterInode, at)),
+    }
+    Ok(Mapping { inode, name: &line[name_start(line, at)..], ..mapping })
+}
+
+const NAME_COLUMN: usize = crate::WordSize::Bits64.name_column();
+
+/// Where the name begins in a line whose inode ends at `inode_end`.
+fn name_start(line: &[u8], inode_end: usize) -> usize {
+    let mut at = inode_end;
+    while line.get(at..at + 8) == Some(b"        ") {
+        at += 8;
+    }
+    skip_blanks(line, &mut at);
+    // Further right than the column: the name itself begins with blanks. With an inode that
+    // reaches column 72 the kernel puts two blanks and no column.
+    if at > NAME_COLUMN && inode_end < NAME_COLUMN - 1 && at < line.len() {
+        NAME_COLUMN
+    } else {
+        at
+    }
+}
+
+/// The fields before the inode of a row with 12-digit addresses, an 8-digit offset and a
+/// device of two and two digits, and where the inode begins. None for any other row, bad ones
+/// included.
+fn wide_fields(line: &[u8]) -> Option<(Mapping<'_>, usize)> {
+    let fields: &[u8; 46] = line.first_chunk()?;
+    let blanks = fields[12] == b'-'
+        && fields[25] == b' '
+        && fields[30] == b' '
+        && fields[39] == b' '
+        && fields[42] == b':'
+        && fields[45] == b' ';
+    // A further blank is for the patient reader.
+    if !blanks || line.get(46).is_some_and(|&b| b == b' ') {
+        return None;
+    }
+    let eight = |at: usize| eight_digits(*fields[at..].first_chunk()?);
+    let twelve = |at: usize| Some(eight(at)? << 16 | eight(at + 4)? & 0xffff);
+    let two =
+        |at: usize| Some(u32::from(digit(fields[at])?) << 4 | u32::from(digit(fields[at + 1])?));
+    let range = AddressRange { start: twelve(0)?, end: twelve(13)? };
+    let perms = [fields[26], fields[27], fields[28], fields[29]];
+    if range.end < range.start || !perms.iter().all(u8::is_ascii_graphic) {
+        return None;
+    }
+    let device = Device { major: two(40)?, minor: two(43)? };
+    Some((
+        Mapping { range, perms: Perms(perms), offset: eight(31)?, device, inode: 0, name: b"" },
+        46,
+    ))
+}
+
+/// Eight lower-case hexadecimal digits at once, each in its byte of a word.
+fn eight_digits(text: [u8; 8]) -> Option<u64> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let text = u64::from_be_bytes(text);
+    // The low half of a byte is the digit, and letters (bit 6) add nine.
+    let digits = (text & (ONES * 0x0f)) + ((text >> 6) & ONES) * 9;
+    let letters = ((digits + ONES * 6) >> 4) & ONES;
+    // Written back they must be what was read, else one was no digit.
+    if digits & (ONES * 0xf0) != 0 || digits + ONES * 0x30 + letters * 39 != text {
+        return None;
+    }
+    let pairs = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    Some((fours | fours >> 16) & 0xffff_ffff)
+}
+
+/// A hexadecimal number of up to 64 bits and the byte that must follow it, which is skipped.
+fn hexadecimal(line: &[u8], at: &mut usize, end: u8, kind: RowErrorKind) -> Result<u64, RowError> {
+    let from = *at;
+    let mut value = 0u64;
+    while let Some(digit) = line.get(*at).and_then(|&b| digit(b)) {
+        if value >> 60 != 0 {
+            return Err(error(kind, from));
+        }
+        value = value << 4 | u64::from(digit);
+        *at += 1;
+    }
+    if *at == from || line.get(*at) != Some(&end) {
+        return Err(error(kind, *at));
+    }
+    *at += 1;
+    Ok(value)
+}
+
+fn digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+fn skip_blanks(line: &[u8], at: &mut usize) {
+    while line.get(*at) == Some(&b' ') {
+        *at += 1;
+    }
+}
+
+fn error(kind: RowErrorKind, at: usize) -> RowError {
+    RowError { kind, column: u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1) }
+}
+
+/// The rows of a whole text: an item for each line that is not blank, in order.
+///
+/// ```
+/// let text = b"1000-2000 r--p 00000000 00:00 0 \nnonsense\n2000-3000 rw-p 00000000 00:00 0 \n";
+/// let (good, bad): (Vec<_>, Vec<_>) = vmatlas::rows(text).partition(|row| row.is_ok());
+/// assert_eq!((good.len(), bad.len()), (2, 1));
+/// ```
+pub fn rows(text: &[u8]) -> impl Iterator<Item = Result<Mapping<'_>, RowError>> {
+    lines(text).filter(|line| !line.is_empty()).map(parse_row)
+}
+
+/// The lines of a text, without their line feeds.
+pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (line, after) = match memchr::memchr(b'\n', rest) {
+            Some(at) => (&rest[..at], &rest[at + 1..]),
+            None => (rest, &rest[rest.len()..]),
+        };
+        rest = after;
+        Some(line)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fails(line: &str) -> (RowErrorKind, u32) {
+        let error = parse_row(line.as_bytes()).unwrap_err();
+        (error.kind, error.column)
+    }
+
+    #[test]
+    fn errors_name_the_column() {
+        assert_eq!(fails(""), (RowErrorKind::Start, 1));
+        assert_eq!(fails("address           perms"), (RowErrorKind::Start, 4));
+        assert_eq!(fails("1000"), (RowErrorKind::Start, 5));
+        assert_eq!(fails("11112222333344445-2 "), (RowErrorKind::Start, 1));
+        assert_eq!(fails("1000-200z rw-p"), (RowErrorKind::End, 9));
+        assert_eq!(fails("2000-1000 rw-p 0 0:0 0"), (RowErrorKind::EndBelowStart, 1));
+        assert_eq!(fails("1000-2000 rw-"), (RowErrorKind::Perms, 11));
+        assert_eq!(fails("1000-2000 rw-pp 0"), (RowErrorKind::Perms, 11));
+        assert_eq!(fails("1000-2000 rw-p 0x10 0:0 0"), (RowErrorKind::Offset, 17));
+        assert_eq!(fails("1000-2000 rw-p 0 00 0"), (RowErrorKind::Device, 20));
+        assert_eq!(fails("1000-2000 rw-p 0 123456789:0 0"), (RowErrorKind::Device, 18));
+        assert_eq!(fails("1000-2000 rw-p 0 0:0 x"), (RowErrorKind::Inode, 22));
+        assert_eq!(fails("1000-2000 rw-p 0 0:0 18446744073709551616"), (RowErrorKind::Inode, 22));
+        assert_eq!(fails("1000-2000 rw-p 0 0:0 7/x"), (RowErrorKind::AfterInode, 23));
+    }
+
+    #[test]
+    fn digits_at_once_are_digits_one_by_one() {
+        for byte in 0..=255u8 {
+            for place in 0..8 {
+                let mut text = *b"09afb7e1";
+                text[place] = byte;
+                let slow = text.iter().try_fold(0, |n, &b| {
+                    Some(n << 4 | u64::from(digit(b).filter(|_| !b.is_ascii_uppercase())?))
+                });
+                assert_eq!(eight_digits(text), slow, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_begins_at_its_column_or_at_the_first_byte_that_is_no_blank() {
+        let name = |line: &str| {
+            String::from_utf8_lossy(parse_row(line.as_bytes()).unwrap().name).into_owned()
+        };
+        let header = "7f0000000000-7f0000001000 r--p 00000000 fe:00 1";
+        assert_eq!(name(&format!("{header:73}/a ")), "/a ");
+        assert_eq!(name(&format!("{header:73}  lead")), "  lead");
+        assert_eq!(name(&format!("{header} /a  b")), "/a  b");
+        assert_eq!(name(&format!("{header:60}/narrow")), "/narrow");
+        assert_eq!(name(header), "");
+        assert_eq!(name(&format!("{header}       ")), "");
+        // An inode that ends in column 72: two blanks, and the name begins in column 74.
+        let long = "7f0000000000-7f0000001000 r--p 1234567890abcdef fe:00 123456789012345678";
+        assert_eq!(long.len(), 72);
+        assert_eq!(name(&format!("{long}  /a")), "/a");
+    }
+}
