@@ -1,3 +1,35 @@
-//! The only crate of vmatlas that talks to the kernel.
+//! Live Linux processes for vmatlas: the only crate that talks to the kernel. It prints nothing.
+//!
+//! ```
+//! use std::path::Path;
+//! use vmatlas_linux::{Process, Source};
+//!
+//! let process = Process::this(Path::new("/proc"))?;
+//! let snapshot = process.rows(Source::Maps)?;
+//! assert!(snapshot.maps.iter().any(|row| row.name == b"[stack]"));
+//! # Ok::<(), vmatlas_linux::Error>(())
+//! ```
+//!
+//! - [`Process`] is a handle to a process; [`Process::rows`] reads its rows, [`PointQuery`] asks
+//!   for one address.
+//! - [`files::Files`] makes the names of files certain, [`elf`] says what is in them.
+//! - [`access`] tells who may read a process's maps.
+//!
+//! The target is never stopped or written to, and its memory is not read.
+
 pub mod access;
+mod deadline;
 pub mod elf;
+mod error;
+pub mod files;
+pub mod mounts;
+mod process;
+mod query;
+mod snapshot;
+mod sys;
+
+pub use deadline::within;
+pub use error::Error;
+pub use process::{Process, ProcessId};
+pub use query::{PointQuery, Which};
+pub use snapshot::{Empty, Snapshot, Source};

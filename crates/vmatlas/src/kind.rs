@@ -253,8 +253,9 @@ impl<'a> Mapping<'a> {
     }
 }
 
-/// `\012` back to the line feed it stands for: the only byte that the kernel escapes in a name.
-fn restore_line_feeds(name: &[u8]) -> Cow<'_, [u8]> {
+/// `\012` back to the line feed it stands for: the only byte that the kernel escapes in a name
+/// (seq_path() with `"\n"`, fs/proc/task_mmu.c). A name may also hold these four characters.
+pub fn restore_line_feeds(name: &[u8]) -> Cow<'_, [u8]> {
     const ESCAPED: &[u8] = br"\012";
     let mut found = memchr::memmem::find_iter(name, ESCAPED).peekable();
     if found.peek().is_none() {

@@ -37,7 +37,7 @@ pub use diff::{Change, Diff};
 pub use filter::{Filter, FilterError, FilterRow};
 pub use find::Place;
 pub use kernel::{KernelVersion, KernelVersionError, WordSize};
-pub use kind::{FileName, Kind};
+pub use kind::{FileName, Kind, restore_line_feeds};
 pub use mapping::{AddressRange, Device, Mapping, Perms};
 pub use maps::{MAX_LINE, Maps, MapsReader};
 pub use parse::{RowError, RowErrorKind, parse_row, rows};

@@ -1,0 +1,6 @@
+//! The programs that are measured, one module each.
+
+pub mod proc_maps;
+pub mod procfs;
+pub mod rsprocmaps;
+pub mod vmatlas;

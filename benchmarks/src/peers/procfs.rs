@@ -1,0 +1,35 @@
+//! The crate `procfs`: all rows, kept.
+
+use crate::answer::Answer;
+use procfs::FromBufRead;
+use procfs::process::{MMapPath, MemoryMap, MemoryMaps, Process};
+
+/// The rows of a text.
+pub fn parse(text: &[u8]) -> Result<Answer, String> {
+    MemoryMaps::from_buf_read(text).map(|maps| sum(&maps.0)).map_err(|error| error.to_string())
+}
+
+/// The rows of a live process.
+pub fn live(pid: u32) -> Result<Answer, String> {
+    let maps = Process::new(pid as i32).and_then(|process| process.maps());
+    maps.map(|maps| sum(&maps.0)).map_err(|error| error.to_string())
+}
+
+fn sum(maps: &[MemoryMap]) -> Answer {
+    let mut answer = Answer::default();
+    for map in maps {
+        // It keeps kinds instead of names; this is how long the name was.
+        let name_len = match &map.pathname {
+            MMapPath::Path(path) => path.as_os_str().len(),
+            MMapPath::Heap | MMapPath::Vvar | MMapPath::Vdso => "[vdso]".len(),
+            MMapPath::Stack => "[stack]".len(),
+            MMapPath::Vsyscall => "[vsyscall]".len(),
+            MMapPath::Vsys(_) => "/SYSV00000000 (deleted)".len(),
+            MMapPath::Other(name) => name.len() + 2,
+            MMapPath::TStack(tid) => format!("[stack:{tid}]").len(),
+            MMapPath::Anonymous | MMapPath::Rollup => 0,
+        };
+        answer.add(map.address.0, map.address.1, map.offset, map.inode, name_len);
+    }
+    answer
+}

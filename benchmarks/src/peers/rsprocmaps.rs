@@ -1,0 +1,33 @@
+//! The crate `rsprocmaps`: an iterator, whose rows are kept as the others keep them.
+
+use crate::answer::Answer;
+use rsprocmaps::{Map, Pathname};
+
+/// The rows of a text.
+pub fn parse(text: &[u8]) -> Result<Answer, String> {
+    let maps: Result<Vec<Map>, _> = rsprocmaps::Maps::new(text).collect();
+    maps.map(|maps| sum(&maps)).map_err(|error| error.to_string())
+}
+
+/// The rows of a live process.
+pub fn live(pid: u32) -> Result<Answer, String> {
+    let maps: Result<Vec<Map>, _> =
+        rsprocmaps::from_pid(pid as i32).and_then(|maps| maps.collect());
+    maps.map(|maps| sum(&maps)).map_err(|error| error.to_string())
+}
+
+fn sum(maps: &[Map]) -> Answer {
+    let mut answer = Answer::default();
+    for map in maps {
+        let name_len = match &map.pathname {
+            Pathname::Mmap => 0,
+            Pathname::Heap | Pathname::Vvar | Pathname::Vdso => "[vdso]".len(),
+            Pathname::Stack => "[stack]".len(),
+            Pathname::Vsyscall => "[vsyscall]".len(),
+            Pathname::OtherPseudo(name) | Pathname::Path(name) => name.len(),
+        };
+        let range = &map.address_range;
+        answer.add(range.begin, range.end, map.offset, map.inode, name_len);
+    }
+    answer
+}

@@ -1,0 +1,40 @@
+//! What can go wrong with a live process.
+
+use std::io;
+use std::path::PathBuf;
+
+/// A process that cannot be read, and why.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// There is no such process, or `hidepid` hides it (proc(5)).
+    #[error("there is no process {process}")]
+    NoSuchProcess {
+        /// The process as it was asked for: `1234` or `1234/1240`.
+        process: String,
+    },
+    /// The kernel refused (`EACCES`, `EPERM`); [`access`](crate::access) tells which rule did.
+    #[error("process {process}: not permitted to read {file}")]
+    Denied {
+        /// The process as it was asked for.
+        process: String,
+        /// The file below its directory.
+        file: String,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// The process ended while it was read, before anything of it was known.
+    #[error("process {process} ended while it was read")]
+    Vanished {
+        /// The process as it was asked for.
+        process: String,
+    },
+    /// Any other failure to read a file.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+}

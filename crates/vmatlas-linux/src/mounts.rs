@@ -1,0 +1,129 @@
+//! The mounts of a process, see proc_pid_mountinfo(5).
+
+use crate::error::Error;
+use crate::process::Process;
+use vmatlas::Device;
+
+/// One mount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Its number, unique while it is mounted; statx(2) gives it as `stx_mnt_id`.
+    pub id: u64,
+    /// The file system's device, which is the one that maps shows.
+    pub device: Device,
+    /// Where it is mounted, as seen from the process's root.
+    pub point: Vec<u8>,
+    /// The type of the file system, such as `ext4`.
+    pub fs_type: Vec<u8>,
+    /// What is mounted: a block device's path or any word.
+    pub source: Vec<u8>,
+}
+
+/// The mounts of a process's mount namespace.
+#[derive(Clone, Debug, Default)]
+pub struct Mounts(Vec<Mount>);
+
+impl Mounts {
+    /// Reads the mounts of a process.
+    ///
+    /// # Errors
+    /// As for [`Process::read`].
+    pub fn of(process: &Process) -> Result<Mounts, Error> {
+        Ok(Mounts::parse(&process.read("mountinfo")?))
+    }
+
+    /// The mounts in the text of a mountinfo; lines that are none are left out.
+    pub fn parse(text: &[u8]) -> Mounts {
+        Mounts(text.split(|&b| b == b'\n').filter_map(mount).collect())
+    }
+
+    /// The mount of that number.
+    pub fn by_id(&self, id: u64) -> Option<&Mount> {
+        self.0.iter().find(|mount| mount.id == id)
+    }
+
+    /// The mount of that device under which `path` lies: of several the one mounted deepest,
+    /// and where none is above the path the first of that device.
+    pub fn holding(&self, device: Device, path: &[u8]) -> Option<&Mount> {
+        let of_device = || self.0.iter().filter(|mount| mount.device == device);
+        let above = |mount: &&Mount| {
+            let point = mount.point.strip_suffix(b"/").unwrap_or(&mount.point);
+            path.strip_prefix(point).is_some_and(|rest| rest.first() == Some(&b'/'))
+        };
+        of_device()
+            .filter(above)
+            .max_by_key(|mount| mount.point.len())
+            .or_else(|| of_device().next())
+    }
+}
+
+/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw`.
+fn mount(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|&b| b == b' ');
+    let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
+    let (major, minor) = std::str::from_utf8(fields.nth(1)?).ok()?.split_once(':')?;
+    let device = Device { major: major.parse().ok()?, minor: minor.parse().ok()? };
+    let point = unescape(fields.nth(1)?);
+    let mut after = fields.skip_while(|field| *field != b"-").skip(1);
+    let (fs_type, source) = (unescape(after.next()?), unescape(after.next()?));
+    Some(Mount { id, device, point, fs_type, source })
+}
+
+/// Blanks, tabs, line feeds and backslashes stand as three octal digits (fs/seq_file.c).
+fn unescape(text: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (byte, after) {
+            (b'\\', &[a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', ref after @ ..]) => {
+                plain.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = after;
+            }
+            _ => plain.push(byte),
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &[u8] = br"21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+22 21 0:20 / /proc rw - proc proc rw
+30 21 0:44 / /mnt/with\040blank\134 rw master:1 propagate_from:2 - tmpfs none rw,size=1k
+31 21 0:44 /sub /mnt rw - tmpfs none rw
+broken
+";
+
+    #[test]
+    fn lines_become_mounts() {
+        let mounts = Mounts::parse(TEXT);
+        assert_eq!(mounts.0.len(), 4);
+        let mount = mounts.by_id(30).unwrap();
+        assert_eq!(
+            (mount.device, mount.point.as_slice()),
+            (Device::new(0, 44), br"/mnt/with blank\".as_slice())
+        );
+        assert_eq!(
+            (mount.fs_type.as_slice(), mount.source.as_slice()),
+            (b"tmpfs".as_slice(), b"none".as_slice())
+        );
+    }
+
+    #[test]
+    fn the_deepest_mount_above_a_path_holds_it() {
+        let mounts = Mounts::parse(TEXT);
+        let point =
+            |device, path: &[u8]| mounts.holding(device, path).map(|mount| mount.point.clone());
+        assert_eq!(
+            point(Device::new(0, 44), br"/mnt/with blank\/x"),
+            Some(br"/mnt/with blank\".to_vec())
+        );
+        assert_eq!(point(Device::new(0, 44), b"/mnt/x"), Some(b"/mnt".to_vec()));
+        assert_eq!(point(Device::new(0, 44), b"/gone/x"), Some(br"/mnt/with blank\".to_vec()));
+        assert_eq!(point(Device::new(254, 0), b"/usr/x"), Some(b"/".to_vec()));
+        assert_eq!(point(Device::new(9, 9), b"/usr/x"), None);
+    }
+}

@@ -1,0 +1,199 @@
+//! An open handle to a process.
+
+use crate::error::Error;
+use rustix::fs::{Dir, Mode, OFlags, openat};
+use rustix::io::Errno;
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+/// The most that is read of a small file of /proc; mountinfo is the largest.
+const SMALL_FILE: u64 = 16 << 20;
+/// `PF_KTHREAD` of include/linux/sched.h, unchanged since 2.6.27.
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// A process or thread, held by its directory in /proc: once opened, its number may be given
+/// to another process and this handle still means the first.
+#[derive(Debug)]
+pub struct Process {
+    dir: OwnedFd,
+    path: PathBuf,
+    id: ProcessId,
+}
+
+/// The number of a process, and of a thread of it if only that is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProcessId {
+    /// The process, which is the number of its first thread.
+    pub pid: u32,
+    /// The thread.
+    pub tid: Option<u32>,
+}
+
+/// Written `1234` or `1234/1240`.
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.pid)?;
+        self.tid.map_or(Ok(()), |tid| write!(f, "/{tid}"))
+    }
+}
+
+/// What the kernel says of a task in `stat`, see proc_pid_stat(5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TaskState {
+    /// Dead, and not yet waited for.
+    pub(crate) zombie: bool,
+    /// A thread of the kernel, which has no address space.
+    pub(crate) kernel_thread: bool,
+}
+
+impl Process {
+    /// Opens a process, or a thread of it, below a directory that is laid out like /proc.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchProcess`], or [`Error::Denied`] where `hidepid=1` closes the directory.
+    pub fn open(proc: &Path, id: ProcessId) -> Result<Process, Error> {
+        let mut path = proc.join(id.pid.to_string());
+        if let Some(tid) = id.tid {
+            path.push(format!("task/{tid}"));
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::open(&path, flags, Mode::empty()) {
+            Ok(dir) => Ok(Process { dir, path, id }),
+            Err(Errno::NOENT | Errno::SRCH) => {
+                Err(Error::NoSuchProcess { process: id.to_string() })
+            }
+            Err(errno) => Err(Error::Io { path, source: errno.into() }),
+        }
+    }
+
+    /// This process.
+    ///
+    /// # Errors
+    /// As for [`open`](Process::open).
+    pub fn this(proc: &Path) -> Result<Process, Error> {
+        Process::open(proc, ProcessId { pid: std::process::id(), tid: None })
+    }
+
+    /// The numbers of the processes with that command name (`comm`, proc_pid_comm(5)), in order;
+    /// the kernel keeps 15 bytes of a name.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the directory cannot be listed.
+    pub fn named(proc: &Path, name: &str) -> Result<Vec<u32>, Error> {
+        let io = |source| Error::Io { path: proc.to_owned(), source };
+        let kept = &name.as_bytes()[..name.len().min(15)];
+        let mut pids = Vec::new();
+        for entry in std::fs::read_dir(proc).map_err(io)? {
+            let Ok(entry) = entry else { continue };
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok())
+            else {
+                continue;
+            };
+            let comm = std::fs::read(entry.path().join("comm")).unwrap_or_default();
+            if comm.strip_suffix(b"\n") == Some(kept) && pid != std::process::id() {
+                pids.push(pid);
+            }
+        }
+        pids.sort_unstable();
+        Ok(pids)
+    }
+
+    /// Its number.
+    pub fn id(&self) -> ProcessId {
+        self.id
+    }
+
+    /// Its command name, at most 15 bytes.
+    ///
+    /// # Errors
+    /// As for [`read`](Process::read).
+    pub fn comm(&self) -> Result<Vec<u8>, Error> {
+        let mut comm = self.read("comm")?;
+        comm.pop_if(|last| *last == b'\n');
+        Ok(comm)
+    }
+
+    /// The numbers of its threads.
+    ///
+    /// # Errors
+    /// As for [`read`](Process::read).
+    pub fn threads(&self) -> Result<Vec<u32>, Error> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = openat(&self.dir, "task", flags, Mode::empty())
+            .map_err(|errno| self.error("task", errno))?;
+        let entries = Dir::new(dir).map_err(|errno| self.error("task", errno))?;
+        let names = entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok());
+        Ok(names.collect())
+    }
+
+    /// The bytes of a small file of its directory.
+    ///
+    /// # Errors
+    /// [`Error::Vanished`], [`Error::Denied`], or [`Error::Io`].
+    pub fn read(&self, file: &str) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        let opened = File::from(self.open_file(file)?);
+        match opened.take(SMALL_FILE).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(error) => Err(self.error(file, Errno::from_io_error(&error).unwrap_or(Errno::IO))),
+        }
+    }
+
+    pub(crate) fn open_file(&self, file: &str) -> Result<OwnedFd, Error> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+        openat(&self.dir, file, flags, Mode::empty()).map_err(|errno| self.error(file, errno))
+    }
+
+    pub(crate) fn dir(&self) -> BorrowedFd<'_> {
+        self.dir.as_fd()
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn error(&self, file: &str, errno: Errno) -> Error {
+        let process = self.id.to_string();
+        match errno {
+            Errno::SRCH | Errno::NOENT => Error::Vanished { process },
+            Errno::ACCESS | Errno::PERM => {
+                Error::Denied { process, file: file.to_owned(), source: errno.into() }
+            }
+            errno => Error::Io { path: self.path.join(file), source: errno.into() },
+        }
+    }
+
+    /// What `stat` says; none where a tree is not the kernel's and has no such file.
+    pub(crate) fn state(&self) -> Result<Option<TaskState>, Error> {
+        let stat = match self.read("stat") {
+            // The directory that was opened is there in a saved tree.
+            Err(Error::Vanished { .. })
+                if rustix::fs::statat(&self.dir, "maps", rustix::fs::AtFlags::empty()).is_ok() =>
+            {
+                return Ok(None);
+            }
+            stat => stat?,
+        };
+        // The command name stands in parentheses and may hold anything.
+        let Some(name_end) = stat.iter().rposition(|&b| b == b')') else { return Ok(None) };
+        let mut fields = stat[name_end + 1..]
+            .split(|b| b.is_ascii_whitespace())
+            .filter(|field| !field.is_empty());
+        let state = fields.next().unwrap_or_default();
+        let flags =
+            fields.nth(5).and_then(|flags| std::str::from_utf8(flags).ok()?.parse::<u64>().ok());
+        Ok(Some(TaskState {
+            zombie: matches!(state, b"Z" | b"X"),
+            kernel_thread: flags.is_some_and(|flags| flags & PF_KTHREAD != 0),
+        }))
+    }
+
+    /// The size of its address space in pages, as the kernel counts it (`total_vm`).
+    pub(crate) fn total_pages(&self) -> Option<u64> {
+        let statm = self.read("statm").ok()?;
+        std::str::from_utf8(&statm).ok()?.split(' ').next()?.parse().ok()
+    }
+}

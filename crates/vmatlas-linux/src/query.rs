@@ -1,0 +1,105 @@
+//! Asking for one address of a process.
+
+use crate::error::Error;
+use crate::process::Process;
+use crate::snapshot::Source;
+use crate::sys::procmap_query::{
+    COVERING_OR_NEXT_VMA, ProcmapQuery, VMA_EXECUTABLE, VMA_READABLE, VMA_SHARED, VMA_WRITABLE,
+    procmap_query,
+};
+use rustix::io::Errno;
+use std::os::fd::OwnedFd;
+use vmatlas::{AddressRange, Device, Kind, Mapping, Maps, Perms};
+
+/// The kernel refuses a larger buffer for a name (fs/proc/task_mmu.c, 6.11 to 7.3).
+const NAME: usize = 4096;
+
+/// Asks a process for the mapping at an address: by `PROCMAP_QUERY`, which takes half a
+/// microsecond, or by reading its maps on kernels before 6.11.
+#[derive(Debug)]
+pub struct PointQuery<'p> {
+    process: &'p Process,
+    file: OwnedFd,
+    name: Vec<u8>,
+    /// The last reading of the text, where the call does not answer.
+    text: Maps,
+}
+
+/// Which mapping is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// The one that covers the address.
+    Covering,
+    /// That one, or the next above it.
+    CoveringOrNext,
+}
+
+impl<'p> PointQuery<'p> {
+    /// Opens the process's maps.
+    ///
+    /// # Errors
+    /// As for [`Process::rows`].
+    pub fn open(process: &'p Process) -> Result<Self, Error> {
+        let file = process.open_file(Source::Maps.file())?;
+        Ok(PointQuery { process, file, name: vec![0; NAME], text: Maps::default() })
+    }
+
+    /// The mapping at an address; none where nothing is mapped.
+    ///
+    /// The name has its line feeds unescaped where the kernel answers the call, and is escaped
+    /// where the text had to be read; [`raw_name`](PointQuery::raw_name) tells the two apart.
+    ///
+    /// # Errors
+    /// [`Error::Vanished`] if the address space is gone: the process ended or executed another
+    /// program after [`open`](PointQuery::open). Else as for [`Process::rows`].
+    pub fn find(&mut self, address: u64, which: Which) -> Result<Option<Mapping<'_>>, Error> {
+        let flags = if which == Which::CoveringOrNext { COVERING_OR_NEXT_VMA } else { 0 };
+        match procmap_query(&self.file, address, flags, &mut self.name) {
+            Ok(answer) => {
+                let length = (answer.vma_name_size as usize).saturating_sub(1).min(NAME);
+                return Ok(Some(mapping(&answer, &self.name[..length])));
+            }
+            Err(Errno::SRCH) => return Err(self.process.error("maps", Errno::SRCH)),
+            // The gate page [vsyscall] is in the text only.
+            Err(Errno::NOENT) if which == Which::Covering && !gate(address) => return Ok(None),
+            // ENAMETOOLONG: the text has names of any length. ENOTTY: before 6.11.
+            Err(Errno::NOENT | Errno::NAMETOOLONG | Errno::NOTTY) => {}
+            Err(errno) => return Err(self.process.error("maps", errno)),
+        }
+        self.text = self.process.rows(Source::Maps)?.maps;
+        let place = self.text.find(address);
+        let next = if which == Which::CoveringOrNext { place.after } else { None };
+        Ok(place.mapping.or(next).and_then(|index| self.text.get(index)))
+    }
+
+    /// The name of the mapping at an address with its line feeds as they are; none where only
+    /// the text is to be had, which has them escaped, or where nothing is mapped.
+    pub fn raw_name(&mut self, address: u64) -> Option<&[u8]> {
+        let answer = procmap_query(&self.file, address, 0, &mut self.name).ok()?;
+        Some(&self.name[..(answer.vma_name_size as usize).saturating_sub(1).min(NAME)])
+    }
+}
+
+/// Above every address of a process: where x86-64 has its gate page.
+fn gate(address: u64) -> bool {
+    address >> 63 != 0
+}
+
+fn mapping<'a>(answer: &ProcmapQuery, name: &'a [u8]) -> Mapping<'a> {
+    let letter = |flag, set, clear| if answer.vma_flags & flag != 0 { set } else { clear };
+    let row = Mapping {
+        range: AddressRange::new(answer.vma_start, answer.vma_end),
+        perms: Perms([
+            letter(VMA_READABLE, b'r', b'-'),
+            letter(VMA_WRITABLE, b'w', b'-'),
+            letter(VMA_EXECUTABLE, b'x', b'-'),
+            letter(VMA_SHARED, b's', b'p'),
+        ]),
+        offset: answer.vma_offset,
+        device: Device::new(answer.dev_major, answer.dev_minor),
+        inode: answer.inode,
+        name,
+    };
+    debug_assert!(row.kind() != Kind::Vsyscall, "the call does not know the gate page");
+    row
+}

@@ -1,0 +1,196 @@
+//! Reading all rows of a process.
+
+use crate::error::Error;
+use crate::process::{Process, ProcessId};
+use rustix::io::Errno;
+use std::path::Path;
+use vmatlas::{Maps, MapsReader};
+
+/// The rows of a process at one moment, as near as the kernel lets one come to that.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The rows, with a warning for whatever is not certain about them.
+    pub maps: Maps,
+    /// Why there is no row, if there is none.
+    pub empty: Option<Empty>,
+    /// The thread through which they were read, if the process's first has ended.
+    pub thread: Option<u32>,
+}
+
+/// Why a process has no mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Empty {
+    /// A thread of the kernel.
+    KernelThread,
+    /// It has ended, and its parent has not waited for it.
+    Zombie,
+    /// It has unmapped everything.
+    Unmapped,
+}
+
+impl std::fmt::Display for Empty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Empty::KernelThread => "a thread of the kernel, which has no address space",
+            Empty::Zombie => "a zombie: it has ended, and its parent has not waited for it",
+            Empty::Unmapped => "it has unmapped everything",
+        })
+    }
+}
+
+/// The file of /proc/PID that rows are read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The rows alone; cheap.
+    Maps,
+    /// With the sizes of each row. The kernel walks the page tables for it, which takes longer
+    /// the more memory is resident.
+    Smaps,
+    /// One row for all, with the sums of those sizes.
+    Rollup,
+}
+
+impl Source {
+    pub(crate) fn file(self) -> &'static str {
+        match self {
+            Source::Maps => "maps",
+            Source::Smaps => "smaps",
+            Source::Rollup => "smaps_rollup",
+        }
+    }
+}
+
+/// How often a reading that does not hold together is tried again.
+const ATTEMPTS: usize = 4;
+/// The kernel gives at most a page of whole lines for each read, or one line that is longer.
+const BUFFER: usize = 64 << 10;
+
+impl Process {
+    /// Reads all rows.
+    ///
+    /// A read of many rows is not one moment (proc_pid_maps(5)), so the sizes of the rows are
+    /// compared with the kernel's own count of the pages mapped: if they differ, the process
+    /// changed its mappings or executed another program meanwhile, and the reading is repeated.
+    /// One that will not hold together is given with a warning. If the first thread has ended,
+    /// the rows are read through another one.
+    ///
+    /// # Errors
+    /// [`Error::Denied`], [`Error::Vanished`], or [`Error::Io`].
+    pub fn rows(&self, source: Source) -> Result<Snapshot, Error> {
+        let mut last: Option<Maps> = None;
+        let mut difference = None;
+        for _ in 0..ATTEMPTS {
+            let maps = self.read_rows(source)?;
+            if maps.is_empty() {
+                match self.why_empty()? {
+                    Why::Ended if last.is_some() => {
+                        return Ok(torn(
+                            last,
+                            "the process ended while it was read: rows may be missing".to_owned(),
+                        ));
+                    }
+                    Why::Ended => {
+                        return Ok(Snapshot { maps, empty: Some(Empty::Zombie), thread: None });
+                    }
+                    Why::Empty(empty) => {
+                        return Ok(Snapshot { maps, empty: Some(empty), thread: None });
+                    }
+                    Why::Through(thread) => {
+                        let thread = Process::open(
+                            self.proc(),
+                            ProcessId { pid: self.id().pid, tid: Some(thread) },
+                        )?;
+                        let snapshot = thread.rows(source)?;
+                        return Ok(Snapshot { thread: thread.id().tid, ..snapshot });
+                    }
+                    // It executes another program at this moment.
+                    Why::Unknown => continue,
+                }
+            }
+            let whole = Snapshot { maps, empty: None, thread: None };
+            if source == Source::Rollup {
+                return Ok(whole);
+            }
+            difference = self.difference(&whole.maps);
+            let again = last.as_ref().is_some_and(|last| last.iter().eq(whole.maps.iter()));
+            if whole.maps.is_ordered() && (difference.is_none() || again) {
+                return Ok(whole);
+            }
+            last = Some(whole.maps);
+        }
+        let (rows, counted) = difference.unwrap_or_default();
+        let counts = format!("the rows add up to {rows} pages, the kernel counts {counted}");
+        Ok(torn(
+            last,
+            format!(
+                "the process keeps changing its mappings: rows may be of different moments ({counts})"
+            ),
+        ))
+    }
+
+    fn read_rows(&self, source: Source) -> Result<Maps, Error> {
+        let file = self.open_file(source.file())?;
+        let mut reader = MapsReader::default();
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match rustix::io::read(&file, &mut buffer[..]) {
+                Ok(0) => return Ok(reader.finish()),
+                Ok(length) => reader.push(&buffer[..length]),
+                Err(Errno::INTR) => {}
+                Err(Errno::SRCH) => return Ok(reader.finish()),
+                Err(errno) => return Err(self.error(source.file(), errno)),
+            }
+        }
+    }
+
+    /// The pages that the rows cover and those that the kernel counts, if these differ.
+    fn difference(&self, maps: &Maps) -> Option<(u64, u64)> {
+        let counted = self.total_pages()?;
+        // The gate page belongs to no process.
+        let rows = maps.iter().filter(|row| row.name != b"[vsyscall]");
+        let bytes = rows.fold(0u64, |sum, row| sum.saturating_add(row.range.size()));
+        let pages = bytes / rustix::param::page_size() as u64;
+        (pages != counted).then_some((pages, counted))
+    }
+
+    fn why_empty(&self) -> Result<Why, Error> {
+        let Some(state) = self.state()? else { return Ok(Why::Empty(Empty::Unmapped)) };
+        if state.kernel_thread {
+            return Ok(Why::Empty(Empty::KernelThread));
+        }
+        if !state.zombie {
+            let unmapped = self.total_pages() == Some(0);
+            return Ok(if unmapped { Why::Empty(Empty::Unmapped) } else { Why::Unknown });
+        }
+        let others =
+            if self.id().tid.is_none() { self.threads().unwrap_or_default() } else { Vec::new() };
+        let lives = |tid: &u32| {
+            let thread =
+                Process::open(self.proc(), ProcessId { pid: self.id().pid, tid: Some(*tid) });
+            thread.is_ok_and(|thread| {
+                thread.state().is_ok_and(|state| state.is_some_and(|state| !state.zombie))
+            })
+        };
+        Ok(others.into_iter().find(lives).map_or(Why::Ended, Why::Through))
+    }
+
+    /// The directory below which it was opened.
+    fn proc(&self) -> &Path {
+        let above = if self.id().tid.is_some() { 3 } else { 1 };
+        self.path().ancestors().nth(above).unwrap_or(Path::new("/proc"))
+    }
+}
+
+enum Why {
+    Ended,
+    Empty(Empty),
+    Through(u32),
+    Unknown,
+}
+
+fn torn(maps: Option<Maps>, warning: String) -> Snapshot {
+    let mut maps = maps.unwrap_or_default();
+    maps.warn(warning);
+    Snapshot { maps, empty: None, thread: None }
+}

@@ -1,0 +1,5 @@
+//! Kernel interfaces that neither std nor rustix wrap: the only unsafe code of the project, one
+//! file for each interface.
+#![allow(unsafe_code)]
+
+pub(crate) mod procmap_query;
