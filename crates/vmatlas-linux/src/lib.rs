@@ -33,3 +33,8 @@ pub use error::Error;
 pub use process::{Process, ProcessId};
 pub use query::{PointQuery, Which};
 pub use snapshot::{Empty, Snapshot, Source};
+
+/// The size of a page of this machine, in bytes.
+pub fn page_size() -> usize {
+    rustix::param::page_size()
+}

@@ -147,16 +147,20 @@ impl Maps {
     /// `format`; with the fields of smaps if there are any.
     pub fn render(&self, format: TextFormat, version: Option<KernelVersion>) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.rows.len() * 80);
-        for (index, mut row) in self.iter().enumerate() {
-            if let Some(version) = version {
-                row.name = name_in(version, &row);
-            }
-            format.write_row(&row, &mut text);
-            if let Some(fields) = &self.fields {
-                fields.write(index, &mut text);
-            }
-        }
+        (0..self.len()).for_each(|index| self.render_row(index, format, version, &mut text));
         text
+    }
+
+    /// Appends the lines of one row to `text`; nothing for a row that is not there.
+    pub fn render_row(&self, index: usize, format: TextFormat, version: Option<KernelVersion>, text: &mut Vec<u8>) {
+        let Some(mut row) = self.get(index) else { return };
+        if let Some(version) = version {
+            row.name = name_in(version, &row);
+        }
+        format.write_row(&row, text);
+        if let Some(fields) = &self.fields {
+            fields.write(index, text);
+        }
     }
 }
 

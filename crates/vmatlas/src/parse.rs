@@ -64,10 +64,10 @@ pub struct RowError {
 /// # Errors
 /// The first field that is wrong, with its column.
 pub fn parse_row(line: &[u8]) -> Result<Mapping<'_>, RowError> {
-    // Nearly every row of a 64-bit process has its fields at fixed places, which lets eight
-    // digits be read at once.
-    if let Some((mapping, at)) = wide_fields(line) {
-        return inode_and_name(line, at, mapping);
+    if let Some((row, len)) = quick_row(line)
+        && len == line.len()
+    {
+        return Ok(row);
     }
     let mut at = 0;
     let start = hexadecimal(line, &mut at, b'-', RowErrorKind::Start)?;
@@ -145,51 +145,95 @@ fn name_start(line: &[u8], inode_end: usize) -> usize {
     }
 }
 
-/// The fields before the inode of a row with 12-digit addresses, an 8-digit offset and a
-/// device of two and two digits, and where the inode begins. None for any other row, bad ones
-/// included.
-fn wide_fields(line: &[u8]) -> Option<(Mapping<'_>, usize)> {
-    let fields: &[u8; 46] = line.first_chunk()?;
-    let blanks = fields[12] == b'-'
-        && fields[25] == b' '
-        && fields[30] == b' '
-        && fields[39] == b' '
-        && fields[42] == b':'
-        && fields[45] == b' ';
-    // A further blank is for the patient reader.
-    if !blanks || line.get(46).is_some_and(|&b| b == b' ') {
-        return None;
-    }
-    let eight = |at: usize| eight_digits(*fields[at..].first_chunk()?);
-    let twelve = |at: usize| Some(eight(at)? << 16 | eight(at + 4)? & 0xffff);
-    let two =
-        |at: usize| Some(u32::from(digit(fields[at])?) << 4 | u32::from(digit(fields[at + 1])?));
-    let range = AddressRange { start: twelve(0)?, end: twelve(13)? };
+/// The row at the front of a text and the length of its line, if its fields stand where nearly
+/// every row of a 64-bit process has them, which lets eight digits be read at once.
+///
+/// None for any other row, bad ones included: those are for [`parse_row`], with which this agrees.
+pub(crate) fn quick_row(text: &[u8]) -> Option<(Mapping<'_>, usize)> {
+    // Addresses of 12 digits, an offset of 8, a device of 2 or 3 and 2; and something behind.
+    let fields: &[u8; 48] = text.first_chunk()?;
+    let wide = usize::from(fields[42] != b':');
+    let between = (fields[12] ^ b'-')
+        | (fields[25] ^ b' ')
+        | (fields[30] ^ b' ')
+        | (fields[39] ^ b' ')
+        | (fields[42 + wide] ^ b':')
+        | (fields[45 + wide] ^ b' ');
+    let mut bad = u64::from(between);
+    let start = hexadecimal_8(word(fields, 0), &mut bad);
+    // The last four digits of the start and the first four of the end.
+    let middle = word(fields, 8) >> 32 << 32 | word(fields, 9) & 0xffff_ffff;
+    let middle = hexadecimal_8(middle, &mut bad);
+    let end = hexadecimal_8(word(fields, 17), &mut bad);
+    let offset = hexadecimal_8(word(fields, 31), &mut bad);
+    let major = if wide == 0 { b'0' } else { fields[40] };
+    let [major_16, major_1] = [fields[40 + wide], fields[41 + wide]];
+    let device = [b'0', b'0', b'0', major, major_16, major_1, fields[43 + wide], fields[44 + wide]];
+    let device = hexadecimal_8(u64::from_be_bytes(device), &mut bad) as u32;
     let perms = [fields[26], fields[27], fields[28], fields[29]];
-    if range.end < range.start || !perms.iter().all(u8::is_ascii_graphic) {
+    let range = AddressRange::new(start << 16 | middle >> 16, (middle & 0xffff) << 32 | end);
+    if bad != 0 || range.end < range.start || !perms.iter().all(u8::is_ascii_graphic) {
         return None;
     }
-    let device = Device { major: two(40)?, minor: two(43)? };
-    Some((
-        Mapping { range, perms: Perms(perms), offset: eight(31)?, device, inode: 0, name: b"" },
-        46,
-    ))
+    let device = Device { major: device >> 8, minor: device & 0xff };
+    let row = Mapping { range, perms: Perms(perms), offset, device, inode: 0, name: b"" };
+    let at = 46 + wide;
+    if text[at..].starts_with(b"0 ") && text.get(at + 2).is_none_or(|&b| b == b'\n') {
+        return Some((row, at + 2));
+    }
+    if let Some(inode) = short_inode(text, at) {
+        let name = &text[NAME_COLUMN..];
+        let name = memchr::memchr(b'\n', name).map_or(name, |end| &name[..end]);
+        // A name that begins with blanks is for the patient reader.
+        if name.first() != Some(&b' ') {
+            return Some((Mapping { inode, name, ..row }, NAME_COLUMN + name.len()));
+        }
+    }
+    let end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |end| at + end);
+    Some((inode_and_name(&text[..end], at, row).ok()?, end))
 }
 
-/// Eight lower-case hexadecimal digits at once, each in its byte of a word.
-fn eight_digits(text: [u8; 8]) -> Option<u64> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let text = u64::from_be_bytes(text);
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// Eight bytes; the first one is the highest.
+fn word(fields: &[u8; 48], at: usize) -> u64 {
+    u64::from_be_bytes(*fields[at..].first_chunk().expect("inside of the fields"))
+}
+
+/// The number that eight lower-case hexadecimal digits stand for; `bad` is set where one is none.
+#[inline]
+fn hexadecimal_8(text: u64, bad: &mut u64) -> u64 {
     // The low half of a byte is the digit, and letters (bit 6) add nine.
     let digits = (text & (ONES * 0x0f)) + ((text >> 6) & ONES) * 9;
     let letters = ((digits + ONES * 6) >> 4) & ONES;
     // Written back they must be what was read, else one was no digit.
-    if digits & (ONES * 0xf0) != 0 || digits + ONES * 0x30 + letters * 39 != text {
-        return None;
-    }
+    *bad |= digits & (ONES * 0xf0) | (digits + ONES * 0x30 + letters * 39) ^ text;
     let pairs = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
-    Some((fours | fours >> 16) & 0xffff_ffff)
+    (fours | fours >> 16) & 0xffff_ffff
+}
+
+/// The inode at `at` if it has up to eight digits and only blanks stand between it and the column
+/// of the name.
+#[inline]
+fn short_inode(text: &[u8], at: usize) -> Option<u64> {
+    let fields: &[u8; NAME_COLUMN] = text.first_chunk()?;
+    // Here the first byte is the lowest. Blanks become zero, digits 0x10 to 0x19.
+    let word = |at: usize| Some(u64::from_le_bytes(*fields[at..].first_chunk()?) ^ (ONES * 0x20));
+    let text = word(at)?;
+    let digits = ((text.wrapping_sub(ONES) & !text & (ONES * 0x80)).trailing_zeros() / 8).min(8);
+    let after = text.checked_shr(digits * 8).unwrap_or(0);
+    if digits == 0 || after | word(at + 8)? | word(at + 16)? | word(NAME_COLUMN - 8)? != 0 {
+        return None;
+    }
+    // Aligned to the end, with zeros before.
+    let text = (text ^ (ONES * 0x10)) << (64 - digits * 8);
+    if (text | text.wrapping_add(ONES * 0x76)) & (ONES * 0x80) != 0 {
+        return None;
+    }
+    let pairs = text.wrapping_mul(10).wrapping_add(text >> 8) & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    Some(fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff)
 }
 
 /// A hexadecimal number of up to 64 bits and the byte that must follow it, which is skipped.
@@ -237,7 +281,17 @@ fn error(kind: RowErrorKind, at: usize) -> RowError {
 /// assert_eq!((good.len(), bad.len()), (2, 1));
 /// ```
 pub fn rows(text: &[u8]) -> impl Iterator<Item = Result<Mapping<'_>, RowError>> {
-    lines(text).filter(|line| !line.is_empty()).map(parse_row)
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if let Some((row, len)) = quick_row(rest) {
+            rest = rest.get(len + 1..).unwrap_or_default();
+            return Some(Ok(row));
+        }
+        let mut lines = lines(rest);
+        let line = lines.find(|line| !line.is_empty())?;
+        rest = lines.rest();
+        Some(parse_row(line))
+    })
 }
 
 /// The lines of a text, without their line feeds.

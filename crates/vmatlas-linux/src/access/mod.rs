@@ -1,1 +1,38 @@
 //! May a user read the maps of a process, and which rule decides.
+//!
+//! Opening `/proc/PID/maps` asks for `PTRACE_MODE_READ_FSCREDS`, after the mount options of that
+//! /proc have had their say. [`gather`] collects what is known of the two processes, [`decide`] walks
+//! the kernel's rules over these [`Facts`] and calls nothing.
+//!
+//! ```
+//! use std::path::Path;
+//! use vmatlas_linux::access::{Reader, Verdict, decide, gather};
+//!
+//! // Everybody may read their own maps.
+//! let facts = gather(Path::new("/proc"), std::process::id(), Reader::Caller)?;
+//! assert_eq!(decide(&facts).verdict, Verdict::Allowed);
+//! # Ok::<(), vmatlas_linux::access::Error>(())
+//! ```
+//!
+//! What is not modelled: a BPF program at the `ptrace_access_check` hook (nobody can list them without
+//! privileges). The check happens at open only: a file that is open stays readable.
+//!
+//! # References
+//! ptrace(2), "Ptrace access mode checking"; proc(5); Linux 6.18 `fs/proc/base.c`, `kernel/fork.c`
+//! (`mm_access`), `kernel/ptrace.c` (`__ptrace_may_access`), `security/commoncap.c`,
+//! `security/landlock/task.c`. Every rule is checked against the running kernel by `tests/it/access.rs`.
+mod credentials;
+mod decide;
+mod error;
+mod facts;
+mod gather;
+mod ptrace;
+mod rule;
+mod security;
+
+pub use credentials::{Capabilities, Credentials, Id, NamespaceId, UserNamespace};
+pub use decide::decide;
+pub use error::{Error, ErrorKind};
+pub use facts::{AddressSpace, Facts, HidePid, Observed, ProcMount, Target};
+pub use gather::{Reader, gather};
+pub use rule::{Decision, Outcome, Rule, Step, Verdict};

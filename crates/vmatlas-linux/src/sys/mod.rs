@@ -2,4 +2,5 @@
 //! file for each interface.
 #![allow(unsafe_code)]
 
+pub(crate) mod nsfs;
 pub(crate) mod procmap_query;

@@ -1,0 +1,256 @@
+//! Who reads: ids, capabilities, and the user namespaces in which these count.
+use rustix::thread::CapabilitySet;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::error::{Error, ErrorKind};
+
+/// A user or group id, as a number of our user namespace.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Id {
+    /// This number.
+    Known(u32),
+    /// Shown as the overflow id (65534) because our user namespace has no number for it, so two of these
+    /// may be different ids. user_namespaces(7), "Unmapped user and group IDs".
+    Unmapped,
+    /// Not known.
+    Unknown,
+}
+
+impl Id {
+    /// Whether both are the same id of the kernel, if that can be told.
+    pub fn same(self, other: Id) -> Option<bool> {
+        match (self, other) {
+            (Id::Known(a), Id::Known(b)) => Some(a == b),
+            (Id::Known(_), Id::Unmapped) | (Id::Unmapped, Id::Known(_)) => Some(false),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Id::Known(id) => id.fmt(f),
+            Id::Unmapped => f.write_str("(not mapped here)"),
+            Id::Unknown => f.write_str("(unknown)"),
+        }
+    }
+}
+
+/// A set of capabilities, bit by bit as in `/proc/PID/status`. capabilities(7)
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities(pub u64);
+
+impl Capabilities {
+    /// `CAP_SYS_PTRACE` alone.
+    pub const SYS_PTRACE: Capabilities = Capabilities(1 << 19);
+    /// `CAP_SYS_ADMIN` alone.
+    pub const SYS_ADMIN: Capabilities = Capabilities(1 << 21);
+    /// `CAP_PERFMON` alone.
+    pub const PERFMON: Capabilities = Capabilities(1 << 38);
+
+    /// Whether all of `other` are in this set.
+    pub fn contains(self, other: Capabilities) -> bool {
+        other.0 & !self.0 == 0
+    }
+
+    /// Those of this set that `other` lacks.
+    pub fn without(self, other: Capabilities) -> Capabilities {
+        Capabilities(self.0 & !other.0)
+    }
+}
+
+impl fmt::Display for Capabilities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = CapabilitySet::from_bits_retain(self.0);
+        if set == CapabilitySet::all() {
+            return f.write_str("all capabilities");
+        }
+        for (index, (name, _)) in set.iter_names().enumerate() {
+            write!(f, "{}CAP_{name}", if index > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// A user namespace: device and inode of `/proc/PID/ns/user`. namespaces(7)
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceId {
+    /// Device of the nsfs file system.
+    pub device: u64,
+    /// Inode number, the one in `user:[4026531837]`.
+    pub inode: u64,
+}
+
+impl NamespaceId {
+    /// The initial one, on a kernel without others.
+    pub(super) const INITIAL: NamespaceId = NamespaceId { device: 0, inode: 0xeffffffd };
+
+    /// Whether it is the initial user namespace, whose inode number is fixed (`PROC_USER_INIT_INO`,
+    /// Linux 3.8 `include/linux/proc_ns.h`).
+    pub fn is_initial(self) -> bool {
+        self.inode == Self::INITIAL.inode
+    }
+}
+
+impl fmt::Display for NamespaceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "user:[{}]", self.inode)
+    }
+}
+
+/// A user namespace and the effective user id that made it.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct UserNamespace {
+    /// Which namespace.
+    pub id: NamespaceId,
+    /// Whose it is: in the parent namespace this user has every capability over it.
+    pub owner: Id,
+}
+
+/// The credentials of a reader, as far as the check looks at them. credentials(7)
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// The thread group, as a number of that /proc; `None` for a reader that does not exist yet.
+    pub process: Option<u32>,
+    /// Effective user id: decides whether a user namespace is the reader's own.
+    pub euid: Id,
+    /// File system user id: compared with the target's ids.
+    pub fsuid: Id,
+    /// File system group id: compared with the target's ids.
+    pub fsgid: Id,
+    /// Supplementary groups; they count for the `gid=` of /proc only.
+    pub groups: Vec<Id>,
+    /// Effective capabilities, valid in `user_ns`.
+    pub effective: Capabilities,
+    /// The user namespace of the reader.
+    pub user_ns: Option<NamespaceId>,
+    /// Whether it is in a Landlock domain, of which the kernel tells nobody. landlock(7)
+    pub landlocked: Option<bool>,
+}
+
+impl Credentials {
+    /// What the user `uid` has after a plain login: the groups of /etc/passwd and /etc/group, no
+    /// capabilities unless it is root, the caller's user namespace, no sandbox. The group of a user
+    /// without an entry is unknown.
+    ///
+    /// # Errors
+    /// When /etc/passwd or /etc/group cannot be read, or the caller's own status.
+    pub fn login(uid: u32) -> Result<Credentials, Error> {
+        let read = |path: &str| {
+            fs::read_to_string(path).map_err(|e| Error::new(ErrorKind::Users, Path::new(path), e))
+        };
+        let (name, gid) = passwd_entry(&read("/etc/passwd")?, uid).unzip();
+        let groups = match name {
+            Some(name) => groups_of(&read("/etc/group")?, &name),
+            None => Vec::new(),
+        };
+        let caller = super::gather::caller(Path::new("/proc"))?;
+        Ok(Credentials {
+            process: None,
+            euid: Id::Known(uid),
+            fsuid: Id::Known(uid),
+            fsgid: gid.map_or(Id::Unknown, Id::Known),
+            groups,
+            effective: if uid == 0 { caller.bounding } else { Capabilities::default() },
+            user_ns: caller.credentials.user_ns,
+            landlocked: Some(false),
+        })
+    }
+
+    /// Whether these hold `capability` in the namespace that `lineage` begins with: one namespace and
+    /// its ancestors, up to the oldest that can be seen. `None` for a lineage that is not known.
+    ///
+    /// # References
+    /// Linux 6.18 `cap_capable` in `security/commoncap.c`.
+    pub(super) fn capable(
+        &self,
+        lineage: Option<&[UserNamespace]>,
+        capability: Capabilities,
+    ) -> Option<bool> {
+        let own = self.user_ns?;
+        let held = self.effective.contains(capability);
+        if own.is_initial() && held {
+            return Some(true); // the ancestor of all
+        }
+        let lineage = lineage?;
+        match lineage.iter().position(|ns| ns.id == own) {
+            None => Some(false), // not below the reader's namespace
+            Some(0) => Some(held),
+            Some(_) if held => Some(true),
+            Some(depth) => lineage[depth - 1].owner.same(self.euid),
+        }
+    }
+}
+
+fn passwd_entry(text: &str, uid: u32) -> Option<(String, u32)> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let number: u32 = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        (number == uid).then(|| (name.to_owned(), gid))
+    })
+}
+
+fn groups_of(text: &str, user: &str) -> Vec<Id> {
+    let group = |line: &str| {
+        let mut fields = line.split(':').skip(2);
+        let gid = fields.next()?.parse().ok()?;
+        fields.next()?.split(',').any(|member| member == user).then_some(Id::Known(gid))
+    };
+    text.lines().filter_map(group).collect()
+}
+
+/// How numbers are shown to this process: whether some ids have none.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct IdView {
+    /// Our user namespace numbers every id, and as the first one does.
+    pub(super) identity: bool,
+    overflow: u32,
+}
+
+impl IdView {
+    pub(super) fn of_caller(proc_root: &Path) -> io::Result<IdView> {
+        let map = fs::read_to_string(proc_root.join("thread-self/uid_map"))?;
+        let overflow = fs::read_to_string(proc_root.join("sys/kernel/overflowuid"));
+        Ok(IdView {
+            identity: is_identity(&map),
+            overflow: overflow.ok().and_then(|t| t.trim().parse().ok()).unwrap_or(65534),
+        })
+    }
+
+    pub(super) fn id(self, shown: u32) -> Id {
+        if !self.identity && shown == self.overflow { Id::Unmapped } else { Id::Known(shown) }
+    }
+}
+
+/// Whether the text of a `uid_map` or `gid_map` gives every id its own number.
+pub(super) fn is_identity(map: &str) -> bool {
+    map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/bash\nbroken\nann:x:1000:100:Ann:/home/ann:/bin/sh\n";
+    const GROUP: &str = "root:x:0:\nadm:x:4:bob,ann\nvideo:x:44:annabel\nproc:x:50:ann\n";
+
+    #[test]
+    fn login_databases() {
+        assert_eq!(passwd_entry(PASSWD, 1000), Some(("ann".to_owned(), 100)));
+        assert_eq!(passwd_entry(PASSWD, 1001), None);
+        assert_eq!(groups_of(GROUP, "ann"), [Id::Known(4), Id::Known(50)]);
+    }
+
+    #[test]
+    fn capability_names() {
+        let set = Capabilities(1 << 10 | 1 << 19);
+        assert_eq!(set.to_string(), "CAP_NET_BIND_SERVICE, CAP_SYS_PTRACE");
+    }
+}

@@ -1,0 +1,50 @@
+//! Why facts could not be gathered.
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Facts could not be gathered. That a process is missing or hidden is no error but a fact.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {}: {source}; {}", path.display(), kind.help())]
+pub struct Error {
+    kind: ErrorKind,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// What was being looked at.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The root of the proc file system is not there.
+    ProcRoot,
+    /// The reader's own credentials.
+    Reader,
+    /// The user database.
+    Users,
+}
+
+impl ErrorKind {
+    fn help(self) -> &'static str {
+        match self {
+            ErrorKind::ProcRoot => "name a directory where a proc file system is mounted",
+            ErrorKind::Reader => "the reader must be a live process that this /proc shows",
+            ErrorKind::Users => "groups of a user are learned from /etc/passwd and /etc/group",
+        }
+    }
+}
+
+impl Error {
+    pub(super) fn new(kind: ErrorKind, path: &Path, source: io::Error) -> Error {
+        Error { kind, path: path.to_owned(), source }
+    }
+
+    /// What was being looked at.
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The file that could not be read.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}

@@ -1,0 +1,125 @@
+//! From the rows of maps to the addresses in the file.
+
+use super::{ElfFile, Segment, SegmentFlags, SegmentType};
+
+/// The work grows with the squares of both: a process and a file that mean harm could have
+/// thousands.
+const SIBLINGS_LIMIT: usize = 64;
+const LOADS_LIMIT: usize = 32;
+
+/// A row of maps that shows this file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileMapping {
+    /// First address.
+    pub start: u64,
+    /// First address after it.
+    pub end: u64,
+    /// Where in the file `start` is, in bytes.
+    pub offset: u64,
+    /// What its permissions allow.
+    pub flags: SegmentFlags,
+}
+
+impl ElfFile {
+    /// The load bias: what to subtract from an address to get the file's own `vaddr`, modulo 2⁶⁴. 0
+    /// for a program at fixed addresses. `None` where the row does not show the file as a program
+    /// loader maps it, as for a plain `mmap` of the whole file.
+    ///
+    /// `siblings` are the rows of the same file in the same process (`mapping` may be among them;
+    /// the nearest 64 count). They are needed in two cases. A page of the file that holds the end
+    /// of one segment and the start of the next is mapped twice, and both rows may be `r--p` with
+    /// the same offset (GNU ld's `.rodata` and relro). And the gap between segments that ld.so
+    /// takes away all permissions from (`---p`) belongs to none. The bias that explains most rows
+    /// wins, then the segment whose flags fit the permissions best.
+    pub fn load_bias(&self, mapping: FileMapping, siblings: &[FileMapping]) -> Option<u64> {
+        // The rows of one image are neighbours.
+        let mut siblings = siblings.to_vec();
+        siblings.sort_by_key(|row| row.start.abs_diff(mapping.start));
+        siblings.truncate(SIBLINGS_LIMIT);
+
+        let mut candidates = self.biases(mapping);
+        if candidates.is_empty() {
+            candidates = siblings.iter().flat_map(|row| self.biases(*row)).collect();
+            candidates.retain(|&bias| self.image_spans(mapping, bias));
+        }
+        candidates.sort_unstable();
+        candidates.dedup();
+        // Of equals the last wins: the highest bias is that of the first segment.
+        candidates.into_iter().max_by_key(|&bias| {
+            let explained = siblings.iter().filter(|row| self.explains(**row, bias)).count();
+            (explained, self.fit(mapping, bias))
+        })
+    }
+
+    /// The biases that explain the row by itself.
+    fn biases(&self, row: FileMapping) -> Vec<u64> {
+        self.loads()
+            .filter(|load| self.holds(load, row.offset))
+            .map(|load| row.start.wrapping_sub(row.offset).wrapping_sub(delta(load)))
+            .filter(|&bias| self.explains(row, bias))
+            .collect()
+    }
+
+    /// Whether LOAD segments at this bias put the row's first and last byte where it has them. (The
+    /// kernel merges the rows of two segments that go on in file and memory with equal
+    /// permissions.)
+    fn explains(&self, row: FileMapping, bias: u64) -> bool {
+        let Some(last) = row.end.checked_sub(row.start).and_then(|size| size.checked_sub(1)) else {
+            return false;
+        };
+        let row_delta = row.start.wrapping_sub(row.offset).wrapping_sub(bias);
+        [Some(row.offset), row.offset.checked_add(last)].into_iter().all(|offset| {
+            offset.is_some_and(|offset| {
+                self.loads().any(|load| delta(load) == row_delta && self.holds(load, offset))
+            })
+        })
+    }
+
+    /// Whether the row lies between the first and the last byte of the program at this bias.
+    fn image_spans(&self, row: FileMapping, bias: u64) -> bool {
+        let first = self.loads().map(|load| self.page_floor(load.vaddr)).min();
+        let end = self.loads().map(|load| self.page_ceil(load.vaddr_range().end)).max();
+        let (start, size) = (row.start.wrapping_sub(bias), row.end.saturating_sub(row.start));
+        first.is_some_and(|first| first <= start)
+            && end.is_some_and(|end| start.checked_add(size).is_some_and(|row_end| row_end <= end))
+    }
+
+    /// How well the permissions fit the segment: 2 equal, 1 what protecting relro leaves, 0
+    /// neither.
+    fn fit(&self, row: FileMapping, bias: u64) -> u32 {
+        let row_delta = row.start.wrapping_sub(row.offset).wrapping_sub(bias);
+        self.loads()
+            .filter(|load| delta(load) == row_delta && self.holds(load, row.offset))
+            .map(|load| match load.flags {
+                flags if flags == row.flags => 2,
+                flags if flags.0 & !SegmentFlags::WRITE.0 == row.flags.0 => 1,
+                _ => 0,
+            })
+            .max()
+            .unwrap_or(0)
+    }
+
+    fn loads(&self) -> impl Iterator<Item = &Segment> {
+        let loads = self.segments().iter().filter(|s| s.kind == SegmentType::LOAD && s.filesz > 0);
+        loads.take(LOADS_LIMIT)
+    }
+
+    /// Whether mapping the segment brings in the byte at `offset`: a mapping has whole pages.
+    fn holds(&self, load: &Segment, offset: u64) -> bool {
+        let range = load.file_range();
+        self.page_floor(range.start) <= offset && offset < self.page_ceil(range.end)
+    }
+
+    pub(super) fn page_floor(&self, n: u64) -> u64 {
+        n - n % self.page_size
+    }
+
+    pub(super) fn page_ceil(&self, n: u64) -> u64 {
+        n.checked_next_multiple_of(self.page_size).unwrap_or(u64::MAX)
+    }
+}
+
+/// How far the segment's addresses are from its file offsets.
+fn delta(load: &Segment) -> u64 {
+    load.vaddr.wrapping_sub(load.offset)
+}

@@ -1,0 +1,106 @@
+//! What a file says about itself in its segments: build id, interpreter, soname, flags.
+
+use object::{
+    elf,
+    read::elf::{Dyn, FileHeader, NoteIterator},
+};
+
+use super::{
+    ElfError, Section, SectionType, Segment, SegmentType,
+    header::{Class, Elf32, Elf64, Header, table},
+    input::Input,
+};
+
+/// A note section has a few hundred bytes.
+const NOTES_LIMIT: u64 = 1 << 20;
+/// A program has two or three of them.
+const NOTE_SECTIONS_LIMIT: usize = 64;
+const DYNAMIC_LIMIT: u64 = 1 << 20;
+/// An id is 20 bytes (SHA-1), or what `--build-id=0x…` gives.
+const BUILD_ID_LIMIT: usize = 64;
+
+#[derive(Debug, Default)]
+pub(super) struct Dynamic {
+    pub(super) soname: Option<Vec<u8>>,
+    pub(super) is_pie: bool,
+}
+
+pub(super) fn interpreter(input: &Input, header: &Header) -> Result<Option<Vec<u8>>, ElfError> {
+    // In a debug file it is there and empty.
+    let mut interps = header.segments.iter().filter(|s| s.kind == SegmentType::INTERP);
+    let interp = interps.find(|s| s.filesz > 0);
+    interp.map(|s| input.string("PT_INTERP segment", s.offset)).transpose()
+}
+
+pub(super) fn dynamic(input: &Input, header: &Header) -> Result<Dynamic, ElfError> {
+    let Some(segment) = header.segments.iter().find(|s| s.kind == SegmentType::DYNAMIC) else {
+        return Ok(Dynamic::default());
+    };
+    let bytes = input.read("PT_DYNAMIC segment", segment.offset, segment.filesz, DYNAMIC_LIMIT)?;
+    let entries = match header.class {
+        Class::Elf32 => entries::<Elf32>(&bytes, header),
+        Class::Elf64 => entries::<Elf64>(&bytes, header),
+    };
+    let value = |tag: elf::DynamicTag| entries.iter().find(|e| e.0 == tag).map(|e| e.1);
+
+    let soname = match (value(elf::DT_STRTAB), value(elf::DT_SONAME)) {
+        (Some(strings), Some(name)) => offset_of(&header.segments, strings.wrapping_add(name))
+            .map(|offset| input.string("soname", offset))
+            .transpose()?,
+        _ => None,
+    };
+    let is_pie = value(elf::DT_FLAGS_1).is_some_and(|flags| flags & elf::DF_1_PIE.0 != 0);
+    Ok(Dynamic { soname, is_pie })
+}
+
+fn entries<Elf: FileHeader<Endian = object::Endianness>>(
+    bytes: &[u8],
+    header: &Header,
+) -> Vec<(elf::DynamicTag, u64)> {
+    table::<Elf::Dyn>(bytes)
+        .iter()
+        .map(|entry| (entry.tag(header.endian), entry.val(header.endian)))
+        .take_while(|(tag, _)| *tag != elf::DT_NULL)
+        .collect()
+}
+
+/// Where in the file the byte at `vaddr` is, if a LOAD segment brings it from there.
+fn offset_of(segments: &[Segment], vaddr: u64) -> Option<u64> {
+    segments
+        .iter()
+        .filter(|s| s.kind == SegmentType::LOAD)
+        .find(|s| vaddr.checked_sub(s.vaddr).is_some_and(|within| within < s.filesz))
+        .and_then(|s| s.offset.checked_add(vaddr - s.vaddr))
+}
+
+/// The build id (`NT_GNU_BUILD_ID` of "GNU"), from the segments, which the kernel uses too, else
+/// from the sections: in a debug file the segments are empty.
+pub(super) fn build_id(input: &Input, header: &Header) -> Option<Vec<u8>> {
+    let segments = header.segments.iter().filter(|s| s.kind == SegmentType::NOTE);
+    let sections = header.sections.iter().filter(|s| s.kind == SectionType::NOTE);
+    let segments = segments.map(|s: &Segment| (s.offset, s.filesz, s.align));
+    let sections = sections.map(|s: &Section| (s.offset, s.size, s.align));
+    segments.chain(sections).take(NOTE_SECTIONS_LIMIT).find_map(|(offset, size, align)| {
+        let bytes = input.read("note section", offset, size, NOTES_LIMIT).ok()?;
+        match header.class {
+            Class::Elf32 => build_id_note::<Elf32>(&bytes, align.try_into().ok()?, header),
+            Class::Elf64 => build_id_note::<Elf64>(&bytes, align, header),
+        }
+    })
+}
+
+fn build_id_note<Elf: FileHeader<Endian = object::Endianness>>(
+    bytes: &[u8],
+    align: Elf::Word,
+    header: &Header,
+) -> Option<Vec<u8>> {
+    NoteIterator::<Elf>::new(header.endian, align, bytes)
+        .ok()?
+        .map_while(Result::ok)
+        .find(|note| {
+            note.name() == elf::ELF_NOTE_GNU
+                && note.n_type(header.endian) == elf::NT_GNU_BUILD_ID
+                && (1..=BUILD_ID_LIMIT).contains(&note.desc().len())
+        })
+        .map(|note| note.desc().to_vec())
+}

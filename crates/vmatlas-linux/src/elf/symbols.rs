@@ -1,0 +1,260 @@
+//! Which symbol an address belongs to.
+
+use std::{cmp::Reverse, fmt, iter::once_with, path::Path};
+
+use object::{
+    Endianness, elf,
+    read::elf::{FileHeader, Sym},
+};
+
+use super::{
+    ElfError, ElfFile, Section, SectionType,
+    header::{Class, Elf32, Elf64, table},
+    input::until_nul,
+};
+
+/// Chromium with all its symbols has some 60 MiB.
+const SYMBOLS_LIMIT: u64 = 256 << 20;
+/// And 300 MiB of names.
+const NAMES_LIMIT: u64 = 1 << 30;
+
+/// The symbol that an address belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Symbol<'a> {
+    /// Its name as the file has it, with a version suffix (`memcpy@@GLIBC_2.14`) where it has one:
+    /// not demangled, see [`demangle`](super::demangle()).
+    pub name: &'a [u8],
+    /// The vaddr it begins at.
+    pub vaddr: u64,
+    /// Bytes from there to the address asked for.
+    pub offset: u64,
+    /// `st_size` in bytes. 0 is a label without a size: that the address belongs to it is only
+    /// likely.
+    pub size: u64,
+    /// The table it is from.
+    pub source: SymbolSource<'a>,
+}
+
+/// The table a symbol is from; shown as `symtab`, `dynsym`, or `debug file PATH`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SymbolSource<'a> {
+    /// `.symtab`, where every function is unless the file is stripped.
+    Symtab,
+    /// `.dynsym`, where only those are that other files may use.
+    Dynsym,
+    /// `.symtab` of the separate debug file with this path.
+    DebugFile(&'a Path),
+}
+
+impl fmt::Display for SymbolSource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SymbolSource::Symtab => f.pad("symtab"),
+            SymbolSource::Dynsym => f.pad("dynsym"),
+            SymbolSource::DebugFile(path) => write!(f, "debug file {}", path.display()),
+        }
+    }
+}
+
+impl ElfFile {
+    /// The symbol that `vaddr` belongs to.
+    ///
+    /// Functions (`STT_FUNC`, `STT_GNU_IFUNC`), data (`STT_OBJECT`) and labels (`STT_NOTYPE`)
+    /// count; sections, files, thread-local and undefined symbols do not, nor do absolute ones,
+    /// which are numbers, nor ARM, AArch64 and RISC-V mapping symbols (`$d`). The tables are asked
+    /// in turn: `.symtab`, `.dynsym`, `.symtab` of the debug file. In each:
+    ///
+    /// 1. A symbol with a size that covers the address; of several the innermost, which begins
+    ///    last.
+    /// 2. Of those that begin together, one with a type before a label, then global or weak before
+    ///    local, then the fewest leading underscores (`read` before `__read`), then global before
+    ///    weak, then the smallest.
+    ///
+    /// Where no table has one, the nearest label before the address, whose reach ends at the next
+    /// symbol or at the end of its section, from the first table that has such a label.
+    ///
+    /// # Errors
+    ///
+    /// Where nothing was found and one of the tables could not be read.
+    pub fn symbol_at(&self, vaddr: u64) -> Result<Option<Symbol<'_>>, ElfError> {
+        // Each table is read only when those before it have no answer.
+        let tables = once_with(|| Some((self.symtab(), SymbolSource::Symtab)))
+            .chain(once_with(|| Some((self.dynsym(), SymbolSource::Dynsym))))
+            .chain(once_with(|| {
+                let debug = self.debug_file()?;
+                Some((debug.elf.symtab(), SymbolSource::DebugFile(&debug.path)))
+            }));
+        let mut label = None;
+        let mut damage = None;
+        for (table, source) in tables.flatten() {
+            match table {
+                Ok(Some(table)) => match table.find(vaddr, source) {
+                    Some(symbol) if symbol.size > 0 => return Ok(Some(symbol)),
+                    found => label = label.or(found),
+                },
+                Ok(None) => {}
+                Err(error) => damage = damage.or(Some(error.clone())),
+            }
+        }
+        match (label, damage) {
+            (None, Some(error)) => Err(error),
+            (label, _) => Ok(label),
+        }
+    }
+
+    fn symtab(&self) -> &SymbolCell {
+        self.symtab.get_or_init(|| self.symbols(SectionType::SYMTAB))
+    }
+
+    fn dynsym(&self) -> &SymbolCell {
+        self.dynsym.get_or_init(|| self.symbols(SectionType::DYNSYM))
+    }
+
+    fn symbols(&self, kind: SectionType) -> SymbolCell {
+        let Some(symbols) = self.sections().iter().find(|s| s.kind == kind) else {
+            return Ok(None);
+        };
+        let place = |s: &Section| format!("section {} ({})", s.index, s.name);
+        let bytes = self.input.read(place(symbols), symbols.offset, symbols.size, SYMBOLS_LIMIT)?;
+        let Some(names) = self.sections().get(symbols.link as usize) else {
+            return Err(ElfError::malformed(place(symbols), "sh_link is no section"));
+        };
+        let names = self.input.read(place(names), names.offset, names.size, NAMES_LIMIT)?;
+        Ok(Some(match self.header.class {
+            Class::Elf32 => SymbolTable::new::<Elf32>(&bytes, names, self),
+            Class::Elf64 => SymbolTable::new::<Elf64>(&bytes, names, self),
+        }))
+    }
+}
+
+type SymbolCell = Result<Option<SymbolTable>, ElfError>;
+
+/// The symbols that have addresses, sorted.
+pub(super) struct SymbolTable {
+    entries: Vec<Entry>,
+    names: Vec<u8>,
+}
+
+struct Entry {
+    start: u64,
+    /// The first address that no longer belongs to it.
+    end: u64,
+    /// The greatest `end` of this entry and all before it: where a search backwards may stop.
+    reach: u64,
+    /// Where in `names`.
+    name: u32,
+    has_size: bool,
+    /// Greater is better, of those with the same start.
+    rank: u8,
+}
+
+impl SymbolTable {
+    fn new<Elf: FileHeader<Endian = Endianness>>(
+        bytes: &[u8],
+        names: Vec<u8>,
+        file: &ElfFile,
+    ) -> Self {
+        let mut entries: Vec<Entry> = table::<Elf::Sym>(bytes)
+            .iter()
+            .filter_map(|symbol| Entry::new::<Elf>(symbol, &names, file))
+            .collect();
+        entries.sort_unstable_by_key(|e| (e.start, e.rank, Reverse((e.end, e.name))));
+        limit_labels(&mut entries, file.sections());
+        let mut reach = 0;
+        for entry in &mut entries {
+            reach = entry.end.max(reach);
+            entry.reach = reach;
+        }
+        SymbolTable { entries, names }
+    }
+
+    fn find<'a>(&'a self, vaddr: u64, source: SymbolSource<'a>) -> Option<Symbol<'a>> {
+        let before = &self.entries[..self.entries.partition_point(|e| e.start <= vaddr)];
+        let mut covering = before
+            .iter()
+            .rev()
+            .take_while(|e| vaddr < e.reach)
+            .filter(|e| vaddr < e.end)
+            .peekable();
+        let nearest = covering.peek().copied();
+        let entry = covering.find(|e| e.has_size).or(nearest)?;
+        Some(Symbol {
+            name: until_nul(&self.names[entry.name as usize..]),
+            vaddr: entry.start,
+            offset: vaddr - entry.start,
+            size: if entry.has_size { entry.end - entry.start } else { 0 },
+            source,
+        })
+    }
+}
+
+/// A label reaches to the next symbol, or to the end of its section; one that is in no section, as
+/// `_end`, nowhere.
+fn limit_labels(entries: &mut [Entry], sections: &[Section]) {
+    let mut sections: Vec<_> =
+        sections.iter().filter(|s| s.is_mapped()).map(Section::vaddr_range).collect();
+    sections.sort_unstable_by_key(|range| range.start);
+
+    let mut next = u64::MAX; // the start of the next symbol that begins later
+    for i in (0..entries.len()).rev() {
+        if let Some(later) = entries.get(i + 1)
+            && later.start > entries[i].start
+        {
+            next = later.start;
+        }
+        let entry = &mut entries[i];
+        if !entry.has_size {
+            let before = &sections[..sections.partition_point(|s| s.start <= entry.start)];
+            let section_end = before.last().map_or(0, |section| section.end);
+            entry.end = section_end.min(next);
+        }
+    }
+}
+
+impl Entry {
+    fn new<Elf: FileHeader<Endian = Endianness>>(
+        symbol: &Elf::Sym,
+        names: &[u8],
+        file: &ElfFile,
+    ) -> Option<Self> {
+        let endian = file.header.endian;
+        let (kind, bind) = (symbol.st_type(), symbol.st_bind());
+        let is_function = kind == elf::STT_FUNC || kind == elf::STT_GNU_IFUNC;
+        if !is_function && kind != elf::STT_OBJECT && kind != elf::STT_NOTYPE {
+            return None;
+        }
+        if let elf::SHN_UNDEF | elf::SHN_ABS | elf::SHN_COMMON = symbol.st_shndx(endian) {
+            return None;
+        }
+        let machine = elf::Machine(file.header.machine.0);
+        let name = symbol.st_name(endian);
+        let first = names.get(name as usize..)?;
+        if first.first().is_none_or(|&b| b == 0) {
+            return None;
+        }
+        if kind == elf::STT_NOTYPE && bind == elf::STB_LOCAL && is_mapping_symbol(first, machine) {
+            return None;
+        }
+        let mut start: u64 = symbol.st_value(endian).into();
+        if machine == elf::EM_ARM && is_function {
+            start &= !1; // set for Thumb code
+        }
+        let size: u64 = symbol.st_size(endian).into();
+        let underscores = first.iter().take(15).take_while(|&&b| b == b'_').count() as u8;
+        let rank = u8::from(kind != elf::STT_NOTYPE) << 6
+            | u8::from(bind != elf::STB_LOCAL) << 5
+            | (15 - underscores) << 1
+            | u8::from(bind != elf::STB_WEAK);
+        let end = start.saturating_add(size);
+        Some(Entry { start, end, reach: 0, name, has_size: size > 0, rank })
+    }
+}
+
+/// `$a`, `$t`, `$x`, `$d`, alone or with a suffix: where code and data begin, for disassemblers
+/// (ELF for the Arm Architecture 5.5.5; RISC-V psABI).
+fn is_mapping_symbol(name: &[u8], machine: elf::Machine) -> bool {
+    matches!(machine, elf::EM_ARM | elf::EM_AARCH64 | elf::EM_RISCV)
+        && matches!(name, [b'$', b'a' | b'd' | b't' | b'x', ..])
+}
