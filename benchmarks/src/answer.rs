@@ -50,7 +50,8 @@ impl Answer {
             let name = if blanks == 5 && line.ends_with(b" ") {
                 0
             } else {
-                let header: usize = line.splitn(6, |&b| b == b' ').take(5).map(|f| f.len() + 1).sum();
+                let header: usize =
+                    line.splitn(6, |&b| b == b' ').take(5).map(|f| f.len() + 1).sum();
                 line.len() - header.max(73)
             };
             let inode = inode.parse().expect("an inode number");

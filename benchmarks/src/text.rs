@@ -23,7 +23,12 @@ pub struct Text {
 pub fn mixed(rows: u64) -> Text {
     let mut maker = Maker { out: Vec::new(), answer: Answer::default(), at: 0, seed: 0x9e37_79b9 };
     maker.at = 0x55d0_c3a0_0000;
-    maker.file(&["r--p", "r-xp", "r--p", "r--p", "rw-p"], "fe:00", 271_503, "/usr/lib/jvm/bin/java");
+    maker.file(
+        &["r--p", "r-xp", "r--p", "r--p", "rw-p"],
+        "fe:00",
+        271_503,
+        "/usr/lib/jvm/bin/java",
+    );
     maker.at += 0x1_0000;
     maker.row(0x2_1000, "rw-p", 0, "00:00", 0, b"[heap]");
     maker.at = 0x7000_0000_0000;

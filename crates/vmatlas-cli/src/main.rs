@@ -1,2 +1,41 @@
-//! x
-fn main(){}
+//! The `vmatlas` command: arguments, a target read, an answer printed.
+
+mod args;
+mod cmd;
+mod output;
+mod target;
+mod trouble;
+
+use args::{Cli, Command};
+use clap::{CommandFactory as _, Parser as _};
+use std::process::ExitCode;
+use trouble::Trouble;
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(true) | Err(Trouble::ClosedPipe) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(trouble) => {
+            eprintln!("vmatlas: {}", output::words::printable(trouble.to_string().as_bytes()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whether the answer is yes.
+fn run(cli: &Cli) -> Result<bool, Trouble> {
+    match &cli.command {
+        None => cmd::show::run(&cli.show),
+        Some(Command::Show(args)) => cmd::show::run(args),
+        Some(Command::At(args)) => cmd::at::run(args),
+        Some(Command::Diff(args)) => cmd::diff::run(args),
+        Some(Command::Access(args)) => cmd::access::run(args),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(*shell, &mut Cli::command(), "vmatlas", &mut std::io::stdout());
+            Ok(true)
+        }
+        Some(Command::Man) => Ok(clap_mangen::Man::new(Cli::command())
+            .render(&mut std::io::stdout())
+            .map(|()| true)?),
+    }
+}

@@ -14,10 +14,14 @@ use crate::query::PointQuery;
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, openat, openat2, statx,
 };
+use rustix::io::Errno;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use vmatlas::{AddressRange, Device, FileName, Mapping, Maps, restore_line_feeds};
@@ -228,12 +232,25 @@ impl Files {
             files.at(path).map(|(fd, _)| fd).find(|fd| files.is(fd, &question, None))
         };
         let (fd, id) = files.behind(row.range).and_then(regular).or_else(|| regular(by_path()?))?;
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file =
-            rustix::fs::open(format!("/proc/self/fd/{}", fd.as_raw_fd()), flags, Mode::empty())
-                .ok()?;
-        (stat_fd(&file)?.id == id).then(|| File::from(file))
+        reopen(&fd).ok().filter(|file| stat_fd(file).is_some_and(|stat| stat.id == id))
     }
+
+    /// Opens a regular file by its path in the process's mount namespace, else in the reader's.
+    ///
+    /// # Errors
+    /// `ENOENT` where neither has a regular file there.
+    pub fn open_path(&self, path: &Path) -> io::Result<File> {
+        let mut found = self.0.at(path.as_os_str().as_bytes()).filter(|(_, stat)| stat.regular);
+        let (fd, _) = found.next().ok_or(Errno::NOENT)?;
+        reopen(&fd)
+    }
+}
+
+/// Opens for reading what was found and is known to be a regular file.
+fn reopen(fd: &OwnedFd) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 fn raw_name(query: &mut PointQuery<'_>, row: &Mapping<'_>) -> Option<Vec<u8>> {

@@ -12,7 +12,7 @@
 //!
 //! - [`Process`] is a handle to a process; [`Process::rows`] reads its rows, [`PointQuery`] asks
 //!   for one address.
-//! - [`files::Files`] makes the names of files certain, [`elf`] says what is in them.
+//! - [`files::Files`] makes the names of files certain, [`Images`] says what is in them.
 //! - [`access`] tells who may read a process's maps.
 //!
 //! The target is never stopped or written to, and its memory is not read.
@@ -22,6 +22,7 @@ mod deadline;
 pub mod elf;
 mod error;
 pub mod files;
+mod images;
 pub mod mounts;
 mod process;
 mod query;
@@ -30,6 +31,7 @@ mod sys;
 
 pub use deadline::within;
 pub use error::Error;
+pub use images::{Image, Images};
 pub use process::{Process, ProcessId};
 pub use query::{PointQuery, Which};
 pub use snapshot::{Empty, Snapshot, Source};

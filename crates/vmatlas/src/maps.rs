@@ -152,7 +152,13 @@ impl Maps {
     }
 
     /// Appends the lines of one row to `text`; nothing for a row that is not there.
-    pub fn render_row(&self, index: usize, format: TextFormat, version: Option<KernelVersion>, text: &mut Vec<u8>) {
+    pub fn render_row(
+        &self,
+        index: usize,
+        format: TextFormat,
+        version: Option<KernelVersion>,
+        text: &mut Vec<u8>,
+    ) {
         let Some(mut row) = self.get(index) else { return };
         if let Some(version) = version {
             row.name = name_in(version, &row);

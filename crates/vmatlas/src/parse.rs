@@ -69,6 +69,11 @@ pub fn parse_row(line: &[u8]) -> Result<Mapping<'_>, RowError> {
     {
         return Ok(row);
     }
+    patient_row(line)
+}
+
+/// [`parse_row`] for fields of any width.
+fn patient_row(line: &[u8]) -> Result<Mapping<'_>, RowError> {
     let mut at = 0;
     let start = hexadecimal(line, &mut at, b'-', RowErrorKind::Start)?;
     let end = hexadecimal(line, &mut at, b' ', RowErrorKind::End)?;
@@ -149,6 +154,7 @@ fn name_start(line: &[u8], inode_end: usize) -> usize {
 /// every row of a 64-bit process has them, which lets eight digits be read at once.
 ///
 /// None for any other row, bad ones included: those are for [`parse_row`], with which this agrees.
+#[inline]
 pub(crate) fn quick_row(text: &[u8]) -> Option<(Mapping<'_>, usize)> {
     // Addresses of 12 digits, an offset of 8, a device of 2 or 3 and 2; and something behind.
     let fields: &[u8; 48] = text.first_chunk()?;
@@ -159,22 +165,21 @@ pub(crate) fn quick_row(text: &[u8]) -> Option<(Mapping<'_>, usize)> {
         | (fields[39] ^ b' ')
         | (fields[42 + wide] ^ b':')
         | (fields[45 + wide] ^ b' ');
-    let mut bad = u64::from(between);
-    let start = hexadecimal_8(word(fields, 0), &mut bad);
-    // The last four digits of the start and the first four of the end.
-    let middle = word(fields, 8) >> 32 << 32 | word(fields, 9) & 0xffff_ffff;
-    let middle = hexadecimal_8(middle, &mut bad);
-    let end = hexadecimal_8(word(fields, 17), &mut bad);
-    let offset = hexadecimal_8(word(fields, 31), &mut bad);
-    let major = if wide == 0 { b'0' } else { fields[40] };
-    let [major_16, major_1] = [fields[40 + wide], fields[41 + wide]];
-    let device = [b'0', b'0', b'0', major, major_16, major_1, fields[43 + wide], fields[44 + wide]];
-    let device = hexadecimal_8(u64::from_be_bytes(device), &mut bad) as u32;
+    let mut digits = [b'0'; 48];
+    digits[4..16].copy_from_slice(&fields[..12]);
+    digits[20..32].copy_from_slice(&fields[13..25]);
+    digits[32..40].copy_from_slice(&fields[31..39]);
+    digits[43] = if wide == 0 { b'0' } else { fields[40] };
+    digits[44..46].copy_from_slice(&fields[40 + wide..42 + wide]);
+    digits[46..].copy_from_slice(&fields[43 + wide..45 + wide]);
+    let bytes = hexadecimal_bytes(&digits)?;
     let perms = [fields[26], fields[27], fields[28], fields[29]];
-    let range = AddressRange::new(start << 16 | middle >> 16, (middle & 0xffff) << 32 | end);
-    if bad != 0 || range.end < range.start || !perms.iter().all(u8::is_ascii_graphic) {
+    let number = |at: usize| u64::from_be_bytes(*bytes[at..].first_chunk().expect("in 24 bytes"));
+    let range = AddressRange::new(number(0), number(8));
+    if between != 0 || range.end < range.start || !perms.iter().all(u8::is_ascii_graphic) {
         return None;
     }
+    let (offset, device) = (number(16) >> 32, number(16) as u32);
     let device = Device { major: device >> 8, minor: device & 0xff };
     let row = Mapping { range, perms: Perms(perms), offset, device, inode: 0, name: b"" };
     let at = 46 + wide;
@@ -195,22 +200,20 @@ pub(crate) fn quick_row(text: &[u8]) -> Option<(Mapping<'_>, usize)> {
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// Eight bytes; the first one is the highest.
-fn word(fields: &[u8; 48], at: usize) -> u64 {
-    u64::from_be_bytes(*fields[at..].first_chunk().expect("inside of the fields"))
-}
-
-/// The number that eight lower-case hexadecimal digits stand for; `bad` is set where one is none.
+/// The bytes for which lower-case hexadecimal digits stand, two each.
 #[inline]
-fn hexadecimal_8(text: u64, bad: &mut u64) -> u64 {
-    // The low half of a byte is the digit, and letters (bit 6) add nine.
-    let digits = (text & (ONES * 0x0f)) + ((text >> 6) & ONES) * 9;
-    let letters = ((digits + ONES * 6) >> 4) & ONES;
-    // Written back they must be what was read, else one was no digit.
-    *bad |= digits & (ONES * 0xf0) | (digits + ONES * 0x30 + letters * 39) ^ text;
-    let pairs = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
-    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
-    (fours | fours >> 16) & 0xffff_ffff
+fn hexadecimal_bytes(text: &[u8; 48]) -> Option<[u8; 24]> {
+    // No branch for a digit, so that the compiler does many at once.
+    let digits = text.map(|byte| {
+        let digit = byte.wrapping_add(0xff - b'9').saturating_sub(6).wrapping_sub(0xf0);
+        let letter = byte.wrapping_sub(b'a').saturating_add(10);
+        digit.min(letter)
+    });
+    let mut bytes = [0; 24];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = pair[0] << 4 | pair[1];
+    }
+    (digits.iter().fold(0, |all, digit| all | digit) < 16).then_some(bytes)
 }
 
 /// The inode at `at` if it has up to eight digits and only blanks stand between it and the column
@@ -287,26 +290,17 @@ pub fn rows(text: &[u8]) -> impl Iterator<Item = Result<Mapping<'_>, RowError>> 
             rest = rest.get(len + 1..).unwrap_or_default();
             return Some(Ok(row));
         }
-        let mut lines = lines(rest);
-        let line = lines.find(|line| !line.is_empty())?;
-        rest = lines.rest();
-        Some(parse_row(line))
-    })
-}
-
-/// The lines of a text, without their line feeds.
-pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
+        while !rest.is_empty() {
+            let (line, after) = match memchr::memchr(b'\n', rest) {
+                Some(end) => (&rest[..end], &rest[end + 1..]),
+                None => (rest, &rest[rest.len()..]),
+            };
+            rest = after;
+            if !line.is_empty() {
+                return Some(parse_row(line));
+            }
         }
-        let (line, after) = match memchr::memchr(b'\n', rest) {
-            Some(at) => (&rest[..at], &rest[at + 1..]),
-            None => (rest, &rest[rest.len()..]),
-        };
-        rest = after;
-        Some(line)
+        None
     })
 }
 
@@ -346,7 +340,32 @@ mod tests {
                 let slow = text.iter().try_fold(0, |n, &b| {
                     Some(n << 4 | u64::from(digit(b).filter(|_| !b.is_ascii_uppercase())?))
                 });
-                assert_eq!(eight_digits(text), slow, "{text:?}");
+                assert_eq!(hexadecimal_bytes(&text).map(|b| b), slow, "{text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn quick_and_patient_readers_agree() {
+        let rows = [
+            &b"7f0000000000-7f0000001000 r--p 00000000 fe:00 12345678                   /a"[..],
+            b"7f0000000000-7f0000001000 r--p 00000000 fe:00 123456789                  /a",
+            b"7f0000000000-7f0000001000 r--p 00000000 103:02 0 ",
+            b"7f0000000000-7f0000001000 r--p 00000000 103:02 7                        /ab",
+        ];
+        for row in rows {
+            assert!(quick_row(row).is_some());
+            // Every byte at every place but inside of the name.
+            for place in 0..row.len().min(74) {
+                for byte in 0..=255u8 {
+                    let mut text = row.to_vec();
+                    text[place] = byte;
+                    let quick = quick_row(&text).filter(|&(_, len)| len == text.len());
+                    let patient = patient_row(&text);
+                    if let Some((quick, _)) = quick {
+                        assert_eq!(Ok(quick), patient, "{}", text.escape_ascii());
+                    }
+                }
             }
         }
     }

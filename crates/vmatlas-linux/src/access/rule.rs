@@ -113,6 +113,18 @@ pub enum Outcome {
     Unknown,
 }
 
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Outcome::Grants => "grants",
+            Outcome::Passes => "passes",
+            Outcome::DoesNotApply => "does not apply",
+            Outcome::Refuses => "refuses",
+            Outcome::Unknown => "unknown",
+        })
+    }
+}
+
 /// One rule and how it came out for these facts.
 #[derive(Clone, Debug)]
 pub struct Step {

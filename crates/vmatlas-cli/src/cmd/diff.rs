@@ -1,0 +1,134 @@
+//! `vmatlas diff A B`: what differs between two maps.
+
+use crate::args::DiffArgs;
+use crate::cmd::view::Row;
+use crate::output::json::{self, MappingJson};
+use crate::output::pager;
+use crate::output::style::{self, Paint};
+use crate::output::words::{printable, size};
+use crate::target::{Target, Want};
+use crate::trouble::Trouble;
+use serde::Serialize;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use vmatlas::{Change, Diff, Filter, Mapping};
+
+#[derive(Serialize)]
+struct DiffJson<'a> {
+    added: Vec<MappingJson<'a>>,
+    removed: Vec<MappingJson<'a>>,
+    changed: Vec<ChangeJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct ChangeJson<'a> {
+    from: MappingJson<'a>,
+    to: MappingJson<'a>,
+    what: &'a [&'static str],
+}
+
+pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
+    let want = Want { sizes: false, truths: args.common.json };
+    let read = |name| Target::read(name, &args.common.proc, want);
+    let (first, second) = (read(&args.first)?, read(&args.second)?);
+    first.warn(&args.common);
+    second.warn(&args.common);
+    let mut diff = Diff::of(&first.maps, &second.maps);
+    if let Some(filter) = &args.filter {
+        keep(&mut diff, filter);
+    }
+    if args.common.json {
+        let (from, to) = (Rows::of(&first), Rows::of(&second));
+        json::print(&DiffJson {
+            added: diff.added.iter().filter_map(|row| to.get(row)).collect(),
+            removed: diff.removed.iter().filter_map(|row| from.get(row)).collect(),
+            changed: diff
+                .changed
+                .iter()
+                .filter_map(|Change { from: a, to: b, what }| {
+                    Some(ChangeJson { from: from.get(a)?, to: to.get(b)?, what })
+                })
+                .collect(),
+        })?;
+    } else {
+        pager::print(&text(&diff, Paint(style::wanted(args.common.color))))?;
+    }
+    Ok(diff.is_empty())
+}
+
+fn keep(diff: &mut Diff<'_>, filter: &Filter) {
+    diff.added.retain(|row| filter.matches(row));
+    diff.removed.retain(|row| filter.matches(row));
+    diff.changed.retain(|change| filter.matches(&change.from) || filter.matches(&change.to));
+}
+
+/// The rows of a target by what they are.
+struct Rows<'a> {
+    target: &'a Target,
+    index: HashMap<Mapping<'a>, usize>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(target: &'a Target) -> Rows<'a> {
+        let index = target.maps.iter().enumerate().map(|(index, row)| (row, index)).collect();
+        Rows { target, index }
+    }
+
+    fn get(&self, row: &Mapping<'_>) -> Option<MappingJson<'a>> {
+        Row::of(self.target, *self.index.get(row)?).map(MappingJson)
+    }
+}
+
+fn text(diff: &Diff<'_>, paint: Paint) -> String {
+    let mut text = String::new();
+    let mut line = |sign: char, row: &Mapping<'_>, note: &str| {
+        let shown = format!(
+            "{sign} {} {:>6} {} {}",
+            row.range,
+            size(row.range.size()),
+            row.perms,
+            printable(row.name)
+        );
+        let _ = writeln!(text, "{}{note}", paint.paint(style::change(sign), shown.trim_end()));
+    };
+    // In the order of the addresses of what they are about.
+    let mut rows: Vec<(u64, char, &Mapping<'_>, Option<&Change<'_>>)> = Vec::new();
+    rows.extend(diff.removed.iter().map(|row| (row.range.start, '-', row, None)));
+    rows.extend(diff.added.iter().map(|row| (row.range.start, '+', row, None)));
+    rows.extend(
+        diff.changed.iter().map(|change| (change.to.range.start, '~', &change.to, Some(change))),
+    );
+    rows.sort_by_key(|(start, ..)| *start);
+    for (_, sign, row, change) in rows {
+        let notes: Vec<String> = change.iter().flat_map(|change| notes(change)).collect();
+        let note =
+            if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
+        line(sign, row, &note);
+    }
+    let (added, removed, changed, moved) =
+        (diff.added.len(), diff.removed.len(), diff.changed.len(), diff.moved.len());
+    let _ = writeln!(
+        text,
+        "{added} added, {removed} removed, {changed} changed, {moved} at another address only"
+    );
+    text
+}
+
+/// What changed, in words.
+fn notes(change: &Change<'_>) -> Vec<String> {
+    let Change { from, to, what } = change;
+    let note = |what: &&'static str| match *what {
+        "size" => {
+            let (old, new) = (from.range.size(), to.range.size());
+            let (word, by) =
+                if new > old { ("grew by", new - old) } else { ("shrank by", old - new) };
+            format!("{word} {}", size(by))
+        }
+        "perms" => format!("was {}", from.perms),
+        "offset" => format!("offset was {:x}", from.offset),
+        "device" => format!("device was {}", from.device),
+        "inode" => format!("inode was {}", from.inode),
+        _ => format!("name was {}", printable(from.name)),
+    };
+    what.iter().map(note).collect()
+}

@@ -1,0 +1,7 @@
+//! One file for each command.
+
+pub(crate) mod access;
+pub(crate) mod at;
+pub(crate) mod diff;
+pub(crate) mod show;
+pub(crate) mod view;

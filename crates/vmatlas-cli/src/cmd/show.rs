@@ -1,0 +1,86 @@
+//! `vmatlas show TARGET`: the annotated map.
+
+use crate::args::ShowArgs;
+use crate::cmd::view::Row;
+use crate::output::columns::Column;
+use crate::output::json::{self, Document, MappingJson, Sequence, TargetJson};
+use crate::output::{csv, pager, table};
+use crate::target::{Target, Want};
+use crate::trouble::Trouble;
+use std::io::Write as _;
+use vmatlas::{Filter, Group, TextFormat, Totals};
+
+pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
+    let name = args.target.as_deref().unwrap_or("self");
+    let want = Want { sizes: args.sizes, truths: !args.raw };
+    let target = Target::read(name, &args.common.proc, want)?;
+    target.warn(&args.common);
+    if args.sizes && !target.maps.has_fields() && !target.maps.is_empty() {
+        return Err(Trouble::new(format!("{name}: --sizes needs smaps, and this is maps")));
+    }
+    let sizes = target.maps.has_fields();
+    let mut rows: Vec<Row<'_>> = Row::all(&target, args.filter.as_ref()).collect();
+    if let Some(sort) = &args.sort {
+        let column = Column::of(sort, sizes)?;
+        rows.sort_by(|a, b| column.compare(a, b));
+    }
+    if args.reverse {
+        rows.reverse();
+    }
+    let totals = || {
+        let taken = |filter: &Filter, index| {
+            Row::of(&target, index).is_some_and(|row| filter.matches(&row))
+        };
+        Totals::of(&target.maps, Group::Kind, |index| {
+            args.filter.as_ref().is_none_or(|filter| taken(filter, index))
+        })
+    };
+    if args.raw {
+        return raw(args, &target, &rows).map(|()| true);
+    }
+    if args.csv {
+        let columns =
+            if args.columns.is_empty() { csv_columns(sizes) } else { args.columns.clone() };
+        csv::print(&Column::list(&columns, sizes)?, !args.no_header, rows.into_iter())?;
+    } else if args.common.json {
+        json::print(&Document {
+            schema: json::SCHEMA,
+            target: TargetJson::of(&target),
+            mappings: Sequence(|| rows.iter().map(|row| MappingJson(*row))),
+            totals: json::totals(&totals()),
+            warnings: json::warnings(&target),
+        })?;
+    } else {
+        let plan = table::Plan {
+            columns: Column::list(&args.columns, sizes)?,
+            header: !args.no_header,
+            in_order: args.sort.is_none() && !args.reverse && args.filter.is_none(),
+            color: args.common.color,
+            hints: args.target.is_none(),
+        };
+        pager::print(&table::show(&target, &rows, &totals(), &plan))?;
+    }
+    Ok(true)
+}
+
+fn csv_columns(sizes: bool) -> Vec<String> {
+    let always = [
+        "start", "end", "size", "perms", "offset", "device", "inode", "kind", "name", "path",
+        "deleted",
+    ];
+    let smaps: &[&str] = if sizes { &["rss", "pss", "swap"] } else { &[] };
+    always.iter().chain(smaps).map(|&name| name.to_owned()).collect()
+}
+
+fn raw(args: &ShowArgs, target: &Target, rows: &[Row<'_>]) -> Result<(), Trouble> {
+    let shown = target.maps.format();
+    let word_size = args.word_size.map_or(shown.word_size, Into::into);
+    let format = match args.kernel {
+        Some(kernel) => TextFormat::of(kernel, word_size),
+        None if word_size == shown.word_size => shown,
+        None => TextFormat { word_size, ..shown },
+    };
+    let mut text = Vec::with_capacity(rows.len() * 80);
+    rows.iter().for_each(|row| target.maps.render_row(row.index, format, args.kernel, &mut text));
+    Ok(std::io::stdout().write_all(&text)?)
+}

@@ -1,0 +1,67 @@
+//! Rows of a target as commands and output look at them.
+
+use crate::target::Target;
+use std::borrow::Cow;
+use vmatlas::{Filter, FilterRow, Mapping};
+use vmatlas_linux::files::FileTruth;
+
+/// A row and what is known of it beside its text.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) target: &'a Target,
+    pub(crate) index: usize,
+    pub(crate) mapping: Mapping<'a>,
+    pub(crate) truth: Option<&'a FileTruth>,
+}
+
+impl<'a> Row<'a> {
+    pub(crate) fn of(target: &'a Target, index: usize) -> Option<Row<'a>> {
+        let mapping = target.maps.get(index)?;
+        let truth = target.live.as_ref().and_then(|live| live.truths.get(index));
+        Some(Row { target, index, mapping, truth })
+    }
+
+    /// All rows of a target, or those that a filter lets through.
+    pub(crate) fn all(
+        target: &'a Target,
+        filter: Option<&'a Filter>,
+    ) -> impl Iterator<Item = Row<'a>> {
+        let rows = (0..target.maps.len()).filter_map(|index| Row::of(target, index));
+        rows.filter(move |row| filter.is_none_or(|filter| filter.matches(row)))
+    }
+
+    /// The path of a file.
+    pub(crate) fn path(&self) -> Option<Cow<'a, [u8]>> {
+        let proven = self.truth.map(|truth| Cow::Borrowed(truth.path.as_slice()));
+        proven.or_else(|| self.mapping.file_name().map(|file| file.path))
+    }
+
+    /// Whether the file's name is gone.
+    pub(crate) fn deleted(&self) -> Option<bool> {
+        match self.truth {
+            Some(truth) => truth.deleted,
+            None => self.mapping.file_name()?.deleted,
+        }
+    }
+
+    /// A size of smaps by its name in lower case, in bytes.
+    pub(crate) fn size(&self, name: &str) -> Option<u64> {
+        let mut fields = self.target.maps.fields(self.index);
+        fields.find(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))?.value.number()
+    }
+
+    /// The sections of the file that lie in the row.
+    pub(crate) fn sections(&self) -> &'a str {
+        self.target.live.as_ref().map_or("", |live| live.sections(&self.target.maps, self.index))
+    }
+}
+
+impl FilterRow for Row<'_> {
+    fn mapping(&self) -> Mapping<'_> {
+        self.mapping
+    }
+
+    fn number(&self, name: &str) -> Option<u64> {
+        self.size(name)
+    }
+}

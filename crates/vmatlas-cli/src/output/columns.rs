@@ -1,0 +1,127 @@
+//! The columns of the table and of CSV: what `--columns` and `--sort` name.
+
+use crate::cmd::view::Row;
+use crate::output::words;
+use crate::trouble::Trouble;
+use std::cmp::Ordering;
+
+/// A column: its name, whether it is a number, and how to get its value.
+#[derive(Clone, Copy)]
+pub(crate) struct Column {
+    pub(crate) name: &'static str,
+    value: Value,
+}
+
+#[derive(Clone, Copy)]
+enum Value {
+    /// An address or offset, shown in hexadecimal.
+    Hexadecimal(fn(&Row<'_>) -> u64),
+    /// A size in bytes.
+    Size(fn(&Row<'_>) -> u64),
+    Number(fn(&Row<'_>) -> u64),
+    Text(fn(&Row<'_>) -> String),
+    /// A size of smaps, by its name in lower case.
+    Smaps,
+}
+
+use Value::{Hexadecimal, Number, Size, Smaps, Text};
+
+const COLUMNS: [Column; 13] = [
+    Column { name: "start", value: Hexadecimal(|row| row.mapping.range.start) },
+    Column { name: "end", value: Hexadecimal(|row| row.mapping.range.end) },
+    Column { name: "size", value: Size(|row| row.mapping.range.size()) },
+    Column { name: "perms", value: Text(|row| row.mapping.perms.to_string()) },
+    Column { name: "offset", value: Hexadecimal(|row| row.mapping.offset) },
+    Column { name: "device", value: Text(|row| row.mapping.device.to_string()) },
+    Column { name: "inode", value: Number(|row| row.mapping.inode) },
+    Column { name: "kind", value: Text(|row| row.mapping.kind().word().to_owned()) },
+    Column {
+        name: "name",
+        value: Text(|row| String::from_utf8_lossy(row.mapping.name).into_owned()),
+    },
+    Column {
+        name: "path",
+        value: Text(|row| {
+            row.path().map_or(String::new(), |path| String::from_utf8_lossy(&path).into_owned())
+        }),
+    },
+    Column {
+        name: "deleted",
+        value: Text(|row| {
+            row.deleted().map_or("", |deleted| if deleted { "true" } else { "false" }).to_owned()
+        }),
+    },
+    Column {
+        name: "state",
+        value: Text(|row| row.truth.map_or("", |truth| truth.now.note()).to_owned()),
+    },
+    Column { name: "sections", value: Text(|row| row.sections().to_owned()) },
+];
+
+/// The sizes of smaps that have columns.
+const SMAPS: [&str; 10] = [
+    "rss",
+    "pss",
+    "shared_clean",
+    "shared_dirty",
+    "private_clean",
+    "private_dirty",
+    "referenced",
+    "anonymous",
+    "swap",
+    "locked",
+];
+
+impl Column {
+    /// The column of that name.
+    pub(crate) fn of(name: &str, sizes: bool) -> Result<Column, Trouble> {
+        let smaps = SMAPS.iter().map(|name| Column { name, value: Smaps });
+        let found =
+            COLUMNS.into_iter().chain(smaps.filter(|_| sizes)).find(|column| column.name == name);
+        found.ok_or_else(|| {
+            let names: Vec<&str> = COLUMNS.iter().map(|column| column.name).chain(SMAPS).collect();
+            let help = if SMAPS.contains(&name) { "needs --sizes" } else { "is no column" };
+            Trouble::new(format!("`{name}` {help}; there are {}", names.join(", ")))
+        })
+    }
+
+    /// Columns by their names.
+    pub(crate) fn list(names: &[String], sizes: bool) -> Result<Vec<Column>, Trouble> {
+        names.iter().map(|name| Column::of(name, sizes)).collect()
+    }
+
+    /// The value as it stands in a file for programs: numbers whole, addresses with `0x`.
+    pub(crate) fn exact(&self, row: &Row<'_>) -> String {
+        match self.value {
+            Hexadecimal(value) => format!("{:#x}", value(row)),
+            Size(value) | Number(value) => value(row).to_string(),
+            Text(value) => value(row),
+            Smaps => row.size(self.name).map_or(String::new(), |size| size.to_string()),
+        }
+    }
+
+    /// The value as people read it.
+    pub(crate) fn short(&self, row: &Row<'_>) -> String {
+        match self.value {
+            Hexadecimal(value) => format!("{:x}", value(row)),
+            Size(value) => words::size(value(row)),
+            Number(value) => value(row).to_string(),
+            Text(value) => words::printable(value(row).as_bytes()),
+            Smaps => row.size(self.name).map_or(String::new(), words::size),
+        }
+    }
+
+    /// Whether it is aligned to the right.
+    pub(crate) fn is_number(&self) -> bool {
+        !matches!(self.value, Text(_))
+    }
+
+    /// The order of two rows by this column.
+    pub(crate) fn compare(&self, a: &Row<'_>, b: &Row<'_>) -> Ordering {
+        match self.value {
+            Hexadecimal(value) | Size(value) | Number(value) => value(a).cmp(&value(b)),
+            Text(value) => value(a).cmp(&value(b)),
+            Smaps => a.size(self.name).cmp(&b.size(self.name)),
+        }
+    }
+}

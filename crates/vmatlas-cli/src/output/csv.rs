@@ -1,0 +1,22 @@
+//! Rows as comma-separated values (RFC 4180).
+
+use crate::cmd::view::Row;
+use crate::output::columns::Column;
+use crate::trouble::Trouble;
+use std::io;
+
+pub(crate) fn print<'a>(
+    columns: &[Column],
+    header: bool,
+    rows: impl Iterator<Item = Row<'a>>,
+) -> Result<(), Trouble> {
+    let mut writer = ::csv::Writer::from_writer(io::stdout().lock());
+    let mut write = |record: Vec<String>| writer.write_record(record).map_err(io::Error::from);
+    if header {
+        write(columns.iter().map(|column| column.name.to_owned()).collect())?;
+    }
+    for row in rows {
+        write(columns.iter().map(|column| column.exact(&row)).collect())?;
+    }
+    Ok(writer.flush()?)
+}

@@ -1,0 +1,225 @@
+//! The JSON documents, as types made for their readers.
+
+use crate::cmd::view::Row;
+use crate::target::Target;
+use crate::trouble::Trouble;
+use serde::Serialize;
+use serde::ser::{SerializeMap as _, Serializer};
+use std::io::{self, BufWriter, Write as _};
+use vmatlas::{Totals, Value, Warning};
+
+/// An address or offset: a string, because not every reader has 64-bit numbers.
+pub(crate) struct Hex(pub(crate) u64);
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{:#x}", self.0))
+    }
+}
+
+/// A document of `show`.
+#[derive(Serialize)]
+pub(crate) struct Document<'a, M: Serialize> {
+    pub(crate) schema: &'static str,
+    pub(crate) target: TargetJson,
+    pub(crate) mappings: M,
+    pub(crate) totals: Vec<TotalJson>,
+    pub(crate) warnings: Vec<WarningJson<'a>>,
+}
+
+/// The version of all documents.
+pub(crate) const SCHEMA: &str = "vmatlas/1";
+
+#[derive(Serialize)]
+pub(crate) struct TargetJson {
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comm: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    page_size: Option<usize>,
+    word_size: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<String>,
+    /// Why there is no mapping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    empty: Option<String>,
+}
+
+impl TargetJson {
+    pub(crate) fn of(target: &Target) -> TargetJson {
+        let live = target.live.as_ref();
+        let id = live.map(|live| live.process.id());
+        TargetJson {
+            source: if live.is_some() { "live" } else { "text" },
+            pid: id.map(|id| id.pid),
+            tid: id.and_then(|id| id.tid),
+            comm: live.map(|live| String::from_utf8_lossy(&live.comm).into_owned()),
+            page_size: live.map(|_| vmatlas_linux::page_size()),
+            word_size: target.word_size().bits(),
+            kernel: live.and_then(|live| live.kernel).map(|kernel| kernel.to_string()),
+            empty: live.and_then(|live| live.empty).map(|empty| empty.to_string()),
+        }
+    }
+}
+
+/// A mapping.
+pub(crate) struct MappingJson<'a>(pub(crate) Row<'a>);
+
+impl Serialize for MappingJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let row = &self.0;
+        let mapping = row.mapping;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("start", &Hex(mapping.range.start))?;
+        map.serialize_entry("end", &Hex(mapping.range.end))?;
+        map.serialize_entry("size", &mapping.range.size())?;
+        map.serialize_entry("perms", mapping.perms.as_str())?;
+        map.serialize_entry("offset", &Hex(mapping.offset))?;
+        map.serialize_entry("device", &Display(mapping.device))?;
+        map.serialize_entry("inode", &mapping.inode)?;
+        text_entries(&mut map, "name", "name_hex", mapping.name)?;
+        let kind = mapping.kind();
+        map.serialize_entry("kind", kind.word())?;
+        match kind {
+            vmatlas::Kind::ThreadStack { tid } => map.serialize_entry("tid", &tid)?,
+            vmatlas::Kind::NamedAnonymous { name }
+            | vmatlas::Kind::NamedSharedAnonymous { name } => {
+                map.serialize_entry("anon_name", &String::from_utf8_lossy(name))?;
+            }
+            vmatlas::Kind::SysvShm { key, id } => {
+                map.serialize_entry("shm_key", &key)?;
+                map.serialize_entry("shm_id", &id)?;
+            }
+            _ => {}
+        }
+        if let Some(path) = row.path() {
+            text_entries(&mut map, "path", "path_hex", &path)?;
+            map.serialize_entry("deleted", &row.deleted())?;
+            map.serialize_entry("path_certain", &row.truth.is_some_and(|truth| truth.certain))?;
+            if let Some(note) =
+                row.truth.map(|truth| truth.now.note()).filter(|note| !note.is_empty())
+            {
+                map.serialize_entry("state", note)?;
+            }
+        }
+        for field in row.target.maps.fields(row.index) {
+            let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
+            match field.value {
+                // The row says it already.
+                Value::Kib(_) if name == "size" => {}
+                Value::Kib(kib) => map.serialize_entry(&name, &kib.saturating_mul(1024))?,
+                Value::Number(number) => map.serialize_entry(&name, &number)?,
+                Value::Flags(flags) => {
+                    let flags: Vec<_> = flags.iter().map(String::from_utf8_lossy).collect();
+                    map.serialize_entry("vm_flags", &flags)?;
+                }
+                Value::Text(text) => {
+                    map.serialize_entry(&name, String::from_utf8_lossy(text).trim())?;
+                }
+                _ => {}
+            }
+        }
+        map.end()
+    }
+}
+
+/// Anything by the text it displays.
+struct Display<T>(T);
+
+impl<T: std::fmt::Display> Serialize for Display<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// Bytes as text, and exactly if they are not UTF-8.
+fn text_entries<M: serde::ser::SerializeMap>(
+    map: &mut M,
+    name: &str,
+    hex: &str,
+    bytes: &[u8],
+) -> Result<(), M::Error> {
+    let text = String::from_utf8_lossy(bytes);
+    map.serialize_entry(name, &text)?;
+    if matches!(text, std::borrow::Cow::Owned(_)) {
+        map.serialize_entry(
+            hex,
+            &bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
+        )?;
+    }
+    Ok(())
+}
+
+#[derive(Serialize)]
+pub(crate) struct TotalJson {
+    kind: String,
+    mappings: u64,
+    size: u64,
+    share: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rss: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pss: Option<u64>,
+    /// The bytes of it that nothing says the purpose of.
+    unexplained: u64,
+}
+
+pub(crate) fn totals(totals: &Totals) -> Vec<TotalJson> {
+    let total = |total: &vmatlas::Total| {
+        let kind = String::from_utf8_lossy(&total.key).into_owned();
+        TotalJson {
+            unexplained: if kind == "anonymous" { total.size } else { 0 },
+            kind,
+            mappings: total.mappings,
+            size: total.size,
+            share: if totals.all.size == 0 {
+                0.0
+            } else {
+                total.size as f64 / totals.all.size as f64
+            },
+            rss: total.rss,
+            pss: total.pss,
+        }
+    };
+    totals.groups.iter().map(total).collect()
+}
+
+#[derive(Serialize)]
+pub(crate) struct WarningJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u64>,
+    message: Display<&'a Warning>,
+}
+
+pub(crate) fn warnings(target: &Target) -> Vec<WarningJson<'_>> {
+    let warning = |warning| WarningJson {
+        line: Some(warning_line(warning)).filter(|&line| line > 0),
+        message: Display(warning),
+    };
+    target.maps.warnings().iter().map(warning).collect()
+}
+
+fn warning_line(warning: &Warning) -> u64 {
+    warning.line
+}
+
+/// Prints a document.
+pub(crate) fn print(document: &impl Serialize) -> Result<(), Trouble> {
+    let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    serde_json::to_writer(&mut out, document).map_err(io::Error::from)?;
+    out.write_all(b"\n")?;
+    Ok(out.flush()?)
+}
+
+/// An array made from an iterator as it is written.
+pub(crate) struct Sequence<F>(pub(crate) F);
+
+impl<T: Serialize, I: Iterator<Item = T>, F: Fn() -> I> Serialize for Sequence<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}

@@ -1,0 +1,33 @@
+//! Text on a terminal, through `$PAGER` when it is longer than the screen.
+
+use crate::trouble::Trouble;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::{Command, Stdio};
+
+/// Writes to standard output.
+pub(crate) fn print(text: &str) -> Result<(), Trouble> {
+    if let Some(pager) = pager(text) {
+        // Less passes colors on and ends at once should the text fit after all.
+        let less = std::env::var("LESS").unwrap_or_else(|_| "FRX".to_owned());
+        let spawned =
+            Command::new("sh").arg("-c").arg(pager).env("LESS", less).stdin(Stdio::piped()).spawn();
+        if let Ok(mut child) = spawned {
+            if let Some(mut input) = child.stdin.take() {
+                // Leaving the pager before the end is no failure.
+                drop(input.write_all(text.as_bytes()));
+            }
+            if child.wait().is_ok_and(|status| status.code() != Some(127)) {
+                return Ok(());
+            }
+        }
+    }
+    Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+fn pager(text: &str) -> Option<String> {
+    let stdout = std::io::stdout();
+    let (_, height) = terminal_size::terminal_size_of(&stdout).filter(|_| stdout.is_terminal())?;
+    let long = text.lines().count() >= usize::from(height.0);
+    let pager = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
+    (long && !pager.is_empty()).then_some(pager)
+}

@@ -1,0 +1,193 @@
+//! The annotated map for people.
+
+use crate::args::Color;
+use crate::cmd::view::Row;
+use crate::output::columns::Column;
+use crate::output::style::{self, Paint};
+use crate::output::words::{printable, share, size};
+use crate::target::Target;
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use vmatlas::{Kind, Total, Totals};
+
+/// How the table shall look.
+pub(crate) struct Plan {
+    /// The columns asked for; none for the usual ones.
+    pub(crate) columns: Vec<Column>,
+    pub(crate) header: bool,
+    /// Whether all rows come in the order of their addresses, so that gaps can be shown.
+    pub(crate) in_order: bool,
+    pub(crate) color: Color,
+    /// Whether to say what to type next.
+    pub(crate) hints: bool,
+}
+
+/// The whole text.
+pub(crate) fn show(target: &Target, rows: &[Row<'_>], totals: &Totals, plan: &Plan) -> String {
+    let paint = Paint(style::wanted(plan.color));
+    let mut text = String::new();
+    if plan.header {
+        heading(&mut text, target, totals, paint);
+    }
+    if plan.columns.is_empty() {
+        usual(&mut text, rows, plan, paint);
+    } else {
+        columns(&mut text, rows, plan, paint);
+    }
+    if plan.hints {
+        text.push_str(HINTS);
+    }
+    text
+}
+
+const HINTS: &str = "
+This is the map of vmatlas itself. Next:
+  vmatlas PID                  the map of a process (or its name, or a file with maps in it)
+  vmatlas PID --sizes          with resident memory
+  vmatlas at PID ADDRESS       all that is known about an address
+  vmatlas diff A B             what differs between two maps
+  vmatlas help                 everything else
+";
+
+fn heading(text: &mut String, target: &Target, totals: &Totals, paint: Paint) {
+    let mut title = match &target.live {
+        Some(live) => format!("{} {}", live.process.id(), printable(&live.comm)),
+        None => printable(target.name.as_bytes()),
+    };
+    if let Some(empty) = target.live.as_ref().and_then(|live| live.empty) {
+        let _ = writeln!(text, "{}: no mappings: {empty}", paint.bold(&title));
+        return;
+    }
+    title = paint.bold(&title);
+    let _ = write!(text, "{title}: {} mappings, {}", totals.all.mappings, size(totals.all.size));
+    if let Some(rss) = totals.all.rss {
+        let _ = write!(text, ", {} resident", size(rss));
+    }
+    text.push_str("\n\n");
+    let sizes = totals.all.rss.is_some();
+    let mut line = |name: &str, total: &Total| {
+        let _ = write!(
+            text,
+            "{name:<22} {:>6} {:>6} {:>6}",
+            total.mappings,
+            size(total.size),
+            share(total.size, totals.all.size)
+        );
+        if let (Some(rss), Some(pss), Some(all)) = (total.rss, total.pss, totals.all.rss) {
+            let _ = write!(text, " {:>6} {:>6} {:>6}", size(rss), share(rss, all), size(pss));
+        }
+        text.push('\n');
+    };
+    for total in &totals.groups {
+        line(&String::from_utf8_lossy(&total.key), total);
+    }
+    // What is unnamed and unlabelled.
+    let unexplained = totals.groups.iter().find(|total| total.key == b"anonymous");
+    if let Some(total) = unexplained {
+        line("unexplained", total);
+    }
+    let sizes = if sizes { format!(" {:>6} {:>6} {:>6}", "rss", "", "pss") } else { String::new() };
+    let header = format!("{:<22} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
+    let at = text.find("\n\n").map_or(0, |at| at + 2);
+    text.insert_str(at, &format!("{}\n", paint.dim(&header)));
+    text.push('\n');
+}
+
+fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
+    let digits = |value: u64| (u64::BITS - value.leading_zeros()).div_ceil(4) as usize;
+    // The gate page does not make every other row wider.
+    let low = rows.iter().filter(|row| row.mapping.kind() != Kind::Vsyscall);
+    let width = low.map(|row| digits(row.mapping.range.end)).max().unwrap_or(0).max(8);
+    let offset = rows.iter().map(|row| digits(row.mapping.offset)).max().unwrap_or(0).max(6);
+    let sizes = rows.first().is_some_and(|row| row.target.maps.has_fields());
+    if plan.header && !rows.is_empty() {
+        let rss = if sizes { format!(" {:>6}", "rss") } else { String::new() };
+        let address = format!("{:<1$}", "address", 2 * width + 1);
+        let header = format!("{address} {:>6}{rss} perms {:>offset$} name", "size", "offset");
+        let _ = writeln!(text, "{}", paint.dim(&header));
+    }
+    let grouped = std::io::stdout().is_terminal() && plan.in_order;
+    let mut last: Option<&Row<'_>> = None;
+    for row in rows {
+        let mapping = row.mapping;
+        // What lies below the gate page is not the process's to use.
+        let below = last.filter(|_| plan.in_order && mapping.kind() != Kind::Vsyscall);
+        let gap =
+            below.map_or(0, |last| mapping.range.start.saturating_sub(last.mapping.range.end));
+        if gap > 0 {
+            let gap = format!("{:>1$}", format!("{} free", size(gap)), 2 * width + 8);
+            let _ = writeln!(text, "{}", paint.dim(&gap));
+        }
+        let address = format!("{:0width$x}-{:0width$x}", mapping.range.start, mapping.range.end);
+        text.push_str(&paint.paint(style::of(&mapping), &address));
+        let _ = write!(text, " {:>6}", size(mapping.range.size()));
+        if sizes {
+            let _ = write!(text, " {:>6}", row.size("rss").map_or(String::new(), size));
+        }
+        let _ = write!(text, " {}  {:>offset$}", mapping.perms, offset_text(row));
+        let same = |last: &&Row<'_>| {
+            mapping.inode != 0
+                && last.mapping.name == mapping.name
+                && last.mapping.inode == mapping.inode
+        };
+        let name =
+            if grouped && last.filter(same).is_some() { "  \"".to_owned() } else { name(row) };
+        for part in [name, paint.dim(row.sections())] {
+            if !part.is_empty() {
+                text.push(' ');
+                text.push_str(&part);
+            }
+        }
+        text.truncate(text.trim_end_matches(' ').len());
+        text.push('\n');
+        last = Some(row);
+    }
+}
+
+fn offset_text(row: &Row<'_>) -> String {
+    if row.mapping.inode == 0 { String::new() } else { format!("{:x}", row.mapping.offset) }
+}
+
+/// The name, with what is known beyond it.
+fn name(row: &Row<'_>) -> String {
+    let shown = match row.truth {
+        Some(truth) if truth.certain => printable(&truth.path),
+        _ => printable(row.mapping.name),
+    };
+    match row.truth.map(|truth| truth.now.note()) {
+        Some(note) if !note.is_empty() => format!("{shown}  ({note})"),
+        _ => shown,
+    }
+}
+
+fn columns(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| plan.columns.iter().map(|column| column.short(row)).collect())
+        .collect();
+    let width = |at: usize| {
+        let header = plan.columns[at].name.len();
+        cells.iter().map(|row| row[at].chars().count()).max().unwrap_or(0).max(header)
+    };
+    let widths: Vec<usize> = (0..plan.columns.len()).map(width).collect();
+    let line = |cells: &[String]| {
+        let padded =
+            cells.iter().zip(&widths).zip(&plan.columns).map(|((cell, &width), column)| {
+                if column.is_number() {
+                    format!("{cell:>width$}")
+                } else {
+                    format!("{cell:<width$}")
+                }
+            });
+        padded.collect::<Vec<_>>().join(" ").trim_end().to_owned()
+    };
+    if plan.header {
+        let names: Vec<String> = plan.columns.iter().map(|column| column.name.to_owned()).collect();
+        text.push_str(&paint.dim(&line(&names)));
+        text.push('\n');
+    }
+    for (row, cells) in rows.iter().zip(&cells) {
+        text.push_str(&paint.paint(style::of(&row.mapping), &line(cells)));
+        text.push('\n');
+    }
+}

@@ -1,0 +1,199 @@
+//! TARGET: everything that holds an address space, found and read.
+
+use crate::args::CommonArgs;
+use crate::output::words::printable;
+use crate::trouble::Trouble;
+use std::cell::OnceCell;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, WordSize, other_listing};
+use vmatlas_linux::files::{FileTruths, Files};
+use vmatlas_linux::{Empty, Images, Process, ProcessId, Source};
+
+/// The map of a target and where it came from.
+pub(crate) struct Target {
+    /// The target as it was asked for.
+    pub(crate) name: String,
+    pub(crate) maps: Maps,
+    /// The process, if it is a live one.
+    pub(crate) live: Option<Live>,
+}
+
+pub(crate) struct Live {
+    pub(crate) process: Process,
+    pub(crate) comm: Vec<u8>,
+    pub(crate) empty: Option<Empty>,
+    pub(crate) kernel: Option<KernelVersion>,
+    pub(crate) files: Option<Files>,
+    pub(crate) truths: FileTruths,
+    sections: OnceCell<Vec<String>>,
+}
+
+impl Live {
+    /// The sections of the file that lie in a row, the largest first; all are found at once.
+    pub(crate) fn sections(&self, maps: &Maps, index: usize) -> &str {
+        let sections = self.sections.get_or_init(|| {
+            let Some(files) = &self.files else { return Vec::new() };
+            let mut images = Images::new(files, maps, &self.truths);
+            maps.iter()
+                .enumerate()
+                .map(|(index, row)| largest_sections(&mut images, index, &row))
+                .collect()
+        });
+        sections.get(index).map_or("", String::as_str)
+    }
+}
+
+/// How many sections are named of a row.
+const SECTIONS: usize = 3;
+
+fn largest_sections(images: &mut Images<'_>, index: usize, row: &Mapping<'_>) -> String {
+    if row.kind() != Kind::File {
+        return String::new();
+    }
+    let Some(image) = images.of_row(index) else { return String::new() };
+    let mut sections = image.sections(row);
+    sections.sort_by_key(|section| std::cmp::Reverse(section.size));
+    let names = sections.iter().take(SECTIONS).map(|section| printable(section.name.as_bytes()));
+    names.collect::<Vec<_>>().join(" ")
+}
+
+/// How much is read of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Want {
+    pub(crate) sizes: bool,
+    /// Whether names of files are to be made certain.
+    pub(crate) truths: bool,
+}
+
+impl Target {
+    pub(crate) fn read(name: &str, proc: &Path, want: Want) -> Result<Target, Trouble> {
+        match Slot::of(name, proc)? {
+            Slot::Live(id) => live(name, proc, id, want),
+            Slot::File => {
+                let file = File::open(name).map_err(|error| Trouble::file(name, error))?;
+                text(name, file)
+            }
+            Slot::Stdin => text("standard input", io::stdin().lock()),
+        }
+    }
+
+    /// Prints what is odd about it to standard error.
+    pub(crate) fn warn(&self, args: &CommonArgs) {
+        if args.quiet {
+            return;
+        }
+        for warning in self.maps.warnings() {
+            eprintln!("vmatlas: {}", printable(format!("{}: {warning}", self.name).as_bytes()));
+        }
+    }
+
+    pub(crate) fn word_size(&self) -> WordSize {
+        self.maps.format().word_size
+    }
+}
+
+/// What a TARGET means.
+enum Slot {
+    Live(ProcessId),
+    File,
+    Stdin,
+}
+
+impl Slot {
+    fn of(name: &str, proc: &Path) -> Result<Slot, Trouble> {
+        if name == "-" {
+            return Ok(Slot::Stdin);
+        }
+        if name == "self" {
+            return Ok(Slot::Live(ProcessId { pid: std::process::id(), tid: None }));
+        }
+        let (pid, tid) = name.split_once('/').map_or((name, None), |(pid, tid)| (pid, Some(tid)));
+        if let (Ok(pid), Ok(tid)) = (pid.parse(), tid.map(str::parse).transpose()) {
+            return Ok(Slot::Live(ProcessId { pid, tid }));
+        }
+        if Path::new(name).symlink_metadata().is_ok() {
+            return Ok(Slot::File);
+        }
+        let pids = Process::named(proc, name)?;
+        match pids[..] {
+            [pid] => Ok(Slot::Live(ProcessId { pid, tid: None })),
+            [] if name.contains('/') => Err(Trouble::new(format!("{name}: there is no such file"))),
+            [] => Err(Trouble::new(format!(
+                "{name}: there is no such file, and no process of that name"
+            ))),
+            _ => {
+                let list: Vec<String> = pids.iter().map(u32::to_string).collect();
+                let help = "give the number of one";
+                Err(Trouble::new(format!(
+                    "{} processes are called {name}: {}; {help}",
+                    list.len(),
+                    list.join(", ")
+                )))
+            }
+        }
+    }
+}
+
+fn live(name: &str, proc: &Path, id: ProcessId, want: Want) -> Result<Target, Trouble> {
+    let refused = |error| Trouble::refused(error, proc, id);
+    let process = Process::open(proc, id).map_err(refused)?;
+    let source = if want.sizes { Source::Smaps } else { Source::Maps };
+    let mut snapshot = process.rows(source).map_err(refused)?;
+    if let Some(thread) = snapshot.thread {
+        snapshot.maps.warn(format!("the first thread has ended: read through thread {thread}"));
+    }
+    let files =
+        if want.truths && !snapshot.maps.is_empty() { Files::of(&process).ok() } else { None };
+    let truths =
+        files.as_ref().map(|files| files.truths(&process, &snapshot.maps)).unwrap_or_default();
+    let live = Live {
+        comm: process.comm().unwrap_or_default(),
+        process,
+        empty: snapshot.empty,
+        kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")
+            .ok()
+            .and_then(|text| text.trim().parse().ok()),
+        files,
+        truths,
+        sections: OnceCell::new(),
+    };
+    Ok(Target { name: name.to_owned(), maps: snapshot.maps, live: Some(live) })
+}
+
+/// How much of a text is kept to tell what it is, should no row be in it.
+const HEAD: usize = 4096;
+
+fn text(name: &str, mut input: impl Read) -> Result<Target, Trouble> {
+    let mut reader = MapsReader::default();
+    let mut head = Vec::new();
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => {
+                let bytes = &buffer[..length];
+                head.extend_from_slice(&bytes[..length.min(HEAD.saturating_sub(head.len()))]);
+                if head.starts_with(b"\x7fELF") {
+                    return Err(Trouble::new(format!(
+                        "{name}: an ELF file; core dumps cannot be read yet"
+                    )));
+                }
+                reader.push(bytes);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Trouble::file(name, error)),
+        }
+    }
+    let maps = reader.finish();
+    if maps.is_empty() {
+        let rows = "rows of /proc/PID/maps, smaps, or a text that has such rows in it";
+        return Err(Trouble::new(match other_listing(&head) {
+            Some(what) => format!("{name}: no row of maps: this looks like {what}; give {rows}"),
+            None if head.is_empty() => format!("{name}: empty; give {rows}"),
+            None => format!("{name}: no row of maps found; give {rows}"),
+        }));
+    }
+    Ok(Target { name: name.to_owned(), maps, live: None })
+}

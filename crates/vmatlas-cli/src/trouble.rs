@@ -1,0 +1,72 @@
+//! What ends a command with status 2: one line for people.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use vmatlas_linux::access::{Reader, Verdict, decide, gather};
+use vmatlas_linux::{Error, ProcessId};
+
+/// Why a command cannot do what was asked.
+#[derive(Debug)]
+pub(crate) enum Trouble {
+    /// A line for standard error.
+    Message(String),
+    /// Standard output is closed, which is no one's fault.
+    ClosedPipe,
+}
+
+impl Trouble {
+    pub(crate) fn new(message: impl Into<String>) -> Trouble {
+        Trouble::Message(message.into())
+    }
+
+    /// A process that cannot be read: with the rule that refused, and what would help.
+    pub(crate) fn refused(error: Error, proc: &Path, id: ProcessId) -> Trouble {
+        let facts = match error {
+            Error::Denied { .. } | Error::NoSuchProcess { .. } => {
+                gather(proc, id.pid, Reader::Caller).ok()
+            }
+            _ => None,
+        };
+        let Trouble::Message(message) = Trouble::from(error) else { return Trouble::ClosedPipe };
+        let Some(decision) =
+            facts.map(|facts| decide(&facts)).filter(|d| d.verdict != Verdict::Allowed)
+        else {
+            return Trouble::Message(message);
+        };
+        let help: Vec<String> = decision.help.iter().map(|help| format!("; {help}")).collect();
+        Trouble::Message(format!("{message}: {}{}", decision.why(), help.concat()))
+    }
+
+    pub(crate) fn file(name: &str, error: io::Error) -> Trouble {
+        Trouble::Message(format!("{name}: {error}"))
+    }
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Message(message) => f.write_str(message),
+            Trouble::ClosedPipe => Ok(()),
+        }
+    }
+}
+
+impl From<Error> for Trouble {
+    fn from(error: Error) -> Self {
+        let mut message = error.to_string();
+        if let Some(source) = std::error::Error::source(&error) {
+            message = format!("{message}: {source}");
+        }
+        Trouble::Message(message)
+    }
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Trouble::ClosedPipe,
+            _ => Trouble::Message(format!("cannot write: {error}")),
+        }
+    }
+}

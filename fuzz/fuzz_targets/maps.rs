@@ -1,0 +1,55 @@
+//! Any bytes behind a row, so that they are read as maps.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vmatlas::{Diff, Group, KernelVersion, Maps, TextFormat, Totals, WarningKind, WordSize};
+use vmatlas_fuzz as laws;
+
+fuzz_target!(|text: &[u8]| {
+    let maps = laws::read(text);
+    laws::pieces_make_the_whole(text, &maps);
+    laws::rendered_rows_come_back(&maps);
+    laws::find_is_a_scan(&maps);
+    laws::names_are_understood(&maps);
+    rows_are_those_of_the_reader(text, &maps);
+    every_kernel_prints_every_row(&maps);
+    a_diff_leads_from_one_to_the_other(&maps);
+    let totals = Totals::of(&maps, Group::Name, |_| true);
+    assert_eq!(totals.groups.iter().map(|group| group.mappings).sum::<u64>(), maps.len() as u64);
+});
+
+/// `rows` reads eight digits at once, whole lines or not; the reader takes line by line.
+fn rows_are_those_of_the_reader(text: &[u8], maps: &Maps) {
+    let first = text.split(|&b| b == b'\n').find(|line| !line.is_empty());
+    let from_windows = maps.warnings().iter().any(|warning| warning.kind == WarningKind::CarriageReturns);
+    if from_windows || first.is_none_or(|line| vmatlas::parse_row(line).is_err()) {
+        return;
+    }
+    assert!(vmatlas::rows(text).filter_map(Result::ok).eq(maps.iter()));
+    let lines = text.split(|&b| b == b'\n').filter(|line| !line.is_empty());
+    assert!(vmatlas::rows(text).eq(lines.map(vmatlas::parse_row)));
+}
+
+fn every_kernel_prints_every_row(maps: &Maps) {
+    for version in ["2.0.40", "2.4.37", "2.6.9", "2.6.39", "4.4", "6.18"] {
+        let version: KernelVersion = version.parse().unwrap();
+        for word_size in [WordSize::Bits32, WordSize::Bits64] {
+            let text = maps.render(TextFormat::of(version, word_size), Some(version));
+            assert!(text.iter().filter(|&&b| b == b'\n').count() >= maps.len());
+        }
+    }
+}
+
+fn a_diff_leads_from_one_to_the_other(maps: &Maps) {
+    let part = |rest: usize| maps.iter().enumerate().filter(move |(i, _)| i % 3 != rest).map(|(_, row)| row);
+    let (first, second): (Maps, Maps) = (part(1).collect(), part(2).collect());
+    let diff = Diff::of(&first, &second);
+    let sorted = |maps: &Maps| {
+        let mut rows: Vec<String> = maps.iter().map(|row| format!("{row:?}")).collect();
+        rows.sort_unstable();
+        rows
+    };
+    let applied = diff.apply(&first);
+    assert_eq!(sorted(&applied), sorted(&second));
+    assert!(Diff::of(&applied, &second).is_empty());
+}

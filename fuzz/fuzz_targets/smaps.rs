@@ -1,0 +1,44 @@
+//! Rows with fields below.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vmatlas::{Group, Maps, Totals, Value};
+use vmatlas_fuzz as laws;
+
+fuzz_target!(|text: &[u8]| {
+    // Whatever the fuzzer begins with, fields find a row.
+    let text = [b"10000000-10001000 rw-p 00000000 00:00 0 \n", text].concat();
+    let maps = laws::read(&text);
+    laws::pieces_make_the_whole(&text, &maps);
+    laws::rendered_rows_come_back(&maps);
+    fields_have_their_shape(&maps);
+    totals_are_sums(&maps);
+});
+
+fn fields_have_their_shape(maps: &Maps) {
+    let count: usize = (0..maps.len() + 2).map(|index| maps.fields(index).count()).sum();
+    assert_eq!(count > 0, maps.has_fields());
+    for field in (0..maps.len()).flat_map(|index| maps.fields(index)) {
+        assert!(field.name.first().is_some_and(u8::is_ascii_alphabetic));
+        match field.value {
+            Value::Kib(kib) => assert_eq!(field.value.number(), Some(kib.saturating_mul(1024))),
+            Value::Number(number) => assert_eq!(field.value.number(), Some(number)),
+            Value::Flags(flags) => flags.iter().for_each(|flag| {
+                assert!(!flag.is_empty() && !flag.contains(&b' '));
+                assert!(vmatlas::vm_flag_meaning(flag).is_none_or(|_| flag.len() == 2));
+            }),
+            _ => assert_eq!(field.value.number(), None),
+        }
+    }
+}
+
+fn totals_are_sums(maps: &Maps) {
+    let totals = Totals::of(maps, Group::Perms, |index| index % 2 == 0);
+    let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
+    let rows = || maps.iter().step_by(2);
+    assert_eq!(totals.all.mappings, rows().count() as u64);
+    assert_eq!(totals.all.size, sum(&mut rows().map(|row| row.range.size())));
+    assert_eq!(totals.all.size, sum(&mut totals.groups.iter().map(|group| group.size)));
+    assert_eq!(totals.all.rss.is_some(), maps.has_fields());
+    assert_eq!(totals.all.rss.unwrap_or(0), sum(&mut totals.groups.iter().filter_map(|group| group.rss)));
+}

@@ -1,0 +1,42 @@
+//! Any text, in which rows may stand.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vmatlas::{Mapping, Maps};
+use vmatlas_fuzz as laws;
+
+fuzz_target!(|bytes: &[u8]| {
+    // What comes behind such a line is no listing.
+    let text = [b"Memory map:\n", bytes].concat();
+    let maps = laws::read(&text);
+    laws::pieces_make_the_whole(&text, &maps);
+    laws::rendered_rows_come_back(&maps);
+    laws::names_are_understood(&maps);
+    found_rows_stand_there(&text, &maps);
+    rows_of_a_listing_are_found(bytes, &maps);
+    vmatlas::other_listing(&text);
+});
+
+/// Nothing is made up: a name is part of the text, and what stands behind perms is letters of them.
+fn found_rows_stand_there(text: &[u8], maps: &Maps) {
+    for row in maps.iter() {
+        assert!(row.name.is_empty() || text.windows(row.name.len()).any(|part| part == row.name));
+        assert!(plausible(&row), "{row:?}");
+    }
+}
+
+fn plausible(row: &Mapping<'_>) -> bool {
+    let [r, w, x, p] = row.perms.0;
+    b"r-".contains(&r) && b"w-".contains(&w) && b"x-".contains(&x) && b"psS-?".contains(&p)
+}
+
+/// Whatever is a row by itself is found in a text, too, in the same order.
+fn rows_of_a_listing_are_found(bytes: &[u8], found: &Maps) {
+    if bytes.contains(&b'\r') {
+        return;
+    }
+    let mut found = found.iter();
+    for row in vmatlas::rows(bytes).filter_map(Result::ok).filter(plausible) {
+        assert!(found.any(|other| other == row), "{row:?}");
+    }
+}

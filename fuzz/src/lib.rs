@@ -1,0 +1,112 @@
+//! Laws that more than one fuzz target asserts.
+#![forbid(unsafe_code)]
+
+use vmatlas::{Field, Mapping, Maps, MapsReader, Place, TextFormat, WarningKind, WordSize};
+
+/// What is read of a text.
+pub fn read(text: &[u8]) -> Maps {
+    let maps = Maps::parse(text);
+    assert!(maps.warnings().len() <= 201, "warnings are bounded");
+    assert!(maps.len() <= text.split(|&b| b == b'\n').count(), "at most a row from each line");
+    assert!(maps.get(maps.len()).is_none());
+    maps
+}
+
+/// A text that comes in two, or in many, pieces is the same text.
+pub fn pieces_make_the_whole(text: &[u8], whole: &Maps) {
+    let cut = text.iter().fold(text.len(), |sum, &b| sum.wrapping_mul(31).wrapping_add(b.into()));
+    let (front, back) = text.split_at(cut % (text.len() + 1));
+    same(&pushed([front, back]), whole);
+    same(&pushed(text.chunks(cut % 97 + 1)), whole);
+}
+
+fn pushed<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Maps {
+    let mut reader = MapsReader::default();
+    pieces.into_iter().for_each(|piece| reader.push(piece));
+    reader.finish()
+}
+
+fn same(pieces: &Maps, whole: &Maps) {
+    same_rows(pieces, whole);
+    assert_eq!(pieces.warnings(), whole.warnings());
+    assert_eq!(pieces.format(), whole.format());
+}
+
+/// Asserts that rows and fields are the same.
+pub fn same_rows(a: &Maps, b: &Maps) {
+    if let Some((a, b)) = a.iter().zip(b.iter()).find(|(a, b)| a != b) {
+        panic!("rows differ:\n{}\n{}", shown(&a), shown(&b));
+    }
+    assert_eq!(a.len(), b.len());
+    for index in 0..a.len() {
+        let (a, b): (Vec<Field<'_>>, Vec<_>) = (a.fields(index).collect(), b.fields(index).collect());
+        assert_eq!(a, b, "fields of row {index}");
+    }
+}
+
+fn shown(row: &Mapping<'_>) -> String {
+    let name = row.name.escape_ascii();
+    format!("{} {} {:x} {} {} \"{name}\"", row.range, row.perms, row.offset, row.device, row.inode)
+}
+
+/// Rows rendered and parsed again are the same rows, and rendering again changes no byte.
+pub fn rendered_rows_come_back(maps: &Maps) {
+    if maps.iter().any(|row| beyond_kernels(&row)) {
+        return;
+    }
+    for format in [TextFormat::today(WordSize::Bits64), maps.format()] {
+        // 2.4 leaves no blank between inode and name where the fields reach the name's column.
+        if !format.trailing_blank && maps.iter().any(|row| fields_width(&row) >= format.word_size.name_column()) {
+            continue;
+        }
+        let text = maps.render(format, None);
+        let again = read(&text);
+        same_rows(&again, maps);
+        assert_eq!(again.render(format, None).escape_ascii().to_string(), text.escape_ascii().to_string());
+        for warning in again.warnings() {
+            let of_rows = matches!(
+                warning.kind,
+                WarningKind::Overlap { .. } | WarningKind::StartsOver | WarningKind::Empty(_) | WarningKind::Huge(_) | WarningKind::More(_)
+            );
+            assert!(of_rows, "{warning}");
+        }
+    }
+}
+
+/// Rows that no text shows unambiguously: a name that ends like a line from Windows, or begins
+/// with blanks behind a device that no kernel has.
+fn beyond_kernels(row: &Mapping<'_>) -> bool {
+    row.name.ends_with(b"\r") || row.name.starts_with(b" ") && (row.device.major | row.device.minor) >> 20 != 0
+}
+
+fn fields_width(row: &Mapping<'_>) -> usize {
+    format!("{} {} {:08x} {} {}", row.range, row.perms, row.offset, row.device, row.inode).len()
+}
+
+/// Finding an address is a scan of all rows; tried at the edges of rows.
+pub fn find_is_a_scan(maps: &Maps) {
+    for row in maps.iter().take(50) {
+        for address in [row.range.start.wrapping_sub(1), row.range.start, row.range.end.wrapping_sub(1), row.range.end] {
+            let Place { mapping, before, after } = maps.find(address);
+            assert_eq!(mapping, maps.iter().position(|row| row.range.contains(address)), "at {address:x}");
+            let (low, high) = mapping.and_then(|i| maps.get(i)).map_or((address, address), |row| (row.range.start, row.range.end));
+            let others = || maps.iter().enumerate().filter(|(i, _)| Some(*i) != mapping).map(|(_, row)| row.range);
+            let end = |i: usize| maps.get(i).map(|row| row.range.end);
+            let start = |i: usize| maps.get(i).map(|row| row.range.start);
+            assert_eq!(before.and_then(end), others().map(|r| r.end).filter(|&end| end <= low).max(), "before {address:x}");
+            let above = |start: &u64| if mapping.is_some() { *start >= high } else { *start > high };
+            assert_eq!(after.and_then(start), others().map(|r| r.start).filter(above).min(), "after {address:x}");
+        }
+    }
+}
+
+/// What a name is taken for agrees with the name.
+pub fn names_are_understood(maps: &Maps) {
+    for row in maps.iter() {
+        assert!(vmatlas::Kind::WORDS.contains(&row.kind().word()));
+        let Some(file) = row.file_name() else { continue };
+        let stripped = if file.deleted == Some(false) { row.name } else { row.name.strip_suffix(b" (deleted)").unwrap() };
+        assert_eq!(file.path, vmatlas::restore_line_feeds(stripped));
+        assert_eq!(file.ambiguous, file.deleted.is_none() || file.path.contains(&b'\n'));
+    }
+}
