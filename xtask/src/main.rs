@@ -1,2 +1,69 @@
-//! x
-fn main() {}
+//! `cargo xtask`: what CI and developers run beside `cargo` itself.
+
+mod checks;
+mod fuzz;
+mod tests;
+
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+const USAGE: &str =
+    "cargo xtask test            all tests; as root on Debian it installs what they need
+cargo xtask ci              the checks: format, lints, documentation, benchmarks, fuzzing, layering
+cargo xtask bench [ARG…]    the benchmarks; arguments go to them
+cargo xtask fuzz [TARGET] [--seconds N]
+                            fuzz one target or all, 10 seconds each unless told";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) =
+        args.split_first().map_or(("", args.as_slice()), |(first, rest)| (first.as_str(), rest));
+    let result = match command {
+        "test" => tests::run(),
+        "ci" => checks::run(),
+        "bench" => bench(rest),
+        "fuzz" => fuzz::run(rest),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(args: &[String]) -> Result<(), String> {
+    run(cargo().args(["build", "--quiet", "--release", "--package", "vmatlas-cli"]))?;
+    run(cargo().args(["run", "--quiet", "--release", "--package", "benchmarks", "--"]).args(args))
+}
+
+/// The root of the workspace.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+}
+
+/// The cargo that runs this, in the workspace.
+fn cargo() -> Command {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(root());
+    command
+}
+
+/// Runs a command to its end.
+fn run(command: &mut Command) -> Result<(), String> {
+    let shown = shown(command);
+    eprintln!("> {shown}");
+    match command.status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("{shown}: {status}")),
+        Err(error) => Err(format!("{shown}: {error}")),
+    }
+}
+
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+    let words = std::iter::once(program).chain(command.get_args());
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+}

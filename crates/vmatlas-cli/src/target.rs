@@ -7,7 +7,7 @@ use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, WordSize, other_listing};
+use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, other_listing};
 use vmatlas_linux::files::{FileTruths, Files};
 use vmatlas_linux::{Empty, Images, Process, ProcessId, Source};
 
@@ -87,10 +87,6 @@ impl Target {
         for warning in self.maps.warnings() {
             eprintln!("vmatlas: {}", printable(format!("{}: {warning}", self.name).as_bytes()));
         }
-    }
-
-    pub(crate) fn word_size(&self) -> WordSize {
-        self.maps.format().word_size
     }
 }
 

@@ -28,14 +28,18 @@ impl Trouble {
             }
             _ => None,
         };
-        let Trouble::Message(message) = Trouble::from(error) else { return Trouble::ClosedPipe };
+        let message = error.to_string();
         let Some(decision) =
             facts.map(|facts| decide(&facts)).filter(|d| d.verdict != Verdict::Allowed)
         else {
-            return Trouble::Message(message);
+            return error.into();
+        };
+        let message = match decision.why() {
+            why if why.starts_with(&message) => why.to_owned(),
+            why => format!("{message}: {why}"),
         };
         let help: Vec<String> = decision.help.iter().map(|help| format!("; {help}")).collect();
-        Trouble::Message(format!("{message}: {}{}", decision.why(), help.concat()))
+        Trouble::Message(format!("{message}{}", help.concat()))
     }
 
     pub(crate) fn file(name: &str, error: io::Error) -> Trouble {

@@ -5,7 +5,7 @@ use crate::cmd::view::Row;
 use crate::output::json::{self, MappingJson};
 use crate::output::pager;
 use crate::output::style::{self, Paint};
-use crate::output::words::{printable, size};
+use crate::output::words::{name, size};
 use crate::target::{Target, Want};
 use crate::trouble::Trouble;
 use serde::Serialize;
@@ -87,7 +87,7 @@ fn text(diff: &Diff<'_>, paint: Paint) -> String {
             row.range,
             size(row.range.size()),
             row.perms,
-            printable(row.name)
+            name(row.name)
         );
         let _ = writeln!(text, "{}{note}", paint.paint(style::change(sign), shown.trim_end()));
     };
@@ -128,7 +128,7 @@ fn notes(change: &Change<'_>) -> Vec<String> {
         "offset" => format!("offset was {:x}", from.offset),
         "device" => format!("device was {}", from.device),
         "inode" => format!("inode was {}", from.inode),
-        _ => format!("name was {}", printable(from.name)),
+        _ => format!("name was {}", name(from.name)),
     };
     what.iter().map(note).collect()
 }

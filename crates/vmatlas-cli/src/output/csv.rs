@@ -11,7 +11,7 @@ pub(crate) fn print<'a>(
     rows: impl Iterator<Item = Row<'a>>,
 ) -> Result<(), Trouble> {
     let mut writer = ::csv::Writer::from_writer(io::stdout().lock());
-    let mut write = |record: Vec<String>| writer.write_record(record).map_err(io::Error::from);
+    let mut write = |record: Vec<String>| writer.write_record(record).map_err(io_error);
     if header {
         write(columns.iter().map(|column| column.name.to_owned()).collect())?;
     }
@@ -19,4 +19,12 @@ pub(crate) fn print<'a>(
         write(columns.iter().map(|column| column.exact(&row)).collect())?;
     }
     Ok(writer.flush()?)
+}
+
+/// The input or output error that it is, so that a closed pipe can be told.
+fn io_error(error: ::csv::Error) -> io::Error {
+    match error.into_kind() {
+        ::csv::ErrorKind::Io(error) => error,
+        kind => io::Error::other(format!("{kind:?}")),
+    }
 }

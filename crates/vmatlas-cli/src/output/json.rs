@@ -41,7 +41,8 @@ pub(crate) struct TargetJson {
     comm: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     page_size: Option<usize>,
-    word_size: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    word_size: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kernel: Option<String>,
     /// Why there is no mapping.
@@ -59,7 +60,7 @@ impl TargetJson {
             tid: id.and_then(|id| id.tid),
             comm: live.map(|live| String::from_utf8_lossy(&live.comm).into_owned()),
             page_size: live.map(|_| vmatlas_linux::page_size()),
-            word_size: target.word_size().bits(),
+            word_size: target.maps.word_size().map(vmatlas::WordSize::bits),
             kernel: live.and_then(|live| live.kernel).map(|kernel| kernel.to_string()),
             empty: live.and_then(|live| live.empty).map(|empty| empty.to_string()),
         }

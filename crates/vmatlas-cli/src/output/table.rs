@@ -4,7 +4,7 @@ use crate::args::Color;
 use crate::cmd::view::Row;
 use crate::output::columns::Column;
 use crate::output::style::{self, Paint};
-use crate::output::words::{printable, share, size};
+use crate::output::words::{self, printable, share, size};
 use crate::target::Target;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -151,8 +151,8 @@ fn offset_text(row: &Row<'_>) -> String {
 /// The name, with what is known beyond it.
 fn name(row: &Row<'_>) -> String {
     let shown = match row.truth {
-        Some(truth) if truth.certain => printable(&truth.path),
-        _ => printable(row.mapping.name),
+        Some(truth) if truth.certain => words::name(&truth.path),
+        _ => words::name(row.mapping.name),
     };
     match row.truth.map(|truth| truth.now.note()) {
         Some(note) if !note.is_empty() => format!("{shown}  ({note})"),

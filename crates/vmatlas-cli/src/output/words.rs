@@ -45,6 +45,15 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
     text
 }
 
+/// A name for people: [`printable`], and blanks at its end can be seen.
+pub(crate) fn name(bytes: &[u8]) -> String {
+    let mut text = printable(bytes);
+    let blanks = text.len() - text.trim_end_matches(' ').len();
+    text.truncate(text.len() - blanks);
+    text.push_str(&r"\x20".repeat(blanks));
+    text
+}
+
 fn invisible(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -61,6 +70,14 @@ mod tests {
         let shown = [0, 1023, 1024, 4096, 135168, 1363149, 1023 * 1024, 1 << 30, 3 << 40, u64::MAX]
             .map(size);
         assert_eq!(shown, ["0", "1023", "1K", "4K", "132K", "1.3M", "1.0M", "1G", "3T", "16E"]);
+    }
+
+    #[test]
+    fn blanks_at_the_end_of_a_name_are_seen() {
+        assert_eq!(
+            [b"/a b".as_slice(), b"/a  ", b"", b" "].map(name),
+            ["/a b", r"/a\x20\x20", "", r"\x20"]
+        );
     }
 
     #[test]

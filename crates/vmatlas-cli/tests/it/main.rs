@@ -1,1 +1,4 @@
-//! x
+//! The command as its users run it.
+mod live;
+mod text;
+mod vmatlas;

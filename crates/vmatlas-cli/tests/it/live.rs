@@ -1,0 +1,171 @@
+//! Targets that are processes.
+
+use crate::vmatlas::{command, vmatlas};
+use std::process::{Child, Command, Stdio};
+
+/// A process that does nothing until it is dropped.
+struct Sleeper(Child);
+
+impl Sleeper {
+    fn start() -> Sleeper {
+        let child = Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap();
+        let pid = child.id();
+        // Until it waits, its map still changes.
+        let state = || std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+        while std::fs::read(format!("/proc/{pid}/comm")).unwrap() != b"sleep\n"
+            || state().starts_with("running")
+        {
+            std::thread::yield_now();
+        }
+        Sleeper(child)
+    }
+
+    fn pid(&self) -> String {
+        self.0.id().to_string()
+    }
+
+    fn maps(&self) -> Vec<u8> {
+        std::fs::read(format!("/proc/{}/maps", self.pid())).unwrap()
+    }
+}
+
+impl Drop for Sleeper {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn raw_is_what_the_kernel_prints() {
+    let sleeper = Sleeper::start();
+    let (pid, maps) = (sleeper.pid(), sleeper.maps());
+    assert!(vmatlas(&[&pid, "--raw"]).stdout == maps);
+    assert!(vmatlas(&["show", &format!("{pid}/{pid}"), "--raw"]).stdout == maps);
+    // Sizes change with what other processes share.
+    let still = |smaps: &[u8]| {
+        let text = String::from_utf8(smaps.to_vec()).unwrap();
+        let lines = text
+            .lines()
+            .map(|line| if line.ends_with(" kB") { line.split(':').next().unwrap() } else { line });
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let smaps = std::fs::read(format!("/proc/{pid}/smaps")).unwrap();
+    assert_eq!(still(&vmatlas(&[&pid, "--raw", "--sizes"]).stdout), still(&smaps));
+}
+
+#[test]
+fn json_of_a_process() {
+    let sleeper = Sleeper::start();
+    let json = vmatlas(&[&sleeper.pid(), "--json", "--sizes"]).json();
+    assert_eq!(json["target"]["source"], "live");
+    assert_eq!(json["target"]["pid"], sleeper.0.id());
+    assert_eq!(json["target"]["comm"], "sleep");
+    let mappings = json["mappings"].as_array().unwrap();
+    assert_eq!(mappings.len(), sleeper.maps().iter().filter(|&&b| b == b'\n').count());
+    let libc = mappings.iter().find(|m| m["name"].as_str().unwrap().contains("libc.so")).unwrap();
+    assert_eq!(
+        (&libc["deleted"], &libc["path_certain"], &libc["path"]),
+        (&false.into(), &true.into(), &libc["name"])
+    );
+    assert!(libc["rss"].as_u64().unwrap() > 0);
+    let rss = |value: &serde_json::Value| value["rss"].as_u64().unwrap();
+    let sum: u64 = mappings.iter().map(rss).sum();
+    assert_eq!(sum, json["totals"].as_array().unwrap().iter().map(rss).sum::<u64>());
+}
+
+#[test]
+fn an_address_in_a_library() {
+    let sleeper = Sleeper::start();
+    let maps = String::from_utf8(sleeper.maps()).unwrap();
+    let code = maps.lines().find(|line| line.contains("libc.so") && line.contains("r-xp")).unwrap();
+    let start = u64::from_str_radix(code.split('-').next().unwrap(), 16).unwrap();
+    let address = format!("{:#x}", start + 0x1000);
+    let run = vmatlas(&["at", &sleeper.pid(), &address, "--json"]);
+    let json = run.json();
+    assert_eq!(json[0]["mapping"]["perms"], "r-xp");
+    assert!(json[0]["elf"]["segment"].as_str().unwrap().ends_with("LOAD R E"), "{}", run.text());
+    assert_eq!(json[0]["elf"]["section"], ".text");
+    assert!(json[0]["elf"]["build_id"].as_str().unwrap().len() >= 16);
+    assert!(json[0]["verdict"].as_str().unwrap().contains("code of"));
+    let nowhere = vmatlas(&["at", &sleeper.pid(), "10"]);
+    assert_eq!(nowhere.status, 1);
+    assert!(nowhere.text().contains("is not mapped"));
+}
+
+#[test]
+fn sections_are_shown() {
+    let sleeper = Sleeper::start();
+    let rows = vmatlas(&[
+        &sleeper.pid(),
+        "--columns",
+        "perms,name,sections",
+        "--where",
+        "name = */libc.so*",
+    ])
+    .text();
+    let code = rows.lines().find(|line| line.starts_with("r-xp")).unwrap();
+    assert!(code.contains(" .text"), "{rows}");
+}
+
+#[test]
+fn two_runs_of_a_program_are_the_same_but_for_addresses() {
+    let (a, b) = (Sleeper::start(), Sleeper::start());
+    let run = vmatlas(&["diff", &a.pid(), &b.pid()]);
+    // The kernel chooses how far the stack has grown at the start.
+    let changed: Vec<_> = run
+        .stdout
+        .split(|&b| b == b'\n')
+        .filter(|line| line.starts_with(b"+") || line.starts_with(b"-"))
+        .collect();
+    assert!(changed.is_empty(), "{}", run.text());
+}
+
+#[test]
+fn a_process_is_found_by_name() {
+    let _sleepers = [Sleeper::start(), Sleeper::start()];
+    let run = vmatlas(&["sleep"]);
+    assert_eq!(run.status, 2);
+    assert!(run.stderr.contains("processes are called sleep"), "{}", run.stderr);
+}
+
+#[test]
+fn a_kernel_thread_is_shown_as_one() {
+    let stat = std::fs::read_to_string("/proc/2/stat").unwrap_or_default();
+    if !stat.contains("(kthreadd)") {
+        return println!("skipped: this pid namespace shows no threads of the kernel");
+    }
+    let run = vmatlas(&["2"]);
+    assert_eq!((run.status, run.stderr.as_str()), (0, ""));
+    assert!(run.text().contains("a thread of the kernel"));
+    assert_eq!(vmatlas(&["2", "--json"]).json()["mappings"], serde_json::json!([]));
+}
+
+#[test]
+fn vmatlas_itself_and_what_to_type_next() {
+    let run = vmatlas(&[]);
+    assert_eq!(run.status, 0);
+    assert!(run.text().contains("[stack]") && run.text().contains("vmatlas PID"));
+}
+
+#[test]
+fn colors_are_asked_for_or_not() {
+    let colored = |args: &[&str], no_color: &str| {
+        let output = command(args).env("NO_COLOR", no_color).output().unwrap();
+        output.stdout.contains(&0x1b)
+    };
+    assert!(colored(&["self", "--color", "always"], "1"));
+    assert!(!colored(&["self", "--color", "never"], ""));
+    assert!(!colored(&["self"], ""));
+}
+
+#[test]
+fn access_says_yes_and_no() {
+    let sleeper = Sleeper::start();
+    let yes = vmatlas(&["access", &sleeper.pid()]);
+    assert_eq!(yes.status, 0, "{}", yes.stderr);
+    assert!(yes.text().contains("allowed"));
+    let json = vmatlas(&["access", &sleeper.pid(), "--json"]).json();
+    assert_eq!(json["verdict"], "allowed");
+    assert!(json["steps"].as_array().unwrap().len() > 5);
+}

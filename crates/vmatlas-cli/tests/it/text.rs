@@ -1,0 +1,209 @@
+//! Targets that are files and standard input.
+
+use crate::vmatlas::{command, testdata, vmatlas, vmatlas_with_input};
+use std::process::Stdio;
+
+const ZOO: &str = "captures/zoo-x86_64-6.18.maps";
+
+#[test]
+fn captures_come_back_raw() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(testdata().join("captures")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "maps" || extension == "smaps") {
+            let text = std::fs::read(&path).unwrap();
+            assert!(
+                vmatlas(&[path.to_str().unwrap(), "--raw"]).stdout == text,
+                "{}",
+                path.display()
+            );
+            assert!(
+                vmatlas_with_input(&["show", "-", "--raw"], &text).stdout == text,
+                "{}",
+                path.display()
+            );
+            count += 1;
+        }
+    }
+    assert_eq!(count, 14);
+}
+
+#[test]
+fn a_listing_of_the_manual_page() {
+    insta::assert_snapshot!(vmatlas(&["captures/proc-pid-maps-manual.txt"]).all());
+}
+
+#[test]
+fn names_are_harmless_on_a_terminal() {
+    let shown = vmatlas(&[ZOO, "--where", "name = /zoo/*", "--columns", "name", "--no-header"]);
+    assert!(shown.stdout.iter().all(|&b| b == b'\n' || !b.is_ascii_control()));
+    assert!(shown.text().contains(r"/zoo/d/esc\x1b[31mred"));
+    assert!(vmatlas(&[ZOO, "--raw"]).text().contains("/zoo/d/esc\x1b[31mred"));
+}
+
+#[test]
+fn json_of_odd_rows() {
+    let json = vmatlas(&[ZOO, "--json"]).json();
+    assert_eq!(json["schema"], "vmatlas/1");
+    assert_eq!(json["target"], serde_json::json!({"source": "text", "word_size": 64}));
+    let mappings = json["mappings"].as_array().unwrap();
+    assert_eq!(mappings.len(), 74);
+    let odd: Vec<_> = mappings
+        .iter()
+        .filter(|mapping| {
+            let name = mapping["name"].as_str().unwrap();
+            ["latin", "SYSV00001234", "twice", "new\\012line", "heap"]
+                .iter()
+                .any(|word| name.contains(word))
+        })
+        .collect();
+    insta::assert_snapshot!(serde_json::to_string_pretty(&odd).unwrap());
+}
+
+#[test]
+fn json_of_smaps() {
+    let json = vmatlas(&["captures/busybox-arm64-6.1.smaps", "--json"]).json();
+    let first = &json["mappings"][0];
+    assert_eq!((&first["rss"], &first["pss"]), (&(1152 * 1024).into(), &(357 * 1024).into()));
+    assert_eq!(first["vm_flags"], serde_json::json!(["rd", "ex", "mr", "mw", "me"]));
+    assert_eq!(json["totals"][0]["kind"], "file");
+}
+
+#[test]
+fn rows_are_filtered_sorted_and_reversed() {
+    let columns = ["--columns", "start,size,perms,kind", "--no-header"];
+    let shown = |args: &[&str]| vmatlas(&[&[ZOO], &columns[..], args].concat()).text();
+    insta::assert_snapshot!(shown(&["--where", "perms = ?w?s and size >= 12K", "--sort", "size", "--reverse"]), @"
+    7f0fc2b5f000  16K rw-s  shared-anonymous
+    7f0fc2b8a000  12K rw-s  sysv-shm
+    7f0fc2b84000  12K rw-s  shared-anonymous
+    7f0fc2b81000  12K rw-s  shared-anonymous
+    ");
+    insta::assert_snapshot!(vmatlas(&[ZOO, "--csv", "--where", "name = *comma*"]).text(), @r#"
+    start,end,size,perms,offset,device,inode,kind,name,path,deleted
+    0x7f0fc2ba3000,0x7f0fc2ba5000,8192,r--p,0x1000,fe:00,1114129,file,"/zoo/d/q""uo'te,comma;","/zoo/d/q""uo'te,comma;",false
+    "#);
+}
+
+#[test]
+fn kernels_of_other_times() {
+    let text = b"55607e72c000-55607e72d000 r--p 00001000 fe:00 14                         /a\n\
+        55607e72d000-55607e72e000 rw-p 00000000 00:00 0 \n\
+        55607e72e000-55607e72f000 rw-p 00000000 00:00 0                          [anon:x]\n\
+        7fffa19c5000-7fffa19e6000 rw-p 00000000 00:00 0                          [stack]\n";
+    let shown = |args: &[&str]| vmatlas_with_input(&[&["-", "--raw"], args].concat(), text).text();
+    assert_eq!(shown(&["--kernel", "6.1"]).as_bytes(), text);
+    insta::assert_snapshot!(shown(&["--kernel", "2.0"]).replace(' ', "_"), @"
+    000055607e72c000-000055607e72d000_r--p_0000000000001000_fe:00_14
+    000055607e72d000-000055607e72e000_rw-p_0000000000000000_00:00_0
+    000055607e72e000-000055607e72f000_rw-p_0000000000000000_00:00_0
+    00007fffa19c5000-00007fffa19e6000_rw-p_0000000000000000_00:00_0
+    ");
+    insta::assert_snapshot!(shown(&["--kernel", "2.4"]).replace(' ', "_"), @"
+    000055607e72c000-000055607e72d000_r--p_0000000000001000_fe:00_14_________/a
+    000055607e72d000-000055607e72e000_rw-p_0000000000000000_00:00_0
+    000055607e72e000-000055607e72f000_rw-p_0000000000000000_00:00_0
+    00007fffa19c5000-00007fffa19e6000_rw-p_0000000000000000_00:00_0
+    ");
+    insta::assert_snapshot!(shown(&["--kernel", "2.6.39", "--word-size", "32"]).replace(' ', "_"), @"
+    55607e72c000-55607e72d000_r--p_00001000_fe:00_14__/a
+    55607e72d000-55607e72e000_rw-p_00000000_00:00_0_
+    55607e72e000-55607e72f000_rw-p_00000000_00:00_0_
+    7fffa19c5000-7fffa19e6000_rw-p_00000000_00:00_0__[stack]
+    ");
+}
+
+#[test]
+fn what_lies_at_an_address() {
+    let run = vmatlas(&["at", ZOO, "7f0fc2bde010", "0x7f0fc2a5c000"]);
+    insta::assert_snapshot!(run.all());
+    let json = vmatlas(&["at", ZOO, "7f0fc2bde010", "--json"]).json();
+    assert_eq!(json[0]["mapped"], true);
+    assert_eq!(json[0]["file_offset"], "0x26010");
+    assert_eq!(json[0]["distance_before"], 0x10);
+    assert_eq!(json[0]["before"]["perms"], "r--p");
+}
+
+#[test]
+fn two_maps_compared() {
+    let old = b"1000-2000 r-xp 00000000 fe:00 7 /bin/x\n5000-6000 rw-p 00000000 00:00 0 [heap]\n7000-8000 rw-p 00000000 00:00 0 \n";
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), old).unwrap();
+    let new = b"2000-3000 r-xp 00000000 fe:00 7 /bin/x\n6000-9000 rw-p 00000000 00:00 0 [heap]\na000-b000 r--s 00000000 fe:00 8 /y\n";
+    let run = vmatlas_with_input(&["diff", file.path().to_str().unwrap(), "-"], new);
+    insta::assert_snapshot!(run.all(), @"
+    ~ 00006000-00009000    12K rw-p [heap]  (grew by 8K)
+    - 00007000-00008000     4K rw-p
+    + 0000a000-0000b000     4K r--s /y
+    1 added, 1 removed, 1 changed, 1 at another address only
+    exit 1
+    ");
+    let json =
+        vmatlas_with_input(&["diff", file.path().to_str().unwrap(), "-", "--json"], new).json();
+    assert_eq!(json["changed"][0]["what"], serde_json::json!(["size"]));
+    assert_eq!(json["added"][0]["name"], "/y");
+    assert_eq!(json["removed"][0]["kind"], "anonymous");
+    assert_eq!(vmatlas(&["diff", ZOO, ZOO]).status, 0);
+}
+
+#[test]
+fn trouble_is_one_line_and_status_2() {
+    let troubles: [(&[&str], &[u8]); 9] = [
+        (&["-"], b""),
+        (&["-"], b"hello\n"),
+        (&["-"], b"Start Addr  End Addr  Size  Offset  objfile\n"),
+        (&["-"], b"\x7fELF\x02\x01"),
+        (&["captures"], b""),
+        (&["no-such-thing"], b""),
+        (&["no/such/thing\x1b[31m"], b""),
+        (&["4294967295"], b""),
+        (&[ZOO, "--sizes"], b""),
+    ];
+    let mut shown = String::new();
+    for (args, input) in troubles {
+        let run = vmatlas_with_input(args, input);
+        assert_eq!(
+            (run.status, run.stdout.len(), run.stderr.lines().count()),
+            (2, 0, 1),
+            "{args:?}"
+        );
+        shown.push_str(&run.stderr);
+    }
+    insta::assert_snapshot!(shown);
+    assert_eq!(vmatlas(&[ZOO, "--where", "size >"]).status, 2);
+    assert_eq!(vmatlas(&[ZOO, "--columns", "colour"]).status, 2);
+}
+
+#[test]
+fn warnings_can_be_silenced() {
+    let text = b"1000-2000 rw-p 00000000 00:00 0 \nnonsense\n";
+    assert_eq!(vmatlas_with_input(&["-"], text).stderr.lines().count(), 1);
+    assert_eq!(vmatlas_with_input(&["-", "-q"], text).stderr, "");
+    let json = vmatlas_with_input(&["-", "-q", "--json"], text).json();
+    assert_eq!(json["warnings"][0]["line"], 2);
+}
+
+#[test]
+fn a_closed_pipe_is_no_trouble() {
+    for format in ["--json", "--csv", "--raw", "--no-header"] {
+        let mut child = command(&["captures/zoo-x86_64-6.18.smaps", format])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{format}: {}", output.status);
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{format}");
+    }
+}
+
+#[test]
+fn help_names_every_command() {
+    let help = vmatlas(&["--help"]).text();
+    for command in ["show", "at", "diff", "access", "completions", "man"] {
+        assert!(help.contains(command), "{command}");
+    }
+    assert!(vmatlas(&["man"]).text().starts_with(".ie"));
+    assert!(vmatlas(&["completions", "bash"]).text().contains("_vmatlas"));
+}

@@ -1,0 +1,60 @@
+//! Running the command.
+
+use serde_json::Value;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+/// What a run gave.
+pub(crate) struct Run {
+    pub(crate) status: i32,
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}{}", self.text(), self.stderr))
+    }
+
+    /// Status, output and errors, for a snapshot.
+    pub(crate) fn all(&self) -> String {
+        format!("{}{}exit {}", self.text(), self.stderr, self.status)
+    }
+}
+
+pub(crate) fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vmatlas"));
+    command.args(args).current_dir(testdata()).env_remove("NO_COLOR").stdin(Stdio::null());
+    command
+}
+
+pub(crate) fn vmatlas(args: &[&str]) -> Run {
+    finished(command(args).output().unwrap())
+}
+
+pub(crate) fn vmatlas_with_input(args: &[&str], input: &[u8]) -> Run {
+    let mut command = command(args);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    finished(child.wait_with_output().unwrap())
+}
+
+fn finished(output: Output) -> Run {
+    Run {
+        status: output.status.code().expect("it ends by itself"),
+        stdout: output.stdout,
+        stderr: String::from_utf8(output.stderr).expect("messages are text"),
+    }
+}
+
+pub(crate) fn testdata() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata")
+}

@@ -1,0 +1,88 @@
+//! All tests, and what the machine needs for them.
+
+use crate::{cargo, shown};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// What tests use, by the command or file that shows it is there, and its Debian package.
+const NEEDS: &[(&str, &str)] = &[
+    ("cc", "gcc"),
+    ("/usr/include/stdio.h", "libc6-dev"),
+    ("readelf", "binutils"),
+    ("python3", "python3"),
+    ("setpriv", "util-linux"),
+    ("mkfs.btrfs", "btrfs-progs"),
+];
+
+pub(crate) fn run_tests() -> Result<(), String> {
+    let (mut passed, mut failed, mut ignored) = (0, 0, 0);
+    let mut command = cargo();
+    command.args(["test", "--workspace", "--no-fail-fast"]).stdout(Stdio::piped());
+    eprintln!("> {}", shown(&command));
+    let mut child = command.spawn().map_err(|error| error.to_string())?;
+    let output = child.stdout.take().map(BufReader::new);
+    for line in output.into_iter().flat_map(BufReader::lines) {
+        let line = line.map_err(|error| error.to_string())?;
+        if let Some(result) = line.strip_prefix("test result: ") {
+            passed += count(result, "passed");
+            failed += count(result, "failed");
+            ignored += count(result, "ignored");
+        }
+        println!("{line}");
+    }
+    let status = child.wait().map_err(|error| error.to_string())?;
+    println!("{passed} passed, {failed} failed, {ignored} skipped");
+    if status.success() { Ok(()) } else { Err("tests failed".to_owned()) }
+}
+
+/// The number before a word: `ok. 12 passed; 0 failed; …`.
+fn count(result: &str, word: &str) -> u64 {
+    let mut words = result.split([' ', ';']).filter(|word| !word.is_empty());
+    let mut number = 0;
+    words.find_map(|next| {
+        if next == word {
+            return Some(number);
+        }
+        number = next.parse().unwrap_or(0);
+        None
+    });
+    number
+}
+
+pub(crate) fn run() -> Result<(), String> {
+    install()?;
+    run_tests()
+}
+
+/// Installs what is missing, as root on Debian; else names it.
+fn install() -> Result<(), String> {
+    let missing: Vec<&str> =
+        NEEDS.iter().filter(|(sign, _)| !is_there(sign)).map(|(_, package)| *package).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
+    if !root || !Path::new("/etc/debian_version").exists() {
+        eprintln!(
+            "some tests need these packages (Debian's names), which are missing: {}",
+            missing.join(" ")
+        );
+        return Ok(());
+    }
+    crate::run(Command::new("apt-get").args(["update", "-qq"]))?;
+    let apt = ["install", "-qq", "--yes", "--no-install-recommends"];
+    crate::run(
+        Command::new("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(apt).args(missing),
+    )
+}
+
+fn is_there(sign: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    if sign.starts_with('/') {
+        return Path::new(sign).exists();
+    }
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/sbin".into()])
+        .any(|dir| dir.join(sign).exists())
+}
