@@ -17,6 +17,7 @@
 #include <grp.h>
 #include <linux/fuse.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

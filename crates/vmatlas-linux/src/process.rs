@@ -65,8 +65,23 @@ impl Process {
             Err(Errno::NOENT | Errno::SRCH) => {
                 Err(Error::NoSuchProcess { process: id.to_string() })
             }
+            Err(source @ (Errno::ACCESS | Errno::PERM)) => Err(Error::Denied {
+                process: id.to_string(),
+                file: ".".to_owned(),
+                source: source.into(),
+            }),
             Err(errno) => Err(Error::Io { path, source: errno.into() }),
         }
+    }
+
+    /// A thread of this process.
+    pub(crate) fn thread(&self, tid: u32) -> Result<Process, Error> {
+        let name = format!("task/{tid}");
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = openat(&self.dir, &name, flags, Mode::empty())
+            .map_err(|errno| self.error(&name, errno))?;
+        let id = ProcessId { pid: self.id.pid, tid: Some(tid) };
+        Ok(Process { dir, path: self.path.join(name), id })
     }
 
     /// This process.

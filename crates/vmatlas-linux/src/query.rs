@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::process::Process;
-use crate::snapshot::Source;
+use crate::snapshot::{Source, is_gone};
 use crate::sys::procmap_query::{
     COVERING_OR_NEXT_VMA, ProcmapQuery, VMA_EXECUTABLE, VMA_READABLE, VMA_SHARED, VMA_WRITABLE,
     procmap_query,
@@ -59,14 +59,18 @@ impl<'p> PointQuery<'p> {
                 let length = (answer.vma_name_size as usize).saturating_sub(1).min(NAME);
                 return Ok(Some(mapping(&answer, &self.name[..length])));
             }
-            Err(Errno::SRCH) => return Err(self.process.error("maps", Errno::SRCH)),
             // The gate page [vsyscall] is in the text only.
             Err(Errno::NOENT) if which == Which::Covering && !gate(address) => return Ok(None),
-            // ENAMETOOLONG: the text has names of any length. ENOTTY: before 6.11.
-            Err(Errno::NOENT | Errno::NAMETOOLONG | Errno::NOTTY) => {}
+            // ENAMETOOLONG: the text has names of any length. ENOTTY: before 6.11. ESRCH: there
+            // may be no address space, or another thread that has it.
+            Err(Errno::NOENT | Errno::NAMETOOLONG | Errno::NOTTY | Errno::SRCH) => {}
             Err(errno) => return Err(self.process.error("maps", errno)),
         }
-        self.text = self.process.rows(Source::Maps)?.maps;
+        let snapshot = self.process.rows(Source::Maps)?;
+        if snapshot.empty.is_none() && snapshot.thread.is_none() && is_gone(&self.file) {
+            return Err(self.process.error("maps", Errno::SRCH));
+        }
+        self.text = snapshot.maps;
         let place = self.text.find(address);
         let next = if which == Which::CoveringOrNext { place.after } else { None };
         Ok(place.mapping.or(next).and_then(|index| self.text.get(index)))

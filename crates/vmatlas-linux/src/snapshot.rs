@@ -1,9 +1,9 @@
 //! Reading all rows of a process.
 
 use crate::error::Error;
-use crate::process::{Process, ProcessId};
+use crate::process::Process;
 use rustix::io::Errno;
-use std::path::Path;
+use std::os::fd::OwnedFd;
 use vmatlas::{Maps, MapsReader};
 
 /// The rows of a process at one moment, as near as the kernel lets one come to that.
@@ -81,77 +81,65 @@ impl Process {
         let mut last: Option<Maps> = None;
         let mut difference = None;
         for _ in 0..ATTEMPTS {
-            let maps = self.read_rows(source)?;
+            let (maps, file) = match self.read_rows(source) {
+                Err(Error::Vanished { .. }) if last.is_some() => return Ok(torn(last, ENDED)),
+                read => read?,
+            };
             if maps.is_empty() {
-                match self.why_empty()? {
-                    Why::Ended if last.is_some() => {
-                        return Ok(torn(
-                            last,
-                            "the process ended while it was read: rows may be missing".to_owned(),
-                        ));
+                match self.why_empty() {
+                    Ok(Why::Ended) | Err(Error::Vanished { .. }) if last.is_some() => {
+                        return Ok(torn(last, ENDED));
                     }
-                    Why::Ended => {
-                        return Ok(Snapshot { maps, empty: Some(Empty::Zombie), thread: None });
-                    }
-                    Why::Empty(empty) => {
+                    Ok(Why::Empty(empty)) => {
                         return Ok(Snapshot { maps, empty: Some(empty), thread: None });
                     }
-                    Why::Through(thread) => {
-                        let thread = Process::open(
-                            self.proc(),
-                            ProcessId { pid: self.id().pid, tid: Some(thread) },
-                        )?;
+                    Ok(Why::Ended) => {
+                        return Ok(Snapshot { maps, empty: Some(Empty::Zombie), thread: None });
+                    }
+                    Ok(Why::Through(thread)) => {
                         let snapshot = thread.rows(source)?;
                         return Ok(Snapshot { thread: thread.id().tid, ..snapshot });
                     }
                     // It executes another program at this moment.
-                    Why::Unknown => continue,
+                    Ok(Why::Unknown) => continue,
+                    Err(error) => return Err(error),
                 }
             }
             let whole = Snapshot { maps, empty: None, thread: None };
             if source == Source::Rollup {
                 return Ok(whole);
             }
-            difference = self.difference(&whole.maps);
-            let again = last.as_ref().is_some_and(|last| last.iter().eq(whole.maps.iter()));
-            if whole.maps.is_ordered() && (difference.is_none() || again) {
+            let (rows, counted) = (pages(&whole.maps), self.total_pages());
+            difference = counted.filter(|counted| *counted != rows).map(|counted| (rows, counted));
+            // Twice the same is what the kernel has, though its count be another one (before 4.12
+            // it hid the guard page of a stack); unless the rest was cut off each time.
+            let again = || last.as_ref().is_some_and(|last| last.iter().eq(whole.maps.iter()));
+            let holds = counted == Some(rows)
+                || (counted.is_none() || again()) && !is_gone(&file);
+            if whole.maps.is_ordered() && holds {
                 return Ok(whole);
             }
             last = Some(whole.maps);
         }
-        let (rows, counted) = difference.unwrap_or_default();
-        let counts = format!("the rows add up to {rows} pages, the kernel counts {counted}");
-        Ok(torn(
-            last,
-            format!(
-                "the process keeps changing its mappings: rows may be of different moments ({counts})"
-            ),
-        ))
+        let counts = difference.map_or_else(String::new, |(rows, counted)| {
+            format!(" (the rows add up to {rows} pages, the kernel counts {counted})")
+        });
+        let warning = "the process keeps changing its mappings: rows may be missing or of different moments";
+        Ok(torn(last, &format!("{warning}{counts}")))
     }
 
-    fn read_rows(&self, source: Source) -> Result<Maps, Error> {
+    fn read_rows(&self, source: Source) -> Result<(Maps, OwnedFd), Error> {
         let file = self.open_file(source.file())?;
         let mut reader = MapsReader::default();
         let mut buffer = vec![0; BUFFER];
         loop {
             match rustix::io::read(&file, &mut buffer[..]) {
-                Ok(0) => return Ok(reader.finish()),
+                Ok(0) | Err(Errno::SRCH) => return Ok((reader.finish(), file)),
                 Ok(length) => reader.push(&buffer[..length]),
                 Err(Errno::INTR) => {}
-                Err(Errno::SRCH) => return Ok(reader.finish()),
                 Err(errno) => return Err(self.error(source.file(), errno)),
             }
         }
-    }
-
-    /// The pages that the rows cover and those that the kernel counts, if these differ.
-    fn difference(&self, maps: &Maps) -> Option<(u64, u64)> {
-        let counted = self.total_pages()?;
-        // The gate page belongs to no process.
-        let rows = maps.iter().filter(|row| row.name != b"[vsyscall]");
-        let bytes = rows.fold(0u64, |sum, row| sum.saturating_add(row.range.size()));
-        let pages = bytes / rustix::param::page_size() as u64;
-        (pages != counted).then_some((pages, counted))
     }
 
     fn why_empty(&self) -> Result<Why, Error> {
@@ -165,31 +153,37 @@ impl Process {
         }
         let others =
             if self.id().tid.is_none() { self.threads().unwrap_or_default() } else { Vec::new() };
-        let lives = |tid: &u32| {
-            let thread =
-                Process::open(self.proc(), ProcessId { pid: self.id().pid, tid: Some(*tid) });
-            thread.is_ok_and(|thread| {
-                thread.state().is_ok_and(|state| state.is_some_and(|state| !state.zombie))
-            })
+        let lives = |thread: &Process| {
+            thread.state().is_ok_and(|state| state.is_some_and(|state| !state.zombie))
         };
-        Ok(others.into_iter().find(lives).map_or(Why::Ended, Why::Through))
+        let threads = others.into_iter().filter_map(|tid| self.thread(tid).ok());
+        Ok(threads.into_iter().find(lives).map_or(Why::Ended, Why::Through))
     }
+}
 
-    /// The directory below which it was opened.
-    fn proc(&self) -> &Path {
-        let above = if self.id().tid.is_some() { 3 } else { 1 };
-        self.path().ancestors().nth(above).unwrap_or(Path::new("/proc"))
-    }
+/// How many pages the rows cover, without the gate page, which belongs to no process.
+fn pages(maps: &Maps) -> u64 {
+    let rows = maps.iter().filter(|row| row.name != b"[vsyscall]");
+    let bytes = rows.fold(0u64, |sum, row| sum.saturating_add(row.range.size()));
+    bytes / rustix::param::page_size() as u64
+}
+
+/// Whether the address space that an open file shows is gone: its process ended or executed
+/// another program.
+pub(crate) fn is_gone(maps: &OwnedFd) -> bool {
+    rustix::io::pread(maps, &mut [0][..], 0).map_or(true, |length| length == 0)
 }
 
 enum Why {
     Ended,
     Empty(Empty),
-    Through(u32),
+    Through(Process),
     Unknown,
 }
 
-fn torn(maps: Option<Maps>, warning: String) -> Snapshot {
+const ENDED: &str = "the process ended while it was read: rows may be missing";
+
+fn torn(maps: Option<Maps>, warning: &str) -> Snapshot {
     let mut maps = maps.unwrap_or_default();
     maps.warn(warning);
     Snapshot { maps, empty: None, thread: None }

@@ -1,3 +1,5 @@
 //! Tests against the running kernel, on children built for them.
 mod access;
+mod child;
 mod elf;
+mod live;

@@ -1,0 +1,326 @@
+//! Reading all rows of live processes: the bytes are the kernel's, and whatever cannot be read
+//! as a whole says so.
+
+use crate::child::{Child, process, program};
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+use vmatlas::{Field, Maps, Value};
+use vmatlas_linux::{Empty, Error, PointQuery, Process, ProcessId, Snapshot, Source, Which};
+
+/// The rows of a process that does not change them are the kernel's bytes.
+fn check_bytes(process: &Process, source: Source, file: &str) -> Snapshot {
+    let path = format!("/proc/{}/{file}", process.id().to_string().replace('/', "/task/"));
+    // What other processes share changes the sizes of smaps.
+    let mut difference = String::new();
+    for _ in 0..20 {
+        let before = fs::read(&path).unwrap();
+        let snapshot = process.rows(source).unwrap();
+        if before != fs::read(&path).unwrap() {
+            continue;
+        }
+        let maps = &snapshot.maps;
+        // The one row of a rollup may be longer than a row of anything else.
+        assert!(maps.warnings().is_empty() || source == Source::Rollup, "{path}: {:?}", maps.warnings());
+        let rendered = maps.render(maps.format(), None);
+        let pairs = || before.split(|&b| b == b'\n').zip(rendered.split(|&b| b == b'\n'));
+        if let Some((kernel, ours)) = pairs().find(|(kernel, ours)| kernel != ours) {
+            difference = format!("{}\n{}", kernel.escape_ascii(), ours.escape_ascii());
+            continue;
+        }
+        assert_eq!(rendered.len(), before.len());
+        return snapshot;
+    }
+    panic!("{path}:\n{difference}");
+}
+
+fn kib(maps: &Maps, name: &str) -> u64 {
+    let of_row = |index| maps.fields(index).find(|field: &Field<'_>| field.name == name.as_bytes());
+    let kib = |field: Field<'_>| match field.value {
+        Value::Kib(kib) => kib,
+        other => panic!("{name}: {other:?}"),
+    };
+    (0..maps.len()).filter_map(of_row).map(kib).sum()
+}
+
+fn check_all(process: &Process) -> Snapshot {
+    let maps = check_bytes(process, Source::Maps, "maps");
+    let smaps = check_bytes(process, Source::Smaps, "smaps");
+    assert!(maps.maps.iter().eq(smaps.maps.iter()), "maps and smaps have the same rows");
+    let rollup = check_bytes(process, Source::Rollup, "smaps_rollup").maps;
+    assert_eq!((rollup.len(), rollup.get(0).unwrap().name), (1, b"[rollup]".as_slice()));
+    assert_eq!(kib(&rollup, "Rss"), kib(&smaps.maps, "Rss"));
+    assert_eq!((maps.empty, maps.thread), (None, None));
+    maps
+}
+
+/// A zoo with one mapping of every sort, in a directory that goes with it.
+pub(crate) fn zoo() -> (Child, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let mut child = Child::start(Command::new(program("zoo")).arg(dir.path()));
+    for refused in child.until_ready() {
+        eprintln!("the zoo has {refused}");
+    }
+    (child, dir)
+}
+
+#[test]
+fn every_sort_of_mapping_is_the_kernels_bytes() {
+    let (child, dir) = zoo();
+    let snapshot = check_all(&child.process());
+    let names: Vec<_> = snapshot.maps.iter().map(|row| row.name).collect();
+    let dir = dir.path().as_os_str().as_encoded_bytes();
+    let file = |name: &[u8]| [dir, b"/", name].concat();
+    for name in [
+        b"new\\012line".as_slice(), b"both\\012\\012", b"tab\tin", b"cr at end\r", b"esc\x1b[31mred", b"   ",
+        b"bytes\xff\xfe", b"[heap]", b"fake (deleted)", b"gone (deleted) (deleted)", b"after",
+        b"replaced (deleted)", b"\\012".repeat(255).as_slice(),
+    ] {
+        assert!(names.contains(&file(name).as_slice()), "{}", name.escape_ascii());
+    }
+    assert!(names.iter().any(|name| name.len() > 4900 && name.ends_with(b"/deep")));
+    let kinds: std::collections::BTreeSet<_> =
+        snapshot.maps.iter().map(|row| row.kind().word()).collect();
+    for kind in [
+        "anonymous", "file", "heap", "stack", "memfd", "sysv-shm", "shared-anonymous", "device", "vdso",
+    ] {
+        assert!(kinds.contains(kind), "{kind} in {kinds:?}");
+    }
+    let heaps = names.iter().filter(|name| **name == b"[heap]").count();
+    assert!(heaps >= 3, "the heap is in pieces");
+    // What is called so is no such thing.
+    let one = |kind: &str| snapshot.maps.iter().filter(|row| row.kind().word() == kind).count();
+    assert_eq!((one("stack"), one("heap"), one("vdso")), (1, heaps, 1));
+    // A thread of it has the same.
+    let process = child.process();
+    for tid in process.threads().unwrap() {
+        let id = ProcessId { pid: child.pid(), tid: Some(tid) };
+        let thread = Process::open(Path::new("/proc"), id).unwrap();
+        let of_thread = check_bytes(&thread, Source::Maps, "maps");
+        assert!(of_thread.maps.iter().eq(snapshot.maps.iter()));
+    }
+    assert_eq!(process.threads().unwrap().len(), 3);
+}
+
+/// Each prints a line when it is up.
+#[test]
+fn real_programs_are_the_kernels_bytes() {
+    let java = tempfile::tempdir().unwrap();
+    let source = java.path().join("Up.java");
+    let main = "public static void main(String[] a) throws Exception {
+        System.out.println(\"up\"); Thread.sleep(100000); }";
+    fs::write(&source, format!("class Up {{ {main} }}")).unwrap();
+    let source = source.to_str().unwrap();
+    let programs: [&[&str]; 4] = [
+        &["java", "-Xshare:auto", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", source],
+        &["python3", "-c", "import ssl, time; print('up', flush=True); time.sleep(100)"],
+        &["node", "-e", "console.log('up'); setTimeout(() => {}, 100000)"],
+        &["bash", "-c", "echo up; read"],
+    ];
+    let children: Vec<_> = programs
+        .into_iter()
+        .filter_map(|words| {
+            let mut command = Command::new(words[0]);
+            command.args(&words[1..]);
+            match Command::new(words[0]).arg("--version").output() {
+                Ok(output) if output.status.success() => Some(Child::start(&mut command)),
+                _ => {
+                    crate::child::kernel_lacks(&format!("{} is not installed", words[0]));
+                    None
+                }
+            }
+        })
+        .collect();
+    for mut child in children {
+        assert_eq!(child.line(), "up");
+        child.stop();
+        check_all(&child.process());
+    }
+}
+
+#[test]
+fn through_another_thread_where_the_first_has_ended() {
+    let (child, thread) = Child::odd("no-leader");
+    let tid: u32 = thread.parse().unwrap();
+    let process = child.process();
+    let snapshot = process.rows(Source::Maps).unwrap();
+    assert_eq!((snapshot.thread, snapshot.empty), (Some(tid), None));
+    let path = format!("/proc/{}/task/{tid}/maps", child.pid());
+    assert_eq!(
+        snapshot.maps.render(snapshot.maps.format(), None),
+        fs::read(path).unwrap()
+    );
+    assert_eq!(snapshot.maps.warnings(), []);
+    // One address, too.
+    let stack = snapshot.maps.iter().find(|row| row.name == b"[stack]").unwrap();
+    let mut query = PointQuery::open(&process).unwrap();
+    let found = query.find(stack.range.start, Which::Covering).unwrap();
+    assert_eq!(found, Some(stack));
+    // And the thread that has ended, by its own number.
+    let id = ProcessId { pid: child.pid(), tid: Some(child.pid()) };
+    let ended = Process::open(Path::new("/proc"), id).unwrap();
+    assert_eq!(ended.rows(Source::Maps).unwrap().empty, Some(Empty::Zombie));
+}
+
+#[test]
+fn processes_without_rows_say_why() {
+    let (_parent, pid) = Child::odd("zombie");
+    let zombie = process(pid.parse().unwrap());
+    let kernel_thread = process(2);
+    for (process, why) in [(&zombie, Empty::Zombie), (&kernel_thread, Empty::KernelThread)] {
+        for source in [Source::Maps, Source::Smaps] {
+            let snapshot = process.rows(source).unwrap();
+            assert_eq!((snapshot.maps.len(), snapshot.empty), (0, Some(why)));
+            assert_eq!(snapshot.maps.warnings(), []);
+        }
+        let mut query = PointQuery::open(process).unwrap();
+        assert_eq!(query.find(0x1000, Which::CoveringOrNext).unwrap(), None, "{why}");
+    }
+
+    let (_parent, pid) = Child::odd("unmapped");
+    let unmapped = process(pid.parse().unwrap());
+    let snapshot = unmapped.rows(Source::Maps).unwrap();
+    // On x86-64 the gate page is left, which is no mapping of the process.
+    let vsyscall_only = snapshot.maps.iter().all(|row| row.name == b"[vsyscall]");
+    assert!(vsyscall_only && snapshot.maps.warnings().is_empty());
+    assert_eq!(snapshot.empty, snapshot.maps.is_empty().then_some(Empty::Unmapped));
+    // There is nothing to roll up.
+    unmapped.rows(Source::Smaps).unwrap();
+}
+
+#[test]
+fn a_process_that_is_gone() {
+    let (mut child, _) = Child::odd("plain");
+    let process = child.process();
+    let mut query = PointQuery::open(&process).unwrap();
+    child.kill();
+    let id = ProcessId { pid: child.pid(), tid: None };
+    for source in [Source::Maps, Source::Smaps, Source::Rollup] {
+        let error = process.rows(source).unwrap_err();
+        assert!(matches!(error, Error::Vanished { .. }), "{error:?}");
+    }
+    let error = query.find(0x1000, Which::Covering).unwrap_err();
+    assert!(matches!(error, Error::Vanished { .. }), "{error:?}");
+    for id in [id, ProcessId { pid: std::process::id(), tid: Some(child.pid()) }] {
+        let error = Process::open(Path::new("/proc"), id).unwrap_err();
+        assert!(matches!(error, Error::NoSuchProcess { .. }), "{error:?}");
+    }
+    let text = Process::open(Path::new("/proc"), id).unwrap_err().to_string();
+    assert_eq!(text, format!("there is no process {id}"));
+}
+
+fn pages(maps: &Maps) -> u64 {
+    let rows = maps.iter().filter(|row| row.name != b"[vsyscall]");
+    rows.map(|row| row.range.size()).sum::<u64>() / vmatlas_linux::page_size() as u64
+}
+
+/// Reads a process that executes itself for ever; each map that has no warning must be that of one program.
+fn check_exec(mode: &str, time: Duration) {
+    let (child, _) = Child::odd(mode);
+    let process = child.process();
+    let end = Instant::now() + time;
+    let (mut whole, mut warned) = (0, 0);
+    let mut refused = 0;
+    while Instant::now() < end {
+        let snapshot = match process.rows(Source::Maps) {
+            Ok(snapshot) => snapshot,
+            // While it becomes another program, nobody may look.
+            Err(Error::Denied { .. }) => {
+                refused += 1;
+                continue;
+            }
+            Err(error) => panic!("{error:?}"),
+        };
+        if !snapshot.maps.warnings().is_empty() {
+            warned += 1;
+            continue;
+        }
+        whole += 1;
+        let maps = &snapshot.maps;
+        let text = || maps.render(maps.format(), None).escape_ascii().to_string();
+        assert_eq!(snapshot.empty, None);
+        let has = |name: &[u8]| maps.iter().filter(|row| row.name == name).count();
+        // A program that is being set up has its stack first.
+        assert_eq!(has(b"[stack]"), 1, "{}", text().replace("\\n", "\n"));
+        assert!(has(b"[vdso]") <= 1 && has(b"[vvar]") <= 1, "{}", text().replace("\\n", "\n"));
+        assert!(maps.is_ordered());
+        if mode == "exec-same" {
+            // The stack lies above all its rows, so none is missing below.
+            let rows = maps.iter().filter(|row| row.name.is_empty()).count();
+            assert!(rows <= 160, "{rows}");
+        }
+    }
+    eprintln!("{mode}: {whole} whole, {warned} with a warning, {refused} refused");
+    assert!(whole > 100, "{mode}: {whole} of {}", whole + warned);
+}
+
+#[test]
+fn programs_executed_while_they_are_read() {
+    check_exec("exec", Duration::from_secs(2));
+    check_exec("exec-same", Duration::from_secs(2));
+}
+
+#[test]
+fn mappings_changed_while_they_are_read() {
+    let (child, _) = Child::odd("churn");
+    let process = child.process();
+    let end = Instant::now() + Duration::from_secs(2);
+    let (mut whole, mut warned) = (0, 0);
+    while Instant::now() < end {
+        for source in [Source::Maps, Source::Maps, Source::Maps, Source::Smaps] {
+            let snapshot = process.rows(source).unwrap();
+            let maps = &snapshot.maps;
+            assert!(maps.len() > 50 && maps.iter().any(|row| row.name == b"[stack]"));
+            let overlap = maps
+                .iter()
+                .zip(maps.iter().skip(1))
+                .any(|(row, next)| next.range.start < row.range.end);
+            if maps.warnings().is_empty() {
+                whole += 1;
+                assert!(!overlap);
+            } else {
+                warned += 1;
+            }
+        }
+    }
+    eprintln!("churn: {whole} whole, {warned} with a warning");
+    // Stopped, it is one moment.
+    child.stop();
+    check_all(&process);
+}
+
+/// A child that ends at any moment of a reading.
+#[test]
+fn a_process_that_ends_while_it_is_read() {
+    for delay in 0..60 {
+        let (child, _) = Child::odd("churn");
+        let process = child.process();
+        let pid = child.pid();
+        let killer = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_micros(delay * 50));
+            drop(child);
+        });
+        loop {
+            match process.rows(Source::Maps) {
+                Ok(snapshot) if snapshot.empty == Some(Empty::Zombie) => {}
+                Ok(snapshot) => assert!(
+                    snapshot.maps.iter().any(|row| row.name == b"[stack]")
+                        || !snapshot.maps.warnings().is_empty(),
+                    "{pid}: {snapshot:?}"
+                ),
+                Err(Error::Vanished { .. }) => break,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        killer.join().unwrap();
+    }
+}
+
+#[test]
+fn named() {
+    let (child, _) = Child::odd("plain");
+    let found = Process::named(Path::new("/proc"), "odd_process").unwrap();
+    assert!(found.contains(&child.pid()), "{found:?}");
+    assert_eq!(child.process().comm().unwrap(), b"odd_process");
+}
