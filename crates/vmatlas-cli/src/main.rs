@@ -8,6 +8,7 @@ mod trouble;
 
 use args::{Cli, Command};
 use clap::{CommandFactory as _, Parser as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 use trouble::Trouble;
 
@@ -16,7 +17,7 @@ fn main() -> ExitCode {
         Ok(true) | Err(Trouble::ClosedPipe) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(trouble) => {
-            eprintln!("vmatlas: {}", output::words::printable(trouble.to_string().as_bytes()));
+            output::note(&trouble.to_string());
             ExitCode::from(2)
         }
     }
@@ -31,11 +32,14 @@ fn run(cli: &Cli) -> Result<bool, Trouble> {
         Some(Command::Diff(args)) => cmd::diff::run(args),
         Some(Command::Access(args)) => cmd::access::run(args),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(*shell, &mut Cli::command(), "vmatlas", &mut std::io::stdout());
-            Ok(true)
+            let mut text = Vec::new();
+            clap_complete::generate(*shell, &mut Cli::command(), "vmatlas", &mut text);
+            Ok(std::io::stdout().write_all(&text).map(|()| true)?)
         }
-        Some(Command::Man) => Ok(clap_mangen::Man::new(Cli::command())
-            .render(&mut std::io::stdout())
-            .map(|()| true)?),
+        Some(Command::Man) => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            Ok(std::io::stdout().write_all(&text).map(|()| true)?)
+        }
     }
 }

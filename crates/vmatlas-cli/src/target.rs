@@ -1,6 +1,7 @@
 //! TARGET: everything that holds an address space, found and read.
 
 use crate::args::CommonArgs;
+use crate::output::note;
 use crate::output::words::printable;
 use crate::trouble::Trouble;
 use std::cell::OnceCell;
@@ -85,7 +86,7 @@ impl Target {
             return;
         }
         for warning in self.maps.warnings() {
-            eprintln!("vmatlas: {}", printable(format!("{}: {warning}", self.name).as_bytes()));
+            note(&format!("{}: {warning}", self.name));
         }
     }
 }
@@ -136,6 +137,9 @@ fn live(name: &str, proc: &Path, id: ProcessId, want: Want) -> Result<Target, Tr
     let refused = |error| Trouble::refused(error, proc, id);
     let process = Process::open(proc, id).map_err(refused)?;
     let source = if want.sizes { Source::Smaps } else { Source::Maps };
+    if let Some(cost) = process.cost(source).filter(|cost| cost.as_secs() > 0) {
+        note(&format!("{name}: reading the sizes will take some {} s", cost.as_secs()));
+    }
     let mut snapshot = process.rows(source).map_err(refused)?;
     if let Some(thread) = snapshot.thread {
         snapshot.maps.warn(format!("the first thread has ended: read through thread {thread}"));

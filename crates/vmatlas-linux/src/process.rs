@@ -208,7 +208,17 @@ impl Process {
 
     /// The size of its address space in pages, as the kernel counts it (`total_vm`).
     pub(crate) fn total_pages(&self) -> Option<u64> {
+        self.page_count(0)
+    }
+
+    /// Its resident pages.
+    pub(crate) fn resident_pages(&self) -> Option<u64> {
+        self.page_count(1)
+    }
+
+    /// A field of `statm`, see proc_pid_statm(5).
+    fn page_count(&self, field: usize) -> Option<u64> {
         let statm = self.read("statm").ok()?;
-        std::str::from_utf8(&statm).ok()?.split(' ').next()?.parse().ok()
+        std::str::from_utf8(&statm).ok()?.split(' ').nth(field)?.parse().ok()
     }
 }

@@ -7,3 +7,10 @@ pub(crate) mod pager;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod words;
+
+use std::io::Write as _;
+
+/// Says something to people on standard error, which may be closed.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "vmatlas: {}", words::printable(text.as_bytes()));
+}
