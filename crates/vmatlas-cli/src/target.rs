@@ -36,10 +36,12 @@ impl Live {
     pub(crate) fn sections(&self, maps: &Maps, index: usize) -> &str {
         let sections = self.sections.get_or_init(|| {
             let Some(files) = &self.files else { return Vec::new() };
-            let mut images = Images::new(files, maps, &self.truths);
+            let images = Images::open(files, maps, &self.truths, |index| {
+                maps.get(index).is_some_and(is_file)
+            });
             maps.iter()
                 .enumerate()
-                .map(|(index, row)| largest_sections(&mut images, index, &row))
+                .map(|(index, row)| largest_sections(&images, index, &row))
                 .collect()
         });
         sections.get(index).map_or("", String::as_str)
@@ -49,10 +51,12 @@ impl Live {
 /// How many sections are named of a row.
 const SECTIONS: usize = 3;
 
-fn largest_sections(images: &mut Images<'_>, index: usize, row: &Mapping<'_>) -> String {
-    if row.kind() != Kind::File {
-        return String::new();
-    }
+/// Objects in memory, such as those of a JIT compiler, are no images to be shown.
+fn is_file(row: Mapping<'_>) -> bool {
+    row.kind() == Kind::File
+}
+
+fn largest_sections(images: &Images<'_>, index: usize, row: &Mapping<'_>) -> String {
     let Some(image) = images.of_row(index) else { return String::new() };
     let mut sections = image.sections(row);
     sections.sort_by_key(|section| std::cmp::Reverse(section.size));

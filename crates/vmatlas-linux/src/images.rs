@@ -1,28 +1,27 @@
 //! The ELF files behind the rows of a process, each opened once.
 
-use crate::deadline::within;
+use crate::deadline::all_within;
 use crate::elf::{ElfFile, FileMapping, Section, SegmentFlags};
-use crate::files::{FileTruths, Files};
+use crate::files::{FileTruth, FileTruths, Files};
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 use vmatlas::{Device, Mapping, Maps};
 
-/// How long a file may take to be opened and its headers read.
-const LIMIT: Duration = Duration::from_secs(2);
+/// How long the file systems may take to give the headers of all files.
+const LIMIT: Duration = Duration::from_secs(3);
 
 /// What tells one mapped file from another.
 type FileKey<'a> = (&'a [u8], Device, u64);
 
-/// The ELF files of a process, opened when they are first asked for.
+/// The ELF files of a process.
 pub struct Images<'a> {
-    files: &'a Files,
     maps: &'a Maps,
-    truths: &'a FileTruths,
     /// The rows of each file.
     rows: HashMap<FileKey<'a>, Vec<usize>>,
-    open: HashMap<FileKey<'a>, Option<ElfFile>>,
+    open: HashMap<FileKey<'a>, ElfFile>,
 }
 
 /// An ELF file as a row shows it.
@@ -35,25 +34,41 @@ pub struct Image<'i> {
 }
 
 impl<'a> Images<'a> {
-    /// The images of a process; opens nothing yet.
-    pub fn new(files: &'a Files, maps: &'a Maps, truths: &'a FileTruths) -> Self {
+    /// Opens the files of those rows that `wanted` lets through, by their index. What is no ELF
+    /// file, cannot be opened, or does not answer in time is left out.
+    pub fn open(
+        files: &Files,
+        maps: &'a Maps,
+        truths: &FileTruths,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Self {
         let mut rows: HashMap<FileKey<'a>, Vec<usize>> = HashMap::new();
         for (index, row) in maps.iter().enumerate().filter(|(_, row)| row.inode != 0) {
             rows.entry(key(&row)).or_default().push(index);
         }
-        Images { files, maps, truths, rows, open: HashMap::new() }
+        let keys: Vec<FileKey<'a>> = rows
+            .iter()
+            .filter(|(_, rows)| rows.iter().any(|&index| wanted(index)))
+            .map(|(key, _)| *key)
+            .collect();
+        let job =
+            |(at, key): (usize, &FileKey<'a>)| Some((at, Job::of(maps, truths, rows[key][0])?));
+        let jobs: Vec<(usize, Job)> = keys.iter().enumerate().filter_map(job).collect();
+        let files = files.clone();
+        let open_all = move |found: &Sender<(usize, Option<ElfFile>)>| {
+            // Nobody may be left to take a late one.
+            jobs.iter().for_each(|(at, job)| drop(found.send((*at, job.open(&files)))));
+        };
+        let found = all_within(LIMIT, [open_all]);
+        let open = found.into_iter().filter_map(|(at, elf)| Some((keys[at], elf?))).collect();
+        Images { maps, rows, open }
     }
 
-    /// The image of which a row is a part; none if its file is no ELF file or cannot be opened.
-    pub fn of_row(&mut self, index: usize) -> Option<Image<'_>> {
+    /// The image of which a row is a part.
+    pub fn of_row(&self, index: usize) -> Option<Image<'_>> {
         let row = self.maps.get(index)?;
-        let rows = self.rows.get(&key(&row))?;
-        let elf = self
-            .open
-            .entry(key(&row))
-            .or_insert_with(|| open(self.files, self.truths, index, &row))
-            .as_ref()?;
-        let siblings: Vec<FileMapping> = rows
+        let elf = self.open.get(&key(&row))?;
+        let siblings: Vec<FileMapping> = self.rows[&key(&row)]
             .iter()
             .filter_map(|&index| self.maps.get(index))
             .map(|row| file_mapping(&row))
@@ -61,11 +76,10 @@ impl<'a> Images<'a> {
         Some(Image { elf, bias: elf.load_bias(file_mapping(&row), &siblings) })
     }
 
-    /// Takes the file of a row out, for work in another thread.
+    /// Takes the file of a row out, and its load bias, for work in another thread.
     pub fn take(&mut self, index: usize) -> Option<(ElfFile, Option<u64>)> {
         let bias = self.of_row(index)?.bias;
-        let row = self.maps.get(index)?;
-        Some((self.open.remove(&key(&row))??, bias))
+        Some((self.open.remove(&key(&self.maps.get(index)?))?, bias))
     }
 }
 
@@ -92,20 +106,30 @@ fn file_mapping(row: &Mapping<'_>) -> FileMapping {
     FileMapping { start: row.range.start, end: row.range.end, offset: row.offset, flags }
 }
 
-fn open(files: &Files, truths: &FileTruths, index: usize, row: &Mapping<'_>) -> Option<ElfFile> {
-    let files = files.clone();
-    let truth = truths.get(index).cloned();
-    let path =
-        truth.as_ref().map(|truth| Path::new(std::ffi::OsStr::from_bytes(&truth.path)).to_owned());
-    let (row, name) = (Mapping { name: b"", ..*row }, row.name.to_vec());
-    within(LIMIT, move || {
-        let file = files.open(&Mapping { name: &name, ..row }, truth.as_ref())?;
-        let elf = ElfFile::read(file).ok()??;
+/// A file to be opened in another thread.
+struct Job {
+    row: Mapping<'static>,
+    name: Vec<u8>,
+    truth: Option<FileTruth>,
+}
+
+impl Job {
+    fn of(maps: &Maps, truths: &FileTruths, index: usize) -> Option<Job> {
+        let row = maps.get(index)?;
+        let (range, perms, offset, device, inode) =
+            (row.range, row.perms, row.offset, row.device, row.inode);
+        let without_name = Mapping { range, perms, offset, device, inode, name: b"" };
+        Some(Job { row: without_name, name: row.name.to_vec(), truth: truths.get(index).cloned() })
+    }
+
+    fn open(&self, files: &Files) -> Option<ElfFile> {
+        let file = files.open(&Mapping { name: &self.name, ..self.row }, self.truth.as_ref())?;
         let debug_files = files.clone();
-        let elf = elf.with_debug_files(move |path| debug_files.open_path(path));
-        Some(match path {
-            Some(path) => elf.with_path(path),
+        let elf =
+            ElfFile::read(file).ok()??.with_debug_files(move |path| debug_files.open_path(path));
+        Some(match &self.truth {
+            Some(truth) => elf.with_path(OsStr::from_bytes(&truth.path)),
             None => elf,
         })
-    })?
+    }
 }

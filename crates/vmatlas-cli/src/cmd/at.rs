@@ -323,7 +323,8 @@ fn file_system(target: &Target, row: &Row<'_>) -> Option<FileSystem> {
 
 fn elf(target: &Target, index: usize, address: u64, file_offset: u64) -> Option<Elf> {
     let live = target.live.as_ref()?;
-    let mut images = Images::new(live.files.as_ref()?, &target.maps, &live.truths);
+    let mut images =
+        Images::open(live.files.as_ref()?, &target.maps, &live.truths, |row| row == index);
     let (file, bias) = images.take(index)?;
     within(LIMIT, move || facts(&file, bias, address, file_offset))
 }

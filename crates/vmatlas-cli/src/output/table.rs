@@ -155,7 +155,7 @@ fn name(row: &Row<'_>) -> String {
         _ => words::name(row.mapping.name),
     };
     match row.truth.map(|truth| truth.now.note()) {
-        Some(note) if !note.is_empty() => format!("{shown}  ({note})"),
+        Some(note) if !note.is_empty() => format!("{shown} ({note})"),
         _ => shown,
     }
 }
