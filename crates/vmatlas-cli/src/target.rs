@@ -4,10 +4,10 @@ use crate::args::CommonArgs;
 use crate::output::note;
 use crate::output::words::printable;
 use crate::trouble::Trouble;
-use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::sync::OnceLock;
 use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, other_listing};
 use vmatlas_linux::files::{FileTruths, Files};
 use vmatlas_linux::{Empty, Images, Process, ProcessId, Source};
@@ -28,7 +28,7 @@ pub(crate) struct Live {
     pub(crate) kernel: Option<KernelVersion>,
     pub(crate) files: Option<Files>,
     pub(crate) truths: FileTruths,
-    sections: OnceCell<Vec<String>>,
+    sections: OnceLock<Vec<String>>,
 }
 
 impl Live {
@@ -161,7 +161,7 @@ fn live(name: &str, proc: &Path, id: ProcessId, want: Want) -> Result<Target, Tr
             .and_then(|text| text.trim().parse().ok()),
         files,
         truths,
-        sections: OnceCell::new(),
+        sections: OnceLock::new(),
     };
     Ok(Target { name: name.to_owned(), maps: snapshot.maps, live: Some(live) })
 }

@@ -3,7 +3,7 @@
 use crate::kernel::{KernelVersion, WordSize};
 use crate::mapping::{AddressRange, Device, Mapping, Perms};
 use crate::names::Names;
-use crate::parse::{RowErrorKind, parse_row};
+use crate::parse::{RowErrorKind, parse_row, quick_row};
 use crate::render::{TextFormat, name_in};
 use crate::smaps::{Field, Fields, field_line};
 use crate::text::find_row;
@@ -17,6 +17,8 @@ pub const MAX_LINE: usize = 1 << 20;
 const MAX_ROWS: usize = 1 << 24;
 /// The most bytes of names that are kept.
 const MAX_NAMES: usize = 1 << 30;
+/// The most bytes of fields of smaps that are kept; a row of a kernel takes 200.
+const MAX_FIELDS: usize = 1 << 31;
 /// No process maps a stretch over this size, 64 TiB, on x86-64 or AArch64.
 const HUGE: u64 = 1 << 46;
 
@@ -34,6 +36,7 @@ pub struct Maps {
     names: Names<4>,
     fields: Option<Fields>,
     format: TextFormat,
+    word_size: Option<WordSize>,
     warnings: Vec<Warning>,
     /// Whether some row starts below the end of the one before it.
     unordered: bool,
@@ -118,12 +121,19 @@ impl Maps {
         self.format
     }
 
+    /// The word size of the kernel that printed the text, where its names stand in the column of
+    /// one; none where no name shows it.
+    pub fn word_size(&self) -> Option<WordSize> {
+        self.word_size
+    }
+
     /// Whether each row starts at or above the end of the one before it, as a kernel prints them.
     pub fn is_ordered(&self) -> bool {
         !self.unordered
     }
 
     /// Adds a row at the end.
+    #[inline]
     pub fn push(&mut self, mapping: &Mapping<'_>) {
         let range = mapping.range;
         self.unordered |= self.rows.last().is_some_and(|last| range.start < last.end);
@@ -231,8 +241,24 @@ impl MapsReader {
             carry.clear();
             self.carry = carry;
         }
-        while let Some(end) = memchr::memchr(b'\n', bytes) {
-            self.take_line(&bytes[..end]);
+        while !bytes.is_empty() {
+            let end = match quick_row(bytes) {
+                // In other texts more is asked of a row.
+                Some((row, end))
+                    if end <= MAX_LINE
+                        && bytes.get(end) == Some(&b'\n')
+                        && self.content != Content::Text =>
+                {
+                    self.line += 1;
+                    self.take_row_of(&bytes[..end], &row);
+                    end
+                }
+                _ => {
+                    let Some(end) = memchr::memchr(b'\n', bytes) else { break };
+                    self.take_line(&bytes[..end]);
+                    end
+                }
+            };
             bytes = &bytes[end + 1..];
         }
         self.keep(bytes);
@@ -278,6 +304,7 @@ impl MapsReader {
             self.remove_carriage_returns();
         }
         self.maps.format = self.layout.format();
+        self.maps.word_size = self.layout.word_size();
         let mut warnings = self.warnings.into_vec();
         warnings.append(&mut self.maps.warnings);
         self.maps.warnings = warnings;
@@ -302,36 +329,43 @@ impl MapsReader {
         if line.len() > MAX_LINE {
             return self.warnings.push(self.line, RowErrorKind::TooLong.into());
         }
-        // A listing is from Windows if all its lines say so.
-        let carriage_return = line.last() == Some(&b'\r');
-        self.carriage_returns =
-            carriage_return && (self.carriage_returns || self.content == Content::Unknown);
         if self.content == Content::Text {
             return self.take_text(line);
         }
-        match parse_row(line) {
-            Ok(row) => {
-                self.content = Content::Rows;
-                self.layout.see(line, &row);
-                self.take_row(&row);
-            }
-            Err(_) if self.content == Content::Unknown => {
-                self.content = Content::Text;
-                self.take_text(line);
-            }
-            Err(error) => match field_line(line) {
-                Some((name, rest)) => {
-                    let rest = if self.carriage_returns {
-                        rest.strip_suffix(b"\r").unwrap_or(rest)
-                    } else {
-                        rest
-                    };
-                    self.take_field(name, rest);
-                }
-                None if line != b"\r" => self.warnings.push(self.line, error.into()),
-                None => {}
-            },
+        // No row begins like a field of smaps, and of those there are many more.
+        if let Some((name, rest)) = field_line(line).filter(|_| self.content == Content::Rows) {
+            self.see_end(line);
+            let carriage_return = rest.strip_suffix(b"\r").filter(|_| self.carriage_returns);
+            return self.take_field(name, carriage_return.unwrap_or(rest));
         }
+        match parse_row(line) {
+            Ok(row) => self.take_row_of(line, &row),
+            Err(error) => {
+                self.see_end(line);
+                if self.content == Content::Unknown {
+                    self.content = Content::Text;
+                    self.take_text(line);
+                } else if line != b"\r" {
+                    self.warnings.push(self.line, error.into());
+                }
+            }
+        }
+    }
+
+    /// Takes a line of maps or smaps that is a row.
+    #[inline(always)]
+    fn take_row_of(&mut self, line: &[u8], row: &Mapping<'_>) {
+        self.see_end(line);
+        self.content = Content::Rows;
+        self.layout.see(line, row);
+        self.take_row(row);
+    }
+
+    /// A listing is from Windows if all its lines say so.
+    #[inline]
+    fn see_end(&mut self, line: &[u8]) {
+        self.carriage_returns = line.last() == Some(&b'\r')
+            && (self.carriage_returns || self.content == Content::Unknown);
     }
 
     fn take_text(&mut self, line: &[u8]) {
@@ -353,14 +387,25 @@ impl MapsReader {
         }
     }
 
+    #[inline(always)] // a row stays in registers on its way from the text to its place
     fn take_row(&mut self, row: &Mapping<'_>) {
+        let range = row.range;
+        let odd = range.start < self.last_end()
+            || range.size().wrapping_sub(1) >= HUGE
+            || self.maps.rows.len() >= MAX_ROWS
+            || self.maps.names.bytes() + row.name.len() > MAX_NAMES;
+        if !odd || self.may_take_odd(row) {
+            self.maps.push(row);
+        }
+    }
+
+    /// Warns of a row that no kernel prints, and tells whether there is room for it.
+    #[cold]
+    fn may_take_odd(&mut self, row: &Mapping<'_>) -> bool {
         if self.maps.rows.len() >= MAX_ROWS || self.maps.names.bytes() + row.name.len() > MAX_NAMES
         {
-            if !self.full {
-                self.full = true;
-                self.warnings.push(self.line, WarningKind::Full);
-            }
-            return;
+            self.is_full();
+            return false;
         }
         let range = row.range;
         if let Some(last) = self.maps.rows.last().filter(|last| range.start < last.end) {
@@ -381,14 +426,25 @@ impl MapsReader {
         } else if range.size() > HUGE {
             self.warnings.push(self.line, WarningKind::Huge(range));
         }
-        self.maps.push(row);
+        true
+    }
+
+    /// Says once that something is left out.
+    fn is_full(&mut self) {
+        if !std::mem::replace(&mut self.full, true) {
+            self.warnings.push(self.line, WarningKind::Full);
+        }
     }
 
     fn take_field(&mut self, name: &[u8], rest: &[u8]) {
-        match self.maps.rows.len().checked_sub(1) {
-            Some(row) => self.maps.fields.get_or_insert_default().push(row, name, rest),
-            None => self.warnings.push(self.line, WarningKind::FieldWithoutRow),
+        let Some(row) = self.maps.rows.len().checked_sub(1) else {
+            return self.warnings.push(self.line, WarningKind::FieldWithoutRow);
+        };
+        let fields = self.maps.fields.get_or_insert_default();
+        if fields.bytes() + rest.len() > MAX_FIELDS {
+            return self.is_full();
         }
+        fields.push(row, name, rest);
     }
 }
 
@@ -424,13 +480,17 @@ impl Layout {
         self.wide |= line.get(16) == Some(&b'-') && line[0] == b'0';
     }
 
+    fn word_size(self) -> Option<WordSize> {
+        match (self.column_32, self.column_64, self.other_column) {
+            (true, false, false) => Some(WordSize::Bits32),
+            (false, true, false) => Some(WordSize::Bits64),
+            _ => None,
+        }
+    }
+
     fn format(self) -> TextFormat {
         let named = self.column_32 || self.column_64 || self.other_column;
-        let word_size = if self.column_32 && !self.column_64 && !self.other_column {
-            WordSize::Bits32
-        } else {
-            WordSize::Bits64
-        };
+        let word_size = self.word_size().unwrap_or_default();
         let today = TextFormat::today(word_size);
         // What other columns show is no kernel's; a 64-bit kernel that puts no blank writes 16 digits.
         let old = self.no_blank

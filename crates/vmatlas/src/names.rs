@@ -17,10 +17,13 @@ impl<const RECENT: u32> Names<RECENT> {
         if name.is_empty() {
             return 0;
         }
-        let last = self.count();
-        let recent = (last.saturating_sub(RECENT) + 1..=last).rev();
-        if let Some(id) = recent.into_iter().find(|&id| self.get(id) == name) {
-            return id;
+        let starts = self.ends.iter().rev().skip(1).copied().chain([0]);
+        let mut end = self.bytes.len();
+        for (id, start) in (1..=self.count()).rev().zip(starts).take(RECENT as usize) {
+            if self.bytes[start..end] == *name {
+                return id;
+            }
+            end = start;
         }
         self.bytes.extend_from_slice(name);
         self.ends.push(self.bytes.len());

@@ -156,64 +156,79 @@ fn name_start(line: &[u8], inode_end: usize) -> usize {
 /// None for any other row, bad ones included: those are for [`parse_row`], with which this agrees.
 #[inline]
 pub(crate) fn quick_row(text: &[u8]) -> Option<(Mapping<'_>, usize)> {
-    // Addresses of 12 digits, an offset of 8, a device of 2 or 3 and 2; and something behind.
+    // Addresses of 12 digits and an offset of 8, all whole pages.
     let fields: &[u8; 48] = text.first_chunk()?;
-    let wide = usize::from(fields[42] != b':');
-    let between = (fields[12] ^ b'-')
-        | (fields[25] ^ b' ')
-        | (fields[30] ^ b' ')
-        | (fields[39] ^ b' ')
-        | (fields[42 + wide] ^ b':')
-        | (fields[45 + wide] ^ b' ');
-    let mut digits = [b'0'; 48];
-    digits[4..16].copy_from_slice(&fields[..12]);
-    digits[20..32].copy_from_slice(&fields[13..25]);
-    digits[32..40].copy_from_slice(&fields[31..39]);
-    digits[43] = if wide == 0 { b'0' } else { fields[40] };
-    digits[44..46].copy_from_slice(&fields[40 + wide..42 + wide]);
-    digits[46..].copy_from_slice(&fields[43 + wide..45 + wide]);
-    let bytes = hexadecimal_bytes(&digits)?;
-    let perms = [fields[26], fields[27], fields[28], fields[29]];
-    let number = |at: usize| u64::from_be_bytes(*bytes[at..].first_chunk().expect("in 24 bytes"));
-    let range = AddressRange::new(number(0), number(8));
-    if between != 0 || range.end < range.start || !perms.iter().all(u8::is_ascii_graphic) {
+    if fields[9..13] != *b"000-"
+        || fields[22..26] != *b"000 "
+        || fields[30] != b' '
+        || fields[36..40] != *b"000 "
+    {
         return None;
     }
-    let (offset, device) = (number(16) >> 32, number(16) as u32);
-    let device = Device { major: device >> 8, minor: device & 0xff };
-    let row = Mapping { range, perms: Perms(perms), offset, device, inode: 0, name: b"" };
-    let at = 46 + wide;
-    if text[at..].starts_with(b"0 ") && text.get(at + 2).is_none_or(|&b| b == b'\n') {
-        return Some((row, at + 2));
+    let mut bad = 0;
+    let start = hexadecimal_8(word(fields, 0), &mut bad);
+    let end = hexadecimal_8(word(fields, 13), &mut bad);
+    // The last digits of the start and the end, a zero, and five of the offset.
+    let last = u64::from_be_bytes([fields[8], fields[21], b'0', 0, 0, 0, 0, 0]);
+    let last = hexadecimal_8(last | word(fields, 28) & 0xff_ffff_ffff, &mut bad);
+    let range = AddressRange {
+        start: (start << 4 | last >> 28) << 12,
+        end: (end << 4 | last >> 24 & 0xf) << 12,
+    };
+    let offset = (last & 0xff_ffff) << 12;
+    let perms = [fields[26], fields[27], fields[28], fields[29]];
+    if bad != 0 || range.end < range.start || !perms.iter().all(u8::is_ascii_graphic) {
+        return None;
     }
+    let row = Mapping { range, perms: Perms(perms), offset, device: Device::default(), inode: 0, name: b"" };
+    const ANONYMOUS: &[u8] = b" 00:00 0 \n";
+    if text[39..].starts_with(ANONYMOUS) {
+        return Some((row, 48));
+    }
+    // A device of two or three and two digits.
+    let wide = usize::from(fields[42] != b':');
+    let between = (fields[39] ^ b' ') | (fields[42 + wide] ^ b':') | (fields[45 + wide] ^ b' ');
+    let mut bad = u64::from(between);
+    let major = if wide == 0 { b'0' } else { fields[40] };
+    let [major_16, major_1] = [fields[40 + wide], fields[41 + wide]];
+    let device = [b'0', b'0', b'0', major, major_16, major_1, fields[43 + wide], fields[44 + wide]];
+    let device = hexadecimal_8(u64::from_be_bytes(device), &mut bad) as u32;
+    if bad != 0 {
+        return None;
+    }
+    let device = Device { major: device >> 8, minor: device & 0xff };
+    let at = 46 + wide;
     if let Some(inode) = short_inode(text, at) {
         let name = &text[NAME_COLUMN..];
         let name = memchr::memchr(b'\n', name).map_or(name, |end| &name[..end]);
         // A name that begins with blanks is for the patient reader.
         if name.first() != Some(&b' ') {
-            return Some((Mapping { inode, name, ..row }, NAME_COLUMN + name.len()));
+            return Some((Mapping { inode, name, device, ..row }, NAME_COLUMN + name.len()));
         }
     }
     let end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |end| at + end);
-    Some((inode_and_name(&text[..end], at, row).ok()?, end))
+    Some((inode_and_name(&text[..end], at, Mapping { device, ..row }).ok()?, end))
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// The bytes for which lower-case hexadecimal digits stand, two each.
+/// Eight bytes; the first one is the highest.
 #[inline]
-fn hexadecimal_bytes(text: &[u8; 48]) -> Option<[u8; 24]> {
-    // No branch for a digit, so that the compiler does many at once.
-    let digits = text.map(|byte| {
-        let digit = byte.wrapping_add(0xff - b'9').saturating_sub(6).wrapping_sub(0xf0);
-        let letter = byte.wrapping_sub(b'a').saturating_add(10);
-        digit.min(letter)
-    });
-    let mut bytes = [0; 24];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = pair[0] << 4 | pair[1];
-    }
-    (digits.iter().fold(0, |all, digit| all | digit) < 16).then_some(bytes)
+fn word(fields: &[u8; 48], at: usize) -> u64 {
+    u64::from_be_bytes(*fields[at..].first_chunk().expect("inside of the fields"))
+}
+
+/// The number that eight lower-case hexadecimal digits stand for; `bad` is set where one is none.
+#[inline]
+fn hexadecimal_8(text: u64, bad: &mut u64) -> u64 {
+    // The low half of a byte is the digit, and letters (bit 6) add nine.
+    let digits = (text & (ONES * 0x0f)) + ((text >> 6) & ONES) * 9;
+    let letters = ((digits + ONES * 6) >> 4) & ONES;
+    // Written back they must be what was read, else one was no digit.
+    *bad |= digits & (ONES * 0xf0) | (digits + ONES * 0x30 + letters * 39) ^ text;
+    let pairs = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
+    (fours | fours >> 16) & 0xffff_ffff
 }
 
 /// The inode at `at` if it has up to eight digits and only blanks stand between it and the column
@@ -290,18 +305,22 @@ pub fn rows(text: &[u8]) -> impl Iterator<Item = Result<Mapping<'_>, RowError>> 
             rest = rest.get(len + 1..).unwrap_or_default();
             return Some(Ok(row));
         }
-        while !rest.is_empty() {
-            let (line, after) = match memchr::memchr(b'\n', rest) {
-                Some(end) => (&rest[..end], &rest[end + 1..]),
-                None => (rest, &rest[rest.len()..]),
-            };
-            rest = after;
-            if !line.is_empty() {
-                return Some(parse_row(line));
-            }
-        }
-        None
+        patient_next(&mut rest)
     })
+}
+
+/// The row of the next line that is not blank.
+#[cold]
+fn patient_next<'a>(rest: &mut &'a [u8]) -> Option<Result<Mapping<'a>, RowError>> {
+    loop {
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let (line, after) = rest.split_at_checked(end)?;
+        if !line.is_empty() {
+            *rest = after.get(1..).unwrap_or_default();
+            return Some(parse_row(line));
+        }
+        *rest = after.get(1..)?;
+    }
 }
 
 #[cfg(test)]
@@ -340,7 +359,9 @@ mod tests {
                 let slow = text.iter().try_fold(0, |n, &b| {
                     Some(n << 4 | u64::from(digit(b).filter(|_| !b.is_ascii_uppercase())?))
                 });
-                assert_eq!(hexadecimal_bytes(&text).map(|b| b), slow, "{text:?}");
+                let mut bad = 0;
+                let value = hexadecimal_8(u64::from_be_bytes(text), &mut bad);
+                assert_eq!(Some(value).filter(|_| bad == 0), slow, "{text:?}");
             }
         }
     }

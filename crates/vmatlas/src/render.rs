@@ -85,7 +85,7 @@ impl TextFormat {
         line.push(b':');
         hexadecimal(line, u64::from(row.device.minor), 2);
         line.push(b' ');
-        decimal(line, row.inode);
+        decimal(line, row.inode, 0);
         let named = self.names && !row.name.is_empty();
         if self.trailing_blank {
             line.push(b' ');
@@ -133,22 +133,28 @@ pub fn name_in<'a>(version: KernelVersion, row: &Mapping<'a>) -> &'a [u8] {
     if shown { row.name } else { b"" }
 }
 
-/// Lower-case hexadecimal, padded with zeros to at least `digits`.
-fn hexadecimal(line: &mut Vec<u8>, value: u64, digits: usize) {
+/// Lower-case hexadecimal, padded with zeros to at least `width`.
+fn hexadecimal(line: &mut Vec<u8>, value: u64, width: usize) {
     let needed = (u64::BITS - value.leading_zeros()).div_ceil(4) as usize;
-    for place in (0..digits.max(needed)).rev() {
-        line.push(b"0123456789abcdef"[(value >> (4 * place)) as usize & 15]);
+    let mut digits = [0; 16];
+    for (place, digit) in digits.iter_mut().rev().enumerate() {
+        *digit = b"0123456789abcdef"[(value >> (4 * place)) as usize & 15];
     }
+    line.extend_from_slice(&digits[16 - needed.max(width).min(16)..]);
 }
 
-fn decimal(line: &mut Vec<u8>, mut value: u64) {
-    let from = line.len();
+/// Decimal, padded with blanks to at least `width`.
+pub(crate) fn decimal(line: &mut Vec<u8>, mut value: u64, width: usize) {
+    // The largest number has 20 digits.
+    let mut digits = [b' '; 20];
+    let mut at = digits.len();
     loop {
-        line.push(b'0' + (value % 10) as u8);
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
         value /= 10;
         if value == 0 {
             break;
         }
     }
-    line[from..].reverse();
+    line.extend_from_slice(&digits[at.min(digits.len() - width.min(digits.len()))..]);
 }

@@ -1,6 +1,8 @@
 //! The fields that smaps and smaps_rollup print below a row.
 
 use crate::names::Names;
+use crate::render::decimal;
+use std::collections::HashMap;
 use std::fmt;
 
 /// The value of a field of smaps.
@@ -110,33 +112,47 @@ pub fn vm_flag_meaning(flag: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// How a value is stored beside its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a field is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Form {
     Kib,
-    /// A number printed with that width.
-    Number(u8),
+    /// A number that is padded to eight places.
+    Padded,
+    Number,
     Flags,
     Text,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Stored {
+/// The name and form of a field; its value is a number, or the number of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Key {
     name: u32,
     form: Form,
-    /// The number, or the id of the text.
-    value: u64,
 }
 
 /// The fields of all rows of a listing, kept in order, unknown ones too.
+///
+/// A kernel prints nearly the same fields for each row, so their names are kept once as a shape.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields {
     /// A row has some 25 fields of different names.
     names: Names<64>,
     texts: Names<16>,
-    stored: Vec<Stored>,
-    /// Where each row's fields end in `stored`.
-    ends: Vec<usize>,
+    shapes: Vec<Vec<Key>>,
+    shape_ids: HashMap<Vec<Key>, u32>,
+    /// The values of all rows, one after the other.
+    values: Vec<u64>,
+    /// The rows but the last one that has fields.
+    rows: Vec<RowFields>,
+    /// The fields of that last row.
+    open: Vec<Key>,
+}
+
+/// Where the fields of a row are.
+#[derive(Clone, Copy, Debug)]
+struct RowFields {
+    shape: u32,
+    values: usize,
 }
 
 /// The name is padded to this width with its colon, and a size to eight digits after it.
@@ -152,93 +168,128 @@ pub(crate) fn field_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 impl Fields {
-    /// Adds a field to row number `row`, which is the last that has any.
+    /// Adds a field to row number `row`, which no other follows that has any.
     pub(crate) fn push(&mut self, row: usize, name: &[u8], rest: &[u8]) {
-        self.ends.resize(row + 1, self.stored.len());
-        let (form, value) = self.store(name, rest);
-        let name = self.names.id(name);
-        self.stored.push(Stored { name, form, value });
-        self.ends[row] = self.stored.len();
+        while self.rows.len() < row {
+            self.close();
+        }
+        // The row before had the same name in this place, if nothing is odd.
+        let last = self.rows.last().and_then(|last| self.shapes.get(last.shape as usize));
+        let expected = last.and_then(|shape| shape.get(self.open.len())).map(|key| key.name);
+        let name_id = match expected.filter(|&id| self.names.get(id) == name) {
+            Some(id) => id,
+            None => self.names.id(name),
+        };
+        let (form, value) = self.take_apart(name, rest);
+        self.open.push(Key { name: name_id, form });
+        self.values.push(value);
+    }
+
+    /// Ends the fields of the last row.
+    fn close(&mut self) {
+        let values = self.values.len() - self.open.len();
+        let last = self.rows.last().map(|last| last.shape);
+        let shape = match last.filter(|&shape| self.shapes[shape as usize] == self.open) {
+            Some(shape) => shape,
+            None => *self.shape_ids.entry(self.open.clone()).or_insert_with(|| {
+                self.shapes.push(self.open.clone());
+                self.shapes.len() as u32 - 1
+            }),
+        };
+        self.rows.push(RowFields { shape, values });
+        self.open.clear();
     }
 
     /// How many rows there are up to the last that has a field.
     pub(crate) fn rows(&self) -> usize {
-        self.ends.len()
+        self.rows.len() + usize::from(!self.open.is_empty())
+    }
+
+    /// How many bytes are kept, roughly.
+    pub(crate) fn bytes(&self) -> usize {
+        self.values.len() * size_of::<u64>() + self.texts.bytes() + self.names.bytes()
     }
 
     /// Takes a value apart if that gives its bytes back when put together again.
-    fn store(&mut self, name: &[u8], rest: &[u8]) -> (Form, u64) {
+    fn take_apart(&mut self, name: &[u8], rest: &[u8]) -> (Form, u64) {
         if name == b"VmFlags" && rest.first() == Some(&b' ') {
             return (Form::Flags, u64::from(self.texts.id(&rest[1..])));
         }
-        let number =
-            rest.trim_ascii_start().strip_suffix(b" kB").unwrap_or(rest.trim_ascii_start());
-        let number = std::str::from_utf8(number).ok().and_then(|n| n.parse::<u64>().ok());
-        if let Some(number) = number {
-            for form in [Form::Kib, Form::Number(0), Form::Number(NUMBER_WIDTH as u8)] {
-                let mut line = name.to_vec();
-                write_value(form, number, &mut line);
-                if line[name.len() + 1..] == *rest {
-                    return (form, number);
-                }
+        let (padded, kib) = match rest.strip_suffix(b" kB") {
+            Some(padded) => (padded, true),
+            None => (rest, false),
+        };
+        let blanks = padded.iter().take_while(|&&b| b == b' ').count();
+        let width = padded.len().checked_sub(NAME_WIDTH.saturating_sub(name.len() + 1));
+        if let (Some(number), Some(width)) = (number(&padded[blanks..]), width) {
+            let digits = padded.len() - blanks;
+            let is_padded = width == digits.max(NUMBER_WIDTH);
+            match (kib, is_padded) {
+                (true, true) => return (Form::Kib, number),
+                (false, true) => return (Form::Padded, number),
+                (false, false) if width == digits => return (Form::Number, number),
+                _ => {}
             }
         }
         (Form::Text, u64::from(self.texts.id(rest)))
     }
 
-    fn of_row(&self, row: usize) -> &[Stored] {
-        let end = self.ends.get(row).copied().unwrap_or(self.stored.len());
-        let start =
-            if row == 0 { 0 } else { self.ends.get(row - 1).copied().unwrap_or(self.stored.len()) };
-        &self.stored[start..end]
+    fn of_row(&self, row: usize) -> impl Iterator<Item = (Key, u64)> {
+        let (shape, values) = match self.rows.get(row) {
+            Some(fields) => (self.shapes[fields.shape as usize].as_slice(), fields.values),
+            None if row == self.rows.len() => (self.open.as_slice(), self.values.len() - self.open.len()),
+            None => (&[][..], 0),
+        };
+        shape.iter().copied().zip(self.values[values..].iter().copied())
     }
 
     pub(crate) fn iter(&self, row: usize) -> impl Iterator<Item = Field<'_>> {
-        self.of_row(row).iter().map(|stored| {
-            let text = || self.texts.get(stored.value as u32);
-            let value = match stored.form {
-                Form::Kib => Value::Kib(stored.value),
-                Form::Number(_) => Value::Number(stored.value),
+        self.of_row(row).map(|(key, number)| {
+            let text = || self.texts.get(number as u32);
+            let value = match key.form {
+                Form::Kib => Value::Kib(number),
+                Form::Padded | Form::Number => Value::Number(number),
                 Form::Flags => Value::Flags(VmFlags(text())),
                 Form::Text => Value::Text(text()),
             };
-            Field { name: self.names.get(stored.name), value }
+            Field { name: self.names.get(key.name), value }
         })
     }
 
     /// Appends the lines of a row's fields as the kernel prints them.
     pub(crate) fn write(&self, row: usize, text: &mut Vec<u8>) {
-        for stored in self.of_row(row) {
+        for (key, number) in self.of_row(row) {
             let from = text.len();
-            text.extend_from_slice(self.names.get(stored.name));
-            match stored.form {
+            text.extend_from_slice(self.names.get(key.name));
+            text.push(b':');
+            let value_at = text.len().max(from + NAME_WIDTH);
+            let mut write_number = |width, unit: &[u8]| {
+                text.resize(value_at, b' ');
+                decimal(text, number, width);
+                text.extend_from_slice(unit);
+            };
+            match key.form {
+                Form::Kib => write_number(NUMBER_WIDTH, b" kB"),
+                Form::Padded => write_number(NUMBER_WIDTH, b""),
+                Form::Number => write_number(0, b""),
                 Form::Flags => {
-                    text.extend_from_slice(b": ");
-                    text.extend_from_slice(self.texts.get(stored.value as u32));
+                    text.push(b' ');
+                    text.extend_from_slice(self.texts.get(number as u32));
                 }
-                Form::Text => {
-                    text.push(b':');
-                    text.extend_from_slice(self.texts.get(stored.value as u32));
-                }
-                form => {
-                    let mut line = text.split_off(from);
-                    write_value(form, stored.value, &mut line);
-                    text.append(&mut line);
-                }
+                Form::Text => text.extend_from_slice(self.texts.get(number as u32)),
             }
             text.push(b'\n');
         }
     }
 }
 
-/// Appends colon, padding and number to the name that is all of `line`.
-fn write_value(form: Form, number: u64, line: &mut Vec<u8>) {
-    line.push(b':');
-    line.resize(line.len().max(NAME_WIDTH), b' ');
-    let (width, unit) = match form {
-        Form::Kib => (NUMBER_WIDTH, " kB"),
-        Form::Number(width) => (usize::from(width), ""),
-        Form::Flags | Form::Text => (0, ""),
-    };
-    line.extend_from_slice(format!("{number:width$}{unit}").as_bytes());
+/// A decimal number that is written without zeros at its front.
+fn number(digits: &[u8]) -> Option<u64> {
+    if digits.is_empty() || digits.len() > 1 && digits[0] == b'0' {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, digit| {
+        let digit = digit.wrapping_sub(b'0');
+        number.checked_mul(10)?.checked_add(u64::from(digit)).filter(|_| digit < 10)
+    })
 }

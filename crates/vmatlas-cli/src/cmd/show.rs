@@ -3,11 +3,9 @@
 use crate::args::ShowArgs;
 use crate::cmd::view::Row;
 use crate::output::columns::Column;
-use crate::output::json::{self, Document, MappingJson, Sequence, TargetJson};
-use crate::output::{csv, pager, table};
+use crate::output::{csv, json, pager, pieces, table};
 use crate::target::{Target, Want};
 use crate::trouble::Trouble;
-use std::io::Write as _;
 use vmatlas::{Filter, Group, TextFormat, Totals};
 
 pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
@@ -43,13 +41,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
             if args.columns.is_empty() { csv_columns(sizes) } else { args.columns.clone() };
         csv::print(&Column::list(&columns, sizes)?, !args.no_header, rows.into_iter())?;
     } else if args.common.json {
-        json::print(&Document {
-            schema: json::SCHEMA,
-            target: TargetJson::of(&target),
-            mappings: Sequence(|| rows.iter().map(|row| MappingJson(*row))),
-            totals: json::totals(&totals()),
-            warnings: json::warnings(&target),
-        })?;
+        json::print_map(&target, &rows, &totals())?;
     } else {
         let plan = table::Plan {
             columns: Column::list(&args.columns, sizes)?,
@@ -80,7 +72,8 @@ fn raw(args: &ShowArgs, target: &Target, rows: &[Row<'_>]) -> Result<(), Trouble
         None if word_size == shown.word_size => shown,
         None => TextFormat { word_size, ..shown },
     };
-    let mut text = Vec::with_capacity(rows.len() * 80);
-    rows.iter().for_each(|row| target.maps.render_row(row.index, format, args.kernel, &mut text));
-    Ok(std::io::stdout().write_all(&text)?)
+    let write_row = |_, row: &Row<'_>, text: &mut Vec<u8>| {
+        target.maps.render_row(row.index, format, args.kernel, text);
+    };
+    Ok(pieces::write(&mut std::io::stdout().lock(), rows, write_row)?)
 }

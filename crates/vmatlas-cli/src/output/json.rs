@@ -1,30 +1,32 @@
 //! The JSON documents, as types made for their readers.
 
 use crate::cmd::view::Row;
+use crate::output::pieces;
 use crate::target::Target;
 use crate::trouble::Trouble;
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
-use std::io::{self, BufWriter, Write as _};
-use vmatlas::{Totals, Value, Warning};
+use std::io::{self, Write as _};
+use vmatlas::{Totals, Value, VmFlags, Warning};
 
 /// An address or offset: a string, because not every reader has 64-bit numbers.
 pub(crate) struct Hex(pub(crate) u64);
 
 impl Serialize for Hex {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{:#x}", self.0))
+        let mut text = [b'0'; 18];
+        let digits = (u64::BITS - self.0.leading_zeros()).div_ceil(4).max(1) as usize;
+        text[1] = b'x';
+        for (place, digit) in text[2..2 + digits].iter_mut().rev().enumerate() {
+            *digit = b"0123456789abcdef"[(self.0 >> (4 * place)) as usize & 15];
+        }
+        serializer.serialize_str(ascii(&text[..2 + digits]))
     }
 }
 
-/// A document of `show`.
-#[derive(Serialize)]
-pub(crate) struct Document<'a, M: Serialize> {
-    pub(crate) schema: &'static str,
-    pub(crate) target: TargetJson,
-    pub(crate) mappings: M,
-    pub(crate) totals: Vec<TotalJson>,
-    pub(crate) warnings: Vec<WarningJson<'a>>,
+/// Text that is ASCII.
+fn ascii(text: &[u8]) -> &str {
+    std::str::from_utf8(text).unwrap_or_default()
 }
 
 /// The version of all documents.
@@ -108,23 +110,35 @@ impl Serialize for MappingJson<'_> {
             }
         }
         for field in row.target.maps.fields(row.index) {
-            let name = String::from_utf8_lossy(field.name).to_ascii_lowercase();
+            let mut lower = [0; MAX_FIELD_NAME];
+            let Some(lower) = lower.get_mut(..field.name.len()) else { continue };
+            lower.copy_from_slice(field.name);
+            lower.make_ascii_lowercase();
+            let name = ascii(lower);
             match field.value {
                 // The row says it already.
                 Value::Kib(_) if name == "size" => {}
-                Value::Kib(kib) => map.serialize_entry(&name, &kib.saturating_mul(1024))?,
-                Value::Number(number) => map.serialize_entry(&name, &number)?,
-                Value::Flags(flags) => {
-                    let flags: Vec<_> = flags.iter().map(String::from_utf8_lossy).collect();
-                    map.serialize_entry("vm_flags", &flags)?;
-                }
+                Value::Kib(kib) => map.serialize_entry(name, &kib.saturating_mul(1024))?,
+                Value::Number(number) => map.serialize_entry(name, &number)?,
+                Value::Flags(flags) => map.serialize_entry("vm_flags", &Flags(flags))?,
                 Value::Text(text) => {
-                    map.serialize_entry(&name, String::from_utf8_lossy(text).trim())?;
+                    map.serialize_entry(name, String::from_utf8_lossy(text).trim())?;
                 }
                 _ => {}
             }
         }
         map.end()
+    }
+}
+
+/// The longest name of a field of smaps that is taken as one.
+const MAX_FIELD_NAME: usize = 64;
+
+struct Flags<'a>(VmFlags<'a>);
+
+impl Serialize for Flags<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(String::from_utf8_lossy))
     }
 }
 
@@ -197,30 +211,38 @@ pub(crate) struct WarningJson<'a> {
 }
 
 pub(crate) fn warnings(target: &Target) -> Vec<WarningJson<'_>> {
-    let warning = |warning| WarningJson {
-        line: Some(warning_line(warning)).filter(|&line| line > 0),
-        message: Display(warning),
-    };
+    let line = |warning: &Warning| Some(warning.line).filter(|&line| line > 0);
+    let warning = |warning| WarningJson { line: line(warning), message: Display(warning) };
     target.maps.warnings().iter().map(warning).collect()
 }
 
-fn warning_line(warning: &Warning) -> u64 {
-    warning.line
+/// Prints the document of `show`.
+pub(crate) fn print_map(target: &Target, rows: &[Row<'_>], totals: &Totals) -> Result<(), Trouble> {
+    let mut out = io::stdout().lock();
+    write!(out, "{{\"schema\":{},\"target\":{}", text(SCHEMA)?, text(&TargetJson::of(target))?)?;
+    out.write_all(b",\"mappings\":[")?;
+    pieces::write(&mut out, rows, |index, row, piece| {
+        if index > 0 {
+            piece.push(b',');
+        }
+        // Only writing to memory could fail.
+        drop(serde_json::to_writer(piece, &MappingJson(*row)));
+    })?;
+    writeln!(
+        out,
+        "],\"totals\":{},\"warnings\":{}}}",
+        text(&self::totals(totals))?,
+        text(&warnings(target))?
+    )?;
+    Ok(())
+}
+
+fn text(value: &(impl Serialize + ?Sized)) -> io::Result<String> {
+    Ok(serde_json::to_string(value)?)
 }
 
 /// Prints a document.
 pub(crate) fn print(document: &impl Serialize) -> Result<(), Trouble> {
-    let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
-    serde_json::to_writer(&mut out, document).map_err(io::Error::from)?;
-    out.write_all(b"\n")?;
-    Ok(out.flush()?)
-}
-
-/// An array made from an iterator as it is written.
-pub(crate) struct Sequence<F>(pub(crate) F);
-
-impl<T: Serialize, I: Iterator<Item = T>, F: Fn() -> I> Serialize for Sequence<F> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq((self.0)())
-    }
+    let mut out = io::stdout().lock();
+    Ok(writeln!(out, "{}", text(document)?)?)
 }

@@ -4,6 +4,7 @@ pub(crate) mod columns;
 pub(crate) mod csv;
 pub(crate) mod json;
 pub(crate) mod pager;
+pub(crate) mod pieces;
 pub(crate) mod style;
 pub(crate) mod table;
 pub(crate) mod words;
