@@ -1,55 +1,87 @@
-//! x
-use benchmarks::*;
-use std::time::Instant;
-fn main() {
-    let n: u64 = std::env::args().nth(1).map_or(7000, |a| a.parse().unwrap());
-    let rounds: usize = std::env::args().nth(2).map_or(21, |a| a.parse().unwrap());
-    let only = std::env::args().nth(3);
-    let t = text::mixed(n);
-    if only.as_deref() == Some("dump") {
-        use std::io::Write;
-        std::io::stdout().write_all(&t.bytes).unwrap();
-        return;
-    }
-    let subset: Vec<u8> = t
-        .bytes
-        .split_inclusive(|&b| b == b'\n')
-        .filter(|l| answer::Answer::naive(l) == peers::procfs::parse(l).unwrap_or_default())
-        .flatten()
-        .copied()
-        .collect();
-    println!(
-        "{} bytes, {} of {} rows for procfs",
-        t.bytes.len(),
-        answer::Answer::naive(&subset).rows,
-        n
-    );
-    type C = (&'static str, fn(&[u8]) -> Result<answer::Answer, String>);
-    let cs: [C; 4] = [
-        ("rows", peers::vmatlas::rows),
-        ("maps", peers::vmatlas::maps),
-        ("procfs", peers::procfs::parse),
-        ("rsprocmaps", peers::rsprocmaps::parse),
-    ];
-    let mut times = vec![vec![]; 4];
-    let want = answer::Answer::naive(&subset);
-    for _ in 0..rounds {
-        for (i, (name, c)) in cs.iter().enumerate() {
-            if only.as_deref().is_some_and(|o| o != *name) {
-                continue;
-            }
-            let s = Instant::now();
-            let a = c(&subset).unwrap();
-            let e = s.elapsed().as_nanos() as f64;
-            assert_eq!(a, want, "{name}");
-            times[i].push(e / want.rows as f64);
+//! `benchmarks [--quick] [--only NAME]`: measures, prints tables, and keeps a full run in results/.
+
+use benchmarks::machine;
+use benchmarks::report::Section;
+use benchmarks::suite::{Scale, commands, lookup, memory, parse, snapshot};
+use benchmarks::target::{Many, repository};
+use std::path::Path;
+use std::process::ExitCode;
+
+const MEASURES: [&str; 5] = ["parse", "memory", "snapshot", "lookup", "commands"];
+
+fn main() -> ExitCode {
+    let mut scale = Scale { quick: false };
+    let mut only = None;
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--quick" => scale.quick = true,
+            "--only" => only = arguments.next().filter(|name| MEASURES.contains(&name.as_str())),
+            _ => only = None,
+        }
+        if argument != "--quick" && only.is_none() {
+            eprintln!("usage: benchmarks [--quick] [--only {}]", MEASURES.join("|"));
+            return ExitCode::from(2);
         }
     }
-    for (i, (name, _)) in cs.iter().enumerate() {
-        if times[i].is_empty() {
-            continue;
+    let machine = machine::describe();
+    println!("{machine}");
+    let sections = match run(scale, only.as_deref()) {
+        Ok(sections) => sections,
+        Err(why) => {
+            eprintln!("benchmarks: {why}");
+            return ExitCode::from(2);
         }
-        times[i].sort_by(f64::total_cmp);
-        println!("{name}: median {:.1} min {:.1}", times[i][times[i].len() / 2], times[i][0]);
+    };
+    let missed: Vec<_> = sections.iter().flat_map(|section| &section.missed).collect();
+    println!("{} targets missed or programs not measured", missed.len());
+    missed.iter().for_each(|missed| println!("- {missed}"));
+    if !scale.quick && only.is_none() {
+        let day = machine::today();
+        let path = repository().join(format!("benchmarks/results/{day}.md"));
+        let tables: String = sections.iter().map(Section::to_string).collect();
+        let text = format!("# Results of {day}\n\n{machine}\n{}\n", tables.trim_end());
+        if let Err(error) = std::fs::write(&path, text) {
+            eprintln!("benchmarks: {}: {error}", path.display());
+            return ExitCode::from(2);
+        }
+        println!("kept in {}", path.display());
     }
+    // Times depend on the machine and what else it does; a wrong answer is always a fault.
+    let wrong = |missed: &&String| ["wrong answer", "failed"].iter().any(|w| missed.contains(w));
+    ExitCode::from(u8::from(missed.iter().any(wrong)))
+}
+
+fn run(scale: Scale, only: Option<&str>) -> Result<Vec<Section>, String> {
+    let wanted = |measure: &str| only.is_none_or(|only| only == measure);
+    let program = std::env::current_exe().map_err(|error| error.to_string())?;
+    let programs = program.parent().unwrap_or(Path::new("."));
+    let mut sections = Vec::new();
+    let mut keep = |section: Section| {
+        println!("{section}");
+        sections.push(section);
+    };
+    if wanted("parse") {
+        keep(parse::run(scale, scale.rows(7_000), 101));
+        if !scale.quick {
+            keep(parse::run(scale, 60_000, 15));
+        }
+    }
+    if wanted("memory") {
+        keep(memory::run(scale, programs));
+    }
+    if !["snapshot", "lookup", "commands"].into_iter().any(wanted) {
+        return Ok(sections);
+    }
+    let many = Many::start(scale.rows(60_000))?;
+    if wanted("snapshot") {
+        keep(snapshot::run(scale, &many));
+    }
+    if wanted("lookup") {
+        keep(lookup::run(scale, &many));
+    }
+    if wanted("commands") {
+        commands::run(scale, &many, programs).into_iter().for_each(keep);
+    }
+    Ok(sections)
 }

@@ -35,7 +35,13 @@ pub fn mixed(rows: u64) -> Text {
     let last = [("r--p", "[vvar]"), ("r--p", "[vvar_vclock]"), ("r-xp", "[vdso]")];
     let zoo: Vec<_> = CAPTURES.into_iter().flat_map(captured).collect();
     while maker.answer.rows + 12 < rows {
-        maker.some(&zoo);
+        // One of a kind seldom comes alone.
+        let (kind, some) = (maker.random(100), maker.random(8) + 1);
+        for _ in 0..some {
+            if maker.answer.rows + 12 < rows {
+                maker.some(kind, &zoo);
+            }
+        }
     }
     while maker.answer.rows + 5 < rows {
         maker.at += 0x1000;
@@ -92,10 +98,10 @@ impl Maker {
         self.seed % below
     }
 
-    /// A few rows of one kind.
-    fn some(&mut self, zoo: &[Captured]) {
+    /// A few rows of a kind.
+    fn some(&mut self, kind: u64, zoo: &[Captured]) {
         let id = self.random(1 << 40);
-        match self.random(100) {
+        match kind {
             0..15 => {
                 let (version, inode) = (id % 90, 260_000 + id % 90_000);
                 let name = format!("/usr/lib/x86_64-linux-gnu/lib{:x}.so.0.{version}.1", id >> 22);

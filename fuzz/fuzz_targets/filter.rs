@@ -40,7 +40,11 @@ fuzz_target!(|text: &str| {
         Err(error) => {
             let columns = 1..=text.chars().count() + 1;
             assert!(columns.contains(&error.column), "column {} of {columns:?}", error.column);
-            assert!(!error.message.is_empty() && !error.message.contains('\n'), "{:?}", error.message);
+            assert!(
+                !error.message.is_empty() && !error.message.contains('\n'),
+                "{:?}",
+                error.message
+            );
             // Blanks in front move the place and change nothing else.
             let moved = format!("  {text}").parse::<Filter>().map(|_| ()).unwrap_err();
             assert_eq!(moved.message, error.message);

@@ -2,7 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas::{Diff, Group, KernelVersion, Maps, TextFormat, Totals, WarningKind, WordSize};
+use vmatlas::{
+    Diff, Group, KernelVersion, Mapping, Maps, TextFormat, Totals, WarningKind, WordSize,
+};
 use vmatlas_fuzz as laws;
 
 fuzz_target!(|text: &[u8]| {
@@ -12,7 +14,7 @@ fuzz_target!(|text: &[u8]| {
     laws::find_is_a_scan(&maps);
     laws::names_are_understood(&maps);
     rows_are_those_of_the_reader(text, &maps);
-    every_kernel_prints_every_row(&maps);
+    a_kernel_prints_every_row(text, &maps);
     a_diff_leads_from_one_to_the_other(&maps);
     let totals = Totals::of(&maps, Group::Name, |_| true);
     assert_eq!(totals.groups.iter().map(|group| group.mappings).sum::<u64>(), maps.len() as u64);
@@ -21,7 +23,8 @@ fuzz_target!(|text: &[u8]| {
 /// `rows` reads eight digits at once, whole lines or not; the reader takes line by line.
 fn rows_are_those_of_the_reader(text: &[u8], maps: &Maps) {
     let first = text.split(|&b| b == b'\n').find(|line| !line.is_empty());
-    let from_windows = maps.warnings().iter().any(|warning| warning.kind == WarningKind::CarriageReturns);
+    let from_windows =
+        maps.warnings().iter().any(|warning| warning.kind == WarningKind::CarriageReturns);
     if from_windows || first.is_none_or(|line| vmatlas::parse_row(line).is_err()) {
         return;
     }
@@ -30,26 +33,33 @@ fn rows_are_those_of_the_reader(text: &[u8], maps: &Maps) {
     assert!(vmatlas::rows(text).eq(lines.map(vmatlas::parse_row)));
 }
 
-fn every_kernel_prints_every_row(maps: &Maps) {
-    for version in ["2.0.40", "2.4.37", "2.6.9", "2.6.39", "4.4", "6.18"] {
-        let version: KernelVersion = version.parse().unwrap();
-        for word_size in [WordSize::Bits32, WordSize::Bits64] {
-            let text = maps.render(TextFormat::of(version, word_size), Some(version));
-            assert!(text.iter().filter(|&&b| b == b'\n').count() >= maps.len());
-        }
-    }
+/// One kernel for each text.
+fn a_kernel_prints_every_row(text: &[u8], maps: &Maps) {
+    let versions = ["2.0.40", "2.4.37", "2.6.9", "2.6.39", "4.4", "6.18"];
+    let version: KernelVersion = versions[text.len() % versions.len()].parse().unwrap();
+    let word_size = if text.len() % 4 < 2 { WordSize::Bits32 } else { WordSize::Bits64 };
+    let text = maps.render(TextFormat::of(version, word_size), Some(version));
+    assert!(text.iter().filter(|&&b| b == b'\n').count() >= maps.len());
 }
 
 fn a_diff_leads_from_one_to_the_other(maps: &Maps) {
-    let part = |rest: usize| maps.iter().enumerate().filter(move |(i, _)| i % 3 != rest).map(|(_, row)| row);
+    let part = |rest: usize| {
+        maps.iter().enumerate().filter(move |(i, _)| i % 3 != rest).map(|(_, row)| row)
+    };
     let (first, second): (Maps, Maps) = (part(1).collect(), part(2).collect());
     let diff = Diff::of(&first, &second);
-    let sorted = |maps: &Maps| {
-        let mut rows: Vec<String> = maps.iter().map(|row| format!("{row:?}")).collect();
-        rows.sort_unstable();
-        rows
-    };
     let applied = diff.apply(&first);
-    assert_eq!(sorted(&applied), sorted(&second));
-    assert!(Diff::of(&applied, &second).is_empty());
+    assert!(sorted(&applied) == sorted(&second));
+    // Rows without a name are known by the row before them, so their order matters.
+    if second.is_ordered() && second.iter().all(|row| row.range.size() > 0) {
+        assert!(Diff::of(&applied, &second).is_empty());
+    }
+}
+
+fn sorted(maps: &Maps) -> Vec<Mapping<'_>> {
+    let mut rows: Vec<_> = maps.iter().collect();
+    rows.sort_unstable_by_key(|row| {
+        (row.range, row.offset, row.perms, row.device, row.inode, row.name)
+    });
+    rows
 }

@@ -40,5 +40,8 @@ fn totals_are_sums(maps: &Maps) {
     assert_eq!(totals.all.size, sum(&mut rows().map(|row| row.range.size())));
     assert_eq!(totals.all.size, sum(&mut totals.groups.iter().map(|group| group.size)));
     assert_eq!(totals.all.rss.is_some(), maps.has_fields());
-    assert_eq!(totals.all.rss.unwrap_or(0), sum(&mut totals.groups.iter().filter_map(|group| group.rss)));
+    assert_eq!(
+        totals.all.rss.unwrap_or(0),
+        sum(&mut totals.groups.iter().filter_map(|group| group.rss))
+    );
 }

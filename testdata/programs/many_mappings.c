@@ -19,7 +19,7 @@
 
 enum { PAGE = 4096, FILES = 400, RW = PROT_READ | PROT_WRITE };
 
-static char *at = (char *)0x7000000000;
+static char *at = (char *)0x700000000000;
 static long rows, most;
 
 static void die(const char *what) {
@@ -79,6 +79,7 @@ int main(int argc, char **argv) {
             anonymous(16, RW);
         }
         for (int arena = 0; arena < 2; arena++) {
+            at += PAGE;
             anonymous(33, RW);
             anonymous(15, PROT_NONE);
         }

@@ -8,6 +8,7 @@
 //   exec           executes itself for ever, with more or fewer rows each time
 //   exec-same      the same with the same 150 rows at the same addresses each time
 //   churn          two threads map, unmap, protect and move mappings among 200 rows
+//   move           moves a mapping of 1 MiB from below 150 rows to above them, and back
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <signal.h>
@@ -88,6 +89,9 @@ static void *churn(void *seed)
 {
 	unsigned random = (uintptr_t)seed * 2654435761u;
 	for (;;) {
+		// Who only ever writes keeps all readers out.
+		if (random >> 27 == 0)
+			usleep(50);
 		random = random * 1664525 + 1013904223;
 		char *at = slots + (random >> 8) % SLOTS * 4 * PAGE;
 		char *other = slots + (random >> 20) % SLOTS * 4 * PAGE;
@@ -120,6 +124,21 @@ static void *churn(void *seed)
 	return NULL;
 }
 
+static void move_for_ever(void)
+{
+	char *low = (char *)0x100000000000, *high = (char *)0x200000000000;
+	for (long i = 0; i < 150; i++)
+		anonymous((char *)0x180000000000 + i * 2 * PAGE, 1, RW, MAP_FIXED);
+	anonymous(low, 256, PROT_NONE, MAP_FIXED);
+	puts("ready");
+	for (;;) {
+		mremap(low, 256 * PAGE, 256 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, high);
+		usleep(20);
+		mremap(high, 256 * PAGE, 256 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, low);
+		usleep(20);
+	}
+}
+
 int main(int count, char **arguments)
 {
 	const char *mode = count > 1 ? arguments[1] : "";
@@ -150,6 +169,8 @@ int main(int count, char **arguments)
 		for (long i = 0; i < 2; i++)
 			pthread_create(&thread, NULL, churn, (void *)(i + 1));
 		puts("ready");
+	} else if (!strcmp(mode, "move")) {
+		move_for_ever();
 	} else {
 		puts("ready");
 	}

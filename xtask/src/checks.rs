@@ -16,7 +16,7 @@ pub(crate) fn run() -> Result<(), String> {
         "--no-deps",
     ]))?;
     crate::bench(&["--quick".to_owned()])?;
-    fuzz::run(&[])
+    fuzz::run_targets(&[])
 }
 
 fn run_cargo(args: &[&str]) -> Result<(), String> {

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         "test" => tests::run(),
         "ci" => checks::run(),
         "bench" => bench(rest),
-        "fuzz" => fuzz::run(rest),
+        "fuzz" => fuzz::run_targets(rest),
         _ => Err(USAGE.to_owned()),
     };
     match result {

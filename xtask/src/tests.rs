@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 /// What tests use, by the command or file that shows it is there, and its Debian package.
 const NEEDS: &[(&str, &str)] = &[
     ("cc", "gcc"),
+    ("c++", "g++"),
     ("/usr/include/stdio.h", "libc6-dev"),
     ("readelf", "binutils"),
     ("python3", "python3"),

@@ -2,20 +2,26 @@
 
 use crate::answer::Answer;
 use procfs::FromBufRead;
-use procfs::process::{MMapPath, MemoryMap, MemoryMaps, Process};
+use procfs::process::{MMapPath, MemoryMaps, Process};
 
 /// The rows of a text.
 pub fn parse(text: &[u8]) -> Result<Answer, String> {
-    MemoryMaps::from_buf_read(text).map(|maps| sum(&maps.0)).map_err(|error| error.to_string())
+    keep(text).map(|maps| sum(&maps))
+}
+
+/// The rows themselves.
+pub fn keep(text: &[u8]) -> Result<MemoryMaps, String> {
+    MemoryMaps::from_buf_read(text).map_err(|error| error.to_string())
 }
 
 /// The rows of a live process.
-pub fn live(pid: u32) -> Result<Answer, String> {
+pub fn live(pid: u32) -> Result<MemoryMaps, String> {
     let maps = Process::new(pid as i32).and_then(|process| process.maps());
-    maps.map(|maps| sum(&maps.0)).map_err(|error| error.to_string())
+    maps.map_err(|error| error.to_string())
 }
 
-fn sum(maps: &[MemoryMap]) -> Answer {
+/// The answer in them.
+pub fn sum(maps: &MemoryMaps) -> Answer {
     let mut answer = Answer::default();
     for map in maps {
         // It keeps kinds instead of names; this is how long the name was.

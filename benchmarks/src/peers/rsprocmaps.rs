@@ -5,18 +5,22 @@ use rsprocmaps::{Map, Pathname};
 
 /// The rows of a text.
 pub fn parse(text: &[u8]) -> Result<Answer, String> {
-    let maps: Result<Vec<Map>, _> = rsprocmaps::Maps::new(text).collect();
-    maps.map(|maps| sum(&maps)).map_err(|error| error.to_string())
+    keep(text).map(|maps| sum(&maps))
+}
+
+/// The rows themselves.
+pub fn keep(text: &[u8]) -> Result<Vec<Map>, String> {
+    rsprocmaps::Maps::new(text).collect::<Result<_, _>>().map_err(|error| error.to_string())
 }
 
 /// The rows of a live process.
-pub fn live(pid: u32) -> Result<Answer, String> {
-    let maps: Result<Vec<Map>, _> =
-        rsprocmaps::from_pid(pid as i32).and_then(|maps| maps.collect());
-    maps.map(|maps| sum(&maps)).map_err(|error| error.to_string())
+pub fn live(pid: u32) -> Result<Vec<Map>, String> {
+    let maps = rsprocmaps::from_pid(pid as i32).and_then(|maps| maps.collect());
+    maps.map_err(|error| error.to_string())
 }
 
-fn sum(maps: &[Map]) -> Answer {
+/// The answer in them.
+pub fn sum(maps: &Vec<Map>) -> Answer {
     let mut answer = Answer::default();
     for map in maps {
         let name_len = match &map.pathname {

@@ -1,13 +1,18 @@
 //! vmatlas itself.
 
 use crate::answer::Answer;
+use std::path::Path;
 use vmatlas::{Mapping, Maps};
+use vmatlas_linux::{Process, ProcessId, Source};
 
 /// Rows one by one, none kept.
 pub fn rows(text: &[u8]) -> Result<Answer, String> {
     let mut answer = Answer::default();
     for row in vmatlas::rows(text) {
-        add(&mut answer, &row.map_err(|error| error.to_string())?);
+        match row {
+            Ok(row) => add(&mut answer, &row),
+            Err(error) => return Err(error.to_string()),
+        }
     }
     Ok(answer)
 }
@@ -15,6 +20,18 @@ pub fn rows(text: &[u8]) -> Result<Answer, String> {
 /// All rows, kept.
 pub fn maps(text: &[u8]) -> Result<Answer, String> {
     Ok(sum(&Maps::parse(text)))
+}
+
+/// The rows themselves.
+pub fn keep(text: &[u8]) -> Maps {
+    Maps::parse(text)
+}
+
+/// All rows of a live process, kept.
+pub fn live(pid: u32) -> Result<Maps, String> {
+    let process = Process::open(Path::new("/proc"), ProcessId { pid, tid: None })
+        .map_err(|error| error.to_string())?;
+    Ok(process.rows(Source::Maps).map_err(|error| error.to_string())?.maps)
 }
 
 /// The answer in a map.

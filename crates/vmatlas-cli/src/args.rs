@@ -155,6 +155,6 @@ impl From<Bits> for vmatlas::WordSize {
 
 fn address(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
-    u64::from_str_radix(digits, 16)
-        .map_err(|_| "an address is hexadecimal, like 0x7f0012345678".to_owned())
+    let address = u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'));
+    address.ok_or_else(|| "an address is hexadecimal, like 0x7f0012345678".to_owned())
 }

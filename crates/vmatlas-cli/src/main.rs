@@ -13,7 +13,11 @@ use std::process::ExitCode;
 use trouble::Trouble;
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match run(&cli) {
         Ok(true) | Err(Trouble::ClosedPipe) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(trouble) => {
@@ -21,6 +25,19 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// Help and version as they are, and what is wrong with the arguments in one line.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let sentences = text.split("\n\n").next().unwrap_or_default().lines().map(str::trim);
+    let line = sentences.collect::<Vec<_>>().join(" ");
+    output::note(&format!("{}; see vmatlas --help", line.trim_start_matches("error: ")));
+    ExitCode::from(2)
 }
 
 /// Whether the answer is yes.

@@ -107,12 +107,16 @@ impl Slot {
         if name == "-" {
             return Ok(Slot::Stdin);
         }
-        if name == "self" {
-            return Ok(Slot::Live(ProcessId { pid: std::process::id(), tid: None }));
+        if name.is_empty() {
+            return Err(Trouble::new(
+                "the target is empty; give a PID, the name of a process, a file, or -",
+            ));
         }
         let (pid, tid) = name.split_once('/').map_or((name, None), |(pid, tid)| (pid, Some(tid)));
-        if let (Ok(pid), Ok(tid)) = (pid.parse(), tid.map(str::parse).transpose()) {
-            return Ok(Slot::Live(ProcessId { pid, tid }));
+        let number = |text: &str| text.parse().ok().filter(|_| !text.starts_with('+'));
+        let pid = if pid == "self" { Some(std::process::id()) } else { number(pid) };
+        if let (Some(pid), true) = (pid, tid.is_none_or(|tid| number(tid).is_some())) {
+            return Ok(Slot::Live(ProcessId { pid, tid: tid.and_then(number) }));
         }
         if Path::new(name).symlink_metadata().is_ok() {
             return Ok(Slot::File);
@@ -169,7 +173,11 @@ fn live(name: &str, proc: &Path, id: ProcessId, want: Want) -> Result<Target, Tr
 /// How much of a text is kept to tell what it is, should no row be in it.
 const HEAD: usize = 4096;
 
-fn text(name: &str, mut input: impl Read) -> Result<Target, Trouble> {
+/// The most bytes that are read of a text: a device may have no end.
+const MOST: u64 = 16 << 30;
+
+fn text(name: &str, input: impl Read) -> Result<Target, Trouble> {
+    let mut input = input.take(MOST);
     let mut reader = MapsReader::default();
     let mut head = Vec::new();
     let mut buffer = vec![0; 64 << 10];

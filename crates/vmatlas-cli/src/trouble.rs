@@ -58,11 +58,7 @@ impl fmt::Display for Trouble {
 
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
-        let mut message = error.to_string();
-        if let Some(source) = std::error::Error::source(&error) {
-            message = format!("{message}: {source}");
-        }
-        Trouble::Message(message)
+        Trouble::Message(error.to_string())
     }
 }
 

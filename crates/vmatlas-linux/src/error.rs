@@ -23,8 +23,8 @@ pub enum Error {
         /// What the kernel answered.
         source: io::Error,
     },
-    /// The process ended while it was read, before anything of it was known.
-    #[error("process {process} ended while it was read")]
+    /// The process ended or executed another program, before what was asked for was known.
+    #[error("process {process} has ended or executed another program meanwhile")]
     Vanished {
         /// The process as it was asked for.
         process: String,

@@ -6,9 +6,9 @@
 //! inode of what lies at the path in the process's mount namespace. What none of these settles
 //! is said to be not certain.
 
-use crate::deadline::within_each;
+use crate::deadline::all_within;
 use crate::error::Error;
-use crate::mounts::Mounts;
+use crate::mounts::{Mount, Mounts};
 use crate::process::Process;
 use crate::query::PointQuery;
 use rustix::fs::{
@@ -20,9 +20,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::Sender;
 use std::time::Duration;
 use vmatlas::{AddressRange, Device, FileName, Mapping, Maps, restore_line_feeds};
 
@@ -58,7 +58,8 @@ pub enum Now {
     },
     /// It never had a name (`O_TMPFILE`, see open(2)).
     Unnamed,
-    /// Not known: the path cannot be reached from here, or its file system did not answer.
+    /// Not known: the path cannot be reached from here, its file system did not answer, or the
+    /// other links cannot be counted (without privileges, and on overlayfs).
     Unknown,
 }
 
@@ -93,20 +94,30 @@ struct Stat {
 
 /// How long the file systems of a process may take to answer.
 const LIMIT: Duration = Duration::from_secs(2);
+/// At most so many threads look at files at a time.
+const MOST_JOBS: usize = 16;
 
 /// The files of a process.
 #[derive(Clone, Debug)]
 pub struct Files(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
-    /// The process's directory in /proc.
-    dir: OwnedFd,
-    /// The roots from which a path may be meant: the process's, and the reader's, because
-    /// d_path() prints names as seen from the reader's root.
-    roots: Vec<OwnedFd>,
+    /// The process's directory of links to its files, see proc_pid_map_files(5).
+    map_files: Option<OwnedFd>,
+    /// The roots from which a path may be meant: d_path() prints paths as seen from the reader's
+    /// root, and those that lie outside of it from the root of their mount namespace; it knows
+    /// nothing of the process's chroot(2).
+    roots: Vec<Root>,
     mounts: Mounts,
     own_mounts: Mounts,
+}
+
+#[derive(Debug)]
+struct Root {
+    dir: OwnedFd,
+    /// The reader's, which may be of another mount namespace than the process's.
+    own: bool,
 }
 
 /// The truth about each row's file.
@@ -124,32 +135,58 @@ impl FileTruths {
     }
 }
 
-/// A file to be looked into, and the range of one row of it.
+/// A file to be looked into, and one row of it.
 struct Question {
     name: Vec<u8>,
     raw_name: Option<Vec<u8>>,
-    row: AddressRange,
+    row: Row,
+}
+
+/// What a row says of its file, besides the name.
+#[derive(Clone, Copy)]
+struct Row {
+    range: AddressRange,
     device: Device,
     inode: u64,
 }
 
+impl From<&Mapping<'_>> for Row {
+    fn from(row: &Mapping<'_>) -> Self {
+        Row { range: row.range, device: row.device, inode: row.inode }
+    }
+}
+
 impl Files {
-    /// The files of a process.
+    /// The files of a process. In a copy of a /proc tree there are none to be had.
     ///
     /// # Errors
-    /// [`Error::Denied`] or [`Error::Vanished`].
+    /// As for [`Process::read`].
     pub fn of(process: &Process) -> Result<Files, Error> {
-        let path_only = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir = openat(process.dir(), ".", path_only, Mode::empty())
-            .map_err(|errno| process.error(".", errno))?;
-        let its_root = openat(process.dir(), "root", path_only, Mode::empty());
-        let own_root = rustix::fs::open("/", path_only, Mode::empty());
+        if !process.is_live() {
+            let mounts = Mounts::of(process).unwrap_or_default();
+            return Ok(Files(Arc::new(Inner { mounts, ..Inner::default() })));
+        }
+        let thread = process.living_thread();
+        let process = thread.as_ref().unwrap_or(process);
+        let dir = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        // A thread has no map_files below task/, but it has as /proc/TID.
+        let map_files = match process.id().tid {
+            Some(tid) => format!("../../../{tid}/map_files"),
+            None => "map_files".to_owned(),
+        };
+        let map_files = openat(process.dir(), map_files, dir, Mode::empty()).ok();
+        // Out of whatever chroot(2) it is in: above the top, `..` is the top.
+        let its_root = openat(process.dir(), "root", dir, Mode::empty())
+            .map(|root| openat(&root, "../".repeat(256), dir, Mode::empty()).unwrap_or(root));
+        let own_root = rustix::fs::open("/", dir, Mode::empty());
+        let its_root = its_root.map(|dir| Root { dir, own: false });
+        let own_root = own_root.map(|dir| Root { dir, own: true });
         let roots = its_root.into_iter().chain(own_root).collect();
         let mounts = Mounts::of(process)?;
         let own_mounts = std::fs::read("/proc/self/mountinfo")
             .map(|text| Mounts::parse(&text))
             .unwrap_or_default();
-        Ok(Files(Arc::new(Inner { dir, roots, mounts, own_mounts })))
+        Ok(Files(Arc::new(Inner { map_files, roots, mounts, own_mounts })))
     }
 
     /// The mounts of the process.
@@ -185,9 +222,7 @@ impl Files {
                         questions.push(Question {
                             name: row.name.to_vec(),
                             raw_name,
-                            row: row.range,
-                            device: row.device,
-                            inode: row.inode,
+                            row: Row::from(&row),
                         });
                         truths.len() as u32 - 1
                     })
@@ -196,13 +231,12 @@ impl Files {
             last = Some((row, index));
             of_row.push(index);
         }
-        let files = self.clone();
-        // What may never answer comes last.
-        let mut order: Vec<usize> = (0..questions.len()).collect();
-        order.sort_by_key(|&index| self.0.is_remote(&questions[index]));
-        let answers = within_each(LIMIT, truths.len(), move |send| {
-            order.into_iter().for_each(|index| send((index, files.0.truth(&questions[index]))));
-        });
+        let answers = self.within_each(
+            LIMIT,
+            questions.into_iter().enumerate().collect(),
+            |(_, question)| question.raw_name.as_ref().unwrap_or(&question.name),
+            |files, (index, question)| (*index, files.0.truth(question)),
+        );
         for (index, answer) in answers {
             if let Some(truth) = answer {
                 truths[index] = truth;
@@ -211,28 +245,51 @@ impl Files {
         FileTruths { of_row, truths }
     }
 
+    /// Does `work` for each item and gives what came within `limit`. A mount that does not answer
+    /// holds up nothing but the items whose path leads there.
+    pub(crate) fn within_each<I: Send + 'static, T: Send + 'static>(
+        &self,
+        limit: Duration,
+        items: Vec<I>,
+        path: impl Fn(&I) -> &[u8],
+        work: impl Fn(&Files, &I) -> T + Copy + Send + 'static,
+    ) -> Vec<T> {
+        let mut jobs: Vec<Vec<I>> = Vec::new();
+        let mut job_of_mounts = HashMap::new();
+        for item in items {
+            let next = job_of_mounts.len() % MOST_JOBS;
+            let mounts = self.0.mounts_on_the_way(path(&item));
+            let job = *job_of_mounts.entry(mounts).or_insert(next);
+            if job == jobs.len() {
+                jobs.push(Vec::new());
+            }
+            jobs[job].push(item);
+        }
+        let jobs = jobs.into_iter().map(|job| {
+            let files = self.clone();
+            move |done: &Sender<_>| {
+                for item in &job {
+                    // Nobody may be left to take a late one.
+                    let _ = done.send(work(&files, item));
+                }
+            }
+        });
+        all_within(limit, jobs)
+    }
+
     /// Opens the file behind a row for reading: through map_files, else by its path if what lies
     /// there has the row's device and inode. Only regular files are opened, and never waited for:
     /// do it [`within`] a time limit all the same.
     pub fn open(&self, row: &Mapping<'_>, truth: Option<&FileTruth>) -> Option<File> {
         let files = &self.0;
-        let regular = |fd: OwnedFd| {
-            let stat = stat_fd(&fd)?;
-            stat.regular.then_some((fd, stat.id))
-        };
+        let row = Row::from(row);
         let by_path = || {
-            let question = Question {
-                name: row.name.to_vec(),
-                raw_name: None,
-                row: row.range,
-                device: row.device,
-                inode: row.inode,
-            };
             let path = &truth.filter(|truth| truth.now == Now::Same)?.path;
-            files.at(path).map(|(fd, _)| fd).find(|fd| files.is(fd, &question, None))
+            let found = files.roots.iter().filter_map(|root| walk(&root.dir, path).ok());
+            found.into_iter().find(|(_, stat)| files.is(stat, row, None))
         };
-        let (fd, id) = files.behind(row.range).and_then(regular).or_else(|| regular(by_path()?))?;
-        reopen(&fd).ok().filter(|file| stat_fd(file).is_some_and(|stat| stat.id == id))
+        let (fd, stat) = files.behind(row).or_else(by_path).filter(|(_, stat)| stat.regular)?;
+        reopen(&fd).ok().filter(|file| stat_fd(file).is_ok_and(|opened| opened.id == stat.id))
     }
 
     /// Opens a regular file by its path in the process's mount namespace, else in the reader's.
@@ -240,8 +297,16 @@ impl Files {
     /// # Errors
     /// `ENOENT` where neither has a regular file there.
     pub fn open_path(&self, path: &Path) -> io::Result<File> {
-        let mut found = self.0.at(path.as_os_str().as_bytes()).filter(|(_, stat)| stat.regular);
-        let (fd, _) = found.next().ok_or(Errno::NOENT)?;
+        let path = path.strip_prefix("/").unwrap_or(path);
+        let in_root = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let found = self
+            .0
+            .roots
+            .iter()
+            .filter_map(|root| openat2(&root.dir, path, flags, Mode::empty(), in_root).ok());
+        let is_regular = |fd: &OwnedFd| stat_fd(fd).is_ok_and(|stat| stat.regular);
+        let fd = found.into_iter().find(is_regular).ok_or(Errno::NOENT)?;
         reopen(&fd)
     }
 }
@@ -261,106 +326,143 @@ fn raw_name(query: &mut PointQuery<'_>, row: &Mapping<'_>) -> Option<Vec<u8>> {
 }
 
 impl Inner {
-    /// The file behind a row, without opening it: `map_files`, see proc_pid_map_files(5). To
-    /// follow it takes CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE.
-    fn behind(&self, row: AddressRange) -> Option<OwnedFd> {
-        let link = format!("map_files/{:x}-{:x}", row.start, row.end);
-        openat(&self.dir, link, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).ok()
+    /// The file behind a row, without opening it. To follow the link takes CAP_SYS_ADMIN or
+    /// CAP_CHECKPOINT_RESTORE.
+    fn behind(&self, row: Row) -> Option<(OwnedFd, Stat)> {
+        let link = format!("{:x}-{:x}", row.range.start, row.range.end);
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let fd = openat(self.map_files.as_ref()?, link, flags, Mode::empty()).ok()?;
+        let stat = stat_fd(&fd).ok()?;
+        // Another file may be mapped there by now. Overlayfs has an inode of its own, which maps
+        // shows since 6.8.
+        (stat.id.inode == row.inode || self.is_overlay(&stat)).then_some((fd, stat))
     }
 
-    /// Whether the file lies on a file system that asks a server.
-    fn is_remote(&self, question: &Question) -> bool {
-        let mount = self.mounts.holding(question.device, &question.name);
-        let kinds: [&[u8]; 7] = [b"fuse", b"nfs", b"cifs", b"smb", b"9p", b"ceph", b"afs"];
-        mount.is_some_and(|mount| kinds.iter().any(|kind| mount.fs_type.starts_with(kind)))
+    /// The mounts where a path leads, in the process's namespace and in the reader's: all else
+    /// that may hold up a look at the path lies above these.
+    fn mounts_on_the_way(&self, path: &[u8]) -> [Option<u64>; 2] {
+        [&self.mounts, &self.own_mounts].map(|mounts| mounts.at(path).map(|mount| mount.id))
     }
 
-    /// What lies at a path, seen from each root, without opening it. The paths that the kernel
-    /// prints go through no symbolic link.
-    fn at<'a>(&'a self, path: &'a [u8]) -> impl Iterator<Item = (OwnedFd, Stat)> + 'a {
-        let below = path.strip_prefix(b"/").unwrap_or(path);
-        let below = if below.is_empty() { b"." } else { below };
-        self.roots.iter().filter_map(move |root| {
-            let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-            let fd = openat2(root, below, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
-                .ok()?;
-            let stat = stat_fd(&fd)?;
-            Some((fd, stat))
-        })
+    fn mount(&self, stat: &Stat) -> Option<&Mount> {
+        self.mounts.by_id(stat.mount).or_else(|| self.own_mounts.by_id(stat.mount))
+    }
+
+    fn is_overlay(&self, stat: &Stat) -> bool {
+        self.mount(stat).is_some_and(|mount| mount.fs_type == b"overlay")
+    }
+
+    /// Whether a file lies on the device that a row shows: the file system's, which btrfs does
+    /// not give to stat; it is that of the mount.
+    fn is_on(&self, device: Device, stat: &Stat) -> bool {
+        stat.id.device == device || self.mount(stat).is_some_and(|mount| mount.device == device)
     }
 
     /// Whether this is the file of the row; `behind` is what map_files says it is.
-    fn is(&self, fd: &OwnedFd, question: &Question, behind: Option<&Stat>) -> bool {
-        let Some(stat) = stat_fd(fd) else { return false };
-        if let Some(behind) = behind {
-            return stat.id == behind.id;
+    fn is(&self, stat: &Stat, row: Row, behind: Option<&Stat>) -> bool {
+        match behind {
+            Some(behind) => stat.id == behind.id,
+            None => stat.id.inode == row.inode && self.is_on(row.device, stat),
         }
-        // maps shows the file system's device, which btrfs does not give to stat: it is that of
-        // the mount.
-        let mount = self.mounts.by_id(stat.mount).or_else(|| self.own_mounts.by_id(stat.mount));
-        let device = stat.id.device == question.device
-            || mount.is_some_and(|mount| mount.device == question.device);
-        device && stat.id.inode == question.inode
     }
 
     fn truth(&self, question: &Question) -> Option<FileTruth> {
+        let row = question.row;
         let name = question.raw_name.as_deref().unwrap_or(&question.name);
-        let behind = self.behind(question.row).and_then(|fd| stat_fd(&fd));
-        let same =
-            |path: &[u8]| self.at(path).any(|(fd, _)| self.is(&fd, question, behind.as_ref()));
+        let behind = self.behind(row).map(|(_, stat)| stat);
+        let is = |stat: &Stat| self.is(stat, row, behind.as_ref());
         // Without the raw name, both readings of `\012` are tried.
         let mut readings = vec![Cow::Borrowed(name)];
         if question.raw_name.is_none() {
             readings.extend(Some(restore_line_feeds(name)).filter(|restored| *restored != name));
         }
-        if let Some(path) = readings.iter().find(|path| same(path)) {
+        // What lies at a path. In the reader's namespace that says something of files on the
+        // reader's mounts only.
+        let look = |root: &Root, path: &[u8]| {
+            let (_, stat) = walk(&root.dir, path)?;
+            let elsewhere = root.own
+                && match &behind {
+                    Some(behind) => stat.mount != behind.mount,
+                    None => self.mounts.by_id(stat.mount).is_none(),
+                };
+            if elsewhere { Err(Errno::XDEV) } else { Ok(stat) }
+        };
+        let is_at = |path: &[u8]| {
+            self.roots.iter().any(|root| look(root, path).is_ok_and(|stat| is(&stat)))
+        };
+        if let Some(path) = readings.iter().find(|path| is_at(path)) {
             let path = path.to_vec();
             return Some(FileTruth { path, deleted: Some(false), certain: true, now: Now::Same });
         }
-        let (path, reading_certain) = match readings.as_slice() {
-            [one] => (one.as_ref(), true),
-            [.., last] => (last.as_ref(), false),
-            [] => return None,
-        };
-        let Some(path) = path.strip_suffix(b" (deleted)") else {
+        let reading_certain = readings.len() == 1;
+        let name = readings.pop()?;
+        let Some(path) = name.strip_suffix(b" (deleted)") else {
             // It should be there and is not: another root, or a mount over it.
-            return Some(FileTruth {
-                path: path.to_vec(),
-                deleted: Some(false),
-                certain: false,
-                now: Now::Unknown,
-            });
+            let path = name.into_owned();
+            let now = Now::Unknown;
+            return Some(FileTruth { path, deleted: Some(false), certain: false, now });
         };
+        // The name is gone if no link is left at all, or if its directory is there and has no
+        // entry that is called like this with ` (deleted)`.
         let directory = &path[..path.iter().rposition(|&b| b == b'/')?];
-        // The directory is there and has no entry of the full name, or no link is left at all.
-        let here = |stat: Stat| {
-            behind.map_or(stat.id.device == question.device, |b| stat.id.device == b.id.device)
+        let is_home = |root: &&Root| {
+            let same_mount = |stat: &Stat| match &behind {
+                Some(behind) if behind.mount != 0 => stat.mount == behind.mount,
+                _ => self.is_on(row.device, stat),
+            };
+            look(root, directory).is_ok_and(|stat| same_mount(&stat))
+                && matches!(look(root, &name), Ok(_) | Err(Errno::NOENT | Errno::NAMETOOLONG))
         };
-        let proven =
-            behind.is_some_and(|b| b.links == 0) || self.at(directory).any(|(_, stat)| here(stat));
-        let unnamed = path.ends_with(format!("/#{}", question.inode).as_bytes());
-        let now = match self.at(path).next() {
-            Some((fd, _)) if self.is(&fd, question, behind.as_ref()) => Now::Linked,
-            Some((_, stat)) => Now::Replaced { inode: stat.id.inode },
-            None if unnamed => Now::Unnamed,
+        let home = self.roots.iter().find(is_home);
+        let no_link = behind.is_some_and(|behind| behind.links == 0);
+        let deleted = home.is_some() || no_link;
+        // Where the directory is gone as well, the path is as good as its mount.
+        let path_certain =
+            home.is_some() || behind.is_some_and(|behind| self.mount(&behind).is_some());
+        let unnamed = deleted && path.ends_with(format!("/#{}", row.inode).as_bytes());
+        let now = match home.and_then(|root| look(root, path).ok()) {
+            Some(stat) if is(&stat) => Now::Linked,
+            Some(stat) => Now::Replaced { inode: stat.id.inode },
             None => match behind {
+                // Overlayfs counts the links of the layer below, where nothing is deleted.
+                Some(behind) if behind.links > 0 && self.is_overlay(&behind) => Now::Unknown,
                 Some(behind) if behind.links > 0 => Now::Linked,
+                _ if unnamed => Now::Unnamed,
                 Some(_) => Now::Nothing,
                 None => Now::Unknown,
             },
         };
-        let deleted = proven.then_some(true);
-        Some(FileTruth { path: path.to_vec(), deleted, certain: proven && reading_certain, now })
+        Some(FileTruth {
+            path: path.to_vec(),
+            deleted: deleted.then_some(true),
+            certain: deleted && path_certain && reading_certain,
+            now,
+        })
     }
 }
 
-fn stat_fd(fd: impl AsFd) -> Option<Stat> {
+/// What lies at a path, without opening it. The paths that the kernel prints go through no symbolic
+/// link, and may be longer than a system call takes.
+fn walk(root: &OwnedFd, path: &[u8]) -> Result<(OwnedFd, Stat), Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut at = openat(root, ".", flags, Mode::empty())?;
+    for name in path.split(|&b| b == b'/').filter(|name| !name.is_empty()) {
+        if name == b".." {
+            return Err(Errno::INVAL);
+        }
+        at = openat(&at, name, flags, Mode::empty())?;
+    }
+    let stat = stat_fd(&at)?;
+    Ok((at, stat))
+}
+
+fn stat_fd(fd: impl AsFd) -> Result<Stat, Errno> {
     // Whatever the file system knows without asking its server will do.
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let want = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::MNT_ID;
-    let stat = statx(fd, "", flags, want).ok()?;
+    let stat = statx(fd, "", flags, want)?;
     let device = Device::new(stat.stx_dev_major, stat.stx_dev_minor);
-    Some(Stat {
+    Ok(Stat {
         id: FileId { device, inode: stat.stx_ino },
         links: stat.stx_nlink,
         mount: stat.stx_mnt_id,

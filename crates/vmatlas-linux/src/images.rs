@@ -1,12 +1,10 @@
 //! The ELF files behind the rows of a process, each opened once.
 
-use crate::deadline::all_within;
 use crate::elf::{ElfFile, FileMapping, Section, SegmentFlags};
 use crate::files::{FileTruth, FileTruths, Files};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 use vmatlas::{Device, Mapping, Maps};
 
@@ -54,12 +52,12 @@ impl<'a> Images<'a> {
         let job =
             |(at, key): (usize, &FileKey<'a>)| Some((at, Job::of(maps, truths, rows[key][0])?));
         let jobs: Vec<(usize, Job)> = keys.iter().enumerate().filter_map(job).collect();
-        let files = files.clone();
-        let open_all = move |found: &Sender<(usize, Option<ElfFile>)>| {
-            // Nobody may be left to take a late one.
-            jobs.iter().for_each(|(at, job)| drop(found.send((*at, job.open(&files)))));
-        };
-        let found = all_within(LIMIT, [open_all]);
+        let found = files.within_each(
+            LIMIT,
+            jobs,
+            |(_, job)| &job.name,
+            |files, (at, job)| (*at, job.open(files)),
+        );
         let open = found.into_iter().filter_map(|(at, elf)| Some((keys[at], elf?))).collect();
         Images { maps, rows, open }
     }

@@ -46,14 +46,21 @@ impl Mounts {
     /// and where none is above the path the first of that device.
     pub fn holding(&self, device: Device, path: &[u8]) -> Option<&Mount> {
         let of_device = || self.0.iter().filter(|mount| mount.device == device);
-        let above = |mount: &&Mount| {
-            let point = mount.point.strip_suffix(b"/").unwrap_or(&mount.point);
-            path.strip_prefix(point).is_some_and(|rest| rest.first() == Some(&b'/'))
-        };
-        of_device()
-            .filter(above)
-            .max_by_key(|mount| mount.point.len())
-            .or_else(|| of_device().next())
+        let above = of_device().filter(|mount| mount.is_above(path));
+        above.max_by_key(|mount| mount.point.len()).or_else(|| of_device().next())
+    }
+
+    /// The mount that `path` leads to, of whatever device.
+    pub(crate) fn at(&self, path: &[u8]) -> Option<&Mount> {
+        let above = self.0.iter().filter(|mount| mount.is_above(path));
+        above.max_by_key(|mount| mount.point.len())
+    }
+}
+
+impl Mount {
+    fn is_above(&self, path: &[u8]) -> bool {
+        let point = self.point.strip_suffix(b"/").unwrap_or(&self.point);
+        path.strip_prefix(point).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')
     }
 }
 

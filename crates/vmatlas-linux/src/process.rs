@@ -1,17 +1,18 @@
 //! An open handle to a process.
 
 use crate::error::Error;
-use rustix::fs::{Dir, Mode, OFlags, openat};
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat, statat};
 use rustix::io::Errno;
 use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The most that is read of a small file of /proc; mountinfo is the largest.
 const SMALL_FILE: u64 = 16 << 20;
-/// `PF_KTHREAD` of include/linux/sched.h, unchanged since 2.6.27.
+/// `PF_EXITING` and `PF_KTHREAD` of include/linux/sched.h, unchanged since 2.6.27.
+const PF_EXITING: u64 = 0x4;
 const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// A process or thread, held by its directory in /proc: once opened, its number may be given
@@ -43,8 +44,8 @@ impl fmt::Display for ProcessId {
 /// What the kernel says of a task in `stat`, see proc_pid_stat(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TaskState {
-    /// Dead, and not yet waited for.
-    pub(crate) zombie: bool,
+    /// Dead and not yet waited for, or about to be.
+    pub(crate) ended: bool,
     /// A thread of the kernel, which has no address space.
     pub(crate) kernel_thread: bool,
 }
@@ -166,14 +167,12 @@ impl Process {
         self.dir.as_fd()
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     pub(crate) fn error(&self, file: &str, errno: Errno) -> Error {
         let process = self.id.to_string();
         match errno {
-            Errno::SRCH | Errno::NOENT => Error::Vanished { process },
+            Errno::SRCH => Error::Vanished { process },
+            // An older kernel or a copy of a /proc tree may lack a file.
+            Errno::NOENT if self.is_gone() => Error::Vanished { process },
             Errno::ACCESS | Errno::PERM => {
                 Error::Denied { process, file: file.to_owned(), source: errno.into() }
             }
@@ -181,13 +180,30 @@ impl Process {
         }
     }
 
-    /// What `stat` says; none where a tree is not the kernel's and has no such file.
+    /// Whether it is the kernel's, and not in a copy of a /proc tree.
+    pub(crate) fn is_live(&self) -> bool {
+        fstatfs(&self.dir).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC)
+    }
+
+    fn is_gone(&self) -> bool {
+        self.is_live() && statat(&self.dir, "stat", AtFlags::empty()).is_err()
+    }
+
+    /// A thread that lives on, if the first one has ended: that one has no address space, no root
+    /// directory and no mounts any more.
+    pub(crate) fn living_thread(&self) -> Option<Process> {
+        if self.id.tid.is_some() || !self.state().ok()??.ended {
+            return None;
+        }
+        let threads = self.threads().ok()?.into_iter().filter_map(|tid| self.thread(tid).ok());
+        let lives = |thread: &Process| matches!(thread.state(), Ok(Some(state)) if !state.ended);
+        threads.into_iter().find(lives)
+    }
+
+    /// What `stat` says; none in a copy of a /proc tree that does not have it.
     pub(crate) fn state(&self) -> Result<Option<TaskState>, Error> {
         let stat = match self.read("stat") {
-            // The directory that was opened is there in a saved tree.
-            Err(Error::Vanished { .. })
-                if rustix::fs::statat(&self.dir, "maps", rustix::fs::AtFlags::empty()).is_ok() =>
-            {
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 return Ok(None);
             }
             stat => stat?,
@@ -200,9 +216,10 @@ impl Process {
         let state = fields.next().unwrap_or_default();
         let flags =
             fields.nth(5).and_then(|flags| std::str::from_utf8(flags).ok()?.parse::<u64>().ok());
+        let has = |flag| flags.is_some_and(|flags| flags & flag != 0);
         Ok(Some(TaskState {
-            zombie: matches!(state, b"Z" | b"X"),
-            kernel_thread: flags.is_some_and(|flags| flags & PF_KTHREAD != 0),
+            ended: matches!(state, b"Z" | b"X") || has(PF_EXITING),
+            kernel_thread: has(PF_KTHREAD),
         }))
     }
 

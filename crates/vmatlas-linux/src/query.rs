@@ -40,18 +40,19 @@ impl<'p> PointQuery<'p> {
     /// # Errors
     /// As for [`Process::rows`].
     pub fn open(process: &'p Process) -> Result<Self, Error> {
-        let file = process.open_file(Source::Maps.file())?;
+        let thread = process.living_thread();
+        let file = thread.as_ref().unwrap_or(process).open_file(Source::Maps.file())?;
         Ok(PointQuery { process, file, name: vec![0; NAME], text: Maps::default() })
     }
 
-    /// The mapping at an address; none where nothing is mapped.
+    /// The mapping at an address; none where nothing is mapped, as in a zombie.
     ///
     /// The name has its line feeds unescaped where the kernel answers the call, and is escaped
     /// where the text had to be read; [`raw_name`](PointQuery::raw_name) tells the two apart.
     ///
     /// # Errors
-    /// [`Error::Vanished`] if the address space is gone: the process ended or executed another
-    /// program after [`open`](PointQuery::open). Else as for [`Process::rows`].
+    /// [`Error::Vanished`] if the address space is gone: the process executed another program after
+    /// [`open`](PointQuery::open), or is no more. Else as for [`Process::rows`].
     pub fn find(&mut self, address: u64, which: Which) -> Result<Option<Mapping<'_>>, Error> {
         let flags = if which == Which::CoveringOrNext { COVERING_OR_NEXT_VMA } else { 0 };
         match procmap_query(&self.file, address, flags, &mut self.name) {

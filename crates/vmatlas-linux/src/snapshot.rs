@@ -2,9 +2,12 @@
 
 use crate::error::Error;
 use crate::process::Process;
+use crate::sys::procmap_query::{COVERING_OR_NEXT_VMA, procmap_query};
 use rustix::io::Errno;
-use std::time::Duration;
 use std::os::fd::OwnedFd;
+use std::sync::mpsc::{channel, sync_channel};
+use std::thread;
+use std::time::Duration;
 use vmatlas::{Maps, MapsReader};
 
 /// The rows of a process at one moment, as near as the kernel lets one come to that.
@@ -64,15 +67,19 @@ impl Source {
 
 /// How often a reading that does not hold together is tried again.
 const ATTEMPTS: usize = 4;
-/// The kernel gives at most a page of whole lines for each read, or one line that is longer.
-const BUFFER: usize = 64 << 10;
+/// How many pages the kernel may count for what it does not show, or the other way round.
+const FEW_PAGES: u64 = 16;
+/// How much is taken apart at once; the kernel gives at most a page of whole lines for each read,
+/// or one line that is longer.
+const BUFFER: usize = 256 << 10;
 
 impl Process {
     /// Reads all rows.
     ///
     /// A read of many rows is not one moment (proc_pid_maps(5)), so the sizes of the rows are
     /// compared with the kernel's own count of the pages mapped: if they differ, the process
-    /// changed its mappings or executed another program meanwhile, and the reading is repeated.
+    /// changed its mappings meanwhile, and the reading is repeated, as it is if the address space
+    /// was gone at the end, because the process executed another program.
     /// One that will not hold together is given with a warning. If the first thread has ended,
     /// the rows are read through another one.
     ///
@@ -82,27 +89,21 @@ impl Process {
         let mut last: Option<Maps> = None;
         let mut difference = None;
         for _ in 0..ATTEMPTS {
+            let before = self.total_pages();
             let (maps, file) = match self.read_rows(source) {
                 Err(Error::Vanished { .. }) if last.is_some() => return Ok(torn(last, ENDED)),
                 read => read?,
             };
             if maps.is_empty() {
-                match self.why_empty() {
-                    Ok(Why::Ended) | Err(Error::Vanished { .. }) if last.is_some() => {
-                        return Ok(torn(last, ENDED));
-                    }
-                    Ok(Why::Empty(empty)) => {
-                        return Ok(Snapshot { maps, empty: Some(empty), thread: None });
-                    }
-                    Ok(Why::Ended) => {
-                        return Ok(Snapshot { maps, empty: Some(Empty::Zombie), thread: None });
-                    }
-                    Ok(Why::Through(thread)) => {
-                        let snapshot = thread.rows(source)?;
-                        return Ok(Snapshot { thread: thread.id().tid, ..snapshot });
-                    }
-                    // It executes another program at this moment.
-                    Ok(Why::Unknown) => continue,
+                let ended = |found: &Result<Option<Snapshot>, Error>| match found {
+                    Ok(Some(snapshot)) => snapshot.empty == Some(Empty::Zombie),
+                    Ok(None) => false,
+                    Err(error) => matches!(error, Error::Vanished { .. }),
+                };
+                match self.without_rows(source) {
+                    found if last.is_some() && ended(&found) => return Ok(torn(last, ENDED)),
+                    Ok(Some(snapshot)) => return Ok(snapshot),
+                    Ok(None) => continue,
                     Err(error) => return Err(error),
                 }
             }
@@ -110,22 +111,32 @@ impl Process {
             if source == Source::Rollup {
                 return Ok(whole);
             }
-            let (rows, counted) = (pages(&whole.maps), self.total_pages());
-            difference = counted.filter(|counted| *counted != rows).map(|counted| (rows, counted));
-            // Twice the same is what the kernel has, though its count be another one (before 4.12
-            // it hid the guard page of a stack); unless the rest was cut off each time.
-            let again = || last.as_ref().is_some_and(|last| last.iter().eq(whole.maps.iter()));
-            let holds = counted == Some(rows)
-                || (counted.is_none() || again()) && !is_gone(&file);
+            // The kernel moves a mapping in steps, in the midst of which it counts it twice.
+            let rows = pages(&whole.maps);
+            let counts = [before, self.total_pages()];
+            difference = counts.into_iter().flatten().find(|counted| *counted != rows);
+            // Twice the same is what the kernel has, though its count be a little off: before 4.12
+            // it hid the guard page of a stack, and not all have a gate page.
+            let again = || {
+                difference.is_some_and(|counted| counted.abs_diff(rows) <= FEW_PAGES)
+                    && last.as_ref().is_some_and(|last| last.iter().eq(whole.maps.iter()))
+            };
+            // What is gone may have gone before the last row.
+            let holds = (difference.is_none() || again()) && !is_gone(&file);
             if whole.maps.is_ordered() && holds {
                 return Ok(whole);
             }
             last = Some(whole.maps);
         }
-        let counts = difference.map_or_else(String::new, |(rows, counted)| {
-            format!(" (the rows add up to {rows} pages, the kernel counts {counted})")
-        });
-        let warning = "the process keeps changing its mappings: rows may be missing or of different moments";
+        let counts = match (&last, difference) {
+            (Some(maps), Some(counted)) => {
+                let rows = pages(maps);
+                format!(" (the rows add up to {rows} pages, the kernel counts {counted})")
+            }
+            _ => String::new(),
+        };
+        let warning =
+            "the process keeps changing its mappings: rows may be missing or of different moments";
         Ok(torn(last, &format!("{warning}{counts}")))
     }
 
@@ -139,35 +150,76 @@ impl Process {
 
     fn read_rows(&self, source: Source) -> Result<(Maps, OwnedFd), Error> {
         let file = self.open_file(source.file())?;
+        let error = |errno| self.error(source.file(), errno);
         let mut reader = MapsReader::default();
         let mut buffer = vec![0; BUFFER];
-        loop {
-            match rustix::io::read(&file, &mut buffer[..]) {
-                Ok(0) | Err(Errno::SRCH) => return Ok((reader.finish(), file)),
-                Ok(length) => reader.push(&buffer[..length]),
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(self.error(source.file(), errno)),
-            }
+        let length = fill(&file, &mut buffer).map_err(error)?;
+        reader.push(&buffer[..length]);
+        if length == BUFFER {
+            read_beside(&file, &mut reader).map_err(error)?;
         }
+        Ok((reader.finish(), file))
     }
 
-    fn why_empty(&self) -> Result<Why, Error> {
-        let Some(state) = self.state()? else { return Ok(Why::Empty(Empty::Unmapped)) };
+    /// The snapshot of a process that shows no row; none if it should be asked again.
+    fn without_rows(&self, source: Source) -> Result<Option<Snapshot>, Error> {
+        let empty =
+            |why| Ok(Some(Snapshot { maps: Maps::default(), empty: Some(why), thread: None }));
+        // Read first: once it has ended, this is 0 as well.
+        let unmapped = self.total_pages() == Some(0);
+        let Some(state) = self.state()? else { return empty(Empty::Unmapped) };
         if state.kernel_thread {
-            return Ok(Why::Empty(Empty::KernelThread));
+            return empty(Empty::KernelThread);
         }
-        if !state.zombie {
-            let unmapped = self.total_pages() == Some(0);
-            return Ok(if unmapped { Why::Empty(Empty::Unmapped) } else { Why::Unknown });
+        if !state.ended {
+            // Else it executes another program at this moment.
+            return if unmapped { empty(Empty::Unmapped) } else { Ok(None) };
         }
-        let others =
-            if self.id().tid.is_none() { self.threads().unwrap_or_default() } else { Vec::new() };
-        let lives = |thread: &Process| {
-            thread.state().is_ok_and(|state| state.is_some_and(|state| !state.zombie))
-        };
-        let threads = others.into_iter().filter_map(|tid| self.thread(tid).ok());
-        Ok(threads.into_iter().find(lives).map_or(Why::Ended, Why::Through))
+        let Some(thread) = self.living_thread() else { return empty(Empty::Zombie) };
+        match thread.rows(source) {
+            Ok(snapshot) => Ok(Some(Snapshot { thread: thread.id().tid, ..snapshot })),
+            // Another one may live on.
+            Err(Error::Vanished { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
+}
+
+/// Reads until the buffer is full or the file ends; a short read of a file of /proc is no end.
+fn fill(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
+    let mut length = 0;
+    while length < buffer.len() {
+        match rustix::io::read(file, &mut buffer[length..]) {
+            Ok(0) | Err(Errno::SRCH) => break,
+            Ok(more) => length += more,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(length)
+}
+
+/// Reads the rest of a long file in another thread, while this one takes it apart.
+fn read_beside(file: &OwnedFd, reader: &mut MapsReader) -> Result<(), Errno> {
+    let (full, filled) = sync_channel(1);
+    let (done, used) = channel::<Vec<u8>>();
+    thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            loop {
+                let mut buffer = used.try_recv().unwrap_or_else(|_| vec![0; BUFFER]);
+                match fill(file, &mut buffer)? {
+                    0 => return Ok(()),
+                    length => drop(full.send((buffer, length))),
+                }
+            }
+        });
+        for (buffer, length) in filled {
+            reader.push(&buffer[..length]);
+            // At the end nobody takes it back.
+            drop(done.send(buffer));
+        }
+        reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// How many pages the rows cover, without the gate page, which belongs to no process.
@@ -180,14 +232,12 @@ fn pages(maps: &Maps) -> u64 {
 /// Whether the address space that an open file shows is gone: its process ended or executed
 /// another program.
 pub(crate) fn is_gone(maps: &OwnedFd) -> bool {
-    rustix::io::pread(maps, &mut [0][..], 0).map_or(true, |length| length == 0)
-}
-
-enum Why {
-    Ended,
-    Empty(Empty),
-    Through(Process),
-    Unknown,
+    match procmap_query(maps, 0, COVERING_OR_NEXT_VMA, &mut []) {
+        Ok(_) | Err(Errno::NOENT) => false,
+        Err(Errno::SRCH) => true,
+        // A kernel before 6.11, or another file than maps.
+        Err(_) => rustix::io::pread(maps, &mut [0][..], 0).map_or(true, |length| length == 0),
+    }
 }
 
 const ENDED: &str = "the process ended while it was read: rows may be missing";

@@ -160,6 +160,11 @@ const COMPARISONS: [(&str, Comparison); 9] = [
 ];
 
 impl Filter {
+    /// Whether it asks for a size of smaps.
+    pub fn needs_sizes(&self) -> bool {
+        self.0.needs_sizes()
+    }
+
     /// Whether the row fulfils the condition.
     pub fn matches(&self, row: &impl FilterRow) -> bool {
         self.0.holds(row)
@@ -167,6 +172,15 @@ impl Filter {
 }
 
 impl Node {
+    fn needs_sizes(&self) -> bool {
+        match self {
+            Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(Node::needs_sizes),
+            Node::Not(node) => node.needs_sizes(),
+            Node::Number(field, ..) => matches!(field, NumberField::Smaps(_)),
+            Node::Covers(_) | Node::Text(..) => false,
+        }
+    }
+
     fn holds(&self, row: &impl FilterRow) -> bool {
         match self {
             Node::And(nodes) => nodes.iter().all(|node| node.holds(row)),
@@ -372,7 +386,8 @@ impl<'a> Parser<'a> {
         let error =
             || self.error_at(at, "expected a number, like 4096, 0x7f00, 4K or 1G".to_owned());
         if let Some(digits) = value.strip_prefix("0x") {
-            return u64::from_str_radix(digits, 16).map_err(|_| error());
+            let number = u64::from_str_radix(digits, 16).ok();
+            return number.filter(|_| !digits.starts_with('+')).ok_or_else(error);
         }
         let digits = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let shift = match &*value[digits.len()..].to_ascii_uppercase() {
@@ -383,8 +398,8 @@ impl<'a> Parser<'a> {
             "T" | "TIB" => 40,
             _ => return Err(error()),
         };
-        let number: u64 = digits.parse().map_err(|_| error())?;
-        number.checked_mul(1 << shift).ok_or_else(error)
+        let number: Option<u64> = digits.parse().ok().filter(|_| !digits.starts_with('+'));
+        number.ok_or_else(error)?.checked_mul(1 << shift).ok_or_else(error)
     }
 
     /// A value and the byte it begins at.

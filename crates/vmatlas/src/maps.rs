@@ -84,6 +84,7 @@ impl Maps {
         self.rows.iter().map(|row| self.mapping(row))
     }
 
+    #[inline]
     fn mapping(&self, row: &Row) -> Mapping<'_> {
         Mapping {
             range: AddressRange { start: row.start, end: row.end },
@@ -300,8 +301,12 @@ impl MapsReader {
         }
         // No kernel's own name ends so, but a file's may.
         let no_name = |row: Mapping<'_>| row.inode == 0 && row.name.ends_with(b"\r");
-        if self.carriage_returns && self.maps.iter().any(no_name) {
-            self.remove_carriage_returns();
+        if self.carriage_returns && !self.maps.is_empty() {
+            if self.maps.has_fields() || self.maps.iter().any(no_name) {
+                self.remove_carriage_returns();
+            } else {
+                self.warnings.push(0, WarningKind::NamesEndInCarriageReturns);
+            }
         }
         self.maps.format = self.layout.format();
         self.maps.word_size = self.layout.word_size();
@@ -464,6 +469,7 @@ struct Layout {
 }
 
 impl Layout {
+    #[inline]
     fn see(&mut self, line: &[u8], row: &Mapping<'_>) {
         if row.name.is_empty() {
             let blank = line.last() == Some(&b' ');
@@ -472,10 +478,15 @@ impl Layout {
             self.nameless_file |= row.inode != 0;
         } else {
             let column = line.len() - row.name.len();
-            self.column_64 |= column == WordSize::Bits64.name_column();
-            self.column_32 |= column == WordSize::Bits32.name_column();
-            self.other_column |=
-                column < WordSize::Bits64.name_column() && column != WordSize::Bits32.name_column();
+            let [at_32, at_64] = [WordSize::Bits32, WordSize::Bits64].map(WordSize::name_column);
+            self.column_64 |= column == at_64;
+            if column < at_64 {
+                // Fields that reach the column of a 32-bit kernel push the name two bytes behind them.
+                let fields = line[..column].trim_ascii_end().len();
+                let is_32 = column == at_32 || fields + 1 >= at_32 && column == fields + 2;
+                self.column_32 |= is_32;
+                self.other_column |= !is_32;
+            }
         }
         self.wide |= line.get(16) == Some(&b'-') && line[0] == b'0';
     }

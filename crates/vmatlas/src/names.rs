@@ -31,10 +31,12 @@ impl<const RECENT: u32> Names<RECENT> {
     }
 
     /// The string of that number; the empty one where there is none.
+    #[inline]
     pub(crate) fn get(&self, id: u32) -> &[u8] {
-        let end = |id: u32| if id == 0 { Some(0) } else { self.ends.get(id as usize - 1).copied() };
-        match (id.checked_sub(1).and_then(end), end(id)) {
-            (Some(start), Some(end)) => &self.bytes[start..end],
+        let Some(index) = (id as usize).checked_sub(1) else { return b"" };
+        let start = index.checked_sub(1).map_or(Some(&0), |before| self.ends.get(before));
+        match (start, self.ends.get(index)) {
+            (Some(&start), Some(&end)) => self.bytes.get(start..end).unwrap_or_default(),
             _ => b"",
         }
     }

@@ -99,17 +99,12 @@ fn patient_row(line: &[u8]) -> Result<Mapping<'_>, RowError> {
         _ => return Err(error(RowErrorKind::Device, device_at)),
     };
     skip_blanks(line, &mut at);
-    let mapping =
-        Mapping { range: AddressRange { start, end }, perms, offset, device, inode: 0, name: b"" };
-    inode_and_name(line, at, mapping)
+    let (inode, name) = inode_and_name(line, at)?;
+    Ok(Mapping { range: AddressRange { start, end }, perms, offset, device, inode, name })
 }
 
-/// The rest of a row whose inode begins at `at`.
-fn inode_and_name<'a>(
-    line: &'a [u8],
-    mut at: usize,
-    mapping: Mapping<'a>,
-) -> Result<Mapping<'a>, RowError> {
+/// The inode that begins at `at`, and the name behind it.
+fn inode_and_name(line: &[u8], mut at: usize) -> Result<(u64, &[u8]), RowError> {
     let inode_at = at;
     let mut inode = 0u64;
     while let Some(digit) = line.get(at).map(|b| b.wrapping_sub(b'0')).filter(|&d| d < 10) {
@@ -123,13 +118,13 @@ fn inode_and_name<'a>(
         return Err(error(RowErrorKind::Inode, at));
     }
     match line.get(at) {
-        None => return Ok(Mapping { inode, ..mapping }),
+        None => return Ok((inode, b"")),
         Some(b' ') => {}
         // The end of a line of a Windows copy, whose row has no blank at its end.
         Some(b'\r') if at + 1 == line.len() => {}
         Some(_) => return Err(error(RowErrorKind::AfterInode, at)),
     }
-    Ok(Mapping { inode, name: &line[name_start(line, at)..], ..mapping })
+    Ok((inode, &line[name_start(line, at)..]))
 }
 
 const NAME_COLUMN: usize = crate::WordSize::Bits64.name_column();
@@ -180,10 +175,11 @@ pub(crate) fn quick_row(text: &[u8]) -> Option<(Mapping<'_>, usize)> {
     if bad != 0 || range.end < range.start || !perms.iter().all(u8::is_ascii_graphic) {
         return None;
     }
-    let row = Mapping { range, perms: Perms(perms), offset, device: Device::default(), inode: 0, name: b"" };
+    let perms = Perms(perms);
     const ANONYMOUS: &[u8] = b" 00:00 0 \n";
     if text[39..].starts_with(ANONYMOUS) {
-        return Some((row, 48));
+        let device = Device::default();
+        return Some((Mapping { range, perms, offset, device, inode: 0, name: b"" }, 48));
     }
     // A device of two or three and two digits.
     let wide = usize::from(fields[42] != b':');
@@ -203,11 +199,13 @@ pub(crate) fn quick_row(text: &[u8]) -> Option<(Mapping<'_>, usize)> {
         let name = memchr::memchr(b'\n', name).map_or(name, |end| &name[..end]);
         // A name that begins with blanks is for the patient reader.
         if name.first() != Some(&b' ') {
-            return Some((Mapping { inode, name, device, ..row }, NAME_COLUMN + name.len()));
+            let row = Mapping { range, perms, offset, device, inode, name };
+            return Some((row, NAME_COLUMN + name.len()));
         }
     }
     let end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |end| at + end);
-    Some((inode_and_name(&text[..end], at, Mapping { device, ..row }).ok()?, end))
+    let (inode, name) = inode_and_name(&text[..end], at).ok()?;
+    Some((Mapping { range, perms, offset, device, inode, name }, end))
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -231,17 +229,30 @@ fn hexadecimal_8(text: u64, bad: &mut u64) -> u64 {
     (fours | fours >> 16) & 0xffff_ffff
 }
 
-/// The inode at `at` if it has up to eight digits and only blanks stand between it and the column
-/// of the name.
+/// The inode at `at` if it has up to 16 digits and only blanks stand between it and the column of
+/// the name.
 #[inline]
 fn short_inode(text: &[u8], at: usize) -> Option<u64> {
     let fields: &[u8; NAME_COLUMN] = text.first_chunk()?;
     // Here the first byte is the lowest. Blanks become zero, digits 0x10 to 0x19.
     let word = |at: usize| Some(u64::from_le_bytes(*fields[at..].first_chunk()?) ^ (ONES * 0x20));
-    let text = word(at)?;
+    let (first, second) = (word(at)?, word(at + 8)?);
+    let (mut inode, digits) = decimal_8(first)?;
+    let mut blanks = word(at + 16)? | word(NAME_COLUMN - 8)?;
+    if digits == 8 && second != 0 {
+        let (low, digits) = decimal_8(second)?;
+        inode = inode * 10u64.pow(digits) + low;
+    } else {
+        blanks |= second;
+    }
+    (blanks == 0).then_some(inode)
+}
+
+/// The number in a word of one to eight digits and then zeros, and how many digits those are.
+#[inline]
+fn decimal_8(text: u64) -> Option<(u64, u32)> {
     let digits = ((text.wrapping_sub(ONES) & !text & (ONES * 0x80)).trailing_zeros() / 8).min(8);
-    let after = text.checked_shr(digits * 8).unwrap_or(0);
-    if digits == 0 || after | word(at + 8)? | word(at + 16)? | word(NAME_COLUMN - 8)? != 0 {
+    if digits == 0 || text.checked_shr(digits * 8).unwrap_or(0) != 0 {
         return None;
     }
     // Aligned to the end, with zeros before.
@@ -251,7 +262,7 @@ fn short_inode(text: &[u8], at: usize) -> Option<u64> {
     }
     let pairs = text.wrapping_mul(10).wrapping_add(text >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
-    Some(fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff)
+    Some((fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff, digits))
 }
 
 /// A hexadecimal number of up to 64 bits and the byte that must follow it, which is skipped.
@@ -367,10 +378,22 @@ mod tests {
     }
 
     #[test]
+    fn inodes_of_every_length_are_read() {
+        for digits in 1..=20 {
+            let inode = &"12345678901234567890"[..digits];
+            let row = format!("7f0000000000-7f0000001000 r--p 00000000 fe:00 {inode:26} /a");
+            let read = quick_row(row.as_bytes()).map(|(row, len)| (row.inode, row.name, len));
+            assert_eq!(read, Some((inode.parse().unwrap(), &b"/a"[..], row.len())));
+        }
+    }
+
+    #[test]
     fn quick_and_patient_readers_agree() {
         let rows = [
             &b"7f0000000000-7f0000001000 r--p 00000000 fe:00 12345678                   /a"[..],
             b"7f0000000000-7f0000001000 r--p 00000000 fe:00 123456789                  /a",
+            b"7f0000000000-7f0000001000 r--p 00000000 fe:00 1234567890123456           /a",
+            b"7f0000000000-7f0000001000 r--p 00000000 fe:00 12345678901234567          /a",
             b"7f0000000000-7f0000001000 r--p 00000000 103:02 0 ",
             b"7f0000000000-7f0000001000 r--p 00000000 103:02 7                        /ab",
         ];

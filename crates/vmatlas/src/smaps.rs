@@ -237,7 +237,9 @@ impl Fields {
     fn of_row(&self, row: usize) -> impl Iterator<Item = (Key, u64)> {
         let (shape, values) = match self.rows.get(row) {
             Some(fields) => (self.shapes[fields.shape as usize].as_slice(), fields.values),
-            None if row == self.rows.len() => (self.open.as_slice(), self.values.len() - self.open.len()),
+            None if row == self.rows.len() => {
+                (self.open.as_slice(), self.values.len() - self.open.len())
+            }
             None => (&[][..], 0),
         };
         shape.iter().copied().zip(self.values[values..].iter().copied())

@@ -17,6 +17,14 @@ pub(crate) fn find_row(line: &[u8]) -> Option<(Mapping<'_>, usize)> {
             return None;
         }
         let row = &line[start..];
+        // Most of what has a dash is no row, and shows it soon.
+        let end = line[dash + 1..].iter().take_while(|&&b| address_byte(b)).count();
+        let behind = line[dash + 1 + end..].trim_ascii_start();
+        if end == 0
+            || !behind.first_chunk().is_some_and(|[r, w, x]| plausible(Perms([*r, *w, *x, b'?'])))
+        {
+            return None;
+        }
         let mapping = match parse_row(row) {
             Ok(mapping) => Some(mapping).filter(|m| plausible(m.perms)),
             Err(_) => tombstone_row(row),
@@ -96,7 +104,11 @@ pub fn other_listing(text: &[u8]) -> Option<&'static str> {
     let has = |word: &str| memchr::memmem::find(text, word.as_bytes()).is_some();
     if has("Start Addr") && has("End Addr") {
         Some("gdb's `info proc mappings`")
-    } else if has("total kB") || has(" total ") && has("K r") || has("Kbytes") {
+    } else if has("Address Perm")
+        || has("total kB")
+        || has(" total ") && has("K r")
+        || has("Kbytes")
+    {
         Some("the output of pmap")
     } else if has("default anon=") || has("default file=") || has(" kernelpagesize_kB=") {
         Some("/proc/PID/numa_maps")

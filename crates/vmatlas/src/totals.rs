@@ -79,9 +79,12 @@ impl Totals {
             };
             let (rss, pss) =
                 if maps.has_fields() { (field(b"Rss"), field(b"Pss")) } else { (0, 0) };
+            // smaps_rollup has one row, which stands for all and covers the gaps too.
+            let (count, size) =
+                if row.name == b"[rollup]" { (0, 0) } else { (1, row.range.size()) };
             for total in [&mut groups[at], &mut all] {
-                total.mappings += 1;
-                total.size = total.size.saturating_add(row.range.size());
+                total.mappings += count;
+                total.size = total.size.saturating_add(size);
                 total.rss = total.rss.map(|sum| sum.saturating_add(rss));
                 total.pss = total.pss.map(|sum| sum.saturating_add(pss));
             }

@@ -37,6 +37,9 @@ pub enum WarningKind {
     Cut,
     /// Every line ends in a carriage return, which was taken off: a copy made on Windows.
     CarriageReturns,
+    /// Every line is the row of a file and ends in a carriage return: a copy made on Windows, or
+    /// the files are called so.
+    NamesEndInCarriageReturns,
     /// A field of smaps stands before any row.
     FieldWithoutRow,
     /// No more than this many rows or bytes of names are kept; what follows is left out.
@@ -78,6 +81,9 @@ impl fmt::Display for Warning {
             }
             WarningKind::CarriageReturns => f.write_str(
                 "every line ends in a carriage return, which is left out: a copy made on Windows",
+            ),
+            WarningKind::NamesEndInCarriageReturns => f.write_str(
+                "every name ends in a carriage return: this may be a copy made on Windows; nothing is left out",
             ),
             WarningKind::FieldWithoutRow => f.write_str("a field of smaps before any row"),
             WarningKind::Full => f.write_str("too many rows: the rest is left out"),

@@ -7,7 +7,7 @@ use crate::trouble::Trouble;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use vmatlas_linux::access::{Credentials, Decision, Reader, Verdict, decide, gather};
+use vmatlas_linux::access::{Credentials, Decision, Reader, Rule, Verdict, decide, gather};
 
 #[derive(Serialize)]
 struct AccessJson {
@@ -37,6 +37,9 @@ pub(crate) fn run(args: &AccessArgs) -> Result<bool, Trouble> {
         None => Reader::Caller,
     };
     let decision = decide(&gather(&args.common.proc, args.pid, reader).map_err(trouble)?);
+    if decision.rule == Rule::Exists && decision.verdict != Verdict::Allowed {
+        return Err(Trouble::new(format!("{}; {}", decision.why(), decision.help.join("; "))));
+    }
     if args.common.json {
         json::print(&AccessJson {
             schema: json::SCHEMA,

@@ -128,7 +128,11 @@ impl<'a> At<'a> {
             let below = beside(&self.before, self.distance_before, "above the end of");
             let above = beside(&self.after, self.distance_after, "below the start of");
             let places: Vec<String> = below.into_iter().chain(above).collect();
-            return format!("{address:#x} is not mapped: it lies {}.", places.join(" and "));
+            let places = places.join(" and ");
+            return match places.as_str() {
+                "" => format!("{address:#x} is not mapped: there are no mappings."),
+                places => format!("{address:#x} is not mapped: it lies {places}."),
+            };
         };
         let mut sentence = format!("{address:#x} lies in {}", what(row));
         if let Some(elf) = &self.elf {

@@ -28,6 +28,11 @@ struct ChangeJson<'a> {
 }
 
 pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
+    if args.first == "-" && args.second == "-" {
+        return Err(Trouble::new(
+            "standard input can be read once only; give a file for the other",
+        ));
+    }
     let want = Want { sizes: false, truths: args.common.json };
     let read = |name| Target::read(name, &args.common.proc, want);
     let (first, second) = (read(&args.first)?, read(&args.second)?);

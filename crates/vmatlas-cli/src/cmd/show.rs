@@ -17,6 +17,11 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
         return Err(Trouble::new(format!("{name}: --sizes needs smaps, and this is maps")));
     }
     let sizes = target.maps.has_fields();
+    if !sizes && args.filter.as_ref().is_some_and(Filter::needs_sizes) && !target.maps.is_empty() {
+        return Err(Trouble::new(format!(
+            "{name}: --where asks for a size of smaps, which needs --sizes"
+        )));
+    }
     let mut rows: Vec<Row<'_>> = Row::all(&target, args.filter.as_ref()).collect();
     if let Some(sort) = &args.sort {
         let column = Column::of(sort, sizes)?;

@@ -59,7 +59,12 @@ fn heading(text: &mut String, target: &Target, totals: &Totals, paint: Paint) {
         return;
     }
     title = paint.bold(&title);
-    let _ = write!(text, "{title}: {} mappings, {}", totals.all.mappings, size(totals.all.size));
+    let _ = write!(
+        text,
+        "{title}: {}, {}",
+        words::count(totals.all.mappings, "mapping"),
+        size(totals.all.size)
+    );
     if let Some(rss) = totals.all.rss {
         let _ = write!(text, ", {} resident", size(rss));
     }

@@ -22,6 +22,12 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
+/// A number of things: `1 mapping`, `2 mappings`.
+pub(crate) fn count(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 /// A share in percent.
 pub(crate) fn share(part: u64, whole: u64) -> String {
     if whole == 0 { String::new() } else { format!("{:.1}%", part as f64 * 100.0 / whole as f64) }

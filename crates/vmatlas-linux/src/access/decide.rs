@@ -56,6 +56,14 @@ pub fn decide(facts: &Facts) -> Decision {
         }
     };
 
+    // A rule that nobody can see (a BPF program in the kernel) may have the last word.
+    let answer = facts.observed.map(|observed| observed.maps);
+    let (verdict, rule, contradicted) = match (answer, verdict) {
+        (Some(Ok(())), Verdict::Denied(_)) => (Verdict::Allowed, Rule::Observed, true),
+        (Some(Err(errno)), Verdict::Allowed) => (Verdict::Denied(errno), Rule::Observed, true),
+        _ => (verdict, rule, false),
+    };
+
     let mut steps = vec![exists];
     if rule != Rule::Exists {
         steps.extend([hidden, file_open, no_mm, own_mm]);
@@ -64,6 +72,10 @@ pub fn decide(facts: &Facts) -> Decision {
             steps.push(observed(answer));
         }
         steps.push(perfmon);
+        if contradicted {
+            steps.retain(|step| step.rule != Rule::Observed);
+            steps.push(opened(verdict == Verdict::Allowed));
+        }
     }
     let help = if verdict == Verdict::Allowed { Vec::new() } else { help(facts, rule, &steps) };
     Decision { verdict, rule, steps, help }
@@ -241,6 +253,25 @@ fn observed(answer: bool) -> Step {
             "the kernel refused this reader in the same check, by one of the rules that are not known here",
         )
     }
+}
+
+/// What the kernel answered when the reader opened the file, against all that is known here.
+fn opened(answer: bool) -> Step {
+    let (outcome, why) = if answer {
+        (
+            Outcome::Grants,
+            "the kernel let this reader open the file, by a rule that cannot be seen from here",
+        )
+    } else {
+        (
+            Outcome::Refuses,
+            "the kernel refused to open the file for this reader, by a rule that cannot be seen from here, such \
+             as a BPF program at a security hook",
+        )
+    };
+    let help =
+        "ask whoever runs this machine which security module or BPF program guards the process";
+    Step { help: (!answer).then(|| help.to_owned()), ..Step::new(Rule::Observed, outcome, why) }
 }
 
 /// What the kernel answered the reader to the same check.
@@ -459,7 +490,7 @@ mod tests {
     fn what_the_kernel_answered() {
         let seen = |status, cwd| {
             move |f: &mut Facts| {
-                f.observed = Some(Observed { status, cwd });
+                f.observed = Some(Observed { status, cwd, maps: status.and(cwd) });
                 (f.landlock, f.file_open) = (None, None);
             }
         };
@@ -481,5 +512,10 @@ mod tests {
         check(&[&invisible], ENOENT, Rule::HidePid);
         check(&[&invisible, &|f| f.target.exists = None], ENOENT, Rule::HidePid);
         check(&[&invisible, &|f| f.mount.hidepid = None], ENOENT, Rule::HidePid);
+        // What no rule explains is true all the same.
+        let unexplained = |f: &mut Facts| {
+            f.observed = Some(Observed { status: Ok(()), cwd: Ok(()), maps: Err(Errno::ACCESS) });
+        };
+        check(&[&unexplained], EACCES, Rule::Observed);
     }
 }

@@ -118,6 +118,8 @@ pub struct Observed {
     /// Reading the link `/proc/PID/cwd`: the way in, and then the same ptrace check as for `maps`, which
     /// answers EACCES (Linux 6.18 `proc_pid_readlink`); a process that passes may still have no cwd.
     pub cwd: Result<(), Errno>,
+    /// Opening `/proc/PID/maps`: the answer itself.
+    pub maps: Result<(), Errno>,
 }
 
 impl Observed {

@@ -41,6 +41,7 @@ pub fn gather(proc_root: &Path, pid: u32, reader: Reader) -> Result<Facts, Error
     let observed = matches!(reader, Reader::Caller).then(|| Observed {
         status: status.as_ref().map(drop).map_err(|e| *e),
         cwd: readlink(dir.join("cwd"), Vec::new()).map(drop),
+        maps: open(dir.join("maps"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map(drop),
     });
     let reader = match reader {
         Reader::Caller => own.credentials.clone(),

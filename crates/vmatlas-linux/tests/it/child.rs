@@ -7,7 +7,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use vmatlas::AddressRange;
 use vmatlas_linux::{Process, ProcessId};
@@ -15,13 +15,12 @@ use vmatlas_linux::{Process, ProcessId};
 /// A program of testdata/programs, compiled once for each run of the tests.
 pub(crate) fn program(name: &str) -> PathBuf {
     static COMPILED: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
-    let mut compiled = COMPILED.lock().unwrap();
+    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
     let compile = || {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         // Another run of the tests may be executing the last one.
         let new = path.with_extension(format!("new-{}", std::process::id()));
-        let source =
-            format!("{}/../../testdata/programs/{name}.c", env!("CARGO_MANIFEST_DIR"));
+        let source = format!("{}/../../testdata/programs/{name}.c", env!("CARGO_MANIFEST_DIR"));
         let mut cc = Command::new("cc");
         cc.args(["-Wall", "-O1", "-pthread", "-o"]).arg(&new).arg(source);
         assert!(cc.status().expect("needs a C compiler").success());
@@ -47,8 +46,8 @@ pub(crate) fn lacks(what: &str) {
     eprintln!("skipped: {what}");
 }
 
-/// What the kernel lacks for a test, which CI cannot change.
-pub(crate) fn kernel_lacks(what: &str) {
+/// What a test goes without, in CI as well: what the kernel lacks, or one of several programs.
+pub(crate) fn skipped(what: &str) {
     eprintln!("skipped: {what}");
 }
 
@@ -102,7 +101,11 @@ impl Child {
     /// Stops all its threads.
     pub(crate) fn stop(&self) {
         signal(self.pid(), "STOP");
-        wait_until("it has stopped", || state(self.pid()) == Some('T'));
+        let threads = self.process().threads().unwrap();
+        let stat = |tid| fs::read_to_string(format!("/proc/{}/task/{tid}/stat", self.pid()));
+        wait_until("it has stopped", || {
+            threads.iter().all(|tid| stat(tid).is_ok_and(|stat| stat.contains(") T ")))
+        });
     }
 
     pub(crate) fn kill(&mut self) {
@@ -183,10 +186,15 @@ impl FileChild {
 
     /// A path as the process sees it, for this test.
     pub(crate) fn seen(&self, path: impl AsRef<Path>) -> PathBuf {
-        let mut seen = OsString::from(format!("/proc/{}/root", self.pid()));
-        seen.push(path.as_ref());
-        PathBuf::from(seen)
+        seen(self.pid(), path)
     }
+}
+
+/// A path as a process sees it, for this test.
+pub(crate) fn seen(pid: u32, path: impl AsRef<Path>) -> PathBuf {
+    let mut seen = OsString::from(format!("/proc/{pid}/root"));
+    seen.push(path.as_ref());
+    PathBuf::from(seen)
 }
 
 pub(crate) fn process(pid: u32) -> Process {
@@ -203,13 +211,6 @@ pub(crate) fn range(text: &str) -> AddressRange {
 pub(crate) fn signal(pid: u32, name: &str) {
     let status = Command::new("kill").args([format!("-{name}"), pid.to_string()]).status();
     assert!(status.unwrap().success());
-}
-
-/// The letter of a process's state, proc_pid_stat(5).
-pub(crate) fn state(pid: u32) -> Option<char> {
-    let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let after = stat.iter().rposition(|&b| b == b')')? + 2;
-    stat.get(after).copied().map(char::from)
 }
 
 pub(crate) fn wait_until(what: &str, mut is: impl FnMut() -> bool) {

@@ -2,4 +2,6 @@
 mod access;
 mod child;
 mod elf;
+mod files;
 mod live;
+mod query;

@@ -1,0 +1,54 @@
+//! What parsing allocates and what a parsed map holds. To reach: nothing allocated for a row that
+//! is not kept, 56 bytes besides its name for one that is.
+//!
+//! Counting slows all that allocate, so another program does it: `allocations`.
+
+use super::Scale;
+use crate::report::Section;
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+/// The table.
+pub fn run(scale: Scale, programs: &Path) -> Section {
+    let rows = scale.rows(60_000);
+    let mut section = Section::new(format!("memory for {rows} rows of mixed text"));
+    let counted = match count(programs, rows) {
+        Ok(counted) => counted,
+        Err(why) => {
+            section.count("allocations", &why, "", Some(false));
+            return section;
+        }
+    };
+    for program in counted.as_array().into_iter().flatten() {
+        let (name, calls) = (program["name"].as_str().unwrap_or(""), &program["allocations"]);
+        let ours = name.starts_with("vmatlas");
+        match program["bytes"].as_f64() {
+            None => {
+                let none = calls.as_u64() == Some(0);
+                section.count(name, &format!("{calls} allocations"), "0 allocations", Some(none));
+            }
+            Some(bytes) => {
+                let each = bytes / rows as f64;
+                let value = format!("{each:.1} bytes a row, {calls} allocations");
+                let target = if ours { "≤ 56 bytes a row" } else { "" };
+                section.count(name, &value, target, ours.then_some(each <= 56.0));
+            }
+        }
+    }
+    section.note(
+        "Bytes are those on the heap when the text is parsed, less one copy of each distinct name.",
+    );
+    section
+}
+
+fn count(programs: &Path, rows: u64) -> Result<Value, String> {
+    let program = programs.join("allocations");
+    let output = Command::new(&program)
+        .arg(rows.to_string())
+        .output()
+        .map_err(|error| format!("missing: {}: {error}", program.display()))?;
+    serde_json::from_slice(&output.stdout).map_err(|error| {
+        format!("allocations: {error}: {}", String::from_utf8_lossy(&output.stderr))
+    })
+}

@@ -1,0 +1,83 @@
+//! A live process to look at, and the C programs of this measure.
+
+use crate::answer::Answer;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+/// A child with many mappings, which waits until it is dropped.
+pub struct Many {
+    child: Child,
+    /// Its files.
+    _dir: tempfile::TempDir,
+    /// The text of its maps.
+    pub text: Vec<u8>,
+    /// What must be found in it.
+    pub answer: Answer,
+}
+
+impl Many {
+    /// Builds and starts it.
+    ///
+    /// # Errors
+    /// No compiler, or a kernel that does not allow that many mappings.
+    pub fn start(rows: u64) -> Result<Many, String> {
+        let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+        let source = repository().join("testdata/programs/many_mappings.c");
+        let program = compile(&source, dir.path())?;
+        let files = dir.path().join("files");
+        fs::create_dir(&files).map_err(|error| error.to_string())?;
+        let mut child = Command::new(program)
+            .arg(&files)
+            .arg(rows.to_string())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let mut said = String::new();
+        let output = child.stdout.take().map(BufReader::new);
+        output.map(|mut output| output.read_line(&mut said));
+        let mut many = Many { child, _dir: dir, text: Vec::new(), answer: Answer::default() };
+        if said != "ready\n" {
+            return Err(format!("many_mappings could not map {rows} times"));
+        }
+        many.text = fs::read(format!("/proc/{}/maps", many.pid())).map_err(|e| e.to_string())?;
+        many.answer = Answer::naive(&many.text);
+        Ok(many)
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Many {
+    fn drop(&mut self) {
+        // It may have ended by itself, which is as good.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program of a C file, built below `dir`.
+///
+/// # Errors
+/// No compiler, or what it says.
+pub fn compile(source: &Path, dir: &Path) -> Result<PathBuf, String> {
+    let program = dir.join(source.file_stem().unwrap_or_default());
+    let output = Command::new("cc")
+        .args(["-O2", "-o"])
+        .args([&program, source])
+        .output()
+        .map_err(|error| format!("missing: cc: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("cc: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(program)
+}
+
+/// The directory that holds all of vmatlas.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
+}
