@@ -6,7 +6,7 @@
 //! inode of what lies at the path in the process's mount namespace. What none of these settles
 //! is said to be not certain.
 
-use crate::deadline::all_within;
+use crate::deadline::{Results, all_within};
 use crate::error::Error;
 use crate::mounts::{Mount, Mounts};
 use crate::process::Process;
@@ -22,7 +22,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 use vmatlas::{AddressRange, Device, FileName, Mapping, Maps, restore_line_feeds};
 
@@ -267,12 +266,7 @@ impl Files {
         }
         let jobs = jobs.into_iter().map(|job| {
             let files = self.clone();
-            move |done: &Sender<_>| {
-                for item in &job {
-                    // Nobody may be left to take a late one.
-                    let _ = done.send(work(&files, item));
-                }
-            }
+            move |results: &Results<T>| job.iter().for_each(|item| results.add(work(&files, item)))
         });
         all_within(limit, jobs)
     }
@@ -445,6 +439,18 @@ impl Inner {
 /// link, and may be longer than a system call takes.
 fn walk(root: &OwnedFd, path: &[u8]) -> Result<(OwnedFd, Stat), Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Since Linux 5.6 one call does it, unless the path is too long for one.
+    if !path.is_empty() && path.len() < 4096 {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        match openat2(root, path, flags, Mode::empty(), resolve) {
+            Err(Errno::NOSYS | Errno::PERM) => {}
+            found => {
+                let fd = found?;
+                let stat = stat_fd(&fd)?;
+                return Ok((fd, stat));
+            }
+        }
+    }
     let mut at = openat(root, ".", flags, Mode::empty())?;
     for name in path.split(|&b| b == b'/').filter(|name| !name.is_empty()) {
         if name == b".." {

@@ -308,6 +308,7 @@ impl MapsReader {
                 self.warnings.push(0, WarningKind::NamesEndInCarriageReturns);
             }
         }
+        self.maps.rows.shrink_to_fit();
         self.maps.format = self.layout.format();
         self.maps.word_size = self.layout.word_size();
         let mut warnings = self.warnings.into_vec();
@@ -400,6 +401,11 @@ impl MapsReader {
             || self.maps.rows.len() >= MAX_ROWS
             || self.maps.names.bytes() + row.name.len() > MAX_NAMES;
         if !odd || self.may_take_odd(row) {
+            let rows = &mut self.maps.rows;
+            if rows.len() == rows.capacity() {
+                // Rarely, for it copies all rows to memory that was not touched before.
+                rows.reserve((rows.len() * 3).max(1024));
+            }
             self.maps.push(row);
         }
     }

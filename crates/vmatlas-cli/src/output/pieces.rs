@@ -3,10 +3,11 @@
 use crate::cmd::view::Row;
 use std::io::{self, Write};
 use std::num::NonZero;
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
-/// How many rows one thread writes at a time; fewer are not worth a thread.
-const PIECE: usize = 4096;
+/// How many rows a thread writes at a time; fewer are not worth a thread.
+const PIECE: usize = 2048;
 
 /// Writes rows in their order. `write_row` appends what stands for a row, given its place.
 pub(crate) fn write(
@@ -20,22 +21,33 @@ pub(crate) fn write(
         places.zip(piece).for_each(|(place, row)| write_row(place, row, &mut text));
         text
     };
-    let pieces: Vec<(usize, &[Row<'_>])> = rows.chunks(PIECE).enumerate().collect();
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    for round in pieces.chunks(threads) {
-        let [round @ .., last] = round else { continue };
-        let write_piece = &write_piece;
-        thread::scope(|scope| {
-            let others: Vec<_> =
-                round.iter().map(|&piece| scope.spawn(move || write_piece(piece))).collect();
-            let last = write_piece(*last);
-            for other in others {
-                out.write_all(
-                    &other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-                )?;
-            }
-            out.write_all(&last)
-        })?;
+    let mut pieces = rows.chunks(PIECE).enumerate();
+    if rows.len() <= PIECE {
+        return pieces.try_for_each(|piece| out.write_all(&write_piece(piece)));
     }
-    Ok(())
+    let count = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        // Each thread writes every so many pieces, and they are taken in turn.
+        let threads: Vec<_> = (0..count)
+            .map(|first| {
+                let (sender, texts) = sync_channel(1);
+                let (pieces, write_piece) = (pieces.clone(), &write_piece);
+                let work = move || {
+                    // Once nobody takes them any more, there is no need to go on.
+                    pieces
+                        .skip(first)
+                        .step_by(count)
+                        .try_for_each(|piece| sender.send(write_piece(piece)).ok())
+                };
+                scope.spawn(work);
+                texts
+            })
+            .collect();
+        for (number, _) in pieces {
+            // A thread that panicked sends nothing, and its panic ends the scope.
+            let Ok(text) = threads[number % count].recv() else { break };
+            out.write_all(&text)?;
+        }
+        Ok(())
+    })
 }
