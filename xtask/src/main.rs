@@ -35,8 +35,10 @@ fn main() -> ExitCode {
 }
 
 fn bench(args: &[String]) -> Result<(), String> {
-    run(cargo().args(["build", "--quiet", "--release", "--package", "vmatlas-cli"]))?;
-    run(cargo().args(["run", "--quiet", "--release", "--package", "benchmarks", "--"]).args(args))
+    let build = ["build", "--quiet", "--release", "--package=vmatlas-cli", "--package=benchmarks"];
+    run(cargo().args(build))?;
+    let run_it = ["run", "--quiet", "--release", "--package=benchmarks", "--bin=benchmarks", "--"];
+    run(cargo().args(run_it).args(args))
 }
 
 /// The root of the workspace.

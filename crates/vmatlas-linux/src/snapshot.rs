@@ -224,7 +224,8 @@ fn read_beside(file: &OwnedFd, reader: &mut MapsReader) -> Result<(), Errno> {
 
 /// How many pages the rows cover, without the gate page, which belongs to no process.
 fn pages(maps: &Maps) -> u64 {
-    let rows = maps.iter().filter(|row| row.name != b"[vsyscall]");
+    // It alone lies where the kernel is.
+    let rows = maps.iter().filter(|row| row.range.start >> 63 == 0);
     let bytes = rows.fold(0u64, |sum, row| sum.saturating_add(row.range.size()));
     bytes / rustix::param::page_size() as u64
 }

@@ -72,19 +72,22 @@ impl TextFormat {
     pub fn write_row(&self, row: &Mapping<'_>, line: &mut Vec<u8>) {
         let from = line.len();
         let digits = if self.wide_numbers { 16 } else { 8 };
-        hexadecimal(line, row.range.start, digits);
-        line.push(b'-');
-        hexadecimal(line, row.range.end, digits);
-        line.push(b' ');
-        line.extend_from_slice(&row.perms.0);
-        line.push(b' ');
         let offset_mask = if self.narrow_offset { u64::from(u32::MAX) } else { u64::MAX };
-        hexadecimal(line, row.offset & offset_mask, digits);
-        line.push(b' ');
-        hexadecimal(line, u64::from(row.device.major), 2);
-        line.push(b':');
-        hexadecimal(line, u64::from(row.device.minor), 2);
-        line.push(b' ');
+        // The widest fields take 74 bytes.
+        let mut fields = Fixed { bytes: [0; 128], length: 0 };
+        fields.hexadecimal(row.range.start, digits);
+        fields.push(b"-");
+        fields.hexadecimal(row.range.end, digits);
+        fields.push(b" ");
+        fields.push(&row.perms.0);
+        fields.push(b" ");
+        fields.hexadecimal(row.offset & offset_mask, digits);
+        fields.push(b" ");
+        fields.hexadecimal(u64::from(row.device.major), 2);
+        fields.push(b":");
+        fields.hexadecimal(u64::from(row.device.minor), 2);
+        fields.push(b" ");
+        line.extend_from_slice(&fields.bytes[..fields.length]);
         decimal(line, row.inode, 0);
         let named = self.names && !row.name.is_empty();
         if self.trailing_blank {
@@ -133,14 +136,28 @@ pub fn name_in<'a>(version: KernelVersion, row: &Mapping<'a>) -> &'a [u8] {
     if shown { row.name } else { b"" }
 }
 
-/// Lower-case hexadecimal, padded with zeros to at least `width`.
-fn hexadecimal(line: &mut Vec<u8>, value: u64, width: usize) {
-    let needed = (u64::BITS - value.leading_zeros()).div_ceil(4) as usize;
-    let mut digits = [0; 16];
-    for (place, digit) in digits.iter_mut().rev().enumerate() {
-        *digit = b"0123456789abcdef"[(value >> (4 * place)) as usize & 15];
+/// Bytes gathered to be written at once.
+struct Fixed {
+    bytes: [u8; 128],
+    length: usize,
+}
+
+impl Fixed {
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes[self.length..self.length + bytes.len()].copy_from_slice(bytes);
+        self.length += bytes.len();
     }
-    line.extend_from_slice(&digits[16 - needed.max(width).min(16)..]);
+
+    /// Lower-case hexadecimal, padded with zeros to at least `width`.
+    fn hexadecimal(&mut self, value: u64, width: usize) {
+        let needed = (u64::BITS - value.leading_zeros()).div_ceil(4) as usize;
+        let width = needed.max(width);
+        let digits = self.bytes[self.length..self.length + width].iter_mut().rev();
+        for (place, digit) in digits.enumerate() {
+            *digit = b"0123456789abcdef"[(value >> (4 * place)) as usize & 15];
+        }
+        self.length += width;
+    }
 }
 
 /// Decimal, padded with blanks to at least `width`.

@@ -6,6 +6,7 @@ use crate::output::columns::Column;
 use crate::output::{csv, json, pager, pieces, table};
 use crate::target::{Target, Want};
 use crate::trouble::Trouble;
+use std::cmp::Ordering;
 use vmatlas::{Filter, Group, TextFormat, Totals};
 
 pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
@@ -22,29 +23,34 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
             "{name}: --where asks for a size of smaps, which needs --sizes"
         )));
     }
-    let mut rows: Vec<Row<'_>> = Row::all(&target, args.filter.as_ref()).collect();
+    let row = |index| Row::of(&target, index);
+    let taken = |index| match (&args.filter, row(index)) {
+        (Some(filter), Some(row)) => filter.matches(&row),
+        (filter, _) => filter.is_none(),
+    };
+    let mut rows: Vec<usize> = (0..target.maps.len()).filter(|&index| taken(index)).collect();
     if let Some(sort) = &args.sort {
         let column = Column::of(sort, sizes)?;
-        rows.sort_by(|a, b| column.compare(a, b));
+        rows.sort_by(|&a, &b| match (row(a), row(b)) {
+            (Some(a), Some(b)) => column.compare(&a, &b),
+            _ => Ordering::Equal,
+        });
     }
     if args.reverse {
         rows.reverse();
     }
-    let totals = || {
-        let taken = |filter: &Filter, index| {
-            Row::of(&target, index).is_some_and(|row| filter.matches(&row))
-        };
-        Totals::of(&target.maps, Group::Kind, |index| {
-            args.filter.as_ref().is_none_or(|filter| taken(filter, index))
-        })
-    };
+    let totals = || Totals::of(&target.maps, Group::Kind, taken);
     if args.raw {
         return raw(args, &target, &rows).map(|()| true);
     }
     if args.csv {
         let columns =
             if args.columns.is_empty() { csv_columns(sizes) } else { args.columns.clone() };
-        csv::print(&Column::list(&columns, sizes)?, !args.no_header, rows.into_iter())?;
+        csv::print(
+            &Column::list(&columns, sizes)?,
+            !args.no_header,
+            rows.into_iter().filter_map(row),
+        )?;
     } else if args.common.json {
         json::print_map(&target, &rows, &totals())?;
     } else {
@@ -55,6 +61,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
             color: args.common.color,
             hints: args.target.is_none(),
         };
+        let rows: Vec<Row<'_>> = rows.into_iter().filter_map(row).collect();
         pager::print(&table::show(&target, &rows, &totals(), &plan))?;
     }
     Ok(true)
@@ -69,7 +76,7 @@ fn csv_columns(sizes: bool) -> Vec<String> {
     always.iter().chain(smaps).map(|&name| name.to_owned()).collect()
 }
 
-fn raw(args: &ShowArgs, target: &Target, rows: &[Row<'_>]) -> Result<(), Trouble> {
+fn raw(args: &ShowArgs, target: &Target, rows: &[usize]) -> Result<(), Trouble> {
     let shown = target.maps.format();
     let word_size = args.word_size.map_or(shown.word_size, Into::into);
     let format = match args.kernel {
@@ -77,8 +84,7 @@ fn raw(args: &ShowArgs, target: &Target, rows: &[Row<'_>]) -> Result<(), Trouble
         None if word_size == shown.word_size => shown,
         None => TextFormat { word_size, ..shown },
     };
-    let write_row = |_, row: &Row<'_>, text: &mut Vec<u8>| {
-        target.maps.render_row(row.index, format, args.kernel, text);
-    };
+    let write_row =
+        |_, index, text: &mut Vec<u8>| target.maps.render_row(index, format, args.kernel, text);
     Ok(pieces::write(&mut std::io::stdout().lock(), rows, write_row)?)
 }

@@ -2,7 +2,7 @@
 
 use crate::target::Target;
 use std::borrow::Cow;
-use vmatlas::{Filter, FilterRow, Mapping};
+use vmatlas::{FilterRow, Mapping};
 use vmatlas_linux::files::FileTruth;
 
 /// A row and what is known of it beside its text.
@@ -19,15 +19,6 @@ impl<'a> Row<'a> {
         let mapping = target.maps.get(index)?;
         let truth = target.live.as_ref().and_then(|live| live.truths.get(index));
         Some(Row { target, index, mapping, truth })
-    }
-
-    /// All rows of a target, or those that a filter lets through.
-    pub(crate) fn all(
-        target: &'a Target,
-        filter: Option<&'a Filter>,
-    ) -> impl Iterator<Item = Row<'a>> {
-        let rows = (0..target.maps.len()).filter_map(|index| Row::of(target, index));
-        rows.filter(move |row| filter.is_none_or(|filter| filter.matches(row)))
     }
 
     /// The path of a file.

@@ -217,16 +217,17 @@ pub(crate) fn warnings(target: &Target) -> Vec<WarningJson<'_>> {
 }
 
 /// Prints the document of `show`.
-pub(crate) fn print_map(target: &Target, rows: &[Row<'_>], totals: &Totals) -> Result<(), Trouble> {
+pub(crate) fn print_map(target: &Target, rows: &[usize], totals: &Totals) -> Result<(), Trouble> {
     let mut out = io::stdout().lock();
     write!(out, "{{\"schema\":{},\"target\":{}", text(SCHEMA)?, text(&TargetJson::of(target))?)?;
     out.write_all(b",\"mappings\":[")?;
-    pieces::write(&mut out, rows, |index, row, piece| {
-        if index > 0 {
+    pieces::write(&mut out, rows, |place, index, piece| {
+        let Some(row) = Row::of(target, index) else { return };
+        if place > 0 {
             piece.push(b',');
         }
         // Only writing to memory could fail.
-        drop(serde_json::to_writer(piece, &MappingJson(*row)));
+        drop(serde_json::to_writer(piece, &MappingJson(row)));
     })?;
     writeln!(
         out,

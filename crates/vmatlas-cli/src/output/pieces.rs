@@ -1,6 +1,5 @@
 //! Many rows written by several threads.
 
-use crate::cmd::view::Row;
 use std::io::{self, Write};
 use std::num::NonZero;
 use std::sync::mpsc::sync_channel;
@@ -9,16 +8,17 @@ use std::thread;
 /// How many rows a thread writes at a time; fewer are not worth a thread.
 const PIECE: usize = 2048;
 
-/// Writes rows in their order. `write_row` appends what stands for a row, given its place.
+/// Writes rows, given by their index, in that order. `write_row` appends what stands for a row,
+/// given its place among these and its index.
 pub(crate) fn write(
     out: &mut impl Write,
-    rows: &[Row<'_>],
-    write_row: impl Fn(usize, &Row<'_>, &mut Vec<u8>) + Sync,
+    rows: &[usize],
+    write_row: impl Fn(usize, usize, &mut Vec<u8>) + Sync,
 ) -> io::Result<()> {
-    let write_piece = |(number, piece): (usize, &[Row<'_>])| {
+    let write_piece = |(number, piece): (usize, &[usize])| {
         let mut text = Vec::new();
         let places = number * PIECE..;
-        places.zip(piece).for_each(|(place, row)| write_row(place, row, &mut text));
+        places.zip(piece).for_each(|(place, &row)| write_row(place, row, &mut text));
         text
     };
     let mut pieces = rows.chunks(PIECE).enumerate();
