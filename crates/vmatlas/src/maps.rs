@@ -434,7 +434,7 @@ impl MapsReader {
         }
         if range.size() == 0 {
             self.warnings.push(self.line, WarningKind::Empty(range));
-        } else if range.size() > HUGE {
+        } else if range.size() > HUGE && row.name != b"[rollup]" {
             self.warnings.push(self.line, WarningKind::Huge(range));
         }
         true

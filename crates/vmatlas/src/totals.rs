@@ -1,6 +1,7 @@
 //! Sums over the rows of a map.
 
 use crate::maps::Maps;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// What rows are summed up by.
@@ -61,16 +62,18 @@ impl Totals {
         let mut by_key: HashMap<Vec<u8>, usize> = HashMap::new();
         for (index, row) in maps.iter().enumerate().filter(|(index, _)| take(*index)) {
             let key = match group {
-                Group::Kind => row.kind().word().as_bytes().to_vec(),
-                Group::Name => {
-                    row.file_name().map_or(row.name.to_vec(), |file| file.path.into_owned())
-                }
-                Group::Perms => row.perms.0.to_vec(),
+                Group::Kind => Cow::Borrowed(row.kind().word().as_bytes()),
+                Group::Name => row.file_name().map_or(Cow::Borrowed(row.name), |file| file.path),
+                Group::Perms => Cow::Owned(row.perms.0.to_vec()),
             };
-            let at = *by_key.entry(key).or_insert_with_key(|key| {
-                groups.push(empty(key.clone()));
-                groups.len() - 1
-            });
+            let at = match by_key.get(key.as_ref()) {
+                Some(&at) => at,
+                None => {
+                    groups.push(empty(key.to_vec()));
+                    by_key.insert(key.into_owned(), groups.len() - 1);
+                    groups.len() - 1
+                }
+            };
             let field = |name: &[u8]| {
                 maps.fields(index)
                     .find(|f| f.name == name)
