@@ -18,10 +18,10 @@ use regex::bytes::{Regex, RegexBuilder};
 /// |---|---|---|
 /// | `start` `end` `size` `offset` `inode`, with smaps also `rss` `pss` `swap` … | `=` `!=` `<` `<=` `>` `>=` | a number: decimal, `0x…`, with `K` `M` `G` `T` (powers of 1024) |
 /// | `addr` | `=` `!=` | an address that the row covers, or not |
-/// | `perms` `kind` `name` `device` | `=` `!=` | a glob over the whole: `*` any bytes, `?` one, `[ab]` one of these |
+/// | `perms` `kind` `name` `device` | `=` `!=` | a glob over the whole: `*` any bytes, `?` one byte |
 /// | | `~` `!~` | a regular expression found anywhere in it |
 ///
-/// A value with blanks or parentheses stands between `"…"` or `'…'`.
+/// A value with blanks, parentheses, `&&` or `||` stands between `"…"` or `'…'`.
 ///
 /// ```
 /// let filter: vmatlas::Filter = "kind = anonymous and size > 4K".parse()?;
@@ -253,15 +253,15 @@ const PATTERN: usize = 1 << 20;
 
 impl<'a> Parser<'a> {
     fn expression(&mut self) -> Result<Node, FilterError> {
-        self.list(["or", "||"], Node::Or, |parser| {
-            parser.list(["and", "&&"], Node::And, Self::condition)
+        self.list(&["or", "||"], Node::Or, |parser| {
+            parser.list(&["and", "&&"], Node::And, Self::condition)
         })
     }
 
     /// One or more parts with a word between them.
     fn list(
         &mut self,
-        words: [&str; 2],
+        words: &[&str],
         join: fn(Vec<Node>) -> Node,
         mut part: impl FnMut(&mut Self) -> Result<Node, FilterError>,
     ) -> Result<Node, FilterError> {
@@ -281,11 +281,11 @@ impl<'a> Parser<'a> {
         if self.depth > DEPTH {
             return Err(self.error("too deeply nested"));
         }
-        let node = if self.word(["not", "!"]) {
+        let node = if self.word(&["not", "!"]) {
             Node::Not(Box::new(self.condition()?))
-        } else if self.word(["(", "("]) {
+        } else if self.word(&["("]) {
             let node = self.expression()?;
-            if !self.word([")", ")"]) {
+            if !self.word(&[")"]) {
                 return Err(self.error("expected `)`"));
             }
             node
@@ -353,21 +353,14 @@ impl<'a> Parser<'a> {
         let (at, value) = self.value()?;
         if glob
             && matches!(field, TextField::Kind)
-            && !value.contains(['*', '?', '['])
+            && !value.contains(['*', '?'])
             && !Kind::WORDS.contains(&value)
         {
             return Err(
                 self.error_at(at, format!("no such kind; there are {}", Kind::WORDS.join(", ")))
             );
         }
-        let pattern = if glob {
-            let glob = globset::GlobBuilder::new(value).backslash_escape(true).build();
-            glob.map_err(|error| self.error_at(at, format!("not a glob: {}", error.kind())))?
-                .regex()
-                .to_owned()
-        } else {
-            value.to_owned()
-        };
+        let pattern = if glob { glob_pattern(value) } else { value.to_owned() };
         RegexBuilder::new(&pattern).size_limit(PATTERN).dfa_size_limit(PATTERN).build().map_err(
             |error| {
                 let message = match error {
@@ -415,14 +408,22 @@ impl<'a> Parser<'a> {
             self.at += 1;
             return Ok((at + 1, value));
         }
-        match self.take_while(|c| !c.is_whitespace() && c != '(' && c != ')') {
+        let rest = &self.text[at..];
+        let ends = [
+            rest.find(|c: char| c.is_whitespace() || c == '(' || c == ')'),
+            rest.find("&&"),
+            rest.find("||"),
+        ];
+        let length = ends.into_iter().flatten().min().unwrap_or(rest.len());
+        self.at += length;
+        match &rest[..length] {
             "" => Err(self.error("expected a value")),
             value => Ok((at, value)),
         }
     }
 
     /// Skips one of these words, if it comes next.
-    fn word(&mut self, words: [&str; 2]) -> bool {
+    fn word(&mut self, words: &[&str]) -> bool {
         self.skip_blanks();
         let rest = &self.text[self.at..];
         let comes = |word: &&str| {
@@ -454,4 +455,18 @@ impl<'a> Parser<'a> {
     fn error_at(&self, at: usize, message: String) -> FilterError {
         FilterError { column: self.text[..at].chars().count() + 1, message }
     }
+}
+
+/// The regular expression for a glob over the whole of a value.
+fn glob_pattern(glob: &str) -> String {
+    let mut pattern = r"(?s-u)\A".to_owned();
+    for c in glob.chars() {
+        match c {
+            '*' => pattern.push_str(".*"),
+            '?' => pattern.push('.'),
+            c => pattern.push_str(&regex::escape(c.encode_utf8(&mut [0; 4]))),
+        }
+    }
+    pattern.push_str(r"\z");
+    pattern
 }

@@ -230,6 +230,11 @@ impl<'a> Mapping<'a> {
         }
     }
 
+    /// Whether it shows a file or another object with contents of its own, at an offset.
+    pub fn has_file(&self) -> bool {
+        self.inode != 0 || matches!(self.kind(), Kind::File | Kind::Device)
+    }
+
     /// The file's path as far as the text tells; `None` for what is no file or has no name.
     ///
     /// ```

@@ -1,13 +1,15 @@
 //! The rows of one process, and how they are taken from a text of any length.
 
 use crate::kernel::{KernelVersion, WordSize};
+use crate::kind::restore_line_feeds;
 use crate::mapping::{AddressRange, Device, Mapping, Perms};
 use crate::names::Names;
 use crate::parse::{RowErrorKind, parse_row, quick_row};
 use crate::render::{TextFormat, name_in};
 use crate::smaps::{Field, Fields, field_line};
-use crate::text::find_row;
+use crate::text::{begins_like_a_row, find_row};
 use crate::warning::{Warning, WarningKind, Warnings};
+use std::borrow::Cow;
 
 /// The longest line that is taken, in bytes. A name has no bound of its own (components of 255
 /// bytes, of which each line feed is printed as four), but no path of a real program comes near.
@@ -16,10 +18,10 @@ pub const MAX_LINE: usize = 1 << 20;
 /// The most rows that are kept: more than any kernel's default `vm.max_map_count` by far.
 const MAX_ROWS: usize = 1 << 24;
 /// The most bytes of names that are kept.
-const MAX_NAMES: usize = 1 << 30;
+const MAX_NAMES: usize = 1 << 28;
 /// The most bytes of fields of smaps that are kept; a row of a kernel takes 200.
-const MAX_FIELDS: usize = 1 << 31;
-/// No process maps a stretch over this size, 64 TiB, on x86-64 or AArch64.
+const MAX_FIELDS: usize = 1 << 30;
+/// No stack or heap takes as much as this, 64 TiB; a reservation may.
 const HUGE: u64 = 1 << 46;
 
 /// The rows of a map, 48 bytes each besides names, which rows of one file share.
@@ -174,8 +176,13 @@ impl Maps {
         if let Some(version) = version {
             row.name = name_in(version, &row);
         }
-        format.write_row(&row, text);
-        if let Some(fields) = &self.fields {
+        // Line feeds are as they were where the one escapes them and the other does not.
+        let unescape = self.format.escaped && !format.escaped;
+        let name = if unescape { restore_line_feeds(row.name) } else { Cow::Borrowed(row.name) };
+        format.write_row(&Mapping { name: &name, ..row }, text);
+        // smaps came with 2.6.14.
+        let has_smaps = version.is_none_or(|version| version >= KernelVersion::new(2, 6, 14));
+        if let Some(fields) = self.fields.as_ref().filter(|_| has_smaps) {
             fields.write(index, text);
         }
     }
@@ -295,13 +302,15 @@ impl MapsReader {
         if !self.carry.is_empty() {
             let carry = std::mem::take(&mut self.carry);
             self.take_line(&carry);
-            if self.content == Content::Rows {
+            if self.content == Content::Rows || begins_like_a_row(&carry) {
                 self.warnings.push(self.line, WarningKind::Cut);
             }
         }
         // No kernel's own name ends so, but a file's may.
         let no_name = |row: Mapping<'_>| row.inode == 0 && row.name.ends_with(b"\r");
-        if self.carriage_returns && !self.maps.is_empty() {
+        if self.carriage_returns && self.content == Content::Text {
+            self.warnings.push(0, WarningKind::CarriageReturns);
+        } else if self.carriage_returns && !self.maps.is_empty() {
             if self.maps.has_fields() || self.maps.iter().any(no_name) {
                 self.remove_carriage_returns();
             } else {
@@ -375,8 +384,10 @@ impl MapsReader {
     }
 
     fn take_text(&mut self, line: &[u8]) {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        self.carriage_returns = false;
+        let (line, from_windows) = match line.strip_suffix(b"\r") {
+            Some(line) => (line, true),
+            None => (line, false),
+        };
         // Prose with a colon may follow a row, too.
         let rows = self.maps.rows.len();
         let known = self.maps.fields.as_ref().is_some_and(|fields| fields.rows() == rows);
@@ -386,10 +397,16 @@ impl MapsReader {
         if let Some((row, at)) = find_row(line) {
             self.layout.see(&line[at..], &row);
             self.take_row(&row);
+            self.carriage_returns |= from_windows;
         } else if let Some((name, rest)) = field {
             self.take_field(name, rest);
         } else {
             self.in_fields = false;
+            if let Err(error) = parse_row(line)
+                && begins_like_a_row(line)
+            {
+                self.warnings.push(self.line, error.into());
+            }
         }
     }
 
@@ -434,7 +451,8 @@ impl MapsReader {
         }
         if range.size() == 0 {
             self.warnings.push(self.line, WarningKind::Empty(range));
-        } else if range.size() > HUGE && row.name != b"[rollup]" {
+        } else if range.size() > HUGE && (row.name.starts_with(b"[stack") || row.name == b"[heap]")
+        {
             self.warnings.push(self.line, WarningKind::Huge(range));
         }
         true

@@ -129,7 +129,10 @@ pub fn name_in<'a>(version: KernelVersion, row: &Mapping<'a>) -> &'a [u8] {
         Kind::Vdso => since(2, 6, 16),
         Kind::ThreadStack { .. } => since(3, 4, 0) && !since(4, 5, 0),
         Kind::NamedAnonymous { .. } => since(5, 17, 0),
-        Kind::NamedSharedAnonymous { .. } if !since(6, 2, 0) => return b"/dev/zero (deleted)",
+        // Not Android's /dev/ashmem, which is older.
+        Kind::NamedSharedAnonymous { .. } if row.name[0] == b'[' && !since(6, 2, 0) => {
+            return b"/dev/zero (deleted)";
+        }
         Kind::Vvar if !since(6, 13, 0) => return b"[vvar]",
         _ => true,
     };

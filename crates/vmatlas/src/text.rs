@@ -20,9 +20,10 @@ pub(crate) fn find_row(line: &[u8]) -> Option<(Mapping<'_>, usize)> {
         // Most of what has a dash is no row, and shows it soon.
         let end = line[dash + 1..].iter().take_while(|&&b| address_byte(b)).count();
         let behind = line[dash + 1 + end..].trim_ascii_start();
-        if end == 0
-            || !behind.first_chunk().is_some_and(|[r, w, x]| plausible(Perms([*r, *w, *x, b'?'])))
-        {
+        // A tombstone has three letters.
+        let letter = |p| if p == b' ' { b'?' } else { p };
+        let perms = behind.first_chunk().map(|&[r, w, x, p]| Perms([r, w, x, letter(p)]));
+        if end == 0 || !perms.is_some_and(plausible) {
             return None;
         }
         let mapping = match parse_row(row) {
@@ -31,6 +32,15 @@ pub(crate) fn find_row(line: &[u8]) -> Option<(Mapping<'_>, usize)> {
         };
         mapping.map(|mapping| (mapping, start))
     })
+}
+
+/// Whether a line begins like a row and is none, as one that was damaged.
+pub(crate) fn begins_like_a_row(line: &[u8]) -> bool {
+    let number = |text: &[u8]| text.iter().take_while(|b| b.is_ascii_hexdigit()).count();
+    let start = number(line);
+    let end = line.get(start + 1..).map_or(0, number);
+    // Shorter numbers are a date, or pages of a book.
+    start >= 6 && end >= 6 && line[start] == b'-'
 }
 
 fn address_byte(byte: u8) -> bool {

@@ -31,11 +31,11 @@ pub enum WarningKind {
     StartsOver,
     /// The row covers no address.
     Empty(AddressRange),
-    /// The row covers over 64 TiB: a digit of an address may be lost.
+    /// A stack or heap of over 64 TiB: a digit of an address is lost.
     Huge(AddressRange),
     /// The last line has no line feed: the text may have been cut there.
     Cut,
-    /// Every line ends in a carriage return, which was taken off: a copy made on Windows.
+    /// Lines end in a carriage return, which was taken off: a copy made on Windows.
     CarriageReturns,
     /// Every line is the row of a file and ends in a carriage return: a copy made on Windows, or
     /// the files are called so.
@@ -72,7 +72,7 @@ impl fmt::Display for Warning {
             WarningKind::Huge(row) => {
                 write!(
                     f,
-                    "{row} covers {} TiB: a digit of its start may be lost, and it may overlap others",
+                    "{row} would cover {} TiB: a digit of its start is lost, and it overlaps whatever lies there",
                     row.size() >> 40
                 )
             }
@@ -80,7 +80,7 @@ impl fmt::Display for Warning {
                 f.write_str("the last line has no line feed: the text may have been cut here")
             }
             WarningKind::CarriageReturns => f.write_str(
-                "every line ends in a carriage return, which is left out: a copy made on Windows",
+                "lines end in a carriage return, which is left out: a copy made on Windows",
             ),
             WarningKind::NamesEndInCarriageReturns => f.write_str(
                 "every name ends in a carriage return: this may be a copy made on Windows; nothing is left out",

@@ -37,7 +37,7 @@ fn the_manual_page() {
     f2c6ff8c000-7f2c7078c000 rw-p thread-stack [stack:986]
     7fffb2c0d000-7fffb2c2e000 rw-p stack [stack]
     7fffb2d48000-7fffb2d49000 r-xp vdso [vdso]
-    warning: line 17: f2c6ff8c000-7f2c7078c000 covers 112 TiB: a digit of its start may be lost, and it may overlap others
+    warning: line 17: f2c6ff8c000-7f2c7078c000 would cover 112 TiB: a digit of its start is lost, and it overlaps whatever lies there
     ");
 }
 
@@ -86,6 +86,28 @@ fn bad_rows_are_named_and_the_rest_is_used() {
 }
 
 #[test]
+fn damaged_rows_in_a_text_are_named_too() {
+    let text = b"memory map:\n00001000-00002000 rw-p 00000000 00:00 0 \nsee 1-2\n00002000-00003000 rw- 0\n\
+        00004000-00005000 rw-p 00000000 00:";
+    insta::assert_snapshot!(summary(text), @"
+    00001000-00002000 rw-p anonymous
+    warning: line 4, column 19: not a row: the permissions must be four characters, like r-xp
+    warning: line 5, column 36: not a row: the device must be two hexadecimal numbers, like fe:00
+    warning: line 5: the last line has no line feed: the text may have been cut here
+    ");
+    let windows = b"map:\r\n00001000-00002000 rw-p 00000000 00:00 0 \r\n";
+    insta::assert_snapshot!(summary(windows), @"
+    00001000-00002000 rw-p anonymous
+    warning: lines end in a carriage return, which is left out: a copy made on Windows
+    ");
+}
+
+#[test]
+fn a_reservation_may_be_huge() {
+    assert_eq!(Maps::parse(b"000100000000-7fffffff0000 ---p 00000000 00:00 0 \n").warnings(), []);
+}
+
+#[test]
 fn several_maps_one_after_the_other() {
     let text = b"5000-6000 rw-p 00000000 00:00 0 [stack]\n1000-2000 rw-p 00000000 00:00 0 \n";
     insta::assert_snapshot!(summary(text), @"
@@ -102,7 +124,7 @@ fn a_copy_from_windows() {
         @"
     00001000-00002000 rw-p anonymous
     00003000-00004000 r--p file /x
-    warning: every line ends in a carriage return, which is left out: a copy made on Windows
+    warning: lines end in a carriage return, which is left out: a copy made on Windows
     "
     );
     // One name that ends so is a name.
