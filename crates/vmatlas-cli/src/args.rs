@@ -62,8 +62,8 @@ pub(crate) struct ShowArgs {
     pub(crate) target: Option<String>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
-    /// Print the text of the kernel's maps (with --sizes, smaps) and nothing else
-    #[arg(long, conflicts_with_all = ["json", "csv"])]
+    /// Print the kernel's text and nothing else: maps, or smaps with --sizes or if the target is smaps
+    #[arg(long, conflicts_with_all = ["json", "csv", "columns", "no_header"])]
     pub(crate) raw: bool,
     /// With --raw: as Linux V prints it
     #[arg(long, value_name = "V", requires = "raw")]
@@ -87,10 +87,10 @@ pub(crate) struct ShowArgs {
     #[arg(long)]
     pub(crate) reverse: bool,
     /// The columns of the table or CSV, comma-separated
-    #[arg(long, value_delimiter = ',', value_name = "LIST")]
+    #[arg(long, value_delimiter = ',', value_name = "LIST", conflicts_with = "json")]
     pub(crate) columns: Vec<String>,
     /// Print no heading and no totals
-    #[arg(long)]
+    #[arg(long, conflicts_with = "json")]
     pub(crate) no_header: bool,
 }
 
@@ -120,8 +120,8 @@ pub(crate) struct DiffArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct AccessArgs {
-    /// The process
-    pub(crate) pid: u32,
+    /// The process: PID, PID/TID, `self` or a command's name
+    pub(crate) process: String,
     /// Ask for a plain login of this user instead of vmatlas itself
     #[arg(long = "as", value_name = "UID")]
     pub(crate) uid: Option<u32>,

@@ -96,14 +96,14 @@ impl Target {
 }
 
 /// What a TARGET means.
-enum Slot {
+pub(crate) enum Slot {
     Live(ProcessId),
     File,
     Stdin,
 }
 
 impl Slot {
-    fn of(name: &str, proc: &Path) -> Result<Slot, Trouble> {
+    pub(crate) fn of(name: &str, proc: &Path) -> Result<Slot, Trouble> {
         if name == "-" {
             return Ok(Slot::Stdin);
         }
@@ -114,16 +114,27 @@ impl Slot {
         }
         let (pid, tid) = name.split_once('/').map_or((name, None), |(pid, tid)| (pid, Some(tid)));
         let number = |text: &str| text.parse().ok().filter(|_| !text.starts_with('+'));
-        let pid = if pid == "self" { Some(std::process::id()) } else { number(pid) };
+        let pid = if pid == "self" {
+            let pid = Process::own_pid(proc);
+            Some(pid.ok_or_else(|| {
+                Trouble::new(format!("{} does not show vmatlas itself", proc.display()))
+            })?)
+        } else {
+            number(pid)
+        };
         if let (Some(pid), true) = (pid, tid.is_none_or(|tid| number(tid).is_some())) {
             return Ok(Slot::Live(ProcessId { pid, tid: tid.and_then(number) }));
         }
-        if Path::new(name).symlink_metadata().is_ok() {
-            return Ok(Slot::File);
-        }
+        let is_directory = match std::fs::metadata(name) {
+            Ok(found) if !found.is_dir() => return Ok(Slot::File),
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(Trouble::file(name, error)),
+        };
         let pids = Process::named(proc, name)?;
         match pids[..] {
             [pid] => Ok(Slot::Live(ProcessId { pid, tid: None })),
+            [] if is_directory => Err(Trouble::new(format!("{name}: is a directory"))),
             [] if name.contains('/') => Err(Trouble::new(format!("{name}: there is no such file"))),
             [] => Err(Trouble::new(format!(
                 "{name}: there is no such file, and no process of that name"
@@ -158,11 +169,9 @@ fn live(name: &str, proc: &Path, id: ProcessId, want: Want) -> Result<Target, Tr
         files.as_ref().map(|files| files.truths(&process, &snapshot.maps)).unwrap_or_default();
     let live = Live {
         comm: process.comm().unwrap_or_default(),
-        process,
         empty: snapshot.empty,
-        kernel: std::fs::read_to_string("/proc/sys/kernel/osrelease")
-            .ok()
-            .and_then(|text| text.trim().parse().ok()),
+        kernel: process.kernel_version(),
+        process,
         files,
         truths,
         sections: OnceLock::new(),
@@ -198,7 +207,10 @@ fn text(name: &str, input: impl Read) -> Result<Target, Trouble> {
             Err(error) => return Err(Trouble::file(name, error)),
         }
     }
-    let maps = reader.finish();
+    let mut maps = reader.finish();
+    if input.limit() == 0 {
+        maps.warn(format!("only the first {} GiB were read", MOST >> 30));
+    }
     if maps.is_empty() {
         let rows = "rows of /proc/PID/maps, smaps, or a text that has such rows in it";
         return Err(Trouble::new(match other_listing(&head) {

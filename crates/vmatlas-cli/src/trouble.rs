@@ -22,6 +22,12 @@ impl Trouble {
 
     /// A process that cannot be read: with the rule that refused, and what would help.
     pub(crate) fn refused(error: Error, proc: &Path, id: ProcessId) -> Trouble {
+        if let (Error::NoSuchProcess { .. }, Some(tid)) = (&error, id.tid) {
+            return Trouble::Message(format!(
+                "process {} has no thread {tid}, or is not there",
+                id.pid
+            ));
+        }
         let facts = match error {
             Error::Denied { .. } | Error::NoSuchProcess { .. } => {
                 gather(proc, id.pid, Reader::Caller).ok()

@@ -273,7 +273,7 @@ impl Files {
 
     /// Opens the file behind a row for reading: through map_files, else by its path if what lies
     /// there has the row's device and inode. Only regular files are opened, and never waited for:
-    /// do it [`within`] a time limit all the same.
+    /// do it [`within`](crate::within) a time limit all the same.
     pub fn open(&self, row: &Mapping<'_>, truth: Option<&FileTruth>) -> Option<File> {
         let files = &self.0;
         let row = Row::from(row);

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use vmatlas::KernelVersion;
 
 /// The most that is read of a small file of /proc; mountinfo is the largest.
 const SMALL_FILE: u64 = 16 << 20;
@@ -85,12 +86,20 @@ impl Process {
         Ok(Process { dir, path: self.path.join(name), id })
     }
 
+    /// The number of this process in that /proc, which may be of another pid namespace; none if
+    /// it does not show this process.
+    pub fn own_pid(proc: &Path) -> Option<u32> {
+        std::fs::read_link(proc.join("self")).ok()?.to_str()?.parse().ok()
+    }
+
     /// This process.
     ///
     /// # Errors
     /// As for [`open`](Process::open).
     pub fn this(proc: &Path) -> Result<Process, Error> {
-        Process::open(proc, ProcessId { pid: std::process::id(), tid: None })
+        let pid = Process::own_pid(proc);
+        let pid = pid.ok_or_else(|| Error::NoSuchProcess { process: "self".to_owned() })?;
+        Process::open(proc, ProcessId { pid, tid: None })
     }
 
     /// The numbers of the processes with that command name (`comm`, proc_pid_comm(5)), in order;
@@ -100,6 +109,7 @@ impl Process {
     /// [`Error::Io`] if the directory cannot be listed.
     pub fn named(proc: &Path, name: &str) -> Result<Vec<u32>, Error> {
         let io = |source| Error::Io { path: proc.to_owned(), source };
+        let own = Process::own_pid(proc);
         let kept = &name.as_bytes()[..name.len().min(15)];
         let mut pids = Vec::new();
         for entry in std::fs::read_dir(proc).map_err(io)? {
@@ -109,7 +119,7 @@ impl Process {
                 continue;
             };
             let comm = std::fs::read(entry.path().join("comm")).unwrap_or_default();
-            if comm.strip_suffix(b"\n") == Some(kept) && pid != std::process::id() {
+            if comm.strip_suffix(b"\n") == Some(kept) && Some(pid) != own {
                 pids.push(pid);
             }
         }
@@ -181,8 +191,14 @@ impl Process {
     }
 
     /// Whether it is the kernel's, and not in a copy of a /proc tree.
-    pub(crate) fn is_live(&self) -> bool {
+    pub fn is_live(&self) -> bool {
         fstatfs(&self.dir).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC)
+    }
+
+    /// The version of the kernel it runs on; none in a copy of a /proc tree.
+    pub fn kernel_version(&self) -> Option<KernelVersion> {
+        let release = rustix::system::uname();
+        release.release().to_str().ok()?.parse().ok().filter(|_| self.is_live())
     }
 
     fn is_gone(&self) -> bool {

@@ -16,7 +16,7 @@ pub enum Group {
 }
 
 /// The sum of the rows of one group.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Total {
     /// What the rows have in common: a kind's word, a name or permissions.
     pub key: Vec<u8>,

@@ -3,6 +3,7 @@
 use crate::args::AccessArgs;
 use crate::output::json;
 use crate::output::words::printable;
+use crate::target::Slot;
 use crate::trouble::Trouble;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -36,14 +37,19 @@ pub(crate) fn run(args: &AccessArgs) -> Result<bool, Trouble> {
         Some(uid) => Reader::Other(Credentials::login(uid).map_err(trouble)?),
         None => Reader::Caller,
     };
-    let decision = decide(&gather(&args.common.proc, args.pid, reader).map_err(trouble)?);
+    let Slot::Live(id) = Slot::of(&args.process, &args.common.proc)? else {
+        return Err(Trouble::new(format!("{}: access asks about a live process", args.process)));
+    };
+    // A thread's id is that of a task with maps of its own in /proc.
+    let pid = id.tid.unwrap_or(id.pid);
+    let decision = decide(&gather(&args.common.proc, pid, reader).map_err(trouble)?);
     if decision.rule == Rule::Exists && decision.verdict != Verdict::Allowed {
         return Err(Trouble::new(format!("{}; {}", decision.why(), decision.help.join("; "))));
     }
     if args.common.json {
         json::print(&AccessJson {
             schema: json::SCHEMA,
-            pid: args.pid,
+            pid,
             uid: args.uid,
             verdict: decision.verdict.to_string(),
             rule: decision.rule.to_string(),
@@ -52,12 +58,12 @@ pub(crate) fn run(args: &AccessArgs) -> Result<bool, Trouble> {
             help: decision.help.clone(),
         })?;
     } else {
-        std::io::stdout().write_all(text(args, &decision).as_bytes())?;
+        std::io::stdout().write_all(text(args, pid, &decision).as_bytes())?;
     }
     match decision.verdict {
         Verdict::Allowed => Ok(true),
         Verdict::Denied(_) => Ok(false),
-        Verdict::Unknown => Err(Trouble::new(format!("process {}: {}", args.pid, decision.why()))),
+        Verdict::Unknown => Err(Trouble::new(format!("process {pid}: {}", decision.why()))),
     }
 }
 
@@ -70,10 +76,9 @@ fn steps(decision: &Decision) -> Vec<StepJson> {
     decision.steps.iter().map(step).collect()
 }
 
-fn text(args: &AccessArgs, decision: &Decision) -> String {
+fn text(args: &AccessArgs, pid: u32, decision: &Decision) -> String {
     let who = args.uid.map_or("this vmatlas".to_owned(), |uid| format!("user {uid}"));
-    let mut text =
-        format!("Reading the maps of process {} as {who}: {}.\n", args.pid, decision.verdict);
+    let mut text = format!("Reading the maps of process {pid} as {who}: {}.\n", decision.verdict);
     let _ = writeln!(text, "  because {}", printable(decision.why().as_bytes()));
     let _ = writeln!(text, "  rule: {}", decision.rule);
     text.push_str("The kernel's rules, in its order:\n");

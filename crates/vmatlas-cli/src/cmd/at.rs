@@ -1,9 +1,9 @@
 //! `vmatlas at TARGET ADDR…`: all that is known about an address.
 
 use crate::args::AtArgs;
-use crate::cmd::view::Row;
 use crate::output::json::{self, Hex, MappingJson};
 use crate::output::words::{printable, size};
+use crate::row::Row;
 use crate::target::{Target, Want};
 use crate::trouble::Trouble;
 use serde::Serialize;
@@ -97,7 +97,7 @@ impl<'a> At<'a> {
         let place = target.maps.find(address);
         let row = |index: Option<usize>| index.and_then(|index| Row::of(target, index));
         let (mapping, before, after) = (row(place.mapping), row(place.before), row(place.after));
-        let with_file = mapping.filter(|row| row.mapping.inode != 0);
+        let with_file = mapping.filter(|row| row.mapping.has_file());
         let file_offset =
             with_file.map(|row| row.mapping.offset.wrapping_add(address - row.mapping.range.start));
         let mut at = At {
@@ -147,12 +147,12 @@ impl<'a> At<'a> {
             }
         }
         let _ = write!(sentence, "; it may be {}", rights(&row.mapping));
-        let owner = if row.mapping.perms.shared() {
-            "shared with all who map the same"
-        } else {
-            "private to the process"
-        };
-        let _ = write!(sentence, ", and is {owner}");
+        sentence.push_str(match row.mapping.perms.0[3] {
+            b'p' => ", and is private to the process",
+            _ if row.mapping.perms.shared() => ", and is shared with all who map the same",
+            // Not every source says.
+            _ => "",
+        });
         if let Some(fs) = &self.file_system {
             let point = printable(fs.mount_point.as_bytes());
             let _ = write!(
@@ -188,6 +188,9 @@ impl<'a> At<'a> {
                 let certain = match row.truth {
                     Some(truth) if truth.certain => "proven by device and inode",
                     Some(_) => "not proven by a second source",
+                    None if mapping.file_name().is_some_and(|file| file.ambiguous) => {
+                        "can be read in another way, too: a text alone does not tell"
+                    }
                     None => "as the text has it",
                 };
                 let note = row.truth.map(|truth| truth.now.note()).filter(|note| !note.is_empty());
@@ -242,7 +245,7 @@ impl<'a> At<'a> {
             }
         }
         if target.live.is_none()
-            && self.mapping.as_ref().is_some_and(|row| row.0.mapping.inode != 0)
+            && self.mapping.as_ref().is_some_and(|row| row.0.mapping.has_file())
         {
             line("note", "a text says nothing of what is in the file".to_owned());
         }
@@ -273,7 +276,11 @@ fn what(row: &Row<'_>) -> String {
             let path = row
                 .path()
                 .map_or_else(|| format!("inode {}", mapping.inode), |path| printable(&path));
-            let gone = if row.deleted() == Some(true) { ", which is deleted" } else { "" };
+            let gone = match row.deleted() {
+                Some(true) => ", which is deleted",
+                Some(false) => "",
+                None => ", which is deleted unless \" (deleted)\" is a part of its name",
+            };
             format!("{part} {path}{gone}")
         }
         Kind::Anonymous if perms.none() => {

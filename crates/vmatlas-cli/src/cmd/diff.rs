@@ -1,11 +1,11 @@
 //! `vmatlas diff A B`: what differs between two maps.
 
 use crate::args::DiffArgs;
-use crate::cmd::view::Row;
 use crate::output::json::{self, MappingJson};
 use crate::output::pager;
 use crate::output::style::{self, Paint};
 use crate::output::words::{name, size};
+use crate::row::Row;
 use crate::target::{Target, Want};
 use crate::trouble::Trouble;
 use serde::Serialize;
@@ -15,9 +15,11 @@ use vmatlas::{Change, Diff, Filter, Mapping};
 
 #[derive(Serialize)]
 struct DiffJson<'a> {
+    schema: &'static str,
     added: Vec<MappingJson<'a>>,
     removed: Vec<MappingJson<'a>>,
     changed: Vec<ChangeJson<'a>>,
+    warnings: Vec<json::WarningJson<'a>>,
 }
 
 #[derive(Serialize)]
@@ -34,6 +36,11 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
         ));
     }
     let want = Want { sizes: false, truths: args.common.json };
+    if args.filter.as_ref().is_some_and(Filter::needs_sizes) {
+        return Err(Trouble::new(
+            "diff compares rows, not sizes of smaps: --where cannot ask for one",
+        ));
+    }
     let read = |name| Target::read(name, &args.common.proc, want);
     let (first, second) = (read(&args.first)?, read(&args.second)?);
     first.warn(&args.common);
@@ -45,6 +52,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
     if args.common.json {
         let (from, to) = (Rows::of(&first), Rows::of(&second));
         json::print(&DiffJson {
+            schema: json::SCHEMA,
+            warnings: json::warnings(&first).into_iter().chain(json::warnings(&second)).collect(),
             added: diff.added.iter().filter_map(|row| to.get(row)).collect(),
             removed: diff.removed.iter().filter_map(|row| from.get(row)).collect(),
             changed: diff
@@ -64,6 +73,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
 fn keep(diff: &mut Diff<'_>, filter: &Filter) {
     diff.added.retain(|row| filter.matches(row));
     diff.removed.retain(|row| filter.matches(row));
+    diff.moved.retain(|(from, to)| filter.matches(from) || filter.matches(to));
     diff.changed.retain(|change| filter.matches(&change.from) || filter.matches(&change.to));
 }
 

@@ -4,4 +4,3 @@ pub(crate) mod access;
 pub(crate) mod at;
 pub(crate) mod diff;
 pub(crate) mod show;
-pub(crate) mod view;

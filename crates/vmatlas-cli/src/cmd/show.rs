@@ -1,9 +1,9 @@
 //! `vmatlas show TARGET`: the annotated map.
 
 use crate::args::ShowArgs;
-use crate::cmd::view::Row;
 use crate::output::columns::Column;
 use crate::output::{csv, json, pager, pieces, table};
+use crate::row::Row;
 use crate::target::{Target, Want};
 use crate::trouble::Trouble;
 use std::cmp::Ordering;

@@ -1,8 +1,9 @@
 //! The columns of the table and of CSV: what `--columns` and `--sort` name.
 
-use crate::cmd::view::Row;
 use crate::output::words;
+use crate::row::Row;
 use crate::trouble::Trouble;
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// A column: its name, whether it is a number, and how to get its value.
@@ -19,7 +20,8 @@ enum Value {
     /// A size in bytes.
     Size(fn(&Row<'_>) -> u64),
     Number(fn(&Row<'_>) -> u64),
-    Text(fn(&Row<'_>) -> String),
+    /// Bytes, which need not be UTF-8.
+    Text(for<'a> fn(&Row<'a>) -> Cow<'a, [u8]>),
     /// A size of smaps, by its name in lower case.
     Smaps,
 }
@@ -30,33 +32,29 @@ const COLUMNS: [Column; 13] = [
     Column { name: "start", value: Hexadecimal(|row| row.mapping.range.start) },
     Column { name: "end", value: Hexadecimal(|row| row.mapping.range.end) },
     Column { name: "size", value: Size(|row| row.mapping.range.size()) },
-    Column { name: "perms", value: Text(|row| row.mapping.perms.to_string()) },
+    Column { name: "perms", value: Text(|row| Cow::Owned(row.mapping.perms.0.to_vec())) },
     Column { name: "offset", value: Hexadecimal(|row| row.mapping.offset) },
-    Column { name: "device", value: Text(|row| row.mapping.device.to_string()) },
+    Column { name: "device", value: Text(|row| Cow::Owned(row.mapping.device.to_string().into())) },
     Column { name: "inode", value: Number(|row| row.mapping.inode) },
-    Column { name: "kind", value: Text(|row| row.mapping.kind().word().to_owned()) },
-    Column {
-        name: "name",
-        value: Text(|row| String::from_utf8_lossy(row.mapping.name).into_owned()),
-    },
-    Column {
-        name: "path",
-        value: Text(|row| {
-            row.path().map_or(String::new(), |path| String::from_utf8_lossy(&path).into_owned())
-        }),
-    },
+    Column { name: "kind", value: Text(|row| word(row.mapping.kind().word())) },
+    Column { name: "name", value: Text(|row| Cow::Borrowed(row.mapping.name)) },
+    Column { name: "path", value: Text(|row| row.path().unwrap_or_default()) },
     Column {
         name: "deleted",
         value: Text(|row| {
-            row.deleted().map_or("", |deleted| if deleted { "true" } else { "false" }).to_owned()
+            word(row.deleted().map_or("", |deleted| if deleted { "true" } else { "false" }))
         }),
     },
     Column {
         name: "state",
-        value: Text(|row| row.truth.map_or("", |truth| truth.now.note()).to_owned()),
+        value: Text(|row| word(row.truth.map_or("", |truth| truth.now.note()))),
     },
-    Column { name: "sections", value: Text(|row| row.sections().to_owned()) },
+    Column { name: "sections", value: Text(|row| word(row.sections())) },
 ];
+
+fn word(word: &str) -> Cow<'_, [u8]> {
+    Cow::Borrowed(word.as_bytes())
+}
 
 /// The sizes of smaps that have columns.
 const SMAPS: [&str; 10] = [
@@ -91,13 +89,14 @@ impl Column {
     }
 
     /// The value as it stands in a file for programs: numbers whole, addresses with `0x`.
-    pub(crate) fn exact(&self, row: &Row<'_>) -> String {
-        match self.value {
+    pub(crate) fn exact<'a>(&self, row: &Row<'a>) -> Cow<'a, [u8]> {
+        let text = match self.value {
+            Text(value) => return value(row),
             Hexadecimal(value) => format!("{:#x}", value(row)),
             Size(value) | Number(value) => value(row).to_string(),
-            Text(value) => value(row),
             Smaps => row.size(self.name).map_or(String::new(), |size| size.to_string()),
-        }
+        };
+        Cow::Owned(text.into_bytes())
     }
 
     /// The value as people read it.
@@ -106,7 +105,7 @@ impl Column {
             Hexadecimal(value) => format!("{:x}", value(row)),
             Size(value) => words::size(value(row)),
             Number(value) => value(row).to_string(),
-            Text(value) => words::printable(value(row).as_bytes()),
+            Text(value) => words::name(&value(row)),
             Smaps => row.size(self.name).map_or(String::new(), words::size),
         }
     }

@@ -1,8 +1,9 @@
 //! Rows as comma-separated values (RFC 4180).
 
-use crate::cmd::view::Row;
 use crate::output::columns::Column;
+use crate::row::Row;
 use crate::trouble::Trouble;
+use std::borrow::Cow;
 use std::io;
 
 pub(crate) fn print<'a>(
@@ -11,9 +12,9 @@ pub(crate) fn print<'a>(
     rows: impl Iterator<Item = Row<'a>>,
 ) -> Result<(), Trouble> {
     let mut writer = ::csv::Writer::from_writer(io::stdout().lock());
-    let mut write = |record: Vec<String>| writer.write_record(record).map_err(io_error);
+    let mut write = |record: Vec<Cow<'_, [u8]>>| writer.write_record(record).map_err(io_error);
     if header {
-        write(columns.iter().map(|column| column.name.to_owned()).collect())?;
+        write(columns.iter().map(|column| Cow::Borrowed(column.name.as_bytes())).collect())?;
     }
     for row in rows {
         write(columns.iter().map(|column| column.exact(&row)).collect())?;

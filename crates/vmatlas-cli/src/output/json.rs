@@ -1,7 +1,7 @@
 //! The JSON documents, as types made for their readers.
 
-use crate::cmd::view::Row;
 use crate::output::pieces;
+use crate::row::Row;
 use crate::target::Target;
 use crate::trouble::Trouble;
 use serde::Serialize;
@@ -57,11 +57,15 @@ impl TargetJson {
         let live = target.live.as_ref();
         let id = live.map(|live| live.process.id());
         TargetJson {
-            source: if live.is_some() { "live" } else { "text" },
+            source: if live.is_some_and(|live| live.process.is_live()) { "live" } else { "text" },
             pid: id.map(|id| id.pid),
             tid: id.and_then(|id| id.tid),
-            comm: live.map(|live| String::from_utf8_lossy(&live.comm).into_owned()),
-            page_size: live.map(|_| vmatlas_linux::page_size()),
+            comm: live
+                .filter(|live| !live.comm.is_empty())
+                .map(|live| String::from_utf8_lossy(&live.comm).into_owned()),
+            page_size: live
+                .filter(|live| live.process.is_live())
+                .map(|_| vmatlas_linux::page_size()),
             word_size: target.maps.word_size().map(vmatlas::WordSize::bits),
             kernel: live.and_then(|live| live.kernel).map(|kernel| kernel.to_string()),
             empty: live.and_then(|live| live.empty).map(|empty| empty.to_string()),
@@ -115,9 +119,17 @@ impl Serialize for MappingJson<'_> {
             lower.copy_from_slice(field.name);
             lower.make_ascii_lowercase();
             let name = ascii(lower);
-            match field.value {
+            let prefixed;
+            let name = match name {
                 // The row says it already.
-                Value::Kib(_) if name == "size" => {}
+                "size" => continue,
+                name if OWN_KEYS.contains(&name) => {
+                    prefixed = format!("smaps_{name}");
+                    &prefixed
+                }
+                name => name,
+            };
+            match field.value {
                 Value::Kib(kib) => map.serialize_entry(name, &kib.saturating_mul(1024))?,
                 Value::Number(number) => map.serialize_entry(name, &number)?,
                 Value::Flags(flags) => map.serialize_entry("vm_flags", &Flags(flags))?,
@@ -130,6 +142,12 @@ impl Serialize for MappingJson<'_> {
         map.end()
     }
 }
+
+/// The keys of a mapping that a field of smaps could have, too, as `Name` of Android's kernels.
+const OWN_KEYS: [&str; 12] = [
+    "start", "end", "perms", "offset", "device", "inode", "name", "kind", "path", "deleted",
+    "state", "label",
+];
 
 /// The longest name of a field of smaps that is taken as one.
 const MAX_FIELD_NAME: usize = 64;

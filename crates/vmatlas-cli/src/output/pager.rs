@@ -7,8 +7,8 @@ use std::process::{Command, Stdio};
 /// Writes to standard output.
 pub(crate) fn print(text: &str) -> Result<(), Trouble> {
     if let Some(pager) = pager(text) {
-        // Less passes colors on and ends at once should the text fit after all.
-        let less = std::env::var("LESS").unwrap_or_else(|_| "FRX".to_owned());
+        // Less passes colors on, and ends on Ctrl-C, and at once should the text fit after all.
+        let less = std::env::var("LESS").unwrap_or_else(|_| "FRXK".to_owned());
         let spawned =
             Command::new("sh").arg("-c").arg(pager).env("LESS", less).stdin(Stdio::piped()).spawn();
         if let Ok(mut child) = spawned {
@@ -16,7 +16,7 @@ pub(crate) fn print(text: &str) -> Result<(), Trouble> {
                 // Leaving the pager before the end is no failure.
                 drop(input.write_all(text.as_bytes()));
             }
-            if child.wait().is_ok_and(|status| status.code() != Some(127)) {
+            if child.wait().is_ok_and(|status| !matches!(status.code(), Some(126 | 127))) {
                 return Ok(());
             }
         }

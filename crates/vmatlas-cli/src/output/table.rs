@@ -1,10 +1,10 @@
 //! The annotated map for people.
 
 use crate::args::Color;
-use crate::cmd::view::Row;
 use crate::output::columns::Column;
 use crate::output::style::{self, Paint};
 use crate::output::words::{self, printable, share, size};
+use crate::row::Row;
 use crate::target::Target;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -88,9 +88,7 @@ fn heading(text: &mut String, target: &Target, totals: &Totals, paint: Paint) {
     }
     // What is unnamed and unlabelled.
     let unexplained = totals.groups.iter().find(|total| total.key == b"anonymous");
-    if let Some(total) = unexplained {
-        line("unexplained", total);
-    }
+    line("unexplained", unexplained.unwrap_or(&Total::default()));
     let sizes = if sizes { format!(" {:>6} {:>6} {:>6}", "rss", "", "pss") } else { String::new() };
     let header = format!("{:<22} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
     let at = text.find("\n\n").map_or(0, |at| at + 2);
@@ -134,6 +132,7 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
             mapping.inode != 0
                 && last.mapping.name == mapping.name
                 && last.mapping.inode == mapping.inode
+                && last.mapping.device == mapping.device
         };
         let name =
             if grouped && last.filter(same).is_some() { "  \"".to_owned() } else { name(row) };
@@ -150,19 +149,21 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
 }
 
 fn offset_text(row: &Row<'_>) -> String {
-    if row.mapping.inode == 0 { String::new() } else { format!("{:x}", row.mapping.offset) }
+    if row.mapping.has_file() { format!("{:x}", row.mapping.offset) } else { String::new() }
 }
 
 /// The name, with what is known beyond it.
 fn name(row: &Row<'_>) -> String {
-    let shown = match row.truth {
-        Some(truth) if truth.certain => words::name(&truth.path),
-        _ => words::name(row.mapping.name),
-    };
-    match row.truth.map(|truth| truth.now.note()) {
-        Some(note) if !note.is_empty() => format!("{shown} ({note})"),
-        _ => shown,
+    let Some(truth) = row.truth else { return words::name(row.mapping.name) };
+    if !truth.certain {
+        return format!("{} (name not proven)", words::name(row.mapping.name));
     }
+    let note = match truth.now.note() {
+        "" if truth.path.ends_with(b" (deleted)") => "not deleted, but called so",
+        note => note,
+    };
+    let shown = words::name(&truth.path);
+    if note.is_empty() { shown } else { format!("{shown} ({note})") }
 }
 
 fn columns(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
