@@ -71,7 +71,7 @@ const ATTEMPTS: usize = 4;
 const FEW_PAGES: u64 = 16;
 /// How much is taken apart at once; the kernel gives at most a page of whole lines for each read,
 /// or one line that is longer.
-const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 128 << 10;
 
 impl Process {
     /// Reads all rows.
