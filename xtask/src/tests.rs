@@ -12,6 +12,8 @@ const NEEDS: &[(&str, &str)] = &[
     ("/usr/include/stdio.h", "libc6-dev"),
     ("readelf", "binutils"),
     ("python3", "python3"),
+    ("node", "nodejs"),
+    ("java", "default-jre-headless"),
     ("setpriv", "util-linux"),
     ("mkfs.btrfs", "btrfs-progs"),
 ];
