@@ -13,7 +13,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("readelf", "binutils"),
     ("python3", "python3"),
     ("node", "nodejs"),
-    ("java", "default-jre-headless"),
+    ("javac", "default-jdk-headless"),
     ("setpriv", "util-linux"),
     ("mkfs.btrfs", "btrfs-progs"),
 ];
