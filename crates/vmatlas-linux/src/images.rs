@@ -1,6 +1,6 @@
 //! The ELF files behind the rows of a process, each opened once.
 
-use crate::elf::{ElfFile, FileMapping, Section, SegmentFlags};
+use crate::elf::{ElfFile, FileMapping, SIBLINGS_LIMIT, Section, SegmentFlags};
 use crate::files::{FileTruth, FileTruths, Files};
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -10,6 +10,10 @@ use vmatlas::{Device, Mapping, Maps};
 
 /// How long the file systems may take to give the headers of all files.
 const LIMIT: Duration = Duration::from_secs(3);
+
+/// How many sections of a file are looked at for each row: no program has as many, but a file that
+/// means harm may.
+const MOST_SECTIONS: usize = 4096;
 
 /// What tells one mapped file from another.
 type FileKey<'a> = (&'a [u8], Device, u64);
@@ -66,7 +70,11 @@ impl<'a> Images<'a> {
     pub fn of_row(&self, index: usize) -> Option<Image<'_>> {
         let row = self.maps.get(index)?;
         let elf = self.open.get(&key(&row))?;
-        let siblings: Vec<FileMapping> = self.rows[&key(&row)]
+        // The nearest count, and a process may map a file tens of thousands of times.
+        let rows = &self.rows[&key(&row)];
+        let at = rows.partition_point(|&other| other < index);
+        let near = at.saturating_sub(SIBLINGS_LIMIT)..(at + SIBLINGS_LIMIT).min(rows.len());
+        let siblings: Vec<FileMapping> = rows[near]
             .iter()
             .filter_map(|&index| self.maps.get(index))
             .map(|row| file_mapping(&row))
@@ -91,7 +99,7 @@ impl Image<'_> {
             let range = section.vaddr_range();
             section.is_mapped() && range.start < end && start < range.end
         };
-        self.elf.sections().iter().filter(overlaps).collect()
+        self.elf.sections().iter().take(MOST_SECTIONS).filter(overlaps).collect()
     }
 }
 

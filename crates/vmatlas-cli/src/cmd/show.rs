@@ -24,9 +24,9 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
         )));
     }
     let row = |index| Row::of(&target, index);
-    let taken = |index| match (&args.filter, row(index)) {
-        (Some(filter), Some(row)) => filter.matches(&row),
-        (filter, _) => filter.is_none(),
+    let taken = |index| {
+        let matches = |filter: &Filter| row(index).is_some_and(|row| filter.matches(&row));
+        args.filter.as_ref().is_none_or(matches)
     };
     let mut rows: Vec<usize> = (0..target.maps.len()).filter(|&index| taken(index)).collect();
     if let Some(sort) = &args.sort {

@@ -69,7 +69,12 @@ fn heading(text: &mut String, target: &Target, totals: &Totals, paint: Paint) {
         let _ = write!(text, ", {} resident", size(rss));
     }
     text.push_str("\n\n");
-    let sizes = totals.all.rss.is_some();
+    let sizes = match totals.all.rss {
+        Some(_) => format!(" {:>6} {:>6} {:>6}", "rss", "", "pss"),
+        None => String::new(),
+    };
+    let header = format!("{:<22} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
+    let _ = writeln!(text, "{}", paint.dim(&header));
     let mut line = |name: &str, total: &Total| {
         let _ = write!(
             text,
@@ -89,10 +94,6 @@ fn heading(text: &mut String, target: &Target, totals: &Totals, paint: Paint) {
     // What is unnamed and unlabelled.
     let unexplained = totals.groups.iter().find(|total| total.key == b"anonymous");
     line("unexplained", unexplained.unwrap_or(&Total::default()));
-    let sizes = if sizes { format!(" {:>6} {:>6} {:>6}", "rss", "", "pss") } else { String::new() };
-    let header = format!("{:<22} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
-    let at = text.find("\n\n").map_or(0, |at| at + 2);
-    text.insert_str(at, &format!("{}\n", paint.dim(&header)));
     text.push('\n');
 }
 

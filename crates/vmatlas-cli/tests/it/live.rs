@@ -1,6 +1,7 @@
 //! Targets that are processes.
 
-use crate::vmatlas::{command, vmatlas};
+use crate::vmatlas::{command, testdata, vmatlas};
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
 /// A process that does nothing until it is dropped.
@@ -106,6 +107,27 @@ fn sections_are_shown() {
     .text();
     let code = rows.lines().find(|line| line.starts_with("r-xp")).unwrap();
     assert!(code.contains(" .text"), "{rows}");
+}
+
+/// What is done for a row must not grow with the number of rows.
+#[test]
+fn a_file_mapped_ever_so_often_is_shown_all_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let (program, source) = (dir.path().join("one_file"), testdata().join("programs/one_file.c"));
+    assert!(Command::new("cc").arg("-o").args([&program, &source]).status().unwrap().success());
+    let shell = std::fs::canonicalize("/bin/sh").unwrap();
+    let mut command = Command::new(&program);
+    let child = command.arg(&shell).arg("40000").stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = Sleeper(child);
+    let mut ready = String::new();
+    BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    assert_eq!(ready, "ready\n");
+    let condition = format!("name = {}", shell.display());
+    let rows =
+        vmatlas(&[&child.pid(), "--columns", "sections", "--no-header", "--where", &condition])
+            .text();
+    assert_eq!(rows.lines().count(), 40000);
+    assert!(rows.lines().all(|sections| sections.contains(".dyn")), "{:?}", rows.lines().next());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::{ElfFile, Segment, SegmentFlags, SegmentType};
 
 /// The work grows with the squares of both: a process and a file that mean harm could have
 /// thousands.
-const SIBLINGS_LIMIT: usize = 64;
+pub(crate) const SIBLINGS_LIMIT: usize = 64;
 const LOADS_LIMIT: usize = 32;
 
 /// A row of maps that shows this file.

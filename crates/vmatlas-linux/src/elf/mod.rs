@@ -40,6 +40,7 @@ use std::{cell::OnceCell, fs::File, ops::Range, path::PathBuf, sync::Arc};
 
 use object::elf;
 
+pub(crate) use self::bias::SIBLINGS_LIMIT;
 pub use self::{
     bias::FileMapping,
     demangle::demangle,
