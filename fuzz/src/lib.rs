@@ -56,10 +56,12 @@ pub fn rendered_rows_come_back(maps: &Maps) {
         return;
     }
     for format in [TextFormat::today(WordSize::Bits64), maps.format()] {
-        // 2.4 leaves no blank between inode and name where the fields reach the name's column.
-        if !format.trailing_blank
-            && maps.iter().any(|row| fields_width(&row) >= format.word_size.name_column())
-        {
+        // A name that begins with blanks shows where it begins by its column alone.
+        let lost = |row: &Mapping<'_>| {
+            row.name.starts_with(b" ")
+                && fields_width(row, format) + 1 >= format.word_size.name_column()
+        };
+        if maps.iter().any(|row| lost(&row)) {
             continue;
         }
         let text = maps.render(format, None);
@@ -90,8 +92,10 @@ fn beyond_kernels(row: &Mapping<'_>) -> bool {
         || row.name.starts_with(b" ") && (row.device.major | row.device.minor) >> 20 != 0
 }
 
-fn fields_width(row: &Mapping<'_>) -> usize {
-    format!("{} {} {:08x} {} {}", row.range, row.perms, row.offset, row.device, row.inode).len()
+fn fields_width(row: &Mapping<'_>, format: TextFormat) -> usize {
+    let mut line = Vec::new();
+    format.write_row(&Mapping { name: b"", ..*row }, &mut line);
+    line.trim_ascii_end().len()
 }
 
 /// Finding an address is a scan of all rows; tried at the edges of rows.

@@ -96,7 +96,7 @@ impl TextFormat {
         if named {
             // Since 2.6.0 one more blank follows even where the column is passed already.
             let column = from + self.word_size.name_column();
-            let least = line.len() + usize::from(self.trailing_blank);
+            let least = line.len() + 1;
             line.resize(column.max(least), b' ');
             self.write_name(row.name, line);
         }
