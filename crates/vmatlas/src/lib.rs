@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod diff;
+mod errno;
 mod filter;
 mod find;
 mod kernel;
@@ -28,12 +29,15 @@ mod maps;
 mod names;
 mod parse;
 mod render;
+pub mod scenario;
 mod smaps;
+pub mod space;
 mod text;
 mod totals;
 mod warning;
 
 pub use diff::{Change, Diff};
+pub use errno::{Errno, ErrnoError};
 pub use filter::{Filter, FilterError, FilterRow};
 pub use find::Place;
 pub use kernel::{KernelVersion, KernelVersionError, WordSize};
