@@ -2,6 +2,7 @@
 
 mod checks;
 mod fuzz;
+mod kernels;
 mod tests;
 
 use std::path::Path;
@@ -12,7 +13,10 @@ const USAGE: &str =
 cargo xtask ci              the checks: format, lints, documentation, benchmarks, fuzzing, layering
 cargo xtask bench [ARG…]    the benchmarks; arguments go to them
 cargo xtask fuzz [TARGET] [--seconds N]
-                            fuzz one target or all, 10 seconds each unless told";
+                            fuzz one target or all, 10 seconds each unless told
+cargo xtask kernels [LINE…] [--arch amd64|i386|arm64] [-j N] [--random N] [--seed S] [-- ARG…]
+                            vmatlas verify (or vmatlas ARG…) inside Debian's kernels under qemu, on
+                            all lines or those given, such as 6.12";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -23,6 +27,7 @@ fn main() -> ExitCode {
         "ci" => checks::run(),
         "bench" => bench(rest),
         "fuzz" => fuzz::run_targets(rest),
+        "kernels" => kernels::run_kernels(rest),
         _ => Err(USAGE.to_owned()),
     };
     match result {

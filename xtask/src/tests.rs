@@ -54,21 +54,21 @@ fn count(result: &str, word: &str) -> u64 {
 }
 
 pub(crate) fn run() -> Result<(), String> {
-    install()?;
+    install(NEEDS)?;
     run_tests()
 }
 
 /// Installs what is missing, as root on Debian; else names it.
-fn install() -> Result<(), String> {
+pub(crate) fn install(needs: &[(&str, &str)]) -> Result<(), String> {
     let missing: Vec<&str> =
-        NEEDS.iter().filter(|(sign, _)| !is_there(sign)).map(|(_, package)| *package).collect();
+        needs.iter().filter(|(sign, _)| !is_there(sign)).map(|(_, package)| *package).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let root = Command::new("id").arg("-u").output().is_ok_and(|id| id.stdout == b"0\n");
     if !root || !Path::new("/etc/debian_version").exists() {
         eprintln!(
-            "some tests need these packages (Debian's names), which are missing: {}",
+            "these packages (Debian's names) are needed for all of it, and missing: {}",
             missing.join(" ")
         );
         return Ok(());

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Diff(DiffArgs),
     /// Tell whether a user may read a process's maps, and which rule decides
     Access(AccessArgs),
+    /// Run scenarios of operations on the model of the kernel and on the running kernel, and compare
+    Verify(VerifyArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -125,6 +127,27 @@ pub(crate) struct AccessArgs {
     /// Ask for a plain login of this user instead of vmatlas itself
     #[arg(long = "as", value_name = "UID")]
     pub(crate) uid: Option<u32>,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct VerifyArgs {
+    /// Files of scenarios
+    #[arg(required_unless_present = "random")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Run them on the model alone
+    #[arg(long)]
+    pub(crate) model_only: bool,
+    /// The model follows the rules of Linux V [default: the running kernel's]
+    #[arg(long, value_name = "V")]
+    pub(crate) kernel: Option<KernelVersion>,
+    /// Make N random scenarios instead, and compare model and kernel after every step
+    #[arg(long, value_name = "N", conflicts_with_all = ["files", "model_only"])]
+    pub(crate) random: Option<u64>,
+    /// Which random scenarios [default: 1]
+    #[arg(long, value_name = "S", requires = "random")]
+    pub(crate) seed: Option<u64>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }

@@ -14,6 +14,7 @@ use std::process::ExitCode;
 use trouble::Trouble;
 
 fn main() -> ExitCode {
+    vmatlas_linux::scenario::serve_if_asked();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -49,6 +50,7 @@ fn run(cli: &Cli) -> Result<bool, Trouble> {
         Some(Command::At(args)) => cmd::at::run(args),
         Some(Command::Diff(args)) => cmd::diff::run(args),
         Some(Command::Access(args)) => cmd::access::run(args),
+        Some(Command::Verify(args)) => cmd::verify::run(args),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "vmatlas", &mut text);

@@ -26,6 +26,8 @@ mod images;
 pub mod mounts;
 mod process;
 mod query;
+#[cfg(target_pointer_width = "64")]
+pub mod scenario;
 mod snapshot;
 mod sys;
 

@@ -4,3 +4,4 @@ pub(crate) mod access;
 pub(crate) mod at;
 pub(crate) mod diff;
 pub(crate) mod show;
+pub(crate) mod verify;

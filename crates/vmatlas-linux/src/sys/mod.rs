@@ -4,3 +4,5 @@
 
 pub(crate) mod nsfs;
 pub(crate) mod procmap_query;
+#[cfg(target_pointer_width = "64")]
+pub(crate) mod scenario;

@@ -5,3 +5,5 @@ mod elf;
 mod files;
 mod live;
 mod query;
+#[cfg(target_pointer_width = "64")]
+mod scenario;

@@ -1,10 +1,27 @@
 //! Scenarios: operations of one process on its address space, and the rows that must follow.
 
+mod compare;
+mod error;
+mod model;
+mod needs;
 mod operation;
+mod parse;
+mod random;
+mod shrink;
+mod verify;
+mod waits;
+mod words;
+mod write;
 
+pub use compare::{Difference, Identity, KernelRow, Labels, compare, labelled};
+pub use error::{ScenarioError, ScenarioErrorKind};
+pub use model::Model;
 pub use operation::{
     Access, Advice, Failure, Length, Map, Name, Operation, Place, Policy, Sharing, Span,
 };
+pub use parse::{Scenarios, scenarios};
+pub use random::Random;
+pub use verify::Mismatch;
 
 use crate::mapping::Perms;
 

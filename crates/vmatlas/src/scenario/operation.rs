@@ -2,6 +2,7 @@
 
 use crate::errno::Errno;
 use crate::space::Prot;
+pub use crate::space::{Advice, Sharing};
 
 /// An address relative to the region's base: a page, and bytes further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,6 +29,13 @@ pub struct Span {
     pub at: Place,
     /// How many there are.
     pub length: Length,
+}
+
+impl Span {
+    /// Whole pages.
+    pub const fn pages(page: i64, count: u64) -> Span {
+        Span { at: Place { page, bytes: 0 }, length: Length::Pages(count) }
+    }
 }
 
 /// The name of an object, an open file or a key: a token.
@@ -278,78 +286,24 @@ pub struct Map {
     pub huge: bool,
 }
 
-/// Who sees what is written to a mapping.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Sharing {
-    /// `MAP_PRIVATE`.
-    #[default]
-    Private,
-    /// `MAP_SHARED`.
-    Shared,
-    /// `MAP_DROPPABLE`.
-    Droppable,
-}
-
-/// Advice of madvise(2), named as there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "named as in madvise(2)")]
-pub enum Advice {
-    Normal,
-    Random,
-    Sequential,
-    Willneed,
-    Dontneed,
-    Free,
-    Remove,
-    Dontfork,
-    Dofork,
-    Mergeable,
-    Unmergeable,
-    Hugepage,
-    Nohugepage,
-    Dontdump,
-    Dodump,
-    Wipeonfork,
-    Keeponfork,
-    Cold,
-    Pageout,
-    PopulateRead,
-    PopulateWrite,
-    DontneedLocked,
-    Collapse,
-    GuardInstall,
-    GuardRemove,
-}
-
-impl Advice {
-    /// Each with the word that scenarios use and the number of include/uapi/asm-generic/mman-common.h.
-    pub const ALL: [(Advice, &'static str, i32); 25] = [
-        (Advice::Normal, "normal", 0),
-        (Advice::Random, "random", 1),
-        (Advice::Sequential, "sequential", 2),
-        (Advice::Willneed, "willneed", 3),
-        (Advice::Dontneed, "dontneed", 4),
-        (Advice::Free, "free", 8),
-        (Advice::Remove, "remove", 9),
-        (Advice::Dontfork, "dontfork", 10),
-        (Advice::Dofork, "dofork", 11),
-        (Advice::Mergeable, "mergeable", 12),
-        (Advice::Unmergeable, "unmergeable", 13),
-        (Advice::Hugepage, "hugepage", 14),
-        (Advice::Nohugepage, "nohugepage", 15),
-        (Advice::Dontdump, "dontdump", 16),
-        (Advice::Dodump, "dodump", 17),
-        (Advice::Wipeonfork, "wipeonfork", 18),
-        (Advice::Keeponfork, "keeponfork", 19),
-        (Advice::Cold, "cold", 20),
-        (Advice::Pageout, "pageout", 21),
-        (Advice::PopulateRead, "populate-read", 22),
-        (Advice::PopulateWrite, "populate-write", 23),
-        (Advice::DontneedLocked, "dontneed-locked", 24),
-        (Advice::Collapse, "collapse", 25),
-        (Advice::GuardInstall, "guard-install", 102),
-        (Advice::GuardRemove, "guard-remove", 103),
-    ];
+impl Map {
+    /// Private anonymous memory, without any option.
+    pub const fn new(span: Span, prot: Prot) -> Map {
+        Map {
+            span,
+            prot,
+            file: None,
+            sharing: Sharing::Private,
+            label: None,
+            noreplace: false,
+            noreserve: false,
+            stack: false,
+            growsdown: false,
+            populate: false,
+            locked: false,
+            huge: false,
+        }
+    }
 }
 
 /// A memory policy of mbind(2). Nodes are numbered as the kernel numbers them.
@@ -395,3 +349,5 @@ impl std::fmt::Display for Failure {
         }
     }
 }
+
+impl std::error::Error for Failure {}

@@ -4,3 +4,5 @@ mod corner_cases;
 mod filter;
 mod laws;
 mod listings;
+mod model;
+mod scenario;

@@ -1,0 +1,157 @@
+//! What the machine has that scenarios depend on.
+
+use super::{RowsAfter, Runner, RunnerError};
+use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags, openat, statfs, statvfs};
+use std::collections::BTreeSet;
+use std::fs::read_to_string;
+use std::io;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use vmatlas::KernelVersion;
+use vmatlas::scenario::{
+    Advice, Fact, Length, Map, Operation, Place, Policy, Region, Scenario, Sharing, Span, Step,
+    StepKind,
+};
+use vmatlas::space::{Prot, Vsyscall};
+
+/// The machine and its settings, as far as rows depend on them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// The kernel's version; none where it calls itself otherwise.
+    pub kernel: Option<KernelVersion>,
+    /// The size of a page, in bytes.
+    pub page_size: u64,
+    /// What it has.
+    pub facts: BTreeSet<Fact>,
+    /// `vm.overcommit_memory`.
+    pub overcommit_memory: Option<u8>,
+    /// `vm.max_map_count`.
+    pub max_map_count: Option<u64>,
+    /// How the vsyscall page is shown.
+    pub vsyscall: Vsyscall,
+    /// `stack_guard_gap=` of the kernel's command line, in pages; 256 where there is none.
+    pub stack_guard_gap: u64,
+}
+
+/// Finds out about the machine. The runner tries what can be tried.
+pub(super) fn probe(runner: &mut Runner) -> Result<Environment, RunnerError> {
+    let overcommit_memory = number("/proc/sys/vm/overcommit_memory").map(|mode| mode as u8);
+    let (facts, attempts): (Vec<Fact>, Vec<Operation>) = attempts().into_iter().unzip();
+    let map = map(0, Sharing::Private);
+    let steps = std::iter::once(map)
+        .chain(attempts)
+        .map(|operation| Step { line: 1, kind: StepKind::Operation(operation, Ok(())) });
+    let run = runner.run(&scenario(steps.collect()), RowsAfter::Expects)?;
+    let tried = facts.into_iter().zip(&run.steps[1..]);
+    let mut facts: BTreeSet<Fact> =
+        tried.filter(|(_, step)| step.outcome.is_ok()).map(|(fact, _)| fact).collect();
+    let mut set = |fact, holds: bool| holds.then(|| facts.insert(fact));
+    set(Fact::Root, rustix::process::geteuid().is_root());
+    set(Fact::Noreserve, overcommit_memory != Some(2));
+    set(Fact::Hugetlb, free_huge_pages().is_some_and(|free| free > 0));
+    let release = rustix::system::uname();
+    let command_line = read_to_string("/proc/cmdline").unwrap_or_default();
+    let mut words = command_line.split_ascii_whitespace();
+    let gap = words.find_map(|word| word.strip_prefix("stack_guard_gap=")?.parse().ok());
+    Ok(Environment {
+        kernel: release.release().to_str().ok().and_then(|release| release.parse().ok()),
+        page_size: crate::page_size() as u64,
+        facts,
+        overcommit_memory,
+        max_map_count: number("/proc/sys/vm/max_map_count"),
+        vsyscall: vsyscall(),
+        stack_guard_gap: gap.unwrap_or(256),
+    })
+}
+
+/// What shows by its success that the machine has something; page 0 is mapped.
+fn attempts() -> Vec<(Fact, Operation)> {
+    let span = span(0);
+    let advise = |advice| Operation::Advise(span, advice);
+    let name = String::from("x");
+    vec![
+        (Fact::Thp, advise(Advice::Hugepage)),
+        (Fact::Ksm, advise(Advice::Mergeable)),
+        (Fact::Guard, advise(Advice::GuardInstall)),
+        (Fact::KsmPrctl, Operation::Ksm(true)),
+        (Fact::Pkeys, Operation::Pkey(name.clone())),
+        (Fact::Uffd, Operation::Uffd(name.clone())),
+        (Fact::AnonNames, Operation::Name { span, name: Some(b"x".to_vec()) }),
+        (Fact::Numa, Operation::Policy(span, Policy::Local)),
+        (Fact::Droppable, map(1, Sharing::Droppable)),
+        (Fact::Secretmem, Operation::Secretmem { label: name.clone(), pages: 1 }),
+        (Fact::Sysv, Operation::Shm { label: name.clone(), pages: 1, key: None }),
+        (Fact::Tmpfile, Operation::Tmpfile { label: name, pages: 1 }),
+        (Fact::Mseal, Operation::Seal(span)),
+    ]
+}
+
+fn span(page: i64) -> Span {
+    Span { at: Place { page, bytes: 0 }, length: Length::Pages(1) }
+}
+
+fn map(page: i64, sharing: Sharing) -> Operation {
+    Operation::Map(Map {
+        span: span(page),
+        prot: Prot::READ | Prot::WRITE,
+        file: None,
+        sharing,
+        label: None,
+        noreplace: false,
+        noreserve: false,
+        stack: false,
+        growsdown: false,
+        populate: false,
+        locked: false,
+        huge: false,
+    })
+}
+
+/// Whether a directory is in memory.
+pub(super) fn on_tmpfs(path: &Path) -> bool {
+    /// include/uapi/linux/magic.h.
+    const TMPFS_MAGIC: u32 = 0x0102_1994;
+    statfs(path).is_ok_and(|fs| fs.f_type as u32 == TMPFS_MAGIC)
+}
+
+fn scenario(steps: Vec<Step>) -> Scenario {
+    let name = String::from("what-the-machine-has");
+    Scenario { name, line: 1, kernel: vec![], needs: vec![], region: Region::Plain, steps }
+}
+
+fn number(path: &str) -> Option<u64> {
+    read_to_string(path).ok()?.trim().parse().ok()
+}
+
+fn free_huge_pages() -> Option<u64> {
+    let text = read_to_string("/proc/meminfo").ok()?;
+    text.lines().find_map(|line| line.strip_prefix("HugePages_Free:")?.trim().parse().ok())
+}
+
+/// What the own maps show of the vsyscall page.
+fn vsyscall() -> Vsyscall {
+    let text = std::fs::read("/proc/self/maps").unwrap_or_default();
+    let page = vmatlas::rows(&text).flatten().find(|row| row.name == b"[vsyscall]");
+    match page {
+        None => Vsyscall::None,
+        Some(row) if row.perms.read() => Vsyscall::Emulate,
+        Some(_) => Vsyscall::ExecuteOnly,
+    }
+}
+
+/// A fresh directory where files can do the most: have no name, be executed, and be made fast.
+pub(super) fn directory() -> io::Result<TempDir> {
+    let candidates = [PathBuf::from("/dev/shm"), PathBuf::from("/tmp"), std::env::temp_dir()];
+    let best = candidates.iter().max_by_key(|path| abilities(path));
+    let best = best.ok_or(io::ErrorKind::NotFound)?.canonicalize()?;
+    tempfile::Builder::new().prefix("vmatlas-").tempdir_in(best)
+}
+
+/// Whether files in a directory may be made, have no name, be executed, and live in memory.
+fn abilities(path: &Path) -> [bool; 4] {
+    let writable = tempfile::tempdir_in(path).is_ok();
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let unnamed = openat(CWD, path, flags, Mode::RUSR).is_ok();
+    let executable = statvfs(path).is_ok_and(|fs| !fs.f_flag.contains(StatVfsMountFlags::NOEXEC));
+    [writable, unnamed, executable, on_tmpfs(path)]
+}

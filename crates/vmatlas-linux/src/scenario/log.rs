@@ -1,0 +1,164 @@
+//! What the runner and the processes of a scenario tell each other, and the log of what happened.
+
+use super::program::BEFORE;
+
+/// A record of the log, which text may follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) kind: RecordKind,
+    pub(crate) step: u32,
+    /// What the call returned, or how it failed: an error number or one of the below.
+    pub(crate) outcome: Result<i64, i64>,
+    /// How many bytes of text follow.
+    pub(crate) length: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RecordKind {
+    /// The first address of the region.
+    Base,
+    /// How an operation ended.
+    Outcome,
+    /// Rows of the region; more of them may come in further records of the same step.
+    Rows,
+}
+
+impl RecordKind {
+    /// The failures that are no error numbers.
+    pub(crate) const SEGV: i64 = 1 << 32;
+    pub(crate) const BUS: i64 = 1 << 33;
+}
+
+const RECORD_WORDS: usize = 4;
+
+impl Record {
+    pub(crate) const BYTES: usize = 8 * RECORD_WORDS;
+
+    pub(crate) fn encode(&self) -> [u8; Record::BYTES] {
+        let kind = self.kind as u64 | u64::from(self.outcome.is_err()) << 8;
+        let outcome = self.outcome.unwrap_or_else(|failure| failure) as u64;
+        bytes([kind, u64::from(self.step), outcome, self.length])
+    }
+
+    /// The record that a text begins with, its own text, and what follows.
+    pub(crate) fn decode(text: &[u8]) -> Option<(Record, &[u8], &[u8])> {
+        let (record, rest) = text.split_first_chunk::<{ Record::BYTES }>()?;
+        let [kind, step, outcome, length] = words(record);
+        let value = outcome as i64;
+        let record = Record {
+            kind: match kind & 0xff {
+                0 => RecordKind::Base,
+                1 => RecordKind::Outcome,
+                _ => RecordKind::Rows,
+            },
+            step: u32::try_from(step).unwrap_or(BEFORE),
+            outcome: if kind >> 8 == 0 { Ok(value) } else { Err(value) },
+            length,
+        };
+        let (text, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+        Some((record, text, rest))
+    }
+}
+
+/// The first words of the process that runs scenarios.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hello {
+    /// Where plain regions begin.
+    pub(crate) base: u64,
+}
+
+impl Hello {
+    pub(crate) const BYTES: usize = 8;
+
+    pub(crate) fn encode(self) -> [u8; Hello::BYTES] {
+        bytes([self.base])
+    }
+
+    pub(crate) fn decode(given: &[u8; Hello::BYTES]) -> Hello {
+        let [base] = words(given);
+        Hello { base }
+    }
+}
+
+/// What is sent before a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// When its processes end by themselves, should the runner have gone.
+    pub(crate) seconds: u32,
+}
+
+impl Request {
+    pub(crate) const BYTES: usize = 8;
+
+    pub(crate) fn encode(self) -> [u8; Request::BYTES] {
+        bytes([u64::from(self.seconds)])
+    }
+
+    pub(crate) fn decode(given: &[u8; Request::BYTES]) -> Request {
+        let [seconds] = words(given);
+        Request { seconds: seconds as u32 }
+    }
+}
+
+/// What is answered when a scenario is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    /// Of its first process, as wait(2) gives it.
+    pub(crate) status: i32,
+    /// Where the log ends.
+    pub(crate) end: u64,
+    /// Why it did not go on to its end; 0 if it did.
+    pub(crate) trouble: u32,
+}
+
+impl Reply {
+    pub(crate) const BYTES: usize = 24;
+
+    pub(crate) fn encode(self) -> [u8; Reply::BYTES] {
+        bytes([self.status as u64, self.end, u64::from(self.trouble)])
+    }
+
+    pub(crate) fn decode(given: &[u8; Reply::BYTES]) -> Reply {
+        let [status, end, trouble] = words(given);
+        Reply { status: status as i32, end, trouble: trouble as u32 }
+    }
+}
+
+fn bytes<const WORDS: usize, const BYTES: usize>(words: [u64; WORDS]) -> [u8; BYTES] {
+    let mut bytes = [0; BYTES];
+    for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+        *bytes = word.to_ne_bytes();
+    }
+    bytes
+}
+
+/// As many numbers as there are.
+pub(super) fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    let mut words = [0; N];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_ne_bytes(*bytes);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_decoded_as_they_were() {
+        for outcome in [Ok(-1), Ok(i64::MAX), Err(22), Err(RecordKind::BUS)] {
+            for kind in [RecordKind::Base, RecordKind::Outcome, RecordKind::Rows] {
+                let record = Record { kind, step: BEFORE, outcome, length: 3 };
+                let text = [&record.encode()[..], b"rowmore"].concat();
+                assert_eq!(Record::decode(&text), Some((record, &b"row"[..], &b"more"[..])));
+            }
+        }
+        let reply = Reply { status: -5, end: 1 << 40, trouble: 3 };
+        assert_eq!(Reply::decode(&reply.encode()), reply);
+        let request = Request { seconds: 9 };
+        assert_eq!(Request::decode(&request.encode()), request);
+        let hello = Hello { base: 1 << 44 };
+        assert_eq!(Hello::decode(&hello.encode()), hello);
+    }
+}

@@ -1,0 +1,118 @@
+//! The running kernel compared with scenarios and with the model.
+
+use super::environment::on_tmpfs;
+use super::{RowsAfter, Runner, RunnerError};
+use vmatlas::KernelVersion;
+use vmatlas::scenario::{
+    Fact, Labels, Mismatch, Model, Scenario, Step, StepKind, compare, labelled,
+};
+use vmatlas::space::{FileKind, KernelProfile};
+
+impl Runner {
+    /// The rules of the running kernel: those of its version, with what it has and its settings.
+    pub fn profile(&self) -> KernelProfile {
+        let environment = self.environment();
+        let version = environment.kernel.unwrap_or(KernelVersion::new(6, 18, 0));
+        let has = |fact| environment.facts.contains(&fact);
+        let mut profile = KernelProfile::of(version);
+        profile.page_shift = environment.page_size.trailing_zeros();
+        profile.thp = has(Fact::Thp);
+        profile.ksm = has(Fact::Ksm);
+        profile.anon_names = has(Fact::AnonNames);
+        profile.pkeys = has(Fact::Pkeys);
+        profile.numa = has(Fact::Numa);
+        profile.swap = std::path::Path::new("/proc/swaps").exists();
+        profile.overcommit_never = !has(Fact::Noreserve);
+        profile.stack_guard_gap = environment.stack_guard_gap;
+        profile.vsyscall = environment.vsyscall;
+        if let Some(count) = environment.max_map_count {
+            profile.max_map_count = usize::try_from(count).unwrap_or(usize::MAX);
+        }
+        profile
+    }
+
+    /// A model of those rules whose files are made of what the scenarios' directory is on.
+    pub fn model(&self, profile: KernelProfile, scenario: &Scenario) -> Model {
+        let kind = if on_tmpfs(self.directory()) { FileKind::Tmpfs } else { FileKind::Regular };
+        Model::new(profile, scenario.region).with_files(kind)
+    }
+
+    /// The first step that ends otherwise on the kernel than the scenario says.
+    ///
+    /// # Errors
+    /// Why the scenario was not run to its end.
+    pub fn differs(&mut self, scenario: &Scenario) -> Result<Option<Mismatch>, RunnerError> {
+        let run = self.run(scenario, RowsAfter::Expects)?;
+        let mut labels = Labels::default();
+        let differs = |(step, shown): (&Step, &super::StepRun)| match &step.kind {
+            StepKind::Operation(operation, expected) => (shown.outcome != *expected)
+                .then(|| Mismatch::outcome(step.line, operation, *expected, shown.outcome)),
+            StepKind::Expect(rows) => {
+                let shown = shown.rows.as_deref().unwrap_or_default();
+                compare(rows, shown, &mut labels)
+                    .err()
+                    .map(|_| Mismatch::rows(step.line, rows, &labelled(shown, &labels)))
+            }
+        };
+        Ok(scenario.steps.iter().zip(&run.steps).find_map(differs))
+    }
+
+    /// The first operation after which the kernel and a model do not agree: `expected` is what
+    /// the kernel did, `shown` what the model did.
+    ///
+    /// # Errors
+    /// Why the scenario was not run to its end.
+    pub fn differs_from(
+        &mut self,
+        scenario: &Scenario,
+        model: &mut Model,
+    ) -> Result<Option<Mismatch>, RunnerError> {
+        let run = self.run(scenario, RowsAfter::EveryStep)?;
+        let mut labels = Labels::default();
+        for (step, kernel) in scenario.steps.iter().zip(&run.steps) {
+            let StepKind::Operation(operation, _) = &step.kind else { continue };
+            let outcome = model.apply(operation);
+            if outcome != kernel.outcome {
+                let mismatch = Mismatch::outcome(step.line, operation, kernel.outcome, outcome);
+                return Ok(Some(mismatch));
+            }
+            let (rows, shown) = (model.rows(), kernel.rows.as_deref().unwrap_or_default());
+            if compare(&rows, shown, &mut labels).is_err() {
+                let kernel = labelled(shown, &labels);
+                return Ok(Some(Mismatch::rows(step.line, &kernel, &rows)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The scenario with the outcomes that the kernel gives, and the rows that it shows in the
+    /// end: a file to keep.
+    ///
+    /// # Errors
+    /// Why the scenario was not run to its end.
+    pub fn filled_in(&mut self, scenario: &Scenario) -> Result<Scenario, RunnerError> {
+        let mut filled = scenario.clone();
+        filled.steps.retain(|step| matches!(step.kind, StepKind::Operation(..)));
+        let run = self.run(&filled, RowsAfter::EveryStep)?;
+        for (step, shown) in filled.steps.iter_mut().zip(&run.steps) {
+            if let StepKind::Operation(_, outcome) = &mut step.kind {
+                *outcome = shown.outcome;
+            }
+        }
+        // The labels are those of the model where it shows the same objects.
+        let mut model = self.model(self.profile(), &filled);
+        let mut labels = Labels::default();
+        for (step, shown) in filled.steps.iter().zip(&run.steps) {
+            if let StepKind::Operation(operation, _) = &step.kind {
+                let _ = model.apply(operation);
+                let _ =
+                    compare(&model.rows(), shown.rows.as_deref().unwrap_or_default(), &mut labels);
+            }
+        }
+        if let Some(rows) = run.steps.last().and_then(|step| step.rows.as_deref()) {
+            let kind = StepKind::Expect(labelled(rows, &labels));
+            filled.steps.push(Step { line: 0, kind });
+        }
+        Ok(filled)
+    }
+}

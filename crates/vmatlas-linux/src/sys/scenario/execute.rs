@@ -1,0 +1,261 @@
+//! A process of a scenario: it does what the program says and writes down what comes of it.
+//!
+//! From the fork on it allocates nothing and takes no lock: there may have been other threads.
+
+use super::maps::each_row;
+use super::region::{Place, brk};
+use super::shared::{LOG_FULL, LOG_LIMIT, LOG_START, NO_FORK, Shared};
+use super::touch::touch;
+use crate::scenario::log::{Record, RecordKind};
+use crate::scenario::program::{Action, Argument, Op, Program};
+use rustix::fd::BorrowedFd;
+use rustix::process::{Signal, WaitOptions, set_parent_process_death_signal, wait};
+use std::io::IoSlice;
+use std::ops::ControlFlow;
+use std::ptr::null;
+use std::sync::atomic::Ordering;
+
+/// `UFFD_USER_MODE_ONLY`, since 5.11.
+const UFFD_USER_MODE_ONLY: i32 = 1;
+
+/// What a process works with.
+pub(crate) struct Execution<'a> {
+    pub(crate) program: &'a Program,
+    pub(crate) place: Place,
+    pub(crate) shared: &'a Shared,
+    pub(crate) log: BorrowedFd<'a>,
+    /// Descriptors, segments and keys, -1 where there is none: each process has its own.
+    pub(crate) slots: &'a mut [i64],
+    /// For rows on their way.
+    pub(crate) input: &'a mut [u8],
+    pub(crate) output: &'a mut [u8],
+    pub(crate) seconds: u32,
+}
+
+/// How an operation ended: the last result, or the number that the log has for a failure.
+type Outcome = Result<i64, i64>;
+
+impl Execution<'_> {
+    /// Runs the whole program, together with the processes that it forks. Returns in each of
+    /// them, when all that it forked have ended.
+    pub(crate) fn run(&mut self) {
+        let mut me = 0;
+        end_after(self.seconds);
+        self.record(RecordKind::Base, 0, Ok(self.place.base as i64), 0, &[]);
+        loop {
+            let at = self.shared.at.load(Ordering::Acquire);
+            let Some(op) = self.program.ops.get(at as usize) else { break };
+            if op.who != me {
+                self.shared.wait(at);
+                continue;
+            }
+            let next = match op.action {
+                Action::Rows => self.rows(op.step).then_some(at + 1),
+                Action::Fork { child } => self.fork(op.step, child, &mut me).then_some(at + 1),
+                _ => Some(self.step(op, at)),
+            };
+            if let Some(next) = next {
+                let another = self.program.ops.get(next as usize).is_none_or(|op| op.who != me);
+                self.shared.go_on(next, another);
+            }
+        }
+        while wait(WaitOptions::empty()).is_ok() {}
+    }
+
+    /// Does an operation; which one is next: after a failure the others of its step are left out.
+    fn step(&mut self, op: &Op, at: u32) -> u32 {
+        let outcome = self.act(&op.action);
+        self.record(RecordKind::Outcome, op.step, outcome, 0, &[]);
+        let skipped = |next: &&Op| next.step == op.step && next.action != Action::Rows;
+        let rest = self.program.ops.get(at as usize + 1..).unwrap_or_default();
+        match outcome {
+            Ok(_) => at + 1,
+            Err(_) => at + 1 + rest.iter().take_while(skipped).count() as u32,
+        }
+    }
+
+    fn act(&mut self, action: &Action) -> Outcome {
+        match *action {
+            Action::Call { number, arguments, result } => {
+                let value = self.call(number as i64, arguments.map(|a| self.value(a)))?;
+                if number == libc::SYS_shmget as u64 {
+                    self.shared.add_segment(value as i32);
+                }
+                if let Some(slot) = result {
+                    self.keep(slot, value);
+                }
+                Ok(value)
+            }
+            Action::Ioctl { fd, request, words } => {
+                let words = words.map(|word| self.value(word));
+                let [fd, at] = [self.value(Argument::Slot(fd)), words.as_ptr() as u64];
+                self.call(libc::SYS_ioctl, [fd, request, at, 0, 0, 0])
+            }
+            Action::Close { fd } => {
+                let value =
+                    self.call(libc::SYS_close, [self.value(Argument::Slot(fd)), 0, 0, 0, 0, 0])?;
+                self.keep(fd, -1);
+                Ok(value)
+            }
+            Action::Uffd { result } => {
+                let open = |flags| {
+                    let flags = (libc::O_CLOEXEC | flags) as u64;
+                    self.call(libc::SYS_userfaultfd, [flags, 0, 0, 0, 0, 0])
+                };
+                let value = open(UFFD_USER_MODE_ONLY).or_else(|error| match error as i32 {
+                    libc::EINVAL => open(0),
+                    _ => Err(error),
+                })?;
+                self.keep(result, value);
+                Ok(value)
+            }
+            Action::Brk { by } => {
+                let wanted = brk(0).wrapping_add_signed(by);
+                match brk(wanted) {
+                    got if got == wanted => Ok(got as i64),
+                    _ => Err(i64::from(libc::ENOMEM)),
+                }
+            }
+            Action::Touch { at, pages, store } => {
+                let first = self.place.base.wrapping_add_signed(at);
+                for page in 0..pages {
+                    let address = first.wrapping_add(page.wrapping_mul(self.place.page_size));
+                    touch(address as usize, store).map_err(|signal| match signal {
+                        libc::SIGSEGV => RecordKind::SEGV,
+                        libc::SIGBUS => RecordKind::BUS,
+                        negative => -i64::from(negative),
+                    })?;
+                }
+                Ok(0)
+            }
+            Action::Fork { .. } | Action::Rows => Ok(0),
+        }
+    }
+
+    fn value(&self, argument: Argument) -> u64 {
+        match argument {
+            Argument::Zero => 0,
+            Argument::Value(value) => value,
+            Argument::Address(bytes) => self.place.base.wrapping_add_signed(bytes),
+            Argument::Slot(slot) => self.slots.get(slot as usize).map_or(u64::MAX, |&v| v as u64),
+            Argument::Bytes(at) => {
+                self.program.bytes.get(at as usize..).map_or(null(), <[u8]>::as_ptr) as u64
+            }
+        }
+    }
+
+    fn keep(&mut self, slot: u32, value: i64) {
+        if let Some(slot) = self.slots.get_mut(slot as usize) {
+            *slot = value;
+        }
+    }
+
+    /// Any system call.
+    fn call(&self, number: i64, [a, b, c, d, e, f]: [u64; 6]) -> Outcome {
+        // SAFETY: the calls of a scenario change the region, which holds nothing of this process,
+        // and read the program's bytes or the words of an ioctl, which live long enough. A
+        // scenario that names addresses outside its region may break this process, which holds
+        // nothing else and is watched by the runner.
+        let result = unsafe { libc::syscall(number as libc::c_long, a, b, c, d, e, f) };
+        match result {
+            -1 => Err(i64::from(errno())),
+            value => Ok(value),
+        }
+    }
+
+    /// Whether this process goes on with the next operation.
+    fn fork(&mut self, step: u32, child: u32, me: &mut u32) -> bool {
+        match fork() {
+            Err(errno) => {
+                self.record(RecordKind::Outcome, step, Err(i64::from(errno)), 0, &[]);
+                self.shared.stop(NO_FORK);
+                false
+            }
+            Ok(Forked::Child) => {
+                *me = child;
+                let _ = set_parent_process_death_signal(Some(Signal::KILL));
+                end_after(self.seconds);
+                false
+            }
+            Ok(Forked::Parent(pid)) => {
+                self.record(RecordKind::Outcome, step, Ok(i64::from(pid)), 0, &[]);
+                true
+            }
+        }
+    }
+
+    /// Writes down the rows of the region. Whether it could.
+    fn rows(&mut self, step: u32) -> bool {
+        let (input, output) = (std::mem::take(&mut self.input), std::mem::take(&mut self.output));
+        let mut filled = 0;
+        let read = each_row(input, |row, line| {
+            let outside = match row {
+                Ok(row) if row.range.start >= self.place.end => return ControlFlow::Break(()),
+                Ok(row) => row.range.end <= self.place.base,
+                Err(_) => false, // for the runner to tell
+            };
+            if !outside {
+                if output.len() - filled <= line.len() {
+                    self.record(RecordKind::Rows, step, Ok(0), filled, output);
+                    filled = 0;
+                }
+                output[filled..filled + line.len()].copy_from_slice(line);
+                output[filled + line.len()] = b'\n';
+                filled += line.len() + 1;
+            }
+            ControlFlow::Continue(())
+        });
+        let outcome = read.map(|()| 0).map_err(|error| i64::from(error.raw_os_error()));
+        self.record(RecordKind::Rows, step, outcome, filled, output);
+        (self.input, self.output) = (input, output);
+        self.shared.trouble.load(Ordering::Acquire) == 0
+    }
+
+    /// Adds to the log, which all processes write to in turn.
+    fn record(&self, kind: RecordKind, step: u32, outcome: Outcome, length: usize, text: &[u8]) {
+        let record = Record { kind, step, outcome, length: length as u64 }.encode();
+        let parts = [IoSlice::new(&record), IoSlice::new(&text[..length])];
+        let written = rustix::io::writev(self.log, &parts);
+        let end = rustix::fs::tell(self.log).unwrap_or(u64::MAX);
+        if written != Ok(record.len() + length) || end > LOG_START + LOG_LIMIT {
+            self.shared.stop(LOG_FULL);
+        }
+    }
+}
+
+/// Which side of a fork this is.
+pub(crate) enum Forked {
+    Parent(i32),
+    Child,
+}
+
+/// fork(2), without what the C library does about it: the child must not allocate or use other
+/// things that threads share.
+///
+/// # Errors
+/// The error number.
+pub(crate) fn fork() -> Result<Forked, i32> {
+    // SAFETY: without CLONE_VM the child has a copy of everything and goes on here; callers keep
+    // to what is safe after a fork.
+    match unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } {
+        -1 => Err(errno()),
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid as i32)),
+    }
+}
+
+fn errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// Ends this process at once.
+pub(crate) fn exit(code: i32) -> ! {
+    // SAFETY: it does not return; nothing is left to be done.
+    unsafe { libc::_exit(code) }
+}
+
+/// Has the kernel end this process when it hangs and nobody else does.
+fn end_after(seconds: u32) {
+    // SAFETY: only sets a timer, whose signal ends the process.
+    unsafe { libc::alarm(seconds) };
+}

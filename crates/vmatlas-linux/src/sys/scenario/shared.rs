@@ -1,0 +1,89 @@
+//! The page that all processes of a scenario share, and that the runner reads through its file.
+
+use rustix::fd::AsFd;
+use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::thread::futex;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+
+/// Where the log begins in the file: after the page.
+pub(crate) const LOG_START: u64 = 1 << 16;
+/// How many bytes the log may have.
+pub(crate) const LOG_LIMIT: u64 = 256 << 20;
+/// How many segments of System V a scenario may make.
+pub(crate) const SEGMENTS: usize = 512;
+
+/// What the processes share.
+#[repr(C)]
+pub(crate) struct Shared {
+    /// The operation that is next or being done.
+    pub(crate) at: AtomicU32,
+    /// Why the scenario cannot go on; 0 if it can.
+    pub(crate) trouble: AtomicU32,
+    /// Whether the segments are in a namespace that ends with the processes.
+    pub(crate) own_segments: AtomicU32,
+    segments: AtomicU32,
+    ids: [AtomicI32; SEGMENTS],
+}
+
+/// Where the segments stand, for the runner.
+pub(crate) const SEGMENT_COUNT_OFFSET: usize = std::mem::offset_of!(Shared, segments);
+pub(crate) const SEGMENTS_OFFSET: usize = std::mem::offset_of!(Shared, ids);
+
+const _: () = assert!(size_of::<Shared>() <= 4096);
+
+/// The numbers of [`Shared::trouble`].
+pub(crate) const NO_REGION: u32 = 1;
+pub(crate) const LOG_FULL: u32 = 2;
+pub(crate) const NO_FORK: u32 = 3;
+
+impl Shared {
+    /// The page at the start of a file, mapped for good.
+    pub(crate) fn map(file: impl AsFd) -> rustix::io::Result<&'static Shared> {
+        let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: a new mapping, never unmapped, of a file that is only ever made longer; it is
+        // aligned to a page and long enough, any bytes are a valid `Shared`, and all processes
+        // change it through atomics.
+        unsafe {
+            let page = mmap(std::ptr::null_mut(), size_of::<Shared>(), prot, flags, file, 0)?;
+            Ok(&*page.cast::<Shared>())
+        }
+    }
+
+    pub(crate) fn reset(&self) {
+        self.at.store(0, Ordering::Release);
+        self.trouble.store(0, Ordering::Release);
+        self.segments.store(0, Ordering::Release);
+    }
+
+    /// Goes on with another operation, and wakes the processes if it is another's.
+    pub(crate) fn go_on(&self, at: u32, wake: bool) {
+        self.at.store(at, Ordering::Release);
+        if wake {
+            let _ = futex::wake(&self.at, futex::Flags::empty(), i32::MAX as u32);
+        }
+    }
+
+    /// Sleeps while this is the operation being done.
+    pub(crate) fn wait(&self, at: u32) {
+        let _ = futex::wait(&self.at, futex::Flags::empty(), at, None);
+    }
+
+    /// Ends the scenario, as it cannot go on.
+    pub(crate) fn stop(&self, trouble: u32) {
+        self.trouble.store(trouble, Ordering::Release);
+        self.go_on(u32::MAX, true);
+    }
+
+    pub(crate) fn add_segment(&self, id: i32) {
+        let slot = self.segments.fetch_add(1, Ordering::AcqRel) as usize;
+        if let Some(slot) = self.ids.get(slot) {
+            slot.store(id, Ordering::Release);
+        }
+    }
+
+    /// The segments that were made.
+    pub(crate) fn segments(&self) -> impl Iterator<Item = i32> {
+        let count = self.segments.load(Ordering::Acquire) as usize;
+        self.ids.iter().take(count).map(|id| id.load(Ordering::Acquire))
+    }
+}

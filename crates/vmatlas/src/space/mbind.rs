@@ -1,0 +1,61 @@
+//! mbind(2).
+
+use super::{AddressSpace, Policy};
+use crate::errno::Errno;
+use std::sync::Arc;
+
+impl AddressSpace {
+    /// Gives memory a policy; none is the default policy.
+    ///
+    /// # Errors
+    /// - EINVAL: `address` is not the start of a page, the range wraps around, or the policy
+    ///   names no node.
+    /// - EFAULT: a hole, unless the policy is the default one.
+    /// - ENOMEM: `max_map_count` would be exceeded.
+    pub fn mbind(
+        &mut self,
+        address: u64,
+        length: u64,
+        policy: Option<Policy>,
+    ) -> Result<(), Errno> {
+        if !self.profile.is_aligned(address) {
+            return Err(Errno::EINVAL);
+        }
+        let length = self.profile.page_align(length).ok_or(Errno::EINVAL)?;
+        let end = address.checked_add(length).ok_or(Errno::EINVAL)?;
+        if length == 0 {
+            return Ok(());
+        }
+        if let Some(Policy::Bind(nodes) | Policy::Interleave(nodes)) = &policy
+            && nodes.is_empty()
+        {
+            return Err(Errno::EINVAL);
+        }
+        let mut covered = address;
+        let mut hole = false;
+        let mut any = false;
+        for vma in self.vmas.within(address, end) {
+            hole |= vma.start > covered;
+            covered = vma.end;
+            any = true;
+        }
+        hole |= covered < end;
+        if !any || (hole && policy.is_some()) {
+            return Err(Errno::EFAULT);
+        }
+        let policy = policy.map(Arc::new);
+        let mut from = address;
+        while let Some(at) = self.vmas.find(from).filter(|_| from < end) {
+            let vma = self.vmas.get(at);
+            if vma.start >= end {
+                break;
+            }
+            let (start, upto) = (vma.start.max(address), vma.end.min(end));
+            if vma.policy != policy {
+                self.modify(at, start, upto, |vma| vma.policy = policy.clone())?;
+            }
+            from = self.vmas.get(self.covering(upto - 1).expect("it was changed")).end;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! Which mappings join, and what becomes of them (mm/vma.c; mm/mmap.c before 6.12).
+
+use super::vma::{Anon, Vma};
+use super::vmas::Position;
+use super::{AddressSpace, VmaFlags};
+use crate::errno::Errno;
+
+/// An answer that may hang on something nobody said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Yes,
+    No,
+    Unknown,
+}
+
+/// What is being joined.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Joining {
+    /// A mapping made by mmap or the like.
+    New,
+    /// A part of the address space grown at the end: only what lies below may be joined.
+    ExpandOnly,
+    /// A copy made by mremap, or memory added to a mapping by it.
+    Remapped,
+}
+
+impl AddressSpace {
+    /// Puts a new VMA into a free place, joined with its neighbours where the kernel joins them.
+    pub(super) fn insert_joined(&mut self, new: Vma, joining: Joining) {
+        let below =
+            self.vmas.find_below(new.start).filter(|at| self.vmas.get(*at).end == new.start);
+        let above = match below {
+            Some(at) => self.vmas.next(at),
+            None => self.vmas.find(new.start),
+        };
+        let above = above.filter(|at| self.vmas.get(*at).start == new.end);
+        let (below, above) = self.choose(&new, below, above, joining);
+        let shift = self.profile.page_shift;
+        match (below, above) {
+            (Some(below), Some(above)) => {
+                let upper = self.vmas.remove(above);
+                self.vmas.change(below, |vma| {
+                    vma.end = upper.end;
+                    vma.absorb(&upper);
+                    vma.absorb(&new);
+                });
+            }
+            (Some(below), None) => self.vmas.change(below, |vma| {
+                vma.end = new.end;
+                vma.absorb(&new);
+            }),
+            (None, Some(above)) => self.vmas.change(above, |vma| {
+                vma.extend_start(new.start, shift);
+                vma.absorb(&new);
+            }),
+            (None, None) => self.insert(new),
+        }
+    }
+
+    /// With which of its neighbours a new mapping joins.
+    fn choose(
+        &mut self,
+        new: &Vma,
+        below: Option<Position>,
+        above: Option<Position>,
+        joining: Joining,
+    ) -> (Option<Position>, Option<Position>) {
+        if new.flags.intersects(VmaFlags::SPECIAL) {
+            return (None, None);
+        }
+        if self.profile.hole_tries_next_first && joining == Joining::New {
+            let above = above
+                .filter(|at| self.vmas.get(*at).policy.is_none())
+                .filter(|at| self.joins(new, *at, new.end, true));
+            // What lies below must then suit what lies above.
+            let mut suited = new.clone();
+            if let Some(at) = above {
+                suited.anon = self.vmas.get(at).anon;
+            }
+            let below = below
+                .filter(|at| self.vmas.get(*at).policy.is_none())
+                .filter(|at| self.joins(&suited, *at, new.start, false));
+            return (below, above);
+        }
+        let below = below.filter(|at| self.joins(new, *at, new.start, false));
+        let above = above
+            .filter(|_| joining != Joining::ExpandOnly)
+            .filter(|at| self.joins(new, *at, new.end, true))
+            .filter(|at| below.is_none_or(|below| self.both_may_join(below, *at, new.end)));
+        (below, above)
+    }
+
+    /// Changes the part `start..end` of a VMA, which then joins its neighbours where the kernel
+    /// joins them, or else is split off.
+    ///
+    /// # Errors
+    /// ENOMEM where a split would exceed `max_map_count`; a first split stays.
+    pub(super) fn modify(
+        &mut self,
+        at: Position,
+        start: u64,
+        end: u64,
+        change: impl Fn(&mut Vma),
+    ) -> Result<(), Errno> {
+        let shift = self.profile.page_shift;
+        let middle = self.vmas.get(at);
+        let (left, right) = (start == middle.start, end == middle.end);
+        let removes = left && right;
+        let joinable = (left || right)
+            && !(removes && self.profile.close_hook_may_grow && middle.has_close_hook());
+        if joinable {
+            let mut new = middle.part(start, end, shift);
+            change(&mut new);
+            if !new.flags.intersects(VmaFlags::SPECIAL) {
+                let below = self.vmas.previous(at).filter(|_| left);
+                let above = self.vmas.next(at).filter(|_| right);
+                let below = below.filter(|at| self.vmas.get(*at).end == start);
+                let above = above.filter(|at| self.vmas.get(*at).start == end);
+                let below = below.filter(|at| self.joins(&new, *at, start, false));
+                let above = above
+                    .filter(|at| self.joins(&new, *at, end, true))
+                    .filter(|at| below.is_none_or(|below| self.both_may_join(below, *at, end)));
+                if below.is_some() || above.is_some() {
+                    self.join_existing(at, below, above, &new);
+                    return Ok(());
+                }
+            }
+        }
+        let mut at = at;
+        if !left {
+            if self.at_map_limit() {
+                return Err(Errno::ENOMEM);
+            }
+            self.split(at, start);
+            at = self.vmas.find(start).expect("it was split there");
+        }
+        if !right {
+            if self.at_map_limit() {
+                return Err(Errno::ENOMEM);
+            }
+            self.split(at, end);
+            at = self.vmas.find(start).expect("it was split there");
+        }
+        self.vmas.change(at, change);
+        Ok(())
+    }
+
+    /// Gives `new`, a part of the VMA at `middle`, to one or both of its neighbours.
+    fn join_existing(
+        &mut self,
+        middle: Position,
+        below: Option<Position>,
+        above: Option<Position>,
+        new: &Vma,
+    ) {
+        let shift = self.profile.page_shift;
+        let whole = self.vmas.get(middle);
+        let removes = whole.start == new.start && whole.end == new.end;
+        match (below, above) {
+            (Some(below), Some(above)) => {
+                let upper = self.vmas.remove(above);
+                self.vmas.remove(middle);
+                self.vmas.change(below, |vma| {
+                    vma.end = upper.end;
+                    vma.absorb(&upper);
+                    vma.absorb(new);
+                });
+            }
+            (Some(below), None) => {
+                if removes {
+                    self.vmas.remove(middle);
+                } else {
+                    self.vmas.change(middle, |vma| vma.trim_start(new.end, shift));
+                }
+                self.vmas.change(below, |vma| {
+                    vma.end = new.end;
+                    vma.absorb(new);
+                });
+            }
+            (None, Some(above)) => {
+                self.vmas.change(above, |vma| {
+                    vma.extend_start(new.start, shift);
+                    vma.absorb(new);
+                });
+                if removes {
+                    self.vmas.remove(middle);
+                } else {
+                    self.vmas.change(middle, |vma| vma.end = new.start);
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Whether `new` joins the neighbour at `at`, with which it has `boundary` in common.
+    fn joins(&mut self, new: &Vma, at: Position, boundary: u64, above: bool) -> bool {
+        let old = self.vmas.get(at);
+        let answer = self.alike(new, old, above);
+        self.settle(answer, boundary, true)
+    }
+
+    /// Whether two neighbours of a mapping, each of which it joins, may be one.
+    fn both_may_join(&mut self, below: Position, above: Position, boundary: u64) -> bool {
+        let (lower, upper) = (self.vmas.get(below), self.vmas.get(above));
+        if upper.has_close_hook() {
+            return false;
+        }
+        let answer = match (lower.anon, upper.anon) {
+            (Anon::None, _) | (_, Anon::None) => Answer::Yes,
+            (Anon::Unknown, _) | (_, Anon::Unknown) => Answer::Unknown,
+            (Anon::Some { id: a, .. }, Anon::Some { id: b, .. }) => Answer::of(a == b),
+        };
+        self.settle(answer, boundary, false)
+    }
+
+    /// Takes the likelier side of an unknown answer and remembers that it is one.
+    fn settle(&mut self, answer: Answer, boundary: u64, likely: bool) -> bool {
+        match answer {
+            Answer::Yes => true,
+            Answer::No => false,
+            Answer::Unknown => {
+                self.doubts.insert(boundary);
+                likely
+            }
+        }
+    }
+
+    /// Whether two neighbours are alike in all that the kernel compares.
+    fn alike(&self, new: &Vma, old: &Vma, above: bool) -> Answer {
+        let profile = &*self.profile;
+        let shift = profile.page_shift;
+        let ignored =
+            if profile.sticky_guard_flag { VmaFlags::MAYBE_GUARD } else { VmaFlags::NONE };
+        let (lower, upper) = if above { (new, old) } else { (old, new) };
+        let pages = (lower.end - lower.start) >> shift;
+        let equal = (new.flags ^ old.flags).without(ignored) == VmaFlags::NONE
+            && new.same_file(old)
+            && new.policy == old.policy
+            && new.uffd == old.uffd
+            && new.name == old.name
+            && new.pkey == old.pkey
+            && new.special == old.special
+            && lower.offset.wrapping_add(pages) == upper.offset
+            && (profile.close_hook_may_grow || !old.has_close_hook());
+        if !equal {
+            return Answer::No;
+        }
+        let copies = new.flags & (VmaFlags::SHARED | VmaFlags::MAYWRITE) == VmaFlags::MAYWRITE;
+        if profile.compares_anon_offset
+            && new.file.is_some()
+            && copies
+            && lower.anon_offset.wrapping_add(pages) != upper.anon_offset
+        {
+            return Answer::No;
+        }
+        match (new.anon, old.anon) {
+            (Anon::None, Anon::None) => Answer::Yes,
+            (Anon::Some { id: a, .. }, Anon::Some { id: b, .. }) => Answer::of(a == b),
+            (Anon::None, Anon::Some { forked, .. }) => Answer::of(!forked),
+            (Anon::Some { forked, .. }, Anon::None) => {
+                Answer::of(profile.faulted_joins_unfaulted && !forked)
+            }
+            (Anon::None, Anon::Unknown) => Answer::Yes,
+            (Anon::Unknown, Anon::None) if profile.faulted_joins_unfaulted => Answer::Yes,
+            (Anon::Unknown, _) | (_, Anon::Unknown) => Answer::Unknown,
+        }
+    }
+}
+
+impl Answer {
+    fn of(yes: bool) -> Answer {
+        if yes { Answer::Yes } else { Answer::No }
+    }
+}
+
+impl Vma {
+    /// Takes over what joining passes on: the reverse map, if it has none, and sticky flags.
+    fn absorb(&mut self, other: &Vma) {
+        if self.anon == Anon::None {
+            self.anon = other.anon;
+        }
+        self.flags |= other.flags & VmaFlags::MAYBE_GUARD;
+    }
+}

@@ -1,0 +1,97 @@
+//! mlock(2), mlock2(2), munlock(2), mlockall(2) and munlockall(2).
+
+use super::mmap::supports_lock;
+use super::{AddressSpace, Fault, FileKind, VmaFlags};
+use crate::errno::Errno;
+
+impl AddressSpace {
+    /// Locks memory; with `onfault` (`MLOCK_ONFAULT`) as its pages come in.
+    ///
+    /// # Errors
+    /// What lies before the place of an error stays locked.
+    /// - EINVAL: the range wraps around.
+    /// - ENOMEM: a hole, a mapping whose pages cannot be brought in, or `max_map_count` would be
+    ///   exceeded.
+    pub fn mlock(&mut self, address: u64, length: u64, onfault: bool) -> Result<(), Errno> {
+        let flags = VmaFlags::LOCKED.with_if(VmaFlags::LOCKONFAULT, onfault);
+        let (start, end) = self.lock_range(address, length)?;
+        self.set_lock(start, end, flags)?;
+        self.populate(start, end, false).map_err(|fault| match fault {
+            Fault::Segv | Fault::Bus => Errno::ENOMEM,
+        })
+    }
+
+    /// Unlocks memory.
+    ///
+    /// # Errors
+    /// Those of [`mlock`](AddressSpace::mlock).
+    pub fn munlock(&mut self, address: u64, length: u64) -> Result<(), Errno> {
+        let (start, end) = self.lock_range(address, length)?;
+        self.set_lock(start, end, VmaFlags::NONE)
+    }
+
+    /// Locks all memory (`current`), all that will be mapped (`future`), or both.
+    ///
+    /// # Errors
+    /// EINVAL: neither is asked for.
+    pub fn mlockall(&mut self, current: bool, future: bool, onfault: bool) -> Result<(), Errno> {
+        if !current && !future {
+            return Err(Errno::EINVAL);
+        }
+        let flags = VmaFlags::LOCKED.with_if(VmaFlags::LOCKONFAULT, onfault);
+        self.default_flags = VmaFlags::NONE.with_if(flags, future);
+        if current {
+            self.set_lock_of_all(flags);
+            let _ = self.populate(0, self.profile.task_size, true);
+        }
+        Ok(())
+    }
+
+    /// Undoes all locking.
+    pub fn munlockall(&mut self) {
+        self.default_flags = VmaFlags::NONE;
+        self.set_lock_of_all(VmaFlags::NONE);
+    }
+
+    fn lock_range(&self, address: u64, length: u64) -> Result<(u64, u64), Errno> {
+        let inside = address & (self.profile.page_size() - 1);
+        // The kernel's sums wrap around.
+        let length = self.profile.page_align(length.wrapping_add(inside)).unwrap_or(0);
+        let start = address - inside;
+        let end = start.checked_add(length).ok_or(Errno::EINVAL)?;
+        Ok((start, end))
+    }
+
+    fn set_lock(&mut self, start: u64, end: u64, flags: VmaFlags) -> Result<(), Errno> {
+        let mut start = start;
+        while start < end {
+            let at = self.covering(start).ok_or(Errno::ENOMEM)?;
+            let upto = self.vmas.get(at).end.min(end);
+            self.set_lock_of_one(start, upto, flags)?;
+            start = self.vmas.get(self.covering(upto - 1).expect("it was changed")).end;
+        }
+        Ok(())
+    }
+
+    fn set_lock_of_all(&mut self, flags: VmaFlags) {
+        let mut from = 0;
+        while let Some(at) = self.vmas.find(from) {
+            let vma = self.vmas.get(at);
+            let (start, end) = (vma.start, vma.end);
+            // Errors are ignored.
+            let _ = self.set_lock_of_one(start, end, flags);
+            from = self.vmas.get(self.covering(end - 1).expect("it was changed")).end;
+        }
+    }
+
+    fn set_lock_of_one(&mut self, start: u64, end: u64, lock: VmaFlags) -> Result<(), Errno> {
+        let at = self.covering(start).expect("the caller found it");
+        let vma = self.vmas.get(at);
+        let new = vma.flags.without(VmaFlags::LOCKED_MASK) | lock;
+        let secret = vma.file.as_ref().is_some_and(|file| file.kind() == FileKind::Secretmem);
+        if new == vma.flags || secret || !supports_lock(vma) || vma.special.is_some() {
+            return Ok(());
+        }
+        self.modify(at, start, end, |vma| vma.flags = new)
+    }
+}

@@ -1,0 +1,438 @@
+//! mmap(2) and remap_file_pages(2).
+
+use super::merge::Joining;
+use super::vma::{Anon, Vma};
+use super::{AddressSpace, Faults, File, FileKind, Prot, VmaFlags};
+use crate::errno::Errno;
+use crate::mapping::Device;
+
+/// What mmap(2) is asked for.
+#[derive(Clone, Debug)]
+pub struct Mmap {
+    /// The address, in bytes: a hint unless it is fixed.
+    pub address: u64,
+    /// In bytes.
+    pub length: u64,
+    /// What may be done there.
+    pub prot: Prot,
+    /// The open file, and where in it to begin, in bytes.
+    pub file: Option<(File, u64)>,
+    /// Who sees what is written.
+    pub sharing: Sharing,
+    /// `MAP_FIXED`.
+    pub fixed: bool,
+    /// `MAP_FIXED_NOREPLACE`.
+    pub noreplace: bool,
+    /// `MAP_NORESERVE`.
+    pub noreserve: bool,
+    /// `MAP_STACK`.
+    pub stack: bool,
+    /// `MAP_GROWSDOWN`.
+    pub growsdown: bool,
+    /// `MAP_LOCKED`.
+    pub locked: bool,
+    /// `MAP_POPULATE`.
+    pub populate: bool,
+    /// `MAP_HUGETLB`, for pages of so many bytes.
+    pub huge: Option<u64>,
+    /// The inode of the object that a shared anonymous mapping makes: the kernel counts them up,
+    /// so they cannot be computed.
+    pub object_inode: u64,
+}
+
+/// Who sees what is written to a mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Sharing {
+    /// `MAP_PRIVATE`.
+    #[default]
+    Private,
+    /// `MAP_SHARED`.
+    Shared,
+    /// `MAP_DROPPABLE`.
+    Droppable,
+}
+
+impl Mmap {
+    /// Private anonymous memory, at a place of the kernel's choice unless [`fixed`](Mmap::fixed).
+    pub fn anonymous(address: u64, length: u64, prot: Prot) -> Mmap {
+        Mmap {
+            address,
+            length,
+            prot,
+            file: None,
+            sharing: Sharing::Private,
+            fixed: false,
+            noreplace: false,
+            noreserve: false,
+            stack: false,
+            growsdown: false,
+            locked: false,
+            populate: false,
+            huge: None,
+            object_inode: 0,
+        }
+    }
+
+    /// A private mapping of a file from `offset` on.
+    pub fn file(address: u64, length: u64, prot: Prot, file: &File, offset: u64) -> Mmap {
+        Mmap { file: Some((file.clone(), offset)), ..Mmap::anonymous(address, length, prot) }
+    }
+
+    /// The same with `MAP_SHARED`.
+    pub fn shared(self) -> Mmap {
+        Mmap { sharing: Sharing::Shared, ..self }
+    }
+
+    /// The same with `MAP_FIXED`.
+    pub fn fixed(self) -> Mmap {
+        Mmap { fixed: true, ..self }
+    }
+}
+
+impl AddressSpace {
+    /// Maps memory and returns where.
+    ///
+    /// # Errors
+    /// - EINVAL: the length is 0, a fixed address or an offset is not the start of a page, or the
+    ///   flags contradict each other.
+    /// - ENOMEM: there is no room, or `max_map_count` is exceeded.
+    /// - EEXIST: `MAP_FIXED_NOREPLACE` over a mapping.
+    /// - EACCES: the file was not opened for what is asked.
+    /// - EPERM: a sealed mapping lies there. A split at the start stays.
+    /// - EOVERFLOW: the file's offsets wrap around.
+    pub fn mmap(&mut self, request: &Mmap) -> Result<u64, Errno> {
+        let page_shift = self.profile.page_shift;
+        let file_page = match &request.file {
+            Some((_, offset)) if !self.profile.is_aligned(*offset) => return Err(Errno::EINVAL),
+            Some((_, offset)) => offset >> page_shift,
+            None => 0,
+        };
+        if request.length == 0 {
+            return Err(Errno::EINVAL);
+        }
+        let mut prot = request.prot;
+        if self.read_implies_exec && prot.contains(Prot::READ) {
+            prot = prot | Prot::EXEC;
+        }
+        let mut length = self.profile.page_align(request.length).ok_or(Errno::ENOMEM)?;
+        if let Some(huge) = request.huge {
+            length = length.checked_next_multiple_of(huge).ok_or(Errno::ENOMEM)?;
+        }
+        if file_page.checked_add(length >> page_shift).is_none() {
+            return Err(Errno::EOVERFLOW);
+        }
+        if self.vmas.len() > self.profile.max_map_count {
+            return Err(Errno::ENOMEM);
+        }
+        let address = self.place(request, length)?;
+        if request.noreplace && self.vmas.within(address, address + length).next().is_some() {
+            return Err(Errno::EEXIST);
+        }
+        let (flags, file) = self.new_flags(request, prot)?;
+        // Only mappings without a file, and the object of a shared one, are numbered by address.
+        let offset = match (&request.file, request.sharing) {
+            (Some((file, _)), Sharing::Shared) if file.kind() == FileKind::DevZero => file_page,
+            (Some(_), _) => file_page,
+            (None, Sharing::Shared) => 0,
+            (None, _) => address >> page_shift,
+        };
+        let new = Vma {
+            start: address,
+            end: address + length,
+            offset,
+            anon_offset: address >> page_shift,
+            flags,
+            file,
+            name: None,
+            policy: None,
+            anon: Anon::None,
+            uffd: 0,
+            pkey: self.pkey_for(prot),
+            special: None,
+        };
+        self.unmap(new.start, new.end)?;
+        self.map_new(new, Joining::New)?;
+        let populate = flags.contains(VmaFlags::LOCKED) || request.populate;
+        if populate {
+            // Errors of populating are not told.
+            let _ = self.populate(address, address + length, true);
+        }
+        self.untold(address, address + length);
+        Ok(address)
+    }
+
+    /// Puts a new mapping into the hole made for it.
+    fn map_new(&mut self, mut new: Vma, joining: Joining) -> Result<(), Errno> {
+        let (start, end) = (new.start, new.end);
+        if let Some(file) = &new.file {
+            match file.kind() {
+                FileKind::Secretmem => {
+                    if !new.flags.contains(VmaFlags::MAYSHARE) {
+                        return Err(Errno::EINVAL);
+                    }
+                    new.flags |= VmaFlags::LOCKED | VmaFlags::DONTDUMP;
+                }
+                FileKind::Special => new.flags |= VmaFlags::DONTEXPAND,
+                FileKind::Hugetlb => new.flags |= VmaFlags::HUGETLB | VmaFlags::DONTEXPAND,
+                _ => {}
+            }
+        }
+        let mergeable = self.ksm_all && ksm_compatible(&new);
+        if mergeable && self.profile.ksm_before_merge {
+            new.flags |= VmaFlags::MERGEABLE;
+        }
+        self.insert_joined(new, joining);
+        let at = self.covering(start).expect("it was mapped");
+        let alone = {
+            let vma = self.vmas.get(at);
+            vma.start == start && vma.end == end
+        };
+        let keeps_lock = supports_lock(self.vmas.get(at));
+        self.vmas.change(at, |vma| {
+            if mergeable && alone {
+                vma.flags |= VmaFlags::MERGEABLE;
+            }
+            if !keeps_lock {
+                vma.flags = vma.flags.without(VmaFlags::LOCKED_MASK);
+            }
+        });
+        Ok(())
+    }
+
+    /// Where a mapping of `length` bytes goes.
+    fn place(&self, request: &Mmap, length: u64) -> Result<u64, Errno> {
+        let profile = &*self.profile;
+        if length > profile.task_size {
+            return Err(Errno::ENOMEM);
+        }
+        if request.fixed || request.noreplace {
+            if request.address > profile.task_size - length {
+                return Err(Errno::ENOMEM);
+            }
+            let unit = request.huge.unwrap_or(profile.page_size());
+            if !request.address.is_multiple_of(unit) {
+                return Err(Errno::EINVAL);
+            }
+            if request.address < profile.mmap_min_addr {
+                return Err(Errno::EPERM);
+            }
+            return Ok(request.address);
+        }
+        self.unused(request.address, length).ok_or(Errno::ENOMEM)
+    }
+
+    /// A free place for `length` bytes: at the hint if that is free, else the highest below where
+    /// the kernel begins to look.
+    pub(super) fn unused(&self, hint: u64, length: u64) -> Option<u64> {
+        let profile = &*self.profile;
+        let hint = hint.checked_next_multiple_of(profile.page_size())?.max(profile.mmap_min_addr);
+        if hint != profile.mmap_min_addr && hint <= profile.task_size - length {
+            let (below, above) = self.neighbours(hint);
+            if hint >= below && hint + length <= above {
+                return Some(hint);
+            }
+        }
+        let mut high = self.mmap_base;
+        loop {
+            let start = high.checked_sub(length)?;
+            if start < profile.mmap_min_addr {
+                return None;
+            }
+            // The lowest VMA or gap that reaches into the place.
+            match self.vmas.find_below(high) {
+                None => return Some(start),
+                Some(at) => {
+                    let (_, above) = self.neighbours(self.vmas.get(at).end);
+                    let high_here = high.min(above);
+                    if self.vmas.get(at).end + length <= high_here {
+                        return Some(high_here - length);
+                    }
+                    high = self.gap_start(self.vmas.get(at));
+                }
+            }
+        }
+    }
+
+    /// Where the free addresses around `address` begin and end.
+    fn neighbours(&self, address: u64) -> (u64, u64) {
+        let below = self.vmas.find_below(address).map_or(0, |at| self.vmas.get(at).end);
+        let above = self.vmas.find(address);
+        (below, above.map_or(self.profile.task_size, |at| self.gap_start(self.vmas.get(at))))
+    }
+
+    /// Where the addresses begin that belong to a VMA, or to the gap below it.
+    pub(super) fn gap_start(&self, vma: &Vma) -> u64 {
+        if vma.flags.contains(VmaFlags::GROWSDOWN) {
+            vma.start.saturating_sub(self.profile.stack_guard_gap << self.profile.page_shift)
+        } else {
+            vma.start
+        }
+    }
+
+    fn new_flags(&self, request: &Mmap, prot: Prot) -> Result<(VmaFlags, Option<File>), Errno> {
+        use VmaFlags as F;
+        let profile = &*self.profile;
+        let mut flags = access(prot) | self.default_flags | F::MAYREAD | F::MAYWRITE | F::MAYEXEC;
+        flags = flags
+            .with_if(F::GROWSDOWN, request.growsdown)
+            .with_if(F::LOCKED, request.locked)
+            .with_if(
+                F::NOHUGEPAGE,
+                request.stack && profile.thp && profile.stack_means_no_huge_pages,
+            );
+        let mut file = request.file.as_ref().map(|(file, _)| file.clone());
+        if let Some(size) = request.huge {
+            let name = b"/anon_hugepage (deleted)";
+            let object =
+                File::of(FileKind::Hugetlb, name, Device::new(0, 0xf), request.object_inode);
+            object.set_size(request.length.next_multiple_of(size));
+            file = Some(object);
+        }
+        match (&file, request.sharing) {
+            (Some(file), sharing) => {
+                if sharing == Sharing::Droppable {
+                    return Err(Errno::EINVAL);
+                }
+                if sharing == Sharing::Shared {
+                    if prot.contains(Prot::WRITE) && !file.writable() {
+                        return Err(Errno::EACCES);
+                    }
+                    flags |= F::SHARED | F::MAYSHARE;
+                    if !file.writable() {
+                        flags = flags.without(F::MAYWRITE | F::SHARED);
+                    }
+                }
+                if !file.readable() {
+                    return Err(Errno::EACCES);
+                }
+                if request.growsdown {
+                    return Err(Errno::EINVAL);
+                }
+            }
+            (None, Sharing::Shared) => {
+                if request.growsdown {
+                    return Err(Errno::EINVAL);
+                }
+                flags |= F::SHARED | F::MAYSHARE;
+            }
+            (None, Sharing::Droppable) => {
+                if !profile.droppable || request.locked || request.growsdown {
+                    return Err(Errno::EINVAL);
+                }
+                flags |= F::DROPPABLE | F::NORESERVE | F::WIPEONFORK | F::DONTDUMP;
+            }
+            (None, Sharing::Private) => {}
+        }
+        flags = flags.with_if(F::NORESERVE, request.noreserve && !profile.overcommit_never);
+        let huge = file.as_ref().is_some_and(|file| file.kind() == FileKind::Hugetlb);
+        let accounted = flags & (F::NORESERVE | F::SHARED | F::WRITE) == F::WRITE && !huge;
+        flags = flags.with_if(F::ACCOUNT, accounted);
+        // Shared memory without a name of its own is a new object each time.
+        let shared_zero = match &file {
+            None => flags.contains(F::MAYSHARE),
+            Some(file) => file.kind() == FileKind::DevZero && flags.contains(F::SHARED),
+        };
+        if shared_zero {
+            let name = b"/dev/zero (deleted)";
+            let object =
+                File::of(FileKind::SharedMemory, name, Device::new(0, 1), request.object_inode);
+            object.set_size(profile.page_align(request.length).ok_or(Errno::ENOMEM)?);
+            file = Some(object);
+        }
+        Ok((flags, file))
+    }
+
+    /// The key that new memory with that protection gets.
+    fn pkey_for(&mut self, prot: Prot) -> u8 {
+        if prot != Prot::EXEC || !self.profile.pkeys {
+            return 0;
+        }
+        self.execute_only_key().unwrap_or(0)
+    }
+
+    /// What the kernel may have faulted in without anybody saying so.
+    pub(super) fn untold(&mut self, start: u64, end: u64) {
+        if self.faults == Faults::Told {
+            return;
+        }
+        let mut next = self.vmas.find(start);
+        while let Some(at) = next {
+            if self.vmas.get(at).start >= end {
+                break;
+            }
+            self.vmas.change(at, |vma| {
+                if vma.anon == Anon::None && vma.private() && vma.flags.contains(VmaFlags::WRITE) {
+                    vma.anon = Anon::Unknown;
+                }
+            });
+            next = self.vmas.next(at);
+        }
+    }
+
+    /// remap_file_pages(2): a shared mapping shows its file from page `page` on.
+    ///
+    /// # Errors
+    /// EINVAL: the range is empty or wraps around, or is not one shared mapping without holes.
+    pub fn remap_file_pages(&mut self, address: u64, length: u64, page: u64) -> Result<(), Errno> {
+        let shift = self.profile.page_shift;
+        let start = address >> shift << shift;
+        let length = length >> shift << shift;
+        let end = start.checked_add(length).ok_or(Errno::EINVAL)?;
+        if length == 0 || page.checked_add(length >> shift).is_none() {
+            return Err(Errno::EINVAL);
+        }
+        let first = self.covering(start).ok_or(Errno::EINVAL)?;
+        let vma = self.vmas.get(first);
+        if !vma.flags.contains(VmaFlags::SHARED) {
+            return Err(Errno::EINVAL);
+        }
+        let mut covered = vma.start;
+        for next in self.vmas.within(start, end) {
+            if next.start > covered.max(start) || !next.same_file(vma) || next.flags != vma.flags {
+                return Err(Errno::EINVAL);
+            }
+            covered = next.end;
+        }
+        if covered < end {
+            return Err(Errno::EINVAL);
+        }
+        let file = vma.file.clone().ok_or(Errno::EINVAL)?;
+        let prot = Prot::from_bits(
+            u64::from(vma.flags.contains(VmaFlags::READ))
+                | u64::from(vma.flags.contains(VmaFlags::WRITE)) << 1
+                | u64::from(vma.flags.contains(VmaFlags::EXEC)) << 2,
+        );
+        let locked = vma.flags.contains(VmaFlags::LOCKED);
+        let request = Mmap {
+            locked,
+            populate: true,
+            fixed: true,
+            ..Mmap::file(start, length, prot, &file, page << shift).shared()
+        };
+        self.mmap(&request).map(|_| ())
+    }
+}
+
+/// The access flags for a protection.
+pub(super) fn access(prot: Prot) -> VmaFlags {
+    VmaFlags::NONE
+        .with_if(VmaFlags::READ, prot.contains(Prot::READ))
+        .with_if(VmaFlags::WRITE, prot.contains(Prot::WRITE))
+        .with_if(VmaFlags::EXEC, prot.contains(Prot::EXEC))
+}
+
+/// Whether same-page merging takes a mapping (`ksm_compatible`, mm/ksm.c).
+pub(super) fn ksm_compatible(vma: &Vma) -> bool {
+    !vma.flags.intersects(
+        VmaFlags::SHARED
+            | VmaFlags::MAYSHARE
+            | VmaFlags::HUGETLB
+            | VmaFlags::DROPPABLE
+            | VmaFlags::SPECIAL,
+    )
+}
+
+/// Whether a mapping can be locked (`vma_supports_mlock`).
+pub(super) fn supports_lock(vma: &Vma) -> bool {
+    !vma.flags.intersects(VmaFlags::SPECIAL | VmaFlags::HUGETLB | VmaFlags::DROPPABLE)
+}

@@ -1,0 +1,189 @@
+//! mprotect(2) and pkey_mprotect(2), and the allocation of protection keys.
+
+use super::mmap::access;
+use super::vma::Anon;
+use super::{AddressSpace, Faults, Prot, VmaFlags};
+use crate::errno::Errno;
+
+impl AddressSpace {
+    /// Changes what may be done with `length` bytes from `address` on.
+    ///
+    /// # Errors
+    /// What lies before the place of an error stays changed.
+    /// - EINVAL: `address` is not the start of a page.
+    /// - ENOMEM: a hole, or `max_map_count` would be exceeded.
+    /// - EACCES: the file behind a mapping was not opened for it.
+    /// - EPERM: a sealed mapping.
+    pub fn mprotect(&mut self, address: u64, length: u64, prot: Prot) -> Result<(), Errno> {
+        self.protect(address, length, prot, None, false)
+    }
+
+    /// mprotect with `PROT_GROWSDOWN`: from the start of the growing mapping on.
+    ///
+    /// # Errors
+    /// Those of mprotect; EINVAL where the mapping does not grow.
+    pub fn mprotect_growsdown(
+        &mut self,
+        address: u64,
+        length: u64,
+        prot: Prot,
+    ) -> Result<(), Errno> {
+        self.protect(address, length, prot, None, true)
+    }
+
+    /// pkey_mprotect(2): gives the memory a protection key, too.
+    ///
+    /// # Errors
+    /// Those of mprotect; EINVAL where the key is not allocated.
+    pub fn pkey_mprotect(
+        &mut self,
+        address: u64,
+        length: u64,
+        prot: Prot,
+        pkey: u8,
+    ) -> Result<(), Errno> {
+        self.protect(address, length, prot, Some(pkey), false)
+    }
+
+    /// pkey_alloc(2).
+    ///
+    /// # Errors
+    /// ENOSPC: all 16 are in use, or the processor has none.
+    pub fn pkey_alloc(&mut self) -> Result<u8, Errno> {
+        let free = (!self.pkeys).trailing_zeros();
+        if !self.profile.pkeys || free >= 16 {
+            return Err(Errno::ENOSPC);
+        }
+        self.pkeys |= 1 << free;
+        Ok(free as u8)
+    }
+
+    /// The key for memory that may only be executed, allocated at first use.
+    pub(super) fn execute_only_key(&mut self) -> Option<u8> {
+        if self.execute_only_pkey.is_none() {
+            self.execute_only_pkey = self.pkey_alloc().ok();
+        }
+        self.execute_only_pkey
+    }
+
+    fn protect(
+        &mut self,
+        address: u64,
+        length: u64,
+        prot: Prot,
+        pkey: Option<u8>,
+        growsdown: bool,
+    ) -> Result<(), Errno> {
+        if !self.profile.is_aligned(address) {
+            return Err(Errno::EINVAL);
+        }
+        if length == 0 {
+            return Ok(());
+        }
+        let length = self.profile.page_align(length).ok_or(Errno::ENOMEM)?;
+        let end = address.checked_add(length).filter(|end| *end > address).ok_or(Errno::ENOMEM)?;
+        if pkey.is_some_and(|key| key > 15 || self.pkeys & 1 << key == 0) {
+            return Err(Errno::EINVAL);
+        }
+        if self.profile.seals_checked_first
+            && self.vmas.within(address, end).any(|vma| vma.sealed())
+        {
+            return Err(Errno::EPERM);
+        }
+        let first = self.vmas.find(address).ok_or(Errno::ENOMEM)?;
+        let vma = self.vmas.get(first);
+        let mut start = address;
+        if growsdown {
+            if vma.start >= end {
+                return Err(Errno::ENOMEM);
+            }
+            start = vma.start;
+            if !vma.flags.contains(VmaFlags::GROWSDOWN) {
+                return Err(Errno::EINVAL);
+            }
+        } else if vma.start > start {
+            return Err(Errno::ENOMEM);
+        }
+        while start < end {
+            let at = self.covering(start).ok_or(Errno::ENOMEM)?;
+            let upto = self.vmas.get(at).end.min(end);
+            self.protect_one(start, upto, prot, pkey)?;
+            // What joined the changed part has the same attributes and is passed over.
+            start = self.vmas.get(self.covering(upto - 1).expect("it was changed")).end;
+        }
+        Ok(())
+    }
+
+    fn protect_one(
+        &mut self,
+        start: u64,
+        end: u64,
+        prot: Prot,
+        pkey: Option<u8>,
+    ) -> Result<(), Errno> {
+        use VmaFlags as F;
+        let at = self.covering(start).expect("the caller found it");
+        let old = self.vmas.get(at).flags;
+        let mut prot = prot;
+        if self.read_implies_exec && prot.contains(Prot::READ) && old.contains(F::MAYEXEC) {
+            prot = prot | Prot::EXEC;
+        }
+        let old_key = self.vmas.get(at).pkey;
+        let key = self.protected_key(old_key, old, prot, pkey);
+        let vma = self.vmas.get(at);
+        let mut new = old.without(F::ACCESS) | access(prot);
+        if !old.contains(access(prot).may()) {
+            return Err(Errno::EACCES);
+        }
+        if vma.sealed() {
+            return Err(Errno::EPERM);
+        }
+        if new == old && key == old_key {
+            return Ok(());
+        }
+        if new.contains(F::WRITE) {
+            let uncounted =
+                !old.intersects(F::ACCOUNT | F::WRITE | F::HUGETLB | F::SHARED | F::NORESERVE);
+            new = new.with_if(F::ACCOUNT, uncounted);
+        } else if self.profile.decommit_unaccounts && vma.anonymous() {
+            match vma.anon {
+                Anon::None => new = new.without(F::ACCOUNT),
+                Anon::Some { .. } => {}
+                // Memory that was writable was most likely written.
+                Anon::Unknown if old.contains(F::ACCOUNT) => {
+                    self.doubts.extend([start, end]);
+                }
+                Anon::Unknown => {}
+            }
+        }
+        self.modify(at, start, end, |vma| {
+            vma.flags = new;
+            vma.pkey = key;
+        })?;
+        // A locked private mapping that becomes writable is written at once.
+        if old & (F::WRITE | F::SHARED | F::LOCKED) == F::LOCKED && new.contains(F::WRITE) {
+            let _ = self.populate(start, end, true);
+        }
+        if self.faults == Faults::Untold {
+            self.untold(start, end);
+        }
+        Ok(())
+    }
+
+    /// The key after a change of protection (__arch_override_mprotect_pkey, arch/x86/mm/pkeys.c).
+    fn protected_key(&mut self, old_key: u8, old: VmaFlags, prot: Prot, asked: Option<u8>) -> u8 {
+        if let Some(key) = asked {
+            return key;
+        }
+        if prot == Prot::EXEC {
+            if let Some(key) = self.execute_only_key() {
+                return key;
+            }
+        } else if old & VmaFlags::ACCESS == VmaFlags::EXEC
+            && self.execute_only_pkey == Some(old_key)
+        {
+            return 0;
+        }
+        old_key
+    }
+}

@@ -1,0 +1,14 @@
+//! Memory policies, as mbind(2) sets them.
+
+/// A policy for a range of memory; none is the default policy.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Policy {
+    /// `MPOL_LOCAL`.
+    Local,
+    /// `MPOL_BIND` to these nodes.
+    Bind(Vec<u32>),
+    /// `MPOL_PREFERRED`.
+    Preferred(u32),
+    /// `MPOL_INTERLEAVE` over these nodes.
+    Interleave(Vec<u32>),
+}
