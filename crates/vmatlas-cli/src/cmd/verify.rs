@@ -168,10 +168,7 @@ impl Plan {
         if let Some(why) = skipped {
             return Ok(Outcome { why: Some(why), ..Outcome::of(name, Status::Skipped) });
         }
-        let mut model = match &self.runner {
-            Some(runner) => runner.model(self.profile.clone(), scenario),
-            None => Model::new(self.profile.clone(), scenario.region),
-        };
+        let mut model = Model::new(self.profile.clone(), scenario.region);
         let on_model = scenario.differs_on(&mut model);
         let on_kernel = match &mut self.runner {
             Some(runner) => runner.differs(scenario).map_err(trouble)?,
@@ -255,10 +252,7 @@ fn compare(
     profile: &KernelProfile,
     scenario: &Scenario,
 ) -> Result<Option<Outcome>, Trouble> {
-    let mut differs = |scenario: &Scenario| {
-        let mut model = runner.model(profile.clone(), scenario);
-        runner.differs_from(scenario, &mut model)
-    };
+    let mut differs = |scenario: &Scenario| runner.differs_from_model(scenario, profile);
     let found = |error: RunnerError| Trouble::new(format!("{error}\n{scenario}"));
     if differs(scenario).map_err(found)?.is_none() {
         return Ok(None);

@@ -31,10 +31,11 @@ impl Runner {
         profile
     }
 
-    /// A model of those rules whose files are made of what the scenarios' directory is on.
-    pub fn model(&self, profile: KernelProfile, scenario: &Scenario) -> Model {
+    /// A model of those rules, with the region at `base` and with files of what the scenarios'
+    /// directory is on.
+    fn model(&self, profile: &KernelProfile, scenario: &Scenario, base: u64) -> Model {
         let kind = if on_tmpfs(self.directory()) { FileKind::Tmpfs } else { FileKind::Regular };
-        Model::new(profile, scenario.region).with_files(kind)
+        Model::at(profile.clone(), scenario.region, base).with_files(kind)
     }
 
     /// The first step that ends otherwise on the kernel than the scenario says.
@@ -57,17 +58,18 @@ impl Runner {
         Ok(scenario.steps.iter().zip(&run.steps).find_map(differs))
     }
 
-    /// The first operation after which the kernel and a model do not agree: `expected` is what
-    /// the kernel did, `shown` what the model did.
+    /// The first operation after which the kernel and a model of those rules do not agree:
+    /// `expected` is what the kernel did, `shown` what the model did.
     ///
     /// # Errors
     /// Why the scenario was not run to its end.
-    pub fn differs_from(
+    pub fn differs_from_model(
         &mut self,
         scenario: &Scenario,
-        model: &mut Model,
+        profile: &KernelProfile,
     ) -> Result<Option<Mismatch>, RunnerError> {
         let run = self.run(scenario, RowsAfter::EveryStep)?;
+        let mut model = self.model(profile, scenario, run.base);
         let mut labels = Labels::default();
         for (step, kernel) in scenario.steps.iter().zip(&run.steps) {
             let StepKind::Operation(operation, _) = &step.kind else { continue };
@@ -100,7 +102,7 @@ impl Runner {
             }
         }
         // The labels are those of the model where it shows the same objects.
-        let mut model = self.model(self.profile(), &filled);
+        let mut model = self.model(&self.profile(), &filled, run.base);
         let mut labels = Labels::default();
         for (step, shown) in filled.steps.iter().zip(&run.steps) {
             if let StepKind::Operation(operation, _) = &step.kind {

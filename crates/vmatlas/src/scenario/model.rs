@@ -1,12 +1,12 @@
 //! Scenarios run on the model.
 
 use super::{
-    Access, Backing, Failure, Length, Map, Name, Operation, Place, Policy, Region, Row, Span,
+    Access, Backing, Failure, Length, Map, Name, Operation, Place, Policy, Region, Row, Sharing, Span,
 };
 use crate::errno::Errno;
 use crate::mapping::{AddressRange, Device};
 use crate::space::{self, AddressSpace, Fault, File, FileKind, KernelProfile, Mmap, Mremap, Uffd};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The processes, open files and objects of a scenario, as the model sees them.
 ///
@@ -47,6 +47,8 @@ struct Process {
     left: Option<usize>,
     fds: BTreeMap<Name, Fd>,
     pkeys: BTreeMap<Name, u8>,
+    /// The segments it knows: its own, and its parent's at the time of the fork.
+    segments: BTreeSet<Name>,
 }
 
 #[derive(Clone, Debug)]
@@ -77,7 +79,7 @@ struct Watcher {
 }
 
 /// The pages before page 0 that the heap began at.
-const HEAP_BEFORE: u64 = 16;
+const HEAP_BEFORE: u64 = 256;
 /// The pages of the stack: 128 KiB and one page of arguments.
 const STACK_PAGES: u64 = 33;
 const STACK_AT: u64 = 1024;
@@ -85,11 +87,20 @@ const STACK_AT: u64 = 1024;
 impl Model {
     /// One process whose region is as scenarios find it, with files of a tmpfs.
     pub fn new(profile: KernelProfile, region: Region) -> Model {
+        let base = match region {
+            Region::Plain => 0x1000_0000_0000,
+            Region::Heap => 0x5555_5600_0000,
+            Region::Stack => 0x7fff_0000_0000,
+        };
+        Model::at(profile, region, base)
+    }
+
+    /// The same with a region that begins at `base`, in bytes.
+    pub fn at(profile: KernelProfile, region: Region, base: u64) -> Model {
         let page = profile.page_size();
-        let (base, pages) = match region {
-            Region::Plain => (0x1000_0000_0000, 1 << 20),
-            Region::Heap => (0x5555_5600_0000, 1 << 20),
-            Region::Stack => (0x7fff_0000_0000, STACK_AT + 16),
+        let pages = match region {
+            Region::Plain | Region::Heap => 1 << 20,
+            Region::Stack => STACK_AT + 16,
         };
         let mut space = AddressSpace::new(profile);
         match region {
@@ -106,6 +117,7 @@ impl Model {
             left: None,
             fds: BTreeMap::new(),
             pkeys: BTreeMap::from([("default".to_owned(), 0)]),
+            segments: BTreeSet::new(),
         };
         Model {
             processes: vec![process],
@@ -189,8 +201,8 @@ impl Model {
                     Some(name) => Some(*self.process().pkeys.get(name).ok_or(Errno::EINVAL)?),
                 };
                 self.on(*span, |space, at, len| match key {
+                    key if *growsdown => space.mprotect_growsdown(at, len, *prot, key),
                     Some(key) => space.pkey_mprotect(at, len, *prot, key),
-                    None if *growsdown => space.mprotect_growsdown(at, len, *prot),
                     None => space.mprotect(at, len, *prot),
                 })
             }
@@ -257,14 +269,20 @@ impl Model {
                 self.watch(operation)
             }
             Operation::Shm { label, pages, key } => {
+                if *pages == 0 {
+                    return Err(Errno::EINVAL);
+                }
                 let key = key.unwrap_or(0);
                 let name = format!("/SYSV{key:08x} (deleted)").into_bytes();
                 self.object(label, FileKind::SysvShm, &name, *pages);
+                self.process().segments.insert(label.clone());
                 Ok(())
             }
             Operation::Attach { label, at, readonly, replace } => {
                 let at = self.address(*at);
-                let segment = self.objects.get(label).ok_or(Errno::EINVAL)?.file.clone();
+                let known = self.process().segments.contains(label);
+                let segment = self.objects.get(label).filter(|_| known).ok_or(Errno::EINVAL)?;
+                let segment = segment.file.clone();
                 self.process().space.shmat(&segment, at, *readonly, *replace)
             }
             Operation::Detach(at) => {
@@ -336,8 +354,9 @@ impl Model {
             ..Mmap::anonymous(self.address(map.span.at), self.bytes(map.span.length), map.prot)
         };
         self.process().space.mmap(&request)?;
-        if let Some(label) = &map.label {
-            self.labels.push(label.clone());
+        if map.sharing == Sharing::Shared {
+            let nameless = || format!("?{}", self.labels.len());
+            self.labels.push(map.label.clone().unwrap_or_else(nameless));
         }
         Ok(())
     }
@@ -385,6 +404,7 @@ impl Model {
             left: None,
             fds: parent.fds.clone(),
             pkeys: parent.pkeys.clone(),
+            segments: parent.segments.clone(),
         };
         for fd in child.fds.values() {
             if let Fd::Uffd(index) = fd {
@@ -440,7 +460,12 @@ impl Model {
             }
             Operation::Device { label, path } => {
                 let kind = if path == b"/dev/zero" { FileKind::DevZero } else { FileKind::Regular };
-                let file = self.object(label, kind, path, 0);
+                // One device is one object, however often it is opened.
+                let known = self.objects.values().find(|object| object.file.name() == *path);
+                let file = match known.map(|object| object.file.reopen(true, true)) {
+                    Some(file) => file,
+                    None => self.object(label, kind, path, 0),
+                };
                 file.set_size(u64::MAX);
                 self.open_as(label, file);
             }

@@ -1,6 +1,6 @@
 //! Smaller scenarios that still do what a larger one did.
 
-use super::{Length, Operation, Place, Region, Scenario, Sharing, Span, Step, StepKind};
+use super::{Length, Operation, Place, Scenario, Sharing, Span, Step, StepKind};
 
 impl Scenario {
     /// The smallest scenario found that `keeps`, which this one must do: fewer steps, then fewer
@@ -104,10 +104,6 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
                 candidate.steps[at].kind = StepKind::Operation(simpler, outcome);
                 tried = if self.attempt(candidate) { 0 } else { tried + 1 };
             }
-        }
-        if self.best.region != Region::Plain {
-            let candidate = Scenario { region: Region::Plain, ..self.best.clone() };
-            self.attempt(candidate);
         }
     }
 

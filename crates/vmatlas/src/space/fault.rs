@@ -178,7 +178,8 @@ impl AddressSpace {
             }
             let secret = vma.file.as_ref().is_some_and(|file| file.kind() == FileKind::Secretmem);
             let write = vma.flags.contains(VmaFlags::WRITE) && vma.private();
-            let result = if secret || !vma.accessible() {
+            let unreadable = !write && vma.pkey != 0 && Some(vma.pkey) == self.execute_only_pkey;
+            let result = if secret || unreadable || !vma.accessible() {
                 Err(Fault::Segv)
             } else {
                 self.fault_in_all(at, start, upto, write)

@@ -111,7 +111,9 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let mut prot = request.prot;
-        if self.read_implies_exec && prot.contains(Prot::READ) {
+        let no_exec =
+            request.file.as_ref().is_some_and(|(file, _)| file.kind() == FileKind::Secretmem);
+        if self.read_implies_exec && prot.contains(Prot::READ) && !no_exec {
             prot = prot | Prot::EXEC;
         }
         let mut length = self.profile.page_align(request.length).ok_or(Errno::ENOMEM)?;
@@ -304,6 +306,13 @@ impl AddressSpace {
                 }
                 if !file.readable() {
                     return Err(Errno::EACCES);
+                }
+                // Its file system forbids execution.
+                if file.kind() == FileKind::Secretmem {
+                    if prot.contains(Prot::EXEC) {
+                        return Err(Errno::EPERM);
+                    }
+                    flags = flags.without(F::MAYEXEC);
                 }
                 if request.growsdown {
                     return Err(Errno::EINVAL);

@@ -18,7 +18,8 @@ impl AddressSpace {
         self.protect(address, length, prot, None, false)
     }
 
-    /// mprotect with `PROT_GROWSDOWN`: from the start of the growing mapping on.
+    /// mprotect (or with a key pkey_mprotect) with `PROT_GROWSDOWN`: from the start of the
+    /// growing mapping on.
     ///
     /// # Errors
     /// Those of mprotect; EINVAL where the mapping does not grow.
@@ -27,8 +28,9 @@ impl AddressSpace {
         address: u64,
         length: u64,
         prot: Prot,
+        pkey: Option<u8>,
     ) -> Result<(), Errno> {
-        self.protect(address, length, prot, None, true)
+        self.protect(address, length, prot, pkey, true)
     }
 
     /// pkey_mprotect(2): gives the memory a protection key, too.

@@ -3,7 +3,7 @@
 use super::merge::Joining;
 use super::vma::Anon;
 use super::vmas::Position;
-use super::{AddressSpace, VmaFlags};
+use super::{AddressSpace, FileKind, VmaFlags};
 use crate::errno::Errno;
 
 /// What mremap(2) is asked for. Addresses and lengths are in bytes.
@@ -168,9 +168,13 @@ impl AddressSpace {
             if last_end.is_none() && address < vma.start {
                 return Err(Errno::EFAULT);
             }
-            // A userfaultfd is told of each move, for which the kernel lets go of its lock.
+            // A userfaultfd is told of each move, for which the kernel lets go of its lock; and some
+            // files choose the place of their mappings.
             let alone = last_end.is_none() && vma.end >= end;
-            if vma.uffd != 0 && !alone {
+            let own_place = vma.file.as_ref().is_some_and(|file| {
+                matches!(file.kind(), FileKind::DevZero | FileKind::SysvShm)
+            });
+            if (vma.uffd != 0 || own_place) && !alone {
                 return Err(Errno::EFAULT);
             }
             let hole = last_end.map_or(0, |last| vma.start - last);
@@ -226,6 +230,10 @@ impl AddressSpace {
             if joins {
                 let mut more = vma.part(start, grown, self.profile.page_shift);
                 more.trim_start(end, self.profile.page_shift);
+                // Whether the reverse map was inherited is not looked at here.
+                if let Anon::Some { forked, .. } = &mut more.anon {
+                    *forked = false;
+                }
                 self.insert_joined(more, Joining::Remapped);
             } else {
                 self.vmas.change(at, |vma| vma.end = grown);
@@ -297,7 +305,10 @@ impl AddressSpace {
         }
         self.move_guards(from, from + old_length, to);
         if !dontunmap {
-            self.unmap(from, from + old_length)?;
+            // A length of 0 asks for a second mapping of the same memory.
+            if old_length > 0 {
+                self.unmap(from, from + old_length)?;
+            }
             if locked && new_length > old_length {
                 let _ = self.populate(to + old_length, to + new_length, true);
             }

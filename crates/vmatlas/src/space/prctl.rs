@@ -39,11 +39,13 @@ impl AddressSpace {
         let shift = self.profile.page_shift;
         let flags = F::READ | F::WRITE | F::MAYREAD | F::MAYWRITE | F::MAYEXEC;
         let anon = self.fresh_anon();
+        // It is written at the top of the address space and then moved: it joins nothing.
+        let written = (self.profile.task_size - (end - start)) >> shift;
         self.insert(Vma {
             start,
             end,
-            offset: start >> shift,
-            anon_offset: start >> shift,
+            offset: written,
+            anon_offset: written,
             flags: flags | F::GROWSDOWN | F::ACCOUNT | self.default_flags,
             file: None,
             name: None,

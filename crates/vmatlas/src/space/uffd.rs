@@ -123,7 +123,7 @@ impl AddressSpace {
         let kind = vma.file.as_ref().map(|file| file.kind());
         let shared_memory = matches!(
             kind,
-            Some(FileKind::Tmpfs | FileKind::SharedMemory | FileKind::SysvShm | FileKind::Hugetlb)
+            Some(FileKind::Tmpfs | FileKind::SharedMemory | FileKind::Hugetlb)
         );
         let write_protect = mode.contains(VmaFlags::UFFD_WP);
         let refused = vma.flags.contains(VmaFlags::DROPPABLE)

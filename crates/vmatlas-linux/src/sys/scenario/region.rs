@@ -10,6 +10,8 @@ use vmatlas::{Mapping, RowError};
 /// The pages of a region, those kept free around a plain one, and those of the stack's region.
 const PAGES: u64 = 1 << 20;
 const MARGIN: u64 = 1 << 14;
+/// The pages kept free below the break, so that no scenario reaches the own heap.
+const HOLE: u64 = 256;
 const STACK_PAGE: u64 = 1024;
 const STACK_END: u64 = 1040;
 /// Where a plain region is looked for: aligned to huge pages, also where addresses are short.
@@ -54,7 +56,7 @@ pub(crate) fn prepare(region: Region, plain: Place, buffer: &mut [u8]) -> Option
 
 fn heap(page_size: u64, buffer: &mut [u8]) -> Option<Place> {
     let first = brk(0).next_multiple_of(page_size);
-    let base = first + 2 * page_size;
+    let base = first + HOLE * page_size;
     if brk(base) != base {
         return None;
     }
