@@ -354,7 +354,7 @@ impl Model {
             ..Mmap::anonymous(self.address(map.span.at), self.bytes(map.span.length), map.prot)
         };
         self.process().space.mmap(&request)?;
-        if map.sharing == Sharing::Shared {
+        if map.sharing == Sharing::Shared || map.huge {
             let nameless = || format!("?{}", self.labels.len());
             self.labels.push(map.label.clone().unwrap_or_else(nameless));
         }

@@ -173,13 +173,19 @@ impl AddressSpace {
             }
             let (start, upto) = (vma.start.max(from), vma.end.min(end));
             from = upto;
-            if vma.flags.intersects(VmaFlags::IO | VmaFlags::PFNMAP | VmaFlags::LOCKONFAULT) {
+            let onfault = vma.flags.contains(VmaFlags::LOCKONFAULT);
+            if vma.flags.intersects(VmaFlags::IO | VmaFlags::PFNMAP)
+                || (onfault && self.profile.onfault_touches_nothing)
+            {
                 continue;
             }
             let secret = vma.file.as_ref().is_some_and(|file| file.kind() == FileKind::Secretmem);
             let write = vma.flags.contains(VmaFlags::WRITE) && vma.private();
             let unreadable = !write && vma.pkey != 0 && Some(vma.pkey) == self.execute_only_pkey;
-            let result = if secret || unreadable || !vma.accessible() {
+            let result = if onfault {
+                // Nothing is brought in, but whether it could be is looked at.
+                if unreadable || !vma.accessible() { Err(Fault::Segv) } else { Ok(()) }
+            } else if secret || unreadable || !vma.accessible() {
                 Err(Fault::Segv)
             } else {
                 self.fault_in_all(at, start, upto, write)

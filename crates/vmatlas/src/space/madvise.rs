@@ -121,8 +121,9 @@ impl AddressSpace {
             return Err(Errno::EPERM);
         }
         match advice {
-            Advice::PopulateRead => self.populate_advice(address, end, false),
-            Advice::PopulateWrite => self.populate_advice(address, end, true),
+            Advice::PopulateRead | Advice::PopulateWrite if profile.populate_stops_at_holes => {
+                self.populate_advice(address, end, advice == Advice::PopulateWrite)
+            }
             _ => self.for_each_part(address, end, |space, at, start, end| {
                 space.advise_one(at, start, end, advice)
             }),
@@ -183,6 +184,11 @@ impl AddressSpace {
             Advice::Cold | Advice::Pageout => {
                 return refuse(flags.intersects(F::LOCKED | F::PFNMAP | F::HUGETLB), Errno::EINVAL);
             }
+            Advice::Dontneed | Advice::DontneedLocked if flags.contains(F::HUGETLB) => {
+                // The end is rounded down to a huge page.
+                let known = self.profile.dontneed_locked && self.huge_aligned(vma, start);
+                return refuse(!known, Errno::EINVAL);
+            }
             Advice::Dontneed | Advice::DontneedLocked => {
                 let locked = flags.contains(F::LOCKED) && advice == Advice::Dontneed;
                 return refuse(flags.contains(F::PFNMAP) || locked, Errno::EINVAL);
@@ -193,7 +199,7 @@ impl AddressSpace {
             }
             Advice::Collapse => {
                 // Only whole huge pages can be collapsed.
-                let huge = 1_u64 << (2 * self.profile.page_shift - 3);
+                let huge = self.profile.huge_page_size();
                 let fits = vma.start.next_multiple_of(huge) + huge <= vma.end;
                 return refuse(!fits, Errno::EINVAL);
             }
@@ -229,7 +235,9 @@ impl AddressSpace {
             Advice::Unmergeable => flags.without(F::MERGEABLE),
             Advice::Hugepage => flags.without(F::NOHUGEPAGE) | F::HUGEPAGE,
             Advice::Nohugepage => flags.without(F::HUGEPAGE) | F::NOHUGEPAGE,
-            Advice::PopulateRead | Advice::PopulateWrite => return Ok(()),
+            Advice::PopulateRead | Advice::PopulateWrite => {
+                return self.populate_advice(start, end, advice == Advice::PopulateWrite);
+            }
         };
         if new == flags {
             return Ok(());

@@ -94,7 +94,8 @@ impl AddressSpace {
     /// joins them, or else is split off.
     ///
     /// # Errors
-    /// ENOMEM where a split would exceed `max_map_count`; a first split stays.
+    /// ENOMEM where a split would exceed `max_map_count`, EINVAL where it would cut a huge page;
+    /// a first split stays.
     pub(super) fn modify(
         &mut self,
         at: Position,
@@ -131,12 +132,18 @@ impl AddressSpace {
             if self.at_map_limit() {
                 return Err(Errno::ENOMEM);
             }
+            if !self.huge_aligned(self.vmas.get(at), start) {
+                return Err(Errno::EINVAL);
+            }
             self.split(at, start);
             at = self.vmas.find(start).expect("it was split there");
         }
         if !right {
             if self.at_map_limit() {
                 return Err(Errno::ENOMEM);
+            }
+            if !self.huge_aligned(self.vmas.get(at), end) {
+                return Err(Errno::EINVAL);
             }
             self.split(at, end);
             at = self.vmas.find(start).expect("it was split there");

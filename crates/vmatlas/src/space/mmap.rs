@@ -107,7 +107,9 @@ impl AddressSpace {
             Some((_, offset)) => offset >> page_shift,
             None => 0,
         };
-        if request.length == 0 {
+        let other_file = |file: &File| file.kind() != FileKind::Hugetlb;
+        let not_huge = request.file.as_ref().is_some_and(|(file, _)| other_file(file));
+        if request.length == 0 || (request.huge.is_some() && not_huge) {
             return Err(Errno::EINVAL);
         }
         let mut prot = request.prot;
@@ -131,11 +133,11 @@ impl AddressSpace {
             return Err(Errno::EEXIST);
         }
         let (flags, file) = self.new_flags(request, prot)?;
-        // Only mappings without a file, and the object of a shared one, are numbered by address.
+        // Private memory without a file is numbered by its address.
         let offset = match (&request.file, request.sharing) {
-            (Some((file, _)), Sharing::Shared) if file.kind() == FileKind::DevZero => file_page,
             (Some(_), _) => file_page,
             (None, Sharing::Shared) => 0,
+            (None, _) if request.huge.is_some() => 0,
             (None, _) => address >> page_shift,
         };
         let new = Vma {

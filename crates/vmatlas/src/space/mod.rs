@@ -180,6 +180,14 @@ impl AddressSpace {
         self.vmas.insert(upper);
     }
 
+    /// Whether a mapping, if it is of huge pages, can begin or end at `address`.
+    fn huge_aligned(&self, vma: &Vma, address: u64) -> bool {
+        !vma.flags.contains(VmaFlags::HUGETLB)
+            || address <= vma.start
+            || address >= vma.end
+            || address.is_multiple_of(self.profile.huge_page_size())
+    }
+
     fn at_map_limit(&self) -> bool {
         self.vmas.len() >= self.profile.max_map_count
     }

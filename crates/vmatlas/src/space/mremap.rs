@@ -58,6 +58,7 @@ impl AddressSpace {
         {
             return Err(Errno::EINVAL);
         }
+        let (old, new) = self.huge_lengths(address, old, new, to.unwrap_or(0))?;
         if profile.moves_many {
             self.check_destination(address, old, new, to, goes)?;
             if let Some(to) = to
@@ -91,6 +92,27 @@ impl AddressSpace {
         let at = self.covering(address).ok_or(Errno::EFAULT)?;
         self.check_move(at, address, old, new, goes, dontunmap)?;
         self.expand(address, old, new, maymove)
+    }
+
+    /// The lengths in whole huge pages, where the mapping is of huge pages: it can be moved and
+    /// shrunk only.
+    fn huge_lengths(
+        &self,
+        address: u64,
+        old: u64,
+        new: u64,
+        to: u64,
+    ) -> Result<(u64, u64), Errno> {
+        let at = self.covering(address);
+        if !at.is_some_and(|at| self.vmas.get(at).flags.contains(VmaFlags::HUGETLB)) {
+            return Ok((old, new));
+        }
+        let size = self.profile.huge_page_size();
+        let (old, new) = (old.next_multiple_of(size), new.next_multiple_of(size));
+        if !address.is_multiple_of(size) || !to.is_multiple_of(size) || new > old {
+            return Err(Errno::EINVAL);
+        }
+        Ok((old, new))
     }
 
     /// Whether the place that memory shall go to is sound.

@@ -7,8 +7,8 @@ impl AddressSpace {
     /// Unmaps all that lies in `length` bytes from `address` on; holes are fine.
     ///
     /// # Errors
-    /// - EINVAL: `address` is not the start of a page, `length` is 0, or the range leaves the
-    ///   address space.
+    /// - EINVAL: `address` is not the start of a page, `length` is 0, the range leaves the
+    ///   address space, or it would cut a huge page.
     /// - ENOMEM: a hole in the middle of a mapping would exceed `max_map_count`.
     /// - EPERM: a mapping in it is sealed. A split at the start stays.
     pub fn munmap(&mut self, address: u64, length: u64) -> Result<(), Errno> {
@@ -42,6 +42,9 @@ impl AddressSpace {
             if vma.sealed() {
                 return Err(Errno::EPERM);
             }
+            if !self.huge_aligned(vma, start) {
+                return Err(Errno::EINVAL);
+            }
             self.split(at, start);
             at = self.vmas.find(start).expect("it was split there");
         }
@@ -55,6 +58,9 @@ impl AddressSpace {
                 return Err(Errno::EPERM);
             }
             if vma.end > end {
+                if !self.huge_aligned(vma, end) {
+                    return Err(Errno::EINVAL);
+                }
                 self.split(here, end);
                 break;
             }

@@ -84,6 +84,9 @@ pub struct KernelProfile {
     pub droppable: bool,
     /// 5.14: MADV_POPULATE_READ and MADV_POPULATE_WRITE.
     pub populate_advice: bool,
+    /// 6.9 (between 6.1 and 6.12 the version was not established by a run): MADV_POPULATE_… stop
+    /// at a hole.
+    pub populate_stops_at_holes: bool,
     /// 5.18: MADV_DONTNEED_LOCKED.
     pub dontneed_locked: bool,
     /// 6.1: MADV_COLLAPSE.
@@ -104,12 +107,17 @@ pub struct KernelProfile {
     pub hides_guard_page: bool,
     /// 6.2: anonymous shared memory can be named.
     pub anon_shared_names: bool,
-    /// 5.10 and before: MADV_REMOVE wants a writable mapping, later one that may become so.
+    /// Before 5.10 (its last releases): MADV_REMOVE wants a writable mapping, later one that may
+    /// become so.
     pub remove_needs_write: bool,
     /// 6.15: mremap compares lengths after it rounded them to pages.
     pub mremap_rounds_first: bool,
     /// 5.16: mremap refuses addresses that are not mapped before it does anything.
     pub mremap_looks_first: bool,
+    /// 5.18: locking on fault looks at no page; before, memory that cannot be accessed is refused.
+    pub onfault_touches_nothing: bool,
+    /// 6.17: droppable memory cannot be watched by a userfaultfd.
+    pub uffd_refuses_droppable: bool,
     /// 5.19: userfaultfd can write-protect shared memory.
     pub uffd_protects_shared: bool,
     /// 7.3: a userfaultfd that write-protects memory must let go of it before it watches for
@@ -192,6 +200,7 @@ impl KernelProfile {
             seals_checked_first: since(6, 10) && !since(6, 12),
             droppable: since(6, 11),
             populate_advice: since(5, 14),
+            populate_stops_at_holes: since(6, 9),
             dontneed_locked: since(5, 18),
             collapse: since(6, 1),
             guards: since(6, 13),
@@ -202,9 +211,11 @@ impl KernelProfile {
             fixed_noreplace: since(4, 17),
             hides_guard_page: since_patch(2, 6, 36) && !since(4, 12),
             anon_shared_names: since(6, 2),
-            remove_needs_write: !since(5, 11),
+            remove_needs_write: !since(5, 10),
             mremap_rounds_first: since(6, 15),
             mremap_looks_first: since(5, 16),
+            onfault_touches_nothing: since(5, 18),
+            uffd_refuses_droppable: since(6, 17),
             uffd_protects_shared: since(5, 19),
             uffd_keeps_write_protect: since(7, 3),
             uffd_unregisters_own_only: since(6, 16),
@@ -216,6 +227,11 @@ impl KernelProfile {
     /// The page size in bytes.
     pub fn page_size(&self) -> u64 {
         1 << self.page_shift
+    }
+
+    /// The size of a huge page in bytes: what one page of page tables maps.
+    pub fn huge_page_size(&self) -> u64 {
+        1 << (2 * self.page_shift - 3)
     }
 
     /// `bytes` rounded up to whole pages; none where that is more than an address can be.

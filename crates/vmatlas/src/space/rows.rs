@@ -84,7 +84,7 @@ impl AddressSpace {
         }
         let huge = vma.flags.contains(VmaFlags::HUGETLB);
         let page_size =
-            if huge { 1 << (2 * self.profile.page_shift - 3) } else { self.profile.page_size() };
+            if huge { self.profile.huge_page_size() } else { self.profile.page_size() };
         Some(self.with_row(vma, |row| Query {
             range: row.range,
             perms: row.perms,

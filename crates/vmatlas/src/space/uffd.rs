@@ -38,6 +38,9 @@ impl AddressSpace {
             if !vma.flags.contains(VmaFlags::MAYWRITE) {
                 return Err(Errno::EPERM);
             }
+            if !self.huge_aligned(vma, start) || !self.huge_aligned(vma, end) {
+                return Err(Errno::EINVAL);
+            }
             if vma.uffd != 0 && vma.uffd != uffd.0 {
                 return Err(Errno::EBUSY);
             }
@@ -126,7 +129,8 @@ impl AddressSpace {
             Some(FileKind::Tmpfs | FileKind::SharedMemory | FileKind::Hugetlb)
         );
         let write_protect = mode.contains(VmaFlags::UFFD_WP);
-        let refused = vma.flags.contains(VmaFlags::DROPPABLE)
+        let droppable = vma.flags.contains(VmaFlags::DROPPABLE);
+        let refused = (droppable && self.profile.uffd_refuses_droppable)
             || (vma.flags.intersects(VmaFlags::SPECIAL) && kind != Some(FileKind::Hugetlb))
             || vma.special.is_some();
         !refused

@@ -230,7 +230,7 @@ impl Maker<'_> {
         }
         let new = len.unwrap_or(pages).clamp(0, 16);
         // A place beyond the end of what is shown would show nothing.
-        let to = to.map(|to| to.clamp(self.sketch.low, self.sketch.end - new.max(1)));
+        let to = to.map(|to| to.min(self.sketch.end - new.max(1)).max(self.sketch.low));
         let span = self.span(from, pages);
         let new_length = len.map(|_| Length::Pages(new.unsigned_abs()));
         let place = to.map(|page| Place { page, bytes: 0 });
