@@ -32,6 +32,7 @@ mod render;
 pub mod scenario;
 mod smaps;
 pub mod space;
+pub mod strace;
 mod text;
 mod totals;
 mod warning;

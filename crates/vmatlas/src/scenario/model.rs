@@ -1,7 +1,8 @@
 //! Scenarios run on the model.
 
 use super::{
-    Access, Backing, Failure, Length, Map, Name, Operation, Place, Policy, Region, Row, Sharing, Span,
+    Access, Backing, Failure, Length, Map, Name, Operation, Place, Policy, Region, Row, Sharing,
+    Span,
 };
 use crate::errno::Errno;
 use crate::mapping::{AddressRange, Device};

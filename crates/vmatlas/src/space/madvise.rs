@@ -266,7 +266,7 @@ impl AddressSpace {
         if self.profile.sticky_guard_flag {
             self.vmas.change(at, |vma| vma.flags |= VmaFlags::MAYBE_GUARD);
         }
-        if !self.profile.sticky_guard_flag || self.vmas.get(at).anonymous() {
+        if self.profile.guards_give_files_anon || self.vmas.get(at).anonymous() {
             self.make_anon(at);
         }
         let size = self.profile.page_size();

@@ -182,7 +182,10 @@ impl AddressSpace {
             }
         }
         let mergeable = self.ksm_all && ksm_compatible(&new);
-        if mergeable && self.profile.ksm_before_merge {
+        let zero = new.file.as_ref().is_some_and(|file| file.kind() == FileKind::DevZero);
+        let early =
+            self.profile.ksm_before_merge && (!zero || self.profile.ksm_before_merge_of_dev_zero);
+        if mergeable && early {
             new.flags |= VmaFlags::MERGEABLE;
         }
         self.insert_joined(new, joining);
@@ -399,7 +402,10 @@ impl AddressSpace {
         }
         let mut covered = vma.start;
         for next in self.vmas.within(start, end) {
-            if next.start > covered.max(start) || !next.same_file(vma) || next.flags != vma.flags {
+            if next.start > covered.max(start)
+                || !next.same_file(vma)
+                || (next.flags, next.pkey) != (vma.flags, vma.pkey)
+            {
                 return Err(Errno::EINVAL);
             }
             covered = next.end;

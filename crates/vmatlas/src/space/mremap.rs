@@ -96,13 +96,7 @@ impl AddressSpace {
 
     /// The lengths in whole huge pages, where the mapping is of huge pages: it can be moved and
     /// shrunk only.
-    fn huge_lengths(
-        &self,
-        address: u64,
-        old: u64,
-        new: u64,
-        to: u64,
-    ) -> Result<(u64, u64), Errno> {
+    fn huge_lengths(&self, address: u64, old: u64, new: u64, to: u64) -> Result<(u64, u64), Errno> {
         let at = self.covering(address);
         if !at.is_some_and(|at| self.vmas.get(at).flags.contains(VmaFlags::HUGETLB)) {
             return Ok((old, new));
@@ -193,9 +187,10 @@ impl AddressSpace {
             // A userfaultfd is told of each move, for which the kernel lets go of its lock; and some
             // files choose the place of their mappings.
             let alone = last_end.is_none() && vma.end >= end;
-            let own_place = vma.file.as_ref().is_some_and(|file| {
-                matches!(file.kind(), FileKind::DevZero | FileKind::SysvShm)
-            });
+            let own_place = vma
+                .file
+                .as_ref()
+                .is_some_and(|file| matches!(file.kind(), FileKind::DevZero | FileKind::SysvShm));
             if (vma.uffd != 0 || own_place) && !alone {
                 return Err(Errno::EFAULT);
             }

@@ -95,12 +95,17 @@ pub struct KernelProfile {
     pub guards: bool,
     /// 6.15: guards in file mappings.
     pub guards_in_files: bool,
+    /// 6.15 to 6.18: a guard gives also a file mapping a reverse map. Gone in 6.18.44 at the
+    /// latest, there still in 6.18.15.
+    pub guards_give_files_anon: bool,
     /// 6.19: a mapping remembers that it may have guards, and so does what it joins.
     pub sticky_guard_flag: bool,
     /// 6.4: PR_SET_MEMORY_MERGE.
     pub ksm_prctl: bool,
     /// 6.17: a new mapping is marked for same-page merging before it looks for neighbours.
     pub ksm_before_merge: bool,
+    /// 6.19: so is a mapping of `/dev/zero`.
+    pub ksm_before_merge_of_dev_zero: bool,
     /// 4.17: MAP_FIXED_NOREPLACE.
     pub fixed_noreplace: bool,
     /// 2.6.36 to 4.11: maps hides the lowest page of a growing mapping, its guard.
@@ -205,9 +210,11 @@ impl KernelProfile {
             collapse: since(6, 1),
             guards: since(6, 13),
             guards_in_files: since(6, 15),
+            guards_give_files_anon: since(6, 15) && !since_patch(6, 18, 16),
             sticky_guard_flag: since(6, 19),
             ksm_prctl: since(6, 4),
             ksm_before_merge: since(6, 17),
+            ksm_before_merge_of_dev_zero: since(6, 19),
             fixed_noreplace: since(4, 17),
             hides_guard_page: since_patch(2, 6, 36) && !since(4, 12),
             anon_shared_names: since(6, 2),

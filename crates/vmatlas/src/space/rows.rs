@@ -83,8 +83,7 @@ impl AddressSpace {
             return None;
         }
         let huge = vma.flags.contains(VmaFlags::HUGETLB);
-        let page_size =
-            if huge { self.profile.huge_page_size() } else { self.profile.page_size() };
+        let page_size = if huge { self.profile.huge_page_size() } else { self.profile.page_size() };
         Some(self.with_row(vma, |row| Query {
             range: row.range,
             perms: row.perms,

@@ -124,10 +124,8 @@ impl AddressSpace {
     /// `vma_can_userfault`.
     fn can_be_watched(&self, vma: &super::vma::Vma, mode: VmaFlags) -> bool {
         let kind = vma.file.as_ref().map(|file| file.kind());
-        let shared_memory = matches!(
-            kind,
-            Some(FileKind::Tmpfs | FileKind::SharedMemory | FileKind::Hugetlb)
-        );
+        let shared_memory =
+            matches!(kind, Some(FileKind::Tmpfs | FileKind::SharedMemory | FileKind::Hugetlb));
         let write_protect = mode.contains(VmaFlags::UFFD_WP);
         let droppable = vma.flags.contains(VmaFlags::DROPPABLE);
         let refused = (droppable && self.profile.uffd_refuses_droppable)

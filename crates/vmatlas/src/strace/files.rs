@@ -139,6 +139,16 @@ impl Name {
         file.clone()
     }
 
+    /// The path that leads to it, as far as is known.
+    pub(crate) fn path(&self) -> Vec<u8> {
+        self.path.borrow().clone()
+    }
+
+    /// A file without a name (`O_TMPFILE`): its rows show one that the log does not tell.
+    pub(crate) fn forget(&self) {
+        self.deleted.set(true);
+    }
+
     fn rename(&self, path: &[u8]) {
         *self.path.borrow_mut() = path.to_vec();
         if let Some(file) = &*self.file.borrow() {

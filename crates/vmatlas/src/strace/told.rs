@@ -126,6 +126,10 @@ pub(crate) struct Gaps {
 impl Gaps {
     const MOST: usize = 100;
 
+    pub(crate) fn of(kept: Vec<Untold>) -> Gaps {
+        Gaps { kept, left_out: 0 }
+    }
+
     pub(crate) fn push(&mut self, gap: Untold) {
         if self.kept.contains(&gap) {
             return;

@@ -1,0 +1,374 @@
+//! A log applied, call by call.
+
+use super::files::Names;
+use super::image::Lookup;
+use super::line::Event;
+use super::reader::{Entry, Reader};
+use super::task::{CloneFlags, Pending, Space, Task};
+use super::told::Untold;
+use crate::mapping::Device;
+use crate::space::{AddressSpace, File, KernelProfile};
+use crate::warning::{Warning, WarningKind, Warnings};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The most mappings that are kept of all processes.
+const MOST_ROWS: usize = 1 << 22;
+
+/// A process of a log, as it was at the moment asked for: if it had ended, just before that.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Its number; 0 where the log has only one and does not name it.
+    pub pid: u32,
+    /// The program that it last executed; empty where the log does not tell.
+    pub program: Vec<u8>,
+    /// Its address space.
+    pub space: AddressSpace,
+    /// What the log does not tell of it.
+    pub untold: Vec<Untold>,
+    /// Whether it had ended.
+    pub ended: bool,
+    order: u64,
+    exec: u64,
+    open: bool,
+}
+
+/// What a log tells.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The processes in the order in which they appear.
+    pub processes: Vec<Process>,
+    /// What was odd about the log.
+    pub warnings: Vec<Warning>,
+    /// Whether the log tells times.
+    pub timed: bool,
+    /// The time of the last line that was looked at, counted from the first.
+    pub length: Duration,
+}
+
+impl Replayed {
+    /// The process of that number; of several that were called so the last.
+    pub fn process(&self, pid: u32) -> Option<&Process> {
+        self.processes.iter().rev().find(|process| process.pid == pid)
+    }
+}
+
+/// Takes a log piece by piece and follows the calls in it.
+pub struct Replay<'a> {
+    reader: Reader,
+    state: State<'a>,
+}
+
+pub(crate) struct State<'a> {
+    pub(crate) lookup: &'a mut dyn Lookup,
+    pub(crate) profile: KernelProfile,
+    until: Option<Duration>,
+    pub(crate) tasks: BTreeMap<u32, Task>,
+    ended: Vec<Process>,
+    ended_rows: usize,
+    pub(crate) names: Names,
+    /// System V segments, with their sizes.
+    pub(crate) segments: HashMap<u64, File>,
+    attached: HashSet<u32>,
+    pub(crate) executions: u64,
+    appeared: u64,
+    timed: bool,
+    last: Duration,
+    /// What it was at the moment asked for; then only images are still looked for.
+    frozen: Option<Vec<Process>>,
+    pub(crate) warnings: Warnings,
+}
+
+impl<'a> Replay<'a> {
+    /// A replay by the rules of a kernel, which the log does not tell.
+    pub fn new(profile: KernelProfile, lookup: &'a mut dyn Lookup) -> Replay<'a> {
+        // What succeeded has passed all limits.
+        let mut profile = profile;
+        profile.mmap_min_addr = 0;
+        profile.max_map_count = usize::MAX / 2;
+        let state = State {
+            lookup,
+            profile,
+            until: None,
+            tasks: BTreeMap::new(),
+            ended: Vec::new(),
+            ended_rows: 0,
+            names: Names::default(),
+            segments: HashMap::new(),
+            attached: HashSet::new(),
+            executions: 0,
+            appeared: 0,
+            timed: false,
+            last: Duration::ZERO,
+            frozen: None,
+            warnings: Warnings::default(),
+        };
+        Replay { reader: Reader::default(), state }
+    }
+
+    /// Shows the processes as they were so long after the first line.
+    #[must_use]
+    pub fn until(mut self, time: Duration) -> Replay<'a> {
+        self.state.until = Some(time);
+        self
+    }
+
+    /// Lines that name no process are of this one.
+    #[must_use]
+    pub fn of_process(mut self, pid: u32) -> Replay<'a> {
+        self.reader = Reader::of(pid);
+        self
+    }
+
+    /// Takes the next bytes of the log.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let state = &mut self.state;
+        self.reader.push(bytes, &mut |entry| state.take(&entry));
+    }
+
+    /// Takes an entry that the caller read; for logs of several files.
+    pub fn take(&mut self, entry: &Entry<'_>) {
+        self.state.take(entry);
+    }
+
+    /// Whether nothing that follows can change the answer.
+    pub fn is_done(&self) -> bool {
+        self.state.is_done()
+    }
+
+    /// The end of the log.
+    pub fn finish(mut self) -> Replayed {
+        let state = &mut self.state;
+        self.reader.finish(&mut |entry| state.take(&entry));
+        let mut warnings = self.reader.into_warnings();
+        let mut state = self.state;
+        let mut processes = state.frozen.take().unwrap_or_else(|| state.snapshot());
+        processes.sort_by_key(|process| process.order);
+        warnings.extend(state.warnings.into_vec());
+        Replayed { processes, warnings, timed: state.timed, length: state.last }
+    }
+}
+
+impl State<'_> {
+    fn is_done(&self) -> bool {
+        self.frozen.as_ref().is_some_and(|frozen| !frozen.iter().any(|process| process.open))
+    }
+
+    fn take(&mut self, entry: &Entry<'_>) {
+        if let Some(time) = entry.time {
+            self.timed = true;
+            if self.frozen.is_none() && self.until.is_some_and(|until| time > until) {
+                self.frozen = Some(self.snapshot());
+            }
+            if self.frozen.is_none() {
+                self.last = self.last.max(time);
+            }
+        }
+        if self.is_done() {
+            return;
+        }
+        let line = entry.line;
+        match entry.event {
+            Event::Other | Event::Frame(_) | Event::Resumed { .. } => {}
+            Event::Attached(pid) => {
+                self.attached.insert(pid);
+            }
+            Event::Superseded { by } => self.supersede(entry.pid, by),
+            Event::Ended => {
+                if let Some(pid) = self.known(entry.pid) {
+                    self.end(pid);
+                }
+            }
+            Event::Begun(begun) => {
+                let pid = self.task(entry.pid, begun.name == "execve");
+                let pending = Pending::of(begun.name, begun.args);
+                if let Some(task) = self.tasks.get_mut(&pid) {
+                    task.begun = pending;
+                }
+            }
+            Event::Call(call) => {
+                let executes = matches!(call.name, "execve" | "execveat");
+                let pid = self.task(entry.pid, executes);
+                self.call(pid, line, &call);
+                if let Some(task) = self.tasks.get_mut(&pid) {
+                    task.begun = None;
+                }
+                self.place_in_frozen(pid);
+            }
+        }
+    }
+
+    /// The live process that a line is of.
+    fn known(&self, pid: Option<u32>) -> Option<u32> {
+        match pid {
+            Some(pid) => Some(pid).filter(|pid| self.tasks.contains_key(pid)),
+            None if self.tasks.contains_key(&0) => Some(0),
+            None => self.tasks.keys().next().copied(),
+        }
+    }
+
+    /// The process that a line is of, made if it is new.
+    fn task(&mut self, pid: Option<u32>, executes: bool) -> u32 {
+        if let Some(known) = self.known(pid) {
+            return known;
+        }
+        let pid = pid.unwrap_or(0);
+        // A log that names no process does so as soon as there are two.
+        if !self.attached.contains(&pid)
+            && let Some(mut task) = self.tasks.remove(&0)
+        {
+            task.process = pid;
+            self.tasks.insert(pid, task);
+            return pid;
+        }
+        let order = self.next_order();
+        let parents: Vec<(&Task, CloneFlags)> = self
+            .tasks
+            .values()
+            .filter_map(|task| match task.begun {
+                Some(Pending::Clone(flags)) => Some((task, flags)),
+                _ => None,
+            })
+            .collect();
+        let alike = |(task, flags): &(&Task, CloneFlags)| {
+            Rc::ptr_eq(&task.space, &parents[0].0.space) && *flags == parents[0].1
+        };
+        let task = if !parents.is_empty() && parents.iter().all(alike) {
+            let (parent, flags) = parents[0];
+            let mut child = parent.child(pid, order, flags);
+            child.orphan = false;
+            child
+        } else {
+            let waiting = !parents.is_empty();
+            let mut space = Space::new(&self.profile, 0);
+            if !executes {
+                space.gaps.push(Untold::Earlier);
+            }
+            Task { orphan: waiting, ..Task::new(pid, order, space) }
+        };
+        self.tasks.insert(pid, task);
+        pid
+    }
+
+    fn next_order(&mut self) -> u64 {
+        self.appeared += 1;
+        self.appeared
+    }
+
+    /// A call has made a child.
+    pub(crate) fn fork(&mut self, parent: u32, child: u32, flags: CloneFlags) {
+        let order = self.next_order();
+        let Some(parent) = self.tasks.get(&parent) else { return };
+        let known = self.tasks.get(&child);
+        if let Some(early) = known {
+            if !early.orphan {
+                return;
+            }
+            // It has executed a program: only its directory is still the parent's.
+            if early.space.borrow().id != 0 {
+                let directory = parent.directory.borrow().clone();
+                let early = self.tasks.get_mut(&child).expect("it was just there");
+                early.orphan = false;
+                let mut own = early.directory.borrow_mut();
+                if own.is_none() {
+                    *own = directory;
+                }
+                return;
+            }
+        }
+        let rows: usize = if flags.memory { 0 } else { parent.space.borrow().memory.len() };
+        let live = self.tasks.len().saturating_mul(rows);
+        let order = known.map_or(order, |early| early.order);
+        let task = if live > 4 * MOST_ROWS {
+            let mut space = Space::new(&self.profile, 0);
+            space.gaps.push(Untold::Earlier);
+            Task::new(child, order, space)
+        } else {
+            parent.child(child, order, flags)
+        };
+        self.tasks.insert(child, task);
+    }
+
+    /// A thread executed a program and is now the process.
+    fn supersede(&mut self, pid: Option<u32>, by: u32) {
+        if let (Some(pid), Some(mut task)) = (pid, self.tasks.remove(&by)) {
+            task.process = pid;
+            self.tasks.insert(pid, task);
+        }
+    }
+
+    /// A thread has ended, and with the last its process.
+    fn end(&mut self, pid: u32) {
+        let Some(task) = self.tasks.remove(&pid) else { return };
+        self.attached.remove(&pid);
+        if self.tasks.values().any(|other| other.process == task.process) || self.frozen.is_some() {
+            return;
+        }
+        let process = Process { ended: true, ..snapshot_of(&task) };
+        let rows = process.space.len();
+        if self.ended_rows + rows > MOST_ROWS && !self.ended.is_empty() {
+            let text = format!("process {pid} is one too many: it is not kept");
+            self.warnings.push(0, WarningKind::Source(text));
+            return;
+        }
+        self.ended_rows += rows;
+        self.ended.push(process);
+    }
+
+    fn snapshot(&mut self) -> Vec<Process> {
+        let mut all = std::mem::take(&mut self.ended);
+        let mut seen = HashSet::new();
+        for task in self.tasks.values() {
+            if seen.insert(task.process) {
+                all.push(snapshot_of(task));
+            }
+        }
+        all
+    }
+
+    /// What has become known since of a program that was executed before the moment asked for.
+    fn place_in_frozen(&mut self, pid: u32) {
+        let Some(frozen) = &mut self.frozen else { return };
+        let running: HashSet<u64> =
+            self.tasks.values().map(|task| task.space.borrow().id).collect();
+        for process in frozen.iter_mut().filter(|process| process.open) {
+            process.open = running.contains(&process.exec);
+        }
+        let Some(task) = self.tasks.get(&pid) else { return };
+        let mut space = task.space.borrow_mut();
+        let found = std::mem::take(&mut space.placed);
+        let open = space.exec.open();
+        for process in frozen.iter_mut().filter(|process| process.exec == space.id) {
+            for placed in &found {
+                let mut gaps = super::told::Gaps::of(std::mem::take(&mut process.untold));
+                placed.map(&mut process.space, &mut gaps);
+                process.untold = gaps.list();
+            }
+            process.open &= open;
+        }
+    }
+
+    /// A file in the kernel's own memory, as System V segments are.
+    pub(crate) fn segment(&mut self, id: u64, key: u64, size: u64) {
+        let name = format!("/SYSV{:08x} (deleted)", key as u32);
+        let kind = crate::space::FileKind::SysvShm;
+        let file = File::of(kind, name.as_bytes(), Device::new(0, 1), id);
+        file.set_size(size);
+        self.segments.insert(id, file);
+    }
+}
+
+fn snapshot_of(task: &Task) -> Process {
+    let space = task.space.borrow();
+    Process {
+        pid: task.process,
+        program: space.program.clone(),
+        space: space.memory.clone(),
+        untold: space.gaps.list(),
+        ended: false,
+        order: task.order,
+        exec: space.id,
+        open: space.exec.open(),
+    }
+}
