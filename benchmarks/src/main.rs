@@ -2,12 +2,12 @@
 
 use benchmarks::machine;
 use benchmarks::report::Section;
-use benchmarks::suite::{Scale, commands, lookup, memory, parse, snapshot};
+use benchmarks::suite::{Scale, commands, lookup, memory, parse, snapshot, space};
 use benchmarks::target::{Many, repository};
 use std::path::Path;
 use std::process::ExitCode;
 
-const MEASURES: [&str; 5] = ["parse", "memory", "snapshot", "lookup", "commands"];
+const MEASURES: [&str; 6] = ["parse", "memory", "snapshot", "lookup", "space", "commands"];
 
 fn main() -> ExitCode {
     let mut scale = Scale { quick: false };
@@ -70,7 +70,7 @@ fn run(scale: Scale, only: Option<&str>) -> Result<Vec<Section>, String> {
     if wanted("memory") {
         keep(memory::run(scale, programs));
     }
-    if !["snapshot", "lookup", "commands"].into_iter().any(wanted) {
+    if !["snapshot", "lookup", "space", "commands"].into_iter().any(wanted) {
         return Ok(sections);
     }
     let many = Many::start(scale.rows(60_000))?;
@@ -79,6 +79,9 @@ fn run(scale: Scale, only: Option<&str>) -> Result<Vec<Section>, String> {
     }
     if wanted("lookup") {
         keep(lookup::run(scale, &many));
+    }
+    if wanted("space") {
+        space::run(scale, &many).into_iter().for_each(&mut keep);
     }
     if wanted("commands") {
         commands::run(scale, &many, programs).into_iter().for_each(keep);

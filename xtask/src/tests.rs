@@ -15,6 +15,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("javac", "default-jdk-headless"),
     ("setpriv", "util-linux"),
+    ("strace", "strace"),
     ("mkfs.btrfs", "btrfs-progs"),
 ];
 

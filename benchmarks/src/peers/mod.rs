@@ -2,5 +2,6 @@
 
 pub mod proc_maps;
 pub mod procfs;
+pub mod ranges;
 pub mod rsprocmaps;
 pub mod vmatlas;

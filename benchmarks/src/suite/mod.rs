@@ -5,6 +5,7 @@ pub mod lookup;
 pub mod memory;
 pub mod parse;
 pub mod snapshot;
+pub mod space;
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]

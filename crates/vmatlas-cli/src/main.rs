@@ -2,6 +2,7 @@
 
 mod args;
 mod cmd;
+mod log;
 mod output;
 mod row;
 mod target;

@@ -1,6 +1,7 @@
 //! TARGET: everything that holds an address space, found and read.
 
 use crate::args::CommonArgs;
+use crate::log::{self, Moment};
 use crate::output::note;
 use crate::output::words::printable;
 use crate::trouble::Trouble;
@@ -8,6 +9,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::OnceLock;
+use vmatlas::strace::looks_like_log;
 use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, other_listing};
 use vmatlas_linux::files::{FileTruths, Files};
 use vmatlas_linux::{Empty, Images, Process, ProcessId, Source};
@@ -19,6 +21,8 @@ pub(crate) struct Target {
     pub(crate) maps: Maps,
     /// The process, if it is a live one.
     pub(crate) live: Option<Live>,
+    /// The number of the process, if it is one of a log of strace.
+    pub(crate) log: Option<u32>,
 }
 
 pub(crate) struct Live {
@@ -74,6 +78,9 @@ pub(crate) struct Want {
 
 impl Target {
     pub(crate) fn read(name: &str, proc: &Path, want: Want) -> Result<Target, Trouble> {
+        if let Some(moment) = Moment::of(name) {
+            return log::open(name, &moment);
+        }
         match Slot::of(name, proc)? {
             Slot::Live(id) => live(name, proc, id, want),
             Slot::File => {
@@ -176,33 +183,33 @@ fn live(name: &str, proc: &Path, id: ProcessId, want: Want) -> Result<Target, Tr
         truths,
         sections: OnceLock::new(),
     };
-    Ok(Target { name: name.to_owned(), maps: snapshot.maps, live: Some(live) })
+    Ok(Target { name: name.to_owned(), maps: snapshot.maps, live: Some(live), log: None })
 }
 
 /// How much of a text is kept to tell what it is, should no row be in it.
-const HEAD: usize = 4096;
+pub(crate) const HEAD: usize = 4096;
 
 /// The most bytes that are read of a text: a device may have no end.
 const MOST: u64 = 16 << 30;
 
 fn text(name: &str, input: impl Read) -> Result<Target, Trouble> {
     let mut input = input.take(MOST);
-    let mut reader = MapsReader::default();
     let mut head = Vec::new();
+    let begun = input.by_ref().take(HEAD as u64).read_to_end(&mut head);
+    begun.map_err(|error| Trouble::file(name, error))?;
+    if head.starts_with(b"\x7fELF") {
+        return Err(Trouble::new(format!("{name}: an ELF file; core dumps cannot be read yet")));
+    }
+    if looks_like_log(&head) {
+        return log::read(name, &Moment::end(name), &head, input);
+    }
+    let mut reader = MapsReader::default();
+    reader.push(&head);
     let mut buffer = vec![0; 64 << 10];
     loop {
         match input.read(&mut buffer) {
             Ok(0) => break,
-            Ok(length) => {
-                let bytes = &buffer[..length];
-                head.extend_from_slice(&bytes[..length.min(HEAD.saturating_sub(head.len()))]);
-                if head.starts_with(b"\x7fELF") {
-                    return Err(Trouble::new(format!(
-                        "{name}: an ELF file; core dumps cannot be read yet"
-                    )));
-                }
-                reader.push(bytes);
-            }
+            Ok(length) => reader.push(&buffer[..length]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(Trouble::file(name, error)),
         }
@@ -219,5 +226,5 @@ fn text(name: &str, input: impl Read) -> Result<Target, Trouble> {
             None => format!("{name}: no row of maps found; give {rows}"),
         }));
     }
-    Ok(Target { name: name.to_owned(), maps, live: None })
+    Ok(Target { name: name.to_owned(), maps, live: None, log: None })
 }

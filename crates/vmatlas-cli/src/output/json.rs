@@ -57,8 +57,12 @@ impl TargetJson {
         let live = target.live.as_ref();
         let id = live.map(|live| live.process.id());
         TargetJson {
-            source: if live.is_some_and(|live| live.process.is_live()) { "live" } else { "text" },
-            pid: id.map(|id| id.pid),
+            source: match target.log {
+                Some(_) => "strace",
+                None if live.is_some_and(|live| live.process.is_live()) => "live",
+                None => "text",
+            },
+            pid: id.map(|id| id.pid).or(target.log.filter(|pid| *pid != 0)),
             tid: id.and_then(|id| id.tid),
             comm: live
                 .filter(|live| !live.comm.is_empty())

@@ -32,6 +32,7 @@ mod dwarf;
 mod error;
 mod facts;
 mod header;
+mod image;
 mod input;
 mod symbols;
 mod types;

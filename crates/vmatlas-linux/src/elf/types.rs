@@ -64,6 +64,8 @@ impl SegmentType {
     pub const INTERP: SegmentType = SegmentType(3);
     /// `PT_NOTE`: notes, among them the build id.
     pub const NOTE: SegmentType = SegmentType(4);
+    /// `PT_GNU_STACK`: whether the stack is executable.
+    pub const GNU_STACK: SegmentType = SegmentType(0x6474_e551);
     /// `PT_GNU_RELRO`: made read-only once relocations are done.
     pub const GNU_RELRO: SegmentType = SegmentType(0x6474_e552);
 }

@@ -2,6 +2,8 @@
 mod access;
 mod child;
 mod elf;
+#[cfg(target_arch = "x86_64")]
+mod exec;
 mod files;
 mod live;
 mod query;

@@ -4,6 +4,7 @@ use super::mmap::ksm_compatible;
 use super::vmas::Position;
 use super::{AddressSpace, Fault, FileKind, VmaFlags};
 use crate::errno::Errno;
+use std::sync::Arc;
 
 /// Advice of madvise(2), named as there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -176,7 +177,8 @@ impl AddressSpace {
                 let maywrite = if self.profile.remove_needs_write { F::WRITE } else { F::MAYWRITE };
                 let kind = vma.file.as_ref().map(|file| file.kind());
                 refuse(flags.intersects(F::LOCKED) || kind.is_none(), Errno::EINVAL)?;
-                return refuse(!flags.contains(F::SHARED | maywrite), Errno::EACCES);
+                refuse(!flags.contains(F::SHARED | maywrite), Errno::EACCES)?;
+                return refuse(kind == Some(FileKind::Secretmem), Errno::EOPNOTSUPP);
             }
             Advice::Willneed => {
                 return refuse(vma.file.is_none() && !self.profile.swap, Errno::EBADF);
@@ -242,10 +244,10 @@ impl AddressSpace {
         if new == flags {
             return Ok(());
         }
-        self.modify(at, start, end, |vma| vma.flags = new).map_err(|errno| match errno {
-            Errno::ENOMEM => Errno::EAGAIN,
-            other => other,
-        })
+        match self.modify(at, start, end, |vma| vma.flags = new) {
+            Err(Errno::ENOMEM) => Err(Errno::EAGAIN),
+            changed => changed.map(|_| ()),
+        }
     }
 
     /// Whether a mapping may have guards (`is_valid_guard_vma`).
@@ -321,7 +323,7 @@ impl AddressSpace {
         if length == 0 {
             return Ok(());
         }
-        let name: Option<std::sync::Arc<[u8]>> = name.map(Into::into);
+        let name = name.map(|name| Arc::new(name.to_vec()));
         self.for_each_part(address, end, |space, at, start, end| {
             let vma = space.vmas.get(at);
             let kind = vma.file.as_ref().map(|file| file.kind());
@@ -332,7 +334,7 @@ impl AddressSpace {
             if vma.name == name {
                 return Ok(());
             }
-            space.modify(at, start, end, |vma| vma.name = name.clone())
+            space.modify(at, start, end, |vma| vma.name = name.clone()).map(|_| ())
         })
     }
 }

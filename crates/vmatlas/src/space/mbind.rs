@@ -51,10 +51,10 @@ impl AddressSpace {
                 break;
             }
             let (start, upto) = (vma.start.max(address), vma.end.min(end));
-            if vma.policy != policy {
-                self.modify(at, start, upto, |vma| vma.policy = policy.clone())?;
-            }
-            from = self.vmas.get(self.covering(upto - 1).expect("it was changed")).end;
+            from = match vma.policy == policy {
+                true => vma.end,
+                false => self.modify(at, start, upto, |vma| vma.policy = policy.clone())?,
+            };
         }
         Ok(())
     }

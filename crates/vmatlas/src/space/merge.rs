@@ -26,15 +26,8 @@ pub(super) enum Joining {
 
 impl AddressSpace {
     /// Puts a new VMA into a free place, joined with its neighbours where the kernel joins them.
-    pub(super) fn insert_joined(&mut self, new: Vma, joining: Joining) {
-        let below =
-            self.vmas.find_below(new.start).filter(|at| self.vmas.get(*at).end == new.start);
-        let above = match below {
-            Some(at) => self.vmas.next(at),
-            None => self.vmas.find(new.start),
-        };
-        let above = above.filter(|at| self.vmas.get(*at).start == new.end);
-        let (below, above) = self.choose(&new, below, above, joining);
+    pub(super) fn insert_joined(&mut self, new: Vma, joining: Joining) -> Position {
+        let (below, above) = self.joinable(&new, joining);
         let shift = self.profile.page_shift;
         match (below, above) {
             (Some(below), Some(above)) => {
@@ -44,20 +37,42 @@ impl AddressSpace {
                     vma.absorb(&upper);
                     vma.absorb(&new);
                 });
+                below
             }
-            (Some(below), None) => self.vmas.change(below, |vma| {
-                vma.end = new.end;
-                vma.absorb(&new);
-            }),
-            (None, Some(above)) => self.vmas.change(above, |vma| {
-                vma.extend_start(new.start, shift);
-                vma.absorb(&new);
-            }),
+            (Some(below), None) => {
+                self.vmas.change(below, |vma| {
+                    vma.end = new.end;
+                    vma.absorb(&new);
+                });
+                below
+            }
+            (None, Some(above)) => {
+                self.vmas.change(above, |vma| {
+                    vma.extend_start(new.start, shift);
+                    vma.absorb(&new);
+                });
+                above
+            }
             (None, None) => self.insert(new),
         }
     }
 
     /// With which of its neighbours a new mapping joins.
+    pub(super) fn joinable(
+        &mut self,
+        new: &Vma,
+        joining: Joining,
+    ) -> (Option<Position>, Option<Position>) {
+        let below =
+            self.vmas.find_below(new.start).filter(|at| self.vmas.get(*at).end == new.start);
+        let above = match below {
+            Some(at) => self.vmas.next(at),
+            None => self.vmas.find(new.start),
+        };
+        let above = above.filter(|at| self.vmas.get(*at).start == new.end);
+        self.choose(new, below, above, joining)
+    }
+
     fn choose(
         &mut self,
         new: &Vma,
@@ -91,7 +106,7 @@ impl AddressSpace {
     }
 
     /// Changes the part `start..end` of a VMA, which then joins its neighbours where the kernel
-    /// joins them, or else is split off.
+    /// joins them, or else is split off. Gives the end of the VMA that holds it then.
     ///
     /// # Errors
     /// ENOMEM where a split would exceed `max_map_count`, EINVAL where it would cut a huge page;
@@ -102,7 +117,7 @@ impl AddressSpace {
         start: u64,
         end: u64,
         change: impl Fn(&mut Vma),
-    ) -> Result<(), Errno> {
+    ) -> Result<u64, Errno> {
         let shift = self.profile.page_shift;
         let middle = self.vmas.get(at);
         let (left, right) = (start == middle.start, end == middle.end);
@@ -122,11 +137,23 @@ impl AddressSpace {
                     .filter(|at| self.joins(&new, *at, end, true))
                     .filter(|at| below.is_none_or(|below| self.both_may_join(below, *at, end)));
                 if below.is_some() || above.is_some() {
-                    self.join_existing(at, below, above, &new);
-                    return Ok(());
+                    return Ok(self.join_existing(at, below, above, &new));
                 }
             }
         }
+        self.split_out(at, start, end, change)
+    }
+
+    /// Splits a part off a VMA and changes it; it joins nothing.
+    pub(super) fn split_out(
+        &mut self,
+        at: Position,
+        start: u64,
+        end: u64,
+        change: impl Fn(&mut Vma),
+    ) -> Result<u64, Errno> {
+        let vma = self.vmas.get(at);
+        let (left, right) = (start == vma.start, end == vma.end);
         let mut at = at;
         if !left {
             if self.at_map_limit() {
@@ -135,8 +162,7 @@ impl AddressSpace {
             if !self.huge_aligned(self.vmas.get(at), start) {
                 return Err(Errno::EINVAL);
             }
-            self.split(at, start);
-            at = self.vmas.find(start).expect("it was split there");
+            at = self.split(at, start);
         }
         if !right {
             if self.at_map_limit() {
@@ -145,21 +171,22 @@ impl AddressSpace {
             if !self.huge_aligned(self.vmas.get(at), end) {
                 return Err(Errno::EINVAL);
             }
-            self.split(at, end);
-            at = self.vmas.find(start).expect("it was split there");
+            let upper = self.split(at, end);
+            at = self.vmas.previous(upper).expect("the lower part");
         }
         self.vmas.change(at, change);
-        Ok(())
+        Ok(end)
     }
 
-    /// Gives `new`, a part of the VMA at `middle`, to one or both of its neighbours.
+    /// Gives `new`, a part of the VMA at `middle`, to one or both of its neighbours; where the
+    /// VMA then ends that has it.
     fn join_existing(
         &mut self,
         middle: Position,
         below: Option<Position>,
         above: Option<Position>,
         new: &Vma,
-    ) {
+    ) -> u64 {
         let shift = self.profile.page_shift;
         let whole = self.vmas.get(middle);
         let removes = whole.start == new.start && whole.end == new.end;
@@ -172,6 +199,7 @@ impl AddressSpace {
                     vma.absorb(&upper);
                     vma.absorb(new);
                 });
+                upper.end
             }
             (Some(below), None) => {
                 if removes {
@@ -183,19 +211,22 @@ impl AddressSpace {
                     vma.end = new.end;
                     vma.absorb(new);
                 });
+                new.end
             }
             (None, Some(above)) => {
-                self.vmas.change(above, |vma| {
+                let end = self.vmas.change(above, |vma| {
                     vma.extend_start(new.start, shift);
                     vma.absorb(new);
+                    vma.end
                 });
                 if removes {
                     self.vmas.remove(middle);
                 } else {
                     self.vmas.change(middle, |vma| vma.end = new.start);
                 }
+                end
             }
-            (None, None) => {}
+            (None, None) => new.end,
         }
     }
 

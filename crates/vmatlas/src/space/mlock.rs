@@ -1,6 +1,7 @@
 //! mlock(2), mlock2(2), munlock(2), mlockall(2) and munlockall(2).
 
 use super::mmap::supports_lock;
+use super::vmas::Position;
 use super::{AddressSpace, Fault, FileKind, VmaFlags};
 use crate::errno::Errno;
 
@@ -67,8 +68,7 @@ impl AddressSpace {
         while start < end {
             let at = self.covering(start).ok_or(Errno::ENOMEM)?;
             let upto = self.vmas.get(at).end.min(end);
-            self.set_lock_of_one(start, upto, flags)?;
-            start = self.vmas.get(self.covering(upto - 1).expect("it was changed")).end;
+            start = self.set_lock_of_one(at, start, upto, flags)?;
         }
         Ok(())
     }
@@ -79,18 +79,23 @@ impl AddressSpace {
             let vma = self.vmas.get(at);
             let (start, end) = (vma.start, vma.end);
             // Errors are ignored.
-            let _ = self.set_lock_of_one(start, end, flags);
-            from = self.vmas.get(self.covering(end - 1).expect("it was changed")).end;
+            from = self.set_lock_of_one(at, start, end, flags).unwrap_or(end);
         }
     }
 
-    fn set_lock_of_one(&mut self, start: u64, end: u64, lock: VmaFlags) -> Result<(), Errno> {
-        let at = self.covering(start).expect("the caller found it");
+    /// Changes a part of one VMA; where the VMA then ends that has it.
+    fn set_lock_of_one(
+        &mut self,
+        at: Position,
+        start: u64,
+        end: u64,
+        lock: VmaFlags,
+    ) -> Result<u64, Errno> {
         let vma = self.vmas.get(at);
         let new = vma.flags.without(VmaFlags::LOCKED_MASK) | lock;
         let secret = vma.file.as_ref().is_some_and(|file| file.kind() == FileKind::Secretmem);
         if new == vma.flags || secret || !supports_lock(vma) || vma.special.is_some() {
-            return Ok(());
+            return Ok(vma.end);
         }
         self.modify(at, start, end, |vma| vma.flags = new)
     }

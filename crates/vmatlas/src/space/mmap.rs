@@ -129,7 +129,8 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         let address = self.place(request, length)?;
-        if request.noreplace && self.vmas.within(address, address + length).next().is_some() {
+        let noreplace = request.noreplace && self.profile.fixed_noreplace;
+        if noreplace && self.vmas.within(address, address + length).next().is_some() {
             return Err(Errno::EEXIST);
         }
         let (flags, file) = self.new_flags(request, prot)?;
@@ -174,7 +175,19 @@ impl AddressSpace {
                     if !new.flags.contains(VmaFlags::MAYSHARE) {
                         return Err(Errno::EINVAL);
                     }
-                    new.flags |= VmaFlags::LOCKED | VmaFlags::DONTDUMP;
+                    let locked = self.profile.secretmem_is_locked;
+                    let given = VmaFlags::DONTDUMP.with_if(VmaFlags::LOCKED, locked);
+                    if self.profile.file_flags_before_merge {
+                        new.flags |= given;
+                    } else if self.joinable(&new, joining) == (None, None) {
+                        // Known too late, for which it is tried again if anything lies below.
+                        new.flags |= given;
+                        match self.vmas.find_below(start) {
+                            Some(_) => self.insert_joined(new, Joining::Remapped),
+                            None => self.insert(new),
+                        };
+                        return Ok(());
+                    }
                 }
                 FileKind::Special => new.flags |= VmaFlags::DONTEXPAND,
                 FileKind::Hugetlb => new.flags |= VmaFlags::HUGETLB | VmaFlags::DONTEXPAND,
@@ -188,21 +201,19 @@ impl AddressSpace {
         if mergeable && early {
             new.flags |= VmaFlags::MERGEABLE;
         }
-        self.insert_joined(new, joining);
-        let at = self.covering(start).expect("it was mapped");
-        let alone = {
-            let vma = self.vmas.get(at);
-            vma.start == start && vma.end == end
-        };
-        let keeps_lock = supports_lock(self.vmas.get(at));
-        self.vmas.change(at, |vma| {
-            if mergeable && alone {
-                vma.flags |= VmaFlags::MERGEABLE;
-            }
-            if !keeps_lock {
-                vma.flags = vma.flags.without(VmaFlags::LOCKED_MASK);
-            }
-        });
+        let keeps_lock = supports_lock(&new);
+        let locked = new.flags.contains(VmaFlags::LOCKED);
+        let at = self.insert_joined(new, joining);
+        if (locked && !keeps_lock) || mergeable {
+            self.vmas.change(at, |vma| {
+                if mergeable && vma.start == start && vma.end == end {
+                    vma.flags |= VmaFlags::MERGEABLE;
+                }
+                if !keeps_lock {
+                    vma.flags = vma.flags.without(VmaFlags::LOCKED_MASK);
+                }
+            });
+        }
         Ok(())
     }
 
@@ -212,7 +223,8 @@ impl AddressSpace {
         if length > profile.task_size {
             return Err(Errno::ENOMEM);
         }
-        if request.fixed || request.noreplace {
+        // Where the flag is unknown it is ignored, and the address is a hint.
+        if request.fixed || (request.noreplace && profile.fixed_noreplace) {
             if request.address > profile.task_size - length {
                 return Err(Errno::ENOMEM);
             }

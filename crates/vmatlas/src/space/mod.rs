@@ -22,6 +22,7 @@
 //! to 7.3, each checked against running kernels by `vmatlas verify`.
 
 mod brk;
+mod exec;
 mod fault;
 mod file;
 mod flags;
@@ -46,6 +47,7 @@ mod uffd;
 mod vma;
 mod vmas;
 
+pub use exec::{Exec, Image, LoadSegment, Stack};
 pub use fault::{Fault, Faults};
 pub use file::{File, FileKind};
 pub use flags::VmaFlags;
@@ -165,19 +167,20 @@ impl AddressSpace {
     }
 
     /// Puts a VMA where it belongs, as it is.
-    fn insert(&mut self, vma: Vma) {
-        self.vmas.insert(vma);
+    fn insert(&mut self, vma: Vma) -> Position {
+        self.vmas.insert(vma)
     }
 
     /// Splits the VMA so that `address`, which lies inside, begins one; no limit is looked at.
-    fn split(&mut self, at: Position, address: u64) {
+    /// Gives where the upper part stands.
+    fn split(&mut self, at: Position, address: u64) -> Position {
         let shift = self.profile.page_shift;
         let upper = self.vmas.change(at, |vma| {
             let upper = vma.part(address, vma.end, shift);
             vma.end = address;
             upper
         });
-        self.vmas.insert(upper);
+        self.vmas.insert_after(at, upper)
     }
 
     /// Whether a mapping, if it is of huge pages, can begin or end at `address`.

@@ -2,7 +2,8 @@
 
 use super::mmap::access;
 use super::vma::Anon;
-use super::{AddressSpace, Faults, Prot, VmaFlags};
+use super::vmas::Position;
+use super::{AddressSpace, Prot, VmaFlags};
 use crate::errno::Errno;
 
 impl AddressSpace {
@@ -109,22 +110,22 @@ impl AddressSpace {
         while start < end {
             let at = self.covering(start).ok_or(Errno::ENOMEM)?;
             let upto = self.vmas.get(at).end.min(end);
-            self.protect_one(start, upto, prot, pkey)?;
             // What joined the changed part has the same attributes and is passed over.
-            start = self.vmas.get(self.covering(upto - 1).expect("it was changed")).end;
+            start = self.protect_one(at, start, upto, prot, pkey)?;
         }
         Ok(())
     }
 
+    /// Changes a part of one VMA; where the VMA then ends that has it.
     fn protect_one(
         &mut self,
+        at: Position,
         start: u64,
         end: u64,
         prot: Prot,
         pkey: Option<u8>,
-    ) -> Result<(), Errno> {
+    ) -> Result<u64, Errno> {
         use VmaFlags as F;
-        let at = self.covering(start).expect("the caller found it");
         let old = self.vmas.get(at).flags;
         let mut prot = prot;
         if self.read_implies_exec && prot.contains(Prot::READ) && old.contains(F::MAYEXEC) {
@@ -141,7 +142,7 @@ impl AddressSpace {
             return Err(Errno::EPERM);
         }
         if new == old && key == old_key {
-            return Ok(());
+            return Ok(vma.end);
         }
         if new.contains(F::WRITE) {
             let uncounted =
@@ -158,7 +159,7 @@ impl AddressSpace {
                 Anon::Unknown => {}
             }
         }
-        self.modify(at, start, end, |vma| {
+        let changed = self.modify(at, start, end, |vma| {
             vma.flags = new;
             vma.pkey = key;
         })?;
@@ -166,10 +167,8 @@ impl AddressSpace {
         if old & (F::WRITE | F::SHARED | F::LOCKED) == F::LOCKED && new.contains(F::WRITE) {
             let _ = self.populate(start, end, true);
         }
-        if self.faults == Faults::Untold {
-            self.untold(start, end);
-        }
-        Ok(())
+        self.untold(start, end);
+        Ok(changed)
     }
 
     /// The key after a change of protection (__arch_override_mprotect_pkey, arch/x86/mm/pkeys.c).

@@ -97,7 +97,7 @@ impl AddressSpace {
     /// The lengths in whole huge pages, where the mapping is of huge pages: it can be moved and
     /// shrunk only.
     fn huge_lengths(&self, address: u64, old: u64, new: u64, to: u64) -> Result<(u64, u64), Errno> {
-        let at = self.covering(address);
+        let at = self.covering(address).filter(|_| self.profile.huge_moves);
         if !at.is_some_and(|at| self.vmas.get(at).flags.contains(VmaFlags::HUGETLB)) {
             return Ok((old, new));
         }
@@ -152,6 +152,8 @@ impl AddressSpace {
             let other = !vma.anonymous() || vma.flags.contains(VmaFlags::SHARED);
             refuse(fixed_size || (other && !self.profile.dontunmap_any), Errno::EINVAL)?;
         }
+        let huge = vma.flags.contains(VmaFlags::HUGETLB);
+        refuse(huge && !self.profile.huge_moves, Errno::EINVAL)?;
         let old = old.min(new);
         refuse(old > vma.end - address, Errno::EFAULT)?;
         if new == old {
@@ -282,8 +284,7 @@ impl AddressSpace {
         let locked = self.vmas.get(at).flags.contains(VmaFlags::LOCKED);
         if dontunmap && locked && profile.dontunmap_keeps_apart {
             if self.vmas.get(at).start < from {
-                self.split(at, from);
-                at = self.covering(from).expect("it was split there");
+                at = self.split(at, from);
             }
             if self.vmas.get(at).end > from + old_length {
                 self.split(at, from + old_length);

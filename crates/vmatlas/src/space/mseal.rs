@@ -37,10 +37,10 @@ impl AddressSpace {
             let at = self.covering(start).expect("there is no hole");
             let vma = self.vmas.get(at);
             let upto = vma.end.min(end);
-            if !vma.sealed() {
-                self.modify(at, start, upto, |vma| vma.flags |= VmaFlags::SEALED)?;
-            }
-            start = self.vmas.get(self.covering(upto - 1).expect("it was changed")).end;
+            start = match vma.sealed() {
+                true => vma.end,
+                false => self.modify(at, start, upto, |vma| vma.flags |= VmaFlags::SEALED)?,
+            };
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! munmap(2).
 
 use super::AddressSpace;
+use super::vmas::Position;
 use crate::errno::Errno;
 
 impl AddressSpace {
@@ -26,15 +27,55 @@ impl AddressSpace {
     /// The same for a range that is known to be sound.
     pub(super) fn unmap(&mut self, start: u64, end: u64) -> Result<(), Errno> {
         let Some(first) = self.vmas.find(start) else { return Ok(()) };
-        let vma = self.vmas.get(first);
-        if vma.start >= end {
+        if self.vmas.get(first).start >= end {
             return Ok(());
         }
-        if self.profile.seals_checked_first && self.vmas.within(start, end).any(|vma| vma.sealed())
-        {
+        self.check_unmap(first, start, end)?;
+        let shift = self.profile.page_shift;
+        while let Some(at) = self.vmas.find(start) {
+            let (from, upto) = {
+                let vma = self.vmas.get(at);
+                (vma.start, vma.end)
+            };
+            if from >= end {
+                break;
+            }
+            match (from < start, upto > end) {
+                (true, true) => {
+                    let upper = self.vmas.change(at, |vma| {
+                        let upper = vma.part(end, vma.end, shift);
+                        vma.end = start;
+                        upper
+                    });
+                    self.vmas.insert_after(at, upper);
+                    break;
+                }
+                (true, false) => self.vmas.change(at, |vma| vma.end = start),
+                (false, true) => {
+                    self.vmas.change(at, |vma| vma.trim_start(end, shift));
+                    break;
+                }
+                (false, false) => {
+                    self.vmas.remove(at);
+                }
+            }
+        }
+        if !self.guards.is_empty() {
+            self.guards.retain(|page| !(start..end).contains(page));
+        }
+        if !self.doubts.is_empty() {
+            self.doubts.retain(|boundary| !(start < *boundary && *boundary < end));
+        }
+        Ok(())
+    }
+
+    /// Whether all may be unmapped; where not, what the kernel splits before it finds out.
+    fn check_unmap(&mut self, first: Position, start: u64, end: u64) -> Result<(), Errno> {
+        let vma = self.vmas.get(first);
+        let sealed = |space: &Self| space.vmas.within(start, end).any(|vma| vma.sealed());
+        if self.profile.seals_checked_first && sealed(self) {
             return Err(Errno::EPERM);
         }
-        let mut at = first;
         if start > vma.start {
             if end < vma.end && self.at_map_limit() {
                 return Err(Errno::ENOMEM);
@@ -45,39 +86,28 @@ impl AddressSpace {
             if !self.huge_aligned(vma, start) {
                 return Err(Errno::EINVAL);
             }
-            self.split(at, start);
-            at = self.vmas.find(start).expect("it was split there");
         }
-        let mut next = Some(at);
-        while let Some(here) = next {
-            let vma = self.vmas.get(here);
+        let mut next = Some(first);
+        let mut refused = None;
+        while let Some(at) = next {
+            let vma = self.vmas.get(at);
             if vma.start >= end {
                 break;
             }
             if vma.sealed() {
-                return Err(Errno::EPERM);
-            }
-            if vma.end > end {
-                if !self.huge_aligned(vma, end) {
-                    return Err(Errno::EINVAL);
-                }
-                self.split(here, end);
+                refused = Some(Errno::EPERM);
                 break;
             }
-            next = self.vmas.next(here);
-        }
-        while let Some(at) = self.vmas.find(start) {
-            if self.vmas.get(at).start >= end {
+            if vma.end > end && !self.huge_aligned(vma, end) {
+                refused = Some(Errno::EINVAL);
                 break;
             }
-            self.vmas.remove(at);
+            next = self.vmas.next(at);
         }
-        if !self.guards.is_empty() {
-            self.guards.retain(|page| !(start..end).contains(page));
+        let Some(errno) = refused else { return Ok(()) };
+        if start > self.vmas.get(first).start {
+            self.split(first, start);
         }
-        if !self.doubts.is_empty() {
-            self.doubts.retain(|boundary| !(start < *boundary && *boundary < end));
-        }
-        Ok(())
+        Err(errno)
     }
 }

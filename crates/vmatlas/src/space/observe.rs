@@ -3,7 +3,9 @@
 use super::vma::{Anon, Special, Vma};
 use super::{AddressSpace, File, FileKind, KernelProfile, VmaFlags};
 use crate::kind::Kind;
-use crate::mapping::{AddressRange, Mapping};
+use crate::mapping::{AddressRange, Device, Mapping};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What an observation taught.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,6 +49,7 @@ impl AddressSpace {
     ) -> AddressSpace {
         let mut space = AddressSpace::new(profile);
         space.faults = super::Faults::Untold;
+        let mut known = KnownFiles::default();
         for row in rows {
             match row.kind() {
                 Kind::Vsyscall => continue,
@@ -62,7 +65,7 @@ impl AddressSpace {
             {
                 continue;
             }
-            let vma = space.vma_for(&row);
+            let vma = space.vma_for(&row, &mut known);
             space.insert(vma);
         }
         space
@@ -133,8 +136,7 @@ impl AddressSpace {
                 continue;
             }
             count(self.doubts.contains(&boundary));
-            self.split(at, boundary);
-            let upper = self.vmas.find(boundary).expect("it was split there");
+            let upper = self.split(at, boundary);
             let anon = self.fresh_anon();
             self.vmas.change(upper, |vma| vma.anon = anon);
         }
@@ -197,13 +199,17 @@ impl AddressSpace {
             }
             self.cut_out(row.range);
         }
+        let mut known = KnownFiles::default();
+        for file in self.vmas.iter().filter_map(|vma| vma.file.as_ref()) {
+            known.0.entry(identity(file)).or_insert_with(|| file.clone());
+        }
         for (row, seen) in shown.iter().zip(&wanted) {
             if own.contains(seen) {
                 continue;
             }
             learned.corrected += 1;
             let shift = self.profile.page_shift;
-            let vma = self.vma_for(row).part(seen.range.start, seen.range.end, shift);
+            let vma = self.vma_for(row, &mut known).part(seen.range.start, seen.range.end, shift);
             self.insert(vma);
         }
     }
@@ -226,7 +232,7 @@ impl AddressSpace {
     }
 
     /// The VMA behind a row, as far as the row tells.
-    fn vma_for(&mut self, row: &Mapping<'_>) -> Vma {
+    fn vma_for(&self, row: &Mapping<'_>, known: &mut KnownFiles) -> Vma {
         use VmaFlags as F;
         let shift = self.profile.page_shift;
         let kind = row.kind();
@@ -251,7 +257,7 @@ impl AddressSpace {
             flags |= F::DONTEXPAND;
         }
         let with_file = row.has_file() && special.is_none();
-        let file = with_file.then(|| self.file_for(row));
+        let file = with_file.then(|| known.file_for(row));
         if let Some(file) = &file {
             flags |= match file.kind() {
                 FileKind::Special => F::DONTEXPAND,
@@ -261,7 +267,7 @@ impl AddressSpace {
         }
         let name = match kind {
             Kind::NamedAnonymous { name } | Kind::NamedSharedAnonymous { name } => {
-                Some(name.into())
+                Some(Arc::new(name.to_vec()))
             }
             _ => None,
         };
@@ -281,17 +287,19 @@ impl AddressSpace {
             special,
         }
     }
+}
 
-    /// The open file of a row: one that is mapped already, if it looks the same.
-    fn file_for(&self, row: &Mapping<'_>) -> File {
-        let known = self.vmas.iter().filter_map(|vma| vma.file.as_ref()).find(|file| {
-            file.device() == row.device
-                && file.inode() == row.inode
-                && file.with_name(|name| name == row.name)
-        });
-        if let Some(file) = known {
-            return file.clone();
-        }
+/// The open files that rows showed so far, by what rows show of them.
+#[derive(Default)]
+struct KnownFiles(HashMap<(Device, u64, Vec<u8>), File>);
+
+fn identity(file: &File) -> (Device, u64, Vec<u8>) {
+    (file.device(), file.inode(), file.name())
+}
+
+impl KnownFiles {
+    /// The open file of a row: the one of another row, if they look the same.
+    fn file_for(&mut self, row: &Mapping<'_>) -> File {
         let kind = match row.kind() {
             Kind::SharedAnonymous | Kind::Memfd { .. } | Kind::NamedSharedAnonymous { .. } => {
                 FileKind::SharedMemory
@@ -304,6 +312,8 @@ impl AddressSpace {
             Kind::Device => FileKind::Special,
             _ => FileKind::Regular,
         };
-        File::of(kind, row.name, row.device, row.inode)
+        let key = (row.device, row.inode, row.name.to_vec());
+        let file = || File::of(kind, row.name, row.device, row.inode);
+        self.0.entry(key).or_insert_with(file).clone()
     }
 }

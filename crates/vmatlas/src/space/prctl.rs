@@ -63,3 +63,46 @@ impl AddressSpace {
         self.start_stack = address;
     }
 }
+
+/// `PR_SET_MM`: what is shown as `[heap]` and `[stack]` moves, and no mapping does. That the
+/// process may do it (EPERM) is for the caller to know.
+impl AddressSpace {
+    /// `PR_SET_MM_START_BRK`: where the heap begins.
+    ///
+    /// # Errors
+    /// EINVAL: no process can have the address, or the heap would end before it begins.
+    pub fn set_start_brk(&mut self, address: u64) -> Result<(), Errno> {
+        self.relabel(address, self.brk, self.start_stack, &[address])
+    }
+
+    /// `PR_SET_MM_BRK`: where the heap ends.
+    ///
+    /// # Errors
+    /// EINVAL, likewise.
+    pub fn set_brk(&mut self, address: u64) -> Result<(), Errno> {
+        self.relabel(self.start_brk, address, self.start_stack, &[address])
+    }
+
+    /// `PR_SET_MM_MAP`, as far as rows show it.
+    ///
+    /// # Errors
+    /// EINVAL, likewise.
+    pub fn set_mm_map(&mut self, start_brk: u64, brk: u64, start_stack: u64) -> Result<(), Errno> {
+        self.relabel(start_brk, brk, start_stack, &[start_brk, brk, start_stack])
+    }
+
+    fn relabel(
+        &mut self,
+        start_brk: u64,
+        brk: u64,
+        start_stack: u64,
+        new: &[u64],
+    ) -> Result<(), Errno> {
+        let possible = self.profile.mmap_min_addr..self.profile.task_size;
+        if start_brk > brk || !new.iter().all(|address| possible.contains(address)) {
+            return Err(Errno::EINVAL);
+        }
+        (self.start_brk, self.brk, self.start_stack) = (start_brk, brk, start_stack);
+        Ok(())
+    }
+}

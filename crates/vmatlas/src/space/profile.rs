@@ -106,6 +106,11 @@ pub struct KernelProfile {
     pub ksm_before_merge: bool,
     /// 6.19: so is a mapping of `/dev/zero`.
     pub ksm_before_merge_of_dev_zero: bool,
+    /// Up to 7.1, but not in 6.1, 6.6 and 6.12 of 2026 (6.6 was not run): memory of
+    /// memfd_secret(2) counts as locked.
+    pub secretmem_is_locked: bool,
+    /// 6.17: what a file gives to its mappings is known before they look for neighbours.
+    pub file_flags_before_merge: bool,
     /// 4.17: MAP_FIXED_NOREPLACE.
     pub fixed_noreplace: bool,
     /// 2.6.36 to 4.11: maps hides the lowest page of a growing mapping, its guard.
@@ -119,10 +124,15 @@ pub struct KernelProfile {
     pub mremap_rounds_first: bool,
     /// 5.16: mremap refuses addresses that are not mapped before it does anything.
     pub mremap_looks_first: bool,
+    /// 5.16 (550a7d60bd5e): huge pages can be moved.
+    pub huge_moves: bool,
     /// 5.18: locking on fault looks at no page; before, memory that cannot be accessed is refused.
     pub onfault_touches_nothing: bool,
     /// 6.17: droppable memory cannot be watched by a userfaultfd.
     pub uffd_refuses_droppable: bool,
+    /// Up to 6.3 (between 6.1 and 6.12 the version was not established by a run): a part of a
+    /// mapping that does not begin where the mapping does joins nothing when it is registered.
+    pub uffd_forgets_offset: bool,
     /// 5.19: userfaultfd can write-protect shared memory.
     pub uffd_protects_shared: bool,
     /// 7.3: a userfaultfd that write-protects memory must let go of it before it watches for
@@ -215,14 +225,18 @@ impl KernelProfile {
             ksm_prctl: since(6, 4),
             ksm_before_merge: since(6, 17),
             ksm_before_merge_of_dev_zero: since(6, 19),
+            secretmem_is_locked: !(since(7, 2) || line(6, 1) || line(6, 6) || line(6, 12)),
+            file_flags_before_merge: since(6, 17),
             fixed_noreplace: since(4, 17),
             hides_guard_page: since_patch(2, 6, 36) && !since(4, 12),
             anon_shared_names: since(6, 2),
             remove_needs_write: !since(5, 10),
             mremap_rounds_first: since(6, 15),
             mremap_looks_first: since(5, 16),
+            huge_moves: since(5, 16),
             onfault_touches_nothing: since(5, 18),
             uffd_refuses_droppable: since(6, 17),
+            uffd_forgets_offset: !since(6, 4),
             uffd_protects_shared: since(5, 19),
             uffd_keeps_write_protect: since(7, 3),
             uffd_unregisters_own_only: since(6, 16),

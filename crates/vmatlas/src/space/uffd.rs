@@ -1,5 +1,7 @@
 //! userfaultfd(2): what registering memory does to mappings.
 
+use super::vma::Vma;
+use super::vmas::Position;
 use super::{AddressSpace, FileKind, VmaFlags};
 use crate::errno::Errno;
 
@@ -54,7 +56,7 @@ impl AddressSpace {
             if vma.uffd == uffd.0 && vma.flags.contains(mode) {
                 return Ok(());
             }
-            space.modify(at, start, end, |vma| {
+            space.uffd_change(at, start, end, |vma| {
                 vma.flags = vma.flags.without(VmaFlags::UFFD_MASK) | mode;
                 vma.uffd = uffd.0;
             })
@@ -97,11 +99,27 @@ impl AddressSpace {
         }
     }
 
-    fn uffd_clear(&mut self, at: super::vmas::Position, start: u64, end: u64) -> Result<(), Errno> {
-        self.modify(at, start, end, |vma| {
+    fn uffd_clear(&mut self, at: Position, start: u64, end: u64) -> Result<(), Errno> {
+        self.uffd_change(at, start, end, |vma| {
             vma.flags = vma.flags.without(VmaFlags::UFFD_MASK);
             vma.uffd = 0;
         })
+    }
+
+    fn uffd_change(
+        &mut self,
+        at: Position,
+        start: u64,
+        end: u64,
+        change: impl Fn(&mut Vma),
+    ) -> Result<(), Errno> {
+        // Older kernels compare the offset of the whole mapping with the neighbours'.
+        let cut = self.vmas.get(at).start < start;
+        let changed = match cut && self.profile.uffd_forgets_offset {
+            true => self.split_out(at, start, end, change),
+            false => self.modify(at, start, end, change),
+        };
+        changed.map(|_| ())
     }
 
     fn uffd_range(&self, address: u64, length: u64) -> Result<(u64, u64), Errno> {
@@ -122,7 +140,7 @@ impl AddressSpace {
     }
 
     /// `vma_can_userfault`.
-    fn can_be_watched(&self, vma: &super::vma::Vma, mode: VmaFlags) -> bool {
+    fn can_be_watched(&self, vma: &Vma, mode: VmaFlags) -> bool {
         let kind = vma.file.as_ref().map(|file| file.kind());
         let shared_memory =
             matches!(kind, Some(FileKind::Tmpfs | FileKind::SharedMemory | FileKind::Hugetlb));
@@ -140,7 +158,7 @@ impl AddressSpace {
         &mut self,
         start: u64,
         end: u64,
-        mut visit: impl FnMut(&mut Self, super::vmas::Position, u64, u64) -> Result<(), Errno>,
+        mut visit: impl FnMut(&mut Self, Position, u64, u64) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
         let mut from = start;
         while let Some(at) = self.vmas.find(from).filter(|_| from < end) {

@@ -63,7 +63,7 @@ pub(crate) struct Vma {
     pub(crate) anon_offset: u64,
     pub(crate) flags: VmaFlags,
     pub(crate) file: Option<File>,
-    pub(crate) name: Option<Arc<[u8]>>,
+    pub(crate) name: Option<Arc<Vec<u8>>>,
     pub(crate) policy: Option<Arc<Policy>>,
     pub(crate) anon: Anon,
     /// The userfaultfd; 0 for none.

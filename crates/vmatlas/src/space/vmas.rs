@@ -1,17 +1,20 @@
 //! The VMAs of an address space in the order of their addresses.
 //!
 //! A tree of three levels: VMAs in leaves, leaves in branches, branches in one list. A leaf holds
-//! up to 64 and a branch up to 256, so two million VMAs make some 200 branches, and a search is
-//! three short binary searches. Most processes have one to forty leaves.
+//! up to 16 and a branch up to 128, so two million VMAs make some 1400 branches. Where leaves and
+//! branches end is kept beside them, so that a search looks into one leaf only; and leaves are
+//! small because what follows in one is moved whenever a VMA comes or goes.
 
 use super::vma::Vma;
 
-const LEAF: usize = 64;
-const BRANCH: usize = 256;
+const LEAF: usize = 16;
+const BRANCH: usize = 128;
 
 /// The container. VMAs never overlap; the callers see to that.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Vmas {
+    /// Where each branch ends.
+    ends: Vec<u64>,
     branches: Vec<Branch>,
     len: usize,
 }
@@ -19,41 +22,46 @@ pub(crate) struct Vmas {
 /// Some leaves; never empty.
 #[derive(Clone, Debug)]
 struct Branch {
+    /// Where each leaf ends.
+    ends: Vec<u64>,
     leaves: Vec<Leaf>,
 }
 
 /// Some VMAs; never empty.
 #[derive(Clone, Debug)]
 struct Leaf {
-    /// Where the last VMA ends, so that a search need not look into the VMAs.
-    end: u64,
+    /// Where each VMA ends; `u64::MAX` behind the last, which no VMA reaches.
+    ends: [u64; LEAF],
     vmas: Vec<Vma>,
 }
 
-/// Where a VMA stands; good until VMAs are inserted or removed.
+impl Leaf {
+    fn of(vmas: Vec<Vma>) -> Leaf {
+        let mut leaf = Leaf { ends: [u64::MAX; LEAF], vmas };
+        leaf.update_from(0);
+        leaf
+    }
+
+    /// Takes over where the VMAs end from `index` on.
+    #[inline]
+    fn update_from(&mut self, index: usize) {
+        let ends = self.vmas[index..].iter().map(|vma| vma.end);
+        let places = &mut self.ends[index..];
+        let padded = ends.chain(std::iter::repeat(u64::MAX));
+        places.iter_mut().zip(padded).for_each(|(place, end)| *place = end);
+    }
+
+    fn end(&self) -> u64 {
+        self.vmas.last().map_or(0, |vma| vma.end)
+    }
+}
+
+/// Where a VMA stands; good until VMAs before it in the order come or go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     branch: usize,
     leaf: usize,
     index: usize,
-}
-
-impl Branch {
-    fn end(&self) -> u64 {
-        self.leaves[self.leaves.len() - 1].end
-    }
-}
-
-impl Leaf {
-    fn of(vmas: Vec<Vma>) -> Leaf {
-        let mut leaf = Leaf { end: 0, vmas };
-        leaf.update();
-        leaf
-    }
-
-    fn update(&mut self) {
-        self.end = self.vmas.last().map_or(0, |vma| vma.end);
-    }
 }
 
 impl Vmas {
@@ -62,32 +70,51 @@ impl Vmas {
     }
 
     /// The first VMA that ends above `address`: the one that covers it, or the next.
+    #[inline]
     pub(crate) fn find(&self, address: u64) -> Option<Position> {
-        let branch = self.branches.partition_point(|branch| branch.end() <= address);
-        let leaves = &self.branches.get(branch)?.leaves;
-        let leaf = leaves.partition_point(|leaf| leaf.end <= address);
-        let index = leaves[leaf].vmas.partition_point(|vma| vma.end <= address);
+        let branch = self.ends.partition_point(|end| *end <= address);
+        let Branch { ends, leaves } = self.branches.get(branch)?;
+        let leaf = ends.partition_point(|end| *end <= address);
+        // Counting has no branches to guess.
+        let index = leaves[leaf].ends.iter().filter(|end| **end <= address).count();
         Some(Position { branch, leaf, index })
     }
 
+    #[inline]
     pub(crate) fn get(&self, at: Position) -> &Vma {
         &self.branches[at.branch].leaves[at.leaf].vmas[at.index]
     }
 
     /// Changes a VMA. Its addresses may change as long as the order stays.
+    #[inline]
     pub(crate) fn change<T>(&mut self, at: Position, change: impl FnOnce(&mut Vma) -> T) -> T {
         let leaf = &mut self.branches[at.branch].leaves[at.leaf];
-        let result = change(&mut leaf.vmas[at.index]);
-        leaf.update();
+        let vma = &mut leaf.vmas[at.index];
+        let result = change(vma);
+        if leaf.ends[at.index] != vma.end {
+            leaf.ends[at.index] = vma.end;
+            self.update_end(at);
+        }
         result
     }
 
-    pub(crate) fn last(&self) -> Option<Position> {
+    /// Keeps what is kept beside a leaf, in which something changed.
+    #[inline]
+    fn update_end(&mut self, at: Position) {
+        let Branch { ends, leaves } = &mut self.branches[at.branch];
+        ends[at.leaf] = leaves[at.leaf].end();
+        if let Some(last) = ends.last() {
+            self.ends[at.branch] = *last;
+        }
+    }
+
+    fn last(&self) -> Option<Position> {
         let branch = self.branches.len().checked_sub(1)?;
         let leaf = self.branches[branch].leaves.len() - 1;
         Some(Position { branch, leaf, index: self.branches[branch].leaves[leaf].vmas.len() - 1 })
     }
 
+    #[inline]
     pub(crate) fn next(&self, at: Position) -> Option<Position> {
         let Position { branch, leaf, index } = at;
         let leaves = &self.branches[branch].leaves;
@@ -102,6 +129,7 @@ impl Vmas {
         }
     }
 
+    #[inline]
     pub(crate) fn previous(&self, at: Position) -> Option<Position> {
         let Position { branch, leaf, index } = at;
         if index > 0 {
@@ -116,6 +144,7 @@ impl Vmas {
     }
 
     /// The last VMA that starts below `address`.
+    #[inline]
     pub(crate) fn find_below(&self, address: u64) -> Option<Position> {
         match self.find(address) {
             Some(at) if self.get(at).start < address => Some(at),
@@ -125,47 +154,90 @@ impl Vmas {
     }
 
     /// Puts a VMA where it belongs, which must be free.
-    pub(crate) fn insert(&mut self, vma: Vma) {
-        self.len += 1;
-        let Position { branch, leaf, index } = match self.find(vma.start) {
-            Some(at) => at,
+    pub(crate) fn insert(&mut self, vma: Vma) -> Position {
+        match self.find(vma.start) {
+            Some(at) => self.insert_at(at, vma),
             None => match self.last() {
-                Some(at) => Position { index: at.index + 1, ..at },
+                Some(at) => self.insert_at(Position { index: at.index + 1, ..at }, vma),
                 None => {
-                    self.branches.push(Branch { leaves: vec![Leaf::of(vec![vma])] });
-                    return;
+                    self.len = 1;
+                    self.ends.push(vma.end);
+                    let ends = vec![vma.end];
+                    self.branches.push(Branch { ends, leaves: vec![Leaf::of(vec![vma])] });
+                    Position { branch: 0, leaf: 0, index: 0 }
                 }
             },
+        }
+    }
+
+    /// Puts a VMA right behind another.
+    pub(crate) fn insert_after(&mut self, at: Position, vma: Vma) -> Position {
+        self.insert_at(Position { index: at.index + 1, ..at }, vma)
+    }
+
+    /// Puts a VMA into a leaf; where it then stands.
+    fn insert_at(&mut self, at: Position, vma: Vma) -> Position {
+        let mut at = at;
+        if self.branches[at.branch].leaves[at.leaf].vmas.len() == LEAF {
+            at = self.split_leaf(at);
+        }
+        self.len += 1;
+        let leaf = &mut self.branches[at.branch].leaves[at.leaf];
+        if leaf.vmas.len() == leaf.vmas.capacity() {
+            leaf.vmas.reserve_exact(LEAF / 4);
+        }
+        leaf.vmas.insert(at.index, vma);
+        leaf.update_from(at.index);
+        self.update_end(at);
+        at
+    }
+
+    /// Makes two leaves of a full one; where what belongs at `at` then goes.
+    fn split_leaf(&mut self, at: Position) -> Position {
+        let Branch { ends, leaves } = &mut self.branches[at.branch];
+        // Text is read upwards: a leaf that grows at its end stays full.
+        let cut = if at.index == LEAF { LEAF - 1 } else { LEAF / 2 };
+        let lower = &mut leaves[at.leaf];
+        let mut upper = Vec::with_capacity(LEAF);
+        upper.extend(lower.vmas.drain(cut..));
+        lower.update_from(cut);
+        ends.insert(at.leaf, lower.end());
+        leaves.insert(at.leaf + 1, Leaf::of(upper));
+        let mut found = match at.index.checked_sub(cut) {
+            Some(index) => Position { leaf: at.leaf + 1, index, ..at },
+            None => at,
         };
-        let leaves = &mut self.branches[branch].leaves;
-        leaves[leaf].vmas.insert(index, vma);
-        leaves[leaf].update();
-        if leaves[leaf].vmas.len() <= LEAF {
-            return;
-        }
-        // Text is read upwards: a leaf that grew at its end stays full.
-        let at = if index == LEAF { LEAF - 4 } else { LEAF / 2 };
-        let mut upper = Vec::with_capacity(LEAF + 1);
-        upper.extend(leaves[leaf].vmas.drain(at..));
-        leaves[leaf].update();
-        leaves.insert(leaf + 1, Leaf::of(upper));
         if leaves.len() > BRANCH {
-            let upper = leaves.split_off(BRANCH / 2);
-            self.branches.insert(branch + 1, Branch { leaves: upper });
+            let half = BRANCH / 2;
+            let (upper, upper_ends) = (leaves.split_off(half), ends.split_off(half));
+            let end = ends[half - 1];
+            self.ends.insert(at.branch, end);
+            self.branches.insert(at.branch + 1, Branch { ends: upper_ends, leaves: upper });
+            if let Some(leaf) = found.leaf.checked_sub(half) {
+                found = Position { branch: at.branch + 1, leaf, ..found };
+            }
         }
+        found
     }
 
     pub(crate) fn remove(&mut self, at: Position) -> Vma {
         self.len -= 1;
-        let leaves = &mut self.branches[at.branch].leaves;
-        let vma = leaves[at.leaf].vmas.remove(at.index);
-        if leaves[at.leaf].vmas.is_empty() {
-            leaves.remove(at.leaf);
-            if leaves.is_empty() {
+        let Branch { ends, leaves } = &mut self.branches[at.branch];
+        let leaf = &mut leaves[at.leaf];
+        let vma = leaf.vmas.remove(at.index);
+        if !leaf.vmas.is_empty() {
+            leaf.update_from(at.index);
+            self.update_end(at);
+            return vma;
+        }
+        leaves.remove(at.leaf);
+        ends.remove(at.leaf);
+        match ends.last() {
+            Some(last) => self.ends[at.branch] = *last,
+            None => {
                 self.branches.remove(at.branch);
+                self.ends.remove(at.branch);
             }
-        } else {
-            leaves[at.leaf].update();
         }
         vma
     }
@@ -175,6 +247,7 @@ impl Vmas {
     }
 
     /// The VMAs that have an address in `start..end`, in order.
+    #[inline]
     pub(crate) fn within(&self, start: u64, end: u64) -> impl Iterator<Item = &Vma> {
         let mut at = self.find(start);
         std::iter::from_fn(move || {

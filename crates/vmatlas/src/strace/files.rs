@@ -1,12 +1,13 @@
-//! Open files: descriptors, and the names that files have.
+//! Open files and the names that they have.
 
 use super::image::{FileFacts, Lookup};
+use super::observed::Reading;
 use super::told::{Gaps, Untold};
 use super::value::Descriptor;
 use crate::mapping::Device;
-use crate::space::{File, FileKind, Uffd};
+use crate::space::{AddressSpace, File, FileKind, Uffd};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::rc::{Rc, Weak};
 
 /// An open file.
@@ -18,6 +19,8 @@ pub(crate) struct Open {
     readable: bool,
     writable: bool,
     pub(crate) uffd: Rc<Cell<Option<Uffd>>>,
+    /// What has been read of it, if it is a maps file.
+    pub(crate) reading: Rc<RefCell<Reading>>,
 }
 
 /// A file by the name that it was opened by.
@@ -32,49 +35,18 @@ pub(crate) struct Name {
     relative: bool,
     /// Made when it is first mapped.
     file: RefCell<Option<File>>,
-    inode_known: Cell<bool>,
-}
-
-/// The descriptors of a process.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Descriptors(BTreeMap<i32, (Open, bool)>);
-
-impl Descriptors {
-    pub(crate) fn get(&self, number: i32) -> Option<&Open> {
-        self.0.get(&number).map(|(open, _)| open)
-    }
-
-    pub(crate) fn put(&mut self, number: i32, open: Open, cloexec: bool) {
-        self.0.insert(number, (open, cloexec));
-    }
-
-    pub(crate) fn set_cloexec(&mut self, number: i32, cloexec: bool) {
-        if let Some((_, flag)) = self.0.get_mut(&number) {
-            *flag = cloexec;
-        }
-    }
-
-    pub(crate) fn close(&mut self, number: i32) -> Option<Open> {
-        self.0.remove(&number).map(|(open, _)| open)
-    }
-
-    /// Those from `first` up to `last`.
-    pub(crate) fn numbers(&self, first: i32, last: i32) -> Vec<i32> {
-        if first > last {
-            return Vec::new();
-        }
-        self.0.range(first..=last).map(|(number, _)| *number).collect()
-    }
-
-    /// A program is executed.
-    pub(crate) fn exec(&mut self) {
-        self.0.retain(|_, (_, cloexec)| !*cloexec);
-    }
 }
 
 impl Open {
     fn of(name: Rc<Name>, readable: bool, writable: bool) -> Open {
-        Open { name, file: Rc::default(), readable, writable, uffd: Rc::default() }
+        Open {
+            name,
+            file: Rc::default(),
+            readable,
+            writable,
+            uffd: Rc::default(),
+            reading: Rc::default(),
+        }
     }
 
     /// Whether no other descriptor is open on it.
@@ -99,7 +71,6 @@ impl Name {
             told: Cell::new(None),
             relative,
             file: RefCell::new(None),
-            inode_known: Cell::new(true),
         }
     }
 
@@ -113,15 +84,13 @@ impl Name {
         let file = made.get_or_insert_with(|| {
             let path = self.path.borrow().clone();
             let outside = self.kind == FileKind::SharedMemory || !path.starts_with(b"/");
-            let found =
-                if outside || self.deleted.get() { None } else { lookup.file(&path) };
+            let found = if outside || self.deleted.get() { None } else { lookup.file(&path) };
             let told = self.told.get();
             let known = told.or(found.as_ref().map(|facts| (facts.device, facts.inode)));
             let kernel_device = match self.kind {
                 FileKind::SharedMemory | FileKind::Secretmem => Device::new(0, 1),
                 _ => Device::default(),
             };
-            self.inode_known.set(known.is_some());
             let (device, inode) = known.unwrap_or((kernel_device, 0));
             let facts = FileFacts { name: found.map_or(path, |facts| facts.name), device, inode };
             let file = File::of(self.kind, &facts.name, facts.device, facts.inode);
@@ -130,9 +99,6 @@ impl Name {
             }
             file
         });
-        if !self.inode_known.get() {
-            gaps.push(Untold::Inode { name: file.name() });
-        }
         if self.relative {
             gaps.push(Untold::Directory { path: self.path.borrow().clone() });
         }
@@ -180,7 +146,36 @@ fn kind_of(path: &[u8]) -> FileKind {
     }
 }
 
-/// The names of all files that are open.
+/// The names of files that are mapped.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Mapped {
+    names: Vec<Rc<Name>>,
+    /// How many there may be before those no longer mapped are forgotten.
+    most: usize,
+}
+
+impl Mapped {
+    /// A file is mapped into `space`.
+    pub(crate) fn add(&mut self, name: &Rc<Name>, space: &AddressSpace) {
+        if self.names.last().is_some_and(|last| Rc::ptr_eq(last, name)) {
+            return;
+        }
+        if self.names.len() >= self.most.max(1024) {
+            let mut shown = HashSet::new();
+            space.for_each_row(|row| {
+                shown.insert(row.name.to_vec());
+            });
+            let mapped = |name: &Rc<Name>| {
+                name.file.borrow().as_ref().is_some_and(|file| shown.contains(&file.name()))
+            };
+            self.names.retain(mapped);
+            self.most = 2 * self.names.len();
+        }
+        self.names.push(name.clone());
+    }
+}
+
+/// The names of all files that are open or mapped.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     by_path: HashMap<Vec<u8>, Weak<Name>>,

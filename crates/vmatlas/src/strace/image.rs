@@ -2,7 +2,7 @@
 
 use super::told::{Gaps, Untold};
 use crate::mapping::{AddressRange, Device, Mapping, Perms};
-use crate::space::{AddressSpace, File, Mmap, Prot};
+use crate::space::{AddressSpace, File, LoadSegment, Mmap, Prot};
 use std::ops::Range;
 
 /// What a second source, such as the file system, says of the files of a log.
@@ -46,14 +46,14 @@ pub struct FileFacts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     /// The program.
-    pub image: Image,
+    pub image: ElfFacts,
     /// Its interpreter, the dynamic linker.
-    pub interpreter: Option<Image>,
+    pub interpreter: Option<ElfFacts>,
 }
 
 /// An ELF file as far as the kernel looks at it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
+pub struct ElfFacts {
     /// The file.
     pub file: FileFacts,
     /// Whether it goes to fixed addresses (`ET_EXEC`).
@@ -62,21 +62,6 @@ pub struct Image {
     pub segments: Vec<LoadSegment>,
     /// `PT_GNU_RELRO`: what is made read-only after relocation.
     pub relro: Option<Range<u64>>,
-}
-
-/// A LOAD segment; all numbers are in bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LoadSegment {
-    /// Where in memory, before the load bias.
-    pub vaddr: u64,
-    /// Length in memory.
-    pub memsz: u64,
-    /// Where in the file.
-    pub offset: u64,
-    /// Length in the file.
-    pub filesz: u64,
-    /// What may be done there.
-    pub prot: Prot,
 }
 
 /// A row that the kernel maps for itself.
@@ -97,8 +82,8 @@ const BREAK_DISTANCE: u64 = 1 << 31;
 /// What execve mapped, as long as it is not known where.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exec {
-    program: Option<Image>,
-    interpreter: Option<Image>,
+    program: Option<ElfFacts>,
+    interpreter: Option<ElfFacts>,
     kernel_rows: Vec<KernelRow>,
     /// The program break, when it was first told.
     pub(crate) start_brk: Option<u64>,
@@ -109,7 +94,7 @@ pub(crate) struct Exec {
 /// Something whose place has become known.
 #[derive(Clone, Debug)]
 pub(crate) enum Placed {
-    Image(Image, u64),
+    Image(ElfFacts, u64),
     Kernel(Vec<KernelRow>, u64),
 }
 
@@ -141,6 +126,16 @@ impl Exec {
         exec
     }
 
+    /// The same with what another one has seen.
+    pub(crate) fn with_seen(self, other: &Exec) -> Exec {
+        Exec { start_brk: other.start_brk, first_end: other.first_end, ..self }
+    }
+
+    /// Where everything is has become known otherwise.
+    pub(crate) fn forget(&mut self) {
+        (self.program, self.interpreter) = (None, None);
+    }
+
     /// Whether something has no place yet.
     pub(crate) fn open(&self) -> bool {
         self.program.is_some() || self.interpreter.is_some()
@@ -148,9 +143,14 @@ impl Exec {
 
     /// Memory that the log did not show to be mapped is made read-only: the dynamic linker does
     /// so after relocation, with a part whose place in the file is known.
-    pub(crate) fn protected(&mut self, address: u64, length: u64, space: &AddressSpace) -> Vec<Placed> {
+    pub(crate) fn protected(
+        &mut self,
+        address: u64,
+        length: u64,
+        space: &AddressSpace,
+    ) -> Vec<Placed> {
         let page = space.profile().page_size();
-        let base = |image: &Option<Image>| {
+        let base = |image: &Option<ElfFacts>| {
             image.as_ref().and_then(|image| image.base_for(address, length, page, space))
         };
         let (program, interpreter) = (base(&self.program), base(&self.interpreter));
@@ -201,12 +201,13 @@ impl Exec {
     }
 }
 
-impl Image {
+impl ElfFacts {
     /// From the first page to the end of the last, before the load bias.
     fn extent(&self, page: u64) -> Range<u64> {
         let floor = |address: u64| address & !(page - 1);
         let start = self.segments.iter().map(|segment| floor(segment.vaddr)).min().unwrap_or(0);
-        let end = self.segments.iter().map(|s| s.vaddr.saturating_add(s.memsz)).max().unwrap_or(0);
+        let end =
+            self.segments.iter().map(|s| s.vaddr.saturating_add(s.memory_size)).max().unwrap_or(0);
         start..end.checked_next_multiple_of(page).unwrap_or(u64::MAX)
     }
 
@@ -246,7 +247,7 @@ impl Placed {
     }
 }
 
-impl Image {
+impl ElfFacts {
     fn map(&self, base: u64, space: &mut AddressSpace) -> Option<()> {
         let page = space.profile().page_size();
         let FileFacts { name, device, inode } = &self.file;
@@ -255,16 +256,16 @@ impl Image {
         for segment in &self.segments {
             let start = base.checked_add(segment.vaddr)?;
             let inside = start & (page - 1);
-            let file_end = start.checked_add(segment.filesz)?;
+            let file_end = start.checked_add(segment.file_size)?;
             let (from, upto) = (start - inside, aligned(file_end)?);
-            if segment.filesz > 0 {
+            if segment.file_size > 0 {
                 let offset = segment.offset.checked_sub(inside)?;
                 let request = Mmap::file(from, upto - from, segment.prot, &file, offset).fixed();
                 space.mmap(&request).ok()?;
             }
-            let end = aligned(start.checked_add(segment.memsz)?)?;
-            let bss = if segment.filesz > 0 { upto } else { from };
-            if segment.memsz > segment.filesz && bss < end {
+            let end = aligned(start.checked_add(segment.memory_size)?)?;
+            let bss = if segment.file_size > 0 { upto } else { from };
+            if segment.memory_size > segment.file_size && bss < end {
                 let exec = if segment.prot.contains(Prot::EXEC) { Prot::EXEC } else { Prot::NONE };
                 let prot = Prot::READ | Prot::WRITE | exec;
                 space.mmap(&Mmap::anonymous(bss, end - bss, prot).fixed()).ok()?;

@@ -366,8 +366,7 @@ impl<'a> Cursor<'a> {
 
     fn name(&self) -> Option<&'a str> {
         let rest = self.rest();
-        let length =
-            rest.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
+        let length = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
         let sound = length > 0 && !rest[0].is_ascii_digit();
         std::str::from_utf8(&rest[..length]).ok().filter(|_| sound)
     }
@@ -454,7 +453,10 @@ mod tests {
         check("7 exit_group(0)                           = ?", "7 exit_group | 0 | ?");
         check("fork() = 12", "- fork |  | 12");
         check("mmap(0, 21<<MAP_HUGE_SHIFT, 3) = 1", "- mmap | 0 ; 21<<MAP_HUGE_SHIFT ; 3 | 1");
-        check("wait4(-1, 0x7ff, 0) = ? ERESTARTSYS (To be restarted)", "- wait4 | -1 ; 0x7ff ; 0 | ?");
+        check(
+            "wait4(-1, 0x7ff, 0) = ? ERESTARTSYS (To be restarted)",
+            "- wait4 | -1 ; 0x7ff ; 0 | ?",
+        );
     }
 
     #[test]
@@ -480,14 +482,20 @@ mod tests {
         check("7 +++ superseded by execve in pid 9 +++", "7 Superseded { by: 9 }");
         check("7 --- SIGCHLD {si_signo=SIGCHLD} ---", "7 Other");
         check("strace: Process 6809 attached", "- Attached(6809)");
-        check(" > /lib/libc.so.6(mmap+0x1a) [0x1186a]", "- Frame([47, 108, 105, 98, 47, 108, 105, 98, 99, 46, 115, 111, 46, 54, 40, 109, 109, 97, 112, 43, 48, 120, 49, 97, 41, 32, 91, 48, 120, 49, 49, 56, 54, 97, 93])");
+        check(
+            " > /lib/libc.so.6(mmap+0x1a) [0x1186a]",
+            "- Frame([47, 108, 105, 98, 47, 108, 105, 98, 99, 46, 115, 111, 46, 54, 40, 109, 109, 97, 112, 43, 48, 120, 49, 97, 41, 32, 91, 48, 120, 49, 49, 56, 54, 97, 93])",
+        );
         check("clone(flags=SIGCHLDstrace: Process 68 attached", "- clone | flags=SIGCHLD …");
     }
 
     #[test]
     fn lines_of_something_else() {
         check("hello", "column 6: not a line of strace: no call begins here");
-        check("1000-2000 r--p 00000000 00:00 0", "column 1: not a line of strace: no call begins here");
+        check(
+            "1000-2000 r--p 00000000 00:00 0",
+            "column 1: not a line of strace: no call begins here",
+        );
         check("7 read(3, \"abc", "column 8: the arguments have no end");
         check("f(x) and so on", "column 5: the call has no result");
     }

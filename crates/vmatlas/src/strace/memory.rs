@@ -1,120 +1,20 @@
 //! The calls that change an address space.
 
 use super::line::{Call, Outcome};
+use super::mmap::{GROWSDOWN, MmapCall, prot_bits};
 use super::task::Space;
 use super::told::Untold;
 use super::value::Value;
 use crate::errno::Errno;
-use crate::space::{AddressSpace, Advice, File, Mmap, Mremap, Policy, Prot, Sharing};
-
-const PROT: &[(&str, u64)] = &[("PROT_READ", 1), ("PROT_WRITE", 2), ("PROT_EXEC", 4)];
-/// `PROT_GROWSDOWN`.
-const GROWSDOWN: u64 = 0x0100_0000;
-
-/// include/uapi/asm-generic/mman-common.h; x86 and ARM have the same.
-const MAP: &[(&str, u64)] = &[
-    ("MAP_SHARED", 1),
-    ("MAP_PRIVATE", 2),
-    ("MAP_SHARED_VALIDATE", 3),
-    ("MAP_DROPPABLE", 8),
-    ("MAP_FIXED", 0x10),
-    ("MAP_ANONYMOUS", 0x20),
-    ("MAP_GROWSDOWN", 0x100),
-    ("MAP_LOCKED", 0x2000),
-    ("MAP_NORESERVE", 0x4000),
-    ("MAP_POPULATE", 0x8000),
-    ("MAP_STACK", 0x2_0000),
-    ("MAP_HUGETLB", 0x4_0000),
-    ("MAP_FIXED_NOREPLACE", 0x10_0000),
-];
-const HUGE_SHIFT: u32 = 26;
+use crate::space::{AddressSpace, Advice, File, Mremap, Policy, Prot};
 
 /// The most memory that is brought in page by page, in bytes.
-const POPULATE: u64 = 1 << 30;
+pub(crate) const POPULATE: u64 = 1 << 30;
 /// The most pages with guards.
 const GUARDS: u64 = 1 << 20;
 
-/// What mmap was asked for, as far as an address space is concerned.
-pub(crate) struct MmapCall {
-    flags: u64,
-    prot: u64,
-    pub(crate) length: u64,
-    offset: u64,
-    pub(crate) anonymous: bool,
-}
-
-/// The sum of what stands between `|`: words of the table, and numbers.
-fn bits(value: Value<'_>, words: &[(&str, u64)]) -> u64 {
-    value.flags().fold(0, |sum, word| {
-        let known = words.iter().find(|(name, _)| name.as_bytes() == word);
-        sum | known
-            .map(|(_, bits)| *bits)
-            .or_else(|| {
-                let shift = word.strip_suffix(b"<<MAP_HUGE_SHIFT")?;
-                Some((Value(shift).number()? & 63) << HUGE_SHIFT)
-            })
-            .or_else(|| Value(word).number())
-            .unwrap_or(0)
-    })
-}
-
-fn prot_bits(value: Value<'_>) -> u64 {
-    let growsdown = [("PROT_GROWSDOWN", GROWSDOWN)];
-    bits(value, PROT) | bits(Value(value.0), &growsdown) & GROWSDOWN
-}
-
-impl MmapCall {
-    pub(crate) fn of(call: &Call<'_>) -> Option<MmapCall> {
-        let flags = bits(call.arg(3)?, MAP);
-        Some(MmapCall {
-            flags,
-            prot: prot_bits(call.arg(2)?),
-            length: call.arg(1)?.number()?,
-            offset: call.arg(5)?.number()?,
-            anonymous: flags & 0x20 != 0,
-        })
-    }
-
-    /// Whether the kernel chose the place by itself.
-    pub(crate) fn is_free(&self) -> bool {
-        self.flags & 0x10_0010 == 0
-    }
-
-    /// The length in whole pages.
-    pub(crate) fn extent(&self) -> u64 {
-        let unit = self.huge().unwrap_or(4096);
-        self.length.checked_next_multiple_of(unit).unwrap_or(self.length)
-    }
-
-    fn huge(&self) -> Option<u64> {
-        let shift = match (self.flags >> HUGE_SHIFT & 63) as u32 {
-            0 => 21,
-            shift => shift.clamp(12, 40),
-        };
-        (self.flags & 0x4_0000 != 0 && self.anonymous).then_some(1 << shift)
-    }
-
-    fn request(&self, address: u64, file: Option<File>) -> Mmap {
-        let is = |flag| self.flags & flag != 0;
-        let sharing = match self.flags & 0xf {
-            1 | 3 => Sharing::Shared,
-            8 => Sharing::Droppable,
-            _ => Sharing::Private,
-        };
-        let plain = Mmap::anonymous(address, self.length, Prot::from_bits(self.prot)).fixed();
-        Mmap {
-            file: file.map(|file| (file, self.offset)),
-            sharing,
-            noreserve: is(0x4000),
-            stack: is(0x2_0000),
-            growsdown: is(0x100),
-            locked: is(0x2000),
-            populate: is(0x8000) && self.length <= POPULATE,
-            huge: self.huge(),
-            ..plain
-        }
-    }
-}
+/// What a call does to an address space.
+type Change = Box<dyn Fn(&mut AddressSpace) -> Result<(), Errno>>;
 
 impl Space {
     /// Notes that the model does not agree with a call that succeeded.
@@ -130,11 +30,7 @@ impl Space {
         if self.exec.first_end.is_none() && mmap.is_free() {
             self.exec.first_end = address.checked_add(mmap.extent());
         }
-        let shared_object = mmap.anonymous && mmap.flags & 3 == 1;
         let result = self.memory.mmap(&mmap.request(address, file));
-        if shared_object && result.is_ok() {
-            self.gaps.push(Untold::Inode { name: b"/dev/zero (deleted)".to_vec() });
-        }
         self.check(line, call, result);
     }
 
@@ -179,14 +75,12 @@ impl Space {
         let Some(address) = call.value() else { return };
         let flags = call.arg(2).unwrap_or(Value(b"0"));
         let replace = flags.has("SHM_REMAP");
-        let attached =
-            self.memory.shmat(segment, address, flags.has("SHM_RDONLY"), replace);
+        let attached = self.memory.shmat(segment, address, flags.has("SHM_RDONLY"), replace);
         self.check(line, call, attached);
     }
 
     /// The calls that take a range. False for other calls.
     pub(crate) fn range_call(&mut self, line: u64, call: &Call<'_>) -> bool {
-        type Change = Box<dyn Fn(&mut AddressSpace) -> Result<(), Errno>>;
         let number = |index: usize| call.arg(index).and_then(Value::number);
         let (address, length) = (number(0).unwrap_or(0), number(1).unwrap_or(0));
         let word = |index: usize| call.arg(index).unwrap_or(Value(b""));
@@ -196,7 +90,7 @@ impl Space {
                 let bits = prot_bits(word(2));
                 let prot = Prot::from_bits(bits);
                 if bits & GROWSDOWN != 0 {
-                    Box::new(move |space| space.mprotect_growsdown(address, length, prot))
+                    Box::new(move |space| space.mprotect_growsdown(address, length, prot, None))
                 } else {
                     Box::new(move |space| space.mprotect(address, length, prot))
                 }
@@ -277,10 +171,7 @@ impl Space {
         true
     }
 
-    fn prctl(
-        &mut self,
-        call: &Call<'_>,
-    ) -> Option<Box<dyn Fn(&mut AddressSpace) -> Result<(), Errno>>> {
+    fn prctl(&mut self, call: &Call<'_>) -> Option<Change> {
         let number = |index: usize| call.arg(index).and_then(Value::number);
         let option = call.arg(0)?;
         if option.has("PR_SET_VMA") {
@@ -335,9 +226,10 @@ fn advice(word: Value<'_>) -> Option<Advice> {
         let written = name.strip_prefix("MADV_").unwrap_or("");
         number == u64::try_from(*value).ok()
             || written.len() == known.len()
-                && written.bytes().zip(known.bytes()).all(|(a, b)| {
-                    a.to_ascii_lowercase() == b || (a == b'_' && b == b'-')
-                })
+                && written
+                    .bytes()
+                    .zip(known.bytes())
+                    .all(|(a, b)| a.to_ascii_lowercase() == b || (a == b'_' && b == b'-'))
     });
     known.map(|(advice, ..)| *advice)
 }

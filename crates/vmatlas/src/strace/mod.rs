@@ -28,17 +28,22 @@
 //! told if `prctl` is traced, too.
 
 mod calls;
+mod descriptors;
+mod file_calls;
 mod files;
 mod image;
 mod line;
 mod memory;
+mod merge;
+mod mmap;
+mod observed;
 mod reader;
 mod replay;
 mod task;
 mod told;
 mod value;
 
-pub use image::{FileFacts, Image, KernelRow, LoadSegment, Lookup, Program};
+pub use image::{ElfFacts, FileFacts, KernelRow, Lookup, Program};
 pub use line::{Begun, Call, Event, Line, LineError, LineErrorKind, Outcome, Stamp};
 pub use reader::{Entry, Reader, looks_like_log};
 pub use replay::{Process, Replay, Replayed};

@@ -73,6 +73,12 @@ impl Reader {
         Reader { pid: Some(pid), ..Reader::default() }
     }
 
+    /// Times of day are counted from this one, not from the first line.
+    pub(crate) fn begin_at(&mut self, first: Duration) {
+        self.clock.first = Some(first);
+        self.clock.last = first;
+    }
+
     /// Takes the next bytes, and gives each entry that they end to `take`.
     pub fn push(&mut self, mut bytes: &[u8], take: &mut dyn FnMut(Entry<'_>)) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {

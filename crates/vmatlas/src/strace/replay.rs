@@ -57,7 +57,7 @@ impl Replayed {
 /// Takes a log piece by piece and follows the calls in it.
 pub struct Replay<'a> {
     reader: Reader,
-    state: State<'a>,
+    pub(crate) state: State<'a>,
 }
 
 pub(crate) struct State<'a> {
@@ -127,11 +127,6 @@ impl<'a> Replay<'a> {
         self.reader.push(bytes, &mut |entry| state.take(&entry));
     }
 
-    /// Takes an entry that the caller read; for logs of several files.
-    pub fn take(&mut self, entry: &Entry<'_>) {
-        self.state.take(entry);
-    }
-
     /// Whether nothing that follows can change the answer.
     pub fn is_done(&self) -> bool {
         self.state.is_done()
@@ -155,7 +150,7 @@ impl State<'_> {
         self.frozen.as_ref().is_some_and(|frozen| !frozen.iter().any(|process| process.open))
     }
 
-    fn take(&mut self, entry: &Entry<'_>) {
+    pub(crate) fn take(&mut self, entry: &Entry<'_>) {
         if let Some(time) = entry.time {
             self.timed = true;
             if self.frozen.is_none() && self.until.is_some_and(|until| time > until) {
@@ -365,7 +360,7 @@ fn snapshot_of(task: &Task) -> Process {
         pid: task.process,
         program: space.program.clone(),
         space: space.memory.clone(),
-        untold: space.gaps.list(),
+        untold: space.untold(),
         ended: false,
         order: task.order,
         exec: space.id,

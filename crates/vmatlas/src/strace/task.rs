@@ -1,9 +1,10 @@
 //! Threads, and what they share.
 
-use super::files::Descriptors;
-use super::image::{Exec, Placed};
+use super::descriptors::Descriptors;
+use super::files::Mapped;
+use super::image::{Exec, Lookup, Placed};
 use super::line::Begun;
-use super::told::Gaps;
+use super::told::{Gaps, Untold};
 use super::value::Value;
 use crate::space::{AddressSpace, Faults, KernelProfile};
 use std::cell::RefCell;
@@ -41,9 +42,13 @@ pub(crate) struct Space {
     /// Which execution it is of, counted over the log.
     pub(crate) id: u64,
     pub(crate) program: Vec<u8>,
+    /// Whether that path begins at a directory that is not known yet.
+    pub(crate) relative: bool,
     pub(crate) gaps: Gaps,
     /// How many pages with guards were made.
     pub(crate) guards: u64,
+    /// The files that are mapped: their names change with them although they are closed.
+    pub(crate) mapped: Mapped,
     /// What has got its place since it was last asked for.
     pub(crate) placed: Vec<Placed>,
 }
@@ -98,10 +103,29 @@ impl Space {
             exec: Exec::default(),
             id,
             program: Vec::new(),
+            relative: false,
             gaps: Gaps::default(),
             guards: 0,
+            mapped: Mapped::default(),
             placed: Vec::new(),
         }
+    }
+
+    /// What is known of the execution of its program.
+    pub(crate) fn execute(&mut self, lookup: &mut dyn Lookup) -> Exec {
+        Exec::begin(&self.program, lookup, &mut self.memory, &mut self.gaps)
+    }
+
+    /// What is not told of it as it is now.
+    pub(crate) fn untold(&self) -> Vec<Untold> {
+        let mut gaps = self.gaps.clone();
+        self.memory.for_each_row(|row| {
+            let is_file = !row.name.is_empty() && !row.name.starts_with(b"[") && row.name != b"?";
+            if is_file && row.inode == 0 {
+                gaps.push(Untold::Inode { name: row.name.to_vec() });
+            }
+        });
+        gaps.list()
     }
 
     pub(crate) fn fork(&self) -> Space {

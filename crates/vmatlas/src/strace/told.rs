@@ -24,7 +24,7 @@ pub enum Untold {
         /// Its path.
         path: Vec<u8>,
     },
-    /// Device and inode of a file: its rows show 00:00 and 0.
+    /// Device and inode of a file: its rows show no inode.
     Inode {
         /// The name that its rows show.
         name: Vec<u8>,
@@ -87,7 +87,7 @@ impl fmt::Display for Untold {
             }
             Untold::Inode { name } => write!(
                 f,
-                "the log does not tell device and inode of {}: shown as 00:00 and 0",
+                "the log does not tell device and inode of {}: its rows show no inode",
                 text(name)
             ),
             Untold::File { line, descriptor } => write!(
@@ -99,10 +99,9 @@ impl fmt::Display for Untold {
                 "the log does not tell the directory to which {} is relative: shown as it is",
                 text(path)
             ),
-            Untold::Segment { id } => write!(
-                f,
-                "the log does not tell the size of System V segment {id}: no row"
-            ),
+            Untold::Segment { id } => {
+                write!(f, "the log does not tell the size of System V segment {id}: no row")
+            }
             Untold::Refused { line, call, errno } => write!(
                 f,
                 "line {line}: by what the log tells {call} fails with {errno}, and it did not: left out"
@@ -143,6 +142,11 @@ impl Gaps {
 
     pub(crate) fn remove(&mut self, gap: &Untold) {
         self.kept.retain(|kept| kept != gap);
+    }
+
+    /// All has become known.
+    pub(crate) fn clear(&mut self) {
+        *self = Gaps::default();
     }
 
     pub(crate) fn list(&self) -> Vec<Untold> {

@@ -3,6 +3,8 @@ mod captures;
 mod corner_cases;
 mod filter;
 mod laws;
+mod limits;
 mod listings;
 mod model;
 mod scenario;
+mod strace;

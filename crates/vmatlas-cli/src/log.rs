@@ -1,0 +1,201 @@
+//! A log of strace(1) as a target: `LOG`, `LOG@SECONDS`, `LOG:PID`, `LOG:PID@SECONDS`.
+
+use crate::output::words::printable;
+use crate::target::Target;
+use crate::trouble::Trouble;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use vmatlas::strace::{Process, Replay, Replayed, looks_like_log};
+use vmatlas_linux::FilesNow;
+
+/// How many other processes are named.
+const OTHERS: usize = 10;
+
+/// A moment of a process of a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Moment {
+    /// The log, or what the names of its files begin with.
+    pub(crate) path: String,
+    pid: Option<u32>,
+    time: Option<Duration>,
+}
+
+impl Moment {
+    /// The first process of a log, as it was in the end.
+    pub(crate) fn end(path: &str) -> Moment {
+        Moment { path: path.to_owned(), pid: None, time: None }
+    }
+
+    /// What a target that is no file may mean.
+    pub(crate) fn of(name: &str) -> Option<Moment> {
+        if Path::new(name).exists() {
+            return None;
+        }
+        let (rest, time) = match name.rsplit_once('@') {
+            Some((rest, seconds)) => (rest, Some(parse_seconds(seconds)?)),
+            None => (name, None),
+        };
+        let is_log = |path: &str| Path::new(path).is_file() || !parts(path).is_empty();
+        if is_log(rest) {
+            return Some(Moment { path: rest.to_owned(), pid: None, time });
+        }
+        let (path, pid) = rest.rsplit_once(':')?;
+        let pid = Some(pid.parse().ok()?);
+        is_log(path).then(|| Moment { path: path.to_owned(), pid, time })
+    }
+}
+
+fn parse_seconds(text: &str) -> Option<Duration> {
+    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    text.parse()
+        .ok()
+        .filter(|_| plain)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+}
+
+/// The files of `strace -ff -o PATH`: `PATH.PID`.
+fn parts(path: &str) -> Vec<(u32, PathBuf)> {
+    let path = Path::new(path);
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let entries = std::fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten();
+    let mut found: Vec<(u32, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let number = entry.file_name().to_str()?.strip_prefix(name)?.strip_prefix('.')?.parse();
+            Some((number.ok()?, entry.path()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Reads the log that a moment is of.
+pub(crate) fn open(name: &str, moment: &Moment) -> Result<Target, Trouble> {
+    let path = moment.path.as_str();
+    let trouble = |error| Trouble::file(path, error);
+    if Path::new(path).is_file() {
+        let mut file = File::open(path).map_err(trouble)?;
+        let mut head = Vec::new();
+        file.by_ref().take(crate::target::HEAD as u64).read_to_end(&mut head).map_err(trouble)?;
+        if !looks_like_log(&head) {
+            return Err(Trouble::new(format!("{path}: no log of strace, so it has no moments")));
+        }
+        return read(name, moment, &head, file);
+    }
+    let mut files = Vec::new();
+    for (pid, path) in parts(path) {
+        files.push((pid, std::fs::read(path).map_err(trouble)?));
+    }
+    let texts: Vec<(u32, &[u8])> =
+        files.iter().map(|(pid, text)| (*pid, text.as_slice())).collect();
+    if !texts.iter().any(|(_, text)| looks_like_log(text)) {
+        return Err(Trouble::new(format!("{path}: there is no such file")));
+    }
+    replayed(name, moment, None, |replay| {
+        replay.push_files(&texts);
+        Ok(())
+    })
+}
+
+/// Reads a log of which the beginning was read.
+pub(crate) fn read(
+    name: &str,
+    moment: &Moment,
+    head: &[u8],
+    mut rest: impl Read,
+) -> Result<Target, Trouble> {
+    // One file of `strace -ff`.
+    let extension = Path::new(&moment.path).extension().and_then(|pid| pid.to_str()?.parse().ok());
+    replayed(name, moment, extension, |replay| {
+        replay.push(head);
+        let mut buffer = vec![0; 64 << 10];
+        while !replay.is_done() {
+            match rest.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => replay.push(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Trouble::file(name, error)),
+            }
+        }
+        Ok(())
+    })
+}
+
+fn replayed(
+    name: &str,
+    moment: &Moment,
+    pid: Option<u32>,
+    push: impl FnOnce(&mut Replay<'_>) -> Result<(), Trouble>,
+) -> Result<Target, Trouble> {
+    let profile = FilesNow::profile();
+    let kernel = profile.version;
+    let mut files = FilesNow::new();
+    let mut replay = Replay::new(profile, &mut files);
+    if let Some(pid) = pid {
+        replay = replay.of_process(pid);
+    }
+    if let Some(time) = moment.time {
+        replay = replay.until(time);
+    }
+    push(&mut replay)?;
+    let log = replay.finish();
+    if moment.time.is_some() && !log.timed {
+        return Err(Trouble::new(format!(
+            "{}: the log tells no times, so it has no moments; strace -ttt writes them",
+            moment.path
+        )));
+    }
+    let process = chosen(name, moment, &log)?;
+    let mut maps = process.space.maps();
+    log.warnings.iter().for_each(|warning| maps.warn(warning.to_string()));
+    if moment.pid.is_none() && log.processes.len() > 1 {
+        maps.warn(format!("this is process {}; {}", process.pid, list(&moment.path, &log)));
+    }
+    if moment.time.is_some_and(|time| time > log.length) {
+        maps.warn(format!("the log ends after {} s", log.length.as_secs_f64()));
+    }
+    process.untold.iter().for_each(|untold| maps.warn(untold.to_string()));
+    maps.warn(format!(
+        "by the rules of Linux {kernel}, this machine's; the log does not tell the kernel"
+    ));
+    if files.found() > 0 {
+        let found = files.found();
+        maps.warn(format!("of {found} files device, inode and where symbolic links lead were looked up now, not when the log was written"));
+    }
+    let doubts = process.space.doubts().count();
+    if doubts > 0 {
+        maps.warn(format!(
+            "at {doubts} addresses two rows may or may not be one: page faults, which decide it, are not told"
+        ));
+    }
+    Ok(Target { name: name.to_owned(), maps, live: None, log: Some(process.pid) })
+}
+
+fn chosen<'a>(name: &str, moment: &Moment, log: &'a Replayed) -> Result<&'a Process, Trouble> {
+    let found = match moment.pid {
+        Some(pid) => log.process(pid),
+        None => log.processes.first(),
+    };
+    found.ok_or_else(|| {
+        Trouble::new(match moment.pid {
+            Some(pid) if !log.processes.is_empty() => {
+                format!("{name}: no process {pid}; {}", list(&moment.path, log))
+            }
+            _ => format!("{name}: no process is in the log by then"),
+        })
+    })
+}
+
+/// The processes of a log and how to ask for them.
+fn list(path: &str, log: &Replayed) -> String {
+    let shown = log.processes.iter().take(OTHERS).map(|process| {
+        let program = process.program.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        format!("{path}:{} {}", process.pid, printable(program)).trim_end().to_owned()
+    });
+    let more = log.processes.len().saturating_sub(OTHERS);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("there are {}{more}", shown.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,254 @@
+//! Logs of strace of real programs, against the maps that their processes had at the end.
+
+use crate::vmatlas::{testdata, vmatlas};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+/// What is asked of strace.
+const TRACE: &[&str] = &["-f", "-e", "trace=%memory,%process,%file,%desc,ipc"];
+
+/// How the rows of a log compare with the kernel's.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    /// Byte for byte the same.
+    exact: usize,
+    /// Missing, or without device and inode, which no log tells and vmatlas says so.
+    untold: usize,
+    /// The rest.
+    wrong: usize,
+}
+
+impl Share {
+    fn percent(self) -> f64 {
+        100.0 * self.exact as f64 / (self.exact + self.untold + self.wrong) as f64
+    }
+
+    fn percent_of_told(self) -> f64 {
+        100.0 * self.exact as f64 / (self.exact + self.wrong) as f64
+    }
+}
+
+impl std::ops::Add for Share {
+    type Output = Share;
+    fn add(self, other: Share) -> Share {
+        Share {
+            exact: self.exact + other.exact,
+            untold: self.untold + other.untold,
+            wrong: self.wrong + other.wrong,
+        }
+    }
+}
+
+/// A program that was followed: its log and the maps of each of its processes at the end.
+struct Followed {
+    directory: TempDir,
+}
+
+impl Followed {
+    /// Follows a program; none where strace may not.
+    fn new(
+        options: &[&str],
+        program: &str,
+        args: &[&str],
+        files: &[(&str, &str)],
+    ) -> Option<Followed> {
+        let directory = TempDir::new().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        for (name, text) in files {
+            std::fs::write(path(name), text).unwrap();
+        }
+        let library = path("maps_at_exit.so");
+        let compiled = Command::new("cc")
+            .args(["-shared", "-fPIC", "-O1", "-w", "-o"])
+            .arg(&library)
+            .arg(testdata().join("programs/maps_at_exit.c"))
+            .status();
+        assert!(compiled.is_ok_and(|status| status.success()), "cc");
+        std::fs::create_dir(path("maps")).unwrap();
+        let mut strace = Command::new("strace");
+        strace.args(TRACE).args(options).arg("-o").arg(path("log"));
+        strace.arg("-E").arg(format!("LD_PRELOAD={}", library.display()));
+        strace.arg("-E").arg(format!("MAPS_DIR={}", path("maps").display()));
+        strace.arg(program).args(args).current_dir(directory.path()).env("LC_ALL", "C.UTF-8");
+        let status = strace.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !status.is_ok_and(|status| status.success()) {
+            assert!(std::env::var_os("CI").is_none(), "{program} could not be followed");
+            eprintln!("skipped: {program} cannot be followed here");
+            return None;
+        }
+        Some(Followed { directory })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn pids(&self) -> BTreeSet<u32> {
+        let entries = std::fs::read_dir(self.path("maps")).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.map(|name| name.strip_suffix(".maps").unwrap().parse().unwrap()).collect()
+    }
+
+    /// The log up to where a process reads its maps.
+    fn cut(&self, log: &Path, pid: u32) -> PathBuf {
+        let text = std::fs::read(log).unwrap();
+        let mark = format!("maps/{pid}.maps\"");
+        let text = String::from_utf8(text).unwrap();
+        let length = match text.find(&mark) {
+            Some(at) => text[..at].rfind('\n').map_or(0, |end| end + 1),
+            None => text.len(),
+        };
+        let cut = self.path(&format!("cut-{pid}"));
+        std::fs::write(&cut, &text[..length]).unwrap();
+        cut
+    }
+
+    fn share(&self) -> Share {
+        let pids = self.pids();
+        assert!(!pids.is_empty());
+        pids.iter().map(|pid| self.share_of(*pid)).fold(Share::default(), |a, b| a + b)
+    }
+
+    fn share_of(&self, pid: u32) -> Share {
+        let log = self.cut(&self.path("log"), pid);
+        self.compare(pid, &format!("{}:{pid}", log.display()))
+    }
+
+    fn compare(&self, pid: u32, target: &str) -> Share {
+        let run = vmatlas(&["show", target, "--raw"]);
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        let kernel = std::fs::read_to_string(self.path(&format!("maps/{pid}.maps"))).unwrap();
+        let shown = run.text();
+        let model: BTreeSet<&str> = shown.lines().collect();
+        let mut share = Share::default();
+        for row in kernel.lines() {
+            if model.contains(row) {
+                share.exact += 1;
+            } else if is_untold(row, &model, &run.stderr) {
+                share.untold += 1;
+            } else {
+                share.wrong += 1;
+                eprintln!("{target}: not in the log's map: {row}");
+            }
+        }
+        let kernel: BTreeSet<&str> = kernel.lines().collect();
+        for row in model.iter().filter(|row| !kernel.contains(*row)) {
+            eprintln!("{target}: only in the log's map: {row}");
+        }
+        if share.wrong > 0 {
+            eprintln!("{}", run.stderr);
+        }
+        share
+    }
+}
+
+/// Whether vmatlas says that the log does not tell a row.
+fn is_untold(row: &str, model: &BTreeSet<&str>, said: &str) -> bool {
+    let fields: Vec<&str> = row.split_whitespace().collect();
+    match fields[..] {
+        [.., "[stack]"] => said.contains("does not tell where [stack] is"),
+        [.., "[vdso]" | "[vvar]" | "[vvar_vclock]"] => said.contains("where [vdso]"),
+        [range, perms, offset, _, _, name, ..] => {
+            let nothing = format!("{range} {perms} {offset} ");
+            let shown = model.iter().find(|row| row.starts_with(&nothing));
+            said.contains(&format!("does not tell device and inode of {name}"))
+                && shown.is_some_and(|row| row.contains(" 0 ") && row.contains(name))
+        }
+        _ => false,
+    }
+}
+
+const JAVA: &str = "import java.util.*;
+public class T {
+    public static void main(String[] args) throws Exception {
+        List<Thread> threads = new ArrayList<>();
+        for (int n = 0; n < 4; n++) {
+            Thread thread = new Thread(() -> {
+                Map<Integer, String> map = new HashMap<>();
+                for (int i = 0; i < 20000; i++) map.put(i, \"n\" + i);
+                System.out.println(map.size());
+            });
+            thread.start();
+            threads.add(thread);
+        }
+        for (Thread thread : threads) thread.join();
+    }
+}";
+
+const PYTHON: &str = "import json, os, re, threading, ctypes, mmap, subprocess, tempfile
+file = tempfile.TemporaryFile()
+file.truncate(1 << 16)
+shared = mmap.mmap(file.fileno(), 1 << 16)
+anonymous = mmap.mmap(-1, 1 << 20)
+threads = [threading.Thread(target=lambda: [bytearray(n) for n in range(0, 1 << 20, 1 << 14)]) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+subprocess.run(['true'])
+print(len(json.dumps(list(range(100000)))))
+";
+
+#[test]
+fn most_rows_of_real_programs_are_exact() {
+    let bash =
+        "x=$(echo one | cat); for i in 1 2 3; do (read -r y <<< $x; echo $y); done; /bin/true";
+    let runs: [(&str, &[&str], &[(&str, &str)]); 4] = [
+        ("bash", &["-c", bash], &[]),
+        ("python3", &["program.py"], &[("program.py", PYTHON)]),
+        (
+            "gcc",
+            &["-O2", "-pipe", "tiny.c", "-o", "tiny"],
+            &[("tiny.c", "int main(void){return 0;}")],
+        ),
+        ("java", &["T.java"], &[("T.java", JAVA)]),
+    ];
+    let mut all = Share::default();
+    for (program, args, files) in runs {
+        let Some(followed) = Followed::new(&[], program, args, files) else { return };
+        let share = followed.share();
+        eprintln!(
+            "{program}: {} processes, {share:?}: {:.2} % of all rows, {:.2} % of those that are told",
+            followed.pids().len(),
+            share.percent(),
+            share.percent_of_told()
+        );
+        assert!(share.percent_of_told() >= 99.0, "{program}");
+        all = all + share;
+    }
+    eprintln!(
+        "all: {all:?}: {:.2} % of all rows, {:.2} % of those that are told",
+        all.percent(),
+        all.percent_of_told()
+    );
+    assert!(all.percent_of_told() >= 99.0);
+}
+
+#[test]
+fn with_other_options_it_is_the_same() {
+    let bash = "x=$(echo one); (echo $x); cat < /dev/null";
+    for options in [
+        &["-y", "-v", "-ttt"][..],
+        &["-yy", "-Y", "-tt", "-r", "-T", "-i", "-n"],
+        &["-k", "-t"],
+        &["-X", "raw"],
+    ] {
+        let Some(followed) = Followed::new(options, "bash", &["-c", bash], &[]) else { return };
+        let share = followed.share();
+        eprintln!("{options:?}: {share:?}");
+        assert_eq!(share.wrong, 0, "{options:?}");
+    }
+}
+
+#[test]
+fn files_per_process() {
+    for options in [&["-ff"][..], &["-ff", "-ttt"]] {
+        let args = ["-c", "x=$(echo one); (echo $x)"];
+        let Some(followed) = Followed::new(options, "bash", &args, &[]) else { return };
+        let log = followed.path("log");
+        for pid in followed.pids() {
+            let share = followed.compare(pid, &format!("{}:{pid}", log.display()));
+            assert_eq!(share.wrong, 0);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! What the file system says now of the files in a log of strace(1).
+
+use crate::elf::ElfFile;
+use crate::mounts::Mounts;
+use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use vmatlas::space::{self, KernelProfile, Vsyscall};
+use vmatlas::strace::{ElfFacts, FileFacts, KernelRow, Lookup, Program};
+use vmatlas::{Device, KernelVersion, Kind};
+
+/// How many interpreters a script may lead through (fs/exec.c).
+const SCRIPTS: usize = 5;
+/// The longest first line of a script (`BINPRM_BUF_SIZE`).
+const SHEBANG: u64 = 256;
+
+/// Looks files up in the file system of this machine. They may have changed since the log was
+/// written: whoever uses it should say so.
+#[derive(Debug, Default)]
+pub struct FilesNow {
+    mounts: Mounts,
+    files: HashMap<Vec<u8>, Option<FileFacts>>,
+    programs: HashMap<Vec<u8>, Option<Program>>,
+}
+
+impl FilesNow {
+    /// With the mounts of this process.
+    pub fn new() -> FilesNow {
+        let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
+        FilesNow { mounts: Mounts::parse(&mounts), ..FilesNow::default() }
+    }
+
+    /// The rules of the running kernel, as far as they can be read.
+    pub fn profile() -> KernelProfile {
+        let text = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        let release = rustix::system::uname();
+        let version = release.release().to_str().ok().and_then(|release| release.parse().ok());
+        let mut profile = KernelProfile::of(version.unwrap_or(KernelVersion::new(6, 12, 0)));
+        let maps = std::fs::read("/proc/self/maps").unwrap_or_default();
+        let page = vmatlas::rows(&maps).flatten().find(|row| row.kind() == Kind::Vsyscall);
+        profile.vsyscall = match page {
+            None => Vsyscall::None,
+            Some(row) if row.perms.read() => Vsyscall::Emulate,
+            Some(_) => Vsyscall::ExecuteOnly,
+        };
+        profile.page_shift = crate::page_size().trailing_zeros();
+        profile.pkeys = text("/proc/cpuinfo").contains(" ospke");
+        profile.overcommit_never = text("/proc/sys/vm/overcommit_memory").trim() == "2";
+        profile
+    }
+
+    /// How many files were found.
+    pub fn found(&self) -> usize {
+        self.files.values().flatten().count()
+    }
+
+    /// Device and inode as maps shows them: the device is the mount's, where stat may show
+    /// another (btrfs, overlays).
+    fn facts(&self, path: &Path) -> Option<FileFacts> {
+        let real = path.canonicalize().ok()?;
+        let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
+        let stat = rustix::fs::statx(CWD, &real, AtFlags::empty(), wanted).ok()?;
+        let mount = self.mounts.by_id(stat.stx_mnt_id).map(|mount| mount.device);
+        let device = mount.unwrap_or(Device::new(stat.stx_dev_major, stat.stx_dev_minor));
+        Some(FileFacts { name: real.as_os_str().as_bytes().to_vec(), device, inode: stat.stx_ino })
+    }
+
+    fn image(&mut self, path: &Path) -> Option<(ElfFacts, Option<PathBuf>)> {
+        let elf = ElfFile::read(open(path)?).ok()??;
+        let file = self.file(path.as_os_str().as_bytes())?;
+        let image = elf.image(&space::File::new(&file.name, file.device, file.inode));
+        let image = ElfFacts {
+            file,
+            fixed: image.bias == Some(0),
+            segments: image.segments,
+            relro: elf.relro(),
+        };
+        let interpreter = elf.interpreter().map(|path| Path::new(OsStr::from_bytes(path)).into());
+        Some((image, interpreter))
+    }
+
+    fn load(&mut self, path: &Path) -> Option<Program> {
+        let mut path = path.to_owned();
+        for _ in 0..SCRIPTS {
+            match script(&path) {
+                Some(interpreter) => path = interpreter,
+                None => break,
+            }
+        }
+        let (image, interpreter) = self.image(&path)?;
+        let interpreter = match interpreter {
+            Some(path) => Some(self.image(&path)?.0),
+            None => None,
+        };
+        Some(Program { image, interpreter })
+    }
+}
+
+impl Lookup for FilesNow {
+    fn file(&mut self, path: &[u8]) -> Option<FileFacts> {
+        if let Some(known) = self.files.get(path) {
+            return known.clone();
+        }
+        let facts = self.facts(Path::new(OsStr::from_bytes(path)));
+        self.files.insert(path.to_vec(), facts.clone());
+        facts
+    }
+
+    fn program(&mut self, path: &[u8]) -> Option<Program> {
+        if let Some(known) = self.programs.get(path) {
+            return known.clone();
+        }
+        let program = self.load(Path::new(OsStr::from_bytes(path)));
+        self.programs.insert(path.to_vec(), program.clone());
+        program
+    }
+
+    fn kernel_rows(&mut self) -> Vec<KernelRow> {
+        let text = std::fs::read("/proc/self/maps").unwrap_or_default();
+        let rows = vmatlas::rows(&text).flatten();
+        rows.filter(|row| matches!(row.kind(), Kind::Vdso | Kind::Vvar))
+            .map(|row| KernelRow {
+                name: row.name.to_vec(),
+                perms: row.perms,
+                size: row.range.size(),
+            })
+            .collect()
+    }
+}
+
+/// Opens a regular file and nothing else: what a log names may be anything by now.
+fn open(path: &Path) -> Option<File> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let regular = std::fs::metadata(path).is_ok_and(|found| found.is_file());
+    let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok().map(File::from);
+    file.filter(|file| regular && file.metadata().is_ok_and(|found| found.is_file()))
+}
+
+/// The interpreter that the first line of a script names.
+fn script(path: &Path) -> Option<PathBuf> {
+    let mut head = Vec::new();
+    open(path)?.take(SHEBANG).read_to_end(&mut head).ok()?;
+    let line = head.strip_prefix(b"#!")?.split(|&b| b == b'\n').next()?;
+    let mut words = line.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
+    words.next().map(|path| OsStr::from_bytes(path).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_and_scripts() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("script");
+        std::fs::write(&path, "#! /bin/sh -e\n").unwrap();
+        let mut files = FilesNow::new();
+        let shell = files.program(b"/bin/sh").unwrap();
+        assert!(!shell.image.segments.is_empty());
+        assert_eq!(files.program(path.as_os_str().as_bytes()), Some(shell));
+        assert_eq!(files.program(b"/nonexistent"), None);
+        assert_eq!(files.program(b"/dev/zero"), None);
+    }
+
+    #[test]
+    fn a_file_is_as_maps_shows_it() {
+        let text = std::fs::read("/proc/self/maps").unwrap();
+        let row = vmatlas::rows(&text).flatten().next().unwrap();
+        let facts = FilesNow::new().file(row.name).unwrap();
+        assert_eq!(
+            (facts.name.as_slice(), facts.device, facts.inode),
+            (row.name, row.device, row.inode)
+        );
+    }
+}

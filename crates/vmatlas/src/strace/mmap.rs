@@ -1,0 +1,110 @@
+//! The arguments of mmap.
+
+use super::line::Call;
+use super::memory::POPULATE;
+use super::value::Value;
+use crate::space::{File, Mmap, Prot, Sharing};
+
+const PROT: &[(&str, u64)] = &[("PROT_READ", 1), ("PROT_WRITE", 2), ("PROT_EXEC", 4)];
+/// `PROT_GROWSDOWN`.
+pub(crate) const GROWSDOWN: u64 = 0x0100_0000;
+
+/// include/uapi/asm-generic/mman-common.h; x86 and ARM have the same.
+const MAP: &[(&str, u64)] = &[
+    ("MAP_SHARED", 1),
+    ("MAP_PRIVATE", 2),
+    ("MAP_SHARED_VALIDATE", 3),
+    ("MAP_DROPPABLE", 8),
+    ("MAP_FIXED", 0x10),
+    ("MAP_ANONYMOUS", 0x20),
+    ("MAP_GROWSDOWN", 0x100),
+    ("MAP_LOCKED", 0x2000),
+    ("MAP_NORESERVE", 0x4000),
+    ("MAP_POPULATE", 0x8000),
+    ("MAP_STACK", 0x2_0000),
+    ("MAP_HUGETLB", 0x4_0000),
+    ("MAP_FIXED_NOREPLACE", 0x10_0000),
+];
+const HUGE_SHIFT: u32 = 26;
+
+/// What mmap was asked for, as far as an address space is concerned.
+pub(crate) struct MmapCall {
+    flags: u64,
+    prot: u64,
+    pub(crate) length: u64,
+    offset: u64,
+    pub(crate) anonymous: bool,
+}
+
+/// The sum of what stands between `|`: words of the table, and numbers.
+fn bits(value: Value<'_>, words: &[(&str, u64)]) -> u64 {
+    value.flags().fold(0, |sum, word| {
+        let known = words.iter().find(|(name, _)| name.as_bytes() == word);
+        sum | known
+            .map(|(_, bits)| *bits)
+            .or_else(|| {
+                let shift = word.strip_suffix(b"<<MAP_HUGE_SHIFT")?;
+                Some((Value(shift).number()? & 63) << HUGE_SHIFT)
+            })
+            .or_else(|| Value(word).number())
+            .unwrap_or(0)
+    })
+}
+
+pub(crate) fn prot_bits(value: Value<'_>) -> u64 {
+    let growsdown = [("PROT_GROWSDOWN", GROWSDOWN)];
+    bits(value, PROT) | bits(Value(value.0), &growsdown) & GROWSDOWN
+}
+
+impl MmapCall {
+    pub(crate) fn of(call: &Call<'_>) -> Option<MmapCall> {
+        let flags = bits(call.arg(3)?, MAP);
+        Some(MmapCall {
+            flags,
+            prot: prot_bits(call.arg(2)?),
+            length: call.arg(1)?.number()?,
+            offset: call.arg(5)?.number()?,
+            anonymous: flags & 0x20 != 0,
+        })
+    }
+
+    /// Whether the kernel chose the place by itself.
+    pub(crate) fn is_free(&self) -> bool {
+        self.flags & 0x10_0010 == 0
+    }
+
+    /// The length in whole pages.
+    pub(crate) fn extent(&self) -> u64 {
+        let unit = self.huge().unwrap_or(4096);
+        self.length.checked_next_multiple_of(unit).unwrap_or(self.length)
+    }
+
+    fn huge(&self) -> Option<u64> {
+        let shift = match (self.flags >> HUGE_SHIFT & 63) as u32 {
+            0 => 21,
+            shift => shift.clamp(12, 40),
+        };
+        (self.flags & 0x4_0000 != 0 && self.anonymous).then_some(1 << shift)
+    }
+
+    pub(crate) fn request(&self, address: u64, file: Option<File>) -> Mmap {
+        let is = |flag| self.flags & flag != 0;
+        let sharing = match self.flags & 0xf {
+            1 | 3 => Sharing::Shared,
+            8 => Sharing::Droppable,
+            _ => Sharing::Private,
+        };
+        let plain = Mmap::anonymous(address, self.length, Prot::from_bits(self.prot)).fixed();
+        Mmap {
+            file: file.map(|file| (file, self.offset)),
+            sharing,
+            noreserve: is(0x4000),
+            stack: is(0x2_0000),
+            growsdown: is(0x100),
+            locked: is(0x2000),
+            populate: is(0x8000) && self.length <= POPULATE,
+            huge: self.huge(),
+            ..plain
+        }
+    }
+}

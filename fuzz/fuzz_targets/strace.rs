@@ -1,0 +1,47 @@
+//! A log of strace.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vmatlas::space::KernelProfile;
+use vmatlas::strace::{Line, Reader, Replay, Replayed, looks_like_log};
+use vmatlas::{KernelVersion, TextFormat};
+use vmatlas_fuzz as laws;
+
+fuzz_target!(|bytes: &[u8]| {
+    looks_like_log(bytes);
+    for line in bytes.split(|&b| b == b'\n') {
+        if let Err(error) = Line::parse(line) {
+            assert!((1..=line.len() + 1).contains(&error.column), "{error}");
+        }
+    }
+    assert_eq!(entries(bytes, bytes.len().max(1)), entries(bytes, 7));
+    let log = replayed(bytes);
+    assert!(log.warnings.len() <= 402, "warnings are bounded");
+    for process in &log.processes {
+        assert!(process.untold.len() <= 101, "and so is what is not told");
+        // What a log tells is what a kernel could show.
+        let maps = process.space.maps();
+        assert!(maps.is_ordered());
+        let text = maps.render(TextFormat::default(), None);
+        assert_eq!(text, process.space.render());
+        laws::find_is_a_scan(&maps);
+    }
+});
+
+/// What a reader makes of a log that comes in pieces.
+fn entries(bytes: &[u8], size: usize) -> Vec<String> {
+    let mut reader = Reader::default();
+    let mut entries = Vec::new();
+    for piece in bytes.chunks(size) {
+        reader.push(piece, &mut |entry| entries.push(format!("{entry:?}")));
+    }
+    reader.finish(&mut |entry| entries.push(format!("{entry:?}")));
+    entries
+}
+
+fn replayed(bytes: &[u8]) -> Replayed {
+    let mut nothing = ();
+    let mut replay = Replay::new(KernelProfile::of(KernelVersion::new(6, 18, 0)), &mut nothing);
+    replay.push(bytes);
+    replay.finish()
+}
