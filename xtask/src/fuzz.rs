@@ -6,8 +6,14 @@ use std::path::Path;
 use std::process::Command;
 
 /// The targets of fuzz/, and the longest input of each, in bytes.
-const TARGETS: [(&str, u32); 4] =
-    [("maps", 8192), ("smaps", 8192), ("text", 8192), ("filter", 512)];
+const TARGETS: [(&str, u32); 6] = [
+    ("maps", 8192),
+    ("smaps", 8192),
+    ("text", 8192),
+    ("filter", 512),
+    ("strace", 8192),
+    ("scenario", 2048),
+];
 
 /// What `cargo fuzz` passes too, but for the sanitizer, which stable Rust does not have.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
@@ -26,9 +32,8 @@ pub(crate) fn run_targets(args: &[String]) -> Result<(), String> {
             }
             target if TARGETS.iter().any(|(name, _)| *name == target) => only = Some(target),
             other => {
-                return Err(format!(
-                    "no such fuzz target: {other}; there are maps, smaps, text, filter"
-                ));
+                let known = TARGETS.map(|(name, _)| name).join(", ");
+                return Err(format!("no such fuzz target: {other}; there are {known}"));
             }
         }
     }

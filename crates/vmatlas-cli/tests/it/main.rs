@@ -2,4 +2,5 @@
 mod live;
 mod strace;
 mod text;
+mod verify;
 mod vmatlas;

@@ -7,8 +7,10 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use vmatlas::Errno;
-use vmatlas::scenario::{Fact, Failure, Labels, Scenario, StepKind, compare, labelled, scenarios};
-use vmatlas_linux::scenario::{RowsAfter, Run, Runner, RunnerError, serve_if_asked};
+use vmatlas::scenario::{
+    Fact, Failure, Labels, Random, Scenario, StepKind, compare, labelled, scenarios,
+};
+use vmatlas_linux::scenario::{Environment, RowsAfter, Run, Runner, RunnerError, serve_if_asked};
 
 /// Not a test: what the runners of these tests execute.
 #[test]
@@ -82,8 +84,8 @@ fn the_scenario_files_hold_on_this_kernel() {
     let (mut ran, mut missing) = (0, BTreeMap::<Fact, u32>::new());
     for (file, scenarios) in files() {
         for scenario in scenarios {
-            if !runner.environment().meets(&scenario) {
-                let facts = &runner.environment().facts;
+            let Environment { kernel, facts, .. } = runner.environment();
+            if scenario.skipped(kernel.unwrap(), facts).is_some() {
                 let needs = scenario.needs.iter().filter(|fact| !facts.contains(fact));
                 needs.for_each(|fact| *missing.entry(*fact).or_default() += 1);
                 continue;
@@ -103,6 +105,19 @@ fn the_scenario_files_hold_on_this_kernel() {
     missing.iter().for_each(|(fact, count)| skipped(&format!("{count} that need {fact:?}")));
     assert!(found.is_empty(), "{}", found.join("\n"));
     assert!(ran >= 50, "only {ran} scenarios are for this kernel");
+}
+
+#[test]
+fn random_scenarios_agree_with_the_model() {
+    let mut runner = runner();
+    let profile = runner.profile();
+    let facts = runner.environment().facts.clone();
+    let mut random = Random::new(20_261_122);
+    for _ in 0..500 {
+        let scenario = random.scenario(30, &facts, profile.version);
+        let mismatch = runner.differs_from_model(&scenario, &profile).unwrap();
+        assert!(mismatch.is_none(), "{mismatch:#?}\n{scenario}");
+    }
 }
 
 #[test]

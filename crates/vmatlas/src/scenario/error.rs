@@ -6,6 +6,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ScenarioErrorKind {
+    /// The line holds a NUL, which no name can.
+    Nul,
     /// The line is not UTF-8.
     NotText,
     /// Something else than `scenario NAME` stands outside of a scenario.
@@ -102,6 +104,7 @@ impl fmt::Display for ScenarioErrorKind {
             None => f.write_str(what),
         };
         f.write_str(match self {
+            Kind::Nul => "a NUL, which no name can hold",
             Kind::NotText => {
                 "not UTF-8; only paths and shown names hold other bytes, written \\xHH in quotes"
             }

@@ -249,6 +249,10 @@ fn first_word(line: &[u8]) -> &[u8] {
 }
 
 fn text_line(bytes: &[u8], number: u32) -> Result<Line<'_>> {
+    if let Some(nul) = bytes.iter().position(|byte| *byte == 0) {
+        let column = u32::try_from(nul + 1).unwrap_or(u32::MAX);
+        return Err(ScenarioError { kind: Kind::Nul, line: number, column });
+    }
     std::str::from_utf8(bytes).map(|text| Line::new(text, number)).map_err(|error| {
         let column = u32::try_from(error.valid_up_to()).unwrap_or(u32::MAX).saturating_add(1);
         ScenarioError { kind: Kind::NotText, line: number, column }

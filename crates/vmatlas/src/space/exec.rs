@@ -137,11 +137,13 @@ impl Image {
         Some((start, end.wrapping_sub(start)))
     }
 
-    /// The largest alignment that is one (`maximum_alignment`).
-    fn alignment(&self, profile: &KernelProfile) -> u64 {
+    /// `address` rounded down to the largest alignment that is one (`maximum_alignment`).
+    fn align(&self, profile: &KernelProfile, address: u64) -> u64 {
         let wanted = self.segments.iter().map(|segment| segment.align);
-        let largest = wanted.filter(|align| align.is_power_of_two()).max().unwrap_or(1);
-        largest.max(profile.page_size())
+        match wanted.filter(|align| align.is_power_of_two()).max() {
+            Some(align) => address & !(align.max(profile.page_size()) - 1),
+            None => address,
+        }
     }
 }
 
@@ -163,6 +165,10 @@ struct Rules {
     /// Up to 5.7: without `PT_GNU_STACK`, or with an executable stack, what may be read may be
     /// executed.
     stack_implies_exec: bool,
+    /// 7.1: `[vvar]` is mapped page by page (VM_MIXEDMAP).
+    vvar_has_pages: bool,
+    /// 7.3: it is no VM_IO.
+    vvar_is_memory: bool,
 }
 
 impl Rules {
@@ -177,6 +183,8 @@ impl Rules {
             seals_page_zero: version >= (6, 12) && profile.word_size == WordSize::Bits64,
             keeps_memory_merge: version >= (6, 7),
             stack_implies_exec: version < (5, 8),
+            vvar_has_pages: version >= (7, 1),
+            vvar_is_memory: version >= (7, 3),
         }
     }
 }
@@ -218,7 +226,7 @@ impl AddressSpace {
     ///
     /// Not followed: programs that are no ELF file, the old bottom-up layout
     /// (`ADDR_COMPAT_LAYOUT`; give the addresses then), file systems that put large mappings where
-    /// huge pages fit, and kernels that seal their own mappings.
+    /// huge pages fit, five levels of page tables, and kernels that seal their own mappings.
     ///
     /// # Errors
     /// The kernel has given up the old address space by then and kills the process: nothing stays
@@ -274,7 +282,7 @@ impl AddressSpace {
         if let Some(interpreter) = interpreter {
             self.load_interpreter(interpreter, bias, rules)?;
         }
-        self.map_vdso(request)?;
+        self.map_vdso(request, rules)?;
 
         let static_pie = interpreter.is_none() && program.bias != Some(0);
         let start_brk = request.start_brk.unwrap_or_else(|| {
@@ -301,16 +309,21 @@ impl AddressSpace {
         let profile = self.profile.clone();
         let Some((_, span)) = image.span(&profile) else { return Ok(image.bias.unwrap_or(0)) };
         let first = image.segments[0].vaddr;
-        let align = image.alignment(&profile);
         let bias = match image.bias {
             Some(bias) => bias,
             None if interpreted => {
-                floor(&profile, (program_base(&profile) & !(align - 1)).wrapping_sub(first))
+                let place = image.align(&profile, program_base(&profile));
+                floor(&profile, place.wrapping_sub(first))
             }
             None => {
-                let align = if rules.aligns_static { align } else { profile.page_size() };
                 let place = self.free_place(0, span)?;
-                (place & !(align - 1)).wrapping_sub(floor(&profile, first))
+                let large =
+                    |s: &LoadSegment| s.align.is_power_of_two() && s.align > profile.page_size();
+                if rules.aligns_static && image.segments.iter().any(large) {
+                    floor(&profile, image.align(&profile, place).wrapping_sub(first))
+                } else {
+                    place.wrapping_sub(floor(&profile, first))
+                }
             }
         };
         let mut ends = Ends::default();
@@ -493,7 +506,7 @@ impl AddressSpace {
         }
     }
 
-    fn map_vdso(&mut self, request: &Exec) -> Result<(), Errno> {
+    fn map_vdso(&mut self, request: &Exec, rules: &Rules) -> Result<(), Errno> {
         use VmaFlags as F;
         let size = request.vdso.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size));
         let mut start = match request.vdso_address {
@@ -509,6 +522,10 @@ impl AddressSpace {
                 return Err(Errno::ENOMEM);
             }
             let flags = match special {
+                Special::Vvar if rules.vvar_has_pages => {
+                    let flags = F::READ | F::MAYREAD | F::DONTDUMP | F::MIXEDMAP;
+                    flags.with_if(F::IO, !rules.vvar_is_memory)
+                }
                 Special::Vvar | Special::VvarVclock => {
                     F::READ | F::MAYREAD | F::IO | F::DONTDUMP | F::PFNMAP
                 }

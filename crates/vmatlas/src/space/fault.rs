@@ -67,30 +67,7 @@ impl AddressSpace {
         if !allowed {
             return Err(Fault::Segv);
         }
-        self.fault_in(at, page, write)
-    }
-
-    /// Brings in a page of a mapping that allows the access.
-    fn fault_in(&mut self, at: Position, page: u64, write: bool) -> Result<(), Fault> {
-        if self.guards.contains(&page) {
-            return Err(Fault::Segv);
-        }
-        // A private copy needs a reverse map even where the page then proves to be missing.
-        if write && self.vmas.get(at).private() {
-            self.make_anon(at);
-        }
-        if self.beyond_end(self.vmas.get(at), page) { Err(Fault::Bus) } else { Ok(()) }
-    }
-
-    /// Whether a page lies beyond the end of the file that is mapped.
-    fn beyond_end(&self, vma: &Vma, page: u64) -> bool {
-        let Some(file) = &vma.file else { return false };
-        if vma.anonymous() {
-            return false;
-        }
-        let shift = self.profile.page_shift;
-        let in_file = vma.offset.wrapping_add((page - vma.start) >> shift);
-        in_file >= file.size().div_ceil(1 << shift)
+        self.fault_in(at, page, page + self.profile.page_size(), write)
     }
 
     /// A growing mapping reaches down to `page`.
@@ -188,7 +165,7 @@ impl AddressSpace {
             } else if secret || unreadable || !vma.accessible() {
                 Err(Fault::Segv)
             } else {
-                self.fault_in_all(at, start, upto, write)
+                self.fault_in(at, start, upto, write)
             };
             if !ignore_errors {
                 result?;
@@ -197,25 +174,39 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Brings in all pages of a part of one mapping.
-    pub(super) fn fault_in_all(
+    /// Brings in all pages of a part of one mapping, which allows the access; the first that
+    /// cannot be ends it.
+    pub(super) fn fault_in(
         &mut self,
         at: Position,
         start: u64,
         end: u64,
         write: bool,
     ) -> Result<(), Fault> {
-        let size = self.profile.page_size();
-        let vma = self.vmas.get(at);
-        let simple = vma.anonymous() && self.guards.range(start..end).next().is_none();
-        if simple {
-            return self.fault_in(at, start, write);
+        let guard = self.guards.first_in(start..end);
+        if guard == Some(start) {
+            return Err(Fault::Segv);
         }
-        let mut page = start;
-        while page < end {
-            self.fault_in(at, page, write)?;
-            page += size;
+        // A private copy needs a reverse map even where the page then proves to be missing.
+        if write && self.vmas.get(at).private() {
+            self.make_anon(at);
         }
-        Ok(())
+        let end = guard.unwrap_or(end);
+        if self.file_end(self.vmas.get(at)) < end {
+            return Err(Fault::Bus);
+        }
+        if guard.is_some() { Err(Fault::Segv) } else { Ok(()) }
+    }
+
+    /// The address at which the pages of the mapped file end.
+    fn file_end(&self, vma: &Vma) -> u64 {
+        let shift = self.profile.page_shift;
+        match &vma.file {
+            Some(file) if !vma.anonymous() => {
+                let pages = file.size().div_ceil(1 << shift).saturating_sub(vma.offset);
+                vma.start.saturating_add(pages.saturating_mul(1 << shift))
+            }
+            _ => u64::MAX,
+        }
     }
 }

@@ -16,7 +16,7 @@ impl AddressSpace {
         // The kernel's own reverse maps of a child are new for each mapping.
         for vma in self.vmas.iter() {
             if vma.flags.contains(VmaFlags::DONTCOPY) {
-                child.guards.retain(|page| !(vma.start..vma.end).contains(page));
+                child.guards.remove(vma.start..vma.end);
                 continue;
             }
             let mut copy = vma.clone();
@@ -24,7 +24,7 @@ impl AddressSpace {
             copy.uffd = 0;
             if copy.flags.contains(VmaFlags::WIPEONFORK) {
                 copy.anon = Anon::None;
-                child.guards.retain(|page| !(vma.start..vma.end).contains(page));
+                child.guards.remove(vma.start..vma.end);
             } else if copy.anon != Anon::None {
                 child.next_anon += 1;
                 copy.anon = Anon::Some { id: child.next_anon, forked: true };

@@ -208,7 +208,7 @@ impl AddressSpace {
             Advice::GuardInstall => return self.install_guards(at, start, end),
             Advice::GuardRemove => {
                 refuse(!self.may_have_guards(at, true), Errno::EINVAL)?;
-                self.guards.retain(|page| !(start..end).contains(page));
+                self.guards.remove(start..end);
                 return Ok(());
             }
             Advice::Normal => flags.without(F::RAND_READ | F::SEQ_READ),
@@ -271,8 +271,7 @@ impl AddressSpace {
         if self.profile.guards_give_files_anon || self.vmas.get(at).anonymous() {
             self.make_anon(at);
         }
-        let size = self.profile.page_size();
-        self.guards.extend((start..end).step_by(size as usize));
+        self.guards.insert(start..end);
         Ok(())
     }
 
@@ -289,7 +288,7 @@ impl AddressSpace {
             if secret || special || !vma.flags.contains(needed) {
                 return Err(Errno::EINVAL);
             }
-            self.fault_in_all(at, from, upto, write).map_err(|fault| match fault {
+            self.fault_in(at, from, upto, write).map_err(|fault| match fault {
                 Fault::Segv | Fault::Bus => Errno::EFAULT,
             })?;
             from = upto;

@@ -263,6 +263,13 @@ impl AddressSpace {
         }
     }
 
+    /// Whether two neighbours would be one if one of them were made now.
+    pub(super) fn must_join(&self, lower: &Vma, upper: &Vma) -> bool {
+        let special = (lower.flags | upper.flags).intersects(VmaFlags::SPECIAL);
+        let hooked = lower.has_close_hook() || upper.has_close_hook();
+        !special && !hooked && self.alike(upper, lower, false) == Answer::Yes
+    }
+
     /// Whether two neighbours are alike in all that the kernel compares.
     fn alike(&self, new: &Vma, old: &Vma, above: bool) -> Answer {
         let profile = &*self.profile;

@@ -201,7 +201,9 @@ impl AddressSpace {
         if mergeable && early {
             new.flags |= VmaFlags::MERGEABLE;
         }
-        let keeps_lock = supports_lock(&new);
+        let born_locked =
+            self.profile.droppable_born_locked && new.flags.contains(VmaFlags::DROPPABLE);
+        let keeps_lock = born_locked || supports_lock(&new);
         let locked = new.flags.contains(VmaFlags::LOCKED);
         let at = self.insert_joined(new, joining);
         if (locked && !keeps_lock) || mergeable {

@@ -45,7 +45,7 @@ impl AddressSpace {
         let aligned = |bytes| profile.page_align(bytes).ok_or(Errno::EINVAL);
         let (old, new) = (aligned(request.old_length)?, aligned(request.new_length)?);
         let goes = to.is_some() || dontunmap;
-        // The lengths are compared before they are rounded, up to 6.14.
+        // The lengths are compared before they are rounded, up to 6.16.
         let resized = if profile.mremap_rounds_first {
             old != new
         } else {
@@ -337,6 +337,9 @@ impl AddressSpace {
         let drops = whole && !merged && profile.dontunmap_drops_anon;
         self.vmas.change(at, |vma| {
             vma.flags = vma.flags.without(VmaFlags::LOCKED_MASK);
+            if profile.dontunmap_unaccounts {
+                vma.flags = vma.flags.without(VmaFlags::ACCOUNT);
+            }
             if drops {
                 vma.anon = Anon::None;
                 if profile.dontunmap_keeps_apart {
@@ -364,13 +367,8 @@ impl AddressSpace {
     }
 
     fn move_guards(&mut self, start: u64, end: u64, to: u64) {
-        if self.guards.is_empty() {
-            return;
-        }
-        let moved: Vec<u64> = self.guards.range(start..end).copied().collect();
-        for page in moved {
-            self.guards.remove(&page);
-            self.guards.insert(page - start + to);
+        for guarded in self.guards.remove(start..end) {
+            self.guards.insert(guarded.start - start + to..guarded.end - start + to);
         }
     }
 }

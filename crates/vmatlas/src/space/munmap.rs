@@ -60,9 +60,7 @@ impl AddressSpace {
                 }
             }
         }
-        if !self.guards.is_empty() {
-            self.guards.retain(|page| !(start..end).contains(page));
-        }
+        self.guards.remove(start..end);
         if !self.doubts.is_empty() {
             self.doubts.retain(|boundary| !(start < *boundary && *boundary < end));
         }

@@ -256,7 +256,8 @@ impl AddressSpace {
         if special.is_some() {
             flags |= F::DONTEXPAND;
         }
-        let with_file = row.has_file() && special.is_none();
+        // The first System V segment of a namespace has inode 0.
+        let with_file = (row.has_file() || row.device != Device::default()) && special.is_none();
         let file = with_file.then(|| known.file_for(row));
         if let Some(file) = &file {
             flags |= match file.kind() {

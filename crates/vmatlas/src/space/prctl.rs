@@ -85,6 +85,15 @@ impl AddressSpace {
 
     /// `PR_SET_MM_MAP`, as far as rows show it.
     ///
+    /// ```
+    /// use vmatlas::space::{AddressSpace, KernelProfile, Mmap, Prot};
+    /// let mut space = AddressSpace::new(KernelProfile::of("6.18".parse()?));
+    /// space.mmap(&Mmap::anonymous(0x100_0000, 0x2000, Prot::READ).fixed())?;
+    /// space.set_mm_map(0x100_0000, 0x100_1000, 0x200_0000)?;
+    /// assert!(String::from_utf8(space.render())?.contains("[heap]"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// EINVAL, likewise.
     pub fn set_mm_map(&mut self, start_brk: u64, brk: u64, start_stack: u64) -> Result<(), Errno> {

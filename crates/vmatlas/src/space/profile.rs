@@ -71,6 +71,9 @@ pub struct KernelProfile {
     pub dontunmap_any: bool,
     /// 5.13: what is left of a mapping moved with MREMAP_DONTUNMAP has no reverse map.
     pub dontunmap_drops_anon: bool,
+    /// 6.15 (which was not run) and 6.16: what is left of a mapping moved with MREMAP_DONTUNMAP is
+    /// no longer accounted for.
+    pub dontunmap_unaccounts: bool,
     /// 7.3: the anonymous position of private file mappings is compared.
     pub compares_anon_offset: bool,
     /// 6.5: a close hook forbids only that its mapping is absorbed (between 6.1 and 6.12 the
@@ -82,6 +85,9 @@ pub struct KernelProfile {
     pub seals_checked_first: bool,
     /// 6.11: MAP_DROPPABLE.
     pub droppable: bool,
+    /// Before 7.0 (not 6.12 of 2026, nor 6.18.44): droppable memory mapped under MCL_FUTURE keeps the
+    /// lock.
+    pub droppable_born_locked: bool,
     /// 5.14: MADV_POPULATE_READ and MADV_POPULATE_WRITE.
     pub populate_advice: bool,
     /// 6.9 (between 6.1 and 6.12 the version was not established by a run): MADV_POPULATE_… stop
@@ -120,7 +126,7 @@ pub struct KernelProfile {
     /// Before 5.10 (its last releases): MADV_REMOVE wants a writable mapping, later one that may
     /// become so.
     pub remove_needs_write: bool,
-    /// 6.15: mremap compares lengths after it rounded them to pages.
+    /// 6.17: mremap compares lengths after it rounded them to pages.
     pub mremap_rounds_first: bool,
     /// 5.16: mremap refuses addresses that are not mapped before it does anything.
     pub mremap_looks_first: bool,
@@ -138,7 +144,7 @@ pub struct KernelProfile {
     /// 7.3: a userfaultfd that write-protects memory must let go of it before it watches for
     /// missing pages.
     pub uffd_keeps_write_protect: bool,
-    /// 6.16 (not in 6.12): a userfaultfd unregisters no memory of another.
+    /// 6.17: a userfaultfd unregisters no memory of another.
     pub uffd_unregisters_own_only: bool,
     /// 7.3: a moved copy of memory that a userfaultfd watched joins nothing.
     pub uffd_copy_never_joins: bool,
@@ -209,11 +215,15 @@ impl KernelProfile {
             dontunmap_keeps_apart: since(7, 2) || line(6, 1) || line(6, 6) || line(6, 12),
             dontunmap_any: since(5, 13),
             dontunmap_drops_anon: since(5, 13),
+            dontunmap_unaccounts: line(6, 15) || line(6, 16),
             compares_anon_offset: since(7, 3),
             close_hook_may_grow: since(6, 5),
             mseal: since(6, 10),
             seals_checked_first: since(6, 10) && !since(6, 12),
             droppable: since(6, 11),
+            droppable_born_locked: !since(7, 0)
+                && !line(6, 12)
+                && !(line(6, 18) && since_patch(6, 18, 16)),
             populate_advice: since(5, 14),
             populate_stops_at_holes: since(6, 9),
             dontneed_locked: since(5, 18),
@@ -231,7 +241,7 @@ impl KernelProfile {
             hides_guard_page: since_patch(2, 6, 36) && !since(4, 12),
             anon_shared_names: since(6, 2),
             remove_needs_write: !since(5, 10),
-            mremap_rounds_first: since(6, 15),
+            mremap_rounds_first: since(6, 17),
             mremap_looks_first: since(5, 16),
             huge_moves: since(5, 16),
             onfault_touches_nothing: since(5, 18),
@@ -239,7 +249,7 @@ impl KernelProfile {
             uffd_forgets_offset: !since(6, 4),
             uffd_protects_shared: since(5, 19),
             uffd_keeps_write_protect: since(7, 3),
-            uffd_unregisters_own_only: since(6, 16),
+            uffd_unregisters_own_only: since(6, 17),
             uffd_copy_never_joins: since(7, 3),
             vvar_vclock: since(6, 13),
         }

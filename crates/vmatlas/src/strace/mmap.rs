@@ -5,7 +5,8 @@ use super::memory::POPULATE;
 use super::value::Value;
 use crate::space::{File, Mmap, Prot, Sharing};
 
-const PROT: &[(&str, u64)] = &[("PROT_READ", 1), ("PROT_WRITE", 2), ("PROT_EXEC", 4)];
+const PROT: &[(&str, u64)] =
+    &[("PROT_READ", 1), ("PROT_WRITE", 2), ("PROT_EXEC", 4), ("PROT_GROWSDOWN", GROWSDOWN)];
 /// `PROT_GROWSDOWN`.
 pub(crate) const GROWSDOWN: u64 = 0x0100_0000;
 
@@ -51,9 +52,9 @@ fn bits(value: Value<'_>, words: &[(&str, u64)]) -> u64 {
     })
 }
 
+/// The bits of `PROT_READ` and so on.
 pub(crate) fn prot_bits(value: Value<'_>) -> u64 {
-    let growsdown = [("PROT_GROWSDOWN", GROWSDOWN)];
-    bits(value, PROT) | bits(Value(value.0), &growsdown) & GROWSDOWN
+    bits(value, PROT)
 }
 
 impl MmapCall {

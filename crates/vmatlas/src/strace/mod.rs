@@ -28,10 +28,12 @@
 //! told if `prctl` is traced, too.
 
 mod calls;
+mod cursor;
 mod descriptors;
 mod file_calls;
 mod files;
 mod image;
+mod lifetime;
 mod line;
 mod memory;
 mod merge;

@@ -54,12 +54,10 @@ impl Space {
         let own = || rows.iter().filter(|row| row.kind() != Kind::Vsyscall);
         let ordered = rows.windows(2).all(|pair| pair[0].range.end <= pair[1].range.start);
         let sound = rows.iter().all(|row| row.range.start < row.range.end);
-        let (Some(first), Some(last), true) = (own().next(), own().next_back(), ordered && sound)
-        else {
+        if !ordered || !sound || own().next().is_none() {
             return;
-        };
-        let range = AddressRange::new(0, last.range.end.max(self.memory.profile().task_size));
-        debug_assert!(range.start <= first.range.start);
+        }
+        let range = AddressRange::new(0, self.memory.profile().task_size);
         self.memory.observe(range, own().copied());
         for row in own() {
             match row.kind() {

@@ -1,6 +1,7 @@
 //! A log, line by line, with the halves of calls joined.
 
-use super::line::{Begun, Call, Event, Line, LineError, LineErrorKind, Stamp, joined};
+use super::cursor::joined;
+use super::line::{Begun, Call, Event, Line, LineError, LineErrorKind, Stamp};
 use crate::warning::{Warning, WarningKind, Warnings};
 use std::collections::HashMap;
 use std::time::Duration;

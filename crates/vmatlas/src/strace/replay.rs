@@ -4,17 +4,13 @@ use super::files::Names;
 use super::image::Lookup;
 use super::line::Event;
 use super::reader::{Entry, Reader};
-use super::task::{CloneFlags, Pending, Space, Task};
+use super::task::{Pending, Task};
 use super::told::Untold;
 use crate::mapping::Device;
 use crate::space::{AddressSpace, File, KernelProfile};
-use crate::warning::{Warning, WarningKind, Warnings};
+use crate::warning::{Warning, Warnings};
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::rc::Rc;
 use std::time::Duration;
-
-/// The most mappings that are kept of all processes.
-const MOST_ROWS: usize = 1 << 22;
 
 /// A process of a log, as it was at the moment asked for: if it had ended, just before that.
 #[derive(Clone, Debug)]
@@ -65,18 +61,18 @@ pub(crate) struct State<'a> {
     pub(crate) profile: KernelProfile,
     until: Option<Duration>,
     pub(crate) tasks: BTreeMap<u32, Task>,
-    ended: Vec<Process>,
-    ended_rows: usize,
+    pub(crate) ended: Vec<Process>,
+    pub(crate) ended_rows: usize,
     pub(crate) names: Names,
     /// System V segments, with their sizes.
     pub(crate) segments: HashMap<u64, File>,
-    attached: HashSet<u32>,
+    pub(crate) attached: HashSet<u32>,
     pub(crate) executions: u64,
-    appeared: u64,
+    pub(crate) appeared: u64,
     timed: bool,
     last: Duration,
     /// What it was at the moment asked for; then only images are still looked for.
-    frozen: Option<Vec<Process>>,
+    pub(crate) frozen: Option<Vec<Process>>,
     pub(crate) warnings: Warnings,
 }
 
@@ -194,123 +190,6 @@ impl State<'_> {
         }
     }
 
-    /// The live process that a line is of.
-    fn known(&self, pid: Option<u32>) -> Option<u32> {
-        match pid {
-            Some(pid) => Some(pid).filter(|pid| self.tasks.contains_key(pid)),
-            None if self.tasks.contains_key(&0) => Some(0),
-            None => self.tasks.keys().next().copied(),
-        }
-    }
-
-    /// The process that a line is of, made if it is new.
-    fn task(&mut self, pid: Option<u32>, executes: bool) -> u32 {
-        if let Some(known) = self.known(pid) {
-            return known;
-        }
-        let pid = pid.unwrap_or(0);
-        // A log that names no process does so as soon as there are two.
-        if !self.attached.contains(&pid)
-            && let Some(mut task) = self.tasks.remove(&0)
-        {
-            task.process = pid;
-            self.tasks.insert(pid, task);
-            return pid;
-        }
-        let order = self.next_order();
-        let parents: Vec<(&Task, CloneFlags)> = self
-            .tasks
-            .values()
-            .filter_map(|task| match task.begun {
-                Some(Pending::Clone(flags)) => Some((task, flags)),
-                _ => None,
-            })
-            .collect();
-        let alike = |(task, flags): &(&Task, CloneFlags)| {
-            Rc::ptr_eq(&task.space, &parents[0].0.space) && *flags == parents[0].1
-        };
-        let task = if !parents.is_empty() && parents.iter().all(alike) {
-            let (parent, flags) = parents[0];
-            let mut child = parent.child(pid, order, flags);
-            child.orphan = false;
-            child
-        } else {
-            let waiting = !parents.is_empty();
-            let mut space = Space::new(&self.profile, 0);
-            if !executes {
-                space.gaps.push(Untold::Earlier);
-            }
-            Task { orphan: waiting, ..Task::new(pid, order, space) }
-        };
-        self.tasks.insert(pid, task);
-        pid
-    }
-
-    fn next_order(&mut self) -> u64 {
-        self.appeared += 1;
-        self.appeared
-    }
-
-    /// A call has made a child.
-    pub(crate) fn fork(&mut self, parent: u32, child: u32, flags: CloneFlags) {
-        let order = self.next_order();
-        let Some(parent) = self.tasks.get(&parent) else { return };
-        let known = self.tasks.get(&child);
-        if let Some(early) = known {
-            if !early.orphan {
-                return;
-            }
-            // It has executed a program: only its directory is still the parent's.
-            if early.space.borrow().id != 0 {
-                let directory = parent.directory.borrow().clone();
-                let early = self.tasks.get_mut(&child).expect("it was just there");
-                early.orphan = false;
-                let mut own = early.directory.borrow_mut();
-                if own.is_none() {
-                    *own = directory;
-                }
-                return;
-            }
-        }
-        let rows: usize = if flags.memory { 0 } else { parent.space.borrow().memory.len() };
-        let live = self.tasks.len().saturating_mul(rows);
-        let order = known.map_or(order, |early| early.order);
-        let task = if live > 4 * MOST_ROWS {
-            let mut space = Space::new(&self.profile, 0);
-            space.gaps.push(Untold::Earlier);
-            Task::new(child, order, space)
-        } else {
-            parent.child(child, order, flags)
-        };
-        self.tasks.insert(child, task);
-    }
-
-    /// A thread executed a program and is now the process.
-    fn supersede(&mut self, pid: Option<u32>, by: u32) {
-        if let (Some(pid), Some(mut task)) = (pid, self.tasks.remove(&by)) {
-            task.process = pid;
-            self.tasks.insert(pid, task);
-        }
-    }
-
-    /// A thread has ended, and with the last its process.
-    fn end(&mut self, pid: u32) {
-        let Some(task) = self.tasks.remove(&pid) else { return };
-        self.attached.remove(&pid);
-        if self.tasks.values().any(|other| other.process == task.process) || self.frozen.is_some() {
-            return;
-        }
-        let process = Process { ended: true, ..snapshot_of(&task) };
-        let rows = process.space.len();
-        if self.ended_rows + rows > MOST_ROWS && !self.ended.is_empty() {
-            let text = format!("process {pid} is one too many: it is not kept");
-            self.warnings.push(0, WarningKind::Source(text));
-            return;
-        }
-        self.ended_rows += rows;
-        self.ended.push(process);
-    }
-
     fn snapshot(&mut self) -> Vec<Process> {
         let mut all = std::mem::take(&mut self.ended);
         let mut seen = HashSet::new();
@@ -354,7 +233,7 @@ impl State<'_> {
     }
 }
 
-fn snapshot_of(task: &Task) -> Process {
+pub(crate) fn snapshot_of(task: &Task) -> Process {
     let space = task.space.borrow();
     Process {
         pid: task.process,

@@ -7,4 +7,5 @@ mod limits;
 mod listings;
 mod model;
 mod scenario;
+mod space;
 mod strace;

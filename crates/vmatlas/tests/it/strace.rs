@@ -565,7 +565,7 @@ fn a_process_that_reads_its_own_maps_tells_all_rows() {
         @"
     7 
       00001000-00002000 r-xp 0 fe:00:42 /bin/x
-      00004000-00005000 r--p 0 00:00:0 
+      00004000-00005000 r--p 0 00:00:0 [heap]
       7ffffffde000-7ffffffff000 rw-p 0 00:00:0 [stack]
     8 
       ! the log does not tell what was mapped before it begins: those rows are missing

@@ -1,0 +1,60 @@
+//! Scenario files: read, written again, and run on the model of several kernels.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vmatlas::scenario::{Model, Operation, Scenario, StepKind, scenarios};
+use vmatlas::space::{Advice, KernelProfile};
+
+/// Whether equal neighbours are always one after the operation: see `AddressSpace::check`.
+fn joins(operation: &Operation) -> bool {
+    match operation {
+        Operation::Unmap(_) | Operation::Protect { .. } | Operation::Unlock(_) => true,
+        Operation::Map(map) => {
+            let touched = map.populate || map.locked || map.growsdown || map.huge;
+            !touched && map.file.is_none()
+        }
+        Operation::Advise(_, advice) => !matches!(
+            advice,
+            Advice::PopulateRead | Advice::PopulateWrite | Advice::GuardInstall
+        ),
+        Operation::Policy(..) => true,
+        _ => false,
+    }
+}
+
+fuzz_target!(|text: &[u8]| {
+    for scenario in scenarios(text) {
+        let scenario = match scenario {
+            Ok(scenario) => scenario,
+            Err(error) => {
+                assert!(error.line >= 1 && error.column >= 1);
+                assert!(!error.to_string().contains('\n'));
+                continue;
+            }
+        };
+        let written = scenario.to_string();
+        let again = Scenario::parse_file(written.as_bytes()).expect("what is written can be read");
+        assert_eq!(again[0].to_string(), written);
+        for version in ["5.10", "6.1", "6.12", "6.18", "7.3"] {
+            let mut profile = KernelProfile::of(version.parse().expect("a version"));
+            profile.pkeys = true;
+            // Few mappings, so that the limit is met.
+            profile.max_map_count = 24;
+            let mut model = Model::new(profile, scenario.region);
+            let mut joined = version != "5.10";
+            for step in &scenario.steps {
+                let StepKind::Operation(operation, _) = &step.kind else { continue };
+                if matches!(operation, Operation::Read { pages, .. } | Operation::Write { pages, .. } if *pages > 4096)
+                {
+                    continue;
+                }
+                let outcome = model.apply(operation);
+                // What fails halfway may leave splits.
+                joined &= joins(operation) && outcome.is_ok();
+                model.space().check(joined).unwrap_or_else(|broken| panic!("{version}: {operation}: {broken}"));
+            }
+            model.rows();
+            model.space().render();
+        }
+    }
+});
