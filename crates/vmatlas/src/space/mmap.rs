@@ -246,8 +246,13 @@ impl AddressSpace {
     /// the kernel begins to look.
     pub(super) fn unused(&self, hint: u64, length: u64) -> Option<u64> {
         let profile = &*self.profile;
-        let hint = hint.checked_next_multiple_of(profile.page_size())?.max(profile.mmap_min_addr);
-        if hint != profile.mmap_min_addr && hint <= profile.task_size - length {
+        let lowest = profile.page_align(profile.mmap_min_addr)?;
+        // Rounded down; 0 is no hint, and what is too low means the lowest there is.
+        let hint = match hint & !(profile.page_size() - 1) {
+            0 => 0,
+            page => page.max(lowest),
+        };
+        if hint != 0 && hint <= profile.task_size - length {
             let (below, above) = self.neighbours(hint);
             if hint >= below && hint + length <= above {
                 return Some(hint);

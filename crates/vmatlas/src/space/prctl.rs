@@ -25,7 +25,7 @@ impl AddressSpace {
             self.vmas.change(at, |vma| {
                 vma.flags = vma.flags.without(VmaFlags::MERGEABLE).with_if(
                     VmaFlags::MERGEABLE,
-                    (on && compatible) || (on && vma.flags.contains(VmaFlags::MERGEABLE)),
+                    on && (compatible || vma.flags.contains(VmaFlags::MERGEABLE)),
                 );
             });
             next = self.vmas.next(at);

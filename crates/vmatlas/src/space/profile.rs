@@ -221,9 +221,9 @@ impl KernelProfile {
             mseal: since(6, 10),
             seals_checked_first: since(6, 10) && !since(6, 12),
             droppable: since(6, 11),
-            droppable_born_locked: !since(7, 0)
-                && !line(6, 12)
-                && !(line(6, 18) && since_patch(6, 18, 16)),
+            droppable_born_locked: !(since(7, 0)
+                || line(6, 12)
+                || line(6, 18) && since_patch(6, 18, 16)),
             populate_advice: since(5, 14),
             populate_stops_at_holes: since(6, 9),
             dontneed_locked: since(5, 18),

@@ -86,7 +86,7 @@ impl State<'_> {
                 return;
             }
         }
-        if known.is_some_and(|early| early.space.borrow().memory.len() > 0) {
+        if known.is_some_and(|early| !early.space.borrow().memory.is_empty()) {
             let text = format!(
                 "what process {child} did before the log tells whose child it is is left out"
             );
