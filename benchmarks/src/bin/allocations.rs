@@ -1,6 +1,6 @@
 //! Counts what parsing allocates, for the measure `memory`: `allocations ROWS` prints JSON.
 
-use benchmarks::peers::{procfs, rsprocmaps, vmatlas};
+use benchmarks::peers::{procfs, ranges, rsprocmaps, vmatlas};
 use benchmarks::text::mixed;
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -31,8 +31,23 @@ fn main() {
         kept("vmatlas::Maps::parse", &text.bytes, |text| Box::new(vmatlas::keep(text))),
         kept("procfs", &plain, |text| Box::new(procfs::keep(text).expect("rows"))),
         kept("rsprocmaps", &plain, |text| Box::new(rsprocmaps::keep(text).expect("rows"))),
+        modelled("vmatlas::space::AddressSpace", rows),
     ]);
     println!("{counted}");
+}
+
+/// What a model with that many mappings holds, when many came and went.
+fn modelled(name: &str, mappings: u64) -> Value {
+    let region = Region::new(ALLOCATOR);
+    let mut space = ranges::space(mappings);
+    ranges::operate(&mut space, mappings, 400_000);
+    let change = region.change();
+    drop(space);
+    json!({
+        "name": name,
+        "allocations": change.allocations + change.reallocations,
+        "bytes": change.bytes_allocated - change.bytes_deallocated,
+    })
 }
 
 fn kept(name: &str, text: &[u8], keep: impl Fn(&[u8]) -> Box<dyn Any>) -> Value {

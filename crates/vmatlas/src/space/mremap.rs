@@ -86,7 +86,7 @@ impl AddressSpace {
             return Ok(address);
         }
         if old > new {
-            self.unmap(address + new, address + old)?;
+            self.munmap(address.wrapping_add(new), old - new)?;
             return Ok(address);
         }
         let at = self.covering(address).ok_or(Errno::EFAULT)?;
@@ -173,7 +173,7 @@ impl AddressSpace {
         to: u64,
         dontunmap: bool,
     ) -> Result<u64, Errno> {
-        let end = address + length;
+        let end = address.saturating_add(length);
         let mut from = address;
         let mut target = to;
         let mut last_end = None;
@@ -223,7 +223,7 @@ impl AddressSpace {
             self.unmap(to, to + new)?;
         }
         if old > new {
-            self.unmap(address + new, address + old)?;
+            self.munmap(address.wrapping_add(new), old - new)?;
         }
         let old = old.min(new);
         let at = self.covering(address).ok_or(Errno::EFAULT)?;

@@ -9,6 +9,8 @@ use super::vma::Vma;
 
 const LEAF: usize = 16;
 const BRANCH: usize = 128;
+/// How many VMAs a leaf has room for besides its own, so that the memory of large ones is small.
+const SPARE: usize = 3;
 
 /// The container. VMAs never overlap; the callers see to that.
 #[derive(Clone, Debug, Default)]
@@ -184,7 +186,7 @@ impl Vmas {
         self.len += 1;
         let leaf = &mut self.branches[at.branch].leaves[at.leaf];
         if leaf.vmas.len() == leaf.vmas.capacity() {
-            leaf.vmas.reserve_exact(LEAF / 4);
+            leaf.vmas.reserve_exact(SPARE);
         }
         leaf.vmas.insert(at.index, vma);
         leaf.update_from(at.index);
@@ -198,8 +200,9 @@ impl Vmas {
         // Text is read upwards: a leaf that grows at its end stays full.
         let cut = if at.index == LEAF { LEAF - 1 } else { LEAF / 2 };
         let lower = &mut leaves[at.leaf];
-        let mut upper = Vec::with_capacity(LEAF);
+        let mut upper = Vec::with_capacity(LEAF - cut + SPARE);
         upper.extend(lower.vmas.drain(cut..));
+        lower.vmas.shrink_to(cut + SPARE);
         lower.update_from(cut);
         ends.insert(at.leaf, lower.end());
         leaves.insert(at.leaf + 1, Leaf::of(upper));

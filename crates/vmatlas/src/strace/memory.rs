@@ -8,11 +8,6 @@ use super::value::Value;
 use crate::errno::Errno;
 use crate::space::{AddressSpace, Advice, File, Mremap, Policy, Prot};
 
-/// The most memory that is brought in page by page, in bytes.
-pub(crate) const POPULATE: u64 = 1 << 30;
-/// The most pages with guards.
-const GUARDS: u64 = 1 << 20;
-
 /// What a call does to an address space.
 type Change = Box<dyn Fn(&mut AddressSpace) -> Result<(), Errno>>;
 
@@ -106,19 +101,10 @@ impl Space {
             }
             "madvise" => {
                 let Some(advice) = advice(word(2)) else { return true };
-                if advice == Advice::GuardInstall {
-                    self.guards = self.guards.saturating_add(length >> 12);
-                    if self.guards > GUARDS {
-                        return true;
-                    }
-                }
                 Box::new(move |space| space.madvise(address, length, advice))
             }
             "mlock" | "mlock2" => {
                 let onfault = word(2).has("MLOCK_ONFAULT");
-                if length > POPULATE {
-                    return true;
-                }
                 Box::new(move |space| space.mlock(address, length, onfault))
             }
             "munlock" => Box::new(move |space| space.munlock(address, length)),

@@ -1,7 +1,6 @@
 //! The arguments of mmap.
 
 use super::line::Call;
-use super::memory::POPULATE;
 use super::value::Value;
 use crate::space::{File, Mmap, Prot, Sharing};
 
@@ -103,7 +102,7 @@ impl MmapCall {
             stack: is(0x2_0000),
             growsdown: is(0x100),
             locked: is(0x2000),
-            populate: is(0x8000) && self.length <= POPULATE,
+            populate: is(0x8000),
             huge: self.huge(),
             ..plain
         }

@@ -45,8 +45,6 @@ pub(crate) struct Space {
     /// Whether that path begins at a directory that is not known yet.
     pub(crate) relative: bool,
     pub(crate) gaps: Gaps,
-    /// How many pages with guards were made.
-    pub(crate) guards: u64,
     /// The files that are mapped: their names change with them although they are closed.
     pub(crate) mapped: Mapped,
     /// What has got its place since it was last asked for.
@@ -105,7 +103,6 @@ impl Space {
             program: Vec::new(),
             relative: false,
             gaps: Gaps::default(),
-            guards: 0,
             mapped: Mapped::default(),
             placed: Vec::new(),
         }
