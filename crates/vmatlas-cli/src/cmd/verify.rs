@@ -79,6 +79,11 @@ impl Outcome {
             scenario: None,
         }
     }
+
+    /// A scenario that was not run to its end on the kernel.
+    fn ended(name: &str, error: &RunnerError) -> Outcome {
+        Outcome { why: Some(error.to_string()), ..Outcome::of(name, Status::KernelDiffers) }
+    }
 }
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<bool, Trouble> {
@@ -130,7 +135,7 @@ impl Plan {
             for scenario in scenarios(&text) {
                 match scenario {
                     Ok(scenario) => {
-                        let mut outcome = self.check(&scenario)?;
+                        let mut outcome = self.check(&scenario);
                         if let Some(why) = &mut outcome.why
                             && outcome.status != Status::Skipped
                         {
@@ -158,7 +163,7 @@ impl Plan {
         }
     }
 
-    fn check(&mut self, scenario: &Scenario) -> Result<Outcome, Trouble> {
+    fn check(&mut self, scenario: &Scenario) -> Outcome {
         let name = &scenario.name;
         let version = self.profile.version;
         let skipped = match &self.runner {
@@ -166,26 +171,30 @@ impl Plan {
             None => scenario.skipped(version, &Fact::of(&self.profile)),
         };
         if let Some(why) = skipped {
-            return Ok(Outcome { why: Some(why), ..Outcome::of(name, Status::Skipped) });
+            return Outcome { why: Some(why), ..Outcome::of(name, Status::Skipped) };
         }
         let mut model = Model::new(self.profile.clone(), scenario.region);
         let on_model = scenario.differs_on(&mut model);
         let on_kernel = match &mut self.runner {
-            Some(runner) => runner.differs(scenario).map_err(trouble)?,
+            Some(runner) => match runner.differs(scenario) {
+                Ok(mismatch) => mismatch,
+                // One that cannot be run to its end does not keep others from it.
+                Err(error) => return Outcome::ended(name, &error),
+            },
             None => None,
         };
         let Some(first) = on_kernel.as_ref().or(on_model.as_ref()) else {
-            return Ok(Outcome::of(name, Status::Ok));
+            return Outcome::of(name, Status::Ok);
         };
         let status = if on_kernel.is_some() { Status::KernelDiffers } else { Status::ModelDiffers };
         let shown = |mismatch: Option<&Mismatch>| mismatch.map(|m| m.shown.clone());
-        Ok(Outcome {
+        Outcome {
             why: Some(format!("line {}", first.line)),
             expected: Some(first.expected.clone()),
             model: shown(on_model.as_ref()),
             kernel: shown(on_kernel.as_ref()),
             ..Outcome::of(name, status)
-        })
+        }
     }
 
     /// Random scenarios: after every step, the kernel and the model must agree.
@@ -206,7 +215,6 @@ impl Plan {
         let next = Mutex::new((Random::new(seed), 0));
         let passed = AtomicU64::new(0);
         let failures = Mutex::new(Vec::new());
-        let stopped: Mutex<Option<Trouble>> = Mutex::new(None);
         thread::scope(|scope| {
             for runner in &mut runners {
                 let work = || loop {
@@ -219,22 +227,15 @@ impl Plan {
                         next.0.scenario(STEPS, &facts, version)
                     };
                     match compare(runner, &profile, &scenario) {
-                        Ok(None) => {
+                        None => {
                             passed.fetch_add(1, Ordering::Relaxed);
                         }
-                        Ok(Some(outcome)) => lock(&failures).push(outcome),
-                        Err(trouble) => {
-                            *lock(&stopped) = Some(trouble);
-                            return;
-                        }
+                        Some(outcome) => lock(&failures).push(outcome),
                     }
                 };
                 scope.spawn(work);
             }
         });
-        if let Some(trouble) = lock(&stopped).take() {
-            return Err(trouble);
-        }
         let mut report = Report { passed: passed.into_inner(), ..Report::default() };
         lock(&failures).drain(..).for_each(|outcome| report.add(outcome));
         Ok(report)
@@ -247,26 +248,28 @@ const STEPS: usize = 30;
 const NEWEST: KernelVersion = KernelVersion::new(7, 3, 0);
 
 /// Compares the model with the kernel; a scenario that tells them apart is made smaller.
-fn compare(
-    runner: &mut Runner,
-    profile: &KernelProfile,
-    scenario: &Scenario,
-) -> Result<Option<Outcome>, Trouble> {
-    let mut differs = |scenario: &Scenario| runner.differs_from_model(scenario, profile);
-    let found = |error: RunnerError| Trouble::new(format!("{error}\n{scenario}"));
-    if differs(scenario).map_err(found)?.is_none() {
-        return Ok(None);
+fn compare(runner: &mut Runner, profile: &KernelProfile, scenario: &Scenario) -> Option<Outcome> {
+    let name = &scenario.name;
+    let whole = || Some(scenario.to_string());
+    match runner.differs_from_model(scenario, profile) {
+        Ok(None) => return None,
+        Ok(Some(_)) => {}
+        Err(error) => {
+            return Some(Outcome { scenario: whole(), ..Outcome::ended(name, &error) });
+        }
     }
-    let small = scenario.shrink(SHRINKING, |smaller| matches!(differs(smaller), Ok(Some(_))));
-    let mismatch = differs(&small).map_err(found)?;
-    let kept = runner.filled_in(&small).map_err(found)?;
-    Ok(mismatch.map(|mismatch| Outcome {
-        why: Some(format!("line {}", mismatch.line)),
-        kernel: Some(mismatch.expected),
-        model: Some(mismatch.shown),
-        scenario: Some(kept.to_string()),
-        ..Outcome::of(&scenario.name, Status::ModelDiffers)
-    }))
+    let small = scenario.shrink(SHRINKING, |smaller| {
+        matches!(runner.differs_from_model(smaller, profile), Ok(Some(_)))
+    });
+    let mismatch = runner.differs_from_model(&small, profile).ok().flatten();
+    let kept = runner.filled_in(&small).ok();
+    Some(Outcome {
+        why: mismatch.as_ref().map(|mismatch| format!("line {}", mismatch.line)),
+        kernel: mismatch.as_ref().map(|mismatch| mismatch.expected.clone()),
+        model: mismatch.map(|mismatch| mismatch.shown),
+        scenario: kept.map(|kept| kept.to_string()).or_else(whole),
+        ..Outcome::of(name, Status::ModelDiffers)
+    })
 }
 
 fn text(report: &Report) -> String {

@@ -275,6 +275,10 @@ impl Model {
                 }
                 let key = key.unwrap_or(0);
                 let name = format!("/SYSV{key:08x} (deleted)").into_bytes();
+                let taken = |object: &Object| key != 0 && object.file.name() == name;
+                if self.objects.values().any(taken) {
+                    return Err(Errno::EEXIST);
+                }
                 self.object(label, FileKind::SysvShm, &name, *pages);
                 self.process().segments.insert(label.clone());
                 Ok(())

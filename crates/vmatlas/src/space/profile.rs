@@ -148,8 +148,6 @@ pub struct KernelProfile {
     pub uffd_unregisters_own_only: bool,
     /// 7.3: a moved copy of memory that a userfaultfd watched joins nothing.
     pub uffd_copy_never_joins: bool,
-    /// 6.13: `[vvar_vclock]` is a mapping of its own (x86).
-    pub vvar_vclock: bool,
 }
 
 /// How maps shows the page at 0xffffffffff600000 (x86-64).
@@ -251,7 +249,6 @@ impl KernelProfile {
             uffd_keeps_write_protect: since(7, 3),
             uffd_unregisters_own_only: since(6, 17),
             uffd_copy_never_joins: since(7, 3),
-            vvar_vclock: since(6, 13),
         }
     }
 
