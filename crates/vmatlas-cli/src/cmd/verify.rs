@@ -6,6 +6,7 @@ use crate::output::{json, note, pager};
 use crate::trouble::Trouble;
 use serde::Serialize;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::{fs, thread};
@@ -89,9 +90,9 @@ impl Outcome {
 pub(crate) fn run(args: &VerifyArgs) -> Result<bool, Trouble> {
     let runner = if args.model_only { None } else { Some(Runner::new().map_err(trouble)?) };
     let plan = Plan::new(args, runner);
-    let mut report = match args.random {
-        Some(count) => plan.random(count, args.seed.unwrap_or(1))?,
-        None => plan.files(args)?,
+    let (mut report, mut unread) = match args.random {
+        Some(count) => (plan.random(count, args.seed.unwrap_or(1))?, Vec::new()),
+        None => plan.files(&args.files),
     };
     report.schema = json::SCHEMA;
     if args.common.json {
@@ -99,7 +100,9 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<bool, Trouble> {
     } else {
         pager::print(&text(&report))?;
     }
-    Ok(report.failed == 0)
+    let Some(last) = unread.pop() else { return Ok(report.failed == 0) };
+    unread.iter().for_each(|message| note(message));
+    Err(Trouble::new(last))
 }
 
 /// What is compared with what.
@@ -110,25 +113,24 @@ struct Plan {
 
 impl Plan {
     fn new(args: &VerifyArgs, runner: Option<Runner>) -> Plan {
-        let running = runner.as_ref().map(Runner::profile);
-        let profile = match (args.kernel, running) {
-            (Some(version), _) => KernelProfile::of(version),
-            (None, Some(running)) => running,
-            (None, None) => KernelProfile::of(NEWEST),
+        let profile = match (args.kernel, &runner) {
+            (Some(version), Some(runner)) => runner.profile_as(version),
+            (None, Some(runner)) => runner.profile(),
+            (version, None) => KernelProfile::of(version.unwrap_or(NEWEST)),
         };
         Plan { runner, profile }
     }
 
-    /// All scenarios of the files; what cannot be read is told, and the rest is run.
-    fn files(mut self, args: &VerifyArgs) -> Result<Report, Trouble> {
+    /// All scenarios of the files, and what is wrong with those that cannot be read.
+    fn files(mut self, files: &[PathBuf]) -> (Report, Vec<String>) {
         let mut report = Report::default();
-        let mut unread = None;
-        for path in &args.files {
+        let mut unread = Vec::new();
+        for path in files {
             let name = path.display();
             let text = match fs::read(path) {
                 Ok(text) => text,
                 Err(error) => {
-                    unread = Some(Trouble::file(&name.to_string(), error));
+                    unread.push(format!("{name}: {error}"));
                     continue;
                 }
             };
@@ -144,23 +146,12 @@ impl Plan {
                         report.add(outcome);
                     }
                     Err(ScenarioError { kind, line, column, .. }) => {
-                        let message = format!("{name}:{line}:{column}: {kind}");
-                        if unread.is_some() {
-                            note(&message);
-                        } else {
-                            unread = Some(Trouble::new(message));
-                        }
+                        unread.push(format!("{name}:{line}:{column}: {kind}"));
                     }
                 }
             }
         }
-        match unread {
-            None => Ok(report),
-            Some(trouble) => {
-                pager::print(&text(&report))?;
-                Err(trouble)
-            }
-        }
+        (report, unread)
     }
 
     fn check(&mut self, scenario: &Scenario) -> Outcome {
@@ -206,7 +197,7 @@ impl Plan {
             ));
         };
         let facts = first.environment().facts.clone();
-        let version = first.environment().kernel.unwrap_or(NEWEST);
+        let version = profile.version;
         let mut runners = vec![first];
         let cores = thread::available_parallelism().map_or(1, usize::from);
         while runners.len() < cores {

@@ -138,10 +138,10 @@ impl Runner {
             create_dir(directory).map_err(RunnerError::Directory)?;
         }
         let run = self.run_program(scenario, &program, directory.as_deref());
-        if let Some(directory) = directory {
-            remove_dir_all(directory).map_err(RunnerError::Directory)?;
-        }
-        run
+        let removed = directory.map_or(Ok(()), remove_dir_all).map_err(RunnerError::Directory);
+        // Why the scenario did not end counts more.
+        let run = run?;
+        removed.map(|()| run)
     }
 
     fn run_program(

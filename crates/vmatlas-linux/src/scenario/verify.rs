@@ -11,11 +11,20 @@ use vmatlas::space::{FileKind, KernelProfile};
 impl Runner {
     /// The rules of the running kernel: those of its version, with what it has and its settings.
     pub fn profile(&self) -> KernelProfile {
+        self.profile_as(self.environment().kernel.unwrap_or(KernelVersion::new(6, 18, 0)))
+    }
+
+    /// The rules of another version, with what the machine has and its settings: for kernels
+    /// that call themselves otherwise than they behave.
+    pub fn profile_as(&self, version: KernelVersion) -> KernelProfile {
         let environment = self.environment();
-        let version = environment.kernel.unwrap_or(KernelVersion::new(6, 18, 0));
         let has = |fact| environment.facts.contains(&fact);
         let mut profile = KernelProfile::of(version);
         profile.page_shift = environment.page_size.trailing_zeros();
+        if cfg!(target_arch = "aarch64") {
+            // 48-bit addresses, as distributions build it.
+            profile.task_size = 1 << 48;
+        }
         profile.thp = has(Fact::Thp);
         profile.ksm = has(Fact::Ksm);
         profile.anon_names = has(Fact::AnonNames);

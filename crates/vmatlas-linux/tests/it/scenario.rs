@@ -239,28 +239,3 @@ fn nothing_is_left_behind() {
     assert_eq!(segments(), before);
     assert!(!Path::new(&directory).exists());
 }
-
-/// How long scenarios take: `cargo test --release -p vmatlas-linux timed -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn timed() {
-    let mut runner = runner();
-    let mut time = |what: &str, steps: &str, step: &str, times: usize, rows_after| {
-        let scenario = parse_steps(&format!("{steps}{}", step.repeat(times)));
-        let rounds = if what.contains("stack") { 100 } else { 1000 };
-        let started = Instant::now();
-        for _ in 0..rounds {
-            runner.run(&scenario, rows_after).unwrap();
-        }
-        eprintln!("{what}: {:.0} µs", started.elapsed().as_secs_f64() * 1e6 / f64::from(rounds));
-    };
-    let step = "map 3 1 r\nwrite 2\nprotect 3 2 rw\nunmap 1 1\nmap 1 1 rw\n";
-    let map = "map 0 8 rw\n";
-    time("plain, 1 step", map, step, 0, RowsAfter::EveryStep);
-    time("plain, 31 steps", map, step, 6, RowsAfter::EveryStep);
-    time("plain, 31 steps, no rows", map, step, 6, RowsAfter::Expects);
-    time("plain, 31 steps, a file", "file F 4\n", step, 6, RowsAfter::EveryStep);
-    time("plain, 31 steps, a fork", "map 0 8 rw\nfork\n", step, 6, RowsAfter::EveryStep);
-    time("heap, 31 steps", "region heap\nbrk +8\n", step, 6, RowsAfter::EveryStep);
-    time("stack, 31 steps", "region stack\nmap 0 8 rw\n", step, 6, RowsAfter::EveryStep);
-}

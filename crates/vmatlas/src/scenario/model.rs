@@ -109,7 +109,8 @@ impl Model {
             Region::Heap => space.set_heap(base - HEAP_BEFORE * page, base),
             Region::Stack => {
                 let start = base + STACK_AT * page;
-                space.map_stack(start, start + STACK_PAGES * page);
+                // Refused only where there is no room for a region at all.
+                let _ = space.map_stack(start, start + STACK_PAGES * page);
             }
         }
         let process = Process {

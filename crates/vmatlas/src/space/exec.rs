@@ -267,11 +267,7 @@ impl AddressSpace {
 
     fn load_all(&mut self, request: &Exec, rules: &Rules) -> Result<(), Errno> {
         let Exec { program, interpreter, stack, .. } = request;
-        let pages = [stack.start, stack.end].iter().all(|end| self.profile.is_aligned(*end));
-        if !pages || stack.start >= stack.end || stack.end > self.profile.task_size {
-            return Err(Errno::ENOMEM);
-        }
-        self.map_stack(stack.start, stack.end);
+        self.map_stack(stack.start, stack.end)?;
         self.start_stack = stack.pointer;
         if program.executable_stack.unwrap_or(self.read_implies_exec) {
             let at = self.covering(stack.start).expect("it was mapped");
@@ -609,7 +605,7 @@ fn program_base(profile: &KernelProfile) -> u64 {
 
 /// Where mappings without a place are put (`mmap_base`, arch/x86/mm/mmap.c): below the room for
 /// the stack.
-fn unrandomised_mmap_base(profile: &KernelProfile) -> u64 {
+pub(super) fn unrandomised_mmap_base(profile: &KernelProfile) -> u64 {
     let guard = profile.stack_guard_gap << profile.page_shift;
     let gap = profile.stack_limit.checked_add(guard).unwrap_or(profile.stack_limit);
     let most = profile.task_size / 6 * 5;

@@ -45,14 +45,19 @@ impl AddressSpace {
     }
 
     fn touch(&mut self, address: u64, pages: u64, write: bool) -> Result<(), Fault> {
-        let shift = self.profile.page_shift;
-        (0..pages).try_for_each(|n| {
-            let page = (address >> shift).checked_add(n).ok_or(Fault::Segv)?;
-            self.fault(page.checked_mul(1 << shift).ok_or(Fault::Segv)?, write)
-        })
+        let size = self.profile.page_size();
+        let first = address & !(size - 1);
+        let end = pages.checked_mul(size).and_then(|bytes| first.checked_add(bytes));
+        let end = end.ok_or(Fault::Segv)?;
+        let mut page = first;
+        while page < end {
+            page = self.fault(page, end, write)?;
+        }
+        Ok(())
     }
 
-    fn fault(&mut self, page: u64, write: bool) -> Result<(), Fault> {
+    /// Accesses the pages from `page` on that lie in one mapping, up to `end`; where to go on.
+    fn fault(&mut self, page: u64, end: u64, write: bool) -> Result<u64, Fault> {
         let mut at = self.vmas.find(page).ok_or(Fault::Segv)?;
         if self.vmas.get(at).start > page {
             self.grow_down(at, page)?;
@@ -67,7 +72,9 @@ impl AddressSpace {
         if !allowed {
             return Err(Fault::Segv);
         }
-        self.fault_in(at, page, page + self.profile.page_size(), write)
+        let upto = vma.end.min(end);
+        self.fault_in(at, page, upto, write)?;
+        Ok(upto)
     }
 
     /// A growing mapping reaches down to `page`.

@@ -153,7 +153,7 @@ impl File {
         *name = path.to_vec();
     }
 
-    /// The name it was opened by is removed: rows then end in ` (deleted)`.
+    /// The name it was opened by is removed, which happens once: rows then end in ` (deleted)`.
     pub fn unlink(&self) {
         let mut name = self.0.dentry.name.write().unwrap_or_else(PoisonError::into_inner);
         name.extend_from_slice(b" (deleted)");

@@ -10,9 +10,14 @@ impl AddressSpace {
     /// did not before. A mapping whose pages were written inherits its reverse map and will not
     /// join fresh neighbours.
     pub fn fork(&self) -> AddressSpace {
-        let mut child = self.clone();
-        child.vmas = Default::default();
-        child.default_flags = VmaFlags::NONE;
+        let mut child = AddressSpace {
+            vmas: Default::default(),
+            default_flags: VmaFlags::NONE,
+            profile: self.profile.clone(),
+            guards: self.guards.clone(),
+            doubts: self.doubts.clone(),
+            ..*self
+        };
         // The kernel's own reverse maps of a child are new for each mapping.
         for vma in self.vmas.iter() {
             if vma.flags.contains(VmaFlags::DONTCOPY) {

@@ -109,7 +109,11 @@ impl AddressSpace {
         };
         let other_file = |file: &File| file.kind() != FileKind::Hugetlb;
         let not_huge = request.file.as_ref().is_some_and(|(file, _)| other_file(file));
-        if request.length == 0 || (request.huge.is_some() && not_huge) {
+        let odd = |size: u64| !size.is_power_of_two() || size < self.profile.page_size();
+        if request.length == 0
+            || (request.huge.is_some() && not_huge)
+            || request.huge.is_some_and(odd)
+        {
             return Err(Errno::EINVAL);
         }
         let mut prot = request.prot;
@@ -239,7 +243,12 @@ impl AddressSpace {
             }
             return Ok(request.address);
         }
-        self.unused(request.address, length).ok_or(Errno::ENOMEM)
+        let Some(huge) = request.huge else {
+            return self.unused(request.address, length).ok_or(Errno::ENOMEM);
+        };
+        // Room enough that a huge page begins in it.
+        let place = length.checked_add(huge).and_then(|length| self.unused(0, length));
+        place.map(|place| place.next_multiple_of(huge)).ok_or(Errno::ENOMEM)
     }
 
     /// A free place for `length` bytes: at the hint if that is free, else the highest below where
@@ -252,7 +261,7 @@ impl AddressSpace {
             0 => 0,
             page => page.max(lowest),
         };
-        if hint != 0 && hint <= profile.task_size - length {
+        if hint != 0 && length <= profile.task_size && hint <= profile.task_size - length {
             let (below, above) = self.neighbours(hint);
             if hint >= below && hint + length <= above {
                 return Some(hint);
@@ -270,7 +279,8 @@ impl AddressSpace {
                 Some(at) => {
                     let (_, above) = self.neighbours(self.vmas.get(at).end);
                     let high_here = high.min(above);
-                    if self.vmas.get(at).end + length <= high_here {
+                    let end = self.vmas.get(at).end.checked_add(length);
+                    if end.is_some_and(|end| end <= high_here) {
                         return Some(high_here - length);
                     }
                     high = self.gap_start(self.vmas.get(at));
@@ -433,6 +443,7 @@ impl AddressSpace {
             return Err(Errno::EINVAL);
         }
         let file = vma.file.clone().ok_or(Errno::EINVAL)?;
+        let offset = page.checked_mul(self.profile.page_size()).ok_or(Errno::EINVAL)?;
         let prot = Prot::from_bits(
             u64::from(vma.flags.contains(VmaFlags::READ))
                 | u64::from(vma.flags.contains(VmaFlags::WRITE)) << 1
@@ -443,7 +454,7 @@ impl AddressSpace {
             locked,
             populate: true,
             fixed: true,
-            ..Mmap::file(start, length, prot, &file, page << shift).shared()
+            ..Mmap::file(start, length, prot, &file, offset).shared()
         };
         self.mmap(&request).map(|_| ())
     }

@@ -70,7 +70,8 @@ use std::sync::Arc;
 use vma::{Anon, Vma};
 use vmas::{Position, Vmas};
 
-/// The address space of one process (the kernel's `mm_struct`).
+/// The address space of one process (the kernel's `mm_struct`). All addresses and lengths are in
+/// bytes.
 #[derive(Clone, Debug)]
 pub struct AddressSpace {
     profile: Arc<KernelProfile>,
@@ -102,7 +103,7 @@ impl AddressSpace {
     /// An empty address space, whose faults the caller will tell of.
     pub fn new(profile: KernelProfile) -> AddressSpace {
         AddressSpace {
-            mmap_base: profile.task_size - (profile.stack_limit + (132 << 20)),
+            mmap_base: exec::unrandomised_mmap_base(&profile),
             profile: Arc::new(profile),
             vmas: Vmas::default(),
             start_brk: 0,
@@ -166,7 +167,7 @@ impl AddressSpace {
 
     /// Whether what must always hold does: the mappings are in order, do not overlap, and are of
     /// whole pages; with `joined` also that no two neighbours are alike, which holds as long as
-    /// nothing was forked, written, sealed or moved with its source kept. For tests.
+    /// nothing was forked, written, sealed or moved with its source kept. For tests and fuzzing.
     ///
     /// # Errors
     /// What does not hold, and where.

@@ -102,7 +102,8 @@ impl AddressSpace {
             return Ok((old, new));
         }
         let size = self.profile.huge_page_size();
-        let (old, new) = (old.next_multiple_of(size), new.next_multiple_of(size));
+        let rounded = |bytes: u64| bytes.checked_next_multiple_of(size).ok_or(Errno::EINVAL);
+        let (old, new) = (rounded(old)?, rounded(new)?);
         if !address.is_multiple_of(size) || !to.is_multiple_of(size) || new > old {
             return Err(Errno::EINVAL);
         }
@@ -216,7 +217,7 @@ impl AddressSpace {
         to: Option<u64>,
         dontunmap: bool,
     ) -> Result<u64, Errno> {
-        if !self.profile.moves_many && self.vmas.len() + 2 >= self.profile.max_map_count - 3 {
+        if !self.profile.moves_many && self.vmas.len() + 5 >= self.profile.max_map_count {
             return Err(Errno::ENOMEM);
         }
         if let Some(to) = to {

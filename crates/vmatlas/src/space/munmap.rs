@@ -3,6 +3,7 @@
 use super::AddressSpace;
 use super::vmas::Position;
 use crate::errno::Errno;
+use std::ops::Bound;
 
 impl AddressSpace {
     /// Unmaps all that lies in `length` bytes from `address` on; holes are fine.
@@ -61,8 +62,9 @@ impl AddressSpace {
             }
         }
         self.guards.remove(start..end);
-        if !self.doubts.is_empty() {
-            self.doubts.retain(|boundary| !(start < *boundary && *boundary < end));
+        let inside = (Bound::Excluded(start), Bound::Excluded(end));
+        while let Some(boundary) = self.doubts.range(inside).next().copied() {
+            self.doubts.remove(&boundary);
         }
         Ok(())
     }

@@ -42,7 +42,8 @@ impl Seen {
 
 impl AddressSpace {
     /// The address space that a process with these rows most likely has: what rows do not show
-    /// is taken for the usual, and nobody will tell of faults.
+    /// is taken for the usual, and nobody will tell of faults. Rows that overlap or that no kernel
+    /// can have printed are left out.
     pub fn from_rows<'a>(
         profile: KernelProfile,
         rows: impl IntoIterator<Item = Mapping<'a>>,
@@ -60,7 +61,7 @@ impl AddressSpace {
                 Kind::Stack => space.start_stack = row.range.end.saturating_sub(1),
                 _ => {}
             }
-            if !row.range.contains(row.range.start)
+            if !space.is_sound(&row)
                 || space.vmas.within(row.range.start, row.range.end).next().is_some()
             {
                 continue;
@@ -74,16 +75,20 @@ impl AddressSpace {
     /// Compares the addresses of `range` with the rows that the kernel shows there, and makes the
     /// model agree with them.
     ///
-    /// Rows that reach out of the range are cut to it.
+    /// Rows come in the order of their addresses; those that reach out of the range are cut to it.
     pub fn observe<'a>(
         &mut self,
         range: AddressRange,
         rows: impl IntoIterator<Item = Mapping<'a>>,
     ) -> Observation {
         let mut learned = Observation::default();
+        if range.size() == 0 {
+            return learned;
+        }
         let shown: Vec<Mapping<'a>> = rows
             .into_iter()
-            .filter(|row| row.range.overlaps(&range) && row.kind() != Kind::Vsyscall)
+            .filter(|row| self.is_sound(row) && row.range.overlaps(&range))
+            .filter(|row| row.kind() != Kind::Vsyscall)
             .collect();
         for row in &shown {
             self.grow_as_seen(row, &mut learned);
@@ -95,6 +100,13 @@ impl AddressSpace {
             self.doubts.remove(&address);
         }
         learned
+    }
+
+    /// Whether a kernel can have printed the addresses of a row.
+    fn is_sound(&self, row: &Mapping<'_>) -> bool {
+        let AddressRange { start, end } = row.range;
+        let aligned = self.profile.is_aligned(start) && self.profile.is_aligned(end);
+        start < end && end <= self.profile.task_size && aligned
     }
 
     /// A growing mapping that is seen to begin lower has grown.
@@ -145,7 +157,9 @@ impl AddressSpace {
             .within(range.start, range.end)
             .map(|vma| vma.start)
             .filter(|start| {
-                shown.iter().any(|row| row.range.start < *start && *start < row.range.end)
+                // Rows are in order: only one can reach over an address.
+                let next = shown.partition_point(|row| row.range.end <= *start);
+                shown.get(next).is_some_and(|row| row.range.start < *start)
             })
             .collect();
         for boundary in inner {
@@ -208,6 +222,8 @@ impl AddressSpace {
                 continue;
             }
             learned.corrected += 1;
+            // Rows that overlap are of no kernel; the last counts.
+            self.cut_out(seen.range);
             let shift = self.profile.page_shift;
             let vma = self.vma_for(row, &mut known).part(seen.range.start, seen.range.end, shift);
             self.insert(vma);

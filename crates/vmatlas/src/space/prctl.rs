@@ -33,10 +33,20 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Puts a `[stack]` there, as execve does: its pages are written.
-    pub fn map_stack(&mut self, start: u64, end: u64) {
+    /// Puts a `[stack]` there, as execve does: its pages are written. Addresses are in bytes.
+    ///
+    /// # Errors
+    /// ENOMEM: no range of pages that a process can have, or something is mapped there.
+    pub fn map_stack(&mut self, start: u64, end: u64) -> Result<(), Errno> {
         use VmaFlags as F;
         let shift = self.profile.page_shift;
+        let pages = self.profile.is_aligned(start) && self.profile.is_aligned(end);
+        if !pages || start >= end || end > self.profile.task_size {
+            return Err(Errno::ENOMEM);
+        }
+        if self.vmas.within(start, end).next().is_some() {
+            return Err(Errno::ENOMEM);
+        }
         let flags = F::READ | F::WRITE | F::MAYREAD | F::MAYWRITE | F::MAYEXEC;
         let anon = self.fresh_anon();
         // It is written at the top of the address space and then moved: it joins nothing.
@@ -56,6 +66,7 @@ impl AddressSpace {
             special: None,
         });
         self.start_stack = end - 1;
+        Ok(())
     }
 
     /// `PR_SET_MM_START_STACK`: the mapping that holds `address` is shown as `[stack]`.

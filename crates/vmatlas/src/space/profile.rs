@@ -174,7 +174,8 @@ pub enum HeapRule {
 }
 
 impl KernelProfile {
-    /// An x86-64 kernel of that version as distributions build it.
+    /// An x86-64 kernel of that version as distributions build it, on a processor without
+    /// protection keys.
     pub fn of(version: KernelVersion) -> KernelProfile {
         let since = |major, minor| (version.major, version.minor) >= (major, minor);
         let since_patch = |a, b, c| version >= KernelVersion::new(a, b, c);

@@ -30,6 +30,7 @@ pub struct Query {
 
 impl AddressSpace {
     /// Gives each row of maps in turn to `take`, in the order of addresses, up to `[vsyscall]`.
+    /// `take` must not rename or unlink the [files](super::File) that are mapped.
     pub fn for_each_row(&self, mut take: impl FnMut(&Mapping<'_>)) {
         let mut above_growing = None;
         for vma in self.vmas.iter() {

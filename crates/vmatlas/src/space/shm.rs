@@ -7,7 +7,7 @@ impl AddressSpace {
     /// Attaches a System V segment at `address`; each attach is an open file of its own.
     ///
     /// # Errors
-    /// - EINVAL: `address` is not the start of a page, or something is mapped there and
+    /// - EINVAL: `address` is not the start of a page, the segment's size was never said, or something is mapped there and
     ///   `SHM_REMAP` is not given.
     /// - those of [`mmap`](AddressSpace::mmap).
     pub fn shmat(
@@ -57,7 +57,7 @@ impl AddressSpace {
             from = end;
         }
         let (segment, mut from) = found.ok_or(Errno::EINVAL)?;
-        let size = segment.size().next_multiple_of(1 << shift);
+        let size = self.profile.page_align(segment.size()).unwrap_or(u64::MAX);
         while let Some(at) = self.vmas.find(from) {
             let vma = self.vmas.get(at);
             let (start, end) = (vma.start, vma.end);

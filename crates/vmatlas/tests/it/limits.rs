@@ -161,7 +161,7 @@ fn what_is_called_heap() {
 fn the_guard_page_is_hidden_from_2_6_36_to_4_11() {
     for (version, hidden) in [("2.6.35", 0), ("2.6.36", 1), ("4.11", 1), ("4.12", 0)] {
         let mut space = AddressSpace::new(profile(version));
-        space.map_stack(at(8), at(16));
+        space.map_stack(at(8), at(16)).unwrap();
         assert_eq!(rows(&space), [format!("{}-16 rw-p", 8 + hidden)], "{version}");
     }
 }

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use vmatlas::space::{AddressSpace, Advice, Faults, File, KernelProfile, Mmap, Mremap, Prot};
-use vmatlas::{AddressRange, Device, Errno, Maps};
+use vmatlas::{AddressRange, Device, Errno, Mapping, Maps, Perms};
 
 const PAGE: u64 = 4096;
 const BASE: u64 = 0x10_0000_0000;
@@ -106,6 +106,36 @@ fn doubts_are_settled_by_rows() {
     let same = space.maps();
     let again = space.observe(all, same.iter());
     assert_eq!((again.settled, again.corrected), (0, 0));
+}
+
+proptest! {
+    /// Whatever is shown, the model takes it over or stays sound.
+    #[test]
+    fn any_rows_are_observed(
+        rows in prop::collection::vec((0..40u64, 0..40u64, 0..3usize, 0..3u64), 0..12),
+        odd in any::<u64>(),
+    ) {
+        let mut space = space();
+        space.mmap(&Mmap::anonymous(BASE, 20 * PAGE, PROTS[1]).fixed()).unwrap();
+        let perms = [*b"rw-p", *b"r--p", *b"r-xs"];
+        let rows: Vec<Mapping<'_>> = rows
+            .iter()
+            .map(|(start, end, kind, inode)| Mapping {
+                range: AddressRange::new(BASE + start * PAGE, (BASE + end * PAGE) ^ (odd & odd >> 9 & 1)),
+                perms: Perms(perms[*kind]),
+                offset: inode * PAGE,
+                device: Device::new(0, *inode as u32),
+                inode: *inode,
+                name: if *inode == 0 { b"" } else { b"/x" },
+            })
+            .collect();
+        let range = AddressRange::new(BASE, BASE + 30 * PAGE);
+        space.observe(range, rows.iter().copied());
+        prop_assert_eq!(space.check(false), Ok(()));
+        let mut profile = KernelProfile::of("5.10".parse().unwrap());
+        profile.max_map_count = 10;
+        prop_assert_eq!(AddressSpace::from_rows(profile, rows).check(false), Ok(()));
+    }
 }
 
 #[test]

@@ -87,8 +87,9 @@ impl Execution<'_> {
                 Ok(value)
             }
             Action::Ioctl { fd, request, words } => {
-                let words = words.map(|word| self.value(word));
-                let [fd, at] = [self.value(Argument::Slot(fd)), words.as_ptr() as u64];
+                // The kernel writes its answer to them.
+                let mut words = words.map(|word| self.value(word));
+                let [fd, at] = [self.value(Argument::Slot(fd)), words.as_mut_ptr() as u64];
                 self.call(libc::SYS_ioctl, [fd, request, at, 0, 0, 0])
             }
             Action::Close { fd } => {
@@ -153,7 +154,7 @@ impl Execution<'_> {
     /// Any system call.
     fn call(&self, number: i64, [a, b, c, d, e, f]: [u64; 6]) -> Outcome {
         // SAFETY: the calls of a scenario change the region, which holds nothing of this process,
-        // and read the program's bytes or the words of an ioctl, which live long enough. A
+        // and read the program's bytes, or read and write the words of an ioctl, which live long enough. A
         // scenario that names addresses outside its region may break this process, which holds
         // nothing else and is watched by the runner.
         let result = unsafe { libc::syscall(number as libc::c_long, a, b, c, d, e, f) };

@@ -114,7 +114,11 @@ fn run_forked(run: impl FnOnce(), shared: &Shared) -> io::Result<i32> {
 fn receive(mut socket: &UnixStream) -> io::Result<Option<(Request, Program)>> {
     let mut request = [0; Request::BYTES];
     match socket.read_exact(&mut request) {
-        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error)
+            if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) =>
+        {
+            return Ok(None);
+        }
         other => other?,
     }
     let mut header = [0; HEADER_BYTES];
