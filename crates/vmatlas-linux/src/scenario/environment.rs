@@ -144,7 +144,7 @@ pub(super) fn directory() -> io::Result<TempDir> {
     let candidates = [PathBuf::from("/dev/shm"), PathBuf::from("/tmp"), std::env::temp_dir()];
     let best = candidates.iter().max_by_key(|path| abilities(path));
     let best = best.ok_or(io::ErrorKind::NotFound)?.canonicalize()?;
-    tempfile::Builder::new().prefix("vmatlas-").tempdir_in(best)
+    tempfile::Builder::new().prefix(super::server::DIRECTORY).tempdir_in(best)
 }
 
 /// Whether files in a directory may be made, have no name, be executed, and live in memory.

@@ -60,26 +60,6 @@ impl Record {
     }
 }
 
-/// The first words of the process that runs scenarios.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hello {
-    /// Where plain regions begin.
-    pub(crate) base: u64,
-}
-
-impl Hello {
-    pub(crate) const BYTES: usize = 8;
-
-    pub(crate) fn encode(self) -> [u8; Hello::BYTES] {
-        bytes([self.base])
-    }
-
-    pub(crate) fn decode(given: &[u8; Hello::BYTES]) -> Hello {
-        let [base] = words(given);
-        Hello { base }
-    }
-}
-
 /// What is sent before a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
@@ -158,7 +138,5 @@ mod tests {
         assert_eq!(Reply::decode(&reply.encode()), reply);
         let request = Request { seconds: 9 };
         assert_eq!(Request::decode(&request.encode()), request);
-        let hello = Hello { base: 1 << 44 };
-        assert_eq!(Hello::decode(&hello.encode()), hello);
     }
 }

@@ -91,7 +91,7 @@ impl Runner {
         let executable = Executable { program: program.into(), arguments };
         let directory = environment::directory().map_err(RunnerError::Directory)?;
         let mut runner = Runner {
-            server: Some(Server::start(&executable, LIMIT)?),
+            server: Some(Server::start(&executable, LIMIT, Some(directory.path()))?),
             executable,
             limit: LIMIT,
             directory,
@@ -109,7 +109,10 @@ impl Runner {
     /// [`RunnerError::Server`].
     pub fn set_limit(&mut self, limit: Duration) -> Result<(), RunnerError> {
         self.limit = limit.max(Duration::from_millis(1));
-        self.server = Some(Server::start(&self.executable, self.limit)?);
+        // The old one must be gone before it could think that the runner is.
+        self.server = None;
+        self.server =
+            Some(Server::start(&self.executable, self.limit, Some(self.directory.path()))?);
         Ok(())
     }
 
@@ -152,7 +155,9 @@ impl Runner {
     ) -> Result<Run, RunnerError> {
         // A stack that no other process had makes a server of its own, which then ends.
         let kept = if scenario.region == Region::Stack { None } else { self.server.take() };
-        let kept = kept.map_or_else(|| Server::start(&self.executable, self.limit), Ok);
+        // That of a stack ends with its scenario, and leaves the directory alone.
+        let all = (scenario.region != Region::Stack).then(|| self.directory.path());
+        let kept = kept.map_or_else(|| Server::start(&self.executable, self.limit, all), Ok);
         let mut server = kept?;
         let answer = server.run(program, self.limit).map_err(RunnerError::Server)?;
         let at = server.at();

@@ -1,7 +1,7 @@
 //! The process that runs scenarios, from the runner's side.
 
 use super::RunnerError;
-use super::log::{Hello, Reply, Request};
+use super::log::{Reply, Request};
 use super::program::Program;
 use crate::sys::scenario::{remove_segment, serve, shared};
 use rustix::cmsg_space;
@@ -16,12 +16,14 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::FileExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Asks [`serve_if_asked`].
+/// Asks [`serve_if_asked`]: the directory to remove in the end, or nothing.
 const ASKED: &str = "VMATLAS_SCENARIO_SERVER";
+/// How the names of directories for the files of scenarios begin.
+pub(super) const DIRECTORY: &str = "vmatlas-";
 /// What processes have more than the runner waits.
 const SPARE_SECONDS: u64 = 5;
 
@@ -30,11 +32,16 @@ const SPARE_SECONDS: u64 = 5;
 ///
 /// Call it first in `main`, before threads and large memory are made.
 pub fn serve_if_asked() {
-    if std::env::var_os(ASKED).is_none() {
-        return;
-    }
+    let Some(directory) = std::env::var_os(ASKED).map(PathBuf::from) else { return };
     let code = match serve() {
-        Ok(()) => 0,
+        Ok(()) => {
+            // A runner that was killed has left it.
+            let name = directory.file_name().unwrap_or_default();
+            if name.as_encoded_bytes().starts_with(DIRECTORY.as_bytes()) {
+                let _ = std::fs::remove_dir_all(&directory);
+            }
+            0
+        }
         Err(error) => {
             let _ = writeln!(io::stderr(), "the process that runs scenarios: {error}");
             1
@@ -56,7 +63,6 @@ pub(super) struct Server {
     process: Child,
     socket: UnixStream,
     memory: File,
-    pub(super) base: u64,
 }
 
 /// How a scenario ended.
@@ -67,27 +73,34 @@ pub(super) enum Answer {
 }
 
 impl Server {
-    pub(super) fn start(executable: &Executable, limit: Duration) -> Result<Server, RunnerError> {
-        Self::try_start(executable, limit).map_err(RunnerError::Server)
+    /// Starts one, which removes the directory when the runner has gone.
+    pub(super) fn start(
+        executable: &Executable,
+        limit: Duration,
+        directory: Option<&Path>,
+    ) -> Result<Server, RunnerError> {
+        Self::try_start(executable, limit, directory).map_err(RunnerError::Server)
     }
 
-    fn try_start(executable: &Executable, limit: Duration) -> io::Result<Server> {
+    fn try_start(
+        executable: &Executable,
+        limit: Duration,
+        directory: Option<&Path>,
+    ) -> io::Result<Server> {
         let memory = File::from(memfd_create("vmatlas-scenario", MemfdFlags::CLOEXEC)?);
         memory.set_len(shared::LOG_START)?;
         let (socket, other) = UnixStream::pair()?;
         socket.set_read_timeout(Some(limit))?;
         let process = Command::new(&executable.program)
             .args(&executable.arguments)
-            .env(ASKED, "1")
+            .env(ASKED, directory.unwrap_or(Path::new("")))
             .stdin(Stdio::from(OwnedFd::from(other)))
             .stdout(Stdio::null())
             .process_group(0)
             .spawn()?;
-        let mut server = Server { process, socket, memory, base: 0 };
+        let mut server = Server { process, socket, memory };
         server.send_memory()?;
-        let mut hello = [0; Hello::BYTES];
-        server.socket.read_exact(&mut hello)?;
-        server.base = Hello::decode(&hello).base;
+        server.socket.read_exact(&mut [0])?;
         Ok(server)
     }
 

@@ -6,7 +6,7 @@ mod region;
 pub(crate) mod shared;
 mod touch;
 
-use crate::scenario::log::{Hello, Reply, Request};
+use crate::scenario::log::{Reply, Request};
 use crate::scenario::program::{HEADER_BYTES, Program};
 use execute::{Execution, Forked, exit, fork};
 use rustix::cmsg_space;
@@ -42,7 +42,8 @@ pub(crate) fn serve() -> io::Result<()> {
     touch::survive_faults()?;
     let plain = region::plain(crate::page_size() as u64)
         .ok_or_else(|| io::Error::new(ErrorKind::AddrInUse, "no room for a region"))?;
-    (&socket).write_all(&Hello { base: plain.base }.encode())?;
+    // It is ready.
+    (&socket).write_all(&[0])?;
     let (mut input, mut output) = (vec![0; BUFFER], vec![0; BUFFER]);
     let mut slots = Vec::new();
     while let Some((request, program)) = receive(&socket)? {
@@ -80,7 +81,10 @@ pub(crate) fn serve() -> io::Result<()> {
         shared.segments().for_each(remove_segment);
         let end = rustix::fs::tell(&file)?;
         let reply = Reply { status, end, trouble: shared.trouble.load(Ordering::Acquire) };
-        (&socket).write_all(&reply.encode())?;
+        match (&socket).write_all(&reply.encode()) {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            other => other?,
+        }
         if program.region == Region::Stack {
             exit(0);
         }
