@@ -242,22 +242,24 @@ const NEWEST: KernelVersion = KernelVersion::new(7, 3, 0);
 fn compare(runner: &mut Runner, profile: &KernelProfile, scenario: &Scenario) -> Option<Outcome> {
     let name = &scenario.name;
     let whole = || Some(scenario.to_string());
-    match runner.differs_from_model(scenario, profile) {
+    let first = match runner.differs_from_model(scenario, profile) {
         Ok(None) => return None,
-        Ok(Some(_)) => {}
+        Ok(Some(mismatch)) => mismatch,
         Err(error) => {
             return Some(Outcome { scenario: whole(), ..Outcome::ended(name, &error) });
         }
-    }
+    };
     let small = scenario.shrink(SHRINKING, |smaller| {
         matches!(runner.differs_from_model(smaller, profile), Ok(Some(_)))
     });
-    let mismatch = runner.differs_from_model(&small, profile).ok().flatten();
+    let again = runner.differs_from_model(&small, profile).ok().flatten();
     let kept = runner.filled_in(&small).ok();
+    let once = if again.is_some() { "" } else { ", and not again" };
+    let mismatch = again.unwrap_or(first);
     Some(Outcome {
-        why: mismatch.as_ref().map(|mismatch| format!("line {}", mismatch.line)),
-        kernel: mismatch.as_ref().map(|mismatch| mismatch.expected.clone()),
-        model: mismatch.map(|mismatch| mismatch.shown),
+        why: Some(format!("line {}{once}", mismatch.line)),
+        kernel: Some(mismatch.expected),
+        model: Some(mismatch.shown),
         scenario: kept.map(|kept| kept.to_string()).or_else(whole),
         ..Outcome::of(name, Status::ModelDiffers)
     })
