@@ -38,7 +38,7 @@ impl Guards {
 
     /// Removes the guards of a range; where they were.
     pub(crate) fn remove(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
-        if self.0.is_empty() {
+        if self.0.is_empty() || range.is_empty() {
             return Vec::new();
         }
         let overlapping = self.0.range(..range.end).rev();
@@ -75,6 +75,7 @@ mod tests {
         assert_eq!(guards.first_in(12..100), Some(12));
         assert_eq!(guards.first_in(15..100), Some(25));
         assert_eq!(guards.first_in(15..25), None);
+        assert!(guards.remove(12..12).is_empty());
         assert_eq!(guards.remove(0..100), [25..40, 10..15]);
         assert_eq!(guards.first_in(0..u64::MAX), None);
     }
