@@ -107,13 +107,16 @@ impl AddressSpace {
         } else if vma.start > start {
             return Err(Errno::ENOMEM);
         }
-        while start < end {
-            let at = self.covering(start).ok_or(Errno::ENOMEM)?;
+        let mut at = first;
+        loop {
             let upto = self.vmas.get(at).end.min(end);
             // What joined the changed part has the same attributes and is passed over.
             start = self.protect_one(at, start, upto, prot, pkey)?;
+            if start >= end {
+                return Ok(());
+            }
+            at = self.covering(start).ok_or(Errno::ENOMEM)?;
         }
-        Ok(())
     }
 
     /// Changes a part of one VMA; where the VMA then ends that has it.

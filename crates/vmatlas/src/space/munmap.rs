@@ -33,7 +33,8 @@ impl AddressSpace {
         }
         self.check_unmap(first, start, end)?;
         let shift = self.profile.page_shift;
-        while let Some(at) = self.vmas.find(start) {
+        let mut next = Some(first);
+        while let Some(at) = next {
             let (from, upto) = {
                 let vma = self.vmas.get(at);
                 (vma.start, vma.end)
@@ -51,13 +52,17 @@ impl AddressSpace {
                     self.vmas.insert_after(at, upper);
                     break;
                 }
-                (true, false) => self.vmas.change(at, |vma| vma.end = start),
+                (true, false) => {
+                    self.vmas.change(at, |vma| vma.end = start);
+                    next = self.vmas.next(at);
+                }
                 (false, true) => {
                     self.vmas.change(at, |vma| vma.trim_start(end, shift));
                     break;
                 }
                 (false, false) => {
                     self.vmas.remove(at);
+                    next = self.vmas.find(start);
                 }
             }
         }
