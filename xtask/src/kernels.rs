@@ -158,25 +158,28 @@ fn scenarios() -> Result<Vec<String>, String> {
 
 /// Builds a static vmatlas.
 fn build(machine: &Machine) -> Result<PathBuf, String> {
-    let target = machine.target;
     let installed = Command::new("rustc")
-        .args(["--print=target-libdir", "--target", target])
+        .args(["--print=target-libdir", "--target", machine.target])
         .output()
         .map_err(|error| format!("rustc: {error}"))?;
-    if !Path::new(String::from_utf8_lossy(&installed.stdout).trim()).exists() {
-        run(Command::new("rustup").args(["target", "add", target]))?;
-    }
+    let there = Path::new(String::from_utf8_lossy(&installed.stdout).trim()).exists();
+    let added =
+        there || run(Command::new("rustup").args(["target", "add", machine.target])).is_ok();
+    let mut cargo = cargo();
+    let target = if added {
+        // Rust's own linker needs no C compiler for the target.
+        let name = machine.target.to_uppercase().replace('-', "_");
+        cargo.env(format!("CARGO_TARGET_{name}_LINKER"), "rust-lld");
+        machine.target.to_owned()
+    } else {
+        // Where no target can be fetched, the machine's own C library does.
+        cargo.env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
+        machine.target.replace("musl", "gnu")
+    };
+    let build = ["build", "--quiet", "--profile=kernels", "--package=vmatlas-cli", "--target"];
+    run(cargo.args(build).arg(&target))?;
     let dir = std::env::var_os("CARGO_TARGET_DIR")
         .map_or_else(|| root().join("target"), |dir| root().join(dir));
-    // Rust's own linker needs no C compiler for the target.
-    let linker = format!("CARGO_TARGET_{}_LINKER", target.to_uppercase().replace('-', "_"));
-    run(cargo().env(linker, "rust-lld").arg("build").args([
-        "--quiet",
-        "--profile=kernels",
-        "--package=vmatlas-cli",
-        "--target",
-        target,
-    ]))?;
     Ok(dir.join(target).join("kernels/vmatlas"))
 }
 
