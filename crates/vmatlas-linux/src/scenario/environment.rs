@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use vmatlas::KernelVersion;
 use vmatlas::scenario::{
-    Advice, Fact, Length, Map, Operation, Place, Policy, Region, Scenario, Sharing, Span, Step,
-    StepKind,
+    Advice, Fact, Map, Operation, Policy, Region, Scenario, Sharing, Span, Step, StepKind,
 };
 use vmatlas::space::{Prot, Vsyscall};
 
@@ -87,24 +86,11 @@ fn attempts() -> Vec<(Fact, Operation)> {
 }
 
 fn span(page: i64) -> Span {
-    Span { at: Place { page, bytes: 0 }, length: Length::Pages(1) }
+    Span::pages(page, 1)
 }
 
 fn map(page: i64, sharing: Sharing) -> Operation {
-    Operation::Map(Map {
-        span: span(page),
-        prot: Prot::READ | Prot::WRITE,
-        file: None,
-        sharing,
-        label: None,
-        noreplace: false,
-        noreserve: false,
-        stack: false,
-        growsdown: false,
-        populate: false,
-        locked: false,
-        huge: false,
-    })
+    Operation::Map(Map { sharing, ..Map::new(span(page), Prot::READ | Prot::WRITE) })
 }
 
 /// Whether a directory is in memory.

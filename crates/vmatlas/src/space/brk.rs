@@ -2,7 +2,7 @@
 
 use super::merge::Joining;
 use super::mmap::ksm_compatible;
-use super::vma::{Anon, Vma};
+use super::vma::Vma;
 use super::{AddressSpace, VmaFlags};
 use crate::errno::Errno;
 
@@ -65,20 +65,8 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         let flags = F::READ | F::WRITE | F::MAYREAD | F::MAYWRITE | F::MAYEXEC | F::ACCOUNT;
-        let mut vma = Vma {
-            start: old,
-            end: new,
-            offset: old >> shift,
-            anon_offset: old >> shift,
-            flags: flags.with_if(F::EXEC, self.read_implies_exec) | self.default_flags,
-            file: None,
-            name: None,
-            policy: None,
-            anon: Anon::None,
-            uffd: 0,
-            pkey: 0,
-            special: None,
-        };
+        let flags = flags.with_if(F::EXEC, self.read_implies_exec) | self.default_flags;
+        let mut vma = Vma::untouched(old, new, flags, shift);
         let mergeable = self.ksm_all && ksm_compatible(&vma);
         if mergeable && profile.ksm_before_merge {
             vma.flags |= F::MERGEABLE;

@@ -2,7 +2,7 @@
 
 use super::merge::Joining;
 use super::mmap::{access, ksm_compatible};
-use super::vma::{Anon, Vma};
+use super::vma::Vma;
 use super::{AddressSpace, Faults, File, KernelProfile, Mmap, Prot, Special, VmaFlags};
 use crate::errno::Errno;
 use crate::kernel::WordSize;
@@ -478,21 +478,8 @@ impl AddressSpace {
 
     fn map_anonymous(&mut self, start: u64, end: u64, flags: VmaFlags, joining: Joining) {
         use VmaFlags as F;
-        let offset = start >> self.profile.page_shift;
-        let mut vma = Vma {
-            start,
-            end,
-            offset,
-            anon_offset: offset,
-            flags: flags | F::MAYREAD | F::MAYWRITE | F::MAYEXEC | self.default_flags,
-            file: None,
-            name: None,
-            policy: None,
-            anon: Anon::None,
-            uffd: 0,
-            pkey: 0,
-            special: None,
-        };
+        let flags = flags | F::MAYREAD | F::MAYWRITE | F::MAYEXEC | self.default_flags;
+        let mut vma = Vma::untouched(start, end, flags, self.profile.page_shift);
         let mergeable = self.ksm_all && ksm_compatible(&vma);
         vma.flags = vma.flags.with_if(F::MERGEABLE, mergeable && self.profile.ksm_before_merge);
         self.insert_joined(vma, joining);
@@ -528,18 +515,9 @@ impl AddressSpace {
                 _ => F::READ | F::EXEC | F::MAYREAD | F::MAYWRITE | F::MAYEXEC,
             };
             self.insert(Vma {
-                start,
-                end,
                 offset: 0,
-                anon_offset: start >> self.profile.page_shift,
-                flags: flags | F::DONTEXPAND,
-                file: None,
-                name: None,
-                policy: None,
-                anon: Anon::None,
-                uffd: 0,
-                pkey: 0,
                 special: Some(*special),
+                ..Vma::untouched(start, end, flags | F::DONTEXPAND, self.profile.page_shift)
             });
             start = end;
         }

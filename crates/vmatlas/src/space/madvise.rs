@@ -125,26 +125,29 @@ impl AddressSpace {
             Advice::PopulateRead | Advice::PopulateWrite if profile.populate_stops_at_holes => {
                 self.populate_advice(address, end, advice == Advice::PopulateWrite)
             }
-            _ => self.for_each_part(address, end, |space, at, start, end| {
-                space.advise_one(at, start, end, advice)
-            }),
+            _ => {
+                let holes = self.for_each_part(address, end, |space, at, start, end| {
+                    space.advise_one(at, start, end, advice)
+                })?;
+                if holes { Err(Errno::ENOMEM) } else { Ok(()) }
+            }
         }
     }
 
-    /// Visits the part of each VMA that lies in the range; holes count as ENOMEM in the end.
+    /// Visits the part of each VMA that lies in the range; whether there was a hole.
     pub(super) fn for_each_part(
         &mut self,
         start: u64,
         end: u64,
         mut visit: impl FnMut(&mut Self, Position, u64, u64) -> Result<(), Errno>,
-    ) -> Result<(), Errno> {
+    ) -> Result<bool, Errno> {
         let mut from = start;
-        let mut result = Ok(());
+        let mut holes = false;
         while from < end {
-            let at = self.vmas.find(from).ok_or(Errno::ENOMEM)?;
+            let Some(at) = self.vmas.find(from) else { return Ok(true) };
             let vma = self.vmas.get(at);
             if from < vma.start {
-                result = Err(Errno::ENOMEM);
+                holes = true;
                 from = vma.start;
                 if from >= end {
                     break;
@@ -152,9 +155,10 @@ impl AddressSpace {
             }
             let upto = vma.end.min(end);
             visit(self, at, from, upto)?;
+            // What joined the visited part is passed over.
             from = self.vmas.get(self.covering(upto - 1).expect("it was visited")).end;
         }
-        result
+        Ok(holes)
     }
 
     fn advise_one(
@@ -323,7 +327,7 @@ impl AddressSpace {
             return Ok(());
         }
         let name = name.map(|name| Arc::new(name.to_vec()));
-        self.for_each_part(address, end, |space, at, start, end| {
+        let holes = self.for_each_part(address, end, |space, at, start, end| {
             let vma = space.vmas.get(at);
             let kind = vma.file.as_ref().map(|file| file.kind());
             let named_shared = profile.anon_shared_names && kind == Some(FileKind::SharedMemory);
@@ -334,6 +338,7 @@ impl AddressSpace {
                 return Ok(());
             }
             space.modify(at, start, end, |vma| vma.name = name.clone()).map(|_| ())
-        })
+        })?;
+        if holes { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 }

@@ -44,18 +44,12 @@ impl AddressSpace {
             return Err(Errno::EFAULT);
         }
         let policy = policy.map(Arc::new);
-        let mut from = address;
-        while let Some(at) = self.vmas.find(from).filter(|_| from < end) {
-            let vma = self.vmas.get(at);
-            if vma.start >= end {
-                break;
+        let visited = self.for_each_part(address, end, |space, at, start, end| {
+            if space.vmas.get(at).policy == policy {
+                return Ok(());
             }
-            let (start, upto) = (vma.start.max(address), vma.end.min(end));
-            from = match vma.policy == policy {
-                true => vma.end,
-                false => self.modify(at, start, upto, |vma| vma.policy = policy.clone())?,
-            };
-        }
-        Ok(())
+            space.modify(at, start, end, |vma| vma.policy = policy.clone()).map(|_| ())
+        });
+        visited.map(|_| ())
     }
 }

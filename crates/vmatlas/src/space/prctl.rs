@@ -51,19 +51,12 @@ impl AddressSpace {
         let anon = self.fresh_anon();
         // It is written at the top of the address space and then moved: it joins nothing.
         let written = (self.profile.task_size - (end - start)) >> shift;
+        let flags = flags | F::GROWSDOWN | F::ACCOUNT | self.default_flags;
         self.insert(Vma {
-            start,
-            end,
             offset: written,
             anon_offset: written,
-            flags: flags | F::GROWSDOWN | F::ACCOUNT | self.default_flags,
-            file: None,
-            name: None,
-            policy: None,
             anon,
-            uffd: 0,
-            pkey: 0,
-            special: None,
+            ..Vma::untouched(start, end, flags, shift)
         });
         self.start_stack = end - 1;
         Ok(())

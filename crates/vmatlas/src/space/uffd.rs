@@ -51,7 +51,7 @@ impl AddressSpace {
                 return Err(Errno::EBUSY);
             }
         }
-        self.uffd_each(start, end, |space, at, start, end| {
+        let visited = self.for_each_part(start, end, |space, at, start, end| {
             let vma = space.vmas.get(at);
             if vma.uffd == uffd.0 && vma.flags.contains(mode) {
                 return Ok(());
@@ -60,7 +60,8 @@ impl AddressSpace {
                 vma.flags = vma.flags.without(VmaFlags::UFFD_MASK) | mode;
                 vma.uffd = uffd.0;
             })
-        })
+        });
+        visited.map(|_| ())
     }
 
     /// `UFFDIO_UNREGISTER`.
@@ -77,12 +78,13 @@ impl AddressSpace {
                 return Err(Errno::EINVAL);
             }
         }
-        self.uffd_each(start, end, |space, at, start, end| {
+        let visited = self.for_each_part(start, end, |space, at, start, end| {
             if space.vmas.get(at).uffd == 0 {
                 return Ok(());
             }
             space.uffd_clear(at, start, end)
-        })
+        });
+        visited.map(|_| ())
     }
 
     /// The last descriptor of a userfaultfd is closed: mappings are joined as if never watched.
@@ -152,24 +154,5 @@ impl AddressSpace {
         !refused
             && (vma.anonymous()
                 || (shared_memory && (!write_protect || self.profile.uffd_protects_shared)))
-    }
-
-    fn uffd_each(
-        &mut self,
-        start: u64,
-        end: u64,
-        mut visit: impl FnMut(&mut Self, Position, u64, u64) -> Result<(), Errno>,
-    ) -> Result<(), Errno> {
-        let mut from = start;
-        while let Some(at) = self.vmas.find(from).filter(|_| from < end) {
-            let vma = self.vmas.get(at);
-            if vma.start >= end {
-                break;
-            }
-            let (start, upto) = (vma.start.max(from), vma.end.min(end));
-            visit(self, at, start, upto)?;
-            from = self.vmas.get(self.covering(upto - 1).expect("it was visited")).end;
-        }
-        Ok(())
     }
 }

@@ -73,6 +73,24 @@ pub(crate) struct Vma {
 }
 
 impl Vma {
+    /// Untouched memory without a file.
+    pub(crate) fn untouched(start: u64, end: u64, flags: VmaFlags, page_shift: u32) -> Vma {
+        Vma {
+            start,
+            end,
+            offset: start >> page_shift,
+            anon_offset: start >> page_shift,
+            flags,
+            file: None,
+            name: None,
+            policy: None,
+            anon: Anon::None,
+            uffd: 0,
+            pkey: 0,
+            special: None,
+        }
+    }
+
     /// Whether the kernel treats its memory as anonymous (it has no `vm_ops`).
     pub(crate) fn anonymous(&self) -> bool {
         self.special.is_none()
