@@ -27,6 +27,8 @@ mod lookup;
 pub mod mounts;
 mod process;
 mod query;
+#[allow(dead_code)]
+mod record;
 #[cfg(target_pointer_width = "64")]
 pub mod scenario;
 mod snapshot;

@@ -28,6 +28,7 @@ mod mapping;
 mod maps;
 mod names;
 mod parse;
+pub mod recording;
 mod render;
 pub mod scenario;
 mod smaps;

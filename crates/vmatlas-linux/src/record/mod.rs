@@ -1,0 +1,3 @@
+//! The recorder: follows a program and writes down what changes its memory.
+
+mod sink;

@@ -1,0 +1,77 @@
+//! What a backend tells the recorder.
+
+use vmatlas::recording::CallKind;
+
+/// The registers from which a stack is unwound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Registers {
+    /// The instruction pointer.
+    pub(crate) ip: u64,
+    /// The stack pointer.
+    pub(crate) sp: u64,
+    /// The frame pointer.
+    pub(crate) fp: u64,
+    /// Whether the task runs 32-bit code.
+    pub(crate) compat: bool,
+}
+
+/// A system call that a task has begun.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Begun {
+    pub(crate) tid: u32,
+    pub(crate) kind: CallKind,
+    /// As in [`Call::args`](vmatlas::recording::Call::args).
+    pub(crate) args: [u64; 6],
+    pub(crate) registers: Registers,
+}
+
+/// What a clone(2) shares with its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shared {
+    /// `CLONE_VM`.
+    pub(crate) memory: bool,
+    /// `CLONE_THREAD`.
+    pub(crate) thread: bool,
+}
+
+/// A signal that is about to be delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Signal {
+    pub(crate) number: i32,
+    /// `si_code`.
+    pub(crate) code: i32,
+    /// `si_addr`, of signals that have one.
+    pub(crate) address: u64,
+}
+
+/// Takes what a backend that stops tasks sees. While one of these runs, the task it is about
+/// stands still, so its memory and maps may be read.
+pub(crate) trait Sink {
+    /// What was learnt when a call began: its stack.
+    type Mark: Copy;
+
+    /// A task enters a call.
+    fn begun(&mut self, call: &Begun) -> Self::Mark;
+
+    /// The call has returned. `in_order` is false where other calls on the same address space may
+    /// have run meanwhile, so that their order is not certain.
+    fn returned(&mut self, call: &Begun, result: i64, mark: Self::Mark, in_order: bool);
+
+    /// A task made another, which stands still and has not run yet.
+    fn cloned(&mut self, parent: u32, child: u32, shared: Shared, registers: Registers);
+
+    /// A task has executed a program and now is the only thread of its process: `former` is the
+    /// number it had before.
+    fn executed(&mut self, tid: u32, former: u32);
+
+    /// A task ends with this status (as of wait(2)); if it is the last of its address space, that
+    /// is still whole.
+    fn exiting(&mut self, tid: u32, status: i32);
+
+    /// A signal is about to be delivered.
+    fn signalled(&mut self, tid: u32, signal: &Signal, registers: Registers);
+
+    /// Called at least every 100 ms. False ends the recording: the backend then only lets the
+    /// program run on.
+    fn tick(&mut self) -> bool;
+}
