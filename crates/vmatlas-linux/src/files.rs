@@ -312,7 +312,7 @@ fn reopen(fd: &OwnedFd) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
-fn raw_name(query: &mut PointQuery<'_>, row: &Mapping<'_>) -> Option<Vec<u8>> {
+fn raw_name(query: &mut PointQuery<&Process>, row: &Mapping<'_>) -> Option<Vec<u8>> {
     let name = query.raw_name(row.range.start)?;
     // The row may be another one by now.
     let escaped = name.split(|&b| b == b'\n').collect::<Vec<_>>().join(br"\012".as_slice());

@@ -8,6 +8,7 @@ use crate::sys::procmap_query::{
     procmap_query,
 };
 use rustix::io::Errno;
+use std::borrow::Borrow;
 use std::os::fd::OwnedFd;
 use vmatlas::{AddressRange, Device, Kind, Mapping, Maps, Perms};
 
@@ -17,8 +18,8 @@ const NAME: usize = 4096;
 /// Asks a process for the mapping at an address: by `PROCMAP_QUERY`, which takes half a
 /// microsecond, or by reading its maps on kernels before 6.11.
 #[derive(Debug)]
-pub struct PointQuery<'p> {
-    process: &'p Process,
+pub struct PointQuery<P> {
+    process: P,
     file: OwnedFd,
     name: Vec<u8>,
     /// The last reading of the text, where the call does not answer.
@@ -34,14 +35,14 @@ pub enum Which {
     CoveringOrNext,
 }
 
-impl<'p> PointQuery<'p> {
+impl<P: Borrow<Process>> PointQuery<P> {
     /// Opens the process's maps.
     ///
     /// # Errors
     /// As for [`Process::rows`].
-    pub fn open(process: &'p Process) -> Result<Self, Error> {
-        let thread = process.living_thread();
-        let file = thread.as_ref().unwrap_or(process).open_file(Source::Maps.file())?;
+    pub fn open(process: P) -> Result<Self, Error> {
+        let thread = process.borrow().living_thread();
+        let file = thread.as_ref().unwrap_or(process.borrow()).open_file(Source::Maps.file())?;
         Ok(PointQuery { process, file, name: vec![0; NAME], text: Maps::default() })
     }
 
@@ -65,11 +66,11 @@ impl<'p> PointQuery<'p> {
             // ENAMETOOLONG: the text has names of any length. ENOTTY: before 6.11. ESRCH: there
             // may be no address space, or another thread that has it.
             Err(Errno::NOENT | Errno::NAMETOOLONG | Errno::NOTTY | Errno::SRCH) => {}
-            Err(errno) => return Err(self.process.error("maps", errno)),
+            Err(errno) => return Err(self.process.borrow().error("maps", errno)),
         }
-        let snapshot = self.process.rows(Source::Maps)?;
+        let snapshot = self.process.borrow().rows(Source::Maps)?;
         if snapshot.empty.is_none() && snapshot.thread.is_none() && is_gone(&self.file) {
-            return Err(self.process.error("maps", Errno::SRCH));
+            return Err(self.process.borrow().error("maps", Errno::SRCH));
         }
         self.text = snapshot.maps;
         let place = self.text.find(address);

@@ -1,5 +1,25 @@
 //! Recordings: who made, changed and dropped each mapping, as it happened.
 
+mod block;
+pub(crate) mod bytes;
 mod call;
+mod definitions;
+mod event;
+mod meta;
+mod origins;
+mod processes;
+mod read;
+mod replay;
+mod space;
+mod write;
 
 pub use call::{Call, CallKind};
+pub use definitions::{CallEntry, Definitions, FileEntry, FrameEntry, SymbolEntry, TaskEntry};
+pub use event::{Event, Row, What};
+pub use meta::Meta;
+pub use origins::{Maker, Origin, Origins};
+pub use processes::Process;
+pub use read::{Moment, Recording, RecordingError, Source, looks_like_recording};
+pub use replay::Replay;
+pub use space::{Applied, Space};
+pub use write::{SNAPSHOT_EVENTS, Writer};

@@ -61,7 +61,26 @@ pub enum FileKind {
     Special,
 }
 
+impl FileKind {
+    /// All, each at the place of its number.
+    pub(crate) const ALL: [FileKind; 8] = [
+        FileKind::Regular,
+        FileKind::Tmpfs,
+        FileKind::SharedMemory,
+        FileKind::SysvShm,
+        FileKind::Secretmem,
+        FileKind::Hugetlb,
+        FileKind::DevZero,
+        FileKind::Special,
+    ];
+}
+
 impl File {
+    /// What tells this open file from others.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     /// A file opened for reading and writing, without end (see [`set_size`](File::set_size)).
     pub fn new(path: &[u8], device: Device, inode: u64) -> File {
         File::of(FileKind::Regular, path, device, inode)

@@ -69,6 +69,15 @@ impl VmaFlags {
     /// What userfaultfd sets.
     pub const UFFD_MASK: VmaFlags = VmaFlags(Self::UFFD_MISSING.0 | Self::UFFD_WP.0);
 
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// Those of the bits that are flags.
+    pub(crate) const fn from_bits(bits: u64) -> VmaFlags {
+        VmaFlags(bits & 0xffff_ffff)
+    }
+
     /// Whether all of `other` are set.
     pub const fn contains(self, other: VmaFlags) -> bool {
         self.0 & other.0 == other.0

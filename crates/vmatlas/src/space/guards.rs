@@ -12,6 +12,10 @@ impl Guards {
         self.0.clear();
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.0.iter().map(|(start, end)| (*start, *end))
+    }
+
     /// The first guarded address of a range.
     pub(crate) fn first_in(&self, range: Range<u64>) -> Option<u64> {
         if self.0.is_empty() {

@@ -6,6 +6,11 @@ use super::{AddressSpace, Faults, File, FileKind, Prot, VmaFlags};
 use crate::errno::Errno;
 use crate::mapping::Device;
 
+/// `MAP_ANONYMOUS`.
+pub(crate) const MAP_ANONYMOUS: u64 = 0x20;
+/// Where the bits of mmap(2) say how large a huge page is (`MAP_HUGE_SHIFT`).
+pub(crate) const HUGE_SHIFT: u32 = 26;
+
 /// What mmap(2) is asked for.
 #[derive(Clone, Debug)]
 pub struct Mmap {
@@ -70,6 +75,30 @@ impl Mmap {
             populate: false,
             huge: None,
             object_inode: 0,
+        }
+    }
+
+    /// With the bits that mmap(2) takes (include/uapi/asm-generic/mman.h; x86 and ARM have the
+    /// same), at exactly `address`, whatever they say of that. A file is for the caller to add.
+    pub fn from_bits(address: u64, length: u64, prot: u64, flags: u64) -> Mmap {
+        let is = |flag| flags & flag != 0;
+        let huge = match (flags >> HUGE_SHIFT & 63) as u32 {
+            0 => 21,
+            shift => shift.clamp(12, 40),
+        };
+        Mmap {
+            sharing: match flags & 0xf {
+                1 | 3 => Sharing::Shared,
+                8 => Sharing::Droppable,
+                _ => Sharing::Private,
+            },
+            noreserve: is(0x4000),
+            stack: is(0x2_0000),
+            growsdown: is(0x100),
+            locked: is(0x2000),
+            populate: is(0x8000),
+            huge: (is(0x4_0000) && is(MAP_ANONYMOUS)).then_some(1 << huge),
+            ..Mmap::anonymous(address, length, Prot::from_bits(prot)).fixed()
         }
     }
 

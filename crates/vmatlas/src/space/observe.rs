@@ -306,6 +306,24 @@ impl AddressSpace {
     }
 }
 
+impl FileKind {
+    /// What the file of a row is made of, as far as the row tells.
+    pub(crate) fn of_row(row: &Mapping<'_>) -> FileKind {
+        match row.kind() {
+            Kind::SharedAnonymous | Kind::Memfd { .. } | Kind::NamedSharedAnonymous { .. } => {
+                FileKind::SharedMemory
+            }
+            Kind::SysvShm { .. } => FileKind::SysvShm,
+            Kind::Secretmem => FileKind::Secretmem,
+            Kind::HugeAnonymous => FileKind::Hugetlb,
+            Kind::AnonInode | Kind::Aio | Kind::Socket | Kind::DmaBuf => FileKind::Special,
+            Kind::Device if row.name == b"/dev/zero" => FileKind::DevZero,
+            Kind::Device => FileKind::Special,
+            _ => FileKind::Regular,
+        }
+    }
+}
+
 /// The open files that rows showed so far, by what rows show of them.
 #[derive(Default)]
 struct KnownFiles(HashMap<(Device, u64, Vec<u8>), File>);
@@ -317,18 +335,7 @@ fn identity(file: &File) -> (Device, u64, Vec<u8>) {
 impl KnownFiles {
     /// The open file of a row: the one of another row, if they look the same.
     fn file_for(&mut self, row: &Mapping<'_>) -> File {
-        let kind = match row.kind() {
-            Kind::SharedAnonymous | Kind::Memfd { .. } | Kind::NamedSharedAnonymous { .. } => {
-                FileKind::SharedMemory
-            }
-            Kind::SysvShm { .. } => FileKind::SysvShm,
-            Kind::Secretmem => FileKind::Secretmem,
-            Kind::HugeAnonymous => FileKind::Hugetlb,
-            Kind::AnonInode | Kind::Aio | Kind::Socket | Kind::DmaBuf => FileKind::Special,
-            Kind::Device if row.name == b"/dev/zero" => FileKind::DevZero,
-            Kind::Device => FileKind::Special,
-            _ => FileKind::Regular,
-        };
+        let kind = FileKind::of_row(row);
         let key = (row.device, row.inode, row.name.to_vec());
         let file = || File::of(kind, row.name, row.device, row.inode);
         self.0.entry(key).or_insert_with(file).clone()

@@ -9,6 +9,16 @@ use crate::errno::Errno;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Uffd(u32);
 
+impl Uffd {
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+
+    pub(crate) fn from_number(number: u32) -> Uffd {
+        Uffd(number)
+    }
+}
+
 impl AddressSpace {
     /// userfaultfd(2), without the features that follow fork and mremap.
     pub fn userfaultfd(&mut self) -> Uffd {

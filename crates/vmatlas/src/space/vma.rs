@@ -39,6 +39,16 @@ pub enum Special {
 }
 
 impl Special {
+    pub(crate) const ALL: [Special; 7] = [
+        Special::Vdso,
+        Special::Vvar,
+        Special::VvarVclock,
+        Special::Vsyscall,
+        Special::Uprobes,
+        Special::Sigpage,
+        Special::Vectors,
+    ];
+
     /// The name that maps shows.
     pub fn name(self) -> &'static str {
         match self {

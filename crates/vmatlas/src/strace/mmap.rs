@@ -2,7 +2,7 @@
 
 use super::line::Call;
 use super::value::Value;
-use crate::space::{File, Mmap, Prot, Sharing};
+use crate::space::{File, HUGE_SHIFT, MAP_ANONYMOUS, Mmap};
 
 const PROT: &[(&str, u64)] =
     &[("PROT_READ", 1), ("PROT_WRITE", 2), ("PROT_EXEC", 4), ("PROT_GROWSDOWN", GROWSDOWN)];
@@ -16,7 +16,7 @@ const MAP: &[(&str, u64)] = &[
     ("MAP_SHARED_VALIDATE", 3),
     ("MAP_DROPPABLE", 8),
     ("MAP_FIXED", 0x10),
-    ("MAP_ANONYMOUS", 0x20),
+    ("MAP_ANONYMOUS", MAP_ANONYMOUS),
     ("MAP_GROWSDOWN", 0x100),
     ("MAP_LOCKED", 0x2000),
     ("MAP_NORESERVE", 0x4000),
@@ -25,7 +25,6 @@ const MAP: &[(&str, u64)] = &[
     ("MAP_HUGETLB", 0x4_0000),
     ("MAP_FIXED_NOREPLACE", 0x10_0000),
 ];
-const HUGE_SHIFT: u32 = 26;
 
 /// What mmap was asked for, as far as an address space is concerned.
 pub(crate) struct MmapCall {
@@ -64,7 +63,7 @@ impl MmapCall {
             prot: prot_bits(call.arg(2)?),
             length: call.arg(1)?.number()?,
             offset: call.arg(5)?.number()?,
-            anonymous: flags & 0x20 != 0,
+            anonymous: flags & MAP_ANONYMOUS != 0,
         })
     }
 
@@ -80,31 +79,11 @@ impl MmapCall {
     }
 
     fn huge(&self) -> Option<u64> {
-        let shift = match (self.flags >> HUGE_SHIFT & 63) as u32 {
-            0 => 21,
-            shift => shift.clamp(12, 40),
-        };
-        (self.flags & 0x4_0000 != 0 && self.anonymous).then_some(1 << shift)
+        self.request(0, None).huge
     }
 
     pub(crate) fn request(&self, address: u64, file: Option<File>) -> Mmap {
-        let is = |flag| self.flags & flag != 0;
-        let sharing = match self.flags & 0xf {
-            1 | 3 => Sharing::Shared,
-            8 => Sharing::Droppable,
-            _ => Sharing::Private,
-        };
-        let plain = Mmap::anonymous(address, self.length, Prot::from_bits(self.prot)).fixed();
-        Mmap {
-            file: file.map(|file| (file, self.offset)),
-            sharing,
-            noreserve: is(0x4000),
-            stack: is(0x2_0000),
-            growsdown: is(0x100),
-            locked: is(0x2000),
-            populate: is(0x8000),
-            huge: self.huge(),
-            ..plain
-        }
+        let request = Mmap::from_bits(address, self.length, self.prot, self.flags);
+        Mmap { file: file.map(|file| (file, self.offset)), ..request }
     }
 }

@@ -1,0 +1,72 @@
+//! The files behind executable mappings, opened so that no file system can hold the recorder up.
+
+use crate::mounts::Mounts;
+use crate::process::Process;
+use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::fd::{AsRawFd, OwnedFd};
+use vmatlas::{Device, Mapping};
+
+/// Opens mapped files for reading.
+#[derive(Debug, Default)]
+pub(crate) struct CodeFiles {
+    /// Whether a device that is no block device answers without another process: the one that
+    /// serves it may be one that is recorded, and stands still while we ask.
+    answers: HashMap<Device, bool>,
+}
+
+impl CodeFiles {
+    /// The regular file behind a row of a process, if it is to be had at once.
+    pub(crate) fn open(&mut self, process: &Process, row: &Mapping<'_>) -> Option<File> {
+        if row.inode == 0 || !row.name.starts_with(b"/") || !self.answers(process, row) {
+            return None;
+        }
+        let path = OFlags::PATH | OFlags::CLOEXEC;
+        let link = format!("map_files/{:x}-{:x}", row.range.start, row.range.end);
+        let opened = match openat(process.dir(), link, path, Mode::empty()) {
+            Ok(fd) => fd,
+            // Without privileges: by its path, if that still leads to it.
+            Err(_) => by_path(process, row)?,
+        };
+        let stat = fstat(&opened).ok()?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            return None;
+        }
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let again = format!("/proc/self/fd/{}", opened.as_raw_fd());
+        Some(File::from(rustix::fs::open(again, flags, Mode::empty()).ok()?))
+    }
+
+    fn answers(&mut self, process: &Process, row: &Mapping<'_>) -> bool {
+        if row.device.major != 0 {
+            return true;
+        }
+        if let Some(known) = self.answers.get(&row.device) {
+            return *known;
+        }
+        let mounts = Mounts::of(process).unwrap_or_default();
+        let mount = mounts.holding(row.device, row.name);
+        let local: [&[u8]; 8] = [
+            b"tmpfs",
+            b"devtmpfs",
+            b"ramfs",
+            b"rootfs",
+            b"overlay",
+            b"btrfs",
+            b"bcachefs",
+            b"zfs",
+        ];
+        let answers = mount.is_some_and(|mount| local.contains(&mount.fs_type.as_slice()));
+        self.answers.insert(row.device, answers);
+        answers
+    }
+}
+
+fn by_path(process: &Process, row: &Mapping<'_>) -> Option<OwnedFd> {
+    let name = vmatlas::restore_line_feeds(row.name);
+    let path = [b"root".as_slice(), &name].concat();
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let fd = openat(process.dir(), path, flags, Mode::empty()).ok()?;
+    (fstat(&fd).ok()?.st_ino == row.inode).then_some(fd)
+}

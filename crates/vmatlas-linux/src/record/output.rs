@@ -1,0 +1,85 @@
+//! The file that a recording is appended to.
+
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use vmatlas::recording::Source;
+
+/// A recording's file. What was appended stays, whatever becomes of the recorder.
+#[derive(Debug)]
+pub(crate) struct Output {
+    file: File,
+    path: PathBuf,
+    /// How many bytes of whole blocks it has.
+    size: u64,
+    failed: Option<io::Error>,
+}
+
+impl Output {
+    /// Makes the file; one that is there is replaced.
+    pub(crate) fn create(path: &Path) -> io::Result<Output> {
+        let file = File::create(path)?;
+        Ok(Output { file, path: path.to_owned(), size: 0, failed: None })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Appends whole blocks. After a failure, as of a full disk, nothing more is written, and
+    /// what was written in part is cut off, so that the file can be read to its end.
+    pub(crate) fn append(&mut self, blocks: &[u8]) {
+        if self.failed.is_some() || blocks.is_empty() {
+            return;
+        }
+        match self.file.write_all(blocks) {
+            Ok(()) => self.size += blocks.len() as u64,
+            Err(error) => {
+                // A device or pipe cannot be cut.
+                let _ = self.file.set_len(self.size);
+                self.failed = Some(error);
+            }
+        }
+    }
+
+    /// How many bytes were written.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Why no more is written.
+    pub(crate) fn failed(&self) -> Option<&io::Error> {
+        self.failed.as_ref()
+    }
+}
+
+/// A recording in a file, which may still grow: what is there when it is opened counts.
+#[derive(Debug)]
+pub struct RecordingFile {
+    file: File,
+    size: u64,
+}
+
+impl RecordingFile {
+    /// Takes an open file.
+    ///
+    /// # Errors
+    /// That its size cannot be told.
+    pub fn new(file: File) -> io::Result<RecordingFile> {
+        let size = file.metadata()?.len();
+        Ok(RecordingFile { file, size })
+    }
+}
+
+impl Source for RecordingFile {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        let end = offset.checked_add(buffer.len() as u64);
+        end.is_some_and(|end| end <= self.size) && self.file.read_exact_at(buffer, offset).is_ok()
+    }
+}

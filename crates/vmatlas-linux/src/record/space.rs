@@ -1,0 +1,77 @@
+//! What the recorder keeps of a live address space beside its model.
+
+use super::unwind::Modules;
+use crate::process::{Process, ProcessId};
+use crate::query::{PointQuery, Which};
+use crate::snapshot::Source;
+use crate::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use vmatlas::{AddressRange, Mapping, Maps};
+
+/// A live address space.
+#[derive(Debug)]
+pub(crate) struct LiveSpace {
+    process: Arc<Process>,
+    query: PointQuery<Arc<Process>>,
+    pub(crate) modules: Modules,
+    /// How many tasks have it.
+    pub(crate) tasks: u32,
+}
+
+impl LiveSpace {
+    /// That of a task which stands still. Its number may be a thread's.
+    pub(crate) fn open(tid: u32, modules: Modules) -> Result<LiveSpace, Error> {
+        let id = ProcessId { pid: tid, tid: None };
+        let process = Arc::new(Process::open(Path::new("/proc"), id)?);
+        let query = PointQuery::open(process.clone())?;
+        Ok(LiveSpace { process, query, modules, tasks: 1 })
+    }
+
+    pub(crate) fn process(&self) -> Arc<Process> {
+        self.process.clone()
+    }
+
+    /// The mapping that covers an address, or the next above it.
+    pub(crate) fn find_or_next(&mut self, address: u64) -> Option<Mapping<'_>> {
+        self.query.find(address, Which::CoveringOrNext).ok().flatten()
+    }
+
+    /// The mapping that covers an address.
+    pub(crate) fn find(&mut self, address: u64) -> Option<Mapping<'_>> {
+        self.query.find(address, Which::Covering).ok().flatten()
+    }
+
+    /// All rows that have an address in common with `range`, in order; none if there are more
+    /// than `most`.
+    pub(crate) fn rows(&mut self, range: AddressRange, most: usize) -> Option<Maps> {
+        let mut rows = Maps::default();
+        let mut from = range.start;
+        while let Some(row) = self.find_or_next(from) {
+            if row.range.start >= range.end || row.range.end <= from {
+                break;
+            }
+            if rows.len() == most {
+                return None;
+            }
+            from = row.range.end;
+            rows.push(&escaped(&row, &mut Vec::new()));
+        }
+        Some(rows)
+    }
+
+    /// All of its rows.
+    pub(crate) fn all_rows(&self) -> Result<Maps, Error> {
+        Ok(self.process.rows(Source::Maps)?.maps)
+    }
+}
+
+/// A row with its name as maps prints it: the kernel's other answer has line feeds as they are.
+pub(crate) fn escaped<'a>(row: &Mapping<'a>, buffer: &'a mut Vec<u8>) -> Mapping<'a> {
+    if !row.name.contains(&b'\n') {
+        return *row;
+    }
+    let parts: Vec<&[u8]> = row.name.split(|&b| b == b'\n').collect();
+    *buffer = parts.join(br"\012".as_slice());
+    Mapping { name: buffer, ..*row }
+}
