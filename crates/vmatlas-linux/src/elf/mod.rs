@@ -253,6 +253,11 @@ impl ElfFile {
         segments.find(|s| s.kind == SegmentType::LOAD && s.file_range().contains(&offset))
     }
 
+    /// Exactly these bytes of the file, no more than `limit`.
+    pub(crate) fn bytes(&self, offset: u64, size: u64, limit: u64) -> Result<Vec<u8>, ElfError> {
+        self.input.read("part", offset, size, limit)
+    }
+
     /// The section that has `vaddr` in memory, `.bss` too.
     pub fn section_at(&self, vaddr: u64) -> Option<&Section> {
         let mut sections = self.sections().iter();

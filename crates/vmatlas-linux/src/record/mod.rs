@@ -1,3 +1,4 @@
 //! The recorder: follows a program and writes down what changes its memory.
 
-mod sink;
+pub(crate) mod sink;
+mod unwind;

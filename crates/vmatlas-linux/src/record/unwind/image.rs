@@ -1,0 +1,160 @@
+//! What unwinding needs of an ELF file.
+
+use super::arch;
+use super::table::{Context, Header, Row, Table};
+use crate::elf::{ElfFile, Section, SectionType, Segment, SegmentFlags, SegmentType};
+use gimli::BaseAddresses;
+use std::fs::File;
+use std::ops::Range;
+
+/// Larger tables are not read; those of the largest browsers have 60 MB.
+const TABLE_LIMIT: u64 = 256 << 20;
+/// More executable segments than any linker makes.
+const SEGMENTS_LIMIT: usize = 64;
+/// `PT_GNU_EH_FRAME`.
+const EH_FRAME_SEGMENT: SegmentType = SegmentType(0x6474_e550);
+/// How far behind the entry point code still counts as the program's first function: `_start` has
+/// a few instructions, and in ld.so no table.
+const START: u64 = 64;
+
+/// What unwinding needs of an ELF file: its tables, by places in the file.
+#[derive(Debug)]
+pub(super) struct Image {
+    code: Vec<Code>,
+    entry: u64,
+    eh_frame: Option<Table>,
+    debug_frame: Option<Table>,
+}
+
+/// An executable segment.
+#[derive(Debug)]
+struct Code {
+    file: Range<u64>,
+    vaddr: u64,
+}
+
+impl Image {
+    /// Reads an ELF file of this machine; none where it is something else or has no code.
+    pub(super) fn read(file: File) -> Option<Image> {
+        let elf = ElfFile::read(file).ok()??;
+        if elf.word_size() != 64 || elf.is_big_endian() || elf.machine().0 != arch::MACHINE {
+            return None;
+        }
+        // Segments without code would only mislead: linkers let the last page of one and the
+        // first of the next be the same page of the file.
+        let code: Vec<Code> = loads(&elf)
+            .filter(|load| load.flags.contains(SegmentFlags::EXECUTE))
+            .map(|load| Code { file: load.file_range(), vaddr: load.vaddr })
+            .take(SEGMENTS_LIMIT)
+            .collect();
+        if code.is_empty() {
+            return None;
+        }
+        let mut bases = BaseAddresses::default();
+        if let Some(text) = section(&elf, ".text") {
+            bases = bases.set_text(text.addr);
+        }
+        if let Some(got) = section(&elf, ".got") {
+            bases = bases.set_got(got.addr);
+        }
+        let eh_frame = eh_frame(&elf, &bases);
+        let debug_frame = debug_frame(&elf, &bases);
+        Some(Image { code, entry: elf.entry(), eh_frame, debug_frame })
+    }
+
+    /// How many bytes of memory it takes, about.
+    pub(super) fn size(&self) -> usize {
+        let tables = [&self.eh_frame, &self.debug_frame].into_iter().flatten();
+        size_of::<Image>() + tables.map(Table::size).sum::<usize>()
+    }
+
+    /// The file's own address of the code at this place in the file.
+    pub(super) fn vaddr(&self, offset: u64) -> Option<u64> {
+        let in_pages = |code: &&Code| {
+            let end = code.file.end.checked_next_multiple_of(4096).unwrap_or(u64::MAX);
+            (code.file.start & !4095..end).contains(&offset)
+        };
+        let exact = self.code.iter().find(|code| code.file.contains(&offset));
+        let code = exact.or_else(|| self.code.iter().find(in_pages))?;
+        Some(offset.wrapping_sub(code.file.start).wrapping_add(code.vaddr))
+    }
+
+    /// Whether this is the program's first function, which nothing called.
+    pub(super) fn is_start(&self, vaddr: u64) -> bool {
+        self.entry != 0 && vaddr.checked_sub(self.entry).is_some_and(|distance| distance < START)
+    }
+
+    /// Calls `then` with the row for this vaddr, if there is one.
+    pub(super) fn row<T>(
+        &self,
+        vaddr: u64,
+        context: &mut Context,
+        then: impl FnOnce(Row<'_>) -> T,
+    ) -> Option<T> {
+        // The closure can be called once: which table has a row is found out before.
+        let has =
+            |table: &&Table, context: &mut Context| table.row(vaddr, context, |_| ()).is_some();
+        let tables = [&self.eh_frame, &self.debug_frame];
+        let mut tables = tables.into_iter().flatten();
+        match (tables.next(), tables.next()) {
+            (Some(first), Some(second)) if !has(&first, context) => {
+                second.row(vaddr, context, then)
+            }
+            (Some(first), _) => first.row(vaddr, context, then),
+            (None, _) => None,
+        }
+    }
+}
+
+fn loads(elf: &ElfFile) -> impl Iterator<Item = &Segment> {
+    elf.segments().iter().filter(|s| s.kind == SegmentType::LOAD && s.filesz > 0)
+}
+
+fn section<'a>(elf: &'a ElfFile, name: &str) -> Option<&'a Section> {
+    elf.sections().iter().find(|s| s.name == name && s.kind != SectionType::NOBITS)
+}
+
+/// As the program itself finds its table when it throws an exception: by the segment that says
+/// where `.eh_frame_hdr` is. So a table that a tool like BOLT has left behind under a similar name
+/// misleads nobody, and section headers are not needed.
+fn eh_frame(elf: &ElfFile, bases: &BaseAddresses) -> Option<Table> {
+    let by_segment = || {
+        let segment = elf.segments().iter().find(|s| s.kind == EH_FRAME_SEGMENT)?;
+        let bytes = elf.bytes(segment.offset, segment.filesz, TABLE_LIMIT).ok()?;
+        let header = Header::parse(&bytes, segment.vaddr)?;
+        let range = eh_frame_at(elf, header.frames)?;
+        let frames = elf.bytes(range.start, range.end - range.start, TABLE_LIMIT).ok()?;
+        let bases = bases.clone().set_eh_frame_hdr(segment.vaddr);
+        Table::eh_frame(frames, header.frames, Some((header, bytes)), bases)
+    };
+    let by_section = || {
+        let section = section(elf, ".eh_frame")?;
+        let frames = elf.bytes(section.offset, section.size, TABLE_LIMIT).ok()?;
+        Table::eh_frame(frames, section.addr, None, bases.clone())
+    };
+    by_segment().or_else(by_section)
+}
+
+/// Where in the file the `.eh_frame` at this vaddr is: to the end of its section, or of its
+/// segment where section headers are stripped.
+fn eh_frame_at(elf: &ElfFile, vaddr: u64) -> Option<Range<u64>> {
+    let load = loads(elf).find(|load| {
+        vaddr.checked_sub(load.vaddr).is_some_and(|distance| distance < load.filesz)
+    })?;
+    let start = load.offset.checked_add(vaddr - load.vaddr)?;
+    let section = elf.sections().iter().find(|s| s.is_mapped() && s.addr == vaddr && s.size > 0);
+    let end = section.map_or(load.file_range().end, |s| start.saturating_add(s.size));
+    Some(start..end.min(start.saturating_add(TABLE_LIMIT)))
+}
+
+/// Code without `.eh_frame` may have this instead, for debuggers.
+fn debug_frame(elf: &ElfFile, bases: &BaseAddresses) -> Option<Table> {
+    let section = section(elf, ".debug_frame")?;
+    /// `SHF_COMPRESSED`: not worth the time, code that has it so (Go's) keeps frame pointers.
+    const COMPRESSED: u64 = 1 << 11;
+    if section.flags & COMPRESSED != 0 {
+        return None;
+    }
+    let bytes = elf.bytes(section.offset, section.size, TABLE_LIMIT).ok()?;
+    Table::debug_frame(bytes, bases.clone())
+}

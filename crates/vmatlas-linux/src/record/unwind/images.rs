@@ -1,0 +1,160 @@
+//! The files that were executed, each read once for all processes.
+
+use super::image::Image;
+use rustix::fs::{MemfdFlags, memfd_create};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+use vmatlas::Device;
+
+/// What a mapping shows: a file, or what the kernel names, as `[vdso]`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Backing {
+    pub(crate) device: Device,
+    pub(crate) inode: u64,
+    /// What the kernel prints.
+    pub(crate) name: Box<[u8]>,
+}
+
+/// A file of some name and state: what frames and recordings refer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct FileId(pub(crate) u32);
+
+/// What tells one content of an inode from the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct State {
+    size: u64,
+    modified: (i64, i64),
+}
+
+#[derive(Debug)]
+struct Cached {
+    image: Option<Arc<Image>>,
+    /// When it was last asked for, counted in questions.
+    used: u64,
+}
+
+/// The files that were executed. Those that no address space has any more are kept while there is
+/// room.
+#[derive(Debug)]
+pub(crate) struct Images {
+    ids: HashMap<(Arc<Backing>, State), FileId>,
+    backings: Vec<Arc<Backing>>,
+    images: HashMap<(Device, u64, State), Cached>,
+    questions: u64,
+    bytes: usize,
+    /// How many bytes of tables are kept.
+    limit: usize,
+}
+
+impl Images {
+    /// Tables of what a desktop runs are some 100 MB, and one of a browser 60 MB.
+    pub(crate) const LIMIT: usize = 512 << 20;
+
+    /// Keeps at most `limit` bytes of tables; code of files beyond that is walked by frame
+    /// pointers.
+    pub(crate) fn new(limit: usize) -> Images {
+        Images {
+            ids: HashMap::new(),
+            backings: Vec::new(),
+            images: HashMap::new(),
+            questions: 0,
+            bytes: 0,
+            limit,
+        }
+    }
+
+    /// What a number given out stands for.
+    pub(crate) fn backing(&self, id: FileId) -> Option<&Backing> {
+        self.backings.get(id.0 as usize).map(|backing| &**backing)
+    }
+
+    /// A file that is being mapped executable.
+    pub(super) fn of_file(
+        &mut self,
+        backing: &Arc<Backing>,
+        file: Option<File>,
+    ) -> (FileId, Option<Arc<Image>>) {
+        let metadata = file.as_ref().and_then(|file| file.metadata().ok());
+        let state = metadata.map_or_else(State::default, |metadata| State {
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        });
+        let id = self.id(backing, state);
+        let image = file.and_then(|file| {
+            self.image((backing.device, backing.inode, state), || Image::read(file))
+        });
+        (id, image)
+    }
+
+    /// An ELF image that the kernel keeps in memory, given by its bytes: the vDSO.
+    pub(super) fn of_bytes(
+        &mut self,
+        backing: &Arc<Backing>,
+        bytes: &[u8],
+    ) -> (FileId, Option<Arc<Image>>) {
+        let sum = i64::from(crc32fast::hash(bytes));
+        let state = State { size: bytes.len() as u64, modified: (sum, 0) };
+        let id = self.id(backing, state);
+        let image = self.image((backing.device, backing.inode, state), || {
+            // Files are what is read everywhere else.
+            let mut file = File::from(memfd_create("vdso", MemfdFlags::CLOEXEC).ok()?);
+            file.write_all(bytes).ok()?;
+            Image::read(file)
+        });
+        (id, image)
+    }
+
+    fn id(&mut self, backing: &Arc<Backing>, state: State) -> FileId {
+        let next = FileId(u32::try_from(self.backings.len()).unwrap_or(u32::MAX));
+        let id = *self.ids.entry((backing.clone(), state)).or_insert(next);
+        if id == next {
+            self.backings.push(backing.clone());
+        }
+        id
+    }
+
+    fn image(
+        &mut self,
+        key: (Device, u64, State),
+        read: impl FnOnce() -> Option<Image>,
+    ) -> Option<Arc<Image>> {
+        self.questions += 1;
+        if let Some(cached) = self.images.get_mut(&key) {
+            cached.used = self.questions;
+            return cached.image.clone();
+        }
+        let image = read().map(Arc::new);
+        let size = image.as_deref().map_or(0, Image::size);
+        self.make_room(size);
+        if self.bytes + size > self.limit {
+            return None;
+        }
+        self.bytes += size;
+        let cached = Cached { image: image.clone(), used: self.questions };
+        self.images.insert(key, cached);
+        image
+    }
+
+    /// Drops what nobody has mapped, the longest unused first.
+    fn make_room(&mut self, size: usize) {
+        while self.bytes + size > self.limit {
+            let unused = |cached: &Cached| {
+                cached.image.as_ref().is_some_and(|image| Arc::strong_count(image) == 1)
+            };
+            let oldest = self.images.iter().filter(|(_, cached)| unused(cached));
+            let Some((&key, _)) = oldest.min_by_key(|(_, cached)| cached.used) else { return };
+            if let Some(Cached { image: Some(image), .. }) = self.images.remove(&key) {
+                self.bytes = self.bytes.saturating_sub(image.size());
+            }
+        }
+    }
+}
+
+impl Default for Images {
+    fn default() -> Self {
+        Images::new(Images::LIMIT)
+    }
+}

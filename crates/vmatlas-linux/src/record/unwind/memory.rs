@@ -1,0 +1,175 @@
+//! The memory a walk reads.
+
+use crate::sys::vm_read;
+use rustix::io::Errno;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+
+/// Where a walk gets the target's memory from.
+pub(crate) trait ReadMemory {
+    /// A walk begins at this stack pointer: what was read for another may have changed since.
+    fn begin(&mut self, stack_pointer: u64);
+
+    /// The eight bytes of the stack at this address.
+    fn word(&mut self, address: u64) -> Option<u64>;
+
+    /// Reads code; false if not all of it can be read.
+    fn code(&mut self, address: u64, bytes: &mut [u8]) -> bool;
+
+    /// The four bytes of the stack at this address.
+    fn half_word(&mut self, address: u64) -> Option<u32> {
+        // The word that ends with it may be the last one there is.
+        match self.word(address) {
+            Some(word) => Some(word as u32),
+            None => self.word(address.checked_sub(4)?).map(|word| (word >> 32) as u32),
+        }
+    }
+}
+
+/// The first read: most stacks have their innermost frames in it, and one page costs hardly more
+/// than a word.
+const FIRST: usize = 4096;
+/// Later reads double up to this.
+const MOST: usize = 64 << 10;
+/// How many pieces of memory a walk may read. A stack of 256 large frames has some.
+const PIECES: usize = 48;
+
+/// The live memory of a task that stands still, read in pieces as a walk gets there.
+#[derive(Debug, Default)]
+pub(crate) struct TaskMemory {
+    tid: u32,
+    pieces: Vec<Piece>,
+    /// How many of `pieces` are of this walk; the others keep their room for the next.
+    used: usize,
+    /// The piece that had the last word.
+    last: usize,
+    /// /proc/TID/mem, where the system call is not allowed.
+    file: Option<(u32, File)>,
+}
+
+#[derive(Debug, Default)]
+struct Piece {
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Piece {
+    fn word(&self, address: u64) -> Option<u64> {
+        let at = usize::try_from(address.checked_sub(self.start)?).ok()?;
+        let bytes = self.bytes.get(at..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*bytes))
+    }
+}
+
+impl TaskMemory {
+    /// Reads this task from now on.
+    pub(crate) fn of(&mut self, tid: u32) -> &mut TaskMemory {
+        self.tid = tid;
+        self.used = 0;
+        self
+    }
+
+    /// Reads what is not there yet.
+    fn fetch(&mut self, address: u64) -> Option<u64> {
+        if let Some(found) = (0..self.used).find_map(|i| Some((i, self.pieces[i].word(address)?))) {
+            self.last = found.0;
+            return Some(found.1);
+        }
+        if self.used == PIECES {
+            return None;
+        }
+        // From the first one on by whole pages, and a word may begin in the page before.
+        let (start, size) = match self.used {
+            0 => (address, FIRST),
+            used => (address & !4095, (FIRST << used.min(4)).min(MOST)),
+        };
+        if self.pieces.len() == self.used {
+            self.pieces.push(Piece::default());
+        }
+        let mut bytes = std::mem::take(&mut self.pieces[self.used].bytes);
+        bytes.resize(size, 0);
+        let read = self.read(start, &mut bytes);
+        bytes.truncate(read);
+        let piece = &mut self.pieces[self.used];
+        *piece = Piece { start, bytes };
+        let word = piece.word(address);
+        self.last = self.used;
+        self.used += 1;
+        // Two pieces may meet in the middle of a word that is not aligned.
+        word.or_else(|| {
+            let mut bytes = [0; 8];
+            (self.read(address, &mut bytes) == 8).then(|| u64::from_le_bytes(bytes))
+        })
+    }
+
+    /// How many bytes could be read.
+    fn read(&mut self, address: u64, bytes: &mut [u8]) -> usize {
+        match vm_read::read_memory(self.tid, address, bytes) {
+            Ok(read) => read,
+            // A seccomp filter around us may forbid the call to all.
+            Err(Errno::PERM | Errno::NOSYS) => self.read_file(address, bytes).unwrap_or(0),
+            Err(_) => 0,
+        }
+    }
+
+    fn read_file(&mut self, address: u64, bytes: &mut [u8]) -> Option<usize> {
+        if self.file.as_ref().is_none_or(|(tid, _)| *tid != self.tid) {
+            let file = File::open(format!("/proc/{}/mem", self.tid)).ok()?;
+            self.file = Some((self.tid, file));
+        }
+        let (_, file) = self.file.as_ref()?;
+        let read = file.read_at(bytes, address);
+        if !matches!(read, Ok(1..)) {
+            // The number may mean another task by now, or its address space is gone.
+            self.file = None;
+        }
+        read.ok()
+    }
+}
+
+impl ReadMemory for TaskMemory {
+    fn begin(&mut self, stack_pointer: u64) {
+        self.used = 0;
+        self.last = 0;
+        self.fetch(stack_pointer);
+    }
+
+    #[inline]
+    fn word(&mut self, address: u64) -> Option<u64> {
+        let last = self.pieces[..self.used].get(self.last);
+        match last.and_then(|piece| piece.word(address)) {
+            Some(word) => Some(word),
+            None => self.fetch(address),
+        }
+    }
+
+    fn code(&mut self, address: u64, bytes: &mut [u8]) -> bool {
+        self.read(address, bytes) == bytes.len()
+    }
+}
+
+/// A copy of the innermost bytes of a stack, as samples of perf have it.
+#[derive(Debug)]
+pub(crate) struct StackCopy<'a> {
+    /// The address of the first byte: the stack pointer.
+    pub(crate) start: u64,
+    pub(crate) bytes: &'a [u8],
+    /// Where code can be read, which changes less than stacks do; without it some frames that
+    /// have no table are not found.
+    pub(crate) code: Option<&'a mut TaskMemory>,
+}
+
+impl ReadMemory for StackCopy<'_> {
+    fn begin(&mut self, _: u64) {}
+
+    #[inline]
+    fn word(&mut self, address: u64) -> Option<u64> {
+        let at = usize::try_from(address.checked_sub(self.start)?).ok()?;
+        let bytes = self.bytes.get(at..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*bytes))
+    }
+
+    fn code(&mut self, address: u64, bytes: &mut [u8]) -> bool {
+        self.code.as_mut().is_some_and(|memory| memory.code(address, bytes))
+    }
+}

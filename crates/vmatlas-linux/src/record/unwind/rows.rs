@@ -1,0 +1,142 @@
+//! From one frame to the next by a row of a table, in full: expressions, and frames that a signal
+//! interrupted.
+
+use super::arch;
+use super::memory::ReadMemory;
+use super::state::State;
+use super::table::{Bytes, Row};
+use gimli::{
+    CfaRule, EndianSlice, Evaluation, EvaluationResult, EvaluationStorage, LittleEndian, Location,
+    Piece, Register, RegisterRule, UnwindExpression, Value,
+};
+
+/// Operations in an expression: those of real tables have up to ten. They can loop.
+const OPERATIONS: u32 = 256;
+
+/// Expressions allocate nothing.
+struct Storage;
+
+impl<'a> EvaluationStorage<Bytes<'a>> for Storage {
+    type Stack = [Value; 32];
+    type ExpressionStack = [(Bytes<'a>, Bytes<'a>); 1];
+    type Result = [Piece<Bytes<'a>>; 1];
+}
+
+/// What a row says of the caller.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Caller {
+    /// Its registers. `exact` if it was interrupted rather than made a call.
+    Found { state: State, exact: bool },
+    /// There is none.
+    None,
+    /// It needs memory that cannot be read.
+    Unreadable,
+    /// It needs registers that are not known, or makes no sense.
+    Unknown,
+}
+
+impl Row<'_> {
+    /// The registers of the caller.
+    pub(super) fn caller(&self, state: &State, memory: &mut impl ReadMemory) -> Caller {
+        let cfa = match self.row.cfa() {
+            CfaRule::RegisterAndOffset { register, offset } => {
+                let base = arch::index(*register).and_then(|index| state.get(index));
+                base.map(|base| base.wrapping_add_signed(*offset)).ok_or(Caller::Unknown)
+            }
+            CfaRule::Expression(expression) => self.evaluate(*expression, None, state, memory),
+        };
+        let cfa = match cfa {
+            Ok(cfa) => cfa,
+            Err(why) => return why,
+        };
+        let mut caller = state.kept();
+        caller.set(arch::SP, Some(cfa));
+        for (register, rule) in self.row.registers() {
+            let Some(index) = arch::index(*register) else { continue };
+            let value = match self.value(rule, index, cfa, state, memory) {
+                Ok(value) => value,
+                // Of the other registers it is enough to know that they are not known.
+                Err(why) if index == arch::IP || index == arch::SP => return why,
+                Err(_) => None,
+            };
+            caller.set(index, value);
+        }
+        match caller.get(arch::IP) {
+            Some(0) | None => Caller::None,
+            Some(_) if caller.get(arch::SP).is_none() => Caller::Unknown,
+            Some(_) => Caller::Found { state: caller, exact: self.is_signal },
+        }
+    }
+
+    fn value(
+        &self,
+        rule: &RegisterRule<usize>,
+        index: usize,
+        cfa: u64,
+        state: &State,
+        memory: &mut impl ReadMemory,
+    ) -> Result<Option<u64>, Caller> {
+        let load = |memory: &mut _, address| {
+            ReadMemory::word(memory, address).map(Some).ok_or(Caller::Unreadable)
+        };
+        match rule {
+            RegisterRule::SameValue => Ok(state.get(index)),
+            RegisterRule::Offset(offset) => load(memory, cfa.wrapping_add_signed(*offset)),
+            RegisterRule::ValOffset(offset) => Ok(Some(cfa.wrapping_add_signed(*offset))),
+            RegisterRule::Register(from) => {
+                Ok(arch::index(*from).and_then(|index| state.get(index)))
+            }
+            RegisterRule::Expression(expression) => {
+                let address = self.evaluate(*expression, Some(cfa), state, memory)?;
+                load(memory, address)
+            }
+            RegisterRule::ValExpression(expression) => {
+                self.evaluate(*expression, Some(cfa), state, memory).map(Some)
+            }
+            RegisterRule::Constant(value) => Ok(Some(*value)),
+            _ => Ok(None),
+        }
+    }
+
+    fn evaluate(
+        &self,
+        expression: UnwindExpression<usize>,
+        initial: Option<u64>,
+        state: &State,
+        memory: &mut impl ReadMemory,
+    ) -> Result<u64, Caller> {
+        let UnwindExpression { offset, length } = expression;
+        let end = offset.checked_add(length).ok_or(Caller::Unknown)?;
+        let code = self.bytes.get(offset..end).ok_or(Caller::Unknown)?;
+        let code = EndianSlice::new(code, LittleEndian);
+        let mut evaluation = Evaluation::<_, Storage>::new_in(code, self.encoding);
+        evaluation.set_max_iterations(OPERATIONS);
+        if let Some(initial) = initial {
+            evaluation.set_initial_value(initial);
+        }
+        let mut result = evaluation.evaluate();
+        loop {
+            result = match result.map_err(|_| Caller::Unknown)? {
+                EvaluationResult::Complete => break,
+                EvaluationResult::RequiresRegister { register: Register(number), .. } => {
+                    let value = state.get(usize::from(number)).ok_or(Caller::Unknown)?;
+                    evaluation.resume_with_register(Value::Generic(value))
+                }
+                EvaluationResult::RequiresMemory { address, size, space: None, .. } => {
+                    let word = match size {
+                        8 => memory.word(address),
+                        4 => memory.half_word(address).map(u64::from),
+                        _ => return Err(Caller::Unknown),
+                    };
+                    let word = word.ok_or(Caller::Unreadable)?;
+                    evaluation.resume_with_memory(Value::Generic(word))
+                }
+                _ => return Err(Caller::Unknown),
+            };
+        }
+        match evaluation.as_result() {
+            [Piece { location: Location::Address { address }, .. }] => Ok(*address),
+            _ => Err(Caller::Unknown),
+        }
+    }
+}

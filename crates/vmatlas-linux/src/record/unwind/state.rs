@@ -1,0 +1,59 @@
+//! The registers of a frame, as far as they are known.
+
+use super::arch;
+use crate::record::sink::Registers;
+
+/// The registers of a frame.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct State {
+    values: [u64; arch::REGISTERS],
+    /// A bit for each that is known.
+    known: u32,
+}
+
+impl State {
+    pub(super) fn new(registers: &Registers) -> State {
+        let mut state = State { values: [0; arch::REGISTERS], known: 0 };
+        state.set(arch::IP, Some(registers.ip));
+        state.set(arch::SP, Some(registers.sp));
+        state.set(arch::FP, Some(registers.fp));
+        state
+    }
+
+    pub(super) fn get(&self, index: usize) -> Option<u64> {
+        let known = index < arch::REGISTERS && self.known >> index & 1 == 1;
+        known.then(|| self.values[index])
+    }
+
+    pub(super) fn set(&mut self, index: usize, value: Option<u64>) {
+        let Some(slot) = self.values.get_mut(index) else { return };
+        match value {
+            Some(value) => {
+                *slot = value;
+                self.known |= 1 << index;
+            }
+            None => self.known &= !(1 << index),
+        }
+    }
+
+    /// What a caller knows of these registers when nothing says where they are saved.
+    pub(super) fn kept(&self) -> State {
+        let kept = arch::CALLEE_SAVED.iter().fold(0, |bits, index| bits | 1 << index);
+        State { values: self.values, known: self.known & kept }
+    }
+
+    /// The instruction pointer.
+    pub(super) fn ip(&self) -> u64 {
+        self.values[arch::IP]
+    }
+
+    /// The stack pointer.
+    pub(super) fn sp(&self) -> u64 {
+        self.values[arch::SP]
+    }
+
+    /// The frame pointer, if known.
+    pub(super) fn fp(&self) -> Option<u64> {
+        self.get(arch::FP)
+    }
+}

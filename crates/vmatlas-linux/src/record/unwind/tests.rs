@@ -1,0 +1,5 @@
+mod bytes;
+mod modules;
+mod programs;
+mod speed;
+mod target;

@@ -1,0 +1,303 @@
+//! The walk from frame to frame.
+
+use super::memory::ReadMemory;
+use super::modules::{CodePlace, Modules, Span};
+use super::rows::Caller;
+use super::rule::Rule;
+use super::scan::{self, Budget};
+use super::state::State;
+use super::table::Context;
+use super::{End, Frame, How, arch};
+use crate::record::sink::Registers;
+
+/// Rules that are kept, by place in a file, so that they hold for every process.
+const KEPT: usize = 4096;
+/// The largest frame that a frame pointer is believed.
+const FRAME: u64 = 8 << 20;
+/// How often the stack pointer may go down in a walk, as programs with stacks of their own do. It
+/// could go round and round else.
+const STEPS_DOWN: u32 = 16;
+
+/// Walks stacks. One is enough for all processes.
+pub(crate) struct Unwinder {
+    kept: Box<[Option<(CodePlace, Rule)>]>,
+    context: Box<Context>,
+    depth_limit: usize,
+}
+
+impl Default for Unwinder {
+    fn default() -> Self {
+        Unwinder::new(256)
+    }
+}
+
+/// What is known of the next frame.
+enum Step {
+    To { state: State, exact: bool, how: How },
+    End(End),
+}
+
+/// One walk.
+struct Walk<'a, M> {
+    modules: &'a Modules,
+    memory: &'a mut M,
+    budget: Budget,
+    /// The innermost frame has not been left yet.
+    first: bool,
+    /// How the frame at hand was found.
+    how: How,
+}
+
+impl Unwinder {
+    /// Gives at most `depth_limit` frames of a stack, the innermost.
+    pub(crate) fn new(depth_limit: usize) -> Unwinder {
+        let context = Box::new(Context::new_in());
+        Unwinder { kept: vec![None; KEPT].into(), context, depth_limit }
+    }
+
+    /// Replaces `frames` by those of a task with these registers, innermost first.
+    pub(crate) fn walk(
+        &mut self,
+        modules: &Modules,
+        registers: &Registers,
+        memory: &mut impl ReadMemory,
+        frames: &mut Vec<Frame>,
+    ) -> End {
+        frames.clear();
+        memory.begin(registers.sp);
+        if registers.compat {
+            return self.walk_compat(modules, registers, memory, frames);
+        }
+        let mut state = State::new(registers);
+        let mut walk =
+            Walk { modules, memory, budget: Budget::WHOLE, first: true, how: How::Registers };
+        let mut exact = true;
+        let mut steps_down = 0;
+        loop {
+            // A call may be the last instruction of a function: what follows is another's.
+            let pc = if exact { state.ip() } else { state.ip().wrapping_sub(1) };
+            let span = modules.span(pc);
+            let place = span.and_then(|span| span.place(pc));
+            if span.is_none() && !walk.first {
+                // Not an address of code, so what was found is no frame.
+                return if state.ip() == 0 { End::Root } else { End::NoRule };
+            }
+            if frames.len() >= self.depth_limit {
+                return End::Truncated;
+            }
+            frames.push(Frame { pc, place, how: walk.how });
+            let Some(span) = span else {
+                match walk.nowhere(&state) {
+                    Step::To { state: next, how, .. } => {
+                        (state, exact) = (next, false);
+                        (walk.how, walk.first) = (how, false);
+                        continue;
+                    }
+                    Step::End(end) => return end,
+                }
+            };
+            match self.step(span, place, &state, &mut walk) {
+                Step::To { state: next, exact: is_exact, how } => {
+                    // A signal may have come on another stack.
+                    if next.sp() <= state.sp() && !is_exact {
+                        if next.sp() == state.sp() && next.ip() == state.ip() {
+                            return End::NoRule;
+                        }
+                        steps_down += 1;
+                        if steps_down > STEPS_DOWN {
+                            return End::NoRule;
+                        }
+                    }
+                    (state, exact) = (next, is_exact);
+                    (walk.how, walk.first) = (how, false);
+                }
+                Step::End(end) => return end,
+            }
+        }
+    }
+
+    fn step<M: ReadMemory>(
+        &mut self,
+        span: &Span,
+        place: Option<CodePlace>,
+        state: &State,
+        walk: &mut Walk<'_, M>,
+    ) -> Step {
+        let (rule, vaddr) = match place {
+            Some(place) => self.rule(span, place, state, walk),
+            None => (Rule::None, None),
+        };
+        let caller = match rule {
+            Rule::Root => return Step::End(End::Root),
+            Rule::Saved(saved) => saved.caller(state, walk.memory),
+            Rule::Row => span
+                .image()
+                .zip(vaddr)
+                .and_then(|(image, vaddr)| {
+                    image.row(vaddr, &mut self.context, |row| row.caller(state, walk.memory))
+                })
+                .unwrap_or(Caller::Unknown),
+            Rule::Trampoline => walk.interrupted(state),
+            Rule::None => return walk.without_table(state),
+        };
+        match caller {
+            Caller::Found { state, exact } => Step::To { state, exact, how: How::Cfi },
+            Caller::None => Step::End(End::Root),
+            Caller::Unreadable => Step::End(End::MissingMemory),
+            Caller::Unknown => walk.without_table(state),
+        }
+    }
+
+    /// The rule for a place in a file, and its vaddr if the rule needs that.
+    fn rule<M: ReadMemory>(
+        &mut self,
+        span: &Span,
+        place: CodePlace,
+        state: &State,
+        walk: &mut Walk<'_, M>,
+    ) -> (Rule, Option<u64>) {
+        let vaddr = || span.image().and_then(|image| image.vaddr(place.offset));
+        // Numbers of files are small: spread them over what the low bits of places leave.
+        let hash = place.offset ^ u64::from(place.file.0).wrapping_mul(0x9e37_79b9);
+        let slot = hash as usize % KEPT;
+        if let Some((kept, rule)) = &self.kept[slot]
+            && *kept == place
+        {
+            return (*rule, if *rule == Rule::Row { vaddr() } else { None });
+        }
+        let vaddr = vaddr();
+        let row = span
+            .image()
+            .zip(vaddr)
+            .and_then(|(image, vaddr)| image.row(vaddr, &mut self.context, |row| Rule::of(&row)));
+        let rule = row.unwrap_or_else(|| {
+            let mut code = [0; arch::TRAMPOLINE];
+            if walk.memory.code(state.ip(), &mut code) && arch::is_trampoline(&code) {
+                return Rule::Trampoline;
+            }
+            let is_start = |(image, vaddr): (&super::image::Image, u64)| image.is_start(vaddr);
+            if span.image().zip(vaddr).is_some_and(is_start) { Rule::Root } else { Rule::None }
+        });
+        self.kept[slot] = Some((place, rule));
+        (rule, vaddr)
+    }
+
+    /// Frame pointers are all there is for 32-bit code.
+    fn walk_compat(
+        &mut self,
+        modules: &Modules,
+        registers: &Registers,
+        memory: &mut impl ReadMemory,
+        frames: &mut Vec<Frame>,
+    ) -> End {
+        let mut how = How::Registers;
+        let (mut pc, mut sp, mut fp) = (registers.ip, registers.sp, registers.fp);
+        loop {
+            let span = modules.span(pc);
+            if how != How::Registers && span.is_none() {
+                return End::NoRule;
+            }
+            if frames.len() >= self.depth_limit {
+                return End::Truncated;
+            }
+            frames.push(Frame { pc, place: span.and_then(|span| span.place(pc)), how });
+            let in_vdso = how == How::Registers && span.is_some_and(Span::is_vdso);
+            let (saved_fp, saved_ip) = if in_vdso {
+                let (saved_fp, saved_ip) = arch::COMPAT_VSYSCALL;
+                (sp.wrapping_add(saved_fp), sp.wrapping_add(saved_ip))
+            } else if fp == 0 {
+                return End::Root;
+            } else if fp < sp || fp - sp > FRAME {
+                return End::NoRule;
+            } else {
+                (fp, fp.wrapping_add(4))
+            };
+            let (Some(next_fp), Some(ip)) =
+                (memory.half_word(saved_fp), memory.half_word(saved_ip))
+            else {
+                return End::MissingMemory;
+            };
+            if ip == 0 {
+                return End::Root;
+            }
+            (pc, sp, fp) = (u64::from(ip) - 1, saved_ip.wrapping_add(4), u64::from(next_fp));
+            how = How::FramePointer;
+        }
+    }
+}
+
+impl<M: ReadMemory> Walk<'_, M> {
+    /// The registers that a signal interrupted, from where the kernel saved them.
+    fn interrupted(&mut self, state: &State) -> Caller {
+        let mut caller = state.kept();
+        for (index, offset) in arch::SIGNAL_CONTEXT {
+            let Some(value) = self.memory.word(state.sp().wrapping_add(offset)) else {
+                return Caller::Unreadable;
+            };
+            caller.set(index, Some(value));
+        }
+        Caller::Found { state: caller, exact: true }
+    }
+
+    /// The task stands where nothing is executable: it has jumped through a bad pointer, and
+    /// if that was a call, the return address is the last that was pushed.
+    fn nowhere(&mut self, state: &State) -> Step {
+        self.just_called(state).unwrap_or(Step::End(End::NoRule))
+    }
+
+    /// If a return address stands at the stack pointer.
+    fn just_called(&mut self, state: &State) -> Option<Step> {
+        let ip = self.memory.word(state.sp())?;
+        scan::is_return_address(self.modules, self.memory, &mut self.budget, ip)
+            .then(|| to(state, ip, state.sp().wrapping_add(8), state.fp(), How::Scanned))
+    }
+
+    /// By the frame pointer, or by looks.
+    fn without_table(&mut self, state: &State) -> Step {
+        // A function that keeps no frame, as those are that only make a system call.
+        if self.first
+            && state.fp() != Some(state.sp())
+            && let Some(step) = self.just_called(state)
+        {
+            return step;
+        }
+        let fp = state.fp();
+        if fp == Some(0) && self.how == How::FramePointer {
+            // The psABI marks the first frame so. Code that uses the register for something else
+            // does not get here by frame pointers.
+            return Step::End(End::Root);
+        }
+        let mut end = if fp == Some(0) { End::Root } else { End::NoRule };
+        if let Some(fp) = fp.filter(|&fp| state.sp() <= fp && fp - state.sp() < FRAME) {
+            match (self.memory.word(fp), self.memory.word(fp.wrapping_add(8))) {
+                (Some(_), Some(0)) => return Step::End(End::Root),
+                (Some(next_fp), Some(ip)) if self.modules.is_executable(ip.wrapping_sub(1)) => {
+                    let sp = fp.wrapping_add(16);
+                    return to(state, ip, sp, Some(next_fp), How::FramePointer);
+                }
+                (Some(_), Some(_)) => {}
+                _ => end = End::MissingMemory,
+            }
+        }
+        let (modules, budget) = (self.modules, &mut self.budget);
+        match scan::next_return_address(modules, self.memory, budget, state.sp()) {
+            Some((at, ip)) => to(state, ip, at.wrapping_add(8), fp, How::Scanned),
+            None => Step::End(end),
+        }
+    }
+}
+
+/// To a caller of which only these registers are known.
+fn to(state: &State, ip: u64, sp: u64, fp: Option<u64>, how: How) -> Step {
+    let mut state = state.kept();
+    if how == How::FramePointer {
+        // Code without tables may have saved the others anywhere.
+        for index in arch::CALLEE_SAVED {
+            state.set(index, None);
+        }
+    }
+    state.set(arch::IP, Some(ip));
+    state.set(arch::SP, Some(sp));
+    state.set(arch::FP, fp);
+    Step::To { state, exact: false, how }
+}
