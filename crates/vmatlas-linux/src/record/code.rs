@@ -47,16 +47,8 @@ impl CodeFiles {
         }
         let mounts = Mounts::of(process).unwrap_or_default();
         let mount = mounts.holding(row.device, row.name);
-        let local: [&[u8]; 8] = [
-            b"tmpfs",
-            b"devtmpfs",
-            b"ramfs",
-            b"rootfs",
-            b"overlay",
-            b"btrfs",
-            b"bcachefs",
-            b"zfs",
-        ];
+        let local: [&[u8]; 8] =
+            [b"tmpfs", b"devtmpfs", b"ramfs", b"rootfs", b"overlay", b"btrfs", b"bcachefs", b"zfs"];
         let answers = mount.is_some_and(|mount| local.contains(&mount.fs_type.as_slice()));
         self.answers.insert(row.device, answers);
         answers

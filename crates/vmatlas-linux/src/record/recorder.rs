@@ -54,7 +54,6 @@ struct Task {
 }
 
 /// Writes a recording.
-#[derive(Debug)]
 pub(crate) struct Recorder {
     writer: Writer,
     replay: Replay,
@@ -338,8 +337,7 @@ impl Recorder {
         if before == a && before == b {
             return;
         }
-        let after =
-            (0..a.min(b) - before).take_while(|i| same(a - 1 - i, b - 1 - i)).count();
+        let after = (0..a.min(b) - before).take_while(|i| same(a - 1 - i, b - 1 - i)).count();
         self.truth.rows_wrong += (b - before - after) as u64;
         let start = before.checked_sub(1).and_then(|last| shown.get(last));
         let end = b.checked_sub(after).filter(|at| *at < b).and_then(|at| shown.get(at));

@@ -1,10 +1,10 @@
 //! What the recorder keeps of a live address space beside its model.
 
 use super::unwind::Modules;
+use crate::error::Error;
 use crate::process::{Process, ProcessId};
 use crate::query::{PointQuery, Which};
 use crate::snapshot::Source;
-use crate::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 use vmatlas::{AddressRange, Mapping, Maps};

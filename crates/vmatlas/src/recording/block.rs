@@ -72,9 +72,8 @@ impl Header {
     /// Parts: stored, size, kind, packed, two zeroes, first event, time, checksum.
     pub(crate) fn read(bytes: &[u8; HEADER]) -> Option<Header> {
         let u32_at = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
-        let u64_at = |at: usize| {
-            u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| bytes[at + i]))
-        };
+        let u64_at =
+            |at: usize| u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|i| bytes[at + i]));
         let header = Header {
             stored: u32_at(0),
             size: u32_at(4),

@@ -186,8 +186,7 @@ mod tests {
             };
             let (from, size) = (random(32), 1 + random(16));
             let to = random(48);
-            let range =
-                AddressRange::new(from as u64 * 0x1000, (from + size) as u64 * 0x1000);
+            let range = AddressRange::new(from as u64 * 0x1000, (from + size) as u64 * 0x1000);
             match random(4) {
                 0 | 1 => {
                     origins.set(range, origin(event));

@@ -286,9 +286,8 @@ fn scan<S: Source>(source: &S, warnings: &mut Vec<String>) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut offset = MAGIC.len() as u64;
     while offset < source.size() {
-        let whole = header(source, offset).filter(|(header, at)| {
-            u64::from(header.stored) <= source.size().saturating_sub(*at)
-        });
+        let whole = header(source, offset)
+            .filter(|(header, at)| u64::from(header.stored) <= source.size().saturating_sub(*at));
         let Some((header, at)) = whole else {
             warnings.push(format!(
                 "the recording ends at byte {offset}: the last {} bytes are no whole block",
@@ -301,7 +300,10 @@ fn scan<S: Source>(source: &S, warnings: &mut Vec<String>) -> Vec<Block> {
         offset = at + u64::from(header.stored);
     }
     if !blocks.iter().any(|block| block.kind == BlockKind::Index) {
-        warnings.push("the recording was not finished: it is still written, or its recorder was ended".to_owned());
+        warnings.push(
+            "the recording was not finished: it is still written, or its recorder was ended"
+                .to_owned(),
+        );
     }
     blocks
 }

@@ -151,12 +151,13 @@ impl Space {
     pub fn origins_of(&self, range: AddressRange, grows: bool) -> Vec<(AddressRange, Origin)> {
         let mut pieces: Vec<(AddressRange, Origin)> = Vec::new();
         let mut from = range.start;
-        let add = |pieces: &mut Vec<(AddressRange, Origin)>, piece: (AddressRange, Origin)| {
-            match pieces.last_mut() {
+        let add =
+            |pieces: &mut Vec<(AddressRange, Origin)>, piece: (AddressRange, Origin)| match pieces
+                .last_mut()
+            {
                 Some(last) if last.1 == piece.1 => last.0.end = piece.0.end,
                 _ => pieces.push(piece),
-            }
-        };
+            };
         for (piece, origin) in self.origins.within(range) {
             if piece.start > from {
                 let gap = AddressRange::new(from, piece.start);
@@ -195,7 +196,10 @@ impl Space {
             let partial = matches!(errno, Errno::ENOMEM | Errno::EACCES | Errno::EPERM)
                 && matches!(
                     call.kind,
-                    CallKind::Mprotect | CallKind::PkeyMprotect | CallKind::Madvise | CallKind::Mlock
+                    CallKind::Mprotect
+                        | CallKind::PkeyMprotect
+                        | CallKind::Madvise
+                        | CallKind::Mlock
                 )
                 && inside(args[0], args[1]);
             let done = if partial { self.change(call, name) } else { Err(errno) };
@@ -299,8 +303,7 @@ impl Space {
                 let length = if call.kind == CallKind::IoSetup { args[2] } else { args[1] };
                 touched[0] = range(start, length);
                 self.origins.set(touched[0], origin);
-                let mut request =
-                    Mmap::anonymous(start, length, Prot::READ | Prot::WRITE).fixed();
+                let mut request = Mmap::anonymous(start, length, Prot::READ | Prot::WRITE).fixed();
                 if let Some(file) = file {
                     request.file = Some((file.clone(), 0));
                     request = request.shared();

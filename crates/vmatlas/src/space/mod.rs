@@ -62,8 +62,8 @@ pub use policy::Policy;
 pub use profile::{HeapRule, KernelProfile, Vsyscall};
 pub use prot::Prot;
 pub use rows::Query;
-pub use uffd::Uffd;
 pub(crate) use save::SavedFiles;
+pub use uffd::Uffd;
 pub use vma::Special;
 
 use crate::mapping::AddressRange;

@@ -144,8 +144,7 @@ impl AddressSpace {
             let vma = load_vma(near, files, take, shift)?;
             let sound = near <= vma.start && vma.start < vma.end;
             let within = vma.end <= space.profile.task_size;
-            let aligned =
-                space.profile.is_aligned(vma.start) && space.profile.is_aligned(vma.end);
+            let aligned = space.profile.is_aligned(vma.start) && space.profile.is_aligned(vma.end);
             if !sound || !within || !aligned {
                 return None;
             }

@@ -6,6 +6,7 @@ mod laws;
 mod limits;
 mod listings;
 mod model;
+mod recording;
 mod scenario;
 mod space;
 mod strace;
