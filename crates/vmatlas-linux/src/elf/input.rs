@@ -36,6 +36,14 @@ impl Input {
         Input { source: Source::Bytes(bytes), size }
     }
 
+    /// The file, where there is one.
+    pub(super) fn into_file(self) -> Option<File> {
+        match self.source {
+            Source::File(file) => Some(file),
+            Source::Bytes(_) => None,
+        }
+    }
+
     pub(super) fn size(&self) -> u64 {
         self.size
     }

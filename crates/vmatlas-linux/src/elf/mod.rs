@@ -214,6 +214,11 @@ impl ElfFile {
         self.header.entry
     }
 
+    /// The open file, where it was read from one.
+    pub(crate) fn into_file(self) -> Option<File> {
+        self.input.into_file()
+    }
+
     /// The build id as bytes.
     pub fn build_id_bytes(&self) -> Option<&[u8]> {
         self.build_id.as_deref()
