@@ -13,6 +13,7 @@
 //! - [`Process`] is a handle to a process; [`Process::rows`] reads its rows, [`PointQuery`] asks
 //!   for one address.
 //! - [`files::Files`] makes the names of files certain, [`Images`] says what is in them.
+//! - [`symbols`] makes functions and lines of a recording's addresses.
 //! - [`access`] tells who may read a process's maps.
 //!
 //! The target is never stopped or written to, and its memory is not read.
@@ -32,6 +33,7 @@ mod record;
 #[cfg(target_pointer_width = "64")]
 pub mod scenario;
 mod snapshot;
+pub mod symbols;
 mod sys;
 
 pub use deadline::within;

@@ -22,6 +22,7 @@ mod diff;
 mod errno;
 mod filter;
 mod find;
+pub mod jit;
 mod kernel;
 mod kind;
 mod mapping;

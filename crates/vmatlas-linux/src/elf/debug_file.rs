@@ -1,6 +1,7 @@
 //! Where the symbols and source lines of a stripped file are.
 
 use std::{
+    cell::OnceCell,
     ffi::OsStr,
     fs::{self, File, OpenOptions},
     io,
@@ -38,10 +39,32 @@ impl ElfFile {
             .as_ref()
     }
 
+    /// Takes a debug file that was found elsewhere, if it has this file's build id and there is no
+    /// other; says whether it was taken.
+    pub(crate) fn give_debug_file(&mut self, path: PathBuf, file: File) -> bool {
+        if self.debug_file().is_some() {
+            return false;
+        }
+        let Ok(Some(elf)) = ElfFile::read(file) else { return false };
+        if elf.build_id.is_none() || elf.build_id != self.build_id {
+            return false;
+        }
+        self.debug_file = OnceCell::from(Some(DebugFile { path, elf: Box::new(elf) }));
+        self.dwarf = OnceCell::new();
+        true
+    }
+
+    /// The path of `elf`, which is this file or its debug file.
+    pub(super) fn debug_file_path(&self, elf: &ElfFile) -> Option<&Path> {
+        match self.debug_file.get() {
+            Some(Some(debug)) if std::ptr::eq(&*debug.elf, elf) => Some(&debug.path),
+            _ => self.path.as_deref(),
+        }
+    }
+
     fn debug_file_by_build_id(&self) -> Option<DebugFile> {
-        let (first, rest) = self.build_id.as_deref()?.split_first()?;
-        let path = format!("{DEBUG_DIR}/.build-id/{}/{}.debug", hex(&[*first]), hex(rest));
-        self.open_debug_file(path.into()).filter(|debug| debug.elf.build_id == self.build_id)
+        let path = build_id_path(self.build_id.as_deref()?)?;
+        self.open_debug_file(path).filter(|debug| debug.elf.build_id == self.build_id)
     }
 
     fn debug_file_by_link(&self) -> Option<DebugFile> {
@@ -79,9 +102,15 @@ impl ElfFile {
     }
 }
 
+/// Where the debug file with a build id is.
+pub(crate) fn build_id_path(build_id: &[u8]) -> Option<PathBuf> {
+    let (first, rest) = build_id.split_first()?;
+    Some(format!("{DEBUG_DIR}/.build-id/{}/{}.debug", hex(&[*first]), hex(rest)).into())
+}
+
 /// Opens a regular file of our own file system, and waits for nothing: whoever may write beside the
 /// program may have put a pipe there.
-pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
     // Opening a device may do things, so this asks before and, as it may have been replaced, after.
     let regular = |metadata: fs::Metadata| match metadata.is_file() {
         true => Ok(()),

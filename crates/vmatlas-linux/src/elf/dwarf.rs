@@ -1,16 +1,14 @@
-//! The source line of an address, from DWARF.
+//! Functions, inlined functions and source lines of an address, from DWARF.
 
 use std::{
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt,
+    cell::Cell,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use gimli::{
-    AttributeValue, DebugInfoOffset, DwarfSections, EndianSlice, LineRow, RunTimeEndian, SectionId,
-    UnitRef,
-};
+use addr2line::{Context, Location};
+use gimli::{EndianArcSlice, RunTimeEndian, SectionId};
 use object::{
     CompressedData, CompressionFormat, Endianness, elf,
     read::elf::{CompressionHeader, FileHeader},
@@ -19,15 +17,18 @@ use object::{
 use super::{
     ElfError, ElfFile, Section, SectionType, SegmentFlags,
     header::{Class, Elf32, Elf64, table},
+    split::Split,
 };
 
-/// All sections together, uncompressed.
+/// All sections together, uncompressed, those of split DWARF too.
 const DWARF_LIMIT: u64 = 1 << 30;
 /// 512 MiB of them; a C++ browser has some ten million.
 const RANGES_LIMIT: usize = 32 << 20;
 /// Units can share what they refer to, so that their time is not bounded by the size of the
 /// sections.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// No compiler nests inlined functions as deep.
+const FRAMES_LIMIT: usize = 1000;
 
 /// A place in source text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,18 @@ pub struct SourceLocation {
     pub file: PathBuf,
     /// The line, from 1; `None` for code that belongs to no line.
     pub line: Option<u64>,
+}
+
+/// A function that an address belongs to, by DWARF.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CodeFrame {
+    /// Its name as the linker knows it, else as the source has it: not demangled, see
+    /// [`demangle`](super::demangle()). `None` where the unit has lines and no functions.
+    pub name: Option<Vec<u8>>,
+    /// The line: of the innermost function that of the address, of those around it that of the
+    /// call that was inlined.
+    pub source: Option<SourceLocation>,
 }
 
 impl ElfFile {
@@ -51,38 +64,97 @@ impl ElfFile {
     /// Where the DWARF cannot be read, is damaged, is larger than 1 GiB, or takes longer than 10
     /// seconds.
     pub fn source_at(&self, vaddr: u64) -> Result<Option<SourceLocation>, ElfError> {
+        let Some(dwarf) = self.dwarf_about(vaddr)? else { return Ok(None) };
+        Ok(dwarf.context.find_location(vaddr).map_err(damaged)?.and_then(source_location))
+    }
+
+    /// The functions that the code at `vaddr` belongs to, innermost first: those that the compiler
+    /// inlined there, and last the one that has the code, as `addr2line -i -f` shows them. Empty
+    /// where there is no DWARF about it. Split DWARF is read from the package `PATH.dwp` (if
+    /// [`with_path`](ElfFile::with_path) got a path), else from the `.dwo` files where the compiler
+    /// left them.
+    ///
+    /// # Errors
+    ///
+    /// As [`source_at`](ElfFile::source_at).
+    pub fn frames_at(&self, vaddr: u64) -> Result<Vec<CodeFrame>, ElfError> {
+        let Some(dwarf) = self.dwarf_about(vaddr)? else { return Ok(Vec::new()) };
+        let mut result = dwarf.context.find_frames(vaddr);
+        let mut frames = loop {
+            match result {
+                addr2line::LookupResult::Output(frames) => break frames.map_err(damaged)?,
+                addr2line::LookupResult::Load { load, continuation } => {
+                    use addr2line::LookupContinuation as _;
+                    result = continuation.resume(dwarf.split.load(self, &dwarf.left, &load));
+                }
+            }
+        };
+        let mut found = Vec::new();
+        while let Some(frame) = frames.next().map_err(damaged)? {
+            let name = frame.function.map(|function| function.name.to_vec());
+            found.push(CodeFrame { name, source: frame.location.and_then(source_location) });
+            if found.len() == FRAMES_LIMIT {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether there is DWARF, here or in the debug file; reads it.
+    pub(crate) fn has_dwarf(&self) -> bool {
+        matches!(self.dwarf(), Ok(Some(_)))
+    }
+
+    fn dwarf(&self) -> &Result<Option<Dwarf>, ElfError> {
+        self.dwarf.get_or_init(|| match Dwarf::load(self, self)? {
+            Some(dwarf) => Ok(Some(dwarf)),
+            None => self.debug_file().map_or(Ok(None), |debug| Dwarf::load(&debug.elf, self)),
+        })
+    }
+
+    fn dwarf_about(&self, vaddr: u64) -> Result<Option<&Dwarf>, ElfError> {
         // Code that the linker dropped has DWARF at address 0, where a shared object has its
         // headers.
         let segment = self.segment_at(vaddr);
         if !segment.is_some_and(|segment| segment.flags.contains(SegmentFlags::EXECUTE)) {
             return Ok(None);
         }
-        let dwarf = self.dwarf.get_or_init(|| match Dwarf::load(self)? {
-            Some(dwarf) => Ok(Some(dwarf)),
-            None => self.debug_file().map_or(Ok(None), |debug| Dwarf::load(&debug.elf)),
-        });
-        match dwarf {
-            Ok(Some(dwarf)) => dwarf.find(vaddr).map_err(damaged),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error.clone()),
+        self.dwarf().as_ref().map(Option::as_ref).map_err(Clone::clone)
+    }
+
+    /// How many bytes of DWARF are in memory.
+    pub(super) fn dwarf_size(&self) -> u64 {
+        match self.dwarf.get() {
+            Some(Ok(Some(dwarf))) => DWARF_LIMIT - dwarf.left.get(),
+            _ => 0,
         }
     }
 
     /// The bytes of a DWARF section, decompressed; empty where there is none.
-    fn dwarf_section(&self, name: &'static str, left: &mut u64) -> Result<Vec<u8>, ElfError> {
+    pub(super) fn dwarf_section(
+        &self,
+        name: &'static str,
+        left: &Cell<u64>,
+    ) -> Result<Reader, ElfError> {
+        let endian = match self.header.endian {
+            Endianness::Little => RunTimeEndian::Little,
+            Endianness::Big => RunTimeEndian::Big,
+        };
         let is_it = |s: &&Section| s.name == name && s.kind != SectionType::NOBITS;
-        let Some(section) = self.sections().iter().find(is_it) else { return Ok(Vec::new()) };
-        let bytes = self.input.read(name, section.offset, section.size, *left)?;
+        let Some(section) = self.sections().iter().find(is_it) else {
+            return Ok(EndianArcSlice::new(Arc::from([]), endian));
+        };
+        let bytes = self.input.read(name, section.offset, section.size, left.get())?;
         let bytes = if section.has(elf::SHF_COMPRESSED) {
             match self.header.class {
-                Class::Elf32 => decompress::<Elf32>(name, &bytes, self.header.endian, *left)?,
-                Class::Elf64 => decompress::<Elf64>(name, &bytes, self.header.endian, *left)?,
+                Class::Elf32 => decompress::<Elf32>(name, &bytes, self.header.endian, left.get())?,
+                Class::Elf64 => decompress::<Elf64>(name, &bytes, self.header.endian, left.get())?,
             }
         } else {
             bytes
         };
-        *left -= bytes.len() as u64;
-        Ok(bytes)
+        left.set(left.get() - bytes.len() as u64);
+        Ok(EndianArcSlice::new(Arc::from(bytes), endian))
     }
 }
 
@@ -111,133 +183,77 @@ fn decompress<Elf: FileHeader<Endian = Endianness>>(
         .map_err(|error| ElfError::malformed(name, error.to_string()))
 }
 
-/// The sections that lines are made of, and which unit has which addresses.
+/// Counted references to the sections rather than borrowed ones, so that what was parsed can be
+/// kept beside them: measured, that costs a twentieth.
+pub(super) type Reader = EndianArcSlice<RunTimeEndian>;
+
+/// The DWARF of a file, and what was parsed of it so far.
 pub(super) struct Dwarf {
-    sections: DwarfSections<Vec<u8>>,
-    endian: RunTimeEndian,
-    /// Sorted by their start.
-    ranges: Vec<UnitRange>,
+    context: Context<Reader>,
+    split: Split,
+    /// Bytes that may still be read.
+    pub(super) left: Cell<u64>,
 }
-
-struct UnitRange {
-    start: u64,
-    end: u64,
-    unit: DebugInfoOffset,
-}
-
-type Slice<'a> = EndianSlice<'a, RunTimeEndian>;
 
 impl Dwarf {
-    fn load(elf: &ElfFile) -> Result<Option<Self>, ElfError> {
-        let mut left = DWARF_LIMIT;
-        let sections = DwarfSections::load(|id| match id {
-            SectionId::DebugAbbrev
-            | SectionId::DebugAddr
-            | SectionId::DebugInfo
-            | SectionId::DebugLine
-            | SectionId::DebugLineStr
-            | SectionId::DebugRanges
-            | SectionId::DebugRngLists
-            | SectionId::DebugStr
-            | SectionId::DebugStrOffsets => elf.dwarf_section(id.name(), &mut left),
-            _ => Ok(Vec::new()),
-        })?;
-        if left == DWARF_LIMIT {
+    /// The DWARF in `elf`, which is `main` or its debug file.
+    fn load(elf: &ElfFile, main: &ElfFile) -> Result<Option<Self>, ElfError> {
+        let left = Cell::new(DWARF_LIMIT);
+        let mut dwarf = sections(elf, &left)?;
+        if left.get() == DWARF_LIMIT {
             return Ok(None);
         }
-        let endian = match elf.header.endian {
-            Endianness::Little => RunTimeEndian::Little,
-            Endianness::Big => RunTimeEndian::Big,
-        };
-        let mut dwarf = Dwarf { sections, endian, ranges: Vec::new() };
-        dwarf.ranges = dwarf.unit_ranges()?;
-        Ok(Some(dwarf))
-    }
-
-    fn borrow(&self) -> gimli::Dwarf<Slice<'_>> {
-        self.sections.borrow(|section| EndianSlice::new(section, self.endian))
-    }
-
-    fn unit_ranges(&self) -> Result<Vec<UnitRange>, ElfError> {
-        let started = Instant::now();
-        let dwarf = self.borrow();
-        let mut found = Vec::new();
-        let mut units = dwarf.units();
-        while let Some(header) = units.next().map_err(damaged)? {
-            if started.elapsed() > TIME_LIMIT || found.len() > RANGES_LIMIT {
-                return Err(ElfError::malformed(
-                    ".debug_info",
-                    "it takes more than 10 seconds or has more than 33554432 ranges",
-                ));
-            }
-            let Some(unit) = header.debug_info_offset() else { continue };
-            // A unit that is damaged does not lose the others.
-            let _ = dwarf.unit(header).and_then(|parsed| {
-                let mut ranges = dwarf.unit_ranges(&parsed)?;
-                while let Some(range) = ranges.next()? {
-                    if range.begin < range.end && found.len() <= RANGES_LIMIT {
-                        found.push(UnitRange { start: range.begin, end: range.end, unit });
-                    }
-                }
-                Ok(())
-            });
+        if let Some(alternate) = main.alternate_of(elf) {
+            dwarf.set_sup(sections(&alternate, &left)?);
         }
-        found.sort_by_key(|range| range.start);
-        Ok(found)
-    }
-
-    fn find(&self, vaddr: u64) -> gimli::Result<Option<SourceLocation>> {
-        let before = self.ranges.partition_point(|range| range.start <= vaddr);
-        let Some(range) = before.checked_sub(1).map(|last| &self.ranges[last]) else {
-            return Ok(None);
-        };
-        if vaddr >= range.end {
-            return Ok(None);
-        }
-        let dwarf = self.borrow();
-        let unit = dwarf.unit(dwarf.unit_header(range.unit)?)?;
-        let Some(program) = unit.line_program.clone() else { return Ok(None) };
-        // The row that begins last of those at or before the address and is followed, in its
-        // sequence, by one after it.
-        let mut rows = program.rows();
-        let mut found: Option<LineRow> = None;
-        let mut previous: Option<LineRow> = None;
-        while let Some((_, row)) = rows.next_row()? {
-            if let Some(previous) = previous
-                && previous.address() <= vaddr
-                && vaddr < row.address()
-                && found.is_none_or(|found| found.address() < previous.address())
-            {
-                found = Some(previous);
-            }
-            previous = (!row.end_sequence()).then_some(*row);
-        }
-        let Some(row) = found else { return Ok(None) };
-        let Some(file) = file_name(unit.unit_ref(&dwarf), rows.header(), &row)? else {
-            return Ok(None);
-        };
-        Ok(Some(SourceLocation { file, line: row.line().map(Into::into) }))
+        dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
+        check_units(&dwarf)?;
+        let context = Context::from_dwarf(dwarf).map_err(damaged)?;
+        Ok(Some(Dwarf { context, split: Split::default(), left }))
     }
 }
 
-/// Directory of the compilation, directory of the file, name of the file: each of the latter two
-/// may be absolute.
-fn file_name<'a>(
-    unit: UnitRef<'_, Slice<'a>>,
-    header: &gimli::LineProgramHeader<Slice<'a>>,
-    row: &LineRow,
-) -> gimli::Result<Option<PathBuf>> {
-    let Some(file) = row.file(header) else { return Ok(None) };
-    let text = |value: AttributeValue<Slice<'a>>| -> gimli::Result<PathBuf> {
-        Ok(OsStr::from_bytes(unit.attr_string(value)?.slice()).into())
-    };
-    let mut path =
-        unit.comp_dir.map_or_else(PathBuf::new, |dir| OsStr::from_bytes(dir.slice()).into());
-    if let Some(directory) = file.directory(header) {
-        path.push(text(directory)?);
+fn sections(elf: &ElfFile, left: &Cell<u64>) -> Result<gimli::Dwarf<Reader>, ElfError> {
+    let none = Cell::new(0);
+    gimli::Dwarf::load(|id| match id {
+        SectionId::DebugAbbrev
+        | SectionId::DebugAddr
+        | SectionId::DebugInfo
+        | SectionId::DebugLine
+        | SectionId::DebugLineStr
+        | SectionId::DebugRanges
+        | SectionId::DebugRngLists
+        | SectionId::DebugStr
+        | SectionId::DebugStrOffsets => elf.dwarf_section(id.name(), left),
+        _ => elf.dwarf_section("", &none), // the null section: empty
+    })
+}
+
+/// addr2line reads the address ranges of all units and bounds neither their number nor its time.
+fn check_units(dwarf: &gimli::Dwarf<Reader>) -> Result<(), ElfError> {
+    let started = Instant::now();
+    let mut count = 0;
+    let mut units = dwarf.units();
+    while let Some(header) = units.next().map_err(damaged)? {
+        if started.elapsed() > TIME_LIMIT || count > RANGES_LIMIT {
+            return Err(ElfError::malformed(
+                ".debug_info",
+                "it takes more than 10 seconds or has more than 33554432 ranges",
+            ));
+        }
+        let _ = dwarf.unit(header).and_then(|parsed| {
+            let mut ranges = dwarf.unit_ranges(&parsed)?;
+            while ranges.next()?.is_some() && count <= RANGES_LIMIT {
+                count += 1;
+            }
+            Ok(())
+        });
     }
-    path.push(text(file.path_name())?);
-    Ok(Some(path))
+    Ok(())
+}
+
+fn source_location(location: Location<'_>) -> Option<SourceLocation> {
+    Some(SourceLocation { file: location.file?.into(), line: location.line.map(Into::into) })
 }
 
 fn damaged(error: gimli::Error) -> ElfError {

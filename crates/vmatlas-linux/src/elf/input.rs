@@ -11,8 +11,15 @@ const STRING_LIMIT: u64 = 4096;
 /// we look would kill us with SIGBUS.
 #[derive(Debug)]
 pub(super) struct Input {
-    file: File,
+    source: Source,
     size: u64,
+}
+
+#[derive(Debug)]
+enum Source {
+    File(File),
+    /// A file inside another one, or the kernel's own.
+    Bytes(Vec<u8>),
 }
 
 impl Input {
@@ -21,7 +28,20 @@ impl Input {
     pub(super) fn new(file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let size = if metadata.is_file() { metadata.len() } else { 0 };
-        Ok(Input { file, size })
+        Ok(Input { source: Source::File(file), size })
+    }
+
+    pub(super) fn from_bytes(bytes: Vec<u8>) -> Self {
+        let size = bytes.len() as u64;
+        Input { source: Source::Bytes(bytes), size }
+    }
+
+    /// The file, where there is one.
+    pub(super) fn into_file(self) -> Option<File> {
+        match self.source {
+            Source::File(file) => Some(file),
+            Source::Bytes(_) => None,
+        }
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -43,8 +63,12 @@ impl Input {
         if offset.checked_add(size).is_none_or(|end| end > self.size) {
             return Err(ElfError::Truncated { place, offset, size, file_size: self.size });
         }
+        let file = match &self.source {
+            Source::File(file) => file,
+            Source::Bytes(all) => return Ok(all[offset as usize..][..size as usize].to_vec()),
+        };
         let mut bytes = vec![0; size as usize];
-        match self.file.read_exact_at(&mut bytes, offset) {
+        match file.read_exact_at(&mut bytes, offset) {
             Ok(()) => Ok(bytes),
             Err(error) => Err(ElfError::Io { place, offset, source: Arc::new(error) }),
         }
@@ -61,11 +85,18 @@ impl Input {
     /// The CRC-32 (IEEE 802.3) of the whole file, which `.gnu_debuglink` holds of a debug file.
     pub(super) fn crc32(&self) -> io::Result<u32> {
         let mut hasher = crc32fast::Hasher::new();
+        let file = match &self.source {
+            Source::File(file) => file,
+            Source::Bytes(bytes) => {
+                hasher.update(bytes);
+                return Ok(hasher.finalize());
+            }
+        };
         let mut block = vec![0; 1 << 16];
         let mut offset = 0;
         // Stops at the size seen at first, so that a file someone keeps writing to does end.
         while offset < self.size {
-            let n = self.file.read_at(&mut block, offset)?;
+            let n = file.read_at(&mut block, offset)?;
             if n == 0 {
                 break;
             }

@@ -17,23 +17,26 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Not here: 64-bit PowerPC's first ABI, where function symbols name descriptors in `.opd`; the
-//! xz-compressed symbols of `.gnu_debugdata`; DWARF that is elsewhere (`.dwo` files,
-//! `.gnu_debugaltlink`); symbols of files without section headers. Truth for the tests is binutils.
+//! Not here: 64-bit PowerPC's first ABI, where function symbols name descriptors in `.opd`; symbols
+//! of files without section headers. Truth for the tests is binutils.
 //!
 //! # References
 //!
 //! elf(5); System V gABI chapters 4 and 5; binutils `readelf`; GDB manual, "Separate Debug Files".
 
 mod bias;
+mod debug_data;
 mod debug_file;
 mod demangle;
 mod dwarf;
 mod error;
 mod facts;
+mod go;
 mod header;
 mod image;
 mod input;
+pub mod pclntab;
+mod split;
 mod symbols;
 mod types;
 
@@ -41,18 +44,22 @@ use std::{cell::OnceCell, fs::File, ops::Range, path::PathBuf, sync::Arc};
 
 use object::elf;
 
-pub(crate) use self::bias::SIBLINGS_LIMIT;
 pub use self::{
     bias::FileMapping,
     demangle::demangle,
-    dwarf::SourceLocation,
+    dwarf::{CodeFrame, SourceLocation},
     error::ElfError,
+    go::GoFrame,
     symbols::{Symbol, SymbolSource},
     types::{ElfType, Machine, Section, SectionType, Segment, SegmentFlags, SegmentType},
 };
+pub(crate) use self::{
+    bias::SIBLINGS_LIMIT,
+    debug_file::{build_id_path, open_regular},
+};
 
 use self::{
-    debug_file::{DebugFile, OpenDebugFile, open_regular},
+    debug_file::{DebugFile, OpenDebugFile},
     dwarf::Dwarf,
     facts::Dynamic,
     header::Header,
@@ -77,6 +84,8 @@ pub struct ElfFile {
     symtab: OnceCell<Result<Option<SymbolTable>, ElfError>>,
     dynsym: OnceCell<Result<Option<SymbolTable>, ElfError>>,
     debug_file: OnceCell<Option<DebugFile>>,
+    debug_data: OnceCell<Result<Option<Box<ElfFile>>, ElfError>>,
+    go: OnceCell<Result<Option<go::Table>, ElfError>>,
     dwarf: OnceCell<Result<Option<Dwarf>, ElfError>>,
 }
 
@@ -95,6 +104,19 @@ impl ElfFile {
             offset: 0,
             source: Arc::new(source),
         })?;
+        ElfFile::from_input(input)
+    }
+
+    /// Reads the headers of an ELF file that is in memory, as the kernel's `[vdso]` is.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](ElfFile::read).
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Option<ElfFile>, ElfError> {
+        ElfFile::from_input(Input::from_bytes(bytes))
+    }
+
+    fn from_input(input: Input) -> Result<Option<ElfFile>, ElfError> {
         let mut damage = Vec::new();
         let Some(header) = header::read(&input, &mut damage)? else { return Ok(None) };
         let dynamic = facts::dynamic(&input, &header).unwrap_or_else(|error| {
@@ -119,6 +141,8 @@ impl ElfFile {
             symtab: OnceCell::new(),
             dynsym: OnceCell::new(),
             debug_file: OnceCell::new(),
+            debug_data: OnceCell::new(),
+            go: OnceCell::new(),
             dwarf: OnceCell::new(),
         }))
     }
@@ -188,6 +212,30 @@ impl ElfFile {
     /// `e_entry`: the vaddr where the program begins, 0 where it has none.
     pub fn entry(&self) -> u64 {
         self.header.entry
+    }
+
+    /// The open file, where it was read from one.
+    pub(crate) fn into_file(self) -> Option<File> {
+        self.input.into_file()
+    }
+
+    /// The build id as bytes.
+    pub fn build_id_bytes(&self) -> Option<&[u8]> {
+        self.build_id.as_deref()
+    }
+
+    /// About how many bytes of the file's contents are kept in memory: symbols, names and DWARF,
+    /// and what was parsed of them.
+    pub(crate) fn memory(&self) -> u64 {
+        let inner = |elf: &ElfFile| elf.memory();
+        let debug_file = self.debug_file.get().and_then(Option::as_ref);
+        let debug_data = self.debug_data.get().and_then(|data| data.as_ref().ok()?.as_ref());
+        // What addr2line parses of lines and functions takes about as much as the sections.
+        2 * self.dwarf_size()
+            + self.symbols_size()
+            + self.go_size()
+            + debug_file.map_or(0, |debug| inner(&debug.elf))
+            + debug_data.map_or(0, |elf| inner(elf))
     }
 
     /// The path of the dynamic linker (`PT_INTERP`).

@@ -1,6 +1,6 @@
 //! Which symbol an address belongs to.
 
-use std::{cmp::Reverse, fmt, iter::once_with, path::Path};
+use std::{cell::OnceCell, cmp::Reverse, fmt, iter::once_with, path::Path};
 
 use object::{
     Endianness, elf,
@@ -36,7 +36,7 @@ pub struct Symbol<'a> {
     pub source: SymbolSource<'a>,
 }
 
-/// The table a symbol is from; shown as `symtab`, `dynsym`, or `debug file PATH`.
+/// The table a symbol is from; shown as `symtab`, `dynsym`, `debug file PATH`, or `gnu_debugdata`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SymbolSource<'a> {
@@ -46,6 +46,8 @@ pub enum SymbolSource<'a> {
     Dynsym,
     /// `.symtab` of the separate debug file with this path.
     DebugFile(&'a Path),
+    /// `.symtab` of the small file in `.gnu_debugdata`, where Fedora puts functions.
+    DebugData,
 }
 
 impl fmt::Display for SymbolSource<'_> {
@@ -53,6 +55,7 @@ impl fmt::Display for SymbolSource<'_> {
         match self {
             SymbolSource::Symtab => f.pad("symtab"),
             SymbolSource::Dynsym => f.pad("dynsym"),
+            SymbolSource::DebugData => f.pad("gnu_debugdata"),
             SymbolSource::DebugFile(path) => write!(f, "debug file {}", path.display()),
         }
     }
@@ -64,7 +67,7 @@ impl ElfFile {
     /// Functions (`STT_FUNC`, `STT_GNU_IFUNC`), data (`STT_OBJECT`) and labels (`STT_NOTYPE`)
     /// count; sections, files, thread-local and undefined symbols do not, nor do absolute ones,
     /// which are numbers, nor ARM, AArch64 and RISC-V mapping symbols (`$d`). The tables are asked
-    /// in turn: `.symtab`, `.dynsym`, `.symtab` of the debug file. In each:
+    /// in turn: `.symtab`, `.dynsym`, `.symtab` of the debug file, that of `.gnu_debugdata`. In each:
     ///
     /// 1. A symbol with a size that covers the address; of several the innermost, which begins
     ///    last.
@@ -85,6 +88,10 @@ impl ElfFile {
             .chain(once_with(|| {
                 let debug = self.debug_file()?;
                 Some((debug.elf.symtab(), SymbolSource::DebugFile(&debug.path)))
+            }))
+            .chain(once_with(|| match self.debug_data() {
+                Ok(Some(elf)) => Some((elf.symtab(), SymbolSource::DebugData)),
+                _ => None,
             }));
         let mut label = None;
         let mut damage = None;
@@ -102,6 +109,17 @@ impl ElfFile {
             (None, Some(error)) => Err(error),
             (label, _) => Ok(label),
         }
+    }
+
+    /// How many bytes of symbols are in memory.
+    pub(super) fn symbols_size(&self) -> u64 {
+        let size = |cell: &OnceCell<SymbolCell>| match cell.get() {
+            Some(Ok(Some(table))) => {
+                (table.names.len() + table.entries.len() * size_of::<Entry>()) as u64
+            }
+            _ => 0,
+        };
+        size(&self.symtab) + size(&self.dynsym)
     }
 
     fn symtab(&self) -> &SymbolCell {

@@ -765,7 +765,9 @@ fn lines_are_those_of_addr2line() {
             let (ours_file, ours_line) = ours.rsplit_once(':').unwrap();
             let (theirs_file, theirs_line) = theirs.rsplit_once(':').unwrap();
             assert_eq!(ours_line, theirs_line, "{} {vaddr:#x} {ours} {theirs}", path.display());
-            if plain(ours_file) != plain(theirs_file) {
+            // A relative directory of the compilation (Debian's libc: `./elf`) is in DWARF 5 twice,
+            // and addr2line shows it so.
+            if !plain(theirs_file).ends_with(plain(ours_file).trim_start_matches("./")) {
                 eprintln!("{} {vaddr:#x} {ours} {theirs}", path.display());
                 other_file += 1;
             }

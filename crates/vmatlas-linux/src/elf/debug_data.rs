@@ -1,0 +1,54 @@
+//! `.gnu_debugdata`: a small ELF file inside the file, compressed with xz, whose `.symtab` has the
+//! functions that `.dynsym` lacks (GDB manual, "MiniDebugInfo").
+
+use xz4rust::{XzDecoder, XzNextBlockResult};
+
+use super::{ElfError, ElfFile, SectionType};
+
+const PLACE: &str = ".gnu_debugdata";
+/// Compressed: that of the largest programs of a distribution has a few MiB.
+const COMPRESSED_LIMIT: u64 = 64 << 20;
+/// And uncompressed some tens.
+const SIZE_LIMIT: u64 = 512 << 20;
+/// What the decoder may keep of its output to copy from. `xz -9` needs 64 MiB.
+const DICTIONARY_LIMIT: usize = 64 << 20;
+
+impl ElfFile {
+    /// The file inside, read once.
+    pub(super) fn debug_data(&self) -> &Result<Option<Box<ElfFile>>, ElfError> {
+        self.debug_data.get_or_init(|| {
+            let mut sections = self.sections().iter();
+            let Some(section) = sections.find(|s| s.name == PLACE && s.kind != SectionType::NOBITS)
+            else {
+                return Ok(None);
+            };
+            let bytes = self.input.read(PLACE, section.offset, section.size, COMPRESSED_LIMIT)?;
+            let inner = ElfFile::from_bytes(decompress(&bytes)?)?
+                .ok_or_else(|| ElfError::malformed(PLACE, "there is no ELF file in it"))?;
+            Ok(Some(Box::new(inner)))
+        })
+    }
+}
+
+fn decompress(mut input: &[u8]) -> Result<Vec<u8>, ElfError> {
+    let mut decoder = XzDecoder::in_heap_with_alloc_dict_size(1 << 20, DICTIONARY_LIMIT);
+    let mut output = Vec::new();
+    let mut block = vec![0; 256 << 10];
+    loop {
+        let result = decoder
+            .decode(input, &mut block)
+            .map_err(|error| ElfError::malformed(PLACE, error.to_string()))?;
+        input = &input[result.input_consumed()..];
+        output.extend_from_slice(&block[..result.output_produced()]);
+        if output.len() as u64 > SIZE_LIMIT {
+            let size = output.len() as u64;
+            return Err(ElfError::TooLarge { place: PLACE.into(), size, limit: SIZE_LIMIT });
+        }
+        if let XzNextBlockResult::EndOfStream(..) = result {
+            return Ok(output);
+        }
+        if !result.made_progress() {
+            return Err(ElfError::malformed(PLACE, "it ends in the middle"));
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The table of functions and lines that every Go program carries: `.gopclntab`. The runtime needs
+//! it, so it is there where symbols and DWARF are stripped (`-ldflags "-s -w"`).
+//!
+//! From bytes alone; nothing in them is trusted. Of code that the compiler inlined, the function is
+//! the one that has the code, while file and line are the inlined function's: the tree of inlined
+//! calls is outside of this table.
+//!
+//! # References
+//!
+//! `runtime/symtab.go` and `debug/gosym/pclntab.go` of Go 1.16 to 1.24.
+
+use std::fmt;
+
+/// Steps of one table of lines: a function of a million instructions has some hundred thousand.
+const STEPS_LIMIT: usize = 1 << 20;
+/// Of a name; those of generic functions are long.
+const NAME_LIMIT: usize = 16 << 10;
+
+/// Why `.gopclntab` could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PclntabError {
+    /// What is wrong.
+    pub kind: PclntabErrorKind,
+    /// Where, in bytes from its start.
+    pub offset: u64,
+}
+
+/// What is wrong with a `.gopclntab`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PclntabErrorKind {
+    /// It does not begin as those of Go 1.16 and later do.
+    Magic,
+    /// Its header is of no machine: pointers have 4 or 8 bytes, instructions 1, 2 or 4.
+    Header,
+    /// It points beyond its end.
+    Truncated,
+    /// A table of lines does not come to the address.
+    Lines,
+}
+
+impl fmt::Display for PclntabError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.kind {
+            PclntabErrorKind::Magic => "no version of Go after 1.15 begins it like this",
+            PclntabErrorKind::Header => "its header is of no machine",
+            PclntabErrorKind::Truncated => "it points beyond its end",
+            PclntabErrorKind::Lines => "its lines do not come to the address",
+        };
+        write!(f, "{what}, at byte {:#x}", self.offset)
+    }
+}
+
+impl std::error::Error for PclntabError {}
+
+/// A Go function that an address belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Function<'a> {
+    /// Its name as Go has it: `main.(*T).Method`.
+    pub name: &'a [u8],
+    /// The address it begins at.
+    pub start: u64,
+    /// File and line of the address, where the table has them.
+    pub source: Option<(&'a [u8], u64)>,
+}
+
+/// Where things are in a `.gopclntab`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pclntab {
+    big_endian: bool,
+    /// Go 1.18 and later: offsets from `text`, in 4 bytes.
+    relative: bool,
+    quantum: u64,
+    pointer: usize,
+    count: u64,
+    text: u64,
+    names: u64,
+    units: u64,
+    files: u64,
+    lines: u64,
+    functions: u64,
+}
+
+impl Pclntab {
+    /// Reads the header. `text` is the address of `.text`, for a program whose header leaves it to
+    /// relocation (a PIE).
+    ///
+    /// # Errors
+    ///
+    /// Where it is not the table of Go 1.16 or later.
+    pub fn parse(bytes: &[u8], text: u64) -> Result<Self, PclntabError> {
+        let error = |kind, offset| PclntabError { kind, offset };
+        let Some(start) = bytes.first_chunk::<8>() else {
+            return Err(error(PclntabErrorKind::Truncated, 0));
+        };
+        let [a, b, c, d, 0, 0, quantum @ (1 | 2 | 4), pointer @ (4 | 8)] = *start else {
+            return Err(error(PclntabErrorKind::Header, 4));
+        };
+        let known = |magic| matches!(magic, 0xffff_fff1_u32 | 0xffff_fff0 | 0xffff_fffa);
+        let little = u32::from_le_bytes([a, b, c, d]);
+        let big = u32::from_be_bytes([a, b, c, d]);
+        let (big_endian, magic) = match (known(little), known(big)) {
+            (true, _) => (false, little),
+            (_, true) => (true, big),
+            _ => return Err(error(PclntabErrorKind::Magic, 0)),
+        };
+        let pointer = usize::from(pointer);
+        let relative = magic != 0xffff_fffa;
+        let word = |index: usize| number(bytes, 8 + (index * pointer) as u64, pointer, big_endian);
+        let mut words = [0; 8];
+        for (index, value) in words[..if relative { 8 } else { 7 }].iter_mut().enumerate() {
+            *value = word(index)?;
+        }
+        if !relative {
+            words.copy_within(2..7, 3);
+            words[2] = 0;
+        }
+        let [count, _, start, names, units, files, lines, functions] = words;
+        let text = if start == 0 && relative { text } else { start };
+        let quantum = u64::from(quantum);
+        let this = Pclntab {
+            big_endian,
+            relative,
+            quantum,
+            pointer,
+            count,
+            text,
+            names,
+            units,
+            files,
+            lines,
+            functions,
+        };
+        // The end of the last function follows the table.
+        let entry = 2 * this.field() as u64;
+        let end = count.checked_mul(entry).and_then(|size| size.checked_add(functions));
+        if end.is_none_or(|end| end + this.field() as u64 > bytes.len() as u64) {
+            return Err(error(PclntabErrorKind::Truncated, functions));
+        }
+        Ok(this)
+    }
+
+    /// The function that the code at `address` belongs to; `bytes` are those the header was read
+    /// from.
+    ///
+    /// # Errors
+    ///
+    /// Where the table is damaged there.
+    pub fn find<'a>(
+        &self,
+        bytes: &'a [u8],
+        address: u64,
+    ) -> Result<Option<Function<'a>>, PclntabError> {
+        let (mut low, mut high) = (0, self.count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.start_of(bytes, middle)? <= address { low = middle + 1 } else { high = middle }
+        }
+        let Some(index) = low.checked_sub(1) else { return Ok(None) };
+        if self.start_of(bytes, self.count)? <= address {
+            return Ok(None);
+        }
+        let start = self.start_of(bytes, index)?;
+        let at = self.functions + (2 * index + 1) * self.field() as u64;
+        let function = number(bytes, at, self.field(), self.big_endian)?;
+        // _func: the entry, then fields of 4 bytes.
+        let record = self.functions.saturating_add(function);
+        let entry = if self.relative { 4 } else { self.pointer as u64 };
+        let field =
+            |n: u64| number(bytes, record.saturating_add(entry + 4 * n), 4, self.big_endian);
+        let name = text(bytes, self.names.saturating_add(field(0)?))?;
+        let source = self.source(bytes, start, address, [field(4)?, field(5)?, field(7)?]);
+        Ok(Some(Function { name, start, source: source.unwrap_or_default() }))
+    }
+
+    fn source<'a>(
+        &self,
+        bytes: &'a [u8],
+        start: u64,
+        address: u64,
+        [files, lines, unit]: [u64; 3],
+    ) -> Result<Option<(&'a [u8], u64)>, PclntabError> {
+        let (Some(file), Some(line)) =
+            (self.value(bytes, files, start, address)?, self.value(bytes, lines, start, address)?)
+        else {
+            return Ok(None);
+        };
+        let (Ok(file), Ok(line)) = (u64::try_from(file), u64::try_from(line)) else {
+            return Ok(None);
+        };
+        let at = self.units.saturating_add(unit.saturating_add(file).saturating_mul(4));
+        let name = number(bytes, at, 4, self.big_endian)?;
+        if name == u64::from(u32::MAX) {
+            return Ok(None);
+        }
+        Ok(Some((text(bytes, self.files.saturating_add(name))?, line)))
+    }
+
+    /// The value at `address` of a table of values by address: pairs of differences, the value's in
+    /// zigzag, each a varint; the first value is -1. No table at all is 0.
+    fn value(
+        &self,
+        bytes: &[u8],
+        table: u64,
+        start: u64,
+        address: u64,
+    ) -> Result<Option<i64>, PclntabError> {
+        if table == 0 {
+            return Ok(None);
+        }
+        let mut at = self.lines.saturating_add(table);
+        let (mut value, mut end) = (-1_i64, start);
+        for step in 0..STEPS_LIMIT {
+            let difference = varint(bytes, &mut at)?;
+            if difference == 0 && step > 0 {
+                break;
+            }
+            let zigzag = i64::from(difference >> 1) ^ -i64::from(difference & 1);
+            value += zigzag; // of 32 bits each, a million times
+            end = end.saturating_add(u64::from(varint(bytes, &mut at)?) * self.quantum);
+            if address < end {
+                return Ok(Some(value));
+            }
+        }
+        Err(PclntabError { kind: PclntabErrorKind::Lines, offset: at })
+    }
+
+    /// Where function `index` begins, or, for the count of them, where the last one ends.
+    fn start_of(&self, bytes: &[u8], index: u64) -> Result<u64, PclntabError> {
+        let at = self.functions + 2 * index * self.field() as u64;
+        Ok(self.text.wrapping_add(number(bytes, at, self.field(), self.big_endian)?))
+    }
+
+    fn field(&self) -> usize {
+        if self.relative { 4 } else { self.pointer }
+    }
+}
+
+fn truncated(offset: u64) -> PclntabError {
+    PclntabError { kind: PclntabErrorKind::Truncated, offset }
+}
+
+fn number(bytes: &[u8], at: u64, size: usize, big_endian: bool) -> Result<u64, PclntabError> {
+    let found = usize::try_from(at).ok().and_then(|at| bytes.get(at..at.checked_add(size)?));
+    let found = found.ok_or(truncated(at))?;
+    let shift = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
+    Ok(match big_endian {
+        true => found.iter().fold(0, shift),
+        false => found.iter().rev().fold(0, shift),
+    })
+}
+
+fn varint(bytes: &[u8], at: &mut u64) -> Result<u32, PclntabError> {
+    let mut value = 0_u32;
+    for shift in (0..35).step_by(7) {
+        let byte = number(bytes, *at, 1, false)? as u32;
+        *at += 1;
+        value |= (byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Ok(value);
+        }
+    }
+    Err(PclntabError { kind: PclntabErrorKind::Lines, offset: *at })
+}
+
+fn text(bytes: &[u8], at: u64) -> Result<&[u8], PclntabError> {
+    let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).ok_or(truncated(at))?;
+    let rest = &rest[..rest.len().min(NAME_LIMIT)];
+    Ok(&rest[..rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len())])
+}

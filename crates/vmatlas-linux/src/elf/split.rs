@@ -1,0 +1,83 @@
+//! DWARF that is in other files: packages (`.dwp`), `.dwo` files, and what `dwz` took out of several
+//! debug files (`.gnu_debugaltlink`).
+
+use std::{
+    cell::{Cell, OnceCell},
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use addr2line::SplitDwarfLoad;
+use gimli::{DwarfFileType, DwarfPackage, Reader as _, SectionId};
+
+use super::{ElfFile, debug_file::build_id_path, dwarf::Reader, input::until_nul};
+
+/// The package of a file, looked for once.
+#[derive(Default)]
+pub(super) struct Split(OnceCell<Option<DwarfPackage<Reader>>>);
+
+impl Split {
+    /// The DWARF of one unit that `main` has only the skeleton of. A file that is missing or
+    /// another one is no error: the lines are in `main`, and the names may be in its symbols.
+    pub(super) fn load(
+        &self,
+        main: &ElfFile,
+        left: &Cell<u64>,
+        load: &SplitDwarfLoad<Reader>,
+    ) -> Option<Arc<gimli::Dwarf<Reader>>> {
+        let package = self.0.get_or_init(|| package(main, left)).as_ref();
+        if let Some(dwarf) =
+            package.and_then(|package| package.find_cu(load.dwo_id, &load.parent).ok()?)
+        {
+            return Some(Arc::new(dwarf));
+        }
+        let path =
+            |reader: &Reader| Some(PathBuf::from(OsStr::from_bytes(&reader.to_slice().ok()?)));
+        let dir = load.comp_dir.as_ref().and_then(path).unwrap_or_default();
+        let elf = open(main, &dir.join(load.path.as_ref().and_then(path)?))?;
+        let section = |id: SectionId| elf.dwarf_section(id.dwo_name().unwrap_or_default(), left);
+        let mut dwarf = gimli::Dwarf::load(section).ok()?;
+        dwarf.file_type = DwarfFileType::Dwo;
+        dwarf.make_dwo(&load.parent);
+        let header = dwarf.units().next().ok()??;
+        let same = dwarf.unit(header).ok()?.dwo_id == Some(load.dwo_id);
+        same.then(|| Arc::new(dwarf))
+    }
+}
+
+fn package(main: &ElfFile, left: &Cell<u64>) -> Option<DwarfPackage<Reader>> {
+    let debug_path = main.debug_file().map(|debug| debug.path.as_path());
+    let elf = [main.path.as_deref(), debug_path].into_iter().flatten().find_map(|path| {
+        let mut name = OsString::from(path);
+        name.push(".dwp");
+        open(main, Path::new(&name))
+    })?;
+    let section = |id: SectionId| elf.dwarf_section(id.dwo_name().unwrap_or_default(), left);
+    let empty = elf.dwarf_section("", left).ok()?;
+    DwarfPackage::load(|id| section(id).map_err(|_| gimli::Error::Io), empty).ok()
+}
+
+fn open(main: &ElfFile, path: &Path) -> Option<ElfFile> {
+    ElfFile::read((main.open_debug_file)(path).ok()?).ok()?
+}
+
+impl ElfFile {
+    /// The file with the DWARF that `elf`, which is this file or its debug file, has in common with
+    /// others.
+    pub(super) fn alternate_of(&self, elf: &ElfFile) -> Option<ElfFile> {
+        let section = elf.sections().iter().find(|s| s.name == ".gnu_debugaltlink")?;
+        let bytes = elf.input.read(".gnu_debugaltlink", section.offset, section.size, 8192).ok()?;
+        let name = until_nul(&bytes);
+        let build_id = bytes.get(name.len() + 1..).filter(|id| !id.is_empty())?;
+        let name = Path::new(OsStr::from_bytes(name));
+        let dir = self.debug_file_path(elf).and_then(Path::parent);
+        let beside = dir.map_or_else(|| name.to_owned(), |dir| dir.join(name));
+        [Some(beside), build_id_path(build_id)]
+            .into_iter()
+            .flatten()
+            .filter_map(|path| open(self, &path))
+            .find(|found| found.build_id.as_deref() == Some(build_id))
+    }
+}

@@ -1,0 +1,61 @@
+//! The frames of one address of a file.
+
+use super::SymbolFrame;
+use crate::elf::{ElfError, ElfFile, SourceLocation, demangle};
+
+/// What is known of the code at `vaddr`, innermost first; none where no name is known. What could
+/// not be read is an error beside what could.
+pub(super) fn frames(
+    elf: &ElfFile,
+    vaddr: u64,
+    module: &str,
+) -> (Vec<SymbolFrame>, Option<ElfError>) {
+    let mut damage = None;
+    let mut keep = |error: ElfError| damage = damage.take().or(Some(error));
+    let dwarf = elf.frames_at(vaddr).unwrap_or_else(|error| {
+        keep(error);
+        Vec::new()
+    });
+    let symbol = elf.symbol_at(vaddr).unwrap_or_else(|error| {
+        keep(error);
+        None
+    });
+    let symbol = symbol.map(|symbol| (demangle(symbol.name), symbol.offset));
+    let frame = |function, offset, source: Option<SourceLocation>, inlined| SymbolFrame {
+        function,
+        offset,
+        module: module.to_owned(),
+        source: source.map(|source| text(&source)),
+        inlined,
+    };
+    let mut frames = Vec::new();
+    if let Some((outermost, inlined)) = dwarf.split_last()
+        && (outermost.name.is_some() || symbol.is_some())
+    {
+        for inner in inlined {
+            let name = inner.name.as_deref().map(demangle).unwrap_or_default();
+            frames.push(frame(name, 0, inner.source.clone(), true));
+        }
+        // The linker's name is of the part that has the code (`main.cold`), DWARF's of the source.
+        let (label, offset) = symbol.unzip();
+        let name = outermost.name.as_deref().map(demangle).or(label).unwrap_or_default();
+        frames.push(frame(name, offset.unwrap_or(0), outermost.source.clone(), false));
+        return (frames, damage);
+    }
+    let go = elf.go_frame_at(vaddr).unwrap_or_else(|error| {
+        keep(error);
+        None
+    });
+    let line = dwarf.into_iter().next_back().and_then(|frame| frame.source);
+    match (go, symbol) {
+        (Some(go), _) => frames.push(frame(go.name, vaddr - go.vaddr, go.source.or(line), false)),
+        (None, Some((name, offset))) => frames.push(frame(name, offset, line, false)),
+        (None, None) => {}
+    }
+    (frames, damage)
+}
+
+fn text(source: &SourceLocation) -> String {
+    let file = source.file.display();
+    source.line.map_or_else(|| file.to_string(), |line| format!("{file}:{line}"))
+}

@@ -1,0 +1,78 @@
+//! From addresses of code to functions and source lines: of a recording's stacks, afterwards and
+//! elsewhere, each distinct address once.
+//!
+//! ```
+//! use std::os::unix::fs::MetadataExt as _;
+//! use vmatlas_linux::symbols::{Module, Place, Symbolizer};
+//!
+//! let meta = std::fs::metadata("/proc/self/exe")?;
+//! let path = std::env::current_exe()?.into_os_string().into_encoded_bytes();
+//! let module = Module { path, inode: meta.ino(), size: Some(meta.len()), ..Module::default() };
+//! let mut symbolizer = Symbolizer::default();
+//! let module = symbolizer.add_module(module);
+//! let frames = symbolizer.symbolize(&[Place::File { module, offset: 0 }]);
+//! assert_eq!(frames[0].len(), 1); // the headers are no code: a frame without a name
+//! assert_eq!(frames[0][0].function, "");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - A [`Module`] is a file as the recording knew it. The file is used only if it still is that one:
+//!   by its build id, else by device, inode and size. What stood in the way is a [`ModuleNote`].
+//! - A [`Place`] is an offset in a module, or an address in code made at run time.
+//! - [`Symbolizer`] makes [`SymbolFrame`]s of places; [`hint`] says what a runtime needs to give
+//!   names to its code.
+//!
+//! Names come from DWARF with its inlined functions, else from `.symtab`, `.dynsym`, the symbols of
+//! the separate debug file, `.gnu_debugdata`, and Go's `.gopclntab`; from a debuginfod server only
+//! when asked; else a frame has a module and an offset. Files that are cut, damaged or never answer
+//! cost a note and their names, no more.
+//!
+//! Not here: names of PLT stubs; Go functions that were inlined, in programs without DWARF; kernel
+//! addresses.
+
+mod debuginfod;
+mod frames;
+mod hint;
+mod jit;
+mod module;
+mod symbolizer;
+
+use std::fmt;
+
+pub use self::{
+    hint::hint,
+    jit::{JitNote, JitNoteKind, read_jit},
+    module::{Module, ModuleNote, ModuleSegment, OpenFile},
+    symbolizer::{ModuleId, Place, SymbolOptions, Symbolizer},
+};
+
+/// A function on the stack, or one that was inlined into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SymbolFrame {
+    /// Its name, demangled; empty where none is known.
+    pub function: String,
+    /// Bytes from the function's start to the address. Without a name, the offset in the module's
+    /// file, or the address where there is no file. 0 in an inlined function: its code may be in
+    /// several places and has no start.
+    pub offset: u64,
+    /// The path of the module as the recording has it, the name of the file that names code made at
+    /// run time, or `[jit]` where there is none.
+    pub module: String,
+    /// `FILE:LINE`, or `FILE` where the code belongs to no line. In a function that others were
+    /// inlined into, where it calls the next one inside.
+    pub source: Option<String>,
+    /// Whether the function's code is inside of the next frame's.
+    pub inlined: bool,
+}
+
+/// `function+0x12 (module) at file:line`, or `module+0x123`.
+impl fmt::Display for SymbolFrame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&*self.function, self.inlined) {
+            ("", _) => write!(f, "{}+{:#x}", self.module, self.offset)?,
+            (function, true) => write!(f, "{function} (inlined)")?,
+            (function, false) => write!(f, "{function}+{:#x} ({})", self.offset, self.module)?,
+        }
+        self.source.as_ref().map_or(Ok(()), |source| write!(f, " at {source}"))
+    }
+}

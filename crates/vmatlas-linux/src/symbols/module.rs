@@ -1,0 +1,345 @@
+//! The files of a recording, found again.
+
+use crate::elf::{ElfError, ElfFile, build_id_path, open_regular};
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use vmatlas::{Device, Maps, restore_line_feeds};
+
+/// Opens a file by its path, as in the root directory of another mount namespace. It should open
+/// regular files only.
+pub type OpenFile = dyn Fn(&Path) -> io::Result<File> + Send + Sync;
+
+/// Larger than any vDSO.
+const VDSO_LIMIT: u64 = 1 << 20;
+
+/// A file that was mapped, as the recording knew it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Module {
+    /// Its path as maps shows it, ` (deleted)` and `\012` included; `[vdso]` is the kernel's.
+    pub path: Vec<u8>,
+    /// Its device as maps shows it. 00:00 is not known.
+    pub device: Device,
+    /// Its inode number. 0 is not known.
+    pub inode: u64,
+    /// Its size in bytes.
+    pub size: Option<u64>,
+    /// Its build id.
+    pub build_id: Option<Vec<u8>>,
+    /// Its executable LOAD segments, if the recording has them: with these, names can be had from a
+    /// debug file alone, which no longer says where things were in the file.
+    pub segments: Vec<ModuleSegment>,
+}
+
+/// An executable LOAD segment of a [`Module`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ModuleSegment {
+    /// Where in the file it begins, in bytes (`p_offset`).
+    pub offset: u64,
+    /// Its bytes in the file (`p_filesz`).
+    pub size: u64,
+    /// Its address in the file's own terms (`p_vaddr`).
+    pub vaddr: u64,
+}
+
+/// What kept a module's names away, or makes them doubtful. It shows as a sentence without its end,
+/// with the path.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ModuleNote {
+    /// Nothing could be opened by that path.
+    Missing {
+        /// The path.
+        path: String,
+        /// Why.
+        error: Arc<io::Error>,
+    },
+    /// Another file is there today; it is not used.
+    Other {
+        /// The path.
+        path: String,
+        /// What it has: `build id 1234`.
+        found: String,
+        /// What the recording has.
+        recorded: String,
+    },
+    /// The recording has nothing to tell the file by; it is used.
+    Unverified {
+        /// The path.
+        path: String,
+    },
+    /// The file is gone, its debug file is there and is used.
+    DebugFileOnly {
+        /// The path.
+        path: String,
+        /// The debug file.
+        debug_file: PathBuf,
+    },
+    /// It is no ELF file.
+    NotElf {
+        /// The path.
+        path: String,
+    },
+    /// It is damaged: what could be read is used.
+    Damaged {
+        /// The path.
+        path: String,
+        /// Where and how.
+        error: ElfError,
+    },
+    /// It took longer than the time limit.
+    TimedOut {
+        /// The path.
+        path: String,
+    },
+    /// Debug files were asked of a server, and there was none.
+    Debuginfod {
+        /// The path.
+        path: String,
+        /// What went wrong.
+        why: String,
+    },
+}
+
+impl fmt::Display for ModuleNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ModuleNote::Missing { path, error } => write!(f, "{path} cannot be opened: {error}"),
+            ModuleNote::Other { path, found, recorded } => {
+                write!(f, "{path} is another file today ({found} instead of {recorded})")
+            }
+            ModuleNote::Unverified { path } => write!(
+                f,
+                "{path} may be another file than the one recorded: it has no build id, and neither \
+                 inode nor size was recorded"
+            ),
+            ModuleNote::DebugFileOnly { path, debug_file } => {
+                write!(f, "{path} is gone; names are from {}", debug_file.display())
+            }
+            ModuleNote::NotElf { path } => write!(f, "{path} is no ELF file"),
+            ModuleNote::Damaged { path, error } => write!(f, "{path}: {error}"),
+            ModuleNote::TimedOut { path } => {
+                write!(f, "{path} took too long to read: its names are left out")
+            }
+            ModuleNote::Debuginfod { path, why } => {
+                write!(f, "{path}: no debug file from debuginfod: {why}")
+            }
+        }
+    }
+}
+
+impl Module {
+    /// The path for people.
+    pub(super) fn display(&self) -> String {
+        String::from_utf8_lossy(&self.path).into_owned()
+    }
+
+    /// The ELF file that this module was, if it can be had.
+    pub(super) fn open(
+        &self,
+        given: Option<File>,
+        open: &Arc<OpenFile>,
+        notes: &mut Vec<ModuleNote>,
+    ) -> Option<ElfFile> {
+        if self.path == b"[vdso]" {
+            return self.verified(ElfFile::from_bytes(own_vdso().ok()?).ok()??, None, notes);
+        }
+        let given = given.into_iter().map(|file| (self.paths().pop(), Ok(file)));
+        let by_path = self.paths().into_iter().map(|path| {
+            let file = open(&path);
+            (Some(path), file)
+        });
+        let mut complaints = Vec::new();
+        for (path, file) in given.chain(by_path) {
+            match file {
+                Ok(file) => {
+                    if let Some(elf) = self.read(file, path, open, &mut complaints) {
+                        notes.extend(complaints.into_iter().filter(ModuleNote::is_about_used));
+                        return Some(elf);
+                    }
+                }
+                Err(error) => {
+                    let (path, error) = (self.display(), Arc::new(error));
+                    complaints.push(ModuleNote::Missing { path, error });
+                }
+            }
+        }
+        // What says most: another file rather than none at one of its paths.
+        let missing = |note: &ModuleNote| matches!(note, ModuleNote::Missing { .. });
+        complaints.sort_by_key(missing);
+        notes.extend(complaints.into_iter().next());
+        self.stand_in(open, notes)
+    }
+
+    /// The paths that may be meant, the likeliest last: the text of maps leaves some open.
+    fn paths(&self) -> Vec<PathBuf> {
+        if !self.path.starts_with(b"/") {
+            return Vec::new(); // [heap], anon_inode:, names of anonymous memory
+        }
+        let restored = restore_line_feeds(&self.path);
+        let mut paths: Vec<PathBuf> = Vec::new();
+        for name in [&*self.path, &*restored] {
+            for name in [Some(name), name.strip_suffix(b" (deleted)")].into_iter().flatten() {
+                let path = PathBuf::from(OsStr::from_bytes(name));
+                if !paths.contains(&path) {
+                    paths.push(path);
+                }
+            }
+        }
+        paths
+    }
+
+    fn read(
+        &self,
+        file: File,
+        path: Option<PathBuf>,
+        open: &Arc<OpenFile>,
+        notes: &mut Vec<ModuleNote>,
+    ) -> Option<ElfFile> {
+        let identity = file.metadata().ok().map(|meta| Identity {
+            device: meta.dev(),
+            inode: meta.ino(),
+            size: meta.len(),
+        });
+        let elf = match ElfFile::read(file) {
+            Ok(Some(elf)) => elf,
+            Ok(None) => {
+                notes.push(ModuleNote::NotElf { path: self.display() });
+                return None;
+            }
+            Err(error) => {
+                notes.push(ModuleNote::Damaged { path: self.display(), error });
+                return None;
+            }
+        };
+        let open = Arc::clone(open);
+        let elf = elf.with_debug_files(move |path| open(path));
+        let elf = self.verified(elf, identity, notes)?;
+        Some(match path {
+            Some(path) => elf.with_path(path),
+            None => elf,
+        })
+    }
+
+    /// The file, if it is the one recorded.
+    fn verified(
+        &self,
+        elf: ElfFile,
+        identity: Option<Identity>,
+        notes: &mut Vec<ModuleNote>,
+    ) -> Option<ElfFile> {
+        let path = self.display();
+        let (found, recorded) = match (&self.build_id, identity) {
+            (Some(recorded), _) => {
+                let found = elf.build_id_bytes();
+                if found == Some(recorded) {
+                    return Some(elf);
+                }
+                let found = found.map_or("no build id".to_owned(), build_id_text);
+                (found, build_id_text(recorded))
+            }
+            // The kernel's vDSO cannot be told from an earlier kernel's.
+            (None, None) => {
+                notes.push(ModuleNote::Unverified { path });
+                return Some(elf);
+            }
+            (None, Some(found))
+                if self.inode == 0 && self.size.is_none_or(|size| size == found.size) =>
+            {
+                if self.size.is_none() {
+                    notes.push(ModuleNote::Unverified { path });
+                }
+                return Some(elf);
+            }
+            (None, Some(found)) if found.is(self) => return Some(elf),
+            (None, Some(found)) => (found.to_string(), self.recorded_identity()),
+        };
+        notes.push(ModuleNote::Other { path, found, recorded });
+        None
+    }
+
+    /// The debug file of a file that is gone.
+    fn stand_in(&self, open: &Arc<OpenFile>, notes: &mut Vec<ModuleNote>) -> Option<ElfFile> {
+        if self.segments.is_empty() {
+            return None;
+        }
+        let debug_file = build_id_path(self.build_id.as_deref()?)?;
+        let file = open(&debug_file).or_else(|_| open_regular(&debug_file)).ok()?;
+        let elf = self.read(file, Some(debug_file.clone()), open, &mut Vec::new())?;
+        notes.push(ModuleNote::DebugFileOnly { path: self.display(), debug_file });
+        Some(elf)
+    }
+
+    /// The vaddr of the code at `offset` in the file.
+    pub(super) fn vaddr(&self, elf: &ElfFile, offset: u64) -> Option<u64> {
+        let recorded =
+            self.segments.iter().find(|s| offset.checked_sub(s.offset).is_some_and(|n| n < s.size));
+        if let Some(segment) = recorded {
+            return (offset - segment.offset).checked_add(segment.vaddr);
+        }
+        let segment = elf.segment_at_offset(offset)?;
+        (offset - segment.offset).checked_add(segment.vaddr)
+    }
+
+    fn recorded_identity(&self) -> String {
+        let size = self.size.map(|size| format!(", {size} bytes")).unwrap_or_default();
+        format!("inode {} of device {}{size}", self.inode, self.device)
+    }
+}
+
+impl ModuleNote {
+    /// Whether it is about the file that is used, not about one that was passed over.
+    fn is_about_used(&self) -> bool {
+        matches!(self, ModuleNote::Unverified { .. })
+    }
+}
+
+/// What tells one file from another where neither has a build id.
+#[derive(Clone, Copy)]
+struct Identity {
+    device: u64,
+    inode: u64,
+    size: u64,
+}
+
+impl Identity {
+    fn device(self) -> Device {
+        Device::new(rustix::fs::major(self.device), rustix::fs::minor(self.device))
+    }
+
+    fn is(self, module: &Module) -> bool {
+        let device = self.device();
+        // btrfs and overlayfs give stat(2) another device than maps shows, one without a block
+        // device.
+        self.inode == module.inode
+            && module.size.is_none_or(|size| size == self.size)
+            && (module.device == Device::default() || device == module.device || device.major == 0)
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "inode {} of device {}, {} bytes", self.inode, self.device(), self.size)
+    }
+}
+
+fn build_id_text(build_id: &[u8]) -> String {
+    let digits: String = build_id.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("build id {digits}")
+}
+
+/// The vDSO of this process, which every process of this kernel has.
+fn own_vdso() -> io::Result<Vec<u8>> {
+    let maps = Maps::parse(&std::fs::read("/proc/self/maps")?);
+    let row = maps.iter().find(|row| row.name == b"[vdso]").ok_or(io::ErrorKind::NotFound)?;
+    let mut memory = File::open("/proc/self/mem")?;
+    memory.seek(SeekFrom::Start(row.range.start))?;
+    let mut bytes = Vec::new();
+    memory.take(row.range.size().min(VDSO_LIMIT)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

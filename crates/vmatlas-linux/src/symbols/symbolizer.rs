@@ -1,0 +1,383 @@
+//! Many places at once, file by file.
+
+use super::SymbolFrame;
+use super::debuginfod::{self, Artifact};
+use super::frames::frames;
+use super::module::{Module, ModuleNote, OpenFile};
+use crate::deadline::{Results, all_within};
+use crate::elf::{ElfFile, open_regular};
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use vmatlas::jit::JitMap;
+
+/// A note says that a file is damaged, not each address that found out.
+const NOTES_LIMIT: usize = 8;
+
+/// A module of a [`Symbolizer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModuleId(usize);
+
+/// Where code is.
+///
+/// The address that a call returns to is that of the next instruction, which may be of another line
+/// or function: ask for one byte before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Place {
+    /// In a file.
+    File {
+        /// Which.
+        module: ModuleId,
+        /// Where in it, in bytes: address - start of the row + offset of the row.
+        offset: u64,
+    },
+    /// In memory of no file.
+    Jit {
+        /// The process, by the number it was given to
+        /// [`add_jit`](Symbolizer::add_jit) with.
+        pid: u32,
+        /// The address.
+        address: u64,
+    },
+}
+
+/// What a [`Symbolizer`] may do.
+#[derive(Clone, Debug)]
+pub struct SymbolOptions {
+    /// The program that asks debuginfod servers, `debuginfod-find` of elfutils, for files that have
+    /// no DWARF or are gone. None by default: it goes to the network.
+    pub debuginfod: Option<PathBuf>,
+    /// How long one question to it may take.
+    pub debuginfod_limit: Duration,
+    /// How long the files of a batch may take that are read at the same time. What comes later is
+    /// left out.
+    pub time_limit: Duration,
+    /// How many bytes of symbols and DWARF are kept between batches, about; files that were not used
+    /// lately are dropped first. A batch itself may need more: as many files as there are
+    /// processors, each with up to 1 GiB of DWARF.
+    pub memory_limit: u64,
+}
+
+impl Default for SymbolOptions {
+    fn default() -> Self {
+        SymbolOptions {
+            debuginfod: None,
+            debuginfod_limit: Duration::from_secs(60),
+            time_limit: Duration::from_secs(30),
+            memory_limit: 512 << 20,
+        }
+    }
+}
+
+/// Makes functions and lines of places; keeps the files it has read.
+pub struct Symbolizer {
+    options: SymbolOptions,
+    open: Arc<OpenFile>,
+    modules: Vec<State>,
+    ids: HashMap<Module, ModuleId>,
+    jit: HashMap<u32, JitMap>,
+    batch: u64,
+}
+
+struct State {
+    module: Arc<Module>,
+    open: Arc<OpenFile>,
+    given: Option<File>,
+    elf: Elf,
+    notes: Vec<ModuleNote>,
+    used: u64,
+}
+
+enum Elf {
+    Unread,
+    Read(Box<ElfFile>),
+    /// It cannot be had, or its file system does not answer: not asked again.
+    None,
+}
+
+/// What the thread that reads a module says.
+enum Answer {
+    Frames(usize, Vec<SymbolFrame>),
+    Done(ModuleId, Option<Box<ElfFile>>, Vec<ModuleNote>),
+}
+
+impl Default for Symbolizer {
+    fn default() -> Self {
+        Symbolizer::new(SymbolOptions::default())
+    }
+}
+
+impl Symbolizer {
+    /// A symbolizer that opens files in our own mount namespace, regular ones only.
+    pub fn new(options: SymbolOptions) -> Self {
+        Symbolizer {
+            options,
+            open: Arc::new(open_regular),
+            modules: Vec::new(),
+            ids: HashMap::new(),
+            jit: HashMap::new(),
+            batch: 0,
+        }
+    }
+
+    /// Takes a module; one that is there already has the same id.
+    pub fn add_module(&mut self, module: Module) -> ModuleId {
+        self.add_module_in(module, Arc::clone(&self.open))
+    }
+
+    /// Takes a module of a process with another mount namespace: `open` opens it, and its debug
+    /// files (as [`Files::open_path`](crate::files::Files::open_path) does). Of a module that is
+    /// there already the first `open` counts.
+    pub fn add_module_in(&mut self, module: Module, open: Arc<OpenFile>) -> ModuleId {
+        if let Some(&id) = self.ids.get(&module) {
+            return id;
+        }
+        let id = ModuleId(self.modules.len());
+        self.ids.insert(module.clone(), id);
+        let module = Arc::new(module);
+        let (elf, notes) = (Elf::Unread, Vec::new());
+        self.modules.push(State { module, open, given: None, elf, notes, used: 0 });
+        id
+    }
+
+    /// Gives the open file of a module, as from /proc/PID/map_files: it may have no name any more.
+    /// It is checked like any other.
+    pub fn give_file(&mut self, module: ModuleId, file: File) {
+        if let Some(state) = self.modules.get_mut(module.0) {
+            state.given = Some(file);
+            if let Elf::None = state.elf {
+                state.elf = Elf::Unread;
+                state.notes.clear();
+            }
+        }
+    }
+
+    /// Gives the names of a process's code that was made at run time (see
+    /// [`read_jit`](super::read_jit)), in the place of those it had.
+    pub fn add_jit(&mut self, pid: u32, map: JitMap) {
+        self.jit.insert(pid, map);
+    }
+
+    /// A module as it was given.
+    pub fn module(&self, id: ModuleId) -> Option<&Module> {
+        Some(&self.modules.get(id.0)?.module)
+    }
+
+    /// What stood in the way of names so far, by module.
+    pub fn notes(&self) -> impl Iterator<Item = (ModuleId, &ModuleNote)> {
+        let of = |(index, state): (usize, &'_ State)| (ModuleId(index), index, state.notes.len());
+        let counts: Vec<_> = self.modules.iter().enumerate().map(of).collect();
+        counts.into_iter().flat_map(move |(id, index, count)| {
+            (0..count).map(move |at| (id, &self.modules[index].notes[at]))
+        })
+    }
+
+    /// The frames of each place, innermost first, in the order of the places: at least one for each.
+    /// Give each place once.
+    pub fn symbolize(&mut self, places: &[Place]) -> Vec<Vec<SymbolFrame>> {
+        self.batch += 1;
+        let mut found: Vec<Vec<SymbolFrame>> = vec![Vec::new(); places.len()];
+        let mut of_module: BTreeMap<ModuleId, Vec<(u64, usize)>> = BTreeMap::new();
+        for (index, place) in places.iter().enumerate() {
+            match *place {
+                Place::File { module, offset } if module.0 < self.modules.len() => {
+                    of_module.entry(module).or_default().push((offset, index));
+                }
+                Place::File { .. } => {}
+                Place::Jit { pid, address } => found[index] = vec![self.jit_frame(pid, address)],
+            }
+        }
+        let mut work: Vec<_> = of_module.into_iter().collect();
+        // The longest first, so that none is left for the end alone.
+        work.sort_by_key(|(_, places)| std::cmp::Reverse(places.len()));
+        let at_a_time = std::thread::available_parallelism().map_or(1, usize::from);
+        for chunk in work.chunks_mut(at_a_time) {
+            self.read(chunk, &mut found);
+            self.shrink();
+        }
+        for (place, frames) in places.iter().zip(&mut found) {
+            if frames.is_empty() {
+                frames.push(self.unknown(place));
+            }
+        }
+        found
+    }
+
+    /// Reads some modules at the same time, each in a thread that can be left behind.
+    fn read(
+        &mut self,
+        chunk: &mut [(ModuleId, Vec<(u64, usize)>)],
+        found: &mut [Vec<SymbolFrame>],
+    ) {
+        let mut jobs = Vec::new();
+        let mut limit = self.options.time_limit;
+        for (id, places) in &mut *chunk {
+            let state = &mut self.modules[id.0];
+            state.used = self.batch;
+            let elf = match std::mem::replace(&mut state.elf, Elf::None) {
+                Elf::Unread => None,
+                Elf::Read(elf) => Some(elf),
+                Elf::None => continue,
+            };
+            let (module, open, given) =
+                (Arc::clone(&state.module), Arc::clone(&state.open), state.given.take());
+            if self.options.debuginfod.is_some() && elf.is_none() {
+                limit = limit.max(2 * self.options.debuginfod_limit + self.options.time_limit);
+            }
+            places.sort_unstable(); // neighbours are of one unit
+            let (id, options, places) = (*id, self.options.clone(), std::mem::take(places));
+            jobs.push((id, move |results: &Results<Answer>| {
+                let mut notes = Vec::new();
+                let elf = elf.or_else(|| {
+                    open_module(&module, given, &open, &options, &mut notes).map(Box::new)
+                });
+                if let Some(elf) = &elf {
+                    name_all(&module, elf, &places, &mut notes, results);
+                }
+                results.add(Answer::Done(id, elf, notes));
+            }));
+        }
+        let ids: Vec<ModuleId> = jobs.iter().map(|(id, _)| *id).collect();
+        let mut done = Vec::new();
+        for answer in all_within(limit, jobs.into_iter().map(|(_, job)| job)) {
+            match answer {
+                Answer::Frames(index, frames) => found[index] = frames,
+                Answer::Done(id, elf, notes) => {
+                    let state = &mut self.modules[id.0];
+                    state.elf = elf.map_or(Elf::None, Elf::Read);
+                    for note in notes {
+                        let text = note.to_string();
+                        let known = state.notes.iter().any(|note| note.to_string() == text);
+                        if !known && state.notes.len() < NOTES_LIMIT {
+                            state.notes.push(note);
+                        }
+                    }
+                    done.push(id);
+                }
+            }
+        }
+        for id in ids.into_iter().filter(|id| !done.contains(id)) {
+            let state = &mut self.modules[id.0];
+            state.notes.push(ModuleNote::TimedOut { path: state.module.display() });
+        }
+    }
+
+    /// Drops files until what is left is within the limit.
+    fn shrink(&mut self) {
+        let mut sizes: Vec<(u64, usize, u64)> = Vec::new();
+        for (index, state) in self.modules.iter().enumerate() {
+            if let Elf::Read(elf) = &state.elf {
+                sizes.push((state.used, index, elf.memory()));
+            }
+        }
+        let mut total: u64 = sizes.iter().map(|(.., size)| size).sum();
+        sizes.sort_unstable_by_key(|&(used, _, size)| (used, std::cmp::Reverse(size)));
+        for (_, index, size) in sizes {
+            if total <= self.options.memory_limit {
+                break;
+            }
+            total -= size;
+            self.modules[index].drop_elf();
+        }
+    }
+
+    fn jit_frame(&self, pid: u32, address: u64) -> SymbolFrame {
+        let module = "[jit]".to_owned();
+        match self.jit.get(&pid).and_then(|map| map.find(address)) {
+            Some(code) => SymbolFrame {
+                function: code.name.to_owned(),
+                offset: code.offset,
+                module,
+                source: code.source.map(|(file, line)| format!("{file}:{line}")),
+                inlined: false,
+            },
+            None => SymbolFrame {
+                function: String::new(),
+                offset: address,
+                module,
+                source: None,
+                inlined: false,
+            },
+        }
+    }
+
+    fn unknown(&self, place: &Place) -> SymbolFrame {
+        let (module, offset) = match *place {
+            Place::File { module, offset } => {
+                (self.module(module).map(Module::display).unwrap_or_default(), offset)
+            }
+            Place::Jit { address, .. } => (String::new(), address),
+        };
+        SymbolFrame { function: String::new(), offset, module, source: None, inlined: false }
+    }
+}
+
+impl State {
+    /// Forgets what was read; a file that was given stays open.
+    fn drop_elf(&mut self) {
+        if let Elf::Read(elf) = std::mem::replace(&mut self.elf, Elf::Unread) {
+            self.given = elf.into_file();
+        }
+    }
+}
+
+fn open_module(
+    module: &Module,
+    given: Option<File>,
+    open: &Arc<OpenFile>,
+    options: &SymbolOptions,
+    notes: &mut Vec<ModuleNote>,
+) -> Option<ElfFile> {
+    let elf = module.open(given, open, notes);
+    let Some(program) = &options.debuginfod else { return elf };
+    let Some(build_id) =
+        module.build_id.as_deref().or(elf.as_ref().and_then(|e| e.build_id_bytes()))
+    else {
+        return elf;
+    };
+    let build_id = build_id.to_vec();
+    let mut ask = |artifact| {
+        let found = debuginfod::find(program, artifact, &build_id, options.debuginfod_limit);
+        found.map_err(|why| notes.push(ModuleNote::Debuginfod { path: module.display(), why })).ok()
+    };
+    let mut elf = match elf {
+        Some(elf) => elf,
+        None => {
+            let (path, file) = ask(Artifact::Executable)?;
+            ElfFile::read(file).ok()??.with_path(path)
+        }
+    };
+    if elf.build_id_bytes() != Some(&build_id) {
+        return None;
+    }
+    if !elf.has_dwarf()
+        && let Some((path, file)) = ask(Artifact::DebugInfo)
+    {
+        elf.give_debug_file(path, file);
+    }
+    Some(elf)
+}
+
+fn name_all(
+    module: &Module,
+    elf: &ElfFile,
+    places: &[(u64, usize)],
+    notes: &mut Vec<ModuleNote>,
+    results: &Results<Answer>,
+) {
+    let path = module.display();
+    let mut first_damage = None;
+    for &(offset, index) in places {
+        let Some(vaddr) = module.vaddr(elf, offset) else { continue };
+        let (frames, damage) = frames(elf, vaddr, &path);
+        first_damage = first_damage.or(damage);
+        if !frames.is_empty() {
+            results.add(Answer::Frames(index, frames));
+        }
+    }
+    if let Some(error) = first_damage.or_else(|| elf.damage().first().cloned()) {
+        notes.push(ModuleNote::Damaged { path, error });
+    }
+}

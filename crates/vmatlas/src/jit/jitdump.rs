@@ -1,0 +1,190 @@
+//! Jitdumps: records of code, its lines, and its moves.
+
+use super::{Errors, JitError, JitErrorKind, JitMap, JitPlace, Line};
+use std::collections::HashMap;
+
+const MAGIC: u32 = 0x4a69_5444;
+/// As the specification's text has it; its version 2 changed no record.
+const VERSION: u32 = 1;
+const CODE_LOAD: u32 = 0;
+const CODE_MOVE: u32 = 1;
+const CODE_DEBUG_INFO: u32 = 2;
+const CODE_CLOSE: u32 = 3;
+/// Lines of all code together, in 16 bytes each.
+const LINES_LIMIT: usize = 32 << 20;
+
+/// What is left to read, in the byte order of the machine that wrote it.
+#[derive(Clone, Copy)]
+struct Fields<'a> {
+    bytes: &'a [u8],
+    big_endian: bool,
+}
+
+impl<'a> Fields<'a> {
+    fn take(&mut self, size: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(size)?;
+        self.bytes = rest;
+        Some(taken)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        let bytes = self.take(4)?.try_into().ok()?;
+        Some(if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        let bytes = self.take(8)?.try_into().ok()?;
+        Some(if self.big_endian { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
+    }
+
+    /// Bytes up to a NUL, which must be there.
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let end = memchr::memchr(0, self.bytes)?;
+        let text = self.take(end)?;
+        self.take(1)?;
+        Some(text)
+    }
+}
+
+/// What is kept between records.
+#[derive(Default)]
+struct Reader {
+    map: JitMap,
+    /// Lines of code that is loaded next, by its address.
+    lines: HashMap<u64, Vec<Line>>,
+    lines_left: usize,
+    /// Which of the map's files has a name.
+    files: HashMap<String, u32>,
+}
+
+impl JitMap {
+    /// Reads a jitdump, of either byte order. With `until`, records of a later time are left out:
+    /// the code as it was then (in nanoseconds of the clock the runtime used, `CLOCK_MONOTONIC`
+    /// unless its header says otherwise).
+    ///
+    /// A record that is wrong is left out and is an error; so is a last record that is cut.
+    pub fn parse_jitdump(bytes: &[u8], until: Option<u64>) -> (JitMap, Vec<JitError>) {
+        let mut errors = Errors::default();
+        let mut reader = Reader { lines_left: LINES_LIMIT, ..Reader::default() };
+        if let Err((kind, at)) = reader.read(bytes, until, &mut errors) {
+            errors.add(kind, JitPlace::Byte(at));
+        }
+        (reader.map, errors.0)
+    }
+}
+
+impl Reader {
+    /// Reads all records; the error is what ends it early.
+    fn read(
+        &mut self,
+        bytes: &[u8],
+        until: Option<u64>,
+        errors: &mut Errors,
+    ) -> Result<(), (JitErrorKind, usize)> {
+        let mut header = Fields { bytes, big_endian: false };
+        match header.u32() {
+            Some(MAGIC) => {}
+            Some(magic) if magic.swap_bytes() == MAGIC => header.big_endian = true,
+            _ => return Err((JitErrorKind::Magic, 0)),
+        }
+        let big_endian = header.big_endian;
+        let cut = (JitErrorKind::Truncated, 0);
+        let version = header.u32().ok_or(cut)?;
+        if version != VERSION {
+            return Err((JitErrorKind::Version(version), 4));
+        }
+        let mut at = header.u32().ok_or(cut)? as usize;
+        if at < 40 {
+            return Err((JitErrorKind::Record, 8));
+        }
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let cut = (JitErrorKind::Truncated, at);
+            let mut record = Fields { bytes: rest, big_endian };
+            let (id, size) = (record.u32().ok_or(cut)?, record.u32().ok_or(cut)? as usize);
+            let time = record.u64().ok_or(cut)?;
+            let Some(body) = size.checked_sub(16) else {
+                return Err((JitErrorKind::Record, at));
+            };
+            let body = Fields { bytes: record.take(body).ok_or(cut)?, big_endian };
+            if id == CODE_CLOSE {
+                break;
+            }
+            // Records of several threads need not be in order.
+            if until.is_none_or(|until| time <= until) {
+                match self.record(id, body) {
+                    Err(JitErrorKind::TooMany) => return Err((JitErrorKind::TooMany, at)),
+                    Err(kind) => errors.add(kind, JitPlace::Byte(at)),
+                    Ok(()) => {}
+                }
+            }
+            at += size;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, id: u32, fields: Fields<'_>) -> Result<(), JitErrorKind> {
+        match id {
+            CODE_LOAD => self.load(fields),
+            CODE_MOVE => self.moved(fields),
+            CODE_DEBUG_INFO => self.debug_info(fields),
+            _ => Ok(()), // how to unwind, and what comes in later versions
+        }
+    }
+
+    fn load(&mut self, mut fields: Fields<'_>) -> Result<(), JitErrorKind> {
+        let mut load = || {
+            fields.take(8)?; // process and thread
+            fields.u64()?; // where the runtime runs it: perf takes code_addr
+            Some((fields.u64()?, fields.u64()?, fields.u64()?, fields.text()?))
+        };
+        let (start, size, _index, name) = load().ok_or(JitErrorKind::Record)?;
+        let lines = self.lines.remove(&start).unwrap_or_default();
+        self.map.add(start, size, name, lines)
+    }
+
+    fn moved(&mut self, mut fields: Fields<'_>) -> Result<(), JitErrorKind> {
+        let mut moved = || {
+            fields.take(16)?;
+            Some((fields.u64()?, fields.u64()?, fields.u64()?))
+        };
+        let (from, to, size) = moved().ok_or(JitErrorKind::Record)?;
+        let piece = self.map.pieces.get(&from).copied().ok_or(JitErrorKind::Move)?;
+        let code = self.map.codes[piece.code].clone();
+        // Nothing is at the old place now.
+        self.map.clear(from, piece.end);
+        self.lines_left =
+            self.lines_left.checked_sub(code.lines.len()).ok_or(JitErrorKind::TooMany)?;
+        self.map.add(to, size, code.name.as_bytes(), code.lines)
+    }
+
+    fn debug_info(&mut self, mut fields: Fields<'_>) -> Result<(), JitErrorKind> {
+        let mut head = || Some((fields.u64()?, fields.u64()?));
+        let (start, count) = head().ok_or(JitErrorKind::Record)?;
+        let mut lines = Vec::new();
+        let mut file = 0;
+        for index in 0..count {
+            let mut entry = || Some((fields.u64()?, fields.u32()?, fields.u32()?, fields.text()?));
+            let (address, line, _discriminator, name) = entry().ok_or(JitErrorKind::Record)?;
+            // As the entry before.
+            if name != b"\xff" || index == 0 {
+                file = self.file(name);
+            }
+            self.lines_left = self.lines_left.checked_sub(1).ok_or(JitErrorKind::TooMany)?;
+            lines.push(Line { offset: address.saturating_sub(start), file, line });
+        }
+        lines.sort_by_key(|line| line.offset);
+        self.lines.insert(start, lines);
+        Ok(())
+    }
+
+    fn file(&mut self, name: &[u8]) -> u32 {
+        let name = String::from_utf8_lossy(&name[..name.len().min(super::NAME_LIMIT)]);
+        if let Some(&file) = self.files.get(&*name) {
+            return file;
+        }
+        let file = self.map.files.len() as u32; // fewer than lines
+        self.map.files.push(name.clone().into_owned());
+        self.files.insert(name.into_owned(), file);
+        file
+    }
+}
