@@ -29,7 +29,7 @@ pub mod mounts;
 mod process;
 mod query;
 #[allow(dead_code)]
-mod record;
+pub mod record;
 #[cfg(target_pointer_width = "64")]
 pub mod scenario;
 mod snapshot;

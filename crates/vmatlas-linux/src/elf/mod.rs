@@ -254,11 +254,6 @@ impl ElfFile {
         self.build_id.as_deref().map(hex)
     }
 
-    /// The bytes of the build id.
-    pub fn build_id_bytes(&self) -> Option<&[u8]> {
-        self.build_id.as_deref()
-    }
-
     /// The vaddr range that is made read-only once it is relocated (`PT_GNU_RELRO`).
     pub fn relro(&self) -> Option<Range<u64>> {
         let relro = self.segments().iter().find(|s| s.kind == SegmentType::GNU_RELRO)?;

@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use vmatlas::recording::Source;
 
 /// A recording's file. What was appended stays, whatever becomes of the recorder.
 #[derive(Debug)]
 pub(crate) struct Output {
     file: File,
-    path: PathBuf,
     /// How many bytes of whole blocks it has.
     size: u64,
     failed: Option<io::Error>,
@@ -20,12 +19,7 @@ impl Output {
     /// Makes the file; one that is there is replaced.
     pub(crate) fn create(path: &Path) -> io::Result<Output> {
         let file = File::create(path)?;
-        Ok(Output { file, path: path.to_owned(), size: 0, failed: None })
-    }
-
-    /// Where it is.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+        Ok(Output { file, size: 0, failed: None })
     }
 
     /// Appends whole blocks. After a failure, as of a full disk, nothing more is written, and
@@ -52,6 +46,11 @@ impl Output {
     /// Why no more is written.
     pub(crate) fn failed(&self) -> Option<&io::Error> {
         self.failed.as_ref()
+    }
+
+    /// Its size, and why no more was written.
+    pub(crate) fn into_parts(self) -> (u64, Option<io::Error>) {
+        (self.size, self.failed)
     }
 }
 

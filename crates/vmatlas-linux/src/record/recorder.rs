@@ -2,6 +2,7 @@
 //! each against the kernel, and writes events, stacks and what the model got wrong.
 
 use super::code::CodeFiles;
+use super::Progress;
 use super::output::Output;
 use super::sink::{Begun, Registers, Shared, Signal, Sink};
 use super::space::{LiveSpace, escaped};
@@ -24,6 +25,8 @@ const DEPTH: usize = 256;
 const ROWS_TO_CHECK: usize = 64;
 /// What was recorded is written after this long at the latest.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
+/// How often progress is told.
+const TELL_AFTER: Duration = Duration::from_millis(250);
 /// All rows of an address space are compared after so many events of it.
 const WHOLE_CHECK_EVERY: u64 = 1 << 14;
 const PR_SET_VMA: u64 = 0x5356_4d41;
@@ -74,12 +77,22 @@ pub(crate) struct Recorder {
     frames: Vec<Frame>,
     entries: Vec<FrameEntry>,
     truth: Truth,
+    progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+    /// When progress was last told.
+    told: Duration,
     ended: bool,
 }
 
 impl Recorder {
-    pub(crate) fn new(meta: &Meta, output: Output, limits: Limits) -> Recorder {
+    pub(crate) fn new(
+        meta: &Meta,
+        output: Output,
+        limits: Limits,
+        progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+    ) -> Recorder {
         Recorder {
+            progress,
+            told: Duration::ZERO,
             writer: Writer::new(meta),
             replay: Replay::new(meta.profile()),
             output,
@@ -102,20 +115,32 @@ impl Recorder {
         }
     }
 
-    /// Ends the recording and tells how true it was.
-    pub(crate) fn finish(&mut self) -> &Truth {
+    /// Ends the recording, and tells how true it is.
+    pub(crate) fn finish(mut self) -> (Truth, Output) {
+        self.end();
+        (self.truth, self.output)
+    }
+
+    /// Writes what makes a recording whole. Nothing follows.
+    fn end(&mut self) {
         if !self.ended {
             self.ended = true;
+            self.truth.events = self.writer.next_number() - 1;
             self.writer.finish();
             self.output.append(&self.writer.take());
         }
-        self.truth.events = self.writer.next_number() - 1;
-        &self.truth
     }
 
-    /// The file it is written to.
-    pub(crate) fn output(&self) -> &Output {
-        &self.output
+    fn tell_progress(&mut self, elapsed: Duration) {
+        let Some(tell) = &mut self.progress else { return };
+        self.told = elapsed;
+        tell(&Progress {
+            elapsed,
+            events: self.writer.next_number() - 1,
+            lost: self.truth.lost,
+            size: self.output.size(),
+            ended: self.ended,
+        });
     }
 
     /// A task has this address space, as its first.
@@ -151,6 +176,9 @@ impl Recorder {
 
     /// Writes an event and follows it.
     fn event(&mut self, entry: u32, stack: u32, what: What) -> Applied {
+        if self.ended {
+            return Applied::default();
+        }
         let event = self.writer.event(self.now(), entry, stack, what);
         let applied = self.replay.apply(&event, self.writer.files());
         if self.writer.snapshot_due() {
@@ -584,7 +612,10 @@ impl Sink for Recorder {
             || self.limits.size.is_some_and(|limit| self.output.size() >= limit)
             || self.output.failed().is_some();
         if over {
-            self.finish();
+            self.end();
+        }
+        if over || now - self.told >= TELL_AFTER {
+            self.tell_progress(now);
         }
         !over
     }

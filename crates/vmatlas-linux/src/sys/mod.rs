@@ -2,10 +2,19 @@
 //! file for each interface.
 #![allow(unsafe_code)]
 
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod launch;
 pub(crate) mod nsfs;
+pub(crate) mod process_vm;
 pub(crate) mod procmap_query;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod ptrace;
 #[cfg(target_pointer_width = "64")]
 pub(crate) mod scenario;
 #[cfg(test)]
 pub(crate) mod test_stop;
 pub(crate) mod vm_read;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod seccomp;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod wait;

@@ -1,0 +1,230 @@
+//! What the arguments of a call say.
+
+use super::table::{Abi, Meaning, PR_SET_SECCOMP, UFFDIO_REGISTER, rule};
+use vmatlas::recording::CallKind;
+
+/// A call that can change an address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Decoded {
+    pub(crate) kind: CallKind,
+    /// As in [`Call::args`](vmatlas::recording::Call::args).
+    pub(crate) args: [u64; 6],
+    /// Where the call leaves what counts, when it has succeeded.
+    pub(crate) left: Option<Left>,
+}
+
+/// Something that a call writes to memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) address: u64,
+    /// In bytes.
+    pub(crate) size: u8,
+    pub(crate) means: LeftMeaning,
+}
+
+/// What is left in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LeftMeaning {
+    /// The result: the address that shmat by ipc(2) attached at.
+    Result,
+    /// The argument of this index: the context of io_setup(2), which is the address of its ring.
+    Argument(usize),
+}
+
+/// What a call with these arguments does, `number` being x32's with its bit. None if it cannot
+/// change an address space. `read` reads memory of the task, and says whether it could.
+pub(crate) fn decode(
+    abi: Abi,
+    number: u64,
+    args: [u64; 6],
+    mut read: impl FnMut(u64, &mut [u8]) -> bool,
+) -> Option<Decoded> {
+    let rule = rule(abi, number)?;
+    let mut args = args;
+    if abi == Abi::I386 {
+        args = args.map(|arg| arg & 0xffff_ffff);
+    }
+    if !rule.when.holds(&args) {
+        return None;
+    }
+    let mut left = None;
+    let kind = match rule.meaning {
+        Meaning::Change(kind) => kind,
+        Meaning::OldMmap => {
+            let mut words = [0; 24];
+            // What cannot be read fails in the kernel as well.
+            if read(args[0], &mut words) {
+                let (words, _) = words.as_chunks::<4>();
+                for (arg, word) in args.iter_mut().zip(words) {
+                    *arg = u64::from(u32::from_le_bytes(*word));
+                }
+            } else {
+                args = [0; 6];
+            }
+            CallKind::Mmap
+        }
+        Meaning::Mmap2 => {
+            args[5] <<= 12;
+            CallKind::Mmap
+        }
+        Meaning::Ipc => {
+            let [call, first, second, third, pointer, _] = args;
+            if call & 0xffff == 21 {
+                left = Some(Left { address: third, size: 4, means: LeftMeaning::Result });
+                args = [first, pointer, second, 0, 0, 0];
+                CallKind::Shmat
+            } else {
+                args = [pointer, 0, 0, 0, 0, 0];
+                CallKind::Shmdt
+            }
+        }
+        Meaning::Ioctl => {
+            let register = args[1] as u32 == UFFDIO_REGISTER;
+            let mut range = [0; 24];
+            let size = if register { 24 } else { 16 };
+            if !range.get_mut(..size).is_some_and(|range| read(args[2], range)) {
+                range = [0; 24];
+            }
+            let (words, _) = range.as_chunks::<8>();
+            for (arg, word) in args.iter_mut().skip(1).zip(words) {
+                *arg = u64::from_le_bytes(*word);
+            }
+            if register { CallKind::UffdRegister } else { CallKind::UffdUnregister }
+        }
+        Meaning::Prctl if args[0] as u32 != PR_SET_SECCOMP => CallKind::Prctl,
+        Meaning::Prctl | Meaning::Clone | Meaning::Ptrace | Meaning::Seccomp => return None,
+    };
+    match kind {
+        // mlock(2) has no flags, mlock2(2) does.
+        CallKind::Mlock if matches!(number as u32 & !super::table::X32_BIT, 149 | 150) => {
+            args[2] = 0;
+        }
+        CallKind::Mbind => args[3] = node_mask(args[3], args[4], &mut read),
+        CallKind::IoSetup => {
+            let size = if abi == Abi::X86_64 { 8 } else { 4 };
+            left = Some(Left { address: args[1], size, means: LeftMeaning::Argument(1) });
+        }
+        _ => {}
+    }
+    for arg in args.iter_mut().skip(kind.arguments()) {
+        *arg = 0;
+    }
+    Some(Decoded { kind, args, left })
+}
+
+/// The first 64 nodes of a mask. The kernel takes one bit less than it is told that there are.
+fn node_mask(address: u64, max_node: u64, read: &mut impl FnMut(u64, &mut [u8]) -> bool) -> u64 {
+    let bits = max_node.saturating_sub(1).min(64);
+    let size = usize::try_from(bits.div_ceil(8)).unwrap_or(0);
+    let mut mask = [0; 8];
+    if address == 0 || size == 0 || !mask.get_mut(..size).is_some_and(|mask| read(address, mask)) {
+        return 0;
+    }
+    u64::from_le_bytes(mask) & (u64::MAX >> (64 - bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MEMORY: u64 = 0x1000;
+
+    /// Decodes a call while `memory` stands at [`MEMORY`].
+    fn check(abi: Abi, number: u64, args: [u64; 6], memory: &[u8], expect: Option<Decoded>) {
+        let read = |address: u64, to: &mut [u8]| {
+            let start = address.checked_sub(MEMORY).and_then(|start| usize::try_from(start).ok());
+            let bytes = start.and_then(|start| memory.get(start..start.checked_add(to.len())?));
+            bytes.is_some_and(|bytes| {
+                to.copy_from_slice(bytes);
+                true
+            })
+        };
+        assert_eq!(decode(abi, number, args, read), expect, "{abi:?} {number} {args:x?}");
+    }
+
+    fn plain(kind: CallKind, args: [u64; 6]) -> Option<Decoded> {
+        Some(Decoded { kind, args, left: None })
+    }
+
+    fn words(words: &[u64], size: usize) -> Vec<u8> {
+        words.iter().flat_map(|word| word.to_le_bytes()[..size].to_vec()).collect()
+    }
+
+    #[test]
+    fn arguments_as_they_stand() {
+        let args = [1, 2, 3, 4, 5, 6];
+        check(Abi::X86_64, 9, args, &[], plain(CallKind::Mmap, args));
+        check(Abi::X32, 0x4000_0009, args, &[], plain(CallKind::Mmap, args));
+        check(Abi::X86_64, 11, args, &[], plain(CallKind::Munmap, [1, 2, 0, 0, 0, 0]));
+        check(Abi::X86_64, 1, args, &[], None);
+        check(Abi::X86_64, u64::MAX, args, &[], None);
+        // mlock has no flags.
+        check(Abi::X86_64, 149, args, &[], plain(CallKind::Mlock, [1, 2, 0, 0, 0, 0]));
+        check(Abi::X86_64, 325, args, &[], plain(CallKind::Mlock, [1, 2, 3, 0, 0, 0]));
+        check(Abi::I386, 150, args, &[], plain(CallKind::Mlock, [1, 2, 0, 0, 0, 0]));
+        check(Abi::I386, 151, args, &[], plain(CallKind::Munlock, [1, 2, 0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn arguments_that_decide() {
+        let advice = |advice| [0x1000, 0x1000, advice, 0, 0, 0];
+        check(Abi::X86_64, 28, advice(4), &[], None);
+        check(Abi::X86_64, 28, advice(8), &[], None);
+        check(Abi::X86_64, 28, advice(23), &[], None);
+        check(Abi::X86_64, 28, advice(14), &[], plain(CallKind::Madvise, advice(14)));
+        let prctl = [0x5356_4d41, 0, 0x1000, 0x1000, 0x2000, 0];
+        check(Abi::X86_64, 157, prctl, &[], plain(CallKind::Prctl, prctl));
+        check(Abi::X86_64, 157, [22, 2, 0, 0, 0, 0], &[], None);
+        check(Abi::X86_64, 157, [15, 2, 0, 0, 0, 0], &[], None);
+        check(Abi::X86_64, 135, [0xffff_ffff, 0, 0, 0, 0, 0], &[], None);
+        check(Abi::X86_64, 158, [0x1002, 0, 0, 0, 0, 0], &[], None);
+    }
+
+    #[test]
+    fn arguments_in_memory() {
+        let old = words(&[0, 0x5000, 3, 0x22, 0xffff_ffff, 0x3000], 4);
+        let mapped = plain(CallKind::Mmap, [0, 0x5000, 3, 0x22, 0xffff_ffff, 0x3000]);
+        check(Abi::I386, 90, [MEMORY, 0, 0, 0, 0, 0], &old, mapped);
+        check(Abi::I386, 90, [0, 0, 0, 0, 0, 0], &old, plain(CallKind::Mmap, [0; 6]));
+        let mapped = plain(CallKind::Mmap, [0, 0x5000, 3, 0x22, 4, 0xffff_ffff_000]);
+        check(Abi::I386, 192, [0, 0x5000, 3, 0x22, 4, u64::MAX], &[], mapped);
+
+        let range = words(&[0x7000, 0x2000, 3, 0], 8);
+        let args = [5, 0xc020_aa00, MEMORY, 0, 0, 0];
+        let registered = plain(CallKind::UffdRegister, [5, 0x7000, 0x2000, 3, 0, 0]);
+        check(Abi::X86_64, 16, args, &range, registered);
+        let args = [5, 0x8010_aa01, MEMORY, 0, 0, 0];
+        let unregistered = plain(CallKind::UffdUnregister, [5, 0x7000, 0x2000, 0, 0, 0]);
+        check(Abi::X86_64, 16, args, &range[..16], unregistered);
+        check(Abi::X32, 0x4000_0202, args, &range, unregistered);
+        check(Abi::X86_64, 16, [1, 0x5401, MEMORY, 0, 0, 0], &range, None);
+    }
+
+    #[test]
+    fn node_masks() {
+        let mask = words(&[0b1101], 8);
+        let bound = |mask, max| plain(CallKind::Mbind, [0x7000, 0x1000, 2, mask, max, 0]);
+        let args = |max| [0x7000, 0x1000, 2, MEMORY, max, 0];
+        check(Abi::X86_64, 237, args(64), &mask, bound(0b1101, 64));
+        check(Abi::X86_64, 237, args(1024), &mask, bound(0b1101, 1024));
+        check(Abi::X86_64, 237, args(3), &mask, bound(0b01, 3));
+        check(Abi::X86_64, 237, args(4), &mask[..1], bound(0b101, 4));
+        check(Abi::X86_64, 237, args(1), &mask, bound(0, 1));
+        check(Abi::X86_64, 237, args(0), &mask, bound(0, 0));
+    }
+
+    #[test]
+    fn what_is_left_in_memory() {
+        let args = [0x1_0015, 7, 0o10000, MEMORY, 0x6000, 0];
+        let left = Some(Left { address: MEMORY, size: 4, means: LeftMeaning::Result });
+        let args_of = [7, 0x6000, 0o10000, 0, 0, 0];
+        let attached = Some(Decoded { kind: CallKind::Shmat, args: args_of, left });
+        check(Abi::I386, 117, args, &[], attached);
+        let args = [22, 0, 0, 0, 0x6000, 0];
+        check(Abi::I386, 117, args, &[], plain(CallKind::Shmdt, [0x6000, 0, 0, 0, 0, 0]));
+        check(Abi::I386, 117, [2, 0, 0, 0, 0, 0], &[], None);
+        let left = Some(Left { address: MEMORY, size: 8, means: LeftMeaning::Argument(1) });
+        let args = [128, MEMORY, 0, 0, 0, 0];
+        check(Abi::X86_64, 206, args, &[], Some(Decoded { kind: CallKind::IoSetup, args, left }));
+    }
+}

@@ -1,0 +1,50 @@
+//! What a task that a program makes shares with its maker.
+
+use super::task::call_of;
+use crate::record::calls::Abi;
+use crate::record::sink::Shared;
+use crate::sys::process_vm::read_memory;
+use crate::sys::ptrace::{self, Regs};
+
+const CLONE_VM: u64 = 0x100;
+const CLONE_THREAD: u64 = 0x1_0000;
+
+/// What the new task of a task shares, which stands at the event in its clone(2), clone3(2),
+/// fork(2) or vfork(2).
+pub(super) fn shared(tid: u32, registers: &Regs) -> Shared {
+    // Before Linux 5.3 there is only the code segment to go by.
+    let arch = ptrace::audit_arch(tid).unwrap_or_else(|_| {
+        if registers.cs == 0x23 { Abi::I386.audit_arch() } else { Abi::X86_64.audit_arch() }
+    });
+    let abi = Abi::of(arch, registers.orig_rax);
+    let (number, args) = call_of(registers, abi);
+    let number = number & !u64::from(crate::record::calls::X32_BIT);
+    let flags = match (abi, number) {
+        // fork: nothing.
+        (Abi::X86_64 | Abi::X32, 57) | (Abi::I386, 2) => 0,
+        // vfork: the memory, until execve.
+        (Abi::X86_64 | Abi::X32, 58) | (Abi::I386, 190) => CLONE_VM,
+        (Abi::X86_64 | Abi::X32, 56) | (Abi::I386, 120) => args[0],
+        // clone3: its flags are the first field of what the argument points to.
+        (_, 435) => {
+            let mut flags = [0; 8];
+            read_memory(tid, args[0], &mut flags);
+            u64::from_le_bytes(flags)
+        }
+        _ => 0,
+    };
+    Shared { memory: flags & CLONE_VM != 0, thread: flags & CLONE_THREAD != 0 }
+}
+
+/// The maker of a task whose maker has not told of it, because it was killed before it could, and
+/// what the two share.
+pub(super) fn orphan(tid: u32) -> Option<(u32, Shared)> {
+    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let field = |name: &str| -> Option<u32> {
+        status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+    };
+    let group = field("Tgid:")?;
+    let thread = group != tid;
+    let maker = if thread { group } else { field("PPid:")? };
+    Some((maker, Shared { memory: thread, thread }))
+}

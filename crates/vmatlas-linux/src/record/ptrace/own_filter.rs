@@ -1,0 +1,35 @@
+//! Filters that a program itself installs.
+
+use crate::record::calls::Abi;
+use crate::sys::process_vm::read_memory;
+
+const BPF_RET: u16 = 0x06;
+const ACTION: u32 = 0xffff_0000;
+const RET_USER_NOTIF: u32 = 0x7fc0_0000;
+const RET_TRACE: u32 = 0x7ff0_0000;
+/// The longest filter that the kernel takes.
+const MOST: usize = 4096;
+
+/// Whether a filter asks a tracer or a supervisor about some call. `program` is the address of its
+/// `struct sock_fprog`.
+pub(super) fn asks(tid: u32, abi: Abi, program: u64) -> bool {
+    let mut head = [0; 16];
+    read_memory(tid, program, &mut head);
+    let [length_low, length_high, _, _, low @ ..] = head;
+    let length = usize::from(u16::from_le_bytes([length_low, length_high])).min(MOST);
+    // Behind the length comes a pointer, at its own alignment.
+    let [a, b, c, d, wide @ ..] = low;
+    let filter = match abi {
+        Abi::X86_64 => u64::from_le_bytes(wide),
+        Abi::I386 | Abi::X32 => u64::from(u32::from_le_bytes([a, b, c, d])),
+    };
+    let mut instructions = vec![0; length * 8];
+    let read = read_memory(tid, filter, &mut instructions);
+    instructions.truncate(read);
+    let (instructions, _) = instructions.as_chunks::<8>();
+    instructions.iter().any(|&[code, code_high, _, _, a, b, c, d]| {
+        let action = u32::from_le_bytes([a, b, c, d]) & ACTION;
+        u16::from_le_bytes([code, code_high]) == BPF_RET
+            && matches!(action, RET_TRACE | RET_USER_NOTIF)
+    })
+}

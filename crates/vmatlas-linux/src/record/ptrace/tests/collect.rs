@@ -1,0 +1,147 @@
+//! A sink that keeps all, and programs to record.
+
+use super::super::{LaunchError, Outcome, run};
+use crate::record::sink::{Begun, Registers, Shared, Signal, Sink};
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use vmatlas::recording::CallKind;
+
+/// What a sink was told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Told {
+    Begun(Begun),
+    Returned { call: Begun, result: i64, mark: usize, in_order: bool },
+    Cloned { parent: u32, child: u32, shared: Shared },
+    Executed { tid: u32, former: u32 },
+    Exiting { tid: u32, status: i32 },
+    Signalled { tid: u32, signal: Signal },
+}
+
+/// Keeps all that it is told.
+#[derive(Debug, Default)]
+pub(super) struct Collect {
+    pub(super) told: Vec<Told>,
+    /// After so many calls there is no more recording.
+    pub(super) enough: Option<usize>,
+    pub(super) ticks: usize,
+}
+
+impl Sink for Collect {
+    type Mark = usize;
+
+    fn begun(&mut self, call: &Begun) -> usize {
+        assert_ne!(call.registers.ip, 0);
+        assert_ne!(call.registers.sp, 0);
+        self.told.push(Told::Begun(*call));
+        self.told.len() - 1
+    }
+
+    fn returned(&mut self, call: &Begun, result: i64, mark: usize, in_order: bool) {
+        self.told.push(Told::Returned { call: *call, result, mark, in_order });
+    }
+
+    fn cloned(&mut self, parent: u32, child: u32, shared: Shared, _: Registers) {
+        // It stands still, and its memory can be read.
+        std::fs::read(format!("/proc/{child}/maps")).unwrap();
+        self.told.push(Told::Cloned { parent, child, shared });
+    }
+
+    fn executed(&mut self, tid: u32, former: u32) {
+        std::fs::read(format!("/proc/{tid}/maps")).unwrap();
+        self.told.push(Told::Executed { tid, former });
+    }
+
+    fn exiting(&mut self, tid: u32, status: i32) {
+        self.told.push(Told::Exiting { tid, status });
+    }
+
+    fn signalled(&mut self, tid: u32, signal: &Signal, _: Registers) {
+        self.told.push(Told::Signalled { tid, signal: *signal });
+    }
+
+    fn tick(&mut self) -> bool {
+        self.ticks += 1;
+        self.enough.is_none_or(|enough| self.told.len() < enough)
+    }
+}
+
+impl Collect {
+    /// All calls that returned: who made them, what they were, what they gave.
+    pub(super) fn calls(&self) -> Vec<(Begun, i64, bool)> {
+        let returned = |told: &Told| match *told {
+            Told::Returned { call, result, in_order, .. } => Some((call, result, in_order)),
+            _ => None,
+        };
+        self.told.iter().filter_map(returned).collect()
+    }
+
+    /// Who mapped so many pages, and what the call gave.
+    pub(super) fn mapped(&self, pages: u64) -> Vec<(u32, i64)> {
+        let calls = self.calls().into_iter();
+        let mapped =
+            calls.filter(|(call, ..)| call.kind == CallKind::Mmap && call.args[1] == pages * 4096);
+        mapped.map(|(call, result, _)| (call.tid, result)).collect()
+    }
+}
+
+/// A program of testdata/programs, compiled once for each run of the tests.
+fn compiled(name: &str, flags: &[&str]) -> PathBuf {
+    let directory = std::env::current_exe().unwrap().with_file_name("recorded-programs");
+    std::fs::create_dir_all(&directory).unwrap();
+    let path = directory.join(format!("{name}{}", flags.concat()));
+    // Another run of the tests may be executing the last one.
+    let new = path.with_extension(format!("new-{}", std::process::id()));
+    let source = format!("{}/../../testdata/programs/{name}.c", env!("CARGO_MANIFEST_DIR"));
+    let mut cc = Command::new("cc");
+    cc.args(["-Wall", "-O1", "-pthread", "-o"]).arg(&new).arg(source).args(flags);
+    assert!(cc.status().expect("needs a C compiler").success());
+    std::fs::rename(new, &path).unwrap();
+    path
+}
+
+/// recorded.c.
+pub(super) fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| compiled("recorded", &[]))
+}
+
+/// The same without a dynamic loader.
+pub(super) fn static_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| compiled("recorded", &["-static"]))
+}
+
+/// A recording of a command.
+pub(super) struct Recorded {
+    pub(super) outcome: Result<Outcome, LaunchError>,
+    pub(super) sink: Collect,
+    /// What it wrote to its standard output.
+    pub(super) output: String,
+}
+
+impl Recorded {
+    pub(super) fn status(&self) -> String {
+        self.outcome.as_ref().unwrap().status.to_string()
+    }
+}
+
+/// Records a command.
+pub(super) fn record_with(mut command: Command, mut sink: Collect) -> Recorded {
+    let mut file: File = tempfile::tempfile().unwrap();
+    command.stdout(file.try_clone().unwrap());
+    let outcome = run(command, &mut sink);
+    let mut output = String::new();
+    file.rewind().unwrap();
+    file.read_to_string(&mut output).unwrap();
+    Recorded { outcome, sink, output }
+}
+
+/// Records recorded.c with these arguments.
+pub(super) fn record(args: &[&str]) -> Recorded {
+    let mut command = Command::new(program());
+    command.args(args);
+    record_with(command, Collect::default())
+}

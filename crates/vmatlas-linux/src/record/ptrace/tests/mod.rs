@@ -1,0 +1,7 @@
+//! Recordings of real programs.
+
+mod collect;
+mod follows;
+mod launches;
+mod orders;
+mod speed;

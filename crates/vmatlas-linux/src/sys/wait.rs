@@ -1,0 +1,193 @@
+//! wait4(2) for what the calling thread traces, with a time limit.
+//!
+//! wait4 has no time limit and nothing else wakes it, so a timer sends this thread a signal. The
+//! signal is one of real time that nobody uses; it is let in only while the thread waits, so that
+//! it interrupts nothing else.
+//!
+//! # References
+//! wait4(2), timer_create(2); Linux 6.18 `kernel/exit.c`.
+
+use rustix::io::Errno;
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// A set of signals.
+pub(crate) type Signals = libc::sigset_t;
+
+/// What waiting gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Waited {
+    /// A task changed its state, with its wait status.
+    Status(u32, i32),
+    /// The time is over, or was.
+    Timeout,
+    /// There is nobody to wait for.
+    Nobody,
+}
+
+/// The signal of the timers, with a handler that does nothing. Once for the whole program.
+fn timer_signal() -> Option<i32> {
+    extern "C" fn nothing(_: libc::c_int) {}
+    static SIGNAL: OnceLock<Option<i32>> = OnceLock::new();
+    let take = |signal: i32| {
+        let mut old = MaybeUninit::<libc::sigaction>::zeroed();
+        // SAFETY: asks for the action of a signal, which is written to `old`; all zeroes are a
+        // valid sigaction, should the call fail.
+        let old = unsafe {
+            libc::sigaction(signal, std::ptr::null(), old.as_mut_ptr());
+            old.assume_init()
+        };
+        if old.sa_sigaction != libc::SIG_DFL {
+            return false;
+        }
+        // SAFETY: a sigaction is integers and a pointer for which zero is right.
+        let mut new: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+        let handler: extern "C" fn(libc::c_int) = nothing;
+        new.sa_sigaction = handler as usize;
+        // SAFETY: the handler takes what a handler without SA_SIGINFO is given, and touches
+        // nothing. The signal had no handler and would otherwise kill the program.
+        unsafe { libc::sigaction(signal, &raw const new, null_mut()) == 0 }
+    };
+    *SIGNAL.get_or_init(|| (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev().find(|&signal| take(signal)))
+}
+
+/// The signals that the calling thread blocks.
+pub(crate) fn signal_mask() -> Signals {
+    let mut mask = MaybeUninit::<Signals>::zeroed();
+    // SAFETY: the call writes the mask; all zeroes are a valid one.
+    unsafe {
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), mask.as_mut_ptr());
+        mask.assume_init()
+    }
+}
+
+/// Sets the signals that the calling thread blocks.
+pub(crate) fn set_signal_mask(mask: &Signals) {
+    // SAFETY: reads the set. Which signals this thread takes is no matter of memory safety.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, null_mut()) };
+}
+
+/// Blocks a signal in the calling thread.
+#[cfg(test)]
+pub(crate) fn block(signal: i32) {
+    let mut mask = signal_mask();
+    // SAFETY: changes a set of this function.
+    unsafe { libc::sigaddset(&raw mut mask, signal) };
+    set_signal_mask(&mask);
+}
+
+/// Waits for the tracees of the thread that made it, and for no child of another thread.
+pub(crate) struct Waiter {
+    timer: libc::timer_t,
+    /// While it waits, and at other times.
+    open: Signals,
+    shut: Signals,
+}
+
+impl Waiter {
+    /// For the calling thread, which must be the one that waits.
+    pub(crate) fn new() -> Result<Waiter, Errno> {
+        let signal = timer_signal().ok_or(Errno::AGAIN)?;
+        let (mut open, mut shut) = (signal_mask(), signal_mask());
+        // SAFETY: changes sets of this function.
+        unsafe {
+            libc::sigdelset(&raw mut open, signal);
+            libc::sigaddset(&raw mut shut, signal);
+        }
+        set_signal_mask(&shut);
+        // SAFETY: a sigevent is integers and pointers for which zero is right.
+        let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = signal;
+        event.sigev_notify_thread_id = rustix::thread::gettid().as_raw_nonzero().get();
+        let mut timer: libc::timer_t = null_mut();
+        // SAFETY: reads the event and writes the timer's id; the signal has a handler.
+        let made =
+            unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
+        if made != 0 {
+            return Err(Errno::AGAIN);
+        }
+        Ok(Waiter { timer, open, shut })
+    }
+
+    /// Sets when the next waiting ends at the latest.
+    pub(crate) fn set_limit(&self, limit: Duration) {
+        let time = |duration: Duration| libc::timespec {
+            tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_nsec: libc::c_long::from(i32::try_from(duration.subsec_nanos()).unwrap_or(0)),
+        };
+        // 0 would turn it off. It comes again, since the first may come just before the wait.
+        let limit = time(limit.max(Duration::from_micros(1)));
+        let again = time(Duration::from_millis(20));
+        let setting = libc::itimerspec { it_interval: again, it_value: limit };
+        // SAFETY: the timer is ours until this is dropped; the setting is only read.
+        unsafe { libc::timer_settime(self.timer, 0, &raw const setting, null_mut()) };
+    }
+
+    /// The next change of state of a task of this thread.
+    pub(crate) fn next(&self) -> Waited {
+        set_signal_mask(&self.open);
+        let waited = wait(-1, 0);
+        set_signal_mask(&self.shut);
+        waited
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        // SAFETY: the timer is ours and not used any more.
+        unsafe { libc::timer_delete(self.timer) };
+    }
+}
+
+/// As wait4(2), of every kind of child or tracee, but only those of the calling thread.
+fn wait(pid: i32, options: i32) -> Waited {
+    let mut status = 0;
+    let options = libc::__WALL | libc::__WNOTHREAD | options;
+    // SAFETY: the call writes the status; no usage is asked for.
+    let result = unsafe { libc::wait4(pid, &raw mut status, options, null_mut()) };
+    match u32::try_from(result) {
+        Ok(0) => Waited::Timeout,
+        Ok(tid) => Waited::Status(tid, status),
+        Err(_) if std::io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD) => {
+            Waited::Nobody
+        }
+        Err(_) => Waited::Timeout,
+    }
+}
+
+/// Waits until a task of this thread has stopped or ended. If it ended, somebody else can still
+/// wait for it.
+pub(crate) fn peek(pid: u32) -> Option<Peeked> {
+    loop {
+        let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+        let options = libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT | libc::__WALL;
+        // SAFETY: the call writes the siginfo_t; all zeroes are a valid one.
+        let (result, info) = unsafe {
+            let result = libc::waitid(libc::P_PID, pid, info.as_mut_ptr(), options);
+            (result, info.assume_init())
+        };
+        if result == 0 {
+            let ended =
+                matches!(info.si_code, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED);
+            return Some(if ended { Peeked::Ended } else { Peeked::Stopped });
+        }
+        if std::io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
+            return None;
+        }
+    }
+}
+
+/// What [`peek`] saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peeked {
+    Stopped,
+    Ended,
+}
+
+/// Takes the change of state of a task that [`peek`] saw.
+pub(crate) fn take(pid: u32) -> Waited {
+    i32::try_from(pid).map_or(Waited::Nobody, |pid| wait(pid, libc::WNOHANG))
+}
