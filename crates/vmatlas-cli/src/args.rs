@@ -1,7 +1,9 @@
 //! The arguments, from which help, manual page and completions are made too.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use crate::moment::When;
 use std::path::PathBuf;
+use std::time::Duration;
 use vmatlas::{Filter, KernelVersion};
 
 /// Shows what the memory of a Linux process is: reads /proc/PID/maps from a live process or
@@ -33,6 +35,10 @@ pub(crate) enum Command {
     Access(AccessArgs),
     /// Run scenarios of operations on the model of the kernel and on the running kernel, and compare
     Verify(VerifyArgs),
+    /// Record who makes, changes and drops every mapping of a program and its children
+    Record(RecordArgs),
+    /// Tell who made what is mapped: call stack, thread, time, bytes
+    Blame(BlameArgs),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -59,12 +65,90 @@ pub(crate) struct CommonArgs {
     pub(crate) quiet: bool,
 }
 
+/// Which moment of a recording or log, and which process of it.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct MomentArgs {
+    /// The moment of a recording or log: seconds from its start, `end`, or #N for after event N
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub(crate) at: Option<When>,
+    /// The process of a recording or log [default: the one that was launched first]
+    #[arg(long, value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct RecordArgs {
+    /// The recording [default: NAME.PID.vmrec]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    pub(crate) command: Vec<std::ffi::OsString>,
+    /// End the recording after so many seconds; the program runs on
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) duration: Option<Duration>,
+    /// End the recording when its file has SIZE bytes (1G, 64M); the program runs on
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) max_size: Option<u64>,
+    /// Print neither progress nor what was recorded
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct BlameArgs {
+    /// A recording, RECORDING@TIME, or the PID of a process that is being recorded
+    pub(crate) recording: String,
+    /// Tell the whole life of these addresses (hexadecimal) instead
+    #[arg(value_parser = address)]
+    pub(crate) addresses: Vec<u64>,
+    #[command(flatten)]
+    pub(crate) moment: MomentArgs,
+    /// What bytes are summed up by
+    #[arg(long, value_enum, default_value_t = By::Stack)]
+    pub(crate) by: By,
+    /// Only what was mapped from that moment on, in seconds, and is mapped still
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub(crate) since: Option<Duration>,
+    /// Only mappings for which EXPR holds
+    #[arg(long = "where", value_name = "EXPR")]
+    pub(crate) filter: Option<Filter>,
+    /// How many lines of the ranking, and frames of a stack
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) top: usize,
+    /// Print folded stacks, for flame graphs
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) folded: bool,
+    /// Write a profile for pprof, gzipped
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pprof: Option<PathBuf>,
+    /// Write a flame graph
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+/// What bytes are summed up by.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    Stack,
+    Function,
+    Module,
+    Thread,
+}
+
 #[derive(Args, Debug)]
 pub(crate) struct ShowArgs {
     /// What to show [default: vmatlas itself]
     pub(crate) target: Option<String>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
+    #[command(flatten)]
+    pub(crate) moment: MomentArgs,
+    /// List the processes of a recording
+    #[arg(long)]
+    pub(crate) processes: bool,
     /// Print the kernel's text and nothing else: maps, or smaps with --sizes or if the target is smaps
     #[arg(long, conflicts_with_all = ["json", "csv", "columns", "no_header"])]
     pub(crate) raw: bool,
@@ -104,6 +188,8 @@ pub(crate) struct AtArgs {
     /// Addresses, hexadecimal
     #[arg(required = true, value_parser = address)]
     pub(crate) addresses: Vec<u64>,
+    #[command(flatten)]
+    pub(crate) moment: MomentArgs,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
@@ -181,4 +267,23 @@ fn address(text: &str) -> Result<u64, String> {
     let digits = text.strip_prefix("0x").unwrap_or(text);
     let address = u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'));
     address.ok_or_else(|| "an address is hexadecimal, like 0x7f0012345678".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    crate::moment::parse_seconds(text)
+        .ok_or_else(|| "a time is a number of seconds, like 1.25".to_owned())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let number = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[number.len()..].trim_end_matches(['i', 'B', 'b']) {
+        "" => 0,
+        "k" | "K" => 10,
+        "m" | "M" => 20,
+        "g" | "G" => 30,
+        "t" | "T" => 40,
+        _ => 64,
+    };
+    let bytes = number.parse().ok().and_then(|n: u64| n.checked_mul(1_u64.checked_shl(shift)?));
+    bytes.ok_or_else(|| "a size is a number of bytes, like 1000000, 64M or 1G".to_owned())
 }

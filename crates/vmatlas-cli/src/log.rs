@@ -1,62 +1,19 @@
 //! A log of strace(1) as a target: `LOG`, `LOG@SECONDS`, `LOG:PID`, `LOG:PID@SECONDS`.
 
+use crate::moment::{Moment, When};
 use crate::output::words::printable;
 use crate::target::Target;
 use crate::trouble::Trouble;
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use vmatlas::strace::{Process, Replay, Replayed, looks_like_log};
 use vmatlas_linux::FilesNow;
 
 /// How many other processes are named.
 const OTHERS: usize = 10;
 
-/// A moment of a process of a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Moment {
-    /// The log, or what the names of its files begin with.
-    pub(crate) path: String,
-    pid: Option<u32>,
-    time: Option<Duration>,
-}
-
-impl Moment {
-    /// The first process of a log, as it was in the end.
-    pub(crate) fn end(path: &str) -> Moment {
-        Moment { path: path.to_owned(), pid: None, time: None }
-    }
-
-    /// What a target that is no file may mean.
-    pub(crate) fn of(name: &str) -> Option<Moment> {
-        if Path::new(name).exists() {
-            return None;
-        }
-        let (rest, time) = match name.rsplit_once('@') {
-            Some((rest, seconds)) => (rest, Some(parse_seconds(seconds)?)),
-            None => (name, None),
-        };
-        let is_log = |path: &str| Path::new(path).is_file() || !parts(path).is_empty();
-        if is_log(rest) {
-            return Some(Moment { path: rest.to_owned(), pid: None, time });
-        }
-        let (path, pid) = rest.rsplit_once(':')?;
-        let pid = Some(pid.parse().ok()?);
-        is_log(path).then(|| Moment { path: path.to_owned(), pid, time })
-    }
-}
-
-fn parse_seconds(text: &str) -> Option<Duration> {
-    let plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    text.parse()
-        .ok()
-        .filter(|_| plain)
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-}
-
 /// The files of `strace -ff -o PATH`: `PATH.PID`.
-fn parts(path: &str) -> Vec<(u32, PathBuf)> {
+pub(crate) fn parts(path: &str) -> Vec<(u32, PathBuf)> {
     let path = Path::new(path);
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -72,22 +29,13 @@ fn parts(path: &str) -> Vec<(u32, PathBuf)> {
     found
 }
 
-/// Reads the log that a moment is of.
-pub(crate) fn open(name: &str, moment: &Moment) -> Result<Target, Trouble> {
+/// Reads the files of `strace -ff`, whose names begin with the path of a moment.
+pub(crate) fn open_parts(name: &str, moment: &Moment) -> Result<Target, Trouble> {
     let path = moment.path.as_str();
-    let trouble = |error| Trouble::file(path, error);
-    if Path::new(path).is_file() {
-        let mut file = File::open(path).map_err(trouble)?;
-        let mut head = Vec::new();
-        file.by_ref().take(crate::target::HEAD as u64).read_to_end(&mut head).map_err(trouble)?;
-        if !looks_like_log(&head) {
-            return Err(Trouble::new(format!("{path}: no log of strace, so it has no moments")));
-        }
-        return read(name, moment, &head, file);
-    }
     let mut files = Vec::new();
     for (pid, path) in parts(path) {
-        files.push((pid, std::fs::read(path).map_err(trouble)?));
+        let text = std::fs::read(path).map_err(|error| Trouble::file(name, error))?;
+        files.push((pid, text));
     }
     let texts: Vec<(u32, &[u8])> =
         files.iter().map(|(pid, text)| (*pid, text.as_slice())).collect();
@@ -137,12 +85,22 @@ fn replayed(
     if let Some(pid) = pid {
         replay = replay.of_process(pid);
     }
-    if let Some(time) = moment.time {
+    let time = match moment.when {
+        Some(When::Time(time)) => Some(time),
+        Some(When::Event(_)) => {
+            return Err(Trouble::new(format!(
+                "{}: a log of strace has moments by time, like @1.25, not by number",
+                moment.path
+            )));
+        }
+        Some(When::End) | None => None,
+    };
+    if let Some(time) = time {
         replay = replay.until(time);
     }
     push(&mut replay)?;
     let log = replay.finish();
-    if moment.time.is_some() && !log.timed {
+    if time.is_some() && !log.timed {
         return Err(Trouble::new(format!(
             "{}: the log tells no times, so it has no moments; strace -ttt writes them",
             moment.path
@@ -154,7 +112,7 @@ fn replayed(
     if moment.pid.is_none() && log.processes.len() > 1 {
         maps.warn(format!("this is process {}; {}", process.pid, list(&moment.path, &log)));
     }
-    if moment.time.is_some_and(|time| time > log.length) {
+    if time.is_some_and(|time| time > log.length) {
         maps.warn(format!("the log ends after {} s", log.length.as_secs_f64()));
     }
     process.untold.iter().for_each(|untold| maps.warn(untold.to_string()));
@@ -171,7 +129,7 @@ fn replayed(
             "at {doubts} addresses two rows may or may not be one: page faults, which decide it, are not told"
         ));
     }
-    Ok(Target { name: name.to_owned(), maps, live: None, log: Some(process.pid) })
+    Ok(Target { log: Some(process.pid), ..Target::of_rows(name, maps) })
 }
 
 fn chosen<'a>(name: &str, moment: &Moment, log: &'a Replayed) -> Result<&'a Process, Trouble> {

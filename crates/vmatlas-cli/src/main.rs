@@ -3,7 +3,9 @@
 mod args;
 mod cmd;
 mod log;
+mod moment;
 mod output;
+mod recording;
 mod row;
 mod target;
 mod trouble;
@@ -20,14 +22,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    match run(&cli) {
-        Ok(true) | Err(Trouble::ClosedPipe) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(1),
-        Err(trouble) => {
+    run(&cli).unwrap_or_else(|trouble| match trouble {
+        Trouble::ClosedPipe => ExitCode::SUCCESS,
+        trouble => {
             output::note(&trouble.to_string());
-            ExitCode::from(2)
+            ExitCode::from(trouble.status())
         }
-    }
+    })
 }
 
 /// Help and version as they are, and what is wrong with the arguments in one line.
@@ -43,22 +44,25 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// Whether the answer is yes.
-fn run(cli: &Cli) -> Result<bool, Trouble> {
-    match &cli.command {
+/// 0 if the answer is yes, 1 if it is no; of a recording the program's status.
+fn run(cli: &Cli) -> Result<ExitCode, Trouble> {
+    let yes = match &cli.command {
+        Some(Command::Record(args)) => return cmd::record::run(args),
         None => cmd::show::run(&cli.show),
         Some(Command::Show(args)) => cmd::show::run(args),
         Some(Command::At(args)) => cmd::at::run(args),
         Some(Command::Diff(args)) => cmd::diff::run(args),
         Some(Command::Access(args)) => cmd::access::run(args),
         Some(Command::Verify(args)) => cmd::verify::run(args),
+        Some(Command::Blame(args)) => cmd::blame::run(args),
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "vmatlas", &mut text);
             Ok(std::io::stdout().write_all(&text).map(|()| true)?)
         }
         Some(Command::Man) => Ok(std::io::stdout().write_all(&manual()?).map(|()| true)?),
-    }
+    }?;
+    Ok(ExitCode::from(u8::from(!yes)))
 }
 
 /// The manual page: one for all commands.

@@ -1,14 +1,18 @@
 //! TARGET: everything that holds an address space, found and read.
 
 use crate::args::CommonArgs;
-use crate::log::{self, Moment};
+use crate::args::MomentArgs;
+use crate::log;
+use crate::moment::Moment;
 use crate::output::note;
 use crate::output::words::printable;
+use crate::recording::{self, Recorded};
 use crate::trouble::Trouble;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::OnceLock;
+use vmatlas::recording::looks_like_recording;
 use vmatlas::strace::looks_like_log;
 use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, other_listing};
 use vmatlas_linux::files::{FileTruths, Files};
@@ -23,6 +27,8 @@ pub(crate) struct Target {
     pub(crate) live: Option<Live>,
     /// The number of the process, if it is one of a log of strace.
     pub(crate) log: Option<u32>,
+    /// The process of a recording.
+    pub(crate) recorded: Option<Box<Recorded>>,
 }
 
 pub(crate) struct Live {
@@ -77,17 +83,38 @@ pub(crate) struct Want {
 }
 
 impl Target {
-    pub(crate) fn read(name: &str, proc: &Path, want: Want) -> Result<Target, Trouble> {
-        if let Some(moment) = Moment::of(name) {
-            return log::open(name, &moment);
+    /// What has nothing but rows.
+    pub(crate) fn of_rows(name: &str, maps: Maps) -> Target {
+        Target { name: name.to_owned(), maps, live: None, log: None, recorded: None }
+    }
+
+    pub(crate) fn read(
+        name: &str,
+        proc: &Path,
+        moment: &MomentArgs,
+        want: Want,
+    ) -> Result<Target, Trouble> {
+        let is_file = |path: &str| Path::new(path).is_file();
+        let has_parts = |path: &str| !log::parts(path).is_empty();
+        let there = |path: &str| is_file(path) || has_parts(path);
+        if let Some(moment) = Moment::of(name, moment, there) {
+            if !is_file(&moment.path) {
+                return log::open_parts(name, &moment);
+            }
+            let file = File::open(&moment.path);
+            let file = file.map_err(|error| Trouble::file(&moment.path, error))?;
+            return text(name, &moment, file);
         }
         match Slot::of(name, proc)? {
             Slot::Live(id) => live(name, proc, id, want),
             Slot::File => {
                 let file = File::open(name).map_err(|error| Trouble::file(name, error))?;
-                text(name, file)
+                text(name, &Moment::end(name, moment), file)
             }
-            Slot::Stdin => text("standard input", io::stdin().lock()),
+            Slot::Stdin => {
+                let name = "standard input";
+                text(name, &Moment::end(name, moment), io::stdin().lock())
+            }
         }
     }
 
@@ -183,7 +210,7 @@ fn live(name: &str, proc: &Path, id: ProcessId, want: Want) -> Result<Target, Tr
         truths,
         sections: OnceLock::new(),
     };
-    Ok(Target { name: name.to_owned(), maps: snapshot.maps, live: Some(live), log: None })
+    Ok(Target { live: Some(live), ..Target::of_rows(name, snapshot.maps) })
 }
 
 /// How much of a text is kept to tell what it is, should no row be in it.
@@ -192,7 +219,7 @@ pub(crate) const HEAD: usize = 4096;
 /// The most bytes that are read of a text: a device may have no end.
 const MOST: u64 = 16 << 30;
 
-fn text(name: &str, input: impl Read) -> Result<Target, Trouble> {
+fn text(name: &str, moment: &Moment, input: impl Read) -> Result<Target, Trouble> {
     let mut input = input.take(MOST);
     let mut head = Vec::new();
     let begun = input.by_ref().take(HEAD as u64).read_to_end(&mut head);
@@ -200,8 +227,17 @@ fn text(name: &str, input: impl Read) -> Result<Target, Trouble> {
     if head.starts_with(b"\x7fELF") {
         return Err(Trouble::new(format!("{name}: an ELF file; core dumps cannot be read yet")));
     }
+    if looks_like_recording(&head) {
+        return recording::read(name, moment, &head, input);
+    }
     if looks_like_log(&head) {
-        return log::read(name, &Moment::end(name), &head, input);
+        return log::read(name, moment, &head, input);
+    }
+    if moment.when.is_some() || moment.pid.is_some() {
+        let path = &moment.path;
+        return Err(Trouble::new(format!(
+            "{path}: neither a recording nor a log of strace, so it has no moments and processes"
+        )));
     }
     let mut reader = MapsReader::default();
     reader.push(&head);
@@ -226,5 +262,5 @@ fn text(name: &str, input: impl Read) -> Result<Target, Trouble> {
             None => format!("{name}: no row of maps found; give {rows}"),
         }));
     }
-    Ok(Target { name: name.to_owned(), maps, live: None, log: None })
+    Ok(Target::of_rows(name, maps))
 }

@@ -11,6 +11,13 @@ use vmatlas_linux::{Error, ProcessId};
 pub(crate) enum Trouble {
     /// A line for standard error.
     Message(String),
+    /// A program that was to be recorded did not run: as a shell would say it.
+    NotRun {
+        /// A line for standard error.
+        message: String,
+        /// The exit status.
+        status: u8,
+    },
     /// Standard output is closed, which is no one's fault.
     ClosedPipe,
 }
@@ -18,6 +25,14 @@ pub(crate) enum Trouble {
 impl Trouble {
     pub(crate) fn new(message: impl Into<String>) -> Trouble {
         Trouble::Message(message.into())
+    }
+
+    /// The exit status.
+    pub(crate) fn status(&self) -> u8 {
+        match self {
+            Trouble::NotRun { status, .. } => *status,
+            _ => 2,
+        }
     }
 
     /// A process that cannot be read: with the rule that refused, and what would help.
@@ -56,7 +71,7 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Message(message) => f.write_str(message),
+            Trouble::Message(message) | Trouble::NotRun { message, .. } => f.write_str(message),
             Trouble::ClosedPipe => Ok(()),
         }
     }

@@ -16,7 +16,7 @@ use vmatlas_linux::{Images, within};
 
 pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
     let target =
-        Target::read(&args.target, &args.common.proc, Want { sizes: false, truths: true })?;
+        Target::read(&args.target, &args.common.proc, &args.moment, Want { sizes: false, truths: true })?;
     target.warn(&args.common);
     let places: Vec<At<'_>> =
         args.addresses.iter().map(|&address| At::find(&target, address)).collect();

@@ -1,6 +1,6 @@
 //! `vmatlas diff A B`: what differs between two maps.
 
-use crate::args::DiffArgs;
+use crate::args::{DiffArgs, MomentArgs};
 use crate::output::json::{self, MappingJson};
 use crate::output::pager;
 use crate::output::style::{self, Paint};
@@ -41,7 +41,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
             "diff compares rows, not sizes of smaps: --where cannot ask for one",
         ));
     }
-    let read = |name| Target::read(name, &args.common.proc, want);
+    let read = |name| Target::read(name, &args.common.proc, &MomentArgs::default(), want);
     let (first, second) = (read(&args.first)?, read(&args.second)?);
     first.warn(&args.common);
     second.warn(&args.common);

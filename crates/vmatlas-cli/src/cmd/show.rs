@@ -3,6 +3,7 @@
 use crate::args::ShowArgs;
 use crate::output::columns::Column;
 use crate::output::{csv, json, pager, pieces, table};
+use crate::recording;
 use crate::row::Row;
 use crate::target::{Target, Want};
 use crate::trouble::Trouble;
@@ -11,8 +12,13 @@ use vmatlas::{Filter, Group, TextFormat, Totals};
 
 pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     let name = args.target.as_deref().unwrap_or("self");
+    if args.processes {
+        let mut recording = recording::open(name)?;
+        pager::print(&recording::processes(&mut recording))?;
+        return Ok(true);
+    }
     let want = Want { sizes: args.sizes, truths: !args.raw };
-    let target = Target::read(name, &args.common.proc, want)?;
+    let target = Target::read(name, &args.common.proc, &args.moment, want)?;
     target.warn(&args.common);
     if args.sizes && !target.maps.has_fields() && !target.maps.is_empty() {
         return Err(Trouble::new(format!("{name}: --sizes needs smaps, and this is maps")));

@@ -1,6 +1,7 @@
 //! The JSON documents, as types made for their readers.
 
 use crate::output::pieces;
+use crate::recording::Recorded;
 use crate::row::Row;
 use crate::target::Target;
 use crate::trouble::Trouble;
@@ -55,23 +56,32 @@ pub(crate) struct TargetJson {
 impl TargetJson {
     pub(crate) fn of(target: &Target) -> TargetJson {
         let live = target.live.as_ref();
+        let recorded = target.recorded.as_deref();
         let id = live.map(|live| live.process.id());
         TargetJson {
             source: match target.log {
+                _ if recorded.is_some() => "recording",
                 Some(_) => "strace",
                 None if live.is_some_and(|live| live.process.is_live()) => "live",
                 None => "text",
             },
-            pid: id.map(|id| id.pid).or(target.log.filter(|pid| *pid != 0)),
+            pid: id
+                .map(|id| id.pid)
+                .or(target.log.filter(|pid| *pid != 0))
+                .or(recorded.map(|recorded| recorded.process.pid)),
             tid: id.and_then(|id| id.tid),
             comm: live
                 .filter(|live| !live.comm.is_empty())
-                .map(|live| String::from_utf8_lossy(&live.comm).into_owned()),
+                .map(|live| String::from_utf8_lossy(&live.comm).into_owned())
+                .or(recorded.map(Recorded::comm)),
             page_size: live
                 .filter(|live| live.process.is_live())
                 .map(|_| vmatlas_linux::page_size()),
             word_size: target.maps.word_size().map(vmatlas::WordSize::bits),
-            kernel: live.and_then(|live| live.kernel).map(|kernel| kernel.to_string()),
+            kernel: live
+                .and_then(|live| live.kernel)
+                .map(|kernel| kernel.to_string())
+                .or(recorded.map(|recorded| recorded.recording.meta().kernel.clone())),
             empty: live.and_then(|live| live.empty).map(|empty| empty.to_string()),
         }
     }

@@ -2,6 +2,7 @@
 
 mod calls;
 mod code;
+mod control;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod filter;
 mod output;
@@ -13,6 +14,7 @@ mod space;
 mod truth;
 mod unwind;
 
+pub use control::Control;
 pub use output::RecordingFile;
 pub use recorder::Limits;
 pub use truth::Truth;
@@ -34,6 +36,8 @@ pub struct Options {
     pub output: PathBuf,
     /// When it ends by itself.
     pub limits: Limits,
+    /// Takes what the user asks by signals.
+    pub control: Option<Control>,
     /// Told some times a second how far it is.
     pub progress: Option<Box<dyn FnMut(&Progress) + Send>>,
 }
@@ -100,6 +104,7 @@ pub fn launch(command: Command, options: Options) -> Result<Report, RecordError>
     let meta = meta("ptrace", words);
     let output = open(&options.output)?;
     let mut recorder = Recorder::new(&meta, output, options.limits, options.progress);
+    recorder.obey(options.control.as_ref());
     let outcome = match ptrace::run(command, &mut recorder) {
         Ok(outcome) => outcome,
         Err(error) => {
@@ -134,4 +139,18 @@ fn meta(backend: &str, command: Vec<Vec<u8>>) -> Meta {
         began_ns: u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX),
         command,
     }
+}
+
+/// The exit status that says how a program ended. If a signal killed it, this process ends by the
+/// same one, so that who waits for it cannot tell the two apart; no core is dumped.
+pub fn end_as(status: ExitStatus) -> std::process::ExitCode {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    use std::os::unix::process::ExitStatusExt as _;
+    if let Some(signal) = status.signal() {
+        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+        let _ = signal_hook::low_level::emulate_default_handler(signal);
+    }
+    // What a shell says of a signal that is not deadly for us.
+    let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    std::process::ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))
 }

@@ -72,6 +72,18 @@ impl RecordingFile {
     }
 }
 
+impl RecordingFile {
+    /// Takes what cannot be read at any place, such as a pipe, by way of a temporary file.
+    ///
+    /// # Errors
+    /// What went wrong with reading or with the temporary file.
+    pub fn spool(mut input: impl io::Read) -> io::Result<RecordingFile> {
+        let mut file = tempfile::tempfile()?;
+        io::copy(&mut input, &mut file)?;
+        RecordingFile::new(file)
+    }
+}
+
 impl Source for RecordingFile {
     fn size(&self) -> u64 {
         self.size

@@ -3,6 +3,7 @@
 
 use super::code::CodeFiles;
 use super::Progress;
+use super::control::{Asked, Control};
 use super::output::Output;
 use super::sink::{Begun, Registers, Shared, Signal, Sink};
 use super::space::{LiveSpace, escaped};
@@ -25,6 +26,8 @@ const DEPTH: usize = 256;
 const ROWS_TO_CHECK: usize = 64;
 /// What was recorded is written after this long at the latest.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
+/// A program that gets a Ctrl-C, too, has so long to end, which then is recorded.
+const GRACE: Duration = Duration::from_secs(1);
 /// How often progress is told.
 const TELL_AFTER: Duration = Duration::from_millis(250);
 /// All rows of an address space are compared after so many events of it.
@@ -77,6 +80,9 @@ pub(crate) struct Recorder {
     frames: Vec<Frame>,
     entries: Vec<FrameEntry>,
     truth: Truth,
+    asked: Arc<Asked>,
+    /// When it was first seen that the user wants no more.
+    interrupted: Option<Duration>,
     progress: Option<Box<dyn FnMut(&Progress) + Send>>,
     /// When progress was last told.
     told: Duration,
@@ -93,6 +99,8 @@ impl Recorder {
         Recorder {
             progress,
             told: Duration::ZERO,
+            asked: Arc::default(),
+            interrupted: None,
             writer: Writer::new(meta),
             replay: Replay::new(meta.profile()),
             output,
@@ -113,6 +121,11 @@ impl Recorder {
             truth: Truth::default(),
             ended: false,
         }
+    }
+
+    /// Does what is asked by signals from now on.
+    pub(crate) fn obey(&mut self, control: Option<&Control>) {
+        self.asked = control.map(Control::asked).unwrap_or_default();
     }
 
     /// Ends the recording, and tells how true it is.
@@ -565,6 +578,9 @@ impl Sink for Recorder {
         let to = self.writer.task(TaskEntry { tid, pid: tid, comm });
         let shown = space.all_rows().unwrap_or_default();
         let rows = self.rows(&space, &shown);
+        if self.truth.execs == 0 {
+            self.asked.runs(tid);
+        }
         self.event(old.map_or(to, |old| old.entry), 0, What::Exec { to, rows });
         self.truth.execs += 1;
         for row in shown.iter().filter(|row| row.inode != 0 || row.perms.execute()) {
@@ -608,7 +624,11 @@ impl Sink for Recorder {
             self.output.append(&self.writer.take());
             self.flushed = now;
         }
-        let over = self.limits.duration.is_some_and(|limit| now >= limit)
+        if self.interrupted.is_none() && self.asked.interrupted() {
+            self.interrupted = Some(now);
+        }
+        let over = self.interrupted.is_some_and(|asked| now - asked >= GRACE)
+            || self.limits.duration.is_some_and(|limit| now >= limit)
             || self.limits.size.is_some_and(|limit| self.output.size() >= limit)
             || self.output.failed().is_some();
         if over {

@@ -1,5 +1,6 @@
 //! What a program did, or could not do, because it was recorded.
 
+use std::fmt;
 use std::path::PathBuf;
 
 /// Something that a user should know about a recording.
@@ -57,5 +58,32 @@ impl Notices {
 
     pub(super) fn into_vec(self) -> Vec<Notice> {
         self.0
+    }
+}
+
+impl fmt::Display for Notice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Notice::Ptrace { tid, request } => write!(
+                f,
+                "task {tid} called ptrace (request {request:#x}): debuggers cannot work inside a \
+                 recording; attach with --backend perf to record one"
+            ),
+            Notice::Unprivileged { tid, program } => write!(
+                f,
+                "task {tid} executed {} without its privileges, which a recorder without \
+                 CAP_SYS_ADMIN cannot give; record as root, or attach to it with -p",
+                program.display()
+            ),
+            Notice::ForeignFilter { tid } => write!(
+                f,
+                "task {tid} has a seccomp filter that asks a tracer or a supervisor: what it \
+                 decides may not be recorded"
+            ),
+            Notice::StrictSeccomp { tid } => write!(
+                f,
+                "task {tid} was refused strict seccomp mode, which cannot be had inside a recording"
+            ),
+        }
     }
 }
