@@ -158,7 +158,7 @@ fn python() {
     assert!(frames[1..].iter().all(|frame| frame.how == How::Cfi), "{}", show(&frames));
 }
 
-const PYTHON: &str = "
+pub(super) const PYTHON: &str = "
 import os, threading
 def down(n):
     if n: return list(map(down, [n - 1]))
