@@ -77,30 +77,31 @@ impl Saved {
         (saved.return_address != 0).then_some(saved)
     }
 
-    /// The registers of the caller.
+    /// Goes to the caller.
     #[inline]
-    pub(super) fn caller(&self, state: &State, memory: &mut impl ReadMemory) -> Caller {
+    pub(super) fn caller(&self, state: &mut State, memory: &mut impl ReadMemory) -> Caller {
         let Some(base) = state.get(usize::from(self.base)) else { return Caller::Unknown };
         let cfa = base.wrapping_add_signed(i64::from(self.distance));
         let place = |words: i8| cfa.wrapping_add_signed(i64::from(words) * 8);
-        let mut caller = state.kept();
-        caller.set(arch::SP, Some(cfa));
+        let ip = match memory.word(place(self.return_address)) {
+            Some(0) => return Caller::None,
+            None => return Caller::Unreadable,
+            ip => ip,
+        };
+        let sp = state.sp();
+        state.keep();
         for (index, &words) in arch::CALLEE_SAVED.into_iter().zip(&self.registers) {
             if words != 0 {
                 let saved = memory.word(place(words));
                 // Below the stack pointer are registers that were popped already, of which a copy
                 // of the stack has nothing: they have their value again.
-                let popped = saved.is_none() && place(words) < state.sp();
-                caller.set(index, if popped { state.get(index) } else { saved });
+                if saved.is_some() || place(words) >= sp {
+                    state.set(index, saved);
+                }
             }
         }
-        match memory.word(place(self.return_address)) {
-            Some(0) => Caller::None,
-            None => Caller::Unreadable,
-            ip => {
-                caller.set(arch::IP, ip);
-                Caller::Found { state: caller, exact: false }
-            }
-        }
+        state.set(arch::SP, Some(cfa));
+        state.set(arch::IP, ip);
+        Caller::Found { exact: false }
     }
 }

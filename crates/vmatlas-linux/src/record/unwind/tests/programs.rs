@@ -148,6 +148,22 @@ fn libraries_that_are_opened_and_closed() {
 }
 
 #[test]
+fn in_the_dynamic_linker() {
+    let dir = tempdir().unwrap();
+    let program = compile(&dir, "deep", &["-O2"]);
+    let library = compile(&dir, "deep.so", &["-O2", "-shared", "-fPIC", "-DLIBRARY"]);
+    let mut command = Command::new(&program);
+    command.env("LD_PRELOAD", &library).env("WAIT_WHEN_LOADED", "1");
+    let target = Target::start(&mut command);
+    let modules = modules(target.pid(), &mut Images::default());
+    let (frames, end) = target.walk(&modules);
+    assert_eq!(end, End::Root, "{}", show(&frames));
+    let called = frames.iter().position(|frame| frame.pc + 1 == target.notes[0].0);
+    assert!(called.is_some_and(|at| at + 2 < frames.len()), "{}", show(&frames));
+    assert!(frames[1..].iter().all(|frame| frame.how == How::Cfi), "{}", show(&frames));
+}
+
+#[test]
 fn python() {
     let mut command = Command::new("python3");
     command.args(["-c", PYTHON]);

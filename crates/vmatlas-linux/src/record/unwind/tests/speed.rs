@@ -14,10 +14,16 @@ use tempfile::tempdir;
 #[ignore = "measures"]
 fn speed() {
     let dir = tempdir().unwrap();
-    let program = compile(&dir, "deep", &["-O2"]);
+    let large = compile(&dir, "large", &["-O2"]);
+    let small = compile(&dir, "small", &["-O2", "-DROOM=100"]);
     let mut python = Command::new("python3");
     python.args(["-c", super::programs::PYTHON]);
-    for (name, mut command) in [("deep.c", Command::new(&program)), ("python", python)] {
+    let commands = [
+        ("large frames", Command::new(&large)),
+        ("small frames", Command::new(&small)),
+        ("python", python),
+    ];
+    for (name, mut command) in commands {
         let target = Target::start(&mut command);
         let begin = Instant::now();
         let mut images = Images::default();
@@ -42,6 +48,13 @@ fn speed() {
             let mut copy = StackCopy { start: registers.sp, bytes: &bytes, code: None };
             black_box(unwinder.walk(&modules, &registers, &mut copy, &mut frames));
         });
+        for size in [256, 4096, 8192, 16384, 65536] {
+            let mut bytes = vec![0; size];
+            let time = measure(|| {
+                let _ = black_box(read_memory(target.tid, registers.sp, &mut bytes));
+            });
+            println!("reading {size} bytes: {time:.0} ns");
+        }
         let find = measure(|| {
             for frame in &frames {
                 black_box(modules.find(black_box(frame.pc)));
