@@ -6,6 +6,6 @@ pub(crate) mod nsfs;
 pub(crate) mod procmap_query;
 #[cfg(target_pointer_width = "64")]
 pub(crate) mod scenario;
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) mod test_stop;
 pub(crate) mod vm_read;

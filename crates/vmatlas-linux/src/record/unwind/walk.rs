@@ -287,6 +287,11 @@ impl<M: ReadMemory> Walk<'_, M> {
                 _ => end = End::MissingMemory,
             }
         }
+        if self.how == How::FramePointer {
+            // Code that keeps frame pointers ends so where it begins (Go's threads do): what looks
+            // like more would be left over from earlier calls.
+            return Step::End(end);
+        }
         let (modules, budget) = (self.modules, &mut self.budget);
         match scan::next_return_address(modules, self.memory, budget, state.sp()) {
             Some((at, ip)) => to(state, ip, at.wrapping_add(8), fp, How::Scanned),
