@@ -115,7 +115,8 @@ impl TaskMemory {
         }
     }
 
-    fn read_file(&mut self, address: u64, bytes: &mut [u8]) -> Option<usize> {
+    /// As the system call, by a file.
+    pub(super) fn read_file(&mut self, address: u64, bytes: &mut [u8]) -> Option<usize> {
         if self.file.as_ref().is_none_or(|(tid, _)| *tid != self.tid) {
             let file = File::open(format!("/proc/{}/mem", self.tid)).ok()?;
             self.file = Some((self.tid, file));

@@ -210,6 +210,23 @@ fn copies_of_stacks() {
 }
 
 #[test]
+fn memory_by_file() {
+    let dir = tempdir().unwrap();
+    let program = compile(&dir, "deep", &["-O2"]);
+    let target = Target::start(Command::new(&program).arg("plain"));
+    let stopped = Stopped::new(target.tid);
+    let sp = stopped.registers().sp;
+    let (mut by_call, mut by_file) = ([0; 4096], [0; 4096]);
+    let mut memory = TaskMemory::default();
+    memory.of(target.tid);
+    assert!(super::super::ReadMemory::code(&mut memory, sp, &mut by_call));
+    assert_eq!(memory.read_file(sp, &mut by_file), Some(4096));
+    assert_eq!(by_call, by_file);
+    assert_eq!(memory.read_file(8, &mut by_file), None);
+    assert_eq!(memory.read_file(sp, &mut by_file), Some(4096));
+}
+
+#[test]
 fn a_task_that_is_gone() {
     let mut child = Command::new("true").spawn().unwrap();
     let tid = child.id();
