@@ -19,7 +19,17 @@ impl Stacks {
     /// Finds names for the stacks of these origins, each place in code once.
     pub(crate) fn of<'a>(
         recording: &mut Opened,
-        origins: impl Iterator<Item = &'a Origin> + Clone,
+        origins: impl Iterator<Item = &'a Origin>,
+        options: SymbolOptions,
+    ) -> Stacks {
+        let origins = origins.map(|origin| (origin.stack, origin.task));
+        Stacks::of_tasks(recording, origins, options)
+    }
+
+    /// The same for stacks and the tasks that had them.
+    pub(crate) fn of_tasks(
+        recording: &mut Opened,
+        stacks_of_tasks: impl Iterator<Item = (u32, u32)>,
         options: SymbolOptions,
     ) -> Stacks {
         recording.read_stacks();
@@ -29,10 +39,10 @@ impl Stacks {
         let mut places: Vec<Place> = Vec::new();
         let mut known: HashMap<Place, usize> = HashMap::new();
         let mut stacks: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
-        for origin in origins {
-            let pid = pid_of(definitions, origin);
-            stacks.entry((origin.stack, pid)).or_insert_with(|| {
-                let frames = definitions.frames_of(origin.stack).map(|frame| {
+        for (stack, task) in stacks_of_tasks {
+            let pid = pid_of(definitions, task);
+            stacks.entry((stack, pid)).or_insert_with(|| {
+                let frames = definitions.frames_of(stack).map(|frame| {
                     let file = definitions.files.get(frame.file as usize);
                     let place = match file.filter(|_| frame.file != 0) {
                         Some(file) => Place::File {
@@ -53,8 +63,7 @@ impl Stacks {
         let whole = |places: Vec<usize>| {
             places.into_iter().flat_map(|place| named[place].iter().cloned()).collect()
         };
-        let mut notes: Vec<String> =
-            symbolizer.notes().map(|(_, note)| note.to_string()).collect();
+        let mut notes: Vec<String> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
         notes.sort();
         notes.dedup();
         let frames: HashMap<(u32, u32), Vec<SymbolFrame>> =
@@ -67,13 +76,22 @@ impl Stacks {
 
     /// The frames of an origin's stack, the innermost first.
     pub(crate) fn get(&self, definitions: &Definitions, origin: &Origin) -> &[SymbolFrame] {
-        let key = (origin.stack, pid_of(definitions, origin));
-        self.frames.get(&key).map_or(&[], Vec::as_slice)
+        self.of_task(definitions, origin.stack, origin.task)
+    }
+
+    /// The frames of a stack that a task had.
+    pub(crate) fn of_task(
+        &self,
+        definitions: &Definitions,
+        stack: u32,
+        task: u32,
+    ) -> &[SymbolFrame] {
+        self.frames.get(&(stack, pid_of(definitions, task))).map_or(&[], Vec::as_slice)
     }
 }
 
-fn pid_of(definitions: &Definitions, origin: &Origin) -> u32 {
-    definitions.tasks.get(origin.task as usize).map_or(0, |task| task.pid)
+fn pid_of(definitions: &Definitions, task: u32) -> u32 {
+    definitions.tasks.get(task as usize).map_or(0, |task| task.pid)
 }
 
 fn module(file: &FileEntry) -> Module {

@@ -1,6 +1,7 @@
 //! `vmatlas blame RECORDING`: who made what is mapped.
 
 mod json;
+mod life;
 mod profile;
 mod text;
 
@@ -12,7 +13,7 @@ use crate::stacks::{Stacks, function, module_name, telling};
 use crate::trouble::Trouble;
 use std::collections::HashMap;
 use std::path::Path;
-use vmatlas::recording::{Maker, Origin};
+use vmatlas::recording::{Definitions, Maker, Origin};
 use vmatlas::{AddressRange, Filter, Kind, Mapping, Maps};
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
 
@@ -40,6 +41,9 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         Trouble::new(format!("{}: there is no such recording", words::printable(name.as_bytes())))
     })?;
     let recorded = Recorded::at(recording::open(&moment.path)?, &moment)?;
+    if !args.addresses.is_empty() {
+        return life::run(recorded, args);
+    }
     let blame = Blame::of(recorded, args)?;
     if !args.common.quiet {
         let warnings = blame.recorded.warnings.iter().chain(&blame.stacks.notes);
@@ -64,7 +68,9 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
 impl Blame {
     fn of(mut recorded: Recorded, args: &BlameArgs) -> Result<Blame, Trouble> {
         if args.filter.as_ref().is_some_and(Filter::needs_sizes) {
-            return Err(Trouble::new("a recording has no sizes of smaps: --where cannot ask for one"));
+            return Err(Trouble::new(
+                "a recording has no sizes of smaps: --where cannot ask for one",
+            ));
         }
         let maps = recorded.space().memory.maps();
         let since = args.since.map(|since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
@@ -94,12 +100,7 @@ impl Blame {
 
     /// The thread that made something, as `NAME (TID)`.
     fn thread(&self, origin: &Origin) -> String {
-        match self.recorded.recording.definitions().tasks.get(origin.task as usize) {
-            Some(task) if origin.task != 0 => {
-                format!("{} ({})", words::printable(&task.comm), task.tid)
-            }
-            _ => "unknown".to_owned(),
-        }
+        thread(self.recorded.recording.definitions(), origin.task)
     }
 
     /// The frames in one line: from the function that wanted memory outwards.
@@ -144,6 +145,14 @@ impl Blame {
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Trouble> {
         let shown = path.display().to_string();
         std::fs::write(path, bytes).map_err(|error| Trouble::file(&shown, error))
+    }
+}
+
+/// A thread by its entry, as `NAME (TID)`.
+fn thread(definitions: &Definitions, task: u32) -> String {
+    match definitions.tasks.get(task as usize) {
+        Some(entry) if task != 0 => format!("{} ({})", words::printable(&entry.comm), entry.tid),
+        _ => "unknown".to_owned(),
     }
 }
 
