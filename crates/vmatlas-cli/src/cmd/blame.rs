@@ -2,6 +2,7 @@
 
 mod json;
 mod life;
+mod pprof;
 mod profile;
 mod text;
 
@@ -50,7 +51,7 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         warnings.for_each(|warning| note(&format!("{name}: {warning}")));
     }
     if let Some(path) = &args.pprof {
-        blame.write(path, &profile::pprof(&blame))?;
+        blame.write(path, &pprof::pprof(&blame))?;
     }
     if let Some(path) = &args.svg {
         blame.write(path, &profile::svg(&blame)?)?;
