@@ -9,6 +9,7 @@ use vmatlas_linux::symbols::{Module, Place, SymbolFrame, SymbolOptions, Symboliz
 
 /// The stacks of some origins, by number and process: code that is made at run time is of one
 /// process.
+#[derive(Default)]
 pub(crate) struct Stacks {
     frames: HashMap<(u32, u32), Vec<SymbolFrame>>,
     /// What stood in the way of names.
@@ -139,6 +140,24 @@ pub(crate) fn function(frame: &SymbolFrame) -> String {
         return printable(format!("{file}+{:#x}", frame.offset).as_bytes());
     }
     printable(frame.function.as_bytes())
+}
+
+/// The function without its parameters, for a line of several.
+pub(crate) fn short_function(frame: &SymbolFrame) -> String {
+    let name = function(frame);
+    // `operator()` and `(anonymous namespace)` begin with a parenthesis that is no list.
+    let mut depth = 0_u32;
+    let list = name.char_indices().find(|&(at, c)| {
+        match c {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let before = &name[..at];
+        let is_name = before.is_empty() || before.ends_with("operator") || before.ends_with("::");
+        c == '(' && depth == 0 && !is_name
+    });
+    list.map_or(name.clone(), |(at, _)| name[..at].to_owned())
 }
 
 /// The last part of a module's path.

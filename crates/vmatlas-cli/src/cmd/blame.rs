@@ -14,7 +14,7 @@ use crate::stacks::{Stacks, function, module_name, telling};
 use crate::trouble::Trouble;
 use std::collections::HashMap;
 use std::path::Path;
-use vmatlas::recording::{Definitions, Maker, Origin};
+use vmatlas::recording::{Maker, Origin};
 use vmatlas::{AddressRange, Filter, Kind, Mapping, Maps};
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
 
@@ -23,7 +23,6 @@ struct Blame {
     recorded: Recorded,
     maps: Maps,
     pieces: Vec<Piece>,
-    stacks: Stacks,
 }
 
 /// Bytes of one mapping that are of one origin.
@@ -47,7 +46,7 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     }
     let blame = Blame::of(recorded, args)?;
     if !args.common.quiet {
-        let warnings = blame.recorded.warnings.iter().chain(&blame.stacks.notes);
+        let warnings = blame.recorded.warnings.iter().chain(&blame.recorded.stacks.notes);
         warnings.for_each(|warning| note(&format!("{name}: {warning}")));
     }
     if let Some(path) = &args.pprof {
@@ -87,8 +86,8 @@ impl Blame {
             pieces.extend(new.map(|(range, origin)| Piece { row, range, origin }));
         }
         let origins = pieces.iter().map(|piece| &piece.origin);
-        let stacks = Stacks::of(&mut recorded.recording, origins, SymbolOptions::default());
-        Ok(Blame { recorded, maps, pieces, stacks })
+        recorded.stacks = Stacks::of(&mut recorded.recording, origins, SymbolOptions::default());
+        Ok(Blame { recorded, maps, pieces })
     }
 
     fn mapping(&self, piece: &Piece) -> Mapping<'_> {
@@ -96,19 +95,12 @@ impl Blame {
     }
 
     fn frames(&self, origin: &Origin) -> &[SymbolFrame] {
-        self.stacks.get(self.recorded.recording.definitions(), origin)
+        self.recorded.frames(origin)
     }
 
     /// The thread that made something, as `NAME (TID)`.
     fn thread(&self, origin: &Origin) -> String {
-        thread(self.recorded.recording.definitions(), origin.task)
-    }
-
-    /// The frames in one line: from the function that wanted memory outwards.
-    fn line(&self, origin: &Origin, most: usize) -> String {
-        let frames = telling(self.frames(origin));
-        let names: Vec<String> = frames.iter().take(most).map(function).collect();
-        names.join(" < ")
+        self.recorded.thread(origin.task)
     }
 
     /// What bytes of an origin are summed up under.
@@ -146,14 +138,6 @@ impl Blame {
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Trouble> {
         let shown = path.display().to_string();
         std::fs::write(path, bytes).map_err(|error| Trouble::file(&shown, error))
-    }
-}
-
-/// A thread by its entry, as `NAME (TID)`.
-fn thread(definitions: &Definitions, task: u32) -> String {
-    match definitions.tasks.get(task as usize) {
-        Some(entry) if task != 0 => format!("{} ({})", words::printable(&entry.comm), entry.tid),
-        _ => "unknown".to_owned(),
     }
 }
 

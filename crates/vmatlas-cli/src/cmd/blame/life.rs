@@ -1,12 +1,11 @@
 //! `vmatlas blame RECORDING ADDR`: the whole life of an address.
 
-use super::json::FrameJson;
-use super::text::{frames, seconds};
-use super::thread;
+use super::text::frames;
 use crate::args::BlameArgs;
 use crate::output::json::{self, Hex, SCHEMA};
+use crate::output::origin::FrameJson;
 use crate::output::style::{self, Paint};
-use crate::output::words::size;
+use crate::output::words::{seconds, size};
 use crate::output::{note, pager};
 use crate::recording::Recorded;
 use crate::stacks::Stacks;
@@ -107,7 +106,7 @@ fn text(
             seconds(event.time_ns),
             event.number,
             paint.bold(&sentence(step)),
-            paint.dim(&format!("by {}", thread(definitions, event.task)))
+            paint.dim(&format!("by {}", recorded.thread(event.task)))
         );
         frames(&mut text, stacks.of_task(definitions, event.stack, event.task), top, 21, paint);
     }

@@ -188,10 +188,8 @@ pub(super) fn pprof(blame: &Blame) -> Vec<u8> {
             .map(|frames| tables.location(frames))
             .collect();
         let label = [("thread", blame.thread(origin)), ("call", origin.maker.name().to_owned())];
-        let label = label.map(|(key, text)| Label {
-            key: tables.string(key),
-            text: tables.string(&text),
-        });
+        let label =
+            label.map(|(key, text)| Label { key: tables.string(key), text: tables.string(&text) });
         let value = vec![i64::try_from(piece.range.size()).unwrap_or(i64::MAX), 1];
         tables.profile.sample.push(Sample { location_id, value, label: label.to_vec() });
     }

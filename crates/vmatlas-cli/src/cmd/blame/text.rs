@@ -3,7 +3,7 @@
 use super::{Blame, Piece, Rank};
 use crate::args::{BlameArgs, By};
 use crate::output::style::{self, Paint};
-use crate::output::words::{self, count, printable, share, size};
+use crate::output::words::{self, count, printable, seconds, share, size};
 use crate::stacks::{function, module_name, telling};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -22,10 +22,6 @@ pub(super) fn text(blame: &Blame, args: &BlameArgs) -> String {
     rows(&mut text, blame, paint);
     ranking(&mut text, blame, args, paint);
     text
-}
-
-pub(super) fn seconds(time_ns: u64) -> String {
-    format!("{:.3} s", time_ns as f64 / 1e9)
 }
 
 fn heading(text: &mut String, blame: &Blame, paint: Paint) {
@@ -71,33 +67,14 @@ fn rows(text: &mut String, blame: &Blame, paint: Paint) {
             } else {
                 format!("{} {} ", size(*bytes), share(*bytes, mapping.range.size()))
             };
-            let _ = writeln!(text, "    {part}{}", origin(blame, &piece.origin, IN_A_LINE));
+            let _ = writeln!(
+                text,
+                "    {part}{}",
+                blame.recorded.origin_line(&piece.origin, IN_A_LINE)
+            );
         }
         if origins.len() > OF_A_ROW {
             let _ = writeln!(text, "    and {} more", origins.len() - OF_A_ROW);
-        }
-    }
-}
-
-/// An origin in a line.
-fn origin(blame: &Blame, origin: &Origin, frames: usize) -> String {
-    let when = seconds(origin.time_ns);
-    let inherited = if origin.inherited { ", inherited by fork" } else { "" };
-    match origin.maker {
-        Maker::Unseen => "no event tells who made it".to_owned(),
-        Maker::Before => format!("there before the recording{inherited}"),
-        Maker::Exec => {
-            format!("execve #{} {when} {}{inherited}", origin.event, blame.thread(origin))
-        }
-        Maker::Call(kind) => {
-            let line = blame.line(origin, frames);
-            let line = if line.is_empty() { "stack unknown".to_owned() } else { line };
-            format!(
-                "{} #{} {when} {}{inherited}: {line}",
-                kind.name(),
-                origin.event,
-                blame.thread(origin)
-            )
         }
     }
 }
