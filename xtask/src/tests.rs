@@ -17,6 +17,8 @@ const NEEDS: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
     ("strace", "strace"),
     ("mkfs.btrfs", "btrfs-progs"),
+    ("go", "golang-go"),
+    ("xz", "xz-utils"),
 ];
 
 pub(crate) fn run_tests() -> Result<(), String> {
