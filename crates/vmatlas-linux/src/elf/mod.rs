@@ -32,6 +32,7 @@ mod dwarf;
 mod error;
 mod facts;
 mod go;
+mod guard;
 mod header;
 mod image;
 mod input;

@@ -561,6 +561,58 @@ fn damaged_files_cost_names_only() {
     assert!(slowest < Duration::from_secs(3), "{slowest:?}");
 }
 
+/// DWARF that would cost a stack or all memory.
+#[test]
+fn functions_without_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let program = |name: &str, entries: &str| -> Option<PathBuf> {
+        let source = format!(
+            ".text\n.globl _start\n_start: .fill 64, 1, 0x90\nend:\n
+            .section .debug_abbrev\n
+            .uleb128 1, 0x11\n.byte 1\n.uleb128 0x11, 1, 0x12, 7, 0, 0\n
+            .uleb128 2, 0x2e\n.byte 1\n.uleb128 3, 8, 0x11, 1, 0x12, 7, 0, 0\n
+            .uleb128 3, 0x1d\n.byte 1\n.uleb128 0, 0\n
+            .uleb128 4, 0x1d\n.byte 0\n.uleb128 0x55, 0x17, 0, 0\n
+            .byte 0\n
+            .section .debug_ranges\n
+            list: .rept 20000\n.quad 1, 2\n.endr\n.quad 0, 0\n
+            .section .debug_info\n
+            .long unit_end - unit\nunit: .short 4\n.long .debug_abbrev\n.byte 8\n
+            .uleb128 1\n.quad _start\n.quad end - _start\n
+            .uleb128 2\n.asciz \"function\"\n.quad _start\n.quad end - _start\n
+            {entries}\n.byte 0, 0\nunit_end:\n"
+        );
+        fs::write(dir.path().join("program.s"), source).unwrap();
+        let script = format!("as program.s -o program.o && ld program.o -o {name}");
+        shell(dir.path(), &script)?;
+        Some(dir.path().join(name))
+    };
+    let depth = |n: u32| format!(".rept {n}\n.uleb128 3\n.endr\n.rept {n}\n.byte 0\n.endr");
+    for (name, entries, expect) in [
+        ("shallow", depth(200), None),
+        ("deep", depth(300_000), Some("its functions nest too deep")),
+        (
+            "wide",
+            ".rept 20000\n.uleb128 4\n.long list\n.endr".to_owned(),
+            Some("its functions have too many ranges"),
+        ),
+    ] {
+        let Some(path) = program(name, &entries) else { return };
+        let started = Instant::now();
+        let elf = ElfFile::read(File::open(&path).unwrap()).unwrap().unwrap();
+        let found = elf.frames_at(elf.entry() + 8);
+        match expect {
+            None => assert_eq!(found.unwrap()[0].name.as_deref(), Some(&b"function"[..])),
+            Some(why) => {
+                assert!(found.as_ref().unwrap_err().to_string().contains(why), "{found:?}")
+            }
+        }
+        assert!(started.elapsed() < Duration::from_secs(10));
+        // Its symbols are there all the same.
+        assert_eq!(frames(&path, &[elf.entry() + 8])[0].last().unwrap().offset, 8);
+    }
+}
+
 #[test]
 fn file_systems_that_hang_and_memory_limits() {
     let dir = c_programs();
@@ -749,6 +801,83 @@ fn java_names_its_code() {
     if let Some(found) = perf_map(&mut java, "shownInPerfMap", tell) {
         check_perf_map(found, "shownInPerfMap");
     }
+}
+
+/// Runs a script in namespaces of its own, and gives what `read_jit` says of its last process.
+fn jit_of(script: &str, wrap: &[&str]) -> Option<(JitMap, Vec<String>)> {
+    let (program, arguments) = wrap.split_first()?;
+    let mut child = Command::new(program)
+        .args(arguments)
+        .args(["-c", script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit())
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut output = std::io::BufReader::new(child.stdout.take().unwrap());
+    std::io::BufRead::read_line(&mut output, &mut line).unwrap();
+    let mut pid = child.id();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+    if let Some(inner) = children.split_whitespace().next() {
+        pid = inner.parse().unwrap();
+    }
+    let found = (line == "ready\n").then(|| {
+        let process = Process::open(Path::new("/proc"), ProcessId { pid, tid: None }).unwrap();
+        let (map, notes) = read_jit(&process);
+        (map, notes.iter().map(ToString::to_string).collect())
+    });
+    drop(child.stdin.take());
+    child.wait().unwrap();
+    if found.is_none() {
+        eprintln!("skipped: {wrap:?} does not work here");
+    }
+    found
+}
+
+#[test]
+fn perf_maps_are_those_of_the_process_itself() {
+    // It is number 1 where it is, and /tmp is its own.
+    let script = "mount -t tmpfs none /tmp && echo '1000 10 inside' > /tmp/perf-$$.map && echo ready && read x";
+    let wrap = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount", "sh"];
+    let Some((map, notes)) = jit_of(script, &wrap) else { return };
+    assert_eq!(map.find(0x1005).unwrap().name, "inside");
+    assert_eq!(notes, Vec::<String>::new());
+    // Another user's is not believed.
+    let script = "mount -t tmpfs none /tmp && echo '1000 10 x' > /tmp/perf-$$.map
+        chown 12345 /tmp/perf-$$.map && echo ready && read x";
+    let wrap = ["unshare", "--pid", "--fork", "--mount", "sh"];
+    let Some((map, notes)) = jit_of(script, &wrap) else { return };
+    assert!(map.is_empty());
+    assert_eq!(notes, ["/tmp/perf-1.map: it is of another user than the process"]);
+}
+
+#[test]
+fn jitdumps_are_those_that_are_mapped() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = format!(
+        "import mmap, os, struct, sys
+path = '{}/jit-%d.dump' % os.getpid()
+name = b'made\\0'
+load = struct.pack('<IIQQQQ', 1, 1, 0x5000, 0x5000, 4, 0) + name + b'code'
+f = open(path, 'w+b')
+f.write(struct.pack('<IIIIIIQQ', 0x4a695444, 1, 40, 62, 0, os.getpid(), 0, 0))
+f.write(struct.pack('<IIQ', 0, 16 + len(load), 1) + load)
+f.write(struct.pack('<II', 0, 99))
+f.flush()
+m = mmap.mmap(f.fileno(), 0, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_EXEC)
+print('ready', flush=True)
+sys.stdin.read()",
+        dir.path().display()
+    );
+    let Some((map, notes)) = jit_of(&script, &["python3"]) else { return };
+    let code = map.find(0x5003).unwrap();
+    assert_eq!((code.name, code.offset), ("made", 3));
+    assert_eq!(notes.len(), 1);
+    assert!(
+        notes[0].ends_with(".dump: the jitdump ends in the middle of a record (byte 0x69)"),
+        "{notes:?}"
+    );
 }
 
 #[test]
