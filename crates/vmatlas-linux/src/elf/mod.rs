@@ -36,7 +36,6 @@ mod guard;
 mod header;
 mod image;
 mod input;
-pub mod pclntab;
 mod split;
 mod symbols;
 mod types;

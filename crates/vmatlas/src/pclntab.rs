@@ -9,15 +9,14 @@
 //!
 //! `runtime/symtab.go` and `debug/gosym/pclntab.go` of Go 1.16 to 1.24.
 
-use std::fmt;
-
 /// Steps of one table of lines: a function of a million instructions has some hundred thousand.
 const STEPS_LIMIT: usize = 1 << 20;
 /// Of a name; those of generic functions are long.
 const NAME_LIMIT: usize = 16 << 10;
 
 /// Why `.gopclntab` could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}, at byte {offset:#x}")]
 pub struct PclntabError {
     /// What is wrong.
     pub kind: PclntabErrorKind,
@@ -26,32 +25,22 @@ pub struct PclntabError {
 }
 
 /// What is wrong with a `.gopclntab`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PclntabErrorKind {
     /// It does not begin as those of Go 1.16 and later do.
+    #[error("no version of Go after 1.15 begins it like this")]
     Magic,
     /// Its header is of no machine: pointers have 4 or 8 bytes, instructions 1, 2 or 4.
+    #[error("its header is of no machine")]
     Header,
     /// It points beyond its end.
+    #[error("it points beyond its end")]
     Truncated,
     /// A table of lines does not come to the address.
+    #[error("its lines do not come to the address")]
     Lines,
 }
-
-impl fmt::Display for PclntabError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            PclntabErrorKind::Magic => "no version of Go after 1.15 begins it like this",
-            PclntabErrorKind::Header => "its header is of no machine",
-            PclntabErrorKind::Truncated => "it points beyond its end",
-            PclntabErrorKind::Lines => "its lines do not come to the address",
-        };
-        write!(f, "{what}, at byte {:#x}", self.offset)
-    }
-}
-
-impl std::error::Error for PclntabError {}
 
 /// A Go function that an address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
