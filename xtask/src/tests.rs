@@ -19,6 +19,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("mkfs.btrfs", "btrfs-progs"),
     ("go", "golang-go"),
     ("xz", "xz-utils"),
+    ("dwz", "dwz"),
 ];
 
 pub(crate) fn run_tests() -> Result<(), String> {
