@@ -184,7 +184,7 @@ fn decompress<Elf: FileHeader<Endian = Endianness>>(
 }
 
 /// Counted references to the sections rather than borrowed ones, so that what was parsed can be
-/// kept beside them: measured, that costs a twentieth.
+/// kept beside them: measured, that costs less than a tenth.
 pub(super) type Reader = EndianArcSlice<RunTimeEndian>;
 
 /// The DWARF of a file, and what was parsed of it so far.
