@@ -6,7 +6,7 @@ mod pprof;
 mod profile;
 mod text;
 
-use crate::args::{BlameArgs, By};
+use crate::args::{BlameArgs, By, MomentArgs};
 use crate::moment::Moment;
 use crate::output::{note, pager, words};
 use crate::recording::{self, Recorded};
@@ -16,6 +16,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use vmatlas::recording::{Maker, Origin};
 use vmatlas::{AddressRange, Filter, Kind, Mapping, Maps};
+use vmatlas_linux::record::recording_of;
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
 
 /// What is mapped at a moment, piece by piece with who made it.
@@ -35,12 +36,8 @@ struct Piece {
 }
 
 pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
-    let is_file = |path: &str| Path::new(path).is_file();
     let name = &args.recording;
-    let moment = Moment::of(name, &args.moment, is_file).ok_or_else(|| {
-        Trouble::new(format!("{}: there is no such recording", words::printable(name.as_bytes())))
-    })?;
-    let recorded = Recorded::at(recording::open(&moment.path)?, &moment)?;
+    let recorded = open(name, &args.moment)?;
     if !args.addresses.is_empty() {
         return life::run(recorded, args);
     }
@@ -63,6 +60,25 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         pager::print(&text::text(&blame, args))?;
     }
     Ok(true)
+}
+
+/// A process of a recording, or of the one that is being made of a process that lives.
+fn open(name: &str, args: &MomentArgs) -> Result<Recorded, Trouble> {
+    if let Some(moment) = Moment::of(name, args, |path| Path::new(path).is_file()) {
+        return Recorded::at(recording::open(&moment.path)?, &moment);
+    }
+    let shown = words::printable(name.as_bytes());
+    let Ok(pid) = name.parse() else {
+        return Err(Trouble::new(format!("{shown}: there is no such recording")));
+    };
+    let Some(recording) = recording_of(pid) else {
+        return Err(Trouble::new(format!(
+            "{shown}: no vmatlas that may be seen records process {pid}; start the program with \
+             vmatlas record -- CMD, or attach with vmatlas record -p {pid}"
+        )));
+    };
+    let moment = Moment { path: name.to_owned(), pid: Some(pid), when: args.at };
+    Recorded::at(recording, &moment)
 }
 
 impl Blame {

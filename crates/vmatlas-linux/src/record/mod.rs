@@ -9,6 +9,7 @@ mod output;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod ptrace;
 mod recorder;
+mod running;
 pub(crate) mod sink;
 mod space;
 mod truth;
@@ -17,6 +18,7 @@ mod unwind;
 pub use control::Control;
 pub use output::RecordingFile;
 pub use recorder::Limits;
+pub use running::recording_of;
 pub use truth::Truth;
 
 use crate::FilesNow;
