@@ -87,6 +87,8 @@ static void *storm(void *rounds)
 static void storms(long threads, long rounds)
 {
 	pthread_t ids[16];
+	if (threads == 0)
+		storm((void *)rounds);
 	for (long i = 0; i < threads; i++)
 		pthread_create(&ids[i], 0, storm, (void *)rounds);
 	for (long i = 0; i < threads; i++)

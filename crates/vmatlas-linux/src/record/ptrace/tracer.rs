@@ -119,11 +119,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
             self.early.insert(tid, (stop, Instant::now()));
             return;
         }
-        if self.tasks.len() == 1 {
-            self.cpu.alone(tid);
-        } else {
-            self.cpu.several();
-        }
+        self.cpu.stopped(tid);
         match stop {
             Stop::Call => self.returned(tid),
             Stop::Filter => self.entered(tid),
