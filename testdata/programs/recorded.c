@@ -343,6 +343,27 @@ int main(int argc, char **argv)
 		int status;
 		CHECK(waitpid(pid, &status, 0));
 		printf("%x\n", status);
+	} else if (strcmp(mode, "killed-forking") == 0) {
+		// Those that it made live on.
+		pid_t pid = fork();
+		if (pid == 0) {
+			signal(SIGCHLD, SIG_IGN);
+			for (int i = 0; i < 500; i++) {
+				if (fork() == 0) {
+					map(161);
+					_exit(0);
+				}
+			}
+			pause();
+		}
+		usleep(20000);
+		kill(pid, SIGKILL);
+		int status;
+		CHECK(waitpid(pid, &status, 0));
+		printf("%x\n", status);
+	} else if (strcmp(mode, "suspend") == 0) {
+		raise(number);
+		_exit(6);
 	} else if (strcmp(mode, "daemon") == 0) {
 		if (fork() == 0) {
 			setsid();

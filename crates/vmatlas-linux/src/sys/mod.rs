@@ -14,4 +14,6 @@ pub(crate) mod scenario;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod seccomp;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod terminal_signals;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod wait;

@@ -1,6 +1,8 @@
 //! The loop of the tracer: a task stops, something is told, it goes on.
 
+use super::Options;
 use super::follow_cpu::FollowCpu;
+use super::job;
 use super::made;
 use super::notice::{Notice, Notices};
 use super::order::{Order, SpaceId, patience};
@@ -38,6 +40,9 @@ pub(super) struct Tracer<'a, S: Sink> {
     spaces: u64,
     first: u32,
     status: i32,
+    options: Options,
+    /// The first process is stopped.
+    stopped: bool,
     /// If not, the program is only let run on.
     recording: bool,
     tick: Instant,
@@ -50,7 +55,12 @@ pub(super) struct Tracer<'a, S: Sink> {
 
 impl<'a, S: Sink> Tracer<'a, S> {
     /// For a task that has just executed a program, and stands there.
-    pub(super) fn new(sink: &'a mut S, waiter: Waiter, first: u32) -> Tracer<'a, S> {
+    pub(super) fn new(
+        sink: &'a mut S,
+        waiter: Waiter,
+        first: u32,
+        options: Options,
+    ) -> Tracer<'a, S> {
         Tracer {
             sink,
             waiter,
@@ -60,6 +70,8 @@ impl<'a, S: Sink> Tracer<'a, S> {
             spaces: 1,
             first,
             status: 0,
+            options,
+            stopped: false,
             recording: true,
             tick: Instant::now(),
             limit: None,
@@ -127,8 +139,17 @@ impl<'a, S: Sink> Tracer<'a, S> {
             Stop::Executed => self.executed(tid),
             Stop::Exiting => self.exiting(tid),
             Stop::Signal(signal) => self.signalled(tid, signal),
-            Stop::Group => go_on(tid, Resume::Listen),
-            Stop::Other | Stop::Ended => go_on(tid, Resume::Continue(0)),
+            Stop::Group => {
+                go_on(tid, Resume::Listen);
+                if tid == self.first && self.options.job && !self.stopped {
+                    self.stopped = true;
+                    job::stop_too(tid);
+                }
+            }
+            Stop::Other | Stop::Ended => {
+                self.stopped &= tid != self.first;
+                go_on(tid, Resume::Continue(0));
+            }
         }
     }
 

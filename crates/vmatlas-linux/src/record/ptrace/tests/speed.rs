@@ -1,7 +1,7 @@
 //! What a recording costs. Run by hand: `cargo test --release -p vmatlas-linux ptrace::tests::speed
 //! -- --ignored --nocapture`.
 
-use super::super::run;
+use super::super::{Options, run};
 use super::collect::program;
 use crate::record::sink::{Begun, Registers, Shared, Signal, Sink};
 use std::process::{Command, Stdio};
@@ -49,12 +49,12 @@ fn of_mmap_and_munmap() {
     let calls = 40_000.0;
     for (threads, rounds) in [("0", "20000"), ("4", "5000")] {
         let words = ["storm", threads, rounds];
-        let bare = least(|command| drop(command.status().unwrap()), &words, calls);
+        let bare = least(|command| assert!(command.status().unwrap().success()), &words, calls);
         let ours = least(
             |command| {
                 let mut ours = Command::new(command.get_program());
                 ours.args(command.get_args()).stdout(Stdio::null());
-                run(ours, &mut Nothing).unwrap();
+                run(ours, &mut Nothing, Options::default()).unwrap();
             },
             &words,
             calls,
