@@ -362,6 +362,9 @@ int main(int argc, char **argv)
 		CHECK(waitpid(pid, &status, 0));
 		printf("%x\n", status);
 	} else if (strcmp(mode, "suspend") == 0) {
+		// 0 is no signal: until it is killed.
+		if (number == 0)
+			pause();
 		raise(number);
 		_exit(6);
 	} else if (strcmp(mode, "daemon") == 0) {
