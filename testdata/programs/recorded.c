@@ -317,11 +317,15 @@ int main(int argc, char **argv)
 		await(pid);
 		puts("done");
 	} else if (strcmp(mode, "stop-child") == 0) {
-		// A parent sees its child stop, go on and end.
+		// A parent sees its child stop, go on and end, which it does when the pipe is closed.
+		int ends[2];
+		CHECK(pipe(ends));
 		pid_t pid = fork();
 		if (pid == 0) {
+			char byte;
+			close(ends[1]);
 			raise(SIGSTOP);
-			_exit(5);
+			_exit(5 + read(ends[0], &byte, 1));
 		}
 		int status;
 		CHECK(waitpid(pid, &status, WUNTRACED));
@@ -329,6 +333,7 @@ int main(int argc, char **argv)
 		kill(pid, SIGCONT);
 		CHECK(waitpid(pid, &status, WCONTINUED));
 		printf("%x ", status);
+		close(ends[1]);
 		CHECK(waitpid(pid, &status, 0));
 		printf("%x\n", status);
 	} else if (strcmp(mode, "killed") == 0) {
