@@ -119,6 +119,7 @@ static void *bench(void *unused)
 
 static void *churn(void *left)
 {
+	count = 0;
 	outer();
 	if (left) {
 		pthread_t thread;

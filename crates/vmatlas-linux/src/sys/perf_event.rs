@@ -211,37 +211,35 @@ impl Ring {
         if fits && ring.size.is_power_of_two() { Ok(ring) } else { Err(Errno::INVAL) }
     }
 
-    /// Appends what has been written and not yet taken to `to`, whole records only and of those
-    /// as many as fit in `limit` bytes, and makes room for more. Returns whether that was all.
-    ///
-    /// A record that is longer than `limit` is taken nevertheless.
-    pub(crate) fn take(&mut self, limit: usize, to: &mut Vec<u8>) -> bool {
+    /// Gives the records that have been written and not yet taken, each whole with its header, and
+    /// makes room for more: as many as fit in `limit` bytes, but one at least. Returns whether
+    /// those were all.
+    pub(crate) fn take(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> bool {
         // Acquire: the records up to the head are read after it.
         let head = self.word(HEAD).load(Ordering::Acquire);
         let tail = self.word(TAIL).load(Ordering::Relaxed);
         let available = head.wrapping_sub(tail);
-        if available > self.size as u64 {
-            // Never so, as the kernel checks the tail; nothing in the ring can be relied on then.
-            self.word(TAIL).store(head, Ordering::Release);
-            return true;
-        }
+        let mut scratch = Vec::new();
         let mut taken = 0_u64;
-        while taken < available {
-            let len = self.record_len(tail.wrapping_add(taken));
+        // Never longer than the ring, as the kernel checks the tail.
+        while available <= self.size as u64 && taken < available {
+            let position = tail.wrapping_add(taken);
+            let len = self.record_len(position);
             let next = taken + len;
             if len < 8 || next > available {
-                taken = available; // no record: give up what there is
                 break;
             }
             if next > limit as u64 && taken > 0 {
-                break;
+                // Release: the room is given back after it was read.
+                self.word(TAIL).store(position, Ordering::Release);
+                return false;
             }
+            each(self.bytes(position, len as usize, &mut scratch));
             taken = next;
         }
-        self.copy(tail, taken as usize, to);
-        // Release: the room is given back after it was read.
-        self.word(TAIL).store(tail.wrapping_add(taken), Ordering::Release);
-        taken == available
+        // Of what is no record nothing can be made.
+        self.word(TAIL).store(head, Ordering::Release);
+        true
     }
 
     /// The length of the record at a position, by its `struct perf_event_header`. Records begin
@@ -254,17 +252,23 @@ impl Ring {
         u64::from(u16::from_ne_bytes([header[6], header[7]]))
     }
 
-    /// Copies `len` bytes, which is no more than `size`, from a position that may be near the end.
-    fn copy(&self, position: u64, len: usize, to: &mut Vec<u8>) {
+    /// `len` bytes from a position, no more than there are between tail and head; copied to
+    /// `scratch` if they go on at the start.
+    fn bytes<'a>(&'a self, position: u64, len: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {
         let start = position as usize & (self.size - 1);
+        let piece = |start: usize, len: usize| {
+            // SAFETY: `start + len` is no more than `size`. The kernel does not write between
+            // tail and head, and `take` borrows `self` alone until it moves the tail.
+            unsafe { std::slice::from_raw_parts(self.base.add(self.data + start), len) }
+        };
         let first = len.min(self.size - start);
-        for (start, len) in [(start, first), (0, len - first)] {
-            // SAFETY: `start + len` is no more than `size`, and the kernel does not write between
-            // tail and head, where this is.
-            to.extend_from_slice(unsafe {
-                std::slice::from_raw_parts(self.base.add(self.data + start), len)
-            });
+        if first == len {
+            return piece(start, len);
         }
+        scratch.clear();
+        scratch.extend_from_slice(piece(start, first));
+        scratch.extend_from_slice(piece(0, len - first));
+        scratch
     }
 
     fn word(&self, at: usize) -> &AtomicU64 {

@@ -7,14 +7,16 @@
 
 use super::error::Error;
 use super::ids::Ids;
-use super::open::{self, Opened};
+use super::drain::Drain;
+use super::open::{self, Opened, Output};
 use super::order::Merger;
-use super::rings::{self, Processor, Sizes};
+use super::rings::{self, Held, Processor, Sizes};
 use super::tasks::{Owner, Tasks};
 use super::{Config, Perf, Report, Scope, clock, ids, probe};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// How long a thread that was made after the events of its parent were opened may have begun to
 /// inherit before, in nanoseconds.
@@ -39,11 +41,12 @@ pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
         wanted.stacks = 0;
     }
     let (processors, sizes) = rings::make(wanted)?;
-    let by_thread = |scope| begin(pid, config, scope, &found, (&processors, sizes));
+    let outputs: Vec<Output> = processors.iter().map(output).collect();
+    let by_thread = |scope| begin(pid, config, scope, &found, (&outputs, sizes));
     let begun = match config.scope {
         Scope::Auto => {
             let specs = open::specs(config, &found, true).len();
-            let few = files(threads.len(), specs, processors.len()) <= MANY_FILES;
+            let few = files(threads.len(), specs, outputs.len()) <= MANY_FILES;
             let first = if few { Scope::Threads } else { Scope::Processors };
             match by_thread(first) {
                 Err(Error::TooManyFiles { .. }) if few => by_thread(Scope::Processors),
@@ -58,18 +61,34 @@ pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
     let mut begun = begun?;
     begun.report.rings_wanted = wanted;
     let Begun { opened, specs, tasks, merger, report } = begun;
+    let (calls, stacks): (Vec<_>, Vec<_>) =
+        processors.into_iter().map(|Processor { calls, stacks, .. }| (calls, stacks)).unzip();
+    let calls = Drain::new(calls).map_err(|error| Error::Other {
+        what: "thread that reads",
+        errno: Errno::from_io_error(&error).unwrap_or(Errno::AGAIN),
+    })?;
     let mut perf = Perf {
         opened,
-        processors,
+        outputs,
+        calls,
+        stacks: stacks.into_iter().flatten().collect(),
         specs,
         tasks,
         merger,
         report,
-        bytes: Vec::new(),
         more: false,
     };
     perf.settle(pid)?;
     Ok(perf)
+}
+
+fn output(processor: &Processor) -> Output {
+    let holder = |held: &Held| Arc::clone(&held.holder);
+    Output {
+        cpu: processor.cpu,
+        calls: holder(&processor.calls),
+        stacks: processor.stacks.as_ref().map(holder),
+    }
 }
 
 /// What was opened at first.
@@ -86,7 +105,7 @@ fn begin(
     config: &Config,
     scope: Scope,
     found: &Ids,
-    (processors, rings): (&[Processor], Sizes),
+    (outputs, rings): (&[Output], Sizes),
 ) -> Result<Begun, Error> {
     let by_processor = scope == Scope::Processors;
     let mut specs = open::specs(config, found, !by_processor);
@@ -96,13 +115,13 @@ fn begin(
     }
     let mut opened = Opened::default();
     if by_processor {
-        raise_files(1, specs.len(), processors.len())?;
+        raise_files(1, specs.len(), outputs.len())?;
         let what = "perf events of all processors";
         opened
-            .open(&specs, processors, Owner::Processors)
+            .open(&specs, outputs, Owner::Processors)
             .map_err(|errno| Error::Other { what, errno })?;
     } else {
-        raise_files(threads(pid).len(), specs.len(), processors.len())?;
+        raise_files(threads(pid).len(), specs.len(), outputs.len())?;
     }
     let missing = super::tracepoints::TRACEPOINTS
         .iter()
@@ -111,7 +130,7 @@ fn begin(
         .collect();
     let report = Report {
         scope: if by_processor { Scope::Processors } else { Scope::Threads },
-        processors: processors.len(),
+        processors: outputs.len(),
         files: 0,
         tracepoints: found.found,
         missing,
@@ -184,10 +203,10 @@ impl Perf {
                 return Ok(());
             }
             if !new.is_empty() {
-                raise_files(complete.len() + new.len(), self.specs.len(), self.processors.len())?;
+                raise_files(complete.len() + new.len(), self.specs.len(), self.outputs.len())?;
             }
             for (pid, tid) in new {
-                match self.opened.open(&self.specs, &self.processors, Owner::Thread(tid)) {
+                match self.opened.open(&self.specs, &self.outputs, Owner::Thread(tid)) {
                     Ok(()) => self.tasks.add(pid, tid, Owner::Thread(tid)),
                     Err(Errno::SRCH) => {} // has just ended
                     Err(Errno::ACCESS | Errno::PERM) => return Err(Error::NotPermitted { pid }),
@@ -203,7 +222,7 @@ impl Perf {
     }
 
     fn too_many(&self, threads: usize) -> Error {
-        let processors = self.processors.len();
+        let processors = self.outputs.len();
         let needed = files(threads, self.specs.len(), processors);
         let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
         Error::TooManyFiles { threads, processors, needed, limit }

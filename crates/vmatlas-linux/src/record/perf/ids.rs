@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::registers::{self, Sampled};
-use super::parse::{self, SAMPLE_TYPE, Said};
+use super::parse::{self, Parsed, SAMPLE_TYPE, Said};
 use super::tracepoints::{TRACEPOINTS, Tracepoint};
 use crate::sys::null_calls;
 use crate::sys::perf_event::{self, Attr, Event, Ring, Where, flag, sample};
@@ -147,18 +147,14 @@ fn try_all() -> Result<Vec<(Tracepoint, u64)>, Error> {
             Err(_) => unknown += 1,
         }
     }
-    let mut bytes = Vec::new();
     let mut found = Vec::new();
     for point in TRACEPOINTS {
-        bytes.clear();
-        ring.take(usize::MAX, &mut bytes);
-        bytes.clear();
+        ring.take(usize::MAX, |_| {});
         null_calls::make(point.number);
-        ring.take(usize::MAX, &mut bytes);
-        let layout = |_| Some(attr.sample_type);
         let mut hit = None;
-        parse::records(&bytes, layout, &mut 0, |record| {
-            if let Said::Sample(sample) = record.said
+        ring.take(usize::MAX, |bytes| {
+            if let Parsed::Record(record) = parse::parse(bytes, |_| Some(attr.sample_type))
+                && let Said::Sample(sample) = record.said
                 && sample.raw.as_deref().and_then(call_number) == Some(point.number)
                 && sample.registers.as_ref().is_some_and(has_begun) == point.enters()
             {

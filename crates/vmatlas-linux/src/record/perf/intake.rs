@@ -1,17 +1,16 @@
 //! From the rings to the merger.
 
 use super::event::StackCopy;
-use super::open::{Role, Source};
-use super::order::{Entry, What};
-use super::parse::{self, Record, Said, Sample};
+use super::open::{Opened, Role, Source};
+use super::order::{Entry, Merger, What};
+use super::parse::{self, Parsed, Record, Said, Sample};
 use super::rings::Which;
 use super::tasks::Owner;
 use super::tracepoints::{self, Purpose};
 use super::{Perf, clock};
 
-/// How much of a ring of stacks is read before the rings of calls are looked at again: they fill
-/// meanwhile.
-const PORTION: usize = 8 << 20;
+/// How much of a ring of stacks is read at a time.
+const PORTION: usize = 16 << 20;
 
 /// `CLONE_VM`.
 const CLONE_VM: u64 = 0x100;
@@ -21,59 +20,70 @@ impl Perf {
     pub(super) fn read(&mut self) -> u64 {
         let mut complete = clock();
         self.more = false;
-        for which in [Which::Calls, Which::Stacks] {
-            for index in 0..self.processors.len() {
-                self.bytes.clear();
-                let held = self.processors[index].held().find(|held| held.which == which);
-                let Some(held) = held else { continue };
-                let all = held.ring.take(PORTION, &mut self.bytes);
-                let latest = self.take_in(which);
-                if !all {
-                    self.more = true;
-                    complete = complete.min(latest);
-                }
+        let Perf { merger, opened, calls, stacks, .. } = self;
+        let calls = calls.take();
+        let mut rest = calls.as_slice();
+        while let Some((record, next)) = parse::split_record(rest) {
+            take_in(record, Which::Calls, opened, merger);
+            rest = next;
+        }
+        for held in stacks {
+            let mut latest = 0;
+            let all = held.ring.take(PORTION, |bytes| {
+                latest = take_in(bytes, Which::Stacks, opened, merger).max(latest);
+            });
+            if !all {
+                self.more = true;
+                complete = complete.min(latest);
             }
         }
         complete
     }
+}
 
-    /// Takes in the records of one ring. Returns the latest time in them.
-    fn take_in(&mut self, which: Which) -> u64 {
-        let Perf { merger, opened, bytes, .. } = self;
-        let mut latest = 0;
-        let mut unread = 0;
-        let layout = |id| opened.sources.get(&id).map(|source| source.layout);
-        parse::records(bytes, layout, &mut unread, |Record { who, said }| {
-            latest = latest.max(who.time);
-            if let Said::Lost(count) = said {
-                let what = What::Lost { which, count };
-                return merger.push(Entry { who, owner: Owner::Processors, what });
-            }
-            let Some(Source { role, owner, ring, .. }) = opened.sources.get(&who.id).copied() else {
-                return;
-            };
-            let what = match said {
-                Said::Sample(mut sample) => {
-                    if let (Role::Call(_), Which::Stacks) = (role, ring) {
-                        if let (Some(registers), Some(stack)) = (sample.registers, sample.stack) {
-                            merger.push_stack(&who, owner, registers, stack);
-                        }
-                        return;
-                    }
-                    sampled(role, &mut sample)
+/// Takes in a record. Returns its time.
+fn take_in(bytes: &[u8], which: Which, opened: &Opened, merger: &mut Merger) -> u64 {
+    let layout = |id| opened.sources.get(&id).map(|source: &Source| source.layout);
+    match parse::parse(bytes, layout) {
+        Parsed::Record(record) => {
+            let time = record.who.time;
+            take_in_record(record, which, opened, merger);
+            time
+        }
+        Parsed::Other => 0,
+        Parsed::Broken => {
+            merger.counts.unread += 1;
+            0
+        }
+    }
+}
+
+fn take_in_record(Record { who, said }: Record, which: Which, opened: &Opened, merger: &mut Merger) {
+    if let Said::Lost(count) = said {
+        let what = What::Lost { which, count };
+        return merger.push(Entry { who, owner: Owner::Processors, what });
+    }
+    let Some(Source { role, owner, ring, .. }) = opened.sources.get(&who.id).copied() else {
+        return;
+    };
+    let what = match said {
+        Said::Sample(mut sample) => {
+            if let (Role::Call(_), Which::Stacks) = (role, ring) {
+                if let (Some(registers), Some(stack)) = (sample.registers, sample.stack) {
+                    merger.push_stack(&who, owner, registers, stack);
                 }
-                Said::Fork { pid, tid, parent_tid, .. } => Some(What::Fork { pid, tid, parent_tid }),
-                Said::Exit { pid, tid } => Some(What::Exit { pid, tid }),
-                Said::Comm { pid, tid, exec, name } => Some(What::Comm { pid, tid, exec, name }),
-                Said::Mmap(mmap) => Some(What::Mmap(mmap)),
-                Said::Lost(_) => None,
-            };
-            if let Some(what) = what {
-                merger.push(Entry { who, owner, what });
+                return;
             }
-        });
-        merger.counts.unread += unread;
-        latest
+            sampled(role, &mut sample)
+        }
+        Said::Fork { pid, tid, parent_tid, .. } => Some(What::Fork { pid, tid, parent_tid }),
+        Said::Exit { pid, tid } => Some(What::Exit { pid, tid }),
+        Said::Comm { pid, tid, exec, name } => Some(What::Comm { pid, tid, exec, name }),
+        Said::Mmap(mmap) => Some(What::Mmap(mmap)),
+        Said::Lost(_) => None,
+    };
+    if let Some(what) = what {
+        merger.push(Entry { who, owner, what });
     }
 }
 

@@ -10,6 +10,7 @@
 //! listened on.
 
 mod attach;
+mod drain;
 mod error;
 pub(crate) mod event;
 mod ids;
@@ -33,9 +34,11 @@ pub(crate) use order::Counts;
 pub(crate) use probe::probe;
 pub(crate) use rings::Sizes;
 
-use open::{Opened, Spec};
+use drain::Drain;
+use open::{Opened, Output, Spec};
 use order::{Merger, SLACK};
-use rings::Processor;
+use rings::Held;
+use rustix::fd::AsFd as _;
 use std::time::Duration;
 use tasks::Tasks;
 
@@ -132,12 +135,13 @@ pub(crate) struct Report {
 pub(crate) struct Perf {
     // Before the rings, so that nothing is written to them any more.
     opened: Opened,
-    processors: Vec<Processor>,
+    outputs: Vec<Output>,
+    calls: Drain,
+    stacks: Vec<Held>,
     specs: Vec<Spec>,
     tasks: Tasks,
     merger: Merger,
     report: Report,
-    bytes: Vec<u8>,
     /// Whether a ring had more than was read the last time.
     more: bool,
 }
@@ -173,7 +177,9 @@ impl Perf {
     /// there is little.
     pub(crate) fn poll(&mut self, timeout: Duration, give: &mut dyn FnMut(PerfEvent)) {
         if !self.more {
-            rings::wait(&self.processors, timeout);
+            let stacks = self.stacks.iter().map(|held| held.holder.as_fd());
+            let fds: Vec<_> = stacks.chain([self.calls.many()]).collect();
+            rings::wait(&fds, timeout);
         }
         let complete = self.read();
         self.merger.flush(complete.saturating_sub(SLACK), &mut self.tasks, give);
@@ -184,7 +190,13 @@ impl Perf {
         // What is being written just now is in after this.
         std::thread::sleep(Duration::from_nanos(SLACK));
         let end = clock();
-        while self.read() < end {}
+        loop {
+            let complete = self.read();
+            if complete >= end {
+                break;
+            }
+            self.merger.flush(complete.saturating_sub(SLACK), &mut self.tasks, give);
+        }
         self.merger.flush(u64::MAX, &mut self.tasks, give);
         self.merger.counts
     }

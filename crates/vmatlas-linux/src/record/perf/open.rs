@@ -5,12 +5,13 @@ use super::error::Error;
 use super::ids::{Ids, TreeWriteFormat};
 use super::parse::SAMPLE_TYPE;
 use super::registers;
-use super::rings::{Processor, Which};
+use super::rings::Which;
 use super::tasks::Owner;
 use super::tracepoints::{Purpose, Tracepoint};
 use crate::sys::perf_event::{self, Attr, Event, Where, flag, sample};
 use rustix::io::Errno;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What an event is for.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,13 @@ pub(super) struct Source {
     pub(super) ring: Which,
     /// Its `sample_type`.
     pub(super) layout: u64,
+}
+
+/// The rings of a processor, to which events write.
+pub(super) struct Output {
+    pub(super) cpu: u32,
+    pub(super) calls: Arc<Event>,
+    pub(super) stacks: Option<Arc<Event>>,
 }
 
 /// The events that are open.
@@ -182,12 +190,12 @@ impl Opened {
     pub(super) fn open(
         &mut self,
         specs: &[Spec],
-        processors: &[Processor],
+        outputs: &[Output],
         owner: Owner,
     ) -> Result<(), Errno> {
         let count = self.events.len();
         let opened = specs.iter().try_for_each(|spec| {
-            processors.iter().try_for_each(|processor| self.open_one(spec, processor, owner))
+            outputs.iter().try_for_each(|output| self.open_one(spec, output, owner))
         });
         if opened.is_err() {
             for event in self.events.drain(count..) {
@@ -199,12 +207,18 @@ impl Opened {
         opened
     }
 
-    fn open_one(&mut self, spec: &Spec, processor: &Processor, owner: Owner) -> Result<(), Errno> {
+    fn open_one(&mut self, spec: &Spec, output: &Output, owner: Owner) -> Result<(), Errno> {
         let target = match owner {
-            Owner::Thread(tid) => Where::Thread(tid, processor.cpu),
-            Owner::Processors => Where::Processor(processor.cpu),
+            Owner::Thread(tid) => Where::Thread(tid, output.cpu),
+            Owner::Processors => Where::Processor(output.cpu),
         };
-        let Some(held) = processor.ring(spec.ring) else { return Ok(()) };
+        let holder = match spec.ring {
+            Which::Calls => &output.calls,
+            Which::Stacks => match &output.stacks {
+                Some(holder) => holder,
+                None => return Ok(()),
+            },
+        };
         let event = Event::open(&spec.attr, target)?;
         if let Role::Call(point) = spec.role
             && let Some(filter) = point.filter()
@@ -214,7 +228,7 @@ impl Opened {
         let source =
             Source { role: spec.role, owner, ring: spec.ring, layout: spec.attr.sample_type };
         self.sources.insert(event.id()?, source);
-        event.write_to(&held.holder)?;
+        event.write_to(holder)?;
         self.events.push(event);
         Ok(())
     }

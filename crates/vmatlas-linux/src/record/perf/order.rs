@@ -61,6 +61,15 @@ struct Copied {
     bytes: Vec<u8>,
 }
 
+/// A record that waits for its turn.
+#[derive(Debug)]
+struct Waiting {
+    time: u64,
+    /// Of a call with a stack: when the thread returned from its next.
+    next: u64,
+    entry: Option<Entry>,
+}
+
 /// What was not as it should be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -83,8 +92,10 @@ pub(crate) struct Counts {
 /// Takes records and gives events.
 #[derive(Debug)]
 pub(super) struct Merger {
-    /// In the order of time after each flush; what comes is appended.
-    pending: Vec<Option<Entry>>,
+    /// What has come since the last [`Merger::sort`].
+    incoming: Vec<Entry>,
+    /// What waits, in the order of time. What has been given out of turn is None.
+    pending: VecDeque<Waiting>,
     stacks: HashMap<u32, VecDeque<Copied>>,
     /// Whether stacks were asked for.
     wants_stacks: bool,
@@ -99,7 +110,8 @@ pub(super) struct Merger {
 impl Merger {
     pub(super) fn new(wants_stacks: bool) -> Merger {
         Merger {
-            pending: Vec::new(),
+            incoming: Vec::new(),
+            pending: VecDeque::new(),
             stacks: HashMap::new(),
             wants_stacks,
             live: Live::default(),
@@ -115,7 +127,7 @@ impl Merger {
     }
 
     pub(super) fn push(&mut self, entry: Entry) {
-        self.pending.push(Some(entry));
+        self.incoming.push(entry);
     }
 
     pub(super) fn push_stack(&mut self, who: &Who, owner: Owner, registers: Sampled, bytes: Vec<u8>) {
@@ -126,7 +138,7 @@ impl Merger {
     /// The threads that are known to have been made, and not been given yet: when, by which thread,
     /// and as what.
     pub(super) fn forks(&self) -> impl Iterator<Item = Made> {
-        self.pending.iter().flatten().filter_map(|entry| match entry.what {
+        self.incoming.iter().filter_map(|entry| match entry.what {
             What::Fork { pid, tid, parent_tid } => {
                 Some(Made { time: entry.who.time, parent_tid, pid, tid })
             }
@@ -136,31 +148,22 @@ impl Merger {
 
     /// Gives what happened before a time at which all that did is there.
     pub(super) fn flush(&mut self, until: u64, tasks: &mut Tasks, give: &mut dyn FnMut(PerfEvent)) {
-        let time = |entry: &Option<Entry>| entry.as_ref().map_or(0, |entry| entry.who.time);
-        self.pending.sort_by_key(time);
-        let end = self.pending.partition_point(|entry| time(entry) < until);
-        let mut pending = std::mem::take(&mut self.pending);
-        let next = if self.wants_stacks { next_calls(&pending) } else { Vec::new() };
-        for index in 0..end {
-            let Some(entry) = pending[index].take() else { continue };
+        self.sort();
+        while self.pending.front().is_some_and(|waiting| waiting.time < until) {
+            let Some(Waiting { entry, next, .. }) = self.pending.pop_front() else { break };
+            let Some(entry) = entry else { continue };
             if entry.who.time < self.flushed {
                 self.counts.late += 1;
             }
-            let next = |index: usize| next.get(index).copied().unwrap_or(u64::MAX);
             if let Some(request) = overtaking(&entry, tasks) {
-                while let Some(other) = self.overtaken(&request, &entry, index, &pending, tasks) {
-                    if let Some(freeing) = pending[other].take() {
-                        self.counts.reordered += 1;
-                        self.give(freeing, next(other), tasks, give);
-                    }
+                while let Some((freeing, next)) = self.overtaken(&request, &entry, tasks) {
+                    self.counts.reordered += 1;
+                    self.give(freeing, next, tasks, give);
                 }
             }
-            self.give(entry, next(index), tasks, give);
+            self.give(entry, next, tasks, give);
         }
         self.flushed = self.flushed.max(until);
-        pending.drain(..end);
-        pending.retain(Option::is_some);
-        self.pending = pending;
         // What is older belongs to no call that is still to come.
         let old = until.saturating_sub(SLACK);
         self.stacks.retain(|_, stacks| {
@@ -171,30 +174,53 @@ impl Merger {
         });
     }
 
-    /// The place of a call that freed what `entry` has got, and seems to have happened later.
+    /// Puts what has come among what waits.
+    fn sort(&mut self) {
+        let came = self.incoming.drain(..).map(|entry| Waiting {
+            time: entry.who.time,
+            next: u64::MAX,
+            entry: Some(entry),
+        });
+        self.pending.extend(came);
+        self.pending.make_contiguous().sort_by_key(|waiting| waiting.time);
+        if self.wants_stacks {
+            self.find_next();
+        }
+    }
+
+    /// Notes for each call when the same thread returned from its next.
+    fn find_next(&mut self) {
+        let mut latest = HashMap::new();
+        for waiting in self.pending.iter_mut().rev() {
+            if let Some(Entry { who, what: What::Call { .. }, owner }) = &waiting.entry
+                && let Some(time) = latest.insert((who.tid, *owner), who.time)
+            {
+                waiting.next = time;
+            }
+        }
+    }
+
+    /// Takes out a call that freed what `entry` has got, and seems to have happened later.
     fn overtaken(
-        &self,
+        &mut self,
         request: &Request,
         entry: &Entry,
-        index: usize,
-        pending: &[Option<Entry>],
         tasks: &Tasks,
-    ) -> Option<usize> {
+    ) -> Option<(Entry, u64)> {
         if !self.live.overlaps(request.space, entry.who.time, request.start, request.end) {
             return None;
         }
         let latest = entry.who.time.saturating_add(OVERTAKEN);
-        let rest = pending.iter().enumerate().skip(index + 1);
-        for (place, other) in rest.filter_map(|(place, other)| Some((place, other.as_ref()?))) {
-            if other.who.time > latest {
-                break;
-            }
-            let frees = other.who.tid != entry.who.tid
+        let near = self.pending.iter_mut().take_while(|waiting| waiting.time <= latest);
+        let frees = |other: &Entry| {
+            other.who.tid != entry.who.tid
                 && tasks.counts(&other.who, other.owner)
                 && tasks.space(other.who.pid) == Some(request.space)
-                && freed(other).is_some_and(|(start, end)| start < request.end && request.start < end);
-            if frees {
-                return Some(place);
+                && freed(other).is_some_and(|(start, end)| start < request.end && request.start < end)
+        };
+        for waiting in near {
+            if waiting.entry.as_ref().is_some_and(frees) {
+                return Some((waiting.entry.take()?, waiting.next));
             }
         }
         None
@@ -302,20 +328,6 @@ impl Merger {
         }
         Stack::Lost
     }
-}
-
-/// For each record that is a call, when the same thread returned from its next.
-fn next_calls(pending: &[Option<Entry>]) -> Vec<u64> {
-    let mut latest = HashMap::new();
-    let mut next = vec![u64::MAX; pending.len()];
-    for (place, entry) in next.iter_mut().zip(pending).rev() {
-        if let Some(Entry { who, what: What::Call { .. }, owner }) = entry
-            && let Some(time) = latest.insert((who.tid, *owner), who.time)
-        {
-            *place = time;
-        }
-    }
-    next
 }
 
 /// A range that the kernel has chosen, so nothing was mapped there.

@@ -88,33 +88,28 @@ pub(super) struct Record {
     pub(super) said: Said,
 }
 
-/// The records of whole bytes of a ring. `layout` tells what the samples of an event hold. What
-/// cannot be read is left out; it is counted in `unread`.
-pub(super) fn records(
-    bytes: &[u8],
-    layout: impl Fn(u64) -> Option<u64>,
-    unread: &mut u64,
-    mut each: impl FnMut(Record),
-) {
-    let mut rest = Fields(bytes);
-    while let Some((kind, misc, len)) = rest.header() {
-        let Some(body) = len.checked_sub(8).and_then(|len| rest.bytes(usize::from(len))) else {
-            *unread += 1;
-            return;
-        };
-        match record(kind, misc, body, &layout) {
-            Parsed::Record(record) => each(record),
-            Parsed::Other => {}
-            Parsed::Broken => *unread += 1,
-        }
-    }
-}
-
-enum Parsed {
+/// What a record could be made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Parsed {
     Record(Record),
-    /// Of a kind that nobody wants.
+    /// Of a kind that nobody wants, or of an event that has been closed again.
     Other,
     Broken,
+}
+
+/// The first record of some, and the rest.
+pub(super) fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (_, _, len) = Fields(bytes).header()?;
+    bytes.split_at_checked(usize::from(len)).filter(|(record, _)| record.len() >= 8)
+}
+
+/// Reads a record. `layout` tells what the samples of an event hold.
+pub(super) fn parse(bytes: &[u8], layout: impl Fn(u64) -> Option<u64>) -> Parsed {
+    let mut fields = Fields(bytes);
+    match fields.header() {
+        Some((kind, misc, _)) => record(kind, misc, fields.0, &layout),
+        None => Parsed::Broken,
+    }
 }
 
 fn record(kind: u32, misc: u16, body: &[u8], layout: &impl Fn(u64) -> Option<u64>) -> Parsed {
@@ -123,7 +118,6 @@ fn record(kind: u32, misc: u16, body: &[u8], layout: &impl Fn(u64) -> Option<u64
         3 => comm(misc, body),
         4 | 7 => task(kind == 7, body),
         9 => match Fields(body).u64().map(layout) {
-            // An event that has been closed again.
             Some(None) => return Parsed::Other,
             _ => sample(body, layout),
         },

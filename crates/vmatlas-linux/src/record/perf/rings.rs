@@ -7,7 +7,9 @@ use super::error::Error;
 use super::parse::SAMPLE_TYPE;
 use crate::sys::perf_event::{self, Attr, Event, Ring, Where, flag};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Which of the two rings.
@@ -22,9 +24,8 @@ pub(crate) enum Which {
 /// A ring, and the event that it was made for. That one is the recorder's own and counts nothing,
 /// so the ring does not end with a thread that is recorded.
 pub(super) struct Held {
-    pub(super) which: Which,
     pub(super) ring: Ring,
-    pub(super) holder: Event,
+    pub(super) holder: Arc<Event>,
 }
 
 /// The rings of one processor.
@@ -32,19 +33,6 @@ pub(super) struct Processor {
     pub(super) cpu: u32,
     pub(super) calls: Held,
     pub(super) stacks: Option<Held>,
-}
-
-impl Processor {
-    pub(super) fn held(&mut self) -> impl Iterator<Item = &mut Held> {
-        std::iter::once(&mut self.calls).chain(&mut self.stacks)
-    }
-
-    pub(super) fn ring(&self, which: Which) -> Option<&Held> {
-        match which {
-            Which::Calls => Some(&self.calls),
-            Which::Stacks => self.stacks.as_ref(),
-        }
-    }
 }
 
 /// How large the rings of one processor are, in bytes.
@@ -95,7 +83,7 @@ fn smaller(sizes: Sizes) -> Option<Sizes> {
 }
 
 fn make_one(cpu: u32, sizes: Sizes) -> Result<Processor, Errno> {
-    let held = |which, size: usize| {
+    let held = |size: usize| {
         let attr = Attr {
             kind: perf_event::TYPE_SOFTWARE,
             config: perf_event::SW_DUMMY,
@@ -111,12 +99,12 @@ fn make_one(cpu: u32, sizes: Sizes) -> Result<Processor, Errno> {
             ..Attr::default()
         };
         let holder = Event::open(&attr, Where::OwnOn(cpu))?;
-        Ok(Held { which, ring: Ring::new(&holder, size)?, holder })
+        Ok(Held { ring: Ring::new(&holder, size)?, holder: Arc::new(holder) })
     };
-    let calls = held(Which::Calls, sizes.calls)?;
+    let calls = held(sizes.calls)?;
     let stacks = match sizes.stacks {
         0 => None,
-        size => Some(held(Which::Stacks, size)?),
+        size => Some(held(size)?),
     };
     Ok(Processor { cpu, calls, stacks })
 }
@@ -142,23 +130,22 @@ fn list(text: &str) -> Vec<u32> {
     text.trim().split(',').filter_map(part).flat_map(|(first, last)| first..=last).collect()
 }
 
-/// Waits until a ring is filling, or the time is over.
-pub(super) fn wait(processors: &[Processor], timeout: Duration) {
-    let flags = PollFlags::IN;
-    let mut fds: Vec<PollFd<'_>> = processors
-        .iter()
-        .flat_map(|processor| std::iter::once(&processor.calls).chain(&processor.stacks))
-        .map(|held| PollFd::new(&held.holder, flags))
-        .collect();
+/// Waits until one of these has something, of rings when they are filling, or the time is over.
+/// Returns whether one may have.
+pub(super) fn wait(fds: &[BorrowedFd<'_>], timeout: Duration) -> bool {
+    let mut fds: Vec<PollFd<'_>> =
+        fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
     let spec = Timespec {
         tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
         tv_nsec: timeout.subsec_nanos().into(),
     };
+    let Ok(count) = poll(&mut fds, Some(&spec)) else { return true };
     let ended = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR);
-    if poll(&mut fds, Some(&spec)).is_ok() && fds.iter().any(ended) {
+    if fds.iter().any(ended) {
         // The thread that made the rings has ended: they go on, but wake nobody.
         std::thread::sleep(timeout.min(Duration::from_millis(5)));
     }
+    count > 0
 }
 
 #[cfg(test)]
