@@ -7,6 +7,9 @@ pub(crate) mod launch;
 pub(crate) mod nsfs;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod process_vm;
+pub(crate) mod null_calls;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod perf_event;
 pub(crate) mod procmap_query;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod ptrace;
