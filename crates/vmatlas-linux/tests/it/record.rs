@@ -1,0 +1,5 @@
+//! Recordings held against what the kernel and the recorded programs themselves say.
+
+mod recorded;
+
+mod makers;
