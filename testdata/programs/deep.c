@@ -17,7 +17,23 @@
 // Keeps calls from becoming jumps.
 #define AFTER_CALL() __asm__ volatile("" ::: "memory")
 
+#ifndef ROOM
+#define ROOM 5000 // More than a page, and than what is read of a stack at once.
+#endif
+
 #ifdef LIBRARY
+
+// Waits before the program begins, if told so: the first function is the dynamic linker's.
+__attribute__((constructor)) static void loaded(void) {
+    char byte;
+    if (!getenv("WAIT_WHEN_LOADED"))
+        return;
+    printf("return %lx\nready %ld\n", (unsigned long)__builtin_return_address(0),
+           syscall(SYS_gettid));
+    fflush(stdout);
+    while (read(0, &byte, 1) > 0 && byte != '\n') {
+    }
+}
 
 __attribute__((noinline)) int through(void (*note)(const char *, unsigned long), int (*next)(int),
                                       int depth) {
@@ -57,7 +73,7 @@ __attribute__((noinline)) static int plain(int depth) {
 }
 
 __attribute__((noinline)) static int large(int depth) {
-    volatile char room[5000];
+    volatile char room[ROOM];
     room[depth] = 1;
     NOTE();
     int result = next(depth - 1);

@@ -7,6 +7,7 @@ mod moment;
 mod output;
 mod recording;
 mod row;
+mod stacks;
 mod target;
 mod trouble;
 

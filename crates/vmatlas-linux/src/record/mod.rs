@@ -9,6 +9,7 @@ mod output;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod ptrace;
 mod recorder;
+mod running;
 pub(crate) mod sink;
 mod space;
 mod truth;
@@ -17,6 +18,7 @@ mod unwind;
 pub use control::Control;
 pub use output::RecordingFile;
 pub use recorder::Limits;
+pub use running::recording_of;
 pub use truth::Truth;
 
 use crate::FilesNow;
@@ -119,8 +121,7 @@ pub fn launch(command: Command, options: Options) -> Result<Report, RecordError>
 }
 
 fn open(path: &Path) -> Result<Output, RecordError> {
-    Output::create(path)
-        .map_err(|source| RecordError::Output { path: path.to_owned(), source })
+    Output::create(path).map_err(|source| RecordError::Output { path: path.to_owned(), source })
 }
 
 /// What a recording that is made here and now says of itself.

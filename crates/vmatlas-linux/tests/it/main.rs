@@ -11,3 +11,4 @@ mod query;
 mod record;
 #[cfg(target_pointer_width = "64")]
 mod scenario;
+mod symbols;

@@ -26,9 +26,9 @@ pub(crate) trait ReadMemory {
     }
 }
 
-/// The first read: most stacks have their innermost frames in it, and one page costs hardly more
-/// than a word.
-const FIRST: usize = 4096;
+/// The first read: half of all stacks and the innermost frames of the others are in it, and two
+/// pages cost hardly more than a word.
+const FIRST: usize = 8192;
 /// Later reads double up to this.
 const MOST: usize = 64 << 10;
 /// How many pieces of memory a walk may read. A stack of 256 large frames has some.
@@ -50,13 +50,15 @@ pub(crate) struct TaskMemory {
 #[derive(Debug, Default)]
 struct Piece {
     start: u64,
+    /// How many of `bytes` were read; those after are of earlier walks.
+    size: usize,
     bytes: Vec<u8>,
 }
 
 impl Piece {
     fn word(&self, address: u64) -> Option<u64> {
         let at = usize::try_from(address.checked_sub(self.start)?).ok()?;
-        let bytes = self.bytes.get(at..)?.first_chunk()?;
+        let bytes = self.bytes[..self.size].get(at..)?.first_chunk()?;
         Some(u64::from_le_bytes(*bytes))
     }
 }
@@ -87,11 +89,12 @@ impl TaskMemory {
             self.pieces.push(Piece::default());
         }
         let mut bytes = std::mem::take(&mut self.pieces[self.used].bytes);
-        bytes.resize(size, 0);
-        let read = self.read(start, &mut bytes);
-        bytes.truncate(read);
+        if bytes.len() < size {
+            bytes.resize(size, 0);
+        }
+        let read = self.read(start, &mut bytes[..size]);
         let piece = &mut self.pieces[self.used];
-        *piece = Piece { start, bytes };
+        *piece = Piece { start, size: read, bytes };
         let word = piece.word(address);
         self.last = self.used;
         self.used += 1;
@@ -112,7 +115,8 @@ impl TaskMemory {
         }
     }
 
-    fn read_file(&mut self, address: u64, bytes: &mut [u8]) -> Option<usize> {
+    /// As the system call, by a file.
+    pub(super) fn read_file(&mut self, address: u64, bytes: &mut [u8]) -> Option<usize> {
         if self.file.as_ref().is_none_or(|(tid, _)| *tid != self.tid) {
             let file = File::open(format!("/proc/{}/mem", self.tid)).ok()?;
             self.file = Some((self.tid, file));

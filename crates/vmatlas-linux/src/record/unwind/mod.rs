@@ -10,6 +10,11 @@
 //! pointers, and where there is none of these either, the stack is searched for what looks like
 //! return addresses; each frame says [how](How) it was found.
 //!
+//! gimli is used without a crate for unwinding on top because of what these need: rules that hold
+//! for all processes and stay when modules come and go, the registers besides the frame pointer
+//! (without which frames of signals and of rounded stack pointers are lost), how a frame was
+//! found, and an end to expressions that loop.
+//!
 //! All of it comes from programs that may mean harm: tables, expressions and stacks are bounded,
 //! nothing panics, and every walk ends.
 
@@ -22,7 +27,7 @@ mod rule;
 mod scan;
 mod state;
 mod table;
-#[cfg(test)]
+#[cfg(all(test, target_arch = "x86_64"))]
 mod tests;
 mod walk;
 mod x86_64;

@@ -25,9 +25,10 @@ impl<'a> EvaluationStorage<Bytes<'a>> for Storage {
 /// What a row says of the caller.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Caller {
-    /// Its registers. `exact` if it was interrupted rather than made a call.
-    Found { state: State, exact: bool },
-    /// There is none.
+    /// Its registers took the place of those of the frame. `exact` if it was interrupted rather
+    /// than made a call.
+    Found { exact: bool },
+    /// There is none. As in the cases below, the registers stay as they were.
     None,
     /// It needs memory that cannot be read.
     Unreadable,
@@ -36,36 +37,46 @@ pub(super) enum Caller {
 }
 
 impl Row<'_> {
-    /// The registers of the caller.
-    pub(super) fn caller(&self, state: &State, memory: &mut impl ReadMemory) -> Caller {
+    /// Goes to the caller.
+    pub(super) fn caller(&self, state: &mut State, memory: &mut impl ReadMemory) -> Caller {
+        match self.caller_of(state, memory) {
+            Ok(caller) if caller.ip() == 0 => Caller::None,
+            Ok(caller) => {
+                *state = caller;
+                Caller::Found { exact: self.is_signal }
+            }
+            Err(why) => why,
+        }
+    }
+
+    /// The caller's registers; an instruction pointer of 0 where it has none.
+    fn caller_of(&self, state: &State, memory: &mut impl ReadMemory) -> Result<State, Caller> {
         let cfa = match self.row.cfa() {
             CfaRule::RegisterAndOffset { register, offset } => {
                 let base = arch::index(*register).and_then(|index| state.get(index));
-                base.map(|base| base.wrapping_add_signed(*offset)).ok_or(Caller::Unknown)
+                base.ok_or(Caller::Unknown)?.wrapping_add_signed(*offset)
             }
-            CfaRule::Expression(expression) => self.evaluate(*expression, None, state, memory),
+            CfaRule::Expression(expression) => self.evaluate(*expression, None, state, memory)?,
         };
-        let cfa = match cfa {
-            Ok(cfa) => cfa,
-            Err(why) => return why,
-        };
-        let mut caller = state.kept();
+        let mut caller = *state;
+        caller.keep();
         caller.set(arch::SP, Some(cfa));
+        caller.set(arch::IP, Some(0));
         for (register, rule) in self.row.registers() {
             let Some(index) = arch::index(*register) else { continue };
             let value = match self.value(rule, index, cfa, state, memory) {
                 Ok(value) => value,
                 // Of the other registers it is enough to know that they are not known.
-                Err(why) if index == arch::IP || index == arch::SP => return why,
+                Err(why) if index == arch::IP || index == arch::SP => return Err(why),
                 Err(_) => None,
             };
-            caller.set(index, value);
+            match value {
+                None if index == arch::SP => return Err(Caller::Unknown),
+                None if index == arch::IP => {}
+                value => caller.set(index, value),
+            }
         }
-        match caller.get(arch::IP) {
-            Some(0) | None => Caller::None,
-            Some(_) if caller.get(arch::SP).is_none() => Caller::Unknown,
-            Some(_) => Caller::Found { state: caller, exact: self.is_signal },
-        }
+        Ok(caller)
     }
 
     fn value(

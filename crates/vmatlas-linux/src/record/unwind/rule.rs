@@ -5,7 +5,9 @@ use super::memory::ReadMemory;
 use super::rows::Caller;
 use super::state::State;
 use super::table::Row;
-use gimli::{CfaRule, RegisterRule};
+use gimli::{
+    CfaRule, EndianSlice, LittleEndian, Reader as _, Register, RegisterRule, UnwindExpression,
+};
 
 /// How to get from a place in the code to its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,18 +25,24 @@ pub(super) enum Rule {
 }
 
 /// Registers saved at fixed distances from the canonical frame address (CFA), the stack pointer
-/// before the call.
+/// before the call, or from the register that leads to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Saved {
     /// The CFA is this register plus these bytes.
     base: u8,
     distance: i32,
+    /// The CFA stands at that address instead, and the registers are saved at distances from
+    /// `base`: how gcc does it where it rounds the stack pointer down (its DRAP, as in code with
+    /// vectors on the stack).
+    indirect: bool,
     /// Where the return address is, in words from the CFA.
     return_address: i8,
-    /// Where each of [`arch::CALLEE_SAVED`] is, in words from the CFA; 0 if it still is in its
-    /// register.
+    /// Where each of [`arch::CALLEE_SAVED`] is, in words.
     registers: [i8; arch::CALLEE_SAVED.len()],
 }
+
+/// The register still has its value.
+const IN_PLACE: i8 = i8::MIN;
 
 impl Rule {
     pub(super) fn of(row: &Row<'_>) -> Rule {
@@ -48,59 +56,94 @@ impl Rule {
 impl Saved {
     /// None where the row says anything else.
     fn of(row: &Row<'_>) -> Option<Saved> {
-        let CfaRule::RegisterAndOffset { register, offset } = *row.row.cfa() else { return None };
         if row.is_signal {
             return None;
         }
-        let words = |offset: i64| (offset % 8 == 0).then(|| i8::try_from(offset / 8).ok())?;
+        let (indirect, (base, distance)) = match *row.row.cfa() {
+            CfaRule::RegisterAndOffset { register, offset } => (false, (register, offset)),
+            CfaRule::Expression(expression) => (true, based(row, expression, true)?),
+        };
         let mut saved = Saved {
-            base: u8::try_from(arch::index(register)?).ok()?,
-            distance: i32::try_from(offset).ok()?,
-            return_address: 0,
-            registers: [0; arch::CALLEE_SAVED.len()],
+            base: u8::try_from(arch::index(base)?).ok()?,
+            distance: i32::try_from(distance).ok()?,
+            indirect,
+            return_address: IN_PLACE,
+            registers: [IN_PLACE; arch::CALLEE_SAVED.len()],
         };
         for (register, rule) in row.row.registers() {
             let index = arch::index(*register);
+            let is_ip = index == Some(arch::IP);
             let place = match arch::CALLEE_SAVED.iter().position(|kept| Some(*kept) == index) {
                 Some(place) => &mut saved.registers[place],
-                None if index == Some(arch::IP) => &mut saved.return_address,
+                None if is_ip => &mut saved.return_address,
                 None if index == Some(arch::SP) => return None,
                 // Nothing is said of the others that a caller could still want to know.
                 None => continue,
             };
-            *place = match rule {
+            let offset = match *rule {
                 RegisterRule::SameValue => continue,
-                RegisterRule::Offset(offset) => words(*offset).filter(|&words| words != 0)?,
+                RegisterRule::Offset(offset) if !indirect || is_ip => offset,
+                RegisterRule::Expression(expression) if indirect && !is_ip => {
+                    let (register, offset) = based(row, expression, false)?;
+                    (register == base).then_some(offset)?
+                }
                 _ => return None,
             };
+            if offset % 8 != 0 {
+                return None;
+            }
+            *place = i8::try_from(offset / 8).ok().filter(|&words| words != IN_PLACE)?;
         }
-        (saved.return_address != 0).then_some(saved)
+        (saved.return_address != IN_PLACE).then_some(saved)
     }
 
-    /// The registers of the caller.
+    /// Goes to the caller.
     #[inline]
-    pub(super) fn caller(&self, state: &State, memory: &mut impl ReadMemory) -> Caller {
+    pub(super) fn caller(&self, state: &mut State, memory: &mut impl ReadMemory) -> Caller {
         let Some(base) = state.get(usize::from(self.base)) else { return Caller::Unknown };
-        let cfa = base.wrapping_add_signed(i64::from(self.distance));
-        let place = |words: i8| cfa.wrapping_add_signed(i64::from(words) * 8);
-        let mut caller = state.kept();
-        caller.set(arch::SP, Some(cfa));
+        let mut cfa = base.wrapping_add_signed(i64::from(self.distance));
+        let mut saved_from = cfa;
+        if self.indirect {
+            let Some(word) = memory.word(cfa) else { return Caller::Unreadable };
+            (cfa, saved_from) = (word, base);
+        }
+        let place = |from: u64, words: i8| from.wrapping_add_signed(i64::from(words) * 8);
+        let ip = match memory.word(place(cfa, self.return_address)) {
+            Some(0) => return Caller::None,
+            None => return Caller::Unreadable,
+            ip => ip,
+        };
+        let sp = state.sp();
+        state.keep();
         for (index, &words) in arch::CALLEE_SAVED.into_iter().zip(&self.registers) {
-            if words != 0 {
-                let saved = memory.word(place(words));
+            if words != IN_PLACE {
+                let at = place(saved_from, words);
+                let saved = memory.word(at);
                 // Below the stack pointer are registers that were popped already, of which a copy
                 // of the stack has nothing: they have their value again.
-                let popped = saved.is_none() && place(words) < state.sp();
-                caller.set(index, if popped { state.get(index) } else { saved });
+                if saved.is_some() || at >= sp {
+                    state.set(index, saved);
+                }
             }
         }
-        match memory.word(place(self.return_address)) {
-            Some(0) => Caller::None,
-            None => Caller::Unreadable,
-            ip => {
-                caller.set(arch::IP, ip);
-                Caller::Found { state: caller, exact: false }
-            }
-        }
+        state.set(arch::SP, Some(cfa));
+        state.set(arch::IP, ip);
+        Caller::Found { exact: false }
     }
+}
+
+/// The register and the distance, if the expression is only their sum (`DW_OP_bregN`), or what
+/// stands there (and `DW_OP_deref`).
+fn based(
+    row: &Row<'_>,
+    UnwindExpression { offset, length }: UnwindExpression<usize>,
+    deref: bool,
+) -> Option<(Register, i64)> {
+    let bytes = row.bytes.get(offset..)?.get(..length)?;
+    let mut code = EndianSlice::new(bytes, LittleEndian);
+    let register = code.read_u8().ok()?.checked_sub(gimli::DW_OP_breg0.0)?;
+    let distance = code.read_sleb128().ok()?;
+    let is_deref = !deref || code.read_u8().ok()? == gimli::DW_OP_deref.0;
+    let register = (register < 32).then(|| Register(u16::from(register)))?;
+    (is_deref && code.is_empty()).then_some((register, distance))
 }

@@ -36,10 +36,17 @@ impl State {
         }
     }
 
-    /// What a caller knows of these registers when nothing says where they are saved.
-    pub(super) fn kept(&self) -> State {
-        let kept = arch::CALLEE_SAVED.iter().fold(0, |bits, index| bits | 1 << index);
-        State { values: self.values, known: self.known & kept }
+    /// Forgets what a caller does not know when nothing says where it is saved.
+    pub(super) fn keep(&mut self) {
+        const KEPT: u32 = {
+            let (mut bits, mut i) = (0, 0);
+            while i < arch::CALLEE_SAVED.len() {
+                bits |= 1 << arch::CALLEE_SAVED[i];
+                i += 1;
+            }
+            bits
+        };
+        self.known &= KEPT;
     }
 
     /// The instruction pointer.

@@ -20,7 +20,7 @@ pub(super) type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 /// More functions than in any known program; their index takes 16 bytes each.
 const FUNCTIONS_LIMIT: usize = 8 << 20;
 /// A table for one function that is longer is not run: its instructions are run one by one.
-const INSTRUCTIONS_LIMIT: usize = 1 << 20;
+const INSTRUCTIONS_LIMIT: usize = 64 << 10;
 
 /// `.eh_frame` or `.debug_frame`.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
 mod bytes;
+mod made_up;
 mod modules;
 mod programs;
 mod speed;

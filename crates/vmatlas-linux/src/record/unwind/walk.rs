@@ -1,5 +1,6 @@
 //! The walk from frame to frame.
 
+use super::image::Image;
 use super::memory::ReadMemory;
 use super::modules::{CodePlace, Modules, Span};
 use super::rows::Caller;
@@ -33,7 +34,11 @@ impl Default for Unwinder {
 
 /// What is known of the next frame.
 enum Step {
-    To { state: State, exact: bool, how: How },
+    /// Its registers took the place of those of the frame.
+    To {
+        exact: bool,
+        how: How,
+    },
     End(End),
 }
 
@@ -86,29 +91,21 @@ impl Unwinder {
                 return End::Truncated;
             }
             frames.push(Frame { pc, place, how: walk.how });
-            let Some(span) = span else {
-                match walk.nowhere(&state) {
-                    Step::To { state: next, how, .. } => {
-                        (state, exact) = (next, false);
-                        (walk.how, walk.first) = (how, false);
-                        continue;
-                    }
-                    Step::End(end) => return end,
-                }
+            let (ip, sp) = (state.ip(), state.sp());
+            let step = match span {
+                Some(span) => self.step(span, place, &mut state, &mut walk),
+                None => walk.nowhere(&mut state),
             };
-            match self.step(span, place, &state, &mut walk) {
-                Step::To { state: next, exact: is_exact, how } => {
+            match step {
+                Step::To { exact: is_exact, how } => {
                     // A signal may have come on another stack.
-                    if next.sp() <= state.sp() && !is_exact {
-                        if next.sp() == state.sp() && next.ip() == state.ip() {
-                            return End::NoRule;
-                        }
+                    if state.sp() <= sp && !is_exact {
                         steps_down += 1;
-                        if steps_down > STEPS_DOWN {
+                        if steps_down > STEPS_DOWN || (state.sp(), state.ip()) == (sp, ip) {
                             return End::NoRule;
                         }
                     }
-                    (state, exact) = (next, is_exact);
+                    exact = is_exact;
                     (walk.how, walk.first) = (how, false);
                 }
                 Step::End(end) => return end,
@@ -120,7 +117,7 @@ impl Unwinder {
         &mut self,
         span: &Span,
         place: Option<CodePlace>,
-        state: &State,
+        state: &mut State,
         walk: &mut Walk<'_, M>,
     ) -> Step {
         let (rule, vaddr) = match place {
@@ -141,7 +138,7 @@ impl Unwinder {
             Rule::None => return walk.without_table(state),
         };
         match caller {
-            Caller::Found { state, exact } => Step::To { state, exact, how: How::Cfi },
+            Caller::Found { exact } => Step::To { exact, how: How::Cfi },
             Caller::None => Step::End(End::Root),
             Caller::Unreadable => Step::End(End::MissingMemory),
             Caller::Unknown => walk.without_table(state),
@@ -170,14 +167,23 @@ impl Unwinder {
             .image()
             .zip(vaddr)
             .and_then(|(image, vaddr)| image.row(vaddr, &mut self.context, |row| Rule::of(&row)));
-        let rule = row.unwrap_or_else(|| {
-            let mut code = [0; arch::TRAMPOLINE];
-            if walk.memory.code(state.ip(), &mut code) && arch::is_trampoline(&code) {
-                return Rule::Trampoline;
+        let rule = match row {
+            Some(rule) => rule,
+            None => {
+                let mut code = [0; arch::TRAMPOLINE];
+                let is_start = |(image, vaddr): (&Image, u64)| image.is_start(vaddr);
+                if !walk.memory.code(state.ip(), &mut code) {
+                    // Another time it may be there, so this is not the last word.
+                    return (Rule::None, vaddr);
+                } else if arch::is_trampoline(&code) {
+                    Rule::Trampoline
+                } else if span.image().zip(vaddr).is_some_and(is_start) {
+                    Rule::Root
+                } else {
+                    Rule::None
+                }
             }
-            let is_start = |(image, vaddr): (&super::image::Image, u64)| image.is_start(vaddr);
-            if span.image().zip(vaddr).is_some_and(is_start) { Rule::Root } else { Rule::None }
-        });
+        };
         self.kept[slot] = Some((place, rule));
         (rule, vaddr)
     }
@@ -228,32 +234,34 @@ impl Unwinder {
 
 impl<M: ReadMemory> Walk<'_, M> {
     /// The registers that a signal interrupted, from where the kernel saved them.
-    fn interrupted(&mut self, state: &State) -> Caller {
-        let mut caller = state.kept();
+    fn interrupted(&mut self, state: &mut State) -> Caller {
+        let mut caller = *state;
+        caller.keep();
         for (index, offset) in arch::SIGNAL_CONTEXT {
             let Some(value) = self.memory.word(state.sp().wrapping_add(offset)) else {
                 return Caller::Unreadable;
             };
             caller.set(index, Some(value));
         }
-        Caller::Found { state: caller, exact: true }
+        *state = caller;
+        Caller::Found { exact: true }
     }
 
     /// The task stands where nothing is executable: it has jumped through a bad pointer, and
     /// if that was a call, the return address is the last that was pushed.
-    fn nowhere(&mut self, state: &State) -> Step {
+    fn nowhere(&mut self, state: &mut State) -> Step {
         self.just_called(state).unwrap_or(Step::End(End::NoRule))
     }
 
     /// If a return address stands at the stack pointer.
-    fn just_called(&mut self, state: &State) -> Option<Step> {
+    fn just_called(&mut self, state: &mut State) -> Option<Step> {
         let ip = self.memory.word(state.sp())?;
         scan::is_return_address(self.modules, self.memory, &mut self.budget, ip)
             .then(|| to(state, ip, state.sp().wrapping_add(8), state.fp(), How::Scanned))
     }
 
     /// By the frame pointer, or by looks.
-    fn without_table(&mut self, state: &State) -> Step {
+    fn without_table(&mut self, state: &mut State) -> Step {
         // A function that keeps no frame, as those are that only make a system call.
         if self.first
             && state.fp() != Some(state.sp())
@@ -279,6 +287,11 @@ impl<M: ReadMemory> Walk<'_, M> {
                 _ => end = End::MissingMemory,
             }
         }
+        if self.how == How::FramePointer {
+            // Code that keeps frame pointers ends so where it begins (Go's threads do): what looks
+            // like more would be left over from earlier calls.
+            return Step::End(end);
+        }
         let (modules, budget) = (self.modules, &mut self.budget);
         match scan::next_return_address(modules, self.memory, budget, state.sp()) {
             Some((at, ip)) => to(state, ip, at.wrapping_add(8), fp, How::Scanned),
@@ -288,8 +301,8 @@ impl<M: ReadMemory> Walk<'_, M> {
 }
 
 /// To a caller of which only these registers are known.
-fn to(state: &State, ip: u64, sp: u64, fp: Option<u64>, how: How) -> Step {
-    let mut state = state.kept();
+fn to(state: &mut State, ip: u64, sp: u64, fp: Option<u64>, how: How) -> Step {
+    state.keep();
     if how == How::FramePointer {
         // Code without tables may have saved the others anywhere.
         for index in arch::CALLEE_SAVED {
@@ -299,5 +312,5 @@ fn to(state: &State, ip: u64, sp: u64, fp: Option<u64>, how: How) -> Step {
     state.set(arch::IP, Some(ip));
     state.set(arch::SP, Some(sp));
     state.set(arch::FP, fp);
-    Step::To { state, exact: false, how }
+    Step::To { exact: false, how }
 }

@@ -148,6 +148,22 @@ fn libraries_that_are_opened_and_closed() {
 }
 
 #[test]
+fn in_the_dynamic_linker() {
+    let dir = tempdir().unwrap();
+    let program = compile(&dir, "deep", &["-O2"]);
+    let library = compile(&dir, "deep.so", &["-O2", "-shared", "-fPIC", "-DLIBRARY"]);
+    let mut command = Command::new(&program);
+    command.env("LD_PRELOAD", &library).env("WAIT_WHEN_LOADED", "1");
+    let target = Target::start(&mut command);
+    let modules = modules(target.pid(), &mut Images::default());
+    let (frames, end) = target.walk(&modules);
+    assert_eq!(end, End::Root, "{}", show(&frames));
+    let called = frames.iter().position(|frame| frame.pc + 1 == target.notes[0].0);
+    assert!(called.is_some_and(|at| at + 2 < frames.len()), "{}", show(&frames));
+    assert!(frames[1..].iter().all(|frame| frame.how == How::Cfi), "{}", show(&frames));
+}
+
+#[test]
 fn python() {
     let mut command = Command::new("python3");
     command.args(["-c", PYTHON]);
@@ -158,7 +174,7 @@ fn python() {
     assert!(frames[1..].iter().all(|frame| frame.how == How::Cfi), "{}", show(&frames));
 }
 
-const PYTHON: &str = "
+pub(super) const PYTHON: &str = "
 import os, threading
 def down(n):
     if n: return list(map(down, [n - 1]))
@@ -191,6 +207,23 @@ fn copies_of_stacks() {
         assert_eq!(frames[..], whole[..frames.len()]);
         assert!(size < 300 || frames.len() > 2);
     }
+}
+
+#[test]
+fn memory_by_file() {
+    let dir = tempdir().unwrap();
+    let program = compile(&dir, "deep", &["-O2"]);
+    let target = Target::start(Command::new(&program).arg("plain"));
+    let stopped = Stopped::new(target.tid);
+    let sp = stopped.registers().sp;
+    let (mut by_call, mut by_file) = ([0; 4096], [0; 4096]);
+    let mut memory = TaskMemory::default();
+    memory.of(target.tid);
+    assert!(super::super::ReadMemory::code(&mut memory, sp, &mut by_call));
+    assert_eq!(memory.read_file(sp, &mut by_file), Some(4096));
+    assert_eq!(by_call, by_file);
+    assert_eq!(memory.read_file(8, &mut by_file), None);
+    assert_eq!(memory.read_file(sp, &mut by_file), Some(4096));
 }
 
 #[test]

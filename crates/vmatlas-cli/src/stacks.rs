@@ -1,0 +1,166 @@
+//! Call stacks of a recording, with names.
+
+use crate::output::words::printable;
+use crate::recording::Opened;
+use std::collections::HashMap;
+use vmatlas::jit::JitMap;
+use vmatlas::recording::{Definitions, FileEntry, Origin};
+use vmatlas_linux::symbols::{Module, Place, SymbolFrame, SymbolOptions, Symbolizer, hint};
+
+/// The stacks of some origins, by number and process: code that is made at run time is of one
+/// process.
+#[derive(Default)]
+pub(crate) struct Stacks {
+    frames: HashMap<(u32, u32), Vec<SymbolFrame>>,
+    /// What stood in the way of names.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Stacks {
+    /// Finds names for the stacks of these origins, each place in code once.
+    pub(crate) fn of<'a>(
+        recording: &mut Opened,
+        origins: impl Iterator<Item = &'a Origin>,
+        options: SymbolOptions,
+    ) -> Stacks {
+        let origins = origins.map(|origin| (origin.stack, origin.task));
+        Stacks::of_tasks(recording, origins, options)
+    }
+
+    /// The same for stacks and the tasks that had them.
+    pub(crate) fn of_tasks(
+        recording: &mut Opened,
+        stacks_of_tasks: impl Iterator<Item = (u32, u32)>,
+        options: SymbolOptions,
+    ) -> Stacks {
+        recording.read_stacks();
+        let definitions = recording.definitions();
+        let mut symbolizer = Symbolizer::new(options);
+        add_jit(definitions, &mut symbolizer);
+        let mut places: Vec<Place> = Vec::new();
+        let mut known: HashMap<Place, usize> = HashMap::new();
+        let mut stacks: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
+        for (stack, task) in stacks_of_tasks {
+            let pid = pid_of(definitions, task);
+            stacks.entry((stack, pid)).or_insert_with(|| {
+                let frames = definitions.frames_of(stack).map(|frame| {
+                    let file = definitions.files.get(frame.file as usize);
+                    let place = match file.filter(|_| frame.file != 0) {
+                        Some(file) => Place::File {
+                            module: symbolizer.add_module(module(file)),
+                            offset: frame.offset,
+                        },
+                        None => Place::Jit { pid, address: frame.offset },
+                    };
+                    *known.entry(place).or_insert_with(|| {
+                        places.push(place);
+                        places.len() - 1
+                    })
+                });
+                frames.collect()
+            });
+        }
+        let named = symbolizer.symbolize(&places);
+        let whole = |places: Vec<usize>| {
+            places.into_iter().flat_map(|place| named[place].iter().cloned()).collect()
+        };
+        let mut notes: Vec<String> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
+        notes.sort();
+        notes.dedup();
+        let frames: HashMap<(u32, u32), Vec<SymbolFrame>> =
+            stacks.into_iter().map(|(key, places)| (key, whole(places))).collect();
+        let program = recording.meta().command.first().cloned().unwrap_or_default();
+        let program = String::from_utf8_lossy(&program).into_owned();
+        notes.extend(frames.values().find_map(|frames| hint(&program, frames)).map(str::to_owned));
+        Stacks { frames, notes }
+    }
+
+    /// The frames of an origin's stack, the innermost first.
+    pub(crate) fn get(&self, definitions: &Definitions, origin: &Origin) -> &[SymbolFrame] {
+        self.of_task(definitions, origin.stack, origin.task)
+    }
+
+    /// The frames of a stack that a task had.
+    pub(crate) fn of_task(
+        &self,
+        definitions: &Definitions,
+        stack: u32,
+        task: u32,
+    ) -> &[SymbolFrame] {
+        self.frames.get(&(stack, pid_of(definitions, task))).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn pid_of(definitions: &Definitions, task: u32) -> u32 {
+    definitions.tasks.get(task as usize).map_or(0, |task| task.pid)
+}
+
+fn module(file: &FileEntry) -> Module {
+    Module {
+        path: file.name.clone(),
+        device: file.device,
+        inode: file.inode,
+        build_id: Some(file.build_id.clone()).filter(|id| !id.is_empty()),
+        ..Module::default()
+    }
+}
+
+/// The names that runtimes gave to their code, in the form of a perf map.
+fn add_jit(definitions: &Definitions, symbolizer: &mut Symbolizer) {
+    let mut texts: HashMap<u32, Vec<u8>> = HashMap::new();
+    for symbol in definitions.symbols.iter().filter(|symbol| symbol.pid != 0) {
+        let text = texts.entry(symbol.pid).or_default();
+        text.extend_from_slice(format!("{:x} {:x} ", symbol.address, symbol.size).as_bytes());
+        text.extend(symbol.name.iter().map(|&b| if b == b'\n' { b' ' } else { b }));
+        text.push(b'\n');
+    }
+    for (pid, text) in texts {
+        symbolizer.add_jit(pid, JitMap::parse_perf_map(&text).0);
+    }
+}
+
+/// Files whose functions say little of who wanted memory: the C library and the dynamic linker.
+const SYSTEM: [&str; 6] = ["libc.so", "libc-", "ld-linux", "ld-musl", "ld64.so", "ld.so"];
+
+/// The frame that says most: the innermost one that is neither of the C library nor of the dynamic
+/// linker, else the innermost.
+pub(crate) fn telling(frames: &[SymbolFrame]) -> &[SymbolFrame] {
+    let system = |frame: &SymbolFrame| {
+        let file = frame.module.rsplit('/').next().unwrap_or_default();
+        SYSTEM.iter().any(|name| file.starts_with(name))
+    };
+    let at = frames.iter().position(|frame| !system(frame)).unwrap_or(0);
+    &frames[at.min(frames.len())..]
+}
+
+/// The function of a frame, or its place where it has no name.
+pub(crate) fn function(frame: &SymbolFrame) -> String {
+    if frame.function.is_empty() {
+        let file = frame.module.rsplit('/').next().unwrap_or_default();
+        return printable(format!("{file}+{:#x}", frame.offset).as_bytes());
+    }
+    printable(frame.function.as_bytes())
+}
+
+/// The function without its parameters, for a line of several.
+pub(crate) fn short_function(frame: &SymbolFrame) -> String {
+    let name = function(frame);
+    // `operator()` and `(anonymous namespace)` begin with a parenthesis that is no list.
+    let mut depth = 0_u32;
+    let list = name.char_indices().find(|&(at, c)| {
+        match c {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let before = &name[..at];
+        let is_name = before.is_empty() || before.ends_with("operator") || before.ends_with("::");
+        c == '(' && depth == 0 && !is_name
+    });
+    list.map_or(name.clone(), |(at, _)| name[..at].to_owned())
+}
+
+/// The last part of a module's path.
+pub(crate) fn module_name(frame: &SymbolFrame) -> String {
+    printable(frame.module.rsplit('/').next().unwrap_or_default().as_bytes())
+}
