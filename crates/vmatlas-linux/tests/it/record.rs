@@ -3,3 +3,4 @@
 mod recorded;
 
 mod makers;
+mod programs;

@@ -75,7 +75,7 @@ fn check_maker(what: &str, recorded: &Recorded, end: &End, made: &Made, names: &
 }
 
 /// Lines of the one text that are not in the other.
-fn unlike(recorded: &str, own: &str) -> String {
+pub(super) fn unlike(recorded: &str, own: &str) -> String {
     let mut text = "its own maps (+) are not those that were recorded (-)".to_owned();
     for (sign, lines, others) in [('-', recorded, own), ('+', own, recorded)] {
         for line in lines.lines().filter(|line| others.lines().all(|other| other != *line)) {
