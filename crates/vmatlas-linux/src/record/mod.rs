@@ -107,7 +107,9 @@ pub fn launch(command: Command, options: Options) -> Result<Report, RecordError>
     let output = open(&options.output)?;
     let mut recorder = Recorder::new(&meta, output, options.limits, options.progress);
     recorder.obey(options.control.as_ref());
-    let outcome = match ptrace::run(command, &mut recorder) {
+    // Who takes signals stands for the program towards its shell.
+    let job = options.control.is_some();
+    let outcome = match ptrace::run(command, &mut recorder, ptrace::Options { job }) {
         Ok(outcome) => outcome,
         Err(error) => {
             // It holds nothing.
