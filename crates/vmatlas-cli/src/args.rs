@@ -93,6 +93,9 @@ pub(crate) struct RecordArgs {
     /// How many bytes of stack perf copies with each call (deeper frames are missing), at most 65528
     #[arg(long, value_name = "BYTES", value_parser = size, default_value = "8192")]
     pub(crate) stack_size: u64,
+    /// Hold the kernel's own record of changes against the events; needs CAP_PERFMON
+    #[arg(long)]
+    pub(crate) audit: bool,
     /// End the recording after so many seconds; the program runs on
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) duration: Option<Duration>,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use vmatlas_linux::ProcessId;
 use vmatlas_linux::record::{
-    Backend, Control, Limits, Listener, News, Options, Progress, RecordError, Report, Truth, attach,
+    Audit, Backend, Control, Limits, Listener, News, Options, Progress, RecordError, Report, Truth, attach,
     launch,
 };
 
@@ -27,6 +27,7 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
             args::Backend::Ptrace => Backend::Ptrace,
             args::Backend::Perf => Backend::Perf,
         }),
+        audit: args.audit,
         stack_bytes: u32::try_from(args.stack_size).unwrap_or(u32::MAX),
     };
     let report = match (args.pid, args.command.split_first()) {
@@ -126,6 +127,9 @@ fn tell(report: &Report, output: &Path) {
     if let Some(error) = &report.failed {
         note(&format!("{shown}: {error}; what was recorded before that can be read"));
     }
+    if let Some(audit) = &report.audit {
+        tell_audit(audit);
+    }
     let truth = &report.truth;
     note(&format!(
         "{shown}: {}, {}; {}",
@@ -134,6 +138,18 @@ fn tell(report: &Report, output: &Path) {
         how_true(truth)
     ));
     note(&format!("next: vmatlas blame {shown}"));
+}
+
+fn tell_audit(audit: &Audit) {
+    let writes = count(audit.writes, "change");
+    if audit.unexplained == 0 {
+        return note(&format!("audit: {writes} of the kernel's trees, all explained by events"));
+    }
+    note(&format!("audit: {writes} of the kernel's trees, {} not explained", audit.unexplained));
+    for change in &audit.examples {
+        let what = if change.stored { "stored" } else { "erased" };
+        note(&format!("audit: {} {what} by thread {}", change.range, change.tid));
+    }
 }
 
 /// How often the model was wrong.

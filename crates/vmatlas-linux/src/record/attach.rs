@@ -38,7 +38,7 @@ pub(super) fn attach(pid: u32, options: Options) -> Result<Report, RecordError> 
             follower.take(event);
         }
     }
-    Ok(run(perf, follower, None).0)
+    Ok(run(perf, follower, None, options.audit).0)
 }
 
 /// Launches a program and records it from its start.
@@ -74,14 +74,15 @@ pub(super) fn launch(mut command: Command, options: Options) -> Result<Report, R
             let _ = std::fs::remove_file(&options.output);
             super::LaunchError::of(&program, source)
         })?;
-        recorder.tell(&News::Begun(&how(&perf, "asked for")));
-        let (report, status) = run(perf, Follower::new(recorder, true), Some(child));
+        recorder.tell(&News::Begun(&how(&perf, "as asked for")));
+        let (report, status) = run(perf, Follower::new(recorder, true), Some(child), options.audit);
         Ok(Report { status, ..report })
     })
 }
 
 fn config(options: &Options) -> Config {
-    Config { stack_bytes: options.stack_bytes, ..Config::default() }
+    let tree_writes = options.audit;
+    Config { stack_bytes: options.stack_bytes, tree_writes, ..Config::default() }
 }
 
 fn refused(error: perf::Error) -> RecordError {
@@ -128,6 +129,7 @@ fn run(
     mut perf: Perf,
     mut follower: Follower,
     mut child: Option<Child>,
+    audits: bool,
 ) -> (Report, Option<ExitStatus>) {
     let mut status = None;
     loop {
@@ -154,5 +156,9 @@ fn run(
     {
         status = child.wait().ok();
     }
-    (follower.recorder.finish(), status)
+    let audit = audits.then(|| {
+        follower.audit.end();
+        std::mem::take(&mut follower.audit)
+    });
+    (Report { audit, ..follower.recorder.finish() }, status)
 }

@@ -1,5 +1,6 @@
 //! Follows a program that is never stopped, by what perf events tell of it some milliseconds later.
 
+use super::audit::{Audit, Unexplained};
 use super::perf::event::{Call as PerfCall, Mmap, Stack};
 use super::perf::{MmapFile, PerfEvent, Which};
 use super::recorder::{Recorder, Shown, Task, clock_ns, telling_address};
@@ -14,6 +15,9 @@ use vmatlas::{AddressRange, Device, Mapping, Maps, Perms};
 
 /// How often the rows of a program are held against the model's.
 const CHECK_EVERY_NS: u64 = 1_000_000_000;
+/// The lowest and highest addresses that mappings have.
+const LOWEST: u64 = 0x1000;
+const HIGHEST: u64 = 1 << 47;
 /// How often rows are read until nothing happens meanwhile.
 pub(super) const TRIES: usize = 20;
 
@@ -31,6 +35,7 @@ pub(super) struct Follower {
     checked_ns: u64,
     /// Calls without a stack.
     pub(super) stacks_lost: u64,
+    pub(super) audit: Audit,
     /// Nothing counts before a program that is launched has been executed.
     waits_for_exec: bool,
 }
@@ -54,6 +59,7 @@ impl Follower {
             pending: Vec::new(),
             checked_ns: clock_ns(),
             stacks_lost: 0,
+            audit: Audit::default(),
             waits_for_exec,
         }
     }
@@ -106,11 +112,13 @@ impl Follower {
             PerfEvent::Call(call) => self.call(&call),
             PerfEvent::Fork { time_ns, pid, tid, parent_pid, parent_tid, shares_memory } => {
                 let thread = pid == parent_pid;
+                self.audit.explains_all(parent_tid);
                 let memory = thread || shares_memory.unwrap_or(false);
                 self.fork(time_ns, parent_tid, tid, Shared { memory, thread });
             }
             PerfEvent::Exit { time_ns, tid, pid } => {
                 self.finish_exec(pid, time_ns);
+                self.audit.explains_all(tid);
                 let time_ns = self.recorder.time(time_ns);
                 if let Some(task) = self.recorder.remove(tid) {
                     self.recorder.event_at(time_ns, task.entry, 0, What::Exit { status: 0 });
@@ -125,7 +133,13 @@ impl Follower {
             }
             PerfEvent::Mmap { time_ns, mmap } => self.map(time_ns, mmap),
             PerfEvent::Fault { time_ns, tid, address, .. } => self.fault(time_ns, tid, address),
-            PerfEvent::TreeWrite { .. } => {}
+            PerfEvent::TreeWrite { time_ns, tid, start, last, stored, .. } => {
+                let range = AddressRange::new(start, last.saturating_add(1));
+                // Other trees of the kernel are of small numbers.
+                if !self.waits_for_exec && LOWEST <= start && last < HIGHEST {
+                    self.audit.wrote(Unexplained { time_ns, tid, range, stored });
+                }
+            }
             PerfEvent::Lost { time_ns, which, count } => {
                 // A stack that is lost is known by its call.
                 if which == Which::Calls {
@@ -154,6 +168,7 @@ impl Follower {
         resolve(seen.tid, &mut call);
         let told = self.mapped.remove(&seen.tid);
         if !self.recorder.counts(entry, &call) {
+            self.audit.called(seen.tid, &[]);
             return;
         }
         let stack = match &seen.stack {
@@ -167,6 +182,7 @@ impl Follower {
             }
         };
         self.changed_ns.insert(id, seen.time_ns);
+        let mut touched = Vec::new();
         self.recorder.with(id, |recorder, space| {
             let at = telling_address(&call);
             let told = told.as_ref().map(shown).filter(|shown| {
@@ -181,7 +197,13 @@ impl Follower {
             let applied = recorder.event_at(time_ns, entry, stack, what);
             recorder.truth.refused += u64::from(applied.refused.is_some());
             recorder.follow_code(space, &call, &applied, shown.as_ref());
+            touched.extend(applied.touched);
         });
+        if matches!(call.kind, CallKind::Mlockall | CallKind::Munlockall | CallKind::Prctl) {
+            // Of all of it.
+            self.audit.explains_all(seen.tid);
+        }
+        self.audit.called(seen.tid, &touched);
     }
 
     fn fork(&mut self, time_ns: u64, parent: u32, child: u32, shared: Shared) {
@@ -221,6 +243,7 @@ impl Follower {
     /// A process begins to execute a program; its mappings follow.
     fn exec(&mut self, time_ns: u64, pid: u32, comm: Vec<u8>) {
         self.finish_exec(pid, time_ns);
+        self.audit.explains_all(pid);
         self.waits_for_exec = false;
         let recorder = &mut self.recorder;
         // The thread that executes has become the first one.
@@ -249,6 +272,7 @@ impl Follower {
     /// The first event after execve says that all its mappings are there.
     fn finish_exec(&mut self, pid: u32, time_ns: u64) {
         let Some(shown) = self.executing.remove(&pid) else { return };
+        self.audit.explains_all(pid);
         let recorder = &mut self.recorder;
         let Some(task) = recorder.tasks.get(&pid) else { return };
         let (to, id, former) = (task.entry, task.space, task.former);
@@ -290,6 +314,7 @@ impl Follower {
         let (entry, id) = (task.entry, task.space);
         let shown = shown(mmap);
         let row = shown.row();
+        self.audit.grew(mmap.tid, row.range);
         self.recorder.with(id, |recorder, space| {
             let mut rows = Maps::default();
             rows.push(&row);

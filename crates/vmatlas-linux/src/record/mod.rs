@@ -2,6 +2,7 @@
 
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod attach;
+mod audit;
 mod calls;
 mod code;
 mod control;
@@ -21,6 +22,7 @@ mod space;
 mod truth;
 mod unwind;
 
+pub use audit::{Audit, Unexplained};
 pub use control::Control;
 pub use output::RecordingFile;
 pub use recorder::Limits;
@@ -53,6 +55,8 @@ pub struct Options {
     /// How many bytes of stack perf events copy with each call, at most 65,528: deeper frames
     /// are missing.
     pub stack_bytes: u32,
+    /// Holds the kernel's own record of changes against the events (needs perf and CAP_PERFMON).
+    pub audit: bool,
 }
 
 /// Listens to a recorder.
@@ -99,6 +103,8 @@ pub struct Report {
     pub status: Option<ExitStatus>,
     /// How true it is.
     pub truth: Truth,
+    /// What the audit found, if one was asked for.
+    pub audit: Option<Audit>,
     /// What the user should know.
     pub notices: Vec<Notice>,
     /// Bytes of the file.
@@ -140,7 +146,8 @@ pub enum RecordError {
 /// # Errors
 /// [`RecordError`]: then the program has not run.
 pub fn launch(command: Command, options: Options) -> Result<Report, RecordError> {
-    if options.backend == Some(Backend::Perf) {
+    // Only perf events tell of the kernel's trees.
+    if options.backend == Some(Backend::Perf) || (options.audit && options.backend.is_none()) {
         return attach::launch(command, options);
     }
     let meta = meta("ptrace", words(&command));

@@ -153,7 +153,7 @@ impl Recorder {
     pub(crate) fn finish(mut self) -> Report {
         self.end();
         let (size, failed) = self.output.into_parts();
-        Report { status: None, truth: self.truth, notices: Vec::new(), size, failed }
+        Report { status: None, truth: self.truth, audit: None, notices: Vec::new(), size, failed }
     }
 
     /// Writes what makes a recording whole. Nothing follows.
