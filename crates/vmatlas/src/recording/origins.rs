@@ -33,6 +33,8 @@ pub enum Maker {
     Before,
     /// The kernel shows it, and no event tells of it.
     Unseen,
+    /// Who touched a page first; of pages only, see [`Space::touched`](super::Space::touched).
+    Touch,
 }
 
 impl Origin {
@@ -47,7 +49,7 @@ impl Origin {
             Maker::Before => "before-recording",
             _ if self.inherited => "inherited",
             Maker::Exec => "exec",
-            Maker::Call(_) => "recorded",
+            Maker::Call(_) | Maker::Touch => "recorded",
         }
     }
 }
@@ -104,6 +106,29 @@ impl Origins {
         }
         self.remove(range);
         self.0.insert(range.start, Piece { end: range.end, origin });
+    }
+
+    /// A page of `range` was touched. It goes on where a page before it was touched by the same
+    /// stack, so that a loop over memory makes one piece.
+    pub(crate) fn touch(&mut self, range: AddressRange, origin: Origin) {
+        if let Some((_, before)) = self.0.range_mut(..range.start).next_back()
+            && before.end == range.start
+            && (before.origin.stack, before.origin.task) == (origin.stack, origin.task)
+            && before.origin.inherited == origin.inherited
+        {
+            let start = range.start;
+            before.end = range.end;
+            // What else was known of the page is no more.
+            let over = self.0.range(start..range.end).next().map(|(at, piece)| (*at, *piece));
+            if let Some((at, piece)) = over {
+                self.0.remove(&at);
+                if piece.end > range.end {
+                    self.0.insert(range.end, piece);
+                }
+            }
+            return;
+        }
+        self.set(range, origin);
     }
 
     /// The bytes of `range` are gone.

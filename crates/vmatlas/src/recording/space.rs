@@ -19,6 +19,10 @@ pub struct Space {
     pub memory: AddressSpace,
     /// Who made each byte.
     pub origins: Origins,
+    /// Who touched each page first, where page faults are recorded.
+    pub touched: Origins,
+    /// Which pages were in memory when that was last looked at.
+    pub resident: Option<Vec<AddressRange>>,
     /// How many tasks have it.
     pub(crate) tasks: u32,
     /// Its userfaultfds, by descriptor.
@@ -94,6 +98,8 @@ impl Space {
         Space {
             memory: AddressSpace::new(profile.clone()),
             origins: Origins::default(),
+            touched: Origins::default(),
+            resident: None,
             tasks: 1,
             uffds: BTreeMap::new(),
         }
@@ -119,6 +125,8 @@ impl Space {
         Space {
             memory: self.memory.fork(),
             origins: self.origins.fork(),
+            touched: self.touched.fork(),
+            resident: self.resident.clone(),
             tasks: 1,
             uffds: BTreeMap::new(),
         }
@@ -174,6 +182,58 @@ impl Space {
 
     /// Follows a call that has returned. `file` is what it mapped.
     pub(crate) fn call(
+        &mut self,
+        call: &Call,
+        file: Option<&File>,
+        name: Option<&[u8]>,
+        origin: Origin,
+    ) -> Applied {
+        let applied = self.map_call(call, file, name, origin);
+        if !self.touched.is_empty() {
+            self.drop_touched(call, &applied);
+        }
+        applied
+    }
+
+    /// Pages that a call drops are touched anew.
+    fn drop_touched(&mut self, call: &Call, applied: &Applied) {
+        let [range, new] = applied.touched;
+        let drops = match call.kind {
+            CallKind::Mmap | CallKind::Munmap | CallKind::Shmat | CallKind::Shmdt => true,
+            CallKind::IoSetup | CallKind::IoDestroy | CallKind::MapShadowStack => true,
+            // Where it has grown nothing was touched.
+            CallKind::Brk => true,
+            // MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_DONTNEED_LOCKED.
+            CallKind::Madvise => matches!(call.args[2], 4 | 8 | 9 | 24),
+            CallKind::Mremap if new.start != range.start => {
+                let common = range.size().min(new.size());
+                let from = AddressRange::new(range.start, range.start + common);
+                // With MREMAP_DONTUNMAP the pages go, too.
+                self.touched.relocate(from, new.start, false);
+                false
+            }
+            CallKind::Mremap => {
+                let gone = AddressRange::new(new.end.min(range.end), range.end);
+                self.touched.remove(gone);
+                false
+            }
+            _ => false,
+        };
+        if drops && call.result >= 0 {
+            self.touched.remove(range);
+        }
+    }
+
+    /// The page with an address was touched.
+    pub(crate) fn touch(&mut self, address: u64, origin: Origin) {
+        let size = self.memory.profile().page_size();
+        let start = address & !(size - 1);
+        if let Some(end) = start.checked_add(size) {
+            self.touched.touch(AddressRange::new(start, end), origin);
+        }
+    }
+
+    fn map_call(
         &mut self,
         call: &Call,
         file: Option<&File>,
@@ -446,6 +506,7 @@ impl Maker {
             Maker::Exec => 253,
             Maker::Before => 254,
             Maker::Unseen => 255,
+            Maker::Touch => 252,
         }
     }
 
@@ -454,6 +515,7 @@ impl Maker {
             253 => Maker::Exec,
             254 => Maker::Before,
             255 => Maker::Unseen,
+            252 => Maker::Touch,
             kind => Maker::Call(CallKind::from_number(kind)?),
         })
     }
@@ -465,6 +527,7 @@ impl Maker {
             Maker::Exec => "execve",
             Maker::Before => "before the recording",
             Maker::Unseen => "unseen",
+            Maker::Touch => "page fault",
         }
     }
 }
