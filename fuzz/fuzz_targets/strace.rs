@@ -20,10 +20,10 @@ fuzz_target!(|bytes: &[u8]| {
     for process in &log.processes {
         assert!(process.untold.len() <= 101, "and so is what is not told");
         // What a log tells is what a kernel could show.
-        let maps = process.space.maps();
+        let maps = process.space.memory.maps();
         assert!(maps.is_ordered());
         let text = maps.render(TextFormat::default(), None);
-        assert_eq!(text, process.space.render());
+        assert_eq!(text, process.space.memory.render());
         laws::find_is_a_scan(&maps);
     }
 });

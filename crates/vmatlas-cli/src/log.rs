@@ -107,7 +107,7 @@ fn replayed(
         )));
     }
     let process = chosen(name, moment, &log)?;
-    let mut maps = process.space.maps();
+    let mut maps = process.space.memory.maps();
     log.warnings.iter().for_each(|warning| maps.warn(warning.to_string()));
     if moment.pid.is_none() && log.processes.len() > 1 {
         maps.warn(format!("this is process {}; {}", process.pid, list(&moment.path, &log)));
@@ -123,7 +123,7 @@ fn replayed(
         let found = files.found();
         maps.warn(format!("of {found} files device, inode and where symbolic links lead were looked up now, not when the log was written"));
     }
-    let doubts = process.space.doubts().count();
+    let doubts = process.space.memory.doubts().count();
     if doubts > 0 {
         maps.warn(format!(
             "at {doubts} addresses two rows may or may not be one: page faults, which decide it, are not told"

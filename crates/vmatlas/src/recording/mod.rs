@@ -3,14 +3,14 @@
 mod block;
 pub(crate) mod bytes;
 mod call;
-mod definitions;
+pub(crate) mod definitions;
 mod event;
 mod meta;
 mod origins;
 mod processes;
 mod read;
 mod replay;
-mod space;
+pub(crate) mod space;
 mod write;
 
 pub use call::{Call, CallKind};

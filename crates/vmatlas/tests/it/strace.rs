@@ -27,7 +27,7 @@ fn shown(log: &Replayed) -> String {
         let program = String::from_utf8_lossy(&process.program);
         let ended = if process.ended { " ended" } else { "" };
         writeln!(text, "{} {program}{ended}", process.pid).unwrap();
-        let rows = process.space.maps();
+        let rows = process.space.memory.maps();
         for row in rows.iter().filter(|row| row.name != b"[vsyscall]") {
             let name = row.name.escape_ascii();
             let line = format!(
@@ -394,7 +394,7 @@ fn a_real_log_gives_the_rows_that_the_kernel_showed() {
     for (pid, kernel) in kernel {
         let process = log.process(pid).unwrap();
         let told: Vec<&str> = kernel.lines().filter(|row| !row.ends_with("[stack]")).collect();
-        let rows = String::from_utf8(process.space.render()).unwrap();
+        let rows = String::from_utf8(process.space.memory.render()).unwrap();
         assert_eq!(rows.lines().collect::<Vec<_>>(), told);
         assert_eq!(process.untold.len(), 1, "{:?}", process.untold);
         assert!(process.ended);
@@ -407,7 +407,7 @@ fn what_a_later_line_tells_holds_from_the_beginning() {
     // Before the dynamic linker made anything read-only, which tells where program and linker are.
     let log = real(Some(Duration::from_micros(700)));
     let process = &log.processes[0];
-    let rows = process.space.maps();
+    let rows = process.space.memory.maps();
     let names: Vec<&[u8]> = rows.iter().map(|row| row.name).collect();
     assert!(
         names.contains(&b"/tmp/demo/child".as_slice()) && names.contains(&b"[vdso]".as_slice())
