@@ -17,6 +17,9 @@ const NEEDS: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
     ("strace", "strace"),
     ("mkfs.btrfs", "btrfs-progs"),
+    ("go", "golang-go"),
+    ("xz", "xz-utils"),
+    ("dwz", "dwz"),
 ];
 
 pub(crate) fn run_tests() -> Result<(), String> {

@@ -2,13 +2,16 @@
 
 use crate::moment::{Moment, When};
 use crate::output::words::{self, printable};
+use crate::stacks::{Stacks, short_function, telling};
 use crate::target::Target;
 use crate::trouble::Trouble;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use vmatlas::recording::{self, Process, Recording, Replay, Space};
+use vmatlas::recording::{self, Maker, Origin, Process, Recording, Replay, Space};
+use vmatlas::{Kind, Mapping, Maps};
 use vmatlas_linux::record::RecordingFile;
+use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
 
 /// A recording, opened.
 pub(crate) type Opened = Recording<RecordingFile>;
@@ -27,9 +30,71 @@ pub(crate) struct Recorded {
     pub(crate) task: u32,
     /// What is odd.
     pub(crate) warnings: Vec<String>,
+    /// Who made each row, once [`find_origins`](Recorded::find_origins) has looked.
+    pub(crate) origins: Vec<RowOrigins>,
+    pub(crate) stacks: Stacks,
 }
 
+/// Who made the bytes of a row: each with how many, those with the most first.
+pub(crate) type RowOrigins = Vec<(Origin, u64)>;
+
 impl Recorded {
+    /// Finds who made each row, with names for the stacks.
+    pub(crate) fn find_origins(&mut self, maps: &Maps) {
+        let rows = maps.iter().map(|row| self.origins_of(&row));
+        self.origins = rows.collect();
+        let origins = self.origins.iter().flatten().map(|(origin, _)| origin);
+        self.stacks = Stacks::of(&mut self.recording, origins, SymbolOptions::default());
+    }
+
+    fn origins_of(&self, row: &Mapping<'_>) -> RowOrigins {
+        if row.kind() == Kind::Vsyscall {
+            return Vec::new();
+        }
+        let mut origins: RowOrigins = Vec::new();
+        let grows = row.kind() == Kind::Stack;
+        for (range, origin) in self.space().origins_of(row.range, grows) {
+            match origins.iter_mut().find(|(known, _)| *known == origin) {
+                Some((_, bytes)) => *bytes += range.size(),
+                None => origins.push((origin, range.size())),
+            }
+        }
+        origins.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+        origins
+    }
+
+    /// The frames of an origin's stack, the innermost first.
+    pub(crate) fn frames(&self, origin: &Origin) -> &[SymbolFrame] {
+        self.stacks.get(self.recording.definitions(), origin)
+    }
+
+    /// An origin in a line: what made it, when, which thread, and from where.
+    pub(crate) fn origin_line(&self, origin: &Origin, most: usize) -> String {
+        let inherited = if origin.inherited { ", inherited by fork" } else { "" };
+        let call = match origin.maker {
+            Maker::Unseen => return "no event tells who made it".to_owned(),
+            Maker::Before => return format!("there before the recording{inherited}"),
+            maker => maker.name(),
+        };
+        let when = words::seconds(origin.time_ns);
+        let thread = self.thread(origin.task);
+        let line = format!("{call} #{} {when} {thread}{inherited}", origin.event);
+        let frames = telling(self.frames(origin));
+        if frames.is_empty() {
+            return line;
+        }
+        let names: Vec<String> = frames.iter().take(most).map(short_function).collect();
+        format!("{line}: {}", names.join(" < "))
+    }
+
+    /// A thread by its entry, as `NAME (TID)`.
+    pub(crate) fn thread(&self, task: u32) -> String {
+        match self.recording.definitions().tasks.get(task as usize) {
+            Some(entry) if task != 0 => format!("{} ({})", printable(&entry.comm), entry.tid),
+            _ => "unknown".to_owned(),
+        }
+    }
+
     /// Its address space.
     pub(crate) fn space(&self) -> &Space {
         // `at` has looked for it.
@@ -91,7 +156,8 @@ impl Recorded {
                 list(&recording, &processes)
             ));
         }
-        Ok(Recorded { recording, replay, process, task, warnings })
+        let (origins, stacks) = (Vec::new(), Stacks::default());
+        Ok(Recorded { recording, replay, process, task, warnings, origins, stacks })
     }
 }
 
@@ -148,7 +214,7 @@ pub(crate) fn processes(recording: &mut Opened) -> String {
     let mut text =
         format!("{:>8} {:<15} {:>10} {:>10} status\n", "pid", "name", "began", "last event");
     for process in &processes {
-        let began = format!("{:.3} s", process.began_ns as f64 / 1e9);
+        let began = words::seconds(process.began_ns);
         let last = process.last.map_or("lives".to_owned(), |last| format!("#{last}"));
         let status = process.status.map_or(String::new(), words::status);
         text.push_str(&format!(

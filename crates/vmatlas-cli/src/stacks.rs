@@ -9,6 +9,7 @@ use vmatlas_linux::symbols::{Module, Place, SymbolFrame, SymbolOptions, Symboliz
 
 /// The stacks of some origins, by number and process: code that is made at run time is of one
 /// process.
+#[derive(Default)]
 pub(crate) struct Stacks {
     frames: HashMap<(u32, u32), Vec<SymbolFrame>>,
     /// What stood in the way of names.
@@ -19,7 +20,17 @@ impl Stacks {
     /// Finds names for the stacks of these origins, each place in code once.
     pub(crate) fn of<'a>(
         recording: &mut Opened,
-        origins: impl Iterator<Item = &'a Origin> + Clone,
+        origins: impl Iterator<Item = &'a Origin>,
+        options: SymbolOptions,
+    ) -> Stacks {
+        let origins = origins.map(|origin| (origin.stack, origin.task));
+        Stacks::of_tasks(recording, origins, options)
+    }
+
+    /// The same for stacks and the tasks that had them.
+    pub(crate) fn of_tasks(
+        recording: &mut Opened,
+        stacks_of_tasks: impl Iterator<Item = (u32, u32)>,
         options: SymbolOptions,
     ) -> Stacks {
         recording.read_stacks();
@@ -29,10 +40,10 @@ impl Stacks {
         let mut places: Vec<Place> = Vec::new();
         let mut known: HashMap<Place, usize> = HashMap::new();
         let mut stacks: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
-        for origin in origins {
-            let pid = pid_of(definitions, origin);
-            stacks.entry((origin.stack, pid)).or_insert_with(|| {
-                let frames = definitions.frames_of(origin.stack).map(|frame| {
+        for (stack, task) in stacks_of_tasks {
+            let pid = pid_of(definitions, task);
+            stacks.entry((stack, pid)).or_insert_with(|| {
+                let frames = definitions.frames_of(stack).map(|frame| {
                     let file = definitions.files.get(frame.file as usize);
                     let place = match file.filter(|_| frame.file != 0) {
                         Some(file) => Place::File {
@@ -66,13 +77,22 @@ impl Stacks {
 
     /// The frames of an origin's stack, the innermost first.
     pub(crate) fn get(&self, definitions: &Definitions, origin: &Origin) -> &[SymbolFrame] {
-        let key = (origin.stack, pid_of(definitions, origin));
-        self.frames.get(&key).map_or(&[], Vec::as_slice)
+        self.of_task(definitions, origin.stack, origin.task)
+    }
+
+    /// The frames of a stack that a task had.
+    pub(crate) fn of_task(
+        &self,
+        definitions: &Definitions,
+        stack: u32,
+        task: u32,
+    ) -> &[SymbolFrame] {
+        self.frames.get(&(stack, pid_of(definitions, task))).map_or(&[], Vec::as_slice)
     }
 }
 
-fn pid_of(definitions: &Definitions, origin: &Origin) -> u32 {
-    definitions.tasks.get(origin.task as usize).map_or(0, |task| task.pid)
+fn pid_of(definitions: &Definitions, task: u32) -> u32 {
+    definitions.tasks.get(task as usize).map_or(0, |task| task.pid)
 }
 
 fn module(file: &FileEntry) -> Module {
@@ -120,6 +140,24 @@ pub(crate) fn function(frame: &SymbolFrame) -> String {
         return printable(format!("{file}+{:#x}", frame.offset).as_bytes());
     }
     printable(frame.function.as_bytes())
+}
+
+/// The function without its parameters, for a line of several.
+pub(crate) fn short_function(frame: &SymbolFrame) -> String {
+    let name = function(frame);
+    // `operator()` and `(anonymous namespace)` begin with a parenthesis that is no list.
+    let mut depth = 0_u32;
+    let list = name.char_indices().find(|&(at, c)| {
+        match c {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let before = &name[..at];
+        let is_name = before.is_empty() || before.ends_with("operator") || before.ends_with("::");
+        c == '(' && depth == 0 && !is_name
+    });
+    list.map_or(name.clone(), |(at, _)| name[..at].to_owned())
 }
 
 /// The last part of a module's path.

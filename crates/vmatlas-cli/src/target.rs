@@ -118,6 +118,13 @@ impl Target {
         }
     }
 
+    /// Finds who made each row, where it is of a recording.
+    pub(crate) fn find_origins(&mut self) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.find_origins(&self.maps);
+        }
+    }
+
     /// Prints what is odd about it to standard error.
     pub(crate) fn warn(&self, args: &CommonArgs) {
         if args.quiet {

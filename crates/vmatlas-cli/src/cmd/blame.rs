@@ -1,10 +1,12 @@
 //! `vmatlas blame RECORDING`: who made what is mapped.
 
 mod json;
+mod life;
+mod pprof;
 mod profile;
 mod text;
 
-use crate::args::{BlameArgs, By};
+use crate::args::{BlameArgs, By, MomentArgs};
 use crate::moment::Moment;
 use crate::output::{note, pager, words};
 use crate::recording::{self, Recorded};
@@ -14,6 +16,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use vmatlas::recording::{Maker, Origin};
 use vmatlas::{AddressRange, Filter, Kind, Mapping, Maps};
+use vmatlas_linux::record::recording_of;
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
 
 /// What is mapped at a moment, piece by piece with who made it.
@@ -21,7 +24,6 @@ struct Blame {
     recorded: Recorded,
     maps: Maps,
     pieces: Vec<Piece>,
-    stacks: Stacks,
 }
 
 /// Bytes of one mapping that are of one origin.
@@ -34,19 +36,18 @@ struct Piece {
 }
 
 pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
-    let is_file = |path: &str| Path::new(path).is_file();
     let name = &args.recording;
-    let moment = Moment::of(name, &args.moment, is_file).ok_or_else(|| {
-        Trouble::new(format!("{}: there is no such recording", words::printable(name.as_bytes())))
-    })?;
-    let recorded = Recorded::at(recording::open(&moment.path)?, &moment)?;
+    let recorded = open(name, &args.moment)?;
+    if !args.addresses.is_empty() {
+        return life::run(recorded, args);
+    }
     let blame = Blame::of(recorded, args)?;
     if !args.common.quiet {
-        let warnings = blame.recorded.warnings.iter().chain(&blame.stacks.notes);
+        let warnings = blame.recorded.warnings.iter().chain(&blame.recorded.stacks.notes);
         warnings.for_each(|warning| note(&format!("{name}: {warning}")));
     }
     if let Some(path) = &args.pprof {
-        blame.write(path, &profile::pprof(&blame))?;
+        blame.write(path, &pprof::pprof(&blame))?;
     }
     if let Some(path) = &args.svg {
         blame.write(path, &profile::svg(&blame)?)?;
@@ -59,6 +60,25 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         pager::print(&text::text(&blame, args))?;
     }
     Ok(true)
+}
+
+/// A process of a recording, or of the one that is being made of a process that lives.
+fn open(name: &str, args: &MomentArgs) -> Result<Recorded, Trouble> {
+    if let Some(moment) = Moment::of(name, args, |path| Path::new(path).is_file()) {
+        return Recorded::at(recording::open(&moment.path)?, &moment);
+    }
+    let shown = words::printable(name.as_bytes());
+    let Ok(pid) = name.parse() else {
+        return Err(Trouble::new(format!("{shown}: there is no such recording")));
+    };
+    let Some(recording) = recording_of(pid) else {
+        return Err(Trouble::new(format!(
+            "{shown}: no vmatlas that may be seen records process {pid}; start the program with \
+             vmatlas record -- CMD, or attach with vmatlas record -p {pid}"
+        )));
+    };
+    let moment = Moment { path: name.to_owned(), pid: Some(pid), when: args.at };
+    Recorded::at(recording, &moment)
 }
 
 impl Blame {
@@ -82,8 +102,8 @@ impl Blame {
             pieces.extend(new.map(|(range, origin)| Piece { row, range, origin }));
         }
         let origins = pieces.iter().map(|piece| &piece.origin);
-        let stacks = Stacks::of(&mut recorded.recording, origins, SymbolOptions::default());
-        Ok(Blame { recorded, maps, pieces, stacks })
+        recorded.stacks = Stacks::of(&mut recorded.recording, origins, SymbolOptions::default());
+        Ok(Blame { recorded, maps, pieces })
     }
 
     fn mapping(&self, piece: &Piece) -> Mapping<'_> {
@@ -91,24 +111,12 @@ impl Blame {
     }
 
     fn frames(&self, origin: &Origin) -> &[SymbolFrame] {
-        self.stacks.get(self.recorded.recording.definitions(), origin)
+        self.recorded.frames(origin)
     }
 
     /// The thread that made something, as `NAME (TID)`.
     fn thread(&self, origin: &Origin) -> String {
-        match self.recorded.recording.definitions().tasks.get(origin.task as usize) {
-            Some(task) if origin.task != 0 => {
-                format!("{} ({})", words::printable(&task.comm), task.tid)
-            }
-            _ => "unknown".to_owned(),
-        }
-    }
-
-    /// The frames in one line: from the function that wanted memory outwards.
-    fn line(&self, origin: &Origin, most: usize) -> String {
-        let frames = telling(self.frames(origin));
-        let names: Vec<String> = frames.iter().take(most).map(function).collect();
-        names.join(" < ")
+        self.recorded.thread(origin.task)
     }
 
     /// What bytes of an origin are summed up under.

@@ -144,7 +144,7 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
         };
         let name =
             if grouped && last.filter(same).is_some() { "  \"".to_owned() } else { name(row) };
-        for part in [name, paint.dim(row.sections())] {
+        for part in [name, paint.dim(row.sections()), paint.dim(&row.origin())] {
             if !part.is_empty() {
                 text.push(' ');
                 text.push_str(&part);

@@ -9,6 +9,7 @@ mod output;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod ptrace;
 mod recorder;
+mod running;
 pub(crate) mod sink;
 mod space;
 mod truth;
@@ -17,6 +18,7 @@ mod unwind;
 pub use control::Control;
 pub use output::RecordingFile;
 pub use recorder::Limits;
+pub use running::recording_of;
 pub use truth::Truth;
 
 use crate::FilesNow;
@@ -105,7 +107,9 @@ pub fn launch(command: Command, options: Options) -> Result<Report, RecordError>
     let output = open(&options.output)?;
     let mut recorder = Recorder::new(&meta, output, options.limits, options.progress);
     recorder.obey(options.control.as_ref());
-    let outcome = match ptrace::run(command, &mut recorder) {
+    // Who takes signals stands for the program towards its shell.
+    let job = options.control.is_some();
+    let outcome = match ptrace::run(command, &mut recorder, ptrace::Options { job }) {
         Ok(outcome) => outcome,
         Err(error) => {
             // It holds nothing.

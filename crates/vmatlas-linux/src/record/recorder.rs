@@ -10,16 +10,20 @@ use super::space::{LiveSpace, escaped};
 use super::truth::Truth;
 use super::unwind::{Backing, Frame, How, Images, Modules, TaskMemory, Unwinder};
 use crate::elf::ElfFile;
+use crate::symbols::read_jit;
 use crate::sys::vm_read::read_memory;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use vmatlas::recording::{
-    Applied, Call, CallKind, FileEntry, FrameEntry, Meta, Replay, Row, TaskEntry, What, Writer,
+    Applied, Call, CallKind, FileEntry, FrameEntry, Meta, Replay, Row, SymbolEntry, TaskEntry,
+    What, Writer,
 };
 use vmatlas::space::AddressSpace;
 use vmatlas::{AddressRange, Device, Errno, Kind, Mapping, Maps};
 
+/// How many places of code that a runtime makes are remembered of an address space.
+const MOST_JIT: usize = 1 << 16;
 /// How many frames of a stack are kept.
 const DEPTH: usize = 256;
 /// After a call that touched more rows than this, they are not looked at one by one.
@@ -203,7 +207,7 @@ impl Recorder {
     /// The number of the stack of a task.
     fn stack(&mut self, tid: u32, registers: &Registers) -> u32 {
         let Some(task) = self.tasks.get(&tid) else { return 0 };
-        let Some(space) = self.spaces.get(&task.space) else { return 0 };
+        let Some(space) = self.spaces.get_mut(&task.space) else { return 0 };
         let memory = self.memory.of(tid);
         self.unwinder.walk(&space.modules, registers, memory, &mut self.frames);
         self.entries.clear();
@@ -214,7 +218,12 @@ impl Recorder {
                     let file = self.image_numbers.get(&place.file).copied().unwrap_or(0);
                     FrameEntry { file, offset: place.offset, guessed }
                 }
-                None => FrameEntry { file: 0, offset: frame.pc, guessed },
+                None => {
+                    if space.jit.len() < MOST_JIT && !guessed {
+                        space.jit.insert(frame.pc);
+                    }
+                    FrameEntry { file: 0, offset: frame.pc, guessed }
+                }
             };
             self.entries.push(entry);
         }
@@ -437,6 +446,25 @@ impl Recorder {
         self.file(space, &row).0
     }
 
+    /// Writes what a runtime says of the code that was seen on stacks.
+    fn name_jit(&mut self, space: &LiveSpace) {
+        if space.jit.is_empty() {
+            return;
+        }
+        let process = space.process();
+        let (names, _) = read_jit(&process);
+        let mut symbols: BTreeMap<u64, (u64, &str)> = BTreeMap::new();
+        for pc in &space.jit {
+            let Some(code) = names.find(*pc) else { continue };
+            let size = &mut symbols.entry(code.start).or_insert((0, code.name)).0;
+            *size = (*size).max(code.offset + 1);
+        }
+        for (address, (size, name)) in symbols {
+            let (pid, name) = (process.id().pid, name.as_bytes().to_vec());
+            self.writer.symbol(&SymbolEntry { pid, address, size, name });
+        }
+    }
+
     /// The last look at the address space of a task that ends.
     fn last_look(&mut self, tid: u32) {
         let Some((entry, id)) = self.tasks.get(&tid).map(|task| (task.entry, task.space)) else {
@@ -446,6 +474,7 @@ impl Recorder {
         self.with(id, |recorder, space| {
             if space.tasks == 1 {
                 recorder.check_whole(tid, entry, space);
+                recorder.name_jit(space);
             }
         });
         self.truth.rows_at_exit += self.truth.rows - rows;

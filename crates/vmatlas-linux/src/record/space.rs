@@ -5,6 +5,7 @@ use crate::error::Error;
 use crate::process::{Process, ProcessId};
 use crate::query::{PointQuery, Which};
 use crate::snapshot::Source;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use vmatlas::{AddressRange, Mapping, Maps};
@@ -17,6 +18,8 @@ pub(crate) struct LiveSpace {
     pub(crate) modules: Modules,
     /// How many tasks have it.
     pub(crate) tasks: u32,
+    /// Places on stacks in code that a runtime made.
+    pub(crate) jit: BTreeSet<u64>,
 }
 
 impl LiveSpace {
@@ -25,7 +28,7 @@ impl LiveSpace {
         let id = ProcessId { pid: tid, tid: None };
         let process = Arc::new(Process::open(Path::new("/proc"), id)?);
         let query = PointQuery::open(process.clone())?;
-        Ok(LiveSpace { process, query, modules, tasks: 1 })
+        Ok(LiveSpace { process, query, modules, tasks: 1, jit: BTreeSet::new() })
     }
 
     pub(crate) fn process(&self) -> Arc<Process> {

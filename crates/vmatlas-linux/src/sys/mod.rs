@@ -5,6 +5,7 @@
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod launch;
 pub(crate) mod nsfs;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod process_vm;
 pub(crate) mod procmap_query;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
@@ -16,5 +17,7 @@ pub(crate) mod seccomp;
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) mod test_stop;
 pub(crate) mod vm_read;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod terminal_signals;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod wait;

@@ -9,3 +9,4 @@ mod live;
 mod query;
 #[cfg(target_pointer_width = "64")]
 mod scenario;
+mod symbols;

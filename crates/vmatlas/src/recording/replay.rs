@@ -62,6 +62,15 @@ impl Replay {
         self.spaces.get(self.tasks.get(&task)?)
     }
 
+    /// What tells the address space of a task from others, in this recording.
+    pub(crate) fn space_id(&self, task: u32) -> Option<u32> {
+        self.tasks.get(&task).copied()
+    }
+
+    pub(crate) fn space_by_id(&self, id: u32) -> Option<&Space> {
+        self.spaces.get(&id)
+    }
+
     /// The living tasks, by their entries, in order.
     pub fn tasks(&self) -> Vec<u32> {
         let mut tasks: Vec<u32> = self.tasks.keys().copied().collect();

@@ -3,11 +3,12 @@
 use super::{Blame, Piece, Rank};
 use crate::args::{BlameArgs, By};
 use crate::output::style::{self, Paint};
-use crate::output::words::{self, count, printable, share, size};
+use crate::output::words::{self, count, printable, seconds, share, size};
 use crate::stacks::{function, module_name, telling};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use vmatlas::recording::{Maker, Origin};
+use vmatlas_linux::symbols::SymbolFrame;
 
 /// How many frames stand behind a piece of a mapping.
 const IN_A_LINE: usize = 4;
@@ -21,10 +22,6 @@ pub(super) fn text(blame: &Blame, args: &BlameArgs) -> String {
     rows(&mut text, blame, paint);
     ranking(&mut text, blame, args, paint);
     text
-}
-
-fn seconds(time_ns: u64) -> String {
-    format!("{:.3} s", time_ns as f64 / 1e9)
 }
 
 fn heading(text: &mut String, blame: &Blame, paint: Paint) {
@@ -70,33 +67,14 @@ fn rows(text: &mut String, blame: &Blame, paint: Paint) {
             } else {
                 format!("{} {} ", size(*bytes), share(*bytes, mapping.range.size()))
             };
-            let _ = writeln!(text, "    {part}{}", origin(blame, &piece.origin, IN_A_LINE));
+            let _ = writeln!(
+                text,
+                "    {part}{}",
+                blame.recorded.origin_line(&piece.origin, IN_A_LINE)
+            );
         }
         if origins.len() > OF_A_ROW {
             let _ = writeln!(text, "    and {} more", origins.len() - OF_A_ROW);
-        }
-    }
-}
-
-/// An origin in a line.
-fn origin(blame: &Blame, origin: &Origin, frames: usize) -> String {
-    let when = seconds(origin.time_ns);
-    let inherited = if origin.inherited { ", inherited by fork" } else { "" };
-    match origin.maker {
-        Maker::Unseen => "no event tells who made it".to_owned(),
-        Maker::Before => format!("there before the recording{inherited}"),
-        Maker::Exec => {
-            format!("execve #{} {when} {}{inherited}", origin.event, blame.thread(origin))
-        }
-        Maker::Call(kind) => {
-            let line = blame.line(origin, frames);
-            let line = if line.is_empty() { "stack unknown".to_owned() } else { line };
-            format!(
-                "{} #{} {when} {}{inherited}: {line}",
-                kind.name(),
-                origin.event,
-                blame.thread(origin)
-            )
         }
     }
 }
@@ -163,21 +141,32 @@ fn stack_title(blame: &Blame, rank: &Rank<'_>, first: &Origin) -> String {
 }
 
 fn stack(text: &mut String, blame: &Blame, origin: &Origin, most: usize, paint: Paint) {
-    let frames = blame.frames(origin);
-    // What is inside the C library stands for itself only where there is nothing else.
-    let hidden = frames.len() - telling(frames).len();
-    for frame in frames.iter().skip(hidden.saturating_sub(1)).take(most) {
+    frames(text, blame.frames(origin), most, 24, paint);
+}
+
+/// The frames of a stack, a line each.
+pub(super) fn frames(
+    text: &mut String,
+    frames: &[SymbolFrame],
+    most: usize,
+    indent: usize,
+    paint: Paint,
+) {
+    // Of what is inside the C library only the call that was made of it.
+    let hidden = (frames.len() - telling(frames).len()).saturating_sub(1);
+    for frame in frames.iter().skip(hidden).take(most) {
         let module = if frame.inlined { "inlined".to_owned() } else { module_name(frame) };
         let source = frame.source.as_deref().unwrap_or_default();
         let source = source.rsplit('/').next().unwrap_or_default();
         let line = format!("{} ({module})", function(frame));
-        let _ = write!(text, "{:>24}{line}", "");
+        let _ = write!(text, "{:>indent$}{line}", "");
         if !source.is_empty() {
             let _ = write!(text, " {}", paint.dim(&printable(source.as_bytes())));
         }
         text.push('\n');
     }
-    if frames.len() > hidden + most {
-        let _ = writeln!(text, "{:>24}and {} more", "", frames.len() - hidden - most);
+    let rest = frames.len().saturating_sub(hidden + most);
+    if rest > 0 {
+        let _ = writeln!(text, "{:>indent$}and {rest} more", "");
     }
 }

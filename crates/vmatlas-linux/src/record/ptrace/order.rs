@@ -9,6 +9,9 @@
 //! userfaultfd or a file system of another process fills. So nobody is held for longer than
 //! [`PATIENCE`], or [`POPULATE_PATIENCE`] behind calls that touch pages. A call that runs beside
 //! others is marked: its place among them is not certain.
+//!
+//! A fork has no place in this order: what another thread changes at that moment may be in the
+//! child's copy or not. Whoever must know reads the child's maps, which stands still.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -1,6 +1,8 @@
 //! The loop of the tracer: a task stops, something is told, it goes on.
 
+use super::Options;
 use super::follow_cpu::FollowCpu;
+use super::job;
 use super::made;
 use super::notice::{Notice, Notices};
 use super::order::{Order, SpaceId, patience};
@@ -20,6 +22,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(80);
 /// After how long a new task whose maker does not tell of it has lost it.
 const ORPHANED: Duration = Duration::from_millis(200);
+/// How much longer a task is held while there are stops to be seen.
+const GRACE: Duration = Duration::from_millis(200);
 /// When nothing is to be done.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -38,6 +42,9 @@ pub(super) struct Tracer<'a, S: Sink> {
     spaces: u64,
     first: u32,
     status: i32,
+    options: Options,
+    /// The first process is stopped.
+    stopped: bool,
     /// If not, the program is only let run on.
     recording: bool,
     tick: Instant,
@@ -50,7 +57,12 @@ pub(super) struct Tracer<'a, S: Sink> {
 
 impl<'a, S: Sink> Tracer<'a, S> {
     /// For a task that has just executed a program, and stands there.
-    pub(super) fn new(sink: &'a mut S, waiter: Waiter, first: u32) -> Tracer<'a, S> {
+    pub(super) fn new(
+        sink: &'a mut S,
+        waiter: Waiter,
+        first: u32,
+        options: Options,
+    ) -> Tracer<'a, S> {
         Tracer {
             sink,
             waiter,
@@ -60,6 +72,8 @@ impl<'a, S: Sink> Tracer<'a, S> {
             spaces: 1,
             first,
             status: 0,
+            options,
+            stopped: false,
             recording: true,
             tick: Instant::now(),
             limit: None,
@@ -73,9 +87,12 @@ impl<'a, S: Sink> Tracer<'a, S> {
     /// and the number of stops.
     pub(super) fn run(mut self) -> (i32, Vec<Notice>, u64) {
         self.executed(self.first);
+        let mut quiet = false;
         loop {
-            self.keep_time();
-            match self.waiter.next() {
+            self.keep_time(quiet);
+            let waited = self.waiter.next();
+            quiet = waited == Waited::Timeout;
+            match waited {
                 Waited::Status(tid, status) => self.changed(tid, status),
                 Waited::Timeout => {}
                 Waited::Nobody => break,
@@ -84,8 +101,9 @@ impl<'a, S: Sink> Tracer<'a, S> {
         (self.status, self.notices.into_vec(), self.stops)
     }
 
-    /// Does what is due, and sees to it that waiting ends when something will be.
-    fn keep_time(&mut self) {
+    /// Does what is due, and sees to it that waiting ends when something will be. `quiet` says that
+    /// no task stands and waits for us.
+    fn keep_time(&mut self, quiet: bool) {
         let now = Instant::now();
         if self.recording && now >= self.tick {
             self.tick = now + TICK;
@@ -93,7 +111,10 @@ impl<'a, S: Sink> Tracer<'a, S> {
                 self.stop_recording();
             }
         }
-        if self.order.deadline().is_some_and(|deadline| deadline <= now) {
+        // On a busy machine it is we who are late: the call may have returned long ago, and be among
+        // the stops that we have yet to see.
+        let grace = if quiet { Duration::ZERO } else { GRACE };
+        if self.order.deadline().is_some_and(|deadline| deadline + grace <= now) {
             for tid in self.order.expired(now) {
                 self.begin(tid);
             }
@@ -119,11 +140,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
             self.early.insert(tid, (stop, Instant::now()));
             return;
         }
-        if self.tasks.len() == 1 {
-            self.cpu.alone(tid);
-        } else {
-            self.cpu.several();
-        }
+        self.cpu.stopped(tid);
         match stop {
             Stop::Call => self.returned(tid),
             Stop::Filter => self.entered(tid),
@@ -131,8 +148,17 @@ impl<'a, S: Sink> Tracer<'a, S> {
             Stop::Executed => self.executed(tid),
             Stop::Exiting => self.exiting(tid),
             Stop::Signal(signal) => self.signalled(tid, signal),
-            Stop::Group => go_on(tid, Resume::Listen),
-            Stop::Other | Stop::Ended => go_on(tid, Resume::Continue(0)),
+            Stop::Group => {
+                go_on(tid, Resume::Listen);
+                if tid == self.first && self.options.job && !self.stopped {
+                    self.stopped = true;
+                    job::stop_too(tid);
+                }
+            }
+            Stop::Other | Stop::Ended => {
+                self.stopped &= tid != self.first;
+                go_on(tid, Resume::Continue(0));
+            }
         }
     }
 

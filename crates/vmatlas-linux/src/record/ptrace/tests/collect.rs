@@ -1,6 +1,6 @@
 //! A sink that keeps all, and programs to record.
 
-use super::super::{LaunchError, Outcome, run};
+use super::super::{LaunchError, Options, Outcome, run};
 use crate::record::sink::{Begun, Registers, Shared, Signal, Sink};
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -132,7 +132,7 @@ impl Recorded {
 pub(super) fn record_with(mut command: Command, mut sink: Collect) -> Recorded {
     let mut file: File = tempfile::tempfile().unwrap();
     command.stdout(file.try_clone().unwrap());
-    let outcome = run(command, &mut sink);
+    let outcome = run(command, &mut sink, Options::default());
     let mut output = String::new();
     file.rewind().unwrap();
     file.read_to_string(&mut output).unwrap();

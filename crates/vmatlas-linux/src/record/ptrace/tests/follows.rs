@@ -130,6 +130,21 @@ fn killed_at_any_moment() {
 }
 
 #[test]
+fn killed_while_it_forks() {
+    for _ in 0..10 {
+        let recorded = record(&["killed-forking"]);
+        assert_eq!(recorded.status(), "exit status: 0");
+        assert_eq!(recorded.output, "9\n");
+        let sink = recorded.sink;
+        let made = sink.told.iter().filter(|told| matches!(told, Told::Cloned { .. })).count();
+        let ended = sink.told.iter().filter(|told| matches!(told, Told::Exiting { .. })).count();
+        assert_eq!(made + 1, ended);
+        // Of those that were made, all did what they were made for.
+        assert_eq!(sink.mapped(161).len(), made - 1);
+    }
+}
+
+#[test]
 fn what_outlives_the_first_process_is_followed() {
     let recorded = record(&["daemon"]);
     assert_eq!(recorded.status(), "exit status: 9");
