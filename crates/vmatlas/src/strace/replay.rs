@@ -23,6 +23,8 @@ pub struct Process {
     pub pid: u32,
     /// The program that it last executed; empty where the log does not tell.
     pub program: Vec<u8>,
+    /// Its name (`comm`): that of the program, or the one that it gave itself.
+    pub comm: Vec<u8>,
     /// Its address space, and who made what is mapped in it. The event of an origin is a line of
     /// the log, counted from 1; of several files, the lines are counted in the order in which they
     /// were taken.
@@ -72,6 +74,7 @@ pub(crate) struct State<'a> {
     pub(crate) lookup: &'a mut dyn Lookup,
     pub(crate) profile: KernelProfile,
     until: Option<Duration>,
+    until_line: Option<u64>,
     pub(crate) tasks: BTreeMap<u32, Task>,
     pub(crate) ended: Vec<Process>,
     pub(crate) ended_rows: usize,
@@ -118,6 +121,7 @@ impl<'a> Replay<'a> {
             lookup,
             profile,
             until: None,
+            until_line: None,
             tasks: BTreeMap::new(),
             ended: Vec::new(),
             ended_rows: 0,
@@ -145,6 +149,13 @@ impl<'a> Replay<'a> {
     #[must_use]
     pub fn until(mut self, time: Duration) -> Replay<'a> {
         self.state.until = Some(time);
+        self
+    }
+
+    /// Shows the processes as they were after that line, counted from 1 as origins count them.
+    #[must_use]
+    pub fn until_line(mut self, line: u64) -> Replay<'a> {
+        self.state.until_line = Some(line);
         self
     }
 
@@ -203,6 +214,9 @@ impl State<'_> {
             return;
         }
         self.settle();
+        if self.frozen.is_none() && self.until_line.is_some_and(|line| self.number > line) {
+            self.frozen = Some(self.snapshot());
+        }
         if let Some(time) = entry.time {
             self.now = time;
             self.timed = true;
@@ -342,6 +356,7 @@ pub(crate) fn snapshot_of(task: &Task) -> Process {
     Process {
         pid: task.process,
         program: space.program.clone(),
+        comm: task.comm.clone(),
         space: space.map.clone(),
         untold: space.untold(),
         ended: false,
