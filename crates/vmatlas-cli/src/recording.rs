@@ -5,10 +5,13 @@ use crate::output::words::{self, printable};
 use crate::stacks::{Stacks, short_function, telling};
 use crate::target::Target;
 use crate::trouble::Trouble;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use vmatlas::recording::{self, Maker, Origin, Process, Recording, Replay, Space, TaskEntry};
+use vmatlas::recording::{
+    self, Event, Maker, Origin, Process, Recording, Replay, Space, TaskEntry, What,
+};
 use vmatlas::strace::Makers;
 use vmatlas::{Kind, Mapping, Maps};
 use vmatlas_linux::record::RecordingFile;
@@ -46,6 +49,8 @@ pub(crate) enum Told {
         replay: Replay,
         /// The entry of one of its tasks, which has its address space.
         task: u32,
+        /// The event with which the process began.
+        began: u64,
     },
     Log {
         space: Box<Space>,
@@ -159,6 +164,44 @@ impl Recorded {
         format!("{line}: {}", names.join(" < "))
     }
 
+    /// What ended the mappings at these addresses between this moment and a later one of the same
+    /// recording, in a line each.
+    pub(crate) fn endings(&self, addresses: &[u64], later: &Recorded) -> HashMap<u64, String> {
+        let (
+            Told::Recording { recording, replay, task, began },
+            Told::Recording { recording: later, replay: last, began: later_began, .. },
+        ) = (&self.told, &later.told)
+        else {
+            return HashMap::new();
+        };
+        let same = recording.meta() == later.meta()
+            && began == later_began
+            && replay.number() <= last.number();
+        if !same {
+            return HashMap::new();
+        }
+        let events = recording.unmappings(replay, *task, addresses, last.number());
+        let ended = addresses.iter().zip(events);
+        let ended = ended.filter_map(|(address, event)| Some((*address, event?)));
+        let ended: Vec<(u64, Event)> = ended.collect();
+        // Of the two the later one has read its stacks.
+        let stacks = ended.iter().map(|(_, event)| (event.stack, event.task));
+        let stacks = Stacks::of_tasks(later, stacks, SymbolOptions::default());
+        let line = |event: &Event| {
+            let call = match &event.what {
+                What::Call { call, .. } => call.kind.name(),
+                _ => "the kernel",
+            };
+            let (when, thread) = (words::seconds(event.time_ns), self.thread(event.task));
+            let frames = stacks.of_task(&later.definitions().tasks, event.stack, event.task);
+            let names: Vec<String> = telling(frames).iter().take(2).map(short_function).collect();
+            let from =
+                if names.is_empty() { String::new() } else { format!(": {}", names.join(" < ")) };
+            format!("by {call} #{} {when} {thread}{from}", event.number)
+        };
+        ended.iter().map(|(address, event)| (*address, line(event))).collect()
+    }
+
     /// A thread by its entry, as `NAME (TID)`.
     pub(crate) fn thread(&self, task: u32) -> String {
         match self.tasks().get(task as usize) {
@@ -236,7 +279,12 @@ impl Recorded {
             comm: comm(&recording, &process),
             number: replay.number(),
             time_ns: Some(replay.time_ns()),
-            told: Told::Recording { recording: Box::new(recording), replay, task },
+            told: Told::Recording {
+                recording: Box::new(recording),
+                replay,
+                task,
+                began: process.first,
+            },
             warnings,
             origins,
             stacks,

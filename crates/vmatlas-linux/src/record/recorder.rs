@@ -402,7 +402,7 @@ impl Recorder {
     }
 
     /// Files and sizes that the arguments of a call do not tell.
-    fn complete(&mut self, tid: u32, space: &mut LiveSpace, call: &mut Call) -> u32 {
+    fn complete(&mut self, space: &mut LiveSpace, call: &mut Call) -> u32 {
         let at = match call.kind {
             CallKind::Mmap if call.args[3] & MAP_ANONYMOUS == 0 => call.result as u64,
             // Shared memory has an inode; huge pages, too.
@@ -410,13 +410,8 @@ impl Recorder {
                 call.result as u64
             }
             CallKind::Shmat => call.result as u64,
-            CallKind::IoSetup => {
-                let mut context = [0; 8];
-                if read_memory(tid, call.args[1], &mut context) != Ok(8) {
-                    return 0;
-                }
-                u64::from_le_bytes(context)
-            }
+            // The backend has read the ring's address.
+            CallKind::IoSetup => call.args[1],
             CallKind::Prctl if call.args[0] == PR_SET_VMA => call.args[2],
             _ => return 0,
         };
@@ -424,7 +419,7 @@ impl Recorder {
         let size = row.range.end.saturating_sub(at);
         match call.kind {
             CallKind::Shmat => call.args[3] = size,
-            CallKind::IoSetup => (call.args[1], call.args[2]) = (at, size),
+            CallKind::IoSetup => call.args[2] = size,
             _ => {}
         }
         let mut buffer = Vec::new();
@@ -553,7 +548,7 @@ impl Sink for Recorder {
         let whole = task.unchecked > WHOLE_CHECK_EVERY;
         let id = task.space;
         self.with(id, |recorder, space| {
-            let file = recorder.complete(begun.tid, space, &mut call);
+            let file = recorder.complete(space, &mut call);
             let applied = recorder.event(entry, stack, What::Call { call, file, in_order });
             recorder.truth.refused += u64::from(applied.refused.is_some());
             recorder.truth.out_of_order += u64::from(!in_order);

@@ -1,0 +1,328 @@
+//! A program, recorded, and what is known of it.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::fs::{self, File};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+use vmatlas::recording::{Event, Maker, Moment, Origin, Process, Recording, Replay, Space, What};
+use vmatlas::{AddressRange, Kind, Maps};
+use vmatlas_linux::record::{Limits, Options, RecordingFile, Report, launch};
+use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
+
+/// A program that was recorded to its end.
+pub(crate) struct Recorded {
+    pub(crate) report: Report,
+    pub(crate) recording: Recording<RecordingFile>,
+    /// What it printed.
+    pub(crate) output: String,
+    directory: TempDir,
+}
+
+/// A process of a recording just before its last thread ended.
+pub(crate) struct End {
+    pub(crate) process: Process,
+    pub(crate) space: Space,
+    /// What follows from the events alone, without what the kernel showed.
+    pub(crate) untold: Space,
+}
+
+/// What a process of a program with truth.h says.
+pub(crate) struct Words {
+    pub(crate) made: Vec<Made>,
+    pub(crate) one_row: Vec<AddressRange>,
+    /// Its own maps.
+    pub(crate) maps: String,
+}
+
+/// Who made some bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) range: AddressRange,
+    pub(crate) function: String,
+    pub(crate) tid: u32,
+}
+
+pub(crate) fn record(command: Command) -> Recorded {
+    record_with(command, Limits::default())
+}
+
+/// Records a program with threads, again if the machine stood still for so long that calls had to
+/// be let run beside one another: then their order is not known, as the recording says.
+pub(crate) fn in_order(command: impl Fn() -> Command) -> Recorded {
+    for _ in 0..5 {
+        let recorded = record(command()).succeeded();
+        if recorded.report.truth.out_of_order == 0 {
+            return recorded;
+        }
+        println!("the order of {} calls is not certain", recorded.report.truth.out_of_order);
+    }
+    panic!("the order of calls was never certain");
+}
+
+pub(crate) fn record_with(mut command: Command, limits: Limits) -> Recorded {
+    let directory = tempfile::tempdir().unwrap();
+    let printed = directory.path().join("printed");
+    let said = directory.path().join("said");
+    fs::create_dir(&said).unwrap();
+    command.env("TRUTH", &said).stdin(Stdio::null()).stdout(File::create(&printed).unwrap());
+    let output = directory.path().join("program.vmrec");
+    let options = Options { output: output.clone(), limits, control: None, progress: None };
+    let report = launch(command, options).unwrap_or_else(|error| panic!("{error}"));
+    let mut recording = open(&output);
+    recording.read_stacks();
+    assert_eq!(recording.warnings(), [] as [String; 0]);
+    let output = String::from_utf8_lossy(&fs::read(printed).unwrap()).into_owned();
+    Recorded { report, recording, output, directory }
+}
+
+pub(crate) fn open(path: &Path) -> Recording<RecordingFile> {
+    Recording::open(RecordingFile::new(File::open(path).unwrap()).unwrap()).unwrap()
+}
+
+impl Recorded {
+    /// Asserts that it ended with status 0.
+    #[track_caller]
+    pub(crate) fn succeeded(self) -> Recorded {
+        assert!(self.report.status.success(), "{}: {}", self.report.status, self.output);
+        assert!(self.report.failed.is_none(), "{:?}", self.report.failed);
+        self
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().join("program.vmrec")
+    }
+
+    pub(crate) fn events(&self) -> Vec<Event> {
+        let mut events = Vec::new();
+        let read = self.recording.events(1, |event| {
+            events.push(event.clone());
+            ControlFlow::Continue(())
+        });
+        read.unwrap();
+        events
+    }
+
+    /// All processes at their ends, in the order in which these came.
+    pub(crate) fn ends(&mut self) -> Vec<End> {
+        let processes = self.recording.processes().to_vec();
+        let ending = processes.iter().filter_map(|process| Some((process.last?, process)));
+        let ending: HashMap<u64, &Process> = ending.collect();
+        let profile = self.recording.meta().profile();
+        let (mut told, mut untold) = (Replay::new(profile.clone()), Replay::new(profile));
+        let mut ends = Vec::new();
+        for event in self.events() {
+            if let Some(process) = ending.get(&event.number)
+                && let (Some(space), Some(alone)) =
+                    (told.space(event.task), untold.space(event.task))
+            {
+                let (space, untold) = (space.clone(), alone.clone());
+                ends.push(End { process: (*process).clone(), space, untold });
+            }
+            let files = &self.recording.definitions().files;
+            told.apply(&event, files);
+            if !matches!(event.what, What::Observed { .. }) {
+                untold.apply(&event, files);
+            }
+        }
+        ends
+    }
+
+    /// The address space of a process before its last event, as a reader seeks it.
+    pub(crate) fn sought(&self, process: &Process) -> Space {
+        let last = process.last.expect("it has ended");
+        let (replay, error) = self.recording.at(Moment::Event(last - 1), |_, _| {});
+        assert_eq!(error, None);
+        let tasks = &self.recording.definitions().tasks;
+        let task = replay.tasks().into_iter().find(|task| tasks[*task as usize].pid == process.pid);
+        replay.space(task.expect("a task of it is alive")).unwrap().clone()
+    }
+
+    /// What a process said with its last act.
+    pub(crate) fn words(&self, pid: u32) -> Option<Words> {
+        let said = self.directory.path().join("said").join(pid.to_string());
+        let said = fs::read_to_string(said).ok()?;
+        let (notes, maps) = said.split_once("maps\n").unwrap();
+        let one_row = notes.lines().filter_map(|line| line.strip_prefix("one "));
+        let one_row = one_row.map(crate::child::range).collect();
+        Some(Words { made: made(notes), one_row, maps: maps.to_owned() })
+    }
+
+    /// The functions of a stack, the innermost first.
+    pub(crate) fn functions(&self, stack: u32, names: &mut Names) -> Vec<String> {
+        let definitions = self.recording.definitions();
+        let mut functions = Vec::new();
+        for frame in definitions.frames_of(stack) {
+            let key = (frame.file, frame.offset);
+            let known = names.known.entry(key).or_insert_with(|| {
+                if frame.file == 0 {
+                    return vec![format!("{:#x}", frame.offset)];
+                }
+                let file = &definitions.files[frame.file as usize];
+                let instead = names.instead.iter().find(|(name, _)| *name == file.name);
+                let module = match instead {
+                    Some((_, path)) => Module { path: path.clone(), ..Module::default() },
+                    None => Module {
+                        path: file.name.clone(),
+                        device: file.device,
+                        inode: file.inode,
+                        build_id: Some(file.build_id.clone()).filter(|id| !id.is_empty()),
+                        ..Module::default()
+                    },
+                };
+                let module: ModuleId = names.symbolizer.add_module(module);
+                let place = Place::File { module, offset: frame.offset };
+                let frames = names.symbolizer.symbolize(&[place]).remove(0);
+                frames.into_iter().map(|frame| frame.function).collect()
+            });
+            functions.extend(known.iter().cloned());
+        }
+        functions
+    }
+}
+
+/// The lines `made START-END FUNCTION TID` of a text.
+pub(crate) fn made(text: &str) -> Vec<Made> {
+    let notes = text.lines().filter_map(|line| line.strip_prefix("made "));
+    let made = |note: &str| {
+        let words: Vec<&str> = note.split(' ').collect();
+        let [range, function, tid] = words[..] else { panic!("{note:?}") };
+        let range = crate::child::range(range);
+        Made { range, function: function.to_owned(), tid: tid.parse().unwrap() }
+    };
+    notes.map(made).collect()
+}
+
+/// The names of code that were looked up.
+#[derive(Default)]
+pub(crate) struct Names {
+    symbolizer: Symbolizer,
+    known: HashMap<(u32, u64), Vec<String>>,
+    /// Files that have the symbols which others, by the names of their rows, lack.
+    pub(crate) instead: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+/// How many rows there are, and how many of them another list has, too.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Share {
+    pub(crate) rows: usize,
+    pub(crate) same: usize,
+}
+
+impl Share {
+    pub(crate) fn of(rows: &Maps, others: &Maps) -> Share {
+        let same = rows.iter().filter(|row| has(others, *row)).count();
+        Share { rows: rows.len(), same }
+    }
+
+    pub(crate) fn add(&mut self, other: Share) {
+        self.rows += other.rows;
+        self.same += other.same;
+    }
+
+    pub(crate) fn percent(self) -> f64 {
+        self.same as f64 * 100.0 / self.rows.max(1) as f64
+    }
+}
+
+fn shown(row: vmatlas::Mapping<'_>) -> String {
+    let name = String::from_utf8_lossy(row.name);
+    format!("{} {} {:08x} {} {} {name}", row.range, row.perms, row.offset, row.device, row.inode)
+}
+
+fn has(rows: &Maps, row: vmatlas::Mapping<'_>) -> bool {
+    let found = rows.find(row.range.start).mapping.and_then(|at| rows.get(at));
+    found == Some(row)
+}
+
+impl End {
+    pub(crate) fn rows(&self) -> Maps {
+        self.space.memory.maps()
+    }
+
+    /// How many rows follow from the events alone.
+    pub(crate) fn share(&self) -> Share {
+        Share::of(&self.rows(), &self.untold.memory.maps())
+    }
+
+    /// The rows that the events alone give otherwise (+), and those they give instead (-).
+    pub(crate) fn differences(&self) -> String {
+        let (told, untold) = (self.rows(), self.untold.memory.maps());
+        let mut text = String::new();
+        for (sign, rows, others) in [('+', &told, &untold), ('-', &untold, &told)] {
+            for row in rows.iter().filter(|row| !has(others, *row)) {
+                text.push_str(&format!("{sign} {}\n", shown(row)));
+            }
+        }
+        text
+    }
+
+    /// Where the rows of the events alone differ in more than what cannot follow from system calls:
+    /// whether two mappings joined that may have been written to or not, and how far a stack grew.
+    pub(crate) fn unexplained(&self) -> Vec<String> {
+        let (told, untold) = (self.rows(), self.untold.memory.maps());
+        let doubts: HashSet<u64> = self.untold.memory.doubts().collect();
+        let ends = |rows: &Maps| -> BTreeSet<u64> {
+            let rows = rows.iter().filter(|row| row.kind() != Kind::Stack);
+            rows.flat_map(|row| [row.range.start, row.range.end]).collect()
+        };
+        let (told_ends, untold_ends) = (ends(&told), ends(&untold));
+        let mut unexplained: Vec<String> = told_ends
+            .symmetric_difference(&untold_ends)
+            .filter(|end| !doubts.contains(*end))
+            .map(|end| format!("a row ends or begins at {end:x} in one of them"))
+            .collect();
+        for at in told_ends.union(&untold_ends) {
+            // What is shown of the byte at this address.
+            let byte = |rows: &Maps| {
+                let row = rows.find(*at).mapping.and_then(|index| rows.get(index))?;
+                let offset = if row.inode == 0 { 0 } else { row.offset + at - row.range.start };
+                Some((row.perms, row.device, row.inode, offset, row.name.to_vec()))
+            };
+            if byte(&told) != byte(&untold) {
+                unexplained.push(format!("{at:x} is shown otherwise"));
+            }
+        }
+        unexplained
+    }
+
+    /// Asserts that every mapped byte has one origin, which some event tells of, and that no other
+    /// byte has any.
+    #[track_caller]
+    pub(crate) fn check_origins(&self) {
+        let rows = self.rows();
+        let mut wrong = String::new();
+        for row in rows.iter().filter(|row| row.kind() != Kind::Vsyscall) {
+            let mut from = row.range.start;
+            for (piece, origin) in self.origins_of(row.range, row.kind() == Kind::Stack) {
+                assert_eq!(piece.start, from, "pieces without a gap");
+                from = piece.end;
+                if matches!(origin.maker, Maker::Unseen | Maker::Before) {
+                    wrong.push_str(&format!("{piece} of {} {:?}\n", row.range, origin.maker));
+                }
+            }
+            assert_eq!(from, row.range.end, "pieces to the end");
+        }
+        for (piece, origin) in self.space.origins.iter() {
+            let mapped: u64 = rows
+                .iter()
+                .filter(|row| row.range.overlaps(&piece))
+                .map(|row| row.range.end.min(piece.end) - row.range.start.max(piece.start))
+                .sum();
+            if mapped != piece.size() {
+                wrong.push_str(&format!("{piece} is not mapped, but of {:?}\n", origin.maker));
+            }
+        }
+        let text = String::from_utf8_lossy(&self.space.memory.render()).into_owned();
+        assert!(wrong.is_empty(), "process {}:\n{wrong}{text}", self.process.pid);
+    }
+
+    pub(crate) fn origins_of(
+        &self,
+        range: AddressRange,
+        stack: bool,
+    ) -> Vec<(AddressRange, Origin)> {
+        self.space.origins_of(range, stack)
+    }
+}
