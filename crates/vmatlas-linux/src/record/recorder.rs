@@ -1,20 +1,20 @@
 //! From what a backend sees to what is written: follows every address space with the model, holds
 //! each against the kernel, and writes events, stacks and what the model got wrong.
 
-use super::Progress;
+use super::{Listener, News, Progress, Report};
 use super::code::CodeFiles;
 use super::control::{Asked, Control};
 use super::output::Output;
 use super::sink::{Begun, Registers, Shared, Signal, Sink};
 use super::space::{LiveSpace, escaped};
 use super::truth::Truth;
-use super::unwind::{Backing, Frame, How, Images, Modules, TaskMemory, Unwinder};
+use super::unwind::{Backing, Frame, How, Images, Modules, StackCopy, TaskMemory, Unwinder};
 use crate::elf::ElfFile;
 use crate::symbols::read_jit;
 use crate::sys::vm_read::read_memory;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use vmatlas::recording::{
     Applied, Call, CallKind, FileEntry, FrameEntry, Meta, Replay, Row, SymbolEntry, TaskEntry,
     What, Writer,
@@ -30,7 +30,7 @@ const DEPTH: usize = 256;
 const ROWS_TO_CHECK: usize = 64;
 /// What was recorded is written after this long at the latest.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
-/// A program that gets a Ctrl-C, too, has so long to end, which then is recorded.
+/// How long a recording goes on after a Ctrl-C.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often progress is told.
 const TELL_AFTER: Duration = Duration::from_millis(250);
@@ -51,28 +51,37 @@ pub struct Limits {
 
 /// A task that is recorded.
 #[derive(Debug)]
-struct Task {
+pub(super) struct Task {
     /// Its entry in the recording.
-    entry: u32,
-    pid: u32,
+    pub(super) entry: u32,
+    pub(super) pid: u32,
     /// Its address space, a key of [`Recorder::spaces`].
-    space: u32,
+    pub(super) space: u32,
     /// The signal that was last delivered and may end it.
     signal: Option<(Signal, u32)>,
     /// Events since all rows were compared.
     unchecked: u64,
+    /// Its entry before it executed a program, while that is not written yet.
+    pub(super) former: Option<u32>,
+}
+
+impl Task {
+    pub(super) fn new(entry: u32, pid: u32, space: u32) -> Task {
+        Task { entry, pid, space, signal: None, unchecked: 0, former: None }
+    }
 }
 
 /// Writes a recording.
 pub(crate) struct Recorder {
-    writer: Writer,
+    pub(super) writer: Writer,
     replay: Replay,
     output: Output,
-    began: Instant,
+    /// When it began, on CLOCK_MONOTONIC in nanoseconds.
+    began_ns: u64,
     flushed: Duration,
     limits: Limits,
-    tasks: HashMap<u32, Task>,
-    spaces: HashMap<u32, Box<LiveSpace>>,
+    pub(super) tasks: HashMap<u32, Task>,
+    pub(super) spaces: HashMap<u32, Box<LiveSpace>>,
     next_space: u32,
     files: HashMap<(Device, u64, Vec<u8>), (u32, Arc<Backing>)>,
     code: CodeFiles,
@@ -83,11 +92,13 @@ pub(crate) struct Recorder {
     memory: TaskMemory,
     frames: Vec<Frame>,
     entries: Vec<FrameEntry>,
-    truth: Truth,
+    pub(super) truth: Truth,
     asked: Arc<Asked>,
+    /// A program that gets a Ctrl-C, too, has so long to end, which then is recorded.
+    grace: Duration,
     /// When it was first seen that the user wants no more.
     interrupted: Option<Duration>,
-    progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+    news: Option<Listener>,
     /// When progress was last told.
     told: Duration,
     ended: bool,
@@ -98,17 +109,18 @@ impl Recorder {
         meta: &Meta,
         output: Output,
         limits: Limits,
-        progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+        news: Option<Listener>,
     ) -> Recorder {
         Recorder {
-            progress,
+            news,
             told: Duration::ZERO,
             asked: Arc::default(),
+            grace: GRACE,
             interrupted: None,
             writer: Writer::new(meta),
             replay: Replay::new(meta.profile()),
             output,
-            began: Instant::now(),
+            began_ns: clock_ns(),
             flushed: Duration::ZERO,
             limits,
             tasks: HashMap::new(),
@@ -132,10 +144,16 @@ impl Recorder {
         self.asked = control.map(Control::asked).unwrap_or_default();
     }
 
+    /// The program does not get what the user types here.
+    pub(super) fn is_attached(&mut self) {
+        self.grace = Duration::ZERO;
+    }
+
     /// Ends the recording, and tells how true it is.
-    pub(crate) fn finish(mut self) -> (Truth, Output) {
+    pub(crate) fn finish(mut self) -> Report {
         self.end();
-        (self.truth, self.output)
+        let (size, failed) = self.output.into_parts();
+        Report { status: None, truth: self.truth, notices: Vec::new(), size, failed }
     }
 
     /// Writes what makes a recording whole. Nothing follows.
@@ -149,26 +167,32 @@ impl Recorder {
     }
 
     fn tell_progress(&mut self, elapsed: Duration) {
-        let Some(tell) = &mut self.progress else { return };
         self.told = elapsed;
-        tell(&Progress {
+        let progress = Progress {
             elapsed,
             events: self.writer.next_number() - 1,
             lost: self.truth.lost,
             size: self.output.size(),
-            ended: self.ended,
-        });
+        };
+        self.tell(&if self.ended { News::Ended } else { News::Progress(progress) });
+    }
+
+    /// Tells who listens.
+    pub(super) fn tell(&mut self, news: &News<'_>) {
+        if let Some(tell) = &mut self.news {
+            tell(news);
+        }
     }
 
     /// A task has this address space, as its first.
-    fn add_space(&mut self, space: LiveSpace) -> u32 {
+    pub(super) fn add_space(&mut self, space: LiveSpace) -> u32 {
         self.next_space = self.next_space.wrapping_add(1);
         self.spaces.insert(self.next_space, Box::new(space));
         self.next_space
     }
 
     /// Works on an address space, if it is there.
-    fn with(&mut self, id: u32, work: impl FnOnce(&mut Recorder, &mut LiveSpace)) {
+    pub(super) fn with(&mut self, id: u32, work: impl FnOnce(&mut Recorder, &mut LiveSpace)) {
         if let Some(mut space) = self.spaces.remove(&id) {
             work(self, &mut space);
             self.spaces.insert(id, space);
@@ -176,7 +200,7 @@ impl Recorder {
     }
 
     /// Takes a task out; with the last one its address space is gone.
-    fn remove(&mut self, tid: u32) -> Option<Task> {
+    pub(super) fn remove(&mut self, tid: u32) -> Option<Task> {
         let task = self.tasks.remove(&tid)?;
         if let Some(space) = self.spaces.get_mut(&task.space) {
             space.tasks -= 1;
@@ -187,16 +211,22 @@ impl Recorder {
         Some(task)
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    /// The time of the recording at a moment of CLOCK_MONOTONIC.
+    pub(super) fn time(&self, clock_ns: u64) -> u64 {
+        clock_ns.saturating_sub(self.began_ns)
+    }
+
+    /// Writes an event that happens now and follows it.
+    pub(super) fn event(&mut self, entry: u32, stack: u32, what: What) -> Applied {
+        self.event_at(self.time(clock_ns()), entry, stack, what)
     }
 
     /// Writes an event and follows it.
-    fn event(&mut self, entry: u32, stack: u32, what: What) -> Applied {
+    pub(super) fn event_at(&mut self, time_ns: u64, entry: u32, stack: u32, what: What) -> Applied {
         if self.ended {
             return Applied::default();
         }
-        let event = self.writer.event(self.now(), entry, stack, what);
+        let event = self.writer.event(time_ns, entry, stack, what);
         let applied = self.replay.apply(&event, self.writer.files());
         if self.writer.snapshot_due() {
             self.writer.snapshot(&self.replay);
@@ -206,10 +236,26 @@ impl Recorder {
 
     /// The number of the stack of a task.
     fn stack(&mut self, tid: u32, registers: &Registers) -> u32 {
-        let Some(task) = self.tasks.get(&tid) else { return 0 };
-        let Some(space) = self.spaces.get_mut(&task.space) else { return 0 };
+        let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return 0 };
+        let Some(space) = self.spaces.get(&id) else { return 0 };
         let memory = self.memory.of(tid);
         self.unwinder.walk(&space.modules, registers, memory, &mut self.frames);
+        self.intern(id)
+    }
+
+    /// The number of a stack by a copy of its bytes from the stack pointer on.
+    pub(super) fn stack_of_copy(&mut self, tid: u32, registers: &Registers, bytes: &[u8]) -> u32 {
+        let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return 0 };
+        let Some(space) = self.spaces.get(&id) else { return 0 };
+        let code = Some(self.memory.of(tid));
+        let mut memory = StackCopy { start: registers.sp, bytes, code };
+        self.unwinder.walk(&space.modules, registers, &mut memory, &mut self.frames);
+        self.intern(id)
+    }
+
+    /// The number of the stack that was walked last.
+    fn intern(&mut self, space: u32) -> u32 {
+        let Some(space) = self.spaces.get_mut(&space) else { return 0 };
         self.entries.clear();
         for frame in &self.frames {
             let guessed = frame.how == How::Scanned;
@@ -255,7 +301,7 @@ impl Recorder {
     }
 
     /// The rows as a recording has them.
-    fn rows(&mut self, space: &LiveSpace, rows: &Maps) -> Vec<Row> {
+    pub(super) fn rows(&mut self, space: &LiveSpace, rows: &Maps) -> Vec<Row> {
         let entry = |row: Mapping<'_>| {
             let nothing = row.name.is_empty() && row.inode == 0 && row.device == Device::default();
             let file = if nothing { 0 } else { self.file(space, &row).0 };
@@ -265,7 +311,7 @@ impl Recorder {
     }
 
     /// Code that a row makes executable, or that is no more.
-    fn map_code(&mut self, space: &mut LiveSpace, row: &Mapping<'_>) {
+    pub(super) fn map_code(&mut self, space: &mut LiveSpace, row: &Mapping<'_>) {
         let process = space.process();
         if row.name == b"[vdso]" {
             let size = usize::try_from(row.range.size()).unwrap_or(0).min(1 << 16);
@@ -295,21 +341,25 @@ impl Recorder {
     }
 
     /// Follows a call in what is known of code.
-    fn follow_code(&mut self, space: &mut LiveSpace, call: &Call, applied: &Applied) {
+    ///
+    /// `shown` is the row of what was mapped.
+    pub(super) fn follow_code(
+        &mut self,
+        space: &mut LiveSpace,
+        call: &Call,
+        applied: &Applied,
+        shown: Option<&Shown>,
+    ) {
         let [range, new] = applied.touched;
         match call.kind {
             CallKind::Mmap => {
                 let executable = call.args[2] & PROT_EXEC != 0;
                 if call.args[3] & MAP_ANONYMOUS != 0 {
                     space.modules.map_anonymous(range, executable);
-                } else if let Some(row) = space.find(range.start) {
-                    let mut buffer = Vec::new();
-                    let row = escaped(&row, &mut buffer);
+                } else if let Some(shown) = shown {
                     // The kernel may have joined it to its neighbours; the link in map_files is
                     // of the whole.
-                    let name = row.name.to_vec();
-                    let row = Mapping { name: &name, ..row };
-                    self.map_code(space, &row);
+                    self.map_code(space, &shown.row());
                 }
             }
             CallKind::Munmap | CallKind::Shmat | CallKind::Shmdt | CallKind::IoSetup => {
@@ -334,6 +384,21 @@ impl Recorder {
             CallKind::Mremap => space.modules.remap(range, new, call.args[3] & 4 != 0),
             _ => {}
         }
+    }
+
+    /// Whether a call that has returned may have changed something.
+    pub(super) fn counts(&self, entry: u32, call: &Call) -> bool {
+        if (-4095..0).contains(&call.result) {
+            return changes_though_failed(call);
+        }
+        // A question where the break is.
+        let known = || self.replay.space(entry).map(|space| space.memory.program_break());
+        call.kind != CallKind::Brk || known() != Some(call.result as u64)
+    }
+
+    /// The program that was asked for runs.
+    pub(super) fn runs(&self, pid: u32) {
+        self.asked.runs(pid);
     }
 
     /// Files of which some became executable in `range`.
@@ -377,7 +442,14 @@ impl Recorder {
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.unchecked = 0;
         }
-        let (Ok(shown), Some(model)) = (space.all_rows(), self.replay.space(entry)) else { return };
+        if let Ok(shown) = space.all_rows() {
+            self.compare(entry, space, &shown);
+        }
+    }
+
+    /// Compares all rows of an address space with those that the kernel shows.
+    pub(super) fn compare(&mut self, entry: u32, space: &LiveSpace, shown: &Maps) {
+        let Some(model) = self.replay.space(entry) else { return };
         self.truth.whole_checks += 1;
         let model = model.memory.maps();
         self.truth.rows += shown.len() as u64;
@@ -401,39 +473,29 @@ impl Recorder {
         self.observe(entry, space, window, &rows);
     }
 
-    /// Files and sizes that the arguments of a call do not tell.
-    fn complete(&mut self, space: &mut LiveSpace, call: &mut Call) -> u32 {
-        let at = match call.kind {
-            CallKind::Mmap if call.args[3] & MAP_ANONYMOUS == 0 => call.result as u64,
-            // Shared memory has an inode; huge pages, too.
-            CallKind::Mmap if call.args[3] & 0xf != 2 || call.args[3] & 0x4_0000 != 0 => {
-                call.result as u64
-            }
-            CallKind::Shmat => call.result as u64,
-            // The backend has read the ring's address.
-            CallKind::IoSetup => call.args[1],
-            CallKind::Prctl if call.args[0] == PR_SET_VMA => call.args[2],
-            _ => return 0,
-        };
-        let Some(row) = space.find(at) else { return 0 };
-        let size = row.range.end.saturating_sub(at);
+    /// The row that tells what the arguments of a call do not: which file was mapped, how large a
+    /// segment is, how memory is called.
+    fn row_of(&self, space: &mut LiveSpace, call: &Call) -> Option<Shown> {
+        Some(Shown::of(&space.find(telling_address(call)?)?))
+    }
+
+    /// Takes from that row the size of what was mapped, and the number of the file.
+    pub(super) fn complete(&mut self, space: &LiveSpace, call: &mut Call, shown: &Shown) -> u32 {
+        let row = shown.row();
+        let size = |at: u64| row.range.end.saturating_sub(at);
         match call.kind {
-            CallKind::Shmat => call.args[3] = size,
-            CallKind::IoSetup => call.args[2] = size,
+            CallKind::Shmat => call.args[3] = size(call.result as u64),
+            CallKind::IoSetup => call.args[2] = size(call.args[1]),
+            CallKind::Prctl => {
+                let (Kind::NamedAnonymous { name } | Kind::NamedSharedAnonymous { name }) =
+                    row.kind()
+                else {
+                    return 0;
+                };
+                let entry = FileEntry { name: name.to_vec(), ..FileEntry::default() };
+                return self.writer.file(&entry);
+            }
             _ => {}
-        }
-        let mut buffer = Vec::new();
-        let row = escaped(&row, &mut buffer);
-        let name = row.name.to_vec();
-        let row = Mapping { name: &name, ..row };
-        let given = match row.kind() {
-            Kind::NamedAnonymous { name } | Kind::NamedSharedAnonymous { name } => Some(name),
-            _ => None,
-        };
-        if call.kind == CallKind::Prctl {
-            let Some(name) = given else { return 0 };
-            let entry = FileEntry { name: name.to_vec(), ..FileEntry::default() };
-            return self.writer.file(&entry);
         }
         if row.inode == 0 && row.device == Device::default() {
             return 0;
@@ -475,6 +537,54 @@ impl Recorder {
         self.truth.rows_at_exit += self.truth.rows - rows;
         self.truth.rows_wrong_at_exit += self.truth.rows_wrong - wrong;
     }
+}
+
+/// A row of what was mapped.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    row: Mapping<'static>,
+    name: Vec<u8>,
+}
+
+impl Shown {
+    /// Of a row whose line feeds are as they are.
+    pub(super) fn of(row: &Mapping<'_>) -> Shown {
+        let mut buffer = Vec::new();
+        let row = escaped(row, &mut buffer);
+        let name = row.name.to_vec();
+        let Mapping { range, perms, offset, device, inode, .. } = row;
+        Shown { row: Mapping { range, perms, offset, device, inode, name: b"" }, name }
+    }
+
+    pub(super) fn row(&self) -> Mapping<'_> {
+        Mapping { name: &self.name, ..self.row }
+    }
+}
+
+/// Where the row is that tells what the arguments of a call do not; none if they tell all.
+pub(super) fn telling_address(call: &Call) -> Option<u64> {
+    match call.kind {
+        // Shared memory and huge pages have an inode, too.
+        CallKind::Mmap
+            if call.args[3] & MAP_ANONYMOUS == 0
+                || call.args[3] & 0xf != 2
+                || call.args[3] & 0x4_0000 != 0 =>
+        {
+            Some(call.result as u64)
+        }
+        CallKind::Shmat => Some(call.result as u64),
+        // The backend has read the ring's address.
+        CallKind::IoSetup => Some(call.args[1]),
+        CallKind::Prctl if call.args[0] == PR_SET_VMA => Some(call.args[2]),
+        _ => None,
+    }
+}
+
+/// CLOCK_MONOTONIC, in nanoseconds.
+pub(super) fn clock_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let part = |part| u64::try_from(part).unwrap_or(0);
+    part(now.tv_sec) * 1_000_000_000 + part(now.tv_nsec)
 }
 
 /// What a comparison of rows gave.
@@ -531,28 +641,25 @@ impl Sink for Recorder {
     }
 
     fn returned(&mut self, begun: &Begun, result: i64, stack: u32, in_order: bool) {
-        let Some(task) = self.tasks.get_mut(&begun.tid) else { return };
-        let entry = task.entry;
+        let Some(entry) = self.tasks.get(&begun.tid).map(|task| task.entry) else { return };
         let mut call = Call { kind: begun.kind, args: begun.args, result };
-        if (-4095..0).contains(&result) {
-            if !changes_though_failed(&call) {
-                return;
-            }
-        } else if call.kind == CallKind::Brk {
-            let known = self.replay.space(entry).map_or(0, |space| space.memory.program_break());
-            if known == result as u64 {
-                return;
-            }
+        if !self.counts(entry, &call) {
+            return;
         }
+        let Some(task) = self.tasks.get_mut(&begun.tid) else { return };
         task.unchecked += 1;
         let whole = task.unchecked > WHOLE_CHECK_EVERY;
         let id = task.space;
         self.with(id, |recorder, space| {
-            let file = recorder.complete(space, &mut call);
+            let shown = recorder.row_of(space, &call);
+            let file = match &shown {
+                Some(shown) => recorder.complete(space, &mut call, shown),
+                None => 0,
+            };
             let applied = recorder.event(entry, stack, What::Call { call, file, in_order });
             recorder.truth.refused += u64::from(applied.refused.is_some());
             recorder.truth.out_of_order += u64::from(!in_order);
-            recorder.follow_code(space, &call, &applied);
+            recorder.follow_code(space, &call, &applied, shown.as_ref());
             if whole {
                 recorder.check_whole(begun.tid, entry, space);
             } else {
@@ -579,7 +686,7 @@ impl Sink for Recorder {
         let new = self.writer.task(TaskEntry { tid: child, pid, comm });
         self.event(entry, stack, What::Clone { child: new, memory: shared.memory });
         self.truth.tasks += 1;
-        self.tasks.insert(child, Task { entry: new, pid, space, signal: None, unchecked: 0 });
+        self.tasks.insert(child, Task::new(new, pid, space));
         if !shared.memory {
             self.with(space, |recorder, space| recorder.check_whole(child, new, space));
         }
@@ -603,7 +710,7 @@ impl Sink for Recorder {
         let shown = space.all_rows().unwrap_or_default();
         let rows = self.rows(&space, &shown);
         if self.truth.execs == 0 {
-            self.asked.runs(tid);
+            self.runs(tid);
         }
         self.event(old.map_or(to, |old| old.entry), 0, What::Exec { to, rows });
         self.truth.execs += 1;
@@ -613,7 +720,7 @@ impl Sink for Recorder {
             }
         }
         let space = self.add_space(space);
-        self.tasks.insert(tid, Task { entry: to, pid: tid, space, signal: None, unchecked: 0 });
+        self.tasks.insert(tid, Task::new(to, tid, space));
     }
 
     fn exiting(&mut self, tid: u32, status: i32) {
@@ -642,7 +749,7 @@ impl Sink for Recorder {
     }
 
     fn tick(&mut self) -> bool {
-        let now = self.began.elapsed();
+        let now = Duration::from_nanos(self.time(clock_ns()));
         if now - self.flushed >= FLUSH_AFTER {
             self.writer.flush();
             self.output.append(&self.writer.take());
@@ -651,7 +758,7 @@ impl Sink for Recorder {
         if self.interrupted.is_none() && self.asked.interrupted() {
             self.interrupted = Some(now);
         }
-        let over = self.interrupted.is_some_and(|asked| now - asked >= GRACE)
+        let over = self.interrupted.is_some_and(|asked| now - asked >= self.grace)
             || self.limits.duration.is_some_and(|limit| now >= limit)
             || self.limits.size.is_some_and(|limit| self.output.size() >= limit)
             || self.output.failed().is_some();
