@@ -109,7 +109,8 @@ pub(crate) struct RecordArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct BlameArgs {
-    /// A recording, RECORDING@TIME, or the PID of a process that is being recorded
+    /// A recording or a log of strace (-k tells stacks), RECORDING@TIME, or the PID of a process
+    /// that is being recorded
     pub(crate) recording: String,
     /// Tell the whole life of these addresses (hexadecimal) instead
     #[arg(value_parser = address)]

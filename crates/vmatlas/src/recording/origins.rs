@@ -167,6 +167,39 @@ impl Origins {
         }
     }
 
+    /// The stack of an event has become known, and it made bytes of `range`.
+    pub(crate) fn set_stack(&mut self, range: AddressRange, event: u64, stack: u32) {
+        if range.size() == 0 {
+            return;
+        }
+        let pieces = self.0.range_mut(range.start..range.end);
+        let of_event = pieces.map(|(_, piece)| &mut piece.origin).filter(|o| o.event == event);
+        of_event.for_each(|origin| origin.stack = stack);
+    }
+
+    /// All bytes of `range` without an origin are of this one.
+    pub(crate) fn fill(&mut self, range: AddressRange, origin: Origin) {
+        let pieces: Vec<AddressRange> = self.within(range).map(|(piece, _)| piece).collect();
+        let mut from = range.start;
+        for piece in pieces {
+            self.set(AddressRange::new(from, piece.start), origin);
+            from = piece.end;
+        }
+        self.set(AddressRange::new(from, range.end.max(from)), origin);
+    }
+
+    /// The bytes of `range` that lie in none of these rows are gone.
+    pub(crate) fn keep(&mut self, range: AddressRange, rows: impl Iterator<Item = AddressRange>) {
+        let mut from = range.start;
+        for row in rows {
+            if row.start > from {
+                self.remove(AddressRange::new(from, row.start.min(range.end)));
+            }
+            from = from.max(row.end);
+        }
+        self.remove(AddressRange::new(from, range.end.max(from)));
+    }
+
     /// The origins of a forked child.
     #[must_use]
     pub fn fork(&self) -> Origins {

@@ -86,10 +86,10 @@ pub(crate) fn mapping<'a>(row: &Row, files: &'a [FileEntry]) -> Mapping<'a> {
     Mapping { range: row.range, perms: row.perms, offset: row.offset, ..file.row() }
 }
 
-const PR_SET_MM: u64 = 35;
-const PR_SET_MEMORY_MERGE: u64 = 67;
-const PR_SET_VMA: u64 = 0x5356_4d41;
-const PROT_GROWSDOWN: u64 = 0x0100_0000;
+pub(crate) const PR_SET_MM: u64 = 35;
+pub(crate) const PR_SET_MEMORY_MERGE: u64 = 67;
+pub(crate) const PR_SET_VMA: u64 = 0x5356_4d41;
+pub(crate) const PROT_GROWSDOWN: u64 = 0x0100_0000;
 const READ_IMPLIES_EXEC: u64 = 0x0040_0000;
 
 impl Space {
@@ -141,14 +141,7 @@ impl Space {
     ) -> Observation {
         let rows = || rows.iter().map(|row| mapping(row, files));
         let learned = self.memory.observe(range, rows());
-        let mut from = range.start;
-        for row in rows() {
-            if row.range.start > from {
-                self.origins.remove(AddressRange::new(from, row.range.start.min(range.end)));
-            }
-            from = from.max(row.range.end);
-        }
-        self.origins.remove(AddressRange::new(from, range.end.max(from)));
+        self.origins.keep(range, rows().map(|row| row.range));
         learned
     }
 
@@ -252,16 +245,9 @@ impl Space {
         let inside = |start: u64, length: u64| start <= limit && length <= limit - start;
         if call.result < 0 {
             // What lies before the place of such an error stays changed.
-            let errno = Errno(i32::try_from(-call.result).unwrap_or(0));
+            let errno = Errno(i32::try_from(call.result.unsigned_abs()).unwrap_or(0));
             let partial = matches!(errno, Errno::ENOMEM | Errno::EACCES | Errno::EPERM)
-                && matches!(
-                    call.kind,
-                    CallKind::Mprotect
-                        | CallKind::PkeyMprotect
-                        | CallKind::Madvise
-                        | CallKind::Mlock
-                )
-                && inside(args[0], args[1]);
+                && self.is_partial(call);
             let done = if partial { self.change(call, name) } else { Err(errno) };
             let refused = if done == Err(errno) { None } else { Some(errno) };
             return Applied { touched, refused, ..Applied::default() };
@@ -419,6 +405,20 @@ impl Space {
             _ => REFUSED,
         };
         Applied { touched, refused: done.err(), ..Applied::default() }
+    }
+
+    /// Whether a call that fails may have done a part of its work.
+    pub(crate) fn is_partial(&self, call: &Call) -> bool {
+        let limit = self.memory.profile().task_size;
+        match call.kind {
+            CallKind::Mprotect
+            | CallKind::PkeyMprotect
+            | CallKind::Madvise
+            | CallKind::Mlock
+            | CallKind::Munlock => call.args[0] <= limit && call.args[1] <= limit - call.args[0],
+            CallKind::Prctl => call.args[0] == PR_SET_VMA,
+            _ => false,
+        }
     }
 
     /// The calls that move nothing.
