@@ -2,6 +2,8 @@
 //! file for each interface.
 #![allow(unsafe_code)]
 
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod hold;
 pub(crate) mod nsfs;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod null_calls;

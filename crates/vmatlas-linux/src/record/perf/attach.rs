@@ -5,9 +5,9 @@
 //! was made while the events of its parent were being opened may have got some of them: for it
 //! all are opened, and what it tells twice counts once ([`Tasks::counts`]).
 
+use super::drain::Drain;
 use super::error::Error;
 use super::ids::Ids;
-use super::drain::Drain;
 use super::open::{self, Opened, Output};
 use super::order::Merger;
 use super::rings::{self, Held, Processor, Sizes};
@@ -26,9 +26,6 @@ const FORKING: u64 = 20_000_000;
 /// round before.
 const ROUNDS: usize = 100;
 
-/// With more files than this, listening to the processors is cheaper.
-const MANY_FILES: u64 = 16_384;
-
 pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
     probe::allowed()?;
     let found = ids::find(config.tree_writes)?;
@@ -42,24 +39,19 @@ pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
     }
     let (processors, sizes) = rings::make(wanted)?;
     let outputs: Vec<Output> = processors.iter().map(output).collect();
-    let by_thread = |scope| begin(pid, config, scope, &found, (&outputs, sizes));
+    let begin_in = |scope| begin(pid, config, scope, &found, (&outputs, sizes));
     let begun = match config.scope {
-        Scope::Auto => {
-            let specs = open::specs(config, &found, true).len();
-            let few = files(threads.len(), specs, outputs.len()) <= MANY_FILES;
-            let first = if few { Scope::Threads } else { Scope::Processors };
-            match by_thread(first) {
-                Err(Error::TooManyFiles { .. }) if few => by_thread(Scope::Processors),
-                Err(Error::Other { errno: Errno::ACCESS | Errno::PERM, .. }) if !few => {
-                    by_thread(Scope::Threads)
-                }
-                begun => begun,
+        Scope::Auto => match begin_in(Scope::Processors) {
+            Err(Error::Other { errno: Errno::ACCESS | Errno::PERM, .. }) => {
+                begin_in(Scope::Threads)
             }
-        }
-        scope => by_thread(scope),
+            begun => begun,
+        },
+        scope => begin_in(scope),
     };
     let mut begun = begun?;
     begun.report.rings_wanted = wanted;
+    let held = found.held;
     let Begun { opened, specs, tasks, merger, report } = begun;
     let (calls, stacks): (Vec<_>, Vec<_>) =
         processors.into_iter().map(|Processor { calls, stacks, .. }| (calls, stacks)).unzip();
@@ -76,6 +68,7 @@ pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
         tasks,
         merger,
         report,
+        _held: held,
         more: false,
     };
     perf.settle(pid)?;
@@ -187,7 +180,8 @@ impl Perf {
             forks.sort_by_key(|made| made.time);
             let mut inherited = HashMap::new();
             for made in forks {
-                let since = complete.get(&made.parent_tid).or_else(|| inherited.get(&made.parent_tid));
+                let since =
+                    complete.get(&made.parent_tid).or_else(|| inherited.get(&made.parent_tid));
                 let Some(since) = since.copied() else { continue };
                 if made.time > since + FORKING {
                     inherited.insert(made.tid, since);

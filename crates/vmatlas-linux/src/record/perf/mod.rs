@@ -1,7 +1,7 @@
 //! Recording by perf events: a running process, without stopping it.
 //!
-//! Each thread is listened to on each processor, by the tracepoints that fire when a system call
-//! returns, and new threads inherit that. What happens is read some milliseconds later, so the
+//! All that runs on each processor is listened to, or each thread of the program, by the tracepoints
+//! that fire when a system call returns; new threads inherit that. What happens is read some milliseconds later, so the
 //! memory and maps of the program may have changed by then, or be gone.
 //!
 //! What is not seen: calls of i386 and x32, which the kernel has no tracepoints for; programs
@@ -37,8 +37,8 @@ pub(crate) use rings::Sizes;
 use drain::Drain;
 use open::{Opened, Output, Spec};
 use order::{Merger, SLACK};
-use rings::Held;
-use rustix::fd::AsFd as _;
+use rings::{Held, Which};
+use rustix::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 use tasks::Tasks;
 
@@ -88,12 +88,13 @@ impl Config {
 /// Whom events are opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Each thread, or the processors if that would be too many files.
+    /// The processors if that is allowed, else each thread.
     Auto,
     /// Each thread on each processor.
     Threads,
-    /// All that runs on each processor, of which only the program is told: few files, but room
-    /// in the rings is used up by others. Needs `CAP_PERFMON`.
+    /// All that runs on each processor, of which only the program is told. Needs `CAP_PERFMON`,
+    /// few files, and costs the program least: a thread that makes another copies no events,
+    /// which takes it about 1 ms else. But what other programs do takes room in the rings.
     Processors,
 }
 
@@ -142,6 +143,8 @@ pub(crate) struct Perf {
     tasks: Tasks,
     merger: Merger,
     report: Report,
+    /// Of tracepoints that were tried.
+    _held: Option<OwnedFd>,
     /// Whether a ring had more than was read the last time.
     more: bool,
 }
@@ -198,6 +201,9 @@ impl Perf {
             self.merger.flush(complete.saturating_sub(SLACK), &mut self.tasks, give);
         }
         self.merger.flush(u64::MAX, &mut self.tasks, give);
+        for which in [Which::Calls, Which::Stacks] {
+            self.merger.lost_at_last(which, self.opened.lost(which), end, give);
+        }
         self.merger.counts
     }
 }

@@ -31,16 +31,44 @@ pub(super) struct Entry {
 /// What it says, with the numbers of events made out.
 #[derive(Debug)]
 pub(super) enum What {
-    Call { kind: CallKind, args: [u64; 6], result: Option<i64>, registers: Sampled },
+    Call {
+        kind: CallKind,
+        args: [u64; 6],
+        result: Option<i64>,
+        registers: Sampled,
+    },
     /// A clone(2) begins; whether its child shares memory.
     Clone(Option<bool>),
-    Fork { pid: u32, tid: u32, parent_tid: u32 },
-    Exit { pid: u32, tid: u32 },
-    Comm { pid: u32, tid: u32, exec: bool, name: Vec<u8> },
+    Fork {
+        pid: u32,
+        tid: u32,
+        parent_tid: u32,
+    },
+    Exit {
+        pid: u32,
+        tid: u32,
+    },
+    Comm {
+        pid: u32,
+        tid: u32,
+        exec: bool,
+        name: Vec<u8>,
+    },
     Mmap(Mmap),
-    Fault { address: u64, registers: Option<Sampled>, stack: Option<Vec<u8>> },
-    TreeWrite { start: u64, last: u64, stored: bool },
-    Lost { which: Which, count: u64 },
+    Fault {
+        address: u64,
+        registers: Option<Sampled>,
+        stack: Option<Vec<u8>>,
+    },
+    TreeWrite {
+        start: u64,
+        last: u64,
+        stored: bool,
+    },
+    Lost {
+        which: Which,
+        count: u64,
+    },
 }
 
 /// A thread that was made.
@@ -130,7 +158,13 @@ impl Merger {
         self.incoming.push(entry);
     }
 
-    pub(super) fn push_stack(&mut self, who: &Who, owner: Owner, registers: Sampled, bytes: Vec<u8>) {
+    pub(super) fn push_stack(
+        &mut self,
+        who: &Who,
+        owner: Owner,
+        registers: Sampled,
+        bytes: Vec<u8>,
+    ) {
         let copied = Copied { time: who.time, owner, registers, bytes };
         self.stacks.entry(who.tid).or_default().push_back(copied);
     }
@@ -174,6 +208,26 @@ impl Merger {
         });
     }
 
+    /// A ring tells what it had no room for when it has room again. What was lost after that only
+    /// the events themselves know.
+    pub(super) fn lost_at_last(
+        &mut self,
+        which: Which,
+        total: u64,
+        time_ns: u64,
+        give: &mut dyn FnMut(PerfEvent),
+    ) {
+        let told = match which {
+            Which::Calls => &mut self.counts.calls_lost,
+            Which::Stacks => &mut self.counts.stack_records_lost,
+        };
+        let count = total.saturating_sub(*told);
+        if count > 0 {
+            *told = total;
+            give(PerfEvent::Lost { time_ns, which, count });
+        }
+    }
+
     /// Puts what has come among what waits.
     fn sort(&mut self) {
         let came = self.incoming.drain(..).map(|entry| Waiting {
@@ -185,6 +239,10 @@ impl Merger {
         self.pending.make_contiguous().sort_by_key(|waiting| waiting.time);
         if self.wants_stacks {
             self.find_next();
+            // A thread may have changed from one processor to another.
+            for stacks in self.stacks.values_mut() {
+                stacks.make_contiguous().sort_by_key(|stack| stack.time);
+            }
         }
     }
 
@@ -216,7 +274,8 @@ impl Merger {
             other.who.tid != entry.who.tid
                 && tasks.counts(&other.who, other.owner)
                 && tasks.space(other.who.pid) == Some(request.space)
-                && freed(other).is_some_and(|(start, end)| start < request.end && request.start < end)
+                && freed(other)
+                    .is_some_and(|(start, end)| start < request.end && request.start < end)
         };
         for waiting in near {
             if waiting.entry.as_ref().is_some_and(frees) {
@@ -226,7 +285,13 @@ impl Merger {
         None
     }
 
-    fn give(&mut self, entry: Entry, next: u64, tasks: &mut Tasks, give: &mut dyn FnMut(PerfEvent)) {
+    fn give(
+        &mut self,
+        entry: Entry,
+        next: u64,
+        tasks: &mut Tasks,
+        give: &mut dyn FnMut(PerfEvent),
+    ) {
         let Entry { who, owner, what } = entry;
         let time_ns = who.time;
         if let What::Lost { which, count } = what {
@@ -254,7 +319,17 @@ impl Merger {
                 self.counts.stacks_lost += u64::from(stack == Stack::Lost);
                 let registers = registers.for_unwinding();
                 let Who { pid, tid, cpu, .. } = who;
-                PerfEvent::Call(Call { time_ns, pid, tid, cpu, kind, args, result, registers, stack })
+                PerfEvent::Call(Call {
+                    time_ns,
+                    pid,
+                    tid,
+                    cpu,
+                    kind,
+                    args,
+                    result,
+                    registers,
+                    stack,
+                })
             }
             What::Clone(shares) => return tasks.cloning(who.tid, shares),
             What::Fork { pid, tid, parent_tid } => {

@@ -71,7 +71,12 @@ pub(crate) struct Mmap {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MmapFile {
     /// All 0 for no file.
-    Inode { major: u32, minor: u32, inode: u64, generation: u64 },
+    Inode {
+        major: u32,
+        minor: u32,
+        inode: u64,
+        generation: u64,
+    },
     BuildId(Vec<u8>),
 }
 
@@ -181,7 +186,14 @@ fn task(fork: bool, body: &[u8]) -> Option<(Who, Said)> {
     let (mut fields, who) = split(body)?;
     let (pid, parent_pid) = (fields.u32()?, fields.u32()?);
     let (tid, parent_tid) = (fields.u32()?, fields.u32()?);
-    Some((who, if fork { Said::Fork { pid, tid, parent_pid, parent_tid } } else { Said::Exit { pid, tid } }))
+    Some((
+        who,
+        if fork {
+            Said::Fork { pid, tid, parent_pid, parent_tid }
+        } else {
+            Said::Exit { pid, tid }
+        },
+    ))
 }
 
 fn mmap2(misc: u16, body: &[u8]) -> Option<(Who, Said)> {
