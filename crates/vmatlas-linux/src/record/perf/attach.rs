@@ -9,14 +9,15 @@ use super::drain::Drain;
 use super::error::Error;
 use super::ids::Ids;
 use super::open::{self, Opened, Output};
-use super::order::Merger;
+use super::order::{Counts, Merger, SLACK};
 use super::rings::{self, Held, Processor, Sizes};
 use super::tasks::{Owner, Tasks};
-use super::{Config, Perf, Report, Scope, clock, ids, probe};
+use super::{BOTH, Config, Perf, Report, Scope, clock, ids, probe};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How long a thread that was made after the events of its parent were opened may have begun to
 /// inherit before, in nanoseconds.
@@ -69,6 +70,7 @@ pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
         merger,
         report,
         _held: held,
+        lost_before: [0; 2],
         more: false,
     };
     perf.settle(pid)?;
@@ -151,10 +153,23 @@ impl Perf {
             return Err(Error::NoSuchProcess { pid });
         }
         self.report.files = self.opened.len();
+        let started = clock();
+        self.report.started_ns = started;
+        self.merger.started = started;
+        // Threads that came meanwhile belong to those that there were at the start.
+        std::thread::sleep(Duration::from_nanos(SLACK));
+        for _ in 0..ROUNDS {
+            let complete = self.read().saturating_sub(SLACK);
+            self.merger.flush(complete.min(started), &mut self.tasks, &mut |_| {});
+            if !self.more {
+                break;
+            }
+        }
+        // What was lost before counts no more than what was seen.
+        self.merger.counts = Counts::default();
+        self.lost_before = BOTH.map(|which| self.opened.lost(which));
         self.report.threads = self.tasks.iter().collect();
         self.report.threads.sort_unstable();
-        self.report.started_ns = clock();
-        self.merger.started = self.report.started_ns;
         let mut pids: Vec<u32> = self.report.threads.iter().map(|(pid, _)| *pid).collect();
         pids.dedup();
         for pid in pids {

@@ -75,7 +75,7 @@ fn take_in_record(
         Said::Sample(mut sample) => {
             if let (Role::Call(_), Which::Stacks) = (role, ring) {
                 if let (Some(registers), Some(stack)) = (sample.registers, sample.stack) {
-                    merger.push_stack(&who, owner, registers, stack);
+                    merger.stacks.push(&who, owner, registers, stack);
                 }
                 return;
             }

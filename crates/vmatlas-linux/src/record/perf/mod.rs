@@ -22,6 +22,7 @@ mod parse;
 mod probe;
 mod registers;
 mod rings;
+mod stacks;
 mod tasks;
 #[cfg(test)]
 mod tests;
@@ -44,6 +45,9 @@ use tasks::Tasks;
 
 /// The longest stack that a record has room for, in bytes.
 pub(crate) const MOST_STACK: u32 = 65_528;
+
+/// Both rings.
+const BOTH: [Which; 2] = [Which::Calls, Which::Stacks];
 
 /// What is recorded.
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +149,8 @@ pub(crate) struct Perf {
     report: Report,
     /// Of tracepoints that were tried.
     _held: Option<OwnedFd>,
+    /// How many records each ring had no room for before the start.
+    lost_before: [u64; 2],
     /// Whether a ring had more than was read the last time.
     more: bool,
 }
@@ -201,8 +207,9 @@ impl Perf {
             self.merger.flush(complete.saturating_sub(SLACK), &mut self.tasks, give);
         }
         self.merger.flush(u64::MAX, &mut self.tasks, give);
-        for which in [Which::Calls, Which::Stacks] {
-            self.merger.lost_at_last(which, self.opened.lost(which), end, give);
+        for (which, before) in BOTH.into_iter().zip(self.lost_before) {
+            let lost = self.opened.lost(which).saturating_sub(before);
+            self.merger.lost_at_last(which, lost, end, give);
         }
         self.merger.counts
     }
