@@ -186,12 +186,13 @@ int main(void)
 		} else if (sscanf(line, "bench %d %d %d", &number, &pairs, &depth) == 3) {
 			pthread_t all[64];
 			struct timespec a, b;
-			clock_gettime(CLOCK_MONOTONIC, &a);
+			// Of all threads: what other programs do counts little.
+			clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
 			for (int i = 0; i < number; i++)
 				pthread_create(&all[i], NULL, bench, NULL);
 			for (int i = 0; i < number; i++)
 				pthread_join(all[i], NULL);
-			clock_gettime(CLOCK_MONOTONIC, &b);
+			clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
 			printf("%ld\n", (b.tv_sec - a.tv_sec) * 1000000000L + b.tv_nsec - a.tv_nsec);
 		}
 		printf("done\n");

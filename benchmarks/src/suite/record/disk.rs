@@ -24,7 +24,9 @@ pub(super) fn run(bench: &Bench) -> Section {
                 let counts = most > 0.0 && !bench.scale.quick;
                 section.count(name, &value, &target, counts.then_some(each <= most));
             }
-            Err(why) => section.count(name, &why, &target, why.starts_with("wrong").then_some(false)),
+            Err(why) => {
+                section.count(name, &why, &target, why.starts_with("wrong").then_some(false))
+            }
         }
     };
     match storm(bench, few, 1) {
@@ -34,7 +36,8 @@ pub(super) fn run(bench: &Bench) -> Section {
         }
         Err(why) => line(&mut section, "storm", Err(why), 0.0),
     }
-    let (pairs, file) = (if bench.scale.quick { 2_000 } else { 500_000 }, bench.dir.join("disk.vmrec"));
+    let (pairs, file) =
+        (if bench.scale.quick { 2_000 } else { 500_000 }, bench.dir.join("disk.vmrec"));
     let recorded = storm(bench, pairs, 1).and_then(|storm| {
         let peak = peak(&[recorder(bench, &file), storm.command].concat())?;
         Ok((peak, whole(&file, pairs)?))

@@ -186,9 +186,7 @@ fn counted(
         })
     };
     Ok(match count {
-        Count::Touched => inside(mapping.range)
-            .flat_map(|range| space.touched_in(range))
-            .collect(),
+        Count::Touched => inside(mapping.range).flat_map(|range| space.touched_in(range)).collect(),
         _ => made
             .into_iter()
             .flat_map(|(range, origin)| inside(range).map(move |part| (part, origin)))

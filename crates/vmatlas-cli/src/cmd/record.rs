@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use vmatlas_linux::ProcessId;
 use vmatlas_linux::record::{
-    Audit, Backend, Control, Limits, Listener, News, Options, Progress, RecordError, Report, Truth, attach,
-    launch,
+    Audit, Backend, Control, Limits, Listener, News, Options, Progress, RecordError, Report, Truth,
+    attach, launch,
 };
 
 pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {

@@ -117,9 +117,7 @@ fn quiet_rows(
         while clock_ns() < ended + 30_000_000 {
             perf.poll(Duration::from_millis(10), &mut |event| events.push(event));
         }
-        let during = |event: &PerfEvent| {
-            matches!(event, PerfEvent::Call(call) if (began..=ended).contains(&call.time_ns))
-        };
+        let during = |event: &PerfEvent| matches!(event, PerfEvent::Call(call) if (began..=ended).contains(&call.time_ns));
         if turn >= TRIES || !events.iter().any(during) {
             return Ok((rows, began, events));
         }

@@ -55,9 +55,7 @@ impl Audit {
         for write in waiting {
             // What is stored may have joined its neighbours, which the write shows whole.
             let near = |range: &AddressRange| {
-                range.size() > 0
-                    && write.range.start <= range.end
-                    && range.start <= write.range.end
+                range.size() > 0 && write.range.start <= range.end && range.start <= write.range.end
             };
             if !touched.iter().any(near) {
                 self.miss(write);

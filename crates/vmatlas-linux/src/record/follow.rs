@@ -113,7 +113,8 @@ impl Follower {
         let known = recorder.tasks.values().find(|task| task.pid == pid);
         let Some((parent, space)) = known.map(|task| (task.entry, task.space)) else { return };
         let comm = std::fs::read(Path::new("/proc").join(format!("{pid}/task/{tid}/comm")));
-        let mut comm = comm.unwrap_or_else(|_| recorder.writer.tasks()[parent as usize].comm.clone());
+        let mut comm =
+            comm.unwrap_or_else(|_| recorder.writer.tasks()[parent as usize].comm.clone());
         comm.pop_if(|last| *last == b'\n');
         let child = recorder.writer.task(TaskEntry { tid, pid, comm });
         recorder.event_at(time_ns, parent, 0, What::Clone { child, memory: true });
@@ -361,18 +362,11 @@ impl Follower {
     }
 
     /// A page was touched.
-    fn fault(
-        &mut self,
-        time_ns: u64,
-        tid: u32,
-        address: u64,
-        stack: Option<(Registers, &[u8])>,
-    ) {
+    fn fault(&mut self, time_ns: u64, tid: u32, address: u64, stack: Option<(Registers, &[u8])>) {
         let time = self.recorder.time(time_ns);
         let Some(entry) = self.recorder.tasks.get(&tid).map(|task| task.entry) else { return };
-        let stack = stack.map_or(0, |(registers, bytes)| {
-            self.recorder.stack_of_copy(tid, &registers, bytes)
-        });
+        let stack = stack
+            .map_or(0, |(registers, bytes)| self.recorder.stack_of_copy(tid, &registers, bytes));
         self.recorder.event_at(time, entry, stack, What::Fault { address });
     }
 

@@ -63,10 +63,7 @@ unsafe impl Ioctl for Call<'_> {
         (&raw mut self.arg).cast()
     }
 
-    unsafe fn output_from_ptr(
-        count: IoctlOutput,
-        arg: *mut c_void,
-    ) -> Result<(usize, u64), Errno> {
+    unsafe fn output_from_ptr(count: IoctlOutput, arg: *mut c_void) -> Result<(usize, u64), Errno> {
         // SAFETY: it is the pointer that `as_ptr` gave.
         let arg = unsafe { *arg.cast::<Arg>() };
         Ok((usize::try_from(count).unwrap_or(0), arg.walk_end))

@@ -133,6 +133,22 @@ impl Event {
         if result < 0 { Err(last_error()) } else { Ok(id) }
     }
 
+    /// Stops it for good.
+    pub(crate) fn disable(&self) -> Result<()> {
+        // SAFETY: PERF_EVENT_IOC_DISABLE takes no argument and writes no memory.
+        let result = unsafe { libc::ioctl(self.0.as_raw_fd(), IOC_DISABLE, 0) };
+        if result < 0 { Err(last_error()) } else { Ok(()) }
+    }
+
+    /// How many of its records a ring had no room for, of an event with [`FORMAT_LOST`].
+    pub(crate) fn lost(&self) -> Result<u64> {
+        let mut values = [0; 16];
+        let len = rustix::io::read(&self.0, &mut values)?;
+        // `value` and `lost`.
+        let lost = values[..len].get(8..16).and_then(|lost| lost.try_into().ok());
+        lost.map(u64::from_ne_bytes).ok_or(Errno::INVAL)
+    }
+
     /// Has its records written to the ring of another event, which must be of the same processor.
     pub(crate) fn write_to(&self, other: &Event) -> Result<()> {
         // SAFETY: PERF_EVENT_IOC_SET_OUTPUT takes a descriptor and writes no memory.
@@ -151,12 +167,22 @@ impl Event {
     }
 }
 
+impl From<Event> for OwnedFd {
+    fn from(event: Event) -> OwnedFd {
+        event.0
+    }
+}
+
 impl AsFd for Event {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }
 
+/// `PERF_FORMAT_LOST`, since Linux 6.0.
+pub(crate) const FORMAT_LOST: u64 = 1 << 4;
+
+const IOC_DISABLE: libc::Ioctl = 0x2401;
 const IOC_SET_OUTPUT: libc::Ioctl = 0x2405;
 const IOC_SET_FILTER: libc::Ioctl = 0x4008_2406u32 as libc::Ioctl;
 const IOC_ID: libc::Ioctl = 0x8008_2407u32 as libc::Ioctl;
@@ -199,11 +225,11 @@ impl Ring {
         let len = size.checked_add(page).ok_or(Errno::NOMEM)?;
         let prot = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping, where the kernel chooses.
-        let base =
-            unsafe { mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, event, 0)? };
+        let base = unsafe { mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, event, 0)? };
         let mut ring = Ring { base: base.cast(), len, data: page, size };
         // Since Linux 4.1 the page tells; before, the records come after one page.
-        let [offset, data_size] = [DATA_OFFSET, DATA_SIZE].map(|at| ring.word(at).load(Ordering::Relaxed));
+        let [offset, data_size] =
+            [DATA_OFFSET, DATA_SIZE].map(|at| ring.word(at).load(Ordering::Relaxed));
         if offset != 0 {
             (ring.data, ring.size) = (offset as usize, data_size as usize);
         }

@@ -490,13 +490,12 @@ fn without_gaps(
 ) -> Vec<(AddressRange, Origin)> {
     let mut pieces: Vec<(AddressRange, Origin)> = Vec::new();
     let mut from = range.start;
-    let add =
-        |pieces: &mut Vec<(AddressRange, Origin)>, piece: (AddressRange, Origin)| match pieces
-            .last_mut()
-        {
-            Some(last) if last.1 == piece.1 => last.0.end = piece.0.end,
-            _ => pieces.push(piece),
-        };
+    let add = |pieces: &mut Vec<(AddressRange, Origin)>, piece: (AddressRange, Origin)| match pieces
+        .last_mut()
+    {
+        Some(last) if last.1 == piece.1 => last.0.end = piece.0.end,
+        _ => pieces.push(piece),
+    };
     for (piece, origin) in known {
         if piece.start > from {
             let gap = AddressRange::new(from, piece.start);

@@ -5,18 +5,19 @@
 //! was made while the events of its parent were being opened may have got some of them: for it
 //! all are opened, and what it tells twice counts once ([`Tasks::counts`]).
 
+use super::drain::Drain;
 use super::error::Error;
 use super::ids::Ids;
-use super::drain::Drain;
 use super::open::{self, Opened, Output};
-use super::order::Merger;
+use super::order::{Counts, Merger, SLACK};
 use super::rings::{self, Held, Processor, Sizes};
 use super::tasks::{Owner, Tasks};
-use super::{Config, Perf, Report, Scope, clock, ids, probe};
+use super::{BOTH, Config, Perf, Report, Scope, clock, ids, probe};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How long a thread that was made after the events of its parent were opened may have begun to
 /// inherit before, in nanoseconds.
@@ -25,9 +26,6 @@ const FORKING: u64 = 20_000_000;
 /// How often new threads are looked for. Each round leaves only those that were made during the
 /// round before.
 const ROUNDS: usize = 100;
-
-/// With more files than this, listening to the processors is cheaper.
-const MANY_FILES: u64 = 16_384;
 
 pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
     probe::allowed()?;
@@ -42,24 +40,19 @@ pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
     }
     let (processors, sizes) = rings::make(wanted)?;
     let outputs: Vec<Output> = processors.iter().map(output).collect();
-    let by_thread = |scope| begin(pid, config, scope, &found, (&outputs, sizes));
+    let begin_in = |scope| begin(pid, config, scope, &found, (&outputs, sizes));
     let begun = match config.scope {
-        Scope::Auto => {
-            let specs = open::specs(config, &found, true).len();
-            let few = files(threads.len(), specs, outputs.len()) <= MANY_FILES;
-            let first = if few { Scope::Threads } else { Scope::Processors };
-            match by_thread(first) {
-                Err(Error::TooManyFiles { .. }) if few => by_thread(Scope::Processors),
-                Err(Error::Other { errno: Errno::ACCESS | Errno::PERM, .. }) if !few => {
-                    by_thread(Scope::Threads)
-                }
-                begun => begun,
+        Scope::Auto => match begin_in(Scope::Processors) {
+            Err(Error::Other { errno: Errno::ACCESS | Errno::PERM, .. }) => {
+                begin_in(Scope::Threads)
             }
-        }
-        scope => by_thread(scope),
+            begun => begun,
+        },
+        scope => begin_in(scope),
     };
     let mut begun = begun?;
     begun.report.rings_wanted = wanted;
+    let held = found.held;
     let Begun { opened, specs, tasks, merger, report } = begun;
     let (calls, stacks): (Vec<_>, Vec<_>) =
         processors.into_iter().map(|Processor { calls, stacks, .. }| (calls, stacks)).unzip();
@@ -76,6 +69,8 @@ pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
         tasks,
         merger,
         report,
+        _held: held,
+        lost_before: [0; 2],
         more: false,
     };
     perf.settle(pid)?;
@@ -158,10 +153,23 @@ impl Perf {
             return Err(Error::NoSuchProcess { pid });
         }
         self.report.files = self.opened.len();
+        let started = clock();
+        self.report.started_ns = started;
+        self.merger.started = started;
+        // Threads that came meanwhile belong to those that there were at the start.
+        std::thread::sleep(Duration::from_nanos(SLACK));
+        for _ in 0..ROUNDS {
+            let complete = self.read().saturating_sub(SLACK);
+            self.merger.flush(complete.min(started), &mut self.tasks, &mut |_| {});
+            if !self.more {
+                break;
+            }
+        }
+        // What was lost before counts no more than what was seen.
+        self.merger.counts = Counts::default();
+        self.lost_before = BOTH.map(|which| self.opened.lost(which));
         self.report.threads = self.tasks.iter().collect();
         self.report.threads.sort_unstable();
-        self.report.started_ns = clock();
-        self.merger.started = self.report.started_ns;
         let mut pids: Vec<u32> = self.report.threads.iter().map(|(pid, _)| *pid).collect();
         pids.dedup();
         for pid in pids {
@@ -187,7 +195,8 @@ impl Perf {
             forks.sort_by_key(|made| made.time);
             let mut inherited = HashMap::new();
             for made in forks {
-                let since = complete.get(&made.parent_tid).or_else(|| inherited.get(&made.parent_tid));
+                let since =
+                    complete.get(&made.parent_tid).or_else(|| inherited.get(&made.parent_tid));
                 let Some(since) = since.copied() else { continue };
                 if made.time > since + FORKING {
                     inherited.insert(made.tid, since);

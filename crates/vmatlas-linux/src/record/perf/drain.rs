@@ -1,8 +1,7 @@
 //! The rings of calls, emptied by a thread of their own: whatever the recorder does with what it
 //! has been given, calls are not lost meanwhile.
 
-use super::rings::Held;
-use super::rings::wait;
+use super::rings::{Held, wait};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -51,8 +50,12 @@ impl Drain {
     pub(super) fn take(&self) -> Vec<u8> {
         let mut seen = [0; 8];
         let _ = rustix::io::read(&self.shared.many, &mut seen);
+        let bytes = || self.shared.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken first, so that there is room for all that is in the rings.
+        let mut taken = std::mem::take(&mut *bytes());
         self.shared.empty();
-        std::mem::take(&mut self.shared.bytes.lock().unwrap_or_else(PoisonError::into_inner))
+        taken.append(&mut bytes());
+        taken
     }
 
     /// Can be read when there is much to take.

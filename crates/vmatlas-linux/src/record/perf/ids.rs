@@ -1,9 +1,10 @@
 //! The numbers of tracepoints, which are this boot's.
 
 use super::error::Error;
-use super::registers::{self, Sampled};
 use super::parse::{self, Parsed, SAMPLE_TYPE, Said};
+use super::registers::{self, Sampled};
 use super::tracepoints::{TRACEPOINTS, Tracepoint};
+use crate::sys::hold::hold;
 use crate::sys::null_calls;
 use crate::sys::perf_event::{self, Attr, Event, Ring, Where, flag, sample};
 use rustix::fd::OwnedFd;
@@ -26,6 +27,8 @@ pub(crate) enum Found {
 pub(super) struct Ids {
     pub(super) ids: Vec<(Tracepoint, u64)>,
     pub(super) found: Found,
+    /// Keeps open what was tried, while this is open.
+    pub(super) held: Option<OwnedFd>,
     /// `maple_tree:ma_write`, if it was asked for and is there.
     pub(super) tree_write: Option<TreeWriteFormat>,
 }
@@ -54,10 +57,10 @@ pub(super) fn find(tree_write: bool) -> Result<Ids, Error> {
                 .then(|| read(&events, "maple_tree/ma_write/format"))
                 .flatten()
                 .and_then(|text| tree_write_format(&text));
-            return Ok(Ids { ids, found: Found::Tracefs, tree_write });
+            return Ok(Ids { ids, found: Found::Tracefs, held: None, tree_write });
         }
     }
-    Ok(Ids { ids: try_all()?, found: Found::Tried, tree_write: None })
+    try_all()
 }
 
 /// Whether they can be read, rather than tried.
@@ -95,7 +98,8 @@ fn read(events: &OwnedFd, path: &str) -> Option<String> {
 fn tree_write_format(text: &str) -> Option<TreeWriteFormat> {
     let id = text.lines().find_map(|line| line.strip_prefix("ID: ")?.trim().parse().ok())?;
     let offset = |name: &str| {
-        let (_, rest) = text.lines().find_map(|line| line.split_once(&format!("{name};\toffset:")))?;
+        let (_, rest) =
+            text.lines().find_map(|line| line.split_once(&format!("{name};\toffset:")))?;
         let (offset, rest) = rest.split_once(';')?;
         rest.starts_with("\tsize:8;").then_some(())?;
         offset.parse().ok()
@@ -115,9 +119,13 @@ const END: u64 = 1 << 16;
 const GAP: u64 = 1024;
 
 /// Opens every tracepoint there may be on the calling thread, makes each of the calls, and sees
-/// which tracepoint says so. Users may read the fields of no tracepoints but those of system
+/// which tracepoint says so. To close the last event of a tracepoint takes some 40 ms, in which
+/// no thread that is recorded can make another: so they stay open until the recording has ended,
+/// and a process of their own closes them then.
+///
+/// Users may read the fields of no tracepoints but those of system
 /// calls, so few of the others can be opened.
-fn try_all() -> Result<Vec<(Tracepoint, u64)>, Error> {
+fn try_all() -> Result<Ids, Error> {
     let failed = |errno: Errno| Error::NoTracepoints(format!("tracefs cannot be read, {errno}"));
     let attr = Attr {
         kind: perf_event::TYPE_TRACEPOINT,
@@ -168,7 +176,12 @@ fn try_all() -> Result<Vec<(Tracepoint, u64)>, Error> {
         let text = "tracefs cannot be read, and no tracepoint answered to a system call";
         return Err(Error::NoTracepoints(text.to_owned()));
     }
-    Ok(found)
+    for (_, _, event) in &events {
+        event.disable().map_err(failed)?;
+    }
+    let files = events.into_iter().map(|(_, _, event)| event.into()).collect();
+    // Without such a process they are closed here, and that takes its time.
+    Ok(Ids { ids: found, found: Found::Tried, held: hold(files).ok(), tree_write: None })
 }
 
 /// `__syscall_nr`, which all tracepoints of system calls begin with.

@@ -58,7 +58,12 @@ fn take_in(bytes: &[u8], which: Which, opened: &Opened, merger: &mut Merger) -> 
     }
 }
 
-fn take_in_record(Record { who, said }: Record, which: Which, opened: &Opened, merger: &mut Merger) {
+fn take_in_record(
+    Record { who, said }: Record,
+    which: Which,
+    opened: &Opened,
+    merger: &mut Merger,
+) {
     if let Said::Lost(count) = said {
         let what = What::Lost { which, count };
         return merger.push(Entry { who, owner: Owner::Processors, what });
@@ -70,7 +75,7 @@ fn take_in_record(Record { who, said }: Record, which: Which, opened: &Opened, m
         Said::Sample(mut sample) => {
             if let (Role::Call(_), Which::Stacks) = (role, ring) {
                 if let (Some(registers), Some(stack)) = (sample.registers, sample.stack) {
-                    merger.push_stack(&who, owner, registers, stack);
+                    merger.stacks.push(&who, owner, registers, stack);
                 }
                 return;
             }

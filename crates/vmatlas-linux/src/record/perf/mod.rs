@@ -1,7 +1,7 @@
 //! Recording by perf events: a running process, without stopping it.
 //!
-//! Each thread is listened to on each processor, by the tracepoints that fire when a system call
-//! returns, and new threads inherit that. What happens is read some milliseconds later, so the
+//! All that runs on each processor is listened to, or each thread of the program, by the tracepoints
+//! that fire when a system call returns; new threads inherit that. What happens is read some milliseconds later, so the
 //! memory and maps of the program may have changed by then, or be gone.
 //!
 //! What is not seen: calls of i386 and x32, which the kernel has no tracepoints for; programs
@@ -22,16 +22,17 @@ mod parse;
 mod probe;
 mod registers;
 mod rings;
+mod stacks;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod tracepoints;
 
 pub(crate) use error::Error;
-pub(crate) use parse::MmapFile;
 pub(crate) use event::PerfEvent;
 pub(crate) use ids::Found;
 pub(crate) use order::Counts;
+pub(crate) use parse::MmapFile;
 pub(crate) use probe::probe;
 pub(crate) use rings::{Sizes, Which};
 
@@ -39,12 +40,15 @@ use drain::Drain;
 use open::{Opened, Output, Spec};
 use order::{Merger, SLACK};
 use rings::Held;
-use rustix::fd::AsFd as _;
+use rustix::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 use tasks::Tasks;
 
 /// The longest stack that a record has room for, in bytes.
 pub(crate) const MOST_STACK: u32 = 65_528;
+
+/// Both rings.
+const BOTH: [Which; 2] = [Which::Calls, Which::Stacks];
 
 /// What is recorded.
 #[derive(Clone, Copy, Debug)]
@@ -89,12 +93,13 @@ impl Config {
 /// Whom events are opened for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// Each thread, or the processors if that would be too many files.
+    /// The processors if that is allowed, else each thread.
     Auto,
     /// Each thread on each processor.
     Threads,
-    /// All that runs on each processor, of which only the program is told: few files, but room
-    /// in the rings is used up by others. Needs `CAP_PERFMON`.
+    /// All that runs on each processor, of which only the program is told. Needs `CAP_PERFMON`,
+    /// few files, and costs the program least: a thread that makes another copies no events,
+    /// which takes it about 1 ms else. But what other programs do takes room in the rings.
     Processors,
 }
 
@@ -143,6 +148,10 @@ pub(crate) struct Perf {
     tasks: Tasks,
     merger: Merger,
     report: Report,
+    /// Of tracepoints that were tried.
+    _held: Option<OwnedFd>,
+    /// How many records each ring had no room for before the start.
+    lost_before: [u64; 2],
     /// Whether a ring had more than was read the last time.
     more: bool,
 }
@@ -199,6 +208,10 @@ impl Perf {
             self.merger.flush(complete.saturating_sub(SLACK), &mut self.tasks, give);
         }
         self.merger.flush(u64::MAX, &mut self.tasks, give);
+        for (which, before) in BOTH.into_iter().zip(self.lost_before) {
+            let lost = self.opened.lost(which).saturating_sub(before);
+            self.merger.lost_at_last(which, lost, end, give);
+        }
         self.merger.counts
     }
 }

@@ -52,7 +52,7 @@ pub(super) struct Output {
 /// The events that are open.
 #[derive(Default)]
 pub(super) struct Opened {
-    events: Vec<Event>,
+    events: Vec<(Which, Event)>,
     pub(super) sources: HashMap<u64, Source>,
 }
 
@@ -70,6 +70,7 @@ pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
         sample_period: 1,
         sample_type: SAMPLE_TYPE,
         clockid: perf_event::CLOCK,
+        read_format: perf_event::FORMAT_LOST,
         wakeup: u32::MAX, // only the ring's own counts
         flags: common | threads_only | flag::EXCLUDE_KERNEL,
         ..Attr::default()
@@ -148,9 +149,14 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<Vec<&'static str>, Error> {
     for spec in std::mem::take(specs) {
         // On the calling thread, so that it does not matter what the target allows.
         let opens = |attr: &Attr| Event::open(attr, Where::Own);
-        let less = |attr: Attr, remove: u64, add: u64| Attr { flags: attr.flags & !remove | add, ..attr };
+        let less =
+            |attr: Attr, remove: u64, add: u64| Attr { flags: attr.flags & !remove | add, ..attr };
         let mut attr = spec.attr;
         let mut answer = opens(&attr);
+        if matches!(answer, Err(Errno::INVAL)) {
+            attr = Attr { read_format: 0, ..attr };
+            answer = opens(&attr);
+        }
         if matches!(answer, Err(Errno::INVAL)) && attr.flags & flag::BUILD_ID != 0 {
             attr = less(attr, flag::BUILD_ID, 0);
             without.push("build ids of mappings: needs Linux 5.12");
@@ -185,6 +191,12 @@ impl Opened {
         self.events.len()
     }
 
+    /// How many records their rings had no room for; 0 before Linux 6.0, which does not tell.
+    pub(super) fn lost(&self, ring: Which) -> u64 {
+        let events = self.events.iter().filter(|(which, _)| *which == ring);
+        events.filter_map(|(_, event)| event.lost().ok()).sum()
+    }
+
     /// Opens the events of a thread, or of all processors. When that fails for one of them, those
     /// that were opened are closed again.
     pub(super) fn open(
@@ -198,7 +210,7 @@ impl Opened {
             outputs.iter().try_for_each(|output| self.open_one(spec, output, owner))
         });
         if opened.is_err() {
-            for event in self.events.drain(count..) {
+            for (_, event) in self.events.drain(count..) {
                 if let Ok(id) = event.id() {
                     self.sources.remove(&id);
                 }
@@ -229,7 +241,7 @@ impl Opened {
             Source { role: spec.role, owner, ring: spec.ring, layout: spec.attr.sample_type };
         self.sources.insert(event.id()?, source);
         event.write_to(holder)?;
-        self.events.push(event);
+        self.events.push((spec.ring, event));
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use super::live::Live;
 use super::parse::{Mmap, Who};
 use super::registers::Sampled;
 use super::rings::Which;
+use super::stacks::Stacks;
 use super::tasks::{Owner, Tasks};
 use std::collections::{HashMap, VecDeque};
 use vmatlas::recording::CallKind;
@@ -31,16 +32,44 @@ pub(super) struct Entry {
 /// What it says, with the numbers of events made out.
 #[derive(Debug)]
 pub(super) enum What {
-    Call { kind: CallKind, args: [u64; 6], result: Option<i64>, registers: Sampled },
+    Call {
+        kind: CallKind,
+        args: [u64; 6],
+        result: Option<i64>,
+        registers: Sampled,
+    },
     /// A clone(2) begins; whether its child shares memory.
     Clone(Option<bool>),
-    Fork { pid: u32, tid: u32, parent_tid: u32 },
-    Exit { pid: u32, tid: u32 },
-    Comm { pid: u32, tid: u32, exec: bool, name: Vec<u8> },
+    Fork {
+        pid: u32,
+        tid: u32,
+        parent_tid: u32,
+    },
+    Exit {
+        pid: u32,
+        tid: u32,
+    },
+    Comm {
+        pid: u32,
+        tid: u32,
+        exec: bool,
+        name: Vec<u8>,
+    },
     Mmap(Mmap),
-    Fault { address: u64, registers: Option<Sampled>, stack: Option<Vec<u8>> },
-    TreeWrite { start: u64, last: u64, stored: bool },
-    Lost { which: Which, count: u64 },
+    Fault {
+        address: u64,
+        registers: Option<Sampled>,
+        stack: Option<Vec<u8>>,
+    },
+    TreeWrite {
+        start: u64,
+        last: u64,
+        stored: bool,
+    },
+    Lost {
+        which: Which,
+        count: u64,
+    },
 }
 
 /// A thread that was made.
@@ -50,15 +79,6 @@ pub(super) struct Made {
     pub(super) parent_tid: u32,
     pub(super) pid: u32,
     pub(super) tid: u32,
-}
-
-/// A stack that was copied when a call returned.
-#[derive(Debug)]
-struct Copied {
-    time: u64,
-    owner: Owner,
-    registers: Sampled,
-    bytes: Vec<u8>,
 }
 
 /// A record that waits for its turn.
@@ -79,7 +99,8 @@ pub(crate) struct Counts {
     pub(crate) stacks_lost: u64,
     /// Records that the ring of calls had no room for: never any so far.
     pub(crate) calls_lost: u64,
-    /// Records that the ring of stacks had no room for: stacks and page faults.
+    /// Records that the ring of stacks had no room for: stacks and page faults. With
+    /// [`Scope::Processors`](super::Scope) those of other programs as well.
     pub(crate) stack_records_lost: u64,
     /// Records that were given later than others that happened after them.
     pub(crate) late: u64,
@@ -96,9 +117,7 @@ pub(super) struct Merger {
     incoming: Vec<Entry>,
     /// What waits, in the order of time. What has been given out of turn is None.
     pending: VecDeque<Waiting>,
-    stacks: HashMap<u32, VecDeque<Copied>>,
-    /// Whether stacks were asked for.
-    wants_stacks: bool,
+    pub(super) stacks: Stacks,
     live: Live,
     /// Up to where all has been given.
     flushed: u64,
@@ -112,8 +131,7 @@ impl Merger {
         Merger {
             incoming: Vec::new(),
             pending: VecDeque::new(),
-            stacks: HashMap::new(),
-            wants_stacks,
+            stacks: Stacks::new(wants_stacks),
             live: Live::default(),
             flushed: 0,
             started: 0,
@@ -128,11 +146,6 @@ impl Merger {
 
     pub(super) fn push(&mut self, entry: Entry) {
         self.incoming.push(entry);
-    }
-
-    pub(super) fn push_stack(&mut self, who: &Who, owner: Owner, registers: Sampled, bytes: Vec<u8>) {
-        let copied = Copied { time: who.time, owner, registers, bytes };
-        self.stacks.entry(who.tid).or_default().push_back(copied);
     }
 
     /// The threads that are known to have been made, and not been given yet: when, by which thread,
@@ -164,14 +177,27 @@ impl Merger {
             self.give(entry, next, tasks, give);
         }
         self.flushed = self.flushed.max(until);
-        // What is older belongs to no call that is still to come.
-        let old = until.saturating_sub(SLACK);
-        self.stacks.retain(|_, stacks| {
-            while stacks.front().is_some_and(|stack| stack.time < old) {
-                stacks.pop_front();
-            }
-            !stacks.is_empty()
-        });
+        self.stacks.forget_before(until);
+    }
+
+    /// A ring tells what it had no room for when it has room again. What was lost after that only
+    /// the events themselves know.
+    pub(super) fn lost_at_last(
+        &mut self,
+        which: Which,
+        total: u64,
+        time_ns: u64,
+        give: &mut dyn FnMut(PerfEvent),
+    ) {
+        let told = match which {
+            Which::Calls => &mut self.counts.calls_lost,
+            Which::Stacks => &mut self.counts.stack_records_lost,
+        };
+        let count = total.saturating_sub(*told);
+        if count > 0 {
+            *told = total;
+            give(PerfEvent::Lost { time_ns, which, count });
+        }
     }
 
     /// Puts what has come among what waits.
@@ -183,8 +209,9 @@ impl Merger {
         });
         self.pending.extend(came);
         self.pending.make_contiguous().sort_by_key(|waiting| waiting.time);
-        if self.wants_stacks {
+        if self.stacks.wanted() {
             self.find_next();
+            self.stacks.sort();
         }
     }
 
@@ -216,7 +243,8 @@ impl Merger {
             other.who.tid != entry.who.tid
                 && tasks.counts(&other.who, other.owner)
                 && tasks.space(other.who.pid) == Some(request.space)
-                && freed(other).is_some_and(|(start, end)| start < request.end && request.start < end)
+                && freed(other)
+                    .is_some_and(|(start, end)| start < request.end && request.start < end)
         };
         for waiting in near {
             if waiting.entry.as_ref().is_some_and(frees) {
@@ -226,7 +254,13 @@ impl Merger {
         None
     }
 
-    fn give(&mut self, entry: Entry, next: u64, tasks: &mut Tasks, give: &mut dyn FnMut(PerfEvent)) {
+    fn give(
+        &mut self,
+        entry: Entry,
+        next: u64,
+        tasks: &mut Tasks,
+        give: &mut dyn FnMut(PerfEvent),
+    ) {
         let Entry { who, owner, what } = entry;
         let time_ns = who.time;
         if let What::Lost { which, count } = what {
@@ -243,7 +277,7 @@ impl Merger {
         let begun = time_ns >= self.started;
         let event = match what {
             What::Call { kind, args, result, registers } => {
-                let stack = self.stack_of(&who, owner, &registers, next);
+                let stack = self.stacks.take(&who, owner, &registers, next);
                 if let (Some(space), Some(result)) = (tasks.space(who.pid), result) {
                     self.live.apply(space, time_ns, kind, &args, result);
                 }
@@ -254,7 +288,17 @@ impl Merger {
                 self.counts.stacks_lost += u64::from(stack == Stack::Lost);
                 let registers = registers.for_unwinding();
                 let Who { pid, tid, cpu, .. } = who;
-                PerfEvent::Call(Call { time_ns, pid, tid, cpu, kind, args, result, registers, stack })
+                PerfEvent::Call(Call {
+                    time_ns,
+                    pid,
+                    tid,
+                    cpu,
+                    kind,
+                    args,
+                    result,
+                    registers,
+                    stack,
+                })
             }
             What::Clone(shares) => return tasks.cloning(who.tid, shares),
             What::Fork { pid, tid, parent_tid } => {
@@ -306,28 +350,6 @@ impl Merger {
             self.live.forget(space);
         }
     }
-
-    /// The stack that was copied in the same return from a call: both events of a tracepoint take
-    /// their time for themselves, that of the stack usually just after. `next` is when the thread
-    /// returned from its next call.
-    fn stack_of(&mut self, who: &Who, owner: Owner, registers: &Sampled, next: u64) -> Stack {
-        if !self.wants_stacks {
-            return Stack::NotAsked;
-        }
-        let Some(stacks) = self.stacks.get_mut(&who.tid) else { return Stack::Lost };
-        while let Some(first) = stacks.front().filter(|first| first.time < next) {
-            let fits = first.owner == owner && first.registers == *registers;
-            // It may be that of the next call, which is not there yet.
-            if !fits && first.time >= who.time {
-                break;
-            }
-            let first = stacks.pop_front();
-            if let Some(Copied { bytes, .. }) = first.filter(|_| fits) {
-                return Stack::Copied(StackCopy { sp: registers.for_unwinding().sp, bytes });
-            }
-        }
-        Stack::Lost
-    }
 }
 
 /// A range that the kernel has chosen, so nothing was mapped there.
@@ -347,4 +369,100 @@ fn overtaking(entry: &Entry, tasks: &Tasks) -> Option<Request> {
 fn freed(entry: &Entry) -> Option<(u64, u64)> {
     let What::Call { kind, args, result: Some(result), .. } = &entry.what else { return None };
     super::live::freed(*kind, args, *result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNER: Owner = Owner::Processors;
+
+    fn who(tid: u32, time: u64) -> Who {
+        Who { id: 1, pid: 10, tid, time, cpu: 0 }
+    }
+
+    fn registers(result: u64) -> Sampled {
+        let mut registers = Sampled { abi: 2, values: [0; super::super::registers::COUNT] };
+        registers.values[0] = result;
+        registers
+    }
+
+    fn call(tid: u32, time: u64, kind: CallKind, args: [u64; 6], result: i64) -> Entry {
+        let registers = registers(result.cast_unsigned());
+        let what = What::Call { kind, args, result: Some(result), registers };
+        Entry { who: who(tid, time), owner: OWNER, what }
+    }
+
+    fn tasks() -> Tasks {
+        let mut tasks = Tasks::new(true);
+        tasks.add(10, 10, OWNER);
+        tasks.add(10, 11, OWNER);
+        tasks
+    }
+
+    /// What is told of calls: their times, and the first byte of their stacks.
+    fn told(merger: &mut Merger, tasks: &mut Tasks, until: u64) -> Vec<(u64, Option<u8>)> {
+        let mut told = Vec::new();
+        merger.flush(until, tasks, &mut |event| {
+            if let PerfEvent::Call(Call { time_ns, stack, .. }) = event {
+                let byte = match stack {
+                    Stack::Copied(copy) => copy.bytes.first().copied(),
+                    _ => None,
+                };
+                told.push((time_ns, byte));
+            }
+        });
+        told
+    }
+
+    #[test]
+    fn an_mmap_that_overtook_the_munmap_before_it() {
+        let (mut merger, mut tasks) = (Merger::new(false), tasks());
+        let mmap = |tid, time| call(tid, time, CallKind::Mmap, [0, 8192, 3, 0x22, 0, 0], 0x1000);
+        let munmap = |tid, time| call(tid, time, CallKind::Munmap, [0x1000, 8192, 0, 0, 0, 0], 0);
+        for entry in [munmap(10, 2_002), mmap(11, 2_001), mmap(10, 1_000), munmap(11, 9_000)] {
+            merger.push(entry);
+        }
+        let order = told(&mut merger, &mut tasks, u64::MAX);
+        assert_eq!(
+            order.iter().map(|(time, _)| *time).collect::<Vec<_>>(),
+            [1_000, 2_002, 2_001, 9_000]
+        );
+        assert_eq!(merger.counts.reordered, 1);
+        // Where nothing was, nothing has been overtaken.
+        for entry in [mmap(10, 10_000), munmap(11, 10_001)] {
+            merger.push(entry);
+        }
+        assert_eq!(told(&mut merger, &mut tasks, u64::MAX).len(), 2);
+        assert_eq!(merger.counts.reordered, 1);
+    }
+
+    #[test]
+    fn stacks_come_to_their_calls() {
+        let (mut merger, mut tasks) = (Merger::new(true), tasks());
+        let madvise = |time| call(10, time, CallKind::Madvise, [0x1000, 4096, 4, 0, 0, 0], 0);
+        let stack = |merger: &mut Merger, time, byte: u8| {
+            merger.stacks.push(&who(10, time), OWNER, registers(0), vec![byte]);
+        };
+        // The same call again and again, of which the second and the fourth have lost theirs. The
+        // thread changed processors, so the third stack is read first.
+        for time in [100, 200, 300, 400, 500] {
+            merger.push(madvise(time));
+        }
+        for (time, byte) in [(301, 3), (101, 1), (501, 5)] {
+            stack(&mut merger, time, byte);
+        }
+        let first = told(&mut merger, &mut tasks, 400);
+        assert_eq!(first, [(100, Some(1)), (200, None), (300, Some(3))]);
+        assert_eq!(told(&mut merger, &mut tasks, u64::MAX), [(400, None), (500, Some(5))]);
+        assert_eq!(merger.counts.stacks_lost, 2);
+        // Where the stack is copied first.
+        let (mut merger, mut tasks) = (Merger::new(true), super::tests::tasks());
+        for (time, byte) in [(100, 1), (200, 2), (300, 3)] {
+            merger.push(madvise(time + 5));
+            stack(&mut merger, time, byte);
+        }
+        let all = [(105, Some(1)), (205, Some(2)), (305, Some(3))];
+        assert_eq!(told(&mut merger, &mut tasks, u64::MAX), all);
+    }
 }

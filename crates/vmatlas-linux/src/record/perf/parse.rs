@@ -71,7 +71,12 @@ pub(crate) struct Mmap {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MmapFile {
     /// All 0 for no file.
-    Inode { major: u32, minor: u32, inode: u64, generation: u64 },
+    Inode {
+        major: u32,
+        minor: u32,
+        inode: u64,
+        generation: u64,
+    },
     BuildId(Vec<u8>),
 }
 
@@ -181,7 +186,14 @@ fn task(fork: bool, body: &[u8]) -> Option<(Who, Said)> {
     let (mut fields, who) = split(body)?;
     let (pid, parent_pid) = (fields.u32()?, fields.u32()?);
     let (tid, parent_tid) = (fields.u32()?, fields.u32()?);
-    Some((who, if fork { Said::Fork { pid, tid, parent_pid, parent_tid } } else { Said::Exit { pid, tid } }))
+    Some((
+        who,
+        if fork {
+            Said::Fork { pid, tid, parent_pid, parent_tid }
+        } else {
+            Said::Exit { pid, tid }
+        },
+    ))
 }
 
 fn mmap2(misc: u16, body: &[u8]) -> Option<(Who, Said)> {
@@ -245,5 +257,71 @@ impl<'a> Fields<'a> {
     /// What is left, up to the first NUL.
     fn name(&mut self) -> Vec<u8> {
         self.0.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::perf_event::sample;
+
+    /// A record of 64-bit words behind its header.
+    fn bytes(kind: u32, misc: u16, words: &[u64]) -> Vec<u8> {
+        let len = u16::try_from(8 + 8 * words.len()).unwrap();
+        let mut bytes = kind.to_ne_bytes().to_vec();
+        bytes.extend(misc.to_ne_bytes());
+        bytes.extend(len.to_ne_bytes());
+        bytes.extend(words.iter().flat_map(|word| word.to_ne_bytes()));
+        bytes
+    }
+
+    fn pair(low: u64, high: u64) -> u64 {
+        low | high << 32
+    }
+
+    #[test]
+    fn a_sample_with_all_there_may_be() {
+        let layout =
+            SAMPLE_TYPE | sample::ADDR | sample::RAW | sample::REGS_USER | sample::STACK_USER;
+        let mut words = vec![7, pair(10, 11), 1234, 0xadd0, 1];
+        words.extend([pair(12, 0x1111_1111), 0x2222_2222_2222_2222]);
+        words.extend([2].into_iter().chain(1..=COUNT as u64));
+        words.extend([16, 0x3333_3333_3333_3333, 0, 8]);
+        let whole = bytes(9, 2, &words);
+        let Parsed::Record(record) = parse(&whole, |_| Some(layout)) else { panic!() };
+        assert_eq!(record.who, Who { id: 7, pid: 10, tid: 11, time: 1234, cpu: 1 });
+        let Said::Sample(sample) = record.said else { panic!() };
+        assert_eq!(sample.address, Some(0xadd0));
+        assert_eq!(sample.raw.map(|raw| raw.len()), Some(12));
+        let registers = sample.registers.unwrap();
+        assert_eq!((registers.result(), registers.for_unwinding().ip), (1, 7));
+        assert_eq!(sample.stack, Some(vec![0x33; 8]));
+        // Cut anywhere, it is no record, and no reason to panic.
+        for len in 0..whole.len() {
+            let parsed = parse(&whole[..len], |_| Some(layout));
+            assert_eq!(parsed, Parsed::Broken, "{len}");
+        }
+        assert_eq!(parse(&whole, |_| None), Parsed::Other);
+        assert_eq!(split_record(&whole), Some((&whole[..], &[][..])));
+        assert_eq!(split_record(&whole[..whole.len() - 1]), None);
+    }
+
+    #[test]
+    fn a_mapping_by_inode_and_by_build_id() {
+        let mut words = vec![pair(10, 11), 0x1000, 0x2000, 0x3000, pair(8, 1), 99, 5];
+        words.extend([pair(5, 2), u64::from_ne_bytes(*b"/bin/x\0\0")]);
+        words.extend([pair(10, 11), 1234, 0, 7]);
+        let Parsed::Record(record) = parse(&bytes(10, 1 << 13, &words), |_| None) else { panic!() };
+        assert_eq!(record.who.time, 1234);
+        let Said::Mmap(mmap) = record.said else { panic!() };
+        let file = MmapFile::Inode { major: 8, minor: 1, inode: 99, generation: 5 };
+        assert_eq!((&mmap.file, mmap.prot, mmap.flags, mmap.data), (&file, 5, 2, true));
+        assert_eq!((mmap.address, mmap.len, mmap.offset), (0x1000, 0x2000, 0x3000));
+        assert_eq!(mmap.name, b"/bin/x");
+        words[4] = pair(20, 0x0403_0201);
+        let Parsed::Record(record) = parse(&bytes(10, 1 << 14, &words), |_| None) else { panic!() };
+        let Said::Mmap(mmap) = record.said else { panic!() };
+        let MmapFile::BuildId(id) = mmap.file else { panic!() };
+        assert_eq!((id.len(), &id[..5]), (20, &[1, 2, 3, 4, 99][..]));
     }
 }

@@ -6,7 +6,8 @@
 use crate::record::sink::Registers;
 
 /// What samples hold: `ax dx si di bp sp ip r8 r9 r10`, in the order of their bits.
-pub(super) const MASK: u64 = 1 | 0x08 | 0x10 | 0x20 | 0x40 | 0x80 | 0x100 | 1 << 16 | 1 << 17 | 1 << 18;
+pub(super) const MASK: u64 =
+    1 | 0x08 | 0x10 | 0x20 | 0x40 | 0x80 | 0x100 | 1 << 16 | 1 << 17 | 1 << 18;
 /// How many those are.
 pub(super) const COUNT: usize = MASK.count_ones() as usize;
 

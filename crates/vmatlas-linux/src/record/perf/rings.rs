@@ -61,8 +61,7 @@ pub(super) fn make(sizes: Sizes) -> Result<(Vec<Processor>, Sizes), Error> {
         match processors {
             Ok(processors) => return Ok((processors, sizes)),
             Err(errno @ (Errno::PERM | Errno::NOMEM | Errno::INVAL)) => {
-                sizes = smaller(sizes)
-                    .ok_or(Error::NoRoom { processors: cpus.len(), errno })?;
+                sizes = smaller(sizes).ok_or(Error::NoRoom { processors: cpus.len(), errno })?;
             }
             Err(errno) => return Err(Error::Other { what: "perf ring", errno }),
         }

@@ -124,7 +124,9 @@ pub(super) fn wanted(purpose: Purpose, call: &str, args: [u64; 6]) -> Option<(Ca
         // PR_SET_MM, PR_SET_THP_DISABLE, PR_SET_MDWE, PR_SET_MEMORY_MERGE, PR_SET_VMA
         CallKind::Prctl => matches!(args[0] as u32, 35 | 41 | 65 | 67 | 0x5356_4d41),
         // Not those that set registers or ask.
-        CallKind::ArchPrctl => matches!(args[0] as u32, 0x2001..=0x2003 | 0x4001..=0x4006 | 0x5001..=0x5005),
+        CallKind::ArchPrctl => {
+            matches!(args[0] as u32, 0x2001..=0x2003 | 0x4001..=0x4006 | 0x5001..=0x5005)
+        }
         CallKind::Personality => args[0] as u32 != u32::MAX,
         _ => true,
     };

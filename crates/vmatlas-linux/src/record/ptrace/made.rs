@@ -3,8 +3,8 @@
 use super::task::call_of;
 use crate::record::calls::Abi;
 use crate::record::sink::Shared;
-use crate::sys::process_vm::read_memory;
 use crate::sys::ptrace::{self, Regs};
+use crate::sys::vm_read::read_memory;
 
 const CLONE_VM: u64 = 0x100;
 const CLONE_THREAD: u64 = 0x1_0000;
@@ -28,7 +28,7 @@ pub(super) fn shared(tid: u32, registers: &Regs) -> Shared {
         // clone3: its flags are the first field of what the argument points to.
         (_, 435) => {
             let mut flags = [0; 8];
-            read_memory(tid, args[0], &mut flags);
+            let _ = read_memory(tid, args[0], &mut flags);
             u64::from_le_bytes(flags)
         }
         _ => 0,

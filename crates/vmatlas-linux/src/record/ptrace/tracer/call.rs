@@ -8,8 +8,8 @@ use super::{Tracer, go_on};
 use crate::record::calls::{Abi, CLONE_UNTRACED, LeftMeaning, Meaning, decode, rule};
 use crate::record::filter;
 use crate::record::sink::{Begun, Sink};
-use crate::sys::process_vm::read_memory;
 use crate::sys::ptrace::{self, Regs, Resume};
+use crate::sys::vm_read::read_memory;
 
 impl<S: Sink> Tracer<'_, S> {
     /// A task enters a call that the filter names.
@@ -29,7 +29,7 @@ impl<S: Sink> Tracer<'_, S> {
         if let Some(rule) = rule(abi, number).filter(|rule| rule.when.holds(&args)) {
             self.watched(tid, abi, rule.meaning, &args, &registers);
         }
-        let read = |address, to: &mut [u8]| read_memory(tid, address, to) == to.len();
+        let read = |address, to: &mut [u8]| read_memory(tid, address, to) == Ok(to.len());
         let decoded = decode(abi, number, args, read).filter(|_| self.recording);
         let (Some(decoded), Some(task)) = (decoded, self.tasks.get_mut(&tid)) else {
             return go_on(tid, Resume::Continue(0));
@@ -93,7 +93,7 @@ impl<S: Sink> Tracer<'_, S> {
             if let Some(left) = decoded.left.filter(|_| result >= 0) {
                 let mut word = [0; 8];
                 if let Some(word) = word.get_mut(..usize::from(left.size)) {
-                    read_memory(tid, left.address, word);
+                    let _ = read_memory(tid, left.address, word);
                 }
                 let word = u64::from_le_bytes(word);
                 match left.means {
