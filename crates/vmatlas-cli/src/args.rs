@@ -39,6 +39,12 @@ pub(crate) enum Command {
     Record(RecordArgs),
     /// Tell who made what is mapped: call stack, thread, time, bytes
     Blame(BlameArgs),
+    /// Say what became of a program whose recorder was killed
+    #[command(hide = true)]
+    RecordGuard {
+        /// The recording
+        recording: PathBuf,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell

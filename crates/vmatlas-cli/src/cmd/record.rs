@@ -4,9 +4,9 @@ use crate::args::{self, RecordArgs};
 use crate::output::note;
 use crate::output::words::{count, printable, size};
 use crate::trouble::Trouble;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::{Child, Command, ExitCode, Stdio};
 use vmatlas_linux::ProcessId;
 use vmatlas_linux::record::{
     Audit, Backend, Control, Limits, Listener, News, Options, Progress, RecordError, Report, Truth,
@@ -36,6 +36,7 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
         (None, Some((program, words))) => {
             let mut command = Command::new(program);
             command.args(words);
+            let _guard = Guard::new(&output);
             launch(command, options)
         }
         (None, None) => return Err(Trouble::new("record needs a program or -p PID")),
@@ -56,6 +57,45 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
         note(&format!("{}: {error}", output.display()));
     }
     Ok(report.status.map_or(ExitCode::SUCCESS, vmatlas_linux::record::end_as))
+}
+
+/// Stands by while a program runs that cannot go on without its recorder, and says so if that is
+/// killed: the kernel ends the program, but does not tell why.
+struct Guard(Option<Child>);
+
+impl Guard {
+    fn new(recording: &Path) -> Guard {
+        let Ok(own) = std::env::current_exe() else { return Guard(None) };
+        let mut command = Command::new(own);
+        command.arg("record-guard").arg(recording).stdin(Stdio::piped()).stdout(Stdio::null());
+        // In a group of its own, it does not get what is typed for the program.
+        Guard(in_own_group(&mut command).spawn().ok())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            // A byte before the end says that all is well.
+            if let Some(mut pipe) = child.stdin.take() {
+                let _ = pipe.write_all(b".");
+            }
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The other side: waits for the recorder's end.
+pub(crate) fn guard(recording: &Path) {
+    let mut word = Vec::new();
+    let read = std::io::stdin().read_to_end(&mut word);
+    if read.is_ok() && word.is_empty() {
+        note(&format!(
+            "the recorder was killed, and the kernel has ended the program with it, which could not \
+             go on; {} holds what was recorded until then",
+            printable(recording.as_os_str().as_encoded_bytes())
+        ));
+    }
 }
 
 /// An error with its reasons.

@@ -213,6 +213,13 @@ fn meta(backend: &str, command: Vec<Vec<u8>>) -> Meta {
     }
 }
 
+/// Lets a command run in a process group of its own, so that it does not get what is typed for the
+/// program that is recorded.
+pub fn in_own_group(command: &mut Command) -> &mut Command {
+    use std::os::unix::process::CommandExt as _;
+    command.process_group(0)
+}
+
 /// The exit status that says how a program ended. If a signal killed it, this process ends by the
 /// same one, so that who waits for it cannot tell the two apart; no core is dumped.
 pub fn end_as(status: ExitStatus) -> std::process::ExitCode {
