@@ -10,7 +10,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use vmatlas_linux::ProcessId;
 use vmatlas_linux::record::{
     Audit, Backend, Control, Limits, Listener, News, Options, Progress, RecordError, Report, Truth,
-    attach, launch,
+    attach, in_own_group, launch,
 };
 
 pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
