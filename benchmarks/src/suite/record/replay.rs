@@ -111,7 +111,7 @@ fn reading(bench: &Bench, section: &mut Section, file: &Path, events: u64, made:
 fn seeking(bench: &Bench, section: &mut Section, file: &Path, events: u64) {
     // Just before a snapshot, where most has to be followed, and anywhere.
     let mut number = 0;
-    let mut moment = move || {
+    let moment = move || {
         number += 1;
         let anywhere = number * 7_919 * 65_536 / 3 % events;
         if number % 2 == 0 { (anywhere & !0xffff | 0xfff0).min(events) } else { anywhere.max(1) }

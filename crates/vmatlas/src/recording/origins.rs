@@ -2,7 +2,6 @@
 
 use super::call::CallKind;
 use crate::mapping::AddressRange;
-use std::collections::BTreeMap;
 
 /// What made some bytes of an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,53 +58,73 @@ impl Origin {
 ///
 /// Every byte has at most one origin; those that no event tells of have none.
 #[derive(Clone, Debug, Default)]
-pub struct Origins(BTreeMap<u64, Piece>);
+pub struct Origins {
+    /// Where each chunk ends.
+    ends: Vec<u64>,
+    /// Pieces in the order of addresses, which do not overlap, in chunks that are never empty:
+    /// nearly every event puts one in or takes one out, and then only a chunk has to be moved.
+    chunks: Vec<Vec<Piece>>,
+    len: usize,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Piece {
+    start: u64,
     end: u64,
     origin: Origin,
+}
+
+/// The most pieces of a chunk.
+const CHUNK: usize = 32;
+
+/// Where a piece stands, or would stand.
+#[derive(Clone, Copy)]
+struct Position {
+    chunk: usize,
+    index: usize,
 }
 
 impl Origins {
     /// The origin of the byte at `address`.
     pub fn get(&self, address: u64) -> Option<Origin> {
-        let (_, piece) = self.0.range(..=address).next_back()?;
-        (address < piece.end).then_some(piece.origin)
+        let piece = self.piece(self.find(address))?;
+        (piece.start <= address).then_some(piece.origin)
     }
 
     /// The pieces that overlap `range`, cut to it, in the order of addresses.
     pub fn within(&self, range: AddressRange) -> impl Iterator<Item = (AddressRange, Origin)> {
-        let first = self.0.range(..=range.start).next_back().map_or(range.start, |(at, _)| *at);
-        let end = range.end.max(first);
-        self.0.range(first..end).filter_map(move |(start, piece)| {
-            let cut = AddressRange::new((*start).max(range.start), piece.end.min(range.end));
-            (cut.start < cut.end).then_some((cut, piece.origin))
+        let Position { chunk, index } = self.find(range.start);
+        let rest = self.chunks.get(chunk).map(|pieces| &pieces[index..]).unwrap_or_default();
+        let others = self.chunks.get(chunk + 1..).unwrap_or_default();
+        let pieces = rest.iter().chain(others.iter().flatten());
+        pieces.take_while(move |piece| piece.start < range.end).map(move |piece| {
+            let cut = AddressRange::new(piece.start.max(range.start), piece.end.min(range.end));
+            (cut, piece.origin)
         })
     }
 
     /// All pieces.
     pub fn iter(&self) -> impl Iterator<Item = (AddressRange, Origin)> {
-        self.0.iter().map(|(start, piece)| (AddressRange::new(*start, piece.end), piece.origin))
+        let pieces = self.chunks.iter().flatten();
+        pieces.map(|piece| (AddressRange::new(piece.start, piece.end), piece.origin))
     }
 
     /// How many pieces there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.len
     }
 
     /// Whether no byte has an origin.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len == 0
     }
 
     /// All bytes of `range` are of this origin now.
     pub fn set(&mut self, range: AddressRange, origin: Origin) {
-        if range.size() == 0 {
-            return;
+        if range.size() > 0 {
+            let at = self.clear(range);
+            self.insert(at, Piece { start: range.start, end: range.end, origin });
         }
-        self.remove(range);
-        self.0.insert(range.start, Piece { end: range.end, origin });
     }
 
     /// A page of `range` was touched. It goes on where a page before it was touched by the same
@@ -133,23 +152,8 @@ impl Origins {
 
     /// The bytes of `range` are gone.
     pub fn remove(&mut self, range: AddressRange) {
-        if range.size() == 0 {
-            return;
-        }
-        // Nearly always nothing is there, or one piece with the same ends.
-        let Some((&start, &piece)) = self.0.range(..range.end).next_back() else { return };
-        if piece.end <= range.start {
-            return;
-        }
-        if start == range.start && piece.end == range.end {
-            self.0.remove(&start);
-            return;
-        }
-        self.cut(range.start);
-        self.cut(range.end);
-        let inside: Vec<u64> = self.0.range(range.start..range.end).map(|(at, _)| *at).collect();
-        for start in inside {
-            self.0.remove(&start);
+        if range.size() > 0 {
+            self.clear(range);
         }
     }
 
@@ -204,17 +208,97 @@ impl Origins {
     #[must_use]
     pub fn fork(&self) -> Origins {
         let mut child = self.clone();
-        child.0.values_mut().for_each(|piece| piece.origin.inherited = true);
+        let pieces = child.chunks.iter_mut().flatten();
+        pieces.for_each(|piece| piece.origin.inherited = true);
         child
     }
 
-    /// Makes a piece begin at `address`, if one covers it.
-    fn cut(&mut self, address: u64) {
-        let Some((start, piece)) = self.0.range_mut(..address).next_back() else { return };
-        if piece.end > address && *start < address {
-            let upper = *piece;
-            piece.end = address;
-            self.0.insert(address, upper);
+    /// The first piece that ends above `address`.
+    #[inline]
+    fn find(&self, address: u64) -> Position {
+        let chunk = self.ends.partition_point(|end| *end <= address);
+        let pieces = self.chunks.get(chunk).map(Vec::as_slice).unwrap_or_default();
+        Position { chunk, index: pieces.partition_point(|piece| piece.end <= address) }
+    }
+
+    #[inline]
+    fn piece(&self, at: Position) -> Option<&Piece> {
+        self.chunks.get(at.chunk)?.get(at.index)
+    }
+
+    /// Takes all out of a range that is not empty; where its piece would stand.
+    fn clear(&mut self, range: AddressRange) -> Position {
+        let mut at = self.find(range.start);
+        while let Some(piece) = self.chunks.get_mut(at.chunk).and_then(|c| c.get_mut(at.index)) {
+            if piece.start >= range.end {
+                break;
+            }
+            match (piece.start < range.start, piece.end > range.end) {
+                (true, true) => {
+                    let upper = Piece { start: range.end, ..*piece };
+                    piece.end = range.start;
+                    self.update_end(at.chunk);
+                    at.index += 1;
+                    return self.insert(at, upper);
+                }
+                (true, false) => {
+                    piece.end = range.start;
+                    self.update_end(at.chunk);
+                    at.index += 1;
+                }
+                (false, true) => {
+                    piece.start = range.end;
+                    break;
+                }
+                (false, false) => {
+                    self.len -= 1;
+                    self.chunks[at.chunk].remove(at.index);
+                    self.update_end(at.chunk);
+                }
+            }
+            // The end of a chunk is the start of the next; an empty one is gone.
+            if self.chunks.get(at.chunk).is_some_and(|pieces| pieces.len() == at.index) {
+                at = Position { chunk: at.chunk + 1, index: 0 };
+            }
+        }
+        at
+    }
+
+    /// Puts a piece where it stands then.
+    fn insert(&mut self, at: Position, piece: Piece) -> Position {
+        let mut at = at;
+        self.len += 1;
+        if at.chunk == self.chunks.len() {
+            let Some(last) = self.chunks.last() else {
+                self.chunks.push(vec![piece]);
+                self.ends.push(piece.end);
+                return at;
+            };
+            at = Position { chunk: at.chunk - 1, index: last.len() };
+        }
+        if self.chunks[at.chunk].len() == CHUNK {
+            let upper = self.chunks[at.chunk].split_off(CHUNK / 2);
+            self.chunks.insert(at.chunk + 1, upper);
+            self.ends.insert(at.chunk, 0);
+            self.update_end(at.chunk);
+            if at.index > CHUNK / 2 {
+                at = Position { chunk: at.chunk + 1, index: at.index - CHUNK / 2 };
+            }
+        }
+        self.chunks[at.chunk].insert(at.index, piece);
+        self.update_end(at.chunk);
+        at
+    }
+
+    /// Keeps what is kept beside a chunk, which changed; an empty one goes.
+    #[inline]
+    fn update_end(&mut self, chunk: usize) {
+        match self.chunks[chunk].last() {
+            Some(last) => self.ends[chunk] = last.end,
+            None => {
+                self.chunks.remove(chunk);
+                self.ends.remove(chunk);
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use super::origins::{Maker, Origin, Origins};
 use super::space::{Applied, OpenFiles, Space};
 use crate::mapping::AddressRange;
 use crate::space::{AddressSpace, KernelProfile, SavedFiles};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The most VMAs that are kept of all address spaces together.
@@ -17,9 +17,10 @@ const MOST_ROWS: usize = 1 << 22;
 #[derive(Clone, Debug)]
 pub struct Replay {
     profile: Arc<KernelProfile>,
-    spaces: HashMap<u32, Space>,
+    /// Few, mostly; and in order, as they are saved.
+    spaces: BTreeMap<u32, Space>,
     /// The address space of each living task, by its entry.
-    tasks: HashMap<u32, u32>,
+    tasks: BTreeMap<u32, u32>,
     open: OpenFiles,
     next_space: u32,
     /// The task of the event before, and its space.
@@ -36,8 +37,8 @@ impl Replay {
     pub fn new(profile: KernelProfile) -> Replay {
         Replay {
             profile: Arc::new(profile),
-            spaces: HashMap::new(),
-            tasks: HashMap::new(),
+            spaces: BTreeMap::new(),
+            tasks: BTreeMap::new(),
             open: OpenFiles::default(),
             next_space: 1,
             recent: None,
@@ -73,9 +74,7 @@ impl Replay {
 
     /// The living tasks, by their entries, in order.
     pub fn tasks(&self) -> Vec<u32> {
-        let mut tasks: Vec<u32> = self.tasks.keys().copied().collect();
-        tasks.sort_unstable();
-        tasks
+        self.tasks.keys().copied().collect()
     }
 
     /// How many address spaces were not followed because there are too many mappings.
@@ -208,18 +207,14 @@ impl Replay {
             body.put(u64::from(*number));
             body.put(u64::from(files.number(file)));
         }
-        let mut spaces: Vec<_> = self.spaces.iter().collect();
-        spaces.sort_unstable_by_key(|(id, _)| **id);
-        body.put(spaces.len() as u64);
-        for (id, space) in spaces {
+        body.put(self.spaces.len() as u64);
+        for (id, space) in &self.spaces {
             body.put(u64::from(*id));
             space.memory.save(&mut files, &mut body);
             save_origins(space, &mut body);
         }
-        let mut tasks: Vec<_> = self.tasks.iter().collect();
-        tasks.sort_unstable();
-        body.put(tasks.len() as u64);
-        for (task, space) in tasks {
+        body.put(self.tasks.len() as u64);
+        for (task, space) in &self.tasks {
             body.put(u64::from(*task));
             body.put(u64::from(*space));
         }

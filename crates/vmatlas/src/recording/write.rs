@@ -36,8 +36,11 @@ pub struct Writer {
     tasks: Vec<TaskEntry>,
     frame_numbers: HashMap<FrameEntry, u32>,
     next_frame: u32,
-    call_numbers: HashMap<CallEntry, u32>,
+    /// Calls by the number of their caller and their frame.
+    call_numbers: HashMap<(u32, FrameEntry), u32>,
     next_call: u32,
+    /// The last stack, its outermost frame first, and the numbers of its calls.
+    last_stack: Vec<(FrameEntry, u32)>,
     processes: Processes,
     since_snapshot: u64,
 }
@@ -62,6 +65,7 @@ impl Writer {
             next_frame: 1,
             call_numbers: HashMap::new(),
             next_call: 1,
+            last_stack: Vec::new(),
             processes: Processes::default(),
             since_snapshot: 0,
         };
@@ -107,31 +111,38 @@ impl Writer {
             self.call_numbers.clear();
             self.frame_numbers.clear();
         }
-        let mut caller = 0;
-        for frame in frames.iter().rev() {
-            let frame = match self.frame_numbers.get(frame) {
+        // Most of a stack is that of the stack before.
+        let known = self.last_stack.iter().zip(frames.iter().rev());
+        let known = known.take_while(|((last, _), frame)| last == *frame).count();
+        self.last_stack.truncate(known);
+        let mut caller = self.last_stack.last().map_or(0, |(_, call)| *call);
+        for frame in frames.iter().rev().skip(known) {
+            caller = match self.call_numbers.get(&(caller, *frame)) {
                 Some(number) => *number,
-                None => {
-                    let number = self.next_frame;
-                    self.next_frame += 1;
-                    frame.write(&mut self.stacks);
-                    self.frame_numbers.insert(*frame, number);
-                    number
-                }
+                None => self.call(caller, frame),
             };
-            let call = CallEntry { caller, frame };
-            caller = match self.call_numbers.get(&call) {
-                Some(number) => *number,
-                None => {
-                    let number = self.next_call;
-                    self.next_call += 1;
-                    call.write(&mut self.stacks);
-                    self.call_numbers.insert(call, number);
-                    number
-                }
-            };
+            self.last_stack.push((*frame, caller));
         }
         caller
+    }
+
+    /// Writes a call that is new.
+    fn call(&mut self, caller: u32, entry: &FrameEntry) -> u32 {
+        let frame = match self.frame_numbers.get(entry) {
+            Some(number) => *number,
+            None => {
+                let number = self.next_frame;
+                self.next_frame += 1;
+                entry.write(&mut self.stacks);
+                self.frame_numbers.insert(*entry, number);
+                number
+            }
+        };
+        let number = self.next_call;
+        self.next_call += 1;
+        CallEntry { caller, frame }.write(&mut self.stacks);
+        self.call_numbers.insert((caller, *entry), number);
+        number
     }
 
     /// What a runtime says of its code.
