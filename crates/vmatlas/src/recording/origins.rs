@@ -130,22 +130,14 @@ impl Origins {
     /// A page of `range` was touched. It goes on where a page before it was touched by the same
     /// stack, so that a loop over memory makes one piece.
     pub(crate) fn touch(&mut self, range: AddressRange, origin: Origin) {
-        if let Some((_, before)) = self.0.range_mut(..range.start).next_back()
-            && before.end == range.start
-            && (before.origin.stack, before.origin.task) == (origin.stack, origin.task)
-            && before.origin.inherited == origin.inherited
-        {
-            let start = range.start;
-            before.end = range.end;
-            // What else was known of the page is no more.
-            let over = self.0.range(start..range.end).next().map(|(at, piece)| (*at, *piece));
-            if let Some((at, piece)) = over {
-                self.0.remove(&at);
-                if piece.end > range.end {
-                    self.0.insert(range.end, piece);
-                }
-            }
-            return;
+        let before = range.start.checked_sub(1).and_then(|last| self.piece(self.find(last)));
+        let goes_on = before.filter(|before| {
+            before.end == range.start
+                && (before.origin.stack, before.origin.task) == (origin.stack, origin.task)
+                && before.origin.inherited == origin.inherited
+        });
+        if let Some(&Piece { start, origin, .. }) = goes_on {
+            return self.set(AddressRange::new(start, range.end), origin);
         }
         self.set(range, origin);
     }
@@ -176,9 +168,13 @@ impl Origins {
         if range.size() == 0 {
             return;
         }
-        let pieces = self.0.range_mut(range.start..range.end);
-        let of_event = pieces.map(|(_, piece)| &mut piece.origin).filter(|o| o.event == event);
-        of_event.for_each(|origin| origin.stack = stack);
+        let Position { chunk, .. } = self.find(range.start);
+        let chunks = self.chunks.get_mut(chunk..).unwrap_or_default();
+        let pieces = chunks.iter_mut().flatten().take_while(|piece| piece.start < range.end);
+        let of_event = pieces.filter(|piece| {
+            range.start <= piece.start && piece.origin.event == event
+        });
+        of_event.for_each(|piece| piece.origin.stack = stack);
     }
 
     /// All bytes of `range` without an origin are of this one.
