@@ -6,8 +6,10 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
-use vmatlas::recording::{Event, Maker, Moment, Origin, Process, Recording, Replay, Space, What};
-use vmatlas::{AddressRange, Kind, Maps};
+use vmatlas::recording::{
+    Event, Maker, Moment, Origin, Process, Recording, Replay, Row, Space, What,
+};
+use vmatlas::{AddressRange, Kind, Mapping, Maps};
 use vmatlas_linux::record::{Limits, Options, RecordingFile, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
 
@@ -122,11 +124,27 @@ impl Recorded {
             }
             let files = &self.recording.definitions().files;
             told.apply(&event, files);
-            if !matches!(event.what, What::Observed { .. }) {
-                untold.apply(&event, files);
+            match &event.what {
+                What::Observed { range, rows } => {
+                    let shown = told.space(event.task).unwrap().memory.maps();
+                    assert_eq!(cut(&shown, *range), cut(&self.maps(rows), *range), "{event:?}");
+                }
+                _ => drop(untold.apply(&event, files)),
             }
         }
         ends
+    }
+
+    /// Rows of an event.
+    fn maps(&self, rows: &[Row]) -> Maps {
+        let mut maps = Maps::default();
+        for row in rows {
+            let file = &self.recording.definitions().files[row.file as usize];
+            let Row { range, perms, offset, .. } = *row;
+            let (device, inode, name) = (file.device, file.inode, &*file.name);
+            maps.push(&Mapping { range, perms, offset, device, inode, name });
+        }
+        maps
     }
 
     /// The address space of a process before its last event, as a reader seeks it.
@@ -226,12 +244,23 @@ impl Share {
     }
 }
 
-fn shown(row: vmatlas::Mapping<'_>) -> String {
+/// The parts of rows that lie in a range.
+fn cut(rows: &Maps, range: AddressRange) -> Vec<String> {
+    let rows = rows.iter().filter(|row| row.range.overlaps(&range)).map(|row| {
+        let AddressRange { start, end } = row.range;
+        let cut = AddressRange::new(start.max(range.start), end.min(range.end));
+        let offset = if row.inode == 0 { 0 } else { row.offset + cut.start - start };
+        shown(Mapping { range: cut, offset, ..row })
+    });
+    rows.collect()
+}
+
+fn shown(row: Mapping<'_>) -> String {
     let name = String::from_utf8_lossy(row.name);
     format!("{} {} {:08x} {} {} {name}", row.range, row.perms, row.offset, row.device, row.inode)
 }
 
-fn has(rows: &Maps, row: vmatlas::Mapping<'_>) -> bool {
+fn has(rows: &Maps, row: Mapping<'_>) -> bool {
     let found = rows.find(row.range.start).mapping.and_then(|at| rows.get(at));
     found == Some(row)
 }
