@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The targets of fuzz/, and the longest input of each, in bytes.
-const TARGETS: [(&str, u32); 8] = [
+const TARGETS: [(&str, u32); 9] = [
     ("maps", 8192),
     ("smaps", 8192),
     ("text", 8192),
@@ -15,6 +15,7 @@ const TARGETS: [(&str, u32); 8] = [
     ("scenario", 2048),
     ("jit", 2048),
     ("pclntab", 2048),
+    ("recording", 4096),
 ];
 
 /// What `cargo fuzz` passes too, but for the sanitizer, which stable Rust does not have.

@@ -4,6 +4,7 @@ pub mod commands;
 pub mod lookup;
 pub mod memory;
 pub mod parse;
+pub mod record;
 pub mod snapshot;
 pub mod space;
 

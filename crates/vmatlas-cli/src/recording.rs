@@ -5,10 +5,11 @@ use crate::output::words::{self, printable};
 use crate::stacks::{Stacks, short_function, telling};
 use crate::target::Target;
 use crate::trouble::Trouble;
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
-use vmatlas::recording::{self, Maker, Origin, Process, Recording, Replay, Space};
+use vmatlas::recording::{self, Event, Maker, Origin, Process, Recording, Replay, Space, What};
 use vmatlas::{Kind, Mapping, Maps};
 use vmatlas_linux::record::RecordingFile;
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
@@ -85,6 +86,39 @@ impl Recorded {
         }
         let names: Vec<String> = frames.iter().take(most).map(short_function).collect();
         format!("{line}: {}", names.join(" < "))
+    }
+
+    /// What ended the mappings at these addresses between this moment and a later one of the same
+    /// recording, in a line each.
+    pub(crate) fn endings(&self, addresses: &[u64], later: &Recorded) -> HashMap<u64, String> {
+        let same = self.recording.meta() == later.recording.meta()
+            && self.process.first == later.process.first
+            && self.replay.number() <= later.replay.number();
+        if !same {
+            return HashMap::new();
+        }
+        let until = later.replay.number();
+        let events = self.recording.unmappings(&self.replay, self.task, addresses, until);
+        let ended = addresses.iter().zip(events);
+        let ended = ended.filter_map(|(address, event)| Some((*address, event?)));
+        let ended: Vec<(u64, Event)> = ended.collect();
+        // Of the two the later one has read its stacks.
+        let recording = &later.recording;
+        let stacks = ended.iter().map(|(_, event)| (event.stack, event.task));
+        let stacks = Stacks::of_tasks(recording, stacks, SymbolOptions::default());
+        let line = |event: &Event| {
+            let call = match &event.what {
+                What::Call { call, .. } => call.kind.name(),
+                _ => "the kernel",
+            };
+            let (when, thread) = (words::seconds(event.time_ns), self.thread(event.task));
+            let frames = stacks.of_task(recording.definitions(), event.stack, event.task);
+            let names: Vec<String> = telling(frames).iter().take(2).map(short_function).collect();
+            let from =
+                if names.is_empty() { String::new() } else { format!(": {}", names.join(" < ")) };
+            format!("by {call} #{} {when} {thread}{from}", event.number)
+        };
+        ended.iter().map(|(address, event)| (*address, line(event))).collect()
     }
 
     /// A thread by its entry, as `NAME (TID)`.

@@ -23,17 +23,17 @@ impl Stacks {
         origins: impl Iterator<Item = &'a Origin>,
         options: SymbolOptions,
     ) -> Stacks {
+        recording.read_stacks();
         let origins = origins.map(|origin| (origin.stack, origin.task));
         Stacks::of_tasks(recording, origins, options)
     }
 
-    /// The same for stacks and the tasks that had them.
+    /// The same for stacks and the tasks that had them; the recording's stacks have been read.
     pub(crate) fn of_tasks(
-        recording: &mut Opened,
+        recording: &Opened,
         stacks_of_tasks: impl Iterator<Item = (u32, u32)>,
         options: SymbolOptions,
     ) -> Stacks {
-        recording.read_stacks();
         let definitions = recording.definitions();
         let mut symbolizer = Symbolizer::new(options);
         add_jit(definitions, &mut symbolizer);

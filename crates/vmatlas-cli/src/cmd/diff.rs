@@ -11,7 +11,7 @@ use crate::trouble::Trouble;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use vmatlas::{Change, Diff, Filter, Mapping};
+use vmatlas::{AddressRange, Change, Diff, Filter, Kind, Mapping};
 
 #[derive(Serialize)]
 struct DiffJson<'a> {
@@ -42,9 +42,10 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
         ));
     }
     let read = |name| Target::read(name, &args.common.proc, &MomentArgs::default(), want);
-    let (first, second) = (read(&args.first)?, read(&args.second)?);
+    let (first, mut second) = (read(&args.first)?, read(&args.second)?);
     first.warn(&args.common);
     second.warn(&args.common);
+    second.find_origins();
     let mut diff = Diff::of(&first.maps, &second.maps);
     if let Some(filter) = &args.filter {
         keep(&mut diff, filter);
@@ -65,7 +66,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
                 .collect(),
         })?;
     } else {
-        pager::print(&text(&diff, Paint(style::wanted(args.common.color))))?;
+        let who = who(&first, &second, &diff);
+        pager::print(&text(&diff, &who, Paint(style::wanted(args.common.color))))?;
     }
     Ok(diff.is_empty())
 }
@@ -94,7 +96,55 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn text(diff: &Diff<'_>, paint: Paint) -> String {
+/// Who made what came and who ended what went, where both are of one recording; by where the rows
+/// begin.
+#[derive(Default)]
+struct Who {
+    added: HashMap<u64, String>,
+    removed: HashMap<u64, String>,
+}
+
+fn who(first: &Target, second: &Target, diff: &Diff<'_>) -> Who {
+    let mut who = Who::default();
+    let rows = Rows::of(second);
+    for row in &diff.added {
+        let index = rows.index.get(row).copied();
+        let origin = index.and_then(|index| Row::of(second, index)).map(|row| row.origin());
+        who.added.extend(origin.filter(|origin| !origin.is_empty()).map(|o| (row.range.start, o)));
+    }
+    if let (Some(from), Some(to)) = (&first.recorded, &second.recorded) {
+        let lost = diff.changed.iter().filter_map(lost);
+        let starts = diff.removed.iter().map(|row| row.range.start).chain(lost);
+        who.removed = from.endings(&starts.collect::<Vec<u64>>(), to);
+        for (address, row) in diff.changed.iter().filter_map(|c| Some((gained(c)?, &c.to))) {
+            let grows = row.kind() == Kind::Stack;
+            let new = AddressRange::new(address, row.range.end);
+            let origins = to.space().origins_of(new, grows);
+            if let Some((_, origin)) = origins.first() {
+                who.added.insert(address, to.origin_line(origin, 2));
+            }
+        }
+    }
+    who
+}
+
+/// The first address that a mapping no longer has, if it has kept its place.
+fn lost(change: &Change<'_>) -> Option<u64> {
+    let (from, to) = (change.from.range, change.to.range);
+    if !from.overlaps(&to) {
+        return None;
+    }
+    [(from.start, from.start < to.start), (to.end, to.end < from.end)]
+        .into_iter()
+        .find_map(|(address, lost)| lost.then_some(address))
+}
+
+/// The first address that it has got.
+fn gained(change: &Change<'_>) -> Option<u64> {
+    lost(&Change { from: change.to, to: change.from, what: Vec::new() })
+}
+
+fn text(diff: &Diff<'_>, who: &Who, paint: Paint) -> String {
     let mut text = String::new();
     let mut line = |sign: char, row: &Mapping<'_>, note: &str| {
         let shown = format!(
@@ -115,7 +165,16 @@ fn text(diff: &Diff<'_>, paint: Paint) -> String {
     );
     rows.sort_by_key(|(start, ..)| *start);
     for (_, sign, row, change) in rows {
-        let notes: Vec<String> = change.iter().flat_map(|change| notes(change)).collect();
+        let mut notes: Vec<String> = change.iter().flat_map(|change| notes(change)).collect();
+        notes.extend(match sign {
+            '+' => who.added.get(&row.range.start).cloned(),
+            '-' => who.removed.get(&row.range.start).cloned(),
+            _ => None,
+        });
+        if let Some(change) = change {
+            notes.extend(gained(change).and_then(|address| who.added.get(&address).cloned()));
+            notes.extend(lost(change).and_then(|address| who.removed.get(&address).cloned()));
+        }
         let note =
             if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
         line(sign, row, &note);

@@ -7,6 +7,8 @@ mod control;
 mod filter;
 mod output;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod perf;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod ptrace;
 mod recorder;
 mod running;

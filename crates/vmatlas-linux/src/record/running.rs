@@ -15,7 +15,8 @@ use vmatlas::recording::{Recording, looks_like_recording};
 pub fn recording_of(pid: u32) -> Option<Recording<RecordingFile>> {
     let proc = Path::new("/proc");
     let status = std::fs::read_to_string(proc.join(pid.to_string()).join("status")).ok()?;
-    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse().ok());
+    let tracer =
+        status.lines().find_map(|line| line.strip_prefix("TracerPid:")?.trim().parse().ok());
     let recorders: Vec<u32> = match tracer {
         Some(0) | None => Process::named(proc, "vmatlas").unwrap_or_default(),
         Some(tracer) => vec![tracer],
@@ -23,9 +24,8 @@ pub fn recording_of(pid: u32) -> Option<Recording<RecordingFile>> {
     recorders.into_iter().flat_map(files_of).find_map(|path| {
         let file = File::open(path).ok().filter(begins_like_one)?;
         let mut recording = Recording::open(RecordingFile::new(file).ok()?).ok()?;
-        let alive = |process: &vmatlas::recording::Process| {
-            process.pid == pid && process.last.is_none()
-        };
+        let alive =
+            |process: &vmatlas::recording::Process| process.pid == pid && process.last.is_none();
         recording.processes().iter().any(alive).then_some(recording)
     })
 }

@@ -7,6 +7,9 @@ pub(crate) mod launch;
 pub(crate) mod nsfs;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod process_vm;
+pub(crate) mod null_calls;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod perf_event;
 pub(crate) mod procmap_query;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod ptrace;
@@ -14,10 +17,10 @@ pub(crate) mod ptrace;
 pub(crate) mod scenario;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod seccomp;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod terminal_signals;
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) mod test_stop;
 pub(crate) mod vm_read;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
-pub(crate) mod terminal_signals;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod wait;

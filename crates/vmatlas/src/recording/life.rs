@@ -114,6 +114,49 @@ impl<S: Source> Recording<S> {
         (steps, error)
     }
 
+    /// The events that ended the mappings at these addresses of a task, after the moment that
+    /// `replay` is of up to event `until`; none where an address is mapped all the time or never.
+    pub fn unmappings(
+        &self,
+        replay: &Replay,
+        task: u32,
+        addresses: &[u64],
+        until: u64,
+    ) -> Vec<Option<Event>> {
+        let mut ends = vec![None; addresses.len()];
+        let Some(own) = replay.space_id(task) else { return ends };
+        let mut replay = replay.clone();
+        let mapped = |replay: &Replay, address| {
+            replay.space_by_id(own).is_some_and(|space| space.memory.find(address).is_some())
+        };
+        let mut left: Vec<usize> =
+            (0..addresses.len()).filter(|at| mapped(&replay, addresses[*at])).collect();
+        let _ = self.events(replay.number() + 1, |event| {
+            if event.number > until || left.is_empty() {
+                return ControlFlow::Break(());
+            }
+            let here = replay.space_id(event.task) == Some(own);
+            let applied = replay.apply(event, &self.definitions().files);
+            let touched = |at: usize| {
+                let address = addresses[at];
+                let whole = !matches!(event.what, What::Call { .. });
+                whole || applied.touched.iter().any(|range| range.contains(address))
+            };
+            if here {
+                left.retain(|at| {
+                    let ended = touched(*at)
+                        && (replaces(event, addresses[*at]) || !mapped(&replay, addresses[*at]));
+                    if ended {
+                        ends[*at] = Some(event.clone());
+                    }
+                    !ended
+                });
+            }
+            ControlFlow::Continue(())
+        });
+        ends
+    }
+
     /// Follows all events up to `until`, and shows each with the state before and after it.
     fn follow(
         &self,
@@ -171,6 +214,18 @@ impl<S: Source> Recording<S> {
         });
         steps
     }
+}
+
+/// Whether a call put something else where an address is.
+fn replaces(event: &Event, address: u64) -> bool {
+    let What::Call { call, .. } = &event.what else { return false };
+    let start = call.result as u64;
+    let length = match call.kind {
+        CallKind::Mmap => call.args[1],
+        CallKind::Mremap if start != call.args[0] => call.args[2],
+        _ => return false,
+    };
+    call.result > 0 && start <= address && address - start < length
 }
 
 /// The state before an event, as far as it is asked for.

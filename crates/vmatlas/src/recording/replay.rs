@@ -23,7 +23,7 @@ pub struct Replay {
     open: OpenFiles,
     next_space: u32,
     /// The task of the event before, and its space.
-    recent: (u32, u32),
+    recent: Option<(u32, u32)>,
     /// The number of the last event, and its time.
     number: u64,
     time_ns: u64,
@@ -40,7 +40,7 @@ impl Replay {
             tasks: HashMap::new(),
             open: OpenFiles::default(),
             next_space: 1,
-            recent: (0, 0),
+            recent: None,
             number: 0,
             time_ns: 0,
             dropped: 0,
@@ -84,10 +84,12 @@ impl Replay {
     }
 
     fn space_of(&mut self, task: u32) -> Option<&mut Space> {
-        if self.recent.0 != task {
-            self.recent = (task, *self.tasks.get(&task)?);
-        }
-        self.spaces.get_mut(&self.recent.1)
+        let id = match self.recent {
+            Some((recent, id)) if recent == task => id,
+            _ => *self.tasks.get(&task)?,
+        };
+        self.recent = Some((task, id));
+        self.spaces.get_mut(&id)
     }
 
     /// Applies an event.
@@ -138,7 +140,7 @@ impl Replay {
     }
 
     fn forget_recent(&mut self) {
-        self.recent = (0, 0);
+        self.recent = None;
     }
 
     fn clone_task(&mut self, parent: u32, child: u32, memory: bool) {

@@ -64,7 +64,8 @@ pub(super) fn run(mut recorded: Recorded, args: &BlameArgs) -> Result<bool, Trou
     }
     let all = lives.iter().flat_map(|(_, steps)| steps);
     let stacks = all.map(|step| (step.event.stack, step.event.task));
-    let stacks = Stacks::of_tasks(&mut recorded.recording, stacks, SymbolOptions::default());
+    recorded.recording.read_stacks();
+    let stacks = Stacks::of_tasks(&recorded.recording, stacks, SymbolOptions::default());
     if args.common.json {
         let addresses = lives.iter().map(|(address, steps)| LifeJson {
             address: Hex(*address),

@@ -3,7 +3,7 @@
 use super::super::{LaunchError, Options, Outcome, run};
 use crate::record::sink::{Begun, Registers, Shared, Signal, Sink};
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -112,6 +112,16 @@ pub(super) fn program() -> &'static Path {
 pub(super) fn static_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| compiled("recorded", &["-static"]))
+}
+
+/// What a test goes without.
+pub(super) fn skipped(what: &str) {
+    say(&format!("skipped: {what}"));
+}
+
+/// Says something to who runs the tests.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// A recording of a command.

@@ -1,6 +1,6 @@
 //! Children, threads, calls of every kind, stops.
 
-use super::collect::{Collect, Told, program, record, record_with};
+use super::collect::{Collect, Told, program, record, record_with, skipped};
 use crate::record::sink::Shared;
 use std::process::Command;
 use vmatlas::recording::CallKind;
@@ -69,7 +69,7 @@ fn a_thread_that_executes_a_program_takes_the_first_number() {
 fn calls_of_i386() {
     let recorded = record(&["i386"]);
     if recorded.status() == "exit status: 3" || recorded.status().contains("SIGSEGV") {
-        eprintln!("skipped: no 32-bit calls in this kernel");
+        skipped("no 32-bit calls in this kernel");
         return;
     }
     assert_eq!(recorded.status(), "exit status: 0");

@@ -2,7 +2,7 @@
 //! -- --ignored --nocapture`.
 
 use super::super::{Options, run};
-use super::collect::program;
+use super::collect::{program, say};
 use crate::record::sink::{Begun, Registers, Shared, Signal, Sink};
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -69,9 +69,9 @@ fn of_mmap_and_munmap() {
             &words,
             calls,
         );
-        println!(
+        say(&format!(
             "{threads} threads beside the first, microseconds of wall time and of processors for \
              each call: bare {bare:.2?}, ours {ours:.2?}, strace {strace:.2?}"
-        );
+        ));
     }
 }
