@@ -44,12 +44,13 @@ pub(super) fn check(what: &str, recorded: &mut Recorded, names: &mut Names) -> u
         for made in &words.made {
             check_maker(what, recorded, end, made, names);
         }
-        // Before what the kernel showed is taken in.
+        // Before what the kernel showed is taken in: all, but where a stack has grown, and whether
+        // neighbours of a hundred threads joined, some of them written to, some not.
         let share = end.share();
-        println!(
-            "{what}, process {pid}: {} of {} rows follow from the events",
-            share.same, share.rows
-        );
+        println!("{what}, process {pid}: {} of {} rows without a look", share.same, share.rows);
+        if !["stack", "storm"].contains(&what) {
+            assert_eq!(share.same, share.rows, "{what}\n{}", end.differences());
+        }
         let unexplained = end.unexplained();
         assert!(unexplained.is_empty(), "{what}: {unexplained:?}\n{}", end.differences());
     }

@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
+use std::io::{
+    self, BufRead as _, BufReader, PipeReader, PipeWriter, Read as _, Seek as _, Write as _,
+};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::thread;
 use tempfile::TempDir;
 use vmatlas::recording::{
-    Event, Maker, Moment, Origin, Process, Recording, Replay, Row, Space, What,
+    CallKind, Event, Maker, Moment, Origin, Process, Recording, Replay, Row, Space, What,
 };
 use vmatlas::{AddressRange, Kind, Mapping, Maps};
-use vmatlas_linux::record::{Limits, Options, RecordingFile, Report, launch};
+use vmatlas_linux::record::{Limits, Options, Progress, RecordingFile, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
 
 /// A program that was recorded to its end.
@@ -64,19 +68,78 @@ pub(crate) fn in_order(command: impl Fn() -> Command) -> Recorded {
 }
 
 pub(crate) fn record_with(mut command: Command, limits: Limits) -> Recorded {
+    let mut printed = tempfile::tempfile().unwrap();
+    command.stdin(Stdio::null()).stdout(printed.try_clone().unwrap());
+    let mut recorded = launched(command, limits, None);
+    printed.rewind().unwrap();
+    printed.read_to_string(&mut recorded.output).unwrap();
+    recorded
+}
+
+type Tell = Box<dyn FnMut(&Progress) + Send>;
+
+fn launched(mut command: Command, limits: Limits, progress: Option<Tell>) -> Recorded {
     let directory = tempfile::tempdir().unwrap();
-    let printed = directory.path().join("printed");
     let said = directory.path().join("said");
     fs::create_dir(&said).unwrap();
-    command.env("TRUTH", &said).stdin(Stdio::null()).stdout(File::create(&printed).unwrap());
+    command.env("TRUTH", &said);
     let output = directory.path().join("program.vmrec");
-    let options = Options { output: output.clone(), limits, control: None, progress: None };
+    let options = Options { output: output.clone(), limits, control: None, progress };
     let report = launch(command, options).unwrap_or_else(|error| panic!("{error}"));
     let mut recording = open(&output);
     recording.read_stacks();
     assert_eq!(recording.warnings(), [] as [String; 0]);
-    let output = String::from_utf8_lossy(&fs::read(printed).unwrap()).into_owned();
-    Recorded { report, recording, output, directory }
+    Recorded { report, recording, output: String::new(), directory }
+}
+
+/// A patient.c that is being recorded.
+pub(crate) struct Patient {
+    to: PipeWriter,
+    from: BufReader<PipeReader>,
+    pub(crate) pid: u32,
+}
+
+impl Patient {
+    /// Records one that is told what to do by `talk`, and reads the end of its orders after that.
+    pub(crate) fn record(
+        limits: Limits,
+        progress: Option<Tell>,
+        talk: impl FnOnce(&mut Patient),
+    ) -> Recorded {
+        let mut command = Command::new(crate::child::program("patient"));
+        let ((stdin, to), (from, stdout)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        command.stdin(stdin).stdout(stdout);
+        thread::scope(|scope| {
+            let recorder = scope.spawn(|| launched(command, limits, progress));
+            let mut patient = Patient { to, from: BufReader::new(from), pid: 0 };
+            let pid = patient.line();
+            patient.pid = pid.strip_prefix("pid ").unwrap().parse().unwrap();
+            talk(&mut patient);
+            drop(patient.to);
+            let mut recorded = recorder.join().unwrap();
+            patient.from.read_to_string(&mut recorded.output).unwrap();
+            recorded
+        })
+    }
+
+    /// Gives an order that is not answered.
+    pub(crate) fn tell(&mut self, order: &str) {
+        writeln!(self.to, "{order}").unwrap();
+    }
+
+    /// Gives an order and waits until it is done.
+    pub(crate) fn ask(&mut self, order: &str) {
+        self.tell(order);
+        assert_eq!(self.line(), format!("{order} done"));
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.from.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "the program has ended: {line:?}");
+        line.trim_end().to_owned()
+    }
 }
 
 pub(crate) fn open(path: &Path) -> Recording<RecordingFile> {
@@ -92,8 +155,13 @@ impl Recorded {
         self
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.directory.path().join("program.vmrec")
+    /// How many mappings of so many pages were made.
+    pub(crate) fn mapped(&self, pages: u64) -> usize {
+        let is = |event: &&Event| {
+            matches!(&event.what, What::Call { call, .. }
+                if call.kind == CallKind::Mmap && call.args[1] == pages * 4096)
+        };
+        self.events().iter().filter(is).count()
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {
