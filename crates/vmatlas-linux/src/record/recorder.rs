@@ -8,13 +8,13 @@ use super::output::Output;
 use super::sink::{Begun, Registers, Shared, Signal, Sink};
 use super::space::{LiveSpace, escaped};
 use super::truth::Truth;
-use super::unwind::{Backing, Frame, How, Images, Modules, TaskMemory, Unwinder};
+use super::unwind::{Backing, Frame, How, Images, Modules, StackCopy, TaskMemory, Unwinder};
 use crate::elf::ElfFile;
 use crate::symbols::read_jit;
 use crate::sys::vm_read::read_memory;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use vmatlas::recording::{
     Applied, Call, CallKind, FileEntry, FrameEntry, Meta, Replay, Row, SymbolEntry, TaskEntry,
     What, Writer,
@@ -68,7 +68,8 @@ pub(crate) struct Recorder {
     writer: Writer,
     replay: Replay,
     output: Output,
-    began: Instant,
+    /// When it began, on CLOCK_MONOTONIC in nanoseconds.
+    began_ns: u64,
     flushed: Duration,
     limits: Limits,
     tasks: HashMap<u32, Task>,
@@ -108,7 +109,7 @@ impl Recorder {
             writer: Writer::new(meta),
             replay: Replay::new(meta.profile()),
             output,
-            began: Instant::now(),
+            began_ns: clock_ns(),
             flushed: Duration::ZERO,
             limits,
             tasks: HashMap::new(),
@@ -187,16 +188,22 @@ impl Recorder {
         Some(task)
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    /// The time of the recording at a moment of CLOCK_MONOTONIC.
+    pub(super) fn time(&self, clock_ns: u64) -> u64 {
+        clock_ns.saturating_sub(self.began_ns)
+    }
+
+    /// Writes an event that happens now and follows it.
+    fn event(&mut self, entry: u32, stack: u32, what: What) -> Applied {
+        self.event_at(self.time(clock_ns()), entry, stack, what)
     }
 
     /// Writes an event and follows it.
-    fn event(&mut self, entry: u32, stack: u32, what: What) -> Applied {
+    pub(super) fn event_at(&mut self, time_ns: u64, entry: u32, stack: u32, what: What) -> Applied {
         if self.ended {
             return Applied::default();
         }
-        let event = self.writer.event(self.now(), entry, stack, what);
+        let event = self.writer.event(time_ns, entry, stack, what);
         let applied = self.replay.apply(&event, self.writer.files());
         if self.writer.snapshot_due() {
             self.writer.snapshot(&self.replay);
@@ -206,10 +213,26 @@ impl Recorder {
 
     /// The number of the stack of a task.
     fn stack(&mut self, tid: u32, registers: &Registers) -> u32 {
-        let Some(task) = self.tasks.get(&tid) else { return 0 };
-        let Some(space) = self.spaces.get_mut(&task.space) else { return 0 };
+        let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return 0 };
+        let Some(space) = self.spaces.get(&id) else { return 0 };
         let memory = self.memory.of(tid);
         self.unwinder.walk(&space.modules, registers, memory, &mut self.frames);
+        self.intern(id)
+    }
+
+    /// The number of a stack by a copy of its bytes from the stack pointer on.
+    pub(super) fn stack_of_copy(&mut self, tid: u32, registers: &Registers, bytes: &[u8]) -> u32 {
+        let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return 0 };
+        let Some(space) = self.spaces.get(&id) else { return 0 };
+        let code = Some(self.memory.of(tid));
+        let mut memory = StackCopy { start: registers.sp, bytes, code };
+        self.unwinder.walk(&space.modules, registers, &mut memory, &mut self.frames);
+        self.intern(id)
+    }
+
+    /// The number of the stack that was walked last.
+    fn intern(&mut self, space: u32) -> u32 {
+        let Some(space) = self.spaces.get_mut(&space) else { return 0 };
         self.entries.clear();
         for frame in &self.frames {
             let guessed = frame.how == How::Scanned;
@@ -295,21 +318,25 @@ impl Recorder {
     }
 
     /// Follows a call in what is known of code.
-    fn follow_code(&mut self, space: &mut LiveSpace, call: &Call, applied: &Applied) {
+    ///
+    /// `shown` is the row of what was mapped.
+    pub(super) fn follow_code(
+        &mut self,
+        space: &mut LiveSpace,
+        call: &Call,
+        applied: &Applied,
+        shown: Option<&Shown>,
+    ) {
         let [range, new] = applied.touched;
         match call.kind {
             CallKind::Mmap => {
                 let executable = call.args[2] & PROT_EXEC != 0;
                 if call.args[3] & MAP_ANONYMOUS != 0 {
                     space.modules.map_anonymous(range, executable);
-                } else if let Some(row) = space.find(range.start) {
-                    let mut buffer = Vec::new();
-                    let row = escaped(&row, &mut buffer);
+                } else if let Some(shown) = shown {
                     // The kernel may have joined it to its neighbours; the link in map_files is
                     // of the whole.
-                    let name = row.name.to_vec();
-                    let row = Mapping { name: &name, ..row };
-                    self.map_code(space, &row);
+                    self.map_code(space, &shown.row());
                 }
             }
             CallKind::Munmap | CallKind::Shmat | CallKind::Shmdt | CallKind::IoSetup => {
@@ -401,39 +428,29 @@ impl Recorder {
         self.observe(entry, space, window, &rows);
     }
 
-    /// Files and sizes that the arguments of a call do not tell.
-    fn complete(&mut self, space: &mut LiveSpace, call: &mut Call) -> u32 {
-        let at = match call.kind {
-            CallKind::Mmap if call.args[3] & MAP_ANONYMOUS == 0 => call.result as u64,
-            // Shared memory has an inode; huge pages, too.
-            CallKind::Mmap if call.args[3] & 0xf != 2 || call.args[3] & 0x4_0000 != 0 => {
-                call.result as u64
-            }
-            CallKind::Shmat => call.result as u64,
-            // The backend has read the ring's address.
-            CallKind::IoSetup => call.args[1],
-            CallKind::Prctl if call.args[0] == PR_SET_VMA => call.args[2],
-            _ => return 0,
-        };
-        let Some(row) = space.find(at) else { return 0 };
-        let size = row.range.end.saturating_sub(at);
+    /// The row that tells what the arguments of a call do not: which file was mapped, how large a
+    /// segment is, how memory is called.
+    fn row_of(&self, space: &mut LiveSpace, call: &Call) -> Option<Shown> {
+        Some(Shown::of(&space.find(telling_address(call)?)?))
+    }
+
+    /// Takes from that row the size of what was mapped, and the number of the file.
+    pub(super) fn complete(&mut self, space: &LiveSpace, call: &mut Call, shown: &Shown) -> u32 {
+        let row = shown.row();
+        let size = |at: u64| row.range.end.saturating_sub(at);
         match call.kind {
-            CallKind::Shmat => call.args[3] = size,
-            CallKind::IoSetup => call.args[2] = size,
+            CallKind::Shmat => call.args[3] = size(call.result as u64),
+            CallKind::IoSetup => call.args[2] = size(call.args[1]),
+            CallKind::Prctl => {
+                let (Kind::NamedAnonymous { name } | Kind::NamedSharedAnonymous { name }) =
+                    row.kind()
+                else {
+                    return 0;
+                };
+                let entry = FileEntry { name: name.to_vec(), ..FileEntry::default() };
+                return self.writer.file(&entry);
+            }
             _ => {}
-        }
-        let mut buffer = Vec::new();
-        let row = escaped(&row, &mut buffer);
-        let name = row.name.to_vec();
-        let row = Mapping { name: &name, ..row };
-        let given = match row.kind() {
-            Kind::NamedAnonymous { name } | Kind::NamedSharedAnonymous { name } => Some(name),
-            _ => None,
-        };
-        if call.kind == CallKind::Prctl {
-            let Some(name) = given else { return 0 };
-            let entry = FileEntry { name: name.to_vec(), ..FileEntry::default() };
-            return self.writer.file(&entry);
         }
         if row.inode == 0 && row.device == Device::default() {
             return 0;
@@ -475,6 +492,54 @@ impl Recorder {
         self.truth.rows_at_exit += self.truth.rows - rows;
         self.truth.rows_wrong_at_exit += self.truth.rows_wrong - wrong;
     }
+}
+
+/// A row of what was mapped.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    row: Mapping<'static>,
+    name: Vec<u8>,
+}
+
+impl Shown {
+    /// Of a row whose line feeds are as they are.
+    pub(super) fn of(row: &Mapping<'_>) -> Shown {
+        let mut buffer = Vec::new();
+        let row = escaped(row, &mut buffer);
+        let name = row.name.to_vec();
+        let Mapping { range, perms, offset, device, inode, .. } = row;
+        Shown { row: Mapping { range, perms, offset, device, inode, name: b"" }, name }
+    }
+
+    pub(super) fn row(&self) -> Mapping<'_> {
+        Mapping { name: &self.name, ..self.row }
+    }
+}
+
+/// Where the row is that tells what the arguments of a call do not; none if they tell all.
+pub(super) fn telling_address(call: &Call) -> Option<u64> {
+    match call.kind {
+        // Shared memory and huge pages have an inode, too.
+        CallKind::Mmap
+            if call.args[3] & MAP_ANONYMOUS == 0
+                || call.args[3] & 0xf != 2
+                || call.args[3] & 0x4_0000 != 0 =>
+        {
+            Some(call.result as u64)
+        }
+        CallKind::Shmat => Some(call.result as u64),
+        // The backend has read the ring's address.
+        CallKind::IoSetup => Some(call.args[1]),
+        CallKind::Prctl if call.args[0] == PR_SET_VMA => Some(call.args[2]),
+        _ => None,
+    }
+}
+
+/// CLOCK_MONOTONIC, in nanoseconds.
+pub(super) fn clock_ns() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let part = |part| u64::try_from(part).unwrap_or(0);
+    part(now.tv_sec) * 1_000_000_000 + part(now.tv_nsec)
 }
 
 /// What a comparison of rows gave.
@@ -548,11 +613,15 @@ impl Sink for Recorder {
         let whole = task.unchecked > WHOLE_CHECK_EVERY;
         let id = task.space;
         self.with(id, |recorder, space| {
-            let file = recorder.complete(space, &mut call);
+            let shown = recorder.row_of(space, &call);
+            let file = match &shown {
+                Some(shown) => recorder.complete(space, &mut call, shown),
+                None => 0,
+            };
             let applied = recorder.event(entry, stack, What::Call { call, file, in_order });
             recorder.truth.refused += u64::from(applied.refused.is_some());
             recorder.truth.out_of_order += u64::from(!in_order);
-            recorder.follow_code(space, &call, &applied);
+            recorder.follow_code(space, &call, &applied, shown.as_ref());
             if whole {
                 recorder.check_whole(begun.tid, entry, space);
             } else {
@@ -642,7 +711,7 @@ impl Sink for Recorder {
     }
 
     fn tick(&mut self) -> bool {
-        let now = self.began.elapsed();
+        let now = Duration::from_nanos(self.time(clock_ns()));
         if now - self.flushed >= FLUSH_AFTER {
             self.writer.flush();
             self.output.append(&self.writer.take());
