@@ -134,15 +134,16 @@ fn limits_end_the_recording_and_not_the_program() {
 #[test]
 fn a_storm_of_mprotect() {
     let mut recorded =
-        Patient::record(Limits::default(), None, |patient| patient.ask("flip 50000")).succeeded();
+        Patient::record(Limits::default(), None, |patient| patient.ask("flip 70000")).succeeded();
     let truth = recorded.report.truth.clone();
     let bytes = recorded.report.size as f64 / truth.events as f64;
     println!("{} events, {bytes:.2} bytes each", truth.events);
-    assert!(truth.events >= 50_000);
+    assert!(truth.events >= 70_000);
     assert!(bytes < 16.0, "{bytes}");
     assert_eq!((truth.refused, truth.corrected, truth.lost), (0, 0, 0), "{truth:?}");
     // Seldom is the kernel's answer needed.
     assert!(truth.settled < 500, "{truth:?}");
+    // Long enough for a snapshot, from which a reader starts.
     let ends = recorded.ends();
     ends[0].check_origins();
     let sought = recorded.sought(&ends[0].process);

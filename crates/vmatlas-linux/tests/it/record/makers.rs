@@ -18,6 +18,7 @@ const MODES: &[&str] = &[
     "rings",
     "flags",
     "stack",
+    "grows",
     "raw",
     "i386",
 ];
@@ -143,6 +144,9 @@ const TASKS: &[(&str, usize)] = &[
     ("exec", 1),
     ("exec-in-thread", 1),
     ("storm", 1),
+    ("orphan", 1),
+    ("copies", 41),
+    ("exec-among-threads", 1),
 ];
 
 #[test]
