@@ -222,7 +222,7 @@ static int outlive(void *at) {
     close(gone[1]);
     while (read(gone[0], &byte, 1) > 0) {
     }
-    made(maker_b(0, 9), 9 * PAGE, "maker_b");
+    made(maker_b(0, 90), 90 * PAGE, "maker_b");
     last_words();
 }
 

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use vmatlas::recording::{
     CallKind, Event, Maker, Moment, Origin, Process, Recording, Replay, Row, Space, What,
 };
+use vmatlas::space::VmaFlags;
 use vmatlas::{AddressRange, Kind, Mapping, Maps};
 use vmatlas_linux::record::{Limits, Options, Progress, RecordingFile, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
@@ -361,7 +362,11 @@ impl End {
         let (told, untold) = (self.rows(), self.untold.memory.maps());
         let doubts: HashSet<u64> = self.untold.memory.doubts().collect();
         let ends = |rows: &Maps| -> BTreeSet<u64> {
-            let rows = rows.iter().filter(|row| row.kind() != Kind::Stack);
+            let grew = |at: u64| {
+                let flags = self.space.memory.flags(at);
+                flags.is_some_and(|flags| flags.contains(VmaFlags::GROWSDOWN))
+            };
+            let rows = rows.iter().filter(|row| !grew(row.range.end - 1));
             rows.flat_map(|row| [row.range.start, row.range.end]).collect()
         };
         let (told_ends, untold_ends) = (ends(&told), ends(&untold));
@@ -392,7 +397,7 @@ impl End {
         let mut wrong = String::new();
         for row in rows.iter().filter(|row| row.kind() != Kind::Vsyscall) {
             let mut from = row.range.start;
-            for (piece, origin) in self.origins_of(row.range, row.kind() == Kind::Stack) {
+            for (piece, origin) in self.origins_of(row.range) {
                 assert_eq!(piece.start, from, "pieces without a gap");
                 from = piece.end;
                 if matches!(origin.maker, Maker::Unseen | Maker::Before) {
@@ -415,11 +420,7 @@ impl End {
         assert!(wrong.is_empty(), "process {}:\n{wrong}{text}", self.process.pid);
     }
 
-    pub(crate) fn origins_of(
-        &self,
-        range: AddressRange,
-        stack: bool,
-    ) -> Vec<(AddressRange, Origin)> {
-        self.space.origins_of(range, stack)
+    pub(crate) fn origins_of(&self, range: AddressRange) -> Vec<(AddressRange, Origin)> {
+        self.space.origins_of(range, false)
     }
 }
