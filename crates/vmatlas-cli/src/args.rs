@@ -81,9 +81,21 @@ pub(crate) struct RecordArgs {
     /// The recording [default: NAME.PID.vmrec]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Attach to a process that runs
+    #[arg(short, long, value_name = "PID", conflicts_with = "command")]
+    pub(crate) pid: Option<u32>,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    #[arg(required_unless_present = "pid", trailing_var_arg = true, value_name = "CMD")]
     pub(crate) command: Vec<std::ffi::OsString>,
+    /// What shall record [default: ptrace for a program, perf for a process]
+    #[arg(long, value_enum, value_name = "BACKEND")]
+    pub(crate) backend: Option<Backend>,
+    /// How many bytes of stack perf copies with each call (deeper frames are missing), at most 65528
+    #[arg(long, value_name = "BYTES", value_parser = size, default_value = "8192")]
+    pub(crate) stack_size: u64,
+    /// Hold the kernel's own record of changes against the events; needs CAP_PERFMON
+    #[arg(long)]
+    pub(crate) audit: bool,
     /// End the recording after so many seconds; the program runs on
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) duration: Option<Duration>,
@@ -97,7 +109,8 @@ pub(crate) struct RecordArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct BlameArgs {
-    /// A recording, RECORDING@TIME, or the PID of a process that is being recorded
+    /// A recording or a log of strace (-k tells stacks), RECORDING@TIME, or the PID of a process
+    /// that is being recorded
     pub(crate) recording: String,
     /// Tell the whole life of these addresses (hexadecimal) instead
     #[arg(value_parser = address)]
@@ -127,6 +140,13 @@ pub(crate) struct BlameArgs {
     pub(crate) svg: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
+}
+
+/// What records.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Ptrace,
+    Perf,
 }
 
 /// What bytes are summed up by.

@@ -1,10 +1,12 @@
-//! Call stacks of a recording, with names.
+//! Call stacks of recordings and logs, with names.
 
 use crate::output::words::printable;
 use crate::recording::Opened;
 use std::collections::HashMap;
 use vmatlas::jit::JitMap;
-use vmatlas::recording::{Definitions, FileEntry, Origin};
+use vmatlas::recording::{Definitions, FileEntry, Origin, TaskEntry};
+use vmatlas::strace::{Frame, Makers};
+use vmatlas_linux::elf::demangle;
 use vmatlas_linux::symbols::{Module, Place, SymbolFrame, SymbolOptions, Symbolizer, hint};
 
 /// The stacks of some origins, by number and process: code that is made at run time is of one
@@ -41,7 +43,7 @@ impl Stacks {
         let mut known: HashMap<Place, usize> = HashMap::new();
         let mut stacks: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
         for (stack, task) in stacks_of_tasks {
-            let pid = pid_of(definitions, task);
+            let pid = pid_of(&definitions.tasks, task);
             stacks.entry((stack, pid)).or_insert_with(|| {
                 let frames = definitions.frames_of(stack).map(|frame| {
                     let file = definitions.files.get(frame.file as usize);
@@ -75,24 +77,43 @@ impl Stacks {
         Stacks { frames, notes }
     }
 
+    /// Takes the names that strace gave to the frames of these origins.
+    pub(crate) fn of_log<'a>(makers: &Makers, origins: impl Iterator<Item = &'a Origin>) -> Stacks {
+        let mut stacks = Stacks::default();
+        for origin in origins.filter(|origin| origin.stack != 0) {
+            let key = (origin.stack, pid_of(&makers.tasks, origin.task));
+            let frames = || makers.frames_of(origin.stack).map(as_told).collect();
+            stacks.frames.entry(key).or_insert_with(frames);
+        }
+        stacks
+    }
+
     /// The frames of an origin's stack, the innermost first.
-    pub(crate) fn get(&self, definitions: &Definitions, origin: &Origin) -> &[SymbolFrame] {
-        self.of_task(definitions, origin.stack, origin.task)
+    pub(crate) fn get(&self, tasks: &[TaskEntry], origin: &Origin) -> &[SymbolFrame] {
+        self.of_task(tasks, origin.stack, origin.task)
     }
 
     /// The frames of a stack that a task had.
-    pub(crate) fn of_task(
-        &self,
-        definitions: &Definitions,
-        stack: u32,
-        task: u32,
-    ) -> &[SymbolFrame] {
-        self.frames.get(&(stack, pid_of(definitions, task))).map_or(&[], Vec::as_slice)
+    pub(crate) fn of_task(&self, tasks: &[TaskEntry], stack: u32, task: u32) -> &[SymbolFrame] {
+        self.frames.get(&(stack, pid_of(tasks, task))).map_or(&[], Vec::as_slice)
     }
 }
 
-fn pid_of(definitions: &Definitions, task: u32) -> u32 {
-    definitions.tasks.get(task as usize).map_or(0, |task| task.pid)
+fn pid_of(tasks: &[TaskEntry], task: u32) -> u32 {
+    tasks.get(task as usize).map_or(0, |task| task.pid)
+}
+
+/// A frame as strace names it.
+fn as_told(frame: &Frame) -> SymbolFrame {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let named = !frame.function.is_empty();
+    SymbolFrame {
+        function: if named { demangle(&frame.function) } else { String::new() },
+        offset: if named { frame.function_offset } else { frame.offset },
+        module: text(&frame.module),
+        source: Some(text(&frame.source)).filter(|source| !source.is_empty()),
+        inlined: false,
+    }
 }
 
 fn module(file: &FileEntry) -> Module {

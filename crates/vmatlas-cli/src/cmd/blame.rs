@@ -1,4 +1,4 @@
-//! `vmatlas blame RECORDING`: who made what is mapped.
+//! `vmatlas blame RECORDING|LOG`: who made what is mapped.
 
 mod json;
 mod life;
@@ -6,18 +6,19 @@ mod pprof;
 mod profile;
 mod text;
 
-use crate::args::{BlameArgs, By, MomentArgs};
+use crate::args::{BlameArgs, By};
 use crate::moment::Moment;
 use crate::output::{note, pager, words};
-use crate::recording::{self, Recorded};
-use crate::stacks::{Stacks, function, module_name, telling};
+use crate::recording::Recorded;
+use crate::stacks::{function, module_name, telling};
+use crate::target::{Target, Want};
 use crate::trouble::Trouble;
 use std::collections::HashMap;
 use std::path::Path;
 use vmatlas::recording::{Maker, Origin};
 use vmatlas::{AddressRange, Filter, Kind, Mapping, Maps};
 use vmatlas_linux::record::recording_of;
-use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
+use vmatlas_linux::symbols::SymbolFrame;
 
 /// What is mapped at a moment, piece by piece with who made it.
 struct Blame {
@@ -37,7 +38,7 @@ struct Piece {
 
 pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     let name = &args.recording;
-    let recorded = open(name, &args.moment)?;
+    let recorded = open(name, args)?;
     if !args.addresses.is_empty() {
         return life::run(recorded, args);
     }
@@ -62,10 +63,17 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     Ok(true)
 }
 
-/// A process of a recording, or of the one that is being made of a process that lives.
-fn open(name: &str, args: &MomentArgs) -> Result<Recorded, Trouble> {
-    if let Some(moment) = Moment::of(name, args, |path| Path::new(path).is_file()) {
-        return Recorded::at(recording::open(&moment.path)?, &moment);
+/// A process of a recording or a log, or of the recording that is being made of a process that
+/// lives.
+fn open(name: &str, args: &BlameArgs) -> Result<Recorded, Trouble> {
+    if name == "-" || Target::moment(name, &args.moment).is_some() {
+        let want = Want { sizes: false, truths: false };
+        let target = Target::read(name, &args.common.proc, &args.moment, want)?;
+        let recorded = target.recorded.map(|recorded| *recorded);
+        return recorded.ok_or_else(|| {
+            let shown = words::printable(name.as_bytes());
+            Trouble::new(format!("{shown}: neither a recording nor a log of strace"))
+        });
     }
     let shown = words::printable(name.as_bytes());
     let Ok(pid) = name.parse() else {
@@ -77,7 +85,7 @@ fn open(name: &str, args: &MomentArgs) -> Result<Recorded, Trouble> {
              vmatlas record -- CMD, or attach with vmatlas record -p {pid}"
         )));
     };
-    let moment = Moment { path: name.to_owned(), pid: Some(pid), when: args.at };
+    let moment = Moment { path: name.to_owned(), pid: Some(pid), when: args.moment.at };
     Recorded::at(recording, &moment)
 }
 
@@ -85,7 +93,7 @@ impl Blame {
     fn of(mut recorded: Recorded, args: &BlameArgs) -> Result<Blame, Trouble> {
         if args.filter.as_ref().is_some_and(Filter::needs_sizes) {
             return Err(Trouble::new(
-                "a recording has no sizes of smaps: --where cannot ask for one",
+                "recordings and logs have no sizes of smaps: --where cannot ask for one",
             ));
         }
         let maps = recorded.space().memory.maps();
@@ -101,8 +109,7 @@ impl Blame {
             let new = own.filter(|(_, origin)| since.is_none_or(|since| origin.time_ns >= since));
             pieces.extend(new.map(|(range, origin)| Piece { row, range, origin }));
         }
-        let origins = pieces.iter().map(|piece| &piece.origin);
-        recorded.stacks = Stacks::of(&mut recorded.recording, origins, SymbolOptions::default());
+        recorded.name_stacks(pieces.iter().map(|piece: &Piece| &piece.origin));
         Ok(Blame { recorded, maps, pieces })
     }
 

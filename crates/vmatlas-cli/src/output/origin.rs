@@ -55,23 +55,22 @@ impl<'a> FrameJson<'a> {
 }
 
 impl<'a> OriginJson<'a> {
-    /// Of the bytes of a process of a recording.
+    /// Of the bytes of a process of a recording or a log.
     pub(crate) fn of(
         recorded: &'a Recorded,
         range: AddressRange,
         origin: &Origin,
     ) -> OriginJson<'a> {
-        let definitions = recorded.recording.definitions();
-        let task = definitions.tasks.get(origin.task as usize).filter(|_| origin.task != 0);
+        let task = recorded.tasks().get(origin.task as usize).filter(|_| origin.task != 0);
         let told = (origin.event != 0).then_some(origin);
         OriginJson {
             start: Hex(range.start),
             end: Hex(range.end),
             bytes: range.size(),
             event: told.map(|origin| origin.event),
-            time_s: told.map(|origin| origin.time_ns as f64 / 1e9),
-            pid: task.map(|task| task.pid),
-            tid: task.map(|task| task.tid),
+            time_s: told.and(recorded.time_ns).map(|_| origin.time_ns as f64 / 1e9),
+            pid: task.map(|task| task.pid).filter(|pid| *pid != 0),
+            tid: task.map(|task| task.tid).filter(|tid| *tid != 0),
             comm: task.map(|task| String::from_utf8_lossy(&task.comm).into_owned()),
             syscall: match origin.maker {
                 Maker::Call(_) | Maker::Exec => Some(origin.maker.name()),
@@ -84,17 +83,24 @@ impl<'a> OriginJson<'a> {
 
     /// The same in words, without the stack.
     pub(crate) fn line(&self) -> String {
-        let (Some(event), Some(time_s)) = (self.event, self.time_s) else {
-            return "no event tells who made it".to_owned();
+        let event = match self.event {
+            Some(event) => format!(", event {event}"),
+            None if self.how == "unseen" => return "no event tells who made it".to_owned(),
+            None => String::new(),
         };
         let what = match (self.syscall, self.how) {
             (Some(call), "inherited") => format!("{call}, inherited by fork"),
             (Some(call), _) => call.to_owned(),
             (None, _) => "there before the recording".to_owned(),
         };
+        let time = self.time_s.map_or_else(String::new, |time_s| format!(", {time_s:.3} s"));
         let comm = words::printable(self.comm.as_deref().unwrap_or_default().as_bytes());
-        let tid = self.tid.unwrap_or(0);
-        format!("{what}, event {event}, {time_s:.3} s, thread {tid} {comm}")
+        let thread = match self.tid {
+            Some(tid) => format!(", thread {tid} {comm}"),
+            None if comm.is_empty() => String::new(),
+            None => format!(", {comm}"),
+        };
+        format!("{what}{event}{time}{thread}")
     }
 }
 

@@ -52,13 +52,10 @@ This is the map of vmatlas itself. Next:
 fn heading(text: &mut String, target: &Target, totals: &Totals, paint: Paint) {
     let mut title = match (&target.live, &target.recorded) {
         (Some(live), _) => format!("{} {}", live.process.id(), printable(&live.comm)),
-        (None, Some(recorded)) => format!(
-            "{} {} after event {}, {:.3} s",
-            recorded.process.pid,
-            recorded.comm(),
-            recorded.replay.number(),
-            recorded.replay.time_ns() as f64 / 1e9
-        ),
+        (None, Some(recorded)) => {
+            let (process, moment) = recorded.title();
+            format!("{process} {moment}")
+        }
         (None, None) => printable(target.name.as_bytes()),
     };
     if let Some(empty) = target.live.as_ref().and_then(|live| live.empty) {

@@ -1,7 +1,7 @@
 //! From what a backend sees to what is written: follows every address space with the model, holds
 //! each against the kernel, and writes events, stacks and what the model got wrong.
 
-use super::Progress;
+use super::{Listener, News, Progress, Report};
 use super::code::CodeFiles;
 use super::control::{Asked, Control};
 use super::output::Output;
@@ -30,7 +30,7 @@ const DEPTH: usize = 256;
 const ROWS_TO_CHECK: usize = 64;
 /// What was recorded is written after this long at the latest.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
-/// A program that gets a Ctrl-C, too, has so long to end, which then is recorded.
+/// How long a recording goes on after a Ctrl-C.
 const GRACE: Duration = Duration::from_secs(1);
 /// How often progress is told.
 const TELL_AFTER: Duration = Duration::from_millis(250);
@@ -51,29 +51,37 @@ pub struct Limits {
 
 /// A task that is recorded.
 #[derive(Debug)]
-struct Task {
+pub(super) struct Task {
     /// Its entry in the recording.
-    entry: u32,
-    pid: u32,
+    pub(super) entry: u32,
+    pub(super) pid: u32,
     /// Its address space, a key of [`Recorder::spaces`].
-    space: u32,
+    pub(super) space: u32,
     /// The signal that was last delivered and may end it.
     signal: Option<(Signal, u32)>,
     /// Events since all rows were compared.
     unchecked: u64,
+    /// Its entry before it executed a program, while that is not written yet.
+    pub(super) former: Option<u32>,
+}
+
+impl Task {
+    pub(super) fn new(entry: u32, pid: u32, space: u32) -> Task {
+        Task { entry, pid, space, signal: None, unchecked: 0, former: None }
+    }
 }
 
 /// Writes a recording.
 pub(crate) struct Recorder {
-    writer: Writer,
+    pub(super) writer: Writer,
     replay: Replay,
     output: Output,
     /// When it began, on CLOCK_MONOTONIC in nanoseconds.
     began_ns: u64,
     flushed: Duration,
     limits: Limits,
-    tasks: HashMap<u32, Task>,
-    spaces: HashMap<u32, Box<LiveSpace>>,
+    pub(super) tasks: HashMap<u32, Task>,
+    pub(super) spaces: HashMap<u32, Box<LiveSpace>>,
     next_space: u32,
     files: HashMap<(Device, u64, Vec<u8>), (u32, Arc<Backing>)>,
     code: CodeFiles,
@@ -84,11 +92,13 @@ pub(crate) struct Recorder {
     memory: TaskMemory,
     frames: Vec<Frame>,
     entries: Vec<FrameEntry>,
-    truth: Truth,
+    pub(super) truth: Truth,
     asked: Arc<Asked>,
+    /// A program that gets a Ctrl-C, too, has so long to end, which then is recorded.
+    grace: Duration,
     /// When it was first seen that the user wants no more.
     interrupted: Option<Duration>,
-    progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+    news: Option<Listener>,
     /// When progress was last told.
     told: Duration,
     ended: bool,
@@ -99,12 +109,13 @@ impl Recorder {
         meta: &Meta,
         output: Output,
         limits: Limits,
-        progress: Option<Box<dyn FnMut(&Progress) + Send>>,
+        news: Option<Listener>,
     ) -> Recorder {
         Recorder {
-            progress,
+            news,
             told: Duration::ZERO,
             asked: Arc::default(),
+            grace: GRACE,
             interrupted: None,
             writer: Writer::new(meta),
             replay: Replay::new(meta.profile()),
@@ -133,10 +144,16 @@ impl Recorder {
         self.asked = control.map(Control::asked).unwrap_or_default();
     }
 
+    /// The program does not get what the user types here.
+    pub(super) fn is_attached(&mut self) {
+        self.grace = Duration::ZERO;
+    }
+
     /// Ends the recording, and tells how true it is.
-    pub(crate) fn finish(mut self) -> (Truth, Output) {
+    pub(crate) fn finish(mut self) -> Report {
         self.end();
-        (self.truth, self.output)
+        let (size, failed) = self.output.into_parts();
+        Report { status: None, truth: self.truth, audit: None, notices: Vec::new(), size, failed }
     }
 
     /// Writes what makes a recording whole. Nothing follows.
@@ -150,26 +167,32 @@ impl Recorder {
     }
 
     fn tell_progress(&mut self, elapsed: Duration) {
-        let Some(tell) = &mut self.progress else { return };
         self.told = elapsed;
-        tell(&Progress {
+        let progress = Progress {
             elapsed,
             events: self.writer.next_number() - 1,
             lost: self.truth.lost,
             size: self.output.size(),
-            ended: self.ended,
-        });
+        };
+        self.tell(&if self.ended { News::Ended } else { News::Progress(progress) });
+    }
+
+    /// Tells who listens.
+    pub(super) fn tell(&mut self, news: &News<'_>) {
+        if let Some(tell) = &mut self.news {
+            tell(news);
+        }
     }
 
     /// A task has this address space, as its first.
-    fn add_space(&mut self, space: LiveSpace) -> u32 {
+    pub(super) fn add_space(&mut self, space: LiveSpace) -> u32 {
         self.next_space = self.next_space.wrapping_add(1);
         self.spaces.insert(self.next_space, Box::new(space));
         self.next_space
     }
 
     /// Works on an address space, if it is there.
-    fn with(&mut self, id: u32, work: impl FnOnce(&mut Recorder, &mut LiveSpace)) {
+    pub(super) fn with(&mut self, id: u32, work: impl FnOnce(&mut Recorder, &mut LiveSpace)) {
         if let Some(mut space) = self.spaces.remove(&id) {
             work(self, &mut space);
             self.spaces.insert(id, space);
@@ -177,7 +200,7 @@ impl Recorder {
     }
 
     /// Takes a task out; with the last one its address space is gone.
-    fn remove(&mut self, tid: u32) -> Option<Task> {
+    pub(super) fn remove(&mut self, tid: u32) -> Option<Task> {
         let task = self.tasks.remove(&tid)?;
         if let Some(space) = self.spaces.get_mut(&task.space) {
             space.tasks -= 1;
@@ -194,7 +217,7 @@ impl Recorder {
     }
 
     /// Writes an event that happens now and follows it.
-    fn event(&mut self, entry: u32, stack: u32, what: What) -> Applied {
+    pub(super) fn event(&mut self, entry: u32, stack: u32, what: What) -> Applied {
         self.event_at(self.time(clock_ns()), entry, stack, what)
     }
 
@@ -278,7 +301,7 @@ impl Recorder {
     }
 
     /// The rows as a recording has them.
-    fn rows(&mut self, space: &LiveSpace, rows: &Maps) -> Vec<Row> {
+    pub(super) fn rows(&mut self, space: &LiveSpace, rows: &Maps) -> Vec<Row> {
         let entry = |row: Mapping<'_>| {
             let nothing = row.name.is_empty() && row.inode == 0 && row.device == Device::default();
             let file = if nothing { 0 } else { self.file(space, &row).0 };
@@ -288,7 +311,7 @@ impl Recorder {
     }
 
     /// Code that a row makes executable, or that is no more.
-    fn map_code(&mut self, space: &mut LiveSpace, row: &Mapping<'_>) {
+    pub(super) fn map_code(&mut self, space: &mut LiveSpace, row: &Mapping<'_>) {
         let process = space.process();
         if row.name == b"[vdso]" {
             let size = usize::try_from(row.range.size()).unwrap_or(0).min(1 << 16);
@@ -363,6 +386,21 @@ impl Recorder {
         }
     }
 
+    /// Whether a call that has returned may have changed something.
+    pub(super) fn counts(&self, entry: u32, call: &Call) -> bool {
+        if (-4095..0).contains(&call.result) {
+            return changes_though_failed(call);
+        }
+        // A question where the break is.
+        let known = || self.replay.space(entry).map(|space| space.memory.program_break());
+        call.kind != CallKind::Brk || known() != Some(call.result as u64)
+    }
+
+    /// The program that was asked for runs.
+    pub(super) fn runs(&self, pid: u32) {
+        self.asked.runs(pid);
+    }
+
     /// Files of which some became executable in `range`.
     fn note_images(&mut self, space: &mut LiveSpace, range: AddressRange) {
         let Some(rows) = space.rows(range, ROWS_TO_CHECK) else { return };
@@ -404,7 +442,14 @@ impl Recorder {
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.unchecked = 0;
         }
-        let (Ok(shown), Some(model)) = (space.all_rows(), self.replay.space(entry)) else { return };
+        if let Ok(shown) = space.all_rows() {
+            self.compare(entry, space, &shown);
+        }
+    }
+
+    /// Compares all rows of an address space with those that the kernel shows.
+    pub(super) fn compare(&mut self, entry: u32, space: &LiveSpace, shown: &Maps) {
+        let Some(model) = self.replay.space(entry) else { return };
         self.truth.whole_checks += 1;
         let model = model.memory.maps();
         self.truth.rows += shown.len() as u64;
@@ -596,19 +641,12 @@ impl Sink for Recorder {
     }
 
     fn returned(&mut self, begun: &Begun, result: i64, stack: u32, in_order: bool) {
-        let Some(task) = self.tasks.get_mut(&begun.tid) else { return };
-        let entry = task.entry;
+        let Some(entry) = self.tasks.get(&begun.tid).map(|task| task.entry) else { return };
         let mut call = Call { kind: begun.kind, args: begun.args, result };
-        if (-4095..0).contains(&result) {
-            if !changes_though_failed(&call) {
-                return;
-            }
-        } else if call.kind == CallKind::Brk {
-            let known = self.replay.space(entry).map_or(0, |space| space.memory.program_break());
-            if known == result as u64 {
-                return;
-            }
+        if !self.counts(entry, &call) {
+            return;
         }
+        let Some(task) = self.tasks.get_mut(&begun.tid) else { return };
         task.unchecked += 1;
         let whole = task.unchecked > WHOLE_CHECK_EVERY;
         let id = task.space;
@@ -648,7 +686,7 @@ impl Sink for Recorder {
         let new = self.writer.task(TaskEntry { tid: child, pid, comm });
         self.event(entry, stack, What::Clone { child: new, memory: shared.memory });
         self.truth.tasks += 1;
-        self.tasks.insert(child, Task { entry: new, pid, space, signal: None, unchecked: 0 });
+        self.tasks.insert(child, Task::new(new, pid, space));
         if !shared.memory {
             self.with(space, |recorder, space| recorder.check_whole(child, new, space));
         }
@@ -672,7 +710,7 @@ impl Sink for Recorder {
         let shown = space.all_rows().unwrap_or_default();
         let rows = self.rows(&space, &shown);
         if self.truth.execs == 0 {
-            self.asked.runs(tid);
+            self.runs(tid);
         }
         self.event(old.map_or(to, |old| old.entry), 0, What::Exec { to, rows });
         self.truth.execs += 1;
@@ -682,7 +720,7 @@ impl Sink for Recorder {
             }
         }
         let space = self.add_space(space);
-        self.tasks.insert(tid, Task { entry: to, pid: tid, space, signal: None, unchecked: 0 });
+        self.tasks.insert(tid, Task::new(to, tid, space));
     }
 
     fn exiting(&mut self, tid: u32, status: i32) {
@@ -720,7 +758,7 @@ impl Sink for Recorder {
         if self.interrupted.is_none() && self.asked.interrupted() {
             self.interrupted = Some(now);
         }
-        let over = self.interrupted.is_some_and(|asked| now - asked >= GRACE)
+        let over = self.interrupted.is_some_and(|asked| now - asked >= self.grace)
             || self.limits.duration.is_some_and(|limit| now >= limit)
             || self.limits.size.is_some_and(|limit| self.output.size() >= limit)
             || self.output.failed().is_some();

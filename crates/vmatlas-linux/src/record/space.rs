@@ -14,7 +14,8 @@ use vmatlas::{AddressRange, Mapping, Maps};
 #[derive(Debug)]
 pub(crate) struct LiveSpace {
     process: Arc<Process>,
-    query: PointQuery<Arc<Process>>,
+    /// None if it is gone.
+    query: Option<PointQuery<Arc<Process>>>,
     pub(crate) modules: Modules,
     /// How many tasks have it.
     pub(crate) tasks: u32,
@@ -27,8 +28,18 @@ impl LiveSpace {
     pub(crate) fn open(tid: u32, modules: Modules) -> Result<LiveSpace, Error> {
         let id = ProcessId { pid: tid, tid: None };
         let process = Arc::new(Process::open(Path::new("/proc"), id)?);
-        let query = PointQuery::open(process.clone())?;
+        let query = Some(PointQuery::open(process.clone())?);
         Ok(LiveSpace { process, query, modules, tasks: 1, jit: BTreeSet::new() })
+    }
+
+    /// That of a task, or if it has ended before it could be read one whose files are looked for
+    /// by their paths in our own file systems.
+    pub(crate) fn open_or_gone(tid: u32, modules: Modules) -> Option<LiveSpace> {
+        if let Ok(space) = LiveSpace::open(tid, modules.clone()) {
+            return Some(space);
+        }
+        let process = Arc::new(Process::this(Path::new("/proc")).ok()?);
+        Some(LiveSpace { process, query: None, modules, tasks: 1, jit: BTreeSet::new() })
     }
 
     pub(crate) fn process(&self) -> Arc<Process> {
@@ -37,12 +48,12 @@ impl LiveSpace {
 
     /// The mapping that covers an address, or the next above it.
     pub(crate) fn find_or_next(&mut self, address: u64) -> Option<Mapping<'_>> {
-        self.query.find(address, Which::CoveringOrNext).ok().flatten()
+        self.query.as_mut()?.find(address, Which::CoveringOrNext).ok().flatten()
     }
 
     /// The mapping that covers an address.
     pub(crate) fn find(&mut self, address: u64) -> Option<Mapping<'_>> {
-        self.query.find(address, Which::Covering).ok().flatten()
+        self.query.as_mut()?.find(address, Which::Covering).ok().flatten()
     }
 
     /// All rows that have an address in common with `range`, in order; none if there are more
@@ -65,7 +76,10 @@ impl LiveSpace {
 
     /// All of its rows.
     pub(crate) fn all_rows(&self) -> Result<Maps, Error> {
-        Ok(self.process.rows(Source::Maps)?.maps)
+        match self.query {
+            Some(_) => Ok(self.process.rows(Source::Maps)?.maps),
+            None => Err(Error::Vanished { process: self.process.id().to_string() }),
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod launch;
 pub(crate) mod nsfs;
+pub(crate) mod pagemap_scan;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod process_vm;
 pub(crate) mod null_calls;

@@ -3,7 +3,7 @@
 mod block;
 pub(crate) mod bytes;
 mod call;
-mod definitions;
+pub(crate) mod definitions;
 mod event;
 mod life;
 mod meta;
@@ -11,7 +11,7 @@ mod origins;
 mod processes;
 mod read;
 mod replay;
-mod space;
+pub(crate) mod space;
 mod write;
 
 pub use call::{Call, CallKind};

@@ -33,6 +33,8 @@ pub enum Maker {
     Before,
     /// The kernel shows it, and no event tells of it.
     Unseen,
+    /// Who touched a page first; of pages only, see [`Space::touched`](super::Space::touched).
+    Touch,
 }
 
 impl Origin {
@@ -47,7 +49,7 @@ impl Origin {
             Maker::Before => "before-recording",
             _ if self.inherited => "inherited",
             Maker::Exec => "exec",
-            Maker::Call(_) => "recorded",
+            Maker::Call(_) | Maker::Touch => "recorded",
         }
     }
 }
@@ -106,6 +108,29 @@ impl Origins {
         self.0.insert(range.start, Piece { end: range.end, origin });
     }
 
+    /// A page of `range` was touched. It goes on where a page before it was touched by the same
+    /// stack, so that a loop over memory makes one piece.
+    pub(crate) fn touch(&mut self, range: AddressRange, origin: Origin) {
+        if let Some((_, before)) = self.0.range_mut(..range.start).next_back()
+            && before.end == range.start
+            && (before.origin.stack, before.origin.task) == (origin.stack, origin.task)
+            && before.origin.inherited == origin.inherited
+        {
+            let start = range.start;
+            before.end = range.end;
+            // What else was known of the page is no more.
+            let over = self.0.range(start..range.end).next().map(|(at, piece)| (*at, *piece));
+            if let Some((at, piece)) = over {
+                self.0.remove(&at);
+                if piece.end > range.end {
+                    self.0.insert(range.end, piece);
+                }
+            }
+            return;
+        }
+        self.set(range, origin);
+    }
+
     /// The bytes of `range` are gone.
     pub fn remove(&mut self, range: AddressRange) {
         if range.size() == 0 {
@@ -140,6 +165,39 @@ impl Origins {
         for (range, origin) in pieces {
             self.set(AddressRange::new(new(range.start), new(range.end)), origin);
         }
+    }
+
+    /// The stack of an event has become known, and it made bytes of `range`.
+    pub(crate) fn set_stack(&mut self, range: AddressRange, event: u64, stack: u32) {
+        if range.size() == 0 {
+            return;
+        }
+        let pieces = self.0.range_mut(range.start..range.end);
+        let of_event = pieces.map(|(_, piece)| &mut piece.origin).filter(|o| o.event == event);
+        of_event.for_each(|origin| origin.stack = stack);
+    }
+
+    /// All bytes of `range` without an origin are of this one.
+    pub(crate) fn fill(&mut self, range: AddressRange, origin: Origin) {
+        let pieces: Vec<AddressRange> = self.within(range).map(|(piece, _)| piece).collect();
+        let mut from = range.start;
+        for piece in pieces {
+            self.set(AddressRange::new(from, piece.start), origin);
+            from = piece.end;
+        }
+        self.set(AddressRange::new(from, range.end.max(from)), origin);
+    }
+
+    /// The bytes of `range` that lie in none of these rows are gone.
+    pub(crate) fn keep(&mut self, range: AddressRange, rows: impl Iterator<Item = AddressRange>) {
+        let mut from = range.start;
+        for row in rows {
+            if row.start > from {
+                self.remove(AddressRange::new(from, row.start.min(range.end)));
+            }
+            from = from.max(row.end);
+        }
+        self.remove(AddressRange::new(from, range.end.max(from)));
     }
 
     /// The origins of a forked child.

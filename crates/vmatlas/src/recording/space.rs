@@ -19,6 +19,10 @@ pub struct Space {
     pub memory: AddressSpace,
     /// Who made each byte.
     pub origins: Origins,
+    /// Who touched each page first, where page faults are recorded.
+    pub touched: Origins,
+    /// Which pages were in memory when that was last looked at.
+    pub resident: Option<Vec<AddressRange>>,
     /// How many tasks have it.
     pub(crate) tasks: u32,
     /// Its userfaultfds, by descriptor.
@@ -82,10 +86,10 @@ pub(crate) fn mapping<'a>(row: &Row, files: &'a [FileEntry]) -> Mapping<'a> {
     Mapping { range: row.range, perms: row.perms, offset: row.offset, ..file.row() }
 }
 
-const PR_SET_MM: u64 = 35;
-const PR_SET_MEMORY_MERGE: u64 = 67;
-const PR_SET_VMA: u64 = 0x5356_4d41;
-const PROT_GROWSDOWN: u64 = 0x0100_0000;
+pub(crate) const PR_SET_MM: u64 = 35;
+pub(crate) const PR_SET_MEMORY_MERGE: u64 = 67;
+pub(crate) const PR_SET_VMA: u64 = 0x5356_4d41;
+pub(crate) const PROT_GROWSDOWN: u64 = 0x0100_0000;
 const READ_IMPLIES_EXEC: u64 = 0x0040_0000;
 
 impl Space {
@@ -94,6 +98,8 @@ impl Space {
         Space {
             memory: AddressSpace::new(profile.clone()),
             origins: Origins::default(),
+            touched: Origins::default(),
+            resident: None,
             tasks: 1,
             uffds: BTreeMap::new(),
         }
@@ -119,6 +125,8 @@ impl Space {
         Space {
             memory: self.memory.fork(),
             origins: self.origins.fork(),
+            touched: self.touched.fork(),
+            resident: self.resident.clone(),
             tasks: 1,
             uffds: BTreeMap::new(),
         }
@@ -133,14 +141,7 @@ impl Space {
     ) -> Observation {
         let rows = || rows.iter().map(|row| mapping(row, files));
         let learned = self.memory.observe(range, rows());
-        let mut from = range.start;
-        for row in rows() {
-            if row.range.start > from {
-                self.origins.remove(AddressRange::new(from, row.range.start.min(range.end)));
-            }
-            from = from.max(row.range.end);
-        }
-        self.origins.remove(AddressRange::new(from, range.end.max(from)));
+        self.origins.keep(range, rows().map(|row| row.range));
         for row in rows() {
             self.grow_origin(row.range);
         }
@@ -195,6 +196,58 @@ impl Space {
         name: Option<&[u8]>,
         origin: Origin,
     ) -> Applied {
+        let applied = self.map_call(call, file, name, origin);
+        if !self.touched.is_empty() {
+            self.drop_touched(call, &applied);
+        }
+        applied
+    }
+
+    /// Pages that a call drops are touched anew.
+    fn drop_touched(&mut self, call: &Call, applied: &Applied) {
+        let [range, new] = applied.touched;
+        let drops = match call.kind {
+            CallKind::Mmap | CallKind::Munmap | CallKind::Shmat | CallKind::Shmdt => true,
+            CallKind::IoSetup | CallKind::IoDestroy | CallKind::MapShadowStack => true,
+            // Where it has grown nothing was touched.
+            CallKind::Brk => true,
+            // MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_DONTNEED_LOCKED.
+            CallKind::Madvise => matches!(call.args[2], 4 | 8 | 9 | 24),
+            CallKind::Mremap if new.start != range.start => {
+                let common = range.size().min(new.size());
+                let from = AddressRange::new(range.start, range.start + common);
+                // With MREMAP_DONTUNMAP the pages go, too.
+                self.touched.relocate(from, new.start, false);
+                false
+            }
+            CallKind::Mremap => {
+                let gone = AddressRange::new(new.end.min(range.end), range.end);
+                self.touched.remove(gone);
+                false
+            }
+            _ => false,
+        };
+        if drops && call.result >= 0 {
+            self.touched.remove(range);
+        }
+    }
+
+    /// The page with an address was touched.
+    pub(crate) fn touch(&mut self, address: u64, origin: Origin) {
+        let size = self.memory.profile().page_size();
+        let start = address & !(size - 1);
+        if let Some(end) = start.checked_add(size) {
+            self.touched.touch(AddressRange::new(start, end), origin);
+        }
+    }
+
+    fn map_call(
+        &mut self,
+        call: &Call,
+        file: Option<&File>,
+        name: Option<&[u8]>,
+        origin: Origin,
+    ) -> Applied {
         let profile = self.memory.profile();
         let (limit, page) = (profile.task_size, profile.page_size());
         let page_align = |bytes: u64| bytes.checked_next_multiple_of(page).unwrap_or(0);
@@ -207,16 +260,9 @@ impl Space {
         let inside = |start: u64, length: u64| start <= limit && length <= limit - start;
         if call.result < 0 {
             // What lies before the place of such an error stays changed.
-            let errno = Errno(i32::try_from(-call.result).unwrap_or(0));
+            let errno = Errno(i32::try_from(call.result.unsigned_abs()).unwrap_or(0));
             let partial = matches!(errno, Errno::ENOMEM | Errno::EACCES | Errno::EPERM)
-                && matches!(
-                    call.kind,
-                    CallKind::Mprotect
-                        | CallKind::PkeyMprotect
-                        | CallKind::Madvise
-                        | CallKind::Mlock
-                )
-                && inside(args[0], args[1]);
+                && self.is_partial(call);
             let done = if partial { self.change(call, name) } else { Err(errno) };
             let refused = if done == Err(errno) { None } else { Some(errno) };
             return Applied { touched, refused, ..Applied::default() };
@@ -376,6 +422,20 @@ impl Space {
         Applied { touched, refused: done.err(), ..Applied::default() }
     }
 
+    /// Whether a call that fails may have done a part of its work.
+    pub(crate) fn is_partial(&self, call: &Call) -> bool {
+        let limit = self.memory.profile().task_size;
+        match call.kind {
+            CallKind::Mprotect
+            | CallKind::PkeyMprotect
+            | CallKind::Madvise
+            | CallKind::Mlock
+            | CallKind::Munlock => call.args[0] <= limit && call.args[1] <= limit - call.args[0],
+            CallKind::Prctl => call.args[0] == PR_SET_VMA,
+            _ => false,
+        }
+    }
+
     /// The calls that move nothing.
     fn change(&mut self, call: &Call, name: Option<&[u8]>) -> Result<(), Errno> {
         let memory = &mut self.memory;
@@ -461,6 +521,7 @@ impl Maker {
             Maker::Exec => 253,
             Maker::Before => 254,
             Maker::Unseen => 255,
+            Maker::Touch => 252,
         }
     }
 
@@ -469,6 +530,7 @@ impl Maker {
             253 => Maker::Exec,
             254 => Maker::Before,
             255 => Maker::Unseen,
+            252 => Maker::Touch,
             kind => Maker::Call(CallKind::from_number(kind)?),
         })
     }
@@ -480,6 +542,7 @@ impl Maker {
             Maker::Exec => "execve",
             Maker::Before => "before the recording",
             Maker::Unseen => "unseen",
+            Maker::Touch => "page fault",
         }
     }
 }

@@ -17,11 +17,14 @@ struct BlameJson<'a> {
 #[derive(Serialize)]
 struct TargetJson<'a> {
     source: &'static str,
-    pid: u32,
-    comm: String,
-    kernel: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    comm: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<&'a str>,
     event: u64,
-    time_s: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_s: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -53,12 +56,12 @@ pub(super) fn print(blame: &Blame) -> Result<(), Trouble> {
     json::print(&BlameJson {
         schema: SCHEMA,
         target: TargetJson {
-            source: "recording",
-            pid: recorded.process.pid,
-            comm: recorded.comm(),
-            kernel: &recorded.recording.meta().kernel,
-            event: recorded.replay.number(),
-            time_s: recorded.replay.time_ns() as f64 / 1e9,
+            source: recorded.source(),
+            pid: Some(recorded.pid).filter(|pid| *pid != 0),
+            comm: &recorded.comm,
+            kernel: recorded.kernel(),
+            event: recorded.number,
+            time_s: recorded.time_ns.map(|time_ns| time_ns as f64 / 1e9),
         },
         mappings: mappings.collect(),
         warnings: recorded

@@ -7,7 +7,7 @@ use crate::output::origin::FrameJson;
 use crate::output::style::{self, Paint};
 use crate::output::words::{seconds, size};
 use crate::output::{note, pager};
-use crate::recording::Recorded;
+use crate::recording::{Recorded, Told};
 use crate::stacks::Stacks;
 use crate::trouble::Trouble;
 use serde::Serialize;
@@ -53,10 +53,16 @@ struct StepJson<'a> {
 
 /// Tells the lives; the answer is no if one of the addresses was never mapped.
 pub(super) fn run(mut recorded: Recorded, args: &BlameArgs) -> Result<bool, Trouble> {
-    let until = recorded.replay.number();
+    let until = recorded.number;
+    let Told::Recording { recording, task, .. } = &mut recorded.told else {
+        return Err(Trouble::new(format!(
+            "{}: the life of an address is told of recordings, not of logs of strace",
+            args.recording
+        )));
+    };
     let mut lives: Vec<(u64, Vec<LifeStep>)> = Vec::new();
     for &address in &args.addresses {
-        let (steps, error) = recorded.recording.life(recorded.task, address, until);
+        let (steps, error) = recording.life(*task, address, until);
         if let Some(error) = error {
             note(&format!("{}: {error}; what follows is left out", args.recording));
         }
@@ -64,8 +70,8 @@ pub(super) fn run(mut recorded: Recorded, args: &BlameArgs) -> Result<bool, Trou
     }
     let all = lives.iter().flat_map(|(_, steps)| steps);
     let stacks = all.map(|step| (step.event.stack, step.event.task));
-    recorded.recording.read_stacks();
-    let stacks = Stacks::of_tasks(&recorded.recording, stacks, SymbolOptions::default());
+    recording.read_stacks();
+    let stacks = Stacks::of_tasks(recording, stacks, SymbolOptions::default());
     if args.common.json {
         let addresses = lives.iter().map(|(address, steps)| LifeJson {
             address: Hex(*address),
@@ -91,14 +97,13 @@ fn text(
     top: usize,
     paint: Paint,
 ) -> String {
-    let (pid, comm) = (recorded.process.pid, recorded.comm());
-    let mut text = format!("{address:#x} of {pid} {comm}");
+    let mut text = format!("{address:#x} of {}", recorded.title().0);
     if steps.is_empty() {
-        text.push_str(&format!(" was never mapped up to event {}\n", recorded.replay.number()));
+        text.push_str(&format!(" was never mapped up to event {}\n", recorded.number));
         return text;
     }
     text.push('\n');
-    let definitions = recorded.recording.definitions();
+    let tasks = recorded.tasks();
     for step in steps {
         let event = &step.event;
         let _ = writeln!(
@@ -109,7 +114,7 @@ fn text(
             paint.bold(&sentence(step)),
             paint.dim(&format!("by {}", recorded.thread(event.task)))
         );
-        frames(&mut text, stacks.of_task(definitions, event.stack, event.task), top, 21, paint);
+        frames(&mut text, stacks.of_task(tasks, event.stack, event.task), top, 21, paint);
     }
     text
 }
@@ -166,10 +171,10 @@ fn syscall(step: &LifeStep) -> Option<&'static str> {
 }
 
 fn step_json<'a>(recorded: &Recorded, stacks: &'a Stacks, step: &LifeStep) -> StepJson<'a> {
-    let definitions = recorded.recording.definitions();
+    let tasks = recorded.tasks();
     let event = &step.event;
-    let task = definitions.tasks.get(event.task as usize);
-    let stack = stacks.of_task(definitions, event.stack, event.task);
+    let task = tasks.get(event.task as usize);
+    let stack = stacks.of_task(tasks, event.stack, event.task);
     StepJson {
         event: event.number,
         time_s: event.time_ns as f64 / 1e9,

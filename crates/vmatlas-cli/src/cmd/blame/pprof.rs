@@ -4,6 +4,7 @@
 //! used here.
 
 use super::Blame;
+use crate::recording::Told;
 use crate::stacks::function;
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -193,7 +194,10 @@ pub(super) fn pprof(blame: &Blame) -> Vec<u8> {
         let value = vec![i64::try_from(piece.range.size()).unwrap_or(i64::MAX), 1];
         tables.profile.sample.push(Sample { location_id, value, label: label.to_vec() });
     }
-    let began = blame.recorded.recording.meta().began_ns;
+    let began = match &blame.recorded.told {
+        Told::Recording { recording, .. } => recording.meta().began_ns,
+        Told::Log { .. } => 0,
+    };
     tables.profile.time_nanos = i64::try_from(began).unwrap_or(0);
     tables.profile.default_sample_type = tables.string("mapped");
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());

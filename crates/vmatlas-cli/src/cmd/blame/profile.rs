@@ -34,7 +34,7 @@ pub(super) fn folded(blame: &Blame) -> String {
 /// A flame graph.
 pub(super) fn svg(blame: &Blame) -> Result<Vec<u8>, Trouble> {
     let mut options = inferno::flamegraph::Options::default();
-    options.title = format!("memory of {} {}", blame.recorded.process.pid, blame.recorded.comm());
+    options.title = format!("memory of {}", blame.recorded.title().0);
     options.count_name = "bytes".to_owned();
     options.colors =
         inferno::flamegraph::color::Palette::Basic(inferno::flamegraph::color::BasicPalette::Mem);

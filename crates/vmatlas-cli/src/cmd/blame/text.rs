@@ -28,13 +28,11 @@ fn heading(text: &mut String, blame: &Blame, paint: Paint) {
     let recorded = &blame.recorded;
     let bytes: u64 = blame.pieces.iter().map(|piece| piece.range.size()).sum();
     let rows: BTreeSet<usize> = blame.pieces.iter().map(|piece| piece.row).collect();
-    let title = format!("{} {}", recorded.process.pid, recorded.comm());
+    let (process, moment) = recorded.title();
     let _ = writeln!(
         text,
-        "{} after event {}, {}: {}, {}\n",
-        paint.bold(&title),
-        recorded.replay.number(),
-        seconds(recorded.replay.time_ns()),
+        "{} {moment}: {}, {}\n",
+        paint.bold(&process),
         count(rows.len() as u64, "mapping"),
         size(bytes)
     );
@@ -127,17 +125,19 @@ fn ranking(text: &mut String, blame: &Blame, args: &BlameArgs, paint: Paint) {
 fn stack_title(blame: &Blame, rank: &Rank<'_>, first: &Origin) -> String {
     let Maker::Call(kind) = first.maker else { return first.maker.name().to_owned() };
     let last = rank.pieces.iter().map(|piece| piece.origin.time_ns).max().unwrap_or(0);
-    let when = if last == first.time_ns {
-        seconds(first.time_ns)
+    let when = if blame.recorded.time_ns.is_none() {
+        String::new()
+    } else if last == first.time_ns {
+        format!(", {}", seconds(first.time_ns))
     } else {
-        format!("{} to {}", seconds(first.time_ns), seconds(last))
+        format!(", {} to {}", seconds(first.time_ns), seconds(last))
     };
     let threads: BTreeSet<u32> = rank.pieces.iter().map(|piece| piece.origin.task).collect();
     let thread = match threads.len() {
         1 => blame.thread(first),
         more => count(more as u64, "thread"),
     };
-    format!("{} by {thread}, {when}", kind.name())
+    format!("{} by {thread}{when}", kind.name())
 }
 
 fn stack(text: &mut String, blame: &Blame, origin: &Origin, most: usize, paint: Paint) {

@@ -28,11 +28,12 @@ mod tests;
 mod tracepoints;
 
 pub(crate) use error::Error;
+pub(crate) use parse::MmapFile;
 pub(crate) use event::PerfEvent;
 pub(crate) use ids::Found;
 pub(crate) use order::Counts;
 pub(crate) use probe::probe;
-pub(crate) use rings::Sizes;
+pub(crate) use rings::{Sizes, Which};
 
 use drain::Drain;
 use open::{Opened, Output, Spec};
@@ -201,6 +202,9 @@ impl Perf {
         self.merger.counts
     }
 }
+
+/// After so many nanoseconds every event has been given, if it was polled for.
+pub(crate) const LAG_NS: u64 = 4 * SLACK;
 
 /// The time that records have.
 fn clock() -> u64 {

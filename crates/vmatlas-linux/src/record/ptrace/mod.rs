@@ -35,6 +35,7 @@ use crate::sys::ptrace::{Resume, resume, seize, tell_exit};
 use crate::sys::terminal_signals::Survive;
 use crate::sys::wait::{Peeked, Waited, Waiter, peek, take};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -96,6 +97,18 @@ pub enum LaunchError {
 }
 
 impl LaunchError {
+    /// Of what std says of a program that it could not execute.
+    pub(super) fn of(program: &OsStr, source: io::Error) -> LaunchError {
+        let program = PathBuf::from(program);
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                LaunchError::NotFound { program, source }
+            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => LaunchError::Fork(source),
+            _ => LaunchError::NotExecutable { program, source },
+        }
+    }
+
     /// The exit status with which a shell, or env(1), would say so.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -154,13 +167,9 @@ pub(crate) fn run<S: Sink + Send>(
                 Ok(status) => Ok(Outcome { status, notices: Vec::new(), stops: 0 }),
                 Err(error) => Err(LaunchError::Fork(error)),
             },
-            (Err(Failed::NoProgram), Err(source)) => Err(match source.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                    LaunchError::NotFound { program, source }
-                }
-                io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => LaunchError::Fork(source),
-                _ => LaunchError::NotExecutable { program, source },
-            }),
+            (Err(Failed::NoProgram), Err(source)) => {
+                Err(LaunchError::of(program.as_os_str(), source))
+            }
         }
     })
 }

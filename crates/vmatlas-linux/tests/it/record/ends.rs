@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 use vmatlas::recording::{Event, What};
-use vmatlas_linux::record::Limits;
+use vmatlas_linux::record::{Limits, News};
 
 fn deadly_signals(recorded: &Recorded) -> Vec<Event> {
     let is = |event: &Event| matches!(event.what, What::Signal { .. });
@@ -20,7 +20,7 @@ fn a_crash_is_passed_on_with_its_place() {
         patient.ask("map 50");
         patient.tell("crash");
     });
-    assert_eq!(recorded.report.status.signal(), Some(11));
+    assert_eq!(recorded.status.signal(), Some(11));
     let [event] = &deadly_signals(&recorded)[..] else { panic!("one signal ends it") };
     assert!(
         matches!(event.what, What::Signal { number: 11, code: 1, address: 0x1234 }),
@@ -43,7 +43,7 @@ fn killed_from_outside() {
             patient.ask("map 51");
             signal(patient.pid, name);
         });
-        assert_eq!(recorded.report.status.signal(), Some(number));
+        assert_eq!(recorded.status.signal(), Some(number));
         assert_eq!(recorded.mapped(51), 1);
         // It is no fault of its memory.
         assert_eq!(deadly_signals(&recorded), []);
@@ -63,7 +63,7 @@ fn signals_that_it_handles_are_delivered() {
         assert_eq!(patient.line(), "signal done");
         patient.tell("exit 6");
     });
-    assert_eq!(recorded.report.status.code(), Some(6));
+    assert_eq!(recorded.status.code(), Some(6));
     assert_eq!(deadly_signals(&recorded), []);
 }
 
@@ -72,7 +72,7 @@ fn at_once() {
     let mut command = Command::new(program("recorded"));
     command.args(["exit", "3"]);
     let mut recorded = record(command);
-    assert_eq!(recorded.report.status.code(), Some(3));
+    assert_eq!(recorded.status.code(), Some(3));
     let ends = recorded.ends();
     assert_eq!(ends.len(), 1);
     ends[0].check_origins();
@@ -106,12 +106,12 @@ fn limits_end_the_recording_and_not_the_program() {
     ];
     for limits in limits {
         let (over, is_over) = mpsc::channel();
-        let progress = Box::new(move |progress: &vmatlas_linux::record::Progress| {
-            if progress.ended {
-                let _ = over.send(progress.size);
+        let news = Box::new(move |news: &News<'_>| {
+            if matches!(news, News::Ended) {
+                let _ = over.send(());
             }
         });
-        let recorded = Patient::record(limits, Some(progress), |patient| {
+        let recorded = Patient::record(limits, Some(news), |patient| {
             patient.ask("map 52");
             // The limit of size is reached by what the program does.
             patient.ask("flip 100");
@@ -120,7 +120,7 @@ fn limits_end_the_recording_and_not_the_program() {
             patient.ask("fork 3");
             patient.tell("exit 8");
         });
-        assert_eq!(recorded.report.status.code(), Some(8));
+        assert_eq!(recorded.status.code(), Some(8));
         assert!(recorded.report.failed.is_none());
         assert_eq!(recorded.mapped(53), 0);
         let events = recorded.events();

@@ -7,7 +7,7 @@ use std::io::{
 };
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use tempfile::TempDir;
 use vmatlas::recording::{
@@ -15,12 +15,13 @@ use vmatlas::recording::{
 };
 use vmatlas::space::VmaFlags;
 use vmatlas::{AddressRange, Kind, Mapping, Maps};
-use vmatlas_linux::record::{Limits, Options, Progress, RecordingFile, Report, launch};
+use vmatlas_linux::record::{Backend, Limits, Listener, Options, RecordingFile, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
 
 /// A program that was recorded to its end.
 pub(crate) struct Recorded {
     pub(crate) report: Report,
+    pub(crate) status: ExitStatus,
     pub(crate) recording: Recording<RecordingFile>,
     /// What it printed.
     pub(crate) output: String,
@@ -77,20 +78,27 @@ pub(crate) fn record_with(mut command: Command, limits: Limits) -> Recorded {
     recorded
 }
 
-type Tell = Box<dyn FnMut(&Progress) + Send>;
-
-fn launched(mut command: Command, limits: Limits, progress: Option<Tell>) -> Recorded {
+fn launched(mut command: Command, limits: Limits, news: Option<Listener>) -> Recorded {
     let directory = tempfile::tempdir().unwrap();
     let said = directory.path().join("said");
     fs::create_dir(&said).unwrap();
     command.env("TRUTH", &said);
     let output = directory.path().join("program.vmrec");
-    let options = Options { output: output.clone(), limits, control: None, progress };
+    let options = Options {
+        output: output.clone(),
+        limits,
+        control: None,
+        news,
+        backend: Some(Backend::Ptrace),
+        stack_bytes: 0,
+        audit: false,
+    };
     let report = launch(command, options).unwrap_or_else(|error| panic!("{error}"));
     let mut recording = open(&output);
     recording.read_stacks();
     assert_eq!(recording.warnings(), [] as [String; 0]);
-    Recorded { report, recording, output: String::new(), directory }
+    let status = report.status.expect("it was launched");
+    Recorded { report, status, recording, output: String::new(), directory }
 }
 
 /// A patient.c that is being recorded.
@@ -104,14 +112,14 @@ impl Patient {
     /// Records one that is told what to do by `talk`, and reads the end of its orders after that.
     pub(crate) fn record(
         limits: Limits,
-        progress: Option<Tell>,
+        news: Option<Listener>,
         talk: impl FnOnce(&mut Patient),
     ) -> Recorded {
         let mut command = Command::new(crate::child::program("patient"));
         let ((stdin, to), (from, stdout)) = (io::pipe().unwrap(), io::pipe().unwrap());
         command.stdin(stdin).stdout(stdout);
         thread::scope(|scope| {
-            let recorder = scope.spawn(|| launched(command, limits, progress));
+            let recorder = scope.spawn(|| launched(command, limits, news));
             let mut patient = Patient { to, from: BufReader::new(from), pid: 0 };
             let pid = patient.line();
             patient.pid = pid.strip_prefix("pid ").unwrap().parse().unwrap();
@@ -151,7 +159,7 @@ impl Recorded {
     /// Asserts that it ended with status 0.
     #[track_caller]
     pub(crate) fn succeeded(self) -> Recorded {
-        assert!(self.report.status.success(), "{}: {}", self.report.status, self.output);
+        assert!(self.status.success(), "{}: {}", self.status, self.output);
         assert!(self.report.failed.is_none(), "{:?}", self.report.failed);
         self
     }
