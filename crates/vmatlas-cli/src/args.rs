@@ -93,6 +93,9 @@ pub(crate) struct RecordArgs {
     /// How many bytes of stack perf copies with each call (deeper frames are missing), at most 65528
     #[arg(long, value_name = "BYTES", value_parser = size, default_value = "8192")]
     pub(crate) stack_size: u64,
+    /// Record also who touches pages first, and which pages are in memory
+    #[arg(long)]
+    pub(crate) pages: bool,
     /// Hold the kernel's own record of changes against the events; needs CAP_PERFMON
     #[arg(long)]
     pub(crate) audit: bool,
@@ -120,6 +123,9 @@ pub(crate) struct BlameArgs {
     /// What bytes are summed up by
     #[arg(long, value_enum, default_value_t = By::Stack)]
     pub(crate) by: By,
+    /// Which bytes are counted: all that are mapped, those in memory, or by who touched them first
+    #[arg(long, value_enum, default_value_t = Count::Mapped)]
+    pub(crate) count: Count,
     /// Only what was mapped from that moment on, in seconds, and is mapped still
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) since: Option<Duration>,
@@ -156,6 +162,14 @@ pub(crate) enum By {
     Function,
     Module,
     Thread,
+}
+
+/// Which bytes are counted.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Count {
+    Mapped,
+    Resident,
+    Touched,
 }
 
 #[derive(Args, Debug)]

@@ -6,7 +6,7 @@ mod pprof;
 mod profile;
 mod text;
 
-use crate::args::{BlameArgs, By};
+use crate::args::{BlameArgs, By, Count};
 use crate::moment::Moment;
 use crate::output::{note, pager, words};
 use crate::recording::Recorded;
@@ -15,7 +15,7 @@ use crate::target::{Target, Want};
 use crate::trouble::Trouble;
 use std::collections::HashMap;
 use std::path::Path;
-use vmatlas::recording::{Maker, Origin};
+use vmatlas::recording::{Maker, Origin, Space};
 use vmatlas::{AddressRange, Filter, Kind, Mapping, Maps};
 use vmatlas_linux::record::recording_of;
 use vmatlas_linux::symbols::SymbolFrame;
@@ -104,8 +104,7 @@ impl Blame {
             if !wanted || mapping.kind() == Kind::Vsyscall {
                 continue;
             }
-            let grows = mapping.kind() == Kind::Stack;
-            let own = recorded.space().origins_of(mapping.range, grows).into_iter();
+            let own = counted(recorded.space(), &mapping, args.count)?.into_iter();
             let new = own.filter(|(_, origin)| since.is_none_or(|since| origin.time_ns >= since));
             pieces.extend(new.map(|(range, origin)| Piece { row, range, origin }));
         }
@@ -128,17 +127,17 @@ impl Blame {
 
     /// What bytes of an origin are summed up under.
     fn key(&self, origin: &Origin, by: By) -> String {
+        let maker = origin.maker;
+        if !matches!(maker, Maker::Call(_) | Maker::Touch) {
+            return maker.name().to_owned();
+        }
         let frame = telling(self.frames(origin)).first();
-        match (by, origin.maker) {
-            (By::Thread, Maker::Call(_)) => self.thread(origin),
-            (By::Function, Maker::Call(_)) => {
-                frame.map_or_else(|| "stack unknown".to_owned(), function)
-            }
-            (By::Module, Maker::Call(_)) => {
-                frame.map_or_else(|| "stack unknown".to_owned(), module_name)
-            }
-            (By::Stack, Maker::Call(kind)) => format!("{} {}", kind.name(), origin.stack),
-            (_, maker) => maker.name().to_owned(),
+        let unknown = || "stack unknown".to_owned();
+        match by {
+            By::Thread => self.thread(origin),
+            By::Function => frame.map_or_else(unknown, function),
+            By::Module => frame.map_or_else(unknown, module_name),
+            By::Stack => format!("{} {}", maker.name(), origin.stack),
         }
     }
 
@@ -162,6 +161,39 @@ impl Blame {
         let shown = path.display().to_string();
         std::fs::write(path, bytes).map_err(|error| Trouble::file(&shown, error))
     }
+}
+
+/// The pieces of a mapping that are counted, with who made or touched them.
+fn counted(
+    space: &Space,
+    mapping: &Mapping<'_>,
+    count: Count,
+) -> Result<Vec<(AddressRange, Origin)>, Trouble> {
+    let made = space.origins_of(mapping.range, mapping.kind() == Kind::Stack);
+    if count == Count::Mapped {
+        return Ok(made);
+    }
+    let resident = space.resident.as_deref().ok_or_else(|| {
+        Trouble::new(
+            "which pages are in memory was not recorded (record --pages), or not yet by that moment",
+        )
+    })?;
+    let inside = |range: AddressRange| {
+        let first = resident.partition_point(|other| other.end <= range.start);
+        let until = resident[first..].iter().take_while(move |other| other.start < range.end);
+        until.map(move |other| {
+            AddressRange::new(other.start.max(range.start), other.end.min(range.end))
+        })
+    };
+    Ok(match count {
+        Count::Touched => inside(mapping.range)
+            .flat_map(|range| space.touched_in(range))
+            .collect(),
+        _ => made
+            .into_iter()
+            .flat_map(|(range, origin)| inside(range).map(move |part| (part, origin)))
+            .collect(),
+    })
 }
 
 /// Bytes that go together.

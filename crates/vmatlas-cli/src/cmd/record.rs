@@ -27,6 +27,7 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
             args::Backend::Ptrace => Backend::Ptrace,
             args::Backend::Perf => Backend::Perf,
         }),
+        pages: args.pages,
         audit: args.audit,
         stack_bytes: u32::try_from(args.stack_size).unwrap_or(u32::MAX),
     };

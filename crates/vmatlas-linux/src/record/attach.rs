@@ -1,7 +1,7 @@
 //! Recording by perf events: of a process that runs, or of a program that is launched.
 
 use super::follow::{Follower, TRIES};
-use super::perf::{self, Config, Perf, PerfEvent};
+use super::perf::{self, Config, Faults, Perf, PerfEvent};
 use super::recorder::{Recorder, clock_ns};
 use super::sink::Sink as _;
 use super::{News, Options, RecordError, Report, meta, open, words};
@@ -27,6 +27,7 @@ pub(super) fn attach(pid: u32, options: Options) -> Result<Report, RecordError> 
     let mut recorder = Recorder::new(&meta, output, options.limits, options.news);
     recorder.obey(options.control.as_ref());
     recorder.is_attached();
+    recorder.pages = options.pages;
     recorder.tell(&News::Begun(&how(&perf, "a running program cannot be given a filter")));
     let mut follower = Follower::new(recorder, false);
     let (rows, began_ns, events) = quiet_rows(&process, &mut perf)?;
@@ -52,6 +53,7 @@ pub(super) fn launch(mut command: Command, options: Options) -> Result<Report, R
     // Before the program runs, as that is when its time begins.
     let mut recorder = Recorder::new(&meta, output, options.limits, options.news);
     recorder.obey(options.control.as_ref());
+    recorder.pages = options.pages;
     let rendezvous = prepare(&mut command, Vec::new()).map_err(|errno| failed(errno.into()))?;
     std::thread::scope(|scope| {
         // It waits in the child until it may go on.
@@ -82,7 +84,8 @@ pub(super) fn launch(mut command: Command, options: Options) -> Result<Report, R
 
 fn config(options: &Options) -> Config {
     let tree_writes = options.audit;
-    Config { stack_bytes: options.stack_bytes, tree_writes, ..Config::default() }
+    let faults = options.pages.then_some(Faults { period: 1, stacks: true });
+    Config { stack_bytes: options.stack_bytes, tree_writes, faults, ..Config::default() }
 }
 
 fn refused(error: perf::Error) -> RecordError {

@@ -4,7 +4,7 @@ use super::audit::{Audit, Unexplained};
 use super::perf::event::{Call as PerfCall, Mmap, Stack};
 use super::perf::{MmapFile, PerfEvent, Which};
 use super::recorder::{Recorder, Shown, Task, clock_ns, telling_address};
-use super::sink::Shared;
+use super::sink::{Registers, Shared};
 use super::space::LiveSpace;
 use super::unwind::Modules;
 use crate::sys::vm_read::read_memory;
@@ -27,7 +27,7 @@ pub(super) struct Follower {
     /// What the kernel said of the mapping that a thread is about to return from making.
     mapped: HashMap<u32, Mmap>,
     /// The mappings so far of a process that executes a program.
-    executing: HashMap<u32, BTreeMap<u64, Shown>>,
+    executing: HashMap<u32, Executing>,
     /// When each address space has last changed, on CLOCK_MONOTONIC.
     changed_ns: HashMap<u32, u64>,
     /// Rows that were read, to be compared as soon as all events before are known.
@@ -38,6 +38,23 @@ pub(super) struct Follower {
     pub(super) audit: Audit,
     /// Nothing counts before a program that is launched has been executed.
     waits_for_exec: bool,
+}
+
+/// A process that executes a program.
+#[derive(Default)]
+struct Executing {
+    /// Its mappings so far.
+    rows: BTreeMap<u64, Shown>,
+    /// What the kernel has touched meanwhile: when and where.
+    faults: Vec<(u64, u64)>,
+}
+
+/// Whether one of the rows may be executed at an address.
+fn executable(rows: &BTreeMap<u64, Shown>, address: u64) -> bool {
+    let below = rows.range(..=address).next_back();
+    below.is_some_and(|(_, shown)| {
+        shown.row().range.contains(address) && shown.row().perms.execute()
+    })
 }
 
 /// The rows of an address space at some time.
@@ -132,7 +149,24 @@ impl Follower {
                 }
             }
             PerfEvent::Mmap { time_ns, mmap } => self.map(time_ns, mmap),
-            PerfEvent::Fault { time_ns, tid, address, .. } => self.fault(time_ns, tid, address),
+            PerfEvent::Fault { time_ns, pid, tid, address, registers, stack, .. } => {
+                // The kernel touches memory of a new program while it still maps it.
+                let runs = |rows: &BTreeMap<u64, Shown>| {
+                    registers.is_some_and(|registers| executable(rows, registers.ip))
+                };
+                match self.executing.get_mut(&pid) {
+                    Some(executing) if !runs(&executing.rows) => {
+                        executing.faults.push((time_ns, address));
+                        return;
+                    }
+                    _ => self.finish_exec(pid, time_ns),
+                }
+                let copy = match (&stack, registers) {
+                    (Stack::Copied(copy), Some(registers)) => Some((registers, &*copy.bytes)),
+                    _ => None,
+                };
+                self.fault(time_ns, tid, address, copy);
+            }
             PerfEvent::TreeWrite { time_ns, tid, start, last, stored, .. } => {
                 let range = AddressRange::new(start, last.saturating_add(1));
                 // Other trees of the kernel are of small numbers.
@@ -266,12 +300,12 @@ impl Follower {
         let mut task = Task::new(to, pid, space);
         task.former = old.map(|old| old.entry);
         recorder.tasks.insert(pid, task);
-        self.executing.insert(pid, BTreeMap::new());
+        self.executing.insert(pid, Executing::default());
     }
 
     /// The first event after execve says that all its mappings are there.
     fn finish_exec(&mut self, pid: u32, time_ns: u64) {
-        let Some(shown) = self.executing.remove(&pid) else { return };
+        let Some(Executing { rows: shown, faults }) = self.executing.remove(&pid) else { return };
         self.audit.explains_all(pid);
         let recorder = &mut self.recorder;
         let Some(task) = recorder.tasks.get(&pid) else { return };
@@ -295,11 +329,14 @@ impl Follower {
                 }
             }
         });
+        for (time_ns, address) in faults {
+            self.fault(time_ns, pid, address, None);
+        }
     }
 
     fn map(&mut self, time_ns: u64, mmap: Mmap) {
-        if let Some(rows) = self.executing.get_mut(&mmap.pid) {
-            lay(rows, shown(&mmap));
+        if let Some(executing) = self.executing.get_mut(&mmap.pid) {
+            lay(&mut executing.rows, shown(&mmap));
         } else if mmap.name == b"[stack]" {
             self.grow(time_ns, &mmap);
         } else {
@@ -323,11 +360,20 @@ impl Follower {
         });
     }
 
-    fn fault(&mut self, time_ns: u64, tid: u32, address: u64) {
+    /// A page was touched.
+    fn fault(
+        &mut self,
+        time_ns: u64,
+        tid: u32,
+        address: u64,
+        stack: Option<(Registers, &[u8])>,
+    ) {
         let time = self.recorder.time(time_ns);
-        if let Some(entry) = self.recorder.tasks.get(&tid).map(|task| task.entry) {
-            self.recorder.event_at(time, entry, 0, What::Fault { address });
-        }
+        let Some(entry) = self.recorder.tasks.get(&tid).map(|task| task.entry) else { return };
+        let stack = stack.map_or(0, |(registers, bytes)| {
+            self.recorder.stack_of_copy(tid, &registers, bytes)
+        });
+        self.recorder.event_at(time, entry, stack, What::Fault { address });
     }
 
     /// Holds rows against the model from time to time. `known_ns` is the time up to which all
@@ -371,6 +417,12 @@ impl Follower {
             let Ok(rows) = space.all_rows() else { continue };
             let ended_ns = clock_ns();
             self.pending.push(Pending { tid: *tid, space: task.space, began_ns, ended_ns, rows });
+        }
+        for look in &self.pending {
+            let Some(entry) = self.recorder.tasks.get(&look.tid).map(|task| task.entry) else {
+                continue;
+            };
+            self.recorder.with(look.space, |recorder, space| recorder.note_resident(entry, space));
         }
     }
 }

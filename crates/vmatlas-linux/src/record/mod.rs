@@ -55,6 +55,8 @@ pub struct Options {
     /// How many bytes of stack perf events copy with each call, at most 65,528: deeper frames
     /// are missing.
     pub stack_bytes: u32,
+    /// Also records who touches pages first (perf events only), and which pages are in memory.
+    pub pages: bool,
     /// Holds the kernel's own record of changes against the events (needs perf and CAP_PERFMON).
     pub audit: bool,
 }
@@ -146,14 +148,16 @@ pub enum RecordError {
 /// # Errors
 /// [`RecordError`]: then the program has not run.
 pub fn launch(command: Command, options: Options) -> Result<Report, RecordError> {
-    // Only perf events tell of the kernel's trees.
-    if options.backend == Some(Backend::Perf) || (options.audit && options.backend.is_none()) {
+    // Only perf events tell of page faults and of the kernel's trees.
+    let needs_perf = options.audit || options.pages;
+    if options.backend == Some(Backend::Perf) || (needs_perf && options.backend.is_none()) {
         return attach::launch(command, options);
     }
     let meta = meta("ptrace", words(&command));
     let output = open(&options.output)?;
     let mut recorder = Recorder::new(&meta, output, options.limits, options.news);
     recorder.obey(options.control.as_ref());
+    recorder.pages = options.pages;
     recorder.tell(&News::Begun("ptrace: the program is launched, and no event can be lost"));
     // Who takes signals stands for the program towards its shell.
     let job = options.control.is_some();

@@ -94,6 +94,8 @@ pub(crate) struct Recorder {
     entries: Vec<FrameEntry>,
     pub(super) truth: Truth,
     asked: Arc<Asked>,
+    /// Whether it is recorded which pages are in memory.
+    pub(super) pages: bool,
     /// A program that gets a Ctrl-C, too, has so long to end, which then is recorded.
     grace: Duration,
     /// When it was first seen that the user wants no more.
@@ -115,6 +117,7 @@ impl Recorder {
             news,
             told: Duration::ZERO,
             asked: Arc::default(),
+            pages: false,
             grace: GRACE,
             interrupted: None,
             writer: Writer::new(meta),
@@ -503,6 +506,16 @@ impl Recorder {
         self.file(space, &row).0
     }
 
+    /// Writes which pages are in memory, if that is wanted.
+    pub(super) fn note_resident(&mut self, entry: u32, space: &LiveSpace) {
+        if !self.pages {
+            return;
+        }
+        if let Some(ranges) = space.resident() {
+            self.event(entry, 0, What::Resident { ranges });
+        }
+    }
+
     /// Writes what a runtime says of the code that was seen on stacks.
     fn name_jit(&mut self, space: &LiveSpace) {
         if space.jit.is_empty() {
@@ -531,6 +544,7 @@ impl Recorder {
         self.with(id, |recorder, space| {
             if space.tasks == 1 {
                 recorder.check_whole(tid, entry, space);
+                recorder.note_resident(entry, space);
                 recorder.name_jit(space);
             }
         });

@@ -5,10 +5,14 @@ use crate::error::Error;
 use crate::process::{Process, ProcessId};
 use crate::query::{PointQuery, Which};
 use crate::snapshot::Source;
+use crate::sys::pagemap_scan::present;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use vmatlas::{AddressRange, Mapping, Maps};
+
+/// Where the addresses end that a process of x86-64 has, without five-level paging.
+const LOWER_HALF: u64 = (1 << 47) - 4096;
 
 /// A live address space.
 #[derive(Debug)]
@@ -72,6 +76,13 @@ impl LiveSpace {
             rows.push(&escaped(&row, &mut Vec::new()));
         }
         Some(rows)
+    }
+
+    /// Which of its pages are in memory; none where the kernel cannot tell (before 6.7).
+    pub(crate) fn resident(&self) -> Option<Vec<AddressRange>> {
+        self.query.as_ref()?;
+        let pagemap = self.process.open_file("pagemap").ok()?;
+        present(pagemap, LOWER_HALF).ok()
     }
 
     /// All of its rows.

@@ -165,27 +165,14 @@ impl Space {
     /// What lies below the pieces of a stack, which has grown, is of the stack's own origin;
     /// what nothing tells of is [`Maker::Unseen`].
     pub fn origins_of(&self, range: AddressRange, grows: bool) -> Vec<(AddressRange, Origin)> {
-        let mut pieces: Vec<(AddressRange, Origin)> = Vec::new();
-        let mut from = range.start;
-        let add =
-            |pieces: &mut Vec<(AddressRange, Origin)>, piece: (AddressRange, Origin)| match pieces
-                .last_mut()
-            {
-                Some(last) if last.1 == piece.1 => last.0.end = piece.0.end,
-                _ => pieces.push(piece),
-            };
-        for (piece, origin) in self.origins.within(range) {
-            if piece.start > from {
-                let gap = AddressRange::new(from, piece.start);
-                add(&mut pieces, (gap, if grows { origin } else { Origin::UNSEEN }));
-            }
-            add(&mut pieces, (piece, origin));
-            from = piece.end;
-        }
-        if from < range.end {
-            add(&mut pieces, (AddressRange::new(from, range.end), Origin::UNSEEN));
-        }
-        pieces
+        without_gaps(self.origins.within(range), range, grows)
+    }
+
+    /// Who touched the pages of a range first, piece by piece and without a gap: what no page
+    /// fault tells of (MAP_POPULATE, what the kernel read ahead, huge pages) is
+    /// [`Maker::Unseen`].
+    pub fn touched_in(&self, range: AddressRange) -> Vec<(AddressRange, Origin)> {
+        without_gaps(self.touched.within(range), range, false)
     }
 
     /// Follows a call that has returned. `file` is what it mapped.
@@ -508,6 +495,35 @@ impl Space {
             _ => Ok(()),
         }
     }
+}
+
+/// Pieces of a range with what lies between: of the origin above it if `grows`, else unseen.
+fn without_gaps(
+    known: impl Iterator<Item = (AddressRange, Origin)>,
+    range: AddressRange,
+    grows: bool,
+) -> Vec<(AddressRange, Origin)> {
+    let mut pieces: Vec<(AddressRange, Origin)> = Vec::new();
+    let mut from = range.start;
+    let add =
+        |pieces: &mut Vec<(AddressRange, Origin)>, piece: (AddressRange, Origin)| match pieces
+            .last_mut()
+        {
+            Some(last) if last.1 == piece.1 => last.0.end = piece.0.end,
+            _ => pieces.push(piece),
+        };
+    for (piece, origin) in known {
+        if piece.start > from {
+            let gap = AddressRange::new(from, piece.start);
+            add(&mut pieces, (gap, if grows { origin } else { Origin::UNSEEN }));
+        }
+        add(&mut pieces, (piece, origin));
+        from = piece.end;
+    }
+    if from < range.end {
+        add(&mut pieces, (AddressRange::new(from, range.end), Origin::UNSEEN));
+    }
+    pieces
 }
 
 /// The model cannot follow.

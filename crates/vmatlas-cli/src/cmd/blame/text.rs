@@ -1,7 +1,7 @@
 //! Blame for people.
 
 use super::{Blame, Piece, Rank};
-use crate::args::{BlameArgs, By};
+use crate::args::{BlameArgs, By, Count};
 use crate::output::style::{self, Paint};
 use crate::output::words::{self, count, printable, seconds, share, size};
 use crate::stacks::{function, module_name, telling};
@@ -18,28 +18,50 @@ const OF_A_ROW: usize = 8;
 pub(super) fn text(blame: &Blame, args: &BlameArgs) -> String {
     let paint = Paint(style::wanted(args.common.color));
     let mut text = String::new();
-    heading(&mut text, blame, paint);
-    rows(&mut text, blame, paint);
+    heading(&mut text, blame, args.count, paint);
+    rows(&mut text, blame, args.count, paint);
     ranking(&mut text, blame, args, paint);
     text
 }
 
-fn heading(text: &mut String, blame: &Blame, paint: Paint) {
+/// What is counted, in a word.
+fn counted(what: Count) -> &'static str {
+    match what {
+        Count::Mapped => "mapped",
+        Count::Resident => "in memory",
+        Count::Touched => "in memory, by who touched it first",
+    }
+}
+
+fn heading(text: &mut String, blame: &Blame, what: Count, paint: Paint) {
     let recorded = &blame.recorded;
     let bytes: u64 = blame.pieces.iter().map(|piece| piece.range.size()).sum();
     let rows: BTreeSet<usize> = blame.pieces.iter().map(|piece| piece.row).collect();
     let (process, moment) = recorded.title();
     let _ = writeln!(
         text,
-        "{} {moment}: {}, {}\n",
+        "{} {moment}: {}, {} {}",
         paint.bold(&process),
         count(rows.len() as u64, "mapping"),
-        size(bytes)
+        size(bytes),
+        counted(what)
     );
+    if what == Count::Touched {
+        let untold = blame.pieces.iter().filter(|piece| piece.origin.maker == Maker::Unseen);
+        let untold: u64 = untold.map(|piece| piece.range.size()).sum();
+        let _ = writeln!(
+            text,
+            "{} {} are not attributed: no page fault tells of them (they were there before, were \
+             brought in by the kernel, or are parts of huge pages)",
+            size(untold),
+            share(untold, bytes)
+        );
+    }
+    text.push('\n');
 }
 
 /// Every mapping with its origins.
-fn rows(text: &mut String, blame: &Blame, paint: Paint) {
+fn rows(text: &mut String, blame: &Blame, what: Count, paint: Paint) {
     for pieces in blame.pieces.chunk_by(|a, b| a.row == b.row) {
         let mapping = blame.mapping(&pieces[0]);
         let address = paint.paint(style::of(&mapping), &mapping.range.to_string());
@@ -50,6 +72,10 @@ fn rows(text: &mut String, blame: &Blame, paint: Paint) {
             words::name(mapping.name)
         );
         text.push_str(line.trim_end());
+        let whole: u64 = pieces.iter().map(|piece| piece.range.size()).sum();
+        if what != Count::Mapped {
+            let _ = write!(text, "  {} in memory", size(whole));
+        }
         text.push('\n');
         let mut origins: Vec<(u64, &Piece)> = Vec::new();
         for piece in pieces {
@@ -60,10 +86,10 @@ fn rows(text: &mut String, blame: &Blame, paint: Paint) {
         }
         origins.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         for (bytes, piece) in origins.iter().take(OF_A_ROW) {
-            let part = if *bytes == mapping.range.size() {
+            let part = if *bytes == whole {
                 String::new()
             } else {
-                format!("{} {} ", size(*bytes), share(*bytes, mapping.range.size()))
+                format!("{} {} ", size(*bytes), share(*bytes, whole))
             };
             let _ = writeln!(
                 text,
@@ -123,7 +149,9 @@ fn ranking(text: &mut String, blame: &Blame, args: &BlameArgs, paint: Paint) {
 }
 
 fn stack_title(blame: &Blame, rank: &Rank<'_>, first: &Origin) -> String {
-    let Maker::Call(kind) = first.maker else { return first.maker.name().to_owned() };
+    if !matches!(first.maker, Maker::Call(_) | Maker::Touch) {
+        return first.maker.name().to_owned();
+    }
     let last = rank.pieces.iter().map(|piece| piece.origin.time_ns).max().unwrap_or(0);
     let when = if blame.recorded.time_ns.is_none() {
         String::new()
@@ -137,7 +165,7 @@ fn stack_title(blame: &Blame, rank: &Rank<'_>, first: &Origin) -> String {
         1 => blame.thread(first),
         more => count(more as u64, "thread"),
     };
-    format!("{} by {thread}{when}", kind.name())
+    format!("{} by {thread}{when}", first.maker.name())
 }
 
 fn stack(text: &mut String, blame: &Blame, origin: &Origin, most: usize, paint: Paint) {
