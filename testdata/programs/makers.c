@@ -277,6 +277,15 @@ static void stack(void) {
     maker_a(arena(4), 4, RW, fixed, -1, 0);
 }
 
+// Grows downwards when what lies below it is touched, as main's stack does.
+static void grows(void) {
+    char *at = arena(2048) + 1024 * PAGE;
+    maker_a(at, 4, RW, fixed | MAP_GROWSDOWN, -1, 0);
+    for (int page = -1; page > -20; page--)
+        at[page * PAGE] = 1;
+    made(at - 19 * PAGE, 23 * PAGE, "maker_a");
+}
+
 #ifdef __x86_64__
 // No frame of the C library.
 MAKER char *raw(long number, long a, long b, long c, long d, long e, long f) {
@@ -335,7 +344,7 @@ static const struct {
 } MODES[] = {
     {"joined", joined},     {"unmaps", unmaps}, {"moves", moves},       {"moves-of-many", moves_of_many},
     {"overlays", overlays}, {"breaks", breaks}, {"files", files},       {"segments", segments},
-    {"rings", rings},       {"flags", flags},   {"stack", stack},
+    {"rings", rings},       {"flags", flags},   {"stack", stack},   {"grows", grows},
 #ifdef __x86_64__
     {"raw", raw_calls},     {"i386", i386},
 #endif

@@ -214,6 +214,69 @@ static void storm(void) {
         made_by(orders[i].tid, orders[i].at, orders[i].pages * PAGE, "maker_b");
 }
 
+// The address space outlives the process that had it first.
+static int outlive(void *at) {
+    char byte;
+    int *gone = at;
+    // Until the parent has ended, and its end of the pipe with it.
+    close(gone[1]);
+    while (read(gone[0], &byte, 1) > 0) {
+    }
+    made(maker_b(0, 90), 90 * PAGE, "maker_b");
+    last_words();
+}
+
+static void orphans(void) {
+    int gone[2];
+    CHECK(pipe(gone));
+    char *stack = maker_c(0, 16);
+    made(stack, 16 * PAGE, "maker_c");
+    CHECK(clone(outlive, stack + 16 * PAGE, CLONE_VM, gone));
+    made(maker_a(0, 11), 11 * PAGE, "maker_a");
+    _exit(0);
+}
+
+// Threads map and unmap while another one makes copies of all of it.
+static volatile int over;
+
+static void *churn(void *unused) {
+    for (long i = 0; !over; i++) {
+        char *at = maker_b(0, 1 + (i & 7));
+        CHECK(munmap(at, (1 + (i & 7)) * PAGE));
+    }
+    return unused;
+}
+
+static void copies(void) {
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++)
+        pthread_create(&threads[i], 0, churn, 0);
+    for (int i = 0; i < 40; i++) {
+        pid_t child = CHECK(fork());
+        if (child == 0)
+            last_words();
+        await(child);
+    }
+    over = 1;
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], 0);
+}
+
+// Others of the threads end when one executes a program, wherever they are.
+static void *exec_soon(void *unused) {
+    usleep(20000);
+    executes();
+    return unused;
+}
+
+static void executes_among_threads(void) {
+    pthread_t thread;
+    for (int i = 0; i < 3; i++)
+        pthread_create(&thread, 0, churn, 0);
+    pthread_create(&thread, 0, exec_soon, 0);
+    churn(0);
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -221,6 +284,7 @@ static const struct {
     {"thread", thread}, {"fork", forks},     {"vfork", vforks},
     {"spawn", spawns},  {"clone", clones},   {"exec", executes},
     {"storm", storm},   {"exec-in-thread", executes_in_thread},
+    {"orphan", orphans}, {"copies", copies}, {"exec-among-threads", executes_among_threads},
 };
 
 int main(int argc, char **argv) {

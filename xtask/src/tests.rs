@@ -14,6 +14,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("node", "nodejs"),
     ("javac", "default-jdk-headless"),
+    ("go", "golang-go"),
     ("setpriv", "util-linux"),
     ("strace", "strace"),
     ("mkfs.btrfs", "btrfs-progs"),

@@ -2,5 +2,6 @@
 
 mod recorded;
 
+mod ends;
 mod makers;
 mod programs;

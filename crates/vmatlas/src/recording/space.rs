@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::mapping::{AddressRange, Mapping};
 use crate::space::{
     AddressSpace, Advice, File, FileKind, KernelProfile, MAP_ANONYMOUS, Mmap, Mremap, Observation,
-    Policy, Prot, Uffd,
+    Policy, Prot, Uffd, VmaFlags,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -142,7 +142,22 @@ impl Space {
         let rows = || rows.iter().map(|row| mapping(row, files));
         let learned = self.memory.observe(range, rows());
         self.origins.keep(range, rows().map(|row| row.range));
+        for row in rows() {
+            self.grow_origin(row.range);
+        }
         learned
+    }
+
+    /// What a stack has grown by is of who made the stack.
+    fn grow_origin(&mut self, row: AddressRange) {
+        let grows = |flags: VmaFlags| flags.contains(VmaFlags::GROWSDOWN);
+        let first = self.origins.within(row).next();
+        if let Some((piece, origin)) = first
+            && piece.start > row.start
+            && self.memory.flags(row.start).is_some_and(grows)
+        {
+            self.origins.set(AddressRange::new(row.start, piece.start), origin);
+        }
     }
 
     /// Who made the bytes of a range that is mapped, piece by piece and without a gap.

@@ -10,8 +10,8 @@
 //! [`PATIENCE`], or [`POPULATE_PATIENCE`] behind calls that touch pages. A call that runs beside
 //! others is marked: its place among them is not certain.
 //!
-//! A fork has no place in this order: what another thread changes at that moment may be in the
-//! child's copy or not. Whoever must know reads the child's maps, which stands still.
+//! A fork is a call of this order: what another thread changes meanwhile would be in the child's
+//! copy or not.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -169,6 +169,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
             let shared = made::shared(tid, &registers);
             self.add(tid, child, shared, seen(&registers));
         }
+        self.copied(tid);
         go_on(tid, Resume::Continue(0));
     }
 
@@ -248,6 +249,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
             task.exiting = true;
             // It was killed in a call, which has ended with it.
             task.call = None;
+            task.copies = false;
             (_, next) = self.order.leave(task.space, tid);
             if self.recording {
                 self.sink.exiting(tid, status as i32);
@@ -291,6 +293,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
         self.recording = false;
         for task in self.tasks.values_mut() {
             task.call = None;
+            task.copies = false;
         }
         for tid in self.order.release_all() {
             go_on(tid, Resume::Continue(0));

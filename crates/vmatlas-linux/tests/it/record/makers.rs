@@ -18,6 +18,7 @@ const MODES: &[&str] = &[
     "rings",
     "flags",
     "stack",
+    "grows",
     "raw",
     "i386",
 ];
@@ -44,12 +45,13 @@ pub(super) fn check(what: &str, recorded: &mut Recorded, names: &mut Names) -> u
         for made in &words.made {
             check_maker(what, recorded, end, made, names);
         }
-        // Before what the kernel showed is taken in.
+        // Before what the kernel showed is taken in: all, but where stacks have grown, and whether
+        // neighbours of several threads joined, some of them written to, some not.
         let share = end.share();
-        println!(
-            "{what}, process {pid}: {} of {} rows follow from the events",
-            share.same, share.rows
-        );
+        println!("{what}, process {pid}: {} of {} rows without a look", share.same, share.rows);
+        if !["stack", "grows", "storm", "copies"].contains(&what) {
+            assert_eq!(share.same, share.rows, "{what}\n{}", end.differences());
+        }
         let unexplained = end.unexplained();
         assert!(unexplained.is_empty(), "{what}: {unexplained:?}\n{}", end.differences());
     }
@@ -58,7 +60,7 @@ pub(super) fn check(what: &str, recorded: &mut Recorded, names: &mut Names) -> u
 
 /// Checks that all bytes of a range are of a call by the function that made them.
 fn check_maker(what: &str, recorded: &Recorded, end: &End, made: &Made, names: &mut Names) {
-    for (piece, origin) in end.origins_of(made.range, false) {
+    for (piece, origin) in end.origins_of(made.range) {
         let functions = recorded.functions(origin.stack, names);
         // No maker calls another.
         let inner = format!("::{}", made.function);
@@ -89,7 +91,7 @@ fn makers(program: &Path, mode: &str) -> Option<Recorded> {
     let mut command = Command::new(program);
     command.arg(mode);
     let recorded = record(command);
-    if mode == "i386" && recorded.report.status.code() != Some(0) {
+    if mode == "i386" && recorded.status.code() != Some(0) {
         crate::child::skipped("no 32-bit system calls in this kernel");
         return None;
     }
@@ -106,7 +108,7 @@ fn who_made_what_of_one_row() {
             let truth = &recorded.report.truth;
             assert_eq!((truth.refused, truth.corrected, truth.lost), (0, 0, 0), "{truth:?}");
             // Stacks grow without a system call.
-            assert_eq!(truth.rows_wrong_at_exit, u64::from(*mode == "stack"), "{truth:?}");
+            assert_eq!(truth.rows_wrong_at_exit, u64::from(["stack", "grows"].contains(mode)), "{truth:?}");
         }
     }
 }
@@ -142,6 +144,9 @@ const TASKS: &[(&str, usize)] = &[
     ("exec", 1),
     ("exec-in-thread", 1),
     ("storm", 1),
+    ("orphan", 1),
+    ("copies", 41),
+    ("exec-among-threads", 1),
 ];
 
 #[test]

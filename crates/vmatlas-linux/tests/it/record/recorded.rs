@@ -2,18 +2,26 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::{self, File};
+use std::io::{
+    self, BufRead as _, BufReader, PipeReader, PipeWriter, Read as _, Seek as _, Write as _,
+};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
 use tempfile::TempDir;
-use vmatlas::recording::{Event, Maker, Moment, Origin, Process, Recording, Replay, Space, What};
-use vmatlas::{AddressRange, Kind, Maps};
-use vmatlas_linux::record::{Limits, Options, RecordingFile, Report, launch};
+use vmatlas::recording::{
+    CallKind, Event, Maker, Moment, Origin, Process, Recording, Replay, Row, Space, What,
+};
+use vmatlas::space::VmaFlags;
+use vmatlas::{AddressRange, Kind, Mapping, Maps};
+use vmatlas_linux::record::{Backend, Limits, Listener, Options, RecordingFile, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
 
 /// A program that was recorded to its end.
 pub(crate) struct Recorded {
     pub(crate) report: Report,
+    pub(crate) status: ExitStatus,
     pub(crate) recording: Recording<RecordingFile>,
     /// What it printed.
     pub(crate) output: String,
@@ -62,19 +70,85 @@ pub(crate) fn in_order(command: impl Fn() -> Command) -> Recorded {
 }
 
 pub(crate) fn record_with(mut command: Command, limits: Limits) -> Recorded {
+    let mut printed = tempfile::tempfile().unwrap();
+    command.stdin(Stdio::null()).stdout(printed.try_clone().unwrap());
+    let mut recorded = launched(command, limits, None);
+    printed.rewind().unwrap();
+    printed.read_to_string(&mut recorded.output).unwrap();
+    recorded
+}
+
+fn launched(mut command: Command, limits: Limits, news: Option<Listener>) -> Recorded {
     let directory = tempfile::tempdir().unwrap();
-    let printed = directory.path().join("printed");
     let said = directory.path().join("said");
     fs::create_dir(&said).unwrap();
-    command.env("TRUTH", &said).stdin(Stdio::null()).stdout(File::create(&printed).unwrap());
+    command.env("TRUTH", &said);
     let output = directory.path().join("program.vmrec");
-    let options = Options { output: output.clone(), limits, control: None, progress: None };
+    let options = Options {
+        output: output.clone(),
+        limits,
+        control: None,
+        news,
+        backend: Some(Backend::Ptrace),
+        stack_bytes: 0,
+        audit: false,
+    };
     let report = launch(command, options).unwrap_or_else(|error| panic!("{error}"));
     let mut recording = open(&output);
     recording.read_stacks();
     assert_eq!(recording.warnings(), [] as [String; 0]);
-    let output = String::from_utf8_lossy(&fs::read(printed).unwrap()).into_owned();
-    Recorded { report, recording, output, directory }
+    let status = report.status.expect("it was launched");
+    Recorded { report, status, recording, output: String::new(), directory }
+}
+
+/// A patient.c that is being recorded.
+pub(crate) struct Patient {
+    to: PipeWriter,
+    from: BufReader<PipeReader>,
+    pub(crate) pid: u32,
+}
+
+impl Patient {
+    /// Records one that is told what to do by `talk`, and reads the end of its orders after that.
+    pub(crate) fn record(
+        limits: Limits,
+        news: Option<Listener>,
+        talk: impl FnOnce(&mut Patient),
+    ) -> Recorded {
+        let mut command = Command::new(crate::child::program("patient"));
+        let ((stdin, to), (from, stdout)) = (io::pipe().unwrap(), io::pipe().unwrap());
+        command.stdin(stdin).stdout(stdout);
+        thread::scope(|scope| {
+            let recorder = scope.spawn(|| launched(command, limits, news));
+            let mut patient = Patient { to, from: BufReader::new(from), pid: 0 };
+            let pid = patient.line();
+            patient.pid = pid.strip_prefix("pid ").unwrap().parse().unwrap();
+            talk(&mut patient);
+            drop(patient.to);
+            let mut recorded = recorder.join().unwrap();
+            patient.from.read_to_string(&mut recorded.output).unwrap();
+            recorded
+        })
+    }
+
+    /// Gives an order that is not answered.
+    pub(crate) fn tell(&mut self, order: &str) {
+        writeln!(self.to, "{order}").unwrap();
+    }
+
+    /// Gives an order and waits until it is done.
+    pub(crate) fn ask(&mut self, order: &str) {
+        self.tell(order);
+        assert_eq!(self.line(), format!("{order} done"));
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.from.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "the program has ended: {line:?}");
+        line.trim_end().to_owned()
+    }
 }
 
 pub(crate) fn open(path: &Path) -> Recording<RecordingFile> {
@@ -85,13 +159,18 @@ impl Recorded {
     /// Asserts that it ended with status 0.
     #[track_caller]
     pub(crate) fn succeeded(self) -> Recorded {
-        assert!(self.report.status.success(), "{}: {}", self.report.status, self.output);
+        assert!(self.status.success(), "{}: {}", self.status, self.output);
         assert!(self.report.failed.is_none(), "{:?}", self.report.failed);
         self
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
-        self.directory.path().join("program.vmrec")
+    /// How many mappings of so many pages were made.
+    pub(crate) fn mapped(&self, pages: u64) -> usize {
+        let is = |event: &&Event| {
+            matches!(&event.what, What::Call { call, .. }
+                if call.kind == CallKind::Mmap && call.args[1] == pages * 4096)
+        };
+        self.events().iter().filter(is).count()
     }
 
     pub(crate) fn events(&self) -> Vec<Event> {
@@ -122,11 +201,27 @@ impl Recorded {
             }
             let files = &self.recording.definitions().files;
             told.apply(&event, files);
-            if !matches!(event.what, What::Observed { .. }) {
-                untold.apply(&event, files);
+            match &event.what {
+                What::Observed { range, rows } => {
+                    let shown = told.space(event.task).unwrap().memory.maps();
+                    assert_eq!(cut(&shown, *range), cut(&self.maps(rows), *range), "{event:?}");
+                }
+                _ => drop(untold.apply(&event, files)),
             }
         }
         ends
+    }
+
+    /// Rows of an event.
+    fn maps(&self, rows: &[Row]) -> Maps {
+        let mut maps = Maps::default();
+        for row in rows {
+            let file = &self.recording.definitions().files[row.file as usize];
+            let Row { range, perms, offset, .. } = *row;
+            let (device, inode, name) = (file.device, file.inode, &*file.name);
+            maps.push(&Mapping { range, perms, offset, device, inode, name });
+        }
+        maps
     }
 
     /// The address space of a process before its last event, as a reader seeks it.
@@ -226,12 +321,23 @@ impl Share {
     }
 }
 
-fn shown(row: vmatlas::Mapping<'_>) -> String {
+/// The parts of rows that lie in a range.
+fn cut(rows: &Maps, range: AddressRange) -> Vec<String> {
+    let rows = rows.iter().filter(|row| row.range.overlaps(&range)).map(|row| {
+        let AddressRange { start, end } = row.range;
+        let cut = AddressRange::new(start.max(range.start), end.min(range.end));
+        let offset = if row.inode == 0 { 0 } else { row.offset + cut.start - start };
+        shown(Mapping { range: cut, offset, ..row })
+    });
+    rows.collect()
+}
+
+fn shown(row: Mapping<'_>) -> String {
     let name = String::from_utf8_lossy(row.name);
     format!("{} {} {:08x} {} {} {name}", row.range, row.perms, row.offset, row.device, row.inode)
 }
 
-fn has(rows: &Maps, row: vmatlas::Mapping<'_>) -> bool {
+fn has(rows: &Maps, row: Mapping<'_>) -> bool {
     let found = rows.find(row.range.start).mapping.and_then(|at| rows.get(at));
     found == Some(row)
 }
@@ -264,7 +370,11 @@ impl End {
         let (told, untold) = (self.rows(), self.untold.memory.maps());
         let doubts: HashSet<u64> = self.untold.memory.doubts().collect();
         let ends = |rows: &Maps| -> BTreeSet<u64> {
-            let rows = rows.iter().filter(|row| row.kind() != Kind::Stack);
+            let grew = |at: u64| {
+                let flags = self.space.memory.flags(at);
+                flags.is_some_and(|flags| flags.contains(VmaFlags::GROWSDOWN))
+            };
+            let rows = rows.iter().filter(|row| !grew(row.range.end - 1));
             rows.flat_map(|row| [row.range.start, row.range.end]).collect()
         };
         let (told_ends, untold_ends) = (ends(&told), ends(&untold));
@@ -295,7 +405,7 @@ impl End {
         let mut wrong = String::new();
         for row in rows.iter().filter(|row| row.kind() != Kind::Vsyscall) {
             let mut from = row.range.start;
-            for (piece, origin) in self.origins_of(row.range, row.kind() == Kind::Stack) {
+            for (piece, origin) in self.origins_of(row.range) {
                 assert_eq!(piece.start, from, "pieces without a gap");
                 from = piece.end;
                 if matches!(origin.maker, Maker::Unseen | Maker::Before) {
@@ -318,11 +428,7 @@ impl End {
         assert!(wrong.is_empty(), "process {}:\n{wrong}{text}", self.process.pid);
     }
 
-    pub(crate) fn origins_of(
-        &self,
-        range: AddressRange,
-        stack: bool,
-    ) -> Vec<(AddressRange, Origin)> {
-        self.space.origins_of(range, stack)
+    pub(crate) fn origins_of(&self, range: AddressRange) -> Vec<(AddressRange, Origin)> {
+        self.space.origins_of(range, false)
     }
 }

@@ -1,11 +1,12 @@
 //! A task enters a call, and leaves it.
 
+use super::super::made;
 use super::super::notice::Notice;
-use super::super::order::patience;
+use super::super::order::{PATIENCE, patience};
 use super::super::own_filter;
 use super::super::task::{InCall, call_of, seen, settled};
 use super::{Tracer, go_on};
-use crate::record::calls::{Abi, CLONE_UNTRACED, LeftMeaning, Meaning, decode, rule};
+use crate::record::calls::{Abi, CLONE_UNTRACED, LeftMeaning, Meaning, X32_BIT, decode, rule};
 use crate::record::filter;
 use crate::record::sink::{Begun, Sink};
 use crate::sys::ptrace::{self, Regs, Resume};
@@ -28,6 +29,18 @@ impl<S: Sink> Tracer<'_, S> {
         let (number, args) = call_of(&registers, abi);
         if let Some(rule) = rule(abi, number).filter(|rule| rule.when.holds(&args)) {
             self.watched(tid, abi, rule.meaning, &args, &registers);
+        }
+        let forks = rule(abi, number).is_some_and(|rule| rule.meaning == Meaning::Clone)
+            && made::copies(tid, abi, &registers);
+        if forks
+            && self.recording
+            && let Some(task) = self.tasks.get_mut(&tid)
+        {
+            task.copies = true;
+            if self.order.enter(task.space, tid, PATIENCE) {
+                self.begin(tid);
+            }
+            return;
         }
         let read = |address, to: &mut [u8]| read_memory(tid, address, to) == Ok(to.len());
         let decoded = decode(abi, number, args, read).filter(|_| self.recording);
@@ -54,6 +67,12 @@ impl<S: Sink> Tracer<'_, S> {
                 return self.notices.add(Notice::Ptrace { tid, request: args[0] });
             }
             Meaning::Clone => {
+                let flags = if abi == Abi::I386 { at.rbx } else { at.rdi };
+                let number = at.orig_rax & 0xffff_ffff & !u64::from(X32_BIT);
+                let is_clone = number == if abi == Abi::I386 { 120 } else { 56 };
+                if !is_clone || flags & u64::from(CLONE_UNTRACED) == 0 {
+                    return;
+                }
                 // It would have the filter but no tracer. The register keeps the change, which
                 // nobody looks at.
                 let mut with = *at;
@@ -73,15 +92,29 @@ impl<S: Sink> Tracer<'_, S> {
 
     /// A task that stands where it enters a call is let into it.
     pub(super) fn begin(&mut self, tid: u32) {
-        let Some(call) = self.tasks.get_mut(&tid).and_then(|task| task.call.as_mut()) else {
-            return;
-        };
+        let Some(task) = self.tasks.get_mut(&tid) else { return };
+        if task.copies {
+            // Seldom it fails, and then it has no other stop than its end.
+            return go_on(tid, Resume::UntilCall);
+        }
+        let Some(call) = task.call.as_mut() else { return };
         call.mark = Some(self.sink.begun(&call.begun));
         go_on(tid, Resume::UntilCall);
     }
 
+    /// A task has its copy, or will not get one: others may change the address space again.
+    pub(super) fn copied(&mut self, tid: u32) {
+        let Some(task) = self.tasks.get_mut(&tid) else { return };
+        if std::mem::take(&mut task.copies)
+            && let (_, Some(next)) = self.order.leave(task.space, tid)
+        {
+            self.begin(next);
+        }
+    }
+
     /// A task leaves a call.
     pub(super) fn returned(&mut self, tid: u32) {
+        self.copied(tid);
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         let space = task.space;
         let Some(InCall { mut begun, decoded, abi, mark: Some(mark) }) = task.call.take() else {
