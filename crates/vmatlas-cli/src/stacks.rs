@@ -143,14 +143,20 @@ fn add_jit(definitions: &Definitions, symbolizer: &mut Symbolizer) {
 /// Files whose functions say little of who wanted memory: the C library and the dynamic linker.
 const SYSTEM: [&str; 6] = ["libc.so", "libc-", "ld-linux", "ld-musl", "ld64.so", "ld.so"];
 
-/// The frame that says most: the innermost one that is neither of the C library nor of the dynamic
-/// linker, else the innermost.
+/// What is in the names of functions that only pass a wish for memory on.
+const WRAPPERS: [&str; 9] =
+    ["mmap", "munmap", "mremap", "mprotect", "brk", "malloc", "calloc", "realloc", "madvise"];
+
+/// The frames from the one on that says most: the innermost that is neither of the C library nor
+/// of the dynamic linker, else the innermost that is no mere wrapper.
 pub(crate) fn telling(frames: &[SymbolFrame]) -> &[SymbolFrame] {
     let system = |frame: &SymbolFrame| {
         let file = frame.module.rsplit('/').next().unwrap_or_default();
         SYSTEM.iter().any(|name| file.starts_with(name))
     };
-    let at = frames.iter().position(|frame| !system(frame)).unwrap_or(0);
+    let wrapper = |frame: &SymbolFrame| WRAPPERS.iter().any(|word| frame.function.contains(word));
+    let at = frames.iter().position(|frame| !system(frame));
+    let at = at.or_else(|| frames.iter().position(|frame| !wrapper(frame))).unwrap_or(0);
     &frames[at.min(frames.len())..]
 }
 

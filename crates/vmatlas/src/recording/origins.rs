@@ -171,9 +171,8 @@ impl Origins {
         let Position { chunk, .. } = self.find(range.start);
         let chunks = self.chunks.get_mut(chunk..).unwrap_or_default();
         let pieces = chunks.iter_mut().flatten().take_while(|piece| piece.start < range.end);
-        let of_event = pieces.filter(|piece| {
-            range.start <= piece.start && piece.origin.event == event
-        });
+        let of_event =
+            pieces.filter(|piece| range.start <= piece.start && piece.origin.event == event);
         of_event.for_each(|piece| piece.origin.stack = stack);
     }
 

@@ -1,6 +1,6 @@
 //! `vmatlas blame RECORDING ADDR`: the whole life of an address.
 
-use super::text::frames;
+use super::text::{FRAMES, frames};
 use crate::args::BlameArgs;
 use crate::output::json::{self, Hex, SCHEMA};
 use crate::output::origin::FrameJson;
@@ -114,7 +114,13 @@ fn text(
             paint.bold(&sentence(step)),
             paint.dim(&format!("by {}", recorded.thread(event.task)))
         );
-        frames(&mut text, stacks.of_task(tasks, event.stack, event.task), top, 21, paint);
+        frames(
+            &mut text,
+            stacks.of_task(tasks, event.stack, event.task),
+            top.max(FRAMES),
+            21,
+            paint,
+        );
     }
     text
 }

@@ -12,6 +12,8 @@ use vmatlas_linux::symbols::SymbolFrame;
 
 /// How many frames stand behind a piece of a mapping.
 const IN_A_LINE: usize = 4;
+/// How many frames of a stack are shown at least.
+pub(super) const FRAMES: usize = 8;
 /// How many origins of a mapping are listed.
 const OF_A_ROW: usize = 8;
 
@@ -131,7 +133,7 @@ fn ranking(text: &mut String, blame: &Blame, args: &BlameArgs, paint: Paint) {
             paint.bold(&name)
         );
         if args.by == By::Stack {
-            stack(text, blame, &first, args.top, paint);
+            frames(text, blame.frames(&first), args.top.max(FRAMES), 24, paint);
         }
     }
     let rest = &ranks[ranks.len().min(args.top)..];
@@ -168,10 +170,6 @@ fn stack_title(blame: &Blame, rank: &Rank<'_>, first: &Origin) -> String {
     format!("{} by {thread}{when}", first.maker.name())
 }
 
-fn stack(text: &mut String, blame: &Blame, origin: &Origin, most: usize, paint: Paint) {
-    frames(text, blame.frames(origin), most, 24, paint);
-}
-
 /// The frames of a stack, a line each.
 pub(super) fn frames(
     text: &mut String,
@@ -182,7 +180,13 @@ pub(super) fn frames(
 ) {
     // Of what is inside the C library only the call that was made of it.
     let hidden = (frames.len() - telling(frames).len()).saturating_sub(1);
+    let mut before = "";
     for frame in frames.iter().skip(hidden).take(most) {
+        // Compilers say of some functions that they are inlined into themselves.
+        if !before.is_empty() && before == frame.function {
+            continue;
+        }
+        before = &frame.function;
         let module = if frame.inlined { "inlined".to_owned() } else { module_name(frame) };
         let source = frame.source.as_deref().unwrap_or_default();
         let source = source.rsplit('/').next().unwrap_or_default();

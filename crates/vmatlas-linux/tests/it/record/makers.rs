@@ -108,7 +108,11 @@ fn who_made_what_of_one_row() {
             let truth = &recorded.report.truth;
             assert_eq!((truth.refused, truth.corrected, truth.lost), (0, 0, 0), "{truth:?}");
             // Stacks grow without a system call.
-            assert_eq!(truth.rows_wrong_at_exit, u64::from(["stack", "grows"].contains(mode)), "{truth:?}");
+            assert_eq!(
+                truth.rows_wrong_at_exit,
+                u64::from(["stack", "grows"].contains(mode)),
+                "{truth:?}"
+            );
         }
     }
 }
