@@ -1,7 +1,6 @@
 //! From what a backend sees to what is written: follows every address space with the model, holds
 //! each against the kernel, and writes events, stacks and what the model got wrong.
 
-use super::{Listener, News, Progress, Report};
 use super::code::CodeFiles;
 use super::control::{Asked, Control};
 use super::output::Output;
@@ -9,6 +8,7 @@ use super::sink::{Begun, Registers, Shared, Signal, Sink};
 use super::space::{LiveSpace, escaped};
 use super::truth::Truth;
 use super::unwind::{Backing, Frame, How, Images, Modules, StackCopy, TaskMemory, Unwinder};
+use super::{Listener, News, Progress, Report};
 use crate::elf::ElfFile;
 use crate::symbols::read_jit;
 use crate::sys::vm_read::read_memory;
@@ -209,6 +209,10 @@ impl Recorder {
             space.tasks -= 1;
             if space.tasks == 0 {
                 self.spaces.remove(&task.space);
+            } else if space.is_read_through(tid)
+                && let Some((other, _)) = self.tasks.iter().find(|(_, of)| of.space == task.space)
+            {
+                space.read_through(*other);
             }
         }
         Some(task)
