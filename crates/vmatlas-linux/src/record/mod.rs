@@ -61,6 +61,22 @@ pub struct Options {
     pub audit: bool,
 }
 
+impl Options {
+    /// As they are if nothing else is asked for.
+    pub fn new(output: PathBuf) -> Options {
+        Options {
+            output,
+            limits: Limits::default(),
+            control: None,
+            news: None,
+            backend: None,
+            stack_bytes: 8192,
+            audit: false,
+            pages: false,
+        }
+    }
+}
+
 /// Listens to a recorder.
 pub type Listener = Box<dyn FnMut(&News<'_>) + Send>;
 

@@ -209,6 +209,10 @@ impl Recorder {
             space.tasks -= 1;
             if space.tasks == 0 {
                 self.spaces.remove(&task.space);
+            } else if space.is_read_through(tid)
+                && let Some((other, _)) = self.tasks.iter().find(|(_, of)| of.space == task.space)
+            {
+                space.read_through(*other);
             }
         }
         Some(task)

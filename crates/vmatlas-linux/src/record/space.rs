@@ -4,7 +4,7 @@ use super::unwind::Modules;
 use crate::error::Error;
 use crate::process::{Process, ProcessId};
 use crate::query::{PointQuery, Which};
-use crate::snapshot::Source;
+use crate::snapshot::{Empty, Source};
 use crate::sys::pagemap_scan::present;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -87,9 +87,27 @@ impl LiveSpace {
 
     /// All of its rows.
     pub(crate) fn all_rows(&self) -> Result<Maps, Error> {
-        match self.query {
-            Some(_) => Ok(self.process.rows(Source::Maps)?.maps),
-            None => Err(Error::Vanished { process: self.process.id().to_string() }),
+        let vanished = || Error::Vanished { process: self.process.id().to_string() };
+        if self.query.is_none() {
+            return Err(vanished());
+        }
+        let snapshot = self.process.rows(Source::Maps)?;
+        match snapshot.empty {
+            // Others may have the address space still.
+            Some(Empty::Zombie) => Err(vanished()),
+            _ => Ok(snapshot.maps),
+        }
+    }
+
+    /// Whether it is read by way of this task.
+    pub(crate) fn is_read_through(&self, tid: u32) -> bool {
+        self.query.is_some() && self.process.id().pid == tid
+    }
+
+    /// Reads it by way of another task that has it, as the one it was opened through ends.
+    pub(crate) fn read_through(&mut self, tid: u32) {
+        if let Ok(other) = LiveSpace::open(tid, Modules::default()) {
+            (self.process, self.query) = (other.process, other.query);
         }
     }
 }

@@ -25,7 +25,7 @@ const MODES: &[&str] = &[
 
 /// Compares a recording with all that its processes said; says how many did.
 pub(super) fn check(what: &str, recorded: &mut Recorded, names: &mut Names) -> usize {
-    let mut spoken = 0;
+    let (mut spoken, mut rows) = (0, 0);
     let ends = recorded.ends();
     for end in &ends {
         end.check_origins();
@@ -33,6 +33,7 @@ pub(super) fn check(what: &str, recorded: &mut Recorded, names: &mut Names) -> u
         spoken += 1;
         let pid = end.process.pid;
         let text = String::from_utf8_lossy(&end.space.memory.render()).into_owned();
+        rows += text.lines().count() as u64;
         assert!(text == words.maps, "{what}: {}", unlike(&text, &words.maps));
         let sought = recorded.sought(&end.process);
         assert_eq!(sought.memory.render(), text.as_bytes(), "{what}: by way of a snapshot");
@@ -55,6 +56,8 @@ pub(super) fn check(what: &str, recorded: &mut Recorded, names: &mut Names) -> u
         let unexplained = end.unexplained();
         assert!(unexplained.is_empty(), "{what}: {unexplained:?}\n{}", end.differences());
     }
+    // The recorder has looked, too.
+    assert!(rows <= recorded.report.truth.rows_at_exit, "{what}: {:?}", recorded.report.truth);
     spoken
 }
 
@@ -165,8 +168,12 @@ fn of_threads_and_processes() {
         });
         assert_eq!(check(mode, &mut recorded, &mut names), *processes, "{mode}");
         let truth = &recorded.report.truth;
-        assert_eq!((truth.refused, truth.corrected, truth.lost), (0, 0, 0), "{mode}: {truth:?}");
+        assert_eq!((truth.refused, truth.lost), (0, 0), "{mode}: {truth:?}");
         assert_eq!(truth.rows_wrong_at_exit, 0, "{mode}: {truth:?}");
+        // Where several threads map and write, what one look settles may be undone by the next.
+        if *mode != "copies" {
+            assert_eq!(truth.corrected, 0, "{mode}: {truth:?}");
+        }
     }
 }
 

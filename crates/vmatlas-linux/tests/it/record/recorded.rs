@@ -15,7 +15,7 @@ use vmatlas::recording::{
 };
 use vmatlas::space::VmaFlags;
 use vmatlas::{AddressRange, Kind, Mapping, Maps};
-use vmatlas_linux::record::{Backend, Limits, Listener, Options, RecordingFile, Report, launch};
+use vmatlas_linux::record::{Limits, Listener, Options, RecordingFile, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
 
 /// A program that was recorded to its end.
@@ -84,15 +84,7 @@ fn launched(mut command: Command, limits: Limits, news: Option<Listener>) -> Rec
     fs::create_dir(&said).unwrap();
     command.env("TRUTH", &said);
     let output = directory.path().join("program.vmrec");
-    let options = Options {
-        output: output.clone(),
-        limits,
-        control: None,
-        news,
-        backend: Some(Backend::Ptrace),
-        stack_bytes: 0,
-        audit: false,
-    };
+    let options = Options { limits, news, ..Options::new(output.clone()) };
     let report = launch(command, options).unwrap_or_else(|error| panic!("{error}"));
     let mut recording = open(&output);
     recording.read_stacks();
@@ -200,7 +192,14 @@ impl Recorded {
                 ends.push(End { process: (*process).clone(), space, untold });
             }
             let files = &self.recording.definitions().files;
-            told.apply(&event, files);
+            let before = told.space(event.task).map(|space| space.memory.maps());
+            let applied = told.apply(&event, files);
+            if applied.observation.corrected > 0
+                && let What::Observed { range, .. } = &event.what
+            {
+                // For whoever has to find out why.
+                println!("corrected by {event:x?}: {:#?}", before.map(|rows| cut(&rows, *range)));
+            }
             match &event.what {
                 What::Observed { range, rows } => {
                     let shown = told.space(event.task).unwrap().memory.maps();
