@@ -236,6 +236,21 @@ static void orphans(void) {
     _exit(0);
 }
 
+// The first thread ends, and another has the process for itself.
+static void *stay(void *first) {
+    pthread_join(*(pthread_t *)first, 0);
+    made(maker_b(0, 90), 90 * PAGE, "maker_b");
+    last_words();
+}
+
+static void leaders(void) {
+    static pthread_t first, second;
+    first = pthread_self();
+    made(maker_a(0, 70), 70 * PAGE, "maker_a");
+    pthread_create(&second, 0, stay, &first);
+    pthread_exit(0);
+}
+
 // Threads map and unmap while another one makes copies of all of it.
 static volatile int over;
 
@@ -284,7 +299,7 @@ static const struct {
     {"thread", thread}, {"fork", forks},     {"vfork", vforks},
     {"spawn", spawns},  {"clone", clones},   {"exec", executes},
     {"storm", storm},   {"exec-in-thread", executes_in_thread},
-    {"orphan", orphans}, {"copies", copies}, {"exec-among-threads", executes_among_threads},
+    {"orphan", orphans}, {"leader", leaders}, {"copies", copies}, {"exec-among-threads", executes_among_threads},
 };
 
 int main(int argc, char **argv) {

@@ -3,7 +3,7 @@
 // Each process writes the file PID of the directory $TRUTH with its last act. A line
 // "made START-END FUNCTION TID" says that all these bytes came by a call that FUNCTION made in the
 // thread TID; "one START-END" that the kernel shows them in one row. Behind a line "maps" follows
-// what /proc/self/maps says. Nothing is mapped for this: no stdio, no malloc.
+// what maps of /proc says. Nothing is mapped for this: no stdio, no malloc.
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -77,7 +77,7 @@ __attribute__((noreturn, unused)) static void last_words(void) {
     if (directory) {
         snprintf(page, sizeof page, "%s/%d", directory, getpid());
         int out = CHECK(open(page, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-        int in = CHECK(open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
+        int in = CHECK(open("/proc/thread-self/maps", O_RDONLY | O_CLOEXEC));
         say("maps\n");
         write_all(out, truth_text, truth_length);
         long length;

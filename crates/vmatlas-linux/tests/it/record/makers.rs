@@ -141,6 +141,23 @@ fn of_static_and_stripped_programs() {
     }
 }
 
+/// Where addresses are not random, the heap adjoins the program; readable memory may be executable.
+#[test]
+fn of_programs_with_a_personality() {
+    let program = program("makers");
+    let mut names = Names::default();
+    for options in ["-R", "-RX", "-RL"] {
+        for mode in ["joined", "breaks", "overlays", "flags"] {
+            let mut command = Command::new("setarch");
+            command.arg(options).arg(&program).arg(mode);
+            let mut recorded = record(command).succeeded();
+            assert_eq!(check(&format!("{options} {mode}"), &mut recorded, &mut names), 1);
+            let truth = &recorded.report.truth;
+            assert_eq!((truth.refused, truth.corrected), (0, 0), "{options} {mode}: {truth:?}");
+        }
+    }
+}
+
 /// The modes of makers_tasks.c, and how many processes of each have last words.
 const TASKS: &[(&str, usize)] = &[
     ("thread", 1),
@@ -152,6 +169,7 @@ const TASKS: &[(&str, usize)] = &[
     ("exec-in-thread", 1),
     ("storm", 1),
     ("orphan", 1),
+    ("leader", 1),
     ("copies", 41),
     ("exec-among-threads", 1),
 ];
