@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::mapping::{AddressRange, Mapping};
 use crate::space::{
     AddressSpace, Advice, File, FileKind, KernelProfile, MAP_ANONYMOUS, Mmap, Mremap, Observation,
-    Policy, Prot, Uffd, VmaFlags,
+    Policy, Prot, Uffd, VmaFlags, Vsyscall,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -115,10 +115,19 @@ impl Space {
         let rows = || rows.iter().map(|row| mapping(row, files));
         let mut space = Space::empty(profile);
         space.memory = AddressSpace::from_rows(profile.clone(), rows());
+        space.hide_vsyscall();
         for row in rows() {
             space.origins.set(row.range, origin);
         }
         space
+    }
+
+    /// A 32-bit program is not shown `[vsyscall]`. Of others the stack at least lies above 4 GiB.
+    pub(crate) fn hide_vsyscall(&mut self) {
+        let highest = self.memory.highest_end();
+        if 0 < highest && highest <= 1 << 32 {
+            self.memory.set_vsyscall(Vsyscall::None);
+        }
     }
 
     pub(crate) fn fork(&self) -> Space {
