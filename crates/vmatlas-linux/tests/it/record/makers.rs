@@ -4,6 +4,7 @@ use super::recorded::{End, Made, Names, Recorded, in_order, made, record};
 use crate::child::{once, program, program_as};
 use std::path::Path;
 use std::process::Command;
+use vmatlas::recording::{Event, What};
 
 /// The modes of makers.c.
 const MODES: &[&str] = &[
@@ -156,6 +157,28 @@ fn of_programs_with_a_personality() {
             assert_eq!((truth.refused, truth.corrected), (0, 0), "{options} {mode}: {truth:?}");
         }
     }
+}
+
+#[test]
+fn of_a_32_bit_program() {
+    let options = "-m32 -nostdlib -static -ffreestanding -fno-stack-protector -fno-pie -no-pie";
+    let program = program_as("makers32", "makers32", &options.split(' ').collect::<Vec<_>>());
+    match Command::new(&program).output() {
+        Ok(output) if output.status.success() => {}
+        _ => return crate::child::skipped("no 32-bit programs in this kernel"),
+    }
+    let mut recorded = record(Command::new(program)).succeeded();
+    let ends = recorded.ends();
+    assert_eq!(ends.len(), 1);
+    ends[0].check_origins();
+    let text = String::from_utf8_lossy(&ends[0].space.memory.render()).into_owned();
+    assert!(text == recorded.output, "{}", unlike(&text, &recorded.output));
+    assert_eq!(ends[0].share().same, ends[0].share().rows, "{}", ends[0].differences());
+    let truth = &recorded.report.truth;
+    assert_eq!((truth.refused, truth.corrected, truth.rows_wrong_at_exit), (0, 0, 0), "{truth:?}");
+    // Nothing had to be observed, either.
+    let observed = |event: &Event| matches!(event.what, What::Observed { .. });
+    assert!(!recorded.events().iter().any(observed));
 }
 
 /// The modes of makers_tasks.c, and how many processes of each have last words.
