@@ -244,7 +244,6 @@ impl Replay {
             let id = take.u32()?;
             let memory = AddressSpace::restore(replay.profile.clone(), &files, &mut take)?;
             let mut space = Space { memory, tasks: 0, ..Space::empty(&replay.profile) };
-            space.hide_vsyscall();
             load_origins(&mut space, &mut take)?;
             replay.spaces.insert(id, space);
         }

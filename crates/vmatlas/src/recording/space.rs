@@ -115,19 +115,15 @@ impl Space {
         let rows = || rows.iter().map(|row| mapping(row, files));
         let mut space = Space::empty(profile);
         space.memory = AddressSpace::from_rows(profile.clone(), rows());
-        space.hide_vsyscall();
+        // A 32-bit program is not shown `[vsyscall]`. Of others the stack at least lies above 4 GiB.
+        let highest = space.memory.highest_end();
+        if 0 < highest && highest <= 1 << 32 {
+            space.memory.set_vsyscall(Vsyscall::None);
+        }
         for row in rows() {
             space.origins.set(row.range, origin);
         }
         space
-    }
-
-    /// A 32-bit program is not shown `[vsyscall]`. Of others the stack at least lies above 4 GiB.
-    pub(crate) fn hide_vsyscall(&mut self) {
-        let highest = self.memory.highest_end();
-        if 0 < highest && highest <= 1 << 32 {
-            self.memory.set_vsyscall(Vsyscall::None);
-        }
     }
 
     pub(crate) fn fork(&self) -> Space {
