@@ -141,6 +141,9 @@ pub(crate) struct BlameArgs {
     /// How many lines of the ranking, and frames of a stack
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) top: usize,
+    /// Ask debuginfod servers for debug files (by debuginfod-find of elfutils)
+    #[arg(long)]
+    pub(crate) debuginfod: bool,
     /// Print folded stacks, for flame graphs
     #[arg(long, conflicts_with = "json")]
     pub(crate) folded: bool,

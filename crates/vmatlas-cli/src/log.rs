@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use vmatlas::strace::{Process, Replay, Replayed, looks_like_log};
 use vmatlas_linux::FilesNow;
+use vmatlas_linux::symbols::SymbolOptions;
 
 /// How many other processes are named.
 const OTHERS: usize = 10;
@@ -137,6 +138,7 @@ fn replayed(
         warnings: maps.warnings().iter().map(ToString::to_string).collect(),
         origins: Vec::new(),
         stacks: Stacks::default(),
+        symbols: SymbolOptions::default(),
         told: Told::Log { space: Box::new(process.space.clone()), makers: log.makers.clone() },
     };
     Ok(Target {

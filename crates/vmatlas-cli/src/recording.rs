@@ -39,6 +39,8 @@ pub(crate) struct Recorded {
     /// Who made each row, once [`find_origins`](Recorded::find_origins) has looked.
     pub(crate) origins: Vec<RowOrigins>,
     pub(crate) stacks: Stacks,
+    /// How names are looked for.
+    pub(crate) symbols: SymbolOptions,
 }
 
 /// What tells of a process, with its address space.
@@ -75,7 +77,7 @@ impl Recorded {
     pub(crate) fn name_stacks<'a>(&mut self, origins: impl Iterator<Item = &'a Origin>) {
         self.stacks = match &mut self.told {
             Told::Recording { recording, .. } => {
-                Stacks::of(recording, origins, SymbolOptions::default())
+                Stacks::of(recording, origins, self.symbols.clone())
             }
             Told::Log { makers, .. } => Stacks::of_log(makers, origins),
         };
@@ -186,7 +188,7 @@ impl Recorded {
         let ended: Vec<(u64, Event)> = ended.collect();
         // Of the two the later one has read its stacks.
         let stacks = ended.iter().map(|(_, event)| (event.stack, event.task));
-        let stacks = Stacks::of_tasks(later, stacks, SymbolOptions::default());
+        let stacks = Stacks::of_tasks(later, stacks, self.symbols.clone());
         let line = |event: &Event| {
             let call = match &event.what {
                 What::Call { call, .. } => call.kind.name(),
@@ -288,6 +290,7 @@ impl Recorded {
             warnings,
             origins,
             stacks,
+            symbols: SymbolOptions::default(),
         })
     }
 }
@@ -354,5 +357,14 @@ pub(crate) fn processes(recording: &mut Opened) -> String {
             comm(recording, process)
         ));
     }
+    let course = recording.course();
+    let how = format!(
+        "{} by {}; the kernel showed something else than follows from them {}; {} lost\n",
+        words::count(course.events, "event"),
+        printable(recording.meta().backend.as_bytes()),
+        words::count(course.observations, "time"),
+        course.lost
+    );
+    text.push_str(&how);
     text
 }

@@ -38,7 +38,10 @@ struct Piece {
 
 pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     let name = &args.recording;
-    let recorded = open(name, args)?;
+    let mut recorded = open(name, args)?;
+    if args.debuginfod {
+        recorded.symbols.debuginfod = Some("debuginfod-find".into());
+    }
     if !args.addresses.is_empty() {
         return life::run(recorded, args);
     }

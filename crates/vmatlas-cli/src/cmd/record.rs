@@ -127,7 +127,7 @@ fn listener() -> Listener {
     Box::new(move |news: &News<'_>| {
         let mut stderr = std::io::stderr();
         match news {
-            News::Begun(how) if terminal => note(&format!("recording by {how}")),
+            News::Begun(how) => note(&format!("recording by {how}")),
             News::Progress(now) if terminal => {
                 let seconds = now.elapsed.saturating_sub(last.elapsed).as_secs_f64().max(1e-3);
                 let rate = now.events.saturating_sub(last.events) as f64 / seconds;

@@ -20,7 +20,7 @@ pub use event::{Event, Row, What};
 pub use life::{LifeKind, LifeStep};
 pub use meta::Meta;
 pub use origins::{Maker, Origin, Origins};
-pub use processes::Process;
+pub use processes::{Course, Process};
 pub use read::{Moment, Recording, RecordingError, Source, looks_like_recording};
 pub use replay::Replay;
 pub use space::{Applied, Space};

@@ -13,7 +13,6 @@ use crate::trouble::Trouble;
 use serde::Serialize;
 use std::fmt::Write as _;
 use vmatlas::recording::{LifeKind, LifeStep, What};
-use vmatlas_linux::symbols::SymbolOptions;
 
 #[derive(Serialize)]
 struct LivesJson<'a> {
@@ -71,7 +70,7 @@ pub(super) fn run(mut recorded: Recorded, args: &BlameArgs) -> Result<bool, Trou
     let all = lives.iter().flat_map(|(_, steps)| steps);
     let stacks = all.map(|step| (step.event.stack, step.event.task));
     recording.read_stacks();
-    let stacks = Stacks::of_tasks(recording, stacks, SymbolOptions::default());
+    let stacks = Stacks::of_tasks(recording, stacks, recorded.symbols.clone());
     if args.common.json {
         let addresses = lives.iter().map(|(address, steps)| LifeJson {
             address: Hex(*address),
