@@ -17,6 +17,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
     ("strace", "strace"),
     ("mkfs.btrfs", "btrfs-progs"),
+    ("zstd", "zstd"),
 ];
 
 pub(crate) fn run_tests() -> Result<(), String> {

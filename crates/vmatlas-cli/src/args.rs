@@ -1,7 +1,7 @@
 //! The arguments, from which help, manual page and completions are made too.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::moment::When;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use vmatlas::{Filter, KernelVersion};

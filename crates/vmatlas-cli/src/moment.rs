@@ -34,9 +34,13 @@ impl FromStr for When {
         let event = || text.strip_prefix('#').filter(|text| digits(text))?.parse().ok();
         match text {
             "end" => Ok(When::End),
-            _ => event().map(When::Event).or_else(|| parse_seconds(text).map(When::Time)).ok_or_else(
-                || "a moment is seconds from the start (1.25), `end`, or #N for after event N".to_owned(),
-            ),
+            _ => event()
+                .map(When::Event)
+                .or_else(|| parse_seconds(text).map(When::Time))
+                .ok_or_else(|| {
+                    "a moment is seconds from the start (1.25), `end`, or #N for after event N"
+                        .to_owned()
+                }),
         }
     }
 }
@@ -44,7 +48,11 @@ impl FromStr for When {
 impl Moment {
     /// What a target means: a file that is there at its end, or a moment of one. `exists` says
     /// whether there is something by that path.
-    pub(crate) fn of(name: &str, args: &MomentArgs, exists: impl Fn(&str) -> bool) -> Option<Moment> {
+    pub(crate) fn of(
+        name: &str,
+        args: &MomentArgs,
+        exists: impl Fn(&str) -> bool,
+    ) -> Option<Moment> {
         let (path, pid, when) = if Path::new(name).exists() || exists(name) {
             (name, None, None)
         } else {
@@ -60,7 +68,8 @@ impl Moment {
                 (path, Some(pid), when).clone()
             }
         };
-        let moment = Moment { path: path.to_owned(), pid: pid.or(args.pid), when: when.or(args.at) };
+        let moment =
+            Moment { path: path.to_owned(), pid: pid.or(args.pid), when: when.or(args.at) };
         exists(path).then_some(moment)
     }
 

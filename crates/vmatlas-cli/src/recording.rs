@@ -63,7 +63,9 @@ impl Recorded {
         let found = if moment.pid.is_some() { candidates.next_back() } else { candidates.next() };
         let Some(process) = found.cloned() else {
             return Err(Trouble::new(match moment.pid {
-                Some(pid) => format!("{path}: no process {pid} by then; {}", list(&recording, &processes)),
+                Some(pid) => {
+                    format!("{path}: no process {pid} by then; {}", list(&recording, &processes))
+                }
                 None => format!("{path}: nothing is recorded by then"),
             }));
         };
@@ -71,9 +73,8 @@ impl Recorded {
         let when = when.or(last).unwrap_or(recording::Moment::End);
         let (replay, error) = recording.at(when, |_, _| {});
         let tasks = &recording.definitions().tasks;
-        let of_process = |task: &u32| {
-            tasks.get(*task as usize).is_some_and(|entry| entry.pid == process.pid)
-        };
+        let of_process =
+            |task: &u32| tasks.get(*task as usize).is_some_and(|entry| entry.pid == process.pid);
         let Some(task) = replay.tasks().into_iter().find(of_process) else {
             return Err(Trouble::new(format!(
                 "{path}: process {} was not alive then; it ended after event {}",
@@ -118,7 +119,8 @@ pub(crate) fn open(path: &str) -> Result<Opened, Trouble> {
 }
 
 fn opened(name: &str, file: RecordingFile) -> Result<Opened, Trouble> {
-    Recording::open(file).map_err(|error| Trouble::new(format!("{}: {error}", printable(name.as_bytes()))))
+    Recording::open(file)
+        .map_err(|error| Trouble::new(format!("{}: {error}", printable(name.as_bytes()))))
 }
 
 /// Reads the recording of which the beginning was read.
@@ -143,7 +145,8 @@ pub(crate) fn read(
 /// `show RECORDING --processes`.
 pub(crate) fn processes(recording: &mut Opened) -> String {
     let processes = recording.processes().to_vec();
-    let mut text = format!("{:>8} {:<15} {:>10} {:>10} status\n", "pid", "name", "began", "last event");
+    let mut text =
+        format!("{:>8} {:<15} {:>10} {:>10} status\n", "pid", "name", "began", "last event");
     for process in &processes {
         let began = format!("{:.3} s", process.began_ns as f64 / 1e9);
         let last = process.last.map_or("lives".to_owned(), |last| format!("#{last}"));

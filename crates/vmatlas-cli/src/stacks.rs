@@ -53,8 +53,7 @@ impl Stacks {
         let whole = |places: Vec<usize>| {
             places.into_iter().flat_map(|place| named[place].iter().cloned()).collect()
         };
-        let mut notes: Vec<String> =
-            symbolizer.notes().map(|(_, note)| note.to_string()).collect();
+        let mut notes: Vec<String> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
         notes.sort();
         notes.dedup();
         let frames: HashMap<(u32, u32), Vec<SymbolFrame>> =

@@ -24,7 +24,9 @@ pub(super) fn run(bench: &Bench) -> Section {
                 let counts = most > 0.0 && !bench.scale.quick;
                 section.count(name, &value, &target, counts.then_some(each <= most));
             }
-            Err(why) => section.count(name, &why, &target, why.starts_with("wrong").then_some(false)),
+            Err(why) => {
+                section.count(name, &why, &target, why.starts_with("wrong").then_some(false))
+            }
         }
     };
     match storm(bench, few, 1) {
@@ -34,7 +36,8 @@ pub(super) fn run(bench: &Bench) -> Section {
         }
         Err(why) => line(&mut section, "storm", Err(why), 0.0),
     }
-    let (pairs, file) = (if bench.scale.quick { 2_000 } else { 500_000 }, bench.dir.join("disk.vmrec"));
+    let (pairs, file) =
+        (if bench.scale.quick { 2_000 } else { 500_000 }, bench.dir.join("disk.vmrec"));
     let recorded = storm(bench, pairs, 1).and_then(|storm| {
         let peak = peak(&[recorder(bench, &file), storm.command].concat())?;
         Ok((peak, whole(&file, pairs)?))
@@ -49,12 +52,10 @@ pub(super) fn run(bench: &Bench) -> Section {
         Err(why) => line(&mut section, "vmatlas record, storm", Err(why), 16.0),
     }
     let shell = words(&["sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do /bin/true; done"]);
-    for (name, command) in [("10 programs by a shell", shell)] {
-        let found = output(&[recorder(bench, &file), command].concat(), &bench.dir)
-            .and_then(|_| super::found(&file))
-            .map(|found| (found.bytes, found.events));
-        line(&mut section, &format!("vmatlas record, {name}"), found, 0.0);
-    }
+    let found = output(&[recorder(bench, &file), shell].concat(), &bench.dir)
+        .and_then(|_| super::found(&file))
+        .map(|found| (found.bytes, found.events));
+    line(&mut section, "vmatlas record, 10 programs by a shell", found, 0.0);
     section.note(
         "Memory is VmHWM. The last line is of short programs: each has its own rows, files and \
          stacks, which nothing later shares.",

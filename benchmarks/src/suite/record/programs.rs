@@ -26,7 +26,7 @@ fn measure(bench: &Bench, workload: &Workload, section: &mut Section) {
     let file = bench.dir.join("program.vmrec");
     let under = |tool: &str| format!("{}, {tool}", workload.name);
     let series = race(
-        bench.scale.rounds(7),
+        bench.scale.rounds(5),
         vec![
             Contender::timed(&under("bare"), || workload.time(&[], &bench.dir)),
             Contender::timed(&under("vmatlas record"), || {
@@ -69,7 +69,10 @@ fn workloads(bench: &Bench) -> Vec<Prepared> {
 fn python(arguments: &[&str]) -> Vec<String> {
     let script = source("imports.py").display().to_string();
     // Not a script that chooses among several Pythons.
-    let found = super::output(&words(&["python3", "-c", "import sys; print(sys.executable)"]), Path::new("/"));
+    let found = super::output(
+        &words(&["python3", "-c", "import sys; print(sys.executable)"]),
+        Path::new("/"),
+    );
     let program = found.map_or("python3".to_owned(), |(path, _)| path.trim().to_owned());
     [&words(&[&program, &script])[..], &words(arguments)].concat()
 }
@@ -102,7 +105,8 @@ fn rustc(dir: &Path, name: &str, source: &Path) -> Vec<String> {
     let [out, source] = [&*dir.join(name), source].map(|path| path.display().to_string());
     // The compiler itself, not what chooses among several.
     let found = super::output(&words(&["rustc", "--print=sysroot"]), Path::new("/"));
-    let program = found.map_or("rustc".to_owned(), |(root, _)| format!("{}/bin/rustc", root.trim()));
+    let program =
+        found.map_or("rustc".to_owned(), |(root, _)| format!("{}/bin/rustc", root.trim()));
     words(&[&program, "--edition=2024", "-O", "-o", &out, &source])
 }
 

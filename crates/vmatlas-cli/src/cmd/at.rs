@@ -15,8 +15,12 @@ use vmatlas_linux::elf::{ElfFile, demangle};
 use vmatlas_linux::{Images, within};
 
 pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
-    let target =
-        Target::read(&args.target, &args.common.proc, &args.moment, Want { sizes: false, truths: true })?;
+    let target = Target::read(
+        &args.target,
+        &args.common.proc,
+        &args.moment,
+        Want { sizes: false, truths: true },
+    )?;
     target.warn(&args.common);
     let places: Vec<At<'_>> =
         args.addresses.iter().map(|&address| At::find(&target, address)).collect();

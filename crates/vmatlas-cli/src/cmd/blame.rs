@@ -64,7 +64,9 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
 impl Blame {
     fn of(mut recorded: Recorded, args: &BlameArgs) -> Result<Blame, Trouble> {
         if args.filter.as_ref().is_some_and(Filter::needs_sizes) {
-            return Err(Trouble::new("a recording has no sizes of smaps: --where cannot ask for one"));
+            return Err(Trouble::new(
+                "a recording has no sizes of smaps: --where cannot ask for one",
+            ));
         }
         let maps = recorded.space().memory.maps();
         let since = args.since.map(|since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));

@@ -123,7 +123,10 @@ fn how_true(truth: &Truth) -> String {
         ));
     }
     if truth.out_of_order > 0 {
-        text.push_str(&format!("; the order of {} is not certain", count(truth.out_of_order, "call")));
+        text.push_str(&format!(
+            "; the order of {} is not certain",
+            count(truth.out_of_order, "call")
+        ));
     }
     if truth.lost > 0 {
         text.push_str(&format!("; {} lost", count(truth.lost, "event")));

@@ -1,4 +1,5 @@
 //! The command as its users run it.
+mod format;
 mod live;
 mod strace;
 mod text;

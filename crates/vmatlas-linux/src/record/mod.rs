@@ -119,8 +119,7 @@ pub fn launch(command: Command, options: Options) -> Result<Report, RecordError>
 }
 
 fn open(path: &Path) -> Result<Output, RecordError> {
-    Output::create(path)
-        .map_err(|source| RecordError::Output { path: path.to_owned(), source })
+    Output::create(path).map_err(|source| RecordError::Output { path: path.to_owned(), source })
 }
 
 /// What a recording that is made here and now says of itself.

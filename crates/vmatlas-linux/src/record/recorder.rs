@@ -1,8 +1,8 @@
 //! From what a backend sees to what is written: follows every address space with the model, holds
 //! each against the kernel, and writes events, stacks and what the model got wrong.
 
-use super::code::CodeFiles;
 use super::Progress;
+use super::code::CodeFiles;
 use super::control::{Asked, Control};
 use super::output::Output;
 use super::sink::{Begun, Registers, Shared, Signal, Sink};

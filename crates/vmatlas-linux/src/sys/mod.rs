@@ -11,10 +11,10 @@ pub(crate) mod procmap_query;
 pub(crate) mod ptrace;
 #[cfg(target_pointer_width = "64")]
 pub(crate) mod scenario;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod seccomp;
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) mod test_stop;
 pub(crate) mod vm_read;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
-pub(crate) mod seccomp;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod wait;

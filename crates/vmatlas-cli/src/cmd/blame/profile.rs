@@ -36,11 +36,14 @@ pub(super) fn svg(blame: &Blame) -> Result<Vec<u8>, Trouble> {
     let mut options = inferno::flamegraph::Options::default();
     options.title = format!("memory of {} {}", blame.recorded.process.pid, blame.recorded.comm());
     options.count_name = "bytes".to_owned();
-    options.colors = inferno::flamegraph::color::Palette::Basic(inferno::flamegraph::color::BasicPalette::Mem);
+    options.colors =
+        inferno::flamegraph::color::Palette::Basic(inferno::flamegraph::color::BasicPalette::Mem);
     let folded = folded(blame);
     let mut svg = Vec::new();
     let drawn = inferno::flamegraph::from_lines(&mut options, folded.lines(), &mut svg);
-    drawn.map_err(|error| Trouble::new(format!("no flame graph: {}", words::printable(error.to_string().as_bytes()))))?;
+    drawn.map_err(|error| {
+        Trouble::new(format!("no flame graph: {}", words::printable(error.to_string().as_bytes())))
+    })?;
     Ok(svg)
 }
 

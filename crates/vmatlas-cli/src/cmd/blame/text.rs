@@ -85,7 +85,9 @@ fn origin(blame: &Blame, origin: &Origin, frames: usize) -> String {
     match origin.maker {
         Maker::Unseen => "no event tells who made it".to_owned(),
         Maker::Before => format!("there before the recording{inherited}"),
-        Maker::Exec => format!("execve #{} {when} {}{inherited}", origin.event, blame.thread(origin)),
+        Maker::Exec => {
+            format!("execve #{} {when} {}{inherited}", origin.event, blame.thread(origin))
+        }
         Maker::Call(kind) => {
             let line = blame.line(origin, frames);
             let line = if line.is_empty() { "stack unknown".to_owned() } else { line };
