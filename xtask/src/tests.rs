@@ -21,6 +21,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("go", "golang-go"),
     ("xz", "xz-utils"),
     ("dwz", "dwz"),
+    ("zstd", "zstd"),
 ];
 
 pub(crate) fn run_tests() -> Result<(), String> {

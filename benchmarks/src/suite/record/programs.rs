@@ -26,7 +26,7 @@ fn measure(bench: &Bench, workload: &Workload, section: &mut Section) {
     let file = bench.dir.join("program.vmrec");
     let under = |tool: &str| format!("{}, {tool}", workload.name);
     let series = race(
-        bench.scale.rounds(7),
+        bench.scale.rounds(5),
         vec![
             Contender::timed(&under("bare"), || workload.time(&[], &bench.dir)),
             Contender::timed(&under("vmatlas record"), || {
