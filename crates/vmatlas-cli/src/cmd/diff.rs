@@ -11,7 +11,7 @@ use crate::trouble::Trouble;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use vmatlas::{AddressRange, Change, Diff, Filter, Kind, Mapping};
+use vmatlas::{AddressRange, Change, Diff, Filter, Kind, Mapping, Maps};
 
 #[derive(Serialize)]
 struct DiffJson<'a> {
@@ -102,6 +102,7 @@ impl<'a> Rows<'a> {
 struct Who {
     added: HashMap<u64, String>,
     removed: HashMap<u64, String>,
+    changed: HashMap<u64, Vec<String>>,
 }
 
 fn who(first: &Target, second: &Target, diff: &Diff<'_>) -> Who {
@@ -113,35 +114,49 @@ fn who(first: &Target, second: &Target, diff: &Diff<'_>) -> Who {
         who.added.extend(origin.filter(|origin| !origin.is_empty()).map(|o| (row.range.start, o)));
     }
     if let (Some(from), Some(to)) = (&first.recorded, &second.recorded) {
-        let lost = diff.changed.iter().filter_map(lost);
-        let starts = diff.removed.iter().map(|row| row.range.start).chain(lost);
-        who.removed = from.endings(&starts.collect::<Vec<u64>>(), to);
-        for (address, row) in diff.changed.iter().filter_map(|c| Some((gained(c)?, &c.to))) {
-            let grows = row.kind() == Kind::Stack;
-            let new = AddressRange::new(address, row.range.end);
-            let origins = to.space().origins_of(new, grows);
-            if let Some((_, origin)) = origins.first() {
-                who.added.insert(address, to.origin_line(origin, 2));
-            }
+        let kept =
+            diff.changed.iter().filter(|change| change.from.range.overlaps(&change.to.range));
+        let lost: Vec<(u64, u64)> = kept
+            .clone()
+            .filter_map(|change| Some((change.to.range.start, lost(change, &second.maps)?)))
+            .collect();
+        let starts = diff.removed.iter().map(|row| row.range.start);
+        let starts: Vec<u64> = starts.chain(lost.iter().map(|(_, address)| *address)).collect();
+        who.removed = from.endings(&starts, to);
+        for (start, address) in lost {
+            who.changed.entry(start).or_default().extend(who.removed.get(&address).cloned());
+        }
+        for change in kept {
+            let (old, new) = (change.from.range, change.to.range);
+            let below = AddressRange::new(new.start, old.start.max(new.start));
+            let above = AddressRange::new(old.end.min(new.end), new.end);
+            let gained = [above, below].into_iter().find(|range| range.size() > 0);
+            let origins =
+                gained.map(|range| to.space().origins_of(range, change.to.kind() == Kind::Stack));
+            let first = origins.and_then(|origins| Some(origins.first()?.1));
+            let line = first.map(|origin| to.origin_line(&origin, 2));
+            who.changed.entry(new.start).or_default().extend(line);
         }
     }
     who
 }
 
-/// The first address that a mapping no longer has, if it has kept its place.
-fn lost(change: &Change<'_>) -> Option<u64> {
-    let (from, to) = (change.from.range, change.to.range);
-    if !from.overlaps(&to) {
-        return None;
-    }
-    [(from.start, from.start < to.start), (to.end, to.end < from.end)]
-        .into_iter()
-        .find_map(|(address, lost)| lost.then_some(address))
-}
-
-/// The first address that it has got.
-fn gained(change: &Change<'_>) -> Option<u64> {
-    lost(&Change { from: change.to, to: change.from, what: Vec::new() })
+/// The first address that a mapping has lost and that is not mapped any more.
+fn lost(change: &Change<'_>, now: &Maps) -> Option<u64> {
+    let (old, new) = (change.from.range, change.to.range);
+    let below = AddressRange::new(old.start, new.start.max(old.start));
+    let above = AddressRange::new(new.end.min(old.end), old.end);
+    [below, above].into_iter().find_map(|range| {
+        let mut address = range.start;
+        while address < range.end {
+            let row = now.find(address).mapping.and_then(|index| now.get(index));
+            match row {
+                Some(row) => address = row.range.end,
+                None => return Some(address),
+            }
+        }
+        None
+    })
 }
 
 fn text(diff: &Diff<'_>, who: &Who, paint: Paint) -> String {
@@ -171,9 +186,8 @@ fn text(diff: &Diff<'_>, who: &Who, paint: Paint) -> String {
             '-' => who.removed.get(&row.range.start).cloned(),
             _ => None,
         });
-        if let Some(change) = change {
-            notes.extend(gained(change).and_then(|address| who.added.get(&address).cloned()));
-            notes.extend(lost(change).and_then(|address| who.removed.get(&address).cloned()));
+        if change.is_some() {
+            notes.extend(who.changed.get(&row.range.start).into_iter().flatten().cloned());
         }
         let note =
             if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
