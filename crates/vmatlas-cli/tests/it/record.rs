@@ -283,6 +283,7 @@ fn ctrl_c_that_ends_the_program() {
     let mut session = Session::start(&[]);
     session.ask("map 50");
     session.signal_group("INT");
+    wait_until("the program is gone", || !alive(session.pid));
     let (status, _, errors) = session.end();
     assert_eq!(status.signal(), Some(2), "{errors}");
     assert!(session.shows(50));
@@ -340,6 +341,7 @@ fn signals_to_vmatlas_are_passed_on() {
         // And one that the program does not handle.
         let mut session = Session::start(&[]);
         kill(name, &session.vmatlas.id().to_string());
+        wait_until("the program is gone", || !alive(session.pid));
         let (status, ..) = session.end();
         assert_eq!(status.signal(), Some(number));
     }
