@@ -144,6 +144,6 @@ impl End {
     }
 
     pub(crate) fn origins_of(&self, range: AddressRange) -> Vec<(AddressRange, Origin)> {
-        self.space.origins_of(range, false)
+        self.space.origins_of(range)
     }
 }
