@@ -293,7 +293,14 @@ int main(int argc, char **argv)
 	} else if (strcmp(mode, "blocked") == 0) {
 		blocked();
 	} else if (strcmp(mode, "stop") == 0) {
-		// Stopped, and continued by a child.
+		// Stopped, and continued by a child. In a process group of its own whose parent is in
+		// another one: signals of the terminal do not stop an orphaned group, as ours may be.
+		pid_t inner = fork();
+		if (inner != 0) {
+			await(inner);
+			return 0;
+		}
+		setpgid(0, 0);
 		pid_t parent = getpid();
 		signal(SIGCONT, handler);
 		pid_t pid = fork();

@@ -432,11 +432,13 @@ impl AddressSpace {
             if self.vmas.get(at).start >= end {
                 break;
             }
-            self.vmas.change(at, |vma| {
-                if vma.anon == Anon::None && vma.private() && vma.flags.contains(VmaFlags::WRITE) {
-                    vma.anon = Anon::Unknown;
-                }
-            });
+            let vma = self.vmas.get(at);
+            let writable = vma.private() && vma.flags.contains(VmaFlags::WRITE);
+            if writable && vma.anon == Anon::None {
+                self.next_anon += 1;
+                let anon = Anon::Unknown(self.next_anon);
+                self.vmas.change(at, |vma| vma.anon = anon);
+            }
             next = self.vmas.next(at);
         }
     }

@@ -156,10 +156,10 @@ impl AddressSpace {
                 Anon::None => new = new.without(F::ACCOUNT),
                 Anon::Some { .. } => {}
                 // Memory that was writable was most likely written.
-                Anon::Unknown if old.contains(F::ACCOUNT) => {
+                Anon::Unknown(_) if old.contains(F::ACCOUNT) => {
                     self.doubts.extend([start, end]);
                 }
-                Anon::Unknown => {}
+                Anon::Unknown(_) => {}
             }
         }
         let changed = self.modify(at, start, end, |vma| {

@@ -289,6 +289,7 @@ impl AddressSpace {
             _ => None,
         };
         let private = !shared && special.is_none();
+        let page = row.range.start >> shift;
         Vma {
             start: row.range.start,
             end: row.range.end,
@@ -298,7 +299,8 @@ impl AddressSpace {
             file,
             name,
             policy: None,
-            anon: if private { Anon::Unknown } else { Anon::None },
+            // Rows are different mappings, and of those that joined nobody knows.
+            anon: if private { Anon::Unknown(page as u32 | 1 << 31) } else { Anon::None },
             uffd: 0,
             pkey: 0,
             special,

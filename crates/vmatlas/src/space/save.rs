@@ -188,7 +188,10 @@ fn save_vma(vma: &Vma, near: u64, files: &mut SavedFiles, out: &mut Vec<u8>, shi
     out.put(vma.flags.bits());
     match vma.anon {
         Anon::None => out.put(0),
-        Anon::Unknown => out.put(1),
+        Anon::Unknown(number) => {
+            out.put(1);
+            out.put(u64::from(number));
+        }
         Anon::Some { id, forked } => out.put(u64::from(id) << 1 | u64::from(forked) | 1 << 33),
     }
     if bits & PLAIN == 0 {
@@ -231,7 +234,7 @@ fn load_vma(near: u64, files: &SavedFiles, take: &mut Take<'_>, shift: u32) -> O
     let mut vma = Vma::untouched(start, end, flags, shift);
     vma.anon = match take.uint()? {
         0 => Anon::None,
-        1 => Anon::Unknown,
+        1 => Anon::Unknown(take.u32()?),
         number => Anon::Some { id: (number >> 1) as u32, forked: number & 1 != 0 },
     };
     if bits & PLAIN == 0 {

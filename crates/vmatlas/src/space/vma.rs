@@ -14,8 +14,9 @@ pub(crate) enum Anon {
     None,
     /// One, told apart by its number; inherited by fork if `forked`.
     Some { id: u32, forked: bool },
-    /// Nobody said whether a page was written.
-    Unknown,
+    /// Nobody said whether a page was written. Pieces of one mapping have the same number: what
+    /// they have, if anything, is most likely one.
+    Unknown(u32),
 }
 
 /// A mapping that the kernel makes itself, without a file.

@@ -89,10 +89,16 @@ pub enum LaunchError {
     Fork(#[source] io::Error),
     /// It may not be traced: a sandbox or the administrator forbids ptrace(2), or this recorder is
     /// traced with its children.
-    #[error("cannot trace a new process")]
+    #[error(
+        "cannot trace a new process: a container or the administrator forbids ptrace (give it \
+         CAP_SYS_PTRACE or a seccomp profile that allows ptrace), or vmatlas is traced itself"
+    )]
     Trace(#[source] io::Error),
     /// It may not have a filter: a sandbox forbids it, or the kernel has no seccomp.
-    #[error("cannot filter the system calls of a new process")]
+    #[error(
+        "cannot filter the system calls of a new process: a container forbids seccomp, or the kernel \
+         lacks it; --backend perf does without"
+    )]
     Filter(#[source] io::Error),
 }
 
