@@ -163,9 +163,7 @@ fn all_that_can_be_written() {
             31 => What::Renamed { to: tasks[number / 40 % 4] },
             32 => What::Exec { to: tasks[number / 40 % 4], rows: rows(number) },
             33 => What::Attached { rows: rows(number) },
-            34 => {
-                What::Observed { range: AddressRange::new(pick(1), pick(2)), rows: rows(number) }
-            }
+            34 => What::Observed { range: AddressRange::new(pick(1), pick(2)), rows: rows(number) },
             35 => What::Exit { status: -(number as i32) },
             36 => What::Signal { number: 11, code: -6, address: pick(3) },
             37 => What::Fault { address: pick(4) },

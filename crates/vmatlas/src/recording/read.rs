@@ -203,7 +203,7 @@ impl<S: Source> Recording<S> {
         mut see: impl FnMut(&Event, &Replay),
     ) -> (Replay, Option<RecordingError>) {
         let mut replay = self.snapshot_before(moment);
-        let done = self.events(replay.number() + 1, |event| {
+        let done = self.events(replay.number().saturating_add(1), |event| {
             let over = match moment {
                 Moment::Time(time_ns) => event.time_ns > time_ns,
                 Moment::Event(number) => event.number > number,
@@ -223,7 +223,7 @@ impl<S: Source> Recording<S> {
     fn snapshot_before(&self, moment: Moment) -> Replay {
         let before = |block: &&Block| match moment {
             Moment::Time(time_ns) => block.time_ns <= time_ns,
-            Moment::Event(number) => block.first_event <= number + 1,
+            Moment::Event(number) => block.first_event <= number.saturating_add(1),
             Moment::End => true,
         };
         let snapshots = self.blocks.iter().filter(|block| block.kind == BlockKind::Snapshot);
