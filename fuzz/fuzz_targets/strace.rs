@@ -20,11 +20,22 @@ fuzz_target!(|bytes: &[u8]| {
     for process in &log.processes {
         assert!(process.untold.len() <= 101, "and so is what is not told");
         // What a log tells is what a kernel could show.
-        let maps = process.space.maps();
+        let maps = process.space.memory.maps();
         assert!(maps.is_ordered());
         let text = maps.render(TextFormat::default(), None);
-        assert_eq!(text, process.space.render());
+        assert_eq!(text, process.space.memory.render());
         laws::find_is_a_scan(&maps);
+        // Every byte is of one origin, and what that names is there.
+        for row in maps.iter() {
+            let mut from = row.range.start;
+            for (range, origin) in process.space.origins_of(row.range, false) {
+                assert!(range.start == from && range.end > from && range.end <= row.range.end);
+                from = range.end;
+                assert!((origin.task as usize) < log.makers.tasks.len());
+                assert_eq!(log.makers.frames_of(origin.stack).count() == 0, origin.stack == 0);
+            }
+            assert_eq!(from, row.range.end);
+        }
     }
 });
 

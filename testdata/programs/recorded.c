@@ -87,6 +87,8 @@ static void *storm(void *rounds)
 static void storms(long threads, long rounds)
 {
 	pthread_t ids[16];
+	if (threads == 0)
+		storm((void *)rounds);
 	for (long i = 0; i < threads; i++)
 		pthread_create(&ids[i], 0, storm, (void *)rounds);
 	for (long i = 0; i < threads; i++)
@@ -315,11 +317,15 @@ int main(int argc, char **argv)
 		await(pid);
 		puts("done");
 	} else if (strcmp(mode, "stop-child") == 0) {
-		// A parent sees its child stop, go on and end.
+		// A parent sees its child stop, go on and end, which it does when the pipe is closed.
+		int ends[2];
+		CHECK(pipe(ends));
 		pid_t pid = fork();
 		if (pid == 0) {
+			char byte;
+			close(ends[1]);
 			raise(SIGSTOP);
-			_exit(5);
+			_exit(5 + read(ends[0], &byte, 1));
 		}
 		int status;
 		CHECK(waitpid(pid, &status, WUNTRACED));
@@ -327,6 +333,7 @@ int main(int argc, char **argv)
 		kill(pid, SIGCONT);
 		CHECK(waitpid(pid, &status, WCONTINUED));
 		printf("%x ", status);
+		close(ends[1]);
 		CHECK(waitpid(pid, &status, 0));
 		printf("%x\n", status);
 	} else if (strcmp(mode, "killed") == 0) {
@@ -341,6 +348,30 @@ int main(int argc, char **argv)
 		int status;
 		CHECK(waitpid(pid, &status, 0));
 		printf("%x\n", status);
+	} else if (strcmp(mode, "killed-forking") == 0) {
+		// Those that it made live on.
+		pid_t pid = fork();
+		if (pid == 0) {
+			signal(SIGCHLD, SIG_IGN);
+			for (int i = 0; i < 500; i++) {
+				if (fork() == 0) {
+					map(161);
+					_exit(0);
+				}
+			}
+			pause();
+		}
+		usleep(20000);
+		kill(pid, SIGKILL);
+		int status;
+		CHECK(waitpid(pid, &status, 0));
+		printf("%x\n", status);
+	} else if (strcmp(mode, "suspend") == 0) {
+		// 0 is no signal: until it is killed.
+		if (number == 0)
+			pause();
+		raise(number);
+		_exit(6);
 	} else if (strcmp(mode, "daemon") == 0) {
 		if (fork() == 0) {
 			setsid();

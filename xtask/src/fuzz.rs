@@ -6,13 +6,15 @@ use std::path::Path;
 use std::process::Command;
 
 /// The targets of fuzz/, and the longest input of each, in bytes.
-const TARGETS: [(&str, u32); 7] = [
+const TARGETS: [(&str, u32); 9] = [
     ("maps", 8192),
     ("smaps", 8192),
     ("text", 8192),
     ("filter", 512),
     ("strace", 8192),
     ("scenario", 2048),
+    ("jit", 2048),
+    ("pclntab", 2048),
     ("recording", 4096),
 ];
 

@@ -14,9 +14,13 @@ const NEEDS: &[(&str, &str)] = &[
     ("python3", "python3"),
     ("node", "nodejs"),
     ("javac", "default-jdk-headless"),
+    ("go", "golang-go"),
     ("setpriv", "util-linux"),
     ("strace", "strace"),
     ("mkfs.btrfs", "btrfs-progs"),
+    ("go", "golang-go"),
+    ("xz", "xz-utils"),
+    ("dwz", "dwz"),
     ("zstd", "zstd"),
 ];
 

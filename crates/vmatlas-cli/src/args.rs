@@ -39,6 +39,12 @@ pub(crate) enum Command {
     Record(RecordArgs),
     /// Tell who made what is mapped: call stack, thread, time, bytes
     Blame(BlameArgs),
+    /// Say what became of a program whose recorder was killed
+    #[command(hide = true)]
+    RecordGuard {
+        /// The recording
+        recording: PathBuf,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -81,9 +87,24 @@ pub(crate) struct RecordArgs {
     /// The recording [default: NAME.PID.vmrec]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Attach to a process that runs
+    #[arg(short, long, value_name = "PID", conflicts_with = "command")]
+    pub(crate) pid: Option<u32>,
     /// The program and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "CMD")]
+    #[arg(required_unless_present = "pid", trailing_var_arg = true, value_name = "CMD")]
     pub(crate) command: Vec<std::ffi::OsString>,
+    /// What shall record [default: ptrace for a program, perf for a process]
+    #[arg(long, value_enum, value_name = "BACKEND")]
+    pub(crate) backend: Option<Backend>,
+    /// How many bytes of stack perf copies with each call (deeper frames are missing), at most 65528
+    #[arg(long, value_name = "BYTES", value_parser = size, default_value = "8192")]
+    pub(crate) stack_size: u64,
+    /// Record also who touches pages first, and which pages are in memory
+    #[arg(long)]
+    pub(crate) pages: bool,
+    /// Hold the kernel's own record of changes against the events; needs CAP_PERFMON
+    #[arg(long)]
+    pub(crate) audit: bool,
     /// End the recording after so many seconds; the program runs on
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) duration: Option<Duration>,
@@ -97,7 +118,8 @@ pub(crate) struct RecordArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct BlameArgs {
-    /// A recording, RECORDING@TIME, or the PID of a process that is being recorded
+    /// A recording or a log of strace (-k tells stacks), RECORDING@TIME, or the PID of a process
+    /// that is being recorded
     pub(crate) recording: String,
     /// Tell the whole life of these addresses (hexadecimal) instead
     #[arg(value_parser = address)]
@@ -107,6 +129,9 @@ pub(crate) struct BlameArgs {
     /// What bytes are summed up by
     #[arg(long, value_enum, default_value_t = By::Stack)]
     pub(crate) by: By,
+    /// Which bytes are counted: all that are mapped, those in memory, or by who touched them first
+    #[arg(long, value_enum, default_value_t = Count::Mapped)]
+    pub(crate) count: Count,
     /// Only what was mapped from that moment on, in seconds, and is mapped still
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) since: Option<Duration>,
@@ -116,6 +141,9 @@ pub(crate) struct BlameArgs {
     /// How many lines of the ranking, and frames of a stack
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) top: usize,
+    /// Ask debuginfod servers for debug files (by debuginfod-find of elfutils)
+    #[arg(long)]
+    pub(crate) debuginfod: bool,
     /// Print folded stacks, for flame graphs
     #[arg(long, conflicts_with = "json")]
     pub(crate) folded: bool,
@@ -129,6 +157,13 @@ pub(crate) struct BlameArgs {
     pub(crate) common: CommonArgs,
 }
 
+/// What records.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Backend {
+    Ptrace,
+    Perf,
+}
+
 /// What bytes are summed up by.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
@@ -136,6 +171,14 @@ pub(crate) enum By {
     Function,
     Module,
     Thread,
+}
+
+/// Which bytes are counted.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Count {
+    Mapped,
+    Resident,
+    Touched,
 }
 
 #[derive(Args, Debug)]

@@ -2,12 +2,15 @@
 
 use crate::moment::{Moment, When};
 use crate::output::words::printable;
+use crate::recording::{Recorded, Told};
+use crate::stacks::Stacks;
 use crate::target::Target;
 use crate::trouble::Trouble;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use vmatlas::strace::{Process, Replay, Replayed, looks_like_log};
 use vmatlas_linux::FilesNow;
+use vmatlas_linux::symbols::SymbolOptions;
 
 /// How many other processes are named.
 const OTHERS: usize = 10;
@@ -87,11 +90,9 @@ fn replayed(
     }
     let time = match moment.when {
         Some(When::Time(time)) => Some(time),
-        Some(When::Event(_)) => {
-            return Err(Trouble::new(format!(
-                "{}: a log of strace has moments by time, like @1.25, not by number",
-                moment.path
-            )));
+        Some(When::Event(line)) => {
+            replay = replay.until_line(line);
+            None
         }
         Some(When::End) | None => None,
     };
@@ -107,7 +108,7 @@ fn replayed(
         )));
     }
     let process = chosen(name, moment, &log)?;
-    let mut maps = process.space.maps();
+    let mut maps = process.space.memory.maps();
     log.warnings.iter().for_each(|warning| maps.warn(warning.to_string()));
     if moment.pid.is_none() && log.processes.len() > 1 {
         maps.warn(format!("this is process {}; {}", process.pid, list(&moment.path, &log)));
@@ -123,13 +124,28 @@ fn replayed(
         let found = files.found();
         maps.warn(format!("of {found} files device, inode and where symbolic links lead were looked up now, not when the log was written"));
     }
-    let doubts = process.space.doubts().count();
+    let doubts = process.space.memory.doubts().count();
     if doubts > 0 {
         maps.warn(format!(
             "at {doubts} addresses two rows may or may not be one: page faults, which decide it, are not told"
         ));
     }
-    Ok(Target { log: Some(process.pid), ..Target::of_rows(name, maps) })
+    let recorded = Recorded {
+        pid: process.pid,
+        comm: printable(&process.comm),
+        number: log.lines,
+        time_ns: log.timed.then(|| u64::try_from(log.length.as_nanos()).unwrap_or(u64::MAX)),
+        warnings: maps.warnings().iter().map(ToString::to_string).collect(),
+        origins: Vec::new(),
+        stacks: Stacks::default(),
+        symbols: SymbolOptions::default(),
+        told: Told::Log { space: Box::new(process.space.clone()), makers: log.makers.clone() },
+    };
+    Ok(Target {
+        log: Some(process.pid),
+        recorded: Some(Box::new(recorded)),
+        ..Target::of_rows(name, maps)
+    })
 }
 
 fn chosen<'a>(name: &str, moment: &Moment, log: &'a Replayed) -> Result<&'a Process, Trouble> {

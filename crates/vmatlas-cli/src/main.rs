@@ -56,6 +56,10 @@ fn run(cli: &Cli) -> Result<ExitCode, Trouble> {
         Some(Command::Access(args)) => cmd::access::run(args),
         Some(Command::Verify(args)) => cmd::verify::run(args),
         Some(Command::Blame(args)) => cmd::blame::run(args),
+        Some(Command::RecordGuard { recording }) => {
+            cmd::record::guard(recording);
+            Ok(true)
+        }
         Some(Command::Completions { shell }) => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "vmatlas", &mut text);
@@ -77,7 +81,9 @@ fn manual() -> std::io::Result<Vec<u8>> {
     whole.render_synopsis_section(&mut page)?;
     whole.render_description_section(&mut page)?;
     whole.render_options_section(&mut page)?;
-    for part in command.get_subcommands().filter(|part| part.get_name() != "help") {
+    for part in
+        command.get_subcommands().filter(|part| part.get_name() != "help" && !part.is_hide_set())
+    {
         let about = part.get_about().map(ToString::to_string).unwrap_or_default();
         writeln!(page, ".SH \"VMATLAS {}\"\n{about}", part.get_name().to_uppercase())?;
         let mut sections = Vec::new();

@@ -65,7 +65,7 @@ impl Moment {
             } else {
                 let (path, pid) = rest.rsplit_once(':')?;
                 let pid = pid.parse().ok().filter(|_| digits(pid))?;
-                (path, Some(pid), when).clone()
+                (path, Some(pid), when)
             }
         };
         let moment =

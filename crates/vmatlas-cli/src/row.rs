@@ -5,6 +5,9 @@ use std::borrow::Cow;
 use vmatlas::{FilterRow, Mapping};
 use vmatlas_linux::files::FileTruth;
 
+/// How many frames say in a line where a mapping was made.
+const FRAMES: usize = 2;
+
 /// A row and what is known of it beside its text.
 #[derive(Clone, Copy)]
 pub(crate) struct Row<'a> {
@@ -39,6 +42,18 @@ impl<'a> Row<'a> {
     pub(crate) fn size(&self, name: &str) -> Option<u64> {
         let mut fields = self.target.maps.fields(self.index);
         fields.find(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))?.value.number()
+    }
+
+    /// Who made it, in a line; of several who made the most.
+    pub(crate) fn origin(&self) -> String {
+        let Some(recorded) = &self.target.recorded else { return String::new() };
+        let origins = recorded.origins.get(self.index).map_or(&[][..], Vec::as_slice);
+        let Some((first, _)) = origins.first() else { return String::new() };
+        let line = recorded.origin_line(first, FRAMES);
+        match origins.len() {
+            1 => line,
+            more => format!("{line}, and {} more", more - 1),
+        }
     }
 
     /// The sections of the file that lie in the row.

@@ -1,14 +1,17 @@
-//! Call stacks of a recording, with names.
+//! Call stacks of recordings and logs, with names.
 
 use crate::output::words::printable;
 use crate::recording::Opened;
 use std::collections::HashMap;
 use vmatlas::jit::JitMap;
-use vmatlas::recording::{Definitions, FileEntry, Origin};
+use vmatlas::recording::{Definitions, FileEntry, Origin, TaskEntry};
+use vmatlas::strace::{Frame, Makers};
+use vmatlas_linux::elf::demangle;
 use vmatlas_linux::symbols::{Module, Place, SymbolFrame, SymbolOptions, Symbolizer, hint};
 
 /// The stacks of some origins, by number and process: code that is made at run time is of one
 /// process.
+#[derive(Default)]
 pub(crate) struct Stacks {
     frames: HashMap<(u32, u32), Vec<SymbolFrame>>,
     /// What stood in the way of names.
@@ -19,20 +22,30 @@ impl Stacks {
     /// Finds names for the stacks of these origins, each place in code once.
     pub(crate) fn of<'a>(
         recording: &mut Opened,
-        origins: impl Iterator<Item = &'a Origin> + Clone,
+        origins: impl Iterator<Item = &'a Origin>,
         options: SymbolOptions,
     ) -> Stacks {
         recording.read_stacks();
+        let origins = origins.map(|origin| (origin.stack, origin.task));
+        Stacks::of_tasks(recording, origins, options)
+    }
+
+    /// The same for stacks and the tasks that had them; the recording's stacks have been read.
+    pub(crate) fn of_tasks(
+        recording: &Opened,
+        stacks_of_tasks: impl Iterator<Item = (u32, u32)>,
+        options: SymbolOptions,
+    ) -> Stacks {
         let definitions = recording.definitions();
         let mut symbolizer = Symbolizer::new(options);
         add_jit(definitions, &mut symbolizer);
         let mut places: Vec<Place> = Vec::new();
         let mut known: HashMap<Place, usize> = HashMap::new();
         let mut stacks: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
-        for origin in origins {
-            let pid = pid_of(definitions, origin);
-            stacks.entry((origin.stack, pid)).or_insert_with(|| {
-                let frames = definitions.frames_of(origin.stack).map(|frame| {
+        for (stack, task) in stacks_of_tasks {
+            let pid = pid_of(&definitions.tasks, task);
+            stacks.entry((stack, pid)).or_insert_with(|| {
+                let frames = definitions.frames_of(stack).map(|frame| {
                     let file = definitions.files.get(frame.file as usize);
                     let place = match file.filter(|_| frame.file != 0) {
                         Some(file) => Place::File {
@@ -64,15 +77,43 @@ impl Stacks {
         Stacks { frames, notes }
     }
 
+    /// Takes the names that strace gave to the frames of these origins.
+    pub(crate) fn of_log<'a>(makers: &Makers, origins: impl Iterator<Item = &'a Origin>) -> Stacks {
+        let mut stacks = Stacks::default();
+        for origin in origins.filter(|origin| origin.stack != 0) {
+            let key = (origin.stack, pid_of(&makers.tasks, origin.task));
+            let frames = || makers.frames_of(origin.stack).map(as_told).collect();
+            stacks.frames.entry(key).or_insert_with(frames);
+        }
+        stacks
+    }
+
     /// The frames of an origin's stack, the innermost first.
-    pub(crate) fn get(&self, definitions: &Definitions, origin: &Origin) -> &[SymbolFrame] {
-        let key = (origin.stack, pid_of(definitions, origin));
-        self.frames.get(&key).map_or(&[], Vec::as_slice)
+    pub(crate) fn get(&self, tasks: &[TaskEntry], origin: &Origin) -> &[SymbolFrame] {
+        self.of_task(tasks, origin.stack, origin.task)
+    }
+
+    /// The frames of a stack that a task had.
+    pub(crate) fn of_task(&self, tasks: &[TaskEntry], stack: u32, task: u32) -> &[SymbolFrame] {
+        self.frames.get(&(stack, pid_of(tasks, task))).map_or(&[], Vec::as_slice)
     }
 }
 
-fn pid_of(definitions: &Definitions, origin: &Origin) -> u32 {
-    definitions.tasks.get(origin.task as usize).map_or(0, |task| task.pid)
+fn pid_of(tasks: &[TaskEntry], task: u32) -> u32 {
+    tasks.get(task as usize).map_or(0, |task| task.pid)
+}
+
+/// A frame as strace names it.
+fn as_told(frame: &Frame) -> SymbolFrame {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let named = !frame.function.is_empty();
+    SymbolFrame {
+        function: if named { demangle(&frame.function) } else { String::new() },
+        offset: if named { frame.function_offset } else { frame.offset },
+        module: text(&frame.module),
+        source: Some(text(&frame.source)).filter(|source| !source.is_empty()),
+        inlined: false,
+    }
 }
 
 fn module(file: &FileEntry) -> Module {
@@ -102,14 +143,20 @@ fn add_jit(definitions: &Definitions, symbolizer: &mut Symbolizer) {
 /// Files whose functions say little of who wanted memory: the C library and the dynamic linker.
 const SYSTEM: [&str; 6] = ["libc.so", "libc-", "ld-linux", "ld-musl", "ld64.so", "ld.so"];
 
-/// The frame that says most: the innermost one that is neither of the C library nor of the dynamic
-/// linker, else the innermost.
+/// What is in the names of functions that only pass a wish for memory on.
+const WRAPPERS: [&str; 9] =
+    ["mmap", "munmap", "mremap", "mprotect", "brk", "malloc", "calloc", "realloc", "madvise"];
+
+/// The frames from the one on that says most: the innermost that is neither of the C library nor
+/// of the dynamic linker, else the innermost that is no mere wrapper.
 pub(crate) fn telling(frames: &[SymbolFrame]) -> &[SymbolFrame] {
     let system = |frame: &SymbolFrame| {
         let file = frame.module.rsplit('/').next().unwrap_or_default();
         SYSTEM.iter().any(|name| file.starts_with(name))
     };
-    let at = frames.iter().position(|frame| !system(frame)).unwrap_or(0);
+    let wrapper = |frame: &SymbolFrame| WRAPPERS.iter().any(|word| frame.function.contains(word));
+    let at = frames.iter().position(|frame| !system(frame));
+    let at = at.or_else(|| frames.iter().position(|frame| !wrapper(frame))).unwrap_or(0);
     &frames[at.min(frames.len())..]
 }
 
@@ -120,6 +167,24 @@ pub(crate) fn function(frame: &SymbolFrame) -> String {
         return printable(format!("{file}+{:#x}", frame.offset).as_bytes());
     }
     printable(frame.function.as_bytes())
+}
+
+/// The function without its parameters, for a line of several.
+pub(crate) fn short_function(frame: &SymbolFrame) -> String {
+    let name = function(frame);
+    // `operator()` and `(anonymous namespace)` begin with a parenthesis that is no list.
+    let mut depth = 0_u32;
+    let list = name.char_indices().find(|&(at, c)| {
+        match c {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        let before = &name[..at];
+        let is_name = before.is_empty() || before.ends_with("operator") || before.ends_with("::");
+        c == '(' && depth == 0 && !is_name
+    });
+    list.map_or(name.clone(), |(at, _)| name[..at].to_owned())
 }
 
 /// The last part of a module's path.

@@ -27,7 +27,7 @@ pub(crate) struct Target {
     pub(crate) live: Option<Live>,
     /// The number of the process, if it is one of a log of strace.
     pub(crate) log: Option<u32>,
-    /// The process of a recording.
+    /// The process of a recording or of a log of strace.
     pub(crate) recorded: Option<Box<Recorded>>,
 }
 
@@ -88,17 +88,19 @@ impl Target {
         Target { name: name.to_owned(), maps, live: None, log: None, recorded: None }
     }
 
+    /// The moment that a target means; none where it is something else than a file.
+    pub(crate) fn moment(name: &str, args: &MomentArgs) -> Option<Moment> {
+        Moment::of(name, args, |path| Path::new(path).is_file() || !log::parts(path).is_empty())
+    }
+
     pub(crate) fn read(
         name: &str,
         proc: &Path,
         moment: &MomentArgs,
         want: Want,
     ) -> Result<Target, Trouble> {
-        let is_file = |path: &str| Path::new(path).is_file();
-        let has_parts = |path: &str| !log::parts(path).is_empty();
-        let there = |path: &str| is_file(path) || has_parts(path);
-        if let Some(moment) = Moment::of(name, moment, there) {
-            if !is_file(&moment.path) {
+        if let Some(moment) = Target::moment(name, moment) {
+            if !Path::new(&moment.path).is_file() {
                 return log::open_parts(name, &moment);
             }
             let file = File::open(&moment.path);
@@ -115,6 +117,13 @@ impl Target {
                 let name = "standard input";
                 text(name, &Moment::end(name, moment), io::stdin().lock())
             }
+        }
+    }
+
+    /// Finds who made each row, where it is of a recording or a log.
+    pub(crate) fn find_origins(&mut self) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.find_origins(&self.maps);
         }
     }
 

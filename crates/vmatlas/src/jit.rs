@@ -23,6 +23,7 @@ mod perf_map;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 /// More pieces of code than any runtime makes: what comes after is an error.
 const CODES_LIMIT: usize = 8 << 20;
@@ -43,16 +44,19 @@ pub struct JitMap {
 #[derive(Clone, Debug)]
 struct Code {
     start: u64,
-    name: Box<str>,
+    /// Shared by code that moved.
+    name: Arc<str>,
     /// By address, sorted.
-    lines: Vec<Line>,
+    lines: Arc<[Line]>,
+    /// Where the files of its lines begin in the map's.
+    first_file: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Line {
     /// From the start of the code, as it may move.
     offset: u64,
-    /// In the map's files.
+    /// From the code's first file on.
     file: u32,
     line: u32,
 }
@@ -149,7 +153,8 @@ impl JitMap {
         let offset = address - code.start;
         let before = code.lines.partition_point(|line| line.offset <= offset);
         let line = before.checked_sub(1).map(|last| code.lines[last]);
-        let source = line.map(|line| (self.files[line.file as usize].as_str(), line.line));
+        let file = |line: Line| self.files[code.first_file + line.file as usize].as_str();
+        let source = line.map(|line| (file(line), line.line));
         Some(JitCode { name: &code.name, start: code.start, offset, source })
     }
 
@@ -165,10 +170,10 @@ impl JitMap {
 
     /// Takes all code of `later`, which has the addresses where both have code.
     pub fn extend(&mut self, later: JitMap) {
-        let (first_code, first_file) = (self.codes.len(), self.files.len() as u32);
+        let (first_code, first_file) = (self.codes.len(), self.files.len());
         self.files.extend(later.files);
         self.codes.extend(later.codes.into_iter().map(|mut code| {
-            code.lines.iter_mut().for_each(|line| line.file += first_file);
+            code.first_file += first_file;
             code
         }));
         for (start, piece) in later.pieces {
@@ -176,20 +181,14 @@ impl JitMap {
         }
     }
 
-    fn add(
-        &mut self,
-        start: u64,
-        size: u64,
-        name: &[u8],
-        lines: Vec<Line>,
-    ) -> Result<(), JitErrorKind> {
-        let end = start.checked_add(size).filter(|_| size > 0).ok_or(JitErrorKind::Range)?;
+    fn add(&mut self, size: u64, code: Code) -> Result<(), JitErrorKind> {
+        let (start, end) = (code.start, code.start.checked_add(size));
+        let end = end.filter(|_| size > 0).ok_or(JitErrorKind::Range)?;
         if self.codes.len() == CODES_LIMIT {
             return Err(JitErrorKind::TooMany);
         }
-        let name = String::from_utf8_lossy(&name[..name.len().min(NAME_LIMIT)]);
         self.put(start, Piece { end, code: self.codes.len() });
-        self.codes.push(Code { start, name: name.into(), lines });
+        self.codes.push(code);
         Ok(())
     }
 
@@ -216,6 +215,13 @@ impl JitMap {
                 self.pieces.insert(end, inside);
             }
         }
+    }
+}
+
+impl Code {
+    fn new(start: u64, name: &[u8], lines: Vec<Line>) -> Code {
+        let name = String::from_utf8_lossy(&name[..name.len().min(NAME_LIMIT)]);
+        Code { start, name: name.into(), lines: lines.into(), first_file: 0 }
     }
 }
 

@@ -29,6 +29,7 @@ mod mapping;
 mod maps;
 mod names;
 mod parse;
+pub mod pclntab;
 pub mod recording;
 mod render;
 pub mod scenario;

@@ -2,6 +2,7 @@
 
 use crate::args::AtArgs;
 use crate::output::json::{self, Hex, MappingJson};
+use crate::output::origin::OriginJson;
 use crate::output::words::{printable, size};
 use crate::row::Row;
 use crate::target::{Target, Want};
@@ -10,18 +11,19 @@ use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Duration;
-use vmatlas::{Kind, Mapping};
+use vmatlas::{AddressRange, Kind, Mapping};
 use vmatlas_linux::elf::{ElfFile, demangle};
 use vmatlas_linux::{Images, within};
 
 pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
-    let target = Target::read(
+    let mut target = Target::read(
         &args.target,
         &args.common.proc,
         &args.moment,
         Want { sizes: false, truths: true },
     )?;
     target.warn(&args.common);
+    target.find_origins();
     let places: Vec<At<'_>> =
         args.addresses.iter().map(|&address| At::find(&target, address)).collect();
     if args.common.json {
@@ -56,6 +58,8 @@ struct At<'a> {
     file_system: Option<FileSystem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     elf: Option<Elf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<OriginJson<'a>>,
     verdict: String,
 }
 
@@ -115,6 +119,7 @@ impl<'a> At<'a> {
             mapping: mapping.map(MappingJson),
             before: before.map(MappingJson),
             after: after.map(MappingJson),
+            origin: mapping.and_then(|row| origin(target, &row, address)),
             verdict: String::new(),
         };
         at.verdict = at.sentence();
@@ -229,6 +234,12 @@ impl<'a> At<'a> {
             shown("source", &elf.source);
             shown("build id", &elf.build_id);
         }
+        if let Some(origin) = &self.origin {
+            line("origin", origin.line());
+            for frame in &origin.stack {
+                line("", printable(frame.line().as_bytes()));
+            }
+        }
         let near = [
             ("below", &self.before, self.distance_before),
             ("above", &self.after, self.distance_after),
@@ -322,6 +333,17 @@ fn rights(mapping: &Mapping<'_>) -> String {
         (may, not) if may.is_empty() => format!("neither {}", not.replace(" or ", " nor ")),
         (may, not) => format!("{may}, not {not}"),
     }
+}
+
+/// Who made the byte at an address, where it is of a recording.
+fn origin<'a>(target: &'a Target, row: &Row<'_>, address: u64) -> Option<OriginJson<'a>> {
+    let recorded = target.recorded.as_deref()?;
+    let byte = AddressRange::new(address, address.checked_add(1)?);
+    let grows = row.mapping.kind() == Kind::Stack;
+    // What lies above tells of a stack that grew.
+    let upto = if grows { AddressRange::new(address, row.mapping.range.end) } else { byte };
+    let (_, origin) = *recorded.space().origins_of(upto, grows).first()?;
+    Some(OriginJson::of(recorded, byte, &origin))
 }
 
 fn file_system(target: &Target, row: &Row<'_>) -> Option<FileSystem> {

@@ -1,27 +1,30 @@
-//! `vmatlas blame RECORDING`: who made what is mapped.
+//! `vmatlas blame RECORDING|LOG`: who made what is mapped.
 
 mod json;
+mod life;
+mod pprof;
 mod profile;
 mod text;
 
-use crate::args::{BlameArgs, By};
+use crate::args::{BlameArgs, By, Count};
 use crate::moment::Moment;
 use crate::output::{note, pager, words};
-use crate::recording::{self, Recorded};
-use crate::stacks::{Stacks, function, module_name, telling};
+use crate::recording::Recorded;
+use crate::stacks::{function, module_name, telling};
+use crate::target::{Target, Want};
 use crate::trouble::Trouble;
 use std::collections::HashMap;
 use std::path::Path;
-use vmatlas::recording::{Maker, Origin};
+use vmatlas::recording::{Maker, Origin, Space};
 use vmatlas::{AddressRange, Filter, Kind, Mapping, Maps};
-use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
+use vmatlas_linux::record::recording_of;
+use vmatlas_linux::symbols::SymbolFrame;
 
 /// What is mapped at a moment, piece by piece with who made it.
 struct Blame {
     recorded: Recorded,
     maps: Maps,
     pieces: Vec<Piece>,
-    stacks: Stacks,
 }
 
 /// Bytes of one mapping that are of one origin.
@@ -34,19 +37,21 @@ struct Piece {
 }
 
 pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
-    let is_file = |path: &str| Path::new(path).is_file();
     let name = &args.recording;
-    let moment = Moment::of(name, &args.moment, is_file).ok_or_else(|| {
-        Trouble::new(format!("{}: there is no such recording", words::printable(name.as_bytes())))
-    })?;
-    let recorded = Recorded::at(recording::open(&moment.path)?, &moment)?;
+    let mut recorded = open(name, args)?;
+    if args.debuginfod {
+        recorded.symbols.debuginfod = Some("debuginfod-find".into());
+    }
+    if !args.addresses.is_empty() {
+        return life::run(recorded, args);
+    }
     let blame = Blame::of(recorded, args)?;
     if !args.common.quiet {
-        let warnings = blame.recorded.warnings.iter().chain(&blame.stacks.notes);
+        let warnings = blame.recorded.warnings.iter().chain(&blame.recorded.stacks.notes);
         warnings.for_each(|warning| note(&format!("{name}: {warning}")));
     }
     if let Some(path) = &args.pprof {
-        blame.write(path, &profile::pprof(&blame))?;
+        blame.write(path, &pprof::pprof(&blame))?;
     }
     if let Some(path) = &args.svg {
         blame.write(path, &profile::svg(&blame)?)?;
@@ -61,11 +66,37 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     Ok(true)
 }
 
+/// A process of a recording or a log, or of the recording that is being made of a process that
+/// lives.
+fn open(name: &str, args: &BlameArgs) -> Result<Recorded, Trouble> {
+    if name == "-" || Target::moment(name, &args.moment).is_some() {
+        let want = Want { sizes: false, truths: false };
+        let target = Target::read(name, &args.common.proc, &args.moment, want)?;
+        let recorded = target.recorded.map(|recorded| *recorded);
+        return recorded.ok_or_else(|| {
+            let shown = words::printable(name.as_bytes());
+            Trouble::new(format!("{shown}: neither a recording nor a log of strace"))
+        });
+    }
+    let shown = words::printable(name.as_bytes());
+    let Ok(pid) = name.parse() else {
+        return Err(Trouble::new(format!("{shown}: there is no such recording")));
+    };
+    let Some(recording) = recording_of(pid) else {
+        return Err(Trouble::new(format!(
+            "{shown}: no vmatlas that may be seen records process {pid}; start the program with \
+             vmatlas record -- CMD, or attach with vmatlas record -p {pid}"
+        )));
+    };
+    let moment = Moment { path: name.to_owned(), pid: Some(pid), when: args.moment.at };
+    Recorded::at(recording, &moment)
+}
+
 impl Blame {
     fn of(mut recorded: Recorded, args: &BlameArgs) -> Result<Blame, Trouble> {
         if args.filter.as_ref().is_some_and(Filter::needs_sizes) {
             return Err(Trouble::new(
-                "a recording has no sizes of smaps: --where cannot ask for one",
+                "recordings and logs have no sizes of smaps: --where cannot ask for one",
             ));
         }
         let maps = recorded.space().memory.maps();
@@ -76,14 +107,12 @@ impl Blame {
             if !wanted || mapping.kind() == Kind::Vsyscall {
                 continue;
             }
-            let grows = mapping.kind() == Kind::Stack;
-            let own = recorded.space().origins_of(mapping.range, grows).into_iter();
+            let own = counted(recorded.space(), &mapping, args.count)?.into_iter();
             let new = own.filter(|(_, origin)| since.is_none_or(|since| origin.time_ns >= since));
             pieces.extend(new.map(|(range, origin)| Piece { row, range, origin }));
         }
-        let origins = pieces.iter().map(|piece| &piece.origin);
-        let stacks = Stacks::of(&mut recorded.recording, origins, SymbolOptions::default());
-        Ok(Blame { recorded, maps, pieces, stacks })
+        recorded.name_stacks(pieces.iter().map(|piece: &Piece| &piece.origin));
+        Ok(Blame { recorded, maps, pieces })
     }
 
     fn mapping(&self, piece: &Piece) -> Mapping<'_> {
@@ -91,39 +120,27 @@ impl Blame {
     }
 
     fn frames(&self, origin: &Origin) -> &[SymbolFrame] {
-        self.stacks.get(self.recorded.recording.definitions(), origin)
+        self.recorded.frames(origin)
     }
 
     /// The thread that made something, as `NAME (TID)`.
     fn thread(&self, origin: &Origin) -> String {
-        match self.recorded.recording.definitions().tasks.get(origin.task as usize) {
-            Some(task) if origin.task != 0 => {
-                format!("{} ({})", words::printable(&task.comm), task.tid)
-            }
-            _ => "unknown".to_owned(),
-        }
-    }
-
-    /// The frames in one line: from the function that wanted memory outwards.
-    fn line(&self, origin: &Origin, most: usize) -> String {
-        let frames = telling(self.frames(origin));
-        let names: Vec<String> = frames.iter().take(most).map(function).collect();
-        names.join(" < ")
+        self.recorded.thread(origin.task)
     }
 
     /// What bytes of an origin are summed up under.
     fn key(&self, origin: &Origin, by: By) -> String {
+        let maker = origin.maker;
+        if !matches!(maker, Maker::Call(_) | Maker::Touch) {
+            return maker.name().to_owned();
+        }
         let frame = telling(self.frames(origin)).first();
-        match (by, origin.maker) {
-            (By::Thread, Maker::Call(_)) => self.thread(origin),
-            (By::Function, Maker::Call(_)) => {
-                frame.map_or_else(|| "stack unknown".to_owned(), function)
-            }
-            (By::Module, Maker::Call(_)) => {
-                frame.map_or_else(|| "stack unknown".to_owned(), module_name)
-            }
-            (By::Stack, Maker::Call(kind)) => format!("{} {}", kind.name(), origin.stack),
-            (_, maker) => maker.name().to_owned(),
+        let unknown = || "stack unknown".to_owned();
+        match by {
+            By::Thread => self.thread(origin),
+            By::Function => frame.map_or_else(unknown, function),
+            By::Module => frame.map_or_else(unknown, module_name),
+            By::Stack => format!("{} {}", maker.name(), origin.stack),
         }
     }
 
@@ -147,6 +164,37 @@ impl Blame {
         let shown = path.display().to_string();
         std::fs::write(path, bytes).map_err(|error| Trouble::file(&shown, error))
     }
+}
+
+/// The pieces of a mapping that are counted, with who made or touched them.
+fn counted(
+    space: &Space,
+    mapping: &Mapping<'_>,
+    count: Count,
+) -> Result<Vec<(AddressRange, Origin)>, Trouble> {
+    let made = space.origins_of(mapping.range, mapping.kind() == Kind::Stack);
+    if count == Count::Mapped {
+        return Ok(made);
+    }
+    let resident = space.resident.as_deref().ok_or_else(|| {
+        Trouble::new(
+            "which pages are in memory was not recorded (record --pages), or not yet by that moment",
+        )
+    })?;
+    let inside = |range: AddressRange| {
+        let first = resident.partition_point(|other| other.end <= range.start);
+        let until = resident[first..].iter().take_while(move |other| other.start < range.end);
+        until.map(move |other| {
+            AddressRange::new(other.start.max(range.start), other.end.min(range.end))
+        })
+    };
+    Ok(match count {
+        Count::Touched => inside(mapping.range).flat_map(|range| space.touched_in(range)).collect(),
+        _ => made
+            .into_iter()
+            .flat_map(|(range, origin)| inside(range).map(move |part| (part, origin)))
+            .collect(),
+    })
 }
 
 /// Bytes that go together.

@@ -11,7 +11,7 @@ use crate::trouble::Trouble;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use vmatlas::{Change, Diff, Filter, Mapping};
+use vmatlas::{AddressRange, Change, Diff, Filter, Kind, Mapping, Maps};
 
 #[derive(Serialize)]
 struct DiffJson<'a> {
@@ -42,9 +42,10 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
         ));
     }
     let read = |name| Target::read(name, &args.common.proc, &MomentArgs::default(), want);
-    let (first, second) = (read(&args.first)?, read(&args.second)?);
+    let (first, mut second) = (read(&args.first)?, read(&args.second)?);
     first.warn(&args.common);
     second.warn(&args.common);
+    second.find_origins();
     let mut diff = Diff::of(&first.maps, &second.maps);
     if let Some(filter) = &args.filter {
         keep(&mut diff, filter);
@@ -65,7 +66,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
                 .collect(),
         })?;
     } else {
-        pager::print(&text(&diff, Paint(style::wanted(args.common.color))))?;
+        let who = who(&first, &second, &diff);
+        pager::print(&text(&diff, &who, Paint(style::wanted(args.common.color))))?;
     }
     Ok(diff.is_empty())
 }
@@ -94,7 +96,70 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn text(diff: &Diff<'_>, paint: Paint) -> String {
+/// Who made what came and who ended what went, where both are of one recording; by where the rows
+/// begin.
+#[derive(Default)]
+struct Who {
+    added: HashMap<u64, String>,
+    removed: HashMap<u64, String>,
+    changed: HashMap<u64, Vec<String>>,
+}
+
+fn who(first: &Target, second: &Target, diff: &Diff<'_>) -> Who {
+    let mut who = Who::default();
+    let rows = Rows::of(second);
+    for row in &diff.added {
+        let index = rows.index.get(row).copied();
+        let origin = index.and_then(|index| Row::of(second, index)).map(|row| row.origin());
+        who.added.extend(origin.filter(|origin| !origin.is_empty()).map(|o| (row.range.start, o)));
+    }
+    if let (Some(from), Some(to)) = (&first.recorded, &second.recorded) {
+        let kept =
+            diff.changed.iter().filter(|change| change.from.range.overlaps(&change.to.range));
+        let lost: Vec<(u64, u64)> = kept
+            .clone()
+            .filter_map(|change| Some((change.to.range.start, lost(change, &second.maps)?)))
+            .collect();
+        let starts = diff.removed.iter().map(|row| row.range.start);
+        let starts: Vec<u64> = starts.chain(lost.iter().map(|(_, address)| *address)).collect();
+        who.removed = from.endings(&starts, to);
+        for (start, address) in lost {
+            who.changed.entry(start).or_default().extend(who.removed.get(&address).cloned());
+        }
+        for change in kept {
+            let (old, new) = (change.from.range, change.to.range);
+            let below = AddressRange::new(new.start, old.start.max(new.start));
+            let above = AddressRange::new(old.end.min(new.end), new.end);
+            let gained = [above, below].into_iter().find(|range| range.size() > 0);
+            let origins =
+                gained.map(|range| to.space().origins_of(range, change.to.kind() == Kind::Stack));
+            let first = origins.and_then(|origins| Some(origins.first()?.1));
+            let line = first.map(|origin| to.origin_line(&origin, 2));
+            who.changed.entry(new.start).or_default().extend(line);
+        }
+    }
+    who
+}
+
+/// The first address that a mapping has lost and that is not mapped any more.
+fn lost(change: &Change<'_>, now: &Maps) -> Option<u64> {
+    let (old, new) = (change.from.range, change.to.range);
+    let below = AddressRange::new(old.start, new.start.max(old.start));
+    let above = AddressRange::new(new.end.min(old.end), old.end);
+    [below, above].into_iter().find_map(|range| {
+        let mut address = range.start;
+        while address < range.end {
+            let row = now.find(address).mapping.and_then(|index| now.get(index));
+            match row {
+                Some(row) => address = row.range.end,
+                None => return Some(address),
+            }
+        }
+        None
+    })
+}
+
+fn text(diff: &Diff<'_>, who: &Who, paint: Paint) -> String {
     let mut text = String::new();
     let mut line = |sign: char, row: &Mapping<'_>, note: &str| {
         let shown = format!(
@@ -115,7 +180,15 @@ fn text(diff: &Diff<'_>, paint: Paint) -> String {
     );
     rows.sort_by_key(|(start, ..)| *start);
     for (_, sign, row, change) in rows {
-        let notes: Vec<String> = change.iter().flat_map(|change| notes(change)).collect();
+        let mut notes: Vec<String> = change.iter().flat_map(|change| notes(change)).collect();
+        notes.extend(match sign {
+            '+' => who.added.get(&row.range.start).cloned(),
+            '-' => who.removed.get(&row.range.start).cloned(),
+            _ => None,
+        });
+        if change.is_some() {
+            notes.extend(who.changed.get(&row.range.start).into_iter().flatten().cloned());
+        }
         let note =
             if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
         line(sign, row, &note);

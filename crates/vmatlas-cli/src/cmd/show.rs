@@ -18,8 +18,11 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
         return Ok(true);
     }
     let want = Want { sizes: args.sizes, truths: !args.raw };
-    let target = Target::read(name, &args.common.proc, &args.moment, want)?;
+    let mut target = Target::read(name, &args.common.proc, &args.moment, want)?;
     target.warn(&args.common);
+    if !args.raw {
+        target.find_origins();
+    }
     if args.sizes && !target.maps.has_fields() && !target.maps.is_empty() {
         return Err(Trouble::new(format!("{name}: --sizes needs smaps, and this is maps")));
     }

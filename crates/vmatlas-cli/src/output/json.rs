@@ -60,7 +60,7 @@ impl TargetJson {
         let id = live.map(|live| live.process.id());
         TargetJson {
             source: match target.log {
-                _ if recorded.is_some() => "recording",
+                _ if let Some(recorded) = recorded => recorded.source(),
                 Some(_) => "strace",
                 None if live.is_some_and(|live| live.process.is_live()) => "live",
                 None => "text",
@@ -68,12 +68,12 @@ impl TargetJson {
             pid: id
                 .map(|id| id.pid)
                 .or(target.log.filter(|pid| *pid != 0))
-                .or(recorded.map(|recorded| recorded.process.pid)),
+                .or(recorded.map(|recorded| recorded.pid).filter(|pid| *pid != 0)),
             tid: id.and_then(|id| id.tid),
             comm: live
                 .filter(|live| !live.comm.is_empty())
                 .map(|live| String::from_utf8_lossy(&live.comm).into_owned())
-                .or(recorded.map(Recorded::comm)),
+                .or(recorded.map(|recorded| recorded.comm.clone()).filter(|comm| !comm.is_empty())),
             page_size: live
                 .filter(|live| live.process.is_live())
                 .map(|_| vmatlas_linux::page_size()),
@@ -81,7 +81,7 @@ impl TargetJson {
             kernel: live
                 .and_then(|live| live.kernel)
                 .map(|kernel| kernel.to_string())
-                .or(recorded.map(|recorded| recorded.recording.meta().kernel.clone())),
+                .or(recorded.and_then(Recorded::kernel).map(str::to_owned)),
             empty: live.and_then(|live| live.empty).map(|empty| empty.to_string()),
         }
     }

@@ -3,6 +3,7 @@
 pub(crate) mod columns;
 pub(crate) mod csv;
 pub(crate) mod json;
+pub(crate) mod origin;
 pub(crate) mod pager;
 pub(crate) mod pieces;
 pub(crate) mod style;

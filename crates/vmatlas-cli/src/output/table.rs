@@ -52,13 +52,10 @@ This is the map of vmatlas itself. Next:
 fn heading(text: &mut String, target: &Target, totals: &Totals, paint: Paint) {
     let mut title = match (&target.live, &target.recorded) {
         (Some(live), _) => format!("{} {}", live.process.id(), printable(&live.comm)),
-        (None, Some(recorded)) => format!(
-            "{} {} after event {}, {:.3} s",
-            recorded.process.pid,
-            recorded.comm(),
-            recorded.replay.number(),
-            recorded.replay.time_ns() as f64 / 1e9
-        ),
+        (None, Some(recorded)) => {
+            let (process, moment) = recorded.title();
+            format!("{process} {moment}")
+        }
         (None, None) => printable(target.name.as_bytes()),
     };
     if let Some(empty) = target.live.as_ref().and_then(|live| live.empty) {
@@ -144,7 +141,7 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
         };
         let name =
             if grouped && last.filter(same).is_some() { "  \"".to_owned() } else { name(row) };
-        for part in [name, paint.dim(row.sections())] {
+        for part in [name, paint.dim(row.sections()), paint.dim(&row.origin())] {
             if !part.is_empty() {
                 text.push(' ');
                 text.push_str(&part);

@@ -28,6 +28,11 @@ pub(crate) fn count(number: u64, thing: &str) -> String {
     format!("{number} {thing}{plural}")
 }
 
+/// A moment of a recording, from nanoseconds.
+pub(crate) fn seconds(time_ns: u64) -> String {
+    format!("{:.3} s", time_ns as f64 / 1e9)
+}
+
 /// How a process ended, from its status of wait(2).
 pub(crate) fn status(status: i32) -> String {
     match status & 0x7f {

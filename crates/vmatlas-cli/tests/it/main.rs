@@ -1,6 +1,9 @@
 //! The command as its users run it.
+mod blame;
 mod format;
 mod live;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod record;
 mod strace;
 mod text;
 mod verify;

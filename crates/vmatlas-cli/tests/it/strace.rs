@@ -1,7 +1,7 @@
 //! Logs of strace of real programs, against the maps that their processes had at the end.
 
 use crate::vmatlas::{testdata, vmatlas, vmatlas_with_input};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -322,4 +322,152 @@ fn moments_that_are_none() {
     assert!(timeless.contains("the log tells no times"), "{timeless}");
     let run = vmatlas_with_input(&["-", "--raw"], log.as_bytes());
     assert!(run.text().starts_with("00005000-00006000 rw-p 00000000 00:00 0"), "{}", run.all());
+}
+
+/// Bytes by who made them: the innermost function of the program itself, the call, and how it is
+/// known. What execve maps is left out: no log tells where the stack is.
+type Bytes = BTreeMap<(String, String, String), u64>;
+
+/// Blame as JSON; every byte of every mapping must be in one origin.
+fn blamed(target: &str, program: &str) -> (Bytes, serde_json::Value) {
+    let run = vmatlas(&["blame", target, "--json", "-q"]);
+    assert_eq!(run.status, 0, "{target}: {}", run.stderr);
+    let json = run.json();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let mut bytes = Bytes::new();
+    for mapping in json["mappings"].as_array().unwrap() {
+        let mut at = text(&mapping["start"]);
+        for origin in mapping["origins"].as_array().unwrap() {
+            assert_eq!(text(&origin["start"]), at, "{mapping}");
+            at = text(&origin["end"]);
+            let frames = origin["stack"].as_array().unwrap();
+            let own = frames.iter().find(|frame| text(&frame["module"]).ends_with(program));
+            let function = own.map(|frame| text(&frame["function"])).unwrap_or_default();
+            let key = (function, text(&origin["syscall"]), text(&origin["how"]));
+            if key.1 != "execve" {
+                *bytes.entry(key).or_default() += origin["bytes"].as_u64().unwrap();
+            }
+        }
+        assert_eq!(at, text(&mapping["end"]), "{mapping}");
+    }
+    (bytes, json)
+}
+
+/// A program whose makers are known, built in a directory; none where strace may not follow it.
+struct Makers {
+    directory: TempDir,
+}
+
+impl Makers {
+    fn new() -> Makers {
+        let directory = TempDir::new().unwrap();
+        let built = Command::new("cc")
+            .args(["-O1", "-fno-omit-frame-pointer", "-pthread", "-o"])
+            .arg(directory.path().join("makers"))
+            .arg(testdata().join("programs/log_makers.c"))
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "cc");
+        Makers { directory }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).display().to_string()
+    }
+
+    /// Follows it, and gives the number of its child.
+    fn follow(&self, options: &[&str]) -> Option<u32> {
+        let mut strace = Command::new("strace");
+        strace.args(TRACE).args(options).args(["-o", &self.path("log")]);
+        let output = strace.arg(self.path("makers")).output().ok()?;
+        if !output.status.success() {
+            assert!(std::env::var_os("CI").is_none(), "strace could not follow");
+            eprintln!("skipped: strace cannot follow here");
+            return None;
+        }
+        Some(String::from_utf8(output.stdout).unwrap().trim().parse().unwrap())
+    }
+
+    /// Records it, and gives the number of its child.
+    fn record(&self) -> Option<u32> {
+        let run = vmatlas(&["record", "-q", "-o", &self.path("rec"), "--", &self.path("makers")]);
+        if run.status != 0 {
+            assert!(std::env::var_os("CI").is_none(), "{}", run.stderr);
+            eprintln!("skipped: {}", run.stderr);
+            return None;
+        }
+        Some(run.text().trim().parse().unwrap())
+    }
+}
+
+/// What must be found of a function.
+fn pages_of(bytes: &Bytes, function: &str, call: &str, how: &str) -> u64 {
+    let key = (function.to_owned(), call.to_owned(), how.to_owned());
+    bytes.get(&key).copied().unwrap_or(0) / 4096
+}
+
+#[test]
+fn a_log_blames_the_functions_that_mapped() {
+    let makers = Makers::new();
+    let Some(child) = makers.follow(&["-k", "-ttt"]) else { return };
+    let log = makers.path("log");
+    let (bytes, json) = blamed(&log, "/makers");
+    assert_eq!(
+        (&json["target"]["source"], &json["target"]["comm"]),
+        (&"strace".into(), &"makers".into())
+    );
+    let made = |function: &str, call: &str| pages_of(&bytes, function, call, "recorded");
+    assert_eq!(made("left", "mmap"), 2);
+    assert_eq!(made("right", "mmap"), 3);
+    assert_eq!(made("holed", "mmap"), 11 - 2);
+    assert_eq!((made("moved", "mmap"), made("grow", "mremap")), (3, 2));
+    assert_eq!(made("reserve", "mmap"), 64 - 2 - 3 - 5);
+    assert_eq!(made("in_thread", "mmap"), 7);
+    let (inherited, json) = blamed(&format!("{log}:{child}"), "/makers");
+    let of = |function: &str, how: &str| pages_of(&inherited, function, "mmap", how);
+    assert_eq!((of("in_child", "recorded"), of("left", "inherited")), (9, 1));
+    assert_eq!(json["target"]["pid"], child);
+    let text = vmatlas(&["blame", &log, "--by", "thread", "-q"]).text();
+    assert!(text.contains(" makers ("), "{text}");
+
+    // Where the recorder can follow it, it says the same, with the same bytes.
+    let Some(recorded_child) = makers.record() else { return };
+    let recording = makers.path("rec");
+    assert_eq!(bytes, blamed(&recording, "/makers").0);
+    let of_child = vmatlas(&["blame", &recording, "--pid", &recorded_child.to_string(), "--json"]);
+    assert_eq!(of_child.status, 0, "{}", of_child.stderr);
+    let target = format!("{recording}:{recorded_child}");
+    assert_eq!(inherited, blamed(&target, "/makers").0);
+}
+
+#[test]
+fn a_log_without_stacks_and_times_tells_calls_and_threads() {
+    let makers = Makers::new();
+    let Some(_) = makers.follow(&[]) else { return };
+    let log = makers.path("log");
+    let (bytes, json) = blamed(&log, "/makers");
+    assert!(bytes.keys().all(|(function, ..)| function.is_empty()), "{bytes:?}");
+    assert!(bytes.keys().all(|(.., how)| how == "recorded"), "{bytes:?}");
+    assert_eq!(json["target"].get("time_s"), None);
+    let text = vmatlas(&["blame", &log, "-q"]).text();
+    assert!(!text.contains("0.000 s"), "{text}");
+    let lines = std::fs::read_to_string(&log).unwrap();
+    let number = lines.lines().position(|line| line.contains("MREMAP_FIXED")).unwrap() + 1;
+    assert!(text.contains(&format!("mremap #{number} makers (")), "{text}");
+    // A moment may be a line.
+    let before = vmatlas(&["blame", &format!("{log}@#{}", number - 1), "-q"]).text();
+    assert!(!before.contains("mremap"), "{before}");
+    assert_eq!(
+        vmatlas(&["blame", &format!("{log}@#{number}"), "-q"]).text().matches("mremap #").count(),
+        1
+    );
+}
+
+#[test]
+fn the_stacks_of_files_per_process() {
+    let makers = Makers::new();
+    let Some(child) = makers.follow(&["-k", "-ff", "-t"]) else { return };
+    let log = makers.path("log");
+    let text = vmatlas(&["blame", &format!("{log}:{child}"), "-q"]).text();
+    assert!(text.contains("in_child < main"), "{text}");
+    assert!(text.contains("inherited by fork: holed"), "{text}");
 }

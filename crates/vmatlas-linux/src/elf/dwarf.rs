@@ -1,11 +1,6 @@
 //! Functions, inlined functions and source lines of an address, from DWARF.
 
-use std::{
-    cell::Cell,
-    path::PathBuf,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, path::PathBuf, sync::Arc};
 
 use addr2line::{Context, Location};
 use gimli::{EndianArcSlice, RunTimeEndian, SectionId};
@@ -16,17 +11,13 @@ use object::{
 
 use super::{
     ElfError, ElfFile, Section, SectionType, SegmentFlags,
+    guard::{Guard, damaged},
     header::{Class, Elf32, Elf64, table},
     split::Split,
 };
 
 /// All sections together, uncompressed, those of split DWARF too.
 const DWARF_LIMIT: u64 = 1 << 30;
-/// 512 MiB of them; a C++ browser has some ten million.
-const RANGES_LIMIT: usize = 32 << 20;
-/// Units can share what they refer to, so that their time is not bounded by the size of the
-/// sections.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// No compiler nests inlined functions as deep.
 const FRAMES_LIMIT: usize = 1000;
 
@@ -61,8 +52,8 @@ impl ElfFile {
     ///
     /// # Errors
     ///
-    /// Where the DWARF cannot be read, is damaged, is larger than 1 GiB, or takes longer than 10
-    /// seconds.
+    /// Where the DWARF cannot be read, is damaged, is larger than 1 GiB, takes longer than 10
+    /// seconds, or nests deeper than that of any compiler.
     pub fn source_at(&self, vaddr: u64) -> Result<Option<SourceLocation>, ElfError> {
         let Some(dwarf) = self.dwarf_about(vaddr)? else { return Ok(None) };
         Ok(dwarf.context.find_location(vaddr).map_err(damaged)?.and_then(source_location))
@@ -85,7 +76,12 @@ impl ElfFile {
                 addr2line::LookupResult::Output(frames) => break frames.map_err(damaged)?,
                 addr2line::LookupResult::Load { load, continuation } => {
                     use addr2line::LookupContinuation as _;
-                    result = continuation.resume(dwarf.split.load(self, &dwarf.left, &load));
+                    result = continuation.resume(dwarf.split.load(
+                        self,
+                        &dwarf.left,
+                        &dwarf.guard,
+                        &load,
+                    ));
                 }
             }
         };
@@ -119,7 +115,11 @@ impl ElfFile {
         if !segment.is_some_and(|segment| segment.flags.contains(SegmentFlags::EXECUTE)) {
             return Ok(None);
         }
-        self.dwarf().as_ref().map(Option::as_ref).map_err(Clone::clone)
+        let dwarf = self.dwarf().as_ref().map_err(Clone::clone)?.as_ref();
+        if let Some(dwarf) = dwarf {
+            dwarf.guard.check(&dwarf.dwarf, vaddr)?;
+        }
+        Ok(dwarf)
     }
 
     /// How many bytes of DWARF are in memory.
@@ -184,12 +184,15 @@ fn decompress<Elf: FileHeader<Endian = Endianness>>(
 }
 
 /// Counted references to the sections rather than borrowed ones, so that what was parsed can be
-/// kept beside them: measured, that costs a twentieth.
+/// kept beside them: measured, that costs less than a tenth.
 pub(super) type Reader = EndianArcSlice<RunTimeEndian>;
 
 /// The DWARF of a file, and what was parsed of it so far.
 pub(super) struct Dwarf {
     context: Context<Reader>,
+    /// What `context` reads.
+    dwarf: Arc<gimli::Dwarf<Reader>>,
+    guard: Guard,
     split: Split,
     /// Bytes that may still be read.
     pub(super) left: Cell<u64>,
@@ -207,9 +210,10 @@ impl Dwarf {
             dwarf.set_sup(sections(&alternate, &left)?);
         }
         dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
-        check_units(&dwarf)?;
-        let context = Context::from_dwarf(dwarf).map_err(damaged)?;
-        Ok(Some(Dwarf { context, split: Split::default(), left }))
+        let guard = Guard::new(&dwarf)?;
+        let dwarf = Arc::new(dwarf);
+        let context = Context::from_arc_dwarf(Arc::clone(&dwarf)).map_err(damaged)?;
+        Ok(Some(Dwarf { context, dwarf, guard, split: Split::default(), left }))
     }
 }
 
@@ -229,33 +233,6 @@ fn sections(elf: &ElfFile, left: &Cell<u64>) -> Result<gimli::Dwarf<Reader>, Elf
     })
 }
 
-/// addr2line reads the address ranges of all units and bounds neither their number nor its time.
-fn check_units(dwarf: &gimli::Dwarf<Reader>) -> Result<(), ElfError> {
-    let started = Instant::now();
-    let mut count = 0;
-    let mut units = dwarf.units();
-    while let Some(header) = units.next().map_err(damaged)? {
-        if started.elapsed() > TIME_LIMIT || count > RANGES_LIMIT {
-            return Err(ElfError::malformed(
-                ".debug_info",
-                "it takes more than 10 seconds or has more than 33554432 ranges",
-            ));
-        }
-        let _ = dwarf.unit(header).and_then(|parsed| {
-            let mut ranges = dwarf.unit_ranges(&parsed)?;
-            while ranges.next()?.is_some() && count <= RANGES_LIMIT {
-                count += 1;
-            }
-            Ok(())
-        });
-    }
-    Ok(())
-}
-
 fn source_location(location: Location<'_>) -> Option<SourceLocation> {
     Some(SourceLocation { file: location.file?.into(), line: location.line.map(Into::into) })
-}
-
-fn damaged(error: gimli::Error) -> ElfError {
-    ElfError::malformed("DWARF", error.to_string())
 }

@@ -2,7 +2,9 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
-use super::{ElfError, ElfFile, SectionType, SourceLocation, pclntab::Pclntab};
+use vmatlas::pclntab::Pclntab;
+
+use super::{ElfError, ElfFile, SectionType, SourceLocation};
 
 /// Large Go programs have some 50 MiB.
 const LIMIT: u64 = 512 << 20;

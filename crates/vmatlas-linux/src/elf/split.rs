@@ -12,7 +12,7 @@ use std::{
 use addr2line::SplitDwarfLoad;
 use gimli::{DwarfFileType, DwarfPackage, Reader as _, SectionId};
 
-use super::{ElfFile, debug_file::build_id_path, dwarf::Reader, input::until_nul};
+use super::{ElfFile, debug_file::build_id_path, dwarf::Reader, guard::Guard, input::until_nul};
 
 /// The package of a file, looked for once.
 #[derive(Default)]
@@ -25,13 +25,14 @@ impl Split {
         &self,
         main: &ElfFile,
         left: &Cell<u64>,
+        guard: &Guard,
         load: &SplitDwarfLoad<Reader>,
     ) -> Option<Arc<gimli::Dwarf<Reader>>> {
         let package = self.0.get_or_init(|| package(main, left)).as_ref();
         if let Some(dwarf) =
             package.and_then(|package| package.find_cu(load.dwo_id, &load.parent).ok()?)
         {
-            return Some(Arc::new(dwarf));
+            return checked(dwarf, guard, load);
         }
         let path =
             |reader: &Reader| Some(PathBuf::from(OsStr::from_bytes(&reader.to_slice().ok()?)));
@@ -41,10 +42,20 @@ impl Split {
         let mut dwarf = gimli::Dwarf::load(section).ok()?;
         dwarf.file_type = DwarfFileType::Dwo;
         dwarf.make_dwo(&load.parent);
-        let header = dwarf.units().next().ok()??;
-        let same = dwarf.unit(header).ok()?.dwo_id == Some(load.dwo_id);
-        same.then(|| Arc::new(dwarf))
+        checked(dwarf, guard, load)
     }
+}
+
+/// The DWARF of a unit, if it is of that unit and within bounds.
+fn checked(
+    dwarf: gimli::Dwarf<Reader>,
+    guard: &Guard,
+    load: &SplitDwarfLoad<Reader>,
+) -> Option<Arc<gimli::Dwarf<Reader>>> {
+    let header = dwarf.units().next().ok()??;
+    let unit = dwarf.unit(header).ok()?;
+    let same = unit.dwo_id == Some(load.dwo_id);
+    (same && guard.functions(unit.unit_ref(&dwarf)).is_ok()).then(|| Arc::new(dwarf))
 }
 
 fn package(main: &ElfFile, left: &Cell<u64>) -> Option<DwarfPackage<Reader>> {

@@ -129,11 +129,6 @@ fn leaf(abi: Abi, rule: &Rule) -> Vec<Instruction> {
         When::Not(index, number) => {
             vec![low_word(index), test(JUMP_EQUAL, number, 1), plain(RETURN, RET_ALLOW)]
         }
-        When::Bit(index, bit) => {
-            // A jump over the return if the bit is there.
-            let missing = Instruction { code: JUMP_BIT, jt: 1, jf: 0, k: bit };
-            vec![low_word(index), missing, plain(RETURN, RET_ALLOW)]
-        }
     };
     if !matches!(rule.when, When::In(..)) {
         body.push(stop(abi, rule.meaning));

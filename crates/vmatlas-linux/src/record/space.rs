@@ -4,19 +4,27 @@ use super::unwind::Modules;
 use crate::error::Error;
 use crate::process::{Process, ProcessId};
 use crate::query::{PointQuery, Which};
-use crate::snapshot::Source;
+use crate::snapshot::{Empty, Source};
+use crate::sys::pagemap_scan::present;
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use vmatlas::{AddressRange, Mapping, Maps};
+
+/// Where the addresses end that a process of x86-64 has, without five-level paging.
+const LOWER_HALF: u64 = (1 << 47) - 4096;
 
 /// A live address space.
 #[derive(Debug)]
 pub(crate) struct LiveSpace {
     process: Arc<Process>,
-    query: PointQuery<Arc<Process>>,
+    /// None if it is gone.
+    query: Option<PointQuery<Arc<Process>>>,
     pub(crate) modules: Modules,
     /// How many tasks have it.
     pub(crate) tasks: u32,
+    /// Places on stacks in code that a runtime made.
+    pub(crate) jit: BTreeSet<u64>,
 }
 
 impl LiveSpace {
@@ -24,8 +32,18 @@ impl LiveSpace {
     pub(crate) fn open(tid: u32, modules: Modules) -> Result<LiveSpace, Error> {
         let id = ProcessId { pid: tid, tid: None };
         let process = Arc::new(Process::open(Path::new("/proc"), id)?);
-        let query = PointQuery::open(process.clone())?;
-        Ok(LiveSpace { process, query, modules, tasks: 1 })
+        let query = Some(PointQuery::open(process.clone())?);
+        Ok(LiveSpace { process, query, modules, tasks: 1, jit: BTreeSet::new() })
+    }
+
+    /// That of a task, or if it has ended before it could be read one whose files are looked for
+    /// by their paths in our own file systems.
+    pub(crate) fn open_or_gone(tid: u32, modules: Modules) -> Option<LiveSpace> {
+        if let Ok(space) = LiveSpace::open(tid, modules.clone()) {
+            return Some(space);
+        }
+        let process = Arc::new(Process::this(Path::new("/proc")).ok()?);
+        Some(LiveSpace { process, query: None, modules, tasks: 1, jit: BTreeSet::new() })
     }
 
     pub(crate) fn process(&self) -> Arc<Process> {
@@ -34,12 +52,12 @@ impl LiveSpace {
 
     /// The mapping that covers an address, or the next above it.
     pub(crate) fn find_or_next(&mut self, address: u64) -> Option<Mapping<'_>> {
-        self.query.find(address, Which::CoveringOrNext).ok().flatten()
+        self.query.as_mut()?.find(address, Which::CoveringOrNext).ok().flatten()
     }
 
     /// The mapping that covers an address.
     pub(crate) fn find(&mut self, address: u64) -> Option<Mapping<'_>> {
-        self.query.find(address, Which::Covering).ok().flatten()
+        self.query.as_mut()?.find(address, Which::Covering).ok().flatten()
     }
 
     /// All rows that have an address in common with `range`, in order; none if there are more
@@ -60,9 +78,37 @@ impl LiveSpace {
         Some(rows)
     }
 
+    /// Which of its pages are in memory; none where the kernel cannot tell (before 6.7).
+    pub(crate) fn resident(&self) -> Option<Vec<AddressRange>> {
+        self.query.as_ref()?;
+        let pagemap = self.process.open_file("pagemap").ok()?;
+        present(pagemap, LOWER_HALF).ok()
+    }
+
     /// All of its rows.
     pub(crate) fn all_rows(&self) -> Result<Maps, Error> {
-        Ok(self.process.rows(Source::Maps)?.maps)
+        let vanished = || Error::Vanished { process: self.process.id().to_string() };
+        if self.query.is_none() {
+            return Err(vanished());
+        }
+        let snapshot = self.process.rows(Source::Maps)?;
+        match snapshot.empty {
+            // Others may have the address space still.
+            Some(Empty::Zombie) => Err(vanished()),
+            _ => Ok(snapshot.maps),
+        }
+    }
+
+    /// Whether it is read by way of this task.
+    pub(crate) fn is_read_through(&self, tid: u32) -> bool {
+        self.query.is_some() && self.process.id().pid == tid
+    }
+
+    /// Reads it by way of another task that has it, as the one it was opened through ends.
+    pub(crate) fn read_through(&mut self, tid: u32) {
+        if let Ok(other) = LiveSpace::open(tid, Modules::default()) {
+            (self.process, self.query) = (other.process, other.query);
+        }
     }
 }
 

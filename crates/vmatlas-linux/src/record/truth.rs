@@ -31,4 +31,6 @@ pub struct Truth {
     pub out_of_order: u64,
     /// Events that were lost.
     pub lost: u64,
+    /// Calls whose stack was lost.
+    pub stacks_lost: u64,
 }

@@ -1,8 +1,8 @@
 //! Debug files from a server, by elfutils' `debuginfod-find`.
 //!
 //! It looks into the cache, asks the servers of `DEBUGINFOD_URLS`, and prints the path of what it
-//! found. The crate `debuginfod` 0.3 would do it in our process, with reqwest, tokio and TLS: a
-//! hundred crates for what most machines with debuginfod have a program for.
+//! found. The crate `debuginfod` 0.3 would do it in our process, with an HTTP client and TLS: many
+//! crates for what most machines with debuginfod have a program for.
 
 use std::ffi::OsStr;
 use std::fs::File;

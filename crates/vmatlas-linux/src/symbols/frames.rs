@@ -20,7 +20,7 @@ pub(super) fn frames(
         keep(error);
         None
     });
-    let symbol = symbol.map(|symbol| (demangle(symbol.name), symbol.offset));
+    let symbol = symbol.map(|symbol| (Name::of(symbol.name), symbol.offset));
     let frame = |function, offset, source: Option<SourceLocation>, inlined| SymbolFrame {
         function,
         offset,
@@ -36,9 +36,14 @@ pub(super) fn frames(
             let name = inner.name.as_deref().map(demangle).unwrap_or_default();
             frames.push(frame(name, 0, inner.source.clone(), true));
         }
-        // The linker's name is of the part that has the code (`main.cold`), DWARF's of the source.
+        // Where DWARF has only lines, its names are without their module, which the linker's have.
         let (label, offset) = symbol.unzip();
-        let name = outermost.name.as_deref().map(demangle).or(label).unwrap_or_default();
+        let name = match (outermost.name.as_deref().map(Name::of), label) {
+            (Some(name), Some(label)) if !name.was_mangled && label.was_mangled => label,
+            (Some(name), _) | (None, Some(name)) => name,
+            (None, None) => Name::default(),
+        };
+        let name = name.text;
         frames.push(frame(name, offset.unwrap_or(0), outermost.source.clone(), false));
         return (frames, damage);
     }
@@ -49,10 +54,25 @@ pub(super) fn frames(
     let line = dwarf.into_iter().next_back().and_then(|frame| frame.source);
     match (go, symbol) {
         (Some(go), _) => frames.push(frame(go.name, vaddr - go.vaddr, go.source.or(line), false)),
-        (None, Some((name, offset))) => frames.push(frame(name, offset, line, false)),
+        (None, Some((name, offset))) => frames.push(frame(name.text, offset, line, false)),
         (None, None) => {}
     }
     (frames, damage)
+}
+
+/// A name for people.
+#[derive(Default)]
+struct Name {
+    text: String,
+    /// Whether the file has it in another form.
+    was_mangled: bool,
+}
+
+impl Name {
+    fn of(raw: &[u8]) -> Name {
+        let text = demangle(raw);
+        Name { was_mangled: text.as_bytes() != raw, text }
+    }
 }
 
 fn text(source: &SourceLocation) -> String {

@@ -47,7 +47,7 @@ pub use self::{
 };
 
 /// A function on the stack, or one that was inlined into it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SymbolFrame {
     /// Its name, demangled; empty where none is known.
     pub function: String,

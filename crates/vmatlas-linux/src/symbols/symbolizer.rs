@@ -167,11 +167,11 @@ impl Symbolizer {
 
     /// What stood in the way of names so far, by module.
     pub fn notes(&self) -> impl Iterator<Item = (ModuleId, &ModuleNote)> {
-        let of = |(index, state): (usize, &'_ State)| (ModuleId(index), index, state.notes.len());
-        let counts: Vec<_> = self.modules.iter().enumerate().map(of).collect();
-        counts.into_iter().flat_map(move |(id, index, count)| {
-            (0..count).map(move |at| (id, &self.modules[index].notes[at]))
-        })
+        let of = |(index, state)| {
+            let state: &State = state;
+            state.notes.iter().map(move |note| (ModuleId(index), note))
+        };
+        self.modules.iter().enumerate().flat_map(of)
     }
 
     /// The frames of each place, innermost first, in the order of the places: at least one for each.

@@ -44,8 +44,8 @@ fn send(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
     rustix::net::send(socket, bytes, rustix::net::SendFlags::NOSIGNAL)
 }
 
-/// Makes the command's child wait for the tracer and install `filter` before it executes the
-/// program. The child has the signal mask that the calling thread has now.
+/// Makes the command's child wait for the tracer and install `filter`, if there is one, before it
+/// executes the program. The child has the signal mask that the calling thread has now.
 pub(crate) fn prepare(
     command: &mut Command,
     filter: Vec<Instruction>,
@@ -65,7 +65,9 @@ pub(crate) fn prepare(
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         super::wait::set_signal_mask(&mask);
-        if let Err(errno) = install(&filter) {
+        if !filter.is_empty()
+            && let Err(errno) = install(&filter)
+        {
             let _ = send(&theirs, &errno.raw_os_error().to_ne_bytes());
             return Err(errno.into());
         }

@@ -3,9 +3,15 @@
 #![allow(unsafe_code)]
 
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod hold;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod launch;
 pub(crate) mod nsfs;
-pub(crate) mod process_vm;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod null_calls;
+pub(crate) mod pagemap_scan;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod perf_event;
 pub(crate) mod procmap_query;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod ptrace;
@@ -13,6 +19,8 @@ pub(crate) mod ptrace;
 pub(crate) mod scenario;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod seccomp;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod terminal_signals;
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) mod test_stop;
 pub(crate) mod vm_read;

@@ -32,8 +32,10 @@ pub(crate) enum Resume {
     Listen,
 }
 
-/// A request whose `data` is a number or nothing.
-fn request(request: libc::c_uint, tid: u32, data: usize) -> Result<(), Errno> {
+/// A request whose `data` is a number or nothing. Numbers of requests have a sign or not, as the C
+/// library likes.
+fn request(request: impl Into<i64>, tid: u32, data: usize) -> Result<(), Errno> {
+    let request: i64 = request.into();
     // SAFETY: for the requests of this file that come here, the kernel neither reads nor writes
     // memory of this process: `data` is a signal number or a set of options.
     let result = unsafe { libc::syscall(libc::SYS_ptrace, request, tid, 0_usize, data) };
@@ -73,7 +75,8 @@ pub(crate) fn resume(tid: u32, how: Resume) -> Result<(), Errno> {
 ///
 /// # Safety
 /// The kernel must write at most a `T`, and any bytes must be a valid `T`.
-unsafe fn get<T>(request: libc::c_uint, tid: u32, addr: usize) -> Result<T, Errno> {
+unsafe fn get<T>(request: impl Into<i64>, tid: u32, addr: usize) -> Result<T, Errno> {
+    let request: i64 = request.into();
     let mut value = MaybeUninit::<T>::zeroed();
     // SAFETY: the caller says that the kernel writes a `T` at most, which `value` has room for.
     let result = unsafe { libc::syscall(libc::SYS_ptrace, request, tid, addr, value.as_mut_ptr()) };

@@ -14,20 +14,32 @@ use vmatlas_linux::{Process, ProcessId};
 
 /// A program of testdata/programs, compiled once for each run of the tests.
 pub(crate) fn program(name: &str) -> PathBuf {
-    static COMPILED: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
-    let mut compiled = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-    let compile = || {
+    program_as(name, name, &[])
+}
+
+/// The same, compiled with other options and put under a name of its own.
+pub(crate) fn program_as(name: &str, compiled_as: &str, options: &[&str]) -> PathBuf {
+    once(compiled_as, |path| {
+        let source = format!("{}/../../testdata/programs/{name}.c", env!("CARGO_MANIFEST_DIR"));
+        let mut cc = Command::new("cc");
+        cc.args(["-Wall", "-O1", "-pthread"]).args(options).arg("-o").arg(path).arg(source);
+        assert!(cc.status().expect("needs a C compiler").success());
+    })
+}
+
+/// A file that `make` makes, once for each run of the tests.
+pub(crate) fn once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    static MADE: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    let make = || {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
         // Another run of the tests may be executing the last one.
         let new = path.with_extension(format!("new-{}", std::process::id()));
-        let source = format!("{}/../../testdata/programs/{name}.c", env!("CARGO_MANIFEST_DIR"));
-        let mut cc = Command::new("cc");
-        cc.args(["-Wall", "-O1", "-pthread", "-o"]).arg(&new).arg(source);
-        assert!(cc.status().expect("needs a C compiler").success());
+        make(&new);
         fs::rename(new, &path).unwrap();
         path
     };
-    compiled.get_or_insert_default().entry(name.to_owned()).or_insert_with(compile).clone()
+    made.get_or_insert_default().entry(name.to_owned()).or_insert_with(make).clone()
 }
 
 /// Whether this is root; if not, says that the test is skipped. In CI it has to be.

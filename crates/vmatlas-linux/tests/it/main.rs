@@ -7,5 +7,8 @@ mod exec;
 mod files;
 mod live;
 mod query;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod record;
 #[cfg(target_pointer_width = "64")]
 mod scenario;
+mod symbols;

@@ -1,6 +1,6 @@
 //! Jitdumps: records of code, its lines, and its moves.
 
-use super::{Errors, JitError, JitErrorKind, JitMap, JitPlace, Line};
+use super::{Code, Errors, JitError, JitErrorKind, JitMap, JitPlace, Line};
 use std::collections::HashMap;
 
 const MAGIC: u32 = 0x4a69_5444;
@@ -139,7 +139,7 @@ impl Reader {
         };
         let (start, size, _index, name) = load().ok_or(JitErrorKind::Record)?;
         let lines = self.lines.remove(&start).unwrap_or_default();
-        self.map.add(start, size, name, lines)
+        self.map.add(size, Code::new(start, name, lines))
     }
 
     fn moved(&mut self, mut fields: Fields<'_>) -> Result<(), JitErrorKind> {
@@ -149,12 +149,10 @@ impl Reader {
         };
         let (from, to, size) = moved().ok_or(JitErrorKind::Record)?;
         let piece = self.map.pieces.get(&from).copied().ok_or(JitErrorKind::Move)?;
-        let code = self.map.codes[piece.code].clone();
+        let code = Code { start: to, ..self.map.codes[piece.code].clone() };
         // Nothing is at the old place now.
         self.map.clear(from, piece.end);
-        self.lines_left =
-            self.lines_left.checked_sub(code.lines.len()).ok_or(JitErrorKind::TooMany)?;
-        self.map.add(to, size, code.name.as_bytes(), code.lines)
+        self.map.add(size, code)
     }
 
     fn debug_info(&mut self, mut fields: Fields<'_>) -> Result<(), JitErrorKind> {

@@ -1,6 +1,6 @@
 //! `/tmp/perf-PID.map`: a line of text for each piece of code.
 
-use super::{Errors, JitError, JitErrorKind, JitMap, JitPlace};
+use super::{Code, Errors, JitError, JitErrorKind, JitMap, JitPlace};
 
 impl JitMap {
     /// Reads a perf map: lines of `START SIZE NAME`, the numbers in hexadecimal digits, with or
@@ -16,7 +16,7 @@ impl JitMap {
             }
             let added = row(line)
                 .ok_or(JitErrorKind::Row)
-                .and_then(|(start, size, name)| map.add(start, size, name, Vec::new()));
+                .and_then(|(start, size, name)| map.add(size, Code::new(start, name, Vec::new())));
             if let Err(kind) = added {
                 errors.add(kind, JitPlace::Line(index + 1));
                 if kind == JitErrorKind::TooMany {

@@ -78,8 +78,8 @@ struct Dump(Vec<u8>, bool);
 impl Dump {
     fn new(big_endian: bool) -> Self {
         let mut dump = Dump(Vec::new(), big_endian);
-        [0x4a69_5444, 1, 40, 62, 0, 7].map(|value| dump.u32(value));
-        [5, 0].map(|value| dump.u64(value));
+        dump.u32s(&[0x4a69_5444, 1, 40, 62, 0, 7]);
+        dump.u64s(&[5, 0]);
         dump
     }
 
@@ -91,9 +91,17 @@ impl Dump {
         self.0.extend(if self.1 { value.to_be_bytes() } else { value.to_le_bytes() });
     }
 
+    fn u32s(&mut self, values: &[u32]) {
+        values.iter().for_each(|&value| self.u32(value));
+    }
+
+    fn u64s(&mut self, values: &[u64]) {
+        values.iter().for_each(|&value| self.u64(value));
+    }
+
     fn record(&mut self, id: u32, time: u64, body: impl FnOnce(&mut Self)) {
         let start = self.0.len();
-        [id, 0].map(|value| self.u32(value));
+        self.u32s(&[id, 0]);
         self.u64(time);
         body(self);
         let size = (self.0.len() - start) as u32;
@@ -103,8 +111,8 @@ impl Dump {
 
     fn load(&mut self, time: u64, start: u64, size: u64, name: &[u8]) {
         self.record(0, time, |dump| {
-            [7, 7].map(|value| dump.u32(value));
-            [start, start, size, time].map(|value| dump.u64(value));
+            dump.u32s(&[7, 7]);
+            dump.u64s(&[start, start, size, time]);
             dump.0.extend(name);
             dump.0.push(0);
             dump.0.extend(vec![0xcc; size as usize]);
@@ -115,12 +123,12 @@ impl Dump {
 fn dump(big_endian: bool) -> Vec<u8> {
     let mut dump = Dump::new(big_endian);
     dump.record(2, 10, |dump| {
-        [0x1000, 3].map(|value| dump.u64(value));
+        dump.u64s(&[0x1000, 3]);
         for (address, line, file) in
             [(0x1000, 3, &b"a.js\0"[..]), (0x1008, 4, b"\xff\0"), (0x1010, 9, b"b.js\0")]
         {
             dump.u64(address);
-            [line, 0].map(|value| dump.u32(value));
+            dump.u32s(&[line, 0]);
             dump.0.extend(file);
         }
     });
@@ -128,8 +136,8 @@ fn dump(big_endian: bool) -> Vec<u8> {
     dump.record(4, 12, |dump| dump.u64(0));
     dump.load(20, 0x2000, 0x10, b"two");
     dump.record(1, 30, |dump| {
-        [7, 7].map(|value| dump.u32(value));
-        [0x1000, 0x1000, 0x3000, 0x20, 11].map(|value| dump.u64(value));
+        dump.u32s(&[7, 7]);
+        dump.u64s(&[0x1000, 0x1000, 0x3000, 0x20, 11]);
     });
     dump.load(40, 0x2008, 4, b"three");
     dump.0

@@ -59,7 +59,7 @@ const KINDS: &[(CallKind, &str, u8)] = &[
     (CallKind::Mseal, "mseal", 3),
     (CallKind::Mbind, "mbind", 6),
     (CallKind::RemapFilePages, "remap_file_pages", 5),
-    (CallKind::Shmat, "shmat", 3),
+    (CallKind::Shmat, "shmat", 4),
     (CallKind::Shmdt, "shmdt", 1),
     (CallKind::Prctl, "prctl", 5),
     (CallKind::Personality, "personality", 1),
@@ -68,7 +68,7 @@ const KINDS: &[(CallKind, &str, u8)] = &[
     (CallKind::Userfaultfd, "userfaultfd", 1),
     (CallKind::UffdRegister, "UFFDIO_REGISTER", 4),
     (CallKind::UffdUnregister, "UFFDIO_UNREGISTER", 3),
-    (CallKind::IoSetup, "io_setup", 2),
+    (CallKind::IoSetup, "io_setup", 3),
     (CallKind::IoDestroy, "io_destroy", 1),
     (CallKind::MapShadowStack, "map_shadow_stack", 3),
     (CallKind::ArchPrctl, "arch_prctl", 2),
@@ -104,7 +104,8 @@ pub struct Call {
     pub kind: CallKind,
     /// Its arguments, as the kernel takes them. Where an argument points to something that
     /// counts, that stands here instead: the node mask of mbind(2) (the first 64 nodes), `start`,
-    /// `len` and `mode` of a userfaultfd's range behind its descriptor.
+    /// `len` and `mode` of a userfaultfd's range behind its descriptor, address and size of the ring
+    /// of io_setup(2). The size of what shmat(2) attached follows its arguments.
     pub args: [u64; 6],
     /// What the kernel returned: an address, 0, or an error number below 0.
     pub result: i64,

@@ -100,14 +100,7 @@ impl Default for Definitions {
 impl Definitions {
     /// The frames of a stack, the innermost first.
     pub fn frames_of(&self, stack: u32) -> impl Iterator<Item = &FrameEntry> {
-        let mut next = stack as usize;
-        std::iter::from_fn(move || {
-            let call = self.calls.get(next).filter(|_| next != 0)?;
-            // Callers are written before those they call, so this ends.
-            let caller = call.caller as usize;
-            next = if caller < next { caller } else { 0 };
-            self.frames.get(call.frame as usize)
-        })
+        walk(&self.calls, stack).map_while(|frame| self.frames.get(frame as usize))
     }
 
     /// Takes what a block defines; none where the bytes cannot be definitions.
@@ -145,6 +138,18 @@ impl Definitions {
         }
         Some(())
     }
+}
+
+/// The numbers of the frames of a stack, the innermost first.
+pub(crate) fn walk(calls: &[CallEntry], stack: u32) -> impl Iterator<Item = u32> {
+    let mut next = stack as usize;
+    std::iter::from_fn(move || {
+        let call = calls.get(next).filter(|_| next != 0)?;
+        // Callers are written before those they call, so this ends.
+        let caller = call.caller as usize;
+        next = if caller < next { caller } else { 0 };
+        Some(call.frame)
+    })
 }
 
 fn add<T>(list: &mut Vec<T>, entry: T) -> Option<()> {

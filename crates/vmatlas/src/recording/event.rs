@@ -84,6 +84,11 @@ pub enum What {
         /// The address.
         address: u64,
     },
+    /// Which of its pages are in memory (`--pages`).
+    Resident {
+        /// All ranges, in order; they do not touch.
+        ranges: Vec<AddressRange>,
+    },
     /// So many events were lost before this one.
     Lost {
         /// How many.
@@ -124,6 +129,7 @@ const EXIT: u8 = 69;
 const SIGNAL: u8 = 70;
 const FAULT: u8 = 71;
 const LOST: u8 = 72;
+const RESIDENT: u8 = 73;
 /// Set in a tag if the task is that of the event before.
 const SAME_TASK: u8 = 0x80;
 
@@ -154,6 +160,7 @@ impl Context {
             What::Signal { .. } => SIGNAL,
             What::Fault { .. } => FAULT,
             What::Lost { .. } => LOST,
+            What::Resident { .. } => RESIDENT,
         };
         let same = event.task == self.task;
         out.push(if same { tag | SAME_TASK } else { tag });
@@ -195,6 +202,14 @@ impl Context {
                 self.address = *address;
             }
             What::Lost { events } => out.put(*events),
+            What::Resident { ranges } => {
+                out.put(ranges.len() as u64);
+                for range in ranges {
+                    out.put_address(range.start, self.address);
+                    out.put_address(range.end, range.start);
+                    self.address = range.end;
+                }
+            }
         }
     }
 
@@ -277,6 +292,7 @@ impl Context {
                 What::Fault { address: self.address }
             }
             LOST => What::Lost { events: take.uint()? },
+            RESIDENT => What::Resident { ranges: self.read_ranges(take)? },
             kind => self.read_call(CallKind::from_number(kind)?, take)?,
         };
         Some(Event { number, time_ns, task, stack, what })
@@ -312,6 +328,18 @@ impl Context {
         let file = if bits & WITH_FILE != 0 { take.u32()? } else { 0 };
         let call = Call { kind, args, result };
         Some(What::Call { call, file, in_order: bits & OUT_OF_ORDER == 0 })
+    }
+
+    fn read_ranges(&mut self, take: &mut Take<'_>) -> Option<Vec<AddressRange>> {
+        let count = take.count()?;
+        let mut ranges = Vec::with_capacity(count);
+        for _ in 0..count {
+            let start = take.address(self.address)?;
+            let end = take.address(start)?;
+            self.address = end;
+            ranges.push(AddressRange::new(start, end));
+        }
+        Some(ranges)
     }
 
     fn read_rows(&mut self, take: &mut Take<'_>) -> Option<Vec<Row>> {

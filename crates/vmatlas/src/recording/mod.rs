@@ -3,22 +3,24 @@
 mod block;
 pub(crate) mod bytes;
 mod call;
-mod definitions;
+pub(crate) mod definitions;
 mod event;
+mod life;
 mod meta;
 mod origins;
 mod processes;
 mod read;
 mod replay;
-mod space;
+pub(crate) mod space;
 mod write;
 
 pub use call::{Call, CallKind};
 pub use definitions::{CallEntry, Definitions, FileEntry, FrameEntry, SymbolEntry, TaskEntry};
 pub use event::{Event, Row, What};
+pub use life::{LifeKind, LifeStep};
 pub use meta::Meta;
 pub use origins::{Maker, Origin, Origins};
-pub use processes::Process;
+pub use processes::{Course, Process};
 pub use read::{Moment, Recording, RecordingError, Source, looks_like_recording};
 pub use replay::Replay;
 pub use space::{Applied, Space};

@@ -32,6 +32,8 @@ pub enum Maker {
     Before,
     /// The kernel shows it, and no event tells of it.
     Unseen,
+    /// Who touched a page first; of pages only, see [`Space::touched`](super::Space::touched).
+    Touch,
 }
 
 impl Origin {
@@ -46,7 +48,7 @@ impl Origin {
             Maker::Before => "before-recording",
             _ if self.inherited => "inherited",
             Maker::Exec => "exec",
-            Maker::Call(_) => "recorded",
+            Maker::Call(_) | Maker::Touch => "recorded",
         }
     }
 }
@@ -125,6 +127,21 @@ impl Origins {
         }
     }
 
+    /// A page of `range` was touched. It goes on where a page before it was touched by the same
+    /// stack, so that a loop over memory makes one piece.
+    pub(crate) fn touch(&mut self, range: AddressRange, origin: Origin) {
+        let before = range.start.checked_sub(1).and_then(|last| self.piece(self.find(last)));
+        let goes_on = before.filter(|before| {
+            before.end == range.start
+                && (before.origin.stack, before.origin.task) == (origin.stack, origin.task)
+                && before.origin.inherited == origin.inherited
+        });
+        if let Some(&Piece { start, origin, .. }) = goes_on {
+            return self.set(AddressRange::new(start, range.end), origin);
+        }
+        self.set(range, origin);
+    }
+
     /// The bytes of `range` are gone.
     pub fn remove(&mut self, range: AddressRange) {
         if range.size() > 0 {
@@ -144,6 +161,42 @@ impl Origins {
         for (range, origin) in pieces {
             self.set(AddressRange::new(new(range.start), new(range.end)), origin);
         }
+    }
+
+    /// The stack of an event has become known, and it made bytes of `range`.
+    pub(crate) fn set_stack(&mut self, range: AddressRange, event: u64, stack: u32) {
+        if range.size() == 0 {
+            return;
+        }
+        let Position { chunk, .. } = self.find(range.start);
+        let chunks = self.chunks.get_mut(chunk..).unwrap_or_default();
+        let pieces = chunks.iter_mut().flatten().take_while(|piece| piece.start < range.end);
+        let of_event =
+            pieces.filter(|piece| range.start <= piece.start && piece.origin.event == event);
+        of_event.for_each(|piece| piece.origin.stack = stack);
+    }
+
+    /// All bytes of `range` without an origin are of this one.
+    pub(crate) fn fill(&mut self, range: AddressRange, origin: Origin) {
+        let pieces: Vec<AddressRange> = self.within(range).map(|(piece, _)| piece).collect();
+        let mut from = range.start;
+        for piece in pieces {
+            self.set(AddressRange::new(from, piece.start), origin);
+            from = piece.end;
+        }
+        self.set(AddressRange::new(from, range.end.max(from)), origin);
+    }
+
+    /// The bytes of `range` that lie in none of these rows are gone.
+    pub(crate) fn keep(&mut self, range: AddressRange, rows: impl Iterator<Item = AddressRange>) {
+        let mut from = range.start;
+        for row in rows {
+            if row.start > from {
+                self.remove(AddressRange::new(from, row.start.min(range.end)));
+            }
+            from = from.max(row.end);
+        }
+        self.remove(AddressRange::new(from, range.end.max(from)));
     }
 
     /// The origins of a forked child.

@@ -23,9 +23,21 @@ pub struct Process {
     pub status: Option<i32>,
 }
 
+/// How a recording went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Course {
+    /// How many events it has.
+    pub events: u64,
+    /// How often the kernel showed something else than follows from the events.
+    pub observations: u64,
+    /// How many events were lost.
+    pub lost: u64,
+}
+
 /// Follows events and notes which processes there are.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Processes {
+    pub(crate) course: Course,
     all: Vec<Process>,
     /// The place in `all` of each living process, and how many threads it has.
     living: HashMap<u32, (usize, u32)>,
@@ -36,6 +48,12 @@ const MOST: usize = 1 << 22;
 
 impl Processes {
     pub(crate) fn see(&mut self, event: &Event, tasks: &[TaskEntry]) {
+        self.course.events += 1;
+        match &event.what {
+            What::Observed { .. } => self.course.observations += 1,
+            What::Lost { events } => self.course.lost = self.course.lost.saturating_add(*events),
+            _ => {}
+        }
         let pid = |task: u32| tasks.get(task as usize).map_or(0, |entry| entry.pid);
         match &event.what {
             What::Clone { child, .. } => self.add(pid(*child), *child, event),
@@ -90,8 +108,8 @@ impl Processes {
         }
     }
 
-    pub(crate) fn into_list(self) -> Vec<Process> {
-        self.all
+    pub(crate) fn into_parts(self) -> (Vec<Process>, Course) {
+        (self.all, self.course)
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
@@ -104,9 +122,11 @@ impl Processes {
             out.put(process.began_ns);
             out.put_signed(process.status.map_or(i64::MIN, i64::from));
         }
+        let Course { events, observations, lost } = self.course;
+        [events, observations, lost].into_iter().for_each(|number| out.put(number));
     }
 
-    pub(crate) fn read(take: &mut Take<'_>) -> Option<Vec<Process>> {
+    pub(crate) fn read(take: &mut Take<'_>) -> Option<(Vec<Process>, Course)> {
         let count = take.count()?;
         let mut all = Vec::with_capacity(count);
         for _ in 0..count {
@@ -119,6 +139,8 @@ impl Processes {
                 status: i32::try_from(take.signed()?).ok(),
             });
         }
-        Some(all)
+        let course =
+            Course { events: take.uint()?, observations: take.uint()?, lost: take.uint()? };
+        Some((all, course))
     }
 }

@@ -5,7 +5,7 @@ use super::bytes::Take;
 use super::definitions::Definitions;
 use super::event::{Context, Event};
 use super::meta::Meta;
-use super::processes::{Process, Processes};
+use super::processes::{Course, Process, Processes};
 use super::replay::Replay;
 use std::ops::ControlFlow;
 
@@ -66,7 +66,7 @@ pub struct Recording<S> {
     definitions: Definitions,
     /// Blocks of definitions that were not needed yet.
     unread: Vec<Block>,
-    processes: Option<Vec<Process>>,
+    processes: Option<(Vec<Process>, Course)>,
     warnings: Vec<String>,
 }
 
@@ -153,15 +153,24 @@ impl<S: Source> Recording<S> {
     /// The processes, in the order in which they began. Where the recording was not finished all
     /// events are read for it.
     pub fn processes(&mut self) -> &[Process] {
+        &self.overview().0
+    }
+
+    /// How it went; likewise.
+    pub fn course(&mut self) -> Course {
+        self.overview().1
+    }
+
+    fn overview(&mut self) -> &(Vec<Process>, Course) {
         if self.processes.is_none() {
             let mut processes = Processes::default();
             let _ = self.events(1, |event| {
                 processes.see(event, &self.definitions.tasks);
                 ControlFlow::Continue(())
             });
-            self.processes = Some(processes.into_list());
+            self.processes = Some(processes.into_parts());
         }
-        self.processes.as_deref().unwrap_or_default()
+        self.processes.get_or_insert_default()
     }
 
     /// Gives the events from a number on to `take`, until it breaks.
@@ -258,7 +267,7 @@ fn header<S: Source>(source: &S, offset: u64) -> Option<(Header, u64)> {
 }
 
 /// The blocks by the index of a recording that was finished.
-fn index<S: Source>(source: &S) -> Option<(Vec<Block>, Vec<Process>)> {
+fn index<S: Source>(source: &S) -> Option<(Vec<Block>, (Vec<Process>, Course))> {
     let at = source.size().checked_sub(16)?;
     let mut end = [0; 16];
     if !source.read_at(at, &mut end) || end[8..] != TRAILER {

@@ -3,7 +3,7 @@
 use super::bytes::{Put, Take};
 use super::definitions::FileEntry;
 use super::event::{Event, What};
-use super::origins::{Maker, Origin};
+use super::origins::{Maker, Origin, Origins};
 use super::space::{Applied, OpenFiles, Space};
 use crate::mapping::AddressRange;
 use crate::space::{AddressSpace, KernelProfile, SavedFiles};
@@ -61,6 +61,15 @@ impl Replay {
     /// The address space of a task, by its entry; none if it is not known or has ended.
     pub fn space(&self, task: u32) -> Option<&Space> {
         self.spaces.get(self.tasks.get(&task)?)
+    }
+
+    /// What tells the address space of a task from others, in this recording.
+    pub(crate) fn space_id(&self, task: u32) -> Option<u32> {
+        self.tasks.get(&task).copied()
+    }
+
+    pub(crate) fn space_by_id(&self, id: u32) -> Option<&Space> {
+        self.spaces.get(&id)
     }
 
     /// The living tasks, by their entries, in order.
@@ -124,7 +133,18 @@ impl Replay {
                 self.enter(event.task, space);
             }
             What::Exit { .. } => self.leave(event.task),
-            What::Signal { .. } | What::Fault { .. } | What::Lost { .. } => {}
+            What::Fault { address } => {
+                let origin = origin(event, Maker::Touch);
+                if let Some(space) = self.space_of(event.task) {
+                    space.touch(*address, origin);
+                }
+            }
+            What::Resident { ranges } => {
+                if let Some(space) = self.space_of(event.task) {
+                    space.resident = Some(ranges.clone());
+                }
+            }
+            What::Signal { .. } | What::Lost { .. } => {}
         }
         Applied::default()
     }
@@ -258,9 +278,24 @@ fn save_origins(space: &Space, out: &mut Vec<u8>) {
         out.put(*descriptor);
         out.put(u64::from(uffd.number()));
     }
-    out.put(space.origins.len() as u64);
+    save_pieces(&space.origins, out);
+    save_pieces(&space.touched, out);
+    let resident = space.resident.as_deref();
+    out.push(u8::from(resident.is_some()));
+    let resident = resident.unwrap_or_default();
+    out.put(resident.len() as u64);
+    let mut near = 0;
+    for range in resident {
+        out.put_address(range.start, near);
+        out.put_address(range.end, range.start);
+        near = range.end;
+    }
+}
+
+fn save_pieces(origins: &Origins, out: &mut Vec<u8>) {
+    out.put(origins.len() as u64);
     let (mut near, mut event, mut time_ns) = (0, 0_u64, 0_u64);
-    for (range, origin) in space.origins.iter() {
+    for (range, origin) in origins.iter() {
         out.put_address(range.start, near);
         out.put_address(range.end, range.start);
         near = range.end;
@@ -279,6 +314,22 @@ fn load_origins(space: &mut Space, take: &mut Take<'_>) -> Option<()> {
         let descriptor = take.uint()?;
         space.uffds.insert(descriptor, crate::space::Uffd::from_number(take.u32()?));
     }
+    space.origins = load_pieces(take)?;
+    space.touched = load_pieces(take)?;
+    let known = take.bool()?;
+    let mut resident = Vec::new();
+    let mut near = 0;
+    for _ in 0..take.count()? {
+        let start = take.address(near)?;
+        near = take.address(start)?;
+        resident.push(AddressRange::new(start, near));
+    }
+    space.resident = known.then_some(resident);
+    Some(())
+}
+
+fn load_pieces(take: &mut Take<'_>) -> Option<Origins> {
+    let mut origins = Origins::default();
     let (mut near, mut event, mut time_ns) = (0, 0_u64, 0_u64);
     for _ in 0..take.count()? {
         let start = take.address(near)?;
@@ -289,7 +340,7 @@ fn load_origins(space: &mut Space, take: &mut Take<'_>) -> Option<()> {
         time_ns = time_ns.wrapping_add(take.signed()? as u64);
         let (task, stack) = (take.u32()?, take.u32()?);
         let origin = Origin { event, time_ns, task, stack, maker, inherited };
-        space.origins.set(AddressRange::new(start, near), origin);
+        origins.set(AddressRange::new(start, near), origin);
     }
-    Some(())
+    Some(origins)
 }

@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::mapping::{AddressRange, Mapping};
 use crate::space::{
     AddressSpace, Advice, File, FileKind, KernelProfile, MAP_ANONYMOUS, Mmap, Mremap, Observation,
-    Policy, Prot, Uffd,
+    Policy, Prot, Uffd, VmaFlags, Vsyscall,
 };
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,6 +19,10 @@ pub struct Space {
     pub memory: AddressSpace,
     /// Who made each byte.
     pub origins: Origins,
+    /// Who touched each page first, where page faults are recorded.
+    pub touched: Origins,
+    /// Which pages were in memory when that was last looked at.
+    pub resident: Option<Vec<AddressRange>>,
     /// How many tasks have it.
     pub(crate) tasks: u32,
     /// Its userfaultfds, by descriptor.
@@ -82,10 +86,10 @@ pub(crate) fn mapping<'a>(row: &Row, files: &'a [FileEntry]) -> Mapping<'a> {
     Mapping { range: row.range, perms: row.perms, offset: row.offset, ..file.row() }
 }
 
-const PR_SET_MM: u64 = 35;
-const PR_SET_MEMORY_MERGE: u64 = 67;
-const PR_SET_VMA: u64 = 0x5356_4d41;
-const PROT_GROWSDOWN: u64 = 0x0100_0000;
+pub(crate) const PR_SET_MM: u64 = 35;
+pub(crate) const PR_SET_MEMORY_MERGE: u64 = 67;
+pub(crate) const PR_SET_VMA: u64 = 0x5356_4d41;
+pub(crate) const PROT_GROWSDOWN: u64 = 0x0100_0000;
 const READ_IMPLIES_EXEC: u64 = 0x0040_0000;
 
 impl Space {
@@ -94,6 +98,8 @@ impl Space {
         Space {
             memory: AddressSpace::new(profile.clone()),
             origins: Origins::default(),
+            touched: Origins::default(),
+            resident: None,
             tasks: 1,
             uffds: BTreeMap::new(),
         }
@@ -109,6 +115,11 @@ impl Space {
         let rows = || rows.iter().map(|row| mapping(row, files));
         let mut space = Space::empty(profile);
         space.memory = AddressSpace::from_rows(profile.clone(), rows());
+        // A 32-bit program is not shown `[vsyscall]`. Of others the stack at least lies above 4 GiB.
+        let highest = space.memory.highest_end();
+        if 0 < highest && highest <= 1 << 32 {
+            space.memory.set_vsyscall(Vsyscall::None);
+        }
         for row in rows() {
             space.origins.set(row.range, origin);
         }
@@ -119,6 +130,8 @@ impl Space {
         Space {
             memory: self.memory.fork(),
             origins: self.origins.fork(),
+            touched: self.touched.fork(),
+            resident: self.resident.clone(),
             tasks: 1,
             uffds: BTreeMap::new(),
         }
@@ -133,15 +146,23 @@ impl Space {
     ) -> Observation {
         let rows = || rows.iter().map(|row| mapping(row, files));
         let learned = self.memory.observe(range, rows());
-        let mut from = range.start;
+        self.origins.keep(range, rows().map(|row| row.range));
         for row in rows() {
-            if row.range.start > from {
-                self.origins.remove(AddressRange::new(from, row.range.start.min(range.end)));
-            }
-            from = from.max(row.range.end);
+            self.grow_origin(row.range);
         }
-        self.origins.remove(AddressRange::new(from, range.end.max(from)));
         learned
+    }
+
+    /// What a stack has grown by is of who made the stack.
+    fn grow_origin(&mut self, row: AddressRange) {
+        let grows = |flags: VmaFlags| flags.contains(VmaFlags::GROWSDOWN);
+        let first = self.origins.within(row).next();
+        if let Some((piece, origin)) = first
+            && piece.start > row.start
+            && self.memory.flags(row.start).is_some_and(grows)
+        {
+            self.origins.set(AddressRange::new(row.start, piece.start), origin);
+        }
     }
 
     /// Who made the bytes of a range that is mapped, piece by piece and without a gap.
@@ -149,31 +170,70 @@ impl Space {
     /// What lies below the pieces of a stack, which has grown, is of the stack's own origin;
     /// what nothing tells of is [`Maker::Unseen`].
     pub fn origins_of(&self, range: AddressRange, grows: bool) -> Vec<(AddressRange, Origin)> {
-        let mut pieces: Vec<(AddressRange, Origin)> = Vec::new();
-        let mut from = range.start;
-        let add =
-            |pieces: &mut Vec<(AddressRange, Origin)>, piece: (AddressRange, Origin)| match pieces
-                .last_mut()
-            {
-                Some(last) if last.1 == piece.1 => last.0.end = piece.0.end,
-                _ => pieces.push(piece),
-            };
-        for (piece, origin) in self.origins.within(range) {
-            if piece.start > from {
-                let gap = AddressRange::new(from, piece.start);
-                add(&mut pieces, (gap, if grows { origin } else { Origin::UNSEEN }));
-            }
-            add(&mut pieces, (piece, origin));
-            from = piece.end;
-        }
-        if from < range.end {
-            add(&mut pieces, (AddressRange::new(from, range.end), Origin::UNSEEN));
-        }
-        pieces
+        without_gaps(self.origins.within(range), range, grows)
+    }
+
+    /// Who touched the pages of a range first, piece by piece and without a gap: what no page
+    /// fault tells of (MAP_POPULATE, what the kernel read ahead, huge pages) is
+    /// [`Maker::Unseen`].
+    pub fn touched_in(&self, range: AddressRange) -> Vec<(AddressRange, Origin)> {
+        without_gaps(self.touched.within(range), range, false)
     }
 
     /// Follows a call that has returned. `file` is what it mapped.
     pub(crate) fn call(
+        &mut self,
+        call: &Call,
+        file: Option<&File>,
+        name: Option<&[u8]>,
+        origin: Origin,
+    ) -> Applied {
+        let applied = self.map_call(call, file, name, origin);
+        if !self.touched.is_empty() {
+            self.drop_touched(call, &applied);
+        }
+        applied
+    }
+
+    /// Pages that a call drops are touched anew.
+    fn drop_touched(&mut self, call: &Call, applied: &Applied) {
+        let [range, new] = applied.touched;
+        let drops = match call.kind {
+            CallKind::Mmap | CallKind::Munmap | CallKind::Shmat | CallKind::Shmdt => true,
+            CallKind::IoSetup | CallKind::IoDestroy | CallKind::MapShadowStack => true,
+            // Where it has grown nothing was touched.
+            CallKind::Brk => true,
+            // MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_DONTNEED_LOCKED.
+            CallKind::Madvise => matches!(call.args[2], 4 | 8 | 9 | 24),
+            CallKind::Mremap if new.start != range.start => {
+                let common = range.size().min(new.size());
+                let from = AddressRange::new(range.start, range.start + common);
+                // With MREMAP_DONTUNMAP the pages go, too.
+                self.touched.relocate(from, new.start, false);
+                false
+            }
+            CallKind::Mremap => {
+                let gone = AddressRange::new(new.end.min(range.end), range.end);
+                self.touched.remove(gone);
+                false
+            }
+            _ => false,
+        };
+        if drops && call.result >= 0 {
+            self.touched.remove(range);
+        }
+    }
+
+    /// The page with an address was touched.
+    pub(crate) fn touch(&mut self, address: u64, origin: Origin) {
+        let size = self.memory.profile().page_size();
+        let start = address & !(size - 1);
+        if let Some(end) = start.checked_add(size) {
+            self.touched.touch(AddressRange::new(start, end), origin);
+        }
+    }
+
+    fn map_call(
         &mut self,
         call: &Call,
         file: Option<&File>,
@@ -192,16 +252,9 @@ impl Space {
         let inside = |start: u64, length: u64| start <= limit && length <= limit - start;
         if call.result < 0 {
             // What lies before the place of such an error stays changed.
-            let errno = Errno(i32::try_from(-call.result).unwrap_or(0));
+            let errno = Errno(i32::try_from(call.result.unsigned_abs()).unwrap_or(0));
             let partial = matches!(errno, Errno::ENOMEM | Errno::EACCES | Errno::EPERM)
-                && matches!(
-                    call.kind,
-                    CallKind::Mprotect
-                        | CallKind::PkeyMprotect
-                        | CallKind::Madvise
-                        | CallKind::Mlock
-                )
-                && inside(args[0], args[1]);
+                && self.is_partial(call);
             let done = if partial { self.change(call, name) } else { Err(errno) };
             let refused = if done == Err(errno) { None } else { Some(errno) };
             return Applied { touched, refused, ..Applied::default() };
@@ -361,6 +414,20 @@ impl Space {
         Applied { touched, refused: done.err(), ..Applied::default() }
     }
 
+    /// Whether a call that fails may have done a part of its work.
+    pub(crate) fn is_partial(&self, call: &Call) -> bool {
+        let limit = self.memory.profile().task_size;
+        match call.kind {
+            CallKind::Mprotect
+            | CallKind::PkeyMprotect
+            | CallKind::Madvise
+            | CallKind::Mlock
+            | CallKind::Munlock => call.args[0] <= limit && call.args[1] <= limit - call.args[0],
+            CallKind::Prctl => call.args[0] == PR_SET_VMA,
+            _ => false,
+        }
+    }
+
     /// The calls that move nothing.
     fn change(&mut self, call: &Call, name: Option<&[u8]>) -> Result<(), Errno> {
         let memory = &mut self.memory;
@@ -435,6 +502,34 @@ impl Space {
     }
 }
 
+/// Pieces of a range with what lies between: of the origin above it if `grows`, else unseen.
+fn without_gaps(
+    known: impl Iterator<Item = (AddressRange, Origin)>,
+    range: AddressRange,
+    grows: bool,
+) -> Vec<(AddressRange, Origin)> {
+    let mut pieces: Vec<(AddressRange, Origin)> = Vec::new();
+    let mut from = range.start;
+    let add = |pieces: &mut Vec<(AddressRange, Origin)>, piece: (AddressRange, Origin)| match pieces
+        .last_mut()
+    {
+        Some(last) if last.1 == piece.1 => last.0.end = piece.0.end,
+        _ => pieces.push(piece),
+    };
+    for (piece, origin) in known {
+        if piece.start > from {
+            let gap = AddressRange::new(from, piece.start);
+            add(&mut pieces, (gap, if grows { origin } else { Origin::UNSEEN }));
+        }
+        add(&mut pieces, (piece, origin));
+        from = piece.end;
+    }
+    if from < range.end {
+        add(&mut pieces, (AddressRange::new(from, range.end), Origin::UNSEEN));
+    }
+    pieces
+}
+
 /// The model cannot follow.
 const REFUSED: Result<(), Errno> = Err(Errno::EFAULT);
 
@@ -446,6 +541,7 @@ impl Maker {
             Maker::Exec => 253,
             Maker::Before => 254,
             Maker::Unseen => 255,
+            Maker::Touch => 252,
         }
     }
 
@@ -454,6 +550,7 @@ impl Maker {
             253 => Maker::Exec,
             254 => Maker::Before,
             255 => Maker::Unseen,
+            252 => Maker::Touch,
             kind => Maker::Call(CallKind::from_number(kind)?),
         })
     }
@@ -465,6 +562,7 @@ impl Maker {
             Maker::Exec => "execve",
             Maker::Before => "before the recording",
             Maker::Unseen => "unseen",
+            Maker::Touch => "page fault",
         }
     }
 }

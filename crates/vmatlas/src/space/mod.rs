@@ -136,6 +136,17 @@ impl AddressSpace {
         &self.profile
     }
 
+    /// How `[vsyscall]` is shown from now on.
+    pub(crate) fn set_vsyscall(&mut self, shown: Vsyscall) {
+        Arc::make_mut(&mut self.profile).vsyscall = shown;
+    }
+
+    /// Where the last VMA ends; 0 if there is none.
+    pub(crate) fn highest_end(&self) -> u64 {
+        let last = self.vmas.find_below(u64::MAX);
+        last.map_or(0, |at| self.vmas.get(at).end)
+    }
+
     /// How many VMAs there are; `[vsyscall]` is none.
     pub fn len(&self) -> usize {
         self.vmas.len()

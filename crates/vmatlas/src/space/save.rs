@@ -3,7 +3,7 @@
 use super::guards::Guards;
 use super::vma::{Anon, Special, Vma};
 use super::vmas::Vmas;
-use super::{AddressSpace, Faults, File, FileKind, KernelProfile, Policy, VmaFlags};
+use super::{AddressSpace, Faults, File, FileKind, KernelProfile, Policy, VmaFlags, Vsyscall};
 use crate::mapping::Device;
 use crate::recording::bytes::{Put, Take};
 use std::collections::BTreeSet;
@@ -69,7 +69,10 @@ impl AddressSpace {
             out.put(number);
         }
         out.put(self.default_flags.bits());
-        let bits = [self.ksm_all, self.read_implies_exec, self.faults == Faults::Untold];
+        // A 32-bit program's, as against what its profile says.
+        let no_vsyscall = self.profile.vsyscall == Vsyscall::None;
+        let untold = self.faults == Faults::Untold;
+        let bits = [no_vsyscall, self.ksm_all, self.read_implies_exec, untold];
         out.push(bits.iter().fold(0, |sum, bit| sum << 1 | u8::from(*bit)));
         out.put(u64::from(self.pkeys));
         out.put(self.execute_only_pkey.map_or(0, |key| u64::from(key) + 1));
@@ -111,6 +114,9 @@ impl AddressSpace {
         space.mmap_base = take.uint()?;
         space.default_flags = VmaFlags::from_bits(take.uint()?);
         let bits = take.byte()?;
+        if bits & 8 != 0 && space.profile.vsyscall != Vsyscall::None {
+            space.set_vsyscall(Vsyscall::None);
+        }
         space.ksm_all = bits & 4 != 0;
         space.read_implies_exec = bits & 2 != 0;
         space.faults = if bits & 1 != 0 { Faults::Untold } else { Faults::Told };

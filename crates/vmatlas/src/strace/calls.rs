@@ -1,13 +1,14 @@
 //! Which call does what.
 
 use super::line::{Call, Outcome};
-use super::mmap::MmapCall;
 use super::replay::State;
 use super::task::{CloneFlags, Pending, Space, Task};
 use super::told::Untold;
+use super::typed::{MAP_PLACED, MREMAP_FIXED, Typed};
 use super::value::{Descriptor, Value};
 use crate::mapping::Device;
-use crate::space::{File, FileKind};
+use crate::recording::{self, CallKind, Maker, Origin};
+use crate::space::{File, FileKind, MAP_ANONYMOUS, Mmap};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -29,38 +30,58 @@ impl State<'_> {
         match call.name {
             "execve" | "execveat" if succeeded => self.execute(pid, &task, call),
             "mmap" | "mmap2" | "old_mmap" if succeeded => self.mmap(pid, &task, line, call),
-            "brk" => task.space.borrow_mut().brk(line, call),
             "mremap" if succeeded => {
-                let length = call.arg(2).and_then(Value::number);
-                if let (Some(to), Some(length)) = (call.value(), length)
-                    && call.arg(0).and_then(Value::number) != Some(to)
-                    && !call.arg(3).is_some_and(|flags| flags.has("MREMAP_FIXED"))
+                let Some(typed) = Typed::of(call) else { return };
+                let [from, _, length, flags, ..] = typed.call.args;
+                if let Some(to) = call.value()
+                    && from != to
+                    && flags & MREMAP_FIXED == 0
                 {
                     self.clear_the_way(pid, &task, line, to, length);
                 }
-                task.space.borrow_mut().mremap(line, call);
+                self.apply(pid, &task, line, call, &typed, None);
             }
             "munmap" if self.was_done(pid) => {}
-            "personality" => {
-                let on = call.arg(0).is_some_and(|flags| flags.has("READ_IMPLIES_EXEC"));
-                let asked = call.arg(0).is_some_and(|flags| flags.0 != b"0xffffffff");
-                if asked && succeeded {
-                    task.space.borrow_mut().memory.set_read_implies_exec(on);
+            "prctl" if call.arg(0).is_some_and(|option| option.has("PR_SET_NAME")) => {
+                let name = call.arg(1).and_then(Value::string);
+                if let (Some((name, _)), Some(task)) = (name, self.tasks.get_mut(&pid)) {
+                    task.rename(&name);
                 }
-            }
-            "pkey_alloc" if succeeded => {
-                let _ = task.space.borrow_mut().memory.pkey_alloc();
             }
             "shmget" if succeeded => self.shmget(call),
             "shmat" if succeeded => self.shmat(pid, &task, line, call),
             "read" | "pread64" if succeeded => self.read(&task, call),
             "ioctl" if succeeded => self.ioctl(&task, call),
-            _ => {
-                let taken = task.space.borrow_mut().range_call(line, call);
-                if !taken && succeeded {
-                    self.file_call(&task, call);
-                }
-            }
+            _ => match Typed::of(call) {
+                Some(typed) => self.apply(pid, &task, line, call, &typed, None),
+                None if succeeded => self.file_call(&task, call),
+                None => {}
+            },
+        }
+    }
+
+    /// Applies a call that changes an address space.
+    fn apply(
+        &mut self,
+        pid: u32,
+        task: &Task,
+        line: u64,
+        call: &Call<'_>,
+        typed: &Typed,
+        file: Option<&File>,
+    ) {
+        let origin = self.origin(pid);
+        let touched = task.space.borrow_mut().apply(line, call, typed, file, origin);
+        let makes = matches!(
+            typed.call.kind,
+            CallKind::Mmap
+                | CallKind::Brk
+                | CallKind::Mremap
+                | CallKind::Shmat
+                | CallKind::MapShadowStack
+        );
+        if makes {
+            self.made(task, touched);
         }
     }
 
@@ -70,8 +91,12 @@ impl State<'_> {
             _ => self.path(task, call.arg(0), call.arg(1)),
         };
         self.executions += 1;
-        let mut space = Space::new(&self.profile, self.executions);
         let (path, relative) = path.unwrap_or_default();
+        if let Some(task) = self.tasks.get_mut(&pid) {
+            task.rename(path.rsplit(|&b| b == b'/').next().unwrap_or_default());
+        }
+        let begun = Origin { maker: Maker::Exec, ..self.origin(pid) };
+        let mut space = Space::new(&self.profile, self.executions, begun);
         space.program = path;
         space.relative = relative;
         if relative {
@@ -89,12 +114,16 @@ impl State<'_> {
     }
 
     fn mmap(&mut self, pid: u32, task: &Task, line: u64, call: &Call<'_>) {
-        let (Some(mmap), Some(address)) = (MmapCall::of(call), call.value()) else { return };
-        let file = if mmap.anonymous { None } else { Some(self.file(task, line, call.arg(4))) };
-        if mmap.is_free() {
-            self.clear_the_way(pid, task, line, address, mmap.extent());
+        let (Some(typed), Some(address)) = (Typed::of(call), call.value()) else { return };
+        let [_, length, prot, flags, ..] = typed.call.args;
+        let anonymous = flags & MAP_ANONYMOUS != 0;
+        let file = if anonymous { None } else { Some(self.file(task, line, call.arg(4))) };
+        if flags & MAP_PLACED == 0 {
+            let unit = Mmap::from_bits(address, length, prot, flags).huge.unwrap_or(4096);
+            let extent = length.checked_next_multiple_of(unit).unwrap_or(length);
+            self.clear_the_way(pid, task, line, address, extent);
         }
-        task.space.borrow_mut().map(line, call, &mmap, file);
+        self.apply(pid, task, line, call, &typed, file.as_ref());
     }
 
     /// The file behind the descriptor that mmap was given.
@@ -123,7 +152,7 @@ impl State<'_> {
             }
         };
         let space = &mut *task.space.borrow_mut();
-        space.mapped.add(&open.name, &space.memory);
+        space.mapped.add(&open.name, &space.map.memory);
         open.file(self.lookup, &mut space.gaps)
     }
 
@@ -140,7 +169,9 @@ impl State<'_> {
                 && same
                 && !*done
             {
-                *done = space.memory.munmap(*address, *length).is_ok();
+                let args = [*address, *length, 0, 0, 0, 0];
+                let unmap = recording::Call { kind: CallKind::Munmap, args, result: 0 };
+                *done = space.map.call(&unmap, None, None, Origin::UNSEEN).refused.is_none();
             }
         }
         if space.is_taken(address, length) {
@@ -177,7 +208,9 @@ impl State<'_> {
         {
             self.clear_the_way(pid, task, line, address, segment.size());
         }
-        task.space.borrow_mut().attach(line, call, &segment);
+        let Some(mut typed) = Typed::of(call) else { return };
+        typed.call.args[3] = segment.size();
+        self.apply(pid, task, line, call, &typed, Some(&segment));
     }
 
     fn ioctl(&mut self, task: &Task, call: &Call<'_>) {
@@ -197,9 +230,9 @@ impl State<'_> {
             // Errors cannot be: the call succeeded, and what is not there cannot be watched.
             if request.has("UFFDIO_REGISTER") {
                 let protect = mode.is_some_and(|mode| mode.0.ends_with(b"MODE_WP"));
-                let _ = space.memory.uffd_register(uffd, start, length, protect);
+                let _ = space.map.memory.uffd_register(uffd, start, length, protect);
             } else if request.has("UFFDIO_UNREGISTER") {
-                let _ = space.memory.uffd_unregister(uffd, start, length);
+                let _ = space.map.memory.uffd_unregister(uffd, start, length);
             }
         }
     }

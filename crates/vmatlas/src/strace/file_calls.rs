@@ -89,7 +89,7 @@ impl State<'_> {
                 };
                 let open = self.names.open_nameless(name, FileKind::Special);
                 if call.name == "userfaultfd" {
-                    open.uffd.set(Some(task.space.borrow_mut().memory.userfaultfd()));
+                    open.uffd.set(Some(task.space.borrow_mut().map.memory.userfaultfd()));
                 }
                 put(task, call, open, call.args.ends_with(b"CLOEXEC"));
             }
@@ -236,7 +236,7 @@ fn close(task: &Task, number: i32) {
         && open.is_last()
         && let Some(uffd) = open.uffd.get()
     {
-        task.space.borrow_mut().memory.uffd_close(uffd);
+        task.space.borrow_mut().map.memory.uffd_close(uffd);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::told::{Gaps, Untold};
 use crate::mapping::{AddressRange, Device, Mapping, Perms};
+use crate::recording::{Origin, Space};
 use crate::space::{AddressSpace, File, LoadSegment, Mmap, Prot};
 use std::ops::Range;
 
@@ -103,8 +104,9 @@ impl Exec {
     pub(crate) fn begin(
         path: &[u8],
         lookup: &mut dyn Lookup,
-        space: &mut AddressSpace,
+        space: &mut Space,
         gaps: &mut Gaps,
+        origin: Origin,
     ) -> Exec {
         gaps.push(Untold::Stack);
         let kernel_rows = lookup.kernel_rows();
@@ -118,7 +120,7 @@ impl Exec {
             gaps.push(Untold::Base { path: interpreter.file.name.clone() });
         }
         if image.fixed {
-            Placed::Image(image, 0).map(space, gaps);
+            Placed::Image(image, 0).map(space, gaps, origin);
         } else {
             gaps.push(Untold::Base { path: image.file.name.clone() });
             exec.program = Some(image);
@@ -134,6 +136,12 @@ impl Exec {
     /// Where everything is has become known otherwise.
     pub(crate) fn forget(&mut self) {
         (self.program, self.interpreter) = (None, None);
+    }
+
+    /// Whether a row of that name is of what was executed.
+    pub(crate) fn names(&self, name: &[u8]) -> bool {
+        let images = [&self.program, &self.interpreter];
+        images.into_iter().flatten().any(|image| image.file.name == name)
     }
 
     /// Whether something has no place yet.
@@ -231,25 +239,25 @@ impl ElfFacts {
 
 impl Placed {
     /// Maps it as execve does (elf_load, fs/binfmt_elf.c).
-    pub(crate) fn map(&self, space: &mut AddressSpace, gaps: &mut Gaps) {
+    pub(crate) fn map(&self, space: &mut Space, gaps: &mut Gaps, origin: Origin) {
         match self {
             Placed::Image(image, base) => {
                 gaps.remove(&Untold::Base { path: image.file.name.clone() });
-                if image.map(*base, space).is_none() {
+                if image.map(*base, space, origin).is_none() {
                     gaps.push(Untold::Image { path: image.file.name.clone() });
                 }
             }
             Placed::Kernel(rows, start) => {
                 gaps.remove(&Untold::Vdso);
-                map_kernel_rows(rows, *start, space);
+                map_kernel_rows(rows, *start, space, origin);
             }
         }
     }
 }
 
 impl ElfFacts {
-    fn map(&self, base: u64, space: &mut AddressSpace) -> Option<()> {
-        let page = space.profile().page_size();
+    fn map(&self, base: u64, space: &mut Space, origin: Origin) -> Option<()> {
+        let page = space.memory.profile().page_size();
         let FileFacts { name, device, inode } = &self.file;
         let file = File::new(name, *device, *inode).reopen(true, false);
         let aligned = |address: u64| address.checked_next_multiple_of(page);
@@ -261,21 +269,23 @@ impl ElfFacts {
             if segment.file_size > 0 {
                 let offset = segment.offset.checked_sub(inside)?;
                 let request = Mmap::file(from, upto - from, segment.prot, &file, offset).fixed();
-                space.mmap(&request).ok()?;
+                space.memory.mmap(&request).ok()?;
+                space.origins.set(AddressRange::new(from, upto), origin);
             }
             let end = aligned(start.checked_add(segment.memory_size)?)?;
             let bss = if segment.file_size > 0 { upto } else { from };
             if segment.memory_size > segment.file_size && bss < end {
                 let exec = if segment.prot.contains(Prot::EXEC) { Prot::EXEC } else { Prot::NONE };
                 let prot = Prot::READ | Prot::WRITE | exec;
-                space.mmap(&Mmap::anonymous(bss, end - bss, prot).fixed()).ok()?;
+                space.memory.mmap(&Mmap::anonymous(bss, end - bss, prot).fixed()).ok()?;
+                space.origins.set(AddressRange::new(bss, end), origin);
             }
         }
         Some(())
     }
 }
 
-fn map_kernel_rows(rows: &[KernelRow], start: u64, space: &mut AddressSpace) {
+fn map_kernel_rows(rows: &[KernelRow], start: u64, space: &mut Space, origin: Origin) {
     let mut at = start;
     for row in rows {
         let Some(end) = at.checked_add(row.size).filter(|end| *end > at) else { return };
@@ -288,7 +298,8 @@ fn map_kernel_rows(rows: &[KernelRow], start: u64, space: &mut AddressSpace) {
             inode: 0,
             name: &row.name,
         };
-        space.observe(range, [mapping]);
+        space.memory.observe(range, [mapping]);
+        space.origins.set(range, origin);
         at = end;
     }
 }

@@ -3,11 +3,20 @@
 use super::replay::{State, snapshot_of};
 use super::task::{CloneFlags, Pending, Space, Task};
 use super::told::Untold;
+use crate::recording::{self, Maker, Origin};
 use crate::warning::WarningKind;
 use std::rc::Rc;
 
-/// The most mappings that are kept of all processes.
-const MOST_ROWS: usize = 1 << 22;
+/// The most mappings and pieces of them that are kept of all processes.
+pub(crate) const MOST_ROWS: usize = 1 << 22;
+
+/// The origin of what was there before the log.
+const BEFORE: Origin = Origin { maker: Maker::Before, ..Origin::UNSEEN };
+
+/// How much is kept of an address space.
+fn size(space: &recording::Space) -> usize {
+    space.memory.len().max(space.origins.len())
+}
 
 impl State<'_> {
     /// The live process that a line is of.
@@ -30,6 +39,7 @@ impl State<'_> {
             && let Some(mut task) = self.tasks.remove(&0)
         {
             task.process = pid;
+            self.makers.is_called(pid);
             self.tasks.insert(pid, task);
             return pid;
         }
@@ -50,7 +60,7 @@ impl State<'_> {
             parent.child(pid, order, flags)
         } else {
             let waiting = !parents.is_empty();
-            let mut space = Space::new(&self.profile, 0);
+            let mut space = Space::new(&self.profile, 0, BEFORE);
             if !executes {
                 space.gaps.push(Untold::Earlier);
             }
@@ -86,17 +96,17 @@ impl State<'_> {
                 return;
             }
         }
-        if known.is_some_and(|early| !early.space.borrow().memory.is_empty()) {
+        if known.is_some_and(|early| !early.space.borrow().map.memory.is_empty()) {
             let text = format!(
                 "what process {child} did before the log tells whose child it is is left out"
             );
             self.warnings.push(0, WarningKind::Source(text));
         }
-        let rows: usize = if flags.memory { 0 } else { parent.space.borrow().memory.len() };
+        let rows: usize = if flags.memory { 0 } else { size(&parent.space.borrow().map) };
         let live = self.tasks.len().saturating_mul(rows);
         let order = known.map_or(order, |early| early.order);
         let task = if live > 4 * MOST_ROWS {
-            let mut space = Space::new(&self.profile, 0);
+            let mut space = Space::new(&self.profile, 0, BEFORE);
             space.gaps.push(Untold::Earlier);
             Task::new(child, order, space)
         } else {
@@ -109,6 +119,7 @@ impl State<'_> {
     pub(crate) fn supersede(&mut self, pid: Option<u32>, by: u32) {
         if let (Some(pid), Some(mut task)) = (pid, self.tasks.remove(&by)) {
             task.process = pid;
+            task.entry = 0;
             self.tasks.insert(pid, task);
         }
     }
@@ -122,7 +133,7 @@ impl State<'_> {
         }
         let mut process = snapshot_of(&task);
         process.ended = true;
-        let rows = process.space.len();
+        let rows = size(&process.space);
         if self.ended_rows + rows > MOST_ROWS && !self.ended.is_empty() {
             let text = format!("process {pid} is one too many: it is not kept");
             self.warnings.push(0, WarningKind::Source(text));

@@ -49,10 +49,26 @@ pub enum Event<'a> {
     },
     /// strace begins to follow a process.
     Attached(u32),
-    /// A function of the stack of the call before (`-k`), `/lib/libc.so(mmap+0x1a) [0x1186a]`.
+    /// A function of the stack of the call before (`-k`), `/lib/libc.so(mmap+0x1a) [0x1186a]`, for
+    /// [`Frame::parse`].
     Frame(&'a [u8]),
     /// A signal, or a message of strace.
     Other,
+}
+
+/// A function on the stack of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Frame {
+    /// The path of the file that it is in.
+    pub module: Vec<u8>,
+    /// Its name; empty where strace knew none.
+    pub function: Vec<u8>,
+    /// How many bytes behind the function's beginning.
+    pub function_offset: u64,
+    /// Where in the file, in bytes. Of callers it is where the call returns to.
+    pub offset: u64,
+    /// `FILE:LINE` (`-kk`); empty without.
+    pub source: Vec<u8>,
 }
 
 /// A call whose end is not known yet.
@@ -148,6 +164,47 @@ impl<'a> Line<'a> {
         cursor.brackets();
         let event = cursor.event()?;
         Ok(Line { pid, time, event })
+    }
+}
+
+impl Frame {
+    /// Reads what [`Event::Frame`] has: `/lib/libc.so(mmap+0x1a) [0x1186a]`, with `-kk` and
+    /// ` FILE:LINE` behind it. None where it is something else.
+    ///
+    /// ```
+    /// use vmatlas::strace::Frame;
+    /// let frame = Frame::parse(b"/lib/libc.so(mmap+0x1a) [0x1186a]").unwrap();
+    /// assert_eq!(frame.module, b"/lib/libc.so");
+    /// assert_eq!((frame.function.as_slice(), frame.function_offset), (&b"mmap"[..], 0x1a));
+    /// assert_eq!(frame.offset, 0x1186a);
+    /// ```
+    pub fn parse(text: &[u8]) -> Option<Frame> {
+        let at = memchr::memmem::rfind(text, b") [0x")?;
+        let end = at + 3 + memchr::memchr(b']', &text[at + 3..])?;
+        let offset = Value(&text[at + 3..end]).number()?;
+        // Names of C++ have brackets, too, in pairs.
+        let mut depth = 1_u32;
+        let open = text[..at].iter().rposition(|b| {
+            match b {
+                b')' => depth += 1,
+                b'(' => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        })?;
+        let inside = &text[open + 1..at];
+        let plus = memchr::memmem::rfind(inside, b"+0x");
+        let (function, function_offset) = match plus {
+            Some(plus) => (&inside[..plus], Value(&inside[plus + 1..]).number()?),
+            None => (inside, 0),
+        };
+        Some(Frame {
+            module: text[..open].to_vec(),
+            function: function.to_vec(),
+            function_offset,
+            offset,
+            source: text[end + 1..].trim_ascii().to_vec(),
+        })
     }
 }
 
@@ -289,6 +346,31 @@ mod tests {
             "- Frame([47, 108, 105, 98, 47, 108, 105, 98, 99, 46, 115, 111, 46, 54, 40, 109, 109, 97, 112, 43, 48, 120, 49, 97, 41, 32, 91, 48, 120, 49, 49, 56, 54, 97, 93])",
         );
         check("clone(flags=SIGCHLDstrace: Process 68 attached", "- clone | flags=SIGCHLD …");
+    }
+
+    #[test]
+    fn frames() {
+        let shown = |text: &str| {
+            let frame = Frame::parse(text.as_bytes())?;
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let (module, function) = (text(&frame.module), text(&frame.function));
+            let (offset, source) = (frame.offset, text(&frame.source));
+            Some(format!(
+                "{module} | {function} | {:x} | {offset:x} | {source}",
+                frame.function_offset
+            ))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(shown("/lib/a.so(f+0x13) [0x11d3b3]"), some("/lib/a.so | f | 13 | 11d3b3 | "));
+        assert_eq!(shown("/a (b)(+0x13) [0x1]"), some("/a (b) |  | 13 | 1 | "));
+        assert_eq!(shown("/a() [0x1]"), some("/a |  | 0 | 1 | "));
+        assert_eq!(
+            shown("/a(x::operator()(int)+0x1) [0x2] a b.cc:12"),
+            some("/a | x::operator()(int) | 1 | 2 | a b.cc:12")
+        );
+        assert_eq!(shown("unexpected_backtracing_error [0x7f00]"), None);
+        assert_eq!(shown("/a)f+0x1) [0x2]"), None);
+        assert_eq!(shown("/a(f+0x1) [0xfffffffffffffffff]"), None);
     }
 
     #[test]

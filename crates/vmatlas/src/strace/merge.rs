@@ -56,13 +56,22 @@ impl Replay<'_> {
         }
     }
 
-    /// Takes the next line of a file; false at its end.
+    /// Takes the next line of a file and the call stack behind it; false at its end.
     fn step(&mut self, part: &mut Part<'_>) -> bool {
+        let mut more = self.line(part);
+        while more && part.rest.starts_with(b" > ") {
+            more = self.line(part);
+        }
+        more
+    }
+
+    fn line(&mut self, part: &mut Part<'_>) -> bool {
         let end = memchr::memchr(b'\n', part.rest).map_or(part.rest.len(), |end| end + 1);
         let (line, rest) = part.rest.split_at(end);
         part.rest = rest;
         part.begun = true;
         let state = &mut self.state;
+        state.number_over_files();
         part.reader.push(line, &mut |entry| state.take(&entry));
         if rest.is_empty() {
             part.reader.finish(&mut |entry| state.take(&entry));

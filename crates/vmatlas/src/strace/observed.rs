@@ -57,21 +57,41 @@ impl Space {
         if !ordered || !sound || own().next().is_none() {
             return;
         }
-        let range = AddressRange::new(0, self.memory.profile().task_size);
-        self.memory.observe(range, own().copied());
+        let range = AddressRange::new(0, self.map.memory.profile().task_size);
+        self.map.memory.observe(range, own().copied());
+        self.map.origins.keep(range, own().map(|row| row.range));
+        self.name_the_rest(own());
         for row in own() {
             match row.kind() {
-                Kind::Stack => self.memory.set_start_stack(row.range.end - 1),
+                Kind::Stack => self.map.memory.set_start_stack(row.range.end - 1),
                 // Where the heap of a program that runs already begins, no call tells.
                 Kind::Heap if self.id == 0 => {
-                    let end = self.memory.program_break();
+                    let end = self.map.memory.program_break();
                     let inside = row.range.start < end && end <= row.range.end;
-                    self.memory.set_heap(row.range.start, if inside { end } else { row.range.end });
+                    self.map
+                        .memory
+                        .set_heap(row.range.start, if inside { end } else { row.range.end });
                 }
                 _ => {}
             }
         }
         self.exec.forget();
         self.gaps.clear();
+    }
+
+    /// Who made what no call has made. Of a process that was there before the log that is all of
+    /// it; execve makes what the kernel gives and what the program's file and its interpreter's
+    /// fill, with memory of zeros behind each.
+    fn name_the_rest<'r>(&mut self, rows: impl Iterator<Item = &'r Mapping<'r>>) {
+        let mut image_end = None;
+        for row in rows {
+            let image = row.name == self.program || self.exec.names(row.name);
+            let zeros = row.name.is_empty() && image_end == Some(row.range.start);
+            let kernel = matches!(row.kind(), Kind::Stack | Kind::Vdso | Kind::Vvar);
+            if self.id == 0 || image || zeros || kernel {
+                self.map.origins.fill(row.range, self.begun);
+            }
+            image_end = image.then_some(row.range.end);
+        }
     }
 }

@@ -3,13 +3,17 @@
 use super::files::Names;
 use super::image::Lookup;
 use super::line::Event;
+use super::makers::{Interner, Makers};
 use super::reader::{Entry, Reader};
-use super::task::{Pending, Task};
+use super::task::{Pending, Space, Task};
 use super::told::Untold;
-use crate::mapping::Device;
-use crate::space::{AddressSpace, File, KernelProfile};
-use crate::warning::{Warning, Warnings};
+use crate::mapping::{AddressRange, Device};
+use crate::recording::{self, Origin};
+use crate::space::{File, KernelProfile};
+use crate::warning::{Warning, WarningKind, Warnings};
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 use std::time::Duration;
 
 /// A process of a log, as it was at the moment asked for: if it had ended, just before that.
@@ -19,14 +23,20 @@ pub struct Process {
     pub pid: u32,
     /// The program that it last executed; empty where the log does not tell.
     pub program: Vec<u8>,
-    /// Its address space.
-    pub space: AddressSpace,
+    /// Its name (`comm`): that of the program, or the one that it gave itself.
+    pub comm: Vec<u8>,
+    /// Its address space, and who made what is mapped in it. The event of an origin is a line of
+    /// the log, counted from 1; of several files, the lines are counted in the order in which they
+    /// were taken.
+    pub space: recording::Space,
     /// What the log does not tell of it.
     pub untold: Vec<Untold>,
     /// Whether it had ended.
     pub ended: bool,
     order: u64,
     exec: u64,
+    /// Of what is mapped without a call.
+    begun: Origin,
     open: bool,
 }
 
@@ -35,12 +45,16 @@ pub struct Process {
 pub struct Replayed {
     /// The processes in the order in which they appear.
     pub processes: Vec<Process>,
+    /// The threads and call stacks that origins name.
+    pub makers: Makers,
     /// What was odd about the log.
     pub warnings: Vec<Warning>,
     /// Whether the log tells times.
     pub timed: bool,
     /// The time of the last line that was looked at, counted from the first.
     pub length: Duration,
+    /// The number of that line, as origins count them.
+    pub lines: u64,
 }
 
 impl Replayed {
@@ -60,6 +74,7 @@ pub(crate) struct State<'a> {
     pub(crate) lookup: &'a mut dyn Lookup,
     pub(crate) profile: KernelProfile,
     until: Option<Duration>,
+    until_line: Option<u64>,
     pub(crate) tasks: BTreeMap<u32, Task>,
     pub(crate) ended: Vec<Process>,
     pub(crate) ended_rows: usize,
@@ -71,9 +86,28 @@ pub(crate) struct State<'a> {
     pub(crate) appeared: u64,
     timed: bool,
     last: Duration,
+    pub(crate) makers: Makers,
+    stacks: Interner,
+    /// What the last call may have made; the lines behind it tell its stack.
+    recent: Option<Recent>,
+    /// The line that is taken now, as origins count them.
+    number: u64,
+    /// Whether lines are counted over several files.
+    over_files: bool,
+    /// The time of the last line.
+    now: Duration,
+    /// The last line that counts.
+    last_number: u64,
     /// What it was at the moment asked for; then only images are still looked for.
     pub(crate) frozen: Option<Vec<Process>>,
     pub(crate) warnings: Warnings,
+}
+
+/// What a call may have made.
+struct Recent {
+    space: Rc<RefCell<Space>>,
+    touched: [AddressRange; 2],
+    event: u64,
 }
 
 impl<'a> Replay<'a> {
@@ -87,6 +121,7 @@ impl<'a> Replay<'a> {
             lookup,
             profile,
             until: None,
+            until_line: None,
             tasks: BTreeMap::new(),
             ended: Vec::new(),
             ended_rows: 0,
@@ -97,6 +132,13 @@ impl<'a> Replay<'a> {
             appeared: 0,
             timed: false,
             last: Duration::ZERO,
+            makers: Makers::default(),
+            stacks: Interner::default(),
+            recent: None,
+            number: 0,
+            over_files: false,
+            now: Duration::ZERO,
+            last_number: 0,
             frozen: None,
             warnings: Warnings::default(),
         };
@@ -107,6 +149,13 @@ impl<'a> Replay<'a> {
     #[must_use]
     pub fn until(mut self, time: Duration) -> Replay<'a> {
         self.state.until = Some(time);
+        self
+    }
+
+    /// Shows the processes as they were after that line, counted from 1 as origins count them.
+    #[must_use]
+    pub fn until_line(mut self, line: u64) -> Replay<'a> {
+        self.state.until_line = Some(line);
         self
     }
 
@@ -134,10 +183,18 @@ impl<'a> Replay<'a> {
         self.reader.finish(&mut |entry| state.take(&entry));
         let mut warnings = self.reader.into_warnings();
         let mut state = self.state;
+        state.settle();
         let mut processes = state.frozen.take().unwrap_or_else(|| state.snapshot());
         processes.sort_by_key(|process| process.order);
         warnings.extend(state.warnings.into_vec());
-        Replayed { processes, warnings, timed: state.timed, length: state.last }
+        Replayed {
+            processes,
+            makers: state.makers,
+            warnings,
+            timed: state.timed,
+            length: state.last,
+            lines: state.last_number,
+        }
     }
 }
 
@@ -147,7 +204,21 @@ impl State<'_> {
     }
 
     pub(crate) fn take(&mut self, entry: &Entry<'_>) {
+        if !self.over_files {
+            self.number = entry.line;
+        }
+        if let Event::Frame(frame) = entry.event {
+            if self.recent.is_some() && self.frozen.is_none() {
+                self.stacks.frame(&mut self.makers, frame);
+            }
+            return;
+        }
+        self.settle();
+        if self.frozen.is_none() && self.until_line.is_some_and(|line| self.number > line) {
+            self.frozen = Some(self.snapshot());
+        }
         if let Some(time) = entry.time {
+            self.now = time;
             self.timed = true;
             if self.frozen.is_none() && self.until.is_some_and(|until| time > until) {
                 self.frozen = Some(self.snapshot());
@@ -155,6 +226,9 @@ impl State<'_> {
             if self.frozen.is_none() {
                 self.last = self.last.max(time);
             }
+        }
+        if self.frozen.is_none() {
+            self.last_number = self.number;
         }
         if self.is_done() {
             return;
@@ -190,6 +264,50 @@ impl State<'_> {
         }
     }
 
+    /// The next line is one of several files.
+    pub(crate) fn number_over_files(&mut self) {
+        self.over_files = true;
+        self.number += 1;
+    }
+
+    /// The origin of what a task makes now.
+    pub(crate) fn origin(&mut self, pid: u32) -> Origin {
+        let task = match self.tasks.get_mut(&pid) {
+            Some(task) => {
+                if task.entry == 0 {
+                    task.entry = self.makers.task(pid, task.process, &task.comm);
+                }
+                task.entry
+            }
+            None => 0,
+        };
+        let time_ns = u64::try_from(self.now.as_nanos()).unwrap_or(u64::MAX);
+        Origin { event: self.number, time_ns, task, ..Origin::UNSEEN }
+    }
+
+    /// A call may have made something; its stack may follow.
+    pub(crate) fn made(&mut self, task: &Task, touched: [AddressRange; 2]) {
+        let mut space = task.space.borrow_mut();
+        if space.map.origins.len() > super::lifetime::MOST_ROWS {
+            touched.iter().for_each(|range| space.map.origins.remove(*range));
+            let text = "there are too many origins: of some bytes they are not kept";
+            self.warnings.push(0, WarningKind::Source(text.to_owned()));
+            return;
+        }
+        self.recent = Some(Recent { space: task.space.clone(), touched, event: self.number });
+    }
+
+    /// All frames of a call have been told.
+    fn settle(&mut self) {
+        let Some(recent) = self.recent.take() else { return };
+        let stack = self.stacks.stack(&mut self.makers);
+        if stack != 0 {
+            let mut space = recent.space.borrow_mut();
+            let origins = &mut space.map.origins;
+            recent.touched.iter().for_each(|range| origins.set_stack(*range, recent.event, stack));
+        }
+    }
+
     fn snapshot(&mut self) -> Vec<Process> {
         let mut all = std::mem::take(&mut self.ended);
         let mut seen = HashSet::new();
@@ -216,7 +334,7 @@ impl State<'_> {
         for process in frozen.iter_mut().filter(|process| process.exec == space.id) {
             for placed in &found {
                 let mut gaps = super::told::Gaps::of(std::mem::take(&mut process.untold));
-                placed.map(&mut process.space, &mut gaps);
+                placed.map(&mut process.space, &mut gaps, process.begun);
                 process.untold = gaps.list();
             }
             process.open &= open;
@@ -238,11 +356,13 @@ pub(crate) fn snapshot_of(task: &Task) -> Process {
     Process {
         pid: task.process,
         program: space.program.clone(),
-        space: space.memory.clone(),
+        comm: task.comm.clone(),
+        space: space.map.clone(),
         untold: space.untold(),
         ended: false,
         order: task.order,
         exec: space.id,
+        begun: space.begun,
         open: space.exec.open(),
     }
 }

@@ -6,7 +6,8 @@ use super::image::{Exec, Lookup, Placed};
 use super::line::Begun;
 use super::told::{Gaps, Untold};
 use super::value::Value;
-use crate::space::{AddressSpace, Faults, KernelProfile};
+use crate::recording::{self, Origin};
+use crate::space::{Faults, KernelProfile};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -23,6 +24,10 @@ pub(crate) struct Task {
     pub(crate) begun: Option<Pending>,
     /// It appeared before the log told whose child it is.
     pub(crate) orphan: bool,
+    /// Its name: that of the program, or the one it gave itself.
+    pub(crate) comm: Vec<u8>,
+    /// Its number among the makers; 0 as long as it has none.
+    pub(crate) entry: u32,
 }
 
 /// A call that has begun and not ended.
@@ -37,7 +42,9 @@ pub(crate) enum Pending {
 /// An address space and what is known of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Space {
-    pub(crate) memory: AddressSpace,
+    pub(crate) map: recording::Space,
+    /// Of what is mapped without a call.
+    pub(crate) begun: Origin,
     pub(crate) exec: Exec,
     /// Which execution it is of, counted over the log.
     pub(crate) id: u64,
@@ -93,11 +100,13 @@ impl Pending {
 }
 
 impl Space {
-    pub(crate) fn new(profile: &KernelProfile, id: u64) -> Space {
-        let mut memory = AddressSpace::new(profile.clone());
-        memory.set_faults(Faults::Untold);
+    /// One in which nothing is mapped, of an execution or (0) of a process that was there before.
+    pub(crate) fn new(profile: &KernelProfile, id: u64, begun: Origin) -> Space {
+        let mut map = recording::Space::empty(profile);
+        map.memory.set_faults(Faults::Untold);
         Space {
-            memory,
+            map,
+            begun,
             exec: Exec::default(),
             id,
             program: Vec::new(),
@@ -110,13 +119,13 @@ impl Space {
 
     /// What is known of the execution of its program.
     pub(crate) fn execute(&mut self, lookup: &mut dyn Lookup) -> Exec {
-        Exec::begin(&self.program, lookup, &mut self.memory, &mut self.gaps)
+        Exec::begin(&self.program, lookup, &mut self.map, &mut self.gaps, self.begun)
     }
 
     /// What is not told of it as it is now.
     pub(crate) fn untold(&self) -> Vec<Untold> {
         let mut gaps = self.gaps.clone();
-        self.memory.for_each_row(|row| {
+        self.map.memory.for_each_row(|row| {
             let is_file = !row.name.is_empty() && !row.name.starts_with(b"[") && row.name != b"?";
             if is_file && row.inode == 0 {
                 gaps.push(Untold::Inode { name: row.name.to_vec() });
@@ -126,7 +135,8 @@ impl Space {
     }
 
     pub(crate) fn fork(&self) -> Space {
-        Space { memory: self.memory.fork(), ..self.clone() }
+        let begun = Origin { inherited: true, ..self.begun };
+        Space { map: self.map.fork(), begun, ..self.clone() }
     }
 }
 
@@ -141,6 +151,8 @@ impl Task {
             directory: Rc::default(),
             begun: None,
             orphan: false,
+            comm: Vec::new(),
+            entry: 0,
         }
     }
 
@@ -162,6 +174,15 @@ impl Task {
             directory: shared(&self.directory, flags.directory),
             begun: None,
             orphan: false,
+            comm: self.comm.clone(),
+            entry: 0,
         }
+    }
+
+    /// It has this name from now on.
+    pub(crate) fn rename(&mut self, comm: &[u8]) {
+        // The kernel keeps 15 bytes.
+        self.comm = comm[..comm.len().min(15)].to_vec();
+        self.entry = 0;
     }
 }

@@ -388,3 +388,69 @@ fn the_heap_grows_and_shrinks_by_its_calls() {
     brk(&mut story, heap + 3 * PAGE);
     assert_eq!(story.origins(1), [(first, 2), (second, 1)]);
 }
+
+/// A recording of a story that is told by `tell`.
+fn told(tell: impl FnOnce(&mut Writer, u32)) -> Vec<u8> {
+    let mut writer = Writer::new(&meta());
+    let task = writer.task(TaskEntry { tid: 1, pid: 1, comm: b"a".to_vec() });
+    writer.event(0, task, 0, What::Exec { to: task, rows: Vec::new() });
+    tell(&mut writer, task);
+    writer.finish();
+    writer.take()
+}
+
+fn happens(writer: &mut Writer, task: u32, kind: CallKind, args: [u64; 6], result: u64) {
+    let call = Call { kind, args, result: result as i64 };
+    writer.event(0, task, 0, What::Call { call, file: 0, in_order: true });
+}
+
+#[test]
+fn the_life_of_an_address_goes_back_through_moves_and_forks() {
+    let (a, b, c) = (BASE, BASE + 64 * PAGE, BASE + 128 * PAGE);
+    let map = |writer: &mut Writer, task, at, pages| {
+        let args = [0, pages * PAGE, 3, 0x22, u64::MAX, 0];
+        happens(writer, task, CallKind::Mmap, args, at);
+    };
+    let mut child = 0;
+    let bytes = told(|writer, task| {
+        map(writer, task, b, 1); // 2: another life at the later address
+        happens(writer, task, CallKind::Munmap, [b, PAGE, 0, 0, 0, 0], 0); // 3
+        map(writer, task, a, 4); // 4
+        happens(writer, task, CallKind::Mprotect, [a, 4 * PAGE, 1, 0, 0, 0], 0); // 5
+        happens(writer, task, CallKind::Mremap, [a, 4 * PAGE, 8 * PAGE, 3, b, 0], b); // 6
+        map(writer, task, c, 1); // 7: elsewhere
+        child = writer.task(TaskEntry { tid: 2, pid: 2, comm: b"b".to_vec() });
+        writer.event(0, task, 0, What::Clone { child, memory: false }); // 8
+        happens(writer, task, CallKind::Munmap, [b, 8 * PAGE, 0, 0, 0, 0], 0); // 9: the parent's
+        happens(writer, child, CallKind::Munmap, [b + 2 * PAGE, PAGE, 0, 0, 0, 0], 0); // 10
+        happens(writer, child, CallKind::Munmap, [b, 2 * PAGE, 0, 0, 0, 0], 0); // 11
+    });
+    let recording = open(&bytes);
+    let steps = |task, address, until| {
+        let (steps, error) = recording.life(task, address, until);
+        assert_eq!(error, None);
+        let short = |step: vmatlas::recording::LifeStep| (step.event.number, step.kind);
+        steps.into_iter().map(short).collect::<Vec<_>>()
+    };
+    use vmatlas::recording::LifeKind as K;
+    let moved = (6, K::MovedFrom(a + PAGE));
+    assert_eq!(
+        steps(child, b + PAGE, 11),
+        [
+            (4, K::Made),
+            (5, K::Protected),
+            moved,
+            (8, K::Inherited),
+            (10, K::Reshaped),
+            (11, K::Unmapped)
+        ]
+    );
+    assert_eq!(steps(1, b + PAGE, 11), [(4, K::Made), (5, K::Protected), moved, (9, K::Unmapped)]);
+    assert_eq!(steps(1, b + 5 * PAGE, 8), [(6, K::Made)], "what grew is of the move");
+    assert_eq!(
+        steps(1, a, 7),
+        [(4, K::Made), (5, K::Protected), (6, K::MovedTo(b))],
+        "the end of a life at the address itself"
+    );
+    assert_eq!(steps(1, c + 9 * PAGE, 11), []);
+}

@@ -27,7 +27,7 @@ fn shown(log: &Replayed) -> String {
         let program = String::from_utf8_lossy(&process.program);
         let ended = if process.ended { " ended" } else { "" };
         writeln!(text, "{} {program}{ended}", process.pid).unwrap();
-        let rows = process.space.maps();
+        let rows = process.space.memory.maps();
         for row in rows.iter().filter(|row| row.name != b"[vsyscall]") {
             let name = row.name.escape_ascii();
             let line = format!(
@@ -394,7 +394,7 @@ fn a_real_log_gives_the_rows_that_the_kernel_showed() {
     for (pid, kernel) in kernel {
         let process = log.process(pid).unwrap();
         let told: Vec<&str> = kernel.lines().filter(|row| !row.ends_with("[stack]")).collect();
-        let rows = String::from_utf8(process.space.render()).unwrap();
+        let rows = String::from_utf8(process.space.memory.render()).unwrap();
         assert_eq!(rows.lines().collect::<Vec<_>>(), told);
         assert_eq!(process.untold.len(), 1, "{:?}", process.untold);
         assert!(process.ended);
@@ -407,7 +407,7 @@ fn what_a_later_line_tells_holds_from_the_beginning() {
     // Before the dynamic linker made anything read-only, which tells where program and linker are.
     let log = real(Some(Duration::from_micros(700)));
     let process = &log.processes[0];
-    let rows = process.space.maps();
+    let rows = process.space.memory.maps();
     let names: Vec<&[u8]> = rows.iter().map(|row| row.name).collect();
     assert!(
         names.contains(&b"/tmp/demo/child".as_slice()) && names.contains(&b"[vdso]".as_slice())
@@ -538,6 +538,7 @@ fn line() -> impl Strategy<Value = String> {
         1 => Just("7 +++ exited with 0 +++".to_owned()),
         1 => Just("7 <... mmap resumed>) = 0x10000".to_owned()),
         1 => Just("7 +++ superseded by execve in pid 8 +++".to_owned()),
+        2 => "[ab]{1,2}".prop_map(|name| format!(" > /{name}({name}+0x1) [0x10]")),
         1 => any::<String>(),
     ]
 }
@@ -545,7 +546,7 @@ fn line() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn nothing_panics(lines in prop::collection::vec(line(), 0..40)) {
-        replay(&lines.join("\n"));
+        makers(&replay(&lines.join("\n")));
     }
 }
 
@@ -571,4 +572,146 @@ fn a_process_that_reads_its_own_maps_tells_all_rows() {
       ! the log does not tell what was mapped before it begins: those rows are missing
     "
     );
+}
+
+/// Every piece of every row with who made it, and what must hold of them.
+fn makers(log: &Replayed) -> String {
+    let mut text = String::new();
+    for process in &log.processes {
+        writeln!(text, "{} {}", process.pid, process.comm.escape_ascii()).unwrap();
+        let rows = process.space.memory.maps();
+        for row in rows.iter().filter(|row| row.name != b"[vsyscall]") {
+            let pieces = process.space.origins_of(row.range, row.kind() == vmatlas::Kind::Stack);
+            let mut from = row.range.start;
+            for (range, origin) in pieces {
+                assert_eq!(range.start, from, "no byte without an origin, none with two");
+                from = range.end;
+                let task = &log.makers.tasks[origin.task as usize];
+                let frames: Vec<String> = log
+                    .makers
+                    .frames_of(origin.stack)
+                    .map(|frame| String::from_utf8_lossy(&frame.function).into_owned())
+                    .collect();
+                let line = format!(
+                    "  {range} {} {} #{} {}.{:03} {} {} {}",
+                    origin.how(),
+                    origin.maker.name(),
+                    origin.event,
+                    origin.time_ns / 1_000_000_000,
+                    origin.time_ns / 1_000_000 % 1000,
+                    task.tid,
+                    task.comm.escape_ascii(),
+                    frames.join(" < ")
+                );
+                writeln!(text, "{}", line.trim_end()).unwrap();
+            }
+            assert_eq!(from, row.range.end, "no byte without an origin");
+        }
+    }
+    text
+}
+
+/// With the call stacks of `strace -k`.
+const MADE: &str = "7 1700000000.000000 execve(\"/bin/x\", [\"x\"], 0x7ffe /* 1 var */) = 0
+ > /lib/ld.so(_start+0x0) [0x1ab70]
+7 1700000000.100000 brk(NULL) = 0x555555580000
+7 1700000000.200000 brk(0x555555582000) = 0x555555582000
+ > /lib/libc.so(brk+0xb) [0x1000]
+ > /bin/x(grow+0x10) [0x1100]
+ > /bin/x(main+0x10) [0x1200]
+7 1700000000.300000 mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000002000
+ > /bin/x(a+0x10) [0x1300]
+ > /bin/x(main+0x20) [0x1210]
+7 1700000000.400000 mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000000000
+ > /bin/x(b+0x10) [0x1400]
+ > /bin/x(main+0x30) [0x1220]
+7 1700000000.500000 munmap(0x7f0000001000, 4096) = 0
+ > /bin/x(main+0x40) [0x1230]
+7 1700000000.600000 prctl(PR_SET_NAME, \"y\") = 0
+7 1700000000.700000 clone3({flags=CLONE_VM|CLONE_FS|CLONE_FILES|CLONE_THREAD, stack=0}, 88) = 8
+8 1700000000.800000 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0 <unfinished ...>
+7 1700000000.810000 mremap(0x7f0000003000, 4096, 8192, MREMAP_MAYMOVE) = 0x7f0000010000
+ > /bin/x(c+0x10) [0x1500]
+8 1700000000.820000 <... mmap resumed>) = 0x7f0000020000
+ > /bin/x(t+0x10) [0x1600]
+7 1700000000.900000 fork() = 9
+9 1700000001.000000 mmap(0x7f0000010000, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS|MAP_FIXED, -1, 0) = 0x7f0000010000
+";
+
+#[test]
+fn every_byte_has_the_origin_that_the_log_tells() {
+    insta::assert_snapshot!(makers(&replay(MADE)), @"
+    7 y
+      555555580000-555555582000 recorded brk #4 0.200 7 x brk < grow < main
+      7f0000000000-7f0000001000 recorded mmap #11 0.400 7 x b < main
+      7f0000002000-7f0000003000 recorded mmap #8 0.300 7 x a < main
+      7f0000010000-7f0000011000 recorded mmap #8 0.300 7 x a < main
+      7f0000011000-7f0000012000 recorded mremap #19 0.810 7 y c
+      7f0000020000-7f0000021000 recorded mmap #21 0.820 8 y t
+    9 y
+      555555580000-555555582000 inherited brk #4 0.200 7 x brk < grow < main
+      7f0000000000-7f0000001000 inherited mmap #11 0.400 7 x b < main
+      7f0000002000-7f0000003000 inherited mmap #8 0.300 7 x a < main
+      7f0000010000-7f0000011000 recorded mmap #24 1.000 9 y
+      7f0000011000-7f0000012000 inherited mremap #19 0.810 7 y c
+      7f0000020000-7f0000021000 inherited mmap #21 0.820 8 y t
+    ");
+}
+
+#[test]
+fn origins_at_a_line_of_a_log() {
+    let mut nothing = ();
+    let mut replay = Replay::new(profile(), &mut nothing).until_line(8);
+    replay.push(MADE.as_bytes());
+    assert!(replay.is_done());
+    let log = replay.finish();
+    assert_eq!(log.lines, 8);
+    insta::assert_snapshot!(makers(&log), @"
+    7 x
+      555555580000-555555582000 recorded brk #4 0.200 7 x brk < grow < main
+      7f0000002000-7f0000004000 recorded mmap #8 0.300 7 x a < main
+    ");
+}
+
+#[test]
+fn what_was_there_before_the_log_and_what_no_call_made() {
+    let maps = "00400000-00401000 r-xp 00000000 fe:00 7 /bin/x\\n\
+        00401000-00402000 rw-p 00000000 00:00 0 \\n\
+        7f0000000000-7f0000002000 rw-p 00000000 00:00 0 \\n\
+        7ffffffde000-7ffffffff000 rw-p 00000000 00:00 0 [stack]\\n";
+    let length = maps.replace("\\n", "\n").len();
+    let rest = format!(
+        "openat(AT_FDCWD, \"/proc/self/maps\", O_RDONLY) = 3
+mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000001000
+read(3, \"{maps}\", 4096) = {length}
+read(3, \"\", 4096) = 0
+"
+    );
+    insta::assert_snapshot!(makers(&replay(&rest)), @"
+    0 
+      00400000-00401000 before-recording before the recording #0 0.000 0
+      00401000-00402000 before-recording before the recording #0 0.000 0
+      7f0000000000-7f0000001000 before-recording before the recording #0 0.000 0
+      7f0000001000-7f0000002000 recorded mmap #2 0.000 0
+      7ffffffde000-7ffffffff000 before-recording before the recording #0 0.000 0
+    ");
+    let executed = format!("execve(\"/bin/x\", [\"x\"], 0x7ffe /* 1 var */) = 0\n{rest}");
+    insta::assert_snapshot!(makers(&replay(&executed)), @"
+    0 x
+      00400000-00401000 exec execve #1 0.000 0 x
+      00401000-00402000 exec execve #1 0.000 0 x
+      7f0000000000-7f0000001000 unseen unseen #0 0.000 0
+      7f0000001000-7f0000002000 recorded mmap #3 0.000 0 x
+      7ffffffde000-7ffffffff000 exec execve #1 0.000 0 x
+    ");
+}
+
+#[test]
+fn programs_and_what_is_placed_later_are_of_execve() {
+    for until in [None, Some(Duration::from_micros(700))] {
+        let log = real(until);
+        let text = makers(&log);
+        assert!(text.contains("exec execve #1"), "{text}");
+        assert!(!text.contains("unseen"), "{text}");
+    }
 }

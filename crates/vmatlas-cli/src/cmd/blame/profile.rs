@@ -1,4 +1,4 @@
-//! Blame for profilers: folded stacks, pprof, flame graphs.
+//! Blame as folded stacks and as a flame graph.
 
 use super::Blame;
 use crate::output::words;
@@ -34,7 +34,7 @@ pub(super) fn folded(blame: &Blame) -> String {
 /// A flame graph.
 pub(super) fn svg(blame: &Blame) -> Result<Vec<u8>, Trouble> {
     let mut options = inferno::flamegraph::Options::default();
-    options.title = format!("memory of {} {}", blame.recorded.process.pid, blame.recorded.comm());
+    options.title = format!("memory of {}", blame.recorded.title().0);
     options.count_name = "bytes".to_owned();
     options.colors =
         inferno::flamegraph::color::Palette::Basic(inferno::flamegraph::color::BasicPalette::Mem);
@@ -45,9 +45,4 @@ pub(super) fn svg(blame: &Blame) -> Result<Vec<u8>, Trouble> {
         Trouble::new(format!("no flame graph: {}", words::printable(error.to_string().as_bytes())))
     })?;
     Ok(svg)
-}
-
-/// A profile for pprof (proto/profile.proto of github.com/google/pprof), gzipped.
-pub(super) fn pprof(_blame: &Blame) -> Vec<u8> {
-    Vec::new()
 }

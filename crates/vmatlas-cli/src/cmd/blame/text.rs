@@ -1,50 +1,69 @@
 //! Blame for people.
 
 use super::{Blame, Piece, Rank};
-use crate::args::{BlameArgs, By};
+use crate::args::{BlameArgs, By, Count};
 use crate::output::style::{self, Paint};
-use crate::output::words::{self, count, printable, share, size};
+use crate::output::words::{self, count, printable, seconds, share, size};
 use crate::stacks::{function, module_name, telling};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use vmatlas::recording::{Maker, Origin};
+use vmatlas_linux::symbols::SymbolFrame;
 
 /// How many frames stand behind a piece of a mapping.
 const IN_A_LINE: usize = 4;
+/// How many frames of a stack are shown at least.
+pub(super) const FRAMES: usize = 8;
 /// How many origins of a mapping are listed.
 const OF_A_ROW: usize = 8;
 
 pub(super) fn text(blame: &Blame, args: &BlameArgs) -> String {
     let paint = Paint(style::wanted(args.common.color));
     let mut text = String::new();
-    heading(&mut text, blame, paint);
-    rows(&mut text, blame, paint);
+    heading(&mut text, blame, args.count, paint);
+    rows(&mut text, blame, args.count, paint);
     ranking(&mut text, blame, args, paint);
     text
 }
 
-fn seconds(time_ns: u64) -> String {
-    format!("{:.3} s", time_ns as f64 / 1e9)
+/// What is counted, in a word.
+fn counted(what: Count) -> &'static str {
+    match what {
+        Count::Mapped => "mapped",
+        Count::Resident => "in memory",
+        Count::Touched => "in memory, by who touched it first",
+    }
 }
 
-fn heading(text: &mut String, blame: &Blame, paint: Paint) {
+fn heading(text: &mut String, blame: &Blame, what: Count, paint: Paint) {
     let recorded = &blame.recorded;
     let bytes: u64 = blame.pieces.iter().map(|piece| piece.range.size()).sum();
     let rows: BTreeSet<usize> = blame.pieces.iter().map(|piece| piece.row).collect();
-    let title = format!("{} {}", recorded.process.pid, recorded.comm());
+    let (process, moment) = recorded.title();
     let _ = writeln!(
         text,
-        "{} after event {}, {}: {}, {}\n",
-        paint.bold(&title),
-        recorded.replay.number(),
-        seconds(recorded.replay.time_ns()),
+        "{} {moment}: {}, {} {}",
+        paint.bold(&process),
         count(rows.len() as u64, "mapping"),
-        size(bytes)
+        size(bytes),
+        counted(what)
     );
+    if what == Count::Touched {
+        let untold = blame.pieces.iter().filter(|piece| piece.origin.maker == Maker::Unseen);
+        let untold: u64 = untold.map(|piece| piece.range.size()).sum();
+        let _ = writeln!(
+            text,
+            "{} {} are not attributed: no page fault tells of them (they were there before, were \
+             brought in by the kernel, or are parts of huge pages)",
+            size(untold),
+            share(untold, bytes)
+        );
+    }
+    text.push('\n');
 }
 
 /// Every mapping with its origins.
-fn rows(text: &mut String, blame: &Blame, paint: Paint) {
+fn rows(text: &mut String, blame: &Blame, what: Count, paint: Paint) {
     for pieces in blame.pieces.chunk_by(|a, b| a.row == b.row) {
         let mapping = blame.mapping(&pieces[0]);
         let address = paint.paint(style::of(&mapping), &mapping.range.to_string());
@@ -55,6 +74,10 @@ fn rows(text: &mut String, blame: &Blame, paint: Paint) {
             words::name(mapping.name)
         );
         text.push_str(line.trim_end());
+        let whole: u64 = pieces.iter().map(|piece| piece.range.size()).sum();
+        if what != Count::Mapped {
+            let _ = write!(text, "  {} in memory", size(whole));
+        }
         text.push('\n');
         let mut origins: Vec<(u64, &Piece)> = Vec::new();
         for piece in pieces {
@@ -65,38 +88,19 @@ fn rows(text: &mut String, blame: &Blame, paint: Paint) {
         }
         origins.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
         for (bytes, piece) in origins.iter().take(OF_A_ROW) {
-            let part = if *bytes == mapping.range.size() {
+            let part = if *bytes == whole {
                 String::new()
             } else {
-                format!("{} {} ", size(*bytes), share(*bytes, mapping.range.size()))
+                format!("{} {} ", size(*bytes), share(*bytes, whole))
             };
-            let _ = writeln!(text, "    {part}{}", origin(blame, &piece.origin, IN_A_LINE));
+            let _ = writeln!(
+                text,
+                "    {part}{}",
+                blame.recorded.origin_line(&piece.origin, IN_A_LINE)
+            );
         }
         if origins.len() > OF_A_ROW {
             let _ = writeln!(text, "    and {} more", origins.len() - OF_A_ROW);
-        }
-    }
-}
-
-/// An origin in a line.
-fn origin(blame: &Blame, origin: &Origin, frames: usize) -> String {
-    let when = seconds(origin.time_ns);
-    let inherited = if origin.inherited { ", inherited by fork" } else { "" };
-    match origin.maker {
-        Maker::Unseen => "no event tells who made it".to_owned(),
-        Maker::Before => format!("there before the recording{inherited}"),
-        Maker::Exec => {
-            format!("execve #{} {when} {}{inherited}", origin.event, blame.thread(origin))
-        }
-        Maker::Call(kind) => {
-            let line = blame.line(origin, frames);
-            let line = if line.is_empty() { "stack unknown".to_owned() } else { line };
-            format!(
-                "{} #{} {when} {}{inherited}: {line}",
-                kind.name(),
-                origin.event,
-                blame.thread(origin)
-            )
         }
     }
 }
@@ -129,7 +133,7 @@ fn ranking(text: &mut String, blame: &Blame, args: &BlameArgs, paint: Paint) {
             paint.bold(&name)
         );
         if args.by == By::Stack {
-            stack(text, blame, &first, args.top, paint);
+            frames(text, blame.frames(&first), args.top.max(FRAMES), 24, paint);
         }
     }
     let rest = &ranks[ranks.len().min(args.top)..];
@@ -147,37 +151,54 @@ fn ranking(text: &mut String, blame: &Blame, args: &BlameArgs, paint: Paint) {
 }
 
 fn stack_title(blame: &Blame, rank: &Rank<'_>, first: &Origin) -> String {
-    let Maker::Call(kind) = first.maker else { return first.maker.name().to_owned() };
+    if !matches!(first.maker, Maker::Call(_) | Maker::Touch) {
+        return first.maker.name().to_owned();
+    }
     let last = rank.pieces.iter().map(|piece| piece.origin.time_ns).max().unwrap_or(0);
-    let when = if last == first.time_ns {
-        seconds(first.time_ns)
+    let when = if blame.recorded.time_ns.is_none() {
+        String::new()
+    } else if last == first.time_ns {
+        format!(", {}", seconds(first.time_ns))
     } else {
-        format!("{} to {}", seconds(first.time_ns), seconds(last))
+        format!(", {} to {}", seconds(first.time_ns), seconds(last))
     };
     let threads: BTreeSet<u32> = rank.pieces.iter().map(|piece| piece.origin.task).collect();
     let thread = match threads.len() {
         1 => blame.thread(first),
         more => count(more as u64, "thread"),
     };
-    format!("{} by {thread}, {when}", kind.name())
+    format!("{} by {thread}{when}", first.maker.name())
 }
 
-fn stack(text: &mut String, blame: &Blame, origin: &Origin, most: usize, paint: Paint) {
-    let frames = blame.frames(origin);
-    // What is inside the C library stands for itself only where there is nothing else.
-    let hidden = frames.len() - telling(frames).len();
-    for frame in frames.iter().skip(hidden.saturating_sub(1)).take(most) {
+/// The frames of a stack, a line each.
+pub(super) fn frames(
+    text: &mut String,
+    frames: &[SymbolFrame],
+    most: usize,
+    indent: usize,
+    paint: Paint,
+) {
+    // Of what is inside the C library only the call that was made of it.
+    let hidden = (frames.len() - telling(frames).len()).saturating_sub(1);
+    let mut before = "";
+    for frame in frames.iter().skip(hidden).take(most) {
+        // Compilers say of some functions that they are inlined into themselves.
+        if !before.is_empty() && before == frame.function {
+            continue;
+        }
+        before = &frame.function;
         let module = if frame.inlined { "inlined".to_owned() } else { module_name(frame) };
         let source = frame.source.as_deref().unwrap_or_default();
         let source = source.rsplit('/').next().unwrap_or_default();
         let line = format!("{} ({module})", function(frame));
-        let _ = write!(text, "{:>24}{line}", "");
+        let _ = write!(text, "{:>indent$}{line}", "");
         if !source.is_empty() {
             let _ = write!(text, " {}", paint.dim(&printable(source.as_bytes())));
         }
         text.push('\n');
     }
-    if frames.len() > hidden + most {
-        let _ = writeln!(text, "{:>24}and {} more", "", frames.len() - hidden - most);
+    let rest = frames.len().saturating_sub(hidden + most);
+    if rest > 0 {
+        let _ = writeln!(text, "{:>indent$}and {rest} more", "");
     }
 }

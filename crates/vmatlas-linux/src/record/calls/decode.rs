@@ -186,7 +186,7 @@ mod tests {
         let mapped = plain(CallKind::Mmap, [0, 0x5000, 3, 0x22, 0xffff_ffff, 0x3000]);
         check(Abi::I386, 90, [MEMORY, 0, 0, 0, 0, 0], &old, mapped);
         check(Abi::I386, 90, [0, 0, 0, 0, 0, 0], &old, plain(CallKind::Mmap, [0; 6]));
-        let mapped = plain(CallKind::Mmap, [0, 0x5000, 3, 0x22, 4, 0xffff_ffff_000]);
+        let mapped = plain(CallKind::Mmap, [0, 0x5000, 3, 0x22, 4, 0x0fff_ffff_f000]);
         check(Abi::I386, 192, [0, 0x5000, 3, 0x22, 4, u64::MAX], &[], mapped);
 
         let range = words(&[0x7000, 0x2000, 3, 0], 8);

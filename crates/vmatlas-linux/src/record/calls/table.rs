@@ -54,7 +54,7 @@ pub(crate) enum Meaning {
     Ioctl,
     /// prctl, of which some options can and one installs a filter.
     Prctl,
-    /// It makes a task that is not traced.
+    /// It makes a task, which may get a copy of the address space, or be one that is not traced.
     Clone,
     /// ptrace, which fails for who is traced.
     Ptrace,
@@ -71,8 +71,6 @@ pub(crate) enum When {
     In(u8, &'static [(u32, u32)]),
     /// The argument is another number.
     Not(u8, u32),
-    /// The argument has this bit.
-    Bit(u8, u32),
 }
 
 impl When {
@@ -84,7 +82,6 @@ impl When {
                 ranges.iter().any(|&(first, last)| first <= low(index) && low(index) <= last)
             }
             When::Not(index, number) => low(index) != number,
-            When::Bit(index, bit) => low(index) & bit != 0,
         }
     }
 }
@@ -142,7 +139,9 @@ macro_rules! wide {
             change(25, CallKind::Mremap),
             rule_of(28, Meaning::Change(CallKind::Madvise), When::In(2, ADVICES)),
             change(30, CallKind::Shmat),
-            rule_of(56, Meaning::Clone, When::Bit(0, CLONE_UNTRACED)),
+            rule_of(56, Meaning::Clone, When::Always),
+            // fork; what vfork makes never has a copy.
+            rule_of(57, Meaning::Clone, When::Always),
             change(67, CallKind::Shmdt),
             rule_of($ptrace, Meaning::Ptrace, When::Always),
             // Not the question which one it is.
@@ -164,6 +163,8 @@ macro_rules! wide {
             change(329, CallKind::PkeyMprotect),
             change(330, CallKind::PkeyAlloc),
             change(331, CallKind::PkeyFree),
+            // clone3, whose flags are in memory.
+            rule_of(435, Meaning::Clone, When::Always),
             rule_of(440, Meaning::Change(CallKind::ProcessMadvise), When::In(3, ADVICES)),
             change(450, CallKind::SetMempolicyHomeNode),
             change(453, CallKind::MapShadowStack),
@@ -177,13 +178,14 @@ const X32: &[Rule] = &wide!(ioctl 514, ptrace 521, io_setup 543);
 
 /// asm/unistd_32.h.
 const I386: &[Rule] = &[
+    rule_of(2, Meaning::Clone, When::Always),
     rule_of(26, Meaning::Ptrace, When::Always),
     change(45, CallKind::Brk),
     rule_of(54, Meaning::Ioctl, When::In(1, REQUESTS)),
     rule_of(90, Meaning::OldMmap, When::Always),
     change(91, CallKind::Munmap),
     rule_of(117, Meaning::Ipc, When::In(0, IPC_CALLS)),
-    rule_of(120, Meaning::Clone, When::Bit(0, CLONE_UNTRACED)),
+    rule_of(120, Meaning::Clone, When::Always),
     change(125, CallKind::Mprotect),
     rule_of(136, Meaning::Change(CallKind::Personality), When::Not(0, u32::MAX)),
     change(150, CallKind::Mlock),
@@ -207,6 +209,7 @@ const I386: &[Rule] = &[
     rule_of(384, Meaning::Change(CallKind::ArchPrctl), When::In(0, SHADOW_STACKS)),
     change(397, CallKind::Shmat),
     change(398, CallKind::Shmdt),
+    rule_of(435, Meaning::Clone, When::Always),
     rule_of(440, Meaning::Change(CallKind::ProcessMadvise), When::In(3, ADVICES)),
     change(450, CallKind::SetMempolicyHomeNode),
     change(453, CallKind::MapShadowStack),
@@ -283,6 +286,8 @@ mod tests {
             (libc::SYS_ioctl, Meaning::Ioctl),
             (libc::SYS_prctl, Meaning::Prctl),
             (libc::SYS_clone, Meaning::Clone),
+            (libc::SYS_fork, Meaning::Clone),
+            (libc::SYS_clone3, Meaning::Clone),
             (libc::SYS_ptrace, Meaning::Ptrace),
             (libc::SYS_seccomp, Meaning::Seccomp),
         ];

@@ -3,8 +3,8 @@
 use super::task::call_of;
 use crate::record::calls::Abi;
 use crate::record::sink::Shared;
-use crate::sys::process_vm::read_memory;
 use crate::sys::ptrace::{self, Regs};
+use crate::sys::vm_read::read_memory;
 
 const CLONE_VM: u64 = 0x100;
 const CLONE_THREAD: u64 = 0x1_0000;
@@ -17,9 +17,20 @@ pub(super) fn shared(tid: u32, registers: &Regs) -> Shared {
         if registers.cs == 0x23 { Abi::I386.audit_arch() } else { Abi::X86_64.audit_arch() }
     });
     let abi = Abi::of(arch, registers.orig_rax);
+    let flags = flags(tid, abi, registers);
+    Shared { memory: flags & CLONE_VM != 0, thread: flags & CLONE_THREAD != 0 }
+}
+
+/// Whether a task that enters a clone(2), clone3(2) or fork(2) is about to copy its address space.
+pub(super) fn copies(tid: u32, abi: Abi, registers: &Regs) -> bool {
+    flags(tid, abi, registers) & CLONE_VM == 0
+}
+
+/// The flags of such a call, or of vfork(2).
+fn flags(tid: u32, abi: Abi, registers: &Regs) -> u64 {
     let (number, args) = call_of(registers, abi);
     let number = number & !u64::from(crate::record::calls::X32_BIT);
-    let flags = match (abi, number) {
+    match (abi, number) {
         // fork: nothing.
         (Abi::X86_64 | Abi::X32, 57) | (Abi::I386, 2) => 0,
         // vfork: the memory, until execve.
@@ -28,12 +39,11 @@ pub(super) fn shared(tid: u32, registers: &Regs) -> Shared {
         // clone3: its flags are the first field of what the argument points to.
         (_, 435) => {
             let mut flags = [0; 8];
-            read_memory(tid, args[0], &mut flags);
+            let _ = read_memory(tid, args[0], &mut flags);
             u64::from_le_bytes(flags)
         }
         _ => 0,
-    };
-    Shared { memory: flags & CLONE_VM != 0, thread: flags & CLONE_THREAD != 0 }
+    }
 }
 
 /// The maker of a task whose maker has not told of it, because it was killed before it could, and

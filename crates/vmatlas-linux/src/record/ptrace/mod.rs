@@ -17,6 +17,7 @@
 //! is not followed and its calls fail. Calls by io_uring are not seen.
 
 mod follow_cpu;
+mod job;
 mod made;
 mod notice;
 mod order;
@@ -31,8 +32,10 @@ use super::filter::filter;
 use super::sink::Sink;
 use crate::sys::launch::{Rendezvous, prepare};
 use crate::sys::ptrace::{Resume, resume, seize, tell_exit};
+use crate::sys::terminal_signals::Survive;
 use crate::sys::wait::{Peeked, Waited, Waiter, peek, take};
 use rustix::io::Errno;
+use std::ffi::OsStr;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -50,6 +53,15 @@ pub(crate) struct Outcome {
     pub(crate) notices: Vec<Notice>,
     /// How often a task stopped for the tracer.
     pub(crate) stops: u64,
+}
+
+/// How a program is run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Options {
+    /// This process stands for the program towards a shell: it survives the signals of the terminal
+    /// (Ctrl-C, Ctrl-\\, Ctrl-Z), which the program gets as well, and when the program's first
+    /// process is stopped it stops itself, so that the shell sees it.
+    pub(crate) job: bool,
 }
 
 /// Why a program was not launched.
@@ -85,6 +97,18 @@ pub enum LaunchError {
 }
 
 impl LaunchError {
+    /// Of what std says of a program that it could not execute.
+    pub(super) fn of(program: &OsStr, source: io::Error) -> LaunchError {
+        let program = PathBuf::from(program);
+        match source.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+                LaunchError::NotFound { program, source }
+            }
+            io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => LaunchError::Fork(source),
+            _ => LaunchError::NotExecutable { program, source },
+        }
+    }
+
     /// The exit status with which a shell, or env(1), would say so.
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -106,9 +130,8 @@ enum Failed {
 /// Runs a program until it and all that come of it have ended, and tells the sink.
 ///
 /// The command is spawned by the calling thread, with its signal mask and, as every command, with
-/// SIGPIPE as it is by default. Other signals that the caller ignores the program ignores too: who
-/// wants to survive a Ctrl-C that is meant for the program takes a handler instead. Pipes of
-/// [`Stdio::piped`](std::process::Stdio::piped) have no reader: pass the ends of one's own.
+/// SIGPIPE as it is by default. Other signals that the caller ignores the program ignores too. Pipes
+/// of [`Stdio::piped`](std::process::Stdio::piped) have no reader: pass the ends of one's own.
 ///
 /// The sink is called by another thread. No child of the caller is waited for but this one; who
 /// waits for *any* child in another thread takes those of this recording, too.
@@ -118,14 +141,16 @@ enum Failed {
 pub(crate) fn run<S: Sink + Send>(
     mut command: Command,
     sink: &mut S,
+    options: Options,
 ) -> Result<Outcome, LaunchError> {
+    let _survive = options.job.then(Survive::new);
     let program = PathBuf::from(command.get_program());
     let rendezvous =
         prepare(&mut command, filter()).map_err(|errno| LaunchError::Fork(errno.into()))?;
     thread::scope(|scope| {
         let tracer = thread::Builder::new()
             .name("tracer".to_owned())
-            .spawn_scoped(scope, || trace(&rendezvous, sink))
+            .spawn_scoped(scope, || trace(&rendezvous, sink, options))
             .map_err(LaunchError::Fork)?;
         let spawned = command.spawn();
         // Closes our copies of the program's files, and the child's end of the rendezvous.
@@ -142,19 +167,19 @@ pub(crate) fn run<S: Sink + Send>(
                 Ok(status) => Ok(Outcome { status, notices: Vec::new(), stops: 0 }),
                 Err(error) => Err(LaunchError::Fork(error)),
             },
-            (Err(Failed::NoProgram), Err(source)) => Err(match source.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
-                    LaunchError::NotFound { program, source }
-                }
-                io::ErrorKind::WouldBlock | io::ErrorKind::OutOfMemory => LaunchError::Fork(source),
-                _ => LaunchError::NotExecutable { program, source },
-            }),
+            (Err(Failed::NoProgram), Err(source)) => {
+                Err(LaunchError::of(program.as_os_str(), source))
+            }
         }
     })
 }
 
 /// Takes the child over, and traces it to its end.
-fn trace<S: Sink>(rendezvous: &Rendezvous, sink: &mut S) -> Result<Outcome, Failed> {
+fn trace<S: Sink>(
+    rendezvous: &Rendezvous,
+    sink: &mut S,
+    options: Options,
+) -> Result<Outcome, Failed> {
     let waiter = Waiter::new().map_err(Failed::Trace)?;
     let pid = rendezvous.pid().ok_or(Failed::NoProgram)?;
     seize(pid).map_err(Failed::Trace)?;
@@ -178,7 +203,7 @@ fn trace<S: Sink>(rendezvous: &Rendezvous, sink: &mut S) -> Result<Outcome, Fail
         }
     }
     let _ = tell_exit(pid);
-    let (status, notices, stops) = Tracer::new(sink, waiter, pid).run();
+    let (status, notices, stops) = Tracer::new(sink, waiter, pid, options).run();
     Ok(Outcome { status: ExitStatus::from_raw(status), notices, stops })
 }
 

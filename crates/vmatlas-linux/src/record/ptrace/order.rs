@@ -9,6 +9,9 @@
 //! userfaultfd or a file system of another process fills. So nobody is held for longer than
 //! [`PATIENCE`], or [`POPULATE_PATIENCE`] behind calls that touch pages. A call that runs beside
 //! others is marked: its place among them is not certain.
+//!
+//! A fork is a call of this order: what another thread changes meanwhile would be in the child's
+//! copy or not.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};

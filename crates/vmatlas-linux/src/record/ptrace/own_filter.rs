@@ -1,7 +1,7 @@
 //! Filters that a program itself installs.
 
 use crate::record::calls::Abi;
-use crate::sys::process_vm::read_memory;
+use crate::sys::vm_read::read_memory;
 
 const BPF_RET: u16 = 0x06;
 const ACTION: u32 = 0xffff_0000;
@@ -14,7 +14,7 @@ const MOST: usize = 4096;
 /// `struct sock_fprog`.
 pub(super) fn asks(tid: u32, abi: Abi, program: u64) -> bool {
     let mut head = [0; 16];
-    read_memory(tid, program, &mut head);
+    let _ = read_memory(tid, program, &mut head);
     let [length_low, length_high, _, _, low @ ..] = head;
     let length = usize::from(u16::from_le_bytes([length_low, length_high])).min(MOST);
     // Behind the length comes a pointer, at its own alignment.
@@ -24,7 +24,7 @@ pub(super) fn asks(tid: u32, abi: Abi, program: u64) -> bool {
         Abi::I386 | Abi::X32 => u64::from(u32::from_le_bytes([a, b, c, d])),
     };
     let mut instructions = vec![0; length * 8];
-    let read = read_memory(tid, filter, &mut instructions);
+    let read = read_memory(tid, filter, &mut instructions).unwrap_or(0);
     instructions.truncate(read);
     let (instructions, _) = instructions.as_chunks::<8>();
     instructions.iter().any(|&[code, code_high, _, _, a, b, c, d]| {

@@ -10,6 +10,8 @@ use crate::sys::ptrace::Regs;
 pub(super) struct Task<M> {
     pub(super) space: SpaceId,
     pub(super) call: Option<InCall<M>>,
+    /// It is in a call that copies its address space, or about to enter one.
+    pub(super) copies: bool,
     /// The sink knows that it ends.
     pub(super) exiting: bool,
 }
@@ -26,7 +28,7 @@ pub(super) struct InCall<M> {
 
 impl<M> Task<M> {
     pub(super) fn new(space: SpaceId) -> Task<M> {
-        Task { space, call: None, exiting: false }
+        Task { space, call: None, copies: false, exiting: false }
     }
 }
 

@@ -1,17 +1,17 @@
 //! The loop of the tracer: a task stops, something is told, it goes on.
 
+mod call;
+
+use super::Options;
 use super::follow_cpu::FollowCpu;
+use super::job;
 use super::made;
 use super::notice::{Notice, Notices};
-use super::order::{Order, SpaceId, patience};
-use super::own_filter;
+use super::order::{Order, SpaceId};
 use super::privileges;
-use super::task::{InCall, Stop, Task, call_of, seen, settled};
-use crate::record::calls::{Abi, CLONE_UNTRACED, LeftMeaning, Meaning, decode, rule};
-use crate::record::filter;
-use crate::record::sink::{Begun, Signal, Sink};
-use crate::sys::process_vm::read_memory;
-use crate::sys::ptrace::{self, Regs, Resume};
+use super::task::{Stop, Task, seen};
+use crate::record::sink::{Registers, Shared, Signal, Sink};
+use crate::sys::ptrace::{self, Resume};
 use crate::sys::wait::{Waited, Waiter};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const TICK: Duration = Duration::from_millis(80);
 /// After how long a new task whose maker does not tell of it has lost it.
 const ORPHANED: Duration = Duration::from_millis(200);
+/// How much longer a task is held while there are stops to be seen.
+const GRACE: Duration = Duration::from_millis(200);
 /// When nothing is to be done.
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -38,6 +40,9 @@ pub(super) struct Tracer<'a, S: Sink> {
     spaces: u64,
     first: u32,
     status: i32,
+    options: Options,
+    /// The first process is stopped.
+    stopped: bool,
     /// If not, the program is only let run on.
     recording: bool,
     tick: Instant,
@@ -50,7 +55,12 @@ pub(super) struct Tracer<'a, S: Sink> {
 
 impl<'a, S: Sink> Tracer<'a, S> {
     /// For a task that has just executed a program, and stands there.
-    pub(super) fn new(sink: &'a mut S, waiter: Waiter, first: u32) -> Tracer<'a, S> {
+    pub(super) fn new(
+        sink: &'a mut S,
+        waiter: Waiter,
+        first: u32,
+        options: Options,
+    ) -> Tracer<'a, S> {
         Tracer {
             sink,
             waiter,
@@ -60,6 +70,8 @@ impl<'a, S: Sink> Tracer<'a, S> {
             spaces: 1,
             first,
             status: 0,
+            options,
+            stopped: false,
             recording: true,
             tick: Instant::now(),
             limit: None,
@@ -73,9 +85,12 @@ impl<'a, S: Sink> Tracer<'a, S> {
     /// and the number of stops.
     pub(super) fn run(mut self) -> (i32, Vec<Notice>, u64) {
         self.executed(self.first);
+        let mut quiet = false;
         loop {
-            self.keep_time();
-            match self.waiter.next() {
+            self.keep_time(quiet);
+            let waited = self.waiter.next();
+            quiet = waited == Waited::Timeout;
+            match waited {
                 Waited::Status(tid, status) => self.changed(tid, status),
                 Waited::Timeout => {}
                 Waited::Nobody => break,
@@ -84,8 +99,9 @@ impl<'a, S: Sink> Tracer<'a, S> {
         (self.status, self.notices.into_vec(), self.stops)
     }
 
-    /// Does what is due, and sees to it that waiting ends when something will be.
-    fn keep_time(&mut self) {
+    /// Does what is due, and sees to it that waiting ends when something will be. `quiet` says that
+    /// no task stands and waits for us.
+    fn keep_time(&mut self, quiet: bool) {
         let now = Instant::now();
         if self.recording && now >= self.tick {
             self.tick = now + TICK;
@@ -93,7 +109,10 @@ impl<'a, S: Sink> Tracer<'a, S> {
                 self.stop_recording();
             }
         }
-        if self.order.deadline().is_some_and(|deadline| deadline <= now) {
+        // On a busy machine it is we who are late: the call may have returned long ago, and be among
+        // the stops that we have yet to see.
+        let grace = if quiet { Duration::ZERO } else { GRACE };
+        if self.order.deadline().is_some_and(|deadline| deadline + grace <= now) {
             for tid in self.order.expired(now) {
                 self.begin(tid);
             }
@@ -119,11 +138,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
             self.early.insert(tid, (stop, Instant::now()));
             return;
         }
-        if self.tasks.len() == 1 {
-            self.cpu.alone(tid);
-        } else {
-            self.cpu.several();
-        }
+        self.cpu.stopped(tid);
         match stop {
             Stop::Call => self.returned(tid),
             Stop::Filter => self.entered(tid),
@@ -131,109 +146,17 @@ impl<'a, S: Sink> Tracer<'a, S> {
             Stop::Executed => self.executed(tid),
             Stop::Exiting => self.exiting(tid),
             Stop::Signal(signal) => self.signalled(tid, signal),
-            Stop::Group => go_on(tid, Resume::Listen),
-            Stop::Other | Stop::Ended => go_on(tid, Resume::Continue(0)),
-        }
-    }
-
-    /// A task enters a call that the filter names.
-    fn entered(&mut self, tid: u32) {
-        let data = ptrace::event_message(tid).unwrap_or(0);
-        let ours = filter::abi(data);
-        if !self.recording && ours.is_some_and(|(_, changes)| changes) {
-            return go_on(tid, Resume::Continue(0));
-        }
-        let Ok(registers) = ptrace::registers(tid) else { return };
-        // Where a filter of the program's asks a tracer as well, the data are its.
-        let abi = ours.map(|(abi, _)| abi).or_else(|| {
-            Some(Abi::of(ptrace::audit_arch(tid).ok()?, registers.orig_rax & 0xffff_ffff))
-        });
-        let abi = abi.unwrap_or(Abi::X86_64);
-        let (number, args) = call_of(&registers, abi);
-        if let Some(rule) = rule(abi, number).filter(|rule| rule.when.holds(&args)) {
-            self.watched(tid, abi, rule.meaning, &args, &registers);
-        }
-        let read = |address, to: &mut [u8]| read_memory(tid, address, to) == to.len();
-        let decoded = decode(abi, number, args, read).filter(|_| self.recording);
-        let (Some(decoded), Some(task)) = (decoded, self.tasks.get_mut(&tid)) else {
-            return go_on(tid, Resume::Continue(0));
-        };
-        let begun =
-            Begun { tid, kind: decoded.kind, args: decoded.args, registers: seen(&registers) };
-        task.call = Some(InCall { begun, decoded, abi, mark: None });
-        let patience = patience(decoded.kind, &decoded.args);
-        if self.order.enter(task.space, tid, patience) {
-            self.begin(tid);
-        }
-    }
-
-    /// Calls that stop for other reasons than that they change an address space.
-    fn watched(&mut self, tid: u32, abi: Abi, meaning: Meaning, args: &[u64; 6], at: &Regs) {
-        const FILTER: u64 = 1;
-        // prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER) is 2, strict 1.
-        let (mode, program) = match meaning {
-            Meaning::Seccomp => (args[0], args[2]),
-            Meaning::Prctl if args[0] as u32 == 22 => (args[1].wrapping_sub(1), args[2]),
-            Meaning::Ptrace => {
-                return self.notices.add(Notice::Ptrace { tid, request: args[0] });
-            }
-            Meaning::Clone => {
-                // It would have the filter but no tracer. The register keeps the change, which
-                // nobody looks at.
-                let mut with = *at;
-                let flags = if abi == Abi::I386 { &mut with.rbx } else { &mut with.rdi };
-                *flags &= !u64::from(CLONE_UNTRACED);
-                let _ = ptrace::set_registers(tid, &with);
-                return;
-            }
-            _ => return,
-        };
-        if mode != FILTER {
-            self.notices.add(Notice::StrictSeccomp { tid });
-        } else if own_filter::asks(tid, abi, program) {
-            self.notices.add(Notice::ForeignFilter { tid });
-        }
-    }
-
-    /// A task that stands where it enters a call is let into it.
-    fn begin(&mut self, tid: u32) {
-        let Some(call) = self.tasks.get_mut(&tid).and_then(|task| task.call.as_mut()) else {
-            return;
-        };
-        call.mark = Some(self.sink.begun(&call.begun));
-        go_on(tid, Resume::UntilCall);
-    }
-
-    /// A task leaves a call.
-    fn returned(&mut self, tid: u32) {
-        let Some(task) = self.tasks.get_mut(&tid) else { return };
-        let space = task.space;
-        let Some(InCall { mut begun, decoded, abi, mark: Some(mark) }) = task.call.take() else {
-            return go_on(tid, Resume::Continue(0));
-        };
-        let (in_order, next) = self.order.leave(space, tid);
-        if let Ok(result) = ptrace::result(tid) {
-            let mut result = settled(result, abi);
-            if let Some(left) = decoded.left.filter(|_| result >= 0) {
-                let mut word = [0; 8];
-                if let Some(word) = word.get_mut(..usize::from(left.size)) {
-                    read_memory(tid, left.address, word);
-                }
-                let word = u64::from_le_bytes(word);
-                match left.means {
-                    LeftMeaning::Result => result = word as i64,
-                    LeftMeaning::Argument(index) => {
-                        if let Some(arg) = begun.args.get_mut(index) {
-                            *arg = word;
-                        }
-                    }
+            Stop::Group => {
+                go_on(tid, Resume::Listen);
+                if tid == self.first && self.options.job && !self.stopped {
+                    self.stopped = true;
+                    job::stop_too(tid);
                 }
             }
-            self.sink.returned(&begun, result, mark, in_order);
-            go_on(tid, Resume::Continue(0));
-        }
-        if let Some(next) = next {
-            self.begin(next);
+            Stop::Other | Stop::Ended => {
+                self.stopped &= tid != self.first;
+                go_on(tid, Resume::Continue(0));
+            }
         }
     }
 
@@ -246,17 +169,12 @@ impl<'a, S: Sink> Tracer<'a, S> {
             let shared = made::shared(tid, &registers);
             self.add(tid, child, shared, seen(&registers));
         }
+        self.copied(tid);
         go_on(tid, Resume::Continue(0));
     }
 
     /// A new task.
-    fn add(
-        &mut self,
-        maker: u32,
-        child: u32,
-        shared: crate::record::sink::Shared,
-        registers: crate::record::sink::Registers,
-    ) {
+    fn add(&mut self, maker: u32, child: u32, shared: Shared, registers: Registers) {
         let space = match self.tasks.get(&maker) {
             Some(task) if shared.memory => task.space,
             _ => self.new_space(),
@@ -331,6 +249,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
             task.exiting = true;
             // It was killed in a call, which has ended with it.
             task.call = None;
+            task.copies = false;
             (_, next) = self.order.leave(task.space, tid);
             if self.recording {
                 self.sink.exiting(tid, status as i32);
@@ -374,6 +293,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
         self.recording = false;
         for task in self.tasks.values_mut() {
             task.call = None;
+            task.copies = false;
         }
         for tid in self.order.release_all() {
             go_on(tid, Resume::Continue(0));

@@ -1,9 +1,9 @@
 //! A sink that keeps all, and programs to record.
 
-use super::super::{LaunchError, Outcome, run};
+use super::super::{LaunchError, Options, Outcome, run};
 use crate::record::sink::{Begun, Registers, Shared, Signal, Sink};
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
+use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -114,6 +114,16 @@ pub(super) fn static_program() -> &'static Path {
     PROGRAM.get_or_init(|| compiled("recorded", &["-static"]))
 }
 
+/// What a test goes without.
+pub(super) fn skipped(what: &str) {
+    say(&format!("skipped: {what}"));
+}
+
+/// Says something to who runs the tests.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// A recording of a command.
 pub(super) struct Recorded {
     pub(super) outcome: Result<Outcome, LaunchError>,
@@ -132,7 +142,7 @@ impl Recorded {
 pub(super) fn record_with(mut command: Command, mut sink: Collect) -> Recorded {
     let mut file: File = tempfile::tempfile().unwrap();
     command.stdout(file.try_clone().unwrap());
-    let outcome = run(command, &mut sink);
+    let outcome = run(command, &mut sink, Options::default());
     let mut output = String::new();
     file.rewind().unwrap();
     file.read_to_string(&mut output).unwrap();

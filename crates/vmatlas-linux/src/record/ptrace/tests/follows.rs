@@ -1,6 +1,6 @@
 //! Children, threads, calls of every kind, stops.
 
-use super::collect::{Collect, Told, program, record, record_with};
+use super::collect::{Collect, Told, program, record, record_with, skipped};
 use crate::record::sink::Shared;
 use std::process::Command;
 use vmatlas::recording::CallKind;
@@ -69,7 +69,7 @@ fn a_thread_that_executes_a_program_takes_the_first_number() {
 fn calls_of_i386() {
     let recorded = record(&["i386"]);
     if recorded.status() == "exit status: 3" || recorded.status().contains("SIGSEGV") {
-        eprintln!("skipped: no 32-bit calls in this kernel");
+        skipped("no 32-bit calls in this kernel");
         return;
     }
     assert_eq!(recorded.status(), "exit status: 0");
@@ -126,6 +126,21 @@ fn killed_at_any_moment() {
         let recorded = record(&["killed"]);
         assert_eq!(recorded.status(), "exit status: 0");
         assert_eq!(recorded.output, "9\n");
+    }
+}
+
+#[test]
+fn killed_while_it_forks() {
+    for _ in 0..10 {
+        let recorded = record(&["killed-forking"]);
+        assert_eq!(recorded.status(), "exit status: 0");
+        assert_eq!(recorded.output, "9\n");
+        let sink = recorded.sink;
+        let made = sink.told.iter().filter(|told| matches!(told, Told::Cloned { .. })).count();
+        let ended = sink.told.iter().filter(|told| matches!(told, Told::Exiting { .. })).count();
+        assert_eq!(made + 1, ended);
+        // Of those that were made, all did what they were made for.
+        assert_eq!(sink.mapped(161).len(), made - 1);
     }
 }
 

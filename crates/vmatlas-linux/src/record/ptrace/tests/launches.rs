@@ -1,7 +1,7 @@
 //! Starting a program, and that it notices nothing.
 
 use super::super::{LaunchError, Notice};
-use super::collect::{Collect, Told, program, record, record_with, static_program};
+use super::collect::{Collect, Told, program, record, record_with, skipped, static_program};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -105,6 +105,7 @@ fn filters_of_the_program() {
 fn without_privileges() {
     use std::os::unix::process::CommandExt as _;
     if !rustix::process::geteuid().is_root() {
+        skipped("needs root");
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -2,6 +2,7 @@
 
 mod collect;
 mod follows;
+mod jobs;
 mod launches;
 mod orders;
 mod speed;

@@ -1,6 +1,6 @@
 //! That calls are told in the order in which the kernel did them.
 
-use super::collect::{Collect, Told, record};
+use super::collect::{Collect, Told, record, skipped};
 use std::collections::BTreeMap;
 use vmatlas::recording::CallKind;
 
@@ -75,7 +75,7 @@ fn of_threads_in_a_storm() {
 fn a_call_that_waits_for_another_thread_does_not_block_it() {
     let recorded = record(&["blocked"]);
     if recorded.status() == "exit status: 2" {
-        eprintln!("skipped: no userfaultfd");
+        skipped("no userfaultfd");
         return;
     }
     assert_eq!(recorded.output, "done\n");

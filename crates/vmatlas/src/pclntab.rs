@@ -9,15 +9,14 @@
 //!
 //! `runtime/symtab.go` and `debug/gosym/pclntab.go` of Go 1.16 to 1.24.
 
-use std::fmt;
-
 /// Steps of one table of lines: a function of a million instructions has some hundred thousand.
 const STEPS_LIMIT: usize = 1 << 20;
 /// Of a name; those of generic functions are long.
 const NAME_LIMIT: usize = 16 << 10;
 
 /// Why `.gopclntab` could not be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{kind}, at byte {offset:#x}")]
 pub struct PclntabError {
     /// What is wrong.
     pub kind: PclntabErrorKind,
@@ -26,32 +25,22 @@ pub struct PclntabError {
 }
 
 /// What is wrong with a `.gopclntab`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PclntabErrorKind {
     /// It does not begin as those of Go 1.16 and later do.
+    #[error("no version of Go after 1.15 begins it like this")]
     Magic,
     /// Its header is of no machine: pointers have 4 or 8 bytes, instructions 1, 2 or 4.
+    #[error("its header is of no machine")]
     Header,
     /// It points beyond its end.
+    #[error("it points beyond its end")]
     Truncated,
     /// A table of lines does not come to the address.
+    #[error("its lines do not come to the address")]
     Lines,
 }
-
-impl fmt::Display for PclntabError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            PclntabErrorKind::Magic => "no version of Go after 1.15 begins it like this",
-            PclntabErrorKind::Header => "its header is of no machine",
-            PclntabErrorKind::Truncated => "it points beyond its end",
-            PclntabErrorKind::Lines => "its lines do not come to the address",
-        };
-        write!(f, "{what}, at byte {:#x}", self.offset)
-    }
-}
-
-impl std::error::Error for PclntabError {}
 
 /// A Go function that an address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,9 +121,10 @@ impl Pclntab {
             functions,
         };
         // The end of the last function follows the table.
-        let entry = 2 * this.field() as u64;
-        let end = count.checked_mul(entry).and_then(|size| size.checked_add(functions));
-        if end.is_none_or(|end| end + this.field() as u64 > bytes.len() as u64) {
+        let field = this.field() as u64;
+        let size = count.checked_mul(2 * field).and_then(|size| size.checked_add(field));
+        let end = size.and_then(|size| size.checked_add(functions));
+        if end.is_none_or(|end| end > bytes.len() as u64) {
             return Err(error(PclntabErrorKind::Truncated, functions));
         }
         Ok(this)
@@ -267,4 +257,48 @@ fn text(bytes: &[u8], at: u64) -> Result<&[u8], PclntabError> {
     let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).ok_or(truncated(at))?;
     let rest = &rest[..rest.len().min(NAME_LIMIT)];
     Ok(&rest[..rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len())])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One table of each format, two functions of 16 bytes in each.
+    #[test]
+    fn every_format() {
+        for bytes in [
+            &include_bytes!("../../../testdata/fuzz/pclntab/go1.16")[..],
+            include_bytes!("../../../testdata/fuzz/pclntab/go1.18"),
+            include_bytes!("../../../testdata/fuzz/pclntab/go1.20-big-endian"),
+        ] {
+            let table = Pclntab::parse(bytes, 0).unwrap();
+            let shown = |address| {
+                table.find(bytes, address).unwrap().map(|function| {
+                    let (file, line) = function.source.unwrap_or((b"?", 0));
+                    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+                    format!(
+                        "{}+{:#x} {}:{line}",
+                        text(function.name),
+                        address - function.start,
+                        text(file)
+                    )
+                })
+            };
+            assert_eq!(shown(0x40_0fff), None);
+            assert_eq!(shown(0x40_1000).unwrap(), "main.main+0x0 /src/main.go:9");
+            assert_eq!(shown(0x40_1004).unwrap(), "main.main+0x4 /src/main.go:10");
+            assert_eq!(shown(0x40_101f).unwrap(), "main.(*T).Method+0xf /src/main.go:10");
+            assert_eq!(shown(0x40_1020), None);
+            for size in 0..bytes.len() {
+                if let Ok(table) = Pclntab::parse(&bytes[..size], 0) {
+                    let _ = table.find(&bytes[..size], 0x40_1004);
+                }
+            }
+        }
+        let error = Pclntab::parse(b"\xfb\xff\xff\xff\0\0\x01\x08", 0).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "no version of Go after 1.15 begins it like this, at byte 0x0"
+        );
+    }
 }

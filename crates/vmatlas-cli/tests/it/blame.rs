@@ -1,0 +1,257 @@
+//! `vmatlas blame`: who made what is mapped, by a recording of a program that is known.
+
+use crate::vmatlas::{Run, command, testdata, vmatlas};
+use serde_json::Value;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use tempfile::TempDir;
+
+/// testdata/programs/blamed.c.
+fn program() -> &'static Path {
+    static COMPILED: OnceLock<PathBuf> = OnceLock::new();
+    COMPILED.get_or_init(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("blamed");
+        // Another run of the tests may be executing the last one.
+        let new = path.with_extension(format!("new-{}", std::process::id()));
+        let mut cc = Command::new("cc");
+        cc.args(["-O1", "-g", "-fno-inline", "-pthread", "-o"]).arg(&new);
+        cc.arg(testdata().join("programs/blamed.c"));
+        assert!(cc.status().expect("needs a C compiler").success());
+        std::fs::rename(new, &path).unwrap();
+        path
+    })
+}
+
+/// A recording of it.
+struct Recorded {
+    directory: TempDir,
+}
+
+impl Recorded {
+    fn by(options: &[&str]) -> Recorded {
+        let directory = tempfile::tempdir().unwrap();
+        let recorded = Recorded { directory };
+        let program = program().to_str().unwrap();
+        let file = recorded.file();
+        let run = vmatlas(&[&["record", "-q", "-o", &file], options, &["--", program]].concat());
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        recorded
+    }
+
+    fn file(&self) -> String {
+        self.path("R")
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.directory.path().join(name).into_os_string().into_string().unwrap()
+    }
+
+    fn blame(&self, args: &[&str]) -> Run {
+        let run = vmatlas(&[&["blame", "-q", &self.file()], args].concat());
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        run
+    }
+}
+
+fn number(value: &Value) -> u64 {
+    match value {
+        Value::String(text) => u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap(),
+        other => other.as_u64().unwrap(),
+    }
+}
+
+/// The bytes of each function that a stack of `blame --json` goes through.
+fn bytes_by(document: &Value, function: &str) -> u64 {
+    let mappings = document["mappings"].as_array().unwrap();
+    let origins = mappings.iter().flat_map(|mapping| mapping["origins"].as_array().unwrap());
+    let through = origins.filter(|origin| {
+        origin["stack"].as_array().unwrap().iter().any(|frame| frame["function"] == function)
+    });
+    through.map(|origin| number(&origin["bytes"])).sum()
+}
+
+#[test]
+fn every_byte_is_of_one_origin_and_the_makers_are_named() {
+    let document = Recorded::by(&[]).blame(&["--json"]).json();
+    assert_eq!(document["schema"], "vmatlas/1");
+    assert_eq!(document["target"]["source"], "recording");
+    for mapping in document["mappings"].as_array().unwrap() {
+        let mut from = number(&mapping["start"]);
+        for origin in mapping["origins"].as_array().unwrap() {
+            assert_eq!(number(&origin["start"]), from, "no gap and no overlap: {mapping}");
+            from = number(&origin["end"]);
+            assert_ne!(origin["how"], "unseen", "{mapping}");
+        }
+        assert_eq!(from, number(&mapping["end"]));
+    }
+    // 48 MiB less the 8 that were trimmed, and the log, joined to one row but for its first page.
+    assert_eq!(bytes_by(&document, "cache_init"), 40 << 20);
+    assert_eq!(bytes_by(&document, "log_open"), 4 << 20);
+    assert!(bytes_by(&document, "worker") > 1 << 20);
+}
+
+#[test]
+fn the_outputs_say_the_same() {
+    let recorded = Recorded::by(&[]);
+    let text = recorded.blame(&["--by", "function"]).text();
+    let line = text.lines().find(|line| line.ends_with("cache_init")).expect("it is ranked");
+    assert!(line.trim_start().starts_with("40M"), "{line}");
+    let folded = recorded.blame(&["--folded"]).text();
+    let line = folded.lines().find(|line| line.contains(";cache_init;")).unwrap();
+    assert!(line.ends_with(&format!(";mmap {}", 40 << 20)), "{line}");
+    let module = recorded.blame(&["--by", "module"]).text();
+    assert!(module.lines().any(|line| line.ends_with("  blamed")), "{module}");
+
+    let svg = recorded.path("svg");
+    recorded.blame(&["--svg", &svg]);
+    let svg = std::fs::read_to_string(svg).unwrap();
+    assert!(svg.starts_with("<?xml") && svg.contains("cache_init"));
+
+    let pprof = recorded.path("pprof");
+    recorded.blame(&["--pprof", &pprof]);
+    let mut go = Command::new("go");
+    go.args(["tool", "pprof", "-top", "-unit=b", &pprof]).stdin(Stdio::null());
+    match go.output() {
+        Ok(top) => {
+            let top = String::from_utf8_lossy(&top.stdout).into_owned();
+            let line = top.lines().find(|line| line.ends_with("cache_init")).expect(&top);
+            assert!(line.contains(&format!("{}B", 40 << 20)), "{line}");
+        }
+        Err(error) if std::env::var_os("CI").is_none() => eprintln!("skipped pprof: {error}"),
+        Err(error) => panic!("go: {error}"),
+    }
+}
+
+#[test]
+fn an_address_has_a_life() {
+    let recorded = Recorded::by(&[]);
+    let document = recorded.blame(&["--json"]).json();
+    let of = |function: &str| {
+        let mappings = document["mappings"].as_array().unwrap();
+        let mut origins = mappings.iter().flat_map(|m| m["origins"].as_array().unwrap());
+        let through = |origin: &&Value| {
+            origin["stack"].as_array().unwrap().iter().any(|frame| frame["function"] == function)
+        };
+        origins.find(through).unwrap()["start"].as_str().unwrap().to_owned()
+    };
+    let life = recorded.blame(&[&of("log_open"), "--json"]).json();
+    let steps = life["addresses"][0]["life"].as_array().unwrap();
+    let what: Vec<&str> = steps.iter().map(|step| step["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["made", "protected"]);
+    assert_ne!(steps[0]["tid"], steps[1]["tid"], "another thread protected it");
+    let made_by = |step: &Value, function: &str| {
+        step["stack"].as_array().unwrap().iter().any(|frame| frame["function"] == function)
+    };
+    assert!(made_by(&steps[0], "log_open") && made_by(&steps[1], "worker"));
+
+    let trimmed = number(&Value::String(of("cache_init"))) + (40 << 20);
+    let text = recorded.blame(&[&format!("{trimmed:x}")]).text();
+    assert!(text.contains("unmapped by munmap") && text.contains("cache_trim"), "{text}");
+    let never = vmatlas(&["blame", "-q", &recorded.file(), "1000"]);
+    assert_eq!(never.status, 1, "{}", never.text());
+}
+
+#[test]
+fn moments_are_compared_by_whom() {
+    let recorded = Recorded::by(&[]);
+    let (early, late) = (format!("{}@0.2", recorded.file()), format!("{}@end", recorded.file()));
+    let diff = vmatlas(&["diff", "-q", &early, &late]);
+    assert_eq!(diff.status, 1);
+    assert!(diff.text().contains("by munmap #"), "{}", diff.text());
+    assert!(diff.text().contains("cache_trim < worker"), "{}", diff.text());
+    let since = |seconds| recorded.blame(&["--since", seconds, "--at", "0.2"]).text();
+    assert!(since("0").contains("cache_init"));
+    assert!(!since("0.2").contains("cache_init"), "it was mapped earlier");
+    let processes = vmatlas(&["show", &recorded.file(), "--processes"]).text();
+    assert!(processes.contains("blamed") && processes.contains("exit 0"), "{processes}");
+    let raw = vmatlas(&["show", "-q", &format!("{}@#3", recorded.file()), "--raw"]).text();
+    assert!(raw.lines().count() > 5 && raw.contains("[stack]"), "{raw}");
+}
+
+#[test]
+fn a_process_is_blamed_while_it_is_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("R");
+    let mut record = command(&["record", "-q", "-o", file.to_str().unwrap(), "--"]);
+    record.args(["sh", "-c", "echo $$; read line"]);
+    let mut record = record.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut pid = [0; 16];
+    let read = record.stdout.as_mut().unwrap().read(&mut pid).unwrap();
+    let pid = std::str::from_utf8(&pid[..read]).unwrap().trim().to_owned();
+    // What is not a tenth of a second old may not have been written yet.
+    let mut run = vmatlas(&["blame", &pid]);
+    for _ in 0..100 {
+        if run.status == 0 && run.text().contains("libc.so") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        run = vmatlas(&["blame", &pid]);
+    }
+    assert!(run.text().contains("mmap #"), "{}{}", run.text(), run.stderr);
+    drop(record.stdin.take());
+    record.wait().unwrap();
+    let gone = vmatlas(&["blame", &pid]);
+    assert_eq!(gone.status, 2);
+    assert!(gone.stderr.contains("vmatlas record"), "{}", gone.stderr);
+}
+
+/// Perf events of the whole machine are root's.
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    let root = id.stdout == b"0\n";
+    if !root {
+        assert!(std::env::var_os("CI").is_none(), "needs root");
+        eprintln!("skipped: needs root");
+    }
+    root
+}
+
+#[test]
+fn perf_events_tell_the_same_and_who_touched_what() {
+    if !is_root() {
+        return;
+    }
+    let recorded = Recorded::by(&["--backend", "perf"]);
+    let document = recorded.blame(&["--json"]).json();
+    assert_eq!(bytes_by(&document, "cache_init"), 40 << 20);
+    assert_eq!(bytes_by(&document, "log_open"), 4 << 20);
+
+    let recorded = Recorded::by(&["--pages"]);
+    // The pages in memory are looked at when it begins to be long, not before: it may end earlier.
+    let touched = vmatlas(&["blame", &recorded.file(), "--count", "touched"]);
+    if touched.status == 0 {
+        assert!(touched.text().contains("in memory"), "{}", touched.text());
+    } else {
+        assert!(touched.stderr.contains("--pages"), "{}", touched.stderr);
+    }
+}
+
+#[test]
+fn the_kernels_own_record_is_explained() {
+    if !is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join("a.c");
+    std::fs::write(&source, "int main(void) { return 0; }\n").unwrap();
+    let (source, object) = (source.to_str().unwrap(), directory.path().join("a.o"));
+    let file = directory.path().join("R");
+    let file = file.to_str().unwrap();
+    let programs: [&[&str]; 5] = [
+        &["bash", "-c", "ls / > /dev/null; for i in 1 2 3; do /bin/true; done"],
+        &["python3", "-c", "import json, threading; x = [bytearray(1 << 20) for _ in range(9)]"],
+        &["cc", "-O2", "-c", source, "-o", object.to_str().unwrap()],
+        &["java", "-version"],
+        &["node", "-e", "let a = []; for (let i = 0; i < 1e5; i++) a.push({ i })"],
+    ];
+    for program in programs {
+        let run = vmatlas(&[&["record", "--audit", "-o", file, "--"], program].concat());
+        assert_eq!(run.status, 0, "{program:?}: {}", run.stderr);
+        let audit = run.stderr.lines().find(|line| line.contains("audit: ")).expect(&run.stderr);
+        assert!(audit.ends_with("all explained by events"), "{program:?}: {}", run.stderr);
+        let changes: u64 = audit.split(' ').find_map(|word| word.parse().ok()).unwrap();
+        assert!(changes > 20, "{audit}");
+    }
+}

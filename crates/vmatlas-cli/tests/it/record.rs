@@ -1,0 +1,356 @@
+//! `vmatlas record`: the program must not notice, and what was recorded must not be lost.
+
+use crate::vmatlas::{command, testdata, vmatlas};
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// testdata/programs/patient.c, which does what it is told.
+fn patient() -> &'static Path {
+    static COMPILED: OnceLock<PathBuf> = OnceLock::new();
+    COMPILED.get_or_init(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("patient-of-cli");
+        // Another run of the tests may be executing the last one.
+        let new = path.with_extension(format!("new-{}", std::process::id()));
+        let mut cc = Command::new("cc");
+        cc.args(["-Wall", "-O1", "-o"]).arg(&new).arg(testdata().join("programs/patient.c"));
+        assert!(cc.status().expect("needs a C compiler").success());
+        fs::rename(new, &path).unwrap();
+        path
+    })
+}
+
+/// A vmatlas that records a patient program, both in a process group of their own, as a shell
+/// starts them.
+struct Session {
+    vmatlas: Child,
+    to: Option<ChildStdin>,
+    from: BufReader<ChildStdout>,
+    pid: u32,
+    directory: TempDir,
+}
+
+impl Session {
+    fn start(options: &[&str]) -> Session {
+        let directory = tempfile::tempdir().unwrap();
+        let mut command = command(&["record", "-o"]);
+        command.arg(directory.path().join("F")).args(options).arg("--").arg(patient());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut vmatlas = command.process_group(0).spawn().unwrap();
+        let to = vmatlas.stdin.take();
+        let from = BufReader::new(vmatlas.stdout.take().unwrap());
+        let mut session = Session { vmatlas, to, from, pid: 0, directory };
+        let pid = session.line();
+        session.pid = pid.strip_prefix("pid ").unwrap().parse().unwrap();
+        session
+    }
+
+    /// The next line that the program prints.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.from.read_line(&mut line).unwrap();
+        assert!(line.ends_with('\n'), "the program has ended: {line:?}");
+        line.trim_end().to_owned()
+    }
+
+    /// Gives the program an order that it does not answer.
+    fn tell(&mut self, order: &str) {
+        writeln!(self.to.as_mut().unwrap(), "{order}").unwrap();
+    }
+
+    /// Gives it an order and waits until it is done.
+    fn ask(&mut self, order: &str) {
+        self.tell(order);
+        assert_eq!(self.line(), format!("{order} done"));
+    }
+
+    /// Sends a signal to vmatlas and the program, as a terminal does.
+    fn signal_group(&self, name: &str) {
+        kill(name, &format!("-{}", self.vmatlas.id()));
+    }
+
+    fn recording(&self) -> String {
+        self.directory.path().join("F").into_os_string().into_string().unwrap()
+    }
+
+    /// Waits for vmatlas; how it ended, what else the program printed, and what vmatlas said.
+    fn end(&mut self) -> (ExitStatus, String, String) {
+        self.to = None;
+        let (mut output, mut errors) = (String::new(), String::new());
+        // The last that holds the program's end of the pipe is gone after this.
+        self.from.read_to_string(&mut output).unwrap();
+        self.vmatlas.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        (self.vmatlas.wait().unwrap(), output, errors)
+    }
+
+    /// Whether the recording shows a mapping of so many pages at its end.
+    fn shows(&self, pages: u64) -> bool {
+        let run = vmatlas(&["show", "--raw", "--quiet", &self.recording()]);
+        run.status == 0 && has_mapping(&run.text(), pages)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        let _ = self.vmatlas.kill();
+        let _ = self.vmatlas.wait();
+    }
+}
+
+fn has_mapping(maps: &str, pages: u64) -> bool {
+    let size = |line: &str| {
+        let (start, end) = line.split(' ').next()?.split_once('-')?;
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        Some(number(end)? - number(start)?)
+    };
+    maps.lines().any(|line| size(line) == Some(pages * 4096))
+}
+
+fn kill(name: &str, target: &str) {
+    let status = Command::new("kill").args(["-s", name, "--", target]).status();
+    assert!(status.unwrap().success());
+}
+
+/// Waits for what nobody can be asked to tell.
+#[track_caller]
+fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(30);
+    while !is() {
+        assert!(Instant::now() < end, "waited for: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.is_ok_and(|stat| !stat.contains(") Z ") && !stat.contains(") X "))
+}
+
+fn root() -> bool {
+    let root = fs::metadata("/proc/self").is_ok_and(|proc| {
+        use std::os::unix::fs::MetadataExt as _;
+        proc.uid() == 0
+    });
+    if !root {
+        assert!(std::env::var_os("CI").is_none(), "CI must run this test as root");
+        eprintln!("skipped: needs root");
+    }
+    root
+}
+
+#[test]
+fn exit_statuses() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).into_os_string().into_string().unwrap();
+    let output = path("F");
+    let record =
+        |words: &[&str]| vmatlas(&[&["record", "-q", "-o", &output, "--"], words].concat());
+    assert_eq!(record(&["true"]).status, 0);
+    assert_eq!(record(&["sh", "-c", "exit 77"]).status, 77);
+    assert!(Path::new(&output).exists());
+    let missing = record(&["/no/such/program"]);
+    assert_eq!(missing.status, 127);
+    assert!(missing.stderr.contains("/no/such/program"), "{}", missing.stderr);
+    fs::write(path("data"), "no program").unwrap();
+    assert_eq!(record(&[&path("data")]).status, 126);
+    assert_eq!(record(&["/"]).status, 126);
+    // Nothing was recorded.
+    assert!(!Path::new(&output).exists());
+    // Ended by a signal, as who waits sees it.
+    for number in [6, 9, 11, 15] {
+        let mut command = command(&["record", "-q", "-o", &output, "sh", "-c"]);
+        let status = command.arg(format!("kill -{number} $$")).status().unwrap();
+        assert_eq!(status.signal(), Some(number));
+        assert!(!status.core_dumped());
+    }
+}
+
+#[test]
+fn input_and_output_are_the_programs_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("F");
+    let mut command = command(&["record", "-q", "-o"]);
+    command.arg(&output).args(["--", "sh", "-c", "cat; echo error >&2"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let input = vec![b'x'; 1 << 20];
+    let mut to = child.stdin.take().unwrap();
+    let sent = input.clone();
+    let writer = std::thread::spawn(move || to.write_all(&sent).unwrap());
+    let result = child.wait_with_output().unwrap();
+    writer.join().unwrap();
+    assert!(result.stdout == input);
+    assert_eq!(String::from_utf8_lossy(&result.stderr), "error\n");
+    assert!(result.status.success());
+}
+
+/// The recording must not get the descriptor that the program writes to.
+#[test]
+fn closed_output() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("F");
+    for closed in [">&-", "2>&-", "<&- >&- 2>&-"] {
+        let mut shell = Command::new("sh");
+        let record =
+            "\"$0\" record -o \"$1\" -- sh -c 'echo to stdout; echo to stderr >&2; exit 4'";
+        shell.arg("-c").arg(format!("{record} {closed}"));
+        shell.arg(env!("CARGO_BIN_EXE_vmatlas")).arg(&output);
+        let status = shell.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert_eq!(status.code(), Some(4), "{closed}");
+        let bytes = fs::read(&output).unwrap();
+        for text in [&b"to stdout\n"[..], b"to stderr\n"] {
+            assert!(!bytes.windows(text.len()).any(|window| window == text), "{closed}");
+        }
+        let shown = vmatlas(&["show", output.to_str().unwrap()]);
+        assert_eq!((shown.status, shown.stderr.as_str()), (0, ""), "{closed}");
+    }
+}
+
+/// The program dies with its recorder, as it could not go on without; what was recorded stays.
+#[test]
+fn a_recorder_that_is_killed() {
+    let mut session = Session::start(&[]);
+    session.ask("map 50");
+    // Written after 100 ms at the latest, were the machine always at hand.
+    wait_until("the event is written", || session.shows(50));
+    session.vmatlas.kill().unwrap();
+    let (status, output, _) = session.end();
+    assert_eq!(status.signal(), Some(9));
+    assert_eq!(output, "");
+    wait_until("the program is gone", || !alive(session.pid));
+    let shown = vmatlas(&["show", "--raw", &session.recording()]);
+    assert_eq!(shown.status, 0);
+    assert!(has_mapping(&shown.text(), 50));
+    assert!(shown.stderr.contains("was not finished"), "{}", shown.stderr);
+    let listed = vmatlas(&["show", "--processes", &session.recording()]);
+    assert!(listed.text().contains("lives"), "{}", listed.text());
+}
+
+#[test]
+fn a_full_disk() {
+    if !root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (small, copy) = (directory.path().join("small"), directory.path().join("copy"));
+    fs::create_dir(&small).unwrap();
+    let mut unshare = Command::new("unshare");
+    unshare.args(["-m", "sh", "-c"]).arg(
+        "mount -t tmpfs -o size=16k tmpfs \"$1\" || exit 99\n\
+         \"$0\" record -o \"$1/F\" -- \"$3\"; status=$?\n\
+         cp \"$1/F\" \"$2\" && exit $status",
+    );
+    unshare.arg(env!("CARGO_BIN_EXE_vmatlas")).arg(&small).arg(&copy).arg(patient());
+    unshare.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = unshare.spawn().unwrap();
+    let orders = b"map 50\nfork 300\nflip 20000\nmap 51\nexit 7\n";
+    child.stdin.take().unwrap().write_all(orders).unwrap();
+    let result = child.wait_with_output().unwrap();
+    let (output, errors) =
+        (String::from_utf8_lossy(&result.stdout), String::from_utf8_lossy(&result.stderr));
+    assert_eq!(result.status.code(), Some(7), "{errors}");
+    assert!(output.ends_with("flip 20000 done\nmap 51 done\n"), "{output}");
+    assert!(errors.contains("No space left on device"), "{errors}");
+    assert!(errors.contains("the recording has ended"), "{errors}");
+    // What was written before can be read, to the last whole block.
+    let shown = vmatlas(&["show", "--raw", copy.to_str().unwrap()]);
+    assert_eq!(shown.status, 0, "{}", shown.stderr);
+    assert!(has_mapping(&shown.text(), 50), "{}", shown.text());
+    assert!(!shown.stderr.contains("no whole block"), "{}", shown.stderr);
+}
+
+/// A Ctrl-C is for the program. One that ends by it ends its recording, whole.
+#[test]
+fn ctrl_c_that_ends_the_program() {
+    let mut session = Session::start(&[]);
+    session.ask("map 50");
+    session.signal_group("INT");
+    let (status, _, errors) = session.end();
+    assert_eq!(status.signal(), Some(2), "{errors}");
+    assert!(session.shows(50));
+    let shown = vmatlas(&["show", "--processes", &session.recording()]);
+    assert_eq!(shown.stderr, "");
+    assert!(!shown.text().contains("lives"), "{}", shown.text());
+}
+
+/// One that does not runs on without being recorded; another Ctrl-C ends both.
+#[test]
+fn ctrl_c_that_the_program_survives() {
+    for again in [false, true] {
+        let mut session = Session::start(&[]);
+        session.ask("handle 2");
+        session.signal_group("INT");
+        let ended = "the recording has ended";
+        let mut errors = BufReader::new(session.vmatlas.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains(ended) {
+            line.clear();
+            assert!(errors.read_line(&mut line).unwrap() > 0, "it says so");
+        }
+        session.tell("signal");
+        assert_eq!(session.line(), "signal 2");
+        assert_eq!(session.line(), "signal done");
+        session.ask("map 53");
+        session.ask("fork 2");
+        if again {
+            kill("INT", &session.vmatlas.id().to_string());
+            let status = session.vmatlas.wait().unwrap();
+            assert_eq!(status.signal(), Some(2));
+            wait_until("the program is gone", || !alive(session.pid));
+        } else {
+            session.tell("exit 5");
+            let status = session.vmatlas.wait().unwrap();
+            assert_eq!(status.code(), Some(5));
+        }
+        let shown = vmatlas(&["show", "--raw", &session.recording()]);
+        assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));
+        assert!(!has_mapping(&shown.text(), 53));
+    }
+}
+
+#[test]
+fn signals_to_vmatlas_are_passed_on() {
+    for (name, number) in [("TERM", 15), ("HUP", 1)] {
+        let mut session = Session::start(&[]);
+        session.ask(&format!("handle {number}"));
+        kill(name, &session.vmatlas.id().to_string());
+        // It comes to the program in its own time.
+        wait_until("the program has got it", || {
+            session.tell("signal");
+            let line = session.line();
+            assert_eq!(session.line(), "signal done");
+            line == format!("signal {number}")
+        });
+        session.tell("exit 6");
+        let (status, ..) = session.end();
+        assert_eq!(status.code(), Some(6));
+        // And one that the program does not handle.
+        let mut session = Session::start(&[]);
+        kill(name, &session.vmatlas.id().to_string());
+        let (status, ..) = session.end();
+        assert_eq!(status.signal(), Some(number));
+    }
+}
+
+#[test]
+fn limits() {
+    for limit in [["--duration", "0.01"], ["--max-size", "500"]] {
+        let mut session = Session::start(&limit);
+        session.ask("flip 100");
+        let mut errors = BufReader::new(session.vmatlas.stderr.take().unwrap());
+        let mut line = String::new();
+        errors.read_line(&mut line).unwrap();
+        assert!(line.contains("the recording has ended"), "{line}");
+        session.ask("map 53");
+        session.tell("exit 9");
+        assert_eq!(session.vmatlas.wait().unwrap().code(), Some(9));
+        let shown = vmatlas(&["show", "--raw", &session.recording()]);
+        assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));
+        assert!(!has_mapping(&shown.text(), 53));
+    }
+}

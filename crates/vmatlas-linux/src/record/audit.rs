@@ -1,0 +1,125 @@
+//! The kernel's own record of changes, held against the events.
+//!
+//! Every change of an address space is a write to its maple tree (`maple_tree:ma_write`, under
+//! mmap_lock). A write is explained if the same thread then returns from a call that is about
+//! these addresses, or makes a child, executes a program or ends.
+
+use std::collections::HashMap;
+use vmatlas::AddressRange;
+
+/// How many writes of a thread may wait for their explanation.
+const MOST: usize = 1 << 16;
+/// How many unexplained ones are kept.
+const KEPT: usize = 64;
+
+/// Changes of the kernel's trees, and which of them no event explains.
+#[derive(Clone, Debug, Default)]
+pub struct Audit {
+    /// Writes that were seen.
+    pub writes: u64,
+    /// Writes that no event explains.
+    pub unexplained: u64,
+    /// The first of those: which thread, where, and whether something was stored or erased.
+    pub examples: Vec<Unexplained>,
+    waiting: HashMap<u32, Vec<Unexplained>>,
+}
+
+/// A change that no event explains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unexplained {
+    /// When, on CLOCK_MONOTONIC in nanoseconds.
+    pub time_ns: u64,
+    /// The thread that made it.
+    pub tid: u32,
+    /// The addresses.
+    pub range: AddressRange,
+    /// Whether a mapping was stored there; else it was erased.
+    pub stored: bool,
+}
+
+impl Audit {
+    /// The kernel has written to a tree.
+    pub(super) fn wrote(&mut self, write: Unexplained) {
+        self.writes += 1;
+        let waiting = self.waiting.entry(write.tid).or_default();
+        if waiting.len() < MOST {
+            waiting.push(write);
+        } else {
+            self.unexplained += 1;
+        }
+    }
+
+    /// A thread has returned from a call that was about these addresses.
+    pub(super) fn called(&mut self, tid: u32, touched: &[AddressRange]) {
+        let Some(waiting) = self.waiting.remove(&tid) else { return };
+        for write in waiting {
+            // What is stored may have joined its neighbours, which the write shows whole.
+            let near = |range: &AddressRange| {
+                range.size() > 0 && write.range.start <= range.end && range.start <= write.range.end
+            };
+            if !touched.iter().any(near) {
+                self.miss(write);
+            }
+        }
+    }
+
+    /// A thread has made a child, executed a program or ended: all that it has written is of that.
+    pub(super) fn explains_all(&mut self, tid: u32) {
+        self.waiting.remove(&tid);
+    }
+
+    /// A stack of a thread has grown.
+    pub(super) fn grew(&mut self, tid: u32, range: AddressRange) {
+        if let Some(waiting) = self.waiting.get_mut(&tid) {
+            waiting.retain(|write| !write.range.overlaps(&range));
+        }
+    }
+
+    /// Nothing follows that could explain something.
+    pub(super) fn end(&mut self) {
+        for write in std::mem::take(&mut self.waiting).into_values().flatten() {
+            self.miss(write);
+        }
+    }
+
+    fn miss(&mut self, write: Unexplained) {
+        self.unexplained += 1;
+        if self.examples.len() < KEPT {
+            self.examples.push(write);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(tid: u32, start: u64, end: u64) -> Unexplained {
+        Unexplained { time_ns: 1, tid, range: AddressRange::new(start, end), stored: true }
+    }
+
+    #[test]
+    fn only_what_a_call_was_about_is_explained() {
+        let mut audit = Audit::default();
+        audit.wrote(write(1, 0x1000, 0x2000));
+        audit.wrote(write(1, 0x9000, 0xa000));
+        audit.wrote(write(2, 0x1000, 0x2000));
+        // It joined the one below it.
+        audit.called(1, &[AddressRange::new(0x2000, 0x3000)]);
+        assert_eq!(audit.unexplained, 1);
+        assert_eq!(audit.examples, [write(1, 0x9000, 0xa000)]);
+        audit.end();
+        assert_eq!((audit.writes, audit.unexplained), (3, 2), "nobody told of thread 2");
+    }
+
+    #[test]
+    fn a_new_program_and_a_grown_stack_explain_themselves() {
+        let mut audit = Audit::default();
+        audit.wrote(write(1, 0x1000, 0x2000));
+        audit.explains_all(1);
+        audit.wrote(write(1, 0x7000, 0x9000));
+        audit.grew(1, AddressRange::new(0x7000, 0x9000));
+        audit.end();
+        assert_eq!((audit.writes, audit.unexplained), (2, 0));
+    }
+}

@@ -1,0 +1,279 @@
+//! From a process to the events of all its threads.
+//!
+//! Events are opened for one thread after another, while threads come and go. One that a thread
+//! makes which is being listened to already has what its parent has, and needs nothing. One that
+//! was made while the events of its parent were being opened may have got some of them: for it
+//! all are opened, and what it tells twice counts once ([`Tasks::counts`]).
+
+use super::drain::Drain;
+use super::error::Error;
+use super::ids::Ids;
+use super::open::{self, Opened, Output};
+use super::order::{Counts, Merger, SLACK};
+use super::rings::{self, Held, Processor, Sizes};
+use super::tasks::{Owner, Tasks};
+use super::{BOTH, Config, Perf, Report, Scope, clock, ids, probe};
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How long a thread that was made after the events of its parent were opened may have begun to
+/// inherit before, in nanoseconds.
+const FORKING: u64 = 20_000_000;
+
+/// How often new threads are looked for. Each round leaves only those that were made during the
+/// round before.
+const ROUNDS: usize = 100;
+
+pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
+    probe::allowed()?;
+    let found = ids::find(config.tree_writes)?;
+    let threads = threads(pid);
+    if threads.is_empty() {
+        return Err(Error::NoSuchProcess { pid });
+    }
+    let mut wanted = config.rings;
+    if config.stack_size() == 0 && config.faults.is_none() {
+        wanted.stacks = 0;
+    }
+    let (processors, sizes) = rings::make(wanted)?;
+    let outputs: Vec<Output> = processors.iter().map(output).collect();
+    let begin_in = |scope| begin(pid, config, scope, &found, (&outputs, sizes));
+    let begun = match config.scope {
+        Scope::Auto => match begin_in(Scope::Processors) {
+            Err(Error::Other { errno: Errno::ACCESS | Errno::PERM, .. }) => {
+                begin_in(Scope::Threads)
+            }
+            begun => begun,
+        },
+        scope => begin_in(scope),
+    };
+    let mut begun = begun?;
+    begun.report.rings_wanted = wanted;
+    let held = found.held;
+    let Begun { opened, specs, tasks, merger, report } = begun;
+    let (calls, stacks): (Vec<_>, Vec<_>) =
+        processors.into_iter().map(|Processor { calls, stacks, .. }| (calls, stacks)).unzip();
+    let calls = Drain::new(calls).map_err(|error| Error::Other {
+        what: "thread that reads",
+        errno: Errno::from_io_error(&error).unwrap_or(Errno::AGAIN),
+    })?;
+    let mut perf = Perf {
+        opened,
+        outputs,
+        calls,
+        stacks: stacks.into_iter().flatten().collect(),
+        specs,
+        tasks,
+        merger,
+        report,
+        _held: held,
+        lost_before: [0; 2],
+        more: false,
+    };
+    perf.settle(pid)?;
+    Ok(perf)
+}
+
+fn output(processor: &Processor) -> Output {
+    let holder = |held: &Held| Arc::clone(&held.holder);
+    Output {
+        cpu: processor.cpu,
+        calls: holder(&processor.calls),
+        stacks: processor.stacks.as_ref().map(holder),
+    }
+}
+
+/// What was opened at first.
+struct Begun {
+    opened: Opened,
+    specs: Vec<open::Spec>,
+    tasks: Tasks,
+    merger: Merger,
+    report: Report,
+}
+
+fn begin(
+    pid: u32,
+    config: &Config,
+    scope: Scope,
+    found: &Ids,
+    (outputs, rings): (&[Output], Sizes),
+) -> Result<Begun, Error> {
+    let by_processor = scope == Scope::Processors;
+    let mut specs = open::specs(config, found, !by_processor);
+    let mut without = open::adapt(&mut specs)?;
+    if config.tree_writes && found.tree_write.is_none() {
+        without.push("writes to maple trees: need a readable tracefs");
+    }
+    let mut opened = Opened::default();
+    if by_processor {
+        raise_files(1, specs.len(), outputs.len())?;
+        let what = "perf events of all processors";
+        opened
+            .open(&specs, outputs, Owner::Processors)
+            .map_err(|errno| Error::Other { what, errno })?;
+    } else {
+        raise_files(threads(pid).len(), specs.len(), outputs.len())?;
+    }
+    let missing = super::tracepoints::TRACEPOINTS
+        .iter()
+        .filter(|point| !found.ids.iter().any(|(found, _)| found.name() == point.name()))
+        .map(|point| point.name())
+        .collect();
+    let report = Report {
+        scope: if by_processor { Scope::Processors } else { Scope::Threads },
+        processors: outputs.len(),
+        files: 0,
+        tracepoints: found.found,
+        missing,
+        without,
+        rings,
+        rings_wanted: rings,
+        started_ns: 0,
+        threads: Vec::new(),
+    };
+    let tasks = Tasks::new(config.children);
+    Ok(Begun { opened, specs, tasks, merger: Merger::new(config.stack_size() > 0), report })
+}
+
+impl Perf {
+    /// Opens events until all threads of the process are listened to.
+    fn settle(&mut self, pid: u32) -> Result<(), Error> {
+        if self.report.scope == Scope::Processors {
+            for tid in threads(pid) {
+                self.tasks.add(pid, tid, Owner::Processors);
+            }
+        } else {
+            self.open_threads(pid)?;
+        }
+        if self.tasks.len() == 0 {
+            return Err(Error::NoSuchProcess { pid });
+        }
+        self.report.files = self.opened.len();
+        let started = clock();
+        self.report.started_ns = started;
+        self.merger.started = started;
+        // Threads that came meanwhile belong to those that there were at the start.
+        std::thread::sleep(Duration::from_nanos(SLACK));
+        for _ in 0..ROUNDS {
+            let complete = self.read().saturating_sub(SLACK);
+            self.merger.flush(complete.min(started), &mut self.tasks, &mut |_| {});
+            if !self.more {
+                break;
+            }
+        }
+        // What was lost before counts no more than what was seen.
+        self.merger.counts = Counts::default();
+        self.lost_before = BOTH.map(|which| self.opened.lost(which));
+        self.report.threads = self.tasks.iter().collect();
+        self.report.threads.sort_unstable();
+        let mut pids: Vec<u32> = self.report.threads.iter().map(|(pid, _)| *pid).collect();
+        pids.dedup();
+        for pid in pids {
+            if let (Some(space), Some(ranges)) = (self.tasks.space(pid), ranges(pid)) {
+                self.merger.seed(space, clock(), ranges);
+            }
+        }
+        Ok(())
+    }
+
+    fn open_threads(&mut self, pid: u32) -> Result<(), Error> {
+        // When all events of a thread were open.
+        let mut complete: HashMap<u32, u64> = HashMap::new();
+        let mut pids = vec![pid];
+        for _ in 0..ROUNDS {
+            let listed: Vec<(u32, u32)> = pids
+                .iter()
+                .flat_map(|pid| threads(*pid).into_iter().map(|tid| (*pid, tid)))
+                .collect();
+            self.read();
+            let processes = pids.len();
+            let mut forks: Vec<_> = self.merger.forks().collect();
+            forks.sort_by_key(|made| made.time);
+            let mut inherited = HashMap::new();
+            for made in forks {
+                let since =
+                    complete.get(&made.parent_tid).or_else(|| inherited.get(&made.parent_tid));
+                let Some(since) = since.copied() else { continue };
+                if made.time > since + FORKING {
+                    inherited.insert(made.tid, since);
+                } else if self.tasks.children && !pids.contains(&made.pid) {
+                    pids.push(made.pid);
+                }
+            }
+            let new: Vec<_> = listed
+                .into_iter()
+                .filter(|(_, tid)| !complete.contains_key(tid) && !inherited.contains_key(tid))
+                .collect();
+            if new.is_empty() && pids.len() == processes {
+                return Ok(());
+            }
+            if !new.is_empty() {
+                raise_files(complete.len() + new.len(), self.specs.len(), self.outputs.len())?;
+            }
+            for (pid, tid) in new {
+                match self.opened.open(&self.specs, &self.outputs, Owner::Thread(tid)) {
+                    Ok(()) => self.tasks.add(pid, tid, Owner::Thread(tid)),
+                    Err(Errno::SRCH) => {} // has just ended
+                    Err(Errno::ACCESS | Errno::PERM) => return Err(Error::NotPermitted { pid }),
+                    Err(Errno::MFILE | Errno::NFILE) => {
+                        return Err(self.too_many(complete.len() + 1));
+                    }
+                    Err(errno) => return Err(Error::Other { what: "perf_event_open", errno }),
+                }
+                complete.insert(tid, clock());
+            }
+        }
+        Ok(())
+    }
+
+    fn too_many(&self, threads: usize) -> Error {
+        let processors = self.outputs.len();
+        let needed = files(threads, self.specs.len(), processors);
+        let limit = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        Error::TooManyFiles { threads, processors, needed, limit }
+    }
+}
+
+/// How many files that takes, with some for all else.
+fn files(threads: usize, specs: usize, processors: usize) -> u64 {
+    (threads * specs * processors + 2 * processors + 64) as u64
+}
+
+/// Raises the soft limit of open files, as far as the hard one goes.
+fn raise_files(threads: usize, specs: usize, processors: usize) -> Result<(), Error> {
+    let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count) as u64;
+    // Those of the threads before may be among the open ones.
+    let needed = files(threads, specs, processors).max(open + files(1, specs, processors));
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| needed <= current) {
+        return Ok(());
+    }
+    if let Some(limit) = maximum.filter(|maximum| needed > *maximum) {
+        return Err(Error::TooManyFiles { threads, processors, needed, limit });
+    }
+    let new = Rlimit { current: maximum.or(Some(needed)), maximum };
+    setrlimit(Resource::Nofile, new)
+        .map_err(|errno| Error::Other { what: "raising the limit of open files", errno })
+}
+
+/// The threads of a process; none if it is gone.
+fn threads(pid: u32) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The ranges that a process has mapped.
+fn ranges(pid: u32) -> Option<Vec<(u64, u64)>> {
+    let text = std::fs::read(format!("/proc/{pid}/maps")).ok()?;
+    let range = |line: &[u8]| {
+        let word = line.split(|byte| *byte == b' ').next()?;
+        let (start, end) = std::str::from_utf8(word).ok()?.split_once('-')?;
+        let number = |text| u64::from_str_radix(text, 16).ok();
+        Some((number(start)?, number(end)?))
+    };
+    Some(text.split(|byte| *byte == b'\n').filter_map(range).collect())
+}

@@ -1,0 +1,214 @@
+//! The numbers of tracepoints, which are this boot's.
+
+use super::error::Error;
+use super::parse::{self, Parsed, SAMPLE_TYPE, Said};
+use super::registers::{self, Sampled};
+use super::tracepoints::{TRACEPOINTS, Tracepoint};
+use crate::sys::hold::hold;
+use crate::sys::null_calls;
+use crate::sys::perf_event::{self, Attr, Event, Ring, Where, flag, sample};
+use rustix::fd::OwnedFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+use std::fs::File;
+use std::io::Read as _;
+
+/// How the numbers came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// From tracefs.
+    Tracefs,
+    /// By trying all numbers, as tracefs is the administrator's only.
+    Tried,
+}
+
+/// The tracepoints that this kernel has, with their numbers.
+pub(super) struct Ids {
+    pub(super) ids: Vec<(Tracepoint, u64)>,
+    pub(super) found: Found,
+    /// Keeps open what was tried, while this is open.
+    pub(super) held: Option<OwnedFd>,
+    /// `maple_tree:ma_write`, if it was asked for and is there.
+    pub(super) tree_write: Option<TreeWriteFormat>,
+}
+
+/// `maple_tree:ma_write`: its number, and where in its fields what counts stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TreeWriteFormat {
+    pub(super) id: u64,
+    pub(super) index: usize,
+    pub(super) last: usize,
+    pub(super) value: usize,
+}
+
+/// Finds them out.
+pub(super) fn find(tree_write: bool) -> Result<Ids, Error> {
+    if let Some(events) = tracefs() {
+        let ids: Vec<_> = TRACEPOINTS
+            .iter()
+            .filter_map(|point| {
+                let path = format!("syscalls/{}/id", point.name());
+                Some((*point, read(&events, &path)?.trim().parse().ok()?))
+            })
+            .collect();
+        if !ids.is_empty() {
+            let tree_write = tree_write
+                .then(|| read(&events, "maple_tree/ma_write/format"))
+                .flatten()
+                .and_then(|text| tree_write_format(&text));
+            return Ok(Ids { ids, found: Found::Tracefs, held: None, tree_write });
+        }
+    }
+    try_all()
+}
+
+/// Whether they can be read, rather than tried.
+pub(super) fn readable() -> bool {
+    tracefs().is_some_and(|events| read(&events, "syscalls/sys_exit_mmap/id").is_some())
+}
+
+/// The directory `events` of tracefs. Where it is mounted nowhere, of a mount of our own that
+/// nobody else sees and that ends with the descriptor.
+fn tracefs() -> Option<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let places = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"];
+    let mounted = places.iter().find_map(|path| {
+        let events = openat(CWD, *path, flags, Mode::empty()).ok()?;
+        read(&events, "syscalls/sys_exit_mmap/id").is_some().then_some(events)
+    });
+    mounted.or_else(|| {
+        let fs = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC).ok()?;
+        fsconfig_create(&fs).ok()?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+        let root = fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).ok()?;
+        // The mount lives as long as something in it is open.
+        openat(&root, "events", flags, Mode::empty()).ok()
+    })
+}
+
+fn read(events: &OwnedFd, path: &str) -> Option<String> {
+    let file = openat(events, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+    let mut text = String::new();
+    File::from(file).take(1 << 16).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// Reads the `format` file of `maple_tree:ma_write`.
+fn tree_write_format(text: &str) -> Option<TreeWriteFormat> {
+    let id = text.lines().find_map(|line| line.strip_prefix("ID: ")?.trim().parse().ok())?;
+    let offset = |name: &str| {
+        let (_, rest) =
+            text.lines().find_map(|line| line.split_once(&format!("{name};\toffset:")))?;
+        let (offset, rest) = rest.split_once(';')?;
+        rest.starts_with("\tsize:8;").then_some(())?;
+        offset.parse().ok()
+    };
+    Some(TreeWriteFormat {
+        id,
+        index: offset(" index")?,
+        last: offset(" last")?,
+        value: offset(" * val").or_else(|| offset(" *val"))?,
+    })
+}
+
+/// The first number that is surely no tracepoint's: they have 16 bits.
+const END: u64 = 1 << 16;
+/// After so many numbers that are nobody's there are no more: tracepoints that are built in have
+/// numbers one after another.
+const GAP: u64 = 1024;
+
+/// Opens every tracepoint there may be on the calling thread, makes each of the calls, and sees
+/// which tracepoint says so. To close the last event of a tracepoint takes some 40 ms, in which
+/// no thread that is recorded can make another: so they stay open until the recording has ended,
+/// and a process of their own closes them then.
+///
+/// Users may read the fields of no tracepoints but those of system
+/// calls, so few of the others can be opened.
+fn try_all() -> Result<Ids, Error> {
+    let failed = |errno: Errno| Error::NoTracepoints(format!("tracefs cannot be read, {errno}"));
+    let attr = Attr {
+        kind: perf_event::TYPE_TRACEPOINT,
+        sample_period: 1,
+        sample_type: SAMPLE_TYPE | sample::RAW | sample::REGS_USER,
+        sample_regs_user: registers::MASK,
+        clockid: perf_event::CLOCK,
+        flags: flag::EXCLUDE_KERNEL | flag::EXCLUDE_HV | flag::USE_CLOCKID | flag::SAMPLE_ID_ALL,
+        ..Attr::default()
+    };
+    let holder = Attr { kind: perf_event::TYPE_SOFTWARE, config: perf_event::SW_DUMMY, ..attr };
+    let holder = Event::open(&holder, Where::Own).map_err(failed)?;
+    let mut ring = Ring::new(&holder, 64 << 10).map_err(failed)?;
+    let mut events = Vec::new();
+    let mut unknown = 0;
+    for config in 1..END {
+        match Event::open(&Attr { config, ..attr }, Where::Own) {
+            Ok(event) => {
+                event.write_to(&holder).map_err(failed)?;
+                events.push((event.id().map_err(failed)?, config, event));
+                unknown = 0;
+            }
+            // It is there, but not for us.
+            Err(Errno::PERM | Errno::ACCESS) => unknown = 0,
+            Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => return Err(failed(errno)),
+            Err(_) if unknown == GAP => break,
+            Err(_) => unknown += 1,
+        }
+    }
+    let mut found = Vec::new();
+    for point in TRACEPOINTS {
+        ring.take(usize::MAX, |_| {});
+        null_calls::make(point.number);
+        let mut hit = None;
+        ring.take(usize::MAX, |bytes| {
+            if let Parsed::Record(record) = parse::parse(bytes, |_| Some(attr.sample_type))
+                && let Said::Sample(sample) = record.said
+                && sample.raw.as_deref().and_then(call_number) == Some(point.number)
+                && sample.registers.as_ref().is_some_and(has_begun) == point.enters()
+            {
+                hit = Some(record.who.id);
+            }
+        });
+        let config = events.iter().find(|(id, ..)| Some(*id) == hit).map(|(_, config, _)| *config);
+        found.extend(config.map(|config| (*point, config)));
+    }
+    if found.is_empty() {
+        let text = "tracefs cannot be read, and no tracepoint answered to a system call";
+        return Err(Error::NoTracepoints(text.to_owned()));
+    }
+    for (_, _, event) in &events {
+        event.disable().map_err(failed)?;
+    }
+    let files = events.into_iter().map(|(_, _, event)| event.into()).collect();
+    // Without such a process they are closed here, and that takes its time.
+    Ok(Ids { ids: found, found: Found::Tried, held: hold(files).ok(), tree_write: None })
+}
+
+/// `__syscall_nr`, which all tracepoints of system calls begin with.
+fn call_number(raw: &[u8]) -> Option<i64> {
+    Some(i32::from_ne_bytes(raw.get(8..12)?.try_into().ok()?).into())
+}
+
+/// Where a call begins, its result is not there yet. None of those made is answered ENOSYS by a
+/// kernel that has a tracepoint for it.
+fn has_begun(registers: &Sampled) -> bool {
+    registers.result() == -i64::from(libc::ENOSYS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_of_a_tree_write() {
+        let text = "name: ma_op\nID: 2323\nformat:\n\
+            \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
+            \tfield:unsigned long index;\toffset:32;\tsize:8;\tsigned:0;\n\
+            \tfield:unsigned long last;\toffset:40;\tsize:8;\tsigned:0;\n\
+            \tfield:unsigned long piv;\toffset:48;\tsize:8;\tsigned:0;\n\
+            \tfield:void * val;\toffset:56;\tsize:8;\tsigned:0;\n";
+        let format = TreeWriteFormat { id: 2323, index: 32, last: 40, value: 56 };
+        assert_eq!(tree_write_format(text), Some(format));
+        assert_eq!(tree_write_format("ID: 2323\n"), None);
+    }
+}

@@ -1,0 +1,247 @@
+//! Which events are opened for a thread or a processor.
+
+use super::Config;
+use super::error::Error;
+use super::ids::{Ids, TreeWriteFormat};
+use super::parse::SAMPLE_TYPE;
+use super::registers;
+use super::rings::Which;
+use super::tasks::Owner;
+use super::tracepoints::{Purpose, Tracepoint};
+use crate::sys::perf_event::{self, Attr, Event, Where, flag, sample};
+use rustix::io::Errno;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// What an event is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Role {
+    /// A system call.
+    Call(Tracepoint),
+    Fault,
+    TreeWrite(TreeWriteFormat),
+    /// Processes, and mappings that are made.
+    Tasks,
+}
+
+/// One event that is opened for each thread on each processor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Spec {
+    role: Role,
+    attr: Attr,
+    ring: Which,
+}
+
+/// What the records of an open event mean.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Source {
+    pub(super) role: Role,
+    pub(super) owner: Owner,
+    pub(super) ring: Which,
+    /// Its `sample_type`.
+    pub(super) layout: u64,
+}
+
+/// The rings of a processor, to which events write.
+pub(super) struct Output {
+    pub(super) cpu: u32,
+    pub(super) calls: Arc<Event>,
+    pub(super) stacks: Option<Arc<Event>>,
+}
+
+/// The events that are open.
+#[derive(Default)]
+pub(super) struct Opened {
+    events: Vec<(Which, Event)>,
+    pub(super) sources: HashMap<u64, Source>,
+}
+
+/// How many bytes of stack are copied where clone3(2) begins: its arguments are in the frame of
+/// the C library's function that calls it.
+const CLONE3_STACK: u32 = 1024;
+
+/// The events by which a thread or a processor is recorded. The last is that which tells of new
+/// threads, so that whoever is told to have been made after it was opened has inherited all.
+pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
+    let common = flag::EXCLUDE_HV | flag::WATERMARK | flag::USE_CLOCKID | flag::SAMPLE_ID_ALL;
+    let common = common | if inherit { flag::INHERIT } else { 0 };
+    let threads_only = if inherit && !config.children { flag::INHERIT_THREAD } else { 0 };
+    let base = Attr {
+        sample_period: 1,
+        sample_type: SAMPLE_TYPE,
+        clockid: perf_event::CLOCK,
+        read_format: perf_event::FORMAT_LOST,
+        wakeup: u32::MAX, // only the ring's own counts
+        flags: common | threads_only | flag::EXCLUDE_KERNEL,
+        ..Attr::default()
+    };
+    let with_registers = Attr {
+        sample_type: SAMPLE_TYPE | sample::REGS_USER,
+        sample_regs_user: registers::MASK,
+        ..base
+    };
+    let with_stack = |size: u32| Attr {
+        sample_type: with_registers.sample_type | sample::STACK_USER,
+        sample_stack_user: size,
+        ..with_registers
+    };
+    let size = config.stack_size();
+    let mut specs = Vec::new();
+    for (point, config) in &ids.ids {
+        let spec = |attr: Attr, ring| {
+            let attr = Attr { kind: perf_event::TYPE_TRACEPOINT, config: *config, ..attr };
+            Spec { role: Role::Call(*point), attr, ring }
+        };
+        // The kernel runs what was opened last first. So the time of a call is taken before its
+        // stack is copied.
+        if size > 0 && matches!(point.purpose, Purpose::Call(_) | Purpose::Ioctl) {
+            specs.push(spec(with_stack(size), Which::Stacks));
+        }
+        let clone3 = point.purpose == Purpose::Clone3;
+        let attr = if clone3 { with_stack(CLONE3_STACK) } else { with_registers };
+        specs.push(spec(attr, Which::Calls));
+    }
+    if let Some(faults) = config.faults {
+        let attr = if faults.stacks && size > 0 { with_stack(size) } else { with_registers };
+        let attr = Attr {
+            kind: perf_event::TYPE_SOFTWARE,
+            config: perf_event::SW_PAGE_FAULTS,
+            sample_type: attr.sample_type | sample::ADDR,
+            sample_period: faults.period.max(1),
+            // Those that the kernel makes when it uses the program's memory too, if allowed.
+            flags: attr.flags & !flag::EXCLUDE_KERNEL,
+            ..attr
+        };
+        specs.push(Spec { role: Role::Fault, attr, ring: Which::Stacks });
+    }
+    if let Some(format) = ids.tree_write {
+        let attr = Attr {
+            kind: perf_event::TYPE_TRACEPOINT,
+            config: format.id,
+            sample_type: SAMPLE_TYPE | sample::RAW,
+            flags: base.flags & !flag::EXCLUDE_KERNEL,
+            ..base
+        };
+        specs.push(Spec { role: Role::TreeWrite(format), attr, ring: Which::Calls });
+    }
+    let told = flag::TASK
+        | flag::COMM
+        | flag::COMM_EXEC
+        | flag::MMAP
+        | flag::MMAP2
+        | flag::MMAP_DATA
+        | if config.build_ids { flag::BUILD_ID } else { 0 };
+    let attr = Attr {
+        kind: perf_event::TYPE_SOFTWARE,
+        config: perf_event::SW_DUMMY,
+        flags: base.flags | told,
+        ..base
+    };
+    specs.push(Spec { role: Role::Tasks, attr, ring: Which::Calls });
+    specs
+}
+
+/// What this kernel or these privileges do not give of `specs` is changed for what they do give.
+/// Returns what had to be left out.
+pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<Vec<&'static str>, Error> {
+    let mut without = Vec::new();
+    let mut kept = Vec::new();
+    for spec in std::mem::take(specs) {
+        // On the calling thread, so that it does not matter what the target allows.
+        let opens = |attr: &Attr| Event::open(attr, Where::Own);
+        let less =
+            |attr: Attr, remove: u64, add: u64| Attr { flags: attr.flags & !remove | add, ..attr };
+        let mut attr = spec.attr;
+        let mut answer = opens(&attr);
+        if matches!(answer, Err(Errno::INVAL)) {
+            attr = Attr { read_format: 0, ..attr };
+            answer = opens(&attr);
+        }
+        if matches!(answer, Err(Errno::INVAL)) && attr.flags & flag::BUILD_ID != 0 {
+            attr = less(attr, flag::BUILD_ID, 0);
+            without.push("build ids of mappings: needs Linux 5.12");
+            answer = opens(&attr);
+        }
+        if matches!(answer, Err(Errno::INVAL)) && attr.flags & flag::INHERIT_THREAD != 0 {
+            // Children are recorded then, and what they do is not told.
+            attr = less(attr, flag::INHERIT_THREAD, 0);
+            answer = opens(&attr);
+        }
+        if matches!(answer, Err(Errno::ACCESS | Errno::PERM)) && matches!(spec.role, Role::Fault) {
+            attr = less(attr, 0, flag::EXCLUDE_KERNEL);
+            without.push("page faults of the kernel on the program's memory: need CAP_PERFMON");
+            answer = opens(&attr);
+        }
+        match answer {
+            Ok(_) => kept.push(Spec { attr, ..spec }),
+            Err(errno) => match spec.role {
+                Role::TreeWrite(_) => without.push("writes to maple trees: need CAP_PERFMON"),
+                Role::Call(_) | Role::Fault => without.push("a tracepoint that cannot be opened"),
+                Role::Tasks => return Err(Error::Other { what: "perf event of tasks", errno }),
+            },
+        }
+    }
+    *specs = kept;
+    Ok(without)
+}
+
+impl Opened {
+    /// How many are open.
+    pub(super) fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// How many records their rings had no room for; 0 before Linux 6.0, which does not tell.
+    pub(super) fn lost(&self, ring: Which) -> u64 {
+        let events = self.events.iter().filter(|(which, _)| *which == ring);
+        events.filter_map(|(_, event)| event.lost().ok()).sum()
+    }
+
+    /// Opens the events of a thread, or of all processors. When that fails for one of them, those
+    /// that were opened are closed again.
+    pub(super) fn open(
+        &mut self,
+        specs: &[Spec],
+        outputs: &[Output],
+        owner: Owner,
+    ) -> Result<(), Errno> {
+        let count = self.events.len();
+        let opened = specs.iter().try_for_each(|spec| {
+            outputs.iter().try_for_each(|output| self.open_one(spec, output, owner))
+        });
+        if opened.is_err() {
+            for (_, event) in self.events.drain(count..) {
+                if let Ok(id) = event.id() {
+                    self.sources.remove(&id);
+                }
+            }
+        }
+        opened
+    }
+
+    fn open_one(&mut self, spec: &Spec, output: &Output, owner: Owner) -> Result<(), Errno> {
+        let target = match owner {
+            Owner::Thread(tid) => Where::Thread(tid, output.cpu),
+            Owner::Processors => Where::Processor(output.cpu),
+        };
+        let holder = match spec.ring {
+            Which::Calls => &output.calls,
+            Which::Stacks => match &output.stacks {
+                Some(holder) => holder,
+                None => return Ok(()),
+            },
+        };
+        let event = Event::open(&spec.attr, target)?;
+        if let Role::Call(point) = spec.role
+            && let Some(filter) = point.filter()
+        {
+            event.filter(filter)?;
+        }
+        let source =
+            Source { role: spec.role, owner, ring: spec.ring, layout: spec.attr.sample_type };
+        self.sources.insert(event.id()?, source);
+        event.write_to(holder)?;
+        self.events.push((spec.ring, event));
+        Ok(())
+    }
+}

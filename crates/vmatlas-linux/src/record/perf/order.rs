@@ -1,0 +1,468 @@
+//! One stream, in the order of time, from the rings of all processors.
+//!
+//! A record is written soon after its time was taken, so what is older than a little while is
+//! complete, whichever ring it is in.
+
+use super::event::{Call, PerfEvent, Stack, StackCopy};
+use super::live::Live;
+use super::parse::{Mmap, Who};
+use super::registers::Sampled;
+use super::rings::Which;
+use super::stacks::Stacks;
+use super::tasks::{Owner, Tasks};
+use std::collections::{HashMap, VecDeque};
+use vmatlas::recording::CallKind;
+
+/// How long a record may take from its time to its place in the ring, in nanoseconds: little on
+/// a real processor, more on one of a virtual machine that is not running just then.
+pub(super) const SLACK: u64 = 5_000_000;
+
+/// How far apart the return of a munmap(2) and that of the mmap(2) may be that got its place, in
+/// nanoseconds. Both have let go of the address space before their time is taken.
+const OVERTAKEN: u64 = 1_000_000;
+
+/// A record, and by whose events it came.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) who: Who,
+    pub(super) owner: Owner,
+    pub(super) what: What,
+}
+
+/// What it says, with the numbers of events made out.
+#[derive(Debug)]
+pub(super) enum What {
+    Call {
+        kind: CallKind,
+        args: [u64; 6],
+        result: Option<i64>,
+        registers: Sampled,
+    },
+    /// A clone(2) begins; whether its child shares memory.
+    Clone(Option<bool>),
+    Fork {
+        pid: u32,
+        tid: u32,
+        parent_tid: u32,
+    },
+    Exit {
+        pid: u32,
+        tid: u32,
+    },
+    Comm {
+        pid: u32,
+        tid: u32,
+        exec: bool,
+        name: Vec<u8>,
+    },
+    Mmap(Mmap),
+    Fault {
+        address: u64,
+        registers: Option<Sampled>,
+        stack: Option<Vec<u8>>,
+    },
+    TreeWrite {
+        start: u64,
+        last: u64,
+        stored: bool,
+    },
+    Lost {
+        which: Which,
+        count: u64,
+    },
+}
+
+/// A thread that was made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Made {
+    pub(super) time: u64,
+    pub(super) parent_tid: u32,
+    pub(super) pid: u32,
+    pub(super) tid: u32,
+}
+
+/// A record that waits for its turn.
+#[derive(Debug)]
+struct Waiting {
+    time: u64,
+    /// Of a call with a stack: when the thread returned from its next.
+    next: u64,
+    entry: Option<Entry>,
+}
+
+/// What was not as it should be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Calls that were given.
+    pub(crate) calls: u64,
+    /// Of those, how many came without the stack that was asked for.
+    pub(crate) stacks_lost: u64,
+    /// Records that the ring of calls had no room for: never any so far.
+    pub(crate) calls_lost: u64,
+    /// Records that the ring of stacks had no room for: stacks and page faults. With
+    /// [`Scope::Processors`](super::Scope) those of other programs as well.
+    pub(crate) stack_records_lost: u64,
+    /// Records that were given later than others that happened after them.
+    pub(crate) late: u64,
+    /// Calls that were put before an mmap(2) that got what they had freed.
+    pub(crate) reordered: u64,
+    /// Records that could not be read.
+    pub(crate) unread: u64,
+}
+
+/// Takes records and gives events.
+#[derive(Debug)]
+pub(super) struct Merger {
+    /// What has come since the last [`Merger::sort`].
+    incoming: Vec<Entry>,
+    /// What waits, in the order of time. What has been given out of turn is None.
+    pending: VecDeque<Waiting>,
+    pub(super) stacks: Stacks,
+    live: Live,
+    /// Up to where all has been given.
+    flushed: u64,
+    /// What happened before is not given.
+    pub(super) started: u64,
+    pub(super) counts: Counts,
+}
+
+impl Merger {
+    pub(super) fn new(wants_stacks: bool) -> Merger {
+        Merger {
+            incoming: Vec::new(),
+            pending: VecDeque::new(),
+            stacks: Stacks::new(wants_stacks),
+            live: Live::default(),
+            flushed: 0,
+            started: 0,
+            counts: Counts::default(),
+        }
+    }
+
+    /// What was mapped in an address space at a time.
+    pub(super) fn seed(&mut self, space: u32, time: u64, ranges: Vec<(u64, u64)>) {
+        self.live.seed(space, time, ranges);
+    }
+
+    pub(super) fn push(&mut self, entry: Entry) {
+        self.incoming.push(entry);
+    }
+
+    /// The threads that are known to have been made, and not been given yet: when, by which thread,
+    /// and as what.
+    pub(super) fn forks(&self) -> impl Iterator<Item = Made> {
+        self.incoming.iter().filter_map(|entry| match entry.what {
+            What::Fork { pid, tid, parent_tid } => {
+                Some(Made { time: entry.who.time, parent_tid, pid, tid })
+            }
+            _ => None,
+        })
+    }
+
+    /// Gives what happened before a time at which all that did is there.
+    pub(super) fn flush(&mut self, until: u64, tasks: &mut Tasks, give: &mut dyn FnMut(PerfEvent)) {
+        self.sort();
+        while self.pending.front().is_some_and(|waiting| waiting.time < until) {
+            let Some(Waiting { entry, next, .. }) = self.pending.pop_front() else { break };
+            let Some(entry) = entry else { continue };
+            if entry.who.time < self.flushed {
+                self.counts.late += 1;
+            }
+            if let Some(request) = overtaking(&entry, tasks) {
+                while let Some((freeing, next)) = self.overtaken(&request, &entry, tasks) {
+                    self.counts.reordered += 1;
+                    self.give(freeing, next, tasks, give);
+                }
+            }
+            self.give(entry, next, tasks, give);
+        }
+        self.flushed = self.flushed.max(until);
+        self.stacks.forget_before(until);
+    }
+
+    /// A ring tells what it had no room for when it has room again. What was lost after that only
+    /// the events themselves know.
+    pub(super) fn lost_at_last(
+        &mut self,
+        which: Which,
+        total: u64,
+        time_ns: u64,
+        give: &mut dyn FnMut(PerfEvent),
+    ) {
+        let told = match which {
+            Which::Calls => &mut self.counts.calls_lost,
+            Which::Stacks => &mut self.counts.stack_records_lost,
+        };
+        let count = total.saturating_sub(*told);
+        if count > 0 {
+            *told = total;
+            give(PerfEvent::Lost { time_ns, which, count });
+        }
+    }
+
+    /// Puts what has come among what waits.
+    fn sort(&mut self) {
+        let came = self.incoming.drain(..).map(|entry| Waiting {
+            time: entry.who.time,
+            next: u64::MAX,
+            entry: Some(entry),
+        });
+        self.pending.extend(came);
+        self.pending.make_contiguous().sort_by_key(|waiting| waiting.time);
+        if self.stacks.wanted() {
+            self.find_next();
+            self.stacks.sort();
+        }
+    }
+
+    /// Notes for each call when the same thread returned from its next.
+    fn find_next(&mut self) {
+        let mut latest = HashMap::new();
+        for waiting in self.pending.iter_mut().rev() {
+            if let Some(Entry { who, what: What::Call { .. }, owner }) = &waiting.entry
+                && let Some(time) = latest.insert((who.tid, *owner), who.time)
+            {
+                waiting.next = time;
+            }
+        }
+    }
+
+    /// Takes out a call that freed what `entry` has got, and seems to have happened later.
+    fn overtaken(
+        &mut self,
+        request: &Request,
+        entry: &Entry,
+        tasks: &Tasks,
+    ) -> Option<(Entry, u64)> {
+        if !self.live.overlaps(request.space, entry.who.time, request.start, request.end) {
+            return None;
+        }
+        let latest = entry.who.time.saturating_add(OVERTAKEN);
+        let near = self.pending.iter_mut().take_while(|waiting| waiting.time <= latest);
+        let frees = |other: &Entry| {
+            other.who.tid != entry.who.tid
+                && tasks.counts(&other.who, other.owner)
+                && tasks.space(other.who.pid) == Some(request.space)
+                && freed(other)
+                    .is_some_and(|(start, end)| start < request.end && request.start < end)
+        };
+        for waiting in near {
+            if waiting.entry.as_ref().is_some_and(frees) {
+                return Some((waiting.entry.take()?, waiting.next));
+            }
+        }
+        None
+    }
+
+    fn give(
+        &mut self,
+        entry: Entry,
+        next: u64,
+        tasks: &mut Tasks,
+        give: &mut dyn FnMut(PerfEvent),
+    ) {
+        let Entry { who, owner, what } = entry;
+        let time_ns = who.time;
+        if let What::Lost { which, count } = what {
+            match which {
+                Which::Calls => self.counts.calls_lost += count,
+                Which::Stacks => self.counts.stack_records_lost += count,
+            }
+            give(PerfEvent::Lost { time_ns, which, count });
+            return;
+        }
+        if !tasks.counts(&who, owner) {
+            return;
+        }
+        let begun = time_ns >= self.started;
+        let event = match what {
+            What::Call { kind, args, result, registers } => {
+                let stack = self.stacks.take(&who, owner, &registers, next);
+                if let (Some(space), Some(result)) = (tasks.space(who.pid), result) {
+                    self.live.apply(space, time_ns, kind, &args, result);
+                }
+                if !begun {
+                    return;
+                }
+                self.counts.calls += 1;
+                self.counts.stacks_lost += u64::from(stack == Stack::Lost);
+                let registers = registers.for_unwinding();
+                let Who { pid, tid, cpu, .. } = who;
+                PerfEvent::Call(Call {
+                    time_ns,
+                    pid,
+                    tid,
+                    cpu,
+                    kind,
+                    args,
+                    result,
+                    registers,
+                    stack,
+                })
+            }
+            What::Clone(shares) => return tasks.cloning(who.tid, shares),
+            What::Fork { pid, tid, parent_tid } => {
+                let parent = tasks.space(who.pid);
+                let Some(shares_memory) = tasks.forked(parent_tid, pid, tid) else { return };
+                if let (Some(parent), Some(child)) = (parent, tasks.space(pid)) {
+                    self.live.copy(parent, child);
+                }
+                let parent_pid = who.pid;
+                PerfEvent::Fork { time_ns, pid, tid, parent_pid, parent_tid, shares_memory }
+            }
+            What::Exit { pid, tid } => {
+                let space = tasks.space(pid);
+                tasks.exited(tid);
+                self.forget(space, tasks);
+                PerfEvent::Exit { time_ns, pid, tid }
+            }
+            What::Comm { pid, tid, exec, name } => {
+                if exec {
+                    let space = tasks.space(pid);
+                    tasks.executed(pid);
+                    self.forget(space, tasks);
+                }
+                PerfEvent::Comm { time_ns, pid, tid, exec, name }
+            }
+            What::Mmap(mmap) => PerfEvent::Mmap { time_ns, mmap },
+            What::Fault { address, registers, stack } => {
+                let (registers, sp) = registers
+                    .map(|registers| registers.for_unwinding())
+                    .map_or((None, 0), |registers| (Some(registers), registers.sp));
+                let stack =
+                    stack.map_or(Stack::NotAsked, |bytes| Stack::Copied(StackCopy { sp, bytes }));
+                let Who { pid, tid, cpu, .. } = who;
+                PerfEvent::Fault { time_ns, pid, tid, cpu, address, registers, stack }
+            }
+            What::TreeWrite { start, last, stored } => {
+                let Who { pid, tid, .. } = who;
+                PerfEvent::TreeWrite { time_ns, pid, tid, start, last, stored }
+            }
+            What::Lost { .. } => return,
+        };
+        if begun {
+            give(event);
+        }
+    }
+
+    fn forget(&mut self, space: Option<u32>, tasks: &Tasks) {
+        if let Some(space) = space.filter(|space| !tasks.uses(*space)) {
+            self.live.forget(space);
+        }
+    }
+}
+
+/// A range that the kernel has chosen, so nothing was mapped there.
+struct Request {
+    space: u32,
+    start: u64,
+    end: u64,
+}
+
+fn overtaking(entry: &Entry, tasks: &Tasks) -> Option<Request> {
+    let What::Call { kind, args, result: Some(result), .. } = &entry.what else { return None };
+    let (start, end) = super::live::chosen(*kind, args, *result)?;
+    let space = tasks.counts(&entry.who, entry.owner).then(|| tasks.space(entry.who.pid))??;
+    Some(Request { space, start, end })
+}
+
+fn freed(entry: &Entry) -> Option<(u64, u64)> {
+    let What::Call { kind, args, result: Some(result), .. } = &entry.what else { return None };
+    super::live::freed(*kind, args, *result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNER: Owner = Owner::Processors;
+
+    fn who(tid: u32, time: u64) -> Who {
+        Who { id: 1, pid: 10, tid, time, cpu: 0 }
+    }
+
+    fn registers(result: u64) -> Sampled {
+        let mut registers = Sampled { abi: 2, values: [0; super::super::registers::COUNT] };
+        registers.values[0] = result;
+        registers
+    }
+
+    fn call(tid: u32, time: u64, kind: CallKind, args: [u64; 6], result: i64) -> Entry {
+        let registers = registers(result.cast_unsigned());
+        let what = What::Call { kind, args, result: Some(result), registers };
+        Entry { who: who(tid, time), owner: OWNER, what }
+    }
+
+    fn tasks() -> Tasks {
+        let mut tasks = Tasks::new(true);
+        tasks.add(10, 10, OWNER);
+        tasks.add(10, 11, OWNER);
+        tasks
+    }
+
+    /// What is told of calls: their times, and the first byte of their stacks.
+    fn told(merger: &mut Merger, tasks: &mut Tasks, until: u64) -> Vec<(u64, Option<u8>)> {
+        let mut told = Vec::new();
+        merger.flush(until, tasks, &mut |event| {
+            if let PerfEvent::Call(Call { time_ns, stack, .. }) = event {
+                let byte = match stack {
+                    Stack::Copied(copy) => copy.bytes.first().copied(),
+                    _ => None,
+                };
+                told.push((time_ns, byte));
+            }
+        });
+        told
+    }
+
+    #[test]
+    fn an_mmap_that_overtook_the_munmap_before_it() {
+        let (mut merger, mut tasks) = (Merger::new(false), tasks());
+        let mmap = |tid, time| call(tid, time, CallKind::Mmap, [0, 8192, 3, 0x22, 0, 0], 0x1000);
+        let munmap = |tid, time| call(tid, time, CallKind::Munmap, [0x1000, 8192, 0, 0, 0, 0], 0);
+        for entry in [munmap(10, 2_002), mmap(11, 2_001), mmap(10, 1_000), munmap(11, 9_000)] {
+            merger.push(entry);
+        }
+        let order = told(&mut merger, &mut tasks, u64::MAX);
+        assert_eq!(
+            order.iter().map(|(time, _)| *time).collect::<Vec<_>>(),
+            [1_000, 2_002, 2_001, 9_000]
+        );
+        assert_eq!(merger.counts.reordered, 1);
+        // Where nothing was, nothing has been overtaken.
+        for entry in [mmap(10, 10_000), munmap(11, 10_001)] {
+            merger.push(entry);
+        }
+        assert_eq!(told(&mut merger, &mut tasks, u64::MAX).len(), 2);
+        assert_eq!(merger.counts.reordered, 1);
+    }
+
+    #[test]
+    fn stacks_come_to_their_calls() {
+        let (mut merger, mut tasks) = (Merger::new(true), tasks());
+        let madvise = |time| call(10, time, CallKind::Madvise, [0x1000, 4096, 4, 0, 0, 0], 0);
+        let stack = |merger: &mut Merger, time, byte: u8| {
+            merger.stacks.push(&who(10, time), OWNER, registers(0), vec![byte]);
+        };
+        // The same call again and again, of which the second and the fourth have lost theirs. The
+        // thread changed processors, so the third stack is read first.
+        for time in [100, 200, 300, 400, 500] {
+            merger.push(madvise(time));
+        }
+        for (time, byte) in [(301, 3), (101, 1), (501, 5)] {
+            stack(&mut merger, time, byte);
+        }
+        let first = told(&mut merger, &mut tasks, 400);
+        assert_eq!(first, [(100, Some(1)), (200, None), (300, Some(3))]);
+        assert_eq!(told(&mut merger, &mut tasks, u64::MAX), [(400, None), (500, Some(5))]);
+        assert_eq!(merger.counts.stacks_lost, 2);
+        // Where the stack is copied first.
+        let (mut merger, mut tasks) = (Merger::new(true), super::tests::tasks());
+        for (time, byte) in [(100, 1), (200, 2), (300, 3)] {
+            merger.push(madvise(time + 5));
+            stack(&mut merger, time, byte);
+        }
+        let all = [(105, Some(1)), (205, Some(2)), (305, Some(3))];
+        assert_eq!(told(&mut merger, &mut tasks, u64::MAX), all);
+    }
+}

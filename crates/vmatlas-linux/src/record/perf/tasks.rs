@@ -1,0 +1,176 @@
+//! Whose records count: the threads that are recorded, and which address space they have.
+
+use super::parse::Who;
+use std::collections::{HashMap, HashSet};
+
+/// The threads that are recorded.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    threads: HashMap<u32, Thread>,
+    processes: HashMap<u32, Process>,
+    /// Whether processes that recorded ones make are recorded.
+    pub(super) children: bool,
+    spaces: u32,
+    /// What the clone(2) that a thread is in shares.
+    clones: HashMap<u32, Option<bool>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Thread {
+    pid: u32,
+    /// Whose events it is recorded by: those that were opened for it, or that it inherited. A
+    /// thread that came while events were being opened may have both, and then reports twice.
+    owner: Owner,
+}
+
+/// For whom events were opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Owner {
+    /// A thread, and those that it makes.
+    Thread(u32),
+    /// All that runs on a processor.
+    Processors,
+}
+
+#[derive(Debug)]
+struct Process {
+    tids: HashSet<u32>,
+    space: u32,
+}
+
+impl Tasks {
+    /// None yet.
+    pub(super) fn new(children: bool) -> Tasks {
+        Tasks { children, ..Tasks::default() }
+    }
+
+    /// A thread for which events are open.
+    pub(super) fn add(&mut self, pid: u32, tid: u32, owner: Owner) {
+        self.threads.insert(tid, Thread { pid, owner });
+        self.spaces += 1;
+        let space = self.spaces;
+        let process =
+            self.processes.entry(pid).or_insert_with(|| Process { tids: HashSet::new(), space });
+        process.tids.insert(tid);
+    }
+
+    pub(super) fn contains(&self, tid: u32) -> bool {
+        self.threads.contains_key(&tid)
+    }
+
+    /// How many threads are recorded.
+    pub(super) fn len(&self) -> usize {
+        self.threads.len()
+    }
+
+    /// All threads, as (pid, tid), in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.threads.iter().map(|(tid, thread)| (thread.pid, *tid))
+    }
+
+    /// Whether a record counts, by the owner of its event.
+    pub(super) fn counts(&self, who: &Who, owner: Owner) -> bool {
+        self.threads.get(&who.tid).is_some_and(|thread| thread.owner == owner)
+    }
+
+    /// The address space of a process. Processes that share one have the same.
+    pub(super) fn space(&self, pid: u32) -> Option<u32> {
+        self.processes.get(&pid).map(|process| process.space)
+    }
+
+    /// Whether any process has that address space.
+    pub(super) fn uses(&self, space: u32) -> bool {
+        self.processes.values().any(|process| process.space == space)
+    }
+
+    /// A thread enters a clone(2). `shares` tells whether it has `CLONE_VM`, if that is known.
+    pub(super) fn cloning(&mut self, tid: u32, shares: Option<bool>) {
+        self.clones.insert(tid, shares);
+    }
+
+    /// A thread has made another. Returns whether that is recorded, and whether it shares the
+    /// memory of its parent, if that is known.
+    pub(super) fn forked(&mut self, parent_tid: u32, pid: u32, tid: u32) -> Option<Option<bool>> {
+        let parent = *self.threads.get(&parent_tid)?;
+        let shares = self.clones.remove(&parent_tid);
+        if parent.pid == pid {
+            // One for which events have been opened meanwhile keeps those.
+            self.threads.entry(tid).or_insert(Thread { pid, owner: parent.owner });
+            self.processes.get_mut(&pid)?.tids.insert(tid);
+            return Some(Some(true));
+        }
+        if !self.children {
+            return None;
+        }
+        // Nobody calls fork(2) itself by a way that is not seen, but i386 programs.
+        let shares = shares.unwrap_or(Some(false));
+        self.threads.entry(tid).or_insert(Thread { pid, owner: parent.owner });
+        let parents = self.space(parent.pid);
+        self.spaces += 1;
+        let own = self.spaces;
+        let space = parents.filter(|_| shares == Some(true)).unwrap_or(own);
+        let process =
+            self.processes.entry(pid).or_insert_with(|| Process { tids: HashSet::new(), space });
+        process.space = space;
+        process.tids.insert(tid);
+        Some(shares)
+    }
+
+    /// A process has executed a program: it has an address space of its own.
+    pub(super) fn executed(&mut self, pid: u32) {
+        self.spaces += 1;
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.space = self.spaces;
+        }
+    }
+
+    /// A thread has ended.
+    pub(super) fn exited(&mut self, tid: u32) {
+        self.clones.remove(&tid);
+        let Some(thread) = self.threads.remove(&tid) else { return };
+        if let Some(process) = self.processes.get_mut(&thread.pid) {
+            process.tids.remove(&tid);
+            if process.tids.is_empty() {
+                self.processes.remove(&thread.pid);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_with_both_kinds_of_events_counts_once() {
+        let mut tasks = Tasks::default();
+        tasks.add(10, 10, Owner::Thread(10));
+        tasks.add(10, 11, Owner::Thread(11));
+        assert_eq!(tasks.forked(10, 10, 11), Some(Some(true)));
+        let who = Who { pid: 10, tid: 11, ..Who::default() };
+        assert!(tasks.counts(&who, Owner::Thread(11)));
+        assert!(!tasks.counts(&who, Owner::Thread(10)));
+        tasks.forked(11, 10, 12);
+        let who = Who { pid: 10, tid: 12, ..Who::default() };
+        assert!(tasks.counts(&who, Owner::Thread(11)));
+        tasks.exited(12);
+        assert!(!tasks.counts(&who, Owner::Thread(11)));
+    }
+
+    #[test]
+    fn children_share_memory_by_the_flags_of_clone() {
+        let mut tasks = Tasks::new(true);
+        tasks.add(10, 10, Owner::Processors);
+        tasks.cloning(10, Some(true));
+        assert_eq!(tasks.forked(10, 20, 20), Some(Some(true)));
+        assert_eq!(tasks.space(20), tasks.space(10));
+        tasks.executed(20);
+        assert_ne!(tasks.space(20), tasks.space(10));
+        assert_eq!(tasks.forked(10, 21, 21), Some(Some(false)));
+        assert_ne!(tasks.space(21), tasks.space(10));
+        assert_eq!(tasks.forked(99, 22, 22), None);
+        tasks.children = false;
+        assert_eq!(tasks.forked(10, 23, 23), None);
+        assert_eq!(tasks.len(), 3);
+    }
+}

@@ -1,0 +1,482 @@
+//! Programs recorded while they run: what they print that they did is what must be told.
+
+use super::event::{Call, PerfEvent, Stack};
+use super::{Config, Counts, Error, Faults, Found, Perf, Scope, Sizes, probe};
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+use vmatlas::recording::CallKind;
+
+/// Whether this is root, who can read tracefs and may listen to anybody; if not, says that the
+/// test is skipped. In CI it has to be.
+fn root() -> bool {
+    let root = rustix::process::geteuid().is_root() && probe().usable.is_ok();
+    if !root {
+        assert!(std::env::var_os("CI").is_none(), "CI must run this test as root");
+        eprintln!("skipped: needs root and perf events");
+    }
+    root
+}
+
+/// perf_child, compiled once, where every user may execute it.
+fn program() -> &'static Path {
+    static COMPILED: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
+    let (_, path) = COMPILED.get_or_init(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("perf_child");
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/programs/perf_child.c");
+        let mut cc = Command::new("cc");
+        cc.args(["-Wall", "-O1", "-pthread", "-o"]).arg(&path).arg(source);
+        assert!(cc.status().expect("needs a C compiler").success());
+        let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(dir.path(), all).unwrap();
+        (dir, path)
+    });
+    path
+}
+
+/// perf_child, which does what it is told.
+struct Target {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Target {
+    fn start() -> Target {
+        Target::of(&mut Command::new(program()))
+    }
+
+    fn of(command: &mut Command) -> Target {
+        let mut child =
+            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
+        let input = child.stdin.take().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let mut target = Target { child, input, output };
+        assert_eq!(target.line(), "ready");
+        target
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Has it do something, and gives what it prints.
+    fn ask(&mut self, what: &str) -> Vec<String> {
+        self.tell(what);
+        self.answer()
+    }
+
+    fn tell(&mut self, what: &str) {
+        writeln!(self.input, "{what}").unwrap();
+    }
+
+    fn answer(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line();
+            match line.as_str() {
+                "done" => return lines,
+                "" => panic!("it has ended"),
+                _ => lines.push(line),
+            }
+        }
+    }
+
+    fn record(&self, config: &Config) -> Perf {
+        Perf::attach(self.child.id(), config).unwrap()
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// All that is left.
+fn finish(perf: Perf) -> (Vec<PerfEvent>, Counts) {
+    let mut events = Vec::new();
+    let counts = perf.finish(&mut |event| events.push(event));
+    (events, counts)
+}
+
+/// A call as perf_child prints it.
+fn printed(call: &Call) -> String {
+    let count = match call.kind {
+        CallKind::Mremap => 4,
+        kind => kind.arguments().min(4),
+    };
+    let [a, b, c, d] = [0, 1, 2, 3].map(|at| if at < count { call.args[at] } else { 0 });
+    let result = call.result.unwrap();
+    format!("{} {} {a:x} {b:x} {c:x} {d:x} {result:x}", call.tid, call.kind.name())
+}
+
+fn calls(events: &[PerfEvent]) -> Vec<&Call> {
+    let mut calls = Vec::new();
+    for event in events {
+        if let PerfEvent::Call(call) = event {
+            calls.push(call);
+        }
+    }
+    calls
+}
+
+/// Checks that the calls that a thread printed are among those told, in that order.
+#[track_caller]
+fn check_calls(events: &[PerfEvent], lines: &[String]) {
+    let calls = calls(events);
+    let mut seen = calls.iter().map(|call| printed(call));
+    assert!(!lines.is_empty());
+    for line in lines {
+        let all = || calls.iter().map(|call| printed(call) + "\n").collect::<String>();
+        assert!(seen.any(|seen| seen == *line), "not told: {line}\namong:\n{}", all());
+    }
+}
+
+/// Of the program, that is: others may have filled the rings.
+#[track_caller]
+fn check_nothing_lost(counts: &Counts) {
+    let Counts { calls, reordered, stack_records_lost, .. } = *counts;
+    let none = Counts { calls, reordered, stack_records_lost, ..Counts::default() };
+    assert_eq!(*counts, none);
+}
+
+#[test]
+fn calls_of_a_running_program_and_their_stacks() {
+    if !root() {
+        return;
+    }
+    for scope in [Scope::Threads, Scope::Processors] {
+        let mut target = Target::start();
+        let perf = target.record(&Config { scope, ..Config::default() });
+        assert_eq!(perf.report().threads.len(), 4);
+        assert_eq!(perf.report().without, [""; 0]);
+        let mut lines = target.ask("calls");
+        let (events, counts) = finish(perf);
+        check_nothing_lost(&counts);
+        let returns = lines.pop().unwrap();
+        check_calls(&events, &lines);
+        let returns: Vec<u64> =
+            returns.split(' ').skip(1).map(|word| u64::from_str_radix(word, 16).unwrap()).collect();
+        assert_eq!(returns.len(), 2);
+        let made = calls(&events);
+        let mprotect = made.iter().find(|call| call.kind == CallKind::Mprotect).unwrap();
+        let Stack::Copied(stack) = &mprotect.stack else { panic!("{:?}", mprotect.stack) };
+        assert_eq!(stack.sp, mprotect.registers.sp);
+        assert!(!mprotect.registers.compat);
+        let words: Vec<u64> = (0..).map_while(|at| stack.word(stack.sp + 8 * at)).collect();
+        let place = |address: &u64| words.iter().position(|word| word == address).unwrap();
+        assert!(place(&returns[0]) < place(&returns[1]), "{words:x?}");
+    }
+}
+
+#[test]
+fn threads_old_and_new_and_children() {
+    if !root() {
+        return;
+    }
+    for scope in [Scope::Threads, Scope::Processors] {
+        let mut target = Target::start();
+        let perf = target.record(&Config { scope, stack_bytes: 0, ..Config::default() });
+        let pid = target.child.id();
+        let threads = target.ask("threads");
+        let new = target.ask("new");
+        let fork = target.ask("fork");
+        let exec = target.ask("exec");
+        let (events, counts) = finish(perf);
+        check_nothing_lost(&counts);
+        check_calls(&events, &threads);
+        check_calls(&events, &new);
+        check_calls(&events, &fork);
+        assert!(calls(&events).iter().all(|call| call.stack == Stack::NotAsked));
+        let tid = |line: &String| line.split(' ').next().unwrap().parse::<u32>().unwrap();
+        let forked = |child: u32| {
+            events.iter().find_map(|event| match event {
+                PerfEvent::Fork { tid, pid, parent_pid, shares_memory, .. } if *tid == child => {
+                    Some((*pid, *parent_pid, *shares_memory))
+                }
+                _ => None,
+            })
+        };
+        assert_eq!(forked(tid(&new[0])), Some((pid, pid, Some(true))));
+        let child = tid(&fork[0]);
+        assert_eq!(forked(child), Some((child, pid, Some(false))));
+        let executed = tid(exec.last().unwrap());
+        assert_eq!(forked(executed), Some((executed, pid, Some(true))));
+        let name = |event: &PerfEvent| match event {
+            PerfEvent::Comm { pid, exec: true, name, .. } if *pid == executed => Some(name.clone()),
+            _ => None,
+        };
+        assert_eq!(events.iter().find_map(name), Some(b"true".to_vec()));
+        let mapped = |wanted: &str| {
+            events.iter().any(|event| {
+                matches!(event, PerfEvent::Mmap { mmap, .. }
+                    if mmap.pid == executed && mmap.name.ends_with(wanted.as_bytes()))
+            })
+        };
+        assert!(mapped("/bin/true") && mapped("[stack]") && mapped("[vdso]"));
+        let exited =
+            |event: &PerfEvent| matches!(event, PerfEvent::Exit { tid, .. } if *tid == executed);
+        assert!(events.iter().any(exited));
+    }
+}
+
+#[test]
+fn children_only_if_asked_for() {
+    if !root() {
+        return;
+    }
+    for scope in [Scope::Threads, Scope::Processors] {
+        let mut target = Target::start();
+        let perf = target.record(&Config { scope, children: false, ..Config::default() });
+        let fork = target.ask("fork");
+        let new = target.ask("new");
+        let (events, counts) = finish(perf);
+        check_nothing_lost(&counts);
+        check_calls(&events, &new);
+        let child = fork[0].split(' ').next().unwrap();
+        assert!(calls(&events).iter().all(|call| call.tid.to_string() != child));
+    }
+}
+
+#[test]
+fn threads_that_come_while_events_are_opened() {
+    if !root() {
+        return;
+    }
+    for _ in 0..3 {
+        let mut target = Target::start();
+        // Each thread makes the next and ends.
+        target.ask("churn 100000");
+        let scope = Scope::Threads;
+        let mut perf = target.record(&Config { scope, ..Config::default() });
+        let mut events = Vec::new();
+        let mut ends = 0;
+        let end = Instant::now() + Duration::from_secs(20);
+        while ends < 100 && Instant::now() < end {
+            perf.poll(Duration::from_millis(20), &mut |event| {
+                ends += u32::from(matches!(event, PerfEvent::Exit { .. }));
+                events.push(event);
+            });
+        }
+        let counts = perf.finish(&mut |event| events.push(event));
+        check_nothing_lost(&counts);
+        // Each thread that was made after the start is told to make each of its calls once.
+        let mut made = HashMap::new();
+        let mut ended = 0;
+        for event in &events {
+            match event {
+                PerfEvent::Fork { tid, .. } => {
+                    made.insert(*tid, 0);
+                }
+                PerfEvent::Call(Call { tid, result: Some(-22), .. }) => {
+                    made.entry(*tid).and_modify(|calls| *calls += 1);
+                }
+                PerfEvent::Exit { tid, .. } => {
+                    ended += 1;
+                    assert!(made.remove(tid).is_none_or(|calls| calls == 1), "thread {tid}");
+                }
+                _ => {}
+            }
+        }
+        assert!(ended > 0);
+        eprintln!("{ended} threads ended meanwhile, {:?}", counts);
+    }
+}
+
+#[test]
+fn nothing_is_lost_beside_programs_that_use_all_processors() {
+    if !root() {
+        return;
+    }
+    let hog = || Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
+    let mut hogs = [hog(), hog()];
+    let mut target = Target::start();
+    let mut perf = target.record(&Config::default());
+    target.tell("bench 4 20000 17");
+    let end = Instant::now() + Duration::from_secs(60);
+    let mut made = [0, 0];
+    let mut count = |event| {
+        if let PerfEvent::Call(call) = event {
+            let wanted = call.args[1] == 0x10000;
+            made[0] += u64::from(wanted && call.kind == CallKind::Mmap);
+            made[1] += u64::from(wanted && call.kind == CallKind::Munmap);
+        }
+    };
+    while perf.counts().calls < 160_000 && Instant::now() < end {
+        perf.poll(Duration::from_millis(20), &mut count);
+    }
+    target.answer();
+    let counts = perf.finish(&mut count);
+    for hog in &mut hogs {
+        hog.kill().unwrap();
+        hog.wait().unwrap();
+    }
+    eprintln!("{counts:?}");
+    assert_eq!(made, [80_000, 80_000]);
+    assert_eq!((counts.calls_lost, counts.unread), (0, 0));
+}
+
+#[test]
+fn page_faults_and_writes_to_trees() {
+    if !root() {
+        return;
+    }
+    let mut target = Target::start();
+    let faults = Some(Faults { period: 1, stacks: true });
+    let perf = target.record(&Config { faults, tree_writes: true, ..Config::default() });
+    assert_eq!(perf.report().without, [""; 0]);
+    let lines = target.ask("touch");
+    let start = u64::from_str_radix(&lines[0], 16).unwrap();
+    let (events, counts) = finish(perf);
+    check_nothing_lost(&counts);
+    let mut pages: Vec<u64> = Vec::new();
+    for event in &events {
+        if let PerfEvent::Fault { address, registers, stack, .. } = event
+            && (start..start + (64 << 12)).contains(address)
+        {
+            assert!(registers.is_some() && matches!(stack, Stack::Copied(_)));
+            pages.push((address - start) >> 12);
+        }
+    }
+    assert_eq!(pages, (0..64).collect::<Vec<_>>());
+    // The mapping may have joined with a neighbour.
+    let covers = |event: &PerfEvent| {
+        matches!(event, PerfEvent::TreeWrite { start: first, last, stored: true, .. }
+            if *first <= start && start + (64 << 12) - 1 <= *last)
+    };
+    assert!(events.iter().any(covers));
+}
+
+#[test]
+fn users_record_their_own_programs() {
+    if !root() {
+        return;
+    }
+    const USER: &str = "VMATLAS_TEST_AS_USER";
+    if std::env::var_os(USER).is_none() {
+        // Executes this test again as a user.
+        let dir = tempfile::tempdir().unwrap();
+        let all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(dir.path(), all).unwrap();
+        let copy = dir.path().join("tests");
+        std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        let status = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&copy)
+            .args(["--exact", "--nocapture", "record::perf::tests::as_a_user", "--ignored"])
+            .env(USER, program())
+            .env_remove("CI")
+            .current_dir("/")
+            .status();
+        assert!(status.unwrap().success());
+    }
+}
+
+#[test]
+#[ignore = "run by users_record_their_own_programs"]
+fn as_a_user() {
+    let Some(program) = std::env::var_os("VMATLAS_TEST_AS_USER") else { return };
+    let availability = probe();
+    eprintln!("{availability:?}");
+    match availability.usable {
+        Ok(()) => {}
+        Err(Error::Paranoid { level: 3.. } | Error::Refused(_)) => {
+            return eprintln!("skipped: {}", availability.usable.unwrap_err());
+        }
+        Err(error) => panic!("{error}"),
+    }
+    let mut target = Target::of(&mut Command::new(program));
+    let before = Instant::now();
+    let perf = target.record(&Config { tree_writes: true, ..Config::default() });
+    eprintln!("{:?} after {:?}", perf.report(), before.elapsed());
+    assert_eq!(perf.report().tracepoints, Found::Tried);
+    let mut lines = target.ask("calls");
+    let threads = target.ask("threads");
+    lines.pop();
+    let (events, counts) = finish(perf);
+    check_nothing_lost(&counts);
+    check_calls(&events, &lines);
+    check_calls(&events, &threads);
+    assert!(calls(&events).iter().all(|call| matches!(call.stack, Stack::Copied(_))));
+    let refused = Perf::attach(1, &Config::default()).err();
+    assert_eq!(refused, Some(Error::NotPermitted { pid: 1 }));
+}
+
+#[test]
+fn a_process_that_is_not_there() {
+    if !root() {
+        return;
+    }
+    let mut child = Command::new("true").spawn().unwrap();
+    child.wait().unwrap();
+    let error = Perf::attach(child.id(), &Config::default()).err();
+    assert_eq!(error, Some(Error::NoSuchProcess { pid: child.id() }));
+}
+
+/// The processor time of this process, in seconds.
+fn own_time() -> f64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+}
+
+#[test]
+#[ignore = "measures: run it alone, optimised, with --nocapture"]
+fn cost() {
+    let bench = |target: &mut Target, threads: u32| {
+        target.tell(&format!("bench {threads} 100000 17"));
+    };
+    let nanos = |lines: &[String]| lines[0].parse::<f64>().unwrap();
+    let threads = std::env::var("VMATLAS_COST_THREADS").map_or(1, |count| count.parse().unwrap());
+    let sizes = [0, 2 << 10, 8 << 10, 32 << 10];
+    let configs = [Scope::Threads, Scope::Processors]
+        .into_iter()
+        .flat_map(|scope| sizes.map(|stack_bytes| Some((scope, stack_bytes))));
+    {
+        let mut bare = 1.0;
+        for config in std::iter::once(None).chain(configs) {
+            let mut times = Vec::new();
+            let mut made = 0.0;
+            let mut counts = Counts::default();
+            let before = own_time();
+            for _ in 0..3 {
+                let mut target = Target::start();
+                let Some((scope, stack_bytes)) = config else {
+                    bench(&mut target, threads);
+                    times.push(nanos(&target.answer()));
+                    made = nanos(&target.ask("bench 64 0 1")) / 64e3;
+                    continue;
+                };
+                let rings = Sizes { calls: 4 << 20, stacks: 64 << 20 };
+                let config = Config { scope, stack_bytes, rings, ..Config::default() };
+                let mut perf = target.record(&config);
+                bench(&mut target, threads);
+                let expected = u64::from(threads) * 200_000;
+                while perf.counts().calls < expected && perf.counts().calls_lost == 0 {
+                    perf.poll(Duration::from_millis(20), &mut |event| drop(event));
+                }
+                times.push(nanos(&target.answer()));
+                made = nanos(&target.ask("bench 64 0 1")) / 64e3;
+                counts = perf.finish(&mut |_| {});
+            }
+            times.sort_by(f64::total_cmp);
+            let median = times[1];
+            if config.is_none() {
+                bare = median;
+            }
+            println!(
+                "{threads} threads, {config:?}: {:.0} ms of processor, {:.2}x, {made:.0} us a new thread, {:.0} ms for a reader, {counts:?}",
+                median / 1e6,
+                median / bare,
+                (own_time() - before) * 1e3 / 3.0,
+            );
+        }
+    }
+}

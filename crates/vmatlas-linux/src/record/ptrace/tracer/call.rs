@@ -1,0 +1,148 @@
+//! A task enters a call, and leaves it.
+
+use super::super::made;
+use super::super::notice::Notice;
+use super::super::order::{PATIENCE, patience};
+use super::super::own_filter;
+use super::super::task::{InCall, call_of, seen, settled};
+use super::{Tracer, go_on};
+use crate::record::calls::{Abi, CLONE_UNTRACED, LeftMeaning, Meaning, X32_BIT, decode, rule};
+use crate::record::filter;
+use crate::record::sink::{Begun, Sink};
+use crate::sys::ptrace::{self, Regs, Resume};
+use crate::sys::vm_read::read_memory;
+
+impl<S: Sink> Tracer<'_, S> {
+    /// A task enters a call that the filter names.
+    pub(super) fn entered(&mut self, tid: u32) {
+        let data = ptrace::event_message(tid).unwrap_or(0);
+        let ours = filter::abi(data);
+        if !self.recording && ours.is_some_and(|(_, changes)| changes) {
+            return go_on(tid, Resume::Continue(0));
+        }
+        let Ok(registers) = ptrace::registers(tid) else { return };
+        // Where a filter of the program's asks a tracer as well, the data are its.
+        let abi = ours.map(|(abi, _)| abi).or_else(|| {
+            Some(Abi::of(ptrace::audit_arch(tid).ok()?, registers.orig_rax & 0xffff_ffff))
+        });
+        let abi = abi.unwrap_or(Abi::X86_64);
+        let (number, args) = call_of(&registers, abi);
+        if let Some(rule) = rule(abi, number).filter(|rule| rule.when.holds(&args)) {
+            self.watched(tid, abi, rule.meaning, &args, &registers);
+        }
+        let forks = rule(abi, number).is_some_and(|rule| rule.meaning == Meaning::Clone)
+            && made::copies(tid, abi, &registers);
+        if forks
+            && self.recording
+            && let Some(task) = self.tasks.get_mut(&tid)
+        {
+            task.copies = true;
+            if self.order.enter(task.space, tid, PATIENCE) {
+                self.begin(tid);
+            }
+            return;
+        }
+        let read = |address, to: &mut [u8]| read_memory(tid, address, to) == Ok(to.len());
+        let decoded = decode(abi, number, args, read).filter(|_| self.recording);
+        let (Some(decoded), Some(task)) = (decoded, self.tasks.get_mut(&tid)) else {
+            return go_on(tid, Resume::Continue(0));
+        };
+        let begun =
+            Begun { tid, kind: decoded.kind, args: decoded.args, registers: seen(&registers) };
+        task.call = Some(InCall { begun, decoded, abi, mark: None });
+        let patience = patience(decoded.kind, &decoded.args);
+        if self.order.enter(task.space, tid, patience) {
+            self.begin(tid);
+        }
+    }
+
+    /// Calls that stop for other reasons than that they change an address space.
+    fn watched(&mut self, tid: u32, abi: Abi, meaning: Meaning, args: &[u64; 6], at: &Regs) {
+        const FILTER: u64 = 1;
+        // prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER) is 2, strict 1.
+        let (mode, program) = match meaning {
+            Meaning::Seccomp => (args[0], args[2]),
+            Meaning::Prctl if args[0] as u32 == 22 => (args[1].wrapping_sub(1), args[2]),
+            Meaning::Ptrace => {
+                return self.notices.add(Notice::Ptrace { tid, request: args[0] });
+            }
+            Meaning::Clone => {
+                let flags = if abi == Abi::I386 { at.rbx } else { at.rdi };
+                let number = at.orig_rax & 0xffff_ffff & !u64::from(X32_BIT);
+                let is_clone = number == if abi == Abi::I386 { 120 } else { 56 };
+                if !is_clone || flags & u64::from(CLONE_UNTRACED) == 0 {
+                    return;
+                }
+                // It would have the filter but no tracer. The register keeps the change, which
+                // nobody looks at.
+                let mut with = *at;
+                let flags = if abi == Abi::I386 { &mut with.rbx } else { &mut with.rdi };
+                *flags &= !u64::from(CLONE_UNTRACED);
+                let _ = ptrace::set_registers(tid, &with);
+                return;
+            }
+            _ => return,
+        };
+        if mode != FILTER {
+            self.notices.add(Notice::StrictSeccomp { tid });
+        } else if own_filter::asks(tid, abi, program) {
+            self.notices.add(Notice::ForeignFilter { tid });
+        }
+    }
+
+    /// A task that stands where it enters a call is let into it.
+    pub(super) fn begin(&mut self, tid: u32) {
+        let Some(task) = self.tasks.get_mut(&tid) else { return };
+        if task.copies {
+            // Seldom it fails, and then it has no other stop than its end.
+            return go_on(tid, Resume::UntilCall);
+        }
+        let Some(call) = task.call.as_mut() else { return };
+        call.mark = Some(self.sink.begun(&call.begun));
+        go_on(tid, Resume::UntilCall);
+    }
+
+    /// A task has its copy, or will not get one: others may change the address space again.
+    pub(super) fn copied(&mut self, tid: u32) {
+        let Some(task) = self.tasks.get_mut(&tid) else { return };
+        if std::mem::take(&mut task.copies)
+            && let (_, Some(next)) = self.order.leave(task.space, tid)
+        {
+            self.begin(next);
+        }
+    }
+
+    /// A task leaves a call.
+    pub(super) fn returned(&mut self, tid: u32) {
+        self.copied(tid);
+        let Some(task) = self.tasks.get_mut(&tid) else { return };
+        let space = task.space;
+        let Some(InCall { mut begun, decoded, abi, mark: Some(mark) }) = task.call.take() else {
+            return go_on(tid, Resume::Continue(0));
+        };
+        let (in_order, next) = self.order.leave(space, tid);
+        if let Ok(result) = ptrace::result(tid) {
+            let mut result = settled(result, abi);
+            if let Some(left) = decoded.left.filter(|_| result >= 0) {
+                let mut word = [0; 8];
+                if let Some(word) = word.get_mut(..usize::from(left.size)) {
+                    let _ = read_memory(tid, left.address, word);
+                }
+                let word = u64::from_le_bytes(word);
+                match left.means {
+                    LeftMeaning::Result => result = word as i64,
+                    LeftMeaning::Argument(index) => {
+                        if let Some(arg) = begun.args.get_mut(index) {
+                            *arg = word;
+                        }
+                    }
+                }
+            }
+            self.sink.returned(&begun, result, mark, in_order);
+            go_on(tid, Resume::Continue(0));
+        }
+        if let Some(next) = next {
+            self.begin(next);
+        }
+    }
+}

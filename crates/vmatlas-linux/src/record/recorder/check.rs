@@ -1,0 +1,141 @@
+//! The model held against the kernel.
+
+use super::{ROWS_TO_CHECK, Recorder};
+use crate::record::space::{LiveSpace, escaped};
+use vmatlas::recording::{Applied, What};
+use vmatlas::space::AddressSpace;
+use vmatlas::{AddressRange, Maps};
+
+impl Recorder {
+    /// Holds the rows around what a call touched against the kernel's.
+    pub(super) fn check(&mut self, tid: u32, entry: u32, space: &mut LiveSpace, applied: &Applied) {
+        for range in applied.touched.into_iter().filter(|range| range.size() > 0) {
+            let window =
+                AddressRange::new(range.start.saturating_sub(1), range.end.saturating_add(1));
+            let Some(model) = self.replay.space(entry) else { return };
+            self.truth.checks += 1;
+            match agrees(&model.memory, space, window) {
+                Agreement::Same => {}
+                Agreement::TooMany => self.check_whole(tid, entry, space),
+                Agreement::Different => {
+                    if let Some(rows) = space.rows(window, usize::MAX) {
+                        self.observe(entry, space, window, &rows);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the kernel shows in `window` is not what the model says.
+    pub(super) fn observe(
+        &mut self,
+        entry: u32,
+        space: &LiveSpace,
+        window: AddressRange,
+        rows: &Maps,
+    ) {
+        let rows = self.rows(space, rows);
+        let applied = self.event(entry, 0, What::Observed { range: window, rows });
+        self.truth.settled += applied.observation.settled as u64;
+        self.truth.corrected += applied.observation.corrected as u64;
+    }
+
+    /// Compares all rows of an address space with the kernel's text.
+    pub(super) fn check_whole(&mut self, tid: u32, entry: u32, space: &LiveSpace) {
+        if let Some(task) = self.tasks.get_mut(&tid) {
+            task.unchecked = 0;
+        }
+        if let Ok(shown) = space.all_rows() {
+            self.compare(entry, space, &shown);
+        }
+    }
+
+    /// Compares all rows of an address space with those that the kernel shows.
+    pub(in crate::record) fn compare(&mut self, entry: u32, space: &LiveSpace, shown: &Maps) {
+        let Some(model) = self.replay.space(entry) else { return };
+        self.truth.whole_checks += 1;
+        let model = model.memory.maps();
+        self.truth.rows += shown.len() as u64;
+        let (a, b) = (model.len(), shown.len());
+        let same = |i: usize, j: usize| model.get(i) == shown.get(j);
+        let before = (0..a.min(b)).take_while(|i| same(*i, *i)).count();
+        if before == a && before == b {
+            return;
+        }
+        let after = (0..a.min(b) - before).take_while(|i| same(a - 1 - i, b - 1 - i)).count();
+        self.truth.rows_wrong += (b - before - after) as u64;
+        let start = before.checked_sub(1).and_then(|last| shown.get(last));
+        let end = b.checked_sub(after).filter(|at| *at < b).and_then(|at| shown.get(at));
+        let limit = self.replay.space(entry).map_or(0, |s| s.memory.profile().task_size);
+        let window = AddressRange::new(
+            start.map_or(0, |row| row.range.end),
+            end.map_or(limit, |row| row.range.start),
+        );
+        let mut rows = Maps::default();
+        (before..b - after).filter_map(|at| shown.get(at)).for_each(|row| rows.push(&row));
+        self.observe(entry, space, window, &rows);
+    }
+
+    /// Writes which pages are in memory, if that is wanted.
+    pub(in crate::record) fn note_resident(&mut self, entry: u32, space: &LiveSpace) {
+        if !self.pages {
+            return;
+        }
+        if let Some(ranges) = space.resident() {
+            self.event(entry, 0, What::Resident { ranges });
+        }
+    }
+
+    /// The last look at the address space of a task that ends.
+    pub(super) fn last_look(&mut self, tid: u32) {
+        let Some((entry, id)) = self.tasks.get(&tid).map(|task| (task.entry, task.space)) else {
+            return;
+        };
+        let (rows, wrong) = (self.truth.rows, self.truth.rows_wrong);
+        self.with(id, |recorder, space| {
+            if space.tasks == 1 {
+                recorder.check_whole(tid, entry, space);
+                recorder.note_resident(entry, space);
+                recorder.name_jit(space);
+            }
+        });
+        self.truth.rows_at_exit += self.truth.rows - rows;
+        self.truth.rows_wrong_at_exit += self.truth.rows_wrong - wrong;
+    }
+}
+
+/// What a comparison of rows gave.
+enum Agreement {
+    Same,
+    Different,
+    TooMany,
+}
+
+/// Whether model and kernel show the same rows in `window`.
+fn agrees(model: &AddressSpace, space: &mut LiveSpace, window: AddressRange) -> Agreement {
+    let mut from = window.start;
+    for _ in 0..ROWS_TO_CHECK {
+        let own = model.query(from, true).filter(|row| row.range.start < window.end);
+        let shown = space.find_or_next(from).filter(|row| row.range.start < window.end);
+        match (own, shown) {
+            (None, None) => return Agreement::Same,
+            (Some(own), Some(shown)) => {
+                let same = own.range == shown.range
+                    && own.perms == shown.perms
+                    && own.offset == shown.offset
+                    && own.inode == shown.inode
+                    && own.device == shown.device
+                    && own.name == escaped(&shown, &mut Vec::new()).name;
+                if !same {
+                    return Agreement::Different;
+                }
+                from = own.range.end;
+                if from >= window.end {
+                    return Agreement::Same;
+                }
+            }
+            _ => return Agreement::Different,
+        }
+    }
+    Agreement::TooMany
+}

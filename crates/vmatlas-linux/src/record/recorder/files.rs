@@ -1,0 +1,240 @@
+//! What is mapped: files, code, and what the arguments of a call do not tell.
+
+use super::{ROWS_TO_CHECK, Recorder};
+use crate::elf::ElfFile;
+use crate::record::space::{LiveSpace, escaped};
+use crate::record::unwind::Backing;
+use crate::symbols::read_jit;
+use crate::sys::vm_read::read_memory;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use vmatlas::recording::{Applied, Call, CallKind, FileEntry, Row, SymbolEntry};
+use vmatlas::{AddressRange, Device, Kind, Mapping, Maps};
+
+const PR_SET_VMA: u64 = 0x5356_4d41;
+const MAP_ANONYMOUS: u64 = 0x20;
+const PROT_EXEC: u64 = 4;
+
+/// A file that was seen: its number in the recording, and what code in it is known by.
+#[derive(Clone, Debug)]
+pub(super) struct KnownFile {
+    number: u32,
+    backing: Arc<Backing>,
+}
+
+impl Recorder {
+    /// The number of what a row shows. A file that is seen for the first time is looked into for
+    /// its build id.
+    pub(super) fn file(&mut self, space: &LiveSpace, row: &Mapping<'_>) -> KnownFile {
+        let key = (row.device, row.inode, row.name.to_vec());
+        if let Some(known) = self.files.get(&key) {
+            return known.clone();
+        }
+        let build_id = self.code.open(&space.process(), row).and_then(|file| {
+            let elf = ElfFile::read(file).ok()??;
+            elf.build_id_bytes().map(<[u8]>::to_vec)
+        });
+        let entry = FileEntry {
+            device: row.device,
+            inode: row.inode,
+            name: row.name.to_vec(),
+            build_id: build_id.unwrap_or_default(),
+        };
+        let number = self.writer.file(&entry);
+        let name = row.name.to_vec().into_boxed_slice();
+        let backing = Arc::new(Backing { device: row.device, inode: row.inode, name });
+        let known = KnownFile { number, backing };
+        self.files.insert(key, known.clone());
+        known
+    }
+
+    /// The rows as a recording has them.
+    pub(in crate::record) fn rows(&mut self, space: &LiveSpace, rows: &Maps) -> Vec<Row> {
+        let entry = |row: Mapping<'_>| {
+            let nothing = row.name.is_empty() && row.inode == 0 && row.device == Device::default();
+            let file = if nothing { 0 } else { self.file(space, &row).number };
+            Row { range: row.range, perms: row.perms, offset: row.offset, file }
+        };
+        rows.iter().filter(|row| row.kind() != Kind::Vsyscall).map(entry).collect()
+    }
+
+    /// Code that a row makes executable, or that is no more.
+    pub(in crate::record) fn map_code(&mut self, space: &mut LiveSpace, row: &Mapping<'_>) {
+        let process = space.process();
+        if row.name == b"[vdso]" {
+            let size = usize::try_from(row.range.size()).unwrap_or(0).min(1 << 16);
+            let mut bytes = vec![0; size];
+            let KnownFile { number, backing } = self.file(space, row);
+            let pid = process.id().pid;
+            if read_memory(pid, row.range.start, &mut bytes) == Ok(size) {
+                space.modules.map_bytes(&mut self.images, row.range, &backing, &bytes);
+            }
+            self.note_image(space, row.range.start, number);
+        } else if row.inode != 0 {
+            let KnownFile { number, backing } = self.file(space, row);
+            let (code, images) = (&mut self.code, &mut self.images);
+            let open = || code.open(&process, row);
+            let executable = row.perms.execute();
+            space.modules.map_file(images, row.range, row.offset, &backing, executable, open);
+            self.note_image(space, row.range.start, number);
+        } else {
+            space.modules.map_anonymous(row.range, row.perms.execute());
+        }
+    }
+
+    pub(super) fn note_image(&mut self, space: &LiveSpace, address: u64, number: u32) {
+        if let Some(place) = space.modules.find(address) {
+            self.image_numbers.insert(place.file, number);
+        }
+    }
+
+    /// Follows a call in what is known of code.
+    ///
+    /// `shown` is the row of what was mapped.
+    pub(in crate::record) fn follow_code(
+        &mut self,
+        space: &mut LiveSpace,
+        call: &Call,
+        applied: &Applied,
+        shown: Option<&Shown>,
+    ) {
+        let [range, new] = applied.touched;
+        match call.kind {
+            CallKind::Mmap => {
+                let executable = call.args[2] & PROT_EXEC != 0;
+                if call.args[3] & MAP_ANONYMOUS != 0 {
+                    space.modules.map_anonymous(range, executable);
+                } else if let Some(shown) = shown {
+                    // The kernel may have joined it to its neighbours; the link in map_files is
+                    // of the whole.
+                    self.map_code(space, &shown.row());
+                }
+            }
+            CallKind::Munmap | CallKind::Shmat | CallKind::Shmdt | CallKind::IoSetup => {
+                space.modules.unmap(range);
+            }
+            CallKind::Mprotect | CallKind::PkeyMprotect => {
+                let executable = call.args[2] & PROT_EXEC != 0;
+                let process = space.process();
+                let (code, images) = (&mut self.code, &mut self.images);
+                let mut opened = Vec::new();
+                space.modules.protect(images, range, executable, |backing| {
+                    opened.push(());
+                    let (device, inode) = (backing.device, backing.inode);
+                    let perms = vmatlas::Perms(*b"r-xp");
+                    let name = &*backing.name;
+                    code.open(&process, &Mapping { range, perms, offset: 0, device, inode, name })
+                });
+                if !opened.is_empty() {
+                    self.note_images(space, range);
+                }
+            }
+            CallKind::Mremap => space.modules.remap(range, new, call.args[3] & 4 != 0),
+            _ => {}
+        }
+    }
+
+    /// Files of which some became executable in `range`.
+    pub(super) fn note_images(&mut self, space: &mut LiveSpace, range: AddressRange) {
+        let Some(rows) = space.rows(range, ROWS_TO_CHECK) else { return };
+        for row in rows.iter().filter(|row| row.inode != 0 && row.perms.execute()) {
+            let KnownFile { number, .. } = self.file(space, &row);
+            self.note_image(space, row.range.start, number);
+        }
+    }
+
+    /// The row that tells what the arguments of a call do not: which file was mapped, how large a
+    /// segment is, how memory is called.
+    pub(super) fn row_of(&self, space: &mut LiveSpace, call: &Call) -> Option<Shown> {
+        Some(Shown::of(&space.find(telling_address(call)?)?))
+    }
+
+    /// Takes from that row the size of what was mapped, and the number of the file.
+    pub(in crate::record) fn complete(
+        &mut self,
+        space: &LiveSpace,
+        call: &mut Call,
+        shown: &Shown,
+    ) -> u32 {
+        let row = shown.row();
+        let size = |at: u64| row.range.end.saturating_sub(at);
+        match call.kind {
+            CallKind::Shmat => call.args[3] = size(call.result as u64),
+            CallKind::IoSetup => call.args[2] = size(call.args[1]),
+            CallKind::Prctl => {
+                let (Kind::NamedAnonymous { name } | Kind::NamedSharedAnonymous { name }) =
+                    row.kind()
+                else {
+                    return 0;
+                };
+                let entry = FileEntry { name: name.to_vec(), ..FileEntry::default() };
+                return self.writer.file(&entry);
+            }
+            _ => {}
+        }
+        if row.inode == 0 && row.device == Device::default() {
+            return 0;
+        }
+        self.file(space, &row).number
+    }
+
+    /// Writes what a runtime says of the code that was seen on stacks.
+    pub(super) fn name_jit(&mut self, space: &LiveSpace) {
+        if space.jit.is_empty() {
+            return;
+        }
+        let process = space.process();
+        let (names, _) = read_jit(&process);
+        let mut symbols: BTreeMap<u64, (u64, &str)> = BTreeMap::new();
+        for pc in &space.jit {
+            let Some(code) = names.find(*pc) else { continue };
+            let size = &mut symbols.entry(code.start).or_insert((0, code.name)).0;
+            *size = (*size).max(code.offset + 1);
+        }
+        for (address, (size, name)) in symbols {
+            let (pid, name) = (process.id().pid, name.as_bytes().to_vec());
+            self.writer.symbol(&SymbolEntry { pid, address, size, name });
+        }
+    }
+}
+
+/// A row of what was mapped.
+#[derive(Clone, Debug)]
+pub(in crate::record) struct Shown {
+    row: Mapping<'static>,
+    name: Vec<u8>,
+}
+
+impl Shown {
+    /// Of a row whose line feeds are as they are.
+    pub(in crate::record) fn of(row: &Mapping<'_>) -> Shown {
+        let mut buffer = Vec::new();
+        let row = escaped(row, &mut buffer);
+        let name = row.name.to_vec();
+        let Mapping { range, perms, offset, device, inode, .. } = row;
+        Shown { row: Mapping { range, perms, offset, device, inode, name: b"" }, name }
+    }
+
+    pub(in crate::record) fn row(&self) -> Mapping<'_> {
+        Mapping { name: &self.name, ..self.row }
+    }
+}
+
+/// Where the row is that tells what the arguments of a call do not; none if they tell all.
+pub(in crate::record) fn telling_address(call: &Call) -> Option<u64> {
+    match call.kind {
+        // Shared memory and huge pages have an inode, too.
+        CallKind::Mmap
+            if call.args[3] & MAP_ANONYMOUS == 0
+                || call.args[3] & 0xf != 2
+                || call.args[3] & 0x4_0000 != 0 =>
+        {
+            Some(call.result as u64)
+        }
+        CallKind::Shmat => Some(call.result as u64),
+        // The backend has read the ring's address.
+        CallKind::IoSetup => Some(call.args[1]),
+        CallKind::Prctl if call.args[0] == PR_SET_VMA => Some(call.args[2]),
+        _ => None,
+    }
+}

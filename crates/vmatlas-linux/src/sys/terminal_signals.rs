@@ -1,0 +1,54 @@
+//! Surviving the signals that a terminal sends to all of a job, while a program runs that they are
+//! meant for.
+//!
+//! # References
+//! sigaction(2), termios(3), system(3).
+
+use std::mem::MaybeUninit;
+use std::ptr::null_mut;
+
+/// Ctrl-C, Ctrl-\ and Ctrl-Z.
+const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP];
+
+/// While this lives, those signals of the terminal that had their default action do nothing to
+/// this process. Unlike signals that are ignored, they have their default action again in a program
+/// that is executed.
+pub(crate) struct Survive(Vec<(i32, libc::sigaction)>);
+
+impl Survive {
+    pub(crate) fn new() -> Survive {
+        extern "C" fn nothing(_: libc::c_int) {}
+        let handler: extern "C" fn(libc::c_int) = nothing;
+        let mut old = Vec::new();
+        for signal in SIGNALS {
+            let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+            // SAFETY: asks for the action of a signal; all zeroes are a valid one, too.
+            let action = unsafe {
+                libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+                action.assume_init()
+            };
+            if action.sa_sigaction != libc::SIG_DFL {
+                continue;
+            }
+            // SAFETY: a sigaction is integers and a pointer for which zero is right.
+            let mut new: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+            new.sa_sigaction = handler as usize;
+            new.sa_flags = libc::SA_RESTART;
+            // SAFETY: the handler takes what a handler without SA_SIGINFO is given, and touches
+            // nothing.
+            if unsafe { libc::sigaction(signal, &raw const new, null_mut()) } == 0 {
+                old.push((signal, action));
+            }
+        }
+        Survive(old)
+    }
+}
+
+impl Drop for Survive {
+    fn drop(&mut self) {
+        for (signal, action) in &self.0 {
+            // SAFETY: sets the default action, which was there before.
+            unsafe { libc::sigaction(*signal, action, null_mut()) };
+        }
+    }
+}

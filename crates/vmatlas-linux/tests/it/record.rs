@@ -1,0 +1,7 @@
+//! Recordings held against what the kernel and the recorded programs themselves say.
+
+mod recorded;
+
+mod ends;
+mod makers;
+mod programs;

@@ -1,0 +1,239 @@
+//! Programs that know which of their functions made which byte.
+
+use super::recorded::{End, Made, Names, Recorded, in_order, made, record};
+use crate::child::{once, program, program_as};
+use std::path::Path;
+use std::process::Command;
+use vmatlas::recording::{Event, What};
+
+/// The modes of makers.c.
+const MODES: &[&str] = &[
+    "joined",
+    "unmaps",
+    "moves",
+    "moves-of-many",
+    "overlays",
+    "breaks",
+    "files",
+    "segments",
+    "rings",
+    "flags",
+    "stack",
+    "grows",
+    "raw",
+    "i386",
+];
+
+/// Compares a recording with all that its processes said; says how many did.
+pub(super) fn check(what: &str, recorded: &mut Recorded, names: &mut Names) -> usize {
+    let (mut spoken, mut rows) = (0, 0);
+    let ends = recorded.ends();
+    for end in &ends {
+        end.check_origins();
+        let Some(words) = recorded.words(end.process.pid) else { continue };
+        spoken += 1;
+        let pid = end.process.pid;
+        let text = String::from_utf8_lossy(&end.space.memory.render()).into_owned();
+        rows += text.lines().count() as u64;
+        assert!(text == words.maps, "{what}: {}", unlike(&text, &words.maps));
+        let sought = recorded.sought(&end.process);
+        assert_eq!(sought.memory.render(), text.as_bytes(), "{what}: by way of a snapshot");
+        assert!(sought.origins.iter().eq(end.space.origins.iter()), "{what}: by way of a snapshot");
+        for one in &words.one_row {
+            let rows = end.rows();
+            let row = rows.find(one.start).mapping.and_then(|at| rows.get(at)).unwrap();
+            assert!(row.range.start <= one.start && one.end <= row.range.end, "{what}\n{text}");
+        }
+        for made in &words.made {
+            check_maker(what, recorded, end, made, names);
+        }
+        // Before what the kernel showed is taken in: all, but where stacks have grown, and whether
+        // neighbours of several threads joined, some of them written to, some not.
+        let share = end.share();
+        println!("{what}, process {pid}: {} of {} rows without a look", share.same, share.rows);
+        if !["stack", "grows", "storm", "copies"].contains(&what) {
+            assert_eq!(share.same, share.rows, "{what}\n{}", end.differences());
+        }
+        let unexplained = end.unexplained();
+        assert!(unexplained.is_empty(), "{what}: {unexplained:?}\n{}", end.differences());
+    }
+    // The recorder has looked, too.
+    assert!(rows <= recorded.report.truth.rows_at_exit, "{what}: {:?}", recorded.report.truth);
+    spoken
+}
+
+/// Checks that all bytes of a range are of a call by the function that made them.
+fn check_maker(what: &str, recorded: &Recorded, end: &End, made: &Made, names: &mut Names) {
+    for (piece, origin) in end.origins_of(made.range) {
+        let functions = recorded.functions(origin.stack, names);
+        // No maker calls another.
+        let inner = format!("::{}", made.function);
+        let is = |name: &String| *name == made.function || name.ends_with(&inner);
+        assert!(
+            functions.iter().any(is),
+            "{what}: {piece} of {made:x?} is of event {} {:?} {functions:?}",
+            origin.event,
+            origin.maker
+        );
+        let tid = recorded.recording.definitions().tasks[origin.task as usize].tid;
+        assert_eq!(tid, made.tid, "{what}: {piece} of {made:x?}");
+    }
+}
+
+/// Lines of the one text that are not in the other.
+pub(super) fn unlike(recorded: &str, own: &str) -> String {
+    let mut text = "its own maps (+) are not those that were recorded (-)".to_owned();
+    for (sign, lines, others) in [('-', recorded, own), ('+', own, recorded)] {
+        for line in lines.lines().filter(|line| others.lines().all(|other| other != *line)) {
+            text.push_str(&format!("\n{sign} {line}"));
+        }
+    }
+    text
+}
+
+fn makers(program: &Path, mode: &str) -> Option<Recorded> {
+    let mut command = Command::new(program);
+    command.arg(mode);
+    let recorded = record(command);
+    if mode == "i386" && recorded.status.code() != Some(0) {
+        crate::child::skipped("no 32-bit system calls in this kernel");
+        return None;
+    }
+    Some(recorded.succeeded())
+}
+
+#[test]
+fn who_made_what_of_one_row() {
+    let program = program("makers");
+    let mut names = Names::default();
+    for mode in MODES {
+        if let Some(mut recorded) = makers(&program, mode) {
+            assert_eq!(check(mode, &mut recorded, &mut names), 1);
+            let truth = &recorded.report.truth;
+            assert_eq!((truth.refused, truth.corrected, truth.lost), (0, 0, 0), "{truth:?}");
+            // Stacks grow without a system call.
+            assert_eq!(
+                truth.rows_wrong_at_exit,
+                u64::from(["stack", "grows"].contains(mode)),
+                "{truth:?}"
+            );
+        }
+    }
+}
+
+/// Without the C library's own mappings, without symbols.
+#[test]
+fn of_static_and_stripped_programs() {
+    for (name, options) in [("static", "-static"), ("static-pie", "-static-pie"), ("pie", "-pie")] {
+        let whole = program_as("makers", &format!("makers-{name}"), &[options]);
+        let stripped = once(&format!("makers-{name}-stripped"), |path| {
+            let mut strip = Command::new("strip");
+            assert!(strip.arg("-o").arg(path).arg(&whole).status().unwrap().success());
+        });
+        // The file it was before has the names.
+        let bytes =
+            |path: &Path| path.canonicalize().unwrap().into_os_string().into_encoded_bytes();
+        let mut names = Names::default();
+        names.instead.push((bytes(&stripped), bytes(&whole)));
+        for mode in ["joined", "moves", "breaks", "raw", "segments"] {
+            let mut recorded = makers(&stripped, mode).unwrap();
+            assert_eq!(check(&format!("{name} {mode}"), &mut recorded, &mut names), 1);
+        }
+    }
+}
+
+/// Where addresses are not random, the heap adjoins the program; readable memory may be executable.
+#[test]
+fn of_programs_with_a_personality() {
+    let program = program("makers");
+    let mut names = Names::default();
+    for options in ["-R", "-RX", "-RL"] {
+        for mode in ["joined", "breaks", "overlays", "flags"] {
+            let mut command = Command::new("setarch");
+            command.arg(options).arg(&program).arg(mode);
+            let mut recorded = record(command).succeeded();
+            assert_eq!(check(&format!("{options} {mode}"), &mut recorded, &mut names), 1);
+            let truth = &recorded.report.truth;
+            assert_eq!((truth.refused, truth.corrected), (0, 0), "{options} {mode}: {truth:?}");
+        }
+    }
+}
+
+#[test]
+fn of_a_32_bit_program() {
+    let options = "-m32 -nostdlib -static -ffreestanding -fno-stack-protector -fno-pie -no-pie";
+    let program = program_as("makers32", "makers32", &options.split(' ').collect::<Vec<_>>());
+    match Command::new(&program).output() {
+        Ok(output) if output.status.success() => {}
+        _ => return crate::child::skipped("no 32-bit programs in this kernel"),
+    }
+    let mut recorded = record(Command::new(program)).succeeded();
+    let ends = recorded.ends();
+    assert_eq!(ends.len(), 1);
+    ends[0].check_origins();
+    let text = String::from_utf8_lossy(&ends[0].space.memory.render()).into_owned();
+    assert!(text == recorded.output, "{}", unlike(&text, &recorded.output));
+    assert_eq!(ends[0].share().same, ends[0].share().rows, "{}", ends[0].differences());
+    let truth = &recorded.report.truth;
+    assert_eq!((truth.refused, truth.corrected, truth.rows_wrong_at_exit), (0, 0, 0), "{truth:?}");
+    // Nothing had to be observed, either.
+    let observed = |event: &Event| matches!(event.what, What::Observed { .. });
+    assert!(!recorded.events().iter().any(observed));
+}
+
+/// The modes of makers_tasks.c, and how many processes of each have last words.
+const TASKS: &[(&str, usize)] = &[
+    ("thread", 1),
+    ("fork", 3),
+    ("vfork", 2),
+    ("spawn", 2),
+    ("clone", 1),
+    ("exec", 1),
+    ("exec-in-thread", 1),
+    ("storm", 1),
+    ("orphan", 1),
+    ("leader", 1),
+    ("copies", 41),
+    ("exec-among-threads", 1),
+];
+
+#[test]
+fn of_threads_and_processes() {
+    let program = program("makers_tasks");
+    let mut names = Names::default();
+    for (mode, processes) in TASKS {
+        let mut recorded = in_order(|| {
+            let mut command = Command::new(&program);
+            command.arg(mode);
+            command
+        });
+        assert_eq!(check(mode, &mut recorded, &mut names), *processes, "{mode}");
+        let truth = &recorded.report.truth;
+        assert_eq!((truth.refused, truth.lost), (0, 0), "{mode}: {truth:?}");
+        assert_eq!(truth.rows_wrong_at_exit, 0, "{mode}: {truth:?}");
+        // Where several threads map and write, what one look settles may be undone by the next.
+        if *mode != "copies" {
+            assert_eq!(truth.corrected, 0, "{mode}: {truth:?}");
+        }
+    }
+}
+
+#[test]
+fn of_a_rust_program() {
+    let program = once("makers-rust", |path| {
+        let mut rustc = Command::new("rustc");
+        rustc.args(["-Copt-level=1", "-Cdebuginfo=0", "--edition=2024", "-o"]).arg(path);
+        rustc.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/programs/makers.rs"));
+        assert!(rustc.status().unwrap().success());
+    });
+    let mut recorded = record(Command::new(program)).succeeded();
+    let end = recorded.ends().remove(0);
+    end.check_origins();
+    assert_eq!(end.unexplained(), [] as [String; 0]);
+    let mut names = Names::default();
+    let made = made(&recorded.output);
+    assert_eq!(made.len(), 4);
+    for made in made {
+        check_maker("rust", &recorded, &end, &made, &mut names);
+    }
+}
