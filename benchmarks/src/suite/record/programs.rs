@@ -79,7 +79,7 @@ fn python(arguments: &[&str]) -> Vec<String> {
 
 /// A C file with many functions.
 fn gcc(bench: &Bench) -> Result<Vec<String>, String> {
-    let functions = if bench.scale.quick { 200 } else { 2_000 };
+    let functions = if bench.scale.quick { 100 } else { 400 };
     let mut text = String::from("#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n");
     for number in 0..functions {
         let _ = write!(

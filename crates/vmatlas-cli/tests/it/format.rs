@@ -63,6 +63,10 @@ fn line(event: &Event) -> String {
         What::Signal { number, code, address } => format!("signal {number} {code} {address}"),
         What::Fault { address } => format!("fault {address}"),
         What::Lost { events } => format!("lost {events}"),
+        What::Resident { ranges } => {
+            let range = |range: &AddressRange| format!(" {}-{}", range.start, range.end);
+            format!("resident{}", ranges.iter().map(range).collect::<String>())
+        }
         other => panic!("docs/recording.md does not know {other:?}"),
     };
     let Event { number, time_ns, task, stack, .. } = event;
@@ -168,6 +172,7 @@ fn all_that_can_be_written() {
             36 => What::Signal { number: 11, code: -6, address: pick(3) },
             37 => What::Fault { address: pick(4) },
             38 => What::Lost { events: pick(5) },
+            39 => What::Resident { ranges: rows(number).iter().map(|row| row.range).collect() },
             kind => {
                 let kind = KINDS[kind % KINDS.len()];
                 kinds.push(kind);
