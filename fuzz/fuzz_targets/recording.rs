@@ -113,9 +113,9 @@ fn sound(replay: &Replay) {
         let maps = space.memory.maps();
         assert!(maps.is_ordered());
         for row in maps.iter() {
-            for grows in [false, true] {
+            for pieces in [space.origins_of(row.range), space.touched_in(row.range)] {
                 let mut from = row.range.start;
-                for (piece, _) in space.origins_of(row.range, grows) {
+                for (piece, _) in pieces {
                     assert!(piece.start == from && from < piece.end, "{piece} of {}", row.range);
                     from = piece.end;
                 }

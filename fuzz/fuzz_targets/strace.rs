@@ -28,7 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         // Every byte is of one origin, and what that names is there.
         for row in maps.iter() {
             let mut from = row.range.start;
-            for (range, origin) in process.space.origins_of(row.range, false) {
+            for (range, origin) in process.space.origins_of(row.range) {
                 assert!(range.start == from && range.end > from && range.end <= row.range.end);
                 from = range.end;
                 assert!((origin.task as usize) < log.makers.tasks.len());

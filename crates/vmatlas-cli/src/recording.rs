@@ -125,8 +125,7 @@ impl Recorded {
             return Vec::new();
         }
         let mut origins: RowOrigins = Vec::new();
-        let grows = row.kind() == Kind::Stack;
-        for (range, origin) in self.space().origins_of(row.range, grows) {
+        for (range, origin) in self.space().origins_of(row.range) {
             match origins.iter_mut().find(|(known, _)| *known == origin) {
                 Some((_, bytes)) => *bytes += range.size(),
                 None => origins.push((origin, range.size())),

@@ -4,7 +4,7 @@ use crate::output::words::printable;
 use crate::recording::Opened;
 use std::collections::HashMap;
 use vmatlas::jit::JitMap;
-use vmatlas::recording::{Definitions, FileEntry, Origin, TaskEntry};
+use vmatlas::recording::{Definitions, Origin, TaskEntry};
 use vmatlas::strace::{Frame, Makers};
 use vmatlas_linux::elf::demangle;
 use vmatlas_linux::symbols::{Module, Place, SymbolFrame, SymbolOptions, Symbolizer, hint};
@@ -39,33 +39,44 @@ impl Stacks {
         let definitions = recording.definitions();
         let mut symbolizer = Symbolizer::new(options);
         add_jit(definitions, &mut symbolizer);
+        let told = told_places(definitions);
+        let mut spots: Vec<Spot<'_>> = Vec::new();
         let mut places: Vec<Place> = Vec::new();
-        let mut known: HashMap<Place, usize> = HashMap::new();
+        let mut known: HashMap<(u32, u64, u32), usize> = HashMap::new();
         let mut stacks: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
         for (stack, task) in stacks_of_tasks {
             let pid = pid_of(&definitions.tasks, task);
             stacks.entry((stack, pid)).or_insert_with(|| {
                 let frames = definitions.frames_of(stack).map(|frame| {
                     let file = definitions.files.get(frame.file as usize);
-                    let place = match file.filter(|_| frame.file != 0) {
-                        Some(file) => Place::File {
-                            module: symbolizer.add_module(module(file)),
-                            offset: frame.offset,
-                        },
-                        None => Place::Jit { pid, address: frame.offset },
-                    };
-                    *known.entry(place).or_insert_with(|| {
-                        places.push(place);
-                        places.len() - 1
+                    let file = file.filter(|_| frame.file != 0);
+                    let of = if file.is_some() { 0 } else { pid };
+                    *known.entry((frame.file, frame.offset, of)).or_insert_with(|| {
+                        spots.push(match (told.get(&(frame.file, frame.offset)), file) {
+                            (Some(frames), _) => Spot::Told(frames),
+                            (None, file) => {
+                                places.push(match file {
+                                    Some(file) => Place::File {
+                                        module: symbolizer.add_module(Module::of(file)),
+                                        offset: frame.offset,
+                                    },
+                                    None => Place::Jit { pid, address: frame.offset },
+                                });
+                                Spot::Asked(places.len() - 1)
+                            }
+                        });
+                        spots.len() - 1
                     })
                 });
                 frames.collect()
             });
         }
         let named = symbolizer.symbolize(&places);
-        let whole = |places: Vec<usize>| {
-            places.into_iter().flat_map(|place| named[place].iter().cloned()).collect()
+        let frames_at = |spot: usize| match spots[spot] {
+            Spot::Told(frames) => frames.to_vec(),
+            Spot::Asked(place) => named[place].clone(),
         };
+        let whole = |spots: Vec<usize>| spots.into_iter().flat_map(frames_at).collect();
         let mut notes: Vec<String> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
         notes.sort();
         notes.dedup();
@@ -116,14 +127,29 @@ fn as_told(frame: &Frame) -> SymbolFrame {
     }
 }
 
-fn module(file: &FileEntry) -> Module {
-    Module {
-        path: file.name.clone(),
-        device: file.device,
-        inode: file.inode,
-        build_id: Some(file.build_id.clone()).filter(|id| !id.is_empty()),
-        ..Module::default()
+/// Where the names of a place in code come from.
+enum Spot<'a> {
+    /// The recorder has looked.
+    Told(&'a [SymbolFrame]),
+    /// They are asked for: the number of the question.
+    Asked(usize),
+}
+
+/// What the recorder has looked up, by file and offset.
+fn told_places(definitions: &Definitions) -> HashMap<(u32, u64), Vec<SymbolFrame>> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut told: HashMap<(u32, u64), Vec<SymbolFrame>> = HashMap::new();
+    for place in definitions.places.iter().filter(|place| place.file != 0) {
+        let Some(file) = definitions.files.get(place.file as usize) else { continue };
+        told.entry((place.file, place.offset)).or_default().push(SymbolFrame {
+            function: text(&place.function),
+            offset: place.function_offset,
+            module: text(&file.name),
+            source: Some(text(&place.source)).filter(|source| !source.is_empty()),
+            inlined: place.inlined,
+        });
     }
+    told
 }
 
 /// The names that runtimes gave to their code, in the form of a perf map.

@@ -119,7 +119,7 @@ impl<'a> At<'a> {
             mapping: mapping.map(MappingJson),
             before: before.map(MappingJson),
             after: after.map(MappingJson),
-            origin: mapping.and_then(|row| origin(target, &row, address)),
+            origin: mapping.and_then(|_| origin(target, address)),
             verdict: String::new(),
         };
         at.verdict = at.sentence();
@@ -336,13 +336,10 @@ fn rights(mapping: &Mapping<'_>) -> String {
 }
 
 /// Who made the byte at an address, where it is of a recording.
-fn origin<'a>(target: &'a Target, row: &Row<'_>, address: u64) -> Option<OriginJson<'a>> {
+fn origin(target: &Target, address: u64) -> Option<OriginJson<'_>> {
     let recorded = target.recorded.as_deref()?;
     let byte = AddressRange::new(address, address.checked_add(1)?);
-    let grows = row.mapping.kind() == Kind::Stack;
-    // What lies above tells of a stack that grew.
-    let upto = if grows { AddressRange::new(address, row.mapping.range.end) } else { byte };
-    let (_, origin) = *recorded.space().origins_of(upto, grows).first()?;
+    let (_, origin) = *recorded.space().origins_of(byte).first()?;
     Some(OriginJson::of(recorded, byte, &origin))
 }
 

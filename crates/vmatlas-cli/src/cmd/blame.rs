@@ -172,7 +172,7 @@ fn counted(
     mapping: &Mapping<'_>,
     count: Count,
 ) -> Result<Vec<(AddressRange, Origin)>, Trouble> {
-    let made = space.origins_of(mapping.range, mapping.kind() == Kind::Stack);
+    let made = space.origins_of(mapping.range);
     if count == Count::Mapped {
         return Ok(made);
     }

@@ -11,7 +11,7 @@ use crate::trouble::Trouble;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use vmatlas::{AddressRange, Change, Diff, Filter, Kind, Mapping, Maps};
+use vmatlas::{AddressRange, Change, Diff, Filter, Mapping, Maps};
 
 #[derive(Serialize)]
 struct DiffJson<'a> {
@@ -131,8 +131,7 @@ fn who(first: &Target, second: &Target, diff: &Diff<'_>) -> Who {
             let below = AddressRange::new(new.start, old.start.max(new.start));
             let above = AddressRange::new(old.end.min(new.end), new.end);
             let gained = [above, below].into_iter().find(|range| range.size() > 0);
-            let origins =
-                gained.map(|range| to.space().origins_of(range, change.to.kind() == Kind::Stack));
+            let origins = gained.map(|range| to.space().origins_of(range));
             let first = origins.and_then(|origins| Some(origins.first()?.1));
             let line = first.map(|origin| to.origin_line(&origin, 2));
             who.changed.entry(new.start).or_default().extend(line);

@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -76,6 +76,18 @@ impl Session {
 
     fn recording(&self) -> String {
         self.directory.path().join("F").into_os_string().into_string().unwrap()
+    }
+
+    /// Waits until vmatlas says that it records no more; gives what it will say, for it must be
+    /// able to.
+    fn until_recording_ends(&mut self) -> BufReader<ChildStderr> {
+        let mut errors = BufReader::new(self.vmatlas.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("the recording has ended") {
+            line.clear();
+            assert!(errors.read_line(&mut line).unwrap() > 0, "vmatlas has ended");
+        }
+        errors
     }
 
     /// Waits for vmatlas; how it ended, what else the program printed, and what vmatlas said.
@@ -219,10 +231,11 @@ fn a_recorder_that_is_killed() {
     // Written after 100 ms at the latest, were the machine always at hand.
     wait_until("the event is written", || session.shows(50));
     session.vmatlas.kill().unwrap();
+    // Before its input ends, which would end it, too.
+    wait_until("the program is gone", || !alive(session.pid));
     let (status, output, _) = session.end();
     assert_eq!(status.signal(), Some(9));
     assert_eq!(output, "");
-    wait_until("the program is gone", || !alive(session.pid));
     let shown = vmatlas(&["show", "--raw", &session.recording()]);
     assert_eq!(shown.status, 0);
     assert!(has_mapping(&shown.text(), 50));
@@ -270,6 +283,7 @@ fn ctrl_c_that_ends_the_program() {
     let mut session = Session::start(&[]);
     session.ask("map 50");
     session.signal_group("INT");
+    wait_until("the program is gone", || !alive(session.pid));
     let (status, _, errors) = session.end();
     assert_eq!(status.signal(), Some(2), "{errors}");
     assert!(session.shows(50));
@@ -285,13 +299,7 @@ fn ctrl_c_that_the_program_survives() {
         let mut session = Session::start(&[]);
         session.ask("handle 2");
         session.signal_group("INT");
-        let ended = "the recording has ended";
-        let mut errors = BufReader::new(session.vmatlas.stderr.take().unwrap());
-        let mut line = String::new();
-        while !line.contains(ended) {
-            line.clear();
-            assert!(errors.read_line(&mut line).unwrap() > 0, "it says so");
-        }
+        let errors = session.until_recording_ends();
         session.tell("signal");
         assert_eq!(session.line(), "signal 2");
         assert_eq!(session.line(), "signal done");
@@ -310,6 +318,7 @@ fn ctrl_c_that_the_program_survives() {
         let shown = vmatlas(&["show", "--raw", &session.recording()]);
         assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));
         assert!(!has_mapping(&shown.text(), 53));
+        drop(errors);
     }
 }
 
@@ -332,6 +341,7 @@ fn signals_to_vmatlas_are_passed_on() {
         // And one that the program does not handle.
         let mut session = Session::start(&[]);
         kill(name, &session.vmatlas.id().to_string());
+        wait_until("the program is gone", || !alive(session.pid));
         let (status, ..) = session.end();
         assert_eq!(status.signal(), Some(number));
     }
@@ -342,15 +352,13 @@ fn limits() {
     for limit in [["--duration", "0.01"], ["--max-size", "500"]] {
         let mut session = Session::start(&limit);
         session.ask("flip 100");
-        let mut errors = BufReader::new(session.vmatlas.stderr.take().unwrap());
-        let mut line = String::new();
-        errors.read_line(&mut line).unwrap();
-        assert!(line.contains("the recording has ended"), "{line}");
+        let errors = session.until_recording_ends();
         session.ask("map 53");
         session.tell("exit 9");
         assert_eq!(session.vmatlas.wait().unwrap().code(), Some(9));
         let shown = vmatlas(&["show", "--raw", &session.recording()]);
         assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));
         assert!(!has_mapping(&shown.text(), 53));
+        drop(errors);
     }
 }

@@ -276,6 +276,9 @@ impl Recorder {
                     FrameEntry { file: 0, offset: frame.pc, guessed }
                 }
             };
+            if entry.file != 0 {
+                space.note_place(entry.file, entry.offset);
+            }
             self.entries.push(entry);
         }
         self.writer.stack(&self.entries)

@@ -6,13 +6,16 @@ use crate::process::{Process, ProcessId};
 use crate::query::{PointQuery, Which};
 use crate::snapshot::{Empty, Source};
 use crate::sys::pagemap_scan::present;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use vmatlas::{AddressRange, Mapping, Maps};
 
 /// Where the addresses end that a process of x86-64 has, without five-level paging.
 const LOWER_HALF: u64 = (1 << 47) - 4096;
+
+/// How many places on stacks are remembered.
+const MOST_PLACES: usize = 1 << 16;
 
 /// A live address space.
 #[derive(Debug)]
@@ -25,6 +28,8 @@ pub(crate) struct LiveSpace {
     pub(crate) tasks: u32,
     /// Places on stacks in code that a runtime made.
     pub(crate) jit: BTreeSet<u64>,
+    /// Places on stacks in files: file and offset.
+    pub(crate) places: HashSet<(u32, u64)>,
 }
 
 impl LiveSpace {
@@ -33,7 +38,14 @@ impl LiveSpace {
         let id = ProcessId { pid: tid, tid: None };
         let process = Arc::new(Process::open(Path::new("/proc"), id)?);
         let query = Some(PointQuery::open(process.clone())?);
-        Ok(LiveSpace { process, query, modules, tasks: 1, jit: BTreeSet::new() })
+        Ok(LiveSpace {
+            process,
+            query,
+            modules,
+            tasks: 1,
+            jit: BTreeSet::new(),
+            places: HashSet::new(),
+        })
     }
 
     /// That of a task, or if it has ended before it could be read one whose files are looked for
@@ -43,11 +55,25 @@ impl LiveSpace {
             return Some(space);
         }
         let process = Arc::new(Process::this(Path::new("/proc")).ok()?);
-        Some(LiveSpace { process, query: None, modules, tasks: 1, jit: BTreeSet::new() })
+        Some(LiveSpace {
+            process,
+            query: None,
+            modules,
+            tasks: 1,
+            jit: BTreeSet::new(),
+            places: HashSet::new(),
+        })
     }
 
     pub(crate) fn process(&self) -> Arc<Process> {
         self.process.clone()
+    }
+
+    /// A place in a file is on a stack.
+    pub(crate) fn note_place(&mut self, file: u32, offset: u64) {
+        if self.places.len() < MOST_PLACES {
+            self.places.insert((file, offset));
+        }
     }
 
     /// The mapping that covers an address, or the next above it.

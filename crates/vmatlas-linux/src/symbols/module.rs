@@ -9,6 +9,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use vmatlas::recording::FileEntry;
 use vmatlas::{Device, Maps, restore_line_feeds};
 
 /// Opens a file by its path, as in the root directory of another mount namespace. It should open
@@ -134,6 +135,17 @@ impl fmt::Display for ModuleNote {
 }
 
 impl Module {
+    /// A file of a recording.
+    pub fn of(file: &FileEntry) -> Module {
+        Module {
+            path: file.name.clone(),
+            device: file.device,
+            inode: file.inode,
+            build_id: Some(file.build_id.clone()).filter(|id| !id.is_empty()),
+            ..Module::default()
+        }
+    }
+
     /// The path for people.
     pub(super) fn display(&self) -> String {
         String::from_utf8_lossy(&self.path).into_owned()

@@ -16,6 +16,8 @@ pub struct Definitions {
     pub calls: Vec<CallEntry>,
     /// Names of code that a runtime compiled, as it told them.
     pub symbols: Vec<SymbolEntry>,
+    /// Names of places in files that nobody will find again, such as deleted ones.
+    pub places: Vec<PlaceEntry>,
 }
 
 /// What a row shows of what is mapped.
@@ -76,6 +78,24 @@ pub struct SymbolEntry {
     pub name: Vec<u8>,
 }
 
+/// A function at a place in a file, which the recorder has looked up. A place in inlined functions
+/// has several, the innermost first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlaceEntry {
+    /// The file, an index into [`files`](Definitions::files).
+    pub file: u32,
+    /// Where in the file, in bytes.
+    pub offset: u64,
+    /// The function's name.
+    pub function: Vec<u8>,
+    /// How many bytes into the function that is.
+    pub function_offset: u64,
+    /// `FILE:LINE`; empty where it is not known.
+    pub source: Vec<u8>,
+    /// Whether the function is inlined into the next.
+    pub inlined: bool,
+}
+
 /// The most entries of a kind; more than a recording of days has.
 const MOST: usize = 1 << 26;
 
@@ -84,6 +104,7 @@ const TASK: u8 = 2;
 const FRAME: u8 = 3;
 const CALL: u8 = 4;
 const SYMBOL: u8 = 5;
+const PLACE: u8 = 6;
 
 impl Default for Definitions {
     fn default() -> Definitions {
@@ -93,6 +114,7 @@ impl Default for Definitions {
             frames: vec![FrameEntry::default()],
             calls: vec![CallEntry::default()],
             symbols: vec![SymbolEntry::default()],
+            places: vec![PlaceEntry::default()],
         }
     }
 }
@@ -132,6 +154,16 @@ impl Definitions {
                     let (address, size) = (take.uint()?, take.uint()?);
                     let name = take.bytes()?.to_vec();
                     add(&mut self.symbols, SymbolEntry { pid, address, size, name })?;
+                }
+                PLACE => {
+                    let (file, offset) = (take.u32()?, take.uint()?);
+                    let function = take.bytes()?.to_vec();
+                    let function_offset = take.uint()?;
+                    let source = take.bytes()?.to_vec();
+                    let inlined = take.bool()?;
+                    let entry =
+                        PlaceEntry { file, offset, function, function_offset, source, inlined };
+                    add(&mut self.places, entry)?;
                 }
                 _ => return None,
             }
@@ -204,5 +236,17 @@ impl SymbolEntry {
         out.put(self.address);
         out.put(self.size);
         out.put_bytes(&self.name);
+    }
+}
+
+impl PlaceEntry {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(PLACE);
+        out.put(u64::from(self.file));
+        out.put(self.offset);
+        out.put_bytes(&self.function);
+        out.put(self.function_offset);
+        out.put_bytes(&self.source);
+        out.push(u8::from(self.inlined));
     }
 }

@@ -15,7 +15,9 @@ pub(crate) mod space;
 mod write;
 
 pub use call::{Call, CallKind};
-pub use definitions::{CallEntry, Definitions, FileEntry, FrameEntry, SymbolEntry, TaskEntry};
+pub use definitions::{
+    CallEntry, Definitions, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry,
+};
 pub use event::{Event, Row, What};
 pub use life::{LifeKind, LifeStep};
 pub use meta::Meta;

@@ -165,19 +165,17 @@ impl Space {
         }
     }
 
-    /// Who made the bytes of a range that is mapped, piece by piece and without a gap.
-    ///
-    /// What lies below the pieces of a stack, which has grown, is of the stack's own origin;
-    /// what nothing tells of is [`Maker::Unseen`].
-    pub fn origins_of(&self, range: AddressRange, grows: bool) -> Vec<(AddressRange, Origin)> {
-        without_gaps(self.origins.within(range), range, grows)
+    /// Who made the bytes of a range that is mapped, piece by piece and without a gap: what
+    /// nothing tells of is [`Maker::Unseen`].
+    pub fn origins_of(&self, range: AddressRange) -> Vec<(AddressRange, Origin)> {
+        without_gaps(self.origins.within(range), range)
     }
 
     /// Who touched the pages of a range first, piece by piece and without a gap: what no page
     /// fault tells of (MAP_POPULATE, what the kernel read ahead, huge pages) is
     /// [`Maker::Unseen`].
     pub fn touched_in(&self, range: AddressRange) -> Vec<(AddressRange, Origin)> {
-        without_gaps(self.touched.within(range), range, false)
+        without_gaps(self.touched.within(range), range)
     }
 
     /// Follows a call that has returned. `file` is what it mapped.
@@ -502,11 +500,10 @@ impl Space {
     }
 }
 
-/// Pieces of a range with what lies between: of the origin above it if `grows`, else unseen.
+/// Pieces of a range, and what lies between them, which is unseen.
 fn without_gaps(
     known: impl Iterator<Item = (AddressRange, Origin)>,
     range: AddressRange,
-    grows: bool,
 ) -> Vec<(AddressRange, Origin)> {
     let mut pieces: Vec<(AddressRange, Origin)> = Vec::new();
     let mut from = range.start;
@@ -518,8 +515,7 @@ fn without_gaps(
     };
     for (piece, origin) in known {
         if piece.start > from {
-            let gap = AddressRange::new(from, piece.start);
-            add(&mut pieces, (gap, if grows { origin } else { Origin::UNSEEN }));
+            add(&mut pieces, (AddressRange::new(from, piece.start), Origin::UNSEEN));
         }
         add(&mut pieces, (piece, origin));
         from = piece.end;

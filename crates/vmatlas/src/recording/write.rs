@@ -2,7 +2,7 @@
 
 use super::block::{self, Block, BlockKind, MAGIC, TRAILER};
 use super::bytes::Put;
-use super::definitions::{CallEntry, FileEntry, FrameEntry, SymbolEntry, TaskEntry};
+use super::definitions::{CallEntry, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry};
 use super::event::{Context, Event, What};
 use super::meta::Meta;
 use super::processes::Processes;
@@ -147,6 +147,11 @@ impl Writer {
 
     /// What a runtime says of its code.
     pub fn symbol(&mut self, entry: &SymbolEntry) {
+        entry.write(&mut self.symbols);
+    }
+
+    /// What a place in a file is called.
+    pub fn place(&mut self, entry: &PlaceEntry) {
         entry.write(&mut self.symbols);
     }
 

@@ -317,7 +317,7 @@ impl Story {
         let mut list = Vec::new();
         space.memory.for_each_row(|row| {
             if row.name != b"[vsyscall]" {
-                let pieces = space.origins_of(row.range, false);
+                let pieces = space.origins_of(row.range);
                 let whole: u64 = pieces.iter().map(|(range, _)| range.size()).sum();
                 assert_eq!(whole, row.range.size(), "every byte has one origin");
                 list.extend(pieces.iter().map(|(range, o)| (o.event, range.size() / PAGE)));

@@ -581,7 +581,7 @@ fn makers(log: &Replayed) -> String {
         writeln!(text, "{} {}", process.pid, process.comm.escape_ascii()).unwrap();
         let rows = process.space.memory.maps();
         for row in rows.iter().filter(|row| row.name != b"[vsyscall]") {
-            let pieces = process.space.origins_of(row.range, row.kind() == vmatlas::Kind::Stack);
+            let pieces = process.space.origins_of(row.range);
             let mut from = row.range.start;
             for (range, origin) in pieces {
                 assert_eq!(range.start, from, "no byte without an origin, none with two");

@@ -143,8 +143,8 @@ fn check_calls(events: &[PerfEvent], lines: &[String]) {
 /// Of the program, that is: others may have filled the rings.
 #[track_caller]
 fn check_nothing_lost(counts: &Counts) {
-    let Counts { calls, reordered, stack_records_lost, .. } = *counts;
-    let none = Counts { calls, reordered, stack_records_lost, ..Counts::default() };
+    let Counts { calls, reordered, stack_records_lost, stacks_lost, .. } = *counts;
+    let none = Counts { calls, reordered, stack_records_lost, stacks_lost, ..Counts::default() };
     assert_eq!(*counts, none);
 }
 

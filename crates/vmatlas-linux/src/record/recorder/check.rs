@@ -97,6 +97,7 @@ impl Recorder {
                 recorder.check_whole(tid, entry, space);
                 recorder.note_resident(entry, space);
                 recorder.name_jit(space);
+                recorder.name_lost(space);
             }
         });
         self.truth.rows_at_exit += self.truth.rows - rows;

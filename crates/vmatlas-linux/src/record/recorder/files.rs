@@ -4,11 +4,14 @@ use super::{ROWS_TO_CHECK, Recorder};
 use crate::elf::ElfFile;
 use crate::record::space::{LiveSpace, escaped};
 use crate::record::unwind::Backing;
-use crate::symbols::read_jit;
+use crate::symbols::{Module, Place, Symbolizer, read_jit};
 use crate::sys::vm_read::read_memory;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
-use vmatlas::recording::{Applied, Call, CallKind, FileEntry, Row, SymbolEntry};
+use vmatlas::recording::{Applied, Call, CallKind, FileEntry, PlaceEntry, Row, SymbolEntry};
 use vmatlas::{AddressRange, Device, Kind, Mapping, Maps};
 
 const PR_SET_VMA: u64 = 0x5356_4d41;
@@ -176,6 +179,69 @@ impl Recorder {
             return 0;
         }
         self.file(space, &row).number
+    }
+
+    /// Writes the names of places on stacks in files that nobody will find again by their paths:
+    /// they are deleted, replaced, or of another mount namespace.
+    pub(super) fn name_lost(&mut self, space: &LiveSpace) {
+        let lost: HashSet<u32> = space.places.iter().map(|(file, _)| *file).collect();
+        let lost: HashSet<u32> =
+            lost.into_iter().filter(|file| !self.is_found_again(*file)).collect();
+        if lost.is_empty() {
+            return;
+        }
+        let Ok(rows) = space.all_rows() else { return };
+        let mut symbolizer = Symbolizer::default();
+        let mut modules = HashMap::new();
+        for row in rows.iter().filter(|row| row.perms.execute()) {
+            // By now it may be shown as deleted, so not by its name.
+            let is_row = |file: &&u32| {
+                let entry = &self.writer.files()[**file as usize];
+                entry.inode == row.inode && entry.device == row.device
+            };
+            let Some(&number) = lost.iter().find(is_row) else { continue };
+            if modules.contains_key(&number) {
+                continue;
+            }
+            let Some(file) = self.code.open(&space.process(), &row) else { continue };
+            let entry = &self.writer.files()[number as usize];
+            let module = symbolizer.add_module(Module::of(entry));
+            symbolizer.give_file(module, file);
+            modules.insert(number, module);
+        }
+        let places: Vec<(u32, Place)> = space
+            .places
+            .iter()
+            .filter_map(|(file, offset)| {
+                let module = *modules.get(file)?;
+                Some((*file, Place::File { module, offset: *offset }))
+            })
+            .collect();
+        let asked: Vec<Place> = places.iter().map(|(_, place)| *place).collect();
+        for ((file, place), frames) in places.iter().zip(symbolizer.symbolize(&asked)) {
+            let Place::File { offset, .. } = *place else { continue };
+            for frame in frames.iter().filter(|frame| !frame.function.is_empty()) {
+                self.writer.place(&PlaceEntry {
+                    file: *file,
+                    offset,
+                    function: frame.function.clone().into_bytes(),
+                    function_offset: frame.offset,
+                    source: frame.source.clone().unwrap_or_default().into_bytes(),
+                    inlined: frame.inlined,
+                });
+            }
+        }
+    }
+
+    /// Whether the file is what lies at its path for us, too.
+    fn is_found_again(&self, number: u32) -> bool {
+        let Some(entry) = self.writer.files().get(number as usize) else { return true };
+        if !entry.name.starts_with(b"/") {
+            return true;
+        }
+        let path = vmatlas::restore_line_feeds(&entry.name);
+        let found = std::fs::metadata(OsStr::from_bytes(&path));
+        found.is_ok_and(|found| found.is_file() && found.ino() == entry.inode)
     }
 
     /// Writes what a runtime says of the code that was seen on stacks.

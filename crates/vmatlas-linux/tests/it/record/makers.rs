@@ -1,6 +1,7 @@
 //! Programs that know which of their functions made which byte.
 
-use super::recorded::{End, Made, Names, Recorded, in_order, made, record};
+use super::end::End;
+use super::recorded::{Made, Names, Recorded, in_order, made, record};
 use crate::child::{once, program, program_as};
 use std::path::Path;
 use std::process::Command;

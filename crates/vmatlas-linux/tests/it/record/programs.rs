@@ -1,7 +1,8 @@
 //! Real programs: each row at exit is the kernel's, each byte has its origin.
 
+use super::end::Share;
 use super::makers::unlike;
-use super::recorded::{Recorded, Share, record};
+use super::recorded::{Recorded, record};
 use crate::child::{once, program_as};
 use std::fs;
 use std::path::Path;

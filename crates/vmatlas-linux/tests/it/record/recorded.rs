@@ -1,6 +1,7 @@
 //! A program, recorded, and what is known of it.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use super::end::{End, cut};
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{
     self, BufRead as _, BufReader, PipeReader, PipeWriter, Read as _, Seek as _, Write as _,
@@ -10,11 +11,8 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use tempfile::TempDir;
-use vmatlas::recording::{
-    CallKind, Event, Maker, Moment, Origin, Process, Recording, Replay, Row, Space, What,
-};
-use vmatlas::space::VmaFlags;
-use vmatlas::{AddressRange, Kind, Mapping, Maps};
+use vmatlas::recording::{CallKind, Event, Moment, Process, Recording, Replay, Row, Space, What};
+use vmatlas::{AddressRange, Mapping, Maps};
 use vmatlas_linux::record::{Limits, Listener, Options, RecordingFile, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
 
@@ -26,14 +24,6 @@ pub(crate) struct Recorded {
     /// What it printed.
     pub(crate) output: String,
     directory: TempDir,
-}
-
-/// A process of a recording just before its last thread ended.
-pub(crate) struct End {
-    pub(crate) process: Process,
-    pub(crate) space: Space,
-    /// What follows from the events alone, without what the kernel showed.
-    pub(crate) untold: Space,
 }
 
 /// What a process of a program with truth.h says.
@@ -295,139 +285,4 @@ pub(crate) struct Names {
     known: HashMap<(u32, u64), Vec<String>>,
     /// Files that have the symbols which others, by the names of their rows, lack.
     pub(crate) instead: Vec<(Vec<u8>, Vec<u8>)>,
-}
-
-/// How many rows there are, and how many of them another list has, too.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Share {
-    pub(crate) rows: usize,
-    pub(crate) same: usize,
-}
-
-impl Share {
-    pub(crate) fn of(rows: &Maps, others: &Maps) -> Share {
-        let same = rows.iter().filter(|row| has(others, *row)).count();
-        Share { rows: rows.len(), same }
-    }
-
-    pub(crate) fn add(&mut self, other: Share) {
-        self.rows += other.rows;
-        self.same += other.same;
-    }
-
-    pub(crate) fn percent(self) -> f64 {
-        self.same as f64 * 100.0 / self.rows.max(1) as f64
-    }
-}
-
-/// The parts of rows that lie in a range.
-fn cut(rows: &Maps, range: AddressRange) -> Vec<String> {
-    let rows = rows.iter().filter(|row| row.range.overlaps(&range)).map(|row| {
-        let AddressRange { start, end } = row.range;
-        let cut = AddressRange::new(start.max(range.start), end.min(range.end));
-        let offset = if row.inode == 0 { 0 } else { row.offset + cut.start - start };
-        shown(Mapping { range: cut, offset, ..row })
-    });
-    rows.collect()
-}
-
-fn shown(row: Mapping<'_>) -> String {
-    let name = String::from_utf8_lossy(row.name);
-    format!("{} {} {:08x} {} {} {name}", row.range, row.perms, row.offset, row.device, row.inode)
-}
-
-fn has(rows: &Maps, row: Mapping<'_>) -> bool {
-    let found = rows.find(row.range.start).mapping.and_then(|at| rows.get(at));
-    found == Some(row)
-}
-
-impl End {
-    pub(crate) fn rows(&self) -> Maps {
-        self.space.memory.maps()
-    }
-
-    /// How many rows follow from the events alone.
-    pub(crate) fn share(&self) -> Share {
-        Share::of(&self.rows(), &self.untold.memory.maps())
-    }
-
-    /// The rows that the events alone give otherwise (+), and those they give instead (-).
-    pub(crate) fn differences(&self) -> String {
-        let (told, untold) = (self.rows(), self.untold.memory.maps());
-        let mut text = String::new();
-        for (sign, rows, others) in [('+', &told, &untold), ('-', &untold, &told)] {
-            for row in rows.iter().filter(|row| !has(others, *row)) {
-                text.push_str(&format!("{sign} {}\n", shown(row)));
-            }
-        }
-        text
-    }
-
-    /// Where the rows of the events alone differ in more than what cannot follow from system calls:
-    /// whether two mappings joined that may have been written to or not, and how far a stack grew.
-    pub(crate) fn unexplained(&self) -> Vec<String> {
-        let (told, untold) = (self.rows(), self.untold.memory.maps());
-        let doubts: HashSet<u64> = self.untold.memory.doubts().collect();
-        let ends = |rows: &Maps| -> BTreeSet<u64> {
-            let grew = |at: u64| {
-                let flags = self.space.memory.flags(at);
-                flags.is_some_and(|flags| flags.contains(VmaFlags::GROWSDOWN))
-            };
-            let rows = rows.iter().filter(|row| !grew(row.range.end - 1));
-            rows.flat_map(|row| [row.range.start, row.range.end]).collect()
-        };
-        let (told_ends, untold_ends) = (ends(&told), ends(&untold));
-        let mut unexplained: Vec<String> = told_ends
-            .symmetric_difference(&untold_ends)
-            .filter(|end| !doubts.contains(*end))
-            .map(|end| format!("a row ends or begins at {end:x} in one of them"))
-            .collect();
-        for at in told_ends.union(&untold_ends) {
-            // What is shown of the byte at this address.
-            let byte = |rows: &Maps| {
-                let row = rows.find(*at).mapping.and_then(|index| rows.get(index))?;
-                let offset = if row.inode == 0 { 0 } else { row.offset + at - row.range.start };
-                Some((row.perms, row.device, row.inode, offset, row.name.to_vec()))
-            };
-            if byte(&told) != byte(&untold) {
-                unexplained.push(format!("{at:x} is shown otherwise"));
-            }
-        }
-        unexplained
-    }
-
-    /// Asserts that every mapped byte has one origin, which some event tells of, and that no other
-    /// byte has any.
-    #[track_caller]
-    pub(crate) fn check_origins(&self) {
-        let rows = self.rows();
-        let mut wrong = String::new();
-        for row in rows.iter().filter(|row| row.kind() != Kind::Vsyscall) {
-            let mut from = row.range.start;
-            for (piece, origin) in self.origins_of(row.range) {
-                assert_eq!(piece.start, from, "pieces without a gap");
-                from = piece.end;
-                if matches!(origin.maker, Maker::Unseen | Maker::Before) {
-                    wrong.push_str(&format!("{piece} of {} {:?}\n", row.range, origin.maker));
-                }
-            }
-            assert_eq!(from, row.range.end, "pieces to the end");
-        }
-        for (piece, origin) in self.space.origins.iter() {
-            let mapped: u64 = rows
-                .iter()
-                .filter(|row| row.range.overlaps(&piece))
-                .map(|row| row.range.end.min(piece.end) - row.range.start.max(piece.start))
-                .sum();
-            if mapped != piece.size() {
-                wrong.push_str(&format!("{piece} is not mapped, but of {:?}\n", origin.maker));
-            }
-        }
-        let text = String::from_utf8_lossy(&self.space.memory.render()).into_owned();
-        assert!(wrong.is_empty(), "process {}:\n{wrong}{text}", self.process.pid);
-    }
-
-    pub(crate) fn origins_of(&self, range: AddressRange) -> Vec<(AddressRange, Origin)> {
-        self.space.origins_of(range, false)
-    }
 }
