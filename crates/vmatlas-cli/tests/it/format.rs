@@ -161,7 +161,8 @@ fn all_that_can_be_written() {
     };
     let mut kinds: Vec<CallKind> = Vec::new();
     for number in 0..20_000_usize {
-        let pick = |shift: usize| numbers[(number >> shift ^ number / 7 + shift) % numbers.len()];
+        let pick =
+            |shift: usize| numbers[((number >> shift) ^ (number / 7 + shift)) % numbers.len()];
         let what = match number % 40 {
             30 => What::Clone { child: tasks[number / 40 % 4], memory: number % 3 == 0 },
             31 => What::Renamed { to: tasks[number / 40 % 4] },
