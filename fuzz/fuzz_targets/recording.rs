@@ -22,7 +22,8 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 /// What separates payloads. Behind it stand the block's kind and two bytes each for its first
-/// event and its time. A mark rather than a length, so that bytes can come and go.
+/// event and its time; with the kind's top bit, they count down from the largest numbers. A mark
+/// rather than a length, so that bytes can come and go.
 const MARK: &[u8] = b"BLOCK";
 const INDEX: u8 = 7;
 
@@ -32,14 +33,18 @@ fn framed(bytes: &[u8]) -> Vec<u8> {
     let mut index = None;
     for part in split(bytes) {
         let Some((&[kind, a, b, c, d], payload)) = part.split_first_chunk() else { continue };
+        let far = if kind & 0x80 == 0 { 0 } else { u64::MAX };
+        let kind = kind & 0x7f;
+        let first = far ^ u64::from(u16::from_le_bytes([a, b]));
+        let time_ns = far ^ (1000 * u64::from(u16::from_le_bytes([c, d])));
         let begin = out.len();
         index = (kind == INDEX).then_some(begin as u64);
         let size = (payload.len() as u32).to_le_bytes();
         out.extend_from_slice(&size);
         out.extend_from_slice(&size);
         out.extend_from_slice(&[kind, 0, 0, 0]);
-        out.extend_from_slice(&u64::from(u16::from_le_bytes([a, b])).to_le_bytes());
-        out.extend_from_slice(&(1000 * u64::from(u16::from_le_bytes([c, d]))).to_le_bytes());
+        out.extend_from_slice(&first.to_le_bytes());
+        out.extend_from_slice(&time_ns.to_le_bytes());
         let mut checksum = crc32fast::Hasher::new();
         checksum.update(&out[begin..]);
         checksum.update(payload);
@@ -329,7 +334,7 @@ impl Program<'_> {
     }
 
     fn what(&mut self, op: u8, writer: &mut Writer) -> Option<What> {
-        Some(match usize::from(op) % 48 {
+        Some(match usize::from(op) % 49 {
             index @ 0..29 => self.call(KINDS[index]),
             // What happens most.
             29..34 => self.call(CallKind::Mmap),
@@ -347,6 +352,7 @@ impl Program<'_> {
             44 => What::Exit { status: i32::from(self.byte()) },
             45 => What::Signal { number: 11, code: -6, address: self.number() },
             46 => What::Fault { address: self.address() },
+            47 => What::Resident { ranges: self.rows().iter().map(|row| row.range).collect() },
             _ => What::Lost { events: self.number() },
         })
     }
@@ -398,7 +404,12 @@ impl Program<'_> {
             let end = start.wrapping_add(self.length());
             at = if bits & 0x80 != 0 { self.address() } else { end };
             let offset = u64::from(self.byte()) << 12;
-            rows.push(Row { range: AddressRange::new(start, end), perms, offset, file: self.file() });
+            rows.push(Row {
+                range: AddressRange::new(start, end),
+                perms,
+                offset,
+                file: self.file(),
+            });
         }
         rows
     }

@@ -17,9 +17,9 @@ TRAILER = b"vmaIndex"
 KINDS = ["", "meta", "names", "stacks", "symbols", "events", "snapshot", "index"]
 # The name of each call and how many arguments of it are kept; its number is its place.
 CALLS = """- 0, mmap 6, munmap 2, mprotect 3, pkey_mprotect 4, mremap 5, brk 1, madvise 3, mlock 3,
-munlock 2, mlockall 1, munlockall 0, mseal 3, mbind 6, remap_file_pages 5, shmat 3, shmdt 1,
+munlock 2, mlockall 1, munlockall 0, mseal 3, mbind 6, remap_file_pages 5, shmat 4, shmdt 1,
 prctl 5, personality 1, pkey_alloc 2, pkey_free 1, userfaultfd 1, UFFDIO_REGISTER 4,
-UFFDIO_UNREGISTER 3, io_setup 2, io_destroy 1, map_shadow_stack 3, arch_prctl 2,
+UFFDIO_UNREGISTER 3, io_setup 3, io_destroy 1, map_shadow_stack 3, arch_prctl 2,
 process_madvise 5, set_mempolicy_home_node 4"""
 CALLS = [(name, int(count)) for name, count in (call.split() for call in CALLS.split(","))]
 U64 = (1 << 64) - 1
@@ -165,6 +165,8 @@ class Events:
             return f"fault {self.address}"
         if tag == 72:
             return f"lost {take.uint()}"
+        if tag == 73:
+            return f"resident{self.ranges()}"
         if not 1 <= tag < len(CALLS):
             raise ValueError(f"an event with the tag {tag}")
         return self.call(*CALLS[tag])
@@ -194,6 +196,14 @@ class Events:
         file = take.uint() if bits & 1 else 0
         arguments = " ".join(map(str, arguments))
         return f"{name} {arguments} {result} {file} {bits >> 1 & 1}"
+
+    def ranges(self):
+        text = ""
+        for _ in range(self.take.uint()):
+            start = self.take.address(self.address)
+            self.address = self.take.address(start)
+            text += f" {start}-{self.address}"
+        return text
 
     def rows(self):
         text = ""

@@ -25,7 +25,7 @@ pub(super) fn run(bench: &Bench) -> Section {
                 section.count(name, &value, &target, counts.then_some(each <= most));
             }
             Err(why) => {
-                section.count(name, &why, &target, why.starts_with("wrong").then_some(false))
+                section.count(name, &why, &target, why.starts_with("wrong").then_some(false));
             }
         }
     };

@@ -79,14 +79,14 @@ fn python(arguments: &[&str]) -> Vec<String> {
 
 /// A C file with many functions.
 fn gcc(bench: &Bench) -> Result<Vec<String>, String> {
-    let functions = if bench.scale.quick { 200 } else { 2_000 };
+    let functions = if bench.scale.quick { 100 } else { 400 };
     let mut text = String::from("#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n");
     for number in 0..functions {
-        let _ = write!(
+        let _ = writeln!(
             text,
             "int f{number}(int n, const char *s) {{ int i, sum = {number}; for (i = 0; i < n; i++) \
              {{ if (s[i] == 'a' + {number} % 26) sum += atoi(s + i); else sum ^= (int)strlen(s) * i; \
-             }} printf(\"%d\\n\", sum); return sum; }}\n"
+             }} printf(\"%d\\n\", sum); return sum; }}"
         );
     }
     let path = bench.dir.join("generated.c");

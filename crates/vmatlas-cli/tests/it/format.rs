@@ -63,6 +63,10 @@ fn line(event: &Event) -> String {
         What::Signal { number, code, address } => format!("signal {number} {code} {address}"),
         What::Fault { address } => format!("fault {address}"),
         What::Lost { events } => format!("lost {events}"),
+        What::Resident { ranges } => {
+            let range = |range: &AddressRange| format!(" {}-{}", range.start, range.end);
+            format!("resident{}", ranges.iter().map(range).collect::<String>())
+        }
         other => panic!("docs/recording.md does not know {other:?}"),
     };
     let Event { number, time_ns, task, stack, .. } = event;
@@ -157,7 +161,8 @@ fn all_that_can_be_written() {
     };
     let mut kinds: Vec<CallKind> = Vec::new();
     for number in 0..20_000_usize {
-        let pick = |shift: usize| numbers[(number >> shift ^ number / 7 + shift) % numbers.len()];
+        let pick =
+            |shift: usize| numbers[((number >> shift) ^ (number / 7 + shift)) % numbers.len()];
         let what = match number % 40 {
             30 => What::Clone { child: tasks[number / 40 % 4], memory: number % 3 == 0 },
             31 => What::Renamed { to: tasks[number / 40 % 4] },
@@ -168,6 +173,7 @@ fn all_that_can_be_written() {
             36 => What::Signal { number: 11, code: -6, address: pick(3) },
             37 => What::Fault { address: pick(4) },
             38 => What::Lost { events: pick(5) },
+            39 => What::Resident { ranges: rows(number).iter().map(|row| row.range).collect() },
             kind => {
                 let kind = KINDS[kind % KINDS.len()];
                 kinds.push(kind);

@@ -268,7 +268,8 @@ impl Context {
         let stack = u32::try_from(i64::from(self.stack).checked_add(take.signed()?)?).ok()?;
         (self.time_ns, self.task, self.stack) = (time_ns, task, stack);
         let number = self.number;
-        self.number += 1;
+        // A header may say anything.
+        self.number = number.wrapping_add(1);
         let what = match tag & !SAME_TASK {
             CLONE => What::Clone { child: take.u32()?, memory: take.bool()? },
             RENAMED => What::Renamed { to: take.u32()? },

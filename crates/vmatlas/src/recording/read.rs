@@ -66,9 +66,12 @@ pub struct Recording<S> {
     definitions: Definitions,
     /// Blocks of definitions that were not needed yet.
     unread: Vec<Block>,
-    processes: Option<(Vec<Process>, Course)>,
+    processes: Option<Overview>,
     warnings: Vec<String>,
 }
+
+/// What an index says besides where blocks are.
+type Overview = (Vec<Process>, Course);
 
 /// Whether bytes begin as a recording does.
 pub fn looks_like_recording(head: &[u8]) -> bool {
@@ -161,7 +164,7 @@ impl<S: Source> Recording<S> {
         self.overview().1
     }
 
-    fn overview(&mut self) -> &(Vec<Process>, Course) {
+    fn overview(&mut self) -> &Overview {
         if self.processes.is_none() {
             let mut processes = Processes::default();
             let _ = self.events(1, |event| {
@@ -212,7 +215,7 @@ impl<S: Source> Recording<S> {
         mut see: impl FnMut(&Event, &Replay),
     ) -> (Replay, Option<RecordingError>) {
         let mut replay = self.snapshot_before(moment);
-        let done = self.events(replay.number() + 1, |event| {
+        let done = self.events(replay.number().saturating_add(1), |event| {
             let over = match moment {
                 Moment::Time(time_ns) => event.time_ns > time_ns,
                 Moment::Event(number) => event.number > number,
@@ -232,7 +235,7 @@ impl<S: Source> Recording<S> {
     fn snapshot_before(&self, moment: Moment) -> Replay {
         let before = |block: &&Block| match moment {
             Moment::Time(time_ns) => block.time_ns <= time_ns,
-            Moment::Event(number) => block.first_event <= number + 1,
+            Moment::Event(number) => block.first_event <= number.saturating_add(1),
             Moment::End => true,
         };
         let snapshots = self.blocks.iter().filter(|block| block.kind == BlockKind::Snapshot);
@@ -267,7 +270,7 @@ fn header<S: Source>(source: &S, offset: u64) -> Option<(Header, u64)> {
 }
 
 /// The blocks by the index of a recording that was finished.
-fn index<S: Source>(source: &S) -> Option<(Vec<Block>, (Vec<Process>, Course))> {
+fn index<S: Source>(source: &S) -> Option<(Vec<Block>, Overview)> {
     let at = source.size().checked_sub(16)?;
     let mut end = [0; 16];
     if !source.read_at(at, &mut end) || end[8..] != TRAILER {

@@ -255,7 +255,9 @@ impl Replay {
             }
         }
         replay.next_space = take.u32()?;
-        Some(replay)
+        // A new space must not take the place of one that is there.
+        let last = replay.spaces.last_key_value().map_or(0, |(id, _)| *id);
+        (last < replay.next_space).then_some(replay)
     }
 }
 

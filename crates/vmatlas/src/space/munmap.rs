@@ -62,7 +62,8 @@ impl AddressSpace {
                 }
                 (false, false) => {
                     self.vmas.remove(at);
-                    next = self.vmas.find(start);
+                    // Nearly always it was the only one.
+                    next = if upto < end { self.vmas.find(start) } else { None };
                 }
             }
         }
