@@ -119,6 +119,10 @@ def definitions(payload, counts):
         elif tag == 5:
             pid, address, size = take.uint(), take.uint(), take.uint()
             yield f"symbol {number} {pid} {address} {size} {text(take.bytes())}"
+        elif tag == 6:
+            file, offset, function = take.uint(), take.uint(), text(take.bytes())
+            into, source, inlined = take.uint(), text(take.bytes()), take.byte()
+            yield f"place {number} {file} {offset} {function} {into} {source} {inlined}"
         else:
             raise ValueError(f"a definition with the tag {tag}")
 

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use vmatlas::recording::{
-    Call, CallKind, Event, FileEntry, FrameEntry, Meta, Recording, Replay, Row, SymbolEntry,
-    TaskEntry, What, Writer,
+    Call, CallKind, Event, FileEntry, FrameEntry, Meta, PlaceEntry, Recording, Replay, Row,
+    SymbolEntry, TaskEntry, What, Writer,
 };
 use vmatlas::space::Vsyscall;
 use vmatlas::{AddressRange, Device, Perms};
@@ -36,6 +36,12 @@ fn ours(bytes: &[u8]) -> Vec<String> {
     for (at, symbol) in definitions.symbols.iter().enumerate().skip(1) {
         let SymbolEntry { pid, address, size, name } = symbol;
         lines.push(format!("symbol {at} {pid} {address} {size} {}", hex(name)));
+    }
+    for (at, place) in definitions.places.iter().enumerate().skip(1) {
+        let (function, source) = (hex(&place.function), hex(&place.source));
+        let (file, offset, into) = (place.file, place.offset, place.function_offset);
+        let inlined = u8::from(place.inlined);
+        lines.push(format!("place {at} {file} {offset} {function} {into} {source} {inlined}"));
     }
     let read = recording.events(1, |event| {
         lines.push(line(event));
@@ -94,7 +100,7 @@ fn of_the_script(path: &Path) -> (Vec<String>, Vec<String>) {
     let text = String::from_utf8(output.stdout).unwrap();
     let (blocks, mut lines): (Vec<String>, Vec<String>) =
         text.lines().map(str::to_owned).partition(|line| line.starts_with("block "));
-    let kinds = ["file", "task", "frame", "call", "symbol", "event"];
+    let kinds = ["file", "task", "frame", "call", "symbol", "place", "event"];
     let kind = |line: &String| kinds.iter().position(|kind| line.split(' ').next() == Some(kind));
     lines.sort_by_key(kind);
     (blocks, lines)
@@ -147,6 +153,16 @@ fn all_that_can_be_written() {
     let mut tasks = vec![0];
     for tid in [1, 2, 70_000] {
         tasks.push(writer.task(TaskEntry { tid, pid: 1, comm: b"a task".to_vec() }));
+    }
+    for inlined in [true, false] {
+        writer.place(&PlaceEntry {
+            file: files[1],
+            offset: 0x1234,
+            function: b"f".to_vec(),
+            function_offset: 4,
+            source: if inlined { b"a.c:1".to_vec() } else { Vec::new() },
+            inlined,
+        });
     }
     writer.symbol(&SymbolEntry { pid: 1, address: 1 << 46, size: 5, name: b"code".to_vec() });
     let numbers =

@@ -1,8 +1,9 @@
 //! wait4(2) for what the calling thread traces, with a time limit.
 //!
-//! wait4 has no time limit and nothing else wakes it, so a timer sends this thread a signal. The
-//! signal is one of real time that nobody uses; it is let in only while the thread waits, so that
-//! it interrupts nothing else.
+//! wait4 has no time limit and nothing else wakes it, so a timer sends this thread a signal, over
+//! and over: what comes just before the wait is not lost. The signal is one of real time that nobody
+//! uses. It may interrupt other calls of the thread, which std and rustix repeat; to let it in only
+//! while waiting would cost two calls more for each stop of a task.
 //!
 //! # References
 //! wait4(2), timer_create(2); Linux 6.18 `kernel/exit.c`.
@@ -81,22 +82,16 @@ pub(crate) fn block(signal: i32) {
 /// Waits for the tracees of the thread that made it, and for no child of another thread.
 pub(crate) struct Waiter {
     timer: libc::timer_t,
-    /// While it waits, and at other times.
-    open: Signals,
-    shut: Signals,
 }
 
 impl Waiter {
     /// For the calling thread, which must be the one that waits.
     pub(crate) fn new() -> Result<Waiter, Errno> {
         let signal = timer_signal().ok_or(Errno::AGAIN)?;
-        let (mut open, mut shut) = (signal_mask(), signal_mask());
-        // SAFETY: changes sets of this function.
-        unsafe {
-            libc::sigdelset(&raw mut open, signal);
-            libc::sigaddset(&raw mut shut, signal);
-        }
-        set_signal_mask(&shut);
+        let mut mask = signal_mask();
+        // SAFETY: changes a set of this function.
+        unsafe { libc::sigdelset(&raw mut mask, signal) };
+        set_signal_mask(&mask);
         // SAFETY: a sigevent is integers and pointers for which zero is right.
         let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
         event.sigev_notify = libc::SIGEV_THREAD_ID;
@@ -109,7 +104,7 @@ impl Waiter {
         if made != 0 {
             return Err(Errno::AGAIN);
         }
-        Ok(Waiter { timer, open, shut })
+        Ok(Waiter { timer })
     }
 
     /// Sets when the next waiting ends at the latest.
@@ -128,10 +123,7 @@ impl Waiter {
 
     /// The next change of state of a task of this thread.
     pub(crate) fn next(&self) -> Waited {
-        set_signal_mask(&self.open);
-        let waited = wait(-1, 0);
-        set_signal_mask(&self.shut);
-        waited
+        wait(-1, 0)
     }
 }
 
