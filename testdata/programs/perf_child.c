@@ -123,6 +123,8 @@ static void *churn(void *left)
 	outer();
 	if (left) {
 		pthread_t thread;
+		// Who opens events for each thread cannot catch one that is gone before it is open.
+		usleep(20000);
 		pthread_create(&thread, NULL, churn, (char *)left - 1);
 		pthread_detach(thread);
 	}

@@ -4,7 +4,8 @@
 //! that fire when a system call returns; new threads inherit that. What happens is read some milliseconds later, so the
 //! memory and maps of the program may have changed by then, or be gone.
 //!
-//! What is not seen: calls of i386 and x32, which the kernel has no tracepoints for; programs
+//! What is not seen: threads that are made one by the other and gone sooner than events can be opened
+//! for each ([`Scope::Threads`] only); calls of i386 and x32, which the kernel has no tracepoints for; programs
 //! executed with more privileges than the recorder's; what io_uring or another process does to
 //! the memory ([`Config::tree_writes`] shows that). Processors that come online later are not
 //! listened on.
