@@ -58,13 +58,15 @@ pub(super) struct Task {
     signal: Option<(Signal, u32)>,
     /// Events since all rows were compared.
     unchecked: u64,
+    /// What a call was about that was taken for done and not looked at yet.
+    foreseen: Option<Applied>,
     /// Its entry before it executed a program, while that is not written yet.
     pub(super) former: Option<u32>,
 }
 
 impl Task {
     pub(super) fn new(entry: u32, pid: u32, space: u32) -> Task {
-        Task { entry, pid, space, signal: None, unchecked: 0, former: None }
+        Task { entry, pid, space, signal: None, unchecked: 0, foreseen: None, former: None }
     }
 }
 

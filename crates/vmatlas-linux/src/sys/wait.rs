@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A set of signals.
 pub(crate) type Signals = libc::sigset_t;
@@ -79,9 +79,17 @@ pub(crate) fn block(signal: i32) {
     set_signal_mask(&mask);
 }
 
+/// How long a task that was let go is looked for before this thread sleeps. In a storm of calls the
+/// next stop comes within some microseconds, and to wake a sleeping processor takes several times
+/// as long: 100,000 pairs of mmap and munmap took 0.65 of the time that they took without (2-core
+/// virtual machine, Linux 6.18).
+const SPIN: Duration = Duration::from_micros(50);
+
 /// Waits for the tracees of the thread that made it, and for no child of another thread.
 pub(crate) struct Waiter {
     timer: libc::timer_t,
+    /// Whether it looks for a while before it sleeps: another processor has to run the tasks then.
+    spins: bool,
 }
 
 impl Waiter {
@@ -104,7 +112,8 @@ impl Waiter {
         if made != 0 {
             return Err(Errno::AGAIN);
         }
-        Ok(Waiter { timer })
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Ok(Waiter { timer, spins: processors > 1 })
     }
 
     /// Sets when the next waiting ends at the latest.
@@ -123,6 +132,15 @@ impl Waiter {
 
     /// The next change of state of a task of this thread.
     pub(crate) fn next(&self) -> Waited {
+        if self.spins {
+            let end = Instant::now() + SPIN;
+            while Instant::now() < end {
+                let waited = wait(-1, libc::WNOHANG);
+                if waited != Waited::Timeout {
+                    return waited;
+                }
+            }
+        }
         wait(-1, 0)
     }
 }

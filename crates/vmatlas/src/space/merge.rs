@@ -24,6 +24,9 @@ pub(super) enum Joining {
     Remapped,
 }
 
+/// So many mappings ago is just now: nobody has touched their memory yet.
+const NEW: u32 = 4;
+
 impl AddressSpace {
     /// Puts a new VMA into a free place, joined with its neighbours where the kernel joins them.
     pub(super) fn insert_joined(&mut self, new: Vma, joining: Joining) -> Position {
@@ -250,8 +253,13 @@ impl AddressSpace {
         };
         // Pieces of one mapping, of which a part was changed and is changed back, share a reverse
         // map or have none, as the pages of compilers at run time. Two mappings that a third one
-        // fills the hole between mostly were written both.
-        self.settle(answer, boundary, lower.anon == upper.anon)
+        // fills the hole between mostly were written both, unless they have just been made.
+        let new = |anon| match anon {
+            Anon::Unknown(id) => self.next_anon.checked_sub(id).is_some_and(|age| age < NEW),
+            _ => false,
+        };
+        let likely = lower.anon == upper.anon || new(lower.anon) && new(upper.anon);
+        self.settle(answer, boundary, likely)
     }
 
     /// Takes the likelier side of an unknown answer and remembers that it is one.

@@ -16,7 +16,6 @@
 //! Known limits: a task made by clone3(2) with `CLONE_UNTRACED`, which only kernel developers use,
 //! is not followed and its calls fail. Calls by io_uring are not seen.
 
-mod follow_cpu;
 mod job;
 mod made;
 mod notice;

@@ -3,7 +3,6 @@
 mod call;
 
 use super::Options;
-use super::follow_cpu::FollowCpu;
 use super::job;
 use super::made;
 use super::notice::{Notice, Notices};
@@ -48,7 +47,6 @@ pub(super) struct Tracer<'a, S: Sink> {
     tick: Instant,
     /// When the waiter's limit is.
     limit: Option<Instant>,
-    cpu: FollowCpu,
     notices: Notices,
     stops: u64,
 }
@@ -75,7 +73,6 @@ impl<'a, S: Sink> Tracer<'a, S> {
             recording: true,
             tick: Instant::now(),
             limit: None,
-            cpu: FollowCpu::new(),
             notices: Notices::default(),
             stops: 1,
         }
@@ -138,7 +135,6 @@ impl<'a, S: Sink> Tracer<'a, S> {
             self.early.insert(tid, (stop, Instant::now()));
             return;
         }
-        self.cpu.stopped(tid);
         match stop {
             Stop::Call => self.returned(tid),
             Stop::Filter => self.entered(tid),

@@ -6,16 +6,13 @@ use crate::record::space::LiveSpace;
 use crate::record::unwind::Modules;
 use std::time::Duration;
 use vmatlas::Kind;
-use vmatlas::recording::{Call, TaskEntry, What};
+use vmatlas::recording::{Call, CallKind, TaskEntry, What};
+use vmatlas::space::{AddressSpace, VmaFlags};
 
-impl Sink for Recorder {
-    type Mark = u32;
-
-    fn begun(&mut self, call: &Begun) -> u32 {
-        self.stack(call.tid, &call.registers)
-    }
-
-    fn returned(&mut self, begun: &Begun, result: i64, stack: u32, in_order: bool) {
+impl Recorder {
+    /// Writes a call and follows it. `done` says that the kernel has done it, so that its rows can
+    /// be looked at; else they are when the task stops next.
+    fn record(&mut self, begun: &Begun, result: i64, stack: u32, in_order: bool, done: bool) {
         let Some(entry) = self.tasks.get(&begun.tid).map(|task| task.entry) else { return };
         let mut call = Call { kind: begun.kind, args: begun.args, result };
         if !self.counts(entry, &call) {
@@ -35,7 +32,11 @@ impl Sink for Recorder {
             recorder.truth.refused += u64::from(applied.refused.is_some());
             recorder.truth.out_of_order += u64::from(!in_order);
             recorder.follow_code(space, &call, &applied, shown.as_ref());
-            if whole {
+            if !done {
+                if let Some(task) = recorder.tasks.get_mut(&begun.tid) {
+                    task.foreseen = Some(applied);
+                }
+            } else if whole {
                 recorder.check_whole(begun.tid, entry, space);
             } else {
                 recorder.check(begun.tid, entry, space, &applied);
@@ -43,7 +44,58 @@ impl Sink for Recorder {
         });
     }
 
+    /// A call that was taken for done is, as the task has stopped again.
+    fn look_back(&mut self, tid: u32) {
+        let Some(task) = self.tasks.get_mut(&tid) else { return };
+        let Some(applied) = task.foreseen.take() else { return };
+        let (entry, id) = (task.entry, task.space);
+        self.with(id, |recorder, space| recorder.check(tid, entry, space, &applied));
+    }
+}
+
+/// Whether a call can be foreseen to succeed: it is about a part of one private mapping without a
+/// file, and asks for nothing that could be refused.
+fn succeeds(memory: &AddressSpace, call: &Begun) -> bool {
+    let [start, length, third, ..] = call.args;
+    let known = match call.kind {
+        CallKind::Munmap => true,
+        CallKind::Mprotect => third & !7 == 0,
+        _ => false,
+    };
+    let Some(vma) = memory.query(start, false).filter(|_| known) else { return false };
+    let page = memory.profile().page_size();
+    let end = length.checked_next_multiple_of(page).and_then(|length| start.checked_add(length));
+    let whole =
+        start.is_multiple_of(page) && length > 0 && end.is_some_and(|end| end <= vma.range.end);
+    let sealed = memory.flags(start).is_some_and(|flags| flags.contains(VmaFlags::SEALED));
+    // Of the kernel's own mappings some may not be changed.
+    let plain = vma.inode == 0 && !vma.perms.shared() && matches!(&*vma.name, b"" | b"[heap]");
+    whole && plain && !sealed && vma.page_size == page
+}
+
+impl Sink for Recorder {
+    type Mark = u32;
+
+    fn begun(&mut self, call: &Begun) -> u32 {
+        self.look_back(call.tid);
+        self.stack(call.tid, &call.registers)
+    }
+
+    fn foresees(&mut self, begun: &Begun, stack: u32) -> bool {
+        let Some(entry) = self.tasks.get(&begun.tid).map(|task| task.entry) else { return false };
+        let foreseen = self.replay.space(entry).is_some_and(|space| succeeds(&space.memory, begun));
+        if foreseen {
+            self.record(begun, 0, stack, true, false);
+        }
+        foreseen
+    }
+
+    fn returned(&mut self, begun: &Begun, result: i64, stack: u32, in_order: bool) {
+        self.record(begun, result, stack, in_order, true);
+    }
+
     fn cloned(&mut self, parent: u32, child: u32, shared: Shared, registers: Registers) {
+        self.look_back(parent);
         let stack = self.stack(parent, &registers);
         let Some(task) = self.tasks.get(&parent) else { return };
         let (entry, id) = (task.entry, task.space);
@@ -99,6 +151,7 @@ impl Sink for Recorder {
     }
 
     fn exiting(&mut self, tid: u32, status: i32) {
+        self.look_back(tid);
         self.last_look(tid);
         let Some(task) = self.remove(tid) else { return };
         // The signal that it dies of.

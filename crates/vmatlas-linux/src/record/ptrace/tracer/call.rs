@@ -2,7 +2,7 @@
 
 use super::super::made;
 use super::super::notice::Notice;
-use super::super::order::{PATIENCE, patience};
+use super::super::order::{PATIENCE, SpaceId, patience};
 use super::super::own_filter;
 use super::super::task::{InCall, call_of, seen, settled};
 use super::{Tracer, go_on};
@@ -98,8 +98,23 @@ impl<S: Sink> Tracer<'_, S> {
             return go_on(tid, Resume::UntilCall);
         }
         let Some(call) = task.call.as_mut() else { return };
-        call.mark = Some(self.sink.begun(&call.begun));
+        let mark = self.sink.begun(&call.begun);
+        call.mark = Some(mark);
+        let (begun, space) = (call.begun, task.space);
+        if self.is_alone(space) && self.sink.foresees(&begun, mark) {
+            if let Some(task) = self.tasks.get_mut(&tid) {
+                task.call = None;
+            }
+            // Nobody else can be held.
+            self.order.leave(space, tid);
+            return go_on(tid, Resume::Continue(0));
+        }
         go_on(tid, Resume::UntilCall);
+    }
+
+    /// Whether only one task has an address space.
+    fn is_alone(&self, space: SpaceId) -> bool {
+        self.tasks.values().filter(|task| task.space == space).nth(1).is_none()
     }
 
     /// A task has its copy, or will not get one: others may change the address space again.
