@@ -13,10 +13,11 @@
 //! - [`Process`] is a handle to a process; [`Process::rows`] reads its rows, [`PointQuery`] asks
 //!   for one address.
 //! - [`files::Files`] makes the names of files certain, [`Images`] says what is in them.
-//! - [`symbols`] makes functions and lines of a recording's addresses.
+//! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
+//!   functions and lines of a recording's addresses.
 //! - [`access`] tells who may read a process's maps.
 //!
-//! The target is never stopped or written to, and its memory is not read.
+//! The target is never stopped or written to, and its memory is not read, but by [`record`].
 
 pub mod access;
 mod deadline;
