@@ -76,7 +76,10 @@ fn layering() -> Result<(), String> {
         ));
     }
     for (dir, words, rule) in FORBIDDEN {
-        for (path, number, line) in code(&root().join(dir))? {
+        let lines = code(&root().join(dir))?;
+        // Tests may do what the crate may not: they say what they skip, and run programs.
+        let tests = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
+        for (path, number, line) in lines.into_iter().filter(|(path, ..)| !tests(path)) {
             // `use std::{fs, …}` is the same in other words.
             let line = line.replace("std::{", "std::");
             if words.iter().any(|word| line.contains(word)) {

@@ -29,7 +29,6 @@ mod lookup;
 pub mod mounts;
 mod process;
 mod query;
-#[allow(dead_code)]
 pub mod record;
 #[cfg(target_pointer_width = "64")]
 pub mod scenario;

@@ -44,7 +44,7 @@ pub(super) fn attach(pid: u32, options: Options) -> Result<Report, RecordError> 
 
 /// Launches a program and records it from its start.
 pub(super) fn launch(mut command: Command, options: Options) -> Result<Report, RecordError> {
-    perf::probe().usable.map_err(refused)?;
+    perf::allowed().map_err(refused)?;
     let output = open(&options.output)?;
     let meta = meta("perf", words(&command));
     let config = config(&options);

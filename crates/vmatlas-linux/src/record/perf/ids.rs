@@ -63,11 +63,6 @@ pub(super) fn find(tree_write: bool) -> Result<Ids, Error> {
     try_all()
 }
 
-/// Whether they can be read, rather than tried.
-pub(super) fn readable() -> bool {
-    tracefs().is_some_and(|events| read(&events, "syscalls/sys_exit_mmap/id").is_some())
-}
-
 /// The directory `events` of tracefs. Where it is mounted nowhere, of a mount of our own that
 /// nobody else sees and that ends with the descriptor.
 fn tracefs() -> Option<OwnedFd> {

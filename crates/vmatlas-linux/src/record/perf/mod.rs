@@ -34,7 +34,7 @@ pub(crate) use event::PerfEvent;
 pub(crate) use ids::Found;
 pub(crate) use order::Counts;
 pub(crate) use parse::MmapFile;
-pub(crate) use probe::probe;
+pub(crate) use probe::allowed;
 pub(crate) use rings::{Sizes, Which};
 
 use drain::Drain;
@@ -175,6 +175,7 @@ impl Perf {
     }
 
     /// What was lost, and more of that kind, up to now.
+    #[cfg(test)]
     pub(crate) fn counts(&self) -> Counts {
         self.merger.counts
     }

@@ -1,42 +1,13 @@
-//! Whether perf events can be used, and how far.
+//! Whether perf events can be used.
 
 use super::error::Error;
-use super::ids::{self, Found};
 use super::parse::SAMPLE_TYPE;
 use crate::sys::perf_event::{self, Attr, Event, Where, flag};
 use rustix::io::Errno;
 
-/// How far perf events can be used by this process.
-#[derive(Clone, Debug)]
-pub(crate) struct Availability {
-    /// Why not, if not.
-    pub(crate) usable: Result<(), Error>,
-    /// `/proc/sys/kernel/perf_event_paranoid`, if it can be read.
-    pub(crate) paranoid: Option<i32>,
-    /// How the tracepoints would be found.
-    pub(crate) tracepoints: Found,
-    /// Whether all processors may be listened to: programs of any number of threads.
-    pub(crate) processors: bool,
-    /// Whether what the kernel does for the program is seen: its page faults, writes to maple
-    /// trees.
-    pub(crate) kernel: bool,
-}
-
-/// Finds out what can be used. Whether a certain process may be recorded only
-/// [`Perf::attach`](super::Perf::attach) tells.
-pub(crate) fn probe() -> Availability {
-    let all = Attr { flags: dummy().flags & !flag::EXCLUDE_KERNEL, ..dummy() };
-    Availability {
-        usable: allowed(),
-        paranoid: paranoid(),
-        tracepoints: if ids::readable() { Found::Tracefs } else { Found::Tried },
-        processors: Event::open(&dummy(), Where::Processor(0)).is_ok(),
-        kernel: Event::open(&all, Where::Own).is_ok(),
-    }
-}
-
-/// Whether the calling thread may have an event at all.
-pub(super) fn allowed() -> Result<(), Error> {
+/// Whether the calling thread may have an event at all. Whether a certain process may be recorded
+/// only [`Perf::attach`](super::Perf::attach) tells.
+pub(crate) fn allowed() -> Result<(), Error> {
     match Event::open(&dummy(), Where::Own) {
         Ok(_) => Ok(()),
         Err(errno @ (Errno::PERM | Errno::ACCESS)) => Err(match paranoid() {

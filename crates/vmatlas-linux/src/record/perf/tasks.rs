@@ -54,10 +54,6 @@ impl Tasks {
         process.tids.insert(tid);
     }
 
-    pub(super) fn contains(&self, tid: u32) -> bool {
-        self.threads.contains_key(&tid)
-    }
-
     /// How many threads are recorded.
     pub(super) fn len(&self) -> usize {
         self.threads.len()

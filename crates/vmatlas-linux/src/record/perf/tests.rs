@@ -1,7 +1,7 @@
 //! Programs recorded while they run: what they print that they did is what must be told.
 
 use super::event::{Call, PerfEvent, Stack};
-use super::{Config, Counts, Error, Faults, Found, Perf, Scope, Sizes, probe};
+use super::{Config, Counts, Error, Faults, Found, Perf, Scope, allowed};
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use vmatlas::recording::CallKind;
 /// Whether this is root, who can read tracefs and may listen to anybody; if not, says that the
 /// test is skipped. In CI it has to be.
 fn root() -> bool {
-    let root = rustix::process::geteuid().is_root() && probe().usable.is_ok();
+    let root = rustix::process::geteuid().is_root() && allowed().is_ok();
     if !root {
         assert!(std::env::var_os("CI").is_none(), "CI must run this test as root");
         eprintln!("skipped: needs root and perf events");
@@ -384,12 +384,10 @@ fn users_record_their_own_programs() {
 #[ignore = "run by users_record_their_own_programs"]
 fn as_a_user() {
     let Some(program) = std::env::var_os("VMATLAS_TEST_AS_USER") else { return };
-    let availability = probe();
-    eprintln!("{availability:?}");
-    match availability.usable {
+    match allowed() {
         Ok(()) => {}
-        Err(Error::Paranoid { level: 3.. } | Error::Refused(_)) => {
-            return eprintln!("skipped: {}", availability.usable.unwrap_err());
+        Err(error @ (Error::Paranoid { level: 3.. } | Error::Refused(_))) => {
+            return eprintln!("skipped: {error}");
         }
         Err(error) => panic!("{error}"),
     }
@@ -419,64 +417,4 @@ fn a_process_that_is_not_there() {
     child.wait().unwrap();
     let error = Perf::attach(child.id(), &Config::default()).err();
     assert_eq!(error, Some(Error::NoSuchProcess { pid: child.id() }));
-}
-
-/// The processor time of this process, in seconds.
-fn own_time() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
-
-#[test]
-#[ignore = "measures: run it alone, optimised, with --nocapture"]
-fn cost() {
-    let bench = |target: &mut Target, threads: u32| {
-        target.tell(&format!("bench {threads} 100000 17"));
-    };
-    let nanos = |lines: &[String]| lines[0].parse::<f64>().unwrap();
-    let threads = std::env::var("VMATLAS_COST_THREADS").map_or(1, |count| count.parse().unwrap());
-    let sizes = [0, 2 << 10, 8 << 10, 32 << 10];
-    let configs = [Scope::Threads, Scope::Processors]
-        .into_iter()
-        .flat_map(|scope| sizes.map(|stack_bytes| Some((scope, stack_bytes))));
-    {
-        let mut bare = 1.0;
-        for config in std::iter::once(None).chain(configs) {
-            let mut times = Vec::new();
-            let mut made = 0.0;
-            let mut counts = Counts::default();
-            let before = own_time();
-            for _ in 0..3 {
-                let mut target = Target::start();
-                let Some((scope, stack_bytes)) = config else {
-                    bench(&mut target, threads);
-                    times.push(nanos(&target.answer()));
-                    made = nanos(&target.ask("bench 64 0 1")) / 64e3;
-                    continue;
-                };
-                let rings = Sizes { calls: 4 << 20, stacks: 64 << 20 };
-                let config = Config { scope, stack_bytes, rings, ..Config::default() };
-                let mut perf = target.record(&config);
-                bench(&mut target, threads);
-                let expected = u64::from(threads) * 200_000;
-                while perf.counts().calls < expected && perf.counts().calls_lost == 0 {
-                    perf.poll(Duration::from_millis(20), &mut |event| drop(event));
-                }
-                times.push(nanos(&target.answer()));
-                made = nanos(&target.ask("bench 64 0 1")) / 64e3;
-                counts = perf.finish(&mut |_| {});
-            }
-            times.sort_by(f64::total_cmp);
-            let median = times[1];
-            if config.is_none() {
-                bare = median;
-            }
-            println!(
-                "{threads} threads, {config:?}: {:.0} ms of processor, {:.2}x, {made:.0} us a new thread, {:.0} ms for a reader, {counts:?}",
-                median / 1e6,
-                median / bare,
-                (own_time() - before) * 1e3 / 3.0,
-            );
-        }
-    }
 }

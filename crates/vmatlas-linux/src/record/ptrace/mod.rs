@@ -50,8 +50,6 @@ pub(crate) struct Outcome {
     pub(crate) status: ExitStatus,
     /// What the user should know.
     pub(crate) notices: Vec<Notice>,
-    /// How often a task stopped for the tracer.
-    pub(crate) stops: u64,
 }
 
 /// How a program is run.
@@ -169,7 +167,7 @@ pub(crate) fn run<S: Sink + Send>(
             (Err(Failed::Filter(errno)), _) => Err(LaunchError::Filter(errno.into())),
             // It was killed before it executed anything.
             (Err(Failed::NoProgram), Ok(mut child)) => match child.wait() {
-                Ok(status) => Ok(Outcome { status, notices: Vec::new(), stops: 0 }),
+                Ok(status) => Ok(Outcome { status, notices: Vec::new() }),
                 Err(error) => Err(LaunchError::Fork(error)),
             },
             (Err(Failed::NoProgram), Err(source)) => {
@@ -208,8 +206,8 @@ fn trace<S: Sink>(
         }
     }
     let _ = tell_exit(pid);
-    let (status, notices, stops) = Tracer::new(sink, waiter, pid, options).run();
-    Ok(Outcome { status: ExitStatus::from_raw(status), notices, stops })
+    let (status, notices) = Tracer::new(sink, waiter, pid, options).run();
+    Ok(Outcome { status: ExitStatus::from_raw(status), notices })
 }
 
 #[cfg(test)]

@@ -48,7 +48,6 @@ pub(super) struct Tracer<'a, S: Sink> {
     /// When the waiter's limit is.
     limit: Option<Instant>,
     notices: Notices,
-    stops: u64,
 }
 
 impl<'a, S: Sink> Tracer<'a, S> {
@@ -74,13 +73,12 @@ impl<'a, S: Sink> Tracer<'a, S> {
             tick: Instant::now(),
             limit: None,
             notices: Notices::default(),
-            stops: 1,
         }
     }
 
-    /// Until all have ended. Gives the wait status of the first process, what the user should know,
-    /// and the number of stops.
-    pub(super) fn run(mut self) -> (i32, Vec<Notice>, u64) {
+    /// Until all have ended. Gives the wait status of the first process, and what the user should
+    /// know.
+    pub(super) fn run(mut self) -> (i32, Vec<Notice>) {
         self.executed(self.first);
         let mut quiet = false;
         loop {
@@ -93,7 +91,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
                 Waited::Nobody => break,
             }
         }
-        (self.status, self.notices.into_vec(), self.stops)
+        (self.status, self.notices.into_vec())
     }
 
     /// Does what is due, and sees to it that waiting ends when something will be. `quiet` says that
@@ -126,7 +124,6 @@ impl<'a, S: Sink> Tracer<'a, S> {
     }
 
     fn changed(&mut self, tid: u32, status: i32) {
-        self.stops += 1;
         let stop = Stop::of(status);
         if stop == Stop::Ended {
             return self.ended(tid, status);

@@ -67,7 +67,8 @@ impl Images {
     }
 
     /// What a number given out stands for.
-    pub(crate) fn backing(&self, id: FileId) -> Option<&Backing> {
+    #[cfg(test)]
+    pub(super) fn backing(&self, id: FileId) -> Option<&Backing> {
         self.backings.get(id.0 as usize).map(|backing| &**backing)
     }
 

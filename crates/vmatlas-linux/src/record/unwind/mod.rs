@@ -34,11 +34,9 @@ mod x86_64;
 
 use x86_64 as arch;
 
-// The recorder will.
-#[allow(unused_imports)]
 pub(crate) use self::{
     images::{Backing, FileId, Images},
-    memory::{ReadMemory, StackCopy, TaskMemory},
+    memory::{StackCopy, TaskMemory},
     modules::{CodePlace, Modules},
     walk::Unwinder,
 };

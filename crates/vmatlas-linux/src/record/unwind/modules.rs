@@ -193,11 +193,6 @@ impl Modules {
         self.replace(new, moved);
     }
 
-    /// A program was executed: nothing is left.
-    pub(crate) fn clear(&mut self) {
-        self.spans = Arc::default();
-    }
-
     /// Where in a file the code at this address is; none in code made at run time, and where
     /// nothing is executable.
     pub(crate) fn find(&self, pc: u64) -> Option<CodePlace> {

@@ -2,5 +2,4 @@ mod bytes;
 mod made_up;
 mod modules;
 mod programs;
-mod speed;
 mod target;

@@ -16,8 +16,8 @@ pub(super) enum Told {
     Returned { call: Begun, result: i64, mark: usize, in_order: bool },
     Cloned { parent: u32, child: u32, shared: Shared },
     Executed { tid: u32, former: u32 },
-    Exiting { tid: u32, status: i32 },
-    Signalled { tid: u32, signal: Signal },
+    Exiting { tid: u32 },
+    Signalled { signal: Signal },
 }
 
 /// Keeps all that it is told.
@@ -54,12 +54,12 @@ impl Sink for Collect {
         self.told.push(Told::Executed { tid, former });
     }
 
-    fn exiting(&mut self, tid: u32, status: i32) {
-        self.told.push(Told::Exiting { tid, status });
+    fn exiting(&mut self, tid: u32, _: i32) {
+        self.told.push(Told::Exiting { tid });
     }
 
-    fn signalled(&mut self, tid: u32, signal: &Signal, _: Registers) {
-        self.told.push(Told::Signalled { tid, signal: *signal });
+    fn signalled(&mut self, _: u32, signal: &Signal, _: Registers) {
+        self.told.push(Told::Signalled { signal: *signal });
     }
 
     fn tick(&mut self) -> bool {

@@ -5,4 +5,3 @@ mod follows;
 mod jobs;
 mod launches;
 mod orders;
-mod speed;

@@ -1,7 +1,8 @@
 //! Files, tables, expressions and stacks that mean harm: every walk ends, and nothing panics.
 
+use super::super::memory::ReadMemory;
 use super::super::table::Table;
-use super::super::{Backing, End, Frame, Images, Modules, ReadMemory, StackCopy, Unwinder};
+use super::super::{Backing, End, Frame, Images, Modules, StackCopy, Unwinder};
 use super::target::compile;
 use crate::record::sink::Registers;
 use gimli::BaseAddresses;

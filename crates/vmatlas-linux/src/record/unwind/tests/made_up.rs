@@ -1,6 +1,7 @@
 //! Stacks made by hand, of what no C program does.
 
-use super::super::{Backing, End, Frame, How, Images, Modules, ReadMemory, Unwinder};
+use super::super::memory::ReadMemory;
+use super::super::{Backing, End, Frame, How, Images, Modules, Unwinder};
 use crate::record::sink::Registers;
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -129,8 +129,6 @@ fn as_an_array_of_pages() {
                 check(modules, &images, cells, &what);
             }
         }
-        modules.clear();
-        check(&modules, &images, &[None; PAGES as usize], "exec");
     }
 }
 

@@ -219,7 +219,7 @@ fn memory_by_file() {
     let (mut by_call, mut by_file) = ([0; 4096], [0; 4096]);
     let mut memory = TaskMemory::default();
     memory.of(target.tid);
-    assert!(super::super::ReadMemory::code(&mut memory, sp, &mut by_call));
+    assert!(super::super::memory::ReadMemory::code(&mut memory, sp, &mut by_call));
     assert_eq!(memory.read_file(sp, &mut by_file), Some(4096));
     assert_eq!(by_call, by_file);
     assert_eq!(memory.read_file(8, &mut by_file), None);
