@@ -22,6 +22,8 @@ struct Machine {
     kernel: &'static str,
     /// Of a static program; musl's, as Rust brings all that is needed to link those.
     target: &'static str,
+    /// The C compiler for zstd, and Debian's package of it.
+    compiler: (&'static str, &'static str),
     qemu: &'static str,
     package: &'static str,
     /// All features of processors, such as protection keys; and a second serial port, for what
@@ -35,6 +37,7 @@ const X86: Machine = Machine {
     name: "amd64",
     kernel: "amd64",
     target: "x86_64-unknown-linux-musl",
+    compiler: ("gcc", "gcc"),
     qemu: "qemu-system-x86_64",
     package: "qemu-system-x86",
     devices: &["-cpu", "max", "-device", "isa-serial,chardev=output,index=1"],
@@ -44,11 +47,17 @@ const X86: Machine = Machine {
 const MACHINES: [Machine; 3] = [
     X86,
     // A 32-bit program on a 64-bit kernel: Debian has no cloud kernel of 32 bits.
-    Machine { name: "i386", target: "i686-unknown-linux-musl", ..X86 },
+    Machine {
+        name: "i386",
+        target: "i686-unknown-linux-musl",
+        compiler: ("i686-linux-gnu-gcc", "gcc-i686-linux-gnu"),
+        ..X86
+    },
     Machine {
         name: "arm64",
         kernel: "arm64",
         target: "aarch64-unknown-linux-musl",
+        compiler: ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
         qemu: "qemu-system-aarch64",
         package: "qemu-system-arm",
         // Pointer authentication as the architecture has it is slow to emulate.
@@ -79,7 +88,8 @@ struct Options {
 
 pub(crate) fn run_kernels(args: &[String]) -> Result<(), String> {
     let Options { machine, mut lines, jobs, command, show } = options(args)?;
-    tests::install(&[(machine.qemu, machine.package), (debian::KEYS, "debian-archive-keyring")])?;
+    let keys = (debian::KEYS, "debian-archive-keyring");
+    tests::install(&[(machine.qemu, machine.package), machine.compiler, keys])?;
     let program = build(&machine)?;
     let archive = Archive::new(&cache()?.join(machine.kernel), machine.kernel)?;
     if lines.is_empty() {
@@ -167,9 +177,11 @@ fn build(machine: &Machine) -> Result<PathBuf, String> {
         there || run(Command::new("rustup").args(["target", "add", machine.target])).is_ok();
     let mut cargo = cargo();
     let target = if added {
-        // Rust's own linker needs no C compiler for the target.
-        let name = machine.target.to_uppercase().replace('-', "_");
-        cargo.env(format!("CARGO_TARGET_{name}_LINKER"), "rust-lld");
+        let name = machine.target.replace('-', "_");
+        cargo.env(format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), "rust-lld");
+        // A compiler for the other C library does, as long as it adds no checks of that.
+        cargo.env(format!("CC_{name}"), machine.compiler.0);
+        cargo.env(format!("CFLAGS_{name}"), "-U_FORTIFY_SOURCE");
         machine.target.to_owned()
     } else {
         // Where no target can be fetched, the machine's own C library does.

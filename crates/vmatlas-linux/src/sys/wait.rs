@@ -119,7 +119,7 @@ impl Waiter {
     /// Sets when the next waiting ends at the latest.
     pub(crate) fn set_limit(&self, limit: Duration) {
         let time = |duration: Duration| libc::timespec {
-            tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+            tv_sec: i32::try_from(duration.as_secs()).unwrap_or(i32::MAX).into(),
             tv_nsec: libc::c_long::from(i32::try_from(duration.subsec_nanos()).unwrap_or(0)),
         };
         // 0 would turn it off. It comes again, since the first may come just before the wait.
