@@ -14,7 +14,7 @@ use vmatlas::recording::{
 };
 use vmatlas::strace::Makers;
 use vmatlas::{Kind, Mapping, Maps};
-use vmatlas_linux::record::RecordingFile;
+use vmatlas_linux::RecordingFile;
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
 
 /// A recording, opened.

@@ -29,7 +29,9 @@ mod lookup;
 pub mod mounts;
 mod process;
 mod query;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub mod record;
+mod recordings;
 #[cfg(target_pointer_width = "64")]
 pub mod scenario;
 mod snapshot;
@@ -42,6 +44,7 @@ pub use images::{Image, Images};
 pub use lookup::FilesNow;
 pub use process::{Process, ProcessId};
 pub use query::{PointQuery, Which};
+pub use recordings::{RecordingFile, recording_of};
 pub use snapshot::{Empty, Snapshot, Source};
 
 /// The size of a page of this machine, in bytes.

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use vmatlas::recording::{Recording, What};
-use vmatlas_linux::record::RecordingFile;
+use vmatlas_linux::RecordingFile;
 
 /// The tables.
 pub fn run(scale: Scale, programs: &Path) -> Vec<Section> {

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use vmatlas::recording::{Moment, Recording, Replay};
-use vmatlas_linux::record::RecordingFile;
+use vmatlas_linux::RecordingFile;
 
 pub(super) fn run(bench: &Bench, programs: &Path) -> Section {
     let (events, stacks) =

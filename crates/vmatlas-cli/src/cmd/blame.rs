@@ -17,7 +17,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use vmatlas::recording::{Maker, Origin, Space};
 use vmatlas::{AddressRange, Filter, Kind, Mapping, Maps};
-use vmatlas_linux::record::recording_of;
+use vmatlas_linux::recording_of;
 use vmatlas_linux::symbols::SymbolFrame;
 
 /// What is mapped at a moment, piece by piece with who made it.

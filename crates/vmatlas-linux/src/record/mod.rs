@@ -1,22 +1,16 @@
 //! The recorder: follows a program and writes down what changes its memory.
 
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod attach;
 mod audit;
 mod calls;
 mod code;
 mod control;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod filter;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod follow;
 mod output;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod perf;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod ptrace;
 mod recorder;
-mod running;
 pub(crate) mod sink;
 mod space;
 mod truth;
@@ -24,9 +18,8 @@ mod unwind;
 
 pub use audit::{Audit, Unexplained};
 pub use control::Control;
-pub use output::RecordingFile;
+pub use ptrace::{LaunchError, Notice};
 pub use recorder::Limits;
-pub use running::recording_of;
 pub use truth::Truth;
 
 use crate::FilesNow;
@@ -37,8 +30,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vmatlas::recording::Meta;
-
-pub use ptrace::{LaunchError, Notice};
 
 /// How a recording is to be made.
 pub struct Options {

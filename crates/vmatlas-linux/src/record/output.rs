@@ -2,9 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use vmatlas::recording::Source;
 
 /// A recording's file. What was appended stays, whatever becomes of the recorder.
 #[derive(Debug)]
@@ -51,46 +49,5 @@ impl Output {
     /// Its size, and why no more was written.
     pub(crate) fn into_parts(self) -> (u64, Option<io::Error>) {
         (self.size, self.failed)
-    }
-}
-
-/// A recording in a file, which may still grow: what is there when it is opened counts.
-#[derive(Debug)]
-pub struct RecordingFile {
-    file: File,
-    size: u64,
-}
-
-impl RecordingFile {
-    /// Takes an open file.
-    ///
-    /// # Errors
-    /// That its size cannot be told.
-    pub fn new(file: File) -> io::Result<RecordingFile> {
-        let size = file.metadata()?.len();
-        Ok(RecordingFile { file, size })
-    }
-}
-
-impl RecordingFile {
-    /// Takes what cannot be read at any place, such as a pipe, by way of a temporary file.
-    ///
-    /// # Errors
-    /// What went wrong with reading or with the temporary file.
-    pub fn spool(mut input: impl io::Read) -> io::Result<RecordingFile> {
-        let mut file = tempfile::tempfile()?;
-        io::copy(&mut input, &mut file)?;
-        RecordingFile::new(file)
-    }
-}
-
-impl Source for RecordingFile {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> bool {
-        let end = offset.checked_add(buffer.len() as u64);
-        end.is_some_and(|end| end <= self.size) && self.file.read_exact_at(buffer, offset).is_ok()
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod launch;
 pub(crate) mod nsfs;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod null_calls;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod pagemap_scan;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod perf_event;
@@ -23,6 +24,7 @@ pub(crate) mod seccomp;
 pub(crate) mod terminal_signals;
 #[cfg(all(test, target_arch = "x86_64"))]
 pub(crate) mod test_stop;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod vm_read;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod wait;

@@ -247,7 +247,6 @@ mod tests {
     }
 
     /// The numbers of the C library.
-    #[cfg(target_arch = "x86_64")]
     #[test]
     fn numbers_are_those_of_the_c_library() {
         let known = [

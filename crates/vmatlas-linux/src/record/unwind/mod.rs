@@ -27,7 +27,7 @@ mod rule;
 mod scan;
 mod state;
 mod table;
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(test)]
 mod tests;
 mod walk;
 mod x86_64;

@@ -13,7 +13,8 @@ use std::thread;
 use tempfile::TempDir;
 use vmatlas::recording::{CallKind, Event, Moment, Process, Recording, Replay, Row, Space, What};
 use vmatlas::{AddressRange, Mapping, Maps};
-use vmatlas_linux::record::{Limits, Listener, Options, RecordingFile, Report, launch};
+use vmatlas_linux::RecordingFile;
+use vmatlas_linux::record::{Limits, Listener, Options, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
 
 /// A program that was recorded to its end.

@@ -1,0 +1,12 @@
+//! `vmatlas record` where the recorder does not know the processor.
+
+use crate::args::RecordArgs;
+use crate::trouble::Trouble;
+use std::path::Path;
+use std::process::ExitCode;
+
+pub(crate) fn run(_: &RecordArgs) -> Result<ExitCode, Trouble> {
+    Err(Trouble::new("record works on x86-64 only; recordings made there can be read here"))
+}
+
+pub(crate) fn guard(_: &Path) {}
