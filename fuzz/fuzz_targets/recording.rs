@@ -212,38 +212,6 @@ const NAMES: [(&[u8], u64); 10] = [
     (b"anon_inode:[io_uring]", 12),
 ];
 
-const KINDS: [CallKind; 29] = [
-    CallKind::Mmap,
-    CallKind::Munmap,
-    CallKind::Mprotect,
-    CallKind::PkeyMprotect,
-    CallKind::Mremap,
-    CallKind::Brk,
-    CallKind::Madvise,
-    CallKind::Mlock,
-    CallKind::Munlock,
-    CallKind::Mlockall,
-    CallKind::Munlockall,
-    CallKind::Mseal,
-    CallKind::Mbind,
-    CallKind::RemapFilePages,
-    CallKind::Shmat,
-    CallKind::Shmdt,
-    CallKind::Prctl,
-    CallKind::Personality,
-    CallKind::PkeyAlloc,
-    CallKind::PkeyFree,
-    CallKind::Userfaultfd,
-    CallKind::UffdRegister,
-    CallKind::UffdUnregister,
-    CallKind::IoSetup,
-    CallKind::IoDestroy,
-    CallKind::MapShadowStack,
-    CallKind::ArchPrctl,
-    CallKind::ProcessMadvise,
-    CallKind::SetMempolicyHomeNode,
-];
-
 /// Numbers that mean something to some call.
 const NUMBERS: [u64; 16] = [
     0,
@@ -335,7 +303,7 @@ impl Program<'_> {
 
     fn what(&mut self, op: u8, writer: &mut Writer) -> Option<What> {
         Some(match usize::from(op) % 49 {
-            index @ 0..29 => self.call(KINDS[index]),
+            index @ 0..29 => self.call(CallKind::all().nth(index)?),
             // What happens most.
             29..34 => self.call(CallKind::Mmap),
             34 | 35 => self.call(CallKind::Mremap),

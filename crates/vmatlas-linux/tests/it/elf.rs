@@ -21,8 +21,8 @@ use vmatlas_linux::elf::{
 
 /// What a command prints; `None`, said on stderr, where it is not installed or fails. In CI it has
 /// to work.
-fn run(command: &mut Command) -> Option<String> {
-    let output = command.env("LC_ALL", "C").output();
+pub(crate) fn run(command: &mut Command) -> Option<String> {
+    let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output();
     match &output {
         Ok(output) if output.status.success() => {
             return Some(String::from_utf8_lossy(&output.stdout).into_owned());

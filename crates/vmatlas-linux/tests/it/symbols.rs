@@ -1,5 +1,6 @@
 //! Symbols against addr2line, nm, go tool addr2line and names that are known.
 
+use crate::elf::run;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -36,19 +37,6 @@ static __attribute__((noinline)) int outer(int x)
 __attribute__((noinline)) int exported(int x) { return outer(x) - 1; }
 int main(int argc, char **argv) { return exported(argc) + puts("x"); }
 "#;
-
-/// What a command prints; none, said on stderr, where it is not there. In CI it has to be.
-fn run(command: &mut Command) -> Option<String> {
-    let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output();
-    match &output {
-        Ok(output) if output.status.success() => {
-            return Some(String::from_utf8_lossy(&output.stdout).into_owned());
-        }
-        _ if std::env::var_os("CI").is_some() => panic!("{command:?}: {output:?}"),
-        _ => eprintln!("skipped: {command:?}: {output:?}"),
-    }
-    None
-}
 
 fn shell(dir: &Path, script: &str) -> Option<String> {
     run(Command::new("sh").current_dir(dir).args(["-e", "-c", script]))

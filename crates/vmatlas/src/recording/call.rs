@@ -77,6 +77,11 @@ const KINDS: &[(CallKind, &str, u8)] = &[
 ];
 
 impl CallKind {
+    /// Every kind, in the order of their numbers in a recording.
+    pub fn all() -> impl ExactSizeIterator<Item = CallKind> + Clone {
+        KINDS.iter().map(|(kind, ..)| *kind)
+    }
+
     /// Its name, as syscalls(2) has it; of an ioctl the request.
     pub fn name(self) -> &'static str {
         self.entry().1
