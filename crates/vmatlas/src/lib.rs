@@ -18,6 +18,7 @@
 //! caller read. `vmatlas-linux` reads live processes.
 #![forbid(unsafe_code)]
 
+pub mod crash;
 mod diff;
 mod errno;
 mod filter;
@@ -25,8 +26,10 @@ mod find;
 pub mod jit;
 mod kernel;
 mod kind;
+pub mod label;
 mod mapping;
 mod maps;
+mod memory;
 mod names;
 mod parse;
 pub mod pclntab;
@@ -48,6 +51,7 @@ pub use kernel::{KernelVersion, KernelVersionError, WordSize};
 pub use kind::{FileName, Kind, restore_line_feeds};
 pub use mapping::{AddressRange, Device, Mapping, Perms};
 pub use maps::{MAX_LINE, Maps, MapsReader};
+pub use memory::Memory;
 pub use parse::{RowError, RowErrorKind, parse_row, rows};
 pub use render::{TextFormat, name_in};
 pub use smaps::{Field, Value, VmFlags, vm_flag_meaning};
