@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The targets of fuzz/, and the longest input of each, in bytes.
-const TARGETS: [(&str, u32); 9] = [
+const TARGETS: [(&str, u32); 10] = [
     ("maps", 8192),
     ("smaps", 8192),
     ("text", 8192),
@@ -15,6 +15,7 @@ const TARGETS: [(&str, u32); 9] = [
     ("scenario", 2048),
     ("jit", 2048),
     ("pclntab", 2048),
+    ("core", 8192),
     ("recording", 4096),
 ];
 
