@@ -24,6 +24,7 @@ static void *run(void *name)
     pthread_barrier_wait(&barrier);
     for (;;)
         pause();
+    return NULL;
 }
 
 static void *map(size_t size, int prot, int flags, int fd, off_t offset)

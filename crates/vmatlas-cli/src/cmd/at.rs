@@ -126,9 +126,11 @@ impl<'a> At<'a> {
                 Some(core) => mapping.and_then(|row| elf_of_core(core, &row, address)),
                 None => with_file.and_then(|row| elf(target, row.index, address, file_offset?)),
             },
-            dumped: target.core.as_ref().zip(mapping).map(|(core, row)| {
-                core.dump.dumped(row.mapping.range).contains(address)
-            }),
+            dumped: target
+                .core
+                .as_ref()
+                .zip(mapping)
+                .map(|(core, row)| core.dump.dumped(row.mapping.range).contains(address)),
             mapping: mapping.map(MappingJson),
             before: before.map(MappingJson),
             after: after.map(MappingJson),

@@ -1,5 +1,6 @@
 //! The command as its users run it.
 mod blame;
+mod core;
 mod format;
 mod live;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]

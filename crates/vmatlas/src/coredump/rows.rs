@@ -12,12 +12,7 @@ pub(super) type Names = [(u64, &'static [u8])];
 /// segment (gdb leaves out what may not be read) becomes one of which the permissions are unknown.
 ///
 /// gdb says of all that it may be read, of guards too: there that is not known (`?`).
-pub(super) fn join(
-    segments: &[Segment],
-    files: &MappedFiles,
-    names: &Names,
-    of_gdb: bool,
-) -> Maps {
+pub(super) fn join(segments: &[Segment], files: &MappedFiles, names: &Names, of_gdb: bool) -> Maps {
     let mut join = Join { files, of_gdb, next: 0, end: 0, maps: Maps::default() };
     for segment in segments {
         join.files_until(segment.range.start);
