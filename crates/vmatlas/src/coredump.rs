@@ -48,6 +48,9 @@ use layout::Layout;
 
 const AT_PAGESZ: u64 = 6;
 
+/// With more mappings the kernel writes no names, unless its limit of 4 MiB is raised.
+const MOST_NAMED: usize = 65_535;
+
 /// A core dump.
 ///
 /// ```
@@ -96,7 +99,7 @@ impl<S: ReadAt> CoreDump<S> {
         };
         match notes.files {
             Some(files) => core.files = files,
-            None => warnings.push("it has no names of files (no note NT_FILE)".to_owned()),
+            None => warnings.push(core.without_names()),
         }
         if let Some(count) = core.files.missing {
             let there = core.files.rows.len();
@@ -127,6 +130,18 @@ impl<S: ReadAt> CoreDump<S> {
             }
             _ => WordSize::Bits64,
         }
+    }
+
+    /// Why there may be no names (`fill_files_note` in fs/binfmt_elf.c).
+    fn without_names(&self) -> String {
+        let mut text = "it has no names of files (no note NT_FILE)".to_owned();
+        if self.segments.len() > MOST_NAMED {
+            text.push_str(
+                ": the kernel leaves them out where they could take more than \
+                 kernel.core_file_note_size_limit, 64 bytes for each mapping",
+            );
+        }
+        text
     }
 
     /// What of the memory the file should have and has not.
