@@ -18,9 +18,11 @@ mod crash;
 mod error;
 mod files;
 mod headers;
+mod headers_in_memory;
 mod heap;
 mod images;
 mod layout;
+mod linker;
 mod names;
 mod notes;
 mod registers;
@@ -99,7 +101,10 @@ impl<S: ReadAt> CoreDump<S> {
         };
         match notes.files {
             Some(files) => core.files = files,
-            None => warnings.push(core.without_names()),
+            None => {
+                core.files = core.files_of_linker();
+                warnings.push(core.without_names());
+            }
         }
         if let Some(count) = core.files.missing {
             let there = core.files.rows.len();
@@ -140,6 +145,9 @@ impl<S: ReadAt> CoreDump<S> {
                 ": the kernel leaves them out where they could take more than \
                  kernel.core_file_note_size_limit, 64 bytes for each mapping",
             );
+        }
+        if !self.files.rows.is_empty() {
+            text.push_str("; those shown are the dynamic linker's");
         }
         text
     }
