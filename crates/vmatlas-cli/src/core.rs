@@ -32,6 +32,19 @@ pub(crate) struct FileNow {
 }
 
 impl Core {
+    /// The file, and whose core it is: `core: 1240 worker by signal 11`.
+    pub(crate) fn title(&self, name: &str) -> String {
+        let mut words = vec![format!("{}:", printable(name.as_bytes()))];
+        words.extend(self.dump.pid().map(|pid| pid.to_string()));
+        words.extend(self.dump.comm().map(printable));
+        let signal = self.dump.crash().signal;
+        words.extend(signal.map(|signal| format!("by signal {signal}")));
+        match words.len() {
+            1 => printable(name.as_bytes()),
+            _ => words.join(" "),
+        }
+    }
+
     /// The file of which a row is a part: the file of today only if it is the same, by its build
     /// id. The vDSO is in the core itself.
     pub(crate) fn file_now(&self, row: &Mapping<'_>) -> Option<FileNow> {
