@@ -2,6 +2,7 @@
 
 use crate::target::Target;
 use std::borrow::Cow;
+use vmatlas::label::{Label, Labelled};
 use vmatlas::{FilterRow, Mapping};
 use vmatlas_linux::files::FileTruth;
 
@@ -56,9 +57,54 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// What it or parts of it are for.
+    pub(crate) fn labels(&self) -> &'a [Labelled] {
+        self.target.labels.within(self.mapping.range)
+    }
+
+    /// The label of most of it.
+    pub(crate) fn label(&self) -> Option<&'a Label> {
+        let most = self.labels().iter().rev().max_by_key(|part| part.range.size());
+        most.map(|part| &part.label)
+    }
+
+    /// What it is for, in a line; of several parts the first of each sort.
+    pub(crate) fn label_text(&self) -> String {
+        let labels = self.labels();
+        match labels {
+            [] => String::new(),
+            [only] => only.label.text.clone(),
+            _ => parts(labels),
+        }
+    }
+
+    /// Whether nothing says what it is for.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        !self.mapping.tells_its_purpose() && self.labels().is_empty()
+    }
+
     /// The sections of the file that lie in the row.
     pub(crate) fn sections(&self) -> &'a str {
         self.target.live.as_ref().map_or("", |live| live.sections(&self.target.maps, self.index))
+    }
+}
+
+/// How many parts of a row are told in a line.
+const PARTS: usize = 3;
+
+/// Several labels in a line, each said once.
+fn parts(labels: &[Labelled]) -> String {
+    let mut texts: Vec<&str> = Vec::new();
+    for part in labels {
+        if texts.len() <= PARTS && !texts.contains(&part.label.text.as_str()) {
+            texts.push(&part.label.text);
+        }
+    }
+    match texts.len() {
+        more if more > PARTS => {
+            format!("{} and more, {} parts in all", texts[..PARTS].join("; "), labels.len())
+        }
+        _ => texts.join("; "),
     }
 }
 
@@ -69,5 +115,9 @@ impl FilterRow for Row<'_> {
 
     fn number(&self, name: &str) -> Option<u64> {
         self.size(name)
+    }
+
+    fn label(&self) -> Cow<'_, str> {
+        Cow::Owned(self.label_text())
     }
 }

@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::OnceLock;
+use vmatlas::label::{Facts, Labels};
 use vmatlas::recording::looks_like_recording;
 use vmatlas::strace::looks_like_log;
 use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, other_listing};
@@ -27,6 +28,8 @@ pub(crate) struct Target {
     pub(crate) live: Option<Live>,
     /// The number of the process, if it is one of a log of strace.
     pub(crate) log: Option<u32>,
+    /// What its memory is for, once it was asked for.
+    pub(crate) labels: Labels,
     /// The process of a recording or of a log of strace.
     pub(crate) recorded: Option<Box<Recorded>>,
 }
@@ -85,7 +88,14 @@ pub(crate) struct Want {
 impl Target {
     /// What has nothing but rows.
     pub(crate) fn of_rows(name: &str, maps: Maps) -> Target {
-        Target { name: name.to_owned(), maps, live: None, log: None, recorded: None }
+        Target {
+            name: name.to_owned(),
+            maps,
+            live: None,
+            log: None,
+            labels: Labels::default(),
+            recorded: None,
+        }
     }
 
     /// The moment that a target means; none where it is something else than a file.
@@ -125,6 +135,13 @@ impl Target {
         if let Some(recorded) = &mut self.recorded {
             recorded.find_origins(&self.maps);
         }
+    }
+
+    /// Finds what its memory is for. `deep` reads the memory itself, too, where there is any.
+    pub(crate) fn find_labels(&mut self, deep: bool) {
+        let facts = Facts::default();
+        let _ = deep;
+        self.labels = Labels::of(&self.maps, &facts, None);
     }
 
     /// Prints what is odd about it to standard error.

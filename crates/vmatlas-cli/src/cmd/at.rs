@@ -1,7 +1,7 @@
 //! `vmatlas at TARGET ADDR…`: all that is known about an address.
 
 use crate::args::AtArgs;
-use crate::output::json::{self, Hex, MappingJson};
+use crate::output::json::{self, Hex, LabelJson, MappingJson};
 use crate::output::origin::OriginJson;
 use crate::output::words::{printable, size};
 use crate::row::Row;
@@ -24,6 +24,7 @@ pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
     )?;
     target.warn(&args.common);
     target.find_origins();
+    target.find_labels(args.deep);
     let places: Vec<At<'_>> =
         args.addresses.iter().map(|&address| At::find(&target, address)).collect();
     if args.common.json {
@@ -58,6 +59,8 @@ struct At<'a> {
     file_system: Option<FileSystem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     elf: Option<Elf>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<LabelJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<OriginJson<'a>>,
     verdict: String,
@@ -119,6 +122,7 @@ impl<'a> At<'a> {
             mapping: mapping.map(MappingJson),
             before: before.map(MappingJson),
             after: after.map(MappingJson),
+            label: target.labels.at(address).map(|part| LabelJson::of(&part.label)),
             origin: mapping.and_then(|_| origin(target, address)),
             verdict: String::new(),
         };
@@ -214,6 +218,10 @@ impl<'a> At<'a> {
                 }
                 line("device", printable(device.as_bytes()));
             }
+        }
+        if let Some(label) = &self.label {
+            line("label", format!("{} ({})", printable(label.text.as_bytes()), label.confidence));
+            line("because", printable(label.because.as_bytes()));
         }
         if let Some(elf) = &self.elf {
             let mut shown = |word, value: &Option<String>| {

@@ -6,9 +6,10 @@ use crate::output::{csv, json, pager, pieces, table};
 use crate::recording;
 use crate::row::Row;
 use crate::target::{Target, Want};
+use crate::totals::MapTotals;
 use crate::trouble::Trouble;
 use std::cmp::Ordering;
-use vmatlas::{Filter, Group, TextFormat, Totals};
+use vmatlas::{Filter, TextFormat};
 
 pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     let name = args.target.as_deref().unwrap_or("self");
@@ -22,6 +23,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     target.warn(&args.common);
     if !args.raw {
         target.find_origins();
+        target.find_labels(args.deep);
     }
     if args.sizes && !target.maps.has_fields() && !target.maps.is_empty() {
         return Err(Trouble::new(format!("{name}: --sizes needs smaps, and this is maps")));
@@ -48,7 +50,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     if args.reverse {
         rows.reverse();
     }
-    let totals = || Totals::of(&target.maps, Group::Kind, taken);
+    let totals = || MapTotals::of(&target, taken);
     if args.raw {
         return raw(args, &target, &rows).map(|()| true);
     }
@@ -78,8 +80,19 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
 
 fn csv_columns(sizes: bool) -> Vec<String> {
     let always = [
-        "start", "end", "size", "perms", "offset", "device", "inode", "kind", "name", "path",
+        "start",
+        "end",
+        "size",
+        "perms",
+        "offset",
+        "device",
+        "inode",
+        "kind",
+        "name",
+        "path",
         "deleted",
+        "label",
+        "confidence",
     ];
     let smaps: &[&str] = if sizes { &["rss", "pss", "swap"] } else { &[] };
     always.iter().chain(smaps).map(|&name| name.to_owned()).collect()

@@ -6,9 +6,11 @@ use crate::output::style::{self, Paint};
 use crate::output::words::{self, printable, share, size};
 use crate::row::Row;
 use crate::target::Target;
+use crate::totals::MapTotals;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use vmatlas::{Kind, Total, Totals};
+use vmatlas::label::Confidence;
+use vmatlas::{Kind, Total};
 
 /// How the table shall look.
 pub(crate) struct Plan {
@@ -23,7 +25,7 @@ pub(crate) struct Plan {
 }
 
 /// The whole text.
-pub(crate) fn show(target: &Target, rows: &[Row<'_>], totals: &Totals, plan: &Plan) -> String {
+pub(crate) fn show(target: &Target, rows: &[Row<'_>], totals: &MapTotals, plan: &Plan) -> String {
     let paint = Paint(style::wanted(plan.color));
     let mut text = String::new();
     if plan.header {
@@ -49,7 +51,7 @@ This is the map of vmatlas itself. Next:
   vmatlas help                 everything else
 ";
 
-fn heading(text: &mut String, target: &Target, totals: &Totals, paint: Paint) {
+fn heading(text: &mut String, target: &Target, totals: &MapTotals, paint: Paint) {
     let mut title = match (&target.live, &target.recorded) {
         (Some(live), _) => format!("{} {}", live.process.id(), printable(&live.comm)),
         (None, Some(recorded)) => {
@@ -77,12 +79,12 @@ fn heading(text: &mut String, target: &Target, totals: &Totals, paint: Paint) {
         Some(_) => format!(" {:>6} {:>6} {:>6}", "rss", "", "pss"),
         None => String::new(),
     };
-    let header = format!("{:<22} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
+    let header = format!("{:<26} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
     let _ = writeln!(text, "{}", paint.dim(&header));
     let mut line = |name: &str, total: &Total| {
         let _ = write!(
             text,
-            "{name:<22} {:>6} {:>6} {:>6}",
+            "{name:<26} {:>6} {:>6} {:>6}",
             total.mappings,
             size(total.size),
             share(total.size, totals.all.size)
@@ -92,12 +94,13 @@ fn heading(text: &mut String, target: &Target, totals: &Totals, paint: Paint) {
         }
         text.push('\n');
     };
-    for total in &totals.groups {
-        line(&String::from_utf8_lossy(&total.key), total);
+    for kind in &totals.kinds {
+        line(&String::from_utf8_lossy(&kind.total.key), &kind.total);
+        for label in &kind.labels {
+            line(&format!("  {}", printable(&label.key)), label);
+        }
     }
-    // What is unnamed and unlabelled.
-    let unexplained = totals.groups.iter().find(|total| total.key == b"anonymous");
-    line("unexplained", unexplained.unwrap_or(&Total::default()));
+    line("unexplained", &totals.unexplained);
     text.push('\n');
 }
 
@@ -141,7 +144,7 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
         };
         let name =
             if grouped && last.filter(same).is_some() { "  \"".to_owned() } else { name(row) };
-        for part in [name, paint.dim(row.sections()), paint.dim(&row.origin())] {
+        for part in [name, label(row), paint.dim(row.sections()), paint.dim(&row.origin())] {
             if !part.is_empty() {
                 text.push(' ');
                 text.push_str(&part);
@@ -155,6 +158,17 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
 
 fn offset_text(row: &Row<'_>) -> String {
     if row.mapping.has_file() { format!("{:x}", row.mapping.offset) } else { String::new() }
+}
+
+/// What it is for, and how far to trust that; nothing where the name says it all.
+fn label(row: &Row<'_>) -> String {
+    let text = printable(row.label_text().as_bytes());
+    match row.label().map(|label| label.confidence) {
+        None => String::new(),
+        Some(Confidence::Certain) => format!("= {text}"),
+        Some(Confidence::Likely) => format!("= {text} (likely)"),
+        Some(Confidence::Guess) => format!("= {text} (a guess)"),
+    }
 }
 
 /// The name, with what is known beyond it.
