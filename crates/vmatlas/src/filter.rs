@@ -170,7 +170,12 @@ const COMPARISONS: [(&str, Comparison); 9] = [
 impl Filter {
     /// Whether it asks for a size of smaps.
     pub fn needs_sizes(&self) -> bool {
-        self.0.needs_sizes()
+        self.0.any(&|node| matches!(node, Node::Number(NumberField::Smaps(_), ..)))
+    }
+
+    /// Whether it asks for what rows are for.
+    pub fn needs_labels(&self) -> bool {
+        self.0.any(&|node| matches!(node, Node::Text(TextField::Label, _)))
     }
 
     /// Whether the row fulfils the condition.
@@ -180,12 +185,12 @@ impl Filter {
 }
 
 impl Node {
-    fn needs_sizes(&self) -> bool {
+    /// Whether a condition in it is one of those.
+    fn any(&self, condition: &impl Fn(&Node) -> bool) -> bool {
         match self {
-            Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(Node::needs_sizes),
-            Node::Not(node) => node.needs_sizes(),
-            Node::Number(field, ..) => matches!(field, NumberField::Smaps(_)),
-            Node::Covers(_) | Node::Text(..) => false,
+            Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(|node| node.any(condition)),
+            Node::Not(node) => node.any(condition),
+            Node::Number(..) | Node::Covers(_) | Node::Text(..) => condition(self),
         }
     }
 

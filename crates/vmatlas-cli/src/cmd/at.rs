@@ -287,6 +287,11 @@ fn bytes(count: u64) -> String {
 /// What a mapping is, as a part of a sentence.
 fn what(row: &Row<'_>) -> String {
     let mapping = row.mapping;
+    if !mapping.tells_its_purpose()
+        && let Some(label) = row.label()
+    {
+        return printable(label.text.as_bytes());
+    }
     let perms = mapping.perms;
     match mapping.kind() {
         Kind::File | Kind::Device => {

@@ -125,6 +125,11 @@ impl Column {
         !matches!(self.value, Text(_))
     }
 
+    /// Whether its value takes labels.
+    pub(crate) fn needs_labels(&self) -> bool {
+        matches!(self.name, "label" | "confidence" | "because")
+    }
+
     /// The order of two rows by this column.
     pub(crate) fn compare(&self, a: &Row<'_>, b: &Row<'_>) -> Ordering {
         match self.value {
