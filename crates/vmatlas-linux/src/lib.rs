@@ -13,19 +13,24 @@
 //! - [`Process`] is a handle to a process; [`Process::rows`] reads its rows, [`PointQuery`] asks
 //!   for one address.
 //! - [`files::Files`] makes the names of files certain, [`Images`] says what is in them.
+//! - [`facts()`] gathers what [labels](vmatlas::label) are made from; [`ProcessMemory`] reads the
+//!   memory of a process for them.
 //! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
 //!   functions and lines of a recording's addresses.
 //! - [`access`] tells who may read a process's maps.
 //!
-//! The target is never stopped or written to, and its memory is not read, but by [`record`].
+//! The target is never stopped or written to but by [`record`], and its memory is not read but by
+//! that and by [`ProcessMemory`].
 
 pub mod access;
 mod deadline;
 pub mod elf;
 mod error;
+mod facts;
 pub mod files;
 mod images;
 mod lookup;
+mod memory;
 pub mod mounts;
 mod process;
 mod query;
@@ -40,8 +45,10 @@ mod sys;
 
 pub use deadline::within;
 pub use error::Error;
+pub use facts::{FactSources, facts};
 pub use images::{Image, Images};
 pub use lookup::FilesNow;
+pub use memory::ProcessMemory;
 pub use process::{Process, ProcessId};
 pub use query::{PointQuery, Which};
 pub use recordings::{RecordingFile, recording_of};

@@ -7,14 +7,19 @@
 //!
 //! What is not recognised has no label: it is counted as unexplained, and shown.
 
+mod elf;
 mod facts;
+mod glibc_threads;
+mod threads;
+mod words;
 
-pub use facts::{Auxv, Facts, ImageFacts, ThreadFacts};
+pub use facts::{Auxv, Facts, ImageFacts, SYMBOLS, ThreadFacts};
 
-use crate::mapping::AddressRange;
+use crate::mapping::{AddressRange, Mapping};
 use crate::maps::Maps;
 use crate::memory::Memory;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// How far a label can be trusted.
@@ -60,6 +65,17 @@ pub struct Label {
     pub because: String,
 }
 
+impl Label {
+    fn new(
+        group: impl Into<Cow<'static, str>>,
+        confidence: Confidence,
+        text: impl Into<String>,
+        because: impl Into<String>,
+    ) -> Label {
+        Label { group: group.into(), text: text.into(), confidence, because: because.into() }
+    }
+}
+
 /// A label and where it holds: a row or a part of one, as where the kernel joined the stacks of
 /// several threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,9 +95,9 @@ pub struct Labels {
 impl Labels {
     /// Labels what can be recognised. `memory` is read where it is given (`--deep`).
     pub fn of(maps: &Maps, facts: &Facts, memory: Option<&dyn Memory>) -> Labels {
-        let mut labeller = Labeller { maps, facts, memory, parts: Vec::new() };
+        let mut labeller = Labeller { maps, facts, memory, parts: BTreeMap::new() };
         labeller.run();
-        Labels { parts: labeller.parts }
+        Labels { parts: labeller.parts.into_values().collect() }
     }
 
     /// The labels in a range, in order: usually one for a row, several where parts differ.
@@ -104,35 +120,70 @@ impl Labels {
 }
 
 /// What labels are made from, and those made so far.
-#[expect(dead_code, reason = "the recognisers to come use it")]
 struct Labeller<'a> {
     maps: &'a Maps,
     facts: &'a Facts,
     memory: Option<&'a dyn Memory>,
-    parts: Vec<Labelled>,
+    /// By their first address; no two overlap.
+    parts: BTreeMap<u64, Labelled>,
 }
 
-impl Labeller<'_> {
-    /// Every recogniser in turn: what is certain first, for no later one relabels.
+impl<'a> Labeller<'a> {
+    /// Every recogniser in turn: what is certain first, for no later one relabels. Each stands in
+    /// a file of its own below label/.
     fn run(&mut self) {
-        // Each recogniser stands in a file of its own below label/.
+        // What the file or the kernel says.
+        elf::recognise(self);
+        // What is laid out in one way only.
+        threads::recognise(self);
     }
 
     /// Labels the part of a range that has no label yet.
-    #[expect(dead_code, reason = "the recognisers to come use it")]
     fn label(&mut self, range: AddressRange, label: &Label) {
-        let mut start = range.start;
-        let mut at = self.parts.partition_point(|part| part.range.end <= start);
-        while start < range.end {
-            let next = self.parts.get(at).map(|part| part.range);
-            let end = next.map_or(range.end, |next| next.start.min(range.end));
-            if start < end {
-                let range = AddressRange::new(start, end);
-                self.parts.insert(at, Labelled { range, label: label.clone() });
-                at += 1;
-            }
-            start = next.map_or(range.end, |next| next.end.max(end));
-            at += 1;
+        for range in self.unlabelled(range) {
+            self.parts.insert(range.start, Labelled { range, label: label.clone() });
         }
+    }
+
+    /// The parts of a range that have no label yet.
+    fn unlabelled(&self, range: AddressRange) -> Vec<AddressRange> {
+        let mut free = Vec::new();
+        let mut start = range.start;
+        let before = self.parts.range(..=start).next_back().map(|(_, part)| part.range);
+        let after = self.parts.range(start..).map(|(_, part)| part.range);
+        for taken in before.into_iter().chain(after) {
+            if taken.start >= range.end {
+                break;
+            }
+            if start < taken.start {
+                free.push(AddressRange::new(start, taken.start));
+            }
+            start = start.max(taken.end);
+        }
+        if start < range.end {
+            free.push(AddressRange::new(start, range.end));
+        }
+        free
+    }
+
+    /// Whether any of a range has a label.
+    fn is_labelled(&self, range: AddressRange) -> bool {
+        let last = self.parts.range(..range.end).next_back();
+        last.is_some_and(|(_, part)| part.range.end > range.start)
+    }
+
+    /// The row at an address.
+    fn row_at(&self, address: u64) -> Option<Mapping<'a>> {
+        self.maps.get(self.maps.find(address).mapping?)
+    }
+
+    /// The row that ends where the one at `start` begins.
+    fn row_below(&self, start: u64) -> Option<Mapping<'a>> {
+        self.row_at(start.checked_sub(1)?)
+    }
+
+    /// The size of a page; never 0.
+    fn page_size(&self) -> u64 {
+        if self.facts.page_size == 0 { 4096 } else { self.facts.page_size }
     }
 }
