@@ -25,11 +25,12 @@ fn run_cargo(args: &[&str]) -> Result<(), String> {
 
 /// All that the pure crate may depend on: none of these can do input or output (zstd is used on
 /// bytes only, and its code in C is the reference implementation's).
-const PURE: [&str; 16] = [
+const PURE: [&str; 17] = [
     "aho-corasick",
     "cfg-if",
     "crc32fast",
     "memchr",
+    "object",
     "proc-macro2",
     "quote",
     "regex",

@@ -2,6 +2,7 @@
 
 use crate::args::CommonArgs;
 use crate::args::MomentArgs;
+use crate::core::{self, Compression, Core};
 use crate::log;
 use crate::moment::Moment;
 use crate::output::note;
@@ -9,15 +10,15 @@ use crate::output::words::printable;
 use crate::recording::{self, Recorded};
 use crate::trouble::Trouble;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::path::Path;
 use std::sync::OnceLock;
 use vmatlas::label::{Facts, Labels};
 use vmatlas::recording::looks_like_recording;
 use vmatlas::strace::looks_like_log;
-use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, other_listing};
+use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, Memory, other_listing};
 use vmatlas_linux::files::{FileTruths, Files};
-use vmatlas_linux::{Empty, Images, Process, ProcessId, Source};
+use vmatlas_linux::{Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Source, facts};
 
 /// The map of a target and where it came from.
 pub(crate) struct Target {
@@ -32,6 +33,8 @@ pub(crate) struct Target {
     pub(crate) labels: Labels,
     /// The process of a recording or of a log of strace.
     pub(crate) recorded: Option<Box<Recorded>>,
+    /// The core dump, if it is one.
+    pub(crate) core: Option<Box<Core>>,
 }
 
 pub(crate) struct Live {
@@ -45,6 +48,16 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    fn facts(&self, maps: &Maps, deep: bool) -> Facts {
+        facts(FactSources {
+            process: &self.process,
+            maps,
+            files: self.files.as_ref(),
+            truths: &self.truths,
+            deep,
+        })
+    }
+
     /// The sections of the file that lie in a row, the largest first; all are found at once.
     pub(crate) fn sections(&self, maps: &Maps, index: usize) -> &str {
         let sections = self.sections.get_or_init(|| {
@@ -95,6 +108,7 @@ impl Target {
             log: None,
             labels: Labels::default(),
             recorded: None,
+            core: None,
         }
     }
 
@@ -115,17 +129,17 @@ impl Target {
             }
             let file = File::open(&moment.path);
             let file = file.map_err(|error| Trouble::file(&moment.path, error))?;
-            return text(name, &moment, file);
+            return from_file(name, &moment, file);
         }
         match Slot::of(name, proc)? {
             Slot::Live(id) => live(name, proc, id, want),
             Slot::File => {
                 let file = File::open(name).map_err(|error| Trouble::file(name, error))?;
-                text(name, &Moment::end(name, moment), file)
+                from_file(name, &Moment::end(name, moment), file)
             }
             Slot::Stdin => {
                 let name = "standard input";
-                text(name, &Moment::end(name, moment), io::stdin().lock())
+                from_stream(name, &Moment::end(name, moment), io::stdin().lock())
             }
         }
     }
@@ -139,9 +153,26 @@ impl Target {
 
     /// Finds what its memory is for. `deep` reads the memory itself, too, where there is any.
     pub(crate) fn find_labels(&mut self, deep: bool) {
-        let facts = Facts::default();
-        let _ = deep;
-        self.labels = Labels::of(&self.maps, &facts, None);
+        let mut process_memory = None;
+        let facts = match (&self.live, &self.core) {
+            (Some(live), _) => {
+                if deep && !self.maps.is_empty() {
+                    match ProcessMemory::open(&live.process) {
+                        Ok(memory) => process_memory = Some(memory),
+                        Err(error) => self.maps.warn(format!("labels without --deep: {error}")),
+                    }
+                }
+                live.facts(&self.maps, deep)
+            }
+            (None, Some(core)) => core.dump.facts(),
+            (None, None) => Facts::default(),
+        };
+        let memory: Option<&dyn Memory> = match (&process_memory, &self.core) {
+            (Some(memory), _) => Some(memory),
+            (None, Some(core)) if deep => Some(&core.dump),
+            _ => None,
+        };
+        self.labels = Labels::of(&self.maps, &facts, memory);
     }
 
     /// Prints what is odd about it to standard error.
@@ -245,26 +276,68 @@ pub(crate) const HEAD: usize = 4096;
 /// The most bytes that are read of a text: a device may have no end.
 const MOST: u64 = 16 << 30;
 
-fn text(name: &str, moment: &Moment, input: impl Read) -> Result<Target, Trouble> {
-    let mut input = input.take(MOST);
+/// A core dump is read where it is, if that can be.
+fn from_file(name: &str, moment: &Moment, mut file: File) -> Result<Target, Trouble> {
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    if is_file {
+        let mut magic = [0; core::ELF.len()];
+        let is_elf = file.read_exact(&mut magic).is_ok() && magic == core::ELF;
+        file.rewind().map_err(|error| Trouble::file(name, error))?;
+        if is_elf {
+            no_moment(moment, "a core dump")?;
+            return core::read(name, file);
+        }
+    }
+    from_stream(name, moment, file)
+}
+
+/// Only recordings and logs have moments.
+fn no_moment(moment: &Moment, what: &str) -> Result<(), Trouble> {
+    if moment.when.is_none() && moment.pid.is_none() {
+        return Ok(());
+    }
+    let path = &moment.path;
+    Err(Trouble::new(format!("{path}: {what}, so it has no moments and processes")))
+}
+
+/// What comes in order, as from a pipe; it may be compressed.
+fn from_stream(name: &str, moment: &Moment, mut input: impl Read) -> Result<Target, Trouble> {
+    let head = head_of(name, &mut input)?;
+    let Some(compression) = Compression::of(&head) else {
+        return content(name, moment, head, input);
+    };
+    let whole = io::Cursor::new(head).chain(input);
+    let mut inside = compression.decoder(whole).map_err(|error| Trouble::file(name, error))?;
+    let head = head_of(name, &mut inside)?;
+    content(name, moment, head, inside)
+}
+
+fn head_of(name: &str, input: &mut impl Read) -> Result<Vec<u8>, Trouble> {
     let mut head = Vec::new();
     let begun = input.by_ref().take(HEAD as u64).read_to_end(&mut head);
     begun.map_err(|error| Trouble::file(name, error))?;
-    if head.starts_with(b"\x7fELF") {
-        return Err(Trouble::new(format!("{name}: an ELF file; core dumps cannot be read yet")));
+    Ok(head)
+}
+
+/// Reads what begins with `head` and goes on with `input`.
+fn content(
+    name: &str,
+    moment: &Moment,
+    head: Vec<u8>,
+    input: impl Read,
+) -> Result<Target, Trouble> {
+    if head.starts_with(core::ELF) {
+        no_moment(moment, "a core dump")?;
+        return core::read_stream(name, io::Cursor::new(head).chain(input));
     }
+    let mut input = input.take(MOST);
     if looks_like_recording(&head) {
         return recording::read(name, moment, &head, input);
     }
     if looks_like_log(&head) {
         return log::read(name, moment, &head, input);
     }
-    if moment.when.is_some() || moment.pid.is_some() {
-        let path = &moment.path;
-        return Err(Trouble::new(format!(
-            "{path}: neither a recording nor a log of strace, so it has no moments and processes"
-        )));
-    }
+    no_moment(moment, "neither a recording nor a log of strace")?;
     let mut reader = MapsReader::default();
     reader.push(&head);
     let mut buffer = vec![0; 64 << 10];

@@ -22,9 +22,9 @@ pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
         &args.moment,
         Want { sizes: false, truths: true },
     )?;
-    target.warn(&args.common);
     target.find_origins();
     target.find_labels(args.deep);
+    target.warn(&args.common);
     let places: Vec<At<'_>> =
         args.addresses.iter().map(|&address| At::find(&target, address)).collect();
     if args.common.json {

@@ -20,7 +20,6 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     }
     let want = Want { sizes: args.sizes, truths: !args.raw };
     let mut target = Target::read(name, &args.common.proc, &args.moment, want)?;
-    target.warn(&args.common);
     let sizes = target.maps.has_fields();
     let names = match (&args.columns[..], args.csv) {
         ([], true) => csv_columns(sizes),
@@ -42,6 +41,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     if needs_labels(args, columns.iter().chain(&sort)) {
         target.find_labels(args.deep);
     }
+    target.warn(&args.common);
     let row = |index| Row::of(&target, index);
     let taken = |index| {
         let matches = |filter: &Filter| row(index).is_some_and(|row| filter.matches(&row));
