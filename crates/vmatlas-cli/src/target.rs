@@ -13,12 +13,15 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
 use vmatlas::label::{Facts, Labels};
 use vmatlas::recording::looks_like_recording;
 use vmatlas::strace::looks_like_log;
 use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, Memory, other_listing};
 use vmatlas_linux::files::{FileTruths, Files};
-use vmatlas_linux::{Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Source, facts};
+use vmatlas_linux::{
+    Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Source, facts, within,
+};
 
 /// The map of a target and where it came from.
 pub(crate) struct Target {
@@ -58,6 +61,15 @@ impl Live {
         })
     }
 
+    /// Labels by what is in the memory, too. A page of it may lie in a file whose file system never
+    /// answers.
+    fn deep_labels(&self, maps: &Maps, facts: &Facts) -> Result<Labels, String> {
+        let memory = ProcessMemory::open(&self.process, maps).map_err(|error| error.to_string())?;
+        let (maps, facts) = (maps.clone(), facts.clone());
+        within(DEEP_LIMIT, move || Labels::of(&maps, &facts, Some(&memory)))
+            .ok_or_else(|| format!("its memory was not read within {} s", DEEP_LIMIT.as_secs()))
+    }
+
     /// The sections of the file that lie in a row, the largest first; all are found at once.
     pub(crate) fn sections(&self, maps: &Maps, index: usize) -> &str {
         let sections = self.sections.get_or_init(|| {
@@ -73,6 +85,9 @@ impl Live {
         sections.get(index).map_or("", String::as_str)
     }
 }
+
+/// How long reading the memory of a process may take.
+const DEEP_LIMIT: Duration = Duration::from_secs(30);
 
 /// How many sections are named of a row.
 const SECTIONS: usize = 3;
@@ -153,26 +168,19 @@ impl Target {
 
     /// Finds what its memory is for. `deep` reads the memory itself, too, where there is any.
     pub(crate) fn find_labels(&mut self, deep: bool) {
-        let mut process_memory = None;
         let facts = match (&self.live, &self.core) {
-            (Some(live), _) => {
-                if deep && !self.maps.is_empty() {
-                    match ProcessMemory::open(&live.process) {
-                        Ok(memory) => process_memory = Some(memory),
-                        Err(error) => self.maps.warn(format!("labels without --deep: {error}")),
-                    }
-                }
-                live.facts(&self.maps, deep)
-            }
+            (Some(live), _) => live.facts(&self.maps, deep),
             (None, Some(core)) => core.dump.facts(),
             (None, None) => Facts::default(),
         };
-        let memory: Option<&dyn Memory> = match (&process_memory, &self.core) {
-            (Some(memory), _) => Some(memory),
-            (None, Some(core)) if deep => Some(&core.dump),
-            _ => None,
-        };
-        self.labels = Labels::of(&self.maps, &facts, memory);
+        let core = self.core.as_ref().map(|core| &core.dump as &dyn Memory);
+        if let (Some(live), true) = (&self.live, deep && !self.maps.is_empty()) {
+            match live.deep_labels(&self.maps, &facts) {
+                Ok(labels) => return self.labels = labels,
+                Err(why) => self.maps.warn(format!("labels without --deep: {why}")),
+            }
+        }
+        self.labels = Labels::of(&self.maps, &facts, core.filter(|_| deep));
     }
 
     /// Prints what is odd about it to standard error.

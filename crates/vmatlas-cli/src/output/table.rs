@@ -160,8 +160,11 @@ fn offset_text(row: &Row<'_>) -> String {
     if row.mapping.has_file() { format!("{:x}", row.mapping.offset) } else { String::new() }
 }
 
-/// What it is for, and how far to trust that; nothing where the name says it all.
+/// What it is for, and how far to trust that; in a word where the name says most of it.
 fn label(row: &Row<'_>) -> String {
+    if row.mapping.has_file() && row.mapping.tells_its_purpose() {
+        return row.label().map_or(String::new(), |label| printable(label.group.as_bytes()));
+    }
     let text = printable(row.label_text().as_bytes());
     match row.label().map(|label| label.confidence) {
         None => String::new(),

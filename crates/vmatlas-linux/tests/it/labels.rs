@@ -33,7 +33,7 @@ impl Seen {
             truths: &truths,
             deep,
         });
-        let memory = deep.then(|| ProcessMemory::open(&process).unwrap());
+        let memory = deep.then(|| ProcessMemory::open(&process, &maps).unwrap());
         let labels = Labels::of(&maps, &facts, memory.as_ref().map(|memory| memory as &dyn Memory));
         Seen { maps, facts, labels }
     }
