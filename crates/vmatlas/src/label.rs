@@ -15,6 +15,8 @@ mod glibc_malloc;
 mod glibc_threads;
 mod kernel_names;
 mod loader;
+mod mimalloc;
+mod musl;
 mod reserved;
 mod sanitizers;
 mod signal_stacks;
@@ -148,9 +150,11 @@ impl<'a> Labeller<'a> {
         sanitizers::recognise(self);
         threads::recognise(self);
         // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
-        // Those of the C library, and others.
-        glibc_malloc::recognise(self);
+        // Allocators: what their structures prove before what shapes suggest.
+        mimalloc::recognise(self);
         allocators::recognise(self);
+        musl::recognise(self);
+        glibc_malloc::recognise(self);
         loader::recognise(self);
         signal_stacks::recognise(self);
         // Names say less than what was found by other signs, shapes say least.

@@ -4,9 +4,9 @@
 //! low three bits are flags: 1 the one before is in use, 2 it is a mapping, 4 it is of a thread's
 //! arena (malloc/malloc.c).
 
+use super::allocators::free_rows;
 use super::words::size;
 use super::{Confidence, Label, Labeller};
-use crate::kind::Kind;
 use crate::mapping::AddressRange;
 
 const IS_MMAPPED: u64 = 2;
@@ -15,18 +15,29 @@ const SMALLEST: u64 = 64 << 10;
 /// So many chunks in a row are no accident.
 const ENOUGH: usize = 16;
 
-/// Labels large blocks by the chunk that a row begins with.
+/// Labels large blocks by the chunk that a row begins with; without memory those whose size is
+/// that of round blocks with the head of a chunk before each.
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    if labeller.memory.is_none() {
-        return;
+    let guess = super::glibc_malloc::has_glibc(labeller) && !super::allocators::replaced(labeller);
+    for range in free_rows(labeller) {
+        if labeller.memory.is_some() {
+            of_range(labeller, range);
+        } else if guess {
+            by_size(labeller, range);
+        }
     }
-    for row in labeller.maps.iter() {
-        if row.kind() != Kind::Anonymous || !row.perms.write() || row.perms.shared() {
-            continue;
-        }
-        for free in labeller.unlabelled(row.range) {
-            of_range(labeller, free);
-        }
+}
+
+/// Blocks of round sizes take a page more each, for the chunk's head.
+fn by_size(labeller: &mut Labeller<'_>, range: AddressRange) {
+    const ROUND: u64 = 64 << 10;
+    /// So many blocks may have been joined.
+    const MOST_BLOCKS: u64 = 8;
+    let blocks = range.size() % ROUND / labeller.page_size();
+    if range.size() > 2 * ROUND && (1..=MOST_BLOCKS).contains(&blocks) {
+        let text = "large blocks of malloc, perhaps";
+        let because = "its size is that of blocks of round sizes and a page more for each";
+        labeller.label(range, &Label::new("large malloc block", Confidence::Guess, text, because));
     }
 }
 
