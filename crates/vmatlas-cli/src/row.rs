@@ -3,7 +3,7 @@
 use crate::target::Target;
 use std::borrow::Cow;
 use vmatlas::label::{Label, Labelled};
-use vmatlas::{FilterRow, Mapping};
+use vmatlas::{Device, FilterRow, Mapping};
 use vmatlas_linux::files::FileTruth;
 
 /// How many frames say in a line where a mapping was made.
@@ -23,6 +23,21 @@ impl<'a> Row<'a> {
         let mapping = target.maps.get(index)?;
         let truth = target.live.as_ref().and_then(|live| live.truths.get(index));
         Some(Row { target, index, mapping, truth })
+    }
+
+    /// The device; `None` where there is one and it is not known.
+    pub(crate) fn device(&self) -> Option<Device> {
+        Some(self.mapping.device).filter(|_| !self.is_of_unknown_file())
+    }
+
+    /// The inode number, likewise.
+    pub(crate) fn inode(&self) -> Option<u64> {
+        Some(self.mapping.inode).filter(|_| !self.is_of_unknown_file())
+    }
+
+    /// A core has the names of files and nothing else of them.
+    fn is_of_unknown_file(&self) -> bool {
+        self.target.core.is_some() && self.mapping.has_file()
     }
 
     /// The path of a file.

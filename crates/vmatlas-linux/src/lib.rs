@@ -45,7 +45,7 @@ mod snapshot;
 pub mod symbols;
 mod sys;
 
-pub use core_file::CoreFile;
+pub use core_file::{CoreFile, file_with_build_id};
 pub use deadline::within;
 pub use error::Error;
 pub use facts::{FactSources, facts};

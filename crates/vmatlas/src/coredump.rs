@@ -18,6 +18,7 @@ mod crash;
 mod error;
 mod files;
 mod headers;
+mod heap;
 mod images;
 mod layout;
 mod names;
@@ -102,7 +103,14 @@ impl<S: ReadAt> CoreDump<S> {
         }
         warnings.extend(core.missing());
         let names = names::of(&core);
-        core.maps = rows::join(&core.segments, &core.files, &names);
+        core.maps = rows::join(&core.segments, &core.files, &names, core.of_gdb);
+        if core.of_gdb {
+            warnings.push(
+                "gdb wrote it: files that the program did not change are without permissions, \
+                 memory may be missing, and `?--` may be a guard"
+                    .to_owned(),
+            );
+        }
         warnings.into_iter().for_each(|warning| core.maps.warn(warning));
         Ok(core)
     }

@@ -1,6 +1,7 @@
 //! `vmatlas at TARGET ADDR…`: all that is known about an address.
 
 use crate::args::AtArgs;
+use crate::core::{Core, FileNow};
 use crate::output::json::{self, Hex, LabelJson, MappingJson};
 use crate::output::origin::OriginJson;
 use crate::output::words::{printable, size};
@@ -59,6 +60,9 @@ struct At<'a> {
     file_system: Option<FileSystem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     elf: Option<Elf>,
+    /// Whether the core dump holds the byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dumped: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<LabelJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,6 +102,9 @@ struct Elf {
     /// The source file and line.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
+    /// Why the file of today says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// How long symbols and lines may take to be read.
@@ -118,7 +125,15 @@ impl<'a> At<'a> {
             distance_after: after.map(|row| row.mapping.range.start - address),
             file_offset: file_offset.map(Hex),
             file_system: with_file.and_then(|row| file_system(target, &row)),
-            elf: with_file.and_then(|row| elf(target, row.index, address, file_offset?)),
+            elf: match &target.core {
+                Some(core) => mapping.and_then(|row| elf_of_core(core, &row, address)),
+                None => with_file.and_then(|row| elf(target, row.index, address, file_offset?)),
+            },
+            dumped: target
+                .core
+                .as_ref()
+                .zip(mapping)
+                .map(|(core, row)| core.dump.dumped(row.mapping.range).contains(address)),
             mapping: mapping.map(MappingJson),
             before: before.map(MappingJson),
             after: after.map(MappingJson),
@@ -204,6 +219,7 @@ impl<'a> At<'a> {
                     None if mapping.file_name().is_some_and(|file| file.ambiguous) => {
                         "can be read in another way, too: a text alone does not tell"
                     }
+                    None if target.core.is_some() => "as the core has it",
                     None => "as the text has it",
                 };
                 let note = row.truth.map(|truth| truth.now.note()).filter(|note| !note.is_empty());
@@ -241,6 +257,7 @@ impl<'a> At<'a> {
             shown("symbol", &symbol);
             shown("source", &elf.source);
             shown("build id", &elf.build_id);
+            shown("note", &elf.note);
         }
         if let Some(origin) = &self.origin {
             line("origin", origin.line());
@@ -267,7 +284,19 @@ impl<'a> At<'a> {
                 );
             }
         }
+        if let Some(core) = &target.core
+            && let Some(row) = &self.mapping
+        {
+            let range = row.0.mapping.range;
+            let text = match core.dump.dumped(range).size() {
+                0 => "nothing of it is in the core".to_owned(),
+                held if held == range.size() => "all of it is in the core".to_owned(),
+                held => format!("its first {} are in the core", size(held)),
+            };
+            line("dumped", text);
+        }
         if target.live.is_none()
+            && target.core.is_none()
             && self.mapping.as_ref().is_some_and(|row| row.0.mapping.has_file())
         {
             line("note", "a text says nothing of what is in the file".to_owned());
@@ -374,6 +403,23 @@ fn elf(target: &Target, index: usize, address: u64, file_offset: u64) -> Option<
         Images::open(live.files.as_ref()?, &target.maps, &live.truths, |row| row == index);
     let (file, bias) = images.take(index)?;
     within(LIMIT, move || facts(&file, bias, address, file_offset))
+}
+
+fn elf_of_core(core: &Core, row: &Row<'_>, address: u64) -> Option<Elf> {
+    let FileNow { elf, bias, build_id } = core.file_now(&row.mapping)?;
+    let file_offset = row.mapping.offset.wrapping_add(address - row.mapping.range.start);
+    let found = match elf {
+        Ok(file) => within(LIMIT, move || facts(&file, Some(bias), address, file_offset))
+            .ok_or_else(|| "the file takes too long to read".to_owned()),
+        Err(why) => Err(why),
+    };
+    Some(found.unwrap_or_else(|why| Elf {
+        vaddr: Some(Hex(address.wrapping_sub(bias))),
+        load_bias: Some(Hex(bias)),
+        build_id,
+        note: Some(why),
+        ..Elf::default()
+    }))
 }
 
 fn facts(file: &ElfFile, bias: Option<u64>, address: u64, file_offset: u64) -> Elf {

@@ -120,8 +120,8 @@ impl Serialize for MappingJson<'_> {
         map.serialize_entry("size", &mapping.range.size())?;
         map.serialize_entry("perms", mapping.perms.as_str())?;
         map.serialize_entry("offset", &Hex(mapping.offset))?;
-        map.serialize_entry("device", &Display(mapping.device))?;
-        map.serialize_entry("inode", &mapping.inode)?;
+        map.serialize_entry("device", &row.device().map(Display))?;
+        map.serialize_entry("inode", &row.inode())?;
         text_entries(&mut map, "name", "name_hex", mapping.name)?;
         let kind = mapping.kind();
         map.serialize_entry("kind", kind.word())?;
@@ -133,7 +133,7 @@ impl Serialize for MappingJson<'_> {
             }
             vmatlas::Kind::SysvShm { key, id } => {
                 map.serialize_entry("shm_key", &key)?;
-                map.serialize_entry("shm_id", &id)?;
+                map.serialize_entry("shm_id", &row.inode().map(|_| id))?;
             }
             _ => {}
         }

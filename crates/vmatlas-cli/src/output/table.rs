@@ -137,7 +137,7 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
         }
         let _ = write!(text, " {}  {:>offset$}", mapping.perms, offset_text(row));
         let same = |last: &&Row<'_>| {
-            mapping.inode != 0
+            (mapping.inode != 0 || row.target.core.is_some() && mapping.has_file())
                 && last.mapping.name == mapping.name
                 && last.mapping.inode == mapping.inode
                 && last.mapping.device == mapping.device

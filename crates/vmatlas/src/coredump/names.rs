@@ -30,6 +30,7 @@ pub(super) fn of<S: ReadAt>(core: &CoreDump<S>) -> Vec<(u64, &'static [u8])> {
     if let Some((_, stack)) = strings.and_then(|address| core.segment_at(address)) {
         names.push((stack.range.start, b"[stack]"));
     }
+    names.extend(core.heap_start().map(|start| (start, &b"[heap]"[..])));
     if let Some(vdso) = core.auxv.get(AT_SYSINFO_EHDR)
         && let Some((index, segment)) = core.segment_at(vdso)
         && segment.range.start == vdso
