@@ -1,5 +1,6 @@
 //! Rows of a target as commands and output look at them.
 
+use crate::output::words;
 use crate::target::Target;
 use std::borrow::Cow;
 use vmatlas::label::{Label, Labelled};
@@ -8,6 +9,9 @@ use vmatlas_linux::files::FileTruth;
 
 /// How many frames say in a line where a mapping was made.
 const FRAMES: usize = 2;
+
+/// How many labels of a row's parts are told in a line.
+const PARTS: usize = 3;
 
 /// A row and what is known of it beside its text.
 #[derive(Clone, Copy)]
@@ -77,49 +81,39 @@ impl<'a> Row<'a> {
         self.target.labels.within(self.mapping.range)
     }
 
-    /// The label of most of it.
+    /// What most of it is for.
     pub(crate) fn label(&self) -> Option<&'a Label> {
-        let most = self.labels().iter().rev().max_by_key(|part| part.range.size());
-        most.map(|part| &part.label)
+        self.target.labels.most_of(self.mapping.range)
     }
 
-    /// What it is for, in a line; of several parts the first of each sort.
+    /// What it is for, in a line; of several parts some are told, and how much nothing explains.
     pub(crate) fn label_text(&self) -> String {
-        let labels = self.labels();
-        match labels {
-            [] => String::new(),
-            [only] => only.label.text.clone(),
-            _ => parts(labels),
+        let mut texts: Vec<&str> = Vec::new();
+        let mut rest = self.mapping.range.size();
+        for Labelled { range, label } in self.labels() {
+            rest = rest.saturating_sub(range.size());
+            if texts.len() <= PARTS && !texts.contains(&label.text.as_str()) {
+                texts.push(&label.text);
+            }
         }
+        let mut text = texts[..texts.len().min(PARTS)].join("; ");
+        if texts.len() > PARTS {
+            text.push_str(&format!("; {} parts in all", self.labels().len()));
+        }
+        if !texts.is_empty() && rest > 0 && !self.mapping.tells_its_purpose() {
+            text.push_str(&format!("; {} unexplained", words::size(rest)));
+        }
+        text
     }
 
-    /// Whether nothing says what it is for.
+    /// Whether nothing says what most of it is for.
     pub(crate) fn is_unexplained(&self) -> bool {
-        !self.mapping.tells_its_purpose() && self.labels().is_empty()
+        !self.mapping.tells_its_purpose() && self.label().is_none()
     }
 
     /// The sections of the file that lie in the row.
     pub(crate) fn sections(&self) -> &'a str {
         self.target.live.as_ref().map_or("", |live| live.sections(&self.target.maps, self.index))
-    }
-}
-
-/// How many parts of a row are told in a line.
-const PARTS: usize = 3;
-
-/// Several labels in a line, each said once.
-fn parts(labels: &[Labelled]) -> String {
-    let mut texts: Vec<&str> = Vec::new();
-    for part in labels {
-        if texts.len() <= PARTS && !texts.contains(&part.label.text.as_str()) {
-            texts.push(&part.label.text);
-        }
-    }
-    match texts.len() {
-        more if more > PARTS => {
-            format!("{} and more, {} parts in all", texts[..PARTS].join("; "), labels.len())
-        }
-        _ => texts.join("; "),
     }
 }
 

@@ -119,6 +119,23 @@ impl Labels {
         &self.parts[first..first + count]
     }
 
+    /// What most of a range is for: the first label of the group that has the most bytes of it.
+    /// `None` where more of it has no label at all.
+    pub fn most_of(&self, range: AddressRange) -> Option<&Label> {
+        let mut groups: Vec<(&Label, u64)> = Vec::new();
+        let mut rest = range.size();
+        for Labelled { range: part, label } in self.within(range) {
+            let size = part.end.min(range.end).saturating_sub(part.start.max(range.start));
+            rest = rest.saturating_sub(size);
+            match groups.iter_mut().find(|(other, _)| other.group == label.group) {
+                Some((_, sum)) => *sum += size,
+                None => groups.push((label, size)),
+            }
+        }
+        let most = groups.into_iter().rev().max_by_key(|(_, sum)| *sum);
+        most.filter(|(_, sum)| *sum >= rest).map(|(label, _)| label)
+    }
+
     /// The label at an address.
     pub fn at(&self, address: u64) -> Option<&Labelled> {
         let end = address.checked_add(1)?;

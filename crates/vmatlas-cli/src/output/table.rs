@@ -167,8 +167,8 @@ fn label(row: &Row<'_>) -> String {
     }
     let text = printable(row.label_text().as_bytes());
     match row.label().map(|label| label.confidence) {
-        None => String::new(),
-        Some(Confidence::Certain) => format!("= {text}"),
+        None if text.is_empty() => text,
+        None | Some(Confidence::Certain) => format!("= {text}"),
         Some(Confidence::Likely) => format!("= {text} (likely)"),
         Some(Confidence::Guess) => format!("= {text} (a guess)"),
     }
