@@ -9,6 +9,7 @@ use crate::output::note;
 use crate::output::words::printable;
 use crate::recording::{self, Recorded};
 use crate::trouble::Trouble;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::Path;
@@ -34,6 +35,8 @@ pub(crate) struct Target {
     pub(crate) log: Option<u32>,
     /// What its memory is for, once it was asked for.
     pub(crate) labels: Labels,
+    /// The names of the programs and libraries among its files, known with the labels.
+    pub(crate) images: HashSet<Vec<u8>>,
     /// The process of a recording or of a log of strace.
     pub(crate) recorded: Option<Box<Recorded>>,
     /// The core dump, if it is one.
@@ -122,6 +125,7 @@ impl Target {
             live: None,
             log: None,
             labels: Labels::default(),
+            images: HashSet::new(),
             recorded: None,
             core: None,
         }
@@ -173,6 +177,7 @@ impl Target {
             (None, Some(core)) => core.dump.facts(),
             (None, None) => Facts::default(),
         };
+        self.images = facts.images.iter().map(|image| image.name.clone()).collect();
         let core = self.core.as_ref().map(|core| &core.dump as &dyn Memory);
         if let (Some(live), true) = (&self.live, deep && !self.maps.is_empty()) {
             match live.deep_labels(&self.maps, &facts) {

@@ -4,6 +4,7 @@
 use crate::row::Row;
 use crate::target::Target;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use vmatlas::{Total, Totals};
 
 pub(crate) struct MapTotals {
@@ -19,6 +20,8 @@ pub(crate) struct KindTotals {
     /// By the groups of the labels, where the names of this kind tell no purpose.
     pub(crate) labels: Vec<Total>,
     pub(crate) unexplained: Total,
+    /// How many programs and libraries its rows are of, each with all its segments.
+    pub(crate) images: usize,
 }
 
 impl MapTotals {
@@ -39,7 +42,14 @@ impl MapTotals {
             Cow::Owned(format!("{kind}/{group}").into_bytes())
         };
         let groups = Totals::by(maps, group, |index| taken(index) && labelled(index));
+        let images = |kind: &Total| {
+            let rows = maps.iter().enumerate().filter(|(index, _)| taken(*index));
+            let of_kind = rows.filter(|(_, row)| row.kind().word().as_bytes() == kind.key);
+            let names = of_kind.filter(|(_, row)| target.images.contains(row.name));
+            names.map(|(_, row)| (row.name, row.device, row.inode)).collect::<HashSet<_>>().len()
+        };
         let of_kind = |total: Total| KindTotals {
+            images: images(&total),
             labels: groups.groups.iter().filter_map(|group| part_of(&total, group)).collect(),
             unexplained: find(&open, &total.key),
             total,

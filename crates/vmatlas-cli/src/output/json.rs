@@ -276,6 +276,9 @@ pub(crate) struct TotalJson {
     #[serde(flatten)]
     sum: SumJson,
     share: f64,
+    /// How many programs and libraries it is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<usize>,
     /// The bytes of it that nothing says the purpose of.
     unexplained: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -316,6 +319,7 @@ pub(crate) fn totals(totals: &MapTotals) -> Vec<TotalJson> {
         kind: key(&kind.total),
         share: if whole == 0 { 0.0 } else { kind.total.size as f64 / whole as f64 },
         sum: SumJson::of(&kind.total),
+        images: Some(kind.images).filter(|&images| images > 0),
         unexplained: kind.unexplained.size,
         unexplained_rss: kind.total.rss.map(|_| kind.unexplained.rss.unwrap_or(0)),
         labels: kind

@@ -95,7 +95,11 @@ fn heading(text: &mut String, target: &Target, totals: &MapTotals, paint: Paint)
         text.push('\n');
     };
     for kind in &totals.kinds {
-        line(&String::from_utf8_lossy(&kind.total.key), &kind.total);
+        let mut name = String::from_utf8_lossy(&kind.total.key).into_owned();
+        if kind.images > 0 {
+            let _ = write!(name, " ({})", words::count(kind.images as u64, "image"));
+        }
+        line(&name, &kind.total);
         for label in &kind.labels {
             line(&format!("  {}", printable(&label.key)), label);
         }
