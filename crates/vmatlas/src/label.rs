@@ -10,6 +10,9 @@
 mod elf;
 mod facts;
 mod glibc_threads;
+mod jvm;
+mod peek;
+mod runs;
 mod threads;
 mod words;
 
@@ -134,8 +137,13 @@ impl<'a> Labeller<'a> {
     fn run(&mut self) {
         // What the file or the kernel says.
         elf::recognise(self);
+        // Guard zones lie inside of what the C library takes for the stacks.
+        let jvm = jvm::recognise_certain(self);
         // What is laid out in one way only.
         threads::recognise(self);
+        if let Some(jvm) = &jvm {
+            jvm::recognise_likely(self, jvm);
+        }
     }
 
     /// Labels the part of a range that has no label yet.
