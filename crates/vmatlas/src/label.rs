@@ -7,17 +7,27 @@
 //!
 //! What is not recognised has no label: it is counted as unexplained, and shown.
 
+mod allocators;
 mod elf;
 mod facts;
+mod glibc_chunks;
+mod glibc_malloc;
 mod glibc_threads;
 mod jvm;
+mod kernel_names;
+mod loader;
 mod peek;
+mod reserved;
 mod runs;
+mod sanitizers;
+mod signal_stacks;
 mod threads;
 mod words;
 
 pub use facts::{Auxv, Facts, ImageFacts, SYMBOLS, ThreadFacts};
 
+use crate::crash::Machine;
+use crate::kernel::WordSize;
 use crate::mapping::{AddressRange, Mapping};
 use crate::maps::Maps;
 use crate::memory::Memory;
@@ -135,15 +145,25 @@ impl<'a> Labeller<'a> {
     /// Every recogniser in turn: what is certain first, for no later one relabels. Each stands in
     /// a file of its own below label/.
     fn run(&mut self) {
-        // What the file or the kernel says.
+        // What the file says.
         elf::recognise(self);
-        // Guard zones lie inside of what the C library takes for the stacks.
+        // What is at places of its own.
+        sanitizers::recognise(self);
+        // Guard zones of Java lie inside of what the C library takes for the stacks.
         let jvm = jvm::recognise_certain(self);
-        // What is laid out in one way only.
         threads::recognise(self);
+        // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
         if let Some(jvm) = &jvm {
             jvm::recognise_likely(self, jvm);
         }
+        // Those of the C library, and others.
+        glibc_malloc::recognise(self);
+        allocators::recognise(self);
+        loader::recognise(self);
+        signal_stacks::recognise(self);
+        // Names say less than what was found by other signs, shapes say least.
+        kernel_names::recognise(self);
+        reserved::recognise(self);
     }
 
     /// Labels the part of a range that has no label yet.
@@ -190,8 +210,31 @@ impl<'a> Labeller<'a> {
         self.row_at(start.checked_sub(1)?)
     }
 
+    /// A pointer or `size_t` of the process at an address of its memory.
+    fn word(&self, address: u64) -> Option<u64> {
+        let memory = self.memory?;
+        let is_big = self.facts.machine == Some(Machine::S390x);
+        if self.facts.word_size == Some(WordSize::Bits32) {
+            return memory.array(address).map(|bytes| u32::from_le_bytes(bytes).into());
+        }
+        let decode = if is_big { u64::from_be_bytes } else { u64::from_le_bytes };
+        memory.array(address).map(decode)
+    }
+
+    /// The size of a pointer in bytes.
+    fn word_size(&self) -> u64 {
+        if self.facts.word_size == Some(WordSize::Bits32) { 4 } else { 8 }
+    }
+
     /// The size of a page; never 0.
     fn page_size(&self) -> u64 {
         if self.facts.page_size == 0 { 4096 } else { self.facts.page_size }
     }
+}
+
+/// The words in the bytes of a process, as far as they are no small numbers.
+fn pointers(bytes: &[u8], word: usize) -> impl Iterator<Item = u64> {
+    let words = bytes.chunks_exact(word.max(1));
+    let value = |word: &[u8]| word.iter().rev().fold(0, |value: u64, &b| value << 8 | u64::from(b));
+    words.map(value).filter(|&value| value >= 1 << 16)
 }

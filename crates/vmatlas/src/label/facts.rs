@@ -8,6 +8,8 @@ use crate::mapping::AddressRange;
 pub const SYMBOLS: &[&str] = &[
     // ld.so of glibc: where its lists of stacks are.
     "_rtld_global",
+    // Which C library it is.
+    "gnu_get_libc_version",
     // Allocators, by a name that no other library has.
     "mallctl",
     "je_mallctl",
@@ -17,7 +19,6 @@ pub const SYMBOLS: &[&str] = &[
     "MallocExtension_Internal_GetNumericProperty",
     "MallocExtension_GetNumericProperty",
     "__scudo_print_stats",
-    "malloc_info",
     // Sanitizers.
     "__asan_init",
     "__hwasan_init",

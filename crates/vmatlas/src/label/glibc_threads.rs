@@ -16,7 +16,7 @@ use std::collections::HashSet;
 pub(super) struct Pthread {
     /// Where it is: the thread pointer of its thread.
     pub(super) address: u64,
-    /// The thread's id; 0 of a stack that is kept for a new thread.
+    /// The thread's id; 0 or -1 (it was joined) of a stack that is kept for a new thread.
     pub(super) tid: u32,
     /// The stack with its guard; none for the first thread, which has the kernel's.
     pub(super) stack: Option<AddressRange>,

@@ -60,7 +60,7 @@ fn of_pthread(
             let pointer = thread.stack_pointer.filter(|&pointer| stack.contains(pointer));
             (who(thread), text(thread, stack, pointer))
         }
-        None if pthread.tid == 0 => {
+        None if matches!(pthread.tid, 0 | u32::MAX) => {
             let text = format!("unused stack of {}, kept for a thread to come", size(stack.size()));
             ("a thread to come".to_owned(), text)
         }
@@ -164,15 +164,12 @@ impl Bounds {
         let start = light.map_or(row.start, |guard| guard.end);
         let end = next.map_or(row.end, |guard| guard.start.min(row.end));
         let mut stack = AddressRange::new(start, end);
-        // Memory of another sort may have joined the row: glibc takes the guard from the stack's
-        // size, and gives every stack the limit of the first one.
-        let first = guard.map_or(start, |(_, guard)| guard.start);
-        let default = labeller.facts.stack_limit.and_then(|limit| first.checked_add(limit));
-        let default = default.filter(|&default| pointer < default && default < end);
-        if let Some(default) = default {
-            stack.end = default;
-        }
-        Some(Bounds { stack, guard: guard.map(|(sort, _)| sort), cut: default.is_some() })
+        // Memory of another sort may have joined the row above: glibc gives every stack the limit
+        // of the first one, and since 2.27 the guard comes on top.
+        let default = labeller.facts.stack_limit.and_then(|limit| start.checked_add(limit));
+        let cut = default.filter(|&default| pointer < default && default < end);
+        stack.end = cut.unwrap_or(end);
+        Some(Bounds { stack, guard: guard.map(|(sort, _)| sort), cut: cut.is_some() })
     }
 }
 
@@ -203,7 +200,8 @@ fn of_default_size(labeller: &mut Labeller<'_>) -> Vec<Stack> {
             && let Some(guard) = below
             && guard.end == row.range.start
             && guard.size() <= LARGEST_GUARD
-            && guard.size().saturating_add(row.range.size()) == limit
+            && (row.range.size() == limit
+                || limit.checked_sub(guard.size()) == Some(row.range.size()))
             && !labeller.is_labelled(AddressRange::new(guard.start, row.range.end))
         {
             let owner = "a thread that runs or has ended".to_owned();

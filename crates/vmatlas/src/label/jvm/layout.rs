@@ -1,6 +1,6 @@
 //! How HotSpot lays out memory: seen on JDK 17 and 25, and known to nothing else in this form.
 
-use super::super::runs::{Part, Run, is_anonymous, runs};
+use super::super::runs::{Part, Run, is_anonymous, runs, runs_within};
 use super::super::{Confidence, Label, Labeller};
 use super::Jvm;
 use crate::kind::Kind;
@@ -39,12 +39,20 @@ pub(super) fn collector(labeller: &Labeller<'_>) -> Option<&'static str> {
 pub(super) fn recognise(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     z_heap(labeller, jvm);
     code_cache(labeller);
-    archives(labeller);
+    let archives = archives(labeller);
+    let because = "libjvm is mapped, and size and granules are those of its metaspace";
+    // Others reserve as much, but not behind an archive.
     for space in metaspaces(labeller, CLASS_SPACE) {
-        let because = "libjvm is mapped, and size and granules are those of its metaspace";
-        space.label(labeller, Confidence::Likely, because);
+        if space.is_class_space && archives.contains(&space.range.start) {
+            space.label(labeller, Confidence::Likely, because);
+        }
     }
     let heap = jvm.heap.or_else(|| heap(labeller, jvm));
+    for space in metaspaces(labeller, CLASS_SPACE) {
+        if !space.is_class_space && space.is_bounded {
+            space.label(labeller, Confidence::Likely, because);
+        }
+    }
     if let Some(heap) = heap {
         tables(labeller, heap);
     }
@@ -89,22 +97,35 @@ fn code_cache(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Archives of class data (`.jsa`), mapped as files, and what is reserved for them.
-fn archives(labeller: &mut Labeller<'_>) {
+/// Archives of class data (`.jsa`), mapped as files, and what is reserved for them: gives where
+/// each of these reservations ends.
+fn archives(labeller: &mut Labeller<'_>) -> Vec<u64> {
     let rows = labeller.maps.iter().filter(|row| row.name.ends_with(b".jsa"));
-    let ends: Vec<u64> = rows.map(|row| row.range.end).collect();
-    for start in ends {
-        let Some(end) = start.checked_next_multiple_of(CLASS_SPACE_ALIGNMENT) else { continue };
-        let next = labeller.row_at(start).filter(|row| is_anonymous(row) && row.perms.none());
-        let Some(next) = next.filter(|_| start < end) else { continue };
-        let label = Label::new(
-            "JVM class data archive",
-            Confidence::Likely,
-            "reserved for the archive of class data (CDS)",
-            "it follows the mapped archive, up to a multiple of 16 MiB",
-        );
-        labeller.label(AddressRange::new(start, end.min(next.range.end)), &label);
+    let rows: Vec<AddressRange> = rows.map(|row| row.range).collect();
+    let label = Label::new(
+        "JVM class data archive",
+        Confidence::Likely,
+        "reserved for the archive of class data (CDS)",
+        "it surrounds the mapped archive, from one multiple of 16 MiB to the next",
+    );
+    let mut ends = Vec::new();
+    for archive in rows {
+        let Some(end) = archive.end.checked_next_multiple_of(CLASS_SPACE_ALIGNMENT) else {
+            continue;
+        };
+        ends.push(end);
+        // Since JDK 25 a page may stand before it.
+        let start = archive.start - archive.start % CLASS_SPACE_ALIGNMENT;
+        let is_page = archive.start - start == labeller.page_size();
+        let start = if is_page { start } else { archive.end };
+        let around = AddressRange::new(start, end);
+        for part in runs_within(labeller, around).iter().flat_map(Run::parts) {
+            if part.perms.none() {
+                labeller.label(part.range, &label);
+            }
+        }
     }
+    ends
 }
 
 /// A part of the metaspace.
@@ -112,6 +133,8 @@ pub(super) struct Metaspace {
     pub(super) range: AddressRange,
     /// Whether it is for classes that are found by 32 bits.
     is_class_space: bool,
+    /// Whether a row ends with it.
+    is_bounded: bool,
 }
 
 impl Metaspace {
@@ -151,7 +174,8 @@ pub(super) fn metaspaces(labeller: &Labeller<'_>, class_space: u64) -> Vec<Metas
                 let Some(end) = start.checked_add(size) else { continue };
                 let range = AddressRange::new(start, end);
                 if start.is_multiple_of(alignment) && is_metaspace(&run, range) {
-                    found.push(Metaspace { range, is_class_space });
+                    let is_bounded = run.parts().iter().any(|part| part.range.end == end);
+                    found.push(Metaspace { range, is_class_space, is_bounded });
                     done = end;
                     break;
                 }
@@ -183,6 +207,10 @@ fn is_metaspace(run: &Run, range: AddressRange) -> bool {
 
 /// The Java heap, where references of 32 bits reach it: the largest stretch there.
 fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) -> Option<AddressRange> {
+    // Its references have 64 bits.
+    if jvm.collector == Some("ZGC") {
+        return None;
+    }
     let mut stretches: Vec<AddressRange> = Vec::new();
     let is_heap = |row: &Mapping<'_>| {
         is_anonymous(row) && !row.perms.execute() || row.name.ends_with(b".jsa")
