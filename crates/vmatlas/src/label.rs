@@ -8,20 +8,25 @@
 //! What is not recognised has no label: it is counted as unexplained, and shown.
 
 mod allocators;
+mod cpython;
 mod elf;
 mod facts;
 mod glibc_chunks;
 mod glibc_malloc;
 mod glibc_threads;
+mod go;
+mod jit;
 mod jvm;
 mod kernel_names;
 mod loader;
 mod peek;
 mod reserved;
+mod ruby;
 mod runs;
 mod sanitizers;
 mod signal_stacks;
 mod threads;
+mod v8;
 mod words;
 
 pub use facts::{Auxv, Facts, ImageFacts, SYMBOLS, ThreadFacts};
@@ -156,11 +161,19 @@ impl<'a> Labeller<'a> {
         if let Some(jvm) = &jvm {
             jvm::recognise_likely(self, jvm);
         }
+        v8::recognise(self);
+        cpython::recognise_certain(self);
+        go::recognise(self);
+        ruby::recognise(self);
+        jit::recognise(self);
         // Those of the C library, and others.
         glibc_malloc::recognise(self);
         allocators::recognise(self);
         loader::recognise(self);
         signal_stacks::recognise(self);
+        // Where nothing better is known.
+        cpython::recognise_likely(self);
+        v8::recognise_outside(self);
         // Names say less than what was found by other signs, shapes say least.
         kernel_names::recognise(self);
         reserved::recognise(self);
