@@ -8,19 +8,27 @@
 //! What is not recognised has no label: it is counted as unexplained, and shown.
 
 mod allocators;
+mod cpython;
 mod elf;
 mod facts;
 mod glibc_chunks;
 mod glibc_malloc;
 mod glibc_threads;
+mod go;
+mod jit;
+mod jvm;
 mod kernel_names;
 mod loader;
 mod mimalloc;
 mod musl;
+mod peek;
 mod reserved;
+mod ruby;
+mod runs;
 mod sanitizers;
 mod signal_stacks;
 mod threads;
+mod v8;
 mod words;
 
 pub use facts::{Auxv, Facts, ImageFacts, SYMBOLS, ThreadFacts};
@@ -165,8 +173,18 @@ impl<'a> Labeller<'a> {
         elf::recognise(self);
         // What is at places of its own.
         sanitizers::recognise(self);
+        // Guard zones of Java lie inside of what the C library takes for the stacks.
+        let jvm = jvm::recognise_certain(self);
         threads::recognise(self);
         // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
+        if let Some(jvm) = &jvm {
+            jvm::recognise_likely(self, jvm);
+        }
+        v8::recognise(self);
+        cpython::recognise_certain(self);
+        go::recognise(self);
+        ruby::recognise(self);
+        jit::recognise(self);
         // Allocators: what their structures prove before what shapes suggest.
         mimalloc::recognise(self);
         allocators::recognise(self);
@@ -174,6 +192,9 @@ impl<'a> Labeller<'a> {
         glibc_malloc::recognise(self);
         loader::recognise(self);
         signal_stacks::recognise(self);
+        // Where nothing better is known.
+        cpython::recognise_likely(self);
+        v8::recognise_outside(self);
         // Names say less than what was found by other signs, shapes say least.
         kernel_names::recognise(self);
         reserved::recognise(self);
