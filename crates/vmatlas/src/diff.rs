@@ -20,7 +20,8 @@ pub struct Diff<'a> {
     pub removed: Vec<Mapping<'a>>,
     /// Rows of both of which more than the address differs.
     pub changed: Vec<Change<'a>>,
-    /// Rows of both that differ in nothing but the address: from, to.
+    /// Rows of both that differ in nothing but the address, or in what one of them does not tell:
+    /// from, to.
     pub moved: Vec<(Mapping<'a>, Mapping<'a>)>,
 }
 

@@ -195,8 +195,8 @@ fn text(diff: &Diff<'_>, who: &Who, paint: Paint) -> String {
             if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
         line(sign, row, &note);
     }
-    let (added, removed, changed, moved) =
-        (diff.added.len(), diff.removed.len(), diff.changed.len(), diff.moved.len());
+    let (added, removed, changed) = (diff.added.len(), diff.removed.len(), diff.changed.len());
+    let moved = diff.moved.iter().filter(|(from, to)| from.range != to.range).count();
     let _ = writeln!(
         text,
         "{added} added, {removed} removed, {changed} changed, {moved} at another address only"

@@ -4,7 +4,6 @@ use super::{CoreDump, ReadAt, Segment};
 use crate::memory::Memory as _;
 
 const AT_PHDR: u64 = 3;
-const AT_BASE: u64 = 7;
 
 /// How far above the program the kernel lets the break begin: `arch_randomize_brk`, 32 MiB on x86
 /// and up to 1 GiB elsewhere.
@@ -15,29 +14,26 @@ const FARTHEST_SEGMENT: u64 = 4 << 20;
 const ROWS: usize = 4;
 /// So many chunks that fit together are no accident.
 const CHUNKS: usize = 64;
+/// How far into the area the first chunk is looked for, in bytes: a static program puts the data of
+/// its first thread before it (`_dl_early_allocate` of glibc).
+const BEGINNING: usize = 16 << 10;
 
 impl<S: ReadAt> CoreDump<S> {
     /// The first address of the break area, if the core proves which row that is.
     ///
-    /// It is the first memory without a file above the program, and there malloc of glibc lays
-    /// chunk after chunk from the first byte on; in a program without an interpreter, the data of
-    /// the first thread may come before them.
+    /// It is among the first memory without a file above the program, and malloc of glibc lays
+    /// chunk after chunk there, up to its end.
     pub(super) fn heap_start(&self) -> Option<u64> {
         let end = self.program_end()?;
         let first = self.segments.partition_point(|segment| segment.range.start < end);
         let rows = self.segments.get(first..)?.iter().take(ROWS);
         let near = rows.take_while(|row| row.range.start - end <= FARTHEST);
-        let bare = near.filter(|row| {
+        let mut bare = near.filter(|row| {
             let writable = row.flags & Segment::WRITE != 0;
             // What adjoins the program is its .bss.
             writable && row.range.start > end && !self.has_file(row.range.start)
         });
-        let is_heap = |row: &&Segment| {
-            let starts = [0, self.layout.word as u64 * 2];
-            let chunks = |start: &u64| self.has_chunks(row, row.range.start.saturating_add(*start));
-            starts.iter().any(chunks) || self.has_first_thread(row)
-        };
-        bare.into_iter().find(is_heap).map(|row| row.range.start)
+        bare.find(|row| self.is_heap(row)).map(|row| row.range.start)
     }
 
     /// Where the mappings of the program's file end.
@@ -58,41 +54,44 @@ impl<S: ReadAt> CoreDump<S> {
         Some(end)
     }
 
-    /// Whether malloc's chunks lie one after the other from `start` on: the size and three flags in
-    /// the second word of each (`struct malloc_chunk` in malloc/malloc.c of glibc), of which those
-    /// of other arenas and of large blocks are not set here, up to the end of the row.
+    fn is_heap(&self, row: &Segment) -> bool {
+        let mut beginning = vec![0; BEGINNING];
+        let count = self.read(row.range.start, &mut beginning);
+        beginning.truncate(count);
+        let heads = self.layout.words(&beginning).enumerate().skip(1);
+        // Chunks are aligned to two words: their heads are at odd ones, or at even ones where the
+        // machine wants more of an alignment than that.
+        let mut sane = heads.filter(|&(_, head)| self.is_head(head) && head & 1 != 0);
+        sane.any(|(index, _)| {
+            let offset = (index - 1).saturating_mul(self.layout.word) as u64;
+            self.has_chunks(row, row.range.start.saturating_add(offset))
+        })
+    }
+
+    /// Whether malloc's chunks lie one after the other from `start` up to the end of the row.
     fn has_chunks(&self, row: &Segment, start: u64) -> bool {
-        let word = self.layout.word as u64;
         let mut at = start;
         for count in 0..CHUNKS {
             let mut bytes = [0; 8];
             let Some(bytes) = bytes.get_mut(..self.layout.word) else { return false };
-            if self.read(at.saturating_add(word), bytes) < bytes.len() {
+            if self.read(at.saturating_add(self.layout.word as u64), bytes) < bytes.len() {
                 return false;
             }
-            let Some(head) = self.layout.word(bytes, 0) else { return false };
-            let (size, flags) = (head & !7, head & 7);
-            let next = at.saturating_add(size);
-            let fits = size >= 4 * word && size % (2 * word) == 0 && next <= row.range.end;
-            let in_use = flags & 1 != 0 || count > 0;
-            if !fits || flags & 6 != 0 || !in_use {
-                return false;
-            }
-            if next == row.range.end {
-                return count > 0;
+            let head = self.layout.word(bytes, 0).filter(|&head| self.is_head(head));
+            let Some(next) = head.and_then(|head| at.checked_add(head & !7)) else { return false };
+            if next >= row.range.end {
+                return next == row.range.end && count > 0;
             }
             at = next;
         }
         true
     }
 
-    /// Whether the data of the first thread are in a row, where no interpreter could have mapped
-    /// them: a static program takes them from the break (`_dl_early_allocate` of glibc).
-    fn has_first_thread(&self, row: &Segment) -> bool {
-        let is_static = self.auxv.get(AT_BASE).is_some_and(|base| base == 0);
-        let mut threads = self.threads.iter();
-        let first = threads.find(|thread| Some(thread.tid) == self.pid);
-        let data = first.and_then(|thread| thread.tp());
-        is_static && data.is_some_and(|data| row.range.contains(data))
+    /// Whether it can be the second word of a chunk of the main arena: its size, and three flags, of
+    /// which those of other arenas and of large blocks are not set (`struct malloc_chunk` in
+    /// malloc/malloc.c of glibc).
+    fn is_head(&self, head: u64) -> bool {
+        let (size, word) = (head & !7, self.layout.word as u64);
+        size >= 4 * word && size % (2 * word) == 0 && head & 6 == 0
     }
 }
