@@ -35,10 +35,6 @@ enum Part {
 impl Reader for Coredump {
     fn line(&mut self, line: &Line<'_>, found: &mut Found) {
         let text = line.text.trim_ascii();
-        if text.starts_with(b"{") && after(text, "\"COREDUMP_").is_some() {
-            self.json(line, text, found);
-            return;
-        }
         if let Some((pid, comm)) = process(text) {
             self.process(line, pid, comm, found);
         } else if let Some((name, value)) = exported(text) {
@@ -134,11 +130,16 @@ impl Coredump {
         }
     }
 
-    /// An entry as `journalctl -o json` writes it: all of it in one line.
-    fn json(&mut self, line: &Line<'_>, text: &[u8], found: &mut Found) {
+    /// An entry as `journalctl -o json` writes it, all of it in one line, if it is one of
+    /// systemd-coredump.
+    pub(super) fn entry(&mut self, line: &Line<'_>, found: &mut Found) -> bool {
+        let text = line.text;
+        if !text.starts_with(b"{") || after(text, "\"COREDUMP_").is_none() {
+            return false;
+        }
         let crash = Crash { source: CrashSource::Coredump, ..Crash::default() };
         *self = Coredump { crash: found.add(line, crash), part: Part::Fields };
-        let Some(index) = self.crash.take() else { return };
+        let Some(index) = self.crash.take() else { return true };
         for (name, value) in strings(text) {
             if name == b"MESSAGE" {
                 for text in value.split(|&b| b == b'\n') {
@@ -153,6 +154,7 @@ impl Coredump {
                 take_field(crash, &name, &value);
             }
         }
+        true
     }
 }
 

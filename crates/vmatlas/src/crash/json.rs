@@ -21,6 +21,12 @@ pub(super) fn strings(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     })
 }
 
+/// What was logged, of an entry of the journal.
+pub(super) fn message(text: &[u8]) -> Option<Vec<u8>> {
+    (text.starts_with(b"{") && text.ends_with(b"}")).then_some(())?;
+    strings(text).find(|(name, _)| name == b"MESSAGE").map(|(_, message)| message)
+}
+
 fn behind(text: &[u8], mark: u8) -> Option<&[u8]> {
     text.get(memchr::memchr(mark, text)? + 1..)
 }

@@ -4,6 +4,7 @@ use crate::crash::apport::Apport;
 use crate::crash::coredump::Coredump;
 use crate::crash::go::Go;
 use crate::crash::hs_err::HsErr;
+use crate::crash::json;
 use crate::crash::kernel_log::KernelLog;
 use crate::crash::line::{Line, lines};
 use crate::crash::runtime::Runtime;
@@ -31,7 +32,8 @@ const MOST_FRAMES: usize = 4096;
 /// ```
 pub fn read_log(text: &[u8]) -> Vec<Crash> {
     let mut found = Found { entries: Vec::new() };
-    let mut readers: [Box<dyn Reader>; 8] = [
+    let mut coredump = Coredump::default();
+    let mut readers: [Box<dyn Reader>; 7] = [
         Box::<KernelLog>::default(),
         Box::<Tombstone>::default(),
         Box::<HsErr>::default(),
@@ -39,10 +41,23 @@ pub fn read_log(text: &[u8]) -> Vec<Crash> {
         Box::<Go>::default(),
         Box::<Runtime>::default(),
         Box::<Apport>::default(),
-        Box::<Coredump>::default(),
     ];
+    let mut show = |line: &Line<'_>, found: &mut Found| {
+        readers.iter_mut().for_each(|reader| reader.line(line, found));
+    };
     for line in lines(text) {
-        readers.iter_mut().for_each(|reader| reader.line(&line, &mut found));
+        if coredump.entry(&line, &mut found) {
+            continue;
+        }
+        // Of another entry of the journal as JSON, the message is what was logged.
+        if let Some(message) = json::message(line.text) {
+            message.split(|&b| b == b'\n').for_each(|text| {
+                show(&Line { text, ..line }, &mut found);
+            });
+        } else {
+            coredump.line(&line, &mut found);
+            show(&line, &mut found);
+        }
     }
     found.finish(text)
 }

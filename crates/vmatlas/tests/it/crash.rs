@@ -178,6 +178,7 @@ fn prefixes_change_nothing() {
     ] {
         check(&format!("{before}{line}\r\n"), &expect);
     }
+    check(&format!("{{\"_TRANSPORT\":\"kernel\",\"MESSAGE\":\"{line}\"}}\n"), &expect);
 }
 
 /// Whose bytes a line `Code:` has is not told where two programs die at once.
