@@ -21,6 +21,7 @@
 pub mod crash;
 mod diff;
 mod errno;
+pub mod explain;
 mod filter;
 mod find;
 pub mod jit;
