@@ -25,7 +25,7 @@ fn run_cargo(args: &[&str]) -> Result<(), String> {
 
 /// All that the pure crate may depend on: none of these can do input or output (zstd is used on
 /// bytes only, and its code in C is the reference implementation's).
-const PURE: [&str; 26] = [
+const PURE: [&str; 27] = [
     "aho-corasick",
     "bitvec",
     "cfg-if",
@@ -35,6 +35,7 @@ const PURE: [&str; 26] = [
     "lazy_static",
     "memchr",
     "num-traits",
+    "object",
     "proc-macro2",
     "quote",
     "radium",

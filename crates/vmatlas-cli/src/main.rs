@@ -2,6 +2,7 @@
 
 mod args;
 mod cmd;
+mod core;
 mod log;
 mod moment;
 mod output;

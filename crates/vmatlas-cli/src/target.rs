@@ -2,6 +2,7 @@
 
 use crate::args::CommonArgs;
 use crate::args::MomentArgs;
+use crate::core::{self, Compression, Core};
 use crate::log;
 use crate::moment::Moment;
 use crate::output::note;
@@ -9,7 +10,7 @@ use crate::output::words::printable;
 use crate::recording::{self, Recorded};
 use crate::trouble::Trouble;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Seek as _};
 use std::path::Path;
 use std::sync::OnceLock;
 use vmatlas::recording::looks_like_recording;
@@ -29,6 +30,8 @@ pub(crate) struct Target {
     pub(crate) log: Option<u32>,
     /// The process of a recording or of a log of strace.
     pub(crate) recorded: Option<Box<Recorded>>,
+    /// The core dump, if it is one.
+    pub(crate) core: Option<Box<Core>>,
 }
 
 pub(crate) struct Live {
@@ -85,7 +88,7 @@ pub(crate) struct Want {
 impl Target {
     /// What has nothing but rows.
     pub(crate) fn of_rows(name: &str, maps: Maps) -> Target {
-        Target { name: name.to_owned(), maps, live: None, log: None, recorded: None }
+        Target { name: name.to_owned(), maps, live: None, log: None, recorded: None, core: None }
     }
 
     /// The moment that a target means; none where it is something else than a file.
@@ -105,17 +108,17 @@ impl Target {
             }
             let file = File::open(&moment.path);
             let file = file.map_err(|error| Trouble::file(&moment.path, error))?;
-            return text(name, &moment, file);
+            return from_file(name, &moment, file);
         }
         match Slot::of(name, proc)? {
             Slot::Live(id) => live(name, proc, id, want),
             Slot::File => {
                 let file = File::open(name).map_err(|error| Trouble::file(name, error))?;
-                text(name, &Moment::end(name, moment), file)
+                from_file(name, &Moment::end(name, moment), file)
             }
             Slot::Stdin => {
                 let name = "standard input";
-                text(name, &Moment::end(name, moment), io::stdin().lock())
+                from_stream(name, &Moment::end(name, moment), io::stdin().lock())
             }
         }
     }
@@ -228,26 +231,68 @@ pub(crate) const HEAD: usize = 4096;
 /// The most bytes that are read of a text: a device may have no end.
 const MOST: u64 = 16 << 30;
 
-fn text(name: &str, moment: &Moment, input: impl Read) -> Result<Target, Trouble> {
-    let mut input = input.take(MOST);
+/// A core dump is read where it is, if that can be.
+fn from_file(name: &str, moment: &Moment, mut file: File) -> Result<Target, Trouble> {
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    if is_file {
+        let mut magic = [0; core::ELF.len()];
+        let is_elf = file.read_exact(&mut magic).is_ok() && magic == core::ELF;
+        file.rewind().map_err(|error| Trouble::file(name, error))?;
+        if is_elf {
+            no_moment(moment, "a core dump")?;
+            return core::read(name, file);
+        }
+    }
+    from_stream(name, moment, file)
+}
+
+/// Only recordings and logs have moments.
+fn no_moment(moment: &Moment, what: &str) -> Result<(), Trouble> {
+    if moment.when.is_none() && moment.pid.is_none() {
+        return Ok(());
+    }
+    let path = &moment.path;
+    Err(Trouble::new(format!("{path}: {what}, so it has no moments and processes")))
+}
+
+/// What comes in order, as from a pipe; it may be compressed.
+fn from_stream(name: &str, moment: &Moment, mut input: impl Read) -> Result<Target, Trouble> {
+    let head = head_of(name, &mut input)?;
+    let Some(compression) = Compression::of(&head) else {
+        return content(name, moment, head, input);
+    };
+    let whole = io::Cursor::new(head).chain(input);
+    let mut inside = compression.decoder(whole).map_err(|error| Trouble::file(name, error))?;
+    let head = head_of(name, &mut inside)?;
+    content(name, moment, head, inside)
+}
+
+fn head_of(name: &str, input: &mut impl Read) -> Result<Vec<u8>, Trouble> {
     let mut head = Vec::new();
     let begun = input.by_ref().take(HEAD as u64).read_to_end(&mut head);
     begun.map_err(|error| Trouble::file(name, error))?;
-    if head.starts_with(b"\x7fELF") {
-        return Err(Trouble::new(format!("{name}: an ELF file; core dumps cannot be read yet")));
+    Ok(head)
+}
+
+/// Reads what begins with `head` and goes on with `input`.
+fn content(
+    name: &str,
+    moment: &Moment,
+    head: Vec<u8>,
+    input: impl Read,
+) -> Result<Target, Trouble> {
+    if head.starts_with(core::ELF) {
+        no_moment(moment, "a core dump")?;
+        return core::read_stream(name, io::Cursor::new(head).chain(input));
     }
+    let mut input = input.take(MOST);
     if looks_like_recording(&head) {
         return recording::read(name, moment, &head, input);
     }
     if looks_like_log(&head) {
         return log::read(name, moment, &head, input);
     }
-    if moment.when.is_some() || moment.pid.is_some() {
-        let path = &moment.path;
-        return Err(Trouble::new(format!(
-            "{path}: neither a recording nor a log of strace, so it has no moments and processes"
-        )));
-    }
+    no_moment(moment, "neither a recording nor a log of strace")?;
     let mut reader = MapsReader::default();
     reader.push(&head);
     let mut buffer = vec![0; 64 << 10];

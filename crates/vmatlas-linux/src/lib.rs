@@ -15,11 +15,13 @@
 //! - [`files::Files`] makes the names of files certain, [`Images`] says what is in them.
 //! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
 //!   functions and lines of a recording's addresses.
+//! - [`CoreFile`] is a core dump in a file, for [`vmatlas::coredump`].
 //! - [`access`] tells who may read a process's maps.
 //!
 //! The target is never stopped or written to, and its memory is not read, but by [`record`].
 
 pub mod access;
+mod core_file;
 mod deadline;
 pub mod elf;
 mod error;
@@ -38,6 +40,7 @@ mod snapshot;
 pub mod symbols;
 mod sys;
 
+pub use core_file::CoreFile;
 pub use deadline::within;
 pub use error::Error;
 pub use images::{Image, Images};

@@ -18,6 +18,7 @@
 //! caller read. `vmatlas-linux` reads live processes.
 #![forbid(unsafe_code)]
 
+pub mod coredump;
 pub mod crash;
 mod diff;
 mod errno;

@@ -1,5 +1,6 @@
 //! The JSON documents, as types made for their readers.
 
+use crate::core::Core;
 use crate::output::pieces;
 use crate::recording::Recorded;
 use crate::row::Row;
@@ -43,7 +44,7 @@ pub(crate) struct TargetJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     comm: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    page_size: Option<usize>,
+    page_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     word_size: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +59,9 @@ impl TargetJson {
         let live = target.live.as_ref();
         let recorded = target.recorded.as_deref();
         let id = live.map(|live| live.process.id());
+        if let Some(core) = &target.core {
+            return TargetJson::of_core(core);
+        }
         TargetJson {
             source: match target.log {
                 _ if let Some(recorded) = recorded => recorded.source(),
@@ -76,13 +80,27 @@ impl TargetJson {
                 .or(recorded.map(|recorded| recorded.comm.clone()).filter(|comm| !comm.is_empty())),
             page_size: live
                 .filter(|live| live.process.is_live())
-                .map(|_| vmatlas_linux::page_size()),
+                .map(|_| vmatlas_linux::page_size() as u64),
             word_size: target.maps.word_size().map(vmatlas::WordSize::bits),
             kernel: live
                 .and_then(|live| live.kernel)
                 .map(|kernel| kernel.to_string())
                 .or(recorded.and_then(Recorded::kernel).map(str::to_owned)),
             empty: live.and_then(|live| live.empty).map(|empty| empty.to_string()),
+        }
+    }
+
+    fn of_core(core: &Core) -> TargetJson {
+        let dump = &core.dump;
+        TargetJson {
+            source: "core",
+            pid: dump.pid(),
+            tid: None,
+            comm: dump.comm().map(|comm| String::from_utf8_lossy(comm).into_owned()),
+            page_size: Some(dump.page_size()),
+            word_size: Some(dump.word_size().bits()),
+            kernel: core.kernel.map(|kernel| kernel.to_string()),
+            empty: None,
         }
     }
 }

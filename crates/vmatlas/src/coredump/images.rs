@@ -1,0 +1,163 @@
+//! The programs and libraries of a core dump, by the ELF headers that it holds.
+
+use super::layout::Layout;
+use super::{CoreDump, ReadAt};
+use crate::kernel::KernelVersion;
+use crate::label::ImageFacts;
+use crate::mapping::{AddressRange, Mapping};
+use crate::memory::Memory as _;
+use object::read::elf::{FileHeader, ProgramHeader as _};
+use object::{Endianness, elf, pod};
+
+/// The most images that are looked for.
+const MOST: usize = 1 << 16;
+/// The most program headers of an image: a page has room for 72.
+const MOST_SEGMENTS: usize = 1024;
+/// The most bytes of notes of an image.
+const MOST_NOTES: u64 = 64 << 10;
+/// An id is 20 bytes (SHA-1), or what `--build-id=0x…` gives.
+const MOST_ID: usize = 64;
+
+/// A program, a library or the vDSO, as its ELF header in the core has it. The kernel writes the
+/// first page of each into a core unless it is told otherwise (`coredump_filter`, core(5)).
+#[derive(Clone, Debug, Default)]
+pub struct CoreImage {
+    /// Name, load bias, segments and RELRO; no symbols.
+    pub facts: ImageFacts,
+    /// The first address of its first row.
+    pub start: u64,
+    /// The build id (`NT_GNU_BUILD_ID`), where the core holds it.
+    pub build_id: Option<Vec<u8>>,
+    /// The version of the kernel, which the vDSO has in a note.
+    pub kernel: Option<KernelVersion>,
+}
+
+impl<S: ReadAt> CoreDump<S> {
+    /// The images, in the order of their addresses. Reads the first page of each file.
+    pub fn images(&self) -> Vec<CoreImage> {
+        let first = |row: &Mapping<'_>| {
+            row.offset == 0 && (row.name.first() == Some(&b'/') || row.name == b"[vdso]")
+        };
+        self.maps.iter().filter(first).filter_map(|row| self.image(&row)).take(MOST).collect()
+    }
+
+    /// The build id of the file of which a row is a part, where the core holds it.
+    pub fn build_id(&self, row: &Mapping<'_>) -> Option<Vec<u8>> {
+        let near = self.maps.find(row.range.start).mapping?;
+        let rows = (0..=near).rev().map_while(|index| self.maps.get(index));
+        // The rows of an image lie together, with .bss between at most.
+        let first = rows.take(64).find(|first| first.name == row.name && first.offset == 0)?;
+        self.image(&first)?.build_id
+    }
+
+    /// The image that begins with a row.
+    pub(super) fn image(&self, row: &Mapping<'_>) -> Option<CoreImage> {
+        if self.layout.word == 8 {
+            self.image_of::<elf::FileHeader64<Endianness>>(row)
+        } else {
+            self.image_of::<elf::FileHeader32<Endianness>>(row)
+        }
+    }
+
+    fn image_of<Elf: FileHeader<Endian = Endianness>>(
+        &self,
+        row: &Mapping<'_>,
+    ) -> Option<CoreImage> {
+        let endian = if self.layout.big_endian { Endianness::Big } else { Endianness::Little };
+        let start = self.bytes(row.range.start, size_of::<Elf>())?;
+        let (header, _) = pod::from_bytes::<Elf>(&start).ok()?;
+        let sane = header.is_supported()
+            && header.endian().ok()? == endian
+            && matches!(header.e_type(endian), elf::ET_EXEC | elf::ET_DYN);
+        let size = size_of::<Elf::ProgramHeader>();
+        let count = usize::from(header.e_phnum(endian)).min(MOST_SEGMENTS);
+        if !sane || usize::from(header.e_phentsize(endian)) != size {
+            return None;
+        }
+        let table = row.range.start.checked_add(header.e_phoff(endian).into())?;
+        let table = self.bytes(table, count.checked_mul(size)?)?;
+        let (segments, _) = pod::slice_from_bytes::<Elf::ProgramHeader>(&table, count).ok()?;
+        let page = !self.page_size().saturating_sub(1);
+        let of_kind = |kind| segments.iter().filter(move |s| s.p_type(endian) == kind);
+        let first = of_kind(elf::PT_LOAD).find(|s| s.p_offset(endian).into() & page == 0)?;
+        let bias = row.range.start.wrapping_sub(first.p_vaddr(endian).into() & page);
+        let address = |s: &Elf::ProgramHeader| bias.wrapping_add(s.p_vaddr(endian).into());
+        let range = |s: &Elf::ProgramHeader| {
+            let start = address(s);
+            Some(AddressRange { start, end: start.checked_add(s.p_memsz(endian).into())? })
+        };
+        // A file that is mapped as data has its code at other addresses than a program would.
+        let mapped = of_kind(elf::PT_LOAD).filter(|s| s.p_filesz(endian).into() > 0).all(|s| {
+            let place = self.maps.find(address(s)).mapping.and_then(|index| self.maps.get(index));
+            place.is_some_and(|place| {
+                let offset = place.offset.wrapping_add(address(s) - place.range.start);
+                place.name == row.name && offset == s.p_offset(endian).into()
+            })
+        });
+        if !mapped {
+            return None;
+        }
+        let mut image = CoreImage { start: row.range.start, ..CoreImage::default() };
+        image.facts.name = row.name.to_vec();
+        image.facts.bias = bias;
+        image.facts.segments = of_kind(elf::PT_LOAD)
+            .filter_map(|s| {
+                let writable = s.p_flags(endian).0 & elf::PF_W.0 != 0;
+                Some((range(s)?, s.p_filesz(endian).into(), writable))
+            })
+            .collect();
+        image.facts.relro = of_kind(elf::PT_GNU_RELRO).find_map(range);
+        for notes in of_kind(elf::PT_NOTE) {
+            let size = notes.p_filesz(endian).into().min(MOST_NOTES);
+            let Some(bytes) = self.bytes(address(notes), usize::try_from(size).ok()?) else {
+                continue;
+            };
+            image.take_notes(&bytes, self.layout);
+        }
+        Some(image)
+    }
+
+    /// Exactly `size` bytes of the process, if the core holds them.
+    fn bytes(&self, address: u64, size: usize) -> Option<Vec<u8>> {
+        let end = address.checked_add(size as u64)?;
+        let there = self.dumped(AddressRange { start: address, end });
+        if there.end < end {
+            return None;
+        }
+        let mut bytes = vec![0; size];
+        (self.read(address, &mut bytes) == size).then_some(bytes)
+    }
+}
+
+impl CoreImage {
+    /// Takes the build id, and the kernel's version that it writes into its vDSO (`ELFNOTE Linux`
+    /// in arch/x86/entry/vdso/note.S and its like).
+    fn take_notes(&mut self, notes: &[u8], layout: Layout) {
+        let mut rest = notes;
+        loop {
+            let header = (layout.u32(rest, 0), layout.u32(rest, 4), layout.u32(rest, 8));
+            let (Some(name_size), Some(size), Some(kind)) = header else { return };
+            let padded = |size: u32| (size as usize).next_multiple_of(4);
+            let name = rest.get(12..).and_then(|rest| rest.get(..name_size as usize));
+            let from = 12_usize.saturating_add(padded(name_size));
+            let bytes = rest.get(from..).and_then(|rest| rest.get(..size as usize));
+            match (name, elf::NoteType(kind), bytes) {
+                (Some(b"GNU\0"), elf::NT_GNU_BUILD_ID, Some(id))
+                    if (1..=MOST_ID).contains(&id.len()) =>
+                {
+                    self.build_id.get_or_insert_with(|| id.to_vec());
+                }
+                (Some(b"Linux\0"), elf::NoteType(0), Some(code))
+                    if self.facts.name == b"[vdso]" =>
+                {
+                    self.kernel = layout.u32(code, 0).map(|code| {
+                        let byte = |shift: u32| (code >> shift & 0xff) as u16;
+                        KernelVersion::new((code >> 16) as u16, byte(8), byte(0))
+                    });
+                }
+                _ => {}
+            }
+            rest = rest.get(from.saturating_add(padded(size))..).unwrap_or_default();
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What the notes of a core dump say of the process.
+
+use super::files::MappedFiles;
+use super::layout::Layout;
+use super::siginfo::SigInfo;
+use super::source::{ReadAt, Window};
+use super::thread::CoreThread;
+use crate::crash::Machine;
+use crate::label::Auxv;
+use object::elf;
+
+/// The most threads that are kept.
+const MOST_THREADS: usize = 1 << 17;
+/// The most bytes that are read of a note: of `NT_FILE` the kernel writes at most 4 MiB, 16 if
+/// told so (`kernel.core_file_note_size_limit`).
+const MOST_FILE_NOTE: u64 = 64 << 20;
+const MOST_OTHER_NOTE: u64 = 16 << 10;
+/// The most notes that are looked at.
+const MOST: u64 = 1 << 22;
+
+/// `NT_GDB_TDESC`: the registers that gdb's own cores have, described (include/elf/common.h of
+/// binutils).
+const NT_GDB_TDESC: u32 = 0xff00_0000;
+
+/// What the notes say.
+#[derive(Debug, Default)]
+pub(super) struct Notes {
+    /// In the order of the notes: the kernel puts the one that crashed first.
+    pub(super) threads: Vec<CoreThread>,
+    pub(super) pid: Option<u32>,
+    pub(super) comm: Option<Vec<u8>>,
+    pub(super) auxv: Auxv,
+    pub(super) files: Option<MappedFiles>,
+    /// Whether gdb's gcore wrote it.
+    pub(super) of_gdb: bool,
+    pub(super) warnings: Vec<String>,
+}
+
+pub(super) fn read<S: ReadAt + ?Sized>(
+    source: &S,
+    places: &[(u64, u64)],
+    machine: Machine,
+    layout: Layout,
+) -> Notes {
+    let mut notes = Notes::default();
+    let mut window = Window::new(source);
+    let mut count = 0;
+    for &(start, size) in places {
+        let end = start.saturating_add(size);
+        let mut at = start;
+        while at < end && count < MOST {
+            let cut = || format!("the file ends in its notes, at byte {at:#x} of {end:#x}");
+            let Some(header) = window.get(at, 12).first_chunk::<12>().copied() else {
+                notes.warnings.push(cut());
+                break;
+            };
+            let field = |at| layout.u32(&header, at).unwrap_or(0);
+            let (name_size, size, kind) = (field(0), field(4), field(8));
+            let name_at = at.saturating_add(12);
+            let bytes_at = name_at.saturating_add(padded(name_size));
+            let next = bytes_at.saturating_add(padded(size));
+            if bytes_at.saturating_add(u64::from(size)) > end {
+                notes.warnings.push(format!(
+                    "the note at byte {at:#x} goes beyond the notes: what follows is left out"
+                ));
+                break;
+            }
+            let mut name = [0; 8];
+            for (to, from) in name.iter_mut().zip(window.get(name_at, name_size.min(8) as usize)) {
+                *to = *from;
+            }
+            let most = if kind == elf::NT_FILE.0 { MOST_FILE_NOTE } else { MOST_OTHER_NOTE };
+            if wanted(&name, kind) {
+                let asked = u64::from(size).min(most);
+                let bytes = read_note(source, &mut window, bytes_at, asked);
+                if (bytes.len() as u64) < asked {
+                    notes.warnings.push(cut());
+                }
+                notes.take(kind, &bytes, machine, layout);
+            }
+            at = next;
+            count += 1;
+        }
+    }
+    if notes.threads.len() == MOST_THREADS {
+        notes.warnings.push(format!("only the first {MOST_THREADS} threads are kept"));
+    }
+    notes
+}
+
+/// Sizes are rounded up to 4 in the cores of either class.
+fn padded(size: u32) -> u64 {
+    u64::from(size).next_multiple_of(4)
+}
+
+fn wanted(name: &[u8; 8], kind: u32) -> bool {
+    let kind = elf::NoteType(kind);
+    match name {
+        b"CORE\0\0\0\0" => matches!(
+            kind,
+            elf::NT_PRSTATUS | elf::NT_PRPSINFO | elf::NT_AUXV | elf::NT_SIGINFO | elf::NT_FILE
+        ),
+        b"LINUX\0\0\0" => matches!(kind, elf::NT_386_TLS | elf::NT_ARM_TLS),
+        b"GDB\0\0\0\0\0" => kind.0 == NT_GDB_TDESC,
+        _ => false,
+    }
+}
+
+fn read_note<S: ReadAt + ?Sized>(
+    source: &S,
+    window: &mut Window<'_, S>,
+    at: u64,
+    size: u64,
+) -> Vec<u8> {
+    let size = usize::try_from(size).unwrap_or(usize::MAX);
+    let near = window.get(at, size);
+    if near.len() == size {
+        return near.to_vec();
+    }
+    // A file may say that its notes are larger than it is.
+    let there = source.len().map_or(u64::MAX, |length| length.saturating_sub(at));
+    let mut bytes = vec![0; usize::try_from(there).map_or(size, |there| there.min(size))];
+    let count = source.read_at(at, &mut bytes);
+    bytes.truncate(count);
+    bytes
+}
+
+impl Notes {
+    fn take(&mut self, kind: u32, bytes: &[u8], machine: Machine, layout: Layout) {
+        match elf::NoteType(kind) {
+            elf::NT_PRSTATUS if self.threads.len() < MOST_THREADS => {
+                self.threads.extend(CoreThread::parse(bytes, machine, layout));
+            }
+            elf::NT_PRPSINFO => self.take_process(bytes, layout),
+            elf::NT_SIGINFO => {
+                if let Some(thread) = self.threads.last_mut() {
+                    thread.siginfo = SigInfo::parse(bytes, layout);
+                }
+            }
+            elf::NT_AUXV => {
+                let words: Vec<u64> = layout.words(bytes).collect();
+                let entries = words.chunks_exact(2).filter_map(|pair| match *pair {
+                    [kind, value] => Some((kind, value)),
+                    _ => None,
+                });
+                self.auxv.entries = entries.take_while(|(kind, _)| *kind != 0).collect();
+            }
+            elf::NT_FILE => self.files = Some(MappedFiles::parse(bytes, layout)),
+            elf::NT_386_TLS => {
+                if let Some(thread) = self.threads.last_mut() {
+                    thread.take_x86_tls(bytes, layout);
+                }
+            }
+            elf::NT_ARM_TLS => {
+                if let Some(thread) = self.threads.last_mut() {
+                    thread.take_arm_tls(bytes, layout);
+                }
+            }
+            elf::NoteType(NT_GDB_TDESC) => self.of_gdb = true,
+            _ => {}
+        }
+    }
+
+    /// Takes `struct elf_prpsinfo` (include/linux/elfcore.h). User ids have 2 bytes on some 32-bit
+    /// machines and 4 on others. The arguments of the program, which follow, are not looked at.
+    fn take_process(&mut self, bytes: &[u8], layout: Layout) {
+        let (pid, name) = match (layout.word, bytes.len()) {
+            (8, _) => (24, 40),
+            (_, 124) => (12, 28),
+            _ => (16, 32),
+        };
+        self.pid = layout.u32(bytes, pid);
+        let name = bytes.get(name..name + 16).unwrap_or_default();
+        let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+        self.comm = Some(name.to_vec()).filter(|name| !name.is_empty());
+    }
+}

@@ -1,0 +1,90 @@
+//! A thread of a core dump.
+
+use super::layout::Layout;
+use super::registers::{self, RegisterFile};
+use super::siginfo::SigInfo;
+use crate::crash::Machine;
+
+/// A thread as its notes have it.
+#[derive(Clone, Debug)]
+pub struct CoreThread {
+    /// Its thread id.
+    pub tid: u32,
+    /// The signal that it was about to get (`pr_cursig`): what ended the process, where the kernel
+    /// wrote the core; 0 if none.
+    pub signal: i32,
+    /// What came with the signal (`NT_SIGINFO`): the kernel writes it for the thread that crashed,
+    /// gdb for all.
+    pub siginfo: Option<SigInfo>,
+    /// The base of a segment or another register that stands in a note of its own.
+    pub(super) thread_pointer: Option<u64>,
+    file: Option<&'static RegisterFile>,
+    values: Box<[u64]>,
+}
+
+impl CoreThread {
+    /// Reads `NT_PRSTATUS` (`struct elf_prstatus` in include/linux/elfcore.h).
+    pub(super) fn parse(note: &[u8], machine: Machine, layout: Layout) -> Option<CoreThread> {
+        let signal = layout.u16(note, 12)?;
+        let (tid, registers) = if layout.word == 8 { (32, 112) } else { (24, 72) };
+        let file = registers::of(machine);
+        let values = file.map_or(0..0, |file| {
+            0..file.names.len().max(file.thread_pointer.map_or(0, |index| index + 1))
+        });
+        let size = file.map_or(layout.word, |file| file.size);
+        Some(CoreThread {
+            tid: layout.u32(note, tid)?,
+            signal: i32::from(signal.cast_signed()),
+            siginfo: None,
+            thread_pointer: None,
+            file,
+            values: values
+                .map_while(|index| layout.sized(note, registers + index * size, size))
+                .collect(),
+        })
+    }
+
+    /// The registers by the names that the architecture's manual gives them, in lower case, in the
+    /// kernel's order; none for a machine that is not known.
+    pub fn registers(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        let names = self.file.map_or(&[][..], |file| file.names);
+        names.iter().copied().zip(self.values.iter().copied())
+    }
+
+    /// The value of a register.
+    pub fn register(&self, name: &str) -> Option<u64> {
+        self.registers().find(|(register, _)| *register == name).map(|(_, value)| value)
+    }
+
+    /// Where it runs.
+    pub fn ip(&self) -> Option<u64> {
+        self.register(self.file?.instruction_pointer)
+    }
+
+    /// Its stack pointer.
+    pub fn sp(&self) -> Option<u64> {
+        self.register(self.file?.stack_pointer)
+    }
+
+    /// Its thread pointer: the base of FS on x86-64, of GS on i386, TPIDR_EL0 on AArch64.
+    pub fn tp(&self) -> Option<u64> {
+        let word = || self.values.get(self.file?.thread_pointer?).copied();
+        self.thread_pointer.or_else(word)
+    }
+
+    /// Takes `NT_ARM_TLS`: TPIDR_EL0 (arch/arm64/kernel/ptrace.c).
+    pub(super) fn take_arm_tls(&mut self, note: &[u8], layout: Layout) {
+        self.thread_pointer = layout.word(note, 0);
+    }
+
+    /// Takes `NT_386_TLS`: descriptors of the segments that GS may select, of 16 bytes each
+    /// (`struct user_desc` in arch/x86/include/uapi/asm/ldt.h).
+    pub(super) fn take_x86_tls(&mut self, note: &[u8], layout: Layout) {
+        let Some(selector) = self.register("gs") else { return };
+        let descriptor = note
+            .chunks_exact(16)
+            .find(|descriptor| layout.u32(descriptor, 0).map(u64::from) == Some(selector >> 3));
+        let base = descriptor.and_then(|descriptor| layout.u32(descriptor, 4));
+        self.thread_pointer = base.map(u64::from);
+    }
+}
