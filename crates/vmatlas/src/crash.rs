@@ -1,6 +1,15 @@
 //! What is known of a crash, whatever told of it: a core dump, a line of the kernel, a crash log of
 //! a runtime, a recording.
 
+mod kernel_log;
+mod line;
+mod log;
+mod registers;
+mod tombstone;
+mod words;
+
+pub use log::read_log;
+
 use crate::mapping::AddressRange;
 use crate::maps::Maps;
 

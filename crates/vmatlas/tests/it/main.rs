@@ -1,6 +1,7 @@
 //! Tests of the pure library: data in, values out.
 mod captures;
 mod corner_cases;
+mod crash;
 mod filter;
 mod laws;
 mod limits;
