@@ -16,6 +16,7 @@
 //! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
 //!   functions and lines of a recording's addresses.
 //! - [`CoreFile`] is a core dump in a file, for [`vmatlas::coredump`].
+//! - [`postmortem`] reads the stack of a process that has ended.
 //! - [`access`] tells who may read a process's maps.
 //!
 //! The target is never stopped or written to, and its memory is not read, but by [`record`].
@@ -29,6 +30,7 @@ pub mod files;
 mod images;
 mod lookup;
 pub mod mounts;
+pub mod postmortem;
 mod process;
 mod query;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
