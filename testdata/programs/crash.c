@@ -162,7 +162,7 @@ WAY(poison) { ((volatile struct node *)hidden(0xdeadbeefdeadbeef))->value = 1; }
 WAY(poison32) { ((volatile struct node *)hidden(0xdeadbeef))->value = 1; }
 WAY(poison_junk) { sink = ((volatile struct node *)hidden(0x5a5a5a5a5a5a5a5a))->value; }
 WAY(poison_asan) { sink = ((volatile struct node *)hidden(0xbebebebebebebebe))->value; }
-// Needs GLIBC_TUNABLES=glibc.malloc.perturb=66 or the like.
+// Needs GLIBC_TUNABLES=glibc.malloc.perturb=157 or the like.
 WAY(poison_glibc)
 {
     struct node *node = malloc(sizeof *node), *volatile kept = node;

@@ -45,9 +45,9 @@ pub(super) fn frames(
 
 fn shown(dead: &Postmortem<'_>, frame: &Frame) -> StackFrame {
     let row = dead.maps.find(frame.pc).mapping;
-    let offset = row.and_then(|row| dead.maps.get(row)).map_or(0, |row| {
-        row.offset.wrapping_add(frame.pc.wrapping_sub(row.range.start))
-    });
+    let offset = row
+        .and_then(|row| dead.maps.get(row))
+        .map_or(0, |row| row.offset.wrapping_add(frame.pc.wrapping_sub(row.range.start)));
     StackFrame { pc: frame.pc, row, offset, guessed: frame.how == How::Scanned }
 }
 

@@ -433,6 +433,7 @@ fn gap(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
             Some((register, value)) => {
                 format!("the register {register} is {value:#x}, which lies in {}", row.range)
             }
+            None if distance == 0 => format!("the address is the end of {}", row.range),
             None => format!("the address is {} {beyond} {}", words::bytes(distance), row.range),
         };
         Conclusion::new(

@@ -138,7 +138,14 @@ fn word(memory: &dyn Memory, address: u64) -> Option<u64> {
 }
 
 fn decode(crash: &Crash, memory: Option<&dyn Memory>) -> Option<Instruction> {
-    let (machine, ip) = (crash.machine?, crash.ip?);
+    let (machine, mut ip) = (crash.machine?, crash.ip?);
+    // x86 has done a breakpoint (int3) when it traps.
+    let x86 = matches!(machine, Machine::X86_64 | Machine::X86);
+    let before = ip.wrapping_sub(1);
+    let byte = |memory: &dyn Memory| memory.array::<1>(before);
+    if x86 && crash.signal == Some(SIGTRAP) && memory.and_then(byte) == Some([0xcc]) {
+        ip = before;
+    }
     let mut read = [0; LONGEST];
     let bytes = crash.code_bytes.as_ref().and_then(|(start, bytes)| {
         let into = usize::try_from(ip.checked_sub(*start)?).ok()?;

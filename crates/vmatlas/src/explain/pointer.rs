@@ -31,6 +31,10 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
         ));
     }
     let pointer = fault.pointer().and_then(|register| Some((&register.name, register.value?)));
+    // Just below 0, such as MAP_FAILED, plus the offset of a field.
+    if pointer.is_some_and(|(_, value)| value > u64::MAX - NULL_PAGES) {
+        return None;
+    }
     let (sentence, because, confidence) = match pointer {
         Some((register, 0)) if address == 0 => (
             "The pointer is null.".to_owned(),
@@ -125,7 +129,12 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
             if text.len() >= 7 { Confidence::Likely } else { Confidence::Guess },
             format!(
                 "The pointer is text, \"{text}\": a string was written over it, or text was taken for \
-                 a structure."
+                 a structure{}.",
+                if text.bytes().min() == text.bytes().max() {
+                    "; or its memory was filled with that byte"
+                } else {
+                    ""
+                }
             ),
             format!("all bytes of {value:#x}, which is {whose}, are characters"),
         ),

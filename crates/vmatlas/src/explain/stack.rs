@@ -2,6 +2,7 @@
 
 use super::fault::register;
 use super::{Cause, Conclusion, Evidence, name, words};
+use crate::crash::CrashFrame;
 use crate::kind::Kind;
 use crate::label::Confidence;
 use crate::mapping::Mapping;
@@ -13,6 +14,8 @@ const GAP: u64 = 1 << 20;
 const NEAR_END: u64 = 64 << 10;
 /// How many frames of a cycle are looked at.
 const LONGEST_CYCLE: usize = 16;
+/// How many calls may come after the last turn of a cycle.
+const LONGEST_END: usize = 24;
 
 /// The stack pointer at the crash.
 fn stack_pointer(evidence: &Evidence<'_>) -> Option<u64> {
@@ -26,6 +29,9 @@ pub(super) fn overflow(evidence: &Evidence<'_>, address: u64) -> Option<Conclusi
     let sp = stack_pointer(evidence)?;
     if evidence.maps.is_empty() {
         return without_maps(evidence, address, sp);
+    }
+    if let Some(frame) = large_frame(evidence, address, sp) {
+        return Some(frame);
     }
     let place = evidence.maps.find(address);
     let here = place.mapping.and_then(|at| evidence.maps.get(at));
@@ -80,6 +86,31 @@ pub(super) fn overflow(evidence: &Evidence<'_>, address: u64) -> Option<Conclusi
     let guard = here.is_some_and(|guard| guard.perms.none()) || full || recursion.is_some();
     let confidence = if guard { Confidence::Certain } else { Confidence::Likely };
     Some(Conclusion::new(Cause::StackOverflow, confidence, sentence, because))
+}
+
+/// A frame so large that the stack pointer itself has left the stack of the first thread.
+fn large_frame(evidence: &Evidence<'_>, address: u64, sp: u64) -> Option<Conclusion> {
+    let row = |at: Option<usize>| at.and_then(|at| evidence.maps.get(at));
+    let (here, at_sp) = (evidence.maps.find(address), evidence.maps.find(sp));
+    if here.mapping.is_some() || at_sp.mapping.is_some() {
+        return None;
+    }
+    let stack = row(at_sp.after).filter(|row| row.kind() == Kind::Stack)?;
+    let below = stack.range.start.saturating_sub(sp);
+    let near = address >= sp.saturating_sub(GAP) && address < stack.range.start;
+    (near && below > GAP).then(|| {
+        Conclusion::new(
+            Cause::StackOverflow,
+            Confidence::Likely,
+            format!(
+                "The stack of the first thread has no room for what a function wants there: the \
+                 stack pointer is {} below the stack. A variable, an array of variable length or \
+                 alloca(3) is too large.",
+                words::bytes(below)
+            ),
+            format!("the stack pointer {sp:#x} lies below the stack {}", stack.range),
+        )
+    })
 }
 
 /// Whether the kernel refuses an access that the row permits, as for lightweight guard pages.
@@ -138,34 +169,32 @@ fn thread(evidence: &Evidence<'_>, grows: bool) -> String {
 /// A cycle of calls at the end of the stack, in a sentence.
 pub(super) fn recursion(evidence: &Evidence<'_>) -> Option<String> {
     let frames = &evidence.crash.frames;
-    let pcs: Vec<u64> = frames.iter().filter_map(|frame| frame.pc).collect();
+    let same = |first: &CrashFrame, next: &CrashFrame| {
+        let key = |frame: &CrashFrame| (frame.pc, frame.offset);
+        key(first) == key(next) && first.function == next.function && key(first) != (None, None)
+    };
     // The innermost calls may have left the cycle.
-    let found = (0..8).flat_map(|skip| (1..=LONGEST_CYCLE).map(move |cycle| (skip, cycle))).find(
-        |&(skip, cycle)| {
-            let calls = pcs.get(skip..).unwrap_or_default();
-            calls.len() >= cycle * 4
-                && calls
-                    .iter()
-                    .zip(calls.iter().skip(cycle))
-                    .take(cycle * 3)
-                    .all(|(first, next)| first == next)
-        },
-    );
-    let (skip, cycle) = found?;
-    let calls = pcs.get(skip..)?;
-    let turns = calls.iter().zip(calls.iter().skip(cycle)).take_while(|(a, b)| a == b).count();
-    let names = frames.iter().filter(|frame| frame.pc.is_some()).skip(skip).take(cycle);
-    let mut names: Vec<&str> = names
-        .map(|frame| frame.function.as_deref().unwrap_or("a function without a name"))
-        .collect();
+    let found = (0..LONGEST_END)
+        .flat_map(|skip| (1..=LONGEST_CYCLE).map(move |cycle| (skip, cycle)))
+        .find_map(|(skip, cycle)| {
+            let calls = frames.get(skip..)?;
+            let later = calls.get(cycle..)?;
+            let repeats = calls.iter().zip(later).take_while(|(one, next)| same(one, next)).count();
+            (repeats >= cycle * 3).then_some((calls.get(..cycle)?, repeats / cycle + 1))
+        });
+    let (calls, turns) = found?;
+    let name = |frame: &CrashFrame| frame.function.clone();
+    let mut names: Vec<String> = calls.iter().filter_map(name).collect();
     names.dedup();
-    let turns = turns / cycle + 1;
     Some(match names.as_slice() {
+        [] => format!(
+            "A function without a name is called over and over: {turns} calls of it lie on the part of the stack that was looked at."
+        ),
         [one] => format!(
-            "{one} calls itself over and over ({turns} calls of it on the stack that were looked at)."
+            "{one} calls itself over and over: {turns} calls of it lie on the part of the stack that was looked at."
         ),
         more => format!(
-            "{} call each other over and over ({turns} rounds on the stack that were looked at).",
+            "{} call each other over and over: {turns} rounds lie on the part of the stack that was looked at.",
             more.join(" and ")
         ),
     })

@@ -1,5 +1,6 @@
 //! The paragraph and the facts.
 
+use super::fault::SIGSYS;
 use super::kernel_words::{code_name, signal_name};
 use super::{Conclusion, Evidence, name};
 use crate::crash::{Access, CrashFrame};
@@ -38,6 +39,11 @@ pub(super) fn paragraph(evidence: &Evidence<'_>, conclusion: &Conclusion) -> Str
     text.trim_start().to_owned()
 }
 
+/// How far from the crash a function may be that stands for where it was.
+const CALLERS: usize = 3;
+/// Mappings further away say nothing of an address.
+const FAR: u64 = 64 << 20;
+
 /// Who was ended by which signal while it did what.
 fn head(evidence: &Evidence<'_>) -> String {
     let crash = evidence.crash;
@@ -49,6 +55,8 @@ fn head(evidence: &Evidence<'_>) -> String {
     }
     if let Some(place) = crash.frames.first().and_then(frame_words) {
         let _ = write!(text, " in {place}");
+    } else if let Some(place) = crash.frames.iter().take(CALLERS).find_map(frame_words) {
+        let _ = write!(text, ", called from {place}");
     } else if let Some((module, range)) = &crash.ip_mapping {
         let _ = write!(text, ", in code of {} ({range})", name(module));
     }
@@ -66,6 +74,7 @@ fn who(evidence: &Evidence<'_>) -> String {
         }
         (Some(comm), Some(id), _) | (Some(comm), None, Some(id)) => format!("{comm} ({id})"),
         (Some(comm), None, None) => comm,
+        (None, Some(pid), Some(tid)) if pid != tid => format!("Thread {tid} of process {pid}"),
         (None, Some(pid), _) => format!("Process {pid}"),
         (None, None, Some(tid)) => format!("Thread {tid}"),
         (None, None, None) => "The program".to_owned(),
@@ -110,23 +119,35 @@ fn there(evidence: &Evidence<'_>) -> Option<String> {
     let row = |at: Option<usize>| at.and_then(|at| evidence.maps.get(at));
     if let Some(row) = row(place.mapping) {
         let into = address.wrapping_sub(row.range.start);
+        let into =
+            if into == 0 { "at the start of".to_owned() } else { format!("{} into", bytes(into)) };
         return Some(format!(
-            "{address:#x} lies {} into {} ({}).",
-            bytes(into),
+            "{address:#x} lies {into} {} ({}).",
             what(evidence, &row, Some(address)),
             row.perms
         ));
     }
-    let below = row(place.before).map(|row| {
+    let below = row(place.before).and_then(|row| {
         let distance = address.saturating_sub(row.range.end);
-        format!("{} above the end of {}", bytes(distance), what(evidence, &row, None))
+        let from = if distance == 0 {
+            "just behind".to_owned()
+        } else {
+            format!("{} above", bytes(distance))
+        };
+        (distance < FAR).then(|| format!("{from} the end of {}", what(evidence, &row, None)))
     });
-    let above = row(place.after).map(|row| {
+    let above = row(place.after).and_then(|row| {
         let distance = row.range.start.saturating_sub(address);
-        format!("{} below the start of {}", bytes(distance), what(evidence, &row, None))
+        let near = distance < FAR && row.kind() != Kind::Vsyscall;
+        near.then(|| {
+            format!("{} below the start of {}", bytes(distance), what(evidence, &row, None))
+        })
     });
     let places: Vec<String> = below.into_iter().chain(above).collect();
-    Some(format!("Nothing is mapped at {address:#x}: it is {}.", places.join(" and ")))
+    Some(match places.as_slice() {
+        [] => format!("Nothing is mapped at {address:#x}, nor near it."),
+        places => format!("Nothing is mapped at {address:#x}: it is {}.", places.join(" and ")),
+    })
 }
 
 /// A mapping as the subject of a sentence.
@@ -202,7 +223,9 @@ pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
         facts.push(("address", format!("{address:#x}{derived}")));
     }
     place(evidence, &mut facts);
-    if let Some(instruction) = &fault.instruction {
+    // Behind a system call or in abort(3), the next instruction says nothing.
+    let tells = crash.code.is_none_or(|code| code > 0) && crash.signal != Some(SIGSYS);
+    if let Some(instruction) = fault.instruction.as_ref().filter(|_| tells) {
         let ip = crash.ip.unwrap_or(0);
         facts.push(("instruction", format!("{ip:#x}  {}", instruction.text)));
     }
