@@ -163,6 +163,26 @@ impl Target {
         }
     }
 
+    /// Reads a file or standard input that need not have rows: what is no core dump and no
+    /// recording is given as it is.
+    pub(crate) fn read_or_text(
+        name: &str,
+        moment: &MomentArgs,
+    ) -> Result<Result<Target, Vec<u8>>, Trouble> {
+        let at = Target::moment(name, moment).unwrap_or_else(|| Moment::end(name, moment));
+        if name == "-" {
+            return stream_or_text("standard input", &at, io::stdin().lock());
+        }
+        if !Path::new(&at.path).is_file() && !log::parts(&at.path).is_empty() {
+            return log::open_parts(name, &at).map(Ok);
+        }
+        let file = File::open(&at.path).map_err(|error| Trouble::file(&at.path, error))?;
+        match core_in(name, &at, file)? {
+            Ok(core) => Ok(Ok(core)),
+            Err(file) => stream_or_text(name, &at, file),
+        }
+    }
+
     /// Finds who made each row, where it is of a recording or a log.
     pub(crate) fn find_origins(&mut self) {
         if let Some(recorded) = &mut self.recorded {
@@ -290,7 +310,15 @@ pub(crate) const HEAD: usize = 4096;
 const MOST: u64 = 16 << 30;
 
 /// A core dump is read where it is, if that can be.
-fn from_file(name: &str, moment: &Moment, mut file: File) -> Result<Target, Trouble> {
+fn from_file(name: &str, moment: &Moment, file: File) -> Result<Target, Trouble> {
+    match core_in(name, moment, file)? {
+        Ok(core) => Ok(core),
+        Err(file) => from_stream(name, moment, file),
+    }
+}
+
+/// The core dump in a regular file; else the file, at its beginning.
+fn core_in(name: &str, moment: &Moment, mut file: File) -> Result<Result<Target, File>, Trouble> {
     let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
     if is_file {
         let mut magic = [0; core::ELF.len()];
@@ -298,10 +326,41 @@ fn from_file(name: &str, moment: &Moment, mut file: File) -> Result<Target, Trou
         file.rewind().map_err(|error| Trouble::file(name, error))?;
         if is_elf {
             no_moment(moment, "a core dump")?;
-            return core::read(name, file);
+            return core::read(name, file).map(Ok);
         }
     }
-    from_stream(name, moment, file)
+    Ok(Err(file))
+}
+
+/// The most bytes of a log that are read.
+const MOST_TEXT: u64 = 1 << 30;
+
+/// What comes in order, and may be compressed; text as it is.
+fn stream_or_text(
+    name: &str,
+    moment: &Moment,
+    mut input: impl Read,
+) -> Result<Result<Target, Vec<u8>>, Trouble> {
+    let head = head_of(name, &mut input)?;
+    let whole = io::Cursor::new(head.clone()).chain(input);
+    let (head, mut input): (Vec<u8>, Box<dyn Read + '_>) = match Compression::of(&head) {
+        None => (head, Box::new(whole)),
+        Some(compression) => {
+            let inside = compression.decoder(whole);
+            let mut inside = inside.map_err(|error| Trouble::file(name, error))?;
+            let head = head_of(name, &mut inside)?;
+            (head.clone(), Box::new(io::Cursor::new(head).chain(inside)))
+        }
+    };
+    if head.starts_with(core::ELF) || looks_like_recording(&head) || looks_like_log(&head) {
+        // It has its head in front again.
+        let head = head_of(name, &mut input)?;
+        return content(name, moment, head, input).map(Ok);
+    }
+    let mut text = Vec::new();
+    let read = input.take(MOST_TEXT).read_to_end(&mut text);
+    read.map_err(|error| Trouble::file(name, error))?;
+    Ok(Err(text))
 }
 
 /// Only recordings and logs have moments.

@@ -18,6 +18,7 @@
 //! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
 //!   functions and lines of a recording's addresses.
 //! - [`CoreFile`] is a core dump in a file, for [`vmatlas::coredump`].
+//! - [`postmortem`] reads the stack of a process that has ended.
 //! - [`access`] tells who may read a process's maps.
 //!
 //! The target is never stopped or written to but by [`record`], and its memory is not read but by
@@ -34,6 +35,7 @@ mod images;
 mod lookup;
 mod memory;
 pub mod mounts;
+pub mod postmortem;
 mod process;
 mod query;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
