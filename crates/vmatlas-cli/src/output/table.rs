@@ -75,36 +75,37 @@ fn heading(text: &mut String, target: &Target, totals: &MapTotals, paint: Paint)
         let _ = write!(text, ", {} resident", size(rss));
     }
     text.push_str("\n\n");
-    let sizes = match totals.all.rss {
-        Some(_) => format!(" {:>6} {:>6} {:>6}", "rss", "", "pss"),
-        None => String::new(),
-    };
-    let header = format!("{:<26} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
-    let _ = writeln!(text, "{}", paint.dim(&header));
-    let mut line = |name: &str, total: &Total| {
-        let _ = write!(
-            text,
-            "{name:<26} {:>6} {:>6} {:>6}",
-            total.mappings,
-            size(total.size),
-            share(total.size, totals.all.size)
-        );
-        if let (Some(rss), Some(pss), Some(all)) = (total.rss, total.pss, totals.all.rss) {
-            let _ = write!(text, " {:>6} {:>6} {:>6}", size(rss), share(rss, all), size(pss));
-        }
-        text.push('\n');
-    };
+    sums(text, totals, paint);
+}
+
+/// The totals: a line for each kind, one for each sort of label below it.
+fn sums(text: &mut String, totals: &MapTotals, paint: Paint) {
+    let mut lines: Vec<(String, &Total)> = Vec::new();
     for kind in &totals.kinds {
         let mut name = String::from_utf8_lossy(&kind.total.key).into_owned();
         if kind.images > 0 {
             let _ = write!(name, " ({})", words::count(kind.images as u64, "image"));
         }
-        line(&name, &kind.total);
-        for label in &kind.labels {
-            line(&format!("  {}", printable(&label.key)), label);
-        }
+        lines.push((name, &kind.total));
+        let labels = kind.labels.iter();
+        lines.extend(labels.map(|label| (format!("  {}", printable(&label.key)), label)));
     }
-    line("unexplained", &totals.unexplained);
+    lines.push(("unexplained".to_owned(), &totals.unexplained));
+    let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(22);
+    let sizes = match totals.all.rss {
+        Some(_) => format!(" {:>6} {:>6} {:>6}", "rss", "", "pss"),
+        None => String::new(),
+    };
+    let header = format!("{:<width$} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
+    let _ = writeln!(text, "{}", paint.dim(&header));
+    for (name, total) in lines {
+        let (rows, share_of_all) = (total.mappings, share(total.size, totals.all.size));
+        let _ = write!(text, "{name:<width$} {rows:>6} {:>6} {share_of_all:>6}", size(total.size));
+        if let (Some(rss), Some(pss), Some(all)) = (total.rss, total.pss, totals.all.rss) {
+            let _ = write!(text, " {:>6} {:>6} {:>6}", size(rss), share(rss, all), size(pss));
+        }
+        text.push('\n');
+    }
     text.push('\n');
 }
 

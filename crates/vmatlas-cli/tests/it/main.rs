@@ -1,6 +1,7 @@
 //! The command as its users run it.
 mod blame;
 mod format;
+mod labels;
 mod live;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod record;

@@ -40,9 +40,8 @@ fn rows_are_those_that_the_process_had() {
         let (bytes, maps) = real(name);
         let core = CoreDump::read(bytes).unwrap();
         let expected: Maps = maps.iter().map(|row| as_in_a_core(&row)).collect();
-        let text = |maps: &Maps, of: &Maps| {
-            String::from_utf8(maps.render(of.format(), None)).unwrap()
-        };
+        let text =
+            |maps: &Maps, of: &Maps| String::from_utf8(maps.render(of.format(), None)).unwrap();
         assert_eq!(text(core.maps(), core.maps()), text(&expected, &maps), "{name}");
         assert_eq!(core.warnings(), [], "{name}");
         assert_eq!((core.machine(), core.word_size()), (machine, word_size), "{name}");
@@ -84,15 +83,17 @@ fn threads_and_the_crash() {
         let address = if machine == Machine::S390x { 0 } else { 0x10 };
         assert_eq!(crash.address, Some(address), "{name}");
         assert_eq!((crash.pid, crash.tid), (core.pid(), core.pid()), "{name}");
-        assert!(crash.registers.contains(&(
-            match machine {
-                Machine::PowerPc64 => "nip",
-                Machine::S390x => "pswa",
-                _ => "pc",
-            }
-            .to_owned(),
-            crash.ip.unwrap()
-        )));
+        assert!(
+            crash.registers.contains(&(
+                match machine {
+                    Machine::PowerPc64 => "nip",
+                    Machine::S390x => "pswa",
+                    _ => "pc",
+                }
+                .to_owned(),
+                crash.ip.unwrap()
+            ))
+        );
         assert!(crash.registers.iter().all(|(name, _)| !name.is_empty()));
         assert_eq!(crash.maps.len(), core.maps().len());
     }
@@ -108,10 +109,10 @@ fn what_labels_are_made_from() {
         let version = if name.ends_with("6.12") { (6, 12, 117) } else { (6, 1, 176) };
         assert_eq!(facts.kernel, Some(KernelVersion::new(version.0, version.1, version.2)));
         assert_eq!(facts.threads.len(), 3);
-        assert_eq!((Some(facts.threads[0].tid), &facts.threads[0].comm[..]), (
-            facts.pid,
-            &b"core_static"[..]
-        ));
+        assert_eq!(
+            (Some(facts.threads[0].tid), &facts.threads[0].comm[..]),
+            (facts.pid, &b"core_static"[..])
+        );
         assert!(facts.threads[1].comm.is_empty(), "a core has the name of the first thread only");
         let heap = core.maps().iter().find(|row| row.name == b"[heap]").unwrap();
         assert_eq!(facts.start_brk, Some(heap.range.start), "{name}");
@@ -299,10 +300,8 @@ fn files_and_segments_need_not_agree() {
     ];
     let core = CoreDump::read(writer.bytes()).unwrap();
     let text = String::from_utf8(core.maps().render(core.maps().format(), None)).unwrap();
-    let rows: Vec<String> = text
-        .lines()
-        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
-        .collect();
+    let rows: Vec<String> =
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     assert_eq!(
         rows,
         [
