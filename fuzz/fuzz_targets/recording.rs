@@ -302,7 +302,7 @@ impl Program<'_> {
     }
 
     fn what(&mut self, op: u8, writer: &mut Writer) -> Option<What> {
-        Some(match usize::from(op) % 49 {
+        Some(match usize::from(op) % 50 {
             index @ 0..29 => self.call(CallKind::all().nth(index)?),
             // What happens most.
             29..34 => self.call(CallKind::Mmap),
@@ -320,6 +320,10 @@ impl Program<'_> {
             44 => What::Exit { status: i32::from(self.byte()) },
             45 => What::Signal { number: 11, code: -6, address: self.number() },
             46 => What::Fault { address: self.address() },
+            48 => What::Registers {
+                values: vec![(vec![self.byte()], self.number()), (Vec::new(), self.number())],
+                code: vec![self.byte(); 3],
+            },
             47 => What::Resident { ranges: self.rows().iter().map(|row| row.range).collect() },
             _ => What::Lost { events: self.number() },
         })

@@ -171,6 +171,9 @@ class Events:
             return f"lost {take.uint()}"
         if tag == 73:
             return f"resident{self.ranges()}"
+        if tag == 74:
+            values = [f" {text(take.bytes())}={take.uint()}" for _ in range(take.uint())]
+            return f"registers{''.join(values)} {text(take.bytes())}"
         if not 1 <= tag < len(CALLS):
             raise ValueError(f"an event with the tag {tag}")
         return self.call(*CALLS[tag])

@@ -17,6 +17,7 @@ const TARGETS: [(&str, u32); 10] = [
     ("pclntab", 2048),
     ("core", 8192),
     ("recording", 4096),
+    ("crash", 4096),
 ];
 
 /// What `cargo fuzz` passes too, but for the sanitizer, which stable Rust does not have.

@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Record(RecordArgs),
     /// Tell who made what is mapped: call stack, thread, time, bytes
     Blame(BlameArgs),
+    /// Tell why a program crashed
+    Explain(ExplainArgs),
     /// Say what became of a program whose recorder was killed
     #[command(hide = true)]
     RecordGuard {
@@ -207,6 +209,10 @@ pub(crate) struct ShowArgs {
     /// Read sizes too (smaps); takes longer the more memory is resident
     #[arg(long)]
     pub(crate) sizes: bool,
+    /// Read the memory of the target, too, where that makes labels certain: structures of allocators
+    /// and runtimes
+    #[arg(long, conflicts_with = "raw")]
+    pub(crate) deep: bool,
     /// Only mappings for which EXPR holds, like 'perms = rw*p and size >= 1M'
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,
@@ -231,8 +237,28 @@ pub(crate) struct AtArgs {
     /// Addresses, hexadecimal
     #[arg(required = true, value_parser = address)]
     pub(crate) addresses: Vec<u64>,
+    /// Read the memory of the target, too, where that makes labels certain
+    #[arg(long)]
+    pub(crate) deep: bool,
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
+    #[command(flatten)]
+    pub(crate) common: CommonArgs,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// What tells of the crash: a core dump, a recording, a log with lines of the kernel, a crash
+    /// log, or - for standard input; with ADDR any target
+    pub(crate) input: String,
+    /// Explain an access to this address (hexadecimal) of the target instead
+    #[arg(value_parser = address)]
+    pub(crate) address: Option<u64>,
+    #[command(flatten)]
+    pub(crate) moment: MomentArgs,
+    /// How many calls of the stack are shown
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(crate) top: usize,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }

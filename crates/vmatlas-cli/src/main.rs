@@ -10,6 +10,7 @@ mod recording;
 mod row;
 mod stacks;
 mod target;
+mod totals;
 mod trouble;
 
 use args::{Cli, Command};
@@ -57,6 +58,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Trouble> {
         Some(Command::Access(args)) => cmd::access::run(args),
         Some(Command::Verify(args)) => cmd::verify::run(args),
         Some(Command::Blame(args)) => cmd::blame::run(args),
+        Some(Command::Explain(args)) => cmd::explain::run(args),
         Some(Command::RecordGuard { recording }) => {
             cmd::record::guard(recording);
             Ok(true)

@@ -232,6 +232,19 @@ impl<'a> Mapping<'a> {
         }
     }
 
+    /// Whether the row itself says what it is for. Memory without a name does not, nor do the names
+    /// that the kernel gives to anything of a sort (`/dev/zero (deleted)`, `/anon_hugepage
+    /// (deleted)`, `/memfd: (deleted)`): what these are for takes a [label](crate::label).
+    pub fn tells_its_purpose(&self) -> bool {
+        !matches!(
+            self.kind(),
+            Kind::Anonymous
+                | Kind::SharedAnonymous
+                | Kind::HugeAnonymous
+                | Kind::Memfd { name: b"" }
+        )
+    }
+
     /// Whether it shows a file or another object with contents of its own, at an offset.
     pub fn has_file(&self) -> bool {
         // A core has no inodes.

@@ -22,6 +22,7 @@ pub mod coredump;
 pub mod crash;
 mod diff;
 mod errno;
+pub mod explain;
 mod filter;
 mod find;
 pub mod jit;

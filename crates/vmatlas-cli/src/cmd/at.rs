@@ -2,7 +2,7 @@
 
 use crate::args::AtArgs;
 use crate::core::{Core, FileNow};
-use crate::output::json::{self, Hex, MappingJson};
+use crate::output::json::{self, Hex, LabelJson, MappingJson};
 use crate::output::origin::OriginJson;
 use crate::output::words::{printable, size};
 use crate::row::Row;
@@ -23,8 +23,9 @@ pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
         &args.moment,
         Want { sizes: false, truths: true },
     )?;
-    target.warn(&args.common);
     target.find_origins();
+    target.find_labels(args.deep);
+    target.warn(&args.common);
     let places: Vec<At<'_>> =
         args.addresses.iter().map(|&address| At::find(&target, address)).collect();
     if args.common.json {
@@ -62,6 +63,8 @@ struct At<'a> {
     /// Whether the core dump holds the byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     dumped: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<LabelJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<OriginJson<'a>>,
     verdict: String,
@@ -134,6 +137,7 @@ impl<'a> At<'a> {
             mapping: mapping.map(MappingJson),
             before: before.map(MappingJson),
             after: after.map(MappingJson),
+            label: target.labels.at(address).map(|part| LabelJson::of(&part.label)),
             origin: mapping.and_then(|_| origin(target, address)),
             verdict: String::new(),
         };
@@ -231,6 +235,10 @@ impl<'a> At<'a> {
                 line("device", printable(device.as_bytes()));
             }
         }
+        if let Some(label) = &self.label {
+            line("label", format!("{} ({})", printable(label.text.as_bytes()), label.confidence));
+            line("because", printable(label.because.as_bytes()));
+        }
         if let Some(elf) = &self.elf {
             let mut shown = |word, value: &Option<String>| {
                 if let Some(value) = value {
@@ -308,6 +316,11 @@ fn bytes(count: u64) -> String {
 /// What a mapping is, as a part of a sentence.
 fn what(row: &Row<'_>) -> String {
     let mapping = row.mapping;
+    if !mapping.tells_its_purpose()
+        && let Some(label) = row.label()
+    {
+        return printable(label.text.as_bytes());
+    }
     let perms = mapping.perms;
     match mapping.kind() {
         Kind::File | Kind::Device => {

@@ -41,6 +41,9 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
             "diff compares rows, not sizes of smaps: --where cannot ask for one",
         ));
     }
+    if args.filter.as_ref().is_some_and(Filter::needs_labels) {
+        return Err(Trouble::new("diff compares rows, not labels: --where cannot ask for one"));
+    }
     let read = |name| Target::read(name, &args.common.proc, &MomentArgs::default(), want);
     let (first, mut second) = (read(&args.first)?, read(&args.second)?);
     first.warn(&args.common);

@@ -29,7 +29,7 @@ enum Value {
 
 use Value::{Hexadecimal, Number, Size, Smaps, Text};
 
-const COLUMNS: [Column; 14] = [
+const COLUMNS: [Column; 17] = [
     Column { name: "start", value: Hexadecimal(|row| row.mapping.range.start) },
     Column { name: "end", value: Hexadecimal(|row| row.mapping.range.end) },
     Column { name: "size", value: Size(|row| row.mapping.range.size()) },
@@ -56,6 +56,15 @@ const COLUMNS: [Column; 14] = [
         value: Text(|row| word(row.truth.map_or("", |truth| truth.now.note()))),
     },
     Column { name: "sections", value: Text(|row| word(row.sections())) },
+    Column { name: "label", value: Text(|row| Cow::Owned(row.label_text().into_bytes())) },
+    Column {
+        name: "confidence",
+        value: Text(|row| word(row.label().map_or("", |label| label.confidence.word()))),
+    },
+    Column {
+        name: "because",
+        value: Text(|row| word(row.label().map_or("", |label| &label.because))),
+    },
     Column { name: "origin", value: Text(|row| Cow::Owned(row.origin().into_bytes())) },
 ];
 
@@ -121,6 +130,11 @@ impl Column {
     /// Whether it is aligned to the right.
     pub(crate) fn is_number(&self) -> bool {
         !matches!(self.value, Text(_))
+    }
+
+    /// Whether its value takes labels.
+    pub(crate) fn needs_labels(&self) -> bool {
+        matches!(self.name, "label" | "confidence" | "because")
     }
 
     /// The order of two rows by this column.

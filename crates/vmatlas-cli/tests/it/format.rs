@@ -73,6 +73,10 @@ fn line(event: &Event) -> String {
             let range = |range: &AddressRange| format!(" {}-{}", range.start, range.end);
             format!("resident{}", ranges.iter().map(range).collect::<String>())
         }
+        What::Registers { values, code } => {
+            let value = |(name, value): &(Vec<u8>, u64)| format!(" {}={value}", hex(name));
+            format!("registers{} {}", values.iter().map(value).collect::<String>(), hex(code))
+        }
         other => panic!("docs/recording.md does not know {other:?}"),
     };
     let Event { number, time_ns, task, stack, .. } = event;
@@ -179,16 +183,20 @@ fn all_that_can_be_written() {
     for number in 0..20_000_usize {
         let pick =
             |shift: usize| numbers[((number >> shift) ^ (number / 7 + shift)) % numbers.len()];
-        let what = match number % 40 {
-            30 => What::Clone { child: tasks[number / 40 % 4], memory: number % 3 == 0 },
-            31 => What::Renamed { to: tasks[number / 40 % 4] },
-            32 => What::Exec { to: tasks[number / 40 % 4], rows: rows(number) },
+        let what = match number % 41 {
+            30 => What::Clone { child: tasks[number / 41 % 4], memory: number % 3 == 0 },
+            31 => What::Renamed { to: tasks[number / 41 % 4] },
+            32 => What::Exec { to: tasks[number / 41 % 4], rows: rows(number) },
             33 => What::Attached { rows: rows(number) },
             34 => What::Observed { range: AddressRange::new(pick(1), pick(2)), rows: rows(number) },
             35 => What::Exit { status: -(number as i32) },
             36 => What::Signal { number: 11, code: -6, address: pick(3) },
             37 => What::Fault { address: pick(4) },
             38 => What::Lost { events: pick(5) },
+            40 => What::Registers {
+                values: (0..number % 3).map(|at| (vec![b'x'; at], pick(at))).collect(),
+                code: vec![0x90; number % 5],
+            },
             39 => What::Resident { ranges: rows(number).iter().map(|row| row.range).collect() },
             kind => {
                 let all = CallKind::all();

@@ -14,7 +14,7 @@ mod recorder;
 pub(crate) mod sink;
 mod space;
 mod truth;
-mod unwind;
+pub(crate) mod unwind;
 
 pub use audit::{Audit, Unexplained};
 pub use control::Control;

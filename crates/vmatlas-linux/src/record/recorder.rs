@@ -54,8 +54,9 @@ pub(super) struct Task {
     pub(super) pid: u32,
     /// Its address space, a key of [`Recorder::spaces`].
     pub(super) space: u32,
-    /// The signal that was last delivered and may end it.
-    signal: Option<(Signal, u32)>,
+    /// The signal that was last delivered and may end it, with the stack and the code at the
+    /// instruction pointer.
+    signal: Option<(Signal, u32, Vec<u8>)>,
     /// Events since all rows were compared.
     unchecked: u64,
     /// What a call was about that was taken for done and not looked at yet.

@@ -35,13 +35,15 @@ pub(crate) struct Shared {
 }
 
 /// A signal that is about to be delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Signal {
     pub(crate) number: i32,
     /// `si_code`.
     pub(crate) code: i32,
     /// `si_addr`, of signals that have one.
     pub(crate) address: u64,
+    /// All general registers, as in [`What::Registers`](vmatlas::recording::What::Registers).
+    pub(crate) registers: Vec<(&'static str, u64)>,
 }
 
 /// Takes what a backend that stops tasks sees. While one of these runs, the task it is about

@@ -79,6 +79,14 @@ pub enum What {
         /// `si_addr`.
         address: u64,
     },
+    /// What was in the registers when the signal of the next event came.
+    Registers {
+        /// By the names that the architecture's manual gives them, in lower case; also `fs_base`
+        /// and `gs_base`.
+        values: Vec<(Vec<u8>, u64)>,
+        /// The code at the instruction pointer, as far as it could be read.
+        code: Vec<u8>,
+    },
     /// A page was touched for the first time (`--pages`).
     Fault {
         /// The address.
@@ -130,6 +138,7 @@ const SIGNAL: u8 = 70;
 const FAULT: u8 = 71;
 const LOST: u8 = 72;
 const RESIDENT: u8 = 73;
+const REGISTERS: u8 = 74;
 /// Set in a tag if the task is that of the event before.
 const SAME_TASK: u8 = 0x80;
 
@@ -161,6 +170,7 @@ impl Context {
             What::Fault { .. } => FAULT,
             What::Lost { .. } => LOST,
             What::Resident { .. } => RESIDENT,
+            What::Registers { .. } => REGISTERS,
         };
         let same = event.task == self.task;
         out.push(if same { tag | SAME_TASK } else { tag });
@@ -202,6 +212,14 @@ impl Context {
                 self.address = *address;
             }
             What::Lost { events } => out.put(*events),
+            What::Registers { values, code } => {
+                out.put(values.len() as u64);
+                for (name, value) in values {
+                    out.put_bytes(name);
+                    out.put(*value);
+                }
+                out.put_bytes(code);
+            }
             What::Resident { ranges } => {
                 out.put(ranges.len() as u64);
                 for range in ranges {
@@ -292,6 +310,14 @@ impl Context {
                 What::Fault { address: self.address }
             }
             LOST => What::Lost { events: take.uint()? },
+            REGISTERS => {
+                let count = take.count()?;
+                let mut values = Vec::with_capacity(count);
+                for _ in 0..count {
+                    values.push((take.bytes()?.to_vec(), take.uint()?));
+                }
+                What::Registers { values, code: take.bytes()?.to_vec() }
+            }
             RESIDENT => What::Resident { ranges: self.read_ranges(take)? },
             kind => self.read_call(CallKind::from_number(kind)?, take)?,
         };

@@ -144,7 +144,7 @@ impl Replay {
                     space.resident = Some(ranges.clone());
                 }
             }
-            What::Signal { .. } | What::Lost { .. } => {}
+            What::Signal { .. } | What::Registers { .. } | What::Lost { .. } => {}
         }
         Applied::default()
     }

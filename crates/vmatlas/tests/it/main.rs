@@ -2,6 +2,7 @@
 mod captures;
 mod coredump;
 mod corner_cases;
+mod crash;
 mod filter;
 mod laws;
 mod limits;

@@ -120,6 +120,10 @@ fn make(seed: u64, events: u64, snapshot_every: u64) -> Made {
             },
             4 => What::Fault { address: BASE + random.below(1 << 20) },
             5 => What::Lost { events: random.below(9) },
+            7 => What::Registers {
+                values: vec![(b"rax".to_vec(), random.below(1 << 40)), (b"rip".to_vec(), 0)],
+                code: vec![0xc3; random.below(16) as usize],
+            },
             6 => What::Signal { number: 11, code: 1, address: random.below(1 << 40) },
             _ => call(&mut random, file),
         };

@@ -84,6 +84,52 @@ pub(super) fn seen(registers: &Regs) -> Registers {
     Registers { ip: registers.rip, sp: registers.rsp, fp: registers.rbp, compat }
 }
 
+/// All of them by their names.
+pub(super) fn named(registers: &Regs) -> Vec<(&'static str, u64)> {
+    let Regs { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, rip, eflags, .. } = *registers;
+    let Regs { r8, r9, r10, r11, r12, r13, r14, r15, orig_rax, fs_base, gs_base, .. } = *registers;
+    if seen(registers).compat {
+        let low = [
+            ("eax", rax),
+            ("ebx", rbx),
+            ("ecx", rcx),
+            ("edx", rdx),
+            ("esi", rsi),
+            ("edi", rdi),
+            ("ebp", rbp),
+            ("esp", rsp),
+            ("eip", rip),
+            ("eflags", eflags),
+            ("orig_eax", orig_rax),
+        ];
+        let low = low.map(|(name, value)| (name, value & 0xffff_ffff));
+        return [&low[..], &[("fs_base", fs_base), ("gs_base", gs_base)]].concat();
+    }
+    vec![
+        ("rax", rax),
+        ("rbx", rbx),
+        ("rcx", rcx),
+        ("rdx", rdx),
+        ("rsi", rsi),
+        ("rdi", rdi),
+        ("rbp", rbp),
+        ("rsp", rsp),
+        ("r8", r8),
+        ("r9", r9),
+        ("r10", r10),
+        ("r11", r11),
+        ("r12", r12),
+        ("r13", r13),
+        ("r14", r14),
+        ("r15", r15),
+        ("rip", rip),
+        ("eflags", eflags),
+        ("orig_rax", orig_rax),
+        ("fs_base", fs_base),
+        ("gs_base", gs_base),
+    ]
+}
+
 /// The number and arguments of the call that a task is in.
 pub(super) fn call_of(registers: &Regs, abi: Abi) -> (u64, [u64; 6]) {
     let Regs { rdi, rsi, rdx, r10, r8, r9, rbx, rcx, rbp, .. } = *registers;

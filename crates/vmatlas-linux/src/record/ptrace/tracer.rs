@@ -8,7 +8,7 @@ use super::made;
 use super::notice::{Notice, Notices};
 use super::order::{Order, SpaceId};
 use super::privileges;
-use super::task::{Stop, Task, seen};
+use super::task::{Stop, Task, named, seen};
 use crate::record::sink::{Registers, Shared, Signal, Sink};
 use crate::sys::ptrace::{self, Resume};
 use crate::sys::wait::{Waited, Waiter};
@@ -276,7 +276,8 @@ impl<'a, S: Sink> Tracer<'a, S> {
             let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
             // Those that the kernel sends have an address, those of kill(2) do not.
             let address = if code > 0 && faults.contains(&number) { address } else { 0 };
-            self.sink.signalled(tid, &Signal { number, code, address }, seen(&registers));
+            let signal = Signal { number, code, address, registers: named(&registers) };
+            self.sink.signalled(tid, &signal, seen(&registers));
         }
         go_on(tid, Resume::Continue(number));
     }

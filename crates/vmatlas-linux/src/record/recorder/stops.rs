@@ -4,8 +4,10 @@ use super::{FLUSH_AFTER, Recorder, TELL_AFTER, Task, WHOLE_CHECK_EVERY, clock_ns
 use crate::record::sink::{Begun, Registers, Shared, Signal, Sink};
 use crate::record::space::LiveSpace;
 use crate::record::unwind::Modules;
+use crate::sys::vm_read::read_memory;
 use std::time::Duration;
 use vmatlas::Kind;
+use vmatlas::explain::instruction::LONGEST;
 use vmatlas::recording::{Call, CallKind, TaskEntry, What};
 use vmatlas::space::{AddressSpace, VmaFlags};
 
@@ -155,10 +157,12 @@ impl Sink for Recorder {
         self.last_look(tid);
         let Some(task) = self.remove(tid) else { return };
         // The signal that it dies of.
-        if let Some((signal, stack)) = task.signal
-            && status & 0x7f == signal.number
+        if let Some((Signal { number, code, address, registers }, stack, instruction)) = task.signal
+            && status & 0x7f == number
         {
-            let Signal { number, code, address } = signal;
+            let name = |(name, value): (&str, u64)| (name.as_bytes().to_vec(), value);
+            let values = registers.into_iter().map(name).collect();
+            self.event(task.entry, stack, What::Registers { values, code: instruction });
             self.event(task.entry, stack, What::Signal { number, code, address });
         }
         self.event(task.entry, 0, What::Exit { status });
@@ -171,8 +175,11 @@ impl Sink for Recorder {
             return;
         }
         let stack = self.stack(tid, &registers);
+        let mut code = vec![0; LONGEST];
+        let count = read_memory(tid, registers.ip, &mut code).unwrap_or(0);
+        code.truncate(count);
         if let Some(task) = self.tasks.get_mut(&tid) {
-            task.signal = Some((*signal, stack));
+            task.signal = Some((signal.clone(), stack, code));
         }
     }
 

@@ -36,7 +36,7 @@ use x86_64 as arch;
 
 pub(crate) use self::{
     images::{Backing, FileId, Images},
-    memory::{StackCopy, TaskMemory},
+    memory::{ReadMemory, StackCopy, TaskMemory},
     modules::{CodePlace, Modules},
     walk::Unwinder,
 };

@@ -17,7 +17,7 @@ pub(super) enum Told {
     Cloned { parent: u32, child: u32, shared: Shared },
     Executed { tid: u32, former: u32 },
     Exiting { tid: u32 },
-    Signalled { signal: Signal },
+    Signalled { number: i32, code: i32, address: u64 },
 }
 
 /// Keeps all that it is told.
@@ -59,7 +59,8 @@ impl Sink for Collect {
     }
 
     fn signalled(&mut self, _: u32, signal: &Signal, _: Registers) {
-        self.told.push(Told::Signalled { signal: *signal });
+        let Signal { number, code, address, .. } = *signal;
+        self.told.push(Told::Signalled { number, code, address });
     }
 
     fn tick(&mut self) -> bool {

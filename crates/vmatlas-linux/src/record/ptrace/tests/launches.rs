@@ -13,7 +13,7 @@ fn exit_status_and_signal_are_passed_on() {
     let faulted = record(&["fault"]);
     assert!(faulted.status().starts_with("signal: 11 (SIGSEGV)"));
     let signals = faulted.sink.told.iter().filter_map(|told| match told {
-        Told::Signalled { signal, .. } => Some((signal.number, signal.code, signal.address)),
+        Told::Signalled { number, code, address } => Some((*number, *code, *address)),
         _ => None,
     });
     assert_eq!(signals.collect::<Vec<_>>(), [(libc::SIGSEGV, 1, 0x18)]);

@@ -1,0 +1,28 @@
+//! An address of a target: what an access to it would meet.
+
+use super::Case;
+use super::place;
+use crate::target::Target;
+use vmatlas::crash::{Crash, CrashSource};
+use vmatlas::explain::{Evidence, Fault};
+use vmatlas::label::{Facts, Labels};
+
+pub(super) fn case(target: &Target, address: u64) -> Case {
+    let crash = Crash {
+        source: CrashSource::Address,
+        address: Some(address),
+        maps: target.maps.clone(),
+        ..Crash::default()
+    };
+    let facts = match &target.core {
+        Some(core) => core.dump.facts(),
+        None => Facts::default(),
+    };
+    let labels = Labels::of(&target.maps, &facts, None);
+    let evidence = Evidence {
+        fault: Fault::of(&crash, None),
+        place: place::of(target, address),
+        ..Evidence::new(&crash, &facts, &labels)
+    };
+    Case::of(&evidence, Vec::new())
+}

@@ -1,0 +1,32 @@
+//! What the input is.
+
+use crate::args::ExplainArgs;
+use crate::target::{Slot, Target, Want};
+use crate::trouble::Trouble;
+
+/// What a crash is told by.
+pub(super) enum Input {
+    /// An address space.
+    Target(Box<Target>),
+    /// A log, which has mappings or not.
+    Text(Vec<u8>),
+}
+
+impl Input {
+    pub(super) fn read(args: &ExplainArgs) -> Result<Input, Trouble> {
+        let want = Want { sizes: false, truths: true };
+        let (name, proc) = (&args.input, &args.common.proc);
+        if args.address.is_some() {
+            return Ok(Input::Target(Box::new(Target::read(name, proc, &args.moment, want)?)));
+        }
+        let moment = Target::moment(name, &args.moment);
+        if moment.is_none() && matches!(Slot::of(name, proc)?, Slot::Live(_)) {
+            return Err(Trouble::new(format!(
+                "{name}: a process that lives has not crashed; give an address that is to be \
+                 explained: vmatlas explain {name} ADDR"
+            )));
+        }
+        Target::read_or_text(name, &args.moment)
+            .map(|found| found.map_or_else(Input::Text, |target| Input::Target(Box::new(target))))
+    }
+}

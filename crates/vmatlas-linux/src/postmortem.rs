@@ -1,0 +1,133 @@
+//! The memory and the stack of a process that has ended, of which a core dump holds a part: what
+//! is in files is read from them, if they are the same files still.
+
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod stack;
+
+use crate::deadline::within;
+use crate::elf::{ElfFile, open_regular};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Duration;
+use vmatlas::{Maps, Memory};
+
+/// How long a file system may take to open a file.
+const LIMIT: Duration = Duration::from_secs(3);
+
+/// The build id of the file of a row, as the process had it.
+pub type BuildIdOf<'a> = dyn Fn(&vmatlas::Mapping<'_>) -> Option<Vec<u8>> + 'a;
+
+/// A call on the stack, innermost first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StackFrame {
+    /// The address of the instruction; of callers it lies within the call.
+    pub pc: u64,
+    /// The index of the row that it is in.
+    pub row: Option<usize>,
+    /// Where in that row's file it is, in bytes.
+    pub offset: u64,
+    /// Whether it only looks like a return address.
+    pub guessed: bool,
+}
+
+/// The registers that a stack is unwound from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StackRegisters {
+    /// The instruction pointer.
+    pub ip: u64,
+    /// The stack pointer.
+    pub sp: u64,
+    /// The frame pointer.
+    pub fp: u64,
+}
+
+/// The memory of a process that has ended: of the dump, and of the files that it had mapped, for
+/// kernels leave code out of dumps (`coredump_filter`, core(5)).
+///
+/// A file counts if it has the build id that the dump has; where the dump has none, by its name
+/// alone.
+pub struct Postmortem<'a> {
+    maps: &'a Maps,
+    dump: &'a dyn Memory,
+    build_id: &'a BuildIdOf<'a>,
+    /// By name.
+    files: RefCell<HashMap<Vec<u8>, Option<Rc<File>>>>,
+}
+
+impl<'a> Postmortem<'a> {
+    /// For a process with these rows. Nothing is read yet.
+    pub fn new(maps: &'a Maps, dump: &'a dyn Memory, build_id: &'a BuildIdOf<'a>) -> Self {
+        Postmortem { maps, dump, build_id, files: RefCell::default() }
+    }
+
+    /// The size in bytes that the file of a row has today.
+    pub fn file_size(&self, row: usize) -> Option<u64> {
+        // Of data files there is no build id: the name has to do.
+        let name = self.maps.get(row)?.name.to_vec();
+        let path = PathBuf::from(OsStr::from_bytes(name.strip_prefix(b"/").map(|_| &*name)?));
+        within(LIMIT, move || Some(open_regular(&path).ok()?.metadata().ok()?.len()))?
+    }
+
+    /// The file of a row, opened, if it is the same as then.
+    pub fn file(&self, row: usize) -> Option<Rc<File>> {
+        let row = self.maps.get(row)?;
+        if let Some(known) = self.files.borrow().get(row.name) {
+            return known.clone();
+        }
+        let file = self.open(&row).map(Rc::new);
+        self.files.borrow_mut().insert(row.name.to_vec(), file.clone());
+        file
+    }
+
+    fn open(&self, row: &vmatlas::Mapping<'_>) -> Option<File> {
+        if row.name.first() != Some(&b'/') {
+            return None;
+        }
+        let path = PathBuf::from(OsStr::from_bytes(row.name));
+        let wanted = (self.build_id)(row);
+        within(LIMIT, move || {
+            let file = open_regular(&path).ok()?;
+            let Some(wanted) = wanted else { return Some(file) };
+            let elf = ElfFile::read(file.try_clone().ok()?).ok()??;
+            (elf.build_id_bytes() == Some(&wanted)).then_some(file)
+        })?
+    }
+
+    /// The calls that the thread with these registers was in, at most `most`. Only of x86-64
+    /// programs, on machines of that architecture.
+    pub fn frames(&self, registers: StackRegisters, most: usize) -> Vec<StackFrame> {
+        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+        return stack::frames(self, registers, most);
+        #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]
+        {
+            let _ = (registers, most);
+            Vec::new()
+        }
+    }
+}
+
+impl Memory for Postmortem<'_> {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> usize {
+        let read = self.dump.read(address, bytes);
+        if read > 0 {
+            return read;
+        }
+        let Some(at) = self.maps.find(address).mapping else { return 0 };
+        let Some(row) = self.maps.get(at) else { return 0 };
+        // What may be written may differ from the file.
+        if row.perms.write() {
+            return 0;
+        }
+        let Some(file) = self.file(at) else { return 0 };
+        let left = usize::try_from(row.range.end.saturating_sub(address)).unwrap_or(usize::MAX);
+        let size = left.min(bytes.len());
+        let offset = row.offset.saturating_add(address.wrapping_sub(row.range.start));
+        bytes.get_mut(..size).and_then(|part| file.read_at(part, offset).ok()).unwrap_or(0)
+    }
+}

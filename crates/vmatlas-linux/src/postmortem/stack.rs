@@ -1,0 +1,113 @@
+//! Unwinding a stack in a dump.
+
+use super::{Postmortem, StackFrame, StackRegisters};
+use crate::record::sink::Registers;
+use crate::record::unwind::{Backing, Frame, How, Images, Modules, ReadMemory, Unwinder};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use vmatlas::Memory as _;
+
+/// How often the files of more frames are looked for: each time the walk gets one file further.
+const ROUNDS: usize = 64;
+/// How much of a stack is read at once.
+const BLOCK: usize = 4096;
+/// Larger than any vDSO.
+const VDSO_LIMIT: u64 = 1 << 20;
+
+pub(super) fn frames(
+    dead: &Postmortem<'_>,
+    registers: StackRegisters,
+    most: usize,
+) -> Vec<StackFrame> {
+    let StackRegisters { ip, sp, fp } = registers;
+    let registers = Registers { ip, sp, fp, compat: false };
+    let mut images = Images::default();
+    let mut unwinder = Unwinder::new(most);
+    let mut memory = Dump { dead, start: 0, bytes: Vec::new() };
+    let mut frames: Vec<Frame> = Vec::new();
+    // Only the files that are on the stack are read: libraries have large tables.
+    let mut wanted: BTreeSet<usize> = BTreeSet::new();
+    wanted.extend(dead.maps.find(ip).mapping);
+    for _ in 0..ROUNDS {
+        let modules = modules(dead, &mut images, &wanted);
+        unwinder.walk(&modules, &registers, &mut memory, &mut frames);
+        let on_stack = frames.iter().filter_map(|frame| dead.maps.find(frame.pc).mapping);
+        let before = wanted.len();
+        wanted.extend(on_stack);
+        if wanted.len() == before {
+            break;
+        }
+        // Rules of files without tables are no longer right.
+        unwinder = Unwinder::new(most);
+    }
+    frames.iter().map(|frame| shown(dead, frame)).collect()
+}
+
+fn shown(dead: &Postmortem<'_>, frame: &Frame) -> StackFrame {
+    let row = dead.maps.find(frame.pc).mapping;
+    let offset = row
+        .and_then(|row| dead.maps.get(row))
+        .map_or(0, |row| row.offset.wrapping_add(frame.pc.wrapping_sub(row.range.start)));
+    StackFrame { pc: frame.pc, row, offset, guessed: frame.how == How::Scanned }
+}
+
+/// All that is executable, with the tables of those rows that are wanted.
+fn modules(dead: &Postmortem<'_>, images: &mut Images, wanted: &BTreeSet<usize>) -> Modules {
+    let mut modules = Modules::default();
+    for (index, row) in dead.maps.iter().enumerate().filter(|(_, row)| row.perms.execute()) {
+        let is_wanted = wanted.contains(&index);
+        // A core knows neither device nor inode: what tells files apart is the name, and whether
+        // they were opened.
+        let backing = Arc::new(Backing {
+            device: vmatlas::Device::new(0, 0),
+            inode: index as u64 * 2 + u64::from(is_wanted),
+            name: row.name.into(),
+        });
+        if row.name == b"[vdso]" && is_wanted && row.range.size() <= VDSO_LIMIT {
+            let mut bytes = vec![0; usize::try_from(row.range.size()).unwrap_or(0)];
+            let read = dead.read(row.range.start, &mut bytes);
+            bytes.truncate(read);
+            modules.map_bytes(images, row.range, &backing, &bytes);
+        } else if row.name.first() == Some(&b'/') {
+            let open = || is_wanted.then(|| dead.file(index)?.try_clone().ok()).flatten();
+            modules.map_file(images, row.range, row.offset, &backing, true, open);
+        } else {
+            modules.map_anonymous(row.range, true);
+        }
+    }
+    modules
+}
+
+/// A dump as a walk reads it.
+struct Dump<'a> {
+    dead: &'a Postmortem<'a>,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl ReadMemory for Dump<'_> {
+    fn begin(&mut self, _: u64) {}
+
+    fn word(&mut self, address: u64) -> Option<u64> {
+        if let Some(word) = self.kept(address) {
+            return Some(word);
+        }
+        self.start = address & !7;
+        self.bytes.resize(BLOCK, 0);
+        let read = self.dead.read(self.start, &mut self.bytes);
+        self.bytes.truncate(read);
+        self.kept(address)
+    }
+
+    fn code(&mut self, address: u64, bytes: &mut [u8]) -> bool {
+        self.dead.read(address, bytes) == bytes.len()
+    }
+}
+
+impl Dump<'_> {
+    fn kept(&self, address: u64) -> Option<u64> {
+        let at = usize::try_from(address.checked_sub(self.start)?).ok()?;
+        let word = self.bytes.get(at..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*word))
+    }
+}

@@ -1,0 +1,338 @@
+//! What kernels log of programs that die by a fault.
+//!
+//! # References
+//!
+//! `show_signal_msg` in arch/x86/mm/fault.c (2.6.24 to 6.18: `error` and `in` since 2.6.26, `likely
+//! on CPU` since 6.1), `show_signal` and `show_opcodes` in arch/x86/kernel (`Code:` since 4.20),
+//! `print_vma_addr` in mm/memory.c (the offset in the file before the `,` since 6.8),
+//! `print_fatal_signal` in kernel/signal.c, `__oom_kill_process` in mm/oom_kill.c. Other
+//! architectures are in `kernel_log/other.rs`.
+
+mod other;
+
+use crate::crash::line::{Line, logged};
+use crate::crash::log::{Found, Index, Reader};
+use crate::crash::words::{
+    after, hex, hex_after, id, leading_hex, leading_id, leading_signed, split, split_last, string,
+    take_while,
+};
+use crate::crash::{Crash, CrashFrame, CrashSource, Machine, page_fault, registers};
+use crate::mapping::AddressRange;
+
+const SIGILL: i32 = 4;
+const SIGTRAP: i32 = 5;
+const SIGBUS: i32 = 7;
+const SIGFPE: i32 = 8;
+const SIGKILL: i32 = 9;
+const SIGSEGV: i32 = 11;
+
+/// How many lines behind its first one the registers of a crash are looked for.
+const FOLLOWING: u32 = 40;
+
+/// Reads lines of a kernel.
+#[derive(Debug, Default)]
+pub(super) struct KernelLog {
+    /// How many faults there were of which the bytes of code have not come. If it is more than
+    /// one, it cannot be told whose the next ones are.
+    without_code: u32,
+    last: Option<Index>,
+    /// Lines since the last crash.
+    since: u32,
+    /// Whether its registers may follow.
+    registers: bool,
+}
+
+impl Reader for KernelLog {
+    fn line(&mut self, line: &Line<'_>, found: &mut Found) {
+        let text = line.text;
+        self.since = self.since.saturating_add(1);
+        if let Some(first) = first_line(text) {
+            let expects_code = first.expects_code;
+            self.last = found.add(line, first.crash);
+            self.without_code = if expects_code { self.without_code + 1 } else { 0 };
+            (self.since, self.registers) = (0, first.registers);
+        } else if let Some(code) = text.strip_prefix(b"Code: ") {
+            let mine = self.last.filter(|_| self.without_code == 1 || self.registers);
+            if let Some(crash) = mine.and_then(|last| found.get(last)) {
+                take_code(crash, code);
+            }
+            self.without_code = 0;
+        } else if let Some((name, signal)) = fatal_signal(text) {
+            self.fatal_signal(line, name, signal, found);
+        } else if let Some(last) = self.last.filter(|_| self.registers && self.since < FOLLOWING) {
+            self.registers = follow(last, text, found);
+        }
+    }
+}
+
+impl KernelLog {
+    /// `NAME: potentially unexpected fatal signal 11.` (`kernel.print-fatal-signals`) follows the
+    /// line of the fault, if there is one.
+    fn fatal_signal(&mut self, line: &Line<'_>, name: &[u8], signal: i32, found: &mut Found) {
+        let same =
+            |crash: &Crash| crash.comm.as_deref() == Some(name) && crash.signal == Some(signal);
+        let last = self.last.filter(|_| self.since < 5);
+        if !last.and_then(|last| found.get(last)).is_some_and(|crash| same(crash)) {
+            let crash = Crash {
+                source: CrashSource::KernelLog,
+                comm: Some(name.to_owned()),
+                signal: Some(signal),
+                ..Crash::default()
+            };
+            self.last = found.add(line, crash);
+        }
+        (self.since, self.registers, self.without_code) = (0, true, 0);
+    }
+}
+
+fn fatal_signal(text: &[u8]) -> Option<(&[u8], i32)> {
+    let (before, behind) = split(text, ": potentially unexpected fatal signal ")?;
+    // The name stands there once or twice; of old kernels with `/PID` behind it.
+    let name = split_last(before, ": ").map_or(before, |(_, name)| name);
+    let name = split_last(name, "/").filter(|(_, pid)| id(pid).is_some()).map_or(name, |n| n.0);
+    Some((name, leading_signed(behind)?))
+}
+
+/// What the first line of a crash says.
+struct First {
+    crash: Crash,
+    /// Whether a line `Code:` follows.
+    expects_code: bool,
+    /// Whether lines of registers follow.
+    registers: bool,
+}
+
+fn first_line(text: &[u8]) -> Option<First> {
+    // Nearly no line of a log is one of these, and this shows soon.
+    if let Some((before, behind)) = split(text, "]: ") {
+        let task = task(before);
+        if let Some(rest) = behind.strip_prefix(b"segfault at ") {
+            let crash = segfault(Task::of(task)?, rest)?;
+            let expects_code = crash.machine != Some(Machine::Other(SPARC));
+            return Some(First { crash, expects_code, registers: false });
+        }
+        let crash = Task::of(task).and_then(|task| other::signal(task, behind));
+        if let Some(crash) = crash {
+            return Some(First { crash, expects_code: false, registers: true });
+        }
+        if let Some(first) = named_like_a_prefix(text) {
+            return Some(first);
+        }
+    }
+    let (crash, registers) = trap(text)
+        .or_else(|| out_of_memory(text))
+        .map(|crash| (crash, false))
+        .or_else(|| other::first_line(text).map(|crash| (crash, true)))?;
+    Some(First { crash, expects_code: false, registers })
+}
+
+/// A thread may be named `my worker [3]:`, so the first `]: ` need not be the one.
+fn named_like_a_prefix(text: &[u8]) -> Option<First> {
+    let (before, behind) = split_last(text, "]: segfault at ")?;
+    let crash = segfault(Task::of(task(before))?, behind)?;
+    Some(First { crash, expects_code: true, registers: false })
+}
+
+/// A thread as a line names it: `NAME[TID`.
+struct Task<'a> {
+    comm: &'a [u8],
+    tid: u32,
+}
+
+impl<'a> Task<'a> {
+    fn of(parts: Option<(&'a [u8], u32)>) -> Option<Task<'a>> {
+        parts.map(|(comm, tid)| Task { comm, tid })
+    }
+
+    /// A crash of this thread. The number is that of the thread (`task_pid_nr`).
+    fn crash(&self, signal: Option<i32>) -> Crash {
+        Crash {
+            source: CrashSource::KernelLog,
+            tid: Some(self.tid),
+            comm: Some(self.comm.to_owned()),
+            signal,
+            ..Crash::default()
+        }
+    }
+}
+
+/// `TASK_COMM_LEN` without the zero at the end.
+const LONGEST_NAME: usize = 15;
+
+/// The name and id of `NAME[TID`, without what is before it that no name can be.
+fn task(text: &[u8]) -> Option<(&[u8], u32)> {
+    let (name, tid) = split_last(text, "[")?;
+    let tid = id(tid)?;
+    let name = split_last(name, "kernel: ").map_or(name, |(_, name)| logged(name));
+    let name = name.strip_prefix(b"traps: ").unwrap_or(name);
+    // A prefix of the log that is not known ends with a blank.
+    let name = match name.len().checked_sub(LONGEST_NAME).filter(|over| *over > 0) {
+        Some(over) => match name.get(over..)?.iter().position(|&b| b == b' ') {
+            Some(blank) => name.get(over + blank + 1..)?,
+            None => split_last(name, " ").map(|(_, name)| name)?,
+        },
+        None => name,
+    };
+    (!name.is_empty()).then_some((name, tid))
+}
+
+/// `e_machine` of SPARC V9, which logs nearly as x86 does.
+const SPARC: u16 = 43;
+
+/// `10 ip 000055eb5d419217 sp 00007ffe8c4d6c30 error 6 in crasher[1217,55eb5d419000+1000] …`
+fn segfault(task: Task<'_>, rest: &[u8]) -> Option<Crash> {
+    let mut crash = task.crash(Some(SIGSEGV));
+    crash.address = Some(leading_hex(rest)?);
+    let number = |names: [&str; 3]| {
+        names.into_iter().find_map(|name| {
+            let (digits, _) = take_while(after(rest, name)?, |b| b.is_ascii_hexdigit());
+            Some((hex(digits)?, digits.len()))
+        })
+    };
+    let (ip, sp) = (number([" ip ", " rip ", " eip "]), number([" sp ", " rsp ", " esp "]));
+    crash.ip = ip.map(|(ip, _)| ip);
+    crash.sp = sp.map(|(sp, _)| sp);
+    let error = after(rest, " error ");
+    if after(rest, " (rpc ").is_some() {
+        crash.machine = Some(Machine::Other(SPARC));
+    } else {
+        crash.machine = match (ip, sp) {
+            (Some((_, 8)), _) => Some(Machine::X86),
+            (Some(_), Some((sp, _))) => wide(sp),
+            _ => None,
+        };
+        if let Some(bits) = error.and_then(leading_hex) {
+            page_fault::take(&mut crash, bits);
+            crash.message = Some(page_fault::words(&crash, bits));
+        }
+    }
+    take_mapping(&mut crash, error.unwrap_or(rest));
+    Some(crash)
+}
+
+/// A stack above 4 GiB is no 32-bit program's; below it may be either's.
+fn wide(sp: u64) -> Option<Machine> {
+    (sp > u64::from(u32::MAX)).then_some(Machine::X86_64)
+}
+
+/// ` in FILE[OFFSET,START+SIZE]`: the mapping of the instruction, if a file is mapped there.
+fn take_mapping(crash: &mut Crash, text: &[u8]) {
+    let Some((name, numbers)) = after(text, " in ")
+        .and_then(|rest| split_last(rest, "]"))
+        .and_then(|(rest, _)| split_last(rest, "["))
+    else {
+        return;
+    };
+    let (offset, numbers) = match split(numbers, ",") {
+        Some((offset, numbers)) => (hex(offset), numbers),
+        None => (None, numbers),
+    };
+    let Some((start, size)) = split(numbers, "+") else { return };
+    let (Some(start), Some(size)) = (hex(start), hex(size)) else { return };
+    let Some(end) = start.checked_add(size) else { return };
+    crash.ip_mapping = Some((name.to_owned(), AddressRange::new(start, end)));
+    crash.frames = vec![CrashFrame {
+        pc: crash.ip,
+        module: Some(string(name)),
+        offset,
+        ..CrashFrame::default()
+    }];
+}
+
+/// `traps: crasher[2062] general protection fault ip:5611dfef52bf sp:7fff8cdb4c00 error:0 in …`
+fn trap(text: &[u8]) -> Option<Crash> {
+    let (before, rest) = split(text, " ip:")?;
+    let (task_part, what) = split_last(before, "] ")?;
+    let task = Task::of(task(task_part))?;
+    let what = what.strip_prefix(b"trap ").unwrap_or(what);
+    // By the vectors of arch/x86/kernel/traps.c.
+    let signal = match what {
+        b"divide error" | b"coprocessor segment overrun" => SIGFPE,
+        b"int3" => SIGTRAP,
+        b"invalid opcode" => SIGILL,
+        b"alignment check" | b"stack segment" | b"segment not present" => SIGBUS,
+        b"overflow"
+        | b"bounds"
+        | b"invalid TSS"
+        | b"general protection"
+        | b"general protection fault"
+        | b"control protection"
+        | b"iret exception" => SIGSEGV,
+        _ => return None,
+    };
+    let mut crash = task.crash(Some(signal));
+    crash.ip = leading_hex(rest);
+    crash.sp = hex_after(rest, " sp:");
+    crash.machine = crash.sp.and_then(wide);
+    let error = after(rest, " error:");
+    let number = error.and_then(leading_hex).filter(|&error| error != 0);
+    let what = string(what);
+    crash.message = Some(match number {
+        Some(error) => format!("{what}, error {error:#x}"),
+        None => what,
+    });
+    take_mapping(&mut crash, error.unwrap_or(rest));
+    Some(crash)
+}
+
+/// `Out of memory: Killed process 123 (name) total-vm:…`, of old kernels without what is before
+/// `Killed`, and for some time with `, UID 0,` behind the number.
+fn out_of_memory(text: &[u8]) -> Option<Crash> {
+    let (before, rest) = split(text, "Killed process ")?;
+    if !(before.is_empty() || before.ends_with(b"ut of memory: ")) {
+        return None;
+    }
+    let name = after(rest, "(")?;
+    let name =
+        split(name, ") total-vm:").or_else(|| split_last(name, ")")).map(|(name, _)| name)?;
+    Some(Crash {
+        source: CrashSource::KernelLog,
+        pid: Some(leading_id(rest)?),
+        comm: Some(name.to_owned()),
+        signal: Some(SIGKILL),
+        message: Some(string(text)),
+        ..Crash::default()
+    })
+}
+
+/// The bytes of code around the instruction, which `<>` marks.
+fn take_code(crash: &mut Crash, code: &[u8]) {
+    let Some(ip) = crash.ip else { return };
+    let mut bytes = Vec::new();
+    let mut at = None;
+    for word in code.split(|&b| b == b' ').filter(|word| !word.is_empty()) {
+        let inner = word.strip_prefix(b"<").and_then(|word| word.strip_suffix(b">"));
+        let digits = inner.unwrap_or(word);
+        let Some(byte) = hex(digits).filter(|_| digits.len() == 2) else { break };
+        if inner.is_some() {
+            at = Some(bytes.len() as u64);
+        }
+        bytes.extend(u8::try_from(byte));
+    }
+    if let Some(start) = at.and_then(|at| ip.checked_sub(at)) {
+        crash.code_bytes = Some((start, bytes));
+    }
+}
+
+/// A line after the first: registers and who has them. Tells whether more may follow.
+fn follow(last: Index, text: &[u8], found: &mut Found) -> bool {
+    let Some(crash) = found.get(last) else { return false };
+    // The registers of a fault of the kernel itself are no program's.
+    if text.starts_with(b"RIP: 0010:") || text.starts_with(b"BUG: ") {
+        return false;
+    }
+    if text.starts_with(b"CPU: ") {
+        let Some(tid) = after(text, "PID: ").and_then(leading_id) else { return true };
+        let name = after(text, " Comm: ")
+            .and_then(|rest| split(rest, " Not tainted").or_else(|| split(rest, " Tainted: ")));
+        if let Some((name, _)) = name {
+            crash.comm.get_or_insert_with(|| name.to_owned());
+        }
+        return *crash.tid.get_or_insert(tid) == tid;
+    }
+    // What s390x logs beside its registers looks like registers, too.
+    if !other::follow(crash, text) && crash.machine != Some(Machine::S390x) {
+        registers::take(crash, text);
+    }
+    true
+}

@@ -1,0 +1,212 @@
+//! Lines of a log, and what logs put before each of them.
+
+use crate::crash::words::{decimal, split, take_while};
+
+/// A line of the text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line<'a> {
+    /// Where it begins in the text, in bytes.
+    pub(super) start: usize,
+    /// Where the next one begins.
+    pub(super) end: usize,
+    /// What was logged, without the end of the line, and the time, host and so on before it.
+    pub(super) text: &'a [u8],
+}
+
+/// The lines of a text.
+pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let rest = text.get(start..).filter(|rest| !rest.is_empty())?;
+        let length = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let whole = rest.get(..length)?;
+        let whole = whole.strip_suffix(b"\r").unwrap_or(whole);
+        let end = (start + length + 1).min(text.len());
+        let line = Line { start, end, text: logged(whole) };
+        start = end;
+        Some(line)
+    })
+}
+
+/// How many prefixes stand before one another at most: `journalctl` of a line of `rsyslog` of
+/// `dmesg -x` with the caller, and one more.
+const MOST_PREFIXES: usize = 8;
+
+/// The line without what logs put before it; unchanged where there is nothing of the sort.
+pub(super) fn logged(line: &[u8]) -> &[u8] {
+    let mut rest = line;
+    for _ in 0..MOST_PREFIXES {
+        let Some(behind) = without_prefix(rest) else { break };
+        rest = behind;
+    }
+    rest
+}
+
+fn without_prefix(line: &[u8]) -> Option<&[u8]> {
+    match line.first()? {
+        b'<' => priority(line),
+        b'[' => bracketed(line),
+        b'0'..=b'9' => kmsg(line).or_else(|| dated(line)).or_else(|| logcat(line)),
+        b'A'..=b'Z' => syslog(line).or_else(|| logcat_brief(line)).or_else(|| logcat_tag(line)),
+        b'a'..=b'z' => facility(line),
+        _ => None,
+    }
+}
+
+/// `<6>`, as `dmesg -r` and old syslog have it.
+fn priority(line: &[u8]) -> Option<&[u8]> {
+    let (digits, rest) = take_while(line.get(1..)?, |b| b.is_ascii_digit());
+    (1..=3).contains(&digits.len()).then_some(rest)?.strip_prefix(b">")
+}
+
+/// `[12009.831743] `, `[Thu Jan 20 12:37:45 2022] ` (`dmesg -T`), `[T2056] ` (CONFIG_PRINTK_CALLER).
+fn bracketed(line: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memchr(b']', line.get(..40.min(line.len()))?)?;
+    let inner = line.get(1..end)?.trim_ascii();
+    let number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    // Some vendors' kernels put `@CPU` behind it.
+    let (seconds, fraction) = split(inner, ".").unwrap_or_default();
+    let (fraction, cpu) = split(fraction, "@").unwrap_or((fraction, b"0"));
+    let time = number(seconds) && number(fraction) && number(cpu);
+    let caller = matches!(inner.split_first(), Some((b'T' | b'C', id)) if number(id));
+    let date = inner.len() == 24 && clock(inner.get(11..19)?) && number(inner.get(20..)?);
+    // Not all blanks: what stands in columns keeps its place.
+    let rest = line.get(end + 1..)?;
+    (time || caller || date).then(|| rest.strip_prefix(b" ").unwrap_or(rest))
+}
+
+/// `6,1234,12009831743,-;`, a record of `/dev/kmsg`.
+fn kmsg(line: &[u8]) -> Option<&[u8]> {
+    let end = memchr::memchr(b';', line.get(..80.min(line.len()))?)?;
+    let mut fields = line.get(..end)?.split(|&b| b == b',');
+    let numbers = fields.by_ref().take(3).filter(|field| decimal(field).is_some()).count();
+    (numbers == 3 && fields.next().is_some()).then(|| line.get(end + 1..))?
+}
+
+/// `kern  :info  : `, as `dmesg -x` writes facility and level.
+fn facility(line: &[u8]) -> Option<&[u8]> {
+    let (_, rest) = take_while(line, |b| b.is_ascii_lowercase());
+    let (level, rest) =
+        take_while(rest.trim_ascii_start().strip_prefix(b":")?, |b| b.is_ascii_lowercase());
+    let levels: [&[u8]; 8] =
+        [b"emerg", b"alert", b"crit", b"err", b"warn", b"notice", b"info", b"debug"];
+    levels.contains(&level).then(|| rest.trim_ascii_start().strip_prefix(b": "))?
+}
+
+/// `Nov 26 02:10:00 host kernel: `.
+fn syslog(line: &[u8]) -> Option<&[u8]> {
+    let month = line.get(..4)?;
+    let date = month[..3].iter().all(u8::is_ascii_alphabetic) && month[3] == b' ';
+    let (_, rest) = take_while(line.get(4..)?.trim_ascii_start(), |b| b.is_ascii_digit());
+    (date && clock(rest.get(1..9)?)).then(|| host_and_tag(rest.get(9..)?))?
+}
+
+/// `2026-11-26T02:10:00.123456+00:00 host kernel: `, and of `dmesg --time-format iso`
+/// `2026-11-26T02:10:00,123456+00:00 `.
+fn dated(line: &[u8]) -> Option<&[u8]> {
+    let date = line.get(4) == Some(&b'-') && line.get(7) == Some(&b'-');
+    let between = matches!(line.get(10)?, b'T' | b' ');
+    (date && between && clock(line.get(11..19)?)).then_some(())?;
+    let rest = line.get(19..)?;
+    if rest.starts_with(b",") { split(rest, " ").map(|(_, rest)| rest) } else { host_and_tag(rest) }
+}
+
+/// The rest of a time (fraction and zone), a host, and the tag of who logged: `kernel: `. Of
+/// Android Studio, process and thread instead: `.997 14368-14368/? A/DEBUG: `.
+fn host_and_tag(rest: &[u8]) -> Option<&[u8]> {
+    let word = |text| take_while(text, |b| b != b' ');
+    let (_, rest) = word(rest);
+    let (host, rest) = word(rest.strip_prefix(b" ")?);
+    let (tag, rest) =
+        if host == b"kernel:" { (host, rest) } else { word(rest.strip_prefix(b" ")?) };
+    tag.ends_with(b":").then(|| rest.strip_prefix(b" ").unwrap_or(rest))
+}
+
+/// `01-01 12:00:00.000  1234  1234 F DEBUG   : `, as logcat has it.
+fn logcat(line: &[u8]) -> Option<&[u8]> {
+    if line.get(2) != Some(&b'-') || !clock(line.get(6..14)?) {
+        return None;
+    }
+    let (_, rest) = take_while(line.get(14..)?, |b| b == b'.' || b.is_ascii_digit());
+    let (_, rest) = take_while(rest, |b| b == b' ' || b.is_ascii_digit());
+    logcat_tag(rest)
+}
+
+/// `F DEBUG   : `.
+fn logcat_tag(line: &[u8]) -> Option<&[u8]> {
+    let level = matches!(line.first()?, b'V' | b'D' | b'I' | b'W' | b'E' | b'F');
+    (level && line.get(1) == Some(&b' ')).then_some(())?;
+    let (tag, rest) = take_while(line.get(2..)?, |b| b != b':' && b != b' ');
+    let rest = rest.trim_ascii_start().strip_prefix(b":")?;
+    (!tag.is_empty()).then(|| rest.strip_prefix(b" ").unwrap_or(rest))
+}
+
+/// `F/DEBUG   ( 1234): `.
+fn logcat_brief(line: &[u8]) -> Option<&[u8]> {
+    (line.get(1) == Some(&b'/')).then_some(())?;
+    let (_, rest) = take_while(line.get(2..)?, |b| b != b'(' && b != b':');
+    let (_, rest) = take_while(rest.strip_prefix(b"(")?, |b| b == b' ' || b.is_ascii_digit());
+    let rest = rest.strip_prefix(b"):")?;
+    Some(rest.strip_prefix(b" ").unwrap_or(rest))
+}
+
+/// `12:37:45`.
+fn clock(text: &[u8]) -> bool {
+    text.len() == 8
+        && text.iter().enumerate().all(|(at, b)| match at {
+            2 | 5 => *b == b':',
+            _ => b.is_ascii_digit(),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(line: &str, text: &str) {
+        assert_eq!(String::from_utf8_lossy(logged(line.as_bytes())), text);
+    }
+
+    #[test]
+    fn what_logs_put_before_a_line() {
+        for before in [
+            "",
+            "[12009.831743] ",
+            "[    5.831743] ",
+            "[12009.831743][ T2056] ",
+            "[Thu Jan 20 12:37:45 2022] ",
+            "<6>[12009.831743] ",
+            "kern  :info  : [12009.831743] ",
+            "6,1234,12009831743,-;",
+            "6,1234,12009831743,-,caller=T2056;",
+            "Nov  6 02:10:00 host kernel: [12009.831743] ",
+            "Nov 26 02:10:00 host kernel: ",
+            "[12009.831743@1] ",
+            "2026-11-26T02:10:00.123456+00:00 host kernel: ",
+            "2026-11-26T02:10:00+0000 kernel: ",
+            "2026-11-26T02:10:00,123456+00:00 ",
+            "2020-09-24 15:32:44.997 14368-14368/? A/DEBUG: ",
+            "01-01 12:00:00.000  1234  1234 F DEBUG   : ",
+            "F/DEBUG   ( 1234): ",
+            "F DEBUG   : ",
+        ] {
+            check(&format!("{before}app[1]: died"), "app[1]: died");
+        }
+    }
+
+    #[test]
+    fn nothing_else_is_taken_away() {
+        for line in [
+            "[signal SIGSEGV: segmentation violation code=0x1 addr=0x8 pc=0x466240]",
+            "[ref] not a time",
+            "12-monkeys",
+            "Dynamic libraries:",
+            "    #00 pc 0001  /x",
+            "E: Sub-process",
+            "",
+        ] {
+            check(line, line);
+        }
+    }
+}

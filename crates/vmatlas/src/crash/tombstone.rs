@@ -1,0 +1,169 @@
+//! Android's tombstones, and what debuggerd writes of them to logcat.
+//!
+//! # References
+//!
+//! system/core/debuggerd/libdebuggerd/{tombstone.cpp,tombstone_proto_to_text.cpp} of AOSP, Android 5
+//! to 15.
+
+use crate::crash::line::Line;
+use crate::crash::log::{Found, Index, Reader};
+use crate::crash::words::{
+    after, between, hex, hex_after, leading_hex, leading_id, leading_signed, split, split_last,
+    string, take_while,
+};
+use crate::crash::{Access, Crash, CrashFrame, CrashSource, Machine, registers};
+
+/// Reads tombstones.
+#[derive(Debug, Default)]
+pub(super) struct Tombstone {
+    crash: Option<Index>,
+    /// What was said before the line of the process.
+    machine: Option<Machine>,
+    part: Part,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    /// The signal, and the registers of the thread that crashed.
+    #[default]
+    Head,
+    /// Its calls.
+    Calls,
+    /// What is behind them, such as who freed the memory.
+    Behind,
+    /// Other threads.
+    Others,
+}
+
+impl Reader for Tombstone {
+    fn line(&mut self, line: &Line<'_>, found: &mut Found) {
+        let text = line.text.trim_ascii();
+        if text.starts_with(b"*** *** ***") {
+            *self = Tombstone::default();
+        } else if text.starts_with(b"--- --- ---") {
+            self.part = Part::Others;
+        } else if let Some(abi) = between(text, "ABI: '", "'") {
+            self.machine = machine(abi);
+        } else if let Some(crash) = process(text).filter(|_| self.part != Part::Others) {
+            let crash = Crash { machine: self.machine, ..crash };
+            self.part = Part::Head;
+            self.crash = found.add(line, crash);
+        } else if let Some(index) = self.crash {
+            found.maps(index, line);
+            self.inner(index, text, found);
+        }
+    }
+}
+
+impl Tombstone {
+    fn inner(&mut self, index: Index, text: &[u8], found: &mut Found) {
+        let Some(crash) = found.get(index) else { return };
+        if self.part == Part::Others {
+        } else if let Some(rest) = text.strip_prefix(b"signal ") {
+            signal(crash, rest);
+        } else if let Some(rest) = text.strip_prefix(b"Cause: ") {
+            found.say(index, rest);
+        } else if let Some(rest) = text.strip_prefix(b"Abort message: ") {
+            found.say(index, rest);
+        } else if text == b"backtrace:" && self.part == Part::Head {
+            self.part = Part::Calls;
+        } else if let Some(frame) = text.strip_prefix(b"#").and_then(frame) {
+            if self.part == Part::Calls {
+                found.frame(index, frame);
+            }
+        } else if self.part == Part::Head {
+            registers::take(crash, text);
+        } else if self.part == Part::Calls
+            && !crash.frames.is_empty()
+            && !text.starts_with(b"NOTE:")
+        {
+            self.part = Part::Behind;
+        }
+    }
+}
+
+fn machine(abi: &[u8]) -> Option<Machine> {
+    Some(match abi {
+        b"arm64" => Machine::AArch64,
+        b"arm" => Machine::Arm,
+        b"x86" => Machine::X86,
+        b"x86_64" => Machine::X86_64,
+        b"riscv64" => Machine::RiscV64,
+        _ => return None,
+    })
+}
+
+/// `pid: 12345, tid: 12346, name: worker  >>> com.example <<<`
+fn process(text: &[u8]) -> Option<Crash> {
+    let rest = text.strip_prefix(b"pid: ")?;
+    let (name, _) = split_last(after(rest, ", name: ")?, "  >>> ")?;
+    Some(Crash {
+        source: CrashSource::Tombstone,
+        pid: leading_id(rest),
+        tid: after(rest, ", tid: ").and_then(leading_id),
+        comm: Some(name.to_owned()),
+        ..Crash::default()
+    })
+}
+
+/// `11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x0000000000000010 (read)`; very old ones have no
+/// code, and where the kernel tells no address there are dashes.
+fn signal(crash: &mut Crash, rest: &[u8]) {
+    crash.signal = leading_signed(rest);
+    crash.code = after(rest, ", code ").and_then(leading_signed);
+    let Some(address) = after(rest, ", fault addr ") else { return };
+    crash.address = leading_hex(address);
+    crash.access = match split(address, " (").map(|(_, access)| access) {
+        Some(b"read)") => Some(Access::Read),
+        Some(b"write)") => Some(Access::Write),
+        _ => None,
+    };
+    crash.present = (crash.signal == Some(11) && crash.code == Some(2)).then_some(true);
+}
+
+/// `00 pc 0000000000012345  /system/lib64/libc.so (abort+164) (BuildId: 9f2c)`, without the `#`.
+fn frame(text: &[u8]) -> Option<CrashFrame> {
+    let (number, rest) = take_while(text, |b| b.is_ascii_digit());
+    let rest = rest.trim_ascii_start().strip_prefix(b"pc ").filter(|_| !number.is_empty())?;
+    let (offset, rest) = take_while(rest.trim_ascii_start(), |b| b.is_ascii_hexdigit());
+    let offset = hex(offset)?;
+    let mut module = rest.trim_ascii();
+    let mut function = None;
+    // What is in parentheses behind the file: offset in an archive, function, build id.
+    for note in [" (BuildId: ", " (", " (offset "] {
+        if !module.ends_with(b")") {
+            break;
+        }
+        let Some((before, inner)) = split_last(module, note) else { continue };
+        if note == " (" && !inner.starts_with(b"offset ") && !inner.starts_with(b"BuildId: ") {
+            // Functions have parentheses of their own; they begin behind the file.
+            let (before, inner) =
+                split(module, " (offset ").and_then(|(_, rest)| split(rest, ") (")).map_or_else(
+                    || split(module, " (").unwrap_or((before, inner)),
+                    |(_, f)| (before, f),
+                );
+            module = split(before, " (offset ").map_or(before, |(file, _)| file);
+            function = inner.strip_suffix(b")").map(without_offset);
+            break;
+        }
+        module = before;
+    }
+    // What is mapped without a file is counted from its start: `<anonymous:7f1234567000>`.
+    let start = hex_after(module, "<anonymous:");
+    let absolute = (module == b"<unknown>" || module.is_empty()).then_some(0);
+    Some(CrashFrame {
+        pc: start.or(absolute).and_then(|start| start.checked_add(offset)),
+        module: Some(string(module)).filter(|module| !module.is_empty()),
+        offset: Some(offset),
+        function: function.map(string),
+        ..CrashFrame::default()
+    })
+}
+
+/// The name of `name+164`.
+fn without_offset(name: &[u8]) -> &[u8] {
+    match split_last(name, "+") {
+        Some((before, digits)) if digits.iter().all(u8::is_ascii_digit) => before,
+        _ => name,
+    }
+}

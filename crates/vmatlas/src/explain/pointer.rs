@@ -1,0 +1,213 @@
+//! Pointers that are none: null, patterns, text, numbers, addresses of nobody.
+
+use super::fault::{is_canonical, is_kernel};
+use super::instruction::RegisterValue;
+use super::values::{self, Misread};
+use super::{Cause, Conclusion, Evidence, words};
+use crate::crash::Access;
+use crate::label::Confidence;
+
+/// No program maps anything below this: the default of `vm.mmap_min_addr` (proc_sys_vm(5)).
+const NULL_PAGES: u64 = 64 << 10;
+
+/// A null pointer, or one of its fields.
+pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
+    if address >= NULL_PAGES || evidence.maps.find(address).mapping.is_some() {
+        return None;
+    }
+    let fault = &evidence.fault;
+    if fault.access == Some(Access::Execute) {
+        let called = if address == 0 {
+            "A function pointer that is null was called."
+        } else {
+            "A function pointer was called that is nearly null: it was read from a table at a null \
+             address, or is a small number."
+        };
+        return Some(Conclusion::new(
+            Cause::NullPointer,
+            if address == 0 { Confidence::Certain } else { Confidence::Likely },
+            called,
+            format!("the instruction pointer is {address:#x} itself, where nothing is mapped"),
+        ));
+    }
+    let pointer = fault.pointer().and_then(|register| Some((&register.name, register.value?)));
+    // Just below 0, such as MAP_FAILED, plus the offset of a field.
+    if pointer.is_some_and(|(_, value)| value > u64::MAX - NULL_PAGES) {
+        return None;
+    }
+    let (sentence, because, confidence) = match pointer {
+        Some((register, 0)) if address == 0 => (
+            "The pointer is null.".to_owned(),
+            format!("the register {register} that held it is 0"),
+            Confidence::Certain,
+        ),
+        Some((register, 0)) => (
+            format!(
+                "The pointer is null: what was accessed is {} into what it should have pointed to, \
+                 such as a field of a structure or an element of an array.",
+                words::bytes(address)
+            ),
+            format!("the register {register} that held it is 0, and {address} was added"),
+            Confidence::Certain,
+        ),
+        Some((register, value)) if value < NULL_PAGES => (
+            format!(
+                "The pointer is null plus an offset, or a small number: {register} was {value:#x}."
+            ),
+            "nothing is mapped below 64 KiB (vm.mmap_min_addr)".to_owned(),
+            Confidence::Likely,
+        ),
+        Some((register, value)) => (
+            format!(
+                "The address is nearly null, but {register} was {value:#x}: the rest was taken off \
+                 by an index or offset."
+            ),
+            "nothing is mapped below 64 KiB (vm.mmap_min_addr)".to_owned(),
+            Confidence::Guess,
+        ),
+        None if address == 0 => {
+            ("The pointer is null.".to_owned(), "the address is 0".to_owned(), Confidence::Certain)
+        }
+        None => (
+            format!(
+                "The pointer is null, most likely: what was accessed is {} into what it should have \
+                 pointed to, such as a field of a structure or an element of an array.",
+                words::bytes(address)
+            ),
+            format!("{address:#x} is below 64 KiB, where nothing is mapped (vm.mmap_min_addr)"),
+            Confidence::Likely,
+        ),
+    };
+    Some(Conclusion::new(Cause::NullPointer, confidence, sentence, because))
+}
+
+/// A pointer that is some other data. `address` is not mapped, or not one of the program.
+pub(super) fn misread(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
+    let machine = evidence.crash.machine;
+    // The register is the pointer; the address has an offset added, which hides what it is.
+    let operand = evidence.fault.operand.as_ref();
+    let registers = operand.into_iter().flat_map(|operand| [&operand.base, &operand.index]);
+    let target = evidence.fault.instruction.as_ref().and_then(|found| found.target.as_ref());
+    let registers = registers.flatten().chain(target);
+    let held =
+        registers.filter(|register| !matches!(&*register.name, "rsp" | "esp" | "sp" | "rip"));
+    let held = held.filter_map(|RegisterValue { name, value }| Some((Some(name), (*value)?)));
+    // A register that points into a mapping is a good pointer.
+    let wild = |value: u64| evidence.maps.find(value).mapping.is_none();
+    let mut values = held.chain([(None, address)]).filter(|(_, value)| wild(*value));
+    values.find_map(|(register, value)| {
+        let found = values::misread(value, machine, evidence.maps)?;
+        let whose = register
+            .map_or_else(|| "the address".to_owned(), |name| format!("the register {name}"));
+        Some(describe(&found, value, &whose))
+    })
+}
+
+fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
+    let data = Cause::DataAsPointer;
+    match found {
+        Misread::Poison(pattern, who) => Conclusion::new(
+            Cause::PoisonValue,
+            Confidence::Likely,
+            format!(
+                "The pointer is a fill pattern: it was read from memory that was freed, or that \
+                 nobody had written yet ({pattern:#x} is {who})."
+            ),
+            match value.wrapping_sub(*pattern) {
+                0 => format!("{whose} is the pattern {pattern:#x}"),
+                more if more < 1 << 32 => {
+                    format!("{whose} is {value:#x}, the pattern {pattern:#x} plus {more}")
+                }
+                less => format!(
+                    "{whose} is {value:#x}, the pattern {pattern:#x} less {}",
+                    less.wrapping_neg()
+                ),
+            },
+        ),
+        Misread::Text(text) => Conclusion::new(
+            data,
+            if text.len() >= 7 { Confidence::Likely } else { Confidence::Guess },
+            format!(
+                "The pointer is text, \"{text}\": a string was written over it, or text was taken for \
+                 a structure{}.",
+                if text.bytes().min() == text.bytes().max() {
+                    "; or its memory was filled with that byte"
+                } else {
+                    ""
+                }
+            ),
+            format!("all bytes of {value:#x}, which is {whose}, are characters"),
+        ),
+        Misread::Truncated(whole) => Conclusion::new(
+            data,
+            Confidence::Likely,
+            format!(
+                "The pointer lost its upper half: {whole:#x} is mapped. It was kept in 32 bits, such \
+                 as the int that a function without a prototype returns."
+            ),
+            format!(
+                "{whose} is {value:#x}, the lower 32 bits of {whole:#x}, and no other mapping has such an address"
+            ),
+        ),
+        Misread::Double(number) => Conclusion::new(
+            data,
+            Confidence::Guess,
+            format!("The pointer is a floating-point number, {number:?}, it seems."),
+            format!("{whose} is {value:#x}, which as a double is {number:?}"),
+        ),
+        Misread::Halves(low, high) => Conclusion::new(
+            data,
+            Confidence::Guess,
+            format!(
+                "The pointer is two numbers of 32 bits, it seems: {} and {}.",
+                *low as i32, *high as i32
+            ),
+            format!("both halves of {value:#x}, which is {whose}, are small numbers"),
+        ),
+        Misread::Negative(-1) => Conclusion::new(
+            data,
+            Confidence::Likely,
+            "The pointer is -1, what mmap(2) and shmat(2) give when they fail (MAP_FAILED).",
+            format!("{whose} is {value:#x}"),
+        ),
+        Misread::Negative(number) => Conclusion::new(
+            data,
+            Confidence::Guess,
+            format!("The pointer is a negative number, {number}, such as an error code."),
+            format!("{whose} is {value:#x}"),
+        ),
+    }
+}
+
+/// An address that cannot be one of a program.
+pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
+    let machine = evidence.crash.machine;
+    if !is_canonical(machine, address) {
+        let because = if evidence.fault.derived {
+            "the processor told of no address (SI_KERNEL), and this one is what the registers make \
+             of the instruction's operand"
+        } else {
+            "its upper bits are neither all 0 nor all 1"
+        };
+        return Some(Conclusion::new(
+            Cause::NonCanonical,
+            if evidence.fault.derived { Confidence::Certain } else { Confidence::Likely },
+            format!(
+                "{address:#x} is no address at all (not canonical): the pointer was overwritten or \
+                 never set."
+            ),
+            because,
+        ));
+    }
+    // The page [vsyscall] is a program's.
+    let mapped = evidence.maps.find(address).mapping.is_some();
+    (is_kernel(machine, address) && !mapped).then(|| {
+        Conclusion::new(
+            Cause::KernelAddress,
+            Confidence::Certain,
+            "The address belongs to the kernel, and no program may use it: the pointer was \
+             overwritten or never set.",
+            format!("{address:#x} is in the upper half of the address space"),
+        )
+    })
+}

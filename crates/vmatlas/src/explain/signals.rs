@@ -1,0 +1,271 @@
+//! Signals that are not about an access to memory.
+
+use super::fault::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, register};
+use super::instruction::InstructionKind;
+use super::kernel_words::{code_name, signal_name};
+use super::{Cause, Conclusion, Evidence, stack};
+use crate::label::Confidence;
+
+/// What functions on the stack say of an abort, the innermost first: who calls abort(3), and why.
+const ABORTS: [(&str, Cause, &str); 16] = [
+    (
+        "__stack_chk_fail",
+        Cause::CorruptMemory,
+        "A buffer on the stack was overrun: the canary behind it was overwritten (stack protector).",
+    ),
+    (
+        "__chk_fail",
+        Cause::CorruptMemory,
+        "The C library saw that a buffer would be overrun (_FORTIFY_SOURCE).",
+    ),
+    (
+        "__fortify_fail",
+        Cause::CorruptMemory,
+        "The C library saw that a buffer was or would be overrun (stack protector or _FORTIFY_SOURCE).",
+    ),
+    (
+        "malloc_printerr",
+        Cause::CorruptMemory,
+        "The C library found the heap corrupted: something was written beyond a block or after it was freed, or it was freed twice.",
+    ),
+    ("__assert_fail", Cause::Abort, "An assertion of the program failed."),
+    ("__assert_perror_fail", Cause::Abort, "An assertion of the program failed."),
+    (
+        "stack_overflow",
+        Cause::StackOverflow,
+        "The Rust runtime found that a thread's stack has no more room, said so, and ended the program.",
+    ),
+    (
+        "std::terminate",
+        Cause::Abort,
+        "A C++ exception was not caught, or was thrown where none may be (std::terminate).",
+    ),
+    (
+        "__verbose_terminate_handler",
+        Cause::Abort,
+        "A C++ exception was not caught, or was thrown where none may be (std::terminate).",
+    ),
+    (
+        "rust_panic",
+        Cause::Abort,
+        "A Rust program panicked, and panics end it (panic=abort, or a panic within a panic).",
+    ),
+    ("panic_nounwind", Cause::Abort, "A Rust program panicked where it may not unwind."),
+    ("std::process::abort", Cause::Abort, "A Rust program called std::process::abort."),
+    (
+        "__asan::",
+        Cause::CorruptMemory,
+        "AddressSanitizer found a bad access and ended the program; its report tells more.",
+    ),
+    (
+        "__ubsan",
+        Cause::Abort,
+        "UndefinedBehaviorSanitizer found undefined behaviour and ended the program.",
+    ),
+    (
+        "runtime.dieFromSignal",
+        Cause::Abort,
+        "The Go runtime ended the program; its report tells why.",
+    ),
+    ("__libc_fatal", Cause::Abort, "The C library met an error that it cannot go on from."),
+];
+
+/// The reason for any signal but those of bad accesses.
+pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    let crash = evidence.crash;
+    let signal = crash.signal?;
+    let sent = crash.code.is_some_and(|code| code <= 0);
+    match signal {
+        SIGABRT => Some(abort(evidence)),
+        _ if sent => Some(somebody(evidence, signal)),
+        SIGSEGV | SIGBUS => None,
+        SIGFPE => Some(arithmetic(evidence)),
+        SIGILL => Some(illegal(evidence)),
+        SIGTRAP => Some(trap(evidence)),
+        SIGSYS => Some(system_call(evidence)),
+        _ => Some(somebody(evidence, signal)),
+    }
+}
+
+fn abort(evidence: &Evidence<'_>) -> Conclusion {
+    let function = |needle: &str| evidence.functions.iter().find(|name| name.contains(needle));
+    let found = ABORTS.iter().find_map(|rule| Some((rule, function(rule.0)?)));
+    if let Some(((_, cause, sentence), name)) = found {
+        let mut sentence = (*sentence).to_owned();
+        if *cause == Cause::StackOverflow
+            && let Some(recursion) = stack::recursion(evidence)
+        {
+            sentence.push(' ');
+            sentence.push_str(&recursion);
+        }
+        let because = format!("{name} is on the stack");
+        return Conclusion::new(*cause, Confidence::Certain, sentence, because);
+    }
+    let caller = evidence.functions.iter().find(|name| !is_abort(name));
+    let by = caller.map(|name| format!(" in {name}")).unwrap_or_default();
+    Conclusion::new(
+        Cause::Abort,
+        if caller.is_some() { Confidence::Certain } else { Confidence::Likely },
+        format!("The program ended itself by abort(3){by}."),
+        match evidence.crash.code {
+            Some(-6) => "SIGABRT was sent by the thread itself (SI_TKILL)",
+            _ => "the signal is SIGABRT",
+        },
+    )
+}
+
+/// Whether a function is a part of abort(3) itself.
+fn is_abort(name: &str) -> bool {
+    let parts = ["abort", "raise", "gsignal", "pthread_kill", "tgkill", "__libc_message"];
+    parts.iter().any(|part| name.contains(part))
+}
+
+fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
+    let name = signal_name(signal).map_or_else(|| format!("signal {signal}"), ToOwned::to_owned);
+    let code = evidence.crash.code.and_then(|code| code_name(signal, code));
+    let (sentence, because) = match code {
+        Some((code, "sent by tgkill(2), as by raise(3) and abort(3)")) => (
+            format!(
+                "A thread sent {name}, mostly the program to itself (raise(3)); no access failed."
+            ),
+            format!("si_code is {code}"),
+        ),
+        Some((code, meaning)) => {
+            (format!("{name} was {meaning}; no access failed."), format!("si_code is {code}"))
+        }
+        None => (
+            format!("{name} ended the program: somebody sent it, or the kernel for a limit."),
+            "no fault of an instruction gives this signal".to_owned(),
+        ),
+    };
+    Conclusion::new(Cause::SentSignal, Confidence::Likely, sentence, because)
+}
+
+fn arithmetic(evidence: &Evidence<'_>) -> Conclusion {
+    let instruction = evidence.fault.instruction.as_ref();
+    let divides = instruction.is_some_and(|found| found.kind == InstructionKind::Divide);
+    if evidence.crash.code != Some(1) && !divides {
+        let meaning = evidence.crash.code.and_then(|code| code_name(SIGFPE, code));
+        return Conclusion::new(
+            Cause::Arithmetic,
+            Confidence::Certain,
+            format!(
+                "A calculation failed: {}.",
+                meaning.map_or("the kernel does not say how", |m| m.1)
+            ),
+            meaning.map_or("the signal is SIGFPE".to_owned(), |(name, _)| {
+                format!("si_code is {name}")
+            }),
+        );
+    }
+    let divisor = instruction.and_then(|found| {
+        let held = found.divisor.as_ref();
+        let register =
+            held.and_then(|held| Some((format!("the register {}", held.name), held.value?)));
+        register.or_else(|| {
+            let operand = found.operands.iter().find(|operand| operand.read)?;
+            let (address, size) = (operand.address?, usize::try_from(operand.size).ok()?);
+            let mut bytes = [0; 8];
+            let room = bytes.get_mut(..size)?;
+            let read = evidence.memory?.read(address, room);
+            let value = u64::from_le_bytes(bytes);
+            (read == size).then(|| (format!("the number at {address:#x}"), value))
+        })
+    });
+    match divisor {
+        Some((what, 0)) => Conclusion::new(
+            Cause::DivideByZero,
+            Confidence::Certain,
+            "An integer was divided by zero.",
+            format!("{what}, which is the divisor, is 0"),
+        ),
+        Some((what, value)) => Conclusion::new(
+            Cause::Arithmetic,
+            Confidence::Certain,
+            "The result of a division has no room: the smallest number was divided by -1, or the \
+             upper half of the dividend was too large.",
+            format!("{what}, which is the divisor, is {value:#x}; x86 faults as for a zero"),
+        ),
+        None => Conclusion::new(
+            Cause::DivideByZero,
+            Confidence::Likely,
+            "An integer was divided by zero, most likely; the smallest number divided by -1 is the \
+             other possibility.",
+            "the fault is one of division (FPE_INTDIV)",
+        ),
+    }
+}
+
+fn illegal(evidence: &Evidence<'_>) -> Conclusion {
+    let illegal = Cause::IllegalInstruction;
+    let instruction = evidence.fault.instruction.as_ref();
+    match instruction.map(|found| (found.kind, &*found.text)) {
+        Some((InstructionKind::Undefined, text)) => Conclusion::new(
+            illegal,
+            Confidence::Certain,
+            format!(
+                "The program ran into {text}, which compilers put where control must not come: a \
+                 trap after a failed check (__builtin_trap, unreachable code, -fsanitize-trap)."
+            ),
+            format!("{text} is defined to be undefined"),
+        ),
+        Some((InstructionKind::Privileged, text)) => Conclusion::new(
+            illegal,
+            Confidence::Certain,
+            format!("Only the kernel may execute {text}."),
+            "the instruction is privileged",
+        ),
+        Some((_, text)) => Conclusion::new(
+            illegal,
+            Confidence::Likely,
+            format!(
+                "The processor does not have the instruction {text}: the program was built for a \
+                 newer one, or the system has it turned off."
+            ),
+            "the instruction is a valid one",
+        ),
+        None => Conclusion::new(
+            illegal,
+            Confidence::Likely,
+            "What was executed is no instruction: control went astray, or code was overwritten.",
+            "the signal is SIGILL",
+        ),
+    }
+}
+
+fn trap(evidence: &Evidence<'_>) -> Conclusion {
+    let instruction = evidence.fault.instruction.as_ref();
+    // On x86 the instruction pointer is behind the breakpoint, so the code before it counts.
+    let breakpoint = instruction.is_some_and(|found| found.kind == InstructionKind::Breakpoint);
+    let code = evidence.crash.code.and_then(|code| code_name(SIGTRAP, code));
+    Conclusion::new(
+        Cause::Trap,
+        Confidence::Certain,
+        "The program ran into a breakpoint or trap without a debugger: one in its own code (int3, \
+         brk, __debugbreak), or one that a debugger or uprobe left behind.",
+        if breakpoint {
+            "the instruction is a breakpoint".to_owned()
+        } else {
+            code.map_or("the signal is SIGTRAP".to_owned(), |(name, _)| {
+                format!("si_code is {name}")
+            })
+        },
+    )
+}
+
+fn system_call(evidence: &Evidence<'_>) -> Conclusion {
+    let crash = evidence.crash;
+    // The number is put back when a filter sends SIGSYS (Linux 6.18 kernel/seccomp.c, syscall_rollback).
+    let number = ["orig_rax", "orig_eax", "x8", "rax", "eax"].iter();
+    let number = number.filter_map(|name| register(crash, name)).find(|number| *number < 1 << 12);
+    let number = number.map(|number| format!(" number {number}")).unwrap_or_default();
+    Conclusion::new(
+        Cause::ForbiddenSystemCall,
+        Confidence::Certain,
+        format!("A seccomp filter forbids the system call{number} that the program made."),
+        match crash.code {
+            Some(1) => "si_code is SYS_SECCOMP",
+            _ => "the signal is SIGSYS",
+        },
+    )
+}
