@@ -2,6 +2,7 @@
 mod captures;
 mod corner_cases;
 mod filter;
+mod label;
 mod laws;
 mod limits;
 mod listings;
