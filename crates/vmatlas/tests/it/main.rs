@@ -4,6 +4,7 @@ mod coredump;
 mod corner_cases;
 mod crash;
 mod filter;
+mod label;
 mod laws;
 mod limits;
 mod listings;
