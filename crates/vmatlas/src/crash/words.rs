@@ -41,7 +41,7 @@ pub(super) fn after<'a>(text: &'a [u8], mark: &str) -> Option<&'a [u8]> {
 fn find(text: &[u8], mark: &str) -> Option<usize> {
     let mark = mark.as_bytes();
     // Blanks are everywhere.
-    let blanks = usize::from(mark.first() == Some(&b' '));
+    let blanks = usize::from(mark.len() > 1 && mark.starts_with(b" "));
     let first = *mark.get(blanks)?;
     let mut starts = memchr::memchr_iter(first, text).filter_map(|at| at.checked_sub(blanks));
     starts.find(|&start| text.get(start..).is_some_and(|rest| rest.starts_with(mark)))
