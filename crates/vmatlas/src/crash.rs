@@ -12,6 +12,7 @@ mod line;
 mod log;
 mod page_fault;
 mod registers;
+mod reported;
 mod runtime;
 mod sanitizer;
 mod tombstone;
@@ -19,6 +20,7 @@ mod words;
 
 pub use apport::{Base64Error, apport_core};
 pub use log::read_log;
+pub use reported::Reported;
 
 use crate::mapping::AddressRange;
 use crate::maps::Maps;
@@ -137,7 +139,8 @@ pub struct CrashFrame {
     pub pc: Option<u64>,
     /// The file or library.
     pub module: Option<String>,
-    /// Where in that file or its image, in bytes, as the source counts.
+    /// Where in that file or its image, in bytes, as the source counts; where it does not tell, but
+    /// has the mappings, from the start of the file.
     pub offset: Option<u64>,
     /// The function, demangled where the source did so.
     pub function: Option<String>,
