@@ -12,7 +12,6 @@ mod line;
 mod log;
 mod page_fault;
 mod registers;
-mod reported;
 mod runtime;
 mod sanitizer;
 mod tombstone;
@@ -20,7 +19,6 @@ mod words;
 
 pub use apport::{Base64Error, apport_core};
 pub use log::read_log;
-pub use reported::Reported;
 
 use crate::mapping::AddressRange;
 use crate::maps::Maps;

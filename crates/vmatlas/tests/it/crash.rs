@@ -40,9 +40,6 @@ fn tell(text: &mut String, crash: &Crash) -> std::fmt::Result {
     if let Some(comm) = &crash.comm {
         writeln!(text, "  comm {}", comm.escape_ascii())?;
     }
-    if let Some(reported) = crash.reported() {
-        writeln!(text, "  reported {}", reported.word())?;
-    }
     if let Some(message) = &crash.message {
         writeln!(text, "  {}", message.replace('\n', "\n  "))?;
     }
