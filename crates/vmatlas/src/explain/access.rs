@@ -3,7 +3,7 @@
 use super::fault::{SI_KERNEL, SIGBUS, SIGSEGV};
 use super::instruction::InstructionKind;
 use super::{Cause, ChangeKind, Conclusion, Evidence, name, pointer, stack, words};
-use crate::crash::Access;
+use crate::crash::{Access, CrashSource};
 use crate::kind::Kind;
 use crate::label::Confidence;
 use crate::mapping::{AddressRange, Mapping};
@@ -184,8 +184,27 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
     if let Some(lost) = stack::lost(evidence) {
         return Some(lost);
     }
-    let silent = crash.code == Some(SI_KERNEL)
-        || crash.message.as_deref().is_some_and(|text| text.contains("general protection"));
+    let said = |text: &str| crash.message.as_deref().is_some_and(|said| said.starts_with(text));
+    if said("alignment check") {
+        return Some(Conclusion::new(
+            Cause::Misaligned,
+            Confidence::Certain,
+            "The address is not aligned, and the program has asked for alignment to be checked (the \
+             flag AC).",
+            "the kernel tells of an alignment check",
+        ));
+    }
+    if said("control protection") {
+        return Some(Conclusion::new(
+            Cause::ShadowStack,
+            Confidence::Certain,
+            "A return or an indirect branch went where the shadow stack or branch tracking forbids: \
+             a return address or function pointer was overwritten.",
+            "the kernel tells of control protection",
+        ));
+    }
+    let silent =
+        said("general protection") || said("stack segment") || crash.code == Some(SI_KERNEL);
     silent.then(|| {
         Conclusion::new(
             Cause::NonCanonical,
@@ -380,7 +399,10 @@ fn by_kernel_line(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let crash = evidence.crash;
     let likely = Confidence::Likely;
     let there = "the kernel says that a page is there which forbids it";
-    match (crash.present?, evidence.fault.access) {
+    if crash.present.is_none() && crash.source != CrashSource::KernelLog {
+        return None;
+    }
+    match (crash.present == Some(true), evidence.fault.access) {
         (true, Some(Access::Execute)) => Some(Conclusion::new(
             Cause::ExecuteNonExecutable,
             Confidence::Certain,

@@ -78,13 +78,15 @@ impl Fault {
             Some(Access::Read) => operand.read,
             _ => true,
         };
-        // Without the registers, one that is alone is the one.
-        let alone = || {
-            let only = instruction.operands.first().filter(|_| instruction.operands.len() == 1);
-            only.filter(|operand| operand.address.is_none())
-        };
-        self.operand = covers.clone().find(fits).or_else(|| covers.clone().next()).cloned();
-        self.operand = self.operand.take().or_else(|| alone().cloned());
+        // Where registers are not told, the only operand that it can be.
+        let mut unknown = instruction.operands.iter().filter(|operand| operand.address.is_none());
+        let alone = unknown.next().filter(|_| unknown.next().is_none());
+        self.operand = covers
+            .clone()
+            .find(fits)
+            .or_else(|| covers.clone().next())
+            .cloned()
+            .or_else(|| Some(reckoned(alone.filter(fits)?.clone(), address)));
         self.learn_access();
     }
 
@@ -131,6 +133,18 @@ impl Fault {
         let access = if operand.write { Access::Write } else { Access::Read };
         self.access = self.access.or(Some(access));
     }
+}
+
+/// An operand of which the address is told and the register is not: that follows.
+fn reckoned(mut operand: MemoryOperand, address: u64) -> MemoryOperand {
+    operand.address = Some(address);
+    if let Some(base) = &mut operand.base
+        && operand.index.is_none()
+        && !operand.segment
+    {
+        base.value = Some(address.wrapping_sub(operand.displacement as u64));
+    }
+    operand
 }
 
 fn word(memory: &dyn Memory, address: u64) -> Option<u64> {
