@@ -1,5 +1,7 @@
 //! The command as its users run it.
 mod blame;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod explain;
 mod format;
 mod live;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]

@@ -28,7 +28,7 @@ const ABORTS: [(&str, Cause, &str); 16] = [
         Cause::CorruptMemory,
         "The C library found the heap corrupted: something was written beyond a block or after it was freed, or it was freed twice.",
     ),
-    ("__assert_fail", Cause::Abort, "An assertion of the program failed."),
+    ("__assert_fail*", Cause::Abort, "An assertion of the program failed."),
     ("__assert_perror_fail", Cause::Abort, "An assertion of the program failed."),
     (
         "::stack_overflow::imp::*",
@@ -46,7 +46,7 @@ const ABORTS: [(&str, Cause, &str); 16] = [
         "A C++ exception was not caught, or was thrown where none may be (std::terminate).",
     ),
     (
-        "rust_panic",
+        "std::panicking::*",
         Cause::Abort,
         "A Rust program panicked, and panics end it (panic=abort, or a panic within a panic).",
     ),
@@ -160,7 +160,9 @@ fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
 
 fn arithmetic(evidence: &Evidence<'_>) -> Conclusion {
     let instruction = evidence.fault.instruction.as_ref();
-    let divides = instruction.is_some_and(|found| found.kind == InstructionKind::Divide);
+    let said = evidence.crash.message.as_deref().unwrap_or_default();
+    let divides = instruction.is_some_and(|found| found.kind == InstructionKind::Divide)
+        || said.starts_with("divide error");
     if evidence.crash.code != Some(1) && !divides {
         let meaning = evidence.crash.code.and_then(|code| code_name(SIGFPE, code));
         return Conclusion::new(
@@ -208,7 +210,7 @@ fn arithmetic(evidence: &Evidence<'_>) -> Conclusion {
             Confidence::Likely,
             "An integer was divided by zero, most likely; the smallest number divided by -1 is the \
              other possibility.",
-            "the fault is one of division (FPE_INTDIV)",
+            "the fault is one of division",
         ),
     }
 }

@@ -105,7 +105,10 @@ pub(super) fn double(value: u64) -> Option<f64> {
 pub(super) fn halves(value: u64) -> Option<(u32, u32)> {
     let (low, high) = (value as u32, (value >> 32) as u32);
     let small = |half: u32| half < 100_000 || (half as i32) < 0 && (half as i32) > -100_000;
-    (high != 0 && high != u32::MAX && small(low) && small(high)).then_some((low, high))
+    // Programs, libraries and stacks lie at addresses that begin so.
+    let address = matches!(high, 0x5500..=0x57ff | 0x7e00..=0x7fff);
+    let fits = high != 0 && high != u32::MAX && !address && small(low) && small(high);
+    fits.then_some((low, high))
 }
 
 /// The address that a value is without its upper 32 bits, where a mapping has it: the bits are
