@@ -101,6 +101,16 @@ pub fn run(scale: Scale, many: &Many, programs: &Path) -> Vec<Section> {
     others.iter().for_each(|other| maps.times(other, peer, &[]));
     maps.note("`cat` shows what the kernel needs to write the text: nobody can be faster.");
 
+    let columns = "start,end,size,perms,offset,name,sections";
+    let labelled = format!("{columns},label,confidence");
+    let show = |columns| ours(&["show", "--no-header", "--columns", columns, &pid], listed);
+    let all = [show(columns), show(&labelled)];
+    let series = race(scale.rounds(15), all.iter().map(|one| one.contender(expected)).collect());
+    let mut labels = Section::new(format!("labels of a live process of {rows} rows"));
+    labels.times(&series[0], &series[0], &[]);
+    labels.times(&series[1], &series[0], &[Target::AtMost(2.0, &series[0])]);
+    labels.note("the same table without and with what memory is for; --deep is not asked for.");
+
     let script = repository().join("benchmarks/peers/psutil_maps.py").display().to_string();
     let all = [
         pmap(&["-X", &pid]),
@@ -122,7 +132,7 @@ pub fn run(scale: Scale, many: &Many, programs: &Path) -> Vec<Section> {
     sizes.note("psutil's time includes the start of Python. All of these read smaps.");
 
     let small = Command::new("sleep").arg("600").spawn();
-    let Ok(mut small) = small else { return vec![maps, sizes] };
+    let Ok(mut small) = small else { return vec![maps, labels, sizes] };
     let small_pid = small.id().to_string();
     let all = [
         pmap(&[&small_pid]),
@@ -140,7 +150,7 @@ pub fn run(scale: Scale, many: &Many, programs: &Path) -> Vec<Section> {
     // It is ours; it may have ended.
     let _ = small.kill();
     let _ = small.wait();
-    vec![maps, sizes, start]
+    vec![maps, labels, sizes, start]
 }
 
 /// Rows are the lines that begin with a hexadecimal address: of maps, pmap, CSV.

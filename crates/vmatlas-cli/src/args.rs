@@ -209,6 +209,10 @@ pub(crate) struct ShowArgs {
     /// Read sizes too (smaps); takes longer the more memory is resident
     #[arg(long)]
     pub(crate) sizes: bool,
+    /// Read the memory of the target, too, where that makes labels certain: structures of allocators
+    /// and runtimes
+    #[arg(long, conflicts_with = "raw")]
+    pub(crate) deep: bool,
     /// Only mappings for which EXPR holds, like 'perms = rw*p and size >= 1M'
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,
@@ -233,6 +237,9 @@ pub(crate) struct AtArgs {
     /// Addresses, hexadecimal
     #[arg(required = true, value_parser = address)]
     pub(crate) addresses: Vec<u64>,
+    /// Read the memory of the target, too, where that makes labels certain
+    #[arg(long)]
+    pub(crate) deep: bool,
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
     #[command(flatten)]

@@ -1,12 +1,15 @@
 //! Core dumps as targets, also compressed ones.
 
+use crate::output::words::printable;
 use crate::target::Target;
 use crate::trouble::Trouble;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
-use vmatlas::KernelVersion;
+use std::time::Duration;
 use vmatlas::coredump::CoreDump;
-use vmatlas_linux::CoreFile;
+use vmatlas::{KernelVersion, Kind, Mapping, Memory as _};
+use vmatlas_linux::elf::ElfFile;
+use vmatlas_linux::{CoreFile, file_with_build_id, within};
 
 /// What an ELF file begins with.
 pub(crate) const ELF: &[u8] = b"\x7fELF";
@@ -17,6 +20,44 @@ pub(crate) struct Core {
     /// The kernel it was written by, as its vDSO says.
     pub(crate) kernel: Option<KernelVersion>,
 }
+
+/// A file of a core.
+pub(crate) struct FileNow {
+    /// The file of today, which has the build id that the core has; or why there is none.
+    pub(crate) elf: Result<ElfFile, String>,
+    /// What to subtract from an address of the process to get one of the file.
+    pub(crate) bias: u64,
+    /// The build id in the core.
+    pub(crate) build_id: Option<String>,
+}
+
+impl Core {
+    /// The file of which a row is a part: the file of today only if it is the same, by its build
+    /// id. The vDSO is in the core itself.
+    pub(crate) fn file_now(&self, row: &Mapping<'_>) -> Option<FileNow> {
+        let image = self.dump.image_of(row)?;
+        let name = printable(row.name);
+        let elf = if row.kind() == Kind::Vdso {
+            let mut bytes = vec![0; usize::try_from(row.range.size()).ok()?.min(MOST_VDSO)];
+            let count = self.dump.read(row.range.start, &mut bytes);
+            bytes.truncate(count);
+            ElfFile::from_bytes(bytes).ok().flatten().ok_or_else(|| "it is damaged".to_owned())
+        } else if let Some(id) = image.build_id.clone() {
+            let path = row.file_name()?.path.into_owned();
+            let opened = within(LIMIT, move || file_with_build_id(&path, &id));
+            opened.unwrap_or_else(|| Err(format!("{name} does not answer")))
+        } else {
+            Err(format!("{name} has no build id in the core to know it by"))
+        };
+        let hex = |id: &Vec<u8>| id.iter().map(|byte| format!("{byte:02x}")).collect();
+        Some(FileNow { elf, bias: image.facts.bias, build_id: image.build_id.as_ref().map(hex) })
+    }
+}
+
+/// How long a file system may take to open a file.
+const LIMIT: Duration = Duration::from_secs(3);
+/// Larger than any vDSO.
+const MOST_VDSO: usize = 1 << 20;
 
 /// Reads a core dump from a regular file.
 pub(crate) fn read(name: &str, file: File) -> Result<Target, Trouble> {

@@ -10,6 +10,7 @@ mod recording;
 mod row;
 mod stacks;
 mod target;
+mod totals;
 mod trouble;
 
 use args::{Cli, Command};

@@ -1,12 +1,17 @@
 //! Rows of a target as commands and output look at them.
 
+use crate::output::words;
 use crate::target::Target;
 use std::borrow::Cow;
-use vmatlas::{FilterRow, Mapping};
+use vmatlas::label::{Label, Labelled};
+use vmatlas::{Device, FilterRow, Mapping};
 use vmatlas_linux::files::FileTruth;
 
 /// How many frames say in a line where a mapping was made.
 const FRAMES: usize = 2;
+
+/// How many labels of a row's parts are told in a line.
+const PARTS: usize = 3;
 
 /// A row and what is known of it beside its text.
 #[derive(Clone, Copy)]
@@ -22,6 +27,21 @@ impl<'a> Row<'a> {
         let mapping = target.maps.get(index)?;
         let truth = target.live.as_ref().and_then(|live| live.truths.get(index));
         Some(Row { target, index, mapping, truth })
+    }
+
+    /// The device; `None` where there is one and it is not known.
+    pub(crate) fn device(&self) -> Option<Device> {
+        Some(self.mapping.device).filter(|_| !self.is_of_unknown_file())
+    }
+
+    /// The inode number, likewise.
+    pub(crate) fn inode(&self) -> Option<u64> {
+        Some(self.mapping.inode).filter(|_| !self.is_of_unknown_file())
+    }
+
+    /// A core has the names of files and nothing else of them.
+    fn is_of_unknown_file(&self) -> bool {
+        self.target.core.is_some() && self.mapping.has_file()
     }
 
     /// The path of a file.
@@ -56,6 +76,41 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// What it or parts of it are for.
+    pub(crate) fn labels(&self) -> &'a [Labelled] {
+        self.target.labels.within(self.mapping.range)
+    }
+
+    /// What most of it is for.
+    pub(crate) fn label(&self) -> Option<&'a Label> {
+        self.target.labels.most_of(self.mapping.range)
+    }
+
+    /// What it is for, in a line; of several parts some are told, and how much nothing explains.
+    pub(crate) fn label_text(&self) -> String {
+        let mut texts: Vec<&str> = Vec::new();
+        let mut rest = self.mapping.range.size();
+        for Labelled { range, label } in self.labels() {
+            rest = rest.saturating_sub(range.size());
+            if texts.len() <= PARTS && !texts.contains(&label.text.as_str()) {
+                texts.push(&label.text);
+            }
+        }
+        let mut text = texts[..texts.len().min(PARTS)].join("; ");
+        if texts.len() > PARTS {
+            text.push_str(&format!("; {} parts in all", self.labels().len()));
+        }
+        if !texts.is_empty() && rest > 0 && !self.mapping.tells_its_purpose() {
+            text.push_str(&format!("; {} unexplained", words::size(rest)));
+        }
+        text
+    }
+
+    /// Whether nothing says what most of it is for.
+    pub(crate) fn is_unexplained(&self) -> bool {
+        !self.mapping.tells_its_purpose() && self.label().is_none()
+    }
+
     /// The sections of the file that lie in the row.
     pub(crate) fn sections(&self) -> &'a str {
         self.target.live.as_ref().map_or("", |live| live.sections(&self.target.maps, self.index))
@@ -69,5 +124,9 @@ impl FilterRow for Row<'_> {
 
     fn number(&self, name: &str) -> Option<u64> {
         self.size(name)
+    }
+
+    fn label(&self) -> Cow<'_, str> {
+        Cow::Owned(self.label_text())
     }
 }

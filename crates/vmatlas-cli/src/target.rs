@@ -9,15 +9,20 @@ use crate::output::note;
 use crate::output::words::printable;
 use crate::recording::{self, Recorded};
 use crate::trouble::Trouble;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::Path;
 use std::sync::OnceLock;
+use std::time::Duration;
+use vmatlas::label::{Facts, Labels};
 use vmatlas::recording::looks_like_recording;
 use vmatlas::strace::looks_like_log;
-use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, other_listing};
+use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, Memory, other_listing};
 use vmatlas_linux::files::{FileTruths, Files};
-use vmatlas_linux::{Empty, Images, Process, ProcessId, Source};
+use vmatlas_linux::{
+    Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Source, facts, within,
+};
 
 /// The map of a target and where it came from.
 pub(crate) struct Target {
@@ -28,6 +33,10 @@ pub(crate) struct Target {
     pub(crate) live: Option<Live>,
     /// The number of the process, if it is one of a log of strace.
     pub(crate) log: Option<u32>,
+    /// What its memory is for, once it was asked for.
+    pub(crate) labels: Labels,
+    /// The names of the programs and libraries among its files, known with the labels.
+    pub(crate) images: HashSet<Vec<u8>>,
     /// The process of a recording or of a log of strace.
     pub(crate) recorded: Option<Box<Recorded>>,
     /// The core dump, if it is one.
@@ -45,6 +54,25 @@ pub(crate) struct Live {
 }
 
 impl Live {
+    fn facts(&self, maps: &Maps, deep: bool) -> Facts {
+        facts(FactSources {
+            process: &self.process,
+            maps,
+            files: self.files.as_ref(),
+            truths: &self.truths,
+            deep,
+        })
+    }
+
+    /// Labels by what is in the memory, too. A page of it may lie in a file whose file system never
+    /// answers.
+    fn deep_labels(&self, maps: &Maps, facts: &Facts) -> Result<Labels, String> {
+        let memory = ProcessMemory::open(&self.process, maps).map_err(|error| error.to_string())?;
+        let (maps, facts) = (maps.clone(), facts.clone());
+        within(DEEP_LIMIT, move || Labels::of(&maps, &facts, Some(&memory)))
+            .ok_or_else(|| format!("its memory was not read within {} s", DEEP_LIMIT.as_secs()))
+    }
+
     /// The sections of the file that lie in a row, the largest first; all are found at once.
     pub(crate) fn sections(&self, maps: &Maps, index: usize) -> &str {
         let sections = self.sections.get_or_init(|| {
@@ -60,6 +88,9 @@ impl Live {
         sections.get(index).map_or("", String::as_str)
     }
 }
+
+/// How long reading the memory of a process may take.
+const DEEP_LIMIT: Duration = Duration::from_secs(30);
 
 /// How many sections are named of a row.
 const SECTIONS: usize = 3;
@@ -88,7 +119,16 @@ pub(crate) struct Want {
 impl Target {
     /// What has nothing but rows.
     pub(crate) fn of_rows(name: &str, maps: Maps) -> Target {
-        Target { name: name.to_owned(), maps, live: None, log: None, recorded: None, core: None }
+        Target {
+            name: name.to_owned(),
+            maps,
+            live: None,
+            log: None,
+            labels: Labels::default(),
+            images: HashSet::new(),
+            recorded: None,
+            core: None,
+        }
     }
 
     /// The moment that a target means; none where it is something else than a file.
@@ -148,6 +188,24 @@ impl Target {
         if let Some(recorded) = &mut self.recorded {
             recorded.find_origins(&self.maps);
         }
+    }
+
+    /// Finds what its memory is for. `deep` reads the memory itself, too, where there is any.
+    pub(crate) fn find_labels(&mut self, deep: bool) {
+        let facts = match (&self.live, &self.core) {
+            (Some(live), _) => live.facts(&self.maps, deep),
+            (None, Some(core)) => core.dump.facts(),
+            (None, None) => Facts::default(),
+        };
+        self.images = facts.images.iter().map(|image| image.name.clone()).collect();
+        let core = self.core.as_ref().map(|core| &core.dump as &dyn Memory);
+        if let (Some(live), true) = (&self.live, deep && !self.maps.is_empty()) {
+            match live.deep_labels(&self.maps, &facts) {
+                Ok(labels) => return self.labels = labels,
+                Err(why) => self.maps.warn(format!("labels without --deep: {why}")),
+            }
+        }
+        self.labels = Labels::of(&self.maps, &facts, core.filter(|_| deep));
     }
 
     /// Prints what is odd about it to standard error.

@@ -1,8 +1,12 @@
 //! A core dump in a file.
 
+use crate::elf::{ElfFile, build_id_path, open_regular};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use vmatlas::coredump::ReadAt;
 
 /// An open file as a source of [`CoreDump`](vmatlas::coredump::CoreDump): it is read by offset, and
@@ -45,4 +49,34 @@ impl ReadAt for CoreFile {
         }
         done
     }
+}
+
+/// The file that a core was of: the one by that path, if it still has that build id, else its debug
+/// file. Opens regular files only, and may wait for a file system.
+///
+/// # Errors
+///
+/// In a line, why neither can be used.
+pub fn file_with_build_id(path: &[u8], build_id: &[u8]) -> Result<ElfFile, String> {
+    let path = Path::new(OsStr::from_bytes(path));
+    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let open = |path: &Path| -> Result<ElfFile, String> {
+        let shown = path.display();
+        let file = open_regular(path).map_err(|error| format!("{shown}: {error}"))?;
+        let elf = ElfFile::read(file).map_err(|error| format!("{shown}: {error}"))?;
+        let elf = elf.ok_or_else(|| format!("{shown} is no ELF file today"))?;
+        match elf.build_id_bytes() {
+            Some(id) if id == build_id => Ok(elf.with_path(path)),
+            Some(id) => Err(format!(
+                "{shown} is another file today: its build id is {}, not {}",
+                hex(id),
+                hex(build_id)
+            )),
+            None => Err(format!("{shown} is another file today: it has no build id")),
+        }
+    };
+    open(path).or_else(|why| {
+        let debug_file = build_id_path(build_id).ok_or_else(|| why.clone())?;
+        open(&debug_file).map_err(|_| why)
+    })
 }

@@ -13,22 +13,27 @@
 //! - [`Process`] is a handle to a process; [`Process::rows`] reads its rows, [`PointQuery`] asks
 //!   for one address.
 //! - [`files::Files`] makes the names of files certain, [`Images`] says what is in them.
+//! - [`facts()`] gathers what [labels](vmatlas::label) are made from; [`ProcessMemory`] reads the
+//!   memory of a process for them.
 //! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
 //!   functions and lines of a recording's addresses.
 //! - [`CoreFile`] is a core dump in a file, for [`vmatlas::coredump`].
 //! - [`postmortem`] reads the stack of a process that has ended.
 //! - [`access`] tells who may read a process's maps.
 //!
-//! The target is never stopped or written to, and its memory is not read, but by [`record`].
+//! The target is never stopped or written to but by [`record`], and its memory is not read but by
+//! that and by [`ProcessMemory`].
 
 pub mod access;
 mod core_file;
 mod deadline;
 pub mod elf;
 mod error;
+mod facts;
 pub mod files;
 mod images;
 mod lookup;
+mod memory;
 pub mod mounts;
 pub mod postmortem;
 mod process;
@@ -42,11 +47,13 @@ mod snapshot;
 pub mod symbols;
 mod sys;
 
-pub use core_file::CoreFile;
+pub use core_file::{CoreFile, file_with_build_id};
 pub use deadline::within;
 pub use error::Error;
+pub use facts::{FactSources, facts};
 pub use images::{Image, Images};
 pub use lookup::FilesNow;
+pub use memory::ProcessMemory;
 pub use process::{Process, ProcessId};
 pub use query::{PointQuery, Which};
 pub use recordings::{RecordingFile, recording_of};

@@ -18,6 +18,7 @@ mod crash;
 mod error;
 mod files;
 mod headers;
+mod heap;
 mod images;
 mod layout;
 mod names;
@@ -35,6 +36,7 @@ pub use source::ReadAt;
 pub use thread::CoreThread;
 
 use crate::crash::Machine;
+use crate::kernel::WordSize;
 use crate::label::Auxv;
 use crate::mapping::AddressRange;
 use crate::maps::Maps;
@@ -102,9 +104,29 @@ impl<S: ReadAt> CoreDump<S> {
         }
         warnings.extend(core.missing());
         let names = names::of(&core);
-        core.maps = rows::join(&core.segments, &core.files, &names);
+        core.maps = rows::join(&core.segments, &core.files, &names, core.of_gdb);
+        core.maps.set_word_size(core.kernel_word_size());
+        if core.of_gdb {
+            warnings.push(
+                "gdb wrote it: files that the program did not change are without permissions, \
+                 memory may be missing, and `?--` may be a guard"
+                    .to_owned(),
+            );
+        }
         warnings.into_iter().for_each(|warning| core.maps.warn(warning));
         Ok(core)
+    }
+
+    /// The word size of the kernel: a 64-bit one puts the stack of a 32-bit process above 3 GiB,
+    /// where a 32-bit one is itself.
+    fn kernel_word_size(&self) -> WordSize {
+        let stack = self.maps.iter().find(|row| row.name == b"[stack]");
+        match (self.machine, stack) {
+            (Machine::X86 | Machine::Arm, Some(stack)) if stack.range.end <= 3 << 30 => {
+                WordSize::Bits32
+            }
+            _ => WordSize::Bits64,
+        }
     }
 
     /// What of the memory the file should have and has not.

@@ -1,13 +1,23 @@
 //! What is known of a crash, whatever told of it: a core dump, a line of the kernel, a crash log of
 //! a runtime, a recording.
 
+mod apport;
+mod coredump;
+mod frame;
+mod go;
+mod hs_err;
+mod json;
 mod kernel_log;
 mod line;
 mod log;
+mod page_fault;
 mod registers;
+mod runtime;
+mod sanitizer;
 mod tombstone;
 mod words;
 
+pub use apport::{Base64Error, apport_core};
 pub use log::read_log;
 
 use crate::mapping::AddressRange;
@@ -77,6 +87,12 @@ pub enum CrashSource {
     Sanitizer,
     /// The report of the Go runtime.
     Go,
+    /// What another runtime or library says when it ends a program: glibc, Rust, Python, Ruby, V8.
+    Runtime,
+    /// A report of apport.
+    Apport,
+    /// What systemd-coredump wrote to the journal, or `coredumpctl info` shows of it.
+    Coredump,
     /// A recording of vmatlas.
     Recording,
 }

@@ -1,7 +1,7 @@
 //! What differs between two maps.
 
 use crate::kind::Kind;
-use crate::mapping::Mapping;
+use crate::mapping::{Device, Mapping};
 use crate::maps::Maps;
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -20,7 +20,8 @@ pub struct Diff<'a> {
     pub removed: Vec<Mapping<'a>>,
     /// Rows of both of which more than the address differs.
     pub changed: Vec<Change<'a>>,
-    /// Rows of both that differ in nothing but the address: from, to.
+    /// Rows of both that differ in nothing but the address, or in what one of them does not tell:
+    /// from, to.
     pub moved: Vec<(Mapping<'a>, Mapping<'a>)>,
 }
 
@@ -167,12 +168,17 @@ impl<'a> Diff<'a> {
     }
 
     fn compare(&mut self, from: Mapping<'a>, to: Mapping<'a>) {
+        let perms = from.perms.0.iter().zip(to.perms.0);
+        let perms = perms.filter(|&(&a, b)| a != b && a != b'?' && b != b'?');
+        // A core does not tell which file it was.
+        let told = |row: &Mapping<'_>| row.inode != 0 || row.device != Device::default();
+        let told = !from.has_file() || told(&from) && told(&to);
         let what: Vec<&'static str> = [
             ("size", from.range.size() != to.range.size()),
-            ("perms", from.perms != to.perms),
+            ("perms", perms.count() > 0),
             ("offset", from.offset != to.offset),
-            ("device", from.device != to.device),
-            ("inode", from.inode != to.inode),
+            ("device", told && from.device != to.device),
+            ("inode", told && from.inode != to.inode),
             ("name", from.name != to.name),
         ]
         .into_iter()

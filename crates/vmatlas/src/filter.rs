@@ -3,6 +3,7 @@
 use crate::kind::Kind;
 use crate::mapping::Mapping;
 use regex::bytes::{Regex, RegexBuilder};
+use std::borrow::Cow;
 
 /// A condition on rows.
 ///
@@ -18,7 +19,7 @@ use regex::bytes::{Regex, RegexBuilder};
 /// |---|---|---|
 /// | `start` `end` `size` `offset` `inode`, with smaps also `rss` `pss` `swap` … | `=` `!=` `<` `<=` `>` `>=` | a number: decimal, `0x…`, with `K` `M` `G` `T` (powers of 1024) |
 /// | `addr` | `=` `!=` | an address that the row covers, or not |
-/// | `perms` `kind` `name` `device` | `=` `!=` | a glob over the whole: `*` any bytes, `?` one byte |
+/// | `perms` `kind` `name` `device` `label` | `=` `!=` | a glob over the whole: `*` any bytes, `?` one byte |
 /// | | `~` `!~` | a regular expression found anywhere in it |
 ///
 /// A value with blanks, parentheses, `&&` or `||` stands between `"…"` or `'…'`.
@@ -41,6 +42,11 @@ pub trait FilterRow {
     /// absent does not hold.
     fn number(&self, _name: &str) -> Option<u64> {
         None
+    }
+
+    /// What the row is for; empty where that is not known.
+    fn label(&self) -> Cow<'_, str> {
+        Cow::Borrowed("")
     }
 }
 
@@ -86,6 +92,7 @@ enum TextField {
     Kind,
     Name,
     Device,
+    Label,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -95,7 +102,7 @@ enum Field {
     Address,
 }
 
-const FIELDS: [(&str, Field); 10] = [
+const FIELDS: [(&str, Field); 11] = [
     ("start", Field::Number(NumberField::Start)),
     ("end", Field::Number(NumberField::End)),
     ("size", Field::Number(NumberField::Size)),
@@ -106,6 +113,7 @@ const FIELDS: [(&str, Field); 10] = [
     ("kind", Field::Text(TextField::Kind)),
     ("name", Field::Text(TextField::Name)),
     ("device", Field::Text(TextField::Device)),
+    ("label", Field::Text(TextField::Label)),
 ];
 
 /// The sizes of smaps up to 7.3, in lower case.
@@ -162,7 +170,12 @@ const COMPARISONS: [(&str, Comparison); 9] = [
 impl Filter {
     /// Whether it asks for a size of smaps.
     pub fn needs_sizes(&self) -> bool {
-        self.0.needs_sizes()
+        self.0.any(&|node| matches!(node, Node::Number(NumberField::Smaps(_), ..)))
+    }
+
+    /// Whether it asks for what rows are for.
+    pub fn needs_labels(&self) -> bool {
+        self.0.any(&|node| matches!(node, Node::Text(TextField::Label, _)))
     }
 
     /// Whether the row fulfils the condition.
@@ -172,12 +185,12 @@ impl Filter {
 }
 
 impl Node {
-    fn needs_sizes(&self) -> bool {
+    /// Whether a condition in it is one of those.
+    fn any(&self, condition: &impl Fn(&Node) -> bool) -> bool {
         match self {
-            Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(Node::needs_sizes),
-            Node::Not(node) => node.needs_sizes(),
-            Node::Number(field, ..) => matches!(field, NumberField::Smaps(_)),
-            Node::Covers(_) | Node::Text(..) => false,
+            Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(|node| node.any(condition)),
+            Node::Not(node) => node.any(condition),
+            Node::Number(..) | Node::Covers(_) | Node::Text(..) => condition(self),
         }
     }
 
@@ -205,6 +218,7 @@ impl Node {
                     TextField::Perms => pattern.is_match(&mapping.perms.0),
                     TextField::Kind => pattern.is_match(mapping.kind().word().as_bytes()),
                     TextField::Name => pattern.is_match(mapping.name),
+                    TextField::Label => pattern.is_match(row.label().as_bytes()),
                     TextField::Device => pattern.is_match(mapping.device.to_string().as_bytes()),
                 }
             }

@@ -21,6 +21,7 @@
 mod jitdump;
 mod perf_map;
 
+use crate::mapping::AddressRange;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -156,6 +157,18 @@ impl JitMap {
         let file = |line: Line| self.files[code.first_file + line.file as usize].as_str();
         let source = line.map(|line| (file(line), line.line));
         Some(JitCode { name: &code.name, start: code.start, offset, source })
+    }
+
+    /// The addresses that belong to any code, in order; code that touches other code is joined.
+    pub fn ranges(&self) -> Vec<AddressRange> {
+        let mut ranges: Vec<AddressRange> = Vec::new();
+        for (&start, piece) in &self.pieces {
+            match ranges.last_mut() {
+                Some(last) if last.end == start => last.end = piece.end,
+                _ => ranges.push(AddressRange::new(start, piece.end)),
+            }
+        }
+        ranges
     }
 
     /// How many pieces of code there are, those included whose addresses others have taken.

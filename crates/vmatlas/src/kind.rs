@@ -193,10 +193,12 @@ impl<'a> Mapping<'a> {
     fn kind_of_path(&self) -> Kind<'a> {
         if let Some(object) = self.name.strip_suffix(DELETED).filter(|_| self.device.major == 0) {
             // Objects on file systems that the kernel mounts for itself; these have no major
-            // number, and no name that could be kept.
+            // number, and no name that could be kept. (A core knows no device.)
             match object {
                 // Whoever deletes the real /dev/zero leaves private rows on the file system of /dev.
-                b"/dev/zero" if self.perms.shared() || self.device.minor == 1 => {
+                b"/dev/zero"
+                    if self.perms.shared() || self.device.minor == 1 || self.perms.0[3] == b'?' =>
+                {
                     return Kind::SharedAnonymous;
                 }
                 b"/anon_hugepage" => return Kind::HugeAnonymous,
@@ -230,9 +232,32 @@ impl<'a> Mapping<'a> {
         }
     }
 
+    /// Whether the row itself says what it is for. Memory without a name does not, nor do the names
+    /// that the kernel gives to anything of a sort (`/dev/zero (deleted)`, `/anon_hugepage
+    /// (deleted)`, `/memfd: (deleted)`): what these are for takes a [label](crate::label).
+    pub fn tells_its_purpose(&self) -> bool {
+        !matches!(
+            self.kind(),
+            Kind::Anonymous
+                | Kind::SharedAnonymous
+                | Kind::HugeAnonymous
+                | Kind::Memfd { name: b"" }
+        )
+    }
+
     /// Whether it shows a file or another object with contents of its own, at an offset.
     pub fn has_file(&self) -> bool {
-        self.inode != 0 || matches!(self.kind(), Kind::File | Kind::Device)
+        // A core has no inodes.
+        self.inode != 0
+            || matches!(
+                self.kind(),
+                Kind::File
+                    | Kind::Device
+                    | Kind::Memfd { .. }
+                    | Kind::SysvShm { .. }
+                    | Kind::SharedAnonymous
+                    | Kind::HugeAnonymous
+            )
     }
 
     /// The file's path as far as the text tells; `None` for what is no file or has no name.

@@ -7,14 +7,39 @@
 //!
 //! What is not recognised has no label: it is counted as unexplained, and shown.
 
+mod allocators;
+mod cpython;
+mod elf;
 mod facts;
+mod glibc_chunks;
+mod glibc_malloc;
+mod glibc_threads;
+mod go;
+mod jit;
+mod jvm;
+mod kernel_names;
+mod loader;
+mod mimalloc;
+mod musl;
+mod peek;
+mod reserved;
+mod ruby;
+mod runs;
+mod sanitizers;
+mod signal_stacks;
+mod threads;
+mod v8;
+mod words;
 
-pub use facts::{Auxv, Facts, ImageFacts, ThreadFacts};
+pub use facts::{Auxv, Facts, ImageFacts, SYMBOLS, ThreadFacts};
 
-use crate::mapping::AddressRange;
+use crate::crash::Machine;
+use crate::kernel::WordSize;
+use crate::mapping::{AddressRange, Mapping};
 use crate::maps::Maps;
 use crate::memory::Memory;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// How far a label can be trusted.
@@ -60,6 +85,17 @@ pub struct Label {
     pub because: String,
 }
 
+impl Label {
+    fn new(
+        group: impl Into<Cow<'static, str>>,
+        confidence: Confidence,
+        text: impl Into<String>,
+        because: impl Into<String>,
+    ) -> Label {
+        Label { group: group.into(), text: text.into(), confidence, because: because.into() }
+    }
+}
+
 /// A label and where it holds: a row or a part of one, as where the kernel joined the stacks of
 /// several threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,9 +115,9 @@ pub struct Labels {
 impl Labels {
     /// Labels what can be recognised. `memory` is read where it is given (`--deep`).
     pub fn of(maps: &Maps, facts: &Facts, memory: Option<&dyn Memory>) -> Labels {
-        let mut labeller = Labeller { maps, facts, memory, parts: Vec::new() };
+        let mut labeller = Labeller { maps, facts, memory, parts: BTreeMap::new() };
         labeller.run();
-        Labels { parts: labeller.parts }
+        Labels { parts: labeller.parts.into_values().collect() }
     }
 
     /// The labels in a range, in order: usually one for a row, several where parts differ.
@@ -89,6 +125,23 @@ impl Labels {
         let first = self.parts.partition_point(|part| part.range.end <= range.start);
         let count = self.parts[first..].partition_point(|part| part.range.start < range.end);
         &self.parts[first..first + count]
+    }
+
+    /// What most of a range is for: the first label of the group that has the most bytes of it.
+    /// `None` where more of it has no label at all.
+    pub fn most_of(&self, range: AddressRange) -> Option<&Label> {
+        let mut groups: Vec<(&Label, u64)> = Vec::new();
+        let mut rest = range.size();
+        for Labelled { range: part, label } in self.within(range) {
+            let size = part.end.min(range.end).saturating_sub(part.start.max(range.start));
+            rest = rest.saturating_sub(size);
+            match groups.iter_mut().find(|(other, _)| other.group == label.group) {
+                Some((_, sum)) => *sum += size,
+                None => groups.push((label, size)),
+            }
+        }
+        let most = groups.into_iter().rev().max_by_key(|(_, sum)| *sum);
+        most.filter(|(_, sum)| *sum >= rest).map(|(label, _)| label)
     }
 
     /// The label at an address.
@@ -104,35 +157,118 @@ impl Labels {
 }
 
 /// What labels are made from, and those made so far.
-#[expect(dead_code, reason = "the recognisers to come use it")]
 struct Labeller<'a> {
     maps: &'a Maps,
     facts: &'a Facts,
     memory: Option<&'a dyn Memory>,
-    parts: Vec<Labelled>,
+    /// By their first address; no two overlap.
+    parts: BTreeMap<u64, Labelled>,
 }
 
-impl Labeller<'_> {
-    /// Every recogniser in turn: what is certain first, for no later one relabels.
+impl<'a> Labeller<'a> {
+    /// Every recogniser in turn: what is certain first, for no later one relabels. Each stands in
+    /// a file of its own below label/.
     fn run(&mut self) {
-        // Each recogniser stands in a file of its own below label/.
+        // What the file says.
+        elf::recognise(self);
+        // What is at places of its own.
+        sanitizers::recognise(self);
+        // Guard zones of Java lie inside of what the C library takes for the stacks.
+        let jvm = jvm::recognise_certain(self);
+        threads::recognise(self);
+        // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
+        if let Some(jvm) = &jvm {
+            jvm::recognise_likely(self, jvm);
+        }
+        v8::recognise(self);
+        cpython::recognise_certain(self);
+        go::recognise(self);
+        ruby::recognise(self);
+        jit::recognise(self);
+        // Allocators: what their structures prove before what shapes suggest.
+        mimalloc::recognise(self);
+        allocators::recognise(self);
+        musl::recognise(self);
+        glibc_malloc::recognise(self);
+        loader::recognise(self);
+        signal_stacks::recognise(self);
+        // Where nothing better is known.
+        cpython::recognise_likely(self);
+        v8::recognise_outside(self);
+        // Names say less than what was found by other signs, shapes say least.
+        kernel_names::recognise(self);
+        reserved::recognise(self);
     }
 
     /// Labels the part of a range that has no label yet.
-    #[expect(dead_code, reason = "the recognisers to come use it")]
     fn label(&mut self, range: AddressRange, label: &Label) {
-        let mut start = range.start;
-        let mut at = self.parts.partition_point(|part| part.range.end <= start);
-        while start < range.end {
-            let next = self.parts.get(at).map(|part| part.range);
-            let end = next.map_or(range.end, |next| next.start.min(range.end));
-            if start < end {
-                let range = AddressRange::new(start, end);
-                self.parts.insert(at, Labelled { range, label: label.clone() });
-                at += 1;
-            }
-            start = next.map_or(range.end, |next| next.end.max(end));
-            at += 1;
+        for range in self.unlabelled(range) {
+            self.parts.insert(range.start, Labelled { range, label: label.clone() });
         }
     }
+
+    /// The parts of a range that have no label yet.
+    fn unlabelled(&self, range: AddressRange) -> Vec<AddressRange> {
+        let mut free = Vec::new();
+        let mut start = range.start;
+        let before = self.parts.range(..=start).next_back().map(|(_, part)| part.range);
+        let after = self.parts.range(start..).map(|(_, part)| part.range);
+        for taken in before.into_iter().chain(after) {
+            if taken.start >= range.end {
+                break;
+            }
+            if start < taken.start {
+                free.push(AddressRange::new(start, taken.start));
+            }
+            start = start.max(taken.end);
+        }
+        if start < range.end {
+            free.push(AddressRange::new(start, range.end));
+        }
+        free
+    }
+
+    /// Whether any of a range has a label.
+    fn is_labelled(&self, range: AddressRange) -> bool {
+        let last = self.parts.range(..range.end).next_back();
+        last.is_some_and(|(_, part)| part.range.end > range.start)
+    }
+
+    /// The row at an address.
+    fn row_at(&self, address: u64) -> Option<Mapping<'a>> {
+        self.maps.get(self.maps.find(address).mapping?)
+    }
+
+    /// The row that ends where the one at `start` begins.
+    fn row_below(&self, start: u64) -> Option<Mapping<'a>> {
+        self.row_at(start.checked_sub(1)?)
+    }
+
+    /// A pointer or `size_t` of the process at an address of its memory.
+    fn word(&self, address: u64) -> Option<u64> {
+        let memory = self.memory?;
+        let is_big = self.facts.machine == Some(Machine::S390x);
+        if self.facts.word_size == Some(WordSize::Bits32) {
+            return memory.array(address).map(|bytes| u32::from_le_bytes(bytes).into());
+        }
+        let decode = if is_big { u64::from_be_bytes } else { u64::from_le_bytes };
+        memory.array(address).map(decode)
+    }
+
+    /// The size of a pointer in bytes.
+    fn word_size(&self) -> u64 {
+        if self.facts.word_size == Some(WordSize::Bits32) { 4 } else { 8 }
+    }
+
+    /// The size of a page; never 0.
+    fn page_size(&self) -> u64 {
+        if self.facts.page_size == 0 { 4096 } else { self.facts.page_size }
+    }
+}
+
+/// The words in the bytes of a process, as far as they are no small numbers.
+fn pointers(bytes: &[u8], word: usize) -> impl Iterator<Item = u64> {
+    let words = bytes.chunks_exact(word.max(1));
+    let value = |word: &[u8]| word.iter().rev().fold(0, |value: u64, &b| value << 8 | u64::from(b));
+    words.map(value).filter(|&value| value >= 1 << 16)
 }

@@ -69,9 +69,10 @@ impl Perms {
         matches!(self.0[3], b's' | b'S')
     }
 
-    /// None of read, write and execute: a guard or reserved addresses.
+    /// None of read, write and execute: a guard or reserved addresses. Not where `?` says that it
+    /// is not known.
     pub const fn none(self) -> bool {
-        !self.read() && !self.write() && !self.execute()
+        matches!(self.0, [b'-', b'-', b'-', _])
     }
 
     /// The four characters; anything but printable ASCII becomes `?`.

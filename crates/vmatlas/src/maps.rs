@@ -130,6 +130,12 @@ impl Maps {
         self.word_size
     }
 
+    /// Says of which word size the kernel was that had these rows.
+    pub(crate) fn set_word_size(&mut self, word_size: WordSize) {
+        self.word_size = Some(word_size);
+        self.format = TextFormat::today(word_size);
+    }
+
     /// Whether each row starts at or above the end of the one before it, as a kernel prints them.
     pub fn is_ordered(&self) -> bool {
         !self.unordered

@@ -1,5 +1,6 @@
 //! Sums over the rows of a map.
 
+use crate::mapping::Mapping;
 use crate::maps::Maps;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -50,6 +51,22 @@ impl Totals {
     /// assert_eq!(totals.all.size, 0x4000);
     /// ```
     pub fn of(maps: &Maps, group: Group, take: impl Fn(usize) -> bool) -> Totals {
+        let key = |_, row: &Mapping<'_>| match group {
+            Group::Kind => Cow::Borrowed(row.kind().word().as_bytes()),
+            Group::Name => Cow::Owned(
+                row.file_name().map_or(Cow::Borrowed(row.name), |file| file.path).into_owned(),
+            ),
+            Group::Perms => Cow::Owned(row.perms.0.to_vec()),
+        };
+        Totals::by(maps, key, take)
+    }
+
+    /// Sums up those rows by a key of the caller's, such as their [labels](crate::label).
+    pub fn by<'k>(
+        maps: &Maps,
+        key: impl Fn(usize, &Mapping<'_>) -> Cow<'k, [u8]>,
+        take: impl Fn(usize) -> bool,
+    ) -> Totals {
         let empty = |key| Total {
             key,
             mappings: 0,
@@ -61,11 +78,7 @@ impl Totals {
         let mut groups: Vec<Total> = Vec::new();
         let mut by_key: HashMap<Vec<u8>, usize> = HashMap::new();
         for (index, row) in maps.iter().enumerate().filter(|(index, _)| take(*index)) {
-            let key = match group {
-                Group::Kind => Cow::Borrowed(row.kind().word().as_bytes()),
-                Group::Name => row.file_name().map_or(Cow::Borrowed(row.name), |file| file.path),
-                Group::Perms => Cow::Owned(row.perms.0.to_vec()),
-            };
+            let key = key(index, &row);
             let at = match by_key.get(key.as_ref()) {
                 Some(&at) => at,
                 None => {

@@ -1,7 +1,8 @@
 //! `vmatlas at TARGET ADDR…`: all that is known about an address.
 
 use crate::args::AtArgs;
-use crate::output::json::{self, Hex, MappingJson};
+use crate::core::{Core, FileNow};
+use crate::output::json::{self, Hex, LabelJson, MappingJson};
 use crate::output::origin::OriginJson;
 use crate::output::words::{printable, size};
 use crate::row::Row;
@@ -22,8 +23,9 @@ pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
         &args.moment,
         Want { sizes: false, truths: true },
     )?;
-    target.warn(&args.common);
     target.find_origins();
+    target.find_labels(args.deep);
+    target.warn(&args.common);
     let places: Vec<At<'_>> =
         args.addresses.iter().map(|&address| At::find(&target, address)).collect();
     if args.common.json {
@@ -58,6 +60,11 @@ struct At<'a> {
     file_system: Option<FileSystem>,
     #[serde(skip_serializing_if = "Option::is_none")]
     elf: Option<Elf>,
+    /// Whether the core dump holds the byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dumped: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<LabelJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     origin: Option<OriginJson<'a>>,
     verdict: String,
@@ -95,6 +102,9 @@ struct Elf {
     /// The source file and line.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
+    /// Why the file of today says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<String>,
 }
 
 /// How long symbols and lines may take to be read.
@@ -115,10 +125,19 @@ impl<'a> At<'a> {
             distance_after: after.map(|row| row.mapping.range.start - address),
             file_offset: file_offset.map(Hex),
             file_system: with_file.and_then(|row| file_system(target, &row)),
-            elf: with_file.and_then(|row| elf(target, row.index, address, file_offset?)),
+            elf: match &target.core {
+                Some(core) => mapping.and_then(|row| elf_of_core(core, &row, address)),
+                None => with_file.and_then(|row| elf(target, row.index, address, file_offset?)),
+            },
+            dumped: target
+                .core
+                .as_ref()
+                .zip(mapping)
+                .map(|(core, row)| core.dump.dumped(row.mapping.range).contains(address)),
             mapping: mapping.map(MappingJson),
             before: before.map(MappingJson),
             after: after.map(MappingJson),
+            label: target.labels.at(address).map(|part| LabelJson::of(&part.label)),
             origin: mapping.and_then(|_| origin(target, address)),
             verdict: String::new(),
         };
@@ -200,6 +219,7 @@ impl<'a> At<'a> {
                     None if mapping.file_name().is_some_and(|file| file.ambiguous) => {
                         "can be read in another way, too: a text alone does not tell"
                     }
+                    None if target.core.is_some() => "as the core has it",
                     None => "as the text has it",
                 };
                 let note = row.truth.map(|truth| truth.now.note()).filter(|note| !note.is_empty());
@@ -214,6 +234,10 @@ impl<'a> At<'a> {
                 }
                 line("device", printable(device.as_bytes()));
             }
+        }
+        if let Some(label) = &self.label {
+            line("label", format!("{} ({})", printable(label.text.as_bytes()), label.confidence));
+            line("because", printable(label.because.as_bytes()));
         }
         if let Some(elf) = &self.elf {
             let mut shown = |word, value: &Option<String>| {
@@ -233,6 +257,7 @@ impl<'a> At<'a> {
             shown("symbol", &symbol);
             shown("source", &elf.source);
             shown("build id", &elf.build_id);
+            shown("note", &elf.note);
         }
         if let Some(origin) = &self.origin {
             line("origin", origin.line());
@@ -259,7 +284,19 @@ impl<'a> At<'a> {
                 );
             }
         }
+        if let Some(core) = &target.core
+            && let Some(row) = &self.mapping
+        {
+            let range = row.0.mapping.range;
+            let text = match core.dump.dumped(range).size() {
+                0 => "nothing of it is in the core".to_owned(),
+                held if held == range.size() => "all of it is in the core".to_owned(),
+                held => format!("its first {} are in the core", size(held)),
+            };
+            line("dumped", text);
+        }
         if target.live.is_none()
+            && target.core.is_none()
             && self.mapping.as_ref().is_some_and(|row| row.0.mapping.has_file())
         {
             line("note", "a text says nothing of what is in the file".to_owned());
@@ -279,6 +316,11 @@ fn bytes(count: u64) -> String {
 /// What a mapping is, as a part of a sentence.
 fn what(row: &Row<'_>) -> String {
     let mapping = row.mapping;
+    if !mapping.tells_its_purpose()
+        && let Some(label) = row.label()
+    {
+        return printable(label.text.as_bytes());
+    }
     let perms = mapping.perms;
     match mapping.kind() {
         Kind::File | Kind::Device => {
@@ -361,6 +403,23 @@ fn elf(target: &Target, index: usize, address: u64, file_offset: u64) -> Option<
         Images::open(live.files.as_ref()?, &target.maps, &live.truths, |row| row == index);
     let (file, bias) = images.take(index)?;
     within(LIMIT, move || facts(&file, bias, address, file_offset))
+}
+
+fn elf_of_core(core: &Core, row: &Row<'_>, address: u64) -> Option<Elf> {
+    let FileNow { elf, bias, build_id } = core.file_now(&row.mapping)?;
+    let file_offset = row.mapping.offset.wrapping_add(address - row.mapping.range.start);
+    let found = match elf {
+        Ok(file) => within(LIMIT, move || facts(&file, Some(bias), address, file_offset))
+            .ok_or_else(|| "the file takes too long to read".to_owned()),
+        Err(why) => Err(why),
+    };
+    Some(found.unwrap_or_else(|why| Elf {
+        vaddr: Some(Hex(address.wrapping_sub(bias))),
+        load_bias: Some(Hex(bias)),
+        build_id,
+        note: Some(why),
+        ..Elf::default()
+    }))
 }
 
 fn facts(file: &ElfFile, bias: Option<u64>, address: u64, file_offset: u64) -> Elf {

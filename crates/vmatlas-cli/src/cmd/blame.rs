@@ -99,6 +99,11 @@ impl Blame {
                 "recordings and logs have no sizes of smaps: --where cannot ask for one",
             ));
         }
+        if args.filter.as_ref().is_some_and(Filter::needs_labels) {
+            return Err(Trouble::new(
+                "blame asks who made memory, not what it is for: --where cannot ask for a label",
+            ));
+        }
         let maps = recorded.space().memory.maps();
         let since = args.since.map(|since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
         let mut pieces = Vec::new();

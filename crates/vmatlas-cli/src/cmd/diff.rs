@@ -41,6 +41,9 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
             "diff compares rows, not sizes of smaps: --where cannot ask for one",
         ));
     }
+    if args.filter.as_ref().is_some_and(Filter::needs_labels) {
+        return Err(Trouble::new("diff compares rows, not labels: --where cannot ask for one"));
+    }
     let read = |name| Target::read(name, &args.common.proc, &MomentArgs::default(), want);
     let (first, mut second) = (read(&args.first)?, read(&args.second)?);
     first.warn(&args.common);
@@ -192,8 +195,8 @@ fn text(diff: &Diff<'_>, who: &Who, paint: Paint) -> String {
             if notes.is_empty() { String::new() } else { format!("  ({})", notes.join(", ")) };
         line(sign, row, &note);
     }
-    let (added, removed, changed, moved) =
-        (diff.added.len(), diff.removed.len(), diff.changed.len(), diff.moved.len());
+    let (added, removed, changed) = (diff.added.len(), diff.removed.len(), diff.changed.len());
+    let moved = diff.moved.iter().filter(|(from, to)| from.range != to.range).count();
     let _ = writeln!(
         text,
         "{added} added, {removed} removed, {changed} changed, {moved} at another address only"

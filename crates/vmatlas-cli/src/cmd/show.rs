@@ -6,9 +6,10 @@ use crate::output::{csv, json, pager, pieces, table};
 use crate::recording;
 use crate::row::Row;
 use crate::target::{Target, Want};
+use crate::totals::MapTotals;
 use crate::trouble::Trouble;
 use std::cmp::Ordering;
-use vmatlas::{Filter, Group, TextFormat, Totals};
+use vmatlas::{Filter, TextFormat};
 
 pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     let name = args.target.as_deref().unwrap_or("self");
@@ -19,27 +20,35 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     }
     let want = Want { sizes: args.sizes, truths: !args.raw };
     let mut target = Target::read(name, &args.common.proc, &args.moment, want)?;
-    target.warn(&args.common);
-    if !args.raw {
-        target.find_origins();
-    }
-    if args.sizes && !target.maps.has_fields() && !target.maps.is_empty() {
+    let sizes = target.maps.has_fields();
+    let names = match (&args.columns[..], args.csv) {
+        ([], true) => csv_columns(sizes),
+        (names, _) => names.to_vec(),
+    };
+    let sort = args.sort.as_deref().map(|name| Column::of(name, sizes)).transpose()?;
+    let columns = Column::list(&names, sizes)?;
+    if args.sizes && !sizes && !target.maps.is_empty() {
         return Err(Trouble::new(format!("{name}: --sizes needs smaps, and this is maps")));
     }
-    let sizes = target.maps.has_fields();
     if !sizes && args.filter.as_ref().is_some_and(Filter::needs_sizes) && !target.maps.is_empty() {
         return Err(Trouble::new(format!(
             "{name}: --where asks for a size of smaps, which needs --sizes"
         )));
     }
+    if !args.raw {
+        target.find_origins();
+    }
+    if needs_labels(args, columns.iter().chain(&sort)) {
+        target.find_labels(args.deep);
+    }
+    target.warn(&args.common);
     let row = |index| Row::of(&target, index);
     let taken = |index| {
         let matches = |filter: &Filter| row(index).is_some_and(|row| filter.matches(&row));
         args.filter.as_ref().is_none_or(matches)
     };
     let mut rows: Vec<usize> = (0..target.maps.len()).filter(|&index| taken(index)).collect();
-    if let Some(sort) = &args.sort {
-        let column = Column::of(sort, sizes)?;
+    if let Some(column) = sort {
         rows.sort_by(|&a, &b| match (row(a), row(b)) {
             (Some(a), Some(b)) => column.compare(&a, &b),
             _ => Ordering::Equal,
@@ -48,23 +57,17 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     if args.reverse {
         rows.reverse();
     }
-    let totals = || Totals::of(&target.maps, Group::Kind, taken);
+    let totals = || MapTotals::of(&target, taken);
     if args.raw {
         return raw(args, &target, &rows).map(|()| true);
     }
     if args.csv {
-        let columns =
-            if args.columns.is_empty() { csv_columns(sizes) } else { args.columns.clone() };
-        csv::print(
-            &Column::list(&columns, sizes)?,
-            !args.no_header,
-            rows.into_iter().filter_map(row),
-        )?;
+        csv::print(&columns, !args.no_header, rows.into_iter().filter_map(row))?;
     } else if args.common.json {
         json::print_map(&target, &rows, &totals())?;
     } else {
         let plan = table::Plan {
-            columns: Column::list(&args.columns, sizes)?,
+            columns,
             header: !args.no_header,
             in_order: args.sort.is_none() && !args.reverse && args.filter.is_none(),
             color: args.common.color,
@@ -76,10 +79,30 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     Ok(true)
 }
 
+/// Whether something that is shown takes labels, as totals do.
+fn needs_labels<'a>(args: &ShowArgs, mut columns: impl Iterator<Item = &'a Column>) -> bool {
+    let table = !args.raw && !args.csv && !args.common.json;
+    args.common.json
+        || table && (args.columns.is_empty() || !args.no_header)
+        || columns.any(Column::needs_labels)
+        || args.filter.as_ref().is_some_and(Filter::needs_labels)
+}
+
 fn csv_columns(sizes: bool) -> Vec<String> {
     let always = [
-        "start", "end", "size", "perms", "offset", "device", "inode", "kind", "name", "path",
+        "start",
+        "end",
+        "size",
+        "perms",
+        "offset",
+        "device",
+        "inode",
+        "kind",
+        "name",
+        "path",
         "deleted",
+        "label",
+        "confidence",
     ];
     let smaps: &[&str] = if sizes { &["rss", "pss", "swap"] } else { &[] };
     always.iter().chain(smaps).map(|&name| name.to_owned()).collect()

@@ -19,7 +19,8 @@ enum Value {
     Hexadecimal(fn(&Row<'_>) -> u64),
     /// A size in bytes.
     Size(fn(&Row<'_>) -> u64),
-    Number(fn(&Row<'_>) -> u64),
+    /// A number, where it is known.
+    Number(fn(&Row<'_>) -> Option<u64>),
     /// Bytes, which need not be UTF-8.
     Text(for<'a> fn(&Row<'a>) -> Cow<'a, [u8]>),
     /// A size of smaps, by its name in lower case.
@@ -28,14 +29,19 @@ enum Value {
 
 use Value::{Hexadecimal, Number, Size, Smaps, Text};
 
-const COLUMNS: [Column; 14] = [
+const COLUMNS: [Column; 17] = [
     Column { name: "start", value: Hexadecimal(|row| row.mapping.range.start) },
     Column { name: "end", value: Hexadecimal(|row| row.mapping.range.end) },
     Column { name: "size", value: Size(|row| row.mapping.range.size()) },
     Column { name: "perms", value: Text(|row| Cow::Owned(row.mapping.perms.0.to_vec())) },
     Column { name: "offset", value: Hexadecimal(|row| row.mapping.offset) },
-    Column { name: "device", value: Text(|row| Cow::Owned(row.mapping.device.to_string().into())) },
-    Column { name: "inode", value: Number(|row| row.mapping.inode) },
+    Column {
+        name: "device",
+        value: Text(|row| {
+            row.device().map_or(word("?"), |device| Cow::Owned(device.to_string().into()))
+        }),
+    },
+    Column { name: "inode", value: Number(|row| row.inode()) },
     Column { name: "kind", value: Text(|row| word(row.mapping.kind().word())) },
     Column { name: "name", value: Text(|row| Cow::Borrowed(row.mapping.name)) },
     Column { name: "path", value: Text(|row| row.path().unwrap_or_default()) },
@@ -50,6 +56,15 @@ const COLUMNS: [Column; 14] = [
         value: Text(|row| word(row.truth.map_or("", |truth| truth.now.note()))),
     },
     Column { name: "sections", value: Text(|row| word(row.sections())) },
+    Column { name: "label", value: Text(|row| Cow::Owned(row.label_text().into_bytes())) },
+    Column {
+        name: "confidence",
+        value: Text(|row| word(row.label().map_or("", |label| label.confidence.word()))),
+    },
+    Column {
+        name: "because",
+        value: Text(|row| word(row.label().map_or("", |label| &label.because))),
+    },
     Column { name: "origin", value: Text(|row| Cow::Owned(row.origin().into_bytes())) },
 ];
 
@@ -94,7 +109,8 @@ impl Column {
         let text = match self.value {
             Text(value) => return value(row),
             Hexadecimal(value) => format!("{:#x}", value(row)),
-            Size(value) | Number(value) => value(row).to_string(),
+            Size(value) => value(row).to_string(),
+            Number(value) => value(row).map_or("?".to_owned(), |number| number.to_string()),
             Smaps => row.size(self.name).map_or(String::new(), |size| size.to_string()),
         };
         Cow::Owned(text.into_bytes())
@@ -105,7 +121,7 @@ impl Column {
         match self.value {
             Hexadecimal(value) => format!("{:x}", value(row)),
             Size(value) => words::size(value(row)),
-            Number(value) => value(row).to_string(),
+            Number(value) => value(row).map_or("?".to_owned(), |number| number.to_string()),
             Text(value) => words::name(&value(row)),
             Smaps => row.size(self.name).map_or(String::new(), words::size),
         }
@@ -116,10 +132,16 @@ impl Column {
         !matches!(self.value, Text(_))
     }
 
+    /// Whether its value takes labels.
+    pub(crate) fn needs_labels(&self) -> bool {
+        matches!(self.name, "label" | "confidence" | "because")
+    }
+
     /// The order of two rows by this column.
     pub(crate) fn compare(&self, a: &Row<'_>, b: &Row<'_>) -> Ordering {
         match self.value {
-            Hexadecimal(value) | Size(value) | Number(value) => value(a).cmp(&value(b)),
+            Hexadecimal(value) | Size(value) => value(a).cmp(&value(b)),
+            Number(value) => value(a).cmp(&value(b)),
             Text(value) => value(a).cmp(&value(b)),
             Smaps => a.size(self.name).cmp(&b.size(self.name)),
         }

@@ -5,11 +5,13 @@ use crate::output::pieces;
 use crate::recording::Recorded;
 use crate::row::Row;
 use crate::target::Target;
+use crate::totals::MapTotals;
 use crate::trouble::Trouble;
 use serde::Serialize;
 use serde::ser::{SerializeMap as _, Serializer};
 use std::io::{self, Write as _};
-use vmatlas::{Totals, Value, VmFlags, Warning};
+use vmatlas::label::{Label, Labelled};
+use vmatlas::{Total, Value, VmFlags, Warning};
 
 /// An address or offset: a string, because not every reader has 64-bit numbers.
 pub(crate) struct Hex(pub(crate) u64);
@@ -118,8 +120,8 @@ impl Serialize for MappingJson<'_> {
         map.serialize_entry("size", &mapping.range.size())?;
         map.serialize_entry("perms", mapping.perms.as_str())?;
         map.serialize_entry("offset", &Hex(mapping.offset))?;
-        map.serialize_entry("device", &Display(mapping.device))?;
-        map.serialize_entry("inode", &mapping.inode)?;
+        map.serialize_entry("device", &row.device().map(Display))?;
+        map.serialize_entry("inode", &row.inode())?;
         text_entries(&mut map, "name", "name_hex", mapping.name)?;
         let kind = mapping.kind();
         map.serialize_entry("kind", kind.word())?;
@@ -131,7 +133,7 @@ impl Serialize for MappingJson<'_> {
             }
             vmatlas::Kind::SysvShm { key, id } => {
                 map.serialize_entry("shm_key", &key)?;
-                map.serialize_entry("shm_id", &id)?;
+                map.serialize_entry("shm_id", &row.inode().map(|_| id))?;
             }
             _ => {}
         }
@@ -144,6 +146,15 @@ impl Serialize for MappingJson<'_> {
             {
                 map.serialize_entry("state", note)?;
             }
+        }
+        if let Some(label) = row.label() {
+            map.serialize_entry("label", &LabelJson::of(label))?;
+        }
+        let labels = row.labels();
+        // One label that covers all of the row is the row's.
+        if labels.len() > 1 || labels.iter().any(|part| part.range.size() < mapping.range.size()) {
+            let parts: Vec<PartJson<'_>> = labels.iter().map(PartJson::of).collect();
+            map.serialize_entry("parts", &parts)?;
         }
         for field in row.target.maps.fields(row.index) {
             let mut lower = [0; MAX_FIELD_NAME];
@@ -175,10 +186,49 @@ impl Serialize for MappingJson<'_> {
     }
 }
 
+/// What memory is for.
+#[derive(Serialize)]
+pub(crate) struct LabelJson<'a> {
+    pub(crate) text: &'a str,
+    /// The sort, by which totals are made.
+    group: &'a str,
+    pub(crate) confidence: &'static str,
+    pub(crate) because: &'a str,
+}
+
+impl<'a> LabelJson<'a> {
+    pub(crate) fn of(label: &'a Label) -> LabelJson<'a> {
+        LabelJson {
+            text: &label.text,
+            group: &label.group,
+            confidence: label.confidence.word(),
+            because: &label.because,
+        }
+    }
+}
+
+/// A part of a mapping that is for something else than the rest.
+#[derive(Serialize)]
+struct PartJson<'a> {
+    start: Hex,
+    end: Hex,
+    label: LabelJson<'a>,
+}
+
+impl<'a> PartJson<'a> {
+    fn of(part: &'a Labelled) -> PartJson<'a> {
+        PartJson {
+            start: Hex(part.range.start),
+            end: Hex(part.range.end),
+            label: LabelJson::of(&part.label),
+        }
+    }
+}
+
 /// The keys of a mapping that a field of smaps could have, too, as `Name` of Android's kernels.
-const OWN_KEYS: [&str; 12] = [
+const OWN_KEYS: [&str; 13] = [
     "start", "end", "perms", "offset", "device", "inode", "name", "kind", "path", "deleted",
-    "state", "label",
+    "state", "label", "parts",
 ];
 
 /// The longest name of a field of smaps that is taken as one.
@@ -219,38 +269,66 @@ fn text_entries<M: serde::ser::SerializeMap>(
     Ok(())
 }
 
+/// The sums of a kind.
 #[derive(Serialize)]
 pub(crate) struct TotalJson {
     kind: String,
+    #[serde(flatten)]
+    sum: SumJson,
+    share: f64,
+    /// How many programs and libraries it is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<usize>,
+    /// The bytes of it that nothing says the purpose of.
+    unexplained: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unexplained_rss: Option<u64>,
+    /// What the rest is for, if its names do not say it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<LabelTotalJson>,
+}
+
+#[derive(Serialize)]
+struct LabelTotalJson {
+    group: String,
+    #[serde(flatten)]
+    sum: SumJson,
+}
+
+#[derive(Serialize)]
+struct SumJson {
     mappings: u64,
     size: u64,
-    share: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     rss: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pss: Option<u64>,
-    /// The bytes of it that nothing says the purpose of.
-    unexplained: u64,
 }
 
-pub(crate) fn totals(totals: &Totals) -> Vec<TotalJson> {
-    let total = |total: &vmatlas::Total| {
-        let kind = String::from_utf8_lossy(&total.key).into_owned();
-        TotalJson {
-            unexplained: if kind == "anonymous" { total.size } else { 0 },
-            kind,
-            mappings: total.mappings,
-            size: total.size,
-            share: if totals.all.size == 0 {
-                0.0
-            } else {
-                total.size as f64 / totals.all.size as f64
-            },
-            rss: total.rss,
-            pss: total.pss,
-        }
+impl SumJson {
+    fn of(total: &Total) -> SumJson {
+        let Total { mappings, size, rss, pss, .. } = *total;
+        SumJson { mappings, size, rss, pss }
+    }
+}
+
+pub(crate) fn totals(totals: &MapTotals) -> Vec<TotalJson> {
+    let key = |total: &Total| String::from_utf8_lossy(&total.key).into_owned();
+    let whole = totals.all.size;
+    let of_kind = |kind: &crate::totals::KindTotals| TotalJson {
+        kind: key(&kind.total),
+        share: if whole == 0 { 0.0 } else { kind.total.size as f64 / whole as f64 },
+        sum: SumJson::of(&kind.total),
+        images: Some(kind.images).filter(|&images| images > 0),
+        unexplained: kind.unexplained.size,
+        unexplained_rss: kind.total.rss.map(|_| kind.unexplained.rss.unwrap_or(0)),
+        labels: kind
+            .labels
+            .iter()
+            .map(|total| LabelTotalJson { group: key(total), sum: SumJson::of(total) })
+            .collect(),
     };
-    totals.groups.iter().map(total).collect()
+    totals.kinds.iter().map(of_kind).collect()
 }
 
 #[derive(Serialize)]
@@ -267,7 +345,11 @@ pub(crate) fn warnings(target: &Target) -> Vec<WarningJson<'_>> {
 }
 
 /// Prints the document of `show`.
-pub(crate) fn print_map(target: &Target, rows: &[usize], totals: &Totals) -> Result<(), Trouble> {
+pub(crate) fn print_map(
+    target: &Target,
+    rows: &[usize],
+    totals: &MapTotals,
+) -> Result<(), Trouble> {
     let mut out = io::stdout().lock();
     write!(out, "{{\"schema\":{},\"target\":{}", text(SCHEMA)?, text(&TargetJson::of(target))?)?;
     out.write_all(b",\"mappings\":[")?;

@@ -6,9 +6,11 @@ use crate::output::style::{self, Paint};
 use crate::output::words::{self, printable, share, size};
 use crate::row::Row;
 use crate::target::Target;
+use crate::totals::MapTotals;
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
-use vmatlas::{Kind, Total, Totals};
+use vmatlas::label::Confidence;
+use vmatlas::{Kind, Total};
 
 /// How the table shall look.
 pub(crate) struct Plan {
@@ -23,7 +25,7 @@ pub(crate) struct Plan {
 }
 
 /// The whole text.
-pub(crate) fn show(target: &Target, rows: &[Row<'_>], totals: &Totals, plan: &Plan) -> String {
+pub(crate) fn show(target: &Target, rows: &[Row<'_>], totals: &MapTotals, plan: &Plan) -> String {
     let paint = Paint(style::wanted(plan.color));
     let mut text = String::new();
     if plan.header {
@@ -49,7 +51,7 @@ This is the map of vmatlas itself. Next:
   vmatlas help                 everything else
 ";
 
-fn heading(text: &mut String, target: &Target, totals: &Totals, paint: Paint) {
+fn heading(text: &mut String, target: &Target, totals: &MapTotals, paint: Paint) {
     let mut title = match (&target.live, &target.recorded) {
         (Some(live), _) => format!("{} {}", live.process.id(), printable(&live.comm)),
         (None, Some(recorded)) => {
@@ -73,31 +75,37 @@ fn heading(text: &mut String, target: &Target, totals: &Totals, paint: Paint) {
         let _ = write!(text, ", {} resident", size(rss));
     }
     text.push_str("\n\n");
+    sums(text, totals, paint);
+}
+
+/// The totals: a line for each kind, one for each sort of label below it.
+fn sums(text: &mut String, totals: &MapTotals, paint: Paint) {
+    let mut lines: Vec<(String, &Total)> = Vec::new();
+    for kind in &totals.kinds {
+        let mut name = String::from_utf8_lossy(&kind.total.key).into_owned();
+        if kind.images > 0 {
+            let _ = write!(name, " ({})", words::count(kind.images as u64, "image"));
+        }
+        lines.push((name, &kind.total));
+        let labels = kind.labels.iter();
+        lines.extend(labels.map(|label| (format!("  {}", printable(&label.key)), label)));
+    }
+    lines.push(("unexplained".to_owned(), &totals.unexplained));
+    let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(22);
     let sizes = match totals.all.rss {
         Some(_) => format!(" {:>6} {:>6} {:>6}", "rss", "", "pss"),
         None => String::new(),
     };
-    let header = format!("{:<22} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
+    let header = format!("{:<width$} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
     let _ = writeln!(text, "{}", paint.dim(&header));
-    let mut line = |name: &str, total: &Total| {
-        let _ = write!(
-            text,
-            "{name:<22} {:>6} {:>6} {:>6}",
-            total.mappings,
-            size(total.size),
-            share(total.size, totals.all.size)
-        );
+    for (name, total) in lines {
+        let (rows, share_of_all) = (total.mappings, share(total.size, totals.all.size));
+        let _ = write!(text, "{name:<width$} {rows:>6} {:>6} {share_of_all:>6}", size(total.size));
         if let (Some(rss), Some(pss), Some(all)) = (total.rss, total.pss, totals.all.rss) {
             let _ = write!(text, " {:>6} {:>6} {:>6}", size(rss), share(rss, all), size(pss));
         }
         text.push('\n');
-    };
-    for total in &totals.groups {
-        line(&String::from_utf8_lossy(&total.key), total);
     }
-    // What is unnamed and unlabelled.
-    let unexplained = totals.groups.iter().find(|total| total.key == b"anonymous");
-    line("unexplained", unexplained.unwrap_or(&Total::default()));
     text.push('\n');
 }
 
@@ -134,14 +142,14 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
         }
         let _ = write!(text, " {}  {:>offset$}", mapping.perms, offset_text(row));
         let same = |last: &&Row<'_>| {
-            mapping.inode != 0
+            (mapping.inode != 0 || row.target.core.is_some() && mapping.has_file())
                 && last.mapping.name == mapping.name
                 && last.mapping.inode == mapping.inode
                 && last.mapping.device == mapping.device
         };
         let name =
             if grouped && last.filter(same).is_some() { "  \"".to_owned() } else { name(row) };
-        for part in [name, paint.dim(row.sections()), paint.dim(&row.origin())] {
+        for part in [name, label(row), paint.dim(row.sections()), paint.dim(&row.origin())] {
             if !part.is_empty() {
                 text.push(' ');
                 text.push_str(&part);
@@ -155,6 +163,20 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
 
 fn offset_text(row: &Row<'_>) -> String {
     if row.mapping.has_file() { format!("{:x}", row.mapping.offset) } else { String::new() }
+}
+
+/// What it is for, and how far to trust that; in a word where the name says most of it.
+fn label(row: &Row<'_>) -> String {
+    if row.mapping.has_file() && row.mapping.tells_its_purpose() {
+        return row.label().map_or(String::new(), |label| printable(label.group.as_bytes()));
+    }
+    let text = printable(row.label_text().as_bytes());
+    match row.label().map(|label| label.confidence) {
+        None if text.is_empty() => text,
+        None | Some(Confidence::Certain) => format!("= {text}"),
+        Some(Confidence::Likely) => format!("= {text} (likely)"),
+        Some(Confidence::Guess) => format!("= {text} (a guess)"),
+    }
 }
 
 /// The name, with what is known beyond it.

@@ -3,6 +3,7 @@ mod blame;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod explain;
 mod format;
+mod labels;
 mod live;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod record;

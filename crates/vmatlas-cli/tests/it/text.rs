@@ -80,8 +80,8 @@ fn rows_are_filtered_sorted_and_reversed() {
     7f0fc2b81000  12K rw-s  shared-anonymous
     ");
     insta::assert_snapshot!(vmatlas(&[ZOO, "--csv", "--where", "name = *comma*"]).text(), @r#"
-    start,end,size,perms,offset,device,inode,kind,name,path,deleted
-    0x7f0fc2ba3000,0x7f0fc2ba5000,8192,r--p,0x1000,fe:00,1114129,file,"/zoo/d/q""uo'te,comma;","/zoo/d/q""uo'te,comma;",false
+    start,end,size,perms,offset,device,inode,kind,name,path,deleted,label,confidence
+    0x7f0fc2ba3000,0x7f0fc2ba5000,8192,r--p,0x1000,fe:00,1114129,file,"/zoo/d/q""uo'te,comma;","/zoo/d/q""uo'te,comma;",false,,
     "#);
 }
 

@@ -36,6 +36,7 @@ mod guard;
 mod header;
 mod image;
 mod input;
+mod named;
 mod split;
 mod symbols;
 mod types;

@@ -161,6 +161,8 @@ impl SectionType {
     pub const NOBITS: SectionType = SectionType(8);
     /// `SHT_DYNSYM`: the symbols the dynamic linker uses.
     pub const DYNSYM: SectionType = SectionType(11);
+    /// `SHT_GNU_HASH`: how the dynamic linker finds them.
+    pub const GNU_HASH: SectionType = SectionType(0x6fff_fff6);
 }
 
 impl fmt::Display for SectionType {

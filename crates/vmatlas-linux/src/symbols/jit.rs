@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use vmatlas::jit::{JitError, JitMap};
+use vmatlas::{AddressRange, Maps};
 
 /// The whole file is read: Java writes some MiB, a jitdump has the code as well.
 const SIZE_LIMIT: u64 = 1 << 30;
@@ -61,11 +62,21 @@ impl fmt::Display for JitNote {
 /// Read it at the end of the process, or when the code is to be named: later entries take the place
 /// of earlier ones.
 pub fn read_jit(process: &Process) -> (JitMap, Vec<JitNote>) {
+    let maps = process.rows(Source::Maps).map(|snapshot| snapshot.maps).unwrap_or_default();
+    read_from(process, jitdumps(&maps))
+}
+
+/// Where code is by the perf map of a process, and with `jitdumps` by those as well.
+pub(crate) fn jit_ranges(process: &Process, maps: &Maps, jitdumps: bool) -> Vec<AddressRange> {
+    let dumps = if jitdumps { self::jitdumps(maps) } else { Vec::new() };
+    read_from(process, dumps).0.ranges()
+}
+
+fn read_from(process: &Process, dumps: Vec<PathBuf>) -> (JitMap, Vec<JitNote>) {
     let mut map = JitMap::default();
     let mut notes = Vec::new();
     let Some(its) = Its::of(process) else { return (map, notes) };
     let perf_map = PathBuf::from(format!("/tmp/perf-{}.map", its.inner_pid));
-    let dumps = its.dumps.clone();
     let own_root = (its.inner_pid == process.id().pid).then(|| Path::new("/").to_owned());
     let mut read = |path: PathBuf, parse: fn(&[u8]) -> (JitMap, Vec<JitError>)| {
         let job = its.job(path.clone(), own_root.clone());
@@ -97,8 +108,19 @@ struct Its {
     inner_pid: u32,
     user: u32,
     root: Option<OwnedFd>,
-    /// The jitdumps it has mapped.
-    dumps: Vec<PathBuf>,
+}
+
+/// The jitdumps that a process has mapped.
+fn jitdumps(maps: &Maps) -> Vec<PathBuf> {
+    let mut dumps = Vec::new();
+    for row in maps.iter().filter(|row| row.name.ends_with(b".dump")) {
+        let path = Path::new(std::ffi::OsStr::from_bytes(row.name));
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("jit-") && !dumps.iter().any(|dump| dump == path) {
+            dumps.push(path.to_owned());
+        }
+    }
+    dumps
 }
 
 impl Its {
@@ -117,17 +139,7 @@ impl Its {
         let user = field("Uid:")?.get(1)?.parse().ok()?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(process.dir(), "root", flags, Mode::empty()).ok();
-        let maps = process.rows(Source::Maps).map(|snapshot| snapshot.maps).unwrap_or_default();
-        let mut dumps = Vec::new();
-        for row in maps.iter() {
-            let path = Path::new(std::ffi::OsStr::from_bytes(row.name));
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let is_dump = name.strip_prefix("jit-").and_then(|rest| rest.strip_suffix(".dump"));
-            if is_dump.is_some() && !dumps.iter().any(|dump| dump == path) {
-                dumps.push(path.to_owned());
-            }
-        }
-        Some(Its { inner_pid, user, root, dumps })
+        Some(Its { inner_pid, user, root })
     }
 
     /// Reads a file of the process; none where there is none.

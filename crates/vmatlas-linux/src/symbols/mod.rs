@@ -39,6 +39,7 @@ mod symbolizer;
 
 use std::fmt;
 
+pub(crate) use self::jit::jit_ranges;
 pub use self::{
     hint::hint,
     jit::{JitNote, JitNoteKind, read_jit},

@@ -9,7 +9,7 @@ pub(crate) mod launch;
 pub(crate) mod nsfs;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod null_calls;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(target_pointer_width = "64")]
 pub(crate) mod pagemap_scan;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod perf_event;

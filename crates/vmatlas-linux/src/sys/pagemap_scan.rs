@@ -38,6 +38,8 @@ const _: () = assert!(size_of::<Arg>() == 96 && size_of::<Region>() == 24);
 
 /// `PAGE_IS_PRESENT`.
 const PRESENT: u64 = 1 << 3;
+/// `PAGE_IS_GUARD` (Linux 6.15).
+const GUARD: u64 = 1 << 8;
 /// How many regions are asked for at a time.
 const REGIONS: usize = 1024;
 
@@ -76,10 +78,29 @@ unsafe impl Ioctl for Call<'_> {
 /// # Errors
 /// `ENOTTY` the kernel is older than 6.7 or the file is no pagemap; `EFAULT`, `EINVAL` a range that
 /// cannot be; `ESRCH` the address space is gone.
+#[cfg(target_arch = "x86_64")]
 pub(crate) fn present(pagemap: impl AsFd, end: u64) -> Result<Vec<AddressRange>, Errno> {
+    scan(pagemap, AddressRange::new(0, end), PRESENT)
+}
+
+/// The lightweight guard pages in a range of whole pages (`MADV_GUARD_INSTALL`, see madvise(2)).
+///
+/// # Errors
+/// `ENOTTY`, or `EINVAL` where the kernel is older than 6.15; `EFAULT` and `ESRCH` as for
+/// [`present`].
+pub(crate) fn guards(pagemap: impl AsFd, range: AddressRange) -> Result<Vec<AddressRange>, Errno> {
+    scan(pagemap, range, GUARD)
+}
+
+/// The pages of a range that are of a category.
+fn scan(
+    pagemap: impl AsFd,
+    range: AddressRange,
+    category: u64,
+) -> Result<Vec<AddressRange>, Errno> {
     let mut all: Vec<AddressRange> = Vec::new();
     let mut regions = vec![Region::default(); REGIONS];
-    let mut start = 0;
+    let AddressRange { mut start, end } = range;
     while start < end {
         let arg = Arg {
             size: size_of::<Arg>() as u64,
@@ -87,8 +108,8 @@ pub(crate) fn present(pagemap: impl AsFd, end: u64) -> Result<Vec<AddressRange>,
             end,
             vec: regions.as_mut_ptr() as u64,
             vec_len: REGIONS as u64,
-            category_mask: PRESENT,
-            return_mask: PRESENT,
+            category_mask: category,
+            return_mask: category,
             ..Arg::default()
         };
         // SAFETY: see the implementation of `Ioctl`; no safe wrapper of this call exists. On a file

@@ -5,6 +5,7 @@ mod elf;
 #[cfg(target_arch = "x86_64")]
 mod exec;
 mod files;
+mod labels;
 mod live;
 mod query;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]

@@ -86,6 +86,7 @@ impl<S: ReadAt> CoreDump<S> {
             pid: self.pid,
             threads,
             auxv: self.auxv.clone(),
+            start_brk: self.heap_start(),
             images: images.filter(|image| image.name.first() == Some(&b'/')).collect(),
             ..Facts::default()
         }

@@ -41,25 +41,25 @@ impl<S: ReadAt> CoreDump<S> {
         self.maps.iter().filter(first).filter_map(|row| self.image(&row)).take(MOST).collect()
     }
 
-    /// The build id of the file of which a row is a part, where the core holds it.
-    pub fn build_id(&self, row: &Mapping<'_>) -> Option<Vec<u8>> {
+    /// The image of which a row is a part, if the core holds its headers.
+    pub fn image_of(&self, row: &Mapping<'_>) -> Option<CoreImage> {
         let near = self.maps.find(row.range.start).mapping?;
         let rows = (0..=near).rev().map_while(|index| self.maps.get(index));
         // The rows of an image lie together, with .bss between at most.
         let first = rows.take(64).find(|first| first.name == row.name && first.offset == 0)?;
-        self.image(&first)?.build_id
+        self.image(&first).filter(|_| !row.name.is_empty())
     }
 
     /// The image that begins with a row.
     pub(super) fn image(&self, row: &Mapping<'_>) -> Option<CoreImage> {
         if self.layout.word == 8 {
-            self.image_of::<elf::FileHeader64<Endianness>>(row)
+            self.parse_image::<elf::FileHeader64<Endianness>>(row)
         } else {
-            self.image_of::<elf::FileHeader32<Endianness>>(row)
+            self.parse_image::<elf::FileHeader32<Endianness>>(row)
         }
     }
 
-    fn image_of<Elf: FileHeader<Endian = Endianness>>(
+    fn parse_image<Elf: FileHeader<Endian = Endianness>>(
         &self,
         row: &Mapping<'_>,
     ) -> Option<CoreImage> {

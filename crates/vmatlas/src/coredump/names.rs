@@ -30,6 +30,7 @@ pub(super) fn of<S: ReadAt>(core: &CoreDump<S>) -> Vec<(u64, &'static [u8])> {
     if let Some((_, stack)) = strings.and_then(|address| core.segment_at(address)) {
         names.push((stack.range.start, b"[stack]"));
     }
+    names.extend(core.heap_start().map(|start| (start, &b"[heap]"[..])));
     if let Some(vdso) = core.auxv.get(AT_SYSINFO_EHDR)
         && let Some((index, segment)) = core.segment_at(vdso)
         && segment.range.start == vdso
@@ -41,14 +42,14 @@ pub(super) fn of<S: ReadAt>(core: &CoreDump<S>) -> Vec<(u64, &'static [u8])> {
 }
 
 /// The data of the vDSO lie directly below it. They are the kernel's pages, not the process's, so
-/// that a core has them, and empty.
+/// that a core has them, and empty but on Arm.
 fn vvar<S: ReadAt>(core: &CoreDump<S>, vdso: usize) -> Vec<(u64, &'static [u8])> {
     let is_vvar = |segment: &&Segment| {
         let size = segment.range.size();
         segment.flags == Segment::READ
             && segment.file_size == size
             && size <= MOST_VVAR_PAGES.saturating_mul(core.page_size())
-            && is_empty(core, segment)
+            && (core.machine == Machine::Arm || is_empty(core, segment))
     };
     let mut top = core.segments.get(vdso).map(|segment| segment.range.start);
     let below = core.segments.get(..vdso).unwrap_or_default().iter().rev();
@@ -66,9 +67,23 @@ fn vvar<S: ReadAt>(core: &CoreDump<S>, vdso: usize) -> Vec<(u64, &'static [u8])>
         [clocks, vvar] => {
             vec![(vvar.range.start, b"[vvar]"), (clocks.range.start, b"[vvar_vclock]")]
         }
-        [vvar] => vec![(vvar.range.start, b"[vvar]")],
+        [vvar] => {
+            let mut names: Vec<(u64, &'static [u8])> = vec![(vvar.range.start, b"[vvar]")];
+            names.extend(sigpage(core, vvar.range.start));
+            names
+        }
         _ => Vec::new(),
     }
+}
+
+/// The code that 32-bit Arm returns from signals by lies below those (`arch_setup_additional_pages`
+/// in arch/arm/kernel/process.c).
+fn sigpage<S: ReadAt>(core: &CoreDump<S>, vvar: u64) -> Option<(u64, &'static [u8])> {
+    let (_, segment) = core.segment_at(vvar.checked_sub(1)?)?;
+    let is_page = segment.range.size() == core.page_size();
+    let code = segment.flags == Segment::READ | Segment::EXECUTE;
+    let found = core.machine == Machine::Arm && is_page && code;
+    (found && !core.has_file(segment.range.start)).then_some((segment.range.start, b"[sigpage]"))
 }
 
 fn is_empty<S: ReadAt>(core: &CoreDump<S>, segment: &Segment) -> bool {

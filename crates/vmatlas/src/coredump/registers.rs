@@ -14,6 +14,8 @@ pub(super) struct RegisterFile {
     pub(super) stack_pointer: &'static str,
     /// Which word holds the thread pointer, counted from 0, where one of them does.
     pub(super) thread_pointer: Option<usize>,
+    /// How far above the thread's own data it points, in bytes.
+    pub(super) thread_offset: u64,
 }
 
 /// arch/x86/include/asm/user_64.h.
@@ -27,6 +29,7 @@ const X86_64: RegisterFile = RegisterFile {
     instruction_pointer: "rip",
     stack_pointer: "rsp",
     thread_pointer: Some(21),
+    thread_offset: 0,
 };
 
 /// arch/x86/include/asm/user_32.h. The base of GS is in a note of its own.
@@ -39,6 +42,7 @@ const X86: RegisterFile = RegisterFile {
     instruction_pointer: "eip",
     stack_pointer: "esp",
     thread_pointer: None,
+    thread_offset: 0,
 };
 
 /// `struct user_pt_regs` in arch/arm64/include/uapi/asm/ptrace.h. TPIDR_EL0 is in a note of its
@@ -53,6 +57,7 @@ const AARCH64: RegisterFile = RegisterFile {
     instruction_pointer: "pc",
     stack_pointer: "sp",
     thread_pointer: None,
+    thread_offset: 0,
 };
 
 /// `struct pt_regs` in arch/arm/include/uapi/asm/ptrace.h.
@@ -65,10 +70,12 @@ const ARM: RegisterFile = RegisterFile {
     instruction_pointer: "pc",
     stack_pointer: "sp",
     thread_pointer: None,
+    thread_offset: 0,
 };
 
 /// `struct pt_regs` in arch/powerpc/include/uapi/asm/ptrace.h. `dar` is the address of a data
-/// access that failed, bit 25 of `dsisr` says that it was a write.
+/// access that failed, bit 25 of `dsisr` says that it was a write. r13 points 0x7000 bytes above the end of the thread
+/// control block (64-bit ELF V2 ABI, 3.7.2).
 const POWERPC64: RegisterFile = RegisterFile {
     size: 8,
     names: &[
@@ -80,6 +87,7 @@ const POWERPC64: RegisterFile = RegisterFile {
     instruction_pointer: "nip",
     stack_pointer: "r1",
     thread_pointer: Some(13),
+    thread_offset: 0x7000,
 };
 
 /// `s390_regs` in arch/s390/include/uapi/asm/ptrace.h: the program status word, then the general
@@ -93,6 +101,7 @@ const S390X: RegisterFile = RegisterFile {
     instruction_pointer: "pswa",
     stack_pointer: "r15",
     thread_pointer: Some(18),
+    thread_offset: 0,
 };
 
 /// `struct user_regs_struct` in arch/riscv/include/uapi/asm/ptrace.h.
@@ -106,6 +115,7 @@ const RISCV64: RegisterFile = RegisterFile {
     instruction_pointer: "pc",
     stack_pointer: "sp",
     thread_pointer: Some(4),
+    thread_offset: 0,
 };
 
 /// How the registers of a machine are laid out; none where that is not known here.

@@ -10,8 +10,10 @@ pub(super) type Names = [(u64, &'static [u8])];
 
 /// The rows. Where a segment is of several files, it becomes several rows; a file without a
 /// segment (gdb leaves out what may not be read) becomes one of which the permissions are unknown.
-pub(super) fn join(segments: &[Segment], files: &MappedFiles, names: &Names) -> Maps {
-    let mut join = Join { files, next: 0, end: 0, maps: Maps::default() };
+///
+/// gdb says of all that it may be read, of guards too: there that is not known (`?`).
+pub(super) fn join(segments: &[Segment], files: &MappedFiles, names: &Names, of_gdb: bool) -> Maps {
+    let mut join = Join { files, of_gdb, next: 0, end: 0, maps: Maps::default() };
     for segment in segments {
         join.files_until(segment.range.start);
         join.segment(segment, names);
@@ -22,6 +24,7 @@ pub(super) fn join(segments: &[Segment], files: &MappedFiles, names: &Names) -> 
 
 struct Join<'a> {
     files: &'a MappedFiles,
+    of_gdb: bool,
     /// The first mapping of a file that may still be needed.
     next: usize,
     /// The end of the last row.
@@ -48,7 +51,10 @@ impl Join<'_> {
     }
 
     fn segment(&mut self, segment: &Segment, names: &Names) {
-        let perms = perms(segment.flags);
+        let mut perms = perms(segment.flags);
+        if self.of_gdb && !perms.write() {
+            perms.0[0] = b'?';
+        }
         let AddressRange { mut start, end } = segment.range;
         while start < end {
             while self.files.rows.get(self.next).is_some_and(|file| file.range.end <= start) {

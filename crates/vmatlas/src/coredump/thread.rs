@@ -66,9 +66,13 @@ impl CoreThread {
         self.register(self.file?.stack_pointer)
     }
 
-    /// Its thread pointer: the base of FS on x86-64, of GS on i386, TPIDR_EL0 on AArch64.
+    /// Its thread pointer: the base of FS on x86-64, of GS on i386, TPIDR_EL0 on AArch64,
+    /// the end of the thread control block on POWER.
     pub fn tp(&self) -> Option<u64> {
-        let word = || self.values.get(self.file?.thread_pointer?).copied();
+        let word = || {
+            let file = self.file?;
+            Some(self.values.get(file.thread_pointer?)?.wrapping_sub(file.thread_offset))
+        };
         self.thread_pointer.or_else(word)
     }
 

@@ -16,7 +16,7 @@ use crate::crash::words::{
     after, hex, hex_after, id, leading_hex, leading_id, leading_signed, split, split_last, string,
     take_while,
 };
-use crate::crash::{Access, Crash, CrashFrame, CrashSource, Machine, registers};
+use crate::crash::{Crash, CrashFrame, CrashSource, Machine, page_fault, registers};
 use crate::mapping::AddressRange;
 
 const SIGILL: i32 = 4;
@@ -202,7 +202,8 @@ fn segfault(task: Task<'_>, rest: &[u8]) -> Option<Crash> {
             _ => None,
         };
         if let Some(bits) = error.and_then(leading_hex) {
-            page_fault(&mut crash, bits);
+            page_fault::take(&mut crash, bits);
+            crash.message = Some(page_fault::words(&crash, bits));
         }
     }
     take_mapping(&mut crash, error.unwrap_or(rest));
@@ -212,53 +213,6 @@ fn segfault(task: Task<'_>, rest: &[u8]) -> Option<Crash> {
 /// A stack above 4 GiB is no 32-bit program's; below it may be either's.
 fn wide(sp: u64) -> Option<Machine> {
     (sp > u64::from(u32::MAX)).then_some(Machine::X86_64)
-}
-
-/// What the error code of a page fault says (arch/x86/include/asm/trap_pf.h). A page that was not
-/// present says little of the mapping: one that may not be accessed, or was not accessed yet, has
-/// none either.
-fn page_fault(crash: &mut Crash, bits: u64) {
-    const PRESENT: u64 = 1;
-    const WRITE: u64 = 1 << 1;
-    const USER: u64 = 1 << 2;
-    const RESERVED: u64 = 1 << 3;
-    const FETCH: u64 = 1 << 4;
-    const KEY: u64 = 1 << 5;
-    const SHADOW_STACK: u64 = 1 << 6;
-    const ENCLAVE: u64 = 1 << 15;
-    let is = |bit| bits & bit != 0;
-    crash.access = Some(if is(FETCH) {
-        Access::Execute
-    } else if is(WRITE) {
-        Access::Write
-    } else {
-        Access::Read
-    });
-    // Of the kernel's addresses user code is not told what is mapped there (sanitize_error_code).
-    let of_kernel = crash.address.is_some_and(|address| address >> 63 != 0);
-    crash.present = (is(PRESENT) && !of_kernel).then_some(true);
-    crash.protection_key = Some(is(KEY));
-    let access = match crash.access {
-        Some(Access::Execute) => "execute",
-        Some(Access::Write) => "write",
-        _ => "read",
-    };
-    let mut words = vec![access, if is(USER) { "by user code" } else { "by the kernel" }];
-    words.push(match (of_kernel, is(PRESENT)) {
-        (true, _) => "of an address of the kernel",
-        (false, true) => "of a page that forbids it",
-        (false, false) => "of a page not present",
-    });
-    let more = [
-        (RESERVED, "reserved bits set in a page table"),
-        (KEY, "refused by a protection key"),
-        (SHADOW_STACK, "of a shadow stack"),
-        (ENCLAVE, "refused by SGX"),
-    ];
-    let message = words.join(" ");
-    let more: String =
-        more.into_iter().filter(|(bit, _)| is(*bit)).map(|(_, word)| format!(", {word}")).collect();
-    crash.message = Some(format!("page fault, error {bits:#x}: {message}{more}"));
 }
 
 /// ` in FILE[OFFSET,START+SIZE]`: the mapping of the instruction, if a file is mapped there.
@@ -367,12 +321,17 @@ fn follow(last: Index, text: &[u8], found: &mut Found) -> bool {
     if text.starts_with(b"RIP: 0010:") || text.starts_with(b"BUG: ") {
         return false;
     }
-    if let Some(tid) =
-        after(text, "PID: ").and_then(leading_id).filter(|_| text.starts_with(b"CPU: "))
-    {
+    if text.starts_with(b"CPU: ") {
+        let Some(tid) = after(text, "PID: ").and_then(leading_id) else { return true };
+        let name = after(text, " Comm: ")
+            .and_then(|rest| split(rest, " Not tainted").or_else(|| split(rest, " Tainted: ")));
+        if let Some((name, _)) = name {
+            crash.comm.get_or_insert_with(|| name.to_owned());
+        }
         return *crash.tid.get_or_insert(tid) == tid;
     }
-    if !other::follow(crash, text) {
+    // What s390x logs beside its registers looks like registers, too.
+    if !other::follow(crash, text) && crash.machine != Some(Machine::S390x) {
         registers::take(crash, text);
     }
     true

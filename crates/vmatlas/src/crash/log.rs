@@ -1,9 +1,16 @@
 //! A text of any sort, and every crash that is in it.
 
+use crate::crash::apport::Apport;
+use crate::crash::coredump::Coredump;
+use crate::crash::go::Go;
+use crate::crash::hs_err::HsErr;
+use crate::crash::json;
 use crate::crash::kernel_log::KernelLog;
 use crate::crash::line::{Line, lines};
+use crate::crash::runtime::Runtime;
+use crate::crash::sanitizer::Sanitizer;
 use crate::crash::tombstone::Tombstone;
-use crate::crash::{Crash, CrashFrame, registers};
+use crate::crash::{Crash, CrashFrame, CrashSource, registers};
 use crate::maps::Maps;
 
 /// The most crashes that are kept of a text.
@@ -25,10 +32,32 @@ const MOST_FRAMES: usize = 4096;
 /// ```
 pub fn read_log(text: &[u8]) -> Vec<Crash> {
     let mut found = Found { entries: Vec::new() };
-    let mut readers: [Box<dyn Reader>; 2] =
-        [Box::<KernelLog>::default(), Box::<Tombstone>::default()];
+    let mut coredump = Coredump::default();
+    let mut readers: [Box<dyn Reader>; 7] = [
+        Box::<KernelLog>::default(),
+        Box::<Tombstone>::default(),
+        Box::<HsErr>::default(),
+        Box::<Sanitizer>::default(),
+        Box::<Go>::default(),
+        Box::<Runtime>::default(),
+        Box::<Apport>::default(),
+    ];
+    let mut show = |line: &Line<'_>, found: &mut Found| {
+        readers.iter_mut().for_each(|reader| reader.line(line, found));
+    };
     for line in lines(text) {
-        readers.iter_mut().for_each(|reader| reader.line(&line, &mut found));
+        if coredump.entry(&line, &mut found) {
+            continue;
+        }
+        // Of another entry of the journal as JSON, the message is what was logged.
+        if let Some(message) = json::message(line.text) {
+            message.split(|&b| b == b'\n').for_each(|text| {
+                show(&Line { text, ..line }, &mut found);
+            });
+        } else {
+            coredump.line(&line, &mut found);
+            show(&line, &mut found);
+        }
     }
     found.finish(text)
 }
@@ -61,10 +90,15 @@ pub(super) struct Index(usize);
 impl Found {
     /// Adds a crash that begins with this line; none if there are too many.
     pub(super) fn add(&mut self, line: &Line<'_>, crash: Crash) -> Option<Index> {
+        self.add_at(line.start, crash)
+    }
+
+    /// Adds a crash that began this many bytes from the start of the text.
+    pub(super) fn add_at(&mut self, start: usize, crash: Crash) -> Option<Index> {
         if self.entries.len() >= MOST_CRASHES {
             return None;
         }
-        self.entries.push(Entry { crash, start: line.start, maps: None });
+        self.entries.push(Entry { crash, start, maps: None });
         Some(Index(self.entries.len() - 1))
     }
 
@@ -105,12 +139,21 @@ impl Found {
     fn finish(mut self, text: &[u8]) -> Vec<Crash> {
         self.entries.sort_by_key(|entry| entry.start);
         let settled = self.entries.into_iter().map(|mut entry| {
-            registers::settle(&mut entry.crash);
+            settle(&mut entry.crash);
             if let Some(part) = entry.maps.and_then(|(start, end)| text.get(start..end)) {
                 entry.crash.maps = Maps::parse(part);
             }
             entry.crash
         });
         settled.collect()
+    }
+}
+
+fn settle(crash: &mut Crash) {
+    registers::settle(crash);
+    // These give the first call without an address, but it is that of the registers.
+    let first = matches!(crash.source, CrashSource::KernelLog | CrashSource::Tombstone);
+    if let Some(frame) = crash.frames.first_mut().filter(|_| first) {
+        frame.pc = frame.pc.or(crash.ip);
     }
 }

@@ -11,6 +11,11 @@ pub(super) fn take(crash: &mut Crash, line: &[u8]) -> bool {
     let mut rest = line.trim_ascii();
     let mut any = false;
     while let Some((name, value, behind)) = register(rest) {
+        let Some(name) = name else {
+            // Among others, one that says nothing.
+            rest = behind;
+            continue;
+        };
         if crash.registers.len() < MOST && !crash.registers.iter().any(|(known, _)| *known == name)
         {
             crash.registers.push((name, value));
@@ -21,10 +26,16 @@ pub(super) fn take(crash: &mut Crash, line: &[u8]) -> bool {
     any
 }
 
-/// A register at the start of the text, and what is behind it.
-fn register(text: &[u8]) -> Option<(String, u64, &[u8])> {
+/// A register at the start of the text, by its name if it is known, and what is behind it.
+fn register(text: &[u8]) -> Option<(Option<String>, u64, &[u8])> {
     let (name, rest) = take_while(text, |b| b.is_ascii_alphanumeric());
-    let name = known(name)?;
+    let name = match name {
+        b"" => return None,
+        // The kernel calls the bases so; others mean the selectors, which say nothing.
+        b"FS" => Some("fs_base".to_owned()),
+        b"GS" => Some("gs_base".to_owned()),
+        name => known(name),
+    };
     let rest = rest.trim_ascii_start();
     let rest = rest.strip_prefix(b":").or_else(|| rest.strip_prefix(b"=")).unwrap_or(rest);
     let (value, mut rest) = take_while(rest.trim_ascii_start(), |b| b != b' ' && b != b',');
@@ -33,7 +44,9 @@ fn register(text: &[u8]) -> Option<(String, u64, &[u8])> {
     let value = value.strip_prefix(b"[<").and_then(|v| v.strip_suffix(b">]")).unwrap_or(value);
     let value = value.rsplit(|&b| b == b':').next()?;
     let (value, _) = take_while(value, |b| b != b'(');
+    let selector = value.len() < 8 && matches!(name.as_deref(), Some("fs_base" | "gs_base"));
     let value = hex(value).filter(|_| value.len() >= 3)?;
+    let name = name.filter(|_| !selector);
     while let Some(behind) = rest.strip_prefix(b",").or_else(|| rest.strip_prefix(b" ")) {
         rest = behind;
     }
@@ -51,18 +64,16 @@ fn known(name: &[u8]) -> Option<String> {
                 .is_some_and(|number| number <= most)
         })
     };
-    const NAMES: [&str; 50] = [
+    const NAMES: [&str; 49] = [
         "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp", "rip", "eax", "ebx", "ecx", "edx",
-        "esi", "edi", "ebp", "esp", "eip", "eflags", "rflags", "pc", "lr", "sp", "fp", "ip", "sl",
-        "ra", "gp", "tp", "epc", "nip", "xer", "ctr", "msr", "ccr", "pst", "pstate", "cpsr", "psr",
-        "err", "trapno", "esr", "far", "status", "badaddr", "cause", "scause", "orig", "fs", "gs",
+        "esi", "edi", "ebp", "esp", "eip", "eflags", "rflags", "efl", "pc", "lr", "sp", "fp", "ip",
+        "sl", "ra", "gp", "tp", "epc", "nip", "xer", "ctr", "msr", "ccr", "pst", "pstate", "cpsr",
+        "psr", "err", "trapno", "esr", "far", "status", "badaddr", "cause", "scause", "orig",
     ];
     let name_of = |name: &str| match name {
         "pst" => "pstate".to_owned(),
+        "efl" => "eflags".to_owned(),
         "psr" => "cpsr".to_owned(),
-        // Where a kernel prints these, it prints the bases, not the selectors.
-        "fs" => "fs_base".to_owned(),
-        "gs" => "gs_base".to_owned(),
         name => name.to_owned(),
     };
     // The kernel writes `R08`.

@@ -143,7 +143,7 @@ fn frame(text: &[u8]) -> Option<CrashFrame> {
                     |(_, f)| (before, f),
                 );
             module = split(before, " (offset ").map_or(before, |(file, _)| file);
-            function = inner.strip_suffix(b")").map(|name| without_offset(name));
+            function = inner.strip_suffix(b")").map(without_offset);
             break;
         }
         module = before;

@@ -1,7 +1,46 @@
 //! What can be known of a process without looking into its memory.
 
+use crate::crash::Machine;
 use crate::kernel::{KernelVersion, WordSize};
 use crate::mapping::AddressRange;
+
+/// The symbols that recognisers ask for ([`ImageFacts::symbols`]).
+pub const SYMBOLS: &[&str] = &[
+    // ld.so of glibc: where its lists of stacks are.
+    "_rtld_global",
+    // Which C library and language it is.
+    "gnu_get_libc_version",
+    "__libc_mallopt",
+    "rust_eh_personality",
+    // Allocators, by a name that no other library has.
+    "mallctl",
+    "je_mallctl",
+    "_rjem_mallctl",
+    "mi_version",
+    "_mi_heap_main",
+    "MallocExtension_Internal_GetNumericProperty",
+    "MallocExtension_GetNumericProperty",
+    "__scudo_print_stats",
+    // Sanitizers.
+    "__asan_init",
+    "__hwasan_init",
+    "__msan_init",
+    "__tsan_init",
+    "__lsan_do_leak_check",
+    // The tables that HotSpot keeps for debuggers.
+    "gHotSpotVMStructs",
+    "gHotSpotVMStructEntryTypeNameOffset",
+    "gHotSpotVMStructEntryFieldNameOffset",
+    "gHotSpotVMStructEntryIsStaticOffset",
+    "gHotSpotVMStructEntryOffsetOffset",
+    "gHotSpotVMStructEntryAddressOffset",
+    "gHotSpotVMStructEntryArrayStride",
+    // Other runtimes, by a name that no other library has.
+    "_PyRuntime",
+    "v8dbg_APIObjectType",
+    "ruby_version",
+    "runtime.mheap_",
+];
 
 /// What labels are made from besides the rows. Everything may be missing: the less is known, the
 /// fewer labels there are.
@@ -11,6 +50,8 @@ pub struct Facts {
     pub page_size: u64,
     /// The word size of the process.
     pub word_size: Option<WordSize>,
+    /// The machine that its program is for.
+    pub machine: Option<Machine>,
     /// The kernel it runs on.
     pub kernel: Option<KernelVersion>,
     /// Its process id.
@@ -75,7 +116,9 @@ pub struct ImageFacts {
     pub segments: Vec<(AddressRange, u64, bool)>,
     /// The addresses that are made read-only after relocation (`PT_GNU_RELRO`).
     pub relro: Option<AddressRange>,
-    /// Addresses of the process of those symbols that recognisers ask for.
+    /// Its sections and where they are in the process, `.bss` too; none where they are stripped.
+    pub sections: Vec<(String, AddressRange)>,
+    /// Addresses of the process of those of [`SYMBOLS`] that it defines.
     pub symbols: Vec<(&'static str, u64)>,
 }
 

@@ -79,7 +79,6 @@ fn tell(text: &mut String, crash: &Crash) -> std::fmt::Result {
     Ok(())
 }
 
-/// What each log says of itself was seen by eye when the snapshot was taken.
 #[test]
 fn each_log_is_understood() {
     let mut names: Vec<String> = std::fs::read_dir(folder())
@@ -89,6 +88,68 @@ fn each_log_is_understood() {
     names.sort();
     for name in names {
         insta::assert_snapshot!(name.clone(), told(&read_log(&log(&name))));
+    }
+}
+
+/// `show` reads the same rows out of these logs.
+#[test]
+fn rows_are_those_of_the_whole_text() {
+    for (name, rows) in [("hs_err-null-write.log", 188), ("ruby.log", 158), ("apport.crash", 23)] {
+        let text = log(name);
+        let [crash] = read_log(&text).try_into().unwrap();
+        let whole = vmatlas::Maps::parse(&text);
+        assert_eq!(whole.len(), rows, "{name}");
+        assert!(whole.iter().eq(crash.maps.iter()), "{name}");
+    }
+}
+
+#[test]
+fn the_core_dump_in_a_report_of_apport() {
+    let core = |report: &[u8]| {
+        vmatlas::crash::apport_core(report)
+            .map(|lines| lines.collect::<Result<Vec<_>, _>>().map(|lines| lines.concat()))
+    };
+    let report = log("apport.crash");
+    let gzip = core(&report).unwrap().unwrap();
+    // The header of gzip with a name, and at the end the size of what was compressed.
+    assert!(gzip.starts_with(b"\x1f\x8b\x08\x08\0\0\0\0\x02\xffCoreDump\0"));
+    assert!(gzip.ends_with(&81u32.to_le_bytes()), "{:?}", gzip.escape_ascii().to_string());
+    assert_eq!(core(b"ProblemType: Crash\nSignal: 11\n"), None);
+    assert_eq!(core(b"CoreDump: base64\n aGk=\n aG\n\n").unwrap().unwrap(), b"hih");
+    let damaged = core(b"CoreDump: base64\n a*==\n").unwrap().unwrap_err();
+    assert!(damaged.to_string().starts_with("the core dump in the report is damaged: 0x2a"));
+}
+
+/// However long a log is, what is kept of it is bounded.
+#[test]
+fn hostile_logs() {
+    let line = "a[1]: segfault at 0 ip 0000000000401000 sp 00007ffc41c1eed0 error 4\n";
+    assert_eq!(read_log(line.repeat(20_000).as_bytes()).len(), 10_000);
+    let calls =
+        "==1==ERROR: AddressSanitizer: stack-overflow on address 0x1 (pc 0x1 bp 0x2 sp 0x3 T0)\n"
+            .to_owned()
+            + &"    #0 0x1 in f /src/f.c:1\n".repeat(20_000);
+    assert_eq!(read_log(calls.as_bytes())[0].frames.len(), 4096);
+    for word in ["]: segfault at ", "[", "]: ", ": ", "#0 0x1 ", " in ", "\"COREDUMP_A\":\"", "=="]
+    {
+        read_log(word.repeat(100_000).as_bytes());
+    }
+}
+
+/// What only looks like a crash tells nothing.
+#[test]
+fn other_texts_have_no_crash() {
+    for text in [
+        "panic: ordinary words\nand no goroutine\n",
+        "thread 'x' started\n",
+        "error: segfault at dawn\n",
+        "free(): a novel in many parts, of which this is the first and by far the longest sentence of all\n",
+        "pid: 1, tid: 2, name: x\n",
+        "# pid=1, tid=2\n#, pid=x\n",
+        "Signal: 11\nPID: none (x)\n",
+        "a.rs:1: runtime error: x\n",
+    ] {
+        check(text, "");
     }
 }
 
@@ -117,6 +178,7 @@ fn prefixes_change_nothing() {
     ] {
         check(&format!("{before}{line}\r\n"), &expect);
     }
+    check(&format!("{{\"_TRANSPORT\":\"kernel\",\"MESSAGE\":\"{line}\"}}\n"), &expect);
 }
 
 /// Whose bytes a line `Code:` has is not told where two programs die at once.
@@ -145,12 +207,12 @@ fn logs_that_are_cut() {
     for entry in std::fs::read_dir(folder()).unwrap() {
         let text = std::fs::read(entry.unwrap().path()).unwrap();
         let whole = read_log(&text).len();
-        // Each byte of the beginning, where all sorts of lines are, then some.
-        let step = |at: usize| if at < 4000 { 1 } else { 509 };
+        // Each byte of the beginning, then some.
+        let step = |at: usize| if at < 600 { 1 } else { 2039 };
         let mut end = 0;
         while end < text.len() {
             assert!(read_log(&text[..end]).len() <= whole);
-            read_log(&text[end..text.len().min(end + 4000)]);
+            read_log(&text[end..text.len().min(end + 500)]);
             end += step(end);
         }
     }

@@ -1,5 +1,6 @@
 //! Tests of the pure library: data in, values out.
 mod captures;
+mod coredump;
 mod corner_cases;
 mod crash;
 mod filter;

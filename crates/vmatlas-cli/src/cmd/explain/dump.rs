@@ -17,7 +17,7 @@ pub(super) fn case(target: &Target, core: &Core) -> Option<Case> {
     let dump = &core.dump;
     let mut crash = dump.crash();
     crash.signal?;
-    let build_id = |row: &Mapping<'_>| dump.build_id(row);
+    let build_id = |row: &Mapping<'_>| dump.image_of(row)?.build_id;
     let dead = Postmortem::new(&target.maps, dump, &build_id);
     let register = |name| crash.registers.iter().find(|(known, _)| known == name).map(|r| r.1);
     let mut stack = Vec::new();

@@ -1,0 +1,162 @@
+//! Where the symbols of given names are.
+
+use object::{
+    Endianness, elf,
+    read::elf::{FileHeader, Sym},
+};
+
+use super::{
+    ElfFile, Section, SectionType,
+    header::{Class, Elf32, Elf64, table},
+};
+
+/// A hash table of 100,000 symbols has a MiB.
+const HASH_LIMIT: u64 = 16 << 20;
+/// Symbols that share a bucket are few; a file may lie.
+const CHAIN_LIMIT: usize = 4096;
+
+impl ElfFile {
+    /// The vaddrs of those of `names` that the file defines, in the order of `names`: dynamic
+    /// symbols through `.gnu.hash`, as the dynamic linker finds them, which reads next to
+    /// nothing. What is not found there is looked for in all of `.symtab`, if that has at most
+    /// `table` bytes.
+    ///
+    /// Tables that are damaged have no symbols.
+    pub fn symbols_named(&self, names: &[&'static str], table: u64) -> Vec<(&'static str, u64)> {
+        match self.header.class {
+            Class::Elf32 => self.named::<Elf32>(names, table),
+            Class::Elf64 => self.named::<Elf64>(names, table),
+        }
+    }
+
+    fn named<Elf: FileHeader<Endian = Endianness>>(
+        &self,
+        names: &[&'static str],
+        table: u64,
+    ) -> Vec<(&'static str, u64)> {
+        let hash = GnuHash::of(self);
+        let dynamic = |name: &str| hash.as_ref()?.find::<Elf>(self, name);
+        let mut found: Vec<Option<u64>> = names.iter().map(|name| dynamic(name)).collect();
+        if table > 0 && found.iter().any(Option::is_none) {
+            self.from_symtab::<Elf>(names, &mut found, table);
+        }
+        let named = names.iter().zip(found);
+        named.filter_map(|(name, vaddr)| Some((*name, vaddr?))).collect()
+    }
+
+    fn from_symtab<Elf: FileHeader<Endian = Endianness>>(
+        &self,
+        names: &[&'static str],
+        found: &mut [Option<u64>],
+        limit: u64,
+    ) {
+        let Some(section) = self.section_of(SectionType::SYMTAB) else { return };
+        let Some(strings) = self.sections().get(section.link as usize) else { return };
+        let read = |s: &Section, limit| self.input.read("symbols", s.offset, s.size, limit);
+        let Ok(symbols) = read(section, limit) else { return };
+        // Names of C++ are long.
+        let Ok(strings) = read(strings, limit.saturating_mul(16)) else { return };
+        for symbol in table::<Elf::Sym>(&symbols) {
+            let Some(vaddr) = self.defined::<Elf>(symbol) else { continue };
+            let name = strings.get(symbol.st_name(self.header.endian) as usize..);
+            let name = name.unwrap_or_default();
+            for (wanted, found) in names.iter().zip(&mut *found) {
+                let rest = name.strip_prefix(wanted.as_bytes());
+                if found.is_none() && rest.is_some_and(|rest| rest.first() == Some(&0)) {
+                    *found = Some(vaddr);
+                }
+            }
+        }
+    }
+
+    fn section_of(&self, kind: SectionType) -> Option<&Section> {
+        self.sections().iter().find(|section| section.kind == kind)
+    }
+
+    /// The vaddr of a function or datum that is defined in this file.
+    fn defined<Elf: FileHeader<Endian = Endianness>>(&self, symbol: &Elf::Sym) -> Option<u64> {
+        let endian = self.header.endian;
+        let shown = matches!(
+            symbol.st_type(),
+            elf::STT_FUNC | elf::STT_GNU_IFUNC | elf::STT_OBJECT | elf::STT_NOTYPE
+        );
+        let absent =
+            matches!(symbol.st_shndx(endian), elf::SHN_UNDEF | elf::SHN_ABS | elf::SHN_COMMON);
+        (shown && !absent).then(|| symbol.st_value(endian).into())
+    }
+}
+
+/// `.gnu.hash`, see <https://sourceware.org/gnu-gabi/program-loading-and-dynamic-linking.txt>.
+struct GnuHash {
+    words: Vec<u32>,
+    /// Where in `words` the buckets begin.
+    buckets: usize,
+    bucket_count: u32,
+    /// The number of the first symbol in the table.
+    first: u32,
+}
+
+impl GnuHash {
+    fn of(file: &ElfFile) -> Option<GnuHash> {
+        let section = file.section_of(SectionType::GNU_HASH)?;
+        let bytes = file.input.read(".gnu.hash", section.offset, section.size, HASH_LIMIT).ok()?;
+        let big = file.is_big_endian();
+        let word = |bytes: &[u8; 4]| {
+            if big { u32::from_be_bytes(*bytes) } else { u32::from_le_bytes(*bytes) }
+        };
+        let words: Vec<u32> = bytes.as_chunks().0.iter().map(word).collect();
+        let [bucket_count, first, bloom_size, ..] = *words.as_slice() else { return None };
+        let bloom_words = (bloom_size as usize).checked_mul(file.word_size() as usize / 32)?;
+        let buckets = bloom_words.checked_add(4)?;
+        (bucket_count != 0).then_some(GnuHash { words, buckets, bucket_count, first })
+    }
+
+    fn find<Elf: FileHeader<Endian = Endianness>>(
+        &self,
+        file: &ElfFile,
+        name: &str,
+    ) -> Option<u64> {
+        let hash = gnu_hash(name.as_bytes());
+        let bucket = (hash % self.bucket_count) as usize;
+        let chains = self.buckets.checked_add(self.bucket_count as usize)?;
+        let start = *self.words.get(self.buckets.checked_add(bucket)?)?;
+        let start = start.checked_sub(self.first)? as usize;
+        for at in (start..).take(CHAIN_LIMIT) {
+            let chained = *self.words.get(chains.checked_add(at)?)?;
+            if chained | 1 == hash | 1 {
+                let number = u64::from(self.first).checked_add(at as u64)?;
+                if let Some(vaddr) = self.symbol::<Elf>(file, number, name) {
+                    return Some(vaddr);
+                }
+            }
+            if chained & 1 == 1 {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The vaddr of dynamic symbol `number`, if it has that name and is defined.
+    fn symbol<Elf: FileHeader<Endian = Endianness>>(
+        &self,
+        file: &ElfFile,
+        number: u64,
+        name: &str,
+    ) -> Option<u64> {
+        let symbols = file.section_of(SectionType::DYNSYM)?;
+        let strings = file.sections().get(symbols.link as usize)?;
+        let size = size_of::<Elf::Sym>() as u64;
+        let offset = symbols.offset.checked_add(number.checked_mul(size)?)?;
+        let bytes = file.input.read("symbol", offset, size, size).ok()?;
+        let symbol = table::<Elf::Sym>(&bytes).first()?;
+        let offset = strings.offset.checked_add(symbol.st_name(file.header.endian).into())?;
+        let length = name.len() as u64 + 1;
+        let found = file.input.read("symbol's name", offset, length, length).ok()?;
+        let same = found.split_last() == Some((&0, name.as_bytes()));
+        file.defined::<Elf>(symbol).filter(|_| same)
+    }
+}
+
+fn gnu_hash(name: &[u8]) -> u32 {
+    name.iter().fold(5381, |hash: u32, &b| hash.wrapping_mul(33).wrapping_add(b.into()))
+}

@@ -1,0 +1,98 @@
+//! What can be known of a live process without looking into its memory, for its
+//! [labels](vmatlas::label).
+//!
+//! Everything is optional: what may not be read is missing. Files are opened as everywhere
+//! (through [`Files`], with time limits), and no page table is walked but where stacks may lie.
+
+mod guards;
+mod images;
+mod threads;
+
+use crate::files::{FileTruths, Files};
+use crate::process::Process;
+use crate::symbols::jit_ranges;
+use vmatlas::label::{Auxv, Facts};
+use vmatlas::{Maps, WordSize};
+
+/// `AT_PAGESZ` of include/uapi/linux/auxvec.h.
+const AT_PAGESZ: u64 = 6;
+
+/// What the facts of a process are gathered from.
+#[derive(Clone, Copy)]
+pub struct FactSources<'a> {
+    /// The process.
+    pub process: &'a Process,
+    /// Its rows.
+    pub maps: &'a Maps,
+    /// Its files; without them nothing is known of its programs and libraries.
+    pub files: Option<&'a Files>,
+    /// What is known of them.
+    pub truths: &'a FileTruths,
+    /// Whether to look also where that takes long: all page tables of anonymous memory, whole
+    /// tables of symbols, jitdumps.
+    pub deep: bool,
+}
+
+/// Gathers the facts of a process.
+pub fn facts(sources: FactSources<'_>) -> Facts {
+    let FactSources { process, maps, files, truths, deep } = sources;
+    let mut facts = Facts {
+        page_size: crate::page_size() as u64,
+        kernel: process.kernel_version(),
+        pid: Some(process.id().pid),
+        stack_limit: stack_limit(process),
+        ..Facts::default()
+    };
+    (facts.auxv, facts.word_size) = auxv(process);
+    if let Some(size) = facts.auxv.get(AT_PAGESZ).filter(|size| size.is_power_of_two()) {
+        facts.page_size = size;
+    }
+    (facts.start_brk, facts.start_stack) = starts(process);
+    facts.threads = threads::of(process);
+    facts.guards = guards::of(process, maps, &facts, deep);
+    if let Some(files) = files {
+        (facts.images, facts.machine) = images::of(files, maps, truths, &facts.auxv, deep);
+    }
+    facts.jit_code = jit_ranges(process, maps, deep);
+    facts
+}
+
+/// The auxiliary vector, and the word size that it shows.
+fn auxv(process: &Process) -> (Auxv, Option<WordSize>) {
+    let Ok(bytes) = process.read("auxv") else { return Default::default() };
+    let of_64: Vec<(u64, u64)> = pairs(&bytes, |word: &[u8; 8]| u64::from_ne_bytes(*word));
+    // The kernel gives every process the size of a page.
+    if of_64.iter().any(|(kind, _)| *kind == AT_PAGESZ) {
+        return (Auxv { entries: of_64 }, Some(WordSize::Bits64));
+    }
+    let of_32 = pairs(&bytes, |word: &[u8; 4]| u32::from_ne_bytes(*word).into());
+    let is_32 = of_32.iter().any(|(kind, _)| *kind == AT_PAGESZ);
+    (Auxv { entries: of_32 }, is_32.then_some(WordSize::Bits32))
+}
+
+fn pairs<const N: usize>(bytes: &[u8], word: impl Fn(&[u8; N]) -> u64) -> Vec<(u64, u64)> {
+    let words = bytes.as_chunks().0.as_chunks::<2>().0.iter();
+    let pairs = words.map(|[kind, value]| (word(kind), word(value)));
+    pairs.take_while(|(kind, _)| *kind != 0).collect()
+}
+
+/// `start_brk` and `start_stack`, fields 47 and 28 of `stat`, see proc_pid_stat(5); 0 where they
+/// may not be seen.
+fn starts(process: &Process) -> (Option<u64>, Option<u64>) {
+    let Ok(stat) = process.read("stat") else { return (None, None) };
+    // The command name stands in parentheses and may hold anything.
+    let after_name = stat.rsplit(|&b| b == b')').next().unwrap_or_default();
+    let fields: Vec<&str> =
+        std::str::from_utf8(after_name).unwrap_or_default().split_ascii_whitespace().collect();
+    // The first one after the name is field 3.
+    let field = |number: usize| fields.get(number - 3)?.parse().ok().filter(|&value| value != 0);
+    (field(47), field(28))
+}
+
+/// `Max stack size`, the soft limit, see proc_pid_limits(5).
+fn stack_limit(process: &Process) -> Option<u64> {
+    let limits = process.read("limits").ok()?;
+    let limits = String::from_utf8_lossy(&limits);
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max stack size"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
+}

@@ -1,0 +1,99 @@
+//! Lightweight guard pages, which no row shows.
+
+use crate::process::Process;
+use vmatlas::label::Facts;
+use vmatlas::{AddressRange, KernelVersion, Kind, Mapping, Maps, Value};
+
+/// No guard that matters is farther from a stack pointer: a stack is 8 MiB as a rule.
+const NEAR: u64 = 64 << 20;
+/// So much memory is walked in less than 40 ms, were every page of it resident.
+const CHEAP: u64 = 4 << 30;
+
+/// The guard pages in all anonymous memory (`deep`), else where stacks may lie: in rows whose
+/// VmFlags say that there are some, where smaps was read, or around the stack pointers.
+pub(super) fn of(process: &Process, maps: &Maps, facts: &Facts, deep: bool) -> Vec<AddressRange> {
+    // PAGEMAP_SCAN tells of them since then.
+    if facts.kernel.is_none_or(|kernel| kernel < KernelVersion::new(6, 15, 0)) {
+        return Vec::new();
+    }
+    let flagged: Vec<AddressRange> = maps
+        .iter()
+        .enumerate()
+        .filter(|(index, row)| has_guards(maps, *index) && is_memory(row))
+        .map(|(_, row)| row.range)
+        .collect();
+    let wanted = if !flagged.is_empty() {
+        flagged
+    } else if deep {
+        maps.iter().filter(is_memory).map(|row| row.range).collect()
+    } else {
+        // A kernel before 6.18 does not flag them.
+        around_stacks(process, maps, facts)
+    };
+    scan(process, &wanted)
+}
+
+fn is_memory(row: &Mapping<'_>) -> bool {
+    matches!(row.kind(), Kind::Anonymous | Kind::NamedAnonymous { .. }) && !row.perms.none()
+}
+
+/// `gu` of VmFlags (seen on Linux 6.18): somebody installed guard pages there.
+fn has_guards(maps: &Maps, index: usize) -> bool {
+    let mut fields = maps.fields(index);
+    fields.any(|field| matches!(field.value, Value::Flags(flags) if flags.has("gu")))
+}
+
+/// What lies around the stack pointers in their rows, in order and without overlaps.
+fn around_stacks(process: &Process, maps: &Maps, facts: &Facts) -> Vec<AddressRange> {
+    let page = facts.page_size.max(1);
+    let pointers = facts.threads.iter().filter_map(|thread| thread.stack_pointer);
+    let mut near: Vec<AddressRange> = pointers
+        .filter_map(|pointer| {
+            let row = maps.get(maps.find(pointer).mapping?)?;
+            let at = pointer - pointer % page;
+            let range = AddressRange::new(
+                row.range.start.max(at.saturating_sub(NEAR)),
+                row.range.end.min(at.saturating_add(NEAR)),
+            );
+            is_memory(&row).then_some(range)
+        })
+        .collect();
+    near.sort_unstable();
+    let mut joined: Vec<AddressRange> = Vec::new();
+    for range in near {
+        match joined.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => joined.push(range),
+        }
+    }
+    // Only what is resident takes time.
+    let resident = process.resident_pages().map_or(u64::MAX, |pages| pages.saturating_mul(page));
+    let mut left = if resident <= CHEAP { u64::MAX } else { CHEAP };
+    joined.retain(|range| {
+        let taken = range.size() <= left;
+        left = left.saturating_sub(range.size());
+        taken
+    });
+    joined
+}
+
+#[cfg(target_pointer_width = "64")]
+fn scan(process: &Process, ranges: &[AddressRange]) -> Vec<AddressRange> {
+    if ranges.is_empty() {
+        return Vec::new();
+    }
+    let Ok(pagemap) = process.open_file("pagemap") else { return Vec::new() };
+    let mut all = Vec::new();
+    for range in ranges {
+        match crate::sys::pagemap_scan::guards(&pagemap, *range) {
+            Ok(found) => all.extend(found),
+            Err(_) => break,
+        }
+    }
+    all
+}
+
+#[cfg(not(target_pointer_width = "64"))]
+fn scan(_process: &Process, _ranges: &[AddressRange]) -> Vec<AddressRange> {
+    Vec::new()
+}

@@ -1,0 +1,94 @@
+//! The programs and libraries of a process.
+
+use crate::elf::{self, ElfFile, SegmentFlags, SegmentType};
+use crate::files::{FileTruths, Files};
+use crate::images::Images;
+use std::collections::HashSet;
+use std::ops::Range;
+use vmatlas::crash::Machine;
+use vmatlas::label::{Auxv, ImageFacts, SYMBOLS};
+use vmatlas::{AddressRange, Kind, Mapping, Maps};
+
+/// No program has as many sections in memory, but a file that means harm may.
+const MOST_SECTIONS: usize = 256;
+const MOST_SEGMENTS: usize = 64;
+/// Tables of symbols up to so many bytes are gone through where time matters, in a few ms, ...
+const SMALL_TABLE: u64 = 4 << 20;
+/// ... and where it does not. Chromium with all its symbols has some 60 MiB.
+const WHOLE_TABLE: u64 = 64 << 20;
+/// `AT_ENTRY` of include/uapi/linux/auxvec.h.
+const AT_ENTRY: u64 = 9;
+
+/// The images that are mapped to be executed, in the order of their addresses, and the machine
+/// they are for.
+pub(super) fn of(
+    files: &Files,
+    maps: &Maps,
+    truths: &FileTruths,
+    auxv: &Auxv,
+    deep: bool,
+) -> (Vec<ImageFacts>, Option<Machine>) {
+    let is_code = |row: &Mapping<'_>| row.perms.execute() && row.kind() == Kind::File;
+    let images =
+        Images::open(files, maps, truths, |index| maps.get(index).is_some_and(|row| is_code(&row)));
+    let mut all = Vec::new();
+    let mut machine = None;
+    let mut known = HashSet::new();
+    for (index, row) in maps.iter().enumerate().filter(|(_, row)| is_code(row)) {
+        let Some(image) = images.of_row(index) else { continue };
+        let Some(bias) = image.bias else { continue };
+        // A library may be mapped several times, and have several rows of code.
+        if known.insert((row.name, row.inode, bias)) {
+            let is_program = auxv.get(AT_ENTRY).is_some_and(|entry| row.range.contains(entry));
+            let tables = match (deep, is_program) {
+                (true, _) => WHOLE_TABLE,
+                // What is linked into it is nowhere else to be seen.
+                (false, true) => SMALL_TABLE,
+                (false, false) => 0,
+            };
+            all.push(facts(&row, image.elf, bias, tables));
+            machine = machine.or_else(|| Some(machine_of(image.elf)));
+        }
+    }
+    (all, machine)
+}
+
+fn facts(row: &Mapping<'_>, elf: &ElfFile, bias: u64, tables: u64) -> ImageFacts {
+    let here = |range: Range<u64>| {
+        let start = range.start.wrapping_add(bias);
+        AddressRange::new(start, start.saturating_add(range.end.saturating_sub(range.start)))
+    };
+    let loads = elf.segments().iter().filter(|segment| segment.kind == SegmentType::LOAD);
+    let segments = loads.take(MOST_SEGMENTS).map(|segment| {
+        let writable = segment.flags.contains(SegmentFlags::WRITE);
+        (here(segment.vaddr_range()), segment.filesz.min(segment.memsz), writable)
+    });
+    let sections = elf.sections().iter().filter(|section| section.is_mapped());
+    let symbols = elf.symbols_named(SYMBOLS, tables).into_iter();
+    ImageFacts {
+        name: row.name.to_vec(),
+        bias,
+        segments: segments.collect(),
+        relro: elf.relro().map(here),
+        sections: sections
+            .take(MOST_SECTIONS)
+            .map(|section| (section.name.clone(), here(section.vaddr_range())))
+            .collect(),
+        symbols: symbols.map(|(name, vaddr)| (name, vaddr.wrapping_add(bias))).collect(),
+    }
+}
+
+/// By `e_machine`, see elf(5).
+fn machine_of(elf: &ElfFile) -> Machine {
+    let elf::Machine(number) = elf.machine();
+    match (number, elf.word_size()) {
+        (62, _) => Machine::X86_64,
+        (3, _) => Machine::X86,
+        (183, _) => Machine::AArch64,
+        (40, _) => Machine::Arm,
+        (21, _) => Machine::PowerPc64,
+        (22, 64) => Machine::S390x,
+        (243, 64) => Machine::RiscV64,
+        _ => Machine::Other(number),
+    }
+}

@@ -1,0 +1,45 @@
+//! The threads of a process: names, and where those that wait have their stacks.
+
+use crate::process::Process;
+use rustix::fs::{Dir, Mode, OFlags, openat};
+use vmatlas::label::ThreadFacts;
+
+/// All threads, the first one first.
+pub(super) fn of(process: &Process) -> Vec<ThreadFacts> {
+    // The directory of a thread has no list of threads: it lies in it.
+    let list = if process.id().tid.is_some() { ".." } else { "task" };
+    let mut tids = tids(process, list);
+    tids.sort_unstable_by_key(|&tid| (tid != process.id().pid, tid));
+    tids.into_iter().map(|tid| thread(process, list, tid)).collect()
+}
+
+fn tids(process: &Process, list: &str) -> Vec<u32> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(Ok(entries)) = openat(process.dir(), list, flags, Mode::empty()).map(Dir::new) else {
+        return Vec::new();
+    };
+    entries.filter_map(|entry| entry.ok()?.file_name().to_str().ok()?.parse().ok()).collect()
+}
+
+fn thread(process: &Process, list: &str, tid: u32) -> ThreadFacts {
+    let read = |file: &str| process.read(&format!("{list}/{tid}/{file}")).unwrap_or_default();
+    let mut comm = read("comm");
+    comm.pop_if(|last| *last == b'\n');
+    let (stack_pointer, instruction_pointer) = pointers(&read("syscall"));
+    ThreadFacts { tid, comm, stack_pointer, instruction_pointer, thread_pointer: None }
+}
+
+/// The last two fields: `running` for a thread that runs, else the number of its system call (-1
+/// for none), its arguments, and both pointers, see proc_pid_syscall(5).
+fn pointers(syscall: &[u8]) -> (Option<u64>, Option<u64>) {
+    let fields: Vec<&str> =
+        std::str::from_utf8(syscall).unwrap_or_default().split_ascii_whitespace().collect();
+    let pointer = |text: &&str| {
+        let value = u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()?;
+        Some(value).filter(|&value| value != 0)
+    };
+    match fields.as_slice() {
+        [_, .., stack, instruction] => (pointer(stack), pointer(instruction)),
+        _ => (None, None),
+    }
+}

@@ -1,0 +1,133 @@
+//! Labels of real processes, against what these say of themselves.
+
+mod malloc;
+mod programs;
+mod threads;
+
+use crate::child::Child;
+use std::path::Path;
+use vmatlas::label::{Confidence, Facts, Labelled, Labels};
+use vmatlas::{AddressRange, Kind, Maps, Memory};
+use vmatlas_linux::files::Files;
+use vmatlas_linux::{FactSources, Process, ProcessId, ProcessMemory, Source, facts};
+
+/// A process and its labels.
+pub(crate) struct Seen {
+    pub(crate) maps: Maps,
+    pub(crate) facts: Facts,
+    pub(crate) labels: Labels,
+}
+
+impl Seen {
+    pub(crate) fn of(child: &Child, deep: bool) -> Seen {
+        Seen::of_pid(child.pid(), deep)
+    }
+
+    pub(crate) fn of_pid(pid: u32, deep: bool) -> Seen {
+        let process = Process::open(Path::new("/proc"), ProcessId { pid, tid: None }).unwrap();
+        let maps = process.rows(Source::Smaps).unwrap().maps;
+        let files = Files::of(&process).unwrap();
+        let truths = files.truths(&process, &maps);
+        let facts = facts(FactSources {
+            process: &process,
+            maps: &maps,
+            files: Some(&files),
+            truths: &truths,
+            deep,
+        });
+        let memory = deep.then(|| ProcessMemory::open(&process, &maps).unwrap());
+        let labels = Labels::of(&maps, &facts, memory.as_ref().map(|memory| memory as &dyn Memory));
+        Seen { maps, facts, labels }
+    }
+
+    /// What holds at an address.
+    pub(crate) fn at(&self, address: u64) -> &Labelled {
+        let found = self.labels.at(address);
+        found.unwrap_or_else(|| panic!("no label at {address:x}:\n{}", self.text()))
+    }
+
+    /// The labels of a group.
+    pub(crate) fn group(&self, group: &str) -> Vec<&Labelled> {
+        self.labels.iter().filter(|part| part.label.group == group).collect()
+    }
+
+    /// The share of resident memory that has a name that tells what it is, or a label, in percent.
+    pub(crate) fn explained(&self) -> u64 {
+        let (mut all, mut known) = (0, 0);
+        for (index, row) in self.maps.iter().enumerate() {
+            let rss = u128::from(self.rss(index));
+            let tells = !matches!(row.kind(), Kind::Anonymous | Kind::Heap | Kind::SharedAnonymous);
+            let parts = self.labels.within(row.range).iter().map(|part| overlap(part, row.range));
+            let share = if tells { row.range.size() } else { parts.sum() };
+            all += rss * 1000;
+            known += rss * 1000 * u128::from(share) / u128::from(row.range.size());
+        }
+        u64::try_from(known * 100 / all).unwrap()
+    }
+
+    /// The resident bytes of a row.
+    pub(crate) fn rss(&self, index: usize) -> u64 {
+        let rss = self.maps.fields(index).find(|field| field.name == b"Rss");
+        rss.and_then(|field| field.value.number()).unwrap_or(0)
+    }
+
+    /// All rows and labels, for a test that fails.
+    pub(crate) fn text(&self) -> String {
+        let mut text = String::new();
+        for (index, row) in self.maps.iter().enumerate() {
+            let rss = self.rss(index);
+            let name = String::from_utf8_lossy(row.name);
+            text += &format!("{} {} rss {} KiB {name}\n", row.range, row.perms, rss >> 10);
+            for Labelled { range, label } in self.labels.within(row.range) {
+                text += &format!(
+                    "    {range} {}: {} ({})\n",
+                    label.confidence, label.text, label.because
+                );
+            }
+        }
+        text
+    }
+}
+
+/// What a program tells of its memory: lines of a word and addresses.
+pub(crate) struct Told(pub(crate) Vec<String>);
+
+impl Told {
+    /// The lines that begin with a word, without it.
+    pub(crate) fn lines<'a>(&'a self, word: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
+        let lines = self.0.iter().map(|line| line.split(' ').collect::<Vec<_>>());
+        lines.filter(move |line| line[0] == word).map(|line| line[1..].to_vec())
+    }
+
+    /// The address of the only line that begins with a word.
+    pub(crate) fn address(&self, word: &str) -> u64 {
+        address(self.lines(word).next().unwrap_or_else(|| panic!("no {word} in {:?}", self.0))[0])
+    }
+}
+
+/// `0x7f00`.
+pub(crate) fn address(text: &str) -> u64 {
+    u64::from_str_radix(text.strip_prefix("0x").unwrap(), 16).unwrap()
+}
+
+fn overlap(part: &Labelled, row: AddressRange) -> u64 {
+    part.range.end.min(row.end) - part.range.start.max(row.start)
+}
+
+/// Checks a label's range, group and confidence, and that its text has some words.
+#[track_caller]
+pub(crate) fn check(
+    seen: &Seen,
+    range: AddressRange,
+    group: &str,
+    confidence: Confidence,
+    words: &str,
+) {
+    let found = seen.at(range.start);
+    let label = &found.label;
+    let fits = found.range == range
+        && label.group == group
+        && label.confidence == confidence
+        && label.text.contains(words);
+    assert!(fits, "{range} is no {confidence} {group} ({words}) but {found:?}\n{}", seen.text());
+}

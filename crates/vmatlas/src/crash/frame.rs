@@ -1,0 +1,177 @@
+//! Calls on a stack, as tools print them.
+
+use crate::crash::CrashFrame;
+use crate::crash::words::{hex, hex_after, leading_hex, split, split_last, string, take_while};
+
+/// What stands behind `#12`, for lines that begin so.
+pub(super) fn numbered(line: &[u8]) -> Option<&[u8]> {
+    let (digits, rest) = take_while(line.trim_ascii().strip_prefix(b"#")?, |b| b.is_ascii_digit());
+    let rest = rest.strip_prefix(b" ")?;
+    (!digits.is_empty()).then(|| rest.trim_ascii_start())
+}
+
+/// `0x55839c78039f in main /src/s.c:11`, `0x55839c780160 in _start (/src/asan+0x1160) (BuildId:
+/// 9f2c)`, `w /src/s.c:6 (tsan+0x1230)`, as sanitizers have them (sanitizer_stacktrace_printer.cpp).
+pub(super) fn of_sanitizer(text: &[u8]) -> CrashFrame {
+    let (pc, rest) = counter(text);
+    let rest = split(rest, " (BuildId: ").map_or(rest, |(rest, _)| rest);
+    let (rest, module) = match split_last(rest, "(").filter(|_| rest.ends_with(b")")) {
+        Some((before, inner)) if module_and_offset(inner).is_some() => {
+            (before.trim_ascii(), module_and_offset(inner))
+        }
+        _ => (rest, None),
+    };
+    let rest = rest.strip_suffix(b" <null>").unwrap_or(rest);
+    let (function, source) = function_and_source(rest);
+    CrashFrame {
+        pc,
+        module: module.map(|(module, _)| string(module)),
+        offset: module.map(|(_, offset)| offset),
+        function: Some(function)
+            .filter(|f| !f.is_empty() && *f != b"(<unknown module>)")
+            .map(string),
+        source: source.map(string),
+    }
+}
+
+/// `0x1234 in ` before the rest.
+fn counter(text: &[u8]) -> (Option<u64>, &[u8]) {
+    let (word, rest) = split(text, " ").unwrap_or((text, b""));
+    let Some(pc) = word.strip_prefix(b"0x").and_then(hex) else { return (None, text) };
+    let rest = rest.trim_ascii();
+    (Some(pc), rest.strip_prefix(b"in ").unwrap_or(rest))
+}
+
+/// `/src/asan+0x1160)`.
+fn module_and_offset(inner: &[u8]) -> Option<(&[u8], u64)> {
+    let (module, offset) = split_last(inner.strip_suffix(b")")?, "+0x")?;
+    Some((module, hex(offset)?))
+}
+
+/// The name of a function, which may have blanks, and a file with a line behind it.
+fn function_and_source(text: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let Some((before, last)) = split_last(text, " ") else { return (text, None) };
+    // An absolute path may have blanks; none is in the name of a function before ` /`.
+    let (before, last) = match split(text, " /") {
+        Some((before, _)) => (before, text.get(before.len() + 1..).unwrap_or(last)),
+        None => (before, last),
+    };
+    let line = split_last(last, ":").is_some_and(|(_, n)| n.iter().all(u8::is_ascii_digit));
+    if line || last.starts_with(b"/") { (before, Some(last)) } else { (text, None) }
+}
+
+/// `0x000055d0c0000217 in main (argc=1) at s.c:11`, `main () from /lib/libc.so.6`, as gdb has them.
+pub(super) fn of_gdb(text: &[u8]) -> CrashFrame {
+    let (pc, rest) = counter(text);
+    let (rest, source) = match split_last(rest, " at ") {
+        Some((rest, source)) => (rest, Some(source)),
+        None => (rest, None),
+    };
+    let (rest, module) = match split_last(rest, " from ") {
+        Some((rest, module)) => (rest, Some(module)),
+        None => (rest, None),
+    };
+    let function = split(rest, " (").map_or(rest, |(function, _)| function);
+    CrashFrame {
+        pc,
+        module: module.map(string),
+        function: Some(function).filter(|name| !matches!(*name, b"??" | b"")).map(string),
+        source: source.map(string),
+        ..CrashFrame::default()
+    }
+}
+
+/// `0x00007f4b469f3ad8 abort (libc.so.6 + 0x22ad8)`, `… n/a (…)`, as systemd-coredump has them.
+pub(super) fn of_systemd(text: &[u8]) -> CrashFrame {
+    let (pc, rest) = counter(text);
+    let (function, module) = match split_last(rest, " (") {
+        Some((function, inner)) => (function, inner.strip_suffix(b")").unwrap_or(inner)),
+        None => (rest, b"".as_slice()),
+    };
+    let (module, offset) = split_last(module, " + ").unwrap_or((module, b""));
+    let module = Some(module).filter(|name| !matches!(*name, b"" | b"n/a"));
+    CrashFrame {
+        pc,
+        module: module.map(string),
+        offset: hex(offset).filter(|_| module.is_some()),
+        function: Some(function).filter(|name| !matches!(*name, b"" | b"n/a")).map(string),
+        ..CrashFrame::default()
+    }
+}
+
+/// `/lib/libc.so.6(abort+0x175)[0x7f4b469f3ad8]`, as backtrace_symbols(3) has them; a source may
+/// follow. Some have a blank before the bracket.
+pub(super) fn of_glibc(text: &[u8]) -> Option<CrashFrame> {
+    let (before, behind) = split_last(text, "[0x")?;
+    let pc = leading_hex(behind)?;
+    let (_, source) = split(behind, "]")?;
+    let (module, inner) = match split(before, "(") {
+        Some((module, inner)) => (module, inner.trim_ascii_end().strip_suffix(b")")?),
+        None => (before.trim_ascii_end(), b"".as_slice()),
+    };
+    // Ruby puts an offset or the address where no function is known.
+    let alone = hex(inner).filter(|_| inner.starts_with(b"0x"));
+    let (function, offset) = match (alone, split_last(inner, "+")) {
+        (Some(_), _) => (b"".as_slice(), inner),
+        (None, Some(parts)) => parts,
+        (None, None) => (inner, b"".as_slice()),
+    };
+    let path = module.starts_with(b"/") || module.starts_with(b".") || !module.contains(&b' ');
+    (path && !module.is_empty()).then(|| CrashFrame {
+        pc: Some(pc),
+        module: Some(string(module)),
+        // Beside a function's name it counts from there.
+        offset: hex(offset).filter(|&offset| function.is_empty() && offset != pc),
+        function: Some(function).filter(|name| !name.is_empty()).map(string),
+        source: Some(source.trim_ascii()).filter(|source| !source.is_empty()).map(string),
+    })
+}
+
+/// ` 1: 0xb09980 node::Abort() [node]`, as V8's embedders have them.
+pub(super) fn of_v8(text: &[u8]) -> Option<CrashFrame> {
+    let (number, rest) = take_while(text.trim_ascii_start(), |b| b.is_ascii_digit());
+    let rest = rest.strip_prefix(b": 0x").filter(|_| !number.is_empty())?;
+    let pc = leading_hex(rest)?;
+    let (_, rest) = split(rest, " ")?;
+    let (function, module) = split_last(rest, "[").unwrap_or((rest, b""));
+    let function = function.trim_ascii();
+    Some(CrashFrame {
+        pc: Some(pc),
+        module: module.strip_suffix(b"]").filter(|name| !name.is_empty()).map(string),
+        function: Some(function).filter(|name| !name.is_empty()).map(string),
+        ..CrashFrame::default()
+    })
+}
+
+/// `V  [libjvm.so+0xed27f4]  Unsafe_PutInt+0x124`, `j  Crash.write(J)V+6`, `C  0x1234`, `J 12 c1
+/// java.lang.String.length()I java.base@17 (11 bytes) @ 0x00007f… [0x00007f…+0x2a]`, as HotSpot has
+/// them (`frame::print_on_error`).
+pub(super) fn of_hotspot(text: &[u8]) -> Option<CrashFrame> {
+    let rest = match text {
+        [b'V' | b'C' | b'j' | b'J' | b'v' | b'A' | b'a' | b'i', b' ', rest @ ..] => {
+            rest.trim_ascii()
+        }
+        _ => return None,
+    };
+    let mut frame = CrashFrame::default();
+    let mut function = rest;
+    if let Some((inner, behind)) = rest.strip_prefix(b"[").and_then(|rest| split(rest, "]")) {
+        let (module, offset) = split_last(inner, "+0x")?;
+        frame.module = Some(string(module));
+        frame.offset = hex(offset);
+        function = behind.trim_ascii();
+    } else if let Some(pc) = rest.strip_prefix(b"0x") {
+        frame.pc = leading_hex(pc);
+        function = b"";
+    } else {
+        frame.pc = hex_after(rest, " @ 0x");
+    }
+    // The source is behind two blanks, in newer ones.
+    if let Some((name, source)) = split_last(function, "  (") {
+        frame.source = source.strip_suffix(b")").map(string);
+        function = name;
+    }
+    let function = split_last(function, "+0x").map_or(function, |(name, _)| name);
+    frame.function = Some(function).filter(|name| !name.is_empty()).map(string);
+    Some(frame)
+}

@@ -1,0 +1,77 @@
+//! The strings in an object of JSON, as the journal writes entries: no numbers, no objects inside.
+
+/// The members that are strings. What is no JSON, and what is behind it, is left out.
+pub(super) fn strings(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            rest = behind(rest, b'"')?;
+            let (name, after_name) = string(rest)?;
+            let value = after_name.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+            let Some(value) = value.strip_prefix(b"\"") else {
+                // `null` of what was too large, or an array of the bytes of what is no text.
+                let end = if value.starts_with(b"[") { b']' } else { b',' };
+                rest = behind(value, end)?;
+                continue;
+            };
+            let (value, after_value) = string(value)?;
+            rest = after_value;
+            return Some((name, value));
+        }
+    })
+}
+
+/// What was logged, of an entry of the journal.
+pub(super) fn message(text: &[u8]) -> Option<Vec<u8>> {
+    (text.starts_with(b"{") && text.ends_with(b"}")).then_some(())?;
+    strings(text).find(|(name, _)| name == b"MESSAGE").map(|(_, message)| message)
+}
+
+fn behind(text: &[u8], mark: u8) -> Option<&[u8]> {
+    text.get(memchr::memchr(mark, text)? + 1..)
+}
+
+/// The string up to its closing quote, and what is behind.
+fn string(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
+    let mut value = Vec::new();
+    let mut rest = text;
+    loop {
+        let at = memchr::memchr2(b'"', b'\\', rest)?;
+        value.extend_from_slice(rest.get(..at)?);
+        let behind = rest.get(at + 1..)?;
+        if rest.get(at) == Some(&b'"') {
+            return Some((value, behind));
+        }
+        let (escape, behind) = behind.split_first()?;
+        rest = behind;
+        match escape {
+            b'n' => value.push(b'\n'),
+            b't' => value.push(b'\t'),
+            b'r' => value.push(b'\r'),
+            b'b' => value.push(8),
+            b'f' => value.push(12),
+            b'u' => {
+                let digits = std::str::from_utf8(rest.get(..4)?).ok()?;
+                let unit = u32::from_str_radix(digits, 16).ok()?;
+                // Halves of pairs are not put together: no field that is read has any.
+                let letter = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
+                value.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+                rest = rest.get(4..)?;
+            }
+            other => value.push(*other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strings_of_an_entry() {
+        let text = br#"{ "A" : "x\ny\"\\\u00e9", "B":null,"C":[1,2,34], "D":"","E":"cut"#;
+        let found: Vec<_> = strings(text).collect();
+        let expect: [(&[u8], &[u8]); 2] = [(b"A", "x\ny\"\\é".as_bytes()), (b"D", b"")];
+        assert_eq!(found, expect.map(|(name, value)| (name.to_vec(), value.to_vec())));
+    }
+}

@@ -1,0 +1,269 @@
+//! How HotSpot lays out memory: seen on JDK 17 and 25, and known to nothing else in this form.
+
+use super::super::runs::{Part, Run, is_anonymous, runs, runs_within};
+use super::super::{Confidence, Label, Labeller};
+use super::Jvm;
+use crate::kind::Kind;
+use crate::mapping::{AddressRange, Mapping};
+
+/// `VirtualSpaceNode`s of the metaspace have this size, and are committed in such granules
+/// (share/memory/metaspace/metaspaceSettings.hpp, JDK 16 to 25).
+const METASPACE_NODE: u64 = 64 << 20;
+const COMMIT_GRANULE: u64 = 64 << 10;
+/// They begin at multiples of a chunk.
+const METASPACE_ALIGNMENT: u64 = 4 << 20;
+/// The default of `CompressedClassSpaceSize`. Archives and the class space begin at multiples of
+/// the alignment.
+pub(super) const CLASS_SPACE: u64 = 1 << 30;
+pub(super) const CLASS_SPACE_ALIGNMENT: u64 = 16 << 20;
+/// References of 32 bits reach so far (share/oops/compressedOops.hpp), and the heap lies below
+/// where that is possible.
+const COMPRESSED_OOPS: u64 = 32 << 30;
+/// Sizes of the code cache with and without tiered compilation (`ReservedCodeCacheSize`), to which
+/// a page may be added for alignment.
+const CODE_CACHES: [u64; 2] = [240 << 20, 48 << 20];
+
+/// The collector, by its threads, whose names the kernel cuts at 15 bytes.
+pub(super) fn collector(labeller: &Labeller<'_>) -> Option<&'static str> {
+    let threads = &labeller.facts.threads;
+    let has = |start: &str| threads.iter().any(|thread| thread.comm.starts_with(start.as_bytes()));
+    match () {
+        () if has("G1 ") => Some("G1"),
+        () if has("ZDirector") || has("ZDriver") => Some("ZGC"),
+        () if has("Shenandoah") => Some("Shenandoah"),
+        () if has("GC Thread#") => Some("Parallel"),
+        () => None,
+    }
+}
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>, jvm: &Jvm) {
+    z_heap(labeller, jvm);
+    code_cache(labeller);
+    let archives = archives(labeller);
+    let because = "libjvm is mapped, and size and granules are those of its metaspace";
+    // Others reserve as much, but not behind an archive.
+    for space in metaspaces(labeller, CLASS_SPACE) {
+        if space.is_class_space && archives.contains(&space.range.start) {
+            space.label(labeller, Confidence::Likely, because);
+        }
+    }
+    let heap = jvm.heap.or_else(|| heap(labeller, jvm));
+    for space in metaspaces(labeller, CLASS_SPACE) {
+        if !space.is_class_space && space.is_bounded {
+            space.label(labeller, Confidence::Likely, because);
+        }
+    }
+    if let Some(heap) = heap {
+        tables(labeller, heap);
+    }
+}
+
+/// ZGC maps its heap from a memfd, before JDK 21 in three places at once
+/// (os/linux/gc/z/zPhysicalMemoryBacking_linux.cpp).
+fn z_heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
+    let is_heap = |kind| matches!(kind, Kind::Memfd { name: b"java_heap" });
+    let rows = labeller.maps.iter().filter(|row| is_heap(row.kind()));
+    let rows: Vec<AddressRange> = rows.map(|row| row.range).collect();
+    for range in rows {
+        let text = format!("heap of Java objects{}", jvm.by_collector());
+        let because = "the JVM calls its memory file java_heap";
+        labeller.label(range, &Label::new("JVM heap", Confidence::Certain, text, because));
+        let Some(after) = labeller.row_at(range.end) else { continue };
+        if is_anonymous(&after) && after.perms.none() {
+            let because = "it follows the memory file of the heap";
+            jvm.label_heap(labeller, after.range, Confidence::Likely, because);
+        }
+    }
+}
+
+fn code_cache(labeller: &mut Labeller<'_>) {
+    for run in runs(labeller) {
+        let codes = run.parts().iter().filter(|part| part.perms.write() && part.perms.execute());
+        let codes: Vec<AddressRange> = codes.map(|part| part.range).collect();
+        let (Some(first), Some(last)) = (codes.first(), codes.last()) else { continue };
+        let page = labeller.page_size();
+        let sizes = CODE_CACHES.iter().flat_map(|&size| [size, size.saturating_add(page)]);
+        let ends = sizes.filter_map(|size| first.start.checked_add(size));
+        let mut ends = ends.filter(|&end| end >= last.end && end <= run.range().end);
+        let (end, size) = match ends.find(|&end| run.may_end_at(end)) {
+            Some(end) => (end, ", in a reservation of the default size"),
+            None => (last.end, ""),
+        };
+        let because = format!("libjvm is mapped, and it may be written and executed{size}");
+        let label = |text| Label::new("JVM code cache", Confidence::Likely, text, because.as_str());
+        let cache = AddressRange::new(first.start, end);
+        let reserved = label("reserved for compiled Java code");
+        labeller.label_reservation(cache, &label("compiled Java code and stubs"), &reserved);
+    }
+}
+
+/// Archives of class data (`.jsa`), mapped as files, and what is reserved for them: gives where
+/// each of these reservations ends.
+fn archives(labeller: &mut Labeller<'_>) -> Vec<u64> {
+    let rows = labeller.maps.iter().filter(|row| row.name.ends_with(b".jsa"));
+    let rows: Vec<AddressRange> = rows.map(|row| row.range).collect();
+    let label = Label::new(
+        "JVM class data archive",
+        Confidence::Likely,
+        "reserved for the archive of class data (CDS)",
+        "it surrounds the mapped archive, from one multiple of 16 MiB to the next",
+    );
+    let mut ends = Vec::new();
+    for archive in rows {
+        let Some(end) = archive.end.checked_next_multiple_of(CLASS_SPACE_ALIGNMENT) else {
+            continue;
+        };
+        ends.push(end);
+        // Since JDK 25 a page may stand before it.
+        let start = archive.start - archive.start % CLASS_SPACE_ALIGNMENT;
+        let is_page = archive.start - start == labeller.page_size();
+        let start = if is_page { start } else { archive.end };
+        let around = AddressRange::new(start, end);
+        for part in runs_within(labeller, around).iter().flat_map(Run::parts) {
+            if part.perms.none() {
+                labeller.label(part.range, &label);
+            }
+        }
+    }
+    ends
+}
+
+/// A part of the metaspace.
+pub(super) struct Metaspace {
+    pub(super) range: AddressRange,
+    /// Whether it is for classes that are found by 32 bits.
+    is_class_space: bool,
+    /// Whether a row ends with it.
+    is_bounded: bool,
+}
+
+impl Metaspace {
+    pub(super) fn label(&self, labeller: &mut Labeller<'_>, confidence: Confidence, because: &str) {
+        let what = match self.is_class_space {
+            true => "classes of the JVM (compressed class space)",
+            false => "data of classes of the JVM (metaspace)",
+        };
+        let group = if self.is_class_space { "JVM class space" } else { "JVM metaspace" };
+        let used = Label::new(group, confidence, what, because);
+        let reserved = Label::new(group, confidence, format!("reserved for {what}"), because);
+        labeller.label_reservation(self.range, &used, &reserved);
+    }
+}
+
+/// What is laid out as metaspace: a reservation of a node's size or the class space's, in which
+/// whole granules may be accessed.
+pub(super) fn metaspaces(labeller: &Labeller<'_>, class_space: u64) -> Vec<Metaspace> {
+    let mut found: Vec<Metaspace> = Vec::new();
+    for run in runs(labeller) {
+        let mut done = 0;
+        for part in run.parts().iter().filter(|part| !part.perms.none()) {
+            let start = part.range.start;
+            if start < done {
+                continue;
+            }
+            let sizes = [
+                (class_space, CLASS_SPACE_ALIGNMENT, true),
+                (METASPACE_NODE, METASPACE_ALIGNMENT, false),
+            ];
+            for (size, alignment, is_class_space) in sizes {
+                let Some(end) = start.checked_add(size) else { continue };
+                let range = AddressRange::new(start, end);
+                if start.is_multiple_of(alignment) && is_metaspace(&run, range) {
+                    let is_bounded = run.parts().iter().any(|part| part.range.end == end);
+                    found.push(Metaspace { range, is_class_space, is_bounded });
+                    done = end;
+                    break;
+                }
+            }
+        }
+    }
+    found
+}
+
+fn is_metaspace(run: &Run, range: AddressRange) -> bool {
+    let parts: Vec<Part> = run.within(range).collect();
+    let (reserved, used): (Vec<&Part>, Vec<&Part>) =
+        parts.iter().partition(|part| part.perms.none());
+    let is_granules = |part: &&Part| {
+        let whole = |at: u64| at.is_multiple_of(COMMIT_GRANULE);
+        let is_data = part.perms.read() && part.perms.write() && !part.perms.execute();
+        is_data && whole(part.range.start) && whole(part.range.end)
+    };
+    // An arena of glibc is one row that may be accessed and the rest, from a multiple of 64 MiB.
+    let may_be_arena = range.size() == METASPACE_NODE
+        && range.start.is_multiple_of(METASPACE_NODE)
+        && used.len() == 1;
+    range.end <= run.range().end
+        && run.may_end_at(range.end)
+        && !reserved.is_empty()
+        && !may_be_arena
+        && used.iter().all(is_granules)
+}
+
+/// The Java heap, where references of 32 bits reach it: the largest stretch there.
+fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) -> Option<AddressRange> {
+    // Its references have 64 bits.
+    if jvm.collector == Some("ZGC") {
+        return None;
+    }
+    let mut stretches: Vec<AddressRange> = Vec::new();
+    let is_heap = |row: &Mapping<'_>| {
+        is_anonymous(row) && !row.perms.execute() || row.name.ends_with(b".jsa")
+    };
+    let low = labeller.maps.iter().take_while(|row| row.range.end <= COMPRESSED_OOPS);
+    for row in low.filter(is_heap).filter(|row| !labeller.is_labelled(row.range)) {
+        match stretches.last_mut() {
+            Some(last) if last.end == row.range.start => last.end = row.range.end,
+            _ => stretches.push(row.range),
+        }
+    }
+    let heap = stretches.into_iter().max_by_key(AddressRange::size)?;
+    // No heap is smaller.
+    if heap.size() < 1 << 20 {
+        return None;
+    }
+    let because = "libjvm is mapped, and this is the most that 32-bit references reach";
+    jvm.label_heap(labeller, heap, Confidence::Likely, because);
+    Some(heap)
+}
+
+/// Tables of collectors that have a byte for so many bytes of the heap (bitmaps of marking 64, card
+/// tables 512): stretches of just the size of a table or of several.
+fn tables(labeller: &mut Labeller<'_>, heap: AddressRange) {
+    let page = labeller.page_size();
+    let sizes = || {
+        let [bits, cards] = [64, 512].map(|each| (heap.size() / each).next_multiple_of(page));
+        let counts = (0..=2).flat_map(|bitmaps| (0..=4).map(move |tables| (bitmaps, tables)));
+        // Serial's card table has a page behind it.
+        counts.skip(1).flat_map(move |(bitmaps, tables)| {
+            let size = bits.saturating_mul(bitmaps).saturating_add(cards.saturating_mul(tables));
+            [size, size.saturating_add(page)]
+        })
+    };
+    let label = Label::new(
+        "JVM GC data",
+        Confidence::Likely,
+        "tables of the collector: marks or cards of the Java heap",
+        "libjvm is mapped, and the size is a 64th or 512th of the Java heap's, or a sum of such",
+    );
+    // What is smaller could have such a size by chance.
+    if heap.size() / 512 < 16 * page {
+        return;
+    }
+    for run in runs(labeller) {
+        let end = run.range().end;
+        for part in run.parts() {
+            let start = part.range.start;
+            let is_end = |size: &u64| {
+                let at = start.checked_add(*size);
+                at.is_some_and(|at| at == end || run.parts().iter().any(|p| p.range.end == at))
+            };
+            if !part.perms.none()
+                && let Some(size) = sizes().filter(is_end).max()
+            {
+                let table = AddressRange::new(start, start.saturating_add(size));
+                labeller.label_reservation(table, &label, &label);
+            }
+        }
+    }
+}

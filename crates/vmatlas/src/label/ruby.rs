@@ -1,0 +1,74 @@
+//! Pages of Ruby's heap (gc.c, Ruby 2.7 to 3.4).
+//!
+//! A page has 64 KiB since 3.2 and 16 KiB before, is aligned so, and begins with a pointer to its
+//! `struct heap_page`, in which a field points to the first object of the page.
+
+use super::peek::{Peek, words};
+use super::runs::{Run, runs};
+use super::{Confidence, Label, Labeller};
+use crate::mapping::AddressRange;
+
+const PAGES: [u64; 2] = [64 << 10, 16 << 10];
+/// The first object lies behind the header, aligned to the size of objects.
+const FIRST_OBJECT: u64 = 1024;
+const MOST_PAGES: usize = 1 << 20;
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    let is_ruby = labeller.facts.images.iter().any(|image| image.symbol("ruby_version").is_some());
+    let Some(peek) = Peek::of(labeller).filter(|_| is_ruby) else { return };
+    let mut left = MOST_PAGES;
+    for part in runs(labeller).iter().flat_map(Run::parts) {
+        if !part.perms.read() || !part.perms.write() || part.perms.execute() {
+            continue;
+        }
+        let [_, step] = PAGES;
+        let mut at = part.range.start.checked_next_multiple_of(step).unwrap_or(u64::MAX);
+        // Pages that follow each other get one label.
+        let mut heap = AddressRange::new(at, at);
+        while at < part.range.end && left > 0 {
+            left -= 1;
+            let length = page(peek, at, part.range.end);
+            if let Some(length) = length {
+                heap = AddressRange::new(if heap.end == at { heap.start } else { at }, at + length);
+            }
+            let next = at.saturating_add(length.unwrap_or(step));
+            if length.is_none() || next >= part.range.end {
+                label(labeller, heap);
+                heap = AddressRange::new(next, next);
+            }
+            at = next;
+        }
+    }
+}
+
+fn label(labeller: &mut Labeller<'_>, heap: AddressRange) {
+    if heap.size() > 0 {
+        let because = "each page begins with a pointer to what Ruby keeps of it";
+        let text = "heap of Ruby objects";
+        labeller.label(heap, &Label::new("Ruby heap", Confidence::Certain, text, because));
+    }
+}
+
+/// The size of the page at an address, if there is one.
+fn page(peek: Peek<'_>, at: u64, end: u64) -> Option<u64> {
+    let header = peek.u64(at).filter(|&header| header != 0 && header % 8 == 0)?;
+    let fields = peek.bytes(header, 96);
+    let is_first = |&word: &u64| word > at && word - at <= FIRST_OBJECT;
+    if !words(&fields).any(|word| is_first(&word)) {
+        return None;
+    }
+    // The smaller sort has another page where the larger has objects.
+    let [large, small] = PAGES;
+    let is_small = !at.is_multiple_of(large) || {
+        let next = at.checked_add(small)?;
+        next < end && page_begins(peek, next)
+    };
+    let length = if is_small { small } else { large };
+    (at.checked_add(length)? <= end).then_some(length)
+}
+
+fn page_begins(peek: Peek<'_>, at: u64) -> bool {
+    let header = peek.u64(at).filter(|&header| header != 0 && header % 8 == 0);
+    let Some(header) = header else { return false };
+    words(&peek.bytes(header, 96)).any(|word| word > at && word - at <= FIRST_OBJECT)
+}
