@@ -1,6 +1,7 @@
 /*
  * A process of three threads with mappings of every sort. It writes its maps to the file "maps" of
  * its working directory and then crashes (argument "crash"), or says "ready" and waits ("wait").
+ * A number as argument: with so many mappings more it crashes.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -24,6 +25,7 @@ static void *run(void *name)
     pthread_barrier_wait(&barrier);
     for (;;)
         pause();
+    return NULL;
 }
 
 static void *map(size_t size, int prot, int flags, int fd, off_t offset)
@@ -86,8 +88,12 @@ int main(int argc, char **argv)
     close(gone);
     close(memory);
 
+    int more = argc > 1 ? atoi(argv[1]) : 0;
+    for (int i = 0; i < more; i++)
+        map(4096, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
     copy_maps();
-    if (argc > 1 && strcmp(argv[1], "crash") == 0)
+    if (more > 0 || (argc > 1 && strcmp(argv[1], "crash") == 0))
         *(volatile int *)0x10 = 1;
     printf("ready\n");
     fflush(stdout);

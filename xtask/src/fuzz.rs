@@ -15,6 +15,7 @@ const TARGETS: [(&str, u32); 10] = [
     ("scenario", 2048),
     ("jit", 2048),
     ("pclntab", 2048),
+    ("core", 8192),
     ("recording", 4096),
     ("crash", 4096),
 ];

@@ -22,6 +22,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("xz", "xz-utils"),
     ("dwz", "dwz"),
     ("zstd", "zstd"),
+    ("gcore", "gdb"),
 ];
 
 pub(crate) fn run_tests() -> Result<(), String> {

@@ -18,9 +18,11 @@ mod crash;
 mod error;
 mod files;
 mod headers;
+mod headers_in_memory;
 mod heap;
 mod images;
 mod layout;
+mod linker;
 mod names;
 mod notes;
 mod registers;
@@ -47,6 +49,9 @@ use headers::Segment;
 use layout::Layout;
 
 const AT_PAGESZ: u64 = 6;
+
+/// With more mappings the kernel writes no names, unless its limit of 4 MiB is raised.
+const MOST_NAMED: usize = 65_535;
 
 /// A core dump.
 ///
@@ -96,7 +101,10 @@ impl<S: ReadAt> CoreDump<S> {
         };
         match notes.files {
             Some(files) => core.files = files,
-            None => warnings.push("it has no names of files (no note NT_FILE)".to_owned()),
+            None => {
+                core.files = core.files_of_linker();
+                warnings.push(core.without_names());
+            }
         }
         if let Some(count) = core.files.missing {
             let there = core.files.rows.len();
@@ -127,6 +135,21 @@ impl<S: ReadAt> CoreDump<S> {
             }
             _ => WordSize::Bits64,
         }
+    }
+
+    /// Why there may be no names (`fill_files_note` in fs/binfmt_elf.c).
+    fn without_names(&self) -> String {
+        let mut text = "it has no names of files (no note NT_FILE)".to_owned();
+        if self.segments.len() > MOST_NAMED {
+            text.push_str(
+                ": the kernel leaves them out where they could take more than \
+                 kernel.core_file_note_size_limit, 64 bytes for each mapping",
+            );
+        }
+        if !self.files.rows.is_empty() {
+            text.push_str("; those shown are the dynamic linker's");
+        }
+        text
     }
 
     /// What of the memory the file should have and has not.

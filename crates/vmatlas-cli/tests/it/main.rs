@@ -2,6 +2,7 @@
 mod blame;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod explain;
+mod core;
 mod format;
 mod labels;
 mod live;

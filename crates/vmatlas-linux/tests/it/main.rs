@@ -1,6 +1,7 @@
 //! Tests against the running kernel, on children built for them.
 mod access;
 mod child;
+mod core;
 mod elf;
 #[cfg(target_arch = "x86_64")]
 mod exec;

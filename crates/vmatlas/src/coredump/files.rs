@@ -59,6 +59,18 @@ impl MappedFiles {
         MappedFiles { rows, names: names.to_vec(), page_size, missing }
     }
 
+    /// Those of another source: addresses, offset in bytes, name.
+    pub(super) fn of(mut rows: Vec<(AddressRange, u64, Vec<u8>)>, page_size: u64) -> MappedFiles {
+        rows.sort_by_key(|(range, ..)| range.start);
+        let mut files = MappedFiles { page_size, ..MappedFiles::default() };
+        for (range, offset, name) in rows {
+            let from = files.names.len();
+            files.names.extend(name);
+            files.rows.push(MappedFile { range, offset, name: (from, files.names.len()) });
+        }
+        files
+    }
+
     /// The name of a mapping as the note has it, with line feeds as they are.
     pub(super) fn name(&self, row: &MappedFile) -> &[u8] {
         self.names.get(row.name.0..row.name.1).unwrap_or_default()

@@ -1,18 +1,17 @@
 //! The programs and libraries of a core dump, by the ELF headers that it holds.
 
+use super::headers_in_memory::ProgramHeader;
 use super::layout::Layout;
 use super::{CoreDump, ReadAt};
 use crate::kernel::KernelVersion;
 use crate::label::ImageFacts;
 use crate::mapping::{AddressRange, Mapping};
-use crate::memory::Memory as _;
-use object::read::elf::{FileHeader, ProgramHeader as _};
-use object::{Endianness, elf, pod};
+use object::elf;
 
 /// The most images that are looked for.
 const MOST: usize = 1 << 16;
-/// The most program headers of an image: a page has room for 72.
-const MOST_SEGMENTS: usize = 1024;
+/// How many rows an image may have.
+const ROWS: usize = 64;
 /// The most bytes of notes of an image.
 const MOST_NOTES: u64 = 64 << 10;
 /// An id is 20 bytes (SHA-1), or what `--build-id=0x…` gives.
@@ -43,55 +42,35 @@ impl<S: ReadAt> CoreDump<S> {
 
     /// The image of which a row is a part, if the core holds its headers.
     pub fn image_of(&self, row: &Mapping<'_>) -> Option<CoreImage> {
+        if row.name.is_empty() {
+            return None;
+        }
         let near = self.maps.find(row.range.start).mapping?;
         let rows = (0..=near).rev().map_while(|index| self.maps.get(index));
         // The rows of an image lie together, with .bss between at most.
-        let first = rows.take(64).find(|first| first.name == row.name && first.offset == 0)?;
-        self.image(&first).filter(|_| !row.name.is_empty())
+        let first = rows.take(ROWS).find(|first| first.name == row.name && first.offset == 0)?;
+        self.image(&first)
     }
 
     /// The image that begins with a row.
-    pub(super) fn image(&self, row: &Mapping<'_>) -> Option<CoreImage> {
-        if self.layout.word == 8 {
-            self.parse_image::<elf::FileHeader64<Endianness>>(row)
-        } else {
-            self.parse_image::<elf::FileHeader32<Endianness>>(row)
-        }
-    }
-
-    fn parse_image<Elf: FileHeader<Endian = Endianness>>(
-        &self,
-        row: &Mapping<'_>,
-    ) -> Option<CoreImage> {
-        let endian = if self.layout.big_endian { Endianness::Big } else { Endianness::Little };
-        let start = self.bytes(row.range.start, size_of::<Elf>())?;
-        let (header, _) = pod::from_bytes::<Elf>(&start).ok()?;
-        let sane = header.is_supported()
-            && header.endian().ok()? == endian
-            && matches!(header.e_type(endian), elf::ET_EXEC | elf::ET_DYN);
-        let size = size_of::<Elf::ProgramHeader>();
-        let count = usize::from(header.e_phnum(endian)).min(MOST_SEGMENTS);
-        if !sane || usize::from(header.e_phentsize(endian)) != size {
-            return None;
-        }
-        let table = row.range.start.checked_add(header.e_phoff(endian).into())?;
-        let table = self.bytes(table, count.checked_mul(size)?)?;
-        let (segments, _) = pod::slice_from_bytes::<Elf::ProgramHeader>(&table, count).ok()?;
+    fn image(&self, row: &Mapping<'_>) -> Option<CoreImage> {
+        let headers = self.image_headers(row.range.start)?;
         let page = !self.page_size().saturating_sub(1);
-        let of_kind = |kind| segments.iter().filter(move |s| s.p_type(endian) == kind);
-        let first = of_kind(elf::PT_LOAD).find(|s| s.p_offset(endian).into() & page == 0)?;
-        let bias = row.range.start.wrapping_sub(first.p_vaddr(endian).into() & page);
-        let address = |s: &Elf::ProgramHeader| bias.wrapping_add(s.p_vaddr(endian).into());
-        let range = |s: &Elf::ProgramHeader| {
-            let start = address(s);
-            Some(AddressRange { start, end: start.checked_add(s.p_memsz(endian).into())? })
+        let of_kind = |kind| headers.iter().filter(move |header| header.kind == kind);
+        let first = of_kind(elf::PT_LOAD).find(|header| header.offset & page == 0)?;
+        let bias = row.range.start.wrapping_sub(first.vaddr & page);
+        let address = |header: &ProgramHeader| bias.wrapping_add(header.vaddr);
+        let range = |header: &ProgramHeader| {
+            let start = address(header);
+            Some(AddressRange { start, end: start.checked_add(header.memory_size)? })
         };
         // A file that is mapped as data has its code at other addresses than a program would.
-        let mapped = of_kind(elf::PT_LOAD).filter(|s| s.p_filesz(endian).into() > 0).all(|s| {
-            let place = self.maps.find(address(s)).mapping.and_then(|index| self.maps.get(index));
+        let mapped = of_kind(elf::PT_LOAD).filter(|header| header.file_size > 0).all(|header| {
+            let address = address(header);
+            let place = self.maps.find(address).mapping.and_then(|index| self.maps.get(index));
             place.is_some_and(|place| {
-                let offset = place.offset.wrapping_add(address(s) - place.range.start);
-                place.name == row.name && offset == s.p_offset(endian).into()
+                let offset = place.offset.wrapping_add(address - place.range.start);
+                place.name == row.name && offset == header.offset
             })
         });
         if !mapped {
@@ -101,31 +80,16 @@ impl<S: ReadAt> CoreDump<S> {
         image.facts.name = row.name.to_vec();
         image.facts.bias = bias;
         image.facts.segments = of_kind(elf::PT_LOAD)
-            .filter_map(|s| {
-                let writable = s.p_flags(endian).0 & elf::PF_W.0 != 0;
-                Some((range(s)?, s.p_filesz(endian).into(), writable))
-            })
+            .filter_map(|header| Some((range(header)?, header.file_size, header.writable)))
             .collect();
         image.facts.relro = of_kind(elf::PT_GNU_RELRO).find_map(range);
         for notes in of_kind(elf::PT_NOTE) {
-            let size = notes.p_filesz(endian).into().min(MOST_NOTES);
-            let Some(bytes) = self.bytes(address(notes), usize::try_from(size).ok()?) else {
-                continue;
-            };
-            image.take_notes(&bytes, self.layout);
+            let size = usize::try_from(notes.file_size.min(MOST_NOTES)).unwrap_or(0);
+            if let Some(bytes) = self.bytes(address(notes), size) {
+                image.take_notes(&bytes, self.layout);
+            }
         }
         Some(image)
-    }
-
-    /// Exactly `size` bytes of the process, if the core holds them.
-    fn bytes(&self, address: u64, size: usize) -> Option<Vec<u8>> {
-        let end = address.checked_add(size as u64)?;
-        let there = self.dumped(AddressRange { start: address, end });
-        if there.end < end {
-            return None;
-        }
-        let mut bytes = vec![0; size];
-        (self.read(address, &mut bytes) == size).then_some(bytes)
     }
 }
 

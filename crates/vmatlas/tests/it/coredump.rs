@@ -197,7 +197,7 @@ fn more_segments_than_the_header_can_count() {
         let core = CoreDump::read(&bytes[..]).unwrap();
         assert_eq!(core.maps().len() as u64, count);
         let (_, text) = warnings(&writer);
-        assert_eq!(text, "it has no names of files (no note NT_FILE)");
+        assert!(text.starts_with("it has no names of files (no note NT_FILE): "), "{text}");
         // It is at the end, so the first to be lost: the table ends where the notes begin.
         let core = CoreDump::read(&bytes[..bytes.len() - 8]).unwrap();
         assert_eq!(core.maps().len() as u64, count);

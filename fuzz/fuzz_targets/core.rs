@@ -1,0 +1,31 @@
+//! A core dump.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use vmatlas::Memory as _;
+use vmatlas::coredump::CoreDump;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Ok(core) = CoreDump::read(bytes) else { return };
+    let maps = core.maps();
+    assert!(maps.is_ordered());
+    assert!(core.warnings().len() < 20, "warnings are bounded");
+    // A program header has 32 bytes at least, a mapping of a file 13; each may split others.
+    assert!(maps.len() <= 3 * (bytes.len() / 13 + 1), "rows are bounded");
+    vmatlas_fuzz::find_is_a_scan(maps);
+    let (crash, facts) = (core.crash(), core.facts());
+    assert_eq!(crash.maps.len(), maps.len());
+    assert_eq!(facts.threads.len(), core.threads().len());
+    assert!(facts.images.len() <= maps.len());
+    for row in maps.iter() {
+        let held = core.dumped(row.range);
+        assert!(held.start == row.range.start && held.end <= row.range.end);
+        assert!(held.size() <= bytes.len() as u64);
+        let mut some = [0; 64];
+        let count = core.read(row.range.start, &mut some);
+        assert!(count as u64 >= held.size().min(64));
+        if core.image_of(&row).is_some() {
+            assert!(!row.name.is_empty());
+        }
+    }
+});
