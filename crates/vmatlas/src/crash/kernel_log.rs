@@ -4,7 +4,7 @@
 //!
 //! `show_signal_msg` in arch/x86/mm/fault.c (2.6.24 to 6.18: `error` and `in` since 2.6.26, `likely
 //! on CPU` since 6.1), `show_signal` and `show_opcodes` in arch/x86/kernel (`Code:` since 4.20),
-//! `print_vma_addr` in mm/memory.c (the offset in the file before the `,` since 6.8),
+//! `print_vma_addr` in mm/memory.c (the offset in the file before the `,` in 6.12, not yet in 6.1),
 //! `print_fatal_signal` in kernel/signal.c, `__oom_kill_process` in mm/oom_kill.c. Other
 //! architectures are in `kernel_log/other.rs`.
 
@@ -26,8 +26,8 @@ const SIGFPE: i32 = 8;
 const SIGKILL: i32 = 9;
 const SIGSEGV: i32 = 11;
 
-/// How many lines behind its first one the registers of a crash are looked for.
-const FOLLOWING: u32 = 40;
+/// How many lines of others may stand between the lines of a crash.
+const FOLLOWING: u32 = 20;
 
 /// Reads lines of a kernel.
 #[derive(Debug, Default)]
@@ -36,7 +36,7 @@ pub(super) struct KernelLog {
     /// one, it cannot be told whose the next ones are.
     without_code: u32,
     last: Option<Index>,
-    /// Lines since the last crash.
+    /// Lines since the last one of that crash.
     since: u32,
     /// Whether its registers may follow.
     registers: bool,
@@ -60,22 +60,27 @@ impl Reader for KernelLog {
         } else if let Some((name, signal)) = fatal_signal(text) {
             self.fatal_signal(line, name, signal, found);
         } else if let Some(last) = self.last.filter(|_| self.registers && self.since < FOLLOWING) {
-            self.registers = follow(last, text, found);
+            let (more, taken) = follow(last, text, found);
+            self.registers = more;
+            if taken {
+                self.since = 0;
+            }
         }
     }
 }
 
 impl KernelLog {
-    /// `NAME: potentially unexpected fatal signal 11.` (`kernel.print-fatal-signals`) follows the
-    /// line of the fault, if there is one.
+    /// `NAME: potentially unexpected fatal signal 11.` (`kernel.print-fatal-signals`; some kernels
+    /// print no name) follows the line of the fault, if there is one.
     fn fatal_signal(&mut self, line: &Line<'_>, name: &[u8], signal: i32, found: &mut Found) {
+        let name = Some(name).filter(|name| !name.is_empty()).map(<[u8]>::to_vec);
         let same =
-            |crash: &Crash| crash.comm.as_deref() == Some(name) && crash.signal == Some(signal);
+            |crash: &Crash| crash.signal == Some(signal) && (name.is_none() || crash.comm == name);
         let last = self.last.filter(|_| self.since < 5);
         if !last.and_then(|last| found.get(last)).is_some_and(|crash| same(crash)) {
             let crash = Crash {
                 source: CrashSource::KernelLog,
-                comm: Some(name.to_owned()),
+                comm: name,
                 signal: Some(signal),
                 ..Crash::default()
             };
@@ -86,11 +91,12 @@ impl KernelLog {
 }
 
 fn fatal_signal(text: &[u8]) -> Option<(&[u8], i32)> {
-    let (before, behind) = split(text, ": potentially unexpected fatal signal ")?;
+    let (before, behind) = split(text, "potentially unexpected fatal signal ")?;
     // The name stands there once or twice; of old kernels with `/PID` behind it.
-    let name = split_last(before, ": ").map_or(before, |(_, name)| name);
+    let name = before.strip_suffix(b": ").unwrap_or_default();
+    let name = split_last(name, ": ").map_or(name, |(_, name)| name);
     let name = split_last(name, "/").filter(|(_, pid)| id(pid).is_some()).map_or(name, |n| n.0);
-    Some((name, leading_signed(behind)?))
+    (before.is_empty() || before.ends_with(b": ")).then_some((name, leading_signed(behind)?))
 }
 
 /// What the first line of a crash says.
@@ -314,25 +320,27 @@ fn take_code(crash: &mut Crash, code: &[u8]) {
     }
 }
 
-/// A line after the first: registers and who has them. Tells whether more may follow.
-fn follow(last: Index, text: &[u8], found: &mut Found) -> bool {
-    let Some(crash) = found.get(last) else { return false };
+/// A line after the first: registers and who has them. Tells whether more may follow, and whether
+/// it was one of them.
+fn follow(last: Index, text: &[u8], found: &mut Found) -> (bool, bool) {
+    let Some(crash) = found.get(last) else { return (false, false) };
     // The registers of a fault of the kernel itself are no program's.
     if text.starts_with(b"RIP: 0010:") || text.starts_with(b"BUG: ") {
-        return false;
+        return (false, false);
     }
     if text.starts_with(b"CPU: ") {
-        let Some(tid) = after(text, "PID: ").and_then(leading_id) else { return true };
+        let Some(tid) = after(text, "PID: ").and_then(leading_id) else { return (true, false) };
         let name = after(text, " Comm: ")
             .and_then(|rest| split(rest, " Not tainted").or_else(|| split(rest, " Tainted: ")));
         if let Some((name, _)) = name {
             crash.comm.get_or_insert_with(|| name.to_owned());
         }
-        return *crash.tid.get_or_insert(tid) == tid;
+        return (*crash.tid.get_or_insert(tid) == tid, true);
+    }
+    if other::follow(crash, text) {
+        return (true, true);
     }
     // What s390x logs beside its registers looks like registers, too.
-    if !other::follow(crash, text) && crash.machine != Some(Machine::S390x) {
-        registers::take(crash, text);
-    }
-    true
+    let registers = crash.machine != Some(Machine::S390x) && registers::take(crash, text);
+    (true, registers)
 }

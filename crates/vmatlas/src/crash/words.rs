@@ -36,9 +36,20 @@ pub(super) fn after<'a>(text: &'a [u8], mark: &str) -> Option<&'a [u8]> {
     split(text, mark).map(|(_, behind)| behind)
 }
 
+/// Where the first `mark` is. Lines are short and there are many marks: making a searcher for each
+/// pair would take most of the time.
+fn find(text: &[u8], mark: &str) -> Option<usize> {
+    let mark = mark.as_bytes();
+    // Blanks are everywhere.
+    let blanks = usize::from(mark.len() > 1 && mark.starts_with(b" "));
+    let first = *mark.get(blanks)?;
+    let mut starts = memchr::memchr_iter(first, text).filter_map(|at| at.checked_sub(blanks));
+    starts.find(|&start| text.get(start..).is_some_and(|rest| rest.starts_with(mark)))
+}
+
 /// What stands before and behind the first `mark`.
 pub(super) fn split<'a>(text: &'a [u8], mark: &str) -> Option<(&'a [u8], &'a [u8])> {
-    let at = memchr::memmem::find(text, mark.as_bytes())?;
+    let at = find(text, mark)?;
     Some((text.get(..at)?, text.get(at + mark.len()..)?))
 }
 
