@@ -3,7 +3,7 @@
 use super::fault::{SI_KERNEL, SIGBUS, SIGSEGV};
 use super::instruction::InstructionKind;
 use super::{Cause, ChangeKind, Conclusion, Evidence, name, pointer, stack, words};
-use crate::crash::{Access, CrashSource};
+use crate::crash::Access;
 use crate::kind::Kind;
 use crate::label::Confidence;
 use crate::mapping::{AddressRange, Mapping};
@@ -28,7 +28,7 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
         .or_else(|| pointer::impossible(evidence, address))
         .or_else(|| match mapped {
             Some(row) => permissions(evidence, address, &row),
-            None if evidence.maps.is_empty() => by_kernel_line(evidence, address),
+            None if evidence.maps.is_empty() => without_map(evidence, address),
             None => gap(evidence, address),
         })
 }
@@ -394,15 +394,23 @@ fn forbidden(evidence: &Evidence<'_>, address: u64, row: &Mapping<'_>) -> Conclu
     )
 }
 
-/// A line of the kernel, without a map.
-fn by_kernel_line(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
+/// A fault of which the source has no map.
+fn without_map(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let crash = evidence.crash;
+    crash.signal?;
     let likely = Confidence::Likely;
-    let there = "the kernel says that a page is there which forbids it";
-    if crash.present.is_none() && crash.source != CrashSource::KernelLog {
-        return None;
+    let forbidden = crash.present == Some(true) || crash.code == Some(2);
+    let there = "the kernel says that something is there which forbids it";
+    if crash.signal == Some(SIGSEGV) && crash.code == Some(1) {
+        return Some(Conclusion::new(
+            Cause::Unmapped,
+            likely,
+            "Nothing is mapped there: the pointer was overwritten, never set, or what it pointed to \
+             was unmapped.",
+            "si_code is SEGV_MAPERR, and the address looks like no other data",
+        ));
     }
-    match (crash.present == Some(true), evidence.fault.access) {
+    match (forbidden, evidence.fault.access) {
         (true, Some(Access::Execute)) => Some(Conclusion::new(
             Cause::ExecuteNonExecutable,
             Confidence::Certain,
@@ -429,7 +437,7 @@ fn by_kernel_line(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
                 "There is no page at {address:#x}: nothing is mapped there, or what is mapped may not \
                  be accessed and never was."
             ),
-            "the kernel says that no page is there; without a map no more can be told",
+            "the source does not say that a page is there; without a map no more can be told",
         )),
     }
 }

@@ -44,10 +44,12 @@ impl Fault {
         }
         // x86 tells no address with a general protection fault.
         let told = crash.code != Some(SI_KERNEL);
+        let x86 = matches!(crash.machine, Some(Machine::X86_64 | Machine::X86) | None);
         fault.address = crash.address.filter(|_| told);
         match fault.address {
             Some(address) => fault.find_operand(crash, address),
-            None if crash.signal.is_some() => fault.derive(crash, memory),
+            None if crash.signal.is_some() && x86 => fault.derive(crash, memory),
+            None if crash.signal.is_some() => fault.only(crash),
             None => {}
         }
         fault
@@ -126,6 +128,20 @@ impl Fault {
             (self.address, self.derived) = (Some(address), true);
             self.access = Some(Access::Execute);
         }
+    }
+
+    /// The only address that it can be. Lines of other kernels have registers and no address.
+    fn only(&mut self, crash: &Crash) {
+        if self.access == Some(Access::Execute) {
+            (self.address, self.derived) = (crash.ip, true);
+            self.instruction = None;
+            return;
+        }
+        let operands = self.instruction.as_ref().map_or(&[][..], |found| &found.operands);
+        let [operand] = operands else { return };
+        (self.address, self.derived) = (operand.address, operand.address.is_some());
+        self.operand = Some(operand.clone());
+        self.learn_access();
     }
 
     fn learn_access(&mut self) {

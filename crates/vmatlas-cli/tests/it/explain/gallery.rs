@@ -18,7 +18,7 @@ const WAYS: &[Way] = &[
     Way("write_code", "write-to-read-only", &["section .text", "This is code"]),
     Way("write_relro", "write-to-relro", &["RELRO", ".data.rel.ro"]),
     Way("execute_data", "execute-non-executable", &["execute code at"]),
-    Way("execute_stack", "execute-non-executable", &["stack of the first thread"]),
+    Way("execute_stack", "execute-non-executable", &["stack of"]),
     Way("reserve", "no-access", &["PROT_NONE"]),
     Way("guard", "guard-page", &["went beyond the memory beside it"]),
     Way("overflow", "stack-overflow", &["stack of the first thread", "deeper calls itself"]),
