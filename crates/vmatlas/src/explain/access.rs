@@ -203,8 +203,12 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
             "the kernel tells of control protection",
         ));
     }
-    let silent =
-        said("general protection") || said("stack segment") || crash.code == Some(SI_KERNEL);
+    // AddressSanitizer knows the same by the missing address.
+    let high = || crash.message.as_deref().is_some_and(|said| said.contains("high value address"));
+    let silent = high()
+        || said("general protection")
+        || said("stack segment")
+        || crash.code == Some(SI_KERNEL);
     silent.then(|| {
         Conclusion::new(
             Cause::NonCanonical,
