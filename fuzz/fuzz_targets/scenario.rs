@@ -13,10 +13,9 @@ fn joins(operation: &Operation) -> bool {
             let touched = map.populate || map.locked || map.growsdown || map.huge;
             !touched && map.file.is_none()
         }
-        Operation::Advise(_, advice) => !matches!(
-            advice,
-            Advice::PopulateRead | Advice::PopulateWrite | Advice::GuardInstall
-        ),
+        Operation::Advise(_, advice) => {
+            !matches!(advice, Advice::PopulateRead | Advice::PopulateWrite | Advice::GuardInstall)
+        }
         Operation::Policy(..) => true,
         _ => false,
     }
@@ -51,7 +50,10 @@ fuzz_target!(|text: &[u8]| {
                 let outcome = model.apply(operation);
                 // What fails halfway may leave splits.
                 joined &= joins(operation) && outcome.is_ok();
-                model.space().check(joined).unwrap_or_else(|broken| panic!("{version}: {operation}: {broken}"));
+                model
+                    .space()
+                    .check(joined)
+                    .unwrap_or_else(|broken| panic!("{version}: {operation}: {broken}"));
             }
             model.rows();
             model.space().render();

@@ -89,6 +89,7 @@ WAY(guard)
         *at = 1;
 }
 
+#pragma GCC diagnostic ignored "-Winfinite-recursion"
 __attribute__((noinline, noclone)) int deeper(int depth)
 {
     volatile char frame[256];
@@ -212,8 +213,9 @@ WAY(alignment_check)
 #ifdef __x86_64__
     char *memory = map(PAGE, PROT_READ | PROT_WRITE);
     volatile int *odd = hidden((uintptr_t)memory + 1);
-    __asm__ volatile("subq $128, %%rsp; pushfq; orq $0x40000, (%%rsp); popfq; movl $1, (%0)"
-                     : : "r"(odd) : "memory", "cc");
+    unsigned long flags = __builtin_ia32_readeflags_u64();
+    __builtin_ia32_writeeflags_u64(flags | 1 << 18); // AC
+    __asm__ volatile("movl $1, (%0)" : : "r"(odd) : "memory");
 #else
     exit(77);
 #endif

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The targets of fuzz/, and the longest input of each, in bytes.
-const TARGETS: [(&str, u32); 10] = [
+const TARGETS: [(&str, u32); 12] = [
     ("maps", 8192),
     ("smaps", 8192),
     ("text", 8192),
@@ -18,6 +18,7 @@ const TARGETS: [(&str, u32); 10] = [
     ("core", 8192),
     ("recording", 4096),
     ("crash", 4096),
+    ("explain", 4096),
 ];
 
 /// What `cargo fuzz` passes too, but for the sanitizer, which stable Rust does not have.

@@ -190,13 +190,18 @@ impl Target {
         }
     }
 
-    /// Finds what its memory is for. `deep` reads the memory itself, too, where there is any.
-    pub(crate) fn find_labels(&mut self, deep: bool) {
-        let facts = match (&self.live, &self.core) {
+    /// What labels are made from.
+    pub(crate) fn facts(&self, deep: bool) -> Facts {
+        match (&self.live, &self.core) {
             (Some(live), _) => live.facts(&self.maps, deep),
             (None, Some(core)) => core.dump.facts(),
             (None, None) => Facts::default(),
-        };
+        }
+    }
+
+    /// Finds what its memory is for. `deep` reads the memory itself, too, where there is any.
+    pub(crate) fn find_labels(&mut self, deep: bool) {
+        let facts = self.facts(deep);
         self.images = facts.images.iter().map(|image| image.name.clone()).collect();
         let core = self.core.as_ref().map(|core| &core.dump as &dyn Memory);
         if let (Some(live), true) = (&self.live, deep && !self.maps.is_empty()) {

@@ -24,6 +24,7 @@ mod fault;
 pub mod instruction;
 pub mod kernel_words;
 mod pointer;
+mod report;
 mod signals;
 mod stack;
 mod values;
@@ -154,16 +155,10 @@ impl Conclusion {
 
 /// Explains a crash.
 pub fn explain(evidence: &Evidence<'_>) -> Explanation {
-    let conclusion = signals::conclude(evidence).unwrap_or_else(|| {
-        access::conclude(evidence).unwrap_or_else(|| {
-            Conclusion::new(
-                Cause::Unknown,
-                Confidence::Guess,
-                "What is known does not tell why.",
-                "no rule fits what the source tells",
-            )
-        })
-    });
+    let conclusion = report::conclude(evidence)
+        .or_else(|| signals::conclude(evidence))
+        .or_else(|| access::conclude(evidence))
+        .unwrap_or_else(|| unknown(evidence));
     Explanation {
         paragraph: words::paragraph(evidence, &conclusion),
         facts: words::facts(evidence),
@@ -172,6 +167,22 @@ pub fn explain(evidence: &Evidence<'_>) -> Explanation {
         confidence: conclusion.confidence,
         because: conclusion.because,
     }
+}
+
+fn unknown(evidence: &Evidence<'_>) -> Conclusion {
+    let row = evidence.fault.address.and_then(|at| evidence.maps.find(at).mapping);
+    let row = row.and_then(|at| evidence.maps.get(at)).filter(|_| evidence.crash.signal.is_none());
+    let (sentence, because) = match row {
+        Some(row) => (
+            format!("The mapping permits it ({}): an access there does not fail.", row.perms),
+            "the permissions of the mapping".to_owned(),
+        ),
+        None => (
+            "What is known does not tell why.".to_owned(),
+            "no rule fits what the source tells".to_owned(),
+        ),
+    };
+    Conclusion::new(Cause::Unknown, Confidence::Guess, sentence, because)
 }
 
 /// A name of bytes as text.

@@ -1,6 +1,9 @@
 //! The command as its users run it.
 mod blame;
 mod core;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod explain;
+
 mod format;
 mod labels;
 mod live;

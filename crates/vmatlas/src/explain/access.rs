@@ -28,7 +28,7 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
         .or_else(|| pointer::impossible(evidence, address))
         .or_else(|| match mapped {
             Some(row) => permissions(evidence, address, &row),
-            None if evidence.maps.is_empty() => by_kernel_line(evidence, address),
+            None if evidence.maps.is_empty() => without_map(evidence, address),
             None => gap(evidence, address),
         })
 }
@@ -184,8 +184,31 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
     if let Some(lost) = stack::lost(evidence) {
         return Some(lost);
     }
-    let silent = crash.code == Some(SI_KERNEL)
-        || crash.message.as_deref().is_some_and(|text| text.contains("general protection"));
+    let said = |text: &str| crash.message.as_deref().is_some_and(|said| said.starts_with(text));
+    if said("alignment check") {
+        return Some(Conclusion::new(
+            Cause::Misaligned,
+            Confidence::Certain,
+            "The address is not aligned, and the program has asked for alignment to be checked (the \
+             flag AC).",
+            "the kernel tells of an alignment check",
+        ));
+    }
+    if said("control protection") {
+        return Some(Conclusion::new(
+            Cause::ShadowStack,
+            Confidence::Certain,
+            "A return or an indirect branch went where the shadow stack or branch tracking forbids: \
+             a return address or function pointer was overwritten.",
+            "the kernel tells of control protection",
+        ));
+    }
+    // AddressSanitizer knows the same by the missing address.
+    let high = || crash.message.as_deref().is_some_and(|said| said.contains("high value address"));
+    let silent = high()
+        || said("general protection")
+        || said("stack segment")
+        || crash.code == Some(SI_KERNEL);
     silent.then(|| {
         Conclusion::new(
             Cause::NonCanonical,
@@ -375,12 +398,23 @@ fn forbidden(evidence: &Evidence<'_>, address: u64, row: &Mapping<'_>) -> Conclu
     )
 }
 
-/// A line of the kernel, without a map.
-fn by_kernel_line(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
+/// A fault of which the source has no map.
+fn without_map(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let crash = evidence.crash;
+    crash.signal?;
     let likely = Confidence::Likely;
-    let there = "the kernel says that a page is there which forbids it";
-    match (crash.present?, evidence.fault.access) {
+    let forbidden = crash.present == Some(true) || crash.code == Some(2);
+    let there = "the kernel says that something is there which forbids it";
+    if crash.signal == Some(SIGSEGV) && crash.code == Some(1) {
+        return Some(Conclusion::new(
+            Cause::Unmapped,
+            likely,
+            "Nothing is mapped there: the pointer was overwritten, never set, or what it pointed to \
+             was unmapped.",
+            "si_code is SEGV_MAPERR, and the address looks like no other data",
+        ));
+    }
+    match (forbidden, evidence.fault.access) {
         (true, Some(Access::Execute)) => Some(Conclusion::new(
             Cause::ExecuteNonExecutable,
             Confidence::Certain,
@@ -407,7 +441,7 @@ fn by_kernel_line(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
                 "There is no page at {address:#x}: nothing is mapped there, or what is mapped may not \
                  be accessed and never was."
             ),
-            "the kernel says that no page is there; without a map no more can be told",
+            "the source does not say that a page is there; without a map no more can be told",
         )),
     }
 }

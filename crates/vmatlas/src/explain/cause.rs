@@ -54,6 +54,20 @@ pub enum Cause {
     Abort,
     /// The library found that memory was overwritten.
     CorruptMemory,
+    /// Memory that was used after it was freed.
+    UseAfterFree,
+    /// An access beyond the bounds of an object.
+    OutOfBounds,
+    /// Two threads that access the same memory without an order.
+    DataRace,
+    /// Memory that was read before it was written.
+    Uninitialized,
+    /// Memory that nobody frees.
+    MemoryLeak,
+    /// There is no more memory.
+    OutOfMemory,
+    /// What the language does not define.
+    UndefinedBehaviour,
     /// An integer was divided by zero, or the result has no room.
     DivideByZero,
     /// Another fault of arithmetic.
@@ -98,6 +112,13 @@ impl Cause {
             Cause::MemoryFailure => "memory-failure",
             Cause::Abort => "abort",
             Cause::CorruptMemory => "corrupt-memory",
+            Cause::UseAfterFree => "use-after-free",
+            Cause::OutOfBounds => "out-of-bounds",
+            Cause::DataRace => "data-race",
+            Cause::Uninitialized => "uninitialized",
+            Cause::MemoryLeak => "memory-leak",
+            Cause::OutOfMemory => "out-of-memory",
+            Cause::UndefinedBehaviour => "undefined-behaviour",
             Cause::DivideByZero => "divide-by-zero",
             Cause::Arithmetic => "arithmetic",
             Cause::IllegalInstruction => "illegal-instruction",

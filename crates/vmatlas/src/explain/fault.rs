@@ -44,10 +44,12 @@ impl Fault {
         }
         // x86 tells no address with a general protection fault.
         let told = crash.code != Some(SI_KERNEL);
+        let x86 = matches!(crash.machine, Some(Machine::X86_64 | Machine::X86) | None);
         fault.address = crash.address.filter(|_| told);
         match fault.address {
             Some(address) => fault.find_operand(crash, address),
-            None if crash.signal.is_some() => fault.derive(crash, memory),
+            None if crash.signal.is_some() && x86 => fault.derive(crash, memory),
+            None if crash.signal.is_some() => fault.only(crash),
             None => {}
         }
         fault
@@ -78,13 +80,15 @@ impl Fault {
             Some(Access::Read) => operand.read,
             _ => true,
         };
-        // Without the registers, one that is alone is the one.
-        let alone = || {
-            let only = instruction.operands.first().filter(|_| instruction.operands.len() == 1);
-            only.filter(|operand| operand.address.is_none())
-        };
-        self.operand = covers.clone().find(fits).or_else(|| covers.clone().next()).cloned();
-        self.operand = self.operand.take().or_else(|| alone().cloned());
+        // Where registers are not told, the only operand that it can be.
+        let mut unknown = instruction.operands.iter().filter(|operand| operand.address.is_none());
+        let alone = unknown.next().filter(|_| unknown.next().is_none());
+        self.operand = covers
+            .clone()
+            .find(fits)
+            .or_else(|| covers.clone().next())
+            .cloned()
+            .or_else(|| Some(reckoned(alone.filter(fits)?.clone(), address)));
         self.learn_access();
     }
 
@@ -126,11 +130,37 @@ impl Fault {
         }
     }
 
+    /// The only address that it can be. Lines of other kernels have registers and no address.
+    fn only(&mut self, crash: &Crash) {
+        if self.access == Some(Access::Execute) {
+            (self.address, self.derived) = (crash.ip, true);
+            self.instruction = None;
+            return;
+        }
+        let operands = self.instruction.as_ref().map_or(&[][..], |found| &found.operands);
+        let [operand] = operands else { return };
+        (self.address, self.derived) = (operand.address, operand.address.is_some());
+        self.operand = Some(operand.clone());
+        self.learn_access();
+    }
+
     fn learn_access(&mut self) {
         let Some(operand) = &self.operand else { return };
         let access = if operand.write { Access::Write } else { Access::Read };
         self.access = self.access.or(Some(access));
     }
+}
+
+/// An operand of which the address is told and the register is not: that follows.
+fn reckoned(mut operand: MemoryOperand, address: u64) -> MemoryOperand {
+    operand.address = Some(address);
+    if let Some(base) = &mut operand.base
+        && operand.index.is_none()
+        && !operand.segment
+    {
+        base.value = Some(address.wrapping_sub(operand.displacement as u64));
+    }
+    operand
 }
 
 fn word(memory: &dyn Memory, address: u64) -> Option<u64> {

@@ -88,6 +88,8 @@ pub struct MemoryOperand {
     pub displacement: i64,
     /// Whether it is counted from the stack pointer.
     pub stack: bool,
+    /// Whether the base of a segment is added, as for thread-local variables on x86.
+    pub segment: bool,
 }
 
 impl MemoryOperand {

@@ -6,10 +6,10 @@ use super::kernel_words::{code_name, signal_name};
 use super::{Cause, Conclusion, Evidence, stack};
 use crate::label::Confidence;
 
-/// What functions on the stack say of an abort, the innermost first: who calls abort(3), and why.
+/// What functions on the stack say of an abort, the surest first. See [`is_called`] for the patterns.
 const ABORTS: [(&str, Cause, &str); 16] = [
     (
-        "__stack_chk_fail",
+        "__stack_chk_fail*",
         Cause::CorruptMemory,
         "A buffer on the stack was overrun: the canary behind it was overwritten (stack protector).",
     ),
@@ -28,37 +28,41 @@ const ABORTS: [(&str, Cause, &str); 16] = [
         Cause::CorruptMemory,
         "The C library found the heap corrupted: something was written beyond a block or after it was freed, or it was freed twice.",
     ),
-    ("__assert_fail", Cause::Abort, "An assertion of the program failed."),
+    ("__assert_fail*", Cause::Abort, "An assertion of the program failed."),
     ("__assert_perror_fail", Cause::Abort, "An assertion of the program failed."),
     (
-        "stack_overflow",
+        "::stack_overflow::imp::*",
         Cause::StackOverflow,
         "The Rust runtime found that a thread's stack has no more room, said so, and ended the program.",
     ),
     (
-        "std::terminate",
+        "std::terminate*",
         Cause::Abort,
         "A C++ exception was not caught, or was thrown where none may be (std::terminate).",
     ),
     (
-        "__verbose_terminate_handler",
+        "__gnu_cxx::__verbose_terminate_handler*",
         Cause::Abort,
         "A C++ exception was not caught, or was thrown where none may be (std::terminate).",
     ),
     (
-        "rust_panic",
+        "std::panicking::*",
         Cause::Abort,
         "A Rust program panicked, and panics end it (panic=abort, or a panic within a panic).",
     ),
-    ("panic_nounwind", Cause::Abort, "A Rust program panicked where it may not unwind."),
-    ("std::process::abort", Cause::Abort, "A Rust program called std::process::abort."),
     (
-        "__asan::",
+        "core::panicking::panic_nounwind*",
+        Cause::Abort,
+        "A Rust program panicked where it may not unwind.",
+    ),
+    ("std::process::abort*", Cause::Abort, "A Rust program called std::process::abort."),
+    (
+        "__asan::*",
         Cause::CorruptMemory,
         "AddressSanitizer found a bad access and ended the program; its report tells more.",
     ),
     (
-        "__ubsan",
+        "__ubsan_*",
         Cause::Abort,
         "UndefinedBehaviorSanitizer found undefined behaviour and ended the program.",
     ),
@@ -88,7 +92,7 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
 }
 
 fn abort(evidence: &Evidence<'_>) -> Conclusion {
-    let function = |needle: &str| evidence.functions.iter().find(|name| name.contains(needle));
+    let function = |pattern: &str| evidence.functions.iter().find(|name| is_called(name, pattern));
     let found = ABORTS.iter().find_map(|rule| Some((rule, function(rule.0)?)));
     if let Some(((_, cause, sentence), name)) = found {
         let mut sentence = (*sentence).to_owned();
@@ -114,10 +118,23 @@ fn abort(evidence: &Evidence<'_>) -> Conclusion {
     )
 }
 
-/// Whether a function is a part of abort(3) itself.
+/// Whether a function has a name: with `*` at the end whether it begins so, with `::` at the
+/// beginning whatever is before.
+fn is_called(name: &str, pattern: &str) -> bool {
+    match (pattern.strip_suffix('*'), pattern.starts_with("::")) {
+        (Some(part), true) => name.contains(part),
+        (Some(start), false) => name.starts_with(start),
+        (None, _) => name == pattern,
+    }
+}
+
+/// Whether a function is a part of abort(3) itself, which the C library gives several names.
 fn is_abort(name: &str) -> bool {
-    let parts = ["abort", "raise", "gsignal", "pthread_kill", "tgkill", "__libc_message"];
-    parts.iter().any(|part| name.contains(part))
+    let plain = name.trim_start_matches("__").trim_start_matches("GI_").trim_start_matches("__");
+    let parts = ["abort", "raise", "gsignal", "pthread_kill", "tgkill"];
+    parts.contains(&plain)
+        || name.starts_with("__pthread_kill_")
+        || name.starts_with("__libc_message")
 }
 
 fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
@@ -143,7 +160,9 @@ fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
 
 fn arithmetic(evidence: &Evidence<'_>) -> Conclusion {
     let instruction = evidence.fault.instruction.as_ref();
-    let divides = instruction.is_some_and(|found| found.kind == InstructionKind::Divide);
+    let said = evidence.crash.message.as_deref().unwrap_or_default();
+    let divides = instruction.is_some_and(|found| found.kind == InstructionKind::Divide)
+        || said.starts_with("divide error");
     if evidence.crash.code != Some(1) && !divides {
         let meaning = evidence.crash.code.and_then(|code| code_name(SIGFPE, code));
         return Conclusion::new(
@@ -191,7 +210,7 @@ fn arithmetic(evidence: &Evidence<'_>) -> Conclusion {
             Confidence::Likely,
             "An integer was divided by zero, most likely; the smallest number divided by -1 is the \
              other possibility.",
-            "the fault is one of division (FPE_INTDIV)",
+            "the fault is one of division",
         ),
     }
 }

@@ -136,7 +136,9 @@ fn without_maps(evidence: &Evidence<'_>, address: u64, sp: u64) -> Option<Conclu
             "The stack of the thread has no more room.",
             format!(
                 "the address is {} the stack pointer {sp:#x}, and there is no page",
-                if address < sp {
+                if address == sp {
+                    "at".to_owned()
+                } else if address < sp {
                     format!("{} below", words::bytes(sp.saturating_sub(address)))
                 } else {
                     format!("{} above", words::bytes(address.saturating_sub(sp)))

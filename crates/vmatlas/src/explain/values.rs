@@ -101,11 +101,13 @@ pub(super) fn double(value: u64) -> Option<f64> {
     (sensible && value.trailing_zeros() >= 16).then_some(number)
 }
 
-/// Two halves that are both small numbers, which no address of a 64-bit program looks like.
+/// Two halves that are both small numbers: programs, libraries and stacks lie at addresses with
+/// larger ones.
 pub(super) fn halves(value: u64) -> Option<(u32, u32)> {
     let (low, high) = (value as u32, (value >> 32) as u32);
     let small = |half: u32| half < 100_000 || (half as i32) < 0 && (half as i32) > -100_000;
-    (high != 0 && high != u32::MAX && small(low) && small(high)).then_some((low, high))
+    let fits = (1..0x1000).contains(&high) && small(low);
+    fits.then_some((low, high))
 }
 
 /// The address that a value is without its upper 32 bits, where a mapping has it: the bits are

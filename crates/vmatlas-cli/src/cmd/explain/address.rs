@@ -5,7 +5,7 @@ use super::place;
 use crate::target::Target;
 use vmatlas::crash::{Crash, CrashSource};
 use vmatlas::explain::{Evidence, Fault};
-use vmatlas::label::{Facts, Labels};
+use vmatlas::label::Labels;
 
 pub(super) fn case(target: &Target, address: u64) -> Case {
     let crash = Crash {
@@ -14,10 +14,7 @@ pub(super) fn case(target: &Target, address: u64) -> Case {
         maps: target.maps.clone(),
         ..Crash::default()
     };
-    let facts = match &target.core {
-        Some(core) => core.dump.facts(),
-        None => Facts::default(),
-    };
+    let facts = target.facts(false);
     let labels = Labels::of(&target.maps, &facts, None);
     let evidence = Evidence {
         fault: Fault::of(&crash, None),

@@ -154,6 +154,7 @@ fn operand(
         scale: u64::from(memory.scale()),
         displacement: memory.displacement() as i64,
         stack: whole(memory.base()) == Register::RSP,
+        segment: matches!(memory.segment(), Register::FS | Register::GS),
     })
 }
 

@@ -1,0 +1,192 @@
+//! Every cause, crashed for real and named from the core alone; with and without frame pointers,
+//! debug information and symbols.
+
+use super::{Crashed, compiled, crash_program, explained, functions};
+use crate::vmatlas::testdata;
+use std::process::Command;
+
+/// How to crash, the cause, what the paragraph must say, and the function that must be on the
+/// stack where it is not that of the way.
+struct Way(&'static str, &'static str, &'static [&'static str]);
+
+const WAYS: &[Way] = &[
+    Way("null_read", "null-pointer", &["tried to read 4 bytes at 0x0", "The pointer is null"]),
+    Way("null_field", "null-pointer", &["write 8 bytes at 0x8", "8 bytes into what it should"]),
+    Way("null_atomic", "null-pointer", &["at 0x8, atomically"]),
+    Way("null_call", "null-pointer", &["execute code at 0x0", "function pointer that is null"]),
+    Way("write_literal", "write-to-read-only", &["section .rodata", "string literals"]),
+    Way("write_code", "write-to-read-only", &["section .text", "This is code"]),
+    Way("write_relro", "write-to-relro", &["RELRO", ".data.rel.ro"]),
+    Way("execute_data", "execute-non-executable", &["execute code at"]),
+    Way("execute_stack", "execute-non-executable", &["stack of"]),
+    Way("reserve", "no-access", &["PROT_NONE"]),
+    Way("guard", "guard-page", &["went beyond the memory beside it"]),
+    Way("overflow", "stack-overflow", &["stack of the first thread", "deeper calls itself"]),
+    Way("overflow_thread", "stack-overflow", &["guard was reached", "deeper calls itself"]),
+    Way("overflow_frame", "stack-overflow", &["alloca"]),
+    Way("past_mapping", "past-mapping", &["just behind the end", "beyond the end of the mapping"]),
+    Way("past_file", "past-file", &["offset 0x5000", "0x1064 bytes", "cut-"]),
+    // Without a recording nobody knows what was there.
+    Way("after_unmap", "unmapped", &["Nothing is mapped", "vmatlas record"]),
+    Way("after_mprotect", "write-to-read-only", &["may not be written"]),
+    Way("not_canonical", "non-canonical", &["0x1357a468b953024e is no address at all"]),
+    Way("not_canonical_call", "non-canonical", &["execute code at 0x1357a468b9530246"]),
+    Way("poison", "poison-value", &["0xdeadbeefdeadbeef is what"]),
+    Way("poison32", "poison-value", &["0xdeadbeef is what"]),
+    Way("poison_junk", "poison-value", &["jemalloc fills freed memory"]),
+    Way("poison_asan", "poison-value", &["AddressSanitizer"]),
+    Way("poison_glibc", "poison-value", &["0x9d9d9d9d9d9d9d9d is one byte over and over"]),
+    Way("text_pointer", "data-as-pointer", &["text, \" name!!\""]),
+    Way("double_pointer", "data-as-pointer", &["floating-point number, 1234.5"]),
+    Way("halves", "data-as-pointer", &["two numbers of 32 bits, it seems: 7 and 42"]),
+    Way("truncated", "data-as-pointer", &["lost its upper half"]),
+    Way("map_failed", "data-as-pointer", &["MAP_FAILED"]),
+    Way("kernel", "kernel-address", &["belongs to the kernel"]),
+    Way("misaligned", "misaligned", &["multiple of 16", "is 8 more than one"]),
+    Way("alignment_check", "misaligned", &["not aligned"]),
+    Way("protection_key", "protection-key", &["protection key"]),
+    Way("guard_install", "guard-page", &["MADV_GUARD_INSTALL"]),
+    Way("aborted", "abort", &["ended itself by abort(3)"]),
+    Way("divide", "divide-by-zero", &["divided by zero"]),
+    Way("divide_minimum", "arithmetic", &["divided by -1"]),
+    Way("illegal", "illegal-instruction", &["ud2", "__builtin_trap"]),
+    Way("privileged", "illegal-instruction", &["Only the kernel may execute"]),
+    Way("breakpoint", "trap", &["breakpoint"]),
+    Way("seccomp", "forbidden-system-call", &["system call number 140"]),
+    Way("sent", "sent-signal", &["kill(2)"]),
+];
+
+/// Ways that take the names of functions of the C library, which must be there.
+const WITH_NAMES: &[Way] = &[
+    Way("assertion", "abort", &["assertion of the program failed"]),
+    Way("heap_corrupt", "corrupt-memory", &["heap corrupted"]),
+    Way("double_free", "corrupt-memory", &["freed twice"]),
+    Way("stack_smash", "corrupt-memory", &["canary"]),
+];
+
+/// Crashes a program in a way and has the core explained; the stack must name the function.
+#[track_caller]
+fn check(program: &std::path::Path, way: &Way, named: bool) {
+    let Way(name, cause, words) = way;
+    let crashed = Crashed::run(program, name);
+    let Some(core) = crashed.core() else {
+        eprintln!("skipped: this machine cannot crash by {name}");
+        return;
+    };
+    let document = explained(core.to_str().unwrap());
+    assert_eq!(document["cause"], *cause, "{name}: {document}");
+    assert_eq!(document["source"], "core", "{name}");
+    let paragraph = document["paragraph"].as_str().unwrap();
+    for word in *words {
+        // Without symbols there is no name for who calls itself.
+        if named || !word.starts_with("deeper") {
+            assert!(paragraph.contains(word), "{name}: {word:?} is not in {paragraph}");
+        }
+    }
+    let functions = functions(&document);
+    let expected =
+        if name.starts_with("overflow") && *name != "overflow_frame" { "deeper" } else { name };
+    if named {
+        assert!(functions.contains(&expected), "{name}: {functions:?}");
+    }
+    assert!(functions.len() >= 3, "{name}: the walk reaches main: {functions:?}");
+}
+
+#[test]
+fn all_causes_with_frame_pointers_and_debug_information() {
+    let program = crash_program("crash-fp-g", "-O1 -g -fno-omit-frame-pointer");
+    WAYS.iter().chain(WITH_NAMES).for_each(|way| check(&program, way, true));
+}
+
+/// One of each sort, for the others differ in their values only.
+fn some() -> impl Iterator<Item = &'static Way> {
+    let names = [
+        "null_field",
+        "null_call",
+        "write_relro",
+        "execute_stack",
+        "guard",
+        "overflow",
+        "overflow_thread",
+        "past_mapping",
+        "not_canonical",
+        "poison",
+        "misaligned",
+        "divide",
+    ];
+    WAYS.iter().filter(move |way| names.contains(&way.0))
+}
+
+#[test]
+fn without_frame_pointers_and_debug_information() {
+    let program = crash_program("crash-no-fp", "-O2 -fomit-frame-pointer");
+    some().for_each(|way| check(&program, way, true));
+}
+
+#[test]
+fn without_frame_pointers_and_optimisation_with_debug_information() {
+    let program = crash_program("crash-no-fp-g", "-O0 -g -fomit-frame-pointer");
+    some().for_each(|way| check(&program, way, true));
+}
+
+#[test]
+fn without_any_names() {
+    let program = crash_program("crash-stripped", "-O2 -fno-omit-frame-pointer -s -static-pie");
+    some().for_each(|way| check(&program, way, false));
+}
+
+/// A Rust program of testdata/programs.
+fn rust_program(name: &str, options: &[&str]) -> std::path::PathBuf {
+    compiled(name, |path| {
+        let mut rustc = Command::new("rustc");
+        rustc.args(["--edition=2024", "--crate-name=crash"]).args(options);
+        rustc.arg("-o").arg(path).arg(testdata().join("programs/crash.rs"));
+        rustc
+    })
+}
+
+#[test]
+fn rust_programs() {
+    const RUST: &[Way] = &[
+        Way("null_field", "null-pointer", &["write 8 bytes at 0x18"]),
+        Way("write_static", "write-to-read-only", &["may not be written"]),
+        Way("overflow", "stack-overflow", &["Rust runtime found", "deeper calls itself"]),
+        Way("overflow_thread", "stack-overflow", &["Rust runtime found", "deeper calls itself"]),
+        Way("panic", "abort", &["Rust program panicked"]),
+        Way("text_pointer", "data-as-pointer", &["text, \"overlong\""]),
+    ];
+    let frames = "-Cforce-frame-pointers=yes";
+    let debug = rust_program("crash-rust-g", &["-g", frames, "-Cpanic=abort"]);
+    let plain = rust_program("crash-rust", &["-O", "-Cpanic=abort"]);
+    for way in RUST {
+        for program in [&debug, &plain] {
+            let crashed = Crashed::run(program, way.0);
+            let document = explained(crashed.core().unwrap().to_str().unwrap());
+            assert_eq!(document["cause"], way.1, "{}: {document}", way.0);
+            let paragraph = document["paragraph"].as_str().unwrap();
+            for word in way.2 {
+                let word = word.replace("deeper", "crash::deeper");
+                assert!(paragraph.contains(&word), "{}: {word:?} is not in {paragraph}", way.0);
+            }
+        }
+    }
+}
+
+/// 32-bit programs have other registers and no libraries here.
+#[test]
+fn a_program_of_32_bits() {
+    let program = compiled("crash-32", |path| {
+        let mut cc = Command::new("cc");
+        let options =
+            "-m32 -O1 -nostdlib -static -ffreestanding -fno-stack-protector -fno-pie -no-pie";
+        cc.args(options.split(' ')).arg("-o").arg(path);
+        cc.arg(testdata().join("programs/crash32.c"));
+        cc
+    });
+    let crashed = Crashed::run(&program, "");
+    let document = explained(crashed.core().unwrap().to_str().unwrap());
+    assert_eq!(document["cause"], "null-pointer", "{document}");
+    let paragraph = document["paragraph"].as_str().unwrap();
+    assert!(paragraph.contains("write 4 bytes at 0xc"), "{paragraph}");
+    assert!(document["because"].as_str().unwrap().contains("12 was added"), "{document}");
+}

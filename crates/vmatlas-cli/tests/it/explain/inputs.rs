@@ -1,0 +1,72 @@
+//! What may be explained, and what is said of the rest.
+
+use super::{Crashed, crash_program};
+use crate::vmatlas::{vmatlas, vmatlas_with_input};
+
+const MAPS: &[u8] = b"\
+55d0c000-55d0d000 r-xp 00001000 fe:00 42                         /usr/bin/cat
+55d0d000-55d0e000 r--p 00002000 fe:00 42                         /usr/bin/cat
+55d0e000-55d0f000 rw-p 00000000 00:00 0                          [heap]
+55d20000-55d30000 ---p 00000000 00:00 0 
+";
+
+/// The cause of an access to an address of `MAPS`, and the status.
+fn at(address: &str) -> (String, i32) {
+    let run = vmatlas_with_input(&["explain", "-", address, "--json"], MAPS);
+    (run.json()["cause"].as_str().unwrap().to_owned(), run.status)
+}
+
+#[test]
+fn an_address_of_a_target() {
+    assert_eq!(at("10"), ("null-pointer".to_owned(), 0));
+    assert_eq!(at("55d0d010"), ("write-to-read-only".to_owned(), 0));
+    assert_eq!(at("55d25000"), ("no-access".to_owned(), 0));
+    assert_eq!(at("55d0f010"), ("past-mapping".to_owned(), 0));
+    assert_eq!(at("7f0000000000"), ("unmapped".to_owned(), 0));
+    assert_eq!(at("6f77206f6c6c6568"), ("data-as-pointer".to_owned(), 0));
+    // What may be read and written does not fail.
+    assert_eq!(at("55d0e010"), ("unknown".to_owned(), 1));
+}
+
+#[test]
+fn an_address_of_a_live_process() {
+    let run = vmatlas(&["explain", "self", "0x10"]);
+    assert_eq!(run.status, 0, "{}", run.stderr);
+    assert!(run.text().contains("---> "), "{}", run.text());
+    assert!(run.text().contains("null-pointer"), "{}", run.text());
+}
+
+#[test]
+fn the_map_has_an_arrow_where_the_address_is() {
+    let run = vmatlas_with_input(&["explain", "-", "55d10000"], MAPS);
+    let text = run.text();
+    let line = text.lines().find(|line| line.contains("--->")).unwrap();
+    assert!(line.contains("55d0f000-55d20000 nothing is mapped"), "{text}");
+}
+
+#[test]
+fn what_tells_of_no_crash() {
+    let run = vmatlas_with_input(&["explain", "-"], MAPS);
+    assert_eq!((run.status, run.text().as_str()), (1, ""), "{}", run.stderr);
+    assert!(run.stderr.contains("no crash"), "{}", run.stderr);
+    let run = vmatlas(&["explain", "self"]);
+    assert_eq!(run.status, 2);
+    assert!(run.stderr.contains("give an address"), "{}", run.stderr);
+    let run = vmatlas(&["explain", "no-such-file"]);
+    assert_eq!(run.status, 2);
+    let run = vmatlas_with_input(&["explain", "-"], b"\x7fELF");
+    assert_eq!(run.status, 2, "{}", run.stderr);
+}
+
+#[test]
+fn a_core_from_a_pipe_and_a_cut_one() {
+    let program = crash_program("crash-fp-g", "-O1 -g -fno-omit-frame-pointer");
+    let crashed = Crashed::run(&program, "null_field");
+    let core = std::fs::read(crashed.core().unwrap()).unwrap();
+    let run = vmatlas_with_input(&["explain", "-", "--json"], &core);
+    assert_eq!(run.json()["cause"], "null-pointer", "{}", run.stderr);
+    // The notes come first: the cause is known without the memory.
+    let run = vmatlas_with_input(&["explain", "-", "--json"], &core[..24 << 10]);
+    assert_eq!(run.json()["cause"], "null-pointer", "{}", run.stderr);
+    assert!(run.stderr.contains("cut"), "{}", run.stderr);
+}

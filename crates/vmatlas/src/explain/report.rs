@@ -1,0 +1,116 @@
+//! What runtimes and sanitizers say themselves: they saw more than is left afterwards.
+
+use super::{Cause, Conclusion, Evidence};
+use crate::crash::CrashSource;
+use crate::label::Confidence;
+
+/// Words of a report, the cause, and the conclusion; the first that fits counts.
+const REPORTS: [(&[&str], Cause, &str); 18] = [
+    (
+        &["use-after-free", "use-after-poison", "use-after-return", "use-after-scope"],
+        Cause::UseAfterFree,
+        "Memory was used after it was freed, or after the function or block that it belonged to had \
+         ended.",
+    ),
+    (&["double-free", "double free"], Cause::CorruptMemory, "A block of memory was freed twice."),
+    (
+        &["buffer-overflow", "buffer-underflow", "container-overflow", "dynamic-stack-buffer"],
+        Cause::OutOfBounds,
+        "An access went beyond the bounds of an object.",
+    ),
+    (
+        &["stack-overflow", "overflowed its stack", "stack overflow", "StackOverflow"],
+        Cause::StackOverflow,
+        "The stack has no more room.",
+    ),
+    (&["data race"], Cause::DataRace, "Two threads access the same memory, and no order is kept."),
+    (
+        &["use-of-uninitialized-value"],
+        Cause::Uninitialized,
+        "A decision was made by memory that nobody had written.",
+    ),
+    (
+        &["detected memory leaks"],
+        Cause::MemoryLeak,
+        "Memory was never freed, and nothing points to it.",
+    ),
+    (
+        &["stack smashing detected"],
+        Cause::CorruptMemory,
+        "A buffer on the stack was overrun: the canary behind it was overwritten (stack protector).",
+    ),
+    (
+        &["buffer overflow detected"],
+        Cause::CorruptMemory,
+        "The C library saw that a buffer would be overrun (_FORTIFY_SOURCE).",
+    ),
+    (
+        &[
+            "free(): ",
+            "malloc(): ",
+            "realloc(): ",
+            "munmap_chunk(): ",
+            "corrupted ",
+            "attempting free on",
+            "bad-free",
+            "malloc_consolidate(): ",
+        ],
+        Cause::CorruptMemory,
+        "The heap is corrupted: something was written beyond a block or after it was freed, or what \
+         was freed is no block.",
+    ),
+    (&["Assertion `", "assertion failed"], Cause::Abort, "An assertion of the program failed."),
+    (&["panicked at"], Cause::Abort, "A Rust program panicked."),
+    (
+        &["heap out of memory", "heap limit", "Out of memory", "out of memory", "OutOfMemory"],
+        Cause::OutOfMemory,
+        "There was no more memory, or no more than a limit permits.",
+    ),
+    (
+        &[
+            "nil pointer dereference",
+            "load of null pointer",
+            "store to null pointer",
+            "member access within null pointer",
+        ],
+        Cause::NullPointer,
+        "The pointer is null.",
+    ),
+    (
+        &["all goroutines are asleep"],
+        Cause::Abort,
+        "All goroutines wait for each other, so that none can go on.",
+    ),
+    (&["panic: "], Cause::Abort, "A Go program panicked, and nothing recovered it."),
+    (
+        &["runtime error: "],
+        Cause::UndefinedBehaviour,
+        "The program did what its language does not define.",
+    ),
+    (&["terminate called"], Cause::Abort, "A C++ exception was not caught (std::terminate)."),
+];
+
+/// What the report says, where it says more than the signal.
+pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    let crash = evidence.crash;
+    let reports = matches!(
+        crash.source,
+        CrashSource::Sanitizer | CrashSource::Go | CrashSource::Runtime | CrashSource::KernelLog
+    );
+    let first = crash.message.as_deref().filter(|_| reports)?;
+    // The first lines say what it is; after these the program's own names come.
+    let lines = || first.lines().take(2);
+    let find = |words: &[&str]| lines().find(|line| words.iter().any(|word| line.contains(word)));
+    let ((_, cause, sentence), line) =
+        REPORTS.iter().find_map(|rule| Some((rule, find(rule.0)?)))?;
+    // With an address and an access more can be told of a null pointer.
+    if *cause == Cause::NullPointer && evidence.fault.address.is_some() {
+        return None;
+    }
+    Some(Conclusion::new(
+        *cause,
+        Confidence::Certain,
+        *sentence,
+        format!("the report says: {line}"),
+    ))
+}
