@@ -21,7 +21,8 @@ use vmatlas::strace::looks_like_log;
 use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, Memory, other_listing};
 use vmatlas_linux::files::{FileTruths, Files};
 use vmatlas_linux::{
-    Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Source, facts, within,
+    Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Source, core_facts, facts,
+    within,
 };
 
 /// The map of a target and where it came from.
@@ -194,7 +195,7 @@ impl Target {
     pub(crate) fn find_labels(&mut self, deep: bool) {
         let facts = match (&self.live, &self.core) {
             (Some(live), _) => live.facts(&self.maps, deep),
-            (None, Some(core)) => core.dump.facts(),
+            (None, Some(core)) => core_facts(&core.dump, deep),
             (None, None) => Facts::default(),
         };
         self.images = facts.images.iter().map(|image| image.name.clone()).collect();
