@@ -94,7 +94,7 @@ impl Live {
 const DEEP_LIMIT: Duration = Duration::from_secs(30);
 
 /// How many sections are named of a row.
-const SECTIONS: usize = 3;
+pub(crate) const SECTIONS: usize = 3;
 
 /// Objects in memory, such as those of a JIT compiler, are no images to be shown.
 fn is_file(row: Mapping<'_>) -> bool {
@@ -198,6 +198,9 @@ impl Target {
             (None, Some(core)) => core_facts(&core.dump, deep),
             (None, None) => Facts::default(),
         };
+        if let Some(core) = &mut self.core {
+            core.take_sections(&facts);
+        }
         self.images = facts.images.iter().map(|image| image.name.clone()).collect();
         let core = self.core.as_ref().map(|core| &core.dump as &dyn Memory);
         if let (Some(live), true) = (&self.live, deep && !self.maps.is_empty()) {

@@ -174,6 +174,7 @@ fn an_address_and_the_file_that_it_is_of() {
     );
     assert_eq!(found["dumped"], false, "the kernel leaves code out");
     let id = found["elf"]["build_id"].clone();
+    assert!(sections(dumped.path(), "*/program").contains(".text"));
 
     // Another file by that name is not asked.
     let mut bytes = fs::read(&copy).unwrap();
@@ -193,6 +194,8 @@ fn an_address_and_the_file_that_it_is_of() {
     fs::remove_file(&copy).unwrap();
     assert!(at()["elf"]["note"].as_str().unwrap().contains("No such file"));
 
+    assert!(!sections(dumped.path(), "*/program").contains(".text"));
+
     // The vDSO is in the core itself.
     let row = dumped.maps.lines().find(|line| line.ends_with("[vdso]")).unwrap();
     let found =
@@ -203,6 +206,12 @@ fn an_address_and_the_file_that_it_is_of() {
     let nowhere = vmatlas(&["at", dumped.path(), "0x10"]);
     assert_eq!(nowhere.status, 1);
     assert!(nowhere.text().contains("0x10 is not mapped"), "{}", nowhere.text());
+}
+
+fn sections(core: &str, name: &str) -> String {
+    let which = format!("name = {name}");
+    let run = vmatlas(&["show", core, "--columns", "perms,sections", "--where", &which]);
+    run.text()
 }
 
 /// Labels of a core are those of a live process: its memory is read with `--deep` only.
