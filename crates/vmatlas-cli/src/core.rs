@@ -6,12 +6,13 @@ use crate::trouble::Trouble;
 use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::sync::OnceLock;
 use std::time::Duration;
 use vmatlas::coredump::CoreDump;
 use vmatlas::label::Facts;
 use vmatlas::{KernelVersion, Kind, Mapping, Memory as _};
 use vmatlas_linux::elf::ElfFile;
-use vmatlas_linux::{CoreFile, file_with_build_id, within};
+use vmatlas_linux::{CoreFile, core_facts, file_with_build_id, within};
 
 /// What an ELF file begins with.
 pub(crate) const ELF: &[u8] = b"\x7fELF";
@@ -21,8 +22,8 @@ pub(crate) struct Core {
     pub(crate) dump: CoreDump<CoreFile>,
     /// The kernel it was written by, as its vDSO says.
     pub(crate) kernel: Option<KernelVersion>,
-    /// The sections of files, by row; empty until they are taken.
-    sections: Vec<String>,
+    /// The sections of files, by row.
+    sections: OnceLock<Vec<String>>,
 }
 
 /// A file of a core.
@@ -49,8 +50,15 @@ impl Core {
         }
     }
 
-    /// Takes the sections of images.
-    pub(crate) fn take_sections(&mut self, facts: &Facts) {
+    /// What its labels are made from.
+    pub(crate) fn facts(&self, deep: bool) -> Facts {
+        let facts = core_facts(&self.dump, deep);
+        self.sections.get_or_init(|| self.sections_of(&facts));
+        facts
+    }
+
+    /// The sections of images, by row.
+    fn sections_of(&self, facts: &Facts) -> Vec<String> {
         let maps = self.dump.maps();
         let mut sections: Vec<Vec<(u64, &str)>> = vec![Vec::new(); maps.len()];
         for image in &facts.images {
@@ -68,12 +76,14 @@ impl Core {
             let names = sections.iter().take(SECTIONS).map(|(_, name)| printable(name.as_bytes()));
             names.collect::<Vec<_>>().join(" ")
         };
-        self.sections = sections.into_iter().map(largest).collect();
+        sections.into_iter().map(largest).collect()
     }
 
     /// The sections of the file that lie in a row, the largest first.
     pub(crate) fn sections(&self, row: usize) -> &str {
-        self.sections.get(row).map_or("", String::as_str)
+        let sections =
+            self.sections.get_or_init(|| self.sections_of(&core_facts(&self.dump, false)));
+        sections.get(row).map_or("", String::as_str)
     }
 
     /// The file of which a row is a part: the file of today only if it is the same, by its build
@@ -113,7 +123,7 @@ pub(crate) fn read(name: &str, file: File) -> Result<Target, Trouble> {
     }
     let kernel = dump.images().iter().find_map(|image| image.kernel);
     let mut target = Target::of_rows(name, dump.maps().clone());
-    target.core = Some(Box::new(Core { dump, kernel, sections: Vec::new() }));
+    target.core = Some(Box::new(Core { dump, kernel, sections: OnceLock::new() }));
     Ok(target)
 }
 

@@ -21,8 +21,7 @@ use vmatlas::strace::looks_like_log;
 use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, Memory, other_listing};
 use vmatlas_linux::files::{FileTruths, Files};
 use vmatlas_linux::{
-    Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Source, core_facts, facts,
-    within,
+    Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Source, facts, within,
 };
 
 /// The map of a target and where it came from.
@@ -195,12 +194,9 @@ impl Target {
     pub(crate) fn find_labels(&mut self, deep: bool) {
         let facts = match (&self.live, &self.core) {
             (Some(live), _) => live.facts(&self.maps, deep),
-            (None, Some(core)) => core_facts(&core.dump, deep),
+            (None, Some(core)) => core.facts(deep),
             (None, None) => Facts::default(),
         };
-        if let Some(core) = &mut self.core {
-            core.take_sections(&facts);
-        }
         self.images = facts.images.iter().map(|image| image.name.clone()).collect();
         let core = self.core.as_ref().map(|core| &core.dump as &dyn Memory);
         if let (Some(live), true) = (&self.live, deep && !self.maps.is_empty()) {

@@ -210,7 +210,7 @@ fn an_address_and_the_file_that_it_is_of() {
 
 fn sections(core: &str, name: &str) -> String {
     let which = format!("name = {name}");
-    let run = vmatlas(&["show", core, "--columns", "perms,sections", "--where", &which]);
+    let run = vmatlas(&["show", core, "--csv", "--columns", "perms,sections", "--where", &which]);
     run.text()
 }
 
