@@ -17,7 +17,7 @@ const SMALL_TABLE: u64 = 4 << 20;
 /// ... and where it does not. Chromium with all its symbols has some 60 MiB.
 const WHOLE_TABLE: u64 = 64 << 20;
 /// `AT_ENTRY` of include/uapi/linux/auxvec.h.
-const AT_ENTRY: u64 = 9;
+pub(super) const AT_ENTRY: u64 = 9;
 
 /// The images that are mapped to be executed, in the order of their addresses, and the machine
 /// they are for.
@@ -40,20 +40,24 @@ pub(super) fn of(
         // A library may be mapped several times, and have several rows of code.
         if known.insert((row.name, row.inode, bias)) {
             let is_program = auxv.get(AT_ENTRY).is_some_and(|entry| row.range.contains(entry));
-            let tables = match (deep, is_program) {
-                (true, _) => WHOLE_TABLE,
-                // What is linked into it is nowhere else to be seen.
-                (false, true) => SMALL_TABLE,
-                (false, false) => 0,
-            };
-            all.push(facts(&row, image.elf, bias, tables));
+            all.push(facts(row.name, image.elf, bias, tables(deep, is_program)));
             machine = machine.or_else(|| Some(machine_of(image.elf)));
         }
     }
     (all, machine)
 }
 
-fn facts(row: &Mapping<'_>, elf: &ElfFile, bias: u64, tables: u64) -> ImageFacts {
+/// Up to which size tables of symbols are gone through.
+pub(super) fn tables(deep: bool, is_program: bool) -> u64 {
+    match (deep, is_program) {
+        (true, _) => WHOLE_TABLE,
+        // What is linked into it is nowhere else to be seen.
+        (false, true) => SMALL_TABLE,
+        (false, false) => 0,
+    }
+}
+
+pub(super) fn facts(name: &[u8], elf: &ElfFile, bias: u64, tables: u64) -> ImageFacts {
     let here = |range: Range<u64>| {
         let start = range.start.wrapping_add(bias);
         AddressRange::new(start, start.saturating_add(range.end.saturating_sub(range.start)))
@@ -66,7 +70,7 @@ fn facts(row: &Mapping<'_>, elf: &ElfFile, bias: u64, tables: u64) -> ImageFacts
     let sections = elf.sections().iter().filter(|section| section.is_mapped());
     let symbols = elf.symbols_named(SYMBOLS, tables).into_iter();
     ImageFacts {
-        name: row.name.to_vec(),
+        name: name.to_vec(),
         bias,
         segments: segments.collect(),
         relro: elf.relro().map(here),

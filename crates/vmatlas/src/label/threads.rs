@@ -45,7 +45,11 @@ struct Stack {
 }
 
 fn who(thread: &ThreadFacts) -> String {
-    format!("thread {} ({})", thread.tid, String::from_utf8_lossy(&thread.comm))
+    // A core has the name of the first thread only.
+    match thread.comm.as_slice() {
+        b"" => format!("thread {}", thread.tid),
+        comm => format!("thread {} ({})", thread.tid, String::from_utf8_lossy(comm)),
+    }
 }
 
 /// The stack that a `struct pthread` tells of.
