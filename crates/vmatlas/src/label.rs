@@ -9,6 +9,7 @@
 
 mod allocators;
 mod elf;
+mod equal_stacks;
 mod exclusion;
 mod facts;
 mod glibc_chunks;
