@@ -6,6 +6,17 @@
 //! `vmatlas-linux` gathers the facts of a live one.
 //!
 //! What is not recognised has no label: it is counted as unexplained, and shown.
+//!
+//! ```
+//! use vmatlas::Maps;
+//! use vmatlas::label::{Confidence, Facts, Labels};
+//!
+//! let maps = Maps::parse(b"7f00-8f00 rw-p 00000000 00:00 0     [anon: glibc: malloc arena]\n");
+//! let labels = Labels::of(&maps, &Facts::default(), None);
+//! let label = &labels.at(0x7f00).unwrap().label;
+//! assert_eq!(label.text, "glibc malloc: arena of a thread");
+//! assert_eq!(label.confidence, Confidence::Certain);
+//! ```
 
 mod allocators;
 mod elf;
