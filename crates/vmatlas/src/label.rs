@@ -182,6 +182,7 @@ impl<'a> Labeller<'a> {
         // What is at places of its own.
         sanitizers::recognise(self);
         threads::recognise(self);
+        loader::recognise_first_thread(self);
         // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
         // Allocators: what their structures prove before what shapes suggest.
         mimalloc::recognise(self);
@@ -293,4 +294,16 @@ fn pointers(bytes: &[u8], word: usize) -> impl Iterator<Item = u64> {
     let words = bytes.chunks_exact(word.max(1));
     let value = |word: &[u8]| word.iter().rev().fold(0, |value: u64, &b| value << 8 | u64::from(b));
     words.map(value).filter(|&value| value >= 1 << 16)
+}
+
+/// Private memory without a name: what shapes are looked for in.
+fn is_unnamed_memory(row: &Mapping<'_>) -> bool {
+    is_private_memory(row) && row.kind() == Kind::Anonymous
+}
+
+/// Private memory, also such as the program named: what structures are looked for in. glibc names
+/// its heaps where it is told to.
+fn is_private_memory(row: &Mapping<'_>) -> bool {
+    let is_anonymous = matches!(row.kind(), Kind::Anonymous | Kind::NamedAnonymous { .. });
+    is_anonymous && row.perms.read() && row.perms.write() && !row.perms.shared()
 }

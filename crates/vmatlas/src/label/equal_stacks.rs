@@ -3,7 +3,7 @@
 
 use super::threads::{LARGEST_GUARD, Stack};
 use super::words::size;
-use super::{Confidence, Label, Labeller};
+use super::{Confidence, Label, Labeller, is_private_memory};
 use crate::kind::Kind;
 use crate::mapping::{AddressRange, Mapping};
 use std::collections::HashSet;
@@ -45,7 +45,7 @@ fn above_guards(labeller: &Labeller<'_>) -> Vec<(AddressRange, AddressRange)> {
     let mut found = Vec::new();
     let mut below: Option<AddressRange> = None;
     for row in labeller.maps.iter() {
-        if is_memory(&row)
+        if is_private_memory(&row)
             && let Some(guard) = below.filter(|guard| guard.end == row.range.start)
         {
             let start = row.range.start;
@@ -55,14 +55,10 @@ fn above_guards(labeller: &Labeller<'_>) -> Vec<(AddressRange, AddressRange)> {
         below = Some(row.range).filter(|range| is_guard && range.size() <= LARGEST_GUARD);
     }
     for guard in light {
-        if let Some(row) = labeller.row_at(guard.end).filter(is_memory) {
+        if let Some(row) = labeller.row_at(guard.end).filter(is_private_memory) {
             found.push((*guard, AddressRange::new(guard.end, end_of(guard.end, &row))));
         }
     }
     found.retain(|(_, range)| range.size() > 0);
     found
-}
-
-fn is_memory(row: &Mapping<'_>) -> bool {
-    row.kind() == Kind::Anonymous && row.perms.read() && row.perms.write()
 }

@@ -2,9 +2,9 @@
 //! and what it allocates before there is a malloc.
 
 use super::words::file_name;
-use super::{Confidence, ImageFacts, Label, Labeller};
+use super::{Confidence, ImageFacts, Label, Labeller, is_unnamed_memory};
 use crate::kind::Kind;
-use crate::mapping::{AddressRange, Mapping};
+use crate::mapping::AddressRange;
 
 /// It takes no more at a time, but for programs with very much thread-local storage.
 const LARGEST: u64 = 256 << 10;
@@ -12,7 +12,6 @@ const LARGEST: u64 = 256 << 10;
 const MOST_DATA: u64 = 64 << 10;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    first_thread(labeller);
     by_pointers(labeller);
     if labeller.memory.is_none() {
         by_place(labeller);
@@ -20,14 +19,13 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 }
 
 /// The control block of the first thread, with its thread-local storage below it.
-fn first_thread(labeller: &mut Labeller<'_>) {
+pub(super) fn recognise_first_thread(labeller: &mut Labeller<'_>) {
     let all = super::glibc_threads::all(labeller);
     let Some(first) = all.iter().find(|p| p.stack.is_none() && Some(p.tid) == labeller.facts.pid)
     else {
         return;
     };
-    let range = small_part(labeller, first.address).or_else(|| storage(labeller, first.address));
-    let Some(range) = range else { return };
+    let Some(range) = storage(labeller, first.address) else { return };
     let text = "memory of the dynamic linker: thread-local storage of the first thread";
     let because = format!("the first thread's struct pthread is here, at {:#x}", first.address);
     labeller.label(range, &Label::new("loader", Confidence::Certain, text, because));
@@ -48,14 +46,14 @@ fn storage(labeller: &Labeller<'_>, block: u64) -> Option<AddressRange> {
         .filter(|at| block.checked_sub(*at).is_some_and(|below| below < LARGEST));
     let (page, first) = (labeller.page_size(), addresses.min().unwrap_or(block));
     let end = block.checked_add(BLOCK)?.checked_next_multiple_of(page)?;
-    let row = labeller.row_at(block).filter(is_memory)?;
+    let row = labeller.row_at(block).filter(is_unnamed_memory)?;
     let start = (first - first % page).max(row.range.start);
     Some(AddressRange::new(start, end.min(row.range.end)))
 }
 
 /// The part of a row without a label that an address is in: the kernel joins it with .bss.
 fn small_part(labeller: &Labeller<'_>, address: u64) -> Option<AddressRange> {
-    let row = labeller.row_at(address).filter(is_memory)?;
+    let row = labeller.row_at(address).filter(is_unnamed_memory)?;
     let mut parts = labeller.unlabelled(row.range).into_iter();
     parts.find(|part| part.contains(address) && part.size() <= LARGEST)
 }
@@ -100,7 +98,7 @@ fn by_place(labeller: &mut Labeller<'_>) {
         let is_library = next.kind() == Kind::File && next.offset == 0 && !next.perms.write();
         let touches = row.range.end == next.range.start
             && (is_library || matches!(next.kind(), Kind::Vvar | Kind::Vdso));
-        if touches && is_memory(&row) {
+        if touches && is_unnamed_memory(&row) {
             let parts = labeller.unlabelled(row.range).into_iter();
             found.extend(parts.filter(|p| p.end == row.range.end && p.size() <= 32 << 10));
         }
@@ -114,9 +112,4 @@ fn by_place(labeller: &mut Labeller<'_>) {
     for row in found {
         labeller.label(row, &label);
     }
-}
-
-fn is_memory(row: &Mapping<'_>) -> bool {
-    let perms = row.perms;
-    row.kind() == Kind::Anonymous && perms.read() && perms.write() && !perms.shared()
 }

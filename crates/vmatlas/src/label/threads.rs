@@ -201,7 +201,7 @@ impl Bounds {
 fn plain_guard(labeller: &Labeller<'_>, start: u64) -> Option<AddressRange> {
     let row = labeller.row_below(start)?;
     let is_guard = row.perms.none()
-        && row.kind() == Kind::Anonymous
+        && matches!(row.kind(), Kind::Anonymous | Kind::NamedAnonymous { .. })
         && row.range.size() <= LARGEST_GUARD
         && !labeller.is_labelled(row.range);
     is_guard.then_some(row.range)
