@@ -6,10 +6,22 @@
 //! `vmatlas-linux` gathers the facts of a live one.
 //!
 //! What is not recognised has no label: it is counted as unexplained, and shown.
+//!
+//! ```
+//! use vmatlas::Maps;
+//! use vmatlas::label::{Confidence, Facts, Labels};
+//!
+//! let maps = Maps::parse(b"7f00-8f00 rw-p 00000000 00:00 0     [anon: glibc: malloc arena]\n");
+//! let labels = Labels::of(&maps, &Facts::default(), None);
+//! let label = &labels.at(0x7f00).unwrap().label;
+//! assert_eq!(label.text, "glibc malloc: arena of a thread");
+//! assert_eq!(label.confidence, Confidence::Certain);
+//! ```
 
 mod allocators;
 mod cpython;
 mod elf;
+mod equal_stacks;
 mod exclusion;
 mod facts;
 mod glibc_chunks;
@@ -197,6 +209,7 @@ impl<'a> Labeller<'a> {
         // Guard zones of Java lie inside of what the C library takes for the stacks.
         let jvm = jvm::recognise_certain(self);
         threads::recognise(self);
+        loader::recognise_first_thread(self);
         // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
         if let Some(jvm) = &jvm {
             jvm::recognise_likely(self, jvm);
@@ -319,4 +332,16 @@ fn pointers(bytes: &[u8], word: usize) -> impl Iterator<Item = u64> {
     let words = bytes.chunks_exact(word.max(1));
     let value = |word: &[u8]| word.iter().rev().fold(0, |value: u64, &b| value << 8 | u64::from(b));
     words.map(value).filter(|&value| value >= 1 << 16)
+}
+
+/// Private memory without a name: what shapes are looked for in.
+fn is_unnamed_memory(row: &Mapping<'_>) -> bool {
+    is_private_memory(row) && row.kind() == Kind::Anonymous
+}
+
+/// Private memory, also such as the program named: what structures are looked for in. glibc names
+/// its heaps where it is told to.
+fn is_private_memory(row: &Mapping<'_>) -> bool {
+    let is_anonymous = matches!(row.kind(), Kind::Anonymous | Kind::NamedAnonymous { .. });
+    is_anonymous && row.perms.read() && row.perms.write() && !row.perms.shared()
 }

@@ -1,8 +1,8 @@
 //! Allocators that take the place of the C library's: jemalloc and tcmalloc by their shapes.
 
-use super::{Confidence, ImageFacts, Label, Labeller, Sign};
+use super::{Confidence, ImageFacts, Label, Labeller, Sign, is_unnamed_memory};
 use crate::kind::Kind;
-use crate::mapping::{AddressRange, Mapping};
+use crate::mapping::AddressRange;
 use std::collections::HashSet;
 
 const JEMALLOC: Sign =
@@ -44,7 +44,7 @@ fn jemalloc(labeller: &mut Labeller<'_>) {
     for range in free_rows(labeller) {
         if range.start.is_multiple_of(STEP) && range.end.is_multiple_of(STEP) {
             labeller.label(range, &aligned);
-        } else if known.contains(&range.start) {
+        } else if known.contains(&range.start) && range.size() >= STEP {
             labeller.label(range, &pointed);
         } else if labeller.memory.is_none() && range.size().is_multiple_of(STEP) {
             labeller.label(range, &steps);
@@ -72,7 +72,7 @@ fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
     let mut rows = Vec::new();
     for (segment, _, _) in image.segments.iter().filter(|(_, _, writable)| *writable) {
         for pointer in super::pointers(&read(*segment), word) {
-            rows.extend(labeller.row_at(pointer).filter(is_memory).map(|row| row.range));
+            rows.extend(labeller.row_at(pointer).filter(is_unnamed_memory).map(|row| row.range));
         }
     }
     rows.sort_unstable();
@@ -104,10 +104,6 @@ fn tcmalloc(labeller: &mut Labeller<'_>) {
 
 /// Private anonymous memory that has no label, or the parts of rows that have none.
 pub(super) fn free_rows(labeller: &Labeller<'_>) -> Vec<AddressRange> {
-    let rows = labeller.maps.iter().filter(is_memory);
+    let rows = labeller.maps.iter().filter(is_unnamed_memory);
     rows.flat_map(|row| labeller.unlabelled(row.range)).collect()
-}
-
-fn is_memory(row: &Mapping<'_>) -> bool {
-    row.kind() == Kind::Anonymous && row.perms.read() && row.perms.write() && !row.perms.shared()
 }

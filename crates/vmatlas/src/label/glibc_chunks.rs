@@ -4,9 +4,8 @@
 //! low three bits are flags: 1 the one before is in use, 2 it is a mapping, 4 it is of a thread's
 //! arena (malloc/malloc.c).
 
-use super::allocators::free_rows;
 use super::words::size;
-use super::{Confidence, Label, Labeller};
+use super::{Confidence, Label, Labeller, is_private_memory};
 use crate::mapping::AddressRange;
 
 const IS_MMAPPED: u64 = 2;
@@ -26,8 +25,10 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         return;
     }
     // Those that begin a row first: there are many pages.
+    let rows = labeller.maps.iter().filter(is_private_memory);
+    let ranges: Vec<_> = rows.flat_map(|row| labeller.unlabelled(row.range)).collect();
     let mut rest = Vec::new();
-    for range in free_rows(labeller) {
+    for range in ranges {
         let end = blocks(labeller, range, Confidence::Certain);
         rest.push(AddressRange::new(end, range.end));
     }

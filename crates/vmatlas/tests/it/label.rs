@@ -143,7 +143,8 @@ fn range() -> impl Strategy<Value = AddressRange> {
 }
 
 fn maps() -> impl Strategy<Value = Maps> {
-    let names: [&[u8]; 8] = [
+    let names: [&[u8]; 9] = [
+        b"[anon: glibc: malloc arena]",
         b"",
         b"",
         b"",
