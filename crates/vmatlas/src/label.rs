@@ -8,6 +8,7 @@
 //! What is not recognised has no label: it is counted as unexplained, and shown.
 
 mod allocators;
+mod chromium;
 mod cpython;
 mod elf;
 mod facts;
@@ -156,14 +157,22 @@ impl<'a> Labeller<'a> {
         sanitizers::recognise(self);
         // Guard zones of Java lie inside of what the C library takes for the stacks.
         let jvm = jvm::recognise_certain(self);
+        // Threads of Go run on stacks in its heap.
+        let go = go::Go::of(self);
+        if let Some(go) = &go {
+            go.recognise_heap(self);
+        }
         threads::recognise(self);
         // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
         if let Some(jvm) = &jvm {
             jvm::recognise_likely(self, jvm);
         }
         v8::recognise(self);
+        chromium::recognise(self);
         cpython::recognise_certain(self);
-        go::recognise(self);
+        if let Some(go) = &go {
+            go.recognise_metadata(self);
+        }
         ruby::recognise(self);
         jit::recognise(self);
         // Those of the C library, and others.
@@ -172,6 +181,9 @@ impl<'a> Labeller<'a> {
         loader::recognise(self);
         signal_stacks::recognise(self);
         // Where nothing better is known.
+        if let Some(go) = &go {
+            go.recognise_pointed_to(self);
+        }
         cpython::recognise_likely(self);
         v8::recognise_outside(self);
         // Names say less than what was found by other signs, shapes say least.
