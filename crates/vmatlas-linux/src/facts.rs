@@ -51,7 +51,7 @@ pub fn facts(sources: FactSources<'_>) -> Facts {
     facts.threads = threads::of(process);
     facts.guards = guards::of(process, maps, &facts, deep);
     if let Some(files) = files {
-        (facts.images, facts.machine) = images::of(files, maps, truths, deep);
+        (facts.images, facts.machine) = images::of(files, maps, truths, &facts.auxv, deep);
     }
     facts.jit_code = jit_ranges(process, maps, deep);
     facts

@@ -19,7 +19,10 @@ mod go;
 mod jit;
 mod jvm;
 mod kernel_names;
+mod leftovers;
 mod loader;
+mod mimalloc;
+mod musl;
 mod peek;
 mod reserved;
 mod ruby;
@@ -175,17 +178,19 @@ impl<'a> Labeller<'a> {
         }
         ruby::recognise(self);
         jit::recognise(self);
-        // Those of the C library, and others.
-        glibc_malloc::recognise(self);
+        // What may be a runtime's or the C library's looks alike without memory.
+        cpython::recognise_likely(self);
+        leftovers::recognise(self);
+        // Allocators: what their structures prove before what shapes suggest.
+        mimalloc::recognise(self);
         allocators::recognise(self);
+        musl::recognise(self);
+        glibc_malloc::recognise(self);
         loader::recognise(self);
         signal_stacks::recognise(self);
-        // Where nothing better is known.
         if let Some(go) = &go {
             go.recognise_pointed_to(self);
         }
-        cpython::recognise_likely(self);
-        v8::recognise_outside(self);
         // Names say less than what was found by other signs, shapes say least.
         kernel_names::recognise(self);
         reserved::recognise(self);

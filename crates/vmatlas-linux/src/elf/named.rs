@@ -8,39 +8,37 @@ use object::{
 use super::{
     ElfFile, Section, SectionType,
     header::{Class, Elf32, Elf64, table},
-    input::until_nul,
 };
 
 /// A hash table of 100,000 symbols has a MiB.
 const HASH_LIMIT: u64 = 16 << 20;
-/// Larger tables of symbols are not gone through for a few names.
-const TABLE_LIMIT: u64 = 64 << 20;
 /// Symbols that share a bucket are few; a file may lie.
 const CHAIN_LIMIT: usize = 4096;
 
 impl ElfFile {
     /// The vaddrs of those of `names` that the file defines, in the order of `names`: dynamic
     /// symbols through `.gnu.hash`, as the dynamic linker finds them, which reads next to
-    /// nothing. With `all` what is not found there is looked for in all of `.symtab`.
+    /// nothing. What is not found there is looked for in all of `.symtab`, if that has at most
+    /// `table` bytes.
     ///
     /// Tables that are damaged have no symbols.
-    pub fn symbols_named(&self, names: &[&'static str], all: bool) -> Vec<(&'static str, u64)> {
+    pub fn symbols_named(&self, names: &[&'static str], table: u64) -> Vec<(&'static str, u64)> {
         match self.header.class {
-            Class::Elf32 => self.named::<Elf32>(names, all),
-            Class::Elf64 => self.named::<Elf64>(names, all),
+            Class::Elf32 => self.named::<Elf32>(names, table),
+            Class::Elf64 => self.named::<Elf64>(names, table),
         }
     }
 
     fn named<Elf: FileHeader<Endian = Endianness>>(
         &self,
         names: &[&'static str],
-        all: bool,
+        table: u64,
     ) -> Vec<(&'static str, u64)> {
         let hash = GnuHash::of(self);
         let dynamic = |name: &str| hash.as_ref()?.find::<Elf>(self, name);
         let mut found: Vec<Option<u64>> = names.iter().map(|name| dynamic(name)).collect();
-        if all && found.iter().any(Option::is_none) {
-            self.from_symtab::<Elf>(names, &mut found);
+        if table > 0 && found.iter().any(Option::is_none) {
+            self.from_symtab::<Elf>(names, &mut found, table);
         }
         let named = names.iter().zip(found);
         named.filter_map(|(name, vaddr)| Some((*name, vaddr?))).collect()
@@ -50,17 +48,21 @@ impl ElfFile {
         &self,
         names: &[&'static str],
         found: &mut [Option<u64>],
+        limit: u64,
     ) {
         let Some(section) = self.section_of(SectionType::SYMTAB) else { return };
         let Some(strings) = self.sections().get(section.link as usize) else { return };
-        let read = |s: &Section| self.input.read("symbols", s.offset, s.size, TABLE_LIMIT);
-        let (Ok(symbols), Ok(strings)) = (read(section), read(strings)) else { return };
+        let read = |s: &Section, limit| self.input.read("symbols", s.offset, s.size, limit);
+        let Ok(symbols) = read(section, limit) else { return };
+        // Names of C++ are long.
+        let Ok(strings) = read(strings, limit.saturating_mul(16)) else { return };
         for symbol in table::<Elf::Sym>(&symbols) {
             let Some(vaddr) = self.defined::<Elf>(symbol) else { continue };
             let name = strings.get(symbol.st_name(self.header.endian) as usize..);
-            let name = until_nul(name.unwrap_or_default());
+            let name = name.unwrap_or_default();
             for (wanted, found) in names.iter().zip(&mut *found) {
-                if found.is_none() && wanted.as_bytes() == name {
+                let rest = name.strip_prefix(wanted.as_bytes());
+                if found.is_none() && rest.is_some_and(|rest| rest.first() == Some(&0)) {
                     *found = Some(vaddr);
                 }
             }

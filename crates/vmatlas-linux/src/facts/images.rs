@@ -6,12 +6,18 @@ use crate::images::Images;
 use std::collections::HashSet;
 use std::ops::Range;
 use vmatlas::crash::Machine;
-use vmatlas::label::{ImageFacts, SYMBOLS};
+use vmatlas::label::{Auxv, ImageFacts, SYMBOLS};
 use vmatlas::{AddressRange, Kind, Mapping, Maps};
 
 /// No program has as many sections in memory, but a file that means harm may.
 const MOST_SECTIONS: usize = 256;
 const MOST_SEGMENTS: usize = 64;
+/// Tables of symbols up to so many bytes are gone through where time matters, in a few ms, ...
+const SMALL_TABLE: u64 = 4 << 20;
+/// ... and where it does not. Chromium with all its symbols has some 60 MiB.
+const WHOLE_TABLE: u64 = 64 << 20;
+/// `AT_ENTRY` of include/uapi/linux/auxvec.h.
+const AT_ENTRY: u64 = 9;
 
 /// The images that are mapped to be executed, in the order of their addresses, and the machine
 /// they are for.
@@ -19,6 +25,7 @@ pub(super) fn of(
     files: &Files,
     maps: &Maps,
     truths: &FileTruths,
+    auxv: &Auxv,
     deep: bool,
 ) -> (Vec<ImageFacts>, Option<Machine>) {
     let is_code = |row: &Mapping<'_>| row.perms.execute() && row.kind() == Kind::File;
@@ -32,7 +39,14 @@ pub(super) fn of(
         let Some(bias) = image.bias else { continue };
         // A library may be mapped several times, and have several rows of code.
         if known.insert((row.name, row.inode, bias)) {
-            let facts = facts(&row, image.elf, bias, deep);
+            let is_program = auxv.get(AT_ENTRY).is_some_and(|entry| row.range.contains(entry));
+            let tables = match (deep, is_program) {
+                (true, _) => WHOLE_TABLE,
+                // What is linked into it is nowhere else to be seen.
+                (false, true) => SMALL_TABLE,
+                (false, false) => 0,
+            };
+            let facts = facts(&row, image.elf, bias, tables);
             if !is_loaded(&facts, &row, maps) {
                 continue;
             }
@@ -43,7 +57,7 @@ pub(super) fn of(
     (all, machine)
 }
 
-fn facts(row: &Mapping<'_>, elf: &ElfFile, bias: u64, deep: bool) -> ImageFacts {
+fn facts(row: &Mapping<'_>, elf: &ElfFile, bias: u64, tables: u64) -> ImageFacts {
     let here = |range: Range<u64>| {
         let start = range.start.wrapping_add(bias);
         AddressRange::new(start, start.saturating_add(range.end.saturating_sub(range.start)))
@@ -54,7 +68,7 @@ fn facts(row: &Mapping<'_>, elf: &ElfFile, bias: u64, deep: bool) -> ImageFacts 
         (here(segment.vaddr_range()), segment.filesz.min(segment.memsz), writable)
     });
     let sections = elf.sections().iter().filter(|section| section.is_mapped());
-    let symbols = elf.symbols_named(SYMBOLS, deep).into_iter();
+    let symbols = elf.symbols_named(SYMBOLS, tables).into_iter();
     ImageFacts {
         name: row.name.to_vec(),
         bias,
@@ -72,7 +86,8 @@ fn facts(row: &Mapping<'_>, elf: &ElfFile, bias: u64, deep: bool) -> ImageFacts 
 /// into the range that its code has to be in, and nothing else of the program is there.
 fn is_loaded(facts: &ImageFacts, row: &Mapping<'_>, maps: &Maps) -> bool {
     let is_same = |other: Mapping<'_>| other.name == row.name && other.inode == row.inode;
-    let is_at = |address| maps.find(address).mapping.and_then(|at| maps.get(at)).is_some_and(is_same);
+    let is_at =
+        |address| maps.find(address).mapping.and_then(|at| maps.get(at)).is_some_and(is_same);
     let mut others = facts.segments.iter().filter(|(range, ..)| !range.overlaps(&row.range));
     facts.segments.len() < 2 || others.any(|(range, ..)| is_at(range.start))
 }

@@ -1,5 +1,7 @@
 //! Labels of real processes, against what these say of themselves.
 
+mod malloc;
+mod programs;
 mod threads;
 
 use crate::child::Child;
@@ -53,8 +55,7 @@ impl Seen {
     pub(crate) fn explained(&self) -> u64 {
         let (mut all, mut known) = (0, 0);
         for (index, row) in self.maps.iter().enumerate() {
-            let rss = self.maps.fields(index).find(|field| field.name == b"Rss");
-            let rss = u128::from(rss.and_then(|field| field.value.number()).unwrap_or(0));
+            let rss = u128::from(self.rss(index));
             let tells = !matches!(row.kind(), Kind::Anonymous | Kind::Heap | Kind::SharedAnonymous);
             let parts = self.labels.within(row.range).iter().map(|part| overlap(part, row.range));
             let share = if tells { row.range.size() } else { parts.sum() };
@@ -64,12 +65,17 @@ impl Seen {
         u64::try_from(known * 100 / all).unwrap()
     }
 
+    /// The resident bytes of a row.
+    pub(crate) fn rss(&self, index: usize) -> u64 {
+        let rss = self.maps.fields(index).find(|field| field.name == b"Rss");
+        rss.and_then(|field| field.value.number()).unwrap_or(0)
+    }
+
     /// All rows and labels, for a test that fails.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for (index, row) in self.maps.iter().enumerate() {
-            let rss = self.maps.fields(index).find(|field| field.name == b"Rss");
-            let rss = rss.and_then(|field| field.value.number()).unwrap_or(0);
+            let rss = self.rss(index);
             let name = String::from_utf8_lossy(row.name);
             text += &format!("{} {} rss {} KiB {name}\n", row.range, row.perms, rss >> 10);
             for Labelled { range, label } in self.labels.within(row.range) {
@@ -81,6 +87,27 @@ impl Seen {
         }
         text
     }
+}
+
+/// What a program tells of its memory: lines of a word and addresses.
+pub(crate) struct Told(pub(crate) Vec<String>);
+
+impl Told {
+    /// The lines that begin with a word, without it.
+    pub(crate) fn lines<'a>(&'a self, word: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
+        let lines = self.0.iter().map(|line| line.split(' ').collect::<Vec<_>>());
+        lines.filter(move |line| line[0] == word).map(|line| line[1..].to_vec())
+    }
+
+    /// The address of the only line that begins with a word.
+    pub(crate) fn address(&self, word: &str) -> u64 {
+        address(self.lines(word).next().unwrap_or_else(|| panic!("no {word} in {:?}", self.0))[0])
+    }
+}
+
+/// `0x7f00`.
+pub(crate) fn address(text: &str) -> u64 {
+    u64::from_str_radix(text.strip_prefix("0x").unwrap(), 16).unwrap()
 }
 
 fn overlap(part: &Labelled, row: AddressRange) -> u64 {

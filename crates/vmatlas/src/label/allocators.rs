@@ -1,12 +1,119 @@
-//! Allocators that take the place of the C library's.
+//! Allocators that take the place of the C library's: jemalloc and tcmalloc by their shapes.
 
-use super::Labeller;
+use super::words::file_name;
+use super::{Confidence, ImageFacts, Label, Labeller};
+use crate::kind::Kind;
+use crate::mapping::{AddressRange, Mapping};
+use std::collections::HashSet;
+
+/// Functions by which allocators are known, wherever they are linked to.
+const JEMALLOC: &[&str] = &["mallctl", "je_mallctl", "_rjem_mallctl"];
+const TCMALLOC: &[&str] =
+    &["MallocExtension_GetNumericProperty", "MallocExtension_Internal_GetNumericProperty"];
+pub(super) const MIMALLOC: &[&str] = &["_mi_heap_main", "mi_version"];
 
 /// Whether another allocator than the C library's is loaded.
 pub(super) fn replaced(labeller: &Labeller<'_>) -> bool {
-    const SIGNS: &[&str] = &["mallctl", "mi_version", "MallocExtension_GetNumericProperty"];
-    let images = &labeller.facts.images;
-    images.iter().any(|image| SIGNS.iter().any(|sign| image.symbol(sign).is_some()))
+    [JEMALLOC, TCMALLOC, MIMALLOC].iter().any(|symbols| image_with(labeller, symbols).is_some())
 }
 
-pub(super) fn recognise(_labeller: &mut Labeller<'_>) {}
+/// The image that defines any of some symbols.
+pub(super) fn image_with<'a>(labeller: &Labeller<'a>, symbols: &[&str]) -> Option<&'a ImageFacts> {
+    let facts = labeller.facts;
+    let defines = |image: &&ImageFacts| symbols.iter().any(|name| image.symbol(name).is_some());
+    facts.images.iter().find(defines)
+}
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    jemalloc(labeller);
+    tcmalloc(labeller);
+}
+
+/// jemalloc 5 asks for memory in steps of its larger size classes, from 2 MiB on, and keeps it
+/// (the option `retain`): what it has is a multiple of 512 KiB, and mostly aligned to that. Its own
+/// data points to the beginnings of what it has.
+fn jemalloc(labeller: &mut Labeller<'_>) {
+    const STEP: u64 = 512 << 10;
+    let Some(image) = image_with(labeller, JEMALLOC) else { return };
+    let text = "jemalloc: memory for blocks and its own data";
+    let file = file_name(&image.name);
+    let label = |confidence, because: &str| {
+        let because = format!("{because} jemalloc, which is in {file}");
+        Label::new("jemalloc", confidence, text, because)
+    };
+    let aligned =
+        label(Confidence::Likely, "it begins and ends at multiples of 512 KiB, as what belongs to");
+    let steps = label(Confidence::Guess, "its size is a multiple of 512 KiB, as what belongs to");
+    let pointed = label(Confidence::Likely, "its beginning is among what is managed by");
+    let known = pointers_of(labeller, image);
+    for range in free_rows(labeller) {
+        if range.start.is_multiple_of(STEP) && range.end.is_multiple_of(STEP) {
+            labeller.label(range, &aligned);
+        } else if known.contains(&range.start) {
+            labeller.label(range, &pointed);
+        } else if labeller.memory.is_none() && range.size().is_multiple_of(STEP) {
+            labeller.label(range, &steps);
+        }
+    }
+}
+
+/// The addresses that occur in the rows which the data of an allocator points to: there it
+/// describes what it has. Only beginnings of pages count.
+fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
+    /// jemalloc's descriptions take a hundredth of what is described.
+    const MOST: u64 = 64 << 20;
+    let mut found = HashSet::new();
+    let Some(memory) = labeller.memory else { return found };
+    let word = labeller.word_size() as usize;
+    let mut left = MOST;
+    let mut read = |range: AddressRange| {
+        let size = range.size().min(left);
+        left -= size;
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        let length = memory.read(range.start, &mut bytes);
+        bytes.truncate(length);
+        bytes
+    };
+    let mut rows = Vec::new();
+    for (segment, _, _) in image.segments.iter().filter(|(_, _, writable)| *writable) {
+        for pointer in super::pointers(&read(*segment), word) {
+            rows.extend(labeller.row_at(pointer).filter(is_memory).map(|row| row.range));
+        }
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    for row in rows {
+        // Not what others have, such as stacks.
+        for free in labeller.unlabelled(row) {
+            let bytes = read(free);
+            let pages = super::pointers(&bytes, word);
+            found.extend(pages.filter(|pointer| pointer.is_multiple_of(labeller.page_size())));
+        }
+    }
+    found
+}
+
+/// gperftools' tcmalloc takes what it can from the program break.
+fn tcmalloc(labeller: &mut Labeller<'_>) {
+    let Some(image) = image_with(labeller, TCMALLOC) else { return };
+    let because = format!(
+        "the kernel calls it [heap], and tcmalloc, which is in {}, takes memory from there first",
+        file_name(&image.name)
+    );
+    let text = "tcmalloc: memory for blocks and its own data (the program break)";
+    let label = Label::new("tcmalloc", Confidence::Likely, text, because);
+    let heap = labeller.maps.iter().filter(|row| row.kind() == Kind::Heap);
+    for range in heap.map(|row| row.range).collect::<Vec<_>>() {
+        labeller.label(range, &label);
+    }
+}
+
+/// Private anonymous memory that has no label, or the parts of rows that have none.
+pub(super) fn free_rows(labeller: &Labeller<'_>) -> Vec<AddressRange> {
+    let rows = labeller.maps.iter().filter(is_memory);
+    rows.flat_map(|row| labeller.unlabelled(row.range)).collect()
+}
+
+fn is_memory(row: &Mapping<'_>) -> bool {
+    row.kind() == Kind::Anonymous && row.perms.read() && row.perms.write() && !row.perms.shared()
+}

@@ -8,8 +8,10 @@ use crate::mapping::AddressRange;
 pub const SYMBOLS: &[&str] = &[
     // ld.so of glibc: where its lists of stacks are.
     "_rtld_global",
-    // Which C library it is.
+    // Which C library and language it is.
     "gnu_get_libc_version",
+    "__libc_mallopt",
+    "rust_eh_personality",
     // Allocators, by a name that no other library has.
     "mallctl",
     "je_mallctl",

@@ -26,17 +26,17 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     for heap in heaps.values() {
         label_heap(labeller, heap, &ring, heap_size);
     }
-    if heaps.is_empty() && (labeller.memory.is_none()) && has_glibc(labeller) {
+    if labeller.memory.is_none() && !super::allocators::replaced(labeller) {
         by_shape(labeller, heap_size);
     }
     program_break(labeller, &ring);
     glibc_chunks::recognise(labeller);
 }
 
-/// Whether the program uses glibc, as far as its dynamic symbols show.
+/// Whether the program uses glibc: its library, or its malloc linked into a static program that
+/// has its symbols.
 pub(super) fn has_glibc(labeller: &Labeller<'_>) -> bool {
-    let mut images = labeller.facts.images.iter();
-    images.any(|image| image.symbol("gnu_get_libc_version").is_some())
+    super::allocators::image_with(labeller, &["gnu_get_libc_version", "__libc_mallopt"]).is_some()
 }
 
 /// `HEAP_MAX_SIZE`.
@@ -194,40 +194,53 @@ fn label_reserve(labeller: &mut Labeller<'_>, range: AddressRange, label: &Label
     }
 }
 
-/// Heaps by their alignment and size alone.
+/// Heaps by their alignment and size alone: rows that begin where a heap may and, with the
+/// reserve behind them, end where one may. Full heaps have none, and join the next.
 fn by_shape(labeller: &mut Labeller<'_>, heap_size: u64) {
+    let known = has_glibc(labeller);
     let mut found = Vec::new();
-    let next = labeller.maps.iter().skip(1);
-    for (row, reserve) in labeller.maps.iter().zip(next) {
+    let next = labeller.maps.iter().skip(1).map(Some).chain([None]);
+    for (row, next) in labeller.maps.iter().zip(next) {
+        let aligned = row.range.start.is_multiple_of(heap_size);
+        if !aligned || !is_memory(&row) || labeller.unlabelled(row.range) != [row.range] {
+            continue;
+        }
+        let Some(end) = row.range.end.checked_next_multiple_of(heap_size) else { continue };
         // A guard may have joined the reserve; what goes on for longer is something else.
-        let end = row.range.start.checked_add(heap_size);
-        let excess = end.and_then(|end| reserve.range.end.checked_sub(end));
-        if is_memory(&row)
-            && row.range.start.is_multiple_of(heap_size)
-            && reserve.range.start == row.range.end
-            && reserve.perms.none()
-            && reserve.kind() == Kind::Anonymous
-            && end.is_some_and(|end| row.range.end < end)
-            && excess.is_some_and(|excess| excess <= MOST_GUARD)
-            && labeller.unlabelled(row.range) == [row.range]
-        {
-            found.push(row.range);
+        let has_reserve = next.is_some_and(|next| {
+            next.range.start == row.range.end
+                && next.perms.none()
+                && next.kind() == Kind::Anonymous
+                && next.range.end.checked_sub(end).is_some_and(|excess| excess <= MOST_GUARD)
+        });
+        if has_reserve || end == row.range.end {
+            found.push((row.range, AddressRange::new(row.range.end, end)));
         }
     }
-    let because = format!(
-        "aligned to {}, and with the addresses behind it that may not be accessed it has that size",
-        size(heap_size)
-    );
-    for row in found {
-        let text = format!(
-            "glibc malloc: arena of a thread, {} of {} in use",
-            size(row.size()),
-            size(heap_size)
-        );
-        labeller.label(row, &Label::new("glibc arena", Confidence::Likely, text, because.as_str()));
-        let reserve = AddressRange::new(row.end, row.start.saturating_add(heap_size));
+    for (row, reserve) in found {
+        let one = reserve.size() > 0 && reserve.end - row.start == heap_size;
+        let because = match one {
+            true => format!(
+                "with the reserve behind it, it has the size of a heap, {}, and is aligned to that",
+                size(heap_size)
+            ),
+            false => format!(
+                "it is aligned to the size of heaps, {}, and has that of several",
+                size(heap_size)
+            ),
+        };
+        let confidence = if one && known { Confidence::Likely } else { Confidence::Guess };
+        let text = match one {
+            true => format!(
+                "glibc malloc: arena of a thread, {} of {} in use",
+                size(row.size()),
+                size(heap_size)
+            ),
+            false => format!("glibc malloc: full heaps of arenas of threads, {}", size(row.size())),
+        };
+        labeller.label(row, &Label::new("glibc arena", confidence, text, because.as_str()));
         let text = "glibc malloc: reserve of the arena of a thread";
-        let label = Label::new("glibc arena reserve", Confidence::Likely, text, because.as_str());
+        let label = Label::new("glibc arena reserve", confidence, text, because);
         label_reserve(labeller, reserve, &label);
     }
 }

@@ -34,15 +34,20 @@ pub(super) struct Go<'a> {
     mheap: Option<Mheap<'a>>,
 }
 
+/// Whether Go is a part of the process.
+pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
+    let is_go = |(name, _): &(String, AddressRange)| {
+        matches!(name.as_str(), ".gopclntab" | ".go.buildinfo")
+    };
+    labeller.facts.images.iter().any(|image| image.sections.iter().any(is_go))
+}
+
 impl<'a> Go<'a> {
     pub(super) fn of(labeller: &Labeller<'a>) -> Option<Go<'a>> {
-        let images = &labeller.facts.images;
-        let is_go = |(name, _): &(String, AddressRange)| {
-            matches!(name.as_str(), ".gopclntab" | ".go.buildinfo")
-        };
-        if !images.iter().any(|image| image.sections.iter().any(is_go)) {
+        if !is_here(labeller) {
             return None;
         }
+        let images = &labeller.facts.images;
         let mheap = images.iter().find_map(|image| image.symbol("runtime.mheap_"));
         let mheap = Peek::of(labeller).zip(mheap).map(|(peek, mheap)| Mheap::read(peek, mheap));
         Some(Go { is_alone: images.len() == 1, mheap })

@@ -13,9 +13,14 @@ const PAGES: [u64; 2] = [64 << 10, 16 << 10];
 const FIRST_OBJECT: u64 = 1024;
 const MOST_PAGES: usize = 1 << 20;
 
+/// Whether Ruby is a part of the process.
+pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
+    labeller.facts.images.iter().any(|image| image.symbol("ruby_version").is_some())
+}
+
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    let is_ruby = labeller.facts.images.iter().any(|image| image.symbol("ruby_version").is_some());
-    let Some(peek) = Peek::of(labeller).filter(|_| is_ruby) else { return };
+    let is_here = is_here(labeller);
+    let Some(peek) = Peek::of(labeller).filter(|_| is_here) else { return };
     let mut left = MOST_PAGES;
     for part in runs(labeller).iter().flat_map(Run::parts) {
         if !part.perms.read() || !part.perms.write() || part.perms.execute() {

@@ -33,15 +33,21 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         }
         below = (is_anonymous && row.perms.none()).then_some(row.range);
     }
-    let because = "it has the size of one, and a guard page below it, as Rust programs make them";
+    let is_rust = super::allocators::image_with(labeller, &["rust_eh_personality"]).is_some();
+    let (confidence, because) = match is_rust {
+        true => {
+            let because = "it has the size of one, and a guard page below it, and this is Rust";
+            (Confidence::Likely, because)
+        }
+        false => (Confidence::Guess, "it has the size of one, and a guard page below it"),
+    };
     let stack = Label::new(
         "alternate signal stack",
-        Confidence::Guess,
+        confidence,
         "alternate signal stack of a thread (sigaltstack)",
         because,
     );
-    let guard =
-        Label::new("guard", Confidence::Guess, "guard below an alternate signal stack", because);
+    let guard = Label::new("guard", confidence, "guard below an alternate signal stack", because);
     for (below, row) in found {
         labeller.label(below, &guard);
         labeller.label(row, &stack);

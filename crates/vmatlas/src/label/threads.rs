@@ -67,7 +67,14 @@ fn of_pthread(
         None => return None,
     };
     let because = format!("the C library's struct pthread at {:#x} says so", pthread.address);
-    labeller.label(stack, &Label::new("thread stack", Confidence::Certain, text, because));
+    let label = Label::new("thread stack", Confidence::Certain, text, because.as_str());
+    labeller.label(stack, &label);
+    // Where a runtime made parts of a stack inaccessible, these are no guard of the library's.
+    if labeller.row_at(block.start).is_some_and(|row| row.perms.none()) {
+        let guard = AddressRange::new(block.start, stack.start);
+        let text = format!("guard below the stack of {owner}");
+        labeller.label(guard, &Label::new("guard", Confidence::Certain, text, because));
+    }
     Some(Stack { start: stack.start, owner })
 }
 

@@ -5,7 +5,7 @@
 //! chooses (src/heap/ and src/base/platform/, V8 11.3).
 
 use super::peek::Peek;
-use super::runs::{Part, Run, is_anonymous, runs};
+use super::runs::{Run, is_anonymous, runs};
 use super::words::size;
 use super::{Confidence, Label, Labeller};
 use crate::mapping::AddressRange;
@@ -153,28 +153,4 @@ fn is_code_range(labeller: &Labeller<'_>, range: AddressRange) -> bool {
     }
     // V8 unmaps nothing of it.
     false
-}
-
-/// What V8 does not keep in its heap, in stretches of their own.
-pub(super) fn recognise_outside(labeller: &mut Labeller<'_>) {
-    /// A smaller block has no stretch of its own (`M_MMAP_THRESHOLD`, mallopt(3)).
-    const SMALLEST: u64 = 128 << 10;
-    if !is_here(labeller) {
-        return;
-    }
-    let label = Label::new(
-        "V8 buffers or large blocks",
-        Confidence::Guess,
-        "contents of array buffers, or other large blocks of malloc",
-        "V8 is mapped, and nothing else is known to be so large",
-    );
-    for part in runs(labeller).iter().flat_map(Run::parts) {
-        if is_data(part) && part.range.size() >= SMALLEST {
-            labeller.label(part.range, &label);
-        }
-    }
-}
-
-fn is_data(part: &Part) -> bool {
-    part.perms.read() && part.perms.write() && !part.perms.execute()
 }

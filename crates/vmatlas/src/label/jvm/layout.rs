@@ -138,12 +138,7 @@ pub(super) struct Metaspace {
 }
 
 impl Metaspace {
-    pub(super) fn label(
-        &self,
-        labeller: &mut Labeller<'_>,
-        confidence: Confidence,
-        because: &str,
-    ) {
+    pub(super) fn label(&self, labeller: &mut Labeller<'_>, confidence: Confidence, because: &str) {
         let what = match self.is_class_space {
             true => "classes of the JVM (compressed class space)",
             false => "data of classes of the JVM (metaspace)",

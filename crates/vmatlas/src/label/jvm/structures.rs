@@ -2,8 +2,8 @@
 
 use super::super::words::size;
 use super::super::{Confidence, Label, Labeller};
-use super::{Jvm, layout};
 use super::vm_structs::VmStructs;
+use super::{Jvm, layout};
 use crate::mapping::AddressRange;
 use std::collections::BTreeSet;
 
@@ -114,7 +114,9 @@ fn class_data(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>) {
         return;
     };
     // Both are reserved at once, so that a class is 32 bits from one base.
-    let Some(end) = archive.end.checked_next_multiple_of(layout::CLASS_SPACE_ALIGNMENT) else { return };
+    let Some(end) = archive.end.checked_next_multiple_of(layout::CLASS_SPACE_ALIGNMENT) else {
+        return;
+    };
     let because = "HotSpot has its shared metaspace at these addresses";
     let label = certain("JVM class data archive", "archive of class data (CDS)", because);
     labeller.label_reservation(AddressRange::new(archive.start, end), &label, &label);
@@ -161,8 +163,10 @@ fn threads(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>) {
     let count = || structs.peek.u32(structs.address(list, "ThreadsList", "_length")?);
     let Some(array) = structs.of_object(list, "ThreadsList", "_threads") else { return };
     for index in 0..count().unwrap_or(0).min(MOST_THREADS) {
-        let thread =
-            array.checked_add(u64::from(index) * 8).and_then(|at| structs.peek.u64(at)).unwrap_or(0);
+        let thread = array
+            .checked_add(u64::from(index) * 8)
+            .and_then(|at| structs.peek.u64(at))
+            .unwrap_or(0);
         guard_zones(labeller, structs, thread);
     }
 }

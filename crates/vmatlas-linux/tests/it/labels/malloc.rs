@@ -1,0 +1,167 @@
+//! glibc's malloc against malloc_info(3), and other allocators against the addresses that they
+//! gave.
+
+use super::{Seen, Told, address};
+use crate::child::{Child, once, program, program_as};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use vmatlas::label::Confidence;
+
+/// `NAME="NUMBER"` in a line of malloc_info(3).
+fn attribute(line: &str, name: &str) -> Option<u64> {
+    let (_, rest) = line.split_once(&format!("{name}=\""))?;
+    rest.split('"').next()?.parse().ok()
+}
+
+fn arenas(program: &Path) {
+    let mut child = Child::start(Command::new(program).arg("50"));
+    let told = Told(child.until_ready());
+    let seen = Seen::of(&child, true);
+
+    let mut number = None;
+    let mut arenas = 0;
+    for line in &told.0 {
+        if line.starts_with("<heap ") {
+            number = attribute(line, "nr");
+        } else if line.starts_with("</heap") {
+            number = None;
+        }
+        // Arena 0 is the program break.
+        let Some(number) = number.filter(|number| *number > 0) else { continue };
+        if line.starts_with("<aspace type=\"mprotect\"") {
+            let text = format!("arena {number}, ");
+            let heaps = seen.group("glibc arena");
+            let heaps = heaps.iter().filter(|part| part.label.text.contains(&text));
+            let heaps: Vec<_> = heaps.collect();
+            assert!(heaps.iter().all(|part| part.label.confidence == Confidence::Certain));
+            let size: u64 = heaps.iter().map(|part| part.range.size()).sum();
+            assert_eq!(Some(size), attribute(line, "size"), "arena {number}\n{}", seen.text());
+            arenas += 1;
+        }
+    }
+    assert!(arenas >= 2, "{:?}", told.0);
+    let groups = |seen: &Seen, line: Vec<&str>| seen.at(address(line[0])).label.group.clone();
+    for line in told.lines("block") {
+        let group = groups(&seen, line);
+        assert!(group == "glibc arena" || group == "glibc main heap", "{group}\n{}", seen.text());
+    }
+    assert_eq!(told.lines("large").count(), 3);
+    for line in told.lines("large") {
+        let (start, size) = (address(line[0]), line[1].parse::<u64>().unwrap());
+        let part = seen.at(start);
+        assert_eq!(part.label.group, "large malloc block");
+        // The chunk's head comes before the block.
+        assert_eq!(part.range.start, start - 16);
+        assert_eq!(part.range.size(), size + 4096);
+    }
+    assert!(seen.explained() >= 95, "{}", seen.text());
+
+    // By shapes alone, heaps that others have joined can only be guessed.
+    let seen = Seen::of(&child, false);
+    for line in told.lines("block") {
+        let label = &seen.at(address(line[0])).label;
+        let fits = label.group == "glibc arena" || label.group == "glibc main heap";
+        assert!(fits || label.confidence == Confidence::Guess, "{label:?}\n{}", seen.text());
+    }
+    assert!(seen.explained() >= 85, "{}", seen.text());
+}
+
+#[test]
+fn arenas_are_as_glibc_says() {
+    arenas(&program("arenas"));
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn arenas_of_32_bits_are_as_glibc_says() {
+    // Where <asm/types.h> is.
+    let headers = ["-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"];
+    arenas(&program_as("arenas", "arenas-32", &headers));
+}
+
+/// How much a program's blocks and variables must be known.
+struct Expected {
+    /// The groups that its blocks may be of, by the first words.
+    blocks: &'static [&'static str],
+    /// Whether thread-local storage of the first thread is known.
+    tls: bool,
+}
+
+fn blocks(command: &mut Command, expected: &Expected) {
+    let mut child = Child::start(command);
+    let told = Told(child.until_ready());
+    assert!(told.lines("block").count() >= 3000);
+    for deep in [false, true] {
+        let seen = Seen::of(&child, deep);
+        for line in told.lines("block") {
+            let group = &seen.at(address(line[0])).label.group;
+            let fits = expected.blocks.iter().any(|words| group.starts_with(words));
+            assert!(fits, "{line:?} is no {group} (deep: {deep})\n{}", seen.text());
+        }
+        let bss = &seen.at(told.address("bss")).label;
+        assert_eq!((bss.group.as_ref(), bss.confidence), (".bss", Confidence::Certain));
+        if deep && expected.tls {
+            let tls = &seen.at(told.address("tls")).label;
+            assert_eq!((tls.group.as_ref(), tls.confidence), ("loader", Confidence::Certain));
+        }
+        // The program's own memory is no allocator's: at most that may be guessed.
+        let mapped = seen.labels.at(told.address("mapped"));
+        assert!(
+            mapped.is_none_or(|part| !deep && part.label.confidence == Confidence::Guess),
+            "{mapped:?}"
+        );
+        let missing = u64::from(mapped.is_none()) * 203 * 4096;
+        let rss: u64 = (0..seen.maps.len()).map(|index| seen.rss(index)).sum();
+        let share = seen.explained() + missing * 100 / rss;
+        assert!(share >= if deep { 95 } else { 85 }, "{share} % (deep: {deep})\n{}", seen.text());
+    }
+}
+
+const GLIBC: Expected =
+    Expected { blocks: &["glibc ", "large malloc block"], tls: cfg!(target_arch = "x86_64") };
+
+#[test]
+fn blocks_of_glibc_are_known() {
+    blocks(&mut Command::new(program("blocks")), &GLIBC);
+    blocks(&mut Command::new(program_as("blocks", "blocks-no-pie", &["-no-pie"])), &GLIBC);
+}
+
+#[test]
+fn blocks_of_static_programs_are_known() {
+    let expected = Expected { tls: false, ..GLIBC };
+    blocks(&mut Command::new(program_as("blocks", "blocks-static", &["-static"])), &expected);
+    let pie = program_as("blocks", "blocks-static-pie", &["-static-pie"]);
+    blocks(&mut Command::new(pie), &expected);
+}
+
+/// A library of Debian's.
+fn preloaded(library: &str) -> Command {
+    let directories = ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64"];
+    let paths = directories.map(|directory| Path::new(directory).join(library));
+    let path: &PathBuf =
+        paths.iter().find(|path| path.exists()).unwrap_or_else(|| panic!("needs {library}"));
+    let mut command = Command::new(program("blocks"));
+    command.env("LD_PRELOAD", path);
+    command
+}
+
+#[test]
+fn blocks_of_other_allocators_are_known() {
+    let expected = |blocks| Expected { blocks, ..GLIBC };
+    blocks(&mut preloaded("libjemalloc.so.2"), &expected(&["jemalloc"]));
+    blocks(&mut preloaded("libmimalloc.so.2"), &expected(&["mimalloc"]));
+    blocks(&mut preloaded("libtcmalloc_minimal.so.4"), &expected(&["tcmalloc"]));
+}
+
+#[test]
+fn blocks_of_musl_are_known() {
+    let musl = once("blocks-musl", |path| {
+        let mut cc = Command::new("musl-gcc");
+        cc.args(["-O1", "-pthread", "-idirafter", "/usr/include", "-o"]).arg(path);
+        cc.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/programs/blocks.c"));
+        assert!(cc.status().expect("needs musl-tools").success());
+    });
+    // It gives away what is left of the last page of variables.
+    let expected = Expected { blocks: &["musl malloc", "program break", ".bss"], tls: false };
+    blocks(&mut Command::new(musl), &expected);
+}

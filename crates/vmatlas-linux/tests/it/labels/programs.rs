@@ -1,0 +1,55 @@
+//! Whole programs: how much of their memory is explained.
+
+use super::{Seen, Told, address};
+use crate::child::{Child, program_as, wait_until};
+use std::process::Command;
+use vmatlas::label::Confidence;
+
+#[test]
+fn bash_is_explained() {
+    let script = "for i in {1..20000}; do a[i]=$i; done; echo ready; read";
+    let mut child = Child::start(Command::new("bash").args(["-c", script]));
+    child.until_ready();
+    assert!(Seen::of(&child, false).explained() >= 85);
+    assert!(Seen::of(&child, true).explained() >= 95);
+}
+
+/// The shadow is where gcc's own instructions look for it.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn shadow_and_heap_of_address_sanitizer_are_known() {
+    let program = program_as("blocks", "blocks-asan", &["-fsanitize=address"]);
+    let mut child = Child::start(&mut Command::new(program));
+    let told = Told(child.until_ready());
+    for deep in [false, true] {
+        let seen = Seen::of(&child, deep);
+        for line in told.lines("block") {
+            let start = address(line[0]);
+            let shadow = &seen.at((start >> 3) + 0x7fff_8000).label;
+            let expected = ("sanitizer shadow", Confidence::Certain);
+            assert_eq!((shadow.group.as_ref(), shadow.confidence), expected);
+            // Blocks that are too large for a class of sizes have mappings of their own.
+            if line[1].parse::<u64>().unwrap() < 128 << 10 {
+                let heap = &seen.at(start).label;
+                let expected = ("sanitizer heap", Confidence::Certain);
+                assert_eq!((heap.group.as_ref(), heap.confidence), expected);
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn heap_of_thread_sanitizer_is_known() {
+    let program = program_as("blocks", "blocks-tsan", &["-fsanitize=thread"]);
+    // It knows no addresses that are more random than those of older kernels.
+    let mut child = Child::start(Command::new("setarch").arg("-R").arg(program));
+    let told = Told(child.until_ready());
+    wait_until("it waits", || child.process().comm().unwrap() == b"blocks-tsan");
+    let seen = Seen::of(&child, false);
+    for line in told.lines("block").filter(|line| line[1].parse::<u64>().unwrap() < 128 << 10) {
+        let heap = &seen.at(address(line[0])).label;
+        assert_eq!((heap.group.as_ref(), heap.confidence), ("sanitizer heap", Confidence::Certain));
+    }
+    assert!(seen.explained() >= 85);
+}

@@ -1,0 +1,36 @@
+//! Large stretches in a process with a runtime, that may be the runtime's or the C library's:
+//! without memory the two look alike.
+
+use super::runs::{Run, runs};
+use super::{Confidence, Label, Labeller, cpython, go, ruby, v8};
+
+/// A smaller block of malloc has no stretch of its own (`M_MMAP_THRESHOLD`, mallopt(3)).
+const SMALLEST: u64 = 128 << 10;
+/// Heaps of glibc's arenas begin at multiples of this (`HEAP_MAX_SIZE`).
+const ARENA: u64 = 64 << 20;
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    if labeller.memory.is_some() {
+        return;
+    }
+    let (runtime, what) = match () {
+        () if cpython::is_here(labeller) => ("CPython", "arenas of CPython's small objects"),
+        () if ruby::is_here(labeller) => ("Ruby", "pages of Ruby's heap"),
+        () if v8::is_here(labeller) => ("V8", "what V8 keeps beside its heap"),
+        () if go::is_here(labeller) => ("Go", "what the Go runtime keeps beside its heap"),
+        () => return,
+    };
+    let label = Label::new(
+        "large blocks",
+        Confidence::Guess,
+        format!("large blocks of malloc, or {what}, or both"),
+        format!("{runtime} is mapped, and nothing else is known to look so"),
+    );
+    for part in runs(labeller).iter().flat_map(Run::parts) {
+        let is_data = part.perms.read() && part.perms.write() && !part.perms.execute();
+        let is_arena = part.range.start.is_multiple_of(ARENA);
+        if is_data && part.range.size() >= SMALLEST && !is_arena {
+            labeller.label(part.range, &label);
+        }
+    }
+}
