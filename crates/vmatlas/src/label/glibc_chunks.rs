@@ -21,7 +21,14 @@ const MOST_PAGES: usize = 1 << 14;
 
 /// Labels large blocks by their chunks; without memory what may be such blocks.
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    let ranges = free_rows(labeller);
+    // A block may be several rows, as where a part of it was advised to be in huge pages.
+    let mut ranges: Vec<AddressRange> = Vec::new();
+    for range in free_rows(labeller) {
+        match ranges.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => ranges.push(range),
+        }
+    }
     if labeller.memory.is_none() {
         return by_exclusion(labeller, &ranges);
     }
