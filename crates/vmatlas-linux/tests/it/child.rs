@@ -105,6 +105,14 @@ impl Child {
         line.trim_end().to_owned()
     }
 
+    /// Gives it a line.
+    pub(crate) fn say(&mut self, line: &str) {
+        let input = self.input.as_mut().unwrap();
+        input.write_all(line.as_bytes()).unwrap();
+        input.write_all(b"\n").unwrap();
+        input.flush().unwrap();
+    }
+
     /// What it prints up to `ready`.
     pub(crate) fn until_ready(&mut self) -> Vec<String> {
         std::iter::from_fn(|| Some(self.line()).filter(|line| line != "ready")).collect()

@@ -21,16 +21,17 @@ const MOST_PAGES: usize = 1 << 14;
 
 /// Labels large blocks by their chunks; without memory what may be such blocks.
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    let rows = free_rows(labeller);
+    if labeller.memory.is_none() {
+        return by_exclusion(labeller, &rows);
+    }
     // A block may be several rows, as where a part of it was advised to be in huge pages.
     let mut ranges: Vec<AddressRange> = Vec::new();
-    for range in free_rows(labeller) {
+    for row in rows {
         match ranges.last_mut() {
-            Some(last) if last.end == range.start => last.end = range.end,
-            _ => ranges.push(range),
+            Some(last) if last.end == row.start => last.end = row.end,
+            _ => ranges.push(row),
         }
-    }
-    if labeller.memory.is_none() {
-        return by_exclusion(labeller, &ranges);
     }
     // Those that begin a row first: there are many pages.
     let mut rest = Vec::new();

@@ -15,8 +15,8 @@ use crate::mapping::AddressRange;
 /// What is known of a JVM so far.
 #[derive(Default)]
 pub(super) struct Jvm {
-    /// The addresses of the Java heap.
-    heap: Option<AddressRange>,
+    /// Whether the Java heap was found.
+    has_heap: bool,
     /// The collector.
     collector: Option<&'static str>,
 }

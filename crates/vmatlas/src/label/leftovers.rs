@@ -3,6 +3,7 @@
 
 use super::runs::{Run, runs};
 use super::{Confidence, Label, Labeller, cpython, go, ruby, v8};
+use crate::mapping::AddressRange;
 
 /// A smaller block of malloc has no stretch of its own (`M_MMAP_THRESHOLD`, mallopt(3)).
 const SMALLEST: u64 = 128 << 10;
@@ -26,11 +27,19 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         format!("large blocks of malloc, or {what}, or both"),
         format!("{runtime} is mapped, and nothing else is known to look so"),
     );
+    let mut stretches: Vec<AddressRange> = Vec::new();
     for part in runs(labeller).iter().flat_map(Run::parts) {
         let is_data = part.perms.read() && part.perms.write() && !part.perms.execute();
-        let is_arena = part.range.start.is_multiple_of(ARENA);
-        if is_data && part.range.size() >= SMALLEST && !is_arena {
-            labeller.label(part.range, &label);
+        if !is_data || part.range.start.is_multiple_of(ARENA) {
+            continue;
         }
+        // A part of a block may be a row of its own, as where it was advised to be in huge pages.
+        match stretches.last_mut() {
+            Some(last) if last.end == part.range.start => last.end = part.range.end,
+            _ => stretches.push(part.range),
+        }
+    }
+    for range in stretches.into_iter().filter(|range| range.size() >= SMALLEST) {
+        labeller.label(range, &label);
     }
 }

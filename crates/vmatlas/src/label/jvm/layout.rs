@@ -39,22 +39,20 @@ pub(super) fn collector(labeller: &Labeller<'_>) -> Option<&'static str> {
 pub(super) fn recognise(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     z_heap(labeller, jvm);
     code_cache(labeller);
-    let archives = archives(labeller);
     let because = "libjvm is mapped, and size and granules are those of its metaspace";
-    // Others reserve as much, but not behind an archive.
     for space in metaspaces(labeller, CLASS_SPACE) {
-        if space.is_class_space && archives.contains(&space.range.start) {
+        // Others reserve as much, but not behind an archive.
+        if space.is_class_space && archive(labeller, space.range.start) {
             space.label(labeller, Confidence::Likely, because);
         }
     }
-    let heap = jvm.heap.or_else(|| heap(labeller, jvm));
+    if !jvm.has_heap {
+        heap(labeller, jvm);
+    }
     for space in metaspaces(labeller, CLASS_SPACE) {
         if !space.is_class_space && space.is_bounded {
             space.label(labeller, Confidence::Likely, because);
         }
-    }
-    if let Some(heap) = heap {
-        tables(labeller, heap);
     }
 }
 
@@ -97,35 +95,30 @@ fn code_cache(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Archives of class data (`.jsa`), mapped as files, and what is reserved for them: gives where
-/// each of these reservations ends.
-fn archives(labeller: &mut Labeller<'_>) -> Vec<u64> {
-    let rows = labeller.maps.iter().filter(|row| row.name.ends_with(b".jsa"));
-    let rows: Vec<AddressRange> = rows.map(|row| row.range).collect();
+/// Whether an archive of class data (`.jsa`), mapped as a file, lies directly below an address but
+/// for what is reserved for it, which is labelled.
+fn archive(labeller: &mut Labeller<'_>, end: u64) -> bool {
+    let Some(start) = end.checked_sub(CLASS_SPACE_ALIGNMENT) else { return false };
+    let place = labeller.maps.find(end - 1);
+    let Some(last) = place.mapping.and_then(|at| labeller.maps.get(at)) else { return false };
+    let is_archive = |row: &Mapping<'_>| row.name.ends_with(b".jsa");
+    let below = || labeller.row_below(last.range.start).is_some_and(|row| is_archive(&row));
+    if !is_archive(&last) && !below() {
+        return false;
+    }
     let label = Label::new(
         "JVM class data archive",
         Confidence::Likely,
         "reserved for the archive of class data (CDS)",
-        "it surrounds the mapped archive, from one multiple of 16 MiB to the next",
+        "it surrounds the mapped archive, and the class space follows",
     );
-    let mut ends = Vec::new();
-    for archive in rows {
-        let Some(end) = archive.end.checked_next_multiple_of(CLASS_SPACE_ALIGNMENT) else {
-            continue;
-        };
-        ends.push(end);
-        // Since JDK 25 a page may stand before it.
-        let start = archive.start - archive.start % CLASS_SPACE_ALIGNMENT;
-        let is_page = archive.start - start == labeller.page_size();
-        let start = if is_page { start } else { archive.end };
-        let around = AddressRange::new(start, end);
-        for part in runs_within(labeller, around).iter().flat_map(Run::parts) {
-            if part.perms.none() {
-                labeller.label(part.range, &label);
-            }
+    // Since JDK 25 a page may stand before it.
+    for part in runs_within(labeller, AddressRange::new(start, end)).iter().flat_map(Run::parts) {
+        if part.perms.none() {
+            labeller.label(part.range, &label);
         }
     }
-    ends
+    true
 }
 
 /// A part of the metaspace.
@@ -201,10 +194,10 @@ fn is_metaspace(run: &Run, range: AddressRange) -> bool {
 }
 
 /// The Java heap, where references of 32 bits reach it: the largest stretch there.
-fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) -> Option<AddressRange> {
+fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     // Its references have 64 bits.
     if jvm.collector == Some("ZGC") {
-        return None;
+        return;
     }
     let mut stretches: Vec<AddressRange> = Vec::new();
     let is_heap = |row: &Mapping<'_>| {
@@ -217,53 +210,10 @@ fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) -> Option<AddressRange> {
             _ => stretches.push(row.range),
         }
     }
-    let heap = stretches.into_iter().max_by_key(AddressRange::size)?;
+    let heap = stretches.into_iter().max_by_key(AddressRange::size);
     // No heap is smaller.
-    if heap.size() < 1 << 20 {
-        return None;
-    }
-    let because = "libjvm is mapped, and this is the most that 32-bit references reach";
-    jvm.label_heap(labeller, heap, Confidence::Likely, because);
-    Some(heap)
-}
-
-/// Tables of collectors that have a byte for so many bytes of the heap (bitmaps of marking 64, card
-/// tables 512): stretches of just the size of a table or of several.
-fn tables(labeller: &mut Labeller<'_>, heap: AddressRange) {
-    let page = labeller.page_size();
-    let sizes = || {
-        let [bits, cards] = [64, 512].map(|each| (heap.size() / each).next_multiple_of(page));
-        let counts = (0..=2).flat_map(|bitmaps| (0..=4).map(move |tables| (bitmaps, tables)));
-        // Serial's card table has a page behind it.
-        counts.skip(1).flat_map(move |(bitmaps, tables)| {
-            let size = bits.saturating_mul(bitmaps).saturating_add(cards.saturating_mul(tables));
-            [size, size.saturating_add(page)]
-        })
-    };
-    let label = Label::new(
-        "JVM GC data",
-        Confidence::Likely,
-        "tables of the collector: marks or cards of the Java heap",
-        "libjvm is mapped, and the size is a 64th or 512th of the Java heap's, or a sum of such",
-    );
-    // What is smaller could have such a size by chance.
-    if heap.size() / 512 < 16 * page {
-        return;
-    }
-    for run in runs(labeller) {
-        let end = run.range().end;
-        for part in run.parts() {
-            let start = part.range.start;
-            let is_end = |size: &u64| {
-                let at = start.checked_add(*size);
-                at.is_some_and(|at| at == end || run.parts().iter().any(|p| p.range.end == at))
-            };
-            if !part.perms.none()
-                && let Some(size) = sizes().filter(is_end).max()
-            {
-                let table = AddressRange::new(start, start.saturating_add(size));
-                labeller.label_reservation(table, &label, &label);
-            }
-        }
+    if let Some(heap) = heap.filter(|heap| heap.size() >= 1 << 20) {
+        let because = "libjvm is mapped, and this is the most that 32-bit references reach";
+        jvm.label_heap(labeller, heap, Confidence::Likely, because);
     }
 }
