@@ -2,7 +2,7 @@
 //!
 //! The heap's pages have 256 KiB and are aligned so, except large objects, which have a page of
 //! their own size; each is mapped at an address made at random, below those that the kernel
-//! chooses (src/heap/ and src/base/platform/, V8 11.3).
+//! chooses (src/heap/ and src/base/platform/).
 
 use super::peek::Peek;
 use super::runs::{Run, is_anonymous, runs};
@@ -68,7 +68,7 @@ fn lonely(labeller: &Labeller<'_>) -> Vec<Run> {
     all
 }
 
-/// Labels pages by their headers: `size`, `flags`, `heap`, `area_start`, `area_end`.
+/// Labels pages by their headers.
 fn pages(
     labeller: &mut Labeller<'_>,
     peek: Peek<'_>,
@@ -98,19 +98,28 @@ fn pages(
     }
 }
 
-/// The length of the page that has a header at `at`, in whole pages of memory.
+/// The length of the page that has a header at `at`, in whole pages of memory: of one of the
+/// layouts of V8 11 (`size`, `flags`, `heap`, `area_start`, `area_end`), 12 (`flags`, its own
+/// address, `size`, `heap`, `area_start`, `area_end`) and 13 (`flags`, a pointer to its metadata,
+/// in which a pointer back and `size` follow the vtable), of Node.js 20, 22 and 24.
 fn page(peek: Peek<'_>, at: u64, end: u64) -> Option<u64> {
-    let [length, _flags, _heap, area_start, area_end] = peek.words(at)?;
-    let inside = |address: u64| at < address && address - at <= length;
-    let fits = length.is_multiple_of(4096)
-        && length >= 4096
-        && length <= end.checked_sub(at)?
-        && inside(area_start)
-        && inside(area_end)
-        && area_start < area_end
+    let [first, second, third, fourth, fifth, sixth] = peek.words(at)?;
+    let is_length = |length: u64| {
+        length.is_multiple_of(4096) && length > 0 && Some(length) <= end.checked_sub(at)
+    };
+    let is_area = |length: u64, start: u64, end: u64| {
+        let inside = |address: u64| at < address && address - at <= length;
         // The header is before the area.
-        && area_start - at < PAGE;
-    fits.then_some(length)
+        inside(start) && inside(end) && start < end && start - at < PAGE
+    };
+    if is_length(first) && is_area(first, fourth, fifth) {
+        return Some(first);
+    }
+    if second == at {
+        return Some(third).filter(|&third| is_length(third) && is_area(third, fifth, sixth));
+    }
+    let [_, back, length] = peek.words(second)?;
+    Some(length).filter(|&length| back == at && is_length(length))
 }
 
 /// The reservation that holds all code, by its size; V8 maps its builtins into it a second time,
