@@ -23,6 +23,7 @@ mod leftovers;
 mod loader;
 mod mimalloc;
 mod musl;
+mod openblas;
 mod peek;
 mod reserved;
 mod ruby;
@@ -178,6 +179,7 @@ impl<'a> Labeller<'a> {
         }
         ruby::recognise(self);
         jit::recognise(self);
+        openblas::recognise(self);
         // What may be a runtime's or the C library's looks alike without memory.
         cpython::recognise_likely(self);
         leftovers::recognise(self);

@@ -1,7 +1,7 @@
 //! Large stretches in a process with a runtime, that may be the runtime's or the C library's:
 //! without memory the two look alike.
 
-use super::runs::{Run, runs};
+use super::runs::runs;
 use super::{Confidence, Label, Labeller, cpython, go, ruby, v8};
 use crate::mapping::AddressRange;
 
@@ -28,15 +28,20 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         format!("{runtime} is mapped, and nothing else is known to look so"),
     );
     let mut stretches: Vec<AddressRange> = Vec::new();
-    for part in runs(labeller).iter().flat_map(Run::parts) {
-        let is_data = part.perms.read() && part.perms.write() && !part.perms.execute();
-        if !is_data || part.range.start.is_multiple_of(ARENA) {
-            continue;
-        }
-        // A part of a block may be a row of its own, as where it was advised to be in huge pages.
-        match stretches.last_mut() {
-            Some(last) if last.end == part.range.start => last.end = part.range.end,
-            _ => stretches.push(part.range),
+    for run in runs(labeller) {
+        let mut is_guarded = false;
+        for part in run.parts() {
+            let is_data = part.perms.read() && part.perms.write() && !part.perms.execute();
+            // Above a guard lies a stack, of a fiber perhaps.
+            if is_data && !part.range.start.is_multiple_of(ARENA) && !is_guarded {
+                // A part of a block may be a row of its own, as where it was advised to be in huge
+                // pages.
+                match stretches.last_mut() {
+                    Some(last) if last.end == part.range.start => last.end = part.range.end,
+                    _ => stretches.push(part.range),
+                }
+            }
+            is_guarded = part.perms.none();
         }
     }
     for range in stretches.into_iter().filter(|range| range.size() >= SMALLEST) {

@@ -5,13 +5,17 @@
 
 use super::peek::{Peek, words};
 use super::runs::{Run, runs};
-use super::{Confidence, Label, Labeller};
+use super::{Confidence, ImageFacts, Label, Labeller};
 use crate::mapping::AddressRange;
 
 const PAGES: [u64; 2] = [64 << 10, 16 << 10];
 /// The first object lies behind the header, aligned to the size of objects.
 const FIRST_OBJECT: u64 = 1024;
 const MOST_PAGES: usize = 1 << 20;
+/// The transient heap of Ruby 2.6 to 3.2, to which a variable points (transient_heap.c).
+const TRANSIENT_HEAP: u64 = 32 << 20;
+/// Its variables have less, but a file may lie.
+const MOST_DATA: u64 = 16 << 20;
 
 /// Whether Ruby is a part of the process.
 pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
@@ -19,8 +23,10 @@ pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
 }
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    let is_here = is_here(labeller);
-    let Some(peek) = Peek::of(labeller).filter(|_| is_here) else { return };
+    let images = &labeller.facts.images;
+    let image = images.iter().find(|image| image.symbol("ruby_version").is_some());
+    let (Some(peek), Some(image)) = (Peek::of(labeller), image) else { return };
+    transient_heap(labeller, peek, image);
     let mut left = MOST_PAGES;
     for part in runs(labeller).iter().flat_map(Run::parts) {
         if !part.perms.read() || !part.perms.write() || part.perms.execute() {
@@ -43,6 +49,24 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
             }
             at = next;
         }
+    }
+}
+
+fn transient_heap(labeller: &mut Labeller<'_>, peek: Peek<'_>, image: &ImageFacts) {
+    let all = runs(labeller);
+    let sized = all.iter().flat_map(Run::parts).filter(|part| part.perms.write());
+    let mut sized = sized.map(|part| part.range).filter(|range| range.size() == TRANSIENT_HEAP);
+    let points_to = |start: u64| {
+        let mut data = image.segments.iter().filter(|(_, _, writable)| *writable);
+        data.any(|(range, _, _)| {
+            let length = usize::try_from(range.size().min(MOST_DATA)).unwrap_or(0);
+            words(&peek.bytes(range.start, length)).any(|word| word == start)
+        })
+    };
+    if let Some(heap) = sized.find(|range| points_to(range.start)) {
+        let because = "a variable of Ruby points to it, and it has this size";
+        let text = "short-lived contents of Ruby objects (transient heap)";
+        labeller.label(heap, &Label::new("Ruby heap", Confidence::Likely, text, because));
     }
 }
 

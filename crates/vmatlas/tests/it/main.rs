@@ -2,6 +2,7 @@
 mod captures;
 mod corner_cases;
 mod filter;
+mod labels;
 mod laws;
 mod limits;
 mod listings;
