@@ -11,6 +11,7 @@ mod allocators;
 mod chromium;
 mod cpython;
 mod elf;
+mod exclusion;
 mod facts;
 mod glibc_chunks;
 mod glibc_malloc;
@@ -38,6 +39,7 @@ pub use facts::{Auxv, Facts, ImageFacts, SYMBOLS, ThreadFacts};
 
 use crate::crash::Machine;
 use crate::kernel::WordSize;
+use crate::kind::Kind;
 use crate::mapping::{AddressRange, Mapping};
 use crate::maps::Maps;
 use crate::memory::Memory;
@@ -118,7 +120,8 @@ pub struct Labels {
 impl Labels {
     /// Labels what can be recognised. `memory` is read where it is given (`--deep`).
     pub fn of(maps: &Maps, facts: &Facts, memory: Option<&dyn Memory>) -> Labels {
-        let mut labeller = Labeller { maps, facts, memory, parts: BTreeMap::new() };
+        let files = code_files(maps);
+        let mut labeller = Labeller { maps, facts, memory, files, parts: BTreeMap::new() };
         labeller.run();
         Labels { parts: labeller.parts.into_values().collect() }
     }
@@ -142,11 +145,29 @@ impl Labels {
     }
 }
 
+/// How a library is recognised, wherever it is linked to.
+struct Sign {
+    /// Any of these symbols is defined.
+    symbols: &'static [&'static str],
+    /// A file is called so, or its name goes on after this.
+    files: &'static [&'static str],
+}
+
+/// The names of files that have code, once each as far as they follow each other.
+fn code_files(maps: &Maps) -> Vec<&[u8]> {
+    let is_code = |row: &Mapping<'_>| row.perms.execute() && row.kind() == Kind::File;
+    let mut files: Vec<&[u8]> = maps.iter().filter(is_code).map(|row| row.name).collect();
+    files.dedup();
+    files
+}
+
 /// What labels are made from, and those made so far.
 struct Labeller<'a> {
     maps: &'a Maps,
     facts: &'a Facts,
     memory: Option<&'a dyn Memory>,
+    /// The names of the files that have code.
+    files: Vec<&'a [u8]>,
     /// By their first address; no two overlap.
     parts: BTreeMap<u64, Labelled>,
 }
@@ -180,9 +201,6 @@ impl<'a> Labeller<'a> {
         ruby::recognise(self);
         jit::recognise(self);
         openblas::recognise(self);
-        // What may be a runtime's or the C library's looks alike without memory.
-        cpython::recognise_likely(self);
-        leftovers::recognise(self);
         // Allocators: what their structures prove before what shapes suggest.
         mimalloc::recognise(self);
         allocators::recognise(self);
@@ -190,11 +208,14 @@ impl<'a> Labeller<'a> {
         glibc_malloc::recognise(self);
         loader::recognise(self);
         signal_stacks::recognise(self);
+        cpython::recognise_likely(self);
         if let Some(go) = &go {
             go.recognise_pointed_to(self);
         }
         // Names say less than what was found by other signs, shapes say least.
         kernel_names::recognise(self);
+        leftovers::recognise(self);
+        exclusion::recognise(self);
         reserved::recognise(self);
     }
 
@@ -230,6 +251,23 @@ impl<'a> Labeller<'a> {
     fn is_labelled(&self, range: AddressRange) -> bool {
         let last = self.parts.range(..range.end).next_back();
         last.is_some_and(|(_, part)| part.range.end > range.start)
+    }
+
+    /// The image that defines any symbol of a sign.
+    fn image_with(&self, sign: &Sign) -> Option<&'a ImageFacts> {
+        let defines = |image: &&ImageFacts| sign.symbols.iter().any(|s| image.symbol(s).is_some());
+        self.facts.images.iter().find(defines)
+    }
+
+    /// The name of the file that shows a sign, without its directory.
+    fn file_with(&self, sign: &Sign) -> Option<String> {
+        let by_symbol = self.image_with(sign).map(|image| image.name.as_slice());
+        let is_named = |path: &&&[u8]| {
+            let name = words::file_name(path);
+            sign.files.iter().any(|prefix| name.starts_with(prefix))
+        };
+        let path = by_symbol.or_else(|| self.files.iter().find(is_named).copied())?;
+        Some(words::file_name(path))
     }
 
     /// The row at an address.

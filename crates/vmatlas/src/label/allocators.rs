@@ -1,27 +1,22 @@
 //! Allocators that take the place of the C library's: jemalloc and tcmalloc by their shapes.
 
-use super::words::file_name;
-use super::{Confidence, ImageFacts, Label, Labeller};
+use super::{Confidence, ImageFacts, Label, Labeller, Sign};
 use crate::kind::Kind;
 use crate::mapping::{AddressRange, Mapping};
 use std::collections::HashSet;
 
-/// Functions by which allocators are known, wherever they are linked to.
-const JEMALLOC: &[&str] = &["mallctl", "je_mallctl", "_rjem_mallctl"];
-const TCMALLOC: &[&str] =
-    &["MallocExtension_GetNumericProperty", "MallocExtension_Internal_GetNumericProperty"];
-pub(super) const MIMALLOC: &[&str] = &["_mi_heap_main", "mi_version"];
+const JEMALLOC: Sign =
+    Sign { symbols: &["mallctl", "je_mallctl", "_rjem_mallctl"], files: &["libjemalloc"] };
+const TCMALLOC: Sign = Sign {
+    symbols: &["MallocExtension_GetNumericProperty", "MallocExtension_Internal_GetNumericProperty"],
+    files: &["libtcmalloc"],
+};
+pub(super) const MIMALLOC: Sign =
+    Sign { symbols: &["_mi_heap_main", "mi_version"], files: &["libmimalloc"] };
 
-/// Whether another allocator than the C library's is loaded.
+/// Whether another allocator than the C library's is there.
 pub(super) fn replaced(labeller: &Labeller<'_>) -> bool {
-    [JEMALLOC, TCMALLOC, MIMALLOC].iter().any(|symbols| image_with(labeller, symbols).is_some())
-}
-
-/// The image that defines any of some symbols.
-pub(super) fn image_with<'a>(labeller: &Labeller<'a>, symbols: &[&str]) -> Option<&'a ImageFacts> {
-    let facts = labeller.facts;
-    let defines = |image: &&ImageFacts| symbols.iter().any(|name| image.symbol(name).is_some());
-    facts.images.iter().find(defines)
+    [JEMALLOC, TCMALLOC, MIMALLOC].iter().any(|sign| labeller.file_with(sign).is_some())
 }
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -34,9 +29,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 /// data points to the beginnings of what it has.
 fn jemalloc(labeller: &mut Labeller<'_>) {
     const STEP: u64 = 512 << 10;
-    let Some(image) = image_with(labeller, JEMALLOC) else { return };
+    let Some(file) = labeller.file_with(&JEMALLOC) else { return };
     let text = "jemalloc: memory for blocks and its own data";
-    let file = file_name(&image.name);
     let label = |confidence, because: &str| {
         let because = format!("{because} jemalloc, which is in {file}");
         Label::new("jemalloc", confidence, text, because)
@@ -45,7 +39,8 @@ fn jemalloc(labeller: &mut Labeller<'_>) {
         label(Confidence::Likely, "it begins and ends at multiples of 512 KiB, as what belongs to");
     let steps = label(Confidence::Guess, "its size is a multiple of 512 KiB, as what belongs to");
     let pointed = label(Confidence::Likely, "its beginning is among what is managed by");
-    let known = pointers_of(labeller, image);
+    let image = labeller.image_with(&JEMALLOC);
+    let known = image.map(|image| pointers_of(labeller, image)).unwrap_or_default();
     for range in free_rows(labeller) {
         if range.start.is_multiple_of(STEP) && range.end.is_multiple_of(STEP) {
             labeller.label(range, &aligned);
@@ -95,10 +90,9 @@ fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
 
 /// gperftools' tcmalloc takes what it can from the program break.
 fn tcmalloc(labeller: &mut Labeller<'_>) {
-    let Some(image) = image_with(labeller, TCMALLOC) else { return };
+    let Some(file) = labeller.file_with(&TCMALLOC) else { return };
     let because = format!(
-        "the kernel calls it [heap], and tcmalloc, which is in {}, takes memory from there first",
-        file_name(&image.name)
+        "the kernel calls it [heap], and tcmalloc, which is in {file}, takes memory from there first"
     );
     let text = "tcmalloc: memory for blocks and its own data (the program break)";
     let label = Label::new("tcmalloc", Confidence::Likely, text, because);

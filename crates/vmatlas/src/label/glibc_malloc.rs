@@ -8,7 +8,7 @@
 
 use super::glibc_chunks;
 use super::words::size;
-use super::{Confidence, Label, Labeller};
+use super::{Confidence, Label, Labeller, Sign};
 use crate::kind::Kind;
 use crate::mapping::{AddressRange, Mapping};
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, HashMap};
 /// More arenas than 8 for each processor, which is the most by default, of any machine.
 const MOST_ARENAS: usize = 1 << 16;
 
+/// So many places where a heap may begin are looked at: those in 4 TiB of memory.
+const MOST_PLACES: usize = 1 << 16;
 /// A guard is not larger, as a rule.
 const MOST_GUARD: u64 = 64 << 10;
 
@@ -36,7 +38,12 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 /// Whether the program uses glibc: its library, or its malloc linked into a static program that
 /// has its symbols.
 pub(super) fn has_glibc(labeller: &Labeller<'_>) -> bool {
-    super::allocators::image_with(labeller, &["gnu_get_libc_version", "__libc_mallopt"]).is_some()
+    /// The second is of its malloc alone.
+    const GLIBC: Sign = Sign {
+        symbols: &["gnu_get_libc_version", "__libc_mallopt"],
+        files: &["libc.so.6", "libc-2."],
+    };
+    labeller.file_with(&GLIBC).is_some()
 }
 
 /// `HEAP_MAX_SIZE`.
@@ -59,10 +66,12 @@ fn found_heaps(labeller: &Labeller<'_>, heap_size: u64) -> BTreeMap<u64, Heap> {
     if labeller.memory.is_none() {
         return heaps;
     }
+    let mut looked_at = 0;
     for row in labeller.maps.iter().filter(is_memory) {
         let first = row.range.start.checked_next_multiple_of(heap_size);
         let mut start = first.unwrap_or(u64::MAX);
-        while start < row.range.end {
+        while start < row.range.end && looked_at < MOST_PLACES {
+            looked_at += 1;
             if let Some(heap) = read_heap(labeller, start, row.range.end, heap_size) {
                 heaps.insert(start, heap);
             }

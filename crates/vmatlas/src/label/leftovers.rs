@@ -7,8 +7,6 @@ use crate::mapping::AddressRange;
 
 /// A smaller block of malloc has no stretch of its own (`M_MMAP_THRESHOLD`, mallopt(3)).
 const SMALLEST: u64 = 128 << 10;
-/// Heaps of glibc's arenas begin at multiples of this (`HEAP_MAX_SIZE`).
-const ARENA: u64 = 64 << 20;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     if labeller.memory.is_some() {
@@ -33,7 +31,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         for part in run.parts() {
             let is_data = part.perms.read() && part.perms.write() && !part.perms.execute();
             // Above a guard lies a stack, of a fiber perhaps.
-            if is_data && !part.range.start.is_multiple_of(ARENA) && !is_guarded {
+            if is_data && !is_guarded {
                 // A part of a block may be a row of its own, as where it was advised to be in huge
                 // pages.
                 match stretches.last_mut() {

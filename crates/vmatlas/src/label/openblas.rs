@@ -10,6 +10,8 @@ use std::collections::BTreeSet;
 
 /// `BUFFER_SIZE` of param.h.
 const BUFFER: u64 = 32 << 20;
+/// There are two for each thread that the library makes, by default.
+const MOST_BUFFERS: u64 = 1024;
 /// Its variables have less, but a file may lie.
 const MOST_DATA: u64 = 16 << 20;
 

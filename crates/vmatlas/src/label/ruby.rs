@@ -11,7 +11,7 @@ use crate::mapping::AddressRange;
 const PAGES: [u64; 2] = [64 << 10, 16 << 10];
 /// The first object lies behind the header, aligned to the size of objects.
 const FIRST_OBJECT: u64 = 1024;
-const MOST_PAGES: usize = 1 << 20;
+const MOST_PAGES: usize = 1 << 17;
 /// The transient heap of Ruby 2.6 to 3.2, to which a variable points (transient_heap.c).
 const TRANSIENT_HEAP: u64 = 32 << 20;
 /// Its variables have less, but a file may lie.

@@ -35,8 +35,8 @@ const SANITIZERS: &[Sanitizer] = &[
         name: "AddressSanitizer",
         places: &[
             place(0x7fff_7000, 0x8fff_7000, SHADOW, "shadow of addresses below 2 GiB"),
-            place(0x8fff_7000, 0x2008_fff7_000, SHADOW, "shadow of the shadow, which nothing has"),
-            place(0x2008_fff7_000, 0x1000_7fff_8000, SHADOW, "shadow: a byte for eight of memory"),
+            place(0x8fff_7000, 0x0200_8fff_7000, SHADOW, "shadow of the shadow, which nothing has"),
+            place(0x0200_8fff_7000, 0x1000_7fff_8000, SHADOW, "shadow: a byte for eight of memory"),
             // Where it begins has changed with LLVM 17.
             place(0x5000_0000_0000, 0x5400_0000_0000, HEAP, "heap"),
             place(0x6000_0000_0000, 0x6400_0000_2000, HEAP, "heap"),

@@ -30,6 +30,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     for thread in &facts.threads {
         stacks.extend(of_thread(labeller, thread, &pointers));
     }
+    without_pointer(labeller);
     stacks.extend(of_default_size(labeller));
     for stack in &stacks {
         guard_of(labeller, stack);
@@ -137,6 +138,17 @@ fn of_first(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointer: u64, row
     let text = format!("stack of {}, {used} used{limit}", who(thread));
     let because = "the kernel calls it [stack], and the thread's stack pointer is here";
     labeller.label(row, &Label::new("thread stack", Confidence::Certain, text, because));
+}
+
+/// The first stack, where the stack pointer is not known or not there.
+fn without_pointer(labeller: &mut Labeller<'_>) {
+    let because = "the kernel calls it so";
+    let text = "stack of the first thread";
+    let label = Label::new("thread stack", Confidence::Certain, text, because);
+    let rows = labeller.maps.iter().filter(|row| row.kind() == Kind::Stack);
+    for range in rows.map(|row| row.range).collect::<Vec<_>>() {
+        labeller.label(range, &label);
+    }
 }
 
 /// What guards a stack.

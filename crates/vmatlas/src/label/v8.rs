@@ -17,6 +17,7 @@ const RANDOM: u64 = 1 << 46;
 const DISTANCE: u64 = 16 << 20;
 /// The sizes of the code range (`kMaximalCodeRangeSize`).
 const CODE_RANGES: [u64; 2] = [512 << 20, 128 << 20];
+/// Headers are read of so many pages, those of 16 GiB.
 const MOST_PAGES: u64 = 1 << 16;
 
 const HEAP: &str = "V8 heap";
@@ -34,10 +35,12 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     }
     code_range(labeller);
     let peek = Peek::of(labeller);
+    let mut left = MOST_PAGES;
     for run in lonely(labeller) {
         let range = run.range();
         if let Some(peek) = peek {
-            pages(labeller, peek, range, HEAP, "page of the heap of JavaScript objects");
+            let what = "page of the heap of JavaScript objects";
+            pages(labeller, peek, range, (HEAP, what), &mut left);
         }
         let label = Label::new(
             HEAP,
@@ -73,14 +76,12 @@ fn pages(
     labeller: &mut Labeller<'_>,
     peek: Peek<'_>,
     range: AddressRange,
-    group: &'static str,
-    what: &str,
+    (group, what): (&'static str, &str),
+    left: &mut u64,
 ) {
     let mut at = range.start;
-    for _ in 0..MOST_PAGES {
-        if at >= range.end {
-            return;
-        }
+    while at < range.end && *left > 0 {
+        *left -= 1;
         let length = page(peek, at, range.end);
         if let Some(length) = length {
             let because = format!("the header at {at:#x} has its size and bounds");
@@ -136,7 +137,8 @@ fn code_range(labeller: &mut Labeller<'_>) {
             .find(|range| is_code_range(labeller, *range));
         let Some(range) = range else { continue };
         if let Some(peek) = Peek::of(labeller) {
-            self::pages(labeller, peek, range, CODE, "page of JavaScript code");
+            let mut left = MOST_PAGES;
+            self::pages(labeller, peek, range, (CODE, "page of JavaScript code"), &mut left);
         }
         let because = "V8 is mapped, and this has the size of its code range and holds code";
         let label = |text| Label::new(CODE, Confidence::Likely, text, because);

@@ -7,7 +7,7 @@ pub(super) fn size(bytes: u64) -> String {
         let whole = bytes >> shift;
         if whole > 0 {
             let rest = bytes & ((1 << shift) - 1);
-            let tenth = u128::from(rest) * 10 >> shift;
+            let tenth = (u128::from(rest) * 10) >> shift;
             return match tenth {
                 0 => format!("{whole} {unit}"),
                 tenth => format!("{whole}.{tenth} {unit}"),

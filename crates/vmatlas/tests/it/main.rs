@@ -2,7 +2,7 @@
 mod captures;
 mod corner_cases;
 mod filter;
-mod labels;
+mod label;
 mod laws;
 mod limits;
 mod listings;
