@@ -21,14 +21,18 @@ func main() {
 	for i := 0; i < 200000; i++ {
 		head = &node{next: head}
 	}
-	wait := make(chan int)
+	wait, started := make(chan int), make(chan int)
 	for i := 0; i < 3; i++ {
 		go func() {
 			var local [100]int
 			runtime.LockOSThread()
 			fmt.Printf("address %p\n", &local)
+			started <- 1
 			<-wait
 		}()
+	}
+	for i := 0; i < 3; i++ {
+		<-started
 	}
 	runtime.GC()
 	fmt.Printf("address %p\n", head)
@@ -42,9 +46,6 @@ func main() {
 	metrics.Read(samples)
 	for _, sample := range samples {
 		fmt.Println(strings.TrimSuffix(sample.Name, ":bytes"), sample.Value.Uint64())
-	}
-	for i := 0; i < 100 && runtime.NumGoroutine() < 4; i++ {
-		runtime.Gosched()
 	}
 	fmt.Println("ready")
 	bufio.NewReader(os.Stdin).ReadString('\n')

@@ -42,9 +42,13 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         let AddressRange { start, end } = part.range;
         let starts: Vec<u64> = match &pointers {
             Some(pointers) => pointers.range(start..end).copied().collect(),
-            None if part.range.size().is_multiple_of(BUFFER) => (0..part.range.size() / BUFFER)
-                .filter_map(|i| start.checked_add(i * BUFFER))
-                .collect(),
+            None if part.range.size().is_multiple_of(BUFFER)
+                && part.range.size() / BUFFER <= MOST_BUFFERS =>
+            {
+                (0..part.range.size() / BUFFER)
+                    .filter_map(|i| start.checked_add(i * BUFFER))
+                    .collect()
+            }
             None => continue,
         };
         for start in starts {
