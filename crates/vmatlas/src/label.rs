@@ -275,6 +275,15 @@ impl<'a> Labeller<'a> {
         self.maps.get(self.maps.find(address).mapping?)
     }
 
+    /// The rows that overlap a range, as far as no more than any image or stack has.
+    fn rows_in(&self, range: AddressRange) -> Vec<Mapping<'a>> {
+        const MOST: usize = 4096;
+        let place = self.maps.find(range.start);
+        let Some(first) = place.mapping.or(place.after) else { return Vec::new() };
+        let rows = (first..self.maps.len()).map_while(|index| self.maps.get(index));
+        rows.take(MOST).take_while(|row| row.range.start < range.end).collect()
+    }
+
     /// The row that ends where the one at `start` begins.
     fn row_below(&self, start: u64) -> Option<Mapping<'a>> {
         self.row_at(start.checked_sub(1)?)

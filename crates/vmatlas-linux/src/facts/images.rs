@@ -38,7 +38,7 @@ pub(super) fn of(
         let Some(image) = images.of_row(index) else { continue };
         let Some(bias) = image.bias else { continue };
         // A library may be mapped several times, and have several rows of code.
-        if known.insert((row.name, row.inode, bias)) {
+        if known.insert((row.name, row.inode, bias)) && is_whole(maps, &row, image.elf, bias) {
             let is_program = auxv.get(AT_ENTRY).is_some_and(|entry| row.range.contains(entry));
             let tables = match (deep, is_program) {
                 (true, _) => WHOLE_TABLE,
@@ -55,6 +55,20 @@ pub(super) fn of(
         }
     }
     (all, machine)
+}
+
+/// Whether the first and the last segment are where the bias puts them: V8 maps a part of its code
+/// once more elsewhere, which makes no second image.
+fn is_whole(maps: &Maps, row: &Mapping<'_>, elf: &ElfFile, bias: u64) -> bool {
+    let loads = || elf.segments().iter().filter(|segment| segment.kind == SegmentType::LOAD);
+    let with_bytes = || loads().filter(|segment| segment.filesz > 0);
+    let is_there = |vaddr: u64| {
+        let place = maps.find(vaddr.wrapping_add(bias)).mapping;
+        let there = place.and_then(|index| maps.get(index));
+        there.is_some_and(|there| there.name == row.name && there.inode == row.inode)
+    };
+    let (first, last) = (with_bytes().next(), with_bytes().last());
+    [first, last].iter().all(|segment| segment.is_some_and(|segment| is_there(segment.vaddr)))
 }
 
 fn facts(row: &Mapping<'_>, elf: &ElfFile, bias: u64, tables: u64) -> ImageFacts {

@@ -26,10 +26,17 @@ fn first_thread(labeller: &mut Labeller<'_>) {
     else {
         return;
     };
-    let Some(row) = labeller.row_at(first.address).filter(is_small) else { return };
+    let Some(range) = small_part(labeller, first.address) else { return };
     let text = "memory of the dynamic linker: thread-local storage of the first thread";
     let because = format!("the first thread's struct pthread is here, at {:#x}", first.address);
-    labeller.label(row.range, &Label::new("loader", Confidence::Certain, text, because));
+    labeller.label(range, &Label::new("loader", Confidence::Certain, text, because));
+}
+
+/// The part of a row without a label that an address is in: the kernel joins it with .bss.
+fn small_part(labeller: &Labeller<'_>, address: u64) -> Option<AddressRange> {
+    let row = labeller.row_at(address).filter(is_memory)?;
+    let mut parts = labeller.unlabelled(row.range).into_iter();
+    parts.find(|part| part.contains(address) && part.size() <= LARGEST)
 }
 
 /// What the data of the dynamic linker points to.
@@ -46,7 +53,7 @@ fn by_pointers(labeller: &mut Labeller<'_>) {
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
         let length = memory.read(range.start, &mut bytes);
         for pointer in super::pointers(bytes.get(..length).unwrap_or_default(), word) {
-            rows.extend(labeller.row_at(pointer).filter(is_small).map(|row| row.range));
+            rows.extend(small_part(labeller, pointer));
         }
     }
     rows.sort_unstable();
@@ -72,8 +79,9 @@ fn by_place(labeller: &mut Labeller<'_>) {
         let is_library = next.kind() == Kind::File && next.offset == 0 && !next.perms.write();
         let touches = row.range.end == next.range.start
             && (is_library || matches!(next.kind(), Kind::Vvar | Kind::Vdso));
-        if touches && is_small(&row) && row.range.size() <= 32 << 10 {
-            found.push(row.range);
+        if touches && is_memory(&row) {
+            let parts = labeller.unlabelled(row.range).into_iter();
+            found.extend(parts.filter(|p| p.end == row.range.end && p.size() <= 32 << 10));
         }
     }
     let label = Label::new(
@@ -87,10 +95,7 @@ fn by_place(labeller: &mut Labeller<'_>) {
     }
 }
 
-fn is_small(row: &Mapping<'_>) -> bool {
-    row.kind() == Kind::Anonymous
-        && row.perms.read()
-        && row.perms.write()
-        && !row.perms.shared()
-        && row.range.size() <= LARGEST
+fn is_memory(row: &Mapping<'_>) -> bool {
+    let perms = row.perms;
+    row.kind() == Kind::Anonymous && perms.read() && perms.write() && !perms.shared()
 }

@@ -68,14 +68,18 @@ fn of_pthread(
         None => return None,
     };
     let because = format!("the C library's struct pthread at {:#x} says so", pthread.address);
-    let label = Label::new("thread stack", Confidence::Certain, text, because.as_str());
-    labeller.label(stack, &label);
-    // Where a runtime made parts of a stack inaccessible, these are no guard of the library's.
-    if labeller.row_at(block.start).is_some_and(|row| row.perms.none()) {
-        let guard = AddressRange::new(block.start, stack.start);
-        let text = format!("guard below the stack of {owner}");
-        labeller.label(guard, &Label::new("guard", Confidence::Certain, text, because));
+    // A runtime may have made parts of it inaccessible, as Java's zones.
+    for row in labeller.rows_in(block) {
+        let start = row.range.start.max(block.start);
+        let part = AddressRange::new(start, row.range.end.min(block.end));
+        if row.perms.none() {
+            let text = format!("guard below the stack of {owner}");
+            let label = Label::new("guard", Confidence::Certain, text, because.as_str());
+            labeller.label(part, &label);
+        }
     }
+    let label = Label::new("thread stack", Confidence::Certain, text, because);
+    labeller.label(stack, &label);
     Some(Stack { start: stack.start, owner })
 }
 
@@ -110,21 +114,20 @@ fn of_thread(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointers: &[u64]
         return None;
     }
     let Bounds { stack, guard, cut } = Bounds::of(labeller, pointer, row.range)?;
-    // A runtime has the stacks of its coroutines where it pleases, many in a mapping.
     let inside = pointers.partition_point(|&at| at < stack.end)
         - pointers.partition_point(|&at| at < stack.start);
     if stack.size() > LARGEST_STACK || inside > 1 {
         return None;
     }
-    let (confidence, guarded) = match guard {
-        Some(Guard::Light) => (Confidence::Likely, "lightweight guard pages lie below it"),
-        Some(Guard::Row) => (Confidence::Likely, "a row without permissions lies below it"),
-        None => (Confidence::Guess, "nothing guards it"),
+    let guarded = match guard {
+        Guard::Light => "lightweight guard pages lie below it",
+        Guard::Row => "a row without permissions lies below it",
     };
     let cut = if cut { ", cut at the default size" } else { "" };
     let because = format!("its stack pointer {pointer:#x} is here, {guarded}{cut}");
     let text = text(thread, stack, Some(pointer));
-    labeller.label(stack, &Label::new("thread stack", confidence, text, because));
+    let label = Label::new("thread stack", Confidence::Likely, text, because);
+    labeller.label(stack, &label);
     Some(Stack { start: stack.start, owner: who(thread) })
 }
 
@@ -163,12 +166,14 @@ enum Guard {
 /// Where a stack begins and ends in its row.
 struct Bounds {
     stack: AddressRange,
-    guard: Option<Guard>,
+    guard: Guard,
     /// Whether the row goes on above the stack.
     cut: bool,
 }
 
 impl Bounds {
+    /// None without a guard: a runtime has the stacks of its coroutines where it pleases, such as
+    /// in its heap.
     fn of(labeller: &Labeller<'_>, pointer: u64, row: AddressRange) -> Option<Bounds> {
         let guards = &labeller.facts.guards;
         let above = guards.partition_point(|guard| guard.end <= pointer);
@@ -179,7 +184,7 @@ impl Bounds {
         let below = above.checked_sub(1).and_then(|below| guards.get(below));
         let light = below.filter(|guard| guard.end > row.start);
         let plain = || plain_guard(labeller, row.start).map(|guard| (Guard::Row, guard));
-        let guard = light.map(|guard| (Guard::Light, *guard)).or_else(plain);
+        let (guard, _) = light.map(|guard| (Guard::Light, *guard)).or_else(plain)?;
         let start = light.map_or(row.start, |guard| guard.end);
         let end = next.map_or(row.end, |guard| guard.start.min(row.end));
         let mut stack = AddressRange::new(start, end);
@@ -188,22 +193,18 @@ impl Bounds {
         let default = labeller.facts.stack_limit.and_then(|limit| start.checked_add(limit));
         let cut = default.filter(|&default| pointer < default && default < end);
         stack.end = cut.unwrap_or(end);
-        Some(Bounds { stack, guard: guard.map(|(sort, _)| sort), cut: cut.is_some() })
+        Some(Bounds { stack, guard, cut: cut.is_some() })
     }
 }
 
-/// The row without permissions that ends where a stack begins, if it may be its guard; of a
-/// larger one the last page.
+/// The row without permissions that ends where a stack begins, if it may be its guard.
 fn plain_guard(labeller: &Labeller<'_>, start: u64) -> Option<AddressRange> {
     let row = labeller.row_below(start)?;
-    let is_guard = row.perms.none() && row.kind() == Kind::Anonymous;
-    if !is_guard || labeller.is_labelled(row.range) {
-        return None;
-    }
-    if row.range.size() <= LARGEST_GUARD {
-        return Some(row.range);
-    }
-    Some(AddressRange::new(start.checked_sub(labeller.page_size())?, start))
+    let is_guard = row.perms.none()
+        && row.kind() == Kind::Anonymous
+        && row.range.size() <= LARGEST_GUARD
+        && !labeller.is_labelled(row.range);
+    is_guard.then_some(row.range)
 }
 
 /// Rows that are laid out as a stack of the default size: of threads that run, or that have ended.

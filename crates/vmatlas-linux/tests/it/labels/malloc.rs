@@ -93,6 +93,11 @@ fn blocks(command: &mut Command, expected: &Expected) {
     assert!(told.lines("block").count() >= 3000);
     for deep in [false, true] {
         let seen = Seen::of(&child, deep);
+        let itself = seen.facts.images.iter().filter(|image| {
+            let path = String::from_utf8_lossy(&image.name);
+            path.rsplit('/').next().is_some_and(|name| name.starts_with("blocks"))
+        });
+        assert_eq!(itself.count(), 1, "a piece of code that is mapped again is no image");
         for line in told.lines("block") {
             let group = &seen.at(address(line[0])).label.group;
             let fits = expected.blocks.iter().any(|words| group.starts_with(words));
