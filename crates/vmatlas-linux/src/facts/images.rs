@@ -46,11 +46,7 @@ pub(super) fn of(
                 (false, true) => SMALL_TABLE,
                 (false, false) => 0,
             };
-            let facts = facts(&row, image.elf, bias, tables);
-            if !is_loaded(&facts, &row, maps) {
-                continue;
-            }
-            all.push(facts);
+            all.push(facts(&row, image.elf, bias, tables));
             machine = machine.or_else(|| Some(machine_of(image.elf)));
         }
     }
@@ -94,16 +90,6 @@ fn facts(row: &Mapping<'_>, elf: &ElfFile, bias: u64, tables: u64) -> ImageFacts
             .collect(),
         symbols: symbols.map(|(name, vaddr)| (name, vaddr.wrapping_add(bias))).collect(),
     }
-}
-
-/// Whether more of a file is mapped than a row of its code: V8 maps its builtins a second time,
-/// into the range that its code has to be in, and nothing else of the program is there.
-fn is_loaded(facts: &ImageFacts, row: &Mapping<'_>, maps: &Maps) -> bool {
-    let is_same = |other: Mapping<'_>| other.name == row.name && other.inode == row.inode;
-    let is_at =
-        |address| maps.find(address).mapping.and_then(|at| maps.get(at)).is_some_and(is_same);
-    let mut others = facts.segments.iter().filter(|(range, ..)| !range.overlaps(&row.range));
-    facts.segments.len() < 2 || others.any(|(range, ..)| is_at(range.start))
 }
 
 /// By `e_machine`, see elf(5).

@@ -1,4 +1,4 @@
-//! Arenas of CPython's allocator of small objects (Objects/obmalloc.c, CPython 3.7 to 3.14).
+//! Arenas of CPython's allocator of small objects (Objects/obmalloc.c; checked on CPython 3.11).
 //!
 //! An arena has 1 MiB since 3.10 and 256 KiB before, and pools of 16 KiB and 4 KiB of blocks of one
 //! size. The array `arenas` has an entry for each; nothing exports it, but a pool's header has its

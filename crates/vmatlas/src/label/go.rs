@@ -1,5 +1,5 @@
-//! The heap of Go and what its runtime keeps beside it (src/runtime/malloc.go and mpagealloc.go,
-//! Go 1.12 to 1.25, on 64 bits).
+//! The heap of Go and what its runtime keeps beside it (src/runtime/malloc.go and mpagealloc.go, on
+//! 64 bits; checked on Go 1.19).
 //!
 //! The heap grows from addresses that the runtime asks for, in arenas of 64 MiB. An array that is
 //! reserved for all arenas has a pointer to each one's metadata, and summaries of pages are

@@ -1,4 +1,4 @@
-//! Pages of Ruby's heap (gc.c, Ruby 2.7 to 3.4).
+//! Pages of Ruby's heap (gc.c; checked on Ruby 3.1).
 //!
 //! A page has 64 KiB since 3.2 and 16 KiB before, is aligned so, and begins with a pointer to its
 //! `struct heap_page`, in which a field points to the first object of the page.
