@@ -2,6 +2,7 @@
 
 use super::v8::{bytes, letters};
 use super::{Seen, check_share, search, source};
+use crate::child::stop;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
@@ -49,6 +50,8 @@ fn chromium() {
 
     let mut kept = 0;
     for pid in renderers(browser.0.id()) {
+        // Objects are moved while it runs.
+        stop(pid);
         for deep in [false, true] {
             check_share(&Seen::of_pid(pid, deep), deep);
         }
