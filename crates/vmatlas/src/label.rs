@@ -11,6 +11,7 @@ mod allocators;
 mod chromium;
 mod cpython;
 mod elf;
+mod equal_stacks;
 mod exclusion;
 mod facts;
 mod glibc_chunks;

@@ -63,7 +63,7 @@ fn is_whole(maps: &Maps, row: &Mapping<'_>, elf: &ElfFile, bias: u64) -> bool {
         let there = place.and_then(|index| maps.get(index));
         there.is_some_and(|there| there.name == row.name && there.inode == row.inode)
     };
-    let (first, last) = (with_bytes().next(), with_bytes().last());
+    let (first, last) = (with_bytes().next(), with_bytes().next_back());
     [first, last].iter().all(|segment| segment.is_some_and(|segment| is_there(segment.vaddr)))
 }
 

@@ -1,6 +1,7 @@
 //! Memory of malloc that nothing shows but that there is nothing else: a guess.
 
 use super::allocators::{free_rows, replaced};
+use super::threads::LARGEST_GUARD;
 use super::{Confidence, Label, Labeller, glibc_malloc, musl};
 use crate::kind::Kind;
 use crate::mapping::Mapping;
@@ -28,6 +29,17 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         return;
     };
     for range in free_rows(labeller).iter().filter(|range| range.size() > least) {
-        labeller.label(*range, &label);
+        if !follows_guard(labeller, range.start) {
+            labeller.label(*range, &label);
+        }
     }
+}
+
+/// Whether it may be the stack of a thread that runs.
+fn follows_guard(labeller: &Labeller<'_>, start: u64) -> bool {
+    let below = labeller.row_below(start);
+    let is_guard = |row: Mapping<'_>| row.perms.none() && row.range.size() <= LARGEST_GUARD;
+    let guards = &labeller.facts.guards;
+    let light = guards.get(guards.partition_point(|guard| guard.end < start));
+    below.is_some_and(is_guard) || light.is_some_and(|guard| guard.end == start)
 }

@@ -26,10 +26,31 @@ fn first_thread(labeller: &mut Labeller<'_>) {
     else {
         return;
     };
-    let Some(range) = small_part(labeller, first.address) else { return };
+    let range = small_part(labeller, first.address).or_else(|| storage(labeller, first.address));
+    let Some(range) = range else { return };
     let text = "memory of the dynamic linker: thread-local storage of the first thread";
     let because = format!("the first thread's struct pthread is here, at {:#x}", first.address);
     labeller.label(range, &Label::new("loader", Confidence::Certain, text, because));
+}
+
+/// From the lowest thread-local storage below a thread's control block to the end of that. Its
+/// second word points to the addresses of the storage of each library (`dtv_t`, two words each,
+/// after one that counts: sysdeps/generic/dl-dtv.h of glibc).
+fn storage(labeller: &Labeller<'_>, block: u64) -> Option<AddressRange> {
+    /// Those of more libraries are made when they are needed, elsewhere.
+    const MOST_LIBRARIES: u64 = 64;
+    /// `struct pthread` has so many bytes at most.
+    const BLOCK: u64 = 0x900;
+    let word = labeller.word_size();
+    let entries = labeller.word(block.checked_add(word)?)?;
+    let addresses = (1..=MOST_LIBRARIES)
+        .map_while(|n| labeller.word(entries.checked_add(n * 2 * word)?))
+        .filter(|at| block.checked_sub(*at).is_some_and(|below| below < LARGEST));
+    let (page, first) = (labeller.page_size(), addresses.min().unwrap_or(block));
+    let end = block.checked_add(BLOCK)?.checked_next_multiple_of(page)?;
+    let row = labeller.row_at(block).filter(is_memory)?;
+    let start = (first - first % page).max(row.range.start);
+    Some(AddressRange::new(start, end.min(row.range.end)))
 }
 
 /// The part of a row without a label that an address is in: the kernel joins it with .bss.

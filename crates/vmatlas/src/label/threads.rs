@@ -6,13 +6,13 @@
 
 use super::glibc_threads::{self, Pthread};
 use super::words::size;
-use super::{Confidence, Label, Labeller, ThreadFacts};
+use super::{Confidence, Label, Labeller, ThreadFacts, equal_stacks};
 use crate::kind::Kind;
 use crate::mapping::AddressRange;
 use std::collections::HashMap;
 
 /// A larger row without permissions below a stack is something else that it happens to touch.
-const LARGEST_GUARD: u64 = 1 << 20;
+pub(super) const LARGEST_GUARD: u64 = 1 << 20;
 /// Stacks that nothing bounds are not believed to be larger.
 const LARGEST_STACK: u64 = 1 << 30;
 
@@ -31,7 +31,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         stacks.extend(of_thread(labeller, thread, &pointers));
     }
     without_pointer(labeller);
-    stacks.extend(of_default_size(labeller));
+    stacks.extend(equal_stacks::find(labeller, &stacks));
     for stack in &stacks {
         guard_of(labeller, stack);
     }
@@ -39,9 +39,9 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 }
 
 /// A stack that was labelled.
-struct Stack {
-    start: u64,
-    owner: String,
+pub(super) struct Stack {
+    pub(super) range: AddressRange,
+    pub(super) owner: String,
 }
 
 fn who(thread: &ThreadFacts) -> String {
@@ -80,7 +80,7 @@ fn of_pthread(
     }
     let label = Label::new("thread stack", Confidence::Certain, text, because);
     labeller.label(stack, &label);
-    Some(Stack { start: stack.start, owner })
+    Some(Stack { range: stack, owner })
 }
 
 /// `stack of thread 12 (worker), 16 KiB of 8 MiB used`.
@@ -128,7 +128,7 @@ fn of_thread(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointers: &[u64]
     let text = text(thread, stack, Some(pointer));
     let label = Label::new("thread stack", Confidence::Likely, text, because);
     labeller.label(stack, &label);
-    Some(Stack { start: stack.start, owner: who(thread) })
+    Some(Stack { range: stack, owner: who(thread) })
 }
 
 /// The first stack, which the kernel made.
@@ -207,43 +207,14 @@ fn plain_guard(labeller: &Labeller<'_>, start: u64) -> Option<AddressRange> {
     is_guard.then_some(row.range)
 }
 
-/// Rows that are laid out as a stack of the default size: of threads that run, or that have ended.
-fn of_default_size(labeller: &mut Labeller<'_>) -> Vec<Stack> {
-    let mut stacks = Vec::new();
-    let Some(limit) = labeller.facts.stack_limit else { return stacks };
-    let mut below: Option<AddressRange> = None;
-    for row in labeller.maps.iter() {
-        let is_anonymous = row.kind() == Kind::Anonymous;
-        if is_anonymous
-            && row.perms.read()
-            && row.perms.write()
-            && let Some(guard) = below
-            && guard.end == row.range.start
-            && guard.size() <= LARGEST_GUARD
-            && (row.range.size() == limit
-                || limit.checked_sub(guard.size()) == Some(row.range.size()))
-            && !labeller.is_labelled(AddressRange::new(guard.start, row.range.end))
-        {
-            let owner = "a thread that runs or has ended".to_owned();
-            let text = format!("stack of {owner}, {}", size(row.range.size()));
-            let because = "with the guard below, it has just the default size of a stack";
-            let label = Label::new("thread stack", Confidence::Likely, text, because);
-            labeller.label(row.range, &label);
-            stacks.push(Stack { start: row.range.start, owner });
-        }
-        below = (is_anonymous && row.perms.none()).then_some(row.range);
-    }
-    stacks
-}
-
 /// Labels the guard of a stack.
 fn guard_of(labeller: &mut Labeller<'_>, stack: &Stack) {
     let guards = &labeller.facts.guards;
-    let at = guards.partition_point(|guard| guard.end < stack.start);
-    let light = guards.get(at).filter(|guard| guard.end == stack.start);
+    let at = guards.partition_point(|guard| guard.end < stack.range.start);
+    let light = guards.get(at).filter(|guard| guard.end == stack.range.start);
     let (range, confidence, sort) = match light {
         Some(guard) => (*guard, Confidence::Certain, "lightweight guard"),
-        None => match plain_guard(labeller, stack.start) {
+        None => match plain_guard(labeller, stack.range.start) {
             Some(guard) => (guard, Confidence::Likely, "guard"),
             None => return,
         },
