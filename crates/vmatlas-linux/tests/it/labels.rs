@@ -146,8 +146,8 @@ pub(crate) fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/programs").join(name)
 }
 
-/// Where some bytes are in the private memory without a name of a process.
-pub(crate) fn search(pid: u32, maps: &Maps, wanted: &[u8]) -> Vec<u64> {
+/// Where some bytes are in the private memory without a name of a process, up to some places.
+pub(crate) fn search(pid: u32, maps: &Maps, wanted: &[u8], most: usize) -> Vec<u64> {
     let memory = ProcessMemory::open(&crate::child::process(pid)).unwrap();
     let mut found = Vec::new();
     let mut bytes = vec![0; 1 << 20];
@@ -159,6 +159,9 @@ pub(crate) fn search(pid: u32, maps: &Maps, wanted: &[u8]) -> Vec<u64> {
         }
         // What is wanted lies on a boundary of blocks by chance only, and is there several times.
         for start in (row.range.start..row.range.end).step_by(bytes.len()) {
+            if found.len() >= most {
+                return found;
+            }
             let length = bytes.len().min(usize::try_from(row.range.end - start).unwrap());
             let read = memory.read(start, &mut bytes[..length]);
             let mut from = 0;

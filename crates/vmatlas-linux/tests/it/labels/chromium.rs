@@ -56,7 +56,7 @@ fn chromium() {
             check_share(&Seen::of_pid(pid, deep), deep);
         }
         let seen = Seen::of_pid(pid, true);
-        let buffer = search(pid, &seen.maps, &bytes());
+        let buffer = search(pid, &seen.maps, &bytes(), 1000);
         // Only one of them has the page.
         if buffer.len() < 1000 {
             continue;
@@ -65,7 +65,7 @@ fn chromium() {
         for at in &buffer {
             assert_eq!(seen.at(*at).label.group, "V8 sandbox", "{at:x}\n{}", seen.text());
         }
-        let letters = search(pid, &seen.maps, &letters());
+        let letters = search(pid, &seen.maps, &letters(), 50);
         let groups: Vec<&str> = letters.iter().map(|at| &*seen.at(*at).label.group).collect();
         assert!(groups.contains(&"V8 heap"), "{groups:?}\n{}", seen.text());
     }

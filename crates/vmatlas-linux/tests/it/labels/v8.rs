@@ -42,11 +42,11 @@ fn node() {
     let labelled: u64 = certain.map(|page| page.range.size()).sum();
     assert_eq!(labelled, sum(&code), "{spaces:?}\n{}", seen.text());
 
-    let letters = search(child.pid(), &seen.maps, &letters());
+    let letters = search(child.pid(), &seen.maps, &letters(), 50);
     assert!(!letters.is_empty());
     let groups: Vec<&str> = letters.iter().map(|at| &*seen.at(*at).label.group).collect();
     assert!(groups.contains(&"V8 heap"), "{groups:?}");
-    let buffer = search(child.pid(), &seen.maps, &bytes());
+    let buffer = search(child.pid(), &seen.maps, &bytes(), 10_000);
     assert!(buffer.len() > 1000, "{}", buffer.len());
     for at in &buffer {
         assert_eq!(seen.at(*at).label.group, "large malloc block", "{at:x}\n{}", seen.text());

@@ -19,6 +19,8 @@ pub(super) const CLASS_SPACE_ALIGNMENT: u64 = 16 << 20;
 /// References of 32 bits reach so far (share/oops/compressedOops.hpp), and the heap lies below
 /// where that is possible.
 const COMPRESSED_OOPS: u64 = 32 << 30;
+/// Smaller stretches there are not told from others.
+const SMALLEST_HEAP: u64 = 4 << 20;
 /// Sizes of the code cache with and without tiered compilation (`ReservedCodeCacheSize`), to which
 /// a page may be added for alignment.
 const CODE_CACHES: [u64; 2] = [240 << 20, 48 << 20];
@@ -101,7 +103,6 @@ fn archive(labeller: &mut Labeller<'_>, end: u64) -> bool {
     let Some(start) = end.checked_sub(CLASS_SPACE_ALIGNMENT) else { return false };
     let place = labeller.maps.find(end - 1);
     let Some(last) = place.mapping.and_then(|at| labeller.maps.get(at)) else { return false };
-    let is_archive = |row: &Mapping<'_>| row.name.ends_with(b".jsa");
     let below = || labeller.row_below(last.range.start).is_some_and(|row| is_archive(&row));
     if !is_archive(&last) && !below() {
         return false;
@@ -193,27 +194,65 @@ fn is_metaspace(run: &Run, range: AddressRange) -> bool {
         && used.iter().all(is_granules)
 }
 
-/// The Java heap, where references of 32 bits reach it: the largest stretch there.
+/// The Java heap, where references of 32 bits reach it: the only large stretch there, but for the
+/// class space, which is not told by an archive below it where there is none.
 fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
-    // Its references have 64 bits.
+    // Its references have 64 bits, and its heap is no private memory.
     if jvm.collector == Some("ZGC") {
         return;
     }
+    let has_archive = labeller.maps.iter().any(|row| is_archive(&row));
+    let mut heaps = low_stretches(labeller);
+    let mut spaces = Vec::new();
+    if !has_archive {
+        for heap in &mut heaps {
+            if let Some(space) = class_space_at_end(labeller, *heap) {
+                heap.end = space.range.start;
+                spaces.push(space);
+            }
+        }
+        heaps.retain(|heap| heap.size() >= SMALLEST_HEAP);
+    }
+    let [heap] = *heaps.as_slice() else { return };
+    let confidence = if spaces.is_empty() { Confidence::Likely } else { Confidence::Guess };
+    let because = "libjvm is mapped, and this is all that 32-bit references reach";
+    jvm.label_heap(labeller, heap, confidence, because);
+    for space in spaces {
+        let because = "libjvm is mapped, and it has the size and granules of the class space";
+        space.label(labeller, confidence, because);
+    }
+}
+
+/// Large stretches without a label where references of 32 bits reach; archives of objects are
+/// mapped into the heap.
+fn low_stretches(labeller: &Labeller<'_>) -> Vec<AddressRange> {
     let mut stretches: Vec<AddressRange> = Vec::new();
-    let is_heap = |row: &Mapping<'_>| {
-        is_anonymous(row) && !row.perms.execute() || row.name.ends_with(b".jsa")
+    let is_part = |row: &Mapping<'_>| {
+        is_anonymous(row) && !row.perms.execute() && !labeller.is_labelled(row.range)
     };
     let low = labeller.maps.iter().take_while(|row| row.range.end <= COMPRESSED_OOPS);
-    for row in low.filter(is_heap).filter(|row| !labeller.is_labelled(row.range)) {
+    for row in low {
         match stretches.last_mut() {
-            Some(last) if last.end == row.range.start => last.end = row.range.end,
-            _ => stretches.push(row.range),
+            Some(last) if last.end == row.range.start && (is_part(&row) || is_archive(&row)) => {
+                last.end = row.range.end;
+            }
+            _ if is_part(&row) => stretches.push(row.range),
+            _ => {}
         }
     }
-    let heap = stretches.into_iter().max_by_key(AddressRange::size);
-    // No heap is smaller.
-    if let Some(heap) = heap.filter(|heap| heap.size() >= 1 << 20) {
-        let because = "libjvm is mapped, and this is the most that 32-bit references reach";
-        jvm.label_heap(labeller, heap, Confidence::Likely, because);
-    }
+    stretches.retain(|stretch| stretch.size() >= SMALLEST_HEAP);
+    stretches
+}
+
+fn class_space_at_end(labeller: &Labeller<'_>, stretch: AddressRange) -> Option<Metaspace> {
+    let start = stretch.end.checked_sub(CLASS_SPACE).filter(|start| *start >= stretch.start)?;
+    let run = runs_within(labeller, stretch).pop()?;
+    let range = AddressRange::new(start, stretch.end);
+    let begins = run.parts().iter().any(|part| part.range.start == start && !part.perms.none());
+    let fits = begins && start.is_multiple_of(CLASS_SPACE_ALIGNMENT) && is_metaspace(&run, range);
+    fits.then_some(Metaspace { range, is_class_space: true, is_bounded: true })
+}
+
+fn is_archive(row: &Mapping<'_>) -> bool {
+    row.name.ends_with(b".jsa")
 }
