@@ -301,19 +301,28 @@ fn out_of_memory(text: &[u8]) -> Option<Crash> {
     })
 }
 
-/// The bytes of code around the instruction, which `<>` marks.
+/// The bytes of code around the instruction, which `<>` marks; of RISC-V parcels of two bytes, the
+/// lower one last, where `()` does (`dump_instr` in arch/riscv/kernel/traps.c of 6.12).
 fn take_code(crash: &mut Crash, code: &[u8]) {
+    registers::settle(crash);
     let Some(ip) = crash.ip else { return };
     let mut bytes = Vec::new();
     let mut at = None;
     for word in code.split(|&b| b == b' ').filter(|word| !word.is_empty()) {
-        let inner = word.strip_prefix(b"<").and_then(|word| word.strip_suffix(b">"));
+        let marked = |open: &[u8], close: &[u8]| word.strip_prefix(open)?.strip_suffix(close);
+        let inner = marked(b"<", b">").or_else(|| marked(b"(", b")"));
         let digits = inner.unwrap_or(word);
-        let Some(byte) = hex(digits).filter(|_| digits.len() == 2) else { break };
+        let Some(value) = hex(digits) else { break };
         if inner.is_some() {
             at = Some(bytes.len() as u64);
         }
-        bytes.extend(u8::try_from(byte));
+        match digits.len() {
+            2 => bytes.extend(u8::try_from(value)),
+            4 if crash.machine == Some(Machine::RiscV64) => {
+                bytes.extend(u16::try_from(value).unwrap_or_default().to_le_bytes());
+            }
+            _ => break,
+        }
     }
     if let Some(start) = at.and_then(|at| ip.checked_sub(at)) {
         crash.code_bytes = Some((start, bytes));
@@ -325,7 +334,8 @@ fn take_code(crash: &mut Crash, code: &[u8]) {
 fn follow(last: Index, text: &[u8], found: &mut Found) -> (bool, bool) {
     let Some(crash) = found.get(last) else { return (false, false) };
     // The registers of a fault of the kernel itself are no program's.
-    if text.starts_with(b"RIP: 0010:") || text.starts_with(b"BUG: ") {
+    let of_kernel = ["RIP: 0010:", "BUG: ", "Oops", "Internal error: ", "Kernel panic", "Call "];
+    if of_kernel.iter().any(|begin| text.starts_with(begin.as_bytes())) {
         return (false, false);
     }
     if text.starts_with(b"CPU: ") {

@@ -4,8 +4,8 @@
 //!
 //! `arm64_show_signal` in arch/arm64/kernel/traps.c (4.17 to 6.18), `__do_user_fault` in
 //! arch/arm64/mm/fault.c before, and in arch/arm/mm/fault.c (CONFIG_DEBUG_USER); `show_signal_msg`
-//! in arch/powerpc/kernel/traps.c (4.20), `_exception` before; `report_user_fault` in
-//! arch/s390/mm/fault.c; `do_trap` in arch/riscv/kernel/traps.c; `__do_page_fault` in
+//! in arch/powerpc/kernel/traps.c (4.20; seen: 6.12), `_exception` before; `report_user_fault` in
+//! arch/s390/mm/fault.c (seen: 6.12); `do_trap` in arch/riscv/kernel/traps.c (seen: 6.12); `__do_page_fault` in
 //! arch/mips/mm/fault.c and arch/loongarch/mm/fault.c.
 
 use super::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, Task, take_mapping};
@@ -220,6 +220,7 @@ fn arm(text: &[u8]) -> Option<Crash> {
 /// Lines of one architecture that follow; false for those that are not told by this.
 pub(super) fn follow(crash: &mut Crash, text: &[u8]) -> bool {
     if let Some(rest) = text.strip_prefix(b"Failing address: ") {
+        // The start of its page: the processor tells no more.
         crash.address = leading_hex(rest);
         // Of the translation-exception identification: how the page was accessed.
         crash.access = match hex_after(rest, "TEID: ").map(|teid| teid >> 10 & 3) {
