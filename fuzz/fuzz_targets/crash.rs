@@ -12,7 +12,10 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(crash.registers.len() <= 128);
         if let Some((name, range)) = &crash.ip_mapping {
             assert!(range.start <= range.end);
-            assert!(bytes.windows(name.len().max(1)).any(|part| part == name.as_slice()) || name.is_empty());
+            assert!(
+                bytes.windows(name.len().max(1)).any(|part| part == name.as_slice())
+                    || name.is_empty()
+            );
         }
         if let Some((start, code)) = &crash.code_bytes {
             let end = start.checked_add(code.len() as u64);

@@ -8,6 +8,7 @@
 //! `print_fatal_signal` in kernel/signal.c, `__oom_kill_process` in mm/oom_kill.c. Other
 //! architectures are in `kernel_log/other.rs`.
 
+mod code;
 mod other;
 
 use crate::crash::line::{Line, logged};
@@ -16,8 +17,8 @@ use crate::crash::words::{
     after, hex, hex_after, id, leading_hex, leading_id, leading_signed, split, split_last, string,
     take_while,
 };
-use crate::crash::{Crash, CrashFrame, CrashSource, Machine, page_fault, registers};
-use crate::mapping::AddressRange;
+use crate::crash::{Crash, CrashSource, Machine, page_fault, registers};
+use code::{take_code, take_mapping};
 
 const SIGILL: i32 = 4;
 const SIGTRAP: i32 = 5;
@@ -221,30 +222,6 @@ fn wide(sp: u64) -> Option<Machine> {
     (sp > u64::from(u32::MAX)).then_some(Machine::X86_64)
 }
 
-/// ` in FILE[OFFSET,START+SIZE]`: the mapping of the instruction, if a file is mapped there.
-fn take_mapping(crash: &mut Crash, text: &[u8]) {
-    let Some((name, numbers)) = after(text, " in ")
-        .and_then(|rest| split_last(rest, "]"))
-        .and_then(|(rest, _)| split_last(rest, "["))
-    else {
-        return;
-    };
-    let (offset, numbers) = match split(numbers, ",") {
-        Some((offset, numbers)) => (hex(offset), numbers),
-        None => (None, numbers),
-    };
-    let Some((start, size)) = split(numbers, "+") else { return };
-    let (Some(start), Some(size)) = (hex(start), hex(size)) else { return };
-    let Some(end) = start.checked_add(size) else { return };
-    crash.ip_mapping = Some((name.to_owned(), AddressRange::new(start, end)));
-    crash.frames = vec![CrashFrame {
-        pc: crash.ip,
-        module: Some(string(name)),
-        offset,
-        ..CrashFrame::default()
-    }];
-}
-
 /// `traps: crasher[2062] general protection fault ip:5611dfef52bf sp:7fff8cdb4c00 error:0 in …`
 fn trap(text: &[u8]) -> Option<Crash> {
     let (before, rest) = split(text, " ip:")?;
@@ -299,34 +276,6 @@ fn out_of_memory(text: &[u8]) -> Option<Crash> {
         message: Some(string(text)),
         ..Crash::default()
     })
-}
-
-/// The bytes of code around the instruction, which `<>` marks; of RISC-V parcels of two bytes, the
-/// lower one last, where `()` does (`dump_instr` in arch/riscv/kernel/traps.c of 6.12).
-fn take_code(crash: &mut Crash, code: &[u8]) {
-    registers::settle(crash);
-    let Some(ip) = crash.ip else { return };
-    let mut bytes = Vec::new();
-    let mut at = None;
-    for word in code.split(|&b| b == b' ').filter(|word| !word.is_empty()) {
-        let marked = |open: &[u8], close: &[u8]| word.strip_prefix(open)?.strip_suffix(close);
-        let inner = marked(b"<", b">").or_else(|| marked(b"(", b")"));
-        let digits = inner.unwrap_or(word);
-        let Some(value) = hex(digits) else { break };
-        if inner.is_some() {
-            at = Some(bytes.len() as u64);
-        }
-        match digits.len() {
-            2 => bytes.extend(u8::try_from(value)),
-            4 if crash.machine == Some(Machine::RiscV64) => {
-                bytes.extend(u16::try_from(value).unwrap_or_default().to_le_bytes());
-            }
-            _ => break,
-        }
-    }
-    if let Some(start) = at.and_then(|at| ip.checked_sub(at)) {
-        crash.code_bytes = Some((start, bytes));
-    }
 }
 
 /// A line after the first: registers and who has them. Tells whether more may follow, and whether

@@ -8,7 +8,8 @@
 //! arch/s390/mm/fault.c (seen: 6.12); `do_trap` in arch/riscv/kernel/traps.c (seen: 6.12); `__do_page_fault` in
 //! arch/mips/mm/fault.c and arch/loongarch/mm/fault.c.
 
-use super::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, Task, take_mapping};
+use super::code::take_mapping;
+use super::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, Task};
 use crate::crash::words::{
     after, between, hex, hex_after, leading_hex, leading_id, leading_signed, split, split_last,
     string,
