@@ -2,9 +2,10 @@
 //!
 //! # References
 //!
-//! `show_signal_msg` in arch/x86/mm/fault.c (2.6.24 to 6.18: `error` and `in` since 2.6.26, `likely
-//! on CPU` since 6.1), `show_signal` and `show_opcodes` in arch/x86/kernel (`Code:` since 4.20),
-//! `print_vma_addr` in mm/memory.c (the offset in the file before the `,` in 6.12, not yet in 6.1),
+//! `show_signal_msg` in arch/x86/mm/fault.c, `show_signal` and `show_opcodes` in arch/x86/kernel, of
+//! 6.1 and 6.18, whose lines were seen; of older ones as bug reports quote them: they have no
+//! `likely on CPU` and no `Code:`, the oldest `rip` for `ip` and no mapping. `print_vma_addr` in
+//! mm/memory.c, which in 6.12 prints the offset in the file before a `,`, in 6.1 not yet.
 //! `print_fatal_signal` in kernel/signal.c, `__oom_kill_process` in mm/oom_kill.c. Other
 //! architectures are in `kernel_log/other.rs`.
 
