@@ -2,12 +2,12 @@
 
 use super::fault::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, register};
 use super::instruction::InstructionKind;
-use super::kernel_words::{code_name, signal_name};
+use super::signal_words::{code_name, signal_name};
 use super::{Cause, Conclusion, Evidence, stack};
 use crate::label::Confidence;
 
 /// What functions on the stack say of an abort, the surest first. See [`is_called`] for the patterns.
-const ABORTS: [(&str, Cause, &str); 16] = [
+const ABORTS: [(&str, Cause, &str); 17] = [
     (
         "__stack_chk_fail*",
         Cause::CorruptMemory,
@@ -46,7 +46,12 @@ const ABORTS: [(&str, Cause, &str); 16] = [
         "A C++ exception was not caught, or was thrown where none may be (std::terminate).",
     ),
     (
-        "std::panicking::*",
+        "std::panicking::panic_with_hook*",
+        Cause::Abort,
+        "A Rust program panicked, and panics end it (panic=abort, or a panic within a panic).",
+    ),
+    (
+        "std::panicking::rust_panic_with_hook*",
         Cause::Abort,
         "A Rust program panicked, and panics end it (panic=abort, or a panic within a panic).",
     ),

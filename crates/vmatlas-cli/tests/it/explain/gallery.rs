@@ -156,7 +156,8 @@ fn rust_programs() {
         Way("text_pointer", "data-as-pointer", &["text, \"overlong\""]),
     ];
     let frames = "-Cforce-frame-pointers=yes";
-    let debug = rust_program("crash-rust-g", &["-g", frames, "-Cpanic=abort"]);
+    let debug =
+        rust_program("crash-rust-g", &["-g", frames, "-Cpanic=abort", "-Cdebug-assertions=off"]);
     let plain = rust_program("crash-rust", &["-O", "-Cpanic=abort"]);
     for way in RUST {
         for program in [&debug, &plain] {
