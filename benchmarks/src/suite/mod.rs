@@ -1,6 +1,7 @@
 //! The measures, one module each. A measure knows the answer that counts before any program runs.
 
 pub mod commands;
+pub mod core;
 pub mod lookup;
 pub mod memory;
 pub mod parse;
