@@ -498,8 +498,8 @@ fn gap(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     Some(Conclusion::new(
         Cause::Unmapped,
         Confidence::Likely,
-        "Nothing is mapped there: the pointer was overwritten, never set, or what it pointed to was \
-         unmapped. A recording (vmatlas record) would tell which.",
+        "The pointer was overwritten, never set, or what it pointed to was unmapped. A recording \
+         (vmatlas record) would tell which.",
         format!("the nearest mapping is {nearest} away, and the address looks like no other data"),
     ))
 }
