@@ -41,7 +41,8 @@ impl Crash {
         let size = std::fs::metadata(crash.core()).map(|core| core.len()).unwrap_or(0);
         if size < mebibytes << 20 {
             return Err(format!(
-                "missing: a core of {mebibytes} MiB ({size} bytes; kernel.core_pattern must be core)"
+                "missing: a core of {mebibytes} MiB ({size} bytes; kernel.core_pattern must be \
+                 core)"
             ));
         }
         Ok(crash)
@@ -132,8 +133,9 @@ pub fn run(scale: Scale, programs: &Path) -> Section {
         }
     }
     section.note(
-        "explain tells the cause, the address, the instruction, the map around it and the stack with \
-         names; the core is in the page cache. Memory is the most that was resident (ru_maxrss).",
+        "explain tells the cause, the address, the instruction, the map around it and the stack \
+         with names; the core is in the page cache. Memory is the most that was resident \
+         (ru_maxrss).",
     );
     section
 }
