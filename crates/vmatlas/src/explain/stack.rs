@@ -44,7 +44,7 @@ pub(super) fn overflow(evidence: &Evidence<'_>, address: u64) -> Option<Conclusi
     }?;
     let end = if stack.range.contains(address) {
         // Where the stack ends within its row is not known.
-        address.saturating_add(1).next_multiple_of(page(evidence))
+        address.saturating_add(1).checked_next_multiple_of(page(evidence)).unwrap_or(u64::MAX)
     } else {
         stack.range.start
     };
