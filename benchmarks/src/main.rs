@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 const MEASURES: [&str; 8] =
-    ["parse", "memory", "record", "core", "snapshot", "lookup", "space", "commands"];
+    ["parse", "memory", "core", "record", "snapshot", "lookup", "space", "commands"];
 
 fn main() -> ExitCode {
     let mut scale = Scale { quick: false };
@@ -71,11 +71,11 @@ fn run(scale: Scale, only: Option<&str>) -> Result<Vec<Section>, String> {
     if wanted("memory") {
         keep(memory::run(scale, programs));
     }
-    if wanted("record") {
-        record::run(scale, programs).into_iter().for_each(&mut keep);
-    }
     if wanted("core") {
         keep(core::run(scale, programs));
+    }
+    if wanted("record") {
+        record::run(scale, programs).into_iter().for_each(&mut keep);
     }
     if !["snapshot", "lookup", "space", "commands"].into_iter().any(wanted) {
         return Ok(sections);

@@ -20,8 +20,8 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
         let called = if address == 0 {
             "A function pointer that is null was called."
         } else {
-            "A function pointer was called that is nearly null: it was read from a table at a null \
-             address, or is a small number."
+            "A function pointer was called that is nearly null: it was read from a table at a \
+             null address, or is a small number."
         };
         return Some(Conclusion::new(
             Cause::NullPointer,
@@ -43,8 +43,8 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
         ),
         Some((register, 0)) => (
             format!(
-                "The pointer is null: what was accessed is {} into what it should have pointed to, \
-                 such as a field of a structure or an element of an array.",
+                "The pointer is null: what was accessed is {} into what it should have pointed \
+                 to, such as a field of a structure or an element of an array.",
                 words::bytes(address)
             ),
             format!("the register {register} that held it is 0, and {address} was added"),
@@ -59,8 +59,8 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
         ),
         Some((register, value)) => (
             format!(
-                "The address is nearly null, but {register} was {value:#x}: the rest was taken off \
-                 by an index or offset."
+                "The address is nearly null, but {register} was {value:#x}: the rest was taken \
+                 off by an index or offset."
             ),
             "nothing is mapped below 64 KiB (vm.mmap_min_addr)".to_owned(),
             Confidence::Guess,
@@ -70,8 +70,8 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
         }
         None => (
             format!(
-                "The pointer is null, most likely: what was accessed is {} into what it should have \
-                 pointed to, such as a field of a structure or an element of an array.",
+                "The pointer is null, most likely: what was accessed is {} into what it should \
+                 have pointed to, such as a field of a structure or an element of an array.",
                 words::bytes(address)
             ),
             format!("{address:#x} is below 64 KiB, where nothing is mapped (vm.mmap_min_addr)"),
@@ -128,8 +128,8 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
             data,
             if text.len() >= 7 { Confidence::Likely } else { Confidence::Guess },
             format!(
-                "The pointer is text, \"{text}\": a string was written over it, or text was taken for \
-                 a structure{}.",
+                "The pointer is text, \"{text}\": a string was written over it, or text was \
+                 taken for a structure{}.",
                 if text.bytes().min() == text.bytes().max() {
                     "; or its memory was filled with that byte"
                 } else {
@@ -142,11 +142,12 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
             data,
             Confidence::Likely,
             format!(
-                "The pointer lost its upper half: {whole:#x} is mapped. It was kept in 32 bits, such \
-                 as the int that a function without a prototype returns."
+                "The pointer lost its upper half: {whole:#x} is mapped. It was kept in 32 bits, \
+                 such as the int that a function without a prototype returns."
             ),
             format!(
-                "{whose} is {value:#x}, the lower 32 bits of {whole:#x}, and no other mapping has such an address"
+                "{whose} is {value:#x}, the lower 32 bits of {whole:#x}, and no other mapping \
+                 has such an address"
             ),
         ),
         Misread::Double(number) => Conclusion::new(
@@ -184,8 +185,8 @@ pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclu
     let machine = evidence.crash.machine;
     if !is_canonical(machine, address) {
         let because = if evidence.fault.derived {
-            "the processor told of no address (SI_KERNEL), and this one is what the registers make \
-             of the instruction's operand"
+            "the processor told of no address (SI_KERNEL), and this one is what the registers \
+             make of the instruction's operand"
         } else {
             "its upper bits are neither all 0 nor all 1"
         };
@@ -193,8 +194,8 @@ pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclu
             Cause::NonCanonical,
             if evidence.fault.derived { Confidence::Certain } else { Confidence::Likely },
             format!(
-                "{address:#x} is no address at all (not canonical): the pointer was overwritten or \
-                 never set."
+                "{address:#x} is no address at all (not canonical): the pointer was overwritten \
+                 or never set."
             ),
             because,
         ));

@@ -9,8 +9,8 @@ const REPORTS: [(&[&str], Cause, &str); 18] = [
     (
         &["use-after-free", "use-after-poison", "use-after-return", "use-after-scope"],
         Cause::UseAfterFree,
-        "Memory was used after it was freed, or after the function or block that it belonged to had \
-         ended.",
+        "Memory was used after it was freed, or after the function or block that it belonged to \
+         had ended.",
     ),
     (&["double-free", "double free"], Cause::CorruptMemory, "A block of memory was freed twice."),
     (
@@ -37,7 +37,8 @@ const REPORTS: [(&[&str], Cause, &str); 18] = [
     (
         &["stack smashing detected"],
         Cause::CorruptMemory,
-        "A buffer on the stack was overrun: the canary behind it was overwritten (stack protector).",
+        "A buffer on the stack was overrun: the canary behind it was overwritten (stack \
+         protector).",
     ),
     (
         &["buffer overflow detected"],
@@ -56,8 +57,8 @@ const REPORTS: [(&[&str], Cause, &str); 18] = [
             "malloc_consolidate(): ",
         ],
         Cause::CorruptMemory,
-        "The heap is corrupted: something was written beyond a block or after it was freed, or what \
-         was freed is no block.",
+        "The heap is corrupted: something was written beyond a block or after it was freed, or \
+         what was freed is no block.",
     ),
     (&["Assertion `", "assertion failed"], Cause::Abort, "An assertion of the program failed."),
     (&["panicked at"], Cause::Abort, "A Rust program panicked."),

@@ -2,16 +2,17 @@
 
 use super::fault::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, register};
 use super::instruction::InstructionKind;
-use super::kernel_words::{code_name, signal_name};
+use super::signal_words::{code_name, signal_name};
 use super::{Cause, Conclusion, Evidence, stack};
 use crate::label::Confidence;
 
-/// What functions on the stack say of an abort, the surest first. See [`is_called`] for the patterns.
-const ABORTS: [(&str, Cause, &str); 16] = [
+/// What functions on the stack say of an abort, the surest first; [`is_called`] has the patterns.
+const ABORTS: [(&str, Cause, &str); 17] = [
     (
         "__stack_chk_fail*",
         Cause::CorruptMemory,
-        "A buffer on the stack was overrun: the canary behind it was overwritten (stack protector).",
+        "A buffer on the stack was overrun: the canary behind it was overwritten (stack \
+         protector).",
     ),
     (
         "__chk_fail",
@@ -21,19 +22,22 @@ const ABORTS: [(&str, Cause, &str); 16] = [
     (
         "__fortify_fail",
         Cause::CorruptMemory,
-        "The C library saw that a buffer was or would be overrun (stack protector or _FORTIFY_SOURCE).",
+        "The C library saw that a buffer was or would be overrun (stack protector or \
+         _FORTIFY_SOURCE).",
     ),
     (
         "malloc_printerr",
         Cause::CorruptMemory,
-        "The C library found the heap corrupted: something was written beyond a block or after it was freed, or it was freed twice.",
+        "The C library found the heap corrupted: something was written beyond a block or after \
+         it was freed, or it was freed twice.",
     ),
     ("__assert_fail*", Cause::Abort, "An assertion of the program failed."),
     ("__assert_perror_fail", Cause::Abort, "An assertion of the program failed."),
     (
         "::stack_overflow::imp::*",
         Cause::StackOverflow,
-        "The Rust runtime found that a thread's stack has no more room, said so, and ended the program.",
+        "The Rust runtime found that a thread's stack has no more room, said so, and ended the \
+         program.",
     ),
     (
         "std::terminate*",
@@ -46,7 +50,12 @@ const ABORTS: [(&str, Cause, &str); 16] = [
         "A C++ exception was not caught, or was thrown where none may be (std::terminate).",
     ),
     (
-        "std::panicking::*",
+        "std::panicking::panic_with_hook*",
+        Cause::Abort,
+        "A Rust program panicked, and panics end it (panic=abort, or a panic within a panic).",
+    ),
+    (
+        "std::panicking::rust_panic_with_hook*",
         Cause::Abort,
         "A Rust program panicked, and panics end it (panic=abort, or a panic within a panic).",
     ),
@@ -208,8 +217,8 @@ fn arithmetic(evidence: &Evidence<'_>) -> Conclusion {
         None => Conclusion::new(
             Cause::DivideByZero,
             Confidence::Likely,
-            "An integer was divided by zero, most likely; the smallest number divided by -1 is the \
-             other possibility.",
+            "An integer was divided by zero, most likely; the smallest number divided by -1 is \
+             the other possibility.",
             "the fault is one of division",
         ),
     }
@@ -260,8 +269,8 @@ fn trap(evidence: &Evidence<'_>) -> Conclusion {
     Conclusion::new(
         Cause::Trap,
         Confidence::Certain,
-        "The program ran into a breakpoint or trap without a debugger: one in its own code (int3, \
-         brk, __debugbreak), or one that a debugger or uprobe left behind.",
+        "The program ran into a breakpoint or trap without a debugger: one in its own code \
+         (int3, brk, __debugbreak), or one that a debugger or uprobe left behind.",
         if breakpoint {
             "the instruction is a breakpoint".to_owned()
         } else {
@@ -274,7 +283,8 @@ fn trap(evidence: &Evidence<'_>) -> Conclusion {
 
 fn system_call(evidence: &Evidence<'_>) -> Conclusion {
     let crash = evidence.crash;
-    // The number is put back when a filter sends SIGSYS (Linux 6.18 kernel/seccomp.c, syscall_rollback).
+    // The number is put back when a filter sends SIGSYS (syscall_rollback in Linux 6.18
+    // kernel/seccomp.c).
     let number = ["orig_rax", "orig_eax", "x8", "rax", "eax"].iter();
     let number = number.filter_map(|name| register(crash, name)).find(|number| *number < 1 << 12);
     let number = number.map(|number| format!(" number {number}")).unwrap_or_default();

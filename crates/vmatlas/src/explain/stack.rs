@@ -44,7 +44,7 @@ pub(super) fn overflow(evidence: &Evidence<'_>, address: u64) -> Option<Conclusi
     }?;
     let end = if stack.range.contains(address) {
         // Where the stack ends within its row is not known.
-        address.saturating_add(1).next_multiple_of(page(evidence))
+        address.saturating_add(1).checked_next_multiple_of(page(evidence)).unwrap_or(u64::MAX)
     } else {
         stack.range.start
     };
@@ -190,13 +190,16 @@ pub(super) fn recursion(evidence: &Evidence<'_>) -> Option<String> {
     names.dedup();
     Some(match names.as_slice() {
         [] => format!(
-            "A function without a name is called over and over: {turns} calls of it lie on the part of the stack that was looked at."
+            "A function without a name is called over and over: {turns} calls of it lie on the \
+             part of the stack that was looked at."
         ),
         [one] => format!(
-            "{one} calls itself over and over: {turns} calls of it lie on the part of the stack that was looked at."
+            "{one} calls itself over and over: {turns} calls of it lie on the part of the stack \
+             that was looked at."
         ),
         more => format!(
-            "{} call each other over and over: {turns} rounds lie on the part of the stack that was looked at.",
+            "{} call each other over and over: {turns} rounds lie on the part of the stack that \
+             was looked at.",
             more.join(" and ")
         ),
     })

@@ -1,7 +1,7 @@
 //! The paragraph and the facts.
 
 use super::fault::SIGSYS;
-use super::kernel_words::{code_name, signal_name};
+use super::signal_words::{code_name, signal_name};
 use super::{Conclusion, Evidence, name};
 use crate::crash::{Access, CrashFrame};
 use crate::kind::Kind;

@@ -3,6 +3,7 @@ mod captures;
 mod coredump;
 mod corner_cases;
 mod crash;
+mod explain;
 mod filter;
 mod label;
 mod laws;

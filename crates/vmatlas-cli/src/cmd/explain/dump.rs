@@ -11,6 +11,8 @@ use vmatlas_linux::postmortem::{Postmortem, StackRegisters};
 
 /// So many calls show a recursion.
 const MOST_FRAMES: usize = 256;
+/// Where the program begins (include/uapi/linux/auxvec.h).
+const AT_ENTRY: u64 = 9;
 
 /// The crash that a core dump was written for; none where it was taken of a running process.
 pub(super) fn case(target: &Target, core: &Core) -> Option<Case> {
@@ -24,7 +26,9 @@ pub(super) fn case(target: &Target, core: &Core) -> Option<Case> {
     if let (Some(Machine::X86_64), Some(ip), Some(sp)) = (crash.machine, crash.ip, crash.sp) {
         let fp = register("rbp").unwrap_or(0);
         let found = dead.frames(StackRegisters { ip, sp, fp }, MOST_FRAMES);
-        stack = frames::name(&target.maps, &build_id, &found);
+        let entry = dump.auxv().get(AT_ENTRY).and_then(|entry| target.maps.find(entry).mapping);
+        let program = entry.and_then(|row| target.maps.get(row)).map(|row| row.name);
+        stack = frames::name(&target.maps, program, &build_id, &found);
     }
     crash.frames = stack.iter().map(|(pc, frame)| frames::of_crash(Some(*pc), frame)).collect();
     let facts = dump.facts();

@@ -7,37 +7,48 @@ use vmatlas_linux::postmortem::StackFrame;
 use vmatlas_linux::symbols::{Module, Place, SymbolFrame, Symbolizer};
 
 /// Functions and lines of a stack of a process that has ended, inlined functions too, each with
-/// the address of its call.
+/// the address of its call. It ends at `main`, as debuggers show it: what calls that says nothing,
+/// and the C library's tables take longer to read than all the rest. `program` is the name of the
+/// program's file.
 pub(super) fn name(
     maps: &Maps,
+    program: Option<&[u8]>,
     build_id: &dyn Fn(&Mapping<'_>) -> Option<Vec<u8>>,
     frames: &[StackFrame],
 ) -> Vec<(u64, SymbolFrame)> {
     let mut symbolizer = Symbolizer::default();
-    let mut places: Vec<Place> = Vec::new();
     // A recursion has the same frame again and again.
-    let mut known: HashMap<(Option<usize>, u64), Option<usize>> = HashMap::new();
-    let asked: Vec<Option<usize>> = frames
-        .iter()
-        .map(|frame| {
-            *known.entry((frame.row, frame.offset)).or_insert_with(|| {
-                let row = maps.get(frame.row?)?;
-                let has_file = row.name.first() == Some(&b'/') || row.name == b"[vdso]";
-                has_file.then(|| {
-                    let build_id = build_id(&row);
-                    let module = Module { path: row.name.to_vec(), build_id, ..Module::default() };
-                    let module = symbolizer.add_module(module);
-                    places.push(Place::File { module, offset: frame.offset });
-                    places.len() - 1
-                })
-            })
-        })
-        .collect();
-    let named = symbolizer.symbolize(&places);
+    let mut known: HashMap<(usize, u64), Vec<SymbolFrame>> = HashMap::new();
+    let row_of = |frame: &StackFrame| Some((frame.row?, maps.get(frame.row?)?));
+    let mut look_up = |frames: &[StackFrame], wanted: &dyn Fn(&Mapping<'_>) -> bool| {
+        let mut asked: Vec<((usize, u64), Place)> = Vec::new();
+        for frame in frames {
+            let Some((index, row)) = row_of(frame).filter(|(_, row)| wanted(row)) else { continue };
+            let key = (index, frame.offset);
+            if known.contains_key(&key) || asked.iter().any(|(other, _)| *other == key) {
+                continue;
+            }
+            let module =
+                Module { path: row.name.to_vec(), build_id: build_id(&row), ..Module::default() };
+            let module = symbolizer.add_module(module);
+            asked.push((key, Place::File { module, offset: frame.offset }));
+        }
+        let (keys, places): (Vec<_>, Vec<Place>) = asked.into_iter().unzip();
+        known.extend(keys.into_iter().zip(symbolizer.symbolize(&places)));
+        known.clone()
+    };
+    let named = look_up(frames, &|row| Some(row.name) == program);
+    let is_main = |frame: &StackFrame| {
+        let found = frame.row.and_then(|row| named.get(&(row, frame.offset)));
+        found.is_some_and(|names| names.iter().any(|name| name.function == "main"))
+    };
+    let end = frames.iter().position(is_main).map_or(frames.len(), |main| main + 1);
+    let frames = &frames[..end];
+    let named = look_up(frames, &|row| row.name.first() == Some(&b'/') || row.name == b"[vdso]");
     let mut all = Vec::new();
-    for (frame, asked) in frames.iter().zip(asked) {
-        match asked.and_then(|at| named.get(at)) {
-            Some(found) => all.extend(found.iter().map(|name| (frame.pc, name.clone()))),
+    for frame in frames {
+        match frame.row.and_then(|row| named.get(&(row, frame.offset))) {
+            Some(names) => all.extend(names.iter().map(|name| (frame.pc, name.clone()))),
             None => all.push((frame.pc, nameless(maps, frame))),
         }
     }

@@ -89,7 +89,13 @@ fn check(program: &std::path::Path, way: &Way, named: bool) {
     if named {
         assert!(functions.contains(&expected), "{name}: {functions:?}");
     }
-    assert!(functions.len() >= 3, "{name}: the walk reaches main: {functions:?}");
+    // A thread has no main, a recursion is cut, and an overrun buffer takes the way back with it.
+    let cut = name.starts_with("overflow") || *name == "stack_smash";
+    if named && !cut {
+        assert_eq!(functions.last(), Some(&"main"), "{name}: {functions:?}");
+    } else if !named {
+        assert!(functions.len() >= 3, "{name}: the walk goes on without names: {functions:?}");
+    }
 }
 
 #[test]
@@ -156,7 +162,8 @@ fn rust_programs() {
         Way("text_pointer", "data-as-pointer", &["text, \"overlong\""]),
     ];
     let frames = "-Cforce-frame-pointers=yes";
-    let debug = rust_program("crash-rust-g", &["-g", frames, "-Cpanic=abort"]);
+    let debug =
+        rust_program("crash-rust-g", &["-g", frames, "-Cpanic=abort", "-Cdebug-assertions=off"]);
     let plain = rust_program("crash-rust", &["-O", "-Cpanic=abort"]);
     for way in RUST {
         for program in [&debug, &plain] {

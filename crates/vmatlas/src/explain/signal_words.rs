@@ -1,6 +1,4 @@
-//! What the kernel's numbers mean, in words.
-
-use crate::crash::Machine;
+//! What the numbers of signals mean, in words.
 
 /// The name of a signal, as signal(7) has it for most machines (not Alpha, MIPS, SPARC, PA-RISC).
 pub fn signal_name(signal: i32) -> Option<&'static str> {
@@ -79,72 +77,4 @@ pub fn code_name(signal: i32, code: i32) -> Option<(&'static str, &'static str)>
         (31, 2) => ("SYS_USER_DISPATCH", "a system call given to the program"),
         _ => return None,
     })
-}
-
-/// The bits of the error code in a line `segfault at … error N`, or of `ESR_EL1` on AArch64, in
-/// words.
-pub fn error_code(machine: Machine, error: u64) -> Vec<&'static str> {
-    match machine {
-        Machine::AArch64 => exception_syndrome(error),
-        _ => page_fault(error),
-    }
-}
-
-/// Linux 6.18 `arch/x86/include/asm/trap_pf.h`.
-fn page_fault(error: u64) -> Vec<&'static str> {
-    let bits = [
-        (5, "a protection key forbids it"),
-        (6, "of a shadow stack"),
-        (15, "of an SGX enclave"),
-        (31, "pages of a guest"),
-    ];
-    let mut words = vec![
-        if error & 1 == 0 { "no page there" } else { "a page is there" },
-        if error & 0x10 != 0 {
-            "execution"
-        } else if error & 2 != 0 {
-            "write"
-        } else {
-            "read"
-        },
-        if error & 4 == 0 { "by the kernel" } else { "by the program" },
-    ];
-    if error & 8 != 0 {
-        words.push("reserved bits in a page table");
-    }
-    words.extend(bits.iter().filter(|(bit, _)| error >> bit & 1 != 0).map(|(_, word)| *word));
-    words
-}
-
-/// Arm Architecture Reference Manual (DDI 0487), `ESR_ELx`: ISS of data and instruction aborts.
-fn exception_syndrome(error: u64) -> Vec<&'static str> {
-    let class = error >> 26 & 0x3f;
-    let (execute, data) = (matches!(class, 0x20 | 0x21), matches!(class, 0x24 | 0x25));
-    let mut words = vec![match class {
-        0x20 => "an instruction that could not be fetched, by the program",
-        0x24 => "data that could not be accessed, by the program",
-        0x21 => "an instruction that could not be fetched, by the kernel",
-        0x25 => "data that could not be accessed, by the kernel",
-        0x22 => "the instruction's address is not aligned",
-        0x26 => "the stack pointer is not aligned",
-        0x3c => "a breakpoint instruction",
-        0x00 => "an unknown reason",
-        _ => "another class of exception",
-    }];
-    if data {
-        words.push(if error & 0x40 != 0 { "write" } else { "read" });
-    }
-    if execute || data {
-        words.push(match error & 0x3f {
-            0..=3 => "address size",
-            4..=7 => "no page there",
-            8..=11 => "a page that was not accessed before",
-            12..=15 => "a page is there that forbids it",
-            16 => "an external abort",
-            17 => "a memory tag that does not match",
-            33 => "not aligned",
-            _ => "another fault",
-        });
-    }
-    words
 }
