@@ -7,7 +7,7 @@ mod permissions;
 use super::fault::{SI_KERNEL, SIGBUS, SIGSEGV};
 use super::instruction::InstructionKind;
 use super::{Cause, ChangeKind, Conclusion, Evidence, pointer, stack};
-use crate::crash::Access;
+use crate::crash::{Access, CrashSource};
 use crate::label::Confidence;
 use crate::mapping::Mapping;
 
@@ -26,7 +26,7 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
         .or_else(|| pointer::impossible(evidence, address))
         .or_else(|| match mapped {
             Some(row) => permissions::permissions(evidence, address, &row),
-            None if evidence.maps.is_empty() => without_map(evidence, address),
+            None if evidence.maps.is_empty() => without_map(evidence, Some(address)),
             None => gap::gap(evidence, address),
         })
 }
@@ -141,6 +141,12 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
             "the kernel tells of control protection",
         ));
     }
+    // AArch64 prints what sort of fault it was, and no address.
+    let says = |word: &str| crash.message.as_deref().is_some_and(|said| said.contains(word));
+    let told = says("translation fault") || crash.present == Some(true);
+    if crash.source == CrashSource::KernelLog && told {
+        return without_map(evidence, None);
+    }
     // AddressSanitizer knows the same by the missing address.
     let high = || crash.message.as_deref().is_some_and(|said| said.contains("high value address"));
     let silent = high()
@@ -196,7 +202,7 @@ fn changed(evidence: &Evidence<'_>) -> Option<Conclusion> {
 }
 
 /// A fault of which the source has no map.
-fn without_map(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
+fn without_map(evidence: &Evidence<'_>, address: Option<u64>) -> Option<Conclusion> {
     let crash = evidence.crash;
     crash.signal?;
     let likely = Confidence::Likely;
@@ -235,8 +241,9 @@ fn without_map(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
             Cause::Unmapped,
             Confidence::Guess,
             format!(
-                "There is no page at {address:#x}: nothing is mapped there, or what is mapped \
-                 may not be accessed and never was."
+                "There is no page {}: nothing is mapped there, or what is mapped may not be \
+                 accessed and never was.",
+                address.map_or("where it was".to_owned(), |address| format!("at {address:#x}"))
             ),
             "the source does not say that a page is there; without a map no more can be told",
         )),

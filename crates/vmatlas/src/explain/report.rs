@@ -63,7 +63,14 @@ const REPORTS: [(&[&str], Cause, &str); 18] = [
     (&["Assertion `", "assertion failed"], Cause::Abort, "An assertion of the program failed."),
     (&["panicked at"], Cause::Abort, "A Rust program panicked."),
     (
-        &["heap out of memory", "heap limit", "Out of memory", "out of memory", "OutOfMemory"],
+        &[
+            "Killed process ",
+            "heap out of memory",
+            "heap limit",
+            "Out of memory",
+            "out of memory",
+            "OutOfMemory",
+        ],
         Cause::OutOfMemory,
         "There was no more memory, or no more than a limit permits.",
     ),
