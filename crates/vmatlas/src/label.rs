@@ -19,6 +19,8 @@
 //! ```
 
 mod allocators;
+mod chromium;
+mod cpython;
 mod elf;
 mod equal_stacks;
 mod exclusion;
@@ -26,14 +28,23 @@ mod facts;
 mod glibc_chunks;
 mod glibc_malloc;
 mod glibc_threads;
+mod go;
+mod jit;
+mod jvm;
 mod kernel_names;
+mod leftovers;
 mod loader;
 mod mimalloc;
 mod musl;
+mod openblas;
+mod peek;
 mod reserved;
+mod ruby;
+mod runs;
 mod sanitizers;
 mod signal_stacks;
 mod threads;
+mod v8;
 mod words;
 
 pub use facts::{Auxv, Facts, ImageFacts, SYMBOLS, ThreadFacts};
@@ -181,9 +192,28 @@ impl<'a> Labeller<'a> {
         elf::recognise(self);
         // What is at places of its own.
         sanitizers::recognise(self);
+        // Guard zones of Java lie inside of what the C library takes for the stacks.
+        let jvm = jvm::recognise_certain(self);
+        // Threads of Go run on stacks in its heap.
+        let go = go::Go::of(self);
+        if let Some(go) = &go {
+            go.recognise_heap(self);
+        }
         threads::recognise(self);
         loader::recognise_first_thread(self);
         // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
+        if let Some(jvm) = &jvm {
+            jvm::recognise_likely(self, jvm);
+        }
+        v8::recognise(self);
+        chromium::recognise(self);
+        cpython::recognise_certain(self);
+        if let Some(go) = &go {
+            go.recognise_metadata(self);
+        }
+        ruby::recognise(self);
+        jit::recognise(self);
+        openblas::recognise(self);
         // Allocators: what their structures prove before what shapes suggest.
         mimalloc::recognise(self);
         allocators::recognise(self);
@@ -191,8 +221,13 @@ impl<'a> Labeller<'a> {
         glibc_malloc::recognise(self);
         loader::recognise(self);
         signal_stacks::recognise(self);
+        cpython::recognise_likely(self);
+        if let Some(go) = &go {
+            go.recognise_pointed_to(self);
+        }
         // Names say less than what was found by other signs, shapes say least.
         kernel_names::recognise(self);
+        leftovers::recognise(self);
         exclusion::recognise(self);
         reserved::recognise(self);
     }

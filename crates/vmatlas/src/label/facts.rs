@@ -27,6 +27,19 @@ pub const SYMBOLS: &[&str] = &[
     "__msan_init",
     "__tsan_init",
     "__lsan_do_leak_check",
+    // The tables that HotSpot keeps for debuggers.
+    "gHotSpotVMStructs",
+    "gHotSpotVMStructEntryTypeNameOffset",
+    "gHotSpotVMStructEntryFieldNameOffset",
+    "gHotSpotVMStructEntryIsStaticOffset",
+    "gHotSpotVMStructEntryOffsetOffset",
+    "gHotSpotVMStructEntryAddressOffset",
+    "gHotSpotVMStructEntryArrayStride",
+    // Other runtimes, by a name that no other library has.
+    "_PyRuntime",
+    "v8dbg_APIObjectType",
+    "ruby_version",
+    "runtime.mheap_",
 ];
 
 /// What labels are made from besides the rows. Everything may be missing: the less is known, the
