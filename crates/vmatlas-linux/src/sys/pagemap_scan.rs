@@ -37,6 +37,7 @@ struct Region {
 const _: () = assert!(size_of::<Arg>() == 96 && size_of::<Region>() == 24);
 
 /// `PAGE_IS_PRESENT`.
+#[cfg(target_arch = "x86_64")]
 const PRESENT: u64 = 1 << 3;
 /// `PAGE_IS_GUARD` (Linux 6.15).
 const GUARD: u64 = 1 << 8;
