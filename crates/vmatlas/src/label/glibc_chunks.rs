@@ -51,7 +51,11 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 
 /// Labels the blocks that a range begins with, one behind the other where the kernel joined them;
 /// where they end.
-fn blocks(labeller: &mut Labeller<'_>, range: AddressRange, confidence: Confidence) -> u64 {
+pub(super) fn blocks(
+    labeller: &mut Labeller<'_>,
+    range: AddressRange,
+    confidence: Confidence,
+) -> u64 {
     let mut start = range.start;
     for _ in 0..MOST_BLOCKS {
         let Some(length) = mapped_chunk(labeller, start, range.end) else { break };

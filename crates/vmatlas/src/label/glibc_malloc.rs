@@ -290,7 +290,10 @@ fn program_break(labeller: &mut Labeller<'_>, ring: &Ring) {
         let text = "glibc malloc: main heap, beside the program break";
         let because = format!("the top of the main arena in libc's list, {top:#x}, is here");
         let label = Label::new("glibc main heap", Confidence::Certain, text, because);
-        labeller.label(row.range, &label);
+        // Large blocks that were mapped later lie below, and the kernel may have joined them.
+        let below = AddressRange::new(row.range.start, top);
+        let start = glibc_chunks::blocks(labeller, below, Confidence::Certain);
+        labeller.label(AddressRange::new(start, row.range.end), &label);
     }
 }
 

@@ -1,6 +1,6 @@
 //! Code that is made at run time, where no runtime was recognised that makes it.
 
-use super::runs::runs;
+use super::runs::is_anonymous;
 use super::{Confidence, Label, Labeller};
 use crate::kind::Kind;
 use crate::mapping::AddressRange;
@@ -9,11 +9,11 @@ const GROUP: &str = "JIT code";
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     double_mappings(labeller);
-    for run in runs(labeller) {
-        for part in run.parts().iter().filter(|part| part.perms.execute()) {
-            let label = of_code(labeller, part.range);
-            labeller.label(part.range, &label);
-        }
+    let rows = labeller.maps.iter().filter(|row| row.perms.execute() && is_anonymous(row));
+    let rows: Vec<AddressRange> = rows.map(|row| row.range).collect();
+    for range in rows {
+        let label = of_code(labeller, range);
+        labeller.label(range, &label);
     }
 }
 
