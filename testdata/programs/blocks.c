@@ -1,7 +1,10 @@
 // blocks: a program that tells what its memory is. It allocates blocks in two threads and prints
 // `block ADDRESS SIZE` of each, `mapped START END` of memory that it maps itself, `bss ADDRESS` and
-// `tls ADDRESS` of variables of its own, then `ready`.
+// `tls ADDRESS` of variables of its own, then `ready`. It maps its own code a second time, as V8
+// does.
 #define _GNU_SOURCE
+#include <fcntl.h>
+#include <link.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -32,7 +35,21 @@ static void *run(void *argument) {
     return argument;
 }
 
+static int map_code(struct dl_phdr_info *info, size_t size, void *argument) {
+    int file = open("/proc/self/exe", O_RDONLY);
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *segment = info->dlpi_phdr + i;
+        if (segment->p_type == PT_LOAD && segment->p_flags & PF_X
+            && mmap(0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, file, segment->p_offset & -4096) == MAP_FAILED)
+            exit(1);
+    }
+    close(file);
+    // The first one is the program.
+    return 1;
+}
+
 int main(void) {
+    dl_iterate_phdr(map_code, 0);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     pthread_barrier_init(&done, 0, 2);
     pthread_t thread;

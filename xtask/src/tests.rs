@@ -23,6 +23,14 @@ const NEEDS: &[(&str, &str)] = &[
     ("dwz", "dwz"),
     ("zstd", "zstd"),
     ("gcore", "gdb"),
+    // Allocators whose memory is labelled, 32-bit programs, and another C library.
+    ("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2", "libjemalloc2"),
+    ("/usr/lib/x86_64-linux-gnu/libmimalloc.so.2", "libmimalloc2.0"),
+    ("/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),
+    ("musl-gcc", "musl-tools"),
+    ("/usr/lib32/libc.so", "libc6-dev-i386"),
+    // Not gcc-multilib, which does not go together with compilers for other machines.
+    ("/usr/lib/gcc/x86_64-linux-gnu/12/32/libgcc.a", "lib32gcc-12-dev"),
 ];
 
 pub(crate) fn run_tests() -> Result<(), String> {

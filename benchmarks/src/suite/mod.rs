@@ -2,6 +2,7 @@
 
 pub mod commands;
 pub mod core;
+pub mod explain;
 pub mod lookup;
 pub mod memory;
 pub mod parse;

@@ -11,8 +11,8 @@ use vmatlas::{Filter, KernelVersion};
 #[derive(Parser, Debug)]
 #[command(name = "vmatlas", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
 #[command(
-    after_help = "TARGET is a PID, PID/TID, `self`, the name of a command, a file (maps, smaps, or any text \
-    with such rows in it), or - for standard input. Of a log of strace it is LOG, LOG:PID, LOG@SECONDS or LOG:PID@SECONDS: \
+    after_help = "TARGET is a PID, PID/TID, `self`, the name of a command, a file (maps, smaps, any text \
+    with such rows in it, or a core dump, also compressed), or - for standard input. Of a log of strace it is LOG, LOG:PID, LOG@SECONDS or LOG:PID@SECONDS: \
     a process (the first) as it was so long after the first line (before it ended).\n\
     Exit status: 0 yes, 1 the answer is no (differs, not mapped, not allowed), 2 trouble."
 )]

@@ -113,7 +113,11 @@ impl<'a> Row<'a> {
 
     /// The sections of the file that lie in the row.
     pub(crate) fn sections(&self) -> &'a str {
-        self.target.live.as_ref().map_or("", |live| live.sections(&self.target.maps, self.index))
+        match (&self.target.live, &self.target.core) {
+            (Some(live), _) => live.sections(&self.target.maps, self.index),
+            (None, Some(core)) => core.sections(self.index),
+            (None, None) => "",
+        }
     }
 }
 

@@ -93,7 +93,7 @@ impl Live {
 const DEEP_LIMIT: Duration = Duration::from_secs(30);
 
 /// How many sections are named of a row.
-const SECTIONS: usize = 3;
+pub(crate) const SECTIONS: usize = 3;
 
 /// Objects in memory, such as those of a JIT compiler, are no images to be shown.
 fn is_file(row: Mapping<'_>) -> bool {
@@ -194,7 +194,7 @@ impl Target {
     pub(crate) fn facts(&self, deep: bool) -> Facts {
         match (&self.live, &self.core) {
             (Some(live), _) => live.facts(&self.maps, deep),
-            (None, Some(core)) => core.dump.facts(),
+            (None, Some(core)) => core.facts(deep),
             (None, None) => Facts::default(),
         }
     }

@@ -4,9 +4,12 @@
 //! Everything is optional: what may not be read is missing. Files are opened as everywhere
 //! (through [`Files`], with time limits), and no page table is walked but where stacks may lie.
 
+mod core;
 mod guards;
 mod images;
 mod threads;
+
+pub use core::core_facts;
 
 use crate::files::{FileTruths, Files};
 use crate::process::Process;

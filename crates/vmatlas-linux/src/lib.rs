@@ -13,8 +13,8 @@
 //! - [`Process`] is a handle to a process; [`Process::rows`] reads its rows, [`PointQuery`] asks
 //!   for one address.
 //! - [`files::Files`] makes the names of files certain, [`Images`] says what is in them.
-//! - [`facts()`] gathers what [labels](vmatlas::label) are made from; [`ProcessMemory`] reads the
-//!   memory of a process for them.
+//! - [`facts()`] and [`core_facts`] gather what [labels](vmatlas::label) are made from;
+//!   [`ProcessMemory`] reads the memory of a process for them.
 //! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
 //!   functions and lines of a recording's addresses.
 //! - [`CoreFile`] is a core dump in a file, for [`vmatlas::coredump`].
@@ -50,7 +50,7 @@ mod sys;
 pub use core_file::{CoreFile, file_with_build_id};
 pub use deadline::within;
 pub use error::Error;
-pub use facts::{FactSources, facts};
+pub use facts::{FactSources, core_facts, facts};
 pub use images::{Image, Images};
 pub use lookup::FilesNow;
 pub use memory::ProcessMemory;

@@ -137,7 +137,8 @@ pub struct CrashFrame {
     pub pc: Option<u64>,
     /// The file or library.
     pub module: Option<String>,
-    /// Where in that file or its image, in bytes, as the source counts.
+    /// Where in that file or its image, in bytes, as the source counts; where it does not tell, but
+    /// has the mappings, from the start of the file.
     pub offset: Option<u64>,
     /// The function, demangled where the source did so.
     pub function: Option<String>,

@@ -6,10 +6,23 @@
 //! `vmatlas-linux` gathers the facts of a live one.
 //!
 //! What is not recognised has no label: it is counted as unexplained, and shown.
+//!
+//! ```
+//! use vmatlas::Maps;
+//! use vmatlas::label::{Confidence, Facts, Labels};
+//!
+//! let maps = Maps::parse(b"7f00-8f00 rw-p 00000000 00:00 0     [anon: glibc: malloc arena]\n");
+//! let labels = Labels::of(&maps, &Facts::default(), None);
+//! let label = &labels.at(0x7f00).unwrap().label;
+//! assert_eq!(label.text, "glibc malloc: arena of a thread");
+//! assert_eq!(label.confidence, Confidence::Certain);
+//! ```
 
 mod allocators;
 mod cpython;
 mod elf;
+mod equal_stacks;
+mod exclusion;
 mod facts;
 mod glibc_chunks;
 mod glibc_malloc;
@@ -35,6 +48,7 @@ pub use facts::{Auxv, Facts, ImageFacts, SYMBOLS, ThreadFacts};
 
 use crate::crash::Machine;
 use crate::kernel::WordSize;
+use crate::kind::Kind;
 use crate::mapping::{AddressRange, Mapping};
 use crate::maps::Maps;
 use crate::memory::Memory;
@@ -115,7 +129,8 @@ pub struct Labels {
 impl Labels {
     /// Labels what can be recognised. `memory` is read where it is given (`--deep`).
     pub fn of(maps: &Maps, facts: &Facts, memory: Option<&dyn Memory>) -> Labels {
-        let mut labeller = Labeller { maps, facts, memory, parts: BTreeMap::new() };
+        let files = code_files(maps);
+        let mut labeller = Labeller { maps, facts, memory, files, parts: BTreeMap::new() };
         labeller.run();
         Labels { parts: labeller.parts.into_values().collect() }
     }
@@ -156,11 +171,29 @@ impl Labels {
     }
 }
 
+/// How a library is recognised, wherever it is linked to.
+struct Sign {
+    /// Any of these symbols is defined.
+    symbols: &'static [&'static str],
+    /// A file is called so, or its name goes on after this.
+    files: &'static [&'static str],
+}
+
+/// The names of files that have code, once each as far as they follow each other.
+fn code_files(maps: &Maps) -> Vec<&[u8]> {
+    let is_code = |row: &Mapping<'_>| row.perms.execute() && row.kind() == Kind::File;
+    let mut files: Vec<&[u8]> = maps.iter().filter(is_code).map(|row| row.name).collect();
+    files.dedup();
+    files
+}
+
 /// What labels are made from, and those made so far.
 struct Labeller<'a> {
     maps: &'a Maps,
     facts: &'a Facts,
     memory: Option<&'a dyn Memory>,
+    /// The names of the files that have code.
+    files: Vec<&'a [u8]>,
     /// By their first address; no two overlap.
     parts: BTreeMap<u64, Labelled>,
 }
@@ -176,6 +209,7 @@ impl<'a> Labeller<'a> {
         // Guard zones of Java lie inside of what the C library takes for the stacks.
         let jvm = jvm::recognise_certain(self);
         threads::recognise(self);
+        loader::recognise_first_thread(self);
         // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
         if let Some(jvm) = &jvm {
             jvm::recognise_likely(self, jvm);
@@ -197,6 +231,7 @@ impl<'a> Labeller<'a> {
         v8::recognise_outside(self);
         // Names say less than what was found by other signs, shapes say least.
         kernel_names::recognise(self);
+        exclusion::recognise(self);
         reserved::recognise(self);
     }
 
@@ -234,9 +269,35 @@ impl<'a> Labeller<'a> {
         last.is_some_and(|(_, part)| part.range.end > range.start)
     }
 
+    /// The image that defines any symbol of a sign.
+    fn image_with(&self, sign: &Sign) -> Option<&'a ImageFacts> {
+        let defines = |image: &&ImageFacts| sign.symbols.iter().any(|s| image.symbol(s).is_some());
+        self.facts.images.iter().find(defines)
+    }
+
+    /// The name of the file that shows a sign, without its directory.
+    fn file_with(&self, sign: &Sign) -> Option<String> {
+        let by_symbol = self.image_with(sign).map(|image| image.name.as_slice());
+        let is_named = |path: &&&[u8]| {
+            let name = words::file_name(path);
+            sign.files.iter().any(|prefix| name.starts_with(prefix))
+        };
+        let path = by_symbol.or_else(|| self.files.iter().find(is_named).copied())?;
+        Some(words::file_name(path))
+    }
+
     /// The row at an address.
     fn row_at(&self, address: u64) -> Option<Mapping<'a>> {
         self.maps.get(self.maps.find(address).mapping?)
+    }
+
+    /// The rows that overlap a range, as far as no more than any image or stack has.
+    fn rows_in(&self, range: AddressRange) -> Vec<Mapping<'a>> {
+        const MOST: usize = 4096;
+        let place = self.maps.find(range.start);
+        let Some(first) = place.mapping.or(place.after) else { return Vec::new() };
+        let rows = (first..self.maps.len()).map_while(|index| self.maps.get(index));
+        rows.take(MOST).take_while(|row| row.range.start < range.end).collect()
     }
 
     /// The row that ends where the one at `start` begins.
@@ -271,4 +332,16 @@ fn pointers(bytes: &[u8], word: usize) -> impl Iterator<Item = u64> {
     let words = bytes.chunks_exact(word.max(1));
     let value = |word: &[u8]| word.iter().rev().fold(0, |value: u64, &b| value << 8 | u64::from(b));
     words.map(value).filter(|&value| value >= 1 << 16)
+}
+
+/// Private memory without a name: what shapes are looked for in.
+fn is_unnamed_memory(row: &Mapping<'_>) -> bool {
+    is_private_memory(row) && row.kind() == Kind::Anonymous
+}
+
+/// Private memory, also such as the program named: what structures are looked for in. glibc names
+/// its heaps where it is told to.
+fn is_private_memory(row: &Mapping<'_>) -> bool {
+    let is_anonymous = matches!(row.kind(), Kind::Anonymous | Kind::NamedAnonymous { .. });
+    is_anonymous && row.perms.read() && row.perms.write() && !row.perms.shared()
 }

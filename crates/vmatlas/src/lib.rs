@@ -12,6 +12,7 @@
 //! - [`Mapping`] is a row; [`parse_row`] makes one from a line, [`Kind`] says what it is.
 //! - [`Maps`] holds the rows of a process; [`MapsReader`] makes one from text that comes in pieces.
 //! - [`TextFormat`] renders rows as a given kernel does.
+//! - [`label`] says what memory without a telling name is for, and why.
 //! - [`Filter`], [`Diff`] and [`Totals`] answer questions about maps.
 //!
 //! This crate opens no file, calls no kernel and has no unsafe code: it works on bytes that its

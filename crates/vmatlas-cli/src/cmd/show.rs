@@ -28,7 +28,8 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     let sort = args.sort.as_deref().map(|name| Column::of(name, sizes)).transpose()?;
     let columns = Column::list(&names, sizes)?;
     if args.sizes && !sizes && !target.maps.is_empty() {
-        return Err(Trouble::new(format!("{name}: --sizes needs smaps, and this is maps")));
+        let what = if target.core.is_some() { "a core dump, which has none" } else { "maps" };
+        return Err(Trouble::new(format!("{name}: --sizes needs smaps, and this is {what}")));
     }
     if !sizes && args.filter.as_ref().is_some_and(Filter::needs_sizes) && !target.maps.is_empty() {
         return Err(Trouble::new(format!(

@@ -58,7 +58,10 @@ fn heading(text: &mut String, target: &Target, totals: &MapTotals, paint: Paint)
             let (process, moment) = recorded.title();
             format!("{process} {moment}")
         }
-        (None, None) => printable(target.name.as_bytes()),
+        (None, None) => match &target.core {
+            Some(core) => core.title(&target.name),
+            None => printable(target.name.as_bytes()),
+        },
     };
     if let Some(empty) = target.live.as_ref().and_then(|live| live.empty) {
         let _ = writeln!(text, "{}: no mappings: {empty}", paint.bold(&title));

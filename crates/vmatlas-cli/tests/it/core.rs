@@ -174,6 +174,7 @@ fn an_address_and_the_file_that_it_is_of() {
     );
     assert_eq!(found["dumped"], false, "the kernel leaves code out");
     let id = found["elf"]["build_id"].clone();
+    assert!(sections(dumped.path(), "*/program").contains(".text"));
 
     // Another file by that name is not asked.
     let mut bytes = fs::read(&copy).unwrap();
@@ -193,6 +194,8 @@ fn an_address_and_the_file_that_it_is_of() {
     fs::remove_file(&copy).unwrap();
     assert!(at()["elf"]["note"].as_str().unwrap().contains("No such file"));
 
+    assert!(!sections(dumped.path(), "*/program").contains(".text"));
+
     // The vDSO is in the core itself.
     let row = dumped.maps.lines().find(|line| line.ends_with("[vdso]")).unwrap();
     let found =
@@ -203,6 +206,40 @@ fn an_address_and_the_file_that_it_is_of() {
     let nowhere = vmatlas(&["at", dumped.path(), "0x10"]);
     assert_eq!(nowhere.status, 1);
     assert!(nowhere.text().contains("0x10 is not mapped"), "{}", nowhere.text());
+}
+
+fn sections(core: &str, name: &str) -> String {
+    let which = format!("name = {name}");
+    let run = vmatlas(&["show", core, "--csv", "--columns", "perms,sections", "--where", &which]);
+    run.text()
+}
+
+/// Labels of a core are those of a live process: its memory is read with `--deep` only.
+#[test]
+fn what_the_memory_was_for() {
+    let Some(dumped) = Dumped::of(program(), "0x33") else { return };
+    let labels = |deep: &[&str]| {
+        let run = vmatlas(&[&["show", dumped.path(), "--json"], deep].concat());
+        let document = run.json();
+        let rows = document["mappings"].as_array().unwrap().clone();
+        let of = |what: &str| -> Vec<(String, String)> {
+            let labels = rows.iter().map(|row| &row["label"]);
+            let found =
+                labels.filter(|label| label["text"].as_str().is_some_and(|t| t.contains(what)));
+            let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+            found.map(|label| (text(&label["text"]), text(&label["confidence"]))).collect()
+        };
+        (of("stack of thread"), of(".bss of"), of("main heap"))
+    };
+    let (stacks, bss, _) = labels(&[]);
+    // The guards of two are the third and the fourth.
+    assert_eq!(stacks.len(), 5, "{stacks:?}");
+    assert!(stacks.iter().all(|(text, _)| !text.contains("()")), "{stacks:?}");
+    assert!(stacks.iter().any(|(text, _)| text.contains("(core_child)")), "{stacks:?}");
+    assert_eq!(bss.len(), 2, "{bss:?}");
+    let (stacks, _, heap) = labels(&["--deep"]);
+    assert!(stacks.len() == 5 && stacks.iter().all(|(_, sure)| sure == "certain"), "{stacks:?}");
+    assert!(heap.len() == 1 && heap[0].1 == "certain", "{heap:?}");
 }
 
 /// What a core does not tell is no difference.

@@ -38,13 +38,13 @@ impl ElfFile {
         let dynamic = |name: &str| hash.as_ref()?.find::<Elf>(self, name);
         let mut found: Vec<Option<u64>> = names.iter().map(|name| dynamic(name)).collect();
         if table > 0 && found.iter().any(Option::is_none) {
-            self.from_symtab::<Elf>(names, &mut found, table);
+            self.look_in_symtab::<Elf>(names, &mut found, table);
         }
         let named = names.iter().zip(found);
         named.filter_map(|(name, vaddr)| Some((*name, vaddr?))).collect()
     }
 
-    fn from_symtab<Elf: FileHeader<Endian = Endianness>>(
+    fn look_in_symtab<Elf: FileHeader<Endian = Endianness>>(
         &self,
         names: &[&'static str],
         found: &mut [Option<u64>],

@@ -17,7 +17,7 @@ const SMALL_TABLE: u64 = 4 << 20;
 /// ... and where it does not. Chromium with all its symbols has some 60 MiB.
 const WHOLE_TABLE: u64 = 64 << 20;
 /// `AT_ENTRY` of include/uapi/linux/auxvec.h.
-const AT_ENTRY: u64 = 9;
+pub(super) const AT_ENTRY: u64 = 9;
 
 /// The images that are mapped to be executed, in the order of their addresses, and the machine
 /// they are for.
@@ -38,22 +38,40 @@ pub(super) fn of(
         let Some(image) = images.of_row(index) else { continue };
         let Some(bias) = image.bias else { continue };
         // A library may be mapped several times, and have several rows of code.
-        if known.insert((row.name, row.inode, bias)) {
+        if known.insert((row.name, row.inode, bias)) && is_whole(maps, &row, image.elf, bias) {
             let is_program = auxv.get(AT_ENTRY).is_some_and(|entry| row.range.contains(entry));
-            let tables = match (deep, is_program) {
-                (true, _) => WHOLE_TABLE,
-                // What is linked into it is nowhere else to be seen.
-                (false, true) => SMALL_TABLE,
-                (false, false) => 0,
-            };
-            all.push(facts(&row, image.elf, bias, tables));
+            all.push(facts(row.name, image.elf, bias, tables(deep, is_program)));
             machine = machine.or_else(|| Some(machine_of(image.elf)));
         }
     }
     (all, machine)
 }
 
-fn facts(row: &Mapping<'_>, elf: &ElfFile, bias: u64, tables: u64) -> ImageFacts {
+/// Up to which size tables of symbols are gone through.
+pub(super) fn tables(deep: bool, is_program: bool) -> u64 {
+    match (deep, is_program) {
+        (true, _) => WHOLE_TABLE,
+        // What is linked into it is nowhere else to be seen.
+        (false, true) => SMALL_TABLE,
+        (false, false) => 0,
+    }
+}
+
+/// Whether the first and the last segment are where the bias puts them: V8 maps a part of its code
+/// once more elsewhere, which makes no second image.
+fn is_whole(maps: &Maps, row: &Mapping<'_>, elf: &ElfFile, bias: u64) -> bool {
+    let loads = || elf.segments().iter().filter(|segment| segment.kind == SegmentType::LOAD);
+    let with_bytes = || loads().filter(|segment| segment.filesz > 0);
+    let is_there = |vaddr: u64| {
+        let place = maps.find(vaddr.wrapping_add(bias)).mapping;
+        let there = place.and_then(|index| maps.get(index));
+        there.is_some_and(|there| there.name == row.name && there.inode == row.inode)
+    };
+    let (first, last) = (with_bytes().next(), with_bytes().next_back());
+    [first, last].iter().all(|segment| segment.is_some_and(|segment| is_there(segment.vaddr)))
+}
+
+pub(super) fn facts(name: &[u8], elf: &ElfFile, bias: u64, tables: u64) -> ImageFacts {
     let here = |range: Range<u64>| {
         let start = range.start.wrapping_add(bias);
         AddressRange::new(start, start.saturating_add(range.end.saturating_sub(range.start)))
@@ -66,7 +84,7 @@ fn facts(row: &Mapping<'_>, elf: &ElfFile, bias: u64, tables: u64) -> ImageFacts
     let sections = elf.sections().iter().filter(|section| section.is_mapped());
     let symbols = elf.symbols_named(SYMBOLS, tables).into_iter();
     ImageFacts {
-        name: row.name.to_vec(),
+        name: name.to_vec(),
         bias,
         segments: segments.collect(),
         relro: elf.relro().map(here),

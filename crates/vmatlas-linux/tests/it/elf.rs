@@ -519,6 +519,54 @@ fn naive_lookup<'a>(
         .then_some(label)
 }
 
+/// By `.gnu.hash` where only dynamic symbols are asked for, else by the whole table.
+#[test]
+fn symbols_are_found_by_their_names() {
+    const NAMES: &[&str] = &[
+        "global",
+        "local",
+        "data",
+        "bss",
+        "label",
+        "weak_name",
+        "main",
+        "_start",
+        "malloc",
+        "mallopt",
+        "_rtld_global",
+        "printf",
+        "rl_completion_matches",
+        "gnu_get_libc_version",
+        "not_there",
+        "",
+    ];
+    let mut compared = 0;
+    for path in Programs::all().and_installed().filter(|path| !path.ends_with("node")) {
+        let elf = read(&path);
+        let Some(symtab) = naive_symbols(&path, ".symtab") else { return };
+        let Some(dynsym) = naive_symbols(&path, ".dynsym") else { return };
+        let has_hash = elf.sections().iter().any(|section| section.name == ".gnu.hash");
+        for limit in [0, u64::MAX] {
+            let found = elf.symbols_named(NAMES, limit);
+            for name in NAMES {
+                let ours = found.iter().find(|(known, _)| known == name).map(|(_, vaddr)| *vaddr);
+                let has = |symbols: &[NaiveSymbol], value| {
+                    symbols.iter().any(|s| s.name == *name && value == Some(s.value))
+                };
+                let is_in = |symbols: &[NaiveSymbol]| symbols.iter().any(|s| s.name == *name);
+                let expected = has_hash && is_in(&dynsym) || limit > 0 && is_in(&symtab);
+                assert_eq!(ours.is_some(), expected, "{name} of {path:?}");
+                assert!(
+                    !expected || has(&dynsym, ours) || has(&symtab, ours),
+                    "{name} of {path:?}"
+                );
+                compared += usize::from(expected);
+            }
+        }
+    }
+    assert!(compared > 50, "{compared}");
+}
+
 #[test]
 fn symbols_are_those_of_a_scan_of_readelf() {
     let mut compared = 0;

@@ -4,7 +4,7 @@ mod malloc;
 mod programs;
 mod threads;
 
-use crate::child::Child;
+use crate::child::{Child, wait_until};
 use std::path::Path;
 use vmatlas::label::{Confidence, Facts, Labelled, Labels};
 use vmatlas::{AddressRange, Kind, Maps, Memory};
@@ -87,6 +87,20 @@ impl Seen {
         }
         text
     }
+}
+
+/// Waits until all threads of a program wait, but so many that never do: only then their stack
+/// pointers can be seen.
+pub(crate) fn settle(child: &Child, running: usize) {
+    let process = child.process();
+    wait_until("its threads wait", || {
+        let threads = process.threads().unwrap();
+        let waits = |tid: &u32| {
+            let call = process.read(&format!("task/{tid}/syscall")).unwrap_or_default();
+            call.contains(&b'x')
+        };
+        threads.iter().filter(|tid| !waits(tid)).count() == running
+    });
 }
 
 /// What a program tells of its memory: lines of a word and addresses.

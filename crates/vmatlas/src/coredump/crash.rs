@@ -82,6 +82,7 @@ impl<S: ReadAt> CoreDump<S> {
         Facts {
             page_size: self.page_size(),
             word_size: Some(self.word_size()),
+            machine: Some(self.machine),
             kernel,
             pid: self.pid,
             threads,

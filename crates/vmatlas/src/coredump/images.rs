@@ -8,7 +8,7 @@ use crate::label::ImageFacts;
 use crate::mapping::{AddressRange, Mapping};
 use object::elf;
 
-/// The most images that are looked for.
+/// The most files that are looked at.
 const MOST: usize = 1 << 16;
 /// How many rows an image may have.
 const ROWS: usize = 64;
@@ -37,7 +37,7 @@ impl<S: ReadAt> CoreDump<S> {
         let first = |row: &Mapping<'_>| {
             row.offset == 0 && (row.name.first() == Some(&b'/') || row.name == b"[vdso]")
         };
-        self.maps.iter().filter(first).filter_map(|row| self.image(&row)).take(MOST).collect()
+        self.maps.iter().filter(first).take(MOST).filter_map(|row| self.image(&row)).collect()
     }
 
     /// The image of which a row is a part, if the core holds its headers.

@@ -34,7 +34,7 @@ impl ReadAt for [u8] {
 
 impl ReadAt for Vec<u8> {
     fn len(&self) -> Option<u64> {
-        self.as_slice().len().try_into().ok()
+        Some(self.as_slice().len() as u64)
     }
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> usize {

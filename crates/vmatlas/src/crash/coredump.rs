@@ -115,7 +115,11 @@ impl Coredump {
         } else if let Some(thread) = text.strip_prefix(b"Stack trace of thread ") {
             self.thread(index, leading_id(thread), found);
         } else if let Some(call) = frame::numbered(text).filter(|_| self.part == Part::Calls) {
-            found.frame(index, frame::of_systemd(call));
+            // Where its walk had no end, the last one is nothing at address 0.
+            let frame = frame::of_systemd(call);
+            if frame.module.is_some() || frame.pc != Some(0) {
+                found.frame(index, frame);
+            }
         }
     }
 

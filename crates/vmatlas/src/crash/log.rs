@@ -10,13 +10,16 @@ use crate::crash::line::{Line, lines};
 use crate::crash::runtime::Runtime;
 use crate::crash::sanitizer::Sanitizer;
 use crate::crash::tombstone::Tombstone;
-use crate::crash::{Crash, CrashFrame, CrashSource, registers};
+use crate::crash::{Access, Crash, CrashFrame, CrashSource, registers};
 use crate::maps::Maps;
 
 /// The most crashes that are kept of a text.
 const MOST_CRASHES: usize = 10_000;
 /// The most calls that are kept of a crash: an overflown stack has many more.
 const MOST_FRAMES: usize = 4096;
+
+/// The most calls of a handler before the call that crashed.
+const MOST_HANDLERS: usize = 16;
 
 /// Every crash that a text tells of, in the order of the text: lines of the kernel as dmesg,
 /// journalctl and syslog print them, tombstones of Android and their lines in logcat, and the
@@ -139,21 +142,46 @@ impl Found {
     fn finish(mut self, text: &[u8]) -> Vec<Crash> {
         self.entries.sort_by_key(|entry| entry.start);
         let settled = self.entries.into_iter().map(|mut entry| {
-            settle(&mut entry.crash);
             if let Some(part) = entry.maps.and_then(|(start, end)| text.get(start..end)) {
                 entry.crash.maps = Maps::parse(part);
             }
+            settle(&mut entry.crash);
             entry.crash
         });
         settled.collect()
     }
 }
 
+/// What follows from the whole of a crash.
 fn settle(crash: &mut Crash) {
     registers::settle(crash);
+    // The address that could not be executed is where it was to be executed. AArch64 logs no other.
+    if crash.access == Some(Access::Execute) {
+        crash.address = crash.address.or(crash.ip);
+    }
     // These give the first call without an address, but it is that of the registers.
     let first = matches!(crash.source, CrashSource::KernelLog | CrashSource::Tombstone);
     if let Some(frame) = crash.frames.first_mut().filter(|_| first) {
         frame.pc = frame.pc.or(crash.ip);
+    }
+    // A handler that prints its own stack has itself before the call that crashed.
+    let crashed = |frame: &CrashFrame| frame.pc.is_some() && frame.pc == crash.ip;
+    if let Some(handlers) = crash.frames.iter().take(MOST_HANDLERS).position(crashed) {
+        crash.frames.drain(..handlers);
+    }
+    if crash.maps.is_ordered() {
+        let maps = &crash.maps;
+        crash.frames.iter_mut().for_each(|frame| place(frame, maps));
+    }
+}
+
+/// Where in its file the code of a call is, by the mappings, if the source does not tell.
+fn place(frame: &mut CrashFrame, maps: &Maps) {
+    let Some(pc) = frame.pc.filter(|_| frame.offset.is_none()) else { return };
+    let row = maps.find(pc).mapping.and_then(|row| maps.get(row));
+    let Some(row) = row.filter(|row| row.name.starts_with(b"/")) else { return };
+    frame.offset = (pc - row.range.start).checked_add(row.offset);
+    if frame.module.is_none() {
+        frame.module = Some(super::words::string(row.name));
     }
 }

@@ -1,27 +1,22 @@
 //! Allocators that take the place of the C library's: jemalloc and tcmalloc by their shapes.
 
-use super::words::file_name;
-use super::{Confidence, ImageFacts, Label, Labeller};
+use super::{Confidence, ImageFacts, Label, Labeller, Sign, is_unnamed_memory};
 use crate::kind::Kind;
-use crate::mapping::{AddressRange, Mapping};
+use crate::mapping::AddressRange;
 use std::collections::HashSet;
 
-/// Functions by which allocators are known, wherever they are linked to.
-const JEMALLOC: &[&str] = &["mallctl", "je_mallctl", "_rjem_mallctl"];
-const TCMALLOC: &[&str] =
-    &["MallocExtension_GetNumericProperty", "MallocExtension_Internal_GetNumericProperty"];
-pub(super) const MIMALLOC: &[&str] = &["_mi_heap_main", "mi_version"];
+const JEMALLOC: Sign =
+    Sign { symbols: &["mallctl", "je_mallctl", "_rjem_mallctl"], files: &["libjemalloc"] };
+const TCMALLOC: Sign = Sign {
+    symbols: &["MallocExtension_GetNumericProperty", "MallocExtension_Internal_GetNumericProperty"],
+    files: &["libtcmalloc"],
+};
+pub(super) const MIMALLOC: Sign =
+    Sign { symbols: &["_mi_heap_main", "mi_version"], files: &["libmimalloc"] };
 
-/// Whether another allocator than the C library's is loaded.
+/// Whether another allocator than the C library's is there.
 pub(super) fn replaced(labeller: &Labeller<'_>) -> bool {
-    [JEMALLOC, TCMALLOC, MIMALLOC].iter().any(|symbols| image_with(labeller, symbols).is_some())
-}
-
-/// The image that defines any of some symbols.
-pub(super) fn image_with<'a>(labeller: &Labeller<'a>, symbols: &[&str]) -> Option<&'a ImageFacts> {
-    let facts = labeller.facts;
-    let defines = |image: &&ImageFacts| symbols.iter().any(|name| image.symbol(name).is_some());
-    facts.images.iter().find(defines)
+    [JEMALLOC, TCMALLOC, MIMALLOC].iter().any(|sign| labeller.file_with(sign).is_some())
 }
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -34,9 +29,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 /// data points to the beginnings of what it has.
 fn jemalloc(labeller: &mut Labeller<'_>) {
     const STEP: u64 = 512 << 10;
-    let Some(image) = image_with(labeller, JEMALLOC) else { return };
+    let Some(file) = labeller.file_with(&JEMALLOC) else { return };
     let text = "jemalloc: memory for blocks and its own data";
-    let file = file_name(&image.name);
     let label = |confidence, because: &str| {
         let because = format!("{because} jemalloc, which is in {file}");
         Label::new("jemalloc", confidence, text, because)
@@ -45,11 +39,12 @@ fn jemalloc(labeller: &mut Labeller<'_>) {
         label(Confidence::Likely, "it begins and ends at multiples of 512 KiB, as what belongs to");
     let steps = label(Confidence::Guess, "its size is a multiple of 512 KiB, as what belongs to");
     let pointed = label(Confidence::Likely, "its beginning is among what is managed by");
-    let known = pointers_of(labeller, image);
+    let image = labeller.image_with(&JEMALLOC);
+    let known = image.map(|image| pointers_of(labeller, image)).unwrap_or_default();
     for range in free_rows(labeller) {
         if range.start.is_multiple_of(STEP) && range.end.is_multiple_of(STEP) {
             labeller.label(range, &aligned);
-        } else if known.contains(&range.start) {
+        } else if known.contains(&range.start) && range.size() >= STEP {
             labeller.label(range, &pointed);
         } else if labeller.memory.is_none() && range.size().is_multiple_of(STEP) {
             labeller.label(range, &steps);
@@ -77,7 +72,7 @@ fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
     let mut rows = Vec::new();
     for (segment, _, _) in image.segments.iter().filter(|(_, _, writable)| *writable) {
         for pointer in super::pointers(&read(*segment), word) {
-            rows.extend(labeller.row_at(pointer).filter(is_memory).map(|row| row.range));
+            rows.extend(labeller.row_at(pointer).filter(is_unnamed_memory).map(|row| row.range));
         }
     }
     rows.sort_unstable();
@@ -95,10 +90,9 @@ fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
 
 /// gperftools' tcmalloc takes what it can from the program break.
 fn tcmalloc(labeller: &mut Labeller<'_>) {
-    let Some(image) = image_with(labeller, TCMALLOC) else { return };
+    let Some(file) = labeller.file_with(&TCMALLOC) else { return };
     let because = format!(
-        "the kernel calls it [heap], and tcmalloc, which is in {}, takes memory from there first",
-        file_name(&image.name)
+        "the kernel calls it [heap], and tcmalloc, which is in {file}, takes memory from there first"
     );
     let text = "tcmalloc: memory for blocks and its own data (the program break)";
     let label = Label::new("tcmalloc", Confidence::Likely, text, because);
@@ -110,10 +104,6 @@ fn tcmalloc(labeller: &mut Labeller<'_>) {
 
 /// Private anonymous memory that has no label, or the parts of rows that have none.
 pub(super) fn free_rows(labeller: &Labeller<'_>) -> Vec<AddressRange> {
-    let rows = labeller.maps.iter().filter(is_memory);
+    let rows = labeller.maps.iter().filter(is_unnamed_memory);
     rows.flat_map(|row| labeller.unlabelled(row.range)).collect()
-}
-
-fn is_memory(row: &Mapping<'_>) -> bool {
-    row.kind() == Kind::Anonymous && row.perms.read() && row.perms.write() && !row.perms.shared()
 }

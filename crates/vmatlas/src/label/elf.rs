@@ -57,9 +57,6 @@ fn of_image(labeller: &mut Labeller<'_>, image: &ImageFacts) {
     }
 }
 
-/// No segment is split into as many rows, but one of a file that lies may span all of them.
-const MOST_ROWS: usize = 4096;
-
 /// Labels the parts of rows of a kind that lie in a range.
 fn label_rows(
     labeller: &mut Labeller<'_>,
@@ -67,17 +64,9 @@ fn label_rows(
     label: &Label,
     wanted: impl Fn(&Mapping<'_>) -> bool,
 ) {
-    let place = labeller.maps.find(range.start);
-    let Some(first) = place.mapping.or(place.after) else { return };
-    for index in (first..labeller.maps.len()).take(MOST_ROWS) {
-        let Some(row) = labeller.maps.get(index) else { break };
-        if row.range.start >= range.end {
-            break;
-        }
-        if wanted(&row) {
-            let start = row.range.start.max(range.start);
-            labeller.label(AddressRange::new(start, row.range.end.min(range.end)), label);
-        }
+    for row in labeller.rows_in(range).iter().filter(|row| wanted(row)) {
+        let start = row.range.start.max(range.start);
+        labeller.label(AddressRange::new(start, row.range.end.min(range.end)), label);
     }
 }
 

@@ -4,11 +4,9 @@
 //! low three bits are flags: 1 the one before is in use, 2 it is a mapping, 4 it is of a thread's
 //! arena (malloc/malloc.c).
 
-use super::allocators::free_rows;
 use super::words::size;
-use super::{Confidence, Label, Labeller};
-use crate::kind::Kind;
-use crate::mapping::{AddressRange, Mapping};
+use super::{Confidence, Label, Labeller, is_private_memory};
+use crate::mapping::AddressRange;
 
 const IS_MMAPPED: u64 = 2;
 /// Smaller blocks have no mapping of their own, unless mallopt(3) says so.
@@ -16,16 +14,19 @@ const SMALLEST: u64 = 64 << 10;
 /// So many chunks in a row are no accident.
 const ENOUGH: usize = 16;
 
+/// glibc maps so many blocks at most (`M_MMAP_MAX`, mallopt(3)).
+const MOST_BLOCKS: usize = 65536;
 /// So many pages are looked at for the head of a chunk.
 const MOST_PAGES: usize = 1 << 14;
 
-/// Labels large blocks by their chunks; without memory what may be such blocks.
+/// Labels large blocks by their chunks.
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    let ranges = free_rows(labeller);
     if labeller.memory.is_none() {
-        return by_exclusion(labeller, &ranges);
+        return;
     }
     // Those that begin a row first: there are many pages.
+    let rows = labeller.maps.iter().filter(is_private_memory);
+    let ranges: Vec<_> = rows.flat_map(|row| labeller.unlabelled(row.range)).collect();
     let mut rest = Vec::new();
     for range in ranges {
         let end = blocks(labeller, range, Confidence::Certain);
@@ -41,35 +42,12 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Blocks of 128 KiB and more have mappings of their own (`M_MMAP_THRESHOLD`, mallopt(3)). Where
-/// there is code that was made at run time, there is other memory that looks so.
-fn by_exclusion(labeller: &mut Labeller<'_>, ranges: &[AddressRange]) {
-    const THRESHOLD: u64 = 128 << 10;
-    let makes_code = |row: &Mapping<'_>| row.perms.execute() && row.kind() == Kind::Anonymous;
-    if labeller.maps.iter().any(|row| makes_code(&row))
-        || !super::glibc_malloc::has_glibc(labeller)
-        || super::allocators::replaced(labeller)
-    {
-        return;
-    }
-    let label = Label::new(
-        "large malloc block",
-        Confidence::Guess,
-        "large blocks of malloc, perhaps",
-        "glibc's malloc maps blocks of 128 KiB and more like this, and nothing else is known here",
-    );
-    for range in ranges.iter().filter(|range| range.size() > THRESHOLD) {
-        labeller.label(*range, &label);
-    }
-}
-
 /// Labels the blocks that a range begins with, one behind the other where the kernel joined them;
 /// where they end.
 fn blocks(labeller: &mut Labeller<'_>, range: AddressRange, confidence: Confidence) -> u64 {
     let mut start = range.start;
-    while start < range.end
-        && let Some(length) = mapped_chunk(labeller, start, range.end)
-    {
+    for _ in 0..MOST_BLOCKS {
+        let Some(length) = mapped_chunk(labeller, start, range.end) else { break };
         let block = AddressRange::new(start, start.saturating_add(length));
         let text = format!("malloc: a single block of {}", size(length));
         let because = "its first words are those of a chunk with a mapping of its own";

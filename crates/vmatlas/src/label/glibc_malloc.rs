@@ -8,14 +8,16 @@
 
 use super::glibc_chunks;
 use super::words::size;
-use super::{Confidence, Label, Labeller};
+use super::{Confidence, Label, Labeller, Sign, is_private_memory, is_unnamed_memory};
 use crate::kind::Kind;
-use crate::mapping::{AddressRange, Mapping};
+use crate::mapping::AddressRange;
 use std::collections::{BTreeMap, HashMap};
 
 /// More arenas than 8 for each processor, which is the most by default, of any machine.
 const MOST_ARENAS: usize = 1 << 16;
 
+/// So many places where a heap may begin are looked at: those in 4 TiB of memory.
+const MOST_PLACES: usize = 1 << 16;
 /// A guard is not larger, as a rule.
 const MOST_GUARD: u64 = 64 << 10;
 
@@ -36,7 +38,12 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 /// Whether the program uses glibc: its library, or its malloc linked into a static program that
 /// has its symbols.
 pub(super) fn has_glibc(labeller: &Labeller<'_>) -> bool {
-    super::allocators::image_with(labeller, &["gnu_get_libc_version", "__libc_mallopt"]).is_some()
+    /// The second is of its malloc alone.
+    const GLIBC: Sign = Sign {
+        symbols: &["gnu_get_libc_version", "__libc_mallopt"],
+        files: &["libc.so.6", "libc-2."],
+    };
+    labeller.file_with(&GLIBC).is_some()
 }
 
 /// `HEAP_MAX_SIZE`.
@@ -59,10 +66,12 @@ fn found_heaps(labeller: &Labeller<'_>, heap_size: u64) -> BTreeMap<u64, Heap> {
     if labeller.memory.is_none() {
         return heaps;
     }
-    for row in labeller.maps.iter().filter(is_memory) {
+    let mut looked_at = 0;
+    for row in labeller.maps.iter().filter(is_private_memory) {
         let first = row.range.start.checked_next_multiple_of(heap_size);
         let mut start = first.unwrap_or(u64::MAX);
-        while start < row.range.end {
+        while start < row.range.end && looked_at < MOST_PLACES {
+            looked_at += 1;
             if let Some(heap) = read_heap(labeller, start, row.range.end, heap_size) {
                 heaps.insert(start, heap);
             }
@@ -202,7 +211,7 @@ fn by_shape(labeller: &mut Labeller<'_>, heap_size: u64) {
     let next = labeller.maps.iter().skip(1).map(Some).chain([None]);
     for (row, next) in labeller.maps.iter().zip(next) {
         let aligned = row.range.start.is_multiple_of(heap_size);
-        if !aligned || !is_memory(&row) || labeller.unlabelled(row.range) != [row.range] {
+        if !aligned || !is_unnamed_memory(&row) || labeller.unlabelled(row.range) != [row.range] {
             continue;
         }
         let Some(end) = row.range.end.checked_next_multiple_of(heap_size) else { continue };
@@ -276,7 +285,7 @@ fn program_break(labeller: &mut Labeller<'_>, ring: &Ring) {
     }
     // Where the break cannot grow, the main arena goes on elsewhere.
     if let Some(top) = top
-        && let Some(row) = labeller.row_at(top).filter(is_memory)
+        && let Some(row) = labeller.row_at(top).filter(is_private_memory)
     {
         let text = "glibc malloc: main heap, beside the program break";
         let because = format!("the top of the main arena in libc's list, {top:#x}, is here");
@@ -289,8 +298,4 @@ fn program_break(labeller: &mut Labeller<'_>, ring: &Ring) {
 fn main_top(labeller: &Labeller<'_>, main: u64) -> Option<u64> {
     let offset = if labeller.word_size() == 4 { 56 } else { 0x60 };
     labeller.word(main.checked_add(offset)?)
-}
-
-fn is_memory(row: &Mapping<'_>) -> bool {
-    row.perms.read() && row.perms.write() && !row.perms.shared() && row.kind() == Kind::Anonymous
 }

@@ -1,6 +1,6 @@
 //! Code that is made at run time, where no runtime was recognised that makes it.
 
-use super::runs::{Run, runs};
+use super::runs::runs;
 use super::{Confidence, Label, Labeller};
 use crate::kind::Kind;
 use crate::mapping::AddressRange;

@@ -2,9 +2,9 @@
 //! and what it allocates before there is a malloc.
 
 use super::words::file_name;
-use super::{Confidence, ImageFacts, Label, Labeller};
+use super::{Confidence, ImageFacts, Label, Labeller, is_unnamed_memory};
 use crate::kind::Kind;
-use crate::mapping::{AddressRange, Mapping};
+use crate::mapping::AddressRange;
 
 /// It takes no more at a time, but for programs with very much thread-local storage.
 const LARGEST: u64 = 256 << 10;
@@ -12,7 +12,6 @@ const LARGEST: u64 = 256 << 10;
 const MOST_DATA: u64 = 64 << 10;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    first_thread(labeller);
     by_pointers(labeller);
     if labeller.memory.is_none() {
         by_place(labeller);
@@ -20,16 +19,43 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 }
 
 /// The control block of the first thread, with its thread-local storage below it.
-fn first_thread(labeller: &mut Labeller<'_>) {
+pub(super) fn recognise_first_thread(labeller: &mut Labeller<'_>) {
     let all = super::glibc_threads::all(labeller);
     let Some(first) = all.iter().find(|p| p.stack.is_none() && Some(p.tid) == labeller.facts.pid)
     else {
         return;
     };
-    let Some(row) = labeller.row_at(first.address).filter(is_small) else { return };
+    let Some(range) = storage(labeller, first.address) else { return };
     let text = "memory of the dynamic linker: thread-local storage of the first thread";
     let because = format!("the first thread's struct pthread is here, at {:#x}", first.address);
-    labeller.label(row.range, &Label::new("loader", Confidence::Certain, text, because));
+    labeller.label(range, &Label::new("loader", Confidence::Certain, text, because));
+}
+
+/// From the lowest thread-local storage below a thread's control block to the end of that. Its
+/// second word points to the addresses of the storage of each library (`dtv_t`, two words each,
+/// after one that counts: sysdeps/generic/dl-dtv.h of glibc).
+fn storage(labeller: &Labeller<'_>, block: u64) -> Option<AddressRange> {
+    /// Those of more libraries are made when they are needed, elsewhere.
+    const MOST_LIBRARIES: u64 = 64;
+    /// `struct pthread` has so many bytes at most.
+    const BLOCK: u64 = 0x900;
+    let word = labeller.word_size();
+    let entries = labeller.word(block.checked_add(word)?)?;
+    let addresses = (1..=MOST_LIBRARIES)
+        .map_while(|n| labeller.word(entries.checked_add(n * 2 * word)?))
+        .filter(|at| block.checked_sub(*at).is_some_and(|below| below < LARGEST));
+    let (page, first) = (labeller.page_size(), addresses.min().unwrap_or(block));
+    let end = block.checked_add(BLOCK)?.checked_next_multiple_of(page)?;
+    let row = labeller.row_at(block).filter(is_unnamed_memory)?;
+    let start = (first - first % page).max(row.range.start);
+    Some(AddressRange::new(start, end.min(row.range.end)))
+}
+
+/// The part of a row without a label that an address is in: the kernel joins it with .bss.
+fn small_part(labeller: &Labeller<'_>, address: u64) -> Option<AddressRange> {
+    let row = labeller.row_at(address).filter(is_unnamed_memory)?;
+    let mut parts = labeller.unlabelled(row.range).into_iter();
+    parts.find(|part| part.contains(address) && part.size() <= LARGEST)
 }
 
 /// What the data of the dynamic linker points to.
@@ -46,7 +72,7 @@ fn by_pointers(labeller: &mut Labeller<'_>) {
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
         let length = memory.read(range.start, &mut bytes);
         for pointer in super::pointers(bytes.get(..length).unwrap_or_default(), word) {
-            rows.extend(labeller.row_at(pointer).filter(is_small).map(|row| row.range));
+            rows.extend(small_part(labeller, pointer));
         }
     }
     rows.sort_unstable();
@@ -72,8 +98,9 @@ fn by_place(labeller: &mut Labeller<'_>) {
         let is_library = next.kind() == Kind::File && next.offset == 0 && !next.perms.write();
         let touches = row.range.end == next.range.start
             && (is_library || matches!(next.kind(), Kind::Vvar | Kind::Vdso));
-        if touches && is_small(&row) && row.range.size() <= 32 << 10 {
-            found.push(row.range);
+        if touches && is_unnamed_memory(&row) {
+            let parts = labeller.unlabelled(row.range).into_iter();
+            found.extend(parts.filter(|p| p.end == row.range.end && p.size() <= 32 << 10));
         }
     }
     let label = Label::new(
@@ -85,12 +112,4 @@ fn by_place(labeller: &mut Labeller<'_>) {
     for row in found {
         labeller.label(row, &label);
     }
-}
-
-fn is_small(row: &Mapping<'_>) -> bool {
-    row.kind() == Kind::Anonymous
-        && row.perms.read()
-        && row.perms.write()
-        && !row.perms.shared()
-        && row.range.size() <= LARGEST
 }

@@ -3,8 +3,7 @@
 //! A segment's header has a cookie: its address combined with a random number, which is also in
 //! the main heap's data (`_mi_ptr_cookie`, src/segment.c and src/init.c, versions 1.0 to 2.1).
 
-use super::allocators::{MIMALLOC, free_rows, image_with};
-use super::words::file_name;
+use super::allocators::{MIMALLOC, free_rows};
 use super::{Confidence, ImageFacts, Label, Labeller};
 use crate::mapping::AddressRange;
 use std::collections::HashSet;
@@ -17,8 +16,9 @@ const HEADER: usize = 512;
 const MOST_DATA: u64 = 1 << 20;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    let Some(image) = image_with(labeller, MIMALLOC) else { return };
-    let numbers = numbers(labeller, image);
+    let Some(file) = labeller.file_with(&MIMALLOC) else { return };
+    let image = labeller.image_with(&MIMALLOC);
+    let numbers = image.map(|image| numbers(labeller, image)).unwrap_or_default();
     for range in free_rows(labeller) {
         if !range.start.is_multiple_of(OLD_SEGMENT) {
             continue;
@@ -30,10 +30,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
             );
             label(labeller, range, Confidence::Certain, &because);
         } else if range.start.is_multiple_of(SEGMENT) && range.size() >= OLD_SEGMENT {
-            let because = format!(
-                "it is aligned to 32 MiB, as mimalloc's segments, which is in {}",
-                file_name(&image.name)
-            );
+            let because =
+                format!("it is aligned to 32 MiB, as the segments of mimalloc, which is in {file}");
             label(labeller, range, Confidence::Likely, &because);
         }
     }

@@ -5,48 +5,70 @@
 
 use super::allocators::free_rows;
 use super::words::file_name;
-use super::{Confidence, ImageFacts, Label, Labeller};
+use super::{Confidence, Label, Labeller};
 use crate::kind::Kind;
 use crate::mapping::AddressRange;
 
 /// Below `maplen` in the fifth word of `struct meta`: `last_idx`, `freeable`, `sizeclass`.
 const MAPLEN_SHIFT: u32 = 12;
 
+/// So many groups are followed in a row.
+const MOST_GROUPS: usize = 1 << 20;
+/// So many pages are looked at for the beginning of a group.
+const MOST_PAGES: usize = 1 << 14;
+
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    let dynamic = labeller.facts.images.iter().any(is_musl);
-    if labeller.memory.is_some() {
-        let mut is_used = false;
-        for range in free_rows(labeller) {
-            is_used |= groups(labeller, range);
+    let known = is_used(labeller);
+    if labeller.memory.is_none() {
+        return;
+    }
+    let mut pages = 0;
+    let mut any = false;
+    for range in free_rows(labeller) {
+        let mut start = range.start;
+        while start < range.end && pages < MOST_PAGES {
+            let end = groups(labeller, AddressRange::new(start, range.end));
+            any |= end > start;
+            // The kernel joins groups with what others mapped.
+            if !known && end == range.start {
+                break;
+            }
+            start = end.max(start.saturating_add(labeller.page_size()));
+            pages += 1;
         }
-        if is_used {
-            program_break(labeller);
-        }
-    } else if dynamic {
-        by_exclusion(labeller);
+    }
+    if any {
+        program_break(labeller);
     }
 }
 
-fn is_musl(image: &ImageFacts) -> bool {
-    let name = file_name(&image.name);
-    // The C library is the dynamic linker, and a link under that name.
-    name.starts_with("ld-musl-") || name == "libc.so"
+/// Whether the program uses musl's library, which is the dynamic linker as well.
+pub(super) fn is_used(labeller: &Labeller<'_>) -> bool {
+    let is_musl = |path: &&[u8]| {
+        let name = file_name(path);
+        name.starts_with("ld-musl-")
+            || name == "libc.so" && memchr::memmem::find(path, b"musl").is_some()
+    };
+    labeller.files.iter().any(is_musl)
 }
 
-/// Labels the groups from the beginning of a range; whether there are any.
-fn groups(labeller: &mut Labeller<'_>, range: AddressRange) -> bool {
+/// Labels the groups that a range begins with; where they end.
+fn groups(labeller: &mut Labeller<'_>, range: AddressRange) -> u64 {
     let mut end = range.start;
-    while end < range.end
-        && let Some(size) = group(labeller, end)
-        && let Some(next) = end.checked_add(size).filter(|next| *next <= range.end)
-    {
-        end = next;
+    for _ in 0..MOST_GROUPS {
+        let Some(size) = group(labeller, end) else { break };
+        match end.checked_add(size) {
+            Some(next) if next <= range.end => end = next,
+            _ => break,
+        }
     }
-    let text = "musl malloc: groups of blocks";
-    let because = "each begins with a pointer to a description that points back";
-    let label = Label::new("musl malloc", Confidence::Certain, text, because);
-    labeller.label(AddressRange::new(range.start, end), &label);
-    end > range.start
+    if end > range.start {
+        let text = "musl malloc: groups of blocks";
+        let because = "each begins with a pointer to a description that points back";
+        let label = Label::new("musl malloc", Confidence::Certain, text, because);
+        labeller.label(AddressRange::new(range.start, end), &label);
+    }
+    end
 }
 
 /// The size of the group at an address, in bytes.
@@ -73,19 +95,6 @@ fn program_break(labeller: &mut Labeller<'_>) {
     );
     let heap = labeller.maps.iter().filter(|row| row.kind() == Kind::Heap);
     for range in heap.map(|row| row.range).collect::<Vec<_>>() {
-        labeller.label(range, &label);
-    }
-}
-
-/// With musl little else is anonymous.
-fn by_exclusion(labeller: &mut Labeller<'_>) {
-    let label = Label::new(
-        "musl malloc",
-        Confidence::Guess,
-        "musl malloc: groups of blocks, perhaps",
-        "the program uses musl, whose malloc maps memory like this",
-    );
-    for range in free_rows(labeller) {
         labeller.label(range, &label);
     }
 }

@@ -42,8 +42,24 @@ fn owner(labeller: &Labeller<'_>, range: AddressRange) -> Option<(String, &'stat
         below.filter(|part| part.range.end == range.start).map(|part| (part, "directly below"));
     let above =
         above.filter(|part| part.range.start == range.end).map(|part| (part, "directly above"));
-    let not_a_stack = |group: &str| !matches!(group, "thread stack" | "guard" | "RELRO" | ".bss");
+    // These have no reserve, or one that is known.
+    let has_none = |group: &str| {
+        group.starts_with("glibc ")
+            || matches!(
+                group,
+                "thread stack"
+                    | "guard"
+                    | "RELRO"
+                    | ".bss"
+                    | "loader"
+                    | "vdso"
+                    | "musl malloc"
+                    | "large malloc block"
+                    | "alternate signal stack"
+                    | "replaced file pages"
+            )
+    };
     let mut sides = below.into_iter().chain(above);
-    let (part, side) = sides.find(|(part, _)| not_a_stack(&part.label.group))?;
+    let (part, side) = sides.find(|(part, _)| !has_none(&part.label.group))?;
     Some((part.label.group.to_string(), side))
 }

@@ -3,6 +3,8 @@
 //! The places are those of compiler-rt (asan_mapping.h, asan_allocator.h, msan.h,
 //! msan_allocator.cpp, tsan_platform.h of LLVM 3.9 to 19), which gcc's libraries are made from.
 
+use super::allocators::free_rows;
+use super::words::size;
 use super::{Confidence, Label, Labeller};
 use crate::crash::Machine;
 use crate::kind::Kind;
@@ -26,6 +28,8 @@ const fn place(start: u64, end: u64, group: &'static str, what: &'static str) ->
     Place { range: AddressRange::new(start, end), group, what }
 }
 
+/// So many large blocks are followed in a row.
+const MOST_BLOCKS: usize = 65536;
 const SHADOW: &str = "sanitizer shadow";
 const HEAP: &str = "sanitizer heap";
 
@@ -35,8 +39,8 @@ const SANITIZERS: &[Sanitizer] = &[
         name: "AddressSanitizer",
         places: &[
             place(0x7fff_7000, 0x8fff_7000, SHADOW, "shadow of addresses below 2 GiB"),
-            place(0x8fff_7000, 0x2008_fff7_000, SHADOW, "shadow of the shadow, which nothing has"),
-            place(0x2008_fff7_000, 0x1000_7fff_8000, SHADOW, "shadow: a byte for eight of memory"),
+            place(0x8fff_7000, 0x0200_8fff_7000, SHADOW, "shadow of the shadow, which nothing has"),
+            place(0x0200_8fff_7000, 0x1000_7fff_8000, SHADOW, "shadow: a byte for eight of memory"),
             // Where it begins has changed with LLVM 17.
             place(0x5000_0000_0000, 0x5400_0000_0000, HEAP, "heap"),
             place(0x6000_0000_0000, 0x6400_0000_2000, HEAP, "heap"),
@@ -87,6 +91,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         for place in sanitizer.places {
             of_place(labeller, sanitizer, place);
         }
+        large_blocks(labeller, sanitizer);
     }
 }
 
@@ -107,5 +112,29 @@ fn of_place(labeller: &mut Labeller<'_>, sanitizer: &Sanitizer, place: &Place) {
         let range = AddressRange::new(start, row.range.end.min(place.range.end));
         let is_reserve = row.perms.none() && place.group == HEAP;
         labeller.label(range, if is_reserve { &reserve } else { &used });
+    }
+}
+
+/// Blocks that are too large for a class of sizes begin with their address and size
+/// (`LargeMmapAllocator`, sanitizer_allocator_secondary.h).
+fn large_blocks(labeller: &mut Labeller<'_>, sanitizer: &Sanitizer) {
+    if labeller.memory.is_none() {
+        return;
+    }
+    for range in free_rows(labeller) {
+        let mut start = range.start;
+        for _ in 0..MOST_BLOCKS {
+            let own = labeller.word(start);
+            let length = start.checked_add(8).and_then(|at| labeller.word(at));
+            let end = length.and_then(|length| start.checked_add(length));
+            let Some(end) = end.filter(|end| own == Some(start) && *end <= range.end) else {
+                break;
+            };
+            let block = AddressRange::new(start, end);
+            let text = format!("{}: a single block of {}", sanitizer.name, size(block.size()));
+            let because = "it begins with its own address and size";
+            labeller.label(block, &Label::new(HEAP, Confidence::Certain, text, because));
+            start = end;
+        }
     }
 }

@@ -3,7 +3,7 @@
 //! Rust's standard library gives each thread one: a guard page, and `SIGSTKSZ` (8 KiB) or more
 //! where the processor has many registers to save (`AT_MINSIGSTKSZ`).
 
-use super::{Confidence, Label, Labeller};
+use super::{Confidence, Label, Labeller, Sign};
 use crate::kind::Kind;
 use crate::mapping::AddressRange;
 
@@ -33,7 +33,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         }
         below = (is_anonymous && row.perms.none()).then_some(row.range);
     }
-    let is_rust = super::allocators::image_with(labeller, &["rust_eh_personality"]).is_some();
+    let rust = Sign { symbols: &["rust_eh_personality"], files: &["libstd-"] };
+    let is_rust = labeller.file_with(&rust).is_some();
     let (confidence, because) = match is_rust {
         true => {
             let because = "it has the size of one, and a guard page below it, and this is Rust";

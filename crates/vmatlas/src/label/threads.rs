@@ -6,13 +6,13 @@
 
 use super::glibc_threads::{self, Pthread};
 use super::words::size;
-use super::{Confidence, Label, Labeller, ThreadFacts};
+use super::{Confidence, Label, Labeller, ThreadFacts, equal_stacks};
 use crate::kind::Kind;
 use crate::mapping::AddressRange;
 use std::collections::HashMap;
 
 /// A larger row without permissions below a stack is something else that it happens to touch.
-const LARGEST_GUARD: u64 = 1 << 20;
+pub(super) const LARGEST_GUARD: u64 = 1 << 20;
 /// Stacks that nothing bounds are not believed to be larger.
 const LARGEST_STACK: u64 = 1 << 30;
 
@@ -30,7 +30,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     for thread in &facts.threads {
         stacks.extend(of_thread(labeller, thread, &pointers));
     }
-    stacks.extend(of_default_size(labeller));
+    without_pointer(labeller);
+    stacks.extend(equal_stacks::find(labeller, &stacks));
     for stack in &stacks {
         guard_of(labeller, stack);
     }
@@ -38,13 +39,17 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 }
 
 /// A stack that was labelled.
-struct Stack {
-    start: u64,
-    owner: String,
+pub(super) struct Stack {
+    pub(super) range: AddressRange,
+    pub(super) owner: String,
 }
 
 fn who(thread: &ThreadFacts) -> String {
-    format!("thread {} ({})", thread.tid, String::from_utf8_lossy(&thread.comm))
+    // A core has the name of the first thread only.
+    match thread.comm.as_slice() {
+        b"" => format!("thread {}", thread.tid),
+        comm => format!("thread {} ({})", thread.tid, String::from_utf8_lossy(comm)),
+    }
 }
 
 /// The stack that a `struct pthread` tells of.
@@ -67,15 +72,19 @@ fn of_pthread(
         None => return None,
     };
     let because = format!("the C library's struct pthread at {:#x} says so", pthread.address);
-    let label = Label::new("thread stack", Confidence::Certain, text, because.as_str());
-    labeller.label(stack, &label);
-    // Where a runtime made parts of a stack inaccessible, these are no guard of the library's.
-    if labeller.row_at(block.start).is_some_and(|row| row.perms.none()) {
-        let guard = AddressRange::new(block.start, stack.start);
-        let text = format!("guard below the stack of {owner}");
-        labeller.label(guard, &Label::new("guard", Confidence::Certain, text, because));
+    // A runtime may have made parts of it inaccessible, as Java's zones.
+    for row in labeller.rows_in(block) {
+        let start = row.range.start.max(block.start);
+        let part = AddressRange::new(start, row.range.end.min(block.end));
+        if row.perms.none() {
+            let text = format!("guard below the stack of {owner}");
+            let label = Label::new("guard", Confidence::Certain, text, because.as_str());
+            labeller.label(part, &label);
+        }
     }
-    Some(Stack { start: stack.start, owner })
+    let label = Label::new("thread stack", Confidence::Certain, text, because);
+    labeller.label(stack, &label);
+    Some(Stack { range: stack, owner })
 }
 
 /// `stack of thread 12 (worker), 16 KiB of 8 MiB used`.
@@ -109,22 +118,21 @@ fn of_thread(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointers: &[u64]
         return None;
     }
     let Bounds { stack, guard, cut } = Bounds::of(labeller, pointer, row.range)?;
-    // A runtime has the stacks of its coroutines where it pleases, many in a mapping.
     let inside = pointers.partition_point(|&at| at < stack.end)
         - pointers.partition_point(|&at| at < stack.start);
     if stack.size() > LARGEST_STACK || inside > 1 {
         return None;
     }
-    let (confidence, guarded) = match guard {
-        Some(Guard::Light) => (Confidence::Likely, "lightweight guard pages lie below it"),
-        Some(Guard::Row) => (Confidence::Likely, "a row without permissions lies below it"),
-        None => (Confidence::Guess, "nothing guards it"),
+    let guarded = match guard {
+        Guard::Light => "lightweight guard pages lie below it",
+        Guard::Row => "a row without permissions lies below it",
     };
     let cut = if cut { ", cut at the default size" } else { "" };
     let because = format!("its stack pointer {pointer:#x} is here, {guarded}{cut}");
     let text = text(thread, stack, Some(pointer));
-    labeller.label(stack, &Label::new("thread stack", confidence, text, because));
-    Some(Stack { start: stack.start, owner: who(thread) })
+    let label = Label::new("thread stack", Confidence::Likely, text, because);
+    labeller.label(stack, &label);
+    Some(Stack { range: stack, owner: who(thread) })
 }
 
 /// The first stack, which the kernel made.
@@ -139,6 +147,17 @@ fn of_first(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointer: u64, row
     labeller.label(row, &Label::new("thread stack", Confidence::Certain, text, because));
 }
 
+/// The first stack, where the stack pointer is not known or not there.
+fn without_pointer(labeller: &mut Labeller<'_>) {
+    let because = "the kernel calls it so";
+    let text = "stack of the first thread";
+    let label = Label::new("thread stack", Confidence::Certain, text, because);
+    let rows = labeller.maps.iter().filter(|row| row.kind() == Kind::Stack);
+    for range in rows.map(|row| row.range).collect::<Vec<_>>() {
+        labeller.label(range, &label);
+    }
+}
+
 /// What guards a stack.
 #[derive(Clone, Copy)]
 enum Guard {
@@ -151,12 +170,14 @@ enum Guard {
 /// Where a stack begins and ends in its row.
 struct Bounds {
     stack: AddressRange,
-    guard: Option<Guard>,
+    guard: Guard,
     /// Whether the row goes on above the stack.
     cut: bool,
 }
 
 impl Bounds {
+    /// None without a guard: a runtime has the stacks of its coroutines where it pleases, such as
+    /// in its heap.
     fn of(labeller: &Labeller<'_>, pointer: u64, row: AddressRange) -> Option<Bounds> {
         let guards = &labeller.facts.guards;
         let above = guards.partition_point(|guard| guard.end <= pointer);
@@ -167,7 +188,7 @@ impl Bounds {
         let below = above.checked_sub(1).and_then(|below| guards.get(below));
         let light = below.filter(|guard| guard.end > row.start);
         let plain = || plain_guard(labeller, row.start).map(|guard| (Guard::Row, guard));
-        let guard = light.map(|guard| (Guard::Light, *guard)).or_else(plain);
+        let (guard, _) = light.map(|guard| (Guard::Light, *guard)).or_else(plain)?;
         let start = light.map_or(row.start, |guard| guard.end);
         let end = next.map_or(row.end, |guard| guard.start.min(row.end));
         let mut stack = AddressRange::new(start, end);
@@ -176,61 +197,28 @@ impl Bounds {
         let default = labeller.facts.stack_limit.and_then(|limit| start.checked_add(limit));
         let cut = default.filter(|&default| pointer < default && default < end);
         stack.end = cut.unwrap_or(end);
-        Some(Bounds { stack, guard: guard.map(|(sort, _)| sort), cut: cut.is_some() })
+        Some(Bounds { stack, guard, cut: cut.is_some() })
     }
 }
 
-/// The row without permissions that ends where a stack begins, if it may be its guard; of a
-/// larger one the last page.
+/// The row without permissions that ends where a stack begins, if it may be its guard.
 fn plain_guard(labeller: &Labeller<'_>, start: u64) -> Option<AddressRange> {
     let row = labeller.row_below(start)?;
-    let is_guard = row.perms.none() && row.kind() == Kind::Anonymous;
-    if !is_guard || labeller.is_labelled(row.range) {
-        return None;
-    }
-    if row.range.size() <= LARGEST_GUARD {
-        return Some(row.range);
-    }
-    Some(AddressRange::new(start.checked_sub(labeller.page_size())?, start))
-}
-
-/// Rows that are laid out as a stack of the default size: of threads that run, or that have ended.
-fn of_default_size(labeller: &mut Labeller<'_>) -> Vec<Stack> {
-    let mut stacks = Vec::new();
-    let Some(limit) = labeller.facts.stack_limit else { return stacks };
-    let mut below: Option<AddressRange> = None;
-    for row in labeller.maps.iter() {
-        let is_anonymous = row.kind() == Kind::Anonymous;
-        if is_anonymous
-            && row.perms.read()
-            && row.perms.write()
-            && let Some(guard) = below
-            && guard.end == row.range.start
-            && guard.size() <= LARGEST_GUARD
-            && (row.range.size() == limit
-                || limit.checked_sub(guard.size()) == Some(row.range.size()))
-            && !labeller.is_labelled(AddressRange::new(guard.start, row.range.end))
-        {
-            let owner = "a thread that runs or has ended".to_owned();
-            let text = format!("stack of {owner}, {}", size(row.range.size()));
-            let because = "with the guard below, it has just the default size of a stack";
-            let label = Label::new("thread stack", Confidence::Likely, text, because);
-            labeller.label(row.range, &label);
-            stacks.push(Stack { start: row.range.start, owner });
-        }
-        below = (is_anonymous && row.perms.none()).then_some(row.range);
-    }
-    stacks
+    let is_guard = row.perms.none()
+        && matches!(row.kind(), Kind::Anonymous | Kind::NamedAnonymous { .. })
+        && row.range.size() <= LARGEST_GUARD
+        && !labeller.is_labelled(row.range);
+    is_guard.then_some(row.range)
 }
 
 /// Labels the guard of a stack.
 fn guard_of(labeller: &mut Labeller<'_>, stack: &Stack) {
     let guards = &labeller.facts.guards;
-    let at = guards.partition_point(|guard| guard.end < stack.start);
-    let light = guards.get(at).filter(|guard| guard.end == stack.start);
+    let at = guards.partition_point(|guard| guard.end < stack.range.start);
+    let light = guards.get(at).filter(|guard| guard.end == stack.range.start);
     let (range, confidence, sort) = match light {
         Some(guard) => (*guard, Confidence::Certain, "lightweight guard"),
-        None => match plain_guard(labeller, stack.start) {
+        None => match plain_guard(labeller, stack.range.start) {
             Some(guard) => (guard, Confidence::Likely, "guard"),
             None => return,
         },

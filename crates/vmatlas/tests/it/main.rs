@@ -5,6 +5,7 @@ mod corner_cases;
 mod crash;
 mod explain;
 mod filter;
+mod label;
 mod laws;
 mod limits;
 mod listings;

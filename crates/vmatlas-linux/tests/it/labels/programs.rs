@@ -29,7 +29,7 @@ fn shadow_and_heap_of_address_sanitizer_are_known() {
             let expected = ("sanitizer shadow", Confidence::Certain);
             assert_eq!((shadow.group.as_ref(), shadow.confidence), expected);
             // Blocks that are too large for a class of sizes have mappings of their own.
-            if line[1].parse::<u64>().unwrap() < 128 << 10 {
+            if deep || line[1].parse::<u64>().unwrap() < 128 << 10 {
                 let heap = &seen.at(start).label;
                 let expected = ("sanitizer heap", Confidence::Certain);
                 assert_eq!((heap.group.as_ref(), heap.confidence), expected);

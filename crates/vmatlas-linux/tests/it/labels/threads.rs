@@ -1,6 +1,6 @@
 //! Stacks of threads and guards.
 
-use super::{Seen, Told, address, check};
+use super::{Seen, Told, address, check, settle};
 use crate::child::{Child, once, program, skipped};
 use std::process::Command;
 use vmatlas::AddressRange;
@@ -17,6 +17,7 @@ fn stacks_that_the_kernel_joined_are_told_apart() {
         return skipped("a kernel without MADV_GUARD_INSTALL");
     }
     assert_eq!(lines.len(), 20);
+    settle(&child, 0);
     for deep in [false, true] {
         let seen = Seen::of(&child, deep);
         if seen.facts.guards.is_empty() {
@@ -42,6 +43,7 @@ fn stacks_are_as_glibc_says() {
     let mut child = Child::start(Command::new(program("arenas")).arg("50"));
     let told = Told(child.until_ready());
     assert_eq!(told.lines("stack").count(), 50);
+    settle(&child, 1);
     for deep in [false, true] {
         let seen = Seen::of(&child, deep);
         for line in told.lines("stack") {
@@ -80,6 +82,7 @@ fn signal_stacks_of_rust_are_known() {
     });
     let mut child = Child::start(&mut Command::new(stacks));
     let told = Told(child.until_ready());
+    settle(&child, 0);
     for deep in [false, true] {
         let seen = Seen::of(&child, deep);
         assert_eq!(told.lines("altstack").count(), 4);
