@@ -2,15 +2,13 @@
 
 use benchmarks::machine;
 use benchmarks::report::Section;
-use benchmarks::suite::{
-    Scale, commands, core, explain, lookup, memory, parse, record, snapshot, space,
-};
+use benchmarks::suite::{Scale, commands, core, lookup, memory, parse, record, snapshot, space};
 use benchmarks::target::{Many, repository};
 use std::path::Path;
 use std::process::ExitCode;
 
-const MEASURES: [&str; 9] =
-    ["parse", "memory", "record", "core", "explain", "snapshot", "lookup", "space", "commands"];
+const MEASURES: [&str; 8] =
+    ["parse", "memory", "core", "record", "snapshot", "lookup", "space", "commands"];
 
 fn main() -> ExitCode {
     let mut scale = Scale { quick: false };
@@ -73,14 +71,11 @@ fn run(scale: Scale, only: Option<&str>) -> Result<Vec<Section>, String> {
     if wanted("memory") {
         keep(memory::run(scale, programs));
     }
-    if wanted("record") {
-        record::run(scale, programs).into_iter().for_each(&mut keep);
-    }
     if wanted("core") {
         keep(core::run(scale, programs));
     }
-    if wanted("explain") {
-        keep(explain::run(scale, programs));
+    if wanted("record") {
+        record::run(scale, programs).into_iter().for_each(&mut keep);
     }
     if !["snapshot", "lookup", "space", "commands"].into_iter().any(wanted) {
         return Ok(sections);

@@ -23,6 +23,10 @@ const NEEDS: &[(&str, &str)] = &[
     ("dwz", "dwz"),
     ("zstd", "zstd"),
     ("gcore", "gdb"),
+    // Runtimes whose memory is labelled.
+    ("/usr/lib/python3/dist-packages/numpy", "python3-numpy"),
+    ("ruby", "ruby"),
+    ("chromium", "chromium"),
     // Allocators whose memory is labelled, 32-bit programs, and another C library.
     ("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2", "libjemalloc2"),
     ("/usr/lib/x86_64-linux-gnu/libmimalloc.so.2", "libmimalloc2.0"),

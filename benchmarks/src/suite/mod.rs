@@ -2,7 +2,6 @@
 
 pub mod commands;
 pub mod core;
-pub mod explain;
 pub mod lookup;
 pub mod memory;
 pub mod parse;

@@ -19,6 +19,7 @@
 //! ```
 
 mod allocators;
+mod chromium;
 mod cpython;
 mod elf;
 mod equal_stacks;
@@ -31,9 +32,11 @@ mod go;
 mod jit;
 mod jvm;
 mod kernel_names;
+mod leftovers;
 mod loader;
 mod mimalloc;
 mod musl;
+mod openblas;
 mod peek;
 mod reserved;
 mod ruby;
@@ -208,6 +211,11 @@ impl<'a> Labeller<'a> {
         sanitizers::recognise(self);
         // Guard zones of Java lie inside of what the C library takes for the stacks.
         let jvm = jvm::recognise_certain(self);
+        // Threads of Go run on stacks in its heap.
+        let go = go::Go::of(self);
+        if let Some(go) = &go {
+            go.recognise_heap(self);
+        }
         threads::recognise(self);
         loader::recognise_first_thread(self);
         // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
@@ -215,10 +223,14 @@ impl<'a> Labeller<'a> {
             jvm::recognise_likely(self, jvm);
         }
         v8::recognise(self);
+        chromium::recognise(self);
         cpython::recognise_certain(self);
-        go::recognise(self);
+        if let Some(go) = &go {
+            go.recognise_metadata(self);
+        }
         ruby::recognise(self);
         jit::recognise(self);
+        openblas::recognise(self);
         // Allocators: what their structures prove before what shapes suggest.
         mimalloc::recognise(self);
         allocators::recognise(self);
@@ -226,11 +238,13 @@ impl<'a> Labeller<'a> {
         glibc_malloc::recognise(self);
         loader::recognise(self);
         signal_stacks::recognise(self);
-        // Where nothing better is known.
         cpython::recognise_likely(self);
-        v8::recognise_outside(self);
+        if let Some(go) = &go {
+            go.recognise_pointed_to(self);
+        }
         // Names say less than what was found by other signs, shapes say least.
         kernel_names::recognise(self);
+        leftovers::recognise(self);
         exclusion::recognise(self);
         reserved::recognise(self);
     }

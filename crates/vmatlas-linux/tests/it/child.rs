@@ -105,6 +105,14 @@ impl Child {
         line.trim_end().to_owned()
     }
 
+    /// Gives it a line.
+    pub(crate) fn say(&mut self, line: &str) {
+        let input = self.input.as_mut().unwrap();
+        input.write_all(line.as_bytes()).unwrap();
+        input.write_all(b"\n").unwrap();
+        input.flush().unwrap();
+    }
+
     /// What it prints up to `ready`.
     pub(crate) fn until_ready(&mut self) -> Vec<String> {
         std::iter::from_fn(|| Some(self.line()).filter(|line| line != "ready")).collect()
@@ -112,12 +120,7 @@ impl Child {
 
     /// Stops all its threads.
     pub(crate) fn stop(&self) {
-        signal(self.pid(), "STOP");
-        let threads = self.process().threads().unwrap();
-        let stat = |tid| fs::read_to_string(format!("/proc/{}/task/{tid}/stat", self.pid()));
-        wait_until("it has stopped", || {
-            threads.iter().all(|tid| stat(tid).is_ok_and(|stat| stat.contains(") T ")))
-        });
+        stop(self.pid());
     }
 
     pub(crate) fn kill(&mut self) {
@@ -218,6 +221,16 @@ pub(crate) fn range(text: &str) -> AddressRange {
     let (start, end) = text.split_once('-').unwrap_or_else(|| panic!("no range: {text:?}"));
     let address = |text| u64::from_str_radix(text, 16).unwrap();
     AddressRange::new(address(start), address(end))
+}
+
+/// Stops all threads of a process.
+pub(crate) fn stop(pid: u32) {
+    signal(pid, "STOP");
+    let threads = process(pid).threads().unwrap();
+    let stat = |tid| fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat"));
+    wait_until("it has stopped", || {
+        threads.iter().all(|tid| stat(tid).is_ok_and(|stat| stat.contains(") T ")))
+    });
 }
 
 pub(crate) fn signal(pid: u32, name: &str) {

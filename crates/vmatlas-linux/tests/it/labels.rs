@@ -1,11 +1,17 @@
 //! Labels of real processes, against what these say of themselves.
 
+mod chromium;
+mod cpython;
+mod go;
+mod jvm;
 mod malloc;
 mod programs;
+mod ruby;
 mod threads;
+mod v8;
 
 use crate::child::{Child, wait_until};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use vmatlas::label::{Confidence, Facts, Labelled, Labels};
 use vmatlas::{AddressRange, Kind, Maps, Memory};
 use vmatlas_linux::files::Files;
@@ -126,6 +132,46 @@ pub(crate) fn address(text: &str) -> u64 {
 
 fn overlap(part: &Labelled, row: AddressRange) -> u64 {
     part.range.end.min(row.end) - part.range.start.max(row.start)
+}
+
+/// Asserts how much must be explained: 95 % of what is resident with memory, 85 % without.
+#[track_caller]
+pub(crate) fn check_share(seen: &Seen, deep: bool) {
+    let least = if deep { 95 } else { 85 };
+    assert!(seen.explained() >= least, "{} %:\n{}", seen.explained(), seen.text());
+}
+
+/// A file of testdata/programs.
+pub(crate) fn source(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/programs").join(name)
+}
+
+/// Where some bytes are in the private memory without a name of a process, up to some places.
+pub(crate) fn search(pid: u32, maps: &Maps, wanted: &[u8], most: usize) -> Vec<u64> {
+    let memory = ProcessMemory::open(&crate::child::process(pid)).unwrap();
+    let mut found = Vec::new();
+    let mut bytes = vec![0; 1 << 20];
+    for (index, row) in maps.iter().enumerate() {
+        let rss = maps.fields(index).find(|field| field.name == b"Rss");
+        let is_resident = rss.and_then(|field| field.value.number()).unwrap_or(0) > 0;
+        if row.kind() != Kind::Anonymous || !is_resident {
+            continue;
+        }
+        // What is wanted lies on a boundary of blocks by chance only, and is there several times.
+        for start in (row.range.start..row.range.end).step_by(bytes.len()) {
+            if found.len() >= most {
+                return found;
+            }
+            let length = bytes.len().min(usize::try_from(row.range.end - start).unwrap());
+            let read = memory.read(start, &mut bytes[..length]);
+            let mut from = 0;
+            while let Some(at) = memchr::memmem::find(&bytes[from..read], wanted) {
+                found.push(start + (from + at) as u64);
+                from += at + wanted.len();
+            }
+        }
+    }
+    found
 }
 
 /// Checks a label's range, group and confidence, and that its text has some words.

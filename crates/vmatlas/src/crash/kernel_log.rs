@@ -2,12 +2,14 @@
 //!
 //! # References
 //!
-//! `show_signal_msg` in arch/x86/mm/fault.c (2.6.24 to 6.18: `error` and `in` since 2.6.26, `likely
-//! on CPU` since 6.1), `show_signal` and `show_opcodes` in arch/x86/kernel (`Code:` since 4.20),
-//! `print_vma_addr` in mm/memory.c (the offset in the file before the `,` in 6.12, not yet in 6.1),
+//! `show_signal_msg` in arch/x86/mm/fault.c, `show_signal` and `show_opcodes` in arch/x86/kernel, of
+//! 6.1 and 6.18, whose lines were seen; of older ones as bug reports quote them: they have no
+//! `likely on CPU` and no `Code:`, the oldest `rip` for `ip` and no mapping. `print_vma_addr` in
+//! mm/memory.c, which in 6.12 prints the offset in the file before a `,`, in 6.1 not yet.
 //! `print_fatal_signal` in kernel/signal.c, `__oom_kill_process` in mm/oom_kill.c. Other
 //! architectures are in `kernel_log/other.rs`.
 
+mod code;
 mod other;
 
 use crate::crash::line::{Line, logged};
@@ -16,8 +18,8 @@ use crate::crash::words::{
     after, hex, hex_after, id, leading_hex, leading_id, leading_signed, split, split_last, string,
     take_while,
 };
-use crate::crash::{Crash, CrashFrame, CrashSource, Machine, page_fault, registers};
-use crate::mapping::AddressRange;
+use crate::crash::{Crash, CrashSource, Machine, page_fault, registers};
+use code::{take_code, take_mapping};
 
 const SIGILL: i32 = 4;
 const SIGTRAP: i32 = 5;
@@ -221,30 +223,6 @@ fn wide(sp: u64) -> Option<Machine> {
     (sp > u64::from(u32::MAX)).then_some(Machine::X86_64)
 }
 
-/// ` in FILE[OFFSET,START+SIZE]`: the mapping of the instruction, if a file is mapped there.
-fn take_mapping(crash: &mut Crash, text: &[u8]) {
-    let Some((name, numbers)) = after(text, " in ")
-        .and_then(|rest| split_last(rest, "]"))
-        .and_then(|(rest, _)| split_last(rest, "["))
-    else {
-        return;
-    };
-    let (offset, numbers) = match split(numbers, ",") {
-        Some((offset, numbers)) => (hex(offset), numbers),
-        None => (None, numbers),
-    };
-    let Some((start, size)) = split(numbers, "+") else { return };
-    let (Some(start), Some(size)) = (hex(start), hex(size)) else { return };
-    let Some(end) = start.checked_add(size) else { return };
-    crash.ip_mapping = Some((name.to_owned(), AddressRange::new(start, end)));
-    crash.frames = vec![CrashFrame {
-        pc: crash.ip,
-        module: Some(string(name)),
-        offset,
-        ..CrashFrame::default()
-    }];
-}
-
 /// `traps: crasher[2062] general protection fault ip:5611dfef52bf sp:7fff8cdb4c00 error:0 in …`
 fn trap(text: &[u8]) -> Option<Crash> {
     let (before, rest) = split(text, " ip:")?;
@@ -301,31 +279,13 @@ fn out_of_memory(text: &[u8]) -> Option<Crash> {
     })
 }
 
-/// The bytes of code around the instruction, which `<>` marks.
-fn take_code(crash: &mut Crash, code: &[u8]) {
-    let Some(ip) = crash.ip else { return };
-    let mut bytes = Vec::new();
-    let mut at = None;
-    for word in code.split(|&b| b == b' ').filter(|word| !word.is_empty()) {
-        let inner = word.strip_prefix(b"<").and_then(|word| word.strip_suffix(b">"));
-        let digits = inner.unwrap_or(word);
-        let Some(byte) = hex(digits).filter(|_| digits.len() == 2) else { break };
-        if inner.is_some() {
-            at = Some(bytes.len() as u64);
-        }
-        bytes.extend(u8::try_from(byte));
-    }
-    if let Some(start) = at.and_then(|at| ip.checked_sub(at)) {
-        crash.code_bytes = Some((start, bytes));
-    }
-}
-
 /// A line after the first: registers and who has them. Tells whether more may follow, and whether
 /// it was one of them.
 fn follow(last: Index, text: &[u8], found: &mut Found) -> (bool, bool) {
     let Some(crash) = found.get(last) else { return (false, false) };
     // The registers of a fault of the kernel itself are no program's.
-    if text.starts_with(b"RIP: 0010:") || text.starts_with(b"BUG: ") {
+    let of_kernel = ["RIP: 0010:", "BUG: ", "Oops", "Internal error: ", "Kernel panic", "Call "];
+    if of_kernel.iter().any(|begin| text.starts_with(begin.as_bytes())) {
         return (false, false);
     }
     if text.starts_with(b"CPU: ") {

@@ -1,4 +1,4 @@
-//! Arenas of CPython's allocator of small objects (Objects/obmalloc.c, CPython 3.7 to 3.14).
+//! Arenas of CPython's allocator of small objects (Objects/obmalloc.c; checked on CPython 3.11).
 //!
 //! An arena has 1 MiB since 3.10 and 256 KiB before, and pools of 16 KiB and 4 KiB of blocks of one
 //! size. The array `arenas` has an entry for each; nothing exports it, but a pool's header has its
@@ -55,33 +55,29 @@ pub(super) fn recognise_certain(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// By sizes, where the allocator's array was not found.
+/// By sizes, without memory.
 pub(super) fn recognise_likely(labeller: &mut Labeller<'_>) {
-    let is_done = labeller.parts.values().any(|part| part.label.group == GROUP);
-    if interpreter(labeller).is_none() || is_done {
+    if labeller.memory.is_some() || interpreter(labeller).is_none() {
         return;
     }
-    let likely = Label::new(
+    let label = Label::new(
         GROUP,
         Confidence::Likely,
         "arenas of CPython's small objects",
         "CPython is mapped, and the size is a multiple of an arena's",
     );
-    let guess = Label::new(
-        "CPython arenas or large blocks",
-        Confidence::Guess,
-        "arenas of CPython's small objects, or large blocks of malloc, or both",
-        "CPython is mapped, and nothing else is known to be so large",
-    );
-    let arena = SIZES.map(|sizes| sizes.arena);
+    // Blocks of malloc have a header, so that a round size makes them a page larger.
+    let [Sizes { arena, .. }, _] = SIZES;
     for part in runs(labeller).iter().flat_map(Run::parts).filter(|part| is_data(part)) {
-        let size = part.range.size();
-        if size.is_multiple_of(arena[0]) {
-            labeller.label(part.range, &likely);
-        } else if size >= arena[1] {
-            labeller.label(part.range, &guess);
+        if part.range.size().is_multiple_of(arena) {
+            labeller.label(part.range, &label);
         }
     }
+}
+
+/// Whether CPython is a part of the process.
+pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
+    interpreter(labeller).is_some()
 }
 
 fn is_data(part: &Part) -> bool {

@@ -24,9 +24,16 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     if labeller.memory.is_none() {
         return;
     }
-    // Those that begin a row first: there are many pages.
+    // A block may be several rows, as where a part of it was advised to be in huge pages.
     let rows = labeller.maps.iter().filter(is_private_memory);
-    let ranges: Vec<_> = rows.flat_map(|row| labeller.unlabelled(row.range)).collect();
+    let mut ranges: Vec<AddressRange> = Vec::new();
+    for row in rows.flat_map(|row| labeller.unlabelled(row.range)) {
+        match ranges.last_mut() {
+            Some(last) if last.end == row.start => last.end = row.end,
+            _ => ranges.push(row),
+        }
+    }
+    // Those that begin a row first: there are many pages.
     let mut rest = Vec::new();
     for range in ranges {
         let end = blocks(labeller, range, Confidence::Certain);

@@ -47,6 +47,9 @@ const MOST_DATA: u64 = 256 << 10;
 /// More threads than the kernel allows by default on most machines.
 const MOST_THREADS: usize = 1 << 17;
 
+/// No stack is larger; other words than those of a stack may look like a larger one.
+const LARGEST_STACK: u64 = 64 << 30;
+
 /// All of them, by their addresses; none without memory, or on machines whose layout is not known
 /// here.
 pub(super) fn all(labeller: &Labeller<'_>) -> Vec<Pthread> {
@@ -163,6 +166,7 @@ impl Reader<'_> {
             let (start, size, guard) = (value(at)?, value(at + word)?, value(at + 2 * word)?);
             let stack = AddressRange::new(start, start.checked_add(size)?);
             let fits = start != 0
+                && size <= LARGEST_STACK
                 && size % 16 == 0
                 && stack.contains(address)
                 && stack.end - address < 64 << 20

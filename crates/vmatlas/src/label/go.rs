@@ -1,5 +1,5 @@
-//! The heap of Go and what its runtime keeps beside it (src/runtime/malloc.go and mpagealloc.go,
-//! Go 1.12 to 1.25, on 64 bits).
+//! The heap of Go and what its runtime keeps beside it (src/runtime/malloc.go and mpagealloc.go, on
+//! 64 bits; checked on Go 1.19).
 //!
 //! The heap grows from addresses that the runtime asks for, in arenas of 64 MiB. An array that is
 //! reserved for all arenas has a pointer to each one's metadata, and summaries of pages are
@@ -18,8 +18,8 @@ const HINT_STEP: u64 = 1 << 40;
 const HINTS: u64 = 0x80;
 /// The lowest address, in the array of arenas (`arenaBaseOffset`): on x86-64 addresses are signed.
 const BASES: [u64; 2] = [0xffff_8000_0000_0000, 0];
-/// `runtime.mheap_` has less.
-const MOST_HEAP: usize = 160 << 10;
+/// `runtime.mheap_` has some more.
+const MOST_HEAP: usize = 88 << 10;
 /// Summaries of the page allocator are reserved for all addresses: nothing else reserves as much
 /// beside a small heap.
 const SUMMARIES: u64 = 500 << 20;
@@ -27,33 +27,61 @@ const SUMMARIES: u64 = 500 << 20;
 const HEAP: &str = "Go heap";
 const METADATA: &str = "Go runtime";
 
-pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    let sections = |name: &str| matches!(name, ".gopclntab" | ".go.buildinfo");
-    let images = &labeller.facts.images;
-    let is_go =
-        |sections_of: &[(String, AddressRange)]| sections_of.iter().any(|(name, _)| sections(name));
-    if !images.iter().any(|image| is_go(&image.sections)) {
-        return;
+/// What is known of Go in a process.
+pub(super) struct Go<'a> {
+    /// Whether there are no other libraries: then nothing else maps memory.
+    is_alone: bool,
+    mheap: Option<Mheap<'a>>,
+}
+
+/// Whether Go is a part of the process.
+pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
+    let is_go = |(name, _): &(String, AddressRange)| {
+        matches!(name.as_str(), ".gopclntab" | ".go.buildinfo")
+    };
+    labeller.facts.images.iter().any(|image| image.sections.iter().any(is_go))
+}
+
+impl<'a> Go<'a> {
+    pub(super) fn of(labeller: &Labeller<'a>) -> Option<Go<'a>> {
+        if !is_here(labeller) {
+            return None;
+        }
+        let images = &labeller.facts.images;
+        let mheap = images.iter().find_map(|image| image.symbol("runtime.mheap_"));
+        let mheap = Peek::of(labeller).zip(mheap).map(|(peek, mheap)| Mheap::read(peek, mheap));
+        Some(Go { is_alone: images.len() == 1, mheap })
     }
-    // Without other libraries nothing else maps memory.
-    let is_alone = images.len() == 1;
-    let mheap = images.iter().find_map(|image| image.symbol("runtime.mheap_"));
-    let mheap = Peek::of(labeller).zip(mheap).map(|(peek, mheap)| Mheap::read(peek, mheap));
-    for heap in hinted(labeller) {
-        heap_at(labeller, mheap.as_ref(), heap);
+
+    /// Labels the heap. Threads run on stacks that lie in it.
+    pub(super) fn recognise_heap(&self, labeller: &mut Labeller<'_>) {
+        for heap in hinted(labeller) {
+            heap_at(labeller, self.mheap.as_ref(), heap);
+        }
     }
-    if let Some(mheap) = &mheap {
-        pointed_to(labeller, mheap);
+
+    /// Labels what lies beside the heap, by its sizes.
+    pub(super) fn recognise_metadata(&self, labeller: &mut Labeller<'_>) {
+        if let Some(mheap) = self.mheap.as_ref().filter(|_| self.is_alone) {
+            pointed_to(labeller, mheap, Confidence::Certain);
+        }
+        for run in runs(labeller) {
+            let reserved = run.parts().iter().filter(|part| part.perms.none());
+            let is_summaries = reserved.map(|part| part.range.size()).sum::<u64>() >= SUMMARIES;
+            if self.is_alone || is_summaries {
+                let because = match self.is_alone {
+                    true => "this is a Go program without libraries, and not its heap",
+                    false => "Go is mapped, and its summaries of pages have this size",
+                };
+                label_metadata(labeller, run.range(), Confidence::Likely, because);
+            }
+        }
     }
-    for run in runs(labeller) {
-        let reserved = run.parts().iter().filter(|part| part.perms.none());
-        let is_summaries = reserved.map(|part| part.range.size()).sum::<u64>() >= SUMMARIES;
-        if is_alone || is_summaries {
-            let because = match is_alone {
-                true => "this is a Go program without libraries, and not its heap",
-                false => "Go is mapped, and its summaries of pages have this size",
-            };
-            label_metadata(labeller, run.range(), Confidence::Likely, because);
+
+    /// Labels what the runtime points to and the C library does not know.
+    pub(super) fn recognise_pointed_to(&self, labeller: &mut Labeller<'_>) {
+        if let Some(mheap) = &self.mheap {
+            pointed_to(labeller, mheap, Confidence::Likely);
         }
     }
 }
@@ -97,10 +125,9 @@ fn heap_at(labeller: &mut Labeller<'_>, mheap: Option<&Mheap<'_>>, heap: Address
 }
 
 /// What `runtime.mheap_` points to is the runtime's.
-fn pointed_to(labeller: &mut Labeller<'_>, mheap: &Mheap<'_>) {
+fn pointed_to(labeller: &mut Labeller<'_>, mheap: &Mheap<'_>, confidence: Confidence) {
     for pointer in &mheap.words {
         let at = AddressRange::new(*pointer, pointer.saturating_add(1));
-        // A page of its own at least lies there; large parts are one row each.
         let Some(row) = labeller.row_at(*pointer).filter(super::runs::is_anonymous) else {
             continue;
         };
@@ -110,13 +137,13 @@ fn pointed_to(labeller: &mut Labeller<'_>, mheap: &Mheap<'_>) {
         let parts = labeller.unlabelled(row.range);
         if let Some(part) = parts.into_iter().find(|part| part.contains(*pointer)) {
             let because = "runtime.mheap_ points into it";
-            label_metadata(labeller, part, Confidence::Certain, because);
+            label_metadata(labeller, part, confidence, because);
         }
     }
 }
 
 /// `runtime.mheap_`.
-struct Mheap<'a> {
+pub(super) struct Mheap<'a> {
     peek: Peek<'a>,
     words: Vec<u64>,
 }

@@ -8,15 +8,14 @@ mod layout;
 mod structures;
 mod vm_structs;
 
-use super::words::file_name;
 use super::{Confidence, Label, Labeller};
 use crate::mapping::AddressRange;
 
 /// What is known of a JVM so far.
 #[derive(Default)]
 pub(super) struct Jvm {
-    /// The addresses of the Java heap.
-    heap: Option<AddressRange>,
+    /// Whether the Java heap was found.
+    has_heap: bool,
     /// The collector.
     collector: Option<&'static str>,
 }
@@ -24,7 +23,7 @@ pub(super) struct Jvm {
 /// What its structures tell; none if this is no JVM.
 pub(super) fn recognise_certain(labeller: &mut Labeller<'_>) -> Option<Jvm> {
     let facts = labeller.facts;
-    let is_libjvm = |name: &[u8]| file_name(name) == "libjvm.so";
+    let is_libjvm = |name: &[u8]| name.ends_with(b"/libjvm.so");
     let image = facts.images.iter().find(|image| is_libjvm(&image.name));
     if image.is_none() && !labeller.maps.iter().any(|row| is_libjvm(row.name)) {
         return None;

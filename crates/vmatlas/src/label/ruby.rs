@@ -1,21 +1,32 @@
-//! Pages of Ruby's heap (gc.c, Ruby 2.7 to 3.4).
+//! Pages of Ruby's heap (gc.c; checked on Ruby 3.1).
 //!
 //! A page has 64 KiB since 3.2 and 16 KiB before, is aligned so, and begins with a pointer to its
 //! `struct heap_page`, in which a field points to the first object of the page.
 
 use super::peek::{Peek, words};
 use super::runs::{Run, runs};
-use super::{Confidence, Label, Labeller};
+use super::{Confidence, ImageFacts, Label, Labeller};
 use crate::mapping::AddressRange;
 
 const PAGES: [u64; 2] = [64 << 10, 16 << 10];
 /// The first object lies behind the header, aligned to the size of objects.
 const FIRST_OBJECT: u64 = 1024;
-const MOST_PAGES: usize = 1 << 20;
+const MOST_PAGES: usize = 1 << 17;
+/// The transient heap of Ruby 2.6 to 3.2, to which a variable points (transient_heap.c).
+const TRANSIENT_HEAP: u64 = 32 << 20;
+/// Its variables have less, but a file may lie.
+const MOST_DATA: u64 = 16 << 20;
+
+/// Whether Ruby is a part of the process.
+pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
+    labeller.facts.images.iter().any(|image| image.symbol("ruby_version").is_some())
+}
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    let is_ruby = labeller.facts.images.iter().any(|image| image.symbol("ruby_version").is_some());
-    let Some(peek) = Peek::of(labeller).filter(|_| is_ruby) else { return };
+    let images = &labeller.facts.images;
+    let image = images.iter().find(|image| image.symbol("ruby_version").is_some());
+    let (Some(peek), Some(image)) = (Peek::of(labeller), image) else { return };
+    transient_heap(labeller, peek, image);
     let mut left = MOST_PAGES;
     for part in runs(labeller).iter().flat_map(Run::parts) {
         if !part.perms.read() || !part.perms.write() || part.perms.execute() {
@@ -38,6 +49,24 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
             }
             at = next;
         }
+    }
+}
+
+fn transient_heap(labeller: &mut Labeller<'_>, peek: Peek<'_>, image: &ImageFacts) {
+    let all = runs(labeller);
+    let sized = all.iter().flat_map(Run::parts).filter(|part| part.perms.write());
+    let mut sized = sized.map(|part| part.range).filter(|range| range.size() == TRANSIENT_HEAP);
+    let points_to = |start: u64| {
+        let mut data = image.segments.iter().filter(|(_, _, writable)| *writable);
+        data.any(|(range, _, _)| {
+            let length = usize::try_from(range.size().min(MOST_DATA)).unwrap_or(0);
+            words(&peek.bytes(range.start, length)).any(|word| word == start)
+        })
+    };
+    if let Some(heap) = sized.find(|range| points_to(range.start)) {
+        let because = "a variable of Ruby points to it, and it has this size";
+        let text = "short-lived contents of Ruby objects (transient heap)";
+        labeller.label(heap, &Label::new("Ruby heap", Confidence::Likely, text, because));
     }
 }
 

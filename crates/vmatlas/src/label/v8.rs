@@ -2,10 +2,10 @@
 //!
 //! The heap's pages have 256 KiB and are aligned so, except large objects, which have a page of
 //! their own size; each is mapped at an address made at random, below those that the kernel
-//! chooses (src/heap/ and src/base/platform/, V8 11.3).
+//! chooses (src/heap/ and src/base/platform/).
 
 use super::peek::Peek;
-use super::runs::{Part, Run, is_anonymous, runs};
+use super::runs::{Run, is_anonymous, runs};
 use super::words::size;
 use super::{Confidence, Label, Labeller};
 use crate::mapping::AddressRange;
@@ -17,6 +17,7 @@ const RANDOM: u64 = 1 << 46;
 const DISTANCE: u64 = 16 << 20;
 /// The sizes of the code range (`kMaximalCodeRangeSize`).
 const CODE_RANGES: [u64; 2] = [512 << 20, 128 << 20];
+/// Headers are read of so many pages, those of 16 GiB.
 const MOST_PAGES: u64 = 1 << 16;
 
 const HEAP: &str = "V8 heap";
@@ -34,10 +35,12 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     }
     code_range(labeller);
     let peek = Peek::of(labeller);
+    let mut left = MOST_PAGES;
     for run in lonely(labeller) {
         let range = run.range();
         if let Some(peek) = peek {
-            pages(labeller, peek, range, HEAP, "page of the heap of JavaScript objects");
+            let what = "page of the heap of JavaScript objects";
+            pages(labeller, peek, range, (HEAP, what), &mut left);
         }
         let label = Label::new(
             HEAP,
@@ -68,19 +71,17 @@ fn lonely(labeller: &Labeller<'_>) -> Vec<Run> {
     all
 }
 
-/// Labels pages by their headers: `size`, `flags`, `heap`, `area_start`, `area_end`.
+/// Labels pages by their headers.
 fn pages(
     labeller: &mut Labeller<'_>,
     peek: Peek<'_>,
     range: AddressRange,
-    group: &'static str,
-    what: &str,
+    (group, what): (&'static str, &str),
+    left: &mut u64,
 ) {
     let mut at = range.start;
-    for _ in 0..MOST_PAGES {
-        if at >= range.end {
-            return;
-        }
+    while at < range.end && *left > 0 {
+        *left -= 1;
         let length = page(peek, at, range.end);
         if let Some(length) = length {
             let because = format!("the header at {at:#x} has its size and bounds");
@@ -98,19 +99,28 @@ fn pages(
     }
 }
 
-/// The length of the page that has a header at `at`, in whole pages of memory.
+/// The length of the page that has a header at `at`, in whole pages of memory: of one of the
+/// layouts of V8 11 (`size`, `flags`, `heap`, `area_start`, `area_end`), 12 (`flags`, its own
+/// address, `size`, `heap`, `area_start`, `area_end`) and 13 (`flags`, a pointer to its metadata,
+/// in which a pointer back and `size` follow the vtable), of Node.js 20, 22 and 24.
 fn page(peek: Peek<'_>, at: u64, end: u64) -> Option<u64> {
-    let [length, _flags, _heap, area_start, area_end] = peek.words(at)?;
-    let inside = |address: u64| at < address && address - at <= length;
-    let fits = length.is_multiple_of(4096)
-        && length >= 4096
-        && length <= end.checked_sub(at)?
-        && inside(area_start)
-        && inside(area_end)
-        && area_start < area_end
+    let [first, second, third, fourth, fifth, sixth] = peek.words(at)?;
+    let is_length = |length: u64| {
+        length.is_multiple_of(4096) && length > 0 && Some(length) <= end.checked_sub(at)
+    };
+    let is_area = |length: u64, start: u64, end: u64| {
+        let inside = |address: u64| at < address && address - at <= length;
         // The header is before the area.
-        && area_start - at < PAGE;
-    fits.then_some(length)
+        inside(start) && inside(end) && start < end && start - at < PAGE
+    };
+    if is_length(first) && is_area(first, fourth, fifth) {
+        return Some(first);
+    }
+    if second == at {
+        return Some(third).filter(|&third| is_length(third) && is_area(third, fifth, sixth));
+    }
+    let [_, back, length] = peek.words(second)?;
+    Some(length).filter(|&length| back == at && is_length(length))
 }
 
 /// The reservation that holds all code, by its size; V8 maps its builtins into it a second time,
@@ -127,7 +137,8 @@ fn code_range(labeller: &mut Labeller<'_>) {
             .find(|range| is_code_range(labeller, *range));
         let Some(range) = range else { continue };
         if let Some(peek) = Peek::of(labeller) {
-            self::pages(labeller, peek, range, CODE, "page of JavaScript code");
+            let mut left = MOST_PAGES;
+            self::pages(labeller, peek, range, (CODE, "page of JavaScript code"), &mut left);
         }
         let because = "V8 is mapped, and this has the size of its code range and holds code";
         let label = |text| Label::new(CODE, Confidence::Likely, text, because);
@@ -153,28 +164,4 @@ fn is_code_range(labeller: &Labeller<'_>, range: AddressRange) -> bool {
     }
     // V8 unmaps nothing of it.
     false
-}
-
-/// What V8 does not keep in its heap, in stretches of their own.
-pub(super) fn recognise_outside(labeller: &mut Labeller<'_>) {
-    /// A smaller block has no stretch of its own (`M_MMAP_THRESHOLD`, mallopt(3)).
-    const SMALLEST: u64 = 128 << 10;
-    if !is_here(labeller) {
-        return;
-    }
-    let label = Label::new(
-        "V8 buffers or large blocks",
-        Confidence::Guess,
-        "contents of array buffers, or other large blocks of malloc",
-        "V8 is mapped, and nothing else is known to be so large",
-    );
-    for part in runs(labeller).iter().flat_map(Run::parts) {
-        if is_data(part) && part.range.size() >= SMALLEST {
-            labeller.label(part.range, &label);
-        }
-    }
-}
-
-fn is_data(part: &Part) -> bool {
-    part.perms.read() && part.perms.write() && !part.perms.execute()
 }

@@ -143,7 +143,7 @@ fn range() -> impl Strategy<Value = AddressRange> {
 }
 
 fn maps() -> impl Strategy<Value = Maps> {
-    let names: [&[u8]; 9] = [
+    let names: [&[u8]; 11] = [
         b"[anon: glibc: malloc arena]",
         b"",
         b"",
@@ -153,6 +153,8 @@ fn maps() -> impl Strategy<Value = Maps> {
         b"/lib/libmimalloc.so.2",
         b"/lib/libjemalloc.so",
         b"/usr/lib/musl/lib/libc.so",
+        b"/memfd:java_heap (deleted)",
+        b"/jdk/lib/server/classes.jsa",
     ];
     let perms: [&[u8; 4]; 4] = [b"rw-p", b"rw-p", b"---p", b"r-xp"];
     let row = (range(), prop::sample::select(names.to_vec()), prop::sample::select(perms.to_vec()));
@@ -177,13 +179,18 @@ fn maps() -> impl Strategy<Value = Maps> {
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
+    // Some runtimes are known by names, others by symbols and sections.
+    let names: [&[u8]; 4] =
+        [b"/lib/libx.so", b"/jdk/lib/libjvm.so", b"/usr/bin/chromium", b"/lib/libopenblas.so.0"];
     let image = (
+        prop::sample::select(names.to_vec()),
         vec((range(), address(), any::<bool>()), 0..3),
         prop::option::of(range()),
-        vec((prop::sample::select(SYMBOLS), address()), 0..4),
+        vec((prop::sample::select(SYMBOLS), address()), 0..24),
     );
-    let image = image.prop_map(|(segments, relro, symbols)| ImageFacts {
-        name: b"/lib/libx.so".to_vec(),
+    let image = image.prop_map(|(name, segments, relro, symbols)| ImageFacts {
+        name: name.to_vec(),
+        sections: vec![(".gopclntab".to_owned(), AddressRange::new(0, 4096))],
         segments,
         relro,
         symbols,

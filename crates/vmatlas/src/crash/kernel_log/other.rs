@@ -2,13 +2,14 @@
 //!
 //! # References
 //!
-//! `arm64_show_signal` in arch/arm64/kernel/traps.c (4.17 to 6.18), `__do_user_fault` in
+//! `arm64_show_signal` in arch/arm64/kernel/traps.c (seen: 4.19 to 6.12), `__do_user_fault` in
 //! arch/arm64/mm/fault.c before, and in arch/arm/mm/fault.c (CONFIG_DEBUG_USER); `show_signal_msg`
-//! in arch/powerpc/kernel/traps.c (4.20), `_exception` before; `report_user_fault` in
-//! arch/s390/mm/fault.c; `do_trap` in arch/riscv/kernel/traps.c; `__do_page_fault` in
-//! arch/mips/mm/fault.c and arch/loongarch/mm/fault.c.
+//! in arch/powerpc/kernel/traps.c (seen: 6.12), `_exception` before; `report_user_fault` in
+//! arch/s390/mm/fault.c (seen: 4.8 to 6.12); `do_trap` in arch/riscv/kernel/traps.c (seen: 6.12);
+//! `__do_page_fault` in arch/mips/mm/fault.c and arch/loongarch/mm/fault.c.
 
-use super::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, Task, take_mapping};
+use super::code::take_mapping;
+use super::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, Task};
 use crate::crash::words::{
     after, between, hex, hex_after, leading_hex, leading_id, leading_signed, split, split_last,
     string,
@@ -97,7 +98,7 @@ fn fault(crash: &mut Crash, what: &[u8], esr: Option<u64>) {
     crash.present = (data_or_instruction && esr & 0x3c == 0x0c).then_some(true);
 }
 
-/// riscv (and csky): `11 code 0x1 at 0x0000000000000000 in a.out[10000+1000]`; powerpc before 4.20:
+/// riscv (and csky): `11 code 0x1 at 0x0000000000000000 in a.out[10000+1000]`; older powerpc:
 /// `11 at 0000000000000000 nip … lr … code 30001`.
 fn unhandled_signal(task: Task<'_>, rest: &[u8]) -> Option<Crash> {
     let mut crash = task.crash(Some(leading_signed(rest)?));
@@ -138,7 +139,7 @@ fn link_and_code(crash: &mut Crash, text: &[u8]) {
     let registers = [("nip", crash.ip), ("lr", hex_after(text, " lr "))];
     crash.registers =
         registers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-    // Before 4.17 what stands there may have bits of the kernel's own above those of `si_code`.
+    // In older kernels the number has bits of the kernel's own above those of `si_code`.
     crash.code = hex_after(text, " code ").and_then(|code| u16::try_from(code).ok()).map(i32::from);
     crash.present = (crash.signal == Some(SIGSEGV) && crash.code == Some(2)).then_some(true);
 }
@@ -220,6 +221,7 @@ fn arm(text: &[u8]) -> Option<Crash> {
 /// Lines of one architecture that follow; false for those that are not told by this.
 pub(super) fn follow(crash: &mut Crash, text: &[u8]) -> bool {
     if let Some(rest) = text.strip_prefix(b"Failing address: ") {
+        // The start of its page: the processor tells no more.
         crash.address = leading_hex(rest);
         // Of the translation-exception identification: how the page was accessed.
         crash.access = match hex_after(rest, "TEID: ").map(|teid| teid >> 10 & 3) {

@@ -19,6 +19,8 @@ pub(super) const CLASS_SPACE_ALIGNMENT: u64 = 16 << 20;
 /// References of 32 bits reach so far (share/oops/compressedOops.hpp), and the heap lies below
 /// where that is possible.
 const COMPRESSED_OOPS: u64 = 32 << 30;
+/// Smaller stretches there are not told from others.
+const SMALLEST_HEAP: u64 = 4 << 20;
 /// Sizes of the code cache with and without tiered compilation (`ReservedCodeCacheSize`), to which
 /// a page may be added for alignment.
 const CODE_CACHES: [u64; 2] = [240 << 20, 48 << 20];
@@ -39,22 +41,20 @@ pub(super) fn collector(labeller: &Labeller<'_>) -> Option<&'static str> {
 pub(super) fn recognise(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     z_heap(labeller, jvm);
     code_cache(labeller);
-    let archives = archives(labeller);
     let because = "libjvm is mapped, and size and granules are those of its metaspace";
-    // Others reserve as much, but not behind an archive.
     for space in metaspaces(labeller, CLASS_SPACE) {
-        if space.is_class_space && archives.contains(&space.range.start) {
+        // Others reserve as much, but not behind an archive.
+        if space.is_class_space && archive(labeller, space.range.start) {
             space.label(labeller, Confidence::Likely, because);
         }
     }
-    let heap = jvm.heap.or_else(|| heap(labeller, jvm));
+    if !jvm.has_heap {
+        heap(labeller, jvm);
+    }
     for space in metaspaces(labeller, CLASS_SPACE) {
         if !space.is_class_space && space.is_bounded {
             space.label(labeller, Confidence::Likely, because);
         }
-    }
-    if let Some(heap) = heap {
-        tables(labeller, heap);
     }
 }
 
@@ -97,35 +97,29 @@ fn code_cache(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Archives of class data (`.jsa`), mapped as files, and what is reserved for them: gives where
-/// each of these reservations ends.
-fn archives(labeller: &mut Labeller<'_>) -> Vec<u64> {
-    let rows = labeller.maps.iter().filter(|row| row.name.ends_with(b".jsa"));
-    let rows: Vec<AddressRange> = rows.map(|row| row.range).collect();
+/// Whether an archive of class data (`.jsa`), mapped as a file, lies directly below an address but
+/// for what is reserved for it, which is labelled.
+fn archive(labeller: &mut Labeller<'_>, end: u64) -> bool {
+    let Some(start) = end.checked_sub(CLASS_SPACE_ALIGNMENT) else { return false };
+    let place = labeller.maps.find(end - 1);
+    let Some(last) = place.mapping.and_then(|at| labeller.maps.get(at)) else { return false };
+    let below = || labeller.row_below(last.range.start).is_some_and(|row| is_archive(&row));
+    if !is_archive(&last) && !below() {
+        return false;
+    }
     let label = Label::new(
         "JVM class data archive",
         Confidence::Likely,
         "reserved for the archive of class data (CDS)",
-        "it surrounds the mapped archive, from one multiple of 16 MiB to the next",
+        "it surrounds the mapped archive, and the class space follows",
     );
-    let mut ends = Vec::new();
-    for archive in rows {
-        let Some(end) = archive.end.checked_next_multiple_of(CLASS_SPACE_ALIGNMENT) else {
-            continue;
-        };
-        ends.push(end);
-        // Since JDK 25 a page may stand before it.
-        let start = archive.start - archive.start % CLASS_SPACE_ALIGNMENT;
-        let is_page = archive.start - start == labeller.page_size();
-        let start = if is_page { start } else { archive.end };
-        let around = AddressRange::new(start, end);
-        for part in runs_within(labeller, around).iter().flat_map(Run::parts) {
-            if part.perms.none() {
-                labeller.label(part.range, &label);
-            }
+    // Since JDK 25 a page may stand before it.
+    for part in runs_within(labeller, AddressRange::new(start, end)).iter().flat_map(Run::parts) {
+        if part.perms.none() {
+            labeller.label(part.range, &label);
         }
     }
-    ends
+    true
 }
 
 /// A part of the metaspace.
@@ -200,70 +194,65 @@ fn is_metaspace(run: &Run, range: AddressRange) -> bool {
         && used.iter().all(is_granules)
 }
 
-/// The Java heap, where references of 32 bits reach it: the largest stretch there.
-fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) -> Option<AddressRange> {
-    // Its references have 64 bits.
+/// The Java heap, where references of 32 bits reach it: the only large stretch there, but for the
+/// class space, which is not told by an archive below it where there is none.
+fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
+    // Its references have 64 bits, and its heap is no private memory.
     if jvm.collector == Some("ZGC") {
-        return None;
-    }
-    let mut stretches: Vec<AddressRange> = Vec::new();
-    let is_heap = |row: &Mapping<'_>| {
-        is_anonymous(row) && !row.perms.execute() || row.name.ends_with(b".jsa")
-    };
-    let low = labeller.maps.iter().take_while(|row| row.range.end <= COMPRESSED_OOPS);
-    for row in low.filter(is_heap).filter(|row| !labeller.is_labelled(row.range)) {
-        match stretches.last_mut() {
-            Some(last) if last.end == row.range.start => last.end = row.range.end,
-            _ => stretches.push(row.range),
-        }
-    }
-    let heap = stretches.into_iter().max_by_key(AddressRange::size)?;
-    // No heap is smaller.
-    if heap.size() < 1 << 20 {
-        return None;
-    }
-    let because = "libjvm is mapped, and this is the most that 32-bit references reach";
-    jvm.label_heap(labeller, heap, Confidence::Likely, because);
-    Some(heap)
-}
-
-/// Tables of collectors that have a byte for so many bytes of the heap (bitmaps of marking 64, card
-/// tables 512): stretches of just the size of a table or of several.
-fn tables(labeller: &mut Labeller<'_>, heap: AddressRange) {
-    let page = labeller.page_size();
-    let sizes = || {
-        let [bits, cards] = [64, 512].map(|each| (heap.size() / each).next_multiple_of(page));
-        let counts = (0..=2).flat_map(|bitmaps| (0..=4).map(move |tables| (bitmaps, tables)));
-        // Serial's card table has a page behind it.
-        counts.skip(1).flat_map(move |(bitmaps, tables)| {
-            let size = bits.saturating_mul(bitmaps).saturating_add(cards.saturating_mul(tables));
-            [size, size.saturating_add(page)]
-        })
-    };
-    let label = Label::new(
-        "JVM GC data",
-        Confidence::Likely,
-        "tables of the collector: marks or cards of the Java heap",
-        "libjvm is mapped, and the size is a 64th or 512th of the Java heap's, or a sum of such",
-    );
-    // What is smaller could have such a size by chance.
-    if heap.size() / 512 < 16 * page {
         return;
     }
-    for run in runs(labeller) {
-        let end = run.range().end;
-        for part in run.parts() {
-            let start = part.range.start;
-            let is_end = |size: &u64| {
-                let at = start.checked_add(*size);
-                at.is_some_and(|at| at == end || run.parts().iter().any(|p| p.range.end == at))
-            };
-            if !part.perms.none()
-                && let Some(size) = sizes().filter(is_end).max()
-            {
-                let table = AddressRange::new(start, start.saturating_add(size));
-                labeller.label_reservation(table, &label, &label);
+    let has_archive = labeller.maps.iter().any(|row| is_archive(&row));
+    let mut heaps = low_stretches(labeller);
+    let mut spaces = Vec::new();
+    if !has_archive {
+        for heap in &mut heaps {
+            if let Some(space) = class_space_at_end(labeller, *heap) {
+                heap.end = space.range.start;
+                spaces.push(space);
             }
         }
+        heaps.retain(|heap| heap.size() >= SMALLEST_HEAP);
     }
+    let [heap] = *heaps.as_slice() else { return };
+    let confidence = if spaces.is_empty() { Confidence::Likely } else { Confidence::Guess };
+    let because = "libjvm is mapped, and this is all that 32-bit references reach";
+    jvm.label_heap(labeller, heap, confidence, because);
+    for space in spaces {
+        let because = "libjvm is mapped, and it has the size and granules of the class space";
+        space.label(labeller, confidence, because);
+    }
+}
+
+/// Large stretches without a label where references of 32 bits reach; archives of objects are
+/// mapped into the heap.
+fn low_stretches(labeller: &Labeller<'_>) -> Vec<AddressRange> {
+    let mut stretches: Vec<AddressRange> = Vec::new();
+    let is_part = |row: &Mapping<'_>| {
+        is_anonymous(row) && !row.perms.execute() && !labeller.is_labelled(row.range)
+    };
+    let low = labeller.maps.iter().take_while(|row| row.range.end <= COMPRESSED_OOPS);
+    for row in low {
+        match stretches.last_mut() {
+            Some(last) if last.end == row.range.start && (is_part(&row) || is_archive(&row)) => {
+                last.end = row.range.end;
+            }
+            _ if is_part(&row) => stretches.push(row.range),
+            _ => {}
+        }
+    }
+    stretches.retain(|stretch| stretch.size() >= SMALLEST_HEAP);
+    stretches
+}
+
+fn class_space_at_end(labeller: &Labeller<'_>, stretch: AddressRange) -> Option<Metaspace> {
+    let start = stretch.end.checked_sub(CLASS_SPACE).filter(|start| *start >= stretch.start)?;
+    let run = runs_within(labeller, stretch).pop()?;
+    let range = AddressRange::new(start, stretch.end);
+    let begins = run.parts().iter().any(|part| part.range.start == start && !part.perms.none());
+    let fits = begins && start.is_multiple_of(CLASS_SPACE_ALIGNMENT) && is_metaspace(&run, range);
+    fits.then_some(Metaspace { range, is_class_space: true, is_bounded: true })
+}
+
+fn is_archive(row: &Mapping<'_>) -> bool {
+    row.name.ends_with(b".jsa")
 }

@@ -31,7 +31,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>, jv
     jvm.collector = collector.map(|((_, name), _)| *name).or(jvm.collector);
     let class_space = sizes.first().copied().flatten().and_then(|at| structs.peek.u64(at));
     if let Some(heap) = heap(structs) {
-        jvm.heap = Some(heap);
+        jvm.has_heap = true;
         let because = "HotSpot's CollectedHeap has these addresses";
         jvm.label_heap(labeller, heap, Confidence::Certain, because);
     }

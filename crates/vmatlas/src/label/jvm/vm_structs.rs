@@ -1,5 +1,5 @@
 //! Where fields of HotSpot's structures are, by the tables that libjvm.so keeps for debuggers
-//! (src/hotspot/share/runtime/vmStructs.cpp, OpenJDK 8 to 25).
+//! (src/hotspot/share/runtime/vmStructs.cpp; checked on OpenJDK 17 and 25).
 
 use super::super::Labeller;
 use super::super::peek::{Peek, words};

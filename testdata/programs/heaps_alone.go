@@ -1,0 +1,4 @@
+package main
+
+// Without C there is nothing else.
+func elsewhere() {}
