@@ -148,7 +148,7 @@ pub(crate) fn source(name: &str) -> PathBuf {
 
 /// Where some bytes are in the private memory without a name of a process, up to some places.
 pub(crate) fn search(pid: u32, maps: &Maps, wanted: &[u8], most: usize) -> Vec<u64> {
-    let memory = ProcessMemory::open(&crate::child::process(pid)).unwrap();
+    let memory = ProcessMemory::open(&crate::child::process(pid), maps).unwrap();
     let mut found = Vec::new();
     let mut bytes = vec![0; 1 << 20];
     for (index, row) in maps.iter().enumerate() {

@@ -55,6 +55,7 @@ fn owner(labeller: &Labeller<'_>, range: AddressRange) -> Option<(String, &'stat
                     | "vdso"
                     | "musl malloc"
                     | "large malloc block"
+                    | "large blocks"
                     | "alternate signal stack"
                     | "replaced file pages"
             )

@@ -124,8 +124,10 @@ fn blocks(command: &mut Command, expected: &Expected) {
     }
 }
 
-const GLIBC: Expected =
-    Expected { blocks: &["glibc ", "large malloc block"], tls: cfg!(target_arch = "x86_64") };
+const GLIBC: Expected = Expected {
+    blocks: &["glibc ", "large malloc block", "large blocks"],
+    tls: cfg!(target_arch = "x86_64"),
+};
 
 #[test]
 fn blocks_of_glibc_are_known() {
