@@ -218,7 +218,7 @@ fn by_shape(labeller: &mut Labeller<'_>, heap_size: u64) {
         for (index, row) in stretch.iter().enumerate().rev() {
             let range = row.range;
             let aligned = range.start.is_multiple_of(heap_size);
-            if !aligned || !is_unnamed_memory(row) || labeller.unlabelled(range) != [range] {
+            if !aligned || !is_unnamed_memory(row) {
                 continue;
             }
             let Some(end) = range.end.checked_next_multiple_of(heap_size) else { continue };
@@ -266,15 +266,20 @@ fn is_reserve(row: AddressRange, end: u64) -> bool {
     row.end.checked_sub(end).is_some_and(|excess| excess <= MOST_GUARD)
 }
 
-/// Rows of private memory without a name that lie side by side. Where one without permissions is
-/// neither a guard nor the reserve of a heap, all that touches it is left out: a runtime made it
-/// of what it reserved, and parts of that may look like heaps. Only below one that is larger than
-/// a heap may lie others, for reservations are made next to each other.
+/// Rows of private memory without a name that lie side by side, as far as they have no label yet.
+/// Where one without permissions is neither a guard nor the reserve of a heap, all that touches it
+/// is left out: a runtime made it of what it reserved, and parts of that may look like heaps. Only
+/// below one that is larger than a heap may lie others, for reservations are made next to each
+/// other.
 fn stretches<'a>(labeller: &Labeller<'a>, heap_size: u64) -> Vec<Vec<Mapping<'a>>> {
     let mut stretches: Vec<Vec<Mapping<'a>>> = Vec::new();
     let mut last: Option<AddressRange> = None;
     let mut is_left_out = false;
-    for row in labeller.maps.iter().filter(is_anonymous) {
+    let unlabelled = |row: Mapping<'a>| {
+        let free = labeller.unlabelled(row.range).into_iter().next()?;
+        (free.start == row.range.start).then_some(Mapping { range: free, ..row })
+    };
+    for row in labeller.maps.iter().filter(is_anonymous).filter_map(unlabelled) {
         let below = last.replace(row.range).filter(|below| below.end == row.range.start);
         if below.is_none() {
             stretches.push(Vec::new());
