@@ -357,6 +357,10 @@ fn of_gdb() {
 
     let run = vmatlas(&["show", &against, "--raw"]);
     assert!(run.stderr.contains("gdb wrote it"), "{}", run.stderr);
+    // It stopped the program, and nothing ended that.
+    let explained = vmatlas(&["explain", &against]);
+    assert_eq!(explained.status, 1, "{}", explained.text());
+    assert!(explained.stderr.contains("no crash"), "{}", explained.stderr);
     let maps = fs::read_to_string(dir.path().join("maps")).unwrap();
     let (rows, expected) = (known(&run.text()), known(&maps));
     let split = |row: &str| -> (String, Vec<u8>, String) {

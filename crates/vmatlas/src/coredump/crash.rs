@@ -5,23 +5,27 @@ use crate::crash::{Crash, CrashSource};
 use crate::kernel::WordSize;
 use crate::label::{Facts, ThreadFacts};
 use crate::memory::Memory as _;
+use std::ops::RangeInclusive;
 
 const SIGSEGV: i32 = 11;
 const SEGV_MAPERR: i32 = 1;
 const SEGV_ACCERR: i32 = 2;
 const SEGV_PKUERR: i32 = 4;
+/// SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU (signal(7)) end no program.
+const STOPS: RangeInclusive<i32> = 19..=22;
 
 /// How many bytes of code are taken: more than the longest instruction by far.
 const CODE: usize = 64;
 
 impl<S: ReadAt> CoreDump<S> {
     /// The crash that the core was written for; the signal is absent where there was none, as in
-    /// a core that gdb's `gcore` took of a running process.
+    /// a core that gdb's `gcore` took of a running process, which it stops for that.
     pub fn crash(&self) -> Crash {
         let thread = self.threads.first();
         let siginfo = self.siginfo();
         let signal = siginfo.map(|info| info.signal).filter(|&signal| signal != 0);
         let signal = signal.or(thread.map(|thread| thread.signal)).filter(|&signal| signal != 0);
+        let signal = signal.filter(|signal| !STOPS.contains(signal));
         let of_segv = siginfo.filter(|info| info.signal == SIGSEGV).map(|info| info.code);
         let ip = thread.and_then(CoreThread::ip);
         Crash {

@@ -35,9 +35,11 @@ pub(super) fn overflow(evidence: &Evidence<'_>, address: u64) -> Option<Conclusi
     }
     let place = evidence.maps.find(address);
     let here = place.mapping.and_then(|at| evidence.maps.get(at));
+    let after = place.after.and_then(|at| evidence.maps.get(at));
     let stack = match here {
-        None => place.after.and_then(|at| evidence.maps.get(at)),
-        Some(row) if row.perms.none() => place.after.and_then(|at| evidence.maps.get(at)),
+        // A large frame steps over the guard.
+        None => after.and_then(|row| above_guard(evidence, row)),
+        Some(row) if row.perms.none() => after,
         // A guard that leaves no row of its own.
         Some(row) if guarded(evidence, &row, address) => Some(row),
         Some(_) => None,
@@ -86,6 +88,14 @@ pub(super) fn overflow(evidence: &Evidence<'_>, address: u64) -> Option<Conclusi
     let guard = here.is_some_and(|guard| guard.perms.none()) || full || recursion.is_some();
     let confidence = if guard { Confidence::Certain } else { Confidence::Likely };
     Some(Conclusion::new(Cause::StackOverflow, confidence, sentence, because))
+}
+
+/// A row, or what lies directly above it if it is a guard.
+fn above_guard<'a>(evidence: &Evidence<'a>, row: Mapping<'a>) -> Option<Mapping<'a>> {
+    if !row.perms.none() || row.range.size() > GAP {
+        return Some(row);
+    }
+    evidence.maps.get(evidence.maps.find(row.range.end).mapping?)
 }
 
 /// A frame so large that the stack pointer itself has left the stack of the first thread.

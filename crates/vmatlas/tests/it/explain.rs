@@ -187,6 +187,16 @@ fn guards_and_stacks_are_told_apart() {
     };
     let overflow = explained(&at_guard(0x7f00_0000_1ff0));
     assert_eq!((overflow.cause, overflow.confidence), (Cause::StackOverflow, Confidence::Certain));
+    // A frame that is larger than the guard steps over it.
+    let beyond = |sp| Crash {
+        code: Some(1),
+        address: Some(0x7f00_0000_0090),
+        sp: Some(sp),
+        ..at(store, &[("rax", 0x7f00_0000_0090), ("rsp", sp)])
+    };
+    let overflow = explained(&beyond(0x7f00_0000_0090));
+    assert_eq!((overflow.cause, overflow.confidence), (Cause::StackOverflow, Confidence::Likely));
+    assert_eq!(explained(&beyond(0x7ffc_007f_0000)).cause, Cause::PastMapping);
     // The thread's stack is another: it ran over something else.
     assert_eq!(explained(&at_guard(0x7ffc_007f_0000)).cause, Cause::GuardPage);
 }
