@@ -238,6 +238,9 @@ impl<'a> Labeller<'a> {
         glibc_malloc::recognise(self);
         loader::recognise(self);
         signal_stacks::recognise(self);
+        if let Some(jvm) = &jvm {
+            jvm::recognise_rest(self, jvm);
+        }
         cpython::recognise_likely(self);
         if let Some(go) = &go {
             go.recognise_pointed_to(self);

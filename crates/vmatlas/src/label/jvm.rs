@@ -8,6 +8,7 @@ mod layout;
 mod structures;
 mod vm_structs;
 
+use super::runs::{Run, runs};
 use super::{Confidence, Label, Labeller};
 use crate::mapping::AddressRange;
 
@@ -16,6 +17,8 @@ use crate::mapping::AddressRange;
 pub(super) struct Jvm {
     /// Whether the Java heap was found.
     has_heap: bool,
+    /// The size of G1's stack of objects to mark, in bytes.
+    mark_stack: Option<u64>,
     /// The collector.
     collector: Option<&'static str>,
 }
@@ -38,6 +41,22 @@ pub(super) fn recognise_certain(labeller: &mut Labeller<'_>) -> Option<Jvm> {
 /// What the layout of memory tells.
 pub(super) fn recognise_likely(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     layout::recognise(labeller, jvm);
+}
+
+/// What is told by its size, once all else there has a label.
+pub(super) fn recognise_rest(labeller: &mut Labeller<'_>, jvm: &Jvm) {
+    let Some(size) = jvm.mark_stack.filter(|_| jvm.collector == Some("G1")) else { return };
+    let label = Label::new(
+        "JVM GC data",
+        Confidence::Likely,
+        "stack of objects that G1 has yet to mark",
+        "libjvm is mapped, and this has the size that HotSpot's option MarkStackSize gives it",
+    );
+    let all = runs(labeller);
+    let parts = all.iter().flat_map(Run::parts).filter(|part| part.perms.write());
+    for part in parts.filter(|part| part.range.size() == size) {
+        labeller.label(part.range, &label);
+    }
 }
 
 impl Jvm {

@@ -13,6 +13,11 @@ const AT_MINSIGSTKSZ: u64 = 51;
 const SIGSTKSZ: u64 = 8192;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    let rust = Sign { symbols: &["rust_eh_personality"], files: &["libstd-"] };
+    // Others have small blocks above a guard for other purposes.
+    if labeller.file_with(&rust).is_none() {
+        return;
+    }
     let page = labeller.page_size();
     let least = labeller.facts.auxv.get(AT_MINSIGSTKSZ).unwrap_or(0).max(SIGSTKSZ);
     let Some(size) = least.checked_next_multiple_of(page) else { return };
@@ -33,22 +38,15 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         }
         below = (is_anonymous && row.perms.none()).then_some(row.range);
     }
-    let rust = Sign { symbols: &["rust_eh_personality"], files: &["libstd-"] };
-    let is_rust = labeller.file_with(&rust).is_some();
-    let (confidence, because) = match is_rust {
-        true => {
-            let because = "it has the size of one, and a guard page below it, and this is Rust";
-            (Confidence::Likely, because)
-        }
-        false => (Confidence::Guess, "it has the size of one, and a guard page below it"),
-    };
+    let because = "it has the size of one, and a guard page below it, and this is Rust";
+    let likely = Confidence::Likely;
     let stack = Label::new(
         "alternate signal stack",
-        confidence,
+        likely,
         "alternate signal stack of a thread (sigaltstack)",
         because,
     );
-    let guard = Label::new("guard", confidence, "guard below an alternate signal stack", because);
+    let guard = Label::new("guard", likely, "guard below an alternate signal stack", because);
     for (below, row) in found {
         labeller.label(below, &guard);
         labeller.label(row, &stack);

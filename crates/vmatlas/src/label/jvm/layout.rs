@@ -151,18 +151,21 @@ pub(super) fn metaspaces(labeller: &Labeller<'_>, class_space: u64) -> Vec<Metas
     for run in runs(labeller) {
         let mut done = 0;
         for part in run.parts().iter().filter(|part| !part.perms.none()) {
-            let start = part.range.start;
-            if start < done {
-                continue;
-            }
             let sizes = [
                 (class_space, CLASS_SPACE_ALIGNMENT, true),
                 (METASPACE_NODE, METASPACE_ALIGNMENT, false),
             ];
-            for (size, alignment, is_class_space) in sizes {
-                let Some(end) = start.checked_add(size) else { continue };
+            // The kernel may have joined what it begins with to memory below.
+            let last = part.range.end.saturating_sub(1);
+            let candidates = sizes.iter().flat_map(|&(size, alignment, is_class_space)| {
+                let starts = [part.range.start, part.range.start.max(last - last % alignment)];
+                let aligned = starts.into_iter().filter(move |start| start % alignment == 0);
+                aligned.map(move |start| (start, start.checked_add(size), is_class_space))
+            });
+            for (start, end, is_class_space) in candidates {
+                let Some(end) = end.filter(|_| start >= done) else { continue };
                 let range = AddressRange::new(start, end);
-                if start.is_multiple_of(alignment) && is_metaspace(&run, range) {
+                if is_metaspace(&run, range) {
                     let is_bounded = run.parts().iter().any(|part| part.range.end == end);
                     found.push(Metaspace { range, is_class_space, is_bounded });
                     done = end;

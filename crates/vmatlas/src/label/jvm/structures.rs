@@ -24,12 +24,15 @@ const COLLECTORS: [(&str, &str); 6] = [
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>, jvm: &mut Jvm) {
     let options = COLLECTORS.map(|(option, _)| option);
-    let options = structs.options(&[&["CompressedClassSpaceSize"], options.as_slice()].concat());
-    let (sizes, chosen) = options.split_at(1);
+    let sizes = ["CompressedClassSpaceSize", "MarkStackSize"];
+    let options = structs.options(&[sizes.as_slice(), options.as_slice()].concat());
+    let (sizes, chosen) = options.split_at(sizes.len());
     let is_set = |address: &Option<u64>| address.and_then(|at| structs.peek.byte(at)) == Some(1);
     let collector = COLLECTORS.iter().zip(chosen).find(|(_, option)| is_set(option));
     jvm.collector = collector.map(|((_, name), _)| *name).or(jvm.collector);
-    let class_space = sizes.first().copied().flatten().and_then(|at| structs.peek.u64(at));
+    let mut sizes = sizes.iter().map(|option| option.and_then(|at| structs.peek.u64(at)));
+    let class_space = sizes.next().flatten();
+    jvm.mark_stack = sizes.next().flatten().and_then(|entries| entries.checked_mul(8));
     if let Some(heap) = heap(structs) {
         jvm.has_heap = true;
         let because = "HotSpot's CollectedHeap has these addresses";
