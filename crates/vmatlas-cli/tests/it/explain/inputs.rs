@@ -1,6 +1,6 @@
 //! What may be explained, and what is said of the rest.
 
-use super::{Crashed, crash_program};
+use super::{Crashed, crash_program, explained};
 use crate::vmatlas::{vmatlas, vmatlas_with_input};
 
 const MAPS: &[u8] = b"\
@@ -96,4 +96,20 @@ fn the_core_in_a_report_of_apport() {
     // What is cut has the report's own words left.
     let run = vmatlas_with_input(&["explain", "-", "--json"], &report.stdout[..60]);
     assert_eq!(run.json()["source"], "apport", "{}", run.stderr);
+}
+
+/// Cores that kernels of other machines wrote; their stacks are not unwound.
+#[test]
+fn cores_of_other_machines() {
+    let document = explained("cores/arm64-6.1.core.zst");
+    assert_eq!(document["cause"], "null-pointer", "{document}");
+    assert_eq!(
+        (&document["access"], &document["instruction"]),
+        (&"write".into(), &"str w1, [x0]".into())
+    );
+    assert_eq!(document["facts"]["by"], "x0 = 0x10");
+    for machine in ["armhf-6.1", "ppc64el-6.1", "riscv64-6.12", "s390x-6.1"] {
+        let document = explained(&format!("cores/{machine}.core.zst"));
+        assert_eq!(document["cause"], "null-pointer", "{machine}: {document}");
+    }
 }
