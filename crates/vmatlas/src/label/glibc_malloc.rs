@@ -6,11 +6,13 @@
 //! those of all arenas are linked in a ring that begins in libc's data (malloc/arena.c and
 //! malloc/malloc.c, glibc 2.10 to 2.42).
 
-use super::glibc_chunks;
+use super::runs::is_anonymous;
 use super::words::size;
-use super::{Confidence, Label, Labeller, Sign, is_private_memory, is_unnamed_memory};
+use super::{
+    Confidence, Label, Labeller, Sign, glibc_chunks, is_private_memory, is_unnamed_memory, jvm,
+};
 use crate::kind::Kind;
-use crate::mapping::AddressRange;
+use crate::mapping::{AddressRange, Mapping};
 use std::collections::{BTreeMap, HashMap};
 
 /// More arenas than 8 for each processor, which is the most by default, of any machine.
@@ -204,26 +206,31 @@ fn label_reserve(labeller: &mut Labeller<'_>, range: AddressRange, label: &Label
 }
 
 /// Heaps by their alignment and size alone: rows that begin where a heap may and, with the
-/// reserve behind them, end where one may. Full heaps have none, and join the next.
+/// reserve behind them, end where one may. Full heaps have none, and join the next or lie
+/// directly below it.
 fn by_shape(labeller: &mut Labeller<'_>, heap_size: u64) {
     let known = has_glibc(labeller);
-    let mut found = Vec::new();
-    let next = labeller.maps.iter().skip(1).map(Some).chain([None]);
-    for (row, next) in labeller.maps.iter().zip(next) {
-        let aligned = row.range.start.is_multiple_of(heap_size);
-        if !aligned || !is_unnamed_memory(&row) || labeller.unlabelled(row.range) != [row.range] {
-            continue;
-        }
-        let Some(end) = row.range.end.checked_next_multiple_of(heap_size) else { continue };
-        // A guard may have joined the reserve; what goes on for longer is something else.
-        let has_reserve = next.is_some_and(|next| {
-            next.range.start == row.range.end
-                && next.perms.none()
-                && next.kind() == Kind::Anonymous
-                && next.range.end.checked_sub(end).is_some_and(|excess| excess <= MOST_GUARD)
-        });
-        if has_reserve || end == row.range.end {
-            found.push((row.range, AddressRange::new(row.range.end, end)));
+    // The Java heap has rows of any size, and where its end is can seldom be told.
+    let is_jvm = jvm::is_here(labeller);
+    let mut found: Vec<(AddressRange, AddressRange)> = Vec::new();
+    for stretch in stretches(labeller, heap_size) {
+        let mut above: Option<u64> = None;
+        for (index, row) in stretch.iter().enumerate().rev() {
+            let range = row.range;
+            let aligned = range.start.is_multiple_of(heap_size);
+            if !aligned || !is_unnamed_memory(row) {
+                continue;
+            }
+            let Some(end) = range.end.checked_next_multiple_of(heap_size) else { continue };
+            let has_reserve = stretch
+                .get(index + 1)
+                .is_some_and(|next| next.perms.none() && is_reserve(next.range, end));
+            let is_one = end.checked_sub(range.start) == Some(heap_size);
+            let is_below_one = end == range.end && above == Some(end);
+            if has_reserve && (is_one || !is_jvm) || is_below_one && !is_jvm {
+                above = Some(range.start);
+                found.push((range, AddressRange::new(range.end, end)));
+            }
         }
     }
     for (row, reserve) in found {
@@ -252,6 +259,50 @@ fn by_shape(labeller: &mut Labeller<'_>, heap_size: u64) {
         let label = Label::new("glibc arena reserve", confidence, text, because);
         label_reserve(labeller, reserve, &label);
     }
+}
+
+/// Whether a row without permissions goes to the end of a heap; a guard may have joined it.
+fn is_reserve(row: AddressRange, end: u64) -> bool {
+    row.end.checked_sub(end).is_some_and(|excess| excess <= MOST_GUARD)
+}
+
+/// Rows of private memory without a name that lie side by side, as far as they have no label yet.
+/// Where one without permissions is neither a guard nor the reserve of a heap, all that touches it
+/// is left out: a runtime made it of what it reserved, and parts of that may look like heaps. Only
+/// below one that is larger than a heap may lie others, for reservations are made next to each
+/// other.
+fn stretches<'a>(labeller: &Labeller<'a>, heap_size: u64) -> Vec<Vec<Mapping<'a>>> {
+    let mut stretches: Vec<Vec<Mapping<'a>>> = Vec::new();
+    let mut last: Option<AddressRange> = None;
+    let mut is_left_out = false;
+    let unlabelled = |row: Mapping<'a>| {
+        let free = labeller.unlabelled(row.range).into_iter().next()?;
+        (free.start == row.range.start).then_some(Mapping { range: free, ..row })
+    };
+    for row in labeller.maps.iter().filter(is_anonymous).filter_map(unlabelled) {
+        let below = last.replace(row.range).filter(|below| below.end == row.range.start);
+        if below.is_none() {
+            stretches.push(Vec::new());
+            is_left_out = false;
+        }
+        let fits = !row.perms.none()
+            || row.range.size() <= MOST_GUARD
+            || below.is_some_and(|below| {
+                let end = below.end.checked_next_multiple_of(heap_size);
+                end.is_some_and(|end| {
+                    below.start <= end.saturating_sub(heap_size) && is_reserve(row.range, end)
+                })
+            });
+        let Some(stretch) = stretches.last_mut() else { continue };
+        if !fits && row.range.size() <= heap_size {
+            stretch.clear();
+        }
+        is_left_out |= !fits;
+        if !is_left_out {
+            stretch.push(row);
+        }
+    }
+    stretches
 }
 
 /// The program break, `[heap]`.

@@ -23,12 +23,20 @@ pub(super) struct Jvm {
     collector: Option<&'static str>,
 }
 
+fn is_libjvm(name: &[u8]) -> bool {
+    name.ends_with(b"/libjvm.so")
+}
+
+/// Whether its library is mapped.
+pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
+    labeller.maps.iter().any(|row| is_libjvm(row.name))
+}
+
 /// What its structures tell; none if this is no JVM.
 pub(super) fn recognise_certain(labeller: &mut Labeller<'_>) -> Option<Jvm> {
     let facts = labeller.facts;
-    let is_libjvm = |name: &[u8]| name.ends_with(b"/libjvm.so");
     let image = facts.images.iter().find(|image| is_libjvm(&image.name));
-    if image.is_none() && !labeller.maps.iter().any(|row| is_libjvm(row.name)) {
+    if image.is_none() && !is_here(labeller) {
         return None;
     }
     let mut jvm = Jvm { collector: layout::collector(labeller), ..Jvm::default() };

@@ -91,6 +91,50 @@ fn a_text_alone_shows_shapes() {
     assert_eq!(at(0x7f10_0000_0000).1, Confidence::Guess);
 }
 
+/// What a runtime reserves has parts that look like heaps, and is not made of heaps alone.
+#[test]
+fn parts_of_a_reservation_are_no_heaps() {
+    let libc =
+        "7f9000000000-7f9000200000 r-xp 00000000 fe:00 9                    /lib/libc.so.6\n";
+    let groups = |text: &str, at: &[u64]| -> Vec<Option<String>> {
+        let (_, labels) = labels(format!("{text}{libc}").as_bytes());
+        at.iter().map(|&at| labels.at(at).map(|part| part.label.group.to_string())).collect()
+    };
+    let is_arena = |text: &str, at: u64| groups(text, &[at]) == [Some("glibc arena".to_owned())];
+    // Used memory that ends where a heap may, and far more reserved behind it.
+    let large = "7f1000000000-7f1018000000 rw-p 00000000 00:00 0 \n\
+                 7f1018000000-7f1a00000000 ---p 00000000 00:00 0 \n";
+    assert!(!is_arena(large, 0x7f10_0000_0000));
+    // A part in the midst that was made usable, and has the shape of a heap.
+    let middle = "7f1000000000-7f1010000000 ---p 00000000 00:00 0 \n\
+                  7f1010000000-7f1012000000 rw-p 00000000 00:00 0 \n\
+                  7f1012000000-7f1014000000 ---p 00000000 00:00 0 \n\
+                  7f1014000000-7f1016000000 rw-p 00000000 00:00 0 \n\
+                  7f1016000000-7f1018000000 ---p 00000000 00:00 0 \n";
+    assert!(!is_arena(middle, 0x7f10_1000_0000));
+    assert!(!is_arena(middle, 0x7f10_1400_0000));
+    // Parts before one that does not end where a heap does.
+    let begins = "7f1000000000-7f1002000000 rw-p 00000000 00:00 0 \n\
+                  7f1002000000-7f1004000000 ---p 00000000 00:00 0 \n\
+                  7f1004000000-7f1005000000 rw-p 00000000 00:00 0 \n\
+                  7f1005000000-7f1006000000 ---p 00000000 00:00 0 \n\
+                  7f1006000000-7f1008000000 rw-p 00000000 00:00 0 \n";
+    assert!(!is_arena(begins, 0x7f10_0000_0000));
+    // Arenas side by side, of which one has a full heap, with a stack and its guard above them
+    // and another reservation above that.
+    let arenas = "7f1000000000-7f1000021000 rw-p 00000000 00:00 0 \n\
+                  7f1000021000-7f1004000000 ---p 00000000 00:00 0 \n\
+                  7f1004000000-7f1008000000 rw-p 00000000 00:00 0 \n\
+                  7f1008000000-7f1008100000 rw-p 00000000 00:00 0 \n\
+                  7f1008100000-7f100c001000 ---p 00000000 00:00 0 \n\
+                  7f100c001000-7f100c801000 rw-p 00000000 00:00 0 \n\
+                  7f100c801000-7f1800000000 ---p 00000000 00:00 0 \n";
+    for at in [0x7f10_0000_0000, 0x7f10_0400_0000, 0x7f10_0800_0000] {
+        assert!(is_arena(arenas, at), "{at:x}");
+    }
+    assert!(!is_arena(arenas, 0x7f10_0c00_1000));
+}
+
 /// Memory in which every word is what a structure might want it to be.
 struct Lies {
     rows: Vec<AddressRange>,

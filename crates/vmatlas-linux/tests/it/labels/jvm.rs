@@ -58,6 +58,7 @@ fn shenandoah() {
 #[test]
 fn large_heap() {
     check(&default_java(), "G1", "-Xmx40g");
+    check(&default_java(), "Shenandoah", "-Xmx40g");
 }
 
 /// Without an archive below the class space.
@@ -101,15 +102,15 @@ fn check(bin: &Path, collector: &str, option: &str) {
         let seen = Seen::of(&child, deep);
         // Among all other memory a heap cannot be told without looking into it.
         let is_high = option == "-Xmx40g";
-        if is_high && !deep {
-            continue;
-        }
         // The tables of collectors have no label, and are large where the heap is.
         if !is_high {
             check_share(&seen, deep);
         }
         for part in seen.labels.iter() {
             account.check(part, &seen);
+        }
+        if is_high && !deep {
+            continue;
         }
         for (what, group) in [
             ("Java Heap", "JVM heap"),
@@ -189,8 +190,13 @@ impl Account {
         self.0.iter().filter(move |(_, is)| is == what).map(|(range, _)| *range)
     }
 
-    /// Checks that a label of the JVM lies in regions of its sort.
+    /// Checks that a label of the JVM lies in regions of its sort, and one of malloc in none that
+    /// the JVM reserved.
     fn check(&self, part: &Labelled, seen: &Seen) {
+        if part.label.group.starts_with("glibc ") {
+            let other = self.0.iter().find(|(range, _)| range.overlaps(&part.range));
+            assert!(other.is_none(), "{part:?} is {other:?}:\n{}", seen.text());
+        }
         let what = match &*part.label.group {
             "JVM heap" => "Java Heap",
             "JVM code cache" => "Code",

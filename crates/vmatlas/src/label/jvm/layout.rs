@@ -19,6 +19,10 @@ pub(super) const CLASS_SPACE_ALIGNMENT: u64 = 16 << 20;
 /// References of 32 bits reach so far (share/oops/compressedOops.hpp), and the heap lies below
 /// where that is possible.
 const COMPRESSED_OOPS: u64 = 32 << 30;
+/// It does not lie lower (`HeapBaseMinAddress`), where Shenandoah has its map of the regions that
+/// it collects, which begins as near to 0 as the kernel allows (gc/shenandoah/
+/// shenandoahCollectionSet.cpp).
+const LOWEST_HEAP: u64 = 2 << 30;
 /// Smaller stretches there are not told from others.
 const SMALLEST_HEAP: u64 = 4 << 20;
 /// Sizes of the code cache with and without tiered compilation (`ReservedCodeCacheSize`), to which
@@ -234,6 +238,7 @@ fn low_stretches(labeller: &Labeller<'_>) -> Vec<AddressRange> {
         is_anonymous(row) && !row.perms.execute() && !labeller.is_labelled(row.range)
     };
     let low = labeller.maps.iter().take_while(|row| row.range.end <= COMPRESSED_OOPS);
+    let low = low.skip_while(|row| row.range.start < LOWEST_HEAP);
     for row in low {
         match stretches.last_mut() {
             Some(last) if last.end == row.range.start && (is_part(&row) || is_archive(&row)) => {
