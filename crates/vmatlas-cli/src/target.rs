@@ -183,6 +183,12 @@ impl Target {
         }
     }
 
+    /// The core dump that bytes are, which may be compressed; none if they are something else.
+    pub(crate) fn of_core(name: &str, bytes: &[u8]) -> Result<Option<Target>, Trouble> {
+        let moment = Moment::end(name, &MomentArgs::default());
+        Ok(stream_or_text(name, &moment, bytes)?.ok())
+    }
+
     /// Finds who made each row, where it is of a recording or a log.
     pub(crate) fn find_origins(&mut self) {
         if let Some(recorded) = &mut self.recorded {

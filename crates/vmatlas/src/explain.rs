@@ -10,9 +10,10 @@
 //! use vmatlas::label::{Facts, Labels};
 //!
 //! let crash = Crash { signal: Some(11), code: Some(1), address: Some(0x10), ..Crash::default() };
+//! let (facts, labels) = (Facts::default(), Labels::default());
 //! let evidence = Evidence {
 //!     fault: Fault::of(&crash, None),
-//!     ..Evidence::new(&crash, &Facts::default(), &Labels::default())
+//!     ..Evidence::new(&crash, &facts, &labels)
 //! };
 //! assert_eq!(explain(&evidence).cause, Cause::NullPointer);
 //! ```

@@ -5,12 +5,17 @@ use crate::crash::CrashSource;
 use crate::label::Confidence;
 
 /// Words of a report, the cause, and the conclusion; the first that fits counts.
-const REPORTS: [(&[&str], Cause, &str); 18] = [
+const REPORTS: [(&[&str], Cause, &str); 19] = [
     (
         &["use-after-free", "use-after-poison", "use-after-return", "use-after-scope"],
         Cause::UseAfterFree,
         "Memory was used after it was freed, or after the function or block that it belonged to \
          had ended.",
+    ),
+    (
+        &["double free or corruption"],
+        Cause::CorruptMemory,
+        "The heap is corrupted: something was written beyond a block, or a block was freed twice.",
     ),
     (&["double-free", "double free"], Cause::CorruptMemory, "A block of memory was freed twice."),
     (
@@ -103,7 +108,11 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let crash = evidence.crash;
     let reports = matches!(
         crash.source,
-        CrashSource::Sanitizer | CrashSource::Go | CrashSource::Runtime | CrashSource::KernelLog
+        CrashSource::Core
+            | CrashSource::Sanitizer
+            | CrashSource::Go
+            | CrashSource::Runtime
+            | CrashSource::KernelLog
     );
     let first = crash.message.as_deref().filter(|_| reports)?;
     // The first lines say what it is; after these the program's own names come.
@@ -115,10 +124,9 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     if *cause == Cause::NullPointer && evidence.fault.address.is_some() {
         return None;
     }
-    Some(Conclusion::new(
-        *cause,
-        Confidence::Certain,
-        *sentence,
-        format!("the report says: {line}"),
-    ))
+    let who = match crash.source {
+        CrashSource::Core => "the C library said",
+        _ => "the report says",
+    };
+    Some(Conclusion::new(*cause, Confidence::Certain, *sentence, format!("{who}: {line}")))
 }

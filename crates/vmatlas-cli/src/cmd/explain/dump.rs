@@ -3,16 +3,42 @@
 use super::{Case, frames, place};
 use crate::core::Core;
 use crate::target::Target;
+use std::time::Duration;
 use vmatlas::crash::Machine;
 use vmatlas::explain::{Evidence, Fault, PlaceFacts};
-use vmatlas::label::Labels;
-use vmatlas::{Mapping, Memory};
+use vmatlas::label::{Facts, Labels};
+use vmatlas::{Mapping, Maps, Memory};
+use vmatlas_linux::elf::ElfFile;
 use vmatlas_linux::postmortem::{Postmortem, StackRegisters};
+use vmatlas_linux::within;
 
 /// So many calls show a recursion.
 const MOST_FRAMES: usize = 256;
+/// How long the C library may take to be read.
+const LIMIT: Duration = Duration::from_secs(5);
+const SIGABRT: i32 = 6;
 /// Where the program begins (include/uapi/linux/auxvec.h).
 const AT_ENTRY: u64 = 9;
+
+/// What the C library said when it ended the program, such as the text of a failed assertion:
+/// `__abort_msg`, a pointer to a size of four bytes and the text (stdlib/abort.c and
+/// sysdeps/posix/libc_fatal.c of glibc 2.36).
+fn abort_message(dead: &Postmortem<'_>, maps: &Maps, facts: &Facts) -> Option<String> {
+    let library = facts.images.iter().find(|image| image.name.ends_with(b"/libc.so.6"))?;
+    let start = library.segments.first()?.0.start;
+    let file = dead.file(maps.find(start).mapping?)?.try_clone().ok()?;
+    let symbols = within(LIMIT, move || {
+        Some(ElfFile::read(file).ok()??.symbols_named(&["__abort_msg"], 0))
+    })??;
+    let (_, vaddr) = symbols.first()?;
+    let memory: &dyn Memory = dead;
+    let pointer = memory.array(library.bias.wrapping_add(*vaddr)).map(u64::from_le_bytes)?;
+    let mut text = [0; 1024];
+    let read = memory.read(pointer.checked_add(4).filter(|_| pointer != 0)?, &mut text);
+    let text = text.get(..read)?.split(|byte| *byte == 0).next()?;
+    let text = String::from_utf8_lossy(text).trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
 
 /// The crash that a core dump was written for; none where it was taken of a running process.
 pub(super) fn case(target: &Target, core: &Core) -> Option<Case> {
@@ -32,6 +58,9 @@ pub(super) fn case(target: &Target, core: &Core) -> Option<Case> {
     }
     crash.frames = stack.iter().map(|(pc, frame)| frames::of_crash(Some(*pc), frame)).collect();
     let facts = dump.facts();
+    if crash.signal == Some(SIGABRT) {
+        crash.message = abort_message(&dead, &target.maps, &facts);
+    }
     let labels = Labels::of(&target.maps, &facts, Some(dump));
     let memory: &dyn Memory = &dead;
     let fault = Fault::of(&crash, Some(memory));

@@ -3,6 +3,7 @@
 use crate::args::ExplainArgs;
 use crate::target::{Slot, Target, Want};
 use crate::trouble::Trouble;
+use vmatlas::crash::apport_core;
 
 /// What a crash is told by.
 pub(super) enum Input {
@@ -26,7 +27,17 @@ impl Input {
                  explained: vmatlas explain {name} ADDR"
             )));
         }
-        Target::read_or_text(name, &args.moment)
-            .map(|found| found.map_or_else(Input::Text, |target| Input::Target(Box::new(target))))
+        let text = match Target::read_or_text(name, &args.moment)? {
+            Ok(target) => return Ok(Input::Target(Box::new(target))),
+            Err(text) => text,
+        };
+        // A core tells more than the report of apport around it; of one that is cut what is there.
+        let core: Option<Vec<u8>> = apport_core(&text)
+            .map(|lines| lines.map_while(Result::ok).flatten().collect())
+            .filter(|core: &Vec<u8>| !core.is_empty());
+        Ok(match core.map(|core| Target::of_core(name, &core)) {
+            Some(Ok(Some(target))) => Input::Target(Box::new(target)),
+            _ => Input::Text(text),
+        })
     }
 }

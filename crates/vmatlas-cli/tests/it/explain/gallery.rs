@@ -59,7 +59,7 @@ const WAYS: &[Way] = &[
 /// Ways that take the names of functions of the C library, which must be there.
 const WITH_NAMES: &[Way] = &[
     Way("assertion", "abort", &["assertion of the program failed"]),
-    Way("heap_corrupt", "corrupt-memory", &["heap corrupted"]),
+    Way("heap_corrupt", "corrupt-memory", &["heap is corrupted"]),
     Way("double_free", "corrupt-memory", &["freed twice"]),
     Way("stack_smash", "corrupt-memory", &["canary"]),
 ];

@@ -1,6 +1,6 @@
 //! What may be explained, and what is said of the rest.
 
-use super::{Crashed, crash_program};
+use super::{Crashed, crash_program, explained};
 use crate::vmatlas::{vmatlas, vmatlas_with_input};
 
 const MAPS: &[u8] = b"\
@@ -69,4 +69,47 @@ fn a_core_from_a_pipe_and_a_cut_one() {
     let run = vmatlas_with_input(&["explain", "-", "--json"], &core[..24 << 10]);
     assert_eq!(run.json()["cause"], "null-pointer", "{}", run.stderr);
     assert!(run.stderr.contains("cut"), "{}", run.stderr);
+}
+
+/// As apport writes it: each piece of the compressed core with padding of its own.
+const APPORT: &str = "import base64, sys, zlib
+packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+core = open(sys.argv[1], 'rb').read()
+pieces = [packer.compress(core[at:at + 50000]) for at in range(0, len(core), 50000)] + [packer.flush()]
+print('ProblemType: Crash\\nSignal: 11\\nCoreDump: base64')
+for piece in pieces:
+    if piece:
+        print(' ' + base64.b64encode(piece).decode())
+print('Uname: Linux')";
+
+#[test]
+fn the_core_in_a_report_of_apport() {
+    let program = crash_program("crash-fp-g", "-O1 -g -fno-omit-frame-pointer");
+    let crashed = Crashed::run(&program, "null_field");
+    let mut python = std::process::Command::new("python3");
+    let report = python.arg("-c").arg(APPORT).arg(crashed.core().unwrap()).output().unwrap();
+    assert!(report.status.success(), "{report:?}");
+    let run = vmatlas_with_input(&["explain", "-", "--json"], &report.stdout);
+    let document = run.json();
+    assert_eq!(document["source"], "core", "{}", run.stderr);
+    assert_eq!(document["cause"], "null-pointer", "{document}");
+    // What is cut has the report's own words left.
+    let run = vmatlas_with_input(&["explain", "-", "--json"], &report.stdout[..60]);
+    assert_eq!(run.json()["source"], "apport", "{}", run.stderr);
+}
+
+/// Cores that kernels of other machines wrote; their stacks are not unwound.
+#[test]
+fn cores_of_other_machines() {
+    let document = explained("cores/arm64-6.1.core.zst");
+    assert_eq!(document["cause"], "null-pointer", "{document}");
+    assert_eq!(
+        (&document["access"], &document["instruction"]),
+        (&"write".into(), &"str w1, [x0]".into())
+    );
+    assert_eq!(document["facts"]["by"], "x0 = 0x10");
+    for machine in ["armhf-6.1", "ppc64el-6.1", "riscv64-6.12", "s390x-6.1"] {
+        let document = explained(&format!("cores/{machine}.core.zst"));
+        assert_eq!(document["cause"], "null-pointer", "{machine}: {document}");
+    }
 }
