@@ -156,10 +156,15 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
     silent.then(|| {
         Conclusion::new(
             Cause::NonCanonical,
-            if instruction.is_some() { Confidence::Guess } else { Confidence::Likely },
+            if high() { Confidence::Likely } else { Confidence::Guess },
             "The address was none at all (not canonical), most likely: the pointer was \
              overwritten or never set. The registers would show it.",
-            "a general protection fault has no address, and mostly comes from such pointers",
+            if high() {
+                "AddressSanitizer says that the address is a high value"
+            } else {
+                "a general protection fault has no address, and mostly comes from such pointers; \
+                 privileged instructions and operands that are not aligned have it too"
+            },
         )
     })
 }

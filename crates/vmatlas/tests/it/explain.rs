@@ -176,6 +176,20 @@ fn what_a_general_protection_fault_is_about() {
     assert_eq!(cause(b"\xf4", &[]), Cause::IllegalInstruction);
 }
 
+/// Privileged instructions and operands that are not aligned give the same line.
+#[test]
+fn a_protection_fault_without_code_may_have_several_causes() {
+    let crash = Crash {
+        source: CrashSource::KernelLog,
+        signal: Some(11),
+        message: Some("general protection fault".to_owned()),
+        ..Crash::default()
+    };
+    let explanation = explained(&crash);
+    assert_eq!(explanation.cause, Cause::NonCanonical);
+    assert_eq!(explanation.confidence, Confidence::Guess);
+}
+
 #[test]
 fn guards_and_stacks_are_told_apart() {
     let store = b"\xc6\x00\x01"; // mov byte ptr [rax], 1
