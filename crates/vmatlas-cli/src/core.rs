@@ -1,18 +1,15 @@
 //! Core dumps as targets, also compressed ones.
 
 use crate::output::words::printable;
-use crate::target::{SECTIONS, Target};
+use crate::target::Target;
 use crate::trouble::Trouble;
-use std::cmp::Reverse;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
-use std::sync::OnceLock;
 use std::time::Duration;
 use vmatlas::coredump::CoreDump;
-use vmatlas::label::Facts;
 use vmatlas::{KernelVersion, Kind, Mapping, Memory as _};
 use vmatlas_linux::elf::ElfFile;
-use vmatlas_linux::{CoreFile, core_facts, file_with_build_id, within};
+use vmatlas_linux::{CoreFile, file_with_build_id, within};
 
 /// What an ELF file begins with.
 pub(crate) const ELF: &[u8] = b"\x7fELF";
@@ -22,8 +19,6 @@ pub(crate) struct Core {
     pub(crate) dump: CoreDump<CoreFile>,
     /// The kernel it was written by, as its vDSO says.
     pub(crate) kernel: Option<KernelVersion>,
-    /// The sections of files, by row.
-    sections: OnceLock<Vec<String>>,
 }
 
 /// A file of a core.
@@ -48,42 +43,6 @@ impl Core {
             1 => printable(name.as_bytes()),
             _ => words.join(" "),
         }
-    }
-
-    /// What its labels are made from.
-    pub(crate) fn facts(&self, deep: bool) -> Facts {
-        let facts = core_facts(&self.dump, deep);
-        self.sections.get_or_init(|| self.sections_of(&facts));
-        facts
-    }
-
-    /// The sections of images, by row.
-    fn sections_of(&self, facts: &Facts) -> Vec<String> {
-        let maps = self.dump.maps();
-        let mut sections: Vec<Vec<(u64, &str)>> = vec![Vec::new(); maps.len()];
-        for image in &facts.images {
-            for (name, range) in &image.sections {
-                let row = maps.find(range.start).mapping;
-                let in_file =
-                    |row: &usize| maps.get(*row).is_some_and(|row| row.name == image.name);
-                if let Some(sections) = row.filter(in_file).and_then(|row| sections.get_mut(row)) {
-                    sections.push((range.size(), name));
-                }
-            }
-        }
-        let largest = |mut sections: Vec<(u64, &str)>| {
-            sections.sort_by_key(|(size, _)| Reverse(*size));
-            let names = sections.iter().take(SECTIONS).map(|(_, name)| printable(name.as_bytes()));
-            names.collect::<Vec<_>>().join(" ")
-        };
-        sections.into_iter().map(largest).collect()
-    }
-
-    /// The sections of the file that lie in a row, the largest first.
-    pub(crate) fn sections(&self, row: usize) -> &str {
-        let sections =
-            self.sections.get_or_init(|| self.sections_of(&core_facts(&self.dump, false)));
-        sections.get(row).map_or("", String::as_str)
     }
 
     /// The file of which a row is a part: the file of today only if it is the same, by its build
@@ -123,7 +82,7 @@ pub(crate) fn read(name: &str, file: File) -> Result<Target, Trouble> {
     }
     let kernel = dump.images().iter().find_map(|image| image.kernel);
     let mut target = Target::of_rows(name, dump.maps().clone());
-    target.core = Some(Box::new(Core { dump, kernel, sections: OnceLock::new() }));
+    target.core = Some(Box::new(Core { dump, kernel }));
     Ok(target)
 }
 

@@ -8,6 +8,7 @@ mod moment;
 mod output;
 mod recording;
 mod row;
+mod sections;
 mod stacks;
 mod target;
 mod totals;

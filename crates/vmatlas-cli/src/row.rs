@@ -111,13 +111,9 @@ impl<'a> Row<'a> {
         !self.mapping.tells_its_purpose() && self.label().is_none()
     }
 
-    /// The sections of the file that lie in the row.
+    /// The largest sections of its file that lie in the row.
     pub(crate) fn sections(&self) -> &'a str {
-        match (&self.target.live, &self.target.core) {
-            (Some(live), _) => live.sections(&self.target.maps, self.index),
-            (None, Some(core)) => core.sections(self.index),
-            (None, None) => "",
-        }
+        self.target.sections.get(self.index).map_or("", String::as_str)
     }
 }
 

@@ -6,14 +6,12 @@ use crate::core::{self, Compression, Core};
 use crate::log;
 use crate::moment::Moment;
 use crate::output::note;
-use crate::output::words::printable;
 use crate::recording::{self, Recorded};
+use crate::sections;
 use crate::trouble::Trouble;
-use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::Path;
-use std::sync::OnceLock;
 use std::time::Duration;
 use vmatlas::label::{Facts, Labels};
 use vmatlas::recording::looks_like_recording;
@@ -21,7 +19,8 @@ use vmatlas::strace::looks_like_log;
 use vmatlas::{KernelVersion, Kind, Mapping, Maps, MapsReader, Memory, other_listing};
 use vmatlas_linux::files::{FileTruths, Files};
 use vmatlas_linux::{
-    Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Source, facts, within,
+    Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Source, core_facts, facts,
+    within,
 };
 
 /// The map of a target and where it came from.
@@ -33,10 +32,12 @@ pub(crate) struct Target {
     pub(crate) live: Option<Live>,
     /// The number of the process, if it is one of a log of strace.
     pub(crate) log: Option<u32>,
+    /// What labels are made from, once they were asked for.
+    pub(crate) facts: Facts,
+    /// The largest sections of files by row, if they were asked for.
+    pub(crate) sections: Vec<String>,
     /// What its memory is for, once it was asked for.
     pub(crate) labels: Labels,
-    /// The names of the programs and libraries among its files, known with the labels.
-    pub(crate) images: HashSet<Vec<u8>>,
     /// The process of a recording or of a log of strace.
     pub(crate) recorded: Option<Box<Recorded>>,
     /// The core dump, if it is one.
@@ -50,18 +51,22 @@ pub(crate) struct Live {
     pub(crate) kernel: Option<KernelVersion>,
     pub(crate) files: Option<Files>,
     pub(crate) truths: FileTruths,
-    sections: OnceLock<Vec<String>>,
 }
 
 impl Live {
-    fn facts(&self, maps: &Maps, deep: bool) -> Facts {
-        facts(FactSources {
-            process: &self.process,
-            maps,
-            files: self.files.as_ref(),
-            truths: &self.truths,
-            deep,
-        })
+    /// What labels are made from, and the sections by row if they are wanted.
+    fn look(&self, maps: &Maps, deep: bool, with_sections: bool) -> (Facts, Vec<String>) {
+        // Objects in memory, such as those of a JIT compiler, are no images to be shown; labels
+        // are made from those that are executed.
+        let is_wanted =
+            |row: Mapping<'_>| row.kind() == Kind::File && (with_sections || row.perms.execute());
+        let is_wanted = |index| maps.get(index).is_some_and(is_wanted);
+        let files = self.files.as_ref();
+        let images = files.map(|files| Images::open(files, maps, &self.truths, is_wanted));
+        let images = images.as_ref();
+        let facts = facts(FactSources { process: &self.process, maps, images, deep });
+        let wanted = images.filter(|_| with_sections);
+        (facts, wanted.map_or(Vec::new(), |images| sections::of_images(maps, images)))
     }
 
     /// Labels by what is in the memory, too. A page of it may lie in a file whose file system never
@@ -72,41 +77,10 @@ impl Live {
         within(DEEP_LIMIT, move || Labels::of(&maps, &facts, Some(&memory)))
             .ok_or_else(|| format!("its memory was not read within {} s", DEEP_LIMIT.as_secs()))
     }
-
-    /// The sections of the file that lie in a row, the largest first; all are found at once.
-    pub(crate) fn sections(&self, maps: &Maps, index: usize) -> &str {
-        let sections = self.sections.get_or_init(|| {
-            let Some(files) = &self.files else { return Vec::new() };
-            let images = Images::open(files, maps, &self.truths, |index| {
-                maps.get(index).is_some_and(is_file)
-            });
-            maps.iter()
-                .enumerate()
-                .map(|(index, row)| largest_sections(&images, index, &row))
-                .collect()
-        });
-        sections.get(index).map_or("", String::as_str)
-    }
 }
 
 /// How long reading the memory of a process may take.
 const DEEP_LIMIT: Duration = Duration::from_secs(30);
-
-/// How many sections are named of a row.
-pub(crate) const SECTIONS: usize = 3;
-
-/// Objects in memory, such as those of a JIT compiler, are no images to be shown.
-fn is_file(row: Mapping<'_>) -> bool {
-    row.kind() == Kind::File
-}
-
-fn largest_sections(images: &Images<'_>, index: usize, row: &Mapping<'_>) -> String {
-    let Some(image) = images.of_row(index) else { return String::new() };
-    let mut sections = image.sections(row);
-    sections.sort_by_key(|section| std::cmp::Reverse(section.size));
-    let names = sections.iter().take(SECTIONS).map(|section| printable(section.name.as_bytes()));
-    names.collect::<Vec<_>>().join(" ")
-}
 
 /// How much is read of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +99,8 @@ impl Target {
             live: None,
             log: None,
             labels: Labels::default(),
-            images: HashSet::new(),
+            facts: Facts::default(),
+            sections: Vec::new(),
             recorded: None,
             core: None,
         }
@@ -196,27 +171,37 @@ impl Target {
         }
     }
 
-    /// What labels are made from.
-    pub(crate) fn facts(&self, deep: bool) -> Facts {
-        match (&self.live, &self.core) {
-            (Some(live), _) => live.facts(&self.maps, deep),
-            (None, Some(core)) => core.facts(deep),
-            (None, None) => Facts::default(),
-        }
+    /// Looks into its files and at its threads: what labels are made from, and the sections of
+    /// files where they are to be shown. `deep` also where that takes long.
+    pub(crate) fn look(&mut self, deep: bool, with_sections: bool) {
+        (self.facts, self.sections) = match (&self.live, &self.core) {
+            (Some(live), _) => live.look(&self.maps, deep, with_sections),
+            (None, Some(core)) => {
+                let facts = core_facts(&core.dump, deep);
+                let sections = sections::of_facts(&self.maps, &facts.images);
+                (facts, sections)
+            }
+            (None, None) => Default::default(),
+        };
     }
 
-    /// Finds what its memory is for. `deep` reads the memory itself, too, where there is any.
+    /// Finds what its memory is for, after a look. `deep` reads the memory itself, too, where there is
+    /// any.
     pub(crate) fn find_labels(&mut self, deep: bool) {
-        let facts = self.facts(deep);
-        self.images = facts.images.iter().map(|image| image.name.clone()).collect();
+        let facts = &self.facts;
         let core = self.core.as_ref().map(|core| &core.dump as &dyn Memory);
-        if let (Some(live), true) = (&self.live, deep && !self.maps.is_empty()) {
-            match live.deep_labels(&self.maps, &facts) {
-                Ok(labels) => return self.labels = labels,
-                Err(why) => self.maps.warn(format!("labels without --deep: {why}")),
+        let live = self.live.as_ref().filter(|_| deep && !self.maps.is_empty());
+        let (labels, refused) = match live.map(|live| live.deep_labels(&self.maps, facts)) {
+            Some(Ok(labels)) => (labels, None),
+            other => {
+                let labels = Labels::of(&self.maps, facts, core.filter(|_| deep));
+                (labels, other.and_then(Result::err))
             }
+        };
+        self.labels = labels;
+        if let Some(why) = refused {
+            self.maps.warn(format!("labels without --deep: {why}"));
         }
-        self.labels = Labels::of(&self.maps, &facts, core.filter(|_| deep));
     }
 
     /// Prints what is odd about it to standard error.
@@ -309,7 +294,6 @@ fn live(name: &str, proc: &Path, id: ProcessId, want: Want) -> Result<Target, Tr
         process,
         files,
         truths,
-        sections: OnceLock::new(),
     };
     Ok(Target { live: Some(live), ..Target::of_rows(name, snapshot.maps) })
 }

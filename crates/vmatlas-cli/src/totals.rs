@@ -42,10 +42,11 @@ impl MapTotals {
             Cow::Owned(format!("{kind}/{group}").into_bytes())
         };
         let groups = Totals::by(maps, group, |index| taken(index) && labelled(index));
+        let images: HashSet<&[u8]> = target.facts.images.iter().map(|image| &*image.name).collect();
         let images = |kind: &Total| {
             let rows = maps.iter().enumerate().filter(|(index, _)| taken(*index));
             let of_kind = rows.filter(|(_, row)| row.kind().word().as_bytes() == kind.key);
-            let names = of_kind.filter(|(_, row)| target.images.contains(row.name));
+            let names = of_kind.filter(|(_, row)| images.contains(row.name));
             names.map(|(_, row)| (row.name, row.device, row.inode)).collect::<HashSet<_>>().len()
         };
         let of_kind = |total: Total| KindTotals {

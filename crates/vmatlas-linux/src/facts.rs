@@ -1,8 +1,8 @@
 //! What can be known of a live process without looking into its memory, for its
 //! [labels](vmatlas::label).
 //!
-//! Everything is optional: what may not be read is missing. Files are opened as everywhere
-//! (through [`Files`], with time limits), and no page table is walked but where stacks may lie.
+//! Everything is optional: what may not be read is missing. Files are opened by the caller (as
+//! [`Images`], with time limits), and no page table is walked but where stacks may lie.
 
 mod core;
 mod guards;
@@ -11,7 +11,7 @@ mod threads;
 
 pub use core::core_facts;
 
-use crate::files::{FileTruths, Files};
+use crate::images::Images;
 use crate::process::Process;
 use crate::symbols::jit_ranges;
 use vmatlas::label::{Auxv, Facts};
@@ -27,10 +27,8 @@ pub struct FactSources<'a> {
     pub process: &'a Process,
     /// Its rows.
     pub maps: &'a Maps,
-    /// Its files; without them nothing is known of its programs and libraries.
-    pub files: Option<&'a Files>,
-    /// What is known of them.
-    pub truths: &'a FileTruths,
+    /// The files of its rows, opened; without them nothing is known of its programs and libraries.
+    pub images: Option<&'a Images<'a>>,
     /// Whether to look also where that takes long: all page tables of anonymous memory, whole
     /// tables of symbols, jitdumps.
     pub deep: bool,
@@ -38,7 +36,7 @@ pub struct FactSources<'a> {
 
 /// Gathers the facts of a process.
 pub fn facts(sources: FactSources<'_>) -> Facts {
-    let FactSources { process, maps, files, truths, deep } = sources;
+    let FactSources { process, maps, images, deep } = sources;
     let mut facts = Facts {
         page_size: crate::page_size() as u64,
         kernel: process.kernel_version(),
@@ -53,8 +51,8 @@ pub fn facts(sources: FactSources<'_>) -> Facts {
     (facts.start_brk, facts.start_stack) = starts(process);
     facts.threads = threads::of(process);
     facts.guards = guards::of(process, maps, &facts, deep);
-    if let Some(files) = files {
-        (facts.images, facts.machine) = images::of(files, maps, truths, &facts.auxv, deep);
+    if let Some(images) = images {
+        (facts.images, facts.machine) = images::of(images, maps, &facts.auxv, deep);
     }
     facts.jit_code = jit_ranges(process, maps, deep);
     facts

@@ -148,9 +148,13 @@ impl Labels {
     /// What most of a range is for: the first label of the group that has the most bytes of it.
     /// `None` where more of it has no label at all.
     pub fn most_of(&self, range: AddressRange) -> Option<&Label> {
+        let parts = self.within(range);
+        if let [only] = parts {
+            return Some(&only.label).filter(|_| only.range.size() >= range.size() / 2);
+        }
         let mut groups: Vec<(&Label, u64)> = Vec::new();
         let mut rest = range.size();
-        for Labelled { range: part, label } in self.within(range) {
+        for Labelled { range: part, label } in parts {
             let size = part.end.min(range.end).saturating_sub(part.start.max(range.start));
             rest = rest.saturating_sub(size);
             match groups.iter_mut().find(|(other, _)| other.group == label.group) {

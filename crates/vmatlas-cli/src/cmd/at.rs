@@ -24,6 +24,7 @@ pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
         Want { sizes: false, truths: true },
     )?;
     target.find_origins();
+    target.look(args.deep, false);
     target.find_labels(args.deep);
     target.warn(&args.common);
     let places: Vec<At<'_>> =

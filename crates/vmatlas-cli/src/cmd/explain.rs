@@ -45,9 +45,9 @@ impl Case {
 /// The answer is no if there was no crash, or nothing tells why.
 pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     let cases = match (args.address, Input::read(args)?) {
-        (Some(address), Input::Target(target)) => {
+        (Some(address), Input::Target(mut target)) => {
             target.warn(&args.common);
-            vec![address::case(&target, address)]
+            vec![address::case(&mut target, address)]
         }
         (Some(_), Input::Text(..)) => unreachable!("with an address every input is a target"),
         (None, Input::Text(text)) => log::cases(&text, args.moment.pid),

@@ -39,7 +39,14 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     if !args.raw {
         target.find_origins();
     }
-    if needs_labels(args, columns.iter().chain(&sort)) {
+    let shown = || columns.iter().chain(&sort);
+    let usual = !args.raw && !args.csv && !args.common.json && columns.is_empty();
+    let with_sections = usual || shown().any(Column::needs_sections);
+    let with_labels = needs_labels(args, shown());
+    if with_labels || with_sections {
+        target.look(args.deep, with_sections);
+    }
+    if with_labels {
         target.find_labels(args.deep);
     }
     target.warn(&args.common);

@@ -132,6 +132,11 @@ impl Column {
         !matches!(self.value, Text(_))
     }
 
+    /// Whether its value takes a look into files.
+    pub(crate) fn needs_sections(&self) -> bool {
+        self.name == "sections"
+    }
+
     /// Whether its value takes labels.
     pub(crate) fn needs_labels(&self) -> bool {
         matches!(self.name, "label" | "confidence" | "because")

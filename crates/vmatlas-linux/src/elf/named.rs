@@ -21,7 +21,8 @@ impl ElfFile {
     /// nothing. What is not found there is looked for in all of `.symtab`, if that has at most
     /// `table` bytes.
     ///
-    /// Tables that are damaged have no symbols.
+    /// Tables that are damaged have no symbols; `.symtab` is not asked for names of less than three
+    /// bytes.
     pub fn symbols_named(&self, names: &[&'static str], table: u64) -> Vec<(&'static str, u64)> {
         match self.header.class {
             Class::Elf32 => self.named::<Elf32>(names, table),
@@ -56,10 +57,19 @@ impl ElfFile {
         let Ok(symbols) = read(section, limit) else { return };
         // Names of C++ are long.
         let Ok(strings) = read(strings, limit.saturating_mul(16)) else { return };
+        // Tables are long, and names that begin so are few.
+        let with_end = names.iter().map(|name| [name.as_bytes(), b"\0"].concat());
+        let mut begins: Vec<[u8; 4]> =
+            with_end.filter_map(|name| name.first_chunk().copied()).collect();
+        begins.sort_unstable();
         for symbol in table::<Elf::Sym>(&symbols) {
-            let Some(vaddr) = self.defined::<Elf>(symbol) else { continue };
             let name = strings.get(symbol.st_name(self.header.endian) as usize..);
             let name = name.unwrap_or_default();
+            let Some(begin) = name.first_chunk() else { continue };
+            if begins.binary_search(begin).is_err() {
+                continue;
+            }
+            let Some(vaddr) = self.defined::<Elf>(symbol) else { continue };
             for (wanted, found) in names.iter().zip(&mut *found) {
                 let rest = name.strip_prefix(wanted.as_bytes());
                 if found.is_none() && rest.is_some_and(|rest| rest.first() == Some(&0)) {

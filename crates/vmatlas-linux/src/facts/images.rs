@@ -1,7 +1,6 @@
 //! The programs and libraries of a process.
 
 use crate::elf::{self, ElfFile, SegmentFlags, SegmentType};
-use crate::files::{FileTruths, Files};
 use crate::images::Images;
 use std::collections::HashSet;
 use std::ops::Range;
@@ -22,15 +21,12 @@ pub(super) const AT_ENTRY: u64 = 9;
 /// The images that are mapped to be executed, in the order of their addresses, and the machine
 /// they are for.
 pub(super) fn of(
-    files: &Files,
+    images: &Images<'_>,
     maps: &Maps,
-    truths: &FileTruths,
     auxv: &Auxv,
     deep: bool,
 ) -> (Vec<ImageFacts>, Option<Machine>) {
     let is_code = |row: &Mapping<'_>| row.perms.execute() && row.kind() == Kind::File;
-    let images =
-        Images::open(files, maps, truths, |index| maps.get(index).is_some_and(|row| is_code(&row)));
     let mut all = Vec::new();
     let mut machine = None;
     let mut known = HashSet::new();

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use vmatlas::label::{Confidence, Facts, Labelled, Labels};
 use vmatlas::{AddressRange, Kind, Maps, Memory};
 use vmatlas_linux::files::Files;
-use vmatlas_linux::{FactSources, Process, ProcessId, ProcessMemory, Source, facts};
+use vmatlas_linux::{FactSources, Images, Process, ProcessId, ProcessMemory, Source, facts};
 
 /// A process and its labels.
 pub(crate) struct Seen {
@@ -34,13 +34,9 @@ impl Seen {
         let maps = process.rows(Source::Smaps).unwrap().maps;
         let files = Files::of(&process).unwrap();
         let truths = files.truths(&process, &maps);
-        let facts = facts(FactSources {
-            process: &process,
-            maps: &maps,
-            files: Some(&files),
-            truths: &truths,
-            deep,
-        });
+        let images = Images::open(&files, &maps, &truths, |_| true);
+        let facts =
+            facts(FactSources { process: &process, maps: &maps, images: Some(&images), deep });
         let memory = deep.then(|| ProcessMemory::open(&process, &maps).unwrap());
         let labels = Labels::of(&maps, &facts, memory.as_ref().map(|memory| memory as &dyn Memory));
         Seen { maps, facts, labels }
