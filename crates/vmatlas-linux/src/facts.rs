@@ -37,6 +37,9 @@ pub struct FactSources<'a> {
 /// Gathers the facts of a process.
 pub fn facts(sources: FactSources<'_>) -> Facts {
     let FactSources { process, maps, images, deep } = sources;
+    // Without its first thread it still has memory, which only the others show.
+    let thread = process.living_thread();
+    let process = thread.as_ref().unwrap_or(process);
     let mut facts = Facts {
         page_size: crate::page_size() as u64,
         kernel: process.kernel_version(),

@@ -36,7 +36,9 @@ impl ProcessMemory {
                 _ => private.push(row.range),
             }
         }
-        Ok(ProcessMemory { file: process.open_file("mem")?, private })
+        let thread = process.living_thread();
+        let file = thread.as_ref().unwrap_or(process).open_file("mem")?;
+        Ok(ProcessMemory { file, private })
     }
 
     /// How much of what begins at an address may be read in one go.

@@ -181,6 +181,9 @@ impl Process {
         let process = self.id.to_string();
         match errno {
             Errno::SRCH => Error::Vanished { process },
+            Errno::NOENT if self.is_hidden() => {
+                Error::Denied { process, file: file.to_owned(), source: errno.into() }
+            }
             // An older kernel or a copy of a /proc tree may lack a file.
             Errno::NOENT if self.is_gone() => Error::Vanished { process },
             Errno::ACCESS | Errno::PERM => {
@@ -199,6 +202,12 @@ impl Process {
     pub fn kernel_version(&self) -> Option<KernelVersion> {
         let release = rustix::system::uname();
         release.release().to_str().ok()?.parse().ok().filter(|_| self.is_live())
+    }
+
+    /// Whether `hidepid` keeps it from this reader: then even its own directory is said not to be
+    /// there (`pid_getattr` of Linux 6.18 fs/proc/base.c), unlike one of a process that has ended.
+    fn is_hidden(&self) -> bool {
+        matches!(statat(&self.dir, "", AtFlags::EMPTY_PATH), Err(Errno::NOENT))
     }
 
     fn is_gone(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use crate::vmatlas::{command, testdata, vmatlas};
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 
 /// A process that does nothing until it is dropped.
@@ -161,6 +162,31 @@ fn a_kernel_thread_is_shown_as_one() {
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
     assert!(run.text().contains("a thread of the kernel"));
     assert_eq!(vmatlas(&["2", "--json"]).json()["mappings"], serde_json::json!([]));
+}
+
+/// It does not look as if the process had ended.
+#[test]
+fn what_hidepid_hides_is_not_permitted() {
+    let id = Command::new("id").arg("-u").output().unwrap();
+    if id.stdout != b"0\n" {
+        assert!(std::env::var_os("CI").is_none(), "needs root");
+        return println!("skipped: needs root");
+    }
+    let sleeper = Sleeper::start();
+    let pid = sleeper.0.id().to_string();
+    // Another user may not be able to go to where it was built.
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_vmatlas"), dir.path().join("vmatlas")).unwrap();
+    std::fs::create_dir(dir.path().join("proc")).unwrap();
+    let steps = "mount -t proc -o hidepid=2 proc proc && exec setpriv --reuid=65534 \
+                 --regid=65534 --clear-groups ./vmatlas show $0 --proc proc";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", steps, &pid]).current_dir(dir.path());
+    let output = command.output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("not permitted to read maps: hidepid="), "{errors}");
 }
 
 #[test]

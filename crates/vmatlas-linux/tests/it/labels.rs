@@ -34,7 +34,8 @@ impl Seen {
         let maps = process.rows(Source::Smaps).unwrap().maps;
         let files = Files::of(&process).unwrap();
         let truths = files.truths(&process, &maps);
-        let images = Images::open(&files, &maps, &truths, |_| true);
+        let is_code = |index| maps.get(index).is_some_and(|row| row.perms.execute());
+        let images = Images::open(&files, &maps, &truths, is_code);
         let facts =
             facts(FactSources { process: &process, maps: &maps, images: Some(&images), deep });
         let memory = deep.then(|| ProcessMemory::open(&process, &maps).unwrap());

@@ -6,9 +6,12 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use vmatlas::{Field, Maps, Value};
+use vmatlas::{Field, Maps, Memory as _, Value};
 use vmatlas_linux::files::{Files, Now};
-use vmatlas_linux::{Empty, Error, PointQuery, Process, ProcessId, Snapshot, Source, Which};
+use vmatlas_linux::{
+    Empty, Error, FactSources, PointQuery, Process, ProcessId, ProcessMemory, Snapshot, Source,
+    Which, facts,
+};
 
 /// The rows of a process that does not change them are the kernel's bytes.
 fn check_bytes(process: &Process, source: Source, file: &str) -> Snapshot {
@@ -189,6 +192,16 @@ fn through_another_thread_where_the_first_has_ended() {
     let first = truths.get(0).unwrap();
     assert_eq!((first.certain, first.now), (true, Now::Same));
     assert!(files.open(&snapshot.maps.get(0).unwrap(), Some(first)).is_some());
+    // Its memory and the facts, too.
+    let memory = ProcessMemory::open(&process, &snapshot.maps).unwrap();
+    let mut magic = [0; 4];
+    assert_eq!(memory.read(snapshot.maps.get(0).unwrap().range.start, &mut magic), 4);
+    assert_eq!(magic, *b"\x7fELF");
+    let sources =
+        FactSources { process: &process, maps: &snapshot.maps, images: None, deep: false };
+    let facts = facts(sources);
+    assert!(facts.auxv.get(6).is_some() && facts.word_size.is_some(), "{facts:?}");
+    assert!(facts.threads.iter().any(|thread| thread.tid == tid), "{facts:?}");
     // And the thread that has ended, by its own number.
     let id = ProcessId { pid: child.pid(), tid: Some(child.pid()) };
     let ended = Process::open(Path::new("/proc"), id).unwrap();

@@ -61,6 +61,13 @@ fn large_heap() {
     check(&default_java(), "Shenandoah", "-Xmx40g");
 }
 
+/// A class space of the size that the parts of the metaspace have, or that fits into one.
+#[test]
+fn small_class_space() {
+    check(&default_java(), "Serial", "-XX:CompressedClassSpaceSize=64m");
+    check(&default_java(), "Serial", "-XX:MaxMetaspaceSize=32m");
+}
+
 /// Without an archive below the class space.
 #[test]
 fn no_archive() {

@@ -8,7 +8,7 @@ use crate::mapping::{AddressRange, Mapping};
 
 /// `VirtualSpaceNode`s of the metaspace have this size, and are committed in such granules
 /// (share/memory/metaspace/metaspaceSettings.hpp, JDK 16 to 25).
-const METASPACE_NODE: u64 = 64 << 20;
+pub(super) const METASPACE_NODE: u64 = 64 << 20;
 const COMMIT_GRANULE: u64 = 64 << 10;
 /// They begin at multiples of a chunk.
 const METASPACE_ALIGNMENT: u64 = 4 << 20;
@@ -55,9 +55,14 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     if !jvm.has_heap {
         heap(labeller, jvm);
     }
-    for space in metaspaces(labeller, CLASS_SPACE) {
+    for mut space in metaspaces(labeller, CLASS_SPACE) {
         if !space.is_class_space && space.is_bounded {
-            space.label(labeller, Confidence::Likely, because);
+            // The class space may have been made as small (`CompressedClassSpaceSize`).
+            space.is_class_space = archive(labeller, space.range.start);
+            // The kernel by itself puts nothing so low: it is that, or a heap.
+            if space.is_class_space || space.range.end > COMPRESSED_OOPS {
+                space.label(labeller, Confidence::Likely, because);
+            }
         }
     }
 }
@@ -130,7 +135,7 @@ fn archive(labeller: &mut Labeller<'_>, end: u64) -> bool {
 pub(super) struct Metaspace {
     pub(super) range: AddressRange,
     /// Whether it is for classes that are found by 32 bits.
-    is_class_space: bool,
+    pub(super) is_class_space: bool,
     /// Whether a row ends with it.
     is_bounded: bool,
 }
@@ -218,10 +223,11 @@ fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
                 spaces.push(space);
             }
         }
-        heaps.retain(|heap| heap.size() >= SMALLEST_HEAP);
     }
+    heaps.retain(|heap| heap.size() >= SMALLEST_HEAP && heap.start >= LOWEST_HEAP);
     let [heap] = *heaps.as_slice() else { return };
-    let confidence = if spaces.is_empty() { Confidence::Likely } else { Confidence::Guess };
+    // Without one, the class space may be a part of it.
+    let confidence = if has_archive { Confidence::Likely } else { Confidence::Guess };
     let because = "libjvm is mapped, and this is all that 32-bit references reach";
     jvm.label_heap(labeller, heap, confidence, because);
     for space in spaces {
@@ -238,7 +244,6 @@ fn low_stretches(labeller: &Labeller<'_>) -> Vec<AddressRange> {
         is_anonymous(row) && !row.perms.execute() && !labeller.is_labelled(row.range)
     };
     let low = labeller.maps.iter().take_while(|row| row.range.end <= COMPRESSED_OOPS);
-    let low = low.skip_while(|row| row.range.start < LOWEST_HEAP);
     for row in low {
         match stretches.last_mut() {
             Some(last) if last.end == row.range.start && (is_part(&row) || is_archive(&row)) => {

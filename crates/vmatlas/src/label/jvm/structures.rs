@@ -128,17 +128,30 @@ fn class_data(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>) {
 /// The metaspace, by the classes of all class loaders: the `Klass` of a class lies in the class
 /// space, unless it comes from the archive, and its constant pool in the rest.
 fn metaspace(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>, class_space: u64) {
-    let found = classes(structs);
+    let (klasses, pools) = classes(structs);
     let because = "classes that HotSpot knows, or their constant pools, lie here";
+    let count = |range: AddressRange| {
+        let within = |found: &BTreeSet<u64>| found.range(range.start..range.end).count();
+        (within(&klasses), within(&pools))
+    };
+    // What has its size and granules may be the rest, in which classes lie too where their
+    // addresses have 64 bits, but hardly more of them than constant pools.
     for space in layout::metaspaces(labeller, class_space) {
-        if found.range(space.range.start..space.range.end).next().is_some() {
+        let (klasses, pools) = count(space.range);
+        if space.is_class_space && klasses > pools.saturating_mul(2) {
+            space.label(labeller, Confidence::Certain, because);
+        }
+    }
+    for mut space in layout::metaspaces(labeller, layout::METASPACE_NODE) {
+        space.is_class_space = false;
+        if count(space.range) != (0, 0) {
             space.label(labeller, Confidence::Certain, because);
         }
     }
 }
 
-/// The addresses of classes and of constant pools.
-fn classes(structs: &VmStructs<'_>) -> BTreeSet<u64> {
+/// The addresses of classes, and of constant pools.
+fn classes(structs: &VmStructs<'_>) -> (BTreeSet<u64>, BTreeSet<u64>) {
     let (mut klasses, mut pools) = (BTreeSet::new(), BTreeSet::new());
     let mut loader = structs.value("ClassLoaderDataGraph", "_head");
     for _ in 0..MOST_LOADERS {
@@ -155,8 +168,8 @@ fn classes(structs: &VmStructs<'_>) -> BTreeSet<u64> {
         }
         loader = structs.of_object(at, "ClassLoaderData", "_next");
     }
-    klasses.append(&mut pools);
-    klasses
+    pools.retain(|pool| !klasses.contains(pool));
+    (klasses, pools)
 }
 
 /// The guard zones of threads that run Java: inside what the C library takes for the stack
