@@ -38,7 +38,10 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 /// Whether it may be the stack of a thread that runs.
 fn follows_guard(labeller: &Labeller<'_>, start: u64) -> bool {
     let below = labeller.row_below(start);
-    let is_guard = |row: Mapping<'_>| row.perms.none() && row.range.size() <= LARGEST_GUARD;
+    // What has a label is the end of something else, such as the reserve of an arena.
+    let is_guard = |row: Mapping<'_>| {
+        row.perms.none() && row.range.size() <= LARGEST_GUARD && !labeller.is_labelled(row.range)
+    };
     let guards = &labeller.facts.guards;
     let light = guards.get(guards.partition_point(|guard| guard.end < start));
     below.is_some_and(is_guard) || light.is_some_and(|guard| guard.end == start)
