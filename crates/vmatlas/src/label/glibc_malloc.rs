@@ -207,7 +207,7 @@ fn label_reserve(labeller: &mut Labeller<'_>, range: AddressRange, label: &Label
 
 /// Heaps by their alignment and size alone: rows that begin where a heap may and, with the
 /// reserve behind them, end where one may. Full heaps have none, and join the next or lie
-/// directly below it.
+/// directly below or above one.
 fn by_shape(labeller: &mut Labeller<'_>, heap_size: u64) {
     let known = has_glibc(labeller);
     // The Java heap has rows of any size, and where its end is can seldom be told.
@@ -226,8 +226,13 @@ fn by_shape(labeller: &mut Labeller<'_>, heap_size: u64) {
                 .get(index + 1)
                 .is_some_and(|next| next.perms.none() && is_reserve(next.range, end));
             let is_one = end.checked_sub(range.start) == Some(heap_size);
-            let is_below_one = end == range.end && above == Some(end);
-            if has_reserve && (is_one || !is_jvm) || is_below_one && !is_jvm {
+            let lower = |count| index.checked_sub(count).and_then(|at: usize| stretch.get(at));
+            let is_above_one = lower(1).zip(lower(2)).is_some_and(|(reserve, heap)| {
+                let size = range.start.checked_sub(heap.range.start);
+                reserve.perms.none() && size == Some(heap_size)
+            });
+            let is_full = end == range.end && (above == Some(end) || is_above_one);
+            if has_reserve && (is_one || !is_jvm) || is_full && !is_jvm {
                 above = Some(range.start);
                 found.push((range, AddressRange::new(range.end, end)));
             }
