@@ -69,8 +69,7 @@ impl<'a> Postmortem<'a> {
     /// The size in bytes that the file of a row has today.
     pub fn file_size(&self, row: usize) -> Option<u64> {
         // Of data files there is no build id: the name has to do.
-        let name = self.maps.get(row)?.name.to_vec();
-        let path = PathBuf::from(OsStr::from_bytes(name.strip_prefix(b"/").map(|_| &*name)?));
+        let path = path(&self.maps.get(row)?)?;
         within(LIMIT, move || Some(open_regular(&path).ok()?.metadata().ok()?.len()))?
     }
 
@@ -86,10 +85,7 @@ impl<'a> Postmortem<'a> {
     }
 
     fn open(&self, row: &vmatlas::Mapping<'_>) -> Option<File> {
-        if row.name.first() != Some(&b'/') {
-            return None;
-        }
-        let path = PathBuf::from(OsStr::from_bytes(row.name));
+        let path = path(row)?;
         let wanted = (self.build_id)(row);
         within(LIMIT, move || {
             let file = open_regular(&path).ok()?;
@@ -110,6 +106,12 @@ impl<'a> Postmortem<'a> {
             Vec::new()
         }
     }
+}
+
+/// Where the file of a row was.
+fn path(row: &vmatlas::Mapping<'_>) -> Option<PathBuf> {
+    let path = row.file_name()?.path;
+    path.starts_with(b"/").then(|| PathBuf::from(OsStr::from_bytes(&path)))
 }
 
 impl Memory for Postmortem<'_> {

@@ -27,6 +27,7 @@ mod exclusion;
 mod facts;
 mod glibc_chunks;
 mod glibc_malloc;
+mod glibc_shapes;
 mod glibc_threads;
 mod go;
 mod jit;

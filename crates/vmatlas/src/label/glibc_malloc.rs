@@ -6,13 +6,10 @@
 //! those of all arenas are linked in a ring that begins in libc's data (malloc/arena.c and
 //! malloc/malloc.c, glibc 2.10 to 2.42).
 
-use super::runs::is_anonymous;
 use super::words::size;
-use super::{
-    Confidence, Label, Labeller, Sign, glibc_chunks, is_private_memory, is_unnamed_memory, jvm,
-};
+use super::{Confidence, Label, Labeller, Sign, glibc_chunks, glibc_shapes, is_private_memory};
 use crate::kind::Kind;
-use crate::mapping::{AddressRange, Mapping};
+use crate::mapping::AddressRange;
 use std::collections::{BTreeMap, HashMap};
 
 /// More arenas than 8 for each processor, which is the most by default, of any machine.
@@ -20,8 +17,6 @@ const MOST_ARENAS: usize = 1 << 16;
 
 /// So many places where a heap may begin are looked at: those in 4 TiB of memory.
 const MOST_PLACES: usize = 1 << 16;
-/// A guard is not larger, as a rule.
-const MOST_GUARD: u64 = 64 << 10;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let heap_size = heap_size(labeller);
@@ -31,7 +26,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         label_heap(labeller, heap, &ring, heap_size);
     }
     if labeller.memory.is_none() && !super::allocators::replaced(labeller) {
-        by_shape(labeller, heap_size);
+        glibc_shapes::recognise(labeller, heap_size);
     }
     program_break(labeller, &ring);
     glibc_chunks::recognise(labeller);
@@ -195,7 +190,7 @@ fn label_heap(labeller: &mut Labeller<'_>, heap: &Heap, ring: &Ring, heap_size: 
 }
 
 /// Labels what of a range is without permissions.
-fn label_reserve(labeller: &mut Labeller<'_>, range: AddressRange, label: &Label) {
+pub(super) fn label_reserve(labeller: &mut Labeller<'_>, range: AddressRange, label: &Label) {
     if let Some(row) = labeller.row_at(range.start)
         && row.perms.none()
         && row.kind() == Kind::Anonymous
@@ -203,106 +198,6 @@ fn label_reserve(labeller: &mut Labeller<'_>, range: AddressRange, label: &Label
         let end = row.range.end.min(range.end);
         labeller.label(AddressRange::new(range.start, end), label);
     }
-}
-
-/// Heaps by their alignment and size alone: rows that begin where a heap may and, with the
-/// reserve behind them, end where one may. Full heaps have none, and join the next or lie
-/// directly below it.
-fn by_shape(labeller: &mut Labeller<'_>, heap_size: u64) {
-    let known = has_glibc(labeller);
-    // The Java heap has rows of any size, and where its end is can seldom be told.
-    let is_jvm = jvm::is_here(labeller);
-    let mut found: Vec<(AddressRange, AddressRange)> = Vec::new();
-    for stretch in stretches(labeller, heap_size) {
-        let mut above: Option<u64> = None;
-        for (index, row) in stretch.iter().enumerate().rev() {
-            let range = row.range;
-            let aligned = range.start.is_multiple_of(heap_size);
-            if !aligned || !is_unnamed_memory(row) {
-                continue;
-            }
-            let Some(end) = range.end.checked_next_multiple_of(heap_size) else { continue };
-            let has_reserve = stretch
-                .get(index + 1)
-                .is_some_and(|next| next.perms.none() && is_reserve(next.range, end));
-            let is_one = end.checked_sub(range.start) == Some(heap_size);
-            let is_below_one = end == range.end && above == Some(end);
-            if has_reserve && (is_one || !is_jvm) || is_below_one && !is_jvm {
-                above = Some(range.start);
-                found.push((range, AddressRange::new(range.end, end)));
-            }
-        }
-    }
-    for (row, reserve) in found {
-        let one = reserve.size() > 0 && reserve.end - row.start == heap_size;
-        let because = match one {
-            true => format!(
-                "with the reserve behind it, it has the size of a heap, {}, and is aligned to that",
-                size(heap_size)
-            ),
-            false => format!(
-                "it is aligned to the size of heaps, {}, and has that of several",
-                size(heap_size)
-            ),
-        };
-        let confidence = if one && known { Confidence::Likely } else { Confidence::Guess };
-        let text = match one {
-            true => format!(
-                "glibc malloc: arena of a thread, {} of {} in use",
-                size(row.size()),
-                size(heap_size)
-            ),
-            false => format!("glibc malloc: full heaps of arenas of threads, {}", size(row.size())),
-        };
-        labeller.label(row, &Label::new("glibc arena", confidence, text, because.as_str()));
-        let text = "glibc malloc: reserve of the arena of a thread";
-        let label = Label::new("glibc arena reserve", confidence, text, because);
-        label_reserve(labeller, reserve, &label);
-    }
-}
-
-/// Whether a row without permissions goes to the end of a heap; a guard may have joined it.
-fn is_reserve(row: AddressRange, end: u64) -> bool {
-    row.end.checked_sub(end).is_some_and(|excess| excess <= MOST_GUARD)
-}
-
-/// Rows of private memory without a name that lie side by side, as far as they have no label yet.
-/// Where one without permissions is neither a guard nor the reserve of a heap, all that touches it
-/// is left out: a runtime made it of what it reserved, and parts of that may look like heaps. Only
-/// below one that is larger than a heap may lie others, for reservations are made next to each
-/// other.
-fn stretches<'a>(labeller: &Labeller<'a>, heap_size: u64) -> Vec<Vec<Mapping<'a>>> {
-    let mut stretches: Vec<Vec<Mapping<'a>>> = Vec::new();
-    let mut last: Option<AddressRange> = None;
-    let mut is_left_out = false;
-    let unlabelled = |row: Mapping<'a>| {
-        let free = labeller.unlabelled(row.range).into_iter().next()?;
-        (free.start == row.range.start).then_some(Mapping { range: free, ..row })
-    };
-    for row in labeller.maps.iter().filter(is_anonymous).filter_map(unlabelled) {
-        let below = last.replace(row.range).filter(|below| below.end == row.range.start);
-        if below.is_none() {
-            stretches.push(Vec::new());
-            is_left_out = false;
-        }
-        let fits = !row.perms.none()
-            || row.range.size() <= MOST_GUARD
-            || below.is_some_and(|below| {
-                let end = below.end.checked_next_multiple_of(heap_size);
-                end.is_some_and(|end| {
-                    below.start <= end.saturating_sub(heap_size) && is_reserve(row.range, end)
-                })
-            });
-        let Some(stretch) = stretches.last_mut() else { continue };
-        if !fits && row.range.size() <= heap_size {
-            stretch.clear();
-        }
-        is_left_out |= !fits;
-        if !is_left_out {
-            stretch.push(row);
-        }
-    }
-    stretches
 }
 
 /// The program break, `[heap]`.

@@ -133,6 +133,11 @@ fn parts_of_a_reservation_are_no_heaps() {
         assert!(is_arena(arenas, at), "{at:x}");
     }
     assert!(!is_arena(arenas, 0x7f10_0c00_1000));
+    // A full heap above another.
+    let above = "7f1000000000-7f1000021000 rw-p 00000000 00:00 0 \n\
+                 7f1000021000-7f1004000000 ---p 00000000 00:00 0 \n\
+                 7f1004000000-7f1008000000 rw-p 00000000 00:00 0 \n";
+    assert!(is_arena(above, 0x7f10_0400_0000));
 }
 
 /// Memory in which every word is what a structure might want it to be.

@@ -32,7 +32,9 @@ pub(super) fn text(case: &Case, args: &ExplainArgs) -> String {
     let cause = explanation.cause.word();
     line("cause", &format!("{cause} ({}: {})", explanation.confidence, explanation.because));
     for (name, value) in &explanation.facts {
-        for (at, part) in value.lines().enumerate() {
+        // A message may have several lines; a name has no business to.
+        let parts = if *name == "said" { value.lines().collect() } else { vec![&**value] };
+        for (at, part) in parts.into_iter().enumerate() {
             line(if at == 0 { name } else { "" }, part);
         }
     }

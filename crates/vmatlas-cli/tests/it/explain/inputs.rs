@@ -71,6 +71,22 @@ fn a_core_from_a_pipe_and_a_cut_one() {
     assert!(run.stderr.contains("cut"), "{}", run.stderr);
 }
 
+#[test]
+fn a_program_whose_name_has_control_characters() {
+    let program = crash_program("crash-fp-g", "-O1 -g -fno-omit-frame-pointer");
+    let dir = tempfile::tempdir().unwrap();
+    let odd = dir.path().join("a\x1b[31m\nb");
+    std::fs::copy(program, &odd).unwrap();
+    let crashed = Crashed::run(&odd, "null_field");
+    let run = vmatlas(&["explain", crashed.core().unwrap().to_str().unwrap()]);
+    let text = run.text();
+    assert!(text.contains(r"  who           a\x1b[31m\x0ab ("), "{text}");
+    // Its code is not in the core.
+    assert!(text.contains("  instruction   0x"), "{text}");
+    let odd = |c: char| c.is_control() && c != '\n';
+    assert!(!text.contains(odd) && !run.stderr.contains(odd), "{text}{}", run.stderr);
+}
+
 /// As apport writes it: each piece of the compressed core with padding of its own.
 const APPORT: &str = "import base64, sys, zlib
 packer = zlib.compressobj(9, zlib.DEFLATED, 31)

@@ -74,7 +74,8 @@ fn a_line_of_this_kernel() {
         eprintln!("skipped: dmesg may not be read, or debug.exception-trace is off");
         return;
     }
-    let program = crash_program("crash-fp-g", "-O1 -g -fno-omit-frame-pointer");
+    // The log may have a crash of another program that had the same number.
+    let program = crash_program("crash-line", "-O1 -g -fno-omit-frame-pointer");
     let end = Instant::now() + Duration::from_secs(30);
     while Instant::now() < end {
         let mut child = Command::new(&program).arg("null_field").spawn().unwrap();
@@ -82,10 +83,11 @@ fn a_line_of_this_kernel() {
         child.wait().unwrap();
         let log = lines().unwrap().stdout;
         let log = String::from_utf8_lossy(&log).into_owned();
-        if !log.contains(&format!("[{pid}]: segfault")) {
+        let Some(at) = log.rfind(&format!("crash-line[{pid}]: segfault")) else {
             std::thread::sleep(Duration::from_millis(500));
             continue;
-        }
+        };
+        let log = &log[log[..at].rfind('\n').map_or(0, |end| end + 1)..];
         let pid = pid.to_string();
         let run = vmatlas_with_input(&["explain", "-", "--json", "--pid", &pid], log.as_bytes());
         let document = run.json();
