@@ -3,7 +3,7 @@
 //! A file of a process may lie on a file system whose server never answers (FUSE, NFS). A call
 //! that waits for it cannot be taken back, so it is made in a thread that can be left behind.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,26 +15,32 @@ pub fn within<T: Send + 'static>(
     all_within(limit, [move |results: &Results<T>| results.add(work())]).pop()
 }
 
-/// What threads have found so far.
-pub(crate) struct Results<T>(Arc<Mutex<Vec<T>>>);
+/// What threads have found so far, and when the last of it came.
+pub(crate) struct Results<T>(Arc<Mutex<(Vec<T>, Instant)>>);
 
 impl<T> Results<T> {
     pub(crate) fn add(&self, result: T) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        found.0.push(result);
+        found.1 = Instant::now();
     }
 }
 
+/// How many times the limit it may take where results keep coming.
+const MOST: u32 = 5;
+
 /// Does each of `jobs` in a thread of its own, which may add any number of results, and gives
-/// the results that came within `limit`.
+/// those that came before nothing more did for `limit`: a machine may be busy. No more than
+/// [`MOST`] times as long is waited in all.
 pub(crate) fn all_within<T: Send + 'static>(
     limit: Duration,
     jobs: impl IntoIterator<Item = impl FnOnce(&Results<T>) + Send + 'static>,
 ) -> Vec<T> {
-    let end = Instant::now() + limit;
-    let results = Arc::new(Mutex::new(Vec::new()));
+    let start = Instant::now();
+    let found = Arc::new(Mutex::new((Vec::new(), start)));
     let (running, ended) = channel::<()>();
     for job in jobs {
-        let (running, results) = (running.clone(), Results(Arc::clone(&results)));
+        let (running, results) = (running.clone(), Results(Arc::clone(&found)));
         // Without a thread its results are missing, as if they came too late.
         let thread = std::thread::Builder::new().name("vmatlas-files".to_owned());
         let _ = thread.spawn(move || {
@@ -43,8 +49,15 @@ pub(crate) fn all_within<T: Send + 'static>(
         });
     }
     drop(running);
-    // Nothing is sent: it is over when no thread is left that could, or when time is up.
-    let _ = ended.recv_timeout(end.saturating_duration_since(Instant::now()));
-    let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
-    std::mem::take(&mut *results)
+    let locked = || found.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let end = (locked().1 + limit).min(start + MOST * limit);
+        let left = end.saturating_duration_since(Instant::now());
+        // Nothing is sent: it is over when no thread is left that could, or when time is up.
+        let is_late = ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout);
+        if !is_late || left.is_zero() {
+            break;
+        }
+    }
+    std::mem::take(&mut locked().0)
 }
