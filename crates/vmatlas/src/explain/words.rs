@@ -203,7 +203,8 @@ pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
         facts.push(("who", who(evidence)));
     }
     if let Some(signal) = crash.signal {
-        let mut text = format!("{signal} {}", signal_name(signal).unwrap_or(""));
+        let mut text = signal_name(signal)
+            .map_or_else(|| signal.to_string(), |name| format!("{signal} {name}"));
         match crash.code.map(|code| (code, code_name(signal, code))) {
             Some((code, Some((name, meaning)))) => {
                 let _ = write!(text, ", si_code {code} {name}: {meaning}");

@@ -9,7 +9,7 @@ use super::words::size;
 use super::{Confidence, Label, Labeller, ThreadFacts, equal_stacks};
 use crate::kind::Kind;
 use crate::mapping::AddressRange;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A larger row without permissions below a stack is something else that it happens to touch.
 pub(super) const LARGEST_GUARD: u64 = 1 << 20;
@@ -21,13 +21,16 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let threads: HashMap<u32, &ThreadFacts> =
         facts.threads.iter().map(|thread| (thread.tid, thread)).collect();
     let mut stacks = Vec::new();
+    // These have a stack: what their stack pointer is in besides may be a coroutine's.
+    let mut known = HashSet::new();
     for pthread in glibc_threads::all(labeller) {
+        known.extend(pthread.stack.map(|_| pthread.tid));
         stacks.extend(of_pthread(labeller, &pthread, threads.get(&pthread.tid).copied()));
     }
     let pointers = facts.threads.iter().filter_map(|thread| thread.stack_pointer);
     let mut pointers: Vec<u64> = pointers.collect();
     pointers.sort_unstable();
-    for thread in &facts.threads {
+    for thread in facts.threads.iter().filter(|thread| !known.contains(&thread.tid)) {
         stacks.extend(of_thread(labeller, thread, &pointers));
     }
     without_pointer(labeller);
@@ -130,7 +133,10 @@ fn of_thread(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointers: &[u64]
     let cut = if cut { ", cut at the default size" } else { "" };
     let because = format!("its stack pointer {pointer:#x} is here, {guarded}{cut}");
     let text = text(thread, stack, Some(pointer));
-    let label = Label::new("thread stack", Confidence::Likely, text, because);
+    // The kernel joins stacks that have no guards.
+    let is_large = labeller.facts.stack_limit.is_some_and(|limit| stack.size() > limit);
+    let confidence = if is_large { Confidence::Guess } else { Confidence::Likely };
+    let label = Label::new("thread stack", confidence, text, because);
     labeller.label(stack, &label);
     Some(Stack { range: stack, owner: who(thread) })
 }

@@ -29,6 +29,12 @@ impl Input {
         }
         let text = match Target::read_or_text(name, &args.moment)? {
             Ok(target) => return Ok(Input::Target(Box::new(target))),
+            Err(text) if text.is_empty() => {
+                return Err(Trouble::new(format!(
+                    "{name}: empty; give a core dump, a recording, lines of the kernel's log or a \
+                     crash log"
+                )));
+            }
             Err(text) => text,
         };
         // A core tells more than the report of apport around it; of one that is cut what is there.
