@@ -46,8 +46,10 @@ const HINTS: &str = "
 This is the map of vmatlas itself. Next:
   vmatlas PID                  the map of a process (or its name, or a file with maps in it)
   vmatlas PID --sizes          with resident memory
+  vmatlas PID --deep           reads its memory, too, to be certain what is what
   vmatlas at PID ADDRESS       all that is known about an address
   vmatlas diff A B             what differs between two maps
+  vmatlas explain CORE         why a program crashed: a core dump, a log, lines of dmesg
   vmatlas help                 everything else
 ";
 
