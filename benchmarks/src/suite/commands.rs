@@ -101,7 +101,7 @@ pub fn run(scale: Scale, many: &Many, programs: &Path) -> Vec<Section> {
     others.iter().for_each(|other| maps.times(other, peer, &[]));
     maps.note("`cat` shows what the kernel needs to write the text: nobody can be faster.");
 
-    let columns = "start,end,size,perms,offset,name,sections";
+    let columns = "start,end,size,perms,offset,name";
     let labelled = format!("{columns},label,confidence");
     let show = |columns| ours(&["show", "--no-header", "--columns", columns, &pid], listed);
     let all = [show(columns), show(&labelled)];
