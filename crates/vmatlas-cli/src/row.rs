@@ -106,11 +106,6 @@ impl<'a> Row<'a> {
         text
     }
 
-    /// Whether nothing says what most of it is for.
-    pub(crate) fn is_unexplained(&self) -> bool {
-        !self.mapping.tells_its_purpose() && self.label().is_none()
-    }
-
     /// The largest sections of its file that lie in the row.
     pub(crate) fn sections(&self) -> &'a str {
         self.target.sections.get(self.index).map_or("", String::as_str)

@@ -178,7 +178,10 @@ impl Target {
             (Some(live), _) => live.look(&self.maps, deep, with_sections),
             (None, Some(core)) => {
                 let facts = core_facts(&core.dump, deep);
-                let sections = sections::of_facts(&self.maps, &facts.images);
+                let sections = match with_sections {
+                    true => sections::of_facts(&self.maps, &facts.images),
+                    false => Vec::new(),
+                };
                 (facts, sections)
             }
             (None, None) => Default::default(),

@@ -5,7 +5,8 @@ use crate::row::Row;
 use crate::target::Target;
 use std::borrow::Cow;
 use std::collections::HashSet;
-use vmatlas::{Total, Totals};
+use vmatlas::label::Label;
+use vmatlas::{Mapping, Total, Totals};
 
 pub(crate) struct MapTotals {
     pub(crate) all: Total,
@@ -24,33 +25,55 @@ pub(crate) struct KindTotals {
     pub(crate) images: usize,
 }
 
+/// What says what a row is for.
+#[derive(Clone, Copy)]
+enum Purpose<'a> {
+    Name,
+    Label(&'a Label),
+    Nothing,
+}
+
+impl<'a> Purpose<'a> {
+    fn of(row: &Row<'a>) -> Purpose<'a> {
+        match row.label() {
+            _ if row.mapping.tells_its_purpose() => Purpose::Name,
+            Some(label) => Purpose::Label(label),
+            None => Purpose::Nothing,
+        }
+    }
+}
+
 impl MapTotals {
     /// Sums up the rows that `taken` lets through, given by their index.
     pub(crate) fn of(target: &Target, taken: impl Fn(usize) -> bool) -> MapTotals {
         let maps = &target.maps;
-        let row = |index| Row::of(target, index);
-        let unexplained = |index| row(index).is_some_and(|row| row.is_unexplained());
-        let labelled = |index: usize| {
-            row(index).is_some_and(|row| !row.mapping.tells_its_purpose() && row.label().is_some())
+        // Asked once of each row, which labels and filters make dear.
+        let purpose =
+            |index| Row::of(target, index).filter(|_| taken(index)).map(|row| Purpose::of(&row));
+        let purposes: Vec<Option<Purpose<'_>>> = (0..maps.len()).map(purpose).collect();
+        let kind = |_, mapping: &Mapping<'_>| Cow::Borrowed(mapping.kind().word().as_bytes());
+        let kinds = Totals::by(maps, kind, |index| purposes[index].is_some());
+        let is_open = |index: usize| matches!(purposes[index], Some(Purpose::Nothing));
+        let open = Totals::by(maps, kind, is_open);
+        let group = |index: usize, mapping: &Mapping<'_>| {
+            let group = match purposes[index] {
+                Some(Purpose::Label(label)) => &*label.group,
+                _ => "",
+            };
+            Cow::Owned(format!("{}/{group}", mapping.kind().word()).into_bytes())
         };
-        let kind = |_, mapping: &vmatlas::Mapping<'_>| kind_key(mapping);
-        let kinds = Totals::by(maps, kind, &taken);
-        let open = Totals::by(maps, kind, |index| taken(index) && unexplained(index));
-        let group = |index, mapping: &vmatlas::Mapping<'_>| {
-            let group = row(index).and_then(|row| Some(row.label()?.group.clone()));
-            let (kind, group) = (mapping.kind().word(), group.unwrap_or_default());
-            Cow::Owned(format!("{kind}/{group}").into_bytes())
-        };
-        let groups = Totals::by(maps, group, |index| taken(index) && labelled(index));
+        let is_labelled = |index: usize| matches!(purposes[index], Some(Purpose::Label(_)));
+        let groups = Totals::by(maps, group, is_labelled);
         let images: HashSet<&[u8]> = target.facts.images.iter().map(|image| &*image.name).collect();
-        let images = |kind: &Total| {
-            let rows = maps.iter().enumerate().filter(|(index, _)| taken(*index));
-            let of_kind = rows.filter(|(_, row)| row.kind().word().as_bytes() == kind.key);
-            let names = of_kind.filter(|(_, row)| images.contains(row.name));
-            names.map(|(_, row)| (row.name, row.device, row.inode)).collect::<HashSet<_>>().len()
-        };
+        let of_image = maps
+            .iter()
+            .enumerate()
+            .filter(|(index, row)| purposes[*index].is_some() && images.contains(row.name));
+        let images: HashSet<_> = of_image
+            .map(|(_, row)| (row.kind().word().as_bytes(), row.name, row.device, row.inode))
+            .collect();
         let of_kind = |total: Total| KindTotals {
-            images: images(&total),
+            images: images.iter().filter(|(kind, ..)| *kind == total.key).count(),
             labels: groups.groups.iter().filter_map(|group| part_of(&total, group)).collect(),
             unexplained: find(&open, &total.key),
             total,
@@ -61,10 +84,6 @@ impl MapTotals {
             unexplained: open.all,
         }
     }
-}
-
-fn kind_key(mapping: &vmatlas::Mapping<'_>) -> Cow<'static, [u8]> {
-    Cow::Borrowed(mapping.kind().word().as_bytes())
 }
 
 /// The sum of a group of labels, under its own name, if it belongs to that kind.

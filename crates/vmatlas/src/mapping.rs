@@ -75,6 +75,19 @@ impl Perms {
         matches!(self.0, [b'-', b'-', b'-', _])
     }
 
+    /// Which part of a file is mapped so, as words before its name: `code of`.
+    pub const fn part_of_file(self) -> &'static str {
+        if self.execute() {
+            "code of"
+        } else if self.write() {
+            "writable data of"
+        } else if self.read() {
+            "read-only data of"
+        } else {
+            "addresses kept for"
+        }
+    }
+
     /// The four characters; anything but printable ASCII becomes `?`.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0)

@@ -325,12 +325,6 @@ fn what(row: &Row<'_>) -> String {
     let perms = mapping.perms;
     match mapping.kind() {
         Kind::File | Kind::Device => {
-            let part = match () {
-                () if perms.execute() => "code of",
-                () if perms.write() => "writable data of",
-                () if perms.read() => "read-only data of",
-                () => "addresses kept for",
-            };
             let path = row
                 .path()
                 .map_or_else(|| format!("inode {}", mapping.inode), |path| printable(&path));
@@ -339,7 +333,7 @@ fn what(row: &Row<'_>) -> String {
                 Some(false) => "",
                 None => ", which is deleted unless \" (deleted)\" is a part of its name",
             };
-            format!("{part} {path}{gone}")
+            format!("{} {path}{gone}", perms.part_of_file())
         }
         Kind::Anonymous if perms.none() => {
             "addresses without a name that nothing may be done at (reserved or a guard)".to_owned()

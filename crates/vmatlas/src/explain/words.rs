@@ -175,18 +175,8 @@ fn what(evidence: &Evidence<'_>, row: &Mapping<'_>, address: Option<u64>) -> Str
     if let Some(part) = label {
         return format!("the mapping {} ({})", row.range, part.label.text);
     }
-    let perms = row.perms;
     match row.kind() {
-        Kind::File | Kind::Device => {
-            let part = match () {
-                () if perms.execute() => "code of",
-                () if perms.write() => "writable data of",
-                () if perms.read() => "read-only data of",
-                () => "addresses kept for",
-            };
-            format!("{part} {}", name(row.name))
-        }
-        Kind::Anonymous if perms.none() => format!("the mapping {} without a name", row.range),
+        Kind::File | Kind::Device => format!("{} {}", row.perms.part_of_file(), name(row.name)),
         Kind::Anonymous => format!("the mapping {} without a name", row.range),
         Kind::Heap => "the heap".to_owned(),
         Kind::Stack => "the stack of the first thread".to_owned(),
