@@ -337,28 +337,36 @@ const MOST_TEXT: u64 = 1 << 30;
 fn stream_or_text(
     name: &str,
     moment: &Moment,
-    mut input: impl Read,
+    input: impl Read,
 ) -> Result<Result<Target, Vec<u8>>, Trouble> {
-    let head = head_of(name, &mut input)?;
-    let whole = io::Cursor::new(head.clone()).chain(input);
-    let (head, mut input): (Vec<u8>, Box<dyn Read + '_>) = match Compression::of(&head) {
-        None => (head, Box::new(whole)),
-        Some(compression) => {
-            let inside = compression.decoder(whole);
-            let mut inside = inside.map_err(|error| Trouble::file(name, error))?;
-            let head = head_of(name, &mut inside)?;
-            (head.clone(), Box::new(io::Cursor::new(head).chain(inside)))
-        }
-    };
+    let (head, rest) = decompressed(name, input)?;
     if head.starts_with(core::ELF) || looks_like_recording(&head) || looks_like_log(&head) {
-        // It has its head in front again.
-        let head = head_of(name, &mut input)?;
-        return content(name, moment, head, input).map(Ok);
+        return content(name, moment, head, rest).map(Ok);
     }
-    let mut text = Vec::new();
-    let read = input.take(MOST_TEXT).read_to_end(&mut text);
+    let mut text = head;
+    let left = MOST_TEXT.saturating_sub(text.len() as u64);
+    let read = rest.take(left).read_to_end(&mut text);
     read.map_err(|error| Trouble::file(name, error))?;
     Ok(Err(text))
+}
+
+/// What xz begins with.
+const XZ: &[u8] = b"\xfd7zXZ\0";
+
+/// The first bytes, and what comes after them, without the compression if there is one.
+fn decompressed<'r>(
+    name: &str,
+    mut input: impl Read + 'r,
+) -> Result<(Vec<u8>, Box<dyn Read + 'r>), Trouble> {
+    let head = head_of(name, &mut input)?;
+    if head.starts_with(XZ) {
+        let help = "decompress it first, as by xz -dc, which - reads from a pipe";
+        return Err(Trouble::new(format!("{name}: compressed with xz, which is not read; {help}")));
+    }
+    let Some(compression) = Compression::of(&head) else { return Ok((head, Box::new(input))) };
+    let whole = io::Cursor::new(head).chain(input);
+    let mut inside = compression.decoder(whole).map_err(|error| Trouble::file(name, error))?;
+    Ok((head_of(name, &mut inside)?, inside))
 }
 
 /// Only recordings and logs have moments.
@@ -371,15 +379,9 @@ fn no_moment(moment: &Moment, what: &str) -> Result<(), Trouble> {
 }
 
 /// What comes in order, as from a pipe; it may be compressed.
-fn from_stream(name: &str, moment: &Moment, mut input: impl Read) -> Result<Target, Trouble> {
-    let head = head_of(name, &mut input)?;
-    let Some(compression) = Compression::of(&head) else {
-        return content(name, moment, head, input);
-    };
-    let whole = io::Cursor::new(head).chain(input);
-    let mut inside = compression.decoder(whole).map_err(|error| Trouble::file(name, error))?;
-    let head = head_of(name, &mut inside)?;
-    content(name, moment, head, inside)
+fn from_stream(name: &str, moment: &Moment, input: impl Read) -> Result<Target, Trouble> {
+    let (head, rest) = decompressed(name, input)?;
+    content(name, moment, head, rest)
 }
 
 fn head_of(name: &str, input: &mut impl Read) -> Result<Vec<u8>, Trouble> {

@@ -214,3 +214,12 @@ fn help_names_every_command() {
     assert!(vmatlas(&["man"]).text().starts_with(".ie"));
     assert!(vmatlas(&["completions", "bash"]).text().contains("_vmatlas"));
 }
+
+#[test]
+fn what_xz_compressed_is_said_to_be_so() {
+    for command in ["show", "explain"] {
+        let run = vmatlas_with_input(&[command, "-"], b"\xfd7zXZ\0\0\x04");
+        assert_eq!(run.status, 2);
+        assert!(run.stderr.contains("compressed with xz"), "{}", run.stderr);
+    }
+}
