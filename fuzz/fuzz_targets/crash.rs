@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas::crash::{apport_core, read_log};
+use vmatlas_explain::crash::{apport_core, read_log};
 
 fuzz_target!(|bytes: &[u8]| {
     let crashes = read_log(bytes);

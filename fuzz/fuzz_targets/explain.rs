@@ -2,10 +2,11 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas::crash::{Access, Crash, CrashFrame, CrashSource, Machine};
-use vmatlas::explain::{Cause, Evidence, Fault, PlaceFacts, around, explain};
-use vmatlas::label::{Confidence, Facts, Labels};
-use vmatlas::{AddressRange, Device, Mapping, Maps, Memory, Perms};
+use vmatlas_explain::crash::{Access, Crash, CrashFrame, CrashSource, Machine};
+use vmatlas_explain::explain::{Cause, Evidence, Fault, PlaceFacts, around, explain};
+use vmatlas_explain::label::{Confidence, Facts, Labels};
+use vmatlas_maps::{AddressRange, Device, Mapping, Maps, Perms};
+use vmatlas_object::Memory;
 
 /// Takes what is needed from the bytes; zeros when they end.
 struct Take<'a>(&'a [u8]);

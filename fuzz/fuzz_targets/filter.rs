@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
-use vmatlas::{Filter, FilterRow, Mapping, Maps};
+use vmatlas_maps::{Filter, FilterRow, Mapping, Maps};
 
 static ROWS: LazyLock<Maps> = LazyLock::new(|| {
     Maps::parse(

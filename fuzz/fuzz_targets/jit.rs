@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas::jit::JitMap;
+use vmatlas_object::jit::JitMap;
 
 fuzz_target!(|bytes: &[u8]| {
     let (mut map, errors) = JitMap::parse_perf_map(bytes);

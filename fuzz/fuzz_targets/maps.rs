@@ -2,9 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas::{
-    Diff, Group, KernelVersion, Mapping, Maps, TextFormat, Totals, WarningKind, WordSize,
-};
+use vmatlas_maps::{Diff, Group, KernelVersion, Mapping, Maps, TextFormat, Totals, WarningKind, WordSize};
 use vmatlas_fuzz as laws;
 
 fuzz_target!(|text: &[u8]| {
@@ -25,12 +23,12 @@ fn rows_are_those_of_the_reader(text: &[u8], maps: &Maps) {
     let first = text.split(|&b| b == b'\n').find(|line| !line.is_empty());
     let from_windows =
         maps.warnings().iter().any(|warning| warning.kind == WarningKind::CarriageReturns);
-    if from_windows || first.is_none_or(|line| vmatlas::parse_row(line).is_err()) {
+    if from_windows || first.is_none_or(|line| vmatlas_maps::parse_row(line).is_err()) {
         return;
     }
-    assert!(vmatlas::rows(text).filter_map(Result::ok).eq(maps.iter()));
+    assert!(vmatlas_maps::rows(text).filter_map(Result::ok).eq(maps.iter()));
     let lines = text.split(|&b| b == b'\n').filter(|line| !line.is_empty());
-    assert!(vmatlas::rows(text).eq(lines.map(vmatlas::parse_row)));
+    assert!(vmatlas_maps::rows(text).eq(lines.map(vmatlas_maps::parse_row)));
 }
 
 /// One kernel for each text.

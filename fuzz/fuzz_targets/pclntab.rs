@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas::pclntab::Pclntab;
+use vmatlas_object::pclntab::Pclntab;
 
 fuzz_target!(|bytes: &[u8]| {
     let text = bytes.len() as u64;

@@ -7,12 +7,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::ops::ControlFlow;
-use vmatlas::recording::{
+use vmatlas_recording::{
     Call, CallKind, Event, FileEntry, FrameEntry, Meta, Moment, Recording, Replay, Row, TaskEntry,
     What, Writer, looks_like_recording,
 };
-use vmatlas::space::Vsyscall;
-use vmatlas::{AddressRange, Device, Perms};
+use vmatlas_space::Vsyscall;
+use vmatlas_maps::{AddressRange, Device, Perms};
 
 fuzz_target!(|bytes: &[u8]| {
     match bytes.split_first() {

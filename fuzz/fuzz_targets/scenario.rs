@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas::scenario::{Model, Operation, Scenario, StepKind, scenarios};
-use vmatlas::space::{Advice, KernelProfile};
+use vmatlas_space::scenario::{Model, Operation, Scenario, StepKind, scenarios};
+use vmatlas_space::{Advice, KernelProfile};
 
 /// Whether equal neighbours are always one after the operation: see `AddressSpace::check`.
 fn joins(operation: &Operation) -> bool {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas::{Group, Maps, Totals, Value};
+use vmatlas_maps::{Group, Maps, Totals, Value};
 use vmatlas_fuzz as laws;
 
 fuzz_target!(|text: &[u8]| {
@@ -25,7 +25,7 @@ fn fields_have_their_shape(maps: &Maps) {
             Value::Number(number) => assert_eq!(field.value.number(), Some(number)),
             Value::Flags(flags) => flags.iter().for_each(|flag| {
                 assert!(!flag.is_empty() && !flag.contains(&b' '));
-                assert!(vmatlas::vm_flag_meaning(flag).is_none_or(|_| flag.len() == 2));
+                assert!(vmatlas_maps::vm_flag_meaning(flag).is_none_or(|_| flag.len() == 2));
             }),
             _ => assert_eq!(field.value.number(), None),
         }

@@ -2,9 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas::space::KernelProfile;
-use vmatlas::strace::{Line, Reader, Replay, Replayed, looks_like_log};
-use vmatlas::{KernelVersion, TextFormat};
+use vmatlas_space::KernelProfile;
+use vmatlas_recording::strace::{Line, Reader, Replay, Replayed, looks_like_log};
+use vmatlas_maps::{KernelVersion, TextFormat};
 use vmatlas_fuzz as laws;
 
 fuzz_target!(|bytes: &[u8]| {

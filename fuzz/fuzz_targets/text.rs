@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas::{Mapping, Maps};
+use vmatlas_maps::{Mapping, Maps};
 use vmatlas_fuzz as laws;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     laws::names_are_understood(&maps);
     found_rows_stand_there(&text, &maps);
     rows_of_a_listing_are_found(bytes, &maps);
-    vmatlas::other_listing(&text);
+    vmatlas_maps::other_listing(&text);
 });
 
 /// Nothing is made up: a name is part of the text, and what stands behind perms is letters of them.
@@ -38,7 +38,7 @@ fn rows_of_a_listing_are_found(bytes: &[u8], found: &Maps) {
         return;
     }
     let mut found = found.iter();
-    for row in vmatlas::rows(bytes).filter_map(Result::ok).filter(plausible) {
+    for row in vmatlas_maps::rows(bytes).filter_map(Result::ok).filter(plausible) {
         assert!(found.any(|other| other == row), "{row:?}");
     }
 }

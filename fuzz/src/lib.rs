@@ -1,7 +1,7 @@
 //! Laws that more than one fuzz target asserts.
 #![forbid(unsafe_code)]
 
-use vmatlas::{Field, Mapping, Maps, MapsReader, Place, TextFormat, WarningKind, WordSize};
+use vmatlas_maps::{Field, Mapping, Maps, MapsReader, Place, TextFormat, WarningKind, WordSize};
 
 /// What is read of a text.
 pub fn read(text: &[u8]) -> Maps {
@@ -143,14 +143,14 @@ pub fn find_is_a_scan(maps: &Maps) {
 /// What a name is taken for agrees with the name.
 pub fn names_are_understood(maps: &Maps) {
     for row in maps.iter() {
-        assert!(vmatlas::Kind::WORDS.contains(&row.kind().word()));
+        assert!(vmatlas_maps::Kind::WORDS.contains(&row.kind().word()));
         let Some(file) = row.file_name() else { continue };
         let stripped = if file.deleted == Some(false) {
             row.name
         } else {
             row.name.strip_suffix(b" (deleted)").unwrap()
         };
-        assert_eq!(file.path, vmatlas::restore_line_feeds(stripped));
+        assert_eq!(file.path, vmatlas_maps::restore_line_feeds(stripped));
         assert_eq!(file.ambiguous, file.deleted.is_none() || file.path.contains(&b'\n'));
     }
 }

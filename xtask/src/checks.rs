@@ -23,9 +23,43 @@ fn run_cargo(args: &[&str]) -> Result<(), String> {
     crate::run(cargo().args(args))
 }
 
-/// All that the pure crate may depend on: none of these can do input or output (zstd is used on
-/// bytes only, and its code in C is the reference implementation's).
-const PURE: [&str; 27] = [
+/// The crates, from the bottom up, with those of ours that each may depend on, and whether it does
+/// no input or output. Their manifests may say no more.
+const LAYERS: [(&str, &[&str], bool); 8] = [
+    ("vmatlas-maps", &[], true),
+    ("vmatlas-space", &["vmatlas-maps"], true),
+    ("vmatlas-recording", &["vmatlas-maps", "vmatlas-space"], true),
+    ("vmatlas-object", &["vmatlas-maps"], true),
+    ("vmatlas-explain", &["vmatlas-maps", "vmatlas-object"], true),
+    (
+        "vmatlas-linux",
+        &[
+            "vmatlas-explain",
+            "vmatlas-maps",
+            "vmatlas-object",
+            "vmatlas-recording",
+            "vmatlas-space",
+        ],
+        false,
+    ),
+    (
+        "vmatlas",
+        &[
+            "vmatlas-explain",
+            "vmatlas-linux",
+            "vmatlas-maps",
+            "vmatlas-object",
+            "vmatlas-recording",
+            "vmatlas-space",
+        ],
+        false,
+    ),
+    ("vmatlas-cli", &["vmatlas", "vmatlas-linux"], false),
+];
+
+/// What the pure crates may depend on, directly or not: none of these can do input or output (zstd
+/// is used on bytes only, and its code in C is the reference implementation's).
+const PURE: [&str; 26] = [
     "aho-corasick",
     "bitvec",
     "cfg-if",
@@ -39,7 +73,6 @@ const PURE: [&str; 27] = [
     "proc-macro2",
     "quote",
     "radium",
-    "regex",
     "regex-automata",
     "regex-syntax",
     "syn",
@@ -55,52 +88,45 @@ const PURE: [&str; 27] = [
     "zstd-sys",
 ];
 
+/// Words that stand for input and output.
+const IO: [&str; 7] =
+    ["std::fs", "std::io", "std::net", "std::process", "std::os", "std::env", "std::thread"];
+
 /// Words that stand for leaving the layer, where they must not stand.
-const FORBIDDEN: [(&str, &[&str], &str); 3] = [
+const FORBIDDEN: [(&str, &[&str], &str); 2] = [
+    ("vmatlas-linux", &["println!", "print!"], "vmatlas-linux prints nothing"),
     (
-        "crates/vmatlas/src",
-        &["std::fs", "std::io", "std::net", "std::process", "std::os", "std::env", "std::thread"],
-        "the pure crate does no input or output",
-    ),
-    ("crates/vmatlas-linux/src", &["println!", "print!"], "vmatlas-linux prints nothing"),
-    (
-        "crates/vmatlas-cli/src",
-        &["rustix", "std::os", "\"/proc/", "\"/sys/"],
-        "the command leaves the kernel to vmatlas-linux",
+        "vmatlas-cli",
+        &["rustix", "libc", "std::os", "\"/proc/", "\"/sys/"],
+        "the command leaves the kernel to vmatlas",
     ),
 ];
 
-/// The crates keep to their places, see ARCHITECTURE.md.
-fn layering() -> Result<(), String> {
+/// The crates keep to their places, see ARCHITECTURE.md: by their manifests, and by the words of
+/// their code.
+pub(crate) fn layering() -> Result<(), String> {
     let mut faults = Vec::new();
-    let tree =
-        cargo().args(["tree", "--package=vmatlas", "--edges=normal", "--prefix=none"]).output();
-    let tree =
-        String::from_utf8_lossy(&tree.map_err(|error| error.to_string())?.stdout).into_owned();
-    let used: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-    if !used.contains("vmatlas") {
-        faults.push("cargo tree does not show the pure crate".to_owned());
-    }
-    for name in used.iter().filter(|name| **name != "vmatlas" && !PURE.contains(name)) {
-        faults.push(format!(
-            "the pure crate depends on {name}; is it known to do no input or output?"
-        ));
-    }
-    for (dir, words, rule) in FORBIDDEN {
-        let lines = code(&root().join(dir))?;
-        // Tests may do what the crate may not: they say what they skip, and run programs.
-        let tests = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
-        for (path, number, line) in lines.into_iter().filter(|(path, ..)| !tests(path)) {
-            // `use std::{fs, …}` is the same in other words.
-            let line = line.replace("std::{", "std::");
-            let code = without_strings(&line);
-            // A path is a string, all else is code.
-            let is_in =
-                |word: &&str| if word.starts_with('"') { &line } else { &code }.contains(word);
-            if words.iter().any(is_in) {
-                faults.push(format!("{}:{number}: {rule}: {}", path.display(), line.trim()));
+    for (name, below, is_pure) in LAYERS {
+        let used = dependencies(name)?;
+        let is_ours = |other: &&String| LAYERS.iter().any(|(known, ..)| known == other);
+        for other in used.direct.iter().filter(is_ours) {
+            if !below.contains(&other.as_str()) {
+                faults.push(format!("{name} depends on {other}, which is not below it"));
             }
         }
+        if is_pure {
+            for other in used.all.iter().filter(|other| !is_ours(other)) {
+                if !PURE.contains(&other.as_str()) {
+                    faults.push(format!(
+                        "{name} depends on {other}; is it known to do no input or output?"
+                    ));
+                }
+            }
+            words(name, &IO, "a pure crate does no input or output", &mut faults)?;
+        }
+    }
+    for (name, list, rule) in FORBIDDEN {
+        words(name, list, rule, &mut faults)?;
     }
     for (path, number, line) in code(&root().join("crates"))? {
         let word = |text: &str| {
@@ -114,6 +140,43 @@ fn layering() -> Result<(), String> {
         }
     }
     if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
+}
+
+/// The normal dependencies of a crate of ours.
+struct Dependencies {
+    direct: BTreeSet<String>,
+    all: BTreeSet<String>,
+}
+
+fn dependencies(name: &str) -> Result<Dependencies, String> {
+    let tree = |depth: &str| {
+        let package = format!("--package={name}");
+        let args = ["tree", &package, "--edges=normal", "--prefix=none", "--depth", depth];
+        let tree = cargo().args(args).output().map_err(|error| error.to_string())?;
+        let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+        let names = tree.lines().filter_map(|line| line.split(' ').next());
+        let mut used: BTreeSet<String> = names.map(str::to_owned).collect();
+        // The crate itself comes first.
+        if used.remove(name) { Ok(used) } else { Err(format!("cargo tree does not show {name}")) }
+    };
+    Ok(Dependencies { direct: tree("1")?, all: tree("99")? })
+}
+
+/// Adds the lines of a crate that name one of these words. Tests may do what the crate may not.
+fn words(name: &str, list: &[&str], rule: &str, faults: &mut Vec<String>) -> Result<(), String> {
+    let lines = code(&root().join("crates").join(name).join("src"))?;
+    let tests = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
+    for (path, number, line) in lines.into_iter().filter(|(path, ..)| !tests(path)) {
+        // `use std::{fs, …}` is the same in other words.
+        let line = line.replace("std::{", "std::");
+        let code = without_strings(&line);
+        // A path is a string, all else is code.
+        let is_in = |word: &&str| if word.starts_with('"') { &line } else { &code }.contains(word);
+        if list.iter().any(is_in) {
+            faults.push(format!("{}:{number}: {rule}: {}", path.display(), line.trim()));
+        }
+    }
+    Ok(())
 }
 
 /// A line without what stands between quotation marks.

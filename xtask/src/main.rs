@@ -11,6 +11,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str =
     "cargo xtask test            all tests; as root on Debian it installs what they need
 cargo xtask ci              the checks: format, lints, documentation, benchmarks, fuzzing, layering
+cargo xtask layering        that the crates keep to their places
 cargo xtask bench [ARG…]    the benchmarks; arguments go to them
 cargo xtask fuzz [TARGET] [--seconds N]
                             fuzz one target or all, 10 seconds each unless told
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     let result = match command {
         "test" => tests::run(),
         "ci" => checks::run(),
+        "layering" => checks::layering(),
         "bench" => bench(rest),
         "fuzz" => fuzz::run_targets(rest),
         "kernels" => kernels::run_kernels(rest),

@@ -5,11 +5,11 @@ use serde_json::json;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::time::Instant;
-use vmatlas::recording::{
+use vmatlas_maps::{AddressRange, Device, Perms};
+use vmatlas_recording::{
     Call, CallKind, FileEntry, FrameEntry, Meta, Replay, Row, TaskEntry, What, Writer,
 };
-use vmatlas::space::Vsyscall;
-use vmatlas::{AddressRange, Device, Perms};
+use vmatlas_space::Vsyscall;
 
 /// Places that are mapped, unmapped and protected.
 const PLACES: u64 = 400;
@@ -113,7 +113,7 @@ fn main() {
     );
 }
 
-fn mapped(space: &vmatlas::recording::Space, address: u64) -> bool {
+fn mapped(space: &vmatlas_recording::Space, address: u64) -> bool {
     space.memory.find(address).is_some_and(|range| range.contains(address))
 }
 

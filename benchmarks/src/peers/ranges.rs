@@ -3,7 +3,7 @@
 use nodit::interval::ie;
 use nodit::{Interval, NoditMap};
 use std::ops::Range;
-use vmatlas::space::{AddressSpace, KernelProfile, Mmap, Prot};
+use vmatlas_space::{AddressSpace, KernelProfile, Mmap, Prot};
 
 const PAGE: u64 = 4096;
 const BASE: u64 = 0x1000_0000_0000;

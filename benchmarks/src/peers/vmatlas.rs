@@ -2,13 +2,13 @@
 
 use crate::answer::Answer;
 use std::path::Path;
-use vmatlas::{Mapping, Maps};
 use vmatlas_linux::{Process, ProcessId, Source};
+use vmatlas_maps::{Mapping, Maps};
 
 /// Rows one by one, none kept.
 pub fn rows(text: &[u8]) -> Result<Answer, String> {
     let mut answer = Answer::default();
-    for row in vmatlas::rows(text) {
+    for row in vmatlas_maps::rows(text) {
         match row {
             Ok(row) => add(&mut answer, &row),
             Err(error) => return Err(error.to_string()),

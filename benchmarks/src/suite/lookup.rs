@@ -8,8 +8,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
-use vmatlas::Maps;
 use vmatlas_linux::{PointQuery, Process, ProcessId, Which};
+use vmatlas_maps::Maps;
 
 /// The table.
 pub fn run(scale: Scale, many: &Many) -> Section {

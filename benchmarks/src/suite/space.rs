@@ -9,8 +9,8 @@ use crate::target::{Many, compile, repository};
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
-use vmatlas::Maps;
-use vmatlas::space::{AddressSpace, KernelProfile};
+use vmatlas_maps::Maps;
+use vmatlas_space::{AddressSpace, KernelProfile};
 
 /// The tables: operations at three sizes, lookup, text.
 pub fn run(scale: Scale, many: &Many) -> Vec<Section> {
@@ -131,9 +131,9 @@ fn render(scale: Scale, many: &Many) -> Section {
     let mut profile = KernelProfile::of("6.18".parse().expect("a version"));
     let gate = maps.iter().find(|row| row.name == b"[vsyscall]");
     profile.vsyscall = match gate {
-        None => vmatlas::space::Vsyscall::None,
-        Some(row) if row.perms.read() => vmatlas::space::Vsyscall::Emulate,
-        Some(_) => vmatlas::space::Vsyscall::ExecuteOnly,
+        None => vmatlas_space::Vsyscall::None,
+        Some(row) if row.perms.read() => vmatlas_space::Vsyscall::Emulate,
+        Some(_) => vmatlas_space::Vsyscall::ExecuteOnly,
     };
     let space = AddressSpace::from_rows(profile, maps.iter());
     let same = |text: &Vec<u8>| {

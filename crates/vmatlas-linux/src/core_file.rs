@@ -7,9 +7,9 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
-use vmatlas::coredump::ReadAt;
+use vmatlas_explain::coredump::ReadAt;
 
-/// An open file as a source of [`CoreDump`](vmatlas::coredump::CoreDump): it is read by offset, and
+/// An open file as a source of [`CoreDump`](vmatlas_explain::coredump::CoreDump): it is read by offset, and
 /// not mapped into memory, for a file that is cut meanwhile would kill us with SIGBUS.
 #[derive(Debug)]
 pub struct CoreFile {

@@ -1,5 +1,5 @@
 //! What can be known of a live process without looking into its memory, for its
-//! [labels](vmatlas::label).
+//! [labels](vmatlas_explain::label).
 //!
 //! Everything is optional: what may not be read is missing. Files are opened by the caller (as
 //! [`Images`], with time limits), and no page table is walked but where stacks may lie.
@@ -14,8 +14,8 @@ pub use core::core_facts;
 use crate::images::Images;
 use crate::process::Process;
 use crate::symbols::jit_ranges;
-use vmatlas::label::{Auxv, Facts};
-use vmatlas::{Maps, WordSize};
+use vmatlas_explain::label::{Auxv, Facts};
+use vmatlas_maps::{Maps, WordSize};
 
 /// `AT_PAGESZ` of include/uapi/linux/auxvec.h.
 const AT_PAGESZ: u64 = 6;

@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use vmatlas::{AddressRange, Device, FileName, Mapping, Maps, restore_line_feeds};
+use vmatlas_maps::{AddressRange, Device, FileName, Mapping, Maps, restore_line_feeds};
 
 /// What is known of a file that is mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Duration;
-use vmatlas::{Device, Mapping, Maps};
+use vmatlas_maps::{Device, Mapping, Maps};
 
 /// How long the file systems may take to give the headers of all files.
 const LIMIT: Duration = Duration::from_secs(3);

@@ -13,11 +13,11 @@
 //! - [`Process`] is a handle to a process; [`Process::rows`] reads its rows, [`PointQuery`] asks
 //!   for one address.
 //! - [`files::Files`] makes the names of files certain, [`Images`] says what is in them.
-//! - [`facts()`] and [`core_facts`] gather what [labels](vmatlas::label) are made from;
+//! - [`facts()`] and [`core_facts`] gather what [labels](vmatlas_explain::label) are made from;
 //!   [`ProcessMemory`] reads the memory of a process for them.
 //! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
 //!   functions and lines of a recording's addresses.
-//! - [`CoreFile`] is a core dump in a file, for [`vmatlas::coredump`].
+//! - [`CoreFile`] is a core dump in a file, for [`vmatlas_explain::coredump`].
 //! - [`postmortem`] reads the stack of a process that has ended.
 //! - [`access`] tells who may read a process's maps.
 //!

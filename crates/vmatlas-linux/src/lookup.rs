@@ -9,9 +9,9 @@ use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use vmatlas::space::{self, KernelProfile, Vsyscall};
-use vmatlas::strace::{ElfFacts, FileFacts, KernelRow, Lookup, Program};
-use vmatlas::{Device, KernelVersion, Kind};
+use vmatlas_maps::{Device, KernelVersion, Kind};
+use vmatlas_recording::strace::{ElfFacts, FileFacts, KernelRow, Lookup, Program};
+use vmatlas_space::{KernelProfile, Vsyscall};
 
 /// How many interpreters a script may lead through (fs/exec.c).
 const SCRIPTS: usize = 5;
@@ -41,7 +41,7 @@ impl FilesNow {
         let version = release.release().to_str().ok().and_then(|release| release.parse().ok());
         let mut profile = KernelProfile::of(version.unwrap_or(KernelVersion::new(6, 12, 0)));
         let maps = std::fs::read("/proc/self/maps").unwrap_or_default();
-        let page = vmatlas::rows(&maps).flatten().find(|row| row.kind() == Kind::Vsyscall);
+        let page = vmatlas_maps::rows(&maps).flatten().find(|row| row.kind() == Kind::Vsyscall);
         profile.vsyscall = match page {
             None => Vsyscall::None,
             Some(row) if row.perms.read() => Vsyscall::Emulate,
@@ -72,7 +72,7 @@ impl FilesNow {
     fn image(&mut self, path: &Path) -> Option<(ElfFacts, Option<PathBuf>)> {
         let elf = ElfFile::read(open(path)?).ok()??;
         let file = self.file(path.as_os_str().as_bytes())?;
-        let image = elf.image(&space::File::new(&file.name, file.device, file.inode));
+        let image = elf.image(&vmatlas_space::File::new(&file.name, file.device, file.inode));
         let image = ElfFacts {
             file,
             fixed: image.bias == Some(0),
@@ -121,7 +121,7 @@ impl Lookup for FilesNow {
 
     fn kernel_rows(&mut self) -> Vec<KernelRow> {
         let text = std::fs::read("/proc/self/maps").unwrap_or_default();
-        let rows = vmatlas::rows(&text).flatten();
+        let rows = vmatlas_maps::rows(&text).flatten();
         rows.filter(|row| matches!(row.kind(), Kind::Vdso | Kind::Vvar))
             .map(|row| KernelRow {
                 name: row.name.to_vec(),
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn a_file_is_as_maps_shows_it() {
         let text = std::fs::read("/proc/self/maps").unwrap();
-        let row = vmatlas::rows(&text).flatten().next().unwrap();
+        let row = vmatlas_maps::rows(&text).flatten().next().unwrap();
         let facts = FilesNow::new().file(row.name).unwrap();
         assert_eq!(
             (facts.name.as_slice(), facts.device, facts.inode),

@@ -4,7 +4,8 @@ use crate::error::Error;
 use crate::process::Process;
 use rustix::io::Errno;
 use std::os::fd::OwnedFd;
-use vmatlas::{AddressRange, Maps, Memory};
+use vmatlas_maps::{AddressRange, Maps};
+use vmatlas_object::Memory;
 
 /// The memory of a live process, read through `/proc/PID/mem`: once opened, it stays the address
 /// space it was, whatever the process executes and whoever gets its number.

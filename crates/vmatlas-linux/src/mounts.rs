@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::process::Process;
-use vmatlas::Device;
+use vmatlas_maps::Device;
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]

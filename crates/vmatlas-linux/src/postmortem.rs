@@ -15,13 +15,14 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
-use vmatlas::{Maps, Memory};
+use vmatlas_maps::Maps;
+use vmatlas_object::Memory;
 
 /// How long a file system may take to open a file.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// The build id of the file of a row, as the process had it.
-pub type BuildIdOf<'a> = dyn Fn(&vmatlas::Mapping<'_>) -> Option<Vec<u8>> + 'a;
+pub type BuildIdOf<'a> = dyn Fn(&vmatlas_maps::Mapping<'_>) -> Option<Vec<u8>> + 'a;
 
 /// A call on the stack, innermost first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl<'a> Postmortem<'a> {
         file
     }
 
-    fn open(&self, row: &vmatlas::Mapping<'_>) -> Option<File> {
+    fn open(&self, row: &vmatlas_maps::Mapping<'_>) -> Option<File> {
         let path = path(row)?;
         let wanted = (self.build_id)(row);
         within(LIMIT, move || {
@@ -109,7 +110,7 @@ impl<'a> Postmortem<'a> {
 }
 
 /// Where the file of a row was.
-fn path(row: &vmatlas::Mapping<'_>) -> Option<PathBuf> {
+fn path(row: &vmatlas_maps::Mapping<'_>) -> Option<PathBuf> {
     let path = row.file_name()?.path;
     path.starts_with(b"/").then(|| PathBuf::from(OsStr::from_bytes(&path)))
 }

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use vmatlas::KernelVersion;
+use vmatlas_maps::KernelVersion;
 
 /// The most that is read of a small file of /proc; mountinfo is the largest.
 const SMALL_FILE: u64 = 16 << 20;

@@ -10,7 +10,7 @@ use crate::sys::procmap_query::{
 use rustix::io::Errno;
 use std::borrow::Borrow;
 use std::os::fd::OwnedFd;
-use vmatlas::{AddressRange, Device, Kind, Mapping, Maps, Perms};
+use vmatlas_maps::{AddressRange, Device, Kind, Mapping, Maps, Perms};
 
 /// The kernel refuses a larger buffer for a name (fs/proc/task_mmu.c, 6.11 to 7.3).
 const NAME: usize = 4096;

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use vmatlas::recording::{Recording, Source, looks_like_recording};
+use vmatlas_recording::{Recording, Source, looks_like_recording};
 
 /// A recording in a file, which may still grow: what is there when it is opened counts.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub fn recording_of(pid: u32) -> Option<Recording<RecordingFile>> {
         let file = File::open(path).ok().filter(begins_like_one)?;
         let mut recording = Recording::open(RecordingFile::new(file).ok()?).ok()?;
         let alive =
-            |process: &vmatlas::recording::Process| process.pid == pid && process.last.is_none();
+            |process: &vmatlas_recording::Process| process.pid == pid && process.last.is_none();
         recording.processes().iter().any(alive).then_some(recording)
     })
 }

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 use std::time::Duration;
-use vmatlas::{Maps, MapsReader};
+use vmatlas_maps::{Maps, MapsReader};
 
 /// The rows of a process at one moment, as near as the kernel lets one come to that.
 #[derive(Debug)]

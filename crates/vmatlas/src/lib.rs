@@ -1,63 +1,10 @@
-//! The memory maps of Linux processes as values: read from any text, rendered to the kernel's
-//! bytes, searched, summed up, compared and filtered.
-//!
-//! ```
-//! use vmatlas::Maps;
-//! let maps = Maps::parse(b"55d0c000-55d0d000 r-xp 00001000 fe:00 42                         /usr/bin/cat\n");
-//! let cat = maps.get(0).unwrap();
-//! assert_eq!(cat.kind().word(), "file");
-//! assert_eq!(maps.render(maps.format(), None).len(), 86);
-//! ```
-//!
-//! - [`Mapping`] is a row; [`parse_row`] makes one from a line, [`Kind`] says what it is.
-//! - [`Maps`] holds the rows of a process; [`MapsReader`] makes one from text that comes in pieces.
-//! - [`TextFormat`] renders rows as a given kernel does.
-//! - [`label`] says what memory without a telling name is for, and why.
-//! - [`Filter`], [`Diff`] and [`Totals`] answer questions about maps.
-//!
-//! This crate opens no file, calls no kernel and has no unsafe code: it works on bytes that its
-//! caller read. `vmatlas-linux` reads live processes.
+//! The annotated map of a Linux process's memory.
 #![forbid(unsafe_code)]
 
-pub mod coredump;
-pub mod crash;
-mod diff;
-mod errno;
-pub mod explain;
-mod filter;
-mod find;
-pub mod jit;
-mod kernel;
-mod kind;
-pub mod label;
-mod mapping;
-mod maps;
-mod memory;
-mod names;
-mod parse;
-pub mod pclntab;
-pub mod recording;
-mod render;
-pub mod scenario;
-mod smaps;
-pub mod space;
-pub mod strace;
-mod text;
-mod totals;
-mod warning;
-
-pub use diff::{Change, Diff};
-pub use errno::{Errno, ErrnoError};
-pub use filter::{Filter, FilterError, FilterRow};
-pub use find::Place;
-pub use kernel::{KernelVersion, KernelVersionError, WordSize};
-pub use kind::{FileName, Kind, restore_line_feeds};
-pub use mapping::{AddressRange, Device, Mapping, Perms};
-pub use maps::{MAX_LINE, Maps, MapsReader};
-pub use memory::Memory;
-pub use parse::{RowError, RowErrorKind, parse_row, rows};
-pub use render::{TextFormat, name_in};
-pub use smaps::{Field, Value, VmFlags, vm_flag_meaning};
-pub use text::other_listing;
-pub use totals::{Group, Total, Totals};
-pub use warning::{Warning, WarningKind};
+pub use vmatlas_explain::{coredump, crash, explain, label};
+pub use vmatlas_maps::*;
+pub use vmatlas_object::{Memory, jit, pclntab};
+pub use vmatlas_recording as recording;
+pub use vmatlas_recording::strace;
+pub use vmatlas_space as space;
+pub use vmatlas_space::{Errno, ErrnoError, scenario};

@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
-use vmatlas::recording::{Moment, Recording, Replay};
 use vmatlas_linux::RecordingFile;
+use vmatlas_recording::{Moment, Recording, Replay};
 
 pub(super) fn run(bench: &Bench, programs: &Path) -> Section {
     let (events, stacks) =

@@ -134,7 +134,7 @@ fn attached(bench: &Bench, workload: &Workload, file: &Path) -> Result<f64, Stri
 /// The calls of a recording in which stacks may be missing, but no event.
 fn found_attached(file: &Path) -> Result<u64, String> {
     use std::ops::ControlFlow;
-    use vmatlas::recording::{Recording, What};
+    use vmatlas_recording::{Recording, What};
     let opened = std::fs::File::open(file).and_then(vmatlas_linux::RecordingFile::new);
     let recording = Recording::open(opened.map_err(|error| error.to_string())?);
     let recording = recording.map_err(|error| format!("wrong answer: {error}"))?;

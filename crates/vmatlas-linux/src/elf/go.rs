@@ -2,7 +2,7 @@
 
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
-use vmatlas::pclntab::Pclntab;
+use vmatlas_object::pclntab::Pclntab;
 
 use super::{ElfError, ElfFile, SectionType, SourceLocation};
 

@@ -1,12 +1,12 @@
 //! An ELF file as execve(2) looks at it.
 
 use object::elf;
-use vmatlas::space::{File, Image, LoadSegment, Prot};
+use vmatlas_space::{File, Image, LoadSegment, Prot};
 
 use super::{ElfFile, Segment, SegmentFlags, SegmentType};
 
 impl ElfFile {
-    /// What execve(2) maps of it, for [`AddressSpace::exec`](vmatlas::space::AddressSpace::exec);
+    /// What execve(2) maps of it, for [`AddressSpace::exec`](vmatlas_space::AddressSpace::exec);
     /// `file` is the open file that the mappings will be of. Its bias is that of a file that is
     /// not randomised.
     ///

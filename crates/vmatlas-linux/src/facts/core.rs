@@ -4,8 +4,8 @@ use super::images::{self, AT_ENTRY};
 use crate::core_file::file_with_build_id;
 use crate::deadline::{Results, all_within};
 use std::time::Duration;
-use vmatlas::coredump::{CoreDump, ReadAt};
-use vmatlas::label::Facts;
+use vmatlas_explain::coredump::{CoreDump, ReadAt};
+use vmatlas_explain::label::Facts;
 
 /// How long the file systems may take to give all files.
 const LIMIT: Duration = Duration::from_secs(3);

@@ -1,8 +1,8 @@
 //! Lightweight guard pages, which no row shows.
 
 use crate::process::Process;
-use vmatlas::label::Facts;
-use vmatlas::{AddressRange, KernelVersion, Kind, Mapping, Maps, Value};
+use vmatlas_explain::label::Facts;
+use vmatlas_maps::{AddressRange, KernelVersion, Kind, Mapping, Maps, Value};
 
 /// No guard that matters is farther from a stack pointer: a stack is 8 MiB as a rule.
 const NEAR: u64 = 64 << 20;

@@ -4,9 +4,9 @@ use crate::elf::{self, ElfFile, SegmentFlags, SegmentType};
 use crate::images::Images;
 use std::collections::HashSet;
 use std::ops::Range;
-use vmatlas::crash::Machine;
-use vmatlas::label::{Auxv, ImageFacts, SYMBOLS};
-use vmatlas::{AddressRange, Kind, Mapping, Maps};
+use vmatlas_explain::crash::Machine;
+use vmatlas_explain::label::{Auxv, ImageFacts, SYMBOLS};
+use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 
 /// No program has as many sections in memory, but a file that means harm may.
 const MOST_SECTIONS: usize = 256;

@@ -2,7 +2,7 @@
 
 use crate::process::Process;
 use rustix::fs::{Dir, Mode, OFlags, openat};
-use vmatlas::label::ThreadFacts;
+use vmatlas_explain::label::ThreadFacts;
 
 /// All threads, the first one first.
 pub(super) fn of(process: &Process) -> Vec<ThreadFacts> {

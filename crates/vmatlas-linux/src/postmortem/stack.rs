@@ -5,7 +5,7 @@ use crate::record::sink::Registers;
 use crate::record::unwind::{Backing, Frame, How, Images, Modules, ReadMemory, Unwinder};
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use vmatlas::Memory as _;
+use vmatlas_object::Memory as _;
 
 /// How often the files of more frames are looked for: each time the walk gets one file further.
 const ROUNDS: usize = 64;
@@ -59,7 +59,7 @@ fn modules(dead: &Postmortem<'_>, images: &mut Images, wanted: &BTreeSet<usize>)
         // A core knows neither device nor inode: what tells files apart is the name, and whether
         // they were opened.
         let backing = Arc::new(Backing {
-            device: vmatlas::Device::new(0, 0),
+            device: vmatlas_maps::Device::new(0, 0),
             inode: index as u64 * 2 + u64::from(is_wanted),
             name: row.name.into(),
         });

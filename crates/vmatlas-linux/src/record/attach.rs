@@ -11,7 +11,7 @@ use crate::sys::launch::prepare;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
-use vmatlas::Maps;
+use vmatlas_maps::Maps;
 
 /// How long events are waited for: progress is told and signals are looked at as often.
 const WAIT: Duration = Duration::from_millis(50);

@@ -5,7 +5,7 @@
 //! these addresses, or makes a child, executes a program or ends.
 
 use std::collections::HashMap;
-use vmatlas::AddressRange;
+use vmatlas_maps::AddressRange;
 
 /// How many writes of a thread may wait for their explanation.
 const MOST: usize = 1 << 16;

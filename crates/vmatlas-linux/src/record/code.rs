@@ -6,7 +6,7 @@ use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
 use std::collections::HashMap;
 use std::fs::File;
 use std::os::fd::{AsRawFd, OwnedFd};
-use vmatlas::{Device, Mapping};
+use vmatlas_maps::{Device, Mapping};
 
 /// Opens mapped files for reading.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ impl CodeFiles {
 }
 
 fn by_path(process: &Process, row: &Mapping<'_>) -> Option<OwnedFd> {
-    let name = vmatlas::restore_line_feeds(row.name);
+    let name = vmatlas_maps::restore_line_feeds(row.name);
     let path = [b"root".as_slice(), &name].concat();
     let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let fd = openat(process.dir(), path, flags, Mode::empty()).ok()?;

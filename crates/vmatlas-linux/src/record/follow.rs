@@ -10,8 +10,8 @@ use super::unwind::Modules;
 use crate::sys::vm_read::read_memory;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use vmatlas::recording::{Call, CallKind, Row, TaskEntry, What};
-use vmatlas::{AddressRange, Device, Mapping, Maps, Perms};
+use vmatlas_maps::{AddressRange, Device, Mapping, Maps, Perms};
+use vmatlas_recording::{Call, CallKind, Row, TaskEntry, What};
 
 /// How often the rows of a program are held against the model's.
 const CHECK_EVERY_NS: u64 = 1_000_000_000;

@@ -17,8 +17,9 @@ use files::KnownFile;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
-use vmatlas::recording::{Applied, Call, CallKind, FrameEntry, Meta, Replay, What, Writer};
-use vmatlas::{Device, Errno};
+use vmatlas_maps::Device;
+use vmatlas_recording::{Applied, Call, CallKind, FrameEntry, Meta, Replay, What, Writer};
+use vmatlas_space::Errno;
 
 pub(super) use files::{Shown, telling_address};
 

@@ -1,6 +1,6 @@
 //! What a backend tells the recorder.
 
-use vmatlas::recording::CallKind;
+use vmatlas_recording::CallKind;
 
 /// The registers from which a stack is unwound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(crate) struct Registers {
 pub(crate) struct Begun {
     pub(crate) tid: u32,
     pub(crate) kind: CallKind,
-    /// As in [`Call::args`](vmatlas::recording::Call::args).
+    /// As in [`Call::args`](vmatlas_recording::Call::args).
     pub(crate) args: [u64; 6],
     pub(crate) registers: Registers,
 }
@@ -42,7 +42,7 @@ pub(crate) struct Signal {
     pub(crate) code: i32,
     /// `si_addr`, of signals that have one.
     pub(crate) address: u64,
-    /// All general registers, as in [`What::Registers`](vmatlas::recording::What::Registers).
+    /// All general registers, as in [`What::Registers`](vmatlas_recording::What::Registers).
     pub(crate) registers: Vec<(&'static str, u64)>,
 }
 

@@ -9,7 +9,7 @@ use crate::sys::pagemap_scan::present;
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use vmatlas::{AddressRange, Mapping, Maps};
+use vmatlas_maps::{AddressRange, Mapping, Maps};
 
 /// Where the addresses end that a process of x86-64 has, without five-level paging.
 const LOWER_HALF: u64 = (1 << 47) - 4096;

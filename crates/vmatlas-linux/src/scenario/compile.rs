@@ -9,7 +9,7 @@ use calls::{Compiler, Holds, padded};
 use libc::c_long;
 use std::collections::HashMap;
 use std::path::Path;
-use vmatlas::scenario::{
+use vmatlas_space::scenario::{
     Access, Advice, Map, Operation, Place, Policy, Scenario, Sharing, Span, StepKind,
 };
 

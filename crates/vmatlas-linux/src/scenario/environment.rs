@@ -7,11 +7,11 @@ use std::fs::read_to_string;
 use std::io;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
-use vmatlas::KernelVersion;
-use vmatlas::scenario::{
+use vmatlas_maps::KernelVersion;
+use vmatlas_space::scenario::{
     Advice, Fact, Map, Operation, Policy, Region, Scenario, Sharing, Span, Step, StepKind,
 };
-use vmatlas::space::{Prot, Vsyscall};
+use vmatlas_space::{Prot, Vsyscall};
 
 /// The machine and its settings, as far as rows depend on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -117,7 +117,7 @@ fn free_huge_pages() -> Option<u64> {
 /// What the own maps show of the vsyscall page.
 fn vsyscall() -> Vsyscall {
     let text = std::fs::read("/proc/self/maps").unwrap_or_default();
-    let page = vmatlas::rows(&text).flatten().find(|row| row.name == b"[vsyscall]");
+    let page = vmatlas_maps::rows(&text).flatten().find(|row| row.name == b"[vsyscall]");
     match page {
         None => Vsyscall::None,
         Some(row) if row.perms.read() => Vsyscall::Emulate,

@@ -2,7 +2,7 @@
 //! that earlier ones gave are not yet known.
 
 use super::log::words;
-use vmatlas::scenario::Region;
+use vmatlas_space::scenario::Region;
 
 /// The step of what happens before the first one.
 pub(crate) const BEFORE: u32 = u32::MAX;

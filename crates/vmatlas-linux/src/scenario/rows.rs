@@ -2,8 +2,8 @@
 
 use crate::page_size;
 use std::path::Path;
-use vmatlas::scenario::{KernelRow, Region};
-use vmatlas::{RowError, rows};
+use vmatlas_maps::{RowError, rows};
+use vmatlas_space::scenario::{KernelRow, Region};
 
 /// How many pages a region has.
 fn pages(region: Region) -> u64 {

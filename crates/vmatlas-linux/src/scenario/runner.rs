@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 use tempfile::TempDir;
-use vmatlas::Errno;
-use vmatlas::scenario::{Failure, KernelRow, Region, Scenario, StepKind};
+use vmatlas_space::Errno;
+use vmatlas_space::scenario::{Failure, KernelRow, Region, Scenario, StepKind};
 
 /// How long a scenario may take unless another limit is set.
 const LIMIT: Duration = Duration::from_secs(20);

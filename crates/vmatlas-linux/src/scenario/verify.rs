@@ -2,11 +2,11 @@
 
 use super::environment::on_tmpfs;
 use super::{RowsAfter, Runner, RunnerError};
-use vmatlas::KernelVersion;
-use vmatlas::scenario::{
+use vmatlas_maps::KernelVersion;
+use vmatlas_space::scenario::{
     Fact, Labels, Mismatch, Model, Scenario, Step, StepKind, compare, labelled,
 };
-use vmatlas::space::{FileKind, KernelProfile};
+use vmatlas_space::{FileKind, KernelProfile};
 
 impl Runner {
     /// The rules of the running kernel: those of its version, with what it has and its settings.

@@ -12,8 +12,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use vmatlas::jit::{JitError, JitMap};
-use vmatlas::{AddressRange, Maps};
+use vmatlas_maps::{AddressRange, Maps};
+use vmatlas_object::jit::{JitError, JitMap};
 
 /// The whole file is read: Java writes some MiB, a jitdump has the code as well.
 const SIZE_LIMIT: u64 = 1 << 30;

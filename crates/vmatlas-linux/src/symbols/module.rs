@@ -9,8 +9,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vmatlas::recording::FileEntry;
-use vmatlas::{Device, Maps, restore_line_feeds};
+use vmatlas_maps::{Device, Maps, restore_line_feeds};
+use vmatlas_recording::FileEntry;
 
 /// Opens a file by its path, as in the root directory of another mount namespace. It should open
 /// regular files only.

@@ -11,7 +11,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use vmatlas::jit::JitMap;
+use vmatlas_object::jit::JitMap;
 
 /// A note says that a file is damaged, not each address that found out.
 const NOTES_LIMIT: usize = 8;

@@ -5,7 +5,7 @@ use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::os::fd::AsFd;
-use vmatlas::AddressRange;
+use vmatlas_maps::AddressRange;
 
 /// `struct pm_scan_arg`.
 #[repr(C)]

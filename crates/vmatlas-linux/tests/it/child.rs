@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use vmatlas::AddressRange;
 use vmatlas_linux::{Process, ProcessId};
+use vmatlas_maps::AddressRange;
 
 /// A program of testdata/programs, compiled once for each run of the tests.
 pub(crate) fn program(name: &str) -> PathBuf {

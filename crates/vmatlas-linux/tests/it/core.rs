@@ -7,9 +7,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
-use vmatlas::coredump::CoreDump;
-use vmatlas::{AddressRange, Maps, Memory as _};
+use vmatlas_explain::coredump::CoreDump;
 use vmatlas_linux::{CoreFile, file_with_build_id};
+use vmatlas_maps::{AddressRange, Maps};
+use vmatlas_object::Memory as _;
 
 /// A core dump, and the maps that its process wrote just before.
 struct Dumped {

@@ -6,11 +6,11 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use vmatlas::space::{
+use vmatlas_linux::elf::ElfFile;
+use vmatlas_maps::{Device, Kind, Maps};
+use vmatlas_space::{
     AddressSpace, Exec, File, Image, KernelProfile, Mmap, Prot, Special, Stack, Vsyscall,
 };
-use vmatlas::{Device, Kind, Maps};
-use vmatlas_linux::elf::ElfFile;
 
 const AT_BASE: u64 = 7;
 const AT_ENTRY: u64 = 9;

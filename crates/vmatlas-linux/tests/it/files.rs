@@ -9,9 +9,9 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use vmatlas::{AddressRange, Maps};
 use vmatlas_linux::files::{FileTruth, FileTruths, Files, Now};
 use vmatlas_linux::{Error, Source, within};
+use vmatlas_maps::{AddressRange, Maps};
 
 /// The process that reads as another user: what it shall look at.
 const ROLE: &str = "VMATLAS_FILES_ROLE";
@@ -472,7 +472,7 @@ fn a_file_system_that_does_not_answer() {
     // To open it waits for the server, too.
     let start = Instant::now();
     let (files, row) = (seen.files.clone(), seen.maps.get(seen.row(remote)).unwrap());
-    let row = vmatlas::Mapping { name: b"", ..row };
+    let row = vmatlas_maps::Mapping { name: b"", ..row };
     let opened = within(Duration::from_millis(300), move || files.open(&row, None).is_some());
     assert_eq!(opened, None);
     assert!(start.elapsed() < Duration::from_secs(1));
@@ -508,11 +508,11 @@ fn nothing_but_regular_files_is_opened() {
     ] {
         let metadata = fs::symlink_metadata(&path).unwrap();
         let device = metadata.dev();
-        let row = vmatlas::Mapping {
+        let row = vmatlas_maps::Mapping {
             range: AddressRange::new(0x1000, 0x2000),
-            perms: vmatlas::Perms(*b"r--p"),
+            perms: vmatlas_maps::Perms(*b"r--p"),
             offset: 0,
-            device: vmatlas::Device::new(
+            device: vmatlas_maps::Device::new(
                 (device >> 8) as u32 & 0xfff,
                 (device & 0xff | device >> 12 & 0xfff00) as u32,
             ),
@@ -522,9 +522,9 @@ fn nothing_but_regular_files_is_opened() {
         let truth = truth(&path, false, Now::Same);
         let files = seen.files.clone();
         let name = row.name.to_vec();
-        let row = vmatlas::Mapping { name: b"", ..row };
+        let row = vmatlas_maps::Mapping { name: b"", ..row };
         let opened = within(Duration::from_secs(2), move || {
-            files.open(&vmatlas::Mapping { name: &name, ..row }, Some(&truth)).is_some()
+            files.open(&vmatlas_maps::Mapping { name: &name, ..row }, Some(&truth)).is_some()
         });
         assert_eq!(opened, Some(false), "{}", path.display());
         if path != made("link") {

@@ -12,10 +12,11 @@ mod v8;
 
 use crate::child::{Child, wait_until};
 use std::path::{Path, PathBuf};
-use vmatlas::label::{Confidence, Facts, Labelled, Labels};
-use vmatlas::{AddressRange, Kind, Maps, Memory};
+use vmatlas_explain::label::{Confidence, Facts, Labelled, Labels};
 use vmatlas_linux::files::Files;
 use vmatlas_linux::{FactSources, Images, Process, ProcessId, ProcessMemory, Source, facts};
+use vmatlas_maps::{AddressRange, Kind, Maps};
+use vmatlas_object::Memory;
 
 /// A process and its labels.
 pub(crate) struct Seen {

@@ -6,12 +6,13 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use vmatlas::{Field, Maps, Memory as _, Value};
 use vmatlas_linux::files::{Files, Now};
 use vmatlas_linux::{
     Empty, Error, FactSources, PointQuery, Process, ProcessId, ProcessMemory, Snapshot, Source,
     Which, facts,
 };
+use vmatlas_maps::{Field, Maps, Value};
+use vmatlas_object::Memory as _;
 
 /// The rows of a process that does not change them are the kernel's bytes.
 fn check_bytes(process: &Process, source: Source, file: &str) -> Snapshot {

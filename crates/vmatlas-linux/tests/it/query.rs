@@ -5,9 +5,9 @@ use crate::live::zoo;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
-use vmatlas::{Kind, Mapping, Maps};
 use vmatlas_linux::files::{Files, Now};
 use vmatlas_linux::{Empty, Error, PointQuery, Process, ProcessId, Source, Which};
+use vmatlas_maps::{Kind, Mapping, Maps};
 
 /// Every row and every gap, asked for both ways.
 fn check(process: &Process, maps: &Maps) {

@@ -6,11 +6,11 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use vmatlas::Errno;
-use vmatlas::scenario::{
+use vmatlas_linux::scenario::{Environment, RowsAfter, Run, Runner, RunnerError, serve_if_asked};
+use vmatlas_space::Errno;
+use vmatlas_space::scenario::{
     Fact, Failure, Labels, Random, Scenario, StepKind, compare, labelled, scenarios,
 };
-use vmatlas_linux::scenario::{Environment, RowsAfter, Run, Runner, RunnerError, serve_if_asked};
 
 /// Not a test: what the runners of these tests execute.
 #[test]

@@ -8,14 +8,14 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use vmatlas::Device;
-use vmatlas::jit::JitMap;
 use vmatlas_linux::elf::{ElfFile, SegmentFlags, SegmentType};
 use vmatlas_linux::symbols::{
     Module, ModuleNote, ModuleSegment, Place, SymbolFrame, SymbolOptions, Symbolizer, hint,
     read_jit,
 };
 use vmatlas_linux::{Process, ProcessId};
+use vmatlas_maps::Device;
+use vmatlas_object::jit::JitMap;
 
 const C_PROGRAM: &str = r#"
 #include <stdio.h>
@@ -436,7 +436,7 @@ fn go_programs_keep_their_table() {
         seed ^= seed << 17;
         let at = if n < 1024 { n / 8 } else { seed as usize % table.len() };
         let before = std::mem::replace(&mut table[at], (seed >> 32) as u8);
-        if let Ok(header) = vmatlas::pclntab::Pclntab::parse(&table, 0x1000) {
+        if let Ok(header) = vmatlas_object::pclntab::Pclntab::parse(&table, 0x1000) {
             for vaddr in [vaddr, 0, u64::MAX, vaddr + 0x1000, seed] {
                 let _ = header.find(&table, vaddr);
             }
@@ -444,7 +444,7 @@ fn go_programs_keep_their_table() {
         table[at] = before;
     }
     for size in (0..200).chain([table.len() / 2]) {
-        if let Ok(header) = vmatlas::pclntab::Pclntab::parse(&table[..size], 0) {
+        if let Ok(header) = vmatlas_object::pclntab::Pclntab::parse(&table[..size], 0) {
             let _ = header.find(&table[..size], vaddr);
         }
     }
@@ -520,7 +520,7 @@ fn another_file_by_that_path_is_not_used() {
 #[test]
 fn the_vdso_has_names() {
     let maps = fs::read("/proc/self/maps").unwrap();
-    if !vmatlas::Maps::parse(&maps).iter().any(|row| row.name == b"[vdso]") {
+    if !vmatlas_maps::Maps::parse(&maps).iter().any(|row| row.name == b"[vdso]") {
         return;
     }
     let mut symbolizer = Symbolizer::default();

@@ -1,13 +1,13 @@
 //! What the arguments of a call say.
 
 use super::table::{Abi, Meaning, PR_SET_SECCOMP, UFFDIO_REGISTER, rule};
-use vmatlas::recording::CallKind;
+use vmatlas_recording::CallKind;
 
 /// A call that can change an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Decoded {
     pub(crate) kind: CallKind,
-    /// As in [`Call::args`](vmatlas::recording::Call::args).
+    /// As in [`Call::args`](vmatlas_recording::Call::args).
     pub(crate) args: [u64; 6],
     /// Where the call leaves what counts, when it has succeeded.
     pub(crate) left: Option<Left>,

@@ -1,6 +1,6 @@
 //! The numbers.
 
-use vmatlas::recording::CallKind;
+use vmatlas_recording::CallKind;
 
 /// By whose numbers and with whose arguments a system call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,7 +2,7 @@
 
 use super::rings::Which;
 use crate::record::sink::Registers;
-use vmatlas::recording::CallKind;
+use vmatlas_recording::CallKind;
 
 pub(crate) use super::parse::Mmap;
 

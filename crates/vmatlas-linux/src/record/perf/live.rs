@@ -2,7 +2,7 @@
 //! it has got.
 
 use std::collections::{BTreeMap, HashMap};
-use vmatlas::recording::CallKind;
+use vmatlas_recording::CallKind;
 
 /// More ranges than any address space has (`vm.max_map_count` is 65,530 by default).
 const MOST_RANGES: usize = 1 << 20;

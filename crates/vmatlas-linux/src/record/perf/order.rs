@@ -11,7 +11,7 @@ use super::rings::Which;
 use super::stacks::Stacks;
 use super::tasks::{Owner, Tasks};
 use std::collections::{HashMap, VecDeque};
-use vmatlas::recording::CallKind;
+use vmatlas_recording::CallKind;
 
 /// How long a record may take from its time to its place in the ring, in nanoseconds: little on
 /// a real processor, more on one of a virtual machine that is not running just then.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use vmatlas::recording::CallKind;
+use vmatlas_recording::CallKind;
 
 /// Whether this is root, who can read tracefs and may listen to anybody; if not, says that the
 /// test is skipped. In CI it has to be.

@@ -8,7 +8,7 @@
 
 use crate::sys::null_calls::MAP_SHADOW_STACK;
 use std::ffi::{CStr, c_long};
-use vmatlas::recording::CallKind;
+use vmatlas_recording::CallKind;
 
 /// What a tracepoint is listened to for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

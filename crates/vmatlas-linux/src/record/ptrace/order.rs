@@ -15,7 +15,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
-use vmatlas::recording::CallKind;
+use vmatlas_recording::CallKind;
 
 /// How long a task is held for a call of another.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);

@@ -2,9 +2,9 @@
 
 use super::{ROWS_TO_CHECK, Recorder};
 use crate::record::space::{LiveSpace, escaped};
-use vmatlas::recording::{Applied, What};
-use vmatlas::space::AddressSpace;
-use vmatlas::{AddressRange, Maps};
+use vmatlas_maps::{AddressRange, Maps};
+use vmatlas_recording::{Applied, What};
+use vmatlas_space::AddressSpace;
 
 impl Recorder {
     /// Holds the rows around what a call touched against the kernel's.

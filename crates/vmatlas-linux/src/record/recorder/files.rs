@@ -11,8 +11,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
-use vmatlas::recording::{Applied, Call, CallKind, FileEntry, PlaceEntry, Row, SymbolEntry};
-use vmatlas::{AddressRange, Device, Kind, Mapping, Maps};
+use vmatlas_maps::{AddressRange, Device, Kind, Mapping, Maps};
+use vmatlas_recording::{Applied, Call, CallKind, FileEntry, PlaceEntry, Row, SymbolEntry};
 
 const PR_SET_VMA: u64 = 0x5356_4d41;
 const MAP_ANONYMOUS: u64 = 0x20;
@@ -124,7 +124,7 @@ impl Recorder {
                 space.modules.protect(images, range, executable, |backing| {
                     opened.push(());
                     let (device, inode) = (backing.device, backing.inode);
-                    let perms = vmatlas::Perms(*b"r-xp");
+                    let perms = vmatlas_maps::Perms(*b"r-xp");
                     let name = &*backing.name;
                     code.open(&process, &Mapping { range, perms, offset: 0, device, inode, name })
                 });
@@ -239,7 +239,7 @@ impl Recorder {
         if !entry.name.starts_with(b"/") {
             return true;
         }
-        let path = vmatlas::restore_line_feeds(&entry.name);
+        let path = vmatlas_maps::restore_line_feeds(&entry.name);
         let found = std::fs::metadata(OsStr::from_bytes(&path));
         found.is_ok_and(|found| found.is_file() && found.ino() == entry.inode)
     }

@@ -6,10 +6,10 @@ use crate::record::space::LiveSpace;
 use crate::record::unwind::Modules;
 use crate::sys::vm_read::read_memory;
 use std::time::Duration;
-use vmatlas::Kind;
-use vmatlas::explain::instruction::LONGEST;
-use vmatlas::recording::{Call, CallKind, TaskEntry, What};
-use vmatlas::space::{AddressSpace, VmaFlags};
+use vmatlas_explain::explain::instruction::LONGEST;
+use vmatlas_maps::Kind;
+use vmatlas_recording::{Call, CallKind, TaskEntry, What};
+use vmatlas_space::{AddressSpace, VmaFlags};
 
 impl Recorder {
     /// Writes a call and follows it. `done` says that the kernel has done it, so that its rows can

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
-use vmatlas::Device;
+use vmatlas_maps::Device;
 
 /// What a mapping shows: a file, or what the kernel names, as `[vdso]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

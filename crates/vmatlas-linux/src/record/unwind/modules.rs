@@ -4,7 +4,7 @@ use super::image::Image;
 use super::images::{Backing, FileId, Images};
 use std::fs::File;
 use std::sync::Arc;
-use vmatlas::AddressRange;
+use vmatlas_maps::AddressRange;
 
 /// Code by its place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -5,7 +5,7 @@ use super::super::program::{Action, Argument, Op, Program};
 use Argument::{Address, Slot, Value, Zero};
 use libc::c_long;
 use std::collections::HashMap;
-use vmatlas::scenario::{Length, Place, Span};
+use vmatlas_space::scenario::{Length, Place, Span};
 
 /// What a slot holds; descriptors, segments and keys have names of their own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

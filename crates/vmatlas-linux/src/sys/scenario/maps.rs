@@ -3,7 +3,7 @@
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{read, retry_on_intr};
 use std::ops::ControlFlow;
-use vmatlas::{Mapping, RowError, parse_row};
+use vmatlas_maps::{Mapping, RowError, parse_row};
 
 /// The kernel writes no more rows than asked for, and those of the region often come first.
 const PIECE: usize = 1024;

@@ -4,8 +4,8 @@ use super::maps::each_row;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 use std::ops::ControlFlow;
 use std::ptr::without_provenance_mut;
-use vmatlas::scenario::Region;
-use vmatlas::{Mapping, RowError};
+use vmatlas_maps::{Mapping, RowError};
+use vmatlas_space::scenario::Region;
 
 /// The pages of a region, those kept free around a plain one, and those of the stack's region.
 const PAGES: u64 = 1 << 20;

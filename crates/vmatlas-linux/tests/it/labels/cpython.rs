@@ -4,7 +4,7 @@ use super::{Seen, Told, address, check_share, source};
 use crate::child::Child;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use vmatlas::label::Confidence;
+use vmatlas_explain::label::Confidence;
 
 #[test]
 fn python() {

@@ -4,7 +4,7 @@ use super::{Seen, Told, address, check_share, source};
 use crate::child::{Child, once};
 use std::path::Path;
 use std::process::Command;
-use vmatlas::label::Confidence;
+use vmatlas_explain::label::Confidence;
 
 /// Builds heaps.go with another file.
 fn program(name: &str, other: &str, cgo: &str) -> Child {

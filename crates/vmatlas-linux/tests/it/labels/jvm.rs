@@ -5,8 +5,8 @@ use crate::child::{Child, lacks, once};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use vmatlas::label::{Confidence, Labelled};
-use vmatlas::{AddressRange, Kind};
+use vmatlas_explain::label::{Confidence, Labelled};
+use vmatlas_maps::{AddressRange, Kind};
 
 /// The directory of the compiled program; it is for Java 8, so that all can run it.
 fn classes() -> PathBuf {

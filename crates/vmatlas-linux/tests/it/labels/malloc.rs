@@ -5,7 +5,7 @@ use super::{Seen, Told, address, settle};
 use crate::child::{Child, once, program, program_as};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use vmatlas::label::Confidence;
+use vmatlas_explain::label::Confidence;
 
 /// `NAME="NUMBER"` in a line of malloc_info(3).
 fn attribute(line: &str, name: &str) -> Option<u64> {

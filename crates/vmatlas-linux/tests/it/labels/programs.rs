@@ -3,7 +3,7 @@
 use super::{Seen, Told, address};
 use crate::child::{Child, program_as, wait_until};
 use std::process::Command;
-use vmatlas::label::Confidence;
+use vmatlas_explain::label::Confidence;
 
 #[test]
 fn bash_is_explained() {

@@ -3,7 +3,7 @@
 use super::{Seen, Told, address, source};
 use crate::child::Child;
 use std::process::Command;
-use vmatlas::label::Confidence;
+use vmatlas_explain::label::Confidence;
 
 #[test]
 fn ruby() {

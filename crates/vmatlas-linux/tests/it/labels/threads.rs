@@ -3,8 +3,8 @@
 use super::{Seen, Told, address, check, settle};
 use crate::child::{Child, once, program, skipped};
 use std::process::Command;
-use vmatlas::AddressRange;
-use vmatlas::label::Confidence;
+use vmatlas_explain::label::Confidence;
+use vmatlas_maps::AddressRange;
 
 /// Four pages, as merged_stacks.c has them.
 const GUARD: u64 = 4 * 4096;

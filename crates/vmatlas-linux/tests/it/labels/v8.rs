@@ -3,7 +3,7 @@
 use super::{Seen, check_share, search, source};
 use crate::child::Child;
 use std::process::Command;
-use vmatlas::label::Confidence;
+use vmatlas_explain::label::Confidence;
 
 /// The letters that heaps.js makes.
 pub(super) fn letters() -> Vec<u8> {

@@ -1,9 +1,9 @@
 //! What a process had when it ended, and what follows from the events alone.
 
 use std::collections::{BTreeSet, HashSet};
-use vmatlas::recording::{Maker, Origin, Process, Space};
-use vmatlas::space::VmaFlags;
-use vmatlas::{AddressRange, Kind, Mapping, Maps};
+use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
+use vmatlas_recording::{Maker, Origin, Process, Space};
+use vmatlas_space::VmaFlags;
 
 /// A process of a recording just before its last thread ended.
 pub(crate) struct End {

@@ -6,8 +6,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
-use vmatlas::recording::{Event, What};
 use vmatlas_linux::record::{Limits, News};
+use vmatlas_recording::{Event, What};
 
 fn deadly_signals(recorded: &Recorded) -> Vec<Event> {
     let is = |event: &Event| matches!(event.what, What::Signal { .. });

@@ -5,7 +5,7 @@ use super::recorded::{Made, Names, Recorded, in_order, made, record};
 use crate::child::{once, program, program_as};
 use std::path::Path;
 use std::process::Command;
-use vmatlas::recording::{Event, What};
+use vmatlas_recording::{Event, What};
 
 /// The modes of makers.c.
 const MODES: &[&str] = &[

@@ -11,11 +11,11 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use tempfile::TempDir;
-use vmatlas::recording::{CallKind, Event, Moment, Process, Recording, Replay, Row, Space, What};
-use vmatlas::{AddressRange, Mapping, Maps};
 use vmatlas_linux::RecordingFile;
 use vmatlas_linux::record::{Limits, Listener, Options, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
+use vmatlas_maps::{AddressRange, Mapping, Maps};
+use vmatlas_recording::{CallKind, Event, Moment, Process, Recording, Replay, Row, Space, What};
 
 /// A program that was recorded to its end.
 pub(crate) struct Recorded {

@@ -7,7 +7,7 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use vmatlas::recording::CallKind;
+use vmatlas_recording::CallKind;
 
 /// What a sink was told.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use super::collect::{Collect, Told, program, record, record_with, skipped};
 use crate::record::sink::Shared;
 use std::process::Command;
-use vmatlas::recording::CallKind;
+use vmatlas_recording::CallKind;
 
 #[test]
 fn children_of_every_kind() {

@@ -2,7 +2,7 @@
 
 use super::collect::{Collect, Told, record, skipped};
 use std::collections::BTreeMap;
-use vmatlas::recording::CallKind;
+use vmatlas_recording::CallKind;
 
 /// How many mappings were made where another had not been unmapped yet, by what was told.
 fn inversions(sink: &Collect) -> usize {

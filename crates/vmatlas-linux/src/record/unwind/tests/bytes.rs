@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::sync::Arc;
 use tempfile::{tempdir, tempfile};
-use vmatlas::{AddressRange, Device};
+use vmatlas_maps::{AddressRange, Device};
 
 /// xorshift64*: the same for the same seed.
 struct Random(u64);

@@ -5,7 +5,7 @@ use super::super::{Backing, End, Frame, How, Images, Modules, Unwinder};
 use crate::record::sink::Registers;
 use std::collections::HashMap;
 use std::sync::Arc;
-use vmatlas::{AddressRange, Device};
+use vmatlas_maps::{AddressRange, Device};
 
 /// Words of memory; of code only what is there.
 struct Words(HashMap<u64, u64>);

@@ -2,7 +2,7 @@
 
 use super::super::{Backing, FileId, Images, Modules};
 use std::sync::Arc;
-use vmatlas::{AddressRange, Device};
+use vmatlas_maps::{AddressRange, Device};
 
 const PAGE: u64 = 4096;
 const PAGES: u64 = 24;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use tempfile::TempDir;
-use vmatlas::{AddressRange, Maps};
+use vmatlas_maps::{AddressRange, Maps};
 
 /// Compiles testdata/programs/deep.c with these arguments.
 pub(super) fn compile(dir: &TempDir, name: &str, flags: &[&str]) -> PathBuf {

@@ -1,0 +1,14 @@
+//! One file for each command.
+
+pub(crate) mod access;
+pub(crate) mod at;
+pub(crate) mod blame;
+pub(crate) mod diff;
+pub(crate) mod explain;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub(crate) mod record;
+#[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]
+#[path = "cmd/no_record.rs"]
+pub(crate) mod record;
+pub(crate) mod show;
+pub(crate) mod verify;

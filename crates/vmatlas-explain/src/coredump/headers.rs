@@ -1,0 +1,249 @@
+//! The ELF header and the program headers.
+
+use super::error::{CoreError, CoreErrorKind};
+use super::layout::Layout;
+use super::source::{ReadAt, Window};
+use crate::crash::Machine;
+use object::read::elf::{FileHeader, ProgramHeader as _, SectionHeader as _};
+use object::{Endianness, elf, pod};
+use vmatlas_maps::AddressRange;
+
+type Elf32 = elf::FileHeader32<Endianness>;
+type Elf64 = elf::FileHeader64<Endianness>;
+
+/// The most program headers that are looked at. `vm.max_map_count` is 65,530 unless it is raised,
+/// and a few programs ask for a million.
+const MOST_SEGMENTS: u64 = 1 << 22;
+/// A kernel writes one `PT_NOTE` segment.
+const MOST_NOTES: usize = 64;
+
+/// A piece of memory (`PT_LOAD`): usually one mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) range: AddressRange,
+    /// Where its bytes are in the file.
+    pub(super) offset: u64,
+    /// How many of them the file should have (`p_filesz`).
+    pub(super) file_size: u64,
+    pub(super) flags: u32,
+}
+
+impl Segment {
+    pub(super) const READ: u32 = elf::PF_R.0;
+    pub(super) const WRITE: u32 = elf::PF_W.0;
+    pub(super) const EXECUTE: u32 = elf::PF_X.0;
+}
+
+/// What the headers say.
+#[derive(Debug)]
+pub(super) struct Headers {
+    pub(super) layout: Layout,
+    pub(super) machine: Machine,
+    /// In the order of their addresses; no two of them overlap.
+    pub(super) segments: Vec<Segment>,
+    /// Where the notes are in the file, and their sizes.
+    pub(super) notes: Vec<(u64, u64)>,
+    pub(super) warnings: Vec<String>,
+}
+
+pub(super) const PLACE: &str = "ELF header";
+
+pub(super) fn read<S: ReadAt + ?Sized>(source: &S) -> Result<Headers, CoreError> {
+    let mut start = [0; size_of::<Elf64>()];
+    let count = source.read_at(0, &mut start).min(start.len());
+    let start = start.get(..count).unwrap_or_default();
+    let error = |offset, kind| CoreError { place: PLACE, offset, kind };
+    if !start.starts_with(&elf::ELFMAG) {
+        return Err(error(0, CoreErrorKind::NotElf));
+    }
+    let byte = |at: usize| {
+        let byte = start.get(at).copied();
+        byte.ok_or_else(|| error(count as u64, CoreErrorKind::Truncated))
+    };
+    let (class, order) = (byte(4)?, byte(5)?);
+    let big_endian = match elf::DataEncoding(order) {
+        elf::ELFDATA2LSB => false,
+        elf::ELFDATA2MSB => true,
+        _ => return Err(error(5, CoreErrorKind::ByteOrder(order))),
+    };
+    match elf::FileClass(class) {
+        elf::ELFCLASS32 => parse::<S, Elf32>(source, start, Layout { big_endian, word: 4 }),
+        elf::ELFCLASS64 => parse::<S, Elf64>(source, start, Layout { big_endian, word: 8 }),
+        _ => Err(error(4, CoreErrorKind::Class(class))),
+    }
+}
+
+fn parse<S: ReadAt + ?Sized, Elf: FileHeader<Endian = Endianness>>(
+    source: &S,
+    start: &[u8],
+    layout: Layout,
+) -> Result<Headers, CoreError> {
+    let error = |offset, kind| CoreError { place: PLACE, offset, kind };
+    let Ok((header, _)) = pod::from_bytes::<Elf>(start) else {
+        return Err(error(start.len() as u64, CoreErrorKind::Truncated));
+    };
+    let endian = if layout.big_endian { Endianness::Big } else { Endianness::Little };
+    if header.e_type(endian) != elf::ET_CORE {
+        return Err(error(16, CoreErrorKind::NotCore(header.e_type(endian).0)));
+    }
+    let mut headers = Headers {
+        layout,
+        machine: machine(header.e_machine(endian).0, layout),
+        segments: Vec::new(),
+        notes: Vec::new(),
+        warnings: Vec::new(),
+    };
+    let (table, count) = (header.e_phoff(endian).into(), header.e_phnum(endian));
+    if table == 0 || count == 0 {
+        return Err(error(start.len() as u64, CoreErrorKind::NoSegments));
+    }
+    let size = size_of::<Elf::ProgramHeader>();
+    let entry_size = header.e_phentsize(endian);
+    if usize::from(entry_size) != size {
+        let kind = CoreErrorKind::EntrySize(entry_size);
+        return Err(CoreError { place: "program header table", offset: table, kind });
+    }
+    let count = match count {
+        elf::PN_XNUM => extended_count::<S, Elf>(source, header, endian, &mut headers.warnings),
+        count => Some(u64::from(count)),
+    };
+    let mut window = Window::new(source);
+    let mut left_out = LeftOut::default();
+    // Where the table ends, if only the first note tells.
+    let mut until = count.unwrap_or(MOST_SEGMENTS);
+    let mut index = 0;
+    while index < until.min(MOST_SEGMENTS) {
+        let offset = table.saturating_add(index.saturating_mul(size as u64));
+        let Ok((entry, _)) = pod::from_bytes::<Elf::ProgramHeader>(window.get(offset, size)) else {
+            break;
+        };
+        let file_offset: u64 = entry.p_offset(endian).into();
+        let file_size: u64 = entry.p_filesz(endian).into();
+        match entry.p_type(endian) {
+            elf::PT_NOTE if headers.notes.len() < MOST_NOTES => {
+                headers.notes.push((file_offset, file_size));
+                if count.is_none() && file_offset > table {
+                    until = until.min((file_offset - table) / size as u64);
+                }
+            }
+            elf::PT_LOAD => {
+                let start: u64 = entry.p_vaddr(endian).into();
+                let length: u64 = entry.p_memsz(endian).into();
+                match start.checked_add(length).filter(|&end| end > start) {
+                    Some(end) => headers.segments.push(Segment {
+                        range: AddressRange::new(start, end),
+                        offset: file_offset,
+                        // What a file has beyond the memory would be no memory.
+                        file_size: file_size.min(length),
+                        flags: entry.p_flags(endian).0,
+                    }),
+                    None => left_out.no_range(index, start, length),
+                }
+            }
+            _ => {}
+        }
+        index += 1;
+    }
+    if index == MOST_SEGMENTS && until > MOST_SEGMENTS {
+        headers.warnings.push(format!(
+            "it says it has {until} program headers: only the first {MOST_SEGMENTS} were read"
+        ));
+    } else if index < until {
+        headers
+            .warnings
+            .push(format!("the file ends in its program headers: {index} of {until} are there"));
+    }
+    left_out.sort(&mut headers.segments);
+    headers.warnings.extend(left_out.warnings());
+    Ok(headers)
+}
+
+/// The number of program headers where it does not fit into the ELF header: the kernel writes it
+/// into a section header at the end of the file (`fill_extnum_info` in fs/binfmt_elf.c).
+fn extended_count<S: ReadAt + ?Sized, Elf: FileHeader<Endian = Endianness>>(
+    source: &S,
+    header: &Elf,
+    endian: Endianness,
+    warnings: &mut Vec<String>,
+) -> Option<u64> {
+    let offset: u64 = header.e_shoff(endian).into();
+    let mut window = Window::new(source);
+    let bytes = window.get(offset, size_of::<Elf::SectionHeader>());
+    let count = match pod::from_bytes::<Elf::SectionHeader>(bytes) {
+        Ok((section, _)) if offset != 0 => u64::from(section.sh_info(endian)),
+        _ => 0,
+    };
+    if count < u64::from(elf::PN_XNUM) {
+        warnings.push(format!(
+            "the section header at byte {offset:#x}, which says how many program headers there \
+             are, is missing: as many as there are before the notes were taken"
+        ));
+        return None;
+    }
+    Some(count)
+}
+
+/// Program headers that are no memory.
+#[derive(Default)]
+struct LeftOut {
+    no_range: u64,
+    first_no_range: Option<(u64, u64, u64)>,
+    overlaps: u64,
+    first_overlap: Option<(AddressRange, AddressRange)>,
+}
+
+impl LeftOut {
+    fn no_range(&mut self, index: u64, start: u64, length: u64) {
+        self.no_range += 1;
+        self.first_no_range.get_or_insert((index, start, length));
+    }
+
+    /// Sorts segments by address and leaves out those that overlap one before.
+    fn sort(&mut self, segments: &mut Vec<Segment>) {
+        segments.sort_by_key(|segment| segment.range.start);
+        let mut last = AddressRange::new(0, 0);
+        segments.retain(|segment| {
+            let keep = segment.range.start >= last.end;
+            if keep {
+                last = segment.range;
+            } else {
+                self.overlaps += 1;
+                self.first_overlap.get_or_insert((segment.range, last));
+            }
+            keep
+        });
+    }
+
+    fn warnings(self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if let Some((index, start, length)) = self.first_no_range {
+            warnings.push(format!(
+                "{} segments cover no addresses and are left out; the first is program header \
+                 {index}, {length:#x} bytes at {start:#x}",
+                self.no_range
+            ));
+        }
+        if let Some((segment, before)) = self.first_overlap {
+            warnings.push(format!(
+                "{} segments overlap others and are left out; the first is {segment}, which \
+                 overlaps {before}",
+                self.overlaps
+            ));
+        }
+        warnings
+    }
+}
+
+/// The machine by its number (`e_machine`) and word size.
+fn machine(number: u16, layout: Layout) -> Machine {
+    match (elf::Machine(number), layout.word) {
+        (elf::EM_X86_64, _) => Machine::X86_64,
+        (elf::EM_386, 4) => Machine::X86,
+        (elf::EM_AARCH64, 8) => Machine::AArch64,
+        (elf::EM_ARM, 4) => Machine::Arm,
+        (elf::EM_PPC64, 8) => Machine::PowerPc64,
+        (elf::EM_S390, 8) => Machine::S390x,
+        (elf::EM_RISCV, 8) => Machine::RiscV64,
+        (elf::Machine(number), _) => Machine::Other(number),
+    }
+}

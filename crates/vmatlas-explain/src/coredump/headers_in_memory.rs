@@ -1,0 +1,96 @@
+//! The program headers of an image, as the core holds them.
+
+use super::{CoreDump, ReadAt};
+use object::read::elf::{FileHeader, ProgramHeader as _};
+use object::{Endianness, elf, pod};
+use vmatlas_maps::AddressRange;
+use vmatlas_object::Memory as _;
+
+/// The most program headers of an image: a page has room for 72.
+const MOST: usize = 1024;
+
+/// A program header.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProgramHeader {
+    pub(super) kind: elf::ProgramType,
+    pub(super) writable: bool,
+    pub(super) offset: u64,
+    pub(super) vaddr: u64,
+    pub(super) file_size: u64,
+    pub(super) memory_size: u64,
+}
+
+impl<S: ReadAt> CoreDump<S> {
+    /// The program headers of the image whose ELF header is at `start`; `None` if there is none of
+    /// a program or library of this machine's class and byte order, or the core does not hold it.
+    pub(super) fn image_headers(&self, start: u64) -> Option<Vec<ProgramHeader>> {
+        if self.layout.word == 8 {
+            self.parse_image::<elf::FileHeader64<Endianness>>(start)
+        } else {
+            self.parse_image::<elf::FileHeader32<Endianness>>(start)
+        }
+    }
+
+    /// `count` program headers at an address.
+    pub(super) fn program_headers(&self, start: u64, count: usize) -> Option<Vec<ProgramHeader>> {
+        if self.layout.word == 8 {
+            self.parse_table::<elf::FileHeader64<Endianness>>(start, count)
+        } else {
+            self.parse_table::<elf::FileHeader32<Endianness>>(start, count)
+        }
+    }
+
+    fn parse_image<Elf: FileHeader<Endian = Endianness>>(
+        &self,
+        start: u64,
+    ) -> Option<Vec<ProgramHeader>> {
+        let bytes = self.bytes(start, size_of::<Elf>())?;
+        let (header, _) = pod::from_bytes::<Elf>(&bytes).ok()?;
+        let endian = header.endian().ok()?;
+        let sane = header.is_supported()
+            && endian == self.endian()
+            && matches!(header.e_type(endian), elf::ET_EXEC | elf::ET_DYN)
+            && usize::from(header.e_phentsize(endian)) == size_of::<Elf::ProgramHeader>();
+        let table = start.checked_add(header.e_phoff(endian).into()).filter(|_| sane)?;
+        self.parse_table::<Elf>(table, header.e_phnum(endian).into())
+    }
+
+    fn parse_table<Elf: FileHeader<Endian = Endianness>>(
+        &self,
+        start: u64,
+        count: usize,
+    ) -> Option<Vec<ProgramHeader>> {
+        let (count, endian) = (count.min(MOST), self.endian());
+        let bytes = self.bytes(start, count.checked_mul(size_of::<Elf::ProgramHeader>())?)?;
+        let (headers, _) = pod::slice_from_bytes::<Elf::ProgramHeader>(&bytes, count).ok()?;
+        let header = |header: &Elf::ProgramHeader| ProgramHeader {
+            kind: header.p_type(endian),
+            writable: header.p_flags(endian).0 & elf::PF_W.0 != 0,
+            offset: header.p_offset(endian).into(),
+            vaddr: header.p_vaddr(endian).into(),
+            file_size: header.p_filesz(endian).into(),
+            memory_size: header.p_memsz(endian).into(),
+        };
+        Some(headers.iter().map(header).collect())
+    }
+
+    fn endian(&self) -> Endianness {
+        if self.layout.big_endian { Endianness::Big } else { Endianness::Little }
+    }
+
+    /// Exactly `size` bytes of the process, if the core holds them.
+    pub(super) fn bytes(&self, address: u64, size: usize) -> Option<Vec<u8>> {
+        let end = address.checked_add(size as u64)?;
+        // Before room is made for them.
+        if self.dumped(AddressRange { start: address, end }).end < end {
+            return None;
+        }
+        let mut bytes = vec![0; size];
+        (self.read(address, &mut bytes) == size).then_some(bytes)
+    }
+
+    /// A word of the process.
+    pub(super) fn word_at(&self, address: u64) -> Option<u64> {
+        self.layout.word(&self.bytes(address, self.layout.word)?, 0)
+    }
+}

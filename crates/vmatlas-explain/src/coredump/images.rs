@@ -1,0 +1,127 @@
+//! The programs and libraries of a core dump, by the ELF headers that it holds.
+
+use super::headers_in_memory::ProgramHeader;
+use super::layout::Layout;
+use super::{CoreDump, ReadAt};
+use crate::label::ImageFacts;
+use object::elf;
+use vmatlas_maps::KernelVersion;
+use vmatlas_maps::{AddressRange, Mapping};
+
+/// The most files that are looked at.
+const MOST: usize = 1 << 16;
+/// How many rows an image may have.
+const ROWS: usize = 64;
+/// The most bytes of notes of an image.
+const MOST_NOTES: u64 = 64 << 10;
+/// An id is 20 bytes (SHA-1), or what `--build-id=0x…` gives.
+const MOST_ID: usize = 64;
+
+/// A program, a library or the vDSO, as its ELF header in the core has it. The kernel writes the
+/// first page of each into a core unless it is told otherwise (`coredump_filter`, core(5)).
+#[derive(Clone, Debug, Default)]
+pub struct CoreImage {
+    /// Name, load bias, segments and RELRO; no symbols.
+    pub facts: ImageFacts,
+    /// The first address of its first row.
+    pub start: u64,
+    /// The build id (`NT_GNU_BUILD_ID`), where the core holds it.
+    pub build_id: Option<Vec<u8>>,
+    /// The version of the kernel, which the vDSO has in a note.
+    pub kernel: Option<KernelVersion>,
+}
+
+impl<S: ReadAt> CoreDump<S> {
+    /// The images, in the order of their addresses. Reads the first page of each file.
+    pub fn images(&self) -> Vec<CoreImage> {
+        let first = |row: &Mapping<'_>| {
+            row.offset == 0 && (row.name.first() == Some(&b'/') || row.name == b"[vdso]")
+        };
+        self.maps.iter().filter(first).take(MOST).filter_map(|row| self.image(&row)).collect()
+    }
+
+    /// The image of which a row is a part, if the core holds its headers.
+    pub fn image_of(&self, row: &Mapping<'_>) -> Option<CoreImage> {
+        if row.name.is_empty() {
+            return None;
+        }
+        let near = self.maps.find(row.range.start).mapping?;
+        let rows = (0..=near).rev().map_while(|index| self.maps.get(index));
+        // The rows of an image lie together, with .bss between at most.
+        let first = rows.take(ROWS).find(|first| first.name == row.name && first.offset == 0)?;
+        self.image(&first)
+    }
+
+    /// The image that begins with a row.
+    fn image(&self, row: &Mapping<'_>) -> Option<CoreImage> {
+        let headers = self.image_headers(row.range.start)?;
+        let page = !self.page_size().saturating_sub(1);
+        let of_kind = |kind| headers.iter().filter(move |header| header.kind == kind);
+        let first = of_kind(elf::PT_LOAD).find(|header| header.offset & page == 0)?;
+        let bias = row.range.start.wrapping_sub(first.vaddr & page);
+        let address = |header: &ProgramHeader| bias.wrapping_add(header.vaddr);
+        let range = |header: &ProgramHeader| {
+            let start = address(header);
+            Some(AddressRange { start, end: start.checked_add(header.memory_size)? })
+        };
+        // A file that is mapped as data has its code at other addresses than a program would.
+        let mapped = of_kind(elf::PT_LOAD).filter(|header| header.file_size > 0).all(|header| {
+            let address = address(header);
+            let place = self.maps.find(address).mapping.and_then(|index| self.maps.get(index));
+            place.is_some_and(|place| {
+                let offset = place.offset.wrapping_add(address - place.range.start);
+                place.name == row.name && offset == header.offset
+            })
+        });
+        if !mapped {
+            return None;
+        }
+        let mut image = CoreImage { start: row.range.start, ..CoreImage::default() };
+        image.facts.name = row.name.to_vec();
+        image.facts.bias = bias;
+        image.facts.segments = of_kind(elf::PT_LOAD)
+            .filter_map(|header| Some((range(header)?, header.file_size, header.writable)))
+            .collect();
+        image.facts.relro = of_kind(elf::PT_GNU_RELRO).find_map(range);
+        for notes in of_kind(elf::PT_NOTE) {
+            let size = usize::try_from(notes.file_size.min(MOST_NOTES)).unwrap_or(0);
+            if let Some(bytes) = self.bytes(address(notes), size) {
+                image.take_notes(&bytes, self.layout);
+            }
+        }
+        Some(image)
+    }
+}
+
+impl CoreImage {
+    /// Takes the build id, and the kernel's version that it writes into its vDSO (`ELFNOTE Linux`
+    /// in arch/x86/entry/vdso/note.S and its like).
+    fn take_notes(&mut self, notes: &[u8], layout: Layout) {
+        let mut rest = notes;
+        loop {
+            let header = (layout.u32(rest, 0), layout.u32(rest, 4), layout.u32(rest, 8));
+            let (Some(name_size), Some(size), Some(kind)) = header else { return };
+            let padded = |size: u32| (size as usize).next_multiple_of(4);
+            let name = rest.get(12..).and_then(|rest| rest.get(..name_size as usize));
+            let from = 12_usize.saturating_add(padded(name_size));
+            let bytes = rest.get(from..).and_then(|rest| rest.get(..size as usize));
+            match (name, elf::NoteType(kind), bytes) {
+                (Some(b"GNU\0"), elf::NT_GNU_BUILD_ID, Some(id))
+                    if (1..=MOST_ID).contains(&id.len()) =>
+                {
+                    self.build_id.get_or_insert_with(|| id.to_vec());
+                }
+                (Some(b"Linux\0"), elf::NoteType(0), Some(code))
+                    if self.facts.name == b"[vdso]" =>
+                {
+                    self.kernel = layout.u32(code, 0).map(|code| {
+                        let byte = |shift: u32| (code >> shift & 0xff) as u16;
+                        KernelVersion::new((code >> 16) as u16, byte(8), byte(0))
+                    });
+                }
+                _ => {}
+            }
+            rest = rest.get(from.saturating_add(padded(size))..).unwrap_or_default();
+        }
+    }
+}

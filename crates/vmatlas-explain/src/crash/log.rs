@@ -1,0 +1,187 @@
+//! A text of any sort, and every crash that is in it.
+
+use crate::crash::apport::Apport;
+use crate::crash::coredump::Coredump;
+use crate::crash::go::Go;
+use crate::crash::hs_err::HsErr;
+use crate::crash::json;
+use crate::crash::kernel_log::KernelLog;
+use crate::crash::line::{Line, lines};
+use crate::crash::runtime::Runtime;
+use crate::crash::sanitizer::Sanitizer;
+use crate::crash::tombstone::Tombstone;
+use crate::crash::{Access, Crash, CrashFrame, CrashSource, registers};
+use vmatlas_maps::Maps;
+
+/// The most crashes that are kept of a text.
+const MOST_CRASHES: usize = 10_000;
+/// The most calls that are kept of a crash: an overflown stack has many more.
+const MOST_FRAMES: usize = 4096;
+
+/// The most calls of a handler before the call that crashed.
+const MOST_HANDLERS: usize = 16;
+
+/// Every crash that a text tells of, in the order of the text: lines of the kernel as dmesg,
+/// journalctl and syslog print them, tombstones of Android and their lines in logcat, and the
+/// reports of runtimes and crash handlers.
+///
+/// What sort of text it is, is told from its lines, and one text may hold several sorts. Nothing
+/// is refused: what is cut or damaged tells less.
+///
+/// ```
+/// let line = b"cat[7]: segfault at 10 ip 000055d0c0000217 sp 00007ffe8c4d6c30 error 6 in cat[55d0c0000000+1000]";
+/// let crashes = vmatlas_explain::crash::read_log(line);
+/// assert_eq!((crashes[0].signal, crashes[0].address), (Some(11), Some(0x10)));
+/// ```
+pub fn read_log(text: &[u8]) -> Vec<Crash> {
+    let mut found = Found { entries: Vec::new() };
+    let mut coredump = Coredump::default();
+    let mut readers: [Box<dyn Reader>; 7] = [
+        Box::<KernelLog>::default(),
+        Box::<Tombstone>::default(),
+        Box::<HsErr>::default(),
+        Box::<Sanitizer>::default(),
+        Box::<Go>::default(),
+        Box::<Runtime>::default(),
+        Box::<Apport>::default(),
+    ];
+    let mut show = |line: &Line<'_>, found: &mut Found| {
+        readers.iter_mut().for_each(|reader| reader.line(line, found));
+    };
+    for line in lines(text) {
+        if coredump.entry(&line, &mut found) {
+            continue;
+        }
+        // Of another entry of the journal as JSON, the message is what was logged.
+        if let Some(message) = json::message(line.text) {
+            message.split(|&b| b == b'\n').for_each(|text| {
+                show(&Line { text, ..line }, &mut found);
+            });
+        } else {
+            coredump.line(&line, &mut found);
+            show(&line, &mut found);
+        }
+    }
+    found.finish(text)
+}
+
+/// What knows one sort of lines. Each is shown every line and takes what is its own.
+pub(super) trait Reader {
+    /// Looks at the next line.
+    fn line(&mut self, line: &Line<'_>, found: &mut Found);
+}
+
+/// The crashes so far.
+#[derive(Debug)]
+pub(super) struct Found {
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    crash: Crash,
+    /// The line it began with, in bytes from the start of the text.
+    start: usize,
+    /// The part of the text in which its mappings are.
+    maps: Option<(usize, usize)>,
+}
+
+/// Which crash of those that were found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Index(usize);
+
+impl Found {
+    /// Adds a crash that begins with this line; none if there are too many.
+    pub(super) fn add(&mut self, line: &Line<'_>, crash: Crash) -> Option<Index> {
+        self.add_at(line.start, crash)
+    }
+
+    /// Adds a crash that began this many bytes from the start of the text.
+    pub(super) fn add_at(&mut self, start: usize, crash: Crash) -> Option<Index> {
+        if self.entries.len() >= MOST_CRASHES {
+            return None;
+        }
+        self.entries.push(Entry { crash, start, maps: None });
+        Some(Index(self.entries.len() - 1))
+    }
+
+    /// A crash that was added.
+    pub(super) fn get(&mut self, index: Index) -> Option<&mut Crash> {
+        self.entries.get_mut(index.0).map(|entry| &mut entry.crash)
+    }
+
+    /// Adds a call to the stack of a crash, outside of those before it.
+    pub(super) fn frame(&mut self, index: Index, frame: CrashFrame) {
+        if let Some(crash) = self.get(index).filter(|crash| crash.frames.len() < MOST_FRAMES) {
+            crash.frames.push(frame);
+        }
+    }
+
+    /// Adds a line to what the source says of the cause.
+    pub(super) fn say(&mut self, index: Index, text: &[u8]) {
+        /// The most bytes of it.
+        const MOST: usize = 16 << 10;
+        let Some(crash) = self.get(index) else { return };
+        let message = crash.message.get_or_insert_default();
+        if message.len() < MOST {
+            if !message.is_empty() {
+                message.push('\n');
+            }
+            message.push_str(&super::words::string(text));
+        }
+    }
+
+    /// The mappings of a crash may be in this line, or between it and others that were said to.
+    pub(super) fn maps(&mut self, index: Index, line: &Line<'_>) {
+        if let Some(entry) = self.entries.get_mut(index.0) {
+            let start = entry.maps.map_or(line.start, |(start, _)| start);
+            entry.maps = Some((start, line.end));
+        }
+    }
+
+    fn finish(mut self, text: &[u8]) -> Vec<Crash> {
+        self.entries.sort_by_key(|entry| entry.start);
+        let settled = self.entries.into_iter().map(|mut entry| {
+            if let Some(part) = entry.maps.and_then(|(start, end)| text.get(start..end)) {
+                entry.crash.maps = Maps::parse(part);
+            }
+            settle(&mut entry.crash);
+            entry.crash
+        });
+        settled.collect()
+    }
+}
+
+/// What follows from the whole of a crash.
+fn settle(crash: &mut Crash) {
+    registers::settle(crash);
+    // The address that could not be executed is where it was to be executed. AArch64 logs no other.
+    if crash.access == Some(Access::Execute) {
+        crash.address = crash.address.or(crash.ip);
+    }
+    // These give the first call without an address, but it is that of the registers.
+    let first = matches!(crash.source, CrashSource::KernelLog | CrashSource::Tombstone);
+    if let Some(frame) = crash.frames.first_mut().filter(|_| first) {
+        frame.pc = frame.pc.or(crash.ip);
+    }
+    // A handler that prints its own stack has itself before the call that crashed.
+    let crashed = |frame: &CrashFrame| frame.pc.is_some() && frame.pc == crash.ip;
+    if let Some(handlers) = crash.frames.iter().take(MOST_HANDLERS).position(crashed) {
+        crash.frames.drain(..handlers);
+    }
+    if crash.maps.is_ordered() {
+        let maps = &crash.maps;
+        crash.frames.iter_mut().for_each(|frame| place(frame, maps));
+    }
+}
+
+/// Where in its file the code of a call is, by the mappings, if the source does not tell.
+fn place(frame: &mut CrashFrame, maps: &Maps) {
+    let Some(pc) = frame.pc.filter(|_| frame.offset.is_none()) else { return };
+    let row = maps.find(pc).mapping.and_then(|row| maps.get(row));
+    let Some(row) = row.filter(|row| row.name.starts_with(b"/")) else { return };
+    frame.offset = (pc - row.range.start).checked_add(row.offset);
+    if frame.module.is_none() {
+        frame.module = Some(super::words::string(row.name));
+    }
+}

@@ -1,0 +1,315 @@
+//! What libraries and runtimes say when they end a program: glibc, Rust, CPython, Ruby, V8.
+//!
+//! # References
+//!
+//! glibc 2.23 to 2.41: malloc/malloc.c, debug/fortify_fail.c, sysdeps/posix/libc_fatal.c,
+//! debug/segfault.c; Rust 1.40 to 1.95: library/std/src/{panicking.rs,sys/../stack_overflow.rs};
+//! CPython 3.8 to 3.13: Modules/faulthandler.c; Ruby 2.5 to 3.4: error.c, vm_dump.c; V8 of Node 12
+//! to 24: src/base/logging.cc, src/node_errors.cc.
+
+use crate::crash::line::Line;
+use crate::crash::log::{Found, Index, Reader};
+use crate::crash::words::{
+    after, between, hex_after, leading_hex, leading_id, split, split_last, string, take_while,
+};
+use crate::crash::{Crash, CrashFrame, CrashSource, frame, page_fault, registers};
+
+const SIGABRT: i32 = 6;
+
+/// How many lines without a call, a register or a heading end a report.
+const UNTIL_END: u32 = 200;
+
+/// Reads what runtimes say.
+#[derive(Debug, Default)]
+pub(super) struct Runtime {
+    crash: Option<Index>,
+    sort: Sort,
+    part: Part,
+    /// Lines since anything was understood.
+    since: u32,
+    /// Whether there were rows of the memory map.
+    rows: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sort {
+    #[default]
+    Glibc,
+    Rust,
+    Python,
+    Ruby,
+    V8,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Part {
+    #[default]
+    Head,
+    Calls,
+    /// Calls of others, or in another language.
+    OtherCalls,
+    Registers,
+    Maps,
+}
+
+impl Reader for Runtime {
+    fn line(&mut self, line: &Line<'_>, found: &mut Found) {
+        let text = line.text.trim_ascii_end();
+        self.since = self.since.saturating_add(1);
+        if let Some((sort, signal, message)) = begins(text) {
+            let crash = Crash {
+                source: CrashSource::Runtime,
+                signal,
+                address: (sort == Sort::Ruby).then(|| hex_after(text, " at 0x")).flatten(),
+                message: Some(string(message)),
+                ..Crash::default()
+            };
+            *self = Runtime { crash: found.add(line, crash), sort, ..Runtime::default() };
+            if let (Sort::Rust, Some(index)) = (sort, self.crash) {
+                rust_thread(index, text, found);
+            }
+        } else if let Some(index) = self.crash {
+            if self.inner(index, line, text, found) {
+                self.since = 0;
+            } else if self.since > UNTIL_END {
+                self.crash = None;
+            }
+        }
+    }
+}
+
+/// What begins a report: whose it is, the signal that ends the program, and what is said.
+fn begins(text: &[u8]) -> Option<(Sort, Option<i32>, &[u8])> {
+    if text.starts_with(b"thread '") {
+        let overflow = text.ends_with(b" has overflowed its stack");
+        let panic = after(text, " panicked at ").is_some();
+        return (overflow || panic).then_some((Sort::Rust, overflow.then_some(SIGABRT), text));
+    }
+    if let Some(what) = text.strip_prefix(b"Fatal Python error: ") {
+        return Some((Sort::Python, python(what), text));
+    }
+    if let Some((_, what)) = split(text, ": [BUG] ") {
+        // Ruby ends itself by abort(3) after any signal; the one that it tells of is the cause.
+        let signal = what.starts_with(b"Segmentation fault").then_some(11);
+        let signal = signal.or_else(|| what.starts_with(b"Bus Error").then_some(7));
+        return Some((Sort::Ruby, signal.or(Some(SIGABRT)), text));
+    }
+    if text.starts_with(b"# Fatal error in ") || text.starts_with(b"FATAL ERROR: ") {
+        return Some((Sort::V8, None, text));
+    }
+    glibc(text).map(|signal| (Sort::Glibc, Some(signal), text))
+}
+
+fn python(what: &[u8]) -> Option<i32> {
+    let signals: [(&[u8], i32); 6] = [
+        (b"Segmentation fault", 11),
+        (b"Aborted", SIGABRT),
+        (b"Bus error", 7),
+        (b"Floating point exception", 8),
+        (b"Floating-point exception", 8),
+        (b"Illegal instruction", 4),
+    ];
+    signals.into_iter().find(|(name, _)| what == *name).map(|(_, signal)| signal)
+}
+
+/// The signal by which glibc ends a program that it says this of.
+fn glibc(text: &[u8]) -> Option<i32> {
+    let functions = [
+        "free(): ",
+        "malloc(): ",
+        "realloc(): ",
+        "calloc(): ",
+        "memalign: ",
+        "malloc_consolidate(): ",
+        "munmap_chunk(): ",
+        "mremap_chunk(): ",
+        "tcache_thread_shutdown(): ",
+        "double free or corruption (",
+        "corrupted size vs. prev_size",
+        "corrupted double-linked list",
+        "invalid fastbin entry (free)",
+    ];
+    if functions.iter().any(|name| text.starts_with(name.as_bytes())) {
+        // Prose may begin so, too; these are short.
+        return (text.len() < 80).then_some(SIGABRT);
+    }
+    if let Some(rest) = text.strip_prefix(b"*** ") {
+        let detected = rest.starts_with(b"stack smashing detected ***: ")
+            || rest.starts_with(b"buffer overflow detected ***: ")
+            || rest.starts_with(b"Error in `") && rest.ends_with(b" ***");
+        // libSegFault.so and catchsegv.
+        let fault = matches!(rest, b"Segmentation fault" | b"Segmentation Fault");
+        return detected.then_some(SIGABRT).or(fault.then_some(11));
+    }
+    // `a.out: a.c:9: main: Assertion `c==7' failed.`
+    let (before, _) = split(text, ": Assertion `").filter(|_| text.ends_with(b"' failed."))?;
+    let place = before
+        .split(|&b| b == b':')
+        .any(|word| !word.is_empty() && word.iter().all(u8::is_ascii_digit));
+    place.then_some(SIGABRT)
+}
+
+impl Runtime {
+    /// Tells whether the line was understood.
+    fn inner(&mut self, index: Index, line: &Line<'_>, text: &[u8], found: &mut Found) -> bool {
+        let Some(crash) = found.get(index) else { return false };
+        if let Some(part) = heading(self.sort, text) {
+            self.part = part;
+            if part == Part::Calls {
+                // Rust's line has one place of them.
+                crash.frames.clear();
+            }
+            return true;
+        }
+        let trimmed = text.trim_ascii_start();
+        match (self.part, self.sort) {
+            (Part::Maps, _) => {
+                let row = vmatlas_maps::find_row(text).is_some();
+                if row {
+                    found.maps(index, line);
+                } else if self.rows {
+                    self.part = Part::OtherCalls;
+                }
+                self.rows = row;
+                row
+            }
+            (Part::Registers, _) => trap(crash, trimmed) || registers::take(crash, trimmed),
+            (Part::Head, Sort::Rust) => self.rust_head(index, text, found),
+            (Part::Head, Sort::V8) => self.v8(index, trimmed, found),
+            (Part::Calls, sort) => {
+                let frame = match sort {
+                    Sort::Rust => return self.rust_call(index, trimmed, found),
+                    Sort::Python => python_call(trimmed),
+                    Sort::V8 => frame::of_v8(trimmed),
+                    Sort::Glibc | Sort::Ruby => frame::of_glibc(trimmed),
+                };
+                let understood = frame.is_some();
+                frame.into_iter().for_each(|frame| found.frame(index, frame));
+                understood
+            }
+            _ => false,
+        }
+    }
+
+    /// What was said in the line after `thread 'main' panicked at src/main.rs:2:5:`.
+    fn rust_head(&mut self, index: Index, text: &[u8], found: &mut Found) -> bool {
+        // Only the next one: more may be anything.
+        let mine = self.since == 1 && !text.starts_with(b"note: ") && !text.is_empty();
+        if mine {
+            found.say(index, text);
+        }
+        mine
+    }
+
+    /// `6: o::main`, and in the next line `at ./o.rs:2:80`.
+    fn rust_call(&mut self, index: Index, text: &[u8], found: &mut Found) -> bool {
+        if let Some(place) = text.strip_prefix(b"at ") {
+            let last = found.get(index).and_then(|crash| crash.frames.last_mut());
+            last.map(|frame| frame.source = Some(string(place))).is_some()
+        } else {
+            let (number, rest) = take_while(text, |b| b.is_ascii_digit());
+            let Some(rest) = rest.strip_prefix(b": ").filter(|_| !number.is_empty()) else {
+                return false;
+            };
+            // With RUST_BACKTRACE=full the address is there.
+            let pc = rest.trim_ascii_start().strip_prefix(b"0x").and_then(leading_hex);
+            let name = split(rest, " - ").filter(|_| pc.is_some()).map_or(rest, |(_, name)| name);
+            let function = Some(string(name.trim_ascii()));
+            found.frame(index, CrashFrame { pc, function, ..CrashFrame::default() });
+            true
+        }
+    }
+
+    fn v8(&mut self, index: Index, text: &[u8], found: &mut Found) -> bool {
+        if let Some(frame) = frame::of_v8(text) {
+            self.part = Part::Calls;
+            found.frame(index, frame);
+            return true;
+        }
+        // `# unreachable code`, between the lines of `#`.
+        let said = text.strip_prefix(b"# ").map(<[u8]>::trim_ascii).filter(|said| !said.is_empty());
+        said.map(|said| found.say(index, said)).is_some()
+    }
+}
+
+/// `Trap: 0000000e   Error: 00000006   OldMask: 00000000   CR2: 00000010`, of libSegFault.so on x86.
+fn trap(crash: &mut Crash, text: &[u8]) -> bool {
+    /// The vector of page faults.
+    const PAGE_FAULT: u64 = 14;
+    let Some(vector) = text.strip_prefix(b"Trap: ").and_then(leading_hex) else {
+        return false;
+    };
+    if vector == PAGE_FAULT {
+        crash.address = hex_after(text, " CR2: ");
+        if let Some(error) = hex_after(text, " Error: ") {
+            page_fault::take(crash, error);
+        }
+    }
+    true
+}
+
+fn heading(sort: Sort, text: &[u8]) -> Option<Part> {
+    let trimmed = text.trim_matches_ascii();
+    Some(match (sort, trimmed) {
+        (Sort::Glibc, b"Backtrace:") => Part::Calls,
+        (Sort::Glibc, b"Register dump:") => Part::Registers,
+        (Sort::Glibc, b"Memory map:") => Part::Maps,
+        (Sort::Rust, b"stack backtrace:") => Part::Calls,
+        (Sort::Ruby, b"C level backtrace information") => Part::Calls,
+        (Sort::Ruby, b"Machine register context") => Part::Registers,
+        (Sort::Ruby, b"Process memory map:") => Part::Maps,
+        (Sort::Ruby, _) if text.starts_with(b"-- ") || text.starts_with(b"* ") => Part::OtherCalls,
+        (Sort::Python, _) if text.ends_with(b"(most recent call first):") => {
+            if text.starts_with(b"Current thread ") || text.starts_with(b"Stack (") {
+                Part::Calls
+            } else {
+                Part::OtherCalls
+            }
+        }
+        _ => return None,
+    })
+}
+
+/// Headings stand between signs that differ from version to version.
+trait Heading {
+    fn trim_matches_ascii(&self) -> &[u8];
+}
+
+impl Heading for [u8] {
+    fn trim_matches_ascii(&self) -> &[u8] {
+        let sign = |b: &u8| matches!(b, b'=' | b'-' | b'*' | b' ');
+        let start = self.iter().position(|b| !sign(b)).unwrap_or(self.len());
+        let end = self.iter().rposition(|b| !sign(b)).map_or(start, |last| last + 1);
+        self.get(start..end).unwrap_or_default()
+    }
+}
+
+/// `thread 'main' (27082) panicked at src/main.rs:2:5:`; the id since Rust 1.91. Before 1.73 the
+/// message is in the same line.
+fn rust_thread(index: Index, text: &[u8], found: &mut Found) {
+    let place = after(text, " panicked at ")
+        .map(|rest| rest.strip_suffix(b":").unwrap_or(rest))
+        .map(|rest| split_last(rest, ", ").map_or(rest, |(_, place)| place));
+    if let Some(crash) = found.get(index) {
+        // The first thread has the name of the program, not this one.
+        let name = between(text, "thread '", "'");
+        let name = name.filter(|name| !matches!(*name, b"main" | b"<unnamed>" | b"<unknown>"));
+        crash.comm = name.map(<[u8]>::to_vec);
+        crash.tid = after(text, "' (").and_then(leading_id);
+    }
+    if let Some(place) = place {
+        let frame = CrashFrame { source: Some(string(place)), ..CrashFrame::default() };
+        found.frame(index, frame);
+    }
+}
+
+/// `File "/usr/lib/python3.11/ctypes/__init__.py", line 519 in string_at`
+fn python_call(text: &[u8]) -> Option<CrashFrame> {
+    let (file, rest) = split(text.strip_prefix(b"File \"")?, "\", line ")?;
+    let (line, function) = split(rest, " in ")?;
+    Some(CrashFrame {
+        function: Some(string(function)),
+        source: Some(format!("{}:{}", string(file), string(line))),
+        ..CrashFrame::default()
+    })
+}

@@ -1,0 +1,256 @@
+//! Accesses that the memory does not permit.
+
+mod file;
+mod gap;
+mod permissions;
+
+use super::fault::{SI_KERNEL, SIGBUS, SIGSEGV};
+use super::instruction::InstructionKind;
+use super::{Cause, ChangeKind, Conclusion, Evidence, pointer, stack};
+use crate::crash::{Access, CrashSource};
+use crate::label::Confidence;
+use vmatlas_maps::Mapping;
+
+/// The reason for an access to have failed.
+pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    let Some(address) = evidence.fault.address else { return no_address(evidence) };
+    let mapped = evidence.maps.find(address).mapping.and_then(|at| evidence.maps.get(at));
+    let not_mapped = || mapped.is_none().then_some(address);
+    by_code(evidence, address, mapped)
+        .or_else(|| misaligned(evidence, address))
+        .or_else(|| pointer::null(evidence, address))
+        .or_else(|| stack::overflow(evidence, address))
+        .or_else(|| permissions::relro(evidence, address))
+        .or_else(|| changed(evidence))
+        .or_else(|| pointer::misread(evidence, not_mapped()?))
+        .or_else(|| pointer::impossible(evidence, address))
+        .or_else(|| match mapped {
+            Some(row) => permissions::permissions(evidence, address, &row),
+            None if evidence.maps.is_empty() => without_map(evidence, Some(address)),
+            None => gap::gap(evidence, address),
+        })
+}
+
+/// What `si_code` says by itself.
+fn by_code(
+    evidence: &Evidence<'_>,
+    address: u64,
+    mapped: Option<Mapping<'_>>,
+) -> Option<Conclusion> {
+    let crash = evidence.crash;
+    let certain = |cause, sentence: String, because: &str| {
+        Some(Conclusion::new(cause, Confidence::Certain, sentence, because))
+    };
+    if crash.protection_key == Some(true) {
+        return certain(
+            Cause::ProtectionKey,
+            "A protection key forbids it: the thread's PKRU register denies what the mapping \
+             itself would permit (pkeys(7))."
+                .to_owned(),
+            "the kernel says that a protection key forbids it (SEGV_PKUERR)",
+        );
+    }
+    match (crash.signal?, crash.code?) {
+        (SIGSEGV, 4) => certain(
+            Cause::ProtectionKey,
+            "A protection key forbids it: the thread's rights for the key deny what the mapping \
+             itself would permit (pkeys(7))."
+                .to_owned(),
+            "si_code is SEGV_PKUERR",
+        ),
+        (SIGSEGV, 8 | 9) => certain(
+            Cause::MemoryTag,
+            "The tag in the pointer is not that of the memory: it was freed, or the pointer has \
+             left its object (MTE)."
+                .to_owned(),
+            "si_code is SEGV_MTESERR or SEGV_MTEAERR",
+        ),
+        (SIGSEGV, 10) => certain(
+            Cause::ShadowStack,
+            "The return address is not the one on the shadow stack: it was overwritten.".to_owned(),
+            "si_code is SEGV_CPERR",
+        ),
+        (SIGBUS, 1) => certain(
+            Cause::Misaligned,
+            format!("{address:#x} is not aligned as the instruction or the processor's flags ask."),
+            "si_code is BUS_ADRALN",
+        ),
+        (SIGBUS, 4 | 5) => certain(
+            Cause::MemoryFailure,
+            "The memory itself is broken, says the hardware.".to_owned(),
+            "si_code is BUS_MCEERR",
+        ),
+        (SIGBUS, 2) => Some(file::no_memory(evidence, address, mapped)),
+        _ => None,
+    }
+}
+
+/// An operand of SSE that is not aligned, for which the processor has a general protection fault.
+fn misaligned(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
+    let fault = &evidence.fault;
+    let alignment = fault.instruction.as_ref()?.alignment?;
+    let odd = !address.is_multiple_of(alignment) && fault.derived;
+    let canonical = super::fault::is_canonical(evidence.crash.machine, address);
+    (odd && canonical).then(|| {
+        Conclusion::new(
+            Cause::Misaligned,
+            Confidence::Certain,
+            format!(
+                "The address is not aligned: the instruction asks for a multiple of {alignment}, \
+                 and {address:#x} is {} more than one.",
+                address % alignment
+            ),
+            "the processor told of no address (SI_KERNEL), and this instruction faults so on \
+             addresses that are not aligned",
+        )
+    })
+}
+
+/// A fault of which the kernel does not tell the address, and the registers neither.
+fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    let crash = evidence.crash;
+    let instruction = evidence.fault.instruction.as_ref();
+    let kind = instruction.map(|found| found.kind);
+    if kind == Some(InstructionKind::Privileged) {
+        return Some(Conclusion::new(
+            Cause::IllegalInstruction,
+            Confidence::Certain,
+            "Only the kernel may execute that instruction.",
+            "the processor refuses it to programs with a general protection fault",
+        ));
+    }
+    if let Some(lost) = stack::lost(evidence) {
+        return Some(lost);
+    }
+    let said = |text: &str| crash.message.as_deref().is_some_and(|said| said.starts_with(text));
+    if said("alignment check") {
+        return Some(Conclusion::new(
+            Cause::Misaligned,
+            Confidence::Certain,
+            "The address is not aligned, and the program has asked for alignment to be checked \
+             (the flag AC).",
+            "the kernel tells of an alignment check",
+        ));
+    }
+    if said("control protection") {
+        return Some(Conclusion::new(
+            Cause::ShadowStack,
+            Confidence::Certain,
+            "A return or an indirect branch went where the shadow stack or branch tracking \
+             forbids: a return address or function pointer was overwritten.",
+            "the kernel tells of control protection",
+        ));
+    }
+    // AArch64 prints what sort of fault it was, and no address.
+    let says = |word: &str| crash.message.as_deref().is_some_and(|said| said.contains(word));
+    let told = says("translation fault") || crash.present == Some(true);
+    if crash.source == CrashSource::KernelLog && told {
+        return without_map(evidence, None);
+    }
+    // AddressSanitizer knows the same by the missing address.
+    let high = || crash.message.as_deref().is_some_and(|said| said.contains("high value address"));
+    let silent = high()
+        || said("general protection")
+        || said("stack segment")
+        || crash.code == Some(SI_KERNEL);
+    silent.then(|| {
+        Conclusion::new(
+            Cause::NonCanonical,
+            if high() { Confidence::Likely } else { Confidence::Guess },
+            "The address was none at all (not canonical), most likely: the pointer was \
+             overwritten or never set. The registers would show it.",
+            if high() {
+                "AddressSanitizer says that the address is a high value"
+            } else {
+                "a general protection fault has no address, and mostly comes from such pointers; \
+                 privileged instructions and operands that are not aligned have it too"
+            },
+        )
+    })
+}
+
+/// What a recording tells of the address.
+fn changed(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    let change = evidence.change.as_ref()?;
+    let was = if change.was.is_empty() { "memory" } else { &change.was };
+    let because = "the recording has the event";
+    Some(match change.kind {
+        ChangeKind::Unmapped => Conclusion::new(
+            Cause::UseAfterUnmap,
+            Confidence::Certain,
+            format!(
+                "It was used after it was unmapped: {was} was there, until it was unmapped by {}.",
+                change.by
+            ),
+            because,
+        ),
+        ChangeKind::Moved(to) => Conclusion::new(
+            Cause::UseAfterUnmap,
+            Confidence::Certain,
+            format!(
+                "It was used after it had moved: {was} was there, until it was moved to {to:#x} \
+                 by {}.",
+                change.by
+            ),
+            because,
+        ),
+        ChangeKind::Protected(perms) => Conclusion::new(
+            Cause::ProtectionChanged,
+            Confidence::Certain,
+            format!(
+                "Its permissions had been taken: it was {perms} until they were changed by {}.",
+                change.by
+            ),
+            because,
+        ),
+    })
+}
+
+/// A fault of which the source has no map.
+fn without_map(evidence: &Evidence<'_>, address: Option<u64>) -> Option<Conclusion> {
+    let crash = evidence.crash;
+    crash.signal?;
+    let likely = Confidence::Likely;
+    let forbidden = crash.present == Some(true) || crash.code == Some(2);
+    let there = "the kernel says that something is there which forbids it";
+    if crash.signal == Some(SIGSEGV) && crash.code == Some(1) {
+        return Some(Conclusion::new(
+            Cause::Unmapped,
+            likely,
+            "Nothing is mapped there: the pointer was overwritten, never set, or what it pointed \
+             to was unmapped.",
+            "si_code is SEGV_MAPERR, and the address looks like no other data",
+        ));
+    }
+    match (forbidden, evidence.fault.access) {
+        (true, Some(Access::Execute)) => Some(Conclusion::new(
+            Cause::ExecuteNonExecutable,
+            Confidence::Certain,
+            "What is mapped there is no code: a function pointer or return address was \
+             overwritten, or code was put there without PROT_EXEC.",
+            there,
+        )),
+        (true, Some(Access::Write)) => Some(Conclusion::new(
+            Cause::WriteToReadOnly,
+            Confidence::Certain,
+            "What is mapped there may not be written.",
+            there,
+        )),
+        (true, _) => Some(Conclusion::new(
+            Cause::ReadForbidden,
+            likely,
+            "What is mapped there may not be read.",
+            there,
+        )),
+        (false, _) => Some(Conclusion::new(
+            Cause::Unmapped,
+            Confidence::Guess,
+            format!(
+                "There is no page {}: nothing is mapped there, or what is mapped may not be \
+                 accessed and never was.",
+                address.map_or("where it was".to_owned(), |address| format!("at {address:#x}"))
+            ),
+            "the source does not say that a page is there; without a map no more can be told",
+        )),
+    }
+}

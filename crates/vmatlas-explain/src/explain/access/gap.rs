@@ -1,0 +1,66 @@
+//! Addresses where nothing is mapped.
+
+use crate::explain::{Cause, Conclusion, Evidence, words};
+use crate::label::Confidence;
+use vmatlas_maps::Mapping;
+
+/// How far from a mapping an access still is likely about it.
+const NEAR: u64 = 64 << 10;
+
+/// An access where nothing is mapped.
+pub(super) fn gap(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
+    let place = evidence.maps.find(address);
+    let row = |at: Option<usize>| at.and_then(|at| evidence.maps.get(at));
+    let (before, after) = (row(place.before), row(place.after));
+    let registers =
+        evidence.fault.operand.iter().flat_map(|operand| [&operand.base, &operand.index]);
+    let values: Vec<(&str, u64)> =
+        registers.flatten().filter_map(|held| Some((&*held.name, held.value?))).collect();
+    let from = |row: &Mapping<'_>| values.iter().find(|(_, value)| row.range.contains(*value));
+    let past = |row: &Mapping<'_>, how: &str, distance: u64, beyond: &str| {
+        let counted = from(row);
+        let confidence = match counted {
+            Some(_) => Confidence::Likely,
+            None if distance < 4096 => Confidence::Likely,
+            None => Confidence::Guess,
+        };
+        let because = match counted {
+            Some((register, value)) => {
+                format!("the register {register} is {value:#x}, which lies in {}", row.range)
+            }
+            None if distance == 0 => format!("the address is the end of {}", row.range),
+            None => format!("the address is {} {beyond} {}", words::bytes(distance), row.range),
+        };
+        Conclusion::new(
+            Cause::PastMapping,
+            confidence,
+            format!("The access went {how} {}.", words::lower_thing(evidence, row)),
+            because,
+        )
+    };
+    if let Some(row) = before {
+        let distance = address.saturating_sub(row.range.end);
+        if from(&row).is_some() || distance < NEAR {
+            return Some(past(&row, "beyond the end of", distance, "above the end of"));
+        }
+    }
+    if let Some(row) = after {
+        let distance = row.range.start.saturating_sub(address);
+        if from(&row).is_some() || distance <= 4096 {
+            return Some(past(&row, "before the start of", distance, "below the start of"));
+        }
+    }
+    let near = [(before, true), (after, false)].into_iter().filter_map(|(row, below)| {
+        let row = row?;
+        let distance = if below { address - row.range.end } else { row.range.start - address };
+        Some(distance)
+    });
+    let nearest = near.min().map(words::bytes).unwrap_or_default();
+    Some(Conclusion::new(
+        Cause::Unmapped,
+        Confidence::Likely,
+        "The pointer was overwritten, never set, or what it pointed to was unmapped. A recording \
+         (vmatlas record) would tell which.",
+        format!("the nearest mapping is {nearest} away, and the address looks like no other data"),
+    ))
+}

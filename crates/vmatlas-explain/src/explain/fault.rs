@@ -1,0 +1,226 @@
+//! Where the access was and what was tried there: what the source says, and what the instruction
+//! and the registers add.
+
+use super::instruction::{
+    self, Instruction, InstructionKind, LONGEST, MemoryOperand, RegisterValue,
+};
+use crate::crash::{Access, Crash, Machine};
+use vmatlas_object::Memory;
+
+/// `SI_KERNEL`: the kernel sent the signal and does not say more (sigaction(2)).
+pub(super) const SI_KERNEL: i32 = 0x80;
+pub(super) const SIGILL: i32 = 4;
+pub(super) const SIGTRAP: i32 = 5;
+pub(super) const SIGABRT: i32 = 6;
+pub(super) const SIGBUS: i32 = 7;
+pub(super) const SIGFPE: i32 = 8;
+pub(super) const SIGSEGV: i32 = 11;
+pub(super) const SIGSYS: i32 = 31;
+
+/// The access at which a program crashed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fault {
+    /// The address.
+    pub address: Option<u64>,
+    /// Whether the address comes from registers, for the kernel did not tell it.
+    pub derived: bool,
+    /// What was tried there.
+    pub access: Option<Access>,
+    /// The instruction, where its bytes are known.
+    pub instruction: Option<Instruction>,
+    /// The operand of it that has the address.
+    pub operand: Option<MemoryOperand>,
+}
+
+impl Fault {
+    /// The access of a crash. `memory` gives the instruction where the source does not have it.
+    pub fn of(crash: &Crash, memory: Option<&dyn Memory>) -> Fault {
+        let instruction = decode(crash, memory);
+        let mut fault = Fault { instruction, access: crash.access, ..Fault::default() };
+        let is_fault = crash.signal.is_none_or(|signal| signal == SIGSEGV || signal == SIGBUS);
+        let sent = crash.code.is_some_and(|code| code <= 0);
+        if !is_fault || sent {
+            return fault;
+        }
+        // x86 tells no address with a general protection fault.
+        let told = crash.code != Some(SI_KERNEL);
+        let x86 = matches!(crash.machine, Some(Machine::X86_64 | Machine::X86) | None);
+        fault.address = crash.address.filter(|_| told);
+        match fault.address {
+            Some(address) => fault.find_operand(crash, address),
+            None if crash.signal.is_some() && x86 => fault.derive(crash, memory),
+            None if crash.signal.is_some() => fault.only(crash),
+            None => {}
+        }
+        fault
+    }
+
+    /// The register that held the pointer, with its value.
+    pub fn pointer(&self) -> Option<&RegisterValue> {
+        match &self.operand {
+            Some(operand) => operand.base.as_ref().or(operand.index.as_ref()),
+            None => self.instruction.as_ref()?.target.as_ref(),
+        }
+    }
+
+    fn find_operand(&mut self, crash: &Crash, address: u64) {
+        if crash.ip == Some(address) && self.access.is_none_or(|access| access == Access::Execute) {
+            // What stands there was not executed.
+            self.access = Some(Access::Execute);
+            self.instruction = None;
+            return;
+        }
+        if self.access == Some(Access::Execute) {
+            return;
+        }
+        let Some(instruction) = &self.instruction else { return };
+        let covers = instruction.operands.iter().filter(|operand| operand.covers(address));
+        let fits = |operand: &&MemoryOperand| match self.access {
+            Some(Access::Write) => operand.write,
+            Some(Access::Read) => operand.read,
+            _ => true,
+        };
+        // Where registers are not told, the only operand that it can be.
+        let mut unknown = instruction.operands.iter().filter(|operand| operand.address.is_none());
+        let alone = unknown.next().filter(|_| unknown.next().is_none());
+        self.operand = covers
+            .clone()
+            .find(fits)
+            .or_else(|| covers.clone().next())
+            .cloned()
+            .or_else(|| Some(reckoned(alone.filter(fits)?.clone(), address)));
+        self.learn_access();
+    }
+
+    /// Finds an operand that the processor must refuse without a page fault.
+    fn derive(&mut self, crash: &Crash, memory: Option<&dyn Memory>) {
+        let Some(instruction) = &self.instruction else { return };
+        let machine = crash.machine;
+        let wild = |address: u64| !is_canonical(machine, address);
+        let operands = || instruction.operands.iter();
+        let unaligned = |operand: &&MemoryOperand| {
+            let alignment = instruction.alignment.unwrap_or(1);
+            operand.address.is_some_and(|address| !address.is_multiple_of(alignment))
+        };
+        let found = operands()
+            .find(|operand| operand.address.is_some_and(wild))
+            .or_else(|| operands().find(unaligned));
+        if let Some(operand) = found.cloned() {
+            (self.address, self.derived) = (operand.address, true);
+            self.operand = Some(operand);
+            return self.learn_access();
+        }
+        let branch = match instruction.kind {
+            InstructionKind::Return => {
+                let stack = operands().find(|operand| operand.stack);
+                stack.and_then(|operand| word(memory?, operand.address?))
+            }
+            InstructionKind::Call | InstructionKind::Jump => {
+                let held = instruction.target.as_ref().and_then(|target| target.value);
+                held.or_else(|| {
+                    let table = operands().find(|operand| operand.read && !operand.stack)?;
+                    word(memory?, table.address?)
+                })
+            }
+            _ => None,
+        };
+        if let Some(address) = branch.filter(|address| wild(*address)) {
+            (self.address, self.derived) = (Some(address), true);
+            self.access = Some(Access::Execute);
+        }
+    }
+
+    /// The only address that it can be. Lines of other kernels have registers and no address.
+    fn only(&mut self, crash: &Crash) {
+        if self.access == Some(Access::Execute) {
+            (self.address, self.derived) = (crash.ip, true);
+            self.instruction = None;
+            return;
+        }
+        let operands = self.instruction.as_ref().map_or(&[][..], |found| &found.operands);
+        let [operand] = operands else { return };
+        (self.address, self.derived) = (operand.address, operand.address.is_some());
+        self.operand = Some(operand.clone());
+        self.learn_access();
+    }
+
+    fn learn_access(&mut self) {
+        let Some(operand) = &self.operand else { return };
+        let access = if operand.write { Access::Write } else { Access::Read };
+        self.access = self.access.or(Some(access));
+    }
+}
+
+/// An operand of which the address is told and the register is not: that follows.
+fn reckoned(mut operand: MemoryOperand, address: u64) -> MemoryOperand {
+    operand.address = Some(address);
+    if let Some(base) = &mut operand.base
+        && operand.index.is_none()
+        && !operand.segment
+    {
+        base.value = Some(address.wrapping_sub(operand.displacement as u64));
+    }
+    operand
+}
+
+fn word(memory: &dyn Memory, address: u64) -> Option<u64> {
+    memory.array(address).map(u64::from_le_bytes)
+}
+
+fn decode(crash: &Crash, memory: Option<&dyn Memory>) -> Option<Instruction> {
+    let (machine, mut ip) = (crash.machine?, crash.ip?);
+    // x86 has done a breakpoint (int3) when it traps.
+    let x86 = matches!(machine, Machine::X86_64 | Machine::X86);
+    let before = ip.wrapping_sub(1);
+    let byte = |memory: &dyn Memory| memory.array::<1>(before);
+    if x86 && crash.signal == Some(SIGTRAP) && memory.and_then(byte) == Some([0xcc]) {
+        ip = before;
+    }
+    let mut read = [0; LONGEST];
+    let bytes = crash.code_bytes.as_ref().and_then(|(start, bytes)| {
+        let into = usize::try_from(ip.checked_sub(*start)?).ok()?;
+        bytes.get(into..).filter(|bytes| !bytes.is_empty())
+    });
+    let bytes = match bytes {
+        Some(bytes) => bytes.get(..LONGEST).unwrap_or(bytes),
+        None => {
+            let count = memory?.read(ip, &mut read).min(LONGEST);
+            read.get(..count)?
+        }
+    };
+    instruction::decode(machine, bytes, ip, &|name| register(crash, name))
+}
+
+/// A register of a crash by its name in lower case.
+pub(super) fn register(crash: &Crash, name: &str) -> Option<u64> {
+    let known = crash.registers.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
+    known.or(match name {
+        "rsp" | "esp" | "sp" => crash.sp,
+        "rip" | "eip" | "pc" => crash.ip,
+        _ => None,
+    })
+}
+
+/// Whether an address is one that page tables can translate: on x86-64 of programs and the kernel
+/// with four levels (Intel SDM, volume 1, 3.3.7.1), on AArch64 of 52 bits.
+pub(super) fn is_canonical(machine: Option<Machine>, address: u64) -> bool {
+    let bits = match machine {
+        Some(Machine::X86_64) => 47,
+        Some(Machine::AArch64) => 52,
+        _ => return true,
+    };
+    let top = address >> bits;
+    top == 0 || top == u64::MAX >> bits
+}
+
+/// Whether an address belongs to the kernel.
+pub(super) fn is_kernel(machine: Option<Machine>, address: u64) -> bool {
+    match machine {
+        // 32-bit kernels of today leave programs 3 GiB; under a 64-bit one they have all.
+        Some(Machine::X86 | Machine::Arm) => address >= 0xffff_e000,
+        Some(Machine::X86_64 | Machine::AArch64 | Machine::RiscV64) | None => {
+            address >> 63 != 0 && is_canonical(machine, address)
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,160 @@
+//! Values that are no pointers: what a register held instead of one.
+
+use crate::crash::Machine;
+use vmatlas_maps::Maps;
+
+/// What a value looks like that was used as a pointer.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Misread {
+    /// What an allocator or compiler fills memory with: the pattern and who does.
+    Poison(u64, &'static str),
+    /// Text.
+    Text(String),
+    /// A floating-point number.
+    Double(f64),
+    /// Two small numbers of 32 bits, the lower half first.
+    Halves(u32, u32),
+    /// An address that exists, without its upper half.
+    Truncated(u64),
+    /// A negative number.
+    Negative(i64),
+}
+
+/// How far from a pattern an address still is that pattern plus the offset of a field.
+const FIELD: u64 = 1 << 16;
+
+/// Patterns of four bytes that are repeated, and who writes them.
+const WORDS: [(u32, &str); 12] = [
+    (0xdead_beef, "what programs and allocators fill freed memory with"),
+    (0xfeee_feee, "what Windows' HeapFree fills freed memory with"),
+    (0xcdcd_cdcd, "what debug heaps fill new memory with"),
+    (0xdddd_dddd, "what debug heaps fill freed memory with"),
+    (0xbebe_bebe, "what AddressSanitizer fills new memory with"),
+    (0xcccc_cccc, "what compilers fill variables with that have no value yet"),
+    (0xabab_abab, "what debug heaps put behind a block"),
+    (0xfdfd_fdfd, "what debug heaps put around a block"),
+    (0xbaad_f00d, "what debug heaps fill new memory with"),
+    (0xa5a5_a5a5, "what jemalloc fills new memory with (opt.junk)"),
+    (0x5a5a_5a5a, "what jemalloc fills freed memory with (opt.junk)"),
+    (0x6b6b_6b6b, "what the kernel's slab fills freed objects with"),
+];
+
+/// Values of eight bytes.
+const LONG: [(u64, &str); 3] = [
+    (0xdead_beef_cafe_babe, "what programs mark dead memory with"),
+    (0xdead_0000_0000_0100, "LIST_POISON1 of the kernel's lists, which programs have copied"),
+    (0xdead_0000_0000_0122, "LIST_POISON2 of the kernel's lists, which programs have copied"),
+];
+
+/// The pattern that a value is, or is a field's offset above or a little below.
+pub(super) fn poison(value: u64, bits32: bool) -> Option<Misread> {
+    let near = |pattern: u64, mask: u64| {
+        let from = value.wrapping_sub(pattern) & mask;
+        from < FIELD || pattern.wrapping_sub(value) & mask < 0x100
+    };
+    for (word, who) in WORDS {
+        let narrow = u64::from(word);
+        let wide = narrow << 32 | narrow;
+        if bits32 {
+            if near(narrow, 0xffff_ffff) {
+                return Some(Misread::Poison(narrow, who));
+            }
+            continue;
+        }
+        // A pattern of four bytes in a pointer of eight: alone, or signed.
+        let signed = word as i32 as u64;
+        for pattern in [wide, narrow, signed] {
+            if near(pattern, u64::MAX) {
+                return Some(Misread::Poison(pattern, who));
+            }
+        }
+    }
+    let long = LONG.iter().filter(|_| !bits32).find(|(pattern, _)| near(*pattern, u64::MAX));
+    long.map(|(pattern, who)| Misread::Poison(*pattern, who))
+}
+
+/// One byte eight times over, which a memset leaves; which byte glibc's `malloc.perturb` writes is
+/// the user's choice. Zeros and ones are no pattern.
+fn filled(value: u64) -> Option<Misread> {
+    let byte = value >> 56;
+    let repeated = byte * 0x0101_0101_0101_0101;
+    let near = value.wrapping_sub(repeated) < FIELD;
+    let who = "one byte over and over, as memset(3) or glibc's malloc.perturb leave it";
+    (byte != 0 && byte != 0xff && near).then_some(Misread::Poison(repeated, who))
+}
+
+/// The text that the bytes of a value are, in the order of memory: five bytes or more that can be
+/// printed, and nothing else but zeros at the end. Fewer would be found by chance.
+pub(super) fn text(value: u64, big_endian: bool) -> Option<String> {
+    let bytes = if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
+    let length = bytes.iter().rposition(|byte| *byte != 0)? + 1;
+    let text = bytes.get(..length)?;
+    let plain = text.iter().all(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\t'));
+    let letters = text.iter().filter(|byte| byte.is_ascii_alphanumeric() || **byte == b' ').count();
+    (length >= 5 && plain && letters * 3 >= length * 2).then(|| text.escape_ascii().to_string())
+}
+
+/// A double that a person could have written: within a sensible range, and few of its bits used.
+pub(super) fn double(value: u64) -> Option<f64> {
+    let number = f64::from_bits(value);
+    let sensible = number.is_finite() && (1e-9..1e15).contains(&number.abs());
+    (sensible && value.trailing_zeros() >= 16).then_some(number)
+}
+
+/// Two halves that are both small numbers: programs, libraries and stacks lie at addresses with
+/// larger ones.
+pub(super) fn halves(value: u64) -> Option<(u32, u32)> {
+    let (low, high) = (value as u32, (value >> 32) as u32);
+    let small = |half: u32| half < 100_000 || (half as i32) < 0 && (half as i32) > -100_000;
+    let fits = (1..0x1000).contains(&high) && small(low);
+    fits.then_some((low, high))
+}
+
+/// The address that a value is without its upper 32 bits, where a mapping has it: the bits are
+/// lost where a program keeps a pointer in an `int`, as it does if a function has no prototype.
+pub(super) fn truncated(value: u64, maps: &Maps) -> Option<u64> {
+    let zero_extended = value >> 32 == 0 && value >= 1 << 20;
+    let sign_extended = value >> 31 == 0x1_ffff_ffff;
+    if !zero_extended && !sign_extended {
+        return None;
+    }
+    let low = value & 0xffff_ffff;
+    let whole = |row: vmatlas_maps::Mapping<'_>| {
+        let candidate = row.range.start & !0xffff_ffff | low;
+        let candidates = [candidate, candidate.wrapping_add(1 << 32)];
+        candidates.into_iter().find(|at| at >> 32 != 0 && row.range.contains(*at))
+    };
+    // A reservation of gigabytes has any lower half.
+    let rows = maps.iter().filter(|row| !row.perms.none() && row.range.size() < 1 << 28);
+    let mut found = rows.filter_map(whole);
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+/// All that can be told of a value that was used as a pointer; the surest first.
+pub(super) fn misread(value: u64, machine: Option<Machine>, maps: &Maps) -> Option<Misread> {
+    let bits32 = matches!(machine, Some(Machine::X86 | Machine::Arm));
+    let big_endian = machine == Some(Machine::S390x);
+    let poison = poison(value, bits32);
+    if poison.is_some() || bits32 {
+        return poison;
+    }
+    if let Some(text) = text(value, big_endian) {
+        return Some(Misread::Text(text));
+    }
+    let filled = filled(value);
+    if filled.is_some() {
+        return filled;
+    }
+    if let Some(whole) = truncated(value, maps) {
+        return Some(Misread::Truncated(whole));
+    }
+    if let Some(number) = double(value) {
+        return Some(Misread::Double(number));
+    }
+    if let Some((low, high)) = halves(value) {
+        return Some(Misread::Halves(low, high));
+    }
+    let signed = value as i64;
+    (-(1 << 20)..0).contains(&signed).then_some(Misread::Negative(signed))
+}

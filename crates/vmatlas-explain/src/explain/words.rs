@@ -1,0 +1,292 @@
+//! The paragraph and the facts.
+
+use super::fault::SIGSYS;
+use super::signal_words::{code_name, signal_name};
+use super::{Conclusion, Evidence, name};
+use crate::crash::{Access, CrashFrame};
+use std::fmt::Write as _;
+use vmatlas_maps::Kind;
+use vmatlas_maps::Mapping;
+
+/// A count of bytes.
+pub(super) fn bytes(count: u64) -> String {
+    match count {
+        1 => "1 byte".to_owned(),
+        count if count < 4096 => format!("{count} bytes"),
+        count => format!("{count:#x} bytes ({})", size(count)),
+    }
+}
+
+/// A size in the largest unit that leaves a whole number below 10,000.
+pub(super) fn size(bytes: u64) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    let mut unit = 0;
+    let mut count = bytes;
+    while count >= 10_000 || (count >= 1024 && count.is_multiple_of(1024)) {
+        count /= 1024;
+        unit += 1;
+    }
+    format!("{count} {}", units.get(unit).unwrap_or(&""))
+}
+
+/// All that is concluded, for people.
+pub(super) fn paragraph(evidence: &Evidence<'_>, conclusion: &Conclusion) -> String {
+    let mut text = head(evidence);
+    if let Some(there) = there(evidence) {
+        let _ = write!(text, " {there}");
+    }
+    let _ = write!(text, " {}", conclusion.sentence);
+    text.trim_start().to_owned()
+}
+
+/// How far from the crash a function may be that stands for where it was.
+const CALLERS: usize = 3;
+/// Mappings further away say nothing of an address.
+const FAR: u64 = 64 << 20;
+
+/// Who was ended by which signal while it did what.
+fn head(evidence: &Evidence<'_>) -> String {
+    let crash = evidence.crash;
+    let mut text = String::new();
+    let Some(signal) = crash.signal else { return text };
+    let _ = write!(text, "{} was ended by {}", who(evidence), signal_words(signal));
+    if let Some(attempt) = attempt(evidence) {
+        let _ = write!(text, " when it tried to {attempt}");
+    }
+    if let Some(place) = crash.frames.first().and_then(frame_words) {
+        let _ = write!(text, " in {place}");
+    } else if let Some(place) = crash.frames.iter().take(CALLERS).find_map(frame_words) {
+        let _ = write!(text, ", called from {place}");
+    } else if let Some((module, range)) = &crash.ip_mapping {
+        let _ = write!(text, ", in code of {} ({range})", name(module));
+    }
+    text.push('.');
+    text
+}
+
+fn who(evidence: &Evidence<'_>) -> String {
+    let crash = evidence.crash;
+    let comm = crash.comm.as_deref().map(|comm| name(comm).into_owned());
+    let comm = comm.filter(|comm| !comm.is_empty());
+    match (comm, crash.pid, crash.tid) {
+        (Some(comm), Some(pid), Some(tid)) if pid != tid => {
+            format!("Thread {tid} ({comm}) of process {pid}")
+        }
+        (Some(comm), Some(id), _) | (Some(comm), None, Some(id)) => format!("{comm} ({id})"),
+        (Some(comm), None, None) => comm,
+        (None, Some(pid), Some(tid)) if pid != tid => format!("Thread {tid} of process {pid}"),
+        (None, Some(pid), _) => format!("Process {pid}"),
+        (None, None, Some(tid)) => format!("Thread {tid}"),
+        (None, None, None) => "The program".to_owned(),
+    }
+}
+
+fn signal_words(signal: i32) -> String {
+    signal_name(signal).map_or_else(|| format!("signal {signal}"), ToOwned::to_owned)
+}
+
+/// What was tried, as `write 4 bytes at 0x10`.
+fn attempt(evidence: &Evidence<'_>) -> Option<String> {
+    let fault = &evidence.fault;
+    let address = fault.address?;
+    let verb = match fault.access {
+        Some(Access::Read) => "read",
+        Some(Access::Write) => "write",
+        Some(Access::Execute) => return Some(format!("execute code at {address:#x}")),
+        None => return Some(format!("access {address:#x}")),
+    };
+    let operand = fault.operand.as_ref();
+    let size = operand.map(|operand| operand.size).filter(|size| *size > 0);
+    let size = size.map(|size| format!(" {}", bytes(size))).unwrap_or_default();
+    let atomic = operand.is_some_and(|operand| operand.atomic);
+    let atomic = if atomic { ", atomically" } else { "" };
+    Some(format!("{verb}{size} at {address:#x}{atomic}"))
+}
+
+fn frame_words(frame: &CrashFrame) -> Option<String> {
+    let function = frame.function.as_ref()?;
+    let source = frame.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
+    Some(format!("{function}{source}"))
+}
+
+/// What is at the address, in a sentence.
+fn there(evidence: &Evidence<'_>) -> Option<String> {
+    let address = evidence.fault.address?;
+    if evidence.maps.is_empty() {
+        return None;
+    }
+    let place = evidence.maps.find(address);
+    let row = |at: Option<usize>| at.and_then(|at| evidence.maps.get(at));
+    if let Some(row) = row(place.mapping) {
+        let into = address.wrapping_sub(row.range.start);
+        let into =
+            if into == 0 { "at the start of".to_owned() } else { format!("{} into", bytes(into)) };
+        return Some(format!(
+            "{address:#x} lies {into} {} ({}).",
+            what(evidence, &row, Some(address)),
+            row.perms
+        ));
+    }
+    let below = row(place.before).and_then(|row| {
+        let distance = address.saturating_sub(row.range.end);
+        let from = if distance == 0 {
+            "just behind".to_owned()
+        } else {
+            format!("{} above", bytes(distance))
+        };
+        (distance < FAR).then(|| format!("{from} the end of {}", what(evidence, &row, None)))
+    });
+    let above = row(place.after).and_then(|row| {
+        let distance = row.range.start.saturating_sub(address);
+        let near = distance < FAR && row.kind() != Kind::Vsyscall;
+        near.then(|| {
+            format!("{} below the start of {}", bytes(distance), what(evidence, &row, None))
+        })
+    });
+    let places: Vec<String> = below.into_iter().chain(above).collect();
+    Some(match places.as_slice() {
+        [] => format!("Nothing is mapped at {address:#x}, nor near it."),
+        places => format!("Nothing is mapped at {address:#x}: it is {}.", places.join(" and ")),
+    })
+}
+
+/// A mapping as the subject of a sentence.
+pub(super) fn thing(evidence: &Evidence<'_>, row: &Mapping<'_>, address: u64) -> String {
+    let text = what(evidence, row, Some(address));
+    let mut letters = text.chars();
+    match letters.next() {
+        // Of paths nothing is changed.
+        Some(first) => first.to_uppercase().chain(letters).collect(),
+        None => text,
+    }
+}
+
+/// A mapping within a sentence.
+pub(super) fn lower_thing(evidence: &Evidence<'_>, row: &Mapping<'_>) -> String {
+    what(evidence, row, None)
+}
+
+/// What a mapping is, by its label or name; `address` picks one of several labels.
+fn what(evidence: &Evidence<'_>, row: &Mapping<'_>, address: Option<u64>) -> String {
+    let label = match address {
+        Some(address) => evidence.labels.at(address),
+        None => evidence.labels.within(row.range).first(),
+    };
+    if let Some(part) = label {
+        return format!("the mapping {} ({})", row.range, part.label.text);
+    }
+    match row.kind() {
+        Kind::File | Kind::Device => format!("{} {}", row.perms.part_of_file(), name(row.name)),
+        Kind::Anonymous => format!("the mapping {} without a name", row.range),
+        Kind::Heap => "the heap".to_owned(),
+        Kind::Stack => "the stack of the first thread".to_owned(),
+        _ => format!("the mapping {} {}", row.range, name(row.name)),
+    }
+}
+
+/// What is known, in order.
+pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
+    let crash = evidence.crash;
+    let fault = &evidence.fault;
+    let mut facts = Vec::new();
+    if crash.signal.is_some() {
+        facts.push(("who", who(evidence)));
+    }
+    if let Some(signal) = crash.signal {
+        let mut text = signal_name(signal)
+            .map_or_else(|| signal.to_string(), |name| format!("{signal} {name}"));
+        match crash.code.map(|code| (code, code_name(signal, code))) {
+            Some((code, Some((name, meaning)))) => {
+                let _ = write!(text, ", si_code {code} {name}: {meaning}");
+            }
+            Some((code, None)) => {
+                let _ = write!(text, ", si_code {code}");
+            }
+            None => {}
+        }
+        facts.push(("signal", text));
+    }
+    if let Some(message) = &crash.message {
+        facts.push(("said", message.clone()));
+    }
+    if let Some(address) = fault.address {
+        let derived = if fault.derived { ", from the registers; the kernel told none" } else { "" };
+        facts.push(("address", format!("{address:#x}{derived}")));
+    }
+    place(evidence, &mut facts);
+    // Behind a system call or in abort(3), the next instruction says nothing.
+    let tells = crash.code.is_none_or(|code| code > 0) && crash.signal != Some(SIGSYS);
+    if let Some(instruction) = fault.instruction.as_ref().filter(|_| tells) {
+        let ip = crash.ip.unwrap_or(0);
+        facts.push(("instruction", format!("{ip:#x}  {}", instruction.text)));
+    }
+    if let Some(attempt) = attempt(evidence).filter(|_| crash.signal.is_some()) {
+        facts.push(("tried", format!("to {attempt}")));
+    }
+    if let Some(operand) = &fault.operand {
+        let registers = [&operand.base, &operand.index].into_iter().flatten();
+        let values = registers.map(|held| match held.value {
+            Some(value) => format!("{} = {value:#x}", held.name),
+            None => format!("{}, which is not known", held.name),
+        });
+        let values: Vec<String> = values.collect();
+        if !values.is_empty() {
+            facts.push(("by", values.join(", ")));
+        }
+    } else if let Some(target) = fault.instruction.as_ref().and_then(|found| found.target.as_ref())
+        && let Some(value) = target.value
+    {
+        facts.push(("by", format!("{} = {value:#x}", target.name)));
+    }
+    if let Some(sp) = crash.sp {
+        facts.push(("stack pointer", format!("{sp:#x}")));
+    }
+    if let Some(change) = &evidence.change {
+        facts.push(("changed", format!("by {}", change.by)));
+    }
+    facts
+}
+
+/// What is at the address and beside it.
+fn place(evidence: &Evidence<'_>, facts: &mut Vec<(&'static str, String)>) {
+    let Some(address) = evidence.fault.address else { return };
+    if evidence.maps.is_empty() {
+        return;
+    }
+    let place = evidence.maps.find(address);
+    let row = |at: Option<usize>| at.and_then(|at| evidence.maps.get(at));
+    if let Some(row) = row(place.mapping) {
+        facts.push(("there", line(&row)));
+        if let Some(part) = evidence.labels.at(address) {
+            let label = &part.label;
+            facts.push((
+                "label",
+                format!("{} ({}: {})", label.text, label.confidence, label.because),
+            ));
+        }
+        if let Some(section) = &evidence.place.section {
+            facts.push(("section", section.clone()));
+        }
+        if let Some((symbol, offset)) = &evidence.place.symbol {
+            facts.push(("symbol", format!("{symbol}+{offset:#x}")));
+        }
+        if let Some(size) = evidence.place.file_size {
+            facts.push(("file size", bytes(size)));
+        }
+        return;
+    }
+    facts.push(("there", "nothing is mapped".to_owned()));
+    if let Some(row) = row(place.before) {
+        let distance = address.saturating_sub(row.range.end);
+        facts.push(("below", format!("{}, {} away", line(&row), bytes(distance))));
+    }
+    if let Some(row) = row(place.after) {
+        let distance = row.range.start.saturating_sub(address);
+        facts.push(("above", format!("{}, {} away", line(&row), bytes(distance))));
+    }
+}
+
+fn line(row: &Mapping<'_>) -> String {
+    let text = format!("{} {} {} {}", row.range, row.perms, size(row.range.size()), name(row.name));
+    text.trim_end().to_owned()
+}

@@ -1,0 +1,369 @@
+//! What memory without a telling name is for: labels, each with its reason and a confidence.
+//!
+//! [`Labels::of`] goes by rows and [`Facts`]: what can be known without looking into the process's
+//! memory. With a [`Memory`] it also reads the structures that allocators and runtimes keep
+//! there, which makes guesses certain. Both are the same for a live process and for a core dump;
+//! `vmatlas-linux` gathers the facts of a live one.
+//!
+//! What is not recognised has no label: it is counted as unexplained, and shown.
+//!
+//! ```
+//! use vmatlas_maps::Maps;
+//! use vmatlas_explain::label::{Confidence, Facts, Labels};
+//!
+//! let maps = Maps::parse(b"7f00-8f00 rw-p 00000000 00:00 0     [anon: glibc: malloc arena]\n");
+//! let labels = Labels::of(&maps, &Facts::default(), None);
+//! let label = &labels.at(0x7f00).unwrap().label;
+//! assert_eq!(label.text, "glibc malloc: arena of a thread");
+//! assert_eq!(label.confidence, Confidence::Certain);
+//! ```
+
+mod allocators;
+mod chromium;
+mod cpython;
+mod elf;
+mod equal_stacks;
+mod exclusion;
+mod facts;
+mod glibc_chunks;
+mod glibc_malloc;
+mod glibc_shapes;
+mod glibc_threads;
+mod go;
+mod jit;
+mod jvm;
+mod kernel_names;
+mod leftovers;
+mod loader;
+mod mimalloc;
+mod musl;
+mod openblas;
+mod peek;
+mod reserved;
+mod ruby;
+mod runs;
+mod sanitizers;
+mod signal_stacks;
+mod threads;
+mod v8;
+mod words;
+
+pub use facts::{Auxv, Facts, ImageFacts, SYMBOLS, ThreadFacts};
+
+use crate::crash::Machine;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use vmatlas_maps::Kind;
+use vmatlas_maps::Maps;
+use vmatlas_maps::WordSize;
+use vmatlas_maps::{AddressRange, Mapping};
+use vmatlas_object::Memory;
+
+/// How far a label can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Confidence {
+    /// It fits, but so could other things.
+    Guess,
+    /// Several signs agree, and nothing else is known to look so.
+    Likely,
+    /// The kernel says so, or the structures in memory or in the file do.
+    Certain,
+}
+
+impl Confidence {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Confidence::Guess => "guess",
+            Confidence::Likely => "likely",
+            Confidence::Certain => "certain",
+        }
+    }
+}
+
+impl fmt::Display for Confidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// What a stretch of memory is for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// The sort in few words that many mappings share, by which totals are made, such as
+    /// `thread stack` or `glibc arena`.
+    pub group: Cow<'static, str>,
+    /// All of it in a line, such as `stack of thread 1240 (worker), 132 KiB of 8 MiB used`. It
+    /// may hold names that the process chose: escape it for terminals.
+    pub text: String,
+    /// How far it can be trusted.
+    pub confidence: Confidence,
+    /// The evidence, in a line.
+    pub because: String,
+}
+
+impl Label {
+    fn new(
+        group: impl Into<Cow<'static, str>>,
+        confidence: Confidence,
+        text: impl Into<String>,
+        because: impl Into<String>,
+    ) -> Label {
+        Label { group: group.into(), text: text.into(), confidence, because: because.into() }
+    }
+}
+
+/// A label and where it holds: a row or a part of one, as where the kernel joined the stacks of
+/// several threads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Labelled {
+    /// The addresses.
+    pub range: AddressRange,
+    /// What they are for.
+    pub label: Label,
+}
+
+/// The labels of a process, in the order of their addresses; no two of them overlap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels {
+    parts: Vec<Labelled>,
+}
+
+impl Labels {
+    /// Labels what can be recognised. `memory` is read where it is given (`--deep`).
+    pub fn of(maps: &Maps, facts: &Facts, memory: Option<&dyn Memory>) -> Labels {
+        let files = code_files(maps);
+        let mut labeller = Labeller { maps, facts, memory, files, parts: BTreeMap::new() };
+        labeller.run();
+        Labels { parts: labeller.parts.into_values().collect() }
+    }
+
+    /// The labels in a range, in order: usually one for a row, several where parts differ.
+    pub fn within(&self, range: AddressRange) -> &[Labelled] {
+        let first = self.parts.partition_point(|part| part.range.end <= range.start);
+        let count = self.parts[first..].partition_point(|part| part.range.start < range.end);
+        &self.parts[first..first + count]
+    }
+
+    /// What most of a range is for: the first label of the group that has the most bytes of it.
+    /// `None` where more of it has no label at all.
+    pub fn most_of(&self, range: AddressRange) -> Option<&Label> {
+        let parts = self.within(range);
+        if let [only] = parts {
+            return Some(&only.label).filter(|_| only.range.size() >= range.size() / 2);
+        }
+        let mut groups: Vec<(&Label, u64)> = Vec::new();
+        let mut rest = range.size();
+        for Labelled { range: part, label } in parts {
+            let size = part.end.min(range.end).saturating_sub(part.start.max(range.start));
+            rest = rest.saturating_sub(size);
+            match groups.iter_mut().find(|(other, _)| other.group == label.group) {
+                Some((_, sum)) => *sum += size,
+                None => groups.push((label, size)),
+            }
+        }
+        let most = groups.into_iter().rev().max_by_key(|(_, sum)| *sum);
+        most.filter(|(_, sum)| *sum >= rest).map(|(label, _)| label)
+    }
+
+    /// The label at an address.
+    pub fn at(&self, address: u64) -> Option<&Labelled> {
+        let end = address.checked_add(1)?;
+        self.within(AddressRange::new(address, end)).first()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Labelled> {
+        self.parts.iter()
+    }
+}
+
+/// How a library is recognised, wherever it is linked to.
+struct Sign {
+    /// Any of these symbols is defined.
+    symbols: &'static [&'static str],
+    /// A file is called so, or its name goes on after this.
+    files: &'static [&'static str],
+}
+
+/// The names of files that have code, once each as far as they follow each other.
+fn code_files(maps: &Maps) -> Vec<&[u8]> {
+    let is_code = |row: &Mapping<'_>| row.perms.execute() && row.kind() == Kind::File;
+    let mut files: Vec<&[u8]> = maps.iter().filter(is_code).map(|row| row.name).collect();
+    files.dedup();
+    files
+}
+
+/// What labels are made from, and those made so far.
+struct Labeller<'a> {
+    maps: &'a Maps,
+    facts: &'a Facts,
+    memory: Option<&'a dyn Memory>,
+    /// The names of the files that have code.
+    files: Vec<&'a [u8]>,
+    /// By their first address; no two overlap.
+    parts: BTreeMap<u64, Labelled>,
+}
+
+impl<'a> Labeller<'a> {
+    /// Every recogniser in turn: what is certain first, for no later one relabels. Each stands in
+    /// a file of its own below label/.
+    fn run(&mut self) {
+        // What the file says.
+        elf::recognise(self);
+        // What is at places of its own.
+        sanitizers::recognise(self);
+        // Guard zones of Java lie inside of what the C library takes for the stacks.
+        let jvm = jvm::recognise_certain(self);
+        // Threads of Go run on stacks in its heap.
+        let go = go::Go::of(self);
+        if let Some(go) = &go {
+            go.recognise_heap(self);
+        }
+        threads::recognise(self);
+        loader::recognise_first_thread(self);
+        // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
+        if let Some(jvm) = &jvm {
+            jvm::recognise_likely(self, jvm);
+        }
+        v8::recognise(self);
+        chromium::recognise(self);
+        cpython::recognise_certain(self);
+        if let Some(go) = &go {
+            go.recognise_metadata(self);
+        }
+        ruby::recognise(self);
+        jit::recognise(self);
+        openblas::recognise(self);
+        // Allocators: what their structures prove before what shapes suggest.
+        mimalloc::recognise(self);
+        allocators::recognise(self);
+        musl::recognise(self);
+        glibc_malloc::recognise(self);
+        loader::recognise(self);
+        signal_stacks::recognise(self);
+        if let Some(jvm) = &jvm {
+            jvm::recognise_rest(self, jvm);
+        }
+        cpython::recognise_likely(self);
+        if let Some(go) = &go {
+            go.recognise_pointed_to(self);
+        }
+        // Names say less than what was found by other signs, shapes say least.
+        kernel_names::recognise(self);
+        leftovers::recognise(self);
+        exclusion::recognise(self);
+        reserved::recognise(self);
+    }
+
+    /// Labels the part of a range that has no label yet.
+    fn label(&mut self, range: AddressRange, label: &Label) {
+        for range in self.unlabelled(range) {
+            self.parts.insert(range.start, Labelled { range, label: label.clone() });
+        }
+    }
+
+    /// The parts of a range that have no label yet.
+    fn unlabelled(&self, range: AddressRange) -> Vec<AddressRange> {
+        let mut free = Vec::new();
+        let mut start = range.start;
+        let before = self.parts.range(..=start).next_back().map(|(_, part)| part.range);
+        let after = self.parts.range(start..).map(|(_, part)| part.range);
+        for taken in before.into_iter().chain(after) {
+            if taken.start >= range.end {
+                break;
+            }
+            if start < taken.start {
+                free.push(AddressRange::new(start, taken.start));
+            }
+            start = start.max(taken.end);
+        }
+        if start < range.end {
+            free.push(AddressRange::new(start, range.end));
+        }
+        free
+    }
+
+    /// Whether any of a range has a label.
+    fn is_labelled(&self, range: AddressRange) -> bool {
+        let last = self.parts.range(..range.end).next_back();
+        last.is_some_and(|(_, part)| part.range.end > range.start)
+    }
+
+    /// The image that defines any symbol of a sign.
+    fn image_with(&self, sign: &Sign) -> Option<&'a ImageFacts> {
+        let defines = |image: &&ImageFacts| sign.symbols.iter().any(|s| image.symbol(s).is_some());
+        self.facts.images.iter().find(defines)
+    }
+
+    /// The name of the file that shows a sign, without its directory.
+    fn file_with(&self, sign: &Sign) -> Option<String> {
+        let by_symbol = self.image_with(sign).map(|image| image.name.as_slice());
+        let is_named = |path: &&&[u8]| {
+            let name = words::file_name(path);
+            sign.files.iter().any(|prefix| name.starts_with(prefix))
+        };
+        let path = by_symbol.or_else(|| self.files.iter().find(is_named).copied())?;
+        Some(words::file_name(path))
+    }
+
+    /// The row at an address.
+    fn row_at(&self, address: u64) -> Option<Mapping<'a>> {
+        self.maps.get(self.maps.find(address).mapping?)
+    }
+
+    /// The rows that overlap a range, as far as no more than any image or stack has.
+    fn rows_in(&self, range: AddressRange) -> Vec<Mapping<'a>> {
+        const MOST: usize = 4096;
+        let place = self.maps.find(range.start);
+        let Some(first) = place.mapping.or(place.after) else { return Vec::new() };
+        let rows = (first..self.maps.len()).map_while(|index| self.maps.get(index));
+        rows.take(MOST).take_while(|row| row.range.start < range.end).collect()
+    }
+
+    /// The row that ends where the one at `start` begins.
+    fn row_below(&self, start: u64) -> Option<Mapping<'a>> {
+        self.row_at(start.checked_sub(1)?)
+    }
+
+    /// A pointer or `size_t` of the process at an address of its memory.
+    fn word(&self, address: u64) -> Option<u64> {
+        let memory = self.memory?;
+        let is_big = self.facts.machine == Some(Machine::S390x);
+        if self.facts.word_size == Some(WordSize::Bits32) {
+            return memory.array(address).map(|bytes| u32::from_le_bytes(bytes).into());
+        }
+        let decode = if is_big { u64::from_be_bytes } else { u64::from_le_bytes };
+        memory.array(address).map(decode)
+    }
+
+    /// The size of a pointer in bytes.
+    fn word_size(&self) -> u64 {
+        if self.facts.word_size == Some(WordSize::Bits32) { 4 } else { 8 }
+    }
+
+    /// The size of a page; never 0.
+    fn page_size(&self) -> u64 {
+        if self.facts.page_size == 0 { 4096 } else { self.facts.page_size }
+    }
+}
+
+/// The words in the bytes of a process, as far as they are no small numbers.
+fn pointers(bytes: &[u8], word: usize) -> impl Iterator<Item = u64> {
+    let words = bytes.chunks_exact(word.max(1));
+    let value = |word: &[u8]| word.iter().rev().fold(0, |value: u64, &b| value << 8 | u64::from(b));
+    words.map(value).filter(|&value| value >= 1 << 16)
+}
+
+/// Private memory without a name: what shapes are looked for in.
+fn is_unnamed_memory(row: &Mapping<'_>) -> bool {
+    is_private_memory(row) && row.kind() == Kind::Anonymous
+}
+
+/// Private memory, also such as the program named: what structures are looked for in. glibc names
+/// its heaps where it is told to.
+fn is_private_memory(row: &Mapping<'_>) -> bool {
+    let is_anonymous = matches!(row.kind(), Kind::Anonymous | Kind::NamedAnonymous { .. });
+    is_anonymous && row.perms.read() && row.perms.write() && !row.perms.shared()
+}

@@ -1,0 +1,109 @@
+//! Allocators that take the place of the C library's: jemalloc and tcmalloc by their shapes.
+
+use super::{Confidence, ImageFacts, Label, Labeller, Sign, is_unnamed_memory};
+use std::collections::HashSet;
+use vmatlas_maps::AddressRange;
+use vmatlas_maps::Kind;
+
+const JEMALLOC: Sign =
+    Sign { symbols: &["mallctl", "je_mallctl", "_rjem_mallctl"], files: &["libjemalloc"] };
+const TCMALLOC: Sign = Sign {
+    symbols: &["MallocExtension_GetNumericProperty", "MallocExtension_Internal_GetNumericProperty"],
+    files: &["libtcmalloc"],
+};
+pub(super) const MIMALLOC: Sign =
+    Sign { symbols: &["_mi_heap_main", "mi_version"], files: &["libmimalloc"] };
+
+/// Whether another allocator than the C library's is there.
+pub(super) fn replaced(labeller: &Labeller<'_>) -> bool {
+    [JEMALLOC, TCMALLOC, MIMALLOC].iter().any(|sign| labeller.file_with(sign).is_some())
+}
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    jemalloc(labeller);
+    tcmalloc(labeller);
+}
+
+/// jemalloc 5 asks for memory in steps of its larger size classes, from 2 MiB on, and keeps it
+/// (the option `retain`): what it has is a multiple of 512 KiB, and mostly aligned to that. Its own
+/// data points to the beginnings of what it has.
+fn jemalloc(labeller: &mut Labeller<'_>) {
+    const STEP: u64 = 512 << 10;
+    let Some(file) = labeller.file_with(&JEMALLOC) else { return };
+    let text = "jemalloc: memory for blocks and its own data";
+    let label = |confidence, because: &str| {
+        let because = format!("{because} jemalloc, which is in {file}");
+        Label::new("jemalloc", confidence, text, because)
+    };
+    let aligned =
+        label(Confidence::Likely, "it begins and ends at multiples of 512 KiB, as what belongs to");
+    let steps = label(Confidence::Guess, "its size is a multiple of 512 KiB, as what belongs to");
+    let pointed = label(Confidence::Likely, "its beginning is among what is managed by");
+    let image = labeller.image_with(&JEMALLOC);
+    let known = image.map(|image| pointers_of(labeller, image)).unwrap_or_default();
+    for range in free_rows(labeller) {
+        if range.start.is_multiple_of(STEP) && range.end.is_multiple_of(STEP) {
+            labeller.label(range, &aligned);
+        } else if known.contains(&range.start) && range.size() >= STEP {
+            labeller.label(range, &pointed);
+        } else if labeller.memory.is_none() && range.size().is_multiple_of(STEP) {
+            labeller.label(range, &steps);
+        }
+    }
+}
+
+/// The addresses that occur in the rows which the data of an allocator points to: there it
+/// describes what it has. Only beginnings of pages count.
+fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
+    /// jemalloc's descriptions take a hundredth of what is described.
+    const MOST: u64 = 64 << 20;
+    let mut found = HashSet::new();
+    let Some(memory) = labeller.memory else { return found };
+    let word = labeller.word_size() as usize;
+    let mut left = MOST;
+    let mut read = |range: AddressRange| {
+        let size = range.size().min(left);
+        left -= size;
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        let length = memory.read(range.start, &mut bytes);
+        bytes.truncate(length);
+        bytes
+    };
+    let mut rows = Vec::new();
+    for (segment, _, _) in image.segments.iter().filter(|(_, _, writable)| *writable) {
+        for pointer in super::pointers(&read(*segment), word) {
+            rows.extend(labeller.row_at(pointer).filter(is_unnamed_memory).map(|row| row.range));
+        }
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    for row in rows {
+        // Not what others have, such as stacks.
+        for free in labeller.unlabelled(row) {
+            let bytes = read(free);
+            let pages = super::pointers(&bytes, word);
+            found.extend(pages.filter(|pointer| pointer.is_multiple_of(labeller.page_size())));
+        }
+    }
+    found
+}
+
+/// gperftools' tcmalloc takes what it can from the program break.
+fn tcmalloc(labeller: &mut Labeller<'_>) {
+    let Some(file) = labeller.file_with(&TCMALLOC) else { return };
+    let because = format!(
+        "the kernel calls it [heap], and tcmalloc, which is in {file}, takes memory from there first"
+    );
+    let text = "tcmalloc: memory for blocks and its own data (the program break)";
+    let label = Label::new("tcmalloc", Confidence::Likely, text, because);
+    let heap = labeller.maps.iter().filter(|row| row.kind() == Kind::Heap);
+    for range in heap.map(|row| row.range).collect::<Vec<_>>() {
+        labeller.label(range, &label);
+    }
+}
+
+/// Private anonymous memory that has no label, or the parts of rows that have none.
+pub(super) fn free_rows(labeller: &Labeller<'_>) -> Vec<AddressRange> {
+    let rows = labeller.maps.iter().filter(is_unnamed_memory);
+    rows.flat_map(|row| labeller.unlabelled(row.range)).collect()
+}

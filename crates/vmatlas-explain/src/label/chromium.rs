@@ -1,0 +1,178 @@
+//! Memory of Chromium and of programs made of it: PartitionAlloc, Oilpan and V8 in its sandbox
+//! (seen on Chromium 156; base/allocator/partition_allocator/, v8/src/heap/cppgc/ and
+//! v8/src/sandbox/).
+//!
+//! Each reserves a large stretch that is aligned to its own size, so that a pointer's upper bits
+//! tell what it points into.
+
+use super::runs::{Part, Run, runs};
+use super::words::file_name;
+use super::{Confidence, Label, Labeller};
+use vmatlas_maps::AddressRange;
+
+/// What Chromium is called, and some programs that are made of it.
+const PROGRAMS: [&str; 10] = [
+    "chrome",
+    "chromium",
+    "chromium-browser",
+    "chrome-headless-shell",
+    "headless_shell",
+    "content_shell",
+    "electron",
+    "msedge",
+    "brave",
+    "vivaldi-bin",
+];
+
+const GIB: u64 = 1 << 30;
+/// V8's sandbox has 1 TiB, or half of it where addresses are scarce; on each side lie guards.
+const SMALLEST_SANDBOX: u64 = 512 * GIB;
+/// Pointers of 32 bits reach so far, from the beginning of the sandbox.
+const POINTER_CAGE: u64 = 4 * GIB;
+/// The pools of PartitionAlloc, and Oilpan's caged heap.
+const POOL: u64 = 16 * GIB;
+/// Of a super page the first partition page is a guard, or metadata with guards around.
+const SUPER_PAGE: u64 = 2 << 20;
+/// What V8 trusts lies outside of its sandbox, in a cage of its own.
+const TRUSTED_SPACE: u64 = GIB;
+const V8_PAGE: u64 = 256 << 10;
+/// Tables of pointers begin with a segment, and reserve at least this.
+const TABLE_SEGMENT: u64 = 64 << 10;
+const SMALLEST_TABLE: u64 = 32 << 20;
+/// `kMaximalCodeRangeSize` is a multiple of it.
+const CODE_RANGE: u64 = 128 << 20;
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    let is_chromium = |name: &[u8]| PROGRAMS.contains(&file_name(name).as_str());
+    let images = &labeller.facts.images;
+    let is_here = images.iter().any(|image| is_chromium(&image.name))
+        || labeller.maps.iter().any(|row| row.perms.execute() && is_chromium(row.name));
+    if !is_here {
+        return;
+    }
+    for run in runs(labeller) {
+        if run.range().size() >= SMALLEST_SANDBOX {
+            sandbox(labeller, &run);
+            continue;
+        }
+        for window in windows(&run, POOL) {
+            pool(labeller, &run, window);
+        }
+        for window in windows(&run, TRUSTED_SPACE) {
+            trusted_space(labeller, &run, window);
+        }
+        if run.range().size() >= POOL {
+            metadata(labeller, &run);
+        }
+        tables(labeller, &run);
+        code(labeller, &run);
+    }
+}
+
+/// Labels a range: what may be accessed, and what is reserved for it.
+fn label(
+    labeller: &mut Labeller<'_>,
+    range: AddressRange,
+    (group, confidence): (&'static str, Confidence),
+    what: &str,
+    because: &str,
+) {
+    let because = format!("this is Chromium, and {because}");
+    let used = Label::new(group, confidence, what, because.as_str());
+    let reserved = Label::new(group, confidence, format!("reserved: {what}"), because.as_str());
+    labeller.label_reservation(range, &used, &reserved);
+}
+
+/// The ranges in a run that have a size and are aligned to it.
+fn windows(run: &Run, size: u64) -> Vec<AddressRange> {
+    let AddressRange { start, end } = run.range();
+    let first = start.checked_next_multiple_of(size);
+    let starts = std::iter::successors(first, |start| start.checked_add(size));
+    let windows = starts.map(|start| AddressRange::new(start, start.saturating_add(size)));
+    windows.take_while(|window| window.end <= end && window.size() == size).collect()
+}
+
+/// The parts in a range that may be accessed.
+fn used(run: &Run, range: AddressRange) -> Vec<Part> {
+    run.within(range).filter(|part| !part.perms.none()).collect()
+}
+
+fn sandbox(labeller: &mut Labeller<'_>, run: &Run) {
+    let range = run.range();
+    let first = used(run, range).first().map_or(range.start, |part| part.range.start);
+    if first.is_multiple_of(POINTER_CAGE) {
+        let cage = AddressRange::new(first, first.saturating_add(POINTER_CAGE).min(range.end));
+        let because = "it lies in the first 4 GiB of V8's sandbox, where its pointers reach";
+        let what = "heap of JavaScript objects, in the cage of V8's pointers";
+        label(labeller, cage, ("V8 heap", Confidence::Likely), what, because);
+    }
+    let because = "nothing else reserves as much as V8's sandbox";
+    let what = "array buffers and others in V8's sandbox, and its guards";
+    label(labeller, range, ("V8 sandbox", Confidence::Likely), what, because);
+}
+
+fn pool(labeller: &mut Labeller<'_>, run: &Run, window: AddressRange) {
+    let used = used(run, window);
+    if used.is_empty() {
+        return;
+    }
+    let begins_super_page = |part: &Part| part.range.start.is_multiple_of(SUPER_PAGE);
+    if !used.iter().any(begins_super_page) {
+        let because = "pools of super pages that begin with a guard have this size and place";
+        let what = "PartitionAlloc: Chromium's malloc, and objects of Blink";
+        label(labeller, window, ("PartitionAlloc", Confidence::Likely), what, because);
+    } else {
+        let because = "Oilpan's heap has this size and alignment";
+        let what = "Oilpan: objects of Blink with a garbage collector";
+        label(labeller, window, ("Oilpan heap", Confidence::Likely), what, because);
+    }
+}
+
+/// Since 2025 metadata of super pages may lie at a distance from them, in as large a stretch.
+fn metadata(labeller: &mut Labeller<'_>, run: &Run) {
+    let range = run.range();
+    let used = used(run, range);
+    if !used.is_empty() && used.iter().all(|part| part.range.size() < SUPER_PAGE / 8) {
+        let because = "it reserves as much as a pool, and has a few pages for a super page";
+        let what = "metadata of PartitionAlloc's super pages";
+        label(labeller, range, ("PartitionAlloc", Confidence::Guess), what, because);
+    }
+}
+
+fn trusted_space(labeller: &mut Labeller<'_>, run: &Run, window: AddressRange) {
+    let used = used(run, window);
+    let is_page = |part: &Part| part.range.start.is_multiple_of(V8_PAGE) && !part.perms.execute();
+    if !used.is_empty() && used.iter().all(is_page) {
+        let because = "V8's trusted space has this size and alignment, and pages as its heap";
+        let what = "what V8 trusts, outside of its sandbox";
+        label(labeller, window, ("V8 heap", Confidence::Guess), what, because);
+    }
+}
+
+/// Tables by which pointers out of the sandbox are found: a first segment, addresses that are
+/// reserved, and a last segment that is read-only.
+fn tables(labeller: &mut Labeller<'_>, run: &Run) {
+    let because = "V8's tables of pointers reserve as much behind a segment of 64 KiB";
+    let what = "table of V8's pointers out of its sandbox";
+    for pair in run.parts().windows(2) {
+        let [part, next] = pair else { continue };
+        let is_segments = part.perms.read()
+            && part.range.start.is_multiple_of(TABLE_SEGMENT)
+            && part.range.end.is_multiple_of(TABLE_SEGMENT);
+        if is_segments && next.perms.none() && next.range.size() >= SMALLEST_TABLE {
+            let range = AddressRange::new(part.range.start, next.range.end);
+            label(labeller, range, ("V8 pointer table", Confidence::Guess), what, because);
+        }
+    }
+}
+
+fn code(labeller: &mut Labeller<'_>, run: &Run) {
+    for part in run.parts() {
+        let size = part.range.size();
+        if part.perms.execute() && size >= CODE_RANGE && size.is_multiple_of(CODE_RANGE) {
+            let because = "V8's code range has such a size, and may be executed";
+            let what = "code of JavaScript";
+            label(labeller, part.range, ("V8 code", Confidence::Likely), what, because);
+        }
+    }
+}

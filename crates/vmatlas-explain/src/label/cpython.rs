@@ -1,0 +1,196 @@
+//! Arenas of CPython's allocator of small objects (Objects/obmalloc.c; checked on CPython 3.11).
+//!
+//! An arena has 1 MiB since 3.10 and 256 KiB before, and pools of 16 KiB and 4 KiB of blocks of one
+//! size. The array `arenas` has an entry for each; nothing exports it, but a pool's header has its
+//! arena's number in it, by which a pointer to the array is known for what it is.
+
+use super::peek::{Peek, words};
+use super::runs::{Part, Run, runs};
+use super::{Confidence, ImageFacts, Label, Labeller};
+use vmatlas_maps::AddressRange;
+
+/// What differs between versions.
+struct Sizes {
+    arena: u64,
+    pool: u64,
+}
+const SIZES: [Sizes; 2] =
+    [Sizes { arena: 1 << 20, pool: 16 << 10 }, Sizes { arena: 256 << 10, pool: 4 << 10 }];
+
+/// `sizeof(struct arena_object)`.
+const ENTRY: u64 = 48;
+/// A terabyte of arenas.
+const MOST_ARENAS: u64 = 1 << 20;
+/// Pools that are looked for: more than the array is proved by.
+const ENOUGH_POOLS: usize = 8;
+/// `.data` and `.bss` of the interpreter have less.
+const MOST_DATA: u64 = 16 << 20;
+
+const GROUP: &str = "CPython arena";
+
+fn interpreter<'a>(labeller: &Labeller<'a>) -> Option<&'a ImageFacts> {
+    labeller.facts.images.iter().find(|image| image.symbol("_PyRuntime").is_some())
+}
+
+/// By the array of arenas.
+pub(super) fn recognise_certain(labeller: &mut Labeller<'_>) {
+    let (Some(image), Some(peek)) = (interpreter(labeller), Peek::of(labeller)) else { return };
+    let all = runs(labeller);
+    for sizes in &SIZES {
+        let pools = pools(peek, &all, sizes);
+        if pools.is_empty() {
+            continue;
+        }
+        let Some(array) = array(labeller, image, peek, &pools, sizes) else { continue };
+        for (number, start) in arenas(labeller, peek, array, sizes) {
+            let label = Label::new(
+                GROUP,
+                Confidence::Certain,
+                format!("arena {number} of CPython's small objects"),
+                format!("entry {number} of its array of arenas at {array:#x} says so"),
+            );
+            labeller.label(AddressRange::new(start, start.saturating_add(sizes.arena)), &label);
+        }
+        return;
+    }
+}
+
+/// By sizes, without memory.
+pub(super) fn recognise_likely(labeller: &mut Labeller<'_>) {
+    if labeller.memory.is_some() || interpreter(labeller).is_none() {
+        return;
+    }
+    let label = Label::new(
+        GROUP,
+        Confidence::Likely,
+        "arenas of CPython's small objects",
+        "CPython is mapped, and the size is a multiple of an arena's",
+    );
+    // Blocks of malloc have a header, so that a round size makes them a page larger.
+    let [Sizes { arena, .. }, _] = SIZES;
+    for part in runs(labeller).iter().flat_map(Run::parts).filter(|part| is_data(part)) {
+        if part.range.size().is_multiple_of(arena) {
+            labeller.label(part.range, &label);
+        }
+    }
+}
+
+/// Whether CPython is a part of the process.
+pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
+    interpreter(labeller).is_some()
+}
+
+fn is_data(part: &Part) -> bool {
+    part.perms.read() && part.perms.write() && !part.perms.execute()
+}
+
+/// A pool of blocks.
+struct Pool {
+    address: u64,
+    /// The number of its arena.
+    arena: u64,
+}
+
+/// Some pools.
+fn pools(peek: Peek<'_>, runs: &[Run], sizes: &Sizes) -> Vec<Pool> {
+    let parts = runs.iter().flat_map(Run::parts).filter(|part| is_data(part));
+    let large = parts.filter(|part| part.range.size() >= sizes.arena);
+    let in_part = |part: &Part| {
+        let first = part.range.start.checked_next_multiple_of(sizes.pool)?;
+        // An arena that has a pool has it at its beginning, which may lie anywhere in the part;
+        // one that begins with the part is enough.
+        (0..4).find_map(|index| {
+            let address = first.checked_add(index * sizes.pool)?;
+            pool(peek, address, sizes).filter(|_| address < part.range.end)
+        })
+    };
+    large.filter_map(in_part).take(ENOUGH_POOLS).collect()
+}
+
+/// `struct pool_header`: `ref`, `freeblock`, `nextpool`, `prevpool`, and four ints: `arenaindex`,
+/// `szidx`, `nextoffset`, `maxnextoffset`, of which the last is the pool's size without that of a
+/// block.
+fn pool(peek: Peek<'_>, address: u64, sizes: &Sizes) -> Option<Pool> {
+    let [count, _, next, previous, index, offsets] = peek.words(address)?;
+    let halves = |word: u64| (word & 0xffff_ffff, word >> 32);
+    let ((arena, size_class), (next_offset, most)) = (halves(index), halves(offsets));
+    let block = size_class.checked_add(1).filter(|_| size_class < 64)?.checked_mul(16)?;
+    let fits = count >> 32 == 0
+        && count & 0xffff_ffff <= sizes.pool / 16
+        && next != 0
+        && previous != 0
+        && most == sizes.pool.checked_sub(block)?
+        && next_offset <= sizes.pool
+        && next_offset >= 48;
+    fits.then_some(Pool { address, arena })
+}
+
+/// The address of the array that has the arenas of those pools.
+fn array(
+    labeller: &Labeller<'_>,
+    image: &ImageFacts,
+    peek: Peek<'_>,
+    pools: &[Pool],
+    sizes: &Sizes,
+) -> Option<u64> {
+    let is_array = |array: u64| {
+        pools.iter().all(|pool| {
+            let entry = pool.arena.checked_mul(ENTRY).and_then(|at| array.checked_add(at));
+            let start = entry.and_then(|entry| peek.u64(entry)).unwrap_or(0);
+            start != 0 && pool.address.wrapping_sub(start) < sizes.arena
+        })
+    };
+    let writable = image.segments.iter().filter(|(_, _, writable)| *writable);
+    let mut pointers = writable.flat_map(|(range, _, _)| {
+        let size = usize::try_from(range.size().min(MOST_DATA)).unwrap_or(0);
+        words(&peek.bytes(range.start, size)).collect::<Vec<u64>>()
+    });
+    pointers.find(|&array| {
+        let is_pointer = array != 0 && array.is_multiple_of(8);
+        is_pointer && labeller.row_at(array).is_some_and(|row| row.perms.write()) && is_array(array)
+    })
+}
+
+/// The numbers and addresses of all arenas of an array: each entry has its arena's address, that
+/// of the next pool to be used in it, and how many pools are free, and in all.
+fn arenas(labeller: &Labeller<'_>, peek: Peek<'_>, array: u64, sizes: &Sizes) -> Vec<(u64, u64)> {
+    /// Entries that are read at once.
+    const BLOCK: u64 = 256;
+    let mut found = Vec::new();
+    let most_pools = sizes.arena / sizes.pool;
+    for first in (0..MOST_ARENAS).step_by(256) {
+        let Some(at) = first.checked_mul(ENTRY).and_then(|offset| array.checked_add(offset)) else {
+            break;
+        };
+        let bytes = peek.bytes(at, (BLOCK * ENTRY) as usize);
+        let entries = bytes.as_chunks::<{ ENTRY as usize }>().0;
+        for (number, entry) in (first..).zip(entries) {
+            let mut fields = words(entry);
+            let (Some(start), Some(next), Some(counts)) =
+                (fields.next(), fields.next(), fields.next())
+            else {
+                return found;
+            };
+            if start == 0 {
+                continue;
+            }
+            let (free, total) = (counts & 0xffff_ffff, counts >> 32);
+            let is_arena = start.is_multiple_of(labeller.page_size())
+                && next.wrapping_sub(start) <= sizes.arena
+                && (most_pools - 1..=most_pools).contains(&total)
+                && free <= total
+                && labeller.row_at(start).is_some_and(|row| row.perms.write());
+            // What follows the array is something else.
+            if !is_arena {
+                return found;
+            }
+            found.push((number, start));
+        }
+        // The array doubles: behind the last arena lie no more free entries than it has used.
+        let last = found.last().map_or(0, |(number, _)| *number);
+        if entries.len() < BLOCK as usize || first > last.saturating_mul(2).saturating_add(BLOCK) {
+            break;
+        }
+    }
+    found
+}

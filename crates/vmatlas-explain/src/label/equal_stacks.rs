@@ -1,0 +1,64 @@
+//! Stacks of threads whose stack pointer is not known, because they run or have ended: memory
+//! above a guard that has the size of other stacks.
+
+use super::threads::{LARGEST_GUARD, Stack};
+use super::words::size;
+use super::{Confidence, Label, Labeller, is_private_memory};
+use std::collections::HashSet;
+use vmatlas_maps::Kind;
+use vmatlas_maps::{AddressRange, Mapping};
+
+/// Labels them; `known` are the stacks that were found by other signs.
+pub(super) fn find(labeller: &mut Labeller<'_>, known: &[Stack]) -> Vec<Stack> {
+    let sizes: HashSet<u64> = known.iter().map(|stack| stack.range.size()).collect();
+    // glibc gives every stack the limit of the first one; before 2.27 with the guard.
+    let limit = labeller.facts.stack_limit;
+    let mut stacks = Vec::new();
+    for (guard, range) in above_guards(labeller) {
+        let with_guard = guard.size().saturating_add(range.size());
+        let is_default = limit == Some(range.size()) || limit == Some(with_guard);
+        if !(is_default || sizes.contains(&range.size()))
+            || labeller.is_labelled(AddressRange::new(guard.start, range.end))
+        {
+            continue;
+        }
+        let owner = "a thread that runs or has ended".to_owned();
+        let text = format!("stack of {owner}, {}", size(range.size()));
+        let because = match is_default {
+            true => "it has just the default size of a stack, and a guard below",
+            false => "it has just the size of other stacks here, and a guard below",
+        };
+        let label = Label::new("thread stack", Confidence::Likely, text, because);
+        labeller.label(range, &label);
+        stacks.push(Stack { range, owner });
+    }
+    stacks
+}
+
+/// Guards with the memory above each, up to the next guard or the end of the row.
+fn above_guards(labeller: &Labeller<'_>) -> Vec<(AddressRange, AddressRange)> {
+    let light = &labeller.facts.guards;
+    let end_of = |start: u64, row: &Mapping<'_>| {
+        let next = light.get(light.partition_point(|guard| guard.start < start));
+        next.map_or(row.range.end, |next| next.start.min(row.range.end))
+    };
+    let mut found = Vec::new();
+    let mut below: Option<AddressRange> = None;
+    for row in labeller.maps.iter() {
+        if is_private_memory(&row)
+            && let Some(guard) = below.filter(|guard| guard.end == row.range.start)
+        {
+            let start = row.range.start;
+            found.push((guard, AddressRange::new(start, end_of(start, &row))));
+        }
+        let is_guard = row.perms.none() && row.kind() == Kind::Anonymous;
+        below = Some(row.range).filter(|range| is_guard && range.size() <= LARGEST_GUARD);
+    }
+    for guard in light {
+        if let Some(row) = labeller.row_at(guard.end).filter(is_private_memory) {
+            found.push((*guard, AddressRange::new(guard.end, end_of(guard.end, &row))));
+        }
+    }
+    found.retain(|(_, range)| range.size() > 0);
+    found
+}

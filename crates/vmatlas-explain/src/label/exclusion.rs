@@ -1,0 +1,48 @@
+//! Memory of malloc that nothing shows but that there is nothing else: a guess.
+
+use super::allocators::{free_rows, replaced};
+use super::threads::LARGEST_GUARD;
+use super::{Confidence, Label, Labeller, glibc_malloc, musl};
+use vmatlas_maps::Kind;
+use vmatlas_maps::Mapping;
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    // What memory says is better than a guess, and a program that makes code when it runs has
+    // other memory that looks so.
+    let makes_code = |row: &Mapping<'_>| row.perms.execute() && row.kind() == Kind::Anonymous;
+    if labeller.memory.is_some()
+        || replaced(labeller)
+        || labeller.maps.iter().any(|row| makes_code(&row))
+    {
+        return;
+    }
+    let (least, label) = if musl::is_used(labeller) {
+        let text = "musl malloc: groups of blocks, perhaps";
+        let because = "musl's malloc maps memory like this, and nothing else is known here";
+        (0, Label::new("musl malloc", Confidence::Guess, text, because))
+    } else if glibc_malloc::has_glibc(labeller) {
+        let text = "large blocks of malloc, or what the program mapped for itself";
+        let because = "glibc's malloc maps blocks of 128 KiB and more like this (mallopt(3)), and \
+                       nothing else is known here";
+        (128 << 10, Label::new("large blocks", Confidence::Guess, text, because))
+    } else {
+        return;
+    };
+    for range in free_rows(labeller).iter().filter(|range| range.size() > least) {
+        if !follows_guard(labeller, range.start) {
+            labeller.label(*range, &label);
+        }
+    }
+}
+
+/// Whether it may be the stack of a thread that runs.
+fn follows_guard(labeller: &Labeller<'_>, start: u64) -> bool {
+    let below = labeller.row_below(start);
+    // What has a label is the end of something else, such as the reserve of an arena.
+    let is_guard = |row: Mapping<'_>| {
+        row.perms.none() && row.range.size() <= LARGEST_GUARD && !labeller.is_labelled(row.range)
+    };
+    let guards = &labeller.facts.guards;
+    let light = guards.get(guards.partition_point(|guard| guard.end < start));
+    below.is_some_and(is_guard) || light.is_some_and(|guard| guard.end == start)
+}

@@ -1,0 +1,250 @@
+//! The heaps of glibc's malloc: the main arena in the program break, and the arenas of threads.
+//!
+//! An arena of a thread has heaps of `HEAP_MAX_SIZE` (64 MiB, 1 MiB on 32 bits), aligned to their
+//! size: what is used of one is readable and writable, the rest is reserved without permissions.
+//! Its first bytes are a `heap_info`, in the first heap of an arena its `malloc_state` follows;
+//! those of all arenas are linked in a ring that begins in libc's data (malloc/arena.c and
+//! malloc/malloc.c, glibc 2.10 to 2.42).
+
+use super::words::size;
+use super::{Confidence, Label, Labeller, Sign, glibc_chunks, glibc_shapes, is_private_memory};
+use std::collections::{BTreeMap, HashMap};
+use vmatlas_maps::AddressRange;
+use vmatlas_maps::Kind;
+
+/// More arenas than 8 for each processor, which is the most by default, of any machine.
+const MOST_ARENAS: usize = 1 << 16;
+
+/// So many places where a heap may begin are looked at: those in 4 TiB of memory.
+const MOST_PLACES: usize = 1 << 16;
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    let heap_size = heap_size(labeller);
+    let heaps = found_heaps(labeller, heap_size);
+    let ring = Ring::of(labeller, &heaps);
+    for heap in heaps.values() {
+        label_heap(labeller, heap, &ring, heap_size);
+    }
+    if labeller.memory.is_none() && !super::allocators::replaced(labeller) {
+        glibc_shapes::recognise(labeller, heap_size);
+    }
+    program_break(labeller, &ring);
+    glibc_chunks::recognise(labeller);
+}
+
+/// Whether the program uses glibc: its library, or its malloc linked into a static program that
+/// has its symbols.
+pub(super) fn has_glibc(labeller: &Labeller<'_>) -> bool {
+    /// The second is of its malloc alone.
+    const GLIBC: Sign = Sign {
+        symbols: &["gnu_get_libc_version", "__libc_mallopt"],
+        files: &["libc.so.6", "libc-2."],
+    };
+    labeller.file_with(&GLIBC).is_some()
+}
+
+/// `HEAP_MAX_SIZE`.
+fn heap_size(labeller: &Labeller<'_>) -> u64 {
+    if labeller.word_size() == 4 { 1 << 20 } else { 64 << 20 }
+}
+
+/// A heap of an arena, as its `heap_info` tells.
+struct Heap {
+    start: u64,
+    /// The address of the arena's `malloc_state`.
+    arena: u64,
+    /// Where what may be used of it ends.
+    end: u64,
+}
+
+/// The heaps whose `heap_info` can be read, by their addresses.
+fn found_heaps(labeller: &Labeller<'_>, heap_size: u64) -> BTreeMap<u64, Heap> {
+    let mut heaps = BTreeMap::new();
+    if labeller.memory.is_none() {
+        return heaps;
+    }
+    let mut looked_at = 0;
+    for row in labeller.maps.iter().filter(is_private_memory) {
+        let first = row.range.start.checked_next_multiple_of(heap_size);
+        let mut start = first.unwrap_or(u64::MAX);
+        while start < row.range.end && looked_at < MOST_PLACES {
+            looked_at += 1;
+            if let Some(heap) = read_heap(labeller, start, row.range.end, heap_size) {
+                heaps.insert(start, heap);
+            }
+            start = start.saturating_add(heap_size);
+        }
+    }
+    // All heaps of an arena but the first lead there by `prev`; here it is enough that it exists.
+    let arenas: Vec<u64> = heaps.values().filter(|heap| heap.is_first()).map(|h| h.arena).collect();
+    heaps.retain(|_, heap| arenas.binary_search(&heap.arena).is_ok());
+    heaps
+}
+
+impl Heap {
+    /// Whether the arena's `malloc_state` follows the `heap_info`.
+    fn is_first(&self) -> bool {
+        self.arena.checked_sub(self.start).is_some_and(|offset| offset <= 64)
+    }
+}
+
+fn read_heap(labeller: &Labeller<'_>, start: u64, row_end: u64, heap_size: u64) -> Option<Heap> {
+    let word = labeller.word_size();
+    let field = |number: u64| labeller.word(start.checked_add(number * word)?);
+    let (arena, previous) = (field(0)?, field(1)?);
+    let (used, accessible) = (field(2)?, field(3)?);
+    let end = start.checked_add(accessible)?;
+    let fits = arena % word == 0
+        && previous % heap_size == 0
+        && used >= labeller.page_size()
+        && used <= accessible
+        && accessible <= heap_size
+        && accessible % labeller.page_size() == 0
+        && end <= row_end;
+    let heap = Heap { start, arena, end };
+    let first = heap.is_first() && previous == 0 && arena > start;
+    let later = !heap.is_first() && previous != 0 && arena % heap_size <= 64;
+    (fits && (first || later)).then_some(heap)
+}
+
+/// The ring of all arenas: the number of each as malloc_info(3) counts them, 0 for the main one.
+#[derive(Default)]
+struct Ring {
+    numbers: HashMap<u64, usize>,
+    main: Option<u64>,
+}
+
+impl Ring {
+    fn of(labeller: &Labeller<'_>, heaps: &BTreeMap<u64, Heap>) -> Ring {
+        let first_heaps = || heaps.values().filter(|heap| heap.is_first());
+        let Some(any) = first_heaps().next() else { return Ring::default() };
+        let arenas: HashMap<u64, ()> = first_heaps().map(|heap| (heap.arena, ())).collect();
+        // Where `next` is differs between versions of glibc.
+        let offsets = if labeller.word_size() == 4 { 0x420..0x470 } else { 0x860..0x890 };
+        for offset in offsets.step_by(labeller.word_size() as usize) {
+            let mut ring = vec![any.arena];
+            let mut main = None;
+            while ring.len() <= MOST_ARENAS
+                && let Some(&last) = ring.last()
+                && let Some(next) = last.checked_add(offset).and_then(|at| labeller.word(at))
+                && next != any.arena
+            {
+                if !arenas.contains_key(&next) {
+                    // Only the main arena lies in the data of a file.
+                    if main.is_some() || !in_data(labeller, next) {
+                        main = None;
+                        break;
+                    }
+                    main = Some(ring.len());
+                }
+                ring.push(next);
+            }
+            if let Some(at) = main
+                && ring.last().and_then(|last| labeller.word(last.checked_add(offset)?))
+                    == Some(any.arena)
+            {
+                ring.rotate_left(at);
+                let numbers = ring.iter().enumerate().map(|(n, &arena)| (arena, n)).collect();
+                return Ring { numbers, main: ring.first().copied() };
+            }
+        }
+        Ring::default()
+    }
+}
+
+fn in_data(labeller: &Labeller<'_>, address: u64) -> bool {
+    let images = labeller.facts.images.iter();
+    images
+        .flat_map(|image| &image.segments)
+        .any(|(range, _, writable)| *writable && range.contains(address))
+}
+
+fn label_heap(labeller: &mut Labeller<'_>, heap: &Heap, ring: &Ring, heap_size: u64) {
+    let number = ring.numbers.get(&heap.arena);
+    let (name, confidence, because) = match number {
+        Some(number) => (
+            format!("arena {number}"),
+            Confidence::Certain,
+            format!("its heap_info leads to a malloc_state at {:#x} in libc's list", heap.arena),
+        ),
+        None => (
+            format!("arena at {:#x}", heap.arena),
+            Confidence::Likely,
+            "it begins with a heap_info, and is aligned to the size of a heap".to_owned(),
+        ),
+    };
+    let end = heap.start.saturating_add(heap_size);
+    let text = format!(
+        "glibc malloc: {name}, {} of {} in use",
+        size(heap.end - heap.start),
+        size(heap_size)
+    );
+    let label = Label::new("glibc arena", confidence, text, because.as_str());
+    labeller.label(AddressRange::new(heap.start, heap.end), &label);
+    let text = format!("glibc malloc: reserve of {name}");
+    label_reserve(
+        labeller,
+        AddressRange::new(heap.end, end),
+        &Label::new("glibc arena reserve", confidence, text, because),
+    );
+}
+
+/// Labels what of a range is without permissions.
+pub(super) fn label_reserve(labeller: &mut Labeller<'_>, range: AddressRange, label: &Label) {
+    if let Some(row) = labeller.row_at(range.start)
+        && row.perms.none()
+        && row.kind() == Kind::Anonymous
+    {
+        let end = row.range.end.min(range.end);
+        labeller.label(AddressRange::new(range.start, end), label);
+    }
+}
+
+/// The program break, `[heap]`.
+fn program_break(labeller: &mut Labeller<'_>, ring: &Ring) {
+    let rows: Vec<AddressRange> =
+        labeller.maps.iter().filter(|row| row.kind() == Kind::Heap).map(|row| row.range).collect();
+    let Some((first, last)) = rows.first().zip(rows.last()) else { return };
+    let label = |confidence, text: &str, because: &str| {
+        Label::new("glibc main heap", confidence, text, because)
+    };
+    const TEXT: &str = "glibc malloc: main heap (the program break)";
+    let start = labeller.facts.start_brk.unwrap_or(first.start).max(first.start);
+    let top = ring.main.and_then(|main| main_top(labeller, main));
+    let label = if let Some(top) = top.filter(|top| rows.iter().any(|row| row.contains(*top))) {
+        let because = format!("the top of the main arena in libc's list, {top:#x}, is here");
+        label(Confidence::Certain, TEXT, &because)
+    } else if glibc_chunks::are_chunks(labeller, start, last.end) {
+        let because = "it begins with chunks of malloc, one behind the other";
+        label(Confidence::Certain, TEXT, because)
+    } else if labeller.memory.is_none()
+        && has_glibc(labeller)
+        && !super::allocators::replaced(labeller)
+    {
+        label(Confidence::Likely, TEXT, "the kernel calls it [heap], and the program uses glibc")
+    } else {
+        let because = "the kernel calls it [heap]";
+        Label::new("program break", Confidence::Certain, "the program break (brk)", because)
+    };
+    for row in rows {
+        labeller.label(row, &label);
+    }
+    // Where the break cannot grow, the main arena goes on elsewhere.
+    if let Some(top) = top
+        && let Some(row) = labeller.row_at(top).filter(is_private_memory)
+    {
+        let text = "glibc malloc: main heap, beside the program break";
+        let because = format!("the top of the main arena in libc's list, {top:#x}, is here");
+        let label = Label::new("glibc main heap", Confidence::Certain, text, because);
+        // Large blocks that were mapped later lie below, and the kernel may have joined them.
+        let below = AddressRange::new(row.range.start, top);
+        let start = glibc_chunks::blocks(labeller, below, Confidence::Certain);
+        labeller.label(AddressRange::new(start, row.range.end), &label);
+    }
+}
+
+/// `top` of a `malloc_state`, behind two or three `int`s and the fast bins.
+fn main_top(labeller: &Labeller<'_>, main: u64) -> Option<u64> {
+    let offset = if labeller.word_size() == 4 { 56 } else { 0x60 };
+    labeller.word(main.checked_add(offset)?)
+}

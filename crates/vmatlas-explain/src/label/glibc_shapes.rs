@@ -1,0 +1,115 @@
+//! Heaps of glibc's malloc by their shape, where nothing is known of what is in them.
+
+use super::glibc_malloc::{has_glibc, label_reserve};
+use super::runs::is_anonymous;
+use super::words::size;
+use super::{Confidence, Label, Labeller, is_unnamed_memory, jvm};
+use vmatlas_maps::{AddressRange, Mapping};
+
+/// A guard is not larger, as a rule.
+const MOST_GUARD: u64 = 64 << 10;
+
+/// Heaps by their alignment and size alone: rows that begin where a heap may and, with the
+/// reserve behind them, end where one may. Full heaps have none, and join the next or lie
+/// directly below or above one.
+pub(super) fn recognise(labeller: &mut Labeller<'_>, heap_size: u64) {
+    let known = has_glibc(labeller);
+    // The Java heap has rows of any size, and where its end is can seldom be told.
+    let is_jvm = jvm::is_here(labeller);
+    let mut found: Vec<(AddressRange, AddressRange)> = Vec::new();
+    for stretch in stretches(labeller, heap_size) {
+        let mut above: Option<u64> = None;
+        for (index, row) in stretch.iter().enumerate().rev() {
+            let range = row.range;
+            let aligned = range.start.is_multiple_of(heap_size);
+            if !aligned || !is_unnamed_memory(row) {
+                continue;
+            }
+            let Some(end) = range.end.checked_next_multiple_of(heap_size) else { continue };
+            let has_reserve = stretch
+                .get(index + 1)
+                .is_some_and(|next| next.perms.none() && is_reserve(next.range, end));
+            let is_one = end.checked_sub(range.start) == Some(heap_size);
+            let lower = |count| index.checked_sub(count).and_then(|at: usize| stretch.get(at));
+            let is_above_one = lower(1).zip(lower(2)).is_some_and(|(reserve, heap)| {
+                let size = range.start.checked_sub(heap.range.start);
+                reserve.perms.none() && size == Some(heap_size)
+            });
+            let is_full = end == range.end && (above == Some(end) || is_above_one);
+            if has_reserve && (is_one || !is_jvm) || is_full && !is_jvm {
+                above = Some(range.start);
+                found.push((range, AddressRange::new(range.end, end)));
+            }
+        }
+    }
+    for (row, reserve) in found {
+        let one = reserve.size() > 0 && reserve.end - row.start == heap_size;
+        let because = match one {
+            true => format!(
+                "with the reserve behind it, it has the size of a heap, {}, and is aligned to that",
+                size(heap_size)
+            ),
+            false => format!(
+                "it is aligned to the size of heaps, {}, and has that of several",
+                size(heap_size)
+            ),
+        };
+        let confidence = if one && known { Confidence::Likely } else { Confidence::Guess };
+        let text = match one {
+            true => format!(
+                "glibc malloc: arena of a thread, {} of {} in use",
+                size(row.size()),
+                size(heap_size)
+            ),
+            false => format!("glibc malloc: full heaps of arenas of threads, {}", size(row.size())),
+        };
+        labeller.label(row, &Label::new("glibc arena", confidence, text, because.as_str()));
+        let text = "glibc malloc: reserve of the arena of a thread";
+        let label = Label::new("glibc arena reserve", confidence, text, because);
+        label_reserve(labeller, reserve, &label);
+    }
+}
+
+/// Whether a row without permissions goes to the end of a heap; a guard may have joined it.
+fn is_reserve(row: AddressRange, end: u64) -> bool {
+    row.end.checked_sub(end).is_some_and(|excess| excess <= MOST_GUARD)
+}
+
+/// Rows of private memory without a name that lie side by side, as far as they have no label yet.
+/// Where one without permissions is neither a guard nor the reserve of a heap, all that touches it
+/// is left out: a runtime made it of what it reserved, and parts of that may look like heaps. Only
+/// below one that is larger than a heap may lie others, for reservations are made next to each
+/// other.
+fn stretches<'a>(labeller: &Labeller<'a>, heap_size: u64) -> Vec<Vec<Mapping<'a>>> {
+    let mut stretches: Vec<Vec<Mapping<'a>>> = Vec::new();
+    let mut last: Option<AddressRange> = None;
+    let mut is_left_out = false;
+    let unlabelled = |row: Mapping<'a>| {
+        let free = labeller.unlabelled(row.range).into_iter().next()?;
+        (free.start == row.range.start).then_some(Mapping { range: free, ..row })
+    };
+    for row in labeller.maps.iter().filter(is_anonymous).filter_map(unlabelled) {
+        let below = last.replace(row.range).filter(|below| below.end == row.range.start);
+        if below.is_none() {
+            stretches.push(Vec::new());
+            is_left_out = false;
+        }
+        let fits = !row.perms.none()
+            || row.range.size() <= MOST_GUARD
+            || below.is_some_and(|below| {
+                let end = below.end.checked_next_multiple_of(heap_size);
+                end.is_some_and(|end| {
+                    below.start <= end.saturating_sub(heap_size) && is_reserve(row.range, end)
+                })
+            });
+        let Some(stretch) = stretches.last_mut() else { continue };
+        if !fits && row.range.size() <= heap_size {
+            stretch.clear();
+        }
+        is_left_out |= !fits;
+        if !is_left_out {
+            stretch.push(row);
+        }
+    }
+    stretches
+}

@@ -1,0 +1,167 @@
+//! Names that the kernel shows and that say what memory is for, in plain words.
+//!
+//! Programs name their memory with `PR_SET_VMA_ANON_NAME` (prctl(2)): glibc since 2.39 where the
+//! tunable `glibc.mem.decorate_maps` says so, Go since 1.25, Ruby since 3.4, Android everywhere.
+
+use super::words::size;
+use super::{Confidence, Label, Labeller};
+use std::borrow::Cow;
+use vmatlas_maps::Kind;
+use vmatlas_maps::Mapping;
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    let labels: Vec<_> =
+        labeller.maps.iter().filter_map(|row| Some((row.range, label(&row)?))).collect();
+    for (range, label) in labels {
+        labeller.label(range, &label);
+    }
+    guest_memory(labeller);
+}
+
+fn label(row: &Mapping<'_>) -> Option<Label> {
+    let certain = |group: &'static str, text: &str| {
+        Some(Label::new(group, Confidence::Certain, text, "the kernel calls it so"))
+    };
+    match row.kind() {
+        Kind::NamedAnonymous { name } | Kind::NamedSharedAnonymous { name } => Some(named(name)),
+        Kind::Vdso => {
+            certain("vdso", "system calls that need no kernel, from the kernel (vdso(7))")
+        }
+        Kind::Vvar => certain("vdso", "data of the kernel for the vdso, such as the time"),
+        Kind::Vsyscall => certain("vdso", "the old place of the vdso, the same in every process"),
+        Kind::Aio => certain("I/O ring", "ring of completed requests of io_setup(2)"),
+        Kind::Socket => certain("I/O ring", "ring of packets of a socket (packet(7))"),
+        Kind::DmaBuf => certain("DMA buffer", "buffer shared with devices (DMA-BUF)"),
+        Kind::Secretmem => {
+            certain("secret memory", "memory hidden from the kernel (memfd_secret(2))")
+        }
+        Kind::AnonInode => anon_inode(row.name),
+        Kind::Device => device(row.name),
+        Kind::SharedAnonymous => {
+            certain("shared memory", "anonymous memory shared with children (MAP_SHARED)")
+        }
+        Kind::SysvShm { key, id } => {
+            let text = format!("System V shared memory, segment {id}, key {key:#x} (shmget(2))");
+            certain("shared memory", &text)
+        }
+        Kind::HugeAnonymous => {
+            certain("huge pages", "anonymous memory in huge pages (MAP_HUGETLB)")
+        }
+        Kind::Special => match row.name {
+            b"[uprobes]" => certain("uprobes", "instructions replaced by probes (uprobes)"),
+            b"[sigpage]" => certain("vdso", "code that returns from signal handlers"),
+            b"[vectors]" => certain("vdso", "exception vectors and helpers of 32-bit Arm"),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// What stands in `[anon:…]`.
+fn named(name: &[u8]) -> Label {
+    const BECAUSE: &str = "the program named it so (PR_SET_VMA_ANON_NAME)";
+    let name = String::from_utf8_lossy(name);
+    let trimmed = name.trim();
+    let (group, text): (Cow<'static, str>, Cow<'_, str>) = match trimmed
+        .split_once(": ")
+        .unwrap_or(("", trimmed))
+    {
+        ("glibc", "malloc") => {
+            ("glibc main heap".into(), "glibc malloc: main heap or a large block".into())
+        }
+        ("glibc", "malloc arena") => {
+            ("glibc arena".into(), "glibc malloc: arena of a thread".into())
+        }
+        ("glibc", "loader malloc") => ("loader".into(), "memory of the dynamic linker".into()),
+        ("glibc", "unused stack") => {
+            ("thread stack".into(), "unused stack, kept for a thread to come".into())
+        }
+        ("glibc", rest) => match rest.split_once("stack: ") {
+            Some((_, tid)) => ("thread stack".into(), format!("stack of thread {tid}").into()),
+            None => ("glibc".into(), format!("glibc: {rest}").into()),
+        },
+        ("Go", rest) => match rest {
+            "heap" => ("Go heap".into(), "Go: heap".into()),
+            rest => ("Go metadata".into(), format!("Go: {rest}").into()),
+        },
+        ("OCaml", rest) => ("OCaml".into(), format!("OCaml: {rest}").into()),
+        _ => match trimmed {
+            "libc_malloc" | "scudo:primary" | "scudo:secondary" => {
+                ("malloc".into(), format!("malloc ({trimmed})").into())
+            }
+            "mimalloc" => ("mimalloc".into(), "mimalloc: memory".into()),
+            "stack_and_tls" | "thread stack guard" | "bionic TLS" => {
+                ("thread stack".into(), trimmed.into())
+            }
+            ".bss" => (".bss".into(), ".bss: variables that begin as zero".into()),
+            "cfi shadow" => ("sanitizer".into(), "shadow of control-flow integrity".into()),
+            "" => ("named memory".into(), "memory with an empty name".into()),
+            _ if trimmed.starts_with("stack_and_tls:") => ("thread stack".into(), trimmed.into()),
+            _ if trimmed.starts_with("dalvik-") => ("Android runtime".into(), trimmed.into()),
+            _ if trimmed.starts_with("scudo:") => ("malloc".into(), trimmed.into()),
+            _ if trimmed.starts_with("Ruby:") => ("Ruby".into(), trimmed.into()),
+            _ if trimmed.starts_with("linker_alloc") => ("loader".into(), trimmed.into()),
+            _ => ("named memory".into(), format!("memory named {trimmed}").into()),
+        },
+    };
+    Label::new(group, Confidence::Certain, text, BECAUSE)
+}
+
+/// `anon_inode:NAME`, by the driver's name for it.
+fn anon_inode(name: &[u8]) -> Option<Label> {
+    let (group, text) = match name.strip_prefix(b"anon_inode:")? {
+        b"[io_uring]" => ("I/O ring", "queues shared with the kernel (io_uring(7))"),
+        b"[perf_event]" => ("perf ring", "ring of events of perf_event_open(2)"),
+        b"bpf-map" => ("BPF", "map or ring of a BPF program (bpf(2))"),
+        name if name.starts_with(b"kvm-vcpu") => ("KVM", "state of a virtual processor (KVM)"),
+        name if name.starts_with(b"kvm-") => ("KVM", "object of KVM"),
+        b"[userfaultfd]" => ("userfaultfd", "userfaultfd(2)"),
+        _ => return None,
+    };
+    Some(Label::new(group, Confidence::Certain, text, "the kernel calls it so"))
+}
+
+/// A file of /dev.
+fn device(name: &[u8]) -> Option<Label> {
+    const DRIVERS: &[(&[u8], &str, &str)] = &[
+        (b"/dev/nvidia", "GPU", "memory or registers of an NVIDIA GPU"),
+        (b"/dev/dri/", "GPU", "memory of a GPU (DRM)"),
+        (b"/dev/kfd", "GPU", "queues of an AMD GPU (KFD)"),
+        (b"/dev/mali", "GPU", "memory of a Mali GPU"),
+        (b"/dev/kgsl-3d0", "GPU", "memory of an Adreno GPU"),
+        (b"/dev/dma_heap/", "DMA buffer", "buffer shared with devices (DMA-BUF)"),
+        (b"/dev/vfio/", "device", "registers of a device passed through (VFIO)"),
+        (b"/dev/uio", "device", "registers of a device (UIO)"),
+        (b"/dev/infiniband/", "device", "queues of an RDMA device"),
+        (b"/dev/video", "device", "buffers of a video device (V4L2)"),
+        (b"/dev/snd/", "device", "buffers of a sound device (ALSA)"),
+        (b"/dev/binder", "binder", "what other processes sent (Android's binder)"),
+        (b"/dev/hwbinder", "binder", "what other processes sent (Android's binder)"),
+        (b"/dev/mem", "device", "physical memory"),
+        (b"/dev/zero", "anonymous", "memory of zeroes (/dev/zero)"),
+    ];
+    let (_, group, text) = DRIVERS.iter().find(|(prefix, ..)| name.starts_with(prefix))?;
+    Some(Label::new(*group, Confidence::Certain, *text, "the driver of the device maps it"))
+}
+
+/// The memory of a virtual machine: the largest mapping of a process that runs its processors.
+fn guest_memory(labeller: &mut Labeller<'_>) {
+    /// No virtual machine has less.
+    const SMALLEST: u64 = 16 << 20;
+    let is_vcpu = |row: &Mapping<'_>| row.name.starts_with(b"anon_inode:kvm-vcpu");
+    if !labeller.maps.iter().any(|row| is_vcpu(&row)) {
+        return;
+    }
+    let can_be = |row: &Mapping<'_>| {
+        let of_memory =
+            matches!(row.kind(), Kind::Anonymous | Kind::SharedAnonymous | Kind::Memfd { .. });
+        of_memory && row.perms.read() && row.perms.write() && row.range.size() >= SMALLEST
+    };
+    let largest = labeller.maps.iter().filter(can_be).max_by_key(|row| row.range.size());
+    if let Some(row) = largest {
+        let text = format!("memory of a virtual machine, {}", size(row.range.size()));
+        let because = "the process runs processors of KVM, and this is its largest memory";
+        let label = Label::new("KVM guest memory", Confidence::Guess, text, because);
+        labeller.label(row.range, &label);
+    }
+}

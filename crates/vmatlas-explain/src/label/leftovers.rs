@@ -1,0 +1,48 @@
+//! Large stretches in a process with a runtime, that may be the runtime's or the C library's:
+//! without memory the two look alike.
+
+use super::runs::runs;
+use super::{Confidence, Label, Labeller, cpython, go, ruby, v8};
+use vmatlas_maps::AddressRange;
+
+/// A smaller block of malloc has no stretch of its own (`M_MMAP_THRESHOLD`, mallopt(3)).
+const SMALLEST: u64 = 128 << 10;
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    if labeller.memory.is_some() {
+        return;
+    }
+    let (runtime, what) = match () {
+        () if cpython::is_here(labeller) => ("CPython", "arenas of CPython's small objects"),
+        () if ruby::is_here(labeller) => ("Ruby", "pages of Ruby's heap"),
+        () if v8::is_here(labeller) => ("V8", "what V8 keeps beside its heap"),
+        () if go::is_here(labeller) => ("Go", "what the Go runtime keeps beside its heap"),
+        () => return,
+    };
+    let label = Label::new(
+        "large blocks",
+        Confidence::Guess,
+        format!("large blocks of malloc, or {what}, or both"),
+        format!("{runtime} is mapped, and nothing else is known to look so"),
+    );
+    let mut stretches: Vec<AddressRange> = Vec::new();
+    for run in runs(labeller) {
+        let mut is_guarded = false;
+        for part in run.parts() {
+            let is_data = part.perms.read() && part.perms.write() && !part.perms.execute();
+            // Above a guard lies a stack, of a fiber perhaps.
+            if is_data && !is_guarded {
+                // A part of a block may be a row of its own, as where it was advised to be in huge
+                // pages.
+                match stretches.last_mut() {
+                    Some(last) if last.end == part.range.start => last.end = part.range.end,
+                    _ => stretches.push(part.range),
+                }
+            }
+            is_guarded = part.perms.none();
+        }
+    }
+    for range in stretches.into_iter().filter(|range| range.size() >= SMALLEST) {
+        labeller.label(range, &label);
+    }
+}

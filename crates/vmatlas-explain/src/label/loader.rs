@@ -1,0 +1,115 @@
+//! Memory that the dynamic linker takes for itself: the thread-local storage of the first thread,
+//! and what it allocates before there is a malloc.
+
+use super::words::file_name;
+use super::{Confidence, ImageFacts, Label, Labeller, is_unnamed_memory};
+use vmatlas_maps::AddressRange;
+use vmatlas_maps::Kind;
+
+/// It takes no more at a time, but for programs with very much thread-local storage.
+const LARGEST: u64 = 256 << 10;
+/// Its data has so many bytes at most: 10 KiB in glibc 2.36.
+const MOST_DATA: u64 = 64 << 10;
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    by_pointers(labeller);
+    if labeller.memory.is_none() {
+        by_place(labeller);
+    }
+}
+
+/// The control block of the first thread, with its thread-local storage below it.
+pub(super) fn recognise_first_thread(labeller: &mut Labeller<'_>) {
+    let all = super::glibc_threads::all(labeller);
+    let Some(first) = all.iter().find(|p| p.stack.is_none() && Some(p.tid) == labeller.facts.pid)
+    else {
+        return;
+    };
+    let Some(range) = storage(labeller, first.address) else { return };
+    let text = "memory of the dynamic linker: thread-local storage of the first thread";
+    let because = format!("the first thread's struct pthread is here, at {:#x}", first.address);
+    labeller.label(range, &Label::new("loader", Confidence::Certain, text, because));
+}
+
+/// From the lowest thread-local storage below a thread's control block to the end of that. Its
+/// second word points to the addresses of the storage of each library (`dtv_t`, two words each,
+/// after one that counts: sysdeps/generic/dl-dtv.h of glibc).
+fn storage(labeller: &Labeller<'_>, block: u64) -> Option<AddressRange> {
+    /// Those of more libraries are made when they are needed, elsewhere.
+    const MOST_LIBRARIES: u64 = 64;
+    /// `struct pthread` has so many bytes at most.
+    const BLOCK: u64 = 0x900;
+    let word = labeller.word_size();
+    let entries = labeller.word(block.checked_add(word)?)?;
+    let addresses = (1..=MOST_LIBRARIES)
+        .map_while(|n| labeller.word(entries.checked_add(n * 2 * word)?))
+        .filter(|at| block.checked_sub(*at).is_some_and(|below| below < LARGEST));
+    let (page, first) = (labeller.page_size(), addresses.min().unwrap_or(block));
+    let end = block.checked_add(BLOCK)?.checked_next_multiple_of(page)?;
+    let row = labeller.row_at(block).filter(is_unnamed_memory)?;
+    let start = (first - first % page).max(row.range.start);
+    Some(AddressRange::new(start, end.min(row.range.end)))
+}
+
+/// The part of a row without a label that an address is in: the kernel joins it with .bss.
+fn small_part(labeller: &Labeller<'_>, address: u64) -> Option<AddressRange> {
+    let row = labeller.row_at(address).filter(is_unnamed_memory)?;
+    let mut parts = labeller.unlabelled(row.range).into_iter();
+    parts.find(|part| part.contains(address) && part.size() <= LARGEST)
+}
+
+/// What the data of the dynamic linker points to.
+fn by_pointers(labeller: &mut Labeller<'_>) {
+    let Some(memory) = labeller.memory else { return };
+    let Some(linker) = labeller.facts.images.iter().find(|image| is_linker(image)) else { return };
+    let word = labeller.word_size() as usize;
+    let mut rows: Vec<AddressRange> = Vec::new();
+    for (range, _, writable) in &linker.segments {
+        if !writable {
+            continue;
+        }
+        let size = range.size().min(MOST_DATA);
+        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+        let length = memory.read(range.start, &mut bytes);
+        for pointer in super::pointers(bytes.get(..length).unwrap_or_default(), word) {
+            rows.extend(small_part(labeller, pointer));
+        }
+    }
+    rows.sort_unstable();
+    rows.dedup();
+    let because = format!("the data of {} points here", file_name(&linker.name));
+    let text = "memory of the dynamic linker";
+    let label = Label::new("loader", Confidence::Likely, text, because);
+    for row in rows {
+        labeller.label(row, &label);
+    }
+}
+
+fn is_linker(image: &ImageFacts) -> bool {
+    image.symbol("_rtld_global").is_some() || file_name(&image.name).starts_with("ld-")
+}
+
+/// Small rows that touch a library from below, or what the kernel maps: the dynamic linker makes
+/// the last mappings before the program begins, from above to below.
+fn by_place(labeller: &mut Labeller<'_>) {
+    let maps = labeller.maps;
+    let mut found = Vec::new();
+    for (row, next) in maps.iter().zip(maps.iter().skip(1)) {
+        let is_library = next.kind() == Kind::File && next.offset == 0 && !next.perms.write();
+        let touches = row.range.end == next.range.start
+            && (is_library || matches!(next.kind(), Kind::Vvar | Kind::Vdso));
+        if touches && is_unnamed_memory(&row) {
+            let parts = labeller.unlabelled(row.range).into_iter();
+            found.extend(parts.filter(|p| p.end == row.range.end && p.size() <= 32 << 10));
+        }
+    }
+    let label = Label::new(
+        "loader",
+        Confidence::Guess,
+        "memory of the dynamic linker",
+        "it is small and lies directly below a library, as what it takes when a program starts",
+    );
+    for row in found {
+        labeller.label(row, &label);
+    }
+}

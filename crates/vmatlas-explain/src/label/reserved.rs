@@ -1,0 +1,66 @@
+//! Addresses that are reserved: large rows without permissions that nothing else explains.
+
+use super::words::size;
+use super::{Confidence, Label, Labeller};
+use vmatlas_maps::AddressRange;
+use vmatlas_maps::Kind;
+
+/// Smaller ones are guards, rather.
+const SMALLEST: u64 = 1 << 20;
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    let mut found: Vec<AddressRange> = Vec::new();
+    for row in labeller.maps.iter() {
+        if row.perms.none() && row.kind() == Kind::Anonymous {
+            let free = labeller.unlabelled(row.range);
+            found.extend(free.into_iter().filter(|free| free.size() >= SMALLEST));
+        }
+    }
+    for range in found {
+        // What is reserved is made usable from one end, which the other end goes on from.
+        let owner = owner(labeller, range);
+        let text = match &owner {
+            Some((of, _)) => {
+                format!("reserved addresses, {}, perhaps for {of}", size(range.size()))
+            }
+            None => format!("reserved addresses, {}", size(range.size())),
+        };
+        let confidence = if owner.is_some() { Confidence::Guess } else { Confidence::Likely };
+        let because = match owner {
+            Some((_, where_)) => format!("nothing may access them, and that lies {where_}"),
+            None => "nothing may access them, and a guard is not as large".to_owned(),
+        };
+        labeller.label(range, &Label::new("reserved", confidence, text, because));
+    }
+}
+
+/// The label of what lies directly below or above, and where it lies.
+fn owner(labeller: &Labeller<'_>, range: AddressRange) -> Option<(String, &'static str)> {
+    let below = labeller.parts.range(..range.start).next_back().map(|(_, part)| part);
+    let above = labeller.parts.range(range.end..).next().map(|(_, part)| part);
+    let below =
+        below.filter(|part| part.range.end == range.start).map(|part| (part, "directly below"));
+    let above =
+        above.filter(|part| part.range.start == range.end).map(|part| (part, "directly above"));
+    // These have no reserve, or one that is known.
+    let has_none = |group: &str| {
+        group.starts_with("glibc ")
+            || matches!(
+                group,
+                "thread stack"
+                    | "guard"
+                    | "RELRO"
+                    | ".bss"
+                    | "loader"
+                    | "vdso"
+                    | "musl malloc"
+                    | "large malloc block"
+                    | "large blocks"
+                    | "alternate signal stack"
+                    | "replaced file pages"
+            )
+    };
+    let mut sides = below.into_iter().chain(above);
+    let (part, side) = sides.find(|(part, _)| !has_none(&part.label.group))?;
+    Some((part.label.group.to_string(), side))
+}

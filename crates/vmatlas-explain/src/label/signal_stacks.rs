@@ -1,0 +1,54 @@
+//! Stacks for signal handlers, see sigaltstack(2).
+//!
+//! Rust's standard library gives each thread one: a guard page, and `SIGSTKSZ` (8 KiB) or more
+//! where the processor has many registers to save (`AT_MINSIGSTKSZ`).
+
+use super::{Confidence, Label, Labeller, Sign};
+use vmatlas_maps::AddressRange;
+use vmatlas_maps::Kind;
+
+/// `AT_MINSIGSTKSZ` of include/uapi/linux/auxvec.h.
+const AT_MINSIGSTKSZ: u64 = 51;
+/// `SIGSTKSZ` of asm-generic/signal.h.
+const SIGSTKSZ: u64 = 8192;
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    let rust = Sign { symbols: &["rust_eh_personality"], files: &["libstd-"] };
+    // Others have small blocks above a guard for other purposes.
+    if labeller.file_with(&rust).is_none() {
+        return;
+    }
+    let page = labeller.page_size();
+    let least = labeller.facts.auxv.get(AT_MINSIGSTKSZ).unwrap_or(0).max(SIGSTKSZ);
+    let Some(size) = least.checked_next_multiple_of(page) else { return };
+    let mut below: Option<AddressRange> = None;
+    let mut found = Vec::new();
+    for row in labeller.maps.iter() {
+        let is_anonymous = row.kind() == Kind::Anonymous;
+        if is_anonymous
+            && row.perms.read()
+            && row.perms.write()
+            && row.range.size() == size
+            && let Some(guard) = below
+            && guard.end == row.range.start
+            && guard.size() == page
+            && !labeller.is_labelled(AddressRange::new(guard.start, row.range.end))
+        {
+            found.push((guard, row.range));
+        }
+        below = (is_anonymous && row.perms.none()).then_some(row.range);
+    }
+    let because = "it has the size of one, and a guard page below it, and this is Rust";
+    let likely = Confidence::Likely;
+    let stack = Label::new(
+        "alternate signal stack",
+        likely,
+        "alternate signal stack of a thread (sigaltstack)",
+        because,
+    );
+    let guard = Label::new("guard", likely, "guard below an alternate signal stack", because);
+    for (below, row) in found {
+        labeller.label(below, &guard);
+        labeller.label(row, &stack);
+    }
+}

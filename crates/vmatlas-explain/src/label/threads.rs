@@ -1,0 +1,251 @@
+//! Stacks of threads and their guards.
+//!
+//! A stack is found by the stack pointer of its thread, and begins above the nearest guard: a row
+//! without permissions, or lightweight guard pages in the row itself. Where the C library's own
+//! structures can be read, they say it all, and of threads that run too.
+
+use super::glibc_threads::{self, Pthread};
+use super::words::size;
+use super::{Confidence, Label, Labeller, ThreadFacts, equal_stacks};
+use std::collections::{HashMap, HashSet};
+use vmatlas_maps::AddressRange;
+use vmatlas_maps::Kind;
+
+/// A larger row without permissions below a stack is something else that it happens to touch.
+pub(super) const LARGEST_GUARD: u64 = 1 << 20;
+/// Stacks that nothing bounds are not believed to be larger.
+const LARGEST_STACK: u64 = 1 << 30;
+
+pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+    let facts = labeller.facts;
+    let threads: HashMap<u32, &ThreadFacts> =
+        facts.threads.iter().map(|thread| (thread.tid, thread)).collect();
+    let mut stacks = Vec::new();
+    // These have a stack: what their stack pointer is in besides may be a coroutine's.
+    let mut known = HashSet::new();
+    for pthread in glibc_threads::all(labeller) {
+        known.extend(pthread.stack.map(|_| pthread.tid));
+        stacks.extend(of_pthread(labeller, &pthread, threads.get(&pthread.tid).copied()));
+    }
+    let pointers = facts.threads.iter().filter_map(|thread| thread.stack_pointer);
+    let mut pointers: Vec<u64> = pointers.collect();
+    pointers.sort_unstable();
+    for thread in facts.threads.iter().filter(|thread| !known.contains(&thread.tid)) {
+        stacks.extend(of_thread(labeller, thread, &pointers));
+    }
+    without_pointer(labeller);
+    stacks.extend(equal_stacks::find(labeller, &stacks));
+    for stack in &stacks {
+        guard_of(labeller, stack);
+    }
+    other_guards(labeller);
+}
+
+/// A stack that was labelled.
+pub(super) struct Stack {
+    pub(super) range: AddressRange,
+    pub(super) owner: String,
+}
+
+fn who(thread: &ThreadFacts) -> String {
+    // A core has the name of the first thread only.
+    match thread.comm.as_slice() {
+        b"" => format!("thread {}", thread.tid),
+        comm => format!("thread {} ({})", thread.tid, String::from_utf8_lossy(comm)),
+    }
+}
+
+/// The stack that a `struct pthread` tells of.
+fn of_pthread(
+    labeller: &mut Labeller<'_>,
+    pthread: &Pthread,
+    thread: Option<&ThreadFacts>,
+) -> Option<Stack> {
+    let block = pthread.stack?;
+    let stack = AddressRange::new(block.start.saturating_add(pthread.guard), block.end);
+    let (owner, text) = match thread {
+        Some(thread) => {
+            let pointer = thread.stack_pointer.filter(|&pointer| stack.contains(pointer));
+            (who(thread), text(thread, stack, pointer))
+        }
+        None if matches!(pthread.tid, 0 | u32::MAX) => {
+            let text = format!("unused stack of {}, kept for a thread to come", size(stack.size()));
+            ("a thread to come".to_owned(), text)
+        }
+        None => return None,
+    };
+    let because = format!("the C library's struct pthread at {:#x} says so", pthread.address);
+    // A runtime may have made parts of it inaccessible, as Java's zones.
+    for row in labeller.rows_in(block) {
+        let start = row.range.start.max(block.start);
+        let part = AddressRange::new(start, row.range.end.min(block.end));
+        if row.perms.none() {
+            let text = format!("guard below the stack of {owner}");
+            let label = Label::new("guard", Confidence::Certain, text, because.as_str());
+            labeller.label(part, &label);
+        }
+    }
+    let label = Label::new("thread stack", Confidence::Certain, text, because);
+    labeller.label(stack, &label);
+    Some(Stack { range: stack, owner })
+}
+
+/// `stack of thread 12 (worker), 16 KiB of 8 MiB used`.
+fn text(thread: &ThreadFacts, stack: AddressRange, pointer: Option<u64>) -> String {
+    let reserved = size(stack.size());
+    match pointer {
+        Some(pointer) => {
+            let used = size(stack.end.saturating_sub(pointer));
+            format!("stack of {}, {used} of {reserved} used", who(thread))
+        }
+        None => format!("stack of {}, {reserved}", who(thread)),
+    }
+}
+
+/// The stack that a stack pointer lies in; `pointers` are those of all threads, in order.
+fn of_thread(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointers: &[u64]) -> Option<Stack> {
+    let pointer = thread.stack_pointer?;
+    let row = labeller.row_at(pointer)?;
+    if !row.perms.read() || !row.perms.write() || row.inode != 0 {
+        return None;
+    }
+    match row.kind() {
+        Kind::Stack => {
+            of_first(labeller, thread, pointer, row.range);
+            return None;
+        }
+        Kind::Anonymous | Kind::NamedAnonymous { .. } | Kind::ThreadStack { .. } => {}
+        _ => return None,
+    }
+    if labeller.is_labelled(AddressRange::new(pointer, pointer.saturating_add(1))) {
+        return None;
+    }
+    let Bounds { stack, guard, cut } = Bounds::of(labeller, pointer, row.range)?;
+    let inside = pointers.partition_point(|&at| at < stack.end)
+        - pointers.partition_point(|&at| at < stack.start);
+    if stack.size() > LARGEST_STACK || inside > 1 {
+        return None;
+    }
+    let guarded = match guard {
+        Guard::Light => "lightweight guard pages lie below it",
+        Guard::Row => "a row without permissions lies below it",
+    };
+    let cut = if cut { ", cut at the default size" } else { "" };
+    let because = format!("its stack pointer {pointer:#x} is here, {guarded}{cut}");
+    let text = text(thread, stack, Some(pointer));
+    // The kernel joins stacks that have no guards.
+    let is_large = labeller.facts.stack_limit.is_some_and(|limit| stack.size() > limit);
+    let confidence = if is_large { Confidence::Guess } else { Confidence::Likely };
+    let label = Label::new("thread stack", confidence, text, because);
+    labeller.label(stack, &label);
+    Some(Stack { range: stack, owner: who(thread) })
+}
+
+/// The first stack, which the kernel made.
+fn of_first(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointer: u64, row: AddressRange) {
+    let used = size(row.end.saturating_sub(pointer));
+    let limit = match labeller.facts.stack_limit {
+        Some(limit) => format!(", may grow to {}", size(limit)),
+        None => String::new(),
+    };
+    let text = format!("stack of {}, {used} used{limit}", who(thread));
+    let because = "the kernel calls it [stack], and the thread's stack pointer is here";
+    labeller.label(row, &Label::new("thread stack", Confidence::Certain, text, because));
+}
+
+/// The first stack, where the stack pointer is not known or not there.
+fn without_pointer(labeller: &mut Labeller<'_>) {
+    let because = "the kernel calls it so";
+    let text = "stack of the first thread";
+    let label = Label::new("thread stack", Confidence::Certain, text, because);
+    let rows = labeller.maps.iter().filter(|row| row.kind() == Kind::Stack);
+    for range in rows.map(|row| row.range).collect::<Vec<_>>() {
+        labeller.label(range, &label);
+    }
+}
+
+/// What guards a stack.
+#[derive(Clone, Copy)]
+enum Guard {
+    /// A row without permissions.
+    Row,
+    /// Lightweight guard pages.
+    Light,
+}
+
+/// Where a stack begins and ends in its row.
+struct Bounds {
+    stack: AddressRange,
+    guard: Guard,
+    /// Whether the row goes on above the stack.
+    cut: bool,
+}
+
+impl Bounds {
+    /// None without a guard: a runtime has the stacks of its coroutines where it pleases, such as
+    /// in its heap.
+    fn of(labeller: &Labeller<'_>, pointer: u64, row: AddressRange) -> Option<Bounds> {
+        let guards = &labeller.facts.guards;
+        let above = guards.partition_point(|guard| guard.end <= pointer);
+        let next = guards.get(above);
+        if next.is_some_and(|guard| guard.contains(pointer)) {
+            return None;
+        }
+        let below = above.checked_sub(1).and_then(|below| guards.get(below));
+        let light = below.filter(|guard| guard.end > row.start);
+        let plain = || plain_guard(labeller, row.start).map(|guard| (Guard::Row, guard));
+        let (guard, _) = light.map(|guard| (Guard::Light, *guard)).or_else(plain)?;
+        let start = light.map_or(row.start, |guard| guard.end);
+        let end = next.map_or(row.end, |guard| guard.start.min(row.end));
+        let mut stack = AddressRange::new(start, end);
+        // Memory of another sort may have joined the row above: glibc gives every stack the limit
+        // of the first one, and since 2.27 the guard comes on top.
+        let default = labeller.facts.stack_limit.and_then(|limit| start.checked_add(limit));
+        let cut = default.filter(|&default| pointer < default && default < end);
+        stack.end = cut.unwrap_or(end);
+        Some(Bounds { stack, guard, cut: cut.is_some() })
+    }
+}
+
+/// The row without permissions that ends where a stack begins, if it may be its guard.
+fn plain_guard(labeller: &Labeller<'_>, start: u64) -> Option<AddressRange> {
+    let row = labeller.row_below(start)?;
+    let is_guard = row.perms.none()
+        && matches!(row.kind(), Kind::Anonymous | Kind::NamedAnonymous { .. })
+        && row.range.size() <= LARGEST_GUARD
+        && !labeller.is_labelled(row.range);
+    is_guard.then_some(row.range)
+}
+
+/// Labels the guard of a stack.
+fn guard_of(labeller: &mut Labeller<'_>, stack: &Stack) {
+    let guards = &labeller.facts.guards;
+    let at = guards.partition_point(|guard| guard.end < stack.range.start);
+    let light = guards.get(at).filter(|guard| guard.end == stack.range.start);
+    let (range, confidence, sort) = match light {
+        Some(guard) => (*guard, Confidence::Certain, "lightweight guard"),
+        None => match plain_guard(labeller, stack.range.start) {
+            Some(guard) => (guard, Confidence::Likely, "guard"),
+            None => return,
+        },
+    };
+    let text = format!("{sort} below the stack of {}", stack.owner);
+    let because = match light {
+        Some(_) => "the kernel says that these are guard pages, and the stack begins above them",
+        None => "it may not be accessed, and the stack begins above it",
+    };
+    labeller.label(range, &Label::new("guard", confidence, text, because));
+}
+
+/// Labels the lightweight guard pages that belong to no stack.
+fn other_guards(labeller: &mut Labeller<'_>) {
+    let label = Label::new(
+        "guard",
+        Confidence::Certain,
+        "lightweight guard pages",
+        "the kernel says so (MADV_GUARD_INSTALL)",
+    );
+    for guard in &labeller.facts.guards {
+        labeller.label(*guard, &label);
+    }
+}

@@ -1,0 +1,384 @@
+//! Core dumps: those of real kernels on six machines, and those that no kernel wrote.
+
+use crate::coredump::writer::{Load, Writer};
+use proptest::prelude::*;
+use std::path::PathBuf;
+use vmatlas_explain::coredump::{CoreDump, CoreErrorKind};
+use vmatlas_explain::crash::{CrashSource, Machine};
+use vmatlas_maps::{AddressRange, KernelVersion, Mapping, Maps, Perms, WordSize};
+use vmatlas_object::Memory as _;
+
+mod writer;
+
+fn file(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/cores").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A core of a real kernel, and the rows that its process had just before.
+fn real(name: &str) -> (Vec<u8>, Maps) {
+    let core = zstd::decode_all(&file(&format!("{name}.core.zst"))[..]).unwrap();
+    (core, Maps::parse(&file(&format!("{name}.maps"))))
+}
+
+const REAL: [(&str, Machine, WordSize, bool); 5] = [
+    ("arm64-6.1", Machine::AArch64, WordSize::Bits64, false),
+    ("armhf-6.1", Machine::Arm, WordSize::Bits32, false),
+    ("ppc64el-6.1", Machine::PowerPc64, WordSize::Bits64, false),
+    ("riscv64-6.12", Machine::RiscV64, WordSize::Bits64, false),
+    ("s390x-6.1", Machine::S390x, WordSize::Bits64, true),
+];
+
+/// A row as a core can tell of it.
+fn as_in_a_core<'a>(row: &Mapping<'a>) -> Mapping<'a> {
+    let [r, w, x, _] = row.perms.0;
+    Mapping { perms: Perms([r, w, x, b'?']), inode: 0, device: Default::default(), ..*row }
+}
+
+#[test]
+fn rows_are_those_that_the_process_had() {
+    for (name, machine, word_size, big_endian) in REAL {
+        let (bytes, maps) = real(name);
+        let core = CoreDump::read(bytes).unwrap();
+        let expected: Maps = maps.iter().map(|row| as_in_a_core(&row)).collect();
+        let text =
+            |maps: &Maps, of: &Maps| String::from_utf8(maps.render(of.format(), None)).unwrap();
+        assert_eq!(text(core.maps(), core.maps()), text(&expected, &maps), "{name}");
+        assert_eq!(core.warnings(), [], "{name}");
+        assert_eq!((core.machine(), core.word_size()), (machine, word_size), "{name}");
+        assert_eq!(core.is_big_endian(), big_endian, "{name}");
+    }
+}
+
+#[test]
+fn threads_and_the_crash() {
+    for (name, machine, ..) in REAL {
+        let core = CoreDump::read(real(name).0).unwrap();
+        let row = |address| {
+            let index = core.maps().find(address).mapping;
+            index.and_then(|index| core.maps().get(index)).unwrap_or_else(|| panic!("{name}"))
+        };
+        assert_eq!(core.threads().len(), 3, "{name}");
+        assert_eq!(core.comm(), Some(&b"core_static"[..]), "{name}");
+        for (index, thread) in core.threads().iter().enumerate() {
+            assert_eq!(thread.signal, 11, "{name}");
+            assert_eq!(row(thread.ip().unwrap()).name, b"/bin/core_static", "{name}");
+            let stack = row(thread.sp().unwrap());
+            assert!(stack.perms.write() && !stack.perms.execute(), "{name}: {stack:?}");
+            assert_eq!(stack.name == b"[stack]", index == 0, "{name}: the others have small ones");
+            assert_eq!(Some(thread.tid) == core.pid(), index == 0, "{name}");
+            // The data of the first thread are on the heap of a static program, the others' on
+            // their stacks; 32-bit Arm does not write where.
+            if let Some(data) = thread.tp() {
+                let expected: &[u8] = if index == 0 { b"[heap]" } else { b"" };
+                assert_eq!(row(data).name, expected, "{name}: {data:#x}");
+            } else {
+                assert_eq!(machine, Machine::Arm);
+            }
+        }
+        let crash = core.crash();
+        assert_eq!(crash.source, CrashSource::Core);
+        assert_eq!((crash.signal, crash.code), (Some(11), Some(1)), "{name}");
+        assert_eq!((crash.present, crash.protection_key), (Some(false), Some(false)), "{name}");
+        // s390x knows the page only.
+        let address = if machine == Machine::S390x { 0 } else { 0x10 };
+        assert_eq!(crash.address, Some(address), "{name}");
+        assert_eq!((crash.pid, crash.tid), (core.pid(), core.pid()), "{name}");
+        assert!(
+            crash.registers.contains(&(
+                match machine {
+                    Machine::PowerPc64 => "nip",
+                    Machine::S390x => "pswa",
+                    _ => "pc",
+                }
+                .to_owned(),
+                crash.ip.unwrap()
+            ))
+        );
+        assert!(crash.registers.iter().all(|(name, _)| !name.is_empty()));
+        assert_eq!(crash.maps.len(), core.maps().len());
+    }
+}
+
+#[test]
+fn what_labels_are_made_from() {
+    for (name, machine, word_size, _) in REAL {
+        let core = CoreDump::read(real(name).0).unwrap();
+        let facts = core.facts();
+        let page_size = if machine == Machine::PowerPc64 { 65536 } else { 4096 };
+        assert_eq!((facts.page_size, facts.word_size), (page_size, Some(word_size)), "{name}");
+        let version = if name.ends_with("6.12") { (6, 12, 117) } else { (6, 1, 176) };
+        assert_eq!(facts.kernel, Some(KernelVersion::new(version.0, version.1, version.2)));
+        assert_eq!(facts.threads.len(), 3);
+        assert_eq!(
+            (Some(facts.threads[0].tid), &facts.threads[0].comm[..]),
+            (facts.pid, &b"core_static"[..])
+        );
+        assert!(facts.threads[1].comm.is_empty(), "a core has the name of the first thread only");
+        let heap = core.maps().iter().find(|row| row.name == b"[heap]").unwrap();
+        assert_eq!(facts.start_brk, Some(heap.range.start), "{name}");
+        assert_eq!(facts.auxv.get(6), Some(page_size), "{name}: AT_PAGESZ");
+        // AT_ENTRY is in the code of the one image.
+        let [image] = &facts.images[..] else { panic!("{name}: {:?}", facts.images) };
+        assert_eq!((image.name.as_slice(), image.bias), (&b"/bin/core_static"[..], 0));
+        let entry = facts.auxv.get(9).unwrap();
+        assert!(image.segments[0].0.contains(entry), "{name}");
+        let (data, from_file, writable) = image.segments[1];
+        assert!(writable && from_file < data.size(), "{name}: it has .bss");
+        let bss = core.maps().find(data.end - 1).mapping.unwrap();
+        assert!(core.maps().get(bss).unwrap().perms.write());
+        let relro = image.relro.unwrap();
+        let row = core.maps().find(relro.start).mapping.and_then(|index| core.maps().get(index));
+        assert_eq!(row.unwrap().perms.0, *b"r--?", "{name}");
+    }
+}
+
+#[test]
+fn memory_is_what_the_core_holds() {
+    for (name, ..) in REAL {
+        let core = CoreDump::read(real(name).0).unwrap();
+        let first = core.maps().get(0).unwrap().range;
+        let mut magic = [0; 4];
+        assert_eq!(core.read(first.start, &mut magic), 4);
+        assert_eq!(&magic, b"\x7fELF", "{name}");
+        // Of code the kernel writes the first page only.
+        let held = core.dumped(first);
+        assert_eq!((held.start, held.size()), (first.start, core.page_size()), "{name}");
+        assert_eq!(core.read(held.end - 2, &mut magic), 2, "{name}");
+        assert_eq!(core.read(held.end, &mut magic), 0, "{name}");
+        // It goes on over the edge of a mapping.
+        let stack = core.maps().iter().find(|row| row.name == b"[heap]").unwrap().range;
+        assert_eq!(core.dumped(stack), stack, "{name}");
+        let mut all = vec![0; stack.size() as usize + 1];
+        assert_eq!(core.read(stack.start, &mut all) as u64, stack.size(), "{name}");
+        assert_eq!(core.read(0, &mut magic), 0);
+        assert_eq!(core.read(u64::MAX, &mut magic), 0);
+        let data = core.maps().iter().find(|row| row.perms.0 == *b"rw-?").unwrap().range;
+        let mut bytes = vec![0; data.size() as usize];
+        core.read(data.start, &mut bytes);
+        let marked = memchr::memmem::find(&bytes, b"data of the program");
+        assert!(marked.is_some(), "{name}");
+    }
+}
+
+/// Names that the kernel did not write: the program's is in the auxiliary vector.
+#[test]
+fn names_without_a_note() {
+    for (name, .., big_endian) in REAL {
+        let (mut bytes, _) = real(name);
+        let whole = CoreDump::read(bytes.clone()).unwrap();
+        let kind = 0x4649_4c45_u32;
+        let kind = if big_endian { kind.to_be_bytes() } else { kind.to_le_bytes() };
+        let note = bytes[..20_000].windows(4).position(|window| window == kind).unwrap();
+        bytes[note..note + 4].fill(0);
+        let core = CoreDump::read(bytes).unwrap();
+        let [warning] = core.warnings() else { panic!("{name}: {:?}", core.warnings()) };
+        let expected = "it has no names of files (no note NT_FILE); those shown are the dynamic \
+                        linker's";
+        assert_eq!(warning.to_string(), expected);
+        assert!(core.maps().iter().eq(whole.maps().iter()), "{name}");
+    }
+}
+
+/// What is there is used, what is not is said.
+#[test]
+fn truncated_anywhere() {
+    for (name, ..) in REAL {
+        let (bytes, _) = real(name);
+        let whole = CoreDump::read(&bytes[..]).unwrap();
+        let rows = whole.maps().len();
+        let most = bytes.len();
+        for length in (0..8192).step_by(13).chain((8192..most).step_by(16411)).chain([most - 1]) {
+            match CoreDump::read(&bytes[..length]) {
+                Ok(core) => {
+                    assert!(!core.warnings().is_empty(), "{name} at {length}");
+                    assert!(core.maps().len() <= rows + 3);
+                    let _ = (core.crash(), core.facts());
+                }
+                Err(error) => {
+                    assert!(length < 64, "{name} at {length}: {error}");
+                    let kind =
+                        if length < 4 { CoreErrorKind::NotElf } else { CoreErrorKind::Truncated };
+                    assert_eq!(error.kind, kind, "{name} at {length}");
+                }
+            }
+        }
+    }
+}
+
+/// The kernel writes the number of segments into a section header where it does not fit.
+#[test]
+fn more_segments_than_the_header_can_count() {
+    for (word, big_endian) in [(4, false), (4, true), (8, false), (8, true)] {
+        let count = 70_000;
+        let loads = (0..count).map(|index| Load::new(0x10000 + index * 0x2000, 0x1000));
+        let writer = Writer { loads: loads.collect(), ..Writer::new(word, big_endian) };
+        let bytes = writer.bytes();
+        let core = CoreDump::read(&bytes[..]).unwrap();
+        assert_eq!(core.maps().len() as u64, count);
+        let (_, text) = warnings(&writer);
+        assert!(text.starts_with("it has no names of files (no note NT_FILE): "), "{text}");
+        // It is at the end, so the first to be lost: the table ends where the notes begin.
+        let core = CoreDump::read(&bytes[..bytes.len() - 8]).unwrap();
+        assert_eq!(core.maps().len() as u64, count);
+        let warning = core.warnings()[0].to_string();
+        assert!(warning.contains("how many program headers"), "{warning}");
+    }
+}
+
+fn warnings(writer: &Writer) -> (usize, String) {
+    let core = CoreDump::read(writer.bytes()).unwrap();
+    let warnings: Vec<String> = core.warnings().iter().map(ToString::to_string).collect();
+    assert!(core.maps().is_ordered());
+    (core.maps().len(), warnings.join("\n"))
+}
+
+#[test]
+fn hostile_segments() {
+    let mut writer = Writer::new(8, false);
+    writer.loads = vec![Load::new(0x5000, 0x3000), Load::new(0x6000, 0x4000), Load::new(0x1000, 0)];
+    let (rows, text) = warnings(&writer);
+    assert_eq!(rows, 1);
+    assert!(text.contains("1 segments overlap others and are left out"), "{text}");
+    assert!(text.contains("00006000-0000a000, which overlaps 00005000-00008000"), "{text}");
+    assert!(text.contains("1 segments cover no addresses"), "{text}");
+
+    writer.loads = vec![Load::new(u64::MAX - 0xfff, 0x2000), Load::new(0x1000, u64::MAX)];
+    let (rows, text) = warnings(&writer);
+    assert_eq!(rows, 0);
+    assert!(text.contains("2 segments cover no addresses"), "{text}");
+
+    // It says that it has more bytes than the file, and more than memory.
+    writer.loads = vec![Load { file_size: Some(1 << 60), ..Load::new(0x1000, 1 << 50) }];
+    let (rows, text) = warnings(&writer);
+    assert_eq!(rows, 1);
+    assert!(text.contains("of memory are missing"), "{text}");
+}
+
+#[test]
+fn hostile_counts() {
+    // So many program headers that no file has them.
+    let mut bytes = Writer::new(8, false).bytes();
+    bytes[56..58].copy_from_slice(&0xfffe_u16.to_le_bytes());
+    let core = CoreDump::read(&bytes[..]).unwrap();
+    assert!(core.warnings()[0].to_string().contains("the file ends in its program headers"));
+
+    // A table that is the header itself.
+    bytes[32..40].copy_from_slice(&0_u64.to_le_bytes());
+    assert_eq!(CoreDump::read(&bytes[..]).unwrap_err().kind, CoreErrorKind::NoSegments);
+    bytes[32..40].copy_from_slice(&1_u64.to_le_bytes());
+    let _ = CoreDump::read(&bytes[..]);
+    bytes[32..40].copy_from_slice(&u64::MAX.to_le_bytes());
+    let core = CoreDump::read(&bytes[..]).unwrap();
+    assert_eq!(core.maps().len(), 0);
+
+    // Notes in which lengths lie.
+    let lie = |kind: u32, size: u32, bytes: &[u8]| {
+        let mut writer = Writer::new(8, false);
+        writer.raw_note(b"CORE\0", kind, size, bytes);
+        warnings(&writer).1
+    };
+    assert!(lie(1, u32::MAX, b"").contains("goes beyond the notes"));
+    // NT_FILE with 2^61 mappings.
+    let files = [1_u64 << 61, 4096, 0x1000, 0x2000, 0];
+    let files: Vec<u8> = files.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let text = lie(0x4649_4c45, files.len() as u32, &files);
+    assert!(text.contains("NT_FILE is damaged: 0 of 2305843009213693952"), "{text}");
+}
+
+#[test]
+fn what_is_no_core() {
+    let error = |bytes: &[u8]| CoreDump::read(bytes).unwrap_err().to_string();
+    assert_eq!(error(b""), "ELF header, at byte 0x0: this is no ELF file");
+    assert_eq!(error(b"core\n"), "ELF header, at byte 0x0: this is no ELF file");
+    let mut bytes = Writer::new(8, false).bytes();
+    bytes[16] = 3;
+    assert_eq!(
+        error(&bytes),
+        "ELF header, at byte 0x10: this ELF file is a program or library and no core dump"
+    );
+    bytes[54] = 57;
+    bytes[16] = 4;
+    assert!(error(&bytes).contains("program headers of 57 bytes"), "{}", error(&bytes));
+    bytes[5] = 3;
+    assert!(error(&bytes).contains("3 is no byte order"), "{}", error(&bytes));
+    bytes[4] = 0;
+    bytes[5] = 1;
+    assert!(error(&bytes).contains("0 is no class"), "{}", error(&bytes));
+}
+
+/// A file that has several segments in one mapping, or one segment in several.
+#[test]
+fn files_and_segments_need_not_agree() {
+    let mut writer = Writer::new(8, true);
+    writer.loads = vec![Load::new(0x10000, 0x6000), Load::new(0x20000, 0x1000)];
+    writer.files = vec![
+        (AddressRange::new(0x8000, 0x9000), 0, b"/alone".to_vec()),
+        (AddressRange::new(0x11000, 0x12000), 2, b"/a\nb".to_vec()),
+        (AddressRange::new(0x13000, 0x14000), 5, b"/c (deleted)".to_vec()),
+        (AddressRange::new(0x1f000, 0x21000), 7, b"/both".to_vec()),
+    ];
+    let core = CoreDump::read(writer.bytes()).unwrap();
+    let text = String::from_utf8(core.maps().render(core.maps().format(), None)).unwrap();
+    let rows: Vec<String> =
+        text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(
+        rows,
+        [
+            "00008000-00009000 ???? 00000000 00:00 0 /alone",
+            "00010000-00011000 rw-? 00000000 00:00 0",
+            "00011000-00012000 rw-? 00002000 00:00 0 /a\\012b",
+            "00012000-00013000 rw-? 00000000 00:00 0",
+            "00013000-00014000 rw-? 00005000 00:00 0 /c (deleted)",
+            "00014000-00016000 rw-? 00000000 00:00 0",
+            "0001f000-00020000 ???? 00007000 00:00 0 /both",
+            "00020000-00021000 rw-? 00008000 00:00 0 /both",
+        ]
+    );
+}
+
+/// All that can be asked of a core, whatever it is.
+fn ask(bytes: &[u8]) {
+    let Ok(core) = CoreDump::read(bytes) else { return };
+    assert!(core.maps().is_ordered());
+    assert!(core.warnings().len() < 20);
+    let _ = (core.crash(), core.facts(), core.page_size());
+    let mut some = [0; 100];
+    for row in core.maps().iter() {
+        let held = core.dumped(row.range);
+        assert!(row.range.start == held.start && held.end <= row.range.end);
+        assert!(core.read(row.range.start, &mut some) as u64 >= held.size().min(100));
+        let _ = core.image_of(&row);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn damaged_anywhere(
+        which in 0..REAL.len(),
+        changes in prop::collection::vec((0..6000_usize, any::<u8>()), 1..20),
+        length in prop::option::of(0..600_000_usize),
+    ) {
+        thread_local! {
+            static CORES: Vec<Vec<u8>> = REAL.iter().map(|(name, ..)| real(name).0).collect();
+        }
+        CORES.with(|cores| {
+            let mut bytes = cores[which].clone();
+            for (at, byte) in changes {
+                bytes[at] = byte;
+            }
+            bytes.truncate(length.unwrap_or(usize::MAX));
+            ask(&bytes);
+        });
+    }
+
+    #[test]
+    fn anything(bytes in prop::collection::vec(any::<u8>(), 0..2000), class in 1..3_u8) {
+        let mut core = Writer::new(if class == 1 { 4 } else { 8 }, false).bytes();
+        core.truncate(60);
+        core.extend(bytes);
+        ask(&core);
+    }
+}

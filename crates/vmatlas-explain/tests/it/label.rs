@@ -1,0 +1,295 @@
+//! Labels of what no machine is needed for, and of facts and memory that lie.
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use std::path::Path;
+use vmatlas_explain::crash::Machine;
+use vmatlas_explain::label::{Auxv, Confidence, Facts, ImageFacts, Labels, SYMBOLS, ThreadFacts};
+use vmatlas_maps::{AddressRange, Maps, WordSize};
+use vmatlas_object::Memory;
+
+fn capture(name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/captures").join(name);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn labels(text: &[u8]) -> (Maps, Labels) {
+    let maps = Maps::parse(text);
+    assert_eq!(maps.warnings(), []);
+    let labels = Labels::of(&maps, &Facts::default(), None);
+    (maps, labels)
+}
+
+/// Group, confidence and text at the first row of that name.
+fn of_name(maps: &Maps, labels: &Labels, name: &str) -> (String, Confidence, String) {
+    let row = maps.iter().find(|row| row.name == name.as_bytes());
+    let row = row.unwrap_or_else(|| panic!("no row is called {name}"));
+    let part = labels.at(row.range.start).unwrap_or_else(|| panic!("{name} has no label"));
+    (part.label.group.to_string(), part.label.confidence, part.label.text.clone())
+}
+
+#[test]
+fn names_that_kernels_printed_are_put_into_words() {
+    let (maps, labels) = labels(&capture("zoo-x86_64-6.12-anon-names.maps"));
+    for (name, group, words) in [
+        ("[anon:zoo name]", "named memory", "memory named zoo name"),
+        ("[anon_shmem:shared zoo]", "named memory", "memory named shared zoo"),
+        ("anon_inode:[perf_event]", "perf ring", "ring of events of perf_event_open(2)"),
+        ("anon_inode:[io_uring]", "I/O ring", "queues shared with the kernel (io_uring(7))"),
+        ("/anon_hugepage (deleted)", "huge pages", "anonymous memory in huge pages (MAP_HUGETLB)"),
+        ("[vvar]", "vdso", "data of the kernel for the vdso, such as the time"),
+        ("[stack]", "thread stack", "stack of the first thread"),
+    ] {
+        let expected = (group.to_owned(), Confidence::Certain, words.to_owned());
+        assert_eq!(of_name(&maps, &labels, name), expected);
+    }
+    // A file that is called so is no memory of that name.
+    let file = maps.iter().find(|row| row.name == b"/tmp/zoo64/[anon:x]").unwrap();
+    assert_eq!(labels.at(file.range.start), None);
+}
+
+/// The names that these programs give: glibc's setvmaname.h, Go's runtime/mem_linux.go, Ruby,
+/// bionic.
+#[test]
+fn names_of_programs_are_put_into_words() {
+    for (name, group, words) in [
+        (" glibc: malloc arena", "glibc arena", "glibc malloc: arena of a thread"),
+        (" glibc: malloc", "glibc main heap", "glibc malloc: main heap or a large block"),
+        (" glibc: loader malloc", "loader", "memory of the dynamic linker"),
+        (" glibc: pthread stack: 1234", "thread stack", "stack of thread 1234"),
+        (" glibc: pthread user stack: 12", "thread stack", "stack of thread 12"),
+        (" glibc: unused stack", "thread stack", "unused stack, kept for a thread to come"),
+        (" glibc: fatal", "glibc", "glibc: fatal"),
+        ("Go: heap", "Go heap", "Go: heap"),
+        ("Go: page summary", "Go metadata", "Go: page summary"),
+        ("Ruby:rb_gc_impl", "Ruby", "Ruby:rb_gc_impl"),
+        ("scudo:primary", "malloc", "malloc (scudo:primary)"),
+        (".bss", ".bss", ".bss: variables that begin as zero"),
+        ("dalvik-main space", "Android runtime", "dalvik-main space"),
+        ("mimalloc", "mimalloc", "mimalloc: memory"),
+    ] {
+        let row = format!("7f0000000000-7f0000021000 rw-p 00000000 00:00 0   [anon:{name}]\n");
+        let (maps, labels) = labels(row.as_bytes());
+        let found = of_name(&maps, &labels, &format!("[anon:{name}]"));
+        assert_eq!(found, (group.to_owned(), Confidence::Certain, words.to_owned()));
+    }
+}
+
+#[test]
+fn a_text_alone_shows_shapes() {
+    let text = b"\
+7f0000000000-7f0000021000 rw-p 00000000 00:00 0 \n\
+7f0000021000-7f0004000000 ---p 00000000 00:00 0 \n\
+7f1000000000-7f1040000000 rw-p 00000000 00:00 0 \n\
+7f2000000000-7f2040000000 ---p 00000000 00:00 0 \n\
+7f3000000000-7f3000200000 r-xp 00000000 fe:00 9                          /lib/libc.so.6\n\
+7f3000200000-7f3000203000 rw-p 00000000 00:10 10                         anon_inode:kvm-vcpu:0\n";
+    let (_, labels) = labels(text);
+    let at = |address| {
+        let label = &labels.at(address).unwrap().label;
+        (label.group.to_string(), label.confidence)
+    };
+    assert_eq!(at(0x7f00_0000_0000), ("glibc arena".to_owned(), Confidence::Likely));
+    assert_eq!(at(0x7f00_0002_1000), ("glibc arena reserve".to_owned(), Confidence::Likely));
+    assert_eq!(at(0x7f20_0000_0000), ("reserved".to_owned(), Confidence::Likely));
+    assert_eq!(at(0x7f30_0020_0000), ("KVM".to_owned(), Confidence::Certain));
+    // Less than certain: a program may well have more memory than its guest.
+    assert_eq!(at(0x7f10_0000_0000).1, Confidence::Guess);
+}
+
+/// What a runtime reserves has parts that look like heaps, and is not made of heaps alone.
+#[test]
+fn parts_of_a_reservation_are_no_heaps() {
+    let libc =
+        "7f9000000000-7f9000200000 r-xp 00000000 fe:00 9                    /lib/libc.so.6\n";
+    let groups = |text: &str, at: &[u64]| -> Vec<Option<String>> {
+        let (_, labels) = labels(format!("{text}{libc}").as_bytes());
+        at.iter().map(|&at| labels.at(at).map(|part| part.label.group.to_string())).collect()
+    };
+    let is_arena = |text: &str, at: u64| groups(text, &[at]) == [Some("glibc arena".to_owned())];
+    // Used memory that ends where a heap may, and far more reserved behind it.
+    let large = "7f1000000000-7f1018000000 rw-p 00000000 00:00 0 \n\
+                 7f1018000000-7f1a00000000 ---p 00000000 00:00 0 \n";
+    assert!(!is_arena(large, 0x7f10_0000_0000));
+    // A part in the midst that was made usable, and has the shape of a heap.
+    let middle = "7f1000000000-7f1010000000 ---p 00000000 00:00 0 \n\
+                  7f1010000000-7f1012000000 rw-p 00000000 00:00 0 \n\
+                  7f1012000000-7f1014000000 ---p 00000000 00:00 0 \n\
+                  7f1014000000-7f1016000000 rw-p 00000000 00:00 0 \n\
+                  7f1016000000-7f1018000000 ---p 00000000 00:00 0 \n";
+    assert!(!is_arena(middle, 0x7f10_1000_0000));
+    assert!(!is_arena(middle, 0x7f10_1400_0000));
+    // Parts before one that does not end where a heap does.
+    let begins = "7f1000000000-7f1002000000 rw-p 00000000 00:00 0 \n\
+                  7f1002000000-7f1004000000 ---p 00000000 00:00 0 \n\
+                  7f1004000000-7f1005000000 rw-p 00000000 00:00 0 \n\
+                  7f1005000000-7f1006000000 ---p 00000000 00:00 0 \n\
+                  7f1006000000-7f1008000000 rw-p 00000000 00:00 0 \n";
+    assert!(!is_arena(begins, 0x7f10_0000_0000));
+    // Arenas side by side, of which one has a full heap, with a stack and its guard above them
+    // and another reservation above that.
+    let arenas = "7f1000000000-7f1000021000 rw-p 00000000 00:00 0 \n\
+                  7f1000021000-7f1004000000 ---p 00000000 00:00 0 \n\
+                  7f1004000000-7f1008000000 rw-p 00000000 00:00 0 \n\
+                  7f1008000000-7f1008100000 rw-p 00000000 00:00 0 \n\
+                  7f1008100000-7f100c001000 ---p 00000000 00:00 0 \n\
+                  7f100c001000-7f100c801000 rw-p 00000000 00:00 0 \n\
+                  7f100c801000-7f1800000000 ---p 00000000 00:00 0 \n";
+    for at in [0x7f10_0000_0000, 0x7f10_0400_0000, 0x7f10_0800_0000] {
+        assert!(is_arena(arenas, at), "{at:x}");
+    }
+    assert!(!is_arena(arenas, 0x7f10_0c00_1000));
+    // A full heap above another.
+    let above = "7f1000000000-7f1000021000 rw-p 00000000 00:00 0 \n\
+                 7f1000021000-7f1004000000 ---p 00000000 00:00 0 \n\
+                 7f1004000000-7f1008000000 rw-p 00000000 00:00 0 \n";
+    assert!(is_arena(above, 0x7f10_0400_0000));
+}
+
+/// Memory in which every word is what a structure might want it to be.
+struct Lies {
+    rows: Vec<AddressRange>,
+    seed: u64,
+}
+
+impl Lies {
+    fn word(&self, address: u64) -> u64 {
+        let mixed = (address ^ self.seed).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let row = self.rows.get((mixed >> 40) as usize % self.rows.len().max(1));
+        let row = row.copied().unwrap_or_default();
+        match mixed >> 60 {
+            0..=2 => address,
+            3 => address.wrapping_sub(16),
+            4..=6 => row.start,
+            7 => row.start.wrapping_add(0x2c0),
+            8 => row.size() | 2,
+            9 => mixed >> 44,
+            10 => u64::MAX,
+            11 => row.end.wrapping_sub(mixed & 0xfff),
+            _ => 0,
+        }
+    }
+}
+
+impl Memory for Lies {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> usize {
+        let length = bytes.len().min(4096);
+        let bytes = &mut bytes[..length];
+        for (index, chunk) in bytes.chunks_mut(8).enumerate() {
+            let word = self.word(address.wrapping_add(index as u64 * 8)).to_le_bytes();
+            chunk.copy_from_slice(&word[..chunk.len()]);
+        }
+        length
+    }
+}
+
+fn address() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        (any::<u64>(), 0..64u32).prop_map(|(n, shift)| n >> shift),
+        (0..64u64).prop_map(|n| 0x7f00_0000_0000 + (n << 26)),
+        (0..1024u64).prop_map(|n| 0x7f00_0000_0000 + (n << 12)),
+        Just(u64::MAX),
+    ]
+}
+
+fn range() -> impl Strategy<Value = AddressRange> {
+    let size = prop_oneof![Just(4096u64), Just(64 << 20), Just(8 << 20), any::<u64>()];
+    (address(), size).prop_map(|(start, size)| AddressRange::new(start, start.saturating_add(size)))
+}
+
+fn maps() -> impl Strategy<Value = Maps> {
+    let names: [&[u8]; 11] = [
+        b"[anon: glibc: malloc arena]",
+        b"",
+        b"",
+        b"",
+        b"[heap]",
+        b"[stack]",
+        b"/lib/libmimalloc.so.2",
+        b"/lib/libjemalloc.so",
+        b"/usr/lib/musl/lib/libc.so",
+        b"/memfd:java_heap (deleted)",
+        b"/jdk/lib/server/classes.jsa",
+    ];
+    let perms: [&[u8; 4]; 4] = [b"rw-p", b"rw-p", b"---p", b"r-xp"];
+    let row = (range(), prop::sample::select(names.to_vec()), prop::sample::select(perms.to_vec()));
+    (vec(row.prop_map(|(range, name, perms)| (range, name.to_vec(), *perms)), 0..12), any::<bool>())
+        .prop_map(|(mut rows, sorted)| {
+            if sorted {
+                rows.sort_by_key(|(range, ..)| range.start);
+            }
+            let mut maps = Maps::default();
+            for (range, name, perms) in &rows {
+                maps.push(&vmatlas_maps::Mapping {
+                    range: *range,
+                    perms: vmatlas_maps::Perms(*perms),
+                    offset: 0,
+                    device: vmatlas_maps::Device::new(0, 0),
+                    inode: u64::from(name.starts_with(b"/")),
+                    name,
+                });
+            }
+            maps
+        })
+}
+
+fn facts() -> impl Strategy<Value = Facts> {
+    // Some runtimes are known by names, others by symbols and sections.
+    let names: [&[u8]; 4] =
+        [b"/lib/libx.so", b"/jdk/lib/libjvm.so", b"/usr/bin/chromium", b"/lib/libopenblas.so.0"];
+    let image = (
+        prop::sample::select(names.to_vec()),
+        vec((range(), address(), any::<bool>()), 0..3),
+        prop::option::of(range()),
+        vec((prop::sample::select(SYMBOLS), address()), 0..24),
+    );
+    let image = image.prop_map(|(name, segments, relro, symbols)| ImageFacts {
+        name: name.to_vec(),
+        sections: vec![(".gopclntab".to_owned(), AddressRange::new(0, 4096))],
+        segments,
+        relro,
+        symbols,
+        ..ImageFacts::default()
+    });
+    let thread = (any::<u32>(), prop::option::of(address()), prop::option::of(address()));
+    let thread = thread.prop_map(|(tid, stack_pointer, thread_pointer)| ThreadFacts {
+        tid,
+        stack_pointer,
+        thread_pointer,
+        ..ThreadFacts::default()
+    });
+    let machine = prop_oneof![Just(Machine::X86_64), Just(Machine::X86), Just(Machine::S390x)];
+    let numbers = (prop::option::of(address()), prop::option::of(address()), address(), 0..3u64);
+    let auxv = vec((0..60u64, address()), 0..5).prop_map(|entries| Auxv { entries });
+    (vec(image, 0..3), vec(thread, 0..4), vec(range(), 0..4), machine, any::<bool>(), numbers, auxv)
+        .prop_map(|(images, threads, guards, machine, is_32, numbers, auxv)| Facts {
+            page_size: [0, 4096, 3][numbers.3 as usize],
+            word_size: Some(if is_32 { WordSize::Bits32 } else { WordSize::Bits64 }),
+            machine: Some(machine),
+            pid: Some(1),
+            threads,
+            auxv,
+            start_brk: numbers.0,
+            stack_limit: numbers.1,
+            images,
+            guards,
+            ..Facts::default()
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// Whatever is said of a process: there is no panic, labels are in order and do not overlap.
+    #[test]
+    fn lies_cost_labels_and_nothing_else(maps in maps(), facts in facts(), seed: u64, deep: bool) {
+        let lies = Lies { rows: maps.iter().map(|row| row.range).collect(), seed };
+        let labels = Labels::of(&maps, &facts, deep.then_some(&lies as &dyn Memory));
+        let mut end = 0;
+        for part in labels.iter() {
+            prop_assert!(part.range.start >= end && part.range.start < part.range.end);
+            prop_assert!(!part.label.text.is_empty() && !part.label.because.is_empty());
+            end = part.range.end;
+        }
+    }
+}

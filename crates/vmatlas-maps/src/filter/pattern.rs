@@ -1,0 +1,123 @@
+//! Globs and regular expressions over the bytes of a field.
+
+/// A condition on bytes.
+#[derive(Clone, Debug)]
+pub(super) enum Pattern {
+    /// A glob over the whole: `*` any bytes, `?` one byte.
+    Glob(Box<[u8]>),
+    /// A regular expression found anywhere.
+    #[cfg(feature = "regex")]
+    Regex(regex::bytes::Regex),
+}
+
+impl Pattern {
+    pub(super) fn glob(glob: &str) -> Pattern {
+        Pattern::Glob(glob.as_bytes().into())
+    }
+
+    /// # Errors
+    /// What is wrong with the expression.
+    #[cfg(feature = "regex")]
+    pub(super) fn regex(text: &str) -> Result<Pattern, String> {
+        /// The most memory that an expression may take, in bytes.
+        const LIMIT: usize = 1 << 20;
+        let mut builder = regex::bytes::RegexBuilder::new(text);
+        builder.size_limit(LIMIT).dfa_size_limit(LIMIT).build().map(Pattern::Regex).map_err(
+            |error| {
+                let message = match error {
+                    regex::Error::Syntax(text) => {
+                        text.lines().last().unwrap_or("").replace("error: ", "")
+                    }
+                    other => other.to_string(),
+                };
+                format!("not a regular expression: {message}")
+            },
+        )
+    }
+
+    /// # Errors
+    /// Always: this build has no regular expressions.
+    #[cfg(not(feature = "regex"))]
+    pub(super) fn regex(_: &str) -> Result<Pattern, String> {
+        Err("regular expressions need the feature `regex` of vmatlas-maps".to_owned())
+    }
+
+    pub(super) fn is_match(&self, bytes: &[u8]) -> bool {
+        match self {
+            Pattern::Glob(glob) => glob_matches(glob, bytes),
+            #[cfg(feature = "regex")]
+            Pattern::Regex(regex) => regex.is_match(bytes),
+        }
+    }
+}
+
+/// Takes at most `glob.len() * bytes.len()` steps: after a later `*` no earlier one is tried again.
+fn glob_matches(glob: &[u8], bytes: &[u8]) -> bool {
+    let (mut at, mut next) = (0, 0);
+    // Behind the last `*`, and where the bytes begin that it has not swallowed.
+    let mut star: Option<(usize, usize)> = None;
+    while next < bytes.len() {
+        match glob.get(at) {
+            Some(b'*') => {
+                at += 1;
+                star = Some((at, next));
+            }
+            Some(&byte) if byte == b'?' || byte == bytes[next] => {
+                at += 1;
+                next += 1;
+            }
+            _ => {
+                let Some((behind, from)) = star else { return false };
+                star = Some((behind, from + 1));
+                (at, next) = (behind, from + 1);
+            }
+        }
+    }
+    glob[at..].iter().all(|&byte| byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::glob_matches;
+
+    /// By trying every length for every `*`.
+    fn naive(glob: &[u8], bytes: &[u8]) -> bool {
+        match glob.split_first() {
+            None => bytes.is_empty(),
+            Some((b'*', rest)) => (0..=bytes.len()).any(|at| naive(rest, &bytes[at..])),
+            Some((&byte, rest)) => bytes.split_first().is_some_and(|(&first, bytes)| {
+                (byte == b'?' || byte == first) && naive(rest, bytes)
+            }),
+        }
+    }
+
+    #[test]
+    fn globs_match_as_the_naive_version_does() {
+        let words = |letters: &[u8], most: u32| -> Vec<Vec<u8>> {
+            let word = |mut number: usize, length: u32| {
+                let letter = |_| {
+                    let letter = letters[number % letters.len()];
+                    number /= letters.len();
+                    letter
+                };
+                (0..length).map(letter).collect()
+            };
+            (0..=most)
+                .flat_map(|length| (0..letters.len().pow(length)).map(move |n| (n, length)))
+                .map(|(number, length)| word(number, length))
+                .collect()
+        };
+        let texts = words(b"ab\xff", 4);
+        for glob in words(b"ab*?", 5) {
+            for text in &texts {
+                assert_eq!(
+                    glob_matches(&glob, text),
+                    naive(&glob, text),
+                    "{} over {}",
+                    glob.escape_ascii(),
+                    text.escape_ascii()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,314 @@
+//! What sort of mapping a row is, told by its name, device and inode together.
+
+use crate::mapping::{Device, Mapping};
+use std::borrow::Cow;
+
+/// The sort of a mapping, as far as its row tells.
+///
+/// Brackets and words in a name prove nothing by themselves: a file may be called `[heap]`,
+/// and its row then shows `/dir/[heap]`. The kernel's own objects are recognised by name,
+/// device and ` (deleted)` together, as listed at each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind<'a> {
+    /// A file, or a row with an inode whose name is not known.
+    File,
+    /// Private memory without a name.
+    Anonymous,
+    /// `[heap]`: the program break area. A process may have several such rows.
+    Heap,
+    /// `[stack]`: where the main thread began.
+    Stack,
+    /// `[stack:TID]`: the stack of a thread (Linux 3.4 to 4.4).
+    ThreadStack {
+        /// The thread's id.
+        tid: u32,
+    },
+    /// `[anon:NAME]`: named by `PR_SET_VMA_ANON_NAME` (Linux 5.17, Android before).
+    NamedAnonymous {
+        /// What stands between `[anon:` and `]`.
+        name: &'a [u8],
+    },
+    /// `[anon_shmem:NAME]` (Linux 6.2), or an Android `/dev/ashmem/NAME (deleted)`.
+    NamedSharedAnonymous {
+        /// The name given.
+        name: &'a [u8],
+    },
+    /// `/dev/zero (deleted)` on the kernel's own tmpfs: `MAP_SHARED|MAP_ANONYMOUS`.
+    SharedAnonymous,
+    /// `/memfd:NAME (deleted)`, see memfd_create(2).
+    Memfd {
+        /// The name given, which may be empty.
+        name: &'a [u8],
+    },
+    /// `/SYSVkkkkkkkk (deleted)`, see shmget(2).
+    SysvShm {
+        /// The key; 0 for `IPC_PRIVATE`.
+        key: i32,
+        /// The segment's id, which is the row's inode.
+        id: u64,
+    },
+    /// `/anon_hugepage (deleted)`: `MAP_HUGETLB|MAP_ANONYMOUS`.
+    HugeAnonymous,
+    /// `anon_inode:…`, such as `anon_inode:[perf_event]`.
+    AnonInode,
+    /// `socket:[N]`, a packet ring.
+    Socket,
+    /// `/[aio] (deleted)`, the ring of io_setup(2).
+    Aio,
+    /// `/secretmem (deleted)`, see memfd_secret(2).
+    Secretmem,
+    /// `/dmabuf:NAME` or `anon_inode:dmabuf`.
+    DmaBuf,
+    /// A file under `/dev` that is not kept in a directory of memory files.
+    Device,
+    /// `[vdso]`.
+    Vdso,
+    /// `[vvar]` or `[vvar_vclock]`.
+    Vvar,
+    /// `[vsyscall]`, at an address that is the same in every process.
+    Vsyscall,
+    /// Any other name that is no path.
+    Special,
+}
+
+impl Kind<'_> {
+    /// The words for all kinds.
+    pub const WORDS: [&'static str; 21] = [
+        "file",
+        "anonymous",
+        "heap",
+        "stack",
+        "thread-stack",
+        "named-anonymous",
+        "named-shared-anonymous",
+        "shared-anonymous",
+        "memfd",
+        "sysv-shm",
+        "huge-anonymous",
+        "anon-inode",
+        "socket",
+        "aio",
+        "secretmem",
+        "dma-buf",
+        "device",
+        "vdso",
+        "vvar",
+        "vsyscall",
+        "special",
+    ];
+
+    /// The word for it in JSON, tables and filters.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Kind::File => "file",
+            Kind::Anonymous => "anonymous",
+            Kind::Heap => "heap",
+            Kind::Stack => "stack",
+            Kind::ThreadStack { .. } => "thread-stack",
+            Kind::NamedAnonymous { .. } => "named-anonymous",
+            Kind::NamedSharedAnonymous { .. } => "named-shared-anonymous",
+            Kind::SharedAnonymous => "shared-anonymous",
+            Kind::Memfd { .. } => "memfd",
+            Kind::SysvShm { .. } => "sysv-shm",
+            Kind::HugeAnonymous => "huge-anonymous",
+            Kind::AnonInode => "anon-inode",
+            Kind::Socket => "socket",
+            Kind::Aio => "aio",
+            Kind::Secretmem => "secretmem",
+            Kind::DmaBuf => "dma-buf",
+            Kind::Device => "device",
+            Kind::Vdso => "vdso",
+            Kind::Vvar => "vvar",
+            Kind::Vsyscall => "vsyscall",
+            Kind::Special => "special",
+        }
+    }
+}
+
+/// What a text alone can say of the file behind a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileName<'a> {
+    /// The path, without the kernel's ` (deleted)` and with its line feeds restored, if that is
+    /// what the name means: where it is not [decided](FileName::ambiguous), the likelier reading.
+    pub path: Cow<'a, [u8]>,
+    /// Whether the name the file was opened by is gone; `None` where the text cannot tell,
+    /// because a file may be called `x (deleted)`.
+    pub deleted: Option<bool>,
+    /// Whether other readings of the name exist (` (deleted)`, `\012`).
+    pub ambiguous: bool,
+}
+
+const DELETED: &[u8] = b" (deleted)";
+
+impl<'a> Mapping<'a> {
+    /// What sort of mapping this is.
+    ///
+    /// ```
+    /// use vmatlas_maps::Kind;
+    /// let kind = |row: &str| vmatlas_maps::parse_row(row.as_bytes()).unwrap().kind().word();
+    /// assert_eq!(kind("1000-2000 rw-p 00000000 00:00 0 [heap]"), "heap");
+    /// assert_eq!(kind("1000-2000 rw-p 00000000 fe:00 9 /tmp/[heap]"), "file");
+    /// ```
+    pub fn kind(&self) -> Kind<'a> {
+        match self.name {
+            b"" if self.inode == 0 => Kind::Anonymous,
+            b"" => Kind::File,
+            [b'/', ..] => self.kind_of_path(),
+            [b'[', inside @ .., b']'] => self.kind_of_brackets(inside),
+            name if name.starts_with(b"anon_inode:dmabuf") || name.starts_with(b"dmabuf:") => {
+                Kind::DmaBuf
+            }
+            name if name.starts_with(b"anon_inode:") => Kind::AnonInode,
+            name if name.starts_with(b"socket:[") => Kind::Socket,
+            _ if self.inode != 0 => Kind::File,
+            _ => Kind::Special,
+        }
+    }
+
+    fn kind_of_brackets(&self, inside: &'a [u8]) -> Kind<'a> {
+        if let Some(name) = inside.strip_prefix(b"anon_shmem:") {
+            return Kind::NamedSharedAnonymous { name };
+        }
+        if self.inode != 0 || self.device != Device::default() {
+            // The kernel puts no brackets around anything else that has a file.
+            return Kind::File;
+        }
+        match inside {
+            b"heap" => Kind::Heap,
+            b"stack" => Kind::Stack,
+            b"vdso" => Kind::Vdso,
+            b"vvar" | b"vvar_vclock" => Kind::Vvar,
+            b"vsyscall" => Kind::Vsyscall,
+            _ => {
+                if let Some(name) = inside.strip_prefix(b"anon:") {
+                    return Kind::NamedAnonymous { name };
+                }
+                let tid = inside.strip_prefix(b"stack:").and_then(number);
+                tid.map_or(Kind::Special, |tid| Kind::ThreadStack { tid })
+            }
+        }
+    }
+
+    fn kind_of_path(&self) -> Kind<'a> {
+        if let Some(object) = self.name.strip_suffix(DELETED).filter(|_| self.device.major == 0) {
+            // Objects on file systems that the kernel mounts for itself; these have no major
+            // number, and no name that could be kept. (A core knows no device.)
+            match object {
+                // Whoever deletes the real /dev/zero leaves private rows on the file system of /dev.
+                b"/dev/zero"
+                    if self.perms.shared() || self.device.minor == 1 || self.perms.0[3] == b'?' =>
+                {
+                    return Kind::SharedAnonymous;
+                }
+                b"/anon_hugepage" => return Kind::HugeAnonymous,
+                b"/[aio]" => return Kind::Aio,
+                b"/secretmem" => return Kind::Secretmem,
+                _ => {}
+            }
+            if let Some(name) = object.strip_prefix(b"/memfd:") {
+                return Kind::Memfd { name };
+            }
+            if let Some(key) = object.strip_prefix(b"/SYSV").and_then(shm_key) {
+                return Kind::SysvShm { key, id: self.inode };
+            }
+            if let Some(name) = object.strip_prefix(b"/dev/ashmem/") {
+                return Kind::NamedSharedAnonymous { name };
+            }
+        }
+        match self.name {
+            // perf and WSL write this for memory without a name.
+            b"//anon" if self.inode == 0 => Kind::Anonymous,
+            name if name.starts_with(b"/dmabuf:") => Kind::DmaBuf,
+            name if name.starts_with(b"/dev/") => {
+                let memory_files: [&[u8]; 3] = [b"/dev/shm/", b"/dev/hugepages/", b"/dev/mqueue/"];
+                if memory_files.iter().any(|dir| name.starts_with(dir)) {
+                    Kind::File
+                } else {
+                    Kind::Device
+                }
+            }
+            _ => Kind::File,
+        }
+    }
+
+    /// Whether the row itself says what it is for. Memory without a name does not, nor do the names
+    /// that the kernel gives to anything of a sort (`/dev/zero (deleted)`, `/anon_hugepage
+    /// (deleted)`, `/memfd: (deleted)`): what these are for takes a label.
+    pub fn tells_its_purpose(&self) -> bool {
+        !matches!(
+            self.kind(),
+            Kind::Anonymous
+                | Kind::SharedAnonymous
+                | Kind::HugeAnonymous
+                | Kind::Memfd { name: b"" }
+        )
+    }
+
+    /// Whether it shows a file or another object with contents of its own, at an offset.
+    pub fn has_file(&self) -> bool {
+        // A core has no inodes.
+        self.inode != 0
+            || matches!(
+                self.kind(),
+                Kind::File
+                    | Kind::Device
+                    | Kind::Memfd { .. }
+                    | Kind::SysvShm { .. }
+                    | Kind::SharedAnonymous
+                    | Kind::HugeAnonymous
+            )
+    }
+
+    /// The file's path as far as the text tells; `None` for what is no file or has no name.
+    ///
+    /// ```
+    /// let row = vmatlas_maps::parse_row(b"1000-2000 r--p 00000000 fe:00 9 /tmp/x (deleted)")?;
+    /// let file = row.file_name().unwrap();
+    /// assert_eq!(file.path.as_ref(), b"/tmp/x");
+    /// assert_eq!(file.deleted, None); // or it is called "x (deleted)"
+    /// # Ok::<(), vmatlas_maps::RowError>(())
+    /// ```
+    pub fn file_name(&self) -> Option<FileName<'a>> {
+        if self.name.is_empty() || !matches!(self.kind(), Kind::File | Kind::Device) {
+            return None;
+        }
+        let (path, deleted) = match self.name.strip_suffix(DELETED) {
+            Some(path) => (path, None),
+            None => (self.name, Some(false)),
+        };
+        let path = restore_line_feeds(path);
+        let ambiguous = deleted.is_none() || matches!(path, Cow::Owned(_));
+        Some(FileName { path, deleted, ambiguous })
+    }
+}
+
+/// `\012` back to the line feed it stands for: the only byte that the kernel escapes in a name
+/// (seq_path() with `"\n"`, fs/proc/task_mmu.c). A name may also hold these four characters.
+pub fn restore_line_feeds(name: &[u8]) -> Cow<'_, [u8]> {
+    const ESCAPED: &[u8] = br"\012";
+    let mut found = memchr::memmem::find_iter(name, ESCAPED).peekable();
+    if found.peek().is_none() {
+        return Cow::Borrowed(name);
+    }
+    let mut path = Vec::with_capacity(name.len());
+    let mut from = 0;
+    for at in found {
+        path.extend_from_slice(&name[from..at]);
+        path.push(b'\n');
+        from = at + ESCAPED.len();
+    }
+    path.extend_from_slice(&name[from..]);
+    Cow::Owned(path)
+}
+
+fn number(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
+}
+
+/// The key of a name that `"SYSV%08x"` printed (ipc/shm.c).
+fn shm_key(text: &[u8]) -> Option<i32> {
+    let lower = text.len() == 8 && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    let digits = std::str::from_utf8(text).ok().filter(|_| lower)?;
+    u32::from_str_radix(digits, 16).ok().map(u32::cast_signed)
+}

@@ -1,0 +1,161 @@
+//! A row of `/proc/PID/maps` as a value.
+
+use std::fmt;
+
+/// A half-open range of addresses of a process: `start` belongs to it, `end` does not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AddressRange {
+    /// First address, in bytes.
+    pub start: u64,
+    /// First address after the range, in bytes.
+    pub end: u64,
+}
+
+impl AddressRange {
+    /// The range from `start` up to, not including, `end`.
+    pub const fn new(start: u64, end: u64) -> Self {
+        AddressRange { start, end }
+    }
+
+    /// Length in bytes; 0 where `end` is not above `start`.
+    pub const fn size(&self) -> u64 {
+        self.end.saturating_sub(self.start)
+    }
+
+    /// Whether `address` lies in the range.
+    pub const fn contains(&self, address: u64) -> bool {
+        self.start <= address && address < self.end
+    }
+
+    /// Whether the two have an address in common.
+    pub const fn overlaps(&self, other: &AddressRange) -> bool {
+        self.start < other.end && other.start < self.end
+    }
+}
+
+/// Written as `maps` writes it: `7f00-7f01`, each at least eight digits.
+impl fmt::Display for AddressRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}-{:08x}", self.start, self.end)
+    }
+}
+
+/// The permission field: four characters, kept as the producer wrote them.
+///
+/// Linux writes `r`, `w`, `x` or `-` and then `p` (private) or `s` (`VM_MAYSHARE`; `S` too
+/// on kernels without an MMU), see proc_pid_maps(5). Others write more: WSL 1 puts `-` last,
+/// sources without the fourth field give `?`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Perms(pub [u8; 4]);
+
+impl Perms {
+    /// May be read.
+    pub const fn read(self) -> bool {
+        self.0[0] == b'r'
+    }
+
+    /// May be written.
+    pub const fn write(self) -> bool {
+        self.0[1] == b'w'
+    }
+
+    /// May be executed.
+    pub const fn execute(self) -> bool {
+        self.0[2] == b'x'
+    }
+
+    /// Changes are seen by everyone who maps the object (`s` or `S`).
+    pub const fn shared(self) -> bool {
+        matches!(self.0[3], b's' | b'S')
+    }
+
+    /// None of read, write and execute: a guard or reserved addresses. Not where `?` says that it
+    /// is not known.
+    pub const fn none(self) -> bool {
+        matches!(self.0, [b'-', b'-', b'-', _])
+    }
+
+    /// Which part of a file is mapped so, as words before its name: `code of`.
+    pub const fn part_of_file(self) -> &'static str {
+        if self.execute() {
+            "code of"
+        } else if self.write() {
+            "writable data of"
+        } else if self.read() {
+            "read-only data of"
+        } else {
+            "addresses kept for"
+        }
+    }
+
+    /// The four characters; anything but printable ASCII becomes `?`.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0)
+            .ok()
+            .filter(|s| s.bytes().all(|b| b.is_ascii_graphic()))
+            .unwrap_or("????")
+    }
+}
+
+impl fmt::Display for Perms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl fmt::Debug for Perms {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The device of a mapping's file system, as two numbers.
+///
+/// Linux holds 12 bits of major and 20 of minor number, so up to 3 and 5 hexadecimal digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Device {
+    /// Major number; 0 for file systems without a block device.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
+impl Device {
+    /// The device with these two numbers.
+    pub const fn new(major: u32, minor: u32) -> Self {
+        Device { major, minor }
+    }
+}
+
+/// Written as `maps` writes it: hexadecimal, each at least two digits.
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x}:{:02x}", self.major, self.minor)
+    }
+}
+
+/// One row of a map: what `/proc/PID/maps` says of a stretch of addresses.
+///
+/// ```
+/// let row = b"7f00-8f00 r-xp 00001000 fe:00 42    /usr/bin/cat";
+/// let mapping = vmatlas_maps::parse_row(row)?;
+/// assert_eq!(mapping.range.size(), 0x1000);
+/// assert!(mapping.perms.execute());
+/// assert_eq!(mapping.name, b"/usr/bin/cat");
+/// # Ok::<(), vmatlas_maps::RowError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Mapping<'a> {
+    /// The addresses it covers.
+    pub range: AddressRange,
+    /// What may be done there.
+    pub perms: Perms,
+    /// Where in the file the mapping begins, in bytes; 0 without a file.
+    pub offset: u64,
+    /// The file system's device; `00:00` without a file.
+    pub device: Device,
+    /// The file's inode number; 0 without a file.
+    pub inode: u64,
+    /// The last field, byte for byte as the kernel shows it; empty where it shows none.
+    pub name: &'a [u8],
+}

@@ -1,0 +1,549 @@
+//! The rows of one process, and how they are taken from a text of any length.
+
+use crate::kernel::{KernelVersion, WordSize};
+use crate::kind::restore_line_feeds;
+use crate::mapping::{AddressRange, Device, Mapping, Perms};
+use crate::names::Names;
+use crate::parse::{RowErrorKind, parse_row, quick_row};
+use crate::render::{TextFormat, name_in};
+use crate::smaps::{Field, Fields, field_line};
+use crate::text::{begins_like_a_row, find_row};
+use crate::warning::{Warning, WarningKind, Warnings};
+use std::borrow::Cow;
+
+/// The longest line that is taken, in bytes. A name has no bound of its own (components of 255
+/// bytes, of which each line feed is printed as four), but no path of a real program comes near.
+pub const MAX_LINE: usize = 1 << 20;
+
+/// The most rows that are kept: more than any kernel's default `vm.max_map_count` by far.
+const MAX_ROWS: usize = 1 << 24;
+/// The most bytes of names that are kept.
+const MAX_NAMES: usize = 1 << 28;
+/// The most bytes of fields of smaps that are kept; a row of a kernel takes 200.
+const MAX_FIELDS: usize = 1 << 30;
+/// No stack or heap takes as much as this, 64 TiB; a reservation may.
+const HUGE: u64 = 1 << 46;
+
+/// The rows of a map, 48 bytes each besides names, which rows of one file share.
+///
+/// ```
+/// let maps = vmatlas_maps::Maps::parse(b"1000-2000 r--p 00000000 00:00 0 \n4000-5000 rw-p 00000000 00:00 0 [heap]\n");
+/// assert_eq!(maps.len(), 2);
+/// assert_eq!(maps.get(1).unwrap().name, b"[heap]");
+/// assert_eq!(maps.find(0x4010).mapping, Some(1));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Maps {
+    rows: Vec<Row>,
+    names: Names<4>,
+    fields: Option<Fields>,
+    format: TextFormat,
+    word_size: Option<WordSize>,
+    warnings: Vec<Warning>,
+    /// Whether some row starts below the end of the one before it.
+    unordered: bool,
+}
+
+/// A [`Mapping`] at rest.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    start: u64,
+    end: u64,
+    offset: u64,
+    inode: u64,
+    device: Device,
+    perms: Perms,
+    name: u32,
+}
+
+impl Maps {
+    /// The map in a text: maps, smaps, or any other text with such rows in it.
+    ///
+    /// Nothing is refused; what cannot be used is in [`warnings`](Maps::warnings).
+    pub fn parse(text: &[u8]) -> Maps {
+        let mut reader = MapsReader::default();
+        reader.push(text);
+        reader.finish()
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Row number `index`, counted from 0 in the order of the text.
+    pub fn get(&self, index: usize) -> Option<Mapping<'_>> {
+        self.rows.get(index).map(|row| self.mapping(row))
+    }
+
+    /// The rows in the order of the text.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Mapping<'_>> + DoubleEndedIterator + Clone {
+        self.rows.iter().map(|row| self.mapping(row))
+    }
+
+    #[inline]
+    fn mapping(&self, row: &Row) -> Mapping<'_> {
+        Mapping {
+            range: AddressRange { start: row.start, end: row.end },
+            perms: row.perms,
+            offset: row.offset,
+            device: row.device,
+            inode: row.inode,
+            name: self.names.get(row.name),
+        }
+    }
+
+    /// The fields of smaps of a row; none where the text was maps.
+    pub fn fields(&self, index: usize) -> impl Iterator<Item = Field<'_>> {
+        self.fields.iter().flat_map(move |fields| fields.iter(index))
+    }
+
+    /// Whether rows have fields of smaps.
+    pub fn has_fields(&self) -> bool {
+        self.fields.is_some()
+    }
+
+    /// What was odd about the text.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// Adds a warning of whoever read the text.
+    pub fn warn(&mut self, text: impl Into<String>) {
+        self.warnings.push(Warning { line: 0, kind: WarningKind::Source(text.into()) });
+    }
+
+    /// How the producer of the text lays out its rows, as far as they show it; a 64-bit kernel of
+    /// today where they do not.
+    pub fn format(&self) -> TextFormat {
+        self.format
+    }
+
+    /// The word size of the kernel that printed the text, where its names stand in the column of
+    /// one; none where no name shows it.
+    pub fn word_size(&self) -> Option<WordSize> {
+        self.word_size
+    }
+
+    /// Says of which word size the kernel was that had these rows.
+    pub fn set_word_size(&mut self, word_size: WordSize) {
+        self.word_size = Some(word_size);
+        self.format = TextFormat::today(word_size);
+    }
+
+    /// Whether each row starts at or above the end of the one before it, as a kernel prints them.
+    pub fn is_ordered(&self) -> bool {
+        !self.unordered
+    }
+
+    /// Adds a row at the end.
+    #[inline]
+    pub fn push(&mut self, mapping: &Mapping<'_>) {
+        let range = mapping.range;
+        self.unordered |= self.rows.last().is_some_and(|last| range.start < last.end);
+        self.rows.push(Row {
+            start: range.start,
+            end: range.end,
+            offset: mapping.offset,
+            inode: mapping.inode,
+            device: mapping.device,
+            perms: mapping.perms,
+            name: self.names.id(mapping.name),
+        });
+    }
+
+    /// Index of the first row that ends above `address`, in an ordered map.
+    pub(crate) fn lower_bound(&self, address: u64) -> usize {
+        self.rows.partition_point(|row| row.end <= address)
+    }
+
+    /// The text that a kernel prints for these rows: of that version, or laid out as in
+    /// `format`; with the fields of smaps if there are any.
+    pub fn render(&self, format: TextFormat, version: Option<KernelVersion>) -> Vec<u8> {
+        let mut text = Vec::with_capacity(self.rows.len() * 80);
+        (0..self.len()).for_each(|index| self.render_row(index, format, version, &mut text));
+        text
+    }
+
+    /// Appends the lines of one row to `text`; nothing for a row that is not there.
+    pub fn render_row(
+        &self,
+        index: usize,
+        format: TextFormat,
+        version: Option<KernelVersion>,
+        text: &mut Vec<u8>,
+    ) {
+        let Some(mut row) = self.get(index) else { return };
+        if let Some(version) = version {
+            row.name = name_in(version, &row);
+        }
+        // Line feeds are as they were where the one escapes them and the other does not.
+        let unescape = self.format.escaped && !format.escaped;
+        let name = if unescape { restore_line_feeds(row.name) } else { Cow::Borrowed(row.name) };
+        format.write_row(&Mapping { name: &name, ..row }, text);
+        // smaps came with 2.6.14.
+        let has_smaps = version.is_none_or(|version| version >= KernelVersion::new(2, 6, 14));
+        if let Some(fields) = self.fields.as_ref().filter(|_| has_smaps) {
+            fields.write(index, text);
+        }
+    }
+}
+
+impl<'a> FromIterator<Mapping<'a>> for Maps {
+    fn from_iter<I: IntoIterator<Item = Mapping<'a>>>(rows: I) -> Self {
+        let mut maps = Maps::default();
+        rows.into_iter().for_each(|row| maps.push(&row));
+        maps
+    }
+}
+
+/// Takes a text piece by piece, as it is read; its memory is bounded whatever comes.
+///
+/// If the first line is a row, the text is maps or smaps, and each line that is neither row nor
+/// field is a warning. Else it is any text, and the rows found in it are taken.
+///
+/// ```
+/// let mut reader = vmatlas_maps::MapsReader::default();
+/// reader.push(b"1000-2000 r--p 0000");
+/// reader.push(b"0000 00:00 0 \n");
+/// assert_eq!(reader.finish().len(), 1);
+/// ```
+#[derive(Debug, Default)]
+pub struct MapsReader {
+    maps: Maps,
+    warnings: Warnings,
+    /// A line of which the end has not come yet.
+    carry: Vec<u8>,
+    /// Whether `carry` has grown too long and its line is being skipped.
+    skipping: bool,
+    line: u64,
+    content: Content,
+    layout: Layout,
+    /// Whether every line so far ended in a carriage return.
+    carriage_returns: bool,
+    full: bool,
+    /// Whether the last line of any text was a row or a field of one.
+    in_fields: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Content {
+    #[default]
+    Unknown,
+    /// maps or smaps.
+    Rows,
+    /// Any other text.
+    Text,
+}
+
+impl MapsReader {
+    /// Takes the next bytes of the text.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        if !self.carry.is_empty() || self.skipping {
+            let Some(end) = memchr::memchr(b'\n', bytes) else { return self.keep(bytes) };
+            self.keep(&bytes[..end]);
+            bytes = &bytes[end + 1..];
+            let mut carry = std::mem::take(&mut self.carry);
+            if !std::mem::take(&mut self.skipping) {
+                self.take_line(&carry);
+            }
+            carry.clear();
+            self.carry = carry;
+        }
+        while !bytes.is_empty() {
+            let end = match quick_row(bytes) {
+                // In other texts more is asked of a row.
+                Some((row, end))
+                    if end <= MAX_LINE
+                        && bytes.get(end) == Some(&b'\n')
+                        && self.content != Content::Text =>
+                {
+                    self.line += 1;
+                    self.take_row_of(&bytes[..end], &row);
+                    end
+                }
+                _ => {
+                    let Some(end) = memchr::memchr(b'\n', bytes) else { break };
+                    self.take_line(&bytes[..end]);
+                    end
+                }
+            };
+            bytes = &bytes[end + 1..];
+        }
+        self.keep(bytes);
+    }
+
+    /// Keeps the beginning of a line until its end comes.
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.skipping {
+            return;
+        }
+        if self.carry.len() + bytes.len() <= MAX_LINE {
+            self.carry.extend_from_slice(bytes);
+            return;
+        }
+        self.carry = Vec::new();
+        self.skipping = true;
+        self.line += 1;
+        self.warnings.push(self.line, RowErrorKind::TooLong.into());
+    }
+
+    /// How many rows have been taken.
+    pub fn rows(&self) -> usize {
+        self.maps.rows.len()
+    }
+
+    /// The end of the last row; 0 before the first.
+    pub fn last_end(&self) -> u64 {
+        self.maps.rows.last().map_or(0, |row| row.end)
+    }
+
+    /// The map; the last line may lack its line feed.
+    pub fn finish(mut self) -> Maps {
+        if !self.carry.is_empty() {
+            let carry = std::mem::take(&mut self.carry);
+            self.take_line(&carry);
+            if self.content == Content::Rows || begins_like_a_row(&carry) {
+                self.warnings.push(self.line, WarningKind::Cut);
+            }
+        }
+        // No kernel's own name ends so, but a file's may.
+        let no_name = |row: Mapping<'_>| row.inode == 0 && row.name.ends_with(b"\r");
+        if self.carriage_returns && self.content == Content::Text {
+            self.warnings.push(0, WarningKind::CarriageReturns);
+        } else if self.carriage_returns && !self.maps.is_empty() {
+            if self.maps.has_fields() || self.maps.iter().any(no_name) {
+                self.remove_carriage_returns();
+            } else {
+                self.warnings.push(0, WarningKind::NamesEndInCarriageReturns);
+            }
+        }
+        self.maps.rows.shrink_to_fit();
+        self.maps.format = self.layout.format();
+        self.maps.word_size = self.layout.word_size();
+        let mut warnings = self.warnings.into_vec();
+        warnings.append(&mut self.maps.warnings);
+        self.maps.warnings = warnings;
+        self.maps
+    }
+
+    fn remove_carriage_returns(&mut self) {
+        let mut maps = Maps { fields: self.maps.fields.take(), ..Maps::default() };
+        for mut row in self.maps.iter() {
+            row.name = row.name.strip_suffix(b"\r").unwrap_or(row.name);
+            maps.push(&row);
+        }
+        self.maps = maps;
+        self.warnings.push(0, WarningKind::CarriageReturns);
+    }
+
+    fn take_line(&mut self, line: &[u8]) {
+        self.line += 1;
+        if line.is_empty() {
+            return;
+        }
+        if line.len() > MAX_LINE {
+            return self.warnings.push(self.line, RowErrorKind::TooLong.into());
+        }
+        if self.content == Content::Text {
+            return self.take_text(line);
+        }
+        // No row begins like a field of smaps, and of those there are many more.
+        if let Some((name, rest)) = field_line(line).filter(|_| self.content == Content::Rows) {
+            self.see_end(line);
+            let carriage_return = rest.strip_suffix(b"\r").filter(|_| self.carriage_returns);
+            return self.take_field(name, carriage_return.unwrap_or(rest));
+        }
+        match parse_row(line) {
+            Ok(row) => self.take_row_of(line, &row),
+            Err(error) => {
+                self.see_end(line);
+                if self.content == Content::Unknown {
+                    self.content = Content::Text;
+                    self.take_text(line);
+                } else if line != b"\r" {
+                    self.warnings.push(self.line, error.into());
+                }
+            }
+        }
+    }
+
+    /// Takes a line of maps or smaps that is a row.
+    #[inline(always)]
+    fn take_row_of(&mut self, line: &[u8], row: &Mapping<'_>) {
+        self.see_end(line);
+        self.content = Content::Rows;
+        self.layout.see(line, row);
+        self.take_row(row);
+    }
+
+    /// A listing is from Windows if all its lines say so.
+    #[inline]
+    fn see_end(&mut self, line: &[u8]) {
+        self.carriage_returns = line.last() == Some(&b'\r')
+            && (self.carriage_returns || self.content == Content::Unknown);
+    }
+
+    fn take_text(&mut self, line: &[u8]) {
+        let (line, from_windows) = match line.strip_suffix(b"\r") {
+            Some(line) => (line, true),
+            None => (line, false),
+        };
+        // Prose with a colon may follow a row, too.
+        let rows = self.maps.rows.len();
+        let known = self.maps.fields.as_ref().is_some_and(|fields| fields.rows() == rows);
+        let field =
+            field_line(line).filter(|(name, _)| self.in_fields && (known || *name == b"Size"));
+        self.in_fields = true;
+        if let Some((row, at)) = find_row(line) {
+            self.layout.see(&line[at..], &row);
+            self.take_row(&row);
+            self.carriage_returns |= from_windows;
+        } else if let Some((name, rest)) = field {
+            self.take_field(name, rest);
+        } else {
+            self.in_fields = false;
+            if let Err(error) = parse_row(line)
+                && begins_like_a_row(line)
+            {
+                self.warnings.push(self.line, error.into());
+            }
+        }
+    }
+
+    #[inline(always)] // a row stays in registers on its way from the text to its place
+    fn take_row(&mut self, row: &Mapping<'_>) {
+        let range = row.range;
+        let odd = range.start < self.last_end()
+            || range.size().wrapping_sub(1) >= HUGE
+            || self.maps.rows.len() >= MAX_ROWS
+            || self.maps.names.bytes() + row.name.len() > MAX_NAMES;
+        if !odd || self.may_take_odd(row) {
+            let rows = &mut self.maps.rows;
+            if rows.len() == rows.capacity() {
+                // Rarely, for it copies all rows to memory that was not touched before.
+                rows.reserve((rows.len() * 3).max(1024));
+            }
+            self.maps.push(row);
+        }
+    }
+
+    /// Warns of a row that no kernel prints, and tells whether there is room for it.
+    #[cold]
+    fn may_take_odd(&mut self, row: &Mapping<'_>) -> bool {
+        if self.maps.rows.len() >= MAX_ROWS || self.maps.names.bytes() + row.name.len() > MAX_NAMES
+        {
+            self.is_full();
+            return false;
+        }
+        let range = row.range;
+        if let Some(last) = self.maps.rows.last().filter(|last| range.start < last.end) {
+            let last_of_all: [&[u8]; 5] =
+                [b"[stack]", b"[vdso]", b"[vsyscall]", b"[vectors]", b"[vvar]"];
+            let again =
+                range.start < last.start && last_of_all.contains(&self.maps.names.get(last.name));
+            let before = AddressRange::new(last.start, last.end);
+            let kind = if again {
+                WarningKind::StartsOver
+            } else {
+                WarningKind::Overlap { row: range, before }
+            };
+            self.warnings.push(self.line, kind);
+        }
+        if range.size() == 0 {
+            self.warnings.push(self.line, WarningKind::Empty(range));
+        } else if range.size() > HUGE && (row.name.starts_with(b"[stack") || row.name == b"[heap]")
+        {
+            self.warnings.push(self.line, WarningKind::Huge(range));
+        }
+        true
+    }
+
+    /// Says once that something is left out.
+    fn is_full(&mut self) {
+        if !std::mem::replace(&mut self.full, true) {
+            self.warnings.push(self.line, WarningKind::Full);
+        }
+    }
+
+    fn take_field(&mut self, name: &[u8], rest: &[u8]) {
+        let Some(row) = self.maps.rows.len().checked_sub(1) else {
+            return self.warnings.push(self.line, WarningKind::FieldWithoutRow);
+        };
+        let fields = self.maps.fields.get_or_insert_default();
+        if fields.bytes() + rest.len() > MAX_FIELDS {
+            return self.is_full();
+        }
+        fields.push(row, name, rest);
+    }
+}
+
+/// What the rows of a text show of how their producer lays them out.
+#[derive(Clone, Copy, Debug, Default)]
+struct Layout {
+    column_32: bool,
+    column_64: bool,
+    other_column: bool,
+    /// A row without a name ends in a blank, or not.
+    blank: bool,
+    no_blank: bool,
+    /// Addresses of 16 digits that would need fewer.
+    wide: bool,
+    /// A row that has an inode and no name.
+    nameless_file: bool,
+}
+
+impl Layout {
+    #[inline]
+    fn see(&mut self, line: &[u8], row: &Mapping<'_>) {
+        if row.name.is_empty() {
+            let blank = line.last() == Some(&b' ');
+            self.blank |= blank;
+            self.no_blank |= !blank;
+            self.nameless_file |= row.inode != 0;
+        } else {
+            let column = line.len() - row.name.len();
+            let [at_32, at_64] = [WordSize::Bits32, WordSize::Bits64].map(WordSize::name_column);
+            self.column_64 |= column == at_64;
+            if column < at_64 {
+                // Fields that reach the column of a 32-bit kernel push the name two bytes behind them.
+                let fields = line[..column].trim_ascii_end().len();
+                let is_32 = column == at_32 || fields + 1 >= at_32 && column == fields + 2;
+                self.column_32 |= is_32;
+                self.other_column |= !is_32;
+            }
+        }
+        self.wide |= line.get(16) == Some(&b'-') && line[0] == b'0';
+    }
+
+    fn word_size(self) -> Option<WordSize> {
+        match (self.column_32, self.column_64, self.other_column) {
+            (true, false, false) => Some(WordSize::Bits32),
+            (false, true, false) => Some(WordSize::Bits64),
+            _ => None,
+        }
+    }
+
+    fn format(self) -> TextFormat {
+        let named = self.column_32 || self.column_64 || self.other_column;
+        let word_size = self.word_size().unwrap_or_default();
+        let today = TextFormat::today(word_size);
+        // What other columns show is no kernel's; a 64-bit kernel that puts no blank writes 16 digits.
+        let old = self.no_blank
+            && !self.blank
+            && !self.other_column
+            && (self.wide || word_size == WordSize::Bits32 || !named && self.nameless_file);
+        if !old {
+            return today;
+        }
+        let without_names = !named && self.nameless_file;
+        let word_size = if without_names && !self.wide { WordSize::Bits32 } else { word_size };
+        let version = KernelVersion::new(2, if without_names { 0 } else { 4 }, 0);
+        TextFormat { narrow_offset: false, ..TextFormat::of(version, word_size) }
+    }
+}

@@ -1,0 +1,111 @@
+//! Sums over the rows of a map.
+
+use crate::mapping::Mapping;
+use crate::maps::Maps;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// What rows are summed up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// The [kind](crate::Kind::word).
+    Kind,
+    /// The name as shown; a file's without ` (deleted)`.
+    Name,
+    /// The permissions.
+    Perms,
+}
+
+/// The sum of the rows of one group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Total {
+    /// What the rows have in common: a kind's word, a name or permissions.
+    pub key: Vec<u8>,
+    /// How many rows.
+    pub mappings: u64,
+    /// Their sizes, in bytes.
+    pub size: u64,
+    /// Their resident memory in bytes, if the rows have the fields of smaps.
+    pub rss: Option<u64>,
+    /// Their proportional share of resident memory in bytes, likewise.
+    pub pss: Option<u64>,
+}
+
+/// Sums by group, the largest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// The groups.
+    pub groups: Vec<Total>,
+    /// The sum of all; its key is empty.
+    pub all: Total,
+}
+
+impl Totals {
+    /// Sums up the rows that `take` lets through, given by their index.
+    ///
+    /// ```
+    /// use vmatlas_maps::{Group, Maps, Totals};
+    /// let maps = Maps::parse(b"1000-2000 r--p 0 0:0 0\n5000-8000 rw-p 0 0:0 0 [heap]\n");
+    /// let totals = Totals::of(&maps, Group::Kind, |_| true);
+    /// assert_eq!(totals.groups[0].key, b"heap");
+    /// assert_eq!(totals.all.size, 0x4000);
+    /// ```
+    pub fn of(maps: &Maps, group: Group, take: impl Fn(usize) -> bool) -> Totals {
+        let key = |_, row: &Mapping<'_>| match group {
+            Group::Kind => Cow::Borrowed(row.kind().word().as_bytes()),
+            Group::Name => Cow::Owned(
+                row.file_name().map_or(Cow::Borrowed(row.name), |file| file.path).into_owned(),
+            ),
+            Group::Perms => Cow::Owned(row.perms.0.to_vec()),
+        };
+        Totals::by(maps, key, take)
+    }
+
+    /// Sums up those rows by a key of the caller's, such as their labels.
+    pub fn by<'k>(
+        maps: &Maps,
+        key: impl Fn(usize, &Mapping<'_>) -> Cow<'k, [u8]>,
+        take: impl Fn(usize) -> bool,
+    ) -> Totals {
+        let empty = |key| Total {
+            key,
+            mappings: 0,
+            size: 0,
+            rss: maps.has_fields().then_some(0),
+            pss: maps.has_fields().then_some(0),
+        };
+        let mut all = empty(Vec::new());
+        let mut groups: Vec<Total> = Vec::new();
+        let mut by_key: HashMap<Vec<u8>, usize> = HashMap::new();
+        for (index, row) in maps.iter().enumerate().filter(|(index, _)| take(*index)) {
+            let key = key(index, &row);
+            let at = match by_key.get(key.as_ref()) {
+                Some(&at) => at,
+                None => {
+                    groups.push(empty(key.to_vec()));
+                    by_key.insert(key.into_owned(), groups.len() - 1);
+                    groups.len() - 1
+                }
+            };
+            let field = |name: &[u8]| {
+                maps.fields(index)
+                    .find(|f| f.name == name)
+                    .and_then(|f| f.value.number())
+                    .unwrap_or(0)
+            };
+            let (rss, pss) =
+                if maps.has_fields() { (field(b"Rss"), field(b"Pss")) } else { (0, 0) };
+            // smaps_rollup has one row, which stands for all and covers the gaps too.
+            let (count, size) =
+                if row.name == b"[rollup]" { (0, 0) } else { (1, row.range.size()) };
+            for total in [&mut groups[at], &mut all] {
+                total.mappings += count;
+                total.size = total.size.saturating_add(size);
+                total.rss = total.rss.map(|sum| sum.saturating_add(rss));
+                total.pss = total.pss.map(|sum| sum.saturating_add(pss));
+            }
+        }
+        groups.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.key.cmp(&b.key)));
+        Totals { groups, all }
+    }
+}

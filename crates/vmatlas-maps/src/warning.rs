@@ -1,0 +1,134 @@
+//! What is odd about a text that was used all the same.
+
+use crate::mapping::AddressRange;
+use crate::parse::{RowError, RowErrorKind};
+use std::fmt;
+
+/// Something odd about a listing; whatever could be read of it is used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// The line, counted from 1; 0 where it concerns the whole.
+    pub line: u64,
+    /// What it is.
+    pub kind: WarningKind,
+}
+
+/// What can be odd about a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WarningKind {
+    /// A line that cannot be taken as a row.
+    BadRow(RowError),
+    /// The row has addresses in common with the one before it, or starts below it.
+    Overlap {
+        /// The row.
+        row: AddressRange,
+        /// The one before it.
+        before: AddressRange,
+    },
+    /// The rows begin again at low addresses after a row that is the last of a process: two
+    /// maps one after the other.
+    StartsOver,
+    /// The row covers no address.
+    Empty(AddressRange),
+    /// A stack or heap of over 64 TiB: a digit of an address is lost.
+    Huge(AddressRange),
+    /// The last line has no line feed: the text may have been cut there.
+    Cut,
+    /// Lines end in a carriage return, which was taken off: a copy made on Windows.
+    CarriageReturns,
+    /// Every line is the row of a file and ends in a carriage return: a copy made on Windows, or
+    /// the files are called so.
+    NamesEndInCarriageReturns,
+    /// A field of smaps stands before any row.
+    FieldWithoutRow,
+    /// No more than this many rows or bytes of names are kept; what follows is left out.
+    Full,
+    /// More warnings than are kept; this many are not listed.
+    More(u64),
+    /// Said by the source of the text, in its own words.
+    Source(String),
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line > 0 {
+            write!(f, "line {}", self.line)?;
+            if let WarningKind::BadRow(RowError { column, kind }) = self.kind {
+                return write!(f, ", column {column}: not a row: {kind}");
+            }
+            f.write_str(": ")?;
+        }
+        match &self.kind {
+            WarningKind::BadRow(error) => write!(f, "not a row: {error}"),
+            WarningKind::Overlap { row, before } => {
+                let how = if row.overlaps(before) { "overlaps" } else { "lies below" };
+                write!(f, "{row} {how} the row before it, {before}")
+            }
+            WarningKind::StartsOver => {
+                f.write_str("the rows begin again: this looks like the maps of several processes")
+            }
+            WarningKind::Empty(row) => write!(f, "{row} covers no address"),
+            WarningKind::Huge(row) => {
+                write!(
+                    f,
+                    "{row} would cover {} TiB: a digit of its start is lost, and it overlaps whatever lies there",
+                    row.size() >> 40
+                )
+            }
+            WarningKind::Cut => {
+                f.write_str("the last line has no line feed: the text may have been cut here")
+            }
+            WarningKind::CarriageReturns => f.write_str(
+                "lines end in a carriage return, which is left out: a copy made on Windows",
+            ),
+            WarningKind::NamesEndInCarriageReturns => f.write_str(
+                "every name ends in a carriage return: this may be a copy made on Windows; nothing is left out",
+            ),
+            WarningKind::FieldWithoutRow => f.write_str("a field of smaps before any row"),
+            WarningKind::Full => f.write_str("too many rows: the rest is left out"),
+            WarningKind::More(count) => write!(f, "{count} more warnings are not listed"),
+            WarningKind::Source(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Warnings, of which a hostile text cannot make more than some.
+#[derive(Clone, Debug, Default)]
+pub struct Warnings {
+    kept: Vec<Warning>,
+    left_out: u64,
+}
+
+impl Warnings {
+    const MOST: usize = 200;
+
+    /// Keeps a warning of a line, if there is room.
+    pub fn push(&mut self, line: u64, kind: WarningKind) {
+        if self.kept.len() < Self::MOST {
+            self.kept.push(Warning { line, kind });
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// The warnings; the last says how many are left out.
+    pub fn into_vec(mut self) -> Vec<Warning> {
+        if self.left_out > 0 {
+            self.kept.push(Warning { line: 0, kind: WarningKind::More(self.left_out) });
+        }
+        self.kept
+    }
+}
+
+impl From<RowError> for WarningKind {
+    fn from(error: RowError) -> Self {
+        WarningKind::BadRow(error)
+    }
+}
+
+impl From<RowErrorKind> for WarningKind {
+    fn from(kind: RowErrorKind) -> Self {
+        WarningKind::BadRow(RowError { kind, column: 1 })
+    }
+}

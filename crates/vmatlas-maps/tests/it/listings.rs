@@ -1,0 +1,162 @@
+//! Listings that no kernel printed, and texts with rows in them.
+
+use crate::captures::capture;
+use vmatlas_maps::Maps;
+
+fn summary(text: &[u8]) -> String {
+    let maps = Maps::parse(text);
+    let mut lines = Vec::new();
+    for row in maps.iter() {
+        let kind = row.kind().word();
+        lines.push(
+            format!("{} {} {kind} {}", row.range, row.perms, String::from_utf8_lossy(row.name))
+                .trim()
+                .to_owned(),
+        );
+    }
+    lines.extend(maps.warnings().iter().map(|warning| format!("warning: {warning}")));
+    lines.join("\n")
+}
+
+#[test]
+fn the_manual_page() {
+    insta::assert_snapshot!(summary(&capture("proc-pid-maps-manual.txt")), @"
+    00400000-00452000 r-xp file /usr/bin/dbus-daemon
+    00651000-00652000 r--p file /usr/bin/dbus-daemon
+    00652000-00655000 rw-p file /usr/bin/dbus-daemon
+    00e03000-00e24000 rw-p heap [heap]
+    00e24000-011f7000 rw-p heap [heap]
+    35b1800000-35b1820000 r-xp file /usr/lib64/ld-2.15.so
+    35b1a1f000-35b1a20000 r--p file /usr/lib64/ld-2.15.so
+    35b1a20000-35b1a21000 rw-p file /usr/lib64/ld-2.15.so
+    35b1a21000-35b1a22000 rw-p anonymous
+    35b1c00000-35b1dac000 r-xp file /usr/lib64/libc-2.15.so
+    35b1dac000-35b1fac000 ---p file /usr/lib64/libc-2.15.so
+    35b1fac000-35b1fb0000 r--p file /usr/lib64/libc-2.15.so
+    35b1fb0000-35b1fb2000 rw-p file /usr/lib64/libc-2.15.so
+    f2c6ff8c000-7f2c7078c000 rw-p thread-stack [stack:986]
+    7fffb2c0d000-7fffb2c2e000 rw-p stack [stack]
+    7fffb2d48000-7fffb2d49000 r-xp vdso [vdso]
+    warning: line 17: f2c6ff8c000-7f2c7078c000 would cover 112 TiB: a digit of its start is lost, and it overlaps whatever lies there
+    ");
+}
+
+#[test]
+fn an_answer_about_a_2_6_kernel() {
+    insta::assert_snapshot!(summary(&capture("gpm-2.6-i386.txt")), @"08048000-08056000 r-xp file /usr/sbin/gpm");
+}
+
+#[test]
+fn a_crash_log() {
+    let text = b"#\n# SIGSEGV (0xb) at pc=0x00007f00\n\nDynamic libraries:\n\
+        00400000-00401000 r-xp 00000000 fe:00 42                                 /usr/bin/java\n\
+        00500000-00501000 rw-p 00000000 00:00 0 \nVM Arguments:\nStack: none\n";
+    insta::assert_snapshot!(summary(text), @"
+    00400000-00401000 r-xp file /usr/bin/java
+    00500000-00501000 rw-p anonymous
+    ");
+}
+
+#[test]
+fn smaps_in_a_bug_report() {
+    let text = b"Hello,\nhere it is:\n1000-2000 rw-p 00000000 00:00 0 \nSize:                  4 kB\nRss:                   0 kB\nRegards: me\n";
+    let maps = Maps::parse(text);
+    assert_eq!(
+        maps.fields(0).map(|f| String::from_utf8_lossy(f.name).into_owned()).collect::<Vec<_>>(),
+        ["Size", "Rss", "Regards"]
+    );
+}
+
+#[test]
+fn bad_rows_are_named_and_the_rest_is_used() {
+    let text = b"1000-2000 rw-p 00000000 00:00 0 \n\n2000-3000 rw- 0 0:0 0\nhello there\n3000-3000 r--p 00000000 00:00 0 \n\
+        2800-4000 rw-p 00000000 00:00 0 \n4000-5000 r--p 00000000 00:00 0 \n5000-6000 rw-p 00000000 00:0";
+    insta::assert_snapshot!(summary(text), @"
+    00001000-00002000 rw-p anonymous
+    00003000-00003000 r--p anonymous
+    00002800-00004000 rw-p anonymous
+    00004000-00005000 r--p anonymous
+    warning: line 3, column 11: not a row: the permissions must be four characters, like r-xp
+    warning: line 4, column 1: not a row: a row begins with a hexadecimal address and `-`
+    warning: line 5: 00003000-00003000 covers no address
+    warning: line 6: 00002800-00004000 overlaps the row before it, 00003000-00003000
+    warning: line 8, column 29: not a row: the device must be two hexadecimal numbers, like fe:00
+    warning: line 8: the last line has no line feed: the text may have been cut here
+    ");
+}
+
+#[test]
+fn damaged_rows_in_a_text_are_named_too() {
+    let text = b"memory map:\n00001000-00002000 rw-p 00000000 00:00 0 \nsee 1-2\n00002000-00003000 rw- 0\n\
+        00004000-00005000 rw-p 00000000 00:";
+    insta::assert_snapshot!(summary(text), @"
+    00001000-00002000 rw-p anonymous
+    warning: line 4, column 19: not a row: the permissions must be four characters, like r-xp
+    warning: line 5, column 36: not a row: the device must be two hexadecimal numbers, like fe:00
+    warning: line 5: the last line has no line feed: the text may have been cut here
+    ");
+    let windows = b"map:\r\n00001000-00002000 rw-p 00000000 00:00 0 \r\n";
+    insta::assert_snapshot!(summary(windows), @"
+    00001000-00002000 rw-p anonymous
+    warning: lines end in a carriage return, which is left out: a copy made on Windows
+    ");
+}
+
+#[test]
+fn a_reservation_may_be_huge() {
+    assert_eq!(Maps::parse(b"000100000000-7fffffff0000 ---p 00000000 00:00 0 \n").warnings(), []);
+}
+
+#[test]
+fn several_maps_one_after_the_other() {
+    let text = b"5000-6000 rw-p 00000000 00:00 0 [stack]\n1000-2000 rw-p 00000000 00:00 0 \n";
+    insta::assert_snapshot!(summary(text), @"
+    00005000-00006000 rw-p stack [stack]
+    00001000-00002000 rw-p anonymous
+    warning: line 2: the rows begin again: this looks like the maps of several processes
+    ");
+}
+
+#[test]
+fn a_copy_from_windows() {
+    insta::assert_snapshot!(
+        summary(b"1000-2000 rw-p 00000000 00:00 0\r\n3000-4000 r--p 00000000 fe:00 7 /x\r\n"),
+        @"
+    00001000-00002000 rw-p anonymous
+    00003000-00004000 r--p file /x
+    warning: lines end in a carriage return, which is left out: a copy made on Windows
+    "
+    );
+    // One name that ends so is a name.
+    insta::assert_snapshot!(
+        summary(b"1000-2000 rw-p 00000000 00:00 0\n3000-4000 r--p 00000000 fe:00 7 /x\r\n").escape_debug(),
+        @r"00001000-00002000 rw-p anonymous\n00003000-00004000 r--p file /x"
+    );
+}
+
+#[test]
+fn a_line_without_end_takes_bounded_memory() {
+    let mut reader = vmatlas_maps::MapsReader::default();
+    reader.push(b"1000-2000 rw-p 00000000 00:00 0 \n");
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..1024 {
+        reader.push(&piece);
+    }
+    reader.push(b"\n3000-4000 rw-p 00000000 00:00 0 \n");
+    let maps = reader.finish();
+    assert_eq!(maps.len(), 2);
+    insta::assert_snapshot!(maps.warnings()[0], @"line 2, column 1: not a row: the line is too long to be a row");
+}
+
+#[test]
+fn other_listings_are_recognised() {
+    assert_eq!(
+        vmatlas_maps::other_listing(b"  Start Addr  End Addr  Size  Offset  objfile\n"),
+        Some("gdb's `info proc mappings`")
+    );
+    assert_eq!(
+        vmatlas_maps::other_listing(b"7f00 default file=/x mapped=2 kernelpagesize_kB=4\n"),
+        Some("/proc/PID/numa_maps")
+    );
+    assert_eq!(vmatlas_maps::other_listing(b"Error: [Errno 3] No such process: 'maps'\n"), None);
+}

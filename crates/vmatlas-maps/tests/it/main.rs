@@ -1,0 +1,6 @@
+//! Rows, from data.
+mod captures;
+mod corner_cases;
+mod filter;
+mod laws;
+mod listings;

@@ -1,0 +1,252 @@
+//! What events name by number: files, tasks, stacks, names of JIT code.
+
+use vmatlas_maps::Device;
+use vmatlas_space::bytes::{Put, Take};
+
+/// What events refer to. Entry 0 of each list stands for nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Definitions {
+    /// What was mapped.
+    pub files: Vec<FileEntry>,
+    /// Threads; one that changed its name has an entry for each.
+    pub tasks: Vec<TaskEntry>,
+    /// Places in code.
+    pub frames: Vec<FrameEntry>,
+    /// Calls, each a frame and its caller: a stack is the innermost one.
+    pub calls: Vec<CallEntry>,
+    /// Names of code that a runtime compiled, as it told them.
+    pub symbols: Vec<SymbolEntry>,
+    /// Names of places in files that nobody will find again, such as deleted ones.
+    pub places: Vec<PlaceEntry>,
+}
+
+/// What a row shows of what is mapped.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FileEntry {
+    /// Its device; `00:00` without a file.
+    pub device: Device,
+    /// Its inode; 0 without a file.
+    pub inode: u64,
+    /// Its name, with line feeds escaped as maps shows them.
+    pub name: Vec<u8>,
+    /// The build id of an ELF file; empty where there is none or it was not read.
+    pub build_id: Vec<u8>,
+}
+
+/// A thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskEntry {
+    /// Its number.
+    pub tid: u32,
+    /// The number of its process.
+    pub pid: u32,
+    /// Its name (`comm`), at most 15 bytes.
+    pub comm: Vec<u8>,
+}
+
+/// A place in code.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FrameEntry {
+    /// The file it is in, an index into [`files`](Definitions::files); 0 for memory without one.
+    pub file: u32,
+    /// Where in the file, in bytes; without a file the address. Of callers it is within the call
+    /// instruction.
+    pub offset: u64,
+    /// Whether it was guessed from what lies on the stack.
+    pub guessed: bool,
+}
+
+/// A frame on a stack.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct CallEntry {
+    /// The entry of its caller; 0 for the outermost frame.
+    pub caller: u32,
+    /// The frame.
+    pub frame: u32,
+}
+
+/// A function that a runtime compiled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SymbolEntry {
+    /// The process.
+    pub pid: u32,
+    /// Where it begins.
+    pub address: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its name.
+    pub name: Vec<u8>,
+}
+
+/// A function at a place in a file, which the recorder has looked up. A place in inlined functions
+/// has several, the innermost first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PlaceEntry {
+    /// The file, an index into [`files`](Definitions::files).
+    pub file: u32,
+    /// Where in the file, in bytes.
+    pub offset: u64,
+    /// The function's name.
+    pub function: Vec<u8>,
+    /// How many bytes into the function that is.
+    pub function_offset: u64,
+    /// `FILE:LINE`; empty where it is not known.
+    pub source: Vec<u8>,
+    /// Whether the function is inlined into the next.
+    pub inlined: bool,
+}
+
+/// The most entries of a kind; more than a recording of days has.
+const MOST: usize = 1 << 26;
+
+const FILE: u8 = 1;
+const TASK: u8 = 2;
+const FRAME: u8 = 3;
+const CALL: u8 = 4;
+const SYMBOL: u8 = 5;
+const PLACE: u8 = 6;
+
+impl Default for Definitions {
+    fn default() -> Definitions {
+        Definitions {
+            files: vec![FileEntry::default()],
+            tasks: vec![TaskEntry::default()],
+            frames: vec![FrameEntry::default()],
+            calls: vec![CallEntry::default()],
+            symbols: vec![SymbolEntry::default()],
+            places: vec![PlaceEntry::default()],
+        }
+    }
+}
+
+impl Definitions {
+    /// The frames of a stack, the innermost first.
+    pub fn frames_of(&self, stack: u32) -> impl Iterator<Item = &FrameEntry> {
+        walk(&self.calls, stack).map_while(|frame| self.frames.get(frame as usize))
+    }
+
+    /// Takes what a block defines; none where the bytes cannot be definitions.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Option<()> {
+        let mut take = Take(bytes);
+        while let Some(tag) = take.byte() {
+            match tag {
+                FILE => {
+                    let device = Device::new(take.u32()?, take.u32()?);
+                    let inode = take.uint()?;
+                    let name = take.bytes()?.to_vec();
+                    let build_id = take.bytes()?.to_vec();
+                    add(&mut self.files, FileEntry { device, inode, name, build_id })?;
+                }
+                TASK => {
+                    let (tid, pid) = (take.u32()?, take.u32()?);
+                    add(&mut self.tasks, TaskEntry { tid, pid, comm: take.bytes()?.to_vec() })?;
+                }
+                FRAME => {
+                    let (file, guessed) = (take.u32()?, take.bool()?);
+                    add(&mut self.frames, FrameEntry { file, offset: take.uint()?, guessed })?;
+                }
+                CALL => {
+                    let (caller, frame) = (take.u32()?, take.u32()?);
+                    add(&mut self.calls, CallEntry { caller, frame })?;
+                }
+                SYMBOL => {
+                    let pid = take.u32()?;
+                    let (address, size) = (take.uint()?, take.uint()?);
+                    let name = take.bytes()?.to_vec();
+                    add(&mut self.symbols, SymbolEntry { pid, address, size, name })?;
+                }
+                PLACE => {
+                    let (file, offset) = (take.u32()?, take.uint()?);
+                    let function = take.bytes()?.to_vec();
+                    let function_offset = take.uint()?;
+                    let source = take.bytes()?.to_vec();
+                    let inlined = take.bool()?;
+                    let entry =
+                        PlaceEntry { file, offset, function, function_offset, source, inlined };
+                    add(&mut self.places, entry)?;
+                }
+                _ => return None,
+            }
+        }
+        Some(())
+    }
+}
+
+/// The numbers of the frames of a stack, the innermost first.
+pub(crate) fn walk(calls: &[CallEntry], stack: u32) -> impl Iterator<Item = u32> {
+    let mut next = stack as usize;
+    std::iter::from_fn(move || {
+        let call = calls.get(next).filter(|_| next != 0)?;
+        // Callers are written before those they call, so this ends.
+        let caller = call.caller as usize;
+        next = if caller < next { caller } else { 0 };
+        Some(call.frame)
+    })
+}
+
+fn add<T>(list: &mut Vec<T>, entry: T) -> Option<()> {
+    if list.len() >= MOST {
+        return None;
+    }
+    list.push(entry);
+    Some(())
+}
+
+impl FileEntry {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(FILE);
+        out.put(u64::from(self.device.major));
+        out.put(u64::from(self.device.minor));
+        out.put(self.inode);
+        out.put_bytes(&self.name);
+        out.put_bytes(&self.build_id);
+    }
+}
+
+impl TaskEntry {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(TASK);
+        out.put(u64::from(self.tid));
+        out.put(u64::from(self.pid));
+        out.put_bytes(&self.comm);
+    }
+}
+
+impl FrameEntry {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(FRAME);
+        out.put(u64::from(self.file));
+        out.push(u8::from(self.guessed));
+        out.put(self.offset);
+    }
+}
+
+impl CallEntry {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(CALL);
+        out.put(u64::from(self.caller));
+        out.put(u64::from(self.frame));
+    }
+}
+
+impl SymbolEntry {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(SYMBOL);
+        out.put(u64::from(self.pid));
+        out.put(self.address);
+        out.put(self.size);
+        out.put_bytes(&self.name);
+    }
+}
+
+impl PlaceEntry {
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.push(PLACE);
+        out.put(u64::from(self.file));
+        out.put(self.offset);
+        out.put_bytes(&self.function);
+        out.put(self.function_offset);
+        out.put_bytes(&self.source);
+        out.push(u8::from(self.inlined));
+    }
+}

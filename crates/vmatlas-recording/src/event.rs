@@ -1,0 +1,399 @@
+//! Events, and their bytes.
+
+use super::call::{Call, CallKind};
+use vmatlas_maps::{AddressRange, Perms};
+use vmatlas_space::bytes::{Put, Take};
+
+/// Something that happened to an address space, or that the kernel showed of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Its number, counted from 1 over the whole recording, in the order of the kernel.
+    pub number: u64,
+    /// When, in nanoseconds from the start of the recording.
+    pub time_ns: u64,
+    /// Who: an index into [`Definitions::tasks`](super::Definitions::tasks).
+    pub task: u32,
+    /// Its call stack, see [`Definitions::frames_of`](super::Definitions::frames_of); 0 where it
+    /// is not known.
+    pub stack: u32,
+    /// What.
+    pub what: What,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum What {
+    /// A system call has returned.
+    Call {
+        /// The call.
+        call: Call,
+        /// What it mapped, an index into [`Definitions::files`](super::Definitions::files) (0 for
+        /// memory without a file); of `PR_SET_VMA_ANON_NAME` the one whose name is given.
+        file: u32,
+        /// Whether its place among the calls of the same address space is certain.
+        in_order: bool,
+    },
+    /// It made another task, with its address space (`memory`) or a copy.
+    Clone {
+        /// The new one.
+        child: u32,
+        /// Whether the two share their address space (`CLONE_VM`).
+        memory: bool,
+    },
+    /// It is known by another entry of the tasks from now on: its name has changed.
+    Renamed {
+        /// The entry.
+        to: u32,
+    },
+    /// It has executed a program: this is its new address space.
+    Exec {
+        /// Its entry from now on.
+        to: u32,
+        /// All rows.
+        rows: Vec<Row>,
+    },
+    /// It was there before the recording, with these rows.
+    Attached {
+        /// All rows.
+        rows: Vec<Row>,
+    },
+    /// The kernel shows these rows in `range`, which is not what follows from the events.
+    Observed {
+        /// The addresses that were looked at.
+        range: AddressRange,
+        /// The rows that lie in it, whole.
+        rows: Vec<Row>,
+    },
+    /// It has ended, with a status as of wait(2).
+    Exit {
+        /// The status.
+        status: i32,
+    },
+    /// A signal that ends the process was delivered.
+    Signal {
+        /// Its number.
+        number: i32,
+        /// `si_code`.
+        code: i32,
+        /// `si_addr`.
+        address: u64,
+    },
+    /// What was in the registers when the signal of the next event came.
+    Registers {
+        /// By the names that the architecture's manual gives them, in lower case; also `fs_base`
+        /// and `gs_base`.
+        values: Vec<(Vec<u8>, u64)>,
+        /// The code at the instruction pointer, as far as it could be read.
+        code: Vec<u8>,
+    },
+    /// A page was touched for the first time (`--pages`).
+    Fault {
+        /// The address.
+        address: u64,
+    },
+    /// Which of its pages are in memory (`--pages`).
+    Resident {
+        /// All ranges, in order; they do not touch.
+        ranges: Vec<AddressRange>,
+    },
+    /// So many events were lost before this one.
+    Lost {
+        /// How many.
+        events: u64,
+    },
+}
+
+/// A row of maps in a recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its addresses.
+    pub range: AddressRange,
+    /// Its permissions.
+    pub perms: Perms,
+    /// Its offset, in bytes.
+    pub offset: u64,
+    /// Device, inode and name: an index into [`Definitions::files`](super::Definitions::files).
+    pub file: u32,
+}
+
+/// What the coding of an event leaves out because the one before it tells.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Context {
+    pub(crate) number: u64,
+    pub(crate) time_ns: u64,
+    task: u32,
+    stack: u32,
+    address: u64,
+}
+
+/// Tags of what is no call; calls have the numbers of their kinds.
+const CLONE: u8 = 64;
+const RENAMED: u8 = 65;
+const EXEC: u8 = 66;
+const ATTACHED: u8 = 67;
+const OBSERVED: u8 = 68;
+const EXIT: u8 = 69;
+const SIGNAL: u8 = 70;
+const FAULT: u8 = 71;
+const LOST: u8 = 72;
+const RESIDENT: u8 = 73;
+const REGISTERS: u8 = 74;
+/// Set in a tag if the task is that of the event before.
+const SAME_TASK: u8 = 0x80;
+
+/// Bits of the byte behind the tag of a call.
+const WITH_FILE: u8 = 1;
+const OUT_OF_ORDER: u8 = 2;
+/// The result is 0; else it follows.
+const RESULT_ZERO: u8 = 4;
+/// The result is the address in the first argument.
+const RESULT_FIRST: u8 = 8;
+
+impl Context {
+    /// Where a block of events begins.
+    pub(crate) fn at(number: u64, time_ns: u64) -> Context {
+        Context { number, time_ns, ..Context::default() }
+    }
+
+    /// Writes an event; its number is not looked at.
+    pub(crate) fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
+        let tag = match &event.what {
+            What::Call { call, .. } => call.kind as u8,
+            What::Clone { .. } => CLONE,
+            What::Renamed { .. } => RENAMED,
+            What::Exec { .. } => EXEC,
+            What::Attached { .. } => ATTACHED,
+            What::Observed { .. } => OBSERVED,
+            What::Exit { .. } => EXIT,
+            What::Signal { .. } => SIGNAL,
+            What::Fault { .. } => FAULT,
+            What::Lost { .. } => LOST,
+            What::Resident { .. } => RESIDENT,
+            What::Registers { .. } => REGISTERS,
+        };
+        let same = event.task == self.task;
+        out.push(if same { tag | SAME_TASK } else { tag });
+        if !same {
+            out.put(u64::from(event.task));
+        }
+        out.put_signed(event.time_ns.wrapping_sub(self.time_ns) as i64);
+        out.put_signed(i64::from(event.stack) - i64::from(self.stack));
+        self.time_ns = event.time_ns;
+        self.task = event.task;
+        self.stack = event.stack;
+        self.number += 1;
+        match &event.what {
+            What::Call { call, file, in_order } => self.write_call(call, *file, *in_order, out),
+            What::Clone { child, memory } => {
+                out.put(u64::from(*child));
+                out.push(u8::from(*memory));
+            }
+            What::Renamed { to } => out.put(u64::from(*to)),
+            What::Exec { to, rows } => {
+                out.put(u64::from(*to));
+                self.write_rows(rows, out);
+            }
+            What::Attached { rows } => self.write_rows(rows, out),
+            What::Observed { range, rows } => {
+                out.put_address(range.start, self.address);
+                out.put_address(range.end, range.start);
+                self.address = range.start;
+                self.write_rows(rows, out);
+            }
+            What::Exit { status } => out.put_signed(i64::from(*status)),
+            What::Signal { number, code, address } => {
+                out.put_signed(i64::from(*number));
+                out.put_signed(i64::from(*code));
+                out.put(*address);
+            }
+            What::Fault { address } => {
+                out.put_address(*address, self.address);
+                self.address = *address;
+            }
+            What::Lost { events } => out.put(*events),
+            What::Registers { values, code } => {
+                out.put(values.len() as u64);
+                for (name, value) in values {
+                    out.put_bytes(name);
+                    out.put(*value);
+                }
+                out.put_bytes(code);
+            }
+            What::Resident { ranges } => {
+                out.put(ranges.len() as u64);
+                for range in ranges {
+                    out.put_address(range.start, self.address);
+                    out.put_address(range.end, range.start);
+                    self.address = range.end;
+                }
+            }
+        }
+    }
+
+    fn write_call(&mut self, call: &Call, file: u32, in_order: bool, out: &mut Vec<u8>) {
+        let count = call.kind.arguments();
+        let first = if count > 0 { call.args[0] } else { 0 };
+        let mut bits = if file != 0 { WITH_FILE } else { 0 };
+        if !in_order {
+            bits |= OUT_OF_ORDER;
+        }
+        if call.result == 0 {
+            bits |= RESULT_ZERO;
+        } else if call.result as u64 == first {
+            bits |= RESULT_FIRST;
+        }
+        out.push(bits);
+        for (index, argument) in call.args[..count].iter().enumerate() {
+            match index {
+                0 => out.put_address(*argument, self.address),
+                // Lengths are of whole pages, mostly, as offsets are.
+                1 | 5 => out.put(argument.rotate_right(12)),
+                _ => out.put_signed(*argument as i64),
+            }
+        }
+        let mut near = first;
+        if bits & (RESULT_ZERO | RESULT_FIRST) == 0 {
+            // Where no place is asked for, the new one is near the last.
+            let from = if first == 0 { self.address } else { first };
+            out.put_address(call.result as u64, from);
+            if call.result > 0 {
+                near = call.result as u64;
+            }
+        }
+        if near != 0 {
+            self.address = near;
+        }
+        if file != 0 {
+            out.put(u64::from(file));
+        }
+    }
+
+    fn write_rows(&mut self, rows: &[Row], out: &mut Vec<u8>) {
+        out.put(rows.len() as u64);
+        for row in rows {
+            row.write(self.address, out);
+            self.address = row.range.end;
+        }
+    }
+
+    /// Reads the next event; none where the bytes cannot be one.
+    #[inline]
+    pub(crate) fn read(&mut self, take: &mut Take<'_>) -> Option<Event> {
+        let tag = take.byte()?;
+        let task = if tag & SAME_TASK != 0 { self.task } else { take.u32()? };
+        let time_ns = self.time_ns.wrapping_add(take.signed()? as u64);
+        let stack = u32::try_from(i64::from(self.stack).checked_add(take.signed()?)?).ok()?;
+        (self.time_ns, self.task, self.stack) = (time_ns, task, stack);
+        let number = self.number;
+        // A header may say anything.
+        self.number = number.wrapping_add(1);
+        let what = match tag & !SAME_TASK {
+            CLONE => What::Clone { child: take.u32()?, memory: take.bool()? },
+            RENAMED => What::Renamed { to: take.u32()? },
+            EXEC => What::Exec { to: take.u32()?, rows: self.read_rows(take)? },
+            ATTACHED => What::Attached { rows: self.read_rows(take)? },
+            OBSERVED => {
+                let start = take.address(self.address)?;
+                let range = AddressRange::new(start, take.address(start)?);
+                self.address = start;
+                What::Observed { range, rows: self.read_rows(take)? }
+            }
+            EXIT => What::Exit { status: i32::try_from(take.signed()?).ok()? },
+            SIGNAL => What::Signal {
+                number: i32::try_from(take.signed()?).ok()?,
+                code: i32::try_from(take.signed()?).ok()?,
+                address: take.uint()?,
+            },
+            FAULT => {
+                self.address = take.address(self.address)?;
+                What::Fault { address: self.address }
+            }
+            LOST => What::Lost { events: take.uint()? },
+            REGISTERS => {
+                let count = take.count()?;
+                let mut values = Vec::with_capacity(count);
+                for _ in 0..count {
+                    values.push((take.bytes()?.to_vec(), take.uint()?));
+                }
+                What::Registers { values, code: take.bytes()?.to_vec() }
+            }
+            RESIDENT => What::Resident { ranges: self.read_ranges(take)? },
+            kind => self.read_call(CallKind::from_number(kind)?, take)?,
+        };
+        Some(Event { number, time_ns, task, stack, what })
+    }
+
+    #[inline]
+    fn read_call(&mut self, kind: CallKind, take: &mut Take<'_>) -> Option<What> {
+        let bits = take.byte()?;
+        let mut args = [0; 6];
+        for (index, argument) in args[..kind.arguments()].iter_mut().enumerate() {
+            *argument = match index {
+                0 => take.address(self.address)?,
+                1 | 5 => take.uint()?.rotate_left(12),
+                _ => take.signed()? as u64,
+            };
+        }
+        let first = args[0];
+        let mut near = first;
+        let result = if bits & RESULT_ZERO != 0 {
+            0
+        } else if bits & RESULT_FIRST != 0 {
+            first as i64
+        } else {
+            let result = take.address(if first == 0 { self.address } else { first })? as i64;
+            if result > 0 {
+                near = result as u64;
+            }
+            result
+        };
+        if near != 0 {
+            self.address = near;
+        }
+        let file = if bits & WITH_FILE != 0 { take.u32()? } else { 0 };
+        let call = Call { kind, args, result };
+        Some(What::Call { call, file, in_order: bits & OUT_OF_ORDER == 0 })
+    }
+
+    fn read_ranges(&mut self, take: &mut Take<'_>) -> Option<Vec<AddressRange>> {
+        let count = take.count()?;
+        let mut ranges = Vec::with_capacity(count);
+        for _ in 0..count {
+            let start = take.address(self.address)?;
+            let end = take.address(start)?;
+            self.address = end;
+            ranges.push(AddressRange::new(start, end));
+        }
+        Some(ranges)
+    }
+
+    fn read_rows(&mut self, take: &mut Take<'_>) -> Option<Vec<Row>> {
+        let count = take.count()?;
+        let mut rows = Vec::with_capacity(count);
+        for _ in 0..count {
+            let row = Row::read(self.address, take)?;
+            self.address = row.range.end;
+            rows.push(row);
+        }
+        Some(rows)
+    }
+}
+
+impl Row {
+    pub(crate) fn write(&self, near: u64, out: &mut Vec<u8>) {
+        out.put_address(self.range.start, near);
+        out.put_address(self.range.end, self.range.start);
+        out.extend_from_slice(&self.perms.0);
+        out.put(self.offset.rotate_right(12));
+        out.put(u64::from(self.file));
+    }
+
+    pub(crate) fn read(near: u64, take: &mut Take<'_>) -> Option<Row> {
+        let start = take.address(near)?;
+        let end = take.address(start)?;
+        let perms = Perms([take.byte()?, take.byte()?, take.byte()?, take.byte()?]);
+        let offset = take.uint()?.rotate_left(12);
+        Some(Row { range: AddressRange::new(start, end), perms, offset, file: take.u32()? })
+    }
+}

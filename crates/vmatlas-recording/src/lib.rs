@@ -1,0 +1,31 @@
+//! Recordings: who made, changed and dropped each mapping, as it happened.
+
+#![forbid(unsafe_code)]
+
+mod block;
+mod call;
+pub(crate) mod definitions;
+mod event;
+mod life;
+mod meta;
+mod origins;
+mod processes;
+mod read;
+mod replay;
+pub(crate) mod space;
+pub mod strace;
+mod write;
+
+pub use call::{Call, CallKind};
+pub use definitions::{
+    CallEntry, Definitions, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry,
+};
+pub use event::{Event, Row, What};
+pub use life::{LifeKind, LifeStep};
+pub use meta::Meta;
+pub use origins::{Maker, Origin, Origins};
+pub use processes::{Course, Process};
+pub use read::{Moment, Recording, RecordingError, Source, looks_like_recording};
+pub use replay::Replay;
+pub use space::{Applied, Space};
+pub use write::{SNAPSHOT_EVENTS, Writer};

@@ -1,0 +1,305 @@
+//! The whole life of one address.
+
+use super::call::CallKind;
+use super::event::{Event, What};
+use super::read::{Recording, RecordingError, Source};
+use super::replay::Replay;
+use super::space::Space;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use vmatlas_maps::{AddressRange, Perms};
+
+/// Something that happened to an address, with the event that did it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LifeStep {
+    /// The event.
+    pub event: Event,
+    /// The address at that time: its bytes may have moved since.
+    pub address: u64,
+    /// What it did.
+    pub kind: LifeKind,
+    /// The row with the address after it; none where nothing is mapped.
+    pub row: Option<(AddressRange, Perms)>,
+}
+
+/// What can happen to an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LifeKind {
+    /// It was there before the recording.
+    Before,
+    /// It was mapped, where nothing was.
+    Made,
+    /// It was mapped in the place of what was there.
+    Replaced,
+    /// Its bytes came from another address.
+    MovedFrom(u64),
+    /// Its bytes went to another address.
+    MovedTo(u64),
+    /// It is no longer mapped.
+    Unmapped,
+    /// Its permissions changed, or were set anew.
+    Protected,
+    /// It got a name, advice, a lock, a policy or a seal.
+    Changed,
+    /// What it belongs to got another end, by what happened beside it: it was split, joined or
+    /// grew.
+    Reshaped,
+    /// The kernel showed something else than the events tell.
+    Observed,
+    /// Its address space was copied for a child, whose address this is.
+    Inherited,
+    /// Its process has executed a program or ended.
+    Ended,
+}
+
+/// How often bytes are followed back to where they came from.
+const MOST_MOVES: usize = 16;
+/// The most steps that are kept: of a page that is protected over and over the last ones.
+const MOST_STEPS: usize = 1 << 16;
+
+/// An address space between two events.
+#[derive(Clone, Copy)]
+struct Stretch {
+    space: u32,
+    /// The event with which it begins: the fork that made it.
+    from: u64,
+}
+
+impl<S: Source> Recording<S> {
+    /// All that happened to an address of the process that has `task` after event `until`, the
+    /// first first. Where bytes were moved there, or the process was forked, their life goes on
+    /// before that elsewhere.
+    ///
+    /// Every event up to `until` is followed.
+    pub fn life(
+        &self,
+        task: u32,
+        address: u64,
+        until: u64,
+    ) -> (Vec<LifeStep>, Option<RecordingError>) {
+        let mut parents: HashMap<u32, (u32, u64)> = HashMap::new();
+        let (last, error) = self.follow(until, |event, before, after| {
+            if let What::Clone { child, memory: false } = event.what
+                && let (Some(own), Some(copy)) =
+                    (before.space_id(event.task), after.space_id(child))
+            {
+                parents.insert(copy, (own, event.number));
+            }
+        });
+        let Some(mut space) = last.space_id(task) else { return (Vec::new(), error) };
+        let mut stretches = Vec::new();
+        while let Some((parent, fork)) = parents.get(&space) {
+            stretches.push(Stretch { space, from: *fork });
+            space = *parent;
+        }
+        stretches.push(Stretch { space, from: 0 });
+        let mut steps: Vec<LifeStep> = Vec::new();
+        let (mut address, mut until) = (address, until);
+        for _ in 0..=MOST_MOVES {
+            let mut found = self.steps(&stretches, address, until);
+            let moved = found.iter().rposition(|step| matches!(step.kind, LifeKind::MovedFrom(_)));
+            let Some(moved) = moved else {
+                steps.splice(0..0, found);
+                return (steps, error);
+            };
+            // What was at this address before is another life.
+            let later = found.split_off(moved);
+            if let LifeKind::MovedFrom(from) = later[0].kind {
+                address = from;
+            }
+            until = later[0].event.number - 1;
+            steps.splice(0..0, later);
+        }
+        (steps, error)
+    }
+
+    /// The events that ended the mappings at these addresses of a task, after the moment that
+    /// `replay` is of up to event `until`; none where an address is mapped all the time or never.
+    pub fn unmappings(
+        &self,
+        replay: &Replay,
+        task: u32,
+        addresses: &[u64],
+        until: u64,
+    ) -> Vec<Option<Event>> {
+        let mut ends = vec![None; addresses.len()];
+        let Some(own) = replay.space_id(task) else { return ends };
+        let mut replay = replay.clone();
+        let mapped = |replay: &Replay, address| {
+            replay.space_by_id(own).is_some_and(|space| space.memory.find(address).is_some())
+        };
+        let mut left: Vec<usize> =
+            (0..addresses.len()).filter(|at| mapped(&replay, addresses[*at])).collect();
+        let _ = self.events(replay.number() + 1, |event| {
+            if event.number > until || left.is_empty() {
+                return ControlFlow::Break(());
+            }
+            let here = replay.space_id(event.task) == Some(own);
+            let applied = replay.apply(event, &self.definitions().files);
+            let touched = |at: usize| {
+                let address = addresses[at];
+                let whole = !matches!(event.what, What::Call { .. });
+                whole || applied.touched.iter().any(|range| range.contains(address))
+            };
+            if here {
+                left.retain(|at| {
+                    let ended = touched(*at)
+                        && (replaces(event, addresses[*at]) || !mapped(&replay, addresses[*at]));
+                    if ended {
+                        ends[*at] = Some(event.clone());
+                    }
+                    !ended
+                });
+            }
+            ControlFlow::Continue(())
+        });
+        ends
+    }
+
+    /// Follows all events up to `until`, and shows each with the state before and after it.
+    fn follow(
+        &self,
+        until: u64,
+        mut see: impl FnMut(&Event, &Before, &Replay),
+    ) -> (Replay, Option<RecordingError>) {
+        let mut replay = Replay::new(self.meta().profile());
+        let end = self.events(1, |event| {
+            if event.number > until {
+                return ControlFlow::Break(());
+            }
+            let before = Before { task: event.task, space: replay.space_id(event.task) };
+            replay.apply(event, &self.definitions().files);
+            see(event, &before, &replay);
+            ControlFlow::Continue(())
+        });
+        (replay, end.err())
+    }
+
+    fn steps(&self, stretches: &[Stretch], address: u64, until: u64) -> Vec<LifeStep> {
+        let mut steps: Vec<LifeStep> = Vec::new();
+        let mut row = None;
+        let mut current = stretches.len() - 1;
+        self.follow(until, |event, before, after| {
+            // The next stretch begins with the fork that made it.
+            let next = current.checked_sub(1).map(|next| stretches[next]);
+            if let Some(next) = next
+                && event.number == next.from
+            {
+                current -= 1;
+                if row.is_some() {
+                    let event = event.clone();
+                    steps.push(LifeStep { event, address, kind: LifeKind::Inherited, row });
+                }
+                return;
+            }
+            let own = stretches[current].space;
+            let now = match &event.what {
+                What::Exec { to, .. } => after.space_id(*to),
+                _ => before.space.or_else(|| after.space_id(event.task)),
+            };
+            if now != Some(own) && before.space != Some(own) {
+                return;
+            }
+            let seen = after.space_by_id(own).and_then(|space| look(space, address));
+            let kind = kind_of(event, address, row.is_some(), seen.is_some(), row != seen);
+            if let Some(kind) = kind {
+                let event = event.clone();
+                steps.push(LifeStep { event, address, kind, row: seen });
+                if steps.len() > MOST_STEPS {
+                    steps.remove(1);
+                }
+            }
+            row = seen;
+        });
+        steps
+    }
+}
+
+/// Whether a call put something else where an address is.
+fn replaces(event: &Event, address: u64) -> bool {
+    let What::Call { call, .. } = &event.what else { return false };
+    let start = call.result as u64;
+    let length = match call.kind {
+        CallKind::Mmap => call.args[1],
+        CallKind::Mremap if start != call.args[0] => call.args[2],
+        _ => return false,
+    };
+    call.result > 0 && start <= address && address - start < length
+}
+
+/// The state before an event, as far as it is asked for.
+struct Before {
+    task: u32,
+    space: Option<u32>,
+}
+
+impl Before {
+    fn space_id(&self, task: u32) -> Option<u32> {
+        self.space.filter(|_| task == self.task)
+    }
+}
+
+/// The row with an address.
+fn look(space: &Space, address: u64) -> Option<(AddressRange, Perms)> {
+    let row = space.memory.query(address, false)?;
+    Some((row.range, row.perms))
+}
+
+/// What an event did to an address: `was` and `is` say whether it was and is mapped, `differs`
+/// whether its row has changed.
+fn kind_of(event: &Event, address: u64, was: bool, is: bool, differs: bool) -> Option<LifeKind> {
+    let within = |start: u64, length: u64| {
+        start <= address && address - start < length.saturating_add(0xfff) & !0xfff
+    };
+    match &event.what {
+        What::Attached { .. } => is.then_some(LifeKind::Before),
+        What::Exec { .. } if was && !is => Some(LifeKind::Ended),
+        What::Exec { .. } => is.then_some(LifeKind::Made),
+        What::Observed { .. } => differs.then_some(LifeKind::Observed),
+        What::Exit { .. } if was && !is => Some(LifeKind::Ended),
+        What::Call { call, .. } => {
+            let [first, second, third, ..] = call.args;
+            let touches = match call.kind {
+                CallKind::Mremap => {
+                    let to = call.result as u64;
+                    if call.result < 0 {
+                        return None;
+                    }
+                    if to != first && within(to, third) {
+                        let from = address - to;
+                        return Some(if from < second || second == 0 {
+                            LifeKind::MovedFrom(first + from)
+                        } else {
+                            LifeKind::Made
+                        });
+                    }
+                    if to != first && within(first, second) && address - first < third {
+                        return Some(LifeKind::MovedTo(to + (address - first)));
+                    }
+                    within(first, second.max(third))
+                }
+                CallKind::Mmap | CallKind::Shmat => {
+                    let length = if call.kind == CallKind::Mmap { second } else { call.args[3] };
+                    within(call.result as u64, length)
+                }
+                CallKind::UffdRegister | CallKind::UffdUnregister => within(second, third),
+                CallKind::Prctl => within(third, call.args[3]),
+                CallKind::Brk | CallKind::Shmdt | CallKind::IoSetup | CallKind::IoDestroy => false,
+                _ => within(first, second),
+            };
+            match (call.kind, was, is) {
+                (_, true, false) => Some(LifeKind::Unmapped),
+                (_, false, true) => Some(LifeKind::Made),
+                (_, false, false) => None,
+                (CallKind::Mmap | CallKind::Shmat, ..) if touches => Some(LifeKind::Replaced),
+                (CallKind::Mprotect | CallKind::PkeyMprotect, ..) if touches => {
+                    Some(LifeKind::Protected)
+                }
+                _ if touches => Some(LifeKind::Changed),
+                _ => differs.then_some(LifeKind::Reshaped),
+            }
+        }
+        _ => None,
+    }
+}

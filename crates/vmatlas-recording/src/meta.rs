@@ -1,0 +1,83 @@
+//! What a recording says of itself.
+
+use vmatlas_maps::KernelVersion;
+use vmatlas_space::bytes::{Put, Take};
+use vmatlas_space::{KernelProfile, Vsyscall};
+
+/// Of which machine and command a recording is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// What `uname -r` says.
+    pub kernel: String,
+    /// What `uname -m` says.
+    pub machine: String,
+    /// The page size in bytes.
+    pub page_size: u64,
+    /// How `[vsyscall]` is shown.
+    pub vsyscall: Vsyscall,
+    /// Whether the processor has protection keys.
+    pub pkeys: bool,
+    /// What recorded: `ptrace`, `perf`.
+    pub backend: String,
+    /// When it began, in nanoseconds since 1970.
+    pub began_ns: u64,
+    /// The program and its arguments; the process number where one was attached to.
+    pub command: Vec<Vec<u8>>,
+}
+
+impl Meta {
+    /// The rules by which recorder and readers follow events. What succeeded has passed all
+    /// limits, so there are none.
+    pub fn profile(&self) -> KernelProfile {
+        let version = self.kernel.parse().unwrap_or(KernelVersion::new(6, 12, 0));
+        let mut profile = KernelProfile::of(version);
+        profile.page_shift = self.page_size.max(1).trailing_zeros().clamp(12, 16);
+        profile.vsyscall = self.vsyscall;
+        profile.pkeys = self.pkeys;
+        profile.mmap_min_addr = 0;
+        profile.max_map_count = usize::MAX / 2;
+        profile.stack_limit = u64::MAX / 2;
+        profile
+    }
+
+    pub(crate) fn write(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.put_bytes(self.kernel.as_bytes());
+        out.put_bytes(self.machine.as_bytes());
+        out.put(self.page_size);
+        out.push(match self.vsyscall {
+            Vsyscall::None => 0,
+            Vsyscall::ExecuteOnly => 1,
+            Vsyscall::Emulate => 2,
+        });
+        out.push(u8::from(self.pkeys));
+        out.put_bytes(self.backend.as_bytes());
+        out.put(self.began_ns);
+        out.put(self.command.len() as u64);
+        self.command.iter().for_each(|word| out.put_bytes(word));
+        out
+    }
+
+    pub(crate) fn read(bytes: &[u8]) -> Option<Meta> {
+        let mut take = Take(bytes);
+        let text = |take: &mut Take<'_>| Some(String::from_utf8_lossy(take.bytes()?).into_owned());
+        Some(Meta {
+            kernel: text(&mut take)?,
+            machine: text(&mut take)?,
+            page_size: take.uint()?,
+            vsyscall: match take.byte()? {
+                0 => Vsyscall::None,
+                1 => Vsyscall::ExecuteOnly,
+                2 => Vsyscall::Emulate,
+                _ => return None,
+            },
+            pkeys: take.bool()?,
+            backend: text(&mut take)?,
+            began_ns: take.uint()?,
+            command: {
+                let count = take.count()?;
+                (0..count).map(|_| take.bytes().map(<[u8]>::to_vec)).collect::<Option<_>>()?
+            },
+        })
+    }
+}

@@ -1,0 +1,354 @@
+//! Who made each byte of an address space.
+
+use super::call::CallKind;
+use vmatlas_maps::AddressRange;
+
+/// What made some bytes of an address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The number of the event, counted from 1; 0 where there is none.
+    pub event: u64,
+    /// When it was, in nanoseconds from the start of the recording.
+    pub time_ns: u64,
+    /// The thread that did it: an index into [`Definitions::tasks`](super::Definitions::tasks).
+    pub task: u32,
+    /// Its call stack, see [`Definitions::frames_of`](super::Definitions::frames_of); 0 where it
+    /// is not known.
+    pub stack: u32,
+    /// What it did.
+    pub maker: Maker,
+    /// Whether the bytes came by fork(2) from the process that made them.
+    pub inherited: bool,
+}
+
+/// What can make a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Maker {
+    /// A system call of the process.
+    Call(CallKind),
+    /// The kernel, in execve(2).
+    Exec,
+    /// It was there before the recording began.
+    Before,
+    /// The kernel shows it, and no event tells of it.
+    Unseen,
+    /// Who touched a page first; of pages only, see [`Space::touched`](super::Space::touched).
+    Touch,
+}
+
+impl Origin {
+    /// Of bytes that no event tells of.
+    pub const UNSEEN: Origin =
+        Origin { event: 0, time_ns: 0, task: 0, stack: 0, maker: Maker::Unseen, inherited: false };
+
+    /// How it is known, in the word of `blame --json`.
+    pub fn how(&self) -> &'static str {
+        match self.maker {
+            Maker::Unseen => "unseen",
+            Maker::Before => "before-recording",
+            _ if self.inherited => "inherited",
+            Maker::Exec => "exec",
+            Maker::Call(_) | Maker::Touch => "recorded",
+        }
+    }
+}
+
+/// The origins of an address space, by address. Kept beside the VMAs, because the kernel joins
+/// mappings of different origin to one.
+///
+/// Every byte has at most one origin; those that no event tells of have none.
+#[derive(Clone, Debug, Default)]
+pub struct Origins {
+    /// Where each chunk ends.
+    ends: Vec<u64>,
+    /// Pieces in the order of addresses, which do not overlap, in chunks that are never empty:
+    /// nearly every event puts one in or takes one out, and then only a chunk has to be moved.
+    chunks: Vec<Vec<Piece>>,
+    len: usize,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    start: u64,
+    end: u64,
+    origin: Origin,
+}
+
+/// The most pieces of a chunk.
+const CHUNK: usize = 32;
+
+/// Where a piece stands, or would stand.
+#[derive(Clone, Copy)]
+struct Position {
+    chunk: usize,
+    index: usize,
+}
+
+impl Origins {
+    /// The origin of the byte at `address`.
+    pub fn get(&self, address: u64) -> Option<Origin> {
+        let piece = self.piece(self.find(address))?;
+        (piece.start <= address).then_some(piece.origin)
+    }
+
+    /// The pieces that overlap `range`, cut to it, in the order of addresses.
+    pub fn within(&self, range: AddressRange) -> impl Iterator<Item = (AddressRange, Origin)> {
+        let Position { chunk, index } = self.find(range.start);
+        let rest = self.chunks.get(chunk).map(|pieces| &pieces[index..]).unwrap_or_default();
+        let others = self.chunks.get(chunk + 1..).unwrap_or_default();
+        let pieces = rest.iter().chain(others.iter().flatten());
+        pieces.take_while(move |piece| piece.start < range.end).map(move |piece| {
+            let cut = AddressRange::new(piece.start.max(range.start), piece.end.min(range.end));
+            (cut, piece.origin)
+        })
+    }
+
+    /// All pieces.
+    pub fn iter(&self) -> impl Iterator<Item = (AddressRange, Origin)> {
+        let pieces = self.chunks.iter().flatten();
+        pieces.map(|piece| (AddressRange::new(piece.start, piece.end), piece.origin))
+    }
+
+    /// How many pieces there are.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no byte has an origin.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// All bytes of `range` are of this origin now.
+    pub fn set(&mut self, range: AddressRange, origin: Origin) {
+        if range.size() > 0 {
+            let at = self.clear(range);
+            self.insert(at, Piece { start: range.start, end: range.end, origin });
+        }
+    }
+
+    /// A page of `range` was touched. It goes on where a page before it was touched by the same
+    /// stack, so that a loop over memory makes one piece.
+    pub(crate) fn touch(&mut self, range: AddressRange, origin: Origin) {
+        let before = range.start.checked_sub(1).and_then(|last| self.piece(self.find(last)));
+        let goes_on = before.filter(|before| {
+            before.end == range.start
+                && (before.origin.stack, before.origin.task) == (origin.stack, origin.task)
+                && before.origin.inherited == origin.inherited
+        });
+        if let Some(&Piece { start, origin, .. }) = goes_on {
+            return self.set(AddressRange::new(start, range.end), origin);
+        }
+        self.set(range, origin);
+    }
+
+    /// The bytes of `range` are gone.
+    pub fn remove(&mut self, range: AddressRange) {
+        if range.size() > 0 {
+            self.clear(range);
+        }
+    }
+
+    /// The bytes of `from` are at `to` now, where something else may have been. `keep` leaves
+    /// their old place with them (`MREMAP_DONTUNMAP`).
+    pub fn relocate(&mut self, from: AddressRange, to: u64, keep: bool) {
+        let pieces: Vec<(AddressRange, Origin)> = self.within(from).collect();
+        if !keep {
+            self.remove(from);
+        }
+        let new = |address: u64| address.wrapping_sub(from.start).wrapping_add(to);
+        self.remove(AddressRange::new(to, to.saturating_add(from.size())));
+        for (range, origin) in pieces {
+            self.set(AddressRange::new(new(range.start), new(range.end)), origin);
+        }
+    }
+
+    /// The stack of an event has become known, and it made bytes of `range`.
+    pub(crate) fn set_stack(&mut self, range: AddressRange, event: u64, stack: u32) {
+        if range.size() == 0 {
+            return;
+        }
+        let Position { chunk, .. } = self.find(range.start);
+        let chunks = self.chunks.get_mut(chunk..).unwrap_or_default();
+        let pieces = chunks.iter_mut().flatten().take_while(|piece| piece.start < range.end);
+        let of_event =
+            pieces.filter(|piece| range.start <= piece.start && piece.origin.event == event);
+        of_event.for_each(|piece| piece.origin.stack = stack);
+    }
+
+    /// All bytes of `range` without an origin are of this one.
+    pub(crate) fn fill(&mut self, range: AddressRange, origin: Origin) {
+        let pieces: Vec<AddressRange> = self.within(range).map(|(piece, _)| piece).collect();
+        let mut from = range.start;
+        for piece in pieces {
+            self.set(AddressRange::new(from, piece.start), origin);
+            from = piece.end;
+        }
+        self.set(AddressRange::new(from, range.end.max(from)), origin);
+    }
+
+    /// The bytes of `range` that lie in none of these rows are gone.
+    pub(crate) fn keep(&mut self, range: AddressRange, rows: impl Iterator<Item = AddressRange>) {
+        let mut from = range.start;
+        for row in rows {
+            if row.start > from {
+                self.remove(AddressRange::new(from, row.start.min(range.end)));
+            }
+            from = from.max(row.end);
+        }
+        self.remove(AddressRange::new(from, range.end.max(from)));
+    }
+
+    /// The origins of a forked child.
+    #[must_use]
+    pub fn fork(&self) -> Origins {
+        let mut child = self.clone();
+        let pieces = child.chunks.iter_mut().flatten();
+        pieces.for_each(|piece| piece.origin.inherited = true);
+        child
+    }
+
+    /// The first piece that ends above `address`.
+    #[inline]
+    fn find(&self, address: u64) -> Position {
+        let chunk = self.ends.partition_point(|end| *end <= address);
+        let pieces = self.chunks.get(chunk).map(Vec::as_slice).unwrap_or_default();
+        Position { chunk, index: pieces.partition_point(|piece| piece.end <= address) }
+    }
+
+    #[inline]
+    fn piece(&self, at: Position) -> Option<&Piece> {
+        self.chunks.get(at.chunk)?.get(at.index)
+    }
+
+    /// Takes all out of a range that is not empty; where its piece would stand.
+    fn clear(&mut self, range: AddressRange) -> Position {
+        let mut at = self.find(range.start);
+        while let Some(piece) = self.chunks.get_mut(at.chunk).and_then(|c| c.get_mut(at.index)) {
+            if piece.start >= range.end {
+                break;
+            }
+            match (piece.start < range.start, piece.end > range.end) {
+                (true, true) => {
+                    let upper = Piece { start: range.end, ..*piece };
+                    piece.end = range.start;
+                    self.update_end(at.chunk);
+                    at.index += 1;
+                    return self.insert(at, upper);
+                }
+                (true, false) => {
+                    piece.end = range.start;
+                    self.update_end(at.chunk);
+                    at.index += 1;
+                }
+                (false, true) => {
+                    piece.start = range.end;
+                    break;
+                }
+                (false, false) => {
+                    self.len -= 1;
+                    self.chunks[at.chunk].remove(at.index);
+                    self.update_end(at.chunk);
+                }
+            }
+            // The end of a chunk is the start of the next; an empty one is gone.
+            if self.chunks.get(at.chunk).is_some_and(|pieces| pieces.len() == at.index) {
+                at = Position { chunk: at.chunk + 1, index: 0 };
+            }
+        }
+        at
+    }
+
+    /// Puts a piece where it stands then.
+    fn insert(&mut self, at: Position, piece: Piece) -> Position {
+        let mut at = at;
+        self.len += 1;
+        if at.chunk == self.chunks.len() {
+            let Some(last) = self.chunks.last() else {
+                self.chunks.push(vec![piece]);
+                self.ends.push(piece.end);
+                return at;
+            };
+            at = Position { chunk: at.chunk - 1, index: last.len() };
+        }
+        if self.chunks[at.chunk].len() == CHUNK {
+            let upper = self.chunks[at.chunk].split_off(CHUNK / 2);
+            self.chunks.insert(at.chunk + 1, upper);
+            self.ends.insert(at.chunk, 0);
+            self.update_end(at.chunk);
+            if at.index > CHUNK / 2 {
+                at = Position { chunk: at.chunk + 1, index: at.index - CHUNK / 2 };
+            }
+        }
+        self.chunks[at.chunk].insert(at.index, piece);
+        self.update_end(at.chunk);
+        at
+    }
+
+    /// Keeps what is kept beside a chunk, which changed; an empty one goes.
+    #[inline]
+    fn update_end(&mut self, chunk: usize) {
+        match self.chunks[chunk].last() {
+            Some(last) => self.ends[chunk] = last.end,
+            None => {
+                self.chunks.remove(chunk);
+                self.ends.remove(chunk);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn origin(event: u64) -> Origin {
+        Origin { event, ..Origin::UNSEEN }
+    }
+
+    /// Origins by page, the naive way.
+    fn pages(origins: &Origins) -> Vec<Option<u64>> {
+        (0..64).map(|page| origins.get(page * 0x1000).map(|origin| origin.event)).collect()
+    }
+
+    #[test]
+    fn every_byte_has_the_origin_that_a_list_of_pages_says() {
+        let mut origins = Origins::default();
+        let mut naive = vec![None; 64];
+        let mut seed = 1_u64;
+        for event in 1..4000 {
+            let mut random = |below: usize| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (seed >> 33) as usize % below
+            };
+            let (from, size) = (random(32), 1 + random(16));
+            let to = random(48);
+            let range = AddressRange::new(from as u64 * 0x1000, (from + size) as u64 * 0x1000);
+            match random(4) {
+                0 | 1 => {
+                    origins.set(range, origin(event));
+                    naive[from..from + size].fill(Some(event));
+                }
+                2 => {
+                    origins.remove(range);
+                    naive[from..from + size].fill(None);
+                }
+                // The kernel moves nothing onto itself.
+                _ if to + size <= from || from + size <= to => {
+                    let keep = random(2) == 0;
+                    origins.relocate(range, to as u64 * 0x1000, keep);
+                    let moved = naive[from..from + size].to_vec();
+                    if !keep {
+                        naive[from..from + size].fill(None);
+                    }
+                    naive[to..to + size].copy_from_slice(&moved);
+                }
+                _ => {}
+            }
+            assert_eq!(pages(&origins), naive, "after event {event}");
+            let covered: u64 = origins.within(range).map(|(range, _)| range.size()).sum();
+            let counted = naive[from..from + size].iter().flatten().count();
+            assert_eq!(covered, counted as u64 * 0x1000, "within, after event {event}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The processes of a recording, and when they lived.
+
+use super::definitions::TaskEntry;
+use super::event::{Event, What};
+use std::collections::HashMap;
+use vmatlas_space::bytes::{Put, Take};
+
+/// A process of a recording.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// The last entry of its first thread: an index into
+    /// [`Definitions::tasks`](super::Definitions::tasks).
+    pub task: u32,
+    /// The number of the event with which it began.
+    pub first: u64,
+    /// The number of the event with which its last thread ended; none if it lived on.
+    pub last: Option<u64>,
+    /// When it began, in nanoseconds from the start.
+    pub began_ns: u64,
+    /// The status it ended with, as of wait(2).
+    pub status: Option<i32>,
+}
+
+/// How a recording went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Course {
+    /// How many events it has.
+    pub events: u64,
+    /// How often the kernel showed something else than follows from the events.
+    pub observations: u64,
+    /// How many events were lost.
+    pub lost: u64,
+}
+
+/// Follows events and notes which processes there are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Processes {
+    pub(crate) course: Course,
+    all: Vec<Process>,
+    /// The place in `all` of each living process, and how many threads it has.
+    living: HashMap<u32, (usize, u32)>,
+}
+
+/// The most that are listed.
+const MOST: usize = 1 << 22;
+
+impl Processes {
+    pub(crate) fn see(&mut self, event: &Event, tasks: &[TaskEntry]) {
+        self.course.events += 1;
+        match &event.what {
+            What::Observed { .. } => self.course.observations += 1,
+            What::Lost { events } => self.course.lost = self.course.lost.saturating_add(*events),
+            _ => {}
+        }
+        let pid = |task: u32| tasks.get(task as usize).map_or(0, |entry| entry.pid);
+        match &event.what {
+            What::Clone { child, .. } => self.add(pid(*child), *child, event),
+            What::Attached { .. } => self.add(pid(event.task), event.task, event),
+            What::Exec { to, .. } => {
+                if !self.living.contains_key(&pid(*to)) {
+                    self.add(pid(*to), *to, event);
+                }
+                self.rename(pid(*to), *to);
+                // All other threads are gone.
+                if let Some((_, threads)) = self.living.get_mut(&pid(*to)) {
+                    *threads = 1;
+                }
+            }
+            What::Renamed { to } => {
+                let first = tasks.get(*to as usize).is_some_and(|entry| entry.tid == entry.pid);
+                if first {
+                    self.rename(pid(*to), *to);
+                }
+            }
+            What::Exit { status } => {
+                let pid = pid(event.task);
+                let Some((at, threads)) = self.living.get_mut(&pid) else { return };
+                *threads -= 1;
+                if *threads == 0 {
+                    let process = &mut self.all[*at];
+                    process.last = Some(event.number);
+                    process.status = Some(*status);
+                    self.living.remove(&pid);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, pid: u32, task: u32, event: &Event) {
+        if let Some((_, threads)) = self.living.get_mut(&pid) {
+            *threads = threads.saturating_add(1);
+            return;
+        }
+        if self.all.len() >= MOST {
+            return;
+        }
+        let (first, began_ns) = (event.number, event.time_ns);
+        self.all.push(Process { pid, task, first, last: None, began_ns, status: None });
+        self.living.insert(pid, (self.all.len() - 1, 1));
+    }
+
+    fn rename(&mut self, pid: u32, task: u32) {
+        if let Some((at, _)) = self.living.get(&pid) {
+            self.all[*at].task = task;
+        }
+    }
+
+    pub(crate) fn into_parts(self) -> (Vec<Process>, Course) {
+        (self.all, self.course)
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        out.put(self.all.len() as u64);
+        for process in &self.all {
+            out.put(u64::from(process.pid));
+            out.put(u64::from(process.task));
+            out.put(process.first);
+            out.put(process.last.unwrap_or(0));
+            out.put(process.began_ns);
+            out.put_signed(process.status.map_or(i64::MIN, i64::from));
+        }
+        let Course { events, observations, lost } = self.course;
+        [events, observations, lost].into_iter().for_each(|number| out.put(number));
+    }
+
+    pub(crate) fn read(take: &mut Take<'_>) -> Option<(Vec<Process>, Course)> {
+        let count = take.count()?;
+        let mut all = Vec::with_capacity(count);
+        for _ in 0..count {
+            all.push(Process {
+                pid: take.u32()?,
+                task: take.u32()?,
+                first: take.uint()?,
+                last: Some(take.uint()?).filter(|last| *last != 0),
+                began_ns: take.uint()?,
+                status: i32::try_from(take.signed()?).ok(),
+            });
+        }
+        let course =
+            Course { events: take.uint()?, observations: take.uint()?, lost: take.uint()? };
+        Some((all, course))
+    }
+}

@@ -1,0 +1,321 @@
+//! Reading a recording.
+
+use super::block::{Block, BlockKind, HEADER, Header, MAGIC, TRAILER};
+use super::definitions::Definitions;
+use super::event::{Context, Event};
+use super::meta::Meta;
+use super::processes::{Course, Process, Processes};
+use super::replay::Replay;
+use std::ops::ControlFlow;
+use vmatlas_space::bytes::Take;
+
+/// Where the bytes of a recording come from.
+pub trait Source {
+    /// How many bytes there are.
+    fn size(&self) -> u64;
+
+    /// Fills `buffer` from `offset` on; false if that is not possible.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> bool;
+}
+
+impl Source for &[u8] {
+    fn size(&self) -> u64 {
+        self.len() as u64
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> bool {
+        let bytes = usize::try_from(offset).ok().and_then(|offset| self.get(offset..));
+        let bytes = bytes.and_then(|bytes| bytes.get(..buffer.len()));
+        bytes.map(|bytes| buffer.copy_from_slice(bytes)).is_some()
+    }
+}
+
+/// Why a recording cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordingError {
+    /// The first bytes are not those of a recording.
+    #[error("not a recording of vmatlas")]
+    NotARecording,
+    /// Another version of the format.
+    #[error("a recording of version {0}; this vmatlas reads version 1")]
+    Version(u8),
+    /// The beginning is missing or damaged, so that nothing can be made of the rest.
+    #[error("damaged at byte {0}: what the recording says of itself cannot be read")]
+    Damaged(u64),
+}
+
+/// A moment of a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Moment {
+    /// So many nanoseconds after its start.
+    Time(u64),
+    /// After the event with this number.
+    Event(u64),
+    /// The last moment: of a process, before it exits.
+    #[default]
+    End,
+}
+
+/// A recording, opened.
+#[derive(Debug)]
+pub struct Recording<S> {
+    source: S,
+    meta: Meta,
+    blocks: Vec<Block>,
+    definitions: Definitions,
+    /// Blocks of definitions that were not needed yet.
+    unread: Vec<Block>,
+    processes: Option<Overview>,
+    warnings: Vec<String>,
+}
+
+/// What an index says besides where blocks are.
+type Overview = (Vec<Process>, Course);
+
+/// Whether bytes begin as a recording does.
+pub fn looks_like_recording(head: &[u8]) -> bool {
+    head.starts_with(&MAGIC[..15])
+}
+
+impl<S: Source> Recording<S> {
+    /// Opens a recording, also one that is still being written or was cut.
+    ///
+    /// # Errors
+    /// [`RecordingError`] if its beginning is not that of a recording that this version reads. What
+    /// is damaged behind it is left out and told by [`warnings`](Recording::warnings).
+    pub fn open(source: S) -> Result<Recording<S>, RecordingError> {
+        let mut magic = [0; 16];
+        if !source.read_at(0, &mut magic) || !looks_like_recording(&magic) {
+            return Err(RecordingError::NotARecording);
+        }
+        if magic != MAGIC {
+            return Err(RecordingError::Version(magic[15]));
+        }
+        let mut warnings = Vec::new();
+        let (blocks, processes) = match index(&source) {
+            Some((blocks, processes)) => (blocks, Some(processes)),
+            None => (scan(&source, &mut warnings), None),
+        };
+        let at = MAGIC.len() as u64;
+        let meta = payload(&source, at, BlockKind::Meta).and_then(|bytes| Meta::read(&bytes));
+        let meta = meta.ok_or(RecordingError::Damaged(at))?;
+        let kinds = [BlockKind::Names, BlockKind::Stacks, BlockKind::Symbols];
+        let unread = blocks.iter().filter(|block| kinds.contains(&block.kind)).copied().collect();
+        let mut recording = Recording {
+            source,
+            meta,
+            blocks,
+            definitions: Definitions::default(),
+            unread,
+            processes,
+            warnings,
+        };
+        recording.define(|kind| kind == BlockKind::Names);
+        Ok(recording)
+    }
+
+    /// What it says of itself.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// What its events refer to; stacks are there after
+    /// [`read_stacks`](Recording::read_stacks).
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+
+    /// What was odd about it so far.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Reads stacks and the names of JIT code.
+    pub fn read_stacks(&mut self) {
+        self.define(|_| true);
+    }
+
+    fn define(&mut self, wanted: impl Fn(BlockKind) -> bool) {
+        let (now, later) = self.unread.drain(..).partition(|block| wanted(block.kind));
+        self.unread = later;
+        let now: Vec<Block> = now;
+        for block in now {
+            let read = payload(&self.source, block.offset, block.kind)
+                .and_then(|bytes| self.definitions.read(&bytes));
+            if read.is_none() {
+                self.warnings.push(format!(
+                    "the block at byte {} is damaged: names or stacks are missing",
+                    block.offset
+                ));
+                return;
+            }
+        }
+    }
+
+    /// The processes, in the order in which they began. Where the recording was not finished all
+    /// events are read for it.
+    pub fn processes(&mut self) -> &[Process] {
+        &self.overview().0
+    }
+
+    /// How it went; likewise.
+    pub fn course(&mut self) -> Course {
+        self.overview().1
+    }
+
+    fn overview(&mut self) -> &Overview {
+        if self.processes.is_none() {
+            let mut processes = Processes::default();
+            let _ = self.events(1, |event| {
+                processes.see(event, &self.definitions.tasks);
+                ControlFlow::Continue(())
+            });
+            self.processes = Some(processes.into_parts());
+        }
+        self.processes.get_or_insert_default()
+    }
+
+    /// Gives the events from a number on to `take`, until it breaks.
+    ///
+    /// # Errors
+    /// Where in the file events cannot be read; those before were given.
+    pub fn events(
+        &self,
+        from: u64,
+        mut take: impl FnMut(&Event) -> ControlFlow<()>,
+    ) -> Result<(), RecordingError> {
+        let blocks: Vec<&Block> =
+            self.blocks.iter().filter(|block| block.kind == BlockKind::Events).collect();
+        let first = blocks.partition_point(|block| block.first_event <= from).saturating_sub(1);
+        for block in &blocks[first..] {
+            let damaged = RecordingError::Damaged(block.offset);
+            let bytes = payload(&self.source, block.offset, BlockKind::Events).ok_or(damaged)?;
+            let mut context = Context::at(block.first_event, block.time_ns);
+            let mut bytes = Take(&bytes);
+            while !bytes.0.is_empty() {
+                let event = context.read(&mut bytes).ok_or(damaged)?;
+                if event.number >= from && take(&event).is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// All address spaces at a moment. `see` is shown each event that had to be applied, and the
+    /// state before it; at most 65,536 of them, unless a snapshot is damaged.
+    ///
+    /// # Errors
+    /// [`RecordingError::Damaged`] where events cannot be read: what came before is in the second
+    /// value.
+    pub fn at(
+        &self,
+        moment: Moment,
+        mut see: impl FnMut(&Event, &Replay),
+    ) -> (Replay, Option<RecordingError>) {
+        let mut replay = self.snapshot_before(moment);
+        let done = self.events(replay.number().saturating_add(1), |event| {
+            let over = match moment {
+                Moment::Time(time_ns) => event.time_ns > time_ns,
+                Moment::Event(number) => event.number > number,
+                Moment::End => false,
+            };
+            if over {
+                return ControlFlow::Break(());
+            }
+            see(event, &replay);
+            replay.apply(event, &self.definitions.files);
+            ControlFlow::Continue(())
+        });
+        (replay, done.err())
+    }
+
+    /// The latest snapshot that is not after a moment.
+    fn snapshot_before(&self, moment: Moment) -> Replay {
+        let before = |block: &&Block| match moment {
+            Moment::Time(time_ns) => block.time_ns <= time_ns,
+            Moment::Event(number) => block.first_event <= number.saturating_add(1),
+            Moment::End => true,
+        };
+        let snapshots = self.blocks.iter().filter(|block| block.kind == BlockKind::Snapshot);
+        let loaded = snapshots.filter(before).rev().find_map(|block| {
+            let bytes = payload(&self.source, block.offset, BlockKind::Snapshot)?;
+            let number = block.first_event.checked_sub(1)?;
+            Replay::load(self.meta.profile(), &bytes, number, block.time_ns)
+        });
+        loaded.unwrap_or_else(|| Replay::new(self.meta.profile()))
+    }
+}
+
+/// The payload of the block at an offset.
+fn payload<S: Source>(source: &S, offset: u64, kind: BlockKind) -> Option<Vec<u8>> {
+    let (header, at) = header(source, offset)?;
+    if header.kind != kind || u64::from(header.stored) > source.size().checked_sub(at)? {
+        return None;
+    }
+    let mut stored = vec![0; header.stored as usize];
+    if !source.read_at(at, &mut stored) {
+        return None;
+    }
+    header.unpack(&stored)
+}
+
+/// The header at an offset, and where the payload begins.
+fn header<S: Source>(source: &S, offset: u64) -> Option<(Header, u64)> {
+    let mut bytes = [0; HEADER];
+    let read = source.read_at(offset, &mut bytes);
+    let header = if read { Header::read(&bytes) } else { None };
+    Some((header?, offset.checked_add(HEADER as u64)?))
+}
+
+/// The blocks by the index of a recording that was finished.
+fn index<S: Source>(source: &S) -> Option<(Vec<Block>, Overview)> {
+    let at = source.size().checked_sub(16)?;
+    let mut end = [0; 16];
+    if !source.read_at(at, &mut end) || end[8..] != TRAILER {
+        return None;
+    }
+    let offset = u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|index| end[index]));
+    let bytes = payload(source, offset, BlockKind::Index)?;
+    let mut take = Take(&bytes);
+    let count = take.count()?;
+    let mut blocks = Vec::with_capacity(count);
+    let (mut offset, mut first_event, mut time_ns) = (0_u64, 0_u64, 0_u64);
+    for _ in 0..count {
+        let number = take.byte()?;
+        offset = offset.checked_add(take.uint()?)?;
+        first_event = first_event.checked_add(take.uint()?)?;
+        time_ns = time_ns.wrapping_add(take.signed()? as u64);
+        let kind = BlockKind::from_number(number)?;
+        blocks.push(Block { kind, offset, first_event, time_ns });
+    }
+    Some((blocks, Processes::read(&mut take)?))
+}
+
+/// The blocks, found one by one, up to what is cut or damaged.
+fn scan<S: Source>(source: &S, warnings: &mut Vec<String>) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let mut offset = MAGIC.len() as u64;
+    while offset < source.size() {
+        let whole = header(source, offset)
+            .filter(|(header, at)| u64::from(header.stored) <= source.size().saturating_sub(*at));
+        let Some((header, at)) = whole else {
+            warnings.push(format!(
+                "the recording ends at byte {offset}: the last {} bytes are no whole block",
+                source.size() - offset
+            ));
+            return blocks;
+        };
+        let Header { kind, first_event, time_ns, .. } = header;
+        blocks.push(Block { kind, offset, first_event, time_ns });
+        offset = at + u64::from(header.stored);
+    }
+    if !blocks.iter().any(|block| block.kind == BlockKind::Index) {
+        warnings.push(
+            "the recording was not finished: it is still written, or its recorder was ended"
+                .to_owned(),
+        );
+    }
+    blocks
+}

@@ -1,0 +1,564 @@
+//! One address space of a recording: its VMAs, and who made their bytes.
+
+use super::call::{Call, CallKind};
+use super::definitions::FileEntry;
+use super::event::Row;
+use super::origins::{Maker, Origin, Origins};
+use std::collections::{BTreeMap, HashMap};
+use vmatlas_maps::{AddressRange, Mapping};
+use vmatlas_space::Errno;
+use vmatlas_space::{
+    AddressSpace, Advice, File, FileKind, KernelProfile, MAP_ANONYMOUS, Mmap, Mremap, Observation,
+    Policy, Prot, Uffd, VmaFlags, Vsyscall,
+};
+
+/// An address space, and who made what is mapped in it.
+#[derive(Clone, Debug)]
+pub struct Space {
+    /// The model of it.
+    pub memory: AddressSpace,
+    /// Who made each byte.
+    pub origins: Origins,
+    /// Who touched each page first, where page faults are recorded.
+    pub touched: Origins,
+    /// Which pages were in memory when that was last looked at.
+    pub resident: Option<Vec<AddressRange>>,
+    /// How many tasks have it.
+    pub(crate) tasks: u32,
+    /// Its userfaultfds, by descriptor.
+    pub(crate) uffds: BTreeMap<u64, Uffd>,
+}
+
+/// What an event did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The addresses that it was about; empty ranges where there are less than two.
+    pub touched: [AddressRange; 2],
+    /// What the model says instead of success.
+    pub refused: Option<Errno>,
+    /// What an observation taught.
+    pub observation: Observation,
+}
+
+/// The open files that mappings are of. That a file was opened twice is not recorded: mappings
+/// that the kernel keeps apart for that are told by observations.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OpenFiles(pub(crate) HashMap<u32, File>);
+
+impl OpenFiles {
+    /// The open file of an entry.
+    pub(crate) fn get(&mut self, number: u32, files: &[FileEntry]) -> Option<File> {
+        if number == 0 {
+            return None;
+        }
+        let entry = files.get(number as usize)?;
+        Some(self.0.entry(number).or_insert_with(|| entry.open()).clone())
+    }
+}
+
+impl FileEntry {
+    /// A row of it, without addresses.
+    fn row(&self) -> Mapping<'_> {
+        Mapping {
+            range: AddressRange::default(),
+            perms: vmatlas_maps::Perms(*b"---p"),
+            offset: 0,
+            device: self.device,
+            inode: self.inode,
+            name: &self.name,
+        }
+    }
+
+    fn open(&self) -> File {
+        File::of(FileKind::of_row(&self.row()), &self.name, self.device, self.inode)
+    }
+}
+
+/// The row that an entry of a recording stands for.
+pub(crate) fn mapping<'a>(row: &Row, files: &'a [FileEntry]) -> Mapping<'a> {
+    static NOTHING: FileEntry = FileEntry {
+        device: vmatlas_maps::Device::new(0, 0),
+        inode: 0,
+        name: Vec::new(),
+        build_id: Vec::new(),
+    };
+    let file = files.get(row.file as usize).unwrap_or(&NOTHING);
+    Mapping { range: row.range, perms: row.perms, offset: row.offset, ..file.row() }
+}
+
+pub(crate) const PR_SET_MM: u64 = 35;
+pub(crate) const PR_SET_MEMORY_MERGE: u64 = 67;
+pub(crate) const PR_SET_VMA: u64 = 0x5356_4d41;
+pub(crate) const PROT_GROWSDOWN: u64 = 0x0100_0000;
+const READ_IMPLIES_EXEC: u64 = 0x0040_0000;
+
+impl Space {
+    /// One in which nothing is mapped.
+    pub(crate) fn empty(profile: &KernelProfile) -> Space {
+        Space {
+            memory: AddressSpace::new(profile.clone()),
+            origins: Origins::default(),
+            touched: Origins::default(),
+            resident: None,
+            tasks: 1,
+            uffds: BTreeMap::new(),
+        }
+    }
+
+    /// One with these rows, all of the same origin.
+    pub(crate) fn from_rows(
+        profile: &KernelProfile,
+        rows: &[Row],
+        files: &[FileEntry],
+        origin: Origin,
+    ) -> Space {
+        let rows = || rows.iter().map(|row| mapping(row, files));
+        let mut space = Space::empty(profile);
+        space.memory = AddressSpace::from_rows(profile.clone(), rows());
+        // A 32-bit program is not shown `[vsyscall]`. Of others the stack at least lies above 4 GiB.
+        let highest = space.memory.highest_end();
+        if 0 < highest && highest <= 1 << 32 {
+            space.memory.set_vsyscall(Vsyscall::None);
+        }
+        for row in rows() {
+            space.origins.set(row.range, origin);
+        }
+        space
+    }
+
+    pub(crate) fn fork(&self) -> Space {
+        Space {
+            memory: self.memory.fork(),
+            origins: self.origins.fork(),
+            touched: self.touched.fork(),
+            resident: self.resident.clone(),
+            tasks: 1,
+            uffds: BTreeMap::new(),
+        }
+    }
+
+    /// Takes over what the kernel shows.
+    pub(crate) fn observe(
+        &mut self,
+        range: AddressRange,
+        rows: &[Row],
+        files: &[FileEntry],
+    ) -> Observation {
+        let rows = || rows.iter().map(|row| mapping(row, files));
+        let learned = self.memory.observe(range, rows());
+        self.origins.keep(range, rows().map(|row| row.range));
+        for row in rows() {
+            self.grow_origin(row.range);
+        }
+        learned
+    }
+
+    /// What a stack has grown by is of who made the stack.
+    fn grow_origin(&mut self, row: AddressRange) {
+        let grows = |flags: VmaFlags| flags.contains(VmaFlags::GROWSDOWN);
+        let first = self.origins.within(row).next();
+        if let Some((piece, origin)) = first
+            && piece.start > row.start
+            && self.memory.flags(row.start).is_some_and(grows)
+        {
+            self.origins.set(AddressRange::new(row.start, piece.start), origin);
+        }
+    }
+
+    /// Who made the bytes of a range that is mapped, piece by piece and without a gap: what
+    /// nothing tells of is [`Maker::Unseen`].
+    pub fn origins_of(&self, range: AddressRange) -> Vec<(AddressRange, Origin)> {
+        without_gaps(self.origins.within(range), range)
+    }
+
+    /// Who touched the pages of a range first, piece by piece and without a gap: what no page
+    /// fault tells of (MAP_POPULATE, what the kernel read ahead, huge pages) is
+    /// [`Maker::Unseen`].
+    pub fn touched_in(&self, range: AddressRange) -> Vec<(AddressRange, Origin)> {
+        without_gaps(self.touched.within(range), range)
+    }
+
+    /// Follows a call that has returned. `file` is what it mapped.
+    pub(crate) fn call(
+        &mut self,
+        call: &Call,
+        file: Option<&File>,
+        name: Option<&[u8]>,
+        origin: Origin,
+    ) -> Applied {
+        let applied = self.map_call(call, file, name, origin);
+        if !self.touched.is_empty() {
+            self.drop_touched(call, &applied);
+        }
+        applied
+    }
+
+    /// Pages that a call drops are touched anew.
+    fn drop_touched(&mut self, call: &Call, applied: &Applied) {
+        let [range, new] = applied.touched;
+        let drops = match call.kind {
+            CallKind::Mmap | CallKind::Munmap | CallKind::Shmat | CallKind::Shmdt => true,
+            CallKind::IoSetup | CallKind::IoDestroy | CallKind::MapShadowStack => true,
+            // Where it has grown nothing was touched.
+            CallKind::Brk => true,
+            // MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_DONTNEED_LOCKED.
+            CallKind::Madvise => matches!(call.args[2], 4 | 8 | 9 | 24),
+            CallKind::Mremap if new.start != range.start => {
+                let common = range.size().min(new.size());
+                let from = AddressRange::new(range.start, range.start + common);
+                // With MREMAP_DONTUNMAP the pages go, too.
+                self.touched.relocate(from, new.start, false);
+                false
+            }
+            CallKind::Mremap => {
+                let gone = AddressRange::new(new.end.min(range.end), range.end);
+                self.touched.remove(gone);
+                false
+            }
+            _ => false,
+        };
+        if drops && call.result >= 0 {
+            self.touched.remove(range);
+        }
+    }
+
+    /// The page with an address was touched.
+    pub(crate) fn touch(&mut self, address: u64, origin: Origin) {
+        let size = self.memory.profile().page_size();
+        let start = address & !(size - 1);
+        if let Some(end) = start.checked_add(size) {
+            self.touched.touch(AddressRange::new(start, end), origin);
+        }
+    }
+
+    fn map_call(
+        &mut self,
+        call: &Call,
+        file: Option<&File>,
+        name: Option<&[u8]>,
+        origin: Origin,
+    ) -> Applied {
+        let profile = self.memory.profile();
+        let (limit, page) = (profile.task_size, profile.page_size());
+        let page_align = |bytes: u64| bytes.checked_next_multiple_of(page).unwrap_or(0);
+        let range = |start: u64, length: u64| {
+            let end = start.saturating_add(page_align(length)).min(limit);
+            AddressRange::new(start.min(end), end)
+        };
+        let args = &call.args;
+        let mut touched = [range(args[0], args[1]), AddressRange::default()];
+        let inside = |start: u64, length: u64| start <= limit && length <= limit - start;
+        if call.result < 0 {
+            // What lies before the place of such an error stays changed.
+            let errno = Errno(i32::try_from(call.result.unsigned_abs()).unwrap_or(0));
+            let partial = matches!(errno, Errno::ENOMEM | Errno::EACCES | Errno::EPERM)
+                && self.is_partial(call);
+            let done = if partial { self.change(call, name) } else { Err(errno) };
+            let refused = if done == Err(errno) { None } else { Some(errno) };
+            return Applied { touched, refused, ..Applied::default() };
+        }
+        let result = call.result as u64;
+        let memory = &mut self.memory;
+        let done = match call.kind {
+            CallKind::Mmap => {
+                let mut request = Mmap::from_bits(result, args[1], args[2], args[3]);
+                let length = match request.huge {
+                    Some(huge) => args[1].checked_next_multiple_of(huge).unwrap_or(0),
+                    None => args[1],
+                };
+                touched[0] = range(result, length);
+                match file {
+                    Some(file) if args[3] & MAP_ANONYMOUS == 0 => {
+                        request.file = Some((file.clone(), args[5]));
+                    }
+                    Some(file) => request.object_inode = file.inode(),
+                    None => {}
+                }
+                self.origins.set(touched[0], origin);
+                if inside(result, length) { memory.mmap(&request).map(drop) } else { REFUSED }
+            }
+            CallKind::Munmap => {
+                self.origins.remove(touched[0]);
+                if inside(args[0], args[1]) { memory.munmap(args[0], args[1]) } else { REFUSED }
+            }
+            CallKind::Brk => {
+                let old = memory.program_break();
+                if result > limit {
+                    touched[0] = AddressRange::default();
+                    REFUSED
+                } else if old == 0 || result == old {
+                    touched[0] = AddressRange::default();
+                    if old == 0 {
+                        memory.set_heap(result, result);
+                    }
+                    Ok(())
+                } else {
+                    let (old, new) = (page_align(old), page_align(result));
+                    touched[0] = AddressRange::new(old.min(new), old.max(new));
+                    if new > old {
+                        self.origins.set(touched[0], origin);
+                    } else {
+                        self.origins.remove(touched[0]);
+                    }
+                    memory.brk(result)
+                }
+            }
+            CallKind::Mremap => {
+                let fixed = args[3] & 2 != 0;
+                let keep = args[3] & 4 != 0;
+                touched[1] = range(result, args[2]);
+                let request = Mremap {
+                    address: args[0],
+                    old_length: args[1],
+                    new_length: args[2],
+                    maymove: args[3] & 1 != 0,
+                    to: (fixed || result != args[0]).then_some(result),
+                    dontunmap: keep,
+                };
+                let (old, new) = (touched[0], touched[1]);
+                let common = old.size().min(new.size());
+                if new.start != old.start {
+                    let from = if old.size() == 0 { old.start } else { old.start + common };
+                    self.origins.relocate(AddressRange::new(old.start, from), new.start, keep);
+                }
+                if new.size() > common {
+                    let grown = AddressRange::new(new.start + common, new.end);
+                    self.origins.set(grown, origin);
+                } else {
+                    self.origins.remove(AddressRange::new(old.start + common, old.end));
+                }
+                if inside(args[0], args[1]) && inside(result, args[2]) {
+                    memory.mremap(&request).map(drop)
+                } else {
+                    REFUSED
+                }
+            }
+            CallKind::Shmat => match file {
+                Some(segment) => {
+                    touched[0] = range(result, args[3]);
+                    self.origins.set(touched[0], origin);
+                    segment.set_size(args[3]);
+                    memory.shmat(segment, result, args[2] & 0o10000 != 0, args[2] & 0o40000 != 0)
+                }
+                None => REFUSED,
+            },
+            CallKind::Shmdt => {
+                // Each piece that is left of the segment goes, and nobody else lies between.
+                touched[0] = memory.find(args[0]).unwrap_or_default();
+                let done = memory.shmdt(args[0]);
+                self.origins.remove(touched[0]);
+                done
+            }
+            CallKind::IoSetup | CallKind::MapShadowStack => {
+                let start = if call.kind == CallKind::IoSetup { args[1] } else { result };
+                let length = if call.kind == CallKind::IoSetup { args[2] } else { args[1] };
+                touched[0] = range(start, length);
+                self.origins.set(touched[0], origin);
+                let mut request = Mmap::anonymous(start, length, Prot::READ | Prot::WRITE).fixed();
+                if let Some(file) = file {
+                    request.file = Some((file.clone(), 0));
+                    request = request.shared();
+                }
+                if inside(start, length) { memory.mmap(&request).map(drop) } else { REFUSED }
+            }
+            CallKind::IoDestroy => {
+                touched[0] = memory.find(args[0]).unwrap_or_default();
+                self.origins.remove(touched[0]);
+                if touched[0].size() == 0 {
+                    REFUSED
+                } else {
+                    memory.munmap(touched[0].start, touched[0].size())
+                }
+            }
+            CallKind::Userfaultfd => {
+                touched[0] = AddressRange::default();
+                let uffd = memory.userfaultfd();
+                self.uffds.insert(result, uffd);
+                Ok(())
+            }
+            CallKind::UffdRegister | CallKind::UffdUnregister => {
+                touched[0] = range(args[1], args[2]);
+                let uffd = *self.uffds.entry(args[0]).or_insert_with(|| memory.userfaultfd());
+                if !inside(args[1], args[2]) {
+                    REFUSED
+                } else if call.kind == CallKind::UffdRegister {
+                    memory.uffd_register(uffd, args[1], args[2], args[3] & 2 != 0)
+                } else {
+                    memory.uffd_unregister(uffd, args[1], args[2])
+                }
+            }
+            CallKind::Prctl if args[0] == PR_SET_VMA => {
+                touched[0] = range(args[2], args[3]);
+                self.change(call, name)
+            }
+            CallKind::Mlockall
+            | CallKind::Munlockall
+            | CallKind::Personality
+            | CallKind::PkeyAlloc
+            | CallKind::PkeyFree
+            | CallKind::ArchPrctl
+            | CallKind::Prctl => {
+                touched[0] = AddressRange::default();
+                self.change(call, name)
+            }
+            // Of another process.
+            CallKind::ProcessMadvise => {
+                touched[0] = AddressRange::default();
+                Ok(())
+            }
+            _ if inside(args[0], args[1]) => self.change(call, name),
+            _ => REFUSED,
+        };
+        Applied { touched, refused: done.err(), ..Applied::default() }
+    }
+
+    /// Whether a call that fails may have done a part of its work.
+    pub(crate) fn is_partial(&self, call: &Call) -> bool {
+        let limit = self.memory.profile().task_size;
+        match call.kind {
+            CallKind::Mprotect
+            | CallKind::PkeyMprotect
+            | CallKind::Madvise
+            | CallKind::Mlock
+            | CallKind::Munlock => call.args[0] <= limit && call.args[1] <= limit - call.args[0],
+            CallKind::Prctl => call.args[0] == PR_SET_VMA,
+            _ => false,
+        }
+    }
+
+    /// The calls that move nothing.
+    fn change(&mut self, call: &Call, name: Option<&[u8]>) -> Result<(), Errno> {
+        let memory = &mut self.memory;
+        let [address, length, third, fourth, ..] = call.args;
+        let prot = Prot::from_bits(third);
+        match call.kind {
+            CallKind::Mprotect if third & PROT_GROWSDOWN != 0 => {
+                memory.mprotect_growsdown(address, length, prot, None)
+            }
+            CallKind::Mprotect => memory.mprotect(address, length, prot),
+            CallKind::PkeyMprotect => match u8::try_from(fourth) {
+                Ok(key) => memory.pkey_mprotect(address, length, prot, key),
+                Err(_) => memory.mprotect(address, length, prot),
+            },
+            CallKind::Madvise => {
+                let mut known = Advice::ALL.iter();
+                match known.find(|(.., number)| u64::try_from(*number) == Ok(third)) {
+                    Some((advice, ..)) => memory.madvise(address, length, *advice),
+                    None => Ok(()),
+                }
+            }
+            CallKind::Mlock => memory.mlock(address, length, third & 1 != 0),
+            CallKind::Munlock => memory.munlock(address, length),
+            CallKind::Mlockall => {
+                memory.mlockall(address & 1 != 0, address & 2 != 0, address & 4 != 0)
+            }
+            CallKind::Munlockall => {
+                memory.munlockall();
+                Ok(())
+            }
+            CallKind::Mseal => memory.mseal(address, length),
+            CallKind::Mbind => {
+                let nodes: Vec<u32> = (0..64).filter(|node| fourth >> node & 1 == 1).collect();
+                let policy = match third & 0xff {
+                    1 => Some(nodes.first().map_or(Policy::Local, |node| Policy::Preferred(*node))),
+                    2 => Some(Policy::Bind(nodes)),
+                    3 => Some(Policy::Interleave(nodes)),
+                    4 => Some(Policy::Local),
+                    _ => None,
+                };
+                memory.mbind(address, length, policy)
+            }
+            CallKind::RemapFilePages => memory.remap_file_pages(address, length, fourth),
+            CallKind::Personality => {
+                if address != 0xffff_ffff {
+                    memory.set_read_implies_exec(address & READ_IMPLIES_EXEC != 0);
+                }
+                Ok(())
+            }
+            CallKind::PkeyAlloc => memory.pkey_alloc().map(drop),
+            CallKind::Prctl if address == PR_SET_VMA => {
+                let limit = memory.profile().task_size;
+                if third > limit || fourth > limit - third {
+                    return REFUSED;
+                }
+                memory.set_anon_name(third, fourth, name)
+            }
+            CallKind::Prctl if address == PR_SET_MEMORY_MERGE => {
+                memory.set_memory_merge(length != 0)
+            }
+            CallKind::Prctl if address == PR_SET_MM => match length {
+                5 => {
+                    memory.set_start_stack(third);
+                    Ok(())
+                }
+                6 => memory.set_start_brk(third),
+                7 => memory.set_brk(third),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Pieces of a range, and what lies between them, which is unseen.
+fn without_gaps(
+    known: impl Iterator<Item = (AddressRange, Origin)>,
+    range: AddressRange,
+) -> Vec<(AddressRange, Origin)> {
+    let mut pieces: Vec<(AddressRange, Origin)> = Vec::new();
+    let mut from = range.start;
+    let add = |pieces: &mut Vec<(AddressRange, Origin)>, piece: (AddressRange, Origin)| match pieces
+        .last_mut()
+    {
+        Some(last) if last.1 == piece.1 => last.0.end = piece.0.end,
+        _ => pieces.push(piece),
+    };
+    for (piece, origin) in known {
+        if piece.start > from {
+            add(&mut pieces, (AddressRange::new(from, piece.start), Origin::UNSEEN));
+        }
+        add(&mut pieces, (piece, origin));
+        from = piece.end;
+    }
+    if from < range.end {
+        add(&mut pieces, (AddressRange::new(from, range.end), Origin::UNSEEN));
+    }
+    pieces
+}
+
+/// The model cannot follow.
+const REFUSED: Result<(), Errno> = Err(Errno::EFAULT);
+
+impl Maker {
+    /// Its number in a snapshot.
+    pub(crate) fn number(self) -> u8 {
+        match self {
+            Maker::Call(kind) => kind as u8,
+            Maker::Exec => 253,
+            Maker::Before => 254,
+            Maker::Unseen => 255,
+            Maker::Touch => 252,
+        }
+    }
+
+    pub(crate) fn from_number(number: u8) -> Option<Maker> {
+        Some(match number {
+            253 => Maker::Exec,
+            254 => Maker::Before,
+            255 => Maker::Unseen,
+            252 => Maker::Touch,
+            kind => Maker::Call(CallKind::from_number(kind)?),
+        })
+    }
+
+    /// The system call, or what else it was.
+    pub fn name(self) -> &'static str {
+        match self {
+            Maker::Call(kind) => kind.name(),
+            Maker::Exec => "execve",
+            Maker::Before => "before the recording",
+            Maker::Unseen => "unseen",
+            Maker::Touch => "page fault",
+        }
+    }
+}

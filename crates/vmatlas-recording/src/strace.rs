@@ -1,0 +1,59 @@
+//! Logs of strace(1): from the calls that they tell, the address space of each process.
+//!
+//! ```
+//! use vmatlas_space::KernelProfile;
+//! use vmatlas_recording::strace::Replay;
+//! let log = b"execve(\"/bin/x\", [\"x\"], 0x7ffe /* 9 vars */) = 0
+//! mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000000000
+//! mprotect(0x7f0000001000, 4096, PROT_READ) = 0
+//! ";
+//! let mut nothing = ();
+//! let mut replay = Replay::new(KernelProfile::of("6.18".parse()?), &mut nothing);
+//! replay.push(log);
+//! let log = replay.finish();
+//! let process = &log.processes[0];
+//! let rows = process.space.memory.maps();
+//! assert_eq!(rows.get(1).unwrap().perms.to_string(), "r--p");
+//! let made = process.space.origins.get(0x7f0000000000).unwrap();
+//! assert_eq!((made.event, made.maker.name()), (2, "mmap"), "by its second line");
+//! assert!(!process.untold.is_empty(), "the log does not tell where the stack is");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`Line`] is a line, [`Reader`] joins the calls that stand in two, [`Replay`] applies them.
+//! - [`Lookup`] is the second source: it knows what is in files, which no log tells.
+//! - Beside each address space is who made its bytes, as in a [recording](crate):
+//!   an event is a line of the log, and [`Makers`] has threads and, of `-k`, call stacks.
+//! - [`Untold`] is what neither tells; it is reported and not guessed.
+//!
+//! Made for `strace -f -e trace=%memory,%process,%file,%desc,ipc`, with or without `-k`, `-t`,
+//! `-tt`, `-ttt`, `-r`, `-T`, `-i`, `-n`, `-v`, `-y`, `-yy` and `-Y`. With `-y` no symbolic link needs to be
+//! followed, with `-v` libraries tell their device and inode. Names of anonymous memory are
+//! told if `prctl` is traced, too.
+
+mod calls;
+mod cursor;
+mod descriptors;
+mod file_calls;
+mod files;
+mod image;
+mod lifetime;
+mod line;
+mod makers;
+mod memory;
+mod merge;
+mod observed;
+mod reader;
+mod replay;
+mod task;
+mod told;
+mod typed;
+mod value;
+
+pub use image::{ElfFacts, FileFacts, KernelRow, Lookup, Program};
+pub use line::{Begun, Call, Event, Frame, Line, LineError, LineErrorKind, Outcome, Stamp};
+pub use makers::Makers;
+pub use reader::{Entry, Reader, looks_like_log};
+pub use replay::{Process, Replay, Replayed};
+pub use told::Untold;
+pub use value::{Descriptor, Value};

@@ -1,0 +1,145 @@
+//! Threads and processes that begin and end.
+
+use super::replay::{State, snapshot_of};
+use super::task::{CloneFlags, Pending, Space, Task};
+use super::told::Untold;
+use crate::{Maker, Origin};
+use std::rc::Rc;
+use vmatlas_maps::WarningKind;
+
+/// The most mappings and pieces of them that are kept of all processes.
+pub(crate) const MOST_ROWS: usize = 1 << 22;
+
+/// The origin of what was there before the log.
+const BEFORE: Origin = Origin { maker: Maker::Before, ..Origin::UNSEEN };
+
+/// How much is kept of an address space.
+fn size(space: &crate::Space) -> usize {
+    space.memory.len().max(space.origins.len())
+}
+
+impl State<'_> {
+    /// The live process that a line is of.
+    pub(crate) fn known(&self, pid: Option<u32>) -> Option<u32> {
+        match pid {
+            Some(pid) => Some(pid).filter(|pid| self.tasks.contains_key(pid)),
+            None if self.tasks.contains_key(&0) => Some(0),
+            None => self.tasks.keys().next().copied(),
+        }
+    }
+
+    /// The process that a line is of, made if it is new.
+    pub(crate) fn task(&mut self, pid: Option<u32>, executes: bool) -> u32 {
+        if let Some(known) = self.known(pid) {
+            return known;
+        }
+        let pid = pid.unwrap_or(0);
+        // A log that names no process does so as soon as there are two.
+        if !self.attached.contains(&pid)
+            && let Some(mut task) = self.tasks.remove(&0)
+        {
+            task.process = pid;
+            self.makers.is_called(pid);
+            self.tasks.insert(pid, task);
+            return pid;
+        }
+        let order = self.next_order();
+        let parents: Vec<(&Task, CloneFlags)> = self
+            .tasks
+            .values()
+            .filter_map(|task| match task.begun {
+                Some(Pending::Clone(flags)) => Some((task, flags)),
+                _ => None,
+            })
+            .collect();
+        let alike = |(task, flags): &(&Task, CloneFlags)| {
+            Rc::ptr_eq(&task.space, &parents[0].0.space) && *flags == parents[0].1
+        };
+        let task = if !parents.is_empty() && parents.iter().all(alike) {
+            let (parent, flags) = parents[0];
+            parent.child(pid, order, flags)
+        } else {
+            let waiting = !parents.is_empty();
+            let mut space = Space::new(&self.profile, 0, BEFORE);
+            if !executes {
+                space.gaps.push(Untold::Earlier);
+            }
+            Task { orphan: waiting, ..Task::new(pid, order, space) }
+        };
+        self.tasks.insert(pid, task);
+        pid
+    }
+
+    fn next_order(&mut self) -> u64 {
+        self.appeared += 1;
+        self.appeared
+    }
+
+    /// A call has made a child.
+    pub(crate) fn fork(&mut self, parent: u32, child: u32, flags: CloneFlags) {
+        let order = self.next_order();
+        let Some(parent) = self.tasks.get(&parent) else { return };
+        let known = self.tasks.get(&child);
+        if let Some(early) = known {
+            if !early.orphan {
+                return;
+            }
+            // It has executed a program: only its directory is still the parent's.
+            if early.space.borrow().id != 0 {
+                let directory = parent.directory.borrow().clone();
+                let early = self.tasks.get_mut(&child).expect("it was just there");
+                early.orphan = false;
+                let mut own = early.directory.borrow_mut();
+                if own.is_none() {
+                    *own = directory;
+                }
+                return;
+            }
+        }
+        if known.is_some_and(|early| !early.space.borrow().map.memory.is_empty()) {
+            let text = format!(
+                "what process {child} did before the log tells whose child it is is left out"
+            );
+            self.warnings.push(0, WarningKind::Source(text));
+        }
+        let rows: usize = if flags.memory { 0 } else { size(&parent.space.borrow().map) };
+        let live = self.tasks.len().saturating_mul(rows);
+        let order = known.map_or(order, |early| early.order);
+        let task = if live > 4 * MOST_ROWS {
+            let mut space = Space::new(&self.profile, 0, BEFORE);
+            space.gaps.push(Untold::Earlier);
+            Task::new(child, order, space)
+        } else {
+            parent.child(child, order, flags)
+        };
+        self.tasks.insert(child, task);
+    }
+
+    /// A thread executed a program and is now the process.
+    pub(crate) fn supersede(&mut self, pid: Option<u32>, by: u32) {
+        if let (Some(pid), Some(mut task)) = (pid, self.tasks.remove(&by)) {
+            task.process = pid;
+            task.entry = 0;
+            self.tasks.insert(pid, task);
+        }
+    }
+
+    /// A thread has ended, and with the last its process.
+    pub(crate) fn end(&mut self, pid: u32) {
+        let Some(task) = self.tasks.remove(&pid) else { return };
+        self.attached.remove(&pid);
+        if self.tasks.values().any(|other| other.process == task.process) || self.frozen.is_some() {
+            return;
+        }
+        let mut process = snapshot_of(&task);
+        process.ended = true;
+        let rows = size(&process.space);
+        if self.ended_rows + rows > MOST_ROWS && !self.ended.is_empty() {
+            let text = format!("process {pid} is one too many: it is not kept");
+            self.warnings.push(0, WarningKind::Source(text));
+            return;
+        }
+        self.ended_rows += rows;
+        self.ended.push(process);
+    }
+}

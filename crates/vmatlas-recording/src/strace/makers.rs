@@ -1,0 +1,111 @@
+//! Who made what the processes of a log have mapped: threads, and the call stacks of `strace -k`.
+
+use super::line::Frame;
+use crate::definitions::walk;
+use crate::{CallEntry, TaskEntry};
+use std::collections::HashMap;
+
+/// The threads and call stacks that the origins of a log name by number. Entry 0 of each list
+/// stands for nothing.
+#[derive(Clone, Debug)]
+pub struct Makers {
+    /// Threads; one that changed its name has an entry for each.
+    pub tasks: Vec<TaskEntry>,
+    frames: Vec<Frame>,
+    calls: Vec<CallEntry>,
+}
+
+impl Default for Makers {
+    fn default() -> Makers {
+        Makers {
+            tasks: vec![TaskEntry::default()],
+            frames: vec![Frame::default()],
+            calls: vec![CallEntry::default()],
+        }
+    }
+}
+
+impl Makers {
+    /// The frames of a stack, the innermost first.
+    pub fn frames_of(&self, stack: u32) -> impl Iterator<Item = &Frame> {
+        walk(&self.calls, stack).map_while(|frame| self.frames.get(frame as usize))
+    }
+
+    /// The number of a thread; 0 where there are too many.
+    pub(crate) fn task(&mut self, tid: u32, pid: u32, comm: &[u8]) -> u32 {
+        add(&mut self.tasks, TaskEntry { tid, pid, comm: comm.to_vec() })
+    }
+
+    /// The process that had no number has this one.
+    pub(crate) fn is_called(&mut self, pid: u32) {
+        for task in self.tasks.iter_mut().skip(1).filter(|task| task.pid == 0) {
+            (task.tid, task.pid) = (pid, pid);
+        }
+    }
+}
+
+/// The most entries of a kind.
+const MOST: usize = 1 << 22;
+/// The most bytes of frames as they are written.
+const MOST_BYTES: usize = 1 << 26;
+/// The most frames of a stack; strace itself writes 256.
+const DEEPEST: usize = 1024;
+
+fn add<T>(list: &mut Vec<T>, entry: T) -> u32 {
+    if list.len() >= MOST {
+        return 0;
+    }
+    list.push(entry);
+    u32::try_from(list.len() - 1).unwrap_or(0)
+}
+
+/// Gives equal stacks the same number.
+#[derive(Debug, Default)]
+pub(crate) struct Interner {
+    frames: HashMap<Box<[u8]>, u32>,
+    calls: HashMap<CallEntry, u32>,
+    bytes: usize,
+    /// The frames of the call that is told now, the innermost first.
+    stack: Vec<u32>,
+}
+
+impl Interner {
+    /// The next frame of a stack, outwards. What cannot be read as one is left out.
+    pub(crate) fn frame(&mut self, makers: &mut Makers, text: &[u8]) {
+        if self.stack.len() >= DEEPEST {
+            return;
+        }
+        if let Some(known) = self.frames.get(text) {
+            self.stack.push(*known);
+            return;
+        }
+        let Some(frame) = Frame::parse(text) else { return };
+        if self.bytes + text.len() > MOST_BYTES {
+            return;
+        }
+        let number = add(&mut makers.frames, frame);
+        if number != 0 {
+            self.bytes += text.len();
+            self.frames.insert(text.into(), number);
+            self.stack.push(number);
+        }
+    }
+
+    /// The number of the stack whose frames were told; 0 for none.
+    pub(crate) fn stack(&mut self, makers: &mut Makers) -> u32 {
+        let mut caller = 0;
+        for frame in std::mem::take(&mut self.stack).into_iter().rev() {
+            let entry = CallEntry { caller, frame };
+            let next = match self.calls.get(&entry) {
+                Some(known) => *known,
+                None => add(&mut makers.calls, entry),
+            };
+            if next == 0 {
+                return 0;
+            }
+            self.calls.insert(entry, next);
+            caller = next;
+        }
+        caller
+    }
+}

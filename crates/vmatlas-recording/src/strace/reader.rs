@@ -1,0 +1,225 @@
+//! A log, line by line, with the halves of calls joined.
+
+use super::cursor::joined;
+use super::line::{Begun, Call, Event, Line, LineError, LineErrorKind, Stamp};
+use std::collections::HashMap;
+use std::time::Duration;
+use vmatlas_maps::{Warning, WarningKind, Warnings};
+
+/// The longest line that is taken, in bytes: strace cuts strings, but not lists of them.
+const MAX_LINE: usize = 1 << 22;
+/// The most bytes of calls that have begun and not ended.
+const MAX_BEGUN: usize = 1 << 26;
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Takes a log piece by piece, as it is read; its memory is bounded whatever comes.
+#[derive(Debug, Default)]
+pub struct Reader {
+    /// The process of lines that name none.
+    pid: Option<u32>,
+    carry: Vec<u8>,
+    skipping: bool,
+    line: u64,
+    begun: HashMap<Option<u32>, (String, Vec<u8>)>,
+    begun_bytes: usize,
+    clock: Clock,
+    warnings: Warnings,
+}
+
+/// An entry of a log.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
+    /// Its line, counted from 1.
+    pub line: u64,
+    /// The process or thread; none where the log has only one and does not name it.
+    pub pid: Option<u32>,
+    /// When, counted from the first line; none without `-t` or `-r`. Where a call is told in two
+    /// lines, it is the time of the second.
+    pub time: Option<Duration>,
+    /// What: no [`Event::Resumed`], as that is joined with its beginning to an [`Event::Call`].
+    pub event: Event<'a>,
+}
+
+#[derive(Debug, Default)]
+struct Clock {
+    first: Option<Duration>,
+    last: Duration,
+    /// Midnights that have passed.
+    days: Duration,
+    since: Duration,
+}
+
+impl Clock {
+    fn see(&mut self, stamp: Stamp) -> Duration {
+        match stamp {
+            Stamp::Since(time) => {
+                self.since = self.since.saturating_add(time);
+                self.since
+            }
+            Stamp::Clock(time) => {
+                let first = *self.first.get_or_insert(time);
+                if self.last < DAY && time + DAY / 2 < self.last {
+                    self.days += DAY;
+                }
+                self.last = time;
+                (time + self.days).saturating_sub(first)
+            }
+        }
+    }
+}
+
+impl Reader {
+    /// A reader of a log whose lines name no process, like those of `strace -ff`.
+    pub fn of(pid: u32) -> Reader {
+        Reader { pid: Some(pid), ..Reader::default() }
+    }
+
+    /// Times of day are counted from this one, not from the first line.
+    pub(crate) fn begin_at(&mut self, first: Duration) {
+        self.clock.first = Some(first);
+        self.clock.last = first;
+    }
+
+    /// Takes the next bytes, and gives each entry that they end to `take`.
+    pub fn push(&mut self, mut bytes: &[u8], take: &mut dyn FnMut(Entry<'_>)) {
+        while let Some(end) = memchr::memchr(b'\n', bytes) {
+            if self.carry.is_empty() && !self.skipping {
+                self.take_line(&bytes[..end], take);
+            } else {
+                self.keep(&bytes[..end]);
+                let mut carry = std::mem::take(&mut self.carry);
+                if !std::mem::take(&mut self.skipping) {
+                    self.take_line(&carry, take);
+                }
+                carry.clear();
+                self.carry = carry;
+            }
+            bytes = &bytes[end + 1..];
+        }
+        self.keep(bytes);
+    }
+
+    /// The end of the log; the last line may lack its line feed.
+    pub fn finish(&mut self, take: &mut dyn FnMut(Entry<'_>)) {
+        let carry = std::mem::take(&mut self.carry);
+        if !carry.is_empty() {
+            self.take_line(&carry, take);
+        }
+    }
+
+    /// How many lines have been taken.
+    pub fn lines(&self) -> u64 {
+        self.line
+    }
+
+    /// What was odd about the lines.
+    pub fn into_warnings(self) -> Vec<Warning> {
+        self.warnings.into_vec()
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if self.skipping {
+            return;
+        }
+        if self.carry.len() + bytes.len() <= MAX_LINE {
+            self.carry.extend_from_slice(bytes);
+            return;
+        }
+        self.carry = Vec::new();
+        self.skipping = true;
+        self.line += 1;
+        self.odd(LineError { column: MAX_LINE, kind: LineErrorKind::TooLong });
+    }
+
+    fn odd(&mut self, error: LineError) {
+        self.warnings.push(self.line, WarningKind::Source(error.to_string()));
+    }
+
+    fn take_line(&mut self, text: &[u8], take: &mut dyn FnMut(Entry<'_>)) {
+        self.line += 1;
+        if text.len() > MAX_LINE {
+            return self.odd(LineError { column: MAX_LINE, kind: LineErrorKind::TooLong });
+        }
+        let line = match Line::parse(text) {
+            Ok(line) => line,
+            // What a message on a terminal has cut in two.
+            Err(_) if text.starts_with(b", ") || text.starts_with(b")") => {
+                let name = self.begun.get(&self.pid).map(|(name, _)| name.clone());
+                return self.resume(self.pid, &name.unwrap_or_default(), text, None, take);
+            }
+            Err(error) => return self.odd(error),
+        };
+        let pid = line.pid.or(self.pid);
+        let time = line.time.map(|stamp| self.clock.see(stamp));
+        match line.event {
+            Event::Begun(begun) => {
+                let entry = Entry { line: self.line, pid, time, event: Event::Begun(begun) };
+                self.begin(pid, begun);
+                take(entry);
+            }
+            Event::Resumed { name, rest } => self.resume(pid, name, rest, time, take),
+            Event::Superseded { by } => {
+                self.hand_over(by, pid);
+                take(Entry { line: self.line, pid, time, event: line.event });
+            }
+            event => take(Entry { line: self.line, pid, time, event }),
+        }
+    }
+
+    fn begin(&mut self, pid: Option<u32>, begun: Begun<'_>) {
+        let bytes = begun.args.len();
+        if self.begun_bytes + bytes > MAX_BEGUN {
+            self.begun.clear();
+            self.begun_bytes = 0;
+        }
+        self.begun_bytes += bytes;
+        let old = self.begun.insert(pid, (begun.name.to_owned(), begun.args.to_vec()));
+        self.begun_bytes -= old.map_or(0, |(_, args)| args.len());
+    }
+
+    fn resume(
+        &mut self,
+        pid: Option<u32>,
+        name: &str,
+        rest: &[u8],
+        time: Option<Duration>,
+        take: &mut dyn FnMut(Entry<'_>),
+    ) {
+        // A process without a name gets one as soon as it has a child.
+        let key = if self.begun.contains_key(&pid) { pid } else { self.pid };
+        let begun = self.begun.remove(&key);
+        self.begun_bytes -= begun.as_ref().map_or(0, |(_, args)| args.len());
+        let Some((_, mut args)) = begun.filter(|(begun, _)| begun == name) else {
+            // A program that another thread executed ends in that thread's name.
+            return self.odd(LineError { column: 1, kind: LineErrorKind::NotBegun });
+        };
+        args.extend_from_slice(rest);
+        match joined(name, &args) {
+            Ok(call) => take(Entry { line: self.line, pid, time, event: Event::Call(call) }),
+            Err(error) => self.odd(error),
+        }
+    }
+
+    /// The call that `from` has begun will end in the name of `to`.
+    fn hand_over(&mut self, from: u32, to: Option<u32>) {
+        if let Some(begun) = self.begun.remove(&Some(from)) {
+            let old = self.begun.insert(to, begun);
+            self.begun_bytes -= old.map_or(0, |(_, args)| args.len());
+        }
+    }
+}
+
+/// Whether a text looks like a log of strace: the first lines that end in it are calls.
+pub fn looks_like_log(head: &[u8]) -> bool {
+    let lines = head.split_inclusive(|&b| b == b'\n');
+    let whole = lines.filter_map(|line| line.strip_suffix(b"\n")).take(20);
+    let (mut calls, mut others) = (0, 0);
+    for line in whole {
+        match Line::parse(line).map(|line| line.event) {
+            Ok(Event::Call(Call { .. }) | Event::Begun(_) | Event::Resumed { .. }) => calls += 1,
+            Ok(_) => {}
+            Err(_) => others += 1,
+        }
+    }
+    calls > others
+}

@@ -1,0 +1,368 @@
+//! A log applied, call by call.
+
+use super::files::Names;
+use super::image::Lookup;
+use super::line::Event;
+use super::makers::{Interner, Makers};
+use super::reader::{Entry, Reader};
+use super::task::{Pending, Space, Task};
+use super::told::Untold;
+use crate::Origin;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
+use std::time::Duration;
+use vmatlas_maps::{AddressRange, Device};
+use vmatlas_maps::{Warning, WarningKind, Warnings};
+use vmatlas_space::{File, KernelProfile};
+
+/// A process of a log, as it was at the moment asked for: if it had ended, just before that.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Its number; 0 where the log has only one and does not name it.
+    pub pid: u32,
+    /// The program that it last executed; empty where the log does not tell.
+    pub program: Vec<u8>,
+    /// Its name (`comm`): that of the program, or the one that it gave itself.
+    pub comm: Vec<u8>,
+    /// Its address space, and who made what is mapped in it. The event of an origin is a line of
+    /// the log, counted from 1; of several files, the lines are counted in the order in which they
+    /// were taken.
+    pub space: crate::Space,
+    /// What the log does not tell of it.
+    pub untold: Vec<Untold>,
+    /// Whether it had ended.
+    pub ended: bool,
+    order: u64,
+    exec: u64,
+    /// Of what is mapped without a call.
+    begun: Origin,
+    open: bool,
+}
+
+/// What a log tells.
+#[derive(Debug)]
+pub struct Replayed {
+    /// The processes in the order in which they appear.
+    pub processes: Vec<Process>,
+    /// The threads and call stacks that origins name.
+    pub makers: Makers,
+    /// What was odd about the log.
+    pub warnings: Vec<Warning>,
+    /// Whether the log tells times.
+    pub timed: bool,
+    /// The time of the last line that was looked at, counted from the first.
+    pub length: Duration,
+    /// The number of that line, as origins count them.
+    pub lines: u64,
+}
+
+impl Replayed {
+    /// The process of that number; of several that were called so the last.
+    pub fn process(&self, pid: u32) -> Option<&Process> {
+        self.processes.iter().rev().find(|process| process.pid == pid)
+    }
+}
+
+/// Takes a log piece by piece and follows the calls in it.
+pub struct Replay<'a> {
+    reader: Reader,
+    pub(crate) state: State<'a>,
+}
+
+pub(crate) struct State<'a> {
+    pub(crate) lookup: &'a mut dyn Lookup,
+    pub(crate) profile: KernelProfile,
+    until: Option<Duration>,
+    until_line: Option<u64>,
+    pub(crate) tasks: BTreeMap<u32, Task>,
+    pub(crate) ended: Vec<Process>,
+    pub(crate) ended_rows: usize,
+    pub(crate) names: Names,
+    /// System V segments, with their sizes.
+    pub(crate) segments: HashMap<u64, File>,
+    pub(crate) attached: HashSet<u32>,
+    pub(crate) executions: u64,
+    pub(crate) appeared: u64,
+    timed: bool,
+    last: Duration,
+    pub(crate) makers: Makers,
+    stacks: Interner,
+    /// What the last call may have made; the lines behind it tell its stack.
+    recent: Option<Recent>,
+    /// The line that is taken now, as origins count them.
+    number: u64,
+    /// Whether lines are counted over several files.
+    over_files: bool,
+    /// The time of the last line.
+    now: Duration,
+    /// The last line that counts.
+    last_number: u64,
+    /// What it was at the moment asked for; then only images are still looked for.
+    pub(crate) frozen: Option<Vec<Process>>,
+    pub(crate) warnings: Warnings,
+}
+
+/// What a call may have made.
+struct Recent {
+    space: Rc<RefCell<Space>>,
+    touched: [AddressRange; 2],
+    event: u64,
+}
+
+impl<'a> Replay<'a> {
+    /// A replay by the rules of a kernel, which the log does not tell.
+    pub fn new(profile: KernelProfile, lookup: &'a mut dyn Lookup) -> Replay<'a> {
+        // What succeeded has passed all limits.
+        let mut profile = profile;
+        profile.mmap_min_addr = 0;
+        profile.max_map_count = usize::MAX / 2;
+        let state = State {
+            lookup,
+            profile,
+            until: None,
+            until_line: None,
+            tasks: BTreeMap::new(),
+            ended: Vec::new(),
+            ended_rows: 0,
+            names: Names::default(),
+            segments: HashMap::new(),
+            attached: HashSet::new(),
+            executions: 0,
+            appeared: 0,
+            timed: false,
+            last: Duration::ZERO,
+            makers: Makers::default(),
+            stacks: Interner::default(),
+            recent: None,
+            number: 0,
+            over_files: false,
+            now: Duration::ZERO,
+            last_number: 0,
+            frozen: None,
+            warnings: Warnings::default(),
+        };
+        Replay { reader: Reader::default(), state }
+    }
+
+    /// Shows the processes as they were so long after the first line.
+    #[must_use]
+    pub fn until(mut self, time: Duration) -> Replay<'a> {
+        self.state.until = Some(time);
+        self
+    }
+
+    /// Shows the processes as they were after that line, counted from 1 as origins count them.
+    #[must_use]
+    pub fn until_line(mut self, line: u64) -> Replay<'a> {
+        self.state.until_line = Some(line);
+        self
+    }
+
+    /// Lines that name no process are of this one.
+    #[must_use]
+    pub fn of_process(mut self, pid: u32) -> Replay<'a> {
+        self.reader = Reader::of(pid);
+        self
+    }
+
+    /// Takes the next bytes of the log.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let state = &mut self.state;
+        self.reader.push(bytes, &mut |entry| state.take(&entry));
+    }
+
+    /// Whether nothing that follows can change the answer.
+    pub fn is_done(&self) -> bool {
+        self.state.is_done()
+    }
+
+    /// The end of the log.
+    pub fn finish(mut self) -> Replayed {
+        let state = &mut self.state;
+        self.reader.finish(&mut |entry| state.take(&entry));
+        let mut warnings = self.reader.into_warnings();
+        let mut state = self.state;
+        state.settle();
+        let mut processes = state.frozen.take().unwrap_or_else(|| state.snapshot());
+        processes.sort_by_key(|process| process.order);
+        warnings.extend(state.warnings.into_vec());
+        Replayed {
+            processes,
+            makers: state.makers,
+            warnings,
+            timed: state.timed,
+            length: state.last,
+            lines: state.last_number,
+        }
+    }
+}
+
+impl State<'_> {
+    fn is_done(&self) -> bool {
+        self.frozen.as_ref().is_some_and(|frozen| !frozen.iter().any(|process| process.open))
+    }
+
+    pub(crate) fn take(&mut self, entry: &Entry<'_>) {
+        if !self.over_files {
+            self.number = entry.line;
+        }
+        if let Event::Frame(frame) = entry.event {
+            if self.recent.is_some() && self.frozen.is_none() {
+                self.stacks.frame(&mut self.makers, frame);
+            }
+            return;
+        }
+        self.settle();
+        if self.frozen.is_none() && self.until_line.is_some_and(|line| self.number > line) {
+            self.frozen = Some(self.snapshot());
+        }
+        if let Some(time) = entry.time {
+            self.now = time;
+            self.timed = true;
+            if self.frozen.is_none() && self.until.is_some_and(|until| time > until) {
+                self.frozen = Some(self.snapshot());
+            }
+            if self.frozen.is_none() {
+                self.last = self.last.max(time);
+            }
+        }
+        if self.frozen.is_none() {
+            self.last_number = self.number;
+        }
+        if self.is_done() {
+            return;
+        }
+        let line = entry.line;
+        match entry.event {
+            Event::Other | Event::Frame(_) | Event::Resumed { .. } => {}
+            Event::Attached(pid) => {
+                self.attached.insert(pid);
+            }
+            Event::Superseded { by } => self.supersede(entry.pid, by),
+            Event::Ended => {
+                if let Some(pid) = self.known(entry.pid) {
+                    self.end(pid);
+                }
+            }
+            Event::Begun(begun) => {
+                let pid = self.task(entry.pid, begun.name == "execve");
+                let pending = Pending::of(begun.name, begun.args);
+                if let Some(task) = self.tasks.get_mut(&pid) {
+                    task.begun = pending;
+                }
+            }
+            Event::Call(call) => {
+                let executes = matches!(call.name, "execve" | "execveat");
+                let pid = self.task(entry.pid, executes);
+                self.call(pid, line, &call);
+                if let Some(task) = self.tasks.get_mut(&pid) {
+                    task.begun = None;
+                }
+                self.place_in_frozen(pid);
+            }
+        }
+    }
+
+    /// The next line is one of several files.
+    pub(crate) fn number_over_files(&mut self) {
+        self.over_files = true;
+        self.number += 1;
+    }
+
+    /// The origin of what a task makes now.
+    pub(crate) fn origin(&mut self, pid: u32) -> Origin {
+        let task = match self.tasks.get_mut(&pid) {
+            Some(task) => {
+                if task.entry == 0 {
+                    task.entry = self.makers.task(pid, task.process, &task.comm);
+                }
+                task.entry
+            }
+            None => 0,
+        };
+        let time_ns = u64::try_from(self.now.as_nanos()).unwrap_or(u64::MAX);
+        Origin { event: self.number, time_ns, task, ..Origin::UNSEEN }
+    }
+
+    /// A call may have made something; its stack may follow.
+    pub(crate) fn made(&mut self, task: &Task, touched: [AddressRange; 2]) {
+        let mut space = task.space.borrow_mut();
+        if space.map.origins.len() > super::lifetime::MOST_ROWS {
+            touched.iter().for_each(|range| space.map.origins.remove(*range));
+            let text = "there are too many origins: of some bytes they are not kept";
+            self.warnings.push(0, WarningKind::Source(text.to_owned()));
+            return;
+        }
+        self.recent = Some(Recent { space: task.space.clone(), touched, event: self.number });
+    }
+
+    /// All frames of a call have been told.
+    fn settle(&mut self) {
+        let Some(recent) = self.recent.take() else { return };
+        let stack = self.stacks.stack(&mut self.makers);
+        if stack != 0 {
+            let mut space = recent.space.borrow_mut();
+            let origins = &mut space.map.origins;
+            recent.touched.iter().for_each(|range| origins.set_stack(*range, recent.event, stack));
+        }
+    }
+
+    fn snapshot(&mut self) -> Vec<Process> {
+        let mut all = std::mem::take(&mut self.ended);
+        let mut seen = HashSet::new();
+        for task in self.tasks.values() {
+            if seen.insert(task.process) {
+                all.push(snapshot_of(task));
+            }
+        }
+        all
+    }
+
+    /// What has become known since of a program that was executed before the moment asked for.
+    fn place_in_frozen(&mut self, pid: u32) {
+        let Some(frozen) = &mut self.frozen else { return };
+        let running: HashSet<u64> =
+            self.tasks.values().map(|task| task.space.borrow().id).collect();
+        for process in frozen.iter_mut().filter(|process| process.open) {
+            process.open = running.contains(&process.exec);
+        }
+        let Some(task) = self.tasks.get(&pid) else { return };
+        let mut space = task.space.borrow_mut();
+        let found = std::mem::take(&mut space.placed);
+        let open = space.exec.open();
+        for process in frozen.iter_mut().filter(|process| process.exec == space.id) {
+            for placed in &found {
+                let mut gaps = super::told::Gaps::of(std::mem::take(&mut process.untold));
+                placed.map(&mut process.space, &mut gaps, process.begun);
+                process.untold = gaps.list();
+            }
+            process.open &= open;
+        }
+    }
+
+    /// A file in the kernel's own memory, as System V segments are.
+    pub(crate) fn segment(&mut self, id: u64, key: u64, size: u64) {
+        let name = format!("/SYSV{:08x} (deleted)", key as u32);
+        let kind = vmatlas_space::FileKind::SysvShm;
+        let file = File::of(kind, name.as_bytes(), Device::new(0, 1), id);
+        file.set_size(size);
+        self.segments.insert(id, file);
+    }
+}
+
+pub(crate) fn snapshot_of(task: &Task) -> Process {
+    let space = task.space.borrow();
+    Process {
+        pid: task.process,
+        program: space.program.clone(),
+        comm: task.comm.clone(),
+        space: space.map.clone(),
+        untold: space.untold(),
+        ended: false,
+        order: task.order,
+        exec: space.id,
+        begun: space.begun,
+        open: space.exec.open(),
+    }
+}

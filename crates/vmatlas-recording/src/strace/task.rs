@@ -1,0 +1,188 @@
+//! Threads, and what they share.
+
+use super::descriptors::Descriptors;
+use super::files::Mapped;
+use super::image::{Exec, Lookup, Placed};
+use super::line::Begun;
+use super::told::{Gaps, Untold};
+use super::value::Value;
+use crate::Origin;
+use std::cell::RefCell;
+use std::rc::Rc;
+use vmatlas_space::{Faults, KernelProfile};
+
+/// A thread, or a process with one.
+#[derive(Clone, Debug)]
+pub(crate) struct Task {
+    /// The number of its process.
+    pub(crate) process: u32,
+    /// Where it stands among the processes of the log.
+    pub(crate) order: u64,
+    pub(crate) space: Rc<RefCell<Space>>,
+    pub(crate) descriptors: Rc<RefCell<Descriptors>>,
+    pub(crate) directory: Rc<RefCell<Option<Vec<u8>>>>,
+    pub(crate) begun: Option<Pending>,
+    /// It appeared before the log told whose child it is.
+    pub(crate) orphan: bool,
+    /// Its name: that of the program, or the one it gave itself.
+    pub(crate) comm: Vec<u8>,
+    /// Its number among the makers; 0 as long as it has none.
+    pub(crate) entry: u32,
+}
+
+/// A call that has begun and not ended.
+#[derive(Clone, Debug)]
+pub(crate) enum Pending {
+    /// One that makes a child.
+    Clone(CloneFlags),
+    /// munmap; the kernel may have done it long before the log tells that it returned.
+    Unmap { address: u64, length: u64, done: bool },
+}
+
+/// An address space and what is known of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Space {
+    pub(crate) map: crate::Space,
+    /// Of what is mapped without a call.
+    pub(crate) begun: Origin,
+    pub(crate) exec: Exec,
+    /// Which execution it is of, counted over the log.
+    pub(crate) id: u64,
+    pub(crate) program: Vec<u8>,
+    /// Whether that path begins at a directory that is not known yet.
+    pub(crate) relative: bool,
+    pub(crate) gaps: Gaps,
+    /// The files that are mapped: their names change with them although they are closed.
+    pub(crate) mapped: Mapped,
+    /// What has got its place since it was last asked for.
+    pub(crate) placed: Vec<Placed>,
+}
+
+/// What clone(2) shares.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CloneFlags {
+    pub(crate) memory: bool,
+    pub(crate) files: bool,
+    pub(crate) directory: bool,
+    pub(crate) thread: bool,
+}
+
+impl CloneFlags {
+    /// Of a call that makes a child.
+    pub(crate) fn of(name: &str, args: &[u8]) -> Option<CloneFlags> {
+        match name {
+            "fork" => return Some(CloneFlags::default()),
+            "vfork" => return Some(CloneFlags { memory: true, ..CloneFlags::default() }),
+            "clone" | "clone2" | "clone3" => {}
+            _ => return None,
+        }
+        let flags = Value(args).field("flags").unwrap_or(Value(args));
+        Some(CloneFlags {
+            memory: flags.has("CLONE_VM"),
+            files: flags.has("CLONE_FILES"),
+            directory: flags.has("CLONE_FS"),
+            thread: flags.has("CLONE_THREAD"),
+        })
+    }
+}
+
+impl Pending {
+    /// Of a call that has begun, if it matters before it ends.
+    pub(crate) fn of(name: &str, args: &[u8]) -> Option<Pending> {
+        if name == "munmap" {
+            let begun = Begun { name, args };
+            let address = begun.arg(0)?.number()?;
+            let length = begun.arg(1)?.number()?;
+            return Some(Pending::Unmap { address, length, done: false });
+        }
+        CloneFlags::of(name, args).map(Pending::Clone)
+    }
+}
+
+impl Space {
+    /// One in which nothing is mapped, of an execution or (0) of a process that was there before.
+    pub(crate) fn new(profile: &KernelProfile, id: u64, begun: Origin) -> Space {
+        let mut map = crate::Space::empty(profile);
+        map.memory.set_faults(Faults::Untold);
+        Space {
+            map,
+            begun,
+            exec: Exec::default(),
+            id,
+            program: Vec::new(),
+            relative: false,
+            gaps: Gaps::default(),
+            mapped: Mapped::default(),
+            placed: Vec::new(),
+        }
+    }
+
+    /// What is known of the execution of its program.
+    pub(crate) fn execute(&mut self, lookup: &mut dyn Lookup) -> Exec {
+        Exec::begin(&self.program, lookup, &mut self.map, &mut self.gaps, self.begun)
+    }
+
+    /// What is not told of it as it is now.
+    pub(crate) fn untold(&self) -> Vec<Untold> {
+        let mut gaps = self.gaps.clone();
+        self.map.memory.for_each_row(|row| {
+            let is_file = !row.name.is_empty() && !row.name.starts_with(b"[") && row.name != b"?";
+            if is_file && row.inode == 0 {
+                gaps.push(Untold::Inode { name: row.name.to_vec() });
+            }
+        });
+        gaps.list()
+    }
+
+    pub(crate) fn fork(&self) -> Space {
+        let begun = Origin { inherited: true, ..self.begun };
+        Space { map: self.map.fork(), begun, ..self.clone() }
+    }
+}
+
+impl Task {
+    /// One of which nothing is known.
+    pub(crate) fn new(pid: u32, order: u64, space: Space) -> Task {
+        Task {
+            process: pid,
+            order,
+            space: Rc::new(RefCell::new(space)),
+            descriptors: Rc::default(),
+            directory: Rc::default(),
+            begun: None,
+            orphan: false,
+            comm: Vec::new(),
+            entry: 0,
+        }
+    }
+
+    /// Its child.
+    pub(crate) fn child(&self, pid: u32, order: u64, flags: CloneFlags) -> Task {
+        fn shared<T: Clone>(value: &Rc<RefCell<T>>, share: bool) -> Rc<RefCell<T>> {
+            if share { value.clone() } else { Rc::new(RefCell::new(value.borrow().clone())) }
+        }
+        let space = if flags.memory {
+            self.space.clone()
+        } else {
+            Rc::new(RefCell::new(self.space.borrow().fork()))
+        };
+        Task {
+            process: if flags.thread { self.process } else { pid },
+            order: if flags.thread { self.order } else { order },
+            space,
+            descriptors: shared(&self.descriptors, flags.files),
+            directory: shared(&self.directory, flags.directory),
+            begun: None,
+            orphan: false,
+            comm: self.comm.clone(),
+            entry: 0,
+        }
+    }
+
+    /// It has this name from now on.
+    pub(crate) fn rename(&mut self, comm: &[u8]) {
+        // The kernel keeps 15 bytes.
+        self.comm = comm[..comm.len().min(15)].to_vec();
+        self.entry = 0;
+    }
+}

@@ -1,0 +1,243 @@
+//! Writing a recording.
+
+use super::block::{self, Block, BlockKind, MAGIC, TRAILER};
+use super::definitions::{CallEntry, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry};
+use super::event::{Context, Event, What};
+use super::meta::Meta;
+use super::processes::Processes;
+use super::replay::Replay;
+use std::collections::HashMap;
+use vmatlas_space::bytes::Put;
+
+/// Events between two snapshots: no reader has to follow more of them.
+pub const SNAPSHOT_EVENTS: u64 = 1 << 16;
+/// Blocks of events end at this size, in bytes.
+const BLOCK_SIZE: usize = 64 << 10;
+/// The most frames and calls that are told apart; then all are forgotten and written anew.
+const MOST_CALLS: usize = 1 << 20;
+
+/// Turns events into the bytes of a recording. The bytes are for the caller to append to a file,
+/// in order; what is written up to any moment can be read.
+#[derive(Debug)]
+pub struct Writer {
+    out: Vec<u8>,
+    /// How many bytes were taken.
+    taken: u64,
+    blocks: Vec<Block>,
+    events: Vec<u8>,
+    context: Context,
+    /// The number and time before the first event of the block.
+    begun: (u64, u64),
+    names: Vec<u8>,
+    stacks: Vec<u8>,
+    symbols: Vec<u8>,
+    files: Vec<FileEntry>,
+    file_numbers: HashMap<FileEntry, u32>,
+    tasks: Vec<TaskEntry>,
+    frame_numbers: HashMap<FrameEntry, u32>,
+    next_frame: u32,
+    /// Calls by the number of their caller and their frame.
+    call_numbers: HashMap<(u32, FrameEntry), u32>,
+    next_call: u32,
+    /// The last stack, its outermost frame first, and the numbers of its calls.
+    last_stack: Vec<(FrameEntry, u32)>,
+    processes: Processes,
+    since_snapshot: u64,
+}
+
+impl Writer {
+    /// A recording that begins.
+    pub fn new(meta: &Meta) -> Writer {
+        let mut writer = Writer {
+            out: MAGIC.to_vec(),
+            taken: 0,
+            blocks: Vec::new(),
+            events: Vec::new(),
+            context: Context::at(1, 0),
+            begun: (1, 0),
+            names: Vec::new(),
+            stacks: Vec::new(),
+            symbols: Vec::new(),
+            files: vec![FileEntry::default()],
+            file_numbers: HashMap::new(),
+            tasks: vec![TaskEntry::default()],
+            frame_numbers: HashMap::new(),
+            next_frame: 1,
+            call_numbers: HashMap::new(),
+            next_call: 1,
+            last_stack: Vec::new(),
+            processes: Processes::default(),
+            since_snapshot: 0,
+        };
+        writer.append(BlockKind::Meta, &meta.write());
+        writer
+    }
+
+    /// The number of a file, which is written if it is new; 0 for nothing.
+    pub fn file(&mut self, entry: &FileEntry) -> u32 {
+        if *entry == self.files[0] {
+            return 0;
+        }
+        if let Some(number) = self.file_numbers.get(entry) {
+            return *number;
+        }
+        let number = self.files.len() as u32;
+        entry.write(&mut self.names);
+        self.files.push(entry.clone());
+        self.file_numbers.insert(entry.clone(), number);
+        number
+    }
+
+    /// A new entry for a task.
+    pub fn task(&mut self, entry: TaskEntry) -> u32 {
+        entry.write(&mut self.names);
+        self.tasks.push(entry);
+        self.tasks.len() as u32 - 1
+    }
+
+    /// All files so far.
+    pub fn files(&self) -> &[FileEntry] {
+        &self.files
+    }
+
+    /// All tasks so far.
+    pub fn tasks(&self) -> &[TaskEntry] {
+        &self.tasks
+    }
+
+    /// The number of a stack, its innermost frame first.
+    pub fn stack(&mut self, frames: &[FrameEntry]) -> u32 {
+        if self.call_numbers.len() + self.frame_numbers.len() > MOST_CALLS {
+            self.call_numbers.clear();
+            self.frame_numbers.clear();
+        }
+        // Most of a stack is that of the stack before.
+        let known = self.last_stack.iter().zip(frames.iter().rev());
+        let known = known.take_while(|((last, _), frame)| last == *frame).count();
+        self.last_stack.truncate(known);
+        let mut caller = self.last_stack.last().map_or(0, |(_, call)| *call);
+        for frame in frames.iter().rev().skip(known) {
+            caller = match self.call_numbers.get(&(caller, *frame)) {
+                Some(number) => *number,
+                None => self.call(caller, frame),
+            };
+            self.last_stack.push((*frame, caller));
+        }
+        caller
+    }
+
+    /// Writes a call that is new.
+    fn call(&mut self, caller: u32, entry: &FrameEntry) -> u32 {
+        let frame = match self.frame_numbers.get(entry) {
+            Some(number) => *number,
+            None => {
+                let number = self.next_frame;
+                self.next_frame += 1;
+                entry.write(&mut self.stacks);
+                self.frame_numbers.insert(*entry, number);
+                number
+            }
+        };
+        let number = self.next_call;
+        self.next_call += 1;
+        CallEntry { caller, frame }.write(&mut self.stacks);
+        self.call_numbers.insert((caller, *entry), number);
+        number
+    }
+
+    /// What a runtime says of its code.
+    pub fn symbol(&mut self, entry: &SymbolEntry) {
+        entry.write(&mut self.symbols);
+    }
+
+    /// What a place in a file is called.
+    pub fn place(&mut self, entry: &PlaceEntry) {
+        entry.write(&mut self.symbols);
+    }
+
+    /// The number that the next event will have.
+    pub fn next_number(&self) -> u64 {
+        self.context.number
+    }
+
+    /// Writes an event and gives it back with its number.
+    pub fn event(&mut self, time_ns: u64, task: u32, stack: u32, what: What) -> Event {
+        let event = Event { number: self.next_number(), time_ns, task, stack, what };
+        self.context.write(&event, &mut self.events);
+        self.processes.see(&event, &self.tasks);
+        self.since_snapshot += 1;
+        if self.events.len() >= BLOCK_SIZE {
+            self.flush();
+        }
+        event
+    }
+
+    /// Whether it is time for a [`snapshot`](Writer::snapshot).
+    pub fn snapshot_due(&self) -> bool {
+        self.since_snapshot >= SNAPSHOT_EVENTS
+    }
+
+    /// Writes all address spaces as they are after the last event.
+    pub fn snapshot(&mut self, replay: &Replay) {
+        self.flush();
+        self.append(BlockKind::Snapshot, &replay.save());
+        self.since_snapshot = 0;
+    }
+
+    /// Ends the block that is being written, so that all events so far can be read.
+    pub fn flush(&mut self) {
+        for (kind, part) in [
+            (BlockKind::Names, std::mem::take(&mut self.names)),
+            (BlockKind::Stacks, std::mem::take(&mut self.stacks)),
+            (BlockKind::Symbols, std::mem::take(&mut self.symbols)),
+            (BlockKind::Events, std::mem::take(&mut self.events)),
+        ] {
+            if !part.is_empty() {
+                self.append(kind, &part);
+            }
+        }
+        self.begun = (self.context.number, self.context.time_ns);
+        self.context = Context::at(self.begun.0, self.begun.1);
+    }
+
+    fn append(&mut self, kind: BlockKind, payload: &[u8]) {
+        // A block that no reader takes: of more mappings than any machine has.
+        if payload.len() > block::MAX_BLOCK {
+            return;
+        }
+        let (first_event, time_ns) = self.begun;
+        self.blocks.push(Block { kind, offset: self.size(), first_event, time_ns });
+        block::append(kind, first_event, time_ns, payload, &mut self.out);
+    }
+
+    /// How many bytes the recording has so far, without the block that is being written.
+    pub fn size(&self) -> u64 {
+        self.taken + self.out.len() as u64
+    }
+
+    /// The bytes that are to be appended to the file.
+    pub fn take(&mut self) -> Vec<u8> {
+        self.taken += self.out.len() as u64;
+        std::mem::take(&mut self.out)
+    }
+
+    /// The end: writes the index, with which a reader finds its way faster.
+    pub fn finish(&mut self) {
+        self.flush();
+        let mut index = Vec::new();
+        index.put(self.blocks.len() as u64);
+        let mut last = (0, 0, 0);
+        for block in &self.blocks {
+            index.push(block.kind as u8);
+            index.put(block.offset - last.0);
+            index.put(block.first_event - last.1);
+            index.put_signed(block.time_ns.wrapping_sub(last.2) as i64);
+            last = (block.offset, block.first_event, block.time_ns);
+        }
+        self.processes.write(&mut index);
+        let at = self.size();
+        self.append(BlockKind::Index, &index);
+        self.out.extend_from_slice(&at.to_le_bytes());
+        self.out.extend_from_slice(&TRAILER);
+    }
+}

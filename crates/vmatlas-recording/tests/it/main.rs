@@ -1,0 +1,3 @@
+//! Recordings and logs of strace.
+mod recording;
+mod strace;

@@ -1,0 +1,257 @@
+//! The address space of a process by the kernel's own rules: give it the operations, and it shows
+//! the rows that the kernel would show.
+//!
+//! ```
+//! use vmatlas_space::{AddressSpace, KernelProfile, Mmap, Prot};
+//! let mut space = AddressSpace::new(KernelProfile::of("6.18".parse()?));
+//! let two = Mmap::anonymous(0x10_0000, 0x2000, Prot::READ | Prot::WRITE).fixed();
+//! space.mmap(&two)?;
+//! space.mprotect(0x10_1000, 0x1000, Prot::READ)?;
+//! assert_eq!(space.len(), 2);
+//! space.mprotect(0x10_1000, 0x1000, Prot::READ | Prot::WRITE)?;
+//! assert_eq!(space.len(), 1, "equal neighbours join again");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Which rows join depends on more than a row shows: on hidden flags, on which open file is
+//! mapped, and on whether a page was ever written, because that gives a mapping a reverse map
+//! that others may not share. [`KernelProfile`] holds what differs between kernels.
+//!
+//! The rules are those of mm/vma.c, mm/mmap.c, mm/mremap.c, mm/mprotect.c, mm/madvise.c,
+//! mm/mlock.c, mm/mseal.c, mm/mempolicy.c, mm/userfaultfd.c, mm/rmap.c and ipc/shm.c of Linux 5.10
+//! to 7.3, each checked against running kernels by `vmatlas verify`.
+
+#![forbid(unsafe_code)]
+
+mod brk;
+pub mod bytes;
+mod errno;
+mod exec;
+mod fault;
+mod file;
+mod flags;
+mod fork;
+mod guards;
+mod madvise;
+mod mbind;
+mod merge;
+mod mlock;
+mod mmap;
+mod mprotect;
+mod mremap;
+mod mseal;
+mod munmap;
+mod observe;
+mod policy;
+mod prctl;
+mod profile;
+mod prot;
+mod rows;
+mod save;
+pub mod scenario;
+mod shm;
+mod uffd;
+mod vma;
+mod vmas;
+
+pub use errno::{Errno, ErrnoError};
+pub use exec::{Exec, Image, LoadSegment, Stack};
+pub use fault::{Fault, Faults};
+pub use file::{File, FileKind};
+pub use flags::VmaFlags;
+pub use madvise::Advice;
+pub use mmap::{HUGE_SHIFT, MAP_ANONYMOUS};
+pub use mmap::{Mmap, Sharing};
+pub use mremap::Mremap;
+pub use observe::Observation;
+pub use policy::Policy;
+pub use profile::{HeapRule, KernelProfile, Vsyscall};
+pub use prot::Prot;
+pub use rows::Query;
+pub use save::SavedFiles;
+pub use uffd::Uffd;
+pub use vma::Special;
+
+use guards::Guards;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use vma::{Anon, Vma};
+use vmas::{Position, Vmas};
+use vmatlas_maps::AddressRange;
+
+/// The address space of one process (the kernel's `mm_struct`). All addresses and lengths are in
+/// bytes.
+#[derive(Clone, Debug)]
+pub struct AddressSpace {
+    profile: Arc<KernelProfile>,
+    vmas: Vmas,
+    start_brk: u64,
+    brk: u64,
+    start_stack: u64,
+    /// Where mappings without a place are put, downwards.
+    mmap_base: u64,
+    /// What every new mapping is given: `MCL_FUTURE`.
+    default_flags: VmaFlags,
+    /// `PR_SET_MEMORY_MERGE`.
+    ksm_all: bool,
+    read_implies_exec: bool,
+    /// Protection keys that are allocated, a bit each.
+    pkeys: u16,
+    /// The key for mappings that may only be executed.
+    execute_only_pkey: Option<u8>,
+    next_anon: u32,
+    next_uffd: u32,
+    faults: Faults,
+    /// Pages with a guard (MADV_GUARD_INSTALL).
+    guards: Guards,
+    /// Addresses where two mappings may or may not have joined.
+    doubts: BTreeSet<u64>,
+}
+
+impl AddressSpace {
+    /// An empty address space, whose faults the caller will tell of.
+    pub fn new(profile: KernelProfile) -> AddressSpace {
+        AddressSpace {
+            mmap_base: exec::unrandomised_mmap_base(&profile),
+            profile: Arc::new(profile),
+            vmas: Vmas::default(),
+            start_brk: 0,
+            brk: 0,
+            start_stack: 0,
+            default_flags: VmaFlags::NONE,
+            ksm_all: false,
+            read_implies_exec: false,
+            pkeys: 1,
+            execute_only_pkey: None,
+            next_anon: 0,
+            next_uffd: 0,
+            faults: Faults::Told,
+            guards: Guards::default(),
+            doubts: BTreeSet::new(),
+        }
+    }
+
+    /// Says whether the caller tells of page faults by [`write`](AddressSpace::write) and
+    /// [`read`](AddressSpace::read).
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
+    /// The rules it follows.
+    pub fn profile(&self) -> &KernelProfile {
+        &self.profile
+    }
+
+    /// How `[vsyscall]` is shown from now on.
+    pub fn set_vsyscall(&mut self, shown: Vsyscall) {
+        Arc::make_mut(&mut self.profile).vsyscall = shown;
+    }
+
+    /// Where the last VMA ends; 0 if there is none.
+    pub fn highest_end(&self) -> u64 {
+        let last = self.vmas.find_below(u64::MAX);
+        last.map_or(0, |at| self.vmas.get(at).end)
+    }
+
+    /// How many VMAs there are; `[vsyscall]` is none.
+    pub fn len(&self) -> usize {
+        self.vmas.len()
+    }
+
+    /// Whether nothing is mapped.
+    pub fn is_empty(&self) -> bool {
+        self.vmas.len() == 0
+    }
+
+    /// The addresses of the VMA that covers `address`.
+    pub fn find(&self, address: u64) -> Option<AddressRange> {
+        let vma = self.vmas.get(self.covering(address)?);
+        Some(AddressRange::new(vma.start, vma.end))
+    }
+
+    /// The flags of the VMA that covers `address`, as smaps shows them.
+    pub fn flags(&self, address: u64) -> Option<VmaFlags> {
+        Some(self.vmas.get(self.covering(address)?).flags)
+    }
+
+    /// Addresses where two mappings may or may not have joined, because nobody said whether
+    /// pages were written. [`observe`](AddressSpace::observe) settles them.
+    pub fn doubts(&self) -> impl Iterator<Item = u64> {
+        self.doubts.iter().copied()
+    }
+
+    /// `personality(READ_IMPLIES_EXEC)`: what may be read may from now on be executed.
+    pub fn set_read_implies_exec(&mut self, on: bool) {
+        self.read_implies_exec = on;
+    }
+
+    /// Whether what must always hold does: the mappings are in order, do not overlap, and are of
+    /// whole pages; with `joined` also that no two neighbours are alike, which holds as long as
+    /// nothing was forked, written, sealed or moved with its source kept. For tests and fuzzing.
+    ///
+    /// # Errors
+    /// What does not hold, and where.
+    pub fn check(&self, joined: bool) -> Result<(), String> {
+        let mut before: Option<&Vma> = None;
+        let mut count = 0;
+        for vma in self.vmas.iter() {
+            count += 1;
+            let aligned = self.profile.is_aligned(vma.start) && self.profile.is_aligned(vma.end);
+            if vma.start >= vma.end || !aligned {
+                return Err(format!("{:x}-{:x} is no range of pages", vma.start, vma.end));
+            }
+            if let Some(before) = before {
+                if before.end > vma.start {
+                    return Err(format!("mappings overlap at {:x}", vma.start));
+                }
+                if joined && before.end == vma.start && self.must_join(before, vma) {
+                    return Err(format!("equal neighbours at {:x}", vma.start));
+                }
+            }
+            if self.vmas.find(vma.start).map(|at| self.vmas.get(at).end) != Some(vma.end) {
+                return Err(format!("the mapping at {:x} is not found", vma.start));
+            }
+            before = Some(vma);
+        }
+        if count == self.vmas.len() { Ok(()) } else { Err("mappings are miscounted".to_owned()) }
+    }
+
+    fn covering(&self, address: u64) -> Option<Position> {
+        self.vmas.find(address).filter(|at| self.vmas.get(*at).start <= address)
+    }
+
+    /// Puts a VMA where it belongs, as it is.
+    fn insert(&mut self, vma: Vma) -> Position {
+        self.vmas.insert(vma)
+    }
+
+    /// Splits the VMA so that `address`, which lies inside, begins one; no limit is looked at.
+    /// Gives where the upper part stands.
+    fn split(&mut self, at: Position, address: u64) -> Position {
+        let shift = self.profile.page_shift;
+        let upper = self.vmas.change(at, |vma| {
+            let upper = vma.part(address, vma.end, shift);
+            vma.end = address;
+            upper
+        });
+        self.vmas.insert_after(at, upper)
+    }
+
+    /// Whether a mapping, if it is of huge pages, can begin or end at `address`.
+    fn huge_aligned(&self, vma: &Vma, address: u64) -> bool {
+        !vma.flags.contains(VmaFlags::HUGETLB)
+            || address <= vma.start
+            || address >= vma.end
+            || address.is_multiple_of(self.profile.huge_page_size())
+    }
+
+    fn at_map_limit(&self) -> bool {
+        self.vmas.len() >= self.profile.max_map_count
+    }
+
+    /// A reverse map that no other VMA has.
+    fn fresh_anon(&mut self) -> Anon {
+        self.next_anon += 1;
+        Anon::Some { id: self.next_anon, forked: false }
+    }
+}

@@ -1,0 +1,345 @@
+//! Learning from what a kernel shows.
+
+use super::vma::{Anon, Special, Vma};
+use super::{AddressSpace, File, FileKind, KernelProfile, VmaFlags};
+use std::collections::HashMap;
+use std::sync::Arc;
+use vmatlas_maps::Kind;
+use vmatlas_maps::{AddressRange, Device, Mapping};
+
+/// What an observation taught.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Observation {
+    /// Doubts that it settled otherwise than was assumed, and growth of stacks.
+    pub settled: usize,
+    /// Rows that no doubt explains: the model was wrong, or something was not told.
+    pub corrected: usize,
+}
+
+/// A row as far as it is compared.
+#[derive(Clone, PartialEq, Eq)]
+struct Seen {
+    range: AddressRange,
+    perms: [u8; 4],
+    offset: u64,
+    device: (u32, u32),
+    inode: u64,
+    name: Vec<u8>,
+}
+
+impl Seen {
+    fn of(row: &Mapping<'_>) -> Seen {
+        Seen {
+            range: row.range,
+            perms: row.perms.0,
+            offset: row.offset,
+            device: (row.device.major, row.device.minor),
+            inode: row.inode,
+            name: row.name.to_vec(),
+        }
+    }
+}
+
+impl AddressSpace {
+    /// The address space that a process with these rows most likely has: what rows do not show
+    /// is taken for the usual, and nobody will tell of faults. Rows that overlap or that no kernel
+    /// can have printed are left out.
+    pub fn from_rows<'a>(
+        profile: KernelProfile,
+        rows: impl IntoIterator<Item = Mapping<'a>>,
+    ) -> AddressSpace {
+        let mut space = AddressSpace::new(profile);
+        space.faults = super::Faults::Untold;
+        let mut known = KnownFiles::default();
+        for row in rows {
+            match row.kind() {
+                Kind::Vsyscall => continue,
+                Kind::Heap if space.start_brk == 0 => {
+                    space.set_heap(row.range.start, row.range.end);
+                }
+                Kind::Heap => space.brk = space.brk.max(row.range.end),
+                Kind::Stack => space.start_stack = row.range.end.saturating_sub(1),
+                _ => {}
+            }
+            if !space.is_sound(&row)
+                || space.vmas.within(row.range.start, row.range.end).next().is_some()
+            {
+                continue;
+            }
+            let vma = space.vma_for(&row, &mut known);
+            space.insert(vma);
+        }
+        space
+    }
+
+    /// Compares the addresses of `range` with the rows that the kernel shows there, and makes the
+    /// model agree with them.
+    ///
+    /// Rows come in the order of their addresses; those that reach out of the range are cut to it.
+    pub fn observe<'a>(
+        &mut self,
+        range: AddressRange,
+        rows: impl IntoIterator<Item = Mapping<'a>>,
+    ) -> Observation {
+        let mut learned = Observation::default();
+        if range.size() == 0 {
+            return learned;
+        }
+        let shown: Vec<Mapping<'a>> = rows
+            .into_iter()
+            .filter(|row| self.is_sound(row) && row.range.overlaps(&range))
+            .filter(|row| row.kind() != Kind::Vsyscall)
+            .collect();
+        for row in &shown {
+            self.grow_as_seen(row, &mut learned);
+        }
+        self.match_boundaries(range, &shown, &mut learned);
+        self.match_rows(range, &shown, &mut learned);
+        let settled: Vec<u64> = self.doubts.range(range.start..range.end).copied().collect();
+        for address in settled {
+            self.doubts.remove(&address);
+        }
+        learned
+    }
+
+    /// Whether a kernel can have printed the addresses of a row.
+    fn is_sound(&self, row: &Mapping<'_>) -> bool {
+        let AddressRange { start, end } = row.range;
+        let aligned = self.profile.is_aligned(start) && self.profile.is_aligned(end);
+        start < end && end <= self.profile.task_size && aligned
+    }
+
+    /// A growing mapping that is seen to begin lower has grown.
+    fn grow_as_seen(&mut self, row: &Mapping<'_>, learned: &mut Observation) {
+        let Some(at) = self.covering(row.range.end.saturating_sub(1)) else { return };
+        let vma = self.vmas.get(at);
+        let free = self.vmas.within(row.range.start, vma.start).next().is_none();
+        if vma.flags.contains(VmaFlags::GROWSDOWN) && row.range.start < vma.start && free {
+            let shift = self.profile.page_shift;
+            self.make_anon(at);
+            self.vmas.change(at, |vma| vma.extend_start(row.range.start, shift));
+            learned.settled += 1;
+        }
+    }
+
+    /// Splits and joins where the kernel shows it.
+    fn match_boundaries(
+        &mut self,
+        range: AddressRange,
+        shown: &[Mapping<'_>],
+        learned: &mut Observation,
+    ) {
+        let mut count = |doubtful: bool| {
+            if doubtful {
+                learned.settled += 1;
+            } else {
+                learned.corrected += 1;
+            }
+        };
+        for pair in shown.windows(2) {
+            let boundary = pair[1].range.start;
+            if pair[0].range.end != boundary || !range.contains(boundary) {
+                continue;
+            }
+            let Some(at) = self.covering(boundary) else { continue };
+            let vma = self.vmas.get(at);
+            if vma.start == boundary || vma.perms() != pair[0].perms || vma.perms() != pair[1].perms
+            {
+                continue;
+            }
+            count(self.doubts.contains(&boundary));
+            let upper = self.split(at, boundary);
+            let anon = self.fresh_anon();
+            self.vmas.change(upper, |vma| vma.anon = anon);
+        }
+        let inner: Vec<u64> = self
+            .vmas
+            .within(range.start, range.end)
+            .map(|vma| vma.start)
+            .filter(|start| {
+                // Rows are in order: only one can reach over an address.
+                let next = shown.partition_point(|row| row.range.end <= *start);
+                shown.get(next).is_some_and(|row| row.range.start < *start)
+            })
+            .collect();
+        for boundary in inner {
+            let (Some(upper), Some(lower)) =
+                (self.vmas.find(boundary), self.vmas.find_below(boundary))
+            else {
+                continue;
+            };
+            let (a, b) = (self.vmas.get(lower), self.vmas.get(upper));
+            if a.end != b.start || a.perms() != b.perms() || !a.same_file(b) {
+                continue;
+            }
+            count(self.doubts.contains(&boundary));
+            let upper = self.vmas.remove(upper);
+            self.vmas.change(lower, |vma| {
+                vma.end = upper.end;
+                if vma.anon == Anon::None {
+                    vma.anon = upper.anon;
+                }
+            });
+        }
+    }
+
+    /// Takes over what still differs.
+    fn match_rows(
+        &mut self,
+        range: AddressRange,
+        shown: &[Mapping<'_>],
+        learned: &mut Observation,
+    ) {
+        let cut = |row: &Mapping<'_>| {
+            let mut seen = Seen::of(row);
+            let start = seen.range.start.max(range.start);
+            if seen.inode != 0 {
+                seen.offset = seen.offset.wrapping_add(start - seen.range.start);
+            }
+            seen.range = AddressRange::new(start, seen.range.end.min(range.end));
+            seen
+        };
+        let mut own: Vec<Seen> = Vec::new();
+        for vma in self.vmas.within(range.start, range.end) {
+            self.with_row(vma, |row| own.push(cut(row)));
+        }
+        let wanted: Vec<Seen> = shown.iter().map(cut).collect();
+        if own == wanted {
+            return;
+        }
+        for row in own.iter().filter(|row| !wanted.contains(row)) {
+            if !wanted.iter().any(|wanted| wanted.range.overlaps(&row.range)) {
+                learned.corrected += 1;
+            }
+            self.cut_out(row.range);
+        }
+        let mut known = KnownFiles::default();
+        for file in self.vmas.iter().filter_map(|vma| vma.file.as_ref()) {
+            known.0.entry(identity(file)).or_insert_with(|| file.clone());
+        }
+        for (row, seen) in shown.iter().zip(&wanted) {
+            if own.contains(seen) {
+                continue;
+            }
+            learned.corrected += 1;
+            // Rows that overlap are of no kernel; the last counts.
+            self.cut_out(seen.range);
+            let shift = self.profile.page_shift;
+            let vma = self.vma_for(row, &mut known).part(seen.range.start, seen.range.end, shift);
+            self.insert(vma);
+        }
+    }
+
+    /// Removes what is mapped in a range, whatever forbids it.
+    fn cut_out(&mut self, range: AddressRange) {
+        for edge in [range.start, range.end] {
+            if let Some(at) = self.covering(edge)
+                && self.vmas.get(at).start < edge
+            {
+                self.split(at, edge);
+            }
+        }
+        while let Some(at) = self.vmas.find(range.start) {
+            if self.vmas.get(at).start >= range.end {
+                break;
+            }
+            self.vmas.remove(at);
+        }
+    }
+
+    /// The VMA behind a row, as far as the row tells.
+    fn vma_for(&self, row: &Mapping<'_>, known: &mut KnownFiles) -> Vma {
+        use VmaFlags as F;
+        let shift = self.profile.page_shift;
+        let kind = row.kind();
+        let shared = row.perms.shared();
+        let mut flags = (F::MAYREAD | F::MAYWRITE | F::MAYEXEC)
+            .with_if(F::READ, row.perms.read())
+            .with_if(F::WRITE, row.perms.write())
+            .with_if(F::EXEC, row.perms.execute())
+            .with_if(F::SHARED | F::MAYSHARE, shared)
+            .with_if(F::ACCOUNT, row.perms.write() && !shared)
+            .with_if(F::GROWSDOWN, kind == Kind::Stack);
+        let special = match kind {
+            Kind::Vdso => Some(Special::Vdso),
+            Kind::Vvar if row.name == b"[vvar_vclock]" => Some(Special::VvarVclock),
+            Kind::Vvar => Some(Special::Vvar),
+            Kind::Special if row.name == b"[uprobes]" => Some(Special::Uprobes),
+            Kind::Special if row.name == b"[sigpage]" => Some(Special::Sigpage),
+            Kind::Special if row.name == b"[vectors]" => Some(Special::Vectors),
+            _ => None,
+        };
+        if special.is_some() {
+            flags |= F::DONTEXPAND;
+        }
+        // The first System V segment of a namespace has inode 0.
+        let with_file = (row.has_file() || row.device != Device::default()) && special.is_none();
+        let file = with_file.then(|| known.file_for(row));
+        if let Some(file) = &file {
+            flags |= match file.kind() {
+                FileKind::Special => F::DONTEXPAND,
+                FileKind::Hugetlb => F::DONTEXPAND | F::HUGETLB,
+                _ => F::NONE,
+            };
+        }
+        let name = match kind {
+            Kind::NamedAnonymous { name } | Kind::NamedSharedAnonymous { name } => {
+                Some(Arc::new(name.to_vec()))
+            }
+            _ => None,
+        };
+        let private = !shared && special.is_none();
+        let page = row.range.start >> shift;
+        Vma {
+            start: row.range.start,
+            end: row.range.end,
+            offset: if file.is_some() { row.offset >> shift } else { row.range.start >> shift },
+            anon_offset: row.range.start >> shift,
+            flags,
+            file,
+            name,
+            policy: None,
+            // Rows are different mappings, and of those that joined nobody knows.
+            anon: if private { Anon::Unknown(page as u32 | 1 << 31) } else { Anon::None },
+            uffd: 0,
+            pkey: 0,
+            special,
+        }
+    }
+}
+
+impl FileKind {
+    /// What the file of a row is made of, as far as the row tells.
+    pub fn of_row(row: &Mapping<'_>) -> FileKind {
+        match row.kind() {
+            Kind::SharedAnonymous | Kind::Memfd { .. } | Kind::NamedSharedAnonymous { .. } => {
+                FileKind::SharedMemory
+            }
+            Kind::SysvShm { .. } => FileKind::SysvShm,
+            Kind::Secretmem => FileKind::Secretmem,
+            Kind::HugeAnonymous => FileKind::Hugetlb,
+            Kind::AnonInode | Kind::Aio | Kind::Socket | Kind::DmaBuf => FileKind::Special,
+            Kind::Device if row.name == b"/dev/zero" => FileKind::DevZero,
+            Kind::Device => FileKind::Special,
+            _ => FileKind::Regular,
+        }
+    }
+}
+
+/// The open files that rows showed so far, by what rows show of them.
+#[derive(Default)]
+struct KnownFiles(HashMap<(Device, u64, Vec<u8>), File>);
+
+fn identity(file: &File) -> (Device, u64, Vec<u8>) {
+    (file.device(), file.inode(), file.name())
+}
+
+impl KnownFiles {
+    /// The open file of a row: the one of another row, if they look the same.
+    fn file_for(&mut self, row: &Mapping<'_>) -> File {
+        let kind = FileKind::of_row(row);
+        let key = (row.device, row.inode, row.name.to_vec());
+        let file = || File::of(kind, row.name, row.device, row.inode);
+        self.0.entry(key).or_insert_with(file).clone()
+    }
+}

@@ -1,0 +1,159 @@
+//! Scenarios: operations of one process on its address space, and the rows that must follow.
+
+mod compare;
+mod error;
+mod model;
+mod needs;
+mod operation;
+mod parse;
+mod random;
+mod shrink;
+mod verify;
+mod waits;
+mod words;
+mod write;
+
+pub use compare::{Difference, Identity, KernelRow, Labels, compare, labelled};
+pub use error::{ScenarioError, ScenarioErrorKind};
+pub use model::Model;
+pub use operation::{
+    Access, Advice, Failure, Length, Map, Name, Operation, Place, Policy, Sharing, Span,
+};
+pub use parse::{Scenarios, scenarios};
+pub use random::Random;
+pub use verify::Mismatch;
+
+use vmatlas_maps::Perms;
+
+/// Some operations, and the rows that the region must then show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scenario {
+    /// What it is called; several may share a name if no kernel version satisfies two of them.
+    pub name: String,
+    /// The line of its first word, counted from 1.
+    pub line: u32,
+    /// The versions it holds for: all of these must be met.
+    pub kernel: Vec<VersionCondition>,
+    /// What the machine must have.
+    pub needs: Vec<Fact>,
+    /// Where its rows are.
+    pub region: Region,
+    /// What happens, in order.
+    pub steps: Vec<Step>,
+}
+
+/// A step of a scenario, with its line counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The line it stands in.
+    pub line: u32,
+    /// What it is.
+    pub kind: StepKind,
+}
+
+/// What a step does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepKind {
+    /// An operation, and how it must end.
+    Operation(Operation, Result<(), Failure>),
+    /// The rows that the region must show.
+    Expect(Vec<Row>),
+}
+
+/// A condition on the kernel's version, of which the first two numbers count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionCondition {
+    /// How the running version must compare.
+    pub comparison: Comparison,
+    /// To which: major and minor number.
+    pub version: (u16, u16),
+}
+
+/// How versions compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "named as in Rust's ordering operators")]
+pub enum Comparison {
+    Less,
+    LessOrEqual,
+    Equal,
+    GreaterOrEqual,
+    Greater,
+}
+
+/// Something that a machine has or has not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fact {
+    /// `thp`: CONFIG_TRANSPARENT_HUGEPAGE.
+    Thp,
+    /// `ksm`: CONFIG_KSM.
+    Ksm,
+    /// `ksm-prctl`: PR_SET_MEMORY_MERGE.
+    KsmPrctl,
+    /// `pkeys`: protection keys.
+    Pkeys,
+    /// `uffd`: userfaultfd(2).
+    Uffd,
+    /// `anon-names`: CONFIG_ANON_VMA_NAME.
+    AnonNames,
+    /// `mseal`: mseal(2).
+    Mseal,
+    /// `numa`: mbind(2).
+    Numa,
+    /// `guard`: MADV_GUARD_INSTALL.
+    Guard,
+    /// `droppable`: MAP_DROPPABLE.
+    Droppable,
+    /// `secretmem`: memfd_secret(2).
+    Secretmem,
+    /// `sysv`: System V shared memory.
+    Sysv,
+    /// `tmpfile`: the file system has files without a name.
+    Tmpfile,
+    /// `hugetlb`: huge pages are reserved.
+    Hugetlb,
+    /// `noreserve`: vm.overcommit_memory is not 2.
+    Noreserve,
+    /// `root`: the user is root.
+    Root,
+}
+
+/// The addresses that a scenario is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Region {
+    /// An unused stretch of 2^20 pages, far from everything else.
+    #[default]
+    Plain,
+    /// From the program break on, which was moved so that the page before it is a hole.
+    Heap,
+    /// Page 1024 is the lowest page of `[stack]`, the region ends at page 1040.
+    Stack,
+}
+
+/// A row that must be shown, cut to the region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// The first page.
+    pub from: i64,
+    /// The first page after it.
+    pub to: i64,
+    /// The permissions.
+    pub perms: Perms,
+    /// What is behind it.
+    pub backing: Backing,
+}
+
+/// What a row shows beside its addresses and permissions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// No inode: the name that the kernel made up, or an empty one.
+    None(Vec<u8>),
+    /// An inode.
+    Object {
+        /// The offset, in pages.
+        offset: u64,
+        /// The label of the object.
+        label: Name,
+        /// The name as printed, without the scenario's directory; `#INODE` where it has none.
+        shown: Vec<u8>,
+    },
+}

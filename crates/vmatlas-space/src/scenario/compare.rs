@@ -1,0 +1,195 @@
+//! Rows that a kernel or the model shows, compared with those that a scenario expects.
+
+use super::{Backing, Name, Row};
+use std::collections::BTreeMap;
+use vmatlas_maps::{Device, Perms};
+
+/// A row of a region as a kernel shows it: objects are known by device and inode, not by label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelRow {
+    /// The first page.
+    pub from: i64,
+    /// The first page after it.
+    pub to: i64,
+    /// The permissions.
+    pub perms: Perms,
+    /// The offset in pages.
+    pub offset: u64,
+    /// The device; `00:00` without an object.
+    pub device: Device,
+    /// The inode; 0 without an object, and of a System V segment whose number is 0.
+    pub inode: u64,
+    /// The name as scenarios show it: without the scenario's directory, `#INODE` where it has
+    /// none.
+    pub name: Vec<u8>,
+}
+
+/// What tells objects apart: device and inode.
+pub type Identity = (Device, u64);
+
+impl KernelRow {
+    /// Which object is behind it, if one is.
+    pub fn identity(&self) -> Option<Identity> {
+        let identity = (self.device, self.inode);
+        (identity != Identity::default()).then_some(identity)
+    }
+
+    /// Whether it shows what is expected, whatever the label.
+    fn shows(&self, expected: &Row) -> bool {
+        let same = (self.from, self.to, self.perms) == (expected.from, expected.to, expected.perms);
+        same && match &expected.backing {
+            Backing::None(name) => self.identity().is_none() && self.name == *name,
+            Backing::Object { offset, shown, .. } => {
+                self.identity().is_some() && self.offset == *offset && self.name == *shown
+            }
+        }
+    }
+}
+
+/// Which label means which object, learned from one snapshot after another.
+#[derive(Clone, Debug, Default)]
+pub struct Labels(BTreeMap<Name, Identity>);
+
+impl Labels {
+    /// The label of an object.
+    pub fn of(&self, identity: Identity) -> Option<&Name> {
+        self.0.iter().find(|(_, known)| **known == identity).map(|(label, _)| label)
+    }
+}
+
+/// Where rows first differ from those expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Difference {
+    /// This row, counted from 0, is another one, is missing or is too many.
+    #[error("row {0} is not the one expected")]
+    Row(usize),
+    /// This row, counted from 0, shows another object than its label meant so far, or one that
+    /// has another label.
+    #[error("row {0} shows another object than its label says")]
+    Label(usize),
+}
+
+/// Compares the rows that are shown with those expected: equal labels must mean equal device and
+/// inode, different labels different ones.
+///
+/// Labels are learned, and stay known as long as each snapshot shows them: the number of an inode
+/// may be given to another object later.
+///
+/// # Errors
+/// The first difference. What the labels mean is then as before.
+pub fn compare(
+    expected: &[Row],
+    shown: &[KernelRow],
+    labels: &mut Labels,
+) -> Result<(), Difference> {
+    let mut now: BTreeMap<&Name, Identity> = BTreeMap::new();
+    for (index, row) in expected.iter().enumerate() {
+        let shown = shown.get(index).filter(|shown| shown.shows(row));
+        let shown = shown.ok_or(Difference::Row(index))?;
+        let (Backing::Object { label, .. }, Some(identity)) = (&row.backing, shown.identity())
+        else {
+            continue;
+        };
+        let before = labels.0.get(label).or(now.get(label));
+        let taken = now.iter().any(|(other, known)| *known == identity && *other != label);
+        if before.is_some_and(|before| *before != identity) || taken {
+            return Err(Difference::Label(index));
+        }
+        now.insert(label, identity);
+    }
+    if shown.len() > expected.len() {
+        return Err(Difference::Row(expected.len()));
+    }
+    labels.0 = now.into_iter().map(|(label, identity)| (label.clone(), identity)).collect();
+    Ok(())
+}
+
+/// The rows as a scenario writes them, with the labels learned; an object without one is labelled
+/// `?` and its inode.
+pub fn labelled(shown: &[KernelRow], labels: &Labels) -> Vec<Row> {
+    let backing = |row: &KernelRow| match row.identity() {
+        None => Backing::None(row.name.clone()),
+        Some(identity) => Backing::Object {
+            offset: row.offset,
+            label: labels.of(identity).cloned().unwrap_or_else(|| format!("?{}", row.inode)),
+            shown: row.name.clone(),
+        },
+    };
+    let row = |row: &KernelRow| Row {
+        from: row.from,
+        to: row.to,
+        perms: row.perms,
+        backing: backing(row),
+    };
+    shown.iter().map(row).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `from to inode`, of which 0 is no object.
+    fn shown(rows: &[(i64, i64, u64)]) -> Vec<KernelRow> {
+        let row = |&(from, to, inode): &(i64, i64, u64)| KernelRow {
+            from,
+            to,
+            perms: Perms(*b"rw-p"),
+            offset: 0,
+            device: Device::default(),
+            inode,
+            name: Vec::new(),
+        };
+        rows.iter().map(row).collect()
+    }
+
+    fn expected(rows: &[(i64, i64, &str)]) -> Vec<Row> {
+        let backing = |label: &str| match label {
+            "" => Backing::None(Vec::new()),
+            label => Backing::Object { offset: 0, label: label.into(), shown: Vec::new() },
+        };
+        let row = |&(from, to, label): &(i64, i64, &str)| Row {
+            from,
+            to,
+            perms: Perms(*b"rw-p"),
+            backing: backing(label),
+        };
+        rows.iter().map(row).collect()
+    }
+
+    #[test]
+    fn labels_mean_one_object_each() {
+        let mut labels = Labels::default();
+        let mut check = |rows: &[(i64, i64, &str)], kernel: &[(i64, i64, u64)]| {
+            compare(&expected(rows), &shown(kernel), &mut labels)
+        };
+        assert_eq!(check(&[(0, 1, ""), (1, 2, "A")], &[(0, 1, 0), (1, 2, 7)]), Ok(()));
+        assert_eq!(check(&[(1, 2, "A")], &[(1, 2, 8)]), Err(Difference::Label(0)));
+        assert_eq!(check(&[(1, 2, "A"), (2, 3, "B")], &[(1, 2, 7), (2, 3, 8)]), Ok(()));
+        let same = [(1, 2, 7), (2, 3, 7)];
+        assert_eq!(check(&[(1, 2, "A"), (2, 3, "B")], &same), Err(Difference::Label(1)));
+        assert_eq!(check(&[(1, 2, "B")], &[(1, 2, 8)]), Ok(()));
+        // A is gone: its inode's number may be another object's now.
+        assert_eq!(check(&[(1, 2, "C")], &[(1, 2, 7)]), Ok(()));
+        assert_eq!(check(&[(1, 2, "A")], &[(1, 2, 9)]), Ok(()));
+    }
+
+    #[test]
+    fn the_first_difference_is_told() {
+        let check = |rows: &[(i64, i64, &str)], kernel: &[(i64, i64, u64)]| {
+            compare(&expected(rows), &shown(kernel), &mut Labels::default())
+        };
+        assert_eq!(check(&[(0, 1, "")], &[(0, 2, 0)]), Err(Difference::Row(0)));
+        assert_eq!(check(&[(0, 1, "")], &[(0, 1, 3)]), Err(Difference::Row(0)));
+        assert_eq!(check(&[(0, 1, "")], &[]), Err(Difference::Row(0)));
+        assert_eq!(check(&[], &[(0, 1, 0)]), Err(Difference::Row(0)));
+        assert_eq!(check(&[(0, 1, "")], &[(0, 1, 0), (1, 2, 0)]), Err(Difference::Row(1)));
+    }
+
+    #[test]
+    fn shown_rows_are_labelled_as_learned() {
+        let mut labels = Labels::default();
+        compare(&expected(&[(0, 1, "A")]), &shown(&[(0, 1, 7)]), &mut labels).unwrap();
+        let rows = labelled(&shown(&[(0, 1, 7), (1, 2, 8), (2, 3, 0)]), &labels);
+        assert_eq!(rows, expected(&[(0, 1, "A"), (1, 2, "?8"), (2, 3, "")]));
+    }
+}

@@ -1,0 +1,101 @@
+//! What a machine must have for an operation.
+
+use super::{Advice, Fact, Map, Operation, Scenario, Sharing, Step, StepKind};
+use crate::KernelProfile;
+use std::collections::BTreeSet;
+use vmatlas_maps::KernelVersion;
+
+impl Operation {
+    /// The facts without which the operation cannot do what it is for, each once.
+    pub fn needs(&self) -> Vec<Fact> {
+        let fact = match self {
+            Operation::Map(map) => return map.needs(),
+            Operation::Advise(_, advice) => return advice.needs().into_iter().collect(),
+            Operation::Protect { pkey: Some(_), .. } | Operation::Pkey(_) => Fact::Pkeys,
+            Operation::Seal(_) => Fact::Mseal,
+            Operation::Name { .. } => Fact::AnonNames,
+            Operation::Policy(..) => Fact::Numa,
+            Operation::Uffd(_) | Operation::Register { .. } | Operation::Unregister { .. } => {
+                Fact::Uffd
+            }
+            Operation::Ksm(_) => Fact::KsmPrctl,
+            Operation::Tmpfile { .. } => Fact::Tmpfile,
+            Operation::Secretmem { .. } => Fact::Secretmem,
+            Operation::Shm { .. } | Operation::Attach { .. } | Operation::Detach(_) => Fact::Sysv,
+            _ => return Vec::new(),
+        };
+        vec![fact]
+    }
+}
+
+impl Map {
+    fn needs(&self) -> Vec<Fact> {
+        let asked = [
+            (self.sharing == Sharing::Droppable, Fact::Droppable),
+            (self.noreserve, Fact::Noreserve),
+            // MAP_STACK means "no huge pages" where there are any.
+            (self.stack, Fact::Thp),
+            (self.huge, Fact::Hugetlb),
+        ];
+        asked.into_iter().filter(|(asked, _)| *asked).map(|(_, fact)| fact).collect()
+    }
+}
+
+impl Advice {
+    /// The fact without which the advice is refused.
+    pub fn needs(self) -> Option<Fact> {
+        match self {
+            Advice::Hugepage | Advice::Nohugepage | Advice::Collapse => Some(Fact::Thp),
+            Advice::Mergeable | Advice::Unmergeable => Some(Fact::Ksm),
+            Advice::GuardInstall | Advice::GuardRemove => Some(Fact::Guard),
+            _ => None,
+        }
+    }
+}
+
+impl Step {
+    /// The facts that its operation needs.
+    pub fn needs(&self) -> Vec<Fact> {
+        match &self.kind {
+            StepKind::Operation(operation, _) => operation.needs(),
+            StepKind::Expect(_) => Vec::new(),
+        }
+    }
+}
+
+impl Fact {
+    /// The facts that the model takes for granted on a kernel of those rules.
+    pub fn of(profile: &KernelProfile) -> BTreeSet<Fact> {
+        let version = profile.version;
+        let facts = [
+            (Fact::Thp, profile.thp),
+            (Fact::Ksm, profile.ksm),
+            (Fact::KsmPrctl, profile.ksm && profile.ksm_prctl),
+            (Fact::Pkeys, profile.pkeys),
+            (Fact::Uffd, true),
+            (Fact::AnonNames, profile.anon_names),
+            (Fact::Mseal, profile.mseal),
+            (Fact::Numa, profile.numa),
+            (Fact::Guard, profile.guards),
+            (Fact::Droppable, profile.droppable),
+            (Fact::Secretmem, version >= KernelVersion::new(5, 14, 0)),
+            (Fact::Sysv, true),
+            (Fact::Tmpfile, true),
+            (Fact::Noreserve, !profile.overcommit_never),
+            (Fact::Root, true),
+        ];
+        facts.into_iter().filter(|(_, has)| *has).map(|(fact, _)| fact).collect()
+    }
+}
+
+impl Scenario {
+    /// Why it does not concern a kernel of that version with those facts; none if it does.
+    pub fn skipped(&self, version: KernelVersion, facts: &BTreeSet<Fact>) -> Option<String> {
+        let running = (version.major, version.minor);
+        if let Some(condition) = self.kernel.iter().find(|condition| !condition.holds(running)) {
+            return Some(format!("kernel {condition}"));
+        }
+        let missing = self.needs.iter().find(|fact| !facts.contains(fact))?;
+        Some(format!("needs {}", missing.word()))
+    }
+}

@@ -1,0 +1,236 @@
+//! Limits, errors and old rules of the model that no scenario file can reach.
+
+use vmatlas_maps::{Device, KernelVersion};
+use vmatlas_space::Errno;
+use vmatlas_space::scenario::{Model, Scenario, VersionCondition};
+use vmatlas_space::{
+    AddressSpace, Advice, File, FileKind, KernelProfile, Mmap, Mremap, Policy, Prot, VmaFlags,
+};
+
+const PAGE: u64 = 0x1000;
+const AT: u64 = 0x10_0000;
+const RW: Prot = Prot::from_bits(3);
+
+fn profile(version: &str) -> KernelProfile {
+    KernelProfile::of(version.parse().unwrap())
+}
+
+/// An address space of the newest rules in which only `count` mappings may be.
+fn limited(count: usize) -> AddressSpace {
+    let mut profile = profile("7.3");
+    profile.max_map_count = count;
+    AddressSpace::new(profile)
+}
+
+fn at(page: u64) -> u64 {
+    AT + page * PAGE
+}
+
+fn map(space: &mut AddressSpace, page: u64, pages: u64, prot: Prot) -> Result<u64, Errno> {
+    space.mmap(&Mmap::anonymous(at(page), pages * PAGE, prot).fixed())
+}
+
+/// Addresses and permissions of all rows, in pages from `AT`.
+fn rows(space: &AddressSpace) -> Vec<String> {
+    let mut rows = Vec::new();
+    space.for_each_row(|row| {
+        if row.range.start < 1 << 47 {
+            let pages = |address: u64| (address - AT) / PAGE;
+            let (start, end) = (pages(row.range.start), pages(row.range.end));
+            rows.push(format!("{start}-{end} {}", row.perms));
+        }
+    });
+    rows
+}
+
+#[test]
+fn mmap_takes_one_mapping_more_than_the_limit() {
+    let mut space = limited(2);
+    for page in [0, 2, 4] {
+        assert_eq!(map(&mut space, page, 1, RW), Ok(at(page)), "{page}");
+    }
+    assert_eq!(map(&mut space, 6, 1, RW), Err(Errno::ENOMEM));
+    // The limit is looked at before it is seen that the mapping would join.
+    assert_eq!(map(&mut space, 1, 1, RW), Err(Errno::ENOMEM));
+    space.set_heap(at(100), at(100));
+    assert_eq!(space.brk(at(101)), Err(Errno::ENOMEM));
+    assert_eq!(space.len(), 3);
+}
+
+#[test]
+fn at_the_limit_nothing_is_split() {
+    let mut space = limited(1);
+    map(&mut space, 0, 3, RW).unwrap();
+    let whole = ["0-3 rw-p"];
+    assert_eq!(space.munmap(at(1), PAGE), Err(Errno::ENOMEM));
+    assert_eq!(space.mprotect(at(1), PAGE, Prot::READ), Err(Errno::ENOMEM));
+    assert_eq!(space.mlock(at(1), PAGE, false), Err(Errno::ENOMEM));
+    assert_eq!(space.mseal(at(1), PAGE), Err(Errno::ENOMEM));
+    assert_eq!(space.mbind(at(1), PAGE, Some(Policy::Local)), Err(Errno::ENOMEM));
+    let uffd = space.userfaultfd();
+    assert_eq!(space.uffd_register(uffd, at(1), PAGE, false), Err(Errno::ENOMEM));
+    // Here, and only here, the lack is told as one that may pass.
+    assert_eq!(space.madvise(at(1), PAGE, Advice::Dontfork), Err(Errno::EAGAIN));
+    assert_eq!(rows(&space), whole);
+    // Shortening needs no mapping more, and advice without flags none at all.
+    assert_eq!(space.madvise(at(1), PAGE, Advice::Dontneed), Ok(()));
+    assert_eq!(space.munmap(at(2), PAGE), Ok(()));
+    assert_eq!(rows(&space), ["0-2 rw-p"]);
+}
+
+#[test]
+fn a_first_split_stays_where_the_second_exceeds_the_limit() {
+    let mut space = limited(2);
+    map(&mut space, 0, 3, RW).unwrap();
+    assert_eq!(space.mprotect(at(1), PAGE, Prot::READ), Err(Errno::ENOMEM));
+    assert_eq!(rows(&space), ["0-1 rw-p", "1-3 rw-p"]);
+}
+
+#[test]
+fn mremap_keeps_some_mappings_in_reserve() {
+    for (limit, moved) in [(4, Err(Errno::ENOMEM)), (20, Ok(at(8)))] {
+        let mut space = limited(limit);
+        map(&mut space, 0, 3, RW).unwrap();
+        let request = Mremap {
+            address: at(1),
+            old_length: PAGE,
+            new_length: PAGE,
+            maymove: true,
+            to: Some(at(8)),
+            dontunmap: false,
+        };
+        assert_eq!(space.mremap(&request), moved, "{limit}");
+    }
+}
+
+#[test]
+fn offsets_and_addresses_at_their_ends() {
+    let mut space = AddressSpace::new(profile("7.3"));
+    let file = File::new(b"/f", Device::new(0, 1), 1);
+    let last = !(PAGE - 1);
+    let at_offset = |offset| Mmap::file(AT, PAGE, Prot::READ, &file, offset).fixed();
+    assert_eq!(space.mmap(&at_offset(last)), Ok(AT));
+    assert_eq!(space.mmap(&at_offset(1)), Err(Errno::EINVAL));
+    // With pages of one byte more than 64 bits can count.
+    let mut tiny = profile("7.3");
+    tiny.page_shift = 0;
+    let mut space = AddressSpace::new(tiny);
+    let request = Mmap { length: 2, ..at_offset(u64::MAX) };
+    assert_eq!(space.mmap(&request), Err(Errno::EOVERFLOW));
+    // What root may do is not modelled: the lowest addresses are refused.
+    let mut space = AddressSpace::new(profile("7.3"));
+    let low = Mmap::anonymous(PAGE, PAGE, RW).fixed();
+    assert_eq!(space.mmap(&low), Err(Errno::EPERM));
+    let whole = Mmap::anonymous(0, space.profile().task_size, RW);
+    assert_eq!(space.mmap(&whole), Err(Errno::ENOMEM));
+}
+
+#[test]
+fn the_break_joins_nothing_below_where_it_began() {
+    for (version, expected) in [("5.10", 1), ("6.1", 2), ("7.3", 2)] {
+        let mut space = AddressSpace::new(profile(version));
+        map(&mut space, 0, 1, RW).unwrap();
+        space.set_heap(at(1), at(1));
+        space.brk(at(2)).unwrap();
+        assert_eq!(space.len(), expected, "{version}");
+    }
+}
+
+#[test]
+fn what_is_called_heap() {
+    // The break is at pages 2 to 4. What is mapped, and since when it is no longer the heap.
+    let heap = |version: &str, page, pages| {
+        let mut space = AddressSpace::new(profile(version));
+        space.set_heap(at(2), at(4));
+        map(&mut space, page, pages, RW).unwrap();
+        space.maps().iter().any(|row| row.name == b"[heap]")
+    };
+    for (version, covers, touches, within) in [
+        ("2.6.38", true, false, false),
+        ("2.6.39", true, true, true),
+        ("6.6", true, true, true),
+        ("6.7", true, false, true),
+    ] {
+        assert_eq!(heap(version, 2, 2), covers, "{version}");
+        assert_eq!(heap(version, 1, 1), touches, "{version}");
+        assert_eq!(heap(version, 4, 1), touches, "{version}");
+        assert_eq!(heap(version, 3, 1), within, "{version}");
+    }
+}
+
+#[test]
+fn the_guard_page_is_hidden_from_2_6_36_to_4_11() {
+    for (version, hidden) in [("2.6.35", 0), ("2.6.36", 1), ("4.11", 1), ("4.12", 0)] {
+        let mut space = AddressSpace::new(profile(version));
+        space.map_stack(at(8), at(16)).unwrap();
+        assert_eq!(rows(&space), [format!("{}-16 rw-p", 8 + hidden)], "{version}");
+    }
+}
+
+#[test]
+fn how_the_vsyscall_page_is_shown() {
+    let last = |version| {
+        let text = AddressSpace::new(profile(version)).render();
+        String::from_utf8(text).unwrap()
+    };
+    let row = |perms| format!("ffffffffff600000-ffffffffff601000 {perms} 00000000 00:00 0");
+    assert!(last("5.2").starts_with(&row("r-xp")), "{}", last("5.2"));
+    assert!(last("5.3").starts_with(&row("--xp")), "{}", last("5.3"));
+}
+
+#[test]
+fn guards_leave_a_flag_since_6_19() {
+    for (version, sticky) in [("6.18", false), ("6.19", true)] {
+        let mut space = AddressSpace::new(profile(version));
+        map(&mut space, 0, 2, RW).unwrap();
+        space.madvise(at(0), PAGE, Advice::GuardInstall).unwrap();
+        space.madvise(at(0), PAGE, Advice::GuardRemove).unwrap();
+        let flags = space.flags(at(1)).unwrap();
+        assert_eq!(flags.contains(VmaFlags::MAYBE_GUARD), sticky, "{version}");
+        // What joins it has the flag, too, and the flag keeps nothing apart.
+        map(&mut space, 2, 1, RW).unwrap();
+        assert_eq!(space.len(), 1, "{version}");
+    }
+}
+
+#[test]
+fn guards_in_files_and_the_reverse_map() {
+    // Two releases of one line differ, of which scenarios cannot speak.
+    for (version, rows_expected) in [("6.18.15", 2), ("6.18.44", 1)] {
+        let mut space = AddressSpace::new(profile(version));
+        let file = File::of(FileKind::Tmpfs, b"/f", Device::new(0, 1), 1);
+        let page = |n| Mmap::file(at(n), PAGE, RW, &file, n * PAGE).fixed();
+        space.mmap(&page(0)).unwrap();
+        space.madvise(at(0), PAGE, Advice::GuardInstall).unwrap();
+        space.mmap(&page(2)).unwrap();
+        space.write(at(2), 1).unwrap();
+        space.mmap(&page(1)).unwrap();
+        assert_eq!(space.len(), rows_expected, "{version}");
+    }
+}
+
+/// Versions before all that scenario files were run on.
+const OLDER: [&str; 8] = ["3.0", "3.10", "4.4", "4.11", "4.12", "4.16", "4.17", "5.4"];
+/// Versions between those, which only some scenarios speak of.
+const BETWEEN: [&str; 5] = ["6.10", "6.11", "6.13", "6.14", "6.15"];
+
+#[test]
+fn scenarios_of_kernels_that_were_not_run_hold_on_the_model() {
+    let file = include_bytes!("../../../../testdata/scenarios/q-older.scn");
+    let scenarios = Scenario::parse_file(file).unwrap();
+    for scenario in &scenarios {
+        let mut run = 0;
+        for version in OLDER.into_iter().chain(BETWEEN) {
+            let version: KernelVersion = version.parse().unwrap();
+            let running = (version.major, version.minor);
+            if !scenario.kernel.iter().all(|only: &VersionCondition| only.holds(running)) {
+                continue;
+            }
+            run += 1;
+            let mut model = Model::new(KernelProfile::of(version), scenario.region);
+            let differs = scenario.differs_on(&mut model);
+            assert_eq!(differs, None, "{} on {version}", scenario.name);
+        }
+        assert!(run > 0, "{}", scenario.name);
+    }
+}

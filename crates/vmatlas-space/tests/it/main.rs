@@ -1,0 +1,5 @@
+//! The model of the address space, and scenarios.
+mod limits;
+mod model;
+mod scenario;
+mod space;
