@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas_maps::{Group, Maps, Totals, Value};
+use vmatlas_maps::{Group, Maps, SmapsValue, Totals};
 use vmatlas_fuzz as laws;
 
 fuzz_target!(|text: &[u8]| {
@@ -21,9 +21,9 @@ fn fields_have_their_shape(maps: &Maps) {
     for field in (0..maps.len()).flat_map(|index| maps.fields(index)) {
         assert!(field.name.first().is_some_and(u8::is_ascii_alphabetic));
         match field.value {
-            Value::Kib(kib) => assert_eq!(field.value.number(), Some(kib.saturating_mul(1024))),
-            Value::Number(number) => assert_eq!(field.value.number(), Some(number)),
-            Value::Flags(flags) => flags.iter().for_each(|flag| {
+            SmapsValue::Kib(kib) => assert_eq!(field.value.number(), Some(kib.saturating_mul(1024))),
+            SmapsValue::Number(number) => assert_eq!(field.value.number(), Some(number)),
+            SmapsValue::Flags(flags) => flags.iter().for_each(|flag| {
                 assert!(!flag.is_empty() && !flag.contains(&b' '));
                 assert!(vmatlas_maps::vm_flag_meaning(flag).is_none_or(|_| flag.len() == 2));
             }),

@@ -1,7 +1,7 @@
 //! Laws that more than one fuzz target asserts.
 #![forbid(unsafe_code)]
 
-use vmatlas_maps::{Field, Mapping, Maps, MapsReader, Place, TextFormat, WarningKind, WordSize};
+use vmatlas_maps::{Mapping, Maps, MapsReader, Place, SmapsField, TextFormat, WarningKind, WordSize};
 
 /// What is read of a text.
 pub fn read(text: &[u8]) -> Maps {
@@ -39,7 +39,7 @@ pub fn same_rows(a: &Maps, b: &Maps) {
     }
     assert_eq!(a.len(), b.len());
     for index in 0..a.len() {
-        let (a, b): (Vec<Field<'_>>, Vec<_>) =
+        let (a, b): (Vec<SmapsField<'_>>, Vec<_>) =
             (a.fields(index).collect(), b.fields(index).collect());
         assert_eq!(a, b, "fields of row {index}");
     }

@@ -54,7 +54,7 @@ const LAYERS: [(&str, &[&str], bool); 8] = [
         ],
         false,
     ),
-    ("vmatlas-cli", &["vmatlas", "vmatlas-linux"], false),
+    ("vmatlas-cli", &["vmatlas"], false),
 ];
 
 /// What the pure crates may depend on, directly or not: none of these can do input or output (zstd

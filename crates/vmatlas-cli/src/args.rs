@@ -1,9 +1,9 @@
 //! The arguments, from which help, manual page and completions are made too.
 
-use crate::moment::When;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
+use vmatlas::recording::Moment;
 use vmatlas::{Filter, KernelVersion};
 
 /// Shows what the memory of a Linux process is: reads /proc/PID/maps from a live process or
@@ -78,7 +78,7 @@ pub(crate) struct CommonArgs {
 pub(crate) struct MomentArgs {
     /// The moment of a recording or log: seconds from its start, `end`, or #N for after event N
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    pub(crate) at: Option<When>,
+    pub(crate) at: Option<Moment>,
     /// The process of a recording or log [default: the one that was launched first]
     #[arg(long, value_name = "PID")]
     pub(crate) pid: Option<u32>,
@@ -339,7 +339,7 @@ fn address(text: &str) -> Result<u64, String> {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    crate::moment::parse_seconds(text)
+    vmatlas::recording::parse_seconds(text)
         .ok_or_else(|| "a time is a number of seconds, like 1.25".to_owned())
 }
 

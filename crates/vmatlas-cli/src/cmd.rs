@@ -12,3 +12,11 @@ pub(crate) mod record;
 pub(crate) mod record;
 pub(crate) mod show;
 pub(crate) mod verify;
+
+use crate::args::{CommonArgs, MomentArgs};
+use vmatlas::Open;
+
+/// A target of a command.
+fn open(target: &str, common: &CommonArgs, moment: &MomentArgs) -> Open {
+    Open::new(target).proc(&common.proc).pid(moment.pid).moment(moment.at)
+}

@@ -2,16 +2,7 @@
 
 mod args;
 mod cmd;
-mod core;
-mod log;
-mod moment;
 mod output;
-mod recording;
-mod row;
-mod sections;
-mod stacks;
-mod target;
-mod totals;
 mod trouble;
 
 use args::{Cli, Command};
@@ -21,7 +12,7 @@ use std::process::ExitCode;
 use trouble::Trouble;
 
 fn main() -> ExitCode {
-    vmatlas_linux::scenario::serve_if_asked();
+    vmatlas::serve_if_asked();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
@@ -29,7 +20,7 @@ fn main() -> ExitCode {
     run(&cli).unwrap_or_else(|trouble| match trouble {
         Trouble::ClosedPipe => ExitCode::SUCCESS,
         trouble => {
-            output::note(&trouble.to_string());
+            output::notes::note(&trouble.to_string());
             ExitCode::from(trouble.status())
         }
     })
@@ -44,7 +35,7 @@ fn usage(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let sentences = text.split("\n\n").next().unwrap_or_default().lines().map(str::trim);
     let line = sentences.collect::<Vec<_>>().join(" ");
-    output::note(&format!("{}; see vmatlas --help", line.trim_start_matches("error: ")));
+    output::notes::note(&format!("{}; see vmatlas --help", line.trim_start_matches("error: ")));
     ExitCode::from(2)
 }
 

@@ -1,18 +1,83 @@
-//! The output layer: the only place that knows how things look.
+//! The output layer: the only place that knows how answers look.
+//!
+//! Every answer of a command is an [`Answer`], and says itself in each format that it has.
 
+pub(crate) mod access;
+pub(crate) mod at;
+pub(crate) mod blame;
 pub(crate) mod columns;
-pub(crate) mod csv;
+pub(crate) mod diff;
+pub(crate) mod explain;
 pub(crate) mod json;
+pub(crate) mod life;
+pub(crate) mod notes;
 pub(crate) mod origin;
-pub(crate) mod pager;
-pub(crate) mod pieces;
+pub(crate) mod overview;
+mod pager;
+mod pieces;
+pub(crate) mod record;
+pub(crate) mod show;
 pub(crate) mod style;
-pub(crate) mod table;
-pub(crate) mod words;
+pub(crate) mod verify;
 
-use std::io::Write as _;
+use crate::args::CommonArgs;
+use crate::trouble::Trouble;
+use std::io::{self, Write};
+use style::Paint;
 
-/// Says something to people on standard error, which may be closed.
-pub(crate) fn note(text: &str) {
-    let _ = writeln!(std::io::stderr(), "vmatlas: {}", words::printable(text.as_bytes()));
+/// The formats of answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    Json,
+    Csv,
+    /// The kernel's text.
+    Raw,
+}
+
+impl Format {
+    pub(crate) fn of(args: &CommonArgs) -> Format {
+        if args.json { Format::Json } else { Format::Text }
+    }
+}
+
+/// What a command found out.
+pub(crate) trait Answer {
+    /// Writes it for people.
+    fn text(&self, paint: Paint) -> String;
+
+    /// Writes it as one JSON document.
+    fn json(&self, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Writes it as comma-separated values (RFC 4180).
+    fn csv(&self, _out: &mut dyn Write) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "there are no comma-separated values of it"))
+    }
+
+    /// Writes it as the kernel does.
+    fn raw(&self, _out: &mut dyn Write) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel has no text for it"))
+    }
+
+    /// Whether text that is longer than the screen goes through a pager.
+    fn is_paged(&self) -> bool {
+        true
+    }
+}
+
+/// Prints an answer.
+pub(crate) fn print(answer: &dyn Answer, format: Format, args: &CommonArgs) -> Result<(), Trouble> {
+    let mut out = io::stdout().lock();
+    match format {
+        Format::Text => {
+            drop(out);
+            let text = answer.text(Paint(style::wanted(args.color)));
+            return pager::print(&text, answer.is_paged());
+        }
+        Format::Json => answer.json(&mut out)?,
+        Format::Csv => answer.csv(&mut out)?,
+        Format::Raw => answer.raw(&mut out)?,
+    }
+    Ok(())
 }

@@ -16,10 +16,11 @@ pub fn within<T: Send + 'static>(
 }
 
 /// What threads have found so far, and when the last of it came.
-pub(crate) struct Results<T>(Arc<Mutex<(Vec<T>, Instant)>>);
+pub struct Results<T>(Arc<Mutex<(Vec<T>, Instant)>>);
 
 impl<T> Results<T> {
-    pub(crate) fn add(&self, result: T) {
+    /// Adds one. The wait for the next begins anew.
+    pub fn add(&self, result: T) {
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         found.0.push(result);
         found.1 = Instant::now();
@@ -32,7 +33,7 @@ const MOST: u32 = 5;
 /// Does each of `jobs` in a thread of its own, which may add any number of results, and gives
 /// those that came before nothing more did for `limit`: a machine may be busy. No more than
 /// [`MOST`] times as long is waited in all.
-pub(crate) fn all_within<T: Send + 'static>(
+pub fn all_within<T: Send + 'static>(
     limit: Duration,
     jobs: impl IntoIterator<Item = impl FnOnce(&Results<T>) + Send + 'static>,
 ) -> Vec<T> {

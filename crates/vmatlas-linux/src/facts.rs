@@ -28,7 +28,7 @@ pub struct FactSources<'a> {
     /// Its rows.
     pub maps: &'a Maps,
     /// The files of its rows, opened; without them nothing is known of its programs and libraries.
-    pub images: Option<&'a Images<'a>>,
+    pub images: Option<&'a Images>,
     /// Whether to look also where that takes long: all page tables of anonymous memory, whole
     /// tables of symbols, jitdumps.
     pub deep: bool,

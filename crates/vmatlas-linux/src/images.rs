@@ -5,6 +5,7 @@ use crate::files::{FileTruth, FileTruths, Files};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use vmatlas_maps::{Device, Mapping, Maps};
 
@@ -15,81 +16,167 @@ const LIMIT: Duration = Duration::from_secs(3);
 /// means harm may.
 const MOST_SECTIONS: usize = 4096;
 
+/// The ELF files of a process. A file is opened when rows of it are first wanted, and once.
+#[derive(Default)]
+pub struct Images {
+    /// The number of each row's file.
+    file_of_row: Vec<Option<u32>>,
+    files: Vec<MappedFile>,
+}
+
+/// A file and its rows.
+struct MappedFile {
+    key: FileKey,
+    rows: Vec<usize>,
+    elf: Elf,
+}
+
 /// What tells one mapped file from another.
-type FileKey<'a> = (&'a [u8], Device, u64);
-
-/// The ELF files of a process.
-pub struct Images<'a> {
-    maps: &'a Maps,
-    /// The rows of each file.
-    rows: HashMap<FileKey<'a>, Vec<usize>>,
-    open: HashMap<FileKey<'a>, ElfFile>,
+#[derive(PartialEq, Eq, Hash)]
+struct FileKey {
+    name: Box<[u8]>,
+    device: Device,
+    inode: u64,
 }
 
-/// An ELF file as a row shows it.
+/// An ELF file that several threads and readings may share.
+pub type SharedElf = Arc<Mutex<ElfFile>>;
+
+#[derive(Clone, Default)]
+enum Elf {
+    #[default]
+    NotTried,
+    /// It is no ELF file, cannot be opened, or did not answer in time.
+    None,
+    Open(SharedElf),
+}
+
+/// An ELF file as a row shows it. Nobody else reads the file meanwhile.
 pub struct Image<'i> {
-    /// The file.
-    pub elf: &'i ElfFile,
-    /// What to subtract from an address of the process to get one of the file; none if the file
-    /// is not mapped as a program or library, but as data.
-    pub bias: Option<u64>,
+    elf: MutexGuard<'i, ElfFile>,
+    bias: Option<u64>,
 }
 
-impl<'a> Images<'a> {
-    /// Opens the files of those rows that `wanted` lets through, by their index. What is no ELF
-    /// file, cannot be opened, or does not answer in time is left out.
+impl Images {
+    /// The files of these rows, none of them opened yet.
+    pub fn new(maps: &Maps) -> Images {
+        let mut numbers: HashMap<(&[u8], Device, u64), u32> = HashMap::new();
+        let mut images = Images::default();
+        for (index, row) in maps.iter().enumerate() {
+            let number = (row.inode != 0).then(|| {
+                *numbers.entry((row.name, row.device, row.inode)).or_insert_with(|| {
+                    let key =
+                        FileKey { name: row.name.into(), device: row.device, inode: row.inode };
+                    images.files.push(MappedFile { key, rows: Vec::new(), elf: Elf::NotTried });
+                    images.files.len() as u32 - 1
+                })
+            });
+            if let Some(file) = number.and_then(|number| images.files.get_mut(number as usize)) {
+                file.rows.push(index);
+            }
+            images.file_of_row.push(number);
+        }
+        images
+    }
+
+    /// The same for another reading of the same process: files that were opened stay open.
+    pub fn again(&self, maps: &Maps) -> Images {
+        let known: HashMap<&FileKey, &Elf> =
+            self.files.iter().map(|file| (&file.key, &file.elf)).collect();
+        let mut images = Images::new(maps);
+        for file in &mut images.files {
+            file.elf = known.get(&file.key).copied().cloned().unwrap_or_default();
+        }
+        images
+    }
+
+    /// Opens the files of those rows that `wanted` lets through, by their index, unless they were
+    /// opened before. What is no ELF file, cannot be opened, or does not answer in time is left out.
     pub fn open(
+        &mut self,
         files: &Files,
-        maps: &'a Maps,
+        maps: &Maps,
         truths: &FileTruths,
         wanted: impl Fn(usize) -> bool,
-    ) -> Self {
-        let mut rows: HashMap<FileKey<'a>, Vec<usize>> = HashMap::new();
-        for (index, row) in maps.iter().enumerate().filter(|(_, row)| row.inode != 0) {
-            rows.entry(key(&row)).or_default().push(index);
+    ) {
+        let is_new = |file: &MappedFile| matches!(file.elf, Elf::NotTried);
+        let is_wanted = |file: &MappedFile| file.rows.iter().any(|&index| wanted(index));
+        let mut jobs = Vec::new();
+        for (at, file) in self.files.iter_mut().enumerate() {
+            if is_new(file) && is_wanted(file) {
+                file.elf = Elf::None;
+                let job = file.rows.first().and_then(|&row| Job::of(maps, truths, row));
+                jobs.extend(job.map(|job| (at, job)));
+            }
         }
-        let keys: Vec<FileKey<'a>> = rows
-            .iter()
-            .filter(|(_, rows)| rows.iter().any(|&index| wanted(index)))
-            .map(|(key, _)| *key)
-            .collect();
-        let job =
-            |(at, key): (usize, &FileKey<'a>)| Some((at, Job::of(maps, truths, rows[key][0])?));
-        let jobs: Vec<(usize, Job)> = keys.iter().enumerate().filter_map(job).collect();
         let found = files.within_each(
             LIMIT,
             jobs,
             |(_, job)| &job.name,
             |files, (at, job)| (*at, job.open(files)),
         );
-        let open = found.into_iter().filter_map(|(at, elf)| Some((keys[at], elf?))).collect();
-        Images { maps, rows, open }
+        for (at, elf) in found {
+            if let (Some(file), Some(elf)) = (self.files.get_mut(at), elf) {
+                file.elf = Elf::Open(Arc::new(Mutex::new(elf)));
+            }
+        }
     }
 
-    /// The image of which a row is a part.
-    pub fn of_row(&self, index: usize) -> Option<Image<'_>> {
-        let row = self.maps.get(index)?;
-        let elf = self.open.get(&key(&row))?;
+    /// The image of which a row is a part, if its file is open. Waits for whoever reads the file.
+    pub fn of_row(&self, maps: &Maps, index: usize) -> Option<Image<'_>> {
+        let (file, elf) = self.file_of(index)?;
+        let elf = elf.lock().unwrap_or_else(PoisonError::into_inner);
+        let bias = file.bias(maps, index, &elf);
+        Some(Image { elf, bias })
+    }
+
+    /// The file of a row and its number, for work in another thread.
+    pub fn shared(&self, index: usize) -> Option<(u32, SharedElf)> {
+        let (_, elf) = self.file_of(index)?;
+        Some((self.file_of_row.get(index).copied()??, elf.clone()))
+    }
+
+    /// What to subtract from an address in that row to get one of `elf`, the file of the row.
+    pub fn bias(&self, maps: &Maps, index: usize, elf: &ElfFile) -> Option<u64> {
+        self.file_of(index)?.0.bias(maps, index, elf)
+    }
+
+    fn file_of(&self, index: usize) -> Option<(&MappedFile, &SharedElf)> {
+        let number = self.file_of_row.get(index).copied()??;
+        let file = self.files.get(number as usize)?;
+        match &file.elf {
+            Elf::Open(elf) => Some((file, elf)),
+            Elf::NotTried | Elf::None => None,
+        }
+    }
+}
+
+impl MappedFile {
+    fn bias(&self, maps: &Maps, index: usize, elf: &ElfFile) -> Option<u64> {
         // The nearest count, and a process may map a file tens of thousands of times.
-        let rows = &self.rows[&key(&row)];
-        let at = rows.partition_point(|&other| other < index);
-        let near = at.saturating_sub(SIBLINGS_LIMIT)..(at + SIBLINGS_LIMIT).min(rows.len());
-        let siblings: Vec<FileMapping> = rows[near]
+        let at = self.rows.partition_point(|&other| other < index);
+        let near = at.saturating_sub(SIBLINGS_LIMIT)..(at + SIBLINGS_LIMIT).min(self.rows.len());
+        let siblings: Vec<FileMapping> = self.rows[near]
             .iter()
-            .filter_map(|&index| self.maps.get(index))
+            .filter_map(|&index| maps.get(index))
             .map(|row| file_mapping(&row))
             .collect();
-        Some(Image { elf, bias: elf.load_bias(file_mapping(&row), &siblings) })
-    }
-
-    /// Takes the file of a row out, and its load bias, for work in another thread.
-    pub fn take(&mut self, index: usize) -> Option<(ElfFile, Option<u64>)> {
-        let bias = self.of_row(index)?.bias;
-        Some((self.open.remove(&key(&self.maps.get(index)?))?, bias))
+        elf.load_bias(file_mapping(&maps.get(index)?), &siblings)
     }
 }
 
 impl Image<'_> {
+    /// The file.
+    pub fn elf(&self) -> &ElfFile {
+        &self.elf
+    }
+
+    /// What to subtract from an address of the process to get one of the file; none if the file is
+    /// not mapped as a program or library, but as data.
+    pub fn bias(&self) -> Option<u64> {
+        self.bias
+    }
+
     /// The sections that lie in a row, in the order of their addresses.
     pub fn sections(&self, row: &Mapping<'_>) -> Vec<&Section> {
         let Some(bias) = self.bias else { return Vec::new() };
@@ -101,10 +188,6 @@ impl Image<'_> {
         };
         self.elf.sections().iter().take(MOST_SECTIONS).filter(overlaps).collect()
     }
-}
-
-fn key<'a>(row: &Mapping<'a>) -> FileKey<'a> {
-    (row.name, row.device, row.inode)
 }
 
 fn file_mapping(row: &Mapping<'_>) -> FileMapping {

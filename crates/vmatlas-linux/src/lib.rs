@@ -48,10 +48,10 @@ pub mod symbols;
 mod sys;
 
 pub use core_file::{CoreFile, file_with_build_id};
-pub use deadline::within;
+pub use deadline::{Results, all_within, within};
 pub use error::Error;
 pub use facts::{FactSources, core_facts, facts};
-pub use images::{Image, Images};
+pub use images::{Image, Images, SharedElf};
 pub use lookup::FilesNow;
 pub use memory::ProcessMemory;
 pub use process::{Process, ProcessId};

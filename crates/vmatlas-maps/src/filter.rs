@@ -2,10 +2,9 @@
 
 mod pattern;
 
+use crate::field::{FIELDS, Field, FieldKind, FieldNeeds, FieldRow};
 use crate::kind::Kind;
-use crate::mapping::Mapping;
 use pattern::Pattern;
-use std::borrow::Cow;
 use std::fmt;
 
 /// A condition on rows.
@@ -20,9 +19,9 @@ use std::fmt;
 ///
 /// | field | operators | value |
 /// |---|---|---|
-/// | `start` `end` `size` `offset` `inode`, with smaps also `rss` `pss` `swap` … | `=` `!=` `<` `<=` `>` `>=` | a number: decimal, `0x…`, with `K` `M` `G` `T` (powers of 1024) |
+/// | numbers of [`FIELDS`], as `size` `start`, with smaps `rss` `pss` `swap` … | `=` `!=` `<` `<=` `>` `>=` | a number: decimal, `0x…`, with `K` `M` `G` `T` (powers of 1024) |
 /// | `addr` | `=` `!=` | an address that the row covers, or not |
-/// | `perms` `kind` `name` `device` `label` | `=` `!=` | a glob over the whole: `*` any bytes, `?` one byte |
+/// | texts of [`FIELDS`], as `perms` `kind` `name` `label` | `=` `!=` | a glob over the whole: `*` any bytes, `?` one byte |
 /// | | `~` `!~` | a regular expression found anywhere in it (feature `regex`) |
 ///
 /// A value with blanks, parentheses, `&&` or `||` stands between `"…"` or `'…'`.
@@ -35,29 +34,6 @@ use std::fmt;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Filter(Node);
-
-/// What a [`Filter`] asks of a row.
-pub trait FilterRow {
-    /// The row itself.
-    fn mapping(&self) -> Mapping<'_>;
-
-    /// A number of smaps by its name in lower case (`rss`), in bytes; a condition on one that is
-    /// absent does not hold.
-    fn number(&self, _name: &str) -> Option<u64> {
-        None
-    }
-
-    /// What the row is for; empty where that is not known.
-    fn label(&self) -> Cow<'_, str> {
-        Cow::Borrowed("")
-    }
-}
-
-impl FilterRow for Mapping<'_> {
-    fn mapping(&self) -> Mapping<'_> {
-        *self
-    }
-}
 
 /// An expression that cannot be taken, with the place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,76 +57,10 @@ enum Node {
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),
-    Number(NumberField, Comparison, u64),
+    Number(&'static Field, Comparison, u64),
     Covers(u64),
-    Text(TextField, Pattern),
+    Text(&'static Field, Pattern),
 }
-
-#[derive(Clone, Copy, Debug)]
-enum NumberField {
-    Start,
-    End,
-    Size,
-    Offset,
-    Inode,
-    Smaps(&'static str),
-}
-
-#[derive(Clone, Copy, Debug)]
-enum TextField {
-    Perms,
-    Kind,
-    Name,
-    Device,
-    Label,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Field {
-    Number(NumberField),
-    Text(TextField),
-    Address,
-}
-
-const FIELDS: [(&str, Field); 11] = [
-    ("start", Field::Number(NumberField::Start)),
-    ("end", Field::Number(NumberField::End)),
-    ("size", Field::Number(NumberField::Size)),
-    ("offset", Field::Number(NumberField::Offset)),
-    ("inode", Field::Number(NumberField::Inode)),
-    ("addr", Field::Address),
-    ("perms", Field::Text(TextField::Perms)),
-    ("kind", Field::Text(TextField::Kind)),
-    ("name", Field::Text(TextField::Name)),
-    ("device", Field::Text(TextField::Device)),
-    ("label", Field::Text(TextField::Label)),
-];
-
-/// The sizes of smaps up to 7.3, in lower case.
-const SMAPS: [&str; 22] = [
-    "kernelpagesize",
-    "mmupagesize",
-    "rss",
-    "pss",
-    "pss_dirty",
-    "shared_clean",
-    "shared_dirty",
-    "private_clean",
-    "private_dirty",
-    "referenced",
-    "anonymous",
-    "ksm",
-    "lazyfree",
-    "anonhugepages",
-    "shmempmdmapped",
-    "filepmdmapped",
-    "shared_hugetlb",
-    "private_hugetlb",
-    "swap",
-    "swappss",
-    "locked",
-    "thpeligible",
-];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Comparison {
@@ -178,60 +88,43 @@ const COMPARISONS: [(&str, Comparison); 9] = [
 ];
 
 impl Filter {
-    /// Whether it asks for a size of smaps.
-    pub fn needs_sizes(&self) -> bool {
-        self.0.any(&|node| matches!(node, Node::Number(NumberField::Smaps(_), ..)))
+    /// Whether a field that it asks for needs that of a row.
+    pub fn needs(&self, needs: FieldNeeds) -> bool {
+        self.0.any(&|field| field.needs == needs)
     }
 
-    /// Whether it asks for what rows are for.
-    pub fn needs_labels(&self) -> bool {
-        self.0.any(&|node| matches!(node, Node::Text(TextField::Label, _)))
+    /// The fields that it asks for and that need more of a row than its text.
+    pub fn needs_more_than_rows(&self) -> bool {
+        self.0.any(&|field| field.needs != FieldNeeds::Row)
     }
 
     /// Whether the row fulfils the condition.
-    pub fn matches(&self, row: &impl FilterRow) -> bool {
+    pub fn matches(&self, row: &dyn FieldRow) -> bool {
         self.0.holds(row)
     }
 }
 
 impl Node {
-    /// Whether a condition in it is one of those.
-    fn any(&self, condition: &impl Fn(&Node) -> bool) -> bool {
+    /// Whether that holds of a field in it.
+    fn any(&self, condition: &impl Fn(&Field) -> bool) -> bool {
         match self {
             Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(|node| node.any(condition)),
             Node::Not(node) => node.any(condition),
-            Node::Number(..) | Node::Covers(_) | Node::Text(..) => condition(self),
+            Node::Number(field, ..) | Node::Text(field, _) => condition(field),
+            Node::Covers(_) => false,
         }
     }
 
-    fn holds(&self, row: &impl FilterRow) -> bool {
+    fn holds(&self, row: &dyn FieldRow) -> bool {
         match self {
             Node::And(nodes) => nodes.iter().all(|node| node.holds(row)),
             Node::Or(nodes) => nodes.iter().any(|node| node.holds(row)),
             Node::Not(node) => !node.holds(row),
             Node::Covers(address) => row.mapping().range.contains(*address),
             Node::Number(field, comparison, value) => {
-                let mapping = row.mapping();
-                let number = match field {
-                    NumberField::Start => Some(mapping.range.start),
-                    NumberField::End => Some(mapping.range.end),
-                    NumberField::Size => Some(mapping.range.size()),
-                    NumberField::Offset => Some(mapping.offset),
-                    NumberField::Inode => Some(mapping.inode),
-                    NumberField::Smaps(name) => row.number(name),
-                };
-                number.is_some_and(|number| comparison.holds(number, *value))
+                field.value(row).number().is_some_and(|number| comparison.holds(number, *value))
             }
-            Node::Text(field, pattern) => {
-                let mapping = row.mapping();
-                match field {
-                    TextField::Perms => pattern.is_match(&mapping.perms.0),
-                    TextField::Kind => pattern.is_match(mapping.kind().word().as_bytes()),
-                    TextField::Name => pattern.is_match(mapping.name),
-                    TextField::Label => pattern.is_match(row.label().as_bytes()),
-                    TextField::Device => pattern.is_match(mapping.device.to_string().as_bytes()),
-                }
-            }
+            Node::Text(field, pattern) => pattern.is_match(&field.value(row).text()),
         }
     }
 }
@@ -269,6 +162,9 @@ struct Parser<'a> {
     at: usize,
     depth: u32,
 }
+
+/// The field that is a condition on a row and not a value of one: which address it covers.
+const COVERS: &str = "addr";
 
 /// How deep `not` and parentheses may nest.
 const DEPTH: u32 = 64;
@@ -322,18 +218,16 @@ impl<'a> Parser<'a> {
         self.skip_blanks();
         let at = self.at;
         let name = self.take_while(|c| c.is_alphanumeric() || c == '_').to_ascii_lowercase();
-        let field = FIELDS.iter().find(|(word, _)| *word == name).map(|(_, field)| *field);
-        let smaps = SMAPS
-            .iter()
-            .find(|word| **word == name)
-            .map(|word| Field::Number(NumberField::Smaps(word)));
-        let Some(field) = field.or(smaps) else {
-            let fields = FIELDS.map(|(word, _)| word).join(", ");
+        let field = Field::named(&name);
+        if field.is_none() && name != COVERS {
+            let fields = FIELDS.iter().filter(|field| field.needs != FieldNeeds::Sizes);
+            let fields: Vec<&str> = fields.map(|field| field.name).chain([COVERS]).collect();
+            let fields = fields.join(", ");
             return Err(self.error_at(
                 at,
                 format!("expected a field: {fields}, or a size of smaps such as rss"),
             ));
-        };
+        }
         self.skip_blanks();
         let at = self.at;
         let rest = &self.text[at..];
@@ -343,27 +237,25 @@ impl<'a> Parser<'a> {
         };
         self.at += word.len();
         let wrong = |operators| self.error_at(at, format!("`{name}` takes {operators}"));
-        match field {
-            Field::Number(field) => match comparison {
-                Comparison::Match | Comparison::NoMatch => Err(wrong("= != < <= > >=")),
-                _ => Ok(Node::Number(field, *comparison, self.number()?)),
-            },
-            Field::Address => match comparison {
+        let Some(field) = field else {
+            return match comparison {
                 Comparison::Equal => Ok(Node::Covers(self.number()?)),
                 Comparison::Unequal => Ok(Node::Not(Box::new(Node::Covers(self.number()?)))),
                 _ => Err(wrong("= and !=")),
+            };
+        };
+        match field.kind {
+            FieldKind::Address | FieldKind::Bytes | FieldKind::Number => match comparison {
+                Comparison::Match | Comparison::NoMatch => Err(wrong("= != < <= > >=")),
+                _ => Ok(Node::Number(field, *comparison, self.number()?)),
             },
-            Field::Text(field) => {
+            FieldKind::Text | FieldKind::Flag => {
                 let (glob, negated) = match comparison {
                     Comparison::Equal => (true, false),
                     Comparison::Unequal => (true, true),
                     Comparison::Match => (false, false),
                     Comparison::NoMatch => (false, true),
-                    _ => {
-                        return Err(wrong(
-                            "= and != with a glob, ~ and !~ with a regular expression",
-                        ));
-                    }
+                    _ => return Err(wrong("= != ~ !~")),
                 };
                 let node = Node::Text(field, self.pattern(field, glob)?);
                 Ok(if negated { Node::Not(Box::new(node)) } else { node })
@@ -371,10 +263,10 @@ impl<'a> Parser<'a> {
         }
     }
 
-    fn pattern(&mut self, field: TextField, glob: bool) -> Result<Pattern, FilterError> {
+    fn pattern(&mut self, field: &Field, glob: bool) -> Result<Pattern, FilterError> {
         let (at, value) = self.value()?;
         if glob
-            && matches!(field, TextField::Kind)
+            && field.name == "kind"
             && !value.contains(['*', '?'])
             && !Kind::WORDS.contains(&value)
         {

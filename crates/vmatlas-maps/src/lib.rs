@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod diff;
+mod field;
 mod filter;
 mod find;
 mod kernel;
@@ -34,7 +35,8 @@ mod totals;
 mod warning;
 
 pub use diff::{Change, Diff};
-pub use filter::{Filter, FilterError, FilterRow};
+pub use field::{FIELDS, Field, FieldKind, FieldNeeds, FieldRow, FieldValue};
+pub use filter::{Filter, FilterError};
 pub use find::Place;
 pub use kernel::{KernelVersion, KernelVersionError, WordSize};
 pub use kind::{FileName, Kind, restore_line_feeds};
@@ -42,7 +44,7 @@ pub use mapping::{AddressRange, Device, Mapping, Perms};
 pub use maps::{MAX_LINE, Maps, MapsReader};
 pub use parse::{RowError, RowErrorKind, parse_row, rows};
 pub use render::{TextFormat, name_in};
-pub use smaps::{Field, Value, VmFlags, vm_flag_meaning};
+pub use smaps::{SmapsField, SmapsValue, VmFlags, vm_flag_meaning};
 pub use text::{find_row, other_listing};
 pub use totals::{Group, Total, Totals};
 pub use warning::{Warning, WarningKind, Warnings};

@@ -6,7 +6,7 @@ use crate::mapping::{AddressRange, Device, Mapping, Perms};
 use crate::names::Names;
 use crate::parse::{RowErrorKind, parse_row, quick_row};
 use crate::render::{TextFormat, name_in};
-use crate::smaps::{Field, Fields, field_line};
+use crate::smaps::{Fields, SmapsField, field_line};
 use crate::text::{begins_like_a_row, find_row};
 use crate::warning::{Warning, WarningKind, Warnings};
 use std::borrow::Cow;
@@ -99,7 +99,7 @@ impl Maps {
     }
 
     /// The fields of smaps of a row; none where the text was maps.
-    pub fn fields(&self, index: usize) -> impl Iterator<Item = Field<'_>> {
+    pub fn fields(&self, index: usize) -> impl Iterator<Item = SmapsField<'_>> {
         self.fields.iter().flat_map(move |fields| fields.iter(index))
     }
 

@@ -8,7 +8,7 @@ use std::fmt;
 /// The value of a field of smaps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Value<'a> {
+pub enum SmapsValue<'a> {
     /// A size; the kernel prints it in KiB (`kB`).
     Kib(u64),
     /// A number without a unit, such as `THPeligible`.
@@ -19,12 +19,12 @@ pub enum Value<'a> {
     Text(&'a [u8]),
 }
 
-impl Value<'_> {
+impl SmapsValue<'_> {
     /// The value as a number: sizes in bytes, numbers as they are.
     pub fn number(&self) -> Option<u64> {
         match self {
-            Value::Kib(kib) => Some(kib.saturating_mul(1024)),
-            Value::Number(number) => Some(*number),
+            SmapsValue::Kib(kib) => Some(kib.saturating_mul(1024)),
+            SmapsValue::Number(number) => Some(*number),
             _ => None,
         }
     }
@@ -32,11 +32,11 @@ impl Value<'_> {
 
 /// A field of smaps: its name, and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field<'a> {
+pub struct SmapsField<'a> {
     /// The name, without the colon.
     pub name: &'a [u8],
     /// The value.
-    pub value: Value<'a>,
+    pub value: SmapsValue<'a>,
 }
 
 /// The flags of a VMA as smaps prints them (`VmFlags`), in the kernel's order.
@@ -245,16 +245,16 @@ impl Fields {
         shape.iter().copied().zip(self.values[values..].iter().copied())
     }
 
-    pub(crate) fn iter(&self, row: usize) -> impl Iterator<Item = Field<'_>> {
+    pub(crate) fn iter(&self, row: usize) -> impl Iterator<Item = SmapsField<'_>> {
         self.of_row(row).map(|(key, number)| {
             let text = || self.texts.get(number as u32);
             let value = match key.form {
-                Form::Kib => Value::Kib(number),
-                Form::Padded | Form::Number => Value::Number(number),
-                Form::Flags => Value::Flags(VmFlags(text())),
-                Form::Text => Value::Text(text()),
+                Form::Kib => SmapsValue::Kib(number),
+                Form::Padded | Form::Number => SmapsValue::Number(number),
+                Form::Flags => SmapsValue::Flags(VmFlags(text())),
+                Form::Text => SmapsValue::Text(text()),
             };
-            Field { name: self.names.get(key.name), value }
+            SmapsField { name: self.names.get(key.name), value }
         })
     }
 

@@ -1,10 +1,111 @@
-//! The annotated map of a Linux process's memory.
+//! The annotated map of a Linux process's memory, from any source.
+//!
+//! [`open`] takes a live process, a file with rows in it, a core dump, a log of strace or a
+//! recording, and gives an [`Atlas`]: its rows, what is known of each, and what can be asked of
+//! them. What is costly is computed when it is first asked for.
+//!
+//! ```
+//! let atlas = vmatlas::open("self")?;
+//! let stack = atlas.rows().find(|row| row.name == b"[stack]").ok_or("no stack")?;
+//! assert!(stack.perms.write());
+//! assert!(atlas.at(stack.range.start).is_mapped());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | open one target | [`open`], [`Open`] with [`Needs`] |
+//! | look at rows | [`Atlas::rows`], [`Row`], [`FIELDS`], [`Filter`] |
+//! | ask about addresses | [`Atlas::at`], [`Atlas::at_all`], [`Place`] |
+//! | sum up | [`Atlas::totals`], [`MapTotals`], [`machine()`] |
+//! | compare | [`diff()`], [`watch()`] |
+//! | find out who made memory | [`Row::made`], [`Atlas::blame`], [`Atlas::lives`] |
+//! | explain a crash | [`CrashInput`], [`Atlas::crash`], [`Atlas::explain_access`] |
+//! | know who may read a process | [`access`] |
+//! | follow the kernel's rules | [`space`], [`scenario`] |
+//! | record a program | [`record`] |
+//! | write values for people | [`words`] |
+//!
+//! It prints nothing. Whatever comes from a process may hold anything: [`words::printable`] escapes
+//! it for terminals.
 #![forbid(unsafe_code)]
 
-pub use vmatlas_explain::{coredump, crash, explain, label};
-pub use vmatlas_maps::*;
-pub use vmatlas_object::{Memory, jit, pclntab};
+mod atlas;
+mod blame;
+mod crash;
+mod diff;
+mod error;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod guard;
+mod images;
+mod life;
+mod machine;
+mod may_read;
+mod needs;
+mod note;
+mod overview;
+mod place;
+mod recorded;
+mod row;
+mod sections;
+mod source;
+mod stacks;
+mod totals;
+#[cfg(target_pointer_width = "64")]
+mod verify;
+mod watch;
+pub mod words;
+
+pub use atlas::{Atlas, Open};
+pub use blame::{Blame, BlameBy, BlameOptions, BlameTotal, Count, Piece, Rank};
+pub use crash::{Case, CrashInput};
+pub use diff::{Diff, Growth, Who, diff};
+pub use error::{Error, ErrorKind, Result};
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub use guard::{Guard, recorder_was_killed};
+pub use images::Image;
+pub use life::{Life, Lives, syscall};
+pub use machine::{By, Machine, ProcessEntry, Sum, machine, processes};
+pub use may_read::may_read;
+pub use needs::Needs;
+pub use note::{Note, Processes};
+pub use overview::Overview;
+pub use place::{FileSystem, ObjectPlace, Place, SymbolPlace};
+pub use recorded::{Ending, Made, Recorded, RowOrigins};
+pub use row::{FilePath, Row};
+pub use sections::Section;
+pub use source::SourceKind;
+pub use source::open::Target;
+pub use source::slot::Slot;
+pub use stacks::telling;
+pub use totals::{KindTotals, MapTotals};
+#[cfg(target_pointer_width = "64")]
+pub use verify::{Outcome, Status, Verifier, VerifyReport};
+pub use watch::{Look, SumGrowth, Watch, watch};
+
+pub use vmatlas_explain::{coredump, crash as crashes, explain, label};
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+pub use vmatlas_linux::record;
+#[cfg(target_pointer_width = "64")]
+pub use vmatlas_linux::scenario::serve_if_asked;
+pub use vmatlas_linux::symbols::SymbolFrame;
+pub use vmatlas_linux::{Empty, ProcessId, access, files, page_size};
+pub use vmatlas_maps::{
+    AddressRange, Change, Device, FIELDS, Field, FieldKind, FieldNeeds, FieldRow, FieldValue,
+    Filter, FilterError, KernelVersion, Kind, Mapping, Maps, Perms, SmapsField, SmapsValue,
+    TextFormat, Total, VmFlags, Warning, WordSize, parse_row,
+};
+pub use vmatlas_object::Memory;
 pub use vmatlas_recording as recording;
-pub use vmatlas_recording::strace;
 pub use vmatlas_space as space;
-pub use vmatlas_space::{Errno, ErrnoError, scenario};
+pub use vmatlas_space::{Errno, scenario};
+
+/// Opens a target: a PID, a word as on the command line (`1234/1240`, `nginx`, `core.77`,
+/// `run.vmrec@1.5`, `-`), or a path.
+///
+/// # Errors
+/// [`Error`] with its [kind](Error::kind): the process is gone or may not be read, the file is not
+/// there or has no row, the recording has no such moment.
+pub fn open(target: impl Into<Target>) -> Result<Atlas> {
+    Open::new(target).open()
+}

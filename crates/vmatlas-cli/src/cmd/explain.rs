@@ -1,82 +1,51 @@
 //! `vmatlas explain INPUT`: why a program crashed.
 
-mod address;
-mod dump;
-mod frames;
-mod input;
-mod log;
-mod place;
-mod recorded;
-mod show;
-
+use super::open;
 use crate::args::ExplainArgs;
-use crate::output::words::count;
-use crate::output::{note, pager};
+use crate::output::explain::Explain;
+use crate::output::{self, Format, notes};
 use crate::trouble::Trouble;
-use input::Input;
-use vmatlas::Maps;
-use vmatlas::crash::Crash;
-use vmatlas::explain::{Cause, Evidence, Explanation, Fault, explain};
-use vmatlas_linux::symbols::SymbolFrame;
+use vmatlas::explain::Cause;
+use vmatlas::words::count;
+use vmatlas::{Case, CrashInput, ErrorKind, Needs};
 
-/// A crash and why it came to it.
-pub(crate) struct Case {
-    crash: Crash,
-    fault: Fault,
-    maps: Maps,
-    explanation: Explanation,
-    /// The stack of the thread, innermost first.
-    stack: Vec<SymbolFrame>,
-}
-
-impl Case {
-    /// Explains what the evidence is of.
-    fn of(evidence: &Evidence<'_>, stack: Vec<SymbolFrame>) -> Case {
-        Case {
-            explanation: explain(evidence),
-            crash: evidence.crash.clone(),
-            fault: evidence.fault.clone(),
-            maps: evidence.maps.clone(),
-            stack,
-        }
-    }
-}
-
-/// The answer is no if there was no crash, or nothing tells why.
+/// The answer is no if there was no crash, or nothing says why.
 pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
-    let cases = match (args.address, Input::read(args)?) {
-        (Some(address), Input::Target(mut target)) => {
-            target.warn(&args.common);
-            vec![address::case(&mut target, address)]
+    let open = open(&args.input, &args.common, &args.moment).needs(Needs::NAMES);
+    let cases: Vec<Case> = match args.address {
+        Some(address) => {
+            let atlas = open.open()?;
+            notes::of_atlas(&atlas, &args.common);
+            vec![atlas.explain_access(address)]
         }
-        (Some(_), Input::Text(..)) => unreachable!("with an address every input is a target"),
-        (None, Input::Text(text)) => log::cases(&text, args.moment.pid),
-        (None, Input::Target(mut target)) => {
-            target.warn(&args.common);
-            if let Some(core) = &target.core {
-                dump::case(&target, core).into_iter().collect()
-            } else {
-                recorded::case(&mut target)?.into_iter().collect()
+        None => {
+            let input = CrashInput::read(open).map_err(|error| help(error, &args.input))?;
+            if let CrashInput::Atlas(atlas) = &input {
+                notes::of_atlas(atlas, &args.common);
             }
+            input.cases(args.moment.pid)?
         }
     };
     if cases.is_empty() {
-        note(&format!(
+        notes::note(&format!(
             "{}: no crash: neither a signal that ended a program nor a line that tells of one",
             args.input
         ));
     } else if cases.len() > 1 && !args.common.quiet && !args.common.json {
-        note(&format!(
-            "{}: {}",
-            args.input,
-            count(cases.len() as u64, "crash").replace("crashs", "crashes")
-        ));
+        let crashes = count(cases.len() as u64, "crash").replace("crashs", "crashes");
+        notes::note(&format!("{}: {crashes}", args.input));
     }
-    if args.common.json {
-        show::json(&cases)?;
-    } else {
-        let texts: Vec<String> = cases.iter().map(|case| show::text(case, args)).collect();
-        pager::print(&texts.join("\n"))?;
-    }
+    let explain = Explain { cases: &cases, top: args.top };
+    output::print(&explain, Format::of(&args.common), &args.common)?;
     Ok(cases.iter().any(|case| case.explanation.cause != Cause::Unknown))
+}
+
+/// What to type instead.
+fn help(error: vmatlas::Error, input: &str) -> Trouble {
+    match error.kind() {
+        ErrorKind::Usage if error.pid().is_some() => Trouble::new(format!(
+            "{error}; give an address that is to be explained: vmatlas explain {input} ADDR"
+        )),
+        _ => error.into(),
+    }
 }

@@ -1,17 +1,14 @@
 //! `vmatlas record -- CMD`: who makes, changes and drops every mapping.
 
 use crate::args::{self, RecordArgs};
-use crate::output::note;
-use crate::output::words::{count, printable, size};
+use crate::output::notes::note;
+use crate::output::record::{listener, tell};
 use crate::trouble::Trouble;
-use std::io::{IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
-use vmatlas_linux::ProcessId;
-use vmatlas_linux::record::{
-    Audit, Backend, Control, Limits, Listener, News, Options, Progress, RecordError, Report, Truth,
-    attach, in_own_group, launch,
-};
+use std::process::{Command, ExitCode};
+use vmatlas::record::{Backend, Control, Limits, Options, RecordError, attach, end_as, launch};
+use vmatlas::words::printable;
+use vmatlas::{Guard, recorder_was_killed};
 
 pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
     let control = Control::on_signals()
@@ -36,7 +33,7 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
         (None, Some((program, words))) => {
             let mut command = Command::new(program);
             command.args(words);
-            let _guard = Guard::new(&output);
+            let _guard = guard_of(&output);
             launch(command, options)
         }
         (None, None) => return Err(Trouble::new("record needs a program or -p PID")),
@@ -46,8 +43,7 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
             Trouble::NotRun { status: error.exit_code(), message: chain(&error) }
         }
         RecordError::Process(error) => {
-            let pid = args.pid.unwrap_or_default();
-            Trouble::refused(error, Path::new("/proc"), ProcessId { pid, tid: None })
+            vmatlas::Error::not_recorded(error, args.pid.unwrap_or_default()).into()
         }
         error => Trouble::new(chain(&error)),
     })?;
@@ -56,40 +52,19 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
     } else if let Some(error) = &report.failed {
         note(&format!("{}: {error}", output.display()));
     }
-    Ok(report.status.map_or(ExitCode::SUCCESS, vmatlas_linux::record::end_as))
+    Ok(report.status.map_or(ExitCode::SUCCESS, end_as))
 }
 
-/// Stands by while a program runs that cannot go on without its recorder, and says so if that is
-/// killed: the kernel ends the program, but does not tell why.
-struct Guard(Option<Child>);
-
-impl Guard {
-    fn new(recording: &Path) -> Guard {
-        let Ok(own) = std::env::current_exe() else { return Guard(None) };
-        let mut command = Command::new(own);
-        command.arg("record-guard").arg(recording).stdin(Stdio::piped()).stdout(Stdio::null());
-        // In a group of its own, it does not get what is typed for the program.
-        Guard(in_own_group(&mut command).spawn().ok())
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.0.take() {
-            // A byte before the end says that all is well.
-            if let Some(mut pipe) = child.stdin.take() {
-                let _ = pipe.write_all(b".");
-            }
-            let _ = child.wait();
-        }
-    }
+/// Starts this program once more, to say so if the recorder is killed.
+fn guard_of(recording: &Path) -> Option<Guard> {
+    let mut command = Command::new(std::env::current_exe().ok()?);
+    command.arg("record-guard").arg(recording);
+    Some(Guard::start(command))
 }
 
 /// The other side: waits for the recorder's end.
 pub(crate) fn guard(recording: &Path) {
-    let mut word = Vec::new();
-    let read = std::io::stdin().read_to_end(&mut word);
-    if read.is_ok() && word.is_empty() {
+    if recorder_was_killed() {
         note(&format!(
             "the recorder was killed, and the kernel has ended the program with it, which could not \
              go on; {} holds what was recorded until then",
@@ -118,108 +93,4 @@ fn default_output(program: Option<&Path>, pid: Option<u32>) -> PathBuf {
     );
     let number = pid.unwrap_or_else(std::process::id);
     PathBuf::from(format!("{}.{number}.vmrec", printable(name.as_bytes())))
-}
-
-/// A line on the terminal that is written over and over, and what is said once.
-fn listener() -> Listener {
-    let terminal = std::io::stderr().is_terminal();
-    let mut last = Progress::default();
-    Box::new(move |news: &News<'_>| {
-        let mut stderr = std::io::stderr();
-        match news {
-            News::Begun(how) => note(&format!("recording by {how}")),
-            News::Progress(now) if terminal => {
-                let seconds = now.elapsed.saturating_sub(last.elapsed).as_secs_f64().max(1e-3);
-                let rate = now.events.saturating_sub(last.events) as f64 / seconds;
-                let _ = write!(
-                    stderr,
-                    "{CLEAR}vmatlas: {:.0} s, {} ({rate:.0}/s), {} written, {} lost",
-                    now.elapsed.as_secs_f64(),
-                    count(now.events, "event"),
-                    size(now.size),
-                    now.lost
-                );
-                last = *now;
-            }
-            News::Ended => {
-                if terminal {
-                    let _ = write!(stderr, "{CLEAR}");
-                }
-                note(ENDED);
-            }
-            _ => {}
-        }
-    })
-}
-
-/// Clears the line of a terminal.
-const CLEAR: &str = "\r\x1b[K";
-const ENDED: &str = "the recording has ended; the program runs on (launched by vmatlas it needs \
-    it: Ctrl-C once more ends both)";
-
-fn tell(report: &Report, output: &Path) {
-    if std::io::stderr().is_terminal() {
-        let _ = write!(std::io::stderr(), "{CLEAR}");
-    }
-    for notice in &report.notices {
-        note(&notice.to_string());
-    }
-    let shown = printable(output.as_os_str().as_encoded_bytes());
-    if let Some(error) = &report.failed {
-        note(&format!("{shown}: {error}; what was recorded before that can be read"));
-    }
-    if let Some(audit) = &report.audit {
-        tell_audit(audit);
-    }
-    let truth = &report.truth;
-    note(&format!(
-        "{shown}: {}, {}; {}",
-        count(truth.events, "event"),
-        size(report.size),
-        how_true(truth)
-    ));
-    note(&format!("next: vmatlas blame {shown}"));
-}
-
-fn tell_audit(audit: &Audit) {
-    let writes = count(audit.writes, "change");
-    if audit.unexplained == 0 {
-        return note(&format!("audit: {writes} of the kernel's trees, all explained by events"));
-    }
-    note(&format!("audit: {writes} of the kernel's trees, {} not explained", audit.unexplained));
-    for change in &audit.examples {
-        let what = if change.stored { "stored" } else { "erased" };
-        note(&format!("audit: {} {what} by thread {}", change.range, change.tid));
-    }
-}
-
-/// How often the model was wrong.
-fn how_true(truth: &Truth) -> String {
-    // Programs that are not stopped are looked at from time to time only.
-    let (when, rows, wrong) = match truth.rows_at_exit {
-        0 => ("when looked at", truth.rows, truth.rows_wrong),
-        rows => ("at exit", rows, truth.rows_wrong_at_exit),
-    };
-    let right = rows - wrong.min(rows);
-    let mut text = format!("{when} {right} of {} as the kernel has them", count(rows, "row"));
-    let corrected = truth.corrected + truth.refused;
-    if corrected > 0 {
-        text.push_str(&format!(
-            "; {} corrected by what the kernel showed",
-            count(corrected, "difference")
-        ));
-    }
-    if truth.out_of_order > 0 {
-        text.push_str(&format!(
-            "; the order of {} is not certain",
-            count(truth.out_of_order, "call")
-        ));
-    }
-    if truth.stacks_lost > 0 {
-        text.push_str(&format!("; {} without a stack", count(truth.stacks_lost, "event")));
-    }
-    if truth.lost > 0 {
-        text.push_str(&format!("; {} lost", count(truth.lost, "event")));
-    }
-    text
 }

@@ -1,12 +1,9 @@
 //! Who made some bytes, as JSON and in a line.
 
 use crate::output::json::Hex;
-use crate::output::words;
-use crate::recording::Recorded;
 use serde::Serialize;
-use vmatlas::AddressRange;
-use vmatlas::recording::{Maker, Origin};
-use vmatlas_linux::symbols::SymbolFrame;
+use vmatlas::recording::Maker;
+use vmatlas::{Made, SymbolFrame, words};
 
 /// Bytes of one origin: every byte of a mapping is in one of these.
 #[derive(Serialize)]
@@ -55,20 +52,16 @@ impl<'a> FrameJson<'a> {
 }
 
 impl<'a> OriginJson<'a> {
-    /// Of the bytes of a process of a recording or a log.
-    pub(crate) fn of(
-        recorded: &'a Recorded,
-        range: AddressRange,
-        origin: &Origin,
-    ) -> OriginJson<'a> {
-        let task = recorded.tasks().get(origin.task as usize).filter(|_| origin.task != 0);
-        let told = (origin.event != 0).then_some(origin);
+    /// Of some bytes.
+    pub(crate) fn of(made: &Made<'a>) -> OriginJson<'a> {
+        let (range, origin, task) = (made.range(), made.origin(), made.task());
+        let told = Some(origin).filter(|origin| origin.event != 0);
         OriginJson {
             start: Hex(range.start),
             end: Hex(range.end),
             bytes: range.size(),
             event: told.map(|origin| origin.event),
-            time_s: told.and(recorded.time_ns).map(|_| origin.time_ns as f64 / 1e9),
+            time_s: told.filter(|_| made.is_timed()).map(|origin| origin.time_ns as f64 / 1e9),
             pid: task.map(|task| task.pid).filter(|pid| *pid != 0),
             tid: task.map(|task| task.tid).filter(|tid| *tid != 0),
             comm: task.map(|task| String::from_utf8_lossy(&task.comm).into_owned()),
@@ -76,7 +69,7 @@ impl<'a> OriginJson<'a> {
                 Maker::Call(_) | Maker::Exec => Some(origin.maker.name()),
                 _ => None,
             },
-            stack: recorded.frames(origin).iter().map(FrameJson::of).collect(),
+            stack: made.frames().iter().map(FrameJson::of).collect(),
             how: origin.how(),
         }
     }

@@ -5,8 +5,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};
 
 /// Writes to standard output.
-pub(crate) fn print(text: &str) -> Result<(), Trouble> {
-    if let Some(pager) = pager(text) {
+pub(super) fn print(text: &str, is_paged: bool) -> Result<(), Trouble> {
+    if let Some(pager) = pager(text).filter(|_| is_paged) {
         // Less passes colors on, and ends on Ctrl-C, and at once should the text fit after all.
         let less = std::env::var("LESS").unwrap_or_else(|_| "FRXK".to_owned());
         let spawned =

@@ -10,8 +10,8 @@ const PIECE: usize = 2048;
 
 /// Writes rows, given by their index, in that order. `write_row` appends what stands for a row,
 /// given its place among these and its index.
-pub(crate) fn write(
-    out: &mut impl Write,
+pub(super) fn write(
+    out: &mut dyn Write,
     rows: &[usize],
     write_row: impl Fn(usize, usize, &mut Vec<u8>) + Sync,
 ) -> io::Result<()> {

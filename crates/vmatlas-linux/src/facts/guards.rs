@@ -2,7 +2,7 @@
 
 use crate::process::Process;
 use vmatlas_explain::label::Facts;
-use vmatlas_maps::{AddressRange, KernelVersion, Kind, Mapping, Maps, Value};
+use vmatlas_maps::{AddressRange, KernelVersion, Kind, Mapping, Maps, SmapsValue};
 
 /// No guard that matters is farther from a stack pointer: a stack is 8 MiB as a rule.
 const NEAR: u64 = 64 << 20;
@@ -40,7 +40,7 @@ fn is_memory(row: &Mapping<'_>) -> bool {
 /// `gu` of VmFlags (seen on Linux 6.18): somebody installed guard pages there.
 fn has_guards(maps: &Maps, index: usize) -> bool {
     let mut fields = maps.fields(index);
-    fields.any(|field| matches!(field.value, Value::Flags(flags) if flags.has("gu")))
+    fields.any(|field| matches!(field.value, SmapsValue::Flags(flags) if flags.has("gu")))
 }
 
 /// What lies around the stack pointers in their rows, in order and without overlaps.

@@ -21,7 +21,7 @@ pub(super) const AT_ENTRY: u64 = 9;
 /// The images that are mapped to be executed, in the order of their addresses, and the machine
 /// they are for.
 pub(super) fn of(
-    images: &Images<'_>,
+    images: &Images,
     maps: &Maps,
     auxv: &Auxv,
     deep: bool,
@@ -31,13 +31,13 @@ pub(super) fn of(
     let mut machine = None;
     let mut known = HashSet::new();
     for (index, row) in maps.iter().enumerate().filter(|(_, row)| is_code(row)) {
-        let Some(image) = images.of_row(index) else { continue };
-        let Some(bias) = image.bias else { continue };
+        let Some(image) = images.of_row(maps, index) else { continue };
+        let Some(bias) = image.bias() else { continue };
         // A library may be mapped several times, and have several rows of code.
-        if known.insert((row.name, row.inode, bias)) && is_whole(maps, &row, image.elf, bias) {
+        if known.insert((row.name, row.inode, bias)) && is_whole(maps, &row, image.elf(), bias) {
             let is_program = auxv.get(AT_ENTRY).is_some_and(|entry| row.range.contains(entry));
-            all.push(facts(row.name, image.elf, bias, tables(deep, is_program)));
-            machine = machine.or_else(|| Some(machine_of(image.elf)));
+            all.push(facts(row.name, image.elf(), bias, tables(deep, is_program)));
+            machine = machine.or_else(|| Some(machine_of(image.elf())));
         }
     }
     (all, machine)

@@ -36,7 +36,8 @@ impl Seen {
         let files = Files::of(&process).unwrap();
         let truths = files.truths(&process, &maps);
         let is_code = |index| maps.get(index).is_some_and(|row| row.perms.execute());
-        let images = Images::open(&files, &maps, &truths, is_code);
+        let mut images = Images::new(&maps);
+        images.open(&files, &maps, &truths, is_code);
         let facts =
             facts(FactSources { process: &process, maps: &maps, images: Some(&images), deep });
         let memory = deep.then(|| ProcessMemory::open(&process, &maps).unwrap());

@@ -11,7 +11,7 @@ use vmatlas_linux::{
     Empty, Error, FactSources, PointQuery, Process, ProcessId, ProcessMemory, Snapshot, Source,
     Which, facts,
 };
-use vmatlas_maps::{Field, Maps, Value};
+use vmatlas_maps::{Maps, SmapsField, SmapsValue};
 use vmatlas_object::Memory as _;
 
 /// The rows of a process that does not change them are the kernel's bytes.
@@ -46,9 +46,10 @@ fn check_bytes(process: &Process, source: Source, file: &str) -> Snapshot {
 }
 
 fn kib(maps: &Maps, name: &str) -> u64 {
-    let of_row = |index| maps.fields(index).find(|field: &Field<'_>| field.name == name.as_bytes());
-    let kib = |field: Field<'_>| match field.value {
-        Value::Kib(kib) => kib,
+    let of_row =
+        |index| maps.fields(index).find(|field: &SmapsField<'_>| field.name == name.as_bytes());
+    let kib = |field: SmapsField<'_>| match field.value {
+        SmapsValue::Kib(kib) => kib,
         other => panic!("{name}: {other:?}"),
     };
     (0..maps.len()).filter_map(of_row).map(kib).sum()

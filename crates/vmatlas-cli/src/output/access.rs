@@ -1,0 +1,91 @@
+//! Who may read a process, and which rule decides.
+
+use super::Answer;
+use super::json;
+use super::style::Paint;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use vmatlas::access::{Decision, Step};
+use vmatlas::words::printable;
+
+/// Whether a user may read a process's maps.
+pub(crate) struct Access<'a> {
+    pub(crate) pid: u32,
+    /// The user asked for; none for vmatlas itself.
+    pub(crate) uid: Option<u32>,
+    pub(crate) decision: &'a Decision,
+}
+
+#[derive(Serialize)]
+struct AccessJson {
+    schema: &'static str,
+    pid: u32,
+    /// The user asked for; absent for vmatlas itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    verdict: String,
+    rule: String,
+    why: String,
+    steps: Vec<StepJson>,
+    help: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct StepJson {
+    rule: String,
+    outcome: String,
+    why: String,
+}
+
+impl Answer for Access<'_> {
+    fn text(&self, _: Paint) -> String {
+        text(self)
+    }
+
+    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+        let Access { pid, uid, decision } = *self;
+        json::write(
+            out,
+            &AccessJson {
+                schema: json::SCHEMA,
+                pid,
+                uid,
+                verdict: decision.verdict.to_string(),
+                rule: decision.rule.to_string(),
+                why: decision.why().to_owned(),
+                steps: steps(decision),
+                help: decision.help.clone(),
+            },
+        )
+    }
+
+    fn is_paged(&self) -> bool {
+        false
+    }
+}
+
+fn steps(decision: &Decision) -> Vec<StepJson> {
+    let step = |step: &Step| StepJson {
+        rule: step.rule.to_string(),
+        outcome: step.outcome.to_string(),
+        why: step.why.clone(),
+    };
+    decision.steps.iter().map(step).collect()
+}
+
+fn text(access: &Access<'_>) -> String {
+    let Access { pid, uid, decision } = *access;
+    let who = uid.map_or("this vmatlas".to_owned(), |uid| format!("user {uid}"));
+    let mut text = format!("Reading the maps of process {pid} as {who}: {}.\n", decision.verdict);
+    let _ = writeln!(text, "  because {}", printable(decision.why().as_bytes()));
+    let _ = writeln!(text, "  rule: {}", decision.rule);
+    text.push_str("The kernel's rules, in its order:\n");
+    for step in &decision.steps {
+        let _ = writeln!(text, "  {:<14} {}", step.outcome, printable(step.why.as_bytes()));
+    }
+    for help in &decision.help {
+        let _ = writeln!(text, "What would help: {}", printable(help.as_bytes()));
+    }
+    text
+}

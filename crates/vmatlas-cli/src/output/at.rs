@@ -1,0 +1,304 @@
+//! All that is known about addresses.
+
+use super::Answer;
+use super::json::{self, Hex, LabelJson, MappingJson};
+use super::origin::OriginJson;
+use super::style::Paint;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use vmatlas::words::{self, bytes, printable, size};
+use vmatlas::{ObjectPlace, Place, Row, SourceKind};
+
+/// What is known about some addresses.
+pub(crate) struct At<'a>(pub(crate) &'a [Place<'a>]);
+
+impl Answer for At<'_> {
+    fn text(&self, _: Paint) -> String {
+        self.0.iter().map(text).collect::<Vec<_>>().join("\n")
+    }
+
+    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+        let places: Vec<PlaceJson<'_>> = self.0.iter().map(PlaceJson::of).collect();
+        json::write(out, &places)
+    }
+
+    fn is_paged(&self) -> bool {
+        false
+    }
+}
+
+/// What is known about an address; a document of `at --json`.
+#[derive(Serialize)]
+struct PlaceJson<'a> {
+    address: Hex,
+    mapped: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mapping: Option<MappingJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<MappingJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    after: Option<MappingJson<'a>>,
+    /// Bytes from the end of the mapping below to the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distance_before: Option<u64>,
+    /// Bytes from the address to the start of the mapping above.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distance_after: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_offset: Option<Hex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_system: Option<FileSystem<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    elf: Option<Elf<'a>>,
+    /// Whether the core dump holds the byte.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dumped: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    label: Option<LabelJson<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    origin: Option<OriginJson<'a>>,
+    verdict: String,
+}
+
+/// The file system of a mapped file.
+#[derive(Serialize)]
+struct FileSystem<'a> {
+    #[serde(rename = "type")]
+    fs_type: &'a str,
+    source: &'a str,
+    mount_point: &'a str,
+}
+
+/// What the ELF file says of an address.
+#[derive(Serialize)]
+struct Elf<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    segment: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    section: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vaddr: Option<Hex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    load_bias: Option<Hex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    symbol: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    symbol_offset: Option<u64>,
+    /// The table that the symbol is from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    symbol_source: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    build_id: Option<&'a str>,
+    /// The source file and line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    /// Why the file of today says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
+}
+
+impl<'a> PlaceJson<'a> {
+    fn of(place: &'a Place<'a>) -> PlaceJson<'a> {
+        let row = |row: &Row<'a>| MappingJson { row: *row, labels: true };
+        let (below, above) = (place.below.as_ref(), place.above.as_ref());
+        PlaceJson {
+            address: Hex(place.address),
+            mapped: place.is_mapped(),
+            mapping: place.row.as_ref().map(row),
+            before: below.map(|(below, _)| row(below)),
+            after: above.map(|(above, _)| row(above)),
+            distance_before: below.map(|(_, distance)| *distance),
+            distance_after: above.map(|(_, distance)| *distance),
+            file_offset: place.file_offset.map(Hex),
+            file_system: place.file_system.as_ref().map(|fs| FileSystem {
+                fs_type: &fs.kind,
+                source: &fs.source,
+                mount_point: &fs.mount_point,
+            }),
+            elf: place.object.as_ref().map(Elf::of),
+            dumped: place.dumped,
+            label: place.label.map(|part| LabelJson::of(&part.label)),
+            origin: place.made.as_ref().map(OriginJson::of),
+            verdict: sentence(place),
+        }
+    }
+}
+
+impl<'a> Elf<'a> {
+    fn of(object: &'a ObjectPlace) -> Elf<'a> {
+        let symbol = object.symbol.as_ref();
+        Elf {
+            segment: object.segment.as_deref(),
+            section: object.section.as_deref(),
+            vaddr: object.vaddr.map(Hex),
+            load_bias: object.load_bias.map(Hex),
+            symbol: symbol.map(|symbol| &*symbol.mangled),
+            symbol_offset: symbol.map(|symbol| symbol.offset),
+            symbol_source: symbol.map(|symbol| &*symbol.table),
+            build_id: object.build_id.as_deref(),
+            source: source(object),
+            note: object.note.as_deref(),
+        }
+    }
+}
+
+/// One plain sentence.
+fn sentence(place: &Place<'_>) -> String {
+    let address = place.address;
+    let Some(row) = &place.row else {
+        let beside = |beside: &Option<(Row<'_>, u64)>, where_to: &str| {
+            let (row, distance) = beside.as_ref()?;
+            Some(format!("{} {where_to} {}", bytes(*distance), words::mapping(row)))
+        };
+        let below = beside(&place.below, "above the end of");
+        let above = beside(&place.above, "below the start of");
+        let places: Vec<String> = below.into_iter().chain(above).collect();
+        return match places.join(" and ").as_str() {
+            "" => format!("{address:#x} is not mapped: there are no mappings."),
+            places => format!("{address:#x} is not mapped: it lies {places}."),
+        };
+    };
+    let mut sentence = format!("{address:#x} lies in {}", words::mapping(row));
+    if let Some(symbol) = place.symbol() {
+        let name = printable(symbol.name().as_bytes());
+        let _ = write!(sentence, ", {} bytes into {name}", symbol.offset());
+    } else if let Some(section) = place.object.as_ref().and_then(|object| object.section.as_ref()) {
+        let _ = write!(sentence, ", section {}", printable(section.as_bytes()));
+    }
+    let _ = write!(sentence, "; it may be {}", words::rights(row.perms));
+    sentence.push_str(match row.perms.0[3] {
+        b'p' => ", and is private to the process",
+        _ if row.perms.shared() => ", and is shared with all who map the same",
+        // Not every source says.
+        _ => "",
+    });
+    if let Some(fs) = &place.file_system {
+        let point = printable(fs.mount_point.as_bytes());
+        let _ = write!(
+            sentence,
+            "; the file is on {} mounted at {point}",
+            printable(fs.kind.as_bytes())
+        );
+    }
+    sentence.push('.');
+    sentence
+}
+
+/// All of it, a line for each fact.
+fn text(place: &Place<'_>) -> String {
+    let mut text = format!("{}\n", sentence(place));
+    let mut line = |word: &str, value: String| {
+        let _ = writeln!(text, "  {word:<10} {value}");
+    };
+    if let Some(row) = &place.row {
+        mapping_lines(place, row, &mut line);
+    }
+    if let Some(label) = place.label.map(|part| &part.label) {
+        line("label", format!("{} ({})", printable(label.text.as_bytes()), label.confidence));
+        line("because", printable(label.because.as_bytes()));
+    }
+    if let Some(object) = &place.object {
+        object_lines(object, &mut line);
+    }
+    if let Some(made) = &place.made {
+        let origin = OriginJson::of(made);
+        line("origin", origin.line());
+        for frame in &origin.stack {
+            line("", printable(frame.line().as_bytes()));
+        }
+    }
+    for (word, beside) in [("below", &place.below), ("above", &place.above)] {
+        if let Some((row, distance)) = beside {
+            let (what, distance) = (words::mapping(row), bytes(*distance));
+            line(word, format!("{} {} {what}, {distance} away", row.range, row.perms));
+        }
+    }
+    if let Some(row) = &place.row {
+        last_lines(row, &mut line);
+    }
+    text
+}
+
+fn mapping_lines(place: &Place<'_>, row: &Row<'_>, line: &mut impl FnMut(&str, String)) {
+    let mapping = row.mapping();
+    let into = place.address - mapping.range.start;
+    line(
+        "mapping",
+        format!(
+            "{} {} {}, {into:#x} bytes into it",
+            mapping.range,
+            mapping.perms,
+            size(mapping.range.size())
+        ),
+    );
+    line("kind", mapping.kind().word().to_owned());
+    if let (Some(path), Some(offset)) = (row.path(), place.file_offset) {
+        line("file", format!("{} at offset {offset:#x}", path.display()));
+        let certain = match row.truth() {
+            Some(truth) if truth.certain => "proven by device and inode",
+            Some(_) => "not proven by a second source",
+            None if mapping.file_name().is_some_and(|file| file.ambiguous) => {
+                "can be read in another way, too: a text alone does not tell"
+            }
+            None => match row.atlas().source() {
+                SourceKind::Core => "as the core has it",
+                SourceKind::Recording => "as the recording has it",
+                SourceKind::Log => "as the log has it",
+                _ => "as the text has it",
+            },
+        };
+        let note = row.truth().map(|truth| truth.now.note()).filter(|note| !note.is_empty());
+        line("name", note.map_or(certain.to_owned(), |note| format!("{certain}; {note}")));
+    } else if !mapping.name.is_empty() {
+        line("name", printable(mapping.name));
+    }
+    if mapping.inode != 0 {
+        let mut device = format!("{} inode {}", mapping.device, mapping.inode);
+        if let Some(fs) = &place.file_system {
+            let _ = write!(device, ", {} {} on {}", fs.kind, fs.source, fs.mount_point);
+        }
+        line("device", printable(device.as_bytes()));
+    }
+}
+
+fn object_lines(object: &ObjectPlace, line: &mut impl FnMut(&str, String)) {
+    let mut shown = |word, value: Option<String>| {
+        if let Some(value) = value {
+            line(word, printable(value.as_bytes()));
+        }
+    };
+    shown("segment", object.segment.clone());
+    shown("section", object.section.clone());
+    shown("vaddr", object.vaddr.map(|vaddr| format!("{vaddr:#x}")));
+    shown("load bias", object.load_bias.map(|bias| format!("{bias:#x}")));
+    let symbol = object.symbol.as_ref();
+    shown(
+        "symbol",
+        symbol.map(|symbol| format!("{}+{:#x} ({})", symbol.name(), symbol.offset, symbol.table)),
+    );
+    shown("source", source(object));
+    shown("build id", object.build_id.clone());
+    shown("note", object.note.clone());
+}
+
+fn last_lines(row: &Row<'_>, line: &mut impl FnMut(&str, String)) {
+    if let Some(dumped) = row.atlas().dumped(row.range) {
+        let text = match dumped.size() {
+            0 => "nothing of it is in the core".to_owned(),
+            held if held == row.range.size() => "all of it is in the core".to_owned(),
+            held => format!("its first {} are in the core", size(held)),
+        };
+        line("dumped", text);
+    }
+    if row.atlas().source() == SourceKind::Text && row.has_file() {
+        line("note", "a text says nothing of what is in the file".to_owned());
+    }
+}
+
+/// The source file and line.
+fn source(object: &ObjectPlace) -> Option<String> {
+    let (file, line) = object.source.as_ref()?;
+    let line = line.map_or(String::new(), |line| format!(":{line}"));
+    Some(format!("{}{line}", file.display()))
+}

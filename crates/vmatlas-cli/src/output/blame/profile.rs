@@ -1,0 +1,47 @@
+//! Blame as folded stacks and as a flame graph.
+
+use crate::output::show::table::recorded_title;
+use crate::trouble::Trouble;
+use std::collections::BTreeMap;
+use vmatlas::recording::Maker;
+use vmatlas::words::{self, function};
+use vmatlas::{Blame, Piece};
+
+/// The lines of a stack, the outermost first: thread, functions, and the call.
+fn words_of(blame: &Blame<'_>, piece: &Piece) -> Vec<String> {
+    let (origin, made) = (&piece.origin, blame.made(piece));
+    let mut words = vec![match origin.maker {
+        Maker::Unseen => "unknown".to_owned(),
+        _ => words::thread(made.task()),
+    }];
+    words.extend(made.frames().iter().rev().map(function));
+    words.push(origin.maker.name().to_owned());
+    words
+}
+
+/// A line for each stack: its frames with `;` between, and its bytes.
+pub(super) fn folded(blame: &Blame<'_>) -> String {
+    let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+    for piece in blame.pieces() {
+        let words: Vec<String> =
+            words_of(blame, piece).into_iter().map(|word| word.replace([';', '\n'], ":")).collect();
+        *sums.entry(words.join(";")).or_default() += piece.range.size();
+    }
+    sums.into_iter().map(|(stack, bytes)| format!("{stack} {bytes}\n")).collect()
+}
+
+/// A flame graph.
+pub(crate) fn svg(blame: &Blame<'_>) -> Result<Vec<u8>, Trouble> {
+    let mut options = inferno::flamegraph::Options::default();
+    options.title = format!("memory of {}", recorded_title(blame.recorded()).0);
+    options.count_name = "bytes".to_owned();
+    options.colors =
+        inferno::flamegraph::color::Palette::Basic(inferno::flamegraph::color::BasicPalette::Mem);
+    let folded = folded(blame);
+    let mut svg = Vec::new();
+    let drawn = inferno::flamegraph::from_lines(&mut options, folded.lines(), &mut svg);
+    drawn.map_err(|error| {
+        Trouble::new(format!("no flame graph: {}", words::printable(error.to_string().as_bytes())))
+    })?;
+    Ok(svg)
+}

@@ -1,0 +1,240 @@
+//! An explanation for people and for scripts.
+
+use super::Answer;
+use super::json::{self, Hex, SCHEMA};
+use super::origin::FrameJson;
+use super::style::{self, Paint};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use vmatlas::Case;
+use vmatlas::crashes::{Access, CrashSource};
+use vmatlas::explain::{Around, around};
+use vmatlas::words::{function, module_name, printable, size};
+
+/// How wide the paragraph is.
+const WIDTH: usize = 100;
+/// How many rows are shown on each side of the address.
+const ROWS: usize = 2;
+
+/// The crashes of an input.
+pub(crate) struct Explain<'a> {
+    pub(crate) cases: &'a [Case],
+    /// How many calls of a stack are shown.
+    pub(crate) top: usize,
+}
+
+impl Answer for Explain<'_> {
+    fn text(&self, paint: Paint) -> String {
+        let texts = self.cases.iter().map(|case| text(case, self.top, paint));
+        texts.collect::<Vec<_>>().join("\n")
+    }
+
+    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut cases = self.cases.iter().map(case_json);
+        let first = cases.next();
+        json::write(out, &Document { schema: SCHEMA, first, more: cases.collect() })
+    }
+}
+
+/// The paragraph, the conclusion, the facts, the map around the address and the stack.
+fn text(case: &Case, top: usize, paint: Paint) -> String {
+    let explanation = &case.explanation;
+    let mut text = wrapped(&printable(explanation.paragraph.as_bytes()));
+    text.push('\n');
+    let mut line = |word: &str, value: &str| {
+        let value = printable(value.as_bytes());
+        let _ = writeln!(text, "  {} {value}", paint.dim(&format!("{word:<13}")));
+    };
+    let cause = explanation.cause.word();
+    line("cause", &format!("{cause} ({}: {})", explanation.confidence, explanation.because));
+    for (name, value) in &explanation.facts {
+        // A message may have several lines; a name has no business to.
+        let parts = if *name == "said" { value.lines().collect() } else { vec![&**value] };
+        for (at, part) in parts.into_iter().enumerate() {
+            line(if at == 0 { name } else { "" }, part);
+        }
+    }
+    if let Some(address) = case.fault.address {
+        map(&mut text, case, address, paint);
+    }
+    stack(&mut text, case, top, paint);
+    text
+}
+
+/// Words in lines.
+fn wrapped(paragraph: &str) -> String {
+    let mut text = String::new();
+    let mut width = 0;
+    for word in paragraph.split(' ') {
+        let length = word.chars().count();
+        if width > 0 && width + 1 + length > WIDTH {
+            text.push('\n');
+            width = 0;
+        } else if width > 0 {
+            text.push(' ');
+            width += 1;
+        }
+        text.push_str(word);
+        width += length;
+    }
+    text.push('\n');
+    text
+}
+
+/// The rows around the address, with an arrow where it is.
+fn map(text: &mut String, case: &Case, address: u64, paint: Paint) {
+    let lines = around(&case.maps, address, ROWS);
+    if lines.is_empty() {
+        return;
+    }
+    text.push('\n');
+    for line in lines {
+        let arrow = if line.here { "--->" } else { "" };
+        let _ = writeln!(text, "  {arrow:<4} {}", map_line(case, &line, paint));
+    }
+}
+
+fn map_line(case: &Case, line: &Around, paint: Paint) -> String {
+    let Some(row) = line.row.and_then(|at| case.maps.get(at)) else {
+        let start = line.range.start;
+        return if line.range.end == u64::MAX {
+            paint.dim(&format!("{start:08x}-          nothing is mapped"))
+        } else {
+            let gap = format!("{} nothing is mapped, {}", line.range, size(line.range.size()));
+            paint.dim(&gap)
+        };
+    };
+    let range = paint.paint(style::of(&row), &row.range.to_string());
+    let name = printable(row.name);
+    format!("{range} {} {:>6} {name}", row.perms, size(row.range.size())).trim_end().to_owned()
+}
+
+fn stack(text: &mut String, case: &Case, most: usize, paint: Paint) {
+    if case.stack.is_empty() {
+        return;
+    }
+    text.push('\n');
+    for (number, frame) in case.stack.iter().take(most).enumerate() {
+        let module = if frame.inlined { "inlined".to_owned() } else { module_name(frame) };
+        let _ = write!(text, "  #{number:<3} {} ({module})", function(frame));
+        if let Some(source) = &frame.source {
+            let source = source.rsplit('/').next().unwrap_or_default();
+            let _ = write!(text, " {}", paint.dim(&printable(source.as_bytes())));
+        }
+        text.push('\n');
+    }
+    if case.stack.len() > most {
+        let _ = writeln!(text, "  and {} more (--top)", case.stack.len() - most);
+    }
+}
+
+#[derive(Serialize)]
+struct CaseJson<'a> {
+    source: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    comm: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<Hex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<Hex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instruction: Option<&'a str>,
+    cause: &'static str,
+    confidence: &'static str,
+    because: &'a str,
+    conclusion: &'a str,
+    paragraph: &'a str,
+    facts: BTreeMap<&'static str, &'a str>,
+    map: Vec<AroundJson>,
+    stack: Vec<FrameJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct AroundJson {
+    start: Hex,
+    end: Hex,
+    /// Whether the address is in it.
+    here: bool,
+    mapped: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    perms: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    /// The first crash of the input.
+    #[serde(flatten)]
+    first: Option<CaseJson<'a>>,
+    /// Those after it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    more: Vec<CaseJson<'a>>,
+}
+
+fn case_json(case: &Case) -> CaseJson<'_> {
+    let (crash, fault, explanation) = (&case.crash, &case.fault, &case.explanation);
+    let map = fault.address.map(|address| around(&case.maps, address, ROWS)).unwrap_or_default();
+    CaseJson {
+        source: match crash.source {
+            CrashSource::Address => "address",
+            CrashSource::Core => "core",
+            CrashSource::KernelLog => "kernel-log",
+            CrashSource::Tombstone => "tombstone",
+            CrashSource::HsErr => "hs-err",
+            CrashSource::Sanitizer => "sanitizer",
+            CrashSource::Go => "go",
+            CrashSource::Runtime => "runtime",
+            CrashSource::Apport => "apport",
+            CrashSource::Coredump => "systemd-coredump",
+            CrashSource::Recording => "recording",
+            _ => "log",
+        },
+        pid: crash.pid,
+        tid: crash.tid,
+        comm: crash.comm.as_deref().map(|comm| String::from_utf8_lossy(comm).into_owned()),
+        signal: crash.signal,
+        code: crash.code,
+        address: fault.address.map(Hex),
+        access: fault.access.map(|access| match access {
+            Access::Read => "read",
+            Access::Write => "write",
+            Access::Execute => "execute",
+        }),
+        ip: crash.ip.map(Hex),
+        instruction: fault.instruction.as_ref().map(|found| &*found.text),
+        cause: explanation.cause.word(),
+        confidence: explanation.confidence.word(),
+        because: &explanation.because,
+        conclusion: &explanation.conclusion,
+        paragraph: &explanation.paragraph,
+        facts: explanation.facts.iter().map(|(name, value)| (*name, &**value)).collect(),
+        map: map.iter().map(|line| around_json(case, line)).collect(),
+        stack: case.stack.iter().map(FrameJson::of).collect(),
+    }
+}
+
+fn around_json(case: &Case, line: &Around) -> AroundJson {
+    let row = line.row.and_then(|at| case.maps.get(at));
+    AroundJson {
+        start: Hex(line.range.start),
+        end: Hex(line.range.end),
+        here: line.here,
+        mapped: row.is_some(),
+        perms: row.map(|row| row.perms.to_string()),
+        name: row.map(|row| String::from_utf8_lossy(row.name).into_owned()),
+    }
+}

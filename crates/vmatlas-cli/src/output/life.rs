@@ -1,0 +1,163 @@
+//! `vmatlas blame RECORDING ADDR`: the whole life of an address.
+
+use super::Answer;
+use super::blame::text::{FRAMES, frames};
+use super::json::{self, Hex, SCHEMA};
+use super::origin::FrameJson;
+use super::show::table::recorded_title;
+use super::style::Paint;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use vmatlas::recording::{LifeKind, LifeStep};
+use vmatlas::words::{self, seconds, size};
+use vmatlas::{Life, Lives, syscall};
+
+/// The lives of some addresses.
+pub(crate) struct LivesAnswer<'a> {
+    pub(crate) lives: &'a Lives<'a>,
+    /// How many frames of a stack are shown.
+    pub(crate) top: usize,
+}
+
+#[derive(Serialize)]
+struct LivesJson<'a> {
+    schema: &'static str,
+    addresses: Vec<LifeJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct LifeJson<'a> {
+    address: Hex,
+    life: Vec<StepJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct StepJson<'a> {
+    event: u64,
+    time_s: f64,
+    pid: u32,
+    tid: u32,
+    comm: String,
+    what: &'static str,
+    /// The address at that time.
+    address: Hex,
+    /// Where its bytes came from or went to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other: Option<Hex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    syscall: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start: Option<Hex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<Hex>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    perms: Option<String>,
+    stack: Vec<FrameJson<'a>>,
+}
+
+impl Answer for LivesAnswer<'_> {
+    fn text(&self, paint: Paint) -> String {
+        let text = |life: &Life| text(self.lives, life, self.top, paint);
+        self.lives.iter().map(text).collect::<Vec<_>>().join("\n")
+    }
+
+    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+        let step = |step| step_json(self.lives, step);
+        let addresses = self.lives.iter().map(|life| LifeJson {
+            address: Hex(life.address),
+            life: life.steps.iter().map(step).collect(),
+        });
+        json::write(out, &LivesJson { schema: SCHEMA, addresses: addresses.collect() })
+    }
+}
+
+fn text(lives: &Lives<'_>, life: &Life, top: usize, paint: Paint) -> String {
+    let recorded = lives.recorded();
+    let mut text = format!("{:#x} of {}", life.address, recorded_title(recorded).0);
+    if life.steps.is_empty() {
+        text.push_str(&format!(" was never mapped up to event {}\n", recorded.event()));
+        return text;
+    }
+    text.push('\n');
+    for step in &life.steps {
+        let event = &step.event;
+        let task = lives.task(step).filter(|_| event.task != 0);
+        let _ = writeln!(
+            text,
+            "  {:>10} #{:<6} {} {}",
+            seconds(event.time_ns),
+            event.number,
+            paint.bold(&sentence(step)),
+            paint.dim(&format!("by {}", words::thread(task)))
+        );
+        frames(&mut text, lives.frames(step), top.max(FRAMES), 21, paint);
+    }
+    text
+}
+
+/// What happened, in words.
+fn sentence(step: &LifeStep) -> String {
+    let row = step.row.map_or_else(String::new, |(range, perms)| {
+        format!("{range} {} {perms}", size(range.size()))
+    });
+    let call = syscall(step).unwrap_or("kernel");
+    match step.kind {
+        LifeKind::Before => format!("there before the recording: {row}"),
+        LifeKind::Made => format!("made by {call}: {row}"),
+        LifeKind::Replaced => format!("mapped over by {call}: {row}"),
+        LifeKind::MovedFrom(from) => format!("moved here from {from:#x} by {call}: {row}"),
+        LifeKind::MovedTo(to) => format!("moved away to {to:#x} by {call}"),
+        LifeKind::Unmapped => format!("unmapped by {call}"),
+        LifeKind::Protected => format!("protected by {call}: {row}"),
+        LifeKind::Changed => format!("changed by {call}: {row}"),
+        LifeKind::Reshaped => format!("its mapping reshaped by {call} beside it: {row}"),
+        LifeKind::Observed => format!("seen otherwise by the kernel's rows: {row}"),
+        LifeKind::Inherited => format!("copied for a child by fork: {row}"),
+        LifeKind::Ended => format!("gone with its address space ({call})"),
+        _ => format!("{call}: {row}"),
+    }
+}
+
+fn word(kind: LifeKind) -> &'static str {
+    match kind {
+        LifeKind::Before => "before-recording",
+        LifeKind::Made => "made",
+        LifeKind::Replaced => "replaced",
+        LifeKind::MovedFrom(_) => "moved-from",
+        LifeKind::MovedTo(_) => "moved-to",
+        LifeKind::Unmapped => "unmapped",
+        LifeKind::Protected => "protected",
+        LifeKind::Changed => "changed",
+        LifeKind::Reshaped => "reshaped",
+        LifeKind::Observed => "observed",
+        LifeKind::Inherited => "inherited",
+        LifeKind::Ended => "ended",
+        _ => "other",
+    }
+}
+
+fn step_json<'a>(lives: &'a Lives<'_>, step: &LifeStep) -> StepJson<'a> {
+    let event = &step.event;
+    let task = lives.task(step);
+    let stack = lives.frames(step);
+    StepJson {
+        event: event.number,
+        time_s: event.time_ns as f64 / 1e9,
+        pid: task.map_or(0, |task| task.pid),
+        tid: task.map_or(0, |task| task.tid),
+        comm: task
+            .map_or_else(String::new, |task| String::from_utf8_lossy(&task.comm).into_owned()),
+        what: word(step.kind),
+        address: Hex(step.address),
+        other: match step.kind {
+            LifeKind::MovedFrom(other) | LifeKind::MovedTo(other) => Some(Hex(other)),
+            _ => None,
+        },
+        syscall: syscall(step),
+        start: step.row.map(|(range, _)| Hex(range.start)),
+        end: step.row.map(|(range, _)| Hex(range.end)),
+        perms: step.row.map(|(_, perms)| perms.to_string()),
+        stack: stack.iter().map(FrameJson::of).collect(),
+    }
+}

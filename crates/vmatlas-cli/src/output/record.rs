@@ -1,0 +1,113 @@
+//! What is said while and after a program is recorded.
+
+#![cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+
+use super::notes::note;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
+use vmatlas::record::{Audit, Listener, News, Progress, Report, Truth};
+use vmatlas::words::{count, printable, size};
+
+/// A line on the terminal that is written over and over, and what is said once.
+pub(crate) fn listener() -> Listener {
+    let terminal = std::io::stderr().is_terminal();
+    let mut last = Progress::default();
+    Box::new(move |news: &News<'_>| {
+        let mut stderr = std::io::stderr();
+        match news {
+            News::Begun(how) => note(&format!("recording by {how}")),
+            News::Progress(now) if terminal => {
+                let seconds = now.elapsed.saturating_sub(last.elapsed).as_secs_f64().max(1e-3);
+                let rate = now.events.saturating_sub(last.events) as f64 / seconds;
+                let _ = write!(
+                    stderr,
+                    "{CLEAR}vmatlas: {:.0} s, {} ({rate:.0}/s), {} written, {} lost",
+                    now.elapsed.as_secs_f64(),
+                    count(now.events, "event"),
+                    size(now.size),
+                    now.lost
+                );
+                last = *now;
+            }
+            News::Ended => {
+                if terminal {
+                    let _ = write!(stderr, "{CLEAR}");
+                }
+                note(ENDED);
+            }
+            _ => {}
+        }
+    })
+}
+
+/// Clears the line of a terminal.
+const CLEAR: &str = "\r\x1b[K";
+const ENDED: &str = "the recording has ended; the program runs on (launched by vmatlas it needs \
+    it: Ctrl-C once more ends both)";
+
+pub(crate) fn tell(report: &Report, output: &Path) {
+    if std::io::stderr().is_terminal() {
+        let _ = write!(std::io::stderr(), "{CLEAR}");
+    }
+    for notice in &report.notices {
+        note(&notice.to_string());
+    }
+    let shown = printable(output.as_os_str().as_encoded_bytes());
+    if let Some(error) = &report.failed {
+        note(&format!("{shown}: {error}; what was recorded before that can be read"));
+    }
+    if let Some(audit) = &report.audit {
+        tell_audit(audit);
+    }
+    let truth = &report.truth;
+    note(&format!(
+        "{shown}: {}, {}; {}",
+        count(truth.events, "event"),
+        size(report.size),
+        how_true(truth)
+    ));
+    note(&format!("next: vmatlas blame {shown}"));
+}
+
+fn tell_audit(audit: &Audit) {
+    let writes = count(audit.writes, "change");
+    if audit.unexplained == 0 {
+        return note(&format!("audit: {writes} of the kernel's trees, all explained by events"));
+    }
+    note(&format!("audit: {writes} of the kernel's trees, {} not explained", audit.unexplained));
+    for change in &audit.examples {
+        let what = if change.stored { "stored" } else { "erased" };
+        note(&format!("audit: {} {what} by thread {}", change.range, change.tid));
+    }
+}
+
+/// How often the model was wrong.
+fn how_true(truth: &Truth) -> String {
+    // Programs that are not stopped are looked at from time to time only.
+    let (when, rows, wrong) = match truth.rows_at_exit {
+        0 => ("when looked at", truth.rows, truth.rows_wrong),
+        rows => ("at exit", rows, truth.rows_wrong_at_exit),
+    };
+    let right = rows - wrong.min(rows);
+    let mut text = format!("{when} {right} of {} as the kernel has them", count(rows, "row"));
+    let corrected = truth.corrected + truth.refused;
+    if corrected > 0 {
+        text.push_str(&format!(
+            "; {} corrected by what the kernel showed",
+            count(corrected, "difference")
+        ));
+    }
+    if truth.out_of_order > 0 {
+        text.push_str(&format!(
+            "; the order of {} is not certain",
+            count(truth.out_of_order, "call")
+        ));
+    }
+    if truth.stacks_lost > 0 {
+        text.push_str(&format!("; {} without a stack", count(truth.stacks_lost, "event")));
+    }
+    if truth.lost > 0 {
+        text.push_str(&format!("; {} lost", count(truth.lost, "event")));
+    }
+    text
+}

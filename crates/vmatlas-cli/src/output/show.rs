@@ -1,0 +1,162 @@
+//! The annotated map.
+
+pub(crate) mod table;
+
+use super::columns::Column;
+use super::json::{self, MappingJson, SCHEMA, TargetJson};
+use super::style::Paint;
+use super::{Answer, pieces};
+use serde::Serialize;
+use std::borrow::Cow;
+use std::io::{self, Write};
+use vmatlas::{Atlas, Filter, KernelVersion, MapTotals, Row, TextFormat, Total};
+
+/// How the map shall look.
+pub(crate) struct Plan {
+    /// The columns asked for; none for the usual ones.
+    pub(crate) columns: Vec<Column>,
+    pub(crate) header: bool,
+    /// Whether all rows come in the order of their addresses, so that gaps can be shown.
+    pub(crate) in_order: bool,
+    /// Whether to say what to type next.
+    pub(crate) hints: bool,
+    /// The kernel's text: how it writes rows, and what it names.
+    pub(crate) format: TextFormat,
+    pub(crate) kernel: Option<KernelVersion>,
+}
+
+/// The map of a target, or some rows of it.
+pub(crate) struct Show<'a> {
+    pub(crate) atlas: &'a Atlas,
+    /// The rows that are shown, by their index, in the order in which they are shown.
+    pub(crate) rows: &'a [usize],
+    pub(crate) filter: Option<&'a Filter>,
+    pub(crate) plan: Plan,
+}
+
+impl Show<'_> {
+    fn totals(&self) -> MapTotals {
+        MapTotals::of(self.atlas, |index| {
+            let matches =
+                |filter: &Filter| self.atlas.row(index).is_some_and(|row| filter.matches(&row));
+            self.filter.is_none_or(matches)
+        })
+    }
+
+    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.rows.iter().filter_map(|&index| self.atlas.row(index))
+    }
+}
+
+impl Answer for Show<'_> {
+    fn text(&self, paint: Paint) -> String {
+        let rows: Vec<Row<'_>> = self.rows().collect();
+        table::show(self.atlas, &rows, || self.totals(), &self.plan, paint)
+    }
+
+    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+        let target = json::text(&TargetJson::of(self.atlas))?;
+        write!(out, "{{\"schema\":{},\"target\":{target},\"mappings\":[", json::text(SCHEMA)?)?;
+        pieces::write(out, self.rows, |place, index, piece| {
+            let Some(row) = self.atlas.row(index) else { return };
+            if place > 0 {
+                piece.push(b',');
+            }
+            // Only writing to memory could fail.
+            drop(serde_json::to_writer(piece, &MappingJson { row, labels: true }));
+        })?;
+        let warnings: Vec<json::WarningJson> = json::warnings(self.atlas).collect();
+        let (totals, warnings) = (json::text(&totals(&self.totals()))?, json::text(&warnings)?);
+        writeln!(out, "],\"totals\":{totals},\"warnings\":{warnings}}}")
+    }
+
+    fn csv(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut writer = ::csv::Writer::from_writer(out);
+        let columns = &self.plan.columns;
+        let mut write = |record: Vec<Cow<'_, [u8]>>| writer.write_record(record).map_err(io_error);
+        if self.plan.header {
+            write(columns.iter().map(|column| Cow::Borrowed(column.name().as_bytes())).collect())?;
+        }
+        for row in self.rows() {
+            write(columns.iter().map(|column| column.exact(&row)).collect())?;
+        }
+        writer.flush()
+    }
+
+    fn raw(&self, out: &mut dyn Write) -> io::Result<()> {
+        let (maps, plan) = (self.atlas.maps(), &self.plan);
+        pieces::write(out, self.rows, |_, index, text| {
+            maps.render_row(index, plan.format, plan.kernel, text);
+        })
+    }
+}
+
+/// The input or output error that it is, so that a closed pipe is known.
+fn io_error(error: ::csv::Error) -> io::Error {
+    match error.into_kind() {
+        ::csv::ErrorKind::Io(error) => error,
+        kind => io::Error::other(format!("{kind:?}")),
+    }
+}
+
+/// The sums of a kind.
+#[derive(Serialize)]
+struct TotalJson {
+    kind: String,
+    #[serde(flatten)]
+    sum: SumJson,
+    share: f64,
+    /// How many programs and libraries it is of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<usize>,
+    /// The bytes of it that nothing says the purpose of.
+    unexplained: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unexplained_rss: Option<u64>,
+    /// What the rest is for, if its names do not say it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    labels: Vec<LabelTotalJson>,
+}
+
+#[derive(Serialize)]
+struct LabelTotalJson {
+    group: String,
+    #[serde(flatten)]
+    sum: SumJson,
+}
+
+#[derive(Serialize)]
+struct SumJson {
+    mappings: u64,
+    size: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rss: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pss: Option<u64>,
+}
+
+impl SumJson {
+    fn of(total: &Total) -> SumJson {
+        let Total { mappings, size, rss, pss, .. } = *total;
+        SumJson { mappings, size, rss, pss }
+    }
+}
+
+fn totals(totals: &MapTotals) -> Vec<TotalJson> {
+    let key = |total: &Total| String::from_utf8_lossy(&total.key).into_owned();
+    let whole = totals.all.size;
+    let of_kind = |kind: &vmatlas::KindTotals| TotalJson {
+        kind: key(&kind.total),
+        share: if whole == 0 { 0.0 } else { kind.total.size as f64 / whole as f64 },
+        sum: SumJson::of(&kind.total),
+        images: Some(kind.images).filter(|&images| images > 0),
+        unexplained: kind.unexplained.size,
+        unexplained_rss: kind.total.rss.map(|_| kind.unexplained.rss.unwrap_or(0)),
+        labels: kind
+            .labels
+            .iter()
+            .map(|total| LabelTotalJson { group: key(total), sum: SumJson::of(total) })
+            .collect(),
+    };
+    totals.kinds.iter().map(of_kind).collect()
+}

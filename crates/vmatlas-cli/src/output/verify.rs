@@ -1,0 +1,108 @@
+//! What became of scenarios.
+
+use super::Answer;
+use super::json;
+use super::style::Paint;
+use serde::Serialize;
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use vmatlas::words::printable;
+use vmatlas::{Outcome, Status, VerifyReport};
+
+/// What became of scenarios.
+pub(crate) struct Verified<'a>(pub(crate) &'a VerifyReport);
+
+/// The whole answer.
+#[derive(Serialize)]
+struct ReportJson<'a> {
+    schema: &'static str,
+    passed: u64,
+    failed: u64,
+    skipped: u64,
+    scenarios: Vec<OutcomeJson<'a>>,
+}
+
+/// What became of one scenario.
+#[derive(Serialize)]
+struct OutcomeJson<'a> {
+    name: &'a str,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kernel: Option<&'a str>,
+    /// The smallest scenario that shows a difference of a random one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scenario: Option<&'a str>,
+}
+
+impl<'a> OutcomeJson<'a> {
+    fn of(outcome: &'a Outcome) -> OutcomeJson<'a> {
+        OutcomeJson {
+            name: &outcome.name,
+            status: outcome.status.word(),
+            why: outcome.why.as_deref(),
+            expected: outcome.expected.as_deref(),
+            model: outcome.model.as_deref(),
+            kernel: outcome.kernel.as_deref(),
+            scenario: outcome.scenario.as_deref(),
+        }
+    }
+}
+
+impl Answer for Verified<'_> {
+    fn text(&self, _: Paint) -> String {
+        text(self.0)
+    }
+
+    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+        let VerifyReport { passed, failed, skipped, outcomes, .. } = self.0;
+        json::write(
+            out,
+            &ReportJson {
+                schema: json::SCHEMA,
+                passed: *passed,
+                failed: *failed,
+                skipped: *skipped,
+                scenarios: outcomes.iter().map(OutcomeJson::of).collect(),
+            },
+        )
+    }
+}
+
+fn text(report: &VerifyReport) -> String {
+    let mut text = String::new();
+    let mut say = |line: &str| {
+        let _ = writeln!(text, "{}", printable(line.as_bytes()));
+    };
+    for outcome in &report.outcomes {
+        let status = match outcome.status {
+            Status::ModelDiffers => "the model differs",
+            Status::KernelDiffers => "the kernel differs",
+            _ => continue,
+        };
+        let why = outcome.why.as_deref().unwrap_or_default();
+        say(&format!("{}: {status}, {why}", outcome.name));
+        let parts = [
+            ("expected", &outcome.expected),
+            ("kernel", &outcome.kernel),
+            ("model", &outcome.model),
+        ];
+        for (who, part) in parts {
+            for (number, line) in part.iter().flat_map(|part| part.lines()).enumerate() {
+                let who = if number == 0 { who } else { "" };
+                say(&format!("  {who:8}  {line}"));
+            }
+        }
+        for line in outcome.scenario.iter().flat_map(|scenario| scenario.lines()) {
+            say(&format!("    {line}"));
+        }
+    }
+    let VerifyReport { passed, failed, skipped, .. } = report;
+    say(&format!("{passed} passed, {failed} failed, {skipped} skipped"));
+    text
+}

@@ -1,0 +1,290 @@
+//! The fields of a row: one table, from which filters, columns, CSV and JSON are made.
+
+use crate::mapping::{Device, Mapping, Perms};
+use std::borrow::Cow;
+
+/// A field of a row: what `--where`, `--columns` and `--sort` name, and what CSV and JSON print.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Field {
+    /// Its name, one word in lower case.
+    pub name: &'static str,
+    /// The type of its values.
+    pub kind: FieldKind,
+    /// What has to be known of a row for it.
+    pub needs: FieldNeeds,
+    value: Compute,
+}
+
+/// How a value is computed.
+#[derive(Clone, Copy, Debug)]
+enum Compute {
+    By(for<'r> fn(&'r dyn FieldRow) -> FieldValue<'r>),
+    /// A field of smaps, by the kernel's name.
+    Smaps(&'static str),
+}
+
+/// The type of a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FieldKind {
+    /// An address or a file offset in bytes, written in hexadecimal.
+    Address,
+    /// A number of bytes.
+    Bytes,
+    /// A number without a unit.
+    Number,
+    /// Yes or no.
+    Flag,
+    /// Text, which need not be UTF-8.
+    Text,
+}
+
+/// What a field takes besides the row itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FieldNeeds {
+    /// The row is enough.
+    Row,
+    /// The fields of smaps.
+    Sizes,
+    /// What a second source says of the file's name.
+    Names,
+    /// A look into the file.
+    Sections,
+    /// What the memory is for.
+    Labels,
+    /// Who made the memory.
+    Origins,
+}
+
+/// The value of a field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FieldValue<'a> {
+    /// An address or a file offset in bytes.
+    Address(u64),
+    /// A number of bytes.
+    Bytes(u64),
+    /// A number without a unit.
+    Number(u64),
+    /// Yes or no.
+    Flag(bool),
+    /// Bytes, which need not be UTF-8.
+    Text(Cow<'a, [u8]>),
+    /// The four characters of the permissions.
+    Perms(Perms),
+    /// The row has such a value, and this source does not know it.
+    Unknown,
+    /// The row has no such value.
+    Absent,
+}
+
+impl FieldValue<'_> {
+    /// The number, of an address, a size or a number.
+    pub fn number(&self) -> Option<u64> {
+        match self {
+            FieldValue::Address(number)
+            | FieldValue::Bytes(number)
+            | FieldValue::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The bytes that a filter compares and a file for programs holds: numbers in decimal, addresses
+    /// with `0x`, `true` or `false`, `?` where the value is not known.
+    pub fn text(&self) -> Cow<'_, [u8]> {
+        match self {
+            FieldValue::Address(number) => Cow::Owned(format!("{number:#x}").into_bytes()),
+            FieldValue::Bytes(number) | FieldValue::Number(number) => {
+                Cow::Owned(number.to_string().into_bytes())
+            }
+            FieldValue::Flag(flag) => word(if *flag { "true" } else { "false" }),
+            FieldValue::Text(text) => Cow::Borrowed(text),
+            FieldValue::Perms(perms) => Cow::Borrowed(&perms.0),
+            FieldValue::Unknown => word("?"),
+            FieldValue::Absent => word(""),
+        }
+    }
+}
+
+/// A row whose fields can be asked for. What a source does not know is absent.
+pub trait FieldRow {
+    /// The row itself.
+    fn mapping(&self) -> Mapping<'_>;
+
+    /// A field of smaps by its name in any case, sizes in bytes.
+    fn smaps(&self, _name: &str) -> Option<u64> {
+        None
+    }
+
+    /// The device; `None` where the row has one that is not known.
+    fn device(&self) -> Option<Device> {
+        Some(self.mapping().device)
+    }
+
+    /// The inode number; `None` where the row has one that is not known.
+    fn inode(&self) -> Option<u64> {
+        Some(self.mapping().inode)
+    }
+
+    /// The path of the row's file.
+    fn path(&self) -> Option<Cow<'_, [u8]>> {
+        Some(self.mapping().file_name()?.path.into_owned().into())
+    }
+
+    /// Whether the row's file has no name any more.
+    fn deleted(&self) -> Option<bool> {
+        self.mapping().file_name()?.deleted
+    }
+
+    /// What became of the file since it was mapped, in a word; empty where nothing did.
+    fn state(&self) -> &str {
+        ""
+    }
+
+    /// The largest sections of the file that lie in the row.
+    fn sections(&self) -> Cow<'_, str> {
+        Cow::Borrowed("")
+    }
+
+    /// What the row is for; empty where that is not known.
+    fn label(&self) -> Cow<'_, str> {
+        Cow::Borrowed("")
+    }
+
+    /// How far the label can be trusted, in a word.
+    fn confidence(&self) -> &str {
+        ""
+    }
+
+    /// The evidence for the label.
+    fn because(&self) -> &str {
+        ""
+    }
+
+    /// Who made the row, in a line.
+    fn origin(&self) -> Cow<'_, str> {
+        Cow::Borrowed("")
+    }
+}
+
+impl FieldRow for Mapping<'_> {
+    fn mapping(&self) -> Mapping<'_> {
+        *self
+    }
+}
+
+const fn field(
+    name: &'static str,
+    kind: FieldKind,
+    needs: FieldNeeds,
+    value: for<'r> fn(&'r dyn FieldRow) -> FieldValue<'r>,
+) -> Field {
+    Field { name, kind, needs, value: Compute::By(value) }
+}
+
+/// A size of smaps; the kernel prints it in KiB.
+const fn size(name: &'static str, kernel_name: &'static str) -> Field {
+    let value = Compute::Smaps(kernel_name);
+    Field { name, kind: FieldKind::Bytes, needs: FieldNeeds::Sizes, value }
+}
+
+use FieldKind::{Address, Bytes, Flag, Number, Text};
+use FieldNeeds::{Labels, Names, Origins, Row, Sections, Sizes};
+
+/// All fields, in the order in which they are listed.
+///
+/// Those of smaps are what fs/proc/task_mmu.c prints with a number, Linux 2.6.14 to 7.3. A source may
+/// have others: [`Maps::fields`](crate::Maps::fields) has them all.
+pub const FIELDS: &[Field] = &[
+    field("start", Address, Row, |row| FieldValue::Address(row.mapping().range.start)),
+    field("end", Address, Row, |row| FieldValue::Address(row.mapping().range.end)),
+    field("size", Bytes, Row, |row| FieldValue::Bytes(row.mapping().range.size())),
+    field("perms", Text, Row, |row| FieldValue::Perms(row.mapping().perms)),
+    field("offset", Address, Row, |row| FieldValue::Address(row.mapping().offset)),
+    field("device", Text, Row, |row| {
+        let text = |device: Device| FieldValue::Text(device.to_string().into_bytes().into());
+        row.device().map_or(FieldValue::Unknown, text)
+    }),
+    field("inode", Number, Row, |row| row.inode().map_or(FieldValue::Unknown, FieldValue::Number)),
+    field("name", Text, Row, |row| FieldValue::Text(Cow::Borrowed(row.mapping().name))),
+    field("kind", Text, Row, |row| FieldValue::Text(word(row.mapping().kind().word()))),
+    field("path", Text, Row, |row| row.path().map_or(FieldValue::Absent, FieldValue::Text)),
+    field("deleted", Flag, Row, |row| row.deleted().map_or(FieldValue::Absent, FieldValue::Flag)),
+    field("state", Text, Names, |row| FieldValue::Text(word(row.state()))),
+    field("sections", Text, Sections, |row| text(row.sections())),
+    field("label", Text, Labels, |row| text(row.label())),
+    field("confidence", Text, Labels, |row| FieldValue::Text(word(row.confidence()))),
+    field("because", Text, Labels, |row| FieldValue::Text(word(row.because()))),
+    field("origin", Text, Origins, |row| text(row.origin())),
+    size("kernelpagesize", "KernelPageSize"),
+    size("mmupagesize", "MMUPageSize"),
+    size("rss", "Rss"),
+    size("pss", "Pss"),
+    size("pss_dirty", "Pss_Dirty"),
+    size("pss_anon", "Pss_Anon"),
+    size("pss_file", "Pss_File"),
+    size("pss_shmem", "Pss_Shmem"),
+    size("shared_clean", "Shared_Clean"),
+    size("shared_dirty", "Shared_Dirty"),
+    size("private_clean", "Private_Clean"),
+    size("private_dirty", "Private_Dirty"),
+    size("referenced", "Referenced"),
+    size("anonymous", "Anonymous"),
+    size("ksm", "KSM"),
+    size("lazyfree", "LazyFree"),
+    size("anonhugepages", "AnonHugePages"),
+    size("shmempmdmapped", "ShmemPmdMapped"),
+    size("filepmdmapped", "FilePmdMapped"),
+    size("shared_hugetlb", "Shared_Hugetlb"),
+    size("private_hugetlb", "Private_Hugetlb"),
+    size("swap", "Swap"),
+    size("swappss", "SwapPss"),
+    size("locked", "Locked"),
+    Field { name: "thpeligible", kind: Number, needs: Sizes, value: Compute::Smaps("THPeligible") },
+    Field {
+        name: "protectionkey",
+        kind: Number,
+        needs: Sizes,
+        value: Compute::Smaps("ProtectionKey"),
+    },
+];
+
+fn word(word: &str) -> Cow<'_, [u8]> {
+    Cow::Borrowed(word.as_bytes())
+}
+
+fn text(text: Cow<'_, str>) -> FieldValue<'_> {
+    FieldValue::Text(match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    })
+}
+
+impl Field {
+    /// The field of that name; `None` where there is none.
+    ///
+    /// ```
+    /// use vmatlas_maps::{Field, FieldValue};
+    /// let row = vmatlas_maps::parse_row(b"1000-3000 rw-p 00000000 00:00 0")?;
+    /// let size = Field::named("size").unwrap();
+    /// assert_eq!(size.value(&row), FieldValue::Bytes(0x2000));
+    /// # Ok::<(), vmatlas_maps::RowError>(())
+    /// ```
+    pub fn named(name: &str) -> Option<&'static Field> {
+        FIELDS.iter().find(|field| field.name == name)
+    }
+
+    /// The value that a row has.
+    pub fn value<'r>(&self, row: &'r dyn FieldRow) -> FieldValue<'r> {
+        match self.value {
+            Compute::By(compute) => compute(row),
+            Compute::Smaps(name) => match (row.smaps(name), self.kind) {
+                (Some(number), FieldKind::Number) => FieldValue::Number(number),
+                (Some(number), _) => FieldValue::Bytes(number),
+                (None, _) => FieldValue::Absent,
+            },
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! The annotated map of one address space at one moment.
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::images::Image;
+use crate::needs::Needs;
+use crate::note::Note;
+use crate::recorded::{Made, Origins, Recorded};
+use crate::row::Row;
+use crate::sections::{self, Section};
+use crate::source::core::Core;
+use crate::source::live::Live;
+use crate::source::open::{self, How, Place, Read3, Target};
+use crate::source::{Source, SourceKind};
+use std::path::PathBuf;
+use std::sync::OnceLock;
+use std::time::Duration;
+use vmatlas_explain::label::{Facts, Labels, ThreadFacts};
+use vmatlas_linux::files::FileTruth;
+use vmatlas_linux::symbols::SymbolOptions;
+use vmatlas_linux::{Empty, ProcessId, core_facts};
+use vmatlas_maps::{AddressRange, KernelVersion, Maps, WordSize};
+use vmatlas_object::Memory;
+use vmatlas_recording::Moment;
+
+/// How a target is opened.
+///
+/// ```
+/// use vmatlas::{Needs, Open};
+/// let atlas = Open::new("self").needs(Needs::SIZES | Needs::LABELS).open()?;
+/// assert!(atlas.rows().any(|row| row.rss().unwrap_or(0) > 0));
+/// # Ok::<(), vmatlas::Error>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Open {
+    target: Target,
+    how: How,
+    needs: Needs,
+    deep: bool,
+    symbols: SymbolOptions,
+}
+
+impl Open {
+    /// A PID, a word as on the command line, or a path.
+    pub fn new(target: impl Into<Target>) -> Open {
+        let proc = PathBuf::from("/proc");
+        Open {
+            target: target.into(),
+            how: How { proc, pid: None, moment: None, sizes: false },
+            needs: Needs::ROWS,
+            deep: false,
+            symbols: SymbolOptions::default(),
+        }
+    }
+
+    /// Declares what is wanted besides the rows.
+    #[must_use]
+    pub fn needs(mut self, needs: Needs) -> Open {
+        self.needs = needs;
+        self.how.sizes = needs.contains(Needs::SIZES);
+        self
+    }
+
+    /// Whether to look also where that takes long: into the memory of the target and through whole
+    /// tables of symbols. It makes labels certain.
+    #[must_use]
+    pub fn deep(mut self, deep: bool) -> Open {
+        self.deep = deep;
+        self
+    }
+
+    /// Where processes are read; `/proc` unless it is said.
+    #[must_use]
+    pub fn proc(mut self, proc: impl Into<PathBuf>) -> Open {
+        self.how.proc = proc.into();
+        self
+    }
+
+    /// The process of a recording or log, where the target does not say it.
+    #[must_use]
+    pub fn pid(mut self, pid: Option<u32>) -> Open {
+        self.how.pid = pid;
+        self
+    }
+
+    /// The moment of a recording or log, where the target does not say it.
+    #[must_use]
+    pub fn moment(mut self, moment: Option<Moment>) -> Open {
+        self.how.moment = moment;
+        self
+    }
+
+    /// Whether debug files are asked of debuginfod servers, by `debuginfod-find` of elfutils.
+    #[must_use]
+    pub fn debuginfod(mut self, ask: bool) -> Open {
+        self.symbols.debuginfod = ask.then(|| "debuginfod-find".into());
+        self
+    }
+
+    /// The target.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    pub(crate) fn with(self, read: Read3) -> Atlas {
+        Atlas::of(self, read)
+    }
+
+    /// How long reading the sizes takes, roughly; `None` where they are not wanted, or it takes no
+    /// longer than reading the rows.
+    pub fn cost(&self) -> Option<Duration> {
+        match open::resolve(&self.target, &self.how) {
+            Ok(Place::Process(id)) if self.how.sizes => Live::cost(&self.how.proc, id),
+            _ => None,
+        }
+    }
+
+    /// Whether the target is a file that is there.
+    pub fn is_file(&self) -> bool {
+        matches!(open::resolve(&self.target, &self.how), Ok(Place::File(..) | Place::LogParts(_)))
+    }
+
+    /// The process or thread that the target means.
+    ///
+    /// # Errors
+    /// As [`open`](Open::open), where it means nothing.
+    pub fn process(&self) -> Result<Option<ProcessId>> {
+        Ok(match open::resolve(&self.target, &self.how)? {
+            Place::Process(id) => Some(id),
+            _ => None,
+        })
+    }
+
+    /// Reads the target.
+    ///
+    /// # Errors
+    /// [`Error`] with its [kind](Error::kind): the process is gone or may not be read, the file is
+    /// not there or has no row, the recording has no such moment.
+    pub fn open(self) -> Result<Atlas> {
+        let read = open::read(&self.target, &self.how)?;
+        Ok(Atlas::of(self, read))
+    }
+
+    /// Reads a target that need not have rows, such as a log of a crash: the text where it is
+    /// neither a core dump, a recording nor a log of strace.
+    ///
+    /// # Errors
+    /// As [`open`](Open::open), but for a text without rows.
+    pub fn open_or_text(self) -> Result<std::result::Result<Atlas, Vec<u8>>> {
+        let read = open::read_or_text(&self.target, &self.how)?;
+        Ok(read.map(|read| Atlas::of(self, read)))
+    }
+}
+
+/// The annotated map of one address space at one moment, from any source.
+///
+/// It holds the rows. All else that is known of them is computed when it is first asked for, unless
+/// it was [declared](Open::needs).
+pub struct Atlas {
+    open: Open,
+    name: String,
+    maps: Maps,
+    source: Source,
+    notes: Vec<Note>,
+    facts: OnceLock<Facts>,
+    labels: OnceLock<(Labels, Option<Note>)>,
+    sections: OnceLock<Vec<Vec<Section>>>,
+    origins: OnceLock<Origins>,
+}
+
+impl Atlas {
+    fn of(open: Open, (source, maps, notes): Read3) -> Atlas {
+        let name = match &open.target {
+            Target::Word(word) if word == "-" => "standard input".to_owned(),
+            target => target.to_string(),
+        };
+        let atlas = Atlas {
+            name,
+            maps,
+            source,
+            notes,
+            facts: OnceLock::new(),
+            labels: OnceLock::new(),
+            sections: OnceLock::new(),
+            origins: OnceLock::new(),
+            open,
+        };
+        atlas.prepare(atlas.open.needs);
+        atlas
+    }
+
+    /// Computes what is declared, each after what it takes.
+    fn prepare(&self, needs: Needs) {
+        if needs.contains(Needs::NAMES) {
+            self.truth(0);
+        }
+        if needs.contains(Needs::ORIGINS) {
+            self.origins();
+        }
+        if needs.contains(Needs::SECTIONS) {
+            self.sections_by_row();
+        }
+        if needs.contains(Needs::LABELS) {
+            self.labels();
+        }
+    }
+
+    /// Some rows that are no target, such as those that a crash log holds.
+    pub(crate) fn of_core(name: &str, read: Read3) -> Atlas {
+        Atlas::of(Open::new(name), read)
+    }
+
+    /// Reads the same process once more. Files that were opened stay open. Another source is read
+    /// anew.
+    ///
+    /// # Errors
+    /// As [`Open::open`].
+    pub fn again(&self) -> Result<Atlas> {
+        let Source::Live(live) = &self.source else { return self.open.clone().open() };
+        let (live, maps, notes) = live.again(&self.open.how.proc, self.open.how.sizes)?;
+        Ok(Atlas::of(self.open.clone(), (Source::Live(Box::new(live)), maps, notes)))
+    }
+
+    /// The target as it was asked for.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What kind of source it is, and so what it can be asked for.
+    pub fn source(&self) -> SourceKind {
+        match &self.source {
+            Source::Live(live) if live.process.is_live() => SourceKind::Live,
+            Source::Live(_) => SourceKind::Copy,
+            Source::Text => SourceKind::Text,
+            Source::Core(_) => SourceKind::Core,
+            Source::Recorded(recorded) => recorded.kind(),
+        }
+    }
+
+    /// The rows as values, without what else is known.
+    pub fn maps(&self) -> &Maps {
+        &self.maps
+    }
+
+    /// The rows.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'_>> + DoubleEndedIterator + Clone {
+        let row = |(index, mapping)| Row { atlas: self, index, mapping };
+        self.maps.iter().enumerate().map(row)
+    }
+
+    /// The row of that index.
+    pub fn row(&self, index: usize) -> Option<Row<'_>> {
+        Some(Row { atlas: self, index, mapping: self.maps.get(index)? })
+    }
+
+    /// What is odd about it, or was left out. Notes about labels are there once labels are.
+    pub fn notes(&self) -> impl Iterator<Item = Note> + '_ {
+        let listing = self.maps.warnings().iter().cloned().map(Note::Listing);
+        let labels = self.labels.get().and_then(|(_, note)| note.clone());
+        listing.chain(self.notes.iter().cloned()).chain(labels)
+    }
+
+    /// Whether the rows have sizes.
+    pub fn has_sizes(&self) -> bool {
+        self.maps.has_fields()
+    }
+
+    /// The process or thread, of a live one, a core, a recording or log.
+    pub fn pid(&self) -> Option<u32> {
+        match &self.source {
+            Source::Live(live) => Some(live.process.id().pid),
+            Source::Core(core) => core.dump.pid(),
+            Source::Recorded(recorded) => recorded.pid(),
+            Source::Text => None,
+        }
+    }
+
+    /// The thread, where one was asked for.
+    pub fn tid(&self) -> Option<u32> {
+        match &self.source {
+            Source::Live(live) => live.process.id().tid,
+            _ => None,
+        }
+    }
+
+    /// The name of the process (proc_pid_comm(5)); empty where it is not known.
+    pub fn comm(&self) -> &[u8] {
+        match &self.source {
+            Source::Live(live) => &live.comm,
+            Source::Core(core) => core.dump.comm().unwrap_or_default(),
+            Source::Recorded(recorded) => recorded.comm(),
+            Source::Text => b"",
+        }
+    }
+
+    /// The size of a page in bytes, where it is known.
+    pub fn page_size(&self) -> Option<u64> {
+        match (&self.source, self.source()) {
+            (Source::Core(core), _) => Some(core.dump.page_size()),
+            (_, SourceKind::Live) => Some(vmatlas_linux::page_size() as u64),
+            _ => None,
+        }
+    }
+
+    /// The size of an address of the process, where it is known.
+    pub fn word_size(&self) -> Option<WordSize> {
+        match &self.source {
+            Source::Core(core) => Some(core.dump.word_size()),
+            _ => self.maps.word_size(),
+        }
+    }
+
+    /// The kernel that it runs or ran on, as its version is written.
+    pub fn kernel(&self) -> Option<String> {
+        let text = |kernel: KernelVersion| kernel.to_string();
+        match &self.source {
+            Source::Live(live) => live.kernel.map(text),
+            Source::Core(core) => core.kernel.map(text),
+            Source::Recorded(recorded) => recorded.kernel().map(str::to_owned),
+            Source::Text => None,
+        }
+    }
+
+    /// Why a live process has no row.
+    pub fn empty(&self) -> Option<Empty> {
+        self.live()?.empty
+    }
+
+    /// The signal that a core was written for.
+    pub fn signal(&self) -> Option<i32> {
+        self.core()?.dump.crash().signal
+    }
+
+    /// The process of a recording or log.
+    pub fn recorded(&self) -> Option<&Recorded> {
+        match &self.source {
+            Source::Recorded(recorded) => Some(recorded),
+            _ => None,
+        }
+    }
+
+    /// The memory of a core dump. That of a live process is read for labels only.
+    pub fn memory(&self) -> Option<&dyn Memory> {
+        self.core().map(|core| &core.dump as &dyn Memory)
+    }
+
+    /// How much of a range a core dump holds: its first bytes.
+    pub fn dumped(&self, range: AddressRange) -> Option<AddressRange> {
+        Some(self.core()?.dump.dumped(range))
+    }
+
+    /// The programs and libraries that are mapped, in the order of their addresses.
+    pub fn images(&self) -> impl ExactSizeIterator<Item = Image<'_>> {
+        self.facts().images.iter().map(|facts| Image { atlas: self, facts })
+    }
+
+    /// The threads of a live process or a core.
+    pub fn threads(&self) -> &[ThreadFacts] {
+        &self.facts().threads
+    }
+
+    /// What is known of the process besides its rows.
+    pub fn facts(&self) -> &Facts {
+        let deep = self.open.deep;
+        self.facts.get_or_init(|| match &self.source {
+            Source::Live(live) => live.facts(&self.maps, deep),
+            Source::Core(core) => core_facts(&core.dump, deep),
+            Source::Text | Source::Recorded(_) => Facts::default(),
+        })
+    }
+
+    /// What the memory is for. With [`deep`](Open::deep) the memory itself is read, too, where
+    /// there is any.
+    pub fn labels(&self) -> &Labels {
+        &self.labels.get_or_init(|| self.read_labels()).0
+    }
+
+    fn read_labels(&self) -> (Labels, Option<Note>) {
+        let (facts, deep) = (self.facts(), self.open.deep);
+        let live = self.live().filter(|_| deep && !self.maps.is_empty());
+        let refused = match live.map(|live| live.deep_labels(&self.maps, facts)) {
+            Some(Ok(labels)) => return (labels, None),
+            Some(Err(why)) => Some(Note::LabelsWithoutMemory { why }),
+            None => None,
+        };
+        (Labels::of(&self.maps, facts, self.memory().filter(|_| deep)), refused)
+    }
+
+    /// Who made the rows; nobody where the source does not tell.
+    pub(crate) fn origins(&self) -> &Origins {
+        let symbols = &self.open.symbols;
+        let origins = |recorded: &Recorded| recorded.origins(&self.maps, symbols);
+        self.origins.get_or_init(|| self.recorded().map(origins).unwrap_or_default())
+    }
+
+    /// Who made the byte at an address.
+    pub fn made_at(&self, address: u64) -> Option<Made<'_>> {
+        let recorded = self.recorded()?;
+        let range = AddressRange::new(address, address.checked_add(1)?);
+        let (_, origin) = *recorded.space().origins_of(range).first()?;
+        Some(Made { range, origin, recorded, stacks: &self.origins().stacks })
+    }
+
+    /// The largest sections of each row's file that lie in the row.
+    pub(crate) fn sections_by_row(&self) -> &[Vec<Section>] {
+        self.sections.get_or_init(|| match &self.source {
+            Source::Live(live) => {
+                let images = live.images(&self.maps, |index| {
+                    self.maps.get(index).is_some_and(|row| row.kind() == vmatlas_maps::Kind::File)
+                });
+                images.map_or(Vec::new(), |images| sections::of_images(&self.maps, &images))
+            }
+            Source::Core(_) => sections::of_facts(&self.maps, &self.facts().images),
+            Source::Text | Source::Recorded(_) => Vec::new(),
+        })
+    }
+
+    /// What a second source says of the file of a row.
+    pub(crate) fn truth(&self, index: usize) -> Option<&FileTruth> {
+        self.live()?.truths(&self.maps).get(index)
+    }
+
+    pub(crate) fn live(&self) -> Option<&Live> {
+        match &self.source {
+            Source::Live(live) => Some(live),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn core(&self) -> Option<&Core> {
+        match &self.source {
+            Source::Core(core) => Some(core),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn symbols(&self) -> &SymbolOptions {
+        &self.open.symbols
+    }
+
+    pub(crate) fn take_recorded(self) -> Result<(String, Recorded)> {
+        match self.source {
+            Source::Recorded(recorded) => Ok((self.name, *recorded)),
+            _ => {
+                let message = format!("{}: neither a recording nor a log of strace", self.name);
+                Err(Error::new(ErrorKind::Lacks, message))
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! Who made what is mapped, piece by piece.
+
+use crate::atlas::Atlas;
+use crate::error::{Error, ErrorKind, Result};
+use crate::recorded::{Made, Recorded};
+use crate::row::Row;
+use crate::stacks::{Stacks, telling};
+use crate::words;
+use std::collections::{BTreeSet, HashMap};
+use vmatlas_linux::symbols::SymbolFrame;
+use vmatlas_maps::{AddressRange, Filter, Kind, Mapping};
+use vmatlas_recording::{Maker, Origin};
+
+/// What bytes are summed up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BlameBy {
+    /// The call stack.
+    Stack,
+    /// The innermost function that is of the program.
+    Function,
+    /// The file of that function.
+    Module,
+    /// The thread.
+    Thread,
+}
+
+/// Which bytes are counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Count {
+    /// All that are mapped, by who mapped them.
+    #[default]
+    Mapped,
+    /// Those in memory, by who mapped them.
+    Resident,
+    /// Those in memory, by who touched them first.
+    Touched,
+}
+
+/// What is mapped, piece by piece with who made it.
+pub struct Blame<'a> {
+    atlas: &'a Atlas,
+    recorded: &'a Recorded,
+    pieces: Vec<Piece>,
+    stacks: Stacks,
+}
+
+/// Bytes of one mapping that are of one origin.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Piece {
+    /// The mapping, an index into the rows.
+    pub row: usize,
+    /// The bytes.
+    pub range: AddressRange,
+    /// Who made or touched them.
+    pub origin: Origin,
+}
+
+/// Which bytes are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct BlameOptions<'o> {
+    /// Which bytes are counted.
+    pub count: Count,
+    /// Only what was made from that moment on, in nanoseconds from the start.
+    pub since_ns: Option<u64>,
+    /// Only rows for which it holds.
+    pub filter: Option<&'o Filter>,
+}
+
+/// Bytes that go together.
+#[non_exhaustive]
+pub struct Rank<'b> {
+    /// What they have in common: a function, module or thread. Of a stack its number.
+    pub key: String,
+    /// How many.
+    pub bytes: u64,
+    /// The pieces.
+    pub pieces: Vec<&'b Piece>,
+    blame: &'b Blame<'b>,
+}
+
+impl Atlas {
+    /// Who made what is mapped.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lacks`] where the source does not tell who made memory, or did not record what
+    /// is to be counted.
+    pub fn pieces(&self, options: BlameOptions<'_>) -> Result<Blame<'_>> {
+        let Some(recorded) = self.recorded() else {
+            let name = words::printable(self.name().as_bytes());
+            return Err(Error::new(
+                ErrorKind::Lacks,
+                format!("{name}: neither a recording nor a log of strace"),
+            ));
+        };
+        let mut pieces = Vec::new();
+        for row in self.rows() {
+            let is_wanted = options.filter.is_none_or(|filter| filter.matches(&row.mapping()));
+            if !is_wanted || row.kind() == Kind::Vsyscall {
+                continue;
+            }
+            let own = counted(recorded, &row, options.count)?.into_iter();
+            let since = options.since_ns;
+            let new = own.filter(|(_, origin)| since.is_none_or(|since| origin.time_ns >= since));
+            pieces.extend(new.map(|(range, origin)| Piece { row: row.index(), range, origin }));
+        }
+        let origins = pieces.iter().map(|piece: &Piece| &piece.origin);
+        let stacks = recorded.stacks_of(origins, self.symbols());
+        Ok(Blame { atlas: self, recorded, pieces, stacks })
+    }
+
+    /// Who made all that is mapped, the most bytes first.
+    ///
+    /// # Errors
+    /// As [`pieces`](Atlas::pieces).
+    pub fn blame(&self, by: BlameBy) -> Result<Vec<BlameTotal>> {
+        let blame = self.pieces(BlameOptions::default())?;
+        Ok(blame.ranking(by).iter().map(BlameTotal::of).collect())
+    }
+}
+
+impl<'a> Blame<'a> {
+    /// The address space.
+    pub fn atlas(&self) -> &'a Atlas {
+        self.atlas
+    }
+
+    /// The process.
+    pub fn recorded(&self) -> &'a Recorded {
+        self.recorded
+    }
+
+    /// The pieces, in the order of their addresses.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    /// What stood in the way of names of functions.
+    pub fn notes(&self) -> &[String] {
+        &self.stacks.notes
+    }
+
+    /// The mapping of a piece.
+    pub fn mapping(&self, piece: &Piece) -> Mapping<'a> {
+        self.atlas.maps().get(piece.row).expect("a piece is of a row")
+    }
+
+    /// Who made a piece.
+    pub fn made(&self, piece: &Piece) -> Made<'_> {
+        let Piece { range, origin, .. } = *piece;
+        Made { range, origin, recorded: self.recorded, stacks: &self.stacks }
+    }
+
+    /// What bytes of an origin are summed up under.
+    fn key(&self, piece: &Piece, by: BlameBy) -> String {
+        let (maker, made) = (piece.origin.maker, self.made(piece));
+        if !matches!(maker, Maker::Call(_) | Maker::Touch) {
+            return maker.name().to_owned();
+        }
+        let frame = telling(made.frames()).first();
+        let unknown = || "stack unknown".to_owned();
+        match by {
+            BlameBy::Thread => words::thread(made.task()),
+            BlameBy::Function => frame.map_or_else(unknown, words::function),
+            BlameBy::Module => frame.map_or_else(unknown, words::module_name),
+            BlameBy::Stack => format!("{} {}", maker.name(), piece.origin.stack),
+        }
+    }
+
+    /// The groups of bytes, the largest first.
+    pub fn ranking(&self, by: BlameBy) -> Vec<Rank<'_>> {
+        let mut ranks: Vec<Rank<'_>> = Vec::new();
+        let mut places: HashMap<String, usize> = HashMap::new();
+        for piece in &self.pieces {
+            let place = *places.entry(self.key(piece, by)).or_insert_with_key(|key| {
+                let key = key.clone();
+                ranks.push(Rank { key, bytes: 0, pieces: Vec::new(), blame: self });
+                ranks.len() - 1
+            });
+            ranks[place].bytes += piece.range.size();
+            ranks[place].pieces.push(piece);
+        }
+        ranks.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.key.cmp(&b.key)));
+        ranks
+    }
+}
+
+impl<'b> Rank<'b> {
+    /// The piece that was made first.
+    pub fn first(&self) -> Option<Made<'b>> {
+        let first = self.pieces.iter().min_by_key(|piece| piece.origin.event)?;
+        Some(self.blame.made(first))
+    }
+
+    /// How many events made them.
+    pub fn events(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.origin.event).collect::<BTreeSet<u64>>().len()
+    }
+
+    /// How many threads made them.
+    pub fn threads(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.origin.task).collect::<BTreeSet<u32>>().len()
+    }
+}
+
+/// Bytes that go together, on their own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BlameTotal {
+    /// What they have in common.
+    pub key: String,
+    /// How many.
+    pub bytes: u64,
+    /// How many calls made them.
+    pub calls: usize,
+    /// How many threads made them.
+    pub threads: usize,
+    /// The call stack of the first call, innermost first.
+    pub frames: Vec<SymbolFrame>,
+}
+
+impl BlameTotal {
+    fn of(rank: &Rank<'_>) -> BlameTotal {
+        BlameTotal {
+            key: rank.key.clone(),
+            bytes: rank.bytes,
+            calls: rank.events(),
+            threads: rank.threads(),
+            frames: rank.first().map_or(Vec::new(), |made| made.frames().to_vec()),
+        }
+    }
+}
+
+/// The pieces of a mapping that are counted, with who made or touched them.
+fn counted(
+    recorded: &Recorded,
+    row: &Row<'_>,
+    count: Count,
+) -> Result<Vec<(AddressRange, Origin)>> {
+    let (space, range) = (recorded.space(), row.range);
+    let made = space.origins_of(range);
+    if count == Count::Mapped {
+        return Ok(made);
+    }
+    let resident = space.resident.as_deref().ok_or_else(|| {
+        Error::new(
+            ErrorKind::Lacks,
+            "which pages are in memory was not recorded (record --pages), or not yet by that moment",
+        )
+    })?;
+    let inside = |range: AddressRange| {
+        let first = resident.partition_point(|other| other.end <= range.start);
+        let until = resident[first..].iter().take_while(move |other| other.start < range.end);
+        until.map(move |other| {
+            AddressRange::new(other.start.max(range.start), other.end.min(range.end))
+        })
+    };
+    Ok(match count {
+        Count::Touched => inside(range).flat_map(|range| space.touched_in(range)).collect(),
+        _ => made
+            .into_iter()
+            .flat_map(|(range, origin)| inside(range).map(move |part| (part, origin)))
+            .collect(),
+    })
+}

@@ -1,0 +1,24 @@
+//! An address of a target: what an access to it would meet.
+
+use super::{Case, place};
+use crate::atlas::Atlas;
+use vmatlas_explain::crash::{Crash, CrashSource};
+use vmatlas_explain::explain::{Evidence, Fault};
+
+impl Atlas {
+    /// What an access to an address would meet.
+    pub fn explain_access(&self, address: u64) -> Case {
+        let crash = Crash {
+            source: CrashSource::Address,
+            address: Some(address),
+            maps: self.maps().clone(),
+            ..Crash::default()
+        };
+        let evidence = Evidence {
+            fault: Fault::of(&crash, None),
+            place: place::of(self, address),
+            ..Evidence::new(&crash, self.facts(), self.labels())
+        };
+        Case::of(&evidence, Vec::new())
+    }
+}

@@ -1,0 +1,86 @@
+//! A core dump.
+
+use super::{Case, frames, place};
+use crate::source::core::Core;
+use std::time::Duration;
+use vmatlas_explain::crash::Machine;
+use vmatlas_explain::explain::{Evidence, Fault, PlaceFacts};
+use vmatlas_explain::label::{Facts, Labels};
+use vmatlas_linux::elf::ElfFile;
+use vmatlas_linux::postmortem::{Postmortem, StackRegisters};
+use vmatlas_linux::within;
+use vmatlas_maps::{Mapping, Maps};
+use vmatlas_object::Memory;
+
+/// So many calls show a recursion.
+const MOST_FRAMES: usize = 256;
+/// How long the C library may take to be read.
+const LIMIT: Duration = Duration::from_secs(5);
+const SIGABRT: i32 = 6;
+/// Where the program begins (include/uapi/linux/auxvec.h).
+const AT_ENTRY: u64 = 9;
+
+/// What the C library said when it ended the program, such as the text of a failed assertion:
+/// `__abort_msg`, a pointer to a size of four bytes and the text (stdlib/abort.c and
+/// sysdeps/posix/libc_fatal.c of glibc 2.36).
+fn abort_message(dead: &Postmortem<'_>, maps: &Maps, facts: &Facts) -> Option<String> {
+    let library = facts.images.iter().find(|image| image.name.ends_with(b"/libc.so.6"))?;
+    let start = library.segments.first()?.0.start;
+    let file = dead.file(maps.find(start).mapping?)?.try_clone().ok()?;
+    let symbols = within(LIMIT, move || {
+        Some(ElfFile::read(file).ok()??.symbols_named(&["__abort_msg"], 0))
+    })??;
+    let (_, vaddr) = symbols.first()?;
+    let memory: &dyn Memory = dead;
+    let pointer = memory.array(library.bias.wrapping_add(*vaddr)).map(u64::from_le_bytes)?;
+    let mut text = [0; 1024];
+    let read = memory.read(pointer.checked_add(4).filter(|_| pointer != 0)?, &mut text);
+    let text = text.get(..read)?.split(|byte| *byte == 0).next()?;
+    let text = String::from_utf8_lossy(text).trim().to_owned();
+    (!text.is_empty()).then_some(text)
+}
+
+/// The crash that a core dump was written for; none where it was taken of a running process.
+pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
+    let dump = &core.dump;
+    let mut crash = dump.crash();
+    crash.signal?;
+    let build_id = |row: &Mapping<'_>| dump.image_of(row)?.build_id;
+    let dead = Postmortem::new(maps, dump, &build_id);
+    let register = |name| crash.registers.iter().find(|(known, _)| known == name).map(|r| r.1);
+    let mut stack = Vec::new();
+    if let (Some(Machine::X86_64), Some(ip), Some(sp)) = (crash.machine, crash.ip, crash.sp) {
+        let fp = register("rbp").unwrap_or(0);
+        let found = dead.frames(StackRegisters { ip, sp, fp }, MOST_FRAMES);
+        let entry = dump.auxv().get(AT_ENTRY).and_then(|entry| maps.find(entry).mapping);
+        let program = entry.and_then(|row| maps.get(row)).map(|row| row.name);
+        stack = frames::name(maps, program, &build_id, &found);
+    }
+    crash.frames = stack.iter().map(|(pc, frame)| frames::of_crash(Some(*pc), frame)).collect();
+    let facts = dump.facts();
+    if crash.signal == Some(SIGABRT) {
+        crash.message = abort_message(&dead, maps, &facts);
+    }
+    let labels = Labels::of(maps, &facts, Some(dump));
+    let memory: &dyn Memory = &dead;
+    let fault = Fault::of(&crash, Some(memory));
+    let place = || {
+        let address = fault.address?;
+        let row = maps.find(address).mapping?;
+        let mapping = maps.get(row)?;
+        let image = facts.images.iter().find(|image| {
+            image.name == mapping.name
+                && image.segments.iter().any(|(range, ..)| range.contains(address))
+        });
+        Some(place::of_dead(&dead, row, &mapping, address, image.map(|image| image.bias)))
+    };
+    let place = place().unwrap_or_else(PlaceFacts::default);
+    let evidence = Evidence {
+        maps,
+        fault,
+        place,
+        memory: Some(memory),
+        ..Evidence::new(&crash, &facts, &labels)
+    };
+    Some(Case::of(&evidence, stack.into_iter().map(|(_, frame)| frame).collect()))
+}

@@ -1,0 +1,73 @@
+//! What a crash is read from.
+
+use super::{Case, dump, log, recorded};
+use crate::atlas::{Atlas, Open};
+use crate::error::{Error, ErrorKind, Result};
+use crate::source::open::core_in_bytes;
+use vmatlas_explain::crash::apport_core;
+
+/// What a crash is read from.
+pub enum CrashInput {
+    /// An address space: a core dump or a recording.
+    Atlas(Box<Atlas>),
+    /// A log, which has mappings or not.
+    Text(Vec<u8>),
+}
+
+impl CrashInput {
+    /// Reads a core dump, a recording, or a log of any kind.
+    ///
+    /// # Errors
+    /// As [`Open::open`]; and [`ErrorKind::Usage`] for a process that lives, and
+    /// [`ErrorKind::NoRows`] for an empty file.
+    pub fn read(open: Open) -> Result<CrashInput> {
+        let name = open.target().to_string();
+        if let Some(process) = open.process()? {
+            let why = "a process that lives has not crashed";
+            let error = Error::new(ErrorKind::Usage, format!("{name}: {why}"));
+            return Err(error.with_pid(process.pid));
+        }
+        let text = match open.open_or_text()? {
+            Ok(atlas) => return Ok(CrashInput::Atlas(Box::new(atlas))),
+            Err(text) if text.is_empty() => {
+                let help =
+                    "give a core dump, a recording, lines of the kernel's log or a crash log";
+                return Err(Error::new(ErrorKind::NoRows, format!("{name}: empty; {help}")));
+            }
+            Err(text) => text,
+        };
+        // A core tells more than the report of apport around it; of one that is cut what is there.
+        let core: Option<Vec<u8>> = apport_core(&text)
+            .map(|lines| lines.map_while(std::result::Result::ok).flatten().collect())
+            .filter(|core: &Vec<u8>| !core.is_empty());
+        Ok(match core.map(|core| core_in_bytes(&name, &core)) {
+            Some(Ok(Some(read))) => CrashInput::Atlas(Box::new(Atlas::of_core(&name, read))),
+            _ => CrashInput::Text(text),
+        })
+    }
+
+    /// Every crash in it; none where nothing crashed. `pid` chooses a process or thread of a log.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lacks`] for an address space that no crash can be read from.
+    pub fn cases(self, pid: Option<u32>) -> Result<Vec<Case>> {
+        match self {
+            CrashInput::Text(text) => Ok(log::cases(&text, pid)),
+            CrashInput::Atlas(atlas) => Ok(atlas.crash()?.into_iter().collect()),
+        }
+    }
+}
+
+impl Atlas {
+    /// The crash that a core dump was written for, or that a recording ends with; none where the
+    /// program did not crash.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lacks`] for other sources.
+    pub fn crash(self) -> Result<Option<Case>> {
+        match self.core() {
+            Some(core) => Ok(dump::case(self.maps(), core)),
+            None => recorded::case(self),
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! Lines of a kernel and crash logs.
+
+use super::Case;
+use vmatlas_explain::crash::{CrashFrame, read_log};
+use vmatlas_explain::explain::{Evidence, Fault};
+use vmatlas_explain::label::{Facts, Labels};
+use vmatlas_linux::symbols::SymbolFrame;
+
+/// Every crash in a text, or those of a process or thread.
+pub(super) fn cases(text: &[u8], pid: Option<u32>) -> Vec<Case> {
+    let crashes = read_log(text).into_iter();
+    let wanted = crashes.filter(|crash| pid.is_none() || crash.pid == pid || crash.tid == pid);
+    let explained = wanted.map(|crash| {
+        let facts = Facts::default();
+        let labels = Labels::of(&crash.maps, &facts, None);
+        let fault = Fault::of(&crash, None);
+        let evidence = Evidence { fault, ..Evidence::new(&crash, &facts, &labels) };
+        Case::of(&evidence, crash.frames.iter().map(frame).collect())
+    });
+    explained.collect()
+}
+
+/// A call as the log has it.
+fn frame(frame: &CrashFrame) -> SymbolFrame {
+    SymbolFrame {
+        function: frame.function.clone().unwrap_or_default(),
+        offset: frame.offset.or(frame.pc).unwrap_or(0),
+        module: frame.module.clone().unwrap_or_default(),
+        source: frame.source.clone(),
+        inlined: false,
+    }
+}

@@ -1,0 +1,69 @@
+//! What the file says of the place of an access.
+
+use crate::atlas::Atlas;
+use std::sync::PoisonError;
+use std::time::Duration;
+use vmatlas_explain::explain::PlaceFacts;
+use vmatlas_linux::elf::{ElfFile, demangle};
+use vmatlas_linux::postmortem::Postmortem;
+use vmatlas_linux::within;
+use vmatlas_maps::Mapping;
+
+/// How long a file may take to be read.
+const LIMIT: Duration = Duration::from_secs(5);
+
+/// Of a live process, whose files are found with certainty; nothing of other targets.
+pub(super) fn of(atlas: &Atlas, address: u64) -> PlaceFacts {
+    let found = || {
+        let maps = atlas.maps();
+        let index = maps.find(address).mapping?;
+        let row = maps.get(index)?;
+        let images = atlas.live()?.images(maps, |row| row == index)?;
+        let bias = images.of_row(maps, index)?.bias();
+        let (_, file) = images.shared(index)?;
+        drop(images);
+        let offset = offset(&row, address);
+        within(LIMIT, move || {
+            let file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            of_file(&file, bias.map(|bias| address.wrapping_sub(bias)), offset)
+        })
+    };
+    found().unwrap_or_default()
+}
+
+/// Of a process that has ended. `bias` is what the addresses of its file differ by.
+pub(super) fn of_dead(
+    dead: &Postmortem<'_>,
+    row: usize,
+    mapping: &Mapping<'_>,
+    address: u64,
+    bias: Option<u64>,
+) -> PlaceFacts {
+    let size = dead.file_size(row);
+    let elf = || {
+        let file = dead.file(row)?.try_clone().ok()?;
+        let offset = offset(mapping, address);
+        within(LIMIT, move || {
+            let elf = ElfFile::read(file).ok()??;
+            Some(of_file(&elf, bias.map(|bias| address.wrapping_sub(bias)), offset))
+        })?
+    };
+    PlaceFacts { file_size: size, ..elf().unwrap_or_default() }
+}
+
+fn offset(row: &Mapping<'_>, address: u64) -> u64 {
+    row.offset.wrapping_add(address.wrapping_sub(row.range.start))
+}
+
+fn of_file(elf: &ElfFile, vaddr: Option<u64>, offset: u64) -> PlaceFacts {
+    let section = match vaddr {
+        Some(vaddr) => elf.section_at(vaddr),
+        None => elf.section_at_offset(offset),
+    };
+    let symbol = vaddr.and_then(|vaddr| elf.symbol_at(vaddr).ok()?);
+    PlaceFacts {
+        file_size: None,
+        section: section.map(|section| section.name.clone()),
+        symbol: symbol.map(|symbol| (demangle(symbol.name), symbol.offset)),
+    }
+}

@@ -1,0 +1,225 @@
+//! A recording of a program that crashed.
+
+use super::{Case, frames, place};
+use crate::atlas::Atlas;
+use crate::error::{Error, ErrorKind, Result};
+use crate::recorded::{Recorded, Told};
+use crate::source::Source;
+use crate::source::recording::at;
+use crate::stacks::{Stacks, telling};
+use crate::words::{seconds, short_function, size, thread};
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use vmatlas_explain::crash::{Access, Crash, CrashSource, Machine};
+use vmatlas_explain::explain::{ChangeKind, Evidence, Fault, LastChange};
+use vmatlas_explain::label::{Facts, Labels};
+use vmatlas_linux::postmortem::Postmortem;
+use vmatlas_linux::symbols::SymbolOptions;
+use vmatlas_maps::{Mapping, Maps, Perms};
+use vmatlas_object::Memory;
+use vmatlas_recording::{Event, LifeKind, LifeStep, Moment, Selection, What};
+
+/// How many events before the end of a process its signal is looked for.
+const BEFORE_END: u64 = 100_000;
+/// The signals that programs die of by what they do.
+const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
+
+/// The crash of the process that was asked for, or of the first one that crashed.
+pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
+    let lacks = |name: &str, why: &str| Error::new(ErrorKind::Lacks, format!("{name}: {why}"));
+    let symbols = atlas.symbols().clone();
+    let (name, recorded) = match atlas.recorded() {
+        Some(_) => atlas.take_recorded()?,
+        None => {
+            let why = "neither a core dump, a recording nor a log of a crash; with an address it \
+                       can be explained";
+            return Err(lacks(atlas.name(), why));
+        }
+    };
+    let Recorded { told: Told::Recording { mut recording, .. }, pid, .. } = recorded else {
+        let why = "a log of strace has no registers; record the program instead (vmatlas record)";
+        return Err(lacks(&name, why));
+    };
+    let processes = recording.processes().to_vec();
+    let died = |status: Option<i32>| status.is_some_and(|status| FAULTS.contains(&(status & 0x7f)));
+    // The one that was asked for, else the first that crashed.
+    let asked = processes.iter().find(|process| process.pid == pid && died(process.status));
+    let Some(process) = asked.or_else(|| processes.iter().find(|process| died(process.status)))
+    else {
+        return Ok(None);
+    };
+    let (pid, status) = (process.pid, process.status.unwrap_or(0));
+    let last = process.last.unwrap_or(u64::MAX);
+    let from = process.first.max(last.saturating_sub(BEFORE_END));
+    let tasks = &recording.definitions().tasks;
+    let mut events: Vec<Event> = Vec::new();
+    // Of a recording that is damaged what can be read counts.
+    let _ = recording.events(from, |event| {
+        let own = tasks.get(event.task as usize).is_some_and(|task| task.pid == pid);
+        if own && matches!(event.what, What::Signal { .. } | What::Registers { .. }) {
+            events.push(event.clone());
+        }
+        if event.number >= last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    let before = events.first().map_or(last, |event| event.number).saturating_sub(1);
+    let moment = Some(Moment::Event(before));
+    let selection = Selection { path: name, pid: Some(pid), moment };
+    let (Source::Recorded(recorded), maps, _) = at(*recording, &selection)? else {
+        return Ok(None);
+    };
+    let crash = crash_of(&recorded, &events, status & 0x7f);
+    Ok(Some(explained(&maps, &recorded, crash, &events, before, &symbols)))
+}
+
+/// The crash as the events tell of it.
+fn crash_of(recorded: &Recorded, events: &[Event], signal: i32) -> Crash {
+    let mut crash = Crash {
+        source: CrashSource::Recording,
+        pid: Some(recorded.pid),
+        // A filter of seccomp ends a program without a stop.
+        signal: Some(signal),
+        machine: match &recorded.told {
+            Told::Recording { recording, .. } => match &*recording.meta().machine {
+                "x86_64" => Some(Machine::X86_64),
+                "aarch64" => Some(Machine::AArch64),
+                _ => None,
+            },
+            Told::Log { .. } => None,
+        },
+        ..Crash::default()
+    };
+    for event in events {
+        if let Some(task) = recorded.tasks().get(event.task as usize) {
+            crash.tid = Some(task.tid);
+            crash.comm = Some(task.comm.clone());
+        }
+        match &event.what {
+            What::Signal { number, code, address } => {
+                (crash.signal, crash.code) = (Some(*number), Some(*code));
+                crash.address = (*code > 0 && *code != 0x80).then_some(*address);
+            }
+            What::Registers { values, code } => {
+                let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+                crash.registers = values.iter().map(|(name, value)| (text(name), *value)).collect();
+                let register = |names: [&str; 3]| {
+                    let mut all = crash.registers.iter();
+                    all.find(|(name, _)| names.contains(&&**name)).map(|(_, value)| *value)
+                };
+                (crash.ip, crash.sp) =
+                    (register(["rip", "eip", "pc"]), register(["rsp", "esp", "sp"]));
+                if crash.registers.iter().any(|(name, _)| name == "eip") {
+                    crash.machine = Some(Machine::X86);
+                }
+                crash.code_bytes = crash.ip.map(|ip| (ip, code.clone()));
+            }
+            _ => {}
+        }
+    }
+    crash
+}
+
+/// A recording holds no memory.
+struct Nothing;
+
+impl Memory for Nothing {
+    fn read(&self, _: u64, _: &mut [u8]) -> usize {
+        0
+    }
+}
+
+fn explained(
+    maps: &Maps,
+    recorded: &Recorded,
+    mut crash: Crash,
+    events: &[Event],
+    before: u64,
+    symbols: &SymbolOptions,
+) -> Case {
+    let mut build_ids: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+    let mut stack = Vec::new();
+    let mut life: Vec<LifeStep> = Vec::new();
+    let mut stacks = Stacks::default();
+    let fault = Fault::of(&crash, None);
+    if let Told::Recording { recording, task, .. } = &recorded.told {
+        if let Some(address) = fault.address {
+            (life, _) = recording.life(*task, address, before);
+        }
+        let of_life = life.iter().map(|step| (step.event.stack, step.event.task));
+        let of_crash = events.iter().map(|event| (event.stack, event.task));
+        stacks = Stacks::of_tasks(recording, of_life.chain(of_crash), symbols.clone());
+        let definitions = recording.definitions();
+        let files = definitions.files.iter().filter(|file| !file.build_id.is_empty());
+        build_ids = files.map(|file| (file.name.clone(), file.build_id.clone())).collect();
+        if let Some(event) = events.last() {
+            stack = stacks.of_task(&definitions.tasks, event.stack, event.task).to_vec();
+        }
+    }
+    crash.frames = stack.iter().map(|frame| frames::of_crash(None, frame)).collect();
+    let facts = Facts::default();
+    let labels = Labels::of(maps, &facts, None);
+    let build_id = |row: &Mapping<'_>| build_ids.get(row.name).cloned();
+    let dead = Postmortem::new(maps, &Nothing, &build_id);
+    let place = fault.address.and_then(|address| {
+        let row = maps.find(address).mapping?;
+        let mapping = maps.get(row)?;
+        Some(place::of_dead(&dead, row, &mapping, address, None))
+    });
+    let evidence = Evidence {
+        maps,
+        change: last_change(recorded, &stacks, &life, fault.access),
+        fault,
+        place: place.unwrap_or_default(),
+        ..Evidence::new(&crash, &facts, &labels)
+    };
+    Case::of(&evidence, stack)
+}
+
+/// The last change that took away what permitted the access.
+fn last_change(
+    recorded: &Recorded,
+    stacks: &Stacks,
+    life: &[LifeStep],
+    access: Option<Access>,
+) -> Option<LastChange> {
+    let permits = |perms: Perms| match access {
+        Some(Access::Write) => perms.write(),
+        Some(Access::Execute) => perms.execute(),
+        _ => perms.read(),
+    };
+    let row = |step: &LifeStep| step.row;
+    let now = life.last().and_then(row);
+    if now.is_some_and(|(_, perms)| permits(perms)) {
+        return None;
+    }
+    // It permitted the access after the step before the one that is looked for.
+    let at = life.iter().rposition(|step| row(step).is_some_and(|(_, perms)| permits(perms)))?;
+    let (was, perms) = row(life.get(at)?)?;
+    let step = life.get(at + 1)?;
+    let event = &step.event;
+    let kind = match step.kind {
+        LifeKind::MovedTo(to) => ChangeKind::Moved(to),
+        LifeKind::Unmapped => ChangeKind::Unmapped,
+        LifeKind::Protected | LifeKind::Replaced | LifeKind::Changed => {
+            ChangeKind::Protected(perms)
+        }
+        _ => return None,
+    };
+    let call = match &event.what {
+        What::Call { call, .. } => call.kind.name(),
+        _ => return None,
+    };
+    let task = recorded.tasks().get(event.task as usize).filter(|_| event.task != 0);
+    let frames = stacks.of_task(recorded.tasks(), event.stack, event.task);
+    let names: Vec<String> = telling(frames).iter().take(3).map(short_function).collect();
+    let from = if names.is_empty() { String::new() } else { format!(" in {}", names.join(" < ")) };
+    Some(LastChange {
+        kind,
+        by: format!(
+            "{call} (event {}, at {}) of thread {}{from}",
+            event.number,
+            seconds(event.time_ns),
+            thread(task)
+        ),
+        was: format!("a mapping {perms} of {} ({was})", size(was.size())),
+    })
+}

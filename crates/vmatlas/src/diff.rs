@@ -1,0 +1,202 @@
+//! What differs between two address spaces, and who made it so.
+
+use crate::atlas::Atlas;
+use crate::recorded::{Ending, Made, Recorded};
+use crate::row::Row;
+use std::collections::HashMap;
+use vmatlas_maps::{AddressRange, Change, Filter, Mapping, Maps};
+
+/// The difference between two address spaces, by the identity of mappings: see
+/// [`vmatlas_maps::Diff`].
+pub struct Diff<'a> {
+    from: &'a Atlas,
+    to: &'a Atlas,
+    /// The rows that came, went, changed and moved.
+    pub rows: vmatlas_maps::Diff<'a>,
+    from_index: HashMap<Mapping<'a>, usize>,
+    to_index: HashMap<Mapping<'a>, usize>,
+}
+
+/// Who changed a row, where both sides are of one recording.
+#[derive(Default)]
+#[non_exhaustive]
+pub struct Who<'a> {
+    /// Who made what a row gained, or all of it if it is new.
+    pub made: Option<Made<'a>>,
+    /// What ended what a row lost, or all of it.
+    pub ended: Option<Ending>,
+}
+
+/// A row that grew, shrank, came or went, between two readings.
+#[derive(Clone, Copy)]
+#[non_exhaustive]
+pub struct Growth<'a> {
+    /// The row before; `None` for one that came.
+    pub from: Option<Row<'a>>,
+    /// The row after; `None` for one that went.
+    pub to: Option<Row<'a>>,
+    /// By how many bytes its size changed.
+    pub size: i64,
+    /// By how many bytes its resident memory changed, where both readings have sizes.
+    pub rss: Option<i64>,
+}
+
+/// Compares two address spaces.
+///
+/// ```
+/// let before = vmatlas::open("self")?;
+/// let after = before.again()?;
+/// let diff = vmatlas::diff(&before, &after);
+/// assert!(diff.by_growth().len() <= before.rows().len() + after.rows().len());
+/// # Ok::<(), vmatlas::Error>(())
+/// ```
+pub fn diff<'a>(from: &'a Atlas, to: &'a Atlas) -> Diff<'a> {
+    let index = |atlas: &'a Atlas| {
+        atlas.maps().iter().enumerate().map(|(index, row)| (row, index)).collect()
+    };
+    let rows = vmatlas_maps::Diff::of(from.maps(), to.maps());
+    Diff { from, to, rows, from_index: index(from), to_index: index(to) }
+}
+
+impl<'a> Diff<'a> {
+    /// Leaves out the rows for which a filter does not hold on either side.
+    pub fn retain(&mut self, filter: &Filter) {
+        let rows = &mut self.rows;
+        rows.added.retain(|row| filter.matches(row));
+        rows.removed.retain(|row| filter.matches(row));
+        rows.moved.retain(|(from, to)| filter.matches(from) || filter.matches(to));
+        rows.changed.retain(|change| filter.matches(&change.from) || filter.matches(&change.to));
+    }
+
+    /// Whether nothing but addresses differs.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// A row of the first address space.
+    pub fn from_row(&self, row: &Mapping<'_>) -> Option<Row<'a>> {
+        self.from.row(*self.from_index.get(row)?)
+    }
+
+    /// A row of the second address space.
+    pub fn to_row(&self, row: &Mapping<'_>) -> Option<Row<'a>> {
+        self.to.row(*self.to_index.get(row)?)
+    }
+
+    /// All that grew or shrank, came or went, the largest change of resident memory first, or of
+    /// size where there are no sizes of smaps.
+    pub fn by_growth(&self) -> Vec<Growth<'a>> {
+        let added = self.rows.added.iter().map(|row| (None, self.to_row(row)));
+        let removed = self.rows.removed.iter().map(|row| (self.from_row(row), None));
+        let changed = self.rows.changed.iter().map(|change| (change.from, change.to));
+        let kept = changed.chain(self.rows.moved.iter().copied()).chain(self.same());
+        let kept = kept.map(|(from, to)| (self.from_row(&from), self.to_row(&to)));
+        let with_sizes = self.from.has_sizes() && self.to.has_sizes();
+        let growth = |(from, to): (Option<Row<'a>>, Option<Row<'a>>)| {
+            let by = |value: &dyn Fn(&Row<'a>) -> u64| {
+                let value = |row: &Option<Row<'a>>| row.as_ref().map_or(0, value);
+                value(&to).wrapping_sub(value(&from)).cast_signed()
+            };
+            Growth {
+                from,
+                to,
+                size: by(&|row| row.range.size()),
+                rss: with_sizes.then(|| by(&|row| row.rss().unwrap_or(0))),
+            }
+        };
+        let mut all: Vec<Growth<'a>> = added
+            .chain(removed)
+            .chain(kept)
+            .map(growth)
+            .filter(|growth| growth.size != 0 || growth.rss.unwrap_or(0) != 0)
+            .collect();
+        all.sort_by_key(|growth| {
+            let (rss, size) = (growth.rss.unwrap_or(0).unsigned_abs(), growth.size.unsigned_abs());
+            std::cmp::Reverse((rss, size))
+        });
+        all
+    }
+
+    /// The rows that are the same in both.
+    fn same(&self) -> impl Iterator<Item = (Mapping<'a>, Mapping<'a>)> + '_ {
+        let moved: std::collections::HashSet<Mapping<'a>> =
+            self.rows.moved.iter().map(|(_, to)| *to).collect();
+        let same = self.to.maps().iter().filter(|row| self.from_index.contains_key(row));
+        same.filter(move |row| !moved.contains(row)).map(|row| (row, row))
+    }
+
+    /// Who made a row that came.
+    pub fn who_added(&self, row: &Mapping<'_>) -> Option<(Made<'a>, usize)> {
+        let mut made = self.to_row(row)?.made();
+        let (first, _) = made.next()?;
+        Some((first, made.len()))
+    }
+
+    /// What ended the rows that went and what rows lost, by the addresses where those begin.
+    pub fn endings(&self) -> HashMap<u64, Ending> {
+        let Some((from, to)) = self.recorded() else { return HashMap::new() };
+        let removed = self.rows.removed.iter().map(|row| row.range.start);
+        let lost = self.kept().filter_map(|change| lost(change, self.to.maps()));
+        let addresses: Vec<u64> = removed.chain(lost).collect();
+        from.endings(&addresses, to, self.to.symbols())
+    }
+
+    /// Who changed a row that is there still, given the [`endings`](Diff::endings).
+    pub fn who_changed(
+        &self,
+        change: &Change<'_>,
+        endings: &HashMap<u64, Ending>,
+    ) -> Option<Who<'a>> {
+        let (_, to) = self.recorded()?;
+        let (old, new) = (change.from.range, change.to.range);
+        if !old.overlaps(&new) {
+            return None;
+        }
+        let below = AddressRange::new(new.start, old.start.max(new.start));
+        let above = AddressRange::new(old.end.min(new.end), new.end);
+        let gained = [above, below].into_iter().find(|range| range.size() > 0);
+        let made = gained.and_then(|range| {
+            let (range, origin) = *to.space().origins_of(range).first()?;
+            Some(Made { range, origin, recorded: to, stacks: &self.to.origins().stacks })
+        });
+        let ended = lost(change, self.to.maps()).and_then(|at| endings.get(&at).cloned());
+        Some(Who { made, ended })
+    }
+
+    fn recorded(&self) -> Option<(&'a Recorded, &'a Recorded)> {
+        Some((self.from.recorded()?, self.to.recorded()?))
+    }
+
+    /// The rows that changed and have an address of before still.
+    fn kept(&self) -> impl Iterator<Item = &Change<'a>> {
+        self.rows.changed.iter().filter(|change| change.from.range.overlaps(&change.to.range))
+    }
+}
+
+/// The first address that a mapping has lost and that is not mapped any more.
+fn lost(change: &Change<'_>, now: &Maps) -> Option<u64> {
+    let (old, new) = (change.from.range, change.to.range);
+    let below = AddressRange::new(old.start, new.start.max(old.start));
+    let above = AddressRange::new(new.end.min(old.end), old.end);
+    [below, above].into_iter().find_map(|range| {
+        let mut address = range.start;
+        while address < range.end {
+            let row = now.find(address).mapping.and_then(|index| now.get(index));
+            match row {
+                Some(row) => address = row.range.end,
+                None => return Some(address),
+            }
+        }
+        None
+    })
+}
+
+/// `+12K -> …`: the change of resident memory, or of size, and the row.
+impl std::fmt::Display for Growth<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let by = self.rss.filter(|rss| *rss != 0).unwrap_or(self.size);
+        let sign = if by < 0 { '-' } else { '+' };
+        write!(f, "{sign}{:<6}", crate::words::size(by.unsigned_abs()))?;
+        self.to.or(self.from).map_or(Ok(()), |row| write!(f, " {row}"))
+    }
+}

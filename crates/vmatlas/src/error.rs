@@ -1,0 +1,213 @@
+//! Why a target, or something of it, cannot be had.
+
+use crate::note::Processes;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use vmatlas_linux::access::{Reader, Rule, Verdict, decide, gather};
+use vmatlas_linux::{Error as LinuxError, ProcessId};
+
+/// What kind of error it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The kernel does not permit it; [`Error::rule`] says which of its rules decides.
+    Denied,
+    /// There is no such process or thread, or it has ended meanwhile.
+    Gone,
+    /// There is no such file, and no process of that name.
+    NotFound,
+    /// Several processes are meant: [`Error::pids`].
+    Ambiguous,
+    /// The source has no row of maps; [`Error::looks_like`] says what it may be.
+    NoRows,
+    /// The recording or log has no such process or moment.
+    NoMoment,
+    /// The source has no moments, sizes, origins or whatever was asked for.
+    Lacks,
+    /// The bytes are damaged, or of a version or compression that is not read.
+    Unreadable,
+    /// A file could not be read or written.
+    Io,
+    /// What was asked for makes no sense.
+    Usage,
+}
+
+/// An error, with what it is about. It displays as one line that says what would help.
+#[derive(Debug)]
+pub struct Error(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    pid: Option<u32>,
+    pids: Vec<u32>,
+    rule: Option<Rule>,
+    help: Vec<String>,
+    looks_like: Option<&'static str>,
+    processes: Option<Processes>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// A result with this crate's [`Error`].
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error(Box::new(Inner {
+            kind,
+            message: message.into(),
+            pid: None,
+            pids: Vec::new(),
+            rule: None,
+            help: Vec::new(),
+            looks_like: None,
+            processes: None,
+            source: None,
+        }))
+    }
+
+    /// A file that cannot be read.
+    pub(crate) fn file(name: impl fmt::Display, error: io::Error) -> Error {
+        let kind = match error.kind() {
+            io::ErrorKind::NotFound => ErrorKind::NotFound,
+            io::ErrorKind::PermissionDenied => ErrorKind::Denied,
+            _ => ErrorKind::Io,
+        };
+        let mut file = Error::new(kind, name.to_string());
+        file.0.source = Some(Box::new(error));
+        file
+    }
+
+    pub(crate) fn with_pid(mut self, pid: u32) -> Error {
+        self.0.pid = Some(pid);
+        self
+    }
+
+    pub(crate) fn with_pids(mut self, pids: Vec<u32>) -> Error {
+        self.0.pids = pids;
+        self
+    }
+
+    pub(crate) fn with_looks_like(mut self, looks_like: Option<&'static str>) -> Error {
+        self.0.looks_like = looks_like;
+        self
+    }
+
+    pub(crate) fn with_processes(mut self, processes: Processes) -> Error {
+        self.0.processes = Some(processes);
+        self
+    }
+
+    /// A process that cannot be read: with the rule that refused, and what would help.
+    pub(crate) fn refused(error: LinuxError, proc: &Path, id: ProcessId) -> Error {
+        if let (LinuxError::NoSuchProcess { .. }, Some(tid)) = (&error, id.tid) {
+            let message = format!("process {} has no thread {tid}, or is not there", id.pid);
+            return Error::new(ErrorKind::Gone, message).with_pid(id.pid);
+        }
+        let is_refusal =
+            matches!(error, LinuxError::Denied { .. } | LinuxError::NoSuchProcess { .. });
+        let facts = is_refusal.then(|| gather(proc, id.pid, Reader::Caller).ok()).flatten();
+        let decision = facts.map(|facts| decide(&facts));
+        let refusal = decision.filter(|decision| decision.verdict != Verdict::Allowed);
+        let mut refused = Error::from(error).with_pid(id.pid);
+        if let Some(decision) = refusal {
+            let message = &mut refused.0.message;
+            match decision.why() {
+                why if why.starts_with(message.as_str()) => why.clone_into(message),
+                why => message.push_str(&format!(": {why}")),
+            }
+            refused.0.rule = Some(decision.rule);
+            refused.0.help = decision.help;
+        }
+        refused
+    }
+
+    /// A process that cannot be recorded: with the rule that refused, and what would help.
+    pub fn not_recorded(error: LinuxError, pid: u32) -> Error {
+        Error::refused(error, Path::new("/proc"), ProcessId { pid, tid: None })
+    }
+
+    /// What kind of error it is.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whether the process or thread is not there, or not any more.
+    pub fn is_gone(&self) -> bool {
+        self.0.kind == ErrorKind::Gone
+    }
+
+    /// The process that it is about.
+    pub fn pid(&self) -> Option<u32> {
+        self.0.pid
+    }
+
+    /// The processes that were meant, of which one must be chosen.
+    pub fn pids(&self) -> &[u32] {
+        &self.0.pids
+    }
+
+    /// The rule of the kernel that refuses.
+    pub fn rule(&self) -> Option<Rule> {
+        self.0.rule
+    }
+
+    /// What would help, sentence by sentence.
+    pub fn help(&self) -> &[String] {
+        &self.0.help
+    }
+
+    /// What a file without rows looks like, such as `numa_maps`.
+    pub fn looks_like(&self) -> Option<&'static str> {
+        self.0.looks_like
+    }
+}
+
+impl Error {
+    /// The processes of the recording or log, where the one that was asked for is none of them.
+    pub fn processes(&self) -> Option<&Processes> {
+        self.0.processes.as_ref()
+    }
+
+    /// The line without the [processes](Error::processes).
+    pub fn message(&self) -> String {
+        let mut line = self.0.message.clone();
+        if let Some(source) = &self.0.source {
+            line.push_str(&format!(": {source}"));
+        }
+        self.0.help.iter().for_each(|help| line.push_str(&format!("; {help}")));
+        line
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message())?;
+        self.0.processes.as_ref().map_or(Ok(()), |processes| write!(f, "; {processes}"))
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl From<LinuxError> for Error {
+    fn from(error: LinuxError) -> Error {
+        let kind = match error {
+            LinuxError::NoSuchProcess { .. } | LinuxError::Vanished { .. } => ErrorKind::Gone,
+            LinuxError::Denied { .. } => ErrorKind::Denied,
+            _ => ErrorKind::Io,
+        };
+        Error::new(kind, error.to_string())
+    }
+}
+
+impl From<vmatlas_linux::access::Error> for Error {
+    fn from(error: vmatlas_linux::access::Error) -> Error {
+        Error::new(ErrorKind::Io, error.to_string())
+    }
+}

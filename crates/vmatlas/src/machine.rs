@@ -1,0 +1,190 @@
+//! All processes of a machine, and sums over them.
+
+use crate::atlas::{Atlas, Open};
+use crate::error::{Error, Result};
+use crate::needs::Needs;
+use crate::words;
+use std::collections::BTreeMap;
+use std::path::Path;
+use vmatlas_linux::{Process, ProcessId};
+
+/// A process that was there when the machine was looked over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessEntry {
+    pid: u32,
+    comm: Vec<u8>,
+}
+
+impl ProcessEntry {
+    /// Its number.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Its name (proc_pid_comm(5)), with control characters escaped.
+    pub fn name(&self) -> String {
+        words::printable(&self.comm)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// As [`Open::open`]: it may have ended meanwhile, or may not be read.
+    pub fn open(&self) -> Result<Atlas> {
+        Open::new(self.pid).open()
+    }
+}
+
+/// All processes that may be seen, by number.
+///
+/// # Errors
+/// Where /proc cannot be read.
+pub fn processes() -> Result<Vec<ProcessEntry>> {
+    let proc = Path::new("/proc");
+    let entries = std::fs::read_dir(proc).map_err(|error| Error::file(proc.display(), error))?;
+    let pid = |entry: std::fs::DirEntry| entry.file_name().to_str()?.parse().ok();
+    let mut pids: Vec<u32> = entries.flatten().filter_map(pid).collect();
+    pids.sort_unstable();
+    let entry = |pid| {
+        let process = Process::open(proc, ProcessId { pid, tid: None }).ok()?;
+        Some(ProcessEntry { pid, comm: process.comm().unwrap_or_default() })
+    };
+    Ok(pids.into_iter().filter_map(entry).collect())
+}
+
+/// What memory is summed up by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum By {
+    /// The kind of mapping.
+    Kind,
+    /// The file; memory without one by its kind.
+    File,
+    /// What it is for: the group of its label, else its kind.
+    Label,
+    /// The permissions.
+    Perms,
+}
+
+/// The sum of what goes together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sum {
+    /// What it is. It may hold anything: escape it for terminals.
+    pub key: String,
+    /// How many processes have of it.
+    pub processes: usize,
+    /// How many rows.
+    pub mappings: u64,
+    /// Their sizes in bytes.
+    pub size: u64,
+    /// Resident memory in bytes, where sizes were read.
+    pub rss: Option<u64>,
+    /// Its proportional share in bytes, likewise.
+    pub pss: Option<u64>,
+}
+
+/// Several address spaces.
+pub struct Machine {
+    atlases: Vec<Atlas>,
+    /// The processes that could not be read, with the reasons.
+    refused: Vec<(ProcessEntry, Error)>,
+}
+
+/// Reads all processes that may be read. Those that end meanwhile are left out.
+///
+/// # Errors
+/// Where /proc cannot be read.
+pub fn machine(needs: Needs) -> Result<Machine> {
+    let mut machine = Machine { atlases: Vec::new(), refused: Vec::new() };
+    for process in processes()? {
+        match Open::new(process.pid).needs(needs).open() {
+            // Threads of the kernel have no memory.
+            Ok(atlas) if atlas.maps().is_empty() => {}
+            Ok(atlas) => machine.atlases.push(atlas),
+            Err(error) if error.is_gone() => {}
+            Err(error) => machine.refused.push((process, error)),
+        }
+    }
+    Ok(machine)
+}
+
+impl Machine {
+    /// The processes that were read.
+    pub fn atlases(&self) -> &[Atlas] {
+        &self.atlases
+    }
+
+    /// Those that may not be read.
+    pub fn refused(&self) -> &[(ProcessEntry, Error)] {
+        &self.refused
+    }
+
+    /// Sums over all processes, the largest share of resident memory first.
+    pub fn totals(&self, by: By) -> Vec<Sum> {
+        let mut sums = Sums::default();
+        self.atlases.iter().for_each(|atlas| sums.add(atlas, by));
+        sums.sorted()
+    }
+}
+
+impl Atlas {
+    /// Sums over all rows, the largest share of resident memory first, or the largest size where no
+    /// sizes of smaps were read.
+    pub fn totals(&self, by: By) -> Vec<Sum> {
+        let mut sums = Sums::default();
+        sums.add(self, by);
+        sums.sorted()
+    }
+}
+
+/// Sums by key.
+#[derive(Default)]
+struct Sums(BTreeMap<String, Sum>);
+
+impl Sums {
+    fn add(&mut self, atlas: &Atlas, by: By) {
+        let mut seen: BTreeMap<String, Sum> = BTreeMap::new();
+        let sizes = atlas.has_sizes();
+        for row in atlas.rows() {
+            let kind = || row.kind().word().to_owned();
+            let path = || row.path().map(|path| String::from_utf8_lossy(path.bytes()).into_owned());
+            let key = match by {
+                By::Kind => kind(),
+                By::File => path().unwrap_or_else(kind),
+                By::Label if row.tells_its_purpose() => kind(),
+                By::Label => row.label().map_or_else(kind, |label| label.group.to_string()),
+                By::Perms => row.perms.to_string(),
+            };
+            let sum = seen.entry(key.clone()).or_insert_with(|| Sum { key, ..Sum::default() });
+            sum.mappings += 1;
+            sum.size = sum.size.saturating_add(row.range.size());
+            let add = |sum: Option<u64>, more: Option<u64>| {
+                sizes.then(|| sum.unwrap_or(0).saturating_add(more.unwrap_or(0)))
+            };
+            sum.rss = add(sum.rss, row.rss());
+            sum.pss = add(sum.pss, row.pss());
+        }
+        for (key, more) in seen {
+            let sum = self
+                .0
+                .entry(key)
+                .or_insert_with_key(|key| Sum { key: key.clone(), ..Sum::default() });
+            let add = |a: Option<u64>, b: Option<u64>| match (a, b) {
+                (None, None) => None,
+                (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
+            };
+            sum.processes += 1;
+            sum.mappings += more.mappings;
+            sum.size = sum.size.saturating_add(more.size);
+            sum.rss = add(sum.rss, more.rss);
+            sum.pss = add(sum.pss, more.pss);
+        }
+    }
+
+    fn sorted(self) -> Vec<Sum> {
+        let mut sums: Vec<Sum> = self.0.into_values().collect();
+        sums.sort_by(|a, b| (b.pss, b.size).cmp(&(a.pss, a.size)).then_with(|| a.key.cmp(&b.key)));
+        sums
+    }
+}

@@ -1,0 +1,284 @@
+//! All that is known about addresses.
+
+use crate::atlas::Atlas;
+use crate::recorded::Made;
+use crate::row::Row;
+use crate::source::core::FileNow;
+use crate::source::live::Live;
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::time::Duration;
+use vmatlas_explain::label::Labelled;
+use vmatlas_linux::elf::{ElfFile, demangle};
+use vmatlas_linux::{SharedElf, all_within};
+
+/// How long symbols and lines may take to be read: the time until the next answer.
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// What is known about an address.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Place<'a> {
+    /// The address.
+    pub address: u64,
+    /// The row that it lies in.
+    pub row: Option<Row<'a>>,
+    /// Where nothing is mapped, the row below, and the bytes from its end to the address.
+    pub below: Option<(Row<'a>, u64)>,
+    /// Likewise the row above, and the bytes from the address to its start.
+    pub above: Option<(Row<'a>, u64)>,
+    /// Where in the row's file it is, in bytes.
+    pub file_offset: Option<u64>,
+    /// The file system of the row's file.
+    pub file_system: Option<FileSystem>,
+    /// What the ELF file says of it.
+    pub object: Option<ObjectPlace>,
+    /// Whether a core dump holds the byte.
+    pub dumped: Option<bool>,
+    /// What it is for.
+    pub label: Option<&'a Labelled>,
+    /// Who made it.
+    pub made: Option<Made<'a>>,
+}
+
+/// The file system of a mapped file. All of it may hold anything: escape it for terminals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FileSystem {
+    /// Its type, such as `ext4`.
+    pub kind: String,
+    /// The device or whatever is mounted.
+    pub source: String,
+    /// Where it is mounted.
+    pub mount_point: String,
+}
+
+/// What an ELF file says of an address. Names may hold anything: escape them for terminals.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ObjectPlace {
+    /// The segment: its number, type and flags, as `3 LOAD R E`.
+    pub segment: Option<String>,
+    /// The section.
+    pub section: Option<String>,
+    /// The address in the file's own terms.
+    pub vaddr: Option<u64>,
+    /// What to subtract from an address of the process to get one of the file.
+    pub load_bias: Option<u64>,
+    /// The symbol that it lies in or follows.
+    pub symbol: Option<SymbolPlace>,
+    /// The source file and line.
+    pub source: Option<(PathBuf, Option<u64>)>,
+    /// The build id in hexadecimal.
+    pub build_id: Option<String>,
+    /// Why the file of today says nothing.
+    pub note: Option<String>,
+}
+
+/// A symbol and how far an address lies behind its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SymbolPlace {
+    /// Its name as the file has it.
+    pub mangled: String,
+    /// Bytes from its start to the address.
+    pub offset: u64,
+    /// The table that it is from.
+    pub table: String,
+}
+
+impl SymbolPlace {
+    /// Its name as the program's source has it.
+    pub fn name(&self) -> String {
+        demangle(self.mangled.as_bytes())
+    }
+
+    /// Bytes from its start to the address.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+}
+
+impl Place<'_> {
+    /// The symbol that the address lies in or follows.
+    pub fn symbol(&self) -> Option<&SymbolPlace> {
+        self.object.as_ref()?.symbol.as_ref()
+    }
+
+    /// Whether anything is mapped there.
+    pub fn is_mapped(&self) -> bool {
+        self.row.is_some()
+    }
+}
+
+impl Atlas {
+    /// All that is known about an address. For several [`at_all`](Atlas::at_all) reads each file
+    /// once.
+    pub fn at(&self, address: u64) -> Place<'_> {
+        let mut places = self.at_all(&[address]);
+        places.pop().expect("as many places as addresses")
+    }
+
+    /// All that is known about addresses, in their order. Each file is opened and read once.
+    pub fn at_all(&self, addresses: &[u64]) -> Vec<Place<'_>> {
+        let mut places: Vec<Place<'_>> = addresses.iter().map(|&at| self.place(at)).collect();
+        let objects = match (self.live(), self.core()) {
+            (Some(live), _) => self.objects_of_live(live, &places),
+            (None, Some(_)) => self.objects_of_files(&places, |row| self.core()?.file_now(row)),
+            (None, None) => Vec::new(),
+        };
+        for (at, object) in objects {
+            if let Some(place) = places.get_mut(at) {
+                place.object = Some(object);
+            }
+        }
+        places
+    }
+
+    /// What is known without a look into files.
+    fn place(&self, address: u64) -> Place<'_> {
+        let place = self.maps().find(address);
+        let row = |index: Option<usize>| index.and_then(|index| self.row(index));
+        let (mapping, below, above) = (row(place.mapping), row(place.before), row(place.after));
+        let with_file = mapping.filter(|row| row.has_file());
+        Place {
+            address,
+            row: mapping,
+            below: below.map(|row| (row, address - row.range.end)),
+            above: above.map(|row| (row, row.range.start - address)),
+            file_offset: with_file
+                .map(|row| row.mapping().offset.wrapping_add(address - row.range.start)),
+            file_system: with_file.and_then(|row| self.file_system(&row)),
+            object: None,
+            dumped: mapping.and_then(|row| Some(self.dumped(row.range)?.contains(address))),
+            label: self.labels().at(address),
+            made: mapping.and_then(|_| self.made_at(address)),
+        }
+    }
+
+    fn file_system(&self, row: &Row<'_>) -> Option<FileSystem> {
+        let files = self.live()?.files(self.maps())?;
+        let path = row.path();
+        let path = path.as_ref().map_or(&b""[..], |path| path.bytes());
+        let mount = files.mounts().holding(row.mapping().device, path)?;
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Some(FileSystem {
+            kind: text(&mount.fs_type),
+            source: text(&mount.source),
+            mount_point: text(&mount.point),
+        })
+    }
+
+    /// What the files of a live process say, each with its place among `places`.
+    fn objects_of_live(&self, live: &Live, places: &[Place<'_>]) -> Vec<(usize, ObjectPlace)> {
+        let maps = self.maps();
+        let with_file = places.iter().filter_map(|place| place.row.filter(|row| row.has_file()));
+        let rows: HashSet<usize> = with_file.map(|row| row.index()).collect();
+        let Some(images) = live.images(maps, |index| rows.contains(&index)) else {
+            return Vec::new();
+        };
+        let mut jobs: BTreeMap<u32, (SharedElf, Vec<Question>)> = BTreeMap::new();
+        let mut biases: BTreeMap<usize, Option<u64>> = BTreeMap::new();
+        for (at, place) in places.iter().enumerate() {
+            let (Some(row), Some(file_offset)) = (place.row, place.file_offset) else { continue };
+            let Some((number, elf)) = images.shared(row.index()) else { continue };
+            let bias = *biases.entry(row.index()).or_insert_with(|| {
+                // Whoever reads the file for ever keeps it.
+                let elf = elf.try_lock().ok()?;
+                images.bias(maps, row.index(), &elf)
+            });
+            let question = Question { at, address: place.address, bias, file_offset };
+            jobs.entry(number).or_insert_with(|| (elf, Vec::new())).1.push(question);
+        }
+        drop(images);
+        answers(jobs.into_values().collect())
+    }
+
+    /// What the files of today say of a core.
+    fn objects_of_files(
+        &self,
+        places: &[Place<'_>],
+        file_now: impl Fn(&Row<'_>) -> Option<FileNow>,
+    ) -> Vec<(usize, ObjectPlace)> {
+        let mut jobs: BTreeMap<usize, (SharedElf, Vec<Question>)> = BTreeMap::new();
+        let mut all = Vec::new();
+        for (at, place) in places.iter().enumerate() {
+            let Some(row) = place.row else { continue };
+            let Some(FileNow { elf, bias, build_id }) = file_now(&row) else { continue };
+            let address = place.address;
+            let without_file = |note: String| ObjectPlace {
+                vaddr: Some(address.wrapping_sub(bias)),
+                load_bias: Some(bias),
+                build_id: build_id.as_deref().map(crate::words::hex),
+                note: Some(note),
+                ..ObjectPlace::default()
+            };
+            match elf {
+                Ok(elf) => {
+                    all.push((at, without_file("the file takes too long to read".to_owned())));
+                    let file_offset = row.mapping().offset.wrapping_add(address - row.range.start);
+                    let question = Question { at, address, bias: Some(bias), file_offset };
+                    let key = std::sync::Arc::as_ptr(&elf) as usize;
+                    jobs.entry(key).or_insert_with(|| (elf, Vec::new())).1.push(question);
+                }
+                Err(why) => all.push((at, without_file(why))),
+            }
+        }
+        // Later ones replace those that say that there is no answer.
+        all.extend(answers(jobs.into_values().collect()));
+        all
+    }
+}
+
+/// An address that a file is asked about.
+#[derive(Clone, Copy)]
+struct Question {
+    /// Its place among the addresses.
+    at: usize,
+    address: u64,
+    bias: Option<u64>,
+    file_offset: u64,
+}
+
+/// Asks each file in a thread of its own, as long as answers come.
+fn answers(jobs: Vec<(SharedElf, Vec<Question>)>) -> Vec<(usize, ObjectPlace)> {
+    let jobs = jobs.into_iter().map(|(elf, questions)| {
+        move |results: &vmatlas_linux::Results<(usize, ObjectPlace)>| {
+            let elf = elf.lock().unwrap_or_else(PoisonError::into_inner);
+            for question in questions {
+                results.add((question.at, answer(&elf, question)));
+            }
+        }
+    });
+    all_within(LIMIT, jobs)
+}
+
+fn answer(file: &ElfFile, question: Question) -> ObjectPlace {
+    let Question { address, bias, file_offset, .. } = question;
+    let vaddr = bias.map(|bias| address.wrapping_sub(bias));
+    let (segment, section) = match vaddr {
+        Some(vaddr) => (file.segment_at(vaddr), file.section_at(vaddr)),
+        None => (file.segment_at_offset(file_offset), file.section_at_offset(file_offset)),
+    };
+    let mut place = ObjectPlace {
+        segment: segment
+            .map(|segment| format!("{} {} {}", segment.index, segment.kind, segment.flags)),
+        section: section.map(|section| section.name.clone()),
+        vaddr,
+        load_bias: bias,
+        build_id: file.build_id(),
+        ..ObjectPlace::default()
+    };
+    if let Some(vaddr) = vaddr {
+        let symbol = file.symbol_at(vaddr).ok().flatten();
+        place.symbol = symbol.map(|symbol| SymbolPlace {
+            mangled: String::from_utf8_lossy(symbol.name).into_owned(),
+            offset: symbol.offset,
+            table: symbol.source.to_string(),
+        });
+        let source = file.source_at(vaddr).ok().flatten();
+        place.source = source.map(|source| (source.file, source.line));
+    }
+    place
+}

@@ -1,0 +1,55 @@
+//! The sections of programs and libraries, by the rows they lie in.
+
+use std::cmp::Reverse;
+use vmatlas_explain::label::ImageFacts;
+use vmatlas_linux::Images;
+use vmatlas_maps::Maps;
+
+/// How many sections are kept of a row.
+const MOST: usize = 3;
+
+/// A section of an ELF file that lies in a row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Section {
+    /// Its name, such as `.text`. It may hold anything: escape it for terminals.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// For each row of a live process the largest sections of its file that lie in it.
+pub(crate) fn of_images(maps: &Maps, images: &Images) -> Vec<Vec<Section>> {
+    let of_row = |(index, row)| {
+        let image = images.of_row(maps, index);
+        let sections = image.iter().flat_map(|image| {
+            let sections = image.sections(&row).into_iter();
+            sections
+                .map(|section| Section { name: section.name.clone(), size: section.size })
+                .collect::<Vec<_>>()
+        });
+        largest(sections.collect())
+    };
+    maps.iter().enumerate().map(of_row).collect()
+}
+
+/// For each row of a core dump the largest sections of its file that begin in it.
+pub(crate) fn of_facts(maps: &Maps, images: &[ImageFacts]) -> Vec<Vec<Section>> {
+    let mut sections: Vec<Vec<Section>> = vec![Vec::new(); maps.len()];
+    for image in images {
+        for (name, range) in &image.sections {
+            let row = maps.find(range.start).mapping;
+            let in_file = |row: &usize| maps.get(*row).is_some_and(|row| row.name == image.name);
+            if let Some(sections) = row.filter(in_file).and_then(|row| sections.get_mut(row)) {
+                sections.push(Section { name: name.clone(), size: range.size() });
+            }
+        }
+    }
+    sections.into_iter().map(largest).collect()
+}
+
+fn largest(mut sections: Vec<Section>) -> Vec<Section> {
+    sections.sort_by_key(|section| Reverse(section.size));
+    sections.truncate(MOST);
+    sections
+}

@@ -1,0 +1,164 @@
+//! Core dumps, also those that come in order, as from a pipe or a decompressor.
+
+use super::Source;
+use crate::error::{Error, ErrorKind, Result};
+use crate::note::Note;
+use crate::words::printable;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use vmatlas_explain::coredump::CoreDump;
+use vmatlas_linux::elf::ElfFile;
+use vmatlas_linux::{CoreFile, SharedElf, file_with_build_id, within};
+use vmatlas_maps::{KernelVersion, Kind, Mapping, Maps};
+use vmatlas_object::Memory as _;
+
+/// What an ELF file begins with.
+pub(crate) const ELF: &[u8] = b"\x7fELF";
+
+/// A core dump.
+pub(crate) struct Core {
+    pub(crate) dump: CoreDump<CoreFile>,
+    /// The kernel it was written by, as its vDSO says.
+    pub(crate) kernel: Option<KernelVersion>,
+    /// By the address of each image, the file of today.
+    files_now: Mutex<HashMap<u64, std::result::Result<SharedElf, String>>>,
+}
+
+/// A file of a core or of a recording.
+pub(crate) struct FileNow {
+    /// The file of today, which has the build id that the source has; or why there is none.
+    pub(crate) elf: std::result::Result<SharedElf, String>,
+    /// What to subtract from an address of the process to get one of the file.
+    pub(crate) bias: u64,
+    /// The build id in the source.
+    pub(crate) build_id: Option<Vec<u8>>,
+}
+
+impl Core {
+    /// The file of which a row is a part: the file of today only if it is the same, by its build
+    /// id. The vDSO is in the core itself.
+    pub(crate) fn file_now(&self, row: &Mapping<'_>) -> Option<FileNow> {
+        let image = self.dump.image_of(row)?;
+        let mut known = self.files_now.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = || self.open(row, image.build_id.as_deref());
+        let elf = known.entry(image.start).or_insert_with(open).clone();
+        Some(FileNow { elf, bias: image.facts.bias, build_id: image.build_id })
+    }
+
+    fn open(
+        &self,
+        row: &Mapping<'_>,
+        build_id: Option<&[u8]>,
+    ) -> std::result::Result<SharedElf, String> {
+        let name = printable(row.name);
+        let elf = if row.kind() == Kind::Vdso {
+            let size = usize::try_from(row.range.size()).unwrap_or(MOST_VDSO);
+            let mut bytes = vec![0; size.min(MOST_VDSO)];
+            let count = self.dump.read(row.range.start, &mut bytes);
+            bytes.truncate(count);
+            ElfFile::from_bytes(bytes).ok().flatten().ok_or_else(|| "it is damaged".to_owned())
+        } else if let (Some(id), Some(file)) = (build_id, row.file_name()) {
+            let (path, id) = (file.path.into_owned(), id.to_vec());
+            let opened = within(LIMIT, move || file_with_build_id(&path, &id));
+            opened.unwrap_or_else(|| Err(format!("{name} does not answer")))
+        } else {
+            Err(format!("{name} has no build id in the core to know it by"))
+        };
+        elf.map(|elf| Arc::new(Mutex::new(elf)))
+    }
+}
+
+/// How long a file system may take to open a file.
+const LIMIT: Duration = Duration::from_secs(3);
+/// Larger than any vDSO.
+const MOST_VDSO: usize = 1 << 20;
+
+/// Reads a core dump from a regular file.
+pub(crate) fn read(name: &str, file: File) -> Result<(Source, Maps, Vec<Note>)> {
+    let unreadable = |why: String| Error::new(ErrorKind::Unreadable, format!("{name}: {why}"));
+    let file = CoreFile::new(file).map_err(|error| Error::file(name, error))?;
+    let dump = CoreDump::read(file).map_err(|error| unreadable(error.to_string()))?;
+    if dump.maps().is_empty() {
+        let why = dump.warnings().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        return Err(unreadable(format!("a core dump without memory: {why}")));
+    }
+    let kernel = dump.images().iter().find_map(|image| image.kernel);
+    let maps = dump.maps().clone();
+    let core = Core { dump, kernel, files_now: Mutex::default() };
+    Ok((Source::Core(Box::new(core)), maps, Vec::new()))
+}
+
+/// Reads a core dump that comes in order: it is put into a file without a name first, for what is
+/// needed of it lies all over it.
+pub(crate) fn read_stream(name: &str, input: impl Read) -> Result<(Source, Maps, Vec<Note>)> {
+    let failed = |why: &str, error: io::Error, help: &str| {
+        Error::new(ErrorKind::Io, format!("{name}: {why}: {error}{help}"))
+    };
+    let mut file =
+        unlinked().map_err(|error| failed("cannot make a temporary file for it", error, ""))?;
+    let spooled = spool(input, &mut file).map_err(|error| {
+        failed("cannot write it to a temporary file", error, "; TMPDIR says where that is")
+    })?;
+    let (source, maps, mut notes) = read(name, file)?;
+    notes.extend(spooled);
+    Ok((source, maps, notes))
+}
+
+/// The most bytes of a core dump that are taken from a stream, which may have no end.
+const MOST: u64 = 256 << 30;
+/// Blocks of zeros take no room in the file.
+const BLOCK: usize = 4096;
+
+/// A file without a name, so that nothing stays behind. Large ones belong in /var/tmp
+/// (file-hierarchy(7)): /tmp may be memory.
+fn unlinked() -> io::Result<File> {
+    match std::env::var_os("TMPDIR") {
+        Some(_) => tempfile::tempfile(),
+        None => tempfile::tempfile_in("/var/tmp").or_else(|_| tempfile::tempfile()),
+    }
+}
+
+/// Copies a stream; gives a note if it ended early.
+fn spool(mut input: impl Read, file: &mut File) -> io::Result<Option<Note>> {
+    let mut block = vec![0; 64 << 10];
+    let mut length = 0;
+    let warning = loop {
+        let (count, error) = fill(&mut input, &mut block);
+        for piece in block[..count].chunks(BLOCK) {
+            if piece.iter().all(|&byte| byte == 0) {
+                file.seek(SeekFrom::Current(piece.len() as i64))?;
+            } else {
+                file.write_all(piece)?;
+            }
+        }
+        length += count as u64;
+        if let Some(error) = error {
+            break Some(Note::DamagedInput { bytes: length, why: error.to_string() });
+        }
+        if count < block.len() {
+            break None;
+        }
+        if length >= MOST {
+            break Some(Note::CutInput { limit: MOST });
+        }
+    };
+    file.set_len(length)?;
+    Ok(warning)
+}
+
+/// Fills a block as far as there are bytes, and says what stopped it before.
+fn fill(input: &mut impl Read, block: &mut [u8]) -> (usize, Option<io::Error>) {
+    let mut done = 0;
+    while done < block.len() {
+        match input.read(&mut block[done..]) {
+            Ok(0) => break,
+            Ok(count) => done += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (done, Some(error)),
+        }
+    }
+    (done, None)
+}

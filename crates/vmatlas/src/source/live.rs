@@ -1,0 +1,126 @@
+//! Live processes, and those in a copy of /proc.
+
+use crate::error::{Error, Result};
+use crate::note::Note;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+use vmatlas_explain::label::{Facts, Labels};
+use vmatlas_linux::files::{FileTruths, Files};
+use vmatlas_linux::{
+    Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Snapshot, Source, facts, within,
+};
+use vmatlas_maps::{KernelVersion, Kind, Maps};
+
+/// How long reading the memory of a process may take.
+const DEEP_LIMIT: Duration = Duration::from_secs(30);
+
+/// A process, and what was found out about its files.
+pub(crate) struct Live {
+    pub(crate) process: Process,
+    pub(crate) comm: Vec<u8>,
+    pub(crate) empty: Option<Empty>,
+    pub(crate) kernel: Option<KernelVersion>,
+    files: OnceLock<Option<Files>>,
+    truths: OnceLock<FileTruths>,
+    images: Mutex<Images>,
+}
+
+impl Live {
+    /// Opens a process and reads its rows.
+    pub(crate) fn read(proc: &Path, id: ProcessId, sizes: bool) -> Result<(Live, Maps, Vec<Note>)> {
+        let process = Process::open(proc, id).map_err(|error| Error::refused(error, proc, id))?;
+        Live::of(process, proc, sizes, Images::new)
+    }
+
+    /// Reads the rows of the same process again; files that were opened stay open.
+    pub(crate) fn again(&self, proc: &Path, sizes: bool) -> Result<(Live, Maps, Vec<Note>)> {
+        let id = self.process.id();
+        let process = Process::open(proc, id).map_err(|error| Error::refused(error, proc, id))?;
+        Live::of(process, proc, sizes, |maps| self.lock_images().again(maps))
+    }
+
+    fn of(
+        process: Process,
+        proc: &Path,
+        sizes: bool,
+        images: impl FnOnce(&Maps) -> Images,
+    ) -> Result<(Live, Maps, Vec<Note>)> {
+        let source = if sizes { Source::Smaps } else { Source::Maps };
+        let id = process.id();
+        let snapshot = process.rows(source).map_err(|error| Error::refused(error, proc, id))?;
+        let Snapshot { maps, empty, thread, .. } = snapshot;
+        let notes = thread.map(|tid| Note::ReadThrough { tid }).into_iter().collect();
+        let live = Live {
+            comm: process.comm().unwrap_or_default(),
+            empty,
+            kernel: process.kernel_version(),
+            process,
+            files: OnceLock::new(),
+            truths: OnceLock::new(),
+            images: Mutex::new(images(&maps)),
+        };
+        Ok((live, maps, notes))
+    }
+
+    /// How long reading the sizes takes, roughly.
+    pub(crate) fn cost(proc: &Path, id: ProcessId) -> Option<Duration> {
+        Process::open(proc, id).ok()?.cost(Source::Smaps)
+    }
+
+    /// The files of the process; none where there is no row to have one.
+    pub(crate) fn files(&self, maps: &Maps) -> Option<&Files> {
+        let open = || if maps.is_empty() { None } else { Files::of(&self.process).ok() };
+        self.files.get_or_init(open).as_ref()
+    }
+
+    /// What a second source says of the names of files.
+    pub(crate) fn truths(&self, maps: &Maps) -> &FileTruths {
+        self.truths.get_or_init(|| {
+            let files = self.files(maps);
+            files.map(|files| files.truths(&self.process, maps)).unwrap_or_default()
+        })
+    }
+
+    /// The files of the rows that `wanted` lets through, by their index, opened.
+    pub(crate) fn images(
+        &self,
+        maps: &Maps,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Option<MutexGuard<'_, Images>> {
+        let files = self.files(maps)?;
+        let truths = self.truths(maps);
+        let mut images = self.lock_images();
+        images.open(files, maps, truths, wanted);
+        Some(images)
+    }
+
+    fn lock_images(&self) -> MutexGuard<'_, Images> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What labels are made from.
+    pub(crate) fn facts(&self, maps: &Maps, deep: bool) -> Facts {
+        // Objects in memory, such as those of a JIT compiler, are no images to be shown; labels
+        // are made from those that are executed.
+        let is_wanted = |index| {
+            let row = maps.get(index).filter(|row| row.kind() == Kind::File);
+            row.is_some_and(|row| row.perms.execute())
+        };
+        let images = self.images(maps, is_wanted);
+        facts(FactSources { process: &self.process, maps, images: images.as_deref(), deep })
+    }
+
+    /// Labels by what is in the memory, too. A page of it may lie in a file whose file system never
+    /// answers.
+    pub(crate) fn deep_labels(
+        &self,
+        maps: &Maps,
+        facts: &Facts,
+    ) -> std::result::Result<Labels, String> {
+        let memory = ProcessMemory::open(&self.process, maps).map_err(|error| error.to_string())?;
+        let (maps, facts) = (maps.clone(), facts.clone());
+        within(DEEP_LIMIT, move || Labels::of(&maps, &facts, Some(&memory)))
+            .ok_or_else(|| format!("its memory was not read within {} s", DEEP_LIMIT.as_secs()))
+    }
+}

@@ -1,0 +1,154 @@
+//! A log of strace(1) as a target: `LOG`, `LOG@SECONDS`, `LOG:PID`, `LOG:PID@SECONDS`.
+
+use super::{Source, SourceKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::note::{Note, Processes};
+use crate::recorded::{Recorded, Told};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use vmatlas_linux::FilesNow;
+use vmatlas_maps::Maps;
+use vmatlas_recording::strace::{Process, Replay, Replayed, looks_like_log};
+use vmatlas_recording::{Moment, Selection};
+
+/// The files of `strace -ff -o PATH`: `PATH.PID`.
+pub(crate) fn parts(path: &str) -> Vec<(u32, PathBuf)> {
+    let path = Path::new(path);
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let entries = std::fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten();
+    let mut found: Vec<(u32, PathBuf)> = entries
+        .flatten()
+        .filter_map(|entry| {
+            let number = entry.file_name().to_str()?.strip_prefix(name)?.strip_prefix('.')?.parse();
+            Some((number.ok()?, entry.path()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// Reads the files of `strace -ff`, whose names begin with the path of a moment.
+pub(crate) fn open_parts(name: &str, selection: &Selection) -> Result<(Source, Maps, Vec<Note>)> {
+    let path = selection.path.as_str();
+    let mut files = Vec::new();
+    for (pid, path) in parts(path) {
+        let text = std::fs::read(path).map_err(|error| Error::file(name, error))?;
+        files.push((pid, text));
+    }
+    let texts: Vec<(u32, &[u8])> =
+        files.iter().map(|(pid, text)| (*pid, text.as_slice())).collect();
+    if !texts.iter().any(|(_, text)| looks_like_log(text)) {
+        return Err(Error::new(ErrorKind::NotFound, format!("{path}: there is no such file")));
+    }
+    replayed(name, selection, None, |replay| {
+        replay.push_files(&texts);
+        Ok(())
+    })
+}
+
+/// Reads a log of which the beginning was read.
+pub(crate) fn read(
+    name: &str,
+    selection: &Selection,
+    head: &[u8],
+    mut rest: impl Read,
+) -> Result<(Source, Maps, Vec<Note>)> {
+    // One file of `strace -ff`.
+    let extension =
+        Path::new(&selection.path).extension().and_then(|pid| pid.to_str()?.parse().ok());
+    replayed(name, selection, extension, |replay| {
+        replay.push(head);
+        let mut buffer = vec![0; 64 << 10];
+        while !replay.is_done() {
+            match rest.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => replay.push(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::file(name, error)),
+            }
+        }
+        Ok(())
+    })
+}
+
+fn replayed(
+    name: &str,
+    selection: &Selection,
+    pid: Option<u32>,
+    push: impl FnOnce(&mut Replay<'_>) -> Result<()>,
+) -> Result<(Source, Maps, Vec<Note>)> {
+    let profile = FilesNow::profile();
+    let kernel = profile.version;
+    let mut files = FilesNow::new();
+    let mut replay = Replay::new(profile, &mut files);
+    if let Some(pid) = pid {
+        replay = replay.of_process(pid);
+    }
+    let time = match selection.moment {
+        Some(Moment::Time(time_ns)) => Some(Duration::from_nanos(time_ns)),
+        Some(Moment::Event(line)) => {
+            replay = replay.until_line(line);
+            None
+        }
+        Some(Moment::End) | None => None,
+    };
+    if let Some(time) = time {
+        replay = replay.until(time);
+    }
+    push(&mut replay)?;
+    let log = replay.finish();
+    if time.is_some() && !log.timed {
+        let help = "the log tells no times, so it has no moments; strace -ttt writes them";
+        return Err(Error::new(ErrorKind::NoMoment, format!("{}: {help}", selection.path)));
+    }
+    let process = chosen(name, selection, &log)?;
+    let maps = process.space.memory.maps();
+    let mut notes: Vec<Note> = log.warnings.iter().cloned().map(Note::Log).collect();
+    if selection.pid.is_none() && log.processes.len() > 1 {
+        let all = processes(&selection.path, &log);
+        notes.push(Note::OtherProcesses(Processes { pid: process.pid, ..all }));
+    }
+    notes.extend(time.filter(|time| *time > log.length).map(|_| Note::LogEnds(log.length)));
+    notes.extend(process.untold.iter().cloned().map(Note::Untold));
+    notes.push(Note::RulesOf(kernel));
+    notes.extend(
+        Some(files.found()).filter(|&files| files > 0).map(|files| Note::FilesNow { files }),
+    );
+    let doubts = process.space.memory.doubts().count();
+    notes.extend(
+        Some(doubts).filter(|&doubts| doubts > 0).map(|addresses| Note::Doubts { addresses }),
+    );
+    let time_ns = || u64::try_from(log.length.as_nanos()).unwrap_or(u64::MAX);
+    let recorded = Recorded {
+        pid: process.pid,
+        comm: process.comm.clone(),
+        number: log.lines,
+        time_ns: log.timed.then(time_ns),
+        told: Told::Log { space: Box::new(process.space.clone()), makers: log.makers.clone() },
+    };
+    Ok((Source::Recorded(Box::new(recorded)), maps, notes))
+}
+
+fn chosen<'a>(name: &str, selection: &Selection, log: &'a Replayed) -> Result<&'a Process> {
+    let found = match selection.pid {
+        Some(pid) => log.process(pid),
+        None => log.processes.first(),
+    };
+    let missing = |message| Error::new(ErrorKind::NoMoment, message);
+    found.ok_or_else(|| match selection.pid {
+        Some(pid) if !log.processes.is_empty() => missing(format!("{name}: no process {pid}"))
+            .with_processes(processes(&selection.path, log)),
+        _ => missing(format!("{name}: no process is in the log by then")),
+    })
+}
+
+/// The processes of a log, each by its program.
+fn processes(path: &str, log: &Replayed) -> Processes {
+    let all = log.processes.iter().map(|process| {
+        let program = process.program.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        (process.pid, program.to_vec())
+    });
+    Processes::new(path, SourceKind::Log, all)
+}

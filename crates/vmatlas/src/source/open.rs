@@ -1,0 +1,294 @@
+//! Finds and reads what a target means.
+
+use super::compression::{HEAD, decompressed};
+use super::live::Live;
+use super::slot::Slot;
+use super::{Source, core, log, recording};
+use crate::error::{Error, ErrorKind, Result};
+use crate::note::Note;
+use std::fs::File;
+use std::io::{self, Read, Seek as _};
+use std::path::{Path, PathBuf};
+use vmatlas_linux::{ProcessId, RecordingFile};
+use vmatlas_maps::{Maps, MapsReader, other_listing};
+use vmatlas_recording::strace::looks_like_log;
+use vmatlas_recording::{Moment, Selection, looks_like_recording};
+
+/// A source, its rows, and what was odd about them.
+pub(crate) type Read3 = (Source, Maps, Vec<Note>);
+
+/// What is to be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Target {
+    /// As people write it: a PID, PID/TID, `self`, the name of a process, a file, `FILE@TIME`,
+    /// `FILE:PID`, or `-`.
+    Word(String),
+    /// A process or a thread.
+    Process(ProcessId),
+    /// A file.
+    Path(PathBuf),
+}
+
+impl From<u32> for Target {
+    fn from(pid: u32) -> Target {
+        Target::Process(ProcessId { pid, tid: None })
+    }
+}
+
+impl From<ProcessId> for Target {
+    fn from(id: ProcessId) -> Target {
+        Target::Process(id)
+    }
+}
+
+impl From<&str> for Target {
+    fn from(word: &str) -> Target {
+        Target::Word(word.to_owned())
+    }
+}
+
+impl From<String> for Target {
+    fn from(word: String) -> Target {
+        Target::Word(word)
+    }
+}
+
+impl From<&Path> for Target {
+    fn from(path: &Path) -> Target {
+        Target::Path(path.to_owned())
+    }
+}
+
+impl From<PathBuf> for Target {
+    fn from(path: PathBuf) -> Target {
+        Target::Path(path)
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Target::Word(word) => f.write_str(word),
+            Target::Process(id) => id.fmt(f),
+            Target::Path(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// How a target is read.
+#[derive(Clone, Debug)]
+pub(crate) struct How {
+    pub(crate) proc: PathBuf,
+    pub(crate) pid: Option<u32>,
+    pub(crate) moment: Option<Moment>,
+    pub(crate) sizes: bool,
+}
+
+/// A target, resolved.
+pub(crate) enum Place {
+    Process(ProcessId),
+    /// A file, and which process and moment of it are meant.
+    File(PathBuf, Selection),
+    /// The files of `strace -ff -o PATH`.
+    LogParts(Selection),
+    Stdin,
+}
+
+/// Finds out what a target means.
+pub(crate) fn resolve(target: &Target, how: &How) -> Result<Place> {
+    let end = |path: String| Selection { path, pid: how.pid, moment: how.moment };
+    let word = match target {
+        Target::Process(id) => return Ok(Place::Process(*id)),
+        Target::Path(path) => {
+            return Ok(Place::File(path.clone(), end(path.to_string_lossy().into_owned())));
+        }
+        Target::Word(word) => word,
+    };
+    if let Some(selection) = selection(word, how) {
+        let path = PathBuf::from(&selection.path);
+        let is_file = path.is_file();
+        return Ok(match is_file {
+            true => Place::File(path, selection),
+            false => Place::LogParts(selection),
+        });
+    }
+    Ok(match Slot::of(word, &how.proc)? {
+        Slot::Process(id) => Place::Process(id),
+        Slot::File => Place::File(PathBuf::from(word), end(word.clone())),
+        Slot::Stdin => Place::Stdin,
+    })
+}
+
+/// The process and moment of a file that a word means; `None` where it is something else than a
+/// file.
+pub(crate) fn selection(word: &str, how: &How) -> Option<Selection> {
+    let is_path = |path: &str| Path::new(path).exists();
+    let is_file = |path: &str| Path::new(path).is_file() || !log::parts(path).is_empty();
+    Selection::parse(word, how.pid, how.moment, is_path, is_file)
+}
+
+/// Reads a target.
+pub(crate) fn read(target: &Target, how: &How) -> Result<Read3> {
+    let name = target.to_string();
+    match resolve(target, how)? {
+        Place::Process(id) => {
+            let (live, maps, notes) = Live::read(&how.proc, id, how.sizes)?;
+            Ok((Source::Live(Box::new(live)), maps, notes))
+        }
+        Place::File(path, selection) => match binary(&name, &selection, open(&path)?)? {
+            Ok(read) => Ok(read),
+            Err(file) => from_stream(&name, &selection, file),
+        },
+        Place::LogParts(selection) => log::open_parts(&name, &selection),
+        Place::Stdin => from_stream(STDIN, &how.end(STDIN), io::stdin().lock()),
+    }
+}
+
+/// Reads what need not have rows: a text that is no log of strace is given as it is.
+pub(crate) fn read_or_text(
+    target: &Target,
+    how: &How,
+) -> Result<std::result::Result<Read3, Vec<u8>>> {
+    let name = target.to_string();
+    match resolve(target, how)? {
+        Place::Process(_) => read(target, how).map(Ok),
+        Place::File(path, selection) => match binary(&name, &selection, open(&path)?)? {
+            Ok(read) => Ok(Ok(read)),
+            Err(file) => stream_or_text(&name, &selection, file),
+        },
+        Place::LogParts(selection) => log::open_parts(&name, &selection).map(Ok),
+        Place::Stdin => stream_or_text(STDIN, &how.end(STDIN), io::stdin().lock()),
+    }
+}
+
+/// The core dump that bytes are, which may be compressed; none if they are something else.
+pub(crate) fn core_in_bytes(name: &str, bytes: &[u8]) -> Result<Option<Read3>> {
+    Ok(stream_or_text(name, &Selection::default(), bytes)?.ok())
+}
+
+const STDIN: &str = "standard input";
+
+impl How {
+    fn end(&self, path: &str) -> Selection {
+        Selection { path: path.to_owned(), pid: self.pid, moment: self.moment }
+    }
+}
+
+fn open(path: &Path) -> Result<File> {
+    File::open(path).map_err(|error| Error::file(path.display(), error))
+}
+
+/// The core dump or recording in a regular file, which is read where it is; else the file, at its
+/// beginning.
+fn binary(
+    name: &str,
+    selection: &Selection,
+    mut file: File,
+) -> Result<std::result::Result<Read3, File>> {
+    let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
+    if is_file {
+        let mut head = Vec::new();
+        let begun = file.by_ref().take(16).read_to_end(&mut head);
+        begun.and_then(|_| file.rewind()).map_err(|error| Error::file(name, error))?;
+        if head.starts_with(core::ELF) {
+            no_moment(selection, "a core dump")?;
+            return core::read(name, file).map(Ok);
+        }
+        if looks_like_recording(&head) {
+            let file = RecordingFile::new(file).map_err(|error| Error::file(name, error))?;
+            return recording::at(recording::opened(name, file)?, selection).map(Ok);
+        }
+    }
+    Ok(Err(file))
+}
+
+/// The most bytes that are read of a text: a device may have no end.
+const MOST: u64 = 16 << 30;
+/// The most bytes of a crash log that are read.
+const MOST_TEXT: u64 = 1 << 30;
+
+/// What comes in order, and may be compressed; text as it is.
+fn stream_or_text(
+    name: &str,
+    selection: &Selection,
+    input: impl Read,
+) -> Result<std::result::Result<Read3, Vec<u8>>> {
+    let (head, rest) = decompressed(name, input)?;
+    if head.starts_with(core::ELF) || looks_like_recording(&head) || looks_like_log(&head) {
+        return content(name, selection, head, rest).map(Ok);
+    }
+    let mut text = head;
+    let left = MOST_TEXT.saturating_sub(text.len() as u64);
+    let read = rest.take(left).read_to_end(&mut text);
+    read.map_err(|error| Error::file(name, error))?;
+    Ok(Err(text))
+}
+
+/// What comes in order, as from a pipe; it may be compressed.
+fn from_stream(name: &str, selection: &Selection, input: impl Read) -> Result<Read3> {
+    let (head, rest) = decompressed(name, input)?;
+    content(name, selection, head, rest)
+}
+
+/// Only recordings and logs have moments.
+fn no_moment(selection: &Selection, what: &str) -> Result<()> {
+    if selection.moment.is_none() && selection.pid.is_none() {
+        return Ok(());
+    }
+    let path = &selection.path;
+    let message = format!("{path}: {what}, so it has no moments and processes");
+    Err(Error::new(ErrorKind::Lacks, message))
+}
+
+/// Reads what begins with `head` and goes on with `input`.
+fn content(name: &str, selection: &Selection, head: Vec<u8>, input: impl Read) -> Result<Read3> {
+    if head.starts_with(core::ELF) {
+        no_moment(selection, "a core dump")?;
+        return core::read_stream(name, io::Cursor::new(head).chain(input));
+    }
+    let input = input.take(MOST);
+    if looks_like_recording(&head) {
+        let spooled = RecordingFile::spool(io::Cursor::new(head).chain(input));
+        let file = spooled.map_err(|error| Error::file(name, error))?;
+        return recording::at(recording::opened(name, file)?, selection);
+    }
+    if looks_like_log(&head) {
+        return log::read(name, selection, &head, input);
+    }
+    no_moment(selection, "neither a recording nor a log of strace")?;
+    text(name, &head, input)
+}
+
+/// Reads the rows in a text.
+fn text(name: &str, head: &[u8], mut input: io::Take<impl Read>) -> Result<Read3> {
+    let mut reader = MapsReader::default();
+    reader.push(head);
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => reader.push(&buffer[..length]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::file(name, error)),
+        }
+    }
+    let maps = reader.finish();
+    if maps.is_empty() {
+        return Err(no_rows(name, head));
+    }
+    let notes = if input.limit() == 0 { vec![Note::CutInput { limit: MOST }] } else { Vec::new() };
+    Ok((Source::Text, maps, notes))
+}
+
+fn no_rows(name: &str, head: &[u8]) -> Error {
+    debug_assert!(head.len() <= HEAD, "the head is what is kept to find out what it is");
+    let rows = "rows of /proc/PID/maps, smaps, or a text that has such rows in it";
+    let looks_like = other_listing(head);
+    let message = match looks_like {
+        Some(what) => format!("{name}: no row of maps: this looks like {what}; give {rows}"),
+        None if head.is_empty() => format!("{name}: empty; give {rows}"),
+        None => format!("{name}: no row of maps found; give {rows}"),
+    };
+    Error::new(ErrorKind::NoRows, message).with_looks_like(looks_like)
+}

@@ -1,0 +1,70 @@
+//! Recordings.
+
+use super::{Source, SourceKind};
+use crate::error::{Error, ErrorKind, Result};
+use crate::note::{Note, Processes};
+use crate::recorded::{Opened, Recorded, Told};
+use crate::words::printable;
+use vmatlas_linux::RecordingFile;
+use vmatlas_maps::Maps;
+use vmatlas_recording::{Process, Recording, SelectError, Selected, Selection};
+
+/// Opens a recording.
+pub(crate) fn opened(name: &str, file: RecordingFile) -> Result<Opened> {
+    Recording::open(file).map_err(|error| {
+        let name = printable(name.as_bytes());
+        Error::new(ErrorKind::Unreadable, format!("{name}: {error}"))
+    })
+}
+
+/// The process that a selection means, at its moment.
+pub(crate) fn at(
+    mut recording: Opened,
+    selection: &Selection,
+) -> Result<(Source, Maps, Vec<Note>)> {
+    let path = &selection.path;
+    let Selected { process, replay, task, error } =
+        recording.select(selection).map_err(|error| {
+            let name = printable(path.as_bytes());
+            let message = Error::new(ErrorKind::NoMoment, format!("{name}: {error}"));
+            match error {
+                SelectError::NoProcess(_) => {
+                    message.with_processes(processes(path, &mut recording))
+                }
+                _ => message,
+            }
+        })?;
+    let mut notes: Vec<Note> = recording.warnings().iter().cloned().map(Note::Recording).collect();
+    notes.extend(error.map(Note::DamagedRecording));
+    if selection.pid.is_none() && recording.processes().len() > 1 {
+        let all = processes(path, &mut recording);
+        notes.push(Note::OtherProcesses(Processes { pid: process.pid, ..all }));
+    }
+    recording.read_stacks();
+    let recorded = Recorded {
+        pid: process.pid,
+        comm: comm(&recording, &process),
+        number: replay.number(),
+        time_ns: Some(replay.time_ns()),
+        told: Told::Recording {
+            recording: Box::new(recording),
+            replay,
+            task,
+            began: process.first,
+        },
+    };
+    let maps = recorded.space().memory.maps();
+    Ok((Source::Recorded(Box::new(recorded)), maps, notes))
+}
+
+/// The name of a process at the end of its life.
+pub(crate) fn comm(recording: &Opened, process: &Process) -> Vec<u8> {
+    let entry = recording.definitions().tasks.get(process.task as usize);
+    entry.map_or_else(Vec::new, |entry| entry.comm.clone())
+}
+
+fn processes(path: &str, recording: &mut Opened) -> Processes {
+    let all = recording.processes().to_vec();
+    let named = all.iter().map(|process| (process.pid, comm(recording, process)));
+    Processes::new(path, SourceKind::Recording, named)
+}

@@ -1,0 +1,70 @@
+//! What a TARGET means.
+
+use crate::error::{Error, ErrorKind, Result};
+use std::io;
+use std::path::Path;
+use vmatlas_linux::{Process, ProcessId};
+
+/// What a target means that is no moment of a recording or log.
+pub enum Slot {
+    /// A process or a thread.
+    Process(ProcessId),
+    /// A file.
+    File,
+    /// Standard input.
+    Stdin,
+}
+
+impl Slot {
+    /// A PID, PID/TID, `self`, the name of a command, a file, or `-`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], or [`ErrorKind::Ambiguous`] where several processes have the name.
+    pub fn of(name: &str, proc: &Path) -> Result<Slot> {
+        if name == "-" {
+            return Ok(Slot::Stdin);
+        }
+        if name.is_empty() {
+            let help = "the target is empty; give a PID, the name of a process, a file, or -";
+            return Err(Error::new(ErrorKind::Usage, help));
+        }
+        let (pid, tid) = name.split_once('/').map_or((name, None), |(pid, tid)| (pid, Some(tid)));
+        let number = |text: &str| text.parse().ok().filter(|_| !text.starts_with('+'));
+        let pid = if pid == "self" { Some(own_pid(proc)?) } else { number(pid) };
+        if let (Some(pid), true) = (pid, tid.is_none_or(|tid| number(tid).is_some())) {
+            return Ok(Slot::Process(ProcessId { pid, tid: tid.and_then(number) }));
+        }
+        let is_directory = match std::fs::metadata(name) {
+            Ok(found) if !found.is_dir() => return Ok(Slot::File),
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(Error::file(name, error)),
+        };
+        let missing = |message: String| Error::new(ErrorKind::NotFound, message);
+        let pids = Process::named(proc, name)?;
+        match pids[..] {
+            [pid] => Ok(Slot::Process(ProcessId { pid, tid: None })),
+            [] if is_directory => Err(missing(format!("{name}: is a directory"))),
+            [] if name.contains('/') => Err(missing(format!("{name}: there is no such file"))),
+            [] => {
+                Err(missing(format!("{name}: there is no such file, and no process of that name")))
+            }
+            _ => {
+                let list: Vec<String> = pids.iter().map(u32::to_string).collect();
+                let help = "give the number of one";
+                let message = format!(
+                    "{} processes are called {name}: {}; {help}",
+                    list.len(),
+                    list.join(", ")
+                );
+                Err(Error::new(ErrorKind::Ambiguous, message).with_pids(pids))
+            }
+        }
+    }
+}
+
+fn own_pid(proc: &Path) -> Result<u32> {
+    Process::own_pid(proc).ok_or_else(|| {
+        Error::new(ErrorKind::Gone, format!("{} does not show vmatlas itself", proc.display()))
+    })
+}

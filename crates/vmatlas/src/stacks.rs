@@ -1,0 +1,176 @@
+//! Call stacks of recordings and logs, with names.
+
+use crate::recorded::Opened;
+use std::collections::HashMap;
+use vmatlas_linux::elf::demangle;
+use vmatlas_linux::symbols::{Module, Place, SymbolFrame, SymbolOptions, Symbolizer, hint};
+use vmatlas_object::jit::JitMap;
+use vmatlas_recording::strace::{Frame, Makers};
+use vmatlas_recording::{Definitions, Origin, TaskEntry};
+
+/// The stacks of some origins, by number and process: code that is made at run time is of one
+/// process.
+#[derive(Default)]
+pub(crate) struct Stacks {
+    frames: HashMap<(u32, u32), Vec<SymbolFrame>>,
+    /// What stood in the way of names.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Stacks {
+    /// Finds names for stacks of tasks, each place in code once. The recording's stacks have been
+    /// read.
+    pub(crate) fn of_tasks(
+        recording: &Opened,
+        stacks_of_tasks: impl Iterator<Item = (u32, u32)>,
+        options: SymbolOptions,
+    ) -> Stacks {
+        let definitions = recording.definitions();
+        let mut symbolizer = Symbolizer::new(options);
+        add_jit(definitions, &mut symbolizer);
+        let told = told_places(definitions);
+        let mut spots: Vec<Spot<'_>> = Vec::new();
+        let mut places: Vec<Place> = Vec::new();
+        let mut known: HashMap<(u32, u64, u32), usize> = HashMap::new();
+        let mut stacks: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
+        for (stack, task) in stacks_of_tasks {
+            let pid = pid_of(&definitions.tasks, task);
+            stacks.entry((stack, pid)).or_insert_with(|| {
+                let frames = definitions.frames_of(stack).map(|frame| {
+                    let file = definitions.files.get(frame.file as usize);
+                    let file = file.filter(|_| frame.file != 0);
+                    let of = if file.is_some() { 0 } else { pid };
+                    *known.entry((frame.file, frame.offset, of)).or_insert_with(|| {
+                        spots.push(match (told.get(&(frame.file, frame.offset)), file) {
+                            (Some(frames), _) => Spot::Told(frames),
+                            (None, file) => {
+                                places.push(match file {
+                                    Some(file) => Place::File {
+                                        module: symbolizer.add_module(Module::of(file)),
+                                        offset: frame.offset,
+                                    },
+                                    None => Place::Jit { pid, address: frame.offset },
+                                });
+                                Spot::Asked(places.len() - 1)
+                            }
+                        });
+                        spots.len() - 1
+                    })
+                });
+                frames.collect()
+            });
+        }
+        let named = symbolizer.symbolize(&places);
+        let frames_at = |spot: usize| match spots[spot] {
+            Spot::Told(frames) => frames.to_vec(),
+            Spot::Asked(place) => named[place].clone(),
+        };
+        let whole = |spots: Vec<usize>| spots.into_iter().flat_map(frames_at).collect();
+        let mut notes: Vec<String> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
+        notes.sort();
+        notes.dedup();
+        let frames: HashMap<(u32, u32), Vec<SymbolFrame>> =
+            stacks.into_iter().map(|(key, places)| (key, whole(places))).collect();
+        let program = recording.meta().command.first().cloned().unwrap_or_default();
+        let program = String::from_utf8_lossy(&program).into_owned();
+        notes.extend(frames.values().find_map(|frames| hint(&program, frames)).map(str::to_owned));
+        Stacks { frames, notes }
+    }
+
+    /// Takes the names that strace gave to the frames of these origins.
+    pub(crate) fn of_log<'a>(makers: &Makers, origins: impl Iterator<Item = &'a Origin>) -> Stacks {
+        let mut stacks = Stacks::default();
+        for origin in origins.filter(|origin| origin.stack != 0) {
+            let key = (origin.stack, pid_of(&makers.tasks, origin.task));
+            let frames = || makers.frames_of(origin.stack).map(as_told).collect();
+            stacks.frames.entry(key).or_insert_with(frames);
+        }
+        stacks
+    }
+
+    /// The frames of an origin's stack, the innermost first.
+    pub(crate) fn get(&self, tasks: &[TaskEntry], origin: &Origin) -> &[SymbolFrame] {
+        self.of_task(tasks, origin.stack, origin.task)
+    }
+
+    /// The frames of a stack that a task had.
+    pub(crate) fn of_task(&self, tasks: &[TaskEntry], stack: u32, task: u32) -> &[SymbolFrame] {
+        self.frames.get(&(stack, pid_of(tasks, task))).map_or(&[], Vec::as_slice)
+    }
+}
+
+fn pid_of(tasks: &[TaskEntry], task: u32) -> u32 {
+    tasks.get(task as usize).map_or(0, |task| task.pid)
+}
+
+/// A frame as strace names it.
+fn as_told(frame: &Frame) -> SymbolFrame {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let named = !frame.function.is_empty();
+    SymbolFrame {
+        function: if named { demangle(&frame.function) } else { String::new() },
+        offset: if named { frame.function_offset } else { frame.offset },
+        module: text(&frame.module),
+        source: Some(text(&frame.source)).filter(|source| !source.is_empty()),
+        inlined: false,
+    }
+}
+
+/// Where the names of a place in code come from.
+enum Spot<'a> {
+    /// The recorder has looked.
+    Told(&'a [SymbolFrame]),
+    /// They are asked for: the number of the question.
+    Asked(usize),
+}
+
+/// What the recorder has looked up, by file and offset.
+fn told_places(definitions: &Definitions) -> HashMap<(u32, u64), Vec<SymbolFrame>> {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut told: HashMap<(u32, u64), Vec<SymbolFrame>> = HashMap::new();
+    for place in definitions.places.iter().filter(|place| place.file != 0) {
+        let Some(file) = definitions.files.get(place.file as usize) else { continue };
+        told.entry((place.file, place.offset)).or_default().push(SymbolFrame {
+            function: text(&place.function),
+            offset: place.function_offset,
+            module: text(&file.name),
+            source: Some(text(&place.source)).filter(|source| !source.is_empty()),
+            inlined: place.inlined,
+        });
+    }
+    told
+}
+
+/// The names that runtimes gave to their code, in the form of a perf map.
+fn add_jit(definitions: &Definitions, symbolizer: &mut Symbolizer) {
+    let mut texts: HashMap<u32, Vec<u8>> = HashMap::new();
+    for symbol in definitions.symbols.iter().filter(|symbol| symbol.pid != 0) {
+        let text = texts.entry(symbol.pid).or_default();
+        text.extend_from_slice(format!("{:x} {:x} ", symbol.address, symbol.size).as_bytes());
+        text.extend(symbol.name.iter().map(|&b| if b == b'\n' { b' ' } else { b }));
+        text.push(b'\n');
+    }
+    for (pid, text) in texts {
+        symbolizer.add_jit(pid, JitMap::parse_perf_map(&text).0);
+    }
+}
+
+/// Files whose functions say little of who wanted memory: the C library and the dynamic linker.
+const SYSTEM: [&str; 6] = ["libc.so", "libc-", "ld-linux", "ld-musl", "ld64.so", "ld.so"];
+
+/// What is in the names of functions that only pass a wish for memory on.
+const WRAPPERS: [&str; 9] =
+    ["mmap", "munmap", "mremap", "mprotect", "brk", "malloc", "calloc", "realloc", "madvise"];
+
+/// The frames from the one on that says most: the innermost that is neither of the C library nor
+/// of the dynamic linker, else the innermost that is no mere wrapper.
+pub fn telling(frames: &[SymbolFrame]) -> &[SymbolFrame] {
+    let system = |frame: &SymbolFrame| {
+        let file = frame.module.rsplit('/').next().unwrap_or_default();
+        SYSTEM.iter().any(|name| file.starts_with(name))
+    };
+    let wrapper = |frame: &SymbolFrame| WRAPPERS.iter().any(|word| frame.function.contains(word));
+    let at = frames.iter().position(|frame| !system(frame));
+    let at = at.or_else(|| frames.iter().position(|frame| !wrapper(frame))).unwrap_or(0);
+    &frames[at.min(frames.len())..]
+}
