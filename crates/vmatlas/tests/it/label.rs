@@ -140,6 +140,60 @@ fn parts_of_a_reservation_are_no_heaps() {
     assert!(is_arena(above, 0x7f10_0400_0000));
 }
 
+/// The rows of a program in Rust: a signal stack of that size with its guard, directly below a
+/// library.
+fn signal_stack(page: u64, size: u64) -> (String, AddressRange, AddressRange) {
+    let library = 0x7f00_0010_0000_u64;
+    let stack = AddressRange::new(library - size, library);
+    let guard = AddressRange::new(stack.start - page, stack.start);
+    let text = format!(
+        "{:x}-{:x} ---p 00000000 00:00 0 \n\
+         {:x}-{:x} rw-p 00000000 00:00 0 \n\
+         {library:x}-7f0000200000 r--p 00000000 fe:00 9                    /lib/libc.so.6\n\
+         7f0000200000-7f0000300000 r-xp 00100000 fe:00 9                    /lib/libc.so.6\n\
+         7f0000300000-7f0000400000 r-xp 00000000 fe:00 10                   /lib/libstd-1.so\n",
+        guard.start, guard.end, stack.start, stack.end
+    );
+    (text, guard, stack)
+}
+
+/// `AT_MINSIGSTKSZ` of old kernels, of processors without AVX-512, with it, and with AMX, and
+/// sizes that there may be.
+#[test]
+fn signal_stacks_have_the_size_that_the_processor_needs() {
+    const AT_MINSIGSTKSZ: u64 = 51;
+    for (page, least, size) in [
+        (4096, None, 8192),
+        (4096, Some(1776), 8192),
+        (4096, Some(3632), 8192),
+        (4096, Some(8192), 8192),
+        (4096, Some(8193), 12288),
+        (4096, Some(11952), 12288),
+        (4096, Some(12288), 12288),
+        (4096, Some(16 << 10), 16384),
+        (4096, Some(20000), 20480),
+        (65536, Some(11952), 65536),
+    ] {
+        let entries = least.map(|least| (AT_MINSIGSTKSZ, least)).into_iter().collect();
+        let auxv = Auxv { entries };
+        let facts = Facts { page_size: page, auxv, ..Facts::default() };
+        let told = |size: u64| {
+            let (text, guard, stack) = signal_stack(page, size);
+            let labels = Labels::of(&Maps::parse(text.as_bytes()), &facts, None);
+            let group = |range: AddressRange| {
+                let part = labels.at(range.start)?;
+                Some((part.range, part.label.group.to_string(), part.label.confidence))
+            };
+            let expected = |range, group: &str| Some((range, group.to_owned(), Confidence::Likely));
+            group(guard) == expected(guard, "guard")
+                && group(stack) == expected(stack, "alternate signal stack")
+        };
+        assert!(told(size), "{least:?}");
+        // A page less or more is something else.
+        assert!(!told(size - page) && !told(size + page), "{least:?}");
+    }
+}
+
 /// Memory in which every word is what a structure might want it to be.
 struct Lies {
     rows: Vec<AddressRange>,
