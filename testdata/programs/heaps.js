@@ -1,4 +1,5 @@
-// Fills V8's heap, and says the sizes of its spaces when asked. The page of a browser runs it too.
+// Fills V8's heap. When asked, it stops all its threads, and says when it goes on which sizes V8's
+// spaces had just before and just after that, a line each. The page of a browser runs it too.
 const objects = [];
 for (let i = 0; i < 200000; i++) objects.push({ i, text: 'x' + i });
 const hot = (n) => { let sum = 0; for (let i = 0; i < n; i++) sum += i * i % 7; return sum; };
@@ -11,10 +12,13 @@ const buffer = new Uint8Array(4 << 20);
 for (let i = 0; i < buffer.length; i++) buffer[i] = i * 11 % 251 + 1;
 globalThis.kept = [objects, letters, buffer];
 if (globalThis.process) {
+  const { getHeapSpaceStatistics } = require('v8');
+  const sizes = () =>
+    getHeapSpaceStatistics().map((space) => space.space_name + '=' + space.space_size).join(' ');
   process.stdin.on('data', () => {
-    const spaces = require('v8').getHeapSpaceStatistics();
-    console.log(spaces.map((space) => space.space_name + ' ' + space.space_size).join('\n'));
-    console.log('ready');
+    const before = sizes();
+    process.kill(process.pid, 'SIGSTOP');
+    console.log(before + '\n' + sizes() + '\nready');
   });
 }
 console.log('ready');

@@ -241,8 +241,9 @@ impl<'a> Labeller<'a> {
         allocators::recognise(self);
         musl::recognise(self);
         glibc_malloc::recognise(self);
-        loader::recognise(self);
+        // The kernel may put a signal stack where the loader's memory is guessed to be.
         signal_stacks::recognise(self);
+        loader::recognise(self);
         if let Some(jvm) = &jvm {
             jvm::recognise_rest(self, jvm);
         }

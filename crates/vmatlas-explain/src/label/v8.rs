@@ -36,11 +36,19 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     code_range(labeller);
     let peek = Peek::of(labeller);
     let mut left = MOST_PAGES;
-    for run in lonely(labeller) {
+    for run in candidates(labeller) {
         let range = run.range();
-        if let Some(peek) = peek {
+        // Of two hundred pages, two are near each other once in a hundred times. Then only their
+        // headers tell.
+        let is_lonely = is_lonely(labeller, range);
+        if let Some(peek) = peek
+            && (is_lonely || page(peek, range.start, range.end).is_some())
+        {
             let what = "page of the heap of JavaScript objects";
             pages(labeller, peek, range, (HEAP, what), &mut left);
+        }
+        if !is_lonely {
+            continue;
         }
         let label = Label::new(
             HEAP,
@@ -52,23 +60,26 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Runs that are placed as pages of the heap: far from all else.
-fn lonely(labeller: &Labeller<'_>) -> Vec<Run> {
+/// Runs that may be pages of the heap by their address and permissions.
+fn candidates(labeller: &Labeller<'_>) -> Vec<Run> {
     let mut all = runs(labeller);
     all.retain(|run| {
         let range = run.range();
-        let place = |address: u64| labeller.maps.find(address);
-        let row = |index: Option<usize>| index.and_then(|index| labeller.maps.get(index));
-        let before = row(place(range.start).before).map_or(0, |row| row.range.end);
-        let after = row(place(range.end.saturating_sub(1)).after);
-        let after = after.map_or(u64::MAX, |row| row.range.start);
         range.start.is_multiple_of(PAGE)
             && range.end <= RANDOM
-            && range.start.saturating_sub(before) >= DISTANCE
-            && after.saturating_sub(range.end) >= DISTANCE
             && run.parts().iter().all(|part| part.perms.read() && !part.perms.execute())
     });
     all
+}
+
+/// Whether a range is far from all else, as pages of the heap are but by chance.
+fn is_lonely(labeller: &Labeller<'_>, range: AddressRange) -> bool {
+    let place = |address: u64| labeller.maps.find(address);
+    let row = |index: Option<usize>| index.and_then(|index| labeller.maps.get(index));
+    let before = row(place(range.start).before).map_or(0, |row| row.range.end);
+    let after = row(place(range.end.saturating_sub(1)).after);
+    let after = after.map_or(u64::MAX, |row| row.range.start);
+    range.start.saturating_sub(before) >= DISTANCE && after.saturating_sub(range.end) >= DISTANCE
 }
 
 /// Labels pages by their headers.

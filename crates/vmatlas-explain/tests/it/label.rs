@@ -146,6 +146,112 @@ fn parts_of_a_reservation_are_no_heaps() {
     assert!(is_arena(above, 0x7f10_0400_0000));
 }
 
+/// Memory in which some words are something.
+struct Words(Vec<(u64, u64)>);
+
+impl Memory for Words {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> usize {
+        for (index, chunk) in bytes.chunks_mut(8).enumerate() {
+            let at = address.wrapping_add(index as u64 * 8);
+            let word = self.0.iter().find(|(place, _)| *place == at).map_or(0, |(_, word)| *word);
+            chunk.copy_from_slice(&word.to_le_bytes()[..chunk.len()]);
+        }
+        bytes.len()
+    }
+}
+
+/// V8 puts its pages at random, so two of them are near each other now and then. Their headers
+/// tell all the same, which other memory nearby does not have.
+#[test]
+fn pages_of_v8_that_are_near_each_other_are_known_by_their_headers() {
+    const PAGE: u64 = 256 << 10;
+    let (near, alone) = ([0x313b_ea74_0000, 0x313b_eab8_0000], 0x1234_5678_0000);
+    let other = 0x313b_eb40_0000;
+    let row = |start: u64| format!("{start:x}-{:x} rw-p 00000000 00:00 0 \n", start + PAGE);
+    let text: String = [alone, near[0], near[1], other].map(row).concat();
+    let maps = Maps::parse(text.as_bytes());
+    let symbols = vec![("v8dbg_APIObjectType", 0x1000)];
+    let images = vec![ImageFacts { symbols, ..ImageFacts::default() }];
+    let machine = Some(Machine::X86_64);
+    let facts = Facts { page_size: 4096, machine, images, ..Facts::default() };
+    // The header of V8 11: size, flags, heap, and the bounds of the objects.
+    let header = |at: u64| {
+        let words = [PAGE, 0x10, 0x7000_0000, at + 0x100, at + PAGE];
+        (0..).map(move |index| at + 8 * index).zip(words)
+    };
+    let words = Words([alone, near[0], near[1]].into_iter().flat_map(header).collect());
+    let heap = |labels: &Labels, start: u64| {
+        let part = labels.at(start).filter(|part| part.label.group == "V8 heap")?;
+        assert_eq!(part.range, AddressRange::new(start, start + PAGE));
+        Some(part.label.confidence)
+    };
+    let deep = Labels::of(&maps, &facts, Some(&words));
+    for start in [alone, near[0], near[1]] {
+        assert_eq!(heap(&deep, start), Some(Confidence::Certain), "{start:x}");
+    }
+    assert_eq!(heap(&deep, other), None);
+    // Without memory, only the place tells.
+    let labels = Labels::of(&maps, &facts, None);
+    assert_eq!(heap(&labels, alone), Some(Confidence::Likely));
+    for start in [near[0], near[1], other] {
+        assert_eq!(heap(&labels, start), None, "{start:x}");
+    }
+}
+
+/// The rows of a program in Rust: a signal stack of that size with its guard, directly below a
+/// library.
+fn signal_stack(page: u64, size: u64) -> (String, AddressRange, AddressRange) {
+    let library = 0x7f00_0010_0000_u64;
+    let stack = AddressRange::new(library - size, library);
+    let guard = AddressRange::new(stack.start - page, stack.start);
+    let text = format!(
+        "{:x}-{:x} ---p 00000000 00:00 0 \n\
+         {:x}-{:x} rw-p 00000000 00:00 0 \n\
+         {library:x}-7f0000200000 r--p 00000000 fe:00 9                    /lib/libc.so.6\n\
+         7f0000200000-7f0000300000 r-xp 00100000 fe:00 9                    /lib/libc.so.6\n\
+         7f0000300000-7f0000400000 r-xp 00000000 fe:00 10                   /lib/libstd-1.so\n",
+        guard.start, guard.end, stack.start, stack.end
+    );
+    (text, guard, stack)
+}
+
+/// `AT_MINSIGSTKSZ` of old kernels, of processors without AVX-512, with it, and with AMX, and
+/// sizes that there may be.
+#[test]
+fn signal_stacks_have_the_size_that_the_processor_needs() {
+    const AT_MINSIGSTKSZ: u64 = 51;
+    for (page, least, size) in [
+        (4096, None, 8192),
+        (4096, Some(1776), 8192),
+        (4096, Some(3632), 8192),
+        (4096, Some(8192), 8192),
+        (4096, Some(8193), 12288),
+        (4096, Some(11952), 12288),
+        (4096, Some(12288), 12288),
+        (4096, Some(16 << 10), 16384),
+        (4096, Some(20000), 20480),
+        (65536, Some(11952), 65536),
+    ] {
+        let entries = least.map(|least| (AT_MINSIGSTKSZ, least)).into_iter().collect();
+        let auxv = Auxv { entries };
+        let facts = Facts { page_size: page, auxv, ..Facts::default() };
+        let told = |size: u64| {
+            let (text, guard, stack) = signal_stack(page, size);
+            let labels = Labels::of(&Maps::parse(text.as_bytes()), &facts, None);
+            let group = |range: AddressRange| {
+                let part = labels.at(range.start)?;
+                Some((part.range, part.label.group.to_string(), part.label.confidence))
+            };
+            let expected = |range, group: &str| Some((range, group.to_owned(), Confidence::Likely));
+            group(guard) == expected(guard, "guard")
+                && group(stack) == expected(stack, "alternate signal stack")
+        };
+        assert!(told(size), "{least:?}");
+        // A page less or more is something else.
+        assert!(!told(size - page) && !told(size + page), "{least:?}");
+    }
+}
+
 /// Memory in which every word is what a structure might want it to be.
 struct Lies {
     rows: Vec<AddressRange>,

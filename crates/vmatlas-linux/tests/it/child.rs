@@ -226,6 +226,11 @@ pub(crate) fn range(text: &str) -> AddressRange {
 /// Stops all threads of a process.
 pub(crate) fn stop(pid: u32) {
     signal(pid, "STOP");
+    until_stopped(pid);
+}
+
+/// Waits until all threads of a process are stopped.
+pub(crate) fn until_stopped(pid: u32) {
     let threads = process(pid).threads().unwrap();
     let stat = |tid| fs::read_to_string(format!("/proc/{pid}/task/{tid}/stat"));
     wait_until("it has stopped", || {

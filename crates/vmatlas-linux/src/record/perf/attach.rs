@@ -8,6 +8,7 @@
 use super::drain::Drain;
 use super::error::Error;
 use super::ids::Ids;
+use super::intake::PORTION;
 use super::open::{self, Opened, Output};
 use super::order::{Counts, Merger, SLACK};
 use super::rings::{self, Held, Processor, Sizes};
@@ -158,7 +159,9 @@ impl Perf {
         self.merger.started = started;
         // Threads that came meanwhile belong to those that there were at the start.
         std::thread::sleep(Duration::from_nanos(SLACK));
-        for _ in 0..ROUNDS {
+        // As much as full rings hold. Other programs may fill them as fast as they are read, so
+        // they need not become empty.
+        for _ in 0..=self.report.rings.stacks.div_ceil(PORTION) {
             let complete = self.read().saturating_sub(SLACK);
             self.merger.flush(complete.min(started), &mut self.tasks, &mut |_| {});
             if !self.more {

@@ -10,7 +10,7 @@ use super::tracepoints::{self, Purpose};
 use super::{Perf, clock};
 
 /// How much of a ring of stacks is read at a time.
-const PORTION: usize = 16 << 20;
+pub(super) const PORTION: usize = 16 << 20;
 
 /// `CLONE_VM`.
 const CLONE_VM: u64 = 0x100;

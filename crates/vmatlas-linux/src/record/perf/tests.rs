@@ -329,30 +329,49 @@ fn page_faults_and_writes_to_trees() {
     if !root() {
         return;
     }
+    // Only the threads of the program fill the rings then, and it makes few faults.
+    let lost = faults_of_touching(&Config { scope: Scope::Threads, ..Config::default() });
+    assert_eq!(lost, [0; 2]);
+    // What other programs do takes room in the rings of processors: on a busy machine they fill
+    // them within some milliseconds. Little stack leaves them room for many more faults.
+    let config = Config { scope: Scope::Processors, stack_bytes: 256, ..Config::default() };
+    let is_complete = (0..100).any(|_| faults_of_touching(&config) == [0; 2]);
+    assert!(is_complete, "other programs filled the rings each time");
+}
+
+/// Has a program touch pages while it is recorded. Each must be told once, with registers and
+/// stack, and the write to the tree, unless the counts say that so much was lost. Returns how
+/// many records were lost, of stacks and faults and of all else.
+fn faults_of_touching(config: &Config) -> [u64; 2] {
+    const PAGES: u64 = 64;
     let mut target = Target::start();
     let faults = Some(Faults { period: 1, stacks: true });
-    let perf = target.record(&Config { faults, tree_writes: true, ..Config::default() });
+    let perf = target.record(&Config { faults, tree_writes: true, ..*config });
+    assert_eq!(perf.report().scope, config.scope);
     assert_eq!(perf.report().without, [""; 0]);
     let lines = target.ask("touch");
     let start = u64::from_str_radix(&lines[0], 16).unwrap();
     let (events, counts) = finish(perf);
-    check_nothing_lost(&counts);
+    assert_eq!((counts.late, counts.unread), (0, 0));
     let mut pages: Vec<u64> = Vec::new();
     for event in &events {
         if let PerfEvent::Fault { address, registers, stack, .. } = event
-            && (start..start + (64 << 12)).contains(address)
+            && (start..start + (PAGES << 12)).contains(address)
         {
             assert!(registers.is_some() && matches!(stack, Stack::Copied(_)));
             pages.push((address - start) >> 12);
         }
     }
-    assert_eq!(pages, (0..64).collect::<Vec<_>>());
+    let lost = [counts.stack_records_lost, counts.calls_lost];
+    assert!(pages.is_sorted_by(|one, next| one < next), "{pages:?}");
+    assert!(pages.len() as u64 + lost[0] >= PAGES, "{lost:?} lost, but told are {pages:?}");
     // The mapping may have joined with a neighbour.
     let covers = |event: &PerfEvent| {
         matches!(event, PerfEvent::TreeWrite { start: first, last, stored: true, .. }
-            if *first <= start && start + (64 << 12) - 1 <= *last)
+            if *first <= start && start + (PAGES << 12) - 1 <= *last)
     };
-    assert!(events.iter().any(covers));
+    assert!(events.iter().any(covers) || lost[1] > 0);
+    lost
 }
 
 #[test]
