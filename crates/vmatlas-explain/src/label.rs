@@ -38,6 +38,7 @@ mod loader;
 mod mimalloc;
 mod musl;
 mod openblas;
+mod origins;
 mod peek;
 mod reserved;
 mod ruby;
@@ -48,7 +49,7 @@ mod threads;
 mod v8;
 mod words;
 
-pub use facts::{Auxv, Facts, ImageFacts, SYMBOLS, ThreadFacts};
+pub use facts::{Auxv, Facts, FunctionFacts, ImageFacts, OriginFacts, SYMBOLS, ThreadFacts};
 
 use crate::crash::Machine;
 use std::borrow::Cow;
@@ -222,6 +223,7 @@ impl<'a> Labeller<'a> {
             go.recognise_heap(self);
         }
         threads::recognise(self);
+        origins::recognise_stacks_and_malloc(self);
         loader::recognise_first_thread(self);
         // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
         if let Some(jvm) = &jvm {
@@ -236,6 +238,7 @@ impl<'a> Labeller<'a> {
         ruby::recognise(self);
         jit::recognise(self);
         openblas::recognise(self);
+        origins::recognise_own(self);
         // Allocators: what their structures prove before what shapes suggest.
         mimalloc::recognise(self);
         allocators::recognise(self);

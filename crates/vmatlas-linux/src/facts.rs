@@ -14,7 +14,8 @@ pub use core::core_facts;
 use crate::images::Images;
 use crate::process::Process;
 use crate::symbols::jit_ranges;
-use vmatlas_explain::label::{Auxv, Facts};
+use vmatlas_explain::crash::Machine;
+use vmatlas_explain::label::{Auxv, Facts, ImageFacts};
 use vmatlas_maps::{Maps, WordSize};
 
 /// `AT_PAGESZ` of include/uapi/linux/auxvec.h.
@@ -59,6 +60,11 @@ pub fn facts(sources: FactSources<'_>) -> Facts {
     }
     facts.jit_code = jit_ranges(process, maps, deep);
     facts
+}
+
+/// The programs and libraries of a process that is gone, from its files of today.
+pub fn image_facts(images: &Images, maps: &Maps, deep: bool) -> (Vec<ImageFacts>, Option<Machine>) {
+    images::of(images, maps, &Auxv::default(), deep)
 }
 
 /// The auxiliary vector, and the word size that it shows.

@@ -1,5 +1,7 @@
 //! The ELF files behind the rows of a process, each opened once.
 
+use crate::core_file::file_with_build_id;
+use crate::deadline::{Results, all_within};
 use crate::elf::{ElfFile, FileMapping, SIBLINGS_LIMIT, Section, SegmentFlags};
 use crate::files::{FileTruth, FileTruths, Files};
 use std::collections::HashMap;
@@ -11,6 +13,9 @@ use vmatlas_maps::{Device, Mapping, Maps};
 
 /// How long the file systems may take to give the headers of all files.
 const LIMIT: Duration = Duration::from_secs(3);
+
+/// So many files are opened of a process that is gone: a thread for each.
+const MOST_FILES: usize = 1024;
 
 /// How many sections of a file are looked at for each row: no program has as many, but a file that
 /// means harm may.
@@ -120,6 +125,54 @@ impl Images {
                 file.elf = Elf::Open(Arc::new(Mutex::new(elf)));
             }
         }
+    }
+
+    /// Opens the files of a process that is gone: those of today that have the build ids which
+    /// `build_id` gives for rows. Gives the first row of each file that is not opened, and in a line why.
+    pub fn open_by_build_id(
+        &mut self,
+        maps: &Maps,
+        build_id: impl Fn(&Mapping<'_>) -> Option<Vec<u8>>,
+    ) -> Vec<(usize, String)> {
+        let mut jobs = Vec::new();
+        let mut refused: HashMap<usize, String> = HashMap::new();
+        for (at, file) in self.files.iter_mut().enumerate() {
+            let row = file.rows.first().and_then(|&row| maps.get(row));
+            let Some((row, path)) = row.and_then(|row| Some((row, row.file_name()?.path))) else {
+                continue;
+            };
+            file.elf = Elf::None;
+            let name = String::from_utf8_lossy(&path).into_owned();
+            match build_id(&row) {
+                Some(id) if jobs.len() < MOST_FILES => {
+                    refused.insert(at, format!("{name} does not answer"));
+                    let path = path.into_owned();
+                    jobs.push(move |results: &Results<_>| {
+                        results.add((at, file_with_build_id(&path, &id)));
+                    });
+                }
+                Some(_) => drop(refused.insert(at, "too many files are mapped".to_owned())),
+                None => drop(refused.insert(at, format!("{name} has no build id to know it by"))),
+            }
+        }
+        for (at, found) in all_within(LIMIT, jobs) {
+            match (self.files.get_mut(at), found) {
+                (Some(file), Ok(elf)) => {
+                    file.elf = Elf::Open(Arc::new(Mutex::new(elf)));
+                    refused.remove(&at);
+                }
+                (_, Err(why)) => drop(refused.insert(at, why)),
+                (None, Ok(_)) => {}
+            }
+        }
+        let first = |(at, why): (usize, String)| Some((*self.files.get(at)?.rows.first()?, why));
+        refused.into_iter().filter_map(first).collect()
+    }
+
+    /// The first row of the file that a row is of.
+    pub fn first_row(&self, index: usize) -> Option<usize> {
+        let number = self.file_of_row.get(index).copied()??;
+        self.files.get(number as usize)?.rows.first().copied()
     }
 
     /// The image of which a row is a part, if its file is open. Waits for whoever reads the file.

@@ -364,7 +364,8 @@ impl Atlas {
         self.facts.get_or_init(|| match &self.source {
             Source::Live(live) => live.facts(&self.maps, deep),
             Source::Core(core) => core_facts(&core.dump, deep),
-            Source::Text | Source::Recorded(_) => Facts::default(),
+            Source::Recorded(recorded) => recorded.facts(&self.maps, self.origins(), deep),
+            Source::Text => Facts::default(),
         })
     }
 
@@ -410,7 +411,10 @@ impl Atlas {
                 images.map_or(Vec::new(), |images| sections::of_images(&self.maps, &images))
             }
             Source::Core(_) => sections::of_facts(&self.maps, &self.facts().images),
-            Source::Text | Source::Recorded(_) => Vec::new(),
+            Source::Recorded(recorded) => {
+                sections::of_images(&self.maps, &recorded.files(&self.maps).images)
+            }
+            Source::Text => Vec::new(),
         })
     }
 

@@ -123,10 +123,13 @@ impl Atlas {
     /// All that is known about addresses, in their order. Each file is opened and read once.
     pub fn at_all(&self, addresses: &[u64]) -> Vec<Place<'_>> {
         let mut places: Vec<Place<'_>> = addresses.iter().map(|&at| self.place(at)).collect();
-        let objects = match (self.live(), self.core()) {
-            (Some(live), _) => self.objects_of_live(live, &places),
-            (None, Some(_)) => self.objects_of_files(&places, |row| self.core()?.file_now(row)),
-            (None, None) => Vec::new(),
+        let objects = match (self.live(), self.core(), self.recorded()) {
+            (Some(live), ..) => self.objects_of_live(live, &places),
+            (_, Some(core), _) => self.objects_of_files(&places, |row| core.file_now(row)),
+            (.., Some(recorded)) => {
+                self.objects_of_files(&places, |row| recorded.file_now(self.maps(), row))
+            }
+            _ => Vec::new(),
         };
         for (at, object) in objects {
             if let Some(place) = places.get_mut(at) {
@@ -195,7 +198,7 @@ impl Atlas {
         answers(jobs.into_values().collect())
     }
 
-    /// What the files of today say of a core.
+    /// What the files of today say of a core or a recording.
     fn objects_of_files(
         &self,
         places: &[Place<'_>],
@@ -208,8 +211,8 @@ impl Atlas {
             let Some(FileNow { elf, bias, build_id }) = file_now(&row) else { continue };
             let address = place.address;
             let without_file = |note: String| ObjectPlace {
-                vaddr: Some(address.wrapping_sub(bias)),
-                load_bias: Some(bias),
+                vaddr: bias.map(|bias| address.wrapping_sub(bias)),
+                load_bias: bias,
                 build_id: build_id.as_deref().map(crate::words::hex),
                 note: Some(note),
                 ..ObjectPlace::default()
@@ -218,7 +221,7 @@ impl Atlas {
                 Ok(elf) => {
                     all.push((at, without_file("the file takes too long to read".to_owned())));
                     let file_offset = row.mapping().offset.wrapping_add(address - row.range.start);
-                    let question = Question { at, address, bias: Some(bias), file_offset };
+                    let question = Question { at, address, bias, file_offset };
                     let key = std::sync::Arc::as_ptr(&elf) as usize;
                     jobs.entry(key).or_insert_with(|| (elf, Vec::new())).1.push(question);
                 }

@@ -1,13 +1,20 @@
 //! A process of a recording, or of a log of strace, at a moment.
 
+use crate::row::Row;
 use crate::source::SourceKind;
+use crate::source::core::FileNow;
 use crate::stacks::Stacks;
+use crate::words::short_function;
 use std::collections::HashMap;
-use vmatlas_linux::RecordingFile;
+use std::sync::OnceLock;
+use vmatlas_explain::label::{Facts, FunctionFacts, OriginFacts, ThreadFacts};
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
+use vmatlas_linux::{Images, RecordingFile, image_facts};
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 use vmatlas_recording::strace::Makers;
-use vmatlas_recording::{Event, Origin, Recording, Replay, Space, TaskEntry, What};
+use vmatlas_recording::{
+    Event, FileEntry, Maker, Origin, Recording, Replay, Space, TaskEntry, What,
+};
 
 /// A recording, opened.
 pub(crate) type Opened = Recording<RecordingFile>;
@@ -23,6 +30,16 @@ pub struct Recorded {
     pub(crate) number: u64,
     /// When that was, in nanoseconds from the start; none in a log without times.
     pub(crate) time_ns: Option<u64>,
+    /// The files of today that are those of the recording.
+    pub(crate) files: OnceLock<FilesNow>,
+}
+
+/// Files of today, and why others cannot be used.
+#[derive(Default)]
+pub(crate) struct FilesNow {
+    pub(crate) images: Images,
+    /// By the first row of each file.
+    pub(crate) refused: HashMap<usize, String>,
 }
 
 /// What a process is known by, with its address space.
@@ -139,6 +156,91 @@ impl Recorded {
         }
     }
 
+    /// The files of today that have the build ids of the recording; none for a log.
+    pub(crate) fn files(&self, maps: &Maps) -> &FilesNow {
+        self.files.get_or_init(|| {
+            let mut images = Images::new(maps);
+            let refused = images.open_by_build_id(maps, |row| self.build_id(row));
+            FilesNow { images, refused: refused.into_iter().collect() }
+        })
+    }
+
+    /// The build id that the file of a row had.
+    pub(crate) fn build_id(&self, row: &Mapping<'_>) -> Option<Vec<u8>> {
+        let Told::Recording { recording, .. } = &self.told else { return None };
+        let is_it = |file: &&FileEntry| {
+            file.name == row.name && file.device == row.device && file.inode == row.inode
+        };
+        let mut files = recording.definitions().files.iter();
+        files.find(is_it).map(|file| file.build_id.clone()).filter(|id| !id.is_empty())
+    }
+
+    /// The file of which a row is a part; none for a log, which does not say which file it was.
+    pub(crate) fn file_now(&self, maps: &Maps, row: &Row<'_>) -> Option<FileNow> {
+        if !row.has_file() || self.kind() == SourceKind::Log {
+            return None;
+        }
+        let files = self.files(maps);
+        let first = files.images.first_row(row.index())?;
+        let build_id = self.build_id(&row.mapping());
+        if let Some(why) = files.refused.get(&first) {
+            return Some(FileNow { elf: Err(why.clone()), bias: None, build_id });
+        }
+        let bias = files.images.of_row(maps, row.index())?.bias();
+        let (_, elf) = files.images.shared(row.index())?;
+        Some(FileNow { elf: Ok(elf), bias, build_id })
+    }
+
+    /// What labels are made from.
+    pub(crate) fn facts(&self, maps: &Maps, origins: &Origins, deep: bool) -> Facts {
+        let Told::Recording { recording, replay, .. } = &self.told else {
+            return Facts { origins: self.origin_facts(origins), ..Facts::default() };
+        };
+        let (images, machine) = image_facts(&self.files(maps).images, maps, deep);
+        let (meta, definitions) = (recording.meta(), recording.definitions());
+        let tasks = replay.tasks().into_iter();
+        let tasks = tasks.filter_map(|task| definitions.tasks.get(task as usize));
+        let threads = tasks.filter(|task| task.pid == self.pid);
+        let code = definitions.symbols.iter().filter(|symbol| symbol.pid == self.pid);
+        let code = code.map(|symbol| {
+            AddressRange::new(symbol.address, symbol.address.saturating_add(symbol.size))
+        });
+        Facts {
+            page_size: meta.page_size,
+            word_size: maps.word_size(),
+            machine,
+            kernel: meta.kernel.parse().ok(),
+            pid: self.pid(),
+            threads: threads
+                .map(|task| ThreadFacts {
+                    tid: task.tid,
+                    comm: task.comm.clone(),
+                    ..ThreadFacts::default()
+                })
+                .collect(),
+            images,
+            jit_code: joined(code.collect()),
+            origins: self.origin_facts(origins),
+            ..Facts::default()
+        }
+    }
+
+    /// Who made the memory, as recognisers take it.
+    fn origin_facts(&self, origins: &Origins) -> Vec<OriginFacts> {
+        let function = |frame: &SymbolFrame| FunctionFacts {
+            name: if frame.function.is_empty() { String::new() } else { short_function(frame) },
+            file: frame.module.clone(),
+        };
+        let pieces = self.space().origins.iter();
+        let facts = pieces.filter_map(|(range, origin)| {
+            let Maker::Call(call) = origin.maker else { return None };
+            let stack = origins.stacks.get(self.tasks(), &origin);
+            let stack = stack.iter().map(function).collect();
+            Some(OriginFacts { range, call: call.name(), event: origin.event, stack })
+        });
+        facts.collect()
+    }
+
     fn origins_of(&self, row: &Mapping<'_>) -> RowOrigins {
         if row.kind() == Kind::Vsyscall {
             return Vec::new();
@@ -252,4 +354,17 @@ impl<'a> Made<'a> {
     pub fn frames(&self) -> &'a [SymbolFrame] {
         self.stacks.get(self.recorded.tasks(), &self.origin)
     }
+}
+
+/// Ranges in order, those that touch joined.
+fn joined(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
+    ranges.sort_unstable();
+    let mut all: Vec<AddressRange> = Vec::new();
+    for range in ranges {
+        match all.last_mut().filter(|last| range.start <= last.end) {
+            Some(last) => last.end = last.end.max(range.end),
+            None => all.push(range),
+        }
+    }
+    all
 }

@@ -72,6 +72,30 @@ pub struct Facts {
     pub guards: Vec<AddressRange>,
     /// Where code made at run time lies, by its perf map or jitdump, in order.
     pub jit_code: Vec<AddressRange>,
+    /// Which calls made its memory, where the process was recorded; in the order of addresses.
+    pub origins: Vec<OriginFacts>,
+}
+
+/// A call that made memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OriginFacts {
+    /// The memory.
+    pub range: AddressRange,
+    /// The system call, such as `mmap`.
+    pub call: &'static str,
+    /// The number of its event in the recording.
+    pub event: u64,
+    /// The functions on the stack of the thread, innermost first, each with its file.
+    pub stack: Vec<FunctionFacts>,
+}
+
+/// A function on a call stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FunctionFacts {
+    /// Its name without parameters; empty where it is not known.
+    pub name: String,
+    /// The path of its file.
+    pub file: String,
 }
 
 /// A thread.

@@ -4,7 +4,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use std::path::Path;
 use vmatlas_explain::crash::Machine;
-use vmatlas_explain::label::{Auxv, Confidence, Facts, ImageFacts, Labels, SYMBOLS, ThreadFacts};
+use vmatlas_explain::label::{
+    Auxv, Confidence, Facts, FunctionFacts, ImageFacts, Labels, OriginFacts, SYMBOLS, ThreadFacts,
+};
 use vmatlas_maps::{AddressRange, Maps, WordSize};
 use vmatlas_object::Memory;
 
@@ -397,5 +399,105 @@ proptest! {
             prop_assert!(!part.label.text.is_empty() && !part.label.because.is_empty());
             end = part.range.end;
         }
+    }
+}
+
+/// The label of a row of 8 MiB that was made by a call with this stack, innermost first, each
+/// function as `NAME FILE`.
+fn of_origin(call: &'static str, stack: &[&str]) -> Option<(String, Confidence, String)> {
+    let function = |text: &&str| {
+        let (name, file) = text.split_once(' ').unwrap();
+        FunctionFacts { name: name.to_owned(), file: file.to_owned() }
+    };
+    let range = AddressRange::new(0x7f00_0000_1000, 0x7f00_0080_1000);
+    let stack = stack.iter().map(function).collect();
+    let origin = OriginFacts { range, call, event: 7, stack };
+    let maps = Maps::parse(b"7f0000001000-7f0000801000 rw-p 00000000 00:00 0 \n");
+    let facts = Facts { origins: vec![origin], ..Facts::default() };
+    let labels = Labels::of(&maps, &facts, None);
+    let label = &labels.at(range.start)?.label;
+    Some((label.group.to_string(), label.confidence, label.text.clone()))
+}
+
+#[test]
+fn call_stacks_of_a_recording_say_what_memory_is_for() {
+    let libc = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+    let check = |stack: &[&str], group: &str, text: &str| {
+        let stack: Vec<String> = stack.iter().map(|frame| frame.replace("LIBC", libc)).collect();
+        let stack: Vec<&str> = stack.iter().map(String::as_str).collect();
+        let expected = Some((group.to_owned(), Confidence::Certain, text.to_owned()));
+        assert_eq!(of_origin("mmap", &stack), expected, "{stack:?}");
+    };
+    let stack_of = "stack of a thread, for start of server";
+    check(
+        &[
+            "__GI___mmap64 LIBC",
+            "allocate_stack LIBC",
+            "__pthread_create_2_1 LIBC",
+            "start /bin/server",
+        ],
+        "thread stack",
+        stack_of,
+    );
+    // Without symbols of its own, as most are installed, and without shared libraries.
+    check(
+        &["mmap LIBC", " LIBC", "pthread_create@@GLIBC_2.34 LIBC", "start /bin/server"],
+        "thread stack",
+        stack_of,
+    );
+    check(
+        &["__mmap /bin/server", "__pthread_create /bin/server", "start /bin/server"],
+        "thread stack",
+        stack_of,
+    );
+    let block = "block of malloc in a mapping of 8 MiB, for read_all of server";
+    check(
+        &["mmap LIBC", "sysmalloc_mmap LIBC", "__libc_calloc LIBC", "read_all /bin/server"],
+        "large malloc block",
+        block,
+    );
+    check(
+        &[
+            "mmap64 /bin/server",
+            "sysmalloc /bin/server",
+            "malloc /bin/server",
+            "read_all /bin/server",
+        ],
+        "large malloc block",
+        block,
+    );
+    check(
+        &["mmap LIBC", "new_heap LIBC", "arena_get2 LIBC", "malloc LIBC", "work /bin/server"],
+        "glibc arena",
+        "glibc malloc: arena of a thread",
+    );
+    check(
+        &["mmap /lib64/ld-linux-x86-64.so.2", "malloc /lib64/ld-linux-x86-64.so.2"],
+        "loader",
+        "memory of the dynamic linker",
+    );
+    let own = "mapped by make_pool of server";
+    check(&["mmap LIBC", "make_pool /bin/server"], "mapped by the program", own);
+    check(&["make_pool /bin/server"], "mapped by the program", own);
+}
+
+#[test]
+fn call_stacks_that_say_nothing_label_nothing() {
+    let nothing: [(&'static str, &[&str]); 6] = [
+        ("mmap", &[]),
+        // A function of the C library that maps for a purpose of its own.
+        ("mmap", &["mmap /lib/libc.so.6", "opendir /lib/libc.so.6", "list /bin/server"]),
+        // Whoever called is not known by name.
+        ("mmap", &["mmap /lib/libc.so.6", " /bin/server", "main /bin/server"]),
+        // The break is of many calls, and what was remapped was made before.
+        ("brk", &["brk /lib/libc.so.6", "malloc /lib/libc.so.6", "main /bin/server"]),
+        ("mremap", &["mremap /lib/libc.so.6", "realloc /lib/libc.so.6", "main /bin/server"]),
+        // Whose memory has a recogniser of its own.
+        ("mmap", &["mmap /lib/libc.so.6", "pages_map /usr/lib/libjemalloc.so.2"]),
+    ];
+    for (call, stack) in nothing {
+        let found = of_origin(call, stack);
+        let is_certain = found.as_ref().is_some_and(|(_, sure, _)| *sure == Confidence::Certain);
+        assert!(!is_certain, "{call} {stack:?}: {found:?}");
     }
 }

@@ -31,8 +31,8 @@ pub(crate) struct Core {
 pub(crate) struct FileNow {
     /// The file of today, which has the build id that the source has; or why there is none.
     pub(crate) elf: std::result::Result<SharedElf, String>,
-    /// What to subtract from an address of the process to get one of the file.
-    pub(crate) bias: u64,
+    /// What to subtract from an address of the process to get one of the file, where it is known.
+    pub(crate) bias: Option<u64>,
     /// The build id in the source.
     pub(crate) build_id: Option<Vec<u8>>,
 }
@@ -45,7 +45,7 @@ impl Core {
         let mut known = self.files_now.lock().unwrap_or_else(PoisonError::into_inner);
         let open = || self.open(row, image.build_id.as_deref());
         let elf = known.entry(image.start).or_insert_with(open).clone();
-        Some(FileNow { elf, bias: image.facts.bias, build_id: image.build_id })
+        Some(FileNow { elf, bias: Some(image.facts.bias), build_id: image.build_id })
     }
 
     fn open(

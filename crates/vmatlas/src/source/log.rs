@@ -6,6 +6,7 @@ use crate::note::{Note, Processes};
 use crate::recorded::{Recorded, Told};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 use vmatlas_linux::FilesNow;
 use vmatlas_maps::Maps;
@@ -126,6 +127,7 @@ fn replayed(
         comm: process.comm.clone(),
         number: log.lines,
         time_ns: log.timed.then(time_ns),
+        files: OnceLock::new(),
         told: Told::Log { space: Box::new(process.space.clone()), makers: log.makers.clone() },
     };
     Ok((Source::Recorded(Box::new(recorded)), maps, notes))

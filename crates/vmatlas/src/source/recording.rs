@@ -5,6 +5,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::note::{Note, Processes};
 use crate::recorded::{Opened, Recorded, Told};
 use crate::words::printable;
+use std::sync::OnceLock;
 use vmatlas_linux::RecordingFile;
 use vmatlas_maps::Maps;
 use vmatlas_recording::{Process, Recording, SelectError, Selected, Selection};
@@ -46,6 +47,7 @@ pub(crate) fn at(
         comm: comm(&recording, &process),
         number: replay.number(),
         time_ns: Some(replay.time_ns()),
+        files: OnceLock::new(),
         told: Told::Recording {
             recording: Box::new(recording),
             replay,
