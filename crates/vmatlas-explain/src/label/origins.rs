@@ -212,6 +212,6 @@ fn is_runtime(labeller: &Labeller<'_>, function: &FunctionFacts) -> bool {
     FILES.iter().any(|file| name.starts_with(file))
         || image.is_some_and(|image| {
             let runtime = |symbol: &&str| !matches!(*symbol, "rust_eh_personality");
-            image.symbols.iter().map(|(symbol, _)| symbol).any(|symbol| runtime(&symbol))
+            image.symbols.iter().map(|(symbol, _)| symbol).any(|symbol| runtime(symbol))
         })
 }
