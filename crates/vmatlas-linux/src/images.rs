@@ -1,6 +1,6 @@
 //! The ELF files behind the rows of a process, each opened once.
 
-use crate::elf::{ElfFile, FileMapping, SIBLINGS_LIMIT, Section, SegmentFlags};
+use crate::elf::{self, ElfFile, FileMapping, Section, SegmentFlags};
 use crate::files::{FileTruth, FileTruths, Files};
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -73,7 +73,8 @@ impl<'a> Images<'a> {
         // The nearest count, and a process may map a file tens of thousands of times.
         let rows = &self.rows[&key(&row)];
         let at = rows.partition_point(|&other| other < index);
-        let near = at.saturating_sub(SIBLINGS_LIMIT)..(at + SIBLINGS_LIMIT).min(rows.len());
+        let near = at.saturating_sub(ElfFile::SIBLINGS_LIMIT)
+            ..(at + ElfFile::SIBLINGS_LIMIT).min(rows.len());
         let siblings: Vec<FileMapping> = rows[near]
             .iter()
             .filter_map(|&index| self.maps.get(index))
@@ -131,8 +132,8 @@ impl Job {
     fn open(&self, files: &Files) -> Option<ElfFile> {
         let file = files.open(&Mapping { name: &self.name, ..self.row }, self.truth.as_ref())?;
         let debug_files = files.clone();
-        let elf =
-            ElfFile::read(file).ok()??.with_debug_files(move |path| debug_files.open_path(path));
+        let elf = elf::read(file).ok()??;
+        let elf = elf.with_debug_files(elf::debug_files(move |path| debug_files.open_path(path)));
         Some(match &self.truth {
             Some(truth) => elf.with_path(OsStr::from_bytes(&truth.path)),
             None => elf,

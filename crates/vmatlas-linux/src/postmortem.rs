@@ -5,7 +5,7 @@
 mod stack;
 
 use crate::deadline::within;
-use crate::elf::{ElfFile, open_regular};
+use crate::elf::{self, open_regular};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -91,7 +91,7 @@ impl<'a> Postmortem<'a> {
         within(LIMIT, move || {
             let file = open_regular(&path).ok()?;
             let Some(wanted) = wanted else { return Some(file) };
-            let elf = ElfFile::read(file.try_clone().ok()?).ok()??;
+            let elf = elf::read(file.try_clone().ok()?).ok()??;
             (elf.build_id_bytes() == Some(&wanted)).then_some(file)
         })?
     }

@@ -50,7 +50,7 @@ fn c_programs() -> TempDir {
 
 fn module_of(path: &Path) -> Module {
     let meta = path.metadata().unwrap();
-    let elf = ElfFile::read(File::open(path).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(path).unwrap()).unwrap().unwrap();
     Module {
         path: path.as_os_str().as_encoded_bytes().to_vec(),
         device: Device::new(rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev())),
@@ -89,7 +89,7 @@ fn frames_in(
     module: Module,
     vaddrs: &[u64],
 ) -> Vec<Vec<SymbolFrame>> {
-    let elf = ElfFile::read(File::open(path).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(path).unwrap()).unwrap().unwrap();
     let module = symbolizer.add_module(module);
     let places: Vec<Place> =
         vaddrs.iter().map(|&vaddr| Place::File { module, offset: offset(&elf, vaddr) }).collect();
@@ -236,8 +236,11 @@ fn debug_files_and_split_dwarf() {
     }
 
     // By build id, in the root directory that the caller opens files in.
-    let id =
-        ElfFile::read(File::open(path("by-id")).unwrap()).unwrap().unwrap().build_id().unwrap();
+    let id = vmatlas_linux::elf::read(File::open(path("by-id")).unwrap())
+        .unwrap()
+        .unwrap()
+        .build_id()
+        .unwrap();
     let debug =
         path("root").join(format!("usr/lib/debug/.build-id/{}/{}.debug", &id[..2], &id[2..]));
     fs::create_dir_all(debug.parent().unwrap()).unwrap();
@@ -245,7 +248,7 @@ fn debug_files_and_split_dwarf() {
     fs::copy(path("by-id"), path("root/program")).unwrap();
     let root = path("root");
     let open = Arc::new(move |path: &Path| File::open(root.join(path.strip_prefix("/").unwrap())));
-    let elf = ElfFile::read(File::open(path("plain")).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(path("plain")).unwrap()).unwrap().unwrap();
     let places = |module| -> Vec<Place> {
         vaddrs.iter().map(|&v| Place::File { module, offset: offset(&elf, v) }).collect()
     };
@@ -306,7 +309,7 @@ fn small_symbols_compressed_with_xz() {
         assert_eq!((frames.len(), &frames[0].source), (1, &None));
     }
     // Damage in it costs names, no more.
-    let elf = ElfFile::read(File::open(&path).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(&path).unwrap()).unwrap().unwrap();
     let section = elf.sections().iter().find(|s| s.name == ".gnu_debugdata").unwrap();
     let whole = fs::read(&path).unwrap();
     for n in 0..section.size {
@@ -423,7 +426,7 @@ fn go_programs_keep_their_table() {
     }
     // Damage in the table.
     let path = dir.path().join("stripped");
-    let elf = ElfFile::read(File::open(&path).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(&path).unwrap()).unwrap().unwrap();
     let section = elf.sections().iter().find(|s| s.name == ".gopclntab").unwrap().clone();
     let bytes = fs::read(&path).unwrap();
     let table = &bytes[section.offset as usize..][..section.size as usize];
@@ -463,7 +466,11 @@ fn another_file_by_that_path_is_not_used() {
     let vaddr = code_of(&path("first"), &["main"])[0];
     let open = File::open(path("first")).unwrap();
     let id = |name: &str| {
-        ElfFile::read(File::open(path(name)).unwrap()).unwrap().unwrap().build_id().unwrap()
+        vmatlas_linux::elf::read(File::open(path(name)).unwrap())
+            .unwrap()
+            .unwrap()
+            .build_id()
+            .unwrap()
     };
     let (first, second) = (id("first"), id("second"));
     fs::rename(path("first"), path("kept")).unwrap();
@@ -540,7 +547,7 @@ fn damaged_files_cost_names_only() {
     let path = dir.path().join("program");
     let seed = fs::read(&path).unwrap();
     let vaddrs = code_of(&path, &["outer", "main"]);
-    let elf = ElfFile::read(File::open(&path).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(&path).unwrap()).unwrap().unwrap();
     let places = |module| -> Vec<Place> {
         vaddrs.iter().step_by(9).map(|&v| Place::File { module, offset: offset(&elf, v) }).collect()
     };
@@ -618,7 +625,7 @@ fn functions_without_end() {
     ] {
         let Some(path) = program(name, &entries) else { return };
         let started = Instant::now();
-        let elf = ElfFile::read(File::open(&path).unwrap()).unwrap().unwrap();
+        let elf = vmatlas_linux::elf::read(File::open(&path).unwrap()).unwrap().unwrap();
         let found = elf.frames_at(elf.entry() + 8);
         match expect {
             None => assert_eq!(found.unwrap()[0].name.as_deref(), Some(&b"function"[..])),
@@ -654,7 +661,7 @@ fn file_systems_that_hang_and_memory_limits() {
         }),
     );
     let good = symbolizer.add_module(module_of(&path));
-    let elf = ElfFile::read(File::open(&path).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(&path).unwrap()).unwrap().unwrap();
     let places = [
         Place::File { module: hangs, offset: 1 },
         Place::File { module: good, offset: offset(&elf, vaddr) },
@@ -688,7 +695,8 @@ fn debuginfod_is_asked_when_told_to() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
     };
-    let elf = ElfFile::read(File::open(dir.path().join("program")).unwrap()).unwrap().unwrap();
+    let elf =
+        vmatlas_linux::elf::read(File::open(dir.path().join("program")).unwrap()).unwrap().unwrap();
     let id = elf.build_id().unwrap();
     let base = dir.path().display();
     let finds = program(

@@ -8,7 +8,7 @@ use vmatlas::crash::Machine;
 use vmatlas::explain::{Evidence, Fault, PlaceFacts};
 use vmatlas::label::{Facts, Labels};
 use vmatlas::{Mapping, Maps, Memory};
-use vmatlas_linux::elf::ElfFile;
+use vmatlas_linux::elf;
 use vmatlas_linux::postmortem::{Postmortem, StackRegisters};
 use vmatlas_linux::within;
 
@@ -27,9 +27,8 @@ fn abort_message(dead: &Postmortem<'_>, maps: &Maps, facts: &Facts) -> Option<St
     let library = facts.images.iter().find(|image| image.name.ends_with(b"/libc.so.6"))?;
     let start = library.segments.first()?.0.start;
     let file = dead.file(maps.find(start).mapping?)?.try_clone().ok()?;
-    let symbols = within(LIMIT, move || {
-        Some(ElfFile::read(file).ok()??.symbols_named(&["__abort_msg"], 0))
-    })??;
+    let symbols =
+        within(LIMIT, move || Some(elf::read(file).ok()??.symbols_named(&["__abort_msg"], 0)))??;
     let (_, vaddr) = symbols.first()?;
     let memory: &dyn Memory = dead;
     let pointer = memory.array(library.bias.wrapping_add(*vaddr)).map(u64::from_le_bytes)?;

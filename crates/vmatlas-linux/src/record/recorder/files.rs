@@ -1,7 +1,7 @@
 //! What is mapped: files, code, and what the arguments of a call do not tell.
 
 use super::{ROWS_TO_CHECK, Recorder};
-use crate::elf::ElfFile;
+use crate::elf;
 use crate::record::space::{LiveSpace, escaped};
 use crate::record::unwind::Backing;
 use crate::symbols::{Module, Place, Symbolizer, read_jit};
@@ -34,7 +34,7 @@ impl Recorder {
             return known.clone();
         }
         let build_id = self.code.open(&space.process(), row).and_then(|file| {
-            let elf = ElfFile::read(file).ok()??;
+            let elf = elf::read(file).ok()??;
             elf.build_id_bytes().map(<[u8]>::to_vec)
         });
         let entry = FileEntry {

@@ -36,7 +36,7 @@ struct Code {
 impl Image {
     /// Reads an ELF file of this machine; none where it is something else or has no code.
     pub(super) fn read(file: File) -> Option<Image> {
-        let elf = ElfFile::read(file).ok()??;
+        let elf = crate::elf::read(file).ok()??;
         if elf.word_size() != 64 || elf.is_big_endian() || elf.machine().0 != arch::MACHINE {
             return None;
         }

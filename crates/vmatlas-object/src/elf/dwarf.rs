@@ -97,7 +97,7 @@ impl ElfFile {
     }
 
     /// Whether there is DWARF, here or in the debug file; reads it.
-    pub(crate) fn has_dwarf(&self) -> bool {
+    pub fn has_dwarf(&self) -> bool {
         matches!(self.dwarf(), Ok(Some(_)))
     }
 

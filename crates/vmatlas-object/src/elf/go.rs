@@ -1,8 +1,6 @@
 //! Functions and lines of Go programs, stripped or not.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
-
-use vmatlas_object::pclntab::Pclntab;
+use crate::pclntab::Pclntab;
 
 use super::{ElfError, ElfFile, SectionType, SourceLocation};
 
@@ -46,7 +44,7 @@ impl ElfFile {
             name: String::from_utf8_lossy(function.name).into_owned(),
             vaddr: function.start,
             source: function.source.map(|(file, line)| SourceLocation {
-                file: OsStr::from_bytes(file).into(),
+                file: String::from_utf8_lossy(file).into_owned().into(),
                 line: Some(line),
             }),
         }))
