@@ -17,10 +17,11 @@ use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use vmatlas_object::Source;
+use vmatlas_object::unwind::CodeFile;
 
 pub use self::exec_image::exec_image;
 pub use vmatlas_object::elf::{
@@ -60,6 +61,13 @@ pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Option<ElfFile>, ElfError> {
 
 fn of_this_machine(elf: ElfFile) -> ElfFile {
     elf.with_page_size(crate::page_size() as u64).with_debug_files(debug_files(open_regular))
+}
+
+/// A file that is mapped executable, for an unwinder; `None` for what is no regular file.
+pub(crate) fn code_file(file: File) -> Option<CodeFile> {
+    let metadata = file.metadata().ok()?;
+    let modified = (metadata.mtime(), metadata.mtime_nsec());
+    Some(CodeFile { source: Box::new(RegularFile::with_metadata(file, &metadata)?), modified })
 }
 
 /// What opens debug files for [`ElfFile::with_debug_files`], made of what opens files: regular ones

@@ -1,7 +1,6 @@
 //! The memory and the stack of a process that has ended, of which a core dump holds a part: what
 //! is in files is read from them, if they are the same files still.
 
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod stack;
 
 use crate::deadline::within;
@@ -97,15 +96,9 @@ impl<'a> Postmortem<'a> {
     }
 
     /// The calls that the thread with these registers was in, at most `most`. Only of x86-64
-    /// programs, on machines of that architecture.
+    /// programs.
     pub fn frames(&self, registers: StackRegisters, most: usize) -> Vec<StackFrame> {
-        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
-        return stack::frames(self, registers, most);
-        #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]
-        {
-            let _ = (registers, most);
-            Vec::new()
-        }
+        stack::frames(self, registers, most)
     }
 }
 

@@ -287,11 +287,7 @@ impl ElfFile {
     }
 
     /// Exactly these bytes of the file, no more than `limit`.
-    ///
-    /// # Errors
-    ///
-    /// Where they are more than that, are not in the file, or cannot be read.
-    pub fn bytes(&self, offset: u64, size: u64, limit: u64) -> Result<Vec<u8>, ElfError> {
+    pub(crate) fn bytes(&self, offset: u64, size: u64, limit: u64) -> Result<Vec<u8>, ElfError> {
         self.input.read("part", offset, size, limit)
     }
 

@@ -10,6 +10,7 @@ pub mod jit;
 mod memory;
 pub mod pclntab;
 mod read_at;
+pub mod unwind;
 
 pub use memory::Memory;
 pub use read_at::{ReadAt, ReadError, Source};

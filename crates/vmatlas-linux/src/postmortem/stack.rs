@@ -1,11 +1,13 @@
 //! Unwinding a stack in a dump.
 
 use super::{Postmortem, StackFrame, StackRegisters};
-use crate::record::sink::Registers;
-use crate::record::unwind::{Backing, Frame, How, Images, Modules, ReadMemory, Unwinder};
+use crate::elf::code_file;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use vmatlas_object::Memory as _;
+use vmatlas_object::unwind::{
+    Backing, Frame, How, Images, Modules, ReadMemory, Registers, Unwinder,
+};
 
 /// How often the files of more frames are looked for: each time the walk gets one file further.
 const ROUNDS: usize = 64;
@@ -69,7 +71,10 @@ fn modules(dead: &Postmortem<'_>, images: &mut Images, wanted: &BTreeSet<usize>)
             bytes.truncate(read);
             modules.map_bytes(images, row.range, &backing, &bytes);
         } else if row.name.first() == Some(&b'/') {
-            let open = || is_wanted.then(|| dead.file(index)?.try_clone().ok()).flatten();
+            let open = || match is_wanted {
+                true => code_file(dead.file(index)?.try_clone().ok()?),
+                false => None,
+            };
             modules.map_file(images, row.range, row.offset, &backing, true, open);
         } else {
             modules.map_anonymous(row.range, true);

@@ -76,7 +76,7 @@ impl Recorder {
         } else if row.inode != 0 {
             let KnownFile { number, backing } = self.file(space, row);
             let (code, images) = (&mut self.code, &mut self.images);
-            let open = || code.open(&process, row);
+            let open = || code.open(&process, row).and_then(elf::code_file);
             let executable = row.perms.execute();
             space.modules.map_file(images, row.range, row.offset, &backing, executable, open);
             self.note_image(space, row.range.start, number);
@@ -126,7 +126,8 @@ impl Recorder {
                     let (device, inode) = (backing.device, backing.inode);
                     let perms = vmatlas_maps::Perms(*b"r-xp");
                     let name = &*backing.name;
-                    code.open(&process, &Mapping { range, perms, offset: 0, device, inode, name })
+                    let row = Mapping { range, perms, offset: 0, device, inode, name };
+                    code.open(&process, &row).and_then(elf::code_file)
                 });
                 if !opened.is_empty() {
                     self.note_images(space, range);
