@@ -25,9 +25,8 @@ use vmatlas_object::unwind::CodeFile;
 
 pub use self::exec_image::exec_image;
 pub use vmatlas_object::elf::{
-    CodeFrame, ElfError, ElfFile, ElfType, FileMapping, GoFrame, Machine, Section, SectionType,
-    Segment, SegmentFlags, SegmentType, SourceLocation, Symbol, SymbolSource, build_id_path,
-    demangle,
+    CodeFrame, ElfError, ElfFile, ElfType, FileMapping, Machine, Section, SectionType, Segment,
+    SegmentFlags, SegmentType, SourceLocation, Symbol, SymbolSource, build_id_path, demangle,
 };
 
 /// Reads the headers of an ELF file; `None` where `file` is something else. Debug files are opened

@@ -28,6 +28,7 @@ mod debug_data;
 mod debug_file;
 mod demangle;
 mod dwarf;
+mod dwarf_sections;
 mod error;
 mod facts;
 mod go;
@@ -52,7 +53,6 @@ pub use self::{
     demangle::demangle,
     dwarf::{CodeFrame, SourceLocation},
     error::ElfError,
-    go::GoFrame,
     symbols::{Symbol, SymbolSource},
     types::{ElfType, Machine, Section, SectionType, Segment, SegmentFlags, SegmentType},
 };

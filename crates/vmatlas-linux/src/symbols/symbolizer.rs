@@ -1,8 +1,6 @@
 //! Many places at once, file by file.
 
-use super::SymbolFrame;
 use super::debuginfod::{self, Artifact};
-use super::frames::frames;
 use super::module::{Module, ModuleNote, OpenFile};
 use crate::deadline::{Results, all_within};
 use crate::elf::{self, ElfFile, open_regular};
@@ -13,6 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use vmatlas_object::jit::JitMap;
+use vmatlas_object::symbols::{SymbolFrame, frames_at};
 
 /// A note says that a file is damaged, not each address that found out.
 const NOTES_LIMIT: usize = 8;
@@ -296,18 +295,12 @@ impl Symbolizer {
         match self.jit.get(&pid).and_then(|map| map.find(address)) {
             Some(code) => SymbolFrame {
                 function: code.name.to_owned(),
-                offset: code.offset,
+                offset: Some(code.offset),
                 module,
                 source: code.source.map(|(file, line)| format!("{file}:{line}")),
-                inlined: false,
+                ..SymbolFrame::default()
             },
-            None => SymbolFrame {
-                function: String::new(),
-                offset: address,
-                module,
-                source: None,
-                inlined: false,
-            },
+            None => SymbolFrame { offset: Some(address), module, ..SymbolFrame::default() },
         }
     }
 
@@ -318,7 +311,7 @@ impl Symbolizer {
             }
             Place::Jit { address, .. } => (String::new(), address),
         };
-        SymbolFrame { function: String::new(), offset, module, source: None, inlined: false }
+        SymbolFrame { offset: Some(offset), module, ..SymbolFrame::default() }
     }
 }
 
@@ -384,7 +377,7 @@ fn name_all(
     let mut first_damage = None;
     for &(offset, index) in places {
         let Some(vaddr) = module.vaddr(elf, offset) else { continue };
-        let (frames, damage) = frames(elf, vaddr, &path);
+        let (frames, damage) = frames_at(elf, vaddr, &path);
         first_damage = first_damage.or(damage);
         if !frames.is_empty() {
             results.add(Answer::Frames(index, frames));

@@ -163,7 +163,7 @@ fn inlined_functions_are_those_of_addr2line() {
             let (last, inner) = frames.split_last().unwrap();
             assert!(!last.inlined && inner.iter().all(|frame| frame.inlined));
             let start = nm(&path).iter().find(|s| s.0 == last.function).unwrap().1;
-            assert_eq!(last.offset, vaddr - start);
+            assert_eq!(last.offset, Some(vaddr - start));
         }
     }
 }
@@ -187,7 +187,7 @@ fn debug_files_and_split_dwarf() {
             let one = |frame: &SymbolFrame| {
                 let source = frame.source.as_deref().unwrap_or("-");
                 let file = source.rsplit('/').next().unwrap_or_default();
-                (frame.function.clone(), frame.offset, file.to_owned())
+                (frame.function.clone(), frame.shown_offset(), file.to_owned())
             };
             all.iter().map(|frames| frames.iter().map(one).collect()).collect()
         };
@@ -305,7 +305,7 @@ fn small_symbols_compressed_with_xz() {
     for (frames, vaddr) in frames(&path, &vaddrs).iter().zip(&vaddrs) {
         let of = |s: &&(String, u64, u64)| (s.1..s.1 + s.2).contains(vaddr);
         let (name, start, _) = symbols.iter().find(of).unwrap();
-        assert_eq!((&frames[0].function, frames[0].offset), (name, vaddr - start));
+        assert_eq!((&frames[0].function, frames[0].offset), (name, Some(vaddr - start)));
         assert_eq!((frames.len(), &frames[0].source), (1, &None));
     }
     // Damage in it costs names, no more.
@@ -407,7 +407,7 @@ fn go_programs_keep_their_table() {
         for (ours, vaddr) in ours.iter().zip(&vaddrs) {
             let of = |s: &&(String, u64, u64)| (s.1..s.1 + s.2).contains(vaddr);
             let (name, start, _) = symbols.iter().find(of).unwrap();
-            assert_eq!((&ours[0].function, ours[0].offset), (name, vaddr - start));
+            assert_eq!((&ours[0].function, ours[0].offset), (name, Some(vaddr - start)));
             assert!(ours[0].source.as_ref().unwrap().contains(".go:"));
         }
         if whole.ends_with("whole-pie") {
@@ -635,7 +635,7 @@ fn functions_without_end() {
         }
         assert!(started.elapsed() < Duration::from_secs(10));
         // Its symbols are there all the same.
-        assert_eq!(frames(&path, &[elf.entry() + 8])[0].last().unwrap().offset, 8);
+        assert_eq!(frames(&path, &[elf.entry() + 8])[0].last().unwrap().offset, Some(8));
     }
 }
 
@@ -794,7 +794,7 @@ fn check_perf_map((map, pid, text): (JitMap, u32, String), sign: &str) {
         symbolizer.symbolize(&[Place::Jit { pid, address }, Place::Jit { pid, address: 1 }]);
     assert_eq!(
         (&*frames[0][0].function, frames[0][0].offset),
-        (expect.2.trim(), address - expect.0)
+        (expect.2.trim(), Some(address - expect.0))
     );
     assert_eq!(frames[1][0].to_string(), "[jit]+0x1");
 }
@@ -911,10 +911,9 @@ sys.stdin.read()",
 fn hints_name_what_the_runtime_needs() {
     let frame = |function: &str, module: &str| SymbolFrame {
         function: function.to_owned(),
-        offset: 1,
+        offset: Some(1),
         module: module.to_owned(),
-        source: None,
-        inlined: false,
+        ..SymbolFrame::default()
     };
     let jit = frame("", "[jit]");
     assert!(

@@ -10,7 +10,8 @@ use addr2line::SplitDwarfLoad;
 use gimli::{DwarfFileType, DwarfPackage, Reader as _, SectionId};
 
 use super::{
-    ElfFile, debug_file::build_id_path, dwarf::Reader, guard::Guard, input::until_nul, path,
+    ElfFile, debug_file::build_id_path, dwarf_sections::Reader, guard::Guard, input::until_nul,
+    path,
 };
 
 /// The package of a file, looked for once.

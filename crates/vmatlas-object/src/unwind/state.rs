@@ -1,6 +1,7 @@
 //! The registers of a frame, as far as they are known.
 
-use super::{Registers, arch};
+use super::arch;
+use super::frame::Registers;
 
 /// The registers of a frame.
 #[derive(Clone, Copy, Debug)]

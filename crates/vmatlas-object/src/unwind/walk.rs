@@ -1,5 +1,7 @@
 //! The walk from frame to frame.
 
+use super::arch;
+use super::frame::{End, Frame, How, Registers};
 use super::image::Image;
 use super::memory::ReadMemory;
 use super::modules::{CodePlace, Modules, Span};
@@ -8,7 +10,6 @@ use super::rule::Rule;
 use super::scan::{self, Budget};
 use super::state::State;
 use super::table::Context;
-use super::{End, Frame, How, Registers, arch};
 
 /// Rules that are kept, by place in a file, so that they hold for every process.
 const KEPT: usize = 4096;

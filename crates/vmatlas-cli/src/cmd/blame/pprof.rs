@@ -178,10 +178,7 @@ pub(super) fn pprof(blame: &Blame) -> Vec<u8> {
         if frames.is_empty() {
             frames.push(SymbolFrame {
                 function: origin.maker.name().to_owned(),
-                offset: 0,
-                module: String::new(),
-                source: None,
-                inlined: false,
+                ..SymbolFrame::default()
             });
         }
         let location_id = frames

@@ -9,7 +9,7 @@ use vmatlas::explain::{Evidence, Fault, PlaceFacts};
 use vmatlas::label::{Facts, Labels};
 use vmatlas::{Mapping, Maps, Memory};
 use vmatlas_linux::elf;
-use vmatlas_linux::postmortem::{Postmortem, StackRegisters};
+use vmatlas_linux::postmortem::{Postmortem, Registers};
 use vmatlas_linux::within;
 
 /// So many calls show a recursion.
@@ -50,12 +50,12 @@ pub(super) fn case(target: &Target, core: &Core) -> Option<Case> {
     let mut stack = Vec::new();
     if let (Some(Machine::X86_64), Some(ip), Some(sp)) = (crash.machine, crash.ip, crash.sp) {
         let fp = register("rbp").unwrap_or(0);
-        let found = dead.frames(StackRegisters { ip, sp, fp }, MOST_FRAMES);
+        let found = dead.frames(&Registers { ip, sp, fp, compat: false }, MOST_FRAMES);
         let entry = dump.auxv().get(AT_ENTRY).and_then(|entry| target.maps.find(entry).mapping);
         let program = entry.and_then(|row| target.maps.get(row)).map(|row| row.name);
         stack = frames::name(&target.maps, program, &build_id, &found);
     }
-    crash.frames = stack.iter().map(|(pc, frame)| frames::of_crash(Some(*pc), frame)).collect();
+    crash.frames = stack.iter().map(frames::of_crash).collect();
     let facts = dump.facts();
     if crash.signal == Some(SIGABRT) {
         crash.message = abort_message(&dead, &target.maps, &facts);
@@ -81,5 +81,5 @@ pub(super) fn case(target: &Target, core: &Core) -> Option<Case> {
         memory: Some(memory),
         ..Evidence::new(&crash, &facts, &labels)
     };
-    Some(Case::of(&evidence, stack.into_iter().map(|(_, frame)| frame).collect()))
+    Some(Case::of(&evidence, stack))
 }

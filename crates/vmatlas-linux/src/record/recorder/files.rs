@@ -226,7 +226,7 @@ impl Recorder {
                     file: *file,
                     offset,
                     function: frame.function.clone().into_bytes(),
-                    function_offset: frame.offset,
+                    function_offset: frame.shown_offset(),
                     source: frame.source.clone().unwrap_or_default().into_bytes(),
                     inlined: frame.inlined,
                 });
