@@ -28,20 +28,21 @@ mod notes;
 mod registers;
 mod rows;
 mod siginfo;
-mod source;
 mod thread;
+mod window;
 
-pub use error::{CoreError, CoreErrorKind};
+pub use error::{CoreError, CoreErrorKind, PageError};
 pub use images::CoreImage;
 pub use siginfo::SigInfo;
-pub use source::ReadAt;
 pub use thread::CoreThread;
+pub use vmatlas_object::ReadAt;
 
 use crate::crash::Machine;
 use crate::label::Auxv;
 use files::MappedFiles;
 use headers::Segment;
 use layout::Layout;
+use std::sync::OnceLock;
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Maps;
 use vmatlas_maps::Warning;
@@ -73,6 +74,7 @@ pub struct CoreDump<S> {
     comm: Option<Vec<u8>>,
     of_gdb: bool,
     maps: Maps,
+    page_error: OnceLock<PageError>,
 }
 
 impl<S: ReadAt> CoreDump<S> {
@@ -80,7 +82,8 @@ impl<S: ReadAt> CoreDump<S> {
     ///
     /// # Errors
     ///
-    /// Where it is no ELF core dump, or cut before the first program header.
+    /// Where it is no ELF core dump, or cut before the first program header, or its ELF header
+    /// cannot be read.
     pub fn read(source: S) -> Result<CoreDump<S>, CoreError> {
         let headers = headers::read(&source)?;
         let notes = notes::read(&source, &headers.notes, headers.machine, headers.layout);
@@ -97,6 +100,7 @@ impl<S: ReadAt> CoreDump<S> {
             comm: notes.comm,
             of_gdb: notes.of_gdb,
             maps: Maps::default(),
+            page_error: OnceLock::new(),
             source,
         };
         match notes.files {
@@ -121,6 +125,7 @@ impl<S: ReadAt> CoreDump<S> {
                     .to_owned(),
             );
         }
+        warnings.extend(core.page_error().map(ToString::to_string));
         warnings.into_iter().for_each(|warning| core.maps.warn(warning));
         Ok(core)
     }
@@ -154,7 +159,7 @@ impl<S: ReadAt> CoreDump<S> {
 
     /// What of the memory the file should have and has not.
     fn missing(&self) -> Option<String> {
-        let length = self.source.len()?;
+        let length = self.source.size()?;
         let lost = |segment: &&Segment| self.held(segment) < segment.file_size;
         let first = self.segments.iter().find(lost)?;
         let sum = |sum: u64, segment: &Segment| {
@@ -238,9 +243,16 @@ impl<S: ReadAt> CoreDump<S> {
         }
     }
 
+    /// The first page so far that the core holds and that could not be read. [`Memory`] has no way
+    /// to say so: memory that is missing there may be lost rather than left out. A page that could
+    /// not be read by [`read`](Self::read) is among the [warnings](Self::warnings), too.
+    pub fn page_error(&self) -> Option<&PageError> {
+        self.page_error.get()
+    }
+
     /// How many bytes of a segment are in the file.
     fn held(&self, segment: &Segment) -> u64 {
-        let there = self.source.len().unwrap_or(u64::MAX).saturating_sub(segment.offset);
+        let there = self.source.size().unwrap_or(u64::MAX).saturating_sub(segment.offset);
         segment.file_size.min(there)
     }
 
@@ -269,8 +281,14 @@ impl<S: ReadAt> Memory for CoreDump<S> {
             let held = self.held(segment).saturating_sub(within);
             let asked = usize::try_from(held).unwrap_or(usize::MAX).min(rest.len());
             let Some(rest) = rest.get_mut(..asked).filter(|rest| !rest.is_empty()) else { break };
-            let count = self.source.read_at(segment.offset.saturating_add(within), rest);
-            done += count.min(asked);
+            let offset = segment.offset.saturating_add(within);
+            let (count, result) = self.source.read_full_at(offset, rest);
+            done += count;
+            if let Err(error) = result {
+                let (address, offset) = (address + count as u64, offset + count as u64);
+                let error = (&error).into();
+                self.page_error.get_or_init(|| PageError { address, offset, error });
+            }
             if count < asked {
                 break;
             }

@@ -19,6 +19,7 @@ mod words;
 
 pub use apport::{Base64Error, apport_core};
 pub use log::read_log;
+pub use vmatlas_object::symbols::SymbolFrame;
 
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Maps;
@@ -60,7 +61,7 @@ pub struct Crash {
     /// The mapping that the instruction is in, as the kernel's line names it: `in NAME[START+SIZE]`.
     pub ip_mapping: Option<(Vec<u8>, AddressRange)>,
     /// The stack of the thread that crashed, innermost first, as far as the source tells.
-    pub frames: Vec<CrashFrame>,
+    pub frames: Vec<SymbolFrame>,
     /// The mappings, if the source has them.
     pub maps: Maps,
     /// What the source itself says of the cause, such as `Cause: null pointer dereference` of a
@@ -128,20 +129,4 @@ pub enum Machine {
     RiscV64,
     /// Any other, by its number in an ELF header (`e_machine`).
     Other(u16),
-}
-
-/// A call on the stack of a thread that crashed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CrashFrame {
-    /// The address of the code: the instruction that crashed, or the return address.
-    pub pc: Option<u64>,
-    /// The file or library.
-    pub module: Option<String>,
-    /// Where in that file or its image, in bytes, as the source counts; where it does not tell, but
-    /// has the mappings, from the start of the file.
-    pub offset: Option<u64>,
-    /// The function, demangled where the source did so.
-    pub function: Option<String>,
-    /// The source file and line.
-    pub source: Option<String>,
 }

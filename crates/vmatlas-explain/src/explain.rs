@@ -77,7 +77,12 @@ impl<'a> Evidence<'a> {
             memory: None,
             place: PlaceFacts::default(),
             change: None,
-            functions: crash.frames.iter().filter_map(|frame| frame.function.clone()).collect(),
+            functions: crash
+                .frames
+                .iter()
+                .map(|frame| frame.function.clone())
+                .filter(|name| !name.is_empty())
+                .collect(),
         }
     }
 }

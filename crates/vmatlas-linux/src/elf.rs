@@ -1,330 +1,93 @@
-//! What the file behind a mapping says about it: segments, sections, symbols, build id, source
-//! lines.
-//!
-//! [`ElfFile`] reads an ELF file of either class, either byte order and any machine through an open
-//! [`File`]. It trusts nothing in it: reads are bounded and stay in the file, damage is an
-//! [`ElfError`] that names the place, and nothing is mapped into memory, so that a file cut while
-//! we look costs an error and not a SIGBUS. Symbols and DWARF are read when they are first asked
-//! for.
+//! The ELF files of this machine: [`vmatlas_object::elf`], and what opens files for it.
 //!
 //! ```
-//! use vmatlas_linux::elf::ElfFile;
-//!
 //! let file = std::fs::File::open("/proc/self/exe")?;
-//! let elf = ElfFile::read(file)?.expect("a program is an ELF file");
+//! let elf = vmatlas_linux::elf::read(file)?.expect("a program is an ELF file");
 //! let text = elf.section_at(elf.entry()).expect("a test program has section headers");
 //! assert_eq!(text.name, ".text");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Not here: 64-bit PowerPC's first ABI, where function symbols name descriptors in `.opd`; symbols
-//! of files without section headers. Truth for the tests is binutils.
-//!
-//! # References
-//!
-//! elf(5); System V gABI chapters 4 and 5; binutils `readelf`; GDB manual, "Separate Debug Files".
+//! Files are read by offset, never mapped into memory.
 
-mod bias;
-mod debug_data;
-mod debug_file;
-mod demangle;
-mod dwarf;
-mod error;
-mod facts;
-mod go;
-mod guard;
-mod header;
-mod image;
-mod input;
-mod named;
-mod split;
-mod symbols;
-mod types;
+mod exec_image;
 
-use std::{cell::OnceCell, fs::File, ops::Range, path::PathBuf, sync::Arc};
+use crate::regular_file::RegularFile;
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::Arc;
+use vmatlas_object::Source;
+use vmatlas_object::unwind::CodeFile;
 
-use object::elf;
-
-pub use self::{
-    bias::FileMapping,
-    demangle::demangle,
-    dwarf::{CodeFrame, SourceLocation},
-    error::ElfError,
-    go::GoFrame,
-    symbols::{Symbol, SymbolSource},
-    types::{ElfType, Machine, Section, SectionType, Segment, SegmentFlags, SegmentType},
-};
-pub(crate) use self::{
-    bias::SIBLINGS_LIMIT,
-    debug_file::{build_id_path, open_regular},
+pub use self::exec_image::exec_image;
+pub use vmatlas_object::elf::{
+    CodeFrame, ElfError, ElfFile, ElfType, FileMapping, Machine, Section, SectionType, Segment,
+    SegmentFlags, SegmentType, SourceLocation, Symbol, SymbolSource, build_id_path, demangle,
 };
 
-use self::{
-    debug_file::{DebugFile, OpenDebugFile},
-    dwarf::Dwarf,
-    facts::Dynamic,
-    header::Header,
-    input::Input,
-    symbols::SymbolTable,
-};
-
-/// An ELF file, its headers read and its symbols and source lines at hand.
+/// Reads the headers of an ELF file; `None` where `file` is something else. Debug files are opened
+/// in our own mount namespace, regular files only.
 ///
-/// Addresses called `vaddr` are the file's own. Those of a process are `vaddr` + [load
-/// bias](ElfFile::load_bias).
-pub struct ElfFile {
-    input: Input,
-    header: Header,
-    dynamic: Dynamic,
-    interpreter: Option<Vec<u8>>,
-    build_id: Option<Vec<u8>>,
-    damage: Vec<ElfError>,
-    page_size: u64,
-    path: Option<PathBuf>,
-    open_debug_file: Box<OpenDebugFile>,
-    symtab: OnceCell<Result<Option<SymbolTable>, ElfError>>,
-    dynsym: OnceCell<Result<Option<SymbolTable>, ElfError>>,
-    debug_file: OnceCell<Option<DebugFile>>,
-    debug_data: OnceCell<Result<Option<Box<ElfFile>>, ElfError>>,
-    go: OnceCell<Result<Option<go::Table>, ElfError>>,
-    dwarf: OnceCell<Result<Option<Dwarf>, ElfError>>,
+/// Reads by offset: `file`'s position stays as it is.
+///
+/// # Errors
+///
+/// As [`ElfFile::read`].
+pub fn read(file: File) -> Result<Option<ElfFile>, ElfError> {
+    Ok(read_shared(file)?.map(|(elf, _)| elf))
 }
 
-impl ElfFile {
-    /// Reads the headers of an ELF file; `None` where `file` is something else.
-    ///
-    /// Reads by offset: `file`'s position stays as it is.
-    ///
-    /// # Errors
-    ///
-    /// Where the kernel refuses the read, or the ELF header or the program headers are damaged. A
-    /// file that is damaged elsewhere is read as far as that goes: see [`damage`](ElfFile::damage).
-    pub fn read(file: File) -> Result<Option<ElfFile>, ElfError> {
-        let input = Input::new(file).map_err(|source| ElfError::Io {
-            place: "file's size".into(),
-            offset: 0,
-            source: Arc::new(source),
-        })?;
-        ElfFile::from_input(input)
-    }
-
-    /// Reads the headers of an ELF file that is in memory, as the kernel's `[vdso]` is.
-    ///
-    /// # Errors
-    ///
-    /// As [`read`](ElfFile::read).
-    pub fn from_bytes(bytes: Vec<u8>) -> Result<Option<ElfFile>, ElfError> {
-        ElfFile::from_input(Input::from_bytes(bytes))
-    }
-
-    fn from_input(input: Input) -> Result<Option<ElfFile>, ElfError> {
-        let mut damage = Vec::new();
-        let Some(header) = header::read(&input, &mut damage)? else { return Ok(None) };
-        let dynamic = facts::dynamic(&input, &header).unwrap_or_else(|error| {
-            damage.push(error);
-            Dynamic::default()
-        });
-        let interpreter = facts::interpreter(&input, &header).unwrap_or_else(|error| {
-            damage.push(error);
-            None
-        });
-        let build_id = facts::build_id(&input, &header);
-        Ok(Some(ElfFile {
-            input,
-            header,
-            dynamic,
-            interpreter,
-            build_id,
-            damage,
-            page_size: rustix::param::page_size() as u64,
-            path: None,
-            open_debug_file: Box::new(open_regular),
-            symtab: OnceCell::new(),
-            dynsym: OnceCell::new(),
-            debug_file: OnceCell::new(),
-            debug_data: OnceCell::new(),
-            go: OnceCell::new(),
-            dwarf: OnceCell::new(),
-        }))
-    }
-
-    /// Says where the file is, so that a debug file that `.gnu_debuglink` names is looked for
-    /// beside it. A build id needs no path.
-    #[must_use]
-    pub fn with_path(mut self, path: impl Into<PathBuf>) -> Self {
-        self.path = Some(path.into());
-        self
-    }
-
-    /// Opens debug files with `open`, which gets absolute paths (if
-    /// [`with_path`](ElfFile::with_path) got one), as in the root directory of another mount
-    /// namespace. Without this they are opened in our own, regular files only.
-    #[must_use]
-    pub fn with_debug_files(
-        mut self,
-        open: impl Fn(&std::path::Path) -> std::io::Result<File> + Send + 'static,
-    ) -> Self {
-        self.open_debug_file = Box::new(open);
-        self
-    }
-
-    /// Takes another page size, in bytes, than this machine's, for a map that was made on another.
-    ///
-    /// # Panics
-    ///
-    /// If `page_size` is 0.
-    #[must_use]
-    pub fn with_page_size(mut self, page_size: u64) -> Self {
-        assert_ne!(page_size, 0, "a page has bytes");
-        self.page_size = page_size;
-        self
-    }
-
-    /// What kind of ELF file it is.
-    pub fn elf_type(&self) -> ElfType {
-        match elf::FileType(self.header.e_type) {
-            elf::ET_REL => ElfType::Rel,
-            elf::ET_EXEC => ElfType::Exec,
-            elf::ET_DYN if self.dynamic.is_pie => ElfType::Pie,
-            elf::ET_DYN => ElfType::Dyn,
-            elf::ET_CORE => ElfType::Core,
-            elf::FileType(other) => ElfType::Other(other),
-        }
-    }
-
-    /// The machine it is for.
-    pub fn machine(&self) -> Machine {
-        self.header.machine
-    }
-
-    /// The size of an address in bits, 32 or 64 (`EI_CLASS`).
-    pub fn word_size(&self) -> u32 {
-        match self.header.class {
-            header::Class::Elf32 => 32,
-            header::Class::Elf64 => 64,
-        }
-    }
-
-    /// Whether its numbers are big-endian (`EI_DATA`).
-    pub fn is_big_endian(&self) -> bool {
-        self.header.endian == object::Endianness::Big
-    }
-
-    /// `e_entry`: the vaddr where the program begins, 0 where it has none.
-    pub fn entry(&self) -> u64 {
-        self.header.entry
-    }
-
-    /// The open file, where it was read from one.
-    pub(crate) fn into_file(self) -> Option<File> {
-        self.input.into_file()
-    }
-
-    /// The build id as bytes.
-    pub fn build_id_bytes(&self) -> Option<&[u8]> {
-        self.build_id.as_deref()
-    }
-
-    /// About how many bytes of the file's contents are kept in memory: symbols, names and DWARF,
-    /// and what was parsed of them.
-    pub(crate) fn memory(&self) -> u64 {
-        let inner = |elf: &ElfFile| elf.memory();
-        let debug_file = self.debug_file.get().and_then(Option::as_ref);
-        let debug_data = self.debug_data.get().and_then(|data| data.as_ref().ok()?.as_ref());
-        // What addr2line parses of lines and functions takes about as much as the sections.
-        2 * self.dwarf_size()
-            + self.symbols_size()
-            + self.go_size()
-            + debug_file.map_or(0, |debug| inner(&debug.elf))
-            + debug_data.map_or(0, |elf| inner(elf))
-    }
-
-    /// The path of the dynamic linker (`PT_INTERP`).
-    pub fn interpreter(&self) -> Option<&[u8]> {
-        self.interpreter.as_deref()
-    }
-
-    /// The name of a shared object by which others ask for it (`DT_SONAME`).
-    pub fn soname(&self) -> Option<&[u8]> {
-        self.dynamic.soname.as_deref()
-    }
-
-    /// The build id (the GNU note `NT_GNU_BUILD_ID`) as lower-case hexadecimal digits, as `readelf
-    /// -n` shows it.
-    pub fn build_id(&self) -> Option<String> {
-        self.build_id.as_deref().map(hex)
-    }
-
-    /// The vaddr range that is made read-only once it is relocated (`PT_GNU_RELRO`).
-    pub fn relro(&self) -> Option<Range<u64>> {
-        let relro = self.segments().iter().find(|s| s.kind == SegmentType::GNU_RELRO)?;
-        Some(relro.vaddr_range())
-    }
-
-    /// What could not be read when the file was opened: section headers of a file that is cut, for
-    /// instance. What they would have said is absent from the other answers.
-    pub fn damage(&self) -> &[ElfError] {
-        &self.damage
-    }
-
-    /// The program headers, in the file's order, as `readelf -l` shows them.
-    pub fn segments(&self) -> &[Segment] {
-        &self.header.segments
-    }
-
-    /// The section headers, with the null one first, as `readelf -S` shows them; none where they
-    /// are stripped.
-    pub fn sections(&self) -> &[Section] {
-        &self.header.sections
-    }
-
-    /// The LOAD segment that has `vaddr`; else the one in whose pages it lies, as mappings have
-    /// whole pages.
-    pub fn segment_at(&self, vaddr: u64) -> Option<&Segment> {
-        let loads = || self.segments().iter().filter(|s| s.kind == SegmentType::LOAD);
-        loads().find(|s| s.vaddr_range().contains(&vaddr)).or_else(|| {
-            loads().find(|s| {
-                let range = s.vaddr_range();
-                (self.page_floor(range.start)..self.page_ceil(range.end)).contains(&vaddr)
-            })
-        })
-    }
-
-    /// The LOAD segment that has the file's byte at `offset`, to the byte: of a page that two
-    /// segments share, the one it belongs to.
-    pub fn segment_at_offset(&self, offset: u64) -> Option<&Segment> {
-        let mut segments = self.segments().iter();
-        segments.find(|s| s.kind == SegmentType::LOAD && s.file_range().contains(&offset))
-    }
-
-    /// Exactly these bytes of the file, no more than `limit`.
-    pub(crate) fn bytes(&self, offset: u64, size: u64, limit: u64) -> Result<Vec<u8>, ElfError> {
-        self.input.read("part", offset, size, limit)
-    }
-
-    /// The section that has `vaddr` in memory, `.bss` too.
-    pub fn section_at(&self, vaddr: u64) -> Option<&Section> {
-        let mut sections = self.sections().iter();
-        sections.find(|s| s.is_mapped() && s.vaddr_range().contains(&vaddr))
-    }
-
-    /// The section that has the file's byte at `offset`, those that are never in memory too.
-    pub fn section_at_offset(&self, offset: u64) -> Option<&Section> {
-        self.sections().iter().find(|s| s.file_range().contains(&offset))
-    }
+/// The same, with the file itself, for who wants it back.
+pub(crate) fn read_shared(file: File) -> Result<Option<(ElfFile, Arc<RegularFile>)>, ElfError> {
+    let metadata = file.metadata().map_err(|source| ElfError::Io {
+        place: "file's size".into(),
+        offset: 0,
+        source: Arc::new(source),
+    })?;
+    let Some(file) = RegularFile::with_metadata(file, &metadata) else { return Ok(None) };
+    let file = Arc::new(file);
+    Ok(ElfFile::read(file.clone())?.map(|elf| (of_this_machine(elf), file)))
 }
 
-impl std::fmt::Debug for ElfFile {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ElfFile")
-            .field("path", &self.path)
-            .field("type", &self.elf_type())
-            .field("machine", &format_args!("{}", self.machine()))
-            .field("build_id", &self.build_id())
-            .finish_non_exhaustive()
-    }
+/// An image that is in memory, as the kernel's `[vdso]` is.
+pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Option<ElfFile>, ElfError> {
+    Ok(ElfFile::from_bytes(bytes)?.map(of_this_machine))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn of_this_machine(elf: ElfFile) -> ElfFile {
+    elf.with_page_size(crate::page_size() as u64).with_debug_files(debug_files(open_regular))
+}
+
+/// A file that is mapped executable, for an unwinder; `None` for what is no regular file.
+pub(crate) fn code_file(file: File) -> Option<CodeFile> {
+    let metadata = file.metadata().ok()?;
+    let modified = (metadata.mtime(), metadata.mtime_nsec());
+    Some(CodeFile { source: Box::new(RegularFile::with_metadata(file, &metadata)?), modified })
+}
+
+/// What opens debug files for [`ElfFile::with_debug_files`], made of what opens files: regular ones
+/// only.
+pub fn debug_files(
+    open: impl Fn(&Path) -> io::Result<File> + Send + 'static,
+) -> impl Fn(&[u8]) -> io::Result<Source> + Send + 'static {
+    move |path| Ok(Box::new(RegularFile::new(open(Path::new(OsStr::from_bytes(path)))?)?))
+}
+
+/// Opens a regular file of our own file system, and waits for nothing: whoever may write beside the
+/// program may have put a pipe there.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    // Opening a device may do things, so this asks before and, as it may have been replaced, after.
+    let regular = |metadata: fs::Metadata| match metadata.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+    };
+    regular(fs::metadata(path)?)?;
+    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
+    regular(file.metadata()?)?;
+    Ok(file)
 }

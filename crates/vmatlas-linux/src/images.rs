@@ -2,7 +2,7 @@
 
 use crate::core_file::file_with_build_id;
 use crate::deadline::{Results, all_within};
-use crate::elf::{ElfFile, FileMapping, SIBLINGS_LIMIT, Section, SegmentFlags};
+use crate::elf::{self, ElfFile, FileMapping, Section, SegmentFlags};
 use crate::files::{FileTruth, FileTruths, Files};
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -208,7 +208,8 @@ impl MappedFile {
     fn bias(&self, maps: &Maps, index: usize, elf: &ElfFile) -> Option<u64> {
         // The nearest count, and a process may map a file tens of thousands of times.
         let at = self.rows.partition_point(|&other| other < index);
-        let near = at.saturating_sub(SIBLINGS_LIMIT)..(at + SIBLINGS_LIMIT).min(self.rows.len());
+        let near = at.saturating_sub(ElfFile::SIBLINGS_LIMIT)
+            ..(at + ElfFile::SIBLINGS_LIMIT).min(self.rows.len());
         let siblings: Vec<FileMapping> = self.rows[near]
             .iter()
             .filter_map(|&index| maps.get(index))
@@ -267,8 +268,8 @@ impl Job {
     fn open(&self, files: &Files) -> Option<ElfFile> {
         let file = files.open(&Mapping { name: &self.name, ..self.row }, self.truth.as_ref())?;
         let debug_files = files.clone();
-        let elf =
-            ElfFile::read(file).ok()??.with_debug_files(move |path| debug_files.open_path(path));
+        let elf = elf::read(file).ok()??;
+        let elf = elf.with_debug_files(elf::debug_files(move |path| debug_files.open_path(path)));
         Some(match &self.truth {
             Some(truth) => elf.with_path(OsStr::from_bytes(&truth.path)),
             None => elf,

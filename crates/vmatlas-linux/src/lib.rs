@@ -17,7 +17,7 @@
 //!   [`ProcessMemory`] reads the memory of a process for them.
 //! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
 //!   functions and lines of a recording's addresses.
-//! - [`CoreFile`] is a core dump in a file, for [`vmatlas_explain::coredump`].
+//! - [`RegularFile`] is an open file as a source of bytes, as for [`vmatlas_explain::coredump`].
 //! - [`postmortem`] reads the stack of a process that has ended.
 //! - [`access`] tells who may read a process's maps.
 //!
@@ -41,6 +41,7 @@ mod query;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub mod record;
 mod recordings;
+mod regular_file;
 #[cfg(target_pointer_width = "64")]
 pub mod scenario;
 mod snapshot;
@@ -57,6 +58,7 @@ pub use memory::ProcessMemory;
 pub use process::{Process, ProcessId};
 pub use query::{PointQuery, Which};
 pub use recordings::{RecordingFile, recording_of};
+pub use regular_file::RegularFile;
 pub use snapshot::{Empty, Snapshot, Source};
 
 /// The size of a page of this machine, in bytes.

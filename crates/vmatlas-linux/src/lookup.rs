@@ -1,6 +1,6 @@
 //! What the file system says now of the files in a log of strace(1).
 
-use crate::elf::ElfFile;
+use crate::elf;
 use crate::mounts::Mounts;
 use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags};
 use std::collections::HashMap;
@@ -70,9 +70,10 @@ impl FilesNow {
     }
 
     fn image(&mut self, path: &Path) -> Option<(ElfFacts, Option<PathBuf>)> {
-        let elf = ElfFile::read(open(path)?).ok()??;
+        let elf = elf::read(open(path)?).ok()??;
         let file = self.file(path.as_os_str().as_bytes())?;
-        let image = elf.image(&vmatlas_space::File::new(&file.name, file.device, file.inode));
+        let mapped = vmatlas_space::File::new(&file.name, file.device, file.inode);
+        let image = elf::exec_image(&elf, &mapped);
         let image = ElfFacts {
             file,
             fixed: image.bias == Some(0),

@@ -1,11 +1,10 @@
 //! The memory and the stack of a process that has ended, of which a core dump holds a part: what
 //! is in files is read from them, if they are the same files still.
 
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod stack;
 
 use crate::deadline::within;
-use crate::elf::{ElfFile, open_regular};
+use crate::elf::{self, open_regular};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -18,35 +17,13 @@ use std::time::Duration;
 use vmatlas_maps::Maps;
 use vmatlas_object::Memory;
 
+pub use vmatlas_object::unwind::{Frame, Registers};
+
 /// How long a file system may take to open a file.
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// The build id of the file of a row, as the process had it.
 pub type BuildIdOf<'a> = dyn Fn(&vmatlas_maps::Mapping<'_>) -> Option<Vec<u8>> + 'a;
-
-/// A call on the stack, innermost first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StackFrame {
-    /// The address of the instruction; of callers it lies within the call.
-    pub pc: u64,
-    /// The index of the row that it is in.
-    pub row: Option<usize>,
-    /// Where in that row's file it is, in bytes.
-    pub offset: u64,
-    /// Whether it only looks like a return address.
-    pub guessed: bool,
-}
-
-/// The registers that a stack is unwound from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StackRegisters {
-    /// The instruction pointer.
-    pub ip: u64,
-    /// The stack pointer.
-    pub sp: u64,
-    /// The frame pointer.
-    pub fp: u64,
-}
 
 /// The memory of a process that has ended: of the dump, and of the files that it had mapped, for
 /// kernels leave code out of dumps (`coredump_filter`, core(5)).
@@ -91,21 +68,16 @@ impl<'a> Postmortem<'a> {
         within(LIMIT, move || {
             let file = open_regular(&path).ok()?;
             let Some(wanted) = wanted else { return Some(file) };
-            let elf = ElfFile::read(file.try_clone().ok()?).ok()??;
+            let elf = elf::read(file.try_clone().ok()?).ok()??;
             (elf.build_id_bytes() == Some(&wanted)).then_some(file)
         })?
     }
 
-    /// The calls that the thread with these registers was in, at most `most`. Only of x86-64
-    /// programs, on machines of that architecture.
-    pub fn frames(&self, registers: StackRegisters, most: usize) -> Vec<StackFrame> {
-        #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
-        return stack::frames(self, registers, most);
-        #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]
-        {
-            let _ = (registers, most);
-            Vec::new()
-        }
+    /// The calls that the thread with these registers was in, innermost first, at most `most`. Only
+    /// of x86-64 programs. The files of their places are known within this walk only: where a call
+    /// is, the rows say.
+    pub fn frames(&self, registers: &Registers, most: usize) -> Vec<Frame> {
+        stack::frames(self, registers, most)
     }
 }
 

@@ -31,49 +31,14 @@
 //! addresses.
 
 mod debuginfod;
-mod frames;
-mod hint;
 mod jit;
 mod module;
 mod symbolizer;
 
-use std::fmt;
-
 pub(crate) use self::jit::jit_ranges;
 pub use self::{
-    hint::hint,
     jit::{JitNote, JitNoteKind, read_jit},
     module::{Module, ModuleNote, ModuleSegment, OpenFile},
     symbolizer::{ModuleId, Place, SymbolOptions, Symbolizer},
 };
-
-/// A function on the stack, or one that was inlined into it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SymbolFrame {
-    /// Its name, demangled; empty where none is known.
-    pub function: String,
-    /// Bytes from the function's start to the address. Without a name, the offset in the module's
-    /// file, or the address where there is no file. 0 in an inlined function: its code may be in
-    /// several places and has no start.
-    pub offset: u64,
-    /// The path of the module as the recording has it, the name of the file that names code made at
-    /// run time, or `[jit]` where there is none.
-    pub module: String,
-    /// `FILE:LINE`, or `FILE` where the code belongs to no line. In a function that others were
-    /// inlined into, where it calls the next one inside.
-    pub source: Option<String>,
-    /// Whether the function's code is inside of the next frame's.
-    pub inlined: bool,
-}
-
-/// `function+0x12 (module) at file:line`, or `module+0x123`.
-impl fmt::Display for SymbolFrame {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&*self.function, self.inlined) {
-            ("", _) => write!(f, "{}+{:#x}", self.module, self.offset)?,
-            (function, true) => write!(f, "{function} (inlined)")?,
-            (function, false) => write!(f, "{function}+{:#x} ({})", self.offset, self.module)?,
-        }
-        self.source.as_ref().map_or(Ok(()), |source| write!(f, " at {source}"))
-    }
-}
+pub use vmatlas_object::symbols::{SymbolFrame, hint};

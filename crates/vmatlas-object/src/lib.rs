@@ -1,10 +1,33 @@
-//! Names of code, from bytes: the memory of a process, perf maps, jitdumps and Go's tables.
+//! Names of code, from bytes: ELF files and their DWARF, stacks that are unwound, perf maps,
+//! jitdumps and Go's tables. The bytes are the caller's, or come from the caller's [`ReadAt`].
 //!
-//! This crate opens no file and calls no kernel: it works on bytes that its caller read.
+//! ```
+//! use vmatlas_object::elf::ElfFile;
+//! use vmatlas_object::symbols::frames_at;
+//!
+//! let program = std::fs::read(std::env::current_exe()?)?;
+//! let elf = ElfFile::read(program)?.expect("a program is an ELF file");
+//! let (frames, _damage) = frames_at(&elf, elf.entry(), "program");
+//! assert_eq!(frames[0].to_string(), "_start+0x0 (program)");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`elf::ElfFile`] is an ELF file: segments, sections, symbols, functions and lines.
+//! - [`unwind::Unwinder`] makes [`unwind::Frame`]s of registers and a stack: where the calls are.
+//! - [`symbols::SymbolFrame`] is such a call with its names, wherever they are from.
+//! - [`jit::JitMap`] and [`pclntab::Pclntab`] name code that runtimes make, and Go's.
+//!
+//! This crate opens no file, maps none, and asks the kernel for nothing but the time, by which it
+//! bounds work on DWARF that means harm.
 #![forbid(unsafe_code)]
 
+pub mod elf;
 pub mod jit;
 mod memory;
 pub mod pclntab;
+mod read_at;
+pub mod symbols;
+pub mod unwind;
 
 pub use memory::Memory;
+pub use read_at::{ReadAt, ReadError, Source};

@@ -109,10 +109,10 @@ fn as_told(frame: &Frame) -> SymbolFrame {
     let named = !frame.function.is_empty();
     SymbolFrame {
         function: if named { demangle(&frame.function) } else { String::new() },
-        offset: if named { frame.function_offset } else { frame.offset },
+        offset: Some(if named { frame.function_offset } else { frame.offset }),
         module: text(&frame.module),
         source: Some(text(&frame.source)).filter(|source| !source.is_empty()),
-        inlined: false,
+        ..SymbolFrame::default()
     }
 }
 
@@ -132,7 +132,8 @@ fn told_places(definitions: &Definitions) -> HashMap<(u32, u64), Vec<SymbolFrame
         let Some(file) = definitions.files.get(place.file as usize) else { continue };
         told.entry((place.file, place.offset)).or_default().push(SymbolFrame {
             function: text(&place.function),
-            offset: place.function_offset,
+            pc: None,
+            offset: Some(place.function_offset),
             module: text(&file.name),
             source: Some(text(&place.source)).filter(|source| !source.is_empty()),
             inlined: place.inlined,

@@ -97,7 +97,7 @@ fn invisible(c: char) -> bool {
 pub fn function(frame: &SymbolFrame) -> String {
     if frame.function.is_empty() {
         let file = frame.module.rsplit('/').next().unwrap_or_default();
-        return printable(format!("{file}+{:#x}", frame.offset).as_bytes());
+        return printable(format!("{file}+{:#x}", frame.shown_offset()).as_bytes());
     }
     printable(frame.function.as_bytes())
 }

@@ -44,7 +44,7 @@ impl<'a> FrameJson<'a> {
         FrameJson {
             function: &frame.function,
             module: &frame.module,
-            offset: Hex(frame.offset),
+            offset: Hex(frame.shown_offset()),
             source: frame.source.as_deref(),
             inlined: frame.inlined,
         }

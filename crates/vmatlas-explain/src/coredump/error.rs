@@ -1,4 +1,6 @@
-//! Why a file cannot be read as a core dump.
+//! Why a file cannot be read as a core dump, or not all of it.
+
+use vmatlas_object::ReadError;
 
 /// Why a file cannot be read as a core dump, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +27,9 @@ pub enum CoreErrorKind {
     /// The byte order (`EI_DATA`) is none.
     #[error("{0} is no byte order (1 is little-endian, 2 is big-endian)")]
     ByteOrder(u8),
+    /// The file system does not give its bytes.
+    #[error("it cannot be read: {0}")]
+    Read(ReadError),
     /// It is a program, a library or an object file (`e_type`).
     #[error(
         "this ELF file is {} and no core dump",
@@ -40,4 +45,19 @@ pub enum CoreErrorKind {
     /// There is no program header, so no memory and no notes.
     #[error("it has no program headers: nothing of a process is in it")]
     NoSegments,
+}
+
+/// Memory that a core dump holds and that cannot be read, as from a damaged disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the page at address {address:#x} cannot be read, at byte {offset:#x} of the file: {error}"
+)]
+#[non_exhaustive]
+pub struct PageError {
+    /// The address of the first byte that cannot be read.
+    pub address: u64,
+    /// Where that is in the file, in bytes.
+    pub offset: u64,
+    /// Why.
+    pub error: ReadError,
 }

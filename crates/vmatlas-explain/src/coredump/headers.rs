@@ -2,11 +2,12 @@
 
 use super::error::{CoreError, CoreErrorKind};
 use super::layout::Layout;
-use super::source::{ReadAt, Window};
+use super::window::Window;
 use crate::crash::Machine;
 use object::read::elf::{FileHeader, ProgramHeader as _, SectionHeader as _};
 use object::{Endianness, elf, pod};
 use vmatlas_maps::AddressRange;
+use vmatlas_object::ReadAt;
 
 type Elf32 = elf::FileHeader32<Endianness>;
 type Elf64 = elf::FileHeader64<Endianness>;
@@ -50,9 +51,10 @@ pub(super) const PLACE: &str = "ELF header";
 
 pub(super) fn read<S: ReadAt + ?Sized>(source: &S) -> Result<Headers, CoreError> {
     let mut start = [0; size_of::<Elf64>()];
-    let count = source.read_at(0, &mut start).min(start.len());
-    let start = start.get(..count).unwrap_or_default();
     let error = |offset, kind| CoreError { place: PLACE, offset, kind };
+    let (count, result) = source.read_full_at(0, &mut start);
+    result.map_err(|why| error(count as u64, CoreErrorKind::Read((&why).into())))?;
+    let start = start.get(..count).unwrap_or_default();
     if !start.starts_with(&elf::ELFMAG) {
         return Err(error(0, CoreErrorKind::NotElf));
     }
@@ -149,9 +151,12 @@ fn parse<S: ReadAt + ?Sized, Elf: FileHeader<Endian = Endianness>>(
             "it says it has {until} program headers: only the first {MOST_SEGMENTS} were read"
         ));
     } else if index < until {
-        headers
-            .warnings
-            .push(format!("the file ends in its program headers: {index} of {until} are there"));
+        headers.warnings.push(match window.error() {
+            Some(error) => {
+                format!("its program headers cannot be read, {error}: {index} of {until} are there")
+            }
+            None => format!("the file ends in its program headers: {index} of {until} are there"),
+        });
     }
     left_out.sort(&mut headers.segments);
     headers.warnings.extend(left_out.warnings());
@@ -174,9 +179,11 @@ fn extended_count<S: ReadAt + ?Sized, Elf: FileHeader<Endian = Endianness>>(
         _ => 0,
     };
     if count < u64::from(elf::PN_XNUM) {
+        let why =
+            window.error().map_or("is missing".to_owned(), |why| format!("cannot be read ({why})"));
         warnings.push(format!(
             "the section header at byte {offset:#x}, which says how many program headers there \
-             are, is missing: as many as there are before the notes were taken"
+             are, {why}: as many as there are before the notes were taken"
         ));
         return None;
     }

@@ -3,11 +3,12 @@
 use super::files::MappedFiles;
 use super::layout::Layout;
 use super::siginfo::SigInfo;
-use super::source::{ReadAt, Window};
 use super::thread::CoreThread;
+use super::window::Window;
 use crate::crash::Machine;
 use crate::label::Auxv;
 use object::elf;
+use vmatlas_object::{ReadAt, ReadError};
 
 /// The most threads that are kept.
 const MOST_THREADS: usize = 1 << 17;
@@ -49,9 +50,14 @@ pub(super) fn read<S: ReadAt + ?Sized>(
         let end = start.saturating_add(size);
         let mut at = start;
         while at < end && count < MOST {
-            let cut = || format!("the file ends in its notes, at byte {at:#x} of {end:#x}");
+            let cut = |why: Option<ReadError>| match why {
+                Some(error) => {
+                    format!("its notes cannot be read, at byte {at:#x} of {end:#x}: {error}")
+                }
+                None => format!("the file ends in its notes, at byte {at:#x} of {end:#x}"),
+            };
             let Some(header) = window.get(at, 12).first_chunk::<12>().copied() else {
-                notes.warnings.push(cut());
+                notes.warnings.push(cut(window.error()));
                 break;
             };
             let field = |at| layout.u32(&header, at).unwrap_or(0);
@@ -72,9 +78,10 @@ pub(super) fn read<S: ReadAt + ?Sized>(
             let most = if kind == elf::NT_FILE.0 { MOST_FILE_NOTE } else { MOST_OTHER_NOTE };
             if wanted(&name, kind) {
                 let asked = u64::from(size).min(most);
-                let bytes = read_note(source, &mut window, bytes_at, asked);
-                if (bytes.len() as u64) < asked {
-                    notes.warnings.push(cut());
+                let size = usize::try_from(asked).unwrap_or(usize::MAX);
+                let bytes = window.get_large(bytes_at, size);
+                if bytes.len() < size {
+                    notes.warnings.push(cut(window.error()));
                 }
                 notes.take(kind, &bytes, machine, layout);
             }
@@ -104,25 +111,6 @@ fn wanted(name: &[u8; 8], kind: u32) -> bool {
         b"GDB\0\0\0\0\0" => kind.0 == NT_GDB_TDESC,
         _ => false,
     }
-}
-
-fn read_note<S: ReadAt + ?Sized>(
-    source: &S,
-    window: &mut Window<'_, S>,
-    at: u64,
-    size: u64,
-) -> Vec<u8> {
-    let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let near = window.get(at, size);
-    if near.len() == size {
-        return near.to_vec();
-    }
-    // A file may say that its notes are larger than it is.
-    let there = source.len().map_or(u64::MAX, |length| length.saturating_sub(at));
-    let mut bytes = vec![0; usize::try_from(there).map_or(size, |there| there.min(size))];
-    let count = source.read_at(at, &mut bytes);
-    bytes.truncate(count);
-    bytes
 }
 
 impl Notes {

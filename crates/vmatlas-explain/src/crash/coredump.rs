@@ -117,7 +117,7 @@ impl Coredump {
         } else if let Some(call) = frame::numbered(text).filter(|_| self.part == Part::Calls) {
             // Where its walk had no end, the last one is nothing at address 0.
             let frame = frame::of_systemd(call);
-            if frame.module.is_some() || frame.pc != Some(0) {
+            if !frame.module.is_empty() || frame.pc != Some(0) {
                 found.frame(index, frame);
             }
         }

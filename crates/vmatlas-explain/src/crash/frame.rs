@@ -1,6 +1,6 @@
 //! Calls on a stack, as tools print them.
 
-use crate::crash::CrashFrame;
+use crate::crash::SymbolFrame;
 use crate::crash::words::{hex, hex_after, leading_hex, split, split_last, string, take_while};
 
 /// What stands behind `#12`, for lines that begin so.
@@ -12,7 +12,7 @@ pub(super) fn numbered(line: &[u8]) -> Option<&[u8]> {
 
 /// `0x55839c78039f in main /src/s.c:11`, `0x55839c780160 in _start (/src/asan+0x1160) (BuildId:
 /// 9f2c)`, `w /src/s.c:6 (tsan+0x1230)`, as sanitizers have them (sanitizer_stacktrace_printer.cpp).
-pub(super) fn of_sanitizer(text: &[u8]) -> CrashFrame {
+pub(super) fn of_sanitizer(text: &[u8]) -> SymbolFrame {
     let (pc, rest) = counter(text);
     let rest = split(rest, " (BuildId: ").map_or(rest, |(rest, _)| rest);
     let (rest, module) = match split_last(rest, "(").filter(|_| rest.ends_with(b")")) {
@@ -23,14 +23,16 @@ pub(super) fn of_sanitizer(text: &[u8]) -> CrashFrame {
     };
     let rest = rest.strip_suffix(b" <null>").unwrap_or(rest);
     let (function, source) = function_and_source(rest);
-    CrashFrame {
+    SymbolFrame {
         pc,
-        module: module.map(|(module, _)| string(module)),
+        module: module.map(|(module, _)| string(module)).unwrap_or_default(),
         offset: module.map(|(_, offset)| offset),
         function: Some(function)
-            .filter(|f| !f.is_empty() && *f != b"(<unknown module>)")
-            .map(string),
+            .filter(|f| *f != b"(<unknown module>)")
+            .map(string)
+            .unwrap_or_default(),
         source: source.map(string),
+        ..SymbolFrame::default()
     }
 }
 
@@ -61,7 +63,7 @@ fn function_and_source(text: &[u8]) -> (&[u8], Option<&[u8]>) {
 }
 
 /// `0x000055d0c0000217 in main (argc=1) at s.c:11`, `main () from /lib/libc.so.6`, as gdb has them.
-pub(super) fn of_gdb(text: &[u8]) -> CrashFrame {
+pub(super) fn of_gdb(text: &[u8]) -> SymbolFrame {
     let (pc, rest) = counter(text);
     let (rest, source) = match split_last(rest, " at ") {
         Some((rest, source)) => (rest, Some(source)),
@@ -72,17 +74,17 @@ pub(super) fn of_gdb(text: &[u8]) -> CrashFrame {
         None => (rest, None),
     };
     let function = split(rest, " (").map_or(rest, |(function, _)| function);
-    CrashFrame {
+    SymbolFrame {
         pc,
-        module: module.map(string),
-        function: Some(function).filter(|name| !matches!(*name, b"??" | b"")).map(string),
+        module: module.map(string).unwrap_or_default(),
+        function: Some(function).filter(|name| *name != b"??").map(string).unwrap_or_default(),
         source: source.map(string),
-        ..CrashFrame::default()
+        ..SymbolFrame::default()
     }
 }
 
 /// `0x00007f4b469f3ad8 abort (libc.so.6 + 0x22ad8)`, `… n/a (…)`, as systemd-coredump has them.
-pub(super) fn of_systemd(text: &[u8]) -> CrashFrame {
+pub(super) fn of_systemd(text: &[u8]) -> SymbolFrame {
     let (pc, rest) = counter(text);
     let (function, module) = match split_last(rest, " (") {
         Some((function, inner)) => (function, inner.strip_suffix(b")").unwrap_or(inner)),
@@ -90,18 +92,18 @@ pub(super) fn of_systemd(text: &[u8]) -> CrashFrame {
     };
     let (module, offset) = split_last(module, " + ").unwrap_or((module, b""));
     let module = Some(module).filter(|name| !matches!(*name, b"" | b"n/a"));
-    CrashFrame {
+    SymbolFrame {
         pc,
-        module: module.map(string),
+        module: module.map(string).unwrap_or_default(),
         offset: hex(offset).filter(|_| module.is_some()),
-        function: Some(function).filter(|name| !matches!(*name, b"" | b"n/a")).map(string),
-        ..CrashFrame::default()
+        function: Some(function).filter(|name| *name != b"n/a").map(string).unwrap_or_default(),
+        ..SymbolFrame::default()
     }
 }
 
 /// `/lib/libc.so.6(abort+0x175)[0x7f4b469f3ad8]`, as backtrace_symbols(3) has them; a source may
 /// follow. Some have a blank before the bracket.
-pub(super) fn of_glibc(text: &[u8]) -> Option<CrashFrame> {
+pub(super) fn of_glibc(text: &[u8]) -> Option<SymbolFrame> {
     let (before, behind) = split_last(text, "[0x")?;
     let pc = leading_hex(behind)?;
     let (_, source) = split(behind, "]")?;
@@ -117,47 +119,48 @@ pub(super) fn of_glibc(text: &[u8]) -> Option<CrashFrame> {
         (None, None) => (inner, b"".as_slice()),
     };
     let path = module.starts_with(b"/") || module.starts_with(b".") || !module.contains(&b' ');
-    (path && !module.is_empty()).then(|| CrashFrame {
+    (path && !module.is_empty()).then(|| SymbolFrame {
         pc: Some(pc),
-        module: Some(string(module)),
+        module: string(module),
         // Beside a function's name it counts from there.
         offset: hex(offset).filter(|&offset| function.is_empty() && offset != pc),
-        function: Some(function).filter(|name| !name.is_empty()).map(string),
+        function: string(function),
         source: Some(source.trim_ascii()).filter(|source| !source.is_empty()).map(string),
+        ..SymbolFrame::default()
     })
 }
 
 /// ` 1: 0xb09980 node::Abort() [node]`, as V8's embedders have them.
-pub(super) fn of_v8(text: &[u8]) -> Option<CrashFrame> {
+pub(super) fn of_v8(text: &[u8]) -> Option<SymbolFrame> {
     let (number, rest) = take_while(text.trim_ascii_start(), |b| b.is_ascii_digit());
     let rest = rest.strip_prefix(b": 0x").filter(|_| !number.is_empty())?;
     let pc = leading_hex(rest)?;
     let (_, rest) = split(rest, " ")?;
     let (function, module) = split_last(rest, "[").unwrap_or((rest, b""));
     let function = function.trim_ascii();
-    Some(CrashFrame {
+    Some(SymbolFrame {
         pc: Some(pc),
-        module: module.strip_suffix(b"]").filter(|name| !name.is_empty()).map(string),
-        function: Some(function).filter(|name| !name.is_empty()).map(string),
-        ..CrashFrame::default()
+        module: module.strip_suffix(b"]").map(string).unwrap_or_default(),
+        function: string(function),
+        ..SymbolFrame::default()
     })
 }
 
 /// `V  [libjvm.so+0xed27f4]  Unsafe_PutInt+0x124`, `j  Crash.write(J)V+6`, `C  0x1234`, `J 12 c1
 /// java.lang.String.length()I java.base@17 (11 bytes) @ 0x00007f… [0x00007f…+0x2a]`, as HotSpot has
 /// them (`frame::print_on_error`).
-pub(super) fn of_hotspot(text: &[u8]) -> Option<CrashFrame> {
+pub(super) fn of_hotspot(text: &[u8]) -> Option<SymbolFrame> {
     let rest = match text {
         [b'V' | b'C' | b'j' | b'J' | b'v' | b'A' | b'a' | b'i', b' ', rest @ ..] => {
             rest.trim_ascii()
         }
         _ => return None,
     };
-    let mut frame = CrashFrame::default();
+    let mut frame = SymbolFrame::default();
     let mut function = rest;
     if let Some((inner, behind)) = rest.strip_prefix(b"[").and_then(|rest| split(rest, "]")) {
         let (module, offset) = split_last(inner, "+0x")?;
-        frame.module = Some(string(module));
+        frame.module = string(module);
         frame.offset = hex(offset);
         function = behind.trim_ascii();
     } else if let Some(pc) = rest.strip_prefix(b"0x") {
@@ -172,6 +175,6 @@ pub(super) fn of_hotspot(text: &[u8]) -> Option<CrashFrame> {
         function = name;
     }
     let function = split_last(function, "+0x").map_or(function, |(name, _)| name);
-    frame.function = Some(function).filter(|name| !name.is_empty()).map(string);
+    frame.function = string(function);
     Some(frame)
 }

@@ -9,7 +9,7 @@ use crate::crash::log::{Found, Index, Reader};
 use crate::crash::words::{
     after, hex_after, leading_hex, leading_signed, split, split_last, string, take_while,
 };
-use crate::crash::{Crash, CrashFrame, CrashSource, registers};
+use crate::crash::{Crash, CrashSource, SymbolFrame, registers};
 
 /// How many lines after the first one the proof that it is Go's may come.
 const UNTIL_PROOF: u32 = 64;
@@ -149,11 +149,11 @@ impl Go {
         if let Some(place) = text.strip_prefix(b"\t") {
             let Some(function) = self.function.take() else { return };
             let source = split(place, " +0x").or_else(|| split(place, " fp=0x"));
-            let frame = CrashFrame {
+            let frame = SymbolFrame {
                 pc: hex_after(place, " pc=0x"),
-                function: Some(function),
+                function,
                 source: Some(string(source.map_or(place, |(source, _)| source))),
-                ..CrashFrame::default()
+                ..SymbolFrame::default()
             };
             found.frame(index, frame);
         } else if text.starts_with(b"created by ") {

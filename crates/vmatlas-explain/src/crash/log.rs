@@ -10,7 +10,7 @@ use crate::crash::line::{Line, lines};
 use crate::crash::runtime::Runtime;
 use crate::crash::sanitizer::Sanitizer;
 use crate::crash::tombstone::Tombstone;
-use crate::crash::{Access, Crash, CrashFrame, CrashSource, registers};
+use crate::crash::{Access, Crash, CrashSource, SymbolFrame, registers};
 use vmatlas_maps::Maps;
 
 /// The most crashes that are kept of a text.
@@ -111,7 +111,7 @@ impl Found {
     }
 
     /// Adds a call to the stack of a crash, outside of those before it.
-    pub(super) fn frame(&mut self, index: Index, frame: CrashFrame) {
+    pub(super) fn frame(&mut self, index: Index, frame: SymbolFrame) {
         if let Some(crash) = self.get(index).filter(|crash| crash.frames.len() < MOST_FRAMES) {
             crash.frames.push(frame);
         }
@@ -165,7 +165,7 @@ fn settle(crash: &mut Crash) {
         frame.pc = frame.pc.or(crash.ip);
     }
     // A handler that prints its own stack has itself before the call that crashed.
-    let crashed = |frame: &CrashFrame| frame.pc.is_some() && frame.pc == crash.ip;
+    let crashed = |frame: &SymbolFrame| frame.pc.is_some() && frame.pc == crash.ip;
     if let Some(handlers) = crash.frames.iter().take(MOST_HANDLERS).position(crashed) {
         crash.frames.drain(..handlers);
     }
@@ -176,12 +176,12 @@ fn settle(crash: &mut Crash) {
 }
 
 /// Where in its file the code of a call is, by the mappings, if the source does not tell.
-fn place(frame: &mut CrashFrame, maps: &Maps) {
+fn place(frame: &mut SymbolFrame, maps: &Maps) {
     let Some(pc) = frame.pc.filter(|_| frame.offset.is_none()) else { return };
     let row = maps.find(pc).mapping.and_then(|row| maps.get(row));
     let Some(row) = row.filter(|row| row.name.starts_with(b"/")) else { return };
     frame.offset = (pc - row.range.start).checked_add(row.offset);
-    if frame.module.is_none() {
-        frame.module = Some(super::words::string(row.name));
+    if frame.module.is_empty() {
+        frame.module = super::words::string(row.name);
     }
 }

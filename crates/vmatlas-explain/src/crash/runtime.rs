@@ -12,7 +12,7 @@ use crate::crash::log::{Found, Index, Reader};
 use crate::crash::words::{
     after, between, hex_after, leading_hex, leading_id, split, split_last, string, take_while,
 };
-use crate::crash::{Crash, CrashFrame, CrashSource, frame, page_fault, registers};
+use crate::crash::{Crash, CrashSource, SymbolFrame, frame, page_fault, registers};
 
 const SIGABRT: i32 = 6;
 
@@ -214,8 +214,8 @@ impl Runtime {
             // With RUST_BACKTRACE=full the address is there.
             let pc = rest.trim_ascii_start().strip_prefix(b"0x").and_then(leading_hex);
             let name = split(rest, " - ").filter(|_| pc.is_some()).map_or(rest, |(_, name)| name);
-            let function = Some(string(name.trim_ascii()));
-            found.frame(index, CrashFrame { pc, function, ..CrashFrame::default() });
+            let function = string(name.trim_ascii());
+            found.frame(index, SymbolFrame { pc, function, ..SymbolFrame::default() });
             true
         }
     }
@@ -298,18 +298,18 @@ fn rust_thread(index: Index, text: &[u8], found: &mut Found) {
         crash.tid = after(text, "' (").and_then(leading_id);
     }
     if let Some(place) = place {
-        let frame = CrashFrame { source: Some(string(place)), ..CrashFrame::default() };
+        let frame = SymbolFrame { source: Some(string(place)), ..SymbolFrame::default() };
         found.frame(index, frame);
     }
 }
 
 /// `File "/usr/lib/python3.11/ctypes/__init__.py", line 519 in string_at`
-fn python_call(text: &[u8]) -> Option<CrashFrame> {
+fn python_call(text: &[u8]) -> Option<SymbolFrame> {
     let (file, rest) = split(text.strip_prefix(b"File \"")?, "\", line ")?;
     let (line, function) = split(rest, " in ")?;
-    Some(CrashFrame {
-        function: Some(string(function)),
+    Some(SymbolFrame {
+        function: string(function),
         source: Some(format!("{}:{}", string(file), string(line))),
-        ..CrashFrame::default()
+        ..SymbolFrame::default()
     })
 }

@@ -9,7 +9,7 @@
 use crate::crash::line::Line;
 use crate::crash::log::{Found, Index, Reader};
 use crate::crash::words::{after, hex_after, leading_id, split, split_last, string, take_while};
-use crate::crash::{Access, Crash, CrashFrame, CrashSource, frame, registers};
+use crate::crash::{Access, Crash, CrashSource, SymbolFrame, frame, registers};
 
 /// Reads reports of sanitizers.
 #[derive(Debug, Default)]
@@ -100,7 +100,7 @@ fn undefined_behaviour(text: &[u8]) -> Option<Crash> {
     Some(Crash {
         source: CrashSource::Sanitizer,
         message: Some(format!("runtime error: {}", string(what))),
-        frames: vec![CrashFrame { source: Some(string(place)), ..CrashFrame::default() }],
+        frames: vec![SymbolFrame { source: Some(string(place)), ..SymbolFrame::default() }],
         ..Crash::default()
     })
 }
@@ -148,7 +148,8 @@ impl Sanitizer {
             found.frame(index, frame);
         } else if self.part == Part::Others && self.named < NAMED {
             self.named += 1;
-            let place = [frame.function, frame.source.or(frame.module)];
+            let known = |word: String| Some(word).filter(|word| !word.is_empty());
+            let place = [known(frame.function), frame.source.or(known(frame.module))];
             let place: Vec<String> = place.into_iter().flatten().collect();
             found.say(index, format!("  {}", place.join(" ")).as_bytes());
         }

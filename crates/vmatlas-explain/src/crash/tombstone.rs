@@ -11,7 +11,7 @@ use crate::crash::words::{
     after, between, hex, hex_after, leading_hex, leading_id, leading_signed, split, split_last,
     string, take_while,
 };
-use crate::crash::{Access, Crash, CrashFrame, CrashSource, Machine, registers};
+use crate::crash::{Access, Crash, CrashSource, Machine, SymbolFrame, registers};
 
 /// Reads tombstones.
 #[derive(Debug, Default)]
@@ -122,7 +122,7 @@ fn signal(crash: &mut Crash, rest: &[u8]) {
 }
 
 /// `00 pc 0000000000012345  /system/lib64/libc.so (abort+164) (BuildId: 9f2c)`, without the `#`.
-fn frame(text: &[u8]) -> Option<CrashFrame> {
+fn frame(text: &[u8]) -> Option<SymbolFrame> {
     let (number, rest) = take_while(text, |b| b.is_ascii_digit());
     let rest = rest.trim_ascii_start().strip_prefix(b"pc ").filter(|_| !number.is_empty())?;
     let (offset, rest) = take_while(rest.trim_ascii_start(), |b| b.is_ascii_hexdigit());
@@ -151,12 +151,12 @@ fn frame(text: &[u8]) -> Option<CrashFrame> {
     // What is mapped without a file is counted from its start: `<anonymous:7f1234567000>`.
     let start = hex_after(module, "<anonymous:");
     let absolute = (module == b"<unknown>" || module.is_empty()).then_some(0);
-    Some(CrashFrame {
+    Some(SymbolFrame {
         pc: start.or(absolute).and_then(|start| start.checked_add(offset)),
-        module: Some(string(module)).filter(|module| !module.is_empty()),
+        module: string(module),
         offset: Some(offset),
-        function: function.map(string),
-        ..CrashFrame::default()
+        function: function.map(string).unwrap_or_default(),
+        ..SymbolFrame::default()
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::fault::register;
 use super::{Cause, Conclusion, Evidence, name, words};
-use crate::crash::CrashFrame;
+use crate::crash::SymbolFrame;
 use crate::label::Confidence;
 use vmatlas_maps::Kind;
 use vmatlas_maps::Mapping;
@@ -181,8 +181,8 @@ fn thread(evidence: &Evidence<'_>, grows: bool) -> String {
 /// A cycle of calls at the end of the stack, in a sentence.
 pub(super) fn recursion(evidence: &Evidence<'_>) -> Option<String> {
     let frames = &evidence.crash.frames;
-    let same = |first: &CrashFrame, next: &CrashFrame| {
-        let key = |frame: &CrashFrame| (frame.pc, frame.offset);
+    let same = |first: &SymbolFrame, next: &SymbolFrame| {
+        let key = |frame: &SymbolFrame| (frame.pc, frame.offset);
         key(first) == key(next) && first.function == next.function && key(first) != (None, None)
     };
     // The innermost calls may have left the cycle.
@@ -195,8 +195,8 @@ pub(super) fn recursion(evidence: &Evidence<'_>) -> Option<String> {
             (repeats >= cycle * 3).then_some((calls.get(..cycle)?, repeats / cycle + 1))
         });
     let (calls, turns) = found?;
-    let name = |frame: &CrashFrame| frame.function.clone();
-    let mut names: Vec<String> = calls.iter().filter_map(name).collect();
+    let named = calls.iter().filter(|frame| !frame.function.is_empty());
+    let mut names: Vec<&str> = named.map(|frame| &*frame.function).collect();
     names.dedup();
     Some(match names.as_slice() {
         [] => format!(

@@ -3,7 +3,7 @@
 use super::fault::SIGSYS;
 use super::signal_words::{code_name, signal_name};
 use super::{Conclusion, Evidence, name};
-use crate::crash::{Access, CrashFrame};
+use crate::crash::{Access, SymbolFrame};
 use std::fmt::Write as _;
 use vmatlas_maps::Kind;
 use vmatlas_maps::Mapping;
@@ -103,10 +103,9 @@ fn attempt(evidence: &Evidence<'_>) -> Option<String> {
     Some(format!("{verb}{size} at {address:#x}{atomic}"))
 }
 
-fn frame_words(frame: &CrashFrame) -> Option<String> {
-    let function = frame.function.as_ref()?;
+fn frame_words(frame: &SymbolFrame) -> Option<String> {
     let source = frame.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
-    Some(format!("{function}{source}"))
+    (!frame.function.is_empty()).then(|| format!("{}{source}", frame.function))
 }
 
 /// What is at the address, in a sentence.

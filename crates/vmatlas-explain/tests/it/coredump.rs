@@ -3,7 +3,7 @@
 use crate::coredump::writer::{Load, Writer};
 use proptest::prelude::*;
 use std::path::PathBuf;
-use vmatlas_explain::coredump::{CoreDump, CoreErrorKind};
+use vmatlas_explain::coredump::{CoreDump, CoreErrorKind, ReadAt};
 use vmatlas_explain::crash::{CrashSource, Machine};
 use vmatlas_maps::{AddressRange, KernelVersion, Mapping, Maps, Perms, WordSize};
 use vmatlas_object::Memory as _;
@@ -381,4 +381,98 @@ proptest! {
         core.extend(bytes);
         ask(&core);
     }
+}
+
+/// A core on a disk of which some bytes cannot be read any more.
+#[derive(Debug)]
+struct Damaged<'a> {
+    bytes: &'a [u8],
+    bad: std::ops::Range<u64>,
+}
+
+impl ReadAt for Damaged<'_> {
+    fn size(&self) -> Option<u64> {
+        Some(self.bytes.len() as u64)
+    }
+
+    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> std::io::Result<usize> {
+        if self.bad.contains(&offset) {
+            return Err(std::io::Error::from_raw_os_error(5)); // EIO
+        }
+        let before = self.bad.start.checked_sub(offset).filter(|_| !self.bad.is_empty());
+        let before = before.map_or(bytes.len(), |room| room as usize);
+        let room = before.min(bytes.len());
+        self.bytes.read_at(offset, &mut bytes[..room])
+    }
+}
+
+const EIO: &str = "Input/output error (os error 5)";
+
+#[test]
+fn bytes_that_cannot_be_read_are_not_taken_for_absent() {
+    let (bytes, _) = real("arm64-6.1");
+    let read = |bad| CoreDump::read(Damaged { bytes: &bytes, bad });
+    let texts = |core: &CoreDump<Damaged<'_>>| {
+        core.warnings().iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let good = read(0..0).unwrap();
+
+    // The ELF header.
+    let error = read(0..64).unwrap_err();
+    assert_eq!(error.to_string(), format!("ELF header, at byte 0x0: it cannot be read: {EIO}"));
+    assert!(read(40..41).is_err());
+
+    // The program headers: all but the first two.
+    let core = read(64 + 2 * 56..64 + 3 * 56).unwrap();
+    let expect = format!("its program headers cannot be read, {EIO}: 2 of ");
+    assert!(texts(&core).iter().any(|text| text.starts_with(&expect)), "{:#?}", texts(&core));
+
+    // The notes: their place is in the first program header.
+    let notes = u64::from_le_bytes(bytes[64 + 8..][..8].try_into().unwrap());
+    let core = read(notes + 4..notes + 5).unwrap();
+    let expect = format!("its notes cannot be read, at byte {notes:#x} of ");
+    assert!(texts(&core).iter().any(|t| t.starts_with(&expect) && t.ends_with(EIO)));
+    assert_eq!(core.threads().len(), 0);
+
+    // A page of memory, which is read when it is asked for.
+    let start = good.maps().get(0).unwrap().range.start;
+    let mut head = [0; 64];
+    assert_eq!(good.read(start, &mut head), 64);
+    let place = 1 + bytes[1..].windows(64).position(|window| window == head).unwrap() as u64;
+    let core = read(place + 16..place + 17).unwrap();
+    assert_eq!(core.read(start, &mut head), 16, "what is before it is there");
+    let page = *core.page_error().unwrap();
+    assert_eq!((page.address, page.offset), (start + 16, place + 16));
+    assert_eq!(
+        page.to_string(),
+        format!(
+            "the page at address {:#x} cannot be read, at byte {:#x} of the file: {EIO}",
+            start + 16,
+            place + 16
+        )
+    );
+    assert_eq!(good.page_error(), None);
+}
+
+#[test]
+fn pages_that_reading_needs_are_warned_of() {
+    // Without NT_FILE the names are asked of the dynamic linker, in memory.
+    let (mut bytes, _) = real("arm64-6.1");
+    let good = CoreDump::read(bytes.clone()).unwrap();
+    let note =
+        bytes[..20_000].windows(4).position(|window| window == 0x4649_4c45_u32.to_le_bytes());
+    bytes[note.unwrap()..][..4].fill(0);
+    let start = good.maps().get(0).unwrap().range.start;
+    let mut head = [0; 64];
+    assert_eq!(good.read(start, &mut head), 64);
+    let place = 1 + bytes[1..].windows(64).position(|window| window == head).unwrap() as u64;
+    let core = CoreDump::read(Damaged { bytes: &bytes, bad: place..place + 4096 }).unwrap();
+    // It asks for the program headers, behind the ELF header.
+    let expect = format!(
+        "the page at address {:#x} cannot be read, at byte {:#x} of the file: {EIO}",
+        start + 64,
+        place + 64
+    );
+    let texts: Vec<String> = core.warnings().iter().map(ToString::to_string).collect();
+    assert!(texts.contains(&expect), "{texts:#?}");
 }

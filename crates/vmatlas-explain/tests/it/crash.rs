@@ -58,9 +58,10 @@ fn tell(text: &mut String, crash: &Crash) -> std::fmt::Result {
     for frame in crash.frames.iter().take(12) {
         write!(text, "  #")?;
         frame.pc.map(|pc| write!(text, " {pc:#x}")).transpose()?;
-        let words = [&frame.function, &frame.module, &frame.source];
+        let source = frame.source.as_deref().unwrap_or_default();
+        let words = [&frame.function, &frame.module, source];
         for (name, word) in ["", "in ", "at "].into_iter().zip(words) {
-            word.as_ref().map(|word| write!(text, " {name}{word}")).transpose()?;
+            (!word.is_empty()).then(|| write!(text, " {name}{word}")).transpose()?;
         }
         frame.offset.map(|offset| write!(text, " +{offset:#x}")).transpose()?;
         writeln!(text)?;

@@ -1,6 +1,6 @@
 //! Explanations from made-up facts, where no machine is at hand to crash on; what instructions do.
 
-use vmatlas_explain::crash::{Access, Crash, CrashFrame, CrashSource, Machine};
+use vmatlas_explain::crash::{Access, Crash, CrashSource, Machine, SymbolFrame};
 use vmatlas_explain::explain::instruction::{Instruction, InstructionKind, decode};
 use vmatlas_explain::explain::signal_words::code_name;
 use vmatlas_explain::explain::{Cause, Evidence, Explanation, Fault, around, explain};
@@ -217,10 +217,10 @@ fn guards_and_stacks_are_told_apart() {
 
 #[test]
 fn a_cycle_of_calls_is_a_recursion() {
-    let frame = |pc, name: &str| CrashFrame {
+    let frame = |pc, name: &str| SymbolFrame {
         pc: Some(pc),
-        function: Some(name.to_owned()),
-        ..CrashFrame::default()
+        function: name.to_owned(),
+        ..SymbolFrame::default()
     };
     let mut frames = vec![frame(1, "leaf")];
     for _ in 0..20 {

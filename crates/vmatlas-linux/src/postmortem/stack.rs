@@ -1,11 +1,11 @@
 //! Unwinding a stack in a dump.
 
-use super::{Postmortem, StackFrame, StackRegisters};
-use crate::record::sink::Registers;
-use crate::record::unwind::{Backing, Frame, How, Images, Modules, ReadMemory, Unwinder};
+use super::Postmortem;
+use crate::elf::code_file;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use vmatlas_object::Memory as _;
+use vmatlas_object::unwind::{Backing, Frame, Images, Modules, ReadMemory, Registers, Unwinder};
 
 /// How often the files of more frames are looked for: each time the walk gets one file further.
 const ROUNDS: usize = 64;
@@ -14,23 +14,17 @@ const BLOCK: usize = 4096;
 /// Larger than any vDSO.
 const VDSO_LIMIT: u64 = 1 << 20;
 
-pub(super) fn frames(
-    dead: &Postmortem<'_>,
-    registers: StackRegisters,
-    most: usize,
-) -> Vec<StackFrame> {
-    let StackRegisters { ip, sp, fp } = registers;
-    let registers = Registers { ip, sp, fp, compat: false };
+pub(super) fn frames(dead: &Postmortem<'_>, registers: &Registers, most: usize) -> Vec<Frame> {
     let mut images = Images::default();
     let mut unwinder = Unwinder::new(most);
     let mut memory = Dump { dead, start: 0, bytes: Vec::new() };
     let mut frames: Vec<Frame> = Vec::new();
     // Only the files that are on the stack are read: libraries have large tables.
     let mut wanted: BTreeSet<usize> = BTreeSet::new();
-    wanted.extend(dead.maps.find(ip).mapping);
+    wanted.extend(dead.maps.find(registers.ip).mapping);
     for _ in 0..ROUNDS {
         let modules = modules(dead, &mut images, &wanted);
-        unwinder.walk(&modules, &registers, &mut memory, &mut frames);
+        unwinder.walk(&modules, registers, &mut memory, &mut frames);
         let on_stack = frames.iter().filter_map(|frame| dead.maps.find(frame.pc).mapping);
         let before = wanted.len();
         wanted.extend(on_stack);
@@ -40,15 +34,7 @@ pub(super) fn frames(
         // Rules of files without tables are no longer right.
         unwinder = Unwinder::new(most);
     }
-    frames.iter().map(|frame| shown(dead, frame)).collect()
-}
-
-fn shown(dead: &Postmortem<'_>, frame: &Frame) -> StackFrame {
-    let row = dead.maps.find(frame.pc).mapping;
-    let offset = row
-        .and_then(|row| dead.maps.get(row))
-        .map_or(0, |row| row.offset.wrapping_add(frame.pc.wrapping_sub(row.range.start)));
-    StackFrame { pc: frame.pc, row, offset, guessed: frame.how == How::Scanned }
+    frames
 }
 
 /// All that is executable, with the tables of those rows that are wanted.
@@ -69,7 +55,10 @@ fn modules(dead: &Postmortem<'_>, images: &mut Images, wanted: &BTreeSet<usize>)
             bytes.truncate(read);
             modules.map_bytes(images, row.range, &backing, &bytes);
         } else if row.name.first() == Some(&b'/') {
-            let open = || is_wanted.then(|| dead.file(index)?.try_clone().ok()).flatten();
+            let open = || match is_wanted {
+                true => code_file(dead.file(index)?.try_clone().ok()?),
+                false => None,
+            };
             modules.map_file(images, row.range, row.offset, &backing, true, open);
         } else {
             modules.map_anonymous(row.range, true);

@@ -11,7 +11,7 @@ use super::output::Output;
 use super::sink::{Registers, Signal};
 use super::space::LiveSpace;
 use super::truth::Truth;
-use super::unwind::{FileId, Frame, How, Images, StackCopy, TaskMemory, Unwinder};
+use super::unwind::{FileId, Frame, How, Images, ReadMemory, StackCopy, TaskMemory, Unwinder};
 use super::{Listener, News, Progress, Report};
 use files::KnownFile;
 use std::collections::HashMap;
@@ -256,7 +256,7 @@ impl Recorder {
     pub(super) fn stack_of_copy(&mut self, tid: u32, registers: &Registers, bytes: &[u8]) -> u32 {
         let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return 0 };
         let Some(space) = self.spaces.get(&id) else { return 0 };
-        let code = Some(self.memory.of(tid));
+        let code: Option<&mut dyn ReadMemory> = Some(self.memory.of(tid));
         let mut memory = StackCopy { start: registers.sp, bytes, code };
         self.unwinder.walk(&space.modules, registers, &mut memory, &mut self.frames);
         self.intern(id)

@@ -2,18 +2,7 @@
 
 use vmatlas_recording::CallKind;
 
-/// The registers from which a stack is unwound.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Registers {
-    /// The instruction pointer.
-    pub(crate) ip: u64,
-    /// The stack pointer.
-    pub(crate) sp: u64,
-    /// The frame pointer.
-    pub(crate) fp: u64,
-    /// Whether the task runs 32-bit code.
-    pub(crate) compat: bool,
-}
+pub(crate) use vmatlas_object::unwind::Registers;
 
 /// A system call that a task has begun.
 #[derive(Clone, Copy, Debug)]

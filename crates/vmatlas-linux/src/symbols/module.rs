@@ -1,6 +1,7 @@
 //! The files of a recording, found again.
 
-use crate::elf::{ElfError, ElfFile, build_id_path, open_regular};
+use crate::elf::{self, ElfError, ElfFile, build_id_path, open_regular};
+use crate::regular_file::RegularFile;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
@@ -151,15 +152,16 @@ impl Module {
         String::from_utf8_lossy(&self.path).into_owned()
     }
 
-    /// The ELF file that this module was, if it can be had.
+    /// The ELF file that this module was, if it can be had, and its open file, if it is of one.
     pub(super) fn open(
         &self,
         given: Option<File>,
         open: &Arc<OpenFile>,
         notes: &mut Vec<ModuleNote>,
-    ) -> Option<ElfFile> {
+    ) -> Option<(ElfFile, Option<Arc<RegularFile>>)> {
         if self.path == b"[vdso]" {
-            return self.verified(ElfFile::from_bytes(own_vdso().ok()?).ok()??, None, notes);
+            let elf = elf::from_bytes(own_vdso().ok()?).ok()??;
+            return Some((self.verified(elf, None, notes)?, None));
         }
         let given = given.into_iter().map(|file| (self.paths().pop(), Ok(file)));
         let by_path = self.paths().into_iter().map(|path| {
@@ -170,9 +172,9 @@ impl Module {
         for (path, file) in given.chain(by_path) {
             match file {
                 Ok(file) => {
-                    if let Some(elf) = self.read(file, path, open, &mut complaints) {
+                    if let Some((elf, file)) = self.read(file, path, open, &mut complaints) {
                         notes.extend(complaints.into_iter().filter(ModuleNote::is_about_used));
-                        return Some(elf);
+                        return Some((elf, Some(file)));
                     }
                 }
                 Err(error) => {
@@ -185,7 +187,8 @@ impl Module {
         let missing = |note: &ModuleNote| matches!(note, ModuleNote::Missing { .. });
         complaints.sort_by_key(missing);
         notes.extend(complaints.into_iter().next());
-        self.stand_in(open, notes)
+        let (elf, file) = self.stand_in(open, notes)?;
+        Some((elf, Some(file)))
     }
 
     /// The paths that may be meant, the likeliest last: the text of maps leaves some open.
@@ -212,14 +215,14 @@ impl Module {
         path: Option<PathBuf>,
         open: &Arc<OpenFile>,
         notes: &mut Vec<ModuleNote>,
-    ) -> Option<ElfFile> {
+    ) -> Option<(ElfFile, Arc<RegularFile>)> {
         let identity = file.metadata().ok().map(|meta| Identity {
             device: meta.dev(),
             inode: meta.ino(),
             size: meta.len(),
         });
-        let elf = match ElfFile::read(file) {
-            Ok(Some(elf)) => elf,
+        let (elf, file) = match elf::read_shared(file) {
+            Ok(Some(found)) => found,
             Ok(None) => {
                 notes.push(ModuleNote::NotElf { path: self.display() });
                 return None;
@@ -230,12 +233,13 @@ impl Module {
             }
         };
         let open = Arc::clone(open);
-        let elf = elf.with_debug_files(move |path| open(path));
+        let elf = elf.with_debug_files(elf::debug_files(move |path| open(path)));
         let elf = self.verified(elf, identity, notes)?;
-        Some(match path {
+        let elf = match path {
             Some(path) => elf.with_path(path),
             None => elf,
-        })
+        };
+        Some((elf, file))
     }
 
     /// The file, if it is the one recorded.
@@ -276,15 +280,19 @@ impl Module {
     }
 
     /// The debug file of a file that is gone.
-    fn stand_in(&self, open: &Arc<OpenFile>, notes: &mut Vec<ModuleNote>) -> Option<ElfFile> {
+    fn stand_in(
+        &self,
+        open: &Arc<OpenFile>,
+        notes: &mut Vec<ModuleNote>,
+    ) -> Option<(ElfFile, Arc<RegularFile>)> {
         if self.segments.is_empty() {
             return None;
         }
-        let debug_file = build_id_path(self.build_id.as_deref()?)?;
+        let debug_file = PathBuf::from(build_id_path(self.build_id.as_deref()?)?);
         let file = open(&debug_file).or_else(|_| open_regular(&debug_file)).ok()?;
-        let elf = self.read(file, Some(debug_file.clone()), open, &mut Vec::new())?;
+        let found = self.read(file, Some(debug_file.clone()), open, &mut Vec::new())?;
         notes.push(ModuleNote::DebugFileOnly { path: self.display(), debug_file });
-        Some(elf)
+        Some(found)
     }
 
     /// The vaddr of the code at `offset` in the file.

@@ -1,17 +1,17 @@
 //! Many places at once, file by file.
 
-use super::SymbolFrame;
 use super::debuginfod::{self, Artifact};
-use super::frames::frames;
 use super::module::{Module, ModuleNote, OpenFile};
 use crate::deadline::{Results, all_within};
-use crate::elf::{ElfFile, open_regular};
+use crate::elf::{self, ElfFile, open_regular};
+use crate::regular_file::RegularFile;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use vmatlas_object::jit::JitMap;
+use vmatlas_object::symbols::{SymbolFrame, frames_at};
 
 /// A note says that a file is damaged, not each address that found out.
 const NOTES_LIMIT: usize = 8;
@@ -92,15 +92,22 @@ struct State {
 
 enum Elf {
     Unread,
-    Read(Box<ElfFile>),
+    Read(Box<Opened>),
     /// It cannot be had, or its file system does not answer: not asked again.
     None,
+}
+
+/// A file that was read.
+struct Opened {
+    elf: ElfFile,
+    /// The open file; none of what is in memory.
+    file: Option<Arc<RegularFile>>,
 }
 
 /// What the thread that reads a module says.
 enum Answer {
     Frames(usize, Vec<SymbolFrame>),
-    Done(ModuleId, Option<Box<ElfFile>>, Vec<ModuleNote>),
+    Done(ModuleId, Option<Box<Opened>>, Vec<ModuleNote>),
 }
 
 impl Default for Symbolizer {
@@ -234,7 +241,7 @@ impl Symbolizer {
                     open_module(&module, given, &open, &options, &mut notes).map(Box::new)
                 });
                 if let Some(elf) = &elf {
-                    name_all(&module, elf, &places, &mut notes, results);
+                    name_all(&module, &elf.elf, &places, &mut notes, results);
                 }
                 results.add(Answer::Done(id, elf, notes));
             }));
@@ -268,8 +275,8 @@ impl Symbolizer {
     fn shrink(&mut self) {
         let mut sizes: Vec<(u64, usize, u64)> = Vec::new();
         for (index, state) in self.modules.iter().enumerate() {
-            if let Elf::Read(elf) = &state.elf {
-                sizes.push((state.used, index, elf.memory()));
+            if let Elf::Read(opened) = &state.elf {
+                sizes.push((state.used, index, opened.elf.size_in_memory()));
             }
         }
         let mut total: u64 = sizes.iter().map(|(.., size)| size).sum();
@@ -288,18 +295,12 @@ impl Symbolizer {
         match self.jit.get(&pid).and_then(|map| map.find(address)) {
             Some(code) => SymbolFrame {
                 function: code.name.to_owned(),
-                offset: code.offset,
+                offset: Some(code.offset),
                 module,
                 source: code.source.map(|(file, line)| format!("{file}:{line}")),
-                inlined: false,
+                ..SymbolFrame::default()
             },
-            None => SymbolFrame {
-                function: String::new(),
-                offset: address,
-                module,
-                source: None,
-                inlined: false,
-            },
+            None => SymbolFrame { offset: Some(address), module, ..SymbolFrame::default() },
         }
     }
 
@@ -310,15 +311,18 @@ impl Symbolizer {
             }
             Place::Jit { address, .. } => (String::new(), address),
         };
-        SymbolFrame { function: String::new(), offset, module, source: None, inlined: false }
+        SymbolFrame { offset: Some(offset), module, ..SymbolFrame::default() }
     }
 }
 
 impl State {
     /// Forgets what was read; a file that was given stays open.
     fn drop_elf(&mut self) {
-        if let Elf::Read(elf) = std::mem::replace(&mut self.elf, Elf::Unread) {
-            self.given = elf.into_file();
+        if let Elf::Read(opened) = std::mem::replace(&mut self.elf, Elf::Unread) {
+            let Opened { elf, file } = *opened;
+            // Nobody else has the file then.
+            drop(elf);
+            self.given = file.and_then(Arc::into_inner).map(RegularFile::into_file);
         }
     }
 }
@@ -329,35 +333,37 @@ fn open_module(
     open: &Arc<OpenFile>,
     options: &SymbolOptions,
     notes: &mut Vec<ModuleNote>,
-) -> Option<ElfFile> {
-    let elf = module.open(given, open, notes);
-    let Some(program) = &options.debuginfod else { return elf };
+) -> Option<Opened> {
+    let opened = module.open(given, open, notes).map(|(elf, file)| Opened { elf, file });
+    let Some(program) = &options.debuginfod else { return opened };
     let Some(build_id) =
-        module.build_id.as_deref().or(elf.as_ref().and_then(|e| e.build_id_bytes()))
+        module.build_id.as_deref().or(opened.as_ref().and_then(|found| found.elf.build_id_bytes()))
     else {
-        return elf;
+        return opened;
     };
     let build_id = build_id.to_vec();
     let mut ask = |artifact| {
         let found = debuginfod::find(program, artifact, &build_id, options.debuginfod_limit);
         found.map_err(|why| notes.push(ModuleNote::Debuginfod { path: module.display(), why })).ok()
     };
-    let mut elf = match elf {
-        Some(elf) => elf,
+    let mut opened = match opened {
+        Some(opened) => opened,
         None => {
             let (path, file) = ask(Artifact::Executable)?;
-            ElfFile::read(file).ok()??.with_path(path)
+            let (elf, file) = elf::read_shared(file).ok()??;
+            Opened { elf: elf.with_path(path), file: Some(file) }
         }
     };
-    if elf.build_id_bytes() != Some(&build_id) {
+    if opened.elf.build_id_bytes() != Some(&build_id) {
         return None;
     }
-    if !elf.has_dwarf()
+    if !opened.elf.has_dwarf()
         && let Some((path, file)) = ask(Artifact::DebugInfo)
+        && let Ok(file) = RegularFile::new(file)
     {
-        elf.give_debug_file(path, file);
+        opened.elf.give_debug_file(path, file);
     }
-    Some(elf)
+    Some(opened)
 }
 
 fn name_all(
@@ -371,7 +377,7 @@ fn name_all(
     let mut first_damage = None;
     for &(offset, index) in places {
         let Some(vaddr) = module.vaddr(elf, offset) else { continue };
-        let (frames, damage) = frames(elf, vaddr, &path);
+        let (frames, damage) = frames_at(elf, vaddr, &path);
         first_damage = first_damage.or(damage);
         if !frames.is_empty() {
             results.add(Answer::Frames(index, frames));

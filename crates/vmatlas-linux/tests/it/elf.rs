@@ -12,7 +12,7 @@ use std::{
 
 use tempfile::TempDir;
 use vmatlas_linux::elf::{
-    ElfError, ElfFile, ElfType, FileMapping, SegmentFlags, SegmentType, Symbol, SymbolSource,
+    self, ElfError, ElfFile, ElfType, FileMapping, SegmentFlags, SegmentType, Symbol, SymbolSource,
     demangle,
 };
 
@@ -148,7 +148,7 @@ fn big_endian_program() -> Vec<u8> {
 }
 
 fn read(path: &Path) -> ElfFile {
-    let elf = ElfFile::read(File::open(path).unwrap());
+    let elf = elf::read(File::open(path).unwrap());
     elf.unwrap_or_else(|e| panic!("{}: {e}", path.display())).expect("an ELF file").with_path(path)
 }
 
@@ -399,7 +399,7 @@ int main(void) { puts(relocated[one - 1]); fflush(stdout); return getchar(); }
 
         let program = program.canonicalize().unwrap().display().to_string();
         for (path, rows) in rows(&maps) {
-            let Ok(Some(elf)) = ElfFile::read(File::open(&path).unwrap()) else { continue };
+            let Ok(Some(elf)) = elf::read(File::open(&path).unwrap()) else { continue };
             let truth = if path == program {
                 at_entry.wrapping_sub(elf.entry())
             } else if path.contains("ld-linux") {
@@ -703,9 +703,9 @@ fn debug_files_by_link() {
     for place in [&beside, &hidden, &global] {
         let open = |elf: ElfFile| {
             let (asked_for, global) = (asked_for.clone(), global.clone());
-            elf.with_debug_files(move |path| {
+            elf.with_debug_files(elf::debug_files(move |path| {
                 File::open(if path == asked_for { &global } else { path })
-            })
+            }))
         };
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         fs::write(place, &good).unwrap();
@@ -742,10 +742,10 @@ fn debug_files_by_build_id() {
     let program = programs.objcopy("full", "program", &["--strip-all"]).unwrap();
     let other = programs.compile("other", "-g").unwrap();
     let open = |file: PathBuf| {
-        read(&program).with_debug_files(move |path| {
+        read(&program).with_debug_files(elf::debug_files(move |path| {
             assert_eq!(path, Path::new("/usr/lib/debug/.build-id/01/23456789abcdef.debug"));
             File::open(&file)
-        })
+        }))
     };
     let elf = open(debug);
     let symbol = elf.symbol_at(local.value).unwrap().unwrap();
@@ -883,7 +883,7 @@ fn demangled_names() {
 fn exercise(bytes: &[u8], file: &File, addresses: &[u64]) -> Result<(), ElfError> {
     file.set_len(0).unwrap();
     file.write_all_at(bytes, 0).unwrap();
-    let Some(elf) = ElfFile::read(file.try_clone().unwrap())? else { return Ok(()) };
+    let Some(elf) = elf::read(file.try_clone().unwrap())? else { return Ok(()) };
     let elf = elf
         .with_path("/nowhere/program")
         .with_debug_files(|_| Err(std::io::ErrorKind::NotFound.into()));
@@ -958,7 +958,7 @@ fn errors_say_where() {
     let read = |bytes: &[u8]| {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        ElfFile::read(file)
+        elf::read(file)
     };
     for no_elf in [&b""[..], b"\x7fEL", b"#!/bin/sh\n", &[0; 4096]] {
         assert!(read(no_elf).unwrap().is_none());
@@ -985,7 +985,7 @@ fn errors_say_where() {
     }
     assert!(read(&big_endian_program()[..20]).is_err());
     let (pipe, _writer) = std::io::pipe().unwrap();
-    assert!(ElfFile::read(File::from(std::os::fd::OwnedFd::from(pipe))).unwrap().is_none());
+    assert!(elf::read(File::from(std::os::fd::OwnedFd::from(pipe))).unwrap().is_none());
 
     // A program whose end was cut off: what is left is read, and the loss is told.
     let mut programs = Programs::new();

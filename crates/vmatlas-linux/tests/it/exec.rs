@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use vmatlas_linux::elf::ElfFile;
+use vmatlas_linux::elf::{self, ElfFile};
 use vmatlas_maps::{Device, Kind, Maps};
 use vmatlas_space::{
     AddressSpace, Exec, File, Image, KernelProfile, Mmap, Prot, Special, Stack, Vsyscall,
@@ -93,10 +93,10 @@ fn end_of(image: &Image, bias: u64) -> u64 {
 fn image(path: &Path, rows: &Maps) -> (Image, ElfFile) {
     let path = path.canonicalize().unwrap();
     let name = path.as_os_str().as_bytes();
-    let elf = ElfFile::read(fs::File::open(&path).unwrap()).unwrap().unwrap();
+    let elf = elf::read(fs::File::open(&path).unwrap()).unwrap().unwrap();
     let row = rows.iter().find(|row| row.name == name);
     let (device, inode) = row.map_or((Device::default(), 0), |row| (row.device, row.inode));
-    (elf.image(&File::new(name, device, inode)), elf)
+    (elf::exec_image(&elf, &File::new(name, device, inode)), elf)
 }
 
 /// Compares what the model makes of a program with the kernel's rows, flags and program break;

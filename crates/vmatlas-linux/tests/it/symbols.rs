@@ -50,7 +50,7 @@ fn c_programs() -> TempDir {
 
 fn module_of(path: &Path) -> Module {
     let meta = path.metadata().unwrap();
-    let elf = ElfFile::read(File::open(path).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(path).unwrap()).unwrap().unwrap();
     Module {
         path: path.as_os_str().as_encoded_bytes().to_vec(),
         device: Device::new(rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev())),
@@ -89,7 +89,7 @@ fn frames_in(
     module: Module,
     vaddrs: &[u64],
 ) -> Vec<Vec<SymbolFrame>> {
-    let elf = ElfFile::read(File::open(path).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(path).unwrap()).unwrap().unwrap();
     let module = symbolizer.add_module(module);
     let places: Vec<Place> =
         vaddrs.iter().map(|&vaddr| Place::File { module, offset: offset(&elf, vaddr) }).collect();
@@ -163,7 +163,7 @@ fn inlined_functions_are_those_of_addr2line() {
             let (last, inner) = frames.split_last().unwrap();
             assert!(!last.inlined && inner.iter().all(|frame| frame.inlined));
             let start = nm(&path).iter().find(|s| s.0 == last.function).unwrap().1;
-            assert_eq!(last.offset, vaddr - start);
+            assert_eq!(last.offset, Some(vaddr - start));
         }
     }
 }
@@ -187,7 +187,7 @@ fn debug_files_and_split_dwarf() {
             let one = |frame: &SymbolFrame| {
                 let source = frame.source.as_deref().unwrap_or("-");
                 let file = source.rsplit('/').next().unwrap_or_default();
-                (frame.function.clone(), frame.offset, file.to_owned())
+                (frame.function.clone(), frame.shown_offset(), file.to_owned())
             };
             all.iter().map(|frames| frames.iter().map(one).collect()).collect()
         };
@@ -236,8 +236,11 @@ fn debug_files_and_split_dwarf() {
     }
 
     // By build id, in the root directory that the caller opens files in.
-    let id =
-        ElfFile::read(File::open(path("by-id")).unwrap()).unwrap().unwrap().build_id().unwrap();
+    let id = vmatlas_linux::elf::read(File::open(path("by-id")).unwrap())
+        .unwrap()
+        .unwrap()
+        .build_id()
+        .unwrap();
     let debug =
         path("root").join(format!("usr/lib/debug/.build-id/{}/{}.debug", &id[..2], &id[2..]));
     fs::create_dir_all(debug.parent().unwrap()).unwrap();
@@ -245,7 +248,7 @@ fn debug_files_and_split_dwarf() {
     fs::copy(path("by-id"), path("root/program")).unwrap();
     let root = path("root");
     let open = Arc::new(move |path: &Path| File::open(root.join(path.strip_prefix("/").unwrap())));
-    let elf = ElfFile::read(File::open(path("plain")).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(path("plain")).unwrap()).unwrap().unwrap();
     let places = |module| -> Vec<Place> {
         vaddrs.iter().map(|&v| Place::File { module, offset: offset(&elf, v) }).collect()
     };
@@ -302,11 +305,11 @@ fn small_symbols_compressed_with_xz() {
     for (frames, vaddr) in frames(&path, &vaddrs).iter().zip(&vaddrs) {
         let of = |s: &&(String, u64, u64)| (s.1..s.1 + s.2).contains(vaddr);
         let (name, start, _) = symbols.iter().find(of).unwrap();
-        assert_eq!((&frames[0].function, frames[0].offset), (name, vaddr - start));
+        assert_eq!((&frames[0].function, frames[0].offset), (name, Some(vaddr - start)));
         assert_eq!((frames.len(), &frames[0].source), (1, &None));
     }
     // Damage in it costs names, no more.
-    let elf = ElfFile::read(File::open(&path).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(&path).unwrap()).unwrap().unwrap();
     let section = elf.sections().iter().find(|s| s.name == ".gnu_debugdata").unwrap();
     let whole = fs::read(&path).unwrap();
     for n in 0..section.size {
@@ -404,7 +407,7 @@ fn go_programs_keep_their_table() {
         for (ours, vaddr) in ours.iter().zip(&vaddrs) {
             let of = |s: &&(String, u64, u64)| (s.1..s.1 + s.2).contains(vaddr);
             let (name, start, _) = symbols.iter().find(of).unwrap();
-            assert_eq!((&ours[0].function, ours[0].offset), (name, vaddr - start));
+            assert_eq!((&ours[0].function, ours[0].offset), (name, Some(vaddr - start)));
             assert!(ours[0].source.as_ref().unwrap().contains(".go:"));
         }
         if whole.ends_with("whole-pie") {
@@ -423,7 +426,7 @@ fn go_programs_keep_their_table() {
     }
     // Damage in the table.
     let path = dir.path().join("stripped");
-    let elf = ElfFile::read(File::open(&path).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(&path).unwrap()).unwrap().unwrap();
     let section = elf.sections().iter().find(|s| s.name == ".gopclntab").unwrap().clone();
     let bytes = fs::read(&path).unwrap();
     let table = &bytes[section.offset as usize..][..section.size as usize];
@@ -463,7 +466,11 @@ fn another_file_by_that_path_is_not_used() {
     let vaddr = code_of(&path("first"), &["main"])[0];
     let open = File::open(path("first")).unwrap();
     let id = |name: &str| {
-        ElfFile::read(File::open(path(name)).unwrap()).unwrap().unwrap().build_id().unwrap()
+        vmatlas_linux::elf::read(File::open(path(name)).unwrap())
+            .unwrap()
+            .unwrap()
+            .build_id()
+            .unwrap()
     };
     let (first, second) = (id("first"), id("second"));
     fs::rename(path("first"), path("kept")).unwrap();
@@ -540,7 +547,7 @@ fn damaged_files_cost_names_only() {
     let path = dir.path().join("program");
     let seed = fs::read(&path).unwrap();
     let vaddrs = code_of(&path, &["outer", "main"]);
-    let elf = ElfFile::read(File::open(&path).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(&path).unwrap()).unwrap().unwrap();
     let places = |module| -> Vec<Place> {
         vaddrs.iter().step_by(9).map(|&v| Place::File { module, offset: offset(&elf, v) }).collect()
     };
@@ -618,7 +625,7 @@ fn functions_without_end() {
     ] {
         let Some(path) = program(name, &entries) else { return };
         let started = Instant::now();
-        let elf = ElfFile::read(File::open(&path).unwrap()).unwrap().unwrap();
+        let elf = vmatlas_linux::elf::read(File::open(&path).unwrap()).unwrap().unwrap();
         let found = elf.frames_at(elf.entry() + 8);
         match expect {
             None => assert_eq!(found.unwrap()[0].name.as_deref(), Some(&b"function"[..])),
@@ -628,7 +635,7 @@ fn functions_without_end() {
         }
         assert!(started.elapsed() < Duration::from_secs(10));
         // Its symbols are there all the same.
-        assert_eq!(frames(&path, &[elf.entry() + 8])[0].last().unwrap().offset, 8);
+        assert_eq!(frames(&path, &[elf.entry() + 8])[0].last().unwrap().offset, Some(8));
     }
 }
 
@@ -654,7 +661,7 @@ fn file_systems_that_hang_and_memory_limits() {
         }),
     );
     let good = symbolizer.add_module(module_of(&path));
-    let elf = ElfFile::read(File::open(&path).unwrap()).unwrap().unwrap();
+    let elf = vmatlas_linux::elf::read(File::open(&path).unwrap()).unwrap().unwrap();
     let places = [
         Place::File { module: hangs, offset: 1 },
         Place::File { module: good, offset: offset(&elf, vaddr) },
@@ -688,7 +695,8 @@ fn debuginfod_is_asked_when_told_to() {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path
     };
-    let elf = ElfFile::read(File::open(dir.path().join("program")).unwrap()).unwrap().unwrap();
+    let elf =
+        vmatlas_linux::elf::read(File::open(dir.path().join("program")).unwrap()).unwrap().unwrap();
     let id = elf.build_id().unwrap();
     let base = dir.path().display();
     let finds = program(
@@ -786,7 +794,7 @@ fn check_perf_map((map, pid, text): (JitMap, u32, String), sign: &str) {
         symbolizer.symbolize(&[Place::Jit { pid, address }, Place::Jit { pid, address: 1 }]);
     assert_eq!(
         (&*frames[0][0].function, frames[0][0].offset),
-        (expect.2.trim(), address - expect.0)
+        (expect.2.trim(), Some(address - expect.0))
     );
     assert_eq!(frames[1][0].to_string(), "[jit]+0x1");
 }
@@ -903,10 +911,9 @@ sys.stdin.read()",
 fn hints_name_what_the_runtime_needs() {
     let frame = |function: &str, module: &str| SymbolFrame {
         function: function.to_owned(),
-        offset: 1,
+        offset: Some(1),
         module: module.to_owned(),
-        source: None,
-        inlined: false,
+        ..SymbolFrame::default()
     };
     let jit = frame("", "[jit]");
     assert!(

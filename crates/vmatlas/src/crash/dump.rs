@@ -6,8 +6,8 @@ use std::time::Duration;
 use vmatlas_explain::crash::Machine;
 use vmatlas_explain::explain::{Evidence, Fault, PlaceFacts};
 use vmatlas_explain::label::{Facts, Labels};
-use vmatlas_linux::elf::ElfFile;
-use vmatlas_linux::postmortem::{Postmortem, StackRegisters};
+use vmatlas_linux::elf;
+use vmatlas_linux::postmortem::{Postmortem, Registers};
 use vmatlas_linux::within;
 use vmatlas_maps::{Mapping, Maps};
 use vmatlas_object::Memory;
@@ -27,9 +27,8 @@ fn abort_message(dead: &Postmortem<'_>, maps: &Maps, facts: &Facts) -> Option<St
     let library = facts.images.iter().find(|image| image.name.ends_with(b"/libc.so.6"))?;
     let start = library.segments.first()?.0.start;
     let file = dead.file(maps.find(start).mapping?)?.try_clone().ok()?;
-    let symbols = within(LIMIT, move || {
-        Some(ElfFile::read(file).ok()??.symbols_named(&["__abort_msg"], 0))
-    })??;
+    let symbols =
+        within(LIMIT, move || Some(elf::read(file).ok()??.symbols_named(&["__abort_msg"], 0)))??;
     let (_, vaddr) = symbols.first()?;
     let memory: &dyn Memory = dead;
     let pointer = memory.array(library.bias.wrapping_add(*vaddr)).map(u64::from_le_bytes)?;
@@ -51,12 +50,12 @@ pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
     let mut stack = Vec::new();
     if let (Some(Machine::X86_64), Some(ip), Some(sp)) = (crash.machine, crash.ip, crash.sp) {
         let fp = register("rbp").unwrap_or(0);
-        let found = dead.frames(StackRegisters { ip, sp, fp }, MOST_FRAMES);
+        let found = dead.frames(&Registers { ip, sp, fp, compat: false }, MOST_FRAMES);
         let entry = dump.auxv().get(AT_ENTRY).and_then(|entry| maps.find(entry).mapping);
         let program = entry.and_then(|row| maps.get(row)).map(|row| row.name);
         stack = frames::name(maps, program, &build_id, &found);
     }
-    crash.frames = stack.iter().map(|(pc, frame)| frames::of_crash(Some(*pc), frame)).collect();
+    crash.frames = stack.iter().map(frames::of_crash).collect();
     let facts = dump.facts();
     if crash.signal == Some(SIGABRT) {
         crash.message = abort_message(&dead, maps, &facts);
@@ -82,5 +81,5 @@ pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
         memory: Some(memory),
         ..Evidence::new(&crash, &facts, &labels)
     };
-    Some(Case::of(&evidence, stack.into_iter().map(|(_, frame)| frame).collect()))
+    Some(Case::of(&evidence, stack))
 }

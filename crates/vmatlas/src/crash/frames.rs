@@ -1,8 +1,7 @@
 //! Names for stacks.
 
 use std::collections::HashMap;
-use vmatlas_explain::crash::CrashFrame;
-use vmatlas_linux::postmortem::StackFrame;
+use vmatlas_linux::postmortem::Frame;
 use vmatlas_linux::symbols::{Module, Place, SymbolFrame, Symbolizer};
 use vmatlas_maps::{Mapping, Maps};
 
@@ -14,32 +13,36 @@ pub(super) fn name(
     maps: &Maps,
     program: Option<&[u8]>,
     build_id: &dyn Fn(&Mapping<'_>) -> Option<Vec<u8>>,
-    frames: &[StackFrame],
-) -> Vec<(u64, SymbolFrame)> {
+    frames: &[Frame],
+) -> Vec<SymbolFrame> {
     let mut symbolizer = Symbolizer::default();
     // A recursion has the same frame again and again.
     let mut known: HashMap<(usize, u64), Vec<SymbolFrame>> = HashMap::new();
-    let row_of = |frame: &StackFrame| Some((frame.row?, maps.get(frame.row?)?));
-    let mut look_up = |frames: &[StackFrame], wanted: &dyn Fn(&Mapping<'_>) -> bool| {
+    // The row that a call is in, and where in that row's file.
+    let place_of = |frame: &Frame| {
+        let index = maps.find(frame.pc).mapping?;
+        let row = maps.get(index)?;
+        Some(((index, row.offset.wrapping_add(frame.pc.wrapping_sub(row.range.start))), row))
+    };
+    let mut look_up = |frames: &[Frame], wanted: &dyn Fn(&Mapping<'_>) -> bool| {
         let mut asked: Vec<((usize, u64), Place)> = Vec::new();
         for frame in frames {
-            let Some((index, row)) = row_of(frame).filter(|(_, row)| wanted(row)) else { continue };
-            let key = (index, frame.offset);
+            let Some((key, row)) = place_of(frame).filter(|(_, row)| wanted(row)) else { continue };
             if known.contains_key(&key) || asked.iter().any(|(other, _)| *other == key) {
                 continue;
             }
             let module =
                 Module { path: row.name.to_vec(), build_id: build_id(&row), ..Module::default() };
             let module = symbolizer.add_module(module);
-            asked.push((key, Place::File { module, offset: frame.offset }));
+            asked.push((key, Place::File { module, offset: key.1 }));
         }
         let (keys, places): (Vec<_>, Vec<Place>) = asked.into_iter().unzip();
         known.extend(keys.into_iter().zip(symbolizer.symbolize(&places)));
         known.clone()
     };
     let named = look_up(frames, &|row| Some(row.name) == program);
-    let is_main = |frame: &StackFrame| {
-        let found = frame.row.and_then(|row| named.get(&(row, frame.offset)));
+    let is_main = |frame: &Frame| {
+        let found = place_of(frame).and_then(|(key, _)| named.get(&key));
         found.is_some_and(|names| names.iter().any(|name| name.function == "main"))
     };
     let end = frames.iter().position(is_main).map_or(frames.len(), |main| main + 1);
@@ -47,34 +50,31 @@ pub(super) fn name(
     let named = look_up(frames, &|row| row.name.first() == Some(&b'/') || row.name == b"[vdso]");
     let mut all = Vec::new();
     for frame in frames {
-        match frame.row.and_then(|row| named.get(&(row, frame.offset))) {
-            Some(names) => all.extend(names.iter().map(|name| (frame.pc, name.clone()))),
-            None => all.push((frame.pc, nameless(maps, frame))),
+        let pc = Some(frame.pc);
+        match place_of(frame).and_then(|(key, _)| named.get(&key)) {
+            Some(names) => all.extend(names.iter().map(|name| SymbolFrame { pc, ..name.clone() })),
+            None => all.push(nameless(maps, frame)),
         }
     }
     all
 }
 
 /// A frame in memory without a file.
-fn nameless(maps: &Maps, frame: &StackFrame) -> SymbolFrame {
-    let row = frame.row.and_then(|row| maps.get(row));
+fn nameless(maps: &Maps, frame: &Frame) -> SymbolFrame {
+    let row = maps.find(frame.pc).mapping.and_then(|row| maps.get(row));
     let module = match row {
         Some(row) if !row.name.is_empty() => String::from_utf8_lossy(row.name).into_owned(),
         Some(_) => "[anonymous]".to_owned(),
         None => "[unmapped]".to_owned(),
     };
-    SymbolFrame { function: String::new(), offset: frame.pc, module, source: None, inlined: false }
+    let pc = Some(frame.pc);
+    SymbolFrame { pc, offset: pc, module, ..SymbolFrame::default() }
 }
 
 /// The frame as the explanation takes it.
-pub(super) fn of_crash(pc: Option<u64>, frame: &SymbolFrame) -> CrashFrame {
-    CrashFrame {
-        pc,
-        module: Some(frame.module.clone()),
-        offset: Some(frame.offset),
-        function: Some(frame.function.clone()).filter(|name| !name.is_empty()),
-        source: frame.source.as_ref().map(|source| short(source)),
-    }
+pub(super) fn of_crash(frame: &SymbolFrame) -> SymbolFrame {
+    let source = frame.source.as_ref().map(|source| short(source));
+    SymbolFrame { source, ..frame.clone() }
 }
 
 /// Without the folders of the file.

@@ -1,10 +1,9 @@
 //! Lines of a kernel and crash logs.
 
 use super::Case;
-use vmatlas_explain::crash::{CrashFrame, read_log};
+use vmatlas_explain::crash::read_log;
 use vmatlas_explain::explain::{Evidence, Fault};
 use vmatlas_explain::label::{Facts, Labels};
-use vmatlas_linux::symbols::SymbolFrame;
 
 /// Every crash in a text, or those of a process or thread.
 pub(super) fn cases(text: &[u8], pid: Option<u32>) -> Vec<Case> {
@@ -15,18 +14,7 @@ pub(super) fn cases(text: &[u8], pid: Option<u32>) -> Vec<Case> {
         let labels = Labels::of(&crash.maps, &facts, None);
         let fault = Fault::of(&crash, None);
         let evidence = Evidence { fault, ..Evidence::new(&crash, &facts, &labels) };
-        Case::of(&evidence, crash.frames.iter().map(frame).collect())
+        Case::of(&evidence, crash.frames.clone())
     });
     explained.collect()
-}
-
-/// A call as the log has it.
-fn frame(frame: &CrashFrame) -> SymbolFrame {
-    SymbolFrame {
-        function: frame.function.clone().unwrap_or_default(),
-        offset: frame.offset.or(frame.pc).unwrap_or(0),
-        module: frame.module.clone().unwrap_or_default(),
-        source: frame.source.clone(),
-        inlined: false,
-    }
 }

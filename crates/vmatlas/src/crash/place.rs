@@ -4,7 +4,7 @@ use crate::atlas::Atlas;
 use std::sync::PoisonError;
 use std::time::Duration;
 use vmatlas_explain::explain::PlaceFacts;
-use vmatlas_linux::elf::{ElfFile, demangle};
+use vmatlas_linux::elf::{self, ElfFile, demangle};
 use vmatlas_linux::postmortem::Postmortem;
 use vmatlas_linux::within;
 use vmatlas_maps::Mapping;
@@ -44,7 +44,7 @@ pub(super) fn of_dead(
         let file = dead.file(row)?.try_clone().ok()?;
         let offset = offset(mapping, address);
         within(LIMIT, move || {
-            let elf = ElfFile::read(file).ok()??;
+            let elf = elf::read(file).ok()??;
             Some(of_file(&elf, bias.map(|bias| address.wrapping_sub(bias)), offset))
         })?
     };

@@ -154,7 +154,7 @@ fn explained(
             stack = stacks.of_task(&definitions.tasks, event.stack, event.task).to_vec();
         }
     }
-    crash.frames = stack.iter().map(|frame| frames::of_crash(None, frame)).collect();
+    crash.frames = stack.iter().map(frames::of_crash).collect();
     let facts = Facts::default();
     let labels = Labels::of(maps, &facts, None);
     let build_id = |row: &Mapping<'_>| build_ids.get(row.name).cloned();

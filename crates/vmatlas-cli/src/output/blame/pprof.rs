@@ -176,10 +176,7 @@ pub(crate) fn pprof(blame: &Blame<'_>) -> Vec<u8> {
         if frames.is_empty() {
             frames.push(SymbolFrame {
                 function: origin.maker.name().to_owned(),
-                offset: 0,
-                module: String::new(),
-                source: None,
-                inlined: false,
+                ..SymbolFrame::default()
             });
         }
         let location_id = frames

@@ -1,7 +1,7 @@
 //! Where the instruction is: its mapping, and the bytes around it.
 
 use crate::crash::words::{after, hex, split, split_last, string};
-use crate::crash::{Crash, CrashFrame, Machine, registers};
+use crate::crash::{Crash, Machine, SymbolFrame, registers};
 use vmatlas_maps::AddressRange;
 
 /// ` in FILE[OFFSET,START+SIZE]`: the mapping of the instruction, if a file is mapped there.
@@ -20,12 +20,8 @@ pub(super) fn take_mapping(crash: &mut Crash, text: &[u8]) {
     let (Some(start), Some(size)) = (hex(start), hex(size)) else { return };
     let Some(end) = start.checked_add(size) else { return };
     crash.ip_mapping = Some((name.to_owned(), AddressRange::new(start, end)));
-    crash.frames = vec![CrashFrame {
-        pc: crash.ip,
-        module: Some(string(name)),
-        offset,
-        ..CrashFrame::default()
-    }];
+    crash.frames =
+        vec![SymbolFrame { pc: crash.ip, module: string(name), offset, ..SymbolFrame::default() }];
 }
 
 /// The bytes of code around the instruction, which `<>` marks; of RISC-V parcels of two bytes, the

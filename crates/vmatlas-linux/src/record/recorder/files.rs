@@ -1,7 +1,7 @@
 //! What is mapped: files, code, and what the arguments of a call do not tell.
 
 use super::{ROWS_TO_CHECK, Recorder};
-use crate::elf::ElfFile;
+use crate::elf;
 use crate::record::space::{LiveSpace, escaped};
 use crate::record::unwind::Backing;
 use crate::symbols::{Module, Place, Symbolizer, read_jit};
@@ -34,7 +34,7 @@ impl Recorder {
             return known.clone();
         }
         let build_id = self.code.open(&space.process(), row).and_then(|file| {
-            let elf = ElfFile::read(file).ok()??;
+            let elf = elf::read(file).ok()??;
             elf.build_id_bytes().map(<[u8]>::to_vec)
         });
         let entry = FileEntry {
@@ -76,7 +76,7 @@ impl Recorder {
         } else if row.inode != 0 {
             let KnownFile { number, backing } = self.file(space, row);
             let (code, images) = (&mut self.code, &mut self.images);
-            let open = || code.open(&process, row);
+            let open = || code.open(&process, row).and_then(elf::code_file);
             let executable = row.perms.execute();
             space.modules.map_file(images, row.range, row.offset, &backing, executable, open);
             self.note_image(space, row.range.start, number);
@@ -126,7 +126,8 @@ impl Recorder {
                     let (device, inode) = (backing.device, backing.inode);
                     let perms = vmatlas_maps::Perms(*b"r-xp");
                     let name = &*backing.name;
-                    code.open(&process, &Mapping { range, perms, offset: 0, device, inode, name })
+                    let row = Mapping { range, perms, offset: 0, device, inode, name };
+                    code.open(&process, &row).and_then(elf::code_file)
                 });
                 if !opened.is_empty() {
                     self.note_images(space, range);
@@ -225,7 +226,7 @@ impl Recorder {
                     file: *file,
                     offset,
                     function: frame.function.clone().into_bytes(),
-                    function_offset: frame.offset,
+                    function_offset: frame.shown_offset(),
                     source: frame.source.clone().unwrap_or_default().into_bytes(),
                     inlined: frame.inlined,
                 });

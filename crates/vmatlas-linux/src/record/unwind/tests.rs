@@ -1,5 +1,2 @@
-mod bytes;
-mod made_up;
-mod modules;
 mod programs;
 mod target;

@@ -1,10 +1,11 @@
 //! Stacks of real programs, compared with what the programs themselves noted.
 
-use super::super::{End, How, Images, StackCopy, TaskMemory, Unwinder};
 use super::target::{Target, compile, map, modules, rows, show, walk, walk_with};
+use crate::record::unwind::{Frame, How, Images, ReadMemory, StackCopy, TaskMemory, Unwinder};
 use crate::sys::test_stop::Stopped;
 use std::process::Command;
 use tempfile::tempdir;
+use vmatlas_object::unwind::End;
 
 fn check(flags: &[&str], mode: &str) {
     let dir = tempdir().unwrap();
@@ -141,9 +142,7 @@ fn libraries_that_are_opened_and_closed() {
     // It was opened elsewhere, so the map of before leads nowhere, and the places are the same.
     let (stale, _) = target.walk(&copy);
     assert!(stale.len() < again.len());
-    let places = |frames: &[super::super::Frame]| -> Vec<_> {
-        frames.iter().map(|frame| frame.place).collect()
-    };
+    let places = |frames: &[Frame]| -> Vec<_> { frames.iter().map(|frame| frame.place).collect() };
     assert_eq!(places(&frames), places(&again));
 }
 
@@ -219,7 +218,7 @@ fn memory_by_file() {
     let (mut by_call, mut by_file) = ([0; 4096], [0; 4096]);
     let mut memory = TaskMemory::default();
     memory.of(target.tid);
-    assert!(super::super::memory::ReadMemory::code(&mut memory, sp, &mut by_call));
+    assert!(ReadMemory::code(&mut memory, sp, &mut by_call));
     assert_eq!(memory.read_file(sp, &mut by_file), Some(4096));
     assert_eq!(by_call, by_file);
     assert_eq!(memory.read_file(8, &mut by_file), None);

@@ -1,7 +1,8 @@
 //! Programs that note where their functions return to, and walks of their stacks.
 
-use super::super::{Backing, End, Frame, How, Images, Modules, TaskMemory, Unwinder};
+use crate::elf::code_file;
 use crate::record::sink::Registers;
+use crate::record::unwind::{Backing, Frame, How, Images, Modules, TaskMemory, Unwinder};
 use crate::sys::test_stop::Stopped;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -10,6 +11,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use tempfile::TempDir;
 use vmatlas_maps::{AddressRange, Maps};
+use vmatlas_object::unwind::End;
 
 /// Compiles testdata/programs/deep.c with these arguments.
 pub(super) fn compile(dir: &TempDir, name: &str, flags: &[&str]) -> PathBuf {
@@ -177,7 +179,7 @@ pub(super) fn map(modules: &mut Modules, images: &mut Images, pid: u32, row: &Ro
         }
         Some(backing) => modules.map_file(images, *range, *offset, backing, *executable, || {
             let path = Path::new(std::str::from_utf8(&backing.name).unwrap());
-            File::open(path).ok()
+            code_file(File::open(path).ok()?)
         }),
         None => modules.map_anonymous(*range, *executable),
     }

@@ -12,7 +12,7 @@ const OUTPUT_LIMIT: usize = 64 << 10;
 /// UTF-8 is replaced, and a name that would be unreasonably long is not demangled.
 ///
 /// ```
-/// use vmatlas_linux::elf::demangle;
+/// use vmatlas_object::elf::demangle;
 ///
 /// assert_eq!(demangle(b"_ZNSt6thread6detachEv"), "std::thread::detach()");
 /// assert_eq!(demangle(b"_RNvCs1234_7mycrate3foo"), "mycrate::foo");

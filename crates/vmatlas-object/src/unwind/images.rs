@@ -1,26 +1,34 @@
 //! The files that were executed, each read once for all processes.
 
 use super::image::Image;
-use rustix::fs::{MemfdFlags, memfd_create};
+use crate::{ReadAt as _, Source};
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Write as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 use vmatlas_maps::Device;
 
 /// What a mapping shows: a file, or what the kernel names, as `[vdso]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Backing {
-    pub(crate) device: Device,
-    pub(crate) inode: u64,
+pub struct Backing {
+    /// The device of the file's file system.
+    pub device: Device,
+    /// The file's inode number there.
+    pub inode: u64,
     /// What the kernel prints.
-    pub(crate) name: Box<[u8]>,
+    pub name: Box<[u8]>,
 }
 
 /// A file of some name and state: what frames and recordings refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct FileId(pub(crate) u32);
+pub struct FileId(pub u32);
+
+/// A file that is mapped executable, opened.
+pub struct CodeFile {
+    /// Its bytes.
+    pub source: Source,
+    /// When it was changed last, in seconds and nanoseconds since 1970: with its size this tells
+    /// one content of an inode from the next.
+    pub modified: (i64, i64),
+}
 
 /// What tells one content of an inode from the next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -39,7 +47,7 @@ struct Cached {
 /// The files that were executed. Those that no address space has any more are kept while there is
 /// room.
 #[derive(Debug)]
-pub(crate) struct Images {
+pub struct Images {
     ids: HashMap<(Arc<Backing>, State), FileId>,
     backings: Vec<Arc<Backing>>,
     images: HashMap<(Device, u64, State), Cached>,
@@ -51,11 +59,11 @@ pub(crate) struct Images {
 
 impl Images {
     /// Tables of what a desktop runs are some 100 MB, and one of a browser 60 MB.
-    pub(crate) const LIMIT: usize = 512 << 20;
+    pub const LIMIT: usize = 512 << 20;
 
     /// Keeps at most `limit` bytes of tables; code of files beyond that is walked by frame
     /// pointers.
-    pub(crate) fn new(limit: usize) -> Images {
+    pub fn new(limit: usize) -> Images {
         Images {
             ids: HashMap::new(),
             backings: Vec::new(),
@@ -76,16 +84,15 @@ impl Images {
     pub(super) fn of_file(
         &mut self,
         backing: &Arc<Backing>,
-        file: Option<File>,
+        file: Option<CodeFile>,
     ) -> (FileId, Option<Arc<Image>>) {
-        let metadata = file.as_ref().and_then(|file| file.metadata().ok());
-        let state = metadata.map_or_else(State::default, |metadata| State {
-            size: metadata.size(),
-            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        let state = file.as_ref().map_or_else(State::default, |file| State {
+            size: file.source.size().unwrap_or(0),
+            modified: file.modified,
         });
         let id = self.id(backing, state);
         let image = file.and_then(|file| {
-            self.image((backing.device, backing.inode, state), || Image::read(file))
+            self.image((backing.device, backing.inode, state), || Image::read(file.source))
         });
         (id, image)
     }
@@ -100,10 +107,7 @@ impl Images {
         let state = State { size: bytes.len() as u64, modified: (sum, 0) };
         let id = self.id(backing, state);
         let image = self.image((backing.device, backing.inode, state), || {
-            // Files are what is read everywhere else.
-            let mut file = File::from(memfd_create("vdso", MemfdFlags::CLOEXEC).ok()?);
-            file.write_all(bytes).ok()?;
-            Image::read(file)
+            Image::read(Box::new(bytes.to_vec()))
         });
         (id, image)
     }

@@ -9,7 +9,7 @@ use std::{
 
 use gimli::{DebugInfoOffset, Reader as _, Section as _, UnitRef, constants};
 
-use super::{ElfError, dwarf::Reader};
+use super::{ElfError, dwarf_sections::Reader};
 
 /// Address ranges of all units, and of all functions that are looked at: a C++ browser has some
 /// ten million.

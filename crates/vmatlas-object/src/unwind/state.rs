@@ -1,7 +1,7 @@
 //! The registers of a frame, as far as they are known.
 
 use super::arch;
-use crate::record::sink::Registers;
+use super::frame::Registers;
 
 /// The registers of a frame.
 #[derive(Clone, Copy, Debug)]
@@ -20,11 +20,13 @@ impl State {
         state
     }
 
+    #[inline]
     pub(super) fn get(&self, index: usize) -> Option<u64> {
         let known = index < arch::REGISTERS && self.known >> index & 1 == 1;
         known.then(|| self.values[index])
     }
 
+    #[inline]
     pub(super) fn set(&mut self, index: usize, value: Option<u64>) {
         let Some(slot) = self.values.get_mut(index) else { return };
         match value {
@@ -37,6 +39,7 @@ impl State {
     }
 
     /// Forgets what a caller does not know when nothing says where it is saved.
+    #[inline]
     pub(super) fn keep(&mut self) {
         const KEPT: u32 = {
             let (mut bits, mut i) = (0, 0);

@@ -1,20 +1,20 @@
 //! Why an ELF file could not be read.
 
-use std::{borrow::Cow, io, sync::Arc};
+use std::{borrow::Cow, sync::Arc};
 
 /// Why something in an ELF file could not be read: each names the place in the file.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ElfError {
-    /// The kernel refused the read.
+    /// The bytes are there and cannot be read.
     #[error("cannot read the {place} at file offset {offset:#x}")]
     Io {
         /// What was to be read, as in "section header table".
         place: Cow<'static, str>,
         /// Where, in bytes from the start of the file.
         offset: u64,
-        /// What the kernel said.
-        source: Arc<io::Error>,
+        /// Why.
+        source: Arc<std::io::Error>,
     },
     /// The file ends before the place that its headers point to.
     #[error(

@@ -2,9 +2,9 @@
 
 use super::arch;
 use super::table::{Context, Header, Row, Table};
+use crate::Source;
 use crate::elf::{ElfFile, Section, SectionType, Segment, SegmentFlags, SegmentType};
 use gimli::BaseAddresses;
-use std::fs::File;
 use std::ops::Range;
 
 /// Larger tables are not read; those of the largest browsers have 60 MB.
@@ -35,8 +35,8 @@ struct Code {
 
 impl Image {
     /// Reads an ELF file of this machine; none where it is something else or has no code.
-    pub(super) fn read(file: File) -> Option<Image> {
-        let elf = ElfFile::read(file).ok()??;
+    pub(super) fn read(source: Source) -> Option<Image> {
+        let elf = ElfFile::read(source).ok()??;
         if elf.word_size() != 64 || elf.is_big_endian() || elf.machine().0 != arch::MACHINE {
             return None;
         }

@@ -1,5 +1,7 @@
 //! The walk from frame to frame.
 
+use super::arch;
+use super::frame::{End, Frame, How, Registers};
 use super::image::Image;
 use super::memory::ReadMemory;
 use super::modules::{CodePlace, Modules, Span};
@@ -8,8 +10,6 @@ use super::rule::Rule;
 use super::scan::{self, Budget};
 use super::state::State;
 use super::table::Context;
-use super::{End, Frame, How, arch};
-use crate::record::sink::Registers;
 
 /// Rules that are kept, by place in a file, so that they hold for every process.
 const KEPT: usize = 4096;
@@ -20,7 +20,7 @@ const FRAME: u64 = 8 << 20;
 const STEPS_DOWN: u32 = 16;
 
 /// Walks stacks. One is enough for all processes.
-pub(crate) struct Unwinder {
+pub struct Unwinder {
     kept: Box<[Option<(CodePlace, Rule)>]>,
     context: Box<Context>,
     depth_limit: usize,
@@ -55,13 +55,13 @@ struct Walk<'a, M> {
 
 impl Unwinder {
     /// Gives at most `depth_limit` frames of a stack, the innermost.
-    pub(crate) fn new(depth_limit: usize) -> Unwinder {
+    pub fn new(depth_limit: usize) -> Unwinder {
         let context = Box::new(Context::new_in());
         Unwinder { kept: vec![None; KEPT].into(), context, depth_limit }
     }
 
     /// Replaces `frames` by those of a task with these registers, innermost first.
-    pub(crate) fn walk(
+    pub fn walk(
         &mut self,
         modules: &Modules,
         registers: &Registers,

@@ -1,18 +1,12 @@
 //! Where the symbols and source lines of a stripped file are.
 
-use std::{
-    cell::OnceCell,
-    ffi::OsStr,
-    fs::{self, File, OpenOptions},
-    io,
-    os::unix::{ffi::OsStrExt, fs::OpenOptionsExt},
-    path::{Path, PathBuf},
-};
+use std::{cell::OnceCell, ffi::OsStr};
 
-use super::{ElfFile, hex, input::until_nul};
+use super::{ElfFile, hex, input::until_nul, path};
+use crate::{ReadAt, Source};
 
-/// What opens a debug file.
-pub(super) type OpenDebugFile = dyn Fn(&Path) -> io::Result<File> + Send;
+/// What opens a debug file by its path.
+pub(super) type OpenDebugFile = dyn Fn(&[u8]) -> Result<Source, std::io::Error> + Send;
 
 /// Where distributions put them.
 const DEBUG_DIR: &str = "/usr/lib/debug";
@@ -20,13 +14,13 @@ const DEBUG_DIR: &str = "/usr/lib/debug";
 const CHECKSUM_LIMIT: u64 = 4 << 30;
 
 pub(super) struct DebugFile {
-    pub(super) path: PathBuf,
+    pub(super) path: Vec<u8>,
     pub(super) elf: Box<ElfFile>,
 }
 
 /// `.gnu_debuglink`: the name of a debug file and the CRC-32 of its bytes.
 struct DebugLink {
-    name: PathBuf,
+    name: Vec<u8>,
     crc32: u32,
 }
 
@@ -41,21 +35,26 @@ impl ElfFile {
 
     /// Takes a debug file that was found elsewhere, if it has this file's build id and there is no
     /// other; says whether it was taken.
-    pub(crate) fn give_debug_file(&mut self, path: PathBuf, file: File) -> bool {
+    pub fn give_debug_file(
+        &mut self,
+        path: impl AsRef<OsStr>,
+        source: impl ReadAt + Send + 'static,
+    ) -> bool {
         if self.debug_file().is_some() {
             return false;
         }
-        let Ok(Some(elf)) = ElfFile::read(file) else { return false };
+        let Ok(Some(elf)) = ElfFile::read(source) else { return false };
         if elf.build_id.is_none() || elf.build_id != self.build_id {
             return false;
         }
+        let path = path.as_ref().as_encoded_bytes().to_vec();
         self.debug_file = OnceCell::from(Some(DebugFile { path, elf: Box::new(elf) }));
         self.dwarf = OnceCell::new();
         true
     }
 
     /// The path of `elf`, which is this file or its debug file.
-    pub(super) fn debug_file_path(&self, elf: &ElfFile) -> Option<&Path> {
+    pub(super) fn debug_file_path(&self, elf: &ElfFile) -> Option<&[u8]> {
         match self.debug_file.get() {
             Some(Some(debug)) if std::ptr::eq(&*debug.elf, elf) => Some(&debug.path),
             _ => self.path.as_deref(),
@@ -64,16 +63,16 @@ impl ElfFile {
 
     fn debug_file_by_build_id(&self) -> Option<DebugFile> {
         let path = build_id_path(self.build_id.as_deref()?)?;
-        self.open_debug_file(path).filter(|debug| debug.elf.build_id == self.build_id)
+        self.open_debug_file(path.into_bytes()).filter(|debug| debug.elf.build_id == self.build_id)
     }
 
     fn debug_file_by_link(&self) -> Option<DebugFile> {
         let link = self.debug_link()?;
-        let dir = self.path.as_deref()?.parent()?;
-        let global = Path::new(DEBUG_DIR).join(dir.strip_prefix("/").unwrap_or(dir));
-        [dir, &dir.join(".debug"), &global]
+        let dir = path::parent(self.path.as_deref()?)?;
+        let global = path::join(DEBUG_DIR.as_bytes(), path::from_root(dir));
+        [dir, &path::join(dir, b".debug"), &global]
             .into_iter()
-            .filter_map(|dir| self.open_debug_file(dir.join(&link.name)))
+            .filter_map(|dir| self.open_debug_file(path::join(dir, &link.name)))
             .find(|debug| {
                 let input = &debug.elf.input;
                 input.size() <= CHECKSUM_LIMIT && input.crc32().is_ok_and(|crc| crc == link.crc32)
@@ -92,33 +91,27 @@ impl ElfFile {
         };
         // A name, not a path that leads elsewhere.
         let plain = !name.is_empty() && !name.contains(&b'/');
-        plain.then(|| DebugLink { name: OsStr::from_bytes(name).into(), crc32 })
+        plain.then(|| DebugLink { name: name.to_vec(), crc32 })
     }
 
-    fn open_debug_file(&self, path: PathBuf) -> Option<DebugFile> {
-        let file = (self.open_debug_file)(&path).ok()?;
-        let elf = ElfFile::read(file).ok()??;
-        Some(DebugFile { path, elf: Box::new(elf) })
+    fn open_debug_file(&self, path: Vec<u8>) -> Option<DebugFile> {
+        let elf = Box::new(self.open_other(&path)?);
+        Some(DebugFile { path, elf })
+    }
+
+    /// Another ELF file, as it is opened for this one.
+    pub(super) fn open_other(&self, path: &[u8]) -> Option<ElfFile> {
+        ElfFile::read((self.open_debug_file)(path).ok()?).ok()?
     }
 }
 
-/// Where the debug file with a build id is.
-pub(crate) fn build_id_path(build_id: &[u8]) -> Option<PathBuf> {
+/// The path at which distributions put the debug file with a build id; `None` for an empty one.
+///
+/// ```
+/// let path = vmatlas_object::elf::build_id_path(&[0xab, 0xcd, 0xef]);
+/// assert_eq!(path.as_deref(), Some("/usr/lib/debug/.build-id/ab/cdef.debug"));
+/// ```
+pub fn build_id_path(build_id: &[u8]) -> Option<String> {
     let (first, rest) = build_id.split_first()?;
-    Some(format!("{DEBUG_DIR}/.build-id/{}/{}.debug", hex(&[*first]), hex(rest)).into())
-}
-
-/// Opens a regular file of our own file system, and waits for nothing: whoever may write beside the
-/// program may have put a pipe there.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    // Opening a device may do things, so this asks before and, as it may have been replaced, after.
-    let regular = |metadata: fs::Metadata| match metadata.is_file() {
-        true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
-    };
-    regular(fs::metadata(path)?)?;
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
-    regular(file.metadata()?)?;
-    Ok(file)
+    Some(format!("{DEBUG_DIR}/.build-id/{}/{}.debug", hex(&[*first]), hex(rest)))
 }

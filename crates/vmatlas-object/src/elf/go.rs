@@ -1,25 +1,11 @@
 //! Functions and lines of Go programs, stripped or not.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+use crate::pclntab::Pclntab;
 
-use vmatlas_object::pclntab::Pclntab;
-
-use super::{ElfError, ElfFile, SectionType, SourceLocation};
+use super::{CodeFrame, ElfError, ElfFile, SectionType, SourceLocation};
 
 /// Large Go programs have some 50 MiB.
 const LIMIT: u64 = 512 << 20;
-
-/// A Go function that an address belongs to, by `.gopclntab`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct GoFrame {
-    /// Its name, as `main.(*T).Method`.
-    pub name: String,
-    /// The vaddr it begins at.
-    pub vaddr: u64,
-    /// File and line of the address; where a function was inlined, that one's.
-    pub source: Option<SourceLocation>,
-}
 
 pub(super) struct Table {
     header: Pclntab,
@@ -29,12 +15,12 @@ pub(super) struct Table {
 impl ElfFile {
     /// The Go function that `vaddr` belongs to, from the table that the Go runtime needs and `strip`
     /// leaves (Go 1.16 and later). `None` where there is no such table, and for code that is not
-    /// Go's.
+    /// Go's. Where a function was inlined, file and line are that one's.
     ///
     /// # Errors
     ///
     /// Where the table is damaged.
-    pub fn go_frame_at(&self, vaddr: u64) -> Result<Option<GoFrame>, ElfError> {
+    pub fn go_frame_at(&self, vaddr: u64) -> Result<Option<CodeFrame>, ElfError> {
         let table = match self.go.get_or_init(|| self.go_table()) {
             Ok(Some(table)) => table,
             Ok(None) => return Ok(None),
@@ -42,11 +28,11 @@ impl ElfFile {
         };
         let found = table.header.find(&table.bytes, vaddr);
         let found = found.map_err(|e| ElfError::malformed(".gopclntab", e.to_string()))?;
-        Ok(found.map(|function| GoFrame {
-            name: String::from_utf8_lossy(function.name).into_owned(),
-            vaddr: function.start,
+        Ok(found.map(|function| CodeFrame {
+            name: Some(function.name.to_vec()),
+            vaddr: Some(function.start),
             source: function.source.map(|(file, line)| SourceLocation {
-                file: OsStr::from_bytes(file).into(),
+                file: String::from_utf8_lossy(file).into_owned().into(),
                 line: Some(line),
             }),
         }))

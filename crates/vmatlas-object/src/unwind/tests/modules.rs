@@ -1,6 +1,6 @@
 //! What is executable, compared with an array that has one cell for each page.
 
-use super::super::{Backing, FileId, Images, Modules};
+use crate::unwind::{Backing, CodeFile, FileId, Images, Modules};
 use std::sync::Arc;
 use vmatlas_maps::{AddressRange, Device};
 
@@ -139,11 +139,12 @@ fn files_have_one_number_each() {
     let backing = |inode, name: &[u8]| {
         Arc::new(Backing { device: Device { major: 0, minor: 9 }, inode, name: name.into() })
     };
-    let program = std::env::current_exe().unwrap();
+    let program = std::fs::read(std::env::current_exe().unwrap()).unwrap();
     for (at, modules) in (0..).zip(&mut modules) {
         for (nth, file) in (0..).zip([backing(1, b"/a"), backing(1, b"/b"), backing(2, b"/a")]) {
             let range = range(at * 10 + nth * 2, 1);
-            let open = || std::fs::File::open(&program).ok();
+            let source = Box::new(program.clone());
+            let open = || Some(CodeFile { source, modified: (0, 0) });
             modules.map_file(&mut images, range, 0, &file, true, open);
             let found = modules.find(range.start).unwrap();
             assert_eq!(found.file, FileId(nth as u32));

@@ -1,17 +1,17 @@
 //! What is executable in one address space.
 
 use super::image::Image;
-use super::images::{Backing, FileId, Images};
-use std::fs::File;
+use super::images::{Backing, CodeFile, FileId, Images};
 use std::sync::Arc;
 use vmatlas_maps::AddressRange;
 
 /// Code by its place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct CodePlace {
-    pub(crate) file: FileId,
+pub struct CodePlace {
+    /// Which file.
+    pub file: FileId,
     /// In bytes from the start of the file.
-    pub(crate) offset: u64,
+    pub offset: u64,
 }
 
 /// What is executable in one address space, kept up by the calls that change it. A clone costs
@@ -20,7 +20,7 @@ pub(crate) struct CodePlace {
 /// Of files it knows every mapping, since mprotect(2) may make it executable; of anonymous memory
 /// only what is executable.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Modules {
+pub struct Modules {
     /// Sorted, no two of them overlap.
     spans: Arc<Vec<Span>>,
 }
@@ -93,14 +93,14 @@ impl Span {
 impl Modules {
     /// A file was mapped. Replaces what was there. `open` gives the file itself, for its unwind
     /// tables, and is called only if it is executable; without it frame pointers have to do.
-    pub(crate) fn map_file(
+    pub fn map_file(
         &mut self,
         images: &mut Images,
         range: AddressRange,
         offset: u64,
         backing: &Arc<Backing>,
         executable: bool,
-        open: impl FnOnce() -> Option<File>,
+        open: impl FnOnce() -> Option<CodeFile>,
     ) {
         let code = executable.then(|| images.of_file(backing, open()));
         let file = Some(SpanFile { backing: backing.clone(), offset, code });
@@ -109,7 +109,7 @@ impl Modules {
 
     /// Memory that the kernel filled with an ELF image was mapped: the vDSO. `bytes` are what is
     /// in it.
-    pub(crate) fn map_bytes(
+    pub fn map_bytes(
         &mut self,
         images: &mut Images,
         range: AddressRange,
@@ -122,22 +122,22 @@ impl Modules {
     }
 
     /// Memory without a file was mapped. Replaces what was there.
-    pub(crate) fn map_anonymous(&mut self, range: AddressRange, executable: bool) {
+    pub fn map_anonymous(&mut self, range: AddressRange, executable: bool) {
         self.replace(range, executable.then_some(Span { range, executable, file: None }));
     }
 
     /// Memory was unmapped, or is no file's any more.
-    pub(crate) fn unmap(&mut self, range: AddressRange) {
+    pub fn unmap(&mut self, range: AddressRange) {
         self.replace(range, None);
     }
 
     /// mprotect(2) did so. `open` gives a file that becomes executable.
-    pub(crate) fn protect(
+    pub fn protect(
         &mut self,
         images: &mut Images,
         range: AddressRange,
         executable: bool,
-        mut open: impl FnMut(&Backing) -> Option<File>,
+        mut open: impl FnMut(&Backing) -> Option<CodeFile>,
     ) {
         let inside = self.overlapping(range);
         let as_it_is = self.spans[inside.clone()].iter().all(|span| span.executable == executable);
@@ -174,7 +174,7 @@ impl Modules {
 
     /// mremap(2) moved, grew or shrank a mapping. The old range is gone unless `kept`, as with an
     /// old size of 0 or `MREMAP_DONTUNMAP`; for the former, `old` is what `new` shows again.
-    pub(crate) fn remap(&mut self, old: AddressRange, new: AddressRange, kept: bool) {
+    pub fn remap(&mut self, old: AddressRange, new: AddressRange, kept: bool) {
         let size = new.size().min(old.size());
         let from = AddressRange::new(old.start, old.start.saturating_add(size));
         let inside = self.overlapping(from);
@@ -195,12 +195,12 @@ impl Modules {
 
     /// Where in a file the code at this address is; none in code made at run time, and where
     /// nothing is executable.
-    pub(crate) fn find(&self, pc: u64) -> Option<CodePlace> {
+    pub fn find(&self, pc: u64) -> Option<CodePlace> {
         self.span(pc)?.place(pc)
     }
 
     /// Whether this may be executed.
-    pub(crate) fn is_executable(&self, pc: u64) -> bool {
+    pub fn is_executable(&self, pc: u64) -> bool {
         self.span(pc).is_some()
     }
 

@@ -1,20 +1,18 @@
 //! What a runtime needs so that its code has names.
 
-use super::SymbolFrame;
+use super::frame::SymbolFrame;
 
 /// One sentence on how to get names, where frames of a stack have none because they are in code
 /// that a runtime makes or interprets. `program` is the name or path of the program: `java`,
 /// `/usr/bin/python3.11`.
 ///
 /// ```
-/// use vmatlas_linux::symbols::{SymbolFrame, hint};
+/// use vmatlas_object::symbols::{SymbolFrame, hint};
 ///
 /// let nameless = SymbolFrame {
-///     function: String::new(),
-///     offset: 0x7f00_1234,
+///     offset: Some(0x7f00_1234),
 ///     module: "[jit]".to_owned(),
-///     source: None,
-///     inlined: false,
+///     ..SymbolFrame::default()
 /// };
 /// assert!(hint("node", &[nameless.clone()]).unwrap().contains("--perf-basic-prof"));
 /// assert!(hint("bash", &[nameless]).is_none());

@@ -1,48 +1,47 @@
-//! What only holds for x86-64: all that another architecture needs of its own. Register numbers
-//! are DWARF's (psABI figure 3.36).
+//! x86-64. Register numbers are DWARF's (psABI figure 3.36).
 
 use gimli::Register;
 
 /// `EM_X86_64`.
-pub(super) const MACHINE: u16 = 62;
+pub(in crate::unwind) const MACHINE: u16 = 62;
 /// The registers that DWARF numbers here, with the return address as the last.
-pub(super) const REGISTERS: usize = 17;
+pub(in crate::unwind) const REGISTERS: usize = 17;
 /// The frame pointer, rbp.
-pub(super) const FP: usize = 6;
+pub(in crate::unwind) const FP: usize = 6;
 /// The stack pointer, rsp.
-pub(super) const SP: usize = 7;
+pub(in crate::unwind) const SP: usize = 7;
 /// The return address column: as a register, rip.
-pub(super) const IP: usize = 16;
+pub(in crate::unwind) const IP: usize = 16;
 /// The registers a function gives back as it got them, if its tables say nothing else: rbx, rbp,
 /// r12 to r15.
-pub(super) const CALLEE_SAVED: [usize; 6] = [3, FP, 12, 13, 14, 15];
+pub(in crate::unwind) const CALLEE_SAVED: [usize; 6] = [3, FP, 12, 13, 14, 15];
 
 /// The register's place in a table of [`REGISTERS`].
-pub(super) fn index(register: Register) -> Option<usize> {
+pub(in crate::unwind) fn index(register: Register) -> Option<usize> {
     Some(usize::from(register.0)).filter(|&index| index < REGISTERS)
 }
 
 /// How long the code is that a signal handler returns to.
-pub(super) const TRAMPOLINE: usize = 9;
+pub(in crate::unwind) const TRAMPOLINE: usize = 9;
 
 /// Whether this code is `mov $__NR_rt_sigreturn, %rax; syscall`, to which signal handlers return:
 /// not every C library has tables for it.
-pub(super) fn is_trampoline(code: &[u8; TRAMPOLINE]) -> bool {
+pub(in crate::unwind) fn is_trampoline(code: &[u8; TRAMPOLINE]) -> bool {
     *code == [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05]
         || code.starts_with(&[0xb8, 0x0f, 0, 0, 0, 0x0f, 0x05])
 }
 
 /// Where the registers that a signal interrupted are, in bytes from the stack pointer when its
 /// handler has returned: `uc_mcontext` of `struct ucontext`, arch/x86/include/uapi/asm/ucontext.h.
-pub(super) const SIGNAL_CONTEXT: [(usize, u64); 9] =
+pub(in crate::unwind) const SIGNAL_CONTEXT: [(usize, u64); 9] =
     [(12, 72), (13, 80), (14, 88), (15, 96), (FP, 120), (3, 128), (0, 144), (SP, 160), (IP, 168)];
 
 /// The most bytes that a call instruction has here.
-pub(super) const CALL: usize = 7;
+pub(in crate::unwind) const CALL: usize = 7;
 
 /// What a call instruction calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Callee {
+pub(in crate::unwind) enum Callee {
     /// This address.
     Address(u64),
     /// What a register or memory says.
@@ -50,7 +49,7 @@ pub(super) enum Callee {
 }
 
 /// What the call instruction calls that ends at `end`, if the code before it ends in one.
-pub(super) fn call_before(end: u64, code: &[u8; CALL]) -> Option<Callee> {
+pub(in crate::unwind) fn call_before(end: u64, code: &[u8; CALL]) -> Option<Callee> {
     if let [.., 0xe8, a, b, c, d] = *code {
         let distance = i64::from(i32::from_le_bytes([a, b, c, d]));
         return Some(Callee::Address(end.wrapping_add_signed(distance)));
@@ -77,4 +76,4 @@ pub(super) fn call_before(end: u64, code: &[u8; CALL]) -> Option<Callee> {
 /// Where `__kernel_vsyscall` of the 32-bit vDSO keeps the caller's frame pointer and return
 /// address while it is in the kernel, in bytes from the stack pointer: it pushes ecx, edx and ebp
 /// (arch/x86/entry/vdso/vdso32/system_call.S).
-pub(super) const COMPAT_VSYSCALL: (u64, u64) = (0, 12);
+pub(in crate::unwind) const COMPAT_VSYSCALL: (u64, u64) = (0, 12);

@@ -1,30 +1,10 @@
-//! The memory a walk reads.
+//! The live memory of a task, as a walk reads it.
 
 use crate::sys::vm_read;
 use rustix::io::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
-
-/// Where a walk gets the target's memory from.
-pub(crate) trait ReadMemory {
-    /// A walk begins at this stack pointer: what was read for another may have changed since.
-    fn begin(&mut self, stack_pointer: u64);
-
-    /// The eight bytes of the stack at this address.
-    fn word(&mut self, address: u64) -> Option<u64>;
-
-    /// Reads code; false if not all of it can be read.
-    fn code(&mut self, address: u64, bytes: &mut [u8]) -> bool;
-
-    /// The four bytes of the stack at this address.
-    fn half_word(&mut self, address: u64) -> Option<u32> {
-        // The word that ends with it may be the last one there is.
-        match self.word(address) {
-            Some(word) => Some(word as u32),
-            None => self.word(address.checked_sub(4)?).map(|word| (word >> 32) as u32),
-        }
-    }
-}
+use vmatlas_object::unwind::ReadMemory;
 
 /// The first read: half of all stacks and the innermost frames of the others are in it, and two
 /// pages cost hardly more than a word.
@@ -149,31 +129,5 @@ impl ReadMemory for TaskMemory {
 
     fn code(&mut self, address: u64, bytes: &mut [u8]) -> bool {
         self.read(address, bytes) == bytes.len()
-    }
-}
-
-/// A copy of the innermost bytes of a stack, as samples of perf have it.
-#[derive(Debug)]
-pub(crate) struct StackCopy<'a> {
-    /// The address of the first byte: the stack pointer.
-    pub(crate) start: u64,
-    pub(crate) bytes: &'a [u8],
-    /// Where code can be read, which changes less than stacks do; without it some frames that
-    /// have no table are not found.
-    pub(crate) code: Option<&'a mut TaskMemory>,
-}
-
-impl ReadMemory for StackCopy<'_> {
-    fn begin(&mut self, _: u64) {}
-
-    #[inline]
-    fn word(&mut self, address: u64) -> Option<u64> {
-        let at = usize::try_from(address.checked_sub(self.start)?).ok()?;
-        let bytes = self.bytes.get(at..)?.first_chunk()?;
-        Some(u64::from_le_bytes(*bytes))
-    }
-
-    fn code(&mut self, address: u64, bytes: &mut [u8]) -> bool {
-        self.code.as_mut().is_some_and(|memory| memory.code(address, bytes))
     }
 }

@@ -3,16 +3,16 @@
 
 use std::{
     cell::{Cell, OnceCell},
-    ffi::{OsStr, OsString},
-    os::unix::ffi::OsStrExt,
-    path::{Path, PathBuf},
     sync::Arc,
 };
 
 use addr2line::SplitDwarfLoad;
 use gimli::{DwarfFileType, DwarfPackage, Reader as _, SectionId};
 
-use super::{ElfFile, debug_file::build_id_path, dwarf::Reader, guard::Guard, input::until_nul};
+use super::{
+    ElfFile, debug_file::build_id_path, dwarf_sections::Reader, guard::Guard, input::until_nul,
+    path,
+};
 
 /// The package of a file, looked for once.
 #[derive(Default)]
@@ -34,10 +34,9 @@ impl Split {
         {
             return checked(dwarf, guard, load);
         }
-        let path =
-            |reader: &Reader| Some(PathBuf::from(OsStr::from_bytes(&reader.to_slice().ok()?)));
-        let dir = load.comp_dir.as_ref().and_then(path).unwrap_or_default();
-        let elf = open(main, &dir.join(load.path.as_ref().and_then(path)?))?;
+        let bytes = |reader: &Reader| Some(reader.to_slice().ok()?.into_owned());
+        let dir = load.comp_dir.as_ref().and_then(bytes).unwrap_or_default();
+        let elf = main.open_other(&path::join(&dir, &load.path.as_ref().and_then(bytes)?))?;
         let section = |id: SectionId| elf.dwarf_section(id.dwo_name().unwrap_or_default(), left);
         let mut dwarf = gimli::Dwarf::load(section).ok()?;
         dwarf.file_type = DwarfFileType::Dwo;
@@ -59,19 +58,14 @@ fn checked(
 }
 
 fn package(main: &ElfFile, left: &Cell<u64>) -> Option<DwarfPackage<Reader>> {
-    let debug_path = main.debug_file().map(|debug| debug.path.as_path());
-    let elf = [main.path.as_deref(), debug_path].into_iter().flatten().find_map(|path| {
-        let mut name = OsString::from(path);
-        name.push(".dwp");
-        open(main, Path::new(&name))
-    })?;
+    let debug_path = main.debug_file().map(|debug| debug.path.as_slice());
+    let elf = [main.path.as_deref(), debug_path]
+        .into_iter()
+        .flatten()
+        .find_map(|path| main.open_other(&[path, b".dwp"].concat()))?;
     let section = |id: SectionId| elf.dwarf_section(id.dwo_name().unwrap_or_default(), left);
     let empty = elf.dwarf_section("", left).ok()?;
     DwarfPackage::load(|id| section(id).map_err(|_| gimli::Error::Io), empty).ok()
-}
-
-fn open(main: &ElfFile, path: &Path) -> Option<ElfFile> {
-    ElfFile::read((main.open_debug_file)(path).ok()?).ok()?
 }
 
 impl ElfFile {
@@ -82,13 +76,12 @@ impl ElfFile {
         let bytes = elf.input.read(".gnu_debugaltlink", section.offset, section.size, 8192).ok()?;
         let name = until_nul(&bytes);
         let build_id = bytes.get(name.len() + 1..).filter(|id| !id.is_empty())?;
-        let name = Path::new(OsStr::from_bytes(name));
-        let dir = self.debug_file_path(elf).and_then(Path::parent);
-        let beside = dir.map_or_else(|| name.to_owned(), |dir| dir.join(name));
-        [Some(beside), build_id_path(build_id)]
+        let dir = self.debug_file_path(elf).and_then(path::parent);
+        let beside = path::join(dir.unwrap_or_default(), name);
+        [Some(beside), build_id_path(build_id).map(String::into_bytes)]
             .into_iter()
             .flatten()
-            .filter_map(|path| open(self, &path))
+            .filter_map(|path| self.open_other(&path))
             .find(|found| found.build_id.as_deref() == Some(build_id))
     }
 }

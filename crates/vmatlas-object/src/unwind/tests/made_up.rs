@@ -1,8 +1,6 @@
 //! Stacks made by hand, of what no C program does.
 
-use super::super::memory::ReadMemory;
-use super::super::{Backing, End, Frame, How, Images, Modules, Unwinder};
-use crate::record::sink::Registers;
+use crate::unwind::{Backing, End, Frame, How, Images, Modules, ReadMemory, Registers, Unwinder};
 use std::collections::HashMap;
 use std::sync::Arc;
 use vmatlas_maps::{AddressRange, Device};

@@ -1,6 +1,6 @@
 //! Which symbol an address belongs to.
 
-use std::{cell::OnceCell, cmp::Reverse, fmt, iter::once_with, path::Path};
+use std::{cell::OnceCell, cmp::Reverse, fmt, iter::once_with};
 
 use object::{
     Endianness, elf,
@@ -45,7 +45,7 @@ pub enum SymbolSource<'a> {
     /// `.dynsym`, where only those are that other files may use.
     Dynsym,
     /// `.symtab` of the separate debug file with this path.
-    DebugFile(&'a Path),
+    DebugFile(&'a [u8]),
     /// `.symtab` of the small file in `.gnu_debugdata`, where Fedora puts functions.
     DebugData,
 }
@@ -56,7 +56,9 @@ impl fmt::Display for SymbolSource<'_> {
             SymbolSource::Symtab => f.pad("symtab"),
             SymbolSource::Dynsym => f.pad("dynsym"),
             SymbolSource::DebugData => f.pad("gnu_debugdata"),
-            SymbolSource::DebugFile(path) => write!(f, "debug file {}", path.display()),
+            SymbolSource::DebugFile(path) => {
+                write!(f, "debug file {}", String::from_utf8_lossy(path))
+            }
         }
     }
 }

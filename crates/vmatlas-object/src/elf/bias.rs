@@ -2,9 +2,8 @@
 
 use super::{ElfFile, Segment, SegmentFlags, SegmentType};
 
-/// The work grows with the squares of both: a process and a file that mean harm could have
-/// thousands.
-pub(crate) const SIBLINGS_LIMIT: usize = 64;
+/// The work grows with the squares of this and [`ElfFile::SIBLINGS_LIMIT`]: a process and a file
+/// that mean harm could have thousands of both.
 const LOADS_LIMIT: usize = 32;
 
 /// A row of maps that shows this file.
@@ -21,6 +20,9 @@ pub struct FileMapping {
 }
 
 impl ElfFile {
+    /// How many rows of the same file [`load_bias`](ElfFile::load_bias) compares, the nearest ones.
+    pub const SIBLINGS_LIMIT: usize = 64;
+
     /// The load bias: what to subtract from an address to get the file's own `vaddr`, modulo 2⁶⁴. 0
     /// for a program at fixed addresses. `None` where the row does not show the file as a program
     /// loader maps it, as for a plain `mmap` of the whole file.
@@ -35,7 +37,7 @@ impl ElfFile {
         // The rows of one image are neighbours.
         let mut siblings = siblings.to_vec();
         siblings.sort_by_key(|row| row.start.abs_diff(mapping.start));
-        siblings.truncate(SIBLINGS_LIMIT);
+        siblings.truncate(Self::SIBLINGS_LIMIT);
 
         let mut candidates = self.biases(mapping);
         if candidates.is_empty() {

@@ -3,16 +3,12 @@
 use std::{cell::Cell, path::PathBuf, sync::Arc};
 
 use addr2line::{Context, Location};
-use gimli::{EndianArcSlice, RunTimeEndian, SectionId};
-use object::{
-    CompressedData, CompressionFormat, Endianness, elf,
-    read::elf::{CompressionHeader, FileHeader},
-};
+use gimli::SectionId;
 
 use super::{
-    ElfError, ElfFile, Section, SectionType, SegmentFlags,
+    ElfError, ElfFile, SegmentFlags,
+    dwarf_sections::Reader,
     guard::{Guard, damaged},
-    header::{Class, Elf32, Elf64, table},
     split::Split,
 };
 
@@ -31,13 +27,15 @@ pub struct SourceLocation {
     pub line: Option<u64>,
 }
 
-/// A function that an address belongs to, by DWARF.
+/// A function that an address belongs to, by DWARF or by Go's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CodeFrame {
     /// Its name as the linker knows it, else as the source has it: not demangled, see
     /// [`demangle`](super::demangle()). `None` where the unit has lines and no functions.
     pub name: Option<Vec<u8>>,
+    /// The vaddr it begins at, by Go's table; DWARF's functions may be in several pieces.
+    pub vaddr: Option<u64>,
     /// The line: of the innermost function that of the address, of those around it that of the
     /// call that was inlined.
     pub source: Option<SourceLocation>,
@@ -88,7 +86,8 @@ impl ElfFile {
         let mut found = Vec::new();
         while let Some(frame) = frames.next().map_err(damaged)? {
             let name = frame.function.map(|function| function.name.to_vec());
-            found.push(CodeFrame { name, source: frame.location.and_then(source_location) });
+            let source = frame.location.and_then(source_location);
+            found.push(CodeFrame { name, vaddr: None, source });
             if found.len() == FRAMES_LIMIT {
                 break;
             }
@@ -97,7 +96,7 @@ impl ElfFile {
     }
 
     /// Whether there is DWARF, here or in the debug file; reads it.
-    pub(crate) fn has_dwarf(&self) -> bool {
+    pub fn has_dwarf(&self) -> bool {
         matches!(self.dwarf(), Ok(Some(_)))
     }
 
@@ -129,63 +128,7 @@ impl ElfFile {
             _ => 0,
         }
     }
-
-    /// The bytes of a DWARF section, decompressed; empty where there is none.
-    pub(super) fn dwarf_section(
-        &self,
-        name: &'static str,
-        left: &Cell<u64>,
-    ) -> Result<Reader, ElfError> {
-        let endian = match self.header.endian {
-            Endianness::Little => RunTimeEndian::Little,
-            Endianness::Big => RunTimeEndian::Big,
-        };
-        let is_it = |s: &&Section| s.name == name && s.kind != SectionType::NOBITS;
-        let Some(section) = self.sections().iter().find(is_it) else {
-            return Ok(EndianArcSlice::new(Arc::from([]), endian));
-        };
-        let bytes = self.input.read(name, section.offset, section.size, left.get())?;
-        let bytes = if section.has(elf::SHF_COMPRESSED) {
-            match self.header.class {
-                Class::Elf32 => decompress::<Elf32>(name, &bytes, self.header.endian, left.get())?,
-                Class::Elf64 => decompress::<Elf64>(name, &bytes, self.header.endian, left.get())?,
-            }
-        } else {
-            bytes
-        };
-        left.set(left.get() - bytes.len() as u64);
-        Ok(EndianArcSlice::new(Arc::from(bytes), endian))
-    }
 }
-
-fn decompress<Elf: FileHeader<Endian = Endianness>>(
-    name: &'static str,
-    bytes: &[u8],
-    endian: Endianness,
-    limit: u64,
-) -> Result<Vec<u8>, ElfError> {
-    let Some((header, data)) = bytes.split_at_checked(size_of::<Elf::CompressionHeader>()) else {
-        return Err(ElfError::malformed(name, "it ends in its compression header"));
-    };
-    let header = &table::<Elf::CompressionHeader>(header)[0];
-    let format = match header.ch_type(endian) {
-        elf::ELFCOMPRESS_ZLIB => CompressionFormat::Zlib,
-        elf::ELFCOMPRESS_ZSTD => CompressionFormat::Zstandard,
-        _ => CompressionFormat::Unknown,
-    };
-    let size = header.ch_size(endian).into();
-    if size > limit {
-        return Err(ElfError::TooLarge { place: name.into(), size, limit });
-    }
-    CompressedData { format, data, uncompressed_size: size }
-        .decompress()
-        .map(|bytes| bytes.into_owned())
-        .map_err(|error| ElfError::malformed(name, error.to_string()))
-}
-
-/// Counted references to the sections rather than borrowed ones, so that what was parsed can be
-/// kept beside them: measured, that costs less than a tenth.
-pub(super) type Reader = EndianArcSlice<RunTimeEndian>;
 
 /// The DWARF of a file, and what was parsed of it so far.
 pub(super) struct Dwarf {

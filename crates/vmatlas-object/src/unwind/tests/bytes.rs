@@ -1,15 +1,13 @@
 //! Files, tables, expressions and stacks that mean harm: every walk ends, and nothing panics.
 
-use super::super::memory::ReadMemory;
-use super::super::table::Table;
-use super::super::{Backing, End, Frame, Images, Modules, StackCopy, Unwinder};
-use super::target::compile;
-use crate::record::sink::Registers;
+use crate::unwind::table::{Context, Table};
+use crate::unwind::{
+    Backing, CodeFile, End, Frame, Images, Modules, ReadMemory, Registers, StackCopy, Unwinder,
+};
 use gimli::BaseAddresses;
-use std::fs::File;
-use std::io::Write as _;
+use std::process::Command;
 use std::sync::Arc;
-use tempfile::{tempdir, tempfile};
+use tempfile::tempdir;
 use vmatlas_maps::{AddressRange, Device};
 
 /// xorshift64*: the same for the same seed.
@@ -57,10 +55,19 @@ impl ReadMemory for RandomMemory<'_> {
     }
 }
 
-fn file(bytes: &[u8]) -> File {
-    let mut file = tempfile().unwrap();
-    file.write_all(bytes).unwrap();
-    file
+fn file(bytes: &[u8]) -> CodeFile {
+    CodeFile { source: Box::new(bytes.to_vec()), modified: (0, 0) }
+}
+
+/// The bytes of testdata/programs/deep.c, compiled with these arguments.
+fn compile(flags: &[&str]) -> Vec<u8> {
+    let dir = tempdir().unwrap();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/programs/deep.c");
+    let path = dir.path().join("deep");
+    let mut cc = Command::new("cc");
+    cc.args(["-Wall", "-pthread", source, "-o"]).arg(&path).args(flags);
+    assert!(cc.status().expect("needs a C compiler").success(), "{flags:?}");
+    std::fs::read(path).unwrap()
 }
 
 fn backing(inode: u64) -> Arc<Backing> {
@@ -93,15 +100,13 @@ fn walk_at_random(bytes: &[u8], random: &mut Random, walks: u32) {
 
 #[test]
 fn damaged_files() {
-    let dir = tempdir().unwrap();
     let flags: [&[&str]; 3] = [
         &["-O2", "-s"],
         &["-O2", "-Wl,--no-eh-frame-hdr"],
         &["-O2", "-g", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables"],
     ];
     for (seed, flags) in (1..).zip(flags) {
-        let path = compile(&dir, "deep", flags);
-        let good = std::fs::read(path).unwrap();
+        let good = compile(flags);
         let mut random = Random(seed);
         for _ in 0..300 {
             let mut bytes = good.clone();
@@ -155,7 +160,7 @@ fn tables_of_random_bytes() {
         let table = Table::eh_frame(bytes.clone(), 0x1000, None, BaseAddresses::default());
         let debug = Table::debug_frame(bytes, BaseAddresses::default());
         for table in [table, debug].into_iter().flatten() {
-            let mut context = super::super::table::Context::new_in();
+            let mut context = Context::new_in();
             for vaddr in [0, 1, 0x1000, 0x1024, 0x2000, random.next()] {
                 table.row(vaddr, &mut context, |_| ());
             }

@@ -1,15 +1,12 @@
 //! The frames of one address of a file.
 
-use super::SymbolFrame;
+use super::frame::SymbolFrame;
 use crate::elf::{ElfError, ElfFile, SourceLocation, demangle};
 
 /// What is known of the code at `vaddr`, innermost first; none where no name is known. What could
-/// not be read is an error beside what could.
-pub(super) fn frames(
-    elf: &ElfFile,
-    vaddr: u64,
-    module: &str,
-) -> (Vec<SymbolFrame>, Option<ElfError>) {
+/// not be read is an error beside what could. `module` is the name that the frames have for the
+/// file.
+pub fn frames_at(elf: &ElfFile, vaddr: u64, module: &str) -> (Vec<SymbolFrame>, Option<ElfError>) {
     let mut damage = None;
     let mut keep = |error: ElfError| damage = damage.take().or(Some(error));
     let dwarf = elf.frames_at(vaddr).unwrap_or_else(|error| {
@@ -22,8 +19,9 @@ pub(super) fn frames(
     });
     let symbol = symbol.map(|symbol| (Name::of(symbol.name), symbol.offset));
     let frame = |function, offset, source: Option<SourceLocation>, inlined| SymbolFrame {
+        pc: None,
         function,
-        offset,
+        offset: Some(offset),
         module: module.to_owned(),
         source: source.map(|source| text(&source)),
         inlined,
@@ -53,7 +51,11 @@ pub(super) fn frames(
     });
     let line = dwarf.into_iter().next_back().and_then(|frame| frame.source);
     match (go, symbol) {
-        (Some(go), _) => frames.push(frame(go.name, vaddr - go.vaddr, go.source.or(line), false)),
+        (Some(go), _) => {
+            let name = String::from_utf8_lossy(go.name.as_deref().unwrap_or_default()).into_owned();
+            let offset = vaddr.wrapping_sub(go.vaddr.unwrap_or(vaddr));
+            frames.push(frame(name, offset, go.source.or(line), false));
+        }
         (None, Some((name, offset))) => frames.push(frame(name.text, offset, line, false)),
         (None, None) => {}
     }

@@ -1,0 +1,319 @@
+//! What the file behind a mapping says about it: segments, sections, symbols, build id, source
+//! lines.
+//!
+//! [`ElfFile`] reads an ELF file of either class, either byte order and any machine from a
+//! [`ReadAt`]. It trusts nothing in it: reads are bounded and stay in the file, damage is an
+//! [`ElfError`] that names the place, and nothing but what is asked for is read. Symbols and DWARF are read when they are first asked
+//! for.
+//!
+//! ```
+//! use vmatlas_object::elf::ElfFile;
+//!
+//! let bytes = std::fs::read("/proc/self/exe")?;
+//! let elf = ElfFile::read(bytes)?.expect("a program is an ELF file");
+//! let text = elf.section_at(elf.entry()).expect("a test program has section headers");
+//! assert_eq!(text.name, ".text");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! Not here: 64-bit PowerPC's first ABI, where function symbols name descriptors in `.opd`; symbols
+//! of files without section headers. Truth for the tests is binutils.
+//!
+//! # References
+//!
+//! elf(5); System V gABI chapters 4 and 5; binutils `readelf`; GDB manual, "Separate Debug Files".
+
+mod bias;
+mod debug_data;
+mod debug_file;
+mod demangle;
+mod dwarf;
+mod dwarf_sections;
+mod error;
+mod facts;
+mod go;
+mod guard;
+mod header;
+mod input;
+mod named;
+mod path;
+mod split;
+mod symbols;
+mod types;
+
+use std::{cell::OnceCell, ffi::OsStr, ops::Range};
+
+use object::elf;
+
+use crate::{ReadAt, Source};
+
+pub use self::{
+    bias::FileMapping,
+    debug_file::build_id_path,
+    demangle::demangle,
+    dwarf::{CodeFrame, SourceLocation},
+    error::ElfError,
+    symbols::{Symbol, SymbolSource},
+    types::{ElfType, Machine, Section, SectionType, Segment, SegmentFlags, SegmentType},
+};
+
+use self::{
+    debug_file::{DebugFile, OpenDebugFile},
+    dwarf::Dwarf,
+    facts::Dynamic,
+    header::Header,
+    input::Input,
+    symbols::SymbolTable,
+};
+
+/// An ELF file, its headers read and its symbols and source lines at hand.
+///
+/// Addresses called `vaddr` are the file's own. Those of a process are `vaddr` + [load
+/// bias](ElfFile::load_bias).
+pub struct ElfFile {
+    input: Input,
+    header: Header,
+    dynamic: Dynamic,
+    interpreter: Option<Vec<u8>>,
+    build_id: Option<Vec<u8>>,
+    damage: Vec<ElfError>,
+    page_size: u64,
+    path: Option<Vec<u8>>,
+    open_debug_file: Box<OpenDebugFile>,
+    symtab: OnceCell<Result<Option<SymbolTable>, ElfError>>,
+    dynsym: OnceCell<Result<Option<SymbolTable>, ElfError>>,
+    debug_file: OnceCell<Option<DebugFile>>,
+    debug_data: OnceCell<Result<Option<Box<ElfFile>>, ElfError>>,
+    go: OnceCell<Result<Option<go::Table>, ElfError>>,
+    dwarf: OnceCell<Result<Option<Dwarf>, ElfError>>,
+}
+
+impl ElfFile {
+    /// Reads the headers of an ELF file; `None` where `source` is something else.
+    ///
+    /// Separate debug files are looked for only [`with_debug_files`](ElfFile::with_debug_files).
+    ///
+    /// # Errors
+    ///
+    /// Where the source cannot be read or does not know its size, or the ELF header or the program
+    /// headers are damaged. A file that is damaged elsewhere is read as far as that goes: see
+    /// [`damage`](ElfFile::damage).
+    pub fn read(source: impl ReadAt + Send + 'static) -> Result<Option<ElfFile>, ElfError> {
+        ElfFile::from_input(Input::new(Box::new(source))?)
+    }
+
+    /// Reads the headers of an ELF file that is in memory, as the kernel's `[vdso]` is.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](ElfFile::read).
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<Option<ElfFile>, ElfError> {
+        ElfFile::read(bytes)
+    }
+
+    fn from_input(input: Input) -> Result<Option<ElfFile>, ElfError> {
+        let mut damage = Vec::new();
+        let Some(header) = header::read(&input, &mut damage)? else { return Ok(None) };
+        let dynamic = facts::dynamic(&input, &header).unwrap_or_else(|error| {
+            damage.push(error);
+            Dynamic::default()
+        });
+        let interpreter = facts::interpreter(&input, &header).unwrap_or_else(|error| {
+            damage.push(error);
+            None
+        });
+        let build_id = facts::build_id(&input, &header);
+        Ok(Some(ElfFile {
+            input,
+            header,
+            dynamic,
+            interpreter,
+            build_id,
+            damage,
+            page_size: 4096,
+            path: None,
+            open_debug_file: Box::new(|_| Err(std::io::ErrorKind::NotFound.into())),
+            symtab: OnceCell::new(),
+            dynsym: OnceCell::new(),
+            debug_file: OnceCell::new(),
+            debug_data: OnceCell::new(),
+            go: OnceCell::new(),
+            dwarf: OnceCell::new(),
+        }))
+    }
+
+    /// Says where the file is, so that a debug file that `.gnu_debuglink` names is looked for
+    /// beside it. A build id needs no path.
+    #[must_use]
+    pub fn with_path(mut self, path: impl AsRef<OsStr>) -> Self {
+        self.path = Some(path.as_ref().as_encoded_bytes().to_vec());
+        self
+    }
+
+    /// Opens debug files, `.dwo` files and packages with `open`, which gets absolute paths (if
+    /// [`with_path`](ElfFile::with_path) got one).
+    #[must_use]
+    pub fn with_debug_files(
+        mut self,
+        open: impl Fn(&[u8]) -> Result<Source, std::io::Error> + Send + 'static,
+    ) -> Self {
+        self.open_debug_file = Box::new(open);
+        self
+    }
+
+    /// Takes another page size than 4096 bytes: that of the machine whose maps are compared with
+    /// the file.
+    ///
+    /// # Panics
+    ///
+    /// If `page_size` is 0.
+    #[must_use]
+    pub fn with_page_size(mut self, page_size: u64) -> Self {
+        assert_ne!(page_size, 0, "a page has bytes");
+        self.page_size = page_size;
+        self
+    }
+
+    /// What kind of ELF file it is.
+    pub fn elf_type(&self) -> ElfType {
+        match elf::FileType(self.header.e_type) {
+            elf::ET_REL => ElfType::Rel,
+            elf::ET_EXEC => ElfType::Exec,
+            elf::ET_DYN if self.dynamic.is_pie => ElfType::Pie,
+            elf::ET_DYN => ElfType::Dyn,
+            elf::ET_CORE => ElfType::Core,
+            elf::FileType(other) => ElfType::Other(other),
+        }
+    }
+
+    /// The machine it is for.
+    pub fn machine(&self) -> Machine {
+        self.header.machine
+    }
+
+    /// The size of an address in bits, 32 or 64 (`EI_CLASS`).
+    pub fn word_size(&self) -> u32 {
+        match self.header.class {
+            header::Class::Elf32 => 32,
+            header::Class::Elf64 => 64,
+        }
+    }
+
+    /// Whether its numbers are big-endian (`EI_DATA`).
+    pub fn is_big_endian(&self) -> bool {
+        self.header.endian == object::Endianness::Big
+    }
+
+    /// `e_entry`: the vaddr where the program begins, 0 where it has none.
+    pub fn entry(&self) -> u64 {
+        self.header.entry
+    }
+
+    /// The build id as bytes.
+    pub fn build_id_bytes(&self) -> Option<&[u8]> {
+        self.build_id.as_deref()
+    }
+
+    /// About how many bytes of the file's contents are kept in memory: symbols, names and DWARF,
+    /// and what was parsed of them.
+    pub fn size_in_memory(&self) -> u64 {
+        let inner = |elf: &ElfFile| elf.size_in_memory();
+        let debug_file = self.debug_file.get().and_then(Option::as_ref);
+        let debug_data = self.debug_data.get().and_then(|data| data.as_ref().ok()?.as_ref());
+        // What addr2line parses of lines and functions takes about as much as the sections.
+        2 * self.dwarf_size()
+            + self.symbols_size()
+            + self.go_size()
+            + debug_file.map_or(0, |debug| inner(&debug.elf))
+            + debug_data.map_or(0, |elf| inner(elf))
+    }
+
+    /// The path of the dynamic linker (`PT_INTERP`).
+    pub fn interpreter(&self) -> Option<&[u8]> {
+        self.interpreter.as_deref()
+    }
+
+    /// The name of a shared object by which others ask for it (`DT_SONAME`).
+    pub fn soname(&self) -> Option<&[u8]> {
+        self.dynamic.soname.as_deref()
+    }
+
+    /// The build id (the GNU note `NT_GNU_BUILD_ID`) as lower-case hexadecimal digits, as `readelf
+    /// -n` shows it.
+    pub fn build_id(&self) -> Option<String> {
+        self.build_id.as_deref().map(hex)
+    }
+
+    /// The vaddr range that is made read-only once it is relocated (`PT_GNU_RELRO`).
+    pub fn relro(&self) -> Option<Range<u64>> {
+        let relro = self.segments().iter().find(|s| s.kind == SegmentType::GNU_RELRO)?;
+        Some(relro.vaddr_range())
+    }
+
+    /// What could not be read when the file was opened: section headers of a file that is cut, for
+    /// instance. What they would have said is absent from the other answers.
+    pub fn damage(&self) -> &[ElfError] {
+        &self.damage
+    }
+
+    /// The program headers, in the file's order, as `readelf -l` shows them.
+    pub fn segments(&self) -> &[Segment] {
+        &self.header.segments
+    }
+
+    /// The section headers, with the null one first, as `readelf -S` shows them; none where they
+    /// are stripped.
+    pub fn sections(&self) -> &[Section] {
+        &self.header.sections
+    }
+
+    /// The LOAD segment that has `vaddr`; else the one in whose pages it lies, as mappings have
+    /// whole pages.
+    pub fn segment_at(&self, vaddr: u64) -> Option<&Segment> {
+        let loads = || self.segments().iter().filter(|s| s.kind == SegmentType::LOAD);
+        loads().find(|s| s.vaddr_range().contains(&vaddr)).or_else(|| {
+            loads().find(|s| {
+                let range = s.vaddr_range();
+                (self.page_floor(range.start)..self.page_ceil(range.end)).contains(&vaddr)
+            })
+        })
+    }
+
+    /// The LOAD segment that has the file's byte at `offset`, to the byte: of a page that two
+    /// segments share, the one it belongs to.
+    pub fn segment_at_offset(&self, offset: u64) -> Option<&Segment> {
+        let mut segments = self.segments().iter();
+        segments.find(|s| s.kind == SegmentType::LOAD && s.file_range().contains(&offset))
+    }
+
+    /// Exactly these bytes of the file, no more than `limit`.
+    pub(crate) fn bytes(&self, offset: u64, size: u64, limit: u64) -> Result<Vec<u8>, ElfError> {
+        self.input.read("part", offset, size, limit)
+    }
+
+    /// The section that has `vaddr` in memory, `.bss` too.
+    pub fn section_at(&self, vaddr: u64) -> Option<&Section> {
+        let mut sections = self.sections().iter();
+        sections.find(|s| s.is_mapped() && s.vaddr_range().contains(&vaddr))
+    }
+
+    /// The section that has the file's byte at `offset`, those that are never in memory too.
+    pub fn section_at_offset(&self, offset: u64) -> Option<&Section> {
+        self.sections().iter().find(|s| s.file_range().contains(&offset))
+    }
+}
+
+impl std::fmt::Debug for ElfFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ElfFile")
+            .field("path", &self.path.as_deref().map(String::from_utf8_lossy))
+            .field("type", &self.elf_type())
+            .field("machine", &format_args!("{}", self.machine()))
+            .field("build_id", &self.build_id())
+            .finish_non_exhaustive()
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,3 @@
+mod bytes;
+mod made_up;
+mod modules;
