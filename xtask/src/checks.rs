@@ -59,7 +59,7 @@ const LAYERS: [(&str, &[&str], bool); 8] = [
 
 /// What the pure crates may depend on, directly or not: none of these can do input or output (zstd
 /// is used on bytes only, and its code in C is the reference implementation's).
-const PURE: [&str; 26] = [
+const PURE: [&str; 27] = [
     "aho-corasick",
     "bitvec",
     "cfg-if",
@@ -75,6 +75,7 @@ const PURE: [&str; 26] = [
     "radium",
     "regex-automata",
     "regex-syntax",
+    "ruzstd",
     "syn",
     "tap",
     "thiserror",
