@@ -2,6 +2,7 @@
 
 pub(crate) mod columns;
 pub(crate) mod csv;
+pub(crate) mod flame;
 pub(crate) mod json;
 pub(crate) mod origin;
 pub(crate) mod pager;

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         blame.write(path, &pprof::pprof(&blame))?;
     }
     if let Some(path) = &args.svg {
-        blame.write(path, &profile::svg(&blame)?)?;
+        blame.write(path, profile::svg(&blame)?.as_bytes())?;
     }
     if args.common.json {
         json::print(&blame)?;

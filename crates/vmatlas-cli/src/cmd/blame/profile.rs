@@ -1,7 +1,7 @@
 //! Blame as folded stacks and as a flame graph.
 
 use super::Blame;
-use crate::output::words;
+use crate::output::flame;
 use crate::stacks::function;
 use crate::trouble::Trouble;
 use std::collections::BTreeMap;
@@ -32,17 +32,8 @@ pub(super) fn folded(blame: &Blame) -> String {
 }
 
 /// A flame graph.
-pub(super) fn svg(blame: &Blame) -> Result<Vec<u8>, Trouble> {
-    let mut options = inferno::flamegraph::Options::default();
-    options.title = format!("memory of {}", blame.recorded.title().0);
-    options.count_name = "bytes".to_owned();
-    options.colors =
-        inferno::flamegraph::color::Palette::Basic(inferno::flamegraph::color::BasicPalette::Mem);
-    let folded = folded(blame);
-    let mut svg = Vec::new();
-    let drawn = inferno::flamegraph::from_lines(&mut options, folded.lines(), &mut svg);
-    drawn.map_err(|error| {
-        Trouble::new(format!("no flame graph: {}", words::printable(error.to_string().as_bytes())))
-    })?;
-    Ok(svg)
+pub(super) fn svg(blame: &Blame) -> Result<String, Trouble> {
+    let title = format!("memory of {}", blame.recorded.title().0);
+    flame::svg(&title, &folded(blame))
+        .ok_or_else(|| Trouble::new("no flame graph: no bytes to show"))
 }
