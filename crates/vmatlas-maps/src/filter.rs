@@ -3,7 +3,7 @@
 mod pattern;
 
 use crate::kind::Kind;
-use crate::mapping::Mapping;
+use crate::mapping::{Mapping, OwnedMapping};
 use pattern::Pattern;
 use std::borrow::Cow;
 use std::fmt;
@@ -56,6 +56,12 @@ pub trait FilterRow {
 impl FilterRow for Mapping<'_> {
     fn mapping(&self) -> Mapping<'_> {
         *self
+    }
+}
+
+impl FilterRow for OwnedMapping {
+    fn mapping(&self) -> Mapping<'_> {
+        self.as_mapping()
     }
 }
 
