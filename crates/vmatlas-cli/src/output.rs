@@ -8,6 +8,7 @@ pub(crate) mod blame;
 pub(crate) mod columns;
 pub(crate) mod diff;
 pub(crate) mod explain;
+mod flame;
 pub(crate) mod json;
 pub(crate) mod life;
 pub(crate) mod notes;

@@ -1,6 +1,6 @@
 //! The fields of a row: one table, from which filters, columns, CSV and JSON are made.
 
-use crate::mapping::{Device, Mapping, Perms};
+use crate::mapping::{Device, Mapping, OwnedMapping, Perms};
 use std::borrow::Cow;
 
 /// A field of a row: what `--where`, `--columns` and `--sort` name, and what CSV and JSON print.
@@ -172,6 +172,12 @@ pub trait FieldRow {
 impl FieldRow for Mapping<'_> {
     fn mapping(&self) -> Mapping<'_> {
         *self
+    }
+}
+
+impl FieldRow for OwnedMapping {
+    fn mapping(&self) -> Mapping<'_> {
+        self.as_mapping()
     }
 }
 

@@ -1,5 +1,6 @@
 //! What sort of mapping a row is, told by its name, device and inode together.
 
+use crate::escape::{self, Escaped};
 use crate::mapping::{Device, Mapping};
 use std::borrow::Cow;
 
@@ -137,6 +138,13 @@ pub struct FileName<'a> {
     pub deleted: Option<bool>,
     /// Whether other readings of the name exist (` (deleted)`, `\012`).
     pub ambiguous: bool,
+}
+
+impl FileName<'_> {
+    /// The path as text that is safe to print, see [`escape::name`].
+    pub fn display(&self) -> Escaped<'_> {
+        escape::name(&self.path)
+    }
 }
 
 const DELETED: &[u8] = b" (deleted)";

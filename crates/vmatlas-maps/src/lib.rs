@@ -9,16 +9,20 @@
 //! assert_eq!(maps.render(maps.format(), None).len(), 86);
 //! ```
 //!
-//! - [`Mapping`] is a row; [`parse_row`] makes one from a line, [`Kind`] says what it is.
+//! - [`Mapping`] is a row; [`parse_row`] makes one from a line, [`Kind`] says what it is,
+//!   [`OwnedMapping`] keeps it; [`escape`] makes its name safe to print.
 //! - [`Maps`] holds the rows of a process; [`MapsReader`] makes one from text that comes in pieces.
 //! - [`TextFormat`] renders rows as a given kernel does.
 //! - [`Filter`], [`Diff`] and [`Totals`] answer questions about maps.
+//!
+//! Features, both off: `regex` for `~` in filters, `serde` for values that can be serialised.
 //!
 //! This crate opens no file, calls no kernel and has no unsafe code: it works on bytes that its
 //! caller read. `vmatlas` reads live processes and every other source.
 #![forbid(unsafe_code)]
 
 mod diff;
+pub mod escape;
 mod field;
 mod filter;
 mod find;
@@ -29,6 +33,8 @@ mod maps;
 mod names;
 mod parse;
 mod render;
+#[cfg(feature = "serde")]
+mod serialize;
 mod smaps;
 mod text;
 mod totals;
@@ -40,7 +46,7 @@ pub use filter::{Filter, FilterError};
 pub use find::Place;
 pub use kernel::{KernelVersion, KernelVersionError, WordSize};
 pub use kind::{FileName, Kind, restore_line_feeds};
-pub use mapping::{AddressRange, Device, Mapping, Perms};
+pub use mapping::{AddressRange, Device, Mapping, OwnedMapping, Perms};
 pub use maps::{MAX_LINE, Maps, MapsReader};
 pub use parse::{RowError, RowErrorKind, parse_row, rows};
 pub use render::{TextFormat, name_in};

@@ -1,13 +1,17 @@
 //! A row of `/proc/PID/maps` as a value.
 
+use crate::escape::{self, Escaped};
 use std::fmt;
 
 /// A half-open range of addresses of a process: `start` belongs to it, `end` does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct AddressRange {
     /// First address, in bytes.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::address"))]
     pub start: u64,
     /// First address after the range, in bytes.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::address"))]
     pub end: u64,
 }
 
@@ -145,17 +149,96 @@ impl fmt::Display for Device {
 /// # Ok::<(), vmatlas_maps::RowError>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Mapping<'a> {
     /// The addresses it covers.
     pub range: AddressRange,
     /// What may be done there.
     pub perms: Perms,
     /// Where in the file the mapping begins, in bytes; 0 without a file.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::address"))]
     pub offset: u64,
     /// The file system's device; `00:00` without a file.
     pub device: Device,
     /// The file's inode number; 0 without a file.
     pub inode: u64,
     /// The last field, byte for byte as the kernel shows it; empty where it shows none.
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::name::serialize"))]
     pub name: &'a [u8],
+}
+
+impl<'a> Mapping<'a> {
+    /// The name as text that is safe to print, see [`escape::name`].
+    ///
+    /// ```
+    /// let row = vmatlas_maps::parse_row(b"7f00-8f00 r--p 0 fe:00 42 /tmp/\x1b[2J")?;
+    /// assert_eq!(row.name_display().to_string(), r"/tmp/\x1b[2J");
+    /// # Ok::<(), vmatlas_maps::RowError>(())
+    /// ```
+    pub fn name_display(&self) -> Escaped<'a> {
+        escape::name(self.name)
+    }
+
+    /// The row with a name of its own, for who keeps it longer than the text.
+    pub fn into_owned(self) -> OwnedMapping {
+        OwnedMapping {
+            range: self.range,
+            perms: self.perms,
+            offset: self.offset,
+            device: self.device,
+            inode: self.inode,
+            name: self.name.to_vec(),
+        }
+    }
+}
+
+/// A [`Mapping`] with a name of its own. [`Maps`](crate::Maps) keeps many rows in less memory.
+///
+/// ```
+/// # use vmatlas_maps::{OwnedMapping, parse_row};
+/// let kept: OwnedMapping = {
+///     let text = String::from("7f00-8f00 r-xp 00001000 fe:00 42    /usr/bin/cat");
+///     parse_row(text.as_bytes())?.into_owned()
+/// };
+/// assert_eq!(kept.as_mapping().kind().word(), "file");
+/// # Ok::<(), vmatlas_maps::RowError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct OwnedMapping {
+    /// The addresses it covers.
+    pub range: AddressRange,
+    /// What may be done there.
+    pub perms: Perms,
+    /// Where in the file the mapping begins, in bytes; 0 without a file.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::address"))]
+    pub offset: u64,
+    /// The file system's device; `00:00` without a file.
+    pub device: Device,
+    /// The file's inode number; 0 without a file.
+    pub inode: u64,
+    /// The last field, byte for byte as the kernel shows it; empty where it shows none.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::name"))]
+    pub name: Vec<u8>,
+}
+
+impl OwnedMapping {
+    /// The row, on which everything else is defined.
+    pub fn as_mapping(&self) -> Mapping<'_> {
+        Mapping {
+            range: self.range,
+            perms: self.perms,
+            offset: self.offset,
+            device: self.device,
+            inode: self.inode,
+            name: &self.name,
+        }
+    }
+}
+
+impl From<Mapping<'_>> for OwnedMapping {
+    fn from(mapping: Mapping<'_>) -> Self {
+        mapping.into_owned()
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! docs/recording.md describes them; the constants here are that document's.
 
+mod zstd;
+
 /// How every recording begins; the last two bytes are the version of the format.
 pub(crate) const MAGIC: [u8; 16] = *b"\x89vmatlas\r\n\x1a\nrec\x01";
 /// How a finished recording ends, behind the offset of its index.
@@ -11,9 +13,8 @@ pub(crate) const HEADER: usize = 36;
 /// The most bytes of a block, packed or not.
 pub(crate) const MAX_BLOCK: usize = 256 << 20;
 /// Payloads from this size on are packed.
+#[cfg(feature = "write")]
 const PACK_FROM: usize = 128;
-/// The level of zstd: higher ones cost more time than the disk is worth.
-const LEVEL: i32 = 3;
 
 /// What is in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,12 +116,12 @@ impl Header {
         if !self.packed {
             return Some(stored.to_vec());
         }
-        let payload = zstd::bulk::decompress(stored, self.size as usize).ok()?;
-        (payload.len() == self.size as usize).then_some(payload)
+        zstd::decompress(stored, self.size as usize)
     }
 }
 
 /// Appends a block to what is to be written.
+#[cfg(feature = "write")]
 pub(crate) fn append(
     kind: BlockKind,
     first_event: u64,
@@ -128,11 +129,7 @@ pub(crate) fn append(
     payload: &[u8],
     out: &mut Vec<u8>,
 ) {
-    let packed = if payload.len() >= PACK_FROM {
-        zstd::bulk::compress(payload, LEVEL).ok().filter(|packed| packed.len() < payload.len())
-    } else {
-        None
-    };
+    let packed = if payload.len() >= PACK_FROM { zstd::compress(payload) } else { None };
     let stored = packed.as_deref().unwrap_or(payload);
     let mut header = Header {
         kind,

@@ -1,6 +1,8 @@
 //! Recordings: who made, changed and dropped each mapping, as it happened.
 
 #![forbid(unsafe_code)]
+// How a thing is encoded stands beside how it is decoded; only `Writer` encodes.
+#![cfg_attr(not(feature = "write"), allow(dead_code))]
 
 mod block;
 mod call;
@@ -15,6 +17,7 @@ mod replay;
 mod select;
 pub(crate) mod space;
 pub mod strace;
+#[cfg(feature = "write")]
 mod write;
 
 pub use call::{Call, CallKind};
@@ -30,4 +33,5 @@ pub use read::{Moment, Recording, RecordingError, Source, looks_like_recording};
 pub use replay::Replay;
 pub use select::{MomentError, SelectError, Selected, Selection, parse_seconds};
 pub use space::{Applied, Space};
+#[cfg(feature = "write")]
 pub use write::{SNAPSHOT_EVENTS, Writer};

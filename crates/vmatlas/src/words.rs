@@ -10,7 +10,7 @@ use crate::source::SourceKind;
 use crate::stacks::telling;
 use vmatlas_explain::label::Labelled;
 use vmatlas_linux::symbols::SymbolFrame;
-use vmatlas_maps::{Kind, Perms};
+use vmatlas_maps::{Kind, Perms, escape};
 use vmatlas_recording::{Maker, TaskEntry};
 
 /// A size in bytes, short: `132K`, `1.3M`, `12G`; powers of 1024.
@@ -59,38 +59,14 @@ pub fn share(part: u64, whole: u64) -> String {
     if whole == 0 { String::new() } else { format!("{:.1}%", part as f64 * 100.0 / whole as f64) }
 }
 
-/// Bytes from outside, made harmless for a terminal: control characters, those that change the
-/// direction of text or take no room, and what is not UTF-8 are written as `\x1b` or `\u{202e}`.
+/// Bytes from outside, made harmless for a terminal: see [`escape::printable`].
 pub fn printable(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len());
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                ' '..='~' => text.push(c),
-                '\0'..='\x7f' => text.push_str(&format!("\\x{:02x}", u32::from(c))),
-                _ if invisible(c) => text.push_str(&format!("\\u{{{:x}}}", u32::from(c))),
-                _ => text.push(c),
-            }
-        }
-        chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
-    }
-    text
+    escape::printable(bytes).to_string()
 }
 
 /// A name for people: [`printable`], and blanks at its end can be seen.
 pub fn name(bytes: &[u8]) -> String {
-    let mut text = printable(bytes);
-    let blanks = text.len() - text.trim_end_matches(' ').len();
-    text.truncate(text.len() - blanks);
-    text.push_str(&r"\x20".repeat(blanks));
-    text
-}
-
-fn invisible(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+    escape::name(bytes).to_string()
 }
 
 /// The function of a frame, or its place where it has no name.
@@ -289,21 +265,5 @@ mod tests {
         let shown = [0, 1023, 1024, 4096, 135168, 1363149, 1023 * 1024, 1 << 30, 3 << 40, u64::MAX]
             .map(size);
         assert_eq!(shown, ["0", "1023", "1K", "4K", "132K", "1.3M", "1.0M", "1G", "3T", "16E"]);
-    }
-
-    #[test]
-    fn blanks_at_the_end_of_a_name_are_seen() {
-        assert_eq!(
-            [b"/a b".as_slice(), b"/a  ", b"", b" "].map(name),
-            ["/a b", r"/a\x20\x20", "", r"\x20"]
-        );
-    }
-
-    #[test]
-    fn nothing_reaches_the_terminal_that_commands_it() {
-        assert_eq!(
-            printable(b"/a\x1b[31m\n\x7f\xff\\012 \xc2\x9b\xe2\x80\xaex\xe6\x97\xa5"),
-            "/a\\x1b[31m\\x0a\\x7f\\xff\\012 \\u{9b}\\u{202e}x日"
-        );
     }
 }

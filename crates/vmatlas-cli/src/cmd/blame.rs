@@ -33,7 +33,7 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         write(path, &pprof::pprof(&blame))?;
     }
     if let Some(path) = &args.svg {
-        write(path, &profile::svg(&blame)?)?;
+        write(path, profile::svg(&blame)?.as_bytes())?;
     }
     let by = args.by.into();
     let answer =

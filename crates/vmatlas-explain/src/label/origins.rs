@@ -211,7 +211,7 @@ fn is_runtime(labeller: &Labeller<'_>, function: &FunctionFacts) -> bool {
     // Of the program itself its own functions count, whatever else is linked into it.
     FILES.iter().any(|file| name.starts_with(file))
         || image.is_some_and(|image| {
-            let runtime = |symbol: &&str| !matches!(*symbol, "rust_eh_personality");
-            image.symbols.iter().map(|(symbol, _)| symbol).any(|symbol| runtime(symbol))
+            let runtime = |symbol: &&str| *symbol != "rust_eh_personality";
+            image.symbols.iter().map(|(symbol, _)| symbol).any(runtime)
         })
 }

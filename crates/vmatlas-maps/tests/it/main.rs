@@ -4,3 +4,4 @@ mod corner_cases;
 mod filter;
 mod laws;
 mod listings;
+mod serde;

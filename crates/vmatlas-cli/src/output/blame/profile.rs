@@ -1,5 +1,6 @@
 //! Blame as folded stacks and as a flame graph.
 
+use crate::output::flame;
 use crate::output::show::table::recorded_title;
 use crate::trouble::Trouble;
 use std::collections::BTreeMap;
@@ -31,17 +32,8 @@ pub(super) fn folded(blame: &Blame<'_>) -> String {
 }
 
 /// A flame graph.
-pub(crate) fn svg(blame: &Blame<'_>) -> Result<Vec<u8>, Trouble> {
-    let mut options = inferno::flamegraph::Options::default();
-    options.title = format!("memory of {}", recorded_title(blame.recorded()).0);
-    options.count_name = "bytes".to_owned();
-    options.colors =
-        inferno::flamegraph::color::Palette::Basic(inferno::flamegraph::color::BasicPalette::Mem);
-    let folded = folded(blame);
-    let mut svg = Vec::new();
-    let drawn = inferno::flamegraph::from_lines(&mut options, folded.lines(), &mut svg);
-    drawn.map_err(|error| {
-        Trouble::new(format!("no flame graph: {}", words::printable(error.to_string().as_bytes())))
-    })?;
-    Ok(svg)
+pub(crate) fn svg(blame: &Blame<'_>) -> Result<String, Trouble> {
+    let title = format!("memory of {}", recorded_title(blame.recorded()).0);
+    flame::svg(&title, &folded(blame))
+        .ok_or_else(|| Trouble::new("no flame graph: no bytes to show"))
 }
