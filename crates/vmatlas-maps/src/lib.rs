@@ -31,6 +31,7 @@ mod render;
 mod smaps;
 mod text;
 mod totals;
+pub mod uapi;
 mod warning;
 
 pub use diff::{Change, Diff};
