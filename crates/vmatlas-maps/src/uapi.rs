@@ -11,12 +11,15 @@
 
 #![allow(missing_docs, reason = "named as in the kernel's headers and in the manual pages")]
 
+pub mod audit;
 pub mod auxvec;
+pub mod fcntl;
 pub mod mempolicy;
 pub mod mman;
 pub mod personality;
 pub mod prctl;
 pub mod sched;
+pub mod seccomp;
 pub mod shm;
 pub mod siginfo;
 pub mod signal;

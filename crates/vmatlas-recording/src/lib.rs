@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod block;
-mod call;
+pub mod call;
 pub(crate) mod definitions;
 mod event;
 mod life;

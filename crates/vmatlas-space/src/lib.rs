@@ -71,7 +71,6 @@ pub use rows::Query;
 pub use save::SavedFiles;
 pub use uffd::Uffd;
 pub use vma::Special;
-pub use vmatlas_maps::uapi::mman::{MAP_ANONYMOUS, MAP_HUGE_SHIFT as HUGE_SHIFT};
 
 use guards::Guards;
 use std::collections::BTreeSet;
