@@ -338,6 +338,65 @@ static void i386(void) {
 }
 #endif
 
+#ifdef __x86_64__
+#define ARCH_MAP_VDSO_32 0x2002
+#define ARCH_MAP_VDSO_64 0x2003
+
+MAKER long vdso_maker(int option, void *hint) {
+    long size = syscall(SYS_arch_prctl, option, hint);
+    AFTER_CALL();
+    return size;
+}
+
+// Where `[vdso]` and the pages that it reads from are: the kernel maps them one above the other.
+static char *find_vdso(long *bytes) {
+    static char text[1 << 16];
+    size_t length = 0;
+    int fd = CHECK(open("/proc/self/maps", O_RDONLY | O_CLOEXEC));
+    for (long got; (got = CHECK(read(fd, text + length, sizeof text - 1 - length))) > 0;)
+        length += got;
+    text[length] = 0;
+    close(fd);
+    char *first = 0;
+    *bytes = 0;
+    for (char *line = strtok(text, "\n"); line; line = strtok(0, "\n")) {
+        unsigned long start, end;
+        if (!strstr(line, "[vvar") && !strstr(line, "[vdso]"))
+            continue;
+        if (sscanf(line, "%lx-%lx", &start, &end) != 2)
+            fail("sscanf");
+        first = first ? first : (char *)start;
+        *bytes += end - start;
+    }
+    return first;
+}
+
+// As CRIU does it. The C library must not be asked for the time after that.
+static void vdso(void) {
+    char *at = arena(64);
+    long bytes;
+    if (vdso_maker(ARCH_MAP_VDSO_64, at) != -1 || errno != EEXIST)
+        _exit(77);
+    char *first = find_vdso(&bytes);
+    dropper(first, bytes / PAGE);
+    CHECK(vdso_maker(ARCH_MAP_VDSO_32, at + 48 * PAGE));
+    first = find_vdso(&bytes);
+    dropper(first, bytes / PAGE);
+    // Something is in the way: the kernel chooses.
+    maker_a(at + 2 * PAGE, 1, RW, fixed, -1, 0);
+    CHECK(vdso_maker(ARCH_MAP_VDSO_64, at));
+    first = find_vdso(&bytes);
+    if (first == at)
+        fail("a place that is taken");
+    made(at + 2 * PAGE, PAGE, "maker_a");
+    dropper(first, bytes / PAGE);
+    CHECK(vdso_maker(ARCH_MAP_VDSO_64, at + 16 * PAGE));
+    if (find_vdso(&bytes) != at + 16 * PAGE)
+        fail("the hint");
+    made(at + 16 * PAGE, bytes, "vdso_maker");
+}
+#endif
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -346,7 +405,7 @@ static const struct {
     {"overlays", overlays}, {"breaks", breaks}, {"files", files},       {"segments", segments},
     {"rings", rings},       {"flags", flags},   {"stack", stack},   {"grows", grows},
 #ifdef __x86_64__
-    {"raw", raw_calls},     {"i386", i386},
+    {"raw", raw_calls},     {"i386", i386},     {"vdso", vdso},
 #endif
 };
 

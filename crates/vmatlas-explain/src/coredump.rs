@@ -47,9 +47,8 @@ use vmatlas_maps::AddressRange;
 use vmatlas_maps::Maps;
 use vmatlas_maps::Warning;
 use vmatlas_maps::WordSize;
+use vmatlas_maps::uapi::auxvec::AT_PAGESZ;
 use vmatlas_object::Memory;
-
-const AT_PAGESZ: u64 = 6;
 
 /// With more mappings the kernel writes no names, unless its limit of 4 MiB is raised.
 const MOST_NAMED: usize = 65_535;

@@ -16,10 +16,8 @@ use crate::process::Process;
 use crate::symbols::jit_ranges;
 use vmatlas_explain::crash::Machine;
 use vmatlas_explain::label::{Auxv, Facts, ImageFacts};
+use vmatlas_maps::uapi::auxvec::AT_PAGESZ;
 use vmatlas_maps::{Maps, WordSize};
-
-/// `AT_PAGESZ` of include/uapi/linux/auxvec.h.
-const AT_PAGESZ: u64 = 6;
 
 /// What the facts of a process are gathered from.
 #[derive(Clone, Copy)]

@@ -1,5 +1,6 @@
 //! The recorder: follows a program and writes down what changes its memory.
 
+pub(crate) mod arch;
 mod attach;
 mod audit;
 mod calls;

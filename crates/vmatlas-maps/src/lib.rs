@@ -38,6 +38,7 @@ mod serialize;
 mod smaps;
 mod text;
 mod totals;
+pub mod uapi;
 mod warning;
 
 pub use diff::{Change, Diff};

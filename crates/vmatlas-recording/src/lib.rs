@@ -5,7 +5,7 @@
 #![cfg_attr(not(feature = "write"), allow(dead_code))]
 
 mod block;
-mod call;
+pub mod call;
 pub(crate) mod definitions;
 mod event;
 mod life;

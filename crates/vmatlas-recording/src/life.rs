@@ -286,6 +286,7 @@ fn kind_of(event: &Event, address: u64, was: bool, is: bool, differs: bool) -> O
                 CallKind::UffdRegister | CallKind::UffdUnregister => within(second, third),
                 CallKind::Prctl => within(third, call.args[3]),
                 CallKind::Brk | CallKind::Shmdt | CallKind::IoSetup | CallKind::IoDestroy => false,
+                CallKind::ArchPrctl => false,
                 _ => within(first, second),
             };
             match (call.kind, was, is) {

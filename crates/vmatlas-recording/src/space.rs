@@ -5,11 +5,25 @@ use super::definitions::FileEntry;
 use super::event::Row;
 use super::origins::{Maker, Origin, Origins};
 use std::collections::{BTreeMap, HashMap};
+use vmatlas_maps::uapi::mempolicy::{
+    MPOL_BIND, MPOL_INTERLEAVE, MPOL_LOCAL, MPOL_MODE_MASK, MPOL_PREFERRED,
+};
+use vmatlas_maps::uapi::mman::{
+    MAP_ANONYMOUS, MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT, MREMAP_DONTUNMAP,
+    MREMAP_FIXED, MREMAP_MAYMOVE, PROT_GROWSDOWN,
+};
+use vmatlas_maps::uapi::personality::{ASK_PERSONALITY, READ_IMPLIES_EXEC};
+use vmatlas_maps::uapi::prctl::{
+    PR_SET_MEMORY_MERGE, PR_SET_MM, PR_SET_MM_BRK, PR_SET_MM_START_BRK, PR_SET_MM_START_STACK,
+    PR_SET_VMA,
+};
+use vmatlas_maps::uapi::shm::{SHM_RDONLY, SHM_REMAP};
+use vmatlas_maps::uapi::userfaultfd::UFFDIO_REGISTER_MODE_WP;
 use vmatlas_maps::{AddressRange, Mapping};
 use vmatlas_space::Errno;
 use vmatlas_space::{
-    AddressSpace, Advice, File, FileKind, KernelProfile, MAP_ANONYMOUS, Mmap, Mremap, Observation,
-    Policy, Prot, Uffd, VmaFlags, Vsyscall,
+    AddressSpace, Advice, File, FileKind, KernelProfile, Mmap, Mremap, Observation, Policy, Prot,
+    Uffd, VmaFlags, Vsyscall,
 };
 
 /// An address space, and who made what is mapped in it.
@@ -85,12 +99,6 @@ pub(crate) fn mapping<'a>(row: &Row, files: &'a [FileEntry]) -> Mapping<'a> {
     let file = files.get(row.file as usize).unwrap_or(&NOTHING);
     Mapping { range: row.range, perms: row.perms, offset: row.offset, ..file.row() }
 }
-
-pub(crate) const PR_SET_MM: u64 = 35;
-pub(crate) const PR_SET_MEMORY_MERGE: u64 = 67;
-pub(crate) const PR_SET_VMA: u64 = 0x5356_4d41;
-pub(crate) const PROT_GROWSDOWN: u64 = 0x0100_0000;
-const READ_IMPLIES_EXEC: u64 = 0x0040_0000;
 
 impl Space {
     /// One in which nothing is mapped.
@@ -199,10 +207,10 @@ impl Space {
         let drops = match call.kind {
             CallKind::Mmap | CallKind::Munmap | CallKind::Shmat | CallKind::Shmdt => true,
             CallKind::IoSetup | CallKind::IoDestroy | CallKind::MapShadowStack => true,
+            CallKind::ArchPrctl => call.maps_vdso(),
             // Where it has grown nothing was touched.
             CallKind::Brk => true,
-            // MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_DONTNEED_LOCKED.
-            CallKind::Madvise => matches!(call.args[2], 4 | 8 | 9 | 24),
+            CallKind::Madvise => Advice::from_number(call.args[2]).is_some_and(Advice::drops_pages),
             CallKind::Mremap if new.start != range.start => {
                 let common = range.size().min(new.size());
                 let from = AddressRange::new(range.start, range.start + common);
@@ -304,14 +312,14 @@ impl Space {
                 }
             }
             CallKind::Mremap => {
-                let fixed = args[3] & 2 != 0;
-                let keep = args[3] & 4 != 0;
+                let fixed = args[3] & MREMAP_FIXED != 0;
+                let keep = args[3] & MREMAP_DONTUNMAP != 0;
                 touched[1] = range(result, args[2]);
                 let request = Mremap {
                     address: args[0],
                     old_length: args[1],
                     new_length: args[2],
-                    maymove: args[3] & 1 != 0,
+                    maymove: args[3] & MREMAP_MAYMOVE != 0,
                     to: (fixed || result != args[0]).then_some(result),
                     dontunmap: keep,
                 };
@@ -338,7 +346,8 @@ impl Space {
                     touched[0] = range(result, args[3]);
                     self.origins.set(touched[0], origin);
                     segment.set_size(args[3]);
-                    memory.shmat(segment, result, args[2] & 0o10000 != 0, args[2] & 0o40000 != 0)
+                    let (readonly, replace) = (args[2] & SHM_RDONLY, args[2] & SHM_REMAP);
+                    memory.shmat(segment, result, readonly != 0, replace != 0)
                 }
                 None => REFUSED,
             },
@@ -382,7 +391,8 @@ impl Space {
                 if !inside(args[1], args[2]) {
                     REFUSED
                 } else if call.kind == CallKind::UffdRegister {
-                    memory.uffd_register(uffd, args[1], args[2], args[3] & 2 != 0)
+                    let write_protect = args[3] & UFFDIO_REGISTER_MODE_WP != 0;
+                    memory.uffd_register(uffd, args[1], args[2], write_protect)
                 } else {
                     memory.uffd_unregister(uffd, args[1], args[2])
                 }
@@ -390,6 +400,25 @@ impl Space {
             CallKind::Prctl if args[0] == PR_SET_VMA => {
                 touched[0] = range(args[2], args[3]);
                 self.change(call, name)
+            }
+            // The recorder has found out where it was mapped; the result is its size.
+            CallKind::ArchPrctl if call.maps_vdso() => {
+                let length = memory.vvar_size().saturating_add(page_align(result));
+                let start = args[1] & !(page - 1);
+                touched[0] = range(start, length);
+                let place = match inside(start, length) {
+                    true => memory.map_vdso(start, result),
+                    false => REFUSED.map(|()| 0),
+                };
+                match place {
+                    Ok(place) if place == start => {
+                        self.origins.set(touched[0], origin);
+                        Ok(())
+                    }
+                    // Something that is in the way for the model was not for the kernel.
+                    Ok(place) => memory.munmap(place, length).and(REFUSED),
+                    Err(errno) => Err(errno),
+                }
             }
             CallKind::Mlockall
             | CallKind::Munlockall
@@ -440,17 +469,16 @@ impl Space {
                 Ok(key) => memory.pkey_mprotect(address, length, prot, key),
                 Err(_) => memory.mprotect(address, length, prot),
             },
-            CallKind::Madvise => {
-                let mut known = Advice::ALL.iter();
-                match known.find(|(.., number)| u64::try_from(*number) == Ok(third)) {
-                    Some((advice, ..)) => memory.madvise(address, length, *advice),
-                    None => Ok(()),
-                }
-            }
-            CallKind::Mlock => memory.mlock(address, length, third & 1 != 0),
+            CallKind::Madvise => match Advice::from_number(third) {
+                Some(advice) => memory.madvise(address, length, advice),
+                None => Ok(()),
+            },
+            CallKind::Mlock => memory.mlock(address, length, third & MLOCK_ONFAULT != 0),
             CallKind::Munlock => memory.munlock(address, length),
             CallKind::Mlockall => {
-                memory.mlockall(address & 1 != 0, address & 2 != 0, address & 4 != 0)
+                let [current, future, onfault] =
+                    [MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT].map(|flag| address & flag != 0);
+                memory.mlockall(current, future, onfault)
             }
             CallKind::Munlockall => {
                 memory.munlockall();
@@ -459,18 +487,20 @@ impl Space {
             CallKind::Mseal => memory.mseal(address, length),
             CallKind::Mbind => {
                 let nodes: Vec<u32> = (0..64).filter(|node| fourth >> node & 1 == 1).collect();
-                let policy = match third & 0xff {
-                    1 => Some(nodes.first().map_or(Policy::Local, |node| Policy::Preferred(*node))),
-                    2 => Some(Policy::Bind(nodes)),
-                    3 => Some(Policy::Interleave(nodes)),
-                    4 => Some(Policy::Local),
+                let policy = match third & MPOL_MODE_MASK {
+                    MPOL_PREFERRED => {
+                        Some(nodes.first().map_or(Policy::Local, |node| Policy::Preferred(*node)))
+                    }
+                    MPOL_BIND => Some(Policy::Bind(nodes)),
+                    MPOL_INTERLEAVE => Some(Policy::Interleave(nodes)),
+                    MPOL_LOCAL => Some(Policy::Local),
                     _ => None,
                 };
                 memory.mbind(address, length, policy)
             }
             CallKind::RemapFilePages => memory.remap_file_pages(address, length, fourth),
             CallKind::Personality => {
-                if address != 0xffff_ffff {
+                if address != u64::from(ASK_PERSONALITY) {
                     memory.set_read_implies_exec(address & READ_IMPLIES_EXEC != 0);
                 }
                 Ok(())
@@ -487,12 +517,12 @@ impl Space {
                 memory.set_memory_merge(length != 0)
             }
             CallKind::Prctl if address == PR_SET_MM => match length {
-                5 => {
+                PR_SET_MM_START_STACK => {
                     memory.set_start_stack(third);
                     Ok(())
                 }
-                6 => memory.set_start_brk(third),
-                7 => memory.set_brk(third),
+                PR_SET_MM_START_BRK => memory.set_start_brk(third),
+                PR_SET_MM_BRK => memory.set_brk(third),
                 _ => Ok(()),
             },
             _ => Ok(()),

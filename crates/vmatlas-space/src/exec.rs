@@ -165,10 +165,6 @@ struct Rules {
     /// Up to 5.7: without `PT_GNU_STACK`, or with an executable stack, what may be read may be
     /// executed.
     stack_implies_exec: bool,
-    /// 7.1: `[vvar]` is mapped page by page (VM_MIXEDMAP).
-    vvar_has_pages: bool,
-    /// 7.3: it is no VM_IO.
-    vvar_is_memory: bool,
 }
 
 impl Rules {
@@ -183,8 +179,6 @@ impl Rules {
             seals_page_zero: version >= (6, 12) && profile.word_size == WordSize::Bits64,
             keeps_memory_merge: version >= (6, 7),
             stack_implies_exec: version < (5, 8),
-            vvar_has_pages: version >= (7, 1),
-            vvar_is_memory: version >= (7, 3),
         }
     }
 }
@@ -278,7 +272,7 @@ impl AddressSpace {
         if let Some(interpreter) = interpreter {
             self.load_interpreter(interpreter, bias, rules)?;
         }
-        self.map_vdso(request, rules)?;
+        self.map_vdso_of(request)?;
 
         let static_pie = interpreter.is_none() && program.bias != Some(0);
         let start_brk = request.start_brk.unwrap_or_else(|| {
@@ -489,39 +483,13 @@ impl AddressSpace {
         }
     }
 
-    fn map_vdso(&mut self, request: &Exec, rules: &Rules) -> Result<(), Errno> {
-        use VmaFlags as F;
+    fn map_vdso_of(&mut self, request: &Exec) -> Result<(), Errno> {
         let size = request.vdso.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size));
-        let mut start = match request.vdso_address {
+        let start = match request.vdso_address {
             Some(address) => address,
             None => self.free_place(0, size)?,
         };
-        for (special, size) in &request.vdso {
-            let end = start.checked_add(*size).ok_or(Errno::ENOMEM)?;
-            if start == end {
-                continue;
-            }
-            if end > self.profile.task_size || self.vmas.within(start, end).next().is_some() {
-                return Err(Errno::ENOMEM);
-            }
-            let flags = match special {
-                Special::Vvar if rules.vvar_has_pages => {
-                    let flags = F::READ | F::MAYREAD | F::DONTDUMP | F::MIXEDMAP;
-                    flags.with_if(F::IO, !rules.vvar_is_memory)
-                }
-                Special::Vvar | Special::VvarVclock => {
-                    F::READ | F::MAYREAD | F::IO | F::DONTDUMP | F::PFNMAP
-                }
-                _ => F::READ | F::EXEC | F::MAYREAD | F::MAYWRITE | F::MAYEXEC,
-            };
-            self.insert(Vma {
-                offset: 0,
-                special: Some(*special),
-                ..Vma::untouched(start, end, flags | F::DONTEXPAND, self.profile.page_shift)
-            });
-            start = end;
-        }
-        Ok(())
+        self.map_specials(start, &request.vdso)
     }
 
     fn map_page_zero(&mut self, rules: &Rules) {

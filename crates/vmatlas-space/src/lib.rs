@@ -51,6 +51,7 @@ mod save;
 pub mod scenario;
 mod shm;
 mod uffd;
+mod vdso;
 mod vma;
 mod vmas;
 
@@ -60,7 +61,6 @@ pub use fault::{Fault, Faults};
 pub use file::{File, FileKind};
 pub use flags::VmaFlags;
 pub use madvise::Advice;
-pub use mmap::{HUGE_SHIFT, MAP_ANONYMOUS};
 pub use mmap::{Mmap, Sharing};
 pub use mremap::Mremap;
 pub use observe::Observation;
@@ -243,6 +243,13 @@ impl AddressSpace {
             || address <= vma.start
             || address >= vma.end
             || address.is_multiple_of(self.profile.huge_page_size())
+    }
+
+    /// Whether a mapping may be split at `address`: huge pages and the kernel's own mappings stay
+    /// whole.
+    fn may_split(&self, vma: &Vma, address: u64) -> bool {
+        let whole = self.profile.special_stays_whole && vma.special.is_some();
+        self.huge_aligned(vma, address) && !(whole && vma.start < address && address < vma.end)
     }
 
     fn at_map_limit(&self) -> bool {

@@ -67,6 +67,35 @@ impl Advice {
         (Advice::GuardRemove, "guard-remove", 103),
     ];
 
+    /// The advice with that number.
+    pub fn from_number(number: u64) -> Option<Advice> {
+        let mut all = Advice::ALL.iter();
+        all.find(|(.., known)| u64::try_from(*known) == Ok(number)).map(|(advice, ..)| *advice)
+    }
+
+    /// Whether it can change what VMAs are: those advices that set or clear a flag of VMAs, and
+    /// guards, which give a VMA a reverse map. The others only move pages.
+    pub fn changes_mappings(self) -> bool {
+        match self {
+            Advice::Normal | Advice::Random | Advice::Sequential => true,
+            Advice::Dontfork | Advice::Dofork | Advice::Wipeonfork | Advice::Keeponfork => true,
+            Advice::Mergeable | Advice::Unmergeable => true,
+            Advice::Hugepage | Advice::Nohugepage => true,
+            Advice::Dontdump | Advice::Dodump => true,
+            Advice::GuardInstall | Advice::GuardRemove => true,
+            Advice::Willneed | Advice::Cold | Advice::Pageout | Advice::PopulateRead => false,
+            Advice::Dontneed | Advice::Free | Advice::Remove | Advice::DontneedLocked => false,
+            // It may give a VMA a reverse map, as any page fault does.
+            Advice::PopulateWrite => false,
+            Advice::Collapse => false,
+        }
+    }
+
+    /// Whether the pages are gone after it, so that they are touched anew.
+    pub fn drops_pages(self) -> bool {
+        matches!(self, Advice::Dontneed | Advice::Free | Advice::Remove | Advice::DontneedLocked)
+    }
+
     /// Whether it may throw memory away (`is_discard`, mm/madvise.c).
     fn discards(self) -> bool {
         matches!(

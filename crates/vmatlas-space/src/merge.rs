@@ -162,7 +162,7 @@ impl AddressSpace {
             if self.at_map_limit() {
                 return Err(Errno::ENOMEM);
             }
-            if !self.huge_aligned(self.vmas.get(at), start) {
+            if !self.may_split(self.vmas.get(at), start) {
                 return Err(Errno::EINVAL);
             }
             at = self.split(at, start);
@@ -171,7 +171,7 @@ impl AddressSpace {
             if self.at_map_limit() {
                 return Err(Errno::ENOMEM);
             }
-            if !self.huge_aligned(self.vmas.get(at), end) {
+            if !self.may_split(self.vmas.get(at), end) {
                 return Err(Errno::EINVAL);
             }
             let upper = self.split(at, end);

@@ -5,11 +5,10 @@ use super::vma::{Anon, Vma};
 use super::{AddressSpace, Faults, File, FileKind, Prot, VmaFlags};
 use crate::errno::Errno;
 use vmatlas_maps::Device;
-
-/// `MAP_ANONYMOUS`.
-pub const MAP_ANONYMOUS: u64 = 0x20;
-/// Where the bits of mmap(2) say how large a huge page is (`MAP_HUGE_SHIFT`).
-pub const HUGE_SHIFT: u32 = 26;
+use vmatlas_maps::uapi::mman::{
+    MAP_ANONYMOUS, MAP_DROPPABLE, MAP_GROWSDOWN, MAP_HUGE_MASK, MAP_HUGE_SHIFT, MAP_HUGETLB,
+    MAP_LOCKED, MAP_NORESERVE, MAP_POPULATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_TYPE,
+};
 
 /// What mmap(2) is asked for.
 #[derive(Clone, Debug)]
@@ -78,26 +77,26 @@ impl Mmap {
         }
     }
 
-    /// With the bits that mmap(2) takes (include/uapi/asm-generic/mman.h; x86 and ARM have the
-    /// same), at exactly `address`, whatever they say of that. A file is for the caller to add.
+    /// With the bits that mmap(2) takes ([`uapi::mman`](vmatlas_maps::uapi::mman)), at exactly
+    /// `address`, whatever they say of that. A file is for the caller to add.
     pub fn from_bits(address: u64, length: u64, prot: u64, flags: u64) -> Mmap {
         let is = |flag| flags & flag != 0;
-        let huge = match (flags >> HUGE_SHIFT & 63) as u32 {
+        let huge = match (flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK) as u32 {
             0 => 21,
             shift => shift.clamp(12, 40),
         };
         Mmap {
-            sharing: match flags & 0xf {
-                1 | 3 => Sharing::Shared,
-                8 => Sharing::Droppable,
+            sharing: match flags & MAP_TYPE {
+                MAP_SHARED | MAP_SHARED_VALIDATE => Sharing::Shared,
+                MAP_DROPPABLE => Sharing::Droppable,
                 _ => Sharing::Private,
             },
-            noreserve: is(0x4000),
-            stack: is(0x2_0000),
-            growsdown: is(0x100),
-            locked: is(0x2000),
-            populate: is(0x8000),
-            huge: (is(0x4_0000) && is(MAP_ANONYMOUS)).then_some(1 << huge),
+            noreserve: is(MAP_NORESERVE),
+            stack: is(MAP_STACK),
+            growsdown: is(MAP_GROWSDOWN),
+            locked: is(MAP_LOCKED),
+            populate: is(MAP_POPULATE),
+            huge: (is(MAP_HUGETLB) && is(MAP_ANONYMOUS)).then_some(1 << huge),
             ..Mmap::anonymous(address, length, Prot::from_bits(prot)).fixed()
         }
     }

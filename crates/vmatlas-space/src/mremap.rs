@@ -282,6 +282,10 @@ impl AddressSpace {
             return Err(Errno::ENOMEM);
         }
         let mut at = self.covering(from).ok_or(Errno::EFAULT)?;
+        let vma = self.vmas.get(at);
+        if !self.may_split(vma, from) || !self.may_split(vma, from.saturating_add(old_length)) {
+            return Err(Errno::EINVAL);
+        }
         let locked = self.vmas.get(at).flags.contains(VmaFlags::LOCKED);
         if dontunmap && locked && profile.dontunmap_keeps_apart {
             if self.vmas.get(at).start < from {

@@ -89,7 +89,7 @@ impl AddressSpace {
             if vma.sealed() {
                 return Err(Errno::EPERM);
             }
-            if !self.huge_aligned(vma, start) {
+            if !self.may_split(vma, start) {
                 return Err(Errno::EINVAL);
             }
         }
@@ -104,7 +104,7 @@ impl AddressSpace {
                 refused = Some(Errno::EPERM);
                 break;
             }
-            if vma.end > end && !self.huge_aligned(vma, end) {
+            if vma.end > end && !self.may_split(vma, end) {
                 refused = Some(Errno::EINVAL);
                 break;
             }

@@ -148,6 +148,17 @@ pub struct KernelProfile {
     pub uffd_unregisters_own_only: bool,
     /// 7.3: a moved copy of memory that a userfaultfd watched joins nothing.
     pub uffd_copy_never_joins: bool,
+    /// 5.11 (871402e05b24): the kernel's own mappings, as `[vdso]`, cannot be split.
+    pub special_stays_whole: bool,
+    /// How many pages `[vvar]` has on x86. Those of 4.7 to 5.5, 6.13 and 6.14 were read in the
+    /// sources, the others seen.
+    pub vvar_pages: u64,
+    /// How many `[vvar_vclock]` has.
+    pub vvar_vclock_pages: u64,
+    /// 7.1: `[vvar]` is mapped page by page (VM_MIXEDMAP).
+    pub vvar_has_pages: bool,
+    /// 7.3: it is no VM_IO.
+    pub vvar_is_memory: bool,
 }
 
 /// How maps shows the page at 0xffffffffff600000 (x86-64).
@@ -250,6 +261,17 @@ impl KernelProfile {
             uffd_keeps_write_protect: since(7, 3),
             uffd_unregisters_own_only: since(6, 17),
             uffd_copy_never_joins: since(7, 3),
+            special_stays_whole: since(5, 11),
+            vvar_pages: match () {
+                () if since(6, 15) => 4,
+                () if since(6, 13) => 2,
+                () if since(5, 6) => 4,
+                () if since(4, 12) => 3,
+                () => 2,
+            },
+            vvar_vclock_pages: if since(6, 13) { 2 } else { 0 },
+            vvar_has_pages: since(7, 1),
+            vvar_is_memory: since(7, 3),
         }
     }
 

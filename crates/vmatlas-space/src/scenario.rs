@@ -113,6 +113,8 @@ pub enum Fact {
     Hugetlb,
     /// `noreserve`: vm.overcommit_memory is not 2.
     Noreserve,
+    /// `map-vdso`: CONFIG_CHECKPOINT_RESTORE on x86-64.
+    MapVdso,
     /// `root`: the user is root.
     Root,
 }

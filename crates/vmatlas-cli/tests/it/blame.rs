@@ -153,6 +153,48 @@ fn an_address_has_a_life() {
     assert_eq!(never.status, 1, "{}", never.text());
 }
 
+/// `[vdso]` that a program has mapped anew is of the call that mapped it, whichever backend saw it.
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn a_vdso_that_is_mapped_anew_is_of_arch_prctl() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (program, file) = (path("makers"), path("R"));
+    let mut cc = Command::new("cc");
+    cc.args(["-O1", "-g", "-o", &program]).arg(testdata().join("programs/makers.c"));
+    assert!(cc.status().expect("needs a C compiler").success());
+    if Command::new(&program).arg("vdso").status().unwrap().code() == Some(77) {
+        return eprintln!("skipped: this kernel maps no vdso anew");
+    }
+    for backend in ["ptrace", "perf"] {
+        if backend == "perf" && !is_root() {
+            continue;
+        }
+        let record = ["record", "-q", "-o", &file, "--backend", backend, "--", &program, "vdso"];
+        let run = vmatlas(&record);
+        assert_eq!(run.status, 0, "{backend}: {}", run.stderr);
+        let document = vmatlas(&["blame", "-q", &file, "--json"]).json();
+        let mappings = document["mappings"].as_array().unwrap();
+        let mut names = Vec::new();
+        for mapping in mappings {
+            let name = mapping["name"].as_str().unwrap_or_default();
+            if !name.starts_with("[vvar") && name != "[vdso]" {
+                continue;
+            }
+            names.push(name);
+            for origin in mapping["origins"].as_array().unwrap() {
+                assert_eq!(origin["syscall"], "arch_prctl", "{backend}: {mapping}");
+                // Perf events are read later, when the program may have ended.
+                let stack = origin["stack"].as_array().unwrap();
+                let maker = |frame: &Value| frame["function"] == "vdso_maker";
+                let named = stack.iter().any(maker);
+                assert!(named || backend == "perf", "{backend}: {mapping}");
+            }
+        }
+        assert!(names.contains(&"[vvar]") && names.contains(&"[vdso]"), "{backend}: {names:?}");
+    }
+}
+
 #[test]
 fn moments_are_compared_by_whom() {
     let recorded = Recorded::by(&[]);

@@ -5,14 +5,12 @@ use crate::crash::{Crash, CrashSource};
 use crate::label::{Facts, ThreadFacts};
 use std::ops::RangeInclusive;
 use vmatlas_maps::WordSize;
+use vmatlas_maps::uapi::siginfo::{SEGV_ACCERR, SEGV_MAPERR, SEGV_PKUERR};
+use vmatlas_maps::uapi::signal::{SIGSEGV, SIGSTOP, SIGTTOU};
 use vmatlas_object::Memory as _;
 
-const SIGSEGV: i32 = 11;
-const SEGV_MAPERR: i32 = 1;
-const SEGV_ACCERR: i32 = 2;
-const SEGV_PKUERR: i32 = 4;
 /// SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU (signal(7)) end no program.
-const STOPS: RangeInclusive<i32> = 19..=22;
+const STOPS: RangeInclusive<i32> = SIGSTOP..=SIGTTOU;
 
 /// How many bytes of code are taken: more than the longest instruction by far.
 const CODE: usize = 64;

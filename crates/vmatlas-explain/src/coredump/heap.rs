@@ -1,9 +1,8 @@
 //! The program break area, which a core does not name: found by where it lies and what is in it.
 
 use super::{CoreDump, ReadAt, Segment};
+use vmatlas_maps::uapi::auxvec::AT_PHDR;
 use vmatlas_object::Memory as _;
-
-const AT_PHDR: u64 = 3;
 
 /// How far above the program the kernel lets the break begin: `arch_randomize_brk`, 32 MiB on x86
 /// and up to 1 GiB elsewhere.

@@ -6,11 +6,8 @@ use super::{CoreDump, ReadAt};
 use object::elf;
 use std::collections::HashSet;
 use vmatlas_maps::AddressRange;
+use vmatlas_maps::uapi::auxvec::{AT_EXECFN, AT_PHDR, AT_PHNUM};
 use vmatlas_object::Memory as _;
-
-const AT_PHDR: u64 = 3;
-const AT_PHNUM: u64 = 5;
-const AT_EXECFN: u64 = 31;
 
 /// The most libraries that are looked at.
 const MOST: usize = 4096;

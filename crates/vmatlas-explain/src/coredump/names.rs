@@ -2,11 +2,8 @@
 
 use super::{CoreDump, ReadAt, Segment};
 use crate::crash::Machine;
+use vmatlas_maps::uapi::auxvec::{AT_EXECFN, AT_RANDOM, AT_SYSINFO_EHDR};
 use vmatlas_object::Memory as _;
-
-const AT_RANDOM: u64 = 25;
-const AT_EXECFN: u64 = 31;
-const AT_SYSINFO_EHDR: u64 = 33;
 
 /// The same in every process (arch/x86/include/uapi/asm/vsyscall.h).
 const VSYSCALL: u64 = 0xffff_ffff_ff60_0000;

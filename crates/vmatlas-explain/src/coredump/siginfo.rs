@@ -1,6 +1,8 @@
 //! What came with a signal.
 
 use super::layout::Layout;
+use vmatlas_maps::uapi::siginfo::{SEGV_PKUERR, SI_KERNEL, SI_QUEUE, SI_TKILL, SI_USER};
+use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 
 /// `siginfo_t` (sigaction(2)) as far as it tells of crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,17 +21,8 @@ pub struct SigInfo {
     pub sender: Option<u32>,
 }
 
-const SIGILL: i32 = 4;
-const SIGTRAP: i32 = 5;
-const SIGBUS: i32 = 7;
-const SIGFPE: i32 = 8;
-const SIGSEGV: i32 = 11;
-
-/// By kill(2), tgkill(2), sigqueue(3) (include/uapi/asm-generic/siginfo.h).
-const SENT: [i32; 3] = [0, -6, -1];
-/// By the kernel, which tells no more.
-const SI_KERNEL: i32 = 0x80;
-const SEGV_PKUERR: i32 = 4;
+/// By kill(2), tgkill(2), sigqueue(3).
+const SENT: [i32; 3] = [SI_USER, SI_TKILL, SI_QUEUE];
 
 impl SigInfo {
     /// Reads `NT_SIGINFO`, whose layout is that of include/uapi/asm-generic/siginfo.h: the number,

@@ -10,6 +10,10 @@ use crate::crash::words::{
     after, hex_after, leading_hex, leading_signed, split, split_last, string, take_while,
 };
 use crate::crash::{Crash, CrashSource, SymbolFrame, registers};
+use vmatlas_maps::uapi::siginfo::SEGV_ACCERR;
+use vmatlas_maps::uapi::signal::{
+    SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGQUIT, SIGSEGV, SIGSYS, SIGTRAP,
+};
 
 /// How many lines after the first one the proof that it is Go's may come.
 const UNTIL_PROOF: u32 = 64;
@@ -70,14 +74,14 @@ fn signal_line(text: &[u8]) -> Option<i32> {
 fn number_of(name: &[u8]) -> Option<i32> {
     // As on every architecture that Go runs on but MIPS.
     Some(match name {
-        b"SIGQUIT" => 3,
-        b"SIGILL" => 4,
-        b"SIGTRAP" => 5,
-        b"SIGABRT" => 6,
-        b"SIGBUS" => 7,
-        b"SIGFPE" => 8,
-        b"SIGSEGV" => 11,
-        b"SIGSYS" => 31,
+        b"SIGQUIT" => SIGQUIT,
+        b"SIGILL" => SIGILL,
+        b"SIGTRAP" => SIGTRAP,
+        b"SIGABRT" => SIGABRT,
+        b"SIGBUS" => SIGBUS,
+        b"SIGFPE" => SIGFPE,
+        b"SIGSEGV" => SIGSEGV,
+        b"SIGSYS" => SIGSYS,
         _ => return None,
     })
 }
@@ -179,5 +183,6 @@ fn signal(crash: &mut Crash, text: &[u8]) {
     crash.code = code.map(u32::cast_signed);
     crash.address = hex_after(text, " addr=").or(crash.address);
     crash.ip = hex_after(text, " pc=");
-    crash.present = (crash.signal == Some(11) && crash.code == Some(2)).then_some(true);
+    crash.present =
+        (crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_ACCERR)).then_some(true);
 }

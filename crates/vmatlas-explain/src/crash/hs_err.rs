@@ -10,6 +10,8 @@ use crate::crash::words::{
     after, hex, hex_after, leading_hex, leading_id, leading_signed, split, take_while,
 };
 use crate::crash::{Crash, CrashSource, Machine, frame, page_fault, registers};
+use vmatlas_maps::uapi::siginfo::SEGV_ACCERR;
+use vmatlas_maps::uapi::signal::SIGSEGV;
 
 /// More than HotSpot prints.
 const MOST_CODE: usize = 4096;
@@ -174,7 +176,8 @@ fn siginfo(crash: &mut Crash, text: &[u8]) {
     crash.code = value("si_code").and_then(leading_signed);
     // What was sent by kill(2) has no address, and HotSpot prints none.
     crash.address = value("si_addr").and_then(leading_hex);
-    crash.present = (crash.signal == Some(11) && crash.code == Some(2)).then_some(true);
+    crash.present =
+        (crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_ACCERR)).then_some(true);
 }
 
 fn settle(crash: &mut Crash) {

@@ -20,13 +20,7 @@ use crate::crash::words::{
 };
 use crate::crash::{Crash, CrashSource, Machine, page_fault, registers};
 use code::{take_code, take_mapping};
-
-const SIGILL: i32 = 4;
-const SIGTRAP: i32 = 5;
-const SIGBUS: i32 = 7;
-const SIGFPE: i32 = 8;
-const SIGKILL: i32 = 9;
-const SIGSEGV: i32 = 11;
+use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGTRAP};
 
 /// How many lines of others may stand between the lines of a crash.
 const FOLLOWING: u32 = 20;

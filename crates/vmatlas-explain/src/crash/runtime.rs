@@ -13,8 +13,7 @@ use crate::crash::words::{
     after, between, hex_after, leading_hex, leading_id, split, split_last, string, take_while,
 };
 use crate::crash::{Crash, CrashSource, SymbolFrame, frame, page_fault, registers};
-
-const SIGABRT: i32 = 6;
+use vmatlas_maps::uapi::signal::{SIGABRT, SIGSEGV};
 
 /// How many lines without a call, a register or a heading end a report.
 const UNTIL_END: u32 = 200;
@@ -90,7 +89,7 @@ fn begins(text: &[u8]) -> Option<(Sort, Option<i32>, &[u8])> {
     }
     if let Some((_, what)) = split(text, ": [BUG] ") {
         // Ruby ends itself by abort(3) after any signal; the one that it tells of is the cause.
-        let signal = what.starts_with(b"Segmentation fault").then_some(11);
+        let signal = what.starts_with(b"Segmentation fault").then_some(SIGSEGV);
         let signal = signal.or_else(|| what.starts_with(b"Bus Error").then_some(7));
         return Some((Sort::Ruby, signal.or(Some(SIGABRT)), text));
     }
@@ -102,7 +101,7 @@ fn begins(text: &[u8]) -> Option<(Sort, Option<i32>, &[u8])> {
 
 fn python(what: &[u8]) -> Option<i32> {
     let signals: [(&[u8], i32); 6] = [
-        (b"Segmentation fault", 11),
+        (b"Segmentation fault", SIGSEGV),
         (b"Aborted", SIGABRT),
         (b"Bus error", 7),
         (b"Floating point exception", 8),
@@ -139,7 +138,7 @@ fn glibc(text: &[u8]) -> Option<i32> {
             || rest.starts_with(b"Error in `") && rest.ends_with(b" ***");
         // libSegFault.so and catchsegv.
         let fault = matches!(rest, b"Segmentation fault" | b"Segmentation Fault");
-        return detected.then_some(SIGABRT).or(fault.then_some(11));
+        return detected.then_some(SIGABRT).or(fault.then_some(SIGSEGV));
     }
     // `a.out: a.c:9: main: Assertion `c==7' failed.`
     let (before, _) = split(text, ": Assertion `").filter(|_| text.ends_with(b"' failed."))?;

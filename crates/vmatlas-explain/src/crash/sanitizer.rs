@@ -10,6 +10,7 @@ use crate::crash::line::Line;
 use crate::crash::log::{Found, Index, Reader};
 use crate::crash::words::{after, hex_after, leading_id, split, split_last, string, take_while};
 use crate::crash::{Access, Crash, CrashSource, SymbolFrame, frame, registers};
+use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 
 /// Reads reports of sanitizers.
 #[derive(Debug, Default)]
@@ -67,12 +68,12 @@ fn report(text: &[u8]) -> Option<Crash> {
     }
     let (kind, _) = take_while(what, |b| b != b' ');
     let signal = match kind {
-        b"SEGV" | b"stack-overflow" => Some(11),
-        b"BUS" => Some(7),
-        b"FPE" => Some(8),
-        b"ILL" => Some(4),
-        b"ABRT" => Some(6),
-        b"TRAP" => Some(5),
+        b"SEGV" | b"stack-overflow" => Some(SIGSEGV),
+        b"BUS" => Some(SIGBUS),
+        b"FPE" => Some(SIGFPE),
+        b"ILL" => Some(SIGILL),
+        b"ABRT" => Some(SIGABRT),
+        b"TRAP" => Some(SIGTRAP),
         _ => None,
     };
     let said =

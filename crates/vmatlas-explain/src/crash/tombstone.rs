@@ -12,6 +12,8 @@ use crate::crash::words::{
     string, take_while,
 };
 use crate::crash::{Access, Crash, CrashSource, Machine, SymbolFrame, registers};
+use vmatlas_maps::uapi::siginfo::SEGV_ACCERR;
+use vmatlas_maps::uapi::signal::SIGSEGV;
 
 /// Reads tombstones.
 #[derive(Debug, Default)]
@@ -118,7 +120,8 @@ fn signal(crash: &mut Crash, rest: &[u8]) {
         Some(b"write)") => Some(Access::Write),
         _ => None,
     };
-    crash.present = (crash.signal == Some(11) && crash.code == Some(2)).then_some(true);
+    crash.present =
+        (crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_ACCERR)).then_some(true);
 }
 
 /// `00 pc 0000000000012345  /system/lib64/libc.so (abort+164) (BuildId: 9f2c)`, without the `#`.

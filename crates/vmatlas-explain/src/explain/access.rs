@@ -4,12 +4,16 @@ mod file;
 mod gap;
 mod permissions;
 
-use super::fault::{SI_KERNEL, SIGBUS, SIGSEGV};
 use super::instruction::InstructionKind;
 use super::{Cause, ChangeKind, Conclusion, Evidence, pointer, stack};
 use crate::crash::{Access, CrashSource};
 use crate::label::Confidence;
 use vmatlas_maps::Mapping;
+use vmatlas_maps::uapi::siginfo::{
+    BUS_ADRALN, BUS_ADRERR, BUS_MCEERR_AO, BUS_MCEERR_AR, SEGV_CPERR, SEGV_MAPERR, SEGV_MTEAERR,
+    SEGV_MTESERR, SEGV_PKUERR, SI_KERNEL,
+};
+use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV};
 
 /// The reason for an access to have failed.
 pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
@@ -51,36 +55,36 @@ fn by_code(
         );
     }
     match (crash.signal?, crash.code?) {
-        (SIGSEGV, 4) => certain(
+        (SIGSEGV, SEGV_PKUERR) => certain(
             Cause::ProtectionKey,
             "A protection key forbids it: the thread's rights for the key deny what the mapping \
              itself would permit (pkeys(7))."
                 .to_owned(),
             "si_code is SEGV_PKUERR",
         ),
-        (SIGSEGV, 8 | 9) => certain(
+        (SIGSEGV, SEGV_MTEAERR | SEGV_MTESERR) => certain(
             Cause::MemoryTag,
             "The tag in the pointer is not that of the memory: it was freed, or the pointer has \
              left its object (MTE)."
                 .to_owned(),
             "si_code is SEGV_MTESERR or SEGV_MTEAERR",
         ),
-        (SIGSEGV, 10) => certain(
+        (SIGSEGV, SEGV_CPERR) => certain(
             Cause::ShadowStack,
             "The return address is not the one on the shadow stack: it was overwritten.".to_owned(),
             "si_code is SEGV_CPERR",
         ),
-        (SIGBUS, 1) => certain(
+        (SIGBUS, BUS_ADRALN) => certain(
             Cause::Misaligned,
             format!("{address:#x} is not aligned as the instruction or the processor's flags ask."),
             "si_code is BUS_ADRALN",
         ),
-        (SIGBUS, 4 | 5) => certain(
+        (SIGBUS, BUS_MCEERR_AR | BUS_MCEERR_AO) => certain(
             Cause::MemoryFailure,
             "The memory itself is broken, says the hardware.".to_owned(),
             "si_code is BUS_MCEERR",
         ),
-        (SIGBUS, 2) => Some(file::no_memory(evidence, address, mapped)),
+        (SIGBUS, BUS_ADRERR) => Some(file::no_memory(evidence, address, mapped)),
         _ => None,
     }
 }
@@ -213,7 +217,7 @@ fn without_map(evidence: &Evidence<'_>, address: Option<u64>) -> Option<Conclusi
     let likely = Confidence::Likely;
     let forbidden = crash.present == Some(true) || crash.code == Some(2);
     let there = "the kernel says that something is there which forbids it";
-    if crash.signal == Some(SIGSEGV) && crash.code == Some(1) {
+    if crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_MAPERR) {
         return Some(Conclusion::new(
             Cause::Unmapped,
             likely,

@@ -5,17 +5,9 @@ use super::instruction::{
     self, Instruction, InstructionKind, LONGEST, MemoryOperand, RegisterValue,
 };
 use crate::crash::{Access, Crash, Machine};
+use vmatlas_maps::uapi::siginfo::SI_KERNEL;
+use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV, SIGTRAP};
 use vmatlas_object::Memory;
-
-/// `SI_KERNEL`: the kernel sent the signal and does not say more (sigaction(2)).
-pub(super) const SI_KERNEL: i32 = 0x80;
-pub(super) const SIGILL: i32 = 4;
-pub(super) const SIGTRAP: i32 = 5;
-pub(super) const SIGABRT: i32 = 6;
-pub(super) const SIGBUS: i32 = 7;
-pub(super) const SIGFPE: i32 = 8;
-pub(super) const SIGSEGV: i32 = 11;
-pub(super) const SIGSYS: i32 = 31;
 
 /// The access at which a program crashed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,80 +1,120 @@
 //! What the numbers of signals mean, in words.
 
+use vmatlas_maps::uapi::{siginfo, signal};
+
 /// The name of a signal, as signal(7) has it for most machines (not Alpha, MIPS, SPARC, PA-RISC).
-pub fn signal_name(signal: i32) -> Option<&'static str> {
-    Some(match signal {
-        1 => "SIGHUP",
-        2 => "SIGINT",
-        3 => "SIGQUIT",
-        4 => "SIGILL",
-        5 => "SIGTRAP",
-        6 => "SIGABRT",
-        7 => "SIGBUS",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        10 => "SIGUSR1",
-        11 => "SIGSEGV",
-        12 => "SIGUSR2",
-        13 => "SIGPIPE",
-        14 => "SIGALRM",
-        15 => "SIGTERM",
-        16 => "SIGSTKFLT",
-        24 => "SIGXCPU",
-        25 => "SIGXFSZ",
-        31 => "SIGSYS",
+pub fn signal_name(number: i32) -> Option<&'static str> {
+    Some(match number {
+        signal::SIGHUP => "SIGHUP",
+        signal::SIGINT => "SIGINT",
+        signal::SIGQUIT => "SIGQUIT",
+        signal::SIGILL => "SIGILL",
+        signal::SIGTRAP => "SIGTRAP",
+        signal::SIGABRT => "SIGABRT",
+        signal::SIGBUS => "SIGBUS",
+        signal::SIGFPE => "SIGFPE",
+        signal::SIGKILL => "SIGKILL",
+        signal::SIGUSR1 => "SIGUSR1",
+        signal::SIGSEGV => "SIGSEGV",
+        signal::SIGUSR2 => "SIGUSR2",
+        signal::SIGPIPE => "SIGPIPE",
+        signal::SIGALRM => "SIGALRM",
+        signal::SIGTERM => "SIGTERM",
+        signal::SIGSTKFLT => "SIGSTKFLT",
+        signal::SIGXCPU => "SIGXCPU",
+        signal::SIGXFSZ => "SIGXFSZ",
+        signal::SIGSYS => "SIGSYS",
         _ => return None,
     })
 }
 
 /// The name of an `si_code` of a signal and what it means: sigaction(2), Linux 6.18
 /// `include/uapi/asm-generic/siginfo.h`.
-pub fn code_name(signal: i32, code: i32) -> Option<(&'static str, &'static str)> {
-    Some(match (signal, code) {
-        (_, 0) => ("SI_USER", "sent by kill(2)"),
-        (_, 0x80) => ("SI_KERNEL", "sent by the kernel, which does not say more"),
-        (_, -1) => ("SI_QUEUE", "sent by sigqueue(3)"),
-        (_, -2) => ("SI_TIMER", "sent by a timer"),
-        (_, -3) => ("SI_MESGQ", "sent by a message queue"),
-        (_, -4) => ("SI_ASYNCIO", "sent by asynchronous input or output"),
-        (_, -5) => ("SI_SIGIO", "sent for a file descriptor"),
-        (_, -6) => ("SI_TKILL", "sent by tgkill(2), as by raise(3) and abort(3)"),
-        (4, 1) => ("ILL_ILLOPC", "no such instruction"),
-        (4, 2) => ("ILL_ILLOPN", "an instruction with an operand that it cannot have"),
-        (4, 3) => ("ILL_ILLADR", "an instruction with an addressing mode that it cannot have"),
-        (4, 4) => ("ILL_ILLTRP", "an illegal trap"),
-        (4, 5) => ("ILL_PRVOPC", "an instruction that only the kernel may execute"),
-        (4, 6) => ("ILL_PRVREG", "a register that only the kernel may use"),
-        (4, 7) => ("ILL_COPROC", "an error of a coprocessor"),
-        (4, 8) => ("ILL_BADSTK", "an error of the internal stack"),
-        (8, 1) => ("FPE_INTDIV", "an integer divided by zero"),
-        (8, 2) => ("FPE_INTOVF", "an integer too large"),
-        (8, 3) => ("FPE_FLTDIV", "a floating-point number divided by zero"),
-        (8, 4) => ("FPE_FLTOVF", "a floating-point number too large"),
-        (8, 5) => ("FPE_FLTUND", "a floating-point number too small"),
-        (8, 6) => ("FPE_FLTRES", "a floating-point result that is not exact"),
-        (8, 7) => ("FPE_FLTINV", "a floating-point operation that is not valid"),
-        (8, 8) => ("FPE_FLTSUB", "a subscript out of range"),
-        (11, 1) => ("SEGV_MAPERR", "nothing is mapped there"),
-        (11, 2) => ("SEGV_ACCERR", "what is mapped there does not permit it"),
-        (11, 3) => ("SEGV_BNDERR", "outside the bounds that were set (MPX)"),
-        (11, 4) => ("SEGV_PKUERR", "a protection key forbids it"),
-        (11, 5) => ("SEGV_ACCADI", "ADI is not enabled for it"),
-        (11, 6) => ("SEGV_ADIDERR", "an ADI mismatch, told late"),
-        (11, 7) => ("SEGV_ADIPERR", "an ADI mismatch"),
-        (11, 8) => ("SEGV_MTEAERR", "a memory tag that does not match, told late"),
-        (11, 9) => ("SEGV_MTESERR", "a memory tag that does not match"),
-        (11, 10) => ("SEGV_CPERR", "a return or branch that the shadow stack or IBT forbids"),
-        (7, 1) => ("BUS_ADRALN", "an address that is not aligned"),
-        (7, 2) => ("BUS_ADRERR", "mapped, but with no memory behind it"),
-        (7, 3) => ("BUS_OBJERR", "an error of the hardware behind it"),
-        (7, 4) => ("BUS_MCEERR_AR", "broken memory was used"),
-        (7, 5) => ("BUS_MCEERR_AO", "broken memory was found"),
-        (5, 1) => ("TRAP_BRKPT", "a breakpoint"),
-        (5, 2) => ("TRAP_TRACE", "a step of a debugger"),
-        (5, 3) => ("TRAP_BRANCH", "a branch"),
-        (5, 4) => ("TRAP_HWBKPT", "a breakpoint or watchpoint of the hardware"),
-        (31, 1) => ("SYS_SECCOMP", "a system call that a seccomp filter forbids"),
-        (31, 2) => ("SYS_USER_DISPATCH", "a system call given to the program"),
+pub fn code_name(number: i32, code: i32) -> Option<(&'static str, &'static str)> {
+    Some(match (number, code) {
+        (_, siginfo::SI_USER) => ("SI_USER", "sent by kill(2)"),
+        (_, siginfo::SI_KERNEL) => ("SI_KERNEL", "sent by the kernel, which does not say more"),
+        (_, siginfo::SI_QUEUE) => ("SI_QUEUE", "sent by sigqueue(3)"),
+        (_, siginfo::SI_TIMER) => ("SI_TIMER", "sent by a timer"),
+        (_, siginfo::SI_MESGQ) => ("SI_MESGQ", "sent by a message queue"),
+        (_, siginfo::SI_ASYNCIO) => ("SI_ASYNCIO", "sent by asynchronous input or output"),
+        (_, siginfo::SI_SIGIO) => ("SI_SIGIO", "sent for a file descriptor"),
+        (_, siginfo::SI_TKILL) => ("SI_TKILL", "sent by tgkill(2), as by raise(3) and abort(3)"),
+        (signal::SIGILL, siginfo::ILL_ILLOPC) => ("ILL_ILLOPC", "no such instruction"),
+        (signal::SIGILL, siginfo::ILL_ILLOPN) => {
+            ("ILL_ILLOPN", "an instruction with an operand that it cannot have")
+        }
+        (signal::SIGILL, siginfo::ILL_ILLADR) => {
+            ("ILL_ILLADR", "an instruction with an addressing mode that it cannot have")
+        }
+        (signal::SIGILL, siginfo::ILL_ILLTRP) => ("ILL_ILLTRP", "an illegal trap"),
+        (signal::SIGILL, siginfo::ILL_PRVOPC) => {
+            ("ILL_PRVOPC", "an instruction that only the kernel may execute")
+        }
+        (signal::SIGILL, siginfo::ILL_PRVREG) => {
+            ("ILL_PRVREG", "a register that only the kernel may use")
+        }
+        (signal::SIGILL, siginfo::ILL_COPROC) => ("ILL_COPROC", "an error of a coprocessor"),
+        (signal::SIGILL, siginfo::ILL_BADSTK) => ("ILL_BADSTK", "an error of the internal stack"),
+        (signal::SIGFPE, siginfo::FPE_INTDIV) => ("FPE_INTDIV", "an integer divided by zero"),
+        (signal::SIGFPE, siginfo::FPE_INTOVF) => ("FPE_INTOVF", "an integer too large"),
+        (signal::SIGFPE, siginfo::FPE_FLTDIV) => {
+            ("FPE_FLTDIV", "a floating-point number divided by zero")
+        }
+        (signal::SIGFPE, siginfo::FPE_FLTOVF) => {
+            ("FPE_FLTOVF", "a floating-point number too large")
+        }
+        (signal::SIGFPE, siginfo::FPE_FLTUND) => {
+            ("FPE_FLTUND", "a floating-point number too small")
+        }
+        (signal::SIGFPE, siginfo::FPE_FLTRES) => {
+            ("FPE_FLTRES", "a floating-point result that is not exact")
+        }
+        (signal::SIGFPE, siginfo::FPE_FLTINV) => {
+            ("FPE_FLTINV", "a floating-point operation that is not valid")
+        }
+        (signal::SIGFPE, siginfo::FPE_FLTSUB) => ("FPE_FLTSUB", "a subscript out of range"),
+        (signal::SIGSEGV, siginfo::SEGV_MAPERR) => ("SEGV_MAPERR", "nothing is mapped there"),
+        (signal::SIGSEGV, siginfo::SEGV_ACCERR) => {
+            ("SEGV_ACCERR", "what is mapped there does not permit it")
+        }
+        (signal::SIGSEGV, siginfo::SEGV_BNDERR) => {
+            ("SEGV_BNDERR", "outside the bounds that were set (MPX)")
+        }
+        (signal::SIGSEGV, siginfo::SEGV_PKUERR) => ("SEGV_PKUERR", "a protection key forbids it"),
+        (signal::SIGSEGV, siginfo::SEGV_ACCADI) => ("SEGV_ACCADI", "ADI is not enabled for it"),
+        (signal::SIGSEGV, siginfo::SEGV_ADIDERR) => ("SEGV_ADIDERR", "an ADI mismatch, told late"),
+        (signal::SIGSEGV, siginfo::SEGV_ADIPERR) => ("SEGV_ADIPERR", "an ADI mismatch"),
+        (signal::SIGSEGV, siginfo::SEGV_MTEAERR) => {
+            ("SEGV_MTEAERR", "a memory tag that does not match, told late")
+        }
+        (signal::SIGSEGV, siginfo::SEGV_MTESERR) => {
+            ("SEGV_MTESERR", "a memory tag that does not match")
+        }
+        (signal::SIGSEGV, siginfo::SEGV_CPERR) => {
+            ("SEGV_CPERR", "a return or branch that the shadow stack or IBT forbids")
+        }
+        (signal::SIGBUS, siginfo::BUS_ADRALN) => ("BUS_ADRALN", "an address that is not aligned"),
+        (signal::SIGBUS, siginfo::BUS_ADRERR) => {
+            ("BUS_ADRERR", "mapped, but with no memory behind it")
+        }
+        (signal::SIGBUS, siginfo::BUS_OBJERR) => {
+            ("BUS_OBJERR", "an error of the hardware behind it")
+        }
+        (signal::SIGBUS, siginfo::BUS_MCEERR_AR) => ("BUS_MCEERR_AR", "broken memory was used"),
+        (signal::SIGBUS, siginfo::BUS_MCEERR_AO) => ("BUS_MCEERR_AO", "broken memory was found"),
+        (signal::SIGTRAP, siginfo::TRAP_BRKPT) => ("TRAP_BRKPT", "a breakpoint"),
+        (signal::SIGTRAP, siginfo::TRAP_TRACE) => ("TRAP_TRACE", "a step of a debugger"),
+        (signal::SIGTRAP, siginfo::TRAP_BRANCH) => ("TRAP_BRANCH", "a branch"),
+        (signal::SIGTRAP, siginfo::TRAP_HWBKPT) => {
+            ("TRAP_HWBKPT", "a breakpoint or watchpoint of the hardware")
+        }
+        (signal::SIGSYS, siginfo::SYS_SECCOMP) => {
+            ("SYS_SECCOMP", "a system call that a seccomp filter forbids")
+        }
+        (signal::SIGSYS, siginfo::SYS_USER_DISPATCH) => {
+            ("SYS_USER_DISPATCH", "a system call given to the program")
+        }
         _ => return None,
     })
 }

@@ -1,10 +1,12 @@
 //! Signals that are not about an access to memory.
 
-use super::fault::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP, register};
+use super::fault::register;
 use super::instruction::InstructionKind;
 use super::signal_words::{code_name, signal_name};
 use super::{Cause, Conclusion, Evidence, stack};
 use crate::label::Confidence;
+use vmatlas_maps::uapi::siginfo::SI_TKILL;
+use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 
 /// What functions on the stack say of an abort, the surest first; [`is_called`] has the patterns.
 const ABORTS: [(&str, Cause, &str); 17] = [
@@ -121,7 +123,7 @@ fn abort(evidence: &Evidence<'_>) -> Conclusion {
         if caller.is_some() { Confidence::Certain } else { Confidence::Likely },
         format!("The program ended itself by abort(3){by}."),
         match evidence.crash.code {
-            Some(-6) => "SIGABRT was sent by the thread itself (SI_TKILL)",
+            Some(SI_TKILL) => "SIGABRT was sent by the thread itself (SI_TKILL)",
             _ => "the signal is SIGABRT",
         },
     )

@@ -6,6 +6,8 @@ use crate::crash::SymbolFrame;
 use crate::label::Confidence;
 use vmatlas_maps::Kind;
 use vmatlas_maps::Mapping;
+use vmatlas_maps::uapi::siginfo::SEGV_MAPERR;
+use vmatlas_maps::uapi::signal::SIGSEGV;
 
 /// How far below a stack an access still is one to it: Linux keeps other mappings 256 pages away
 /// from a stack that grows (`stack_guard_gap`), and a frame may be that large.
@@ -126,7 +128,8 @@ fn large_frame(evidence: &Evidence<'_>, address: u64, sp: u64) -> Option<Conclus
 /// Whether the kernel refuses an access that the row permits, as for lightweight guard pages.
 pub(super) fn guarded(evidence: &Evidence<'_>, row: &Mapping<'_>, address: u64) -> bool {
     let known = evidence.facts.guards.iter().any(|guard| guard.contains(address));
-    let not_mapped = evidence.crash.signal == Some(11) && evidence.crash.code == Some(1);
+    let not_mapped =
+        evidence.crash.signal == Some(SIGSEGV) && evidence.crash.code == Some(SEGV_MAPERR);
     known || (not_mapped && row.perms.read() && row.perms.write())
 }
 

@@ -1,12 +1,12 @@
 //! The paragraph and the facts.
 
-use super::fault::SIGSYS;
 use super::signal_words::{code_name, signal_name};
 use super::{Conclusion, Evidence, name};
 use crate::crash::{Access, SymbolFrame};
 use std::fmt::Write as _;
 use vmatlas_maps::Kind;
 use vmatlas_maps::Mapping;
+use vmatlas_maps::uapi::signal::SIGSYS;
 
 /// A count of bytes.
 pub(super) fn bytes(count: u64) -> String {

@@ -8,11 +8,8 @@
 use super::{Confidence, Label, Labeller, Sign};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
-
-/// `AT_MINSIGSTKSZ` of include/uapi/linux/auxvec.h.
-const AT_MINSIGSTKSZ: u64 = 51;
-/// `SIGSTKSZ` of asm-generic/signal.h.
-const SIGSTKSZ: u64 = 8192;
+use vmatlas_maps::uapi::auxvec::AT_MINSIGSTKSZ;
+use vmatlas_maps::uapi::signal::SIGSTKSZ;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let rust = Sign { symbols: &["rust_eh_personality"], files: &["libstd-"] };

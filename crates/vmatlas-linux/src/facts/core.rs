@@ -1,11 +1,12 @@
 //! The facts of a process that a core dump is of.
 
-use super::images::{self, AT_ENTRY};
+use super::images;
 use crate::core_file::file_with_build_id;
 use crate::deadline::{Results, all_within};
 use std::time::Duration;
 use vmatlas_explain::coredump::{CoreDump, ReadAt};
 use vmatlas_explain::label::Facts;
+use vmatlas_maps::uapi::auxvec::AT_ENTRY;
 
 /// How long the file systems may take to give all files.
 const LIMIT: Duration = Duration::from_secs(3);

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 use vmatlas_explain::crash::Machine;
 use vmatlas_explain::label::{Auxv, ImageFacts, SYMBOLS};
+use vmatlas_maps::uapi::auxvec::AT_ENTRY;
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 
 /// No program has as many sections in memory, but a file that means harm may.
@@ -15,8 +16,6 @@ const MOST_SEGMENTS: usize = 64;
 const SMALL_TABLE: u64 = 4 << 20;
 /// ... and where it does not. Chromium with all its symbols has some 60 MiB.
 const WHOLE_TABLE: u64 = 64 << 20;
-/// `AT_ENTRY` of include/uapi/linux/auxvec.h.
-pub(super) const AT_ENTRY: u64 = 9;
 
 /// The images that are mapped to be executed, in the order of their addresses, and the machine
 /// they are for.

@@ -1,14 +1,10 @@
-//! Which system calls can change an address space, by their numbers on x86-64, and what their
-//! arguments say.
+//! Which system calls stop a program or are listened to, and what their arguments say.
 //!
-//! The table serves both who filters calls before they run and who sees all of a number.
-//!
-//! # References
-//! Linux 6.18 `arch/x86/entry/syscalls/*.tbl`, `mm/madvise.c`, `ipc/syscall.c`,
-//! `include/uapi/linux/userfaultfd.h`.
+//! Both backends ask the table of [`vmatlas_recording::call`]: the seccomp filter by numbers
+//! ([`rules`]), what sees all calls of a number by their arguments too ([`find`]).
 
 mod decode;
-mod table;
+mod rules;
 
-pub(crate) use decode::{Decoded, LeftMeaning, decode};
-pub(crate) use table::{Abi, CLONE_UNTRACED, Meaning, Rule, When, X32_BIT, rule, rules};
+pub(crate) use decode::{Decoded, arrange, decode, resolve};
+pub(crate) use rules::{Rule, find, heard, rules};

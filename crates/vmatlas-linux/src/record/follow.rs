@@ -1,15 +1,18 @@
 //! Follows a program that is never stopped, by what perf events tell of it some milliseconds later.
 
+use super::arch::NATIVE;
 use super::audit::{Audit, Unexplained};
+use super::calls;
 use super::perf::event::{Call as PerfCall, Mmap, Stack};
 use super::perf::{MmapFile, PerfEvent, Which};
-use super::recorder::{Recorder, Shown, Task, clock_ns, telling_address};
+use super::recorder::{Recorder, Shown, Task, clock_ns, telling_address, vdso};
 use super::sink::{Registers, Shared};
 use super::space::LiveSpace;
 use super::unwind::Modules;
 use crate::sys::vm_read::read_memory;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::Path;
+use vmatlas_maps::uapi::mman::{MAP_PRIVATE, MAP_TYPE, PROT_EXEC, PROT_READ, PROT_WRITE};
 use vmatlas_maps::{AddressRange, Device, Mapping, Maps, Perms};
 use vmatlas_recording::{Call, CallKind, Row, TaskEntry, What};
 
@@ -20,12 +23,15 @@ const LOWEST: u64 = 0x1000;
 const HIGHEST: u64 = 1 << 47;
 /// How often rows are read until nothing happens meanwhile.
 pub(super) const TRIES: usize = 20;
+/// More mappings than a call makes.
+const MAX_MAPPED: usize = 8;
 
 /// Takes perf events and records them.
 pub(super) struct Follower {
     pub(super) recorder: Recorder,
-    /// What the kernel said of the mapping that a thread is about to return from making.
-    mapped: HashMap<u32, Mmap>,
+    /// What the kernel said of the mappings that a thread is about to return from making, the last
+    /// ones only.
+    mapped: HashMap<u32, VecDeque<Mmap>>,
     /// The mappings so far of a process that executes a program.
     executing: HashMap<u32, Executing>,
     /// When each address space has last changed, on CLOCK_MONOTONIC.
@@ -201,7 +207,7 @@ impl Follower {
         let (entry, id) = (task.entry, task.space);
         let mut call = Call { kind: seen.kind, args: seen.args, result: seen.result.unwrap_or(0) };
         resolve(seen.tid, &mut call);
-        let told = self.mapped.remove(&seen.tid);
+        let told = self.mapped.remove(&seen.tid).unwrap_or_default();
         if !self.recorder.counts(entry, &call) {
             self.audit.called(seen.tid, &[]);
             return;
@@ -219,11 +225,10 @@ impl Follower {
         self.changed_ns.insert(id, seen.time_ns);
         let mut touched = Vec::new();
         self.recorder.with(id, |recorder, space| {
-            let at = telling_address(&call);
-            let told = told.as_ref().map(shown).filter(|shown| {
-                at.is_some_and(|at| shown.row().range.contains(at)) && call.kind == CallKind::Mmap
-            });
-            let shown = told.or_else(|| Some(Shown::of(&space.find(at?)?)));
+            let shown = match row_told(&mut call, &told) {
+                Some(shown) => Some(shown),
+                None => recorder.row_of(space, &mut call),
+            };
             let file = match &shown {
                 Some(shown) => recorder.complete(space, &mut call, shown),
                 None => 0,
@@ -341,7 +346,11 @@ impl Follower {
         } else if mmap.name == b"[stack]" {
             self.grow(time_ns, &mmap);
         } else {
-            self.mapped.insert(mmap.tid, mmap);
+            let mapped = self.mapped.entry(mmap.tid).or_default();
+            mapped.push_back(mmap);
+            if mapped.len() > MAX_MAPPED {
+                mapped.pop_front();
+            }
         }
     }
 
@@ -421,31 +430,31 @@ impl Follower {
     }
 }
 
+/// The row that tells what the arguments of a call do not, if the kernel's records have it: the
+/// process may be gone, or its memory changed. Where `[vdso]` was mapped becomes an argument.
+fn row_told(call: &mut Call, told: &VecDeque<Mmap>) -> Option<Shown> {
+    if call.maps_vdso() {
+        let rows: Vec<Shown> = told.iter().map(shown).collect();
+        let (start, shown) = vdso(rows.iter().map(Shown::row))?;
+        call.args[1] = start;
+        return Some(shown);
+    }
+    let at = telling_address(call).filter(|_| call.kind == CallKind::Mmap)?;
+    told.back().map(shown).filter(|shown| shown.row().range.contains(at))
+}
+
 /// Reads what arguments point to, if it is still there.
 fn resolve(tid: u32, call: &mut Call) {
-    let word = |address: u64| {
-        let mut bytes = [0; 8];
-        (read_memory(tid, address, &mut bytes) == Ok(8)).then(|| u64::from_le_bytes(bytes))
-    };
-    match call.kind {
-        CallKind::Mbind => call.args[3] = word(call.args[3]).unwrap_or(0),
-        CallKind::IoSetup => call.args[1] = word(call.args[1]).unwrap_or(0),
-        CallKind::UffdRegister | CallKind::UffdUnregister => {
-            let [descriptor, _, at, ..] = call.args;
-            let field = |index: u64| word(at.wrapping_add(8 * index)).unwrap_or(0);
-            call.args = [descriptor, field(0), field(1), 0, 0, 0];
-            if call.kind == CallKind::UffdRegister {
-                call.args[3] = field(2);
-            }
-        }
-        _ => {}
+    let read = |address, to: &mut [u8]| read_memory(tid, address, to) == Ok(to.len());
+    if let Some(left) = calls::resolve(call.kind, NATIVE, &mut call.args, read) {
+        left.take(&mut call.args, &mut call.result, read);
     }
 }
 
 /// The row that a record of the kernel tells.
 fn shown(mmap: &Mmap) -> Shown {
-    let letter = |bit: u32, letter: u8| if mmap.prot & bit != 0 { letter } else { b'-' };
-    let shared = mmap.flags & 0xf != 2;
+    let letter = |bit: u64, letter: u8| if u64::from(mmap.prot) & bit != 0 { letter } else { b'-' };
+    let shared = u64::from(mmap.flags) & MAP_TYPE != MAP_PRIVATE;
     let (device, inode) = match mmap.file {
         MmapFile::Inode { major, minor, inode, .. } => (Device::new(major, minor), inode),
         MmapFile::BuildId(_) => (Device::default(), 0),
@@ -454,9 +463,9 @@ fn shown(mmap: &Mmap) -> Shown {
     Shown::of(&Mapping {
         range: AddressRange::new(mmap.address, mmap.address.saturating_add(mmap.len)),
         perms: Perms([
-            letter(1, b'r'),
-            letter(2, b'w'),
-            letter(4, b'x'),
+            letter(PROT_READ, b'r'),
+            letter(PROT_WRITE, b'w'),
+            letter(PROT_EXEC, b'x'),
             if shared { b's' } else { b'p' },
         ]),
         offset: if inode != 0 { mmap.offset } else { 0 },

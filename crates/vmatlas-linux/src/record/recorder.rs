@@ -21,7 +21,7 @@ use vmatlas_maps::Device;
 use vmatlas_recording::{Applied, Call, CallKind, FrameEntry, Meta, Replay, What, Writer};
 use vmatlas_space::Errno;
 
-pub(super) use files::{Shown, telling_address};
+pub(super) use files::{Shown, telling_address, vdso};
 
 /// How many places of code that a runtime makes are remembered of an address space.
 const MOST_JIT: usize = 1 << 16;

@@ -9,6 +9,15 @@ use calls::{Compiler, Holds, padded};
 use libc::c_long;
 use std::collections::HashMap;
 use std::path::Path;
+use vmatlas_maps::uapi::mman::{MAP_DROPPABLE, MAP_PRIVATE, MAP_SHARED};
+use vmatlas_maps::uapi::personality::READ_IMPLIES_EXEC;
+use vmatlas_maps::uapi::prctl::{
+    ARCH_MAP_VDSO_32, ARCH_MAP_VDSO_64, PR_SET_MEMORY_MERGE, PR_SET_VMA, PR_SET_VMA_ANON_NAME,
+};
+use vmatlas_maps::uapi::userfaultfd::{
+    UFFD_API, UFFDIO_API, UFFDIO_REGISTER, UFFDIO_REGISTER_MODE_MISSING, UFFDIO_REGISTER_MODE_WP,
+    UFFDIO_UNREGISTER,
+};
 use vmatlas_space::scenario::{
     Access, Advice, Map, Operation, Place, Policy, Scenario, Sharing, Span, StepKind,
 };
@@ -16,18 +25,7 @@ use vmatlas_space::scenario::{
 /// Numbers that all architectures share and libc does not know everywhere.
 const MEMFD_SECRET: c_long = 447;
 const MSEAL: c_long = 462;
-/// include/uapi/linux/userfaultfd.h.
-const UFFDIO_API: u64 = 0xc018_aa3f;
-const UFFD_API: u64 = 0xaa;
-const UFFDIO_REGISTER: u64 = 0xc020_aa00;
-const UFFDIO_UNREGISTER: u64 = 0x8010_aa01;
-const REGISTER_MISSING: u64 = 1;
-const REGISTER_WP: u64 = 2;
-/// include/uapi/linux/{mman,prctl,mempolicy}.h.
-const MAP_DROPPABLE: i32 = 8;
-const PR_SET_VMA: u64 = 0x5356_4d41;
-const PR_SET_MEMORY_MERGE: u64 = 67;
-const READ_IMPLIES_EXEC: u64 = 0x0040_0000;
+/// CONFIG_NODES_SHIFT is at most 10.
 const MAX_NODE: u32 = 1023;
 
 /// Compiles a scenario; `directory` is where its files live, if it needs one.
@@ -140,7 +138,8 @@ impl<'a> Compiler<'a> {
             Operation::Name { span, name } => {
                 let name = name.as_deref().map_or(Ok(Zero), |name| self.string(name))?;
                 let (at, length) = (self.address(span.at), self.bytes_of(span.length));
-                let arguments = [Value(PR_SET_VMA), Zero, at, Value(length), name, Zero];
+                let arguments =
+                    [Value(PR_SET_VMA), Value(PR_SET_VMA_ANON_NAME), at, Value(length), name, Zero];
                 self.call(libc::SYS_prctl, arguments);
             }
             Operation::Pkey(key) => {
@@ -155,7 +154,11 @@ impl<'a> Compiler<'a> {
                 self.push(Action::Ioctl { fd: result, request: UFFDIO_API, words });
             }
             Operation::Register { fd, span, write_protect } => {
-                let mode = if *write_protect { REGISTER_WP } else { REGISTER_MISSING };
+                let mode = if *write_protect {
+                    UFFDIO_REGISTER_MODE_WP
+                } else {
+                    UFFDIO_REGISTER_MODE_MISSING
+                };
                 self.ioctl(fd, UFFDIO_REGISTER, *span, mode)?;
             }
             Operation::Unregister { fd, span } => self.ioctl(fd, UFFDIO_UNREGISTER, *span, 0)?,
@@ -169,6 +172,11 @@ impl<'a> Compiler<'a> {
             }
             Operation::ReadImpliesExec => {
                 self.call(libc::SYS_personality, padded([Value(READ_IMPLIES_EXEC)]));
+            }
+            Operation::Vdso { at, narrow, .. } => {
+                let option = if *narrow { ARCH_MAP_VDSO_32 } else { ARCH_MAP_VDSO_64 };
+                let at = self.offset(*at);
+                self.push(Action::Vdso { at, option });
             }
             Operation::Read { at, pages } => self.touch(*at, *pages, false),
             Operation::Write { at, pages } => self.touch(*at, *pages, true),
@@ -269,12 +277,11 @@ impl<'a> Compiler<'a> {
 
     fn map(&mut self, map: &'a Map) -> Result<(), RunnerError> {
         let sharing = match map.sharing {
-            Sharing::Private => libc::MAP_PRIVATE,
-            Sharing::Shared => libc::MAP_SHARED,
+            Sharing::Private => MAP_PRIVATE,
+            Sharing::Shared => MAP_SHARED,
             Sharing::Droppable => MAP_DROPPABLE,
         };
-        let flags = flags(&[
-            (true, sharing),
+        let options = flags(&[
             (map.file.is_none(), libc::MAP_ANONYMOUS),
             (!map.noreplace, libc::MAP_FIXED),
             (map.noreplace, libc::MAP_FIXED_NOREPLACE),
@@ -290,7 +297,7 @@ impl<'a> Compiler<'a> {
             Some((fd, page)) => (Slot(self.descriptor(fd)?), page.wrapping_mul(self.page_size)),
         };
         let prot = Value(map.prot.bits());
-        self.over(libc::SYS_mmap, map.span, [prot, Value(flags), fd, Value(offset)]);
+        self.over(libc::SYS_mmap, map.span, [prot, Value(sharing | options), fd, Value(offset)]);
         Ok(())
     }
 

@@ -81,6 +81,7 @@ fn attempts() -> Vec<(Fact, Operation)> {
         (Fact::Secretmem, Operation::Secretmem { label: name.clone(), pages: 1 }),
         (Fact::Sysv, Operation::Shm { label: name.clone(), pages: 1, key: None }),
         (Fact::Tmpfile, Operation::Tmpfile { label: name, pages: 1 }),
+        (Fact::MapVdso, Operation::Vdso { at: Span::pages(8, 1).at, pages: 2, narrow: false }),
         (Fact::Mseal, Operation::Seal(span)),
     ]
 }

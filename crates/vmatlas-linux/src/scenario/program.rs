@@ -41,6 +41,8 @@ pub(crate) enum Action {
     Uffd { result: u32 },
     /// The break moves by so many bytes.
     Brk { by: i64 },
+    /// The process's own `[vdso]` is unmapped, and another mapped by arch_prctl(2).
+    Vdso { at: i64, option: u64 },
     /// One byte of each page is loaded or stored.
     Touch { at: i64, pages: u64, store: bool },
     /// The process with this number is made.
@@ -130,6 +132,7 @@ impl Op {
             }
             Action::Fork { child } => [6, u64::from(child), 0],
             Action::Rows => [7, 0, 0],
+            Action::Vdso { at, option } => [8, at as u64, option],
         };
         let who_and_step = u64::from(self.who) << 32 | u64::from(self.step);
         front.copy_from_slice(&[who_and_step, tag, a, b]);
@@ -155,6 +158,7 @@ impl Op {
             5 => Action::Touch { at: a as i64, pages: words[5], store: b != 0 },
             6 => Action::Fork { child: a as u32 },
             7 => Action::Rows,
+            8 => Action::Vdso { at: a as i64, option: b },
             _ => return None,
         };
         Some(Op { who: (who_and_step >> 32) as u32, step: who_and_step as u32, action })
@@ -205,6 +209,7 @@ mod tests {
             Action::Touch { at: -1, pages: 8, store: true },
             Action::Fork { child: 1 },
             Action::Rows,
+            Action::Vdso { at: -8192, option: 0x2003 },
         ];
         let op = |(step, action)| Op { who: 3, step, action };
         let program = Program {

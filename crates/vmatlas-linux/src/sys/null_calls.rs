@@ -1,50 +1,70 @@
 //! System calls made in a way that changes nothing, so that their tracepoints fire.
 
+use crate::record::arch::NATIVE;
 use std::ffi::c_long;
+use vmatlas_recording::call::SystemCall;
 
-/// map_shadow_stack(2), which the C library does not have.
-pub(crate) const MAP_SHADOW_STACK: c_long = 453;
-
-/// Makes system call `number` with arguments by which each of those that change an address space
-/// fails or only asks: addresses that are not aligned, lengths of 0, flags and descriptors that
-/// do not exist. Returns what the kernel answered.
-pub(crate) fn make(number: c_long) -> c_long {
-    let arguments: [c_long; 6] = match number {
+/// Arguments by which a call fails or only asks: addresses that are not aligned, lengths of 0, flags
+/// and descriptors that do not exist. `None` for calls that are not known, or cannot fail.
+fn arguments(call: &str) -> Option<[c_long; 6]> {
+    Some(match call {
         // 0 asks where the break is.
-        libc::SYS_brk => [0; 6],
+        "brk" => [0; 6],
         // This persona asks for the one there is.
-        libc::SYS_personality => [0xffff_ffff, 0, 0, 0, 0, 0],
+        "personality" => [0xffff_ffff, 0, 0, 0, 0, 0],
         // Fails with EINVAL: no such flags.
-        libc::SYS_clone => [libc::CLONE_SIGHAND.into(), 0, 0, 0, 0, 0],
+        "clone" => [libc::CLONE_SIGHAND.into(), 0, 0, 0, 0, 0],
         // Fails with EINVAL: `struct clone_args` is never that short.
-        libc::SYS_clone3 => [0; 6],
-        libc::SYS_mmap => [1, 0, 0, 0, -1, 1],
-        libc::SYS_io_setup => [0; 6],
-        libc::SYS_io_destroy => [0; 6],
-        MAP_SHADOW_STACK => [1, 0, -1, -1, -1, -1],
-        libc::SYS_shmat => [-1, 1, -1, -1, -1, -1],
-        libc::SYS_userfaultfd | libc::SYS_prctl | libc::SYS_arch_prctl | libc::SYS_ioctl => [-1; 6],
-        libc::SYS_pkey_alloc | libc::SYS_pkey_free | libc::SYS_mlockall => [-1; 6],
-        libc::SYS_process_madvise => [-1, 0, 0, -1, -1, -1],
+        "clone3" => [0; 6],
+        "mmap" => [1, 0, 0, 0, -1, 1],
+        "io_setup" | "io_destroy" => [0; 6],
+        "map_shadow_stack" => [1, 0, -1, -1, -1, -1],
+        "shmat" => [-1, 1, -1, -1, -1, -1],
+        "userfaultfd" | "prctl" | "arch_prctl" | "ioctl" => [-1; 6],
+        "pkey_alloc" | "pkey_free" | "mlockall" => [-1; 6],
+        "process_madvise" => [-1, 0, 0, -1, -1, -1],
         // Nothing of this program's is locked.
-        libc::SYS_munlockall => [0; 6],
-        libc::SYS_munmap
-        | libc::SYS_mprotect
-        | libc::SYS_pkey_mprotect
-        | libc::SYS_mremap
-        | libc::SYS_madvise
-        | libc::SYS_mlock
-        | libc::SYS_mlock2
-        | libc::SYS_munlock
-        | libc::SYS_mseal
-        | libc::SYS_mbind
-        | libc::SYS_remap_file_pages
-        | libc::SYS_shmdt
-        | libc::SYS_set_mempolicy_home_node => [1, 0, -1, -1, -1, -1],
-        _ => return -1,
-    };
-    let [a, b, c, d, e, f] = arguments;
+        "munlockall" => [0; 6],
+        "munmap"
+        | "mprotect"
+        | "pkey_mprotect"
+        | "mremap"
+        | "madvise"
+        | "mlock"
+        | "mlock2"
+        | "munlock"
+        | "mseal"
+        | "mbind"
+        | "remap_file_pages"
+        | "shmdt"
+        | "set_mempolicy_home_node" => [1, 0, -1, -1, -1, -1],
+        _ => return None,
+    })
+}
+
+/// Makes a system call of the table in a way that changes nothing. Returns what the kernel answered,
+/// or -1 where there is no such way.
+pub(crate) fn make(call: &str) -> c_long {
+    let number = SystemCall::named(call).find_map(|call| call.number(NATIVE));
+    let (Some(number), Some([a, b, c, d, e, f])) = (number, arguments(call)) else { return -1 };
     // SAFETY: only the calls above are made, with arguments that have each of them fail or change
     // nothing of this process's memory, and that point to nothing.
-    unsafe { libc::syscall(number, a, b, c, d, e, f) }
+    unsafe { libc::syscall(number.into(), a, b, c, d, e, f) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vmatlas_recording::call::Meaning;
+
+    /// Else its tracepoint is not found where tracefs cannot be read.
+    #[test]
+    fn every_call_that_changes_an_address_space_has_a_harmless_form() {
+        for call in SystemCall::all() {
+            let native = call.number(NATIVE).is_some();
+            if native && matches!(call.meaning, Meaning::Change(_)) {
+                assert!(arguments(call.name).is_some(), "{}", call.name);
+            }
+        }
+    }
 }

@@ -63,6 +63,7 @@ pub(crate) fn serve() -> io::Result<()> {
                 input: &mut input,
                 output: &mut output,
                 seconds: request.seconds,
+                vdso_dropped: false,
             }
             .run();
         };

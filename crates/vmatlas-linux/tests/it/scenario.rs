@@ -7,6 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use vmatlas_linux::scenario::{Environment, RowsAfter, Run, Runner, RunnerError, serve_if_asked};
+use vmatlas_recording::CallKind;
 use vmatlas_space::Errno;
 use vmatlas_space::scenario::{
     Fact, Failure, Labels, Random, Scenario, StepKind, compare, labelled, scenarios,
@@ -105,6 +106,70 @@ fn the_scenario_files_hold_on_this_kernel() {
     missing.iter().for_each(|(fact, count)| skipped(&format!("{count} that need {fact:?}")));
     assert!(found.is_empty(), "{}", found.join("\n"));
     assert!(ran >= 50, "only {ran} scenarios are for this kernel");
+}
+
+/// Kinds of recorded calls that no operation of a scenario makes.
+const WITHOUT_SCENARIO: &[CallKind] = &[
+    // Frees a key, and changes no mapping.
+    CallKind::PkeyFree,
+    // Their rings have names that count up, and the kernel chooses the place.
+    CallKind::IoSetup,
+    CallKind::IoDestroy,
+    // Needs a processor with shadow stacks.
+    CallKind::MapShadowStack,
+    // About another process.
+    CallKind::ProcessMadvise,
+    // Changes a policy of which only one node is there.
+    CallKind::SetMempolicyHomeNode,
+];
+
+/// The words of the operations that make a call of that kind.
+fn words_of(kind: CallKind) -> &'static [&'static str] {
+    match kind {
+        CallKind::Mmap => &["map"],
+        CallKind::Munmap => &["unmap"],
+        CallKind::Mprotect => &["protect"],
+        CallKind::PkeyMprotect => &["pkey=default"],
+        CallKind::Mremap => &["remap"],
+        CallKind::Brk => &["brk"],
+        CallKind::Madvise => &["advise"],
+        CallKind::Mlock => &["lock"],
+        CallKind::Munlock => &["unlock"],
+        CallKind::Mlockall => &["mlockall"],
+        CallKind::Munlockall => &["munlockall"],
+        CallKind::Mseal => &["seal"],
+        CallKind::Mbind => &["policy"],
+        CallKind::RemapFilePages => &["refile"],
+        CallKind::Shmat => &["attach"],
+        CallKind::Shmdt => &["detach"],
+        CallKind::Prctl => &["name", "ksm"],
+        CallKind::Personality => &["personality"],
+        CallKind::PkeyAlloc => &["pkey"],
+        CallKind::Userfaultfd => &["uffd"],
+        CallKind::UffdRegister => &["register"],
+        CallKind::UffdUnregister => &["unregister"],
+        CallKind::ArchPrctl => &["vdso"],
+        _ => &[],
+    }
+}
+
+/// Whoever adds a call to the table adds a scenario that makes it.
+#[test]
+fn every_call_of_the_table_has_a_scenario() {
+    let texts: Vec<String> = files()
+        .iter()
+        .flat_map(|(_, scenarios)| scenarios)
+        .flat_map(|scenario| &scenario.steps)
+        .map(|step| step.kind.to_string())
+        .collect();
+    for kind in CallKind::all() {
+        let words = words_of(kind);
+        assert_eq!(words.is_empty(), WITHOUT_SCENARIO.contains(&kind), "{kind:?}");
+        for word in words {
+            let found = texts.iter().any(|text| text.split(' ').any(|other| other == *word));
+            assert!(found, "no scenario has `{word}`, which makes {}", kind.name());
+        }
+    }
 }
 
 #[test]

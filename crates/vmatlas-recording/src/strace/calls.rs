@@ -4,13 +4,14 @@ use super::line::{Call, Outcome};
 use super::replay::State;
 use super::task::{CloneFlags, Pending, Space, Task};
 use super::told::Untold;
-use super::typed::{MAP_PLACED, MREMAP_FIXED, Typed};
+use super::typed::{MAP_PLACED, Typed};
 use super::value::{Descriptor, Value};
 use crate::{CallKind, Maker, Origin};
 use std::cell::RefCell;
 use std::rc::Rc;
 use vmatlas_maps::Device;
-use vmatlas_space::{File, FileKind, MAP_ANONYMOUS, Mmap};
+use vmatlas_maps::uapi::mman::{MAP_ANONYMOUS, MREMAP_FIXED};
+use vmatlas_space::{File, FileKind, Mmap};
 
 impl State<'_> {
     /// Applies a call of a task.

@@ -3,45 +3,49 @@
 use super::line::{Call, Outcome};
 use super::value::Value;
 use crate::CallKind;
-use crate::space::{PR_SET_MEMORY_MERGE, PR_SET_MM, PR_SET_VMA, PROT_GROWSDOWN};
-use vmatlas_space::{Advice, HUGE_SHIFT, MAP_ANONYMOUS};
+use crate::call::{Form, Meaning, SystemCall};
+use vmatlas_maps::uapi::mempolicy::{MPOL_BIND, MPOL_INTERLEAVE, MPOL_LOCAL, MPOL_PREFERRED};
+use vmatlas_maps::uapi::mman::{
+    MAP_ANONYMOUS, MAP_DROPPABLE, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_GROWSDOWN, MAP_HUGE_MASK,
+    MAP_HUGE_SHIFT, MAP_HUGETLB, MAP_LOCKED, MAP_NORESERVE, MAP_POPULATE, MAP_PRIVATE, MAP_SHARED,
+    MAP_SHARED_VALIDATE, MAP_STACK, MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, MLOCK_ONFAULT,
+    MREMAP_DONTUNMAP, MREMAP_FIXED, MREMAP_MAYMOVE, PROT_EXEC, PROT_GROWSDOWN, PROT_READ,
+    PROT_WRITE,
+};
+use vmatlas_maps::uapi::personality::READ_IMPLIES_EXEC;
+use vmatlas_maps::uapi::prctl::{
+    ARCH_MAP_VDSO_32, ARCH_MAP_VDSO_64, ARCH_MAP_VDSO_X32, PR_SET_MEMORY_MERGE, PR_SET_MM,
+    PR_SET_MM_BRK, PR_SET_MM_START_BRK, PR_SET_MM_START_STACK, PR_SET_VMA,
+};
+use vmatlas_maps::uapi::shm::{SHM_RDONLY, SHM_REMAP, SHM_RND};
+use vmatlas_space::Advice;
 
 /// A word and its bits.
 type Word = (&'static str, u64);
 
-const PROT: &[Word] =
-    &[("PROT_READ", 1), ("PROT_WRITE", 2), ("PROT_EXEC", 4), ("PROT_GROWSDOWN", PROT_GROWSDOWN)];
+/// Constants with their names, as strace writes them.
+macro_rules! words {
+    ($($name:ident)+) => {
+        &[$((stringify!($name), $name)),+]
+    };
+}
 
-/// include/uapi/asm-generic/mman-common.h; x86 and ARM have the same.
-const MAP: &[Word] = &[
-    ("MAP_SHARED", 1),
-    ("MAP_PRIVATE", 2),
-    ("MAP_SHARED_VALIDATE", 3),
-    ("MAP_DROPPABLE", 8),
-    ("MAP_FIXED", 0x10),
-    ("MAP_ANONYMOUS", MAP_ANONYMOUS),
-    ("MAP_GROWSDOWN", 0x100),
-    ("MAP_LOCKED", 0x2000),
-    ("MAP_NORESERVE", 0x4000),
-    ("MAP_POPULATE", 0x8000),
-    ("MAP_STACK", 0x2_0000),
-    ("MAP_HUGETLB", 0x4_0000),
-    ("MAP_FIXED_NOREPLACE", 0x10_0000),
+const PROT: &[Word] = words![PROT_READ PROT_WRITE PROT_EXEC PROT_GROWSDOWN];
+const MAP: &[Word] = words![
+    MAP_SHARED MAP_PRIVATE MAP_SHARED_VALIDATE MAP_DROPPABLE MAP_FIXED MAP_ANONYMOUS
+    MAP_GROWSDOWN MAP_LOCKED MAP_NORESERVE MAP_POPULATE MAP_STACK MAP_HUGETLB MAP_FIXED_NOREPLACE
 ];
-/// Flags of mmap with which the kernel does not choose the place by itself.
-pub(crate) const MAP_PLACED: u64 = 0x10_0010;
+const MREMAP: &[Word] = words![MREMAP_MAYMOVE MREMAP_FIXED MREMAP_DONTUNMAP];
+const MLOCK: &[Word] = words![MLOCK_ONFAULT];
+const MLOCKALL: &[Word] = words![MCL_CURRENT MCL_FUTURE MCL_ONFAULT];
+const SHM: &[Word] = words![SHM_RDONLY SHM_RND SHM_REMAP];
+const MPOL: &[Word] = words![MPOL_PREFERRED MPOL_BIND MPOL_INTERLEAVE MPOL_LOCAL];
+const PERSONALITY: &[Word] = words![READ_IMPLIES_EXEC];
+const VDSO: &[Word] = words![ARCH_MAP_VDSO_X32 ARCH_MAP_VDSO_32 ARCH_MAP_VDSO_64];
+const PR_MM: &[Word] = words![PR_SET_MM_START_STACK PR_SET_MM_START_BRK PR_SET_MM_BRK];
 
-const MREMAP: &[Word] = &[("MREMAP_MAYMOVE", 1), ("MREMAP_FIXED", 2), ("MREMAP_DONTUNMAP", 4)];
-/// The flag of mremap with which the kernel does not choose the place by itself.
-pub(crate) const MREMAP_FIXED: u64 = 2;
-const MLOCK: &[Word] = &[("MLOCK_ONFAULT", 1)];
-const MLOCKALL: &[Word] = &[("MCL_CURRENT", 1), ("MCL_FUTURE", 2), ("MCL_ONFAULT", 4)];
-const SHM: &[Word] = &[("SHM_RDONLY", 0o10000), ("SHM_RND", 0o20000), ("SHM_REMAP", 0o40000)];
-const MPOL: &[Word] =
-    &[("MPOL_PREFERRED", 1), ("MPOL_BIND", 2), ("MPOL_INTERLEAVE", 3), ("MPOL_LOCAL", 4)];
-const PERSONALITY: &[Word] = &[("READ_IMPLIES_EXEC", 0x0040_0000)];
-const PR_MM: &[Word] =
-    &[("PR_SET_MM_START_STACK", 5), ("PR_SET_MM_START_BRK", 6), ("PR_SET_MM_BRK", 7)];
+/// Flags of mmap with which the kernel does not choose the place by itself.
+pub(crate) const MAP_PLACED: u64 = MAP_FIXED | MAP_FIXED_NOREPLACE;
 
 /// A call, and the name that it gives to memory.
 pub(crate) struct Typed {
@@ -57,7 +61,7 @@ fn bits(value: Value<'_>, words: &[Word]) -> u64 {
             .map(|(_, bits)| *bits)
             .or_else(|| {
                 let shift = word.strip_suffix(b"<<MAP_HUGE_SHIFT")?;
-                Some((Value(shift).number()? & 63) << HUGE_SHIFT)
+                Some((Value(shift).number()? & MAP_HUGE_MASK) << MAP_HUGE_SHIFT)
             })
             .or_else(|| Value(word).number())
             .unwrap_or(0)
@@ -73,39 +77,31 @@ impl Typed {
         let (first, second) = (number(0).unwrap_or(0), number(1).unwrap_or(0));
         let range = |third, fourth| [first, second, third, fourth, 0, 0];
         let mut name = None;
-        let (kind, args) = match call.name {
-            "mmap" | "mmap2" | "old_mmap" => {
-                let args = [first, number(1)?, of(2, PROT), bits(call.arg(3)?, MAP), 0, number(5)?];
-                (CallKind::Mmap, args)
+        let kind = kind(call.name)?;
+        let args = match kind {
+            CallKind::Mmap => {
+                [first, number(1)?, of(2, PROT), bits(call.arg(3)?, MAP), 0, number(5)?]
             }
-            "munmap" => (CallKind::Munmap, range(0, 0)),
-            "mprotect" => (CallKind::Mprotect, range(of(2, PROT), 0)),
-            "pkey_mprotect" => {
-                // No key is told as -1.
-                (CallKind::PkeyMprotect, range(of(2, PROT), number(3).unwrap_or(u64::MAX)))
+            CallKind::Munmap | CallKind::Munlock | CallKind::Mseal => range(0, 0),
+            CallKind::Mprotect => range(of(2, PROT), 0),
+            // No key is told as -1.
+            CallKind::PkeyMprotect => range(of(2, PROT), number(3).unwrap_or(u64::MAX)),
+            CallKind::Mremap => {
+                [number(0)?, number(1)?, number(2)?, bits(call.arg(3)?, MREMAP), 0, 0]
             }
-            "mremap" => {
-                let args = [number(0)?, number(1)?, number(2)?, bits(call.arg(3)?, MREMAP), 0, 0];
-                (CallKind::Mremap, args)
-            }
-            "brk" => (CallKind::Brk, range(0, 0)),
-            "madvise" => (CallKind::Madvise, range(advice(call.arg(2)?)?, 0)),
-            "mlock" => (CallKind::Mlock, range(0, 0)),
-            "mlock2" => (CallKind::Mlock, range(of(2, MLOCK), 0)),
-            "munlock" => (CallKind::Munlock, range(0, 0)),
-            "mlockall" => (CallKind::Mlockall, [of(0, MLOCKALL), 0, 0, 0, 0, 0]),
-            "munlockall" => (CallKind::Munlockall, [0; 6]),
-            "mseal" | "syscall_0x1ce" => (CallKind::Mseal, range(0, 0)),
-            "mbind" => (CallKind::Mbind, range(of(2, MPOL), nodes(call.arg(3)))),
-            "remap_file_pages" => (CallKind::RemapFilePages, range(0, number(3).unwrap_or(0))),
-            "shmat" => (CallKind::Shmat, range(of(2, SHM), 0)),
-            "shmdt" => (CallKind::Shmdt, [first, 0, 0, 0, 0, 0]),
-            "map_shadow_stack" => (CallKind::MapShadowStack, range(0, 0)),
-            "personality" => (CallKind::Personality, [of(0, PERSONALITY), 0, 0, 0, 0, 0]),
-            "pkey_alloc" => (CallKind::PkeyAlloc, range(0, 0)),
-            "prctl" => {
+            CallKind::Brk | CallKind::MapShadowStack | CallKind::PkeyAlloc => range(0, 0),
+            CallKind::Madvise => range(advice(call.arg(2)?)?, 0),
+            CallKind::Mlock => range(of(2, MLOCK), 0),
+            CallKind::Mlockall => [of(0, MLOCKALL), 0, 0, 0, 0, 0],
+            CallKind::Munlockall => [0; 6],
+            CallKind::Mbind => range(of(2, MPOL), nodes(call.arg(3))),
+            CallKind::RemapFilePages => range(0, number(3).unwrap_or(0)),
+            CallKind::Shmat => range(of(2, SHM), 0),
+            CallKind::Shmdt => [first, 0, 0, 0, 0, 0],
+            CallKind::Personality => [of(0, PERSONALITY), 0, 0, 0, 0, 0],
+            CallKind::Prctl => {
                 let option = call.arg(0)?;
-                let args = if option.has("PR_SET_VMA") {
+                if option.has("PR_SET_VMA") {
                     let word = call.arg(4)?;
                     name = if word.number() == Some(0) { None } else { Some(word.string()?.0) };
                     [PR_SET_VMA, 0, number(2)?, number(3)?, 0, 0]
@@ -115,10 +111,24 @@ impl Typed {
                     [PR_SET_MM, of(1, PR_MM), number(2)?, 0, 0, 0]
                 } else {
                     return None;
-                };
-                (CallKind::Prctl, args)
+                }
             }
-            _ => return None,
+            // With a hint, `[vdso]` goes there; a log does not say where it went without one.
+            CallKind::ArchPrctl => {
+                let option = call.arg(0)?;
+                let known = VDSO.iter().find(|(word, _)| option.has(word));
+                [known.filter(|_| second != 0)?.1, second, 0, 0, 0, 0]
+            }
+            // Those whose descriptors and rings are followed elsewhere, or that change nothing of
+            // this process that a log says enough of.
+            CallKind::PkeyFree
+            | CallKind::Userfaultfd
+            | CallKind::UffdRegister
+            | CallKind::UffdUnregister
+            | CallKind::IoSetup
+            | CallKind::IoDestroy
+            | CallKind::ProcessMadvise
+            | CallKind::SetMempolicyHomeNode => return None,
         };
         let result = match call.result {
             Outcome::Ok(value) => i64::try_from(value.number()?).ok()?,
@@ -127,6 +137,17 @@ impl Typed {
         };
         Some(Typed { call: crate::Call { kind, args, result }, name })
     }
+}
+
+/// The kind of the calls with that name; `None` where nothing follows from them. strace writes the
+/// calls by ipc(2) with the names of those that they are.
+fn kind(name: &str) -> Option<CallKind> {
+    SystemCall::named(name).filter(|call| call.form != Form::Ipc).find_map(|call| {
+        match call.meaning {
+            Meaning::Change(kind) => Some(kind),
+            _ => None,
+        }
+    })
 }
 
 /// The number of an advice; none for one that is not known.

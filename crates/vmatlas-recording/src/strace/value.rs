@@ -17,8 +17,7 @@ pub struct Descriptor<'a> {
     pub deleted: bool,
 }
 
-/// The number of `AT_FDCWD`.
-pub(crate) const AT_FDCWD: i32 = -100;
+pub(crate) use vmatlas_maps::uapi::fcntl::AT_FDCWD;
 
 impl<'a> Value<'a> {
     /// A number: decimal, hexadecimal or octal, `NULL` as 0, negative ones as two's complement.

@@ -272,6 +272,26 @@ mmap(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x80000
 }
 
 #[test]
+fn a_vdso_that_is_mapped_anew() {
+    check!(
+        r#"execve("/bin/x", ["x"], 0x7ffe /* 1 var */) = 0
+arch_prctl(ARCH_SET_FS, 0x7f6b72c91740) = 0
+arch_prctl(ARCH_MAP_VDSO_64, 0x10000) = 8192
+arch_prctl(ARCH_MAP_VDSO_64, 0x20000) = -1 EEXIST (File exists)
+"#,
+        @"
+    0 /bin/x
+      00010000-00014000 r--p 0 00:00:0 [vvar]
+      00014000-00016000 r--p 0 00:00:0 [vvar_vclock]
+      00016000-00018000 r-xp 0 00:00:0 [vdso]
+      ! the log does not tell where [stack] is: no row
+      ! the log does not tell where [vdso] and its data are: no rows
+      ! the log does not tell the segments of /bin/x, and the file gives none: no rows
+    "
+    );
+}
+
+#[test]
 fn bad_lines_lose_nothing_else() {
     check!(
         "execve(\"/bin/x\", [\"x\"], 0x7ffe /* 1 var */) = 0

@@ -267,6 +267,11 @@ impl Model {
                 self.process().space.set_read_implies_exec(true);
                 Ok(())
             }
+            Operation::Vdso { at, pages, .. } => {
+                let size = pages.saturating_mul(self.space().profile().page_size());
+                let at = self.address(*at);
+                self.process().space.map_vdso(at, size).map(drop)
+            }
             Operation::Uffd(_) | Operation::Register { .. } | Operation::Unregister { .. } => {
                 self.watch(operation)
             }

@@ -3,7 +3,7 @@
 use super::{Advice, Fact, Map, Operation, Scenario, Sharing, Step, StepKind};
 use crate::KernelProfile;
 use std::collections::BTreeSet;
-use vmatlas_maps::KernelVersion;
+use vmatlas_maps::{KernelVersion, WordSize};
 
 impl Operation {
     /// The facts without which the operation cannot do what it is for, each once.
@@ -19,6 +19,7 @@ impl Operation {
                 Fact::Uffd
             }
             Operation::Ksm(_) => Fact::KsmPrctl,
+            Operation::Vdso { .. } => Fact::MapVdso,
             Operation::Tmpfile { .. } => Fact::Tmpfile,
             Operation::Secretmem { .. } => Fact::Secretmem,
             Operation::Shm { .. } | Operation::Attach { .. } | Operation::Detach(_) => Fact::Sysv,
@@ -82,6 +83,7 @@ impl Fact {
             (Fact::Sysv, true),
             (Fact::Tmpfile, true),
             (Fact::Noreserve, !profile.overcommit_never),
+            (Fact::MapVdso, profile.word_size == WordSize::Bits64),
             (Fact::Root, true),
         ];
         facts.into_iter().filter(|(_, has)| *has).map(|(fact, _)| fact).collect()

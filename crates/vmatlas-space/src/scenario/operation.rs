@@ -139,6 +139,16 @@ pub enum Operation {
     Ksm(bool),
     /// `personality read-implies-exec`.
     ReadImpliesExec,
+    /// `vdso`: arch_prctl(2) with `ARCH_MAP_VDSO_64` or `ARCH_MAP_VDSO_32`. What is mapped of the
+    /// process's own `[vdso]` outside the region is unmapped before.
+    Vdso {
+        /// The hint that the kernel gets.
+        at: Place,
+        /// How many pages the image has.
+        pages: u64,
+        /// `ARCH_MAP_VDSO_32`.
+        narrow: bool,
+    },
     /// `read`: one byte of each page is loaded, upwards.
     Read {
         /// The first.

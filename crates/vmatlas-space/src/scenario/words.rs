@@ -3,7 +3,7 @@
 use super::{Access, Advice, Comparison, Fact, Region, VersionCondition};
 
 /// The words that an operation can begin with.
-pub(super) const OPERATIONS: [&str; 46] = [
+pub(super) const OPERATIONS: [&str; 47] = [
     "map",
     "unmap",
     "protect",
@@ -24,6 +24,7 @@ pub(super) const OPERATIONS: [&str; 46] = [
     "brk",
     "ksm",
     "personality",
+    "vdso",
     "read",
     "write",
     "file",
@@ -54,7 +55,7 @@ pub(super) const OPERATIONS: [&str; 46] = [
 
 impl Fact {
     /// Each with the word that scenarios use.
-    pub const ALL: [(Fact, &'static str); 16] = [
+    pub const ALL: [(Fact, &'static str); 17] = [
         (Fact::Thp, "thp"),
         (Fact::Ksm, "ksm"),
         (Fact::KsmPrctl, "ksm-prctl"),
@@ -70,6 +71,7 @@ impl Fact {
         (Fact::Tmpfile, "tmpfile"),
         (Fact::Hugetlb, "hugetlb"),
         (Fact::Noreserve, "noreserve"),
+        (Fact::MapVdso, "map-vdso"),
         (Fact::Root, "root"),
     ];
 

@@ -119,6 +119,10 @@ impl Display for Operation {
             Operation::Brk(pages) => write!(f, "brk {pages:+}"),
             Operation::Ksm(on) => f.write_str(if *on { "ksm on" } else { "ksm off" }),
             Operation::ReadImpliesExec => f.write_str("personality read-implies-exec"),
+            Operation::Vdso { at, pages, narrow } => {
+                write!(f, "vdso {at} {pages}")?;
+                flag(f, *narrow, " 32")
+            }
             Operation::Read { at, pages } => touch(f, "read", *at, *pages),
             Operation::Write { at, pages } => touch(f, "write", *at, *pages),
             _ => file_operation(self, f),

@@ -9,6 +9,8 @@ use vmatlas_explain::label::{Facts, Labels};
 use vmatlas_linux::elf;
 use vmatlas_linux::postmortem::{Postmortem, Registers};
 use vmatlas_linux::within;
+use vmatlas_maps::uapi::auxvec::AT_ENTRY;
+use vmatlas_maps::uapi::signal::SIGABRT;
 use vmatlas_maps::{Mapping, Maps};
 use vmatlas_object::Memory;
 
@@ -16,9 +18,6 @@ use vmatlas_object::Memory;
 const MOST_FRAMES: usize = 256;
 /// How long the C library may take to be read.
 const LIMIT: Duration = Duration::from_secs(5);
-const SIGABRT: i32 = 6;
-/// Where the program begins (include/uapi/linux/auxvec.h).
-const AT_ENTRY: u64 = 9;
 
 /// What the C library said when it ended the program, such as the text of a failed assertion:
 /// `__abort_msg`, a pointer to a size of four bytes and the text (stdlib/abort.c and

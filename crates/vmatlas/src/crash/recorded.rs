@@ -15,6 +15,7 @@ use vmatlas_explain::explain::{ChangeKind, Evidence, Fault, LastChange};
 use vmatlas_explain::label::{Facts, Labels};
 use vmatlas_linux::postmortem::Postmortem;
 use vmatlas_linux::symbols::SymbolOptions;
+use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 use vmatlas_maps::{Mapping, Maps, Perms};
 use vmatlas_object::Memory;
 use vmatlas_recording::{Event, LifeKind, LifeStep, Moment, Selection, What};
@@ -22,7 +23,7 @@ use vmatlas_recording::{Event, LifeKind, LifeStep, Moment, Selection, What};
 /// How many events before the end of a process its signal is looked for.
 const BEFORE_END: u64 = 100_000;
 /// The signals that programs die of by what they do.
-const FAULTS: [i32; 7] = [4, 5, 6, 7, 8, 11, 31];
+const FAULTS: [i32; 7] = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS];
 
 /// The crash of the process that was asked for, or of the first one that crashed.
 pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {

@@ -8,13 +8,15 @@
 //! arch/s390/mm/fault.c (seen: 4.8 to 6.12); `do_trap` in arch/riscv/kernel/traps.c (seen: 6.12);
 //! `__do_page_fault` in arch/mips/mm/fault.c and arch/loongarch/mm/fault.c.
 
+use super::Task;
 use super::code::take_mapping;
-use super::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP, Task};
 use crate::crash::words::{
     after, between, hex, hex_after, leading_hex, leading_id, leading_signed, split, split_last,
     string,
 };
 use crate::crash::{Access, Crash, CrashSource, Machine, registers};
+use vmatlas_maps::uapi::siginfo::SEGV_ACCERR;
+use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 
 /// What stands behind `NAME[TID]: `.
 pub(super) fn signal(task: Task<'_>, text: &[u8]) -> Option<Crash> {
@@ -109,7 +111,8 @@ fn unhandled_signal(task: Task<'_>, rest: &[u8]) -> Option<Crash> {
     }
     crash.code = hex_after(rest, " code ").and_then(|code| i32::try_from(code).ok());
     crash.address = hex_after(rest, " at ");
-    crash.present = (crash.signal == Some(SIGSEGV) && crash.code == Some(2)).then_some(true);
+    crash.present =
+        (crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_ACCERR)).then_some(true);
     take_mapping(&mut crash, rest);
     Some(crash)
 }
@@ -141,7 +144,8 @@ fn link_and_code(crash: &mut Crash, text: &[u8]) {
         registers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
     // In older kernels the number has bits of the kernel's own above those of `si_code`.
     crash.code = hex_after(text, " code ").and_then(|code| u16::try_from(code).ok()).map(i32::from);
-    crash.present = (crash.signal == Some(SIGSEGV) && crash.code == Some(2)).then_some(true);
+    crash.present =
+        (crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_ACCERR)).then_some(true);
 }
 
 /// `User process fault: interruption code 0010 ilc:2 in libautofs.so[3ffa0300000+29000]`; the codes

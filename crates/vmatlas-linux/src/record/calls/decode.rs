@@ -1,7 +1,8 @@
 //! What the arguments of a call say.
 
-use super::table::{Abi, Meaning, PR_SET_SECCOMP, UFFDIO_REGISTER, rule};
+use vmatlas_maps::uapi::shm::{IPC_CALL_MASK, IPC_SHMAT};
 use vmatlas_recording::CallKind;
+use vmatlas_recording::call::{Abi, Form, Meaning, SystemCall};
 
 /// A call that can change an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,33 @@ pub(crate) struct Left {
     pub(crate) means: LeftMeaning,
 }
 
+impl Left {
+    /// Takes it, when the call has returned, to where it belongs: into the arguments or the result.
+    pub(crate) fn take(
+        self,
+        args: &mut [u64; 6],
+        result: &mut i64,
+        mut read: impl FnMut(u64, &mut [u8]) -> bool,
+    ) {
+        if *result < 0 {
+            return;
+        }
+        let mut word = [0; 8];
+        if !word.get_mut(..usize::from(self.size)).is_some_and(|word| read(self.address, word)) {
+            word = [0; 8];
+        }
+        let word = u64::from_le_bytes(word);
+        match self.means {
+            LeftMeaning::Result => *result = word as i64,
+            LeftMeaning::Argument(index) => {
+                if let Some(arg) = args.get_mut(index) {
+                    *arg = word;
+                }
+            }
+        }
+    }
+}
+
 /// What is left in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeftMeaning {
@@ -31,26 +59,37 @@ pub(crate) enum LeftMeaning {
     Argument(usize),
 }
 
-/// What a call with these arguments does, `number` being x32's with its bit. None if it cannot
-/// change an address space. `read` reads memory of the task, and says whether it could.
+/// What a call of the table does that has these arguments. `None` if it cannot change an address
+/// space. `read` reads memory of the task, and says whether it could.
 pub(crate) fn decode(
+    call: &SystemCall,
     abi: Abi,
-    number: u64,
     args: [u64; 6],
     mut read: impl FnMut(u64, &mut [u8]) -> bool,
 ) -> Option<Decoded> {
-    let rule = rule(abi, number)?;
+    let (kind, mut args, left) = arrange(call, abi, args, &mut read)?;
+    let left = resolve(kind, abi, &mut args, &mut read).or(left);
+    Some(Decoded { kind, args, left })
+}
+
+/// The kind of a call and its arguments in the order of that kind. What they point to is not
+/// looked at yet, except where the arguments themselves are in memory.
+pub(crate) fn arrange(
+    call: &SystemCall,
+    abi: Abi,
+    args: [u64; 6],
+    mut read: impl FnMut(u64, &mut [u8]) -> bool,
+) -> Option<(CallKind, [u64; 6], Option<Left>)> {
+    let Meaning::Change(kind) = call.meaning else { return None };
     let mut args = args;
     if abi == Abi::I386 {
         args = args.map(|arg| arg & 0xffff_ffff);
     }
-    if !rule.when.holds(&args) {
-        return None;
-    }
     let mut left = None;
-    let kind = match rule.meaning {
-        Meaning::Change(kind) => kind,
-        Meaning::OldMmap => {
+    let mut count = kind.arguments();
+    match call.form {
+        Form::First(known) => count = usize::from(known),
+        Form::InMemory => {
             let mut words = [0; 24];
             // What cannot be read fails in the kernel as well.
             if read(args[0], &mut words) {
@@ -61,55 +100,57 @@ pub(crate) fn decode(
             } else {
                 args = [0; 6];
             }
-            CallKind::Mmap
         }
-        Meaning::Mmap2 => {
-            args[5] <<= 12;
-            CallKind::Mmap
-        }
-        Meaning::Ipc => {
-            let [call, first, second, third, pointer, _] = args;
-            if call & 0xffff == 21 {
+        Form::Pages => args[5] <<= 12,
+        Form::Ipc => {
+            let [number, first, second, third, pointer, _] = args;
+            if number as u32 & IPC_CALL_MASK == IPC_SHMAT {
                 left = Some(Left { address: third, size: 4, means: LeftMeaning::Result });
                 args = [first, pointer, second, 0, 0, 0];
-                CallKind::Shmat
             } else {
                 args = [pointer, 0, 0, 0, 0, 0];
-                CallKind::Shmdt
             }
         }
-        Meaning::Ioctl => {
-            let register = args[1] as u32 == UFFDIO_REGISTER;
+        // The descriptor, the request, and the address of the range.
+        Form::Ioctl => count = 3,
+        _ => {}
+    }
+    for arg in args.iter_mut().skip(count) {
+        *arg = 0;
+    }
+    Some((kind, args, left))
+}
+
+/// Puts what arguments point to in their place, as in [`Call::args`](vmatlas_recording::Call::args).
+/// Gives where the call leaves the rest.
+pub(crate) fn resolve(
+    kind: CallKind,
+    abi: Abi,
+    args: &mut [u64; 6],
+    mut read: impl FnMut(u64, &mut [u8]) -> bool,
+) -> Option<Left> {
+    match kind {
+        CallKind::UffdRegister | CallKind::UffdUnregister => {
+            let [descriptor, _, address, ..] = *args;
             let mut range = [0; 24];
-            let size = if register { 24 } else { 16 };
-            if !range.get_mut(..size).is_some_and(|range| read(args[2], range)) {
+            let size = if kind == CallKind::UffdRegister { 24 } else { 16 };
+            if !range.get_mut(..size).is_some_and(|range| read(address, range)) {
                 range = [0; 24];
             }
             let (words, _) = range.as_chunks::<8>();
+            *args = [descriptor, 0, 0, 0, 0, 0];
             for (arg, word) in args.iter_mut().skip(1).zip(words) {
                 *arg = u64::from_le_bytes(*word);
             }
-            if register { CallKind::UffdRegister } else { CallKind::UffdUnregister }
-        }
-        Meaning::Prctl if args[0] as u32 != PR_SET_SECCOMP => CallKind::Prctl,
-        Meaning::Prctl | Meaning::Clone | Meaning::Ptrace | Meaning::Seccomp => return None,
-    };
-    match kind {
-        // mlock(2) has no flags, mlock2(2) does.
-        CallKind::Mlock if matches!(number as u32 & !super::table::X32_BIT, 149 | 150) => {
-            args[2] = 0;
         }
         CallKind::Mbind => args[3] = node_mask(args[3], args[4], &mut read),
         CallKind::IoSetup => {
-            let size = if abi == Abi::X86_64 { 8 } else { 4 };
-            left = Some(Left { address: args[1], size, means: LeftMeaning::Argument(1) });
+            let size = if abi == Abi::I386 || abi == Abi::X32 { 4 } else { 8 };
+            return Some(Left { address: args[1], size, means: LeftMeaning::Argument(1) });
         }
         _ => {}
     }
-    for arg in args.iter_mut().skip(kind.arguments()) {
-        *arg = 0;
-    }
-    Some(Decoded { kind, args, left })
+    None
 }
 
 /// The first 64 nodes of a mask. The kernel takes one bit less than it is told that there are.
@@ -126,6 +167,7 @@ fn node_mask(address: u64, max_node: u64, read: &mut impl FnMut(u64, &mut [u8]) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::calls::find;
 
     const MEMORY: u64 = 0x1000;
 
@@ -139,7 +181,9 @@ mod tests {
                 true
             })
         };
-        assert_eq!(decode(abi, number, args, read), expect, "{abi:?} {number} {args:x?}");
+        let found = find(abi, number, &args);
+        let decoded = found.and_then(|call| decode(call, abi, args, read));
+        assert_eq!(decoded, expect, "{abi:?} {number} {args:x?}");
     }
 
     fn plain(kind: CallKind, args: [u64; 6]) -> Option<Decoded> {

@@ -151,9 +151,9 @@ fn try_all() -> Result<Ids, Error> {
         }
     }
     let mut found = Vec::new();
-    for point in TRACEPOINTS {
+    for point in TRACEPOINTS.iter() {
         ring.take(usize::MAX, |_| {});
-        null_calls::make(point.number);
+        null_calls::make(point.call);
         let mut hit = None;
         ring.take(usize::MAX, |bytes| {
             if let Parsed::Record(record) = parse::parse(bytes, |_| Some(attr.sample_type))

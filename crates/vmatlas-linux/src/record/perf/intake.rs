@@ -6,14 +6,12 @@ use super::order::{Entry, Merger, What};
 use super::parse::{self, Parsed, Record, Said, Sample};
 use super::rings::Which;
 use super::tasks::Owner;
-use super::tracepoints::{self, Purpose};
+use super::tracepoints::Purpose;
 use super::{Perf, clock};
+use vmatlas_maps::uapi::sched::CLONE_VM;
 
 /// How much of a ring of stacks is read at a time.
 pub(super) const PORTION: usize = 16 << 20;
-
-/// `CLONE_VM`.
-const CLONE_VM: u64 = 0x100;
 
 impl Perf {
     /// Reads what is in the rings. Returns up to which time all is read that has been written.
@@ -110,9 +108,9 @@ fn sampled(role: Role, sample: &mut Sample) -> Option<What> {
                     // Its flags are the first that its argument points to.
                     return Some(What::Clone(copy.word(args[0]).map(shares)));
                 }
-                Purpose::Call(_) | Purpose::Ioctl => {}
+                Purpose::Call | Purpose::Ioctl => {}
             }
-            let (kind, args) = tracepoints::wanted(point.purpose, point.call, args)?;
+            let (kind, args) = point.wanted(args)?;
             let result = (!point.enters()).then(|| registers.result());
             Some(What::Call { kind, args, result, registers })
         }

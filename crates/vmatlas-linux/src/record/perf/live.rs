@@ -2,6 +2,7 @@
 //! it has got.
 
 use std::collections::{BTreeMap, HashMap};
+use vmatlas_maps::uapi::mman::{MAP_FIXED, MREMAP_DONTUNMAP, MREMAP_FIXED};
 use vmatlas_recording::CallKind;
 
 /// More ranges than any address space has (`vm.max_map_count` is 65,530 by default).
@@ -88,10 +89,6 @@ impl Space {
         }
     }
 }
-
-const MAP_FIXED: u64 = 0x10;
-const MREMAP_FIXED: u64 = 2;
-const MREMAP_DONTUNMAP: u64 = 4;
 
 /// A range of whole pages.
 fn pages(start: u64, len: u64) -> Option<(u64, u64)> {

@@ -94,7 +94,7 @@ pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
         };
         // The kernel runs what was opened last first. So the time of a call is taken before its
         // stack is copied.
-        if size > 0 && matches!(point.purpose, Purpose::Call(_) | Purpose::Ioctl) {
+        if size > 0 && matches!(point.purpose, Purpose::Call | Purpose::Ioctl) {
             specs.push(spec(with_stack(size), Which::Stacks));
         }
         let clone3 = point.purpose == Purpose::Clone3;
@@ -235,7 +235,7 @@ impl Opened {
         if let Role::Call(point) = spec.role
             && let Some(filter) = point.filter()
         {
-            event.filter(filter)?;
+            event.filter(&filter)?;
         }
         let source =
             Source { role: spec.role, owner, ring: spec.ring, layout: spec.attr.sample_type };

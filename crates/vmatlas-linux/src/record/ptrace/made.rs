@@ -1,22 +1,21 @@
 //! What a task that a program makes shares with its maker.
 
 use super::task::call_of;
-use crate::record::calls::Abi;
+use crate::record::arch::{abi_of, audit_arch};
+use crate::record::calls;
 use crate::record::sink::Shared;
 use crate::sys::ptrace::{self, Regs};
 use crate::sys::vm_read::read_memory;
-
-const CLONE_VM: u64 = 0x100;
-const CLONE_THREAD: u64 = 0x1_0000;
+use vmatlas_maps::uapi::sched::{CLONE_THREAD, CLONE_VM};
+use vmatlas_recording::call::{Abi, Meaning};
 
 /// What the new task of a task shares, which stands at the event in its clone(2), clone3(2),
 /// fork(2) or vfork(2).
 pub(super) fn shared(tid: u32, registers: &Regs) -> Shared {
     // Before Linux 5.3 there is only the code segment to go by.
-    let arch = ptrace::audit_arch(tid).unwrap_or_else(|_| {
-        if registers.cs == 0x23 { Abi::I386.audit_arch() } else { Abi::X86_64.audit_arch() }
-    });
-    let abi = Abi::of(arch, registers.orig_rax);
+    let arch = ptrace::audit_arch(tid)
+        .unwrap_or_else(|_| audit_arch(if registers.cs == 0x23 { Abi::I386 } else { Abi::X86_64 }));
+    let abi = abi_of(arch, registers.orig_rax);
     let flags = flags(tid, abi, registers);
     Shared { memory: flags & CLONE_VM != 0, thread: flags & CLONE_THREAD != 0 }
 }
@@ -29,15 +28,12 @@ pub(super) fn copies(tid: u32, abi: Abi, registers: &Regs) -> bool {
 /// The flags of such a call, or of vfork(2).
 fn flags(tid: u32, abi: Abi, registers: &Regs) -> u64 {
     let (number, args) = call_of(registers, abi);
-    let number = number & !u64::from(crate::record::calls::X32_BIT);
-    match (abi, number) {
-        // fork: nothing.
-        (Abi::X86_64 | Abi::X32, 57) | (Abi::I386, 2) => 0,
-        // vfork: the memory, until execve.
-        (Abi::X86_64 | Abi::X32, 58) | (Abi::I386, 190) => CLONE_VM,
-        (Abi::X86_64 | Abi::X32, 56) | (Abi::I386, 120) => args[0],
-        // clone3: its flags are the first field of what the argument points to.
-        (_, 435) => {
+    match calls::find(abi, number, &args).map(|call| call.meaning) {
+        Some(Meaning::Clone) => args[0],
+        // Its child shares the memory until it executes a program.
+        Some(Meaning::Vfork) => CLONE_VM,
+        // Its flags are the first field of what the argument points to.
+        Some(Meaning::Clone3) => {
             let mut flags = [0; 8];
             let _ = read_memory(tid, args[0], &mut flags);
             u64::from_le_bytes(flags)

@@ -15,15 +15,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
+use vmatlas_maps::uapi::mman::{MAP_LOCKED, MAP_POPULATE};
 use vmatlas_recording::CallKind;
 
 /// How long a task is held for a call of another.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
 /// The same for a call that may fill memory, which takes time even if nothing blocks it.
 pub(super) const POPULATE_PATIENCE: Duration = Duration::from_millis(2);
-
-const MAP_LOCKED: u64 = 0x2000;
-const MAP_POPULATE: u64 = 0x8000;
 
 /// An address space, by the order in which they were seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

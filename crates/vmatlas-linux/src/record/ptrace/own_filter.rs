@@ -1,12 +1,11 @@
 //! Filters that a program itself installs.
 
-use crate::record::calls::Abi;
 use crate::sys::vm_read::read_memory;
+use vmatlas_maps::uapi::seccomp::{
+    BPF_RET, SECCOMP_RET_ACTION, SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF,
+};
+use vmatlas_recording::call::Abi;
 
-const BPF_RET: u16 = 0x06;
-const ACTION: u32 = 0xffff_0000;
-const RET_USER_NOTIF: u32 = 0x7fc0_0000;
-const RET_TRACE: u32 = 0x7ff0_0000;
 /// The longest filter that the kernel takes.
 const MOST: usize = 4096;
 
@@ -20,7 +19,7 @@ pub(super) fn asks(tid: u32, abi: Abi, program: u64) -> bool {
     // Behind the length comes a pointer, at its own alignment.
     let [a, b, c, d, wide @ ..] = low;
     let filter = match abi {
-        Abi::X86_64 => u64::from_le_bytes(wide),
+        Abi::X86_64 | Abi::AArch64 => u64::from_le_bytes(wide),
         Abi::I386 | Abi::X32 => u64::from(u32::from_le_bytes([a, b, c, d])),
     };
     let mut instructions = vec![0; length * 8];
@@ -28,8 +27,8 @@ pub(super) fn asks(tid: u32, abi: Abi, program: u64) -> bool {
     instructions.truncate(read);
     let (instructions, _) = instructions.as_chunks::<8>();
     instructions.iter().any(|&[code, code_high, _, _, a, b, c, d]| {
-        let action = u32::from_le_bytes([a, b, c, d]) & ACTION;
+        let action = u32::from_le_bytes([a, b, c, d]) & SECCOMP_RET_ACTION;
         u16::from_le_bytes([code, code_high]) == BPF_RET
-            && matches!(action, RET_TRACE | RET_USER_NOTIF)
+            && matches!(action, SECCOMP_RET_TRACE | SECCOMP_RET_USER_NOTIF)
     })
 }

@@ -1,9 +1,10 @@
 //! Tasks, and why they stop.
 
 use super::order::SpaceId;
-use crate::record::calls::{Abi, Decoded};
+use crate::record::calls::Decoded;
 use crate::record::sink::{Begun, Registers};
 use crate::sys::ptrace::Regs;
+use vmatlas_recording::call::Abi;
 
 /// A task that is traced.
 #[derive(Debug)]
@@ -134,8 +135,8 @@ pub(super) fn named(registers: &Regs) -> Vec<(&'static str, u64)> {
 pub(super) fn call_of(registers: &Regs, abi: Abi) -> (u64, [u64; 6]) {
     let Regs { rdi, rsi, rdx, r10, r8, r9, rbx, rcx, rbp, .. } = *registers;
     let args = match abi {
-        Abi::X86_64 | Abi::X32 => [rdi, rsi, rdx, r10, r8, r9],
         Abi::I386 => [rbx, rcx, rdx, rsi, rdi, rbp].map(|arg| arg & 0xffff_ffff),
+        _ => [rdi, rsi, rdx, r10, r8, r9],
     };
     (registers.orig_rax & 0xffff_ffff, args)
 }
@@ -148,7 +149,7 @@ pub(super) fn settled(result: i64, abi: Abi) -> i64 {
         // An error number, or else an address without a sign.
         Abi::I386 if word > u32::MAX - 4096 => i64::from(word as i32),
         Abi::I386 => i64::from(word),
-        Abi::X86_64 | Abi::X32 => result,
+        _ => result,
     };
     match result {
         // ERESTARTSYS, ERESTARTNOINTR, ERESTARTNOHAND, ERESTART_RESTARTBLOCK.

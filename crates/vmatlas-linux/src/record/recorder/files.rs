@@ -11,12 +11,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
+use vmatlas_maps::uapi::mman::{
+    MAP_ANONYMOUS, MAP_HUGETLB, MAP_PRIVATE, MAP_TYPE, MREMAP_DONTUNMAP, PROT_EXEC,
+};
+use vmatlas_maps::uapi::prctl::PR_SET_VMA;
 use vmatlas_maps::{AddressRange, Device, Kind, Mapping, Maps};
 use vmatlas_recording::{Applied, Call, CallKind, FileEntry, PlaceEntry, Row, SymbolEntry};
-
-const PR_SET_VMA: u64 = 0x5356_4d41;
-const MAP_ANONYMOUS: u64 = 0x20;
-const PROT_EXEC: u64 = 4;
 
 /// A file that was seen: its number in the recording, and what code in it is known by.
 #[derive(Clone, Debug)]
@@ -116,6 +116,12 @@ impl Recorder {
             CallKind::Munmap | CallKind::Shmat | CallKind::Shmdt | CallKind::IoSetup => {
                 space.modules.unmap(range);
             }
+            CallKind::ArchPrctl => {
+                space.modules.unmap(range);
+                if let Some(shown) = shown {
+                    self.map_code(space, &shown.row());
+                }
+            }
             CallKind::Mprotect | CallKind::PkeyMprotect => {
                 let executable = call.args[2] & PROT_EXEC != 0;
                 let process = space.process();
@@ -133,7 +139,10 @@ impl Recorder {
                     self.note_images(space, range);
                 }
             }
-            CallKind::Mremap => space.modules.remap(range, new, call.args[3] & 4 != 0),
+            CallKind::Mremap => {
+                let keep = call.args[3] & MREMAP_DONTUNMAP != 0;
+                space.modules.remap(range, new, keep);
+            }
             _ => {}
         }
     }
@@ -148,8 +157,19 @@ impl Recorder {
     }
 
     /// The row that tells what the arguments of a call do not: which file was mapped, how large a
-    /// segment is, how memory is called.
-    pub(super) fn row_of(&self, space: &mut LiveSpace, call: &Call) -> Option<Shown> {
+    /// segment is, how memory is called. Where `[vdso]` was mapped anew, its place is not known
+    /// either, and becomes an argument.
+    pub(in crate::record) fn row_of(
+        &self,
+        space: &mut LiveSpace,
+        call: &mut Call,
+    ) -> Option<Shown> {
+        if call.maps_vdso() {
+            let rows = space.all_rows().ok()?;
+            let (start, shown) = vdso(rows.iter())?;
+            call.args[1] = start;
+            return Some(shown);
+        }
         Some(Shown::of(&space.find(telling_address(call)?)?))
     }
 
@@ -287,14 +307,30 @@ impl Shown {
     }
 }
 
+/// The row of `[vdso]`, and where the lowest of the mappings begins that were made with it.
+pub(in crate::record) fn vdso<'a>(
+    rows: impl Iterator<Item = Mapping<'a>> + Clone,
+) -> Option<(u64, Shown)> {
+    let vdso = rows.clone().find(|row| row.name == b"[vdso]")?;
+    let mut start = vdso.range.start;
+    let below = |start| {
+        let mut rows = rows.clone().filter(|row| row.name.starts_with(b"[vvar"));
+        rows.find(|row| row.range.end == start).map(|row| row.range.start)
+    };
+    while let Some(lower) = below(start).filter(|lower| *lower < start) {
+        start = lower;
+    }
+    Some((start, Shown::of(&vdso)))
+}
+
 /// Where the row is that tells what the arguments of a call do not; none if they tell all.
 pub(in crate::record) fn telling_address(call: &Call) -> Option<u64> {
     match call.kind {
         // Shared memory and huge pages have an inode, too.
         CallKind::Mmap
             if call.args[3] & MAP_ANONYMOUS == 0
-                || call.args[3] & 0xf != 2
-                || call.args[3] & 0x4_0000 != 0 =>
+                || call.args[3] & MAP_TYPE != MAP_PRIVATE
+                || call.args[3] & MAP_HUGETLB != 0 =>
         {
             Some(call.result as u64)
         }

@@ -8,6 +8,7 @@ use crate::sys::vm_read::read_memory;
 use std::time::Duration;
 use vmatlas_explain::explain::instruction::LONGEST;
 use vmatlas_maps::Kind;
+use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 use vmatlas_recording::{Call, CallKind, TaskEntry, What};
 use vmatlas_space::{AddressSpace, VmaFlags};
 
@@ -25,7 +26,7 @@ impl Recorder {
         let whole = task.unchecked > WHOLE_CHECK_EVERY;
         let id = task.space;
         self.with(id, |recorder, space| {
-            let shown = recorder.row_of(space, &call);
+            let shown = recorder.row_of(space, &mut call);
             let file = match &shown {
                 Some(shown) => recorder.complete(space, &mut call, shown),
                 None => 0,
@@ -170,7 +171,7 @@ impl Sink for Recorder {
 
     fn signalled(&mut self, tid: u32, signal: &Signal, registers: Registers) {
         // Those that programs die of by what they do; others say nothing of memory.
-        let faults = [4, 5, 6, 7, 8, 11, 31];
+        let faults = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS];
         if !faults.contains(&signal.number) {
             return;
         }

@@ -14,9 +14,13 @@ use std::io::IoSlice;
 use std::ops::ControlFlow;
 use std::ptr::null;
 use std::sync::atomic::Ordering;
+use vmatlas_maps::uapi::userfaultfd::UFFD_USER_MODE_ONLY;
 
-/// `UFFD_USER_MODE_ONLY`, since 5.11.
-const UFFD_USER_MODE_ONLY: i32 = 1;
+/// arch_prctl(2), which other processors do not have.
+#[cfg(target_arch = "x86_64")]
+const ARCH_PRCTL: libc::c_long = libc::SYS_arch_prctl;
+#[cfg(not(target_arch = "x86_64"))]
+const ARCH_PRCTL: libc::c_long = -1;
 
 /// What a process works with.
 pub(crate) struct Execution<'a> {
@@ -30,6 +34,8 @@ pub(crate) struct Execution<'a> {
     pub(crate) input: &'a mut [u8],
     pub(crate) output: &'a mut [u8],
     pub(crate) seconds: u32,
+    /// Its own `[vdso]` is gone.
+    pub(crate) vdso_dropped: bool,
 }
 
 /// How an operation ended: the last result, or the number that the log has for a failure.
@@ -100,7 +106,7 @@ impl Execution<'_> {
             }
             Action::Uffd { result } => {
                 let open = |flags| {
-                    let flags = (libc::O_CLOEXEC | flags) as u64;
+                    let flags = libc::O_CLOEXEC as u64 | flags;
                     self.call(libc::SYS_userfaultfd, [flags, 0, 0, 0, 0, 0])
                 };
                 let value = open(UFFD_USER_MODE_ONLY).or_else(|error| match error as i32 {
@@ -117,6 +123,11 @@ impl Execution<'_> {
                     _ => Err(i64::from(libc::ENOMEM)),
                 }
             }
+            Action::Vdso { at, option } => {
+                self.drop_vdso()?;
+                let at = self.place.base.wrapping_add_signed(at);
+                self.call(ARCH_PRCTL, [option, at, 0, 0, 0, 0])
+            }
             Action::Touch { at, pages, store } => {
                 let first = self.place.base.wrapping_add_signed(at);
                 for page in 0..pages {
@@ -131,6 +142,33 @@ impl Execution<'_> {
             }
             Action::Fork { .. } | Action::Rows => Ok(0),
         }
+    }
+
+    /// Unmaps, once, the `[vdso]` that execve(2) mapped and what belongs to it. From now on the
+    /// process must not ask for the time by the C library.
+    fn drop_vdso(&mut self) -> Result<(), i64> {
+        if std::mem::replace(&mut self.vdso_dropped, true) {
+            return Ok(());
+        }
+        let input = std::mem::take(&mut self.input);
+        let mut found = [(0, 0); 4];
+        let mut count = 0;
+        let read = each_row(input, |row, _| {
+            if let Ok(row) = row
+                && matches!(row.name, b"[vdso]" | b"[vvar]" | b"[vvar_vclock]")
+                && let Some(place) = found.get_mut(count)
+            {
+                *place = (row.range.start, row.range.size());
+                count += 1;
+            }
+            ControlFlow::Continue(())
+        });
+        self.input = input;
+        read.map_err(|error| i64::from(error.raw_os_error()))?;
+        for &(start, size) in found.iter().take(count) {
+            self.call(libc::SYS_munmap, [start, size, 0, 0, 0, 0])?;
+        }
+        Ok(())
     }
 
     fn value(&self, argument: Argument) -> u64 {

@@ -1,11 +1,13 @@
 //! Programs that know which of their functions made which byte.
 
 use super::end::End;
-use super::recorded::{Made, Names, Recorded, in_order, made, record};
+use super::recorded::{Made, Names, Recorded, in_order, made, record, record_by};
 use crate::child::{once, program, program_as};
 use std::path::Path;
 use std::process::Command;
-use vmatlas_recording::{Event, What};
+use vmatlas_linux::record::Backend;
+use vmatlas_maps::Kind;
+use vmatlas_recording::{CallKind, Event, Maker, What};
 
 /// The modes of makers.c.
 const MODES: &[&str] = &[
@@ -23,6 +25,7 @@ const MODES: &[&str] = &[
     "grows",
     "raw",
     "i386",
+    "vdso",
 ];
 
 /// Compares a recording with all that its processes said; says how many did.
@@ -100,6 +103,10 @@ fn makers(program: &Path, mode: &str) -> Option<Recorded> {
         crate::child::skipped("no 32-bit system calls in this kernel");
         return None;
     }
+    if mode == "vdso" && recorded.status.code() == Some(77) {
+        crate::child::skipped("this kernel maps no vdso anew");
+        return None;
+    }
     Some(recorded.succeeded())
 }
 
@@ -119,6 +126,60 @@ fn who_made_what_of_one_row() {
                 "{truth:?}"
             );
         }
+    }
+}
+
+/// Records makers that map `[vdso]` anew; again if what other programs did left no room for events.
+fn vdso_by(backend: Backend, program: &Path) -> Option<Recorded> {
+    for _ in 0..5 {
+        let mut command = Command::new(program);
+        command.arg("vdso");
+        let recorded = record_by(backend, command);
+        if recorded.status.code() == Some(77) {
+            crate::child::skipped("this kernel maps no vdso anew");
+            return None;
+        }
+        if recorded.report.truth.lost == 0 {
+            return Some(recorded.succeeded());
+        }
+        println!("{} events were lost", recorded.report.truth.lost);
+    }
+    panic!("events were always lost");
+}
+
+/// The same by perf events, which see calls when they have returned, and the rows of a process that
+/// may be gone by then.
+#[test]
+fn a_vdso_that_is_mapped_anew_by_both_backends() {
+    let program = program("makers");
+    for backend in [Backend::Ptrace, Backend::Perf] {
+        if backend == Backend::Perf && !crate::child::root() {
+            continue;
+        }
+        let Some(mut recorded) = vdso_by(backend, &program) else { return };
+        let what = format!("{backend:?}");
+        let end = recorded.ends().remove(0);
+        end.check_origins();
+        let words = recorded.words(end.process.pid).unwrap();
+        let text = String::from_utf8_lossy(&end.space.memory.render()).into_owned();
+        assert!(text == words.maps, "{what}: {}", unlike(&text, &words.maps));
+        // The files of a program that has ended are looked for too late to unwind its stacks.
+        if backend == Backend::Ptrace {
+            for made in &words.made {
+                check_maker(&what, &recorded, &end, made, &mut Names::default());
+            }
+        }
+        let mut kinds = 0;
+        for row in end.rows().iter().filter(|row| matches!(row.kind(), Kind::Vdso | Kind::Vvar)) {
+            kinds += 1;
+            for (piece, origin) in end.space.origins_of(row.range) {
+                let maker = Maker::Call(CallKind::ArchPrctl);
+                assert_eq!(origin.maker, maker, "{what}: {piece} of {text}");
+            }
+        }
+        assert!(kinds >= 2, "{what}: {text}");
+        let truth = &recorded.report.truth;
+        assert_eq!((truth.refused, truth.corrected, truth.lost), (0, 0, 0), "{what}: {truth:?}");
     }
 }
 

@@ -12,7 +12,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use tempfile::TempDir;
 use vmatlas_linux::RecordingFile;
-use vmatlas_linux::record::{Limits, Listener, Options, Report, launch};
+use vmatlas_linux::record::{Backend, Limits, Listener, Options, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
 use vmatlas_maps::{AddressRange, Mapping, Maps};
 use vmatlas_recording::{CallKind, Event, Moment, Process, Recording, Replay, Row, Space, What};
@@ -69,13 +69,28 @@ pub(crate) fn record_with(mut command: Command, limits: Limits) -> Recorded {
     recorded
 }
 
-fn launched(mut command: Command, limits: Limits, news: Option<Listener>) -> Recorded {
+/// Records a program by a backend.
+pub(crate) fn record_by(backend: Backend, mut command: Command) -> Recorded {
+    command.stdin(Stdio::null());
+    launched_by(Some(backend), command, Limits::default(), None)
+}
+
+fn launched(command: Command, limits: Limits, news: Option<Listener>) -> Recorded {
+    launched_by(None, command, limits, news)
+}
+
+fn launched_by(
+    backend: Option<Backend>,
+    mut command: Command,
+    limits: Limits,
+    news: Option<Listener>,
+) -> Recorded {
     let directory = tempfile::tempdir().unwrap();
     let said = directory.path().join("said");
     fs::create_dir(&said).unwrap();
     command.env("TRUTH", &said);
     let output = directory.path().join("program.vmrec");
-    let options = Options { limits, news, ..Options::new(output.clone()) };
+    let options = Options { backend, limits, news, ..Options::new(output.clone()) };
     let report = launch(command, options).unwrap_or_else(|error| panic!("{error}"));
     let mut recording = open(&output);
     recording.read_stacks();

@@ -49,6 +49,11 @@ pub(super) fn operation(line: &mut Line<'_>, at: usize, word: &str) -> Result<Op
             (_, "read-implies-exec") => Operation::ReadImpliesExec,
             (at, _) => return line.fail(at, Kind::Personality),
         },
+        "vdso" => Operation::Vdso {
+            at: line.place()?,
+            pages: line.count("PAGES", MAX_COUNT)?,
+            narrow: line.keyword("32"),
+        },
         "read" => Operation::Read { at: line.place()?, pages: optional_count(line)? },
         "write" => Operation::Write { at: line.place()?, pages: optional_count(line)? },
         _ => return file_operation(line, at, word),

@@ -6,11 +6,15 @@ use super::super::order::{PATIENCE, SpaceId, patience};
 use super::super::own_filter;
 use super::super::task::{InCall, call_of, seen, settled};
 use super::{Tracer, go_on};
-use crate::record::calls::{Abi, CLONE_UNTRACED, LeftMeaning, Meaning, X32_BIT, decode, rule};
+use crate::record::arch;
+use crate::record::calls::{self, decode};
 use crate::record::filter;
 use crate::record::sink::{Begun, Sink};
 use crate::sys::ptrace::{self, Regs, Resume};
 use crate::sys::vm_read::read_memory;
+use vmatlas_maps::uapi::sched::CLONE_UNTRACED;
+use vmatlas_maps::uapi::seccomp::SECCOMP_SET_MODE_FILTER;
+use vmatlas_recording::call::{Abi, Meaning};
 
 impl<S: Sink> Tracer<'_, S> {
     /// A task enters a call that the filter names.
@@ -23,14 +27,15 @@ impl<S: Sink> Tracer<'_, S> {
         let Ok(registers) = ptrace::registers(tid) else { return };
         // Where a filter of the program's asks a tracer as well, the data are its.
         let abi = ours.map(|(abi, _)| abi).or_else(|| {
-            Some(Abi::of(ptrace::audit_arch(tid).ok()?, registers.orig_rax & 0xffff_ffff))
+            Some(arch::abi_of(ptrace::audit_arch(tid).ok()?, registers.orig_rax & 0xffff_ffff))
         });
-        let abi = abi.unwrap_or(Abi::X86_64);
+        let abi = abi.unwrap_or(arch::NATIVE);
         let (number, args) = call_of(&registers, abi);
-        if let Some(rule) = rule(abi, number).filter(|rule| rule.when.holds(&args)) {
-            self.watched(tid, abi, rule.meaning, &args, &registers);
-        }
-        let forks = rule(abi, number).is_some_and(|rule| rule.meaning == Meaning::Clone)
+        let Some(call) = calls::find(abi, number, &args) else {
+            return go_on(tid, Resume::Continue(0));
+        };
+        self.watched(tid, abi, call.meaning, &args, &registers);
+        let forks = matches!(call.meaning, Meaning::Clone | Meaning::Clone3 | Meaning::Fork)
             && made::copies(tid, abi, &registers);
         if forks
             && self.recording
@@ -43,7 +48,7 @@ impl<S: Sink> Tracer<'_, S> {
             return;
         }
         let read = |address, to: &mut [u8]| read_memory(tid, address, to) == Ok(to.len());
-        let decoded = decode(abi, number, args, read).filter(|_| self.recording);
+        let decoded = decode(call, abi, args, read).filter(|_| self.recording);
         let (Some(decoded), Some(task)) = (decoded, self.tasks.get_mut(&tid)) else {
             return go_on(tid, Resume::Continue(0));
         };
@@ -58,26 +63,23 @@ impl<S: Sink> Tracer<'_, S> {
 
     /// Calls that stop for other reasons than that they change an address space.
     fn watched(&mut self, tid: u32, abi: Abi, meaning: Meaning, args: &[u64; 6], at: &Regs) {
-        const FILTER: u64 = 1;
-        // prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER) is 2, strict 1.
+        const FILTER: u64 = SECCOMP_SET_MODE_FILTER as u64;
+        // The modes of prctl(2) are one more than those of seccomp(2).
         let (mode, program) = match meaning {
             Meaning::Seccomp => (args[0], args[2]),
-            Meaning::Prctl if args[0] as u32 == 22 => (args[1].wrapping_sub(1), args[2]),
+            Meaning::PrctlSeccomp => (args[1].wrapping_sub(1), args[2]),
             Meaning::Ptrace => {
                 return self.notices.add(Notice::Ptrace { tid, request: args[0] });
             }
             Meaning::Clone => {
-                let flags = if abi == Abi::I386 { at.rbx } else { at.rdi };
-                let number = at.orig_rax & 0xffff_ffff & !u64::from(X32_BIT);
-                let is_clone = number == if abi == Abi::I386 { 120 } else { 56 };
-                if !is_clone || flags & u64::from(CLONE_UNTRACED) == 0 {
+                if args[0] & CLONE_UNTRACED == 0 {
                     return;
                 }
                 // It would have the filter but no tracer. The register keeps the change, which
                 // nobody looks at.
                 let mut with = *at;
                 let flags = if abi == Abi::I386 { &mut with.rbx } else { &mut with.rdi };
-                *flags &= !u64::from(CLONE_UNTRACED);
+                *flags &= !CLONE_UNTRACED;
                 let _ = ptrace::set_registers(tid, &with);
                 return;
             }
@@ -138,20 +140,9 @@ impl<S: Sink> Tracer<'_, S> {
         let (in_order, next) = self.order.leave(space, tid);
         if let Ok(result) = ptrace::result(tid) {
             let mut result = settled(result, abi);
-            if let Some(left) = decoded.left.filter(|_| result >= 0) {
-                let mut word = [0; 8];
-                if let Some(word) = word.get_mut(..usize::from(left.size)) {
-                    let _ = read_memory(tid, left.address, word);
-                }
-                let word = u64::from_le_bytes(word);
-                match left.means {
-                    LeftMeaning::Result => result = word as i64,
-                    LeftMeaning::Argument(index) => {
-                        if let Some(arg) = begun.args.get_mut(index) {
-                            *arg = word;
-                        }
-                    }
-                }
+            if let Some(left) = decoded.left {
+                let read = |address, to: &mut [u8]| read_memory(tid, address, to) == Ok(to.len());
+                left.take(&mut begun.args, &mut result, read);
             }
             self.sink.returned(&begun, result, mark, in_order);
             go_on(tid, Resume::Continue(0));

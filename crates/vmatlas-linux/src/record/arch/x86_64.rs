@@ -1,0 +1,35 @@
+//! x86-64, whose programs also make the calls of i386 and x32.
+
+use vmatlas_maps::uapi::audit::{AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, X32_SYSCALL_BIT};
+use vmatlas_recording::call::Abi;
+
+/// The ABIs of programs, that of this recorder first.
+pub(crate) const ABIS: [Abi; 3] = [Abi::X86_64, Abi::I386, Abi::X32];
+/// That of this recorder, whose calls have tracepoints.
+pub(crate) const NATIVE: Abi = Abi::X86_64;
+
+/// `AUDIT_ARCH_*`, which is the same for x32 as for x86-64: the number of a call says which of them
+/// it is.
+pub(crate) fn audit_arch(abi: Abi) -> u32 {
+    match abi {
+        Abi::I386 => AUDIT_ARCH_I386,
+        _ => AUDIT_ARCH_X86_64,
+    }
+}
+
+/// The ABI of a call.
+pub(crate) fn abi_of(arch: u32, number: u64) -> Abi {
+    if arch == audit_arch(Abi::I386) {
+        Abi::I386
+    } else if number & u64::from(X32_SYSCALL_BIT) != 0 {
+        Abi::X32
+    } else {
+        Abi::X86_64
+    }
+}
+
+/// The number of a call as the table has it: without the bit of x32.
+pub(crate) fn table_number(abi: Abi, number: u64) -> Option<u32> {
+    let number = u32::try_from(number).ok()?;
+    Some(if abi == Abi::X32 { number & !X32_SYSCALL_BIT } else { number })
+}

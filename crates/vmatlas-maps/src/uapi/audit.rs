@@ -1,0 +1,8 @@
+//! include/uapi/linux/audit.h: by which ABI a system call was made.
+
+pub const AUDIT_ARCH_I386: u32 = 0x4000_0003;
+/// x32 has the same; its numbers have bit 30 ([`X32_SYSCALL_BIT`]).
+pub const AUDIT_ARCH_X86_64: u32 = 0xc000_003e;
+pub const AUDIT_ARCH_AARCH64: u32 = 0xc000_00b7;
+/// arch/x86/include/uapi/asm/unistd.h: `__X32_SYSCALL_BIT`.
+pub const X32_SYSCALL_BIT: u32 = 0x4000_0000;

@@ -1,0 +1,105 @@
+//! `[vdso]` and what it reads from, which the kernel maps itself: for execve(2), and anew for
+//! arch_prctl(2) (arch/x86/entry/vdso/vma.c). A process that unmapped all of it can have it mapped
+//! where it likes, as CRIU does when it restores a process.
+
+use super::vma::Vma;
+use super::{AddressSpace, Special, VmaFlags};
+use crate::errno::Errno;
+
+impl AddressSpace {
+    /// `ARCH_MAP_VDSO_64`, `ARCH_MAP_VDSO_32` and `ARCH_MAP_VDSO_X32`: maps `[vdso]` of `size`
+    /// bytes behind the pages that it reads from. They begin at `address`, rounded down to a page,
+    /// if there is room; else the kernel chooses. Gives where they begin.
+    ///
+    /// ```
+    /// use vmatlas_space::{AddressSpace, KernelProfile};
+    /// let mut space = AddressSpace::new(KernelProfile::of("6.18".parse()?));
+    /// assert_eq!(space.map_vdso(0x1000_0000, 0x2000)?, 0x1000_0000);
+    /// let rows = String::from_utf8(space.render())?;
+    /// assert!(rows.contains("10006000-10008000 r-xp"), "{rows}");
+    /// assert!(space.map_vdso(0x2000_0000, 0x2000).is_err(), "it is mapped once");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// - EEXIST: a piece of an earlier `[vdso]`, or of what it reads from, is still mapped.
+    /// - ENOMEM: there is no room.
+    pub fn map_vdso(&mut self, address: u64, size: u64) -> Result<u64, Errno> {
+        if self.vmas.iter().any(|vma| vma.special.is_some_and(Special::belongs_to_vdso)) {
+            return Err(Errno::EEXIST);
+        }
+        let size = self.profile.page_align(size).ok_or(Errno::ENOMEM)?;
+        let parts = self.vdso_parts(size);
+        let whole = parts.iter().fold(0, |sum: u64, (_, size)| sum.saturating_add(*size));
+        if whole > self.profile.task_size {
+            return Err(Errno::ENOMEM);
+        }
+        let start = self.unused(address, whole).ok_or(Errno::ENOMEM)?;
+        self.map_specials(start, &parts)?;
+        Ok(start)
+    }
+
+    /// The mappings that are made with a `[vdso]` of `size` bytes, one above the other, with their
+    /// sizes.
+    fn vdso_parts(&self, size: u64) -> [(Special, u64); 3] {
+        let page = self.profile.page_size();
+        [
+            (Special::Vvar, self.profile.vvar_pages * page),
+            (Special::VvarVclock, self.profile.vvar_vclock_pages * page),
+            (Special::Vdso, size),
+        ]
+    }
+
+    /// How many bytes lie below `[vdso]` that are mapped with it.
+    pub fn vvar_size(&self) -> u64 {
+        (self.profile.vvar_pages + self.profile.vvar_vclock_pages) * self.profile.page_size()
+    }
+
+    /// Maps the kernel's own mappings one above the other.
+    pub(super) fn map_specials(
+        &mut self,
+        start: u64,
+        parts: &[(Special, u64)],
+    ) -> Result<(), Errno> {
+        let mut start = start;
+        for (special, size) in parts {
+            let end = start.checked_add(*size).ok_or(Errno::ENOMEM)?;
+            if start == end {
+                continue;
+            }
+            if end > self.profile.task_size || self.vmas.within(start, end).next().is_some() {
+                return Err(Errno::ENOMEM);
+            }
+            let flags = self.special_flags(*special);
+            self.insert(Vma {
+                offset: 0,
+                special: Some(*special),
+                ..Vma::untouched(start, end, flags, self.profile.page_shift)
+            });
+            start = end;
+        }
+        Ok(())
+    }
+
+    fn special_flags(&self, special: Special) -> VmaFlags {
+        use VmaFlags as F;
+        let flags = match special {
+            Special::Vvar if self.profile.vvar_has_pages => {
+                let flags = F::READ | F::MAYREAD | F::DONTDUMP | F::MIXEDMAP;
+                flags.with_if(F::IO, !self.profile.vvar_is_memory)
+            }
+            Special::Vvar | Special::VvarVclock => {
+                F::READ | F::MAYREAD | F::IO | F::DONTDUMP | F::PFNMAP
+            }
+            _ => F::READ | F::EXEC | F::MAYREAD | F::MAYWRITE | F::MAYEXEC,
+        };
+        flags | F::DONTEXPAND
+    }
+}
+
+impl Special {
+    /// Whether it keeps `[vdso]` from being mapped anew.
+    fn belongs_to_vdso(self) -> bool {
+        matches!(self, Special::Vdso | Special::Vvar | Special::VvarVclock)
+    }
+}
