@@ -129,6 +129,19 @@ impl Machine {
 }
 
 impl Atlas {
+    /// The sum of the rows that no name and no label explains.
+    pub fn unexplained(&self) -> Sum {
+        let unexplained = crate::totals::MapTotals::of(self, |_| true).unexplained;
+        Sum {
+            key: "unexplained".to_owned(),
+            processes: 1,
+            mappings: unexplained.mappings,
+            size: unexplained.size,
+            rss: self.has_sizes().then(|| unexplained.rss.unwrap_or(0)),
+            pss: self.has_sizes().then(|| unexplained.pss.unwrap_or(0)),
+        }
+    }
+
     /// Sums over all rows, the largest share of resident memory first, or the largest size where no
     /// sizes of smaps were read.
     pub fn totals(&self, by: By) -> Vec<Sum> {

@@ -378,8 +378,7 @@ mod tests {
     /// docs/recording.md lists the kinds as this table has them.
     #[test]
     fn the_documentation_lists_every_kind() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/recording.md");
-        let text = std::fs::read_to_string(path).unwrap();
+        let text = include_str!("../../../../docs/recording.md");
         let (_, list) = text.split_once("**Calls** are numbered so").unwrap();
         let lines = list.lines().skip(1).skip_while(|line| line.is_empty());
         let block = lines.take_while(|line| line.starts_with("    "));

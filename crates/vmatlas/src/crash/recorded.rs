@@ -15,6 +15,7 @@ use vmatlas_explain::explain::{ChangeKind, Evidence, Fault, LastChange};
 use vmatlas_explain::label::{Facts, Labels};
 use vmatlas_linux::postmortem::Postmortem;
 use vmatlas_linux::symbols::SymbolOptions;
+use vmatlas_maps::uapi::siginfo::SI_KERNEL;
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 use vmatlas_maps::{Mapping, Maps, Perms};
 use vmatlas_object::Memory;
@@ -97,7 +98,7 @@ fn crash_of(recorded: &Recorded, events: &[Event], signal: i32) -> Crash {
         match &event.what {
             What::Signal { number, code, address } => {
                 (crash.signal, crash.code) = (Some(*number), Some(*code));
-                crash.address = (*code > 0 && *code != 0x80).then_some(*address);
+                crash.address = (*code > 0 && *code != SI_KERNEL).then_some(*address);
             }
             What::Registers { values, code } => {
                 let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();

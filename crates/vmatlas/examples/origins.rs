@@ -1,0 +1,17 @@
+//! Who made what is mapped? `origins RECORDING[@SECONDS]`
+use vmatlas::{BlameBy, words};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let target = std::env::args().nth(1).ok_or("give a recording")?;
+    let atlas = vmatlas::open(target)?;
+    for origin in atlas.blame(BlameBy::Stack)?.iter().take(5) {
+        println!(
+            "{:>12} bytes by {} calls of {} threads",
+            origin.bytes, origin.calls, origin.threads
+        );
+        for frame in &origin.frames {
+            println!("             {}", words::function(frame));
+        }
+    }
+    Ok(())
+}

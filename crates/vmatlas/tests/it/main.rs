@@ -1,0 +1,2 @@
+//! The library as its users use it.
+mod examples;
