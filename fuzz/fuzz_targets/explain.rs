@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas_explain::crash::{Access, Crash, CrashFrame, CrashSource, Machine};
+use vmatlas_explain::crash::{Access, Crash, CrashSource, Machine, SymbolFrame};
 use vmatlas_explain::explain::{Cause, Evidence, Fault, PlaceFacts, around, explain};
 use vmatlas_explain::label::{Confidence, Facts, Labels};
 use vmatlas_maps::{AddressRange, Device, Mapping, Maps, Perms};
@@ -129,12 +129,13 @@ fn crash(take: &mut Take<'_>) -> Crash {
         registers: registers.iter().map(|name| ((*name).to_owned(), take.number())).collect(),
         code_bytes: take.maybe(|take| (take.number(), take.bytes(32))),
         frames: (0..take.byte() % 80)
-            .map(|_| CrashFrame {
+            .map(|_| SymbolFrame {
                 pc: take.maybe(|take| u64::from(take.byte() % 4)),
-                function: take.maybe(|take| {
-                    ["f", "__assert_fail", "abort"][usize::from(take.byte() % 3)].to_owned()
-                }),
-                ..CrashFrame::default()
+                function: take
+                    .maybe(|take| ["f", "__assert_fail", "abort"][usize::from(take.byte() % 3)])
+                    .unwrap_or_default()
+                    .to_owned(),
+                ..SymbolFrame::default()
             })
             .collect(),
         message: take.maybe(|take| message[usize::from(take.byte()) % message.len()].to_owned()),

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The targets of fuzz/, and the longest input of each, in bytes.
-const TARGETS: [(&str, u32); 12] = [
+const TARGETS: [(&str, u32); 14] = [
     ("maps", 8192),
     ("smaps", 8192),
     ("text", 8192),
@@ -15,6 +15,8 @@ const TARGETS: [(&str, u32); 12] = [
     ("scenario", 2048),
     ("jit", 2048),
     ("pclntab", 2048),
+    ("elf", 4096),
+    ("unwind", 2048),
     ("core", 8192),
     ("recording", 4096),
     ("crash", 4096),
