@@ -3,6 +3,7 @@
 mod checks;
 mod fuzz;
 mod kernels;
+mod package;
 mod tests;
 
 use std::path::Path;
@@ -10,8 +11,10 @@ use std::process::{Command, ExitCode};
 
 const USAGE: &str =
     "cargo xtask test            all tests; as root on Debian it installs what they need
-cargo xtask ci              the checks: format, lints, documentation, benchmarks, fuzzing, layering
+cargo xtask ci              the checks: format, lints, documentation, packages, benchmarks, fuzzing, layering
 cargo xtask layering        that the crates keep to their places
+cargo xtask package [--verify]
+                            packs the crates as for publishing; builds each from its package if asked
 cargo xtask bench [ARG…]    the benchmarks; arguments go to them
 cargo xtask fuzz [TARGET] [--seconds N]
                             fuzz one target or all, 10 seconds each unless told
@@ -26,6 +29,7 @@ fn main() -> ExitCode {
     let result = match command {
         "test" => tests::run(),
         "ci" => checks::run(),
+        "package" => package::run_package(rest == ["--verify"]),
         "layering" => checks::layering(),
         "bench" => bench(rest),
         "fuzz" => fuzz::run_targets(rest),

@@ -8,3 +8,8 @@ mod memory;
 pub mod pclntab;
 
 pub use memory::Memory;
+
+// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

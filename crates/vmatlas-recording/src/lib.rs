@@ -33,3 +33,8 @@ pub use replay::Replay;
 pub use space::{Applied, Space};
 #[cfg(feature = "write")]
 pub use write::{SNAPSHOT_EVENTS, Writer};
+
+// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

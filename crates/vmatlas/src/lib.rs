@@ -8,3 +8,8 @@ pub use vmatlas_recording as recording;
 pub use vmatlas_recording::strace;
 pub use vmatlas_space as space;
 pub use vmatlas_space::{Errno, ErrnoError, scenario};
+
+// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
