@@ -1,12 +1,13 @@
 //! What must hold of the code besides its tests.
 
-use crate::{cargo, fuzz, package, root};
+use crate::{cargo, deny, fuzz, package, root};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run() -> Result<(), String> {
     layering()?;
+    deny::run_deny()?;
     package::run_package(false)?;
     run_cargo(&["fmt", "--all", "--check"])?;
     run_cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;

@@ -1,6 +1,7 @@
 //! `cargo xtask`: what CI and developers run beside `cargo` itself.
 
 mod checks;
+mod deny;
 mod fuzz;
 mod kernels;
 mod package;
@@ -11,10 +12,11 @@ use std::process::{Command, ExitCode};
 
 const USAGE: &str =
     "cargo xtask test            all tests; as root on Debian it installs what they need
-cargo xtask ci              the checks: format, lints, documentation, packages, benchmarks, fuzzing, layering
+cargo xtask ci              the checks: format, lints, documentation, packages, licences, benchmarks, fuzzing, layering
 cargo xtask layering        that the crates keep to their places
 cargo xtask package [--verify]
                             packs the crates as for publishing; builds each from its package if asked
+cargo xtask deny            the licences of all crates; with cargo-deny installed, all of deny.toml
 cargo xtask bench [ARG…]    the benchmarks; arguments go to them
 cargo xtask fuzz [TARGET] [--seconds N]
                             fuzz one target or all, 10 seconds each unless told
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let result = match command {
         "test" => tests::run(),
         "ci" => checks::run(),
+        "deny" => deny::run_deny(),
         "package" => package::run_package(rest == ["--verify"]),
         "layering" => checks::layering(),
         "bench" => bench(rest),
