@@ -2,13 +2,15 @@
 
 use benchmarks::machine;
 use benchmarks::report::Section;
-use benchmarks::suite::{Scale, commands, core, lookup, memory, parse, record, snapshot, space};
+use benchmarks::suite::{
+    Scale, build, commands, core, lookup, memory, parse, record, snapshot, space,
+};
 use benchmarks::target::{Many, repository};
 use std::path::Path;
 use std::process::ExitCode;
 
-const MEASURES: [&str; 8] =
-    ["parse", "memory", "core", "record", "snapshot", "lookup", "space", "commands"];
+const MEASURES: [&str; 9] =
+    ["build", "parse", "memory", "core", "record", "snapshot", "lookup", "space", "commands"];
 
 fn main() -> ExitCode {
     let mut scale = Scale { quick: false };
@@ -62,6 +64,9 @@ fn run(scale: Scale, only: Option<&str>) -> Result<Vec<Section>, String> {
         println!("{section}");
         sections.push(section);
     };
+    if wanted("build") {
+        keep(build::run(scale));
+    }
     if wanted("parse") {
         keep(parse::run(scale, scale.rows(7_000), 101));
         if !scale.quick {

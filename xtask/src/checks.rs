@@ -1,12 +1,14 @@
 //! What must hold of the code besides its tests.
 
-use crate::{cargo, fuzz, root};
+use crate::{cargo, deny, fuzz, package, root};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run() -> Result<(), String> {
     layering()?;
+    deny::run_deny()?;
+    package::run_package(false)?;
     run_cargo(&["fmt", "--all", "--check"])?;
     run_cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     crate::run(cargo().env("RUSTDOCFLAGS", "--deny warnings").args([
@@ -25,7 +27,7 @@ fn run_cargo(args: &[&str]) -> Result<(), String> {
 
 /// The crates, from the bottom up, with those of ours that each may depend on, and whether it does
 /// no input or output. Their manifests may say no more.
-const LAYERS: [(&str, &[&str], bool); 8] = [
+pub(crate) const LAYERS: [(&str, &[&str], bool); 8] = [
     ("vmatlas-maps", &[], true),
     ("vmatlas-space", &["vmatlas-maps"], true),
     ("vmatlas-recording", &["vmatlas-maps", "vmatlas-space"], true),

@@ -1,8 +1,10 @@
 //! `cargo xtask`: what CI and developers run beside `cargo` itself.
 
 mod checks;
+mod deny;
 mod fuzz;
 mod kernels;
+mod package;
 mod tests;
 
 use std::path::Path;
@@ -10,8 +12,11 @@ use std::process::{Command, ExitCode};
 
 const USAGE: &str =
     "cargo xtask test            all tests; as root on Debian it installs what they need
-cargo xtask ci              the checks: format, lints, documentation, benchmarks, fuzzing, layering
+cargo xtask ci              the checks: format, lints, documentation, packages, licences, benchmarks, fuzzing, layering
 cargo xtask layering        that the crates keep to their places
+cargo xtask package [--verify]
+                            packs the crates as for publishing; builds each from its package if asked
+cargo xtask deny            the licences of all crates; with cargo-deny installed, all of deny.toml
 cargo xtask bench [ARG…]    the benchmarks; arguments go to them
 cargo xtask fuzz [TARGET] [--seconds N]
                             fuzz one target or all, 10 seconds each unless told
@@ -26,6 +31,8 @@ fn main() -> ExitCode {
     let result = match command {
         "test" => tests::run(),
         "ci" => checks::run(),
+        "deny" => deny::run_deny(),
+        "package" => package::run_package(rest == ["--verify"]),
         "layering" => checks::layering(),
         "bench" => bench(rest),
         "fuzz" => fuzz::run_targets(rest),

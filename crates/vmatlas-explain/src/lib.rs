@@ -11,3 +11,8 @@ pub mod coredump;
 pub mod crash;
 pub mod explain;
 pub mod label;
+
+// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -65,3 +65,8 @@ pub use snapshot::{Empty, Snapshot, Source};
 pub fn page_size() -> usize {
     rustix::param::page_size()
 }
+
+// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -318,5 +318,5 @@ fn number(text: &[u8]) -> Option<u32> {
 fn shm_key(text: &[u8]) -> Option<i32> {
     let lower = text.len() == 8 && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let digits = std::str::from_utf8(text).ok().filter(|_| lower)?;
-    u32::from_str_radix(digits, 16).ok().map(u32::cast_signed)
+    u32::from_str_radix(digits, 16).ok().map(|key| key as i32)
 }

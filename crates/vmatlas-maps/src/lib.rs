@@ -55,3 +55,8 @@ pub use smaps::{SmapsField, SmapsValue, VmFlags, vm_flag_meaning};
 pub use text::{find_row, other_listing};
 pub use totals::{Group, Total, Totals};
 pub use warning::{Warning, WarningKind, Warnings};
+
+// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

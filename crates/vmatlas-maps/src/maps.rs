@@ -408,10 +408,11 @@ impl MapsReader {
             self.take_field(name, rest);
         } else {
             self.in_fields = false;
-            if let Err(error) = parse_row(line)
-                && begins_like_a_row(line)
-            {
-                self.warnings.push(self.line, error.into());
+            match parse_row(line) {
+                Err(error) if begins_like_a_row(line) => {
+                    self.warnings.push(self.line, error.into());
+                }
+                _ => {}
             }
         }
     }

@@ -75,12 +75,10 @@ impl std::error::Error for RowError {}
 /// # Errors
 /// The first field that is wrong, with its column.
 pub fn parse_row(line: &[u8]) -> Result<Mapping<'_>, RowError> {
-    if let Some((row, len)) = quick_row(line)
-        && len == line.len()
-    {
-        return Ok(row);
+    match quick_row(line) {
+        Some((row, len)) if len == line.len() => Ok(row),
+        _ => patient_row(line),
     }
-    patient_row(line)
 }
 
 /// [`parse_row`] for fields of any width.

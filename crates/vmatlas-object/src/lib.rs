@@ -31,3 +31,8 @@ pub mod unwind;
 
 pub use memory::Memory;
 pub use read_at::{ReadAt, ReadError, Source};
+
+// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -35,3 +35,8 @@ pub use select::{MomentError, SelectError, Selected, Selection, parse_seconds};
 pub use space::{Applied, Space};
 #[cfg(feature = "write")]
 pub use write::{SNAPSHOT_EVENTS, Writer};
+
+// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -262,3 +262,8 @@ impl AddressSpace {
         Anon::Some { id: self.next_anon, forked: false }
     }
 }
+
+// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -109,3 +109,8 @@ pub use vmatlas_space::{Errno, scenario};
 pub fn open(target: impl Into<Target>) -> Result<Atlas> {
     Open::new(target).open()
 }
+
+// The example of the README is a test.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
