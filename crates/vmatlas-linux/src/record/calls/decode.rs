@@ -1,5 +1,6 @@
 //! What the arguments of a call say.
 
+use crate::record::arch::pointer_size;
 use vmatlas_maps::uapi::shm::{IPC_CALL_MASK, IPC_SHMAT};
 use vmatlas_recording::CallKind;
 use vmatlas_recording::call::{Abi, Form, Meaning, SystemCall};
@@ -145,7 +146,7 @@ pub(crate) fn resolve(
         }
         CallKind::Mbind => args[3] = node_mask(args[3], args[4], &mut read),
         CallKind::IoSetup => {
-            let size = if abi == Abi::I386 || abi == Abi::X32 { 4 } else { 8 };
+            let size = pointer_size(abi) as u8; // which fits
             return Some(Left { address: args[1], size, means: LeftMeaning::Argument(1) });
         }
         _ => {}
