@@ -397,6 +397,34 @@ static void vdso(void) {
 }
 #endif
 
+// What is shown as the heap is elsewhere now, as CRIU says it of a process that it restores.
+static void renamed_heap(void) {
+    char text[4096];
+    int fd = CHECK(open("/proc/self/stat", O_RDONLY | O_CLOEXEC));
+    long length = CHECK(read(fd, text, sizeof text - 1));
+    close(fd);
+    text[length] = 0;
+    // Fields from the third on.
+    unsigned long field[60] = {0};
+    char *at = strrchr(text, ')') + 2;
+    for (int i = 3; i < 53 && at; i++) {
+        field[i] = strtoul(at, 0, 10);
+        at = strchr(at, ' ');
+        at = at ? at + 1 : 0;
+    }
+    char *heap = arena(16);
+    maker_a(heap, 8, RW, fixed, -1, 0);
+    struct prctl_mm_map map = {
+        .start_code = field[26], .end_code = field[27], .start_stack = field[28],
+        .start_data = field[45], .end_data = field[46], .arg_start = field[48],
+        .arg_end = field[49], .env_start = field[50], .env_end = field[51],
+        .start_brk = (unsigned long)heap, .brk = (unsigned long)heap + 8 * PAGE, .exe_fd = -1,
+    };
+    if (prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0) == -1)
+        _exit(77);
+    made(heap, 8 * PAGE, "maker_a");
+}
+
 static const struct {
     const char *name;
     void (*run)(void);
@@ -404,6 +432,7 @@ static const struct {
     {"joined", joined},     {"unmaps", unmaps}, {"moves", moves},       {"moves-of-many", moves_of_many},
     {"overlays", overlays}, {"breaks", breaks}, {"files", files},       {"segments", segments},
     {"rings", rings},       {"flags", flags},   {"stack", stack},   {"grows", grows},
+    {"renamed-heap", renamed_heap},
 #ifdef __x86_64__
     {"raw", raw_calls},     {"i386", i386},     {"vdso", vdso},
 #endif

@@ -26,6 +26,7 @@ pub use truth::Truth;
 use crate::FilesNow;
 use output::Output;
 use recorder::Recorder;
+use sink::{CallSource, Ended};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -159,26 +160,31 @@ pub fn launch(command: Command, options: Options) -> Result<Report, RecordError>
     // Only perf events tell of page faults and of the kernel's trees.
     let needs_perf = options.audit || options.pages;
     if options.backend == Some(Backend::Perf) || (needs_perf && options.backend.is_none()) {
-        return attach::launch(command, options);
+        return record(attach::Launched::prepare(command, &options)?, options);
     }
-    let meta = meta("ptrace", words(&command));
-    let output = open(&options.output)?;
-    let mut recorder = Recorder::new(&meta, output, options.limits, options.news);
-    recorder.obey(options.control.as_ref());
-    recorder.pages = options.pages;
-    recorder.tell(&News::Begun("ptrace: the program is launched, and no event can be lost"));
     // Who takes signals stands for the program towards its shell.
     let job = options.control.is_some();
-    let outcome = match ptrace::run(command, &mut recorder, ptrace::Options { job }) {
-        Ok(outcome) => outcome,
+    record(ptrace::Launched { command, options: ptrace::Options { job } }, options)
+}
+
+/// Makes a recording of what a source sees. Without one there is no file.
+fn record<S: CallSource>(source: S, options: Options) -> Result<Report, RecordError> {
+    let Options { output: path, limits, control, news, pages, .. } = options;
+    let output = open(&path)?;
+    let meta = meta(S::NAME, source.subject());
+    let mut recorder = Recorder::new(&meta, output, limits, news);
+    recorder.obey(control.as_ref());
+    recorder.pages = pages;
+    match source.run(&mut recorder) {
+        Ok(Ended { status, notices, audit }) => {
+            Ok(Report { status, notices, audit, ..recorder.finish() })
+        }
         Err(error) => {
             // It holds nothing.
-            let _ = std::fs::remove_file(&options.output);
-            return Err(error.into());
+            let _ = std::fs::remove_file(&path);
+            Err(error)
         }
-    };
-    let report = recorder.finish();
-    Ok(Report { status: Some(outcome.status), notices: outcome.notices, ..report })
+    }
 }
 
 /// Records a process that runs, all its threads and those that come, and its children to be,
@@ -190,7 +196,7 @@ pub fn launch(command: Command, options: Options) -> Result<Report, RecordError>
 /// # Errors
 /// [`RecordError`].
 pub fn attach(pid: u32, options: Options) -> Result<Report, RecordError> {
-    attach::attach(pid, options)
+    record(attach::Running::attach(pid, &options)?, options)
 }
 
 /// A command's program and arguments.

@@ -16,7 +16,7 @@ pub struct Call {
     /// Its arguments, as the kernel takes them. Where an argument points to something that
     /// counts, that stands here instead: the node mask of mbind(2) (the first 64 nodes), `start`,
     /// `len` and `mode` of a userfaultfd's range behind its descriptor, address and size of the ring
-    /// of io_setup(2). The size of what shmat(2) attached follows its arguments. Of an arch_prctl(2)
+    /// of io_setup(2), `start_brk`, `brk` and `start_stack` of `PR_SET_MM_MAP`. The size of what shmat(2) attached follows its arguments. Of an arch_prctl(2)
     /// that maps `[vdso]` anew the second is where the lowest of its mappings begins.
     pub args: [u64; 6],
     /// What the kernel returned: an address, 0, or an error number below 0.

@@ -14,8 +14,8 @@ use vmatlas_maps::uapi::mman::{
 };
 use vmatlas_maps::uapi::personality::{ASK_PERSONALITY, READ_IMPLIES_EXEC};
 use vmatlas_maps::uapi::prctl::{
-    PR_SET_MEMORY_MERGE, PR_SET_MM, PR_SET_MM_BRK, PR_SET_MM_START_BRK, PR_SET_MM_START_STACK,
-    PR_SET_VMA,
+    PR_SET_MEMORY_MERGE, PR_SET_MM, PR_SET_MM_BRK, PR_SET_MM_MAP, PR_SET_MM_START_BRK,
+    PR_SET_MM_START_STACK, PR_SET_VMA,
 };
 use vmatlas_maps::uapi::shm::{SHM_RDONLY, SHM_REMAP};
 use vmatlas_maps::uapi::userfaultfd::UFFDIO_REGISTER_MODE_WP;
@@ -458,7 +458,7 @@ impl Space {
     /// The calls that move nothing.
     fn change(&mut self, call: &Call, name: Option<&[u8]>) -> Result<(), Errno> {
         let memory = &mut self.memory;
-        let [address, length, third, fourth, ..] = call.args;
+        let [address, length, third, fourth, fifth, _] = call.args;
         let prot = Prot::from_bits(third);
         match call.kind {
             CallKind::Mprotect if third & PROT_GROWSDOWN != 0 => {
@@ -523,6 +523,7 @@ impl Space {
                 }
                 PR_SET_MM_START_BRK => memory.set_start_brk(third),
                 PR_SET_MM_BRK => memory.set_brk(third),
+                PR_SET_MM_MAP => memory.set_mm_map(third, fourth, fifth),
                 _ => Ok(()),
             },
             _ => Ok(()),

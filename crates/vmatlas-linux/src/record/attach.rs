@@ -3,83 +3,110 @@
 use super::follow::{Follower, TRIES};
 use super::perf::{self, Config, Faults, Perf, PerfEvent};
 use super::recorder::{Recorder, clock_ns};
-use super::sink::Sink as _;
-use super::{News, Options, RecordError, Report, meta, open, words};
+use super::sink::{CallSource, Ended, Sink as _};
+use super::{News, Options, RecordError, words};
 use crate::process::{Process, ProcessId};
 use crate::snapshot::Source;
 use crate::sys::launch::prepare;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, Command};
 use std::time::Duration;
 use vmatlas_maps::Maps;
 
 /// How long events are waited for: progress is told and signals are looked at as often.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// Records a process that runs.
-pub(super) fn attach(pid: u32, options: Options) -> Result<Report, RecordError> {
-    let process = Process::open(Path::new("/proc"), ProcessId { pid, tid: None })?;
-    // Refused for a process that may not be read: then nothing has to be made.
-    process.rows(Source::Maps)?;
-    let mut perf = Perf::attach(pid, &config(&options)).map_err(refused)?;
-    let output = open(&options.output)?;
-    let meta = meta("perf", vec![pid.to_string().into_bytes()]);
-    let mut recorder = Recorder::new(&meta, output, options.limits, options.news);
-    recorder.obey(options.control.as_ref());
-    recorder.is_attached();
-    recorder.pages = options.pages;
-    recorder.tell(&News::Begun(&how(&perf, "a running program cannot be given a filter")));
-    let mut follower = Follower::new(recorder, false);
-    let (rows, began_ns, events) = quiet_rows(&process, &mut perf)?;
-    let threads = perf.report().threads.clone();
-    follower.begin(pid, &threads, &rows)?;
-    for event in events {
-        let old = matches!(&event, PerfEvent::Call(call) if call.time_ns <= began_ns);
-        if !old {
-            follower.take(event);
-        }
-    }
-    Ok(run(perf, follower, None, options.audit).0)
+/// A process that runs.
+pub(super) struct Running {
+    pid: u32,
+    process: Process,
+    perf: Perf,
+    audits: bool,
 }
 
-/// Launches a program and records it from its start.
-pub(super) fn launch(mut command: Command, options: Options) -> Result<Report, RecordError> {
-    perf::allowed().map_err(refused)?;
-    let output = open(&options.output)?;
-    let meta = meta("perf", words(&command));
-    let config = config(&options);
-    let program = command.get_program().to_owned();
-    let failed = |source| super::LaunchError::Fork(source);
-    // Before the program runs, as that is when its time begins.
-    let mut recorder = Recorder::new(&meta, output, options.limits, options.news);
-    recorder.obey(options.control.as_ref());
-    recorder.pages = options.pages;
-    let rendezvous = prepare(&mut command, Vec::new()).map_err(|errno| failed(errno.into()))?;
-    std::thread::scope(|scope| {
-        // It waits in the child until it may go on.
-        let spawned = std::thread::Builder::new()
-            .name("launch".to_owned())
-            .spawn_scoped(scope, || command.spawn())
-            .map_err(failed)?;
-        let attached = rendezvous.pid().map(|pid| Perf::attach(pid, &config));
-        if matches!(attached, Some(Ok(_))) {
-            rendezvous.go();
+impl Running {
+    /// Listens to a process. Nothing has to be made if it may not be read.
+    pub(super) fn attach(pid: u32, options: &Options) -> Result<Running, RecordError> {
+        let process = Process::open(Path::new("/proc"), ProcessId { pid, tid: None })?;
+        process.rows(Source::Maps)?;
+        let perf = Perf::attach(pid, &config(options)).map_err(refused)?;
+        Ok(Running { pid, process, perf, audits: options.audit })
+    }
+}
+
+impl CallSource for Running {
+    const NAME: &'static str = "perf";
+
+    fn subject(&self) -> Vec<Vec<u8>> {
+        vec![self.pid.to_string().into_bytes()]
+    }
+
+    fn run(mut self, recorder: &mut Recorder) -> Result<Ended, RecordError> {
+        recorder.is_attached();
+        let how = how(&self.perf, "a running program cannot be given a filter");
+        recorder.tell(&News::Begun(&how));
+        let mut follower = Follower::new(recorder, false);
+        let (rows, began_ns, events) = quiet_rows(&self.process, &mut self.perf)?;
+        let threads = self.perf.report().threads.clone();
+        follower.recorder.attached(self.pid, &threads, &rows)?;
+        for event in events {
+            let old = matches!(&event, PerfEvent::Call(call) if call.time_ns <= began_ns);
+            if !old {
+                follower.take(event);
+            }
         }
-        // Else the child ends, as nobody is there to let it go on.
-        drop(rendezvous);
-        let child = spawned.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let perf = match attached {
-            Some(attached) => attached.map_err(refused)?,
-            None => return Err(failed(std::io::ErrorKind::Other.into()).into()),
-        };
-        let child = child.map_err(|source| {
-            let _ = std::fs::remove_file(&options.output);
-            super::LaunchError::of(&program, source)
-        })?;
-        recorder.tell(&News::Begun(&how(&perf, "as asked for")));
-        let (report, status) = run(perf, Follower::new(recorder, true), Some(child), options.audit);
-        Ok(Report { status, ..report })
-    })
+        Ok(run(self.perf, follower, None, self.audits))
+    }
+}
+
+/// A program that is launched, and recorded from its start.
+pub(super) struct Launched {
+    command: Command,
+    config: Config,
+    audits: bool,
+}
+
+impl Launched {
+    pub(super) fn prepare(command: Command, options: &Options) -> Result<Launched, RecordError> {
+        perf::allowed().map_err(refused)?;
+        Ok(Launched { command, config: config(options), audits: options.audit })
+    }
+}
+
+impl CallSource for Launched {
+    const NAME: &'static str = "perf";
+
+    fn subject(&self) -> Vec<Vec<u8>> {
+        words(&self.command)
+    }
+
+    fn run(self, recorder: &mut Recorder) -> Result<Ended, RecordError> {
+        let Launched { mut command, config, audits } = self;
+        let program = command.get_program().to_owned();
+        let failed = |source| super::LaunchError::Fork(source);
+        let rendezvous = prepare(&mut command, Vec::new()).map_err(|errno| failed(errno.into()))?;
+        std::thread::scope(|scope| {
+            // It waits in the child until it may go on.
+            let spawned = std::thread::Builder::new()
+                .name("launch".to_owned())
+                .spawn_scoped(scope, || command.spawn())
+                .map_err(failed)?;
+            let attached = rendezvous.pid().map(|pid| Perf::attach(pid, &config));
+            if matches!(attached, Some(Ok(_))) {
+                rendezvous.go();
+            }
+            // Else the child ends, as nobody is there to let it go on.
+            drop(rendezvous);
+            let child = spawned.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let perf = match attached {
+                Some(attached) => attached.map_err(refused)?,
+                None => return Err(failed(std::io::ErrorKind::Other.into()).into()),
+            };
+            let child = child.map_err(|source| super::LaunchError::of(&program, source))?;
+            recorder.tell(&News::Begun(&how(&perf, "as asked for")));
+            Ok(run(perf, Follower::new(recorder, true), Some(child), audits))
+        })
+    }
 }
 
 fn config(options: &Options) -> Config {
@@ -128,10 +155,10 @@ fn quiet_rows(
 /// Records until there is nothing more.
 fn run(
     mut perf: Perf,
-    mut follower: Follower,
+    mut follower: Follower<'_>,
     mut child: Option<Child>,
     audits: bool,
-) -> (Report, Option<ExitStatus>) {
+) -> Ended {
     let mut status = None;
     loop {
         let known = clock_ns().saturating_sub(perf::LAG_NS);
@@ -161,5 +188,5 @@ fn run(
         follower.audit.end();
         std::mem::take(&mut follower.audit)
     });
-    (Report { audit, ..follower.recorder.finish() }, status)
+    Ended { status, audit, notices: Vec::new() }
 }

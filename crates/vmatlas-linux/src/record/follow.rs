@@ -1,34 +1,28 @@
 //! Follows a program that is never stopped, by what perf events tell of it some milliseconds later.
 
-use super::arch::NATIVE;
+use super::arch::{HIGHEST, LOWEST, NATIVE};
 use super::audit::{Audit, Unexplained};
 use super::calls;
 use super::perf::event::{Call as PerfCall, Mmap, Stack};
 use super::perf::{MmapFile, PerfEvent, Which};
-use super::recorder::{Recorder, Shown, Task, clock_ns, telling_address, vdso};
-use super::sink::{Registers, Shared};
-use super::space::LiveSpace;
-use super::unwind::Modules;
+use super::recorder::{Recorder, Shown, clock_ns, telling_address, vdso};
+use super::sink::{At, Seen, Shared, StackAt};
 use crate::sys::vm_read::read_memory;
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::Path;
 use vmatlas_maps::uapi::mman::{MAP_PRIVATE, MAP_TYPE, PROT_EXEC, PROT_READ, PROT_WRITE};
 use vmatlas_maps::{AddressRange, Device, Mapping, Maps, Perms};
-use vmatlas_recording::{Call, CallKind, Row, TaskEntry, What};
+use vmatlas_recording::{Call, CallKind};
 
 /// How often the rows of a program are held against the model's.
 const CHECK_EVERY_NS: u64 = 1_000_000_000;
-/// The lowest and highest addresses that mappings have.
-const LOWEST: u64 = 0x1000;
-const HIGHEST: u64 = 1 << 47;
 /// How often rows are read until nothing happens meanwhile.
 pub(super) const TRIES: usize = 20;
 /// More mappings than a call makes.
 const MAX_MAPPED: usize = 8;
 
-/// Takes perf events and records them.
-pub(super) struct Follower {
-    pub(super) recorder: Recorder,
+/// Takes perf events and tells the recorder.
+pub(super) struct Follower<'a> {
+    pub(super) recorder: &'a mut Recorder,
     /// What the kernel said of the mappings that a thread is about to return from making, the last
     /// ones only.
     mapped: HashMap<u32, VecDeque<Mmap>>,
@@ -72,8 +66,8 @@ struct Pending {
     rows: Maps,
 }
 
-impl Follower {
-    pub(super) fn new(recorder: Recorder, waits_for_exec: bool) -> Follower {
+impl Follower<'_> {
+    pub(super) fn new(recorder: &mut Recorder, waits_for_exec: bool) -> Follower<'_> {
         Follower {
             recorder,
             mapped: HashMap::new(),
@@ -87,49 +81,6 @@ impl Follower {
         }
     }
 
-    /// The program as it is when it is attached to: `rows` were read when `threads` had it.
-    pub(super) fn begin(
-        &mut self,
-        pid: u32,
-        threads: &[(u32, u32)],
-        rows: &Maps,
-    ) -> Result<(), crate::Error> {
-        let recorder = &mut self.recorder;
-        let mut space = LiveSpace::open(pid, Modules::default())?;
-        let comm = space.process().comm()?;
-        let leader = recorder.writer.task(TaskEntry { tid: pid, pid, comm });
-        let shown = recorder.rows(&space, rows);
-        recorder.event(leader, 0, What::Attached { rows: shown });
-        for row in rows.iter().filter(|row| row.inode != 0 || row.perms.execute()) {
-            recorder.map_code(&mut space, &row);
-        }
-        let space = recorder.add_space(space);
-        recorder.tasks.insert(pid, Task::new(leader, pid, space));
-        for (of, tid) in threads {
-            if *of == pid && *tid != pid {
-                self.add_thread(pid, *tid, 0);
-            }
-        }
-        Ok(())
-    }
-
-    /// A thread of a process that is known.
-    fn add_thread(&mut self, pid: u32, tid: u32, time_ns: u64) {
-        let recorder = &mut self.recorder;
-        let known = recorder.tasks.values().find(|task| task.pid == pid);
-        let Some((parent, space)) = known.map(|task| (task.entry, task.space)) else { return };
-        let comm = std::fs::read(Path::new("/proc").join(format!("{pid}/task/{tid}/comm")));
-        let mut comm =
-            comm.unwrap_or_else(|_| recorder.writer.tasks()[parent as usize].comm.clone());
-        comm.pop_if(|last| *last == b'\n');
-        let child = recorder.writer.task(TaskEntry { tid, pid, comm });
-        recorder.event_at(time_ns, parent, 0, What::Clone { child, memory: true });
-        if let Some(space) = recorder.spaces.get_mut(&space) {
-            space.tasks += 1;
-        }
-        recorder.tasks.insert(tid, Task::new(child, pid, space));
-    }
-
     /// Takes what has happened next.
     pub(super) fn take(&mut self, event: PerfEvent) {
         match event {
@@ -138,21 +89,19 @@ impl Follower {
                 let thread = pid == parent_pid;
                 self.audit.explains_all(parent_tid);
                 let memory = thread || shares_memory.unwrap_or(false);
-                self.fork(time_ns, parent_tid, tid, Shared { memory, thread });
+                let shared = Shared { memory, thread };
+                self.recorder.made(At::Past(time_ns), (parent_tid, tid), shared, &StackAt::Unknown);
             }
             PerfEvent::Exit { time_ns, tid, pid } => {
                 self.finish_exec(pid, time_ns);
                 self.audit.explains_all(tid);
-                let time_ns = self.recorder.time(time_ns);
-                if let Some(task) = self.recorder.remove(tid) {
-                    self.recorder.event_at(time_ns, task.entry, 0, What::Exit { status: 0 });
-                }
+                self.recorder.has_ended(At::Past(time_ns), tid, 0);
             }
             PerfEvent::Comm { time_ns, pid, tid, exec, name } => {
                 if exec {
                     self.exec(time_ns, pid, name);
                 } else {
-                    self.rename(time_ns, pid, tid, name);
+                    self.recorder.renamed(At::Past(time_ns), pid, tid, name);
                 }
             }
             PerfEvent::Mmap { time_ns, mmap } => self.map(time_ns, mmap),
@@ -168,11 +117,13 @@ impl Follower {
                     }
                     _ => self.finish_exec(pid, time_ns),
                 }
-                let copy = match (&stack, registers) {
-                    (Stack::Copied(copy), Some(registers)) => Some((registers, &*copy.bytes)),
-                    _ => None,
+                let stack = match (&stack, registers) {
+                    (Stack::Copied(copy), Some(registers)) => {
+                        StackAt::Copied(registers, &copy.bytes)
+                    }
+                    _ => StackAt::Unknown,
                 };
-                self.fault(time_ns, tid, address, copy);
+                self.recorder.faulted(At::Past(time_ns), tid, address, &stack);
             }
             PerfEvent::TreeWrite { time_ns, tid, start, last, stored, .. } => {
                 let range = AddressRange::new(start, last.saturating_add(1));
@@ -184,10 +135,7 @@ impl Follower {
             PerfEvent::Lost { time_ns, which, count } => {
                 // A stack that is lost is known by its call.
                 if which == Which::Calls {
-                    let time_ns = self.recorder.time(time_ns);
-                    self.recorder.truth.lost += count;
-                    let task = self.recorder.tasks.values().next().map_or(0, |task| task.entry);
-                    self.recorder.event_at(time_ns, task, 0, What::Lost { events: count });
+                    self.recorder.lost(At::Past(time_ns), count);
                     self.checked_ns = 0;
                 }
             }
@@ -199,85 +147,31 @@ impl Follower {
             return;
         }
         self.finish_exec(seen.pid, seen.time_ns);
-        let time_ns = self.recorder.time(seen.time_ns);
-        if !self.recorder.tasks.contains_key(&seen.tid) {
-            self.add_thread(seen.pid, seen.tid, time_ns);
+        let (at, tid) = (At::Past(seen.time_ns), seen.tid);
+        if self.recorder.space_of(tid).is_none() {
+            self.recorder.found_thread(at, seen.pid, tid);
         }
-        let Some(task) = self.recorder.tasks.get(&seen.tid) else { return };
-        let (entry, id) = (task.entry, task.space);
+        let Some(space) = self.recorder.space_of(tid) else { return };
         let mut call = Call { kind: seen.kind, args: seen.args, result: seen.result.unwrap_or(0) };
-        resolve(seen.tid, &mut call);
-        let told = self.mapped.remove(&seen.tid).unwrap_or_default();
-        if !self.recorder.counts(entry, &call) {
-            self.audit.called(seen.tid, &[]);
-            return;
-        }
+        resolve(tid, &mut call);
+        let told = self.mapped.remove(&tid).unwrap_or_default();
+        let told = row_told(&mut call, &told);
         let stack = match &seen.stack {
-            Stack::Copied(copy) => {
-                self.recorder.stack_of_copy(seen.tid, &seen.registers, &copy.bytes)
-            }
-            Stack::NotAsked => 0,
-            Stack::Lost => {
-                self.stacks_lost += 1;
-                0
-            }
+            Stack::Copied(copy) => StackAt::Copied(seen.registers, &copy.bytes),
+            Stack::NotAsked | Stack::Lost => StackAt::Unknown,
         };
-        self.changed_ns.insert(id, seen.time_ns);
-        let mut touched = Vec::new();
-        self.recorder.with(id, |recorder, space| {
-            let shown = match row_told(&mut call, &told) {
-                Some(shown) => Some(shown),
-                None => recorder.row_of(space, &mut call),
-            };
-            let file = match &shown {
-                Some(shown) => recorder.complete(space, &mut call, shown),
-                None => 0,
-            };
-            let what = What::Call { call, file, in_order: true };
-            let applied = recorder.event_at(time_ns, entry, stack, what);
-            recorder.truth.refused += u64::from(applied.refused.is_some());
-            recorder.follow_code(space, &call, &applied, shown.as_ref());
-            touched.extend(applied.touched);
-        });
+        let what = Seen { tid, call, stack, in_order: true, told };
+        let Some(applied) = self.recorder.called(at, what) else {
+            self.audit.called(tid, &[]);
+            return;
+        };
+        self.stacks_lost += u64::from(seen.stack == Stack::Lost);
+        self.changed_ns.insert(space, seen.time_ns);
         if matches!(call.kind, CallKind::Mlockall | CallKind::Munlockall | CallKind::Prctl) {
             // Of all of it.
-            self.audit.explains_all(seen.tid);
+            self.audit.explains_all(tid);
         }
-        self.audit.called(seen.tid, &touched);
-    }
-
-    fn fork(&mut self, time_ns: u64, parent: u32, child: u32, shared: Shared) {
-        let time_ns = self.recorder.time(time_ns);
-        let Some(task) = self.recorder.tasks.get(&parent) else { return };
-        if self.recorder.tasks.contains_key(&child) {
-            return;
-        }
-        let (entry, id, pid) = (task.entry, task.space, task.pid);
-        let recorder = &mut self.recorder;
-        let pid = if shared.thread { pid } else { child };
-        let comm = recorder.writer.tasks()[entry as usize].comm.clone();
-        let Some(space) = recorder.spaces.get_mut(&id) else { return };
-        let space = if shared.memory {
-            space.tasks += 1;
-            id
-        } else {
-            let modules = space.modules.clone();
-            let Some(copy) = LiveSpace::open_or_gone(child, modules) else { return };
-            recorder.add_space(copy)
-        };
-        let new = recorder.writer.task(TaskEntry { tid: child, pid, comm });
-        recorder.event_at(time_ns, entry, 0, What::Clone { child: new, memory: shared.memory });
-        recorder.truth.tasks += 1;
-        recorder.tasks.insert(child, Task::new(new, pid, space));
-    }
-
-    fn rename(&mut self, time_ns: u64, pid: u32, tid: u32, comm: Vec<u8>) {
-        let time_ns = self.recorder.time(time_ns);
-        let recorder = &mut self.recorder;
-        let Some(task) = recorder.tasks.get_mut(&tid) else { return };
-        let to = recorder.writer.task(TaskEntry { tid, pid, comm });
-        let entry = std::mem::replace(&mut task.entry, to);
-        recorder.event_at(time_ns, entry, 0, What::Renamed { to });
+        self.audit.called(tid, &applied.touched);
     }
 
     /// A process begins to execute a program; its mappings follow.
@@ -285,27 +179,8 @@ impl Follower {
         self.finish_exec(pid, time_ns);
         self.audit.explains_all(pid);
         self.waits_for_exec = false;
-        let recorder = &mut self.recorder;
         // The thread that executes has become the first one.
-        let threads: Vec<u32> = recorder
-            .tasks
-            .iter()
-            .filter(|(tid, task)| task.pid == pid && **tid != pid)
-            .map(|(tid, _)| *tid)
-            .collect();
-        let time = recorder.time(time_ns);
-        for thread in threads {
-            if let Some(task) = recorder.remove(thread) {
-                recorder.event_at(time, task.entry, 0, What::Exit { status: 0 });
-            }
-        }
-        let to = recorder.writer.task(TaskEntry { tid: pid, pid, comm });
-        let old = recorder.remove(pid);
-        let Some(space) = LiveSpace::open_or_gone(pid, Modules::default()) else { return };
-        let space = recorder.add_space(space);
-        let mut task = Task::new(to, pid, space);
-        task.former = old.map(|old| old.entry);
-        recorder.tasks.insert(pid, task);
+        self.recorder.executes(At::Past(time_ns), pid, pid, Some(comm));
         self.executing.insert(pid, Executing::default());
     }
 
@@ -313,30 +188,13 @@ impl Follower {
     fn finish_exec(&mut self, pid: u32, time_ns: u64) {
         let Some(Executing { rows: shown, faults }) = self.executing.remove(&pid) else { return };
         self.audit.explains_all(pid);
-        let recorder = &mut self.recorder;
-        let Some(task) = recorder.tasks.get(&pid) else { return };
-        let (to, id, former) = (task.entry, task.space, task.former);
-        let time = recorder.time(time_ns);
-        self.changed_ns.insert(id, time_ns);
-        recorder.with(id, |recorder, space| {
-            let mut rows = Maps::default();
-            shown.values().for_each(|shown| rows.push(&shown.row()));
-            let rows: Vec<Row> = recorder.rows(space, &rows);
-            let first = recorder.truth.execs == 0;
-            recorder.event_at(time, former.unwrap_or(to), 0, What::Exec { to, rows });
-            recorder.truth.execs += 1;
-            if first {
-                recorder.runs(pid);
-            }
-            for shown in shown.values() {
-                let row = shown.row();
-                if row.inode != 0 || row.perms.execute() {
-                    recorder.map_code(space, &row);
-                }
-            }
-        });
+        let Some(space) = self.recorder.space_of(pid) else { return };
+        self.changed_ns.insert(space, time_ns);
+        let mut rows = Maps::default();
+        shown.values().for_each(|shown| rows.push(&shown.row()));
+        self.recorder.has_executed(At::Past(time_ns), pid, Some(rows));
         for (time_ns, address) in faults {
-            self.fault(time_ns, pid, address, None);
+            self.recorder.faulted(At::Past(time_ns), pid, address, &StackAt::Unknown);
         }
     }
 
@@ -356,27 +214,13 @@ impl Follower {
 
     /// A stack has grown, which no call tells.
     fn grow(&mut self, time_ns: u64, mmap: &Mmap) {
-        let time = self.recorder.time(time_ns);
-        let Some(task) = self.recorder.tasks.get(&mmap.tid) else { return };
-        let (entry, id) = (task.entry, task.space);
+        if self.recorder.space_of(mmap.tid).is_none() {
+            return;
+        }
         let shown = shown(mmap);
         let row = shown.row();
         self.audit.grew(mmap.tid, row.range);
-        self.recorder.with(id, |recorder, space| {
-            let mut rows = Maps::default();
-            rows.push(&row);
-            let rows = recorder.rows(space, &rows);
-            recorder.event_at(time, entry, 0, What::Observed { range: row.range, rows });
-        });
-    }
-
-    /// A page was touched.
-    fn fault(&mut self, time_ns: u64, tid: u32, address: u64, stack: Option<(Registers, &[u8])>) {
-        let time = self.recorder.time(time_ns);
-        let Some(entry) = self.recorder.tasks.get(&tid).map(|task| task.entry) else { return };
-        let stack = stack
-            .map_or(0, |(registers, bytes)| self.recorder.stack_of_copy(tid, &registers, bytes));
-        self.recorder.event_at(time, entry, stack, What::Fault { address });
+        self.recorder.grew(At::Past(time_ns), mmap.tid, &row);
     }
 
     /// Holds rows against the model from time to time. `known_ns` is the time up to which all
@@ -389,14 +233,9 @@ impl Follower {
                 continue;
             }
             let changed = self.changed_ns.get(&look.space).copied().unwrap_or(0);
-            let Some(entry) = self.recorder.tasks.get(&look.tid).map(|task| task.entry) else {
-                continue;
-            };
             // What changed meanwhile may or may not be in the rows.
             if changed < look.began_ns && !look.rows.is_empty() {
-                self.recorder.with(look.space, |recorder, space| {
-                    recorder.compare(entry, space, &look.rows);
-                });
+                self.recorder.hold_against(look.tid, look.space, &look.rows);
             }
         }
         let now = clock_ns();
@@ -409,23 +248,14 @@ impl Follower {
     /// Reads the rows of all address spaces.
     pub(super) fn look(&mut self) {
         self.checked_ns = clock_ns();
-        let mut seen = Vec::new();
-        for (tid, task) in &self.recorder.tasks {
-            if seen.contains(&task.space) {
-                continue;
-            }
-            seen.push(task.space);
-            let Some(space) = self.recorder.spaces.get(&task.space) else { continue };
+        for (tid, space) in self.recorder.spaces() {
             let began_ns = clock_ns();
-            let Ok(rows) = space.all_rows() else { continue };
+            let Some(rows) = self.recorder.rows_now(space) else { continue };
             let ended_ns = clock_ns();
-            self.pending.push(Pending { tid: *tid, space: task.space, began_ns, ended_ns, rows });
+            self.pending.push(Pending { tid, space, began_ns, ended_ns, rows });
         }
         for look in &self.pending {
-            let Some(entry) = self.recorder.tasks.get(&look.tid).map(|task| task.entry) else {
-                continue;
-            };
-            self.recorder.with(look.space, |recorder, space| recorder.note_resident(entry, space));
+            self.recorder.look_at_pages(look.tid, look.space);
         }
     }
 }

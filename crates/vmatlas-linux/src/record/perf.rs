@@ -21,7 +21,6 @@ mod open;
 mod order;
 mod parse;
 mod probe;
-mod registers;
 mod rings;
 mod stacks;
 mod tasks;

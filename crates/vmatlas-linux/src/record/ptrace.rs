@@ -28,7 +28,9 @@ mod tracer;
 pub use notice::Notice;
 
 use super::filter::filter;
-use super::sink::Sink;
+use super::recorder::Recorder;
+use super::sink::{CallSource, Ended, Sink};
+use super::{News, RecordError, words};
 use crate::sys::launch::{Rendezvous, prepare};
 use crate::sys::ptrace::{Resume, resume, seize, tell_exit};
 use crate::sys::terminal_signals::Survive;
@@ -42,6 +44,26 @@ use std::process::{Command, ExitStatus};
 use std::thread;
 use task::Stop;
 use tracer::Tracer;
+
+/// A program that is launched, and stopped in the calls that count.
+pub(crate) struct Launched {
+    pub(crate) command: Command,
+    pub(crate) options: Options,
+}
+
+impl CallSource for Launched {
+    const NAME: &'static str = "ptrace";
+
+    fn subject(&self) -> Vec<Vec<u8>> {
+        words(&self.command)
+    }
+
+    fn run(self, recorder: &mut Recorder) -> Result<Ended, RecordError> {
+        recorder.tell(&News::Begun("ptrace: the program is launched, and no event can be lost"));
+        let Outcome { status, notices } = run(self.command, recorder, self.options)?;
+        Ok(Ended { status: Some(status), notices, audit: None })
+    }
+}
 
 /// How a recording of a program ended.
 #[derive(Debug)]

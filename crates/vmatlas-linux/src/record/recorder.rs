@@ -3,6 +3,7 @@
 
 mod check;
 mod files;
+mod steps;
 mod stops;
 
 use super::code::CodeFiles;
@@ -21,7 +22,8 @@ use vmatlas_maps::Device;
 use vmatlas_recording::{Applied, Call, CallKind, FrameEntry, Meta, Replay, What, Writer};
 use vmatlas_space::Errno;
 
-pub(super) use files::{Shown, telling_address, vdso};
+pub(crate) use files::Shown;
+pub(super) use files::{telling_address, vdso};
 
 /// How many places of code that a runtime makes are remembered of an address space.
 const MOST_JIT: usize = 1 << 16;
@@ -49,12 +51,12 @@ pub struct Limits {
 
 /// A task that is recorded.
 #[derive(Debug)]
-pub(super) struct Task {
+struct Task {
     /// Its entry in the recording.
-    pub(super) entry: u32,
-    pub(super) pid: u32,
+    entry: u32,
+    pid: u32,
     /// Its address space, a key of [`Recorder::spaces`].
-    pub(super) space: u32,
+    space: u32,
     /// The signal that was last delivered and may end it, with the stack and the code at the
     /// instruction pointer.
     signal: Option<(Signal, u32, Vec<u8>)>,
@@ -63,26 +65,26 @@ pub(super) struct Task {
     /// What a call was about that was taken for done and not looked at yet.
     foreseen: Option<Applied>,
     /// Its entry before it executed a program, while that is not written yet.
-    pub(super) former: Option<u32>,
+    former: Option<u32>,
 }
 
 impl Task {
-    pub(super) fn new(entry: u32, pid: u32, space: u32) -> Task {
+    fn new(entry: u32, pid: u32, space: u32) -> Task {
         Task { entry, pid, space, signal: None, unchecked: 0, foreseen: None, former: None }
     }
 }
 
 /// Writes a recording.
 pub(crate) struct Recorder {
-    pub(super) writer: Writer,
+    writer: Writer,
     replay: Replay,
     output: Output,
     /// When it began, on CLOCK_MONOTONIC in nanoseconds.
     began_ns: u64,
     flushed: Duration,
     limits: Limits,
-    pub(super) tasks: HashMap<u32, Task>,
-    pub(super) spaces: HashMap<u32, Box<LiveSpace>>,
+    tasks: HashMap<u32, Task>,
+    spaces: HashMap<u32, Box<LiveSpace>>,
     next_space: u32,
     /// By what rows show of them.
     files: HashMap<(Device, u64, Vec<u8>), KnownFile>,
@@ -190,14 +192,14 @@ impl Recorder {
     }
 
     /// A task has this address space, as its first.
-    pub(super) fn add_space(&mut self, space: LiveSpace) -> u32 {
+    fn add_space(&mut self, space: LiveSpace) -> u32 {
         self.next_space = self.next_space.wrapping_add(1);
         self.spaces.insert(self.next_space, Box::new(space));
         self.next_space
     }
 
     /// Works on an address space, if it is there.
-    pub(super) fn with(&mut self, id: u32, work: impl FnOnce(&mut Recorder, &mut LiveSpace)) {
+    fn with(&mut self, id: u32, work: impl FnOnce(&mut Recorder, &mut LiveSpace)) {
         if let Some(mut space) = self.spaces.remove(&id) {
             work(self, &mut space);
             self.spaces.insert(id, space);
@@ -205,7 +207,7 @@ impl Recorder {
     }
 
     /// Takes a task out; with the last one its address space is gone.
-    pub(super) fn remove(&mut self, tid: u32) -> Option<Task> {
+    fn remove(&mut self, tid: u32) -> Option<Task> {
         let task = self.tasks.remove(&tid)?;
         if let Some(space) = self.spaces.get_mut(&task.space) {
             space.tasks -= 1;
@@ -221,17 +223,17 @@ impl Recorder {
     }
 
     /// The time of the recording at a moment of CLOCK_MONOTONIC.
-    pub(super) fn time(&self, clock_ns: u64) -> u64 {
+    fn time(&self, clock_ns: u64) -> u64 {
         clock_ns.saturating_sub(self.began_ns)
     }
 
     /// Writes an event that happens now and follows it.
-    pub(super) fn event(&mut self, entry: u32, stack: u32, what: What) -> Applied {
+    fn event(&mut self, entry: u32, stack: u32, what: What) -> Applied {
         self.event_at(self.time(clock_ns()), entry, stack, what)
     }
 
     /// Writes an event and follows it.
-    pub(super) fn event_at(&mut self, time_ns: u64, entry: u32, stack: u32, what: What) -> Applied {
+    fn event_at(&mut self, time_ns: u64, entry: u32, stack: u32, what: What) -> Applied {
         if self.ended {
             return Applied::default();
         }
@@ -253,7 +255,7 @@ impl Recorder {
     }
 
     /// The number of a stack by a copy of its bytes from the stack pointer on.
-    pub(super) fn stack_of_copy(&mut self, tid: u32, registers: &Registers, bytes: &[u8]) -> u32 {
+    fn stack_of_copy(&mut self, tid: u32, registers: &Registers, bytes: &[u8]) -> u32 {
         let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return 0 };
         let Some(space) = self.spaces.get(&id) else { return 0 };
         let code: Option<&mut dyn ReadMemory> = Some(self.memory.of(tid));
@@ -289,7 +291,7 @@ impl Recorder {
     }
 
     /// Whether a call that has returned may have changed something.
-    pub(super) fn counts(&self, entry: u32, call: &Call) -> bool {
+    fn counts(&self, entry: u32, call: &Call) -> bool {
         if (-4095..0).contains(&call.result) {
             return changes_though_failed(call);
         }
@@ -299,7 +301,7 @@ impl Recorder {
     }
 
     /// The program that was asked for runs.
-    pub(super) fn runs(&self, pid: u32) {
+    fn runs(&self, pid: u32) {
         self.asked.runs(pid);
     }
 }

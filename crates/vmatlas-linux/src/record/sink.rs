@@ -1,6 +1,74 @@
 //! What a backend tells the recorder.
+//!
+//! A backend ([`CallSource`]) runs until the program has ended, and tells the recorder each thing
+//! that it sees: one that stops tasks by way of [`Sink`], one that is told later by the steps of
+//! `recorder/steps.rs`, which [`Sink`] is made of as well.
 
-use vmatlas_recording::CallKind;
+use super::recorder::{Recorder, Shown};
+use super::{Audit, Notice, RecordError};
+use std::process::ExitStatus;
+use vmatlas_recording::{Call, CallKind};
+
+/// What sees the calls of a program.
+pub(crate) trait CallSource {
+    /// Its name in recordings.
+    const NAME: &'static str;
+
+    /// The program and its arguments, or what else is recorded.
+    fn subject(&self) -> Vec<Vec<u8>>;
+
+    /// Tells the recorder what happens, until there is nothing more to record or the recorder wants
+    /// no more.
+    ///
+    /// # Errors
+    /// Nothing was recorded.
+    fn run(self, recorder: &mut Recorder) -> Result<Ended, RecordError>;
+}
+
+/// How a recording ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    /// How the program ended, if it was launched.
+    pub(crate) status: Option<ExitStatus>,
+    /// What the user should know.
+    pub(crate) notices: Vec<Notice>,
+    /// What the audit found, if one was asked for.
+    pub(crate) audit: Option<Audit>,
+}
+
+/// When something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    /// Now: the task stands still, so its memory and maps may be read.
+    Now,
+    /// At this time of CLOCK_MONOTONIC in nanoseconds. The task has run on, and may be gone.
+    Past(u64),
+}
+
+/// Where the stack of a task is known from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum StackAt<'a> {
+    /// Nowhere.
+    Unknown,
+    /// It was walked before, and has this number in the recording.
+    Number(u32),
+    /// The task stands still.
+    Live(Registers),
+    /// These bytes were copied from the stack pointer on.
+    Copied(Registers, &'a [u8]),
+}
+
+/// A system call that has returned.
+#[derive(Debug)]
+pub(crate) struct Seen<'a> {
+    pub(crate) tid: u32,
+    pub(crate) call: Call,
+    pub(crate) stack: StackAt<'a>,
+    /// Whether its place among those of the same address space is certain.
+    pub(crate) in_order: bool,
+    /// The row that tells what its arguments do not, if the backend has it.
+    pub(crate) told: Option<Shown>,
+}
 
 pub(crate) use vmatlas_object::unwind::Registers;
 

@@ -1,5 +1,6 @@
 //! What the recorder keeps of a live address space beside its model.
 
+use super::arch::TASK_SIZE;
 use super::unwind::Modules;
 use crate::error::Error;
 use crate::process::{Process, ProcessId};
@@ -10,9 +11,6 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use vmatlas_maps::{AddressRange, Mapping, Maps};
-
-/// Where the addresses end that a process of x86-64 has, without five-level paging.
-const LOWER_HALF: u64 = (1 << 47) - 4096;
 
 /// How many places on stacks are remembered.
 const MOST_PLACES: usize = 1 << 16;
@@ -108,7 +106,7 @@ impl LiveSpace {
     pub(crate) fn resident(&self) -> Option<Vec<AddressRange>> {
         self.query.as_ref()?;
         let pagemap = self.process.open_file("pagemap").ok()?;
-        present(pagemap, LOWER_HALF).ok()
+        present(pagemap, TASK_SIZE).ok()
     }
 
     /// All of its rows.

@@ -1,7 +1,22 @@
 //! x86-64, whose programs also make the calls of i386 and x32.
 
+mod sampled;
+mod stopped;
+
+pub(crate) use sampled::{SAMPLED, SAMPLED_COUNT, Sampled};
+pub(crate) use stopped::{
+    abi_by_segment, call_of, first_argument, named, pointer_size, seen, settled,
+};
+
 use vmatlas_maps::uapi::audit::{AUDIT_ARCH_I386, AUDIT_ARCH_X86_64, X32_SYSCALL_BIT};
 use vmatlas_recording::call::Abi;
+
+/// The lowest address that mappings have.
+pub(crate) const LOWEST: u64 = 0x1000;
+/// Where the addresses of programs end, without five-level paging.
+pub(crate) const HIGHEST: u64 = 1 << 47;
+/// The last page below that is never mapped.
+pub(crate) const TASK_SIZE: u64 = HIGHEST - 4096;
 
 /// The ABIs of programs, that of this recorder first.
 pub(crate) const ABIS: [Abi; 3] = [Abi::X86_64, Abi::I386, Abi::X32];

@@ -1,5 +1,7 @@
 //! What the arguments of a call say.
 
+use crate::record::arch::pointer_size;
+use vmatlas_maps::uapi::prctl::{PR_SET_MM, PR_SET_MM_MAP, PRCTL_MM_MAP_START_BRK};
 use vmatlas_maps::uapi::shm::{IPC_CALL_MASK, IPC_SHMAT};
 use vmatlas_recording::CallKind;
 use vmatlas_recording::call::{Abi, Form, Meaning, SystemCall};
@@ -144,8 +146,20 @@ pub(crate) fn resolve(
             }
         }
         CallKind::Mbind => args[3] = node_mask(args[3], args[4], &mut read),
+        CallKind::Prctl if args[0] as u32 == PR_SET_MM as u32 && args[1] == PR_SET_MM_MAP => {
+            let mut words = [0; 24];
+            let address = args[2].wrapping_add(PRCTL_MM_MAP_START_BRK);
+            // What cannot be read fails in the kernel as well.
+            if !read(address, &mut words) {
+                words = [0; 24];
+            }
+            let (words, _) = words.as_chunks::<8>();
+            for (arg, word) in args.iter_mut().skip(2).zip(words) {
+                *arg = u64::from_le_bytes(*word);
+            }
+        }
         CallKind::IoSetup => {
-            let size = if abi == Abi::I386 || abi == Abi::X32 { 4 } else { 8 };
+            let size = pointer_size(abi) as u8; // which fits
             return Some(Left { address: args[1], size, means: LeftMeaning::Argument(1) });
         }
         _ => {}
@@ -242,6 +256,18 @@ mod tests {
         check(Abi::X86_64, 16, args, &range[..16], unregistered);
         check(Abi::X32, 0x4000_0202, args, &range, unregistered);
         check(Abi::X86_64, 16, [1, 0x5401, MEMORY, 0, 0, 0], &range, None);
+    }
+
+    #[test]
+    fn where_heap_and_stack_are_said_to_be() {
+        let map = words(&[1, 2, 3, 4, 0x1000, 0x2000, 0x9000, 8, 9, 10, 11, 0, 0], 8);
+        let args = [35, 14, MEMORY, 104, 0, 0];
+        let moved = plain(CallKind::Prctl, [35, 14, 0x1000, 0x2000, 0x9000, 0]);
+        check(Abi::X86_64, 157, args, &map, moved);
+        check(Abi::I386, 172, args, &map, moved);
+        check(Abi::X86_64, 157, args, &[], plain(CallKind::Prctl, [35, 14, 0, 0, 0, 0]));
+        let start = [35, 6, 0x5000, 0, 0, 0];
+        check(Abi::X86_64, 157, start, &map, plain(CallKind::Prctl, start));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use super::error::Error;
 use super::parse::{self, Parsed, SAMPLE_TYPE, Said};
-use super::registers::{self, Sampled};
 use super::tracepoints::{TRACEPOINTS, Tracepoint};
+use crate::record::arch::{SAMPLED, Sampled};
 use crate::sys::hold::hold;
 use crate::sys::null_calls;
 use crate::sys::perf_event::{self, Attr, Event, Ring, Where, flag, sample};
@@ -126,7 +126,7 @@ fn try_all() -> Result<Ids, Error> {
         kind: perf_event::TYPE_TRACEPOINT,
         sample_period: 1,
         sample_type: SAMPLE_TYPE | sample::RAW | sample::REGS_USER,
-        sample_regs_user: registers::MASK,
+        sample_regs_user: SAMPLED,
         clockid: perf_event::CLOCK,
         flags: flag::EXCLUDE_KERNEL | flag::EXCLUDE_HV | flag::USE_CLOCKID | flag::SAMPLE_ID_ALL,
         ..Attr::default()

@@ -4,10 +4,10 @@ use super::Config;
 use super::error::Error;
 use super::ids::{Ids, TreeWriteFormat};
 use super::parse::SAMPLE_TYPE;
-use super::registers;
 use super::rings::Which;
 use super::tasks::Owner;
 use super::tracepoints::{Purpose, Tracepoint};
+use crate::record::arch::SAMPLED;
 use crate::sys::perf_event::{self, Attr, Event, Where, flag, sample};
 use rustix::io::Errno;
 use std::collections::HashMap;
@@ -75,11 +75,8 @@ pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
         flags: common | threads_only | flag::EXCLUDE_KERNEL,
         ..Attr::default()
     };
-    let with_registers = Attr {
-        sample_type: SAMPLE_TYPE | sample::REGS_USER,
-        sample_regs_user: registers::MASK,
-        ..base
-    };
+    let with_registers =
+        Attr { sample_type: SAMPLE_TYPE | sample::REGS_USER, sample_regs_user: SAMPLED, ..base };
     let with_stack = |size: u32| Attr {
         sample_type: with_registers.sample_type | sample::STACK_USER,
         sample_stack_user: size,

@@ -6,10 +6,10 @@
 use super::event::{Call, PerfEvent, Stack, StackCopy};
 use super::live::Live;
 use super::parse::{Mmap, Who};
-use super::registers::Sampled;
 use super::rings::Which;
 use super::stacks::Stacks;
 use super::tasks::{Owner, Tasks};
+use crate::record::arch::Sampled;
 use std::collections::{HashMap, VecDeque};
 use vmatlas_recording::CallKind;
 
@@ -374,6 +374,7 @@ fn freed(entry: &Entry) -> Option<(u64, u64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::arch::SAMPLED_COUNT;
 
     const OWNER: Owner = Owner::Processors;
 
@@ -382,7 +383,7 @@ mod tests {
     }
 
     fn registers(result: u64) -> Sampled {
-        let mut registers = Sampled { abi: 2, values: [0; super::super::registers::COUNT] };
+        let mut registers = Sampled { abi: 2, values: [0; SAMPLED_COUNT] };
         registers.values[0] = result;
         registers
     }

@@ -3,7 +3,7 @@
 //! All events ask for the same identification ([`SAMPLE_TYPE`]), so that every record ends with
 //! it and every sample begins with it.
 
-use super::registers::{COUNT, Sampled};
+use crate::record::arch::{SAMPLED_COUNT, Sampled};
 use crate::sys::perf_event::sample;
 
 /// What every sample has.
@@ -153,7 +153,7 @@ fn sample(body: &[u8], layout: &impl Fn(u64) -> Option<u64>) -> Option<(Who, Sai
         let abi = fields.u64()?;
         // A task of the kernel has none.
         if abi != 0 {
-            let mut values = [0; COUNT];
+            let mut values = [0; SAMPLED_COUNT];
             for value in &mut values {
                 *value = fields.u64()?;
             }
@@ -285,7 +285,7 @@ mod tests {
             SAMPLE_TYPE | sample::ADDR | sample::RAW | sample::REGS_USER | sample::STACK_USER;
         let mut words = vec![7, pair(10, 11), 1234, 0xadd0, 1];
         words.extend([pair(12, 0x1111_1111), 0x2222_2222_2222_2222]);
-        words.extend([2].into_iter().chain(1..=COUNT as u64));
+        words.extend([2].into_iter().chain(1..=SAMPLED_COUNT as u64));
         words.extend([16, 0x3333_3333_3333_3333, 0, 8]);
         let whole = bytes(9, 2, &words);
         let Parsed::Record(record) = parse(&whole, |_| Some(layout)) else { panic!() };

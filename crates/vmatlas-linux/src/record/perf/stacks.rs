@@ -7,8 +7,8 @@
 use super::event::{Stack, StackCopy};
 use super::order::SLACK;
 use super::parse::Who;
-use super::registers::Sampled;
 use super::tasks::Owner;
+use crate::record::arch::Sampled;
 use std::collections::{HashMap, VecDeque};
 
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! What a task that a program makes shares with its maker.
 
-use super::task::call_of;
-use crate::record::arch::{abi_of, audit_arch};
+use crate::record::arch::{abi_by_segment, abi_of, audit_arch, call_of};
 use crate::record::calls;
 use crate::record::sink::Shared;
 use crate::sys::ptrace::{self, Regs};
@@ -13,8 +12,7 @@ use vmatlas_recording::call::{Abi, Meaning};
 /// fork(2) or vfork(2).
 pub(super) fn shared(tid: u32, registers: &Regs) -> Shared {
     // Before Linux 5.3 there is only the code segment to go by.
-    let arch = ptrace::audit_arch(tid)
-        .unwrap_or_else(|_| audit_arch(if registers.cs == 0x23 { Abi::I386 } else { Abi::X86_64 }));
+    let arch = ptrace::audit_arch(tid).unwrap_or_else(|_| audit_arch(abi_by_segment(registers)));
     let abi = abi_of(arch, registers.orig_rax);
     let flags = flags(tid, abi, registers);
     Shared { memory: flags & CLONE_VM != 0, thread: flags & CLONE_THREAD != 0 }

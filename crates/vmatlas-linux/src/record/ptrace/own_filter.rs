@@ -1,5 +1,6 @@
 //! Filters that a program itself installs.
 
+use crate::record::arch::pointer_size;
 use crate::sys::vm_read::read_memory;
 use vmatlas_maps::uapi::seccomp::{
     BPF_RET, SECCOMP_RET_ACTION, SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF,
@@ -18,9 +19,9 @@ pub(super) fn asks(tid: u32, abi: Abi, program: u64) -> bool {
     let length = usize::from(u16::from_le_bytes([length_low, length_high])).min(MOST);
     // Behind the length comes a pointer, at its own alignment.
     let [a, b, c, d, wide @ ..] = low;
-    let filter = match abi {
-        Abi::X86_64 | Abi::AArch64 => u64::from_le_bytes(wide),
-        Abi::I386 | Abi::X32 => u64::from(u32::from_le_bytes([a, b, c, d])),
+    let filter = match pointer_size(abi) {
+        4 => u64::from(u32::from_le_bytes([a, b, c, d])),
+        _ => u64::from_le_bytes(wide),
     };
     let mut instructions = vec![0; length * 8];
     let read = read_memory(tid, filter, &mut instructions).unwrap_or(0);

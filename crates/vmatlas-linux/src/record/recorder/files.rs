@@ -287,7 +287,7 @@ impl Recorder {
 
 /// A row of what was mapped.
 #[derive(Clone, Debug)]
-pub(in crate::record) struct Shown {
+pub(crate) struct Shown {
     row: Mapping<'static>,
     name: Vec<u8>,
 }

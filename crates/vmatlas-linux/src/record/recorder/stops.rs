@@ -1,48 +1,35 @@
 //! What the ptrace backend sees, recorded.
 
-use super::{FLUSH_AFTER, Recorder, TELL_AFTER, Task, WHOLE_CHECK_EVERY, clock_ns};
-use crate::record::sink::{Begun, Registers, Shared, Signal, Sink};
-use crate::record::space::LiveSpace;
-use crate::record::unwind::Modules;
+use super::{FLUSH_AFTER, Recorder, TELL_AFTER, WHOLE_CHECK_EVERY, clock_ns};
+use crate::record::sink::{At, Begun, Registers, Seen, Shared, Signal, Sink, StackAt};
 use crate::sys::vm_read::read_memory;
 use std::time::Duration;
 use vmatlas_explain::explain::instruction::LONGEST;
-use vmatlas_maps::Kind;
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
-use vmatlas_recording::{Call, CallKind, TaskEntry, What};
+use vmatlas_recording::{Call, CallKind, What};
 use vmatlas_space::{AddressSpace, VmaFlags};
 
 impl Recorder {
     /// Writes a call and follows it. `done` says that the kernel has done it, so that its rows can
     /// be looked at; else they are when the task stops next.
     fn record(&mut self, begun: &Begun, result: i64, stack: u32, in_order: bool, done: bool) {
-        let Some(entry) = self.tasks.get(&begun.tid).map(|task| task.entry) else { return };
-        let mut call = Call { kind: begun.kind, args: begun.args, result };
-        if !self.counts(entry, &call) {
+        let tid = begun.tid;
+        let call = Call { kind: begun.kind, args: begun.args, result };
+        let stack = StackAt::Number(stack);
+        let seen = Seen { tid, call, stack, in_order, told: None };
+        let Some(applied) = self.called(At::Now, seen) else { return };
+        let Some(task) = self.tasks.get_mut(&tid) else { return };
+        task.unchecked += 1;
+        if !done {
+            task.foreseen = Some(applied);
             return;
         }
-        let Some(task) = self.tasks.get_mut(&begun.tid) else { return };
-        task.unchecked += 1;
-        let whole = task.unchecked > WHOLE_CHECK_EVERY;
-        let id = task.space;
+        let (entry, id, whole) = (task.entry, task.space, task.unchecked > WHOLE_CHECK_EVERY);
         self.with(id, |recorder, space| {
-            let shown = recorder.row_of(space, &mut call);
-            let file = match &shown {
-                Some(shown) => recorder.complete(space, &mut call, shown),
-                None => 0,
-            };
-            let applied = recorder.event(entry, stack, What::Call { call, file, in_order });
-            recorder.truth.refused += u64::from(applied.refused.is_some());
-            recorder.truth.out_of_order += u64::from(!in_order);
-            recorder.follow_code(space, &call, &applied, shown.as_ref());
-            if !done {
-                if let Some(task) = recorder.tasks.get_mut(&begun.tid) {
-                    task.foreseen = Some(applied);
-                }
-            } else if whole {
-                recorder.check_whole(begun.tid, entry, space);
+            if whole {
+                recorder.check_whole(tid, entry, space);
             } else {
-                recorder.check(begun.tid, entry, space, &applied);
+                recorder.check(tid, entry, space, &applied);
             }
         });
     }
@@ -99,58 +86,16 @@ impl Sink for Recorder {
 
     fn cloned(&mut self, parent: u32, child: u32, shared: Shared, registers: Registers) {
         self.look_back(parent);
-        let stack = self.stack(parent, &registers);
-        let Some(task) = self.tasks.get(&parent) else { return };
-        let (entry, id) = (task.entry, task.space);
-        let pid = if shared.thread { task.pid } else { child };
-        let comm = self.writer.tasks()[entry as usize].comm.clone();
-        let Some(space) = self.spaces.get_mut(&id) else { return };
-        let space = if shared.memory {
-            space.tasks += 1;
-            id
-        } else {
-            let modules = space.modules.clone();
-            let Ok(space) = LiveSpace::open(child, modules) else { return };
-            self.add_space(space)
-        };
-        let new = self.writer.task(TaskEntry { tid: child, pid, comm });
-        self.event(entry, stack, What::Clone { child: new, memory: shared.memory });
-        self.truth.tasks += 1;
-        self.tasks.insert(child, Task::new(new, pid, space));
-        if !shared.memory {
+        let stack = StackAt::Live(registers);
+        let Some(new) = self.made(At::Now, (parent, child), shared, &stack) else { return };
+        if let Some(space) = self.space_of(child).filter(|_| !shared.memory) {
             self.with(space, |recorder, space| recorder.check_whole(child, new, space));
         }
     }
 
     fn executed(&mut self, tid: u32, former: u32) {
-        let old = self.remove(former);
-        if let Some(old) = &old {
-            // All other threads are gone.
-            let threads = self.tasks.iter().filter(|(_, task)| task.pid == old.pid);
-            let threads: Vec<u32> = threads.map(|(tid, _)| *tid).collect();
-            for thread in threads {
-                if let Some(task) = self.remove(thread) {
-                    self.event(task.entry, 0, What::Exit { status: 0 });
-                }
-            }
-        }
-        let Ok(mut space) = LiveSpace::open(tid, Modules::default()) else { return };
-        let comm = space.process().comm().unwrap_or_default();
-        let to = self.writer.task(TaskEntry { tid, pid: tid, comm });
-        let shown = space.all_rows().unwrap_or_default();
-        let rows = self.rows(&space, &shown);
-        if self.truth.execs == 0 {
-            self.runs(tid);
-        }
-        self.event(old.map_or(to, |old| old.entry), 0, What::Exec { to, rows });
-        self.truth.execs += 1;
-        for row in shown.iter().filter(|row| row.inode != 0 || row.perms.execute()) {
-            if row.kind() != Kind::Vsyscall {
-                self.map_code(&mut space, &row);
-            }
-        }
-        let space = self.add_space(space);
-        self.tasks.insert(tid, Task::new(to, tid, space));
+        self.executes(At::Now, tid, former, None);
+        self.has_executed(At::Now, tid, None);
     }
 
     fn exiting(&mut self, tid: u32, status: i32) {

@@ -4,9 +4,9 @@ use super::super::made;
 use super::super::notice::Notice;
 use super::super::order::{PATIENCE, SpaceId, patience};
 use super::super::own_filter;
-use super::super::task::{InCall, call_of, seen, settled};
+use super::super::task::InCall;
 use super::{Tracer, go_on};
-use crate::record::arch;
+use crate::record::arch::{self, call_of, seen, settled};
 use crate::record::calls::{self, decode};
 use crate::record::filter;
 use crate::record::sink::{Begun, Sink};
@@ -78,8 +78,7 @@ impl<S: Sink> Tracer<'_, S> {
                 // It would have the filter but no tracer. The register keeps the change, which
                 // nobody looks at.
                 let mut with = *at;
-                let flags = if abi == Abi::I386 { &mut with.rbx } else { &mut with.rdi };
-                *flags &= !CLONE_UNTRACED;
+                *arch::first_argument(&mut with, abi) &= !CLONE_UNTRACED;
                 let _ = ptrace::set_registers(tid, &with);
                 return;
             }

@@ -1,4 +1,4 @@
-//! The registers of a sample, on x86-64 (arch/x86/include/uapi/asm/perf_regs.h).
+//! The registers of a sample of perf events (arch/x86/include/uapi/asm/perf_regs.h).
 //!
 //! When a system call returns, all of them still hold what the program put there, but `rax`,
 //! which holds the result, and `rcx` and `r11`, which the call uses itself.
@@ -6,33 +6,33 @@
 use crate::record::sink::Registers;
 
 /// What samples hold: `ax dx si di bp sp ip r8 r9 r10`, in the order of their bits.
-pub(super) const MASK: u64 =
+pub(crate) const SAMPLED: u64 =
     1 | 0x08 | 0x10 | 0x20 | 0x40 | 0x80 | 0x100 | 1 << 16 | 1 << 17 | 1 << 18;
 /// How many those are.
-pub(super) const COUNT: usize = MASK.count_ones() as usize;
+pub(crate) const SAMPLED_COUNT: usize = SAMPLED.count_ones() as usize;
 
 /// `PERF_SAMPLE_REGS_ABI_32`.
 const ABI_32: u64 = 1;
 
 /// The registers of one sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sampled {
-    pub(super) abi: u64,
-    pub(super) values: [u64; COUNT],
+pub(crate) struct Sampled {
+    pub(crate) abi: u64,
+    pub(crate) values: [u64; SAMPLED_COUNT],
 }
 
 impl Sampled {
     /// What the call returned, or `-ENOSYS` where it has only begun.
-    pub(super) fn result(&self) -> i64 {
+    pub(crate) fn result(&self) -> i64 {
         self.values[0].cast_signed()
     }
 
-    pub(super) fn arguments(&self) -> [u64; 6] {
+    pub(crate) fn arguments(&self) -> [u64; 6] {
         let [_, dx, si, di, _, _, _, r8, r9, r10] = self.values;
         [di, si, dx, r10, r8, r9]
     }
 
-    pub(super) fn for_unwinding(&self) -> Registers {
+    pub(crate) fn for_unwinding(&self) -> Registers {
         let [_, _, _, _, fp, sp, ip, ..] = self.values;
         Registers { ip, sp, fp, compat: self.abi == ABI_32 }
     }

@@ -1,0 +1,265 @@
+//! The steps of a recording: whatever a backend sees becomes an event here, and nowhere else.
+
+use super::{Recorder, Task, clock_ns};
+use crate::record::sink::{At, Seen, Shared, StackAt};
+use crate::record::space::LiveSpace;
+use crate::record::unwind::Modules;
+use std::path::Path;
+use vmatlas_maps::{Kind, Mapping, Maps};
+use vmatlas_recording::{Applied, TaskEntry, What};
+
+impl Recorder {
+    /// The time of the recording.
+    fn when(&self, at: At) -> u64 {
+        match at {
+            At::Now => self.time(clock_ns()),
+            At::Past(time_ns) => self.time(time_ns),
+        }
+    }
+
+    /// The number of a stack.
+    fn stack_at(&mut self, tid: u32, stack: &StackAt<'_>) -> u32 {
+        match stack {
+            StackAt::Unknown => 0,
+            StackAt::Number(number) => *number,
+            StackAt::Live(registers) => self.stack(tid, registers),
+            StackAt::Copied(registers, bytes) => self.stack_of_copy(tid, registers, bytes),
+        }
+    }
+
+    /// Whether a task is recorded, and the number of its address space.
+    pub(in crate::record) fn space_of(&self, tid: u32) -> Option<u32> {
+        self.tasks.get(&tid).map(|task| task.space)
+    }
+
+    /// A call has returned. Gives what it did; `None` if it cannot have changed anything.
+    pub(in crate::record) fn called(&mut self, at: At, seen: Seen<'_>) -> Option<Applied> {
+        let Seen { tid, mut call, stack, in_order, told } = seen;
+        let task = self.tasks.get(&tid)?;
+        let (entry, id) = (task.entry, task.space);
+        if !self.counts(entry, &call) {
+            return None;
+        }
+        let stack = self.stack_at(tid, &stack);
+        let mut done = None;
+        self.with(id, |recorder, space| {
+            let shown = told.or_else(|| recorder.row_of(space, &mut call));
+            let file = match &shown {
+                Some(shown) => recorder.complete(space, &mut call, shown),
+                None => 0,
+            };
+            let what = What::Call { call, file, in_order };
+            let applied = recorder.event_at(recorder.when(at), entry, stack, what);
+            recorder.truth.refused += u64::from(applied.refused.is_some());
+            recorder.truth.out_of_order += u64::from(!in_order);
+            recorder.follow_code(space, &call, &applied, shown.as_ref());
+            done = Some(applied);
+        });
+        done
+    }
+
+    /// A task has made another. Gives the new one's entry, unless it is known already.
+    pub(in crate::record) fn made(
+        &mut self,
+        at: At,
+        (parent, child): (u32, u32),
+        shared: Shared,
+        stack: &StackAt<'_>,
+    ) -> Option<u32> {
+        let stack = self.stack_at(parent, stack);
+        let task = self.tasks.get(&parent)?;
+        let (entry, id) = (task.entry, task.space);
+        let pid = if shared.thread { task.pid } else { child };
+        // Whoever looks later may have found it by itself.
+        if at != At::Now && self.tasks.contains_key(&child) {
+            return None;
+        }
+        let comm = self.writer.tasks()[entry as usize].comm.clone();
+        let space = self.spaces.get_mut(&id)?;
+        let space = if shared.memory {
+            space.tasks += 1;
+            id
+        } else {
+            let modules = space.modules.clone();
+            let copy = open(at, child, modules)?;
+            self.add_space(copy)
+        };
+        let new = self.writer.task(TaskEntry { tid: child, pid, comm });
+        let what = What::Clone { child: new, memory: shared.memory };
+        self.event_at(self.when(at), entry, stack, what);
+        self.truth.tasks += 1;
+        self.tasks.insert(child, Task::new(new, pid, space));
+        Some(new)
+    }
+
+    /// A thread of a process that is known was found, whose making was not seen.
+    pub(in crate::record) fn found_thread(&mut self, at: At, pid: u32, tid: u32) {
+        let known = self.tasks.values().find(|task| task.pid == pid);
+        let Some((parent, space)) = known.map(|task| (task.entry, task.space)) else { return };
+        let comm = std::fs::read(Path::new("/proc").join(format!("{pid}/task/{tid}/comm")));
+        let mut comm = comm.unwrap_or_else(|_| self.writer.tasks()[parent as usize].comm.clone());
+        comm.pop_if(|last| *last == b'\n');
+        let child = self.writer.task(TaskEntry { tid, pid, comm });
+        self.event_at(self.when(at), parent, 0, What::Clone { child, memory: true });
+        if let Some(space) = self.spaces.get_mut(&space) {
+            space.tasks += 1;
+        }
+        self.tasks.insert(tid, Task::new(child, pid, space));
+    }
+
+    /// A process is there before the recording: `rows` were read when `threads` had it.
+    pub(in crate::record) fn attached(
+        &mut self,
+        pid: u32,
+        threads: &[(u32, u32)],
+        rows: &Maps,
+    ) -> Result<(), crate::Error> {
+        let mut space = LiveSpace::open(pid, Modules::default())?;
+        let comm = space.process().comm()?;
+        let leader = self.writer.task(TaskEntry { tid: pid, pid, comm });
+        let shown = self.rows(&space, rows);
+        self.event(leader, 0, What::Attached { rows: shown });
+        for row in rows.iter().filter(|row| row.inode != 0 || row.perms.execute()) {
+            self.map_code(&mut space, &row);
+        }
+        let space = self.add_space(space);
+        self.tasks.insert(pid, Task::new(leader, pid, space));
+        let began = At::Past(self.began_ns);
+        for (_, tid) in threads.iter().filter(|(of, tid)| *of == pid && *tid != pid) {
+            self.found_thread(began, pid, *tid);
+        }
+        Ok(())
+    }
+
+    /// A task executes a program and now is the only thread of its process: `former` is the number
+    /// it had before. Its mappings follow ([`has_executed`](Recorder::has_executed)).
+    pub(in crate::record) fn executes(
+        &mut self,
+        at: At,
+        tid: u32,
+        former: u32,
+        comm: Option<Vec<u8>>,
+    ) {
+        let old = self.remove(former);
+        let pid = old.as_ref().map_or(tid, |old| old.pid);
+        // All other threads are gone.
+        let threads = self.tasks.iter().filter(|(_, task)| task.pid == pid);
+        let threads: Vec<u32> = threads.map(|(tid, _)| *tid).collect();
+        for thread in threads {
+            self.has_ended(at, thread, 0);
+        }
+        let Some(space) = open(at, tid, Modules::default()) else { return };
+        let comm = comm.unwrap_or_else(|| space.process().comm().unwrap_or_default());
+        let to = self.writer.task(TaskEntry { tid, pid: tid, comm });
+        let space = self.add_space(space);
+        let mut task = Task::new(to, tid, space);
+        task.former = old.map(|old| old.entry);
+        self.tasks.insert(tid, task);
+    }
+
+    /// The mappings of the program are there: `rows`, or those that the kernel shows now.
+    pub(in crate::record) fn has_executed(&mut self, at: At, tid: u32, rows: Option<Maps>) {
+        let Some(task) = self.tasks.get_mut(&tid) else { return };
+        let (to, id, former) = (task.entry, task.space, task.former.take());
+        self.with(id, |recorder, space| {
+            let shown = rows.unwrap_or_else(|| space.all_rows().unwrap_or_default());
+            let rows = recorder.rows(space, &shown);
+            if recorder.truth.execs == 0 {
+                recorder.runs(tid);
+            }
+            let what = What::Exec { to, rows };
+            recorder.event_at(recorder.when(at), former.unwrap_or(to), 0, what);
+            recorder.truth.execs += 1;
+            for row in shown.iter().filter(|row| row.inode != 0 || row.perms.execute()) {
+                if row.kind() != Kind::Vsyscall {
+                    recorder.map_code(space, &row);
+                }
+            }
+        });
+    }
+
+    /// A task has ended.
+    pub(in crate::record) fn has_ended(&mut self, at: At, tid: u32, status: i32) {
+        if let Some(task) = self.remove(tid) {
+            self.event_at(self.when(at), task.entry, 0, What::Exit { status });
+        }
+    }
+
+    /// A task has another name.
+    pub(in crate::record) fn renamed(&mut self, at: At, pid: u32, tid: u32, comm: Vec<u8>) {
+        let time_ns = self.when(at);
+        let Some(task) = self.tasks.get_mut(&tid) else { return };
+        let to = self.writer.task(TaskEntry { tid, pid, comm });
+        let entry = std::mem::replace(&mut task.entry, to);
+        self.event_at(time_ns, entry, 0, What::Renamed { to });
+    }
+
+    /// The kernel shows this row, and no call tells it: a stack has grown.
+    pub(in crate::record) fn grew(&mut self, at: At, tid: u32, row: &Mapping<'_>) {
+        let Some(task) = self.tasks.get(&tid) else { return };
+        let (entry, id) = (task.entry, task.space);
+        self.with(id, |recorder, space| {
+            let mut rows = Maps::default();
+            rows.push(row);
+            let rows = recorder.rows(space, &rows);
+            let what = What::Observed { range: row.range, rows };
+            recorder.event_at(recorder.when(at), entry, 0, what);
+        });
+    }
+
+    /// A page was touched for the first time.
+    pub(in crate::record) fn faulted(
+        &mut self,
+        at: At,
+        tid: u32,
+        address: u64,
+        stack: &StackAt<'_>,
+    ) {
+        let Some(entry) = self.tasks.get(&tid).map(|task| task.entry) else { return };
+        let stack = self.stack_at(tid, stack);
+        self.event_at(self.when(at), entry, stack, What::Fault { address });
+    }
+
+    /// Events were lost.
+    pub(in crate::record) fn lost(&mut self, at: At, events: u64) {
+        self.truth.lost += events;
+        let task = self.tasks.values().next().map_or(0, |task| task.entry);
+        self.event_at(self.when(at), task, 0, What::Lost { events });
+    }
+
+    /// Each address space with a task that has it.
+    pub(in crate::record) fn spaces(&self) -> Vec<(u32, u32)> {
+        let mut seen: Vec<(u32, u32)> = Vec::new();
+        for (tid, task) in &self.tasks {
+            if !seen.iter().any(|(_, space)| *space == task.space) {
+                seen.push((*tid, task.space));
+            }
+        }
+        seen
+    }
+
+    /// The rows that the kernel shows of an address space.
+    pub(in crate::record) fn rows_now(&self, space: u32) -> Option<Maps> {
+        self.spaces.get(&space)?.all_rows().ok()
+    }
+
+    /// Holds rows of a task's address space against the model.
+    pub(in crate::record) fn hold_against(&mut self, tid: u32, space: u32, rows: &Maps) {
+        let Some(entry) = self.tasks.get(&tid).map(|task| task.entry) else { return };
+        self.with(space, |recorder, space| recorder.compare(entry, space, rows));
+    }
+
+    /// Writes which pages of a task's address space are in memory, if that is wanted.
+    pub(in crate::record) fn look_at_pages(&mut self, tid: u32, space: u32) {
+        let Some(entry) = self.tasks.get(&tid).map(|task| task.entry) else { return };
+        self.with(space, |recorder, space| recorder.note_resident(entry, space));
+    }
+}
+
+/// The address space of a task. One that does not stand still may be gone.
+fn open(at: At, tid: u32, modules: Modules) -> Option<LiveSpace> {
+    match at {
+        At::Now => LiveSpace::open(tid, modules).ok(),
+        At::Past(_) => LiveSpace::open_or_gone(tid, modules),
+    }
+}
