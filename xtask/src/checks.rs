@@ -1,6 +1,6 @@
 //! What must hold of the code besides its tests.
 
-use crate::{cargo, deny, fuzz, package, root};
+use crate::{cargo, circles, deny, fuzz, package, root};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -160,6 +160,16 @@ pub(crate) fn layering() -> Result<(), String> {
     if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
 
+/// Lists the circles of all crates.
+pub(crate) fn print_circles() -> Result<(), String> {
+    for (name, ..) in LAYERS {
+        for circle in circles::of_crate(name)? {
+            println!("{name}: {}", circle.join(", "));
+        }
+    }
+    Ok(())
+}
+
 /// The normal dependencies of a crate of ours.
 struct Dependencies {
     direct: BTreeSet<String>,
@@ -231,7 +241,7 @@ fn without_strings(line: &str) -> String {
 }
 
 /// The lines of code below a folder, without comments.
-fn code(dir: &Path) -> Result<Vec<(PathBuf, usize, String)>, String> {
+pub(crate) fn code(dir: &Path) -> Result<Vec<(PathBuf, usize, String)>, String> {
     let mut lines = Vec::new();
     let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {

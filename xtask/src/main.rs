@@ -1,6 +1,7 @@
 //! `cargo xtask`: what CI and developers run beside `cargo` itself.
 
 mod checks;
+mod circles;
 mod deny;
 mod fuzz;
 mod kernels;
@@ -13,6 +14,7 @@ use std::process::{Command, ExitCode};
 const USAGE: &str =
     "cargo xtask test            all tests; as root on Debian it installs what they need
 cargo xtask ci              the checks: format, lints, documentation, packages, licences, benchmarks, fuzzing, layering
+cargo xtask circles         the circles of modules that use each other, by crate
 cargo xtask layering        that the crates keep to their places
 cargo xtask package [--verify]
                             packs the crates as for publishing; builds each from its package if asked
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         "deny" => deny::run_deny(),
         "package" => package::run_package(rest == ["--verify"]),
         "layering" => checks::layering(),
+        "circles" => checks::print_circles(),
         "bench" => bench(rest),
         "fuzz" => fuzz::run_targets(rest),
         "kernels" => kernels::run_kernels(rest),

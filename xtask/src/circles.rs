@@ -1,0 +1,155 @@
+//! Circles of modules that use each other, by what their code names.
+
+use crate::checks::code;
+use crate::root;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// The modules of a crate, by path: `source::core`, and what each uses of the others.
+type Uses = BTreeMap<String, BTreeSet<String>>;
+
+/// The circles of a crate: the modules of each, in order. Those of tests do not count.
+pub(crate) fn of_crate(name: &str) -> Result<Vec<Vec<String>>, String> {
+    let uses = uses(&root().join("crates").join(name).join("src"))?;
+    let reach: BTreeMap<&str, BTreeSet<&str>> =
+        uses.keys().map(|module| (&**module, reachable(&uses, module))).collect();
+    let mut circles: BTreeSet<Vec<String>> = BTreeSet::new();
+    for (module, reached) in &reach {
+        if reached.contains(module) {
+            let back = |other: &&&str| reach.get(**other).is_some_and(|r| r.contains(module));
+            circles.insert(reached.iter().filter(back).map(|&other| other.to_owned()).collect());
+        }
+    }
+    Ok(circles.into_iter().collect())
+}
+
+/// All modules that a module leads to.
+fn reachable<'a>(uses: &'a Uses, from: &str) -> BTreeSet<&'a str> {
+    let mut all = BTreeSet::new();
+    let mut open: Vec<&str> = uses.get(from).into_iter().flatten().map(String::as_str).collect();
+    while let Some(module) = open.pop() {
+        if all.insert(module) {
+            open.extend(uses.get(module).into_iter().flatten().map(String::as_str));
+        }
+    }
+    all
+}
+
+fn uses(src: &Path) -> Result<Uses, String> {
+    let mut texts: BTreeMap<PathBuf, String> = BTreeMap::new();
+    let is_test = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
+    for (path, _, line) in code(src)?.into_iter().filter(|(path, ..)| !is_test(path)) {
+        let text = texts.entry(path).or_default();
+        text.push_str(&line);
+        text.push('\n');
+    }
+    let module = |path: &Path| {
+        let path = path.strip_prefix(src).unwrap_or(path).with_extension("");
+        let parts: Vec<&str> = path.iter().filter_map(|part| part.to_str()).collect();
+        if matches!(parts[..], ["lib" | "main"]) { String::new() } else { parts.join("::") }
+    };
+    let modules: BTreeSet<String> = texts.keys().map(|path| module(path)).collect();
+    let mut uses = Uses::new();
+    for (path, text) in &texts {
+        let own = module(path);
+        // What stands in the tests at the end of a file is no use of the module.
+        let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+        let named = named(text).into_iter();
+        let found = named.filter_map(|path| resolve(&own, &path, &modules));
+        let others: BTreeSet<String> = found.filter(|other| *other != own).collect();
+        uses.insert(own, others);
+    }
+    Ok(uses)
+}
+
+/// The module that a path from `own` leads to; the root of the crate counts for nothing, as it only
+/// names the others.
+fn resolve(own: &str, path: &[String], modules: &BTreeSet<String>) -> Option<String> {
+    let mut at: Vec<&str> = own.split("::").filter(|part| !part.is_empty()).collect();
+    let mut rest = path;
+    while let Some((first, more)) = rest.split_first() {
+        match first.as_str() {
+            "crate" => at.clear(),
+            "super" => drop(at.pop()),
+            "self" => {}
+            _ => break,
+        }
+        rest = more;
+    }
+    let mut found = modules.contains(&at.join("::")).then(|| at.join("::"));
+    for part in rest {
+        at.push(part);
+        if !modules.contains(&at.join("::")) {
+            break;
+        }
+        found = Some(at.join("::"));
+    }
+    found.filter(|module| !module.is_empty())
+}
+
+/// Every path that begins with `crate`, `super` or `self`, groups taken apart.
+fn named(text: &str) -> Vec<Vec<String>> {
+    let mut all = Vec::new();
+    for start in ["crate::", "super::", "self::"] {
+        for (at, _) in text.match_indices(start) {
+            let before = text[..at].chars().next_back();
+            if before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':') {
+                take(&text[at..], &mut Vec::new(), &mut all);
+            }
+        }
+    }
+    all
+}
+
+/// Takes a path at the beginning of a text, or a group of them, and gives how long it is.
+fn take(text: &str, before: &mut Vec<String>, all: &mut Vec<Vec<String>>) -> usize {
+    let length = before.len();
+    let mut at = 0;
+    loop {
+        let rest = &text[at..];
+        let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+        if let Some(group) = rest.strip_prefix('{') {
+            at += 1 + take_group(group, before, all);
+            break;
+        }
+        if word == 0 {
+            break;
+        }
+        before.push(rest[..word].to_owned());
+        at += word;
+        match text[at..].strip_prefix("::") {
+            Some(_) => at += 2,
+            None => break,
+        }
+    }
+    all.push(before.clone());
+    before.truncate(length);
+    at
+}
+
+fn take_group(text: &str, before: &mut Vec<String>, all: &mut Vec<Vec<String>>) -> usize {
+    let mut at = 0;
+    while let Some(c) = text[at..].chars().next() {
+        match c {
+            '}' => return at + 1,
+            c if c.is_alphanumeric() || c == '_' => at += take(&text[at..], before, all).max(1),
+            c => at += c.len_utf8(),
+        }
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn groups_are_taken_apart() {
+        let found = named("use crate::a::{b::C, d, e::{F, g::H}};\nlet x = super::y::Z;");
+        let found: Vec<String> = found.iter().map(|path| path.join("::")).collect();
+        for path in ["crate::a::b::C", "crate::a::d", "crate::a::e::F", "crate::a::e::g::H"] {
+            assert!(found.iter().any(|known| known == path), "{path} in {found:?}");
+        }
+        assert!(found.iter().any(|known| known == "super::y::Z"));
+    }
+}
