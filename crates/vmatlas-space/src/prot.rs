@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::BitOr;
+use vmatlas_maps::uapi::mman::{PROT_EXEC, PROT_READ, PROT_WRITE};
 
 /// The protection asked of mmap(2), mprotect(2) and others: `PROT_READ`, `PROT_WRITE` and
 /// `PROT_EXEC`, with the kernel's bits.
@@ -12,15 +13,15 @@ impl Prot {
     /// `PROT_NONE`.
     pub const NONE: Prot = Prot(0);
     /// `PROT_READ`.
-    pub const READ: Prot = Prot(1);
+    pub const READ: Prot = Prot(PROT_READ as u8);
     /// `PROT_WRITE`.
-    pub const WRITE: Prot = Prot(2);
+    pub const WRITE: Prot = Prot(PROT_WRITE as u8);
     /// `PROT_EXEC`.
-    pub const EXEC: Prot = Prot(4);
+    pub const EXEC: Prot = Prot(PROT_EXEC as u8);
 
     /// The protection with the kernel's bits; others are dropped.
     pub const fn from_bits(bits: u64) -> Prot {
-        Prot((bits & 7) as u8)
+        Prot((bits & (PROT_READ | PROT_WRITE | PROT_EXEC)) as u8)
     }
 
     /// The kernel's bits.

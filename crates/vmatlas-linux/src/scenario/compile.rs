@@ -22,9 +22,8 @@ use vmatlas_space::scenario::{
     Access, Advice, Map, Operation, Place, Policy, Scenario, Sharing, Span, StepKind,
 };
 
-/// Numbers that all architectures share and libc does not know everywhere.
+/// A number that all architectures share and libc does not know everywhere.
 const MEMFD_SECRET: c_long = 447;
-const MSEAL: c_long = 462;
 /// CONFIG_NODES_SHIFT is at most 10.
 const MAX_NODE: u32 = 1023;
 
@@ -134,7 +133,7 @@ impl<'a> Compiler<'a> {
                 self.call(libc::SYS_mlockall, [Value(flags), Zero, Zero, Zero, Zero, Zero]);
             }
             Operation::UnlockAll => self.call(libc::SYS_munlockall, [Zero; 6]),
-            Operation::Seal(span) => self.over(MSEAL, *span, []),
+            Operation::Seal(span) => self.over(libc::SYS_mseal, *span, []),
             Operation::Name { span, name } => {
                 let name = name.as_deref().map_or(Ok(Zero), |name| self.string(name))?;
                 let (at, length) = (self.address(span.at), self.bytes_of(span.length));

@@ -124,6 +124,10 @@ impl Execution<'_> {
                 }
             }
             Action::Vdso { at, option } => {
+                // Elsewhere signals return by way of it.
+                if cfg!(not(target_arch = "x86_64")) {
+                    return Err(i64::from(libc::ENOSYS));
+                }
                 self.drop_vdso()?;
                 let at = self.place.base.wrapping_add_signed(at);
                 self.call(ARCH_PRCTL, [option, at, 0, 0, 0, 0])
