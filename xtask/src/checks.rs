@@ -146,6 +146,12 @@ pub(crate) fn layering() -> Result<(), String> {
     for (name, list, rule) in FORBIDDEN {
         words(name, list, rule, &mut faults)?;
     }
+    for name in ["vmatlas", "vmatlas-cli"] {
+        for circle in circles::of_crate(name)? {
+            faults.push(format!("{name}: these modules use each other: {}", circle.join(", ")));
+        }
+    }
+    kernel_constants(&mut faults)?;
     for (path, number, line) in code(&root().join("crates"))? {
         let word = |text: &str| {
             text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
@@ -158,6 +164,30 @@ pub(crate) fn layering() -> Result<(), String> {
         }
     }
     if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
+}
+
+/// The command names no constant of the kernel: what it would need one for is the library's.
+fn kernel_constants(faults: &mut Vec<String>) -> Result<(), String> {
+    const PREFIXES: [&str; 12] = [
+        "AT_", "MADV_", "MAP_", "MREMAP_", "PROT_", "PR_", "PTRACE_", "RLIMIT_", "SIG", "SYS_",
+        "CLONE_", "UFFDIO_",
+    ];
+    for (path, number, line) in code(&root().join("crates/vmatlas-cli/src"))? {
+        let code = without_strings(&line);
+        let words = code.split(|c: char| !c.is_alphanumeric() && c != '_');
+        let is_constant = |word: &&str| {
+            let is_upper =
+                word.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
+            is_upper && PREFIXES.iter().any(|p| word.starts_with(p) && word.len() > p.len() + 1)
+        };
+        if let Some(word) = words.into_iter().find(is_constant) {
+            let place = path.display();
+            faults.push(format!(
+                "{place}:{number}: the command names a constant of the kernel: {word}"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Lists the circles of all crates.

@@ -56,10 +56,28 @@ fn uses(src: &Path) -> Result<Uses, String> {
         let text = text.split("#[cfg(test)]").next().unwrap_or_default();
         let named = named(text).into_iter();
         let found = named.filter_map(|path| resolve(&own, &path, &modules));
-        let others: BTreeSet<String> = found.filter(|other| *other != own).collect();
+        let children = modules.iter().filter(|module| is_child(&own, module));
+        let children = children.filter(|child| names_child(text, child)).cloned();
+        let others: BTreeSet<String> =
+            found.filter(|other| *other != own).chain(children).collect();
         uses.insert(own, others);
     }
     Ok(uses)
+}
+
+/// Whether a module stands directly below another; the root of the crate has no children here.
+fn is_child(own: &str, module: &str) -> bool {
+    let below = module.strip_prefix(own).and_then(|rest| rest.strip_prefix("::"));
+    !own.is_empty() && below.is_some_and(|name| !name.contains("::"))
+}
+
+/// Whether a text names something of its child module, `child::…`.
+fn names_child(text: &str, child: &str) -> bool {
+    let name = child.rsplit("::").next().unwrap_or(child);
+    text.match_indices(&format!("{name}::")).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':')
+    })
 }
 
 /// The module that a path from `own` leads to; the root of the crate counts for nothing, as it only
@@ -110,7 +128,8 @@ fn take(text: &str, before: &mut Vec<String>, all: &mut Vec<Vec<String>>) -> usi
         let word = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
         if let Some(group) = rest.strip_prefix('{') {
             at += 1 + take_group(group, before, all);
-            break;
+            before.truncate(length);
+            return at;
         }
         if word == 0 {
             break;

@@ -1,16 +1,15 @@
 //! The annotated map of one address space at one moment.
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::images::Image;
 use crate::needs::Needs;
 use crate::note::Note;
 use crate::recorded::{Made, Origins, Recorded};
-use crate::row::Row;
 use crate::sections::{self, Section};
+use crate::source::Source;
 use crate::source::core::Core;
+use crate::source::kind::SourceKind;
 use crate::source::live::Live;
 use crate::source::open::{self, How, Place, Read3, Target};
-use crate::source::{Source, SourceKind};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -241,17 +240,6 @@ impl Atlas {
         &self.maps
     }
 
-    /// The rows.
-    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'_>> + DoubleEndedIterator + Clone {
-        let row = |(index, mapping)| Row { atlas: self, index, mapping };
-        self.maps.iter().enumerate().map(row)
-    }
-
-    /// The row of that index.
-    pub fn row(&self, index: usize) -> Option<Row<'_>> {
-        Some(Row { atlas: self, index, mapping: self.maps.get(index)? })
-    }
-
     /// What is odd about it, or was left out. Notes about labels are there once labels are.
     pub fn notes(&self) -> impl Iterator<Item = Note> + '_ {
         let listing = self.maps.warnings().iter().cloned().map(Note::Listing);
@@ -346,11 +334,6 @@ impl Atlas {
     /// How much of a range a core dump holds: its first bytes.
     pub fn dumped(&self, range: AddressRange) -> Option<AddressRange> {
         Some(self.core()?.dump.dumped(range))
-    }
-
-    /// The programs and libraries that are mapped, in the order of their addresses.
-    pub fn images(&self) -> impl ExactSizeIterator<Item = Image<'_>> {
-        self.facts().images.iter().map(|facts| Image { atlas: self, facts })
     }
 
     /// The threads of a live process or a core.

@@ -2,7 +2,7 @@
 
 use crate::atlas::Atlas;
 use crate::row::{FilePath, Row};
-use crate::words;
+use crate::words::values::{hex, printable};
 use vmatlas_explain::label::ImageFacts;
 use vmatlas_maps::AddressRange;
 
@@ -13,11 +13,18 @@ pub struct Image<'a> {
     pub(crate) facts: &'a ImageFacts,
 }
 
+impl Atlas {
+    /// The programs and libraries that are mapped, in the order of their addresses.
+    pub fn images(&self) -> impl ExactSizeIterator<Item = Image<'_>> {
+        self.facts().images.iter().map(|facts| Image { atlas: self, facts })
+    }
+}
+
 impl<'a> Image<'a> {
     /// The last part of its path.
     pub fn name(&self) -> String {
         let name = self.facts.name.rsplit(|&b| b == b'/').next().unwrap_or_default();
-        words::printable(name)
+        printable(name)
     }
 
     /// Its path as the rows show it, proven where a row of it is.
@@ -47,7 +54,7 @@ impl<'a> Image<'a> {
             (None, Some(core)) => core.dump.image_of(&row)?.build_id?,
             (None, None) => return None,
         };
-        Some(words::hex(&id))
+        Some(hex(&id))
     }
 
     /// The rows of its segments.

@@ -1,7 +1,7 @@
 //! What is odd about a target that was read all the same.
 
-use crate::source::SourceKind;
-use crate::words;
+use crate::source::kind::SourceKind;
+use crate::words::values::printable;
 use std::fmt;
 use std::time::Duration;
 use vmatlas_maps::{KernelVersion, Warning};
@@ -142,7 +142,7 @@ impl Processes {
     /// How to ask for each, where `before` stands before the number of a process.
     pub fn list(&self, before: &str) -> String {
         let shown = |(pid, name): &(u32, Vec<u8>)| {
-            format!("{before}{pid} {}", words::printable(name)).trim_end().to_owned()
+            format!("{before}{pid} {}", printable(name)).trim_end().to_owned()
         };
         let all: Vec<String> = self.all.iter().map(shown).collect();
         let more = if self.more > 0 { format!(" and {} more", self.more) } else { String::new() };

@@ -3,7 +3,7 @@
 use crate::atlas::Atlas;
 use crate::recorded::Made;
 use crate::row::Row;
-use crate::source::core::FileNow;
+use crate::source::file_now::FileNow;
 use crate::source::live::Live;
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -127,7 +127,7 @@ impl Atlas {
             (Some(live), ..) => self.objects_of_live(live, &places),
             (_, Some(core), _) => self.objects_of_files(&places, |row| core.file_now(row)),
             (.., Some(recorded)) => {
-                self.objects_of_files(&places, |row| recorded.file_now(self.maps(), row))
+                self.objects_of_files(&places, |row| recorded.file_now(self.maps(), row.index()))
             }
             _ => Vec::new(),
         };

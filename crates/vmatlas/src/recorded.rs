@@ -1,23 +1,17 @@
 //! A process of a recording, or of a log of strace, at a moment.
 
-use crate::row::Row;
-use crate::source::SourceKind;
-use crate::source::core::FileNow;
-use crate::stacks::Stacks;
-use crate::words::short_function;
+use crate::source::file_now::FileNow;
+use crate::source::kind::SourceKind;
+use crate::stacks::{Opened, Stacks};
+use crate::words::frames::short_function;
 use std::collections::HashMap;
 use std::sync::OnceLock;
 use vmatlas_explain::label::{Facts, FunctionFacts, OriginFacts, ThreadFacts};
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
-use vmatlas_linux::{Images, RecordingFile, image_facts};
+use vmatlas_linux::{Images, image_facts};
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 use vmatlas_recording::strace::Makers;
-use vmatlas_recording::{
-    Event, FileEntry, Maker, Origin, Recording, Replay, Space, TaskEntry, What,
-};
-
-/// A recording, opened.
-pub(crate) type Opened = Recording<RecordingFile>;
+use vmatlas_recording::{Event, FileEntry, Maker, Origin, Replay, Space, TaskEntry, What};
 
 /// A process of a recording or a log, as it was at a moment.
 pub struct Recorded {
@@ -176,18 +170,19 @@ impl Recorded {
     }
 
     /// The file of which a row is a part; none for a log, which does not say which file it was.
-    pub(crate) fn file_now(&self, maps: &Maps, row: &Row<'_>) -> Option<FileNow> {
+    pub(crate) fn file_now(&self, maps: &Maps, index: usize) -> Option<FileNow> {
+        let row = maps.get(index)?;
         if !row.has_file() || self.kind() == SourceKind::Log {
             return None;
         }
         let files = self.files(maps);
-        let first = files.images.first_row(row.index())?;
-        let build_id = self.build_id(&row.mapping());
+        let first = files.images.first_row(index)?;
+        let build_id = self.build_id(&row);
         if let Some(why) = files.refused.get(&first) {
             return Some(FileNow { elf: Err(why.clone()), bias: None, build_id });
         }
-        let bias = files.images.of_row(maps, row.index())?.bias();
-        let (_, elf) = files.images.shared(row.index())?;
+        let bias = files.images.of_row(maps, index)?.bias();
+        let (_, elf) = files.images.shared(index)?;
         Some(FileNow { elf: Ok(elf), bias, build_id })
     }
 

@@ -3,13 +3,13 @@
 use crate::atlas::Atlas;
 use crate::recorded::Made;
 use crate::sections::Section;
-use crate::words;
+use crate::words::values::printable;
 use std::borrow::Cow;
 use std::fmt;
 use std::ops::Deref;
 use vmatlas_explain::label::{Label, Labelled};
 use vmatlas_linux::files::FileTruth;
-use vmatlas_maps::{Device, FieldRow, Mapping, TextFormat};
+use vmatlas_maps::{Device, Mapping, TextFormat};
 
 /// A row of an [`Atlas`]. What is costly is computed when it is first asked for.
 #[derive(Clone, Copy)]
@@ -19,6 +19,19 @@ pub struct Row<'a> {
     pub(crate) mapping: Mapping<'a>,
 }
 
+impl Atlas {
+    /// The rows.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = Row<'_>> + DoubleEndedIterator + Clone {
+        let row = |(index, mapping)| Row { atlas: self, index, mapping };
+        self.maps().iter().enumerate().map(row)
+    }
+
+    /// The row of that index.
+    pub fn row(&self, index: usize) -> Option<Row<'_>> {
+        Some(Row { atlas: self, index, mapping: self.maps().get(index)? })
+    }
+}
+
 /// The path of a row's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePath<'a> {
@@ -26,7 +39,7 @@ pub struct FilePath<'a> {
     is_certain: bool,
 }
 
-impl FilePath<'_> {
+impl<'a> FilePath<'a> {
     /// Its bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
@@ -37,9 +50,14 @@ impl FilePath<'_> {
         self.is_certain
     }
 
+    /// Its bytes, for who keeps them.
+    pub(crate) fn into_bytes(self) -> Cow<'a, [u8]> {
+        self.bytes
+    }
+
     /// For people: control characters are escaped.
     pub fn display(&self) -> String {
-        words::printable(&self.bytes)
+        printable(&self.bytes)
     }
 }
 
@@ -140,11 +158,6 @@ impl<'a> Row<'a> {
         self.atlas.labels().most_of(self.mapping.range)
     }
 
-    /// What it is for, in a line; see [`words::labels`].
-    pub fn label_text(&self) -> String {
-        words::labels(self)
-    }
-
     /// Who made its bytes, each with how many, those with the most first.
     pub fn made(&self) -> impl ExactSizeIterator<Item = (Made<'a>, u64)> + use<'a> {
         let (atlas, range) = (self.atlas, self.mapping.range);
@@ -180,56 +193,6 @@ impl fmt::Display for Row<'_> {
         let format: TextFormat = self.atlas.maps().format();
         format.write_row(&self.mapping, &mut line);
         line.pop_if(|last| *last == b'\n');
-        f.write_str(&words::printable(&line))
-    }
-}
-
-impl FieldRow for Row<'_> {
-    fn mapping(&self) -> Mapping<'_> {
-        self.mapping
-    }
-
-    fn smaps(&self, name: &str) -> Option<u64> {
-        self.size_field(name)
-    }
-
-    fn device(&self) -> Option<Device> {
-        Row::device(self)
-    }
-
-    fn inode(&self) -> Option<u64> {
-        Row::inode(self)
-    }
-
-    fn path(&self) -> Option<Cow<'_, [u8]>> {
-        Row::path(self).map(|path| path.bytes)
-    }
-
-    fn deleted(&self) -> Option<bool> {
-        self.is_deleted()
-    }
-
-    fn state(&self) -> &str {
-        self.truth().map_or("", |truth| truth.now.note())
-    }
-
-    fn sections(&self) -> Cow<'_, str> {
-        Cow::Owned(words::sections(Row::sections(self)))
-    }
-
-    fn label(&self) -> Cow<'_, str> {
-        Cow::Owned(self.label_text())
-    }
-
-    fn confidence(&self) -> &str {
-        Row::label(self).map_or("", |label| label.confidence.word())
-    }
-
-    fn because(&self) -> &str {
-        Row::label(self).map_or("", |label| &label.because)
-    }
-
-    fn origin(&self) -> Cow<'_, str> {
-        Cow::Owned(words::origins(self))
+        f.write_str(&printable(&line))
     }
 }

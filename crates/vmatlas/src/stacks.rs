@@ -1,12 +1,15 @@
 //! Call stacks of recordings and logs, with names.
 
-use crate::recorded::Opened;
 use std::collections::HashMap;
+use vmatlas_linux::RecordingFile;
 use vmatlas_linux::elf::demangle;
 use vmatlas_linux::symbols::{Module, Place, SymbolFrame, SymbolOptions, Symbolizer, hint};
 use vmatlas_object::jit::JitMap;
 use vmatlas_recording::strace::{Frame, Makers};
-use vmatlas_recording::{Definitions, Origin, TaskEntry};
+use vmatlas_recording::{Definitions, Origin, Recording, TaskEntry};
+
+/// A recording, opened.
+pub(crate) type Opened = Recording<RecordingFile>;
 
 /// The stacks of some origins, by number and process: code that is made at run time is of one
 /// process.

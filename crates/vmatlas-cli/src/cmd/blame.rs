@@ -2,7 +2,8 @@
 
 use super::open;
 use crate::args::{BlameArgs, By, Count};
-use crate::output::blame::{BlameAnswer, Folded, pprof, profile};
+use crate::output::blame::answer::BlameAnswer;
+use crate::output::blame::{Folded, pprof, profile};
 use crate::output::life::LivesAnswer;
 use crate::output::{self, Answer, Format, notes};
 use crate::trouble::Trouble;

@@ -1,5 +1,6 @@
 //! Who made what is mapped.
 
+pub(crate) mod answer;
 mod json;
 pub(crate) mod pprof;
 pub(crate) mod profile;
@@ -7,19 +8,8 @@ pub(crate) mod text;
 
 use super::Answer;
 use super::style::Paint;
+use answer::BlameAnswer;
 use std::io::{self, Write};
-use vmatlas::{Atlas, Blame, BlameBy, Count};
-
-/// Who made what is mapped.
-#[derive(Clone, Copy)]
-pub(crate) struct BlameAnswer<'a> {
-    pub(crate) atlas: &'a Atlas,
-    pub(crate) blame: &'a Blame<'a>,
-    pub(crate) by: BlameBy,
-    pub(crate) count: Count,
-    /// How many lines of the ranking, and frames of a stack.
-    pub(crate) top: usize,
-}
 
 impl Answer for BlameAnswer<'_> {
     fn text(&self, paint: Paint) -> String {

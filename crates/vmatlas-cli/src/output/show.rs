@@ -1,29 +1,16 @@
 //! The annotated map.
 
+pub(crate) mod plan;
 pub(crate) mod table;
 
-use super::columns::Column;
 use super::json::{self, MappingJson, SCHEMA, TargetJson};
 use super::style::Paint;
 use super::{Answer, pieces};
+use plan::Plan;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write};
-use vmatlas::{Atlas, Filter, KernelVersion, MapTotals, Row, TextFormat, Total};
-
-/// How the map shall look.
-pub(crate) struct Plan {
-    /// The columns asked for; none for the usual ones.
-    pub(crate) columns: Vec<Column>,
-    pub(crate) header: bool,
-    /// Whether all rows come in the order of their addresses, so that gaps can be shown.
-    pub(crate) in_order: bool,
-    /// Whether to say what to type next.
-    pub(crate) hints: bool,
-    /// The kernel's text: how it writes rows, and what it names.
-    pub(crate) format: TextFormat,
-    pub(crate) kernel: Option<KernelVersion>,
-}
+use vmatlas::{Atlas, Filter, MapTotals, Row, Total};
 
 /// The map of a target, or some rows of it.
 pub(crate) struct Show<'a> {

@@ -1,6 +1,7 @@
 //! An address of a target: what an access to it would meet.
 
-use super::{Case, place};
+use super::case::Case;
+use super::place;
 use crate::atlas::Atlas;
 use vmatlas_explain::crash::{Crash, CrashSource};
 use vmatlas_explain::explain::{Evidence, Fault};

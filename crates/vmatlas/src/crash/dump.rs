@@ -1,6 +1,7 @@
 //! A core dump.
 
-use super::{Case, frames, place};
+use super::case::Case;
+use super::{frames, place};
 use crate::source::core::Core;
 use std::time::Duration;
 use vmatlas_explain::crash::Machine;

@@ -1,6 +1,7 @@
 //! What a crash is read from.
 
-use super::{Case, dump, log, recorded};
+use super::case::Case;
+use super::{dump, log, recorded};
 use crate::atlas::{Atlas, Open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::open::core_in_bytes;

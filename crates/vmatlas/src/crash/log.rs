@@ -1,6 +1,6 @@
 //! Lines of a kernel and crash logs.
 
-use super::Case;
+use super::case::Case;
 use vmatlas_explain::crash::read_log;
 use vmatlas_explain::explain::{Evidence, Fault};
 use vmatlas_explain::label::{Facts, Labels};

@@ -1,10 +1,10 @@
 //! A recording of a program that crashed.
 
-use super::{Case, frames, place};
+use super::case::Case;
+use super::{frames, place};
 use crate::atlas::Atlas;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recorded::{Recorded, Told};
-use crate::source::Source;
 use crate::source::recording::at;
 use crate::stacks::{Stacks, telling};
 use crate::words::{seconds, short_function, size, thread};
@@ -66,9 +66,7 @@ pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
     let before = events.first().map_or(last, |event| event.number).saturating_sub(1);
     let moment = Some(Moment::Event(before));
     let selection = Selection { path: name, pid: Some(pid), moment };
-    let (Source::Recorded(recorded), maps, _) = at(*recording, &selection)? else {
-        return Ok(None);
-    };
+    let (recorded, maps, _) = at(*recording, &selection)?;
     let crash = crash_of(&recorded, &events, status & 0x7f);
     Ok(Some(explained(&maps, &recorded, crash, &events, before, &symbols)))
 }

@@ -1,9 +1,9 @@
 //! Core dumps, also those that come in order, as from a pipe or a decompressor.
 
-use super::Source;
+use super::file_now::FileNow;
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
-use crate::words::printable;
+use crate::words::values::printable;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
@@ -25,16 +25,6 @@ pub(crate) struct Core {
     pub(crate) kernel: Option<KernelVersion>,
     /// By the address of each image, the file of today.
     files_now: Mutex<HashMap<u64, std::result::Result<SharedElf, String>>>,
-}
-
-/// A file of a core or of a recording.
-pub(crate) struct FileNow {
-    /// The file of today, which has the build id that the source has; or why there is none.
-    pub(crate) elf: std::result::Result<SharedElf, String>,
-    /// What to subtract from an address of the process to get one of the file, where it is known.
-    pub(crate) bias: Option<u64>,
-    /// The build id in the source.
-    pub(crate) build_id: Option<Vec<u8>>,
 }
 
 impl Core {
@@ -77,7 +67,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 const MOST_VDSO: usize = 1 << 20;
 
 /// Reads a core dump from a regular file.
-pub(crate) fn read(name: &str, file: File) -> Result<(Source, Maps, Vec<Note>)> {
+pub(crate) fn read(name: &str, file: File) -> Result<(Core, Maps, Vec<Note>)> {
     let unreadable = |why: String| Error::new(ErrorKind::Unreadable, format!("{name}: {why}"));
     let file = CoreFile::new(file).map_err(|error| Error::file(name, error))?;
     let dump = CoreDump::read(file).map_err(|error| unreadable(error.to_string()))?;
@@ -88,12 +78,12 @@ pub(crate) fn read(name: &str, file: File) -> Result<(Source, Maps, Vec<Note>)> 
     let kernel = dump.images().iter().find_map(|image| image.kernel);
     let maps = dump.maps().clone();
     let core = Core { dump, kernel, files_now: Mutex::default() };
-    Ok((Source::Core(Box::new(core)), maps, Vec::new()))
+    Ok((core, maps, Vec::new()))
 }
 
 /// Reads a core dump that comes in order: it is put into a file without a name first, for what is
 /// needed of it lies all over it.
-pub(crate) fn read_stream(name: &str, input: impl Read) -> Result<(Source, Maps, Vec<Note>)> {
+pub(crate) fn read_stream(name: &str, input: impl Read) -> Result<(Core, Maps, Vec<Note>)> {
     let failed = |why: &str, error: io::Error, help: &str| {
         Error::new(ErrorKind::Io, format!("{name}: {why}: {error}{help}"))
     };
@@ -102,9 +92,9 @@ pub(crate) fn read_stream(name: &str, input: impl Read) -> Result<(Source, Maps,
     let spooled = spool(input, &mut file).map_err(|error| {
         failed("cannot write it to a temporary file", error, "; TMPDIR says where that is")
     })?;
-    let (source, maps, mut notes) = read(name, file)?;
+    let (core, maps, mut notes) = read(name, file)?;
     notes.extend(spooled);
-    Ok((source, maps, notes))
+    Ok((core, maps, notes))
 }
 
 /// The most bytes of a core dump that are taken from a stream, which may have no end.

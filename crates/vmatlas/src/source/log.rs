@@ -1,6 +1,6 @@
 //! A log of strace(1) as a target: `LOG`, `LOG@SECONDS`, `LOG:PID`, `LOG:PID@SECONDS`.
 
-use super::{Source, SourceKind};
+use super::kind::SourceKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::{Note, Processes};
 use crate::recorded::{Recorded, Told};
@@ -31,7 +31,7 @@ pub(crate) fn parts(path: &str) -> Vec<(u32, PathBuf)> {
 }
 
 /// Reads the files of `strace -ff`, whose names begin with the path of a moment.
-pub(crate) fn open_parts(name: &str, selection: &Selection) -> Result<(Source, Maps, Vec<Note>)> {
+pub(crate) fn open_parts(name: &str, selection: &Selection) -> Result<(Recorded, Maps, Vec<Note>)> {
     let path = selection.path.as_str();
     let mut files = Vec::new();
     for (pid, path) in parts(path) {
@@ -55,7 +55,7 @@ pub(crate) fn read(
     selection: &Selection,
     head: &[u8],
     mut rest: impl Read,
-) -> Result<(Source, Maps, Vec<Note>)> {
+) -> Result<(Recorded, Maps, Vec<Note>)> {
     // One file of `strace -ff`.
     let extension =
         Path::new(&selection.path).extension().and_then(|pid| pid.to_str()?.parse().ok());
@@ -79,7 +79,7 @@ fn replayed(
     selection: &Selection,
     pid: Option<u32>,
     push: impl FnOnce(&mut Replay<'_>) -> Result<()>,
-) -> Result<(Source, Maps, Vec<Note>)> {
+) -> Result<(Recorded, Maps, Vec<Note>)> {
     let profile = FilesNow::profile();
     let kernel = profile.version;
     let mut files = FilesNow::new();
@@ -130,7 +130,7 @@ fn replayed(
         files: OnceLock::new(),
         told: Told::Log { space: Box::new(process.space.clone()), makers: log.makers.clone() },
     };
-    Ok((Source::Recorded(Box::new(recorded)), maps, notes))
+    Ok((recorded, maps, notes))
 }
 
 fn chosen<'a>(name: &str, selection: &Selection, log: &'a Replayed) -> Result<&'a Process> {

@@ -1,11 +1,14 @@
 //! Finds and reads what a target means.
 
 use super::compression::{HEAD, decompressed};
+use super::core::Core;
 use super::live::Live;
 use super::slot::Slot;
 use super::{Source, core, log, recording};
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
+use crate::recorded::Recorded;
+use crate::stacks::Opened;
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
@@ -128,6 +131,19 @@ pub(crate) fn selection(word: &str, how: &How) -> Option<Selection> {
     Selection::parse(word, how.pid, how.moment, is_path, is_file)
 }
 
+fn of_core((core, maps, notes): (Core, Maps, Vec<Note>)) -> Read3 {
+    (Source::Core(Box::new(core)), maps, notes)
+}
+
+fn of_recorded((recorded, maps, notes): (Recorded, Maps, Vec<Note>)) -> Read3 {
+    (Source::Recorded(Box::new(recorded)), maps, notes)
+}
+
+/// The process of a recording that is open.
+pub(crate) fn recorded(recording: Opened, selection: &Selection) -> Result<Read3> {
+    recording::at(recording, selection).map(of_recorded)
+}
+
 /// Reads a target.
 pub(crate) fn read(target: &Target, how: &How) -> Result<Read3> {
     let name = target.to_string();
@@ -140,7 +156,7 @@ pub(crate) fn read(target: &Target, how: &How) -> Result<Read3> {
             Ok(read) => Ok(read),
             Err(file) => from_stream(&name, &selection, file),
         },
-        Place::LogParts(selection) => log::open_parts(&name, &selection),
+        Place::LogParts(selection) => log::open_parts(&name, &selection).map(of_recorded),
         Place::Stdin => from_stream(STDIN, &how.end(STDIN), io::stdin().lock()),
     }
 }
@@ -157,7 +173,7 @@ pub(crate) fn read_or_text(
             Ok(read) => Ok(Ok(read)),
             Err(file) => stream_or_text(&name, &selection, file),
         },
-        Place::LogParts(selection) => log::open_parts(&name, &selection).map(Ok),
+        Place::LogParts(selection) => log::open_parts(&name, &selection).map(of_recorded).map(Ok),
         Place::Stdin => stream_or_text(STDIN, &how.end(STDIN), io::stdin().lock()),
     }
 }
@@ -193,11 +209,11 @@ fn binary(
         begun.and_then(|_| file.rewind()).map_err(|error| Error::file(name, error))?;
         if head.starts_with(core::ELF) {
             no_moment(selection, "a core dump")?;
-            return core::read(name, file).map(Ok);
+            return core::read(name, file).map(of_core).map(Ok);
         }
         if looks_like_recording(&head) {
             let file = RecordingFile::new(file).map_err(|error| Error::file(name, error))?;
-            return recording::at(recording::opened(name, file)?, selection).map(Ok);
+            return recorded(recording::opened(name, file)?, selection).map(Ok);
         }
     }
     Ok(Err(file))
@@ -245,16 +261,16 @@ fn no_moment(selection: &Selection, what: &str) -> Result<()> {
 fn content(name: &str, selection: &Selection, head: Vec<u8>, input: impl Read) -> Result<Read3> {
     if head.starts_with(core::ELF) {
         no_moment(selection, "a core dump")?;
-        return core::read_stream(name, io::Cursor::new(head).chain(input));
+        return core::read_stream(name, io::Cursor::new(head).chain(input)).map(of_core);
     }
     let input = input.take(MOST);
     if looks_like_recording(&head) {
         let spooled = RecordingFile::spool(io::Cursor::new(head).chain(input));
         let file = spooled.map_err(|error| Error::file(name, error))?;
-        return recording::at(recording::opened(name, file)?, selection);
+        return recorded(recording::opened(name, file)?, selection);
     }
     if looks_like_log(&head) {
-        return log::read(name, selection, &head, input);
+        return log::read(name, selection, &head, input).map(of_recorded);
     }
     no_moment(selection, "neither a recording nor a log of strace")?;
     text(name, &head, input)

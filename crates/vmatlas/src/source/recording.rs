@@ -1,10 +1,11 @@
 //! Recordings.
 
-use super::{Source, SourceKind};
+use super::kind::SourceKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::{Note, Processes};
-use crate::recorded::{Opened, Recorded, Told};
-use crate::words::printable;
+use crate::recorded::{Recorded, Told};
+use crate::stacks::Opened;
+use crate::words::values::printable;
 use std::sync::OnceLock;
 use vmatlas_linux::RecordingFile;
 use vmatlas_maps::Maps;
@@ -22,7 +23,7 @@ pub(crate) fn opened(name: &str, file: RecordingFile) -> Result<Opened> {
 pub(crate) fn at(
     mut recording: Opened,
     selection: &Selection,
-) -> Result<(Source, Maps, Vec<Note>)> {
+) -> Result<(Recorded, Maps, Vec<Note>)> {
     let path = &selection.path;
     let Selected { process, replay, task, error } =
         recording.select(selection).map_err(|error| {
@@ -56,7 +57,7 @@ pub(crate) fn at(
         },
     };
     let maps = recorded.space().memory.maps();
-    Ok((Source::Recorded(Box::new(recorded)), maps, notes))
+    Ok((recorded, maps, notes))
 }
 
 /// The name of a process at the end of its life.

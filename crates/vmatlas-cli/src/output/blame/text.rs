@@ -1,6 +1,6 @@
 //! Blame for people.
 
-use super::BlameAnswer;
+use super::answer::BlameAnswer;
 use crate::output::show::table::recorded_title;
 use crate::output::style::{self, Paint};
 use std::collections::BTreeSet;

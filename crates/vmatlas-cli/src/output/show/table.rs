@@ -1,6 +1,6 @@
 //! The annotated map for people.
 
-use super::Plan;
+use super::plan::Plan;
 use crate::output::style::{self, Paint};
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -192,7 +192,7 @@ fn label(row: &Row<'_>) -> String {
     if row.has_file() && row.tells_its_purpose() {
         return row.label().map_or(String::new(), |label| printable(label.group.as_bytes()));
     }
-    let text = printable(row.label_text().as_bytes());
+    let text = printable(words::labels(row).as_bytes());
     match row.label().map(|label| label.confidence) {
         None if text.is_empty() => text,
         None | Some(Confidence::Certain) => format!("= {text}"),

@@ -1,0 +1,140 @@
+//! Rows, what they are for, and who made them.
+
+use super::frames::short_function;
+use super::values::{printable, seconds, size};
+use crate::recorded::{Ending, Made};
+use crate::row::Row;
+use crate::sections::Section;
+use crate::source::kind::SourceKind;
+use crate::stacks::telling;
+use vmatlas_explain::label::Labelled;
+use vmatlas_linux::symbols::SymbolFrame;
+use vmatlas_maps::Kind;
+use vmatlas_recording::{Maker, TaskEntry};
+
+/// What a row is for, in a line; of several parts the first ones, and how much is unexplained. It
+/// may hold names that the process chose: escape it for terminals.
+pub fn labels(row: &Row<'_>) -> String {
+    let mut texts: Vec<&str> = Vec::new();
+    let mut rest = row.range.size();
+    for Labelled { range, label } in row.labels() {
+        rest = rest.saturating_sub(range.size());
+        if texts.len() <= PARTS && !texts.contains(&label.text.as_str()) {
+            texts.push(&label.text);
+        }
+    }
+    let mut text = texts[..texts.len().min(PARTS)].join("; ");
+    if texts.len() > PARTS {
+        text.push_str(&format!("; {} parts in all", row.labels().len()));
+    }
+    if !texts.is_empty() && rest > 0 && !row.tells_its_purpose() {
+        text.push_str(&format!("; {} unexplained", size(rest)));
+    }
+    text
+}
+
+/// The names of sections, the largest first.
+pub fn sections(sections: &[Section]) -> String {
+    let names = sections.iter().map(|section| printable(section.name.as_bytes()));
+    names.collect::<Vec<_>>().join(" ")
+}
+
+/// Who made a row, in a line; of several who made the most of it.
+pub fn origins(row: &Row<'_>) -> String {
+    let mut made = row.made();
+    let Some((first, _)) = made.next() else { return String::new() };
+    let line = origin(&first, FRAMES);
+    match made.len() {
+        0 => line,
+        more => format!("{line}, and {more} more"),
+    }
+}
+
+/// Who made some bytes, in a line: the call, when, the thread, and at most `most` functions.
+pub fn origin(made: &Made<'_>, most: usize) -> String {
+    let origin = made.origin();
+    let inherited = if origin.inherited { ", inherited by fork" } else { "" };
+    let call = match origin.maker {
+        Maker::Unseen => return "no event tells who made it".to_owned(),
+        Maker::Before if made.source() == SourceKind::Log => {
+            return format!("there before the log{inherited}");
+        }
+        Maker::Before => return format!("there before the recording{inherited}"),
+        maker => maker.name(),
+    };
+    let when =
+        if made.is_timed() { format!("{} ", seconds(origin.time_ns)) } else { String::new() };
+    let line = format!("{call} #{} {when}{}{inherited}", origin.event, thread(made.task()));
+    with_functions(line, made.frames(), most)
+}
+
+/// What ended a mapping, in a line.
+pub fn ending(ending: &Ending) -> String {
+    let call = ending.call.unwrap_or("the kernel");
+    let (when, thread) = (seconds(ending.time_ns), thread(ending.task.as_ref()));
+    let line = format!("by {call} #{} {when} {thread}", ending.event);
+    with_functions(line, &ending.frames, FRAMES)
+}
+
+/// A line, and behind it the functions that say most of a stack.
+fn with_functions(line: String, frames: &[SymbolFrame], most: usize) -> String {
+    let names: Vec<String> = telling(frames).iter().take(most).map(short_function).collect();
+    if names.is_empty() { line } else { format!("{line}: {}", names.join(" < ")) }
+}
+
+/// A thread, as `NAME (TID)`.
+pub fn thread(task: Option<&TaskEntry>) -> String {
+    match task {
+        Some(task) if task.tid == 0 => printable(&task.comm),
+        Some(task) if task.comm.is_empty() => format!("thread {}", task.tid),
+        Some(task) => format!("{} ({})", printable(&task.comm), task.tid),
+        None => "unknown".to_owned(),
+    }
+}
+
+/// What a mapping is, as a part of a sentence.
+pub fn mapping(row: &Row<'_>) -> String {
+    if !row.tells_its_purpose()
+        && let Some(label) = row.label()
+    {
+        return printable(label.text.as_bytes());
+    }
+    let perms = row.perms;
+    match row.kind() {
+        Kind::File | Kind::Device => {
+            let inode = row.mapping().inode;
+            let path = row.path().map_or_else(|| format!("inode {inode}"), |path| path.display());
+            let gone = match row.is_deleted() {
+                Some(true) => ", which is deleted",
+                Some(false) => "",
+                None => ", which is deleted unless \" (deleted)\" is a part of its name",
+            };
+            format!("{} {path}{gone}", perms.part_of_file())
+        }
+        Kind::Anonymous if perms.none() => {
+            "addresses without a name that nothing may be done at (reserved or a guard)".to_owned()
+        }
+        Kind::Anonymous => "memory without a name".to_owned(),
+        Kind::Heap => "the heap".to_owned(),
+        Kind::Stack => "the stack of the first thread".to_owned(),
+        Kind::ThreadStack { tid } => format!("the stack of thread {tid}"),
+        Kind::NamedAnonymous { name } => format!("memory named {:?}", printable(name)),
+        Kind::NamedSharedAnonymous { name } => format!("shared memory named {:?}", printable(name)),
+        Kind::SharedAnonymous => "shared memory without a name".to_owned(),
+        Kind::Memfd { name } => format!("memfd {:?}", printable(name)),
+        Kind::SysvShm { key, id } => format!("System V shared memory, key {key:#x}, id {id}"),
+        Kind::HugeAnonymous => "huge pages without a name".to_owned(),
+        Kind::Vdso => "the kernel's code for user space, [vdso]".to_owned(),
+        Kind::Vvar => "the kernel's data for [vdso]".to_owned(),
+        Kind::Vsyscall => "the legacy gate page [vsyscall]".to_owned(),
+        Kind::Secretmem => "secret memory (memfd_secret)".to_owned(),
+        Kind::Aio => "a ring of asynchronous input and output".to_owned(),
+        kind => format!("{} {}", kind.word(), printable(row.name)),
+    }
+}
+
+/// How many frames stand in a line that says where a mapping was made.
+const FRAMES: usize = 2;
+
+/// How many labels of a row's parts stand in a line.
+const PARTS: usize = 3;
