@@ -3,8 +3,8 @@
 use crate::{cargo, root, run};
 use std::fs;
 
-/// Checks the licence of every crate that is built here. cargo-deny, which takes longer to build
-/// than all of this workspace, is used where it is installed.
+/// Checks the licence of every crate that is built here. cargo-deny runs only where it is installed:
+/// it takes 195 s of CPU to build (0.20.2), and a second to check.
 pub(crate) fn run_deny() -> Result<(), String> {
     let path = root().join("deny.toml");
     let text = fs::read_to_string(&path).map_err(|error| format!("deny.toml: {error}"))?;
@@ -24,7 +24,8 @@ pub(crate) fn run_deny() -> Result<(), String> {
     if !installed.is_ok_and(|version| version.status.success()) {
         return Ok(());
     }
-    run(cargo().args(["deny", "--offline", "check", "licenses", "bans", "sources"]))
+    // It asks cargo for all platforms, so cargo may download crates of other systems.
+    run(cargo().args(["deny", "check", "licenses", "bans", "sources"]))
 }
 
 /// The licences that deny.toml allows.

@@ -179,7 +179,7 @@ impl<'a> Mapping<'a> {
         escape::name(self.name)
     }
 
-    /// The row with a name of its own, for who keeps it longer than the text.
+    /// Copies the name, so that the row can outlive the text.
     pub fn into_owned(self) -> OwnedMapping {
         OwnedMapping {
             range: self.range,

@@ -1,7 +1,7 @@
 //! serde's form of rows.
 //!
 //! In formats for people (JSON, TOML) an address is a string `"0x7f00"`, as in vmatlas's own
-//! JSON, because a number of JavaScript does not hold one; a name is a string where it is UTF-8 and
+//! JSON, because numbers in JavaScript have 53 bits; a name is a string where it is UTF-8 and
 //! an array of bytes where it is not. In others (bincode, postcard) an address is a number and a
 //! name is bytes. Each form is read, whichever way it was written.
 

@@ -1,11 +1,10 @@
 //! zstd: written by the reference implementation, read without a C compiler.
 //!
-//! Two decoders, because each is better at one thing: C's is 1.9 to 2.4 times as fast on the blocks
-//! of large recordings, the one in Rust builds everywhere. Who writes has C's anyway, so the other
-//! one is compiled in where `write` is off. A block's checksum refuses damage before either sees
-//! it. Of a frame whose maker got the checksum right, but not the frame, one may refuse what the
-//! other reads (neither checks all that RFC 8878 forbids); where both read it, they give the same
-//! bytes.
+//! There are two decoders: the C one is 1.9 to 2.4 times as fast on the blocks of large recordings,
+//! the Rust one builds everywhere. With `write` the C library is linked anyway and decodes; without
+//! it the Rust one does. The checksum of a block rejects damage before either decoder runs. A hostile
+//! writer can compute the checksum of a malformed frame: then one decoder may accept what the other
+//! rejects, because neither checks every rule of RFC 8878, but two that accept it give the same bytes.
 
 /// The level of zstd: higher ones cost more time than the disk is worth.
 #[cfg(feature = "write")]
