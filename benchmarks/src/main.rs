@@ -3,14 +3,24 @@
 use benchmarks::machine;
 use benchmarks::report::Section;
 use benchmarks::suite::{
-    Scale, build, commands, core, lookup, memory, parse, record, snapshot, space,
+    Scale, addresses, build, commands, core, lookup, memory, parse, record, snapshot, space,
 };
 use benchmarks::target::{Many, repository};
 use std::path::Path;
 use std::process::ExitCode;
 
-const MEASURES: [&str; 9] =
-    ["build", "parse", "memory", "core", "record", "snapshot", "lookup", "space", "commands"];
+const MEASURES: [&str; 10] = [
+    "addresses",
+    "build",
+    "parse",
+    "memory",
+    "core",
+    "record",
+    "snapshot",
+    "lookup",
+    "space",
+    "commands",
+];
 
 fn main() -> ExitCode {
     let mut scale = Scale { quick: false };
@@ -64,6 +74,9 @@ fn run(scale: Scale, only: Option<&str>) -> Result<Vec<Section>, String> {
         println!("{section}");
         sections.push(section);
     };
+    if wanted("addresses") {
+        keep(addresses::run(scale, programs));
+    }
     if wanted("build") {
         keep(build::run(scale));
     }

@@ -1,5 +1,6 @@
 //! The measures, one module each. A measure knows the answer that counts before any program runs.
 
+pub mod addresses;
 pub mod build;
 pub mod commands;
 pub mod core;

@@ -10,6 +10,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("cc", "gcc"),
     ("c++", "g++"),
     ("/usr/include/stdio.h", "libc6-dev"),
+    ("/usr/lib/debug/.build-id", "libc6-dbg"),
     ("readelf", "binutils"),
     ("python3", "python3"),
     ("node", "nodejs"),

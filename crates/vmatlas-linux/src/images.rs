@@ -179,7 +179,7 @@ impl Images {
     pub fn of_row(&self, maps: &Maps, index: usize) -> Option<Image<'_>> {
         let (file, elf) = self.file_of(index)?;
         let elf = elf.lock().unwrap_or_else(PoisonError::into_inner);
-        let bias = file.bias(maps, index, &elf);
+        let bias = file.row_of_file(maps, index)?.bias(&elf);
         Some(Image { elf, bias })
     }
 
@@ -189,9 +189,9 @@ impl Images {
         Some((self.file_of_row.get(index).copied()??, elf.clone()))
     }
 
-    /// What to subtract from an address in that row to get one of `elf`, the file of the row.
-    pub fn bias(&self, maps: &Maps, index: usize, elf: &ElfFile) -> Option<u64> {
-        self.file_of(index)?.0.bias(maps, index, elf)
+    /// What the load bias of a row's file follows from, for work in another thread.
+    pub fn row_of_file(&self, maps: &Maps, index: usize) -> Option<RowOfFile> {
+        self.file_of(index)?.0.row_of_file(maps, index)
     }
 
     fn file_of(&self, index: usize) -> Option<(&MappedFile, &SharedElf)> {
@@ -204,18 +204,30 @@ impl Images {
     }
 }
 
+/// A row of a file, and the rows of the same file beside it.
+#[derive(Clone, Debug)]
+pub struct RowOfFile {
+    row: FileMapping,
+    siblings: Vec<FileMapping>,
+}
+
+impl RowOfFile {
+    /// What to subtract from an address in the row to get one of its file; none if the file is not
+    /// mapped as a program or library, but as data.
+    pub fn bias(&self, elf: &ElfFile) -> Option<u64> {
+        elf.load_bias(self.row, &self.siblings)
+    }
+}
+
 impl MappedFile {
-    fn bias(&self, maps: &Maps, index: usize, elf: &ElfFile) -> Option<u64> {
+    fn row_of_file(&self, maps: &Maps, index: usize) -> Option<RowOfFile> {
         // The nearest count, and a process may map a file tens of thousands of times.
         let at = self.rows.partition_point(|&other| other < index);
         let near = at.saturating_sub(ElfFile::SIBLINGS_LIMIT)
             ..(at + ElfFile::SIBLINGS_LIMIT).min(self.rows.len());
-        let siblings: Vec<FileMapping> = self.rows[near]
-            .iter()
-            .filter_map(|&index| maps.get(index))
-            .map(|row| file_mapping(&row))
-            .collect();
-        elf.load_bias(file_mapping(&maps.get(index)?), &siblings)
+        let siblings = self.rows[near].iter().filter_map(|&index| maps.get(index));
+        let siblings = siblings.map(|row| file_mapping(&row)).collect();
+        Some(RowOfFile { row: file_mapping(&maps.get(index)?), siblings })
     }
 }
 

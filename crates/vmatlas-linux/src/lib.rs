@@ -52,7 +52,7 @@ pub use core_file::{CoreFile, file_with_build_id};
 pub use deadline::{Results, all_within, within};
 pub use error::Error;
 pub use facts::{FactSources, core_facts, facts, image_facts};
-pub use images::{Image, Images, SharedElf};
+pub use images::{Image, Images, RowOfFile, SharedElf};
 pub use lookup::FilesNow;
 pub use memory::ProcessMemory;
 pub use process::{Process, ProcessId};

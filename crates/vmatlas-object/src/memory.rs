@@ -7,6 +7,12 @@ pub trait Memory {
     fn read(&self, address: u64, bytes: &mut [u8]) -> usize;
 }
 
+impl<M: Memory + ?Sized> Memory for &M {
+    fn read(&self, address: u64, bytes: &mut [u8]) -> usize {
+        (**self).read(address, bytes)
+    }
+}
+
 impl dyn Memory + '_ {
     /// Exactly `N` bytes, if they can all be read.
     pub fn array<const N: usize>(&self, address: u64) -> Option<[u8; N]> {

@@ -16,7 +16,7 @@ use std::time::Duration;
 use vmatlas_explain::label::{Facts, Labels, ThreadFacts};
 use vmatlas_linux::files::FileTruth;
 use vmatlas_linux::symbols::SymbolOptions;
-use vmatlas_linux::{Empty, ProcessId, core_facts};
+use vmatlas_linux::{Empty, ProcessId, ProcessMemory, core_facts};
 use vmatlas_maps::{AddressRange, KernelVersion, Maps, WordSize};
 use vmatlas_object::Memory;
 use vmatlas_recording::Moment;
@@ -326,9 +326,17 @@ impl Atlas {
         }
     }
 
-    /// The memory of a core dump. That of a live process is read for labels only.
-    pub fn memory(&self) -> Option<&dyn Memory> {
-        self.core().map(|core| &core.dump as &dyn Memory)
+    /// The memory, as far as it can be read: private memory of a live process, what a core dump holds.
+    /// `None` for sources without memory.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] or [`ErrorKind::Gone`], for a live process.
+    pub fn memory(&self) -> Result<Option<Box<dyn Memory + '_>>> {
+        Ok(match &self.source {
+            Source::Live(live) => Some(Box::new(ProcessMemory::open(&live.process, &self.maps)?)),
+            Source::Core(core) => Some(Box::new(&core.dump)),
+            Source::Text | Source::Recorded(_) => None,
+        })
     }
 
     /// How much of a range a core dump holds: its first bytes.
@@ -366,7 +374,8 @@ impl Atlas {
             Some(Err(why)) => Some(Note::LabelsWithoutMemory { why }),
             None => None,
         };
-        (Labels::of(&self.maps, facts, self.memory().filter(|_| deep)), refused)
+        let core = self.core().map(|core| &core.dump as &dyn Memory);
+        (Labels::of(&self.maps, facts, core.filter(|_| deep)), refused)
     }
 
     /// Who made the rows; nobody where the source does not tell.

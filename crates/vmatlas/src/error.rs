@@ -3,7 +3,7 @@
 use crate::note::Processes;
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use vmatlas_linux::access::{Reader, Rule, Verdict, decide, gather};
 use vmatlas_linux::{Error as LinuxError, ProcessId};
 
@@ -41,6 +41,7 @@ pub struct Error(Box<Inner>);
 struct Inner {
     kind: ErrorKind,
     message: String,
+    path: Option<PathBuf>,
     pid: Option<u32>,
     pids: Vec<u32>,
     rule: Option<Rule>,
@@ -58,6 +59,7 @@ impl Error {
         Error(Box::new(Inner {
             kind,
             message: message.into(),
+            path: None,
             pid: None,
             pids: Vec::new(),
             rule: None,
@@ -76,6 +78,7 @@ impl Error {
             _ => ErrorKind::Io,
         };
         let mut file = Error::new(kind, name.to_string());
+        file.0.path = Some(PathBuf::from(name.to_string()));
         file.0.source = Some(Box::new(error));
         file
     }
@@ -137,6 +140,11 @@ impl Error {
     /// Whether the process or thread is not there, or not any more.
     pub fn is_gone(&self) -> bool {
         self.0.kind == ErrorKind::Gone
+    }
+
+    /// The file that it is about.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
     }
 
     /// The process that it is about.

@@ -7,11 +7,11 @@ use crate::source::file_now::FileNow;
 use crate::source::live::Live;
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use vmatlas_explain::label::Labelled;
 use vmatlas_linux::elf::{ElfFile, demangle};
-use vmatlas_linux::{SharedElf, all_within};
+use vmatlas_linux::{RowOfFile, SharedElf, all_within};
 
 /// How long symbols and lines may take to be read: the time until the next answer.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -182,15 +182,13 @@ impl Atlas {
             return Vec::new();
         };
         let mut jobs: BTreeMap<u32, (SharedElf, Vec<Question>)> = BTreeMap::new();
-        let mut biases: BTreeMap<usize, Option<u64>> = BTreeMap::new();
+        let mut rows: BTreeMap<usize, Option<Arc<RowOfFile>>> = BTreeMap::new();
         for (at, place) in places.iter().enumerate() {
             let (Some(row), Some(file_offset)) = (place.row, place.file_offset) else { continue };
             let Some((number, elf)) = images.shared(row.index()) else { continue };
-            let bias = *biases.entry(row.index()).or_insert_with(|| {
-                // Whoever reads the file for ever keeps it.
-                let elf = elf.try_lock().ok()?;
-                images.bias(maps, row.index(), &elf)
-            });
+            let of_file = || images.row_of_file(maps, row.index()).map(Arc::new);
+            let of_file = rows.entry(row.index()).or_insert_with(of_file).clone();
+            let bias = of_file.map_or(Bias::Known(None), Bias::OfRow);
             let question = Question { at, address: place.address, bias, file_offset };
             jobs.entry(number).or_insert_with(|| (elf, Vec::new())).1.push(question);
         }
@@ -221,8 +219,9 @@ impl Atlas {
                 Ok(elf) => {
                     all.push((at, without_file("the file takes too long to read".to_owned())));
                     let file_offset = row.mapping().offset.wrapping_add(address - row.range.start);
+                    let bias = Bias::Known(bias);
                     let question = Question { at, address, bias, file_offset };
-                    let key = std::sync::Arc::as_ptr(&elf) as usize;
+                    let key = Arc::as_ptr(&elf) as usize;
                     jobs.entry(key).or_insert_with(|| (elf, Vec::new())).1.push(question);
                 }
                 Err(why) => all.push((at, without_file(why))),
@@ -235,13 +234,19 @@ impl Atlas {
 }
 
 /// An address that a file is asked about.
-#[derive(Clone, Copy)]
 struct Question {
     /// Its place among the addresses.
     at: usize,
     address: u64,
-    bias: Option<u64>,
+    bias: Bias,
     file_offset: u64,
+}
+
+/// What to subtract from an address of the process to get one of the file.
+enum Bias {
+    Known(Option<u64>),
+    /// It follows from the row and the file. Addresses of one row share this.
+    OfRow(Arc<RowOfFile>),
 }
 
 /// Asks each file in a thread of its own, as long as answers come.
@@ -249,16 +254,23 @@ fn answers(jobs: Vec<(SharedElf, Vec<Question>)>) -> Vec<(usize, ObjectPlace)> {
     let jobs = jobs.into_iter().map(|(elf, questions)| {
         move |results: &vmatlas_linux::Results<(usize, ObjectPlace)>| {
             let elf = elf.lock().unwrap_or_else(PoisonError::into_inner);
-            for question in questions {
-                results.add((question.at, answer(&elf, question)));
+            let mut last: Option<(Arc<RowOfFile>, Option<u64>)> = None;
+            for Question { at, address, bias, file_offset } in questions {
+                let bias = match bias {
+                    Bias::Known(bias) => bias,
+                    Bias::OfRow(row) => match &last {
+                        Some((known, bias)) if Arc::ptr_eq(known, &row) => *bias,
+                        _ => last.insert((row.clone(), row.bias(&elf))).1,
+                    },
+                };
+                results.add((at, answer(&elf, bias, address, file_offset)));
             }
         }
     });
     all_within(LIMIT, jobs)
 }
 
-fn answer(file: &ElfFile, question: Question) -> ObjectPlace {
-    let Question { address, bias, file_offset, .. } = question;
+fn answer(file: &ElfFile, bias: Option<u64>, address: u64, file_offset: u64) -> ObjectPlace {
     let vaddr = bias.map(|bias| address.wrapping_sub(bias));
     let (segment, section) = match vaddr {
         Some(vaddr) => (file.segment_at(vaddr), file.section_at(vaddr)),

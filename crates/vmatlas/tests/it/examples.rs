@@ -1,9 +1,8 @@
 //! Each program of examples/ is run, on a process or file that is built for it, and does what it says.
 
+use crate::program::Program;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
+use std::process::{Command, Stdio};
 
 /// Runs an example to its end and gives what it printed.
 fn run(name: &str, args: &[&str]) -> String {
@@ -17,54 +16,6 @@ fn command(name: &str) -> Command {
     // `cargo test` builds examples beside the folder of its tests.
     let test = std::env::current_exe().unwrap();
     Command::new(test.parent().unwrap().parent().unwrap().join("examples").join(name))
-}
-
-/// A program that has what examples look for. It prints two addresses, of its memory and of a
-/// function of libc, and grows by 8 MiB for each byte that it reads; at the end it ends.
-struct Program {
-    child: Child,
-    pid: String,
-    memory: String,
-    function: String,
-}
-
-fn built() -> &'static Path {
-    static BUILT: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
-    let (_, path) = BUILT.get_or_init(|| {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("grows");
-        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/programs/grows.c");
-        let built = Command::new("cc").args(["-O1", "-o"]).arg(&path).arg(source).status().unwrap();
-        assert!(built.success(), "cc {source}");
-        (dir, path)
-    });
-    path
-}
-
-impl Program {
-    fn start() -> Program {
-        let mut command = Command::new(built());
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let (memory, function) = line.trim().split_once(' ').unwrap();
-        let (memory, function) = (memory.to_owned(), function.to_owned());
-        Program { pid: child.id().to_string(), memory, function, child }
-    }
-
-    /// Lets it grow by 8 MiB and waits until it has.
-    fn grow(&mut self) {
-        self.child.stdin.as_mut().unwrap().write_all(b".").unwrap();
-        let mut byte = [0];
-        std::io::Read::read_exact(self.child.stdout.as_mut().unwrap(), &mut byte).unwrap();
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 #[test]

@@ -1,2 +1,4 @@
 //! The library as its users use it.
+mod atlas;
 mod examples;
+mod program;

@@ -1,0 +1,126 @@
+//! An atlas of each source, and what it can be asked for.
+
+use crate::program::Program;
+use std::io::Write as _;
+use vmatlas::{Atlas, By, ErrorKind, Needs, Note, Open, SourceKind, diff, open};
+
+const ROW: &str = "55d0c000-55d0d000 r-xp 00001000 fe:00 42       /usr/bin/cat\n";
+
+fn text(text: &str) -> (tempfile::NamedTempFile, vmatlas::Result<Atlas>) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let atlas = open(file.path());
+    (file, atlas)
+}
+
+#[test]
+fn an_atlas_can_be_read_by_several_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Atlas>();
+    shared::<vmatlas::Error>();
+    let program = Program::start();
+    let atlas = open(&*program.pid).unwrap();
+    let address = u64::from_str_radix(&program.function, 16).unwrap();
+    let symbol = || atlas.at(address).symbol().map(|symbol| symbol.name());
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(symbol)).collect();
+        all.into_iter().for_each(|one| assert_eq!(one.join().unwrap().as_deref(), Some("qsort")));
+    });
+}
+
+#[test]
+fn a_live_process_gives_all_but_origins() {
+    let program = Program::start();
+    let atlas = Open::new(&*program.pid).needs(Needs::SIZES).open().unwrap();
+    assert_eq!(atlas.source(), SourceKind::Live);
+    assert_eq!(atlas.comm(), b"grows");
+    assert!(atlas.rows().any(|row| row.rss().unwrap() >= row.uss().unwrap()));
+    assert!(atlas.images().any(|image| image.name() == "libc.so.6"));
+    assert_eq!(atlas.threads().len(), 1);
+    assert!(atlas.recorded().is_none() && atlas.blame(vmatlas::BlameBy::Stack).is_err());
+    // The bytes of the page that the program mapped are zero.
+    let page = u64::from_str_radix(&program.memory, 16).unwrap();
+    let mut bytes = [1; 8];
+    assert_eq!(atlas.memory().unwrap().unwrap().read(page, &mut bytes), 8);
+    assert_eq!(bytes, [0; 8]);
+}
+
+#[test]
+fn many_addresses_are_answered_as_each_alone() {
+    let program = Program::start();
+    let atlas = open(&*program.pid).unwrap();
+    let code = atlas.rows().filter(|row| row.perms.execute());
+    let addresses: Vec<u64> = code
+        .flat_map(|row| (0..8).map(move |part| row.range.start + row.range.size() / 8 * part))
+        .collect();
+    let all = atlas.at_all(&addresses);
+    assert!(all.iter().filter(|place| place.symbol().is_some()).count() > 8);
+    for (together, &address) in all.iter().zip(&addresses) {
+        assert_eq!(together.object, open(&*program.pid).unwrap().at(address).object, "{address:x}");
+    }
+}
+
+#[test]
+fn the_same_process_again() {
+    let mut program = Program::start();
+    let before = Open::new(&*program.pid).needs(Needs::SIZES).open().unwrap();
+    program.grow();
+    let after = before.again().unwrap();
+    let growth = diff(&before, &after).by_growth();
+    assert!(growth.first().is_some_and(|first| first.rss >= Some(8 << 20)), "{}", growth.len());
+    let sums = |atlas: &Atlas, by| atlas.totals(by).iter().map(|sum| sum.rss.unwrap()).sum::<u64>();
+    let each: Vec<u64> =
+        [By::Kind, By::File, By::Label, By::Perms].map(|by| sums(&after, by)).to_vec();
+    assert!(each.iter().all(|sum| *sum == each[0]), "the sums of every By are equal: {each:?}");
+    drop(program);
+    assert!(before.again().is_err_and(|error| error.is_gone()));
+}
+
+#[test]
+fn a_text_has_rows_and_says_no_to_the_rest() {
+    let (_file, atlas) = text(ROW);
+    let atlas = atlas.unwrap();
+    assert_eq!(atlas.source(), SourceKind::Text);
+    assert_eq!(atlas.rows().len(), 1);
+    assert!(atlas.memory().unwrap().is_none() && atlas.threads().is_empty());
+    assert_eq!(atlas.images().len(), 0);
+    let place = atlas.at(0x55d0_c010);
+    assert!(place.is_mapped() && place.symbol().is_none() && place.made.is_none());
+    assert_eq!(place.file_offset, Some(0x1010));
+}
+
+#[test]
+fn notes_are_values() {
+    let (_file, atlas) = text(&format!("{ROW}{ROW}"));
+    let notes: Vec<Note> = atlas.unwrap().notes().collect();
+    assert!(matches!(&notes[..], [Note::Listing(warning)] if warning.line == 2), "{notes:?}");
+}
+
+#[test]
+fn errors_have_a_kind_and_say_what_helps() {
+    let kind = |target: &str| open(target).err().map(|error| error.kind());
+    assert_eq!(kind("4294967295"), Some(ErrorKind::Gone));
+    assert_eq!(kind("/no/such/file"), Some(ErrorKind::NotFound));
+    assert_eq!(kind(""), Some(ErrorKind::Usage));
+    let (_file, atlas) = text("nothing here\n");
+    assert_eq!(atlas.err().map(|error| error.kind()), Some(ErrorKind::NoRows));
+    let numa = open("/proc/self/numa_maps").err();
+    // Some kernels have no such file.
+    if let Some(error) = numa.filter(|error| error.kind() == ErrorKind::NoRows) {
+        assert_eq!(error.looks_like(), Some("/proc/PID/numa_maps"), "{error}");
+    }
+    let log = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/strace/child.log");
+    let error = Open::new(log).pid(Some(1)).open().err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::NoMoment);
+    assert!(error.processes().is_some_and(|all| all.all.len() == 2), "{error}");
+}
+
+#[test]
+fn a_log_has_moments_and_origins() {
+    let log = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/strace/child.log");
+    let atlas = open(log).unwrap();
+    assert_eq!(atlas.source(), SourceKind::Log);
+    assert!(atlas.source().has_moments() && atlas.source().has_origins());
+    assert!(atlas.rows().any(|row| row.made().len() > 0));
+    assert!(atlas.notes().any(|note| matches!(note, Note::RulesOf(_))));
+}
