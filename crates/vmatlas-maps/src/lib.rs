@@ -21,6 +21,7 @@
 //! caller read. `vmatlas` reads live processes and every other source.
 #![forbid(unsafe_code)]
 
+mod describe;
 mod diff;
 pub mod escape;
 mod field;
@@ -35,6 +36,7 @@ mod parse;
 mod render;
 #[cfg(feature = "serde")]
 mod serialize;
+pub mod size;
 mod smaps;
 mod text;
 mod totals;

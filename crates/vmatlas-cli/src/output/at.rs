@@ -2,7 +2,7 @@
 
 use super::Answer;
 use super::json::{self, Hex, LabelJson, MappingJson};
-use super::origin::OriginJson;
+use super::origin::{FrameJson, OriginJson};
 use super::style::Paint;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -202,10 +202,9 @@ fn text(place: &Place<'_>) -> String {
         object_lines(object, &mut line);
     }
     if let Some(made) = &place.made {
-        let origin = OriginJson::of(made);
-        line("origin", origin.line());
-        for frame in &origin.stack {
-            line("", printable(frame.line().as_bytes()));
+        line("origin", words::origin(made, 0));
+        for frame in made.frames() {
+            line("", printable(FrameJson::of(frame).line().as_bytes()));
         }
     }
     for (word, beside) in [("below", &place.below), ("above", &place.above)] {

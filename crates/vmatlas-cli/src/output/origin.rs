@@ -3,7 +3,7 @@
 use crate::output::json::Hex;
 use serde::Serialize;
 use vmatlas::recording::Maker;
-use vmatlas::{Made, SymbolFrame, words};
+use vmatlas::{Made, SymbolFrame};
 
 /// Bytes of one origin: every byte of a mapping is in one of these.
 #[derive(Serialize)]
@@ -23,7 +23,7 @@ pub(crate) struct OriginJson<'a> {
     comm: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     syscall: Option<&'static str>,
-    pub(crate) stack: Vec<FrameJson<'a>>,
+    stack: Vec<FrameJson<'a>>,
     how: &'static str,
 }
 
@@ -72,28 +72,6 @@ impl<'a> OriginJson<'a> {
             stack: made.frames().iter().map(FrameJson::of).collect(),
             how: origin.how(),
         }
-    }
-
-    /// The same in words, without the stack.
-    pub(crate) fn line(&self) -> String {
-        let event = match self.event {
-            Some(event) => format!(", event {event}"),
-            None if self.how == "unseen" => return "no event tells who made it".to_owned(),
-            None => String::new(),
-        };
-        let what = match (self.syscall, self.how) {
-            (Some(call), "inherited") => format!("{call}, inherited by fork"),
-            (Some(call), _) => call.to_owned(),
-            (None, _) => "there before the recording".to_owned(),
-        };
-        let time = self.time_s.map_or_else(String::new, |time_s| format!(", {time_s:.3} s"));
-        let comm = words::printable(self.comm.as_deref().unwrap_or_default().as_bytes());
-        let thread = match self.tid {
-            Some(tid) => format!(", thread {tid} {comm}"),
-            None if comm.is_empty() => String::new(),
-            None => format!(", {comm}"),
-        };
-        format!("{what}{event}{time}{thread}")
     }
 }
 

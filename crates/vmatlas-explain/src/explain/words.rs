@@ -6,6 +6,7 @@ use crate::crash::{Access, SymbolFrame};
 use std::fmt::Write as _;
 use vmatlas_maps::Kind;
 use vmatlas_maps::Mapping;
+pub(super) use vmatlas_maps::size::long as size;
 use vmatlas_maps::uapi::signal::SIGSYS;
 
 /// A count of bytes.
@@ -15,18 +16,6 @@ pub(super) fn bytes(count: u64) -> String {
         count if count < 4096 => format!("{count} bytes"),
         count => format!("{count:#x} bytes ({})", size(count)),
     }
-}
-
-/// A size in the largest unit that leaves a whole number below 10,000.
-pub(super) fn size(bytes: u64) -> String {
-    let units = ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
-    let mut unit = 0;
-    let mut count = bytes;
-    while count >= 10_000 || (count >= 1024 && count.is_multiple_of(1024)) {
-        count /= 1024;
-        unit += 1;
-    }
-    format!("{count} {}", units.get(unit).unwrap_or(&""))
 }
 
 /// All that is concluded, for people.
@@ -175,10 +164,8 @@ fn what(evidence: &Evidence<'_>, row: &Mapping<'_>, address: Option<u64>) -> Str
         return format!("the mapping {} ({})", row.range, part.label.text);
     }
     match row.kind() {
-        Kind::File | Kind::Device => format!("{} {}", row.perms.part_of_file(), name(row.name)),
+        Kind::File | Kind::Device | Kind::Heap | Kind::Stack => row.describe(),
         Kind::Anonymous => format!("the mapping {} without a name", row.range),
-        Kind::Heap => "the heap".to_owned(),
-        Kind::Stack => "the stack of the first thread".to_owned(),
         _ => format!("the mapping {} {}", row.range, name(row.name)),
     }
 }

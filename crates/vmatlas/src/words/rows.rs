@@ -99,37 +99,18 @@ pub fn mapping(row: &Row<'_>) -> String {
     {
         return printable(label.text.as_bytes());
     }
-    let perms = row.perms;
-    match row.kind() {
-        Kind::File | Kind::Device => {
+    match (row.kind(), row.path()) {
+        (Kind::File | Kind::Device, path) => {
             let inode = row.mapping().inode;
-            let path = row.path().map_or_else(|| format!("inode {inode}"), |path| path.display());
+            let path = path.map_or_else(|| format!("inode {inode}"), |path| path.display());
             let gone = match row.is_deleted() {
                 Some(true) => ", which is deleted",
                 Some(false) => "",
                 None => ", which is deleted unless \" (deleted)\" is a part of its name",
             };
-            format!("{} {path}{gone}", perms.part_of_file())
+            format!("{} {path}{gone}", row.perms.part_of_file())
         }
-        Kind::Anonymous if perms.none() => {
-            "addresses without a name that nothing may be done at (reserved or a guard)".to_owned()
-        }
-        Kind::Anonymous => "memory without a name".to_owned(),
-        Kind::Heap => "the heap".to_owned(),
-        Kind::Stack => "the stack of the first thread".to_owned(),
-        Kind::ThreadStack { tid } => format!("the stack of thread {tid}"),
-        Kind::NamedAnonymous { name } => format!("memory named {:?}", printable(name)),
-        Kind::NamedSharedAnonymous { name } => format!("shared memory named {:?}", printable(name)),
-        Kind::SharedAnonymous => "shared memory without a name".to_owned(),
-        Kind::Memfd { name } => format!("memfd {:?}", printable(name)),
-        Kind::SysvShm { key, id } => format!("System V shared memory, key {key:#x}, id {id}"),
-        Kind::HugeAnonymous => "huge pages without a name".to_owned(),
-        Kind::Vdso => "the kernel's code for user space, [vdso]".to_owned(),
-        Kind::Vvar => "the kernel's data for [vdso]".to_owned(),
-        Kind::Vsyscall => "the legacy gate page [vsyscall]".to_owned(),
-        Kind::Secretmem => "secret memory (memfd_secret)".to_owned(),
-        Kind::Aio => "a ring of asynchronous input and output".to_owned(),
-        kind => format!("{} {}", kind.word(), printable(row.name)),
+        _ => row.describe(),
     }
 }
 

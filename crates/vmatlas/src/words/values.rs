@@ -1,27 +1,10 @@
 //! Sizes, counts, times, names and rights.
 
-use vmatlas_maps::{Perms, escape};
+use vmatlas_maps::{Perms, escape, size};
 
-/// A size in bytes, short: `132K`, `1.3M`, `12G`; powers of 1024.
+/// A size in bytes, short: see [`size::short`].
 pub fn size(bytes: u64) -> String {
-    if bytes < 1024 {
-        return bytes.to_string();
-    }
-    let mut value = bytes as f64;
-    let mut unit = ' ';
-    for next in ['K', 'M', 'G', 'T', 'P', 'E'] {
-        // Three digits and the unit: 999.5K is 1.0M.
-        if value < 999.5 {
-            break;
-        }
-        value /= 1024.0;
-        unit = next;
-    }
-    if value < 9.95 && value.fract() != 0.0 {
-        format!("{value:.1}{unit}")
-    } else {
-        format!("{value:.0}{unit}")
-    }
+    size::short(bytes)
 }
 
 /// A number of things: `1 mapping`, `2 mappings`.
@@ -84,17 +67,5 @@ pub fn rights(perms: Perms) -> String {
         (may, not) if not.is_empty() => may,
         (may, not) if may.is_empty() => format!("neither {}", not.replace(" or ", " nor ")),
         (may, not) => format!("{may}, not {not}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_short() {
-        let shown = [0, 1023, 1024, 4096, 135168, 1363149, 1023 * 1024, 1 << 30, 3 << 40, u64::MAX]
-            .map(size);
-        assert_eq!(shown, ["0", "1023", "1K", "4K", "132K", "1.3M", "1.0M", "1G", "3T", "16E"]);
     }
 }
