@@ -196,6 +196,27 @@ impl Files {
     /// Makes the names of all rows' files certain, as far as that can be done. Each file is
     /// asked for once.
     pub fn truths(&self, process: &Process, maps: &Maps) -> FileTruths {
+        self.truths_again(process, maps, &Maps::default(), &FileTruths::default())
+    }
+
+    /// The same for another reading of the same process: what was certain of a file in the reading
+    /// `before`, whose rows are given, is taken over. A file whose name is removed meanwhile has
+    /// another name in the rows, and is asked for again.
+    pub fn truths_again(
+        &self,
+        process: &Process,
+        maps: &Maps,
+        rows_before: &Maps,
+        before: &FileTruths,
+    ) -> FileTruths {
+        let settled: HashMap<(&[u8], Device, u64), &FileTruth> = rows_before
+            .iter()
+            .enumerate()
+            .filter_map(|(index, row)| {
+                let truth = before.get(index).filter(|truth| truth.certain)?;
+                Some(((row.name, row.device, row.inode), truth))
+            })
+            .collect();
         let mut query = PointQuery::open(process).ok();
         let mut known: HashMap<(&[u8], Device, u64), u32> = HashMap::new();
         let mut questions = Vec::new();
@@ -209,7 +230,13 @@ impl Files {
             let index = match &last {
                 Some((mapping, index)) if same(mapping) => *index,
                 _ => row.file_name().map(|name| {
-                    *known.entry((row.name, row.device, row.inode)).or_insert_with(|| {
+                    let key = (row.name, row.device, row.inode);
+                    *known.entry(key).or_insert_with(|| {
+                        let number = truths.len() as u32;
+                        if let Some(&truth) = settled.get(&key) {
+                            truths.push(truth.clone());
+                            return number;
+                        }
                         let raw_name = query.as_mut().and_then(|query| raw_name(query, &row));
                         let FileName { path, deleted, .. } = name;
                         truths.push(FileTruth {
@@ -218,12 +245,9 @@ impl Files {
                             certain: false,
                             now: Now::Unknown,
                         });
-                        questions.push(Question {
-                            name: row.name.to_vec(),
-                            raw_name,
-                            row: Row::from(&row),
-                        });
-                        truths.len() as u32 - 1
+                        let name = row.name.to_vec();
+                        questions.push((number, Question { name, raw_name, row: Row::from(&row) }));
+                        number
                     })
                 }),
             };
@@ -232,13 +256,13 @@ impl Files {
         }
         let answers = self.within_each(
             LIMIT,
-            questions.into_iter().enumerate().collect(),
+            questions,
             |(_, question)| question.raw_name.as_ref().unwrap_or(&question.name),
-            |files, (index, question)| (*index, files.0.truth(question)),
+            |files, (number, question)| (*number, files.0.truth(question)),
         );
-        for (index, answer) in answers {
-            if let Some(truth) = answer {
-                truths[index] = truth;
+        for (number, answer) in answers {
+            if let (Some(known), Some(truth)) = (truths.get_mut(number as usize), answer) {
+                *known = truth;
             }
         }
         FileTruths { of_row, truths }

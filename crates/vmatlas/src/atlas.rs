@@ -215,7 +215,8 @@ impl Atlas {
     /// As [`Open::open`].
     pub fn again(&self) -> Result<Atlas> {
         let Source::Live(live) = &self.source else { return self.open.clone().open() };
-        let (live, maps, notes) = live.again(&self.open.how.proc, self.open.how.sizes)?;
+        let (live, maps, notes) =
+            live.again(&self.open.how.proc, self.open.how.sizes, &self.maps)?;
         Ok(Atlas::of(self.open.clone(), (Source::Live(Box::new(live)), maps, notes)))
     }
 

@@ -29,27 +29,36 @@ pub(crate) struct Live {
 impl Live {
     /// Opens a process and reads its rows.
     pub(crate) fn read(proc: &Path, id: ProcessId, sizes: bool) -> Result<(Live, Maps, Vec<Note>)> {
-        let process = Process::open(proc, id).map_err(|error| Error::refused(error, proc, id))?;
-        Live::of(process, proc, sizes, Images::new)
+        Live::of(proc, id, sizes, Images::new)
     }
 
-    /// Reads the rows of the same process again; files that were opened stay open.
-    pub(crate) fn again(&self, proc: &Path, sizes: bool) -> Result<(Live, Maps, Vec<Note>)> {
-        let id = self.process.id();
-        let process = Process::open(proc, id).map_err(|error| Error::refused(error, proc, id))?;
-        Live::of(process, proc, sizes, |maps| self.lock_images().again(maps))
+    /// Reads the rows of the same process again, which were `before`. What was found out about its
+    /// files is not found out once more.
+    pub(crate) fn again(
+        &self,
+        proc: &Path,
+        sizes: bool,
+        before: &Maps,
+    ) -> Result<(Live, Maps, Vec<Note>)> {
+        let images = |maps: &Maps| self.lock_images().again(maps);
+        let (live, maps, notes) = Live::of(proc, self.process.id(), sizes, images)?;
+        // Another process may have the number by now, and this one may have executed a program.
+        if let (Some(truths), Some(files)) = (self.truths.get(), live.files(&maps)) {
+            let _ = live.truths.set(files.truths_again(&live.process, &maps, before, truths));
+        }
+        Ok((live, maps, notes))
     }
 
     fn of(
-        process: Process,
         proc: &Path,
+        id: ProcessId,
         sizes: bool,
         images: impl FnOnce(&Maps) -> Images,
     ) -> Result<(Live, Maps, Vec<Note>)> {
+        let refused = |error| Error::refused(error, proc, id);
+        let process = Process::open(proc, id).map_err(refused)?;
         let source = if sizes { Source::Smaps } else { Source::Maps };
-        let id = process.id();
-        let snapshot = process.rows(source).map_err(|error| Error::refused(error, proc, id))?;
-        let Snapshot { maps, empty, thread, .. } = snapshot;
+        let Snapshot { maps, empty, thread, .. } = process.rows(source).map_err(refused)?;
         let notes = thread.map(|tid| Note::ReadThrough { tid }).into_iter().collect();
         let live = Live {
             comm: process.comm().unwrap_or_default(),
