@@ -1,4 +1,4 @@
-//! The arguments, from which help, manual page and completions are made too.
+//! The arguments. Help, manual page and completions are made from them.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -6,15 +6,16 @@ use std::time::Duration;
 use vmatlas::recording::Moment;
 use vmatlas::{Filter, KernelVersion};
 
-/// Shows what the memory of a Linux process is: reads /proc/PID/maps from a live process or
-/// from any text, and explains every mapping.
+/// Shows and explains every memory mapping of a Linux process: live, or from a saved map, a core
+/// dump, a log of strace or a recording.
 #[derive(Parser, Debug)]
 #[command(name = "vmatlas", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
 #[command(
-    after_help = "TARGET is a PID, PID/TID, `self`, the name of a command, a file (maps, smaps, any text \
-    with such rows in it, or a core dump, also compressed), or - for standard input. Of a log of strace it is LOG, LOG:PID, LOG@SECONDS or LOG:PID@SECONDS: \
-    a process (the first) as it was so long after the first line (before it ended).\n\
-    Exit status: 0 yes, 1 the answer is no (differs, not mapped, not allowed), 2 trouble."
+    after_help = "TARGET is a PID, PID/TID, `self`, the name of a command, a file, or - for standard input. \
+    A file is maps, smaps, any text with such rows in it, a core dump (also compressed), a log of strace or a recording. \
+    FILE:PID names a process of a log, FILE@SECONDS a moment of a log or recording, FILE:PID@SECONDS both; \
+    the default is the first process, just before it ended.\n\
+    Exit status: 0 yes, 1 no (differs, not mapped, not allowed), 2 error."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -25,23 +26,23 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Show the annotated map of a target (what a bare TARGET does, too)
+    /// Show the annotated map of a target (the default command)
     Show(ShowArgs),
-    /// Tell all that is known about addresses of a target
+    /// Show the mapping, file, section, symbol and label at addresses of a target
     At(AtArgs),
-    /// Compare two targets: what appeared, vanished, grew, shrank, changed permissions
+    /// Compare two targets: mappings that appeared, vanished, grew, shrank or changed permissions
     Diff(DiffArgs),
-    /// Tell whether a user may read a process's maps, and which rule decides
+    /// Report whether a user may read a process's maps, and which rule of the kernel decides
     Access(AccessArgs),
-    /// Run scenarios of operations on the model of the kernel and on the running kernel, and compare
+    /// Run scenarios on the model of the kernel and on the running kernel, and compare the rows
     Verify(VerifyArgs),
-    /// Record who makes, changes and drops every mapping of a program and its children
+    /// Record each call by which a program and its children map, change or unmap memory
     Record(RecordArgs),
-    /// Tell who made what is mapped: call stack, thread, time, bytes
+    /// Report who mapped memory: call stack, thread, time, bytes
     Blame(BlameArgs),
-    /// Tell why a program crashed
+    /// Explain why a program crashed
     Explain(ExplainArgs),
-    /// Say what became of a program whose recorder was killed
+    /// Report the end of a program whose recorder was killed
     #[command(hide = true)]
     RecordGuard {
         /// The recording
@@ -56,7 +57,7 @@ pub(crate) enum Command {
     Man,
 }
 
-/// What every command takes.
+/// Options of every command.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CommonArgs {
     /// Print one JSON document
@@ -73,7 +74,7 @@ pub(crate) struct CommonArgs {
     pub(crate) quiet: bool,
 }
 
-/// Which moment of a recording or log, and which process of it.
+/// The moment and the process of a recording or log.
 #[derive(Args, Clone, Debug, Default)]
 pub(crate) struct MomentArgs {
     /// The moment of a recording or log: seconds from its start, `end`, or #N for after event N
@@ -86,61 +87,61 @@ pub(crate) struct MomentArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct RecordArgs {
-    /// The recording [default: NAME.PID.vmrec]
+    /// Write the recording to FILE [default: NAME.PID.vmrec]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Attach to a process that runs
+    /// Attach to a running process
     #[arg(short, long, value_name = "PID", conflicts_with = "command")]
     pub(crate) pid: Option<u32>,
     /// The program and its arguments
     #[arg(required_unless_present = "pid", trailing_var_arg = true, value_name = "CMD")]
     pub(crate) command: Vec<std::ffi::OsString>,
-    /// What shall record [default: ptrace for a program, perf for a process]
+    /// Record by ptrace or by perf events [default: ptrace for a program, perf for a process]
     #[arg(long, value_enum, value_name = "BACKEND")]
     pub(crate) backend: Option<Backend>,
-    /// How many bytes of stack perf copies with each call (deeper frames are missing), at most 65528
+    /// Copy so many bytes of stack with each call, at most 65528 (perf only; deeper frames are missing)
     #[arg(long, value_name = "BYTES", value_parser = size, default_value = "8192")]
     pub(crate) stack_size: u64,
-    /// Record also who touches pages first, and which pages are in memory
+    /// Also record who touches each page first, and which pages are resident
     #[arg(long)]
     pub(crate) pages: bool,
-    /// Hold the kernel's own record of changes against the events; needs CAP_PERFMON
+    /// Compare the events with the kernel's own record of changes; needs CAP_PERFMON
     #[arg(long)]
     pub(crate) audit: bool,
-    /// End the recording after so many seconds; the program runs on
+    /// End the recording after SECONDS; the program runs on
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) duration: Option<Duration>,
     /// End the recording when its file has SIZE bytes (1G, 64M); the program runs on
     #[arg(long, value_name = "SIZE", value_parser = size)]
     pub(crate) max_size: Option<u64>,
-    /// Print neither progress nor what was recorded
+    /// Print neither progress nor a summary
     #[arg(short, long)]
     pub(crate) quiet: bool,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct BlameArgs {
-    /// A recording or a log of strace (-k tells stacks), RECORDING@TIME, or the PID of a process
+    /// A recording, RECORDING@TIME, a log of strace (with -k: call stacks), or the PID of a process
     /// that is being recorded
     pub(crate) recording: String,
-    /// Tell the whole life of these addresses (hexadecimal) instead
+    /// Report all events of these addresses (hexadecimal) instead
     #[arg(value_parser = address)]
     pub(crate) addresses: Vec<u64>,
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
-    /// What bytes are summed up by
+    /// Sum the bytes up by call stack, function, module or thread
     #[arg(long, value_enum, default_value_t = By::Stack)]
     pub(crate) by: By,
-    /// Which bytes are counted: all that are mapped, those in memory, or by who touched them first
+    /// Count all mapped bytes, resident bytes, or bytes by the thread that touched them first
     #[arg(long, value_enum, default_value_t = Count::Mapped)]
     pub(crate) count: Count,
-    /// Only what was mapped from that moment on, in seconds, and is mapped still
+    /// Count only memory that was mapped after SECONDS and is still mapped
     #[arg(long, value_name = "SECONDS", value_parser = seconds)]
     pub(crate) since: Option<Duration>,
-    /// Only mappings for which EXPR holds
+    /// Count only mappings for which EXPR holds
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,
-    /// How many lines of the ranking, and frames of a stack
+    /// Print at most N lines of the ranking, and N frames of each stack
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub(crate) top: usize,
     /// Ask debuginfod servers for debug files (by debuginfod-find of elfutils)
@@ -159,14 +160,14 @@ pub(crate) struct BlameArgs {
     pub(crate) common: CommonArgs,
 }
 
-/// What records.
+/// The backend of the recorder.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backend {
     Ptrace,
     Perf,
 }
 
-/// What bytes are summed up by.
+/// The key of the ranking.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum By {
     Stack,
@@ -175,7 +176,7 @@ pub(crate) enum By {
     Thread,
 }
 
-/// Which bytes are counted.
+/// The bytes that are counted.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Count {
     Mapped,
@@ -185,7 +186,7 @@ pub(crate) enum Count {
 
 #[derive(Args, Debug)]
 pub(crate) struct ShowArgs {
-    /// What to show [default: vmatlas itself]
+    /// The target [default: vmatlas itself]
     pub(crate) target: Option<String>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
@@ -194,26 +195,26 @@ pub(crate) struct ShowArgs {
     /// List the processes of a recording
     #[arg(long)]
     pub(crate) processes: bool,
-    /// Print the kernel's text and nothing else: maps, or smaps with --sizes or if the target is smaps
+    /// Print only the kernel's text: maps, or smaps with --sizes or if the target is smaps
     #[arg(long, conflicts_with_all = ["json", "csv", "columns", "no_header"])]
     pub(crate) raw: bool,
-    /// With --raw: as Linux V prints it
+    /// With --raw: print as Linux V does
     #[arg(long, value_name = "V", requires = "raw")]
     pub(crate) kernel: Option<KernelVersion>,
-    /// With --raw: as a kernel of that word size prints it
+    /// With --raw: print as a kernel of this word size does
     #[arg(long, value_name = "BITS", requires = "raw")]
     pub(crate) word_size: Option<Bits>,
     /// Print comma-separated values
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
-    /// Read sizes too (smaps); takes longer the more memory is resident
+    /// Also read sizes (smaps); takes longer the more memory is resident
     #[arg(long)]
     pub(crate) sizes: bool,
-    /// Read the memory of the target, too, where that makes labels certain: structures of allocators
-    /// and runtimes
+    /// Also read the structures of allocators and runtimes in the target's memory, which make labels
+    /// certain
     #[arg(long, conflicts_with = "raw")]
     pub(crate) deep: bool,
-    /// Only mappings for which EXPR holds, like 'perms = rw*p and size >= 1M'
+    /// Show only mappings for which EXPR holds, like 'perms = rw*p and size >= 1M'
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,
     /// Sort by a column
@@ -232,12 +233,12 @@ pub(crate) struct ShowArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct AtArgs {
-    /// Where to look
+    /// The target
     pub(crate) target: String,
     /// Addresses, hexadecimal
     #[arg(required = true, value_parser = address)]
     pub(crate) addresses: Vec<u64>,
-    /// Read the memory of the target, too, where that makes labels certain
+    /// Also read the target's memory, which makes labels certain
     #[arg(long)]
     pub(crate) deep: bool,
     #[command(flatten)]
@@ -248,15 +249,15 @@ pub(crate) struct AtArgs {
 
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
-    /// What tells of the crash: a core dump, a recording, a log with lines of the kernel, a crash
-    /// log, or - for standard input; with ADDR any target
+    /// A core dump, a recording, a log of the kernel, a crash log, or - for standard input; with ADDR
+    /// any target
     pub(crate) input: String,
     /// Explain an access to this address (hexadecimal) of the target instead
     #[arg(value_parser = address)]
     pub(crate) address: Option<u64>,
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
-    /// How many calls of the stack are shown
+    /// Print at most N calls of the stack
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(crate) top: usize,
     #[command(flatten)]
@@ -269,7 +270,7 @@ pub(crate) struct DiffArgs {
     pub(crate) first: String,
     /// The second target
     pub(crate) second: String,
-    /// Only mappings for which EXPR holds
+    /// Compare only mappings for which EXPR holds
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,
     #[command(flatten)]
@@ -280,7 +281,7 @@ pub(crate) struct DiffArgs {
 pub(crate) struct AccessArgs {
     /// The process: PID, PID/TID, `self` or a command's name
     pub(crate) process: String,
-    /// Ask for a plain login of this user instead of vmatlas itself
+    /// Decide for a plain login of this user instead of vmatlas itself
     #[arg(long = "as", value_name = "UID")]
     pub(crate) uid: Option<u32>,
     #[command(flatten)]
@@ -292,16 +293,16 @@ pub(crate) struct VerifyArgs {
     /// Files of scenarios
     #[arg(required_unless_present = "random")]
     pub(crate) files: Vec<PathBuf>,
-    /// Run them on the model alone
+    /// Run the scenarios on the model alone
     #[arg(long)]
     pub(crate) model_only: bool,
-    /// The model follows the rules of Linux V [default: the running kernel's]
+    /// Use the rules of Linux V for the model [default: the running kernel's]
     #[arg(long, value_name = "V")]
     pub(crate) kernel: Option<KernelVersion>,
-    /// Make N random scenarios instead, and compare model and kernel after every step
+    /// Run N random scenarios instead, and compare model and kernel after every step
     #[arg(long, value_name = "N", conflicts_with_all = ["files", "model_only"])]
     pub(crate) random: Option<u64>,
-    /// Which random scenarios [default: 1]
+    /// Make the random scenarios from seed S [default: 1]
     #[arg(long, value_name = "S", requires = "random")]
     pub(crate) seed: Option<u64>,
     #[command(flatten)]
