@@ -97,9 +97,9 @@ impl Origins {
         let rest = self.chunks.get(chunk).map(|pieces| &pieces[index..]).unwrap_or_default();
         let others = self.chunks.get(chunk + 1..).unwrap_or_default();
         let pieces = rest.iter().chain(others.iter().flatten());
-        pieces.take_while(move |piece| piece.start < range.end).map(move |piece| {
-            let cut = AddressRange::new(piece.start.max(range.start), piece.end.min(range.end));
-            (cut, piece.origin)
+        pieces.take_while(move |piece| piece.start < range.end).filter_map(move |piece| {
+            let cut = AddressRange::new(piece.start, piece.end).intersect(&range)?;
+            Some((cut, piece.origin))
         })
     }
 

@@ -357,7 +357,7 @@ fn joined(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
     let mut all: Vec<AddressRange> = Vec::new();
     for range in ranges {
         match all.last_mut().filter(|last| range.start <= last.end) {
-            Some(last) => last.end = last.end.max(range.end),
+            Some(last) => *last = last.with_end(last.end.max(range.end)),
             None => all.push(range),
         }
     }

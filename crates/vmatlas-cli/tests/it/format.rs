@@ -85,7 +85,7 @@ fn line(event: &Event) -> String {
 
 fn shown(rows: &[Row]) -> String {
     let row = |row: &Row| {
-        let AddressRange { start, end } = row.range;
+        let (start, end) = (row.range.start, row.range.end);
         format!(" {start}-{end}:{}:{}:{}", hex(&row.perms.0), row.offset, row.file)
     };
     rows.iter().map(row).collect()
