@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
-use vmatlas_maps::{Filter, FilterRow, Mapping, Maps};
+use vmatlas_maps::{FieldRow, Filter, Mapping, Maps};
 
 static ROWS: LazyLock<Maps> = LazyLock::new(|| {
     Maps::parse(
@@ -19,12 +19,12 @@ static ROWS: LazyLock<Maps> = LazyLock::new(|| {
 
 struct Row(usize);
 
-impl FilterRow for Row {
+impl FieldRow for Row {
     fn mapping(&self) -> Mapping<'_> {
         ROWS.get(self.0).expect("one of the rows")
     }
 
-    fn number(&self, name: &str) -> Option<u64> {
+    fn smaps(&self, name: &str) -> Option<u64> {
         let mut fields = ROWS.fields(self.0);
         fields.find(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))?.value.number()
     }

@@ -8,8 +8,8 @@
 use libfuzzer_sys::fuzz_target;
 use std::ops::ControlFlow;
 use vmatlas_recording::{
-    Call, CallKind, Event, FileEntry, FrameEntry, Meta, Moment, Recording, Replay, Row, TaskEntry,
-    What, Writer, looks_like_recording,
+    Call, CallKind, Event, FileEntry, FrameEntry, Meta, Moment, Recording, Replay, Row, StackId, TaskEntry,
+    TaskId, What, Writer, looks_like_recording,
 };
 use vmatlas_space::Vsyscall;
 use vmatlas_maps::{AddressRange, Device, Perms};
@@ -152,7 +152,7 @@ fn written(program: &[u8]) {
     };
     let mut writer = Writer::new(&meta);
     let mut replay = Replay::new(meta.profile());
-    let mut program = Program { bytes: program, tasks: vec![0], files: vec![0], stacks: vec![0] };
+    let mut program = Program { bytes: program, tasks: vec![TaskId::NONE], files: vec![0], stacks: vec![StackId::NONE] };
     program.tasks.push(writer.task(TaskEntry { tid: 1, pid: 1, comm: b"one".to_vec() }));
     for (name, inode) in NAMES {
         let device = Device::new(0, u32::from(inode != 0));
@@ -235,9 +235,9 @@ const NUMBERS: [u64; 16] = [
 /// Bytes that say what is to be written.
 struct Program<'a> {
     bytes: &'a [u8],
-    tasks: Vec<u32>,
+    tasks: Vec<TaskId>,
     files: Vec<u32>,
-    stacks: Vec<u32>,
+    stacks: Vec<StackId>,
 }
 
 impl Program<'_> {
@@ -253,7 +253,7 @@ impl Program<'_> {
         list[byte % list.len()]
     }
 
-    fn task(&mut self) -> u32 {
+    fn task(&mut self) -> TaskId {
         self.pick(|program| &program.tasks)
     }
 
@@ -261,7 +261,7 @@ impl Program<'_> {
         self.pick(|program| &program.files)
     }
 
-    fn stack(&mut self, writer: &mut Writer) -> u32 {
+    fn stack(&mut self, writer: &mut Writer) -> StackId {
         let byte = self.byte();
         if byte & 1 == 0 {
             let frame = |offset| FrameEntry { file: 5, offset, guessed: byte & 2 != 0 };
@@ -329,7 +329,7 @@ impl Program<'_> {
         })
     }
 
-    fn new_task(&mut self, writer: &mut Writer) -> u32 {
+    fn new_task(&mut self, writer: &mut Writer) -> TaskId {
         let number = self.tasks.len() as u32;
         let pid = u32::from(self.byte() % 4);
         self.tasks.push(writer.task(TaskEntry { tid: number, pid, comm: Vec::new() }));

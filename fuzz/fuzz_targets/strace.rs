@@ -31,8 +31,8 @@ fuzz_target!(|bytes: &[u8]| {
             for (range, origin) in process.space.origins_of(row.range) {
                 assert!(range.start == from && range.end > from && range.end <= row.range.end);
                 from = range.end;
-                assert!((origin.task as usize) < log.makers.tasks.len());
-                assert_eq!(log.makers.frames_of(origin.stack).count() == 0, origin.stack == 0);
+                assert!(origin.task.index() < log.makers.tasks.len());
+                assert_eq!(log.makers.frames_of(origin.stack).count() == 0, origin.stack.is_none());
             }
             assert_eq!(from, row.range.end);
         }

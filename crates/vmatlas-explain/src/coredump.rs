@@ -236,10 +236,7 @@ impl<S: ReadAt> CoreDump<S> {
         let held = self.segment_at(range.start).map_or(range.start, |(_, segment)| {
             segment.range.start.saturating_add(self.held(segment))
         });
-        AddressRange {
-            start: range.start,
-            end: held.clamp(range.start, range.end.max(range.start)),
-        }
+        AddressRange::new(range.start, held.min(range.end))
     }
 
     /// The first page so far that the core holds and that could not be read. [`Memory`] has no way

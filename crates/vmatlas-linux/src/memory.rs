@@ -33,7 +33,7 @@ impl ProcessMemory {
         let mut private: Vec<AddressRange> = Vec::new();
         for row in maps.iter().filter(|row| row.perms.read() && !row.perms.shared()) {
             match private.last_mut() {
-                Some(last) if last.end == row.range.start => last.end = row.range.end,
+                Some(last) if last.end == row.range.start => *last = last.with_end(row.range.end),
                 _ => private.push(row.range),
             }
         }

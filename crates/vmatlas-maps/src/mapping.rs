@@ -1,48 +1,8 @@
 //! A row of `/proc/PID/maps` as a value.
 
 use crate::escape::{self, Escaped};
+use crate::range::AddressRange;
 use std::fmt;
-
-/// A half-open range of addresses of a process: `start` belongs to it, `end` does not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
-pub struct AddressRange {
-    /// First address, in bytes.
-    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::address"))]
-    pub start: u64,
-    /// First address after the range, in bytes.
-    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::address"))]
-    pub end: u64,
-}
-
-impl AddressRange {
-    /// The range from `start` up to, not including, `end`.
-    pub const fn new(start: u64, end: u64) -> Self {
-        AddressRange { start, end }
-    }
-
-    /// Length in bytes; 0 where `end` is not above `start`.
-    pub const fn size(&self) -> u64 {
-        self.end.saturating_sub(self.start)
-    }
-
-    /// Whether `address` lies in the range.
-    pub const fn contains(&self, address: u64) -> bool {
-        self.start <= address && address < self.end
-    }
-
-    /// Whether the two have an address in common.
-    pub const fn overlaps(&self, other: &AddressRange) -> bool {
-        self.start < other.end && other.start < self.end
-    }
-}
-
-/// Written as `maps` writes it: `7f00-7f01`, each at least eight digits.
-impl fmt::Display for AddressRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}-{:08x}", self.start, self.end)
-    }
-}
 
 /// The permission field: four characters, kept as the producer wrote them.
 ///

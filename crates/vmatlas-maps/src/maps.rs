@@ -2,9 +2,10 @@
 
 use crate::kernel::{KernelVersion, WordSize};
 use crate::kind::restore_line_feeds;
-use crate::mapping::{AddressRange, Device, Mapping, Perms};
+use crate::mapping::{Device, Mapping, Perms};
 use crate::names::Names;
 use crate::parse::{RowErrorKind, parse_row, quick_row};
+use crate::range::AddressRange;
 use crate::render::{TextFormat, name_in};
 use crate::smaps::{Fields, SmapsField, field_line};
 use crate::text::{begins_like_a_row, find_row};
@@ -47,8 +48,7 @@ pub struct Maps {
 /// A [`Mapping`] at rest.
 #[derive(Clone, Copy, Debug)]
 struct Row {
-    start: u64,
-    end: u64,
+    range: AddressRange,
     offset: u64,
     inode: u64,
     device: Device,
@@ -89,7 +89,7 @@ impl Maps {
     #[inline]
     fn mapping(&self, row: &Row) -> Mapping<'_> {
         Mapping {
-            range: AddressRange { start: row.start, end: row.end },
+            range: row.range,
             perms: row.perms,
             offset: row.offset,
             device: row.device,
@@ -145,10 +145,9 @@ impl Maps {
     #[inline]
     pub fn push(&mut self, mapping: &Mapping<'_>) {
         let range = mapping.range;
-        self.unordered |= self.rows.last().is_some_and(|last| range.start < last.end);
+        self.unordered |= self.rows.last().is_some_and(|last| range.start < last.range.end);
         self.rows.push(Row {
-            start: range.start,
-            end: range.end,
+            range,
             offset: mapping.offset,
             inode: mapping.inode,
             device: mapping.device,
@@ -159,7 +158,7 @@ impl Maps {
 
     /// Index of the first row that ends above `address`, in an ordered map.
     pub(crate) fn lower_bound(&self, address: u64) -> usize {
-        self.rows.partition_point(|row| row.end <= address)
+        self.rows.partition_point(|row| row.range.end <= address)
     }
 
     /// The text that a kernel prints for these rows: of that version, or laid out as in
@@ -300,7 +299,7 @@ impl MapsReader {
 
     /// The end of the last row; 0 before the first.
     pub fn last_end(&self) -> u64 {
-        self.maps.rows.last().map_or(0, |row| row.end)
+        self.maps.rows.last().map_or(0, |row| row.range.end)
     }
 
     /// The map; the last line may lack its line feed.
@@ -443,12 +442,12 @@ impl MapsReader {
             return false;
         }
         let range = row.range;
-        if let Some(last) = self.maps.rows.last().filter(|last| range.start < last.end) {
+        if let Some(last) = self.maps.rows.last().filter(|last| range.start < last.range.end) {
             let last_of_all: [&[u8]; 5] =
                 [b"[stack]", b"[vdso]", b"[vsyscall]", b"[vectors]", b"[vvar]"];
-            let again =
-                range.start < last.start && last_of_all.contains(&self.maps.names.get(last.name));
-            let before = AddressRange::new(last.start, last.end);
+            let again = range.start < last.range.start
+                && last_of_all.contains(&self.maps.names.get(last.name));
+            let before = last.range;
             let kind = if again {
                 WarningKind::StartsOver
             } else {

@@ -4,7 +4,8 @@ mod quick;
 
 pub(crate) use quick::quick_row;
 
-use crate::mapping::{AddressRange, Device, Mapping, Perms};
+use crate::mapping::{Device, Mapping, Perms};
+use crate::range::AddressRange;
 use std::fmt;
 
 /// What is wrong with a row.
@@ -109,7 +110,7 @@ fn patient_row(line: &[u8]) -> Result<Mapping<'_>, RowError> {
     };
     skip_blanks(line, &mut at);
     let (inode, name) = inode_and_name(line, at)?;
-    Ok(Mapping { range: AddressRange { start, end }, perms, offset, device, inode, name })
+    Ok(Mapping { range: AddressRange::new(start, end), perms, offset, device, inode, name })
 }
 
 /// The inode that begins at `at`, and the name behind it.

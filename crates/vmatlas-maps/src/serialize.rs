@@ -8,6 +8,7 @@
 use crate::escape;
 use crate::kernel::{KernelVersion, WordSize};
 use crate::mapping::{Device, Perms};
+use crate::range::Bounds;
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 use std::fmt;
@@ -27,6 +28,15 @@ pub(crate) mod address {
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
         if from.is_human_readable() { from.deserialize_any(Hex) } else { from.deserialize_u64(Hex) }
     }
+}
+
+/// The bounds of a range, which are not inverted.
+pub(crate) fn bounds<'de, D: Deserializer<'de>>(from: D) -> Result<Bounds, D::Error> {
+    let bounds = Bounds::deserialize(from)?;
+    if bounds.end < bounds.start {
+        return Err(de::Error::custom("the end of a range lies below its start"));
+    }
+    Ok(bounds)
 }
 
 struct Hex;

@@ -1,7 +1,8 @@
 //! Rows in texts that are no listing: crash logs, bug reports, manual pages.
 
-use crate::mapping::{AddressRange, Device, Mapping, Perms};
+use crate::mapping::{Device, Mapping, Perms};
 use crate::parse::parse_row;
+use crate::range::AddressRange;
 
 /// The row in a line with anything before it, and where in the line it begins.
 ///
@@ -81,7 +82,7 @@ fn tombstone_row(row: &[u8]) -> Option<Mapping<'_>> {
         }
     }
     Some(Mapping {
-        range: AddressRange { start, end },
+        range: AddressRange::new(start, end),
         perms,
         offset,
         device: Device::default(),

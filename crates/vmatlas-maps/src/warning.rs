@@ -1,7 +1,7 @@
 //! What is odd about a text that was used all the same.
 
-use crate::mapping::AddressRange;
 use crate::parse::{RowError, RowErrorKind};
+use crate::range::AddressRange;
 use std::fmt;
 
 /// Something odd about a listing; whatever could be read of it is used.

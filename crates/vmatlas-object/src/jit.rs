@@ -164,7 +164,7 @@ impl JitMap {
         let mut ranges: Vec<AddressRange> = Vec::new();
         for (&start, piece) in &self.pieces {
             match ranges.last_mut() {
-                Some(last) if last.end == start => last.end = piece.end,
+                Some(last) if last.end == start => *last = last.with_end(piece.end),
                 _ => ranges.push(AddressRange::new(start, piece.end)),
             }
         }

@@ -1,5 +1,6 @@
 //! What events name by number: files, tasks, stacks, names of JIT code.
 
+use super::id::{StackId, TaskId};
 use vmatlas_maps::Device;
 use vmatlas_space::bytes::{Put, Take};
 
@@ -60,7 +61,7 @@ pub struct FrameEntry {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CallEntry {
     /// The entry of its caller; 0 for the outermost frame.
-    pub caller: u32,
+    pub caller: StackId,
     /// The frame.
     pub frame: u32,
 }
@@ -121,8 +122,13 @@ impl Default for Definitions {
 
 impl Definitions {
     /// The frames of a stack, the innermost first.
-    pub fn frames_of(&self, stack: u32) -> impl Iterator<Item = &FrameEntry> {
+    pub fn frames_of(&self, stack: StackId) -> impl Iterator<Item = &FrameEntry> {
         walk(&self.calls, stack).map_while(|frame| self.frames.get(frame as usize))
+    }
+
+    /// The thread with that number; `None` if there is none.
+    pub fn task(&self, task: TaskId) -> Option<&TaskEntry> {
+        self.tasks.get(task.index()).filter(|_| !task.is_none())
     }
 
     /// Takes what a block defines; none where the bytes cannot be definitions.
@@ -146,7 +152,7 @@ impl Definitions {
                     add(&mut self.frames, FrameEntry { file, offset: take.uint()?, guessed })?;
                 }
                 CALL => {
-                    let (caller, frame) = (take.u32()?, take.u32()?);
+                    let (caller, frame) = (StackId::new(take.u32()?), take.u32()?);
                     add(&mut self.calls, CallEntry { caller, frame })?;
                 }
                 SYMBOL => {
@@ -173,12 +179,12 @@ impl Definitions {
 }
 
 /// The numbers of the frames of a stack, the innermost first.
-pub(crate) fn walk(calls: &[CallEntry], stack: u32) -> impl Iterator<Item = u32> {
-    let mut next = stack as usize;
+pub(crate) fn walk(calls: &[CallEntry], stack: StackId) -> impl Iterator<Item = u32> {
+    let mut next = stack.index();
     std::iter::from_fn(move || {
         let call = calls.get(next).filter(|_| next != 0)?;
         // Callers are written before those they call, so this ends.
-        let caller = call.caller as usize;
+        let caller = call.caller.index();
         next = if caller < next { caller } else { 0 };
         Some(call.frame)
     })
@@ -224,7 +230,7 @@ impl FrameEntry {
 impl CallEntry {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.push(CALL);
-        out.put(u64::from(self.caller));
+        out.put(u64::from(self.caller.get()));
         out.put(u64::from(self.frame));
     }
 }

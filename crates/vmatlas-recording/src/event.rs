@@ -1,6 +1,7 @@
 //! Events, and their bytes.
 
 use super::call::{Call, CallKind};
+use super::id::{StackId, TaskId};
 use vmatlas_maps::{AddressRange, Perms};
 use vmatlas_space::bytes::{Put, Take};
 
@@ -11,11 +12,10 @@ pub struct Event {
     pub number: u64,
     /// When, in nanoseconds from the start of the recording.
     pub time_ns: u64,
-    /// Who: an index into [`Definitions::tasks`](super::Definitions::tasks).
-    pub task: u32,
-    /// Its call stack, see [`Definitions::frames_of`](super::Definitions::frames_of); 0 where it
-    /// is not known.
-    pub stack: u32,
+    /// The thread that did it, see [`Definitions::task`](super::Definitions::task).
+    pub task: TaskId,
+    /// Its call stack, see [`Definitions::frames_of`](super::Definitions::frames_of).
+    pub stack: StackId,
     /// What.
     pub what: What,
 }
@@ -37,19 +37,19 @@ pub enum What {
     /// It made another task, with its address space (`memory`) or a copy.
     Clone {
         /// The new one.
-        child: u32,
+        child: TaskId,
         /// Whether the two share their address space (`CLONE_VM`).
         memory: bool,
     },
     /// It is known by another entry of the tasks from now on: its name has changed.
     Renamed {
         /// The entry.
-        to: u32,
+        to: TaskId,
     },
     /// It has executed a program: this is its new address space.
     Exec {
         /// Its entry from now on.
-        to: u32,
+        to: TaskId,
         /// All rows.
         rows: Vec<Row>,
     },
@@ -122,8 +122,8 @@ pub struct Row {
 pub(crate) struct Context {
     pub(crate) number: u64,
     pub(crate) time_ns: u64,
-    task: u32,
-    stack: u32,
+    task: TaskId,
+    stack: StackId,
     address: u64,
 }
 
@@ -175,10 +175,10 @@ impl Context {
         let same = event.task == self.task;
         out.push(if same { tag | SAME_TASK } else { tag });
         if !same {
-            out.put(u64::from(event.task));
+            out.put(u64::from(event.task.get()));
         }
         out.put_signed(event.time_ns.wrapping_sub(self.time_ns) as i64);
-        out.put_signed(i64::from(event.stack) - i64::from(self.stack));
+        out.put_signed(i64::from(event.stack.get()) - i64::from(self.stack.get()));
         self.time_ns = event.time_ns;
         self.task = event.task;
         self.stack = event.stack;
@@ -186,12 +186,12 @@ impl Context {
         match &event.what {
             What::Call { call, file, in_order } => self.write_call(call, *file, *in_order, out),
             What::Clone { child, memory } => {
-                out.put(u64::from(*child));
+                out.put(u64::from(child.get()));
                 out.push(u8::from(*memory));
             }
-            What::Renamed { to } => out.put(u64::from(*to)),
+            What::Renamed { to } => out.put(u64::from(to.get())),
             What::Exec { to, rows } => {
-                out.put(u64::from(*to));
+                out.put(u64::from(to.get()));
                 self.write_rows(rows, out);
             }
             What::Attached { rows } => self.write_rows(rows, out),
@@ -281,17 +281,18 @@ impl Context {
     #[inline]
     pub(crate) fn read(&mut self, take: &mut Take<'_>) -> Option<Event> {
         let tag = take.byte()?;
-        let task = if tag & SAME_TASK != 0 { self.task } else { take.u32()? };
+        let task = if tag & SAME_TASK != 0 { self.task } else { TaskId::new(take.u32()?) };
         let time_ns = self.time_ns.wrapping_add(take.signed()? as u64);
-        let stack = u32::try_from(i64::from(self.stack).checked_add(take.signed()?)?).ok()?;
+        let stack = i64::from(self.stack.get()).checked_add(take.signed()?)?;
+        let stack = StackId::new(u32::try_from(stack).ok()?);
         (self.time_ns, self.task, self.stack) = (time_ns, task, stack);
         let number = self.number;
         // A header may say anything.
         self.number = number.wrapping_add(1);
         let what = match tag & !SAME_TASK {
-            CLONE => What::Clone { child: take.u32()?, memory: take.bool()? },
-            RENAMED => What::Renamed { to: take.u32()? },
-            EXEC => What::Exec { to: take.u32()?, rows: self.read_rows(take)? },
+            CLONE => What::Clone { child: TaskId::new(take.u32()?), memory: take.bool()? },
+            RENAMED => What::Renamed { to: TaskId::new(take.u32()?) },
+            EXEC => What::Exec { to: TaskId::new(take.u32()?), rows: self.read_rows(take)? },
             ATTACHED => What::Attached { rows: self.read_rows(take)? },
             OBSERVED => {
                 let start = take.address(self.address)?;

@@ -8,6 +8,7 @@ mod block;
 pub mod call;
 pub(crate) mod definitions;
 mod event;
+mod id;
 mod life;
 mod meta;
 mod origins;
@@ -25,6 +26,7 @@ pub use definitions::{
     CallEntry, Definitions, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry,
 };
 pub use event::{Event, Row, What};
+pub use id::{StackId, TaskId};
 pub use life::{LifeKind, LifeStep};
 pub use meta::Meta;
 pub use origins::{Maker, Origin, Origins};

@@ -2,6 +2,7 @@
 
 use super::call::CallKind;
 use super::event::{Event, What};
+use super::id::TaskId;
 use super::read::{Recording, RecordingError, Source};
 use super::replay::Replay;
 use super::space::Space;
@@ -74,7 +75,7 @@ impl<S: Source> Recording<S> {
     /// Every event up to `until` is followed.
     pub fn life(
         &self,
-        task: u32,
+        task: TaskId,
         address: u64,
         until: u64,
     ) -> (Vec<LifeStep>, Option<RecordingError>) {
@@ -119,7 +120,7 @@ impl<S: Source> Recording<S> {
     pub fn unmappings(
         &self,
         replay: &Replay,
-        task: u32,
+        task: TaskId,
         addresses: &[u64],
         until: u64,
     ) -> Vec<Option<Event>> {
@@ -230,12 +231,12 @@ fn replaces(event: &Event, address: u64) -> bool {
 
 /// The state before an event, as far as it is asked for.
 struct Before {
-    task: u32,
+    task: TaskId,
     space: Option<u32>,
 }
 
 impl Before {
-    fn space_id(&self, task: u32) -> Option<u32> {
+    fn space_id(&self, task: TaskId) -> Option<u32> {
         self.space.filter(|_| task == self.task)
     }
 }

@@ -1,6 +1,7 @@
 //! Who made each byte of an address space.
 
 use super::call::CallKind;
+use super::id::{StackId, TaskId};
 use vmatlas_maps::AddressRange;
 
 /// What made some bytes of an address space.
@@ -10,11 +11,10 @@ pub struct Origin {
     pub event: u64,
     /// When it was, in nanoseconds from the start of the recording.
     pub time_ns: u64,
-    /// The thread that did it: an index into [`Definitions::tasks`](super::Definitions::tasks).
-    pub task: u32,
-    /// Its call stack, see [`Definitions::frames_of`](super::Definitions::frames_of); 0 where it
-    /// is not known.
-    pub stack: u32,
+    /// The thread that did it, see [`Definitions::task`](super::Definitions::task).
+    pub task: TaskId,
+    /// Its call stack, see [`Definitions::frames_of`](super::Definitions::frames_of).
+    pub stack: StackId,
     /// What it did.
     pub maker: Maker,
     /// Whether the bytes came by fork(2) from the process that made them.
@@ -38,8 +38,14 @@ pub enum Maker {
 
 impl Origin {
     /// Of bytes that no event tells of.
-    pub const UNSEEN: Origin =
-        Origin { event: 0, time_ns: 0, task: 0, stack: 0, maker: Maker::Unseen, inherited: false };
+    pub const UNSEEN: Origin = Origin {
+        event: 0,
+        time_ns: 0,
+        task: TaskId::NONE,
+        stack: StackId::NONE,
+        maker: Maker::Unseen,
+        inherited: false,
+    };
 
     /// How it is known, in the word of `blame --json`.
     pub fn how(&self) -> &'static str {
@@ -97,9 +103,9 @@ impl Origins {
         let rest = self.chunks.get(chunk).map(|pieces| &pieces[index..]).unwrap_or_default();
         let others = self.chunks.get(chunk + 1..).unwrap_or_default();
         let pieces = rest.iter().chain(others.iter().flatten());
-        pieces.take_while(move |piece| piece.start < range.end).map(move |piece| {
-            let cut = AddressRange::new(piece.start.max(range.start), piece.end.min(range.end));
-            (cut, piece.origin)
+        pieces.take_while(move |piece| piece.start < range.end).filter_map(move |piece| {
+            let cut = AddressRange::new(piece.start, piece.end).intersect(&range)?;
+            Some((cut, piece.origin))
         })
     }
 
@@ -164,7 +170,7 @@ impl Origins {
     }
 
     /// The stack of an event has become known, and it made bytes of `range`.
-    pub(crate) fn set_stack(&mut self, range: AddressRange, event: u64, stack: u32) {
+    pub(crate) fn set_stack(&mut self, range: AddressRange, event: u64, stack: StackId) {
         if range.size() == 0 {
             return;
         }

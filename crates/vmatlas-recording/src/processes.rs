@@ -2,6 +2,7 @@
 
 use super::definitions::TaskEntry;
 use super::event::{Event, What};
+use super::id::TaskId;
 use std::collections::HashMap;
 use vmatlas_space::bytes::{Put, Take};
 
@@ -12,7 +13,7 @@ pub struct Process {
     pub pid: u32,
     /// The last entry of its first thread: an index into
     /// [`Definitions::tasks`](super::Definitions::tasks).
-    pub task: u32,
+    pub task: TaskId,
     /// The number of the event with which it began.
     pub first: u64,
     /// The number of the event with which its last thread ended; none if it lived on.
@@ -54,7 +55,7 @@ impl Processes {
             What::Lost { events } => self.course.lost = self.course.lost.saturating_add(*events),
             _ => {}
         }
-        let pid = |task: u32| tasks.get(task as usize).map_or(0, |entry| entry.pid);
+        let pid = |task: TaskId| tasks.get(task.index()).map_or(0, |entry| entry.pid);
         match &event.what {
             What::Clone { child, .. } => self.add(pid(*child), *child, event),
             What::Attached { .. } => self.add(pid(event.task), event.task, event),
@@ -69,7 +70,7 @@ impl Processes {
                 }
             }
             What::Renamed { to } => {
-                let first = tasks.get(*to as usize).is_some_and(|entry| entry.tid == entry.pid);
+                let first = tasks.get(to.index()).is_some_and(|entry| entry.tid == entry.pid);
                 if first {
                     self.rename(pid(*to), *to);
                 }
@@ -89,7 +90,7 @@ impl Processes {
         }
     }
 
-    fn add(&mut self, pid: u32, task: u32, event: &Event) {
+    fn add(&mut self, pid: u32, task: TaskId, event: &Event) {
         if let Some((_, threads)) = self.living.get_mut(&pid) {
             *threads = threads.saturating_add(1);
             return;
@@ -102,7 +103,7 @@ impl Processes {
         self.living.insert(pid, (self.all.len() - 1, 1));
     }
 
-    fn rename(&mut self, pid: u32, task: u32) {
+    fn rename(&mut self, pid: u32, task: TaskId) {
         if let Some((at, _)) = self.living.get(&pid) {
             self.all[*at].task = task;
         }
@@ -116,7 +117,7 @@ impl Processes {
         out.put(self.all.len() as u64);
         for process in &self.all {
             out.put(u64::from(process.pid));
-            out.put(u64::from(process.task));
+            out.put(u64::from(process.task.get()));
             out.put(process.first);
             out.put(process.last.unwrap_or(0));
             out.put(process.began_ns);
@@ -132,7 +133,7 @@ impl Processes {
         for _ in 0..count {
             all.push(Process {
                 pid: take.u32()?,
-                task: take.u32()?,
+                task: TaskId::new(take.u32()?),
                 first: take.uint()?,
                 last: Some(take.uint()?).filter(|last| *last != 0),
                 began_ns: take.uint()?,

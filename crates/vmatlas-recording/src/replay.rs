@@ -2,6 +2,7 @@
 
 use super::definitions::FileEntry;
 use super::event::{Event, What};
+use super::id::{StackId, TaskId};
 use super::origins::{Maker, Origin, Origins};
 use super::space::{Applied, OpenFiles, Space};
 use std::collections::BTreeMap;
@@ -20,11 +21,11 @@ pub struct Replay {
     /// Few, mostly; and in order, as they are saved.
     spaces: BTreeMap<u32, Space>,
     /// The address space of each living task, by its entry.
-    tasks: BTreeMap<u32, u32>,
+    tasks: BTreeMap<TaskId, u32>,
     open: OpenFiles,
     next_space: u32,
     /// The task of the event before, and its space.
-    recent: Option<(u32, u32)>,
+    recent: Option<(TaskId, u32)>,
     /// The number of the last event, and its time.
     number: u64,
     time_ns: u64,
@@ -59,12 +60,12 @@ impl Replay {
     }
 
     /// The address space of a task, by its entry; none if it is not known or has ended.
-    pub fn space(&self, task: u32) -> Option<&Space> {
+    pub fn space(&self, task: TaskId) -> Option<&Space> {
         self.spaces.get(self.tasks.get(&task)?)
     }
 
     /// What tells the address space of a task from others, in this recording.
-    pub(crate) fn space_id(&self, task: u32) -> Option<u32> {
+    pub(crate) fn space_id(&self, task: TaskId) -> Option<u32> {
         self.tasks.get(&task).copied()
     }
 
@@ -73,7 +74,7 @@ impl Replay {
     }
 
     /// The living tasks, by their entries, in order.
-    pub fn tasks(&self) -> Vec<u32> {
+    pub fn tasks(&self) -> Vec<TaskId> {
         self.tasks.keys().copied().collect()
     }
 
@@ -82,7 +83,7 @@ impl Replay {
         self.dropped
     }
 
-    fn space_of(&mut self, task: u32) -> Option<&mut Space> {
+    fn space_of(&mut self, task: TaskId) -> Option<&mut Space> {
         let id = match self.recent {
             Some((recent, id)) if recent == task => id,
             _ => *self.tasks.get(&task)?,
@@ -153,7 +154,7 @@ impl Replay {
         self.recent = None;
     }
 
-    fn clone_task(&mut self, parent: u32, child: u32, memory: bool) {
+    fn clone_task(&mut self, parent: TaskId, child: TaskId, memory: bool) {
         self.leave(child);
         let Some(&id) = self.tasks.get(&parent) else { return };
         if memory {
@@ -176,7 +177,7 @@ impl Replay {
     }
 
     /// A task has this address space.
-    fn enter(&mut self, task: u32, space: Space) {
+    fn enter(&mut self, task: TaskId, space: Space) {
         let id = self.next_space;
         self.next_space = self.next_space.wrapping_add(1);
         self.spaces.insert(id, space);
@@ -185,7 +186,7 @@ impl Replay {
     }
 
     /// A task leaves its address space; with the last one it is gone.
-    fn leave(&mut self, task: u32) {
+    fn leave(&mut self, task: TaskId) {
         self.forget_recent();
         let Some(id) = self.tasks.remove(&task) else { return };
         if let Some(space) = self.spaces.get_mut(&id) {
@@ -215,7 +216,7 @@ impl Replay {
         }
         body.put(self.tasks.len() as u64);
         for (task, space) in &self.tasks {
-            body.put(u64::from(*task));
+            body.put(u64::from(task.get()));
             body.put(u64::from(*space));
         }
         body.put(u64::from(self.next_space));
@@ -248,7 +249,7 @@ impl Replay {
             replay.spaces.insert(id, space);
         }
         for _ in 0..take.count()? {
-            let (task, id) = (take.u32()?, take.u32()?);
+            let (task, id) = (TaskId::new(take.u32()?), take.u32()?);
             replay.spaces.get_mut(&id)?.tasks += 1;
             if replay.tasks.insert(task, id).is_some() {
                 return None;
@@ -304,8 +305,8 @@ fn save_pieces(origins: &Origins, out: &mut Vec<u8>) {
         out.put_signed(origin.event.wrapping_sub(event) as i64);
         out.put_signed(origin.time_ns.wrapping_sub(time_ns) as i64);
         (event, time_ns) = (origin.event, origin.time_ns);
-        out.put(u64::from(origin.task));
-        out.put(u64::from(origin.stack));
+        out.put(u64::from(origin.task.get()));
+        out.put(u64::from(origin.stack.get()));
     }
 }
 
@@ -338,7 +339,7 @@ fn load_pieces(take: &mut Take<'_>) -> Option<Origins> {
         let inherited = take.bool()?;
         event = event.wrapping_add(take.signed()? as u64);
         time_ns = time_ns.wrapping_add(take.signed()? as u64);
-        let (task, stack) = (take.u32()?, take.u32()?);
+        let (task, stack) = (TaskId::new(take.u32()?), StackId::new(take.u32()?));
         let origin = Origin { event, time_ns, task, stack, maker, inherited };
         origins.set(AddressRange::new(start, near), origin);
     }

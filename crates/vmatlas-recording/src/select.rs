@@ -1,6 +1,7 @@
 //! Which process of a recording or log is meant, and at which moment: `FILE@TIME`, `FILE:PID`,
 //! `FILE:PID@TIME`.
 
+use super::id::TaskId;
 use super::processes::Process;
 use super::read::{Moment, Recording, RecordingError, Source};
 use super::replay::Replay;
@@ -98,7 +99,7 @@ pub struct Selected {
     /// All address spaces at that moment.
     pub replay: Replay,
     /// The entry of a task of the process, which has its address space.
-    pub task: u32,
+    pub task: TaskId,
     /// Where events could not be read: the moment is the last one before.
     pub error: Option<RecordingError>,
 }
@@ -136,7 +137,7 @@ impl<S: Source> Recording<S> {
         let (replay, error) = self.at(asked.or(of_life).unwrap_or(Moment::End), |_, _| {});
         let tasks = &self.definitions().tasks;
         let is_of_process =
-            |task: &u32| tasks.get(*task as usize).is_some_and(|entry| entry.pid == process.pid);
+            |task: &TaskId| tasks.get(task.index()).is_some_and(|entry| entry.pid == process.pid);
         match replay.tasks().into_iter().find(is_of_process) {
             Some(task) => Ok(Selected { process, replay, task, error }),
             None => Err(SelectError::Ended { pid: process.pid, last: process.last.unwrap_or(0) }),

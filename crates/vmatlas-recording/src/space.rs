@@ -541,7 +541,7 @@ fn without_gaps(
     let add = |pieces: &mut Vec<(AddressRange, Origin)>, piece: (AddressRange, Origin)| match pieces
         .last_mut()
     {
-        Some(last) if last.1 == piece.1 => last.0.end = piece.0.end,
+        Some(last) if last.1 == piece.1 => last.0 = last.0.with_end(piece.0.end),
         _ => pieces.push(piece),
     };
     for (piece, origin) in known {

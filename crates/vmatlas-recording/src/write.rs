@@ -3,6 +3,7 @@
 use super::block::{self, Block, BlockKind, MAGIC, TRAILER};
 use super::definitions::{CallEntry, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry};
 use super::event::{Context, Event, What};
+use super::id::{StackId, TaskId};
 use super::meta::Meta;
 use super::processes::Processes;
 use super::replay::Replay;
@@ -37,10 +38,10 @@ pub struct Writer {
     frame_numbers: HashMap<FrameEntry, u32>,
     next_frame: u32,
     /// Calls by the number of their caller and their frame.
-    call_numbers: HashMap<(u32, FrameEntry), u32>,
+    call_numbers: HashMap<(StackId, FrameEntry), StackId>,
     next_call: u32,
     /// The last stack, its outermost frame first, and the numbers of its calls.
-    last_stack: Vec<(FrameEntry, u32)>,
+    last_stack: Vec<(FrameEntry, StackId)>,
     processes: Processes,
     since_snapshot: u64,
 }
@@ -89,10 +90,10 @@ impl Writer {
     }
 
     /// A new entry for a task.
-    pub fn task(&mut self, entry: TaskEntry) -> u32 {
+    pub fn task(&mut self, entry: TaskEntry) -> TaskId {
         entry.write(&mut self.names);
         self.tasks.push(entry);
-        self.tasks.len() as u32 - 1
+        TaskId::new(self.tasks.len() as u32 - 1)
     }
 
     /// All files so far.
@@ -106,7 +107,7 @@ impl Writer {
     }
 
     /// The number of a stack, its innermost frame first.
-    pub fn stack(&mut self, frames: &[FrameEntry]) -> u32 {
+    pub fn stack(&mut self, frames: &[FrameEntry]) -> StackId {
         if self.call_numbers.len() + self.frame_numbers.len() > MOST_CALLS {
             self.call_numbers.clear();
             self.frame_numbers.clear();
@@ -115,7 +116,7 @@ impl Writer {
         let known = self.last_stack.iter().zip(frames.iter().rev());
         let known = known.take_while(|((last, _), frame)| last == *frame).count();
         self.last_stack.truncate(known);
-        let mut caller = self.last_stack.last().map_or(0, |(_, call)| *call);
+        let mut caller = self.last_stack.last().map_or(StackId::NONE, |(_, call)| *call);
         for frame in frames.iter().rev().skip(known) {
             caller = match self.call_numbers.get(&(caller, *frame)) {
                 Some(number) => *number,
@@ -127,7 +128,7 @@ impl Writer {
     }
 
     /// Writes a call that is new.
-    fn call(&mut self, caller: u32, entry: &FrameEntry) -> u32 {
+    fn call(&mut self, caller: StackId, entry: &FrameEntry) -> StackId {
         let frame = match self.frame_numbers.get(entry) {
             Some(number) => *number,
             None => {
@@ -138,7 +139,7 @@ impl Writer {
                 number
             }
         };
-        let number = self.next_call;
+        let number = StackId::new(self.next_call);
         self.next_call += 1;
         CallEntry { caller, frame }.write(&mut self.stacks);
         self.call_numbers.insert((caller, *entry), number);
@@ -161,7 +162,7 @@ impl Writer {
     }
 
     /// Writes an event and gives it back with its number.
-    pub fn event(&mut self, time_ns: u64, task: u32, stack: u32, what: What) -> Event {
+    pub fn event(&mut self, time_ns: u64, task: TaskId, stack: StackId, what: What) -> Event {
         let event = Event { number: self.next_number(), time_ns, task, stack, what };
         self.context.write(&event, &mut self.events);
         self.processes.see(&event, &self.tasks);

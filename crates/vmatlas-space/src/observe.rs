@@ -104,7 +104,7 @@ impl AddressSpace {
 
     /// Whether a kernel can have printed the addresses of a row.
     fn is_sound(&self, row: &Mapping<'_>) -> bool {
-        let AddressRange { start, end } = row.range;
+        let (start, end) = (row.range.start, row.range.end);
         let aligned = self.profile.is_aligned(start) && self.profile.is_aligned(end);
         start < end && end <= self.profile.task_size && aligned
     }

@@ -202,7 +202,7 @@ impl<'b> Rank<'b> {
 
     /// How many threads made them.
     pub fn threads(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.origin.task).collect::<BTreeSet<u32>>().len()
+        self.pieces.iter().map(|piece| piece.origin.task).collect::<BTreeSet<_>>().len()
     }
 }
 

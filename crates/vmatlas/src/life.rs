@@ -64,7 +64,7 @@ impl<'a> Lives<'a> {
 
     /// The thread of a step.
     pub fn task(&self, step: &LifeStep) -> Option<&'a TaskEntry> {
-        self.recorded.tasks().get(step.event.task as usize)
+        self.recorded.tasks().get(step.event.task.index())
     }
 
     /// The call stack of a step, innermost first.

@@ -11,7 +11,7 @@ use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
 use vmatlas_linux::{Images, image_facts};
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 use vmatlas_recording::strace::Makers;
-use vmatlas_recording::{Event, FileEntry, Maker, Origin, Replay, Space, TaskEntry, What};
+use vmatlas_recording::{Event, FileEntry, Maker, Origin, Replay, Space, TaskEntry, TaskId, What};
 
 /// A process of a recording or a log, as it was at a moment.
 pub struct Recorded {
@@ -43,7 +43,7 @@ pub(crate) enum Told {
         /// All address spaces at that moment.
         replay: Replay,
         /// The entry of one of its tasks, which has its address space.
-        task: u32,
+        task: TaskId,
         /// The event with which the process began.
         began: u64,
     },
@@ -194,7 +194,7 @@ impl Recorded {
         let (images, machine) = image_facts(&self.files(maps).images, maps, deep);
         let (meta, definitions) = (recording.meta(), recording.definitions());
         let tasks = replay.tasks().into_iter();
-        let tasks = tasks.filter_map(|task| definitions.tasks.get(task as usize));
+        let tasks = tasks.filter_map(|task| definitions.tasks.get(task.index()));
         let threads = tasks.filter(|task| task.pid == self.pid);
         let code = definitions.symbols.iter().filter(|symbol| symbol.pid == self.pid);
         let code = code.map(|symbol| {
@@ -286,7 +286,7 @@ impl Recorded {
             },
             event: event.number,
             time_ns: event.time_ns,
-            task: tasks.get(event.task as usize).filter(|_| event.task != 0).cloned(),
+            task: tasks.get(event.task.index()).filter(|_| !event.task.is_none()).cloned(),
             frames: stacks.of_task(tasks, event.stack, event.task).to_vec(),
         };
         ended.iter().map(|(address, event)| (*address, ending(event))).collect()
@@ -342,7 +342,7 @@ impl<'a> Made<'a> {
     /// The thread that made them.
     pub fn task(&self) -> Option<&'a TaskEntry> {
         let index = self.origin.task;
-        self.recorded.tasks().get(index as usize).filter(|_| index != 0)
+        self.recorded.tasks().get(index.index()).filter(|_| !index.is_none())
     }
 
     /// Its call stack then, innermost first; empty where it is not known.
@@ -357,7 +357,7 @@ fn joined(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
     let mut all: Vec<AddressRange> = Vec::new();
     for range in ranges {
         match all.last_mut().filter(|last| range.start <= last.end) {
-            Some(last) => last.end = last.end.max(range.end),
+            Some(last) => *last = last.with_end(last.end.max(range.end)),
             None => all.push(range),
         }
     }

@@ -6,7 +6,7 @@ use vmatlas_linux::elf::demangle;
 use vmatlas_linux::symbols::{Module, Place, SymbolFrame, SymbolOptions, Symbolizer, hint};
 use vmatlas_object::jit::JitMap;
 use vmatlas_recording::strace::{Frame, Makers};
-use vmatlas_recording::{Definitions, Origin, Recording, TaskEntry};
+use vmatlas_recording::{Definitions, Origin, Recording, StackId, TaskEntry, TaskId};
 
 /// A recording, opened.
 pub(crate) type Opened = Recording<RecordingFile>;
@@ -15,7 +15,7 @@ pub(crate) type Opened = Recording<RecordingFile>;
 /// process.
 #[derive(Default)]
 pub(crate) struct Stacks {
-    frames: HashMap<(u32, u32), Vec<SymbolFrame>>,
+    frames: HashMap<(StackId, u32), Vec<SymbolFrame>>,
     /// What stood in the way of names.
     pub(crate) notes: Vec<String>,
 }
@@ -25,7 +25,7 @@ impl Stacks {
     /// read.
     pub(crate) fn of_tasks(
         recording: &Opened,
-        stacks_of_tasks: impl Iterator<Item = (u32, u32)>,
+        stacks_of_tasks: impl Iterator<Item = (StackId, TaskId)>,
         options: SymbolOptions,
     ) -> Stacks {
         let definitions = recording.definitions();
@@ -35,7 +35,7 @@ impl Stacks {
         let mut spots: Vec<Spot<'_>> = Vec::new();
         let mut places: Vec<Place> = Vec::new();
         let mut known: HashMap<(u32, u64, u32), usize> = HashMap::new();
-        let mut stacks: HashMap<(u32, u32), Vec<usize>> = HashMap::new();
+        let mut stacks: HashMap<(StackId, u32), Vec<usize>> = HashMap::new();
         for (stack, task) in stacks_of_tasks {
             let pid = pid_of(&definitions.tasks, task);
             stacks.entry((stack, pid)).or_insert_with(|| {
@@ -72,7 +72,7 @@ impl Stacks {
         let mut notes: Vec<String> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
         notes.sort();
         notes.dedup();
-        let frames: HashMap<(u32, u32), Vec<SymbolFrame>> =
+        let frames: HashMap<(StackId, u32), Vec<SymbolFrame>> =
             stacks.into_iter().map(|(key, places)| (key, whole(places))).collect();
         let program = recording.meta().command.first().cloned().unwrap_or_default();
         let program = String::from_utf8_lossy(&program).into_owned();
@@ -83,7 +83,7 @@ impl Stacks {
     /// Takes the names that strace gave to the frames of these origins.
     pub(crate) fn of_log<'a>(makers: &Makers, origins: impl Iterator<Item = &'a Origin>) -> Stacks {
         let mut stacks = Stacks::default();
-        for origin in origins.filter(|origin| origin.stack != 0) {
+        for origin in origins.filter(|origin| !origin.stack.is_none()) {
             let key = (origin.stack, pid_of(&makers.tasks, origin.task));
             let frames = || makers.frames_of(origin.stack).map(as_told).collect();
             stacks.frames.entry(key).or_insert_with(frames);
@@ -97,13 +97,18 @@ impl Stacks {
     }
 
     /// The frames of a stack that a task had.
-    pub(crate) fn of_task(&self, tasks: &[TaskEntry], stack: u32, task: u32) -> &[SymbolFrame] {
+    pub(crate) fn of_task(
+        &self,
+        tasks: &[TaskEntry],
+        stack: StackId,
+        task: TaskId,
+    ) -> &[SymbolFrame] {
         self.frames.get(&(stack, pid_of(tasks, task))).map_or(&[], Vec::as_slice)
     }
 }
 
-fn pid_of(tasks: &[TaskEntry], task: u32) -> u32 {
-    tasks.get(task as usize).map_or(0, |task| task.pid)
+fn pid_of(tasks: &[TaskEntry], task: TaskId) -> u32 {
+    tasks.get(task.index()).map_or(0, |task| task.pid)
 }
 
 /// A frame as strace names it.

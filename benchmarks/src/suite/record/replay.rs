@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use vmatlas_linux::RecordingFile;
-use vmatlas_recording::{Moment, Recording, Replay};
+use vmatlas_recording::{Moment, Recording, Replay, TaskId};
 
 pub(super) fn run(bench: &Bench, programs: &Path) -> Section {
     let (events, stacks) =
@@ -90,7 +90,7 @@ fn reading(bench: &Bench, section: &mut Section, file: &Path, events: u64, made:
         Ok(replay)
     };
     let right = |replay: &Replay| {
-        let space = replay.space(1).ok_or("no address space")?;
+        let space = replay.space(TaskId::new(1)).ok_or("no address space")?;
         let origins: u64 = space.origins.iter().map(|(_, origin)| origin.event).sum();
         let same = made["maps"].as_str() == Some(&String::from_utf8_lossy(&space.memory.render()))
             && made["origins"].as_u64() == Some(origins);

@@ -82,7 +82,7 @@ fn text(lives: &Lives<'_>, life: &Life, top: usize, paint: Paint) -> String {
     text.push('\n');
     for step in &life.steps {
         let event = &step.event;
-        let task = lives.task(step).filter(|_| event.task != 0);
+        let task = lives.task(step).filter(|_| !event.task.is_none());
         let _ = writeln!(
             text,
             "  {:>10} #{:<6} {} {}",

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use vmatlas::recording::{
     Call, CallKind, Event, FileEntry, FrameEntry, Meta, PlaceEntry, Recording, Replay, Row,
-    SymbolEntry, TaskEntry, What, Writer,
+    SymbolEntry, TaskEntry, TaskId, What, Writer,
 };
 use vmatlas::space::Vsyscall;
 use vmatlas::{AddressRange, Device, Perms};
@@ -85,7 +85,7 @@ fn line(event: &Event) -> String {
 
 fn shown(rows: &[Row]) -> String {
     let row = |row: &Row| {
-        let AddressRange { start, end } = row.range;
+        let (start, end) = (row.range.start, row.range.end);
         format!(" {start}-{end}:{}:{}:{}", hex(&row.perms.0), row.offset, row.file)
     };
     rows.iter().map(row).collect()
@@ -154,7 +154,7 @@ fn all_that_can_be_written() {
         build_id: vec![0xab; inode as usize % 3],
     };
     let files = [0, writer.file(&entry(b"/a\\012b", 7)), writer.file(&entry(b"/c", u64::MAX))];
-    let mut tasks = vec![0];
+    let mut tasks = vec![TaskId::NONE];
     for tid in [1, 2, 70_000] {
         tasks.push(writer.task(TaskEntry { tid, pid: 1, comm: b"a task".to_vec() }));
     }

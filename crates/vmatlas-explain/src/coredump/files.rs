@@ -53,7 +53,7 @@ impl MappedFiles {
             let Some(length) = memchr::memchr(0, rest).filter(|&at| at <= MOST_NAME) else { break };
             let name = (from, from + length);
             from += length + 1;
-            let range = AddressRange { start, end };
+            let range = AddressRange::new(start, end);
             rows.push(MappedFile { range, offset: page.wrapping_mul(page_size), name });
         }
         let missing = Some(count).filter(|&count| count != rows.len() as u64);

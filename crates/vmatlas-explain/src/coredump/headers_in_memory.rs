@@ -82,7 +82,7 @@ impl<S: ReadAt> CoreDump<S> {
     pub(super) fn bytes(&self, address: u64, size: usize) -> Option<Vec<u8>> {
         let end = address.checked_add(size as u64)?;
         // Before room is made for them.
-        if self.dumped(AddressRange { start: address, end }).end < end {
+        if self.dumped(AddressRange::new(address, end)).end < end {
             return None;
         }
         let mut bytes = vec![0; size];

@@ -60,10 +60,8 @@ impl<S: ReadAt> CoreDump<S> {
         let first = of_kind(elf::PT_LOAD).find(|header| header.offset & page == 0)?;
         let bias = row.range.start.wrapping_sub(first.vaddr & page);
         let address = |header: &ProgramHeader| bias.wrapping_add(header.vaddr);
-        let range = |header: &ProgramHeader| {
-            let start = address(header);
-            Some(AddressRange { start, end: start.checked_add(header.memory_size)? })
-        };
+        let range =
+            |header: &ProgramHeader| AddressRange::sized(address(header), header.memory_size);
         // A file that is mapped as data has its code at other addresses than a program would.
         let mapped = of_kind(elf::PT_LOAD).filter(|header| header.file_size > 0).all(|header| {
             let address = address(header);

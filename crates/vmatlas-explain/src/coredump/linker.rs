@@ -93,7 +93,7 @@ impl<S: ReadAt> Found<'_, S> {
                     return;
                 }
                 let from = segment.range.start.max(start);
-                let range = AddressRange { start: from, end: segment.range.end.min(end) };
+                let range = AddressRange::new(from, segment.range.end.min(end));
                 let offset = (header.offset & page).wrapping_add(from - start);
                 self.rows.push((range, offset, name.to_vec()));
             }

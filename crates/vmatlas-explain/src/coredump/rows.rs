@@ -55,7 +55,7 @@ impl Join<'_> {
         if self.of_gdb && !perms.write() {
             perms.0[0] = b'?';
         }
-        let AddressRange { mut start, end } = segment.range;
+        let (mut start, end) = (segment.range.start, segment.range.end);
         while start < end {
             while self.files.rows.get(self.next).is_some_and(|file| file.range.end <= start) {
                 self.next += 1;
@@ -88,7 +88,7 @@ impl Join<'_> {
 
     fn push(&mut self, start: u64, end: u64, perms: Perms, offset: u64, name: &[u8]) {
         self.end = end;
-        let (range, device) = (AddressRange { start, end }, Device::default());
+        let (range, device) = (AddressRange::new(start, end), Device::default());
         self.maps.push(&Mapping { range, perms, offset, device, inode: 0, name });
     }
 }

@@ -85,7 +85,8 @@ fn label(
 
 /// The ranges in a run that have a size and are aligned to it.
 fn windows(run: &Run, size: u64) -> Vec<AddressRange> {
-    let AddressRange { start, end } = run.range();
+    let range = run.range();
+    let (start, end) = (range.start, range.end);
     let first = start.checked_next_multiple_of(size);
     let starts = std::iter::successors(first, |start| start.checked_add(size));
     let windows = starts.map(|start| AddressRange::new(start, start.saturating_add(size)));

@@ -29,7 +29,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let mut ranges: Vec<AddressRange> = Vec::new();
     for row in rows.flat_map(|row| labeller.unlabelled(row.range)) {
         match ranges.last_mut() {
-            Some(last) if last.end == row.start => last.end = row.end,
+            Some(last) if last.end == row.start => *last = last.with_end(row.end),
             _ => ranges.push(row),
         }
     }
@@ -40,7 +40,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         rest.push(AddressRange::new(end, range.end));
     }
     let mut pages = 0;
-    for AddressRange { mut start, end } in rest {
+    for range in rest {
+        let (mut start, end) = (range.start, range.end);
         while start < end && pages < MOST_PAGES {
             let next = blocks(labeller, AddressRange::new(start, end), Confidence::Likely);
             start = next.max(start.saturating_add(labeller.page_size()));

@@ -35,7 +35,9 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
                 // A part of a block may be a row of its own, as where it was advised to be in huge
                 // pages.
                 match stretches.last_mut() {
-                    Some(last) if last.end == part.range.start => last.end = part.range.end,
+                    Some(last) if last.end == part.range.start => {
+                        *last = last.with_end(part.range.end)
+                    }
                     _ => stretches.push(part.range),
                 }
             }

@@ -39,7 +39,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         if !part.perms.read() || !part.perms.write() || part.perms.execute() {
             continue;
         }
-        let AddressRange { start, end } = part.range;
+        let (start, end) = (part.range.start, part.range.end);
         let starts: Vec<u64> = match &pointers {
             Some(pointers) => pointers.range(start..end).copied().collect(),
             None if part.range.size().is_multiple_of(BUFFER)

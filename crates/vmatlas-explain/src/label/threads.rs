@@ -197,12 +197,11 @@ impl Bounds {
         let (guard, _) = light.map(|guard| (Guard::Light, *guard)).or_else(plain)?;
         let start = light.map_or(row.start, |guard| guard.end);
         let end = next.map_or(row.end, |guard| guard.start.min(row.end));
-        let mut stack = AddressRange::new(start, end);
         // Memory of another sort may have joined the row above: glibc gives every stack the limit
         // of the first one, and since 2.27 the guard comes on top.
         let default = labeller.facts.stack_limit.and_then(|limit| start.checked_add(limit));
         let cut = default.filter(|&default| pointer < default && default < end);
-        stack.end = cut.unwrap_or(end);
+        let stack = AddressRange::new(start, cut.unwrap_or(end));
         Some(Bounds { stack, guard, cut: cut.is_some() })
     }
 }

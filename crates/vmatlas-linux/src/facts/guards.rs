@@ -62,7 +62,7 @@ fn around_stacks(process: &Process, maps: &Maps, facts: &Facts) -> Vec<AddressRa
     let mut joined: Vec<AddressRange> = Vec::new();
     for range in near {
         match joined.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            Some(last) if range.start <= last.end => *last = last.with_end(last.end.max(range.end)),
             _ => joined.push(range),
         }
     }

@@ -19,7 +19,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use vmatlas_maps::Device;
-use vmatlas_recording::{Applied, Call, CallKind, FrameEntry, Meta, Replay, What, Writer};
+use vmatlas_recording::{
+    Applied, Call, CallKind, FrameEntry, Meta, Replay, StackId, TaskId, What, Writer,
+};
 use vmatlas_space::Errno;
 
 pub(crate) use files::Shown;
@@ -53,23 +55,23 @@ pub struct Limits {
 #[derive(Debug)]
 struct Task {
     /// Its entry in the recording.
-    entry: u32,
+    entry: TaskId,
     pid: u32,
     /// Its address space, a key of [`Recorder::spaces`].
     space: u32,
     /// The signal that was last delivered and may end it, with the stack and the code at the
     /// instruction pointer.
-    signal: Option<(Signal, u32, Vec<u8>)>,
+    signal: Option<(Signal, StackId, Vec<u8>)>,
     /// Events since all rows were compared.
     unchecked: u64,
     /// What a call was about that was taken for done and not looked at yet.
     foreseen: Option<Applied>,
     /// Its entry before it executed a program, while that is not written yet.
-    former: Option<u32>,
+    former: Option<TaskId>,
 }
 
 impl Task {
-    fn new(entry: u32, pid: u32, space: u32) -> Task {
+    fn new(entry: TaskId, pid: u32, space: u32) -> Task {
         Task { entry, pid, space, signal: None, unchecked: 0, foreseen: None, former: None }
     }
 }
@@ -228,12 +230,12 @@ impl Recorder {
     }
 
     /// Writes an event that happens now and follows it.
-    fn event(&mut self, entry: u32, stack: u32, what: What) -> Applied {
+    fn event(&mut self, entry: TaskId, stack: StackId, what: What) -> Applied {
         self.event_at(self.time(clock_ns()), entry, stack, what)
     }
 
     /// Writes an event and follows it.
-    fn event_at(&mut self, time_ns: u64, entry: u32, stack: u32, what: What) -> Applied {
+    fn event_at(&mut self, time_ns: u64, entry: TaskId, stack: StackId, what: What) -> Applied {
         if self.ended {
             return Applied::default();
         }
@@ -246,18 +248,18 @@ impl Recorder {
     }
 
     /// The number of the stack of a task.
-    fn stack(&mut self, tid: u32, registers: &Registers) -> u32 {
-        let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return 0 };
-        let Some(space) = self.spaces.get(&id) else { return 0 };
+    fn stack(&mut self, tid: u32, registers: &Registers) -> StackId {
+        let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return StackId::NONE };
+        let Some(space) = self.spaces.get(&id) else { return StackId::NONE };
         let memory = self.memory.of(tid);
         self.unwinder.walk(&space.modules, registers, memory, &mut self.frames);
         self.intern(id)
     }
 
     /// The number of a stack by a copy of its bytes from the stack pointer on.
-    fn stack_of_copy(&mut self, tid: u32, registers: &Registers, bytes: &[u8]) -> u32 {
-        let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return 0 };
-        let Some(space) = self.spaces.get(&id) else { return 0 };
+    fn stack_of_copy(&mut self, tid: u32, registers: &Registers, bytes: &[u8]) -> StackId {
+        let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return StackId::NONE };
+        let Some(space) = self.spaces.get(&id) else { return StackId::NONE };
         let code: Option<&mut dyn ReadMemory> = Some(self.memory.of(tid));
         let mut memory = StackCopy { start: registers.sp, bytes, code };
         self.unwinder.walk(&space.modules, registers, &mut memory, &mut self.frames);
@@ -265,8 +267,8 @@ impl Recorder {
     }
 
     /// The number of the stack that was walked last.
-    fn intern(&mut self, space: u32) -> u32 {
-        let Some(space) = self.spaces.get_mut(&space) else { return 0 };
+    fn intern(&mut self, space: u32) -> StackId {
+        let Some(space) = self.spaces.get_mut(&space) else { return StackId::NONE };
         self.entries.clear();
         for frame in &self.frames {
             let guessed = frame.how == How::Scanned;
@@ -291,7 +293,7 @@ impl Recorder {
     }
 
     /// Whether a call that has returned may have changed something.
-    fn counts(&self, entry: u32, call: &Call) -> bool {
+    fn counts(&self, entry: TaskId, call: &Call) -> bool {
         if (-4095..0).contains(&call.result) {
             return changes_though_failed(call);
         }

@@ -7,7 +7,7 @@
 use super::recorder::{Recorder, Shown};
 use super::{Audit, Notice, RecordError};
 use std::process::ExitStatus;
-use vmatlas_recording::{Call, CallKind};
+use vmatlas_recording::{Call, CallKind, StackId};
 
 /// What sees the calls of a program.
 pub(crate) trait CallSource {
@@ -51,7 +51,7 @@ pub(crate) enum StackAt<'a> {
     /// Nowhere.
     Unknown,
     /// It was walked before, and has this number in the recording.
-    Number(u32),
+    Number(StackId),
     /// The task stands still.
     Live(Registers),
     /// These bytes were copied from the stack pointer on.

@@ -101,7 +101,7 @@ fn scan(
 ) -> Result<Vec<AddressRange>, Errno> {
     let mut all: Vec<AddressRange> = Vec::new();
     let mut regions = vec![Region::default(); REGIONS];
-    let AddressRange { mut start, end } = range;
+    let (mut start, end) = (range.start, range.end);
     while start < end {
         let arg = Arg {
             size: size_of::<Arg>() as u64,
@@ -119,7 +119,7 @@ fn scan(
         let (count, walked) = unsafe { ioctl(&pagemap, Call { arg, regions: PhantomData }) }?;
         for region in &regions[..count.min(REGIONS)] {
             match all.last_mut() {
-                Some(last) if last.end == region.start => last.end = region.end,
+                Some(last) if last.end == region.start => *last = last.with_end(region.end),
                 _ => all.push(AddressRange::new(region.start, region.end)),
             }
         }

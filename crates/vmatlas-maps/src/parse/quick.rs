@@ -4,7 +4,8 @@
 //! every byte at every place).
 
 use super::{NAME_COLUMN, inode_and_name};
-use crate::mapping::{AddressRange, Device, Mapping, Perms};
+use crate::mapping::{Device, Mapping, Perms};
+use crate::range::AddressRange;
 
 /// The row at the front of a text and the length of its line, if its fields stand where nearly
 /// every row of a 64-bit process has them, which lets eight digits be read at once.
@@ -27,15 +28,14 @@ pub(crate) fn quick_row(text: &[u8]) -> Option<(Mapping<'_>, usize)> {
     // The last digits of the start and the end, a zero, and five of the offset.
     let last = u64::from_be_bytes([fields[8], fields[21], b'0', 0, 0, 0, 0, 0]);
     let last = hexadecimal_8(last | word(fields, 28) & 0xff_ffff_ffff, &mut bad);
-    let range = AddressRange {
-        start: (start << 4 | last >> 28) << 12,
-        end: (end << 4 | last >> 24 & 0xf) << 12,
-    };
+    let start = (start << 4 | last >> 28) << 12;
+    let end = (end << 4 | last >> 24 & 0xf) << 12;
     let offset = (last & 0xff_ffff) << 12;
     let perms = [fields[26], fields[27], fields[28], fields[29]];
-    if bad != 0 || range.end < range.start || !perms.iter().all(u8::is_ascii_graphic) {
+    if bad != 0 || end < start || !perms.iter().all(u8::is_ascii_graphic) {
         return None;
     }
+    let range = AddressRange::new(start, end);
     let perms = Perms(perms);
     const ANONYMOUS: &[u8] = b" 00:00 0 \n";
     if text[39..].starts_with(ANONYMOUS) {

@@ -85,14 +85,8 @@ fn maps(rows: &[Owned]) -> Maps {
 
 /// The kernel's own format strings, written with Rust's.
 fn kernel_prints(row: &Mapping<'_>, word_size: WordSize) -> Vec<u8> {
-    let Mapping {
-        range: AddressRange { start, end },
-        perms,
-        offset,
-        device: Device { major, minor },
-        inode,
-        name,
-    } = row;
+    let Mapping { range, perms, offset, device: Device { major, minor }, inode, name } = row;
+    let (start, end) = (range.start, range.end);
     let mut line =
         format!("{start:08x}-{end:08x} {perms} {offset:08x} {major:02x}:{minor:02x} {inode} ")
             .into_bytes();

@@ -92,6 +92,7 @@ fn what_is_none_is_refused() {
         (row("r--p\\u001b", "1", "0:0"), "permissions are four characters, not `r--p\\x1b`"),
         (row("r--p", "\"0x+1\"", "0:0"), "invalid value: string \"0x+1\", expected an address"),
         (row("r--p", "-1", "0:0"), "expected an address"),
+        (row("r--p", "\"0x2001\"", "0:0"), "the end of a range lies below its start"),
         (row("r--p", "1", "00"), "two hexadecimal numbers"),
         (row("r--p", "1", "100000000:0"), "two hexadecimal numbers"),
     ] {

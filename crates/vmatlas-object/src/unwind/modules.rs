@@ -237,7 +237,9 @@ impl Modules {
         let mut spans: Vec<Span> = Vec::new();
         for span in before.chain(new).chain(after) {
             match spans.last_mut() {
-                Some(last) if last.goes_on(&span) => last.range.end = span.range.end,
+                Some(last) if last.goes_on(&span) => {
+                    last.range = last.range.with_end(span.range.end)
+                }
                 _ => spans.push(span),
             }
         }

@@ -3,7 +3,7 @@
 use super::replay::{State, snapshot_of};
 use super::task::{CloneFlags, Pending, Space, Task};
 use super::told::Untold;
-use crate::{Maker, Origin};
+use crate::{Maker, Origin, TaskId};
 use std::rc::Rc;
 use vmatlas_maps::WarningKind;
 
@@ -39,7 +39,7 @@ impl State<'_> {
             && let Some(mut task) = self.tasks.remove(&0)
         {
             task.process = pid;
-            self.makers.is_called(pid);
+            self.makers.name_process(pid);
             self.tasks.insert(pid, task);
             return pid;
         }
@@ -119,7 +119,7 @@ impl State<'_> {
     pub(crate) fn supersede(&mut self, pid: Option<u32>, by: u32) {
         if let (Some(pid), Some(mut task)) = (pid, self.tasks.remove(&by)) {
             task.process = pid;
-            task.entry = 0;
+            task.entry = TaskId::NONE;
             self.tasks.insert(pid, task);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::line::Frame;
 use crate::definitions::walk;
-use crate::{CallEntry, TaskEntry};
+use crate::{CallEntry, StackId, TaskEntry, TaskId};
 use std::collections::HashMap;
 
 /// The threads and call stacks that the origins of a log name by number. Entry 0 of each list
@@ -27,17 +27,22 @@ impl Default for Makers {
 
 impl Makers {
     /// The frames of a stack, the innermost first.
-    pub fn frames_of(&self, stack: u32) -> impl Iterator<Item = &Frame> {
+    pub fn frames_of(&self, stack: StackId) -> impl Iterator<Item = &Frame> {
         walk(&self.calls, stack).map_while(|frame| self.frames.get(frame as usize))
     }
 
-    /// The number of a thread; 0 where there are too many.
-    pub(crate) fn task(&mut self, tid: u32, pid: u32, comm: &[u8]) -> u32 {
-        add(&mut self.tasks, TaskEntry { tid, pid, comm: comm.to_vec() })
+    /// The thread with that number; `None` if there is none.
+    pub fn task(&self, task: TaskId) -> Option<&TaskEntry> {
+        self.tasks.get(task.index()).filter(|_| !task.is_none())
+    }
+
+    /// The number of a thread; none where there are too many.
+    pub(crate) fn add_task(&mut self, tid: u32, pid: u32, comm: &[u8]) -> TaskId {
+        TaskId::new(add(&mut self.tasks, TaskEntry { tid, pid, comm: comm.to_vec() }))
     }
 
     /// The process that had no number has this one.
-    pub(crate) fn is_called(&mut self, pid: u32) {
+    pub(crate) fn name_process(&mut self, pid: u32) {
         for task in self.tasks.iter_mut().skip(1).filter(|task| task.pid == 0) {
             (task.tid, task.pid) = (pid, pid);
         }
@@ -63,7 +68,7 @@ fn add<T>(list: &mut Vec<T>, entry: T) -> u32 {
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
     frames: HashMap<Box<[u8]>, u32>,
-    calls: HashMap<CallEntry, u32>,
+    calls: HashMap<CallEntry, StackId>,
     bytes: usize,
     /// The frames of the call that is told now, the innermost first.
     stack: Vec<u32>,
@@ -91,17 +96,17 @@ impl Interner {
         }
     }
 
-    /// The number of the stack whose frames were told; 0 for none.
-    pub(crate) fn stack(&mut self, makers: &mut Makers) -> u32 {
-        let mut caller = 0;
+    /// The number of the stack whose frames were told.
+    pub(crate) fn stack(&mut self, makers: &mut Makers) -> StackId {
+        let mut caller = StackId::NONE;
         for frame in std::mem::take(&mut self.stack).into_iter().rev() {
             let entry = CallEntry { caller, frame };
             let next = match self.calls.get(&entry) {
                 Some(known) => *known,
-                None => add(&mut makers.calls, entry),
+                None => StackId::new(add(&mut makers.calls, entry)),
             };
-            if next == 0 {
-                return 0;
+            if next.is_none() {
+                return next;
             }
             self.calls.insert(entry, next);
             caller = next;

@@ -7,7 +7,7 @@ use super::makers::{Interner, Makers};
 use super::reader::{Entry, Reader};
 use super::task::{Pending, Space, Task};
 use super::told::Untold;
-use crate::Origin;
+use crate::{Origin, TaskId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
@@ -274,12 +274,12 @@ impl State<'_> {
     pub(crate) fn origin(&mut self, pid: u32) -> Origin {
         let task = match self.tasks.get_mut(&pid) {
             Some(task) => {
-                if task.entry == 0 {
-                    task.entry = self.makers.task(pid, task.process, &task.comm);
+                if task.entry.is_none() {
+                    task.entry = self.makers.add_task(pid, task.process, &task.comm);
                 }
                 task.entry
             }
-            None => 0,
+            None => TaskId::NONE,
         };
         let time_ns = u64::try_from(self.now.as_nanos()).unwrap_or(u64::MAX);
         Origin { event: self.number, time_ns, task, ..Origin::UNSEEN }
@@ -301,7 +301,7 @@ impl State<'_> {
     fn settle(&mut self) {
         let Some(recent) = self.recent.take() else { return };
         let stack = self.stacks.stack(&mut self.makers);
-        if stack != 0 {
+        if !stack.is_none() {
             let mut space = recent.space.borrow_mut();
             let origins = &mut space.map.origins;
             recent.touched.iter().for_each(|range| origins.set_stack(*range, recent.event, stack));

@@ -6,7 +6,7 @@ use super::image::{Exec, Lookup, Placed};
 use super::line::Begun;
 use super::told::{Gaps, Untold};
 use super::value::Value;
-use crate::Origin;
+use crate::{Origin, TaskId};
 use std::cell::RefCell;
 use std::rc::Rc;
 use vmatlas_space::{Faults, KernelProfile};
@@ -27,7 +27,7 @@ pub(crate) struct Task {
     /// Its name: that of the program, or the one it gave itself.
     pub(crate) comm: Vec<u8>,
     /// Its number among the makers; 0 as long as it has none.
-    pub(crate) entry: u32,
+    pub(crate) entry: TaskId,
 }
 
 /// A call that has begun and not ended.
@@ -152,7 +152,7 @@ impl Task {
             begun: None,
             orphan: false,
             comm: Vec::new(),
-            entry: 0,
+            entry: TaskId::NONE,
         }
     }
 
@@ -175,7 +175,7 @@ impl Task {
             begun: None,
             orphan: false,
             comm: self.comm.clone(),
-            entry: 0,
+            entry: TaskId::NONE,
         }
     }
 
@@ -183,6 +183,6 @@ impl Task {
     pub(crate) fn rename(&mut self, comm: &[u8]) {
         // The kernel keeps 15 bytes.
         self.comm = comm[..comm.len().min(15)].to_vec();
-        self.entry = 0;
+        self.entry = TaskId::NONE;
     }
 }

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use vmatlas_maps::{AddressRange, Device, Perms};
 use vmatlas_recording::{
     Call, CallKind, Event, FileEntry, FrameEntry, Maker, Meta, Moment, Recording, RecordingError,
-    Replay, Row, TaskEntry, What, Writer, looks_like_recording,
+    Replay, Row, StackId, TaskEntry, TaskId, What, Writer, looks_like_recording,
 };
 use vmatlas_space::Vsyscall;
 
@@ -190,7 +190,7 @@ fn what_is_written_is_read() {
         assert!(!recording.processes().is_empty());
         assert_eq!(recording.definitions().files[1], file());
         recording.read_stacks();
-        let deep = read.iter().filter(|event| event.stack != 0);
+        let deep = read.iter().filter(|event| !event.stack.is_none());
         for event in deep {
             let frames = recording.definitions().frames_of(event.stack).count();
             assert!((1..20).contains(&frames));
@@ -293,14 +293,15 @@ struct Story {
 impl Story {
     fn new() -> Story {
         let mut story = Story { replay: Replay::new(meta().profile()), number: 0 };
-        story.happens(1, What::Exec { to: 1, rows: Vec::new() });
+        story.happens(1, What::Exec { to: TaskId::new(1), rows: Vec::new() });
         story
     }
 
     /// The number of what happened.
     fn happens(&mut self, task: u32, what: What) -> u64 {
         self.number += 1;
-        let event = Event { number: self.number, time_ns: self.number, task, stack: 0, what };
+        let (task, stack) = (TaskId::new(task), StackId::NONE);
+        let event = Event { number: self.number, time_ns: self.number, task, stack, what };
         self.replay.apply(&event, &[FileEntry::default()]);
         self.number
     }
@@ -317,7 +318,7 @@ impl Story {
 
     /// The origins of what a task has mapped: event and pages.
     fn origins(&self, task: u32) -> Vec<(u64, u64)> {
-        let space = self.replay.space(task).unwrap();
+        let space = self.replay.space(TaskId::new(task)).unwrap();
         let mut list = Vec::new();
         space.memory.for_each_row(|row| {
             if row.name != b"[vsyscall]" {
@@ -336,7 +337,11 @@ fn origins_follow_the_bytes() {
     let mut story = Story::new();
     let a = story.map(1, 0, 4);
     let b = story.map(1, 4, 4);
-    assert_eq!(story.replay.space(1).unwrap().memory.len(), 1, "the kernel joins them");
+    assert_eq!(
+        story.replay.space(TaskId::new(1)).unwrap().memory.len(),
+        1,
+        "the kernel joins them"
+    );
     assert_eq!(story.origins(1), [(a, 4), (b, 4)]);
 
     // A part is unmapped, another replaced, a third only protected.
@@ -362,18 +367,18 @@ fn origins_follow_the_bytes() {
 fn a_child_inherits_and_goes_its_own_way() {
     let mut story = Story::new();
     let a = story.map(1, 0, 4);
-    story.happens(1, What::Clone { child: 2, memory: false });
+    story.happens(1, What::Clone { child: TaskId::new(2), memory: false });
     let own = story.map(2, 20, 1);
     story.call(1, CallKind::Munmap, [BASE, 4 * PAGE, 0, 0, 0, 0], 0);
     assert_eq!(story.origins(1), []);
     assert_eq!(story.origins(2), [(a, 4), (own, 1)]);
-    let space = story.replay.space(2).unwrap();
+    let space = story.replay.space(TaskId::new(2)).unwrap();
     let origin = space.origins.get(BASE).unwrap();
-    assert_eq!((origin.task, origin.how()), (1, "inherited"));
+    assert_eq!((origin.task, origin.how()), (TaskId::new(1), "inherited"));
     assert_eq!(origin.maker, Maker::Call(CallKind::Mmap));
 
     // A thread shares, also what it makes for another.
-    story.happens(1, What::Clone { child: 3, memory: true });
+    story.happens(1, What::Clone { child: TaskId::new(3), memory: true });
     let other = story.map(3, 50, 2);
     assert_eq!(story.origins(1), [(other, 2)]);
     story.happens(1, What::Exit { status: 0 });
@@ -394,18 +399,18 @@ fn the_heap_grows_and_shrinks_by_its_calls() {
 }
 
 /// A recording of a story that is told by `tell`.
-fn told(tell: impl FnOnce(&mut Writer, u32)) -> Vec<u8> {
+fn told(tell: impl FnOnce(&mut Writer, TaskId)) -> Vec<u8> {
     let mut writer = Writer::new(&meta());
     let task = writer.task(TaskEntry { tid: 1, pid: 1, comm: b"a".to_vec() });
-    writer.event(0, task, 0, What::Exec { to: task, rows: Vec::new() });
+    writer.event(0, task, StackId::NONE, What::Exec { to: task, rows: Vec::new() });
     tell(&mut writer, task);
     writer.finish();
     writer.take()
 }
 
-fn happens(writer: &mut Writer, task: u32, kind: CallKind, args: [u64; 6], result: u64) {
+fn happens(writer: &mut Writer, task: TaskId, kind: CallKind, args: [u64; 6], result: u64) {
     let call = Call { kind, args, result: result as i64 };
-    writer.event(0, task, 0, What::Call { call, file: 0, in_order: true });
+    writer.event(0, task, StackId::NONE, What::Call { call, file: 0, in_order: true });
 }
 
 #[test]
@@ -415,7 +420,7 @@ fn the_life_of_an_address_goes_back_through_moves_and_forks() {
         let args = [0, pages * PAGE, 3, 0x22, u64::MAX, 0];
         happens(writer, task, CallKind::Mmap, args, at);
     };
-    let mut child = 0;
+    let mut child = TaskId::NONE;
     let bytes = told(|writer, task| {
         map(writer, task, b, 1); // 2: another life at the later address
         happens(writer, task, CallKind::Munmap, [b, PAGE, 0, 0, 0, 0], 0); // 3
@@ -424,7 +429,7 @@ fn the_life_of_an_address_goes_back_through_moves_and_forks() {
         happens(writer, task, CallKind::Mremap, [a, 4 * PAGE, 8 * PAGE, 3, b, 0], b); // 6
         map(writer, task, c, 1); // 7: elsewhere
         child = writer.task(TaskEntry { tid: 2, pid: 2, comm: b"b".to_vec() });
-        writer.event(0, task, 0, What::Clone { child, memory: false }); // 8
+        writer.event(0, task, StackId::NONE, What::Clone { child, memory: false }); // 8
         happens(writer, task, CallKind::Munmap, [b, 8 * PAGE, 0, 0, 0, 0], 0); // 9: the parent's
         happens(writer, child, CallKind::Munmap, [b + 2 * PAGE, PAGE, 0, 0, 0, 0], 0); // 10
         happens(writer, child, CallKind::Munmap, [b, 2 * PAGE, 0, 0, 0, 0], 0); // 11
@@ -449,12 +454,15 @@ fn the_life_of_an_address_goes_back_through_moves_and_forks() {
             (11, K::Unmapped)
         ]
     );
-    assert_eq!(steps(1, b + PAGE, 11), [(4, K::Made), (5, K::Protected), moved, (9, K::Unmapped)]);
-    assert_eq!(steps(1, b + 5 * PAGE, 8), [(6, K::Made)], "what grew is of the move");
     assert_eq!(
-        steps(1, a, 7),
+        steps(TaskId::new(1), b + PAGE, 11),
+        [(4, K::Made), (5, K::Protected), moved, (9, K::Unmapped)]
+    );
+    assert_eq!(steps(TaskId::new(1), b + 5 * PAGE, 8), [(6, K::Made)], "what grew is of the move");
+    assert_eq!(
+        steps(TaskId::new(1), a, 7),
         [(4, K::Made), (5, K::Protected), (6, K::MovedTo(b))],
         "the end of a life at the address itself"
     );
-    assert_eq!(steps(1, c + 9 * PAGE, 11), []);
+    assert_eq!(steps(TaskId::new(1), c + 9 * PAGE, 11), []);
 }

@@ -606,7 +606,7 @@ fn makers(log: &Replayed) -> String {
             for (range, origin) in pieces {
                 assert_eq!(range.start, from, "no byte without an origin, none with two");
                 from = range.end;
-                let task = &log.makers.tasks[origin.task as usize];
+                let task = &log.makers.tasks[origin.task.index()];
                 let frames: Vec<String> = log
                     .makers
                     .frames_of(origin.stack)

@@ -155,21 +155,18 @@ impl Model {
         let in_pages = |address: u64| (address.wrapping_sub(self.region.start) / page) as i64;
         let mut rows = Vec::new();
         self.space().for_each_row(|row| {
-            if !row.range.overlaps(&self.region) {
-                return;
-            }
-            let start = row.range.start.max(self.region.start);
-            let end = row.range.end.min(self.region.end);
+            let Some(cut) = row.range.intersect(&self.region) else { return };
             let label = usize::try_from(row.inode).ok().and_then(|inode| self.labels.get(inode));
             let backing = match label.filter(|_| row.inode != 0) {
                 None => Backing::None(row.name.to_vec()),
                 Some(label) => Backing::Object {
-                    offset: (row.offset.wrapping_add(start - row.range.start)) / page,
+                    offset: (row.offset.wrapping_add(cut.start - row.range.start)) / page,
                     label: label.clone(),
                     shown: escaped(row.name),
                 },
             };
-            rows.push(Row { from: in_pages(start), to: in_pages(end), perms: row.perms, backing });
+            let (from, to) = (in_pages(cut.start), in_pages(cut.end));
+            rows.push(Row { from, to, perms: row.perms, backing });
         });
         rows
     }

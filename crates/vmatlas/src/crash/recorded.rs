@@ -57,7 +57,7 @@ pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
     let mut events: Vec<Event> = Vec::new();
     // Of a recording that is damaged what can be read counts.
     let _ = recording.events(from, |event| {
-        let own = tasks.get(event.task as usize).is_some_and(|task| task.pid == pid);
+        let own = tasks.get(event.task.index()).is_some_and(|task| task.pid == pid);
         if own && matches!(event.what, What::Signal { .. } | What::Registers { .. }) {
             events.push(event.clone());
         }
@@ -89,7 +89,7 @@ fn crash_of(recorded: &Recorded, events: &[Event], signal: i32) -> Crash {
         ..Crash::default()
     };
     for event in events {
-        if let Some(task) = recorded.tasks().get(event.task as usize) {
+        if let Some(task) = recorded.tasks().get(event.task.index()) {
             crash.tid = Some(task.tid);
             crash.comm = Some(task.comm.clone());
         }
@@ -208,7 +208,7 @@ fn last_change(
         What::Call { call, .. } => call.kind.name(),
         _ => return None,
     };
-    let task = recorded.tasks().get(event.task as usize).filter(|_| event.task != 0);
+    let task = recorded.tasks().get(event.task.index()).filter(|_| !event.task.is_none());
     let frames = stacks.of_task(recorded.tasks(), event.stack, event.task);
     let names: Vec<String> = telling(frames).iter().take(3).map(short_function).collect();
     let from = if names.is_empty() { String::new() } else { format!(" in {}", names.join(" < ")) };

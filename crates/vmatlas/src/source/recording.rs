@@ -62,7 +62,7 @@ pub(crate) fn at(
 
 /// The name of a process at the end of its life.
 pub(crate) fn comm(recording: &Opened, process: &Process) -> Vec<u8> {
-    let entry = recording.definitions().tasks.get(process.task as usize);
+    let entry = recording.definitions().tasks.get(process.task.index());
     entry.map_or_else(Vec::new, |entry| entry.comm.clone())
 }
 

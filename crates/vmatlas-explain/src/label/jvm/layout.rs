@@ -219,7 +219,7 @@ fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     if !has_archive {
         for heap in &mut heaps {
             if let Some(space) = class_space_at_end(labeller, *heap) {
-                heap.end = space.range.start;
+                *heap = heap.with_end(space.range.start);
                 spaces.push(space);
             }
         }
@@ -247,7 +247,7 @@ fn low_stretches(labeller: &Labeller<'_>) -> Vec<AddressRange> {
     for row in low {
         match stretches.last_mut() {
             Some(last) if last.end == row.range.start && (is_part(&row) || is_archive(&row)) => {
-                last.end = row.range.end;
+                *last = last.with_end(row.range.end);
             }
             _ if is_part(&row) => stretches.push(row.range),
             _ => {}

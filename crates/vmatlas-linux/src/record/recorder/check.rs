@@ -3,12 +3,18 @@
 use super::{ROWS_TO_CHECK, Recorder};
 use crate::record::space::{LiveSpace, escaped};
 use vmatlas_maps::{AddressRange, Maps};
-use vmatlas_recording::{Applied, What};
+use vmatlas_recording::{Applied, StackId, TaskId, What};
 use vmatlas_space::AddressSpace;
 
 impl Recorder {
     /// Holds the rows around what a call touched against the kernel's.
-    pub(super) fn check(&mut self, tid: u32, entry: u32, space: &mut LiveSpace, applied: &Applied) {
+    pub(super) fn check(
+        &mut self,
+        tid: u32,
+        entry: TaskId,
+        space: &mut LiveSpace,
+        applied: &Applied,
+    ) {
         for range in applied.touched.into_iter().filter(|range| range.size() > 0) {
             let window =
                 AddressRange::new(range.start.saturating_sub(1), range.end.saturating_add(1));
@@ -29,19 +35,19 @@ impl Recorder {
     /// What the kernel shows in `window` is not what the model says.
     pub(super) fn observe(
         &mut self,
-        entry: u32,
+        entry: TaskId,
         space: &LiveSpace,
         window: AddressRange,
         rows: &Maps,
     ) {
         let rows = self.rows(space, rows);
-        let applied = self.event(entry, 0, What::Observed { range: window, rows });
+        let applied = self.event(entry, StackId::NONE, What::Observed { range: window, rows });
         self.truth.settled += applied.observation.settled as u64;
         self.truth.corrected += applied.observation.corrected as u64;
     }
 
     /// Compares all rows of an address space with the kernel's text.
-    pub(super) fn check_whole(&mut self, tid: u32, entry: u32, space: &LiveSpace) {
+    pub(super) fn check_whole(&mut self, tid: u32, entry: TaskId, space: &LiveSpace) {
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.unchecked = 0;
         }
@@ -51,7 +57,7 @@ impl Recorder {
     }
 
     /// Compares all rows of an address space with those that the kernel shows.
-    pub(in crate::record) fn compare(&mut self, entry: u32, space: &LiveSpace, shown: &Maps) {
+    pub(in crate::record) fn compare(&mut self, entry: TaskId, space: &LiveSpace, shown: &Maps) {
         let Some(model) = self.replay.space(entry) else { return };
         self.truth.whole_checks += 1;
         let model = model.memory.maps();
@@ -77,12 +83,12 @@ impl Recorder {
     }
 
     /// Writes which pages are in memory, if that is wanted.
-    pub(in crate::record) fn note_resident(&mut self, entry: u32, space: &LiveSpace) {
+    pub(in crate::record) fn note_resident(&mut self, entry: TaskId, space: &LiveSpace) {
         if !self.pages {
             return;
         }
         if let Some(ranges) = space.resident() {
-            self.event(entry, 0, What::Resident { ranges });
+            self.event(entry, StackId::NONE, What::Resident { ranges });
         }
     }
 

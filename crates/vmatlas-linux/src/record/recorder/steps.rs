@@ -6,7 +6,7 @@ use crate::record::space::LiveSpace;
 use crate::record::unwind::Modules;
 use std::path::Path;
 use vmatlas_maps::{Kind, Mapping, Maps};
-use vmatlas_recording::{Applied, TaskEntry, What};
+use vmatlas_recording::{Applied, StackId, TaskEntry, TaskId, What};
 
 impl Recorder {
     /// The time of the recording.
@@ -18,9 +18,9 @@ impl Recorder {
     }
 
     /// The number of a stack.
-    fn stack_at(&mut self, tid: u32, stack: &StackAt<'_>) -> u32 {
+    fn stack_at(&mut self, tid: u32, stack: &StackAt<'_>) -> StackId {
         match stack {
-            StackAt::Unknown => 0,
+            StackAt::Unknown => StackId::NONE,
             StackAt::Number(number) => *number,
             StackAt::Live(registers) => self.stack(tid, registers),
             StackAt::Copied(registers, bytes) => self.stack_of_copy(tid, registers, bytes),
@@ -65,7 +65,7 @@ impl Recorder {
         (parent, child): (u32, u32),
         shared: Shared,
         stack: &StackAt<'_>,
-    ) -> Option<u32> {
+    ) -> Option<TaskId> {
         let stack = self.stack_at(parent, stack);
         let task = self.tasks.get(&parent)?;
         let (entry, id) = (task.entry, task.space);
@@ -74,7 +74,7 @@ impl Recorder {
         if at != At::Now && self.tasks.contains_key(&child) {
             return None;
         }
-        let comm = self.writer.tasks()[entry as usize].comm.clone();
+        let comm = self.writer.tasks()[entry.index()].comm.clone();
         let space = self.spaces.get_mut(&id)?;
         let space = if shared.memory {
             space.tasks += 1;
@@ -97,10 +97,10 @@ impl Recorder {
         let known = self.tasks.values().find(|task| task.pid == pid);
         let Some((parent, space)) = known.map(|task| (task.entry, task.space)) else { return };
         let comm = std::fs::read(Path::new("/proc").join(format!("{pid}/task/{tid}/comm")));
-        let mut comm = comm.unwrap_or_else(|_| self.writer.tasks()[parent as usize].comm.clone());
+        let mut comm = comm.unwrap_or_else(|_| self.writer.tasks()[parent.index()].comm.clone());
         comm.pop_if(|last| *last == b'\n');
         let child = self.writer.task(TaskEntry { tid, pid, comm });
-        self.event_at(self.when(at), parent, 0, What::Clone { child, memory: true });
+        self.event_at(self.when(at), parent, StackId::NONE, What::Clone { child, memory: true });
         if let Some(space) = self.spaces.get_mut(&space) {
             space.tasks += 1;
         }
@@ -118,7 +118,7 @@ impl Recorder {
         let comm = space.process().comm()?;
         let leader = self.writer.task(TaskEntry { tid: pid, pid, comm });
         let shown = self.rows(&space, rows);
-        self.event(leader, 0, What::Attached { rows: shown });
+        self.event(leader, StackId::NONE, What::Attached { rows: shown });
         for row in rows.iter().filter(|row| row.inode != 0 || row.perms.execute()) {
             self.map_code(&mut space, &row);
         }
@@ -168,7 +168,7 @@ impl Recorder {
                 recorder.runs(tid);
             }
             let what = What::Exec { to, rows };
-            recorder.event_at(recorder.when(at), former.unwrap_or(to), 0, what);
+            recorder.event_at(recorder.when(at), former.unwrap_or(to), StackId::NONE, what);
             recorder.truth.execs += 1;
             for row in shown.iter().filter(|row| row.inode != 0 || row.perms.execute()) {
                 if row.kind() != Kind::Vsyscall {
@@ -181,7 +181,7 @@ impl Recorder {
     /// A task has ended.
     pub(in crate::record) fn has_ended(&mut self, at: At, tid: u32, status: i32) {
         if let Some(task) = self.remove(tid) {
-            self.event_at(self.when(at), task.entry, 0, What::Exit { status });
+            self.event_at(self.when(at), task.entry, StackId::NONE, What::Exit { status });
         }
     }
 
@@ -191,7 +191,7 @@ impl Recorder {
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         let to = self.writer.task(TaskEntry { tid, pid, comm });
         let entry = std::mem::replace(&mut task.entry, to);
-        self.event_at(time_ns, entry, 0, What::Renamed { to });
+        self.event_at(time_ns, entry, StackId::NONE, What::Renamed { to });
     }
 
     /// The kernel shows this row, and no call tells it: a stack has grown.
@@ -203,7 +203,7 @@ impl Recorder {
             rows.push(row);
             let rows = recorder.rows(space, &rows);
             let what = What::Observed { range: row.range, rows };
-            recorder.event_at(recorder.when(at), entry, 0, what);
+            recorder.event_at(recorder.when(at), entry, StackId::NONE, what);
         });
     }
 
@@ -223,8 +223,8 @@ impl Recorder {
     /// Events were lost.
     pub(in crate::record) fn lost(&mut self, at: At, events: u64) {
         self.truth.lost += events;
-        let task = self.tasks.values().next().map_or(0, |task| task.entry);
-        self.event_at(self.when(at), task, 0, What::Lost { events });
+        let task = self.tasks.values().next().map_or(TaskId::NONE, |task| task.entry);
+        self.event_at(self.when(at), task, StackId::NONE, What::Lost { events });
     }
 
     /// Each address space with a task that has it.

@@ -6,13 +6,13 @@ use crate::sys::vm_read::read_memory;
 use std::time::Duration;
 use vmatlas_explain::explain::instruction::LONGEST;
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
-use vmatlas_recording::{Call, CallKind, What};
+use vmatlas_recording::{Call, CallKind, StackId, What};
 use vmatlas_space::{AddressSpace, VmaFlags};
 
 impl Recorder {
     /// Writes a call and follows it. `done` says that the kernel has done it, so that its rows can
     /// be looked at; else they are when the task stops next.
-    fn record(&mut self, begun: &Begun, result: i64, stack: u32, in_order: bool, done: bool) {
+    fn record(&mut self, begun: &Begun, result: i64, stack: StackId, in_order: bool, done: bool) {
         let tid = begun.tid;
         let call = Call { kind: begun.kind, args: begun.args, result };
         let stack = StackAt::Number(stack);
@@ -64,14 +64,14 @@ fn succeeds(memory: &AddressSpace, call: &Begun) -> bool {
 }
 
 impl Sink for Recorder {
-    type Mark = u32;
+    type Mark = StackId;
 
-    fn begun(&mut self, call: &Begun) -> u32 {
+    fn begun(&mut self, call: &Begun) -> StackId {
         self.look_back(call.tid);
         self.stack(call.tid, &call.registers)
     }
 
-    fn foresees(&mut self, begun: &Begun, stack: u32) -> bool {
+    fn foresees(&mut self, begun: &Begun, stack: StackId) -> bool {
         let Some(entry) = self.tasks.get(&begun.tid).map(|task| task.entry) else { return false };
         let foreseen = self.replay.space(entry).is_some_and(|space| succeeds(&space.memory, begun));
         if foreseen {
@@ -80,7 +80,7 @@ impl Sink for Recorder {
         foreseen
     }
 
-    fn returned(&mut self, begun: &Begun, result: i64, stack: u32, in_order: bool) {
+    fn returned(&mut self, begun: &Begun, result: i64, stack: StackId, in_order: bool) {
         self.record(begun, result, stack, in_order, true);
     }
 
@@ -111,7 +111,7 @@ impl Sink for Recorder {
             self.event(task.entry, stack, What::Registers { values, code: instruction });
             self.event(task.entry, stack, What::Signal { number, code, address });
         }
-        self.event(task.entry, 0, What::Exit { status });
+        self.event(task.entry, StackId::NONE, What::Exit { status });
     }
 
     fn signalled(&mut self, tid: u32, signal: &Signal, registers: Registers) {

@@ -39,7 +39,7 @@ impl Share {
 /// The parts of rows that lie in a range.
 pub(super) fn cut(rows: &Maps, range: AddressRange) -> Vec<String> {
     let rows = rows.iter().filter(|row| row.range.overlaps(&range)).map(|row| {
-        let AddressRange { start, end } = row.range;
+        let (start, end) = (row.range.start, row.range.end);
         let cut = AddressRange::new(start.max(range.start), end.min(range.end));
         let offset = if row.inode == 0 { 0 } else { row.offset + cut.start - start };
         shown(Mapping { range: cut, offset, ..row })

@@ -80,7 +80,7 @@ fn check_maker(what: &str, recorded: &Recorded, end: &End, made: &Made, names: &
             origin.event,
             origin.maker
         );
-        let tid = recorded.recording.definitions().tasks[origin.task as usize].tid;
+        let tid = recorded.recording.definitions().tasks[origin.task.index()].tid;
         assert_eq!(tid, made.tid, "{what}: {piece} of {made:x?}");
     }
 }

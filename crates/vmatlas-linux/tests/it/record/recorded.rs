@@ -15,7 +15,9 @@ use vmatlas_linux::RecordingFile;
 use vmatlas_linux::record::{Backend, Limits, Listener, Options, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
 use vmatlas_maps::{AddressRange, Mapping, Maps};
-use vmatlas_recording::{CallKind, Event, Moment, Process, Recording, Replay, Row, Space, What};
+use vmatlas_recording::{
+    CallKind, Event, Moment, Process, Recording, Replay, Row, Space, StackId, What,
+};
 
 /// A program that was recorded to its end.
 pub(crate) struct Recorded {
@@ -235,7 +237,7 @@ impl Recorded {
         let (replay, error) = self.recording.at(Moment::Event(last - 1), |_, _| {});
         assert_eq!(error, None);
         let tasks = &self.recording.definitions().tasks;
-        let task = replay.tasks().into_iter().find(|task| tasks[*task as usize].pid == process.pid);
+        let task = replay.tasks().into_iter().find(|task| tasks[task.index()].pid == process.pid);
         replay.space(task.expect("a task of it is alive")).unwrap().clone()
     }
 
@@ -250,7 +252,7 @@ impl Recorded {
     }
 
     /// The functions of a stack, the innermost first.
-    pub(crate) fn functions(&self, stack: u32, names: &mut Names) -> Vec<String> {
+    pub(crate) fn functions(&self, stack: StackId, names: &mut Names) -> Vec<String> {
         let definitions = self.recording.definitions();
         let mut functions = Vec::new();
         for frame in definitions.frames_of(stack) {
