@@ -68,6 +68,7 @@ pub enum By {
 
 /// The sum of what goes together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Sum {
     /// What it is. It may hold anything: escape it for terminals.

@@ -44,6 +44,7 @@ pub struct Place<'a> {
 
 /// The file system of a mapped file. All of it may hold anything: escape it for terminals.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct FileSystem {
     /// Its type, such as `ext4`.
@@ -78,6 +79,7 @@ pub struct ObjectPlace {
 
 /// A symbol and how far an address lies behind its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SymbolPlace {
     /// Its name as the file has it.

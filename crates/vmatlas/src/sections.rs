@@ -10,6 +10,7 @@ const MOST: usize = 3;
 
 /// A section of an ELF file that lies in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Section {
     /// Its name, such as `.text`. It may hold anything: escape it for terminals.

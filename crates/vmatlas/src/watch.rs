@@ -30,6 +30,7 @@ pub struct Look {
 
 /// By how much something grew from one reading to the next.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SumGrowth {
     /// What it is, as in [`Sum::key`].
