@@ -1,7 +1,7 @@
 //! Laws that more than one fuzz target asserts.
 #![forbid(unsafe_code)]
 
-use vmatlas_maps::{Mapping, Maps, MapsReader, Place, SmapsField, TextFormat, WarningKind, WordSize};
+use vmatlas_maps::{Mapping, Maps, MapsReader, Found, SmapsField, TextFormat, WarningKind, WordSize};
 
 /// What is read of a text.
 pub fn read(text: &[u8]) -> Maps {
@@ -107,7 +107,7 @@ pub fn find_is_a_scan(maps: &Maps) {
             row.range.end.wrapping_sub(1),
             row.range.end,
         ] {
-            let Place { mapping, before, after } = maps.find(address);
+            let Found { mapping, before, after } = maps.find(address);
             assert_eq!(
                 mapping,
                 maps.iter().position(|row| row.range.contains(address)),

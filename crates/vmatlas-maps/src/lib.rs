@@ -45,7 +45,7 @@ mod warning;
 pub use diff::{Change, Diff};
 pub use field::{FIELDS, Field, FieldKind, FieldNeeds, FieldRow, FieldValue};
 pub use filter::{Filter, FilterError};
-pub use find::Place;
+pub use find::Found;
 pub use kernel::{KernelVersion, KernelVersionError, WordSize};
 pub use kind::{FileName, Kind, restore_line_feeds};
 pub use mapping::{Device, Mapping, OwnedMapping, Perms};

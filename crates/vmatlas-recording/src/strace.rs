@@ -50,7 +50,7 @@ mod told;
 mod typed;
 mod value;
 
-pub use image::{ElfFacts, FileFacts, KernelRow, Lookup, Program};
+pub use image::{ElfFacts, FileFacts, KernelMapping, Lookup, Program};
 pub use line::{Begun, Call, Event, Frame, Line, LineError, LineErrorKind, Outcome, Stamp};
 pub use makers::Makers;
 pub use reader::{Entry, Reader, looks_like_log};

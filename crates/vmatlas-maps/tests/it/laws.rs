@@ -3,7 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use vmatlas_maps::{
-    AddressRange, Device, Diff, KernelVersion, Mapping, Maps, Perms, Place, TextFormat, WordSize,
+    AddressRange, Device, Diff, Found, KernelVersion, Mapping, Maps, Perms, TextFormat, WordSize,
     parse_row,
 };
 
@@ -115,11 +115,11 @@ fn formats() -> impl Strategy<Value = TextFormat> {
     })
 }
 
-fn naive_find(rows: &[Owned], address: u64) -> Place {
+fn naive_find(rows: &[Owned], address: u64) -> Found {
     let mapping = rows.iter().position(|row| row.range.start <= address && address < row.range.end);
     let (low, high) =
         mapping.map_or((address, address + 1), |i| (rows[i].range.start, rows[i].range.end));
-    let mut place = Place { mapping, before: None, after: None };
+    let mut place = Found { mapping, before: None, after: None };
     for (i, row) in rows.iter().enumerate().filter(|(i, _)| Some(*i) != mapping) {
         if row.range.end <= low && place.before.is_none_or(|b| rows[b].range.end <= row.range.end) {
             place.before = Some(i);
@@ -210,7 +210,7 @@ proptest! {
             *to = Owned { range: to.range, ..from.clone() };
         }
         let (a, b) = (maps(&a), maps(&b));
-        let diff = Diff::of(&a, &b);
+        let diff = Diff::compare(&a, &b);
         let applied = diff.apply(&a);
         let sorted = |maps: &Maps| {
             let mut rows: Vec<_> = maps.iter().map(|row| format!("{row:?}")).collect();
@@ -218,6 +218,6 @@ proptest! {
             rows
         };
         prop_assert_eq!(sorted(&applied), sorted(&b));
-        prop_assert!(Diff::of(&b, &applied).is_empty());
+        prop_assert!(Diff::compare(&b, &applied).is_empty());
     }
 }
