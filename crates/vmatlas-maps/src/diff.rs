@@ -130,8 +130,8 @@ impl<'a> Diff<'a> {
     ///
     /// ```
     /// use vmatlas_maps::{Diff, Maps};
-    /// let first = Maps::parse(b"1000-2000 rw-p 0 0:0 0 [heap]\n9000-a000 r--p 0 1:2 7 /x\n");
-    /// let second = Maps::parse(b"3000-6000 rw-p 0 0:0 0 [heap]\n8000-9000 r--p 0 1:2 7 /x\n");
+    /// let first = Maps::parse(b"1000-2000 rw-p 0 0:0 0 [heap]\n9000-a000 r--p 0 1:2 7 /x\n").unwrap();
+    /// let second = Maps::parse(b"3000-6000 rw-p 0 0:0 0 [heap]\n8000-9000 r--p 0 1:2 7 /x\n").unwrap();
     /// let diff = Diff::compare(&first, &second);
     /// assert_eq!(diff.changed[0].what, ["size"]);
     /// assert_eq!(diff.moved.len(), 1);

@@ -17,7 +17,7 @@ impl Maps {
     /// Finds what lies at `address`: by halving in an ordered map, row by row in any other.
     ///
     /// ```
-    /// let maps = vmatlas_maps::Maps::parse(b"1000-2000 r--p 0 0:0 0\n5000-6000 rw-p 0 0:0 0\n");
+    /// let maps = vmatlas_maps::Maps::parse(b"1000-2000 r--p 0 0:0 0\n5000-6000 rw-p 0 0:0 0\n").unwrap();
     /// let place = maps.find(0x3000);
     /// assert_eq!((place.mapping, place.before, place.after), (None, Some(0), Some(1)));
     /// ```

@@ -45,7 +45,7 @@ impl Totals {
     ///
     /// ```
     /// use vmatlas_maps::{Group, Maps, Totals};
-    /// let maps = Maps::parse(b"1000-2000 r--p 0 0:0 0\n5000-8000 rw-p 0 0:0 0 [heap]\n");
+    /// let maps = Maps::parse(b"1000-2000 r--p 0 0:0 0\n5000-8000 rw-p 0 0:0 0 [heap]\n").unwrap();
     /// let totals = Totals::sum(&maps, Group::Kind, |_| true);
     /// assert_eq!(totals.groups[0].key, b"heap");
     /// assert_eq!(totals.all.size, 0x4000);

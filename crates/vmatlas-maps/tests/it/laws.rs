@@ -3,8 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use vmatlas_maps::{
-    AddressRange, Device, Diff, Found, KernelVersion, Mapping, Maps, Perms, TextFormat, WordSize,
-    parse_row,
+    AddressRange, Device, Diff, Found, KernelVersion, Mapping, Maps, MapsReader, Perms, TextFormat,
+    WordSize, parse_row,
 };
 
 #[derive(Clone, Debug)]
@@ -159,7 +159,7 @@ proptest! {
         // Rows whose fields reach the column do not show it.
         let rows: Vec<_> = rows.into_iter().filter(|row| row.inode < 1000 && row.offset < 1 << 32).collect();
         let text: Vec<u8> = rows.iter().flat_map(|row| kernel_prints(&row.row(), word_size)).collect();
-        let maps = Maps::parse(&text);
+        let maps = MapsReader::read(&text);
         let rendered = maps.render(maps.format(), None);
         prop_assert_eq!(rendered.escape_ascii().to_string(), text.escape_ascii().to_string());
     }
@@ -177,7 +177,7 @@ proptest! {
 
     #[test]
     fn nothing_panics(text in vec(prop::sample::select(b"0f- rwxps:/[]\n\r\t\xff".as_slice()), 0..200)) {
-        let maps = Maps::parse(&text);
+        let maps = MapsReader::read(&text);
         maps.render(maps.format(), None);
         maps.iter().for_each(|row| { row.kind(); row.file_name(); });
     }
@@ -188,7 +188,7 @@ proptest! {
         let mut reader = vmatlas_maps::MapsReader::default();
         reader.push(&text[..cut]);
         reader.push(&text[cut..]);
-        let (pieces, whole) = (reader.finish(), Maps::parse(&text));
+        let (pieces, whole) = (reader.finish(), MapsReader::read(&text));
         prop_assert!(pieces.iter().eq(whole.iter()));
         prop_assert_eq!(pieces.warnings(), whole.warnings());
     }
