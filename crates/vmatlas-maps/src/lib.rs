@@ -22,6 +22,8 @@
 #![forbid(unsafe_code)]
 
 mod diff;
+#[cfg(feature = "serde")]
+mod encoding;
 pub mod escape;
 mod field;
 mod filter;

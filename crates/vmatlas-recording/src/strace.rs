@@ -43,6 +43,7 @@ mod makers;
 mod memory;
 mod merge;
 mod observed;
+mod parse;
 mod reader;
 mod replay;
 mod task;

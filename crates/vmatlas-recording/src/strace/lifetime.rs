@@ -1,14 +1,11 @@
 //! Threads and processes that begin and end.
 
-use super::replay::{State, snapshot_of};
+use super::replay::{MAX_ROWS, State, snapshot_of};
 use super::task::{CloneFlags, Pending, Task, TaskSpace};
 use super::told::Untold;
 use crate::{Maker, Origin, TaskId};
 use std::rc::Rc;
 use vmatlas_maps::WarningKind;
-
-/// The most mappings and pieces of them that are kept of all processes.
-pub(crate) const MAX_ROWS: usize = 1 << 22;
 
 /// The origin of what was there before the log.
 const BEFORE: Origin = Origin { maker: Maker::Before, ..Origin::UNSEEN };

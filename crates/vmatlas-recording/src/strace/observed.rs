@@ -10,16 +10,6 @@ use vmatlas_maps::{AddressRange, Mapping};
 /// The most text of maps that is put together.
 const MAX_TEXT: usize = 1 << 24;
 
-/// Text of a maps file as it is read; none once a part is missing.
-#[derive(Debug)]
-pub(crate) struct Reading(Option<Vec<u8>>);
-
-impl Default for Reading {
-    fn default() -> Reading {
-        Reading(Some(Vec::new()))
-    }
-}
-
 impl State<'_> {
     /// A read of the process's own maps tells all rows, if strace did not cut it (`-s`).
     pub(crate) fn read(&mut self, task: &Task, call: &Call<'_>) {

@@ -16,6 +16,9 @@ use vmatlas_maps::{AddressRange, Device};
 use vmatlas_maps::{Warning, WarningKind, Warnings};
 use vmatlas_space::{File, KernelProfile};
 
+/// The most mappings and pieces of them that are kept of all processes.
+pub(crate) const MAX_ROWS: usize = 1 << 22;
+
 /// A process of a log, as it was at the moment asked for: if it had ended, just before that.
 #[derive(Clone, Debug)]
 pub struct Process {
@@ -288,7 +291,7 @@ impl State<'_> {
     /// A call may have made something; its stack may follow.
     pub(crate) fn made(&mut self, task: &Task, touched: [AddressRange; 2]) {
         let mut space = task.space.borrow_mut();
-        if space.map.origins.len() > super::lifetime::MAX_ROWS {
+        if space.map.origins.len() > MAX_ROWS {
             touched.iter().for_each(|range| space.map.origins.remove(*range));
             let text = "there are too many origins: of some bytes they are not kept";
             self.warnings.push(0, WarningKind::Source(text.to_owned()));

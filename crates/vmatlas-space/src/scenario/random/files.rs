@@ -1,19 +1,9 @@
 //! Random operations on files, segments, userfaultfds and processes.
 
 use super::Maker;
-use super::sketch::{Page, Process};
+use super::sketch::{Fd, Page, Process};
 use crate::Prot;
 use crate::scenario::{Access, Fact, Map, Operation, PageAddress, Sharing};
-
-/// An open file.
-#[derive(Clone, Debug)]
-pub(super) struct Fd {
-    pub(super) name: String,
-    /// The place of its object.
-    object: usize,
-    /// Mapped shared, it makes a new object.
-    zero: bool,
-}
 
 /// What a label stands for.
 #[derive(Clone, Debug, Default)]
