@@ -14,7 +14,7 @@ static ROWS: LazyLock<Maps> = LazyLock::new(|| {
         Pss:                   8 kB\n\
         02000000-02001000 r--p 00000000 fe:00 43                         /usr/l\xffb/a\tb(c (deleted)\n\
         ffffffffff600000-ffffffffff601000 --xp 00000000 00:00 0                  [vsyscall]\n",
-    )
+    ).unwrap()
 });
 
 struct Row(usize);

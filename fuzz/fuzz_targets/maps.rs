@@ -14,7 +14,7 @@ fuzz_target!(|text: &[u8]| {
     rows_are_those_of_the_reader(text, &maps);
     a_kernel_prints_every_row(text, &maps);
     a_diff_leads_from_one_to_the_other(&maps);
-    let totals = Totals::of(&maps, Group::Name, |_| true);
+    let totals = Totals::sum(&maps, Group::Name, |_| true);
     assert_eq!(totals.groups.iter().map(|group| group.mappings).sum::<u64>(), maps.len() as u64);
 });
 
@@ -45,12 +45,12 @@ fn a_diff_leads_from_one_to_the_other(maps: &Maps) {
         maps.iter().enumerate().filter(move |(i, _)| i % 3 != rest).map(|(_, row)| row)
     };
     let (first, second): (Maps, Maps) = (part(1).collect(), part(2).collect());
-    let diff = Diff::of(&first, &second);
+    let diff = Diff::compare(&first, &second);
     let applied = diff.apply(&first);
     assert!(sorted(&applied) == sorted(&second));
     // Rows without a name are known by the row before them, so their order matters.
     if second.is_ordered() && second.iter().all(|row| row.range.size() > 0) {
-        assert!(Diff::of(&applied, &second).is_empty());
+        assert!(Diff::compare(&applied, &second).is_empty());
     }
 }
 

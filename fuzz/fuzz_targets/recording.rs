@@ -8,7 +8,7 @@
 use libfuzzer_sys::fuzz_target;
 use std::ops::ControlFlow;
 use vmatlas_recording::{
-    Call, CallKind, Event, FileEntry, FrameEntry, Meta, Moment, Recording, Replay, Row, StackId, TaskEntry,
+    Call, CallKind, Event, FileEntry, FrameEntry, Meta, Moment, Recording, Replay, RecordedRow, StackId, TaskEntry,
     TaskId, What, Writer, looks_like_recording,
 };
 use vmatlas_space::Vsyscall;
@@ -363,7 +363,7 @@ impl Program<'_> {
         }
     }
 
-    fn rows(&mut self) -> Vec<Row> {
+    fn rows(&mut self) -> Vec<RecordedRow> {
         let count = self.byte() % 8;
         let mut at = self.address();
         let mut rows = Vec::new();
@@ -376,7 +376,7 @@ impl Program<'_> {
             let end = start.wrapping_add(self.length());
             at = if bits & 0x80 != 0 { self.address() } else { end };
             let offset = u64::from(self.byte()) << 12;
-            rows.push(Row {
+            rows.push(RecordedRow {
                 range: AddressRange::new(start, end),
                 perms,
                 offset,

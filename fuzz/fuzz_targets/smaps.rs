@@ -33,7 +33,7 @@ fn fields_have_their_shape(maps: &Maps) {
 }
 
 fn totals_are_sums(maps: &Maps) {
-    let totals = Totals::of(maps, Group::Perms, |index| index % 2 == 0);
+    let totals = Totals::sum(maps, Group::Perms, |index| index % 2 == 0);
     let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
     let rows = || maps.iter().step_by(2);
     assert_eq!(totals.all.mappings, rows().count() as u64);

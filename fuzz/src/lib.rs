@@ -1,11 +1,11 @@
 //! Laws that more than one fuzz target asserts.
 #![forbid(unsafe_code)]
 
-use vmatlas_maps::{Mapping, Maps, MapsReader, Place, SmapsField, TextFormat, WarningKind, WordSize};
+use vmatlas_maps::{Found, Mapping, Maps, MapsReader, SmapsField, TextFormat, WarningKind, WordSize};
 
 /// What is read of a text.
 pub fn read(text: &[u8]) -> Maps {
-    let maps = Maps::parse(text);
+    let maps = MapsReader::read(text);
     assert!(maps.warnings().len() <= 201, "warnings are bounded");
     assert!(maps.len() <= text.split(|&b| b == b'\n').count(), "at most a row from each line");
     assert!(maps.get(maps.len()).is_none());
@@ -107,7 +107,7 @@ pub fn find_is_a_scan(maps: &Maps) {
             row.range.end.wrapping_sub(1),
             row.range.end,
         ] {
-            let Place { mapping, before, after } = maps.find(address);
+            let Found { mapping, before, after } = maps.find(address);
             assert_eq!(
                 mapping,
                 maps.iter().position(|row| row.range.contains(address)),

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write as _};
 use std::time::Instant;
 use vmatlas_maps::{AddressRange, Device, Perms};
 use vmatlas_recording::{
-    Call, CallKind, FileEntry, FrameEntry, Meta, Replay, Row, TaskEntry, What, Writer,
+    Call, CallKind, FileEntry, FrameEntry, Meta, RecordedRow, Replay, TaskEntry, What, Writer,
 };
 use vmatlas_space::Vsyscall;
 
@@ -68,7 +68,7 @@ fn main() {
             }
         };
         let what = if number == 0 {
-            let mut rows = vec![Row {
+            let mut rows = vec![RecordedRow {
                 range: AddressRange::new(BREAK, program_break),
                 perms: Perms(*b"rw-p"),
                 offset: 0,
@@ -113,7 +113,7 @@ fn main() {
     );
 }
 
-fn mapped(space: &vmatlas_recording::Space, address: u64) -> bool {
+fn mapped(space: &vmatlas_recording::RecordedSpace, address: u64) -> bool {
     space.memory.find(address).is_some_and(|range| range.contains(address))
 }
 
@@ -126,10 +126,10 @@ fn library(number: u64) -> FileEntry {
     }
 }
 
-fn library_row(file: u32, at: u64) -> Row {
+fn library_row(file: u32, at: u64) -> RecordedRow {
     let start = 0x7fff_0000_0000 + at * STEP;
     let range = AddressRange::new(start, start + 0x40000);
-    Row { range, perms: Perms(*b"r-xp"), offset: 0, file }
+    RecordedRow { range, perms: Perms(*b"r-xp"), offset: 0, file }
 }
 
 /// The frames of a stack: its outer ones are those of many others.

@@ -127,7 +127,7 @@ fn lookup(scale: Scale, mappings: u64) -> Section {
 /// The text of a model that has the rows of a live process, against the kernel's.
 fn render(scale: Scale, many: &Many) -> Section {
     let mut section = Section::new(format!("text of {} rows", many.answer.rows));
-    let maps = Maps::parse(&many.text);
+    let maps = Maps::parse(&many.text).unwrap();
     let mut profile = KernelProfile::of("6.18".parse().expect("a version"));
     let gate = maps.iter().find(|row| row.name == b"[vsyscall]");
     profile.vsyscall = match gate {

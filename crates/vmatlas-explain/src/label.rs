@@ -11,7 +11,7 @@
 //! use vmatlas_maps::Maps;
 //! use vmatlas_explain::label::{Confidence, Facts, Labels};
 //!
-//! let maps = Maps::parse(b"7f00-8f00 rw-p 00000000 00:00 0     [anon: glibc: malloc arena]\n");
+//! let maps = Maps::parse(b"7f00-8f00 rw-p 00000000 00:00 0     [anon: glibc: malloc arena]\n").unwrap();
 //! let labels = Labels::of(&maps, &Facts::default(), None);
 //! let label = &labels.at(0x7f00).unwrap().label;
 //! assert_eq!(label.text, "glibc malloc: arena of a thread");

@@ -10,7 +10,7 @@ use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use vmatlas_maps::{Device, KernelVersion, Kind};
-use vmatlas_recording::strace::{ElfFacts, FileFacts, KernelRow, Lookup, Program};
+use vmatlas_recording::strace::{ElfFacts, FileFacts, KernelMapping, Lookup, Program};
 use vmatlas_space::{KernelProfile, Vsyscall};
 
 /// How many interpreters a script may lead through (fs/exec.c).
@@ -120,11 +120,11 @@ impl Lookup for FilesNow {
         program
     }
 
-    fn kernel_rows(&mut self) -> Vec<KernelRow> {
+    fn kernel_rows(&mut self) -> Vec<KernelMapping> {
         let text = std::fs::read("/proc/self/maps").unwrap_or_default();
         let rows = vmatlas_maps::rows(&text).flatten();
         rows.filter(|row| matches!(row.kind(), Kind::Vdso | Kind::Vvar))
-            .map(|row| KernelRow {
+            .map(|row| KernelMapping {
                 name: row.name.to_vec(),
                 perms: row.perms,
                 size: row.range.size(),

@@ -130,13 +130,13 @@ impl<'a> Diff<'a> {
     ///
     /// ```
     /// use vmatlas_maps::{Diff, Maps};
-    /// let first = Maps::parse(b"1000-2000 rw-p 0 0:0 0 [heap]\n9000-a000 r--p 0 1:2 7 /x\n");
-    /// let second = Maps::parse(b"3000-6000 rw-p 0 0:0 0 [heap]\n8000-9000 r--p 0 1:2 7 /x\n");
-    /// let diff = Diff::of(&first, &second);
+    /// let first = Maps::parse(b"1000-2000 rw-p 0 0:0 0 [heap]\n9000-a000 r--p 0 1:2 7 /x\n").unwrap();
+    /// let second = Maps::parse(b"3000-6000 rw-p 0 0:0 0 [heap]\n8000-9000 r--p 0 1:2 7 /x\n").unwrap();
+    /// let diff = Diff::compare(&first, &second);
     /// assert_eq!(diff.changed[0].what, ["size"]);
     /// assert_eq!(diff.moved.len(), 1);
     /// ```
-    pub fn of(first: &'a Maps, second: &'a Maps) -> Diff<'a> {
+    pub fn compare(first: &'a Maps, second: &'a Maps) -> Diff<'a> {
         let (a, b) = (rows(first), rows(second));
         let mut partner: Vec<Option<usize>> = vec![None; a.len()];
         let mut taken = vec![false; b.len()];
@@ -159,7 +159,7 @@ impl<'a> Diff<'a> {
         for (row, partner) in a.iter().zip(partner) {
             match partner {
                 None => diff.removed.push(row.row),
-                Some(j) => diff.compare(row.row, b[j].row),
+                Some(j) => diff.sort_in(row.row, b[j].row),
             }
         }
         diff.added =
@@ -167,7 +167,7 @@ impl<'a> Diff<'a> {
         diff
     }
 
-    fn compare(&mut self, from: Mapping<'a>, to: Mapping<'a>) {
+    fn sort_in(&mut self, from: Mapping<'a>, to: Mapping<'a>) {
         let perms = from.perms.0.iter().zip(to.perms.0);
         let perms = perms.filter(|&(&a, b)| a != b && a != b'?' && b != b'?');
         // A core does not tell which file it was.

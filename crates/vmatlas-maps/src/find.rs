@@ -4,7 +4,7 @@ use crate::maps::Maps;
 
 /// Where an address lies among the rows of a [`Maps`], as indices of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct Found {
     /// The row that covers the address: the first one, should several do. None in a gap.
     pub mapping: Option<usize>,
     /// The nearest row that ends at or below that mapping's start, or, in a gap, the address.
@@ -17,25 +17,25 @@ impl Maps {
     /// Finds what lies at `address`: by halving in an ordered map, row by row in any other.
     ///
     /// ```
-    /// let maps = vmatlas_maps::Maps::parse(b"1000-2000 r--p 0 0:0 0\n5000-6000 rw-p 0 0:0 0\n");
+    /// let maps = vmatlas_maps::Maps::parse(b"1000-2000 r--p 0 0:0 0\n5000-6000 rw-p 0 0:0 0\n").unwrap();
     /// let place = maps.find(0x3000);
     /// assert_eq!((place.mapping, place.before, place.after), (None, Some(0), Some(1)));
     /// ```
-    pub fn find(&self, address: u64) -> Place {
+    pub fn find(&self, address: u64) -> Found {
         if !self.is_ordered() {
             return self.scan(address);
         }
         let next = self.lower_bound(address);
         let covered = self.get(next).is_some_and(|row| row.range.contains(address));
         let (mapping, after) = if covered { (Some(next), next + 1) } else { (None, next) };
-        Place {
+        Found {
             mapping,
             before: next.checked_sub(1),
             after: Some(after).filter(|&i| i < self.len()),
         }
     }
 
-    fn scan(&self, address: u64) -> Place {
+    fn scan(&self, address: u64) -> Found {
         let ranges = || self.iter().map(|row| row.range).enumerate();
         let mapping = ranges().find(|(_, range)| range.contains(address));
         let (below, above) = match mapping {
@@ -43,7 +43,7 @@ impl Maps {
             None => (address, address.saturating_add(1)),
         };
         let others = || ranges().filter(|(i, _)| mapping.is_none_or(|(m, _)| *i != m));
-        Place {
+        Found {
             mapping: mapping.map(|(i, _)| i),
             before: others()
                 .filter(|(_, r)| r.end <= below)

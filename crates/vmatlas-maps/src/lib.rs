@@ -3,7 +3,7 @@
 //!
 //! ```
 //! use vmatlas_maps::Maps;
-//! let maps = Maps::parse(b"55d0c000-55d0d000 r-xp 00001000 fe:00 42                         /usr/bin/cat\n");
+//! let maps = Maps::parse(b"55d0c000-55d0d000 r-xp 00001000 fe:00 42                         /usr/bin/cat\n").unwrap();
 //! let cat = maps.get(0).unwrap();
 //! assert_eq!(cat.kind().word(), "file");
 //! assert_eq!(maps.render(maps.format(), None).len(), 86);
@@ -23,6 +23,8 @@
 
 mod describe;
 mod diff;
+#[cfg(feature = "serde")]
+mod encoding;
 pub mod escape;
 mod field;
 mod filter;
@@ -47,11 +49,11 @@ mod warning;
 pub use diff::{Change, Diff};
 pub use field::{FIELDS, Field, FieldKind, FieldNeeds, FieldRow, FieldValue};
 pub use filter::{Filter, FilterError};
-pub use find::Place;
+pub use find::Found;
 pub use kernel::{KernelVersion, KernelVersionError, WordSize};
 pub use kind::{FileName, Kind, restore_line_feeds};
 pub use mapping::{Device, Mapping, OwnedMapping, Perms};
-pub use maps::{MAX_LINE, Maps, MapsReader};
+pub use maps::{MAX_LINE, Maps, MapsReader, NoRowsError};
 pub use parse::{RowError, RowErrorKind, parse_row, rows};
 pub use range::{AddressRange, Bounds};
 pub use render::{TextFormat, name_in};

@@ -116,14 +116,14 @@ pub struct Mapping<'a> {
     /// What may be done there.
     pub perms: Perms,
     /// Where in the file the mapping begins, in bytes; 0 without a file.
-    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::address"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::encoding::address"))]
     pub offset: u64,
     /// The file system's device; `00:00` without a file.
     pub device: Device,
     /// The file's inode number; 0 without a file.
     pub inode: u64,
     /// The last field, byte for byte as the kernel shows it; empty where it shows none.
-    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::serialize::name::serialize"))]
+    #[cfg_attr(feature = "serde", serde(serialize_with = "crate::encoding::name::serialize"))]
     pub name: &'a [u8],
 }
 
@@ -172,14 +172,14 @@ pub struct OwnedMapping {
     /// What may be done there.
     pub perms: Perms,
     /// Where in the file the mapping begins, in bytes; 0 without a file.
-    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::address"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::encoding::address"))]
     pub offset: u64,
     /// The file system's device; `00:00` without a file.
     pub device: Device,
     /// The file's inode number; 0 without a file.
     pub inode: u64,
     /// The last field, byte for byte as the kernel shows it; empty where it shows none.
-    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::name"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::encoding::name"))]
     pub name: Vec<u8>,
 }
 

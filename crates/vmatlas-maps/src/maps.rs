@@ -8,9 +8,10 @@ use crate::parse::{RowErrorKind, parse_row, quick_row};
 use crate::range::AddressRange;
 use crate::render::{TextFormat, name_in};
 use crate::smaps::{Fields, SmapsField, field_line};
-use crate::text::{begins_like_a_row, find_row};
+use crate::text::{begins_like_a_row, find_row, other_listing};
 use crate::warning::{Warning, WarningKind, Warnings};
 use std::borrow::Cow;
+use std::fmt;
 
 /// The longest line that is taken, in bytes. A name has no bound of its own (components of 255
 /// bytes, of which each line feed is printed as four), but no path of a real program comes near.
@@ -28,7 +29,7 @@ const HUGE: u64 = 1 << 46;
 /// The rows of a map, 48 bytes each besides names, which rows of one file share.
 ///
 /// ```
-/// let maps = vmatlas_maps::Maps::parse(b"1000-2000 r--p 00000000 00:00 0 \n4000-5000 rw-p 00000000 00:00 0 [heap]\n");
+/// let maps = vmatlas_maps::Maps::parse(b"1000-2000 r--p 00000000 00:00 0 \n4000-5000 rw-p 00000000 00:00 0 [heap]\n").unwrap();
 /// assert_eq!(maps.len(), 2);
 /// assert_eq!(maps.get(1).unwrap().name, b"[heap]");
 /// assert_eq!(maps.find(0x4010).mapping, Some(1));
@@ -57,13 +58,29 @@ struct Row {
 }
 
 impl Maps {
-    /// The map in a text: maps, smaps, or any other text with such rows in it.
+    /// The map in a text: maps, smaps, or any other text with such rows in it. An empty text is
+    /// an empty map, as a kernel thread has.
     ///
-    /// Nothing is refused; what cannot be used is in [`warnings`](Maps::warnings).
-    pub fn parse(text: &[u8]) -> Maps {
-        let mut reader = MapsReader::default();
-        reader.push(text);
-        reader.finish()
+    /// Lines that cannot be used are in [`warnings`](Maps::warnings). [`MapsReader`] also takes a
+    /// text without any row.
+    ///
+    /// ```
+    /// use vmatlas_maps::Maps;
+    /// let maps = Maps::parse(b"1000-2000 r--p 00000000 00:00 0 \nnonsense\n")?;
+    /// assert_eq!((maps.len(), maps.warnings().len()), (1, 1));
+    /// assert!(Maps::parse(b"")?.is_empty());
+    /// assert!(Maps::parse(b"nonsense\n").is_err());
+    /// # Ok::<(), vmatlas_maps::NoRowsError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The text is not empty and has no row.
+    pub fn parse(text: &[u8]) -> Result<Maps, NoRowsError> {
+        let maps = MapsReader::read(text);
+        if maps.is_empty() && !text.is_empty() {
+            return Err(NoRowsError { looks_like: other_listing(text) });
+        }
+        Ok(maps)
     }
 
     /// How many rows there are.
@@ -240,7 +257,36 @@ enum Content {
     Text,
 }
 
+/// A text has no row of maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRowsError {
+    looks_like: Option<&'static str>,
+}
+
+impl NoRowsError {
+    /// What the text may be instead, such as `the output of pmap`.
+    pub fn looks_like(&self) -> Option<&'static str> {
+        self.looks_like
+    }
+}
+
+impl fmt::Display for NoRowsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the text has no row of maps")?;
+        self.looks_like.map_or(Ok(()), |what| write!(f, ": this looks like {what}"))
+    }
+}
+
+impl std::error::Error for NoRowsError {}
+
 impl MapsReader {
+    /// The map in a whole text, whatever it is: one without a row is an empty map.
+    pub fn read(text: &[u8]) -> Maps {
+        let mut reader = MapsReader::default();
+        reader.push(text);
+        reader.finish()
+    }
+
     /// Takes the next bytes of the text.
     pub fn push(&mut self, mut bytes: &[u8]) {
         if !self.carry.is_empty() || self.skipping {

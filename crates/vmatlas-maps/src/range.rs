@@ -17,9 +17,7 @@ use std::ops::Deref;
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
-pub struct AddressRange(
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::serialize::bounds"))] Bounds,
-);
+pub struct AddressRange(#[cfg_attr(feature = "serde", serde(deserialize_with = "bounds"))] Bounds);
 
 /// The fields of an [`AddressRange`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -28,10 +26,10 @@ pub struct AddressRange(
 #[non_exhaustive]
 pub struct Bounds {
     /// First address, in bytes.
-    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::address"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::encoding::address"))]
     pub start: u64,
     /// First address after the range, in bytes.
-    #[cfg_attr(feature = "serde", serde(with = "crate::serialize::address"))]
+    #[cfg_attr(feature = "serde", serde(with = "crate::encoding::address"))]
     pub end: u64,
 }
 
@@ -116,6 +114,16 @@ impl AddressRange {
         let end = if a.end < b.end { a.end } else { b.end };
         if start < end { Some(AddressRange(Bounds { start, end })) } else { None }
     }
+}
+
+/// Refuses a range whose end lies below its start.
+#[cfg(feature = "serde")]
+fn bounds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Bounds, D::Error> {
+    let bounds = <Bounds as serde::Deserialize>::deserialize(from)?;
+    if bounds.end < bounds.start {
+        return Err(serde::de::Error::custom("the end of a range lies below its start"));
+    }
+    Ok(bounds)
 }
 
 /// Gives the fields `start` and `end`.

@@ -45,12 +45,12 @@ impl Totals {
     ///
     /// ```
     /// use vmatlas_maps::{Group, Maps, Totals};
-    /// let maps = Maps::parse(b"1000-2000 r--p 0 0:0 0\n5000-8000 rw-p 0 0:0 0 [heap]\n");
-    /// let totals = Totals::of(&maps, Group::Kind, |_| true);
+    /// let maps = Maps::parse(b"1000-2000 r--p 0 0:0 0\n5000-8000 rw-p 0 0:0 0 [heap]\n").unwrap();
+    /// let totals = Totals::sum(&maps, Group::Kind, |_| true);
     /// assert_eq!(totals.groups[0].key, b"heap");
     /// assert_eq!(totals.all.size, 0x4000);
     /// ```
-    pub fn of(maps: &Maps, group: Group, take: impl Fn(usize) -> bool) -> Totals {
+    pub fn sum(maps: &Maps, group: Group, take: impl Fn(usize) -> bool) -> Totals {
         let key = |_, row: &Mapping<'_>| match group {
             Group::Kind => Cow::Borrowed(row.kind().word().as_bytes()),
             Group::Name => Cow::Owned(
@@ -58,11 +58,11 @@ impl Totals {
             ),
             Group::Perms => Cow::Owned(row.perms.0.to_vec()),
         };
-        Totals::by(maps, key, take)
+        Totals::sum_by(maps, key, take)
     }
 
     /// Sums up those rows by a key of the caller's, such as their labels.
-    pub fn by<'k>(
+    pub fn sum_by<'k>(
         maps: &Maps,
         key: impl Fn(usize, &Mapping<'_>) -> Cow<'k, [u8]>,
         take: impl Fn(usize) -> bool,

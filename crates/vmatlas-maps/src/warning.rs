@@ -101,11 +101,11 @@ pub struct Warnings {
 }
 
 impl Warnings {
-    const MOST: usize = 200;
+    const MAX_KEPT: usize = 200;
 
     /// Keeps a warning of a line, if there is room.
     pub fn push(&mut self, line: u64, kind: WarningKind) {
-        if self.kept.len() < Self::MOST {
+        if self.kept.len() < Self::MAX_KEPT {
             self.kept.push(Warning { line, kind });
         } else {
             self.left_out += 1;

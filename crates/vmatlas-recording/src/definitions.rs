@@ -98,7 +98,7 @@ pub struct PlaceEntry {
 }
 
 /// The most entries of a kind; more than a recording of days has.
-const MOST: usize = 1 << 26;
+const MAX_ENTRIES: usize = 1 << 26;
 
 const FILE: u8 = 1;
 const TASK: u8 = 2;
@@ -191,7 +191,7 @@ pub(crate) fn walk(calls: &[CallEntry], stack: StackId) -> impl Iterator<Item = 
 }
 
 fn add<T>(list: &mut Vec<T>, entry: T) -> Option<()> {
-    if list.len() >= MOST {
+    if list.len() >= MAX_ENTRIES {
         return None;
     }
     list.push(entry);

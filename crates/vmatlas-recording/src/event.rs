@@ -51,19 +51,19 @@ pub enum What {
         /// Its entry from now on.
         to: TaskId,
         /// All rows.
-        rows: Vec<Row>,
+        rows: Vec<RecordedRow>,
     },
     /// It was there before the recording, with these rows.
     Attached {
         /// All rows.
-        rows: Vec<Row>,
+        rows: Vec<RecordedRow>,
     },
     /// The kernel shows these rows in `range`, which is not what follows from the events.
     Observed {
         /// The addresses that were looked at.
         range: AddressRange,
         /// The rows that lie in it, whole.
-        rows: Vec<Row>,
+        rows: Vec<RecordedRow>,
     },
     /// It has ended, with a status as of wait(2).
     Exit {
@@ -106,7 +106,7 @@ pub enum What {
 
 /// A row of maps in a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct RecordedRow {
     /// Its addresses.
     pub range: AddressRange,
     /// Its permissions.
@@ -269,7 +269,7 @@ impl Context {
         }
     }
 
-    fn write_rows(&mut self, rows: &[Row], out: &mut Vec<u8>) {
+    fn write_rows(&mut self, rows: &[RecordedRow], out: &mut Vec<u8>) {
         out.put(rows.len() as u64);
         for row in rows {
             row.write(self.address, out);
@@ -369,11 +369,11 @@ impl Context {
         Some(ranges)
     }
 
-    fn read_rows(&mut self, take: &mut Take<'_>) -> Option<Vec<Row>> {
+    fn read_rows(&mut self, take: &mut Take<'_>) -> Option<Vec<RecordedRow>> {
         let count = take.count()?;
         let mut rows = Vec::with_capacity(count);
         for _ in 0..count {
-            let row = Row::read(self.address, take)?;
+            let row = RecordedRow::read(self.address, take)?;
             self.address = row.range.end;
             rows.push(row);
         }
@@ -381,7 +381,7 @@ impl Context {
     }
 }
 
-impl Row {
+impl RecordedRow {
     pub(crate) fn write(&self, near: u64, out: &mut Vec<u8>) {
         out.put_address(self.range.start, near);
         out.put_address(self.range.end, self.range.start);
@@ -390,11 +390,11 @@ impl Row {
         out.put(u64::from(self.file));
     }
 
-    pub(crate) fn read(near: u64, take: &mut Take<'_>) -> Option<Row> {
+    pub(crate) fn read(near: u64, take: &mut Take<'_>) -> Option<RecordedRow> {
         let start = take.address(near)?;
         let end = take.address(start)?;
         let perms = Perms([take.byte()?, take.byte()?, take.byte()?, take.byte()?]);
         let offset = take.uint()?.rotate_left(12);
-        Some(Row { range: AddressRange::new(start, end), perms, offset, file: take.u32()? })
+        Some(RecordedRow { range: AddressRange::new(start, end), perms, offset, file: take.u32()? })
     }
 }

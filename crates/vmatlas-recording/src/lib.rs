@@ -25,7 +25,7 @@ pub use call::{Call, CallKind};
 pub use definitions::{
     CallEntry, Definitions, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry,
 };
-pub use event::{Event, Row, What};
+pub use event::{Event, RecordedRow, What};
 pub use id::{StackId, TaskId};
 pub use life::{LifeKind, LifeStep};
 pub use meta::Meta;
@@ -34,7 +34,7 @@ pub use processes::{Course, Process};
 pub use read::{Moment, Recording, RecordingError, Source, looks_like_recording};
 pub use replay::Replay;
 pub use select::{MomentError, SelectError, Selected, Selection, parse_seconds};
-pub use space::{Applied, Space};
+pub use space::{Applied, RecordedSpace};
 #[cfg(feature = "write")]
 pub use write::{SNAPSHOT_EVENTS, Writer};
 

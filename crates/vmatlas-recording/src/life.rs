@@ -5,7 +5,7 @@ use super::event::{Event, What};
 use super::id::TaskId;
 use super::read::{Recording, RecordingError, Source};
 use super::replay::Replay;
-use super::space::Space;
+use super::space::RecordedSpace;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use vmatlas_maps::{AddressRange, Perms};
@@ -55,9 +55,9 @@ pub enum LifeKind {
 }
 
 /// How often bytes are followed back to where they came from.
-const MOST_MOVES: usize = 16;
+const MAX_MOVES: usize = 16;
 /// The most steps that are kept: of a page that is protected over and over the last ones.
-const MOST_STEPS: usize = 1 << 16;
+const MAX_STEPS: usize = 1 << 16;
 
 /// An address space between two events.
 #[derive(Clone, Copy)]
@@ -97,7 +97,7 @@ impl<S: Source> Recording<S> {
         stretches.push(Stretch { space, from: 0 });
         let mut steps: Vec<LifeStep> = Vec::new();
         let (mut address, mut until) = (address, until);
-        for _ in 0..=MOST_MOVES {
+        for _ in 0..=MAX_MOVES {
             let mut found = self.steps(&stretches, address, until);
             let moved = found.iter().rposition(|step| matches!(step.kind, LifeKind::MovedFrom(_)));
             let Some(moved) = moved else {
@@ -207,7 +207,7 @@ impl<S: Source> Recording<S> {
             if let Some(kind) = kind {
                 let event = event.clone();
                 steps.push(LifeStep { event, address, kind, row: seen });
-                if steps.len() > MOST_STEPS {
+                if steps.len() > MAX_STEPS {
                     steps.remove(1);
                 }
             }
@@ -242,7 +242,7 @@ impl Before {
 }
 
 /// The row with an address.
-fn look(space: &Space, address: u64) -> Option<(AddressRange, Perms)> {
+fn look(space: &RecordedSpace, address: u64) -> Option<(AddressRange, Perms)> {
     let row = space.memory.query(address, false)?;
     Some((row.range, row.perms))
 }

@@ -32,7 +32,7 @@ pub enum Maker {
     Before,
     /// The kernel shows it, and no event tells of it.
     Unseen,
-    /// Who touched a page first; of pages only, see [`Space::touched`](super::Space::touched).
+    /// Who touched a page first; of pages only, see [`RecordedSpace::touched`](super::RecordedSpace::touched).
     Touch,
 }
 
@@ -81,7 +81,7 @@ struct Piece {
 }
 
 /// The most pieces of a chunk.
-const CHUNK: usize = 32;
+const MAX_PIECES: usize = 32;
 
 /// Where a piece stands, or would stand.
 #[derive(Clone, Copy)]
@@ -277,13 +277,13 @@ impl Origins {
             };
             at = Position { chunk: at.chunk - 1, index: last.len() };
         }
-        if self.chunks[at.chunk].len() == CHUNK {
-            let upper = self.chunks[at.chunk].split_off(CHUNK / 2);
+        if self.chunks[at.chunk].len() == MAX_PIECES {
+            let upper = self.chunks[at.chunk].split_off(MAX_PIECES / 2);
             self.chunks.insert(at.chunk + 1, upper);
             self.ends.insert(at.chunk, 0);
             self.update_end(at.chunk);
-            if at.index > CHUNK / 2 {
-                at = Position { chunk: at.chunk + 1, index: at.index - CHUNK / 2 };
+            if at.index > MAX_PIECES / 2 {
+                at = Position { chunk: at.chunk + 1, index: at.index - MAX_PIECES / 2 };
             }
         }
         self.chunks[at.chunk].insert(at.index, piece);

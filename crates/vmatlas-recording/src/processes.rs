@@ -45,7 +45,7 @@ pub(crate) struct Processes {
 }
 
 /// The most that are listed.
-const MOST: usize = 1 << 22;
+const MAX_PROCESSES: usize = 1 << 22;
 
 impl Processes {
     pub(crate) fn see(&mut self, event: &Event, tasks: &[TaskEntry]) {
@@ -95,7 +95,7 @@ impl Processes {
             *threads = threads.saturating_add(1);
             return;
         }
-        if self.all.len() >= MOST {
+        if self.all.len() >= MAX_PROCESSES {
             return;
         }
         let (first, began_ns) = (event.number, event.time_ns);

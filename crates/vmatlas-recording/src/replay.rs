@@ -4,7 +4,7 @@ use super::definitions::FileEntry;
 use super::event::{Event, What};
 use super::id::{StackId, TaskId};
 use super::origins::{Maker, Origin, Origins};
-use super::space::{Applied, OpenFiles, Space};
+use super::space::{Applied, OpenFiles, RecordedSpace};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use vmatlas_maps::AddressRange;
@@ -12,14 +12,14 @@ use vmatlas_space::bytes::{Put, Take};
 use vmatlas_space::{AddressSpace, KernelProfile, SavedFiles};
 
 /// The most VMAs that are kept of all address spaces together.
-const MOST_ROWS: usize = 1 << 22;
+const MAX_ROWS: usize = 1 << 22;
 
 /// The address spaces of a recording after some of its events.
 #[derive(Clone, Debug)]
 pub struct Replay {
     profile: Arc<KernelProfile>,
     /// Few, mostly; and in order, as they are saved.
-    spaces: BTreeMap<u32, Space>,
+    spaces: BTreeMap<u32, RecordedSpace>,
     /// The address space of each living task, by its entry.
     tasks: BTreeMap<TaskId, u32>,
     open: OpenFiles,
@@ -60,7 +60,7 @@ impl Replay {
     }
 
     /// The address space of a task, by its entry; none if it is not known or has ended.
-    pub fn space(&self, task: TaskId) -> Option<&Space> {
+    pub fn space(&self, task: TaskId) -> Option<&RecordedSpace> {
         self.spaces.get(self.tasks.get(&task)?)
     }
 
@@ -69,7 +69,7 @@ impl Replay {
         self.tasks.get(&task).copied()
     }
 
-    pub(crate) fn space_by_id(&self, id: u32) -> Option<&Space> {
+    pub(crate) fn space_by_id(&self, id: u32) -> Option<&RecordedSpace> {
         self.spaces.get(&id)
     }
 
@@ -83,7 +83,7 @@ impl Replay {
         self.dropped
     }
 
-    fn space_of(&mut self, task: TaskId) -> Option<&mut Space> {
+    fn space_of(&mut self, task: TaskId) -> Option<&mut RecordedSpace> {
         let id = match self.recent {
             Some((recent, id)) if recent == task => id,
             _ => *self.tasks.get(&task)?,
@@ -123,13 +123,13 @@ impl Replay {
             }
             What::Exec { to, rows } => {
                 let origin = Origin { task: *to, ..origin(event, Maker::Exec) };
-                let space = Space::from_rows(&self.profile, rows, files, origin);
+                let space = RecordedSpace::from_rows(&self.profile, rows, files, origin);
                 self.leave(event.task);
                 self.enter(*to, space);
             }
             What::Attached { rows } => {
                 let origin = origin(event, Maker::Before);
-                let space = Space::from_rows(&self.profile, rows, files, origin);
+                let space = RecordedSpace::from_rows(&self.profile, rows, files, origin);
                 self.leave(event.task);
                 self.enter(event.task, space);
             }
@@ -167,9 +167,9 @@ impl Replay {
         let rows: usize = self.spaces.values().map(|space| space.memory.len()).sum();
         let Some(space) = self.spaces.get(&id) else { return };
         let own = space.memory.len();
-        let space = if rows + own > MOST_ROWS {
+        let space = if rows + own > MAX_ROWS {
             self.dropped += 1;
-            Space::empty(&self.profile)
+            RecordedSpace::empty(&self.profile)
         } else {
             space.fork()
         };
@@ -177,7 +177,7 @@ impl Replay {
     }
 
     /// A task has this address space.
-    fn enter(&mut self, task: TaskId, space: Space) {
+    fn enter(&mut self, task: TaskId, space: RecordedSpace) {
         let id = self.next_space;
         self.next_space = self.next_space.wrapping_add(1);
         self.spaces.insert(id, space);
@@ -244,7 +244,8 @@ impl Replay {
         for _ in 0..take.count()? {
             let id = take.u32()?;
             let memory = AddressSpace::restore(replay.profile.clone(), &files, &mut take)?;
-            let mut space = Space { memory, tasks: 0, ..Space::empty(&replay.profile) };
+            let mut space =
+                RecordedSpace { memory, tasks: 0, ..RecordedSpace::empty(&replay.profile) };
             load_origins(&mut space, &mut take)?;
             replay.spaces.insert(id, space);
         }
@@ -273,7 +274,7 @@ fn origin(event: &Event, maker: Maker) -> Origin {
     }
 }
 
-fn save_origins(space: &Space, out: &mut Vec<u8>) {
+fn save_origins(space: &RecordedSpace, out: &mut Vec<u8>) {
     out.put(space.uffds.len() as u64);
     for (descriptor, uffd) in &space.uffds {
         out.put(*descriptor);
@@ -310,7 +311,7 @@ fn save_pieces(origins: &Origins, out: &mut Vec<u8>) {
     }
 }
 
-fn load_origins(space: &mut Space, take: &mut Take<'_>) -> Option<()> {
+fn load_origins(space: &mut RecordedSpace, take: &mut Take<'_>) -> Option<()> {
     for _ in 0..take.count()? {
         let descriptor = take.uint()?;
         space.uffds.insert(descriptor, vmatlas_space::Uffd::from_number(take.u32()?));

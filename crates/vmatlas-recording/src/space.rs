@@ -2,7 +2,7 @@
 
 use super::call::{Call, CallKind};
 use super::definitions::FileEntry;
-use super::event::Row;
+use super::event::RecordedRow;
 use super::origins::{Maker, Origin, Origins};
 use std::collections::{BTreeMap, HashMap};
 use vmatlas_maps::uapi::mempolicy::{
@@ -28,7 +28,7 @@ use vmatlas_space::{
 
 /// An address space, and who made what is mapped in it.
 #[derive(Clone, Debug)]
-pub struct Space {
+pub struct RecordedSpace {
     /// The model of it.
     pub memory: AddressSpace,
     /// Who made each byte.
@@ -89,7 +89,7 @@ impl FileEntry {
 }
 
 /// The row that an entry of a recording stands for.
-pub(crate) fn mapping<'a>(row: &Row, files: &'a [FileEntry]) -> Mapping<'a> {
+pub(crate) fn mapping<'a>(row: &RecordedRow, files: &'a [FileEntry]) -> Mapping<'a> {
     static NOTHING: FileEntry = FileEntry {
         device: vmatlas_maps::Device::new(0, 0),
         inode: 0,
@@ -100,10 +100,10 @@ pub(crate) fn mapping<'a>(row: &Row, files: &'a [FileEntry]) -> Mapping<'a> {
     Mapping { range: row.range, perms: row.perms, offset: row.offset, ..file.row() }
 }
 
-impl Space {
+impl RecordedSpace {
     /// One in which nothing is mapped.
-    pub(crate) fn empty(profile: &KernelProfile) -> Space {
-        Space {
+    pub(crate) fn empty(profile: &KernelProfile) -> RecordedSpace {
+        RecordedSpace {
             memory: AddressSpace::new(profile.clone()),
             origins: Origins::default(),
             touched: Origins::default(),
@@ -116,12 +116,12 @@ impl Space {
     /// One with these rows, all of the same origin.
     pub(crate) fn from_rows(
         profile: &KernelProfile,
-        rows: &[Row],
+        rows: &[RecordedRow],
         files: &[FileEntry],
         origin: Origin,
-    ) -> Space {
+    ) -> RecordedSpace {
         let rows = || rows.iter().map(|row| mapping(row, files));
-        let mut space = Space::empty(profile);
+        let mut space = RecordedSpace::empty(profile);
         space.memory = AddressSpace::from_rows(profile.clone(), rows());
         // A 32-bit program is not shown `[vsyscall]`. Of others the stack at least lies above 4 GiB.
         let highest = space.memory.highest_end();
@@ -134,8 +134,8 @@ impl Space {
         space
     }
 
-    pub(crate) fn fork(&self) -> Space {
-        Space {
+    pub(crate) fn fork(&self) -> RecordedSpace {
+        RecordedSpace {
             memory: self.memory.fork(),
             origins: self.origins.fork(),
             touched: self.touched.fork(),
@@ -149,7 +149,7 @@ impl Space {
     pub(crate) fn observe(
         &mut self,
         range: AddressRange,
-        rows: &[Row],
+        rows: &[RecordedRow],
         files: &[FileEntry],
     ) -> Observation {
         let rows = || rows.iter().map(|row| mapping(row, files));

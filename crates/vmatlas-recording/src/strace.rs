@@ -43,6 +43,7 @@ mod makers;
 mod memory;
 mod merge;
 mod observed;
+mod parse;
 mod reader;
 mod replay;
 mod task;
@@ -50,7 +51,7 @@ mod told;
 mod typed;
 mod value;
 
-pub use image::{ElfFacts, FileFacts, KernelRow, Lookup, Program};
+pub use image::{ElfFacts, FileFacts, KernelMapping, Lookup, Program};
 pub use line::{Begun, Call, Event, Frame, Line, LineError, LineErrorKind, Outcome, Stamp};
 pub use makers::Makers;
 pub use reader::{Entry, Reader, looks_like_log};

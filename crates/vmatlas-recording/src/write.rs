@@ -15,7 +15,7 @@ pub const SNAPSHOT_EVENTS: u64 = 1 << 16;
 /// Blocks of events end at this size, in bytes.
 const BLOCK_SIZE: usize = 64 << 10;
 /// The most frames and calls that are told apart; then all are forgotten and written anew.
-const MOST_CALLS: usize = 1 << 20;
+const MAX_CALLS: usize = 1 << 20;
 
 /// Turns events into the bytes of a recording. The bytes are for the caller to append to a file,
 /// in order; what is written up to any moment can be read.
@@ -108,7 +108,7 @@ impl Writer {
 
     /// The number of a stack, its innermost frame first.
     pub fn stack(&mut self, frames: &[FrameEntry]) -> StackId {
-        if self.call_numbers.len() + self.frame_numbers.len() > MOST_CALLS {
+        if self.call_numbers.len() + self.frame_numbers.len() > MAX_CALLS {
             self.call_numbers.clear();
             self.frame_numbers.clear();
         }

@@ -17,7 +17,7 @@ pub use compare::{Difference, Identity, KernelRow, Labels, compare, labelled};
 pub use error::{ScenarioError, ScenarioErrorKind};
 pub use model::Model;
 pub use operation::{
-    Access, Advice, Failure, Length, Map, Name, Operation, Place, Policy, Sharing, Span,
+    Access, Advice, Failure, Length, Map, Name, Operation, PageAddress, Policy, Sharing, Span,
 };
 pub use parse::{Scenarios, scenarios};
 pub use random::Random;
@@ -57,7 +57,7 @@ pub enum StepKind {
     /// An operation, and how it must end.
     Operation(Operation, Result<(), Failure>),
     /// The rows that the region must show.
-    Expect(Vec<Row>),
+    Expect(Vec<ScenarioRow>),
 }
 
 /// A condition on the kernel's version, of which the first two numbers count.
@@ -133,7 +133,7 @@ pub enum Region {
 
 /// A row that must be shown, cut to the region.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct ScenarioRow {
     /// The first page.
     pub from: i64,
     /// The first page after it.

@@ -54,7 +54,7 @@ pub fn diff<'a>(from: &'a Atlas, to: &'a Atlas) -> Diff<'a> {
     let index = |atlas: &'a Atlas| {
         atlas.maps().iter().enumerate().map(|(index, row)| (row, index)).collect()
     };
-    let rows = vmatlas_maps::Diff::of(from.maps(), to.maps());
+    let rows = vmatlas_maps::Diff::compare(from.maps(), to.maps());
     Diff { from, to, rows, from_index: index(from), to_index: index(to) }
 }
 

@@ -11,7 +11,9 @@ use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
 use vmatlas_linux::{Images, image_facts};
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 use vmatlas_recording::strace::Makers;
-use vmatlas_recording::{Event, FileEntry, Maker, Origin, Replay, Space, TaskEntry, TaskId, What};
+use vmatlas_recording::{
+    Event, FileEntry, Maker, Origin, RecordedSpace, Replay, TaskEntry, TaskId, What,
+};
 
 /// A process of a recording or a log, as it was at a moment.
 pub struct Recorded {
@@ -48,7 +50,7 @@ pub(crate) enum Told {
         began: u64,
     },
     Log {
-        space: Box<Space>,
+        space: Box<RecordedSpace>,
         makers: Makers,
     },
 }
@@ -111,7 +113,7 @@ impl Recorded {
     }
 
     /// Its address space, by the model.
-    pub fn space(&self) -> &Space {
+    pub fn space(&self) -> &RecordedSpace {
         match &self.told {
             // Whoever made this has found it.
             Told::Recording { replay, task, .. } => {

@@ -58,9 +58,9 @@ impl MapTotals {
             |index| atlas.row(index).filter(|_| taken(index)).map(|row| Purpose::of(&row));
         let purposes: Vec<Option<Purpose<'_>>> = (0..maps.len()).map(purpose).collect();
         let kind = |_, mapping: &Mapping<'_>| Cow::Borrowed(mapping.kind().word().as_bytes());
-        let kinds = Totals::by(maps, kind, |index| purposes[index].is_some());
+        let kinds = Totals::sum_by(maps, kind, |index| purposes[index].is_some());
         let is_open = |index: usize| matches!(purposes[index], Some(Purpose::Nothing));
-        let open = Totals::by(maps, kind, is_open);
+        let open = Totals::sum_by(maps, kind, is_open);
         let group = |index: usize, mapping: &Mapping<'_>| {
             let group = match purposes[index] {
                 Some(Purpose::Label(label)) => &*label.group,
@@ -69,7 +69,7 @@ impl MapTotals {
             Cow::Owned(format!("{}/{group}", mapping.kind().word()).into_bytes())
         };
         let is_labelled = |index: usize| matches!(purposes[index], Some(Purpose::Label(_)));
-        let groups = Totals::by(maps, group, is_labelled);
+        let groups = Totals::sum_by(maps, group, is_labelled);
         let images: HashSet<&[u8]> =
             atlas.facts().images.iter().map(|image| &*image.name).collect();
         let of_image = maps

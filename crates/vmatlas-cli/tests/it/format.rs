@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use vmatlas::recording::{
-    Call, CallKind, Event, FileEntry, FrameEntry, Meta, PlaceEntry, Recording, Replay, Row,
+    Call, CallKind, Event, FileEntry, FrameEntry, Meta, PlaceEntry, RecordedRow, Recording, Replay,
     SymbolEntry, TaskEntry, TaskId, What, Writer,
 };
 use vmatlas::space::Vsyscall;
@@ -83,8 +83,8 @@ fn line(event: &Event) -> String {
     format!("event {number} {time_ns} {task} {stack} {what}")
 }
 
-fn shown(rows: &[Row]) -> String {
-    let row = |row: &Row| {
+fn shown(rows: &[RecordedRow]) -> String {
+    let row = |row: &RecordedRow| {
         let (start, end) = (row.range.start, row.range.end);
         format!(" {start}-{end}:{}:{}:{}", hex(&row.perms.0), row.offset, row.file)
     };
@@ -171,11 +171,11 @@ fn all_that_can_be_written() {
     writer.symbol(&SymbolEntry { pid: 1, address: 1 << 46, size: 5, name: b"code".to_vec() });
     let numbers =
         [0, 1, 0x1000, 0x7f00_0000_0000, 0x7fff_ffff_ffff, u64::MAX, u64::MAX - 11, 0x1234];
-    let rows = |first: usize| -> Vec<Row> {
+    let rows = |first: usize| -> Vec<RecordedRow> {
         let row = |at: usize| {
             let start = 0x10_0000 * (first + at) as u64;
             let range = AddressRange::new(start, start + 0x3000);
-            Row { range, perms: Perms(*b"r-xs"), offset: 0x2000, file: files[at % 3] }
+            RecordedRow { range, perms: Perms(*b"r-xs"), offset: 0x2000, file: files[at % 3] }
         };
         (0..first % 5).map(row).collect()
     };

@@ -11,7 +11,7 @@ use crate::crash::line::Line;
 use crate::crash::log::{Found, Index, Reader};
 use crate::crash::words::{after, decimal, id, leading_id, leading_signed, split, split_last};
 use crate::crash::{Crash, CrashSource, frame};
-use vmatlas_maps::Maps;
+use vmatlas_maps::MapsReader;
 
 /// Reads what systemd-coredump wrote.
 #[derive(Debug, Default)]
@@ -152,7 +152,7 @@ impl Coredump {
                 }
             } else if name == b"COREDUMP_PROC_MAPS" {
                 if let Some(crash) = found.get(index) {
-                    crash.maps = Maps::parse(&value);
+                    crash.maps = MapsReader::read(&value);
                 }
             } else if let Some(crash) = found.get(index) {
                 take_field(crash, &name, &value);

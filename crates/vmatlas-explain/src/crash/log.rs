@@ -11,7 +11,7 @@ use crate::crash::runtime::Runtime;
 use crate::crash::sanitizer::Sanitizer;
 use crate::crash::tombstone::Tombstone;
 use crate::crash::{Access, Crash, CrashSource, SymbolFrame, registers};
-use vmatlas_maps::Maps;
+use vmatlas_maps::{Maps, MapsReader};
 
 /// The most crashes that are kept of a text.
 const MOST_CRASHES: usize = 10_000;
@@ -143,7 +143,7 @@ impl Found {
         self.entries.sort_by_key(|entry| entry.start);
         let settled = self.entries.into_iter().map(|mut entry| {
             if let Some(part) = entry.maps.and_then(|(start, end)| text.get(start..end)) {
-                entry.crash.maps = Maps::parse(part);
+                entry.crash.maps = MapsReader::read(part);
             }
             settle(&mut entry.crash);
             entry.crash

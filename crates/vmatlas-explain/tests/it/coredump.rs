@@ -18,7 +18,7 @@ fn file(name: &str) -> Vec<u8> {
 /// A core of a real kernel, and the rows that its process had just before.
 fn real(name: &str) -> (Vec<u8>, Maps) {
     let core = zstd::decode_all(&file(&format!("{name}.core.zst"))[..]).unwrap();
-    (core, Maps::parse(&file(&format!("{name}.maps"))))
+    (core, Maps::parse(&file(&format!("{name}.maps"))).unwrap())
 }
 
 const REAL: [(&str, Machine, WordSize, bool); 5] = [

@@ -98,7 +98,7 @@ fn rows_are_those_of_the_whole_text() {
     for (name, rows) in [("hs_err-null-write.log", 188), ("ruby.log", 158), ("apport.crash", 23)] {
         let text = log(name);
         let [crash] = read_log(&text).try_into().unwrap();
-        let whole = vmatlas_maps::Maps::parse(&text);
+        let whole = vmatlas_maps::Maps::parse(&text).unwrap();
         assert_eq!(whole.len(), rows, "{name}");
         assert!(whole.iter().eq(crash.maps.iter()), "{name}");
     }

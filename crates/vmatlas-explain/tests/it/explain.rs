@@ -30,7 +30,7 @@ fn at(code: &[u8], registers: &[(&str, u64)]) -> Crash {
         sp: Some(0x7ffc_007f_0000),
         registers: registers.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
         code_bytes: Some((0x40_0000, code.to_vec())),
-        maps: Maps::parse(MAPS),
+        maps: Maps::parse(MAPS).unwrap(),
         ..Crash::default()
     }
 }
@@ -249,7 +249,7 @@ fn nothing_is_made_up_of_nothing() {
 
 #[test]
 fn rows_and_gaps_around_an_address() {
-    let maps = Maps::parse(MAPS);
+    let maps = Maps::parse(MAPS).unwrap();
     let shown = |address| {
         let lines = around(&maps, address, 1);
         lines.iter().map(|line| (line.row, line.here)).collect::<Vec<_>>()

@@ -16,7 +16,7 @@ fn capture(name: &str) -> Vec<u8> {
 }
 
 fn labels(text: &[u8]) -> (Maps, Labels) {
-    let maps = Maps::parse(text);
+    let maps = Maps::parse(text).unwrap();
     assert_eq!(maps.warnings(), []);
     let labels = Labels::of(&maps, &Facts::default(), None);
     (maps, labels)
@@ -171,7 +171,7 @@ fn pages_of_v8_that_are_near_each_other_are_known_by_their_headers() {
     let other = 0x313b_eb40_0000;
     let row = |start: u64| format!("{start:x}-{:x} rw-p 00000000 00:00 0 \n", start + PAGE);
     let text: String = [alone, near[0], near[1], other].map(row).concat();
-    let maps = Maps::parse(text.as_bytes());
+    let maps = Maps::parse(text.as_bytes()).unwrap();
     let symbols = vec![("v8dbg_APIObjectType", 0x1000)];
     let images = vec![ImageFacts { symbols, ..ImageFacts::default() }];
     let machine = Some(Machine::X86_64);
@@ -239,7 +239,7 @@ fn signal_stacks_have_the_size_that_the_processor_needs() {
         let facts = Facts { page_size: page, auxv, ..Facts::default() };
         let told = |size: u64| {
             let (text, guard, stack) = signal_stack(page, size);
-            let labels = Labels::of(&Maps::parse(text.as_bytes()), &facts, None);
+            let labels = Labels::of(&Maps::parse(text.as_bytes()).unwrap(), &facts, None);
             let group = |range: AddressRange| {
                 let part = labels.at(range.start)?;
                 Some((part.range, part.label.group.to_string(), part.label.confidence))
@@ -412,7 +412,7 @@ fn of_origin(call: &'static str, stack: &[&str]) -> Option<(String, Confidence, 
     let range = AddressRange::new(0x7f00_0000_1000, 0x7f00_0080_1000);
     let stack = stack.iter().map(function).collect();
     let origin = OriginFacts { range, call, event: 7, stack };
-    let maps = Maps::parse(b"7f0000001000-7f0000801000 rw-p 00000000 00:00 0 \n");
+    let maps = Maps::parse(b"7f0000001000-7f0000801000 rw-p 00000000 00:00 0 \n").unwrap();
     let facts = Facts { origins: vec![origin], ..Facts::default() };
     let labels = Labels::of(&maps, &facts, None);
     let label = &labels.at(range.start)?.label;

@@ -19,7 +19,7 @@ use vmatlas_maps::uapi::userfaultfd::{
     UFFDIO_UNREGISTER,
 };
 use vmatlas_space::scenario::{
-    Access, Advice, Map, Operation, Place, Policy, Scenario, Sharing, Span, StepKind,
+    Access, Advice, Map, Operation, PageAddress, Policy, Scenario, Sharing, Span, StepKind,
 };
 
 /// A number that all architectures share and libc does not know everywhere.
@@ -335,7 +335,7 @@ impl<'a> Compiler<'a> {
         Ok(())
     }
 
-    fn touch(&mut self, at: Place, pages: u64, store: bool) {
+    fn touch(&mut self, at: PageAddress, pages: u64, store: bool) {
         let at = self.offset(at);
         self.push(Action::Touch { at, pages, store });
     }

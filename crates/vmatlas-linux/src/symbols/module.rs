@@ -355,7 +355,7 @@ fn build_id_text(build_id: &[u8]) -> String {
 
 /// The vDSO of this process, which every process of this kernel has.
 fn own_vdso() -> io::Result<Vec<u8>> {
-    let maps = Maps::parse(&std::fs::read("/proc/self/maps")?);
+    let maps = Maps::parse(&std::fs::read("/proc/self/maps")?).map_err(io::Error::other)?;
     let row = maps.iter().find(|row| row.name == b"[vdso]").ok_or(io::ErrorKind::NotFound)?;
     let mut memory = File::open("/proc/self/mem")?;
     memory.seek(SeekFrom::Start(row.range.start))?;

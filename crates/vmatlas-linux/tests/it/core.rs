@@ -34,7 +34,7 @@ impl Dumped {
         assert!(!status.unwrap().success());
         fs::rename(core_in(dir.path()), dir.path().join("dumped")).unwrap();
         let file = CoreFile::new(File::open(dir.path().join("dumped")).unwrap()).unwrap();
-        let maps = Maps::parse(&fs::read(dir.path().join("maps")).unwrap());
+        let maps = Maps::parse(&fs::read(dir.path().join("maps")).unwrap()).unwrap();
         Some(Dumped { core: CoreDump::read(file).unwrap(), maps, dir })
     }
 

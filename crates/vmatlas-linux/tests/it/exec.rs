@@ -72,7 +72,7 @@ impl Started {
 fn profile() -> KernelProfile {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     let mut profile = KernelProfile::of(release.trim().parse().unwrap());
-    let rows = Maps::parse(&fs::read("/proc/self/maps").unwrap());
+    let rows = Maps::parse(&fs::read("/proc/self/maps").unwrap()).unwrap();
     profile.vsyscall = match rows.iter().find(|row| row.kind() == Kind::Vsyscall) {
         None => Vsyscall::None,
         Some(row) if row.perms.read() => Vsyscall::Emulate,
@@ -109,7 +109,7 @@ fn check(what: &str, started: &Started) -> usize {
     let fixed = started.has('r');
     let survived = started.pid.is_ok();
     let text = if survived { started.proc("maps") } else { vec![] };
-    let rows = Maps::parse(&text);
+    let rows = Maps::parse(&text).unwrap();
     let auxv = if survived { started.auxv() } else { HashMap::new() };
 
     let path = PathBuf::from(std::ffi::OsStr::from_bytes(&started.words[0]));

@@ -1,7 +1,7 @@
 //! The bytes of real kernels: parsed and rendered back they are the same.
 
 use std::path::PathBuf;
-use vmatlas_maps::{Maps, WordSize};
+use vmatlas_maps::{MapsReader, WordSize};
 
 pub(crate) fn capture(name: &str) -> Vec<u8> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/captures").join(name);
@@ -31,7 +31,7 @@ fn captures_render_to_their_bytes() {
         for suffix in ["maps", "smaps"] {
             let file = format!("{name}.{suffix}");
             let text = capture(&file);
-            let maps = Maps::parse(&text);
+            let maps = MapsReader::read(&text);
             assert_eq!(maps.warnings(), [], "{file}");
             assert_eq!(maps.format().word_size, word_size, "{file}");
             assert_eq!(maps.has_fields(), suffix == "smaps");
@@ -74,7 +74,7 @@ fn kinds_are_what_the_process_had_made() {
     };
     let mut checked = 0;
     for name in ["zoo-x86_64-6.18", "zoo-x86_64-6.12-anon-names", "zoo-i386-on-x86_64-6.1"] {
-        let maps = Maps::parse(&capture(&format!("{name}.maps")));
+        let maps = MapsReader::read(&capture(&format!("{name}.maps")));
         let truth = String::from_utf8(capture(&format!("{name}.truth"))).unwrap();
         for (range, made) in
             truth.lines().filter_map(|line| line.split_once(' ')).filter(|(r, _)| *r != "#")
@@ -94,7 +94,7 @@ fn kinds_are_what_the_process_had_made() {
 
 #[test]
 fn names_of_the_6_12_capture() {
-    let maps = Maps::parse(&capture("zoo-x86_64-6.12-anon-names.maps"));
+    let maps = MapsReader::read(&capture("zoo-x86_64-6.12-anon-names.maps"));
     let named: Vec<_> = maps
         .iter()
         .filter(|row| row.kind().word().starts_with("named"))

@@ -10,7 +10,7 @@ const ROWS: &[u8] = b"00400000-00401000 r-xp 00001000 fe:00 42 /usr/bin/cat\n\
 #[track_caller]
 fn takes(expression: &str, expect: &[usize]) {
     let filter: Filter = expression.parse().unwrap_or_else(|error| panic!("{expression}: {error}"));
-    let maps = Maps::parse(ROWS);
+    let maps = Maps::parse(ROWS).unwrap();
     let rows: Vec<usize> =
         maps.iter().enumerate().filter(|(_, row)| filter.matches(row)).map(|(i, _)| i).collect();
     assert_eq!(rows, expect, "{expression}");

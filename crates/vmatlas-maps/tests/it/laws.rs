@@ -3,8 +3,8 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 use vmatlas_maps::{
-    AddressRange, Device, Diff, KernelVersion, Mapping, Maps, Perms, Place, TextFormat, WordSize,
-    parse_row,
+    AddressRange, Device, Diff, Found, KernelVersion, Mapping, Maps, MapsReader, Perms, TextFormat,
+    WordSize, parse_row,
 };
 
 #[derive(Clone, Debug)]
@@ -115,11 +115,11 @@ fn formats() -> impl Strategy<Value = TextFormat> {
     })
 }
 
-fn naive_find(rows: &[Owned], address: u64) -> Place {
+fn naive_find(rows: &[Owned], address: u64) -> Found {
     let mapping = rows.iter().position(|row| row.range.start <= address && address < row.range.end);
     let (low, high) =
         mapping.map_or((address, address + 1), |i| (rows[i].range.start, rows[i].range.end));
-    let mut place = Place { mapping, before: None, after: None };
+    let mut place = Found { mapping, before: None, after: None };
     for (i, row) in rows.iter().enumerate().filter(|(i, _)| Some(*i) != mapping) {
         if row.range.end <= low && place.before.is_none_or(|b| rows[b].range.end <= row.range.end) {
             place.before = Some(i);
@@ -159,7 +159,7 @@ proptest! {
         // Rows whose fields reach the column do not show it.
         let rows: Vec<_> = rows.into_iter().filter(|row| row.inode < 1000 && row.offset < 1 << 32).collect();
         let text: Vec<u8> = rows.iter().flat_map(|row| kernel_prints(&row.row(), word_size)).collect();
-        let maps = Maps::parse(&text);
+        let maps = MapsReader::read(&text);
         let rendered = maps.render(maps.format(), None);
         prop_assert_eq!(rendered.escape_ascii().to_string(), text.escape_ascii().to_string());
     }
@@ -177,7 +177,7 @@ proptest! {
 
     #[test]
     fn nothing_panics(text in vec(prop::sample::select(b"0f- rwxps:/[]\n\r\t\xff".as_slice()), 0..200)) {
-        let maps = Maps::parse(&text);
+        let maps = MapsReader::read(&text);
         maps.render(maps.format(), None);
         maps.iter().for_each(|row| { row.kind(); row.file_name(); });
     }
@@ -188,7 +188,7 @@ proptest! {
         let mut reader = vmatlas_maps::MapsReader::default();
         reader.push(&text[..cut]);
         reader.push(&text[cut..]);
-        let (pieces, whole) = (reader.finish(), Maps::parse(&text));
+        let (pieces, whole) = (reader.finish(), MapsReader::read(&text));
         prop_assert!(pieces.iter().eq(whole.iter()));
         prop_assert_eq!(pieces.warnings(), whole.warnings());
     }
@@ -210,7 +210,7 @@ proptest! {
             *to = Owned { range: to.range, ..from.clone() };
         }
         let (a, b) = (maps(&a), maps(&b));
-        let diff = Diff::of(&a, &b);
+        let diff = Diff::compare(&a, &b);
         let applied = diff.apply(&a);
         let sorted = |maps: &Maps| {
             let mut rows: Vec<_> = maps.iter().map(|row| format!("{row:?}")).collect();
@@ -218,6 +218,6 @@ proptest! {
             rows
         };
         prop_assert_eq!(sorted(&applied), sorted(&b));
-        prop_assert!(Diff::of(&b, &applied).is_empty());
+        prop_assert!(Diff::compare(&b, &applied).is_empty());
     }
 }

@@ -1,10 +1,10 @@
 //! Listings that no kernel printed, and texts with rows in them.
 
 use crate::captures::capture;
-use vmatlas_maps::Maps;
+use vmatlas_maps::{Maps, MapsReader};
 
 fn summary(text: &[u8]) -> String {
-    let maps = Maps::parse(text);
+    let maps = MapsReader::read(text);
     let mut lines = Vec::new();
     for row in maps.iter() {
         let kind = row.kind().word();
@@ -60,7 +60,7 @@ fn a_crash_log() {
 #[test]
 fn smaps_in_a_bug_report() {
     let text = b"Hello,\nhere it is:\n1000-2000 rw-p 00000000 00:00 0 \nSize:                  4 kB\nRss:                   0 kB\nRegards: me\n";
-    let maps = Maps::parse(text);
+    let maps = MapsReader::read(text);
     assert_eq!(
         maps.fields(0).map(|f| String::from_utf8_lossy(f.name).into_owned()).collect::<Vec<_>>(),
         ["Size", "Rss", "Regards"]
@@ -104,7 +104,10 @@ fn damaged_rows_in_a_text_are_named_too() {
 
 #[test]
 fn a_reservation_may_be_huge() {
-    assert_eq!(Maps::parse(b"000100000000-7fffffff0000 ---p 00000000 00:00 0 \n").warnings(), []);
+    assert_eq!(
+        MapsReader::read(b"000100000000-7fffffff0000 ---p 00000000 00:00 0 \n").warnings(),
+        []
+    );
 }
 
 #[test]
@@ -159,4 +162,16 @@ fn other_listings_are_recognised() {
         Some("/proc/PID/numa_maps")
     );
     assert_eq!(vmatlas_maps::other_listing(b"Error: [Errno 3] No such process: 'maps'\n"), None);
+}
+
+#[test]
+fn a_text_without_a_row_is_no_empty_map() {
+    assert!(Maps::parse(b"").unwrap().is_empty());
+    let error = Maps::parse(b"  Start Addr  End Addr  Size  Offset  objfile\n").unwrap_err();
+    assert_eq!(error.looks_like(), Some("gdb's `info proc mappings`"));
+    assert_eq!(
+        error.to_string(),
+        "the text has no row of maps: this looks like gdb's `info proc mappings`"
+    );
+    assert_eq!(Maps::parse(b"\n").unwrap_err().to_string(), "the text has no row of maps");
 }

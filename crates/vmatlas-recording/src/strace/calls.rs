@@ -2,7 +2,7 @@
 
 use super::line::{Call, Outcome};
 use super::replay::State;
-use super::task::{CloneFlags, Pending, Space, Task};
+use super::task::{CloneFlags, Pending, Task, TaskSpace};
 use super::told::Untold;
 use super::typed::{MAP_PLACED, Typed};
 use super::value::{Descriptor, Value};
@@ -97,7 +97,7 @@ impl State<'_> {
             task.rename(path.rsplit(|&b| b == b'/').next().unwrap_or_default());
         }
         let begun = Origin { maker: Maker::Exec, ..self.origin(pid) };
-        let mut space = Space::new(&self.profile, self.executions, begun);
+        let mut space = TaskSpace::new(&self.profile, self.executions, begun);
         space.program = path;
         space.relative = relative;
         if relative {

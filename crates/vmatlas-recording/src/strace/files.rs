@@ -1,7 +1,6 @@
 //! Open files and the names that they have.
 
 use super::image::{FileFacts, Lookup};
-use super::observed::Reading;
 use super::told::{Gaps, Untold};
 use super::value::Descriptor;
 use std::cell::{Cell, RefCell};
@@ -21,6 +20,16 @@ pub(crate) struct Open {
     pub(crate) uffd: Rc<Cell<Option<Uffd>>>,
     /// What has been read of it, if it is a maps file.
     pub(crate) reading: Rc<RefCell<Reading>>,
+}
+
+/// Text of a maps file as it is read; none once a part is missing.
+#[derive(Debug)]
+pub(crate) struct Reading(pub(crate) Option<Vec<u8>>);
+
+impl Default for Reading {
+    fn default() -> Reading {
+        Reading(Some(Vec::new()))
+    }
 }
 
 /// A file by the name that it was opened by.

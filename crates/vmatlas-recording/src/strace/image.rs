@@ -1,7 +1,7 @@
 //! Programs: what execve(2) maps, and where, which a log tells only afterwards.
 
 use super::told::{Gaps, Untold};
-use crate::{Origin, Space};
+use crate::{Origin, RecordedSpace};
 use std::ops::Range;
 use vmatlas_maps::{AddressRange, Device, Mapping, Perms};
 use vmatlas_space::{AddressSpace, File, LoadSegment, Mmap, Prot};
@@ -25,7 +25,7 @@ pub trait Lookup {
 
     /// The rows that the kernel maps for itself, `[vvar]` up to `[vdso]`, from the lowest on; each
     /// with its length in bytes. The same for all 64-bit processes of a kernel.
-    fn kernel_rows(&mut self) -> Vec<KernelRow> {
+    fn kernel_rows(&mut self) -> Vec<KernelMapping> {
         Vec::new()
     }
 }
@@ -67,7 +67,7 @@ pub struct ElfFacts {
 
 /// A row that the kernel maps for itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KernelRow {
+pub struct KernelMapping {
     /// Its name, such as `[vdso]`.
     pub name: Vec<u8>,
     /// Its permissions.
@@ -85,7 +85,7 @@ const BREAK_DISTANCE: u64 = 1 << 31;
 pub(crate) struct Exec {
     program: Option<ElfFacts>,
     interpreter: Option<ElfFacts>,
-    kernel_rows: Vec<KernelRow>,
+    kernel_rows: Vec<KernelMapping>,
     /// The program break, when it was first told.
     pub(crate) start_brk: Option<u64>,
     /// The end of the first mapping for which the kernel chose the place.
@@ -96,7 +96,7 @@ pub(crate) struct Exec {
 #[derive(Clone, Debug)]
 pub(crate) enum Placed {
     Image(ElfFacts, u64),
-    Kernel(Vec<KernelRow>, u64),
+    Kernel(Vec<KernelMapping>, u64),
 }
 
 impl Exec {
@@ -104,7 +104,7 @@ impl Exec {
     pub(crate) fn begin(
         path: &[u8],
         lookup: &mut dyn Lookup,
-        space: &mut Space,
+        space: &mut RecordedSpace,
         gaps: &mut Gaps,
         origin: Origin,
     ) -> Exec {
@@ -239,7 +239,7 @@ impl ElfFacts {
 
 impl Placed {
     /// Maps it as execve does (elf_load, fs/binfmt_elf.c).
-    pub(crate) fn map(&self, space: &mut Space, gaps: &mut Gaps, origin: Origin) {
+    pub(crate) fn map(&self, space: &mut RecordedSpace, gaps: &mut Gaps, origin: Origin) {
         match self {
             Placed::Image(image, base) => {
                 gaps.remove(&Untold::Base { path: image.file.name.clone() });
@@ -256,7 +256,7 @@ impl Placed {
 }
 
 impl ElfFacts {
-    fn map(&self, base: u64, space: &mut Space, origin: Origin) -> Option<()> {
+    fn map(&self, base: u64, space: &mut RecordedSpace, origin: Origin) -> Option<()> {
         let page = space.memory.profile().page_size();
         let FileFacts { name, device, inode } = &self.file;
         let file = File::new(name, *device, *inode).reopen(true, false);
@@ -285,7 +285,7 @@ impl ElfFacts {
     }
 }
 
-fn map_kernel_rows(rows: &[KernelRow], start: u64, space: &mut Space, origin: Origin) {
+fn map_kernel_rows(rows: &[KernelMapping], start: u64, space: &mut RecordedSpace, origin: Origin) {
     let mut at = start;
     for row in rows {
         let Some(end) = at.checked_add(row.size).filter(|end| *end > at) else { return };

@@ -1,20 +1,17 @@
 //! Threads and processes that begin and end.
 
-use super::replay::{State, snapshot_of};
-use super::task::{CloneFlags, Pending, Space, Task};
+use super::replay::{MAX_ROWS, State, snapshot_of};
+use super::task::{CloneFlags, Pending, Task, TaskSpace};
 use super::told::Untold;
 use crate::{Maker, Origin, TaskId};
 use std::rc::Rc;
 use vmatlas_maps::WarningKind;
 
-/// The most mappings and pieces of them that are kept of all processes.
-pub(crate) const MOST_ROWS: usize = 1 << 22;
-
 /// The origin of what was there before the log.
 const BEFORE: Origin = Origin { maker: Maker::Before, ..Origin::UNSEEN };
 
 /// How much is kept of an address space.
-fn size(space: &crate::Space) -> usize {
+fn size(space: &crate::RecordedSpace) -> usize {
     space.memory.len().max(space.origins.len())
 }
 
@@ -60,7 +57,7 @@ impl State<'_> {
             parent.child(pid, order, flags)
         } else {
             let waiting = !parents.is_empty();
-            let mut space = Space::new(&self.profile, 0, BEFORE);
+            let mut space = TaskSpace::new(&self.profile, 0, BEFORE);
             if !executes {
                 space.gaps.push(Untold::Earlier);
             }
@@ -105,8 +102,8 @@ impl State<'_> {
         let rows: usize = if flags.memory { 0 } else { size(&parent.space.borrow().map) };
         let live = self.tasks.len().saturating_mul(rows);
         let order = known.map_or(order, |early| early.order);
-        let task = if live > 4 * MOST_ROWS {
-            let mut space = Space::new(&self.profile, 0, BEFORE);
+        let task = if live > 4 * MAX_ROWS {
+            let mut space = TaskSpace::new(&self.profile, 0, BEFORE);
             space.gaps.push(Untold::Earlier);
             Task::new(child, order, space)
         } else {
@@ -134,7 +131,7 @@ impl State<'_> {
         let mut process = snapshot_of(&task);
         process.ended = true;
         let rows = size(&process.space);
-        if self.ended_rows + rows > MOST_ROWS && !self.ended.is_empty() {
+        if self.ended_rows + rows > MAX_ROWS && !self.ended.is_empty() {
             let text = format!("process {pid} is one too many: it is not kept");
             self.warnings.push(0, WarningKind::Source(text));
             return;

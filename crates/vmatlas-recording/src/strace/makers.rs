@@ -50,14 +50,14 @@ impl Makers {
 }
 
 /// The most entries of a kind.
-const MOST: usize = 1 << 22;
+const MAX_ENTRIES: usize = 1 << 22;
 /// The most bytes of frames as they are written.
-const MOST_BYTES: usize = 1 << 26;
+const MAX_BYTES: usize = 1 << 26;
 /// The most frames of a stack; strace itself writes 256.
-const DEEPEST: usize = 1024;
+const MAX_FRAMES: usize = 1024;
 
 fn add<T>(list: &mut Vec<T>, entry: T) -> u32 {
-    if list.len() >= MOST {
+    if list.len() >= MAX_ENTRIES {
         return 0;
     }
     list.push(entry);
@@ -77,7 +77,7 @@ pub(crate) struct Interner {
 impl Interner {
     /// The next frame of a stack, outwards. What cannot be read as one is left out.
     pub(crate) fn frame(&mut self, makers: &mut Makers, text: &[u8]) {
-        if self.stack.len() >= DEEPEST {
+        if self.stack.len() >= MAX_FRAMES {
             return;
         }
         if let Some(known) = self.frames.get(text) {
@@ -85,7 +85,7 @@ impl Interner {
             return;
         }
         let Some(frame) = Frame::parse(text) else { return };
-        if self.bytes + text.len() > MOST_BYTES {
+        if self.bytes + text.len() > MAX_BYTES {
             return;
         }
         let number = add(&mut makers.frames, frame);

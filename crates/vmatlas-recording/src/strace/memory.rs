@@ -1,7 +1,7 @@
 //! The calls that change an address space.
 
 use super::line::Call;
-use super::task::Space;
+use super::task::TaskSpace;
 use super::told::Untold;
 use super::typed::{MAP_PLACED, Typed};
 use crate::{CallKind, Maker, Origin};
@@ -9,7 +9,7 @@ use vmatlas_maps::AddressRange;
 use vmatlas_space::Errno;
 use vmatlas_space::File;
 
-impl Space {
+impl TaskSpace {
     /// Follows a call that has returned; `file` is what it maps. Says where it may have made
     /// something.
     pub(crate) fn apply(

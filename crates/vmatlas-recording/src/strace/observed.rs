@@ -2,23 +2,13 @@
 
 use super::line::{Call, Outcome};
 use super::replay::State;
-use super::task::{Space, Task};
+use super::task::{Task, TaskSpace};
 use super::value::Value;
 use vmatlas_maps::Kind;
 use vmatlas_maps::{AddressRange, Mapping};
 
 /// The most text of maps that is put together.
-const MOST: usize = 1 << 24;
-
-/// Text of a maps file as it is read; none once a part is missing.
-#[derive(Debug)]
-pub(crate) struct Reading(Option<Vec<u8>>);
-
-impl Default for Reading {
-    fn default() -> Reading {
-        Reading(Some(Vec::new()))
-    }
-}
+const MAX_TEXT: usize = 1 << 24;
 
 impl State<'_> {
     /// A read of the process's own maps tells all rows, if strace did not cut it (`-s`).
@@ -39,7 +29,9 @@ impl State<'_> {
             return;
         }
         match call.arg(1).and_then(Value::string) {
-            Some((part, true)) if part.len() as u64 == length && text.len() + part.len() < MOST => {
+            Some((part, true))
+                if part.len() as u64 == length && text.len() + part.len() < MAX_TEXT =>
+            {
                 text.extend_from_slice(&part);
             }
             _ => reading.0 = None,
@@ -47,7 +39,7 @@ impl State<'_> {
     }
 }
 
-impl Space {
+impl TaskSpace {
     /// Takes over all rows of a maps text.
     fn observe(&mut self, text: &[u8]) {
         let rows: Vec<Mapping<'_>> = vmatlas_maps::rows(text).filter_map(Result::ok).collect();

@@ -5,7 +5,7 @@ use super::image::Lookup;
 use super::line::Event;
 use super::makers::{Interner, Makers};
 use super::reader::{Entry, Reader};
-use super::task::{Pending, Space, Task};
+use super::task::{Pending, Task, TaskSpace};
 use super::told::Untold;
 use crate::{Origin, TaskId};
 use std::cell::RefCell;
@@ -15,6 +15,9 @@ use std::time::Duration;
 use vmatlas_maps::{AddressRange, Device};
 use vmatlas_maps::{Warning, WarningKind, Warnings};
 use vmatlas_space::{File, KernelProfile};
+
+/// The most mappings and pieces of them that are kept of all processes.
+pub(crate) const MAX_ROWS: usize = 1 << 22;
 
 /// A process of a log, as it was at the moment asked for: if it had ended, just before that.
 #[derive(Clone, Debug)]
@@ -28,7 +31,7 @@ pub struct Process {
     /// Its address space, and who made what is mapped in it. The event of an origin is a line of
     /// the log, counted from 1; of several files, the lines are counted in the order in which they
     /// were taken.
-    pub space: crate::Space,
+    pub space: crate::RecordedSpace,
     /// What the log does not tell of it.
     pub untold: Vec<Untold>,
     /// Whether it had ended.
@@ -105,7 +108,7 @@ pub(crate) struct State<'a> {
 
 /// What a call may have made.
 struct Recent {
-    space: Rc<RefCell<Space>>,
+    space: Rc<RefCell<TaskSpace>>,
     touched: [AddressRange; 2],
     event: u64,
 }
@@ -288,7 +291,7 @@ impl State<'_> {
     /// A call may have made something; its stack may follow.
     pub(crate) fn made(&mut self, task: &Task, touched: [AddressRange; 2]) {
         let mut space = task.space.borrow_mut();
-        if space.map.origins.len() > super::lifetime::MOST_ROWS {
+        if space.map.origins.len() > MAX_ROWS {
             touched.iter().for_each(|range| space.map.origins.remove(*range));
             let text = "there are too many origins: of some bytes they are not kept";
             self.warnings.push(0, WarningKind::Source(text.to_owned()));

@@ -18,7 +18,7 @@ pub(crate) struct Task {
     pub(crate) process: u32,
     /// Where it stands among the processes of the log.
     pub(crate) order: u64,
-    pub(crate) space: Rc<RefCell<Space>>,
+    pub(crate) space: Rc<RefCell<TaskSpace>>,
     pub(crate) descriptors: Rc<RefCell<Descriptors>>,
     pub(crate) directory: Rc<RefCell<Option<Vec<u8>>>>,
     pub(crate) begun: Option<Pending>,
@@ -41,8 +41,8 @@ pub(crate) enum Pending {
 
 /// An address space and what is known of it.
 #[derive(Clone, Debug)]
-pub(crate) struct Space {
-    pub(crate) map: crate::Space,
+pub(crate) struct TaskSpace {
+    pub(crate) map: crate::RecordedSpace,
     /// Of what is mapped without a call.
     pub(crate) begun: Origin,
     pub(crate) exec: Exec,
@@ -99,12 +99,12 @@ impl Pending {
     }
 }
 
-impl Space {
+impl TaskSpace {
     /// One in which nothing is mapped, of an execution or (0) of a process that was there before.
-    pub(crate) fn new(profile: &KernelProfile, id: u64, begun: Origin) -> Space {
-        let mut map = crate::Space::empty(profile);
+    pub(crate) fn new(profile: &KernelProfile, id: u64, begun: Origin) -> TaskSpace {
+        let mut map = crate::RecordedSpace::empty(profile);
         map.memory.set_faults(Faults::Untold);
-        Space {
+        TaskSpace {
             map,
             begun,
             exec: Exec::default(),
@@ -134,15 +134,15 @@ impl Space {
         gaps.list()
     }
 
-    pub(crate) fn fork(&self) -> Space {
+    pub(crate) fn fork(&self) -> TaskSpace {
         let begun = Origin { inherited: true, ..self.begun };
-        Space { map: self.map.fork(), begun, ..self.clone() }
+        TaskSpace { map: self.map.fork(), begun, ..self.clone() }
     }
 }
 
 impl Task {
     /// One of which nothing is known.
-    pub(crate) fn new(pid: u32, order: u64, space: Space) -> Task {
+    pub(crate) fn new(pid: u32, order: u64, space: TaskSpace) -> Task {
         Task {
             process: pid,
             order,

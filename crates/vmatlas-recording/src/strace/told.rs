@@ -123,7 +123,7 @@ pub(crate) struct Gaps {
 }
 
 impl Gaps {
-    const MOST: usize = 100;
+    const MAX_KEPT: usize = 100;
 
     pub(crate) fn of(kept: Vec<Untold>) -> Gaps {
         Gaps { kept, left_out: 0 }
@@ -133,7 +133,7 @@ impl Gaps {
         if self.kept.contains(&gap) {
             return;
         }
-        if self.kept.len() < Self::MOST {
+        if self.kept.len() < Self::MAX_KEPT {
             self.kept.push(gap);
         } else {
             self.left_out += 1;

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use vmatlas_maps::{AddressRange, Device, Perms};
 use vmatlas_recording::{
-    Call, CallKind, Event, FileEntry, FrameEntry, Maker, Meta, Moment, Recording, RecordingError,
-    Replay, Row, StackId, TaskEntry, TaskId, What, Writer, looks_like_recording,
+    Call, CallKind, Event, FileEntry, FrameEntry, Maker, Meta, Moment, RecordedRow, Recording,
+    RecordingError, Replay, StackId, TaskEntry, TaskId, What, Writer, looks_like_recording,
 };
 use vmatlas_space::Vsyscall;
 
@@ -83,7 +83,7 @@ fn make(seed: u64, events: u64, snapshot_every: u64) -> Made {
     let mut made = Vec::new();
     let mut bytes = Vec::new();
     let mut time_ns = 0;
-    let rows = vec![Row {
+    let rows = vec![RecordedRow {
         range: AddressRange::new(0x40_0000, 0x40_2000),
         perms: Perms(*b"r-xp"),
         offset: 0,
@@ -111,7 +111,7 @@ fn make(seed: u64, events: u64, snapshot_every: u64) -> Made {
             2 => What::Exec { to: task, rows: rows.clone() },
             3 => What::Observed {
                 range: AddressRange::new(BASE, BASE + 96 * PAGE),
-                rows: vec![Row {
+                rows: vec![RecordedRow {
                     range: AddressRange::new(BASE + 3 * PAGE, BASE + 5 * PAGE),
                     perms: Perms(*b"rw-p"),
                     offset: 0,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use vmatlas_maps::{Device, Perms};
 use vmatlas_recording::strace::{
-    ElfFacts, FileFacts, KernelRow, Lookup, Program, Reader, Replay, Replayed, looks_like_log,
+    ElfFacts, FileFacts, KernelMapping, Lookup, Program, Reader, Replay, Replayed, looks_like_log,
 };
 use vmatlas_space::{KernelProfile, LoadSegment, Prot};
 
@@ -378,8 +378,8 @@ impl Lookup for Known {
         })
     }
 
-    fn kernel_rows(&mut self) -> Vec<KernelRow> {
-        let row = |name: &str, perms, size| KernelRow {
+    fn kernel_rows(&mut self) -> Vec<KernelMapping> {
+        let row = |name: &str, perms, size| KernelMapping {
             name: name.as_bytes().to_vec(),
             perms: Perms(perms),
             size,

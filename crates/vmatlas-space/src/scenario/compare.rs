@@ -1,6 +1,6 @@
 //! Rows that a kernel or the model shows, compared with those that a scenario expects.
 
-use super::{Backing, Name, Row};
+use super::{Backing, Name, ScenarioRow};
 use std::collections::BTreeMap;
 use vmatlas_maps::{Device, Perms};
 
@@ -35,7 +35,7 @@ impl KernelRow {
     }
 
     /// Whether it shows what is expected, whatever the label.
-    fn shows(&self, expected: &Row) -> bool {
+    fn shows(&self, expected: &ScenarioRow) -> bool {
         let same = (self.from, self.to, self.perms) == (expected.from, expected.to, expected.perms);
         same && match &expected.backing {
             Backing::None(name) => self.identity().is_none() && self.name == *name,
@@ -78,7 +78,7 @@ pub enum Difference {
 /// # Errors
 /// The first difference. What the labels mean is then as before.
 pub fn compare(
-    expected: &[Row],
+    expected: &[ScenarioRow],
     shown: &[KernelRow],
     labels: &mut Labels,
 ) -> Result<(), Difference> {
@@ -106,7 +106,7 @@ pub fn compare(
 
 /// The rows as a scenario writes them, with the labels learned; an object without one is labelled
 /// `?` and its inode.
-pub fn labelled(shown: &[KernelRow], labels: &Labels) -> Vec<Row> {
+pub fn labelled(shown: &[KernelRow], labels: &Labels) -> Vec<ScenarioRow> {
     let backing = |row: &KernelRow| match row.identity() {
         None => Backing::None(row.name.clone()),
         Some(identity) => Backing::Object {
@@ -115,7 +115,7 @@ pub fn labelled(shown: &[KernelRow], labels: &Labels) -> Vec<Row> {
             shown: row.name.clone(),
         },
     };
-    let row = |row: &KernelRow| Row {
+    let row = |row: &KernelRow| ScenarioRow {
         from: row.from,
         to: row.to,
         perms: row.perms,
@@ -142,12 +142,12 @@ mod tests {
         rows.iter().map(row).collect()
     }
 
-    fn expected(rows: &[(i64, i64, &str)]) -> Vec<Row> {
+    fn expected(rows: &[(i64, i64, &str)]) -> Vec<ScenarioRow> {
         let backing = |label: &str| match label {
             "" => Backing::None(Vec::new()),
             label => Backing::Object { offset: 0, label: label.into(), shown: Vec::new() },
         };
-        let row = |&(from, to, label): &(i64, i64, &str)| Row {
+        let row = |&(from, to, label): &(i64, i64, &str)| ScenarioRow {
             from,
             to,
             perms: Perms(*b"rw-p"),

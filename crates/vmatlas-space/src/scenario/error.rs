@@ -58,7 +58,7 @@ pub enum ScenarioErrorKind {
     /// An option that is already given, or contradicts one that is.
     Repeated,
     /// Not an address.
-    Place,
+    PageAddress,
     /// Not a length.
     Length,
     /// Not a count.
@@ -139,7 +139,7 @@ impl fmt::Display for ScenarioErrorKind {
                 "this is no option of what the line begins with, which could end before it"
             }
             Kind::Repeated => "this is said twice, or contradicts what is already said",
-            Kind::Place => "an address is a page, like 3, -1 or 0+1b (one byte further)",
+            Kind::PageAddress => "an address is a page, like 3, -1 or 0+1b (one byte further)",
             Kind::Length => "a length is a number of pages, like 4, or of bytes, like 1b",
             Kind::Count => "a decimal number must stand here",
             Kind::Distance => "the break moves by +N or -N pages",

@@ -1,8 +1,8 @@
 //! Scenarios run on the model.
 
 use super::{
-    Access, Backing, Failure, Length, Map, Name, Operation, Place, Policy, Region, Row, Sharing,
-    Span,
+    Access, Backing, Failure, Length, Map, Name, Operation, PageAddress, Policy, Region,
+    ScenarioRow, Sharing, Span,
 };
 use crate::errno::Errno;
 use crate::{AddressSpace, Fault, File, FileKind, KernelProfile, Mmap, Mremap, Uffd};
@@ -150,7 +150,7 @@ impl Model {
     }
 
     /// The rows of the region that the current process shows.
-    pub fn rows(&self) -> Vec<Row> {
+    pub fn rows(&self) -> Vec<ScenarioRow> {
         let page = self.space().profile().page_size();
         let in_pages = |address: u64| (address.wrapping_sub(self.region.start) / page) as i64;
         let mut rows = Vec::new();
@@ -166,7 +166,7 @@ impl Model {
                 },
             };
             let (from, to) = (in_pages(cut.start), in_pages(cut.end));
-            rows.push(Row { from, to, perms: row.perms, backing });
+            rows.push(ScenarioRow { from, to, perms: row.perms, backing });
         });
         rows
     }
@@ -315,7 +315,7 @@ impl Model {
         }
     }
 
-    fn address(&self, place: Place) -> u64 {
+    fn address(&self, place: PageAddress) -> u64 {
         let page = self.space().profile().page_size();
         self.region.start.wrapping_add_signed(place.page * page as i64).wrapping_add(place.bytes)
     }

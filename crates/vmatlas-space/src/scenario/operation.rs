@@ -6,7 +6,7 @@ pub use crate::{Advice, Sharing};
 
 /// An address relative to the region's base: a page, and bytes further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
+pub struct PageAddress {
     /// The page, which may lie before the region.
     pub page: i64,
     /// Bytes further.
@@ -26,7 +26,7 @@ pub enum Length {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Span {
     /// Where they begin.
-    pub at: Place,
+    pub at: PageAddress,
     /// How many there are.
     pub length: Length,
 }
@@ -34,7 +34,7 @@ pub struct Span {
 impl Span {
     /// Whole pages.
     pub const fn pages(page: i64, count: u64) -> Span {
-        Span { at: Place { page, bytes: 0 }, length: Length::Pages(count) }
+        Span { at: PageAddress { page, bytes: 0 }, length: Length::Pages(count) }
     }
 }
 
@@ -65,7 +65,7 @@ pub enum Operation {
         /// What is moved or resized.
         span: Span,
         /// Where to, with `MREMAP_MAYMOVE|MREMAP_FIXED`.
-        to: Option<Place>,
+        to: Option<PageAddress>,
         /// The new length; the old one without.
         new_length: Option<Length>,
         /// `MREMAP_DONTUNMAP`.
@@ -143,7 +143,7 @@ pub enum Operation {
     /// process's own `[vdso]` outside the region is unmapped before.
     Vdso {
         /// The hint that the kernel gets.
-        at: Place,
+        at: PageAddress,
         /// How many pages the image has.
         pages: u64,
         /// `ARCH_MAP_VDSO_32`.
@@ -152,14 +152,14 @@ pub enum Operation {
     /// `read`: one byte of each page is loaded, upwards.
     Read {
         /// The first.
-        at: Place,
+        at: PageAddress,
         /// How many pages.
         pages: u64,
     },
     /// `write`: one byte of each page is stored, upwards.
     Write {
         /// The first.
-        at: Place,
+        at: PageAddress,
         /// How many pages.
         pages: u64,
     },
@@ -251,14 +251,14 @@ pub enum Operation {
         /// The segment.
         label: Name,
         /// Where.
-        at: Place,
+        at: PageAddress,
         /// `SHM_RDONLY`.
         readonly: bool,
         /// `SHM_REMAP`.
         replace: bool,
     },
     /// `detach`: shmdt(2).
-    Detach(Place),
+    Detach(PageAddress),
     /// `fork`: what follows happens in the child.
     Fork,
     /// `parent`: back to the parent.

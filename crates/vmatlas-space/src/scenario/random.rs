@@ -7,8 +7,8 @@ mod sketch;
 
 use super::waits::Waits;
 use super::{
-    Advice, Comparison, Fact, Length, Operation, Place, Region, Scenario, Span, Step, StepKind,
-    VersionCondition,
+    Advice, Comparison, Fact, Length, Operation, PageAddress, Region, Scenario, Span, Step,
+    StepKind, VersionCondition,
 };
 use crate::Prot;
 use rng::Rng;
@@ -270,7 +270,7 @@ impl<'a> Maker<'a> {
         if !self.plain {
             let bytes = 4096 * pages.unsigned_abs();
             match self.rng.below(5) {
-                0 | 1 => span.at = Place { page: from, bytes: 1 },
+                0 | 1 => span.at = PageAddress { page: from, bytes: 1 },
                 2 => span.length = Length::Pages(0),
                 3 => span.length = Length::Bytes(bytes.saturating_sub(1)),
                 _ => span.length = Length::Bytes(bytes + 1),

@@ -1,6 +1,6 @@
 //! Smaller scenarios that still do what a larger one did.
 
-use super::{Length, Operation, Place, Scenario, Sharing, Span, Step, StepKind};
+use super::{Length, Operation, PageAddress, Scenario, Sharing, Span, Step, StepKind};
 
 impl Scenario {
     /// The smallest scenario found that `keeps`, which this one must do: fewer steps, then fewer
@@ -304,7 +304,7 @@ fn shorter(span: Span, halve: bool) -> Span {
             Span { length: Length::Pages(pages / 2), ..span }
         }
         Length::Pages(pages) if pages > 1 => {
-            let at = Place { page: span.at.page.saturating_add(1), ..span.at };
+            let at = PageAddress { page: span.at.page.saturating_add(1), ..span.at };
             Span { at, length: Length::Pages(pages - 1) }
         }
         _ => span,

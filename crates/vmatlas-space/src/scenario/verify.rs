@@ -1,6 +1,6 @@
 //! What a scenario says, compared with what happens.
 
-use super::{Failure, Model, Operation, Row, Scenario, StepKind};
+use super::{Failure, Model, Operation, Scenario, ScenarioRow, StepKind};
 use std::fmt::Write as _;
 
 /// Where what happens first differs from what a scenario says, in the words of scenarios.
@@ -27,8 +27,8 @@ impl Mismatch {
     }
 
     /// Rows that are others.
-    pub fn rows(line: u32, expected: &[Row], shown: &[Row]) -> Mismatch {
-        let text = |rows: &[Row]| {
+    pub fn rows(line: u32, expected: &[ScenarioRow], shown: &[ScenarioRow]) -> Mismatch {
+        let text = |rows: &[ScenarioRow]| {
             let mut text = String::from("expect");
             for row in rows {
                 // Writing to a string cannot fail.

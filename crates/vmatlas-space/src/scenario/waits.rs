@@ -105,7 +105,7 @@ impl Waits {
 
     /// What is certainly unmapped is no longer registered.
     fn forget(&mut self, span: &Span) {
-        let Span { at: super::Place { page, bytes: 0 }, length: Length::Pages(pages) } = span
+        let Span { at: super::PageAddress { page, bytes: 0 }, length: Length::Pages(pages) } = span
         else {
             return;
         };

@@ -2,8 +2,8 @@
 
 use super::words::{ACCESSES, COMPARISONS, REGIONS, word_of};
 use super::{
-    Access, Backing, Length, Map, Operation, Place, Policy, Region, Row, Scenario, Sharing, Span,
-    StepKind, VersionCondition,
+    Access, Backing, Length, Map, Operation, PageAddress, Policy, Region, Scenario, ScenarioRow,
+    Sharing, Span, StepKind, VersionCondition,
 };
 use std::fmt::{Display, Formatter, Result, Write};
 
@@ -50,7 +50,7 @@ impl Display for VersionCondition {
     }
 }
 
-impl Display for Row {
+impl Display for ScenarioRow {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "{}-{} {}", self.from, self.to, self.perms)?;
         match &self.backing {
@@ -222,7 +222,7 @@ impl Display for Policy {
     }
 }
 
-impl Display for Place {
+impl Display for PageAddress {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         write!(f, "{}", self.page)?;
         if self.bytes == 0 { Ok(()) } else { write!(f, "+{}b", self.bytes) }
@@ -244,7 +244,7 @@ impl Display for Span {
     }
 }
 
-fn touch(f: &mut Formatter<'_>, word: &str, at: Place, pages: u64) -> Result {
+fn touch(f: &mut Formatter<'_>, word: &str, at: PageAddress, pages: u64) -> Result {
     write!(f, "{word} {at}")?;
     if pages == 1 { Ok(()) } else { write!(f, " {pages}") }
 }

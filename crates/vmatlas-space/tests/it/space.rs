@@ -98,13 +98,14 @@ fn doubts_are_settled_by_rows() {
     let two = Maps::parse(
         b"1000000000-1000002000 rw-p 00000000 00:00 0 \n\
           1000002000-1000003000 rw-p 00000000 00:00 0 \n",
-    );
+    )
+    .unwrap();
     let learned = space.observe(all, two.iter());
     assert_eq!((learned.settled, learned.corrected), (1, 0));
     assert_eq!(shown(&space), [(0, 2), (2, 3)]);
     assert_eq!(space.doubts().count(), 0);
     // A row that nothing explains is a correction.
-    let other = Maps::parse(b"1000000000-1000002000 r--p 00000000 00:00 0 \n");
+    let other = Maps::parse(b"1000000000-1000002000 r--p 00000000 00:00 0 \n").unwrap();
     let learned = space.observe(all, other.iter());
     assert!(learned.corrected > 0);
     assert_eq!(shown(&space), [(0, 2)]);
@@ -167,7 +168,7 @@ fn rows_make_an_address_space_that_shows_them() {
             continue;
         }
         let text = std::fs::read(&path).unwrap();
-        let maps = Maps::parse(&text);
+        let maps = Maps::parse(&text).unwrap();
         let mut profile = KernelProfile::of("6.18".parse().unwrap());
         profile.vsyscall = vmatlas_space::Vsyscall::None;
         let space = AddressSpace::from_rows(profile, maps.iter());

@@ -16,7 +16,7 @@ use vmatlas_maps::uapi::mman::{
 };
 use vmatlas_maps::uapi::prctl::PR_SET_VMA;
 use vmatlas_maps::{AddressRange, Device, Kind, Mapping, Maps};
-use vmatlas_recording::{Applied, Call, CallKind, FileEntry, PlaceEntry, Row, SymbolEntry};
+use vmatlas_recording::{Applied, Call, CallKind, FileEntry, PlaceEntry, RecordedRow, SymbolEntry};
 
 /// A file that was seen: its number in the recording, and what code in it is known by.
 #[derive(Clone, Debug)]
@@ -52,11 +52,11 @@ impl Recorder {
     }
 
     /// The rows as a recording has them.
-    pub(in crate::record) fn rows(&mut self, space: &LiveSpace, rows: &Maps) -> Vec<Row> {
+    pub(in crate::record) fn rows(&mut self, space: &LiveSpace, rows: &Maps) -> Vec<RecordedRow> {
         let entry = |row: Mapping<'_>| {
             let nothing = row.name.is_empty() && row.inode == 0 && row.device == Device::default();
             let file = if nothing { 0 } else { self.file(space, &row).number };
-            Row { range: row.range, perms: row.perms, offset: row.offset, file }
+            RecordedRow { range: row.range, perms: row.perms, offset: row.offset, file }
         };
         rows.iter().filter(|row| row.kind() != Kind::Vsyscall).map(entry).collect()
     }

@@ -5,7 +5,7 @@ use super::super::program::{Action, Argument, Op, Program};
 use Argument::{Address, Slot, Value, Zero};
 use libc::c_long;
 use std::collections::HashMap;
-use vmatlas_space::scenario::{Length, Place, Span};
+use vmatlas_space::scenario::{Length, PageAddress, Span};
 
 /// What a slot holds; descriptors, segments and keys have names of their own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,12 +133,12 @@ impl<'a> Compiler<'a> {
         RunnerError::Scenario { line: self.line, what: what.to_owned() }
     }
 
-    pub(super) fn offset(&self, place: Place) -> i64 {
+    pub(super) fn offset(&self, place: PageAddress) -> i64 {
         let pages = place.page.wrapping_mul(self.page_size as i64);
         pages.wrapping_add_unsigned(place.bytes)
     }
 
-    pub(super) fn address(&self, place: Place) -> Argument {
+    pub(super) fn address(&self, place: PageAddress) -> Argument {
         Address(self.offset(place))
     }
 

@@ -2,15 +2,15 @@
 
 use std::collections::{BTreeSet, HashSet};
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
-use vmatlas_recording::{Maker, Origin, Process, Space};
+use vmatlas_recording::{Maker, Origin, Process, RecordedSpace};
 use vmatlas_space::VmaFlags;
 
 /// A process of a recording just before its last thread ended.
 pub(crate) struct End {
     pub(crate) process: Process,
-    pub(crate) space: Space,
+    pub(crate) space: RecordedSpace,
     /// What follows from the events alone, without what the kernel showed.
-    pub(crate) untold: Space,
+    pub(crate) untold: RecordedSpace,
 }
 
 /// How many rows there are, and how many of them another list has, too.

@@ -16,7 +16,7 @@ use vmatlas_linux::record::{Backend, Limits, Listener, Options, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
 use vmatlas_maps::{AddressRange, Mapping, Maps};
 use vmatlas_recording::{
-    CallKind, Event, Moment, Process, Recording, Replay, Row, Space, StackId, What,
+    CallKind, Event, Moment, Process, RecordedRow, RecordedSpace, Recording, Replay, StackId, What,
 };
 
 /// A program that was recorded to its end.
@@ -220,11 +220,11 @@ impl Recorded {
     }
 
     /// Rows of an event.
-    fn maps(&self, rows: &[Row]) -> Maps {
+    fn maps(&self, rows: &[RecordedRow]) -> Maps {
         let mut maps = Maps::default();
         for row in rows {
             let file = &self.recording.definitions().files[row.file as usize];
-            let Row { range, perms, offset, .. } = *row;
+            let RecordedRow { range, perms, offset, .. } = *row;
             let (device, inode, name) = (file.device, file.inode, &*file.name);
             maps.push(&Mapping { range, perms, offset, device, inode, name });
         }
@@ -232,7 +232,7 @@ impl Recorded {
     }
 
     /// The address space of a process before its last event, as a reader seeks it.
-    pub(crate) fn sought(&self, process: &Process) -> Space {
+    pub(crate) fn sought(&self, process: &Process) -> RecordedSpace {
         let last = process.last.expect("it has ended");
         let (replay, error) = self.recording.at(Moment::Event(last - 1), |_, _| {});
         assert_eq!(error, None);

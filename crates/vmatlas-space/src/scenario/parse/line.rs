@@ -2,7 +2,7 @@
 
 use crate::Prot;
 use crate::scenario::error::{ScenarioError, ScenarioErrorKind as Kind};
-use crate::scenario::{Length, Place, Span};
+use crate::scenario::{Length, PageAddress, Span};
 use std::borrow::Cow;
 
 /// Pages that a count may name: those of a region.
@@ -237,21 +237,21 @@ impl<'a> Line<'a> {
         self.number_ahead(MAX_PAGE, kind).map(|page| sign * page as i64)
     }
 
-    pub(super) fn place(&mut self) -> Result<Place> {
+    pub(super) fn place(&mut self) -> Result<PageAddress> {
         let (at, word) = self.word("PAGE")?;
         let mut inner = Line { text: &self.text[..at + word.len()], at, number: self.number };
-        let page = inner.page_ahead(Kind::Place)?;
+        let page = inner.page_ahead(Kind::PageAddress)?;
         let mut bytes = 0;
         if inner.eat('+') {
-            bytes = inner.number_ahead(MAX_FURTHER, Kind::Place)?;
+            bytes = inner.number_ahead(MAX_FURTHER, Kind::PageAddress)?;
             if !inner.eat('b') {
-                return self.fail(at, Kind::Place);
+                return self.fail(at, Kind::PageAddress);
             }
         }
         if !inner.rest().is_empty() {
-            return self.fail(at, Kind::Place);
+            return self.fail(at, Kind::PageAddress);
         }
-        Ok(Place { page, bytes })
+        Ok(PageAddress { page, bytes })
     }
 
     pub(super) fn length(&mut self) -> Result<Length> {

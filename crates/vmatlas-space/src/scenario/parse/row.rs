@@ -2,11 +2,11 @@
 
 use super::line::{Line, MAX_PAGES, Result};
 use crate::scenario::error::ScenarioErrorKind as Kind;
-use crate::scenario::{Backing, Row};
+use crate::scenario::{Backing, ScenarioRow};
 use vmatlas_maps::Perms;
 
 /// The row of a line; `before` is the row before it.
-pub(super) fn row(line: &mut Line<'_>, before: Option<&Row>) -> Result<Row> {
+pub(super) fn row(line: &mut Line<'_>, before: Option<&ScenarioRow>) -> Result<ScenarioRow> {
     let at = line.at();
     let from = line.page_ahead(Kind::Row)?;
     if !line.eat('-') {
@@ -20,7 +20,7 @@ pub(super) fn row(line: &mut Line<'_>, before: Option<&Row>) -> Result<Row> {
         return line.fail(at, Kind::RowOrder);
     }
     line.skip_blanks();
-    Ok(Row { from, to, perms: perms(line)?, backing: backing(line)? })
+    Ok(ScenarioRow { from, to, perms: perms(line)?, backing: backing(line)? })
 }
 
 fn perms(line: &mut Line<'_>) -> Result<Perms> {

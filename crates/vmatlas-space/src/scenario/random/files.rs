@@ -1,19 +1,9 @@
 //! Random operations on files, segments, userfaultfds and processes.
 
 use super::Maker;
-use super::sketch::{Page, Process};
+use super::sketch::{Fd, Page, Process};
 use crate::Prot;
-use crate::scenario::{Access, Fact, Map, Operation, Place, Sharing};
-
-/// An open file.
-#[derive(Clone, Debug)]
-pub(super) struct Fd {
-    pub(super) name: String,
-    /// The place of its object.
-    object: usize,
-    /// Mapped shared, it makes a new object.
-    zero: bool,
-}
+use crate::scenario::{Access, Fact, Map, Operation, PageAddress, Sharing};
 
 /// What a label stands for.
 #[derive(Clone, Debug, Default)]
@@ -217,7 +207,7 @@ impl Maker<'_> {
         let choice = self.rng.weighted(&[8, 62, 30]);
         match (self.rng.pick(&segments), self.rng.pick(&attached)) {
             (_, Some(run)) if choice == 2 => {
-                self.push(Operation::Detach(Place { page: run.from, bytes: 0 }));
+                self.push(Operation::Detach(PageAddress { page: run.from, bytes: 0 }));
                 self.sketch.clear(run.from, run.to - run.from);
             }
             (Some(object), _) if choice == 1 => {
@@ -226,7 +216,7 @@ impl Maker<'_> {
                 let (readonly, replace) = (self.rng.percent(25), self.rng.percent(35));
                 let bytes = u64::from(self.rng.percent(4));
                 let label = self.objects[object].label.clone();
-                let at = Place { page: from, bytes };
+                let at = PageAddress { page: from, bytes };
                 self.push(Operation::Attach { label, at, readonly, replace });
                 let free = (from..from + pages).all(|at| self.sketch.page(at).is_none());
                 if bytes == 0 && (free || replace) {
@@ -239,7 +229,7 @@ impl Maker<'_> {
             }
             (_, _) if choice == 2 && self.rng.percent(20) => {
                 let (from, _) = self.sketch.mapped(self.rng);
-                self.push(Operation::Detach(Place { page: from, bytes: 0 }));
+                self.push(Operation::Detach(PageAddress { page: from, bytes: 0 }));
             }
             _ => {
                 let label = self.label("X");

@@ -3,7 +3,9 @@
 use super::sketch::{Page, Run};
 use super::{FAR, Maker};
 use crate::Prot;
-use crate::scenario::{Advice, Fact, Length, Map, Operation, Place, Policy, Region, Sharing, Span};
+use crate::scenario::{
+    Advice, Fact, Length, Map, Operation, PageAddress, Policy, Region, Sharing, Span,
+};
 
 /// `PROT_READ|PROT_WRITE`.
 const READ_WRITE: Prot = Prot::from_bits(3);
@@ -156,7 +158,7 @@ impl Maker<'_> {
             }
             _ => self.sketch.anywhere(self.rng),
         };
-        let at = Place { page: from, bytes: 0 };
+        let at = PageAddress { page: from, bytes: 0 };
         let pages = pages.unsigned_abs();
         self.push(if write {
             Operation::Write { at, pages }
@@ -233,7 +235,7 @@ impl Maker<'_> {
         let to = to.map(|to| to.min(self.sketch.end - new.max(1)).max(self.sketch.low));
         let span = self.span(from, pages);
         let new_length = len.map(|_| Length::Pages(new.unsigned_abs()));
-        let place = to.map(|page| Place { page, bytes: 0 });
+        let place = to.map(|page| PageAddress { page, bytes: 0 });
         self.push(Operation::Remap { span, to: place, new_length, dontunmap, maymove });
         if !self.plain && pages > 0 {
             return;

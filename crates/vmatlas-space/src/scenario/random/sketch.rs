@@ -28,13 +28,23 @@ pub(super) struct Run {
     pub(super) page: Page,
 }
 
+/// An open file.
+#[derive(Clone, Debug)]
+pub(super) struct Fd {
+    pub(super) name: String,
+    /// The place of its object.
+    pub(super) object: usize,
+    /// Mapped shared, it makes a new object.
+    pub(super) zero: bool,
+}
+
 /// What is known of a process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Process {
     pub(super) parent: Option<usize>,
     pub(super) pages: BTreeMap<i64, Page>,
     /// Its open files, by name.
-    pub(super) fds: Vec<super::files::Fd>,
+    pub(super) fds: Vec<Fd>,
     /// Its userfaultfds; those of its parent are about the parent.
     pub(super) uffds: Vec<String>,
     pub(super) keys: Vec<String>,

@@ -153,7 +153,7 @@ pub(super) struct Row {
 
 pub(super) fn rows(pid: u32) -> Vec<Row> {
     let text = std::fs::read(format!("/proc/{pid}/maps")).unwrap();
-    let maps = Maps::parse(&text);
+    let maps = Maps::parse(&text).unwrap();
     let rows = maps.iter().map(|row| {
         let name = row.name.to_vec().into_boxed_slice();
         let file = row.inode != 0 || *name == *b"[vdso]";
