@@ -38,11 +38,11 @@ pub mod mounts;
 pub mod postmortem;
 mod process;
 mod query;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub mod record;
 mod recordings;
 mod regular_file;
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 pub mod scenario;
 mod snapshot;
 pub mod symbols;

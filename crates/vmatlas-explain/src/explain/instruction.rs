@@ -1,8 +1,11 @@
 //! What an instruction does with memory, and by which registers it found the address.
 //!
-//! x86 is decoded by iced-x86, AArch64 by yaxpeax-arm; of other machines nothing is decoded.
+//! iced-x86 decodes x86, yaxpeax-arm AArch64. Instructions of other machines are not decoded, and
+//! none at all without the feature `decoders`.
 
+#[cfg(feature = "decoders")]
 mod aarch64;
+#[cfg(feature = "decoders")]
 mod x86;
 
 use crate::crash::Machine;
@@ -102,7 +105,9 @@ impl MemoryOperand {
 
 /// Decodes the instruction at the beginning of `bytes`, which are at `address`. `register` gives
 /// the values of registers by their names in lower case, and of `fs_base` and `gs_base`. None
-/// where the machine is not known or the bytes are no whole instruction.
+/// where the machine is not known, the bytes are no whole instruction, or the crate was built
+/// without the feature `decoders`.
+#[cfg_attr(not(feature = "decoders"), expect(unused_variables))]
 pub fn decode(
     machine: Machine,
     bytes: &[u8],
@@ -110,8 +115,11 @@ pub fn decode(
     register: &dyn Fn(&str) -> Option<u64>,
 ) -> Option<Instruction> {
     match machine {
+        #[cfg(feature = "decoders")]
         Machine::X86_64 => x86::decode(64, bytes, address, register),
+        #[cfg(feature = "decoders")]
         Machine::X86 => x86::decode(32, bytes, address, register),
+        #[cfg(feature = "decoders")]
         Machine::AArch64 => aarch64::decode(bytes, address, register),
         _ => None,
     }
