@@ -13,7 +13,7 @@
 //! - [`Process`] is a handle to a process; [`Process::rows`] reads its rows, [`PointQuery`] asks
 //!   for one address.
 //! - [`files::Files`] makes the names of files certain, [`Images`] says what is in them.
-//! - [`facts()`] and [`core_facts`] gather what [labels](vmatlas_explain::label) are made from;
+//! - [`gather_facts`] and [`gather_core_facts`] gather what [labels](vmatlas_explain::label) are made from;
 //!   [`ProcessMemory`] reads the memory of a process for them.
 //! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
 //!   functions and lines of a recording's addresses.
@@ -51,7 +51,7 @@ mod sys;
 pub use core_file::{CoreFile, file_with_build_id};
 pub use deadline::{Results, all_within, within};
 pub use error::Error;
-pub use facts::{FactSources, core_facts, facts, image_facts};
+pub use facts::{FactSources, gather_core_facts, gather_facts, gather_image_facts};
 pub use images::{Image, Images, SharedElf};
 pub use lookup::FilesNow;
 pub use memory::ProcessMemory;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use vmatlas_explain::label::{Facts, Labels, ThreadFacts};
 use vmatlas_linux::files::FileTruth;
 use vmatlas_linux::symbols::SymbolOptions;
-use vmatlas_linux::{Empty, ProcessId, core_facts};
+use vmatlas_linux::{Empty, ProcessId, gather_core_facts};
 use vmatlas_maps::{AddressRange, KernelVersion, Maps, WordSize};
 use vmatlas_object::Memory;
 use vmatlas_recording::Moment;
@@ -346,7 +346,7 @@ impl Atlas {
         let deep = self.open.deep;
         self.facts.get_or_init(|| match &self.source {
             Source::Live(live) => live.facts(&self.maps, deep),
-            Source::Core(core) => core_facts(&core.dump, deep),
+            Source::Core(core) => gather_core_facts(&core.dump, deep),
             Source::Recorded(recorded) => recorded.facts(&self.maps, self.origins(), deep),
             Source::Text => Facts::default(),
         })
@@ -366,7 +366,7 @@ impl Atlas {
             Some(Err(why)) => Some(Note::LabelsWithoutMemory { why }),
             None => None,
         };
-        (Labels::of(&self.maps, facts, self.memory().filter(|_| deep)), refused)
+        (Labels::read(&self.maps, facts, self.memory().filter(|_| deep)), refused)
     }
 
     /// Who made the rows; nobody where the source does not tell.

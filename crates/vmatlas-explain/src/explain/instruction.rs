@@ -11,10 +11,11 @@ mod x86;
 use crate::crash::Machine;
 
 /// The longest instruction of any machine that is decoded, in bytes (x86).
-pub const LONGEST: usize = 15;
+pub const MAX_INSTRUCTION_BYTES: usize = 15;
 
 /// An instruction as far as a crash is about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Instruction {
     /// It as an assembler writes it, in Intel's syntax for x86.
     pub text: String,
@@ -61,6 +62,7 @@ pub enum InstructionKind {
 
 /// A register and what it held.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RegisterValue {
     /// Its name as the manual has it, in lower case.
     pub name: String,
@@ -70,6 +72,7 @@ pub struct RegisterValue {
 
 /// Memory that an instruction reads or writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemoryOperand {
     /// The address, where the registers that make it up are known.
     pub address: Option<u64>,
