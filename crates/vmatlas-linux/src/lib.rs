@@ -18,6 +18,7 @@
 //! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
 //!   functions and lines of a recording's addresses.
 //! - [`RegularFile`] is an open file as a source of bytes, as for [`vmatlas_explain::coredump`].
+//! - [`fn@spool`] puts what comes through a pipe into a file.
 //! - [`postmortem`] reads the stack of a process that has ended.
 //! - [`access`] tells who may read a process's maps.
 //!
@@ -45,6 +46,7 @@ mod regular_file;
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 pub mod scenario;
 mod snapshot;
+mod spool;
 pub mod symbols;
 mod sys;
 
@@ -60,6 +62,7 @@ pub use query::{PointQuery, Which};
 pub use recordings::{RecordingFile, recording_of};
 pub use regular_file::RegularFile;
 pub use snapshot::{Empty, Snapshot, Source};
+pub use spool::{SpoolCut, SpoolError, Spooled, spool};
 
 /// The size of a page of this machine, in bytes.
 pub fn page_size() -> usize {
