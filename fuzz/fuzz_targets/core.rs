@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas_object::Memory as _;
 use vmatlas_explain::coredump::CoreDump;
+use vmatlas_object::Memory as _;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(core) = CoreDump::read(bytes) else { return };

@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use vmatlas_explain::crash::{Access, Crash, CrashSource, Machine, SymbolFrame};
-use vmatlas_explain::explain::{Cause, Evidence, Fault, PlaceFacts, around, explain};
+use vmatlas_explain::explain::{Cause, Evidence, Fault, around, explain};
 use vmatlas_explain::label::{Confidence, Facts, Labels};
 use vmatlas_maps::{AddressRange, Device, Mapping, Maps, Perms};
 use vmatlas_object::Memory;
@@ -110,37 +110,35 @@ fn crash(take: &mut Take<'_>) -> Crash {
         "AddressSanitizer: heap-use-after-free",
         "panic: ",
     ];
-    Crash {
-        source: sources[usize::from(take.byte()) % sources.len()],
-        pid: take.maybe(|take| u32::from(take.byte())),
-        tid: take.maybe(|take| u32::from(take.byte())),
-        comm: take.maybe(|take| take.bytes(16)),
-        signal: take.maybe(|take| signals[usize::from(take.byte()) % signals.len()]),
-        code: take.maybe(|take| codes[usize::from(take.byte()) % codes.len()]),
-        address: take.maybe(Take::number),
-        access: take.maybe(|take| {
-            [Access::Read, Access::Write, Access::Execute][usize::from(take.byte() % 3)]
-        }),
-        present: take.maybe(|take| take.byte() & 1 == 0),
-        protection_key: take.maybe(|take| take.byte() == 0),
-        machine: take.maybe(|take| machines[usize::from(take.byte()) % machines.len()]),
-        ip: take.maybe(Take::number),
-        sp: take.maybe(Take::number),
-        registers: registers.iter().map(|name| ((*name).to_owned(), take.number())).collect(),
-        code_bytes: take.maybe(|take| (take.number(), take.bytes(32))),
-        frames: (0..take.byte() % 80)
-            .map(|_| SymbolFrame {
-                pc: take.maybe(|take| u64::from(take.byte() % 4)),
-                function: take
-                    .maybe(|take| ["f", "__assert_fail", "abort"][usize::from(take.byte() % 3)])
-                    .unwrap_or_default()
-                    .to_owned(),
-                ..SymbolFrame::default()
-            })
-            .collect(),
-        message: take.maybe(|take| message[usize::from(take.byte()) % message.len()].to_owned()),
-        ..Crash::default()
-    }
+    let mut crash = Crash::default();
+    crash.source = sources[usize::from(take.byte()) % sources.len()];
+    crash.pid = take.maybe(|take| u32::from(take.byte()));
+    crash.tid = take.maybe(|take| u32::from(take.byte()));
+    crash.comm = take.maybe(|take| take.bytes(16));
+    crash.signal = take.maybe(|take| signals[usize::from(take.byte()) % signals.len()]);
+    crash.code = take.maybe(|take| codes[usize::from(take.byte()) % codes.len()]);
+    crash.address = take.maybe(Take::number);
+    crash.access = take
+        .maybe(|take| [Access::Read, Access::Write, Access::Execute][usize::from(take.byte() % 3)]);
+    crash.present = take.maybe(|take| take.byte() & 1 == 0);
+    crash.protection_key = take.maybe(|take| take.byte() == 0);
+    crash.machine = take.maybe(|take| machines[usize::from(take.byte()) % machines.len()]);
+    crash.ip = take.maybe(Take::number);
+    crash.sp = take.maybe(Take::number);
+    crash.registers = registers.iter().map(|name| ((*name).to_owned(), take.number())).collect();
+    crash.code_bytes = take.maybe(|take| (take.number(), take.bytes(32)));
+    crash.frames = (0..take.byte() % 80)
+        .map(|_| SymbolFrame {
+            pc: take.maybe(|take| u64::from(take.byte() % 4)),
+            function: take
+                .maybe(|take| ["f", "__assert_fail", "abort"][usize::from(take.byte() % 3)])
+                .unwrap_or_default()
+                .to_owned(),
+            ..SymbolFrame::default()
+        })
+        .collect();
+    crash.message = take.maybe(|take| message[usize::from(take.byte()) % message.len()].to_owned());
+    crash
 }
 
 fuzz_target!(|bytes: &[u8]| {
@@ -152,19 +150,15 @@ fuzz_target!(|bytes: &[u8]| {
     }
     crash.maps = maps(&mut take);
     let memory = Pattern(take.bytes(64), take.number());
-    let facts = Facts { page_size: 1 << (take.byte() % 64), ..Facts::default() };
-    let labels = Labels::of(&crash.maps, &facts, None);
+    let mut facts = Facts::default();
+    facts.page_size = 1 << (take.byte() % 64);
+    let labels = Labels::read(&crash.maps, &facts, None);
     let fault = Fault::of(&crash, Some(&memory));
-    let evidence = Evidence {
-        place: PlaceFacts {
-            file_size: take.maybe(Take::number),
-            section: take.maybe(|_| ".rodata".to_owned()),
-            symbol: None,
-        },
-        memory: Some(&memory),
-        fault,
-        ..Evidence::new(&crash, &facts, &labels)
-    };
+    let mut evidence = Evidence::new(&crash, &facts, &labels);
+    evidence.place.file_size = take.maybe(Take::number);
+    evidence.place.section = take.maybe(|_| ".rodata".to_owned());
+    evidence.memory = Some(&memory);
+    evidence.fault = fault;
     let explanation = explain(&evidence);
     assert!(!explanation.conclusion.is_empty() && !explanation.because.is_empty());
     assert!(explanation.paragraph.contains(&explanation.conclusion));

@@ -2,8 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas_maps::{Diff, Group, KernelVersion, Mapping, Maps, TextFormat, Totals, WarningKind, WordSize};
 use vmatlas_fuzz as laws;
+use vmatlas_maps::{
+    Diff, Group, KernelVersion, Mapping, Maps, TextFormat, Totals, WarningKind, WordSize,
+};
 
 fuzz_target!(|text: &[u8]| {
     let maps = laws::read(text);

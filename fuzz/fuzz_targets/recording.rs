@@ -7,12 +7,12 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::ops::ControlFlow;
+use vmatlas_maps::{AddressRange, Device, Perms};
 use vmatlas_recording::{
-    Call, CallKind, Event, FileEntry, FrameEntry, Meta, Moment, Recording, Replay, RecordedRow, StackId, TaskEntry,
-    TaskId, What, Writer, looks_like_recording,
+    Call, CallKind, Event, FileEntry, FrameEntry, Meta, Moment, RecordedRow, Recording, Replay,
+    StackId, TaskEntry, TaskId, What, Writer, looks_like_recording,
 };
 use vmatlas_space::Vsyscall;
-use vmatlas_maps::{AddressRange, Device, Perms};
 
 fuzz_target!(|bytes: &[u8]| {
     match bytes.split_first() {
@@ -152,7 +152,12 @@ fn written(program: &[u8]) {
     };
     let mut writer = Writer::new(&meta);
     let mut replay = Replay::new(meta.profile());
-    let mut program = Program { bytes: program, tasks: vec![TaskId::NONE], files: vec![0], stacks: vec![StackId::NONE] };
+    let mut program = Program {
+        bytes: program,
+        tasks: vec![TaskId::NONE],
+        files: vec![0],
+        stacks: vec![StackId::NONE],
+    };
     program.tasks.push(writer.task(TaskEntry { tid: 1, pid: 1, comm: b"one".to_vec() }));
     for (name, inode) in NAMES {
         let device = Device::new(0, u32::from(inode != 0));

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas_maps::{Group, Maps, SmapsValue, Totals};
 use vmatlas_fuzz as laws;
+use vmatlas_maps::{Group, Maps, SmapsValue, Totals};
 
 fuzz_target!(|text: &[u8]| {
     // Whatever the fuzzer begins with, fields find a row.
@@ -21,7 +21,9 @@ fn fields_have_their_shape(maps: &Maps) {
     for field in (0..maps.len()).flat_map(|index| maps.fields(index)) {
         assert!(field.name.first().is_some_and(u8::is_ascii_alphabetic));
         match field.value {
-            SmapsValue::Kib(kib) => assert_eq!(field.value.number(), Some(kib.saturating_mul(1024))),
+            SmapsValue::Kib(kib) => {
+                assert_eq!(field.value.number(), Some(kib.saturating_mul(1024)))
+            }
             SmapsValue::Number(number) => assert_eq!(field.value.number(), Some(number)),
             SmapsValue::Flags(flags) => flags.iter().for_each(|flag| {
                 assert!(!flag.is_empty() && !flag.contains(&b' '));

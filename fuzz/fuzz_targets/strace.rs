@@ -2,10 +2,10 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas_space::KernelProfile;
-use vmatlas_recording::strace::{Line, Reader, Replay, Replayed, looks_like_log};
-use vmatlas_maps::{KernelVersion, TextFormat};
 use vmatlas_fuzz as laws;
+use vmatlas_maps::{KernelVersion, TextFormat};
+use vmatlas_recording::strace::{Line, Reader, Replay, Replayed, looks_like_log};
+use vmatlas_space::KernelProfile;
 
 fuzz_target!(|bytes: &[u8]| {
     looks_like_log(bytes);

@@ -2,8 +2,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas_maps::{Mapping, Maps};
 use vmatlas_fuzz as laws;
+use vmatlas_maps::{Mapping, Maps};
 
 fuzz_target!(|bytes: &[u8]| {
     // What comes behind such a line is no listing.

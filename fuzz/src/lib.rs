@@ -1,7 +1,9 @@
 //! Laws that more than one fuzz target asserts.
 #![forbid(unsafe_code)]
 
-use vmatlas_maps::{Found, Mapping, Maps, MapsReader, SmapsField, TextFormat, WarningKind, WordSize};
+use vmatlas_maps::{
+    Found, Mapping, Maps, MapsReader, SmapsField, TextFormat, WarningKind, WordSize,
+};
 
 /// What is read of a text.
 pub fn read(text: &[u8]) -> Maps {

@@ -51,7 +51,7 @@ use vmatlas_maps::uapi::auxvec::AT_PAGESZ;
 use vmatlas_object::Memory;
 
 /// With more mappings the kernel writes no names, unless its limit of 4 MiB is raised.
-const MOST_NAMED: usize = 65_535;
+const MAX_NAMED: usize = 65_535;
 
 /// A core dump.
 ///
@@ -144,7 +144,7 @@ impl<S: ReadAt> CoreDump<S> {
     /// Why there may be no names (`fill_files_note` in fs/binfmt_elf.c).
     fn without_names(&self) -> String {
         let mut text = "it has no names of files (no note NT_FILE)".to_owned();
-        if self.segments.len() > MOST_NAMED {
+        if self.segments.len() > MAX_NAMED {
             text.push_str(
                 ": the kernel leaves them out where they could take more than \
                  kernel.core_file_note_size_limit, 64 bytes for each mapping",

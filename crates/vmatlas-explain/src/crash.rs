@@ -26,6 +26,7 @@ use vmatlas_maps::Maps;
 
 /// A crash as one source tells of it. What it does not tell is absent, never made up.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Crash {
     /// What told of it.
     pub source: CrashSource,

@@ -9,12 +9,11 @@
 //! use vmatlas_explain::explain::{Cause, Evidence, Fault, explain};
 //! use vmatlas_explain::label::{Facts, Labels};
 //!
-//! let crash = Crash { signal: Some(11), code: Some(1), address: Some(0x10), ..Crash::default() };
+//! let mut crash = Crash::default();
+//! (crash.signal, crash.code, crash.address) = (Some(11), Some(1), Some(0x10));
 //! let (facts, labels) = (Facts::default(), Labels::default());
-//! let evidence = Evidence {
-//!     fault: Fault::of(&crash, None),
-//!     ..Evidence::new(&crash, &facts, &labels)
-//! };
+//! let mut evidence = Evidence::new(&crash, &facts, &labels);
+//! evidence.fault = Fault::of(&crash, None);
 //! assert_eq!(explain(&evidence).cause, Cause::NullPointer);
 //! ```
 
@@ -44,6 +43,7 @@ use vmatlas_object::Memory;
 
 /// What a crash is explained from.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct Evidence<'a> {
     /// The crash.
     pub crash: &'a Crash,
@@ -89,6 +89,7 @@ impl<'a> Evidence<'a> {
 
 /// What is known of the place of an access.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PlaceFacts {
     /// The size of the file that is mapped there in bytes, as it is today.
     pub file_size: Option<u64>,
@@ -100,6 +101,7 @@ pub struct PlaceFacts {
 
 /// What a recording tells that last happened to an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LastChange {
     /// What.
     pub kind: ChangeKind,
@@ -107,6 +109,13 @@ pub struct LastChange {
     pub by: String,
     /// What was mapped there before, in words.
     pub was: String,
+}
+
+impl LastChange {
+    /// A change of this kind, by whom, to what.
+    pub fn new(kind: ChangeKind, by: String, was: String) -> LastChange {
+        LastChange { kind, by, was }
+    }
 }
 
 /// What can happen to a mapping so that an access to it fails.
@@ -123,6 +132,7 @@ pub enum ChangeKind {
 
 /// Why a program crashed.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Explanation {
     /// The cause.
     pub cause: Cause,

@@ -1,6 +1,6 @@
 //! What memory without a telling name is for: labels, each with its reason and a confidence.
 //!
-//! [`Labels::of`] goes by rows and [`Facts`]: what can be known without looking into the process's
+//! [`Labels::read`] goes by rows and [`Facts`]: what can be known without looking into the process's
 //! memory. With a [`Memory`] it also reads the structures that allocators and runtimes keep
 //! there, which makes guesses certain. Both are the same for a live process and for a core dump;
 //! `vmatlas-linux` gathers the facts of a live one.
@@ -12,7 +12,7 @@
 //! use vmatlas_explain::label::{Confidence, Facts, Labels};
 //!
 //! let maps = Maps::parse(b"7f00-8f00 rw-p 00000000 00:00 0     [anon: glibc: malloc arena]\n").unwrap();
-//! let labels = Labels::of(&maps, &Facts::default(), None);
+//! let labels = Labels::read(&maps, &Facts::default(), None);
 //! let label = &labels.at(0x7f00).unwrap().label;
 //! assert_eq!(label.text, "glibc malloc: arena of a thread");
 //! assert_eq!(label.confidence, Confidence::Certain);
@@ -25,6 +25,8 @@ mod elf;
 mod equal_stacks;
 mod exclusion;
 mod facts;
+mod found_stack;
+mod glibc;
 mod glibc_chunks;
 mod glibc_malloc;
 mod glibc_shapes;
@@ -49,7 +51,7 @@ mod threads;
 mod v8;
 mod words;
 
-pub use facts::{Auxv, Facts, FunctionFacts, ImageFacts, OriginFacts, SYMBOLS, ThreadFacts};
+pub use facts::{Auxv, Facts, FunctionFacts, ImageFacts, OriginFacts, ThreadFacts, WANTED_SYMBOLS};
 
 use crate::crash::Machine;
 use std::borrow::Cow;
@@ -91,6 +93,7 @@ impl fmt::Display for Confidence {
 
 /// What a stretch of memory is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Label {
     /// The sort in few words that many mappings share, by which totals are made, such as
     /// `thread stack` or `glibc arena`.
@@ -118,6 +121,7 @@ impl Label {
 /// A label and where it holds: a row or a part of one, as where the kernel joined the stacks of
 /// several threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Labelled {
     /// The addresses.
     pub range: AddressRange,
@@ -133,7 +137,7 @@ pub struct Labels {
 
 impl Labels {
     /// Labels what can be recognised. `memory` is read where it is given (`--deep`).
-    pub fn of(maps: &Maps, facts: &Facts, memory: Option<&dyn Memory>) -> Labels {
+    pub fn read(maps: &Maps, facts: &Facts, memory: Option<&dyn Memory>) -> Labels {
         let files = code_files(maps);
         let mut labeller = Labeller { maps, facts, memory, files, parts: BTreeMap::new() };
         labeller.run();

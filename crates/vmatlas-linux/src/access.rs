@@ -26,6 +26,7 @@ mod decide;
 mod error;
 mod facts;
 mod gather;
+mod login;
 mod ptrace;
 mod rule;
 mod security;

@@ -9,7 +9,7 @@ mod guards;
 mod images;
 mod threads;
 
-pub use core::core_facts;
+pub use core::gather_core_facts;
 
 use crate::images::Images;
 use crate::process::Process;
@@ -34,18 +34,16 @@ pub struct FactSources<'a> {
 }
 
 /// Gathers the facts of a process.
-pub fn facts(sources: FactSources<'_>) -> Facts {
+pub fn gather_facts(sources: FactSources<'_>) -> Facts {
     let FactSources { process, maps, images, deep } = sources;
     // Without its first thread it still has memory, which only the others show.
     let thread = process.living_thread();
     let process = thread.as_ref().unwrap_or(process);
-    let mut facts = Facts {
-        page_size: crate::page_size() as u64,
-        kernel: process.kernel_version(),
-        pid: Some(process.id().pid),
-        stack_limit: stack_limit(process),
-        ..Facts::default()
-    };
+    let mut facts = Facts::default();
+    facts.page_size = crate::page_size() as u64;
+    facts.kernel = process.kernel_version();
+    facts.pid = Some(process.id().pid);
+    facts.stack_limit = stack_limit(process);
     (facts.auxv, facts.word_size) = auxv(process);
     if let Some(size) = facts.auxv.get(AT_PAGESZ).filter(|size| size.is_power_of_two()) {
         facts.page_size = size;
@@ -61,7 +59,11 @@ pub fn facts(sources: FactSources<'_>) -> Facts {
 }
 
 /// The programs and libraries of a process that is gone, from its files of today.
-pub fn image_facts(images: &Images, maps: &Maps, deep: bool) -> (Vec<ImageFacts>, Option<Machine>) {
+pub fn gather_image_facts(
+    images: &Images,
+    maps: &Maps,
+    deep: bool,
+) -> (Vec<ImageFacts>, Option<Machine>) {
     images::of(images, maps, &Auxv::default(), deep)
 }
 
@@ -71,11 +73,11 @@ fn auxv(process: &Process) -> (Auxv, Option<WordSize>) {
     let of_64: Vec<(u64, u64)> = pairs(&bytes, |word: &[u8; 8]| u64::from_ne_bytes(*word));
     // The kernel gives every process the size of a page.
     if of_64.iter().any(|(kind, _)| *kind == AT_PAGESZ) {
-        return (Auxv { entries: of_64 }, Some(WordSize::Bits64));
+        return (Auxv::new(of_64), Some(WordSize::Bits64));
     }
     let of_32 = pairs(&bytes, |word: &[u8; 4]| u32::from_ne_bytes(*word).into());
     let is_32 = of_32.iter().any(|(kind, _)| *kind == AT_PAGESZ);
-    (Auxv { entries: of_32 }, is_32.then_some(WordSize::Bits32))
+    (Auxv::new(of_32), is_32.then_some(WordSize::Bits32))
 }
 
 fn pairs<const N: usize>(bytes: &[u8], word: impl Fn(&[u8; N]) -> u64) -> Vec<(u64, u64)> {

@@ -94,7 +94,7 @@ struct Stat {
 /// How long the file systems of a process may take to answer.
 const LIMIT: Duration = Duration::from_secs(2);
 /// At most so many threads look at files at a time.
-const MOST_JOBS: usize = 16;
+const MAX_JOBS: usize = 16;
 
 /// The files of a process.
 #[derive(Clone, Debug)]
@@ -160,9 +160,9 @@ impl Files {
     ///
     /// # Errors
     /// As for [`Process::read`].
-    pub fn of(process: &Process) -> Result<Files, Error> {
+    pub fn read(process: &Process) -> Result<Files, Error> {
         if !process.is_live() {
-            let mounts = Mounts::of(process).unwrap_or_default();
+            let mounts = Mounts::read(process).unwrap_or_default();
             return Ok(Files(Arc::new(Inner { mounts, ..Inner::default() })));
         }
         let thread = process.living_thread();
@@ -181,7 +181,7 @@ impl Files {
         let its_root = its_root.map(|dir| Root { dir, own: false });
         let own_root = own_root.map(|dir| Root { dir, own: true });
         let roots = its_root.into_iter().chain(own_root).collect();
-        let mounts = Mounts::of(process)?;
+        let mounts = Mounts::read(process)?;
         let own_mounts = std::fs::read("/proc/self/mountinfo")
             .map(|text| Mounts::parse(&text))
             .unwrap_or_default();
@@ -280,7 +280,7 @@ impl Files {
         let mut jobs: Vec<Vec<I>> = Vec::new();
         let mut job_of_mounts = HashMap::new();
         for item in items {
-            let next = job_of_mounts.len() % MOST_JOBS;
+            let next = job_of_mounts.len() % MAX_JOBS;
             let mounts = self.0.mounts_on_the_way(path(&item));
             let job = *job_of_mounts.entry(mounts).or_insert(next);
             if job == jobs.len() {

@@ -15,11 +15,11 @@ use vmatlas_maps::{Device, Mapping, Maps};
 const LIMIT: Duration = Duration::from_secs(3);
 
 /// So many files are opened of a process that is gone: a thread for each.
-const MOST_FILES: usize = 1024;
+const MAX_FILES: usize = 1024;
 
 /// How many sections of a file are looked at for each row: no program has as many, but a file that
 /// means harm may.
-const MOST_SECTIONS: usize = 4096;
+const MAX_SECTIONS: usize = 4096;
 
 /// The ELF files of a process. A file is opened when rows of it are first wanted, and once.
 #[derive(Default)]
@@ -144,7 +144,7 @@ impl Images {
             file.elf = Elf::None;
             let name = String::from_utf8_lossy(&path).into_owned();
             match build_id(&row) {
-                Some(id) if jobs.len() < MOST_FILES => {
+                Some(id) if jobs.len() < MAX_FILES => {
                     refused.insert(at, format!("{name} does not answer"));
                     let path = path.into_owned();
                     jobs.push(move |results: &Results<_>| {
@@ -223,8 +223,8 @@ impl MappedFile {
     fn row_of_file(&self, maps: &Maps, index: usize) -> Option<RowOfFile> {
         // The nearest count, and a process may map a file tens of thousands of times.
         let at = self.rows.partition_point(|&other| other < index);
-        let near = at.saturating_sub(ElfFile::SIBLINGS_LIMIT)
-            ..(at + ElfFile::SIBLINGS_LIMIT).min(self.rows.len());
+        let near = at.saturating_sub(ElfFile::MAX_SIBLINGS)
+            ..(at + ElfFile::MAX_SIBLINGS).min(self.rows.len());
         let siblings = self.rows[near].iter().filter_map(|&index| maps.get(index));
         let siblings = siblings.map(|row| file_mapping(&row)).collect();
         Some(RowOfFile { row: file_mapping(&maps.get(index)?), siblings })
@@ -252,7 +252,7 @@ impl Image<'_> {
             let range = section.vaddr_range();
             section.is_mapped() && range.start < end && start < range.end
         };
-        self.elf.sections().iter().take(MOST_SECTIONS).filter(overlaps).collect()
+        self.elf.sections().iter().take(MAX_SECTIONS).filter(overlaps).collect()
     }
 }
 

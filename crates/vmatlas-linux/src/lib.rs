@@ -13,11 +13,12 @@
 //! - [`Process`] is a handle to a process; [`Process::rows`] reads its rows, [`PointQuery`] asks
 //!   for one address.
 //! - [`files::Files`] makes the names of files certain, [`Images`] says what is in them.
-//! - [`facts()`] and [`core_facts`] gather what [labels](vmatlas_explain::label) are made from;
+//! - [`gather_facts`] and [`gather_core_facts`] gather what [labels](vmatlas_explain::label) are made from;
 //!   [`ProcessMemory`] reads the memory of a process for them.
 //! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
 //!   functions and lines of a recording's addresses.
 //! - [`RegularFile`] is an open file as a source of bytes, as for [`vmatlas_explain::coredump`].
+//! - [`fn@spool`] puts what comes through a pipe into a file.
 //! - [`postmortem`] reads the stack of a process that has ended.
 //! - [`access`] tells who may read a process's maps.
 //!
@@ -38,20 +39,21 @@ pub mod mounts;
 pub mod postmortem;
 mod process;
 mod query;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub mod record;
 mod recordings;
 mod regular_file;
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 pub mod scenario;
 mod snapshot;
+mod spool;
 pub mod symbols;
 mod sys;
 
 pub use core_file::{CoreFile, file_with_build_id};
 pub use deadline::{Results, all_within, within};
 pub use error::Error;
-pub use facts::{FactSources, core_facts, facts, image_facts};
+pub use facts::{FactSources, gather_core_facts, gather_facts, gather_image_facts};
 pub use images::{Image, Images, RowOfFile, SharedElf};
 pub use lookup::FilesNow;
 pub use memory::ProcessMemory;
@@ -60,6 +62,7 @@ pub use query::{PointQuery, Which};
 pub use recordings::{RecordingFile, recording_of};
 pub use regular_file::RegularFile;
 pub use snapshot::{Empty, Snapshot, Source};
+pub use spool::{SpoolCut, SpoolError, Spooled, spool};
 
 /// The size of a page of this machine, in bytes.
 pub fn page_size() -> usize {

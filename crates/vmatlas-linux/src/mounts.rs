@@ -6,6 +6,7 @@ use vmatlas_maps::Device;
 
 /// One mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mount {
     /// Its number, unique while it is mounted; statx(2) gives it as `stx_mnt_id`.
     pub id: u64,
@@ -28,7 +29,7 @@ impl Mounts {
     ///
     /// # Errors
     /// As for [`Process::read`].
-    pub fn of(process: &Process) -> Result<Mounts, Error> {
+    pub fn read(process: &Process) -> Result<Mounts, Error> {
         Ok(Mounts::parse(&process.read("mountinfo")?))
     }
 

@@ -28,6 +28,7 @@ pub struct PointQuery<P> {
 
 /// Which mapping is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Which {
     /// The one that covers the address.
     Covering,

@@ -3,6 +3,7 @@
 pub(crate) mod arch;
 mod attach;
 mod audit;
+mod call_source;
 mod calls;
 mod code;
 mod control;
@@ -12,6 +13,7 @@ mod output;
 mod perf;
 mod ptrace;
 mod recorder;
+mod shown;
 pub(crate) mod sink;
 mod space;
 mod truth;
@@ -24,9 +26,9 @@ pub use recorder::Limits;
 pub use truth::Truth;
 
 use crate::FilesNow;
+use call_source::{CallSource, Ended};
 use output::Output;
 use recorder::Recorder;
-use sink::{CallSource, Ended};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -34,6 +36,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vmatlas_recording::Meta;
 
 /// How a recording is to be made.
+#[non_exhaustive]
 pub struct Options {
     /// The file that it is written to; one that is there is replaced.
     pub output: PathBuf,
@@ -87,6 +90,7 @@ pub enum News<'a> {
 
 /// How far a recording is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Since it began.
     pub elapsed: Duration,
@@ -100,6 +104,7 @@ pub struct Progress {
 
 /// What sees the calls of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Backend {
     /// ptrace(2) with a seccomp filter: for programs that are launched. Loses nothing.
     Ptrace,
@@ -109,6 +114,7 @@ pub enum Backend {
 
 /// A recording that was made.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Report {
     /// How the program ended, if it was launched.
     pub status: Option<ExitStatus>,

@@ -1,50 +1,14 @@
 //! Recordings in files, and those that are being made now.
 
 use crate::process::Process;
+use crate::regular_file::RegularFile;
 use std::fs::File;
-use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use vmatlas_recording::{Recording, Source, looks_like_recording};
+use vmatlas_recording::{Recording, looks_like_recording};
 
 /// A recording in a file, which may still grow: what is there when it is opened counts.
-#[derive(Debug)]
-pub struct RecordingFile {
-    file: File,
-    size: u64,
-}
-
-impl RecordingFile {
-    /// Takes an open file.
-    ///
-    /// # Errors
-    /// That its size cannot be told.
-    pub fn new(file: File) -> io::Result<RecordingFile> {
-        let size = file.metadata()?.len();
-        Ok(RecordingFile { file, size })
-    }
-
-    /// Takes what cannot be read at any place, such as a pipe, by way of a temporary file.
-    ///
-    /// # Errors
-    /// What went wrong with reading or with the temporary file.
-    pub fn spool(mut input: impl io::Read) -> io::Result<RecordingFile> {
-        let mut file = tempfile::tempfile()?;
-        io::copy(&mut input, &mut file)?;
-        RecordingFile::new(file)
-    }
-}
-
-impl Source for RecordingFile {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> bool {
-        let end = offset.checked_add(buffer.len() as u64);
-        end.is_some_and(|end| end <= self.size) && self.file.read_exact_at(buffer, offset).is_ok()
-    }
-}
+pub type RecordingFile = RegularFile;
 
 /// Opens the recording that some vmatlas is making of a process, as far as it is written: what is
 /// not older than a tenth of a second may be missing.

@@ -12,6 +12,7 @@ use vmatlas_maps::{Maps, MapsReader};
 
 /// The rows of a process at one moment, as near as the kernel lets one come to that.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Snapshot {
     /// The rows, with a warning for whatever is not certain about them.
     pub maps: Maps,
@@ -45,6 +46,7 @@ impl std::fmt::Display for Empty {
 
 /// The file of /proc/PID that rows are read from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Source {
     /// The rows alone; cheap.
     Maps,

@@ -7,7 +7,8 @@
 //!
 //! let meta = std::fs::metadata("/proc/self/exe")?;
 //! let path = std::env::current_exe()?.into_os_string().into_encoded_bytes();
-//! let module = Module { path, inode: meta.ino(), size: Some(meta.len()), ..Module::default() };
+//! let mut module = Module::default();
+//! (module.path, module.inode, module.size) = (path, meta.ino(), Some(meta.len()));
 //! let mut symbolizer = Symbolizer::default();
 //! let module = symbolizer.add_module(module);
 //! let frames = symbolizer.symbolize(&[Place::File { module, offset: 0 }]);

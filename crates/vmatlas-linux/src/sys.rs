@@ -2,29 +2,29 @@
 //! file for each interface.
 #![allow(unsafe_code)]
 
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod hold;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod launch;
 pub(crate) mod nsfs;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod null_calls;
 #[cfg(target_pointer_width = "64")]
 pub(crate) mod pagemap_scan;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod perf_event;
 pub(crate) mod procmap_query;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod ptrace;
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 pub(crate) mod scenario;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod seccomp;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod terminal_signals;
-#[cfg(all(test, target_arch = "x86_64"))]
+#[cfg(all(test, feature = "record", target_arch = "x86_64"))]
 pub(crate) mod test_stop;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod vm_read;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod wait;

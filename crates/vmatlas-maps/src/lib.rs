@@ -14,6 +14,7 @@
 //! - [`Maps`] holds the rows of a process; [`MapsReader`] makes one from text that comes in pieces.
 //! - [`TextFormat`] renders rows as a given kernel does.
 //! - [`Filter`], [`Diff`] and [`Totals`] answer questions about maps.
+//! - [`ReadAt`] is what the crates above read ELF files, core dumps and recordings from.
 //!
 //! Features, both off: `regex` for `~` in filters, `serde` for values that can be serialised.
 //!
@@ -36,6 +37,7 @@ mod maps;
 mod names;
 mod parse;
 mod range;
+mod read_at;
 mod render;
 #[cfg(feature = "serde")]
 mod serialize;
@@ -56,6 +58,7 @@ pub use mapping::{Device, Mapping, OwnedMapping, Perms};
 pub use maps::{MAX_LINE, Maps, MapsReader, NoRowsError};
 pub use parse::{RowError, RowErrorKind, parse_row, rows};
 pub use range::{AddressRange, Bounds};
+pub use read_at::{ReadAt, ReadError};
 pub use render::{TextFormat, name_in};
 pub use smaps::{SmapsField, SmapsValue, VmFlags, vm_flag_meaning};
 pub use text::{find_row, other_listing};

@@ -70,6 +70,7 @@ struct Piece {
 
 /// The code that an address belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct JitCode<'a> {
     /// Its name as the runtime gave it; what is not UTF-8 is replaced.
     pub name: &'a str,
@@ -84,6 +85,7 @@ pub struct JitCode<'a> {
 /// What is wrong at a place of a perf map or jitdump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} ({place})")]
+#[non_exhaustive]
 pub struct JitError {
     /// What is wrong.
     pub kind: JitErrorKind,
@@ -93,6 +95,7 @@ pub struct JitError {
 
 /// A place in a perf map or jitdump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum JitPlace {
     /// A line of a perf map, from 1.
     Line(usize),

@@ -25,12 +25,14 @@ pub mod elf;
 pub mod jit;
 mod memory;
 pub mod pclntab;
-mod read_at;
 pub mod symbols;
 pub mod unwind;
 
 pub use memory::Memory;
-pub use read_at::{ReadAt, ReadError, Source};
+pub use vmatlas_maps::{ReadAt, ReadError};
+
+/// A source of any sort, as an [`ElfFile`](elf::ElfFile) keeps it.
+pub type Source = Box<dyn ReadAt + Send>;
 
 // The example of the README is a test.
 #[cfg(doctest)]

@@ -17,6 +17,7 @@ const NAME_LIMIT: usize = 16 << 10;
 /// Why `.gopclntab` could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}, at byte {offset:#x}")]
+#[non_exhaustive]
 pub struct PclntabError {
     /// What is wrong.
     pub kind: PclntabErrorKind,
@@ -44,6 +45,7 @@ pub enum PclntabErrorKind {
 
 /// A Go function that an address belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Function<'a> {
     /// Its name as Go has it: `main.(*T).Method`.
     pub name: &'a [u8],

@@ -31,7 +31,7 @@ pub use life::{LifeKind, LifeStep};
 pub use meta::Meta;
 pub use origins::{Maker, Origin, Origins};
 pub use processes::{Course, Process};
-pub use read::{Moment, Recording, RecordingError, Source, looks_like_recording};
+pub use read::{Moment, Recording, RecordingError, looks_like_recording};
 pub use replay::Replay;
 pub use select::{MomentError, SelectError, Selected, Selection, parse_seconds};
 pub use space::{Applied, RecordedSpace};

@@ -3,11 +3,12 @@
 use super::call::CallKind;
 use super::event::{Event, What};
 use super::id::TaskId;
-use super::read::{Recording, RecordingError, Source};
+use super::read::{Recording, RecordingError};
 use super::replay::Replay;
 use super::space::RecordedSpace;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use vmatlas_maps::ReadAt;
 use vmatlas_maps::{AddressRange, Perms};
 
 /// Something that happened to an address, with the event that did it.
@@ -67,7 +68,7 @@ struct Stretch {
     from: u64,
 }
 
-impl<S: Source> Recording<S> {
+impl<S: ReadAt> Recording<S> {
     /// All that happened to an address of the process that has `task` after event `until`, the
     /// first first. Where bytes were moved there, or the process was forked, their life goes on
     /// before that elsewhere.

@@ -7,28 +7,8 @@ use super::meta::Meta;
 use super::processes::{Course, Process, Processes};
 use super::replay::Replay;
 use std::ops::ControlFlow;
+use vmatlas_maps::ReadAt;
 use vmatlas_space::bytes::Take;
-
-/// Where the bytes of a recording come from.
-pub trait Source {
-    /// How many bytes there are.
-    fn size(&self) -> u64;
-
-    /// Fills `buffer` from `offset` on; false if that is not possible.
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> bool;
-}
-
-impl Source for &[u8] {
-    fn size(&self) -> u64 {
-        self.len() as u64
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> bool {
-        let bytes = usize::try_from(offset).ok().and_then(|offset| self.get(offset..));
-        let bytes = bytes.and_then(|bytes| bytes.get(..buffer.len()));
-        bytes.map(|bytes| buffer.copy_from_slice(bytes)).is_some()
-    }
-}
 
 /// Why a recording cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,15 +58,16 @@ pub fn looks_like_recording(head: &[u8]) -> bool {
     head.starts_with(&MAGIC[..15])
 }
 
-impl<S: Source> Recording<S> {
-    /// Opens a recording, also one that is still being written or was cut.
+impl<S: ReadAt> Recording<S> {
+    /// Opens a recording, also one that is still being written or was cut. `source` must know its
+    /// size.
     ///
     /// # Errors
     /// [`RecordingError`] if its beginning is not that of a recording that this version reads. What
     /// is damaged behind it is left out and told by [`warnings`](Recording::warnings).
     pub fn open(source: S) -> Result<Recording<S>, RecordingError> {
         let mut magic = [0; 16];
-        if !source.read_at(0, &mut magic) || !looks_like_recording(&magic) {
+        if !read_exact(&source, 0, &mut magic) || !looks_like_recording(&magic) {
             return Err(RecordingError::NotARecording);
         }
         if magic != MAGIC {
@@ -248,32 +229,44 @@ impl<S: Source> Recording<S> {
     }
 }
 
+/// How many bytes there are; a source of unknown size counts as empty.
+fn size<S: ReadAt>(source: &S) -> u64 {
+    source.size().unwrap_or_default()
+}
+
+/// Fills `buffer` from `offset` on; false if that is not possible. Bytes that came since the source
+/// was opened do not count.
+fn read_exact<S: ReadAt>(source: &S, offset: u64, buffer: &mut [u8]) -> bool {
+    let end = offset.checked_add(buffer.len() as u64);
+    end.is_some_and(|end| end <= size(source)) && source.read_exact_at(offset, buffer).is_ok()
+}
+
 /// The payload of the block at an offset.
-fn payload<S: Source>(source: &S, offset: u64, kind: BlockKind) -> Option<Vec<u8>> {
+fn payload<S: ReadAt>(source: &S, offset: u64, kind: BlockKind) -> Option<Vec<u8>> {
     let (header, at) = header(source, offset)?;
-    if header.kind != kind || u64::from(header.stored) > source.size().checked_sub(at)? {
+    if header.kind != kind || u64::from(header.stored) > size(source).checked_sub(at)? {
         return None;
     }
     let mut stored = vec![0; header.stored as usize];
-    if !source.read_at(at, &mut stored) {
+    if !read_exact(source, at, &mut stored) {
         return None;
     }
     header.unpack(&stored)
 }
 
 /// The header at an offset, and where the payload begins.
-fn header<S: Source>(source: &S, offset: u64) -> Option<(Header, u64)> {
+fn header<S: ReadAt>(source: &S, offset: u64) -> Option<(Header, u64)> {
     let mut bytes = [0; HEADER];
-    let read = source.read_at(offset, &mut bytes);
+    let read = read_exact(source, offset, &mut bytes);
     let header = if read { Header::read(&bytes) } else { None };
     Some((header?, offset.checked_add(HEADER as u64)?))
 }
 
 /// The blocks by the index of a recording that was finished.
-fn index<S: Source>(source: &S) -> Option<(Vec<Block>, Overview)> {
-    let at = source.size().checked_sub(16)?;
+fn index<S: ReadAt>(source: &S) -> Option<(Vec<Block>, Overview)> {
+    let at = size(source).checked_sub(16)?;
     let mut end = [0; 16];
-    if !source.read_at(at, &mut end) || end[8..] != TRAILER {
+    if !read_exact(source, at, &mut end) || end[8..] != TRAILER {
         return None;
     }
     let offset = u64::from_le_bytes([0, 1, 2, 3, 4, 5, 6, 7].map(|index| end[index]));
@@ -294,16 +287,16 @@ fn index<S: Source>(source: &S) -> Option<(Vec<Block>, Overview)> {
 }
 
 /// The blocks, found one by one, up to what is cut or damaged.
-fn scan<S: Source>(source: &S, warnings: &mut Vec<String>) -> Vec<Block> {
+fn scan<S: ReadAt>(source: &S, warnings: &mut Vec<String>) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut offset = MAGIC.len() as u64;
-    while offset < source.size() {
+    while offset < size(source) {
         let whole = header(source, offset)
-            .filter(|(header, at)| u64::from(header.stored) <= source.size().saturating_sub(*at));
+            .filter(|(header, at)| u64::from(header.stored) <= size(source).saturating_sub(*at));
         let Some((header, at)) = whole else {
             warnings.push(format!(
                 "the recording ends at byte {offset}: the last {} bytes are no whole block",
-                source.size() - offset
+                size(source) - offset
             ));
             return blocks;
         };

@@ -3,10 +3,11 @@
 
 use super::id::TaskId;
 use super::processes::Process;
-use super::read::{Moment, Recording, RecordingError, Source};
+use super::read::{Moment, Recording, RecordingError};
 use super::replay::Replay;
 use std::str::FromStr;
 use std::time::Duration;
+use vmatlas_maps::ReadAt;
 
 /// A process of a recording or log, and a moment of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -124,7 +125,7 @@ pub enum SelectError {
     },
 }
 
-impl<S: Source> Recording<S> {
+impl<S: ReadAt> Recording<S> {
     /// The process that a selection means, at its moment. A process without a moment is shown at
     /// the end of its life.
     ///

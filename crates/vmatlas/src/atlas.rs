@@ -16,7 +16,7 @@ use std::time::Duration;
 use vmatlas_explain::label::{Facts, Labels, ThreadFacts};
 use vmatlas_linux::files::FileTruth;
 use vmatlas_linux::symbols::SymbolOptions;
-use vmatlas_linux::{Empty, ProcessId, ProcessMemory, core_facts};
+use vmatlas_linux::{Empty, ProcessId, ProcessMemory, gather_core_facts};
 use vmatlas_maps::{AddressRange, KernelVersion, Maps, WordSize};
 use vmatlas_object::Memory;
 use vmatlas_recording::Moment;
@@ -355,7 +355,7 @@ impl Atlas {
         let deep = self.open.deep;
         self.facts.get_or_init(|| match &self.source {
             Source::Live(live) => live.facts(&self.maps, deep),
-            Source::Core(core) => core_facts(&core.dump, deep),
+            Source::Core(core) => gather_core_facts(&core.dump, deep),
             Source::Recorded(recorded) => recorded.facts(&self.maps, self.origins(), deep),
             Source::Text => Facts::default(),
         })
@@ -376,7 +376,7 @@ impl Atlas {
             None => None,
         };
         let core = self.core().map(|core| &core.dump as &dyn Memory);
-        (Labels::of(&self.maps, facts, core.filter(|_| deep)), refused)
+        (Labels::read(&self.maps, facts, core.filter(|_| deep)), refused)
     }
 
     /// Who made the rows; nobody where the source does not tell.

@@ -35,7 +35,7 @@ mod blame;
 mod crash;
 mod diff;
 mod error;
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 mod guard;
 mod images;
 mod life;
@@ -52,7 +52,7 @@ mod sections;
 mod source;
 mod stacks;
 mod totals;
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 mod verify;
 mod watch;
 pub mod words;
@@ -62,7 +62,7 @@ pub use blame::{Blame, BlameBy, BlameOptions, BlameTotal, Count, Piece, Rank};
 pub use crash::{Case, CrashInput};
 pub use diff::{Diff, Growth, Who, diff};
 pub use error::{Error, ErrorKind, Result};
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub use guard::{Guard, recorder_was_killed};
 pub use images::Image;
 pub use life::{Life, Lives, syscall};
@@ -80,14 +80,14 @@ pub use source::open::Target;
 pub use source::slot::Slot;
 pub use stacks::telling;
 pub use totals::{KindTotals, MapTotals};
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 pub use verify::{Outcome, Status, Verifier, VerifyReport};
 pub use watch::{Look, SumGrowth, Watch, watch};
 
 pub use vmatlas_explain::{coredump, crash as crashes, explain, label};
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub use vmatlas_linux::record;
-#[cfg(target_pointer_width = "64")]
+#[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 pub use vmatlas_linux::scenario::serve_if_asked;
 pub use vmatlas_linux::symbols::SymbolFrame;
 pub use vmatlas_linux::{Empty, ProcessId, access, files, page_size};

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::OnceLock;
 use vmatlas_explain::label::{Facts, FunctionFacts, OriginFacts, ThreadFacts};
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
-use vmatlas_linux::{Images, image_facts};
+use vmatlas_linux::{Images, gather_image_facts};
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 use vmatlas_recording::strace::Makers;
 use vmatlas_recording::{
@@ -191,9 +191,11 @@ impl Recorded {
     /// What labels are made from.
     pub(crate) fn facts(&self, maps: &Maps, origins: &Origins, deep: bool) -> Facts {
         let Told::Recording { recording, replay, .. } = &self.told else {
-            return Facts { origins: self.origin_facts(origins), ..Facts::default() };
+            let mut facts = Facts::default();
+            facts.origins = self.origin_facts(origins);
+            return facts;
         };
-        let (images, machine) = image_facts(&self.files(maps).images, maps, deep);
+        let (images, machine) = gather_image_facts(&self.files(maps).images, maps, deep);
         let (meta, definitions) = (recording.meta(), recording.definitions());
         let tasks = replay.tasks().into_iter();
         let tasks = tasks.filter_map(|task| definitions.tasks.get(task.index()));
@@ -202,38 +204,45 @@ impl Recorded {
         let code = code.map(|symbol| {
             AddressRange::new(symbol.address, symbol.address.saturating_add(symbol.size))
         });
-        Facts {
-            page_size: meta.page_size,
-            word_size: maps.word_size(),
-            machine,
-            kernel: meta.kernel.parse().ok(),
-            pid: self.pid(),
-            threads: threads
-                .map(|task| ThreadFacts {
-                    tid: task.tid,
-                    comm: task.comm.clone(),
-                    ..ThreadFacts::default()
-                })
-                .collect(),
-            images,
-            jit_code: joined(code.collect()),
-            origins: self.origin_facts(origins),
-            ..Facts::default()
-        }
+        let threads = threads.map(|task| {
+            let mut thread = ThreadFacts::default();
+            thread.tid = task.tid;
+            thread.comm = task.comm.clone();
+            thread
+        });
+        let mut facts = Facts::default();
+        facts.page_size = meta.page_size;
+        facts.word_size = maps.word_size();
+        facts.machine = machine;
+        facts.kernel = meta.kernel.parse().ok();
+        facts.pid = self.pid();
+        facts.threads = threads.collect();
+        facts.images = images;
+        facts.jit_code = joined(code.collect());
+        facts.origins = self.origin_facts(origins);
+        facts
     }
 
     /// Who made the memory, as recognisers take it.
     fn origin_facts(&self, origins: &Origins) -> Vec<OriginFacts> {
-        let function = |frame: &SymbolFrame| FunctionFacts {
-            name: if frame.function.is_empty() { String::new() } else { short_function(frame) },
-            file: frame.module.clone(),
+        let function = |frame: &SymbolFrame| {
+            let mut facts = FunctionFacts::default();
+            if !frame.function.is_empty() {
+                facts.name = short_function(frame);
+            }
+            facts.file.clone_from(&frame.module);
+            facts
         };
         let pieces = self.space().origins.iter();
         let facts = pieces.filter_map(|(range, origin)| {
             let Maker::Call(call) = origin.maker else { return None };
             let stack = origins.stacks.get(self.tasks(), &origin);
-            let stack = stack.iter().map(function).collect();
-            Some(OriginFacts { range, call: call.name(), event: origin.event, stack })
+            let mut facts = OriginFacts::default();
+            facts.range = range;
+            facts.call = call.name();
+            facts.event = origin.event;
+            facts.stack = stack.iter().map(function).collect();
+            Some(facts)
         });
         facts.collect()
     }

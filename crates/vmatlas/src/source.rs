@@ -9,6 +9,8 @@ pub(crate) mod log;
 pub(crate) mod open;
 pub(crate) mod recording;
 pub(crate) mod slot;
+#[cfg(any(test, not(feature = "record")))]
+mod zstd_frames;
 
 use self::core::Core;
 use self::live::Live;

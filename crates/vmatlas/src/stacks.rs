@@ -49,7 +49,7 @@ impl Stacks {
                             (None, file) => {
                                 places.push(match file {
                                     Some(file) => Place::File {
-                                        module: symbolizer.add_module(Module::of(file)),
+                                        module: symbolizer.add_module(Module::from_entry(file)),
                                         offset: frame.offset,
                                     },
                                     None => Place::Jit { pid, address: frame.offset },

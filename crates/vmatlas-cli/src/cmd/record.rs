@@ -15,19 +15,17 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
         .map_err(|error| Trouble::new(format!("signals cannot be taken: {error}")))?;
     let program = args.command.first().map(Path::new);
     let output = args.output.clone().unwrap_or_else(|| default_output(program, args.pid));
-    let options = Options {
-        output: output.clone(),
-        limits: Limits { duration: args.duration, size: args.max_size },
-        control: Some(control),
-        news: (!args.quiet).then(listener),
-        backend: args.backend.map(|backend| match backend {
-            args::Backend::Ptrace => Backend::Ptrace,
-            args::Backend::Perf => Backend::Perf,
-        }),
-        pages: args.pages,
-        audit: args.audit,
-        stack_bytes: u32::try_from(args.stack_size).unwrap_or(u32::MAX),
-    };
+    let mut options = Options::new(output.clone());
+    options.limits = Limits::new(args.duration, args.max_size);
+    options.control = Some(control);
+    options.news = (!args.quiet).then(listener);
+    options.backend = args.backend.map(|backend| match backend {
+        args::Backend::Ptrace => Backend::Ptrace,
+        args::Backend::Perf => Backend::Perf,
+    });
+    options.pages = args.pages;
+    options.audit = args.audit;
+    options.stack_bytes = u32::try_from(args.stack_size).unwrap_or(u32::MAX);
     let report = match (args.pid, args.command.split_first()) {
         (Some(pid), _) => attach(pid, options),
         (None, Some((program, words))) => {

@@ -5,6 +5,7 @@ use vmatlas_object::ReadError;
 /// Why a file cannot be read as a core dump, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}, at byte {offset:#x}: {kind}")]
+#[non_exhaustive]
 pub struct CoreError {
     /// The part of the file.
     pub place: &'static str,

@@ -4,7 +4,7 @@ use super::layout::Layout;
 use vmatlas_maps::AddressRange;
 
 /// The longest name that is taken, in bytes: one is compared with each row of its file.
-const MOST_NAME: usize = 16 << 10;
+const MAX_NAME: usize = 16 << 10;
 
 /// A mapping of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl MappedFiles {
                 break;
             };
             let rest = names.get(from..).unwrap_or_default();
-            let Some(length) = memchr::memchr(0, rest).filter(|&at| at <= MOST_NAME) else { break };
+            let Some(length) = memchr::memchr(0, rest).filter(|&at| at <= MAX_NAME) else { break };
             let name = (from, from + length);
             from += length + 1;
             let range = AddressRange::new(start, end);

@@ -14,9 +14,9 @@ type Elf64 = elf::FileHeader64<Endianness>;
 
 /// The most program headers that are looked at. `vm.max_map_count` is 65,530 unless it is raised,
 /// and a few programs ask for a million.
-const MOST_SEGMENTS: u64 = 1 << 22;
+const MAX_SEGMENTS: u64 = 1 << 22;
 /// A kernel writes one `PT_NOTE` segment.
-const MOST_NOTES: usize = 64;
+const MAX_NOTES: usize = 64;
 
 /// A piece of memory (`PT_LOAD`): usually one mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,9 +112,9 @@ fn parse<S: ReadAt + ?Sized, Elf: FileHeader<Endian = Endianness>>(
     let mut window = Window::new(source);
     let mut left_out = LeftOut::default();
     // Where the table ends, if only the first note tells.
-    let mut until = count.unwrap_or(MOST_SEGMENTS);
+    let mut until = count.unwrap_or(MAX_SEGMENTS);
     let mut index = 0;
-    while index < until.min(MOST_SEGMENTS) {
+    while index < until.min(MAX_SEGMENTS) {
         let offset = table.saturating_add(index.saturating_mul(size as u64));
         let Ok((entry, _)) = pod::from_bytes::<Elf::ProgramHeader>(window.get(offset, size)) else {
             break;
@@ -122,7 +122,7 @@ fn parse<S: ReadAt + ?Sized, Elf: FileHeader<Endian = Endianness>>(
         let file_offset: u64 = entry.p_offset(endian).into();
         let file_size: u64 = entry.p_filesz(endian).into();
         match entry.p_type(endian) {
-            elf::PT_NOTE if headers.notes.len() < MOST_NOTES => {
+            elf::PT_NOTE if headers.notes.len() < MAX_NOTES => {
                 headers.notes.push((file_offset, file_size));
                 if count.is_none() && file_offset > table {
                     until = until.min((file_offset - table) / size as u64);
@@ -146,9 +146,9 @@ fn parse<S: ReadAt + ?Sized, Elf: FileHeader<Endian = Endianness>>(
         }
         index += 1;
     }
-    if index == MOST_SEGMENTS && until > MOST_SEGMENTS {
+    if index == MAX_SEGMENTS && until > MAX_SEGMENTS {
         headers.warnings.push(format!(
-            "it says it has {until} program headers: only the first {MOST_SEGMENTS} were read"
+            "it says it has {until} program headers: only the first {MAX_SEGMENTS} were read"
         ));
     } else if index < until {
         headers.warnings.push(match window.error() {

@@ -13,13 +13,14 @@ const MOST: usize = 1 << 16;
 /// How many rows an image may have.
 const ROWS: usize = 64;
 /// The most bytes of notes of an image.
-const MOST_NOTES: u64 = 64 << 10;
+const MAX_NOTES: u64 = 64 << 10;
 /// An id is 20 bytes (SHA-1), or what `--build-id=0x…` gives.
-const MOST_ID: usize = 64;
+const MAX_ID: usize = 64;
 
 /// A program, a library or the vDSO, as its ELF header in the core has it. The kernel writes the
 /// first page of each into a core unless it is told otherwise (`coredump_filter`, core(5)).
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct CoreImage {
     /// Name, load bias, segments and RELRO; no symbols.
     pub facts: ImageFacts,
@@ -82,7 +83,7 @@ impl<S: ReadAt> CoreDump<S> {
             .collect();
         image.facts.relro = of_kind(elf::PT_GNU_RELRO).find_map(range);
         for notes in of_kind(elf::PT_NOTE) {
-            let size = usize::try_from(notes.file_size.min(MOST_NOTES)).unwrap_or(0);
+            let size = usize::try_from(notes.file_size.min(MAX_NOTES)).unwrap_or(0);
             if let Some(bytes) = self.bytes(address(notes), size) {
                 image.take_notes(&bytes, self.layout);
             }
@@ -105,7 +106,7 @@ impl CoreImage {
             let bytes = rest.get(from..).and_then(|rest| rest.get(..size as usize));
             match (name, elf::NoteType(kind), bytes) {
                 (Some(b"GNU\0"), elf::NT_GNU_BUILD_ID, Some(id))
-                    if (1..=MOST_ID).contains(&id.len()) =>
+                    if (1..=MAX_ID).contains(&id.len()) =>
                 {
                     self.build_id.get_or_insert_with(|| id.to_vec());
                 }

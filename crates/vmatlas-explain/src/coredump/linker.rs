@@ -12,11 +12,11 @@ use vmatlas_object::Memory as _;
 /// The most libraries that are looked at.
 const MOST: usize = 4096;
 /// The most rows that are named.
-const MOST_ROWS: usize = 1 << 16;
+const MAX_ROWS: usize = 1 << 16;
 /// The longest path (`PATH_MAX`).
-const MOST_NAME: usize = 4096;
+const MAX_NAME: usize = 4096;
 /// The most entries of a dynamic section.
-const MOST_ENTRIES: u64 = 1024;
+const MAX_ENTRIES: u64 = 1024;
 
 impl<S: ReadAt> CoreDump<S> {
     /// The mappings of the program and its libraries, by their headers and the list of the dynamic
@@ -55,7 +55,7 @@ impl<S: ReadAt> Found<'_, S> {
             let at = dynamic.checked_add(index * 2 * word)?;
             Some((core.word_at(at)?, core.word_at(at.checked_add(word)?)?))
         };
-        let entries = (0..MOST_ENTRIES).map_while(entry).take_while(|(tag, _)| *tag != 0);
+        let entries = (0..MAX_ENTRIES).map_while(entry).take_while(|(tag, _)| *tag != 0);
         let (_, debug) = entries.into_iter().find(|(tag, _)| *tag == elf::DT_DEBUG.0 as u64)?;
         self.libraries(core.word_at(debug.checked_add(word)?)?)
     }
@@ -89,7 +89,7 @@ impl<S: ReadAt> Found<'_, S> {
             let first = segments.partition_point(|segment| segment.range.end <= start);
             let segments = segments.get(first..).unwrap_or_default();
             for segment in segments.iter().take_while(|segment| segment.range.start < end) {
-                if self.rows.len() == MOST_ROWS {
+                if self.rows.len() == MAX_ROWS {
                     return;
                 }
                 let from = segment.range.start.max(start);
@@ -102,7 +102,7 @@ impl<S: ReadAt> Found<'_, S> {
 
     /// The text at an address, up to its zero.
     fn text(&self, address: u64) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; MOST_NAME];
+        let mut bytes = vec![0; MAX_NAME];
         let count = self.core.read(address, &mut bytes);
         bytes.truncate(memchr::memchr(0, bytes.get(..count)?)?);
         Some(bytes)

@@ -11,7 +11,7 @@ const VSYSCALL: u64 = 0xffff_ffff_ff60_0000;
 const VECTORS: u64 = 0xffff_0000;
 
 /// More pages of data than the kernel gives any vDSO.
-const MOST_VVAR_PAGES: u64 = 16;
+const MAX_VVAR_PAGES: u64 = 16;
 
 /// The names, by the first address of a row.
 pub(super) fn of<S: ReadAt>(core: &CoreDump<S>) -> Vec<(u64, &'static [u8])> {
@@ -45,7 +45,7 @@ fn vvar<S: ReadAt>(core: &CoreDump<S>, vdso: usize) -> Vec<(u64, &'static [u8])>
         let size = segment.range.size();
         segment.flags == Segment::READ
             && segment.file_size == size
-            && size <= MOST_VVAR_PAGES.saturating_mul(core.page_size())
+            && size <= MAX_VVAR_PAGES.saturating_mul(core.page_size())
             && (core.machine == Machine::Arm || is_empty(core, segment))
     };
     let mut top = core.segments.get(vdso).map(|segment| segment.range.start);

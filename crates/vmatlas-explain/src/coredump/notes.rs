@@ -11,11 +11,11 @@ use object::elf;
 use vmatlas_object::{ReadAt, ReadError};
 
 /// The most threads that are kept.
-const MOST_THREADS: usize = 1 << 17;
+const MAX_THREADS: usize = 1 << 17;
 /// The most bytes that are read of a note: of `NT_FILE` the kernel writes at most 4 MiB, 16 if
 /// told so (`kernel.core_file_note_size_limit`).
-const MOST_FILE_NOTE: u64 = 64 << 20;
-const MOST_OTHER_NOTE: u64 = 16 << 10;
+const MAX_FILE_NOTE: u64 = 64 << 20;
+const MAX_OTHER_NOTE: u64 = 16 << 10;
 /// The most notes that are looked at.
 const MOST: u64 = 1 << 22;
 
@@ -75,7 +75,7 @@ pub(super) fn read<S: ReadAt + ?Sized>(
             for (to, from) in name.iter_mut().zip(window.get(name_at, name_size.min(8) as usize)) {
                 *to = *from;
             }
-            let most = if kind == elf::NT_FILE.0 { MOST_FILE_NOTE } else { MOST_OTHER_NOTE };
+            let most = if kind == elf::NT_FILE.0 { MAX_FILE_NOTE } else { MAX_OTHER_NOTE };
             if wanted(&name, kind) {
                 let asked = u64::from(size).min(most);
                 let size = usize::try_from(asked).unwrap_or(usize::MAX);
@@ -89,8 +89,8 @@ pub(super) fn read<S: ReadAt + ?Sized>(
             count += 1;
         }
     }
-    if notes.threads.len() == MOST_THREADS {
-        notes.warnings.push(format!("only the first {MOST_THREADS} threads are kept"));
+    if notes.threads.len() == MAX_THREADS {
+        notes.warnings.push(format!("only the first {MAX_THREADS} threads are kept"));
     }
     notes
 }
@@ -116,7 +116,7 @@ fn wanted(name: &[u8; 8], kind: u32) -> bool {
 impl Notes {
     fn take(&mut self, kind: u32, bytes: &[u8], machine: Machine, layout: Layout) {
         match elf::NoteType(kind) {
-            elf::NT_PRSTATUS if self.threads.len() < MOST_THREADS => {
+            elf::NT_PRSTATUS if self.threads.len() < MAX_THREADS => {
                 self.threads.extend(CoreThread::parse(bytes, machine, layout));
             }
             elf::NT_PRPSINFO => self.take_process(bytes, layout),

@@ -6,6 +6,7 @@ use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 
 /// `siginfo_t` (sigaction(2)) as far as it tells of crashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SigInfo {
     /// The signal's number.
     pub signal: i32,

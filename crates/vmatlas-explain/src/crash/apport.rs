@@ -137,6 +137,7 @@ fn analysis(crash: &mut Crash, text: &[u8]) {
 #[error(
     "the core dump in the report is damaged: {byte:#04x} is no letter of base64, or stands where none may"
 )]
+#[non_exhaustive]
 pub struct Base64Error {
     /// The byte.
     pub byte: u8,

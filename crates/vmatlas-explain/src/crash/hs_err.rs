@@ -14,7 +14,7 @@ use vmatlas_maps::uapi::siginfo::SEGV_ACCERR;
 use vmatlas_maps::uapi::signal::SIGSEGV;
 
 /// More than HotSpot prints.
-const MOST_CODE: usize = 4096;
+const MAX_CODE: usize = 4096;
 
 /// Reads the logs of Java virtual machines.
 #[derive(Debug, Default)]
@@ -206,7 +206,7 @@ fn instructions(crash: &mut Crash, text: &[u8]) {
     let Some((address, bytes)) = split(text, ":") else { return };
     let Some(address) = hex(address) else { return };
     let (start, code) = crash.code_bytes.get_or_insert_with(|| (address, Vec::new()));
-    if start.checked_add(code.len() as u64) != Some(address) || code.len() >= MOST_CODE {
+    if start.checked_add(code.len() as u64) != Some(address) || code.len() >= MAX_CODE {
         return;
     }
     let words = bytes.split(|&b| b == b' ').filter(|word| !word.is_empty());

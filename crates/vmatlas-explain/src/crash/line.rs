@@ -30,12 +30,12 @@ pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
 
 /// How many prefixes stand before one another at most: `journalctl` of a line of `rsyslog` of
 /// `dmesg -x` with the caller, and one more.
-const MOST_PREFIXES: usize = 8;
+const MAX_PREFIXES: usize = 8;
 
 /// The line without what logs put before it; unchanged where there is nothing of the sort.
 pub(super) fn logged(line: &[u8]) -> &[u8] {
     let mut rest = line;
-    for _ in 0..MOST_PREFIXES {
+    for _ in 0..MAX_PREFIXES {
         let Some(behind) = without_prefix(rest) else { break };
         rest = behind;
     }

@@ -14,12 +14,12 @@ use crate::crash::{Access, Crash, CrashSource, SymbolFrame, registers};
 use vmatlas_maps::{Maps, MapsReader};
 
 /// The most crashes that are kept of a text.
-const MOST_CRASHES: usize = 10_000;
+const MAX_CRASHES: usize = 10_000;
 /// The most calls that are kept of a crash: an overflown stack has many more.
-const MOST_FRAMES: usize = 4096;
+const MAX_FRAMES: usize = 4096;
 
 /// The most calls of a handler before the call that crashed.
-const MOST_HANDLERS: usize = 16;
+const MAX_HANDLERS: usize = 16;
 
 /// Every crash that a text tells of, in the order of the text: lines of the kernel as dmesg,
 /// journalctl and syslog print them, tombstones of Android and their lines in logcat, and the
@@ -98,7 +98,7 @@ impl Found {
 
     /// Adds a crash that began this many bytes from the start of the text.
     pub(super) fn add_at(&mut self, start: usize, crash: Crash) -> Option<Index> {
-        if self.entries.len() >= MOST_CRASHES {
+        if self.entries.len() >= MAX_CRASHES {
             return None;
         }
         self.entries.push(Entry { crash, start, maps: None });
@@ -112,7 +112,7 @@ impl Found {
 
     /// Adds a call to the stack of a crash, outside of those before it.
     pub(super) fn frame(&mut self, index: Index, frame: SymbolFrame) {
-        if let Some(crash) = self.get(index).filter(|crash| crash.frames.len() < MOST_FRAMES) {
+        if let Some(crash) = self.get(index).filter(|crash| crash.frames.len() < MAX_FRAMES) {
             crash.frames.push(frame);
         }
     }
@@ -166,7 +166,7 @@ fn settle(crash: &mut Crash) {
     }
     // A handler that prints its own stack has itself before the call that crashed.
     let crashed = |frame: &SymbolFrame| frame.pc.is_some() && frame.pc == crash.ip;
-    if let Some(handlers) = crash.frames.iter().take(MOST_HANDLERS).position(crashed) {
+    if let Some(handlers) = crash.frames.iter().take(MAX_HANDLERS).position(crashed) {
         crash.frames.drain(..handlers);
     }
     if crash.maps.is_ordered() {

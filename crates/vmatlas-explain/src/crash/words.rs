@@ -91,9 +91,9 @@ pub(super) fn hex_after(text: &[u8], mark: &str) -> Option<u64> {
 }
 
 /// The longest text that is kept of a line.
-const MOST_TEXT: usize = 4096;
+const MAX_TEXT: usize = 4096;
 
 /// As text, of bounded length.
 pub(super) fn string(text: &[u8]) -> String {
-    String::from_utf8_lossy(text.get(..MOST_TEXT).unwrap_or(text)).into_owned()
+    String::from_utf8_lossy(text.get(..MAX_TEXT).unwrap_or(text)).into_owned()
 }

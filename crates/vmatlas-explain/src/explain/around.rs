@@ -5,6 +5,7 @@ use vmatlas_maps::Maps;
 
 /// A line of the map around an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Around {
     /// The row, none for a gap.
     pub row: Option<usize>,

@@ -2,7 +2,7 @@
 //! and the registers add.
 
 use super::instruction::{
-    self, Instruction, InstructionKind, LONGEST, MemoryOperand, RegisterValue,
+    self, Instruction, InstructionKind, MAX_INSTRUCTION_BYTES, MemoryOperand, RegisterValue,
 };
 use crate::crash::{Access, Crash, Machine};
 use vmatlas_maps::uapi::siginfo::SI_KERNEL;
@@ -11,6 +11,7 @@ use vmatlas_object::Memory;
 
 /// The access at which a program crashed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Fault {
     /// The address.
     pub address: Option<u64>,
@@ -168,15 +169,15 @@ fn decode(crash: &Crash, memory: Option<&dyn Memory>) -> Option<Instruction> {
     if x86 && crash.signal == Some(SIGTRAP) && memory.and_then(byte) == Some([0xcc]) {
         ip = before;
     }
-    let mut read = [0; LONGEST];
+    let mut read = [0; MAX_INSTRUCTION_BYTES];
     let bytes = crash.code_bytes.as_ref().and_then(|(start, bytes)| {
         let into = usize::try_from(ip.checked_sub(*start)?).ok()?;
         bytes.get(into..).filter(|bytes| !bytes.is_empty())
     });
     let bytes = match bytes {
-        Some(bytes) => bytes.get(..LONGEST).unwrap_or(bytes),
+        Some(bytes) => bytes.get(..MAX_INSTRUCTION_BYTES).unwrap_or(bytes),
         None => {
-            let count = memory?.read(ip, &mut read).min(LONGEST);
+            let count = memory?.read(ip, &mut read).min(MAX_INSTRUCTION_BYTES);
             read.get(..count)?
         }
     };

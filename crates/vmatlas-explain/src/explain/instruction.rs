@@ -1,17 +1,21 @@
 //! What an instruction does with memory, and by which registers it found the address.
 //!
-//! x86 is decoded by iced-x86, AArch64 by yaxpeax-arm; of other machines nothing is decoded.
+//! iced-x86 decodes x86, yaxpeax-arm AArch64. Instructions of other machines are not decoded, and
+//! none at all without the feature `decoders`.
 
+#[cfg(feature = "decoders")]
 mod aarch64;
+#[cfg(feature = "decoders")]
 mod x86;
 
 use crate::crash::Machine;
 
 /// The longest instruction of any machine that is decoded, in bytes (x86).
-pub const LONGEST: usize = 15;
+pub const MAX_INSTRUCTION_BYTES: usize = 15;
 
 /// An instruction as far as a crash is about it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Instruction {
     /// It as an assembler writes it, in Intel's syntax for x86.
     pub text: String,
@@ -58,6 +62,7 @@ pub enum InstructionKind {
 
 /// A register and what it held.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RegisterValue {
     /// Its name as the manual has it, in lower case.
     pub name: String,
@@ -67,6 +72,7 @@ pub struct RegisterValue {
 
 /// Memory that an instruction reads or writes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MemoryOperand {
     /// The address, where the registers that make it up are known.
     pub address: Option<u64>,
@@ -102,7 +108,9 @@ impl MemoryOperand {
 
 /// Decodes the instruction at the beginning of `bytes`, which are at `address`. `register` gives
 /// the values of registers by their names in lower case, and of `fs_base` and `gs_base`. None
-/// where the machine is not known or the bytes are no whole instruction.
+/// where the machine is not known, the bytes are no whole instruction, or the crate was built
+/// without the feature `decoders`.
+#[cfg_attr(not(feature = "decoders"), expect(unused_variables))]
 pub fn decode(
     machine: Machine,
     bytes: &[u8],
@@ -110,8 +118,11 @@ pub fn decode(
     register: &dyn Fn(&str) -> Option<u64>,
 ) -> Option<Instruction> {
     match machine {
+        #[cfg(feature = "decoders")]
         Machine::X86_64 => x86::decode(64, bytes, address, register),
+        #[cfg(feature = "decoders")]
         Machine::X86 => x86::decode(32, bytes, address, register),
+        #[cfg(feature = "decoders")]
         Machine::AArch64 => aarch64::decode(bytes, address, register),
         _ => None,
     }

@@ -20,11 +20,11 @@ const SIZES: [Sizes; 2] =
 /// `sizeof(struct arena_object)`.
 const ENTRY: u64 = 48;
 /// A terabyte of arenas.
-const MOST_ARENAS: u64 = 1 << 20;
+const MAX_ARENAS: u64 = 1 << 20;
 /// Pools that are looked for: more than the array is proved by.
 const ENOUGH_POOLS: usize = 8;
 /// `.data` and `.bss` of the interpreter have less.
-const MOST_DATA: u64 = 16 << 20;
+const MAX_DATA: u64 = 16 << 20;
 
 const GROUP: &str = "CPython arena";
 
@@ -142,7 +142,7 @@ fn array(
     };
     let writable = image.segments.iter().filter(|(_, _, writable)| *writable);
     let mut pointers = writable.flat_map(|(range, _, _)| {
-        let size = usize::try_from(range.size().min(MOST_DATA)).unwrap_or(0);
+        let size = usize::try_from(range.size().min(MAX_DATA)).unwrap_or(0);
         words(&peek.bytes(range.start, size)).collect::<Vec<u64>>()
     });
     pointers.find(|&array| {
@@ -158,7 +158,7 @@ fn arenas(labeller: &Labeller<'_>, peek: Peek<'_>, array: u64, sizes: &Sizes) ->
     const BLOCK: u64 = 256;
     let mut found = Vec::new();
     let most_pools = sizes.arena / sizes.pool;
-    for first in (0..MOST_ARENAS).step_by(256) {
+    for first in (0..MAX_ARENAS).step_by(256) {
         let Some(at) = first.checked_mul(ENTRY).and_then(|offset| array.checked_add(offset)) else {
             break;
         };

@@ -1,7 +1,7 @@
 //! Stacks of threads whose stack pointer is not known, because they run or have ended: memory
 //! above a guard that has the size of other stacks.
 
-use super::threads::{LARGEST_GUARD, Stack};
+use super::found_stack::{LARGEST_GUARD, Stack};
 use super::words::size;
 use super::{Confidence, Label, Labeller, is_private_memory};
 use std::collections::HashSet;

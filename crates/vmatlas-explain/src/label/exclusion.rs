@@ -1,8 +1,8 @@
 //! Memory of malloc that nothing shows but that there is nothing else: a guess.
 
 use super::allocators::{free_rows, replaced};
-use super::threads::LARGEST_GUARD;
-use super::{Confidence, Label, Labeller, glibc_malloc, musl};
+use super::found_stack::LARGEST_GUARD;
+use super::{Confidence, Label, Labeller, glibc, musl};
 use vmatlas_maps::Kind;
 use vmatlas_maps::Mapping;
 
@@ -20,7 +20,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         let text = "musl malloc: groups of blocks, perhaps";
         let because = "musl's malloc maps memory like this, and nothing else is known here";
         (0, Label::new("musl malloc", Confidence::Guess, text, because))
-    } else if glibc_malloc::has_glibc(labeller) {
+    } else if glibc::has_glibc(labeller) {
         let text = "large blocks of malloc, or what the program mapped for itself";
         let because = "glibc's malloc maps blocks of 128 KiB and more like this (mallopt(3)), and \
                        nothing else is known here";

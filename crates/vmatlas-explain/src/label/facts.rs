@@ -5,7 +5,7 @@ use vmatlas_maps::AddressRange;
 use vmatlas_maps::{KernelVersion, WordSize};
 
 /// The symbols that recognisers ask for ([`ImageFacts::symbols`]).
-pub const SYMBOLS: &[&str] = &[
+pub const WANTED_SYMBOLS: &[&str] = &[
     // ld.so of glibc: where its lists of stacks are.
     "_rtld_global",
     // Which C library and language it is.
@@ -45,6 +45,7 @@ pub const SYMBOLS: &[&str] = &[
 /// What labels are made from besides the rows. Everything may be missing: the less is known, the
 /// fewer labels there are.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Facts {
     /// The size of a page in bytes; 0 where it is not known.
     pub page_size: u64,
@@ -78,6 +79,7 @@ pub struct Facts {
 
 /// A call that made memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct OriginFacts {
     /// The memory.
     pub range: AddressRange,
@@ -91,6 +93,7 @@ pub struct OriginFacts {
 
 /// A function on a call stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FunctionFacts {
     /// Its name without parameters; empty where it is not known.
     pub name: String,
@@ -100,6 +103,7 @@ pub struct FunctionFacts {
 
 /// A thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ThreadFacts {
     /// Its thread id.
     pub tid: u32,
@@ -116,12 +120,18 @@ pub struct ThreadFacts {
 
 /// The entries of the auxiliary vector that say where something lies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Auxv {
     /// All of it as the kernel gave it: type and value, without the `AT_NULL` at the end.
     pub entries: Vec<(u64, u64)>,
 }
 
 impl Auxv {
+    /// An auxiliary vector of these entries.
+    pub fn new(entries: Vec<(u64, u64)>) -> Auxv {
+        Auxv { entries }
+    }
+
     /// The value of the first entry of that type (`AT_*`, include/uapi/linux/auxvec.h).
     pub fn get(&self, kind: u64) -> Option<u64> {
         self.entries.iter().find(|(entry, _)| *entry == kind).map(|(_, value)| *value)
@@ -130,6 +140,7 @@ impl Auxv {
 
 /// An ELF file that is mapped as a program or library.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct ImageFacts {
     /// Its path as the rows show it.
     pub name: Vec<u8>,
@@ -142,7 +153,7 @@ pub struct ImageFacts {
     pub relro: Option<AddressRange>,
     /// Its sections and where they are in the process, `.bss` too; none where they are stripped.
     pub sections: Vec<(String, AddressRange)>,
-    /// Addresses of the process of those of [`SYMBOLS`] that it defines.
+    /// Addresses of the process of those of [`WANTED_SYMBOLS`] that it defines.
     pub symbols: Vec<(&'static str, u64)>,
 }
 

@@ -15,9 +15,9 @@ const SMALLEST: u64 = 64 << 10;
 const ENOUGH: usize = 16;
 
 /// glibc maps so many blocks at most (`M_MMAP_MAX`, mallopt(3)).
-const MOST_BLOCKS: usize = 65536;
+const MAX_BLOCKS: usize = 65536;
 /// So many pages are looked at for the head of a chunk.
-const MOST_PAGES: usize = 1 << 14;
+const MAX_PAGES: usize = 1 << 14;
 
 /// Labels large blocks by their chunks.
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -42,7 +42,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let mut pages = 0;
     for range in rest {
         let (mut start, end) = (range.start, range.end);
-        while start < end && pages < MOST_PAGES {
+        while start < end && pages < MAX_PAGES {
             let next = blocks(labeller, AddressRange::new(start, end), Confidence::Likely);
             start = next.max(start.saturating_add(labeller.page_size()));
             pages += 1;
@@ -58,7 +58,7 @@ pub(super) fn blocks(
     confidence: Confidence,
 ) -> u64 {
     let mut start = range.start;
-    for _ in 0..MOST_BLOCKS {
+    for _ in 0..MAX_BLOCKS {
         let Some(length) = mapped_chunk(labeller, start, range.end) else { break };
         let block = AddressRange::new(start, start.saturating_add(length));
         let text = format!("malloc: a single block of {}", size(length));

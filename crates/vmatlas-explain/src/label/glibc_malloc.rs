@@ -6,17 +6,18 @@
 //! those of all arenas are linked in a ring that begins in libc's data (malloc/arena.c and
 //! malloc/malloc.c, glibc 2.10 to 2.42).
 
+use super::glibc::{has_glibc, label_reserve};
 use super::words::size;
-use super::{Confidence, Label, Labeller, Sign, glibc_chunks, glibc_shapes, is_private_memory};
+use super::{Confidence, Label, Labeller, glibc_chunks, glibc_shapes, is_private_memory};
 use std::collections::{BTreeMap, HashMap};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
 /// More arenas than 8 for each processor, which is the most by default, of any machine.
-const MOST_ARENAS: usize = 1 << 16;
+const MAX_ARENAS: usize = 1 << 16;
 
 /// So many places where a heap may begin are looked at: those in 4 TiB of memory.
-const MOST_PLACES: usize = 1 << 16;
+const MAX_PLACES: usize = 1 << 16;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let heap_size = heap_size(labeller);
@@ -30,17 +31,6 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     }
     program_break(labeller, &ring);
     glibc_chunks::recognise(labeller);
-}
-
-/// Whether the program uses glibc: its library, or its malloc linked into a static program that
-/// has its symbols.
-pub(super) fn has_glibc(labeller: &Labeller<'_>) -> bool {
-    /// The second is of its malloc alone.
-    const GLIBC: Sign = Sign {
-        symbols: &["gnu_get_libc_version", "__libc_mallopt"],
-        files: &["libc.so.6", "libc-2."],
-    };
-    labeller.file_with(&GLIBC).is_some()
 }
 
 /// `HEAP_MAX_SIZE`.
@@ -67,7 +57,7 @@ fn found_heaps(labeller: &Labeller<'_>, heap_size: u64) -> BTreeMap<u64, Heap> {
     for row in labeller.maps.iter().filter(is_private_memory) {
         let first = row.range.start.checked_next_multiple_of(heap_size);
         let mut start = first.unwrap_or(u64::MAX);
-        while start < row.range.end && looked_at < MOST_PLACES {
+        while start < row.range.end && looked_at < MAX_PLACES {
             looked_at += 1;
             if let Some(heap) = read_heap(labeller, start, row.range.end, heap_size) {
                 heaps.insert(start, heap);
@@ -124,7 +114,7 @@ impl Ring {
         for offset in offsets.step_by(labeller.word_size() as usize) {
             let mut ring = vec![any.arena];
             let mut main = None;
-            while ring.len() <= MOST_ARENAS
+            while ring.len() <= MAX_ARENAS
                 && let Some(&last) = ring.last()
                 && let Some(next) = last.checked_add(offset).and_then(|at| labeller.word(at))
                 && next != any.arena
@@ -187,17 +177,6 @@ fn label_heap(labeller: &mut Labeller<'_>, heap: &Heap, ring: &Ring, heap_size: 
         AddressRange::new(heap.end, end),
         &Label::new("glibc arena reserve", confidence, text, because),
     );
-}
-
-/// Labels what of a range is without permissions.
-pub(super) fn label_reserve(labeller: &mut Labeller<'_>, range: AddressRange, label: &Label) {
-    if let Some(row) = labeller.row_at(range.start)
-        && row.perms.none()
-        && row.kind() == Kind::Anonymous
-    {
-        let end = row.range.end.min(range.end);
-        labeller.label(AddressRange::new(range.start, end), label);
-    }
 }
 
 /// The program break, `[heap]`.

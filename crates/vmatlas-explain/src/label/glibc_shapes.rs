@@ -1,13 +1,13 @@
 //! Heaps of glibc's malloc by their shape, where nothing is known of what is in them.
 
-use super::glibc_malloc::{has_glibc, label_reserve};
+use super::glibc::{has_glibc, label_reserve};
 use super::runs::is_anonymous;
 use super::words::size;
 use super::{Confidence, Label, Labeller, is_unnamed_memory, jvm};
 use vmatlas_maps::{AddressRange, Mapping};
 
 /// A guard is not larger, as a rule.
-const MOST_GUARD: u64 = 64 << 10;
+const MAX_GUARD: u64 = 64 << 10;
 
 /// Heaps by their alignment and size alone: rows that begin where a heap may and, with the
 /// reserve behind them, end where one may. Full heaps have none, and join the next or lie
@@ -72,7 +72,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, heap_size: u64) {
 
 /// Whether a row without permissions goes to the end of a heap; a guard may have joined it.
 fn is_reserve(row: AddressRange, end: u64) -> bool {
-    row.end.checked_sub(end).is_some_and(|excess| excess <= MOST_GUARD)
+    row.end.checked_sub(end).is_some_and(|excess| excess <= MAX_GUARD)
 }
 
 /// Rows of private memory without a name that lie side by side, as far as they have no label yet.
@@ -95,7 +95,7 @@ fn stretches<'a>(labeller: &Labeller<'a>, heap_size: u64) -> Vec<Vec<Mapping<'a>
             is_left_out = false;
         }
         let fits = !row.perms.none()
-            || row.range.size() <= MOST_GUARD
+            || row.range.size() <= MAX_GUARD
             || below.is_some_and(|below| {
                 let end = below.end.checked_next_multiple_of(heap_size);
                 end.is_some_and(|end| {

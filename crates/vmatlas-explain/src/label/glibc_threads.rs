@@ -43,9 +43,9 @@ const X86: Layout =
     Layout { word: 4, own: 0x8, list: 0x60, tid: 0x68, stack_from: 0x200, size: 0x480 };
 
 /// The lists begin in the first so many bytes of a segment.
-const MOST_DATA: u64 = 256 << 10;
+const MAX_DATA: u64 = 256 << 10;
 /// More threads than the kernel allows by default on most machines.
-const MOST_THREADS: usize = 1 << 17;
+const MAX_THREADS: usize = 1 << 17;
 
 /// No stack is larger; other words than those of a stack may look like a larger one.
 const LARGEST_STACK: u64 = 64 << 30;
@@ -76,7 +76,7 @@ pub(super) fn all(labeller: &Labeller<'_>) -> Vec<Pthread> {
 fn data_of_lists(labeller: &Labeller<'_>) -> Vec<AddressRange> {
     let images = &labeller.facts.images;
     let bounded =
-        |start: u64, end: u64| AddressRange::new(start, end.min(start.saturating_add(MOST_DATA)));
+        |start: u64, end: u64| AddressRange::new(start, end.min(start.saturating_add(MAX_DATA)));
     let writable = |name: &[u8], only: bool| {
         let named = images.iter().filter(move |image| {
             !only || super::words::file_name(&image.name).as_bytes().starts_with(name)
@@ -132,7 +132,7 @@ impl Reader<'_> {
     }
 
     fn follow(&self, head: u64, mut next: u64, found: &mut HashSet<u64>) {
-        while next != head && found.len() < MOST_THREADS {
+        while next != head && found.len() < MAX_THREADS {
             let Some(at) = next.checked_sub(self.layout.list) else { return };
             // One that is there already: a list that runs in a circle, or that changes now.
             if !self.is_pthread(at) || !found.insert(at) {

@@ -19,7 +19,7 @@ const HINTS: u64 = 0x80;
 /// The lowest address, in the array of arenas (`arenaBaseOffset`): on x86-64 addresses are signed.
 const BASES: [u64; 2] = [0xffff_8000_0000_0000, 0];
 /// `runtime.mheap_` has some more.
-const MOST_HEAP: usize = 88 << 10;
+const MAX_HEAP: usize = 88 << 10;
 /// Summaries of the page allocator are reserved for all addresses: nothing else reserves as much
 /// beside a small heap.
 const SUMMARIES: u64 = 500 << 20;
@@ -150,7 +150,7 @@ pub(super) struct Mheap<'a> {
 
 impl<'a> Mheap<'a> {
     fn read(peek: Peek<'a>, address: u64) -> Mheap<'a> {
-        Mheap { peek, words: words(&peek.bytes(address, MOST_HEAP)).collect() }
+        Mheap { peek, words: words(&peek.bytes(address, MAX_HEAP)).collect() }
     }
 
     /// Whether an array it points to has an arena at that address, and none before.

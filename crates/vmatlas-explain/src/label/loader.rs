@@ -9,7 +9,7 @@ use vmatlas_maps::Kind;
 /// It takes no more at a time, but for programs with very much thread-local storage.
 const LARGEST: u64 = 256 << 10;
 /// Its data has so many bytes at most: 10 KiB in glibc 2.36.
-const MOST_DATA: u64 = 64 << 10;
+const MAX_DATA: u64 = 64 << 10;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     by_pointers(labeller);
@@ -36,12 +36,12 @@ pub(super) fn recognise_first_thread(labeller: &mut Labeller<'_>) {
 /// after one that counts: sysdeps/generic/dl-dtv.h of glibc).
 fn storage(labeller: &Labeller<'_>, block: u64) -> Option<AddressRange> {
     /// Those of more libraries are made when they are needed, elsewhere.
-    const MOST_LIBRARIES: u64 = 64;
+    const MAX_LIBRARIES: u64 = 64;
     /// `struct pthread` has so many bytes at most.
     const BLOCK: u64 = 0x900;
     let word = labeller.word_size();
     let entries = labeller.word(block.checked_add(word)?)?;
-    let addresses = (1..=MOST_LIBRARIES)
+    let addresses = (1..=MAX_LIBRARIES)
         .map_while(|n| labeller.word(entries.checked_add(n * 2 * word)?))
         .filter(|at| block.checked_sub(*at).is_some_and(|below| below < LARGEST));
     let (page, first) = (labeller.page_size(), addresses.min().unwrap_or(block));
@@ -68,7 +68,7 @@ fn by_pointers(labeller: &mut Labeller<'_>) {
         if !writable {
             continue;
         }
-        let size = range.size().min(MOST_DATA);
+        let size = range.size().min(MAX_DATA);
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
         let length = memory.read(range.start, &mut bytes);
         for pointer in super::pointers(bytes.get(..length).unwrap_or_default(), word) {

@@ -13,7 +13,7 @@ const OLD_SEGMENT: u64 = 4 << 20;
 /// The cookie is in the first so many bytes of a segment.
 const HEADER: usize = 512;
 /// The data of mimalloc has not so many bytes.
-const MOST_DATA: u64 = 1 << 20;
+const MAX_DATA: u64 = 1 << 20;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let Some(file) = labeller.file_with(&MIMALLOC) else { return };
@@ -48,7 +48,7 @@ fn numbers(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
     let Some(memory) = labeller.memory else { return numbers };
     let word = labeller.word_size() as usize;
     for (range, _, _) in image.segments.iter().filter(|(_, _, writable)| *writable) {
-        let size = range.size().min(MOST_DATA);
+        let size = range.size().min(MAX_DATA);
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
         let length = memory.read(range.start, &mut bytes);
         numbers.extend(super::pointers(bytes.get(..length).unwrap_or_default(), word));

@@ -13,9 +13,9 @@ use vmatlas_maps::Kind;
 const MAPLEN_SHIFT: u32 = 12;
 
 /// So many groups are followed in a row.
-const MOST_GROUPS: usize = 1 << 20;
+const MAX_GROUPS: usize = 1 << 20;
 /// So many pages are looked at for the beginning of a group.
-const MOST_PAGES: usize = 1 << 14;
+const MAX_PAGES: usize = 1 << 14;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let known = is_used(labeller);
@@ -26,7 +26,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let mut any = false;
     for range in free_rows(labeller) {
         let mut start = range.start;
-        while start < range.end && pages < MOST_PAGES {
+        while start < range.end && pages < MAX_PAGES {
             let end = groups(labeller, AddressRange::new(start, range.end));
             any |= end > start;
             // The kernel joins groups with what others mapped.
@@ -55,7 +55,7 @@ pub(super) fn is_used(labeller: &Labeller<'_>) -> bool {
 /// Labels the groups that a range begins with; where they end.
 fn groups(labeller: &mut Labeller<'_>, range: AddressRange) -> u64 {
     let mut end = range.start;
-    for _ in 0..MOST_GROUPS {
+    for _ in 0..MAX_GROUPS {
         let Some(size) = group(labeller, end) else { break };
         match end.checked_add(size) {
             Some(next) if next <= range.end => end = next,

@@ -11,9 +11,9 @@ use vmatlas_maps::AddressRange;
 /// `BUFFER_SIZE` of param.h.
 const BUFFER: u64 = 32 << 20;
 /// There are two for each thread that the library makes, by default.
-const MOST_BUFFERS: u64 = 1024;
+const MAX_BUFFERS: u64 = 1024;
 /// Its variables have less, but a file may lie.
-const MOST_DATA: u64 = 16 << 20;
+const MAX_DATA: u64 = 16 << 20;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let images = &labeller.facts.images;
@@ -24,7 +24,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let pointers: Option<BTreeSet<u64>> = Peek::of(labeller).map(|peek| {
         let data = library.segments.iter().filter(|(_, _, writable)| *writable);
         let bytes = data.flat_map(|(range, _, _)| {
-            peek.bytes(range.start, usize::try_from(range.size().min(MOST_DATA)).unwrap_or(0))
+            peek.bytes(range.start, usize::try_from(range.size().min(MAX_DATA)).unwrap_or(0))
         });
         words(&bytes.collect::<Vec<u8>>()).collect()
     });
@@ -43,7 +43,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         let starts: Vec<u64> = match &pointers {
             Some(pointers) => pointers.range(start..end).copied().collect(),
             None if part.range.size().is_multiple_of(BUFFER)
-                && part.range.size() / BUFFER <= MOST_BUFFERS =>
+                && part.range.size() / BUFFER <= MAX_BUFFERS =>
             {
                 (0..part.range.size() / BUFFER)
                     .filter_map(|i| start.checked_add(i * BUFFER))

@@ -11,11 +11,11 @@ use vmatlas_maps::AddressRange;
 const PAGES: [u64; 2] = [64 << 10, 16 << 10];
 /// The first object lies behind the header, aligned to the size of objects.
 const FIRST_OBJECT: u64 = 1024;
-const MOST_PAGES: usize = 1 << 17;
+const MAX_PAGES: usize = 1 << 17;
 /// The transient heap of Ruby 2.6 to 3.2, to which a variable points (transient_heap.c).
 const TRANSIENT_HEAP: u64 = 32 << 20;
 /// Its variables have less, but a file may lie.
-const MOST_DATA: u64 = 16 << 20;
+const MAX_DATA: u64 = 16 << 20;
 
 /// Whether Ruby is a part of the process.
 pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
@@ -27,7 +27,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let image = images.iter().find(|image| image.symbol("ruby_version").is_some());
     let (Some(peek), Some(image)) = (Peek::of(labeller), image) else { return };
     transient_heap(labeller, peek, image);
-    let mut left = MOST_PAGES;
+    let mut left = MAX_PAGES;
     for part in runs(labeller).iter().flat_map(Run::parts) {
         if !part.perms.read() || !part.perms.write() || part.perms.execute() {
             continue;
@@ -59,7 +59,7 @@ fn transient_heap(labeller: &mut Labeller<'_>, peek: Peek<'_>, image: &ImageFact
     let points_to = |start: u64| {
         let mut data = image.segments.iter().filter(|(_, _, writable)| *writable);
         data.any(|(range, _, _)| {
-            let length = usize::try_from(range.size().min(MOST_DATA)).unwrap_or(0);
+            let length = usize::try_from(range.size().min(MAX_DATA)).unwrap_or(0);
             words(&peek.bytes(range.start, length)).any(|word| word == start)
         })
     };

@@ -29,7 +29,7 @@ const fn place(start: u64, end: u64, group: &'static str, what: &'static str) ->
 }
 
 /// So many large blocks are followed in a row.
-const MOST_BLOCKS: usize = 65536;
+const MAX_BLOCKS: usize = 65536;
 const SHADOW: &str = "sanitizer shadow";
 const HEAP: &str = "sanitizer heap";
 
@@ -123,7 +123,7 @@ fn large_blocks(labeller: &mut Labeller<'_>, sanitizer: &Sanitizer) {
     }
     for range in free_rows(labeller) {
         let mut start = range.start;
-        for _ in 0..MOST_BLOCKS {
+        for _ in 0..MAX_BLOCKS {
             let own = labeller.word(start);
             let length = start.checked_add(8).and_then(|at| labeller.word(at));
             let end = length.and_then(|length| start.checked_add(length));

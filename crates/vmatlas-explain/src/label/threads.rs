@@ -4,6 +4,7 @@
 //! without permissions, or lightweight guard pages in the row itself. Where the C library's own
 //! structures can be read, they say it all, and of threads that run too.
 
+use super::found_stack::{LARGEST_GUARD, Stack};
 use super::glibc_threads::{self, Pthread};
 use super::words::size;
 use super::{Confidence, Label, Labeller, ThreadFacts, equal_stacks};
@@ -11,8 +12,6 @@ use std::collections::{HashMap, HashSet};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
-/// A larger row without permissions below a stack is something else that it happens to touch.
-pub(super) const LARGEST_GUARD: u64 = 1 << 20;
 /// Stacks that nothing bounds are not believed to be larger.
 const LARGEST_STACK: u64 = 1 << 30;
 
@@ -39,12 +38,6 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         guard_of(labeller, stack);
     }
     other_guards(labeller);
-}
-
-/// A stack that was labelled.
-pub(super) struct Stack {
-    pub(super) range: AddressRange,
-    pub(super) owner: String,
 }
 
 fn who(thread: &ThreadFacts) -> String {

@@ -18,7 +18,7 @@ const DISTANCE: u64 = 16 << 20;
 /// The sizes of the code range (`kMaximalCodeRangeSize`).
 const CODE_RANGES: [u64; 2] = [512 << 20, 128 << 20];
 /// Headers are read of so many pages, those of 16 GiB.
-const MOST_PAGES: u64 = 1 << 16;
+const MAX_PAGES: u64 = 1 << 16;
 
 const HEAP: &str = "V8 heap";
 const CODE: &str = "V8 code";
@@ -35,7 +35,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     }
     code_range(labeller);
     let peek = Peek::of(labeller);
-    let mut left = MOST_PAGES;
+    let mut left = MAX_PAGES;
     for run in candidates(labeller) {
         let range = run.range();
         // Of two hundred pages, two are near each other once in a hundred times. Then only their
@@ -148,7 +148,7 @@ fn code_range(labeller: &mut Labeller<'_>) {
             .find(|range| is_code_range(labeller, *range));
         let Some(range) = range else { continue };
         if let Some(peek) = Peek::of(labeller) {
-            let mut left = MOST_PAGES;
+            let mut left = MAX_PAGES;
             self::pages(labeller, peek, range, (CODE, "page of JavaScript code"), &mut left);
         }
         let because = "V8 is mapped, and this has the size of its code range and holds code";

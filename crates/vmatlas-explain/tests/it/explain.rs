@@ -17,22 +17,22 @@ const MAPS: &[u8] = b"\
 fn explained(crash: &Crash) -> Explanation {
     let (facts, labels) = (Facts::default(), Labels::default());
     let fault = Fault::of(crash, None);
-    explain(&Evidence { fault, ..Evidence::new(crash, &facts, &labels) })
+    explain(&with!(Evidence::new(crash, &facts, &labels), fault = fault))
 }
 
 /// A thread of x86-64 at an instruction, with these registers.
 fn at(code: &[u8], registers: &[(&str, u64)]) -> Crash {
-    Crash {
-        source: CrashSource::Core,
-        signal: Some(11),
-        machine: Some(Machine::X86_64),
-        ip: Some(0x40_0000),
-        sp: Some(0x7ffc_007f_0000),
-        registers: registers.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
-        code_bytes: Some((0x40_0000, code.to_vec())),
-        maps: Maps::parse(MAPS).unwrap(),
-        ..Crash::default()
-    }
+    with!(
+        Crash::default(),
+        source = CrashSource::Core,
+        signal = Some(11),
+        machine = Some(Machine::X86_64),
+        ip = Some(0x40_0000),
+        sp = Some(0x7ffc_007f_0000),
+        registers = registers.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
+        code_bytes = Some((0x40_0000, code.to_vec())),
+        maps = Maps::parse(MAPS).unwrap()
+    )
 }
 
 fn aarch64(word: u32, registers: &[(&str, u64)]) -> Instruction {
@@ -131,13 +131,13 @@ fn what_instructions_of_x86_do() {
 
 #[test]
 fn a_null_pointer_on_aarch64() {
-    let crash = Crash {
-        machine: Some(Machine::AArch64),
-        address: Some(0x10),
-        code: Some(1),
-        code_bytes: Some((0x40_0000, 0xf940_0820_u32.to_le_bytes().to_vec())),
-        ..at(b"", &[("x1", 0)])
-    };
+    let crash = with!(
+        at(b"", &[("x1", 0)]),
+        machine = Some(Machine::AArch64),
+        address = Some(0x10),
+        code = Some(1),
+        code_bytes = Some((0x40_0000, 0xf940_0820_u32.to_le_bytes().to_vec()))
+    );
     let explanation = explained(&crash);
     assert_eq!(explanation.cause, Cause::NullPointer);
     assert_eq!(explanation.confidence, Confidence::Certain);
@@ -150,7 +150,13 @@ fn what_the_code_of_the_signal_says_alone() {
     let cause = |signal, code| {
         let signal = Some(signal);
         let address = Some(0x7f00_0000_2000);
-        explained(&Crash { signal, code: Some(code), address, ..at(b"\x8b\x00", &[]) }).cause
+        explained(&with!(
+            at(b"\x8b\x00", &[]),
+            signal = signal,
+            code = Some(code),
+            address = address
+        ))
+        .cause
     };
     assert_eq!(cause(11, 4), Cause::ProtectionKey);
     assert_eq!(cause(11, 8), Cause::MemoryTag);
@@ -165,7 +171,7 @@ fn what_the_code_of_the_signal_says_alone() {
 #[test]
 fn what_a_general_protection_fault_is_about() {
     let cause = |code: &[u8], registers: &[(&str, u64)]| {
-        explained(&Crash { code: Some(0x80), ..at(code, registers) }).cause
+        explained(&with!(at(code, registers), code = Some(0x80))).cause
     };
     let load = b"\x48\x8b\x40\x08"; // mov rax, [rax+8]
     assert_eq!(cause(load, &[("rax", 0x1357_a468_b953_0246)]), Cause::NonCanonical);
@@ -179,12 +185,12 @@ fn what_a_general_protection_fault_is_about() {
 /// Privileged instructions and operands that are not aligned give the same line.
 #[test]
 fn a_protection_fault_without_code_may_have_several_causes() {
-    let crash = Crash {
-        source: CrashSource::KernelLog,
-        signal: Some(11),
-        message: Some("general protection fault".to_owned()),
-        ..Crash::default()
-    };
+    let crash = with!(
+        Crash::default(),
+        source = CrashSource::KernelLog,
+        signal = Some(11),
+        message = Some("general protection fault".to_owned())
+    );
     let explanation = explained(&crash);
     assert_eq!(explanation.cause, Cause::NonCanonical);
     assert_eq!(explanation.confidence, Confidence::Guess);
@@ -193,20 +199,24 @@ fn a_protection_fault_without_code_may_have_several_causes() {
 #[test]
 fn guards_and_stacks_are_told_apart() {
     let store = b"\xc6\x00\x01"; // mov byte ptr [rax], 1
-    let at_guard = |sp| Crash {
-        code: Some(2),
-        address: Some(0x7f00_0000_1ff0),
-        sp: Some(sp),
-        ..at(store, &[("rax", 0x7f00_0000_1ff0), ("rsp", sp)])
+    let at_guard = |sp| {
+        with!(
+            at(store, &[("rax", 0x7f00_0000_1ff0), ("rsp", sp)]),
+            code = Some(2),
+            address = Some(0x7f00_0000_1ff0),
+            sp = Some(sp)
+        )
     };
     let overflow = explained(&at_guard(0x7f00_0000_1ff0));
     assert_eq!((overflow.cause, overflow.confidence), (Cause::StackOverflow, Confidence::Certain));
     // A frame that is larger than the guard steps over it.
-    let beyond = |sp| Crash {
-        code: Some(1),
-        address: Some(0x7f00_0000_0090),
-        sp: Some(sp),
-        ..at(store, &[("rax", 0x7f00_0000_0090), ("rsp", sp)])
+    let beyond = |sp| {
+        with!(
+            at(store, &[("rax", 0x7f00_0000_0090), ("rsp", sp)]),
+            code = Some(1),
+            address = Some(0x7f00_0000_0090),
+            sp = Some(sp)
+        )
     };
     let overflow = explained(&beyond(0x7f00_0000_0090));
     assert_eq!((overflow.cause, overflow.confidence), (Cause::StackOverflow, Confidence::Likely));
@@ -226,13 +236,13 @@ fn a_cycle_of_calls_is_a_recursion() {
     for _ in 0..20 {
         frames.extend([frame(2, "ping"), frame(3, "pong")]);
     }
-    let crash = Crash {
-        address: Some(0x7ffb_ffff_fff8),
-        code: Some(1),
-        sp: Some(0x7ffc_0000_0000),
-        frames,
-        ..at(b"\x50", &[("rsp", 0x7ffc_0000_0000)])
-    };
+    let crash = with!(
+        at(b"\x50", &[("rsp", 0x7ffc_0000_0000)]),
+        address = Some(0x7ffb_ffff_fff8),
+        code = Some(1),
+        sp = Some(0x7ffc_0000_0000),
+        frames = frames
+    );
     let explanation = explained(&crash);
     assert_eq!(explanation.cause, Cause::StackOverflow);
     assert!(explanation.paragraph.contains("ping and pong call each other"), "{explanation:?}");
@@ -243,7 +253,7 @@ fn a_cycle_of_calls_is_a_recursion() {
 fn nothing_is_made_up_of_nothing() {
     let explanation = explained(&Crash::default());
     assert_eq!((explanation.cause, explanation.confidence), (Cause::Unknown, Confidence::Guess));
-    let explanation = explained(&Crash { signal: Some(11), ..Crash::default() });
+    let explanation = explained(&with!(Crash::default(), signal = Some(11)));
     assert_eq!(explanation.cause, Cause::Unknown);
 }
 
@@ -277,11 +287,11 @@ fn numbers_of_signals_in_words() {
 
 #[test]
 fn a_fault_knows_what_was_tried() {
-    let crash = Crash { address: Some(8), code: Some(1), ..at(b"\x48\x8b\x40\x08", &[("rax", 0)]) };
+    let crash = with!(at(b"\x48\x8b\x40\x08", &[("rax", 0)]), address = Some(8), code = Some(1));
     let fault = Fault::of(&crash, None);
     assert_eq!((fault.address, fault.access, fault.derived), (Some(8), Some(Access::Read), false));
     assert_eq!(fault.pointer().unwrap().name, "rax");
     // Without registers, the address says what the register was.
-    let crash = Crash { registers: Vec::new(), ..crash };
+    let crash = with!(crash, registers = Vec::new());
     assert_eq!(Fault::of(&crash, None).pointer().unwrap().value, Some(0));
 }

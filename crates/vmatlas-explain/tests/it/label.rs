@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use std::path::Path;
 use vmatlas_explain::crash::Machine;
 use vmatlas_explain::label::{
-    Auxv, Confidence, Facts, FunctionFacts, ImageFacts, Labels, OriginFacts, SYMBOLS, ThreadFacts,
+    Auxv, Confidence, Facts, FunctionFacts, ImageFacts, Labels, OriginFacts, ThreadFacts,
+    WANTED_SYMBOLS,
 };
 use vmatlas_maps::{AddressRange, Maps, WordSize};
 use vmatlas_object::Memory;
@@ -18,7 +19,7 @@ fn capture(name: &str) -> Vec<u8> {
 fn labels(text: &[u8]) -> (Maps, Labels) {
     let maps = Maps::parse(text).unwrap();
     assert_eq!(maps.warnings(), []);
-    let labels = Labels::of(&maps, &Facts::default(), None);
+    let labels = Labels::read(&maps, &Facts::default(), None);
     (maps, labels)
 }
 
@@ -173,9 +174,9 @@ fn pages_of_v8_that_are_near_each_other_are_known_by_their_headers() {
     let text: String = [alone, near[0], near[1], other].map(row).concat();
     let maps = Maps::parse(text.as_bytes()).unwrap();
     let symbols = vec![("v8dbg_APIObjectType", 0x1000)];
-    let images = vec![ImageFacts { symbols, ..ImageFacts::default() }];
+    let images = vec![with!(ImageFacts::default(), symbols = symbols)];
     let machine = Some(Machine::X86_64);
-    let facts = Facts { page_size: 4096, machine, images, ..Facts::default() };
+    let facts = with!(Facts::default(), page_size = 4096, machine = machine, images = images);
     // The header of V8 11: size, flags, heap, and the bounds of the objects.
     let header = |at: u64| {
         let words = [PAGE, 0x10, 0x7000_0000, at + 0x100, at + PAGE];
@@ -187,13 +188,13 @@ fn pages_of_v8_that_are_near_each_other_are_known_by_their_headers() {
         assert_eq!(part.range, AddressRange::new(start, start + PAGE));
         Some(part.label.confidence)
     };
-    let deep = Labels::of(&maps, &facts, Some(&words));
+    let deep = Labels::read(&maps, &facts, Some(&words));
     for start in [alone, near[0], near[1]] {
         assert_eq!(heap(&deep, start), Some(Confidence::Certain), "{start:x}");
     }
     assert_eq!(heap(&deep, other), None);
     // Without memory, only the place tells.
-    let labels = Labels::of(&maps, &facts, None);
+    let labels = Labels::read(&maps, &facts, None);
     assert_eq!(heap(&labels, alone), Some(Confidence::Likely));
     for start in [near[0], near[1], other] {
         assert_eq!(heap(&labels, start), None, "{start:x}");
@@ -235,11 +236,11 @@ fn signal_stacks_have_the_size_that_the_processor_needs() {
         (65536, Some(11952), 65536),
     ] {
         let entries = least.map(|least| (AT_MINSIGSTKSZ, least)).into_iter().collect();
-        let auxv = Auxv { entries };
-        let facts = Facts { page_size: page, auxv, ..Facts::default() };
+        let auxv = with!(Auxv::default(), entries = entries);
+        let facts = with!(Facts::default(), page_size = page, auxv = auxv);
         let told = |size: u64| {
             let (text, guard, stack) = signal_stack(page, size);
-            let labels = Labels::of(&Maps::parse(text.as_bytes()).unwrap(), &facts, None);
+            let labels = Labels::read(&Maps::parse(text.as_bytes()).unwrap(), &facts, None);
             let group = |range: AddressRange| {
                 let part = labels.at(range.start)?;
                 Some((part.range, part.label.group.to_string(), part.label.confidence))
@@ -349,39 +350,46 @@ fn facts() -> impl Strategy<Value = Facts> {
         prop::sample::select(names.to_vec()),
         vec((range(), address(), any::<bool>()), 0..3),
         prop::option::of(range()),
-        vec((prop::sample::select(SYMBOLS), address()), 0..24),
+        vec((prop::sample::select(WANTED_SYMBOLS), address()), 0..24),
     );
-    let image = image.prop_map(|(name, segments, relro, symbols)| ImageFacts {
-        name: name.to_vec(),
-        sections: vec![(".gopclntab".to_owned(), AddressRange::new(0, 4096))],
-        segments,
-        relro,
-        symbols,
-        ..ImageFacts::default()
+    let image = image.prop_map(|(name, segments, relro, symbols)| {
+        with!(
+            ImageFacts::default(),
+            name = name.to_vec(),
+            sections = vec![(".gopclntab".to_owned(), AddressRange::new(0, 4096))],
+            segments = segments,
+            relro = relro,
+            symbols = symbols
+        )
     });
     let thread = (any::<u32>(), prop::option::of(address()), prop::option::of(address()));
-    let thread = thread.prop_map(|(tid, stack_pointer, thread_pointer)| ThreadFacts {
-        tid,
-        stack_pointer,
-        thread_pointer,
-        ..ThreadFacts::default()
+    let thread = thread.prop_map(|(tid, stack_pointer, thread_pointer)| {
+        with!(
+            ThreadFacts::default(),
+            tid = tid,
+            stack_pointer = stack_pointer,
+            thread_pointer = thread_pointer
+        )
     });
     let machine = prop_oneof![Just(Machine::X86_64), Just(Machine::X86), Just(Machine::S390x)];
     let numbers = (prop::option::of(address()), prop::option::of(address()), address(), 0..3u64);
-    let auxv = vec((0..60u64, address()), 0..5).prop_map(|entries| Auxv { entries });
+    let auxv = vec((0..60u64, address()), 0..5)
+        .prop_map(|entries| with!(Auxv::default(), entries = entries));
     (vec(image, 0..3), vec(thread, 0..4), vec(range(), 0..4), machine, any::<bool>(), numbers, auxv)
-        .prop_map(|(images, threads, guards, machine, is_32, numbers, auxv)| Facts {
-            page_size: [0, 4096, 3][numbers.3 as usize],
-            word_size: Some(if is_32 { WordSize::Bits32 } else { WordSize::Bits64 }),
-            machine: Some(machine),
-            pid: Some(1),
-            threads,
-            auxv,
-            start_brk: numbers.0,
-            stack_limit: numbers.1,
-            images,
-            guards,
-            ..Facts::default()
+        .prop_map(|(images, threads, guards, machine, is_32, numbers, auxv)| {
+            with!(
+                Facts::default(),
+                page_size = [0, 4096, 3][numbers.3 as usize],
+                word_size = Some(if is_32 { WordSize::Bits32 } else { WordSize::Bits64 }),
+                machine = Some(machine),
+                pid = Some(1),
+                threads = threads,
+                auxv = auxv,
+                start_brk = numbers.0,
+                stack_limit = numbers.1,
+                images = images,
+                guards = guards
+            )
         })
 }
 
@@ -392,7 +400,7 @@ proptest! {
     #[test]
     fn lies_cost_labels_and_nothing_else(maps in maps(), facts in facts(), seed: u64, deep: bool) {
         let lies = Lies { rows: maps.iter().map(|row| row.range).collect(), seed };
-        let labels = Labels::of(&maps, &facts, deep.then_some(&lies as &dyn Memory));
+        let labels = Labels::read(&maps, &facts, deep.then_some(&lies as &dyn Memory));
         let mut end = 0;
         for part in labels.iter() {
             prop_assert!(part.range.start >= end && part.range.start < part.range.end);
@@ -407,14 +415,15 @@ proptest! {
 fn of_origin(call: &'static str, stack: &[&str]) -> Option<(String, Confidence, String)> {
     let function = |text: &&str| {
         let (name, file) = text.split_once(' ').unwrap();
-        FunctionFacts { name: name.to_owned(), file: file.to_owned() }
+        with!(FunctionFacts::default(), name = name.to_owned(), file = file.to_owned())
     };
     let range = AddressRange::new(0x7f00_0000_1000, 0x7f00_0080_1000);
     let stack = stack.iter().map(function).collect();
-    let origin = OriginFacts { range, call, event: 7, stack };
+    let origin =
+        with!(OriginFacts::default(), range = range, call = call, event = 7, stack = stack);
     let maps = Maps::parse(b"7f0000001000-7f0000801000 rw-p 00000000 00:00 0 \n").unwrap();
-    let facts = Facts { origins: vec![origin], ..Facts::default() };
-    let labels = Labels::of(&maps, &facts, None);
+    let facts = with!(Facts::default(), origins = vec![origin]);
+    let labels = Labels::read(&maps, &facts, None);
     let label = &labels.at(range.start)?.label;
     Some((label.group.to_string(), label.confidence, label.text.clone()))
 }

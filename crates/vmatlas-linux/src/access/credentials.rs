@@ -5,10 +5,9 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::error::{Error, ErrorKind};
-
 /// A user or group id, as a number of our user namespace.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Id {
     /// This number.
     Known(u32),
@@ -78,6 +77,7 @@ impl fmt::Display for Capabilities {
 
 /// A user namespace: device and inode of `/proc/PID/ns/user`. namespaces(7)
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NamespaceId {
     /// Device of the nsfs file system.
     pub device: u64,
@@ -104,6 +104,7 @@ impl fmt::Display for NamespaceId {
 
 /// A user namespace and the effective user id that made it.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct UserNamespace {
     /// Which namespace.
     pub id: NamespaceId,
@@ -113,6 +114,7 @@ pub struct UserNamespace {
 
 /// The credentials of a reader, as far as the check looks at them. credentials(7)
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Credentials {
     /// The thread group, as a number of that /proc; `None` for a reader that does not exist yet.
     pub process: Option<u32>,
@@ -133,34 +135,6 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// What the user `uid` has after a plain login: the groups of /etc/passwd and /etc/group, no
-    /// capabilities unless it is root, the caller's user namespace, no sandbox. The group of a user
-    /// without an entry is unknown.
-    ///
-    /// # Errors
-    /// When /etc/passwd or /etc/group cannot be read, or the caller's own status.
-    pub fn login(uid: u32) -> Result<Credentials, Error> {
-        let read = |path: &str| {
-            fs::read_to_string(path).map_err(|e| Error::new(ErrorKind::Users, Path::new(path), e))
-        };
-        let (name, gid) = passwd_entry(&read("/etc/passwd")?, uid).unzip();
-        let groups = match name {
-            Some(name) => groups_of(&read("/etc/group")?, &name),
-            None => Vec::new(),
-        };
-        let caller = super::gather::caller(Path::new("/proc"))?;
-        Ok(Credentials {
-            process: None,
-            euid: Id::Known(uid),
-            fsuid: Id::Known(uid),
-            fsgid: gid.map_or(Id::Unknown, Id::Known),
-            groups,
-            effective: if uid == 0 { caller.bounding } else { Capabilities::default() },
-            user_ns: caller.credentials.user_ns,
-            landlocked: Some(false),
-        })
-    }
-
     /// Whether these hold `capability` in the namespace that `lineage` begins with: one namespace and
     /// its ancestors, up to the oldest that can be seen. `None` for a lineage that is not known.
     ///
@@ -184,25 +158,6 @@ impl Credentials {
             Some(depth) => lineage[depth - 1].owner.same(self.euid),
         }
     }
-}
-
-fn passwd_entry(text: &str, uid: u32) -> Option<(String, u32)> {
-    text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next()?;
-        let number: u32 = fields.nth(1)?.parse().ok()?;
-        let gid = fields.next()?.parse().ok()?;
-        (number == uid).then(|| (name.to_owned(), gid))
-    })
-}
-
-fn groups_of(text: &str, user: &str) -> Vec<Id> {
-    let group = |line: &str| {
-        let mut fields = line.split(':').skip(2);
-        let gid = fields.next()?.parse().ok()?;
-        fields.next()?.split(',').any(|member| member == user).then_some(Id::Known(gid))
-    };
-    text.lines().filter_map(group).collect()
 }
 
 /// How numbers are shown to this process: whether some ids have none.
@@ -236,17 +191,6 @@ pub(super) fn is_identity(map: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const PASSWD: &str =
-        "root:x:0:0:root:/root:/bin/bash\nbroken\nann:x:1000:100:Ann:/home/ann:/bin/sh\n";
-    const GROUP: &str = "root:x:0:\nadm:x:4:bob,ann\nvideo:x:44:annabel\nproc:x:50:ann\n";
-
-    #[test]
-    fn login_databases() {
-        assert_eq!(passwd_entry(PASSWD, 1000), Some(("ann".to_owned(), 100)));
-        assert_eq!(passwd_entry(PASSWD, 1001), None);
-        assert_eq!(groups_of(GROUP, "ann"), [Id::Known(4), Id::Known(50)]);
-    }
 
     #[test]
     fn capability_names() {

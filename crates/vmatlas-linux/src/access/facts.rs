@@ -6,6 +6,7 @@ use super::credentials::{Capabilities, Credentials, Id, NamespaceId, UserNamespa
 /// All that decides whether a reader may open `/proc/PID/maps`. What is not known says so, and the
 /// decision says so where it matters.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Facts {
     /// The process to be read, as a number of that /proc.
     pub pid: u32,
@@ -38,6 +39,7 @@ pub struct Facts {
 
 /// The /proc through which the file is opened. proc(5), "Mount options"
 #[derive(Copy, Clone, Debug)]
+#[non_exhaustive]
 pub struct ProcMount {
     /// The mount option `hidepid=`.
     pub hidepid: Option<HidePid>,
@@ -47,6 +49,7 @@ pub struct ProcMount {
 
 /// Values of the mount option `hidepid=`. Linux 6.18 `include/linux/proc_fs.h`
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum HidePid {
     /// 0: everybody may enter every `/proc/PID`.
     Off,
@@ -61,6 +64,7 @@ pub enum HidePid {
 
 /// The process to be read.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Target {
     /// Whether this /proc has such a process.
     pub exists: Option<bool>,
@@ -101,6 +105,7 @@ impl Target {
 
 /// Whether a process has an address space.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum AddressSpace {
     /// It has one.
     Present,
@@ -112,6 +117,7 @@ pub enum AddressSpace {
 
 /// What the kernel answered the reader about the same process.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Observed {
     /// Reading `/proc/PID/status`: the way into the directory and opening a file, without a ptrace check.
     pub status: Result<(), Errno>,

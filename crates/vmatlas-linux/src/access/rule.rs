@@ -100,6 +100,7 @@ impl fmt::Display for Rule {
 
 /// How one rule came out.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome {
     /// Enough to read, whatever other rules of the ptrace check say.
     Grants,
@@ -127,6 +128,7 @@ impl fmt::Display for Outcome {
 
 /// One rule and how it came out for these facts.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Step {
     /// The rule.
     pub rule: Rule,
@@ -162,6 +164,7 @@ impl Step {
 
 /// What was decided, and by what.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Decision {
     /// May it be opened.
     pub verdict: Verdict,

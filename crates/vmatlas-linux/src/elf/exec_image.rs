@@ -1,8 +1,7 @@
 //! An ELF file as execve(2) looks at it.
 
+use vmatlas_object::elf::{ElfFile, ElfType, Segment, SegmentFlags, SegmentType};
 use vmatlas_space::{File, Image, LoadSegment, Prot};
-
-use super::{ElfFile, ElfType, Segment, SegmentFlags, SegmentType};
 
 /// What execve(2) maps of an ELF file, for [`AddressSpace::exec`](vmatlas_space::AddressSpace::exec);
 /// `file` is the open file that the mappings will be of. Its bias is that of a file that is not

@@ -15,7 +15,7 @@ const MOST: usize = 1024;
 
 /// What labels are made from: what the core tells, with the sections and symbols of those files of
 /// today that have the build ids of the core. `deep` goes through whole tables of symbols.
-pub fn core_facts<S: ReadAt>(core: &CoreDump<S>, deep: bool) -> Facts {
+pub fn gather_core_facts<S: ReadAt>(core: &CoreDump<S>, deep: bool) -> Facts {
     let mut facts = core.facts();
     let entry = facts.auxv.get(AT_ENTRY);
     let jobs = core.images().into_iter().take(MOST).filter_map(|image| {

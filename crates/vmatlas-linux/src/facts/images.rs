@@ -5,13 +5,13 @@ use crate::images::Images;
 use std::collections::HashSet;
 use std::ops::Range;
 use vmatlas_explain::crash::Machine;
-use vmatlas_explain::label::{Auxv, ImageFacts, SYMBOLS};
+use vmatlas_explain::label::{Auxv, ImageFacts, WANTED_SYMBOLS};
 use vmatlas_maps::uapi::auxvec::AT_ENTRY;
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 
 /// No program has as many sections in memory, but a file that means harm may.
-const MOST_SECTIONS: usize = 256;
-const MOST_SEGMENTS: usize = 64;
+const MAX_SECTIONS: usize = 256;
+const MAX_SEGMENTS: usize = 64;
 /// Tables of symbols up to so many bytes are gone through where time matters, in a few ms, ...
 const SMALL_TABLE: u64 = 4 << 20;
 /// ... and where it does not. Chromium with all its symbols has some 60 MiB.
@@ -72,23 +72,22 @@ pub(super) fn facts(name: &[u8], elf: &ElfFile, bias: u64, tables: u64) -> Image
         AddressRange::new(start, start.saturating_add(range.end.saturating_sub(range.start)))
     };
     let loads = elf.segments().iter().filter(|segment| segment.kind == SegmentType::LOAD);
-    let segments = loads.take(MOST_SEGMENTS).map(|segment| {
+    let segments = loads.take(MAX_SEGMENTS).map(|segment| {
         let writable = segment.flags.contains(SegmentFlags::WRITE);
         (here(segment.vaddr_range()), segment.filesz.min(segment.memsz), writable)
     });
     let sections = elf.sections().iter().filter(|section| section.is_mapped());
-    let symbols = elf.symbols_named(SYMBOLS, tables).into_iter();
-    ImageFacts {
-        name: name.to_vec(),
-        bias,
-        segments: segments.collect(),
-        relro: elf.relro().map(here),
-        sections: sections
-            .take(MOST_SECTIONS)
-            .map(|section| (section.name.clone(), here(section.vaddr_range())))
-            .collect(),
-        symbols: symbols.map(|(name, vaddr)| (name, vaddr.wrapping_add(bias))).collect(),
-    }
+    let symbols = elf.symbols_named(WANTED_SYMBOLS, tables).into_iter();
+    let mut facts = ImageFacts::default();
+    facts.name = name.to_vec();
+    facts.bias = bias;
+    facts.segments = segments.collect();
+    facts.relro = elf.relro().map(here);
+    let sections = sections.take(MAX_SECTIONS);
+    facts.sections =
+        sections.map(|section| (section.name.clone(), here(section.vaddr_range()))).collect();
+    facts.symbols = symbols.map(|(name, vaddr)| (name, vaddr.wrapping_add(bias))).collect();
+    facts
 }
 
 /// By `e_machine`, see elf(5).

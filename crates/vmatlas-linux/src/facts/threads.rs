@@ -25,8 +25,10 @@ fn thread(process: &Process, list: &str, tid: u32) -> ThreadFacts {
     let read = |file: &str| process.read(&format!("{list}/{tid}/{file}")).unwrap_or_default();
     let mut comm = read("comm");
     comm.pop_if(|last| *last == b'\n');
-    let (stack_pointer, instruction_pointer) = pointers(&read("syscall"));
-    ThreadFacts { tid, comm, stack_pointer, instruction_pointer, thread_pointer: None }
+    let mut facts = ThreadFacts::default();
+    (facts.tid, facts.comm) = (tid, comm);
+    (facts.stack_pointer, facts.instruction_pointer) = pointers(&read("syscall"));
+    facts
 }
 
 /// The last two fields: `running` for a thread that runs, else the number of its system call (-1

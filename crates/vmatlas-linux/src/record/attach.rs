@@ -1,9 +1,10 @@
 //! Recording by perf events: of a process that runs, or of a program that is launched.
 
+use super::call_source::{CallSource, Ended};
 use super::follow::{Follower, TRIES};
 use super::perf::{self, Config, Faults, Perf, PerfEvent};
 use super::recorder::{Recorder, clock_ns};
-use super::sink::{CallSource, Ended, Sink as _};
+use super::sink::Sink as _;
 use super::{News, Options, RecordError, words};
 use crate::process::{Process, ProcessId};
 use crate::snapshot::Source;
@@ -42,7 +43,7 @@ impl CallSource for Running {
     }
 
     fn run(mut self, recorder: &mut Recorder) -> Result<Ended, RecordError> {
-        recorder.is_attached();
+        recorder.mark_attached();
         let how = how(&self.perf, "a running program cannot be given a filter");
         recorder.tell(&News::Begun(&how));
         let mut follower = Follower::new(recorder, false);

@@ -26,6 +26,7 @@ pub struct Audit {
 
 /// A change that no event explains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Unexplained {
     /// When, on CLOCK_MONOTONIC in nanoseconds.
     pub time_ns: u64,

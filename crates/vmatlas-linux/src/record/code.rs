@@ -45,7 +45,7 @@ impl CodeFiles {
         if let Some(known) = self.answers.get(&row.device) {
             return *known;
         }
-        let mounts = Mounts::of(process).unwrap_or_default();
+        let mounts = Mounts::read(process).unwrap_or_default();
         let mount = mounts.holding(row.device, row.name);
         let local: [&[u8]; 8] =
             [b"tmpfs", b"devtmpfs", b"ramfs", b"rootfs", b"overlay", b"btrfs", b"bcachefs", b"zfs"];

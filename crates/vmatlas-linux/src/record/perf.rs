@@ -38,14 +38,14 @@ pub(crate) use rings::{Sizes, Which};
 
 use drain::Drain;
 use open::{Opened, Output, Spec};
-use order::{Merger, SLACK};
-use rings::Held;
+use order::Merger;
+use rings::{Held, SLACK};
 use rustix::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 use tasks::Tasks;
 
 /// The longest stack that a record has room for, in bytes.
-pub(crate) const MOST_STACK: u32 = 65_528;
+pub(crate) const MAX_STACK: u32 = 65_528;
 
 /// Both rings.
 const BOTH: [Which; 2] = [Which::Calls, Which::Stacks];
@@ -55,7 +55,7 @@ const BOTH: [Which; 2] = [Which::Calls, Which::Stacks];
 pub(crate) struct Config {
     /// Whether processes that the program makes are recorded.
     pub(crate) children: bool,
-    /// How many bytes of stack are copied with each call, up to [`MOST_STACK`]; 0 for none.
+    /// How many bytes of stack are copied with each call, up to [`MAX_STACK`]; 0 for none.
     pub(crate) stack_bytes: u32,
     /// How the threads are found.
     pub(crate) scope: Scope,
@@ -86,7 +86,7 @@ impl Default for Config {
 
 impl Config {
     fn stack_size(&self) -> u32 {
-        self.stack_bytes.min(MOST_STACK) & !7
+        self.stack_bytes.min(MAX_STACK) & !7
     }
 }
 

@@ -27,9 +27,10 @@ mod tracer;
 
 pub use notice::Notice;
 
+use super::call_source::{CallSource, Ended};
 use super::filter::filter;
 use super::recorder::Recorder;
-use super::sink::{CallSource, Ended, Sink};
+use super::sink::Sink;
 use super::{News, RecordError, words};
 use crate::sys::launch::{Rendezvous, prepare};
 use crate::sys::ptrace::{Resume, resume, seize, tell_exit};

@@ -24,11 +24,10 @@ use vmatlas_recording::{
 };
 use vmatlas_space::Errno;
 
-pub(crate) use files::Shown;
 pub(super) use files::{telling_address, vdso};
 
 /// How many places of code that a runtime makes are remembered of an address space.
-const MOST_JIT: usize = 1 << 16;
+const MAX_JIT: usize = 1 << 16;
 /// How many frames of a stack are kept.
 const DEPTH: usize = 256;
 /// After a call that touched more rows than this, they are not looked at one by one.
@@ -44,11 +43,19 @@ const WHOLE_CHECK_EVERY: u64 = 1 << 14;
 
 /// When a recording ends by itself.
 #[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
 pub struct Limits {
     /// After so long.
     pub duration: Option<Duration>,
     /// When its file has so many bytes.
     pub size: Option<u64>,
+}
+
+impl Limits {
+    /// A duration and a size in bytes; `None` for no limit.
+    pub fn new(duration: Option<Duration>, size: Option<u64>) -> Limits {
+        Limits { duration, size }
+    }
 }
 
 /// A task that is recorded.
@@ -153,8 +160,8 @@ impl Recorder {
         self.asked = control.map(Control::asked).unwrap_or_default();
     }
 
-    /// The program does not get what the user types here.
-    pub(super) fn is_attached(&mut self) {
+    /// Notes that the program does not get what the user types here.
+    pub(super) fn mark_attached(&mut self) {
         self.grace = Duration::ZERO;
     }
 
@@ -278,7 +285,7 @@ impl Recorder {
                     FrameEntry { file, offset: place.offset, guessed }
                 }
                 None => {
-                    if space.jit.len() < MOST_JIT && !guessed {
+                    if space.jit.len() < MAX_JIT && !guessed {
                         space.jit.insert(frame.pc);
                     }
                     FrameEntry { file: 0, offset: frame.pc, guessed }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use vmatlas_maps::{AddressRange, Mapping, Maps};
 
 /// How many places on stacks are remembered.
-const MOST_PLACES: usize = 1 << 16;
+const MAX_PLACES: usize = 1 << 16;
 
 /// A live address space.
 #[derive(Debug)]
@@ -69,7 +69,7 @@ impl LiveSpace {
 
     /// A place in a file is on a stack.
     pub(crate) fn note_place(&mut self, file: u32, offset: u64) {
-        if self.places.len() < MOST_PLACES {
+        if self.places.len() < MAX_PLACES {
             self.places.insert((file, offset));
         }
     }

@@ -2,6 +2,7 @@
 
 /// What a recorder found when it held its model against the kernel.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Truth {
     /// Events that were written.
     pub events: u64,

@@ -15,6 +15,7 @@ use vmatlas_space::{Prot, Vsyscall};
 
 /// The machine and its settings, as far as rows depend on them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Environment {
     /// The kernel's version; none where it calls itself otherwise.
     pub kernel: Option<KernelVersion>,

@@ -1,6 +1,6 @@
 //! What the runner and the processes of a scenario tell each other, and the log of what happened.
 
-use super::program::BEFORE;
+use super::program::{BEFORE, words};
 
 /// A record of the log, which text may follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,15 +110,6 @@ fn bytes<const WORDS: usize, const BYTES: usize>(words: [u64; WORDS]) -> [u8; BY
         *bytes = word.to_ne_bytes();
     }
     bytes
-}
-
-/// As many numbers as there are.
-pub(super) fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
-    let mut words = [0; N];
-    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-        *word = u64::from_ne_bytes(*bytes);
-    }
-    words
 }
 
 #[cfg(test)]

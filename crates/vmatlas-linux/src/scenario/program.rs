@@ -1,7 +1,6 @@
 //! What a scenario is compiled to: system calls, of which only the addresses and the descriptors
 //! that earlier ones gave are not yet known.
 
-use super::log::words;
 use vmatlas_space::scenario::Region;
 
 /// The step of what happens before the first one.
@@ -186,6 +185,15 @@ impl Argument {
             _ => return None,
         })
     }
+}
+
+/// The first `N` words of `bytes`; zeros where there are fewer.
+pub(super) fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
+    let mut words = [0; N];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u64::from_ne_bytes(*bytes);
+    }
+    words
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// When the rows of the region are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RowsAfter {
     /// For each `expect`.
     #[default]
@@ -36,6 +37,7 @@ pub enum RowsAfter {
 
 /// What happened in a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Run {
     /// The first address of the region.
     pub base: u64,
@@ -45,6 +47,7 @@ pub struct Run {
 
 /// What happened in a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct StepRun {
     /// How the operation ended; an `expect` always succeeds.
     pub outcome: Result<(), Failure>,

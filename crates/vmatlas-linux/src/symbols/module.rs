@@ -22,6 +22,7 @@ const VDSO_LIMIT: u64 = 1 << 20;
 
 /// A file that was mapped, as the recording knew it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Module {
     /// Its path as maps shows it, ` (deleted)` and `\012` included; `[vdso]` is the kernel's.
     pub path: Vec<u8>,
@@ -137,7 +138,7 @@ impl fmt::Display for ModuleNote {
 
 impl Module {
     /// A file of a recording.
-    pub fn of(file: &FileEntry) -> Module {
+    pub fn from_entry(file: &FileEntry) -> Module {
         Module {
             path: file.name.clone(),
             device: file.device,

@@ -25,6 +25,7 @@ pub struct ModuleId(usize);
 /// The address that a call returns to is that of the next instruction, which may be of another line
 /// or function: ask for one byte before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Place {
     /// In a file.
     File {
@@ -45,6 +46,7 @@ pub enum Place {
 
 /// What a [`Symbolizer`] may do.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct SymbolOptions {
     /// The program that asks debuginfod servers, `debuginfod-find` of elfutils, for files that have
     /// no DWARF or are gone. None by default: it goes to the network.

@@ -38,6 +38,7 @@ const _: () = assert!(size_of::<Arg>() == 96 && size_of::<Region>() == 24);
 
 /// `PAGE_IS_PRESENT`.
 #[cfg(target_arch = "x86_64")]
+#[cfg(all(feature = "record", target_arch = "x86_64"))]
 const PRESENT: u64 = 1 << 3;
 /// `PAGE_IS_GUARD` (Linux 6.15).
 const GUARD: u64 = 1 << 8;
@@ -80,6 +81,7 @@ unsafe impl Ioctl for Call<'_> {
 /// `ENOTTY` the kernel is older than 6.7 or the file is no pagemap; `EFAULT`, `EINVAL` a range that
 /// cannot be; `ESRCH` the address space is gone.
 #[cfg(target_arch = "x86_64")]
+#[cfg(all(feature = "record", target_arch = "x86_64"))]
 pub(crate) fn present(pagemap: impl AsFd, end: u64) -> Result<Vec<AddressRange>, Errno> {
     scan(pagemap, AddressRange::new(0, end), PRESENT)
 }

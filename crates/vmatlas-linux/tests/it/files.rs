@@ -37,7 +37,7 @@ impl Seen {
     fn of(pid: u32) -> Seen {
         let process = process(pid);
         let maps = process.rows(Source::Maps).unwrap().maps;
-        let files = Files::of(&process).unwrap();
+        let files = Files::read(&process).unwrap();
         let truths = files.truths(&process, &maps);
         Seen { files, maps, truths }
     }

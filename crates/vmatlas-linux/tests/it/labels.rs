@@ -14,7 +14,7 @@ use crate::child::{Child, wait_until};
 use std::path::{Path, PathBuf};
 use vmatlas_explain::label::{Confidence, Facts, Labelled, Labels};
 use vmatlas_linux::files::Files;
-use vmatlas_linux::{FactSources, Images, Process, ProcessId, ProcessMemory, Source, facts};
+use vmatlas_linux::{FactSources, Images, Process, ProcessId, ProcessMemory, Source, gather_facts};
 use vmatlas_maps::{AddressRange, Kind, Maps};
 use vmatlas_object::Memory;
 
@@ -33,15 +33,20 @@ impl Seen {
     pub(crate) fn of_pid(pid: u32, deep: bool) -> Seen {
         let process = Process::open(Path::new("/proc"), ProcessId { pid, tid: None }).unwrap();
         let maps = process.rows(Source::Smaps).unwrap().maps;
-        let files = Files::of(&process).unwrap();
+        let files = Files::read(&process).unwrap();
         let truths = files.truths(&process, &maps);
         let is_code = |index| maps.get(index).is_some_and(|row| row.perms.execute());
         let mut images = Images::new(&maps);
         images.open(&files, &maps, &truths, is_code);
-        let facts =
-            facts(FactSources { process: &process, maps: &maps, images: Some(&images), deep });
+        let facts = gather_facts(FactSources {
+            process: &process,
+            maps: &maps,
+            images: Some(&images),
+            deep,
+        });
         let memory = deep.then(|| ProcessMemory::open(&process, &maps).unwrap());
-        let labels = Labels::of(&maps, &facts, memory.as_ref().map(|memory| memory as &dyn Memory));
+        let labels =
+            Labels::read(&maps, &facts, memory.as_ref().map(|memory| memory as &dyn Memory));
         Seen { maps, facts, labels }
     }
 
@@ -83,7 +88,7 @@ impl Seen {
             let rss = self.rss(index);
             let name = String::from_utf8_lossy(row.name);
             text += &format!("{} {} rss {} KiB {name}\n", row.range, row.perms, rss >> 10);
-            for Labelled { range, label } in self.labels.within(row.range) {
+            for Labelled { range, label, .. } in self.labels.within(row.range) {
                 text += &format!(
                     "    {range} {}: {} ({})\n",
                     label.confidence, label.text, label.because

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use vmatlas_linux::files::{Files, Now};
 use vmatlas_linux::{
     Empty, Error, FactSources, PointQuery, Process, ProcessId, ProcessMemory, Snapshot, Source,
-    Which, facts,
+    Which, gather_facts,
 };
 use vmatlas_maps::{Maps, SmapsField, SmapsValue};
 use vmatlas_object::Memory as _;
@@ -124,7 +124,7 @@ fn every_sort_of_mapping_is_the_kernels_bytes() {
     // A thread of it has the same.
     let process = child.process();
     let truths = |process: &Process| {
-        let truths = Files::of(process).unwrap().truths(process, &snapshot.maps);
+        let truths = Files::read(process).unwrap().truths(process, &snapshot.maps);
         (0..snapshot.maps.len()).map(|row| truths.get(row).cloned()).collect::<Vec<_>>()
     };
     for tid in process.threads().unwrap() {
@@ -189,7 +189,7 @@ fn through_another_thread_where_the_first_has_ended() {
     let found = query.find(stack.range.start, Which::Covering).unwrap();
     assert_eq!(found, Some(stack));
     assert_eq!(query.raw_name(stack.range.start).unwrap(), b"[stack]");
-    let files = Files::of(&process).unwrap();
+    let files = Files::read(&process).unwrap();
     let truths = files.truths(&process, &snapshot.maps);
     let first = truths.get(0).unwrap();
     assert_eq!((first.certain, first.now), (true, Now::Same));
@@ -201,7 +201,7 @@ fn through_another_thread_where_the_first_has_ended() {
     assert_eq!(magic, *b"\x7fELF");
     let sources =
         FactSources { process: &process, maps: &snapshot.maps, images: None, deep: false };
-    let facts = facts(sources);
+    let facts = gather_facts(sources);
     assert!(facts.auxv.get(6).is_some() && facts.word_size.is_some(), "{facts:?}");
     assert!(facts.threads.iter().any(|thread| thread.tid == tid), "{facts:?}");
     // And the thread that has ended, by its own number.

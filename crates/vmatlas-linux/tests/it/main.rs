@@ -1,4 +1,14 @@
 //! Tests against the running kernel, on children built for them.
+
+/// A value with some of its fields set: structs that may grow take no `..` from outside.
+macro_rules! with {
+    ($base:expr, $($field:ident = $value:expr),* $(,)?) => {{
+        let mut value = $base;
+        $(value.$field = $value;)*
+        value
+    }};
+}
+
 mod access;
 mod child;
 mod core;

@@ -129,7 +129,7 @@ fn a_copy_of_a_proc_tree() {
         assert_eq!(query.find(0, Which::Covering).unwrap(), None);
         assert_eq!(query.find(0, Which::CoveringOrNext).unwrap(), live.get(0));
 
-        let files = Files::of(&saved).unwrap();
+        let files = Files::read(&saved).unwrap();
         let truths = files.truths(&saved, &snapshot.maps);
         for (index, row) in live.iter().enumerate() {
             let truth = truths.get(index);
@@ -142,7 +142,7 @@ fn a_copy_of_a_proc_tree() {
     assert!(saved.rows(Source::Smaps).unwrap().maps.has_fields());
     assert_eq!(saved.rows(Source::Rollup).unwrap().maps.len(), 1);
     assert_eq!(saved.comm().unwrap(), b"zoo");
-    let files = Files::of(&saved).unwrap();
+    let files = Files::read(&saved).unwrap();
     assert!(files.mounts().holding(live.get(0).unwrap().device, b"/x").is_some());
 
     // Without rows, it is not known why.

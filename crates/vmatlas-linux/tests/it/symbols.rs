@@ -51,14 +51,15 @@ fn c_programs() -> TempDir {
 fn module_of(path: &Path) -> Module {
     let meta = path.metadata().unwrap();
     let elf = vmatlas_linux::elf::read(File::open(path).unwrap()).unwrap().unwrap();
-    Module {
-        path: path.as_os_str().as_encoded_bytes().to_vec(),
-        device: Device::new(rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev())),
-        inode: meta.ino(),
-        size: Some(meta.len()),
-        build_id: elf.build_id_bytes().map(<[u8]>::to_vec),
-        segments: Vec::new(),
-    }
+    with!(
+        Module::default(),
+        path = path.as_os_str().as_encoded_bytes().to_vec(),
+        device = Device::new(rustix::fs::major(meta.dev()), rustix::fs::minor(meta.dev())),
+        inode = meta.ino(),
+        size = Some(meta.len()),
+        build_id = elf.build_id_bytes().map(<[u8]>::to_vec),
+        segments = Vec::new()
+    )
 }
 
 /// Symbols of a table of nm, by name: address and size.
@@ -253,7 +254,7 @@ fn debug_files_and_split_dwarf() {
         vaddrs.iter().map(|&v| Place::File { module, offset: offset(&elf, v) }).collect()
     };
     let mut symbolizer = Symbolizer::default();
-    let mut module = Module { path: b"/program".to_vec(), ..module_of(&path("plain")) };
+    let mut module = with!(module_of(&path("plain")), path = b"/program".to_vec());
     let id = symbolizer.add_module_in(module.clone(), open.clone());
     same(&symbolizer.symbolize(&places(id)));
     assert_eq!(symbolizer.notes().count(), 0);
@@ -494,8 +495,7 @@ fn another_file_by_that_path_is_not_used() {
     assert_eq!(symbolizer.notes().count(), 0);
 
     // Its name is gone.
-    let deleted =
-        Module { path: format!("{name}2 (deleted)").into_bytes(), ..module_of(&path("kept")) };
+    let deleted = with!(module_of(&path("kept")), path = format!("{name}2 (deleted)").into_bytes());
     let found = frames_in(&mut symbolizer, &path("kept"), deleted.clone(), &[vaddr]);
     assert_eq!(found[0][0].function, "");
     fs::copy(path("kept"), path("first2")).unwrap();
@@ -518,7 +518,7 @@ fn another_file_by_that_path_is_not_used() {
     assert_eq!(found[0][0].function, "");
     let note = symbolizer.notes().next().unwrap().1.to_string();
     assert!(note.contains(&format!("instead of inode {} of device", recorded.inode)), "{note}");
-    let unknown = Module { path: recorded.path, ..Module::default() };
+    let unknown = with!(Module::default(), path = recorded.path);
     let found = frames_in(&mut symbolizer, &path("without"), unknown, &[vaddr]);
     assert_eq!(found[0][0].function, "main");
     assert!(symbolizer.notes().any(|(_, note)| matches!(note, ModuleNote::Unverified { .. })));
@@ -531,7 +531,7 @@ fn the_vdso_has_names() {
         return;
     }
     let mut symbolizer = Symbolizer::default();
-    let module = symbolizer.add_module(Module { path: b"[vdso]".to_vec(), ..Module::default() });
+    let module = symbolizer.add_module(with!(Module::default(), path = b"[vdso]".to_vec()));
     let places: Vec<Place> =
         (0..0x1800).step_by(16).map(|offset| Place::File { module, offset }).collect();
     let frames = symbolizer.symbolize(&places);
@@ -570,8 +570,7 @@ fn damaged_files_cost_names_only() {
         }
         file.set_len(0).unwrap();
         file.write_all_at(&bytes, 0).unwrap();
-        let module =
-            Module { path: path.as_os_str().as_encoded_bytes().to_vec(), ..Module::default() };
+        let module = with!(Module::default(), path = path.as_os_str().as_encoded_bytes().to_vec());
         let mut symbolizer = Symbolizer::default();
         let id = symbolizer.add_module(module);
         let started = Instant::now();
@@ -647,14 +646,11 @@ fn file_systems_that_hang_and_memory_limits() {
     }
     let path = dir.path().join("program");
     let vaddr = code_of(&path, &["main"])[0];
-    let options = SymbolOptions {
-        time_limit: Duration::from_millis(300),
-        memory_limit: 0,
-        ..SymbolOptions::default()
-    };
+    let options =
+        with!(SymbolOptions::default(), time_limit = Duration::from_millis(300), memory_limit = 0);
     let mut symbolizer = Symbolizer::new(options);
     let hangs = symbolizer.add_module_in(
-        Module { path: b"/hangs".to_vec(), ..Module::default() },
+        with!(Module::default(), path = b"/hangs".to_vec()),
         Arc::new(|_: &Path| -> std::io::Result<File> {
             std::thread::sleep(Duration::from_secs(20));
             Err(std::io::ErrorKind::NotFound.into())
@@ -709,11 +705,11 @@ fn debuginfod_is_asked_when_told_to() {
     let vaddrs = code_of(&dir.path().join("sub/plain"), &["outer"]);
     let expect = frames(&dir.path().join("sub/plain"), &vaddrs);
     let with = |program: PathBuf, module: Module| {
-        let mut symbolizer = Symbolizer::new(SymbolOptions {
-            debuginfod: Some(program),
-            debuginfod_limit: Duration::from_millis(500),
-            ..SymbolOptions::default()
-        });
+        let mut symbolizer = Symbolizer::new(with!(
+            SymbolOptions::default(),
+            debuginfod = Some(program),
+            debuginfod_limit = Duration::from_millis(500)
+        ));
         let frames = frames_in(&mut symbolizer, &dir.path().join("sub/plain"), module, &vaddrs);
         let notes: Vec<_> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
         (texts(&frames), notes)
@@ -721,7 +717,7 @@ fn debuginfod_is_asked_when_told_to() {
     let path = dir.path().join("program");
     assert_eq!(with(finds.clone(), module_of(&path)), (texts(&expect), Vec::new()));
     // The program itself, too.
-    let gone = Module { path: b"/gone".to_vec(), ..module_of(&path) };
+    let gone = with!(module_of(&path), path = b"/gone".to_vec());
     assert_eq!(with(finds, gone).0, texts(&expect));
     for (script, why) in [
         ("exit 1", "found nothing"),

@@ -2,7 +2,7 @@
 
 use super::{ElfFile, Segment, SegmentFlags, SegmentType};
 
-/// The work grows with the squares of this and [`ElfFile::SIBLINGS_LIMIT`]: a process and a file
+/// The work grows with the squares of this and [`ElfFile::MAX_SIBLINGS`]: a process and a file
 /// that mean harm could have thousands of both.
 const LOADS_LIMIT: usize = 32;
 
@@ -21,7 +21,7 @@ pub struct FileMapping {
 
 impl ElfFile {
     /// How many rows of the same file [`load_bias`](ElfFile::load_bias) compares, the nearest ones.
-    pub const SIBLINGS_LIMIT: usize = 64;
+    pub const MAX_SIBLINGS: usize = 64;
 
     /// The load bias: what to subtract from an address to get the file's own `vaddr`, modulo 2⁶⁴. 0
     /// for a program at fixed addresses. `None` where the row does not show the file as a program
@@ -37,7 +37,7 @@ impl ElfFile {
         // The rows of one image are neighbours.
         let mut siblings = siblings.to_vec();
         siblings.sort_by_key(|row| row.start.abs_diff(mapping.start));
-        siblings.truncate(Self::SIBLINGS_LIMIT);
+        siblings.truncate(Self::MAX_SIBLINGS);
 
         let mut candidates = self.biases(mapping);
         if candidates.is_empty() {

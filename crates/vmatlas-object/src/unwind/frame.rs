@@ -17,6 +17,7 @@ pub struct Registers {
 
 /// One call on the stack, innermost first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Frame {
     /// The address to look up: where the task stands or was interrupted by a signal, and for
     /// callers the return address less 1, which lies in the call instruction.
@@ -29,6 +30,7 @@ pub struct Frame {
 
 /// How a frame was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum How {
     /// It is where the task stands.
     Registers,
@@ -43,6 +45,7 @@ pub enum How {
 
 /// Why a walk ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum End {
     /// At the first function of the thread.
     Root,

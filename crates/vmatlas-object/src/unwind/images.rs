@@ -59,7 +59,7 @@ pub struct Images {
 
 impl Images {
     /// Tables of what a desktop runs are some 100 MB, and one of a browser 60 MB.
-    pub const LIMIT: usize = 512 << 20;
+    pub const MAX_BYTES: usize = 512 << 20;
 
     /// Keeps at most `limit` bytes of tables; code of files beyond that is walked by frame
     /// pointers.
@@ -160,6 +160,6 @@ impl Images {
 
 impl Default for Images {
     fn default() -> Self {
-        Images::new(Images::LIMIT)
+        Images::new(Images::MAX_BYTES)
     }
 }

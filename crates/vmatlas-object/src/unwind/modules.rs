@@ -7,6 +7,7 @@ use vmatlas_maps::AddressRange;
 
 /// Code by its place in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct CodePlace {
     /// Which file.
     pub file: FileId,

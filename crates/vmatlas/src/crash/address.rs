@@ -9,17 +9,13 @@ use vmatlas_explain::explain::{Evidence, Fault};
 impl Atlas {
     /// What an access to an address would meet.
     pub fn explain_access(&self, address: u64) -> Case {
-        let crash = Crash {
-            source: CrashSource::Address,
-            address: Some(address),
-            maps: self.maps().clone(),
-            ..Crash::default()
-        };
-        let evidence = Evidence {
-            fault: Fault::of(&crash, None),
-            place: place::of(self, address),
-            ..Evidence::new(&crash, self.facts(), self.labels())
-        };
+        let mut crash = Crash::default();
+        crash.source = CrashSource::Address;
+        crash.address = Some(address);
+        crash.maps = self.maps().clone();
+        let mut evidence = Evidence::new(&crash, self.facts(), self.labels());
+        evidence.fault = Fault::of(&crash, None);
+        evidence.place = place::of(self, address);
         Case::of(&evidence, Vec::new())
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
     if crash.signal == Some(SIGABRT) {
         crash.message = abort_message(&dead, maps, &facts);
     }
-    let labels = Labels::of(maps, &facts, Some(dump));
+    let labels = Labels::read(maps, &facts, Some(dump));
     let memory: &dyn Memory = &dead;
     let fault = Fault::of(&crash, Some(memory));
     let place = || {
@@ -74,12 +74,10 @@ pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
         Some(place::of_dead(&dead, row, &mapping, address, image.map(|image| image.bias)))
     };
     let place = place().unwrap_or_else(PlaceFacts::default);
-    let evidence = Evidence {
-        maps,
-        fault,
-        place,
-        memory: Some(memory),
-        ..Evidence::new(&crash, &facts, &labels)
-    };
+    let mut evidence = Evidence::new(&crash, &facts, &labels);
+    evidence.maps = maps;
+    evidence.fault = fault;
+    evidence.place = place;
+    evidence.memory = Some(memory);
     Some(Case::of(&evidence, stack))
 }

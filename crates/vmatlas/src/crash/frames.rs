@@ -31,8 +31,9 @@ pub(super) fn name(
             if known.contains_key(&key) || asked.iter().any(|(other, _)| *other == key) {
                 continue;
             }
-            let module =
-                Module { path: row.name.to_vec(), build_id: build_id(&row), ..Module::default() };
+            let mut module = Module::default();
+            module.path = row.name.to_vec();
+            module.build_id = build_id(&row);
             let module = symbolizer.add_module(module);
             asked.push((key, Place::File { module, offset: key.1 }));
         }

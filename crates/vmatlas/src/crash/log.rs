@@ -11,9 +11,10 @@ pub(super) fn cases(text: &[u8], pid: Option<u32>) -> Vec<Case> {
     let wanted = crashes.filter(|crash| pid.is_none() || crash.pid == pid || crash.tid == pid);
     let explained = wanted.map(|crash| {
         let facts = Facts::default();
-        let labels = Labels::of(&crash.maps, &facts, None);
+        let labels = Labels::read(&crash.maps, &facts, None);
         let fault = Fault::of(&crash, None);
-        let evidence = Evidence { fault, ..Evidence::new(&crash, &facts, &labels) };
+        let mut evidence = Evidence::new(&crash, &facts, &labels);
+        evidence.fault = fault;
         Case::of(&evidence, crash.frames.clone())
     });
     explained.collect()

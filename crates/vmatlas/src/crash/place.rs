@@ -48,7 +48,9 @@ pub(super) fn of_dead(
             Some(of_file(&elf, bias.map(|bias| address.wrapping_sub(bias)), offset))
         })?
     };
-    PlaceFacts { file_size: size, ..elf().unwrap_or_default() }
+    let mut facts = elf().unwrap_or_default();
+    facts.file_size = size;
+    facts
 }
 
 fn offset(row: &Mapping<'_>, address: u64) -> u64 {
@@ -61,9 +63,8 @@ fn of_file(elf: &ElfFile, vaddr: Option<u64>, offset: u64) -> PlaceFacts {
         None => elf.section_at_offset(offset),
     };
     let symbol = vaddr.and_then(|vaddr| elf.symbol_at(vaddr).ok()?);
-    PlaceFacts {
-        file_size: None,
-        section: section.map(|section| section.name.clone()),
-        symbol: symbol.map(|symbol| (demangle(symbol.name), symbol.offset)),
-    }
+    let mut facts = PlaceFacts::default();
+    facts.section = section.map(|section| section.name.clone());
+    facts.symbol = symbol.map(|symbol| (demangle(symbol.name), symbol.offset));
+    facts
 }

@@ -73,20 +73,18 @@ pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
 
 /// The crash as the events tell of it.
 fn crash_of(recorded: &Recorded, events: &[Event], signal: i32) -> Crash {
-    let mut crash = Crash {
-        source: CrashSource::Recording,
-        pid: Some(recorded.pid),
-        // A filter of seccomp ends a program without a stop.
-        signal: Some(signal),
-        machine: match &recorded.told {
-            Told::Recording { recording, .. } => match &*recording.meta().machine {
-                "x86_64" => Some(Machine::X86_64),
-                "aarch64" => Some(Machine::AArch64),
-                _ => None,
-            },
-            Told::Log { .. } => None,
+    let mut crash = Crash::default();
+    crash.source = CrashSource::Recording;
+    crash.pid = Some(recorded.pid);
+    // A filter of seccomp ends a program without a stop.
+    crash.signal = Some(signal);
+    crash.machine = match &recorded.told {
+        Told::Recording { recording, .. } => match &*recording.meta().machine {
+            "x86_64" => Some(Machine::X86_64),
+            "aarch64" => Some(Machine::AArch64),
+            _ => None,
         },
-        ..Crash::default()
+        Told::Log { .. } => None,
     };
     for event in events {
         if let Some(task) = recorded.tasks().get(event.task.index()) {
@@ -156,7 +154,7 @@ fn explained(
     }
     crash.frames = stack.iter().map(frames::of_crash).collect();
     let facts = Facts::default();
-    let labels = Labels::of(maps, &facts, None);
+    let labels = Labels::read(maps, &facts, None);
     let build_id = |row: &Mapping<'_>| build_ids.get(row.name).cloned();
     let dead = Postmortem::new(maps, &Nothing, &build_id);
     let place = fault.address.and_then(|address| {
@@ -164,13 +162,11 @@ fn explained(
         let mapping = maps.get(row)?;
         Some(place::of_dead(&dead, row, &mapping, address, None))
     });
-    let evidence = Evidence {
-        maps,
-        change: last_change(recorded, &stacks, &life, fault.access),
-        fault,
-        place: place.unwrap_or_default(),
-        ..Evidence::new(&crash, &facts, &labels)
-    };
+    let mut evidence = Evidence::new(&crash, &facts, &labels);
+    evidence.maps = maps;
+    evidence.change = last_change(recorded, &stacks, &life, fault.access);
+    evidence.fault = fault;
+    evidence.place = place.unwrap_or_default();
     Case::of(&evidence, stack)
 }
 
@@ -212,14 +208,12 @@ fn last_change(
     let frames = stacks.of_task(recorded.tasks(), event.stack, event.task);
     let names: Vec<String> = telling(frames).iter().take(3).map(short_function).collect();
     let from = if names.is_empty() { String::new() } else { format!(" in {}", names.join(" < ")) };
-    Some(LastChange {
-        kind,
-        by: format!(
-            "{call} (event {}, at {}) of thread {}{from}",
-            event.number,
-            seconds(event.time_ns),
-            thread(task)
-        ),
-        was: format!("a mapping {perms} of {} ({was})", size(was.size())),
-    })
+    let by = format!(
+        "{call} (event {}, at {}) of thread {}{from}",
+        event.number,
+        seconds(event.time_ns),
+        thread(task)
+    );
+    let was = format!("a mapping {perms} of {} ({was})", size(was.size()));
+    Some(LastChange::new(kind, by, was))
 }

@@ -29,7 +29,10 @@ impl Compression {
     /// The bytes that were compressed.
     fn decoder<'r>(&self, input: impl Read + 'r) -> io::Result<Box<dyn Read + 'r>> {
         Ok(match self {
+            #[cfg(feature = "record")]
             Compression::Zstd => Box::new(zstd::Decoder::new(input)?),
+            #[cfg(not(feature = "record"))]
+            Compression::Zstd => Box::new(super::zstd_frames::ZstdFrames::new(input)),
             Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(input)),
             Compression::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(input)),
         })

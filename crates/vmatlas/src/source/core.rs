@@ -6,12 +6,12 @@ use crate::note::Note;
 use crate::words::values::printable;
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use vmatlas_explain::coredump::CoreDump;
 use vmatlas_linux::elf::ElfFile;
-use vmatlas_linux::{CoreFile, SharedElf, file_with_build_id, within};
+use vmatlas_linux::{CoreFile, SharedElf, SpoolCut, file_with_build_id, spool, within};
 use vmatlas_maps::{KernelVersion, Kind, Mapping, Maps};
 use vmatlas_object::Memory as _;
 
@@ -45,8 +45,8 @@ impl Core {
     ) -> std::result::Result<SharedElf, String> {
         let name = printable(row.name);
         let elf = if row.kind() == Kind::Vdso {
-            let size = usize::try_from(row.range.size()).unwrap_or(MOST_VDSO);
-            let mut bytes = vec![0; size.min(MOST_VDSO)];
+            let size = usize::try_from(row.range.size()).unwrap_or(MAX_VDSO);
+            let mut bytes = vec![0; size.min(MAX_VDSO)];
             let count = self.dump.read(row.range.start, &mut bytes);
             bytes.truncate(count);
             ElfFile::from_bytes(bytes).ok().flatten().ok_or_else(|| "it is damaged".to_owned())
@@ -64,7 +64,7 @@ impl Core {
 /// How long a file system may take to open a file.
 const LIMIT: Duration = Duration::from_secs(3);
 /// Larger than any vDSO.
-const MOST_VDSO: usize = 1 << 20;
+const MAX_VDSO: usize = 1 << 20;
 
 /// Reads a core dump from a regular file.
 pub(crate) fn read(name: &str, file: File) -> Result<(Core, Maps, Vec<Note>)> {
@@ -84,71 +84,22 @@ pub(crate) fn read(name: &str, file: File) -> Result<(Core, Maps, Vec<Note>)> {
 /// Reads a core dump that comes in order: it is put into a file without a name first, for what is
 /// needed of it lies all over it.
 pub(crate) fn read_stream(name: &str, input: impl Read) -> Result<(Core, Maps, Vec<Note>)> {
-    let failed = |why: &str, error: io::Error, help: &str| {
-        Error::new(ErrorKind::Io, format!("{name}: {why}: {error}{help}"))
-    };
-    let mut file =
-        unlinked().map_err(|error| failed("cannot make a temporary file for it", error, ""))?;
-    let spooled = spool(input, &mut file).map_err(|error| {
-        failed("cannot write it to a temporary file", error, "; TMPDIR says where that is")
-    })?;
+    let (file, cut) = spooled(name, input, MAX_CORE)?;
     let (core, maps, mut notes) = read(name, file)?;
-    notes.extend(spooled);
+    notes.extend(cut);
     Ok((core, maps, notes))
 }
 
 /// The most bytes of a core dump that are taken from a stream, which may have no end.
-const MOST: u64 = 256 << 30;
-/// Blocks of zeros take no room in the file.
-const BLOCK: usize = 4096;
+const MAX_CORE: u64 = 256 << 30;
 
-/// A file without a name, so that nothing stays behind. Large ones belong in /var/tmp
-/// (file-hierarchy(7)): /tmp may be memory.
-fn unlinked() -> io::Result<File> {
-    match std::env::var_os("TMPDIR") {
-        Some(_) => tempfile::tempfile(),
-        None => tempfile::tempfile_in("/var/tmp").or_else(|_| tempfile::tempfile()),
-    }
-}
-
-/// Copies a stream; gives a note if it ended early.
-fn spool(mut input: impl Read, file: &mut File) -> io::Result<Option<Note>> {
-    let mut block = vec![0; 64 << 10];
-    let mut length = 0;
-    let warning = loop {
-        let (count, error) = fill(&mut input, &mut block);
-        for piece in block[..count].chunks(BLOCK) {
-            if piece.iter().all(|&byte| byte == 0) {
-                file.seek(SeekFrom::Current(piece.len() as i64))?;
-            } else {
-                file.write_all(piece)?;
-            }
-        }
-        length += count as u64;
-        if let Some(error) = error {
-            break Some(Note::DamagedInput { bytes: length, why: error.to_string() });
-        }
-        if count < block.len() {
-            break None;
-        }
-        if length >= MOST {
-            break Some(Note::CutInput { limit: MOST });
-        }
-    };
-    file.set_len(length)?;
-    Ok(warning)
-}
-
-/// Fills a block as far as there are bytes, and says what stopped it before.
-fn fill(input: &mut impl Read, block: &mut [u8]) -> (usize, Option<io::Error>) {
-    let mut done = 0;
-    while done < block.len() {
-        match input.read(&mut block[done..]) {
-            Ok(0) => break,
-            Ok(count) => done += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (done, Some(error)),
-        }
-    }
-    (done, None)
+/// Puts what comes in order into a file without a name; gives a note if that is not all.
+pub(super) fn spooled(name: &str, input: impl Read, limit: u64) -> Result<(File, Option<Note>)> {
+    let spooled = spool(input, limit)
+        .map_err(|error| Error::new(ErrorKind::Io, format!("{name}: {error}")))?;
+    let note = spooled.cut.map(|cut| match cut {
+        SpoolCut::Damaged { bytes, error } => Note::DamagedInput { bytes, why: error.to_string() },
+        SpoolCut::Limit { bytes } => Note::CutInput { limit: bytes },
+    });
+    Ok((spooled.file, note))
 }

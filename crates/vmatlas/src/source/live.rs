@@ -8,7 +8,8 @@ use std::time::Duration;
 use vmatlas_explain::label::{Facts, Labels};
 use vmatlas_linux::files::{FileTruths, Files};
 use vmatlas_linux::{
-    Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Snapshot, Source, facts, within,
+    Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Snapshot, Source, gather_facts,
+    within,
 };
 use vmatlas_maps::{KernelVersion, Kind, Maps};
 
@@ -79,7 +80,7 @@ impl Live {
 
     /// The files of the process; none where there is no row to have one.
     pub(crate) fn files(&self, maps: &Maps) -> Option<&Files> {
-        let open = || if maps.is_empty() { None } else { Files::of(&self.process).ok() };
+        let open = || if maps.is_empty() { None } else { Files::read(&self.process).ok() };
         self.files.get_or_init(open).as_ref()
     }
 
@@ -117,7 +118,7 @@ impl Live {
             row.is_some_and(|row| row.perms.execute())
         };
         let images = self.images(maps, is_wanted);
-        facts(FactSources { process: &self.process, maps, images: images.as_deref(), deep })
+        gather_facts(FactSources { process: &self.process, maps, images: images.as_deref(), deep })
     }
 
     /// Labels by what is in the memory, too. A page of it may lie in a file whose file system never
@@ -129,7 +130,7 @@ impl Live {
     ) -> std::result::Result<Labels, String> {
         let memory = ProcessMemory::open(&self.process, maps).map_err(|error| error.to_string())?;
         let (maps, facts) = (maps.clone(), facts.clone());
-        within(DEEP_LIMIT, move || Labels::of(&maps, &facts, Some(&memory)))
+        within(DEEP_LIMIT, move || Labels::read(&maps, &facts, Some(&memory)))
             .ok_or_else(|| format!("its memory was not read within {} s", DEEP_LIMIT.as_secs()))
     }
 }

@@ -263,12 +263,15 @@ fn content(name: &str, selection: &Selection, head: Vec<u8>, input: impl Read) -
         no_moment(selection, "a core dump")?;
         return core::read_stream(name, io::Cursor::new(head).chain(input)).map(of_core);
     }
-    let input = input.take(MOST);
     if looks_like_recording(&head) {
-        let spooled = RecordingFile::spool(io::Cursor::new(head).chain(input));
-        let file = spooled.map_err(|error| Error::file(name, error))?;
-        return recorded(recording::opened(name, file)?, selection);
+        let input = io::Cursor::new(head).chain(input);
+        let (file, cut) = core::spooled(name, input, MOST)?;
+        let file = RecordingFile::new(file).map_err(|error| Error::file(name, error))?;
+        let (source, maps, mut notes) = recorded(recording::opened(name, file)?, selection)?;
+        notes.extend(cut);
+        return Ok((source, maps, notes));
     }
+    let input = input.take(MOST);
     if looks_like_log(&head) {
         return log::read(name, selection, &head, input).map(of_recorded);
     }

@@ -17,7 +17,7 @@ use vmatlas_recording::{Maker, TaskEntry};
 pub fn labels(row: &Row<'_>) -> String {
     let mut texts: Vec<&str> = Vec::new();
     let mut rest = row.range.size();
-    for Labelled { range, label } in row.labels() {
+    for Labelled { range, label, .. } in row.labels() {
         rest = rest.saturating_sub(range.size());
         if texts.len() <= PARTS && !texts.contains(&label.text.as_str()) {
             texts.push(&label.text);

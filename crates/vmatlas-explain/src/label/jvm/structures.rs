@@ -8,9 +8,9 @@ use std::collections::BTreeSet;
 use vmatlas_maps::AddressRange;
 
 /// Lists are followed for no longer.
-const MOST_LOADERS: usize = 4096;
-const MOST_CLASSES: usize = 1 << 14;
-const MOST_THREADS: u32 = 1 << 16;
+const MAX_LOADERS: usize = 4096;
+const MAX_CLASSES: usize = 1 << 14;
+const MAX_THREADS: u32 = 1 << 16;
 
 /// The options that choose a collector, and what it is called.
 const COLLECTORS: [(&str, &str); 6] = [
@@ -154,10 +154,10 @@ fn metaspace(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>, class_space: 
 fn classes(structs: &VmStructs<'_>) -> (BTreeSet<u64>, BTreeSet<u64>) {
     let (mut klasses, mut pools) = (BTreeSet::new(), BTreeSet::new());
     let mut loader = structs.value("ClassLoaderDataGraph", "_head");
-    for _ in 0..MOST_LOADERS {
+    for _ in 0..MAX_LOADERS {
         let Some(at) = loader.filter(|&at| at != 0) else { break };
         let mut klass = structs.of_object(at, "ClassLoaderData", "_klasses");
-        while let Some(at) = klass.filter(|&at| at != 0 && klasses.len() < MOST_CLASSES) {
+        while let Some(at) = klass.filter(|&at| at != 0 && klasses.len() < MAX_CLASSES) {
             // Also where a list that changes now runs in a circle.
             if !klasses.insert(at) {
                 break;
@@ -178,7 +178,7 @@ fn threads(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>) {
     let Some(list) = structs.value("ThreadsSMRSupport", "_java_thread_list") else { return };
     let count = || structs.peek.u32(structs.address(list, "ThreadsList", "_length")?);
     let Some(array) = structs.of_object(list, "ThreadsList", "_threads") else { return };
-    for index in 0..count().unwrap_or(0).min(MOST_THREADS) {
+    for index in 0..count().unwrap_or(0).min(MAX_THREADS) {
         let thread = array
             .checked_add(u64::from(index) * 8)
             .and_then(|at| structs.peek.u64(at))

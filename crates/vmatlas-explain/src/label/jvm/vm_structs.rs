@@ -6,7 +6,7 @@ use super::super::peek::{Peek, words};
 use crate::label::ImageFacts;
 
 /// JDK 17 has 788 entries.
-const MOST_ENTRIES: u64 = 8192;
+const MAX_ENTRIES: u64 = 8192;
 /// An entry has 48 bytes.
 const LONGEST_ENTRY: u64 = 256;
 
@@ -72,7 +72,7 @@ impl<'a> VmStructs<'a> {
         let field_offset = offset("gHotSpotVMStructEntryOffsetOffset")?;
         let address = offset("gHotSpotVMStructEntryAddressOffset")?;
         let mut fields = vec![None; WANTED.len()];
-        for index in 0..MOST_ENTRIES {
+        for index in 0..MAX_ENTRIES {
             let entry = table.checked_add(index * stride)?;
             let word = |offset: u64| peek.u64(entry.checked_add(offset)?);
             let name = word(type_name)?;
@@ -147,7 +147,7 @@ impl<'a> VmStructs<'a> {
         let (Some((address, name, size)), Some(table), Some(count)) = (each(), table, count) else {
             return found;
         };
-        let count = count.min(MOST_ENTRIES);
+        let count = count.min(MAX_ENTRIES);
         let bytes = self.peek.bytes(table, usize::try_from(count * size).unwrap_or(0));
         for entry in bytes.chunks_exact(usize::try_from(size).unwrap_or(usize::MAX)) {
             let word = |offset: u64| words(entry).nth(usize::try_from(offset / 8).ok()?);

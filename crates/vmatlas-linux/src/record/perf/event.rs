@@ -1,7 +1,7 @@
 //! What is told of a program that is recorded.
 
 use super::rings::Which;
-use crate::record::sink::Registers;
+use vmatlas_object::unwind::Registers;
 use vmatlas_recording::CallKind;
 
 pub(crate) use super::parse::Mmap;

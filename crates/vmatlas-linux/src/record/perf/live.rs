@@ -6,7 +6,7 @@ use vmatlas_maps::uapi::mman::{MAP_FIXED, MREMAP_DONTUNMAP, MREMAP_FIXED};
 use vmatlas_recording::CallKind;
 
 /// More ranges than any address space has (`vm.max_map_count` is 65,530 by default).
-const MOST_RANGES: usize = 1 << 20;
+const MAX_RANGES: usize = 1 << 20;
 
 #[derive(Debug, Default)]
 pub(super) struct Live {
@@ -65,7 +65,7 @@ impl Live {
         }
         if let Some((start, end)) = made(kind, args, result) {
             space.remove(start, end);
-            if space.ranges.len() < MOST_RANGES {
+            if space.ranges.len() < MAX_RANGES {
                 space.ranges.insert(start, end);
             }
         }

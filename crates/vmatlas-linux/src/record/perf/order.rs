@@ -13,10 +13,6 @@ use crate::record::arch::Sampled;
 use std::collections::{HashMap, VecDeque};
 use vmatlas_recording::CallKind;
 
-/// How long a record may take from its time to its place in the ring, in nanoseconds: little on
-/// a real processor, more on one of a virtual machine that is not running just then.
-pub(super) const SLACK: u64 = 5_000_000;
-
 /// How far apart the return of a munmap(2) and that of the mmap(2) may be that got its place, in
 /// nanoseconds. Both have let go of the address space before their time is taken.
 const OVERTAKEN: u64 = 1_000_000;

@@ -12,6 +12,10 @@ use rustix::io::Errno;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a record may take from its time to its place in the ring, in nanoseconds: little on
+/// a real processor, more on one of a virtual machine that is not running just then.
+pub(super) const SLACK: u64 = 5_000_000;
+
 /// Which of the two rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Which {

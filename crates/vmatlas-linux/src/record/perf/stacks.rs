@@ -5,8 +5,8 @@
 //! registers and the nearest time, and to none if its call's is lost.
 
 use super::event::{Stack, StackCopy};
-use super::order::SLACK;
 use super::parse::Who;
+use super::rings::SLACK;
 use super::tasks::Owner;
 use crate::record::arch::Sampled;
 use std::collections::{HashMap, VecDeque};

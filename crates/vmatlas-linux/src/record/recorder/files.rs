@@ -2,7 +2,8 @@
 
 use super::{ROWS_TO_CHECK, Recorder};
 use crate::elf;
-use crate::record::space::{LiveSpace, escaped};
+use crate::record::shown::Shown;
+use crate::record::space::LiveSpace;
 use crate::record::unwind::Backing;
 use crate::symbols::{Module, Place, Symbolizer, read_jit};
 use crate::sys::vm_read::read_memory;
@@ -226,7 +227,7 @@ impl Recorder {
             }
             let Some(file) = self.code.open(&space.process(), &row) else { continue };
             let entry = &self.writer.files()[number as usize];
-            let module = symbolizer.add_module(Module::of(entry));
+            let module = symbolizer.add_module(Module::from_entry(entry));
             symbolizer.give_file(module, file);
             modules.insert(number, module);
         }
@@ -282,28 +283,6 @@ impl Recorder {
             let (pid, name) = (process.id().pid, name.as_bytes().to_vec());
             self.writer.symbol(&SymbolEntry { pid, address, size, name });
         }
-    }
-}
-
-/// A row of what was mapped.
-#[derive(Clone, Debug)]
-pub(crate) struct Shown {
-    row: Mapping<'static>,
-    name: Vec<u8>,
-}
-
-impl Shown {
-    /// Of a row whose line feeds are as they are.
-    pub(in crate::record) fn of(row: &Mapping<'_>) -> Shown {
-        let mut buffer = Vec::new();
-        let row = escaped(row, &mut buffer);
-        let name = row.name.to_vec();
-        let Mapping { range, perms, offset, device, inode, .. } = row;
-        Shown { row: Mapping { range, perms, offset, device, inode, name: b"" }, name }
-    }
-
-    pub(in crate::record) fn row(&self) -> Mapping<'_> {
-        Mapping { name: &self.name, ..self.row }
     }
 }
 

@@ -4,7 +4,7 @@ use super::{FLUSH_AFTER, Recorder, TELL_AFTER, WHOLE_CHECK_EVERY, clock_ns};
 use crate::record::sink::{At, Begun, Registers, Seen, Shared, Signal, Sink, StackAt};
 use crate::sys::vm_read::read_memory;
 use std::time::Duration;
-use vmatlas_explain::explain::instruction::LONGEST;
+use vmatlas_explain::explain::instruction::MAX_INSTRUCTION_BYTES;
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 use vmatlas_recording::{Call, CallKind, StackId, What};
 use vmatlas_space::{AddressSpace, VmaFlags};
@@ -121,7 +121,7 @@ impl Sink for Recorder {
             return;
         }
         let stack = self.stack(tid, &registers);
-        let mut code = vec![0; LONGEST];
+        let mut code = vec![0; MAX_INSTRUCTION_BYTES];
         let count = read_memory(tid, registers.ip, &mut code).unwrap_or(0);
         code.truncate(count);
         if let Some(task) = self.tasks.get_mut(&tid) {

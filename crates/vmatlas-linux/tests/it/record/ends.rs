@@ -100,10 +100,7 @@ fn a_program_that_forks_300_times() {
 /// A recording that has reached a limit ends whole, and the program runs on to its own end.
 #[test]
 fn limits_end_the_recording_and_not_the_program() {
-    let limits = [
-        Limits { duration: Some(Duration::from_millis(1)), size: None },
-        Limits { duration: None, size: Some(500) },
-    ];
+    let limits = [Limits::new(Some(Duration::from_millis(1)), None), Limits::new(None, Some(500))];
     for limits in limits {
         let (over, is_over) = mpsc::channel();
         let news = Box::new(move |news: &News<'_>| {

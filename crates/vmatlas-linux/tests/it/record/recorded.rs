@@ -92,7 +92,8 @@ fn launched_by(
     fs::create_dir(&said).unwrap();
     command.env("TRUTH", &said);
     let output = directory.path().join("program.vmrec");
-    let options = Options { backend, limits, news, ..Options::new(output.clone()) };
+    let options =
+        with!(Options::new(output.clone()), backend = backend, limits = limits, news = news);
     let report = launch(command, options).unwrap_or_else(|error| panic!("{error}"));
     let mut recording = open(&output);
     recording.read_stacks();
@@ -264,14 +265,14 @@ impl Recorded {
                 let file = &definitions.files[frame.file as usize];
                 let instead = names.instead.iter().find(|(name, _)| *name == file.name);
                 let module = match instead {
-                    Some((_, path)) => Module { path: path.clone(), ..Module::default() },
-                    None => Module {
-                        path: file.name.clone(),
-                        device: file.device,
-                        inode: file.inode,
-                        build_id: Some(file.build_id.clone()).filter(|id| !id.is_empty()),
-                        ..Module::default()
-                    },
+                    Some((_, path)) => with!(Module::default(), path = path.clone()),
+                    None => with!(
+                        Module::default(),
+                        path = file.name.clone(),
+                        device = file.device,
+                        inode = file.inode,
+                        build_id = Some(file.build_id.clone()).filter(|id| !id.is_empty())
+                    ),
                 };
                 let module: ModuleId = names.symbolizer.add_module(module);
                 let place = Place::File { module, offset: frame.offset };

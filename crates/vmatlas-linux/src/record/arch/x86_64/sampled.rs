@@ -3,7 +3,7 @@
 //! When a system call returns, all of them still hold what the program put there, but `rax`,
 //! which holds the result, and `rcx` and `r11`, which the call uses itself.
 
-use crate::record::sink::Registers;
+use vmatlas_object::unwind::Registers;
 
 /// What samples hold: `ax dx si di bp sp ip r8 r9 r10`, in the order of their bits.
 pub(crate) const SAMPLED: u64 =

@@ -1,8 +1,8 @@
 //! The registers of a task that stands still, by ptrace(2).
 
 use super::NATIVE;
-use crate::record::sink::Registers;
 use crate::sys::ptrace::Regs;
+use vmatlas_object::unwind::Registers;
 use vmatlas_recording::call::Abi;
 
 /// `__USER32_CS`: the code segment of 32-bit code.

@@ -52,9 +52,6 @@ pub trait ReadAt {
     }
 }
 
-/// A source of any sort, as an [`ElfFile`](crate::elf::ElfFile) keeps it.
-pub type Source = Box<dyn ReadAt + Send>;
-
 impl ReadAt for [u8] {
     fn size(&self) -> Option<u64> {
         Some(self.len() as u64)

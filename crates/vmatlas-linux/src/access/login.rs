@@ -1,0 +1,72 @@
+//! What a user has after a login, from the databases of users and groups.
+
+use super::credentials::{Capabilities, Credentials, Id};
+use super::error::{Error, ErrorKind};
+use super::gather::caller;
+use std::fs;
+use std::path::Path;
+
+impl Credentials {
+    /// What the user `uid` has after a plain login: the groups of /etc/passwd and /etc/group, no
+    /// capabilities unless it is root, the caller's user namespace, no sandbox. The group of a user
+    /// without an entry is unknown.
+    ///
+    /// # Errors
+    /// When /etc/passwd or /etc/group cannot be read, or the caller's own status.
+    pub fn login(uid: u32) -> Result<Credentials, Error> {
+        let read = |path: &str| {
+            fs::read_to_string(path).map_err(|e| Error::new(ErrorKind::Users, Path::new(path), e))
+        };
+        let (name, gid) = passwd_entry(&read("/etc/passwd")?, uid).unzip();
+        let groups = match name {
+            Some(name) => groups_of(&read("/etc/group")?, &name),
+            None => Vec::new(),
+        };
+        let caller = caller(Path::new("/proc"))?;
+        Ok(Credentials {
+            process: None,
+            euid: Id::Known(uid),
+            fsuid: Id::Known(uid),
+            fsgid: gid.map_or(Id::Unknown, Id::Known),
+            groups,
+            effective: if uid == 0 { caller.bounding } else { Capabilities::default() },
+            user_ns: caller.credentials.user_ns,
+            landlocked: Some(false),
+        })
+    }
+}
+
+fn passwd_entry(text: &str, uid: u32) -> Option<(String, u32)> {
+    text.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        let number: u32 = fields.nth(1)?.parse().ok()?;
+        let gid = fields.next()?.parse().ok()?;
+        (number == uid).then(|| (name.to_owned(), gid))
+    })
+}
+
+fn groups_of(text: &str, user: &str) -> Vec<Id> {
+    let group = |line: &str| {
+        let mut fields = line.split(':').skip(2);
+        let gid = fields.next()?.parse().ok()?;
+        fields.next()?.split(',').any(|member| member == user).then_some(Id::Known(gid))
+    };
+    text.lines().filter_map(group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/bash\nbroken\nann:x:1000:100:Ann:/home/ann:/bin/sh\n";
+    const GROUP: &str = "root:x:0:\nadm:x:4:bob,ann\nvideo:x:44:annabel\nproc:x:50:ann\n";
+
+    #[test]
+    fn login_databases() {
+        assert_eq!(passwd_entry(PASSWD, 1000), Some(("ann".to_owned(), 100)));
+        assert_eq!(passwd_entry(PASSWD, 1001), None);
+        assert_eq!(groups_of(GROUP, "ann"), [Id::Known(4), Id::Known(50)]);
+    }
+}

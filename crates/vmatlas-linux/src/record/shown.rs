@@ -1,0 +1,26 @@
+//! Rows as they are kept for the next call.
+
+use super::space::escaped;
+use vmatlas_maps::Mapping;
+
+/// A row of what was mapped.
+#[derive(Clone, Debug)]
+pub(crate) struct Shown {
+    row: Mapping<'static>,
+    name: Vec<u8>,
+}
+
+impl Shown {
+    /// Of a row whose line feeds are as they are.
+    pub(super) fn of(row: &Mapping<'_>) -> Shown {
+        let mut buffer = Vec::new();
+        let row = escaped(row, &mut buffer);
+        let name = row.name.to_vec();
+        let Mapping { range, perms, offset, device, inode, .. } = row;
+        Shown { row: Mapping { range, perms, offset, device, inode, name: b"" }, name }
+    }
+
+    pub(super) fn row(&self) -> Mapping<'_> {
+        Mapping { name: &self.name, ..self.row }
+    }
+}
