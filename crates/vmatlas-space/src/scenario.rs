@@ -82,6 +82,7 @@ pub enum Comparison {
 
 /// Something that a machine has or has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Fact {
     /// `thp`: CONFIG_TRANSPARENT_HUGEPAGE.
     Thp,
@@ -146,6 +147,7 @@ pub struct ScenarioRow {
 
 /// What a row shows beside its addresses and permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Backing {
     /// No inode: the name that the kernel made up, or an empty one.
     None(Vec<u8>),
