@@ -109,7 +109,7 @@ pub fn find_is_a_scan(maps: &Maps) {
             row.range.end.wrapping_sub(1),
             row.range.end,
         ] {
-            let Found { mapping, before, after } = maps.find(address);
+            let Found { mapping, before, after, .. } = maps.find(address);
             assert_eq!(
                 mapping,
                 maps.iter().position(|row| row.range.contains(address)),

@@ -13,6 +13,7 @@ use std::collections::{HashMap, VecDeque};
 /// named mapping before it and its place among those that follow. Within one process the
 /// address is used first.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Diff<'a> {
     /// Rows of the second map that the first does not have.
     pub added: Vec<Mapping<'a>>,
@@ -27,6 +28,7 @@ pub struct Diff<'a> {
 
 /// A mapping that is in both maps and not the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Change<'a> {
     /// The row of the first map.
     pub from: Mapping<'a>,

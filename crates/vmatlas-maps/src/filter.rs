@@ -37,6 +37,7 @@ pub struct Filter(Node);
 
 /// An expression that cannot be taken, with the place.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FilterError {
     /// The column in characters, counted from 1.
     pub column: usize,

@@ -4,6 +4,7 @@ use crate::maps::Maps;
 
 /// Where an address lies among the rows of a [`Maps`], as indices of rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Found {
     /// The row that covers the address: the first one, should several do. None in a gap.
     pub mapping: Option<usize>,

@@ -37,6 +37,7 @@ impl fmt::Display for KernelVersion {
 
 /// Not a kernel version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct KernelVersionError;
 
 impl fmt::Display for KernelVersionError {

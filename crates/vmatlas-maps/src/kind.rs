@@ -129,6 +129,7 @@ impl Kind<'_> {
 
 /// What a text alone can say of the file behind a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FileName<'a> {
     /// The path, without the kernel's ` (deleted)` and with its line feeds restored, if that is
     /// what the name means: where it is not [decided](FileName::ambiguous), the likelier reading.

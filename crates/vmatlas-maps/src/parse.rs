@@ -50,6 +50,7 @@ impl fmt::Display for RowErrorKind {
 
 /// A row that cannot be taken: what is wrong, and where in the line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct RowError {
     /// What is wrong.
     pub kind: RowErrorKind,

@@ -9,6 +9,7 @@ use crate::mapping::Mapping;
 /// The rules are those of fs/proc/array.c (2.0 to 2.4) and fs/proc/task_mmu.c (2.6.0 to 7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct TextFormat {
     /// The kernel's word size, which decides the name's column.
     pub word_size: WordSize,

@@ -32,6 +32,7 @@ impl SmapsValue<'_> {
 
 /// A field of smaps: its name, and its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SmapsField<'a> {
     /// The name, without the colon.
     pub name: &'a [u8],

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 /// What rows are summed up by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Group {
     /// The [kind](crate::Kind::word).
     Kind,
@@ -18,6 +19,7 @@ pub enum Group {
 
 /// The sum of the rows of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Total {
     /// What the rows have in common: a kind's word, a name or permissions.
     pub key: Vec<u8>,
@@ -33,6 +35,7 @@ pub struct Total {
 
 /// Sums by group, the largest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Totals {
     /// The groups.
     pub groups: Vec<Total>,

@@ -6,6 +6,7 @@ use std::fmt;
 
 /// Something odd about a listing; whatever could be read of it is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Warning {
     /// The line, counted from 1; 0 where it concerns the whole.
     pub line: u64,

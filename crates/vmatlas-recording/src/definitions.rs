@@ -6,6 +6,7 @@ use vmatlas_space::bytes::{Put, Take};
 
 /// What events refer to. Entry 0 of each list stands for nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Definitions {
     /// What was mapped.
     pub files: Vec<FileEntry>,

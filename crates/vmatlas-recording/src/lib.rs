@@ -1,4 +1,49 @@
-//! Recordings: who made, changed and dropped each mapping, as it happened.
+//! Recordings of address spaces and logs of strace(1): who mapped, changed and unmapped each byte
+//! of a process. Events are replayed to any moment, and each byte keeps its origin: the call that
+//! made it, with thread and call stack.
+//!
+//! ```
+//! # #[cfg(feature = "write")] {
+//! use vmatlas_recording::{Call, CallKind, Meta, Moment, Recording, StackId, TaskEntry, What, Writer};
+//!
+//! let mut writer = Writer::new(&Meta {
+//!     kernel: "6.18".to_owned(),
+//!     machine: "x86_64".to_owned(),
+//!     page_size: 4096,
+//!     vsyscall: Default::default(),
+//!     pkeys: false,
+//!     backend: "ptrace".to_owned(),
+//!     began_ns: 0,
+//!     command: vec![b"true".to_vec()],
+//! });
+//! let task = writer.task(TaskEntry { tid: 7, pid: 7, comm: b"true".to_vec() });
+//! writer.event(0, task, StackId::NONE, What::Attached { rows: vec![] });
+//! let args = [0, 4096, 3, 0x22, u64::MAX, 0];
+//! let call = Call { kind: CallKind::Mmap, args, result: 0x7000_0000 };
+//! writer.event(10, task, StackId::NONE, What::Call { call, file: 0, in_order: true });
+//! writer.finish();
+//!
+//! let bytes = writer.take();
+//! let recording = Recording::open(bytes.as_slice())?;
+//! let (replay, error) = recording.at(Moment::End, |_, _| {});
+//! assert_eq!(error, None);
+//! let origin = replay.space(task).unwrap().origins.get(0x7000_0000).unwrap();
+//! assert_eq!((origin.event, origin.maker.name()), (2, "mmap"));
+//! # }
+//! # Ok::<(), vmatlas_recording::RecordingError>(())
+//! ```
+//!
+//! - [`Recording`] reads the bytes of a recording, [`Writer`] makes them; [`Definitions`] holds the
+//!   files, threads and stacks that its events name by number.
+//! - [`Event`] is one thing that happened; [`Replay`] applies events to the address space of each
+//!   process, a [`RecordedSpace`].
+//! - [`Origin`] says what made some bytes, [`Recording::life`] what happened to one address.
+//! - [`Selection`] parses `FILE:PID@TIME`: which process and which moment is meant.
+//! - [`strace`] makes the same of a log of strace(1); [`call`] is the table of system calls.
+//!
+//! This crate opens no file, calls no kernel, has no unsafe code and panics on no input: a
+//! [`Source`] gives it the bytes. Without the feature `write` it needs no C compiler. It does not
+//! record; `vmatlas-linux` does.
 
 #![forbid(unsafe_code)]
 // How a thing is encoded stands beside how it is decoded; only `Writer` encodes.

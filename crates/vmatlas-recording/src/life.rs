@@ -13,6 +13,7 @@ use vmatlas_maps::{AddressRange, Perms};
 
 /// Something that happened to an address, with the event that did it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LifeStep {
     /// The event.
     pub event: Event,

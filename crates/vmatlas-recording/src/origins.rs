@@ -6,6 +6,7 @@ use vmatlas_maps::AddressRange;
 
 /// What made some bytes of an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Origin {
     /// The number of the event, counted from 1; 0 where there is none.
     pub event: u64,
@@ -23,6 +24,7 @@ pub struct Origin {
 
 /// What can make a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Maker {
     /// A system call of the process.
     Call(CallKind),

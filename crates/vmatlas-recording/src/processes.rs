@@ -8,6 +8,7 @@ use vmatlas_space::bytes::{Put, Take};
 
 /// A process of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Process {
     /// Its number.
     pub pid: u32,
@@ -26,6 +27,7 @@ pub struct Process {
 
 /// How a recording went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Course {
     /// How many events it has.
     pub events: u64,

@@ -79,6 +79,7 @@ impl FromStr for Moment {
 /// Not a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a moment is seconds from the start (1.25), `end`, or #N for after event N")]
+#[non_exhaustive]
 pub struct MomentError;
 
 /// A number of seconds in decimal digits, as `1.25`.
@@ -94,6 +95,7 @@ fn is_number(text: &str) -> bool {
 
 /// A process of a recording at a moment.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Selected {
     /// The process.
     pub process: Process,

@@ -28,6 +28,7 @@ use vmatlas_space::{
 
 /// An address space, and who made what is mapped in it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct RecordedSpace {
     /// The model of it.
     pub memory: AddressSpace,
@@ -45,6 +46,7 @@ pub struct RecordedSpace {
 
 /// What an event did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Applied {
     /// The addresses that it was about; empty ranges where there are less than two.
     pub touched: [AddressRange; 2],
@@ -315,14 +317,10 @@ impl RecordedSpace {
                 let fixed = args[3] & MREMAP_FIXED != 0;
                 let keep = args[3] & MREMAP_DONTUNMAP != 0;
                 touched[1] = range(result, args[2]);
-                let request = Mremap {
-                    address: args[0],
-                    old_length: args[1],
-                    new_length: args[2],
-                    maymove: args[3] & MREMAP_MAYMOVE != 0,
-                    to: (fixed || result != args[0]).then_some(result),
-                    dontunmap: keep,
-                };
+                let mut request = Mremap::new(args[0], args[1], args[2]);
+                request.maymove = args[3] & MREMAP_MAYMOVE != 0;
+                request.to = (fixed || result != args[0]).then_some(result);
+                request.dontunmap = keep;
                 let (old, new) = (touched[0], touched[1]);
                 let common = old.size().min(new.size());
                 if new.start != old.start {

@@ -1,4 +1,5 @@
-//! Logs of strace(1): from the calls that they tell, the address space of each process.
+//! Logs of strace(1): the address space of each process by the calls in the log, and who made what
+//! is mapped. The log alone does not hold all; a second source adds what files hold.
 //!
 //! ```
 //! use vmatlas_space::KernelProfile;
@@ -16,20 +17,23 @@
 //! assert_eq!(rows.get(1).unwrap().perms.to_string(), "r--p");
 //! let made = process.space.origins.get(0x7f0000000000).unwrap();
 //! assert_eq!((made.event, made.maker.name()), (2, "mmap"), "by its second line");
-//! assert!(!process.untold.is_empty(), "the log does not tell where the stack is");
+//! assert!(!process.untold.is_empty(), "the log does not say where the stack is");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! - [`Line`] is a line, [`Reader`] joins the calls that stand in two, [`Replay`] applies them.
-//! - [`Lookup`] is the second source: it knows what is in files, which no log tells.
+//! - [`Lookup`] is the second source: it knows what is in files, which no log holds.
 //! - Beside each address space is who made its bytes, as in a [recording](crate):
-//!   an event is a line of the log, and [`Makers`] has threads and, of `-k`, call stacks.
-//! - [`Untold`] is what neither tells; it is reported and not guessed.
+//!   an event is a line of the log, and [`Makers`] has threads and, with `-k`, call stacks.
+//! - [`Untold`] is a fact that neither has; it is reported and not guessed.
 //!
 //! Made for `strace -f -e trace=%memory,%process,%file,%desc,ipc`, with or without `-k`, `-t`,
-//! `-tt`, `-ttt`, `-r`, `-T`, `-i`, `-n`, `-v`, `-y`, `-yy` and `-Y`. With `-y` no symbolic link needs to be
-//! followed, with `-v` libraries tell their device and inode. Names of anonymous memory are
-//! told if `prctl` is traced, too.
+//! `-tt`, `-ttt`, `-r`, `-T`, `-i`, `-n`, `-v`, `-y`, `-yy` and `-Y`. With `-y` no symbolic link needs
+//! to be followed, with `-v` the log has device and inode of libraries. It has the names of
+//! anonymous memory if `prctl` is traced, too.
+//!
+//! Nothing here opens a file or runs strace: the log is pushed as bytes, and [`Lookup`] is the
+//! caller's.
 
 mod calls;
 mod cursor;

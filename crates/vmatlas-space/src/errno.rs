@@ -57,6 +57,7 @@ impl std::error::Error for Errno {}
 /// Not the name of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the name of an error of a system call, such as ENOMEM")]
+#[non_exhaustive]
 pub struct ErrnoError;
 
 impl FromStr for Errno {

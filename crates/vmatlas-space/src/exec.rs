@@ -14,6 +14,7 @@ use vmatlas_maps::WordSize;
 /// stands for what follows from the rest; without randomisation (`ADDR_NO_RANDOMIZE`) that is
 /// everything but the stack pointer and the size of the vDSO.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Exec {
     /// The program.
     pub program: Image,
@@ -72,6 +73,7 @@ pub struct LoadSegment {
 
 /// The `[stack]` that execve(2) makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stack {
     /// Its lowest address.
     pub start: u64,

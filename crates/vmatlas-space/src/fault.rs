@@ -6,6 +6,7 @@ use super::{AddressSpace, FileKind, VmaFlags};
 
 /// Why an access fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+#[non_exhaustive]
 pub enum Fault {
     /// SIGSEGV: nothing is mapped there, or not for this access.
     #[error("segmentation fault")]
@@ -17,6 +18,7 @@ pub enum Fault {
 
 /// Whether the caller tells of page faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Faults {
     /// Every access that may fault is told: what was not told did not happen.
     #[default]

@@ -40,6 +40,7 @@ struct Dentry {
 
 /// What a file is made of, as far as the rules of an address space depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum FileKind {
     /// A file of a file system that keeps its pages in the page cache.
     #[default]

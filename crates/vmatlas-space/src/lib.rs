@@ -20,6 +20,16 @@
 //! The rules are those of mm/vma.c, mm/mmap.c, mm/mremap.c, mm/mprotect.c, mm/madvise.c,
 //! mm/mlock.c, mm/mseal.c, mm/mempolicy.c, mm/userfaultfd.c, mm/rmap.c and ipc/shm.c of Linux 5.10
 //! to 7.3, each checked against running kernels by `vmatlas verify`.
+//!
+//! - [`AddressSpace`] holds the VMAs of a process; each system call is one of its methods, named
+//!   as the call is, with [`Mmap`], [`Mremap`] and [`Exec`] for those that take many arguments.
+//! - [`KernelProfile`] is a kernel version's rules.
+//! - [`File`] is an open file, of which two mappings must have the same to join.
+//! - [`AddressSpace::observe`] takes over rows that a kernel shows, where the model was in doubt.
+//! - [`scenario`] holds operations as text, with the rows that must follow.
+//!
+//! This crate opens no file, calls no kernel, has no unsafe code and panics on no input. It holds
+//! no contents of memory, and where the kernel chooses at random it is given the address.
 
 #![forbid(unsafe_code)]
 

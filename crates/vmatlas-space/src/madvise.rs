@@ -9,6 +9,7 @@ use std::sync::Arc;
 /// Advice of madvise(2), named as there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "named as in madvise(2)")]
+#[non_exhaustive]
 pub enum Advice {
     Normal,
     Random,

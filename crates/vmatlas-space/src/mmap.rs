@@ -12,6 +12,7 @@ use vmatlas_maps::uapi::mman::{
 
 /// What mmap(2) is asked for.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Mmap {
     /// The address, in bytes: a hint unless it is fixed.
     pub address: u64,

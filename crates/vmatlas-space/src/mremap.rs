@@ -8,6 +8,7 @@ use crate::errno::Errno;
 
 /// What mremap(2) is asked for. Addresses and lengths are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mremap {
     /// Where the memory is.
     pub address: u64,
@@ -21,6 +22,25 @@ pub struct Mremap {
     pub to: Option<u64>,
     /// `MREMAP_DONTUNMAP`.
     pub dontunmap: bool,
+}
+
+impl Mremap {
+    /// Resizes what begins at `address`, where it is.
+    pub fn new(address: u64, old_length: u64, new_length: u64) -> Mremap {
+        Mremap { address, old_length, new_length, ..Mremap::default() }
+    }
+
+    /// The flag `MREMAP_MAYMOVE`.
+    #[must_use]
+    pub fn maymove(self) -> Mremap {
+        Mremap { maymove: true, ..self }
+    }
+
+    /// To exactly that address (`MREMAP_FIXED`).
+    #[must_use]
+    pub fn to(self, address: u64) -> Mremap {
+        Mremap { to: Some(address), ..self }
+    }
 }
 
 /// One move, with lengths of whole pages.

@@ -9,6 +9,7 @@ use vmatlas_maps::{AddressRange, Device, Mapping};
 
 /// What an observation taught.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Observation {
     /// Doubts that it settled otherwise than was assumed, and growth of stacks.
     pub settled: usize,

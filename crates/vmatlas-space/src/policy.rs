@@ -2,6 +2,7 @@
 
 /// A policy for a range of memory; none is the default policy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Policy {
     /// `MPOL_LOCAL`.
     Local,

@@ -175,6 +175,7 @@ pub enum Vsyscall {
 
 /// When a mapping is shown as `[heap]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum HeapRule {
     /// Up to 2.6.38: it covers the heap.
     Covers,

@@ -11,6 +11,7 @@ const VSYSCALL: AddressRange = AddressRange::new(0xffff_ffff_ff60_0000, 0xffff_f
 
 /// What PROCMAP_QUERY says of a VMA (include/uapi/linux/fs.h, 6.11).
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Query {
     /// `vma_start` and `vma_end`.
     pub range: AddressRange,

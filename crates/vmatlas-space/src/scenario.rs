@@ -1,4 +1,29 @@
-//! Scenarios: operations of one process on its address space, and the rows that must follow.
+//! Scenarios: operations on an address space as text, and the rows that must follow. Each is run on
+//! the model and on a kernel, so that one proves the other.
+//!
+//! ```
+//! use vmatlas_space::KernelProfile;
+//! use vmatlas_space::scenario::{Model, StepKind, scenarios};
+//! let text = b"scenario joins\nmap 0 1 rw\nmap 1 1 rw\nexpect\n  0-2 rw-p\nend\n";
+//! let scenario = scenarios(text).next().unwrap()?;
+//! let mut model = Model::new(KernelProfile::of("6.18".parse()?), scenario.region);
+//! for step in &scenario.steps {
+//!     match &step.kind {
+//!         StepKind::Operation(operation, outcome) => assert_eq!(model.apply(operation), *outcome),
+//!         StepKind::Expect(rows) => assert_eq!(model.rows(), *rows),
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`Scenario`] is one of them, [`Operation`] a step; [`scenarios`] parses a file of them, and a
+//!   scenario displays as its text.
+//! - [`Model`] runs a scenario on [`AddressSpace`](crate::AddressSpace); [`compare`] holds rows of a
+//!   kernel against those expected.
+//! - [`Random`] makes random scenarios, and a failing one can be made smaller by
+//!   [`Scenario::shrink`].
+//!
+//! Nothing here runs on a kernel: `vmatlas-linux` does that.
 
 mod compare;
 mod error;
@@ -82,6 +107,7 @@ pub enum Comparison {
 
 /// Something that a machine has or has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Fact {
     /// `thp`: CONFIG_TRANSPARENT_HUGEPAGE.
     Thp,
@@ -146,6 +172,7 @@ pub struct ScenarioRow {
 
 /// What a row shows beside its addresses and permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Backing {
     /// No inode: the name that the kernel made up, or an empty one.
     None(Vec<u8>),

@@ -96,7 +96,9 @@ impl MapTotals {
 /// The sum of a group of labels, under its own name, if it belongs to that kind.
 fn part_of(kind: &Total, group: &Total) -> Option<Total> {
     let name = group.key.strip_prefix(kind.key.as_slice())?.strip_prefix(b"/")?;
-    Some(Total { key: name.to_vec(), ..group.clone() })
+    let mut part = group.clone();
+    part.key = name.to_vec();
+    Some(part)
 }
 
 fn find(totals: &Totals, key: &[u8]) -> Total {

@@ -127,11 +127,10 @@ fn csv_columns(sizes: bool) -> Vec<String> {
 
 /// How the kernel's text is written.
 fn text_format(args: &ShowArgs, atlas: &Atlas) -> TextFormat {
-    let shown = atlas.maps().format();
-    let word_size = args.word_size.map_or(shown.word_size, Into::into);
+    let mut format = atlas.maps().format();
+    format.word_size = args.word_size.map_or(format.word_size, Into::into);
     match args.kernel {
-        Some(kernel) => TextFormat::of(kernel, word_size),
-        None if word_size == shown.word_size => shown,
-        None => TextFormat { word_size, ..shown },
+        Some(kernel) => TextFormat::of(kernel, format.word_size),
+        None => format,
     }
 }

@@ -57,7 +57,7 @@ impl Answer for DiffAnswer<'_> {
                     .rows
                     .changed
                     .iter()
-                    .filter_map(|Change { from: a, to: b, what }| {
+                    .filter_map(|Change { from: a, to: b, what, .. }| {
                         Some(ChangeJson { from: from(a)?, to: to(b)?, what })
                     })
                     .collect(),
@@ -141,7 +141,7 @@ fn text(diff: &Diff<'_>, who: &Who, paint: Paint) -> String {
 
 /// What changed, in words.
 fn notes(change: &Change<'_>) -> Vec<String> {
-    let Change { from, to, what } = change;
+    let Change { from, to, what, .. } = change;
     let note = |what: &&'static str| match *what {
         "size" => {
             let (old, new) = (from.range.size(), to.range.size());

@@ -156,14 +156,12 @@ fn check(what: &str, started: &Started) -> usize {
             image_of_program.bias = Some(bias_of_program());
         }
     }
-    let request = Exec {
-        vdso,
-        vdso_address,
-        start_brk,
-        mmap_base,
-        page_zero: started.has('z'),
-        ..Exec::new(image_of_program, interpreter, stack)
-    };
+    let mut request = Exec::new(image_of_program, interpreter, stack);
+    request.vdso = vdso;
+    request.vdso_address = vdso_address;
+    request.start_brk = start_brk;
+    request.mmap_base = mmap_base;
+    request.page_zero = started.has('z');
 
     let mut space = AddressSpace::new(profile);
     if started.has('m') {

@@ -119,7 +119,8 @@ fn naive_find(rows: &[Owned], address: u64) -> Found {
     let mapping = rows.iter().position(|row| row.range.start <= address && address < row.range.end);
     let (low, high) =
         mapping.map_or((address, address + 1), |i| (rows[i].range.start, rows[i].range.end));
-    let mut place = Found { mapping, before: None, after: None };
+    let mut place = Found::default();
+    place.mapping = mapping;
     for (i, row) in rows.iter().enumerate().filter(|(i, _)| Some(*i) != mapping) {
         if row.range.end <= low && place.before.is_none_or(|b| rows[b].range.end <= row.range.end) {
             place.before = Some(i);

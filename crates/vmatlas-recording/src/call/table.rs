@@ -36,6 +36,7 @@ use vmatlas_maps::uapi::userfaultfd::{UFFDIO_REGISTER, UFFDIO_UNREGISTER};
 /// By whose numbers and with whose arguments a system call is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Abi {
     /// 64-bit programs on x86.
     X86_64 = 0,

@@ -6,6 +6,7 @@ use vmatlas_space::Errno;
 
 /// A line of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Line<'a> {
     /// The process or thread, if the line tells.
     pub pid: Option<u32>,
@@ -17,6 +18,7 @@ pub struct Line<'a> {
 
 /// When a line was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Stamp {
     /// Since midnight (`-t`, `-tt`) or 1970 (`-ttt`).
     Clock(Duration),
@@ -57,6 +59,7 @@ pub enum Event<'a> {
 
 /// A function on the stack of a call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Frame {
     /// The path of the file that it is in.
     pub module: Vec<u8>,
@@ -72,6 +75,7 @@ pub struct Frame {
 
 /// A call whose end is not known yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Begun<'a> {
     /// The call's name.
     pub name: &'a str,
@@ -81,6 +85,7 @@ pub struct Begun<'a> {
 
 /// A call and what came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Call<'a> {
     /// The call's name.
     pub name: &'a str,
@@ -92,6 +97,7 @@ pub struct Call<'a> {
 
 /// What a call returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Outcome<'a> {
     /// It succeeded.
     Ok(Value<'a>),
@@ -104,6 +110,7 @@ pub enum Outcome<'a> {
 /// Why a line cannot be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("column {column}: {kind}")]
+#[non_exhaustive]
 pub struct LineError {
     /// Where, counted from 1 in bytes.
     pub column: usize,

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 /// The threads and call stacks that the origins of a log name by number. Entry 0 of each list
 /// stands for nothing.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Makers {
     /// Threads; one that changed its name has an entry for each.
     pub tasks: Vec<TaskEntry>,

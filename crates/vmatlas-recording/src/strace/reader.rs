@@ -28,6 +28,7 @@ pub struct Reader {
 
 /// An entry of a log.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Entry<'a> {
     /// Its line, counted from 1.
     pub line: u64,

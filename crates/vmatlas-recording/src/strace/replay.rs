@@ -21,6 +21,7 @@ pub(crate) const MAX_ROWS: usize = 1 << 22;
 
 /// A process of a log, as it was at the moment asked for: if it had ended, just before that.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Process {
     /// Its number; 0 where the log has only one and does not name it.
     pub pid: u32,
@@ -45,6 +46,7 @@ pub struct Process {
 
 /// What a log tells.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Replayed {
     /// The processes in the order in which they appear.
     pub processes: Vec<Process>,

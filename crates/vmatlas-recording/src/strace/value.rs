@@ -8,6 +8,7 @@ pub struct Value<'a>(pub &'a [u8]);
 
 /// A file descriptor, and with `-y` what it is open on.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Descriptor<'a> {
     /// Its number; `AT_FDCWD` is -100.
     pub number: i32,

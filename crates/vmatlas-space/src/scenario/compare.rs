@@ -59,6 +59,7 @@ impl Labels {
 
 /// Where rows first differ from those expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Difference {
     /// This row, counted from 0, is another one, is missing or is too many.
     #[error("row {0} is not the one expected")]

@@ -169,6 +169,7 @@ impl fmt::Display for ScenarioErrorKind {
 /// A scenario that cannot be taken: what is wrong, and where in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("line {line}, column {column}: {kind}")]
+#[non_exhaustive]
 pub struct ScenarioError {
     /// What is wrong.
     pub kind: ScenarioErrorKind,

@@ -341,6 +341,7 @@ pub enum Access {
 
 /// How an operation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Failure {
     /// A system call returns this error.
     Errno(Errno),

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 /// Where what happens first differs from what a scenario says, in the words of scenarios.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Mismatch {
     /// The line of the step.
     pub line: u32,

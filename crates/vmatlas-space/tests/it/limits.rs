@@ -91,14 +91,7 @@ fn mremap_keeps_some_mappings_in_reserve() {
     for (limit, moved) in [(4, Err(Errno::ENOMEM)), (20, Ok(at(8)))] {
         let mut space = limited(limit);
         map(&mut space, 0, 3, RW).unwrap();
-        let request = Mremap {
-            address: at(1),
-            old_length: PAGE,
-            new_length: PAGE,
-            maymove: true,
-            to: Some(at(8)),
-            dontunmap: false,
-        };
+        let request = Mremap::new(at(1), PAGE, PAGE).maymove().to(at(8));
         assert_eq!(space.mremap(&request), moved, "{limit}");
     }
 }
@@ -115,7 +108,8 @@ fn offsets_and_addresses_at_their_ends() {
     let mut tiny = profile("7.3");
     tiny.page_shift = 0;
     let mut space = AddressSpace::new(tiny);
-    let request = Mmap { length: 2, ..at_offset(u64::MAX) };
+    let mut request = at_offset(u64::MAX);
+    request.length = 2;
     assert_eq!(space.mmap(&request), Err(Errno::EOVERFLOW));
     // What root may do is not modelled: the lowest addresses are refused.
     let mut space = AddressSpace::new(profile("7.3"));

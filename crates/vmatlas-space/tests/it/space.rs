@@ -212,22 +212,24 @@ proptest! {
             let length = if near { b % 16 * PAGE } else { b };
             let prot = Prot::from_bits(u64::from(flags >> 1));
             let _ = match what {
-                0 | 1 => space.mmap(&Mmap {
-                    growsdown: flags & 16 != 0,
-                    locked: flags & 32 != 0,
-                    noreplace: flags & 64 != 0,
-                    ..Mmap::anonymous(address, length, prot).fixed()
-                }).map(|_| ()),
+                0 | 1 => {
+                    let mut request = Mmap::anonymous(address, length, prot).fixed();
+                    request.growsdown = flags & 16 != 0;
+                    request.locked = flags & 32 != 0;
+                    request.noreplace = flags & 64 != 0;
+                    space.mmap(&request).map(|_| ())
+                }
                 2 => space.munmap(address, length),
                 3 => space.mprotect(address, length, prot),
-                4 => space.mremap(&Mremap {
-                    address,
-                    old_length: length,
-                    new_length: if near { c % 16 * PAGE } else { c },
-                    maymove: flags & 16 != 0,
-                    to: (flags & 32 != 0).then_some(if near { BASE + c % 64 * PAGE } else { c }),
-                    dontunmap: flags & 64 != 0,
-                }).map(|_| ()),
+                4 => {
+                    let new_length = if near { c % 16 * PAGE } else { c };
+                    let mut request = Mremap::new(address, length, new_length);
+                    request.maymove = flags & 16 != 0;
+                    let to = if near { BASE + c % 64 * PAGE } else { c };
+                    request.to = (flags & 32 != 0).then_some(to);
+                    request.dontunmap = flags & 64 != 0;
+                    space.mremap(&request).map(|_| ())
+                }
                 5 => space.madvise(address, length, Advice::ALL[c as usize % Advice::ALL.len()].0),
                 6 => space.mlock(address, length, flags & 1 != 0),
                 7 => space.write(address, c % 8).map_err(|_| Errno::EFAULT),

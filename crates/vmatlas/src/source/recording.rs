@@ -25,7 +25,7 @@ pub(crate) fn at(
     selection: &Selection,
 ) -> Result<(Recorded, Maps, Vec<Note>)> {
     let path = &selection.path;
-    let Selected { process, replay, task, error } =
+    let Selected { process, replay, task, error, .. } =
         recording.select(selection).map_err(|error| {
             let name = printable(path.as_bytes());
             let message = Error::new(ErrorKind::NoMoment, format!("{name}: {error}"));
