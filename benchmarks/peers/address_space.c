@@ -1,7 +1,7 @@
-// address_space MAPPINGS OPERATIONS: maps a stretch of MAPPINGS neighbours of 16 pages, readable
-// and writable in turn, and does OPERATIONS on it: the middle four pages of one of them are made
-// executable, made as they were, unmapped and mapped again. Prints the nanoseconds that the calls
-// took, and how many rows the stretch then has.
+// address_space MAPPINGS OPERATIONS: maps MAPPINGS adjacent mappings of 16 pages, readable and
+// writable in turn. Each operation picks one, and makes its middle four pages executable, restores
+// their protection, unmaps them and maps them again. Prints the nanoseconds that the calls took, the
+// number of failed calls, and the number of rows at the end.
 #define _GNU_SOURCE
 #include <stdint.h>
 #include <stdio.h>

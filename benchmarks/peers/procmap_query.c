@@ -1,6 +1,6 @@
-// procmap_query PID: asks the kernel for the mapping at each address that stdin lists (one
-// hexadecimal number a line), as plainly as can be. Prints the nanoseconds that the calls took,
-// how many answers there were, and the sum of the starts.
+// procmap_query PID: queries the kernel for the mapping at each address that stdin lists (one
+// hexadecimal number a line), with the plainest code. Prints the nanoseconds that the calls took,
+// the number of answers, and the sum of the starts.
 #include <fcntl.h>
 #include <linux/ioctl.h>
 #include <stdint.h>

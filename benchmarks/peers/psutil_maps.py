@@ -1,4 +1,4 @@
-# psutil_maps.py PID: prints how many mappings psutil sees.
+# psutil_maps.py PID: prints the number of mappings that psutil reports.
 import sys
 import psutil
 

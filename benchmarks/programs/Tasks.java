@@ -5,7 +5,7 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 
-/** Eight tasks in eight threads, each of which makes and drops many objects. */
+/** Eight tasks in eight threads, each of which allocates and drops many objects. */
 public class Tasks {
     public static void main(String[] arguments) throws Exception {
         ExecutorService threads = Executors.newFixedThreadPool(8);

@@ -1,4 +1,5 @@
-// Fills a GiB of memory with what no file system leaves out, and crashes some calls deep.
+// Fills 1 GiB of memory with random bytes, so that no file system stores holes, and crashes some
+// calls deep.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,12 +1,12 @@
 /* storm PAIRS THREADS [wait]: maps 64 KiB and unmaps it again, PAIRS times in all, 17 frames deep,
- * in so many threads. With `wait`, it begins when a line comes in. Prints how often it did. */
+ * in THREADS threads. With `wait`, it begins when a line comes in. Prints the number of pairs. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { SIZE = 64 << 10, DEPTH = 14 }; /* and main or start_thread, run, pair or the C library */
+enum { SIZE = 64 << 10, DEPTH = 14 }; /* besides main or start_thread, run, pair or the C library */
 
 static long each;
 
@@ -18,7 +18,7 @@ __attribute__((noinline)) static long pair(void)
 
 __attribute__((noinline)) static long deeper(int depth)
 {
-	volatile long done = 0; /* so that no call is the last thing done */
+	volatile long done = 0; /* prevents tail calls */
 	if (depth > 0) {
 		done += deeper(depth - 1);
 		return done;

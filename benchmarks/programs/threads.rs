@@ -1,4 +1,4 @@
-//! Eight threads, each of which fills and drops vectors of all sizes and starts short threads.
+//! Starts eight threads. Each fills and drops vectors of all sizes and starts short threads.
 
 fn work(seed: u64) -> u64 {
     let mut random = seed + 1;

@@ -1,24 +1,24 @@
-//! What a program must have understood of a text for its time to count.
+//! The facts that a program must have read from a text for its time to count.
 
 use std::fmt;
 
-/// Sums over all rows, which whoever reads a field wrongly gets wrong.
+/// Sums over all rows. A program that misreads a field gets a wrong sum.
 ///
-/// Adding up is a part of every measured run: it is little, it is the same for all, and nobody
-/// can leave out a field. Sums wrap.
+/// Adding up is a part of every measured run: it takes little time, it is the same for all
+/// programs, and none can leave out a field. Sums wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// How many rows there are.
+    /// The number of rows.
     pub rows: u64,
-    /// The first addresses.
+    /// The sum of the first addresses.
     pub starts: u64,
-    /// The ends.
+    /// The sum of the end addresses.
     pub ends: u64,
-    /// The offsets in files.
+    /// The sum of the file offsets.
     pub offsets: u64,
-    /// The inode numbers.
+    /// The sum of the inode numbers.
     pub inodes: u64,
-    /// The lengths of the names in bytes.
+    /// The sum of the lengths of the names, in bytes.
     pub name_bytes: u64,
 }
 
@@ -34,10 +34,9 @@ impl Answer {
         self.name_bytes += name_len as u64;
     }
 
-    /// The answer that follows from kernel text by the kernel's format alone, read in the
-    /// plainest way there is: fields end at blanks, the name begins in column 73 or, behind a
-    /// longer header, after one blank (fs/proc/task_mmu.c, `show_map_vma`). Only for text that
-    /// a 64-bit kernel of today printed.
+    /// Parses kernel text in the plainest way, by the kernel's format alone: fields end at blanks,
+    /// the name begins in column 73 or, after a longer header, after one blank (fs/proc/task_mmu.c,
+    /// `show_map_vma`). The text must come from a current 64-bit kernel.
     pub fn naive(text: &[u8]) -> Answer {
         let mut answer = Answer::default();
         for line in text.split(|&b| b == b'\n').filter(|line| !line.is_empty()) {

@@ -1,5 +1,5 @@
-//! vmatlas against its peers. README.md beside this crate says what is measured, how to run it and
-//! how it is biased.
+//! Measures vmatlas against its peers. README.md beside this crate describes the measures, the way
+//! to run them, and their bias.
 
 pub mod answer;
 pub mod machine;

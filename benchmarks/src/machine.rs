@@ -1,9 +1,9 @@
-//! What the results were measured on.
+//! The machine that the results were measured on.
 
 use std::fs;
 use std::process::Command;
 
-/// A Markdown list of the machine and the versions of everything.
+/// Describes the machine and the versions of all programs as a Markdown list.
 pub fn describe() -> String {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown");
@@ -27,7 +27,7 @@ pub fn describe() -> String {
     facts.map(|(name, fact)| format!("- {name}: {fact}\n")).concat()
 }
 
-/// The day, as in 2026-11-21.
+/// Today's date, as in 2026-11-21.
 pub fn today() -> String {
     said("date", &["+%F"])
 }

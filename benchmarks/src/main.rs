@@ -1,4 +1,4 @@
-//! `benchmarks [--quick] [--only NAME]`: measures, prints tables, and keeps a full run in results/.
+//! `benchmarks [--quick] [--only NAME]`: measures, prints tables, and keeps full runs in results/.
 
 use benchmarks::machine;
 use benchmarks::report::Section;
@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         }
         println!("kept in {}", path.display());
     }
-    // Times depend on the machine and what else it does; a wrong answer is always a fault.
+    // Times depend on the machine and its load; a wrong answer is always a fault.
     let wrong = |missed: &&String| ["wrong answer", "failed"].iter().any(|w| missed.contains(w));
     ExitCode::from(u8::from(missed.iter().any(wrong)))
 }

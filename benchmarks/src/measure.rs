@@ -1,21 +1,21 @@
-//! Runs against the clock.
+//! Measures the time of runs.
 
 use std::time::Instant;
 
-/// A program in a race.
+/// A program to be measured.
 pub struct Contender<'a> {
-    /// What it is called in the results.
+    /// Its name in the results.
     pub name: String,
     run: Box<dyn FnMut() -> Result<f64, String> + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    /// One that times itself: gives nanoseconds.
+    /// A program that times itself: `run` returns nanoseconds.
     pub fn timed(name: &str, run: impl FnMut() -> Result<f64, String> + 'a) -> Self {
         Contender { name: name.to_owned(), run: Box::new(run) }
     }
 
-    /// One whose time is divided by `units`, and whose answer must be `expected`.
+    /// A program whose time is divided by `units`, and whose answer must be `expected`.
     pub fn new<A: PartialEq + std::fmt::Display + 'a>(
         name: &str,
         units: u64,
@@ -33,15 +33,15 @@ impl<'a> Contender<'a> {
         })
     }
 
-    /// The same, but each run that counts comes right after one that does not, so that what ran
-    /// before has not emptied its caches.
+    /// Precedes each counted run by an uncounted one, so that earlier programs have not emptied its
+    /// caches.
     pub fn warm(mut self) -> Self {
         let mut run = self.run;
         self.run = Box::new(move || run().and_then(|_| run()));
         self
     }
 
-    /// One whose result is looked at, and dropped, when the clock has stopped.
+    /// A program whose result is checked and dropped after the clock has stopped.
     pub fn checked<A>(
         name: &str,
         units: u64,
@@ -58,16 +58,16 @@ impl<'a> Contender<'a> {
     }
 }
 
-/// The times of a program, in nanoseconds, or why it was not measured.
+/// The times of a program in nanoseconds, or the reason why it was not measured.
 pub struct Series {
-    /// What the program is called.
+    /// The name of the program.
     pub name: String,
     /// One time for each round, in the order of the rounds.
     pub nanos: Result<Vec<f64>, String>,
 }
 
 impl Series {
-    /// The time in the middle.
+    /// The median time.
     pub fn median(&self) -> Option<f64> {
         self.nanos.as_ref().ok().and_then(|nanos| median(nanos))
     }
@@ -77,8 +77,8 @@ impl Series {
         self.nanos.as_ref().ok()?.iter().copied().min_by(f64::total_cmp)
     }
 
-    /// How many times as long as `other` this took: the middle of the ratios of all rounds, since
-    /// the two ran side by side in each.
+    /// The ratio of this program's time to `other`'s: the median of the ratios of all rounds,
+    /// because the two ran side by side in each.
     pub fn ratio(&self, other: &Series) -> Option<f64> {
         let (these, others) = (self.nanos.as_ref().ok()?, other.nanos.as_ref().ok()?);
         median(&these.iter().zip(others).map(|(this, other)| this / other).collect::<Vec<_>>())
@@ -91,8 +91,8 @@ fn median(numbers: &[f64]) -> Option<f64> {
     sorted.get(sorted.len() / 2).copied()
 }
 
-/// Lets all run in turn, `rounds` times, after a first turn that does not count. Whoever fails
-/// once is out.
+/// Runs all programs in turn, `rounds` times, after a first turn that does not count. A program
+/// that fails once is out.
 pub fn race(rounds: usize, contenders: Vec<Contender<'_>>) -> Vec<Series> {
     let mut all: Vec<_> = contenders
         .into_iter()
@@ -111,7 +111,7 @@ pub fn race(rounds: usize, contenders: Vec<Contender<'_>>) -> Vec<Series> {
     all.into_iter().map(|(_, series)| series).collect()
 }
 
-/// A time with its unit.
+/// Formats a time with its unit.
 pub fn shown(nanos: f64) -> String {
     match nanos {
         _ if nanos < 1e3 => format!("{nanos:.1} ns"),

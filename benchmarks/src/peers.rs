@@ -1,4 +1,4 @@
-//! The programs that are measured, one module each.
+//! The measured programs, one module each.
 
 pub mod proc_maps;
 pub mod procfs;

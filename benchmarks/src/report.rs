@@ -1,4 +1,4 @@
-//! Results as a table that a person reads on the terminal and in Markdown.
+//! Results as a table for people, on the terminal and in Markdown.
 
 use crate::measure::{Series, shown};
 use std::fmt;
@@ -9,24 +9,24 @@ pub struct Section {
     title: String,
     lines: Vec<[String; 6]>,
     notes: Vec<String>,
-    /// Targets that were not reached, programs that gave a wrong answer.
+    /// The targets that were missed, and the programs that gave a wrong answer.
     pub missed: Vec<String>,
 }
 
-/// What a line is held to.
+/// The target of a line.
 pub enum Target<'a> {
-    /// Shown to compare.
+    /// No target; the line is shown for comparison.
     None,
-    /// At most that many nanoseconds.
+    /// At most this number of nanoseconds.
     Within(f64),
-    /// At most that many times the time of the other program.
+    /// At most this multiple of the other program's time.
     AtMost(f64, &'a Series),
-    /// The other program takes at least that many times the time of this one.
+    /// The other program takes at least this multiple of this program's time.
     Faster(f64, &'a Series),
 }
 
 impl Section {
-    /// An empty table.
+    /// Creates an empty table.
     pub fn new(title: impl Into<String>) -> Self {
         Section { title: title.into(), ..Section::default() }
     }
@@ -36,7 +36,7 @@ impl Section {
         self.notes.push(note.into());
     }
 
-    /// Adds a program: its times, those relative to `reference`, and what it must reach.
+    /// Adds a program: its times, their ratio to those of `reference`, and its targets.
     pub fn times(&mut self, series: &Series, reference: &Series, targets: &[Target<'_>]) {
         let (Some(median), Some(best)) = (series.median(), series.best()) else {
             let why = series.nanos.as_ref().err().map_or("not run", |why| why.as_str());
@@ -87,7 +87,7 @@ impl Section {
         ]);
     }
 
-    /// Adds a line of something that is no time.
+    /// Adds a line whose value is no time.
     pub fn count(&mut self, name: &str, value: &str, target: &str, reached: Option<bool>) {
         let verdict = match reached {
             None => "",

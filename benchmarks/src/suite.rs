@@ -1,4 +1,4 @@
-//! The measures, one module each. A measure knows the answer that counts before any program runs.
+//! The measures, one module each. A measure knows the right answer before any program runs.
 
 pub mod addresses;
 pub mod build;
@@ -11,20 +11,20 @@ pub mod record;
 pub mod snapshot;
 pub mod space;
 
-/// How much is measured.
+/// The extent of the measures.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// A few short rounds that only show that everything works.
+    /// Run a few short rounds, only to show that everything works.
     pub quick: bool,
 }
 
 impl Scale {
-    /// That many rounds, or two.
+    /// Returns `rounds`, or two in a quick run.
     pub fn rounds(self, rounds: usize) -> usize {
         if self.quick { 2 } else { rounds }
     }
 
-    /// That many rows, or two thousand.
+    /// Returns `rows`, or two thousand in a quick run.
     pub fn rows(self, rows: u64) -> u64 {
         if self.quick { 2_000 } else { rows }
     }

@@ -1,4 +1,4 @@
-//! A live process to look at, and the C programs of this measure.
+//! A live process to read, and the C programs of the measures.
 
 use crate::answer::Answer;
 use std::fs;
@@ -9,11 +9,11 @@ use std::process::{Child, Command, Stdio};
 /// A child with many mappings, which waits until it is dropped.
 pub struct Many {
     child: Child,
-    /// Its files.
+    /// The directory of its files.
     _dir: tempfile::TempDir,
     /// The text of its maps.
     pub text: Vec<u8>,
-    /// What must be found in it.
+    /// The right answer for its maps.
     pub answer: Answer,
 }
 
@@ -21,7 +21,7 @@ impl Many {
     /// Builds and starts it.
     ///
     /// # Errors
-    /// No compiler, or a kernel that does not allow that many mappings.
+    /// Fails without a compiler, or on a kernel that does not allow that many mappings.
     pub fn start(rows: u64) -> Result<Many, String> {
         let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
         let source = repository().join("testdata/programs/many_mappings.c");
@@ -46,7 +46,7 @@ impl Many {
         Ok(many)
     }
 
-    /// Its number.
+    /// Its process ID.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -54,16 +54,16 @@ impl Many {
 
 impl Drop for Many {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
+        // The child may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The program of a C file, built below `dir`.
+/// Builds a C file in `dir` and returns the program's path.
 ///
 /// # Errors
-/// No compiler, or what it says.
+/// Fails without a compiler, or with the compiler's message.
 pub fn compile(source: &Path, dir: &Path) -> Result<PathBuf, String> {
     let program = dir.join(source.file_stem().unwrap_or_default());
     let output = Command::new("cc")
@@ -77,7 +77,7 @@ pub fn compile(source: &Path, dir: &Path) -> Result<PathBuf, String> {
     Ok(program)
 }
 
-/// The directory that holds all of vmatlas.
+/// The root directory of the repository.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("/")).to_owned()
 }

@@ -1,4 +1,4 @@
-//! Texts to parse: what large processes look like, made the same way each time.
+//! Generated texts to parse that resemble large processes, the same in each run.
 //!
 //! The layout of rows is the kernel's (`show_map_vma`); the shapes are those of real processes
 //! (libraries, thread stacks with guards, malloc arenas, mapped indexes and jars, deleted shared
@@ -11,15 +11,15 @@ const CAPTURES: [&[u8]; 2] = [
     include_bytes!("../../testdata/captures/zoo-x86_64-6.12-anon-names.maps"),
 ];
 
-/// A text and what everyone must find in it.
+/// A text and its right answer.
 pub struct Text {
     /// The bytes of the file.
     pub bytes: Vec<u8>,
-    /// Known from the making, not from reading.
+    /// The answer, computed while the text was made and not by parsing it.
     pub answer: Answer,
 }
 
-/// A text of that many rows of a process that has some of everything.
+/// Makes a text of this number of rows, like a process with rows of every kind.
 pub fn mixed(rows: u64) -> Text {
     let mut maker = Maker { out: Vec::new(), answer: Answer::default(), at: 0, seed: 0x9e37_79b9 };
     maker.at = 0x55d0_c3a0_0000;
@@ -35,7 +35,7 @@ pub fn mixed(rows: u64) -> Text {
     let last = [("r--p", "[vvar]"), ("r--p", "[vvar_vclock]"), ("r-xp", "[vdso]")];
     let zoo: Vec<_> = CAPTURES.into_iter().flat_map(captured).collect();
     while maker.answer.rows + 12 < rows {
-        // One of a kind seldom comes alone.
+        // Rows of a kind come in groups.
         let (kind, some) = (maker.random(100), maker.random(8) + 1);
         for _ in 0..some {
             if maker.answer.rows + 12 < rows {
@@ -90,7 +90,7 @@ struct Maker {
 }
 
 impl Maker {
-    /// A number below `below`, the same in each run (xorshift).
+    /// A pseudorandom number below `below`, the same in each run (xorshift).
     fn random(&mut self, below: u64) -> u64 {
         self.seed ^= self.seed << 13;
         self.seed ^= self.seed >> 7;
@@ -98,7 +98,7 @@ impl Maker {
         self.seed % below
     }
 
-    /// A few rows of a kind.
+    /// Adds a few rows of a kind.
     fn some(&mut self, kind: u64, zoo: &[Captured]) {
         let id = self.random(1 << 40);
         match kind {
@@ -158,7 +158,7 @@ impl Maker {
         self.at += 0x1000 * self.random(3);
     }
 
-    /// The segments of a file.
+    /// Adds the segments of a file.
     fn file(&mut self, perms: &[&str], device: &str, inode: u64, name: &str) {
         let mut offset = 0;
         for perms in perms {

@@ -1,4 +1,4 @@
-//! A core dump.
+//! Fuzzes the reader of core dumps.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -10,7 +10,7 @@ fuzz_target!(|bytes: &[u8]| {
     let maps = core.maps();
     assert!(maps.is_ordered());
     assert!(core.warnings().len() < 20, "warnings are bounded");
-    // A program header has 32 bytes at least, a mapping of a file 13; each may split others.
+    // A program header has at least 32 bytes, a file mapping 13; each may split other rows.
     assert!(maps.len() <= 3 * (bytes.len() / 13 + 1), "rows are bounded");
     vmatlas_fuzz::find_is_a_scan(maps);
     let (crash, facts) = (core.crash(), core.facts());

@@ -1,4 +1,4 @@
-//! Logs of crashes.
+//! Fuzzes the readers of crash logs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,4 @@
-//! An ELF file: headers, symbols, functions and lines, its debug file and split DWARF.
+//! Fuzzes ELF files: headers, symbols, functions and lines, debug files and split DWARF.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,12 +6,12 @@ use vmatlas_object::Source;
 use vmatlas_object::elf::{ElfFile, FileMapping};
 use vmatlas_object::symbols::frames_at;
 
-/// How many addresses are looked up: each may parse a unit of DWARF.
+/// The most addresses to look up: each may parse a unit of DWARF.
 const ADDRESSES: usize = 32;
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(Some(elf)) = ElfFile::from_bytes(bytes.to_vec()) else { return };
-    // Every file that it names is itself.
+    // Every file that it refers to is the file itself.
     let copy = bytes.to_vec();
     let open = move |_: &[u8]| Ok(Box::new(copy.clone()) as Source);
     let elf = elf.with_path("/bin/program").with_debug_files(open);

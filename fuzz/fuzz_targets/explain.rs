@@ -1,4 +1,4 @@
-//! A crash of any sort: registers, code, mappings and memory as the bytes say.
+//! Fuzzes explanations: the bytes choose the crash, registers, code, mappings and memory.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -8,7 +8,7 @@ use vmatlas_explain::label::{Confidence, Facts, Labels};
 use vmatlas_maps::{AddressRange, Device, Mapping, Maps, Perms};
 use vmatlas_object::Memory;
 
-/// Takes what is needed from the bytes; zeros when they end.
+/// Takes values from the bytes; zeros at their end.
 struct Take<'a>(&'a [u8]);
 
 impl Take<'_> {
@@ -22,7 +22,7 @@ impl Take<'_> {
         (0..self.byte() % most).map(|_| self.byte()).collect()
     }
 
-    /// Numbers near those that matter.
+    /// A number near a boundary value.
     fn number(&mut self) -> u64 {
         const KNOWN: [u64; 12] = [
             0,
@@ -144,7 +144,7 @@ fn crash(take: &mut Take<'_>) -> Crash {
 fuzz_target!(|bytes: &[u8]| {
     let mut take = Take(bytes);
     let mut crash = crash(&mut take);
-    // The instruction is most of it: whatever comes is decoded at the instruction pointer.
+    // The instruction matters most: the next bytes are decoded at the instruction pointer.
     if let (Some(ip), Some((start, _))) = (crash.ip, &mut crash.code_bytes) {
         *start = ip.wrapping_sub(u64::from(take.byte() % 4));
     }

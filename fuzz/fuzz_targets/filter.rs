@@ -1,4 +1,4 @@
-//! Filter expressions, asked of rows.
+//! Fuzzes filter expressions on rows.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -45,7 +45,7 @@ fuzz_target!(|text: &str| {
                 "{:?}",
                 error.message
             );
-            // Blanks in front move the place and change nothing else.
+            // Leading blanks move the position of the error and change nothing else.
             let moved = format!("  {text}").parse::<Filter>().map(|_| ()).unwrap_err();
             assert_eq!(moved.message, error.message);
             let place_after_blanks = text.trim_start().is_empty();

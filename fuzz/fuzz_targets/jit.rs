@@ -1,4 +1,4 @@
-//! A perf map or a jitdump.
+//! Fuzzes perf maps and jitdumps.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     all_found(&map);
 });
 
-/// What is found has the address.
+/// Every symbol found for an address covers the address.
 fn all_found(map: &JitMap) {
     let mut address = 0;
     for step in 0..64 {

@@ -1,4 +1,4 @@
-//! Any bytes behind a row, so that they are read as maps.
+//! Fuzzes maps: the bytes follow a row, so that they are read as maps.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -20,7 +20,7 @@ fuzz_target!(|text: &[u8]| {
     assert_eq!(totals.groups.iter().map(|group| group.mappings).sum::<u64>(), maps.len() as u64);
 });
 
-/// `rows` reads eight digits at once, whole lines or not; the reader takes line by line.
+/// `rows` reads eight digits at once, whole lines or not; `MapsReader` reads line by line.
 fn rows_are_those_of_the_reader(text: &[u8], maps: &Maps) {
     let first = text.split(|&b| b == b'\n').find(|line| !line.is_empty());
     let from_windows =
@@ -33,7 +33,7 @@ fn rows_are_those_of_the_reader(text: &[u8], maps: &Maps) {
     assert!(vmatlas_maps::rows(text).eq(lines.map(vmatlas_maps::parse_row)));
 }
 
-/// One kernel for each text.
+/// Each text is rendered for one kernel.
 fn a_kernel_prints_every_row(text: &[u8], maps: &Maps) {
     let versions = ["2.0.40", "2.4.37", "2.6.9", "2.6.39", "4.4", "6.18"];
     let version: KernelVersion = versions[text.len() % versions.len()].parse().unwrap();
@@ -50,7 +50,7 @@ fn a_diff_leads_from_one_to_the_other(maps: &Maps) {
     let diff = Diff::compare(&first, &second);
     let applied = diff.apply(&first);
     assert!(sorted(&applied) == sorted(&second));
-    // Rows without a name are known by the row before them, so their order matters.
+    // Rows without a name are identified by the row before them, so their order matters.
     if second.is_ordered() && second.iter().all(|row| row.range.size() > 0) {
         assert!(Diff::compare(&applied, &second).is_empty());
     }

@@ -1,4 +1,4 @@
-//! The table of functions of a Go program.
+//! Fuzzes the function table of Go programs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,8 +1,8 @@
-//! Recordings: blocks with any payload, and any events written and read again.
+//! Fuzzes recordings: blocks with any payload, and any events written and read again.
 //!
-//! Each block has a checksum, so bytes that were changed at random would hardly ever get behind
-//! it. Therefore the bytes are either the payloads of blocks, which are framed here, or, behind a
-//! `W`, a program for a [`Writer`].
+//! Each block has a checksum, so randomly changed bytes would hardly ever pass it. Therefore the
+//! bytes are either payloads of blocks, which are framed here, or, after a `W`, a program for a
+//! [`Writer`].
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -21,13 +21,13 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// What separates payloads. Behind it stand the block's kind and two bytes each for its first
-/// event and its time; with the kind's top bit, they count down from the largest numbers. A mark
-/// rather than a length, so that bytes can come and go.
+/// The mark between payloads. After it stand the block's kind and two bytes each for its first
+/// event and its time; if the kind's top bit is set, they count down from the largest numbers. A
+/// mark, unlike a length, survives inserted and removed bytes.
 const MARK: &[u8] = b"BLOCK";
 const INDEX: u8 = 7;
 
-/// A recording of these payloads, as docs/recording.md has it.
+/// Frames these payloads as a recording, by docs/recording.md.
 fn framed(bytes: &[u8]) -> Vec<u8> {
     let mut out = b"\x89vmatlas\r\n\x1a\nrec\x01".to_vec();
     let mut index = None;
@@ -66,11 +66,11 @@ fn split(mut bytes: &[u8]) -> Vec<&[u8]> {
         bytes = &bytes[at + MARK.len()..];
     }
     parts.push(bytes);
-    // What stands before the first mark is no block.
+    // The bytes before the first mark are no block.
     parts.split_off(1)
 }
 
-/// Reads all that can be read.
+/// Reads the whole recording.
 fn opened(bytes: &[u8]) {
     looks_like_recording(bytes);
     let Ok(mut recording) = Recording::open(bytes) else { return };
@@ -97,7 +97,7 @@ fn opened(bytes: &[u8]) {
 
 fn events(recording: &Recording<&[u8]>, from: u64) -> Vec<Event> {
     let mut events = Vec::new();
-    // Those before what is damaged count.
+    // The events before the damage count.
     let _ = recording.events(from, |event| {
         events.push(event.clone());
         ControlFlow::Continue(())
@@ -105,7 +105,7 @@ fn events(recording: &Recording<&[u8]>, from: u64) -> Vec<Event> {
     events
 }
 
-/// What holds of all address spaces at any moment.
+/// Checks the invariants of all address spaces at a moment.
 fn sound(replay: &Replay) {
     for task in replay.tasks() {
         let Some(space) = replay.space(task) else { panic!("task {task} has no address space") };
@@ -125,7 +125,7 @@ fn sound(replay: &Replay) {
     }
 }
 
-/// All that can be seen of a moment, line by line.
+/// Prints the whole state at a moment, line by line.
 fn shown(replay: &Replay) -> Vec<String> {
     let mut lines = Vec::new();
     for task in replay.tasks() {
@@ -138,7 +138,7 @@ fn shown(replay: &Replay) -> Vec<String> {
     lines
 }
 
-/// Runs a program for a writer, and reads what it wrote.
+/// Runs a program for a writer, and reads the result.
 fn written(program: &[u8]) {
     let meta = Meta {
         kernel: "6.18.0".to_owned(),
@@ -196,7 +196,7 @@ fn written(program: &[u8]) {
         assert_eq!(other, None, "after event {number}");
         assert_eq!(found.len(), expected.len(), "after event {number}");
     }
-    // Also of what was cut.
+    // A truncated recording must be readable as well.
     let cut = &bytes[..bytes.len() * 2 / 3];
     if let Ok(recording) = Recording::open(cut) {
         let events = events(&recording, 1);
@@ -217,7 +217,7 @@ const NAMES: [(&[u8], u64); 10] = [
     (b"anon_inode:[io_uring]", 12),
 ];
 
-/// Numbers that mean something to some call.
+/// Numbers with a meaning for some call.
 const NUMBERS: [u64; 16] = [
     0,
     1,
@@ -237,7 +237,7 @@ const NUMBERS: [u64; 16] = [
     u64::MAX,
 ];
 
-/// Bytes that say what is to be written.
+/// Bytes that choose the events to write.
 struct Program<'a> {
     bytes: &'a [u8],
     tasks: Vec<TaskId>,
@@ -309,7 +309,7 @@ impl Program<'_> {
     fn what(&mut self, op: u8, writer: &mut Writer) -> Option<What> {
         Some(match usize::from(op) % 50 {
             index @ 0..29 => self.call(CallKind::all().nth(index)?),
-            // What happens most.
+            // The most frequent calls.
             29..34 => self.call(CallKind::Mmap),
             34 | 35 => self.call(CallKind::Mremap),
             36 => self.call(CallKind::Brk),
@@ -351,7 +351,7 @@ impl Program<'_> {
         for argument in &mut args[2..6] {
             *argument = self.argument();
         }
-        // What is not kept is not read again.
+        // Unused arguments are not stored, so they are not read back.
         args[kind.arguments()..].fill(0);
         let result = match self.byte() % 8 {
             0 => -12,

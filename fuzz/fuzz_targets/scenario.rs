@@ -1,11 +1,12 @@
-//! Scenario files: read, written again, and run on the model of several kernels.
+//! Fuzzes scenario files: parses them, writes them again, and runs them on models of several
+//! kernels.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use vmatlas_space::scenario::{Model, Operation, Scenario, StepKind, scenarios};
 use vmatlas_space::{Advice, KernelProfile};
 
-/// Whether equal neighbours are always one after the operation: see `AddressSpace::check`.
+/// Whether the operation always leaves equal neighbours merged: see `AddressSpace::check`.
 fn joins(operation: &Operation) -> bool {
     match operation {
         Operation::Unmap(_) | Operation::Protect { .. } | Operation::Unlock(_) => true,
@@ -37,7 +38,7 @@ fuzz_target!(|text: &[u8]| {
         for version in ["5.10", "6.1", "6.12", "6.18", "7.3"] {
             let mut profile = KernelProfile::of(version.parse().expect("a version"));
             profile.pkeys = true;
-            // Few mappings, so that the limit is met.
+            // Allow few mappings, so that the limit is reached.
             profile.max_map_count = 24;
             let mut model = Model::new(profile, scenario.region);
             let mut joined = version != "5.10";
@@ -48,7 +49,7 @@ fuzz_target!(|text: &[u8]| {
                     continue;
                 }
                 let outcome = model.apply(operation);
-                // What fails halfway may leave splits.
+                // An operation that fails halfway may leave split mappings.
                 joined &= joins(operation) && outcome.is_ok();
                 model
                     .space()

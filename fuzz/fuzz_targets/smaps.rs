@@ -1,4 +1,4 @@
-//! Rows with fields below.
+//! Fuzzes rows with smaps fields below.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,7 +6,7 @@ use vmatlas_fuzz as laws;
 use vmatlas_maps::{Group, Maps, SmapsValue, Totals};
 
 fuzz_target!(|text: &[u8]| {
-    // Whatever the fuzzer begins with, fields find a row.
+    // Begin with a row, so that fields at the start of the input belong to one.
     let text = [b"10000000-10001000 rw-p 00000000 00:00 0 \n", text].concat();
     let maps = laws::read(&text);
     laws::pieces_make_the_whole(&text, &maps);

@@ -1,4 +1,4 @@
-//! A log of strace.
+//! Fuzzes strace logs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -19,13 +19,13 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(log.warnings.len() <= 402, "warnings are bounded");
     for process in &log.processes {
         assert!(process.untold.len() <= 101, "and so is what is not told");
-        // What a log tells is what a kernel could show.
+        // The rows of a log are rows that a kernel could show.
         let maps = process.space.memory.maps();
         assert!(maps.is_ordered());
         let text = maps.render(TextFormat::default(), None);
         assert_eq!(text, process.space.memory.render());
         laws::find_is_a_scan(&maps);
-        // Every byte is of one origin, and what that names is there.
+        // Every byte has exactly one origin, whose task and stack exist.
         for row in maps.iter() {
             let mut from = row.range.start;
             for (range, origin) in process.space.origins_of(row.range) {
@@ -39,7 +39,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// What a reader makes of a log that comes in pieces.
+/// The entries that a reader parses from a log in pieces.
 fn entries(bytes: &[u8], size: usize) -> Vec<String> {
     let mut reader = Reader::default();
     let mut entries = Vec::new();

@@ -1,4 +1,4 @@
-//! Any text, in which rows may stand.
+//! Fuzzes texts in which rows may stand.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,7 +6,7 @@ use vmatlas_fuzz as laws;
 use vmatlas_maps::{Mapping, Maps};
 
 fuzz_target!(|bytes: &[u8]| {
-    // What comes behind such a line is no listing.
+    // After such a line the rest is read as a text with rows in it, not as a listing.
     let text = [b"Memory map:\n", bytes].concat();
     let maps = laws::read(&text);
     laws::pieces_make_the_whole(&text, &maps);
@@ -17,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     vmatlas_maps::other_listing(&text);
 });
 
-/// Nothing is made up: a name is part of the text, and what stands behind perms is letters of them.
+/// No row is invented: a name is part of the text, and only letters of perms stand after them.
 fn found_rows_stand_there(text: &[u8], maps: &Maps) {
     for row in maps.iter() {
         assert!(plausible(&row), "{row:?}");
@@ -32,7 +32,7 @@ fn plausible(row: &Mapping<'_>) -> bool {
     b"r-".contains(&r) && b"w-".contains(&w) && b"x-".contains(&x) && b"psS-?".contains(&p)
 }
 
-/// Whatever is a row by itself is found in a text, too, in the same order.
+/// Every line that is a row by itself is also found in a text, in the same order.
 fn rows_of_a_listing_are_found(bytes: &[u8], found: &Maps) {
     if bytes.contains(&b'\r') {
         return;

@@ -1,4 +1,4 @@
-//! Unwind tables and a stack: which table it is in a byte, the stack in 64, then the table.
+//! Fuzzes unwind tables and stacks: a byte for the kind of table, 64 for the stack, then the table.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,10 +9,10 @@ use vmatlas_object::unwind::{Backing, CodeFile, Images, Modules, Registers, Stac
 const CODE: AddressRange = AddressRange::new(0x1000, 0x2000);
 /// The vaddr of the table.
 const TABLE: u64 = 0x5000;
-/// Where the table is in the file; the code is at 0x1000.
+/// The offset of the table in the file; the code is at 0x1000.
 const TABLE_AT: usize = 0x100;
 const TABLE_LIMIT: usize = 0x1000 - TABLE_AT;
-/// Address and size of the stack.
+/// The address of the stack.
 const STACK: u64 = 0x9000;
 const STACK_SIZE: usize = 64;
 const DEPTH: usize = 64;
@@ -27,7 +27,7 @@ fuzz_target!(|bytes: &[u8]| {
     modules.map_file(&mut images, CODE, CODE.start, &Arc::new(backing), true, open);
     let mut unwinder = Unwinder::new(DEPTH);
     let mut frames = Vec::new();
-    // Twice: the second time rules are kept.
+    // Unwind twice: the second time uses cached rules.
     for ip in (CODE.start..CODE.start + 64).step_by(4).chain([CODE.start, CODE.end - 1]) {
         let registers = Registers { ip, sp: STACK, fp: STACK + 16, compat: kind >= 128 };
         let mut memory = StackCopy { start: STACK, bytes: stack, code: None };
@@ -37,8 +37,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// An x86-64 file with code and this table: `.eh_frame`, `.debug_frame`, or `.eh_frame_hdr` with
-/// `.eh_frame` behind it, which its segment says.
+/// An x86-64 file with code and this table: `.eh_frame`, `.debug_frame`, or `.eh_frame_hdr`
+/// followed by `.eh_frame`, found by its segment.
 fn file(kind: u8, table: &[u8]) -> Vec<u8> {
     let size = table.len() as u64;
     let names: &[u8] = b"\0.eh_frame\0.debug_frame\0.shstrtab\0";
@@ -51,7 +51,7 @@ fn file(kind: u8, table: &[u8]) -> Vec<u8> {
     let words = |file: &mut Vec<u8>, values: &[u64]| {
         file.extend(values.iter().flat_map(|value| value.to_le_bytes()));
     };
-    // By segment, or by section.
+    // Found by segment, or by section.
     let (segments, sections) = if kind % 3 == 2 { (3, 0) } else { (2, 3) };
     halves(&mut file, &[3, 62, 1, 0]);
     words(&mut file, &[0, 64, sections_at]);

@@ -5,7 +5,7 @@ use vmatlas_maps::{
     Found, Mapping, Maps, MapsReader, SmapsField, TextFormat, WarningKind, WordSize,
 };
 
-/// What is read of a text.
+/// Reads a text as maps.
 pub fn read(text: &[u8]) -> Maps {
     let maps = MapsReader::read(text);
     assert!(maps.warnings().len() <= 201, "warnings are bounded");
@@ -14,7 +14,7 @@ pub fn read(text: &[u8]) -> Maps {
     maps
 }
 
-/// A text that comes in two, or in many, pieces is the same text.
+/// A text in two or in many pieces has the same rows as the whole text.
 pub fn pieces_make_the_whole(text: &[u8], whole: &Maps) {
     let cut = text.iter().fold(text.len(), |sum, &b| sum.wrapping_mul(31).wrapping_add(b.into()));
     let (front, back) = text.split_at(cut % (text.len() + 1));
@@ -52,13 +52,13 @@ fn shown(row: &Mapping<'_>) -> String {
     format!("{} {} {:x} {} {} \"{name}\"", row.range, row.perms, row.offset, row.device, row.inode)
 }
 
-/// Rows rendered and parsed again are the same rows, and rendering again changes no byte.
+/// Rows that are rendered and parsed again are the same rows, and rendering again changes no byte.
 pub fn rendered_rows_come_back(maps: &Maps) {
     if maps.iter().any(|row| beyond_kernels(&row)) {
         return;
     }
     for format in [TextFormat::today(WordSize::Bits64), maps.format()] {
-        // A name that begins with blanks shows where it begins by its column alone.
+        // A name that begins with blanks shows its start only by its column.
         let lost = |row: &Mapping<'_>| {
             row.name.starts_with(b" ")
                 && fields_width(row, format) + 1 >= format.word_size.name_column()
@@ -87,8 +87,8 @@ pub fn rendered_rows_come_back(maps: &Maps) {
     }
 }
 
-/// Rows that no text shows unambiguously: a name that ends like a line from Windows, or begins
-/// with blanks behind a device that no kernel has.
+/// Whether a row has no unambiguous text: its name ends like a line from Windows, or begins with
+/// blanks after a device that no kernel has.
 fn beyond_kernels(row: &Mapping<'_>) -> bool {
     row.name.ends_with(b"\r")
         || row.name.starts_with(b" ") && (row.device.major | row.device.minor) >> 20 != 0
@@ -100,7 +100,7 @@ fn fields_width(row: &Mapping<'_>, format: TextFormat) -> usize {
     line.trim_ascii_end().len()
 }
 
-/// Finding an address is a scan of all rows; tried at the edges of rows.
+/// The lookup of an address equals a scan of all rows; checked at the edges of rows.
 pub fn find_is_a_scan(maps: &Maps) {
     for row in maps.iter().take(10) {
         for address in [
@@ -142,7 +142,7 @@ pub fn find_is_a_scan(maps: &Maps) {
     }
 }
 
-/// What a name is taken for agrees with the name.
+/// The kind of a row agrees with its name.
 pub fn names_are_understood(maps: &Maps) {
     for row in maps.iter() {
         assert!(vmatlas_maps::Kind::WORDS.contains(&row.kind().word()));

@@ -1,4 +1,4 @@
-//! What must hold of the code besides its tests.
+//! Checks of the code besides its tests.
 
 use crate::{cargo, circles, deny, fuzz, package, root};
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ pub(crate) fn run() -> Result<(), String> {
     package::run_package(false)?;
     run_cargo(&["fmt", "--all", "--check"])?;
     run_cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
-    // Reading needs no C compiler: without features, all builds with one that fails.
+    // Reading needs no C compiler: without features, the build must pass with one that fails.
     crate::run(cargo().env("CC", "false").args([
         "clippy",
         "--quiet",
@@ -38,8 +38,8 @@ fn run_cargo(args: &[&str]) -> Result<(), String> {
     crate::run(cargo().args(args))
 }
 
-/// The crates, from the bottom up, with those of ours that each may depend on, and whether it does
-/// no input or output. Their manifests may say no more.
+/// The crates, from the bottom up, with the crates of ours that each may depend on, and whether it
+/// does no input or output. Their manifests may declare no more.
 pub(crate) const LAYERS: [(&str, &[&str], bool); 8] = [
     ("vmatlas-maps", &[], true),
     ("vmatlas-space", &["vmatlas-maps"], true),
@@ -72,8 +72,8 @@ pub(crate) const LAYERS: [(&str, &[&str], bool); 8] = [
     ("vmatlas-cli", &["vmatlas"], false),
 ];
 
-/// What the pure crates may depend on, directly or not: none of these can do input or output (zstd
-/// is used on bytes only, and its code in C is the reference implementation's).
+/// The dependencies that pure crates may have, directly or not. None of them does input or output
+/// (zstd is used on bytes only; its C code is the reference implementation's).
 const PURE: [&str; 38] = [
     "addr2line",
     "adler2",
@@ -115,15 +115,16 @@ const PURE: [&str; 38] = [
     "zstd-sys",
 ];
 
-/// Words that stand for input and output.
+/// Words that indicate input and output.
 const IO: [&str; 7] =
     ["std::fs", "std::io", "std::net", "std::process", "std::os", "std::env", "std::thread"];
 
-/// What a pure crate may name of these: the types that say why a source of its caller's could not be
-/// read. Nothing else of the module may be in reach, so the module itself may not be imported.
+/// Paths that a pure crate may nevertheless name: the types that report errors of its caller's
+/// sources. The module itself may not be imported, because that would bring the rest of it into
+/// reach.
 const ERRORS: [&str; 3] = ["std::io::ErrorKind", "std::io::Error", "std::io::Result"];
 
-/// Words that stand for leaving the layer, where they must not stand.
+/// Words that leave the layer, the place where they are forbidden, and the rule.
 const FORBIDDEN: [(&str, &[&str], &str); 2] = [
     ("vmatlas-linux", &["println!", "print!"], "vmatlas-linux prints nothing"),
     (
@@ -133,8 +134,8 @@ const FORBIDDEN: [(&str, &[&str], &str); 2] = [
     ),
 ];
 
-/// The crates keep to their places, see ARCHITECTURE.md: by their manifests, and by the words of
-/// their code.
+/// Checks that the crates keep to their layers, see ARCHITECTURE.md: by their manifests, and by the
+/// words of their code.
 pub(crate) fn layering() -> Result<(), String> {
     let mut faults = Vec::new();
     for (name, below, is_pure) in LAYERS {
@@ -179,7 +180,8 @@ pub(crate) fn layering() -> Result<(), String> {
     if faults.is_empty() { Ok(()) } else { Err(faults.join("\n")) }
 }
 
-/// The command names no constant of the kernel: what it would need one for is the library's.
+/// Checks that the command names no constant of the kernel: code that needs one belongs in the
+/// library.
 fn kernel_constants(faults: &mut Vec<String>) -> Result<(), String> {
     const PREFIXES: [&str; 12] = [
         "AT_", "MADV_", "MAP_", "MREMAP_", "PROT_", "PR_", "PTRACE_", "RLIMIT_", "SIG", "SYS_",
@@ -213,7 +215,7 @@ pub(crate) fn print_circles() -> Result<(), String> {
     Ok(())
 }
 
-/// The normal dependencies of a crate of ours.
+/// The normal dependencies of one of our crates.
 struct Dependencies {
     direct: BTreeSet<String>,
     all: BTreeSet<String>,
@@ -227,20 +229,20 @@ fn dependencies(name: &str) -> Result<Dependencies, String> {
         let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
         let names = tree.lines().filter_map(|line| line.split(' ').next());
         let mut used: BTreeSet<String> = names.map(str::to_owned).collect();
-        // The crate itself comes first.
+        // The list begins with the crate itself.
         if used.remove(name) { Ok(used) } else { Err(format!("cargo tree does not show {name}")) }
     };
     Ok(Dependencies { direct: tree("1")?, all: tree("99")? })
 }
 
-/// Adds the lines of a crate that name one of these words. Tests may do what the crate may not.
+/// Reports the lines of a crate that contain one of these words. Tests are exempt.
 fn words(name: &str, list: &[&str], rule: &str, faults: &mut Vec<String>) -> Result<(), String> {
     let lines = code(&root().join("crates").join(name).join("src"))?;
     let tests = |path: &Path| path.iter().any(|part| part == "tests" || part == "tests.rs");
     for (path, number, line) in imports_in_full(lines).into_iter().filter(|(path, ..)| !tests(path))
     {
         let code = ERRORS.iter().fold(without_strings(&line), |code, name| code.replace(name, ""));
-        // A path is a string, all else is code.
+        // A word in quotation marks is searched in strings, too; others only in code.
         let is_in = |word: &&str| if word.starts_with('"') { &line } else { &code }.contains(word);
         if list.iter().any(is_in) {
             faults.push(format!("{}:{number}: {rule}: {}", path.display(), line.trim()));
@@ -249,7 +251,7 @@ fn words(name: &str, list: &[&str], rule: &str, faults: &mut Vec<String>) -> Res
     Ok(())
 }
 
-/// The lines, with `use std::{fs, …}` as `std::fs` and so on, for that is the same in other words.
+/// Rewrites `use std::{fs, …}` as `std::fs` and so on, so that both forms are found.
 fn imports_in_full(lines: Vec<(PathBuf, usize, String)>) -> Vec<(PathBuf, usize, String)> {
     let mut full: Vec<(PathBuf, usize, String)> = Vec::new();
     let mut is_open = false;
@@ -268,7 +270,7 @@ fn imports_in_full(lines: Vec<(PathBuf, usize, String)>) -> Vec<(PathBuf, usize,
     full
 }
 
-/// The parts between commas that are in no inner braces.
+/// Splits at the commas that stand in no inner braces.
 fn separate(parts: &str) -> Vec<&str> {
     let mut depth = 0;
     let is_end = |c: char| {
@@ -278,12 +280,12 @@ fn separate(parts: &str) -> Vec<&str> {
     parts.split(is_end).map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
-/// A line without what stands between quotation marks.
+/// A line without the text between quotation marks.
 fn without_strings(line: &str) -> String {
     line.replace("\\\"", "").split('"').step_by(2).collect::<Vec<_>>().join("\"\"")
 }
 
-/// The lines of code below a folder, without comments.
+/// Reads the lines of code below a folder, without comments.
 pub(crate) fn code(dir: &Path) -> Result<Vec<(PathBuf, usize, String)>, String> {
     let mut lines = Vec::new();
     let entries = fs::read_dir(dir).map_err(|error| format!("{}: {error}", dir.display()))?;

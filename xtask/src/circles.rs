@@ -1,14 +1,14 @@
-//! Circles of modules that use each other, by what their code names.
+//! Circular uses between modules, found by the paths in their code.
 
 use crate::checks::code;
 use crate::root;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// The modules of a crate, by path: `source::core`, and what each uses of the others.
+/// The modules of a crate by path, such as `source::core`, with the modules that each uses.
 type Uses = BTreeMap<String, BTreeSet<String>>;
 
-/// The circles of a crate: the modules of each, in order. Those of tests do not count.
+/// Finds the circles of a crate: the modules of each, in order. Modules of tests are ignored.
 pub(crate) fn of_crate(name: &str) -> Result<Vec<Vec<String>>, String> {
     let uses = uses(&root().join("crates").join(name).join("src"))?;
     let reach: BTreeMap<&str, BTreeSet<&str>> =
@@ -23,7 +23,7 @@ pub(crate) fn of_crate(name: &str) -> Result<Vec<Vec<String>>, String> {
     Ok(circles.into_iter().collect())
 }
 
-/// All modules that a module leads to.
+/// All modules that are reachable from a module.
 fn reachable<'a>(uses: &'a Uses, from: &str) -> BTreeSet<&'a str> {
     let mut all = BTreeSet::new();
     let mut open: Vec<&str> = uses.get(from).into_iter().flatten().map(String::as_str).collect();
@@ -52,7 +52,7 @@ fn uses(src: &Path) -> Result<Uses, String> {
     let mut uses = Uses::new();
     for (path, text) in &texts {
         let own = module(path);
-        // What stands in the tests at the end of a file is no use of the module.
+        // Uses in the tests at the end of a file are ignored.
         let text = text.split("#[cfg(test)]").next().unwrap_or_default();
         let named = named(text).into_iter();
         let found = named.filter_map(|path| resolve(&own, &path, &modules));
@@ -65,13 +65,13 @@ fn uses(src: &Path) -> Result<Uses, String> {
     Ok(uses)
 }
 
-/// Whether a module stands directly below another; the root of the crate has no children here.
+/// Whether a module is a direct child of another; the root of the crate has no children here.
 fn is_child(own: &str, module: &str) -> bool {
     let below = module.strip_prefix(own).and_then(|rest| rest.strip_prefix("::"));
     !own.is_empty() && below.is_some_and(|name| !name.contains("::"))
 }
 
-/// Whether a text names something of its child module, `child::…`.
+/// Whether a text uses an item of its child module, `child::…`.
 fn names_child(text: &str, child: &str) -> bool {
     let name = child.rsplit("::").next().unwrap_or(child);
     text.match_indices(&format!("{name}::")).any(|(at, _)| {
@@ -80,8 +80,8 @@ fn names_child(text: &str, child: &str) -> bool {
     })
 }
 
-/// The module that a path from `own` leads to; the root of the crate counts for nothing, as it only
-/// names the others.
+/// Resolves a path from `own` to a module. The root of the crate is ignored, because it only
+/// declares the others.
 fn resolve(own: &str, path: &[String], modules: &BTreeSet<String>) -> Option<String> {
     let mut at: Vec<&str> = own.split("::").filter(|part| !part.is_empty()).collect();
     let mut rest = path;
@@ -105,7 +105,7 @@ fn resolve(own: &str, path: &[String], modules: &BTreeSet<String>) -> Option<Str
     found.filter(|module| !module.is_empty())
 }
 
-/// Every path that begins with `crate`, `super` or `self`, groups taken apart.
+/// Every path that begins with `crate`, `super` or `self`, with groups expanded.
 fn named(text: &str) -> Vec<Vec<String>> {
     let mut all = Vec::new();
     for start in ["crate::", "super::", "self::"] {
@@ -119,7 +119,7 @@ fn named(text: &str) -> Vec<Vec<String>> {
     all
 }
 
-/// Takes a path at the beginning of a text, or a group of them, and gives how long it is.
+/// Parses a path or a group of paths at the beginning of a text, and returns its length.
 fn take(text: &str, before: &mut Vec<String>, all: &mut Vec<Vec<String>>) -> usize {
     let length = before.len();
     let mut at = 0;

@@ -1,10 +1,10 @@
-//! What crates may be used: their licences, and with cargo-deny what else deny.toml says.
+//! Checks of dependencies: their licences, and with cargo-deny the other rules of deny.toml.
 
 use crate::{cargo, root, run};
 use std::fs;
 
-/// Checks the licence of every crate that is built here. cargo-deny runs only where it is installed:
-/// it takes 195 s of CPU to build (0.20.2), and a second to check.
+/// Checks the licence of every built crate. cargo-deny runs only if it is installed: it takes 195 s
+/// of CPU to build (0.20.2), and one second to run.
 pub(crate) fn run_deny() -> Result<(), String> {
     let path = root().join("deny.toml");
     let text = fs::read_to_string(&path).map_err(|error| format!("deny.toml: {error}"))?;
@@ -24,7 +24,7 @@ pub(crate) fn run_deny() -> Result<(), String> {
     if !installed.is_ok_and(|version| version.status.success()) {
         return Ok(());
     }
-    // It asks cargo for all platforms, so cargo may download crates of other systems.
+    // cargo-deny resolves all platforms, so cargo may download crates of other systems.
     run(cargo().args(["deny", "check", "licenses", "bans", "sources"]))
 }
 
@@ -35,7 +35,7 @@ fn allowed(text: &str) -> Vec<&str> {
     list.filter_map(|line| line.split('"').nth(1)).collect()
 }
 
-/// Each package that is built for this machine, with its licence.
+/// The packages that are built for this machine, with their licences.
 fn licences() -> Result<Vec<(String, String)>, String> {
     let mut tree = cargo();
     tree.args(["tree", "--workspace", "--edges=all", "--all-features", "--prefix=none"]);
@@ -47,7 +47,7 @@ fn licences() -> Result<Vec<(String, String)>, String> {
     let text = String::from_utf8_lossy(&output.stdout);
     let pair = |line: &str| {
         let (package, licence) = line.split_once('\t')?;
-        // A mark of what was shown before: of a crate that its own tests depend on.
+        // cargo tree marks repeated crates, such as a crate that its own tests depend on.
         let licence = licence.trim_end_matches(" (*)");
         Some((package.to_owned(), licence.to_owned()))
     };
@@ -57,7 +57,7 @@ fn licences() -> Result<Vec<(String, String)>, String> {
     if all.is_empty() { Err("cargo tree: no packages".to_owned()) } else { Ok(all) }
 }
 
-/// Whether what is allowed is enough for an SPDX expression; `/` is an old way to write `OR`.
+/// Whether the allowed licences satisfy an SPDX expression; `/` is an old form of `OR`.
 fn permits(expression: &str, allowed: &[&str]) -> Result<bool, String> {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let mut words = spaced.split_whitespace().peekable();

@@ -23,7 +23,7 @@ const TARGETS: [(&str, u32); 14] = [
     ("explain", 4096),
 ];
 
-/// What `cargo fuzz` passes too, but for the sanitizer, which stable Rust does not have.
+/// The flags that `cargo fuzz` passes, without the sanitizer, which stable Rust lacks.
 const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 --cfg fuzzing";
@@ -46,7 +46,7 @@ pub(crate) fn run_targets(args: &[String]) -> Result<(), String> {
         }
     }
     let dir = root().join("fuzz");
-    // With a target named, build scripts are not instrumented.
+    // With an explicit target, build scripts are not instrumented.
     let triple = host()?;
     let build = ["build", "--quiet", "--release", "--target", triple.as_str()];
     run(cargo().current_dir(&dir).env("RUSTFLAGS", FLAGS).args(build))?;
@@ -58,7 +58,7 @@ pub(crate) fn run_targets(args: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// Fuzzes from a copy of the kept corpus, to which libFuzzer adds.
+/// Fuzzes from a copy of the kept corpus; libFuzzer adds to the copy.
 fn fuzz(program: &Path, name: &str, max_len: u32, seconds: u32) -> Result<(), String> {
     let kept = root().join("testdata/fuzz").join(name);
     let corpus = root().join("fuzz/target/corpus").join(name);

@@ -1,7 +1,7 @@
-//! The command inside real kernels: Debian's cloud kernels, booted by qemu without hardware help.
+//! Runs the command inside real kernels: Debian's cloud kernels, in qemu without virtualisation.
 //!
-//! Kernels stay in `~/.cache/vmatlas/kernels`, as Debian drops older ones; take a line's folder
-//! away for a newer version of it.
+//! Kernels stay in `~/.cache/vmatlas/kernels`, because Debian drops older ones. Delete a line's
+//! folder to fetch a newer version of it.
 
 mod debian;
 mod initramfs;
@@ -15,19 +15,19 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A machine that qemu shows, and the program for it.
+/// A machine that qemu emulates, with the Rust target and compiler for it.
 struct Machine {
     name: &'static str,
-    /// Debian's name of the kernel's architecture.
+    /// Debian's name for the kernel's architecture.
     kernel: &'static str,
-    /// Of a static program; musl's, as Rust brings all that is needed to link those.
+    /// The Rust target of a static program; musl, because Rust ships all that linking needs.
     target: &'static str,
-    /// The C compiler for zstd, and Debian's package of it.
+    /// The C compiler for zstd, and its Debian package.
     compiler: (&'static str, &'static str),
     qemu: &'static str,
     package: &'static str,
-    /// All features of processors, such as protection keys; and a second serial port, for what
-    /// the command prints.
+    /// The qemu devices: a processor with all features, such as protection keys; and a second
+    /// serial port, for the output of the command.
     devices: &'static [&'static str],
     /// The serial ports of kernel messages and of the command.
     ports: [&'static str; 2],
@@ -60,7 +60,7 @@ const MACHINES: [Machine; 3] = [
         compiler: ("aarch64-linux-gnu-gcc", "gcc-aarch64-linux-gnu"),
         qemu: "qemu-system-aarch64",
         package: "qemu-system-arm",
-        // Pointer authentication as the architecture has it is slow to emulate.
+        // The architecture's own pointer authentication is slow to emulate.
         devices: &[
             "-machine",
             "virt",
@@ -73,7 +73,7 @@ const MACHINES: [Machine; 3] = [
     },
 ];
 
-/// The longest that a kernel may run.
+/// The longest run of a kernel.
 const LIMIT: Duration = Duration::from_secs(600);
 
 struct Options {
@@ -82,7 +82,7 @@ struct Options {
     jobs: usize,
     /// Arguments of vmatlas in the kernel.
     command: Vec<String>,
-    /// The command is not `verify`: what it prints is shown.
+    /// Whether to show the output; set if the command is not `verify`.
     show: bool,
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn run_kernels(args: &[String]) -> Result<(), String> {
     let kernels: Vec<_> =
         lines.into_iter().map(|line| (line.to_string(), archive.kernel(line))).collect();
 
-    // Of this run only: others may be under way.
+    // The directory belongs to this run only: others may run at the same time.
     let dir = std::env::temp_dir().join(format!("vmatlas-kernels-{}", std::process::id()));
     let initramfs = dir.join("initramfs");
     fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
@@ -109,7 +109,7 @@ pub(crate) fn run_kernels(args: &[String]) -> Result<(), String> {
     thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| {
-                // A statement of its own: else the lock is held while the kernel runs.
+                // A separate block: otherwise the lock is held while the kernel runs.
                 while let Some((name, vmlinuz)) = { next.lock().expect("no job panics").next() } {
                     let start = Instant::now();
                     let result = vmlinuz
@@ -160,7 +160,7 @@ fn options(args: &[String]) -> Result<Options, String> {
     Ok(Options { machine, lines, jobs, command, show })
 }
 
-/// The scenario files, as they are called in the initramfs.
+/// The scenario files, by their paths in the initramfs.
 fn scenarios() -> Result<Vec<String>, String> {
     let files = initramfs::scenarios()?;
     Ok(files.iter().map(|(name, _)| format!("/{name}")).collect())
@@ -179,12 +179,12 @@ fn build(machine: &Machine) -> Result<PathBuf, String> {
     let target = if added {
         let name = machine.target.replace('-', "_");
         cargo.env(format!("CARGO_TARGET_{}_LINKER", name.to_uppercase()), "rust-lld");
-        // A compiler for the other C library does, as long as it adds no checks of that.
+        // A compiler for the other C library works if it adds none of that library's checks.
         cargo.env(format!("CC_{name}"), machine.compiler.0);
         cargo.env(format!("CFLAGS_{name}"), "-U_FORTIFY_SOURCE");
         machine.target.to_owned()
     } else {
-        // Where no target can be fetched, the machine's own C library does.
+        // If no target can be fetched, use the machine's own C library.
         cargo.env("RUSTFLAGS", "-Ctarget-feature=+crt-static");
         machine.target.replace("musl", "gnu")
     };
@@ -201,16 +201,16 @@ fn cache() -> Result<PathBuf, String> {
     Ok(cache.ok_or("neither XDG_CACHE_HOME nor HOME is set")?.join("vmatlas/kernels"))
 }
 
-/// What came of a kernel.
+/// The result of a run in a kernel.
 struct Outcome {
-    /// Its version.
+    /// The kernel's version.
     release: String,
     output: String,
     /// The exit status of the command.
     status: String,
 }
 
-/// Boots a kernel, which runs the command and ends.
+/// Boots a kernel, which runs the command and powers off.
 fn boot(
     machine: &Machine,
     vmlinuz: &Path,
@@ -241,7 +241,7 @@ fn boot(
             break true;
         }
         if start.elapsed() > LIMIT {
-            // It may have ended since.
+            // The child may have ended by itself.
             let _ = child.kill();
             let _ = child.wait();
             break false;
@@ -257,12 +257,13 @@ fn boot(
     Err(format!("{why}\n{output}\n{}", text(console).unwrap_or_default()))
 }
 
-/// The kernel's parameters: quiet, fast, ended by a panic, and with all that scenarios need.
+/// The kernel's parameters: few messages, a fast boot, reboot on panic, and the features that
+/// scenarios need.
 fn parameters(console: &str) -> String {
     format!("console={console} quiet loglevel=3 mitigations=off panic=-1 secretmem.enable=1")
 }
 
-/// Takes apart what init prints.
+/// Parses the output of init.
 fn outcome(output: &str) -> Option<Outcome> {
     let (release, rest) = output.split_once('\n')?;
     let (output, status) = rest.trim_end().rsplit_once("\nexit ")?;
@@ -270,7 +271,7 @@ fn outcome(output: &str) -> Option<Outcome> {
     Some(Outcome { release, output, status })
 }
 
-/// What to print, and whether all was well.
+/// The text to print, and whether the run succeeded.
 fn report(result: Result<Outcome, String>, show: bool) -> (String, bool) {
     let outcome = match result {
         Ok(outcome) => outcome,

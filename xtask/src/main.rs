@@ -1,4 +1,4 @@
-//! `cargo xtask`: what CI and developers run beside `cargo` itself.
+//! `cargo xtask`: the commands of CI and developers besides `cargo` itself.
 
 mod checks;
 mod circles;
@@ -63,14 +63,14 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
-/// The cargo that runs this, in the workspace.
+/// The cargo that started this program, run in the workspace.
 fn cargo() -> Command {
     let mut command = Command::new(env!("CARGO"));
     command.current_dir(root());
     command
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end; fails if the command does.
 fn run(command: &mut Command) -> Result<(), String> {
     let shown = shown(command);
     eprintln!("> {shown}");

@@ -1,13 +1,13 @@
-//! That every crate can be published: what goes into its package, and that cargo packs it.
+//! Checks that every crate can be published: the files in its package, and that cargo packs it.
 
 use crate::checks::LAYERS;
 use crate::{cargo, run};
 
-/// What a package must hold besides its code.
+/// The files that a package must hold besides its code.
 const MUST: [&str; 4] = ["Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 
-/// Packs all crates, as far as that goes without a network. `cargo publish` builds each again from
-/// its package, which takes minutes of CPU; here `verify` asks for it.
+/// Packs all crates, as far as possible without a network. `cargo publish` builds each again from
+/// its package, which takes minutes of CPU; `verify` requests that here.
 pub(crate) fn run_package(verify: bool) -> Result<(), String> {
     let mut faults = Vec::new();
     for (name, ..) in LAYERS {

@@ -1,11 +1,11 @@
-//! All tests, and what the machine needs for them.
+//! Runs all tests, and installs the packages that they need.
 
 use crate::{cargo, shown};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// What tests use, by the command or file that shows it is there, and its Debian package.
+/// The needs of tests: a command or file that shows the need is met, and its Debian package.
 const NEEDS: &[(&str, &str)] = &[
     ("cc", "gcc"),
     ("c++", "g++"),
@@ -24,17 +24,17 @@ const NEEDS: &[(&str, &str)] = &[
     ("dwz", "dwz"),
     ("zstd", "zstd"),
     ("gcore", "gdb"),
-    // Runtimes whose memory is labelled.
+    // Runtimes whose memory gets labels.
     ("/usr/lib/python3/dist-packages/numpy", "python3-numpy"),
     ("ruby", "ruby"),
     ("chromium", "chromium"),
-    // Allocators whose memory is labelled, 32-bit programs, and another C library.
+    // Allocators whose memory gets labels, 32-bit programs, and another C library.
     ("/usr/lib/x86_64-linux-gnu/libjemalloc.so.2", "libjemalloc2"),
     ("/usr/lib/x86_64-linux-gnu/libmimalloc.so.2", "libmimalloc2.0"),
     ("/usr/lib/x86_64-linux-gnu/libtcmalloc_minimal.so.4", "libtcmalloc-minimal4"),
     ("musl-gcc", "musl-tools"),
     ("/usr/lib32/libc.so", "libc6-dev-i386"),
-    // Not gcc-multilib, which does not go together with compilers for other machines.
+    // gcc-multilib conflicts with compilers for other machines, so it is not used.
     ("/usr/lib/gcc/x86_64-linux-gnu/12/32/libgcc.a", "lib32gcc-12-dev"),
 ];
 
@@ -59,7 +59,7 @@ pub(crate) fn run_tests() -> Result<(), String> {
     if status.success() { Ok(()) } else { Err("tests failed".to_owned()) }
 }
 
-/// The number before a word: `ok. 12 passed; 0 failed; …`.
+/// Parses the number before a word: `ok. 12 passed; 0 failed; …`.
 fn count(result: &str, word: &str) -> u64 {
     let mut words = result.split([' ', ';']).filter(|word| !word.is_empty());
     let mut number = 0;
@@ -78,7 +78,7 @@ pub(crate) fn run() -> Result<(), String> {
     run_tests()
 }
 
-/// Installs what is missing, as root on Debian; else names it.
+/// Installs missing packages as root on Debian; otherwise names them.
 pub(crate) fn install(needs: &[(&str, &str)]) -> Result<(), String> {
     let missing: Vec<&str> =
         needs.iter().filter(|(sign, _)| !is_there(sign)).map(|(_, package)| *package).collect();

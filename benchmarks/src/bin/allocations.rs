@@ -1,4 +1,4 @@
-//! Counts what parsing allocates, for the measure `memory`: `allocations ROWS` prints JSON.
+//! Counts the allocations of parsing, for the measure `memory`: `allocations ROWS` prints JSON.
 
 use benchmarks::peers::{procfs, ranges, rsprocmaps, vmatlas};
 use benchmarks::text::mixed;
@@ -14,7 +14,7 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 fn main() {
     let rows = std::env::args().nth(1).and_then(|rows| rows.parse().ok()).unwrap_or(7_000);
     let text = mixed(rows);
-    // Peers get what all of them take.
+    // Peers get only the lines that all of them accept.
     let lines = text.bytes.split_inclusive(|&b| b == b'\n');
     let plain: Vec<u8> = lines
         .filter(|line| line.is_ascii() && !line.contains(&b'\x1b'))
@@ -36,7 +36,7 @@ fn main() {
     println!("{counted}");
 }
 
-/// What a model with that many mappings holds, when many came and went.
+/// The bytes that a model holds with this number of mappings, after many were mapped and unmapped.
 fn modelled(name: &str, mappings: u64) -> Value {
     let region = Region::new(ALLOCATOR);
     let mut space = ranges::space(mappings);

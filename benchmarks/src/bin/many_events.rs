@@ -1,5 +1,5 @@
-//! Writes a recording and follows it as a recorder does, for the measure `record`:
-//! `many_events EVENTS STACKS FILE` prints JSON, with the most memory that this took.
+//! Writes a recording and replays it as a recorder does, for the measure `record`: `many_events
+//! EVENTS STACKS FILE` prints JSON, with the peak memory.
 
 use serde_json::json;
 use std::fs::File;
@@ -11,9 +11,9 @@ use vmatlas_recording::{
 };
 use vmatlas_space::Vsyscall;
 
-/// Places that are mapped, unmapped and protected.
+/// The number of places that are mapped, unmapped and protected.
 const PLACES: u64 = 400;
-/// From one to the next: a row's two neighbours are never joined to it.
+/// The distance between places: adjacent rows never merge.
 const STEP: u64 = 1 << 20;
 const BASE: u64 = 0x7f00_0000_0000;
 const BREAK: u64 = 0x5555_0000_0000;
@@ -54,11 +54,12 @@ fn main() {
         let place = BASE + STEP * below(PLACES);
         let size = 0x1000 * (1 + below(16));
         let (kind, args, result) = match below(10) {
-            // The first brk tells where the heap begins.
+            // The first brk records the start of the heap.
             _ if number == 1 => (CallKind::Brk, [0, 0, 0, 0, 0, 0], program_break),
             0..4 => (CallKind::Mmap, [place, size, 3, 0x32, u64::MAX, 0], place),
             4..7 => (CallKind::Munmap, [place, 0x10000, 0, 0, 0, 0], 0),
-            // Of what may not be mapped: then it fails, and would not be recorded.
+            // A program cannot mprotect an unmapped range: the call would fail, and would not be
+            // recorded.
             7..9 if replay.space(task).is_some_and(|space| mapped(space, place)) => {
                 (CallKind::Mprotect, [place, 0x1000, below(4), 0, 0, 0], 0)
             }
@@ -82,7 +83,7 @@ fn main() {
             counts[at] += 1;
             What::Call { call: Call { kind, args, result: result as i64 }, file: 0, in_order: true }
         };
-        // Most stacks are met often, and some only once.
+        // Most stacks occur often, and some only once.
         let chosen = below(stacks).min(below(stacks));
         let stack = writer.stack(&frames(chosen, &files));
         let event = writer.event(number * 1_000, task, stack, what);
@@ -132,7 +133,7 @@ fn library_row(file: u32, at: u64) -> RecordedRow {
     RecordedRow { range, perms: Perms(*b"r-xp"), offset: 0, file }
 }
 
-/// The frames of a stack: its outer ones are those of many others.
+/// The frames of a stack; it shares its outer ones with many others.
 fn frames(stack: u64, files: &[u32]) -> Vec<FrameEntry> {
     let frame = |depth: u64| {
         let shared = stack >> (2 * depth);

@@ -1,14 +1,14 @@
-//! The crate `proc-maps`: all rows, kept. It reads live processes only.
+//! The crate `proc-maps`: keeps all rows. It reads only live processes.
 
 use crate::answer::Answer;
 use proc_maps::MapRange;
 
-/// The rows of a live process.
+/// Reads the rows of a live process.
 pub fn live(pid: u32) -> Result<Vec<MapRange>, String> {
     proc_maps::get_process_maps(pid as i32).map_err(|error| error.to_string())
 }
 
-/// The answer in them.
+/// Sums the rows up.
 pub fn sum(maps: &Vec<MapRange>) -> Answer {
     let mut answer = Answer::default();
     for map in maps {

@@ -1,30 +1,30 @@
-//! The crate `procfs`: all rows, kept.
+//! The crate `procfs`: keeps all rows.
 
 use crate::answer::Answer;
 use procfs::FromBufRead;
 use procfs::process::{MMapPath, MemoryMaps, Process};
 
-/// The rows of a text.
+/// Parses the rows of a text and sums them up.
 pub fn parse(text: &[u8]) -> Result<Answer, String> {
     keep(text).map(|maps| sum(&maps))
 }
 
-/// The rows themselves.
+/// Parses the rows and returns them.
 pub fn keep(text: &[u8]) -> Result<MemoryMaps, String> {
     MemoryMaps::from_buf_read(text).map_err(|error| error.to_string())
 }
 
-/// The rows of a live process.
+/// Reads the rows of a live process.
 pub fn live(pid: u32) -> Result<MemoryMaps, String> {
     let maps = Process::new(pid as i32).and_then(|process| process.maps());
     maps.map_err(|error| error.to_string())
 }
 
-/// The answer in them.
+/// Sums the rows up.
 pub fn sum(maps: &MemoryMaps) -> Answer {
     let mut answer = Answer::default();
     for map in maps {
-        // It keeps kinds instead of names; this is how long the name was.
+        // It keeps kinds instead of names, so the length of the name follows from the kind.
         let name_len = match &map.pathname {
             MMapPath::Path(path) => path.as_os_str().len(),
             MMapPath::Heap | MMapPath::Vvar | MMapPath::Vdso => "[vdso]".len(),

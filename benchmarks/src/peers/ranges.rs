@@ -1,4 +1,4 @@
-//! Containers of address ranges: the model, and crates that hold a value for each range.
+//! Containers of address ranges: the model, and crates that keep a value for each range.
 
 use nodit::interval::ie;
 use nodit::{Interval, NoditMap};
@@ -7,34 +7,34 @@ use vmatlas_space::{AddressSpace, KernelProfile, Mmap, Prot};
 
 const PAGE: u64 = 4096;
 const BASE: u64 = 0x1000_0000_0000;
-/// The pages of a mapping, and those in its middle that operations are about.
+/// The number of pages of a mapping; operations change the pages in its middle.
 const PAGES: u64 = 16;
 const MIDDLE: Range<u64> = 6..10;
 
-/// Something that can do the operations.
+/// A container that supports the operations.
 pub trait Ranges {
-    /// The range gets this protection.
+    /// Protects a range.
     fn protect(&mut self, range: Range<u64>, prot: Prot);
-    /// The range is free.
+    /// Unmaps a range.
     fn unmap(&mut self, range: Range<u64>);
-    /// The range is mapped.
+    /// Maps a range.
     fn map(&mut self, range: Range<u64>, prot: Prot);
-    /// How many ranges there are.
+    /// Counts the ranges.
     fn count(&self) -> u64;
 }
 
-/// The protection of a mapping by its number: neighbours differ.
+/// The protection of a mapping by its number; neighbours differ, so that they do not merge.
 fn prot(slot: u64) -> Prot {
     if slot % 2 == 1 { Prot::READ | Prot::WRITE } else { Prot::READ }
 }
 
-/// The mappings that all begin with.
+/// The mappings that each container begins with.
 fn slots(mappings: u64) -> impl Iterator<Item = (Range<u64>, Prot)> {
     let size = PAGES * PAGE;
     (0..mappings).map(move |slot| (BASE + slot * size..BASE + (slot + 1) * size, prot(slot)))
 }
 
-/// Numbers without a pattern, as peers/address_space.c makes them.
+/// Pseudorandom numbers, as peers/address_space.c makes them.
 fn random() -> impl Iterator<Item = u64> {
     let mut state: u64 = 1;
     std::iter::repeat_with(move || {
@@ -44,7 +44,7 @@ fn random() -> impl Iterator<Item = u64> {
     })
 }
 
-/// Splits one mapping, joins it, makes a hole and fills it, again and again.
+/// Repeatedly splits a mapping, merges it, makes a hole and fills it.
 pub fn operate(ranges: &mut impl Ranges, mappings: u64, operations: u64) {
     for slot in random().map(|number| number % mappings).take((operations / 4) as usize) {
         let first = BASE + slot * PAGES * PAGE;
@@ -56,18 +56,18 @@ pub fn operate(ranges: &mut impl Ranges, mappings: u64, operations: u64) {
     }
 }
 
-/// Addresses within the mappings.
+/// Addresses in the mappings.
 pub fn addresses(mappings: u64) -> impl Iterator<Item = u64> {
     random().map(move |number| BASE + number % (mappings * PAGES) * PAGE)
 }
 
-/// Where the mapping of an address starts.
+/// The start of the mapping that holds an address.
 pub fn start_of(address: u64) -> u64 {
     let size = PAGES * PAGE;
     BASE + (address - BASE) / size * size
 }
 
-/// The model with that many mappings.
+/// The model with this number of mappings.
 pub fn space(mappings: u64) -> AddressSpace {
     let mut profile = KernelProfile::of("6.18".parse().expect("a version"));
     profile.max_map_count = usize::MAX;
@@ -101,14 +101,14 @@ impl Ranges for AddressSpace {
 pub struct RangeMap(rangemap::RangeMap<u64, u8>);
 
 impl RangeMap {
-    /// With that many ranges.
+    /// Builds the container with this number of ranges.
     pub fn of(mappings: u64) -> RangeMap {
         let mut map = RangeMap(rangemap::RangeMap::new());
         slots(mappings).for_each(|(range, prot)| map.map(range, prot));
         map
     }
 
-    /// Where the range of an address starts.
+    /// The start of the range that holds an address.
     pub fn start(&self, address: u64) -> u64 {
         self.0.get_key_value(&address).map_or(0, |(range, _)| range.start)
     }
@@ -136,14 +136,14 @@ impl Ranges for RangeMap {
 pub struct Nodit(NoditMap<u64, Interval<u64>, u8>);
 
 impl Nodit {
-    /// With that many ranges.
+    /// Builds the container with this number of ranges.
     pub fn of(mappings: u64) -> Nodit {
         let mut map = Nodit(NoditMap::new());
         slots(mappings).for_each(|(range, prot)| map.map(range, prot));
         map
     }
 
-    /// Where the range of an address starts.
+    /// The start of the range that holds an address.
     pub fn start(&self, address: u64) -> u64 {
         self.0.get_key_value_at_point(&address).map_or(0, |(range, _)| *range.start())
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use vmatlas_linux::{Process, ProcessId, Source};
 use vmatlas_maps::{Mapping, Maps};
 
-/// Rows one by one, none kept.
+/// Parses rows one by one and keeps none.
 pub fn rows(text: &[u8]) -> Result<Answer, String> {
     let mut answer = Answer::default();
     for row in vmatlas_maps::rows(text) {
@@ -17,24 +17,24 @@ pub fn rows(text: &[u8]) -> Result<Answer, String> {
     Ok(answer)
 }
 
-/// All rows, kept.
+/// Parses all rows, keeps them and sums them up.
 pub fn maps(text: &[u8]) -> Result<Answer, String> {
     Ok(sum(&Maps::parse(text).unwrap()))
 }
 
-/// The rows themselves.
+/// Parses the rows and returns them.
 pub fn keep(text: &[u8]) -> Maps {
     Maps::parse(text).unwrap()
 }
 
-/// All rows of a live process, kept.
+/// Reads all rows of a live process and keeps them.
 pub fn live(pid: u32) -> Result<Maps, String> {
     let process = Process::open(Path::new("/proc"), ProcessId { pid, tid: None })
         .map_err(|error| error.to_string())?;
     Ok(process.rows(Source::Maps).map_err(|error| error.to_string())?.maps)
 }
 
-/// The answer in a map.
+/// Sums the rows up.
 pub fn sum(maps: &Maps) -> Answer {
     let mut answer = Answer::default();
     maps.iter().for_each(|row| add(&mut answer, &row));

@@ -1,5 +1,6 @@
-//! Many addresses of one library, with its debug file: functions, lines and all that `at` shows. To
-//! reach: no more than twice what addr2line of binutils takes for functions and lines alone.
+//! Looks up many addresses of one library that has a debug file: functions, lines and all other
+//! output of `at`. Target: at most twice the time that addr2line of binutils takes for functions
+//! and lines alone.
 
 use super::Scale;
 use crate::measure::{Contender, race};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
-/// How many addresses are asked about.
+/// The number of addresses to look up.
 const ADDRESSES: u64 = 2_000;
 
 /// A process, the code of its C library, and that library's debug file.
@@ -23,7 +24,7 @@ struct Library {
 
 impl Drop for Library {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
+        // The child may have ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -33,7 +34,7 @@ impl Library {
     fn start(vmatlas: &Path) -> Result<Library, String> {
         let child = Command::new("sleep").arg("600").spawn().map_err(|error| error.to_string())?;
         let mut library = Library { child, start: 0, size: 0, bias: 0, file: PathBuf::new() };
-        // Until execve and the dynamic linker are through.
+        // Wait until execve and the dynamic linker are done.
         for _ in 0..100 {
             let maps = std::fs::read_to_string(format!("/proc/{}/maps", library.child.id()));
             let maps = maps.map_err(|error| error.to_string())?;
@@ -64,7 +65,7 @@ impl Library {
         Ok(self)
     }
 
-    /// Addresses all over the code, always the same ones.
+    /// Addresses spread over the code, the same in each run.
     fn addresses(&self) -> Vec<u64> {
         let place = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15) % self.size.max(1);
         (0..ADDRESSES).map(|number| self.start + place(number)).collect()
@@ -91,8 +92,8 @@ impl Library {
         command
     }
 
-    /// Both must give the same source line for nearly all addresses: they differ in which of the
-    /// lines of an inlined function they name.
+    /// Checks that both report the same source line for nearly all addresses. They differ in the
+    /// choice among the lines of an inlined function.
     fn check(&self, vmatlas: &Path, addresses: &[u64]) -> Result<(), String> {
         let output =
             self.theirs(addresses).output().map_err(|error| format!("missing: {error}"))?;
@@ -114,7 +115,7 @@ impl Library {
     }
 }
 
-/// Asks `at` and addr2line about the same addresses of a live process.
+/// Measures `at` and addr2line on the same addresses of a live process.
 pub fn run(scale: Scale, programs: &Path) -> Section {
     let vmatlas = programs.join("vmatlas");
     let mut section = Section::new(format!("{ADDRESSES} addresses of libc with its debug file"));

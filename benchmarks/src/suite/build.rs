@@ -1,5 +1,5 @@
-//! What it costs to build a program that prints its rows: CPU time from nothing, as cargo and all
-//! it starts take it, with the crate of rows alone. To reach: no more than with procfs.
+//! The cost of building a program that prints its rows: the CPU time of cargo and its children for
+//! a clean build that depends on the row crate alone. Target: no more than with procfs.
 
 use super::Scale;
 use crate::measure::{Contender, race};
@@ -10,10 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// The most crates below ours.
+/// The most crates that the row crate may depend on.
 const MOST_CRATES: usize = 3;
 
-/// The table.
+/// Measures and returns the table.
 pub fn run(scale: Scale) -> Section {
     let mut section = Section::new("building a program that prints rows, CPU time");
     let made = tempfile::tempdir().map_err(|error| error.to_string()).and_then(|directory| {
@@ -33,7 +33,7 @@ pub fn run(scale: Scale) -> Section {
             return section;
         }
     };
-    // In a hurry, that ours builds.
+    // A quick run only checks that ours builds.
     let packages = if scale.quick { vec![&ours] } else { vec![&ours, &peer] };
     let profiles = if scale.quick { vec!["dev"] } else { vec!["dev", "release"] };
     for profile in profiles {
@@ -82,12 +82,12 @@ impl Package {
         let manifest = format!(
             "[package]\nname = \"rows\"\nedition = \"2024\"\n[dependencies]\n{dependency}\n[workspace]\n"
         );
-        // Looks like a C compiler to build scripts; the linker is found by another name.
+        // Build scripts take this for a C compiler; the linker has another name.
         let compiler = format!("#!/bin/sh\n: > {:?}\nexec cc \"$@\"\n", package.c_sign());
         let written = fs::create_dir_all(package.directory.join("src"))
             .and_then(|()| fs::copy(source, package.directory.join("src/main.rs")))
             .and_then(|_| fs::write(package.directory.join("Cargo.toml"), manifest))
-            // Versions are those of the workspace, which have been downloaded for it.
+            // The versions are those of the workspace, which are already downloaded.
             .and_then(|()| {
                 fs::copy(repository().join("Cargo.lock"), package.directory.join("Cargo.lock"))
             })
@@ -96,7 +96,7 @@ impl Package {
         Ok(package)
     }
 
-    /// There once a C compiler has run.
+    /// A file that exists once a C compiler has run.
     fn c_sign(&self) -> PathBuf {
         self.directory.join("c")
     }
@@ -129,7 +129,7 @@ impl Package {
         })
     }
 
-    /// How many crates are compiled for the crate of rows.
+    /// Counts the crates that are compiled for the row crate.
     fn crates_below(&self) -> Result<usize, String> {
         let tree = self.cargo(&["tree", "--prefix", "none", "--edges", "normal,build"]).output();
         let tree = tree.map_err(|error| error.to_string())?;
@@ -147,7 +147,7 @@ impl Package {
     }
 }
 
-/// Whether a program prints rows with its own name and its stack among them.
+/// Checks that a program prints rows with its own name and its stack among them.
 fn check(program: &Path) -> Result<(), String> {
     let output = Command::new(program).stdin(Stdio::null()).output();
     let output = output.map_err(|error| format!("failed: {error}"))?;
@@ -160,14 +160,14 @@ fn check(program: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// The CPU time of all children that have ended, and of theirs.
+/// The CPU time of all ended children and of their descendants, in nanoseconds.
 fn cpu_nanos() -> Result<f64, String> {
     let stat = fs::read_to_string("/proc/self/stat").map_err(|error| error.to_string())?;
-    // The name before may have blanks: proc_pid_stat(5) counts `state` as 3, `cutime` as 16.
+    // The name before may hold blanks: proc_pid_stat(5) counts `state` as 3, `cutime` as 16.
     let fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields);
     let mut ticks = fields.split_whitespace().skip(13).map_while(|field| field.parse::<f64>().ok());
     match (ticks.next(), ticks.next()) {
-        // A tick is 10 ms for programs of every architecture that Rust's tier 1 knows.
+        // A tick is 10 ms for programs of every architecture in Rust's tier 1.
         (Some(user), Some(system)) => Ok((user + system) * 1e7),
         _ => Err("missing: times in /proc/self/stat".to_owned()),
     }

@@ -1,5 +1,6 @@
-//! Whole programs, from start to end, their output thrown away. To reach: `--raw` and `--json`
-//! four times as fast as pmap, `--sizes` ten times as fast as `pmap -X`, and started as soon.
+//! Whole programs, from start to end, with their output discarded. Target: `--raw` and `--json`
+//! four times as fast as pmap, `--sizes` ten times as fast as `pmap -X`, and the same start-up
+//! time.
 
 use super::Scale;
 use crate::measure::{Contender, race};
@@ -10,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-/// How many mappings, and the sum of their starts where the output shows starts.
+/// The number of mappings, and the sum of their starts if the output shows starts.
 type Seen = (u64, Option<u64>);
 
 /// A program with arguments.
@@ -18,7 +19,7 @@ struct Invocation {
     name: String,
     program: PathBuf,
     arguments: Vec<String>,
-    /// What its output says.
+    /// Parses its output.
     read: fn(&str) -> Option<Seen>,
 }
 
@@ -41,7 +42,7 @@ impl Invocation {
         command
     }
 
-    /// Runs it once to see that it does what it is measured for.
+    /// Runs it once to check its output.
     fn check(&self, expected: Option<Seen>) -> Result<(), String> {
         let Output { status, stdout, stderr } =
             self.command().output().map_err(|error| format!("missing: {error}"))?;
@@ -75,7 +76,7 @@ impl Invocation {
     }
 }
 
-/// The tables: the text and fields of maps, the sizes of smaps, and a small process.
+/// Measures the text and fields of maps, the sizes of smaps, and a small process.
 pub fn run(scale: Scale, many: &Many, programs: &Path) -> Vec<Section> {
     let vmatlas = programs.join("vmatlas");
     let pid = many.pid().to_string();
@@ -147,13 +148,13 @@ pub fn run(scale: Scale, many: &Many, programs: &Path) -> Vec<Section> {
     start.times(&series[2], &series[0], &[]);
     start.times(&series[3], &series[0], &[]);
     start.note("pmap and the lines without `self` look at a `sleep`.");
-    // It is ours; it may have ended.
+    // The child may have ended by itself.
     let _ = small.kill();
     let _ = small.wait();
     vec![maps, labels, sizes, start]
 }
 
-/// Rows are the lines that begin with a hexadecimal address: of maps, pmap, CSV.
+/// Counts the lines that begin with a hexadecimal address: rows of maps, pmap, CSV.
 fn listed(text: &str) -> Option<Seen> {
     let (mut rows, mut sum) = (0, 0u64);
     for line in text.lines() {
@@ -178,7 +179,7 @@ fn document(text: &str) -> Option<Seen> {
     Some((mappings.len() as u64, Some(sum)))
 }
 
-/// The table for people wraps and sums up; it is not held to anything.
+/// Accepts any output: the table for people wraps lines and sums up.
 fn anything(text: &str) -> Option<Seen> {
     listed(text)
 }

@@ -1,5 +1,5 @@
-//! `explain` and `show` on a core dump of a GiB, against gdb on the same. To reach: 100 ms, and
-//! 64 MiB of memory: nothing is read that is not needed.
+//! `explain` and `show` on a core dump of 1 GiB, against gdb on the same dump. Target: 100 ms, and
+//! 64 MiB of memory: vmatlas reads only the needed parts.
 
 use super::Scale;
 use crate::measure::{Contender, race};
@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Instant;
 
-/// The most memory that is to be used, in KiB.
+/// The target for peak memory, in KiB.
 const MOST_KIB: u64 = 64 << 10;
-/// Runs a program and tells the most memory that it had, in KiB (getrusage(2)).
+/// Runs a program and reports its peak memory in KiB (getrusage(2)).
 const PEAK: &str = "import resource, subprocess, sys
 subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)";
@@ -63,7 +63,7 @@ impl Crash {
     }
 }
 
-/// A command whose output must have a word in it.
+/// A command whose output must contain a word.
 fn contender<'a>(name: &str, arguments: &'a [String], word: &'a str) -> Contender<'a> {
     Contender::timed(name, move || {
         let [program, rest @ ..] = arguments else { return Err("no program".to_owned()) };
@@ -88,7 +88,7 @@ fn peak_kib(arguments: &[String]) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("failed: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// The table.
+/// Measures and returns the table.
 pub fn run(scale: Scale, programs: &Path) -> Section {
     let mebibytes = if scale.quick { 64 } else { 1024 };
     let mut section = Section::new(format!("explaining a core dump of {mebibytes} MiB"));

@@ -1,4 +1,4 @@
-//! The mapping at one address of a live process. To reach: 1.2 times the bare call.
+//! The mapping at one address of a live process. Target: 1.2 times the bare call.
 
 use super::Scale;
 use crate::measure::{Contender, race};
@@ -11,14 +11,14 @@ use std::time::Instant;
 use vmatlas_linux::{PointQuery, Process, ProcessId, Which};
 use vmatlas_maps::Maps;
 
-/// The table.
+/// Measures and returns the table.
 pub fn run(scale: Scale, many: &Many) -> Section {
     let mut section = Section::new(format!(
         "lookup of an address in a live process of {} rows",
         many.answer.rows
     ));
     let maps = Maps::parse(&many.text).unwrap();
-    // Every row's middle but that of the gate page, in an order without a pattern.
+    // The middle of every row except the gate page, in pseudorandom order.
     let rows: Vec<_> = maps.iter().filter(|row| row.name != b"[vsyscall]").collect();
     let shuffled = (0..10_000).map(|i| rows[i * 7_919 % rows.len()].range);
     let addresses: Vec<u64> =
@@ -54,7 +54,7 @@ pub fn run(scale: Scale, many: &Many) -> Section {
     section
 }
 
-/// The nanoseconds that the bare program needs for an address.
+/// The nanoseconds that the bare program takes for an address.
 fn ask(program: &Path, pid: u32, addresses: &[u64], expected: u64) -> Result<f64, String> {
     let list: String = addresses.iter().map(|address| format!("{address:x}\n")).collect();
     let mut child = Command::new(program)

@@ -1,7 +1,7 @@
-//! What parsing allocates and what a parsed map holds. To reach: nothing allocated for a row that
-//! is not kept, 56 bytes besides its name for one that is.
+//! The allocations of parsing and the size of a parsed map. Target: no allocation for a row that is
+//! not kept, 56 bytes besides its name for a kept one.
 //!
-//! Counting slows all that allocate, so another program does it: `allocations`.
+//! Counting slows every allocation, so a separate program does it: `allocations`.
 
 use super::Scale;
 use crate::report::Section;
@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
-/// The table.
+/// Measures and returns the table.
 pub fn run(scale: Scale, programs: &Path) -> Section {
     let rows = scale.rows(60_000);
     let mut section = Section::new(format!("memory for {rows} rows of mixed text"));

@@ -1,4 +1,4 @@
-//! Rows from text in memory. To reach: 30 ns a row, ten times `procfs`.
+//! Rows from text in memory. Target: 30 ns per row, ten times as fast as `procfs`.
 
 use super::Scale;
 use crate::answer::Answer;
@@ -9,7 +9,7 @@ use crate::text::{Text, mixed};
 
 type Parse = fn(&[u8]) -> Result<Answer, String>;
 
-/// The table for a text of that many rows.
+/// Measures a text of this number of rows and returns the table.
 pub fn run(scale: Scale, rows: u64, rounds: usize) -> Section {
     let text = mixed(rows);
     let size = text.bytes.len() as f64 / rows as f64;
@@ -43,7 +43,7 @@ pub fn run(scale: Scale, rows: u64, rounds: usize) -> Section {
     section
 }
 
-/// The rows of which a peer understands every field, and a note about the others.
+/// The rows of which a peer parses every field, and a note about the others.
 fn taken(peer: &str, text: &Text, parse: Parse) -> (Text, Option<String>) {
     let lines = text.bytes.split_inclusive(|&b| b == b'\n');
     let (good, bad): (Vec<_>, Vec<_>) =

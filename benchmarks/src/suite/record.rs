@@ -1,5 +1,5 @@
-//! Recording who makes each mapping: what it costs programs, how large recordings are, how fast
-//! they are read, and how much memory the recorder takes.
+//! Recordings: their cost for the program, their size, the speed of reading them, and the memory of
+//! the recorder.
 
 mod disk;
 mod programs;
@@ -16,7 +16,7 @@ use std::time::Instant;
 use vmatlas_linux::RecordingFile;
 use vmatlas_recording::{Recording, What};
 
-/// The tables.
+/// Measures and returns the tables.
 pub fn run(scale: Scale, programs: &Path) -> Vec<Section> {
     let dir = match tempfile::tempdir() {
         Ok(dir) => dir,
@@ -34,15 +34,15 @@ pub fn run(scale: Scale, programs: &Path) -> Vec<Section> {
     sections
 }
 
-/// What the measures share.
+/// The shared state of the measures.
 struct Bench {
     scale: Scale,
     vmatlas: PathBuf,
-    /// Where programs and recordings are kept while they are needed.
+    /// The directory of programs and recordings during the measure.
     dir: PathBuf,
 }
 
-/// A program to be run, and what it prints.
+/// A program to be run, and its output.
 struct Workload {
     name: String,
     command: Vec<String>,
@@ -50,13 +50,13 @@ struct Workload {
 }
 
 impl Workload {
-    /// One that is run once to see what it prints.
+    /// Runs a program once to learn its output.
     fn new(name: &str, command: Vec<String>, dir: &Path) -> Result<Workload, String> {
         let (expected, _) = output(&command, dir)?;
         Ok(Workload { name: name.to_owned(), command, expected })
     }
 
-    /// The time of it in nanoseconds, run by what `prefix` says.
+    /// Runs it below the command `prefix` and returns its time in nanoseconds.
     fn time(&self, prefix: &[String], dir: &Path) -> Result<f64, String> {
         let (said, nanos) = output(&[prefix, &self.command].concat(), dir)?;
         if said == self.expected {
@@ -70,7 +70,7 @@ fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
 
-/// What a command prints, and how long it takes.
+/// The output of a command, and its time in nanoseconds.
 fn output(command: &[String], dir: &Path) -> Result<(String, f64), String> {
     let mut prepared = Command::new(&command[0]);
     prepared.args(&command[1..]).current_dir(dir).stdin(Stdio::null());
@@ -85,13 +85,13 @@ fn output(command: &[String], dir: &Path) -> Result<(String, f64), String> {
     Ok((String::from_utf8_lossy(&output.stdout).into_owned(), nanos))
 }
 
-/// How `vmatlas record` is called.
+/// The arguments of `vmatlas record`.
 fn recorder(bench: &Bench, file: &Path) -> Vec<String> {
     let [program, file] = [&bench.vmatlas, file].map(|path| path.display().to_string());
     words(&[&program, "record", "--quiet", "-o", &file, "--"])
 }
 
-/// How strace is called: with stacks or without, and where to write.
+/// The arguments of strace, with or without stacks, and with the output file.
 fn strace(stacks: bool, file: &str) -> Vec<String> {
     let mut command = words(&["strace", "-f"]);
     command.extend(stacks.then(|| "-k".to_owned()));
@@ -99,15 +99,15 @@ fn strace(stacks: bool, file: &str) -> Vec<String> {
     command
 }
 
-/// What is in a recording.
+/// The contents of a recording.
 #[derive(Clone, Copy, Debug, Default)]
 struct Found {
     bytes: u64,
     events: u64,
     calls: u64,
-    /// Calls whose stack is known.
+    /// The calls with a known stack.
     stacks: u64,
-    /// Calls whose stack has 17 frames or more.
+    /// The calls whose stack has 17 frames or more.
     deep: u64,
     lost: u64,
 }
@@ -115,7 +115,7 @@ struct Found {
 /// Reads a recording from its start to its end.
 ///
 /// # Errors
-/// It is damaged, was not finished, or lost events.
+/// Fails if it is damaged, was not finished, or lost events.
 fn found(file: &Path) -> Result<Found, String> {
     let wrong = |why: String| format!("wrong answer: the recording: {why}");
     let opened = std::fs::File::open(file).and_then(RecordingFile::new);

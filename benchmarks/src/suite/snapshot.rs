@@ -1,4 +1,4 @@
-//! All rows of a live process. To reach: 1.10 times the bare reading of the text.
+//! All rows of a live process. Target: 1.10 times the bare reading of the text.
 
 use super::Scale;
 use crate::answer::Answer;
@@ -11,7 +11,7 @@ use std::io::Read as _;
 
 const SIZES: [usize; 5] = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
 
-/// The table.
+/// Measures and returns the table.
 pub fn run(scale: Scale, many: &Many) -> Section {
     let pid = many.pid();
     let mut section =
@@ -22,7 +22,7 @@ pub fn run(scale: Scale, many: &Many) -> Section {
         let name = format!("bare read, buffer of {} KiB", size >> 10);
         Contender::new(&name, 1, length, move || read(pid, &mut buffer)).warm()
     };
-    // The size that suits the bare loop best is the one it gets.
+    // The bare loop gets the buffer size that suits it best.
     let tried = race(scale.rounds(9), SIZES.map(bare).into());
     let best = (0..SIZES.len())
         .min_by(|&a, &b| tried[a].median().partial_cmp(&tried[b].median()).expect("times"));
@@ -35,7 +35,7 @@ pub fn run(scale: Scale, many: &Many) -> Section {
             live("proc-maps", many, proc_maps::live, proc_maps::sum),
         ],
     );
-    // Slow, and no target hangs on it.
+    // This peer is slow, and no target depends on it.
     let slow = live("rsprocmaps", many, rsprocmaps::live, rsprocmaps::sum);
     let slow = race(scale.rounds(3), vec![slow, bare(64 << 10)]);
     let [bare, ours, peers @ ..] = &series[..] else { unreachable!("four ran") };
@@ -47,7 +47,7 @@ pub fn run(scale: Scale, many: &Many) -> Section {
     section
 }
 
-/// A program that reads and keeps all rows; adding them up is not its work here.
+/// A program that reads and keeps all rows; adding them up is not timed.
 fn live<M>(
     name: &str,
     many: &Many,

@@ -1,5 +1,5 @@
-//! The model of an address space: its operations, its lookup, its text and its size. To reach: ten
-//! times the kernel's own calls, twice the best container of ranges.
+//! The model of an address space: its operations, lookup, text and size. Target: ten times as fast
+//! as the kernel's own calls, twice as fast as the best container of ranges.
 
 use super::Scale;
 use crate::measure::{Contender, race};
@@ -12,7 +12,7 @@ use std::time::Instant;
 use vmatlas_maps::Maps;
 use vmatlas_space::{AddressSpace, KernelProfile};
 
-/// The tables: operations at three sizes, lookup, text.
+/// Measures operations at three sizes, lookup and text.
 pub fn run(scale: Scale, many: &Many) -> Vec<Section> {
     let mut sections = vec![few(scale)];
     for mappings in [65_000, 1_000_000].map(|mappings| scale.rows(mappings)) {
@@ -23,10 +23,10 @@ pub fn run(scale: Scale, many: &Many) -> Vec<Section> {
     sections
 }
 
-/// How many operations a run does.
+/// The number of operations in a run.
 const OPERATIONS: u64 = 40_000;
 
-/// 100 mappings: against the system calls.
+/// Measures 100 mappings against the system calls.
 fn few(scale: Scale) -> Section {
     let mut section =
         Section::new("an operation (map, unmap, protect) on an address space of 100 mappings");
@@ -49,7 +49,7 @@ fn few(scale: Scale) -> Section {
     section
 }
 
-/// Many mappings: against containers of ranges.
+/// Measures many mappings against containers of ranges.
 fn edits(scale: Scale, mappings: u64) -> Section {
     let mut section = Section::new(format!(
         "an operation (map, unmap, protect) on an address space of {mappings} mappings"
@@ -124,7 +124,7 @@ fn lookup(scale: Scale, mappings: u64) -> Section {
     section
 }
 
-/// The text of a model that has the rows of a live process, against the kernel's.
+/// Measures the text of a model that has the rows of a live process, against the kernel's.
 fn render(scale: Scale, many: &Many) -> Section {
     let mut section = Section::new(format!("text of {} rows", many.answer.rows));
     let maps = Maps::parse(&many.text).unwrap();
@@ -160,7 +160,7 @@ fn render(scale: Scale, many: &Many) -> Section {
     section
 }
 
-/// The nanoseconds that the kernel needs for an operation.
+/// The nanoseconds that the kernel takes for an operation.
 fn ask(program: &Path, mappings: u64, operations: u64) -> Result<f64, String> {
     let output = Command::new(program)
         .args([mappings.to_string(), operations.to_string()])

@@ -1,4 +1,4 @@
-//! One file for each command.
+//! The commands, one file each.
 
 pub(crate) mod access;
 pub(crate) mod at;
@@ -16,7 +16,7 @@ pub(crate) mod verify;
 use crate::args::{CommonArgs, MomentArgs};
 use vmatlas::Open;
 
-/// A target of a command.
+/// Prepares the target of a command.
 fn open(target: &str, common: &CommonArgs, moment: &MomentArgs) -> Open {
     Open::new(target).proc(&common.proc).pid(moment.pid).moment(moment.at)
 }

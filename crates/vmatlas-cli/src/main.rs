@@ -1,4 +1,4 @@
-//! The `vmatlas` command: arguments, a target read, an answer printed.
+//! The `vmatlas` command: parses arguments, reads a target, prints an answer.
 
 mod args;
 mod cmd;
@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     })
 }
 
-/// Help and version as they are, and what is wrong with the arguments in one line.
+/// Prints help and version as they are, and errors in the arguments in one line.
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
         let _ = error.print();
@@ -39,7 +39,8 @@ fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(2)
 }
 
-/// 0 if the answer is yes, 1 if it is no; of a recording the program's status.
+/// Exits with 0 if the answer is yes and 1 if it is no; after a recording with the program's
+/// status.
 fn run(cli: &Cli) -> Result<ExitCode, Trouble> {
     let yes = match &cli.command {
         Some(Command::Record(args)) => return cmd::record::run(args),
@@ -65,7 +66,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Trouble> {
     Ok(ExitCode::from(u8::from(!yes)))
 }
 
-/// The manual page: one for all commands.
+/// Writes one manual page for all commands.
 fn manual() -> std::io::Result<Vec<u8>> {
     let mut command = Cli::command();
     command.build();

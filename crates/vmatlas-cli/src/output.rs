@@ -1,6 +1,6 @@
-//! The output layer: the only place that knows how answers look.
+//! The output layer: the only place that formats answers.
 //!
-//! Every answer of a command is an [`Answer`], and says itself in each format that it has.
+//! Every answer of a command is an [`Answer`], which writes itself in each format that it supports.
 
 pub(crate) mod access;
 pub(crate) mod at;
@@ -29,7 +29,7 @@ use style::Paint;
 /// The formats of answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// For people.
+    /// Text for people.
     Text,
     Json,
     Csv,
@@ -43,20 +43,20 @@ impl Format {
     }
 }
 
-/// What a command found out.
+/// The answer of a command.
 pub(crate) trait Answer {
-    /// Writes it for people.
+    /// Formats the answer for people.
     fn text(&self, paint: Paint) -> String;
 
-    /// Writes it as one JSON document.
+    /// Writes the answer as one JSON document.
     fn json(&self, out: &mut dyn Write) -> io::Result<()>;
 
-    /// Writes it as comma-separated values (RFC 4180).
+    /// Writes the answer as comma-separated values (RFC 4180).
     fn csv(&self, _out: &mut dyn Write) -> io::Result<()> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "there are no comma-separated values of it"))
     }
 
-    /// Writes it as the kernel does.
+    /// Writes the answer as the kernel does.
     fn raw(&self, _out: &mut dyn Write) -> io::Result<()> {
         Err(io::Error::new(io::ErrorKind::Unsupported, "the kernel has no text for it"))
     }

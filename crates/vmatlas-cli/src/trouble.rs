@@ -1,22 +1,22 @@
-//! What ends a command with status 2: one line for people.
+//! Errors that end a command with status 2, one line for people.
 
 use crate::output::notes;
 use std::fmt;
 use std::io;
 
-/// Why a command cannot do what was asked.
+/// The reason why a command failed.
 #[derive(Debug)]
 pub(crate) enum Trouble {
     /// A line for standard error.
     Message(String),
-    /// A program that was to be recorded did not run: as a shell would say it.
+    /// The program to record did not run; reported as by a shell.
     NotRun {
         /// A line for standard error.
         message: String,
         /// The exit status.
         status: u8,
     },
-    /// Standard output is closed, which is no one's fault.
+    /// Standard output is closed, which is no error.
     ClosedPipe,
 }
 

@@ -1,4 +1,4 @@
-//! Memory by what it is for. `by_label PID`
+//! Prints size and resident memory by purpose. `by_label PID`
 use vmatlas::{By, Needs, Open, words::printable};
 
 fn main() -> vmatlas::Result<()> {

@@ -1,4 +1,4 @@
-//! What grew in some seconds? `grew PID SECONDS`
+//! Prints the rows that grew within some seconds. `grew PID SECONDS`
 use std::time::Duration;
 use vmatlas::{Needs, Open};
 

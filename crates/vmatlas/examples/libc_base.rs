@@ -1,4 +1,4 @@
-//! Where is libc, and which file is it? `libc_base PID`
+//! Prints the base address and the file of libc. `libc_base PID`
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let target = std::env::args().nth(1).unwrap_or("self".to_owned());
     let atlas = vmatlas::open(target)?;

@@ -1,4 +1,4 @@
-//! Who made what is mapped? `origins RECORDING[@SECONDS]`
+//! Prints the five call stacks that mapped the most bytes. `origins RECORDING[@SECONDS]`
 use vmatlas::{BlameBy, words};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

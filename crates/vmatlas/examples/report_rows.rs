@@ -1,9 +1,9 @@
-//! The rows in a bug report, a core dump or any other file. `report_rows FILE`
+//! Prints the rows in a bug report, a core dump or any other file. `report_rows FILE`
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args_os().nth(1).ok_or("give a file")?;
-    // An error says what the file looks like if it has no row.
+    // If the file has no row, the error names the format that it resembles.
     let atlas = vmatlas::open(Path::new(&path))?;
     for row in atlas.rows() {
         println!("{row}");

@@ -1,4 +1,4 @@
-//! Resident and proportional memory by file, over all processes that may be read.
+//! Prints resident and proportional memory by file, over all processes that may be read.
 use vmatlas::{By, Needs, words::printable};
 
 fn main() -> vmatlas::Result<()> {

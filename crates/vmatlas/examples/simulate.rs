@@ -1,4 +1,4 @@
-//! What will the kernel show? Maps four pages and protects the second.
+//! Maps four pages, protects the second, and prints the rows that the kernel would show.
 use vmatlas::space::{AddressSpace, KernelProfile, Mmap, Prot};
 
 const PAGE: u64 = 4096;

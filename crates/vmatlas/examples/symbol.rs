@@ -1,4 +1,4 @@
-//! What is at an address? `symbol PID ADDRESS`
+//! Prints the symbol and source line at an address. `symbol PID ADDRESS`
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [target, address] = &args[..] else { return Err("give a PID and an address".into()) };

@@ -1,4 +1,4 @@
-//! What grows each second, by what it is for; ends when the process does. `watch PID`
+//! Prints growth by purpose each second until the process ends. `watch PID`
 use std::time::Duration;
 use vmatlas::By;
 

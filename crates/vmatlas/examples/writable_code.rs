@@ -1,4 +1,4 @@
-//! Writable and executable memory of every process.
+//! Prints the writable and executable mappings of every process.
 fn main() -> vmatlas::Result<()> {
     for process in vmatlas::processes()? {
         let atlas = match process.open() {

@@ -21,7 +21,7 @@ use vmatlas_maps::{AddressRange, KernelVersion, Maps, WordSize};
 use vmatlas_object::Memory;
 use vmatlas_recording::Moment;
 
-/// How a target is opened.
+/// The options to open a target with.
 ///
 /// ```
 /// use vmatlas::{Needs, Open};
@@ -39,7 +39,7 @@ pub struct Open {
 }
 
 impl Open {
-    /// A PID, a word as on the command line, or a path.
+    /// Creates the options for a target: a PID, a word as on the command line, or a path.
     pub fn new(target: impl Into<Target>) -> Open {
         let proc = PathBuf::from("/proc");
         Open {
@@ -51,7 +51,7 @@ impl Open {
         }
     }
 
-    /// Declares what is wanted besides the rows.
+    /// Declares the facts that the caller needs besides the rows.
     #[must_use]
     pub fn needs(mut self, needs: Needs) -> Open {
         self.needs = needs;
@@ -59,36 +59,36 @@ impl Open {
         self
     }
 
-    /// Whether to look also where that takes long: into the memory of the target and through whole
-    /// tables of symbols. It makes labels certain.
+    /// Whether labels may use slow sources: the memory of the target and whole symbol tables.
+    /// Labels become certain.
     #[must_use]
     pub fn deep(mut self, deep: bool) -> Open {
         self.deep = deep;
         self
     }
 
-    /// Where processes are read; `/proc` unless it is said.
+    /// The directory that processes are read from; `/proc` by default.
     #[must_use]
     pub fn proc(mut self, proc: impl Into<PathBuf>) -> Open {
         self.how.proc = proc.into();
         self
     }
 
-    /// The process of a recording or log, where the target does not say it.
+    /// The process of a recording or log, if the target does not name one.
     #[must_use]
     pub fn pid(mut self, pid: Option<u32>) -> Open {
         self.how.pid = pid;
         self
     }
 
-    /// The moment of a recording or log, where the target does not say it.
+    /// The moment of a recording or log, if the target does not name one.
     #[must_use]
     pub fn moment(mut self, moment: Option<Moment>) -> Open {
         self.how.moment = moment;
         self
     }
 
-    /// Whether debug files are asked of debuginfod servers, by `debuginfod-find` of elfutils.
+    /// Whether to request debug files from debuginfod servers, by `debuginfod-find` of elfutils.
     #[must_use]
     pub fn debuginfod(mut self, ask: bool) -> Open {
         self.symbols.debuginfod = ask.then(|| "debuginfod-find".into());
@@ -104,7 +104,7 @@ impl Open {
         Atlas::of(self, read)
     }
 
-    /// How long reading the sizes takes, roughly; `None` where they are not wanted, or it takes no
+    /// Estimates the time to read the sizes; `None` if sizes are not declared or the estimate is no
     /// longer than reading the rows.
     pub fn cost(&self) -> Option<Duration> {
         match open::resolve(&self.target, &self.how) {
@@ -113,15 +113,15 @@ impl Open {
         }
     }
 
-    /// Whether the target is a file that is there.
+    /// Whether the target is an existing file.
     pub fn is_file(&self) -> bool {
         matches!(open::resolve(&self.target, &self.how), Ok(Place::File(..) | Place::LogParts(_)))
     }
 
-    /// The process or thread that the target means.
+    /// Resolves the target to a process or thread; `None` if it is a file or standard input.
     ///
     /// # Errors
-    /// As [`open`](Open::open), where it means nothing.
+    /// Same as [`open`](Open::open) for a target that does not exist or is ambiguous.
     pub fn process(&self) -> Result<Option<ProcessId>> {
         Ok(match open::resolve(&self.target, &self.how)? {
             Place::Process(id) => Some(id),
@@ -132,18 +132,18 @@ impl Open {
     /// Reads the target.
     ///
     /// # Errors
-    /// [`Error`] with its [kind](Error::kind): the process is gone or may not be read, the file is
-    /// not there or has no row, the recording has no such moment.
+    /// [`Error`] with its [kind](Error::kind): the process is gone or may not be read, the file
+    /// does not exist or has no row, the recording has no such moment.
     pub fn open(self) -> Result<Atlas> {
         let read = open::read(&self.target, &self.how)?;
         Ok(Atlas::of(self, read))
     }
 
-    /// Reads a target that need not have rows, such as a log of a crash: the text where it is
-    /// neither a core dump, a recording nor a log of strace.
+    /// Reads a target that need not have rows, such as a crash log. Returns the text if it is
+    /// neither a core dump, a recording nor a strace log.
     ///
     /// # Errors
-    /// As [`open`](Open::open), but for a text without rows.
+    /// Same as [`open`](Open::open), except that a text without rows is no error.
     pub fn open_or_text(self) -> Result<std::result::Result<Atlas, Vec<u8>>> {
         let read = open::read_or_text(&self.target, &self.how)?;
         Ok(read.map(|read| Atlas::of(self, read)))
@@ -152,8 +152,8 @@ impl Open {
 
 /// The annotated map of one address space at one moment, from any source.
 ///
-/// It holds the rows. All else that is known of them is computed when it is first asked for, unless
-/// it was [declared](Open::needs).
+/// It holds the rows. Everything else is computed when first requested, unless
+/// [declared](Open::needs).
 pub struct Atlas {
     open: Open,
     name: String,
@@ -187,7 +187,7 @@ impl Atlas {
         atlas
     }
 
-    /// Computes what is declared, each after what it takes.
+    /// Computes the declared facts in the order of their dependencies.
     fn prepare(&self, needs: Needs) {
         if needs.contains(Needs::NAMES) {
             self.truth(0);
@@ -203,16 +203,15 @@ impl Atlas {
         }
     }
 
-    /// Some rows that are no target, such as those that a crash log holds.
+    /// An atlas of a core dump that was found inside another file, such as an apport report.
     pub(crate) fn of_core(name: &str, read: Read3) -> Atlas {
         Atlas::of(Open::new(name), read)
     }
 
-    /// Reads the same process once more. Files that were opened stay open. Another source is read
-    /// anew.
+    /// Reads the same process again and keeps its opened files. Other sources are read anew.
     ///
     /// # Errors
-    /// As [`Open::open`].
+    /// Same as [`Open::open`].
     pub fn again(&self) -> Result<Atlas> {
         let Source::Live(live) = &self.source else { return self.open.clone().open() };
         let (live, maps, notes) =
@@ -220,12 +219,12 @@ impl Atlas {
         Ok(Atlas::of(self.open.clone(), (Source::Live(Box::new(live)), maps, notes)))
     }
 
-    /// The target as it was asked for.
+    /// The target as the caller wrote it.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// What kind of source it is, and so what it can be asked for.
+    /// The kind of the source, which decides what it can answer.
     pub fn source(&self) -> SourceKind {
         match &self.source {
             Source::Live(live) if live.process.is_live() => SourceKind::Live,
@@ -236,12 +235,12 @@ impl Atlas {
         }
     }
 
-    /// The rows as values, without what else is known.
+    /// The rows as values, without labels, origins and other computed facts.
     pub fn maps(&self) -> &Maps {
         &self.maps
     }
 
-    /// What is odd about it, or was left out. Notes about labels are there once labels are.
+    /// Notes about oddities and omissions. Notes about labels appear once labels are computed.
     pub fn notes(&self) -> impl Iterator<Item = Note> + '_ {
         let listing = self.maps.warnings().iter().cloned().map(Note::Listing);
         let labels = self.labels.get().and_then(|(_, note)| note.clone());
@@ -253,7 +252,7 @@ impl Atlas {
         self.maps.has_fields()
     }
 
-    /// The process or thread, of a live one, a core, a recording or log.
+    /// The process ID, if the source is a process, core dump, recording or log.
     pub fn pid(&self) -> Option<u32> {
         match &self.source {
             Source::Live(live) => Some(live.process.id().pid),
@@ -263,7 +262,7 @@ impl Atlas {
         }
     }
 
-    /// The thread, where one was asked for.
+    /// The thread ID, if the target is a thread.
     pub fn tid(&self) -> Option<u32> {
         match &self.source {
             Source::Live(live) => live.process.id().tid,
@@ -271,7 +270,7 @@ impl Atlas {
         }
     }
 
-    /// The name of the process (proc_pid_comm(5)); empty where it is not known.
+    /// The name of the process (proc_pid_comm(5)); empty if unknown.
     pub fn comm(&self) -> &[u8] {
         match &self.source {
             Source::Live(live) => &live.comm,
@@ -281,7 +280,7 @@ impl Atlas {
         }
     }
 
-    /// The size of a page in bytes, where it is known.
+    /// The page size in bytes, if known.
     pub fn page_size(&self) -> Option<u64> {
         match (&self.source, self.source()) {
             (Source::Core(core), _) => Some(core.dump.page_size()),
@@ -290,7 +289,7 @@ impl Atlas {
         }
     }
 
-    /// The size of an address of the process, where it is known.
+    /// The size of an address of the process, if known.
     pub fn word_size(&self) -> Option<WordSize> {
         match &self.source {
             Source::Core(core) => Some(core.dump.word_size()),
@@ -298,7 +297,7 @@ impl Atlas {
         }
     }
 
-    /// The kernel that it runs or ran on, as its version is written.
+    /// The version of the kernel that the process runs or ran on.
     pub fn kernel(&self) -> Option<String> {
         let text = |kernel: KernelVersion| kernel.to_string();
         match &self.source {
@@ -309,12 +308,12 @@ impl Atlas {
         }
     }
 
-    /// Why a live process has no row.
+    /// The reason why a live process has no row.
     pub fn empty(&self) -> Option<Empty> {
         self.live()?.empty
     }
 
-    /// The signal that a core was written for.
+    /// The signal that caused the core dump.
     pub fn signal(&self) -> Option<i32> {
         self.core()?.dump.crash().signal
     }
@@ -327,7 +326,7 @@ impl Atlas {
         }
     }
 
-    /// The memory, as far as it can be read: private memory of a live process, what a core dump holds.
+    /// The readable memory: private memory of a live process, or the contents of a core dump.
     /// `None` for sources without memory.
     ///
     /// # Errors
@@ -340,17 +339,17 @@ impl Atlas {
         })
     }
 
-    /// How much of a range a core dump holds: its first bytes.
+    /// The part of a range whose bytes a core dump holds: always its first bytes.
     pub fn dumped(&self, range: AddressRange) -> Option<AddressRange> {
         Some(self.core()?.dump.dumped(range))
     }
 
-    /// The threads of a live process or a core.
+    /// The threads of a live process or a core dump.
     pub fn threads(&self) -> &[ThreadFacts] {
         &self.facts().threads
     }
 
-    /// What is known of the process besides its rows.
+    /// The facts about the process that labels are made from.
     pub fn facts(&self) -> &Facts {
         let deep = self.open.deep;
         self.facts.get_or_init(|| match &self.source {
@@ -361,8 +360,8 @@ impl Atlas {
         })
     }
 
-    /// What the memory is for. With [`deep`](Open::deep) the memory itself is read, too, where
-    /// there is any.
+    /// The purposes of memory. With [`deep`](Open::deep) the recognisers also read the memory, if
+    /// the source has any.
     pub fn labels(&self) -> &Labels {
         &self.labels.get_or_init(|| self.read_labels()).0
     }
@@ -379,14 +378,14 @@ impl Atlas {
         (Labels::read(&self.maps, facts, core.filter(|_| deep)), refused)
     }
 
-    /// Who made the rows; nobody where the source does not tell.
+    /// The origins of the rows; empty if the source does not record them.
     pub(crate) fn origins(&self) -> &Origins {
         let symbols = &self.open.symbols;
         let origins = |recorded: &Recorded| recorded.origins(&self.maps, symbols);
         self.origins.get_or_init(|| self.recorded().map(origins).unwrap_or_default())
     }
 
-    /// Who made the byte at an address.
+    /// The origin of the byte at an address.
     pub fn made_at(&self, address: u64) -> Option<Made<'_>> {
         let recorded = self.recorded()?;
         let range = AddressRange::new(address, address.checked_add(1)?);
@@ -411,7 +410,7 @@ impl Atlas {
         })
     }
 
-    /// What a second source says of the file of a row.
+    /// The verified facts about a row's file: device, inode and path from a second source.
     pub(crate) fn truth(&self, index: usize) -> Option<&FileTruth> {
         self.live()?.truths(&self.maps).get(index)
     }

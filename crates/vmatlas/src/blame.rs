@@ -1,4 +1,4 @@
-//! Who made what is mapped, piece by piece.
+//! The origins of mapped memory, piece by piece.
 
 use crate::atlas::Atlas;
 use crate::error::{Error, ErrorKind, Result};
@@ -11,13 +11,13 @@ use vmatlas_linux::symbols::SymbolFrame;
 use vmatlas_maps::{AddressRange, Filter, Kind, Mapping};
 use vmatlas_recording::{Maker, Origin};
 
-/// What bytes are summed up by.
+/// The key by which bytes are summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BlameBy {
     /// The call stack.
     Stack,
-    /// The innermost function that is of the program.
+    /// The innermost function that belongs to the program.
     Function,
     /// The file of that function.
     Module,
@@ -25,20 +25,20 @@ pub enum BlameBy {
     Thread,
 }
 
-/// Which bytes are counted.
+/// The bytes to count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Count {
-    /// All that are mapped, by who mapped them.
+    /// All mapped bytes, by the event that mapped them.
     #[default]
     Mapped,
-    /// Those in memory, by who mapped them.
+    /// Resident bytes, by the event that mapped them.
     Resident,
-    /// Those in memory, by who touched them first.
+    /// Resident bytes, by the thread that first touched them.
     Touched,
 }
 
-/// What is mapped, piece by piece with who made it.
+/// Mapped memory as pieces, each with its origin.
 pub struct Blame<'a> {
     atlas: &'a Atlas,
     recorded: &'a Recorded,
@@ -46,36 +46,36 @@ pub struct Blame<'a> {
     stacks: Stacks,
 }
 
-/// Bytes of one mapping that are of one origin.
+/// Bytes of one mapping that share an origin.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Piece {
     /// The mapping, an index into the rows.
     pub row: usize,
-    /// The bytes.
+    /// The bytes of the piece.
     pub range: AddressRange,
-    /// Who made or touched them.
+    /// The event that mapped or first touched them.
     pub origin: Origin,
 }
 
-/// Which bytes are wanted.
+/// Filters for the bytes to count.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct BlameOptions<'o> {
-    /// Which bytes are counted.
+    /// The bytes to count.
     pub count: Count,
-    /// Only what was made from that moment on, in nanoseconds from the start.
+    /// Count only bytes mapped at or after this moment, in nanoseconds from the start.
     pub since_ns: Option<u64>,
-    /// Only rows for which it holds.
+    /// Count only rows that this filter matches.
     pub filter: Option<&'o Filter>,
 }
 
-/// Bytes that go together.
+/// A group of bytes with the same key.
 #[non_exhaustive]
 pub struct Rank<'b> {
-    /// What they have in common: a function, module or thread. Of a stack its number.
+    /// The key: a function, module or thread, or the number of a stack.
     pub key: String,
-    /// How many.
+    /// The size of the group in bytes.
     pub bytes: u64,
     /// The pieces.
     pub pieces: Vec<&'b Piece>,
@@ -83,11 +83,10 @@ pub struct Rank<'b> {
 }
 
 impl Atlas {
-    /// Who made what is mapped.
+    /// The origins of mapped memory.
     ///
     /// # Errors
-    /// [`ErrorKind::Lacks`] where the source does not tell who made memory, or did not record what
-    /// is to be counted.
+    /// [`ErrorKind::Lacks`] if the source does not record origins or the bytes to count.
     pub fn pieces(&self, options: BlameOptions<'_>) -> Result<Blame<'_>> {
         let Some(recorded) = self.recorded() else {
             let name = words::printable(self.name().as_bytes());
@@ -112,10 +111,10 @@ impl Atlas {
         Ok(Blame { atlas: self, recorded, pieces, stacks })
     }
 
-    /// Who made all that is mapped, the most bytes first.
+    /// Sums mapped memory up by origin, the largest group first.
     ///
     /// # Errors
-    /// As [`pieces`](Atlas::pieces).
+    /// Same as [`pieces`](Atlas::pieces).
     pub fn blame(&self, by: BlameBy) -> Result<Vec<BlameTotal>> {
         let blame = self.pieces(BlameOptions::default())?;
         Ok(blame.ranking(by).iter().map(BlameTotal::of).collect())
@@ -138,23 +137,23 @@ impl<'a> Blame<'a> {
         &self.pieces
     }
 
-    /// What stood in the way of names of functions.
+    /// Notes about missing or doubtful function names.
     pub fn notes(&self) -> &[String] {
         &self.stacks.notes
     }
 
-    /// The mapping of a piece.
+    /// The mapping that a piece belongs to.
     pub fn mapping(&self, piece: &Piece) -> Mapping<'a> {
         self.atlas.maps().get(piece.row).expect("a piece is of a row")
     }
 
-    /// Who made a piece.
+    /// The origin of a piece, with its call stack.
     pub fn made(&self, piece: &Piece) -> Made<'_> {
         let Piece { range, origin, .. } = *piece;
         Made { range, origin, recorded: self.recorded, stacks: &self.stacks }
     }
 
-    /// What bytes of an origin are summed up under.
+    /// The key under which a piece is summed up.
     fn key(&self, piece: &Piece, by: BlameBy) -> String {
         let (maker, made) = (piece.origin.maker, self.made(piece));
         if !matches!(maker, Maker::Call(_) | Maker::Touch) {
@@ -189,34 +188,34 @@ impl<'a> Blame<'a> {
 }
 
 impl<'b> Rank<'b> {
-    /// The piece that was made first.
+    /// The origin of the piece that was mapped or touched first.
     pub fn first(&self) -> Option<Made<'b>> {
         let first = self.pieces.iter().min_by_key(|piece| piece.origin.event)?;
         Some(self.blame.made(first))
     }
 
-    /// How many events made them.
+    /// The number of events that mapped or touched the group.
     pub fn events(&self) -> usize {
         self.pieces.iter().map(|piece| piece.origin.event).collect::<BTreeSet<u64>>().len()
     }
 
-    /// How many threads made them.
+    /// The number of threads that mapped or touched the group.
     pub fn threads(&self) -> usize {
         self.pieces.iter().map(|piece| piece.origin.task).collect::<BTreeSet<_>>().len()
     }
 }
 
-/// Bytes that go together, on their own.
+/// A group of bytes with the same key, without its pieces.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlameTotal {
-    /// What they have in common.
+    /// The key: a function, module or thread, or the number of a stack.
     pub key: String,
-    /// How many.
+    /// The size of the group in bytes.
     pub bytes: u64,
-    /// How many calls made them.
+    /// The number of calls that mapped the group.
     pub calls: usize,
-    /// How many threads made them.
+    /// The number of threads that mapped the group.
     pub threads: usize,
     /// The call stack of the first call, innermost first.
     pub frames: Vec<SymbolFrame>,
@@ -234,7 +233,7 @@ impl BlameTotal {
     }
 }
 
-/// The pieces of a mapping that are counted, with who made or touched them.
+/// The counted pieces of a mapping, with their origins.
 fn counted(
     recorded: &Recorded,
     row: &Row<'_>,

@@ -1,4 +1,4 @@
-//! Why a program crashed, whatever it left behind.
+//! The causes of crashes, from core dumps, recordings and crash logs.
 
 mod address;
 mod case;

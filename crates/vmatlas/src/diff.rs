@@ -1,4 +1,4 @@
-//! What differs between two address spaces, and who made it so.
+//! The differences between two address spaces, with their origins.
 
 use crate::atlas::Atlas;
 use crate::recorded::{Ending, Made, Recorded};
@@ -11,33 +11,33 @@ use vmatlas_maps::{AddressRange, Change, Filter, Mapping, Maps};
 pub struct Diff<'a> {
     from: &'a Atlas,
     to: &'a Atlas,
-    /// The rows that came, went, changed and moved.
+    /// The added, removed, changed and moved rows.
     pub rows: vmatlas_maps::Diff<'a>,
     from_index: HashMap<Mapping<'a>, usize>,
     to_index: HashMap<Mapping<'a>, usize>,
 }
 
-/// Who changed a row, where both sides are of one recording.
+/// The origins of a row's change, if both sides belong to one recording.
 #[derive(Default)]
 #[non_exhaustive]
 pub struct Who<'a> {
-    /// Who made what a row gained, or all of it if it is new.
+    /// The origin of the bytes that a row gained, or of a new row.
     pub made: Option<Made<'a>>,
-    /// What ended what a row lost, or all of it.
+    /// The event that unmapped the bytes that a row lost, or the whole row.
     pub ended: Option<Ending>,
 }
 
-/// A row that grew, shrank, came or went, between two readings.
+/// A row whose size changed, or that was added or removed, between two readings.
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Growth<'a> {
-    /// The row before; `None` for one that came.
+    /// The row before; `None` if it was added.
     pub from: Option<Row<'a>>,
-    /// The row after; `None` for one that went.
+    /// The row after; `None` if it was removed.
     pub to: Option<Row<'a>>,
-    /// By how many bytes its size changed.
+    /// The change of its size in bytes.
     pub size: i64,
-    /// By how many bytes its resident memory changed, where both readings have sizes.
+    /// The change of its resident memory in bytes, if both readings have sizes.
     pub rss: Option<i64>,
 }
 
@@ -59,7 +59,7 @@ pub fn diff<'a>(from: &'a Atlas, to: &'a Atlas) -> Diff<'a> {
 }
 
 impl<'a> Diff<'a> {
-    /// Leaves out the rows for which a filter does not hold on either side.
+    /// Drops the rows that a filter matches on neither side.
     pub fn retain(&mut self, filter: &Filter) {
         let rows = &mut self.rows;
         rows.added.retain(|row| filter.matches(row));
@@ -68,23 +68,23 @@ impl<'a> Diff<'a> {
         rows.changed.retain(|change| filter.matches(&change.from) || filter.matches(&change.to));
     }
 
-    /// Whether nothing but addresses differs.
+    /// Whether the two sides differ in nothing but addresses.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// A row of the first address space.
+    /// Finds a row of the first address space.
     pub fn from_row(&self, row: &Mapping<'_>) -> Option<Row<'a>> {
         self.from.row(*self.from_index.get(row)?)
     }
 
-    /// A row of the second address space.
+    /// Finds a row of the second address space.
     pub fn to_row(&self, row: &Mapping<'_>) -> Option<Row<'a>> {
         self.to.row(*self.to_index.get(row)?)
     }
 
-    /// All that grew or shrank, came or went, the largest change of resident memory first, or of
-    /// size where there are no sizes of smaps.
+    /// All rows whose size changed, or that were added or removed. The largest change of resident
+    /// memory comes first, or of size if there are no sizes of smaps.
     pub fn by_growth(&self) -> Vec<Growth<'a>> {
         let added = self.rows.added.iter().map(|row| (None, self.to_row(row)));
         let removed = self.rows.removed.iter().map(|row| (self.from_row(row), None));
@@ -125,14 +125,15 @@ impl<'a> Diff<'a> {
         same.filter(move |row| !moved.contains(row)).map(|row| (row, row))
     }
 
-    /// Who made a row that came.
+    /// The origin of an added row, and the number of origins that it has.
     pub fn who_added(&self, row: &Mapping<'_>) -> Option<(Made<'a>, usize)> {
         let mut made = self.to_row(row)?.made();
         let (first, _) = made.next()?;
         Some((first, made.len()))
     }
 
-    /// What ended the rows that went and what rows lost, by the addresses where those begin.
+    /// The events that unmapped removed rows and lost parts of rows, by the start of the unmapped
+    /// range.
     pub fn endings(&self) -> HashMap<u64, Ending> {
         let Some((from, to)) = self.recorded() else { return HashMap::new() };
         let removed = self.rows.removed.iter().map(|row| row.range.start);
@@ -141,7 +142,7 @@ impl<'a> Diff<'a> {
         from.endings(&addresses, to, self.to.symbols())
     }
 
-    /// Who changed a row that is there still, given the [`endings`](Diff::endings).
+    /// The origins of a row's change, given the [`endings`](Diff::endings).
     pub fn who_changed(
         &self,
         change: &Change<'_>,
@@ -167,13 +168,13 @@ impl<'a> Diff<'a> {
         Some((self.from.recorded()?, self.to.recorded()?))
     }
 
-    /// The rows that changed and have an address of before still.
+    /// The changed rows that still share an address with their former range.
     fn kept(&self) -> impl Iterator<Item = &Change<'a>> {
         self.rows.changed.iter().filter(|change| change.from.range.overlaps(&change.to.range))
     }
 }
 
-/// The first address that a mapping has lost and that is not mapped any more.
+/// The first address that a mapping has lost and that is now unmapped.
 fn lost(change: &Change<'_>, now: &Maps) -> Option<u64> {
     let (old, new) = (change.from.range, change.to.range);
     let below = AddressRange::new(old.start, new.start.max(old.start));
@@ -191,7 +192,7 @@ fn lost(change: &Change<'_>, now: &Maps) -> Option<u64> {
     })
 }
 
-/// `+12K -> …`: the change of resident memory, or of size, and the row.
+/// `+12K -> …`: the change of resident memory or of size, and the row.
 impl std::fmt::Display for Growth<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let by = self.rss.filter(|rss| *rss != 0).unwrap_or(self.size);

@@ -1,4 +1,4 @@
-//! Why a target, or something of it, cannot be had.
+//! Errors of reading a target.
 
 use crate::note::Processes;
 use std::fmt;
@@ -7,33 +7,34 @@ use std::path::{Path, PathBuf};
 use vmatlas_linux::access::{Reader, Rule, Verdict, decide, gather};
 use vmatlas_linux::{Error as LinuxError, ProcessId};
 
-/// What kind of error it is.
+/// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The kernel does not permit it; [`Error::rule`] says which of its rules decides.
+    /// The kernel denies the access; [`Error::rule`] names the rule that decides.
     Denied,
-    /// There is no such process or thread, or it has ended meanwhile.
+    /// The process or thread does not exist or has ended.
     Gone,
-    /// There is no such file, and no process of that name.
+    /// No file and no process has the name.
     NotFound,
-    /// Several processes are meant: [`Error::pids`].
+    /// The name matches several processes: [`Error::pids`].
     Ambiguous,
-    /// The source has no row of maps; [`Error::looks_like`] says what it may be.
+    /// The source has no row of maps; [`Error::looks_like`] names a known format that it resembles.
     NoRows,
     /// The recording or log has no such process or moment.
     NoMoment,
-    /// The source has no moments, sizes, origins or whatever was asked for.
+    /// The source has no moments, sizes, origins or other facts that the caller requested.
     Lacks,
-    /// The bytes are damaged, or of a version or compression that is not read.
+    /// The bytes are damaged, or have an unsupported version or compression.
     Unreadable,
     /// A file could not be read or written.
     Io,
-    /// What was asked for makes no sense.
+    /// The request is contradictory or does not fit the target.
     Usage,
 }
 
-/// An error, with what it is about. It displays as one line that says what would help.
+/// An error with the path, process and rule that it concerns. It displays as one line that also
+/// suggests a remedy.
 #[derive(Debug)]
 pub struct Error(Box<Inner>);
 
@@ -70,7 +71,7 @@ impl Error {
         }))
     }
 
-    /// A file that cannot be read.
+    /// An error of reading a file.
     pub(crate) fn file(name: impl fmt::Display, error: io::Error) -> Error {
         let kind = match error.kind() {
             io::ErrorKind::NotFound => ErrorKind::NotFound,
@@ -103,7 +104,7 @@ impl Error {
         self
     }
 
-    /// A process that cannot be read: with the rule that refused, and what would help.
+    /// An error of reading a process, with the rule that denied it and a remedy.
     pub(crate) fn refused(error: LinuxError, proc: &Path, id: ProcessId) -> Error {
         if let (LinuxError::NoSuchProcess { .. }, Some(tid)) = (&error, id.tid) {
             let message = format!("process {} has no thread {tid}, or is not there", id.pid);
@@ -127,59 +128,59 @@ impl Error {
         refused
     }
 
-    /// A process that cannot be recorded: with the rule that refused, and what would help.
+    /// An error of recording a process, with the rule that denied it and a remedy.
     pub fn not_recorded(error: LinuxError, pid: u32) -> Error {
         Error::refused(error, Path::new("/proc"), ProcessId { pid, tid: None })
     }
 
-    /// What kind of error it is.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Whether the process or thread is not there, or not any more.
+    /// Whether the process or thread does not exist or has ended.
     pub fn is_gone(&self) -> bool {
         self.0.kind == ErrorKind::Gone
     }
 
-    /// The file that it is about.
+    /// The path that the error concerns.
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
     }
 
-    /// The process that it is about.
+    /// The process that the error concerns.
     pub fn pid(&self) -> Option<u32> {
         self.0.pid
     }
 
-    /// The processes that were meant, of which one must be chosen.
+    /// The processes that match an ambiguous name.
     pub fn pids(&self) -> &[u32] {
         &self.0.pids
     }
 
-    /// The rule of the kernel that refuses.
+    /// The kernel's rule that denies the access.
     pub fn rule(&self) -> Option<Rule> {
         self.0.rule
     }
 
-    /// What would help, sentence by sentence.
+    /// Remedies, one sentence each.
     pub fn help(&self) -> &[String] {
         &self.0.help
     }
 
-    /// What a file without rows looks like, such as `numa_maps`.
+    /// The known format that a file without rows resembles, such as `numa_maps`.
     pub fn looks_like(&self) -> Option<&'static str> {
         self.0.looks_like
     }
 }
 
 impl Error {
-    /// The processes of the recording or log, where the one that was asked for is none of them.
+    /// The processes of the recording or log, if the requested one is not among them.
     pub fn processes(&self) -> Option<&Processes> {
         self.0.processes.as_ref()
     }
 
-    /// The line without the [processes](Error::processes).
+    /// The error line without the [processes](Error::processes).
     pub fn message(&self) -> String {
         let mut line = self.0.message.clone();
         if let Some(source) = &self.0.source {

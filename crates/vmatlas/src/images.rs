@@ -14,35 +14,35 @@ pub struct Image<'a> {
 }
 
 impl Atlas {
-    /// The programs and libraries that are mapped, in the order of their addresses.
+    /// The mapped programs and libraries, in the order of their addresses.
     pub fn images(&self) -> impl ExactSizeIterator<Item = Image<'_>> {
         self.facts().images.iter().map(|facts| Image { atlas: self, facts })
     }
 }
 
 impl<'a> Image<'a> {
-    /// The last part of its path.
+    /// The last component of its path.
     pub fn name(&self) -> String {
         let name = self.facts.name.rsplit(|&b| b == b'/').next().unwrap_or_default();
         printable(name)
     }
 
-    /// Its path as the rows show it, proven where a row of it is.
+    /// Its path as the rows show it, certain if one of its rows is.
     pub fn path(&self) -> Option<FilePath<'a>> {
         self.rows().next()?.path()
     }
 
-    /// Where its first segment begins.
+    /// The start of its first segment.
     pub fn base(&self) -> u64 {
         self.facts.segments.first().map_or(self.facts.bias, |(range, ..)| range.start)
     }
 
-    /// What to add to an address in the file to get one of the process.
+    /// The difference to add to an address in the file to get an address of the process.
     pub fn bias(&self) -> u64 {
         self.facts.bias
     }
 
-    /// Its build id in hexadecimal, where it has one and the source tells it.
+    /// Its build ID in hexadecimal, if the file has one and the source provides it.
     pub fn build_id(&self) -> Option<String> {
         let row = self.rows().next()?;
         let id = match (self.atlas.live(), self.atlas.core()) {

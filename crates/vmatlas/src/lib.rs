@@ -1,8 +1,8 @@
 //! The annotated map of a Linux process's memory, from any source.
 //!
-//! [`open`] takes a live process, a file with rows in it, a core dump, a log of strace or a
-//! recording, and gives an [`Atlas`]: its rows, what is known of each, and what can be asked of
-//! them. What is costly is computed when it is first asked for.
+//! [`open`] reads a live process, a file with rows in it, a core dump, a strace log or a recording,
+//! and returns an [`Atlas`]: the rows and the facts about each. Costly facts are computed when
+//! first requested.
 //!
 //! ```
 //! let atlas = vmatlas::open("self")?;
@@ -15,19 +15,19 @@
 //! | to | use |
 //! |---|---|
 //! | open one target | [`open`], [`Open`] with [`Needs`] |
-//! | look at rows | [`Atlas::rows`], [`Row`], [`FIELDS`], [`Filter`] |
-//! | ask about addresses | [`Atlas::at`], [`Atlas::at_all`], [`Place`] |
+//! | read rows | [`Atlas::rows`], [`Row`], [`FIELDS`], [`Filter`] |
+//! | look up addresses | [`Atlas::at`], [`Atlas::at_all`], [`Place`] |
 //! | sum up | [`Atlas::totals`], [`MapTotals`], [`machine()`] |
 //! | compare | [`diff()`], [`watch()`] |
-//! | find out who made memory | [`Row::made`], [`Atlas::blame`], [`Atlas::lives`] |
+//! | find the origins of memory | [`Row::made`], [`Atlas::blame`], [`Atlas::lives`] |
 //! | explain a crash | [`CrashInput`], [`Atlas::crash`], [`Atlas::explain_access`] |
-//! | know who may read a process | [`access`] |
+//! | check who may read a process | [`access`] |
 //! | follow the kernel's rules | [`space`], [`scenario`] |
 //! | record a program | [`record`] |
-//! | write values for people | [`words`] |
+//! | format values for people | [`words`] |
 //!
-//! It prints nothing. Whatever comes from a process may hold anything: [`words::printable`] escapes
-//! it for terminals.
+//! The library prints nothing. Strings from a process may hold any bytes: [`words::printable`]
+//! escapes them for terminals.
 #![forbid(unsafe_code)]
 
 mod atlas;
@@ -105,8 +105,8 @@ pub use vmatlas_space::{Errno, scenario};
 /// `run.vmrec@1.5`, `-`), or a path.
 ///
 /// # Errors
-/// [`Error`] with its [kind](Error::kind): the process is gone or may not be read, the file is not
-/// there or has no row, the recording has no such moment.
+/// [`Error`] with its [kind](Error::kind): the process is gone or may not be read, the file does
+/// not exist or has no row, the recording has no such moment.
 pub fn open(target: impl Into<Target>) -> Result<Atlas> {
     Open::new(target).open()
 }

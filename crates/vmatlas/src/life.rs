@@ -1,4 +1,4 @@
-//! The whole life of an address, by a recording.
+//! The life of an address in a recording.
 
 use crate::atlas::Atlas;
 use crate::error::{Error, ErrorKind, Result};
@@ -14,23 +14,23 @@ pub struct Lives<'a> {
     lives: Vec<Life>,
 }
 
-/// What happened to an address, in order.
+/// The events that concern an address, in order.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Life {
     /// The address.
     pub address: u64,
-    /// Each event that changed what is mapped there.
+    /// Each event that changed the mapping at the address.
     pub steps: Vec<LifeStep>,
-    /// Where events cannot be read: what follows is missing.
+    /// The error at which reading events stopped; later steps are missing.
     pub error: Option<RecordingError>,
 }
 
 impl Atlas {
-    /// What happened to addresses of the process up to this moment.
+    /// The events that changed the mappings at some addresses, up to the moment of this atlas.
     ///
     /// # Errors
-    /// [`ErrorKind::Lacks`] for anything but a recording.
+    /// [`ErrorKind::Lacks`] for any other source than a recording.
     pub fn lives(&self, addresses: &[u64]) -> Result<Lives<'_>> {
         let recorded = self.recorded();
         let Some((recorded, Told::Recording { recording, task, .. })) =
@@ -52,17 +52,17 @@ impl Atlas {
 }
 
 impl<'a> Lives<'a> {
-    /// The process.
+    /// The recorded process.
     pub fn recorded(&self) -> &'a Recorded {
         self.recorded
     }
 
-    /// The life of each address, in the order in which they were asked for.
+    /// The life of each address, in the order of the request.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Life> {
         self.lives.iter()
     }
 
-    /// The thread of a step.
+    /// The thread that caused a step.
     pub fn task(&self, step: &LifeStep) -> Option<&'a TaskEntry> {
         self.recorded.tasks().get(step.event.task.index())
     }
@@ -73,7 +73,7 @@ impl<'a> Lives<'a> {
     }
 }
 
-/// The system call of a step.
+/// The name of the system call that caused a step.
 pub fn syscall(step: &LifeStep) -> Option<&'static str> {
     match &step.event.what {
         What::Call { call, .. } => Some(call.kind.name()),

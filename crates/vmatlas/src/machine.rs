@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use vmatlas_linux::{Process, ProcessId};
 
-/// A process that was there when the machine was looked over.
+/// A process that existed when the processes were listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProcessEntry {
     pid: u32,
@@ -16,7 +16,7 @@ pub struct ProcessEntry {
 }
 
 impl ProcessEntry {
-    /// Its number.
+    /// Its process ID.
     pub fn pid(&self) -> u32 {
         self.pid
     }
@@ -26,19 +26,19 @@ impl ProcessEntry {
         words::printable(&self.comm)
     }
 
-    /// Reads it.
+    /// Opens the process.
     ///
     /// # Errors
-    /// As [`Open::open`]: it may have ended meanwhile, or may not be read.
+    /// Same as [`Open::open`]: the process may have ended, or may not be read.
     pub fn open(&self) -> Result<Atlas> {
         Open::new(self.pid).open()
     }
 }
 
-/// All processes that may be seen, by number.
+/// Lists all visible processes, by process ID.
 ///
 /// # Errors
-/// Where /proc cannot be read.
+/// Fails if /proc cannot be read.
 pub fn processes() -> Result<Vec<ProcessEntry>> {
     let proc = Path::new("/proc");
     let entries = std::fs::read_dir(proc).map_err(|error| Error::file(proc.display(), error))?;
@@ -52,36 +52,36 @@ pub fn processes() -> Result<Vec<ProcessEntry>> {
     Ok(pids.into_iter().filter_map(entry).collect())
 }
 
-/// What memory is summed up by.
+/// The key by which memory is summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum By {
     /// The kind of mapping.
     Kind,
-    /// The file; memory without one by its kind.
+    /// The file; memory without a file by its kind.
     File,
-    /// What it is for: the group of its label, else its kind.
+    /// The purpose: the group of the label, else the kind.
     Label,
     /// The permissions.
     Perms,
 }
 
-/// The sum of what goes together.
+/// The sum of rows with the same key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Sum {
-    /// What it is. It may hold anything: escape it for terminals.
+    /// The key. It may hold any bytes: escape it for terminals.
     pub key: String,
-    /// How many processes have of it.
+    /// The number of processes that have such rows.
     pub processes: usize,
-    /// How many rows.
+    /// The number of rows.
     pub mappings: u64,
-    /// Their sizes in bytes.
+    /// The total size in bytes.
     pub size: u64,
-    /// Resident memory in bytes, where sizes were read.
+    /// Resident memory in bytes, if sizes were read.
     pub rss: Option<u64>,
-    /// Its proportional share in bytes, likewise.
+    /// The proportional share in bytes, if sizes were read.
     pub pss: Option<u64>,
 }
 
@@ -92,15 +92,15 @@ pub struct Machine {
     refused: Vec<(ProcessEntry, Error)>,
 }
 
-/// Reads all processes that may be read. Those that end meanwhile are left out.
+/// Reads all processes that may be read. Processes that end meanwhile are left out.
 ///
 /// # Errors
-/// Where /proc cannot be read.
+/// Fails if /proc cannot be read.
 pub fn machine(needs: Needs) -> Result<Machine> {
     let mut machine = Machine { atlases: Vec::new(), refused: Vec::new() };
     for process in processes()? {
         match Open::new(process.pid).needs(needs).open() {
-            // Threads of the kernel have no memory.
+            // Kernel threads have no memory.
             Ok(atlas) if atlas.maps().is_empty() => {}
             Ok(atlas) => machine.atlases.push(atlas),
             Err(error) if error.is_gone() => {}
@@ -116,7 +116,7 @@ impl Machine {
         &self.atlases
     }
 
-    /// Those that may not be read.
+    /// The processes that may not be read, with the errors.
     pub fn refused(&self) -> &[(ProcessEntry, Error)] {
         &self.refused
     }
@@ -143,8 +143,8 @@ impl Atlas {
         }
     }
 
-    /// Sums over all rows, the largest share of resident memory first, or the largest size where no
-    /// sizes of smaps were read.
+    /// Sums over all rows. The largest share of resident memory comes first, or the largest size if
+    /// no sizes of smaps were read.
     pub fn totals(&self, by: By) -> Vec<Sum> {
         let mut sums = Sums::default();
         sums.add(self, by);

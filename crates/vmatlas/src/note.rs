@@ -1,4 +1,4 @@
-//! What is odd about a target that was read all the same.
+//! Notes about a target that was read in spite of oddities.
 
 use crate::source::kind::SourceKind;
 use crate::words::values::printable;
@@ -8,64 +8,64 @@ use vmatlas_maps::{KernelVersion, Warning};
 use vmatlas_recording::RecordingError;
 use vmatlas_recording::strace::Untold;
 
-/// Something odd, or something that was left out; whatever could be read is used.
+/// A note about an oddity or omission; all readable data is used.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Note {
-    /// About the text, or the reading of a live process.
+    /// A warning about the text, or about reading a live process.
     Listing(Warning),
-    /// The first thread of the process has ended: the rows are those of another one.
+    /// The first thread of the process has ended, so the rows were read from another thread.
     ReadThrough {
-        /// The thread.
+        /// The thread that the rows were read from.
         tid: u32,
     },
     /// The memory was not read, so labels are less certain.
     LabelsWithoutMemory {
-        /// Why.
+        /// The reason.
         why: String,
     },
-    /// Only a part of the input was read.
+    /// The input is longer than the limit; the rest was not read.
     CutInput {
-        /// In bytes.
+        /// The limit in bytes.
         limit: u64,
     },
     /// A compressed input is damaged and ends early.
     DamagedInput {
-        /// How many bytes were had of it.
+        /// The number of bytes that could be decompressed.
         bytes: u64,
-        /// What is wrong.
+        /// The error.
         why: String,
     },
-    /// The recording has this to say of itself.
+    /// A note that the recording holds about itself.
     Recording(String),
-    /// Events of the recording cannot be read from some place on.
+    /// Events of the recording cannot be read past some position.
     DamagedRecording(RecordingError),
-    /// The recording or log has other processes, too.
+    /// The recording or log also has other processes.
     OtherProcesses(Processes),
-    /// A line of the log is odd.
+    /// A warning about a line of the log.
     Log(Warning),
     /// The moment lies after the end of the log.
     LogEnds(Duration),
-    /// The log does not tell something.
+    /// A fact that the log does not record.
     Untold(Untold),
-    /// The log does not tell the kernel, so the rules are those of this one.
+    /// The log does not name the kernel, so the model uses the rules of this version.
     RulesOf(KernelVersion),
-    /// Files of the log were looked up as they are now.
+    /// Files of the log were looked up in today's file system.
     FilesNow {
-        /// How many.
+        /// The number of files.
         files: usize,
     },
-    /// Addresses where two rows may or may not be one.
+    /// Addresses where adjacent rows may or may not be merged.
     Doubts {
-        /// How many.
+        /// The number of addresses.
         addresses: usize,
     },
-    /// Names of functions are missing or doubtful.
+    /// Function names are missing or doubtful.
     Names(String),
 }
 
 impl Note {
-    /// The line of the text that it is about, counted from 1.
+    /// The line of the text that the note concerns, counted from 1.
     pub fn line(&self) -> Option<u64> {
         match self {
             Note::Listing(warning) => Some(warning.line).filter(|&line| line > 0),
@@ -109,24 +109,24 @@ impl fmt::Display for Note {
     }
 }
 
-/// The processes of a recording or a log. It displays as the targets that mean them.
+/// The processes of a recording or a log. It displays as a list of targets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Processes {
-    /// The file, or what the names of its files begin with.
+    /// The file, or the common prefix of the log's file names.
     pub path: String,
-    /// What it is: a log or a recording.
+    /// The kind of source: a log or a recording.
     pub source: SourceKind,
-    /// The one that was taken; 0 where a log does not tell it, and where none was.
+    /// The selected process; 0 if a log does not name it or none was selected.
     pub pid: u32,
-    /// The others with their names, as many as are kept, and the one that was taken.
+    /// The first processes with their names, at most ten.
     pub all: Vec<(u32, Vec<u8>)>,
-    /// How many more there are.
+    /// The number of processes left out.
     pub more: usize,
 }
 
 impl Processes {
-    /// How many are kept.
+    /// The most processes to list.
     const MOST: usize = 10;
 
     pub(crate) fn new(
@@ -139,7 +139,7 @@ impl Processes {
         Processes { path: path.to_owned(), source, pid: 0, all, more }
     }
 
-    /// How to ask for each, where `before` stands before the number of a process.
+    /// A clause that lists the processes, with `before` in front of each process ID.
     pub fn list(&self, before: &str) -> String {
         let shown = |(pid, name): &(u32, Vec<u8>)| {
             format!("{before}{pid} {}", printable(name)).trim_end().to_owned()

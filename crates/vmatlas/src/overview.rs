@@ -1,4 +1,4 @@
-//! A recording as a whole: its processes, and how it went.
+//! A recording as a whole: its processes and its course.
 
 use crate::atlas::{Atlas, Open};
 use crate::error::{Error, ErrorKind, Result};
@@ -13,11 +13,11 @@ use vmatlas_recording::{Course, Moment, Process, Selection};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Overview {
-    /// The processes in the order in which they began, with their names at the end.
+    /// The processes in the order in which they began, with their last names.
     pub processes: Vec<(Process, Vec<u8>)>,
-    /// How it went.
+    /// The course of the recording.
     pub course: Course,
-    /// What recorded it: `ptrace` or `perf`.
+    /// The backend that recorded it: `ptrace` or `perf`.
     pub backend: String,
 }
 
@@ -25,7 +25,7 @@ impl Overview {
     /// Reads the recording in a file.
     ///
     /// # Errors
-    /// Where the file cannot be read or is no recording.
+    /// Fails if the file cannot be read or is no recording.
     pub fn read(path: impl AsRef<Path>) -> Result<Overview> {
         let path = path.as_ref();
         let file = File::open(path).and_then(RecordingFile::new);
@@ -43,10 +43,10 @@ impl Overview {
 }
 
 impl Open {
-    /// Opens the recording that is being made of a process right now, as far as it is written.
+    /// Opens the unfinished recording of a process that is being recorded now.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] where no recorder of it may be seen.
+    /// [`ErrorKind::NotFound`] if no recorder of the process is visible.
     pub fn open_recording_of(self, pid: u32, moment: Option<Moment>) -> Result<Atlas> {
         let recording = recording_of(pid).ok_or_else(|| {
             let message = format!("no vmatlas that may be seen records process {pid}");

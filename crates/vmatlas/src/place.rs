@@ -1,4 +1,4 @@
-//! All that is known about addresses.
+//! All known facts about addresses.
 
 use crate::atlas::Atlas;
 use crate::recorded::Made;
@@ -13,49 +13,49 @@ use vmatlas_explain::label::Labelled;
 use vmatlas_linux::elf::{ElfFile, demangle};
 use vmatlas_linux::{RowOfFile, SharedElf, all_within};
 
-/// How long symbols and lines may take to be read: the time until the next answer.
+/// The longest time to wait for the next answer while symbols and lines are read.
 const LIMIT: Duration = Duration::from_secs(15);
 
-/// What is known about an address.
+/// All known facts about an address.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Place<'a> {
     /// The address.
     pub address: u64,
-    /// The row that it lies in.
+    /// The row that holds it.
     pub row: Option<Row<'a>>,
-    /// Where nothing is mapped, the row below, and the bytes from its end to the address.
+    /// If nothing is mapped there, the row below, and the distance in bytes from its end.
     pub below: Option<(Row<'a>, u64)>,
-    /// Likewise the row above, and the bytes from the address to its start.
+    /// Likewise the row above, and the distance in bytes to its start.
     pub above: Option<(Row<'a>, u64)>,
-    /// Where in the row's file it is, in bytes.
+    /// Its offset in the row's file, in bytes.
     pub file_offset: Option<u64>,
     /// The file system of the row's file.
     pub file_system: Option<FileSystem>,
-    /// What the ELF file says of it.
+    /// Facts from the ELF file.
     pub object: Option<ObjectPlace>,
     /// Whether a core dump holds the byte.
     pub dumped: Option<bool>,
-    /// What it is for.
+    /// The purpose of the memory.
     pub label: Option<&'a Labelled>,
-    /// Who made it.
+    /// The origin of the byte.
     pub made: Option<Made<'a>>,
 }
 
-/// The file system of a mapped file. All of it may hold anything: escape it for terminals.
+/// The file system of a mapped file. Its strings may hold any bytes: escape them for terminals.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct FileSystem {
     /// Its type, such as `ext4`.
     pub kind: String,
-    /// The device or whatever is mounted.
+    /// The mounted device or other source.
     pub source: String,
-    /// Where it is mounted.
+    /// The path where it is mounted.
     pub mount_point: String,
 }
 
-/// What an ELF file says of an address. Names may hold anything: escape them for terminals.
+/// Facts about an address from an ELF file. Names may hold any bytes: escape them for terminals.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ObjectPlace {
@@ -63,66 +63,66 @@ pub struct ObjectPlace {
     pub segment: Option<String>,
     /// The section.
     pub section: Option<String>,
-    /// The address in the file's own terms.
+    /// The address in the file's own numbering.
     pub vaddr: Option<u64>,
-    /// What to subtract from an address of the process to get one of the file.
+    /// The number to subtract from an address of the process to get an address of the file.
     pub load_bias: Option<u64>,
-    /// The symbol that it lies in or follows.
+    /// The symbol that holds or precedes the address.
     pub symbol: Option<SymbolPlace>,
     /// The source file and line.
     pub source: Option<(PathBuf, Option<u64>)>,
     /// The build id in hexadecimal.
     pub build_id: Option<String>,
-    /// Why the file of today says nothing.
+    /// The reason why today's file gives no answer.
     pub note: Option<String>,
 }
 
-/// A symbol and how far an address lies behind its start.
+/// A symbol and the distance of an address from its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SymbolPlace {
-    /// Its name as the file has it.
+    /// The symbol's name as it stands in the file.
     pub mangled: String,
-    /// Bytes from its start to the address.
+    /// The distance in bytes from its start to the address.
     pub offset: u64,
-    /// The table that it is from.
+    /// The symbol table that holds it.
     pub table: String,
 }
 
 impl SymbolPlace {
-    /// Its name as the program's source has it.
+    /// The demangled name.
     pub fn name(&self) -> String {
         demangle(self.mangled.as_bytes())
     }
 
-    /// Bytes from its start to the address.
+    /// The distance in bytes from its start to the address.
     pub fn offset(&self) -> u64 {
         self.offset
     }
 }
 
 impl Place<'_> {
-    /// The symbol that the address lies in or follows.
+    /// The symbol that holds or precedes the address.
     pub fn symbol(&self) -> Option<&SymbolPlace> {
         self.object.as_ref()?.symbol.as_ref()
     }
 
-    /// Whether anything is mapped there.
+    /// Whether a mapping holds the address.
     pub fn is_mapped(&self) -> bool {
         self.row.is_some()
     }
 }
 
 impl Atlas {
-    /// All that is known about an address. For several [`at_all`](Atlas::at_all) reads each file
-    /// once.
+    /// All known facts about an address. For several addresses call [`at_all`](Atlas::at_all),
+    /// which reads each file once.
     pub fn at(&self, address: u64) -> Place<'_> {
         let mut places = self.at_all(&[address]);
         places.pop().expect("as many places as addresses")
     }
 
-    /// All that is known about addresses, in their order. Each file is opened and read once.
+    /// All known facts about addresses, in their order. Each file is opened and read once.
     pub fn at_all(&self, addresses: &[u64]) -> Vec<Place<'_>> {
         let mut places: Vec<Place<'_>> = addresses.iter().map(|&at| self.place(at)).collect();
         let objects = match (self.live(), self.core(), self.recorded()) {
@@ -141,7 +141,7 @@ impl Atlas {
         places
     }
 
-    /// What is known without a look into files.
+    /// The facts that need no ELF file.
     fn place(&self, address: u64) -> Place<'_> {
         let place = self.maps().find(address);
         let row = |index: Option<usize>| index.and_then(|index| self.row(index));
@@ -175,7 +175,7 @@ impl Atlas {
         })
     }
 
-    /// What the files of a live process say, each with its place among `places`.
+    /// Facts from the files of a live process, each with its index in `places`.
     fn objects_of_live(&self, live: &Live, places: &[Place<'_>]) -> Vec<(usize, ObjectPlace)> {
         let maps = self.maps();
         let with_file = places.iter().filter_map(|place| place.row.filter(|row| row.has_file()));
@@ -198,7 +198,7 @@ impl Atlas {
         answers(jobs.into_values().collect())
     }
 
-    /// What the files of today say of a core or a recording.
+    /// Facts from today's files of a core dump or a recording, each with its index in `places`.
     fn objects_of_files(
         &self,
         places: &[Place<'_>],
@@ -229,29 +229,29 @@ impl Atlas {
                 Err(why) => all.push((at, without_file(why))),
             }
         }
-        // Later ones replace those that say that there is no answer.
+        // Answers come later than the placeholder notes and replace them.
         all.extend(answers(jobs.into_values().collect()));
         all
     }
 }
 
-/// An address that a file is asked about.
+/// An address to look up in a file.
 struct Question {
-    /// Its place among the addresses.
+    /// Its index among the requested addresses.
     at: usize,
     address: u64,
     bias: Bias,
     file_offset: u64,
 }
 
-/// What to subtract from an address of the process to get one of the file.
+/// The number to subtract from an address of the process to get an address of the file.
 enum Bias {
     Known(Option<u64>),
-    /// It follows from the row and the file. Addresses of one row share this.
+    /// Computed from the row and the file, and shared by all addresses of a row.
     OfRow(Arc<RowOfFile>),
 }
 
-/// Asks each file in a thread of its own, as long as answers come.
+/// Looks the addresses up, one thread for each file, until no answer comes within `LIMIT`.
 fn answers(jobs: Vec<(SharedElf, Vec<Question>)>) -> Vec<(usize, ObjectPlace)> {
     let jobs = jobs.into_iter().map(|(elf, questions)| {
         move |results: &vmatlas_linux::Results<(usize, ObjectPlace)>| {

@@ -1,4 +1,4 @@
-//! A process of a recording, or of a log of strace, at a moment.
+//! A process of a recording or a strace log at a moment.
 
 use crate::source::file_now::FileNow;
 use crate::source::kind::SourceKind;
@@ -15,38 +15,38 @@ use vmatlas_recording::{
     Event, FileEntry, Maker, Origin, RecordedSpace, Replay, TaskEntry, TaskId, What,
 };
 
-/// A process of a recording or a log, as it was at a moment.
+/// A process of a recording or a log at a moment.
 pub struct Recorded {
     pub(crate) told: Told,
-    /// The number of the process; 0 in a log that does not tell it.
+    /// The process ID; 0 if a log does not name it.
     pub(crate) pid: u32,
-    /// Its name at the end of its life.
+    /// The process's last name.
     pub(crate) comm: Vec<u8>,
-    /// The number of the last event by then; of a log the line.
+    /// The number of the last event by that moment; in a log the line number.
     pub(crate) number: u64,
-    /// When that was, in nanoseconds from the start; none in a log without times.
+    /// The time of that event in nanoseconds from the start; `None` in a log without times.
     pub(crate) time_ns: Option<u64>,
-    /// The files of today that are those of the recording.
+    /// Today's files that have the build IDs of the recording.
     pub(crate) files: OnceLock<FilesNow>,
 }
 
-/// Files of today, and why others cannot be used.
+/// Today's files, and the reasons why others cannot be used.
 #[derive(Default)]
 pub(crate) struct FilesNow {
     pub(crate) images: Images,
-    /// By the first row of each file.
+    /// The reasons, by the first row of each file.
     pub(crate) refused: HashMap<usize, String>,
 }
 
-/// What a process is known by, with its address space.
+/// The source of the process's data, with its address space.
 pub(crate) enum Told {
     Recording {
         recording: Box<Opened>,
         /// All address spaces at that moment.
         replay: Replay,
-        /// The entry of one of its tasks, which has its address space.
+        /// One of the process's tasks, to find its address space.
         task: TaskId,
-        /// The event with which the process began.
+        /// The number of the event with which the process began.
         began: u64,
     },
     Log {
@@ -55,40 +55,40 @@ pub(crate) enum Told {
     },
 }
 
-/// The origins of a row's bytes: each with how many, those with the most first.
+/// The origins of a row's bytes, each with its number of bytes, the largest first.
 pub type RowOrigins = Vec<(Origin, u64)>;
 
-/// Who made the rows of an address space.
+/// The origins of all rows of an address space.
 #[derive(Default)]
 pub(crate) struct Origins {
-    /// By row.
+    /// The origins, by row.
     pub(crate) rows: Vec<RowOrigins>,
     /// The call stacks of these origins.
     pub(crate) stacks: Stacks,
 }
 
 impl Recorded {
-    /// The number of the process; `None` in a log that does not tell it.
+    /// The process ID; `None` if a log does not name it.
     pub fn pid(&self) -> Option<u32> {
         Some(self.pid).filter(|pid| *pid != 0)
     }
 
-    /// The name of the process at the end of its life.
+    /// The process's last name.
     pub fn comm(&self) -> &[u8] {
         &self.comm
     }
 
-    /// The number of the last event by that moment; in a log the line.
+    /// The number of the last event by that moment; in a log the line number.
     pub fn event(&self) -> u64 {
         self.number
     }
 
-    /// When that was, in nanoseconds from the start; `None` in a log without times.
+    /// The time of that event in nanoseconds from the start; `None` in a log without times.
     pub fn time_ns(&self) -> Option<u64> {
         self.time_ns
     }
 
-    /// The kernel that it ran on; a log does not tell it.
+    /// The version of the recorded kernel; `None` for a log.
     pub fn kernel(&self) -> Option<&str> {
         match &self.told {
             Told::Recording { recording, .. } => Some(&recording.meta().kernel),
@@ -96,7 +96,7 @@ impl Recorded {
         }
     }
 
-    /// When the recording began, in nanoseconds since 1970; 0 for a log.
+    /// The start of the recording in nanoseconds since 1970; 0 for a log.
     pub fn began_ns(&self) -> u64 {
         match &self.told {
             Told::Recording { recording, .. } => recording.meta().began_ns,
@@ -115,7 +115,7 @@ impl Recorded {
     /// Its address space, by the model.
     pub fn space(&self) -> &RecordedSpace {
         match &self.told {
-            // Whoever made this has found it.
+            // `source::recording::at` selects only a process that has an address space.
             Told::Recording { replay, task, .. } => {
                 replay.space(*task).expect("the process has an address space")
             }
@@ -130,14 +130,14 @@ impl Recorded {
         }
     }
 
-    /// Finds who made each row, with names for the stacks.
+    /// Collects the origins of each row and resolves the names of their stacks.
     pub(crate) fn origins(&self, maps: &Maps, options: &SymbolOptions) -> Origins {
         let rows: Vec<RowOrigins> = maps.iter().map(|row| self.origins_of(&row)).collect();
         let all = rows.iter().flatten().map(|(origin, _)| origin);
         Origins { stacks: self.stacks_of(all, options), rows }
     }
 
-    /// Finds names for the stacks of these origins.
+    /// Resolves the names of these origins' stacks.
     pub(crate) fn stacks_of<'a>(
         &self,
         origins: impl Iterator<Item = &'a Origin>,
@@ -152,7 +152,7 @@ impl Recorded {
         }
     }
 
-    /// The files of today that have the build ids of the recording; none for a log.
+    /// Today's files that have the build IDs of the recording; none for a log.
     pub(crate) fn files(&self, maps: &Maps) -> &FilesNow {
         self.files.get_or_init(|| {
             let mut images = Images::new(maps);
@@ -171,7 +171,7 @@ impl Recorded {
         files.find(is_it).map(|file| file.build_id.clone()).filter(|id| !id.is_empty())
     }
 
-    /// The file of which a row is a part; none for a log, which does not say which file it was.
+    /// Today's file of a row; `None` for a log, which does not record build IDs.
     pub(crate) fn file_now(&self, maps: &Maps, index: usize) -> Option<FileNow> {
         let row = maps.get(index)?;
         if !row.has_file() || self.kind() == SourceKind::Log {
@@ -188,7 +188,7 @@ impl Recorded {
         Some(FileNow { elf: Ok(elf), bias, build_id })
     }
 
-    /// What labels are made from.
+    /// The facts that labels are made from.
     pub(crate) fn facts(&self, maps: &Maps, origins: &Origins, deep: bool) -> Facts {
         let Told::Recording { recording, replay, .. } = &self.told else {
             let mut facts = Facts::default();
@@ -223,7 +223,7 @@ impl Recorded {
         facts
     }
 
-    /// Who made the memory, as recognisers take it.
+    /// The origins of the memory in the form that recognisers need.
     fn origin_facts(&self, origins: &Origins) -> Vec<OriginFacts> {
         let function = |frame: &SymbolFrame| {
             let mut facts = FunctionFacts::default();
@@ -262,7 +262,7 @@ impl Recorded {
         origins
     }
 
-    /// What ended the mappings at these addresses between this moment and a later one of the same
+    /// The events that unmapped these addresses between this moment and a later one of the same
     /// recording.
     pub(crate) fn endings(
         &self,
@@ -308,19 +308,19 @@ impl Recorded {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Ending {
-    /// The system call; `None` where the kernel did it by itself.
+    /// The system call; `None` if the kernel unmapped the memory by itself.
     pub call: Option<&'static str>,
     /// The number of the event.
     pub event: u64,
-    /// When it was, in nanoseconds from the start.
+    /// The time of the event in nanoseconds from the start.
     pub time_ns: u64,
-    /// The thread.
+    /// The thread that caused the event.
     pub task: Option<TaskEntry>,
     /// Its call stack, innermost first.
     pub frames: Vec<SymbolFrame>,
 }
 
-/// Bytes of one origin, with the process that they are of.
+/// Bytes that share an origin, with their process.
 #[derive(Clone, Copy)]
 pub struct Made<'a> {
     pub(crate) range: AddressRange,
@@ -330,12 +330,12 @@ pub struct Made<'a> {
 }
 
 impl<'a> Made<'a> {
-    /// The bytes.
+    /// The bytes of this origin.
     pub fn range(&self) -> AddressRange {
         self.range
     }
 
-    /// Who made them.
+    /// The event that mapped or touched them.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -345,24 +345,24 @@ impl<'a> Made<'a> {
         self.recorded.time_ns.is_some()
     }
 
-    /// What kind of source it is.
+    /// The kind of the source.
     pub fn source(&self) -> SourceKind {
         self.recorded.kind()
     }
 
-    /// The thread that made them.
+    /// The thread that mapped or touched them.
     pub fn task(&self) -> Option<&'a TaskEntry> {
         let index = self.origin.task;
         self.recorded.tasks().get(index.index()).filter(|_| !index.is_none())
     }
 
-    /// Its call stack then, innermost first; empty where it is not known.
+    /// The thread's call stack at that event, innermost first; empty if unknown.
     pub fn frames(&self) -> &'a [SymbolFrame] {
         self.stacks.get(self.recorded.tasks(), &self.origin)
     }
 }
 
-/// Ranges in order, those that touch joined.
+/// Sorts ranges and joins overlapping and adjacent ones.
 fn joined(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
     ranges.sort_unstable();
     let mut all: Vec<AddressRange> = Vec::new();

@@ -1,4 +1,4 @@
-//! A row, and what is known of it beside its text.
+//! A row, and facts about it beyond its text.
 
 use crate::atlas::Atlas;
 use crate::recorded::Made;
@@ -11,7 +11,7 @@ use vmatlas_explain::label::{Label, Labelled};
 use vmatlas_linux::files::FileTruth;
 use vmatlas_maps::{Device, Mapping, TextFormat};
 
-/// A row of an [`Atlas`]. What is costly is computed when it is first asked for.
+/// A row of an [`Atlas`]. Costly facts are computed when first requested.
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
     pub(crate) atlas: &'a Atlas,
@@ -26,7 +26,7 @@ impl Atlas {
         self.maps().iter().enumerate().map(row)
     }
 
-    /// The row of that index.
+    /// The row at an index.
     pub fn row(&self, index: usize) -> Option<Row<'_>> {
         Some(Row { atlas: self, index, mapping: self.maps().get(index)? })
     }
@@ -40,22 +40,22 @@ pub struct FilePath<'a> {
 }
 
 impl<'a> FilePath<'a> {
-    /// Its bytes.
+    /// The bytes of the path.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Whether a second source agrees: the file's device and inode.
+    /// Whether a second source confirms the path by the file's device and inode.
     pub fn is_certain(&self) -> bool {
         self.is_certain
     }
 
-    /// Its bytes, for who keeps them.
+    /// The bytes of the path, for callers that keep them.
     pub(crate) fn into_bytes(self) -> Cow<'a, [u8]> {
         self.bytes
     }
 
-    /// For people: control characters are escaped.
+    /// The path for people: control characters are escaped.
     pub fn display(&self) -> String {
         printable(&self.bytes)
     }
@@ -70,32 +70,32 @@ impl Deref for FilePath<'_> {
 }
 
 impl<'a> Row<'a> {
-    /// The atlas that it is of.
+    /// The atlas that holds the row.
     pub fn atlas(&self) -> &'a Atlas {
         self.atlas
     }
 
-    /// Its place among the rows.
+    /// Its index among the rows.
     pub fn index(&self) -> usize {
         self.index
     }
 
-    /// The row as the source has it.
+    /// The mapping as the source shows it.
     pub fn mapping(&self) -> Mapping<'a> {
         self.mapping
     }
 
-    /// The device; `None` where the row has one that the source does not tell.
+    /// The device; `None` if the mapping has a file and the source does not record its device.
     pub fn device(&self) -> Option<Device> {
         Some(self.mapping.device).filter(|_| !self.is_of_unknown_file())
     }
 
-    /// The inode number; `None` where the row has one that the source does not tell.
+    /// The inode number; `None` if the mapping has a file and the source does not record its inode.
     pub fn inode(&self) -> Option<u64> {
         Some(self.mapping.inode).filter(|_| !self.is_of_unknown_file())
     }
 
-    /// A core has the names of files and nothing else of them.
+    /// A core dump records only the names of files.
     fn is_of_unknown_file(&self) -> bool {
         self.atlas.core().is_some() && self.mapping.has_file()
     }
@@ -109,7 +109,7 @@ impl<'a> Row<'a> {
         Some(FilePath { bytes: self.mapping.file_name()?.path, is_certain: false })
     }
 
-    /// Whether its file has no name any more; `None` where that is not certain.
+    /// Whether its file has been deleted; `None` if that is uncertain.
     pub fn is_deleted(&self) -> Option<bool> {
         match self.truth() {
             Some(truth) => truth.deleted,
@@ -117,12 +117,12 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// What a second source says of its file; of live processes only.
+    /// The verified facts about its file; only for live processes.
     pub fn truth(&self) -> Option<&'a FileTruth> {
         self.atlas.truth(self.index)
     }
 
-    /// A field of smaps by its name in any case; sizes in bytes.
+    /// The value of a smaps field, by its name in any case; sizes in bytes.
     pub fn size_field(&self, name: &str) -> Option<u64> {
         let mut fields = self.atlas.maps().fields(self.index);
         fields.find(|field| field.name.eq_ignore_ascii_case(name.as_bytes()))?.value.number()
@@ -138,7 +138,7 @@ impl<'a> Row<'a> {
         self.size_field("Pss")
     }
 
-    /// Resident memory that nobody else maps, in bytes (`Private_Clean` and `Private_Dirty`).
+    /// Resident memory that no other process maps, in bytes (`Private_Clean` and `Private_Dirty`).
     pub fn uss(&self) -> Option<u64> {
         Some(self.size_field("Private_Clean")?.saturating_add(self.size_field("Private_Dirty")?))
     }
@@ -148,17 +148,17 @@ impl<'a> Row<'a> {
         self.size_field("Swap")
     }
 
-    /// What it or parts of it are for.
+    /// The purposes of the row or of its parts.
     pub fn labels(&self) -> &'a [Labelled] {
         self.atlas.labels().within(self.mapping.range)
     }
 
-    /// What most of it is for.
+    /// The purpose of the largest part.
     pub fn label(&self) -> Option<&'a Label> {
         self.atlas.labels().most_of(self.mapping.range)
     }
 
-    /// Who made its bytes, each with how many, those with the most first.
+    /// The origins of its bytes, each with its number of bytes, the largest first.
     pub fn made(&self) -> impl ExactSizeIterator<Item = (Made<'a>, u64)> + use<'a> {
         let (atlas, range) = (self.atlas, self.mapping.range);
         let made = |recorded| {
@@ -186,7 +186,7 @@ impl<'a> Deref for Row<'a> {
     }
 }
 
-/// The line of the kernel, with control characters escaped.
+/// The row as the kernel prints it, with control characters escaped.
 impl fmt::Display for Row<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = Vec::new();

@@ -1,4 +1,4 @@
-//! The fields of a row that take more than its text, for filters and columns.
+//! Fields of a row beyond its text, for filters and columns.
 
 use crate::row::{FilePath, Row};
 use crate::words::rows as words;

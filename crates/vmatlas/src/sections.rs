@@ -1,11 +1,11 @@
-//! The sections of programs and libraries, by the rows they lie in.
+//! Sections of programs and libraries, by row.
 
 use std::cmp::Reverse;
 use vmatlas_explain::label::ImageFacts;
 use vmatlas_linux::Images;
 use vmatlas_maps::Maps;
 
-/// How many sections are kept of a row.
+/// The most sections to keep for a row.
 const MOST: usize = 3;
 
 /// A section of an ELF file that lies in a row.
@@ -13,13 +13,13 @@ const MOST: usize = 3;
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct Section {
-    /// Its name, such as `.text`. It may hold anything: escape it for terminals.
+    /// Its name, such as `.text`. It may hold any bytes: escape it for terminals.
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
 }
 
-/// For each row of a live process the largest sections of its file that lie in it.
+/// The largest sections that lie in each row of a live process.
 pub(crate) fn of_images(maps: &Maps, images: &Images) -> Vec<Vec<Section>> {
     let of_row = |(index, row)| {
         let image = images.of_row(maps, index);
@@ -34,7 +34,7 @@ pub(crate) fn of_images(maps: &Maps, images: &Images) -> Vec<Vec<Section>> {
     maps.iter().enumerate().map(of_row).collect()
 }
 
-/// For each row of a core dump the largest sections of its file that begin in it.
+/// The largest sections that begin in each row of a core dump.
 pub(crate) fn of_facts(maps: &Maps, images: &[ImageFacts]) -> Vec<Vec<Section>> {
     let mut sections: Vec<Vec<Section>> = vec![Vec::new(); maps.len()];
     for image in images {

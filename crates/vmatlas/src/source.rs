@@ -1,4 +1,4 @@
-//! Where an address space comes from: a closed set, each with what it can be asked for.
+//! Sources of an address space: a closed set, each with its capabilities.
 
 pub(crate) mod compression;
 pub(crate) mod core;
@@ -16,7 +16,7 @@ use self::core::Core;
 use self::live::Live;
 use crate::recorded::Recorded;
 
-/// What holds the address space of an [`Atlas`](crate::Atlas).
+/// The source behind an [`Atlas`](crate::Atlas).
 pub(crate) enum Source {
     Live(Box<Live>),
     Text,

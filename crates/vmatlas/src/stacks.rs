@@ -1,4 +1,4 @@
-//! Call stacks of recordings and logs, with names.
+//! Call stacks of recordings and logs, with function names.
 
 use std::collections::HashMap;
 use vmatlas_linux::RecordingFile;
@@ -8,21 +8,20 @@ use vmatlas_object::jit::JitMap;
 use vmatlas_recording::strace::{Frame, Makers};
 use vmatlas_recording::{Definitions, Origin, Recording, StackId, TaskEntry, TaskId};
 
-/// A recording, opened.
+/// An open recording.
 pub(crate) type Opened = Recording<RecordingFile>;
 
-/// The stacks of some origins, by number and process: code that is made at run time is of one
-/// process.
+/// The named frames of stacks, by stack number and process: JIT code belongs to one process.
 #[derive(Default)]
 pub(crate) struct Stacks {
     frames: HashMap<(StackId, u32), Vec<SymbolFrame>>,
-    /// What stood in the way of names.
+    /// Notes about missing or doubtful function names.
     pub(crate) notes: Vec<String>,
 }
 
 impl Stacks {
-    /// Finds names for stacks of tasks, each place in code once. The recording's stacks have been
-    /// read.
+    /// Resolves the frames of tasks' stacks, each code location once. The recording must have read
+    /// its stacks.
     pub(crate) fn of_tasks(
         recording: &Opened,
         stacks_of_tasks: impl Iterator<Item = (StackId, TaskId)>,
@@ -80,7 +79,7 @@ impl Stacks {
         Stacks { frames, notes }
     }
 
-    /// Takes the names that strace gave to the frames of these origins.
+    /// Takes the names that strace printed for the frames of these origins.
     pub(crate) fn of_log<'a>(makers: &Makers, origins: impl Iterator<Item = &'a Origin>) -> Stacks {
         let mut stacks = Stacks::default();
         for origin in origins.filter(|origin| !origin.stack.is_none()) {
@@ -91,12 +90,12 @@ impl Stacks {
         stacks
     }
 
-    /// The frames of an origin's stack, the innermost first.
+    /// The frames of an origin's stack, innermost first.
     pub(crate) fn get(&self, tasks: &[TaskEntry], origin: &Origin) -> &[SymbolFrame] {
         self.of_task(tasks, origin.stack, origin.task)
     }
 
-    /// The frames of a stack that a task had.
+    /// The frames of a stack of a task.
     pub(crate) fn of_task(
         &self,
         tasks: &[TaskEntry],
@@ -111,7 +110,7 @@ fn pid_of(tasks: &[TaskEntry], task: TaskId) -> u32 {
     tasks.get(task.index()).map_or(0, |task| task.pid)
 }
 
-/// A frame as strace names it.
+/// Converts a frame that strace named.
 fn as_told(frame: &Frame) -> SymbolFrame {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let named = !frame.function.is_empty();
@@ -124,15 +123,15 @@ fn as_told(frame: &Frame) -> SymbolFrame {
     }
 }
 
-/// Where the names of a place in code come from.
+/// The source of the names of a code location.
 enum Spot<'a> {
-    /// The recorder has looked.
+    /// The recorder resolved the names.
     Told(&'a [SymbolFrame]),
-    /// They are asked for: the number of the question.
+    /// The symbolizer resolves the names: the index of the request.
     Asked(usize),
 }
 
-/// What the recorder has looked up, by file and offset.
+/// The code locations that the recorder resolved, by file and offset.
 fn told_places(definitions: &Definitions) -> HashMap<(u32, u64), Vec<SymbolFrame>> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut told: HashMap<(u32, u64), Vec<SymbolFrame>> = HashMap::new();
@@ -150,7 +149,7 @@ fn told_places(definitions: &Definitions) -> HashMap<(u32, u64), Vec<SymbolFrame
     told
 }
 
-/// The names that runtimes gave to their code, in the form of a perf map.
+/// Passes the names that runtimes gave to their code to the symbolizer, as perf maps.
 fn add_jit(definitions: &Definitions, symbolizer: &mut Symbolizer) {
     let mut texts: HashMap<u32, Vec<u8>> = HashMap::new();
     for symbol in definitions.symbols.iter().filter(|symbol| symbol.pid != 0) {
@@ -164,15 +163,15 @@ fn add_jit(definitions: &Definitions, symbolizer: &mut Symbolizer) {
     }
 }
 
-/// Files whose functions say little of who wanted memory: the C library and the dynamic linker.
+/// Files whose functions do not explain a request for memory: the C library and the dynamic linker.
 const SYSTEM: [&str; 6] = ["libc.so", "libc-", "ld-linux", "ld-musl", "ld64.so", "ld.so"];
 
-/// What is in the names of functions that only pass a wish for memory on.
+/// Parts of the names of functions that only pass a request for memory on.
 const WRAPPERS: [&str; 9] =
     ["mmap", "munmap", "mremap", "mprotect", "brk", "malloc", "calloc", "realloc", "madvise"];
 
-/// The frames from the one on that says most: the innermost that is neither of the C library nor
-/// of the dynamic linker, else the innermost that is no mere wrapper.
+/// The frames from the first one that explains the request: the innermost outside the C library and
+/// the dynamic linker, else the innermost that is no mere wrapper.
 pub fn telling(frames: &[SymbolFrame]) -> &[SymbolFrame] {
     let system = |frame: &SymbolFrame| {
         let file = frame.module.rsplit('/').next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Sums over the rows of a target: by kind, by what those without a telling name are for, and of what
-//! nothing explains.
+//! Sums over the rows of a target: by kind, by purpose for kinds whose names explain none, and of
+//! unexplained memory.
 
 use crate::atlas::Atlas;
 use crate::row::Row;
@@ -8,30 +8,30 @@ use std::collections::HashSet;
 use vmatlas_explain::label::Label;
 use vmatlas_maps::{Mapping, Total, Totals};
 
-/// Sums over the rows of an [`Atlas`]: by kind, by what those without a telling name are for, and of
-/// what is unexplained.
+/// Sums over the rows of an [`Atlas`]: by kind, by purpose for kinds whose names explain none, and
+/// of unexplained memory.
 pub struct MapTotals {
     /// All rows.
     pub all: Total,
     /// The kinds, the largest first.
     pub kinds: Vec<KindTotals>,
-    /// Memory that no name and no label explains.
+    /// Memory that neither a name nor a label explains.
     pub unexplained: Total,
 }
 
 /// The sums of a kind.
 pub struct KindTotals {
-    /// All rows of it.
+    /// All rows of the kind.
     pub total: Total,
-    /// By the groups of the labels, where the names of this kind tell no purpose.
+    /// Sums by label group, for rows whose names do not explain their purpose.
     pub labels: Vec<Total>,
-    /// Those that no name and no label explains.
+    /// The rows that neither a name nor a label explains.
     pub unexplained: Total,
-    /// How many programs and libraries its rows are of, each with all its segments.
+    /// The number of programs and libraries that its rows belong to, each with all its segments.
     pub images: usize,
 }
 
-/// What says what a row is for.
+/// The source of a row's purpose.
 #[derive(Clone, Copy)]
 enum Purpose<'a> {
     Name,
@@ -50,10 +50,10 @@ impl<'a> Purpose<'a> {
 }
 
 impl MapTotals {
-    /// Sums up the rows that `taken` lets through, given by their index.
+    /// Sums up the rows whose index `taken` accepts.
     pub fn of(atlas: &Atlas, taken: impl Fn(usize) -> bool) -> MapTotals {
         let maps = atlas.maps();
-        // Asked once of each row, which labels and filters make dear.
+        // Computed once for each row, because labels and filters are costly.
         let purpose =
             |index| atlas.row(index).filter(|_| taken(index)).map(|row| Purpose::of(&row));
         let purposes: Vec<Option<Purpose<'_>>> = (0..maps.len()).map(purpose).collect();
@@ -93,7 +93,7 @@ impl MapTotals {
     }
 }
 
-/// The sum of a group of labels, under its own name, if it belongs to that kind.
+/// The sum of a label group, under the group's own name, if it belongs to that kind.
 fn part_of(kind: &Total, group: &Total) -> Option<Total> {
     let name = group.key.strip_prefix(kind.key.as_slice())?.strip_prefix(b"/")?;
     let mut part = group.clone();

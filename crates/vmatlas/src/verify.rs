@@ -1,4 +1,4 @@
-//! Scenarios run on the model of the kernel and on the running kernel, and compared.
+//! Comparison of scenarios on the model of the kernel and on the running kernel.
 
 use crate::error::{Error, ErrorKind, Result};
 use std::sync::Mutex;
@@ -9,65 +9,65 @@ use vmatlas_maps::KernelVersion;
 use vmatlas_space::KernelProfile;
 use vmatlas_space::scenario::{Fact, Mismatch, Model, Random, Scenario, ScenarioError, scenarios};
 
-/// How many tries a scenario is made smaller with.
+/// The most attempts to shrink a scenario.
 const SHRINKING: usize = 3000;
-/// How many differing random scenarios are kept before the run ends.
+/// The number of differing random scenarios after which the run ends.
 const ENOUGH: usize = 20;
-/// How many operations a random scenario has.
+/// The number of operations in a random scenario.
 const STEPS: usize = 30;
-/// The rules without a kernel to ask and without a version.
+/// The version whose rules apply if neither a kernel nor a version is given.
 const NEWEST: KernelVersion = KernelVersion::new(7, 3, 0);
 
-/// What became of some scenarios.
+/// The results of some scenarios.
 #[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct VerifyReport {
-    /// How many are as they should be.
+    /// The number of scenarios that agree.
     pub passed: u64,
-    /// How many differ.
+    /// The number of scenarios that differ.
     pub failed: u64,
-    /// How many could not be run here.
+    /// The number of scenarios that could not run here.
     pub skipped: u64,
-    /// Each; of random ones those that differ.
+    /// The result of each scenario; for random ones only those that differ.
     pub outcomes: Vec<Outcome>,
 }
 
-/// What became of one scenario.
+/// The result of one scenario.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Outcome {
     /// Its name.
     pub name: String,
-    /// How it ended.
+    /// Its status.
     pub status: Status,
-    /// Where it differs, or why it was skipped.
+    /// The difference, or the reason why it was skipped.
     pub why: Option<String>,
-    /// The rows that it expects.
+    /// The expected rows.
     pub expected: Option<String>,
-    /// The rows of the model, where they differ.
+    /// The rows of the model, if they differ.
     pub model: Option<String>,
-    /// The rows of the kernel, where they differ.
+    /// The rows of the kernel, if they differ.
     pub kernel: Option<String>,
-    /// The smallest scenario that shows a difference of a random one.
+    /// For a random scenario, the smallest one that shows the difference.
     pub scenario: Option<String>,
 }
 
-/// How a scenario ended.
+/// The status of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Status {
-    /// Model and kernel show what it expects.
+    /// Model and kernel show the expected rows.
     Ok,
-    /// The model shows something else.
+    /// The model shows other rows.
     ModelDiffers,
-    /// The kernel shows something else.
+    /// The kernel shows other rows.
     KernelDiffers,
-    /// It was not run: this machine or version lacks something.
+    /// It was not run: this machine or version lacks a requirement.
     Skipped,
 }
 
 impl Status {
-    /// The word for it in JSON.
+    /// The status's word in JSON.
     pub fn word(self) -> &'static str {
         match self {
             Status::Ok => "ok",
@@ -88,8 +88,8 @@ impl VerifyReport {
         self.outcomes.push(outcome);
     }
 
-    /// Runs the scenarios of a text, whose name is put before places in it. Gives what is wrong with
-    /// those that cannot be read.
+    /// Runs the scenarios in a text; places in it are reported with `name` in front. Returns the
+    /// errors of scenarios that cannot be parsed.
     pub fn check(&mut self, verifier: &mut Verifier, name: &str, text: &[u8]) -> Vec<String> {
         let mut unread = Vec::new();
         for scenario in scenarios(text) {
@@ -125,24 +125,24 @@ impl Outcome {
         }
     }
 
-    /// A scenario that was not run to its end on the kernel.
+    /// The result of a scenario that did not finish on the kernel.
     fn ended(name: &str, error: &RunnerError) -> Outcome {
         Outcome { why: Some(error.to_string()), ..Outcome::of(name, Status::KernelDiffers) }
     }
 }
 
-/// What is compared with what.
+/// The two sides to compare.
 pub struct Verifier {
     runner: Option<Runner>,
     profile: KernelProfile,
 }
 
 impl Verifier {
-    /// By the rules of a kernel, or of the running one. With `model_only` nothing is run on the
-    /// kernel.
+    /// Uses the rules of a given kernel, or of the running one. With `model_only` nothing runs on
+    /// the kernel.
     ///
     /// # Errors
-    /// Where scenarios cannot be run on this kernel.
+    /// Fails if scenarios cannot run on this kernel.
     pub fn new(kernel: Option<KernelVersion>, model_only: bool) -> Result<Verifier> {
         let runner = if model_only { None } else { Some(Runner::new().map_err(trouble)?) };
         let profile = match (kernel, &runner) {
@@ -153,7 +153,7 @@ impl Verifier {
         Ok(Verifier { runner, profile })
     }
 
-    /// Runs a scenario on the model, and on the kernel if that is wanted.
+    /// Runs a scenario on the model, and on the kernel unless `model_only` is set.
     pub fn check(&mut self, scenario: &Scenario) -> Outcome {
         let name = &scenario.name;
         let version = self.profile.version;
@@ -169,7 +169,7 @@ impl Verifier {
         let on_kernel = match &mut self.runner {
             Some(runner) => match runner.differs(scenario) {
                 Ok(mismatch) => mismatch,
-                // One that cannot be run to its end does not keep others from it.
+                // A scenario that cannot finish does not stop the others.
                 Err(error) => return Outcome::ended(name, &error),
             },
             None => None,
@@ -188,10 +188,10 @@ impl Verifier {
         }
     }
 
-    /// Makes random scenarios: after every step, the kernel and the model must agree.
+    /// Runs random scenarios: after every step, the kernel and the model must agree.
     ///
     /// # Errors
-    /// Where nothing is run on the kernel, or it cannot be.
+    /// Fails if `model_only` is set or the kernel cannot run scenarios.
     pub fn random(self, count: u64, seed: u64) -> Result<VerifyReport> {
         let Verifier { runner, profile } = self;
         let Some(first) = runner else {
@@ -237,7 +237,7 @@ impl Verifier {
     }
 }
 
-/// Compares the model with the kernel; a scenario that tells them apart is made smaller.
+/// Compares the model with the kernel, and shrinks a scenario in which they differ.
 fn compare(runner: &mut Runner, profile: &KernelProfile, scenario: &Scenario) -> Option<Outcome> {
     let name = &scenario.name;
     let whole = || Some(scenario.to_string());

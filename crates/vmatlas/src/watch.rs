@@ -1,4 +1,4 @@
-//! A target as time goes on.
+//! Repeated readings of a target.
 
 use crate::atlas::{Atlas, Open};
 use crate::error::Result;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// The readings of a target, one after the other. They end when the process does.
+/// An iterator over readings of a target. It ends when the process does.
 pub struct Watch {
     last: Option<Arc<Atlas>>,
     is_first: bool,
@@ -28,23 +28,23 @@ pub struct Look {
     since: Duration,
 }
 
-/// By how much something grew from one reading to the next.
+/// The growth of a group between two readings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SumGrowth {
-    /// What it is, as in [`Sum::key`].
+    /// The key of the group, as in [`Sum::key`].
     pub key: String,
-    /// In bytes of addresses; below 0 where it shrank.
+    /// The change of size in bytes; below 0 if it shrank.
     pub size: i64,
-    /// In bytes of resident memory.
+    /// The change of resident memory in bytes.
     pub rss: i64,
 }
 
-/// Reads a target, with sizes, now and then every so often.
+/// Reads a target with its sizes, now and then at every interval.
 ///
 /// # Errors
-/// As [`Open::open`], for the first reading.
+/// Same as [`Open::open`], for the first reading.
 pub fn watch(target: impl Into<Target>, every: Duration) -> Result<Watch> {
     let first = Open::new(target).needs(Needs::SIZES).open()?;
     let began = Instant::now();
@@ -62,7 +62,7 @@ impl Iterator for Watch {
             return Some(Ok(Look { atlas: before.clone(), before, since }));
         }
         sleep(self.next.saturating_duration_since(Instant::now()));
-        // A reading that takes longer than the time between two does not make the next ones hurry.
+        // After a slow reading the next ones are not rushed.
         self.next = (self.next + self.every).max(Instant::now());
         match before.again() {
             Ok(atlas) if !atlas.maps().is_empty() => {
@@ -80,17 +80,17 @@ impl Iterator for Watch {
 }
 
 impl Look {
-    /// The reading.
+    /// The atlas of this reading.
     pub fn atlas(&self) -> &Atlas {
         &self.atlas
     }
 
-    /// When it was, in seconds from the first one.
+    /// The time of the reading in seconds since the first one.
     pub fn seconds(&self) -> f64 {
         self.since.as_secs_f64()
     }
 
-    /// What grew or shrank since the reading before, the largest change first.
+    /// The groups that grew or shrank since the last reading, the largest change first.
     pub fn growth(&self, by: By) -> impl Iterator<Item = SumGrowth> + use<> {
         let mut all: BTreeMap<String, SumGrowth> = BTreeMap::new();
         for (atlas, sign) in [(&self.before, -1), (&self.atlas, 1)] {
@@ -109,7 +109,7 @@ impl Look {
     }
 }
 
-/// `+1.2M thread stack`: the change of resident memory, or of size.
+/// `+1.2M thread stack`: the change of resident memory or of size.
 impl fmt::Display for SumGrowth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let by = if self.rss == 0 { self.size } else { self.rss };

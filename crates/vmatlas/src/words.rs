@@ -1,6 +1,6 @@
-//! Values in the words of people: the one place where texts are made of them, for every view.
+//! Values as text for people: the one place that forms such text, for every view.
 //!
-//! Nothing here breaks lines, knows a width or a color. What comes from outside is
+//! No function here breaks lines or knows a width or a color. Strings from outside are
 //! [escaped](printable).
 
 pub(crate) mod frames;

@@ -1,5 +1,5 @@
-//! Kernels from Debian's archive, by an apt with a state of its own: the machine's sources and
-//! packages stay as they are.
+//! Fetches kernels from Debian's archive with an apt state of its own: the machine's sources and
+//! packages are not changed.
 
 use crate::run;
 use std::cell::OnceCell;
@@ -21,7 +21,7 @@ deb [signed-by=@KEYS@] http://deb.debian.org/debian-security trixie-security mai
 deb [signed-by=@KEYS@] http://deb.debian.org/debian trixie-backports main
 ";
 
-/// Has the keys of all those suites, in the package debian-archive-keyring.
+/// The keys of all those suites, from the package debian-archive-keyring.
 pub(super) const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 const CONFIG: &str = r#"
@@ -37,7 +37,7 @@ Dir::State "@APT@";
 Dir::State::Status "@APT@/status";
 "#;
 
-/// A line of kernels: 6.12.
+/// A line of kernels, such as 6.12.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Line(u32, u32);
 
@@ -58,19 +58,19 @@ impl fmt::Display for Line {
     }
 }
 
-/// A package that may hold a kernel; the best one is the greatest.
+/// A package that may hold a kernel; the greatest is the best.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Package {
     /// All numbers of its version.
     version: Vec<u32>,
-    /// Since 6.19 the kernel is in `linux-binary`, and `linux-image` depends on it.
+    /// Since 6.19 `linux-binary` holds the kernel, and `linux-image` depends on it.
     binary: bool,
     signed: bool,
     name: String,
 }
 
 impl Package {
-    /// `linux-image-6.12.117+deb12-cloud-amd64`, or `…-unsigned`.
+    /// Parses `linux-image-6.12.117+deb12-cloud-amd64`, or `…-unsigned`.
     fn parse(name: &str, architecture: &str) -> Option<Self> {
         let rest = name.strip_prefix("linux-")?;
         let binary = rest.starts_with("binary-");
@@ -80,7 +80,7 @@ impl Package {
         let version = rest.strip_suffix(architecture)?.strip_suffix("-cloud-")?;
         let numbers = version.split(|c: char| !c.is_ascii_digit()).filter(|part| !part.is_empty());
         let version: Vec<u32> = numbers.map(|number| number.parse().ok()).collect::<Option<_>>()?;
-        // Two numbers only: a package that depends on the newest of the line.
+        // A name with only two numbers is a package that depends on the newest of the line.
         (version.len() > 2).then(|| Self {
             version,
             binary,
@@ -94,7 +94,7 @@ impl Package {
     }
 }
 
-/// What Debian has for an architecture, and what was fetched.
+/// The packages of an architecture in Debian's archive, and the fetched files.
 pub(super) struct Archive {
     dir: PathBuf,
     architecture: &'static str,
@@ -134,7 +134,7 @@ impl Archive {
         }
     }
 
-    /// The newest kernel of a line.
+    /// Fetches the newest kernel of a line.
     pub(super) fn kernel(&self, line: Line) -> Result<PathBuf, String> {
         let path = self.dir.join(line.to_string()).join("vmlinuz");
         if path.exists() {
@@ -144,7 +144,7 @@ impl Archive {
         let mut packages = self.packages()?;
         packages.retain(|package| package.line() == line);
         packages.sort_by(|a, b| b.cmp(a));
-        // The index may list some that have been taken away.
+        // The index may list packages that the archive has since removed.
         let fetched =
             packages.iter().any(|package| self.fetch(&package.name, "*/vmlinuz*", &path).is_ok());
         if fetched {
@@ -154,7 +154,7 @@ impl Archive {
         }
     }
 
-    /// A static busybox, for init.
+    /// Fetches a static busybox, for init.
     pub(super) fn busybox(&self) -> Result<PathBuf, String> {
         let path = self.dir.join("busybox");
         if !path.exists() {
@@ -164,7 +164,7 @@ impl Archive {
         Ok(path)
     }
 
-    /// Reads the lists of packages again, once; without network, those there are do.
+    /// Updates the lists of packages, once. Without network the existing lists are used.
     fn update(&self) {
         self.updated.get_or_init(|| {
             if let Err(message) = run(self.apt("apt-get").args(["-qq", "update"])) {
@@ -180,7 +180,7 @@ impl Archive {
         Ok(names.lines().filter_map(|name| Package::parse(name, self.architecture)).collect())
     }
 
-    /// Takes one file out of a package; apt compares the package with the signed index.
+    /// Extracts one file from a package; apt verifies the package by the signed index.
     fn fetch(&self, package: &str, pattern: &str, path: &Path) -> Result<(), String> {
         let io = |error: std::io::Error| format!("{package}: {error}");
         let dir = self.dir.join(format!("download-{}", std::process::id()));

@@ -1,8 +1,8 @@
 #!/bin/busybox sh
-# The first process: makes a usual system of the kernel, runs the command, ends the machine.
+# The first process: mounts the usual file systems, runs the command, powers off.
 /bin/busybox --install -s /bin
 export PATH=/bin HOME=/
-mount -t devtmpfs dev /dev 2>/dev/null || true # some kernels have done it
+mount -t devtmpfs dev /dev 2>/dev/null || true # some kernels mount it themselves
 mkdir -p /dev/shm /dev/pts /dev/mqueue /dev/hugepages
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -14,7 +14,7 @@ echo 16 >/proc/sys/vm/nr_hugepages
 mount -t hugetlbfs huge /dev/hugepages
 ip link set lo up
 
-# Bytes as they are, not as a terminal wants them.
+# Pass bytes through unchanged, without a terminal's conversions.
 stty -F /dev/@PORT@ raw -echo
 exec </dev/null >/dev/@PORT@ 2>&1
 uname -r

@@ -1,4 +1,4 @@
-//! The first file system of a kernel: vmatlas, the scenarios, and an init that runs the command.
+//! The initramfs of a kernel: vmatlas, the scenarios, and an init that runs the command.
 
 use crate::root;
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 const INIT: &str = include_str!("init.sh");
 
-/// Writes the archive. The command's output goes to a serial port.
+/// Writes the archive. Its init sends the command's output to a serial port.
 pub(super) fn write(
     path: &Path,
     busybox: &Path,
@@ -31,7 +31,7 @@ pub(super) fn write(
     fs::write(path, archive.end()).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// The scenario files, by their names in the archive.
+/// Reads the scenario files, by their names in the archive.
 pub(super) fn scenarios() -> Result<Vec<(String, Vec<u8>)>, String> {
     let dir = root().join("testdata/scenarios");
     let io = |error| format!("{}: {error}", dir.display());
@@ -47,7 +47,7 @@ pub(super) fn scenarios() -> Result<Vec<(String, Vec<u8>)>, String> {
     Ok(files)
 }
 
-/// A word as the shell must be given it.
+/// Quotes a word for the shell.
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
@@ -74,8 +74,8 @@ impl Archive {
     fn entry(&mut self, name: &str, mode: u32, data: &[u8]) {
         let size = u32::try_from(data.len()).expect("a file of less than 4 GiB");
         let name_size = u32::try_from(name.len() + 1).expect("a short name");
-        // inode, mode, uid, gid, links, time, size, device and special device in two parts
-        // each, size of the name, checksum. Nothing has links, so inodes need not differ.
+        // inode, mode, uid, gid, links, time, size, device and special device in two parts each,
+        // size of the name, checksum. No file has links, so inodes need not differ.
         let fields = [0, mode, 0, 0, 1, 0, size, 0, 0, 0, 0, name_size, 0];
         self.0.extend(b"070701");
         self.0.extend(fields.iter().flat_map(|field| format!("{field:08x}").into_bytes()));

@@ -1,4 +1,4 @@
-//! Bytes of a file for each event, stacks included, and the memory of a recorder. To reach: 16
+//! The size of a recording per event, stacks included, and the memory of a recorder. Target: 16
 //! bytes, 256 MiB.
 
 use super::storm::{storm, whole};
@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// The tracepoints of what the program does.
+/// The tracepoints of the calls that the program makes.
 const POINTS: &str = "syscalls:sys_exit_mmap,syscalls:sys_exit_munmap";
 
 pub(super) fn run(bench: &Bench) -> Section {
@@ -20,7 +20,7 @@ pub(super) fn run(bench: &Bench) -> Section {
             Ok((bytes, events)) => {
                 let each = bytes as f64 / events as f64;
                 let value = format!("{each:.1} bytes ({events} events)");
-                // What a start of a program takes counts little among many events only.
+                // The events of the program's start are negligible only among many events.
                 let counts = most > 0.0 && !bench.scale.quick;
                 section.count(name, &value, &target, counts.then_some(each <= most));
             }
@@ -88,7 +88,7 @@ fn perf(bench: &Bench, storm: &Workload) -> Result<(u64, u64), String> {
     Ok((bytes, count.max().unwrap_or(0).max(1)))
 }
 
-/// The most memory that a program had, in KiB.
+/// The peak memory of a program, in KiB.
 fn peak(command: &[String]) -> Result<u64, String> {
     let mut child = Command::new(&command[0])
         .args(&command[1..])
@@ -99,7 +99,7 @@ fn peak(command: &[String]) -> Result<u64, String> {
     let status = format!("/proc/{}/status", child.id());
     let mut most = 0;
     loop {
-        // Never less than it was before; none while a zombie.
+        // `VmHWM` never shrinks; a zombie has none.
         most = most.max(high_water(Path::new(&status)).unwrap_or(0));
         if let Some(status) = child.try_wait().map_err(|error| error.to_string())? {
             return if status.success() { Ok(most) } else { Err(format!("failed: {status}")) };

@@ -1,4 +1,4 @@
-//! Ordinary programs. To reach: 1.1 times the bare program, five times faster than `strace -k`.
+//! Ordinary programs. Target: 1.1 times the bare program, five times as fast as `strace -k`.
 
 use super::{Bench, Workload, found, recorder, source, strace, words};
 use crate::measure::{Contender, race};
@@ -50,7 +50,7 @@ fn measure(bench: &Bench, workload: &Workload, section: &mut Section) {
 
 type Prepared = Result<Workload, (&'static str, String)>;
 
-/// What can be run on this machine; in a hurry two.
+/// The workloads that run on this machine; only two in a quick run.
 fn workloads(bench: &Bench) -> Vec<Prepared> {
     let dir = &bench.dir;
     let make = |name, command: Result<Vec<String>, String>| {
@@ -68,7 +68,7 @@ fn workloads(bench: &Bench) -> Vec<Prepared> {
 
 fn python(arguments: &[&str]) -> Vec<String> {
     let script = source("imports.py").display().to_string();
-    // Not a script that chooses among several Pythons.
+    // Use the interpreter itself, not a script that chooses among several Pythons.
     let found = super::output(
         &words(&["python3", "-c", "import sys; print(sys.executable)"]),
         Path::new("/"),
@@ -103,7 +103,7 @@ fn java(dir: &Path) -> Result<Vec<String>, String> {
 
 fn rustc(dir: &Path, name: &str, source: &Path) -> Vec<String> {
     let [out, source] = [&*dir.join(name), source].map(|path| path.display().to_string());
-    // The compiler itself, not what chooses among several.
+    // Use the compiler itself, not the proxy that chooses among several.
     let found = super::output(&words(&["rustc", "--print=sysroot"]), Path::new("/"));
     let program =
         found.map_or("rustc".to_owned(), |(root, _)| format!("{}/bin/rustc", root.trim()));

@@ -1,5 +1,5 @@
-//! Reading a recording of ten million events. To reach: 3 million events a second, 50 ms for a
-//! moment, and 256 MiB while one is written.
+//! Reading a recording of ten million events. Target: 3 million events per second, 50 ms for a
+//! moment, and 256 MiB while it is written.
 
 use super::Bench;
 use crate::measure::{Contender, race};
@@ -109,7 +109,7 @@ fn reading(bench: &Bench, section: &mut Section, file: &Path, events: u64, made:
 }
 
 fn seeking(bench: &Bench, section: &mut Section, file: &Path, events: u64) {
-    // Just before a snapshot, where most has to be followed, and anywhere.
+    // Moments just before a snapshot, where most events must be replayed, and random ones.
     let mut number = 0;
     let moment = move || {
         number += 1;

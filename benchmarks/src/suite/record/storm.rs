@@ -1,4 +1,4 @@
-//! Nothing but mapping and unmapping, 17 frames deep. To reach: no dearer than strace without
+//! A program that only maps and unmaps, 17 frames deep. Target: no slower than strace without
 //! stacks; by perf events, three times the bare program.
 
 use super::{Bench, Workload, found, recorder, strace, words};
@@ -15,7 +15,7 @@ pub(super) fn run(bench: &Bench) -> Vec<Section> {
     [1, 4].into_iter().map(|threads| measure(bench, pairs, threads)).collect()
 }
 
-/// The program, with that many pairs of calls.
+/// The program, with this number of pairs of calls.
 pub(super) fn storm(bench: &Bench, pairs: u64, threads: u64) -> Result<Workload, String> {
     let program = compile(&super::source("storm.c"), &bench.dir)?;
     let command =
@@ -27,7 +27,7 @@ pub(super) fn storm(bench: &Bench, pairs: u64, threads: u64) -> Result<Workload,
     Ok(workload)
 }
 
-/// Whether a recording has all calls of the program, with their stacks.
+/// Checks that a recording has all calls of the program, with their stacks.
 pub(super) fn whole(file: &Path, pairs: u64) -> Result<super::Found, String> {
     let found = found(file)?;
     if found.deep < 2 * pairs {
@@ -59,7 +59,7 @@ fn measure(bench: &Bench, pairs: u64, threads: u64) -> Section {
             workload.time(&strace(false, "/dev/null"), &bench.dir)
         }),
     ];
-    // The place of the perf backend: measured as soon as the command has it.
+    // The perf backend is measured only if the command supports it.
     let attaches = super::output(
         &words(&[&bench.vmatlas.display().to_string(), "record", "--help"]),
         &bench.dir,
@@ -88,8 +88,7 @@ fn measure(bench: &Bench, pairs: u64, threads: u64) -> Section {
     section
 }
 
-/// How long the program takes from the line that lets it begin to its end, while a recorder is
-/// attached to it.
+/// The time of an attached program, from the line that starts its work to its end.
 fn attached(bench: &Bench, workload: &Workload, file: &Path) -> Result<f64, String> {
     let io = |error: std::io::Error| error.to_string();
     let mut storm = Ended(
@@ -101,7 +100,7 @@ fn attached(bench: &Bench, workload: &Workload, file: &Path) -> Result<f64, Stri
             .spawn()
             .map_err(io)?,
     );
-    // Gone before: what is there then is of this recording.
+    // Remove an older file, so that a file found later belongs to this recording.
     let _ = std::fs::remove_file(file);
     let mut recorder = Ended(
         Command::new(&bench.vmatlas)
@@ -131,7 +130,7 @@ fn attached(bench: &Bench, workload: &Workload, file: &Path) -> Result<f64, Stri
     if said == workload.expected { Ok(nanos) } else { Err(format!("wrong answer: {said}")) }
 }
 
-/// The calls of a recording in which stacks may be missing, but no event.
+/// Counts the calls of a recording in which stacks may be missing, but no event.
 fn found_attached(file: &Path) -> Result<u64, String> {
     use std::ops::ControlFlow;
     use vmatlas_recording::{Recording, What};
@@ -147,12 +146,12 @@ fn found_attached(file: &Path) -> Result<u64, String> {
     Ok(calls)
 }
 
-/// A child that does not outlive this.
+/// A child that is killed and reaped when this is dropped.
 struct Ended(Child);
 
 impl Drop for Ended {
     fn drop(&mut self) {
-        // It may have ended by itself, which is as good.
+        // The child may have ended by itself.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

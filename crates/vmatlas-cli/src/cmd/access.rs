@@ -1,4 +1,4 @@
-//! `vmatlas access PID`: may a user read this process's maps, and which rule decides.
+//! `vmatlas access PID`: reports whether a user may read a process's maps, and the deciding rule.
 
 use crate::args::AccessArgs;
 use crate::output::access::Access;

@@ -1,4 +1,4 @@
-//! `vmatlas at TARGET ADDR…`: all that is known about an address.
+//! `vmatlas at TARGET ADDR…`: shows all known facts about addresses.
 
 use super::open;
 use crate::args::AtArgs;

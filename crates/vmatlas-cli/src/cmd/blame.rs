@@ -1,4 +1,4 @@
-//! `vmatlas blame RECORDING|LOG`: who made what is mapped.
+//! `vmatlas blame RECORDING|LOG`: reports the origins of mapped memory.
 
 use super::open;
 use crate::args::{BlameArgs, By, Count};
@@ -47,8 +47,7 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     Ok(true)
 }
 
-/// A process of a recording or a log, or of the recording that is being made of a process that
-/// lives.
+/// Opens a process of a recording or a log, or the unfinished recording of a live process.
 fn read(name: &str, args: &BlameArgs) -> Result<Atlas, Trouble> {
     let open = open(name, &args.common, &args.moment).debuginfod(args.debuginfod);
     let shown = printable(name.as_bytes());

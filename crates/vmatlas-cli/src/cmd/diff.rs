@@ -1,4 +1,4 @@
-//! `vmatlas diff A B`: what differs between two maps.
+//! `vmatlas diff A B`: compares two maps.
 
 use super::open;
 use crate::args::{DiffArgs, MomentArgs};
@@ -29,7 +29,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
     Ok(is_empty)
 }
 
-/// Only rows are compared.
+/// Refuses a filter on sizes, because only rows are compared.
 fn refuse(filter: Option<&Filter>) -> Result<(), Trouble> {
     let Some(filter) = filter.filter(|filter| filter.needs_more_than_rows()) else { return Ok(()) };
     let what = match filter {

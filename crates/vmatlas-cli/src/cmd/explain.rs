@@ -1,4 +1,4 @@
-//! `vmatlas explain INPUT`: why a program crashed.
+//! `vmatlas explain INPUT`: explains a crash.
 
 use super::open;
 use crate::args::ExplainArgs;
@@ -9,7 +9,7 @@ use vmatlas::explain::Cause;
 use vmatlas::words::count;
 use vmatlas::{Case, CrashInput, ErrorKind, Needs};
 
-/// The answer is no if there was no crash, or nothing says why.
+/// Returns `false` if nothing crashed or no cause was found.
 pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     let open = open(&args.input, &args.common, &args.moment).needs(Needs::NAMES);
     let cases: Vec<Case> = match args.address {
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     Ok(cases.iter().any(|case| case.explanation.cause != Cause::Unknown))
 }
 
-/// What to type instead.
+/// Suggests the command to type instead.
 fn help(error: vmatlas::Error, input: &str) -> Trouble {
     match error.kind() {
         ErrorKind::Usage if error.pid().is_some() => Trouble::new(format!(

@@ -1,4 +1,4 @@
-//! `vmatlas record` where the recorder does not know the processor.
+//! `vmatlas record` on processors that the recorder does not support.
 
 use crate::args::RecordArgs;
 use crate::trouble::Trouble;

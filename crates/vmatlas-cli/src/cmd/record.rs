@@ -1,4 +1,4 @@
-//! `vmatlas record -- CMD`: who makes, changes and drops every mapping.
+//! `vmatlas record -- CMD`: records each call that maps, changes or unmaps memory.
 
 use crate::args::{self, RecordArgs};
 use crate::output::notes::note;
@@ -53,14 +53,14 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
     Ok(report.status.map_or(ExitCode::SUCCESS, end_as))
 }
 
-/// Starts this program once more, to say so if the recorder is killed.
+/// Starts a second vmatlas that reports if the recorder is killed.
 fn guard_of(recording: &Path) -> Option<Guard> {
     let mut command = Command::new(std::env::current_exe().ok()?);
     command.arg("record-guard").arg(recording);
     Some(Guard::start(command))
 }
 
-/// The other side: waits for the recorder's end.
+/// Runs the second vmatlas: waits for the recorder's end.
 pub(crate) fn guard(recording: &Path) {
     if recorder_was_killed() {
         note(&format!(
@@ -71,7 +71,7 @@ pub(crate) fn guard(recording: &Path) {
     }
 }
 
-/// An error with its reasons.
+/// An error with its chain of sources.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -82,8 +82,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// `NAME.PID.vmrec`; of a program that is launched with the number of vmatlas, as it does not run
-/// yet.
+/// `NAME.PID.vmrec`. A program to be launched has no PID yet, so vmatlas's own PID is used.
 fn default_output(program: Option<&Path>, pid: Option<u32>) -> PathBuf {
     let name = program.map_or_else(
         || "process".to_owned(),

@@ -1,4 +1,4 @@
-//! `vmatlas show TARGET`: the annotated map.
+//! `vmatlas show TARGET`: shows the annotated map.
 
 use super::open;
 use crate::args::ShowArgs;
@@ -69,7 +69,7 @@ fn format(args: &ShowArgs) -> Format {
     }
 }
 
-/// What is shown takes.
+/// The facts that the shown columns and filters need.
 fn needs(args: &ShowArgs) -> Needs {
     let format = format(args);
     let columns = args.columns.iter().chain(&args.sort);
@@ -125,7 +125,7 @@ fn csv_columns(sizes: bool) -> Vec<String> {
     always.iter().chain(smaps).map(|&name| name.to_owned()).collect()
 }
 
-/// How the kernel's text is written.
+/// The format of the kernel's text.
 fn text_format(args: &ShowArgs, atlas: &Atlas) -> TextFormat {
     let mut format = atlas.maps().format();
     format.word_size = args.word_size.map_or(format.word_size, Into::into);

@@ -1,4 +1,4 @@
-//! `vmatlas verify FILE…`: scenarios run on the model and on the running kernel.
+//! `vmatlas verify FILE…`: compares the model with the running kernel on scenarios.
 
 use crate::args::VerifyArgs;
 use crate::output::verify::Verified;

@@ -1,4 +1,4 @@
-//! Who may read a process, and which rule decides.
+//! The permission to read a process, and the deciding rule.
 
 use super::Answer;
 use super::json;
@@ -9,10 +9,10 @@ use std::io::{self, Write};
 use vmatlas::access::{Decision, Step};
 use vmatlas::words::printable;
 
-/// Whether a user may read a process's maps.
+/// The permission of a user to read a process's maps.
 pub(crate) struct Access<'a> {
     pub(crate) pid: u32,
-    /// The user asked for; none for vmatlas itself.
+    /// The requested user; `None` for vmatlas itself.
     pub(crate) uid: Option<u32>,
     pub(crate) decision: &'a Decision,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Access<'a> {
 struct AccessJson {
     schema: &'static str,
     pid: u32,
-    /// The user asked for; absent for vmatlas itself.
+    /// The requested user; absent for vmatlas itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<u32>,
     verdict: String,

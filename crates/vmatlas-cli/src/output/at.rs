@@ -1,4 +1,4 @@
-//! All that is known about addresses.
+//! All known facts about addresses.
 
 use super::Answer;
 use super::json::{self, Hex, LabelJson, MappingJson};
@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use vmatlas::words::{self, bytes, printable, size};
 use vmatlas::{ObjectPlace, Place, Row, SourceKind};
 
-/// What is known about some addresses.
+/// The facts about some addresses.
 pub(crate) struct At<'a>(pub(crate) &'a [Place<'a>]);
 
 impl Answer for At<'_> {
@@ -28,7 +28,7 @@ impl Answer for At<'_> {
     }
 }
 
-/// What is known about an address; a document of `at --json`.
+/// The facts about an address; a document of `at --json`.
 #[derive(Serialize)]
 struct PlaceJson<'a> {
     address: Hex,
@@ -70,7 +70,7 @@ struct FileSystem<'a> {
     mount_point: &'a str,
 }
 
-/// What the ELF file says of an address.
+/// The facts about an address from the ELF file.
 #[derive(Serialize)]
 struct Elf<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +85,7 @@ struct Elf<'a> {
     symbol: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     symbol_offset: Option<u64>,
-    /// The table that the symbol is from.
+    /// The table that holds the symbol.
     #[serde(skip_serializing_if = "Option::is_none")]
     symbol_source: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -93,7 +93,7 @@ struct Elf<'a> {
     /// The source file and line.
     #[serde(skip_serializing_if = "Option::is_none")]
     source: Option<String>,
-    /// Why the file of today says nothing.
+    /// The reason why today's file gives no answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     note: Option<&'a str>,
 }
@@ -143,7 +143,7 @@ impl<'a> Elf<'a> {
     }
 }
 
-/// One plain sentence.
+/// Describes an address in one sentence.
 fn sentence(place: &Place<'_>) -> String {
     let address = place.address;
     let Some(row) = &place.row else {
@@ -170,7 +170,7 @@ fn sentence(place: &Place<'_>) -> String {
     sentence.push_str(match row.perms.0[3] {
         b'p' => ", and is private to the process",
         _ if row.perms.shared() => ", and is shared with all who map the same",
-        // Not every source says.
+        // Some sources do not record whether a mapping is shared.
         _ => "",
     });
     if let Some(fs) = &place.file_system {
@@ -185,7 +185,7 @@ fn sentence(place: &Place<'_>) -> String {
     sentence
 }
 
-/// All of it, a line for each fact.
+/// Describes an address in full, one line for each fact.
 fn text(place: &Place<'_>) -> String {
     let mut text = format!("{}\n", sentence(place));
     let mut line = |word: &str, value: String| {

@@ -1,4 +1,4 @@
-//! Who made what is mapped.
+//! The origins of mapped memory.
 
 pub(crate) mod answer;
 mod json;
@@ -21,7 +21,7 @@ impl Answer for BlameAnswer<'_> {
     }
 }
 
-/// The same as folded stacks.
+/// The origins of mapped memory as folded stacks.
 pub(crate) struct Folded<'a>(pub(crate) BlameAnswer<'a>);
 
 impl Answer for Folded<'_> {

@@ -1,4 +1,4 @@
-//! Fields of rows as columns: what `--columns` and `--sort` name.
+//! Fields of rows as columns, for `--columns` and `--sort`.
 
 use crate::trouble::Trouble;
 use std::borrow::Cow;
@@ -10,7 +10,7 @@ use vmatlas::{FIELDS, Field, FieldKind, FieldNeeds, FieldValue, Row, words};
 pub(crate) struct Column(pub(crate) &'static Field);
 
 impl Column {
-    /// The column of that name. Those of smaps take sizes.
+    /// Finds a column by its name. Columns of smaps fields require sizes.
     pub(crate) fn of(name: &str, sizes: bool) -> Result<Column, Trouble> {
         let needs_sizes = |field: &&Field| field.needs == FieldNeeds::Sizes;
         match Field::named(name) {
@@ -23,7 +23,7 @@ impl Column {
         }
     }
 
-    /// Columns by their names.
+    /// Finds columns by their names.
     pub(crate) fn list(names: &[String], sizes: bool) -> Result<Vec<Column>, Trouble> {
         names.iter().map(|name| Column::of(name, sizes)).collect()
     }
@@ -32,7 +32,7 @@ impl Column {
         self.0.name
     }
 
-    /// The value as it stands in a file for programs: numbers whole, addresses with `0x`.
+    /// The exact value, for programs: numbers in full, addresses with `0x`.
     pub(crate) fn exact<'r>(self, row: &'r Row<'_>) -> Cow<'r, [u8]> {
         match self.0.value(row) {
             FieldValue::Text(text) => text,
@@ -40,7 +40,7 @@ impl Column {
         }
     }
 
-    /// The value as people read it.
+    /// The short value, for people.
     pub(crate) fn short(self, row: &Row<'_>) -> String {
         match self.0.value(row) {
             FieldValue::Address(address) => format!("{address:x}"),
@@ -49,17 +49,17 @@ impl Column {
         }
     }
 
-    /// Whether it is aligned to the right.
+    /// Whether the column is aligned to the right.
     pub(crate) fn is_number(self) -> bool {
         matches!(self.0.kind, FieldKind::Address | FieldKind::Bytes | FieldKind::Number)
     }
 
-    /// Whether its value takes that.
+    /// Whether the column requires a fact.
     pub(crate) fn needs(self, needs: FieldNeeds) -> bool {
         self.0.needs == needs
     }
 
-    /// The order of two rows by this column: what is not known comes first.
+    /// Compares two rows by this column; unknown values come first.
     pub(crate) fn compare(self, a: &Row<'_>, b: &Row<'_>) -> Ordering {
         let (a, b) = (self.0.value(a), self.0.value(b));
         match self.is_number() {

@@ -1,4 +1,4 @@
-//! What differs between two maps.
+//! The differences between two maps.
 
 use super::Answer;
 use super::json::{self, MappingJson, WarningJson};
@@ -10,10 +10,10 @@ use std::io::{self, Write};
 use vmatlas::words::{self, name, size};
 use vmatlas::{Atlas, Change, Diff, Mapping};
 
-/// How many functions stand behind what a row gained.
+/// The most functions in the origin of the bytes that a row gained.
 const FRAMES: usize = 2;
 
-/// What differs between two targets.
+/// The differences between two targets.
 pub(crate) struct DiffAnswer<'a> {
     pub(crate) first: &'a Atlas,
     pub(crate) second: &'a Atlas,
@@ -66,8 +66,8 @@ impl Answer for DiffAnswer<'_> {
     }
 }
 
-/// Who made what came and who ended what went, where both are of one recording; by where the rows
-/// begin.
+/// The origins of added rows and the ends of removed ones, if both targets belong to one recording.
+/// The keys are the starts of rows and of unmapped ranges.
 #[derive(Default)]
 struct Who {
     added: HashMap<u64, String>,
@@ -108,7 +108,7 @@ fn text(diff: &Diff<'_>, who: &Who, paint: Paint) -> String {
         );
         let _ = writeln!(text, "{}{note}", paint.paint(style::change(sign), shown.trim_end()));
     };
-    // In the order of the addresses of what they are about.
+    // Sort the lines by address.
     let mut rows: Vec<(u64, char, &Mapping<'_>, Option<&Change<'_>>)> = Vec::new();
     rows.extend(diff.removed.iter().map(|row| (row.range.start, '-', row, None)));
     rows.extend(diff.added.iter().map(|row| (row.range.start, '+', row, None)));
@@ -139,7 +139,7 @@ fn text(diff: &Diff<'_>, who: &Who, paint: Paint) -> String {
     text
 }
 
-/// What changed, in words.
+/// Describes the changes of a row.
 fn notes(change: &Change<'_>) -> Vec<String> {
     let Change { from, to, what, .. } = change;
     let note = |what: &&'static str| match *what {

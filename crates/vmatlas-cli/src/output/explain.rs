@@ -1,4 +1,4 @@
-//! An explanation for people and for scripts.
+//! The answer of `vmatlas explain`.
 
 use super::Answer;
 use super::json::{self, Hex, SCHEMA};
@@ -13,15 +13,15 @@ use vmatlas::crashes::{Access, CrashSource};
 use vmatlas::explain::{Around, around};
 use vmatlas::words::{function, module_name, printable, size};
 
-/// How wide the paragraph is.
+/// The width of the paragraph in characters.
 const WIDTH: usize = 100;
-/// How many rows are shown on each side of the address.
+/// The most rows to show on each side of the address.
 const ROWS: usize = 2;
 
 /// The crashes of an input.
 pub(crate) struct Explain<'a> {
     pub(crate) cases: &'a [Case],
-    /// How many calls of a stack are shown.
+    /// The most frames to show for a stack.
     pub(crate) top: usize,
 }
 
@@ -38,7 +38,7 @@ impl Answer for Explain<'_> {
     }
 }
 
-/// The paragraph, the conclusion, the facts, the map around the address and the stack.
+/// Formats the paragraph, the conclusion, the facts, the map around the address and the stack.
 fn text(case: &Case, top: usize, paint: Paint) -> String {
     let explanation = &case.explanation;
     let mut text = wrapped(&printable(explanation.paragraph.as_bytes()));
@@ -50,7 +50,7 @@ fn text(case: &Case, top: usize, paint: Paint) -> String {
     let cause = explanation.cause.word();
     line("cause", &format!("{cause} ({}: {})", explanation.confidence, explanation.because));
     for (name, value) in &explanation.facts {
-        // A message may have several lines; a name has no business to.
+        // A message may have several lines; a name must stay on one.
         let parts = if *name == "said" { value.lines().collect() } else { vec![&**value] };
         for (at, part) in parts.into_iter().enumerate() {
             line(if at == 0 { name } else { "" }, part);
@@ -63,7 +63,7 @@ fn text(case: &Case, top: usize, paint: Paint) -> String {
     text
 }
 
-/// Words in lines.
+/// Wraps a paragraph into lines.
 fn wrapped(paragraph: &str) -> String {
     let mut text = String::new();
     let mut width = 0;
@@ -83,7 +83,7 @@ fn wrapped(paragraph: &str) -> String {
     text
 }
 
-/// The rows around the address, with an arrow where it is.
+/// Shows the rows around the address, with an arrow at the address.
 fn map(text: &mut String, case: &Case, address: u64, paint: Paint) {
     let lines = around(&case.maps, address, ROWS);
     if lines.is_empty() {
@@ -165,7 +165,7 @@ struct CaseJson<'a> {
 struct AroundJson {
     start: Hex,
     end: Hex,
-    /// Whether the address is in it.
+    /// Whether the row holds the address.
     here: bool,
     mapped: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -180,7 +180,7 @@ struct Document<'a> {
     /// The first crash of the input.
     #[serde(flatten)]
     first: Option<CaseJson<'a>>,
-    /// Those after it.
+    /// The further crashes of the input.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     more: Vec<CaseJson<'a>>,
 }

@@ -1,8 +1,8 @@
-//! A flame graph as one SVG file: a picture without scripts, and with them one that can be zoomed
-//! and searched. Its root is at the top, where reading begins: stacks of interpreters are hundreds
-//! of frames deep.
+//! A flame graph as one SVG file. It is readable without scripts; with them it can be zoomed and
+//! searched. Its root is at the top, where reading begins: stacks of interpreters are hundreds of
+//! frames deep.
 //!
-//! Every name in it may come from a hostile process. Names are XML text and nothing else: the
+//! Every name in the graph may come from a hostile process. Names are only ever XML text: the
 //! script is the same for every graph, reads names as text and writes them as text.
 
 mod tree;
@@ -11,19 +11,21 @@ use std::fmt::Write as _;
 use tree::{Frame, Tree};
 use vmatlas::words::printable;
 
-/// The width of the picture in pixels.
+/// The width of the picture, in pixels.
 const WIDTH: f64 = 1200.0;
-/// Left and right of the frames.
+/// The margin left and right of the frames, in pixels.
 const MARGIN: f64 = 10.0;
-/// Above the frames: the title, the buttons, and what the pointer is on and the search found.
+/// The height above the frames, in pixels: the title, the buttons, the frame under the pointer, and
+/// the share of the search matches.
 const ABOVE: f64 = 58.0;
-/// The height of a frame, with the gap to the next.
+/// The height of a frame with the gap to the next, in pixels.
 const ROW: f64 = 17.0;
-/// The width of a letter; letters are monospaced, so that text can be cut without measuring it.
+/// The width of a letter, in pixels. The font is monospaced, so text can be cut without measuring
+/// it.
 const LETTER: f64 = 7.25;
-/// Frames narrower than this are drawn together, in pixels.
+/// The least width of a frame that is drawn by itself, in pixels. Narrower ones are merged.
 const NARROW: f64 = 0.1;
-/// The most frames that are drawn each for itself.
+/// The most frames that are drawn by themselves.
 const MAX_FRAMES: usize = 10_000;
 /// The most letters of a name.
 const MAX_NAME: usize = 500;
@@ -41,8 +43,8 @@ text{font:12px ui-monospace,Menlo,Consolas,'DejaVu Sans Mono',monospace;fill:#11
 
 const SCRIPT: &str = include_str!("flame/flame.js");
 
-/// Draws folded stacks, a line each: frames from the outermost on with `;` between, a blank, and
-/// bytes. Gives `None` if there are no bytes.
+/// Draws folded stacks. Each line holds frames separated by `;`, outermost first, then a blank and
+/// the bytes. Returns `None` if there are no bytes.
 pub(crate) fn svg(title: &str, folded: &str) -> Option<String> {
     let tree = Tree::read(folded);
     let total = tree.total();
@@ -108,14 +110,14 @@ fn draw(out: &mut String, frame: &Frame<'_>, total: u64, scale: f64) {
     out.push_str("</g>\n");
 }
 
-/// What fits into a frame of an escaped name, as the script fits it too.
+/// Cuts an escaped name to the width of a frame, exactly as the script does.
 fn fitting(escaped: &str, width: f64) -> Option<String> {
     let room = ((width - 6.0) / LETTER).floor();
     if room < 3.0 {
         return None;
     }
     let room = room as usize;
-    // An entity is one letter.
+    // An entity counts as one letter.
     let mut letters = Vec::new();
     let mut rest = escaped;
     while let Some(first) = rest.chars().next() {
@@ -130,7 +132,7 @@ fn fitting(escaped: &str, width: f64) -> Option<String> {
     Some(letters[..room - 2].concat() + "..")
 }
 
-/// A name as XML text, short and with nothing in it that commands anything.
+/// Escapes a name as short XML text without control characters.
 fn text(name: &str) -> String {
     let printable = printable(name.as_bytes());
     let mut text = String::with_capacity(printable.len());
@@ -145,7 +147,7 @@ fn text(name: &str) -> String {
             '>' => text.push_str("&gt;"),
             '"' => text.push_str("&quot;"),
             '\'' => text.push_str("&#39;"),
-            // No characters of XML.
+            // XML does not allow these characters.
             '\u{fffe}' | '\u{ffff}' => text.extend(letter.escape_unicode()),
             letter => text.push(letter),
         }
@@ -153,7 +155,7 @@ fn text(name: &str) -> String {
     text
 }
 
-/// A green or blue that is always the same for a name.
+/// A green or blue that depends only on the name.
 fn colour(name: &str) -> String {
     let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
@@ -162,7 +164,7 @@ fn colour(name: &str) -> String {
     format!("#{:02x}{:02x}{:02x}", 90 + a * 70 / 255, 195 + b * 45 / 255, 110 + c * 110 / 255)
 }
 
-/// A number with commas between its thousands.
+/// Formats a number with commas between its thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,4 +1,4 @@
-//! The JSON documents, as types made for their readers.
+//! The JSON documents, with types made for their readers.
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -8,7 +8,7 @@ use vmatlas::{
     Atlas, FIELDS, FieldNeeds, FieldValue, Kind, Note, Row, SmapsValue, SourceKind, VmFlags,
 };
 
-/// An address or offset: a string, because not every reader has 64-bit numbers.
+/// An address or offset. It is written as a string, because some readers lack 64-bit numbers.
 pub(crate) struct Hex(pub(crate) u64);
 
 impl Serialize for Hex {
@@ -23,12 +23,12 @@ impl Serialize for Hex {
     }
 }
 
-/// Text that is ASCII.
+/// Converts ASCII text.
 fn ascii(text: &[u8]) -> &str {
     std::str::from_utf8(text).unwrap_or_default()
 }
 
-/// The version of all documents.
+/// The schema version of all documents.
 pub(crate) const SCHEMA: &str = "vmatlas/1";
 
 #[derive(Serialize)]
@@ -46,7 +46,7 @@ pub(crate) struct TargetJson {
     word_size: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kernel: Option<String>,
-    /// Why there is no mapping.
+    /// The reason why there are no mappings.
     #[serde(skip_serializing_if = "Option::is_none")]
     empty: Option<String>,
 }
@@ -54,7 +54,7 @@ pub(crate) struct TargetJson {
 impl TargetJson {
     pub(crate) fn of(atlas: &Atlas) -> TargetJson {
         let text = |bytes: &[u8]| match atlas.source() {
-            // Theirs was always fit to be printed.
+            // Names from recordings and logs were always escaped in JSON.
             SourceKind::Recording | SourceKind::Log => vmatlas::words::printable(bytes),
             _ => String::from_utf8_lossy(bytes).into_owned(),
         };
@@ -71,7 +71,7 @@ impl TargetJson {
     }
 }
 
-/// A mapping, with labels where they are wanted.
+/// A mapping, with labels if requested.
 pub(crate) struct MappingJson<'a> {
     pub(crate) row: Row<'a>,
     pub(crate) labels: bool,
@@ -109,7 +109,7 @@ impl Serialize for MappingJson<'_> {
             let name = ascii(lower);
             let prefixed;
             let name = match name {
-                // The row says it already.
+                // The row's own `size` has the same value.
                 "size" => continue,
                 name if is_own_key(name) => {
                     prefixed = format!("smaps_{name}");
@@ -131,13 +131,13 @@ impl Serialize for MappingJson<'_> {
     }
 }
 
-/// What a row is for.
+/// Writes the purposes of a row.
 fn labels<M: SerializeMap>(map: &mut M, row: &Row<'_>) -> Result<(), M::Error> {
     if let Some(label) = row.label() {
         map.serialize_entry("label", &LabelJson::of(label))?;
     }
     let labels = row.labels();
-    // One label that covers all of the row is the row's.
+    // A single label for the whole row is written above; others need ranges.
     if labels.len() > 1 || labels.iter().any(|part| part.range.size() < row.range.size()) {
         let parts: Vec<PartJson<'_>> = labels.iter().map(PartJson::of).collect();
         map.serialize_entry("parts", &parts)?;
@@ -145,11 +145,11 @@ fn labels<M: SerializeMap>(map: &mut M, row: &Row<'_>) -> Result<(), M::Error> {
     Ok(())
 }
 
-/// What memory is for.
+/// The purpose of memory.
 #[derive(Serialize)]
 pub(crate) struct LabelJson<'a> {
     pub(crate) text: &'a str,
-    /// The sort, by which totals are made.
+    /// The group by which totals are summed up.
     group: &'a str,
     pub(crate) confidence: &'static str,
     pub(crate) because: &'a str,
@@ -166,7 +166,7 @@ impl<'a> LabelJson<'a> {
     }
 }
 
-/// A part of a mapping that is for something else than the rest.
+/// A part of a mapping with a purpose of its own.
 #[derive(Serialize)]
 struct PartJson<'a> {
     start: Hex,
@@ -184,7 +184,7 @@ impl<'a> PartJson<'a> {
     }
 }
 
-/// The entries of a field of the table. A note is left out where there is none.
+/// Writes the entries of a field of the table. An absent note is left out.
 fn field_entries<M: SerializeMap>(
     map: &mut M,
     name: &'static str,
@@ -201,7 +201,7 @@ fn field_entries<M: SerializeMap>(
     }
 }
 
-/// What a kind of mapping has besides its word.
+/// Writes the entries that depend on the kind of mapping.
 fn kind_entries<M: SerializeMap>(map: &mut M, row: &Row<'_>) -> Result<(), M::Error> {
     match row.kind() {
         Kind::ThreadStack { tid } => map.serialize_entry("tid", &tid),
@@ -216,13 +216,14 @@ fn kind_entries<M: SerializeMap>(map: &mut M, row: &Row<'_>) -> Result<(), M::Er
     }
 }
 
-/// Whether a mapping has a key that a field of smaps could have, too, as `Name` of Android's kernels.
+/// Whether a mapping has its own key of this name. A smaps field may share it, as `Name` of
+/// Android's kernels does.
 fn is_own_key(name: &str) -> bool {
     name == "parts"
         || vmatlas::Field::named(name).is_some_and(|field| field.needs != FieldNeeds::Sizes)
 }
 
-/// The longest name of a field of smaps that is taken as one.
+/// The longest accepted name of a smaps field.
 const MAX_FIELD_NAME: usize = 64;
 
 struct Flags<'a>(VmFlags<'a>);
@@ -233,7 +234,7 @@ impl Serialize for Flags<'_> {
     }
 }
 
-/// Bytes as text, and exactly if they are not UTF-8.
+/// Writes bytes as text, and also in hexadecimal if they are not UTF-8.
 fn text_entries<M: SerializeMap>(map: &mut M, name: &str, bytes: &[u8]) -> Result<(), M::Error> {
     let text = String::from_utf8_lossy(bytes);
     map.serialize_entry(name, &text)?;
@@ -256,7 +257,7 @@ pub(crate) fn warnings(atlas: &Atlas) -> impl Iterator<Item = WarningJson> {
     atlas.notes().map(warning)
 }
 
-/// A document in a line.
+/// Writes a document on one line.
 pub(crate) fn write(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
     writeln!(out, "{}", text(document)?)
 }

@@ -1,4 +1,4 @@
-//! `vmatlas blame RECORDING ADDR`: the whole life of an address.
+//! `vmatlas blame RECORDING ADDR`: reports the life of an address.
 
 use super::Answer;
 use super::blame::text::{FRAMES, frames};
@@ -16,7 +16,7 @@ use vmatlas::{Life, Lives, syscall};
 /// The lives of some addresses.
 pub(crate) struct LivesAnswer<'a> {
     pub(crate) lives: &'a Lives<'a>,
-    /// How many frames of a stack are shown.
+    /// The most frames to show for a stack.
     pub(crate) top: usize,
 }
 
@@ -40,9 +40,9 @@ struct StepJson<'a> {
     tid: u32,
     comm: String,
     what: &'static str,
-    /// The address at that time.
+    /// The address of the memory at that time.
     address: Hex,
-    /// Where its bytes came from or went to.
+    /// The address that the memory moved from or to.
     #[serde(skip_serializing_if = "Option::is_none")]
     other: Option<Hex>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -96,7 +96,7 @@ fn text(lives: &Lives<'_>, life: &Life, top: usize, paint: Paint) -> String {
     text
 }
 
-/// What happened, in words.
+/// Describes a step.
 fn sentence(step: &LifeStep) -> String {
     let row = step.row.map_or_else(String::new, |(range, perms)| {
         format!("{range} {} {perms}", size(range.size()))

@@ -1,22 +1,22 @@
-//! Notes and errors in words that name the command's options.
+//! Notes and errors in words that refer to the command's options.
 
 use crate::args::CommonArgs;
 use std::io::Write as _;
 use vmatlas::{Atlas, Error, Note, Processes, SourceKind, words};
 
-/// Says something to people on standard error, which may be closed.
+/// Prints a line to standard error, which may be closed.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "vmatlas: {}", words::printable(text.as_bytes()));
 }
 
-/// Says what is odd about a target.
+/// Prints the notes about a target.
 pub(crate) fn of_atlas(atlas: &Atlas, args: &CommonArgs) {
     if !args.quiet {
         atlas.notes().for_each(|found| note(&format!("{}: {}", atlas.name(), text(&found))));
     }
 }
 
-/// A note in a line.
+/// A note on one line.
 pub(crate) fn text(note: &Note) -> String {
     match note {
         Note::LabelsWithoutMemory { why } => format!("labels without --deep: {why}"),
@@ -25,7 +25,7 @@ pub(crate) fn text(note: &Note) -> String {
     }
 }
 
-/// An error in a line.
+/// An error on one line.
 pub(crate) fn error(error: &Error) -> String {
     match error.processes() {
         Some(all) => format!("{}; {}", error.message(), processes(all)),
@@ -33,7 +33,7 @@ pub(crate) fn error(error: &Error) -> String {
     }
 }
 
-/// How to ask for the processes of a recording or log.
+/// Suggests how to select a process of a recording or log.
 fn processes(all: &Processes) -> String {
     match all.source {
         SourceKind::Recording => all.list("--pid "),

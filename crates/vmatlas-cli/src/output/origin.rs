@@ -1,11 +1,11 @@
-//! Who made some bytes, as JSON and in a line.
+//! The origin of some bytes, as JSON and on one line.
 
 use crate::output::json::Hex;
 use serde::Serialize;
 use vmatlas::recording::Maker;
 use vmatlas::{Made, SymbolFrame};
 
-/// Bytes of one origin: every byte of a mapping is in one of these.
+/// Bytes that share an origin. The origins of a mapping cover each byte once.
 #[derive(Serialize)]
 pub(crate) struct OriginJson<'a> {
     start: Hex,
@@ -52,7 +52,7 @@ impl<'a> FrameJson<'a> {
 }
 
 impl<'a> OriginJson<'a> {
-    /// Of some bytes.
+    /// Converts the origin of some bytes.
     pub(crate) fn of(made: &Made<'a>) -> OriginJson<'a> {
         let (range, origin, task) = (made.range(), made.origin(), made.task());
         let told = Some(origin).filter(|origin| origin.event != 0);
@@ -76,7 +76,7 @@ impl<'a> OriginJson<'a> {
 }
 
 impl FrameJson<'_> {
-    /// The same in words.
+    /// The frame on one line.
     pub(crate) fn line(&self) -> String {
         let module = self.module.rsplit('/').next().unwrap_or_default();
         let name = if self.function.is_empty() {

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use vmatlas::Overview;
 use vmatlas::words::{self, printable};
 
-/// `show RECORDING --processes`.
+/// The answer of `show RECORDING --processes`.
 pub(crate) struct Processes<'a>(pub(crate) &'a Overview);
 
 #[derive(Serialize)]

@@ -1,19 +1,20 @@
-//! Text on a terminal, through `$PAGER` when it is longer than the screen.
+//! Text on a terminal, through `$PAGER` if it is longer than the screen.
 
 use crate::trouble::Trouble;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};
 
-/// Writes to standard output.
+/// Writes text to standard output.
 pub(super) fn print(text: &str, is_paged: bool) -> Result<(), Trouble> {
     if let Some(pager) = pager(text).filter(|_| is_paged) {
-        // Less passes colors on, and ends on Ctrl-C, and at once should the text fit after all.
+        // F: less exits at once if the text fits after all; R: it passes colors on; K: it exits on
+        // Ctrl-C.
         let less = std::env::var("LESS").unwrap_or_else(|_| "FRXK".to_owned());
         let spawned =
             Command::new("sh").arg("-c").arg(pager).env("LESS", less).stdin(Stdio::piped()).spawn();
         if let Ok(mut child) = spawned {
             if let Some(mut input) = child.stdin.take() {
-                // Leaving the pager before the end is no failure.
+                // It is no error if the user quits the pager before the end.
                 drop(input.write_all(text.as_bytes()));
             }
             if child.wait().is_ok_and(|status| !matches!(status.code(), Some(126 | 127))) {

@@ -1,15 +1,15 @@
-//! Many rows written by several threads.
+//! Many rows formatted by several threads.
 
 use std::io::{self, Write};
 use std::num::NonZero;
 use std::sync::mpsc::sync_channel;
 use std::thread;
 
-/// How many rows a thread writes at a time; fewer are not worth a thread.
+/// The number of rows that a thread formats at a time; fewer are not worth a thread.
 const PIECE: usize = 2048;
 
-/// Writes rows, given by their index, in that order. `write_row` appends what stands for a row,
-/// given its place among these and its index.
+/// Writes the rows with these indexes, in this order. `write_row` appends a row's text, given its
+/// position in the order and its index.
 pub(super) fn write(
     out: &mut dyn Write,
     rows: &[usize],
@@ -27,13 +27,13 @@ pub(super) fn write(
     }
     let count = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
-        // Each thread writes every so many pieces, and they are taken in turn.
+        // Thread N formats pieces N, N + count, …; they are collected in turn.
         let threads: Vec<_> = (0..count)
             .map(|first| {
                 let (sender, texts) = sync_channel(1);
                 let (pieces, write_piece) = (pieces.clone(), &write_piece);
                 let work = move || {
-                    // Once nobody takes them any more, there is no need to go on.
+                    // Stop once the receiver is gone.
                     pieces
                         .skip(first)
                         .step_by(count)
@@ -44,7 +44,7 @@ pub(super) fn write(
             })
             .collect();
         for (number, _) in pieces {
-            // A thread that panicked sends nothing, and its panic ends the scope.
+            // A panicked thread sends nothing; its panic ends the scope.
             let Ok(text) = threads[number % count].recv() else { break };
             out.write_all(&text)?;
         }

@@ -1,4 +1,4 @@
-//! What is said while and after a program is recorded.
+//! Messages during and after a recording.
 
 #![cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 
@@ -8,7 +8,7 @@ use std::path::Path;
 use vmatlas::record::{Audit, Listener, News, Progress, Report, Truth};
 use vmatlas::words::{count, printable, size};
 
-/// A line on the terminal that is written over and over, and what is said once.
+/// Shows progress on one line of the terminal, and prints other messages once.
 pub(crate) fn listener() -> Listener {
     let terminal = std::io::stderr().is_terminal();
     let mut last = Progress::default();
@@ -40,7 +40,7 @@ pub(crate) fn listener() -> Listener {
     })
 }
 
-/// Clears the line of a terminal.
+/// The escape sequence that clears a line of a terminal.
 const CLEAR: &str = "\r\x1b[K";
 const ENDED: &str = "the recording has ended; the program runs on (launched by vmatlas it needs \
     it: Ctrl-C once more ends both)";
@@ -81,9 +81,9 @@ fn tell_audit(audit: &Audit) {
     }
 }
 
-/// How often the model was wrong.
+/// Reports how often the model was wrong.
 fn how_true(truth: &Truth) -> String {
-    // Programs that are not stopped are looked at from time to time only.
+    // Programs that run on while recorded are compared with the kernel only from time to time.
     let (when, rows, wrong) = match truth.rows_at_exit {
         0 => ("when looked at", truth.rows, truth.rows_wrong),
         rows => ("at exit", rows, truth.rows_wrong_at_exit),

@@ -12,10 +12,10 @@ use std::borrow::Cow;
 use std::io::{self, Write};
 use vmatlas::{Atlas, Filter, MapTotals, Row, Total};
 
-/// The map of a target, or some rows of it.
+/// The map of a target, with all or some of its rows.
 pub(crate) struct Show<'a> {
     pub(crate) atlas: &'a Atlas,
-    /// The rows that are shown, by their index, in the order in which they are shown.
+    /// The indexes of the shown rows, in display order.
     pub(crate) rows: &'a [usize],
     pub(crate) filter: Option<&'a Filter>,
     pub(crate) plan: Plan,
@@ -49,7 +49,7 @@ impl Answer for Show<'_> {
             if place > 0 {
                 piece.push(b',');
             }
-            // Only writing to memory could fail.
+            // Only writing to memory could fail, and it cannot.
             drop(serde_json::to_writer(piece, &MappingJson { row, labels: true }));
         })?;
         let warnings: Vec<json::WarningJson> = json::warnings(self.atlas).collect();
@@ -78,7 +78,7 @@ impl Answer for Show<'_> {
     }
 }
 
-/// The input or output error that it is, so that a closed pipe is known.
+/// Extracts the underlying I/O error, so that a closed pipe is recognised.
 fn io_error(error: ::csv::Error) -> io::Error {
     match error.into_kind() {
         ::csv::ErrorKind::Io(error) => error,
@@ -93,14 +93,14 @@ struct TotalJson {
     #[serde(flatten)]
     sum: SumJson,
     share: f64,
-    /// How many programs and libraries it is of.
+    /// The number of programs and libraries that the rows belong to.
     #[serde(skip_serializing_if = "Option::is_none")]
     images: Option<usize>,
-    /// The bytes of it that nothing says the purpose of.
+    /// The bytes whose purpose is unexplained.
     unexplained: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     unexplained_rss: Option<u64>,
-    /// What the rest is for, if its names do not say it.
+    /// The sums by label group, if the names of this kind do not explain their purpose.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     labels: Vec<LabelTotalJson>,
 }

@@ -1,11 +1,11 @@
-//! Colors, as users of pwndbg know them.
+//! Colors, as in pwndbg.
 
 use crate::args::Color;
 use anstyle::{AnsiColor, Style};
 use std::io::IsTerminal as _;
 use vmatlas::{Kind, Mapping};
 
-/// Whether to color.
+/// Whether to color the output.
 pub(crate) fn wanted(color: Color) -> bool {
     match color {
         Color::Always => true,
@@ -32,7 +32,7 @@ pub(crate) fn of(row: &Mapping<'_>) -> Style {
     if row.perms.write() && row.perms.execute() { style.underline() } else { style }
 }
 
-/// The style of a line of a comparison by its sign.
+/// The style of a line of a comparison, by its sign.
 pub(crate) fn change(sign: char) -> Style {
     let color = match sign {
         '+' => AnsiColor::Green,

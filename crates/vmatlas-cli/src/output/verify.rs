@@ -1,4 +1,4 @@
-//! What became of scenarios.
+//! The results of scenarios.
 
 use super::Answer;
 use super::json;
@@ -9,10 +9,10 @@ use std::io::{self, Write};
 use vmatlas::words::printable;
 use vmatlas::{Outcome, Status, VerifyReport};
 
-/// What became of scenarios.
+/// The results of scenarios.
 pub(crate) struct Verified<'a>(pub(crate) &'a VerifyReport);
 
-/// The whole answer.
+/// The document of `verify --json`.
 #[derive(Serialize)]
 struct ReportJson<'a> {
     schema: &'static str,
@@ -22,7 +22,7 @@ struct ReportJson<'a> {
     scenarios: Vec<OutcomeJson<'a>>,
 }
 
-/// What became of one scenario.
+/// The result of one scenario.
 #[derive(Serialize)]
 struct OutcomeJson<'a> {
     name: &'a str,
@@ -35,7 +35,7 @@ struct OutcomeJson<'a> {
     model: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kernel: Option<&'a str>,
-    /// The smallest scenario that shows a difference of a random one.
+    /// For a random scenario, the smallest one that shows the difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     scenario: Option<&'a str>,
 }

@@ -1,4 +1,4 @@
-//! `vmatlas blame`: who made what is mapped, by a recording of a program that is known.
+//! Tests `vmatlas blame` on recordings of programs whose origins are known.
 
 use crate::vmatlas::{Run, command, testdata, vmatlas};
 use serde_json::Value;
@@ -8,12 +8,12 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
-/// testdata/programs/blamed.c.
+/// Compiles testdata/programs/blamed.c once.
 fn program() -> &'static Path {
     static COMPILED: OnceLock<PathBuf> = OnceLock::new();
     COMPILED.get_or_init(|| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("blamed");
-        // Another run of the tests may be executing the last one.
+        // Another run of the tests may be executing the former file.
         let new = path.with_extension(format!("new-{}", std::process::id()));
         let mut cc = Command::new("cc");
         cc.args(["-O1", "-g", "-fno-inline", "-pthread", "-o"]).arg(&new);
@@ -24,7 +24,7 @@ fn program() -> &'static Path {
     })
 }
 
-/// A recording of it.
+/// A recording of `blamed`.
 struct Recorded {
     directory: TempDir,
 }
@@ -62,7 +62,7 @@ fn number(value: &Value) -> u64 {
     }
 }
 
-/// The bytes of each function that a stack of `blame --json` goes through.
+/// The bytes whose stack in `blame --json` contains a function.
 fn bytes_by(document: &Value, function: &str) -> u64 {
     let mappings = document["mappings"].as_array().unwrap();
     let origins = mappings.iter().flat_map(|mapping| mapping["origins"].as_array().unwrap());
@@ -86,7 +86,8 @@ fn every_byte_is_of_one_origin_and_the_makers_are_named() {
         }
         assert_eq!(from, number(&mapping["end"]));
     }
-    // 48 MiB less the 8 that were trimmed, and the log, joined to one row but for its first page.
+    // 48 MiB less the 8 MiB that were trimmed. The log was merged into one row, except its first
+    // page.
     assert_eq!(bytes_by(&document, "cache_init"), 40 << 20);
     assert_eq!(bytes_by(&document, "log_open"), 4 << 20);
     assert!(bytes_by(&document, "worker") > 1 << 20);
@@ -153,7 +154,7 @@ fn an_address_has_a_life() {
     assert_eq!(never.status, 1, "{}", never.text());
 }
 
-/// `[vdso]` that a program has mapped anew is of the call that mapped it, whichever backend saw it.
+/// A remapped `[vdso]` originates from the call that mapped it, in both backends.
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn a_vdso_that_is_mapped_anew_is_of_arch_prctl() {
@@ -184,7 +185,7 @@ fn a_vdso_that_is_mapped_anew_is_of_arch_prctl() {
             names.push(name);
             for origin in mapping["origins"].as_array().unwrap() {
                 assert_eq!(origin["syscall"], "arch_prctl", "{backend}: {mapping}");
-                // Perf events are read later, when the program may have ended.
+                // Perf events are read later, possibly after the end of the program.
                 let stack = origin["stack"].as_array().unwrap();
                 let maker = |frame: &Value| frame["function"] == "vdso_maker";
                 let named = stack.iter().any(maker);
@@ -222,7 +223,7 @@ fn a_process_is_blamed_while_it_is_recorded() {
     let mut pid = [0; 16];
     let read = record.stdout.as_mut().unwrap().read(&mut pid).unwrap();
     let pid = std::str::from_utf8(&pid[..read]).unwrap().trim().to_owned();
-    // What is not a tenth of a second old may not have been written yet.
+    // Events younger than a tenth of a second may not have been written yet.
     let mut run = vmatlas(&["blame", &pid]);
     for _ in 0..100 {
         if run.status == 0 && run.text().contains("libc.so") {
@@ -239,7 +240,7 @@ fn a_process_is_blamed_while_it_is_recorded() {
     assert!(gone.stderr.contains("vmatlas record"), "{}", gone.stderr);
 }
 
-/// Perf events of the whole machine are root's.
+/// Only root may open perf events of the whole machine.
 fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output().unwrap();
     let root = id.stdout == b"0\n";
@@ -261,7 +262,7 @@ fn perf_events_tell_the_same_and_who_touched_what() {
     assert_eq!(bytes_by(&document, "log_open"), 4 << 20);
 
     let recorded = Recorded::by(&["--pages"]);
-    // The pages in memory are looked at when it begins to be long, not before: it may end earlier.
+    // Resident pages are read once the program has run for some time; it may end before that.
     let touched = vmatlas(&["blame", &recorded.file(), "--count", "touched"]);
     if touched.status == 0 {
         assert!(touched.text().contains("in memory"), "{}", touched.text());

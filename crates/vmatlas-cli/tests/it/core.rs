@@ -1,4 +1,4 @@
-//! Targets that are core dumps, by the kernel and by gdb.
+//! Tests targets that are core dumps, by the kernel and by gdb.
 
 use crate::vmatlas::{Run, testdata, vmatlas, vmatlas_with_input};
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use tempfile::TempDir;
 
-/// core_child, compiled once.
+/// Compiles core_child once.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| compiled("core_child", &["-pthread"]))
@@ -59,8 +59,8 @@ impl Dumped {
     }
 }
 
-/// The rows as a core tells of them: not whether they are shared, which file it was, and what the
-/// kernel called memory.
+/// Keeps the fields of rows that a core records. It does not record whether they are shared, the
+/// file's device and inode, and the kernel's names of memory.
 fn known(text: &str) -> Vec<String> {
     let row = |line: &str| {
         let mut fields = line.splitn(6, ' ');
@@ -80,13 +80,13 @@ fn all_rows_that_the_process_had() {
         assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{filter}");
         let mut expected = known(&dumped.maps);
         if !has_heap {
-            // Nothing of it is there that could prove it.
+            // Without any dumped byte of it, nothing proves that it is the heap.
             let heap = expected.iter_mut().find(|row| row.ends_with("[heap]")).unwrap();
             heap.truncate(heap.len() - "[heap]".len());
         }
         assert_eq!(known(&run.text()), expected, "{filter}");
         assert!(expected.len() > 36);
-        // The layout of the line is the kernel's.
+        // Names stand in the same columns as in the kernel's text.
         let columns = |text: &str| -> Vec<Option<usize>> {
             text.lines().map(|line| line.find(['/', '['])).collect()
         };
@@ -99,7 +99,7 @@ fn all_rows_that_the_process_had() {
 
 #[test]
 fn of_32_bits() {
-    // No 32-bit C library is needed for this one.
+    // This program needs no 32-bit C library.
     let options = "-m32 -nostdlib -static -ffreestanding -fno-stack-protector -fno-pie -no-pie";
     let program = compiled("core32", &options.split(' ').collect::<Vec<_>>());
     let Some(dumped) = Dumped::of(&program, "0x33") else { return };
@@ -131,7 +131,7 @@ fn json_says_what_is_not_known() {
     assert!(file["device"].is_null() && file["inode"].is_null(), "{file}");
     assert_eq!(file["perms"], "r-x?");
     assert!(file["path"].as_str().unwrap().ends_with("/file with\nline feed"));
-    // Of these it is known that they have none.
+    // Memory without a file is known to have no device and inode.
     let heap = named("[heap]");
     assert_eq!((&heap["device"], &heap["inode"]), (&"00:00".into(), &0.into()));
     let kinds = [
@@ -152,7 +152,7 @@ fn json_says_what_is_not_known() {
 #[test]
 fn an_address_and_the_file_that_it_is_of() {
     let Some(dumped) = Dumped::of(program(), "0x33") else { return };
-    // A copy that can be changed.
+    // The test modifies this copy.
     let copy = dumped.core.with_file_name("program");
     fs::copy(program(), &copy).unwrap();
     let Some(dumped) = Dumped::of(&copy, "0x33") else { return };
@@ -176,7 +176,7 @@ fn an_address_and_the_file_that_it_is_of() {
     let id = found["elf"]["build_id"].clone();
     assert!(sections(dumped.path(), "*/program").contains(".text"));
 
-    // Another file by that name is not asked.
+    // A file with the same name and another build ID is not used.
     let mut bytes = fs::read(&copy).unwrap();
     let id_bytes: Vec<u8> = (0..20)
         .map(|at| u8::from_str_radix(&id.as_str().unwrap()[2 * at..2 * at + 2], 16).unwrap())
@@ -196,7 +196,7 @@ fn an_address_and_the_file_that_it_is_of() {
 
     assert!(!sections(dumped.path(), "*/program").contains(".text"));
 
-    // The vDSO is in the core itself.
+    // The vDSO is stored in the core itself.
     let row = dumped.maps.lines().find(|line| line.ends_with("[vdso]")).unwrap();
     let found =
         &vmatlas(&["at", dumped.path(), row.split('-').next().unwrap(), "--json"]).json()[0];
@@ -214,7 +214,7 @@ fn sections(core: &str, name: &str) -> String {
     run.text()
 }
 
-/// Labels of a core are those of a live process: its memory is read with `--deep` only.
+/// A core gets the same labels as a live process: its memory is read only with `--deep`.
 #[test]
 fn what_the_memory_was_for() {
     let Some(dumped) = Dumped::of(program(), "0x33") else { return };
@@ -232,7 +232,7 @@ fn what_the_memory_was_for() {
         (of("stack of thread"), of(".bss of"), of("main heap"))
     };
     let (stacks, bss, _) = labels(&[]);
-    // The guards of two are the third and the fourth.
+    // The guards of two stacks are the third and the fourth label.
     assert_eq!(stacks.len(), 5, "{stacks:?}");
     assert!(stacks.iter().all(|(text, _)| !text.contains("()")), "{stacks:?}");
     assert!(stacks.iter().any(|(text, _)| text.contains("(core_child)")), "{stacks:?}");
@@ -242,7 +242,7 @@ fn what_the_memory_was_for() {
     assert!(heap.len() == 1 && heap[0].1 == "certain", "{heap:?}");
 }
 
-/// What a core does not tell is no difference.
+/// A fact that a core does not record is not a difference.
 #[test]
 fn a_core_and_its_maps_do_not_differ() {
     let Some(dumped) = Dumped::of(program(), "0x33") else { return };
@@ -251,7 +251,7 @@ fn a_core_and_its_maps_do_not_differ() {
     assert_eq!(run.all(), "0 added, 0 removed, 0 changed, 0 at another address only\nexit 0");
     let Some(other) = Dumped::of(program(), "0x33") else { return };
     let run = vmatlas(&["diff", dumped.path(), other.path()]);
-    // Each had files in a directory of its own.
+    // Each process had files in its own directory.
     let come_or_gone = |line: &&str| line.starts_with(['+', '-']);
     let text = run.text();
     let lines: Vec<&str> = text.lines().filter(come_or_gone).collect();
@@ -285,13 +285,13 @@ fn compressed_or_from_a_pipe() {
     };
     same(&vmatlas_with_input(&["show", "-", "--raw"], &bytes), "a pipe");
     for (format, bytes) in compressed(&bytes) {
-        // The name says nothing.
+        // The name does not reveal the compression.
         let path = dumped.core.with_file_name("compressed");
         fs::write(&path, &bytes).unwrap();
         let path = path.to_str().unwrap();
         same(&vmatlas(&["show", path, "--raw"]), format);
         same(&vmatlas_with_input(&["show", "-", "--raw"], &bytes), format);
-        // Cut: what was there is used.
+        // The readable part of a truncated file is used.
         fs::write(path, &bytes[..bytes.len() * 2 / 3]).unwrap();
         let run = vmatlas(&["show", path, "--raw"]);
         assert_eq!(run.status, 0, "{format}: {}", run.stderr);
@@ -300,7 +300,7 @@ fn compressed_or_from_a_pipe() {
         fs::write(path, &bytes[..40]).unwrap();
         assert_eq!(vmatlas(&["show", path]).status, 2, "{format}");
     }
-    // A text may be compressed, too.
+    // A text may be compressed as well.
     let (_, text) = &compressed(dumped.maps.as_bytes())[0];
     assert_eq!(vmatlas_with_input(&["show", "-", "--raw"], text).text(), dumped.maps);
 }
@@ -333,7 +333,8 @@ fn cut_and_hostile_ones() {
     assert!(run.stderr.contains("a core dump, so it has no moments"), "{}", run.stderr);
 }
 
-/// gdb writes what it can read, and no permissions of what the program did not change.
+/// gdb dumps the memory that it can read, and omits permissions of memory that the program did not
+/// change.
 #[test]
 fn of_gdb() {
     let dir = tempfile::tempdir().unwrap();
@@ -357,7 +358,7 @@ fn of_gdb() {
 
     let run = vmatlas(&["show", &against, "--raw"]);
     assert!(run.stderr.contains("gdb wrote it"), "{}", run.stderr);
-    // It stopped the program, and nothing ended that.
+    // gdb stopped the program; no signal ended it.
     let explained = vmatlas(&["explain", &against]);
     assert_eq!(explained.status, 1, "{}", explained.text());
     assert!(explained.stderr.contains("no crash"), "{}", explained.stderr);
@@ -379,7 +380,7 @@ fn of_gdb() {
         assert!(row.1.iter().zip(&perms).all(|(a, b)| a == b || *a == b'?'), "{range} {row:?}");
     }
     assert_eq!(rows.next(), None, "no row that was not there");
-    // It leaves out what it may not read, and what MADV_DONTDUMP was said of.
+    // gdb leaves out memory that it may not read, and memory marked by MADV_DONTDUMP.
     assert!(
         missing.iter().all(|rest| rest.contains("[vvar") || rest == "00000000 "),
         "{missing:?}"

@@ -1,4 +1,4 @@
-//! `vmatlas explain`: programs that crash for real, and why.
+//! Tests `vmatlas explain` on programs that really crash.
 
 mod gallery;
 mod inputs;
@@ -14,7 +14,7 @@ use std::process::{Command, Output};
 use std::sync::{Mutex, PoisonError};
 use tempfile::TempDir;
 
-/// testdata/programs/crash.c compiled with these options, once for each run of the tests.
+/// Compiles testdata/programs/crash.c with these options, once for each run of the tests.
 fn crash_program(name: &str, options: &str) -> PathBuf {
     compiled(name, |path| {
         let mut cc = Command::new("cc");
@@ -29,7 +29,7 @@ fn compiled(name: &str, command: impl FnOnce(&Path) -> Command) -> PathBuf {
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let make = || {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        // Another run of the tests may be executing the last one.
+        // Another run of the tests may be executing the former file.
         let new = path.with_extension(format!("new-{}", std::process::id()));
         assert!(command(&new).status().expect("needs a compiler").success());
         fs::rename(new, &path).unwrap();
@@ -38,28 +38,28 @@ fn compiled(name: &str, command: impl FnOnce(&Path) -> Command) -> PathBuf {
     made.get_or_insert_default().entry(name.to_owned()).or_insert_with(make).clone()
 }
 
-/// A crash that happened, in a directory of its own.
+/// A crashed program, in a directory of its own.
 struct Crashed {
     directory: TempDir,
     output: Output,
 }
 
-/// What the shell says of a way that the machine does not have.
+/// The exit status of the program if the machine cannot crash in the requested way.
 const NOT_HERE: i32 = 77;
 
 impl Crashed {
-    /// Runs a program in one of its ways, and lets the kernel write a core.
+    /// Crashes a program in one of its ways, so that the kernel writes a core.
     fn run(program: &Path, way: &str) -> Crashed {
         let directory = tempfile::tempdir().unwrap();
         let mut shell = Command::new("sh");
         shell.arg("-c").arg("ulimit -c unlimited; exec \"$0\" \"$1\"").arg(program).arg(way);
-        // Freed memory is filled with this byte.
+        // The C library fills freed memory with this byte.
         shell.env("GLIBC_TUNABLES", "glibc.malloc.perturb=157");
         let output = shell.current_dir(directory.path()).output().unwrap();
         Crashed { directory, output }
     }
 
-    /// The core that the kernel wrote. None where the machine does not have the way.
+    /// The core that the kernel wrote; `None` if the machine cannot crash in this way.
     fn core(&self) -> Option<PathBuf> {
         if self.output.status.code() == Some(NOT_HERE) {
             return None;
@@ -76,7 +76,7 @@ impl Crashed {
     }
 }
 
-/// What `explain --json` says of an input, which it must explain.
+/// The document of `explain --json` for an input that must be explained.
 #[track_caller]
 fn explained(input: &str) -> Value {
     let run = vmatlas(&["explain", "--json", "-q", input]);

@@ -1,4 +1,4 @@
-//! docs/recording.md is true: a reader in Python that was written by it reads what vmatlas reads.
+//! Checks docs/recording.md: a Python reader written from it reads the same data as vmatlas.
 
 use crate::vmatlas::{testdata, vmatlas};
 use std::ops::ControlFlow;
@@ -11,7 +11,7 @@ use vmatlas::recording::{
 use vmatlas::space::Vsyscall;
 use vmatlas::{AddressRange, Device, Perms};
 
-/// Lines as the script prints them, all of a kind together.
+/// The lines that the script must print, grouped by kind.
 fn ours(bytes: &[u8]) -> Vec<String> {
     let mut recording = Recording::open(bytes).unwrap();
     recording.read_stacks();
@@ -96,7 +96,7 @@ fn hex(bytes: &[u8]) -> String {
     if digits.is_empty() { "-".to_owned() } else { digits }
 }
 
-/// The lines of the script, but for those of blocks, in the order of [`ours`].
+/// The lines that the script prints, without those of blocks, in the order of [`ours`].
 fn of_the_script(path: &Path) -> (Vec<String>, Vec<String>) {
     let script = testdata().join("programs/read_recording.py");
     let output = Command::new("python3").arg(script).arg(path).output().unwrap();
@@ -132,7 +132,8 @@ fn a_program_recorded() {
     assert!(blocks[0].contains(" meta ") && blocks[blocks.len() - 1].contains(" index "));
 }
 
-/// Each kind of event and of call, with numbers of all sizes, over several blocks and snapshots.
+/// Writes each kind of event and of call, with numbers of all sizes, over several blocks and
+/// snapshots.
 #[test]
 fn all_that_can_be_written() {
     let meta = Meta {

@@ -1,5 +1,4 @@
-//! What memory is for, as the command shows it. That labels are right is tested where they are
-//! made, in vmatlas-linux.
+//! Tests that the command shows labels. Tests of vmatlas-linux check that labels are right.
 
 use crate::vmatlas::vmatlas;
 use serde_json::Value;
@@ -48,7 +47,7 @@ impl Drop for Program {
     }
 }
 
-/// The mapping that an address is in.
+/// The mapping that holds an address.
 fn mapping(document: &Value, address: u64) -> &Value {
     let number = |value: &Value| {
         u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
@@ -66,7 +65,7 @@ fn labels_have_reason_and_confidence() {
     assert_eq!(label["group"], "large malloc block", "{row}");
     assert_eq!(label["confidence"], "certain", "{row}");
     assert!(!label["because"].as_str().unwrap().is_empty(), "{row}");
-    // The same at the address, and in the sums.
+    // `at` and the totals report the same label.
     let at = vmatlas(&["at", &program.pid(), &format!("{:x}", program.block), "--deep", "--json"]);
     assert_eq!(at.json()[0]["label"]["text"], label["text"]);
     let totals = shown["totals"].as_array().unwrap();

@@ -1,4 +1,4 @@
-//! Targets that are processes.
+//! Tests targets that are processes.
 
 use crate::vmatlas::{command, testdata, vmatlas};
 use std::io::{BufRead as _, BufReader};
@@ -12,7 +12,7 @@ impl Sleeper {
     fn start() -> Sleeper {
         let child = Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap();
         let pid = child.id();
-        // Until it waits, its map still changes.
+        // The map still changes until the process waits.
         let state = || std::fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
         while std::fs::read(format!("/proc/{pid}/comm")).unwrap() != b"sleep\n"
             || state().starts_with("running")
@@ -44,7 +44,7 @@ fn raw_is_what_the_kernel_prints() {
     let (pid, maps) = (sleeper.pid(), sleeper.maps());
     assert!(vmatlas(&[&pid, "--raw"]).stdout == maps);
     assert!(vmatlas(&["show", &format!("{pid}/{pid}"), "--raw"]).stdout == maps);
-    // Sizes change with what other processes share.
+    // Sizes change with the memory that other processes share.
     let still = |smaps: &[u8]| {
         let text = String::from_utf8(smaps.to_vec()).unwrap();
         let lines = text
@@ -110,7 +110,7 @@ fn sections_are_shown() {
     assert!(code.contains(" .text"), "{rows}");
 }
 
-/// What is done for a row must not grow with the number of rows.
+/// The work for one row must not grow with the number of rows.
 #[test]
 fn a_file_mapped_ever_so_often_is_shown_all_the_same() {
     let dir = tempfile::tempdir().unwrap();
@@ -135,7 +135,7 @@ fn a_file_mapped_ever_so_often_is_shown_all_the_same() {
 fn two_runs_of_a_program_are_the_same_but_for_addresses() {
     let (a, b) = (Sleeper::start(), Sleeper::start());
     let run = vmatlas(&["diff", &a.pid(), &b.pid()]);
-    // The kernel chooses how far the stack has grown at the start.
+    // The kernel randomises the initial size of the stack.
     let changed: Vec<_> = run
         .stdout
         .split(|&b| b == b'\n')
@@ -164,7 +164,7 @@ fn a_kernel_thread_is_shown_as_one() {
     assert_eq!(vmatlas(&["2", "--json"]).json()["mappings"], serde_json::json!([]));
 }
 
-/// It does not look as if the process had ended.
+/// A hidden process must not be reported as gone.
 #[test]
 fn what_hidepid_hides_is_not_permitted() {
     let id = Command::new("id").arg("-u").output().unwrap();
@@ -174,7 +174,7 @@ fn what_hidepid_hides_is_not_permitted() {
     }
     let sleeper = Sleeper::start();
     let pid = sleeper.0.id().to_string();
-    // Another user may not be able to go to where it was built.
+    // Another user may be unable to enter the build directory.
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::copy(env!("CARGO_BIN_EXE_vmatlas"), dir.path().join("vmatlas")).unwrap();

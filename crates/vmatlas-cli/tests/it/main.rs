@@ -1,4 +1,4 @@
-//! The command as its users run it.
+//! Tests of the command as its users run it.
 mod blame;
 mod core;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]

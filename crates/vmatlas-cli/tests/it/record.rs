@@ -1,4 +1,4 @@
-//! `vmatlas record`: the program must not notice, and what was recorded must not be lost.
+//! Tests `vmatlas record`: the program must not notice it, and recorded events must not be lost.
 
 use crate::vmatlas::{command, testdata, vmatlas};
 use std::fs;
@@ -10,12 +10,12 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-/// testdata/programs/patient.c, which does what it is told.
+/// Compiles testdata/programs/patient.c, which executes the orders that it reads.
 fn patient() -> &'static Path {
     static COMPILED: OnceLock<PathBuf> = OnceLock::new();
     COMPILED.get_or_init(|| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("patient-of-cli");
-        // Another run of the tests may be executing the last one.
+        // Another run of the tests may be executing the former file.
         let new = path.with_extension(format!("new-{}", std::process::id()));
         let mut cc = Command::new("cc");
         cc.args(["-Wall", "-O1", "-o"]).arg(&new).arg(testdata().join("programs/patient.c"));
@@ -25,8 +25,8 @@ fn patient() -> &'static Path {
     })
 }
 
-/// A vmatlas that records a patient program, both in a process group of their own, as a shell
-/// starts them.
+/// A vmatlas that records the program `patient`. Both run in one process group, as a shell starts
+/// them.
 struct Session {
     vmatlas: Child,
     to: Option<ChildStdin>,
@@ -50,7 +50,7 @@ impl Session {
         session
     }
 
-    /// The next line that the program prints.
+    /// Reads the next line that the program prints.
     fn line(&mut self) -> String {
         let mut line = String::new();
         self.from.read_line(&mut line).unwrap();
@@ -58,12 +58,12 @@ impl Session {
         line.trim_end().to_owned()
     }
 
-    /// Gives the program an order that it does not answer.
+    /// Sends the program an order that it does not answer.
     fn tell(&mut self, order: &str) {
         writeln!(self.to.as_mut().unwrap(), "{order}").unwrap();
     }
 
-    /// Gives it an order and waits until it is done.
+    /// Sends the program an order and waits until it is done.
     fn ask(&mut self, order: &str) {
         self.tell(order);
         assert_eq!(self.line(), format!("{order} done"));
@@ -78,8 +78,8 @@ impl Session {
         self.directory.path().join("F").into_os_string().into_string().unwrap()
     }
 
-    /// Waits until vmatlas says that it records no more; gives what it will say, for it must be
-    /// able to.
+    /// Waits until vmatlas reports the end of the recording. Returns the pipe of its messages, so
+    /// that vmatlas can still write to it.
     fn until_recording_ends(&mut self) -> BufReader<ChildStderr> {
         let mut errors = BufReader::new(self.vmatlas.stderr.take().unwrap());
         let mut line = String::new();
@@ -90,17 +90,18 @@ impl Session {
         errors
     }
 
-    /// Waits for vmatlas; how it ended, what else the program printed, and what vmatlas said.
+    /// Waits for vmatlas. Returns its exit status, the rest of the program's output, and vmatlas's
+    /// messages.
     fn end(&mut self) -> (ExitStatus, String, String) {
         self.to = None;
         let (mut output, mut errors) = (String::new(), String::new());
-        // The last that holds the program's end of the pipe is gone after this.
+        // This read ends when the last process closes the program's end of the pipe.
         self.from.read_to_string(&mut output).unwrap();
         self.vmatlas.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
         (self.vmatlas.wait().unwrap(), output, errors)
     }
 
-    /// Whether the recording shows a mapping of so many pages at its end.
+    /// Whether the recording shows a mapping of `pages` pages at its end.
     fn shows(&self, pages: u64) -> bool {
         let run = vmatlas(&["show", "--raw", "--quiet", &self.recording()]);
         run.status == 0 && has_mapping(&run.text(), pages)
@@ -128,7 +129,7 @@ fn kill(name: &str, target: &str) {
     assert!(status.unwrap().success());
 }
 
-/// Waits for what nobody can be asked to tell.
+/// Polls a condition that no process reports.
 #[track_caller]
 fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(30);
@@ -171,9 +172,9 @@ fn exit_statuses() {
     fs::write(path("data"), "no program").unwrap();
     assert_eq!(record(&[&path("data")]).status, 126);
     assert_eq!(record(&["/"]).status, 126);
-    // Nothing was recorded.
+    // No file is created if nothing was recorded.
     assert!(!Path::new(&output).exists());
-    // Ended by a signal, as who waits sees it.
+    // The status of a signal is passed on to the parent.
     for number in [6, 9, 11, 15] {
         let mut command = command(&["record", "-q", "-o", &output, "sh", "-c"]);
         let status = command.arg(format!("kill -{number} $$")).status().unwrap();
@@ -201,7 +202,7 @@ fn input_and_output_are_the_programs_own() {
     assert!(result.status.success());
 }
 
-/// The recording must not get the descriptor that the program writes to.
+/// The recording must not reuse the descriptor number that the program writes to.
 #[test]
 fn closed_output() {
     let directory = tempfile::tempdir().unwrap();
@@ -223,15 +224,16 @@ fn closed_output() {
     }
 }
 
-/// The program dies with its recorder, as it could not go on without; what was recorded stays.
+/// The program is killed with its recorder, because it could not run on without it. The recorded
+/// events stay.
 #[test]
 fn a_recorder_that_is_killed() {
     let mut session = Session::start(&[]);
     session.ask("map 50");
-    // Written after 100 ms at the latest, were the machine always at hand.
+    // Events are written after 100 ms at the latest, unless the machine is busy.
     wait_until("the event is written", || session.shows(50));
     session.vmatlas.kill().unwrap();
-    // Before its input ends, which would end it, too.
+    // Closing its input would end the program, so check before that.
     wait_until("the program is gone", || !alive(session.pid));
     let (status, output, _) = session.end();
     assert_eq!(status.signal(), Some(9));
@@ -270,14 +272,14 @@ fn a_full_disk() {
     assert!(output.ends_with("flip 20000 done\nmap 51 done\n"), "{output}");
     assert!(errors.contains("No space left on device"), "{errors}");
     assert!(errors.contains("the recording has ended"), "{errors}");
-    // What was written before can be read, to the last whole block.
+    // The written file can be read up to its last complete block.
     let shown = vmatlas(&["show", "--raw", copy.to_str().unwrap()]);
     assert_eq!(shown.status, 0, "{}", shown.stderr);
     assert!(has_mapping(&shown.text(), 50), "{}", shown.text());
     assert!(!shown.stderr.contains("no whole block"), "{}", shown.stderr);
 }
 
-/// A Ctrl-C is for the program. One that ends by it ends its recording, whole.
+/// A Ctrl-C is meant for the program. If it ends the program, the recording ends complete.
 #[test]
 fn ctrl_c_that_ends_the_program() {
     let mut session = Session::start(&[]);
@@ -292,7 +294,7 @@ fn ctrl_c_that_ends_the_program() {
     assert!(!shown.text().contains("lives"), "{}", shown.text());
 }
 
-/// One that does not runs on without being recorded; another Ctrl-C ends both.
+/// If the program survives the Ctrl-C, it runs on unrecorded; another Ctrl-C ends both.
 #[test]
 fn ctrl_c_that_the_program_survives() {
     for again in [false, true] {
@@ -328,7 +330,7 @@ fn signals_to_vmatlas_are_passed_on() {
         let mut session = Session::start(&[]);
         session.ask(&format!("handle {number}"));
         kill(name, &session.vmatlas.id().to_string());
-        // It comes to the program in its own time.
+        // The signal reaches the program with a delay.
         wait_until("the program has got it", || {
             session.tell("signal");
             let line = session.line();
@@ -338,7 +340,7 @@ fn signals_to_vmatlas_are_passed_on() {
         session.tell("exit 6");
         let (status, ..) = session.end();
         assert_eq!(status.code(), Some(6));
-        // And one that the program does not handle.
+        // A signal that the program does not handle ends it.
         let mut session = Session::start(&[]);
         kill(name, &session.vmatlas.id().to_string());
         wait_until("the program is gone", || !alive(session.pid));

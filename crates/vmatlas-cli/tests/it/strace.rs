@@ -1,4 +1,4 @@
-//! Logs of strace of real programs, against the maps that their processes had at the end.
+//! Compares strace logs of real programs with the maps that their processes had at the end.
 
 use crate::vmatlas::{testdata, vmatlas, vmatlas_with_input};
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
-/// What is asked of strace.
+/// The options that make strace log the needed calls.
 const TRACE: &[&str] = &["-f", "-e", "trace=%memory,%process,%file,%desc,ipc"];
 
-/// How the rows of a log compare with the kernel's.
+/// The number of rows of a log by their agreement with the kernel's rows.
 #[derive(Clone, Copy, Debug, Default)]
 struct Share {
-    /// Byte for byte the same.
+    /// The rows that are identical byte for byte.
     exact: usize,
-    /// Missing, or without device and inode, which no log tells and vmatlas says so.
+    /// The rows that are missing or lack device and inode, where vmatlas reports that the log does
+    /// not record them.
     untold: usize,
-    /// The rest.
+    /// All other rows.
     wrong: usize,
 }
 
@@ -44,13 +45,13 @@ impl std::ops::Add for Share {
 /// A program, its arguments, and the files that it needs.
 type Run<'a> = (&'a str, &'a [&'a str], &'a [(&'a str, &'a str)]);
 
-/// A program that was followed: its log and the maps of each of its processes at the end.
+/// A traced program: its log and the final maps of each of its processes.
 struct Followed {
     directory: TempDir,
 }
 
 impl Followed {
-    /// Follows a program; none where strace may not.
+    /// Traces a program; `None` if strace is not permitted.
     fn new(options: &[&str], (program, args, files): Run<'_>) -> Option<Followed> {
         let directory = TempDir::new().unwrap();
         let path = |name: &str| directory.path().join(name);
@@ -89,7 +90,7 @@ impl Followed {
         names.map(|name| name.strip_suffix(".maps").unwrap().parse().unwrap()).collect()
     }
 
-    /// The log up to where a process reads its maps.
+    /// The log up to the call in which a process reads its maps.
     fn cut(&self, log: &Path, pid: u32) -> PathBuf {
         let text = std::fs::read(log).unwrap();
         let mark = format!("maps/{pid}.maps\"");
@@ -132,7 +133,7 @@ impl Followed {
             }
         }
         let kernel: BTreeSet<&str> = kernel.lines().collect();
-        // Of those without an inode the kernel's was counted.
+        // For rows without an inode the kernel's row was counted above.
         let without_inode = |row: &str| {
             let name = row.split_whitespace().nth(5).unwrap_or("?");
             run.stderr.contains(&format!("does not tell device and inode of {name}"))
@@ -148,7 +149,7 @@ impl Followed {
     }
 }
 
-/// Whether vmatlas says that the log does not tell a row.
+/// Whether vmatlas reports that the log does not record a row.
 fn is_untold(row: &str, model: &BTreeSet<&str>, said: &str) -> bool {
     let fields: Vec<&str> = row.split_whitespace().collect();
     match fields[..] {
@@ -324,11 +325,11 @@ fn moments_that_are_none() {
     assert!(run.text().starts_with("00005000-00006000 rw-p 00000000 00:00 0"), "{}", run.all());
 }
 
-/// Bytes by who made them: the innermost function of the program itself, the call, and how it is
-/// known. What execve maps is left out: no log tells where the stack is.
+/// Bytes by origin: the innermost function of the program itself, the call, and the kind of
+/// evidence. Bytes that execve maps are left out, because no log records the position of the stack.
 type Bytes = BTreeMap<(String, String, String), u64>;
 
-/// Blame as JSON; every byte of every mapping must be in one origin.
+/// The document of `blame --json`. Each byte of each mapping must have exactly one origin.
 fn blamed(target: &str, program: &str) -> (Bytes, serde_json::Value) {
     let run = vmatlas(&["blame", target, "--json", "-q"]);
     assert_eq!(run.status, 0, "{target}: {}", run.stderr);
@@ -353,7 +354,7 @@ fn blamed(target: &str, program: &str) -> (Bytes, serde_json::Value) {
     (bytes, json)
 }
 
-/// A program whose makers are known, built in a directory; none where strace may not follow it.
+/// A program whose origins are known, built in a directory.
 struct Makers {
     directory: TempDir,
 }
@@ -374,7 +375,7 @@ impl Makers {
         self.directory.path().join(name).display().to_string()
     }
 
-    /// Follows it, and gives the number of its child.
+    /// Traces the program, and returns the PID of its child.
     fn follow(&self, options: &[&str]) -> Option<u32> {
         let mut strace = Command::new("strace");
         strace.args(TRACE).args(options).args(["-o", &self.path("log")]);
@@ -387,7 +388,7 @@ impl Makers {
         Some(String::from_utf8(output.stdout).unwrap().trim().parse().unwrap())
     }
 
-    /// Records it, and gives the number of its child.
+    /// Records the program, and returns the PID of its child.
     fn record(&self) -> Option<u32> {
         let run = vmatlas(&["record", "-q", "-o", &self.path("rec"), "--", &self.path("makers")]);
         if run.status != 0 {
@@ -399,7 +400,7 @@ impl Makers {
     }
 }
 
-/// What must be found of a function.
+/// The pages whose origin is a call in a function.
 fn pages_of(bytes: &Bytes, function: &str, call: &str, how: &str) -> u64 {
     let key = (function.to_owned(), call.to_owned(), how.to_owned());
     bytes.get(&key).copied().unwrap_or(0) / 4096
@@ -429,7 +430,7 @@ fn a_log_blames_the_functions_that_mapped() {
     let text = vmatlas(&["blame", &log, "--by", "thread", "-q"]).text();
     assert!(text.contains(" makers ("), "{text}");
 
-    // Where the recorder can follow it, it says the same, with the same bytes.
+    // If the recorder can follow the program, too, it reports the same origins and bytes.
     let Some(recorded_child) = makers.record() else { return };
     let recording = makers.path("rec");
     assert_eq!(bytes, blamed(&recording, "/makers").0);
@@ -453,7 +454,7 @@ fn a_log_without_stacks_and_times_tells_calls_and_threads() {
     let lines = std::fs::read_to_string(&log).unwrap();
     let number = lines.lines().position(|line| line.contains("MREMAP_FIXED")).unwrap() + 1;
     assert!(text.contains(&format!("mremap #{number} makers (")), "{text}");
-    // A moment may be a line.
+    // A line number of the log is a moment, too.
     let before = vmatlas(&["blame", &format!("{log}@#{}", number - 1), "-q"]).text();
     assert!(!before.contains("mremap"), "{before}");
     assert_eq!(

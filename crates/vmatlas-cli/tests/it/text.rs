@@ -1,4 +1,4 @@
-//! Targets that are files and standard input.
+//! Tests targets that are files and standard input.
 
 use crate::vmatlas::{command, testdata, vmatlas, vmatlas_with_input};
 use std::process::Stdio;

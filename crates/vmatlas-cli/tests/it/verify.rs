@@ -1,4 +1,4 @@
-//! `vmatlas verify`, on the model and on the kernel that runs.
+//! Tests `vmatlas verify` on the model and on the running kernel.
 
 use crate::vmatlas::{testdata, vmatlas};
 use std::path::{Path, PathBuf};

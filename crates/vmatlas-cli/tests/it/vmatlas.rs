@@ -1,11 +1,11 @@
-//! Running the command.
+//! Runs the command.
 
 use serde_json::Value;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-/// What a run gave.
+/// The results of a run.
 pub(crate) struct Run {
     pub(crate) status: i32,
     pub(crate) stdout: Vec<u8>,
@@ -23,7 +23,7 @@ impl Run {
             .unwrap_or_else(|error| panic!("{error}: {}{}", self.text(), self.stderr))
     }
 
-    /// Status, output and errors, for a snapshot.
+    /// Formats status, output and errors for a snapshot.
     pub(crate) fn all(&self) -> String {
         format!("{}{}exit {}", self.text(), self.stderr, self.status)
     }

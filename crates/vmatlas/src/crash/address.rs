@@ -1,4 +1,4 @@
-//! An address of a target: what an access to it would meet.
+//! The outcome of an access to an address of a target.
 
 use super::case::Case;
 use super::place;
@@ -7,7 +7,7 @@ use vmatlas_explain::crash::{Crash, CrashSource};
 use vmatlas_explain::explain::{Evidence, Fault};
 
 impl Atlas {
-    /// What an access to an address would meet.
+    /// Explains the outcome of an access to an address.
     pub fn explain_access(&self, address: u64) -> Case {
         let mut crash = Crash::default();
         crash.source = CrashSource::Address;

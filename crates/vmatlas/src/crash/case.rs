@@ -1,28 +1,28 @@
-//! A crash and why it came to it.
+//! A crash and its explanation.
 
 use vmatlas_explain::crash::Crash;
 use vmatlas_explain::explain::{Evidence, Explanation, Fault, explain};
 use vmatlas_linux::symbols::SymbolFrame;
 use vmatlas_maps::Maps;
 
-/// A crash and why it came to it.
+/// A crash and its explanation.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Case {
-    /// The crash, as the source tells of it.
+    /// The crash as the source reports it.
     pub crash: Crash,
     /// The access that failed.
     pub fault: Fault,
-    /// The rows at that moment.
+    /// The rows at the moment of the crash.
     pub maps: Maps,
-    /// Why.
+    /// The cause of the crash.
     pub explanation: Explanation,
     /// The stack of the thread, innermost first.
     pub stack: Vec<SymbolFrame>,
 }
 
 impl Case {
-    /// Explains what the evidence is of.
+    /// Explains the evidence.
     pub(super) fn of(evidence: &Evidence<'_>, stack: Vec<SymbolFrame>) -> Case {
         Case {
             explanation: explain(evidence),

@@ -1,4 +1,4 @@
-//! A core dump.
+//! Crashes of core dumps.
 
 use super::case::Case;
 use super::{frames, place};
@@ -15,12 +15,12 @@ use vmatlas_maps::uapi::signal::SIGABRT;
 use vmatlas_maps::{Mapping, Maps};
 use vmatlas_object::Memory;
 
-/// So many calls show a recursion.
+/// The most frames to unwind: enough to show a recursion.
 const MOST_FRAMES: usize = 256;
-/// How long the C library may take to be read.
+/// The longest time to read the C library.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// What the C library said when it ended the program, such as the text of a failed assertion:
+/// The message with which the C library ended the program, such as the text of a failed assertion:
 /// `__abort_msg`, a pointer to a size of four bytes and the text (stdlib/abort.c and
 /// sysdeps/posix/libc_fatal.c of glibc 2.36).
 fn abort_message(dead: &Postmortem<'_>, maps: &Maps, facts: &Facts) -> Option<String> {
@@ -39,7 +39,7 @@ fn abort_message(dead: &Postmortem<'_>, maps: &Maps, facts: &Facts) -> Option<St
     (!text.is_empty()).then_some(text)
 }
 
-/// The crash that a core dump was written for; none where it was taken of a running process.
+/// The crash that a core dump was written for; `None` if it was taken of a running process.
 pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
     let dump = &core.dump;
     let mut crash = dump.crash();

@@ -1,14 +1,14 @@
-//! Names for stacks.
+//! Names for the frames of stacks.
 
 use std::collections::HashMap;
 use vmatlas_linux::postmortem::Frame;
 use vmatlas_linux::symbols::{Module, Place, SymbolFrame, Symbolizer};
 use vmatlas_maps::{Mapping, Maps};
 
-/// Functions and lines of a stack of a process that has ended, inlined functions too, each with
-/// the address of its call. It ends at `main`, as debuggers show it: what calls that says nothing,
-/// and the C library's tables take longer to read than all the rest. `program` is the name of the
-/// program's file.
+/// Resolves the functions and lines of a dead process's stack, inlined functions included, each
+/// with the address of its call. The stack ends at `main`, as in debuggers: the callers of `main`
+/// explain nothing, and the C library's tables take longer to read than all the rest. `program` is
+/// the name of the program's file.
 pub(super) fn name(
     maps: &Maps,
     program: Option<&[u8]>,
@@ -16,9 +16,9 @@ pub(super) fn name(
     frames: &[Frame],
 ) -> Vec<SymbolFrame> {
     let mut symbolizer = Symbolizer::default();
-    // A recursion has the same frame again and again.
+    // A recursion repeats the same frame.
     let mut known: HashMap<(usize, u64), Vec<SymbolFrame>> = HashMap::new();
-    // The row that a call is in, and where in that row's file.
+    // The row that holds a call, and the call's offset in that row's file.
     let place_of = |frame: &Frame| {
         let index = maps.find(frame.pc).mapping?;
         let row = maps.get(index)?;
@@ -72,13 +72,13 @@ fn nameless(maps: &Maps, frame: &Frame) -> SymbolFrame {
     SymbolFrame { pc, offset: pc, module, ..SymbolFrame::default() }
 }
 
-/// The frame as the explanation takes it.
+/// The frame in the form that the explanation needs.
 pub(super) fn of_crash(frame: &SymbolFrame) -> SymbolFrame {
     let source = frame.source.as_ref().map(|source| short(source));
     SymbolFrame { source, ..frame.clone() }
 }
 
-/// Without the folders of the file.
+/// The file name of a source path, without its folders.
 fn short(source: &str) -> String {
     source.rsplit('/').next().unwrap_or(source).to_owned()
 }

@@ -1,4 +1,4 @@
-//! What a crash is read from.
+//! Inputs that may hold a crash.
 
 use super::case::Case;
 use super::{dump, log, recorded};
@@ -7,11 +7,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::source::open::core_in_bytes;
 use vmatlas_explain::crash::apport_core;
 
-/// What a crash is read from.
+/// An input that may hold a crash.
 pub enum CrashInput {
     /// An address space: a core dump or a recording.
     Atlas(Box<Atlas>),
-    /// A log, which has mappings or not.
+    /// A log, with or without mappings.
     Text(Vec<u8>),
 }
 
@@ -19,7 +19,7 @@ impl CrashInput {
     /// Reads a core dump, a recording, or a log of any kind.
     ///
     /// # Errors
-    /// As [`Open::open`]; and [`ErrorKind::Usage`] for a process that lives, and
+    /// Same as [`Open::open`]; and [`ErrorKind::Usage`] for a live process, and
     /// [`ErrorKind::NoRows`] for an empty file.
     pub fn read(open: Open) -> Result<CrashInput> {
         let name = open.target().to_string();
@@ -37,7 +37,8 @@ impl CrashInput {
             }
             Err(text) => text,
         };
-        // A core tells more than the report of apport around it; of one that is cut what is there.
+        // The core explains more than the apport report around it. A truncated core is read as far
+        // as it goes.
         let core: Option<Vec<u8>> = apport_core(&text)
             .map(|lines| lines.map_while(std::result::Result::ok).flatten().collect())
             .filter(|core: &Vec<u8>| !core.is_empty());
@@ -47,10 +48,11 @@ impl CrashInput {
         })
     }
 
-    /// Every crash in it; none where nothing crashed. `pid` chooses a process or thread of a log.
+    /// Every crash in the input; empty if nothing crashed. `pid` selects a process or thread of a
+    /// log.
     ///
     /// # Errors
-    /// [`ErrorKind::Lacks`] for an address space that no crash can be read from.
+    /// [`ErrorKind::Lacks`] for an address space that holds no crash.
     pub fn cases(self, pid: Option<u32>) -> Result<Vec<Case>> {
         match self {
             CrashInput::Text(text) => Ok(log::cases(&text, pid)),
@@ -60,7 +62,7 @@ impl CrashInput {
 }
 
 impl Atlas {
-    /// The crash that a core dump was written for, or that a recording ends with; none where the
+    /// The crash that a core dump was written for, or that a recording ends with; `None` if the
     /// program did not crash.
     ///
     /// # Errors

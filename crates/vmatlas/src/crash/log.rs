@@ -1,11 +1,11 @@
-//! Lines of a kernel and crash logs.
+//! Crashes in kernel logs and crash logs.
 
 use super::case::Case;
 use vmatlas_explain::crash::read_log;
 use vmatlas_explain::explain::{Evidence, Fault};
 use vmatlas_explain::label::{Facts, Labels};
 
-/// Every crash in a text, or those of a process or thread.
+/// Every crash in a text, or only those of a process or thread.
 pub(super) fn cases(text: &[u8], pid: Option<u32>) -> Vec<Case> {
     let crashes = read_log(text).into_iter();
     let wanted = crashes.filter(|crash| pid.is_none() || crash.pid == pid || crash.tid == pid);

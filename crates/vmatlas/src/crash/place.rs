@@ -1,4 +1,4 @@
-//! What the file says of the place of an access.
+//! Facts from the file at the address of an access.
 
 use crate::atlas::Atlas;
 use std::sync::PoisonError;
@@ -9,10 +9,10 @@ use vmatlas_linux::postmortem::Postmortem;
 use vmatlas_linux::within;
 use vmatlas_maps::Mapping;
 
-/// How long a file may take to be read.
+/// The longest time to read a file.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Of a live process, whose files are found with certainty; nothing of other targets.
+/// Facts about an address of a live process, whose files are certain; empty for other targets.
 pub(super) fn of(atlas: &Atlas, address: u64) -> PlaceFacts {
     let found = || {
         let maps = atlas.maps();
@@ -31,7 +31,8 @@ pub(super) fn of(atlas: &Atlas, address: u64) -> PlaceFacts {
     found().unwrap_or_default()
 }
 
-/// Of a process that has ended. `bias` is what the addresses of its file differ by.
+/// Facts about an address of a dead process. `bias` is the difference between addresses of the
+/// process and of its file.
 pub(super) fn of_dead(
     dead: &Postmortem<'_>,
     row: usize,

@@ -1,4 +1,4 @@
-//! A recording of a program that crashed.
+//! Crashes of recorded programs.
 
 use super::case::Case;
 use super::{frames, place};
@@ -21,12 +21,12 @@ use vmatlas_maps::{Mapping, Maps, Perms};
 use vmatlas_object::Memory;
 use vmatlas_recording::{Event, LifeKind, LifeStep, Moment, Selection, What};
 
-/// How many events before the end of a process its signal is looked for.
+/// The number of events before the end of a process among which its signal is searched.
 const BEFORE_END: u64 = 100_000;
-/// The signals that programs die of by what they do.
+/// The signals that a program's own faults raise.
 const FAULTS: [i32; 7] = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS];
 
-/// The crash of the process that was asked for, or of the first one that crashed.
+/// The crash of the requested process, or of the first one that crashed.
 pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
     let lacks = |name: &str, why: &str| Error::new(ErrorKind::Lacks, format!("{name}: {why}"));
     let symbols = atlas.symbols().clone();
@@ -44,7 +44,7 @@ pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
     };
     let processes = recording.processes().to_vec();
     let died = |status: Option<i32>| status.is_some_and(|status| FAULTS.contains(&(status & 0x7f)));
-    // The one that was asked for, else the first that crashed.
+    // Prefer the requested process over the first that crashed.
     let asked = processes.iter().find(|process| process.pid == pid && died(process.status));
     let Some(process) = asked.or_else(|| processes.iter().find(|process| died(process.status)))
     else {
@@ -55,7 +55,7 @@ pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
     let from = process.first.max(last.saturating_sub(BEFORE_END));
     let tasks = &recording.definitions().tasks;
     let mut events: Vec<Event> = Vec::new();
-    // Of a recording that is damaged what can be read counts.
+    // Use the events of a damaged recording up to the damage.
     let _ = recording.events(from, |event| {
         let own = tasks.get(event.task.index()).is_some_and(|task| task.pid == pid);
         if own && matches!(event.what, What::Signal { .. } | What::Registers { .. }) {
@@ -71,12 +71,13 @@ pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
     Ok(Some(explained(&maps, &recorded, crash, &events, before, &symbols)))
 }
 
-/// The crash as the events tell of it.
+/// Builds the crash from the events.
 fn crash_of(recorded: &Recorded, events: &[Event], signal: i32) -> Crash {
     let mut crash = Crash::default();
     crash.source = CrashSource::Recording;
     crash.pid = Some(recorded.pid);
-    // A filter of seccomp ends a program without a stop.
+    // A seccomp filter ends a program without a signal stop, so the exit status must supply the
+    // signal.
     crash.signal = Some(signal);
     crash.machine = match &recorded.told {
         Told::Recording { recording, .. } => match &*recording.meta().machine {
@@ -116,7 +117,7 @@ fn crash_of(recorded: &Recorded, events: &[Event], signal: i32) -> Crash {
     crash
 }
 
-/// A recording holds no memory.
+/// Empty memory: a recording holds none.
 struct Nothing;
 
 impl Memory for Nothing {
@@ -170,7 +171,7 @@ fn explained(
     Case::of(&evidence, stack)
 }
 
-/// The last change that took away what permitted the access.
+/// The last change that took away the permission for the access.
 fn last_change(
     recorded: &Recorded,
     stacks: &Stacks,
@@ -187,7 +188,7 @@ fn last_change(
     if now.is_some_and(|(_, perms)| permits(perms)) {
         return None;
     }
-    // It permitted the access after the step before the one that is looked for.
+    // The change to report is the step after the last one that permitted the access.
     let at = life.iter().rposition(|step| row(step).is_some_and(|(_, perms)| permits(perms)))?;
     let (was, perms) = row(life.get(at)?)?;
     let step = life.get(at + 1)?;

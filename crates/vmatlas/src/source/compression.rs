@@ -1,12 +1,12 @@
-//! What systemd-coredump and people compress cores with.
+//! Compression formats of core dumps, as written by systemd-coredump and by people.
 
 use crate::error::{Error, ErrorKind, Result};
 use std::fmt::Display;
 use std::io::{self, Read};
 
-/// How much of an input is kept to find out what it is.
+/// The number of bytes of an input that are kept to detect its format.
 pub(crate) const HEAD: usize = 4096;
-/// What xz begins with.
+/// The first bytes of an xz file.
 const XZ: &[u8] = b"\xfd7zXZ\0";
 
 enum Compression {
@@ -16,7 +16,7 @@ enum Compression {
 }
 
 impl Compression {
-    /// The format by what the bytes begin with; `None` for anything else.
+    /// Detects the format by the first bytes; `None` for anything else.
     fn of(head: &[u8]) -> Option<Compression> {
         match head {
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Compression::Zstd),
@@ -26,7 +26,7 @@ impl Compression {
         }
     }
 
-    /// The bytes that were compressed.
+    /// A reader of the decompressed bytes.
     fn decoder<'r>(&self, input: impl Read + 'r) -> io::Result<Box<dyn Read + 'r>> {
         Ok(match self {
             #[cfg(feature = "record")]
@@ -39,7 +39,7 @@ impl Compression {
     }
 }
 
-/// The first bytes, and what comes after them, without the compression if there is one.
+/// The first bytes of an input and a reader of the rest, both decompressed if necessary.
 pub(crate) fn decompressed<'r>(
     name: impl Display,
     mut input: impl Read + 'r,

@@ -1,4 +1,4 @@
-//! Core dumps, also those that come in order, as from a pipe or a decompressor.
+//! Core dumps, in regular files and in streams such as pipes and decompressors.
 
 use super::file_now::FileNow;
 use crate::error::{Error, ErrorKind, Result};
@@ -15,21 +15,20 @@ use vmatlas_linux::{CoreFile, SharedElf, SpoolCut, file_with_build_id, spool, wi
 use vmatlas_maps::{KernelVersion, Kind, Mapping, Maps};
 use vmatlas_object::Memory as _;
 
-/// What an ELF file begins with.
+/// The first bytes of an ELF file.
 pub(crate) const ELF: &[u8] = b"\x7fELF";
 
-/// A core dump.
+/// A core dump as a source.
 pub(crate) struct Core {
     pub(crate) dump: CoreDump<CoreFile>,
-    /// The kernel it was written by, as its vDSO says.
+    /// The kernel that wrote it, as its vDSO reports.
     pub(crate) kernel: Option<KernelVersion>,
-    /// By the address of each image, the file of today.
+    /// Today's file of each image, by the image's address.
     files_now: Mutex<HashMap<u64, std::result::Result<SharedElf, String>>>,
 }
 
 impl Core {
-    /// The file of which a row is a part: the file of today only if it is the same, by its build
-    /// id. The vDSO is in the core itself.
+    /// Today's file of a row, only if its build ID matches. The vDSO comes from the core itself.
     pub(crate) fn file_now(&self, row: &Mapping<'_>) -> Option<FileNow> {
         let image = self.dump.image_of(row)?;
         let mut known = self.files_now.lock().unwrap_or_else(PoisonError::into_inner);
@@ -61,9 +60,9 @@ impl Core {
     }
 }
 
-/// How long a file system may take to open a file.
+/// The longest time to open a file: a file system may not respond.
 const LIMIT: Duration = Duration::from_secs(3);
-/// Larger than any vDSO.
+/// An upper bound for the size of a vDSO in bytes.
 const MAX_VDSO: usize = 1 << 20;
 
 /// Reads a core dump from a regular file.
@@ -81,8 +80,8 @@ pub(crate) fn read(name: &str, file: File) -> Result<(Core, Maps, Vec<Note>)> {
     Ok((core, maps, Vec::new()))
 }
 
-/// Reads a core dump that comes in order: it is put into a file without a name first, for what is
-/// needed of it lies all over it.
+/// Reads a core dump from a stream. It is spooled to a file without a name first, because the
+/// headers point all over it.
 pub(crate) fn read_stream(name: &str, input: impl Read) -> Result<(Core, Maps, Vec<Note>)> {
     let (file, cut) = spooled(name, input, MAX_CORE)?;
     let (core, maps, mut notes) = read(name, file)?;
@@ -90,10 +89,10 @@ pub(crate) fn read_stream(name: &str, input: impl Read) -> Result<(Core, Maps, V
     Ok((core, maps, notes))
 }
 
-/// The most bytes of a core dump that are taken from a stream, which may have no end.
+/// The most bytes to take from a stream, which may be endless.
 const MAX_CORE: u64 = 256 << 30;
 
-/// Puts what comes in order into a file without a name; gives a note if that is not all.
+/// Copies a stream into a file without a name; returns a note if it ended early.
 pub(super) fn spooled(name: &str, input: impl Read, limit: u64) -> Result<(File, Option<Note>)> {
     let spooled = spool(input, limit)
         .map_err(|error| Error::new(ErrorKind::Io, format!("{name}: {error}")))?;

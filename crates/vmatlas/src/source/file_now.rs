@@ -1,13 +1,14 @@
-//! Files of today that a source was of.
+//! Today's files of a source.
 
 use vmatlas_linux::SharedElf;
 
 /// A file of a core or of a recording.
 pub(crate) struct FileNow {
-    /// The file of today, which has the build id that the source has; or why there is none.
+    /// Today's file with the build ID that the source records; or the reason why there is none.
     pub(crate) elf: std::result::Result<SharedElf, String>,
-    /// What to subtract from an address of the process to get one of the file, where it is known.
+    /// The number to subtract from an address of the process to get an address of the file, if
+    /// known.
     pub(crate) bias: Option<u64>,
-    /// The build id in the source.
+    /// The build ID that the source records.
     pub(crate) build_id: Option<Vec<u8>>,
 }

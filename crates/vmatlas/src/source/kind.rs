@@ -1,14 +1,14 @@
 //! The kinds of sources.
 
-/// What kind of source it is.
+/// The kind of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum SourceKind {
-    /// A process that runs.
+    /// A live process.
     Live,
     /// A process in a copy of /proc.
     Copy,
-    /// A text with rows in it.
+    /// A text that holds rows.
     Text,
     /// A core dump.
     Core,
@@ -19,7 +19,7 @@ pub enum SourceKind {
 }
 
 impl SourceKind {
-    /// The word for it in JSON.
+    /// The kind's word in JSON.
     pub fn word(self) -> &'static str {
         match self {
             SourceKind::Live => "live",
@@ -30,17 +30,17 @@ impl SourceKind {
         }
     }
 
-    /// Whether there are several moments of it.
+    /// Whether the source covers several moments.
     pub fn has_moments(self) -> bool {
         matches!(self, SourceKind::Log | SourceKind::Recording)
     }
 
-    /// Whether it tells who made memory.
+    /// Whether the source records the origins of memory.
     pub fn has_origins(self) -> bool {
         matches!(self, SourceKind::Log | SourceKind::Recording)
     }
 
-    /// Whether bytes of the memory can be read.
+    /// Whether the source holds bytes of the memory.
     pub fn has_memory(self) -> bool {
         matches!(self, SourceKind::Live | SourceKind::Core)
     }

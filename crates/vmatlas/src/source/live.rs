@@ -1,4 +1,4 @@
-//! Live processes, and those in a copy of /proc.
+//! Live processes, and processes in a copy of /proc.
 
 use crate::error::{Error, Result};
 use crate::note::Note;
@@ -13,10 +13,10 @@ use vmatlas_linux::{
 };
 use vmatlas_maps::{KernelVersion, Kind, Maps};
 
-/// How long reading the memory of a process may take.
+/// The longest time to read the memory of a process.
 const DEEP_LIMIT: Duration = Duration::from_secs(30);
 
-/// A process, and what was found out about its files.
+/// A process, with settled facts about its files.
 pub(crate) struct Live {
     pub(crate) process: Process,
     pub(crate) comm: Vec<u8>,
@@ -33,8 +33,8 @@ impl Live {
         Live::of(proc, id, sizes, Images::new)
     }
 
-    /// Reads the rows of the same process again, which were `before`. What was found out about its
-    /// files is not found out once more.
+    /// Reads the rows of the same process again; `before` are the former rows. Settled facts about
+    /// its files are kept.
     pub(crate) fn again(
         &self,
         proc: &Path,
@@ -43,7 +43,7 @@ impl Live {
     ) -> Result<(Live, Maps, Vec<Note>)> {
         let images = |maps: &Maps| self.lock_images().again(maps);
         let (live, maps, notes) = Live::of(proc, self.process.id(), sizes, images)?;
-        // Another process may have the number by now, and this one may have executed a program.
+        // The process ID may have been reused, and the process may have executed another program.
         if let (Some(truths), Some(files)) = (self.truths.get(), live.files(&maps)) {
             let _ = live.truths.set(files.truths_again(&live.process, &maps, before, truths));
         }
@@ -73,18 +73,18 @@ impl Live {
         Ok((live, maps, notes))
     }
 
-    /// How long reading the sizes takes, roughly.
+    /// Estimates the time to read the sizes.
     pub(crate) fn cost(proc: &Path, id: ProcessId) -> Option<Duration> {
         Process::open(proc, id).ok()?.cost(Source::Smaps)
     }
 
-    /// The files of the process; none where there is no row to have one.
+    /// The files of the process; `None` if there are no rows.
     pub(crate) fn files(&self, maps: &Maps) -> Option<&Files> {
         let open = || if maps.is_empty() { None } else { Files::read(&self.process).ok() };
         self.files.get_or_init(open).as_ref()
     }
 
-    /// What a second source says of the names of files.
+    /// The verified facts about the rows' files.
     pub(crate) fn truths(&self, maps: &Maps) -> &FileTruths {
         self.truths.get_or_init(|| {
             let files = self.files(maps);
@@ -92,7 +92,7 @@ impl Live {
         })
     }
 
-    /// The files of the rows that `wanted` lets through, by their index, opened.
+    /// Opens the files of the rows whose index `wanted` accepts.
     pub(crate) fn images(
         &self,
         maps: &Maps,
@@ -109,10 +109,10 @@ impl Live {
         self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What labels are made from.
+    /// The facts that labels are made from.
     pub(crate) fn facts(&self, maps: &Maps, deep: bool) -> Facts {
-        // Objects in memory, such as those of a JIT compiler, are no images to be shown; labels
-        // are made from those that are executed.
+        // Objects in memory, such as those of a JIT compiler, are not listed as images. Labels are
+        // made from the executable ones.
         let is_wanted = |index| {
             let row = maps.get(index).filter(|row| row.kind() == Kind::File);
             row.is_some_and(|row| row.perms.execute())
@@ -121,8 +121,8 @@ impl Live {
         gather_facts(FactSources { process: &self.process, maps, images: images.as_deref(), deep })
     }
 
-    /// Labels by what is in the memory, too. A page of it may lie in a file whose file system never
-    /// answers.
+    /// Labels that also use the contents of the memory. A page may belong to a file whose file
+    /// system never responds, so a time limit applies.
     pub(crate) fn deep_labels(
         &self,
         maps: &Maps,

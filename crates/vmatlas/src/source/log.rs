@@ -1,4 +1,4 @@
-//! A log of strace(1) as a target: `LOG`, `LOG@SECONDS`, `LOG:PID`, `LOG:PID@SECONDS`.
+//! A strace log as a target: `LOG`, `LOG@SECONDS`, `LOG:PID`, `LOG:PID@SECONDS`.
 
 use super::kind::SourceKind;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,7 +30,7 @@ pub(crate) fn parts(path: &str) -> Vec<(u32, PathBuf)> {
     found
 }
 
-/// Reads the files of `strace -ff`, whose names begin with the path of a moment.
+/// Reads the files of `strace -ff` whose common prefix is the selected path.
 pub(crate) fn open_parts(name: &str, selection: &Selection) -> Result<(Recorded, Maps, Vec<Note>)> {
     let path = selection.path.as_str();
     let mut files = Vec::new();
@@ -49,7 +49,7 @@ pub(crate) fn open_parts(name: &str, selection: &Selection) -> Result<(Recorded,
     })
 }
 
-/// Reads a log of which the beginning was read.
+/// Reads a log whose first bytes were already read into `head`.
 pub(crate) fn read(
     name: &str,
     selection: &Selection,
@@ -146,7 +146,7 @@ fn chosen<'a>(name: &str, selection: &Selection, log: &'a Replayed) -> Result<&'
     })
 }
 
-/// The processes of a log, each by its program.
+/// The processes of a log, each with the name of its program.
 fn processes(path: &str, log: &Replayed) -> Processes {
     let all = log.processes.iter().map(|process| {
         let program = process.program.rsplit(|&b| b == b'/').next().unwrap_or_default();

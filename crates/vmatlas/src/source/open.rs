@@ -1,4 +1,4 @@
-//! Finds and reads what a target means.
+//! Resolves and reads targets.
 
 use super::compression::{HEAD, decompressed};
 use super::core::Core;
@@ -17,15 +17,15 @@ use vmatlas_maps::{Maps, MapsReader, other_listing};
 use vmatlas_recording::strace::looks_like_log;
 use vmatlas_recording::{Moment, Selection, looks_like_recording};
 
-/// A source, its rows, and what was odd about them.
+/// A source, its rows, and notes about them.
 pub(crate) type Read3 = (Source, Maps, Vec<Note>);
 
-/// What is to be opened.
+/// A target to open.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Target {
-    /// As people write it: a PID, PID/TID, `self`, the name of a process, a file, `FILE@TIME`,
-    /// `FILE:PID`, or `-`.
+    /// A word of the command line: a PID, PID/TID, `self`, the name of a process, a file,
+    /// `FILE@TIME`, `FILE:PID`, or `-`.
     Word(String),
     /// A process or a thread.
     Process(ProcessId),
@@ -79,7 +79,7 @@ impl std::fmt::Display for Target {
     }
 }
 
-/// How a target is read.
+/// Options for reading a target.
 #[derive(Clone, Debug)]
 pub(crate) struct How {
     pub(crate) proc: PathBuf,
@@ -88,17 +88,17 @@ pub(crate) struct How {
     pub(crate) sizes: bool,
 }
 
-/// A target, resolved.
+/// A resolved target.
 pub(crate) enum Place {
     Process(ProcessId),
-    /// A file, and which process and moment of it are meant.
+    /// A file, with the selected process and moment.
     File(PathBuf, Selection),
     /// The files of `strace -ff -o PATH`.
     LogParts(Selection),
     Stdin,
 }
 
-/// Finds out what a target means.
+/// Resolves a target.
 pub(crate) fn resolve(target: &Target, how: &How) -> Result<Place> {
     let end = |path: String| Selection { path, pid: how.pid, moment: how.moment };
     let word = match target {
@@ -123,8 +123,7 @@ pub(crate) fn resolve(target: &Target, how: &How) -> Result<Place> {
     })
 }
 
-/// The process and moment of a file that a word means; `None` where it is something else than a
-/// file.
+/// Parses `FILE@TIME` or `FILE:PID`; `None` if the word is not about a file.
 pub(crate) fn selection(word: &str, how: &How) -> Option<Selection> {
     let is_path = |path: &str| Path::new(path).exists();
     let is_file = |path: &str| Path::new(path).is_file() || !log::parts(path).is_empty();
@@ -139,7 +138,7 @@ fn of_recorded((recorded, maps, notes): (Recorded, Maps, Vec<Note>)) -> Read3 {
     (Source::Recorded(Box::new(recorded)), maps, notes)
 }
 
-/// The process of a recording that is open.
+/// The selected process of an open recording.
 pub(crate) fn recorded(recording: Opened, selection: &Selection) -> Result<Read3> {
     recording::at(recording, selection).map(of_recorded)
 }
@@ -161,7 +160,7 @@ pub(crate) fn read(target: &Target, how: &How) -> Result<Read3> {
     }
 }
 
-/// Reads what need not have rows: a text that is no log of strace is given as it is.
+/// Reads a target that need not have rows: a text that is no strace log is returned as it is.
 pub(crate) fn read_or_text(
     target: &Target,
     how: &How,
@@ -178,7 +177,7 @@ pub(crate) fn read_or_text(
     }
 }
 
-/// The core dump that bytes are, which may be compressed; none if they are something else.
+/// Reads a core dump in memory, which may be compressed; `None` if the bytes are something else.
 pub(crate) fn core_in_bytes(name: &str, bytes: &[u8]) -> Result<Option<Read3>> {
     Ok(stream_or_text(name, &Selection::default(), bytes)?.ok())
 }
@@ -195,8 +194,8 @@ fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| Error::file(path.display(), error))
 }
 
-/// The core dump or recording in a regular file, which is read where it is; else the file, at its
-/// beginning.
+/// Reads the core dump or recording in a regular file in place. Otherwise returns the file,
+/// rewound.
 fn binary(
     name: &str,
     selection: &Selection,
@@ -219,12 +218,12 @@ fn binary(
     Ok(Err(file))
 }
 
-/// The most bytes that are read of a text: a device may have no end.
+/// The most bytes to read of a text: a device may be endless.
 const MOST: u64 = 16 << 30;
-/// The most bytes of a crash log that are read.
+/// The most bytes to read of a crash log.
 const MOST_TEXT: u64 = 1 << 30;
 
-/// What comes in order, and may be compressed; text as it is.
+/// Reads a stream that may be compressed; returns other text as it is.
 fn stream_or_text(
     name: &str,
     selection: &Selection,
@@ -241,13 +240,13 @@ fn stream_or_text(
     Ok(Err(text))
 }
 
-/// What comes in order, as from a pipe; it may be compressed.
+/// Reads a stream, such as a pipe, that may be compressed.
 fn from_stream(name: &str, selection: &Selection, input: impl Read) -> Result<Read3> {
     let (head, rest) = decompressed(name, input)?;
     content(name, selection, head, rest)
 }
 
-/// Only recordings and logs have moments.
+/// Returns an error if a moment or process is selected: only recordings and logs have them.
 fn no_moment(selection: &Selection, what: &str) -> Result<()> {
     if selection.moment.is_none() && selection.pid.is_none() {
         return Ok(());
@@ -257,7 +256,7 @@ fn no_moment(selection: &Selection, what: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Lacks, message))
 }
 
-/// Reads what begins with `head` and goes on with `input`.
+/// Reads an input whose first bytes are `head`.
 fn content(name: &str, selection: &Selection, head: Vec<u8>, input: impl Read) -> Result<Read3> {
     if head.starts_with(core::ELF) {
         no_moment(selection, "a core dump")?;

@@ -1,4 +1,4 @@
-//! Recordings.
+//! Recordings as targets.
 
 use super::kind::SourceKind;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,7 +19,7 @@ pub(crate) fn opened(name: &str, file: RecordingFile) -> Result<Opened> {
     })
 }
 
-/// The process that a selection means, at its moment.
+/// The selected process at its moment.
 pub(crate) fn at(
     mut recording: Opened,
     selection: &Selection,
@@ -60,7 +60,7 @@ pub(crate) fn at(
     Ok((recorded, maps, notes))
 }
 
-/// The name of a process at the end of its life.
+/// The process's last name.
 pub(crate) fn comm(recording: &Opened, process: &Process) -> Vec<u8> {
     let entry = recording.definitions().tasks.get(process.task.index());
     entry.map_or_else(Vec::new, |entry| entry.comm.clone())

@@ -1,11 +1,11 @@
-//! What a TARGET means.
+//! Targets that are no moment of a recording or log.
 
 use crate::error::{Error, ErrorKind, Result};
 use std::io;
 use std::path::Path;
 use vmatlas_linux::{Process, ProcessId};
 
-/// What a target means that is no moment of a recording or log.
+/// A resolved target that is no moment of a recording or log.
 pub enum Slot {
     /// A process or a thread.
     Process(ProcessId),
@@ -16,10 +16,10 @@ pub enum Slot {
 }
 
 impl Slot {
-    /// A PID, PID/TID, `self`, the name of a command, a file, or `-`.
+    /// Resolves a PID, PID/TID, `self`, the name of a command, a file, or `-`.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`], or [`ErrorKind::Ambiguous`] where several processes have the name.
+    /// [`ErrorKind::NotFound`], or [`ErrorKind::Ambiguous`] if several processes have the name.
     pub fn of(name: &str, proc: &Path) -> Result<Slot> {
         if name == "-" {
             return Ok(Slot::Stdin);

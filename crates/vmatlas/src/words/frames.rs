@@ -3,7 +3,7 @@
 use super::values::printable;
 use vmatlas_linux::symbols::SymbolFrame;
 
-/// The function of a frame, or its place where it has no name.
+/// The function of a frame, or its location if the function has no name.
 pub fn function(frame: &SymbolFrame) -> String {
     if frame.function.is_empty() {
         let file = frame.module.rsplit('/').next().unwrap_or_default();
@@ -12,10 +12,11 @@ pub fn function(frame: &SymbolFrame) -> String {
     printable(frame.function.as_bytes())
 }
 
-/// The function without its parameters, for a line of several.
+/// The function without its parameters, for a line that names several.
 pub fn short_function(frame: &SymbolFrame) -> String {
     let name = function(frame);
-    // `operator()` and `(anonymous namespace)` begin with a parenthesis that is no list.
+    // `operator()` and `(anonymous namespace)` begin with a parenthesis that opens no parameter
+    // list.
     let mut depth = 0_u32;
     let list = name.char_indices().find(|&(at, c)| {
         match c {
@@ -30,7 +31,7 @@ pub fn short_function(frame: &SymbolFrame) -> String {
     list.map_or(name.clone(), |(at, _)| name[..at].to_owned())
 }
 
-/// The last part of a module's path.
+/// The last component of a module's path.
 pub fn module_name(frame: &SymbolFrame) -> String {
     printable(frame.module.rsplit('/').next().unwrap_or_default().as_bytes())
 }

@@ -1,4 +1,4 @@
-//! Rows, what they are for, and who made them.
+//! Rows, their purposes and their origins.
 
 use super::frames::short_function;
 use super::values::{printable, seconds, size};
@@ -12,7 +12,7 @@ use vmatlas_linux::symbols::SymbolFrame;
 use vmatlas_maps::Kind;
 use vmatlas_recording::{Maker, TaskEntry};
 
-/// What a row is for, in a line; of several parts the first ones, and how much is unexplained. It
+/// The purpose of a row, in a line; for several parts the first ones, and the unexplained share. It
 /// may hold names that the process chose: escape it for terminals.
 pub fn labels(row: &Row<'_>) -> String {
     let mut texts: Vec<&str> = Vec::new();
@@ -39,7 +39,7 @@ pub fn sections(sections: &[Section]) -> String {
     names.collect::<Vec<_>>().join(" ")
 }
 
-/// Who made a row, in a line; of several who made the most of it.
+/// The origin of a row, in a line; with several origins the largest.
 pub fn origins(row: &Row<'_>) -> String {
     let mut made = row.made();
     let Some((first, _)) = made.next() else { return String::new() };
@@ -50,7 +50,8 @@ pub fn origins(row: &Row<'_>) -> String {
     }
 }
 
-/// Who made some bytes, in a line: the call, when, the thread, and at most `most` functions.
+/// The origin of some bytes, in a line: the call, its time, the thread, and at most `most`
+/// functions.
 pub fn origin(made: &Made<'_>, most: usize) -> String {
     let origin = made.origin();
     let inherited = if origin.inherited { ", inherited by fork" } else { "" };
@@ -68,7 +69,7 @@ pub fn origin(made: &Made<'_>, most: usize) -> String {
     with_functions(line, made.frames(), most)
 }
 
-/// What ended a mapping, in a line.
+/// The event that ended a mapping, in a line.
 pub fn ending(ending: &Ending) -> String {
     let call = ending.call.unwrap_or("the kernel");
     let (when, thread) = (seconds(ending.time_ns), thread(ending.task.as_ref()));
@@ -76,7 +77,7 @@ pub fn ending(ending: &Ending) -> String {
     with_functions(line, &ending.frames, FRAMES)
 }
 
-/// A line, and behind it the functions that say most of a stack.
+/// A line, followed by the functions that explain most of a stack.
 fn with_functions(line: String, frames: &[SymbolFrame], most: usize) -> String {
     let names: Vec<String> = telling(frames).iter().take(most).map(short_function).collect();
     if names.is_empty() { line } else { format!("{line}: {}", names.join(" < ")) }
@@ -92,7 +93,7 @@ pub fn thread(task: Option<&TaskEntry>) -> String {
     }
 }
 
-/// What a mapping is, as a part of a sentence.
+/// A description of a mapping, as a part of a sentence.
 pub fn mapping(row: &Row<'_>) -> String {
     if !row.tells_its_purpose()
         && let Some(label) = row.label()
@@ -114,8 +115,8 @@ pub fn mapping(row: &Row<'_>) -> String {
     }
 }
 
-/// How many frames stand in a line that says where a mapping was made.
+/// The most frames in a line that describes the origin of a mapping.
 const FRAMES: usize = 2;
 
-/// How many labels of a row's parts stand in a line.
+/// The most labels of a row's parts in a line.
 const PARTS: usize = 3;

@@ -1,24 +1,24 @@
-//! Sizes, counts, times, names and rights.
+//! Sizes, counts, times, names and permissions.
 
 use vmatlas_maps::{Perms, escape, size};
 
-/// A size in bytes, short: see [`size::short`].
+/// A size in bytes, in short form: see [`size::short`].
 pub fn size(bytes: u64) -> String {
     size::short(bytes)
 }
 
-/// A number of things: `1 mapping`, `2 mappings`.
+/// A number of items: `1 mapping`, `2 mappings`.
 pub fn count(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{plural}")
 }
 
-/// A moment of a recording, from nanoseconds.
+/// A moment of a recording, in seconds, from nanoseconds.
 pub fn seconds(time_ns: u64) -> String {
     format!("{:.3} s", time_ns as f64 / 1e9)
 }
 
-/// How a process ended, from its status of wait(2).
+/// A description of a process's end, from its status of wait(2).
 pub fn status(status: i32) -> String {
     match status & 0x7f {
         0 => format!("exit {}", status >> 8 & 0xff),
@@ -31,12 +31,12 @@ pub fn share(part: u64, whole: u64) -> String {
     if whole == 0 { String::new() } else { format!("{:.1}%", part as f64 * 100.0 / whole as f64) }
 }
 
-/// Bytes from outside, made harmless for a terminal: see [`escape::printable`].
+/// Bytes from outside, escaped for a terminal: see [`escape::printable`].
 pub fn printable(bytes: &[u8]) -> String {
     escape::printable(bytes).to_string()
 }
 
-/// A name for people: [`printable`], and blanks at its end can be seen.
+/// A name for people: [`printable`], with visible blanks at its end.
 pub fn name(bytes: &[u8]) -> String {
     escape::name(bytes).to_string()
 }
@@ -46,7 +46,7 @@ pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A distance or length in bytes; large ones also short.
+/// A distance or length in bytes; large ones also in short form.
 pub fn bytes(count: u64) -> String {
     if count < 1024 {
         format!("{count} bytes")
@@ -55,7 +55,7 @@ pub fn bytes(count: u64) -> String {
     }
 }
 
-/// What may be done with memory and what not: `read and written, not executed`.
+/// The permitted and denied accesses: `read and written, not executed`.
 pub fn rights(perms: Perms) -> String {
     let all = [("read", perms.read()), ("written", perms.write()), ("executed", perms.execute())];
     let list = |may: bool, and: &str| {

@@ -1,4 +1,4 @@
-//! An atlas of each source, and what it can be asked for.
+//! Checks an atlas of each source and its capabilities.
 
 use crate::program::Program;
 use std::io::Write as _;
@@ -105,7 +105,7 @@ fn errors_have_a_kind_and_say_what_helps() {
     let (_file, atlas) = text("nothing here\n");
     assert_eq!(atlas.err().map(|error| error.kind()), Some(ErrorKind::NoRows));
     let numa = open("/proc/self/numa_maps").err();
-    // Some kernels have no such file.
+    // Some kernels lack the file `numa_maps`.
     if let Some(error) = numa.filter(|error| error.kind() == ErrorKind::NoRows) {
         assert_eq!(error.looks_like(), Some("/proc/PID/numa_maps"), "{error}");
     }

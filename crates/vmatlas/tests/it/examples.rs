@@ -1,10 +1,10 @@
-//! Each program of examples/ is run, on a process or file that is built for it, and does what it says.
+//! Runs each program of examples/ on a process or file built for it and checks its output.
 
 use crate::program::Program;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
-/// Runs an example to its end and gives what it printed.
+/// Runs an example to its end and returns its output.
 fn run(name: &str, args: &[&str]) -> String {
     let output = command(name).args(args).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -13,7 +13,7 @@ fn run(name: &str, args: &[&str]) -> String {
 }
 
 fn command(name: &str) -> Command {
-    // `cargo test` builds examples beside the folder of its tests.
+    // `cargo test` builds examples beside the directory of its tests.
     let test = std::env::current_exe().unwrap();
     Command::new(test.parent().unwrap().parent().unwrap().join("examples").join(name))
 }
@@ -70,7 +70,8 @@ fn grew() {
     let mut grew = command("grew");
     grew.args([&program.pid, "3"]).stdout(Stdio::piped());
     let grew = grew.spawn().unwrap();
-    // Whenever it is read first: within three seconds it grows once more after that.
+    // The program grows repeatedly, so some growth falls between the two readings whenever they
+    // start.
     std::thread::scope(|scope| {
         let output = scope.spawn(|| grew.wait_with_output().unwrap());
         while !output.is_finished() {
@@ -122,7 +123,7 @@ fn simulate() {
 
 #[test]
 fn origins() {
-    // testdata/strace/child.log has who made what; it needs no recorder.
+    // testdata/strace/child.log records call stacks, so no recorder is needed.
     let log = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/strace/child.log");
     let text = run("origins", &[log]);
     let first = text.lines().next().unwrap();

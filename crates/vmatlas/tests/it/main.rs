@@ -1,4 +1,4 @@
-//! The library as its users use it.
+//! Tests of the public interface of the library.
 mod atlas;
 mod examples;
 mod program;

@@ -1,12 +1,13 @@
-//! A process built to be looked at.
+//! A process built for the tests to read.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-/// A program that has what examples look for. It prints two addresses, of its memory and of a
-/// function of libc, and grows by 8 MiB for each byte that it reads; at the end it ends.
+/// A program with the mappings that the examples need. It prints two addresses, one of its memory
+/// and one of a function of libc, and grows by 8 MiB for each byte that it reads; it ends at the
+/// end of its input.
 pub(crate) struct Program {
     child: Child,
     pub(crate) pid: String,
@@ -38,7 +39,7 @@ impl Program {
         Program { pid: child.id().to_string(), memory, function, child }
     }
 
-    /// Lets it grow by 8 MiB and waits until it has.
+    /// Makes the program grow by 8 MiB and waits until it has.
     pub(crate) fn grow(&mut self) {
         self.child.stdin.as_mut().unwrap().write_all(b".").unwrap();
         let mut byte = [0];

@@ -1,7 +1,6 @@
 //! Blame as a profile for pprof.
 //!
-//! The messages are those of proto/profile.proto of github.com/google/pprof, as far as they are
-//! used here.
+//! The messages are the used parts of proto/profile.proto of github.com/google/pprof.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -41,7 +40,7 @@ struct ValueType {
 
 #[derive(Clone, PartialEq, Message)]
 struct Sample {
-    /// The innermost first.
+    /// The frames, innermost first.
     #[prost(uint64, repeated, tag = "1")]
     location_id: Vec<u64>,
     #[prost(int64, repeated, tag = "2")]
@@ -74,7 +73,7 @@ struct Location {
     id: u64,
     #[prost(uint64, tag = "2")]
     mapping_id: u64,
-    /// A function and those that it was inlined into, the innermost first.
+    /// A function and its inlining callers, innermost first.
     #[prost(message, repeated, tag = "4")]
     line: Vec<Line>,
 }
@@ -99,7 +98,7 @@ struct Function {
     filename: i64,
 }
 
-/// The tables of a profile while it is made.
+/// The tables of a profile under construction.
 #[derive(Default)]
 struct Tables {
     strings: HashMap<String, i64>,
@@ -147,7 +146,7 @@ impl Tables {
         Line { function_id: id, line }
     }
 
-    /// A place in code: a frame, after those that are inlined into it.
+    /// Adds a code location: a frame that is not inlined, after the frames inlined into it.
     fn location(&mut self, frames: &[SymbolFrame]) -> u64 {
         if let Some(id) = self.locations.get(frames) {
             return *id;
@@ -161,10 +160,10 @@ impl Tables {
     }
 }
 
-/// The profile, gzipped as pprof wants it: bytes, and pieces of mappings, by stack.
+/// Writes the profile, gzipped as pprof requires: the bytes and pieces of mappings, by stack.
 pub(crate) fn pprof(blame: &Blame<'_>) -> Vec<u8> {
     let mut tables = Tables::default();
-    // The first string is the empty one.
+    // pprof requires that the first string is empty.
     tables.string("");
     for (kind, unit) in [("mapped", "bytes"), ("pieces", "count")] {
         let (kind, unit) = (tables.string(kind), tables.string(unit));
@@ -193,7 +192,7 @@ pub(crate) fn pprof(blame: &Blame<'_>) -> Vec<u8> {
     tables.profile.time_nanos = i64::try_from(began).unwrap_or(0);
     tables.profile.default_sample_type = tables.string("mapped");
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-    // Writing to memory does not fail.
+    // Writing to memory cannot fail.
     let _ = gzip.write_all(&tables.profile.encode_to_vec());
     gzip.finish().unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use vmatlas::recording::Maker;
 use vmatlas::words::{self, function};
 use vmatlas::{Blame, Piece};
 
-/// The lines of a stack, the outermost first: thread, functions, and the call.
+/// The entries of a folded stack, outermost first: thread, functions, and the call.
 fn words_of(blame: &Blame<'_>, piece: &Piece) -> Vec<String> {
     let (origin, made) = (&piece.origin, blame.made(piece));
     let mut words = vec![match origin.maker {
@@ -20,7 +20,7 @@ fn words_of(blame: &Blame<'_>, piece: &Piece) -> Vec<String> {
     words
 }
 
-/// A line for each stack: its frames with `;` between, and its bytes.
+/// Formats one line for each stack: its frames separated by `;`, and its bytes.
 pub(super) fn folded(blame: &Blame<'_>) -> String {
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
     for piece in blame.pieces() {
@@ -31,7 +31,7 @@ pub(super) fn folded(blame: &Blame<'_>) -> String {
     sums.into_iter().map(|(stack, bytes)| format!("{stack} {bytes}\n")).collect()
 }
 
-/// A flame graph.
+/// Draws a flame graph.
 pub(crate) fn svg(blame: &Blame<'_>) -> Result<String, Trouble> {
     let title = format!("memory of {}", recorded_title(blame.recorded()).0);
     flame::svg(&title, &folded(blame))

@@ -1,4 +1,4 @@
-//! Blame for people.
+//! The text of `vmatlas blame`.
 
 use super::answer::BlameAnswer;
 use crate::output::show::table::recorded_title;
@@ -9,11 +9,11 @@ use vmatlas::recording::Maker;
 use vmatlas::words::{self, count, function, module_name, printable, seconds, share, size};
 use vmatlas::{Blame, BlameBy, Count, Made, Piece, Rank, SymbolFrame, telling};
 
-/// How many frames stand behind a piece of a mapping.
+/// The most frames on the line of a piece of a mapping.
 const IN_A_LINE: usize = 4;
-/// How many frames of a stack are shown at least.
+/// The least number of frames to show for a stack.
 pub(crate) const FRAMES: usize = 8;
-/// How many origins of a mapping are listed.
+/// The most origins to list for a mapping.
 const OF_A_ROW: usize = 8;
 
 pub(super) fn text(answer: &BlameAnswer<'_>, paint: Paint) -> String {
@@ -24,7 +24,7 @@ pub(super) fn text(answer: &BlameAnswer<'_>, paint: Paint) -> String {
     text
 }
 
-/// What is counted, in a word.
+/// Names the counted bytes.
 fn counted(what: Count) -> &'static str {
     match what {
         Count::Resident => "in memory",
@@ -60,7 +60,7 @@ fn heading(text: &mut String, blame: &Blame<'_>, what: Count, paint: Paint) {
     text.push('\n');
 }
 
-/// Every mapping with its origins.
+/// Lists every mapping with its origins.
 fn rows(text: &mut String, blame: &Blame<'_>, what: Count, paint: Paint) {
     for pieces in blame.pieces().chunk_by(|a, b| a.row == b.row) {
         let mapping = blame.mapping(&pieces[0]);
@@ -163,7 +163,7 @@ fn stack_title(rank: &Rank<'_>, first: &Made<'_>) -> String {
     format!("{} by {thread}{when}", origin.maker.name())
 }
 
-/// The frames of a stack, a line each.
+/// Writes the frames of a stack, a line each.
 pub(crate) fn frames(
     text: &mut String,
     frames: &[SymbolFrame],
@@ -171,11 +171,11 @@ pub(crate) fn frames(
     indent: usize,
     paint: Paint,
 ) {
-    // Of what is inside the C library only the call that was made of it.
+    // Frames inside the C library are hidden, except the call that entered it.
     let hidden = (frames.len() - telling(frames).len()).saturating_sub(1);
     let mut before = "";
     for frame in frames.iter().skip(hidden).take(most) {
-        // Compilers say of some functions that they are inlined into themselves.
+        // Compilers report some functions as inlined into themselves.
         if !before.is_empty() && before == frame.function {
             continue;
         }

@@ -42,7 +42,7 @@ fn a_graph_is_bounded() {
         assert!(svg.matches("<rect").count() <= 2 * MAX_FRAMES + 1);
         assert!(svg.len() < 16 << 20);
     }
-    // A sum that no number holds.
+    // The sum of the bytes overflows.
     let all = u64::MAX;
     assert!(svg("t", &format!("a {all}\nb {all}\n")).is_some());
     assert_eq!(svg("t", ""), None);

@@ -1,43 +1,43 @@
-//! Stacks merged where they begin alike, and the frames of them that are drawn.
+//! A tree of stacks merged by common callers, and the choice of frames to draw.
 
 use std::collections::BTreeMap;
 
-/// The most frames of a stack, with the root; the innermost beyond are left out.
+/// The most frames of a stack, with the root; deeper frames are left out.
 const MAX_DEPTH: usize = 512;
 
 /// A frame to draw.
 #[derive(Debug, PartialEq)]
 pub(super) struct Frame<'a> {
-    /// `None` for several that are drawn together.
+    /// The name; `None` for several merged frames.
     pub(super) name: Option<&'a str>,
-    /// How many are drawn together.
+    /// The number of merged frames.
     pub(super) merged: usize,
-    /// 0 for the root.
+    /// The depth; 0 for the root.
     pub(super) depth: usize,
-    /// How many bytes lie left of it.
+    /// The number of bytes to the left of the frame.
     pub(super) start: u64,
     pub(super) bytes: u64,
 }
 
 struct Node<'a> {
     name: &'a str,
-    /// With those of its children.
+    /// The bytes of the node and its children.
     bytes: u64,
-    /// By name, in which order they are drawn.
+    /// The children by name, in drawing order.
     children: BTreeMap<&'a str, usize>,
 }
 
-/// Stacks merged where they begin alike. The first node is the root.
+/// Stacks merged by common callers. The first node is the root.
 pub(super) struct Tree<'a>(Vec<Node<'a>>);
 
 impl<'a> Tree<'a> {
-    /// Reads lines of frames with `;` between, a blank, and bytes; other lines count nothing.
+    /// Parses folded stacks: frames separated by `;`, a blank, and bytes. Other lines are ignored.
     pub(super) fn read(folded: &'a str) -> Tree<'a> {
         let mut nodes = vec![Node { name: "all", bytes: 0, children: BTreeMap::new() }];
         for line in folded.lines() {
             let Some((stack, bytes)) = line.rsplit_once(' ') else { continue };
             let Ok(bytes) = bytes.parse::<u64>() else { continue };
-            // The root is the sum of all, so no sum can be larger than it.
+            // The root is the total, so if it does not overflow, no other sum does.
             let Some(total) = nodes[0].bytes.checked_add(bytes) else { continue };
             nodes[0].bytes = total;
             let mut at = 0;
@@ -54,21 +54,22 @@ impl<'a> Tree<'a> {
         Tree(nodes)
     }
 
-    /// The bytes of all stacks.
+    /// The total bytes of all stacks.
     pub(super) fn total(&self) -> u64 {
         self.0[0].bytes
     }
 
-    /// The frames from the root on, each before its callees, from left to right: at most `most` of
-    /// at least `narrow` bytes each, the largest. The other callees of a frame are drawn as one, at
-    /// the right.
+    /// Selects the frames to draw, from the root on, each before its callees, from left to right.
+    /// It takes the largest ones: at most `most`, of at least `narrow` bytes each. The other
+    /// callees of a frame are merged into one, at the right.
     pub(super) fn frames(&self, most: usize, narrow: f64) -> Vec<Frame<'a>> {
         let mut sizes: Vec<u64> = self.0.iter().map(|node| node.bytes).collect();
         sizes.sort_unstable_by(|a, b| b.cmp(a));
         let first_too_many = sizes.get(most).copied().unwrap_or(0);
         let drawn = |node: &Node<'_>| node.bytes as f64 >= narrow && node.bytes > first_too_many;
         let mut frames = Vec::new();
-        // A child is never larger than its parent, so the callers of what is drawn are drawn.
+        // A child is never larger than its parent, so the callers of each drawn frame are drawn,
+        // too.
         let mut open = vec![(Some(0), 0, 0)];
         let mut merged: Vec<(usize, u64)> = Vec::new();
         while let Some((at, depth, start)) = open.pop() {

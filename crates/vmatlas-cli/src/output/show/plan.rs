@@ -1,18 +1,18 @@
-//! How the map shall look.
+//! Options for showing the map.
 
 use crate::output::columns::Column;
 use vmatlas::{KernelVersion, TextFormat};
 
-/// How the map shall look.
+/// Options for showing the map.
 pub(crate) struct Plan {
-    /// The columns asked for; none for the usual ones.
+    /// The requested columns; empty for the default ones.
     pub(crate) columns: Vec<Column>,
     pub(crate) header: bool,
-    /// Whether all rows come in the order of their addresses, so that gaps can be shown.
+    /// Whether all rows are shown in the order of their addresses, so that gaps can be shown.
     pub(crate) in_order: bool,
-    /// Whether to say what to type next.
+    /// Whether to suggest the next command.
     pub(crate) hints: bool,
-    /// The kernel's text: how it writes rows, and what it names.
+    /// The format of the kernel's text.
     pub(crate) format: TextFormat,
     pub(crate) kernel: Option<KernelVersion>,
 }

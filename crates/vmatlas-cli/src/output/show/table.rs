@@ -1,4 +1,4 @@
-//! The annotated map for people.
+//! The text of `vmatlas show`.
 
 use super::plan::Plan;
 use crate::output::style::{self, Paint};
@@ -8,7 +8,7 @@ use vmatlas::label::Confidence;
 use vmatlas::words::{self, printable, share, size};
 use vmatlas::{Atlas, Kind, MapTotals, Recorded, Row, SourceKind, Total};
 
-/// The whole text.
+/// Writes the whole text.
 pub(super) fn show(
     atlas: &Atlas,
     rows: &[Row<'_>],
@@ -42,7 +42,7 @@ This is the map of vmatlas itself. Next:
   vmatlas help                 everything else
 ";
 
-/// The target in a line: `1234 nginx`, `core.77: 1240 worker by signal 11`.
+/// Describes the target on one line: `1234 nginx`, `core.77: 1240 worker by signal 11`.
 pub(crate) fn title(atlas: &Atlas) -> String {
     let name = printable(atlas.name().as_bytes());
     match atlas.source() {
@@ -66,7 +66,7 @@ pub(crate) fn title(atlas: &Atlas) -> String {
     }
 }
 
-/// The process of a recording or log, and the moment.
+/// The process and the moment of a recording or log.
 pub(crate) fn recorded_title(recorded: &Recorded) -> (String, String) {
     let event = if recorded.kernel().is_some() { "event" } else { "line" };
     let pid = recorded.pid().map_or(String::new(), |pid| pid.to_string());
@@ -95,7 +95,7 @@ fn heading(text: &mut String, atlas: &Atlas, totals: &MapTotals, paint: Paint) {
     sums(text, totals, paint);
 }
 
-/// The totals: a line for each kind, one for each sort of label below it.
+/// Writes the totals: a line for each kind, and a line for each label group below it.
 fn sums(text: &mut String, totals: &MapTotals, paint: Paint) {
     let mut lines: Vec<(String, &Total)> = Vec::new();
     for kind in &totals.kinds {
@@ -128,7 +128,7 @@ fn sums(text: &mut String, totals: &MapTotals, paint: Paint) {
 
 fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
     let digits = |value: u64| (u64::BITS - value.leading_zeros()).div_ceil(4) as usize;
-    // The gate page does not make every other row wider.
+    // The long address of the gate page must not widen every other row.
     let low = rows.iter().filter(|row| row.kind() != Kind::Vsyscall);
     let width = low.map(|row| digits(row.range.end)).max().unwrap_or(0).max(8);
     let offset = rows.iter().map(|row| digits(row.mapping().offset)).max().unwrap_or(0).max(6);
@@ -143,7 +143,7 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
     let mut last: Option<&Row<'_>> = None;
     for row in rows {
         let mapping = row.mapping();
-        // What lies below the gate page is not the process's to use.
+        // The gap below the gate page lies outside the process's address range.
         let below = last.filter(|_| plan.in_order && mapping.kind() != Kind::Vsyscall);
         let gap = below.map_or(0, |last| mapping.range.start.saturating_sub(last.range.end));
         if gap > 0 {
@@ -187,7 +187,7 @@ fn offset_text(row: &Row<'_>) -> String {
     if row.has_file() { format!("{:x}", row.mapping().offset) } else { String::new() }
 }
 
-/// What it is for, and how far to trust that; in a word where the name says most of it.
+/// The purpose of a row and its confidence; one word if the name explains most of it.
 fn label(row: &Row<'_>) -> String {
     if row.has_file() && row.tells_its_purpose() {
         return row.label().map_or(String::new(), |label| printable(label.group.as_bytes()));
@@ -201,7 +201,7 @@ fn label(row: &Row<'_>) -> String {
     }
 }
 
-/// The name, with what is known beyond it.
+/// The name, with facts that the name does not show.
 fn name(row: &Row<'_>) -> String {
     let Some(truth) = row.truth() else { return words::name(row.name) };
     if !truth.certain {

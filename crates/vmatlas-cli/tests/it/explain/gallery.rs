@@ -1,12 +1,11 @@
-//! Every cause, crashed for real and named from the core alone; with and without frame pointers,
-//! debug information and symbols.
+//! Every cause, crashed for real and recognised from the core alone; with and without frame
+//! pointers, debug information and symbols.
 
 use super::{Crashed, compiled, crash_program, explained, functions};
 use crate::vmatlas::testdata;
 use std::process::Command;
 
-/// How to crash, the cause, what the paragraph must say, and the function that must be on the
-/// stack where it is not that of the way.
+/// A way to crash, its cause, and the words that the paragraph must contain.
 struct Way(&'static str, &'static str, &'static [&'static str]);
 
 const WAYS: &[Way] = &[
@@ -26,7 +25,7 @@ const WAYS: &[Way] = &[
     Way("overflow_frame", "stack-overflow", &["alloca"]),
     Way("past_mapping", "past-mapping", &["just behind the end", "beyond the end of the mapping"]),
     Way("past_file", "past-file", &["offset 0x5000", "0x1064 bytes", "cut-"]),
-    // Without a recording nobody knows what was there.
+    // Without a recording the former mapping is unknown.
     Way("after_unmap", "unmapped", &["Nothing is mapped", "vmatlas record"]),
     Way("after_mprotect", "write-to-read-only", &["may not be written"]),
     Way("not_canonical", "non-canonical", &["0x1357a468b953024e is no address at all"]),
@@ -56,7 +55,7 @@ const WAYS: &[Way] = &[
     Way("sent", "sent-signal", &["kill(2)"]),
 ];
 
-/// Ways that take the names of functions of the C library, which must be there.
+/// The ways that need the names of functions of the C library.
 const WITH_NAMES: &[Way] = &[
     Way("assertion", "abort", &["assertion of the program failed"]),
     Way("heap_corrupt", "corrupt-memory", &["heap is corrupted"]),
@@ -64,7 +63,7 @@ const WITH_NAMES: &[Way] = &[
     Way("stack_smash", "corrupt-memory", &["canary"]),
 ];
 
-/// Crashes a program in a way and has the core explained; the stack must name the function.
+/// Crashes a program in a way and explains the core; the stack must name the function.
 #[track_caller]
 fn check(program: &std::path::Path, way: &Way, named: bool) {
     let Way(name, cause, words) = way;
@@ -78,7 +77,7 @@ fn check(program: &std::path::Path, way: &Way, named: bool) {
     assert_eq!(document["source"], "core", "{name}");
     let paragraph = document["paragraph"].as_str().unwrap();
     for word in *words {
-        // Without symbols there is no name for who calls itself.
+        // Without symbols the recursive function has no name.
         if named || !word.starts_with("deeper") {
             assert!(paragraph.contains(word), "{name}: {word:?} is not in {paragraph}");
         }
@@ -89,7 +88,8 @@ fn check(program: &std::path::Path, way: &Way, named: bool) {
     if named {
         assert!(functions.contains(&expected), "{name}: {functions:?}");
     }
-    // A thread has no main, a recursion is cut, and an overrun buffer takes the way back with it.
+    // A thread has no main, a recursion is cut off, and an overrun buffer overwrites the return
+    // address.
     let cut = name.starts_with("overflow") || *name == "stack_smash";
     if named && !cut {
         assert_eq!(functions.last(), Some(&"main"), "{name}: {functions:?}");
@@ -104,7 +104,7 @@ fn all_causes_with_frame_pointers_and_debug_information() {
     WAYS.iter().chain(WITH_NAMES).for_each(|way| check(&program, way, true));
 }
 
-/// One of each sort, for the others differ in their values only.
+/// One way of each sort; the others differ only in their values.
 fn some() -> impl Iterator<Item = &'static Way> {
     let names = [
         "null_field",
@@ -141,7 +141,7 @@ fn without_any_names() {
     some().for_each(|way| check(&program, way, false));
 }
 
-/// A Rust program of testdata/programs.
+/// Compiles a Rust program of testdata/programs.
 fn rust_program(name: &str, options: &[&str]) -> std::path::PathBuf {
     compiled(name, |path| {
         let mut rustc = Command::new("rustc");
@@ -179,7 +179,7 @@ fn rust_programs() {
     }
 }
 
-/// 32-bit programs have other registers and no libraries here.
+/// 32-bit programs have other registers and no libraries on this machine.
 #[test]
 fn a_program_of_32_bits() {
     let program = compiled("crash-32", |path| {

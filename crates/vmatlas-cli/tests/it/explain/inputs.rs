@@ -1,4 +1,4 @@
-//! What may be explained, and what is said of the rest.
+//! Tests the accepted inputs and the errors for others.
 
 use super::{Crashed, crash_program, explained};
 use crate::vmatlas::{vmatlas, vmatlas_with_input};
@@ -10,7 +10,7 @@ const MAPS: &[u8] = b"\
 55d20000-55d30000 ---p 00000000 00:00 0 
 ";
 
-/// The cause of an access to an address of `MAPS`, and the status.
+/// The cause of an access to an address of `MAPS`, and the exit status.
 fn at(address: &str) -> (String, i32) {
     let run = vmatlas_with_input(&["explain", "-", address, "--json"], MAPS);
     (run.json()["cause"].as_str().unwrap().to_owned(), run.status)
@@ -24,7 +24,7 @@ fn an_address_of_a_target() {
     assert_eq!(at("55d0f010"), ("past-mapping".to_owned(), 0));
     assert_eq!(at("7f0000000000"), ("unmapped".to_owned(), 0));
     assert_eq!(at("6f77206f6c6c6568"), ("data-as-pointer".to_owned(), 0));
-    // What may be read and written does not fail.
+    // An access that the permissions allow does not fail.
     assert_eq!(at("55d0e010"), ("unknown".to_owned(), 1));
 }
 
@@ -65,7 +65,7 @@ fn a_core_from_a_pipe_and_a_cut_one() {
     let core = std::fs::read(crashed.core().unwrap()).unwrap();
     let run = vmatlas_with_input(&["explain", "-", "--json"], &core);
     assert_eq!(run.json()["cause"], "null-pointer", "{}", run.stderr);
-    // The notes come first: the cause is known without the memory.
+    // The notes come first in the file, so the cause is known without the memory.
     let run = vmatlas_with_input(&["explain", "-", "--json"], &core[..24 << 10]);
     assert_eq!(run.json()["cause"], "null-pointer", "{}", run.stderr);
     assert!(run.stderr.contains("cut"), "{}", run.stderr);
@@ -81,13 +81,13 @@ fn a_program_whose_name_has_control_characters() {
     let run = vmatlas(&["explain", crashed.core().unwrap().to_str().unwrap()]);
     let text = run.text();
     assert!(text.contains(r"  who           a\x1b[31m\x0ab ("), "{text}");
-    // Its code is not in the core.
+    // The core does not hold its code.
     assert!(text.contains("  instruction   0x"), "{text}");
     let odd = |c: char| c.is_control() && c != '\n';
     assert!(!text.contains(odd) && !run.stderr.contains(odd), "{text}{}", run.stderr);
 }
 
-/// As apport writes it: each piece of the compressed core with padding of its own.
+/// Writes a report as apport does: each piece of the compressed core is padded by itself.
 const APPORT: &str = "import base64, sys, zlib
 packer = zlib.compressobj(9, zlib.DEFLATED, 31)
 core = open(sys.argv[1], 'rb').read()
@@ -109,12 +109,12 @@ fn the_core_in_a_report_of_apport() {
     let document = run.json();
     assert_eq!(document["source"], "core", "{}", run.stderr);
     assert_eq!(document["cause"], "null-pointer", "{document}");
-    // What is cut has the report's own words left.
+    // Without the core, the report's own fields are used.
     let run = vmatlas_with_input(&["explain", "-", "--json"], &report.stdout[..60]);
     assert_eq!(run.json()["source"], "apport", "{}", run.stderr);
 }
 
-/// Cores that kernels of other machines wrote; their stacks are not unwound.
+/// Cores that kernels of other machines wrote. Their stacks are not unwound.
 #[test]
 fn cores_of_other_machines() {
     let document = explained("cores/arm64-6.1.core.zst");

@@ -1,4 +1,4 @@
-//! The same crashes by the kernel's line alone, as far as that goes.
+//! The same crashes, explained from the kernel's line alone as far as possible.
 
 use super::{Crashed, crash_program};
 use crate::vmatlas::{testdata, vmatlas, vmatlas_with_input};
@@ -17,7 +17,7 @@ const CAUSES: [(&str, &str); 30] = [
     ("write_relro", "write-to-read-only"),
     ("execute_data", "execute-non-executable"),
     ("execute_stack", "execute-non-executable"),
-    // A page that is not there may be forbidden, or not mapped: the line does not tell.
+    // The line does not show whether an inaccessible page is forbidden or unmapped.
     ("reserve", "unmapped"),
     ("guard", "unmapped"),
     ("overflow", "stack-overflow"),
@@ -25,7 +25,7 @@ const CAUSES: [(&str, &str); 30] = [
     ("past_mapping", "unmapped"),
     ("after_unmap", "unmapped"),
     ("after_mprotect", "write-to-read-only"),
-    // Of general protection faults the kernel logs no address.
+    // The kernel logs no address for general protection faults.
     ("not_canonical", "non-canonical"),
     ("poison", "non-canonical"),
     ("poison_junk", "non-canonical"),
@@ -53,19 +53,19 @@ fn lines_of_the_gallery() {
     for (case, (comm, cause)) in cases.iter().zip(CAUSES) {
         assert_eq!((&case["comm"], &case["cause"]), (&comm.into(), &cause.into()), "{case}");
         assert_eq!(case["source"], "kernel-log");
-        // What cannot be known is never certain.
+        // An unknowable cause is never certain.
         if cause == "unmapped" {
             assert_eq!(case["confidence"], "guess");
         }
     }
-    // The register follows from the address and the instruction in the line `Code:`.
+    // The register follows from the address and from the instruction in the line `Code:`.
     let field = cases[1];
     assert_eq!(field["facts"]["by"], "rax = 0x0");
     assert_eq!(field["instruction"], "mov qword ptr [rax+8], 1");
 }
 
-/// The line that this kernel logs now. Ten lines in five seconds are logged, so that several
-/// attempts may be needed.
+/// Tests the line that this kernel logs now. The kernel logs at most ten lines in five seconds, so
+/// several attempts may be needed.
 #[test]
 fn a_line_of_this_kernel() {
     let lines = || Command::new("dmesg").output().ok().filter(|output| output.status.success());
@@ -74,7 +74,7 @@ fn a_line_of_this_kernel() {
         eprintln!("skipped: dmesg may not be read, or debug.exception-trace is off");
         return;
     }
-    // The log may have a crash of another program that had the same number.
+    // The log may hold a crash of another program with the same PID; the program's name differs.
     let program = crash_program("crash-line", "-O1 -g -fno-omit-frame-pointer");
     let end = Instant::now() + Duration::from_secs(30);
     while Instant::now() < end {
@@ -100,7 +100,7 @@ fn a_line_of_this_kernel() {
 
 #[test]
 fn a_core_says_more_than_a_line() {
-    // The same crash, for which the line only guesses.
+    // The core of a crash for which the line allows only a guess.
     let program = crash_program("crash-fp-g", "-O1 -g -fno-omit-frame-pointer");
     let core = Crashed::run(&program, "reserve").core().map(|_| ());
     assert_eq!(core, Some(()));

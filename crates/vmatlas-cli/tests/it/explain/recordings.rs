@@ -1,10 +1,10 @@
-//! Crashes of programs that were recorded.
+//! Tests crashes of recorded programs.
 
 use super::{crash_program, explained, functions};
 use crate::vmatlas::{command, vmatlas};
 use serde_json::Value;
 
-/// Records a program that crashes in a way, and has it explained.
+/// Records a program that crashes in a way, and explains the recording.
 fn recorded(way: &str) -> Value {
     let program = crash_program("crash-fp-g", "-O1 -g -fno-omit-frame-pointer");
     let directory = tempfile::tempdir().unwrap();
@@ -44,7 +44,7 @@ fn what_no_event_explains_is_explained_as_ever() {
     check("write_relro", "write-to-relro", &["RELRO"]);
     check("overflow", "stack-overflow", &["deeper calls itself"]);
     check("overflow_thread", "stack-overflow", &["deeper calls itself", "guard was reached"]);
-    // The mapping that was there before could not be accessed either.
+    // The former mapping did not permit the access either.
     check("past_mapping", "past-mapping", &["beyond the end of the mapping"]);
     check("past_file", "past-file", &["offset 0x5000"]);
     check("not_canonical", "non-canonical", &["0x1357a468b953024e"]);
