@@ -38,7 +38,7 @@ pub(crate) enum Command {
     Verify(VerifyArgs),
     /// Record each call by which a program and its children map, change or unmap memory
     Record(RecordArgs),
-    /// Report who mapped memory: call stack, thread, time, bytes
+    /// Report the calls that mapped memory: call stack, thread, time, bytes
     Blame(BlameArgs),
     /// Explain why a program crashed
     Explain(ExplainArgs),
@@ -102,7 +102,7 @@ pub(crate) struct RecordArgs {
     /// Copy so many bytes of stack with each call, at most 65528 (perf only; deeper frames are missing)
     #[arg(long, value_name = "BYTES", value_parser = size, default_value = "8192")]
     pub(crate) stack_size: u64,
-    /// Also record who touches each page first, and which pages are resident
+    /// Also record the first touch of each page and the resident pages
     #[arg(long)]
     pub(crate) pages: bool,
     /// Compare the events with the kernel's own record of changes; needs CAP_PERFMON

@@ -194,8 +194,8 @@ fn unknown(evidence: &Evidence<'_>) -> Conclusion {
             "the permissions of the mapping".to_owned(),
         ),
         None => (
-            "What is known does not tell why.".to_owned(),
-            "no rule fits what the source tells".to_owned(),
+            "The evidence does not explain the crash.".to_owned(),
+            "no rule fits the facts of the source".to_owned(),
         ),
     };
     Conclusion::new(Cause::Unknown, Confidence::Guess, sentence, because)

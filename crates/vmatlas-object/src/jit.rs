@@ -132,7 +132,7 @@ pub enum JitErrorKind {
     #[error("the jitdump ends in the middle of a record")]
     Truncated,
     /// A record is smaller than what must be in it.
-    #[error("the record is too small for what it is")]
+    #[error("the record is too small for its kind")]
     Record,
     /// Code that was never loaded is said to move.
     #[error("there is no code where it is moved from")]

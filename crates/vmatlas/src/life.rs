@@ -36,7 +36,7 @@ impl Atlas {
         let Some((recorded, Told::Recording { recording, task, .. })) =
             recorded.map(|recorded| (recorded, &recorded.told))
         else {
-            let why = "the life of an address is told of recordings, not of logs of strace";
+            let why = "a log of strace has no life of an address; a recording does";
             return Err(Error::new(ErrorKind::Lacks, format!("{}: {why}", self.name())));
         };
         let life = |&address: &u64| {

@@ -95,7 +95,7 @@ impl fmt::Display for Note {
             Note::Untold(untold) => untold.fmt(f),
             Note::RulesOf(kernel) => write!(
                 f,
-                "by the rules of Linux {kernel}, this machine's; the log does not tell the kernel"
+                "by the rules of Linux {kernel}, this machine's; the log does not name the kernel"
             ),
             Note::FilesNow { files } => write!(
                 f,
@@ -103,7 +103,7 @@ impl fmt::Display for Note {
             ),
             Note::Doubts { addresses } => write!(
                 f,
-                "at {addresses} addresses two rows may or may not be one: page faults, which decide it, are not told"
+                "at {addresses} addresses two rows may or may not be one: page faults, which decide it, are not recorded"
             ),
         }
     }

@@ -89,7 +89,7 @@ fn refuse(filter: Option<&Filter>) -> Result<(), Trouble> {
         filter if filter.needs(FieldNeeds::Labels) => {
             "blame asks who made memory, not what it is for: --where cannot ask for a label"
         }
-        _ => "blame asks who made rows: --where cannot ask for what is known beside them",
+        _ => "blame reports origins of rows: --where cannot ask for facts from other sources",
     }))
 }
 

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     };
     if cases.is_empty() {
         notes::note(&format!(
-            "{}: no crash: neither a signal that ended a program nor a line that tells of one",
+            "{}: no crash: neither a signal that ended a program nor a line that reports one",
             args.input
         ));
     } else if cases.len() > 1 && !args.common.quiet && !args.common.json {

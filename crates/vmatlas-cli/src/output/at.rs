@@ -238,7 +238,7 @@ fn mapping_lines(place: &Place<'_>, row: &Row<'_>, line: &mut impl FnMut(&str, S
             Some(truth) if truth.certain => "proven by device and inode",
             Some(_) => "not proven by a second source",
             None if mapping.file_name().is_some_and(|file| file.ambiguous) => {
-                "can be read in another way, too: a text alone does not tell"
+                "can be read in another way, too: a text alone does not show which"
             }
             None => match row.atlas().source() {
                 SourceKind::Core => "as the core has it",
@@ -291,7 +291,7 @@ fn last_lines(row: &Row<'_>, line: &mut impl FnMut(&str, String)) {
         line("dumped", text);
     }
     if row.atlas().source() == SourceKind::Text && row.has_file() {
-        line("note", "a text says nothing of what is in the file".to_owned());
+        line("note", "a text does not contain the file".to_owned());
     }
 }
 

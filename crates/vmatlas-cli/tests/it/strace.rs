@@ -136,7 +136,7 @@ impl Followed {
         // For rows without an inode the kernel's row was counted above.
         let without_inode = |row: &str| {
             let name = row.split_whitespace().nth(5).unwrap_or("?");
-            run.stderr.contains(&format!("does not tell device and inode of {name}"))
+            run.stderr.contains(&format!("does not show device and inode of {name}"))
         };
         for row in model.iter().filter(|row| !kernel.contains(*row) && !without_inode(row)) {
             share.wrong += 1;
@@ -153,12 +153,12 @@ impl Followed {
 fn is_untold(row: &str, model: &BTreeSet<&str>, said: &str) -> bool {
     let fields: Vec<&str> = row.split_whitespace().collect();
     match fields[..] {
-        [.., "[stack]"] => said.contains("does not tell where [stack] is"),
+        [.., "[stack]"] => said.contains("does not show where [stack] is"),
         [.., "[vdso]" | "[vvar]" | "[vvar_vclock]"] => said.contains("where [vdso]"),
         [range, perms, offset, _, _, name, ..] => {
             let nothing = format!("{range} {perms} {offset} ");
             let shown = model.iter().find(|row| row.starts_with(&nothing));
-            said.contains(&format!("does not tell device and inode of {name}"))
+            said.contains(&format!("does not show device and inode of {name}"))
                 && shown.is_some_and(|row| row.contains(" 0 ") && row.contains(name))
         }
         _ => false,
@@ -296,10 +296,10 @@ fn what_a_log_does_not_tell_is_said() {
     let said = json["warnings"].to_string();
     for part in [
         "this is process 18657; there are strace/child.log:18657 child, strace/child.log:18658 child",
-        "does not tell where [stack] is",
-        "does not tell the segments of /tmp/demo/child",
-        "does not tell device and inode of /tmp/demo/maps_at_exit.so",
-        "the log does not tell the kernel",
+        "does not show where [stack] is",
+        "does not show the segments of /tmp/demo/child",
+        "does not show device and inode of /tmp/demo/maps_at_exit.so",
+        "the log does not name the kernel",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }

@@ -133,7 +133,7 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
             Confidence::Certain,
             "The address is not aligned, and the program has asked for alignment to be checked \
              (the flag AC).",
-            "the kernel tells of an alignment check",
+            "the kernel reports an alignment check",
         ));
     }
     if said("control protection") {
@@ -142,7 +142,7 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
             Confidence::Certain,
             "A return or an indirect branch went where the shadow stack or branch tracking \
              forbids: a return address or function pointer was overwritten.",
-            "the kernel tells of control protection",
+            "the kernel reports a control protection fault",
         ));
     }
     // AArch64 prints what sort of fault it was, and no address.
@@ -254,7 +254,7 @@ fn without_map(evidence: &Evidence<'_>, address: Option<u64>) -> Option<Conclusi
                  accessed and never was.",
                 address.map_or("where it was".to_owned(), |address| format!("at {address:#x}"))
             ),
-            "the source does not say that a page is there; without a map no more can be told",
+            "the source does not say that a page is there; without a map no more is known",
         )),
     }
 }

@@ -83,10 +83,12 @@ pub fn code_name(number: i32, code: i32) -> Option<(&'static str, &'static str)>
         }
         (signal::SIGSEGV, siginfo::SEGV_PKUERR) => ("SEGV_PKUERR", "a protection key forbids it"),
         (signal::SIGSEGV, siginfo::SEGV_ACCADI) => ("SEGV_ACCADI", "ADI is not enabled for it"),
-        (signal::SIGSEGV, siginfo::SEGV_ADIDERR) => ("SEGV_ADIDERR", "an ADI mismatch, told late"),
+        (signal::SIGSEGV, siginfo::SEGV_ADIDERR) => {
+            ("SEGV_ADIDERR", "an ADI mismatch, reported late")
+        }
         (signal::SIGSEGV, siginfo::SEGV_ADIPERR) => ("SEGV_ADIPERR", "an ADI mismatch"),
         (signal::SIGSEGV, siginfo::SEGV_MTEAERR) => {
-            ("SEGV_MTEAERR", "a memory tag that does not match, told late")
+            ("SEGV_MTEAERR", "a memory tag that does not match, reported late")
         }
         (signal::SIGSEGV, siginfo::SEGV_MTESERR) => {
             ("SEGV_MTESERR", "a memory tag that does not match")

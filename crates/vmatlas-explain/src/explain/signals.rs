@@ -70,7 +70,7 @@ const ABORTS: [(&str, Cause, &str); 17] = [
     (
         "__asan::*",
         Cause::CorruptMemory,
-        "AddressSanitizer found a bad access and ended the program; its report tells more.",
+        "AddressSanitizer found a bad access and ended the program; its report has the details.",
     ),
     (
         "__ubsan_*",
@@ -80,7 +80,7 @@ const ABORTS: [(&str, Cause, &str); 17] = [
     (
         "runtime.dieFromSignal",
         Cause::Abort,
-        "The Go runtime ended the program; its report tells why.",
+        "The Go runtime ended the program; its report has the cause.",
     ),
     ("__libc_fatal", Cause::Abort, "The C library met an error that it cannot go on from."),
 ];

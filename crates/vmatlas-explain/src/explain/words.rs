@@ -196,7 +196,8 @@ pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
         facts.push(("said", message.clone()));
     }
     if let Some(address) = fault.address {
-        let derived = if fault.derived { ", from the registers; the kernel told none" } else { "" };
+        let derived =
+            if fault.derived { ", from the registers; the kernel reported none" } else { "" };
         facts.push(("address", format!("{address:#x}{derived}")));
     }
     place(evidence, &mut facts);

@@ -72,7 +72,7 @@ fn decompress<Elf: FileHeader<Endian = Endianness>>(
         _ => u64::MAX,
     };
     if size > best_ratio.saturating_mul(data.len() as u64) {
-        return Err(ElfError::malformed(name, "it is too short for what it says it holds"));
+        return Err(ElfError::malformed(name, "it is shorter than its header says"));
     }
     CompressedData { format, data, uncompressed_size: size }
         .decompress()

@@ -34,7 +34,9 @@ pub fn hint(program: &str, frames: &[SymbolFrame]) -> Option<&'static str> {
         );
     }
     if name.starts_with("node") && frames.iter().any(made) {
-        return Some("Node tells the names of its code when it is started with --perf-basic-prof.");
+        return Some(
+            "Node writes the names of its code when it is started with --perf-basic-prof.",
+        );
     }
     let python = |module: &str| {
         let file = module.rsplit('/').next().unwrap_or(module);

@@ -94,9 +94,8 @@ impl State<'_> {
             }
         }
         if known.is_some_and(|early| !early.space.borrow().map.memory.is_empty()) {
-            let text = format!(
-                "what process {child} did before the log tells whose child it is is left out"
-            );
+            let text =
+                format!("what process {child} did before the log shows its parent is left out");
             self.warnings.push(0, WarningKind::Source(text));
         }
         let rows: usize = if flags.memory { 0 } else { size(&parent.space.borrow().map) };

@@ -121,7 +121,7 @@ impl Replay<'_> {
             }
         }
         if threads {
-            let text = "files per process without times (-ttt): in which order threads made their calls is not told";
+            let text = "files per process without times (-ttt): the order of calls of different threads is unknown";
             self.state.warnings.push(0, WarningKind::Source(text.to_owned()));
         }
     }

@@ -71,46 +71,46 @@ impl fmt::Display for Untold {
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
         match self {
             Untold::Earlier => f.write_str(
-                "the log does not tell what was mapped before it begins: those rows are missing",
+                "the log does not show the mappings from before its start: those rows are missing",
             ),
-            Untold::Stack => f.write_str("the log does not tell where [stack] is: no row"),
+            Untold::Stack => f.write_str("the log does not show where [stack] is: no row"),
             Untold::Vdso => {
-                f.write_str("the log does not tell where [vdso] and its data are: no rows")
+                f.write_str("the log does not show where [vdso] and its data are: no rows")
             }
             Untold::Image { path } => write!(
                 f,
-                "the log does not tell the segments of {}, and the file gives none: no rows",
+                "the log does not show the segments of {}, and the file has none: no rows",
                 text(path)
             ),
             Untold::Base { path } => {
-                write!(f, "the log does not tell where {} was loaded: no rows", text(path))
+                write!(f, "the log does not show where {} was loaded: no rows", text(path))
             }
             Untold::Inode { name } => write!(
                 f,
-                "the log does not tell device and inode of {}: its rows show no inode",
+                "the log does not show device and inode of {}: its rows show no inode",
                 text(name)
             ),
             Untold::File { line, descriptor } => write!(
                 f,
-                "line {line}: the log does not tell what descriptor {descriptor} is open on: shown as ?"
+                "line {line}: the log does not show which file descriptor {descriptor} refers to: shown as ?"
             ),
             Untold::Directory { path } => write!(
                 f,
-                "the log does not tell the directory to which {} is relative: shown as it is",
+                "the log does not show the directory to which {} is relative: shown unchanged",
                 text(path)
             ),
             Untold::Segment { id } => {
-                write!(f, "the log does not tell the size of System V segment {id}: no row")
+                write!(f, "the log does not show the size of System V segment {id}: no row")
             }
             Untold::Refused { line, call, errno } => write!(
                 f,
-                "line {line}: by what the log tells {call} fails with {errno}, and it did not: left out"
+                "line {line}: by the log so far, {call} must fail with {errno}, and it did not: left out"
             ),
             Untold::Taken { line, address } => write!(
                 f,
-                "line {line}: by what the log tells something is mapped at {address:x}: replaced"
+                "line {line}: by the log so far, something is mapped at {address:x}: replaced"
             ),
-            Untold::More(count) => write!(f, "{count} more things the log does not tell"),
+            Untold::More(count) => write!(f, "{count} more facts that the log does not show"),
         }
     }
 }

@@ -72,9 +72,9 @@ fn memory_calls() {
       7f0000001000-7f0000002000 ---p 0 00:00:0 
       7f0000010000-7f0000011000 rw-p 0 00:00:0 
       7f0000011000-7f0000012000 rw-p 0 00:00:0 [anon:a b]
-      ! the log does not tell where [stack] is: no row
-      ! the log does not tell where [vdso] and its data are: no rows
-      ! the log does not tell the segments of /bin/x, and the file gives none: no rows
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/x, and the file has none: no rows
     "
     );
 }
@@ -110,12 +110,12 @@ mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, 8</gone>(deleted), 0) = 0x60000
       00040000-00041000 rw-s 0 00:01:0 /memfd:m (deleted)
       00050000-00051000 rw-s 0 00:01:0 /dev/zero (deleted)
       00060000-00061000 r--p 0 00:00:0 /gone (deleted)
-      ! the log does not tell what was mapped before it begins: those rows are missing
-      ! line 14: the log does not tell what descriptor 77 is open on: shown as ?
-      ! the log does not tell device and inode of /real/b (deleted): its rows show no inode
-      ! the log does not tell device and inode of /memfd:m (deleted): its rows show no inode
-      ! the log does not tell device and inode of /dev/zero (deleted): its rows show no inode
-      ! the log does not tell device and inode of /gone (deleted): its rows show no inode
+      ! the log does not show the mappings from before its start: those rows are missing
+      ! line 14: the log does not show which file descriptor 77 refers to: shown as ?
+      ! the log does not show device and inode of /real/b (deleted): its rows show no inode
+      ! the log does not show device and inode of /memfd:m (deleted): its rows show no inode
+      ! the log does not show device and inode of /dev/zero (deleted): its rows show no inode
+      ! the log does not show device and inode of /gone (deleted): its rows show no inode
     "
     );
 }
@@ -142,18 +142,18 @@ fn processes_and_threads() {
     7 /bin/x
       00010000-00011000 r--p 0 00:00:0 
       00020000-00021000 rw-p 0 00:00:0 
-      ! the log does not tell where [stack] is: no row
-      ! the log does not tell where [vdso] and its data are: no rows
-      ! the log does not tell the segments of /bin/x, and the file gives none: no rows
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/x, and the file has none: no rows
     8 /bin/x
-      ! the log does not tell where [stack] is: no row
-      ! the log does not tell where [vdso] and its data are: no rows
-      ! the log does not tell the segments of /bin/x, and the file gives none: no rows
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/x, and the file has none: no rows
     10 /bin/y ended
       00030000-00031000 --xp 0 00:00:0 
-      ! the log does not tell where [stack] is: no row
-      ! the log does not tell where [vdso] and its data are: no rows
-      ! the log does not tell the segments of /bin/y, and the file gives none: no rows
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/y, and the file has none: no rows
     "
     );
 }
@@ -171,9 +171,9 @@ fn a_thread_that_executes_becomes_the_process() {
         @"
     7 /bin/y
       00030000-00031000 --xp 0 00:00:0 
-      ! the log does not tell where [stack] is: no row
-      ! the log does not tell where [vdso] and its data are: no rows
-      ! the log does not tell the segments of /bin/y, and the file gives none: no rows
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/y, and the file has none: no rows
     "
     );
 }
@@ -194,15 +194,15 @@ mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x30000
         @"
     7 /bin/x
       00030000-00031000 ---p 0 00:00:0 
-      ! the log does not tell where [stack] is: no row
-      ! the log does not tell where [vdso] and its data are: no rows
-      ! the log does not tell the segments of /bin/x, and the file gives none: no rows
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/x, and the file has none: no rows
     8 /bin/x ended
       00010000-00011000 r--p 0 00:00:0 
       00020000-00021000 ---p 0 00:00:0 
-      ! the log does not tell where [stack] is: no row
-      ! the log does not tell where [vdso] and its data are: no rows
-      ! the log does not tell the segments of /bin/x, and the file gives none: no rows
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/x, and the file has none: no rows
     "
     );
 }
@@ -221,10 +221,10 @@ fn memory_that_another_thread_gives_back_meanwhile() {
         @"
     7 /bin/x
       00010000-00011000 rw-p 0 00:00:0 
-      ! the log does not tell where [stack] is: no row
-      ! the log does not tell where [vdso] and its data are: no rows
-      ! the log does not tell the segments of /bin/x, and the file gives none: no rows
-      ! line 7: by what the log tells something is mapped at 10000: replaced
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/x, and the file has none: no rows
+      ! line 7: by the log so far, something is mapped at 10000: replaced
     "
     );
 }
@@ -263,10 +263,10 @@ mmap(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x80000
       00071000-00072000 rw-p 0 00:00:0 
       00072000-00073000 rw-p 0 00:00:0 
       00080000-00081000 r-xp 0 00:00:0 
-      ! the log does not tell where [stack] is: no row
-      ! the log does not tell where [vdso] and its data are: no rows
-      ! the log does not tell the segments of /bin/x, and the file gives none: no rows
-      ! the log does not tell the size of System V segment 5: no row
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/x, and the file has none: no rows
+      ! the log does not show the size of System V segment 5: no row
     "
     );
 }
@@ -284,9 +284,9 @@ arch_prctl(ARCH_MAP_VDSO_64, 0x20000) = -1 EEXIST (File exists)
       00010000-00014000 r--p 0 00:00:0 [vvar]
       00014000-00016000 r--p 0 00:00:0 [vvar_vclock]
       00016000-00018000 r-xp 0 00:00:0 [vdso]
-      ! the log does not tell where [stack] is: no row
-      ! the log does not tell where [vdso] and its data are: no rows
-      ! the log does not tell the segments of /bin/x, and the file gives none: no rows
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/x, and the file has none: no rows
     "
     );
 }
@@ -304,10 +304,10 @@ mprotect(0x20000, 4096, PROT_READ) = 0",
         @"
     0 /bin/x
       00010000-00011000 r--p 0 00:00:0 
-      ! the log does not tell where [stack] is: no row
-      ! the log does not tell where [vdso] and its data are: no rows
-      ! the log does not tell the segments of /bin/x, and the file gives none: no rows
-      ! line 7: by what the log tells mprotect fails with ENOMEM, and it did not: left out
+      ! the log does not show where [stack] is: no row
+      ! the log does not show where [vdso] and its data are: no rows
+      ! the log does not show the segments of /bin/x, and the file has none: no rows
+      ! line 7: by the log so far, mprotect must fail with ENOMEM, and it did not: left out
     ! line 2: column 5: not a line of strace: no call begins here
     ! line 3: column 6: the arguments have no end
     ! line 5: column 1: the call that resumes here was not begun before
@@ -589,7 +589,7 @@ fn a_process_that_reads_its_own_maps_tells_all_rows() {
       00004000-00005000 r--p 0 00:00:0 [heap]
       7ffffffde000-7ffffffff000 rw-p 0 00:00:0 [stack]
     8 
-      ! the log does not tell what was mapped before it begins: those rows are missing
+      ! the log does not show the mappings from before its start: those rows are missing
     "
     );
 }

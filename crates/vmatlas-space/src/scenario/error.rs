@@ -136,7 +136,7 @@ impl fmt::Display for ScenarioErrorKind {
             Kind::Personality => "the only personality is read-implies-exec",
             Kind::Missing(what) => return write!(f, "{what} is missing"),
             Kind::TooMuch => {
-                "this is no option of what the line begins with, which could end before it"
+                "this option does not belong to the action of this line; the line could end before it"
             }
             Kind::Repeated => "this is said twice, or contradicts what is already said",
             Kind::PageAddress => "an address is a page, like 3, -1 or 0+1b (one byte further)",

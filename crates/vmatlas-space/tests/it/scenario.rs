@@ -260,12 +260,12 @@ fn errors_say_where_and_what() {
     "map 0 1 rw": line 1, column 1: outside of a scenario only `scenario NAME` can stand
     "end": line 1, column 1: outside of a scenario only `scenario NAME` can stand
     "scenario": line 1, column 9: NAME is missing
-    "scenario a b": line 1, column 12: this is no option of what the line begins with, which could end before it
+    "scenario a b": line 1, column 12: this option does not belong to the action of this line; the line could end before it
     "map 0 1 rw": line 2, column 1: the scenario that begins in line 1 needs an `end` before this
     "scenario b": line 2, column 1: the scenario that begins in line 1 needs an `end` before this
     "scenario a": line 3, column 1: the scenario in line 1 has this name too and holds for the same kernels; rename one or add `kernel` conditions
     "scenario a": line 4, column 1: the scenario in line 1 has this name too and holds for the same kernels; rename one or add `kernel` conditions
-    "end it": line 2, column 5: this is no option of what the line begins with, which could end before it
+    "end it": line 2, column 5: this option does not belong to the action of this line; the line could end before it
     "region heap": line 3, column 1: `kernel`, `needs` and `region` stand before the first operation
     "region help": line 2, column 8: a region is plain, heap or stack
     "region heap": line 3, column 1: this is said twice, or contradicts what is already said
@@ -286,7 +286,7 @@ fn errors_say_where_and_what() {
     "personality mild": line 2, column 13: the only personality is read-implies-exec
     "map 0 1": line 2, column 8: PERMS is missing
     "map 0 1 ! EINVAL": line 2, column 9: PERMS is missing
-    "map 0 1 rw sharde": line 2, column 12: this is no option of what the line begins with, which could end before it
+    "map 0 1 rw sharde": line 2, column 12: this option does not belong to the action of this line; the line could end before it
     "map 0 1 rw shared droppable": line 2, column 19: this is said twice, or contradicts what is already said
     "map 0 1 rw file F": line 2, column 17: =FD@PAGE is missing
     "map 0 1 rw file=F": line 2, column 18: @PAGE is missing
@@ -314,7 +314,7 @@ fn errors_say_where_and_what() {
     "unmap 0 1 ! EFOO": line 2, column 13: after ! stands the name of an errno, like ENOMEM, or SIGSEGV or SIGBUS
     "unmap 0 1 ! SIGSEGV": line 2, column 13: `read` and `write` fail with SIGSEGV or SIGBUS, everything else with an errno
     "read 0 ! EFAULT": line 2, column 10: `read` and `write` fail with SIGSEGV or SIGBUS, everything else with an errno
-    "unmap 0 1 ! ENOMEM EINVAL": line 2, column 20: this is no option of what the line begins with, which could end before it
+    "unmap 0 1 ! ENOMEM EINVAL": line 2, column 20: this option does not belong to the action of this line; the line could end before it
     "0-1 rw-p": line 2, column 1: rows can only follow `expect`
     "0..1 rw-p": line 3, column 1: a row begins with FROM-TO, two pages, like 0-4
     "0-1x rw-p": line 3, column 4: a row begins with FROM-TO, two pages, like 0-4
@@ -325,7 +325,7 @@ fn errors_say_where_and_what() {
     "0-2 rw-p @x F": line 3, column 11: an offset is @ and a page, and then a label follows
     "0-2 rw-p @0": line 3, column 11: an offset is @ and a page, and then a label follows
     "0-2 rw-p @0 F deleted": line 3, column 15: after the label stands nothing, `(deleted)` or = and the name shown
-    "expect here": line 2, column 8: this is no option of what the line begins with, which could end before it
+    "expect here": line 2, column 8: this option does not belong to the action of this line; the line could end before it
     "#);
     let errors = Scenario::parse_file(b"scenario a\nmap \xff\nend").unwrap_err();
     insta::assert_snapshot!(errors[0], @r"line 2, column 5: not UTF-8; only paths and shown names hold other bytes, written \xHH in quotes");

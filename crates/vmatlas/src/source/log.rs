@@ -101,7 +101,7 @@ fn replayed(
     push(&mut replay)?;
     let log = replay.finish();
     if time.is_some() && !log.timed {
-        let help = "the log tells no times, so it has no moments; strace -ttt writes them";
+        let help = "the log has no times, so it has no moments; strace -ttt writes them";
         return Err(Error::new(ErrorKind::NoMoment, format!("{}: {help}", selection.path)));
     }
     let process = chosen(name, selection, &log)?;

@@ -56,7 +56,7 @@ pub fn origin(made: &Made<'_>, most: usize) -> String {
     let origin = made.origin();
     let inherited = if origin.inherited { ", inherited by fork" } else { "" };
     let call = match origin.maker {
-        Maker::Unseen => return "no event tells who made it".to_owned(),
+        Maker::Unseen => return "no event shows the call that mapped it".to_owned(),
         Maker::Before if made.source() == SourceKind::Log => {
             return format!("there before the log{inherited}");
         }
