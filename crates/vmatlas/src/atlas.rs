@@ -240,11 +240,13 @@ impl Atlas {
         &self.maps
     }
 
-    /// What is odd about it, or was left out. Notes about labels are there once labels are.
+    /// What is odd about it, or was left out. Notes about labels are there once labels are, those
+    /// about memory that cannot be read once it was needed.
     pub fn notes(&self) -> impl Iterator<Item = Note> + '_ {
         let listing = self.maps.warnings().iter().cloned().map(Note::Listing);
         let labels = self.labels.get().and_then(|(_, note)| note.clone());
-        listing.chain(self.notes.iter().cloned()).chain(labels)
+        let memory = self.core().and_then(Core::unread);
+        listing.chain(self.notes.iter().cloned()).chain(labels).chain(memory)
     }
 
     /// Whether the rows have sizes.

@@ -4,6 +4,8 @@ use crate::source::kind::SourceKind;
 use crate::words::values::printable;
 use std::fmt;
 use std::time::Duration;
+use vmatlas_explain::coredump::PageError;
+use vmatlas_linux::postmortem::FileError;
 use vmatlas_maps::{KernelVersion, Warning};
 use vmatlas_recording::RecordingError;
 use vmatlas_recording::strace::Untold;
@@ -36,6 +38,10 @@ pub enum Note {
         /// What is wrong.
         why: String,
     },
+    /// A page that the core dump holds cannot be read, so what it would show is missing.
+    UnreadPage(PageError),
+    /// A file that the process had mapped cannot be read, so its memory counts as missing.
+    UnreadFile(FileError),
     /// The recording has this to say of itself.
     Recording(String),
     /// Events of the recording cannot be read from some place on.
@@ -86,6 +92,8 @@ impl fmt::Display for Note {
             Note::DamagedInput { bytes, why } => {
                 write!(f, "its bytes end after {bytes}, for they are damaged: {why}")
             }
+            Note::UnreadPage(error) => write!(f, "{error}; memory may be missing"),
+            Note::UnreadFile(error) => write!(f, "{error}; memory may be missing"),
             Note::Recording(text) | Note::Names(text) => f.write_str(text),
             Note::DamagedRecording(error) => write!(f, "{error}; what follows is left out"),
             Note::OtherProcesses(processes) => {

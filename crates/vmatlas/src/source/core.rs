@@ -23,11 +23,19 @@ pub(crate) struct Core {
     pub(crate) dump: CoreDump<CoreFile>,
     /// The kernel it was written by, as its vDSO says.
     pub(crate) kernel: Option<KernelVersion>,
+    /// Whether the warnings of the dump name a page that cannot be read.
+    is_warned: bool,
     /// By the address of each image, the file of today.
     files_now: Mutex<HashMap<u64, std::result::Result<SharedElf, String>>>,
 }
 
 impl Core {
+    /// A page that could not be read since the dump was opened.
+    pub(crate) fn unread(&self) -> Option<Note> {
+        let page = self.dump.page_error().filter(|_| !self.is_warned)?;
+        Some(Note::UnreadPage(*page))
+    }
+
     /// The file of which a row is a part: the file of today only if it is the same, by its build
     /// id. The vDSO is in the core itself.
     pub(crate) fn file_now(&self, row: &Mapping<'_>) -> Option<FileNow> {
@@ -77,7 +85,8 @@ pub(crate) fn read(name: &str, file: File) -> Result<(Core, Maps, Vec<Note>)> {
     }
     let kernel = dump.images().iter().find_map(|image| image.kernel);
     let maps = dump.maps().clone();
-    let core = Core { dump, kernel, files_now: Mutex::default() };
+    let core =
+        Core { is_warned: dump.page_error().is_some(), dump, kernel, files_now: Mutex::default() };
     Ok((core, maps, Vec::new()))
 }
 
