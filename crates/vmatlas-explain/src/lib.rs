@@ -1,10 +1,32 @@
-//! What memory is for and why a program crashed, from values and bytes.
+//! What memory is for and why a program crashed, from values and bytes. Everything that is
+//! concluded has its evidence and a confidence.
 //!
-//! - [`label`] says what memory without a telling name is for, and why.
-//! - [`coredump`] reads core dumps, [`crash`] reads logs of crashes.
-//! - [`explain`](mod@explain) says why a program crashed.
+//! ```
+//! use vmatlas_explain::crash::read_log;
+//! use vmatlas_explain::explain::{Cause, Evidence, Fault, explain};
+//! use vmatlas_explain::label::{Facts, Labels};
 //!
-//! This crate opens no file and calls no kernel: it works on bytes that its caller read.
+//! let line = b"app[7]: segfault at 10 ip 55d0c0001139 sp 7ffe00001000 error 4 in app[55d0c0001000+1000]\n";
+//! let crash = &read_log(line)[0];
+//! let facts = Facts::default();
+//! let labels = Labels::read(&crash.maps, &facts, None);
+//! let mut evidence = Evidence::new(crash, &facts, &labels);
+//! evidence.fault = Fault::of(crash, None);
+//! assert_eq!(explain(&evidence).cause, Cause::NullPointer);
+//! ```
+//!
+//! - [`label::Labels`] says what memory without a name is for; [`label::Facts`] is what it goes by.
+//! - [`coredump::CoreDump`] is a core dump: its rows, threads, images and memory.
+//! - [`crash::Crash`] is a crash as its source reports it; [`crash::read_log`] reads the crashes in
+//!   a log.
+//! - [`explain::Explanation`] says why a program crashed; [`explain::explain`] makes it of
+//!   [`explain::Evidence`].
+//!
+//! The feature `decoders`, on by default, decodes the instruction at which a program crashed.
+//!
+//! This crate opens no file, calls no kernel and has no unsafe code: it works on bytes that its
+//! caller read, or on the caller's [`ReadAt`](vmatlas_object::ReadAt) and
+//! [`Memory`](vmatlas_object::Memory).
 #![forbid(unsafe_code)]
 
 pub mod coredump;

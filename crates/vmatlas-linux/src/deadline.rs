@@ -27,12 +27,12 @@ impl<T> Results<T> {
     }
 }
 
-/// How many times the limit it may take where results keep coming.
-const MOST: u32 = 5;
+/// How many times the limit the whole may take while results keep coming.
+const MAX_WAITS: u32 = 5;
 
 /// Does each of `jobs` in a thread of its own, which may add any number of results, and gives
-/// those that came before nothing more did for `limit`: a machine may be busy. No more than
-/// [`MOST`] times as long is waited in all.
+/// those that came before nothing more did for `limit`: a machine may be busy. It waits at most
+/// five times as long in all.
 pub fn all_within<T: Send + 'static>(
     limit: Duration,
     jobs: impl IntoIterator<Item = impl FnOnce(&Results<T>) + Send + 'static>,
@@ -52,7 +52,7 @@ pub fn all_within<T: Send + 'static>(
     drop(running);
     let locked = || found.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
-        let end = (locked().1 + limit).min(start + MOST * limit);
+        let end = (locked().1 + limit).min(start + MAX_WAITS * limit);
         let left = end.saturating_duration_since(Instant::now());
         // Nothing is sent: it is over when no thread is left that could, or when time is up.
         let is_late = ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout);

@@ -1,4 +1,5 @@
-//! Live Linux processes for vmatlas: the only crate that talks to the kernel. It prints nothing.
+//! Live Linux processes: their rows, files, memory and symbols, who may read them, and a recorder.
+//! This is the only crate of vmatlas that talks to the kernel.
 //!
 //! ```
 //! use std::path::Path;
@@ -12,18 +13,21 @@
 //!
 //! - [`Process`] is a handle to a process; [`Process::rows`] reads its rows, [`PointQuery`] asks
 //!   for one address.
-//! - [`files::Files`] makes the names of files certain, [`Images`] says what is in them.
-//! - [`gather_facts`] and [`gather_core_facts`] gather what [labels](vmatlas_explain::label) are made from;
-//!   [`ProcessMemory`] reads the memory of a process for them.
-//! - [`record`] follows a program and writes down what changes its memory, [`symbols`] makes
-//!   functions and lines of a recording's addresses.
+//! - [`files::Files`] makes the names of files certain, [`Images`] opens the files as ELF.
+//! - [`gather_facts`] and [`gather_core_facts`] gather the facts from which
+//!   [labels](vmatlas_explain::label) are made; [`ProcessMemory`] reads the memory of a process.
+//! - `record` follows a program and records the changes of its memory; [`symbols`] resolves the
+//!   addresses of a recording to functions and lines.
 //! - [`RegularFile`] is an open file as a source of bytes, as for [`vmatlas_explain::coredump`].
 //! - [`fn@spool`] puts what comes through a pipe into a file.
 //! - [`postmortem`] reads the stack of a process that has ended.
-//! - [`access`] tells who may read a process's maps.
+//! - [`access`] decides who may read a process's maps.
 //!
-//! The target is never stopped or written to but by [`record`], and its memory is not read but by
-//! that and by [`ProcessMemory`].
+//! Features, both on by default: `record` for the recorder, which needs a C compiler for zstd, and
+//! `scenarios` for the runner of scenarios.
+//!
+//! This crate prints nothing. Only the recorder stops a process or writes to it, and only the
+//! recorder and [`ProcessMemory`] read its memory.
 
 pub mod access;
 mod core_file;

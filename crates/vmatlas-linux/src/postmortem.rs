@@ -5,7 +5,7 @@ mod stack;
 
 use crate::deadline::within;
 use crate::elf::{self, open_regular};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -15,7 +15,8 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 use vmatlas_maps::Maps;
-use vmatlas_object::Memory;
+use vmatlas_maps::escape::printable;
+use vmatlas_object::{Memory, ReadError};
 
 pub use vmatlas_object::unwind::{Frame, Registers};
 
@@ -36,12 +37,26 @@ pub struct Postmortem<'a> {
     build_id: &'a BuildIdOf<'a>,
     /// By name.
     files: RefCell<HashMap<Vec<u8>, Option<Rc<File>>>>,
+    io_error: OnceCell<FileError>,
+}
+
+/// A file that the process had mapped and that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{} cannot be read, at byte {offset:#x}: {error}", printable(.name))]
+#[non_exhaustive]
+pub struct FileError {
+    /// The name of the file, as rows have it.
+    pub name: Vec<u8>,
+    /// Where in the file, in bytes.
+    pub offset: u64,
+    /// Why.
+    pub error: ReadError,
 }
 
 impl<'a> Postmortem<'a> {
     /// For a process with these rows. Nothing is read yet.
     pub fn new(maps: &'a Maps, dump: &'a dyn Memory, build_id: &'a BuildIdOf<'a>) -> Self {
-        Postmortem { maps, dump, build_id, files: RefCell::default() }
+        Postmortem { maps, dump, build_id, files: RefCell::default(), io_error: OnceCell::new() }
     }
 
     /// The size in bytes that the file of a row has today.
@@ -60,6 +75,12 @@ impl<'a> Postmortem<'a> {
         let file = self.open(&row).map(Rc::new);
         self.files.borrow_mut().insert(row.name.to_vec(), file.clone());
         file
+    }
+
+    /// The first file so far that could not be read. [`Memory`] has no way to say so: what is
+    /// missing there may be lost rather than left out.
+    pub fn io_error(&self) -> Option<FileError> {
+        self.io_error.get().cloned()
     }
 
     fn open(&self, row: &vmatlas_maps::Mapping<'_>) -> Option<File> {
@@ -103,6 +124,40 @@ impl Memory for Postmortem<'_> {
         let left = usize::try_from(row.range.end.saturating_sub(address)).unwrap_or(usize::MAX);
         let size = left.min(bytes.len());
         let offset = row.offset.saturating_add(address.wrapping_sub(row.range.start));
-        bytes.get_mut(..size).and_then(|part| file.read_at(part, offset).ok()).unwrap_or(0)
+        let Some(part) = bytes.get_mut(..size) else { return 0 };
+        file.read_at(part, offset).unwrap_or_else(|error| {
+            let (name, error) = (row.name.to_vec(), (&error).into());
+            self.io_error.get_or_init(|| FileError { name, offset, error });
+            0
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    struct Nothing;
+
+    impl Memory for Nothing {
+        fn read(&self, _: u64, _: &mut [u8]) -> usize {
+            0
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_reported() {
+        // Nothing is mapped at address 0, so reading there fails.
+        let row = b"10000-11000 r--p 00000000 fe:00 42                         /proc/self/mem\n";
+        let maps = Maps::parse(row).unwrap();
+        let dead = Postmortem::new(&maps, &Nothing, &|_| None);
+        assert_eq!(dead.io_error(), None);
+        assert_eq!(dead.read(0x10008, &mut [0; 8]), 0);
+        let error = dead.io_error().unwrap();
+        assert_eq!((&*error.name, error.offset), (&b"/proc/self/mem"[..], 8));
+        assert_eq!(error.error.os_error(), Some(Errno::IO.raw_os_error()));
+        let text = "/proc/self/mem cannot be read, at byte 0x8: Input/output error (os error 5)";
+        assert_eq!(error.to_string(), text);
     }
 }

@@ -1,5 +1,5 @@
-//! Names of code, from bytes: ELF files and their DWARF, stacks that are unwound, perf maps,
-//! jitdumps and Go's tables. The bytes are the caller's, or come from the caller's [`ReadAt`].
+//! Names of code, from bytes: ELF files and their DWARF, unwound stacks, perf maps, jitdumps and
+//! Go's tables. The bytes are the caller's, or come from the caller's [`ReadAt`].
 //!
 //! ```
 //! use vmatlas_object::elf::ElfFile;
@@ -13,12 +13,13 @@
 //! ```
 //!
 //! - [`elf::ElfFile`] is an ELF file: segments, sections, symbols, functions and lines.
-//! - [`unwind::Unwinder`] makes [`unwind::Frame`]s of registers and a stack: where the calls are.
-//! - [`symbols::SymbolFrame`] is such a call with its names, wherever they are from.
-//! - [`jit::JitMap`] and [`pclntab::Pclntab`] name code that runtimes make, and Go's.
+//! - [`unwind::Unwinder`] makes [`unwind::Frame`]s, the calls of a thread, of its registers and
+//!   stack.
+//! - [`symbols::SymbolFrame`] is a call with its names, from any source.
+//! - [`jit::JitMap`] names code that runtimes make, [`pclntab::Pclntab`] that of Go.
 //!
-//! This crate opens no file, maps none, and asks the kernel for nothing but the time, by which it
-//! bounds work on DWARF that means harm.
+//! This crate opens no file, maps none and has no unsafe code. It asks the kernel for nothing but
+//! the time, to bound the work on malicious DWARF.
 #![forbid(unsafe_code)]
 
 pub mod elf;

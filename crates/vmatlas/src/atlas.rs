@@ -240,11 +240,13 @@ impl Atlas {
         &self.maps
     }
 
-    /// Notes about oddities and omissions. Notes about labels appear once labels are computed.
+    /// Notes about oddities and omissions. Notes about labels appear once labels are computed, those
+    /// about unreadable memory once it was needed.
     pub fn notes(&self) -> impl Iterator<Item = Note> + '_ {
         let listing = self.maps.warnings().iter().cloned().map(Note::Listing);
         let labels = self.labels.get().and_then(|(_, note)| note.clone());
-        listing.chain(self.notes.iter().cloned()).chain(labels)
+        let memory = self.core().and_then(Core::unread);
+        listing.chain(self.notes.iter().cloned()).chain(labels).chain(memory)
     }
 
     /// Whether the rows have sizes.

@@ -4,6 +4,8 @@ use crate::source::kind::SourceKind;
 use crate::words::values::printable;
 use std::fmt;
 use std::time::Duration;
+use vmatlas_explain::coredump::PageError;
+use vmatlas_linux::postmortem::FileError;
 use vmatlas_maps::{KernelVersion, Warning};
 use vmatlas_recording::RecordingError;
 use vmatlas_recording::strace::Untold;
@@ -36,6 +38,10 @@ pub enum Note {
         /// The error.
         why: String,
     },
+    /// A page of the core dump that cannot be read. Facts from it are missing.
+    UnreadPage(PageError),
+    /// A mapped file that cannot be read. Its memory counts as absent.
+    UnreadFile(FileError),
     /// A note that the recording holds about itself.
     Recording(String),
     /// Events of the recording cannot be read past some position.
@@ -86,6 +92,8 @@ impl fmt::Display for Note {
             Note::DamagedInput { bytes, why } => {
                 write!(f, "its bytes end after {bytes}, for they are damaged: {why}")
             }
+            Note::UnreadPage(error) => write!(f, "{error}; memory may be missing"),
+            Note::UnreadFile(error) => write!(f, "{error}; memory may be missing"),
             Note::Recording(text) | Note::Names(text) => f.write_str(text),
             Note::DamagedRecording(error) => write!(f, "{error}; what follows is left out"),
             Note::OtherProcesses(processes) => {

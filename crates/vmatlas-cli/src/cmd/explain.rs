@@ -35,6 +35,10 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
         let crashes = count(cases.len() as u64, "crash").replace("crashs", "crashes");
         notes::note(&format!("{}: {crashes}", args.input));
     }
+    if !args.common.quiet {
+        let all = cases.iter().flat_map(|case| &case.notes);
+        all.for_each(|found| notes::note(&format!("{}: {}", args.input, notes::text(found))));
+    }
     let explain = Explain { cases: &cases, top: args.top };
     output::print(&explain, Format::of(&args.common), &args.common)?;
     Ok(cases.iter().any(|case| case.explanation.cause != Cause::Unknown))

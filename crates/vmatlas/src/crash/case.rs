@@ -1,5 +1,6 @@
 //! A crash and its explanation.
 
+use crate::note::Note;
 use vmatlas_explain::crash::Crash;
 use vmatlas_explain::explain::{Evidence, Explanation, Fault, explain};
 use vmatlas_linux::symbols::SymbolFrame;
@@ -19,6 +20,8 @@ pub struct Case {
     pub explanation: Explanation,
     /// The stack of the thread, innermost first.
     pub stack: Vec<SymbolFrame>,
+    /// What could not be read for it and may be missing.
+    pub notes: Vec<Note>,
 }
 
 impl Case {
@@ -30,6 +33,7 @@ impl Case {
             fault: evidence.fault.clone(),
             maps: evidence.maps.clone(),
             stack,
+            notes: Vec::new(),
         }
     }
 }

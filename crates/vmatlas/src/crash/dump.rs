@@ -2,6 +2,7 @@
 
 use super::case::Case;
 use super::{frames, place};
+use crate::note::Note;
 use crate::source::core::Core;
 use std::time::Duration;
 use vmatlas_explain::crash::Machine;
@@ -79,5 +80,8 @@ pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
     evidence.fault = fault;
     evidence.place = place;
     evidence.memory = Some(memory);
-    Some(Case::of(&evidence, stack))
+    let mut case = Case::of(&evidence, stack);
+    case.notes.extend(core.unread());
+    case.notes.extend(dead.io_error().map(Note::UnreadFile));
+    Some(case)
 }

@@ -4,6 +4,7 @@ use super::case::Case;
 use super::{frames, place};
 use crate::atlas::Atlas;
 use crate::error::{Error, ErrorKind, Result};
+use crate::note::Note;
 use crate::recorded::{Recorded, Told};
 use crate::source::recording::at;
 use crate::stacks::{Stacks, telling};
@@ -168,7 +169,9 @@ fn explained(
     evidence.change = last_change(recorded, &stacks, &life, fault.access);
     evidence.fault = fault;
     evidence.place = place.unwrap_or_default();
-    Case::of(&evidence, stack)
+    let mut case = Case::of(&evidence, stack);
+    case.notes.extend(dead.io_error().map(Note::UnreadFile));
+    case
 }
 
 /// The last change that took away the permission for the access.

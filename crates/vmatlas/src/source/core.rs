@@ -23,11 +23,19 @@ pub(crate) struct Core {
     pub(crate) dump: CoreDump<CoreFile>,
     /// The kernel that wrote it, as its vDSO reports.
     pub(crate) kernel: Option<KernelVersion>,
+    /// Whether the warnings of the dump name a page that cannot be read.
+    is_warned: bool,
     /// Today's file of each image, by the image's address.
     files_now: Mutex<HashMap<u64, std::result::Result<SharedElf, String>>>,
 }
 
 impl Core {
+    /// A page that could not be read since the dump was opened.
+    pub(crate) fn unread(&self) -> Option<Note> {
+        let page = self.dump.page_error().filter(|_| !self.is_warned)?;
+        Some(Note::UnreadPage(*page))
+    }
+
     /// Today's file of a row, only if its build ID matches. The vDSO comes from the core itself.
     pub(crate) fn file_now(&self, row: &Mapping<'_>) -> Option<FileNow> {
         let image = self.dump.image_of(row)?;
@@ -76,7 +84,8 @@ pub(crate) fn read(name: &str, file: File) -> Result<(Core, Maps, Vec<Note>)> {
     }
     let kernel = dump.images().iter().find_map(|image| image.kernel);
     let maps = dump.maps().clone();
-    let core = Core { dump, kernel, files_now: Mutex::default() };
+    let core =
+        Core { is_warned: dump.page_error().is_some(), dump, kernel, files_now: Mutex::default() };
     Ok((core, maps, Vec::new()))
 }
 
