@@ -36,7 +36,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
                 // pages.
                 match stretches.last_mut() {
                     Some(last) if last.end == part.range.start => {
-                        *last = last.with_end(part.range.end)
+                        *last = last.with_end(part.range.end);
                     }
                     _ => stretches.push(part.range),
                 }

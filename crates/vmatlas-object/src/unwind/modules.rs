@@ -238,7 +238,7 @@ impl Modules {
         for span in before.chain(new).chain(after) {
             match spans.last_mut() {
                 Some(last) if last.goes_on(&span) => {
-                    last.range = last.range.with_end(span.range.end)
+                    last.range = last.range.with_end(span.range.end);
                 }
                 _ => spans.push(span),
             }
