@@ -9,8 +9,8 @@ use libfuzzer_sys::fuzz_target;
 use std::ops::ControlFlow;
 use vmatlas_maps::{AddressRange, Device, Perms};
 use vmatlas_recording::{
-    Call, CallKind, Event, FileEntry, FrameEntry, Meta, Moment, RecordedRow, Recording, Replay,
-    StackId, TaskEntry, TaskId, What, Writer, looks_like_recording,
+    Call, CallKind, Event, EventNumber, FileEntry, FrameEntry, Meta, Moment, RecordedRow,
+    Recording, Replay, StackId, TaskEntry, TaskId, What, Writer, looks_like_recording,
 };
 use vmatlas_space::Vsyscall;
 
@@ -77,17 +77,17 @@ fn opened(bytes: &[u8]) {
     recording.read_stacks();
     let listed = recording.processes().len();
     assert!(listed <= bytes.len(), "no more processes than bytes that tell of them");
-    let events = events(&recording, 1);
+    let events = events(&recording, EventNumber::FIRST);
     for event in &events {
         let frames = recording.definitions().frames_of(event.stack).count();
         assert!(frames <= recording.definitions().calls.len());
     }
-    let last = events.last().map_or((0, 0), |event| (event.number, event.time_ns));
+    let last = events.last().map_or((EventNumber::NONE, 0), |event| (event.number, event.time_ns));
     for moment in [
-        Moment::Event(0),
-        Moment::Event(last.0 / 2),
+        Moment::Event(EventNumber::NONE),
+        Moment::Event(EventNumber::new(last.0.get() / 2)),
         Moment::Time(last.1 / 2),
-        Moment::Event(u64::MAX),
+        Moment::Event(EventNumber::MAX),
         Moment::Time(u64::MAX),
         Moment::End,
     ] {
@@ -95,7 +95,7 @@ fn opened(bytes: &[u8]) {
     }
 }
 
-fn events(recording: &Recording<&[u8]>, from: u64) -> Vec<Event> {
+fn events(recording: &Recording<&[u8]>, from: EventNumber) -> Vec<Event> {
     let mut events = Vec::new();
     // The events before the damage count.
     let _ = recording.events(from, |event| {
@@ -164,13 +164,13 @@ fn written(program: &[u8]) {
         let entry = FileEntry { device, inode, name: name.to_vec(), build_id: Vec::new() };
         program.files.push(writer.file(&entry));
     }
-    let (mut all, mut moments) = (Vec::new(), vec![(0, shown(&replay))]);
+    let (mut all, mut moments) = (Vec::new(), vec![(EventNumber::NONE, shown(&replay))]);
     let mut time_ns = 0;
     while !program.bytes.is_empty() && all.len() < 256 {
         let op = program.byte();
         if op == 0xff {
             writer.snapshot(&replay);
-            moments.push((writer.next_number() - 1, shown(&replay)));
+            moments.push((writer.next_number().previous(), shown(&replay)));
             continue;
         }
         time_ns += u64::from(program.byte());
@@ -182,12 +182,12 @@ fn written(program: &[u8]) {
         sound(&replay);
         all.push(event);
     }
-    moments.push((writer.next_number() - 1, shown(&replay)));
+    moments.push((writer.next_number().previous(), shown(&replay)));
     writer.finish();
     let bytes = writer.take();
     let recording = Recording::open(&bytes[..]).expect("what was written can be read");
     assert!(recording.warnings().is_empty());
-    assert_eq!(events(&recording, 1), all, "events are those that were written");
+    assert_eq!(events(&recording, EventNumber::FIRST), all, "events are those that were written");
     for (number, expected) in moments {
         let (replay, error) = recording.at(Moment::Event(number), |_, _| ());
         assert_eq!((replay.number(), error), (number, None));
@@ -199,7 +199,7 @@ fn written(program: &[u8]) {
     // A truncated recording must be readable as well.
     let cut = &bytes[..bytes.len() * 2 / 3];
     if let Ok(recording) = Recording::open(cut) {
-        let events = events(&recording, 1);
+        let events = events(&recording, EventNumber::FIRST);
         assert_eq!(events, all[..events.len()]);
     }
 }

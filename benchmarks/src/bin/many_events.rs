@@ -109,7 +109,7 @@ fn main() {
             "peak_kib": peak,
             "calls": counts,
             "maps": String::from_utf8_lossy(&space.memory.render()),
-            "origins": space.origins.iter().map(|(_, origin)| origin.event).sum::<u64>(),
+            "origins": space.origins.iter().map(|(_, origin)| origin.event.get()).sum::<u64>(),
         })
     );
 }

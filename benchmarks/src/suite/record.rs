@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use vmatlas_linux::RecordingFile;
-use vmatlas_recording::{Recording, What};
+use vmatlas_recording::{EventNumber, Recording, What};
 
 /// Measures and returns the tables.
 pub fn run(scale: Scale, programs: &Path) -> Vec<Section> {
@@ -127,7 +127,7 @@ fn found(file: &Path) -> Result<Found, String> {
     }
     let bytes = std::fs::metadata(file).map_err(|error| wrong(error.to_string()))?.len();
     let mut found = Found { bytes, ..Found::default() };
-    let read = recording.events(1, |event| {
+    let read = recording.events(EventNumber::FIRST, |event| {
         found.events += 1;
         match event.what {
             What::Call { .. } => {

@@ -1,7 +1,7 @@
 //! Events, and their bytes.
 
 use super::call::{Call, CallKind};
-use super::id::{StackId, TaskId};
+use super::id::{EventNumber, StackId, TaskId};
 use vmatlas_maps::{AddressRange, Perms};
 use vmatlas_space::bytes::{Put, Take};
 
@@ -9,7 +9,7 @@ use vmatlas_space::bytes::{Put, Take};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
     /// Its number, counted from 1 over the whole recording, in the order of the kernel.
-    pub number: u64,
+    pub number: EventNumber,
     /// When, in nanoseconds from the start of the recording.
     pub time_ns: u64,
     /// The thread that did it, see [`Definitions::task`](super::Definitions::task).
@@ -120,7 +120,7 @@ pub struct RecordedRow {
 /// What the coding of an event leaves out because the one before it tells.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Context {
-    pub(crate) number: u64,
+    pub(crate) number: EventNumber,
     pub(crate) time_ns: u64,
     task: TaskId,
     stack: StackId,
@@ -152,7 +152,7 @@ const RESULT_FIRST: u8 = 8;
 
 impl Context {
     /// Where a block of events begins.
-    pub(crate) fn at(number: u64, time_ns: u64) -> Context {
+    pub(crate) fn at(number: EventNumber, time_ns: u64) -> Context {
         Context { number, time_ns, ..Context::default() }
     }
 
@@ -182,7 +182,7 @@ impl Context {
         self.time_ns = event.time_ns;
         self.task = event.task;
         self.stack = event.stack;
-        self.number += 1;
+        self.number = self.number.next();
         match &event.what {
             What::Call { call, file, in_order } => self.write_call(call, *file, *in_order, out),
             What::Clone { child, memory } => {
@@ -288,7 +288,7 @@ impl Context {
         (self.time_ns, self.task, self.stack) = (time_ns, task, stack);
         let number = self.number;
         // A header may say anything.
-        self.number = number.wrapping_add(1);
+        self.number = number.next();
         let what = match tag & !SAME_TASK {
             CLONE => What::Clone { child: TaskId::new(take.u32()?), memory: take.bool()? },
             RENAMED => What::Renamed { to: TaskId::new(take.u32()?) },

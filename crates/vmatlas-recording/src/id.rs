@@ -12,19 +12,25 @@ pub struct TaskId(u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StackId(u32);
 
+/// The number of an event of a recording, counted from 1; of a log the number of a line.
+///
+/// 0 stands for no event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventNumber(u64);
+
 macro_rules! id {
-    ($id:ident, $what:literal) => {
+    ($id:ident($number:ident), $what:literal) => {
         impl $id {
             #[doc = concat!("Stands for ", $what, " that is not known.")]
             pub const NONE: $id = $id(0);
 
             #[doc = concat!("The ", $what, " with that number.")]
-            pub const fn new(number: u32) -> $id {
+            pub const fn new(number: $number) -> $id {
                 $id(number)
             }
 
             /// The number.
-            pub const fn get(self) -> u32 {
+            pub const fn get(self) -> $number {
                 self.0
             }
 
@@ -47,5 +53,25 @@ macro_rules! id {
     };
 }
 
-id!(TaskId, "thread");
-id!(StackId, "call stack");
+id!(TaskId(u32), "thread");
+id!(StackId(u32), "call stack");
+id!(EventNumber(u64), "event");
+
+impl EventNumber {
+    /// The first event.
+    pub const FIRST: EventNumber = EventNumber(1);
+    /// No event has a greater number.
+    pub const MAX: EventNumber = EventNumber(u64::MAX);
+
+    /// The number of the event after it.
+    #[must_use]
+    pub const fn next(self) -> EventNumber {
+        EventNumber(self.0.wrapping_add(1))
+    }
+
+    /// The number of the event before it; of the first one [`NONE`](EventNumber::NONE).
+    #[must_use]
+    pub const fn previous(self) -> EventNumber {
+        EventNumber(self.0.saturating_sub(1))
+    }
+}

@@ -28,7 +28,7 @@
 //! let (replay, error) = recording.at(Moment::End, |_, _| {});
 //! assert_eq!(error, None);
 //! let origin = replay.space(task).unwrap().origins.get(0x7000_0000).unwrap();
-//! assert_eq!((origin.event, origin.maker.name()), (2, "mmap"));
+//! assert_eq!((origin.event.get(), origin.maker.name()), (2, "mmap"));
 //! # }
 //! # Ok::<(), vmatlas_recording::RecordingError>(())
 //! ```
@@ -71,7 +71,7 @@ pub use definitions::{
     CallEntry, Definitions, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry,
 };
 pub use event::{Event, RecordedRow, What};
-pub use id::{StackId, TaskId};
+pub use id::{EventNumber, StackId, TaskId};
 pub use life::{LifeKind, LifeStep};
 pub use meta::Meta;
 pub use origins::{Maker, Origin, Origins};

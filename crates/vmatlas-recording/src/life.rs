@@ -2,7 +2,7 @@
 
 use super::call::CallKind;
 use super::event::{Event, What};
-use super::id::TaskId;
+use super::id::{EventNumber, TaskId};
 use super::read::{Recording, RecordingError};
 use super::replay::Replay;
 use super::space::RecordedSpace;
@@ -66,7 +66,7 @@ const MAX_STEPS: usize = 1 << 16;
 struct Stretch {
     space: u32,
     /// The event with which it begins: the fork that made it.
-    from: u64,
+    from: EventNumber,
 }
 
 impl<S: ReadAt> Recording<S> {
@@ -79,9 +79,9 @@ impl<S: ReadAt> Recording<S> {
         &self,
         task: TaskId,
         address: u64,
-        until: u64,
+        until: EventNumber,
     ) -> (Vec<LifeStep>, Option<RecordingError>) {
-        let mut parents: HashMap<u32, (u32, u64)> = HashMap::new();
+        let mut parents: HashMap<u32, (u32, EventNumber)> = HashMap::new();
         let (last, error) = self.follow(until, |event, before, after| {
             if let What::Clone { child, memory: false } = event.what
                 && let (Some(own), Some(copy)) =
@@ -96,7 +96,7 @@ impl<S: ReadAt> Recording<S> {
             stretches.push(Stretch { space, from: *fork });
             space = *parent;
         }
-        stretches.push(Stretch { space, from: 0 });
+        stretches.push(Stretch { space, from: EventNumber::NONE });
         let mut steps: Vec<LifeStep> = Vec::new();
         let (mut address, mut until) = (address, until);
         for _ in 0..=MAX_MOVES {
@@ -111,7 +111,7 @@ impl<S: ReadAt> Recording<S> {
             if let LifeKind::MovedFrom(from) = later[0].kind {
                 address = from;
             }
-            until = later[0].event.number - 1;
+            until = later[0].event.number.previous();
             steps.splice(0..0, later);
         }
         (steps, error)
@@ -124,7 +124,7 @@ impl<S: ReadAt> Recording<S> {
         replay: &Replay,
         task: TaskId,
         addresses: &[u64],
-        until: u64,
+        until: EventNumber,
     ) -> Vec<Option<Event>> {
         let mut ends = vec![None; addresses.len()];
         let Some(own) = replay.space_id(task) else { return ends };
@@ -134,7 +134,7 @@ impl<S: ReadAt> Recording<S> {
         };
         let mut left: Vec<usize> =
             (0..addresses.len()).filter(|at| mapped(&replay, addresses[*at])).collect();
-        let _ = self.events(replay.number() + 1, |event| {
+        let _ = self.events(replay.number().next(), |event| {
             if event.number > until || left.is_empty() {
                 return ControlFlow::Break(());
             }
@@ -163,11 +163,11 @@ impl<S: ReadAt> Recording<S> {
     /// Follows all events up to `until`, and shows each with the state before and after it.
     fn follow(
         &self,
-        until: u64,
+        until: EventNumber,
         mut see: impl FnMut(&Event, &Before, &Replay),
     ) -> (Replay, Option<RecordingError>) {
         let mut replay = Replay::new(self.meta().profile());
-        let end = self.events(1, |event| {
+        let end = self.events(EventNumber::FIRST, |event| {
             if event.number > until {
                 return ControlFlow::Break(());
             }
@@ -179,7 +179,7 @@ impl<S: ReadAt> Recording<S> {
         (replay, end.err())
     }
 
-    fn steps(&self, stretches: &[Stretch], address: u64, until: u64) -> Vec<LifeStep> {
+    fn steps(&self, stretches: &[Stretch], address: u64, until: EventNumber) -> Vec<LifeStep> {
         let mut steps: Vec<LifeStep> = Vec::new();
         let mut row = None;
         let mut current = stretches.len() - 1;

@@ -1,7 +1,7 @@
 //! Who made each byte of an address space.
 
 use super::call::CallKind;
-use super::id::{StackId, TaskId};
+use super::id::{EventNumber, StackId, TaskId};
 use vmatlas_maps::AddressRange;
 
 /// What made some bytes of an address space.
@@ -9,7 +9,7 @@ use vmatlas_maps::AddressRange;
 #[non_exhaustive]
 pub struct Origin {
     /// The number of the event, counted from 1; 0 where there is none.
-    pub event: u64,
+    pub event: EventNumber,
     /// When it was, in nanoseconds from the start of the recording.
     pub time_ns: u64,
     /// The thread that did it, see [`Definitions::task`](super::Definitions::task).
@@ -41,7 +41,7 @@ pub enum Maker {
 impl Origin {
     /// Of bytes that no event tells of.
     pub const UNSEEN: Origin = Origin {
-        event: 0,
+        event: EventNumber::NONE,
         time_ns: 0,
         task: TaskId::NONE,
         stack: StackId::NONE,
@@ -172,7 +172,7 @@ impl Origins {
     }
 
     /// The stack of an event has become known, and it made bytes of `range`.
-    pub(crate) fn set_stack(&mut self, range: AddressRange, event: u64, stack: StackId) {
+    pub(crate) fn set_stack(&mut self, range: AddressRange, event: EventNumber, stack: StackId) {
         if range.size() == 0 {
             return;
         }
@@ -311,12 +311,12 @@ mod tests {
     use super::*;
 
     fn origin(event: u64) -> Origin {
-        Origin { event, ..Origin::UNSEEN }
+        Origin { event: EventNumber::new(event), ..Origin::UNSEEN }
     }
 
     /// Origins by page, the naive way.
     fn pages(origins: &Origins) -> Vec<Option<u64>> {
-        (0..64).map(|page| origins.get(page * 0x1000).map(|origin| origin.event)).collect()
+        (0..64).map(|page| origins.get(page * 0x1000).map(|origin| origin.event.get())).collect()
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::definitions::TaskEntry;
 use super::event::{Event, What};
-use super::id::TaskId;
+use super::id::{EventNumber, TaskId};
 use std::collections::HashMap;
 use vmatlas_space::bytes::{Put, Take};
 
@@ -16,9 +16,9 @@ pub struct Process {
     /// [`Definitions::tasks`](super::Definitions::tasks).
     pub task: TaskId,
     /// The number of the event with which it began.
-    pub first: u64,
+    pub first: EventNumber,
     /// The number of the event with which its last thread ended; none if it lived on.
-    pub last: Option<u64>,
+    pub last: Option<EventNumber>,
     /// When it began, in nanoseconds from the start.
     pub began_ns: u64,
     /// The status it ended with, as of wait(2).
@@ -120,8 +120,8 @@ impl Processes {
         for process in &self.all {
             out.put(u64::from(process.pid));
             out.put(u64::from(process.task.get()));
-            out.put(process.first);
-            out.put(process.last.unwrap_or(0));
+            out.put(process.first.get());
+            out.put(process.last.unwrap_or_default().get());
             out.put(process.began_ns);
             out.put_signed(process.status.map_or(i64::MIN, i64::from));
         }
@@ -136,8 +136,8 @@ impl Processes {
             all.push(Process {
                 pid: take.u32()?,
                 task: TaskId::new(take.u32()?),
-                first: take.uint()?,
-                last: Some(take.uint()?).filter(|last| *last != 0),
+                first: EventNumber::new(take.uint()?),
+                last: Some(EventNumber::new(take.uint()?)).filter(|last| !last.is_none()),
                 began_ns: take.uint()?,
                 status: i32::try_from(take.signed()?).ok(),
             });

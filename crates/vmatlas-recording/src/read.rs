@@ -3,6 +3,7 @@
 use super::block::{Block, BlockKind, HEADER, Header, MAGIC, TRAILER};
 use super::definitions::Definitions;
 use super::event::{Context, Event};
+use super::id::EventNumber;
 use super::meta::Meta;
 use super::processes::{Course, Process, Processes};
 use super::replay::Replay;
@@ -31,7 +32,7 @@ pub enum Moment {
     /// So many nanoseconds after its start.
     Time(u64),
     /// After the event with this number.
-    Event(u64),
+    Event(EventNumber),
     /// The last moment: of a process, before it exits.
     #[default]
     End,
@@ -148,7 +149,7 @@ impl<S: ReadAt> Recording<S> {
     fn overview(&mut self) -> &Overview {
         if self.processes.is_none() {
             let mut processes = Processes::default();
-            let _ = self.events(1, |event| {
+            let _ = self.events(EventNumber::FIRST, |event| {
                 processes.see(event, &self.definitions.tasks);
                 ControlFlow::Continue(())
             });
@@ -163,16 +164,17 @@ impl<S: ReadAt> Recording<S> {
     /// Where in the file events cannot be read; those before were given.
     pub fn events(
         &self,
-        from: u64,
+        from: EventNumber,
         mut take: impl FnMut(&Event) -> ControlFlow<()>,
     ) -> Result<(), RecordingError> {
         let blocks: Vec<&Block> =
             self.blocks.iter().filter(|block| block.kind == BlockKind::Events).collect();
-        let first = blocks.partition_point(|block| block.first_event <= from).saturating_sub(1);
+        let first =
+            blocks.partition_point(|block| block.first_event <= from.get()).saturating_sub(1);
         for block in &blocks[first..] {
             let damaged = RecordingError::Damaged(block.offset);
             let bytes = payload(&self.source, block.offset, BlockKind::Events).ok_or(damaged)?;
-            let mut context = Context::at(block.first_event, block.time_ns);
+            let mut context = Context::at(EventNumber::new(block.first_event), block.time_ns);
             let mut bytes = Take(&bytes);
             while !bytes.0.is_empty() {
                 let event = context.read(&mut bytes).ok_or(damaged)?;
@@ -196,7 +198,7 @@ impl<S: ReadAt> Recording<S> {
         mut see: impl FnMut(&Event, &Replay),
     ) -> (Replay, Option<RecordingError>) {
         let mut replay = self.snapshot_before(moment);
-        let done = self.events(replay.number().saturating_add(1), |event| {
+        let done = self.events(replay.number().next(), |event| {
             let over = match moment {
                 Moment::Time(time_ns) => event.time_ns > time_ns,
                 Moment::Event(number) => event.number > number,
@@ -216,13 +218,13 @@ impl<S: ReadAt> Recording<S> {
     fn snapshot_before(&self, moment: Moment) -> Replay {
         let before = |block: &&Block| match moment {
             Moment::Time(time_ns) => block.time_ns <= time_ns,
-            Moment::Event(number) => block.first_event <= number.saturating_add(1),
+            Moment::Event(number) => block.first_event <= number.next().get(),
             Moment::End => true,
         };
         let snapshots = self.blocks.iter().filter(|block| block.kind == BlockKind::Snapshot);
         let loaded = snapshots.filter(before).rev().find_map(|block| {
             let bytes = payload(&self.source, block.offset, BlockKind::Snapshot)?;
-            let number = block.first_event.checked_sub(1)?;
+            let number = EventNumber::new(block.first_event.checked_sub(1)?);
             Replay::load(self.meta.profile(), &bytes, number, block.time_ns)
         });
         loaded.unwrap_or_else(|| Replay::new(self.meta.profile()))

@@ -2,7 +2,7 @@
 
 use super::definitions::FileEntry;
 use super::event::{Event, What};
-use super::id::{StackId, TaskId};
+use super::id::{EventNumber, StackId, TaskId};
 use super::origins::{Maker, Origin, Origins};
 use super::space::{Applied, OpenFiles, RecordedSpace};
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub struct Replay {
     /// The task of the event before, and its space.
     recent: Option<(TaskId, u32)>,
     /// The number of the last event, and its time.
-    number: u64,
+    number: EventNumber,
     time_ns: u64,
     /// Address spaces that would have been too many.
     dropped: u64,
@@ -43,14 +43,14 @@ impl Replay {
             open: OpenFiles::default(),
             next_space: 1,
             recent: None,
-            number: 0,
+            number: EventNumber::NONE,
             time_ns: 0,
             dropped: 0,
         }
     }
 
     /// The number of the last event that was applied; 0 before the first.
-    pub fn number(&self) -> u64 {
+    pub fn number(&self) -> EventNumber {
         self.number
     }
 
@@ -231,7 +231,7 @@ impl Replay {
     pub(crate) fn load(
         profile: KernelProfile,
         bytes: &[u8],
-        number: u64,
+        number: EventNumber,
         time_ns: u64,
     ) -> Option<Replay> {
         let mut take = Take(bytes);
@@ -303,9 +303,9 @@ fn save_pieces(origins: &Origins, out: &mut Vec<u8>) {
         near = range.end;
         out.push(origin.maker.number());
         out.push(u8::from(origin.inherited));
-        out.put_signed(origin.event.wrapping_sub(event) as i64);
+        out.put_signed(origin.event.get().wrapping_sub(event) as i64);
         out.put_signed(origin.time_ns.wrapping_sub(time_ns) as i64);
-        (event, time_ns) = (origin.event, origin.time_ns);
+        (event, time_ns) = (origin.event.get(), origin.time_ns);
         out.put(u64::from(origin.task.get()));
         out.put(u64::from(origin.stack.get()));
     }
@@ -341,7 +341,8 @@ fn load_pieces(take: &mut Take<'_>) -> Option<Origins> {
         event = event.wrapping_add(take.signed()? as u64);
         time_ns = time_ns.wrapping_add(take.signed()? as u64);
         let (task, stack) = (TaskId::new(take.u32()?), StackId::new(take.u32()?));
-        let origin = Origin { event, time_ns, task, stack, maker, inherited };
+        let number = EventNumber::new(event);
+        let origin = Origin { event: number, time_ns, task, stack, maker, inherited };
         origins.set(AddressRange::new(start, near), origin);
     }
     Some(origins)

@@ -1,7 +1,7 @@
 //! Which process of a recording or log is meant, and at which moment: `FILE@TIME`, `FILE:PID`,
 //! `FILE:PID@TIME`.
 
-use super::id::TaskId;
+use super::id::{EventNumber, TaskId};
 use super::processes::Process;
 use super::read::{Moment, Recording, RecordingError};
 use super::replay::Replay;
@@ -69,7 +69,10 @@ impl FromStr for Moment {
             return Ok(Moment::End);
         }
         if let Some(number) = text.strip_prefix('#').filter(|number| is_number(number)) {
-            return number.parse().map(Moment::Event).map_err(|_| MomentError);
+            return number
+                .parse()
+                .map(|number| Moment::Event(EventNumber::new(number)))
+                .map_err(|_| MomentError);
         }
         let time = parse_seconds(text).ok_or(MomentError)?;
         Ok(Moment::Time(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)))
@@ -123,7 +126,7 @@ pub enum SelectError {
         /// The process.
         pid: u32,
         /// The number of the event with which it ended.
-        last: u64,
+        last: EventNumber,
     },
 }
 
@@ -135,7 +138,7 @@ impl<S: ReadAt> Recording<S> {
     /// [`SelectError`] where there is no such process, or it was not alive then.
     pub fn select(&mut self, selection: &Selection) -> Result<Selected, SelectError> {
         let process = self.selected(selection)?;
-        let of_life = process.last.map(|last| Moment::Event(last.saturating_sub(1)));
+        let of_life = process.last.map(|last| Moment::Event(last.previous()));
         let asked = selection.moment.filter(|moment| *moment != Moment::End);
         let (replay, error) = self.at(asked.or(of_life).unwrap_or(Moment::End), |_, _| {});
         let tasks = &self.definitions().tasks;
@@ -143,7 +146,9 @@ impl<S: ReadAt> Recording<S> {
             |task: &TaskId| tasks.get(task.index()).is_some_and(|entry| entry.pid == process.pid);
         match replay.tasks().into_iter().find(is_of_process) {
             Some(task) => Ok(Selected { process, replay, task, error }),
-            None => Err(SelectError::Ended { pid: process.pid, last: process.last.unwrap_or(0) }),
+            None => {
+                Err(SelectError::Ended { pid: process.pid, last: process.last.unwrap_or_default() })
+            }
         }
     }
 
@@ -174,7 +179,7 @@ mod tests {
         let selection = |pid, moment| Some(Selection { path: "a.vmrec".to_owned(), pid, moment });
         assert_eq!(of("a.vmrec"), selection(None, None));
         assert_eq!(of("a.vmrec@end"), selection(None, Some(Moment::End)));
-        assert_eq!(of("a.vmrec@#7"), selection(None, Some(Moment::Event(7))));
+        assert_eq!(of("a.vmrec@#7"), selection(None, Some(Moment::Event(EventNumber::new(7)))));
         let time = Some(Moment::Time(1_250_000_000));
         assert_eq!(of("a.vmrec:12@1.25"), selection(Some(12), time));
         assert_eq!(of("a.vmrec:12"), selection(Some(12), None));

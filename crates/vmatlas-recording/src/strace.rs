@@ -16,7 +16,7 @@
 //! let rows = process.space.memory.maps();
 //! assert_eq!(rows.get(1).unwrap().perms.to_string(), "r--p");
 //! let made = process.space.origins.get(0x7f0000000000).unwrap();
-//! assert_eq!((made.event, made.maker.name()), (2, "mmap"), "by its second line");
+//! assert_eq!((made.event.get(), made.maker.name()), (2, "mmap"), "by its second line");
 //! assert!(!process.untold.is_empty(), "the log does not say where the stack is");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

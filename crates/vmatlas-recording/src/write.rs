@@ -3,7 +3,7 @@
 use super::block::{self, Block, BlockKind, MAGIC, TRAILER};
 use super::definitions::{CallEntry, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry};
 use super::event::{Context, Event, What};
-use super::id::{StackId, TaskId};
+use super::id::{EventNumber, StackId, TaskId};
 use super::meta::Meta;
 use super::processes::Processes;
 use super::replay::Replay;
@@ -28,7 +28,7 @@ pub struct Writer {
     events: Vec<u8>,
     context: Context,
     /// The number and time before the first event of the block.
-    begun: (u64, u64),
+    begun: (EventNumber, u64),
     names: Vec<u8>,
     stacks: Vec<u8>,
     symbols: Vec<u8>,
@@ -54,8 +54,8 @@ impl Writer {
             taken: 0,
             blocks: Vec::new(),
             events: Vec::new(),
-            context: Context::at(1, 0),
-            begun: (1, 0),
+            context: Context::at(EventNumber::FIRST, 0),
+            begun: (EventNumber::FIRST, 0),
             names: Vec::new(),
             stacks: Vec::new(),
             symbols: Vec::new(),
@@ -157,7 +157,7 @@ impl Writer {
     }
 
     /// The number that the next event will have.
-    pub fn next_number(&self) -> u64 {
+    pub fn next_number(&self) -> EventNumber {
         self.context.number
     }
 
@@ -206,7 +206,8 @@ impl Writer {
         if payload.len() > block::MAX_BLOCK {
             return;
         }
-        let (first_event, time_ns) = self.begun;
+        let (number, time_ns) = self.begun;
+        let first_event = number.get();
         self.blocks.push(Block { kind, offset: self.size(), first_event, time_ns });
         block::append(kind, first_event, time_ns, payload, &mut self.out);
     }

@@ -196,7 +196,7 @@ impl<'b> Rank<'b> {
 
     /// The number of events that mapped or touched the group.
     pub fn events(&self) -> usize {
-        self.pieces.iter().map(|piece| piece.origin.event).collect::<BTreeSet<u64>>().len()
+        self.pieces.iter().map(|piece| piece.origin.event).collect::<BTreeSet<_>>().len()
     }
 
     /// The number of threads that mapped or touched the group.

@@ -10,10 +10,10 @@ use vmatlas_explain::label::{Facts, FunctionFacts, OriginFacts, ThreadFacts};
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
 use vmatlas_linux::{Images, gather_image_facts};
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
-use vmatlas_recording::strace::Makers;
 use vmatlas_recording::{
     Event, FileEntry, Maker, Origin, RecordedSpace, Replay, TaskEntry, TaskId, What,
 };
+use vmatlas_recording::{EventNumber, strace::Makers};
 
 /// A process of a recording or a log at a moment.
 pub struct Recorded {
@@ -23,7 +23,7 @@ pub struct Recorded {
     /// The process's last name.
     pub(crate) comm: Vec<u8>,
     /// The number of the last event by that moment; in a log the line number.
-    pub(crate) number: u64,
+    pub(crate) number: EventNumber,
     /// The time of that event in nanoseconds from the start; `None` in a log without times.
     pub(crate) time_ns: Option<u64>,
     /// Today's files that have the build IDs of the recording.
@@ -47,7 +47,7 @@ pub(crate) enum Told {
         /// One of the process's tasks, to find its address space.
         task: TaskId,
         /// The number of the event with which the process began.
-        began: u64,
+        began: EventNumber,
     },
     Log {
         space: Box<RecordedSpace>,
@@ -79,7 +79,7 @@ impl Recorded {
     }
 
     /// The number of the last event by that moment; in a log the line number.
-    pub fn event(&self) -> u64 {
+    pub fn event(&self) -> EventNumber {
         self.number
     }
 
@@ -240,7 +240,7 @@ impl Recorded {
             let mut facts = OriginFacts::default();
             facts.range = range;
             facts.call = call.name();
-            facts.event = origin.event;
+            facts.event = origin.event.get();
             facts.stack = stack.iter().map(function).collect();
             Some(facts)
         });
@@ -311,7 +311,7 @@ pub struct Ending {
     /// The system call; `None` if the kernel unmapped the memory by itself.
     pub call: Option<&'static str>,
     /// The number of the event.
-    pub event: u64,
+    pub event: EventNumber,
     /// The time of the event in nanoseconds from the start.
     pub time_ns: u64,
     /// The thread that caused the event.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use vmatlas_linux::RecordingFile;
-use vmatlas_recording::{Moment, Recording, Replay, TaskId};
+use vmatlas_recording::{EventNumber, Moment, Recording, Replay, TaskId};
 
 pub(super) fn run(bench: &Bench, programs: &Path) -> Section {
     let (events, stacks) =
@@ -71,7 +71,7 @@ fn reading(bench: &Bench, section: &mut Section, file: &Path, events: u64, made:
     let read = || {
         let recording = open(file)?;
         let mut count = 0;
-        let done = recording.events(1, |_| {
+        let done = recording.events(EventNumber::FIRST, |_| {
             count += 1;
             ControlFlow::Continue(())
         });
@@ -82,7 +82,7 @@ fn reading(bench: &Bench, section: &mut Section, file: &Path, events: u64, made:
         let recording = open(file)?;
         let mut replay = Replay::new(recording.meta().profile());
         let files = &recording.definitions().files;
-        let done = recording.events(1, |event| {
+        let done = recording.events(EventNumber::FIRST, |event| {
             replay.apply(event, files);
             ControlFlow::Continue(())
         });
@@ -91,7 +91,7 @@ fn reading(bench: &Bench, section: &mut Section, file: &Path, events: u64, made:
     };
     let right = |replay: &Replay| {
         let space = replay.space(TaskId::new(1)).ok_or("no address space")?;
-        let origins: u64 = space.origins.iter().map(|(_, origin)| origin.event).sum();
+        let origins: u64 = space.origins.iter().map(|(_, origin)| origin.event.get()).sum();
         let same = made["maps"].as_str() == Some(&String::from_utf8_lossy(&space.memory.render()))
             && made["origins"].as_u64() == Some(origins);
         if same { Ok(()) } else { Err("another address space".to_owned()) }
@@ -118,7 +118,7 @@ fn seeking(bench: &Bench, section: &mut Section, file: &Path, events: u64) {
     };
     let mut next = moment;
     let seek = || {
-        let number = next();
+        let number = EventNumber::new(next());
         let from = Instant::now();
         let recording = open(file)?;
         let (replay, error) = recording.at(Moment::Event(number), |_, _| ());

@@ -133,12 +133,12 @@ fn attached(bench: &Bench, workload: &Workload, file: &Path) -> Result<f64, Stri
 /// Counts the calls of a recording in which stacks may be missing, but no event.
 fn found_attached(file: &Path) -> Result<u64, String> {
     use std::ops::ControlFlow;
-    use vmatlas_recording::{Recording, What};
+    use vmatlas_recording::{EventNumber, Recording, What};
     let opened = std::fs::File::open(file).and_then(vmatlas_linux::RecordingFile::new);
     let recording = Recording::open(opened.map_err(|error| error.to_string())?);
     let recording = recording.map_err(|error| format!("wrong answer: {error}"))?;
     let mut calls = 0;
-    let read = recording.events(1, |event| {
+    let read = recording.events(EventNumber::FIRST, |event| {
         calls += u64::from(matches!(event.what, What::Call { .. }));
         ControlFlow::Continue(())
     });

@@ -142,7 +142,7 @@ fn step_json<'a>(lives: &'a Lives<'_>, step: &LifeStep) -> StepJson<'a> {
     let task = lives.task(step);
     let stack = lives.frames(step);
     StepJson {
-        event: event.number,
+        event: event.number.get(),
         time_s: event.time_ns as f64 / 1e9,
         pid: task.map_or(0, |task| task.pid),
         tid: task.map_or(0, |task| task.tid),

@@ -6,6 +6,7 @@ use super::style::Paint;
 use serde::Serialize;
 use std::io::{self, Write};
 use vmatlas::Overview;
+use vmatlas::recording::EventNumber;
 use vmatlas::words::{self, printable};
 
 /// The answer of `show RECORDING --processes`.
@@ -61,7 +62,7 @@ impl Answer for Processes<'_> {
             pid: process.pid,
             comm: String::from_utf8_lossy(comm).into_owned(),
             began_s: process.began_ns as f64 / 1e9,
-            last_event: process.last,
+            last_event: process.last.map(EventNumber::get),
             status: process.status,
         };
         let course = self.0.course;

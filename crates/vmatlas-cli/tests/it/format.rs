@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::Command;
 use vmatlas::recording::{
-    Call, CallKind, Event, FileEntry, FrameEntry, Meta, PlaceEntry, RecordedRow, Recording, Replay,
-    SymbolEntry, TaskEntry, TaskId, What, Writer,
+    Call, CallKind, Event, EventNumber, FileEntry, FrameEntry, Meta, PlaceEntry, RecordedRow,
+    Recording, Replay, SymbolEntry, TaskEntry, TaskId, What, Writer,
 };
 use vmatlas::space::Vsyscall;
 use vmatlas::{AddressRange, Device, Perms};
@@ -43,7 +43,7 @@ fn ours(bytes: &[u8]) -> Vec<String> {
         let inlined = u8::from(place.inlined);
         lines.push(format!("place {at} {file} {offset} {function} {into} {source} {inlined}"));
     }
-    let read = recording.events(1, |event| {
+    let read = recording.events(EventNumber::FIRST, |event| {
         lines.push(line(event));
         ControlFlow::Continue(())
     });

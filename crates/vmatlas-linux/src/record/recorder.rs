@@ -176,7 +176,7 @@ impl Recorder {
     fn end(&mut self) {
         if !self.ended {
             self.ended = true;
-            self.truth.events = self.writer.next_number() - 1;
+            self.truth.events = self.writer.next_number().previous().get();
             self.writer.finish();
             self.output.append(&self.writer.take());
         }
@@ -186,7 +186,7 @@ impl Recorder {
         self.told = elapsed;
         let progress = Progress {
             elapsed,
-            events: self.writer.next_number() - 1,
+            events: self.writer.next_number().previous().get(),
             lost: self.truth.lost,
             size: self.output.size(),
         };

@@ -7,7 +7,7 @@ use super::makers::{Interner, Makers};
 use super::reader::{Entry, Reader};
 use super::task::{Pending, Task, TaskSpace};
 use super::told::Untold;
-use crate::{Origin, TaskId};
+use crate::{EventNumber, Origin, TaskId};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
@@ -112,7 +112,7 @@ pub(crate) struct State<'a> {
 struct Recent {
     space: Rc<RefCell<TaskSpace>>,
     touched: [AddressRange; 2],
-    event: u64,
+    event: EventNumber,
 }
 
 impl<'a> Replay<'a> {
@@ -287,7 +287,7 @@ impl State<'_> {
             None => TaskId::NONE,
         };
         let time_ns = u64::try_from(self.now.as_nanos()).unwrap_or(u64::MAX);
-        Origin { event: self.number, time_ns, task, ..Origin::UNSEEN }
+        Origin { event: EventNumber::new(self.number), time_ns, task, ..Origin::UNSEEN }
     }
 
     /// A call may have made something; its stack may follow.
@@ -299,7 +299,11 @@ impl State<'_> {
             self.warnings.push(0, WarningKind::Source(text.to_owned()));
             return;
         }
-        self.recent = Some(Recent { space: task.space.clone(), touched, event: self.number });
+        self.recent = Some(Recent {
+            space: task.space.clone(),
+            touched,
+            event: EventNumber::new(self.number),
+        });
     }
 
     /// All frames of a call have been told.

@@ -3,8 +3,9 @@
 use std::ops::ControlFlow;
 use vmatlas_maps::{AddressRange, Device, Perms};
 use vmatlas_recording::{
-    Call, CallKind, Event, FileEntry, FrameEntry, Maker, Meta, Moment, RecordedRow, Recording,
-    RecordingError, Replay, StackId, TaskEntry, TaskId, What, Writer, looks_like_recording,
+    Call, CallKind, Event, EventNumber, FileEntry, FrameEntry, Maker, Meta, Moment, RecordedRow,
+    Recording, RecordingError, Replay, StackId, TaskEntry, TaskId, What, Writer,
+    looks_like_recording,
 };
 use vmatlas_space::Vsyscall;
 
@@ -155,7 +156,7 @@ fn open(bytes: &[u8]) -> Recording<&[u8]> {
 
 fn events(recording: &Recording<&[u8]>) -> (Vec<Event>, Result<(), RecordingError>) {
     let mut all = Vec::new();
-    let end = recording.events(1, |event| {
+    let end = recording.events(EventNumber::FIRST, |event| {
         all.push(event.clone());
         ControlFlow::Continue(())
     });
@@ -206,7 +207,7 @@ fn every_moment_is_the_same_from_a_snapshot_as_from_the_start() {
         let mut naive = Replay::new(meta().profile());
         for event in &made.events {
             naive.apply(event, &recording.definitions().files);
-            if event.number % 97 == 0 || event.number % 300 < 2 {
+            if event.number.get() % 97 == 0 || event.number.get() % 300 < 2 {
                 let mut applied = 0;
                 let (seen, end) = recording.at(Moment::Event(event.number), |_, _| applied += 1);
                 assert_eq!(end, None);
@@ -219,7 +220,7 @@ fn every_moment_is_the_same_from_a_snapshot_as_from_the_start() {
         let (at_time, _) = recording.at(Moment::Time(last.time_ns), |_, _| {});
         assert_eq!(shown(&at_end), shown(&naive));
         assert_eq!(shown(&at_time), shown(&naive));
-        let (start, _) = recording.at(Moment::Event(0), |_, _| {});
+        let (start, _) = recording.at(Moment::Event(EventNumber::NONE), |_, _| {});
         assert!(start.tasks().is_empty());
     }
 }
@@ -301,7 +302,8 @@ impl Story {
     fn happens(&mut self, task: u32, what: What) -> u64 {
         self.number += 1;
         let (task, stack) = (TaskId::new(task), StackId::NONE);
-        let event = Event { number: self.number, time_ns: self.number, task, stack, what };
+        let number = EventNumber::new(self.number);
+        let event = Event { number, time_ns: self.number, task, stack, what };
         self.replay.apply(&event, &[FileEntry::default()]);
         self.number
     }
@@ -325,7 +327,7 @@ impl Story {
                 let pieces = space.origins_of(row.range);
                 let whole: u64 = pieces.iter().map(|(range, _)| range.size()).sum();
                 assert_eq!(whole, row.range.size(), "every byte has one origin");
-                list.extend(pieces.iter().map(|(range, o)| (o.event, range.size() / PAGE)));
+                list.extend(pieces.iter().map(|(range, o)| (o.event.get(), range.size() / PAGE)));
             }
         });
         list
@@ -436,9 +438,9 @@ fn the_life_of_an_address_goes_back_through_moves_and_forks() {
     });
     let recording = open(&bytes);
     let steps = |task, address, until| {
-        let (steps, error) = recording.life(task, address, until);
+        let (steps, error) = recording.life(task, address, EventNumber::new(until));
         assert_eq!(error, None);
-        let short = |step: vmatlas_recording::LifeStep| (step.event.number, step.kind);
+        let short = |step: vmatlas_recording::LifeStep| (step.event.number.get(), step.kind);
         steps.into_iter().map(short).collect::<Vec<_>>()
     };
     use vmatlas_recording::LifeKind as K;

@@ -20,7 +20,7 @@ use vmatlas_maps::uapi::siginfo::SI_KERNEL;
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 use vmatlas_maps::{Mapping, Maps, Perms};
 use vmatlas_object::Memory;
-use vmatlas_recording::{Event, LifeKind, LifeStep, Moment, Selection, What};
+use vmatlas_recording::{Event, EventNumber, LifeKind, LifeStep, Moment, Selection, What};
 
 /// The number of events before the end of a process among which its signal is searched.
 const BEFORE_END: u64 = 100_000;
@@ -52,8 +52,8 @@ pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
         return Ok(None);
     };
     let (pid, status) = (process.pid, process.status.unwrap_or(0));
-    let last = process.last.unwrap_or(u64::MAX);
-    let from = process.first.max(last.saturating_sub(BEFORE_END));
+    let last = process.last.unwrap_or(EventNumber::MAX);
+    let from = process.first.max(EventNumber::new(last.get().saturating_sub(BEFORE_END)));
     let tasks = &recording.definitions().tasks;
     let mut events: Vec<Event> = Vec::new();
     // Use the events of a damaged recording up to the damage.
@@ -64,7 +64,7 @@ pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
         }
         if event.number >= last { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
-    let before = events.first().map_or(last, |event| event.number).saturating_sub(1);
+    let before = events.first().map_or(last, |event| event.number).previous();
     let moment = Some(Moment::Event(before));
     let selection = Selection { path: name, pid: Some(pid), moment };
     let (recorded, maps, _) = at(*recording, &selection)?;
@@ -132,7 +132,7 @@ fn explained(
     recorded: &Recorded,
     mut crash: Crash,
     events: &[Event],
-    before: u64,
+    before: EventNumber,
     symbols: &SymbolOptions,
 ) -> Case {
     let mut build_ids: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();

@@ -10,7 +10,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use vmatlas_linux::FilesNow;
 use vmatlas_maps::Maps;
-use vmatlas_recording::strace::{Process, Replay, Replayed, looks_like_log};
+use vmatlas_recording::{
+    EventNumber,
+    strace::{Process, Replay, Replayed, looks_like_log},
+};
 use vmatlas_recording::{Moment, Selection};
 
 /// The files of `strace -ff -o PATH`: `PATH.PID`.
@@ -90,7 +93,7 @@ fn replayed(
     let time = match selection.moment {
         Some(Moment::Time(time_ns)) => Some(Duration::from_nanos(time_ns)),
         Some(Moment::Event(line)) => {
-            replay = replay.until_line(line);
+            replay = replay.until_line(line.get());
             None
         }
         Some(Moment::End) | None => None,
@@ -125,7 +128,7 @@ fn replayed(
     let recorded = Recorded {
         pid: process.pid,
         comm: process.comm.clone(),
-        number: log.lines,
+        number: EventNumber::new(log.lines),
         time_ns: log.timed.then(time_ns),
         files: OnceLock::new(),
         told: Told::Log { space: Box::new(process.space.clone()), makers: log.makers.clone() },

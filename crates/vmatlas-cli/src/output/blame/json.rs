@@ -61,7 +61,7 @@ pub(super) fn write(out: &mut dyn Write, atlas: &Atlas, blame: &Blame<'_>) -> io
                 pid: recorded.pid(),
                 comm: printable(recorded.comm()),
                 kernel: recorded.kernel(),
-                event: recorded.event(),
+                event: recorded.event().get(),
                 time_s: recorded.time_ns().map(|time_ns| time_ns as f64 / 1e9),
             },
             mappings: mappings.collect(),

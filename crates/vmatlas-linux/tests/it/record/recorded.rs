@@ -16,7 +16,8 @@ use vmatlas_linux::record::{Backend, Limits, Listener, Options, Report, launch};
 use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
 use vmatlas_maps::{AddressRange, Mapping, Maps};
 use vmatlas_recording::{
-    CallKind, Event, Moment, Process, RecordedRow, RecordedSpace, Recording, Replay, StackId, What,
+    CallKind, Event, EventNumber, Moment, Process, RecordedRow, RecordedSpace, Recording, Replay,
+    StackId, What,
 };
 
 /// A program that was recorded to its end.
@@ -176,7 +177,7 @@ impl Recorded {
 
     pub(crate) fn events(&self) -> Vec<Event> {
         let mut events = Vec::new();
-        let read = self.recording.events(1, |event| {
+        let read = self.recording.events(EventNumber::FIRST, |event| {
             events.push(event.clone());
             ControlFlow::Continue(())
         });
@@ -188,7 +189,7 @@ impl Recorded {
     pub(crate) fn ends(&mut self) -> Vec<End> {
         let processes = self.recording.processes().to_vec();
         let ending = processes.iter().filter_map(|process| Some((process.last?, process)));
-        let ending: HashMap<u64, &Process> = ending.collect();
+        let ending: HashMap<EventNumber, &Process> = ending.collect();
         let profile = self.recording.meta().profile();
         let (mut told, mut untold) = (Replay::new(profile.clone()), Replay::new(profile));
         let mut ends = Vec::new();
@@ -235,7 +236,7 @@ impl Recorded {
     /// The address space of a process before its last event, as a reader seeks it.
     pub(crate) fn sought(&self, process: &Process) -> RecordedSpace {
         let last = process.last.expect("it has ended");
-        let (replay, error) = self.recording.at(Moment::Event(last - 1), |_, _| {});
+        let (replay, error) = self.recording.at(Moment::Event(last.previous()), |_, _| {});
         assert_eq!(error, None);
         let tasks = &self.recording.definitions().tasks;
         let task = replay.tasks().into_iter().find(|task| tasks[task.index()].pid == process.pid);
