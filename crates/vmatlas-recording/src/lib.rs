@@ -1,7 +1,7 @@
-//! Recordings: who made, changed and dropped each mapping, as it happened.
+//! Recordings: every change of the mappings of processes, with the thread and call stack behind it.
 
 #![forbid(unsafe_code)]
-// How a thing is encoded stands beside how it is decoded; only `Writer` encodes.
+// Encoding and decoding share their modules; only `Writer` encodes.
 #![cfg_attr(not(feature = "write"), allow(dead_code))]
 
 mod block;
