@@ -1,11 +1,11 @@
-//! What a mapping is, in words.
+//! Describes a mapping in words.
 
 use crate::escape::printable;
 use crate::kind::Kind;
 use crate::mapping::Mapping;
 
 impl Mapping<'_> {
-    /// What the mapping is, as a part of a sentence: `code of /usr/bin/cat`, `the heap`, `memory
+    /// Describes the mapping as part of a sentence: `code of /usr/bin/cat`, `the heap`, `memory
     /// without a name`. Names are escaped.
     ///
     /// ```

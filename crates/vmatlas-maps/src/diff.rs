@@ -1,4 +1,4 @@
-//! What differs between two maps.
+//! The differences between two maps.
 
 use crate::kind::Kind;
 use crate::mapping::{Device, Mapping};
@@ -6,27 +6,27 @@ use crate::maps::Maps;
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
 
-/// The difference between two maps, by the identity of mappings and not by their addresses,
-/// so that two runs of a program under address space layout randomization can be compared.
+/// The difference between two maps. Mappings are matched by identity, not by address, so two runs
+/// of a program under address space layout randomization can be compared.
 ///
-/// A mapping's identity is its file and offset, its name, or, for memory without a name, the
-/// named mapping before it and its place among those that follow. Within one process the
-/// address is used first.
+/// A mapping's identity is its file and offset, or its name. Memory without a name is identified
+/// by the named mapping before it and its position after that one. Within one process the
+/// address is compared first.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Diff<'a> {
-    /// Rows of the second map that the first does not have.
+    /// Rows that only the second map has.
     pub added: Vec<Mapping<'a>>,
-    /// Rows of the first map that the second does not have.
+    /// Rows that only the first map has.
     pub removed: Vec<Mapping<'a>>,
-    /// Rows of both of which more than the address differs.
+    /// Rows in both maps that differ in more than the address.
     pub changed: Vec<Change<'a>>,
-    /// Rows of both that differ in nothing but the address, or in what one of them does not tell:
-    /// from, to.
+    /// Pairs `(from, to)` of rows that differ only in the address, or in a field that one of the
+    /// maps does not record.
     pub moved: Vec<(Mapping<'a>, Mapping<'a>)>,
 }
 
-/// A mapping that is in both maps and not the same.
+/// A mapping that is in both maps but differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change<'a> {
@@ -34,11 +34,11 @@ pub struct Change<'a> {
     pub from: Mapping<'a>,
     /// The row of the second map.
     pub to: Mapping<'a>,
-    /// Which of `size`, `perms`, `offset`, `device`, `inode`, `name` differ.
+    /// The fields that differ: `size`, `perms`, `offset`, `device`, `inode`, `name`.
     pub what: Vec<&'static str>,
 }
 
-/// What two rows must share to be taken for the same mapping; later [`PASSES`] ask for less.
+/// The fields that must match for two rows to be the same mapping; later [`PASSES`] compare fewer.
 #[derive(PartialEq, Eq, Hash)]
 struct Key<'k> {
     kind: &'static str,
@@ -61,7 +61,7 @@ struct Row<'a> {
 
 type Pass = for<'k> fn(&'k Row<'_>) -> Option<Key<'k>>;
 
-/// From surely the same to likely the same.
+/// Ordered from certain matches to likely ones.
 const PASSES: [Pass; 9] = [
     |r| {
         let range = r.row.range;
@@ -101,7 +101,7 @@ impl Row<'_> {
         }
     }
 
-    /// The place in a file, or after a named row.
+    /// The position in a file, or after a named row.
     fn placed(&self) -> Key<'_> {
         Key { anchor: Some(&self.anchor), offset: Some(self.row.offset), ..self.key() }
     }
@@ -113,7 +113,7 @@ fn rows(maps: &Maps) -> Vec<Row<'_>> {
         .map(|row| {
             let kind = row.kind();
             let name = match kind {
-                // The number in it is another in each run.
+                // The number in the name changes with each run.
                 Kind::Socket | Kind::ThreadStack { .. } => Cow::Borrowed(b"".as_slice()),
                 _ => row.file_name().map_or(Cow::Borrowed(row.name), |file| file.path),
             };
@@ -128,7 +128,7 @@ fn rows(maps: &Maps) -> Vec<Row<'_>> {
 }
 
 impl<'a> Diff<'a> {
-    /// Compares two maps. Takes time in proportion to their rows.
+    /// Compares two maps in time linear in the number of rows.
     ///
     /// ```
     /// use vmatlas_maps::{Diff, Maps};
@@ -172,7 +172,7 @@ impl<'a> Diff<'a> {
     fn sort_in(&mut self, from: Mapping<'a>, to: Mapping<'a>) {
         let perms = from.perms.0.iter().zip(to.perms.0);
         let perms = perms.filter(|&(&a, b)| a != b && a != b'?' && b != b'?');
-        // A core does not tell which file it was.
+        // A core dump records neither device nor inode.
         let told = |row: &Mapping<'_>| row.inode != 0 || row.device != Device::default();
         let told = !from.has_file() || told(&from) && told(&to);
         let what: Vec<&'static str> = [
@@ -186,7 +186,7 @@ impl<'a> Diff<'a> {
         .into_iter()
         .filter_map(|(what, differs)| differs.then_some(what))
         .collect();
-        // An object without a file has a new inode and number each time it is made.
+        // The kernel gives an object without a file a new inode and number each time it is made.
         let counted = |what: &&str| match from.kind() {
             Kind::File | Kind::Device => true,
             Kind::Socket | Kind::ThreadStack { .. } => *what != "inode" && *what != "name",
@@ -199,12 +199,12 @@ impl<'a> Diff<'a> {
         }
     }
 
-    /// Whether the two maps are the same but for addresses.
+    /// Whether the two maps differ in addresses only.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty() && self.changed.is_empty()
     }
 
-    /// The second map, made from the first: ordered by address.
+    /// Applies the difference to the first map and returns the second, ordered by address.
     pub fn apply(&self, first: &Maps) -> Maps {
         let mut next: HashMap<Mapping<'_>, VecDeque<Option<Mapping<'_>>>> = HashMap::new();
         let changed = self.changed.iter().map(|change| (change.from, Some(change.to)));

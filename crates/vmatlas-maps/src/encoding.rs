@@ -1,15 +1,15 @@
 //! How serde writes addresses and names.
 //!
-//! In formats for people (JSON, TOML) an address is a string `"0x7f00"`, as in vmatlas's own
-//! JSON, because numbers in JavaScript have 53 bits; a name is a string where it is UTF-8 and
-//! an array of bytes where it is not. In others (bincode, postcard) an address is a number and a
-//! name is bytes. Each form is read, whichever way it was written.
+//! In human-readable formats (JSON, TOML) an address is a string `"0x7f00"`, as in vmatlas's own
+//! JSON, because numbers in JavaScript have 53 bits. A name is a string if it is UTF-8, else an
+//! array of bytes. In binary formats (bincode, postcard) an address is a number and a name is
+//! bytes. Readers accept both forms.
 
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::ser::Serializer;
 use std::fmt;
 
-/// Addresses and offsets, for `#[serde(with = …)]`.
+/// Serialises addresses and offsets, for `#[serde(with = …)]`.
 pub(crate) mod address {
     use super::{Deserializer, Hex, Serializer};
 
@@ -46,13 +46,13 @@ impl Visitor<'_> for Hex {
     }
 }
 
-/// Digits only: the standard library takes a sign, too.
+/// Accepts digits only: the standard library also accepts a sign.
 pub(crate) fn hexadecimal(digits: &str) -> Option<u64> {
     let is_digit = |byte: u8| byte.is_ascii_hexdigit();
     digits.bytes().all(is_digit).then(|| u64::from_str_radix(digits, 16).ok())?
 }
 
-/// Names, for `#[serde(with = …)]`.
+/// Serialises names, for `#[serde(with = …)]`.
 pub(crate) mod name {
     use super::{Deserializer, Name, Serializer};
 
@@ -94,7 +94,7 @@ impl<'de> Visitor<'de> for Name {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut bytes: A) -> Result<Vec<u8>, A::Error> {
-        // Not as large as the input says: that may be a lie.
+        // The size hint comes from the input and is not trusted, so nothing is reserved.
         let mut name = Vec::new();
         while let Some(byte) = bytes.next_element()? {
             name.push(byte);

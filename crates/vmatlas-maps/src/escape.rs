@@ -1,7 +1,7 @@
 //! Names as text that is safe to print.
 //!
-//! A name is bytes that a process chose. Printed as they are, they could move the cursor, recolour
-//! the screen or hide themselves.
+//! A process chooses the bytes of a name. Printed raw, they could move the cursor, recolour the
+//! screen or hide themselves.
 //!
 //! ```
 //! use vmatlas_maps::escape;
@@ -11,13 +11,13 @@
 
 use std::fmt;
 
-/// Bytes from outside, made harmless for a terminal: control characters, those that change the
-/// direction of text or take no room, and what is not UTF-8 are written as `\x1b` or `\u{202e}`.
+/// Escapes bytes for a terminal: control characters, characters that change the direction of text
+/// or have no width, and invalid UTF-8 are written as `\x1b` or `\u{202e}`.
 pub fn printable(bytes: &[u8]) -> Escaped<'_> {
     Escaped { bytes, blanks: 0 }
 }
 
-/// A name for people: [`printable`], and blanks at its end can be seen.
+/// Escapes a name for display like [`printable`], and also escapes trailing blanks.
 pub fn name(bytes: &[u8]) -> Escaped<'_> {
     let blanks = bytes.iter().rev().take_while(|&&byte| byte == b' ').count();
     Escaped { bytes: &bytes[..bytes.len() - blanks], blanks }
@@ -27,7 +27,7 @@ pub fn name(bytes: &[u8]) -> Escaped<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct Escaped<'a> {
     bytes: &'a [u8],
-    /// How many blanks follow, which are escaped, too.
+    /// The number of trailing blanks, which are escaped too.
     blanks: usize,
 }
 

@@ -1,9 +1,9 @@
-//! The fields of a row: one table, from which filters, columns, CSV and JSON are made.
+//! The table of row fields, which filters, columns, CSV and JSON share.
 
 use crate::mapping::{Device, Mapping, OwnedMapping, Perms};
 use std::borrow::Cow;
 
-/// A field of a row: what `--where`, `--columns` and `--sort` name, and what CSV and JSON print.
+/// A field of a row, as named by `--where`, `--columns` and `--sort` and printed in CSV and JSON.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Field {
@@ -11,7 +11,7 @@ pub struct Field {
     pub name: &'static str,
     /// The type of its values.
     pub kind: FieldKind,
-    /// What has to be known of a row for it.
+    /// The data that the field requires.
     pub needs: FieldNeeds,
     value: Compute,
 }
@@ -40,7 +40,7 @@ pub enum FieldKind {
     Text,
 }
 
-/// What a field takes besides the row itself.
+/// The data that a field requires besides the row itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FieldNeeds {
@@ -48,13 +48,13 @@ pub enum FieldNeeds {
     Row,
     /// The fields of smaps.
     Sizes,
-    /// What a second source says of the file's name.
+    /// A second source for the file's name.
     Names,
-    /// A look into the file.
+    /// The section headers of the file.
     Sections,
-    /// What the memory is for.
+    /// The label of the memory.
     Labels,
-    /// Who made the memory.
+    /// The origin of the memory: the call that mapped it.
     Origins,
 }
 
@@ -74,14 +74,14 @@ pub enum FieldValue<'a> {
     Text(Cow<'a, [u8]>),
     /// The four characters of the permissions.
     Perms(Perms),
-    /// The row has such a value, and this source does not know it.
+    /// The row has a value that this source does not know.
     Unknown,
     /// The row has no such value.
     Absent,
 }
 
 impl FieldValue<'_> {
-    /// The number, of an address, a size or a number.
+    /// The value of an address, a size or a number; `None` for other types.
     pub fn number(&self) -> Option<u64> {
         match self {
             FieldValue::Address(number)
@@ -91,8 +91,8 @@ impl FieldValue<'_> {
         }
     }
 
-    /// The bytes that a filter compares and a file for programs holds: numbers in decimal, addresses
-    /// with `0x`, `true` or `false`, `?` where the value is not known.
+    /// The bytes that filters compare and CSV holds: numbers in decimal, addresses with `0x`,
+    /// `true` or `false`, `?` for an unknown value.
     pub fn text(&self) -> Cow<'_, [u8]> {
         match self {
             FieldValue::Address(number) => Cow::Owned(format!("{number:#x}").into_bytes()),
@@ -108,22 +108,22 @@ impl FieldValue<'_> {
     }
 }
 
-/// A row whose fields can be asked for. What a source does not know is absent.
+/// A row with its fields. A field that the source does not know is absent.
 pub trait FieldRow {
     /// The row itself.
     fn mapping(&self) -> Mapping<'_>;
 
-    /// A field of smaps by its name in any case, sizes in bytes.
+    /// A field of smaps; the name is matched in any case. Sizes are in bytes.
     fn smaps(&self, _name: &str) -> Option<u64> {
         None
     }
 
-    /// The device; `None` where the row has one that is not known.
+    /// The device; `None` if it is not known.
     fn device(&self) -> Option<Device> {
         Some(self.mapping().device)
     }
 
-    /// The inode number; `None` where the row has one that is not known.
+    /// The inode number; `None` if it is not known.
     fn inode(&self) -> Option<u64> {
         Some(self.mapping().inode)
     }
@@ -133,27 +133,27 @@ pub trait FieldRow {
         Some(self.mapping().file_name()?.path.into_owned().into())
     }
 
-    /// Whether the row's file has no name any more.
+    /// Whether the name of the row's file was unlinked.
     fn deleted(&self) -> Option<bool> {
         self.mapping().file_name()?.deleted
     }
 
-    /// What became of the file since it was mapped, in a word; empty where nothing did.
+    /// The change of the file since it was mapped, in one word; empty if it did not change.
     fn state(&self) -> &str {
         ""
     }
 
-    /// The largest sections of the file that lie in the row.
+    /// The largest sections of the file within the row.
     fn sections(&self) -> Cow<'_, str> {
         Cow::Borrowed("")
     }
 
-    /// What the row is for; empty where that is not known.
+    /// The label of the row; empty if it is not known.
     fn label(&self) -> Cow<'_, str> {
         Cow::Borrowed("")
     }
 
-    /// How far the label can be trusted, in a word.
+    /// The confidence of the label, in one word.
     fn confidence(&self) -> &str {
         ""
     }
@@ -163,7 +163,7 @@ pub trait FieldRow {
         ""
     }
 
-    /// Who made the row, in a line.
+    /// The origin of the row in one line: the call that mapped it.
     fn origin(&self) -> Cow<'_, str> {
         Cow::Borrowed("")
     }
@@ -190,7 +190,7 @@ const fn field(
     Field { name, kind, needs, value: Compute::By(value) }
 }
 
-/// A size of smaps; the kernel prints it in KiB.
+/// A size field of smaps; the kernel prints it in KiB.
 const fn size(name: &'static str, kernel_name: &'static str) -> Field {
     let value = Compute::Smaps(kernel_name);
     Field { name, kind: FieldKind::Bytes, needs: FieldNeeds::Sizes, value }
@@ -199,10 +199,10 @@ const fn size(name: &'static str, kernel_name: &'static str) -> Field {
 use FieldKind::{Address, Bytes, Flag, Number, Text};
 use FieldNeeds::{Labels, Names, Origins, Row, Sections, Sizes};
 
-/// All fields, in the order in which they are listed.
+/// All fields, in listing order.
 ///
-/// Those of smaps are what fs/proc/task_mmu.c prints with a number, Linux 2.6.14 to 7.3. A source may
-/// have others: [`Maps::fields`](crate::Maps::fields) has them all.
+/// The smaps fields are those that fs/proc/task_mmu.c prints with a number, Linux 2.6.14 to 7.3.
+/// A source may have others: [`Maps::fields`](crate::Maps::fields) returns all of them.
 pub const FIELDS: &[Field] = &[
     field("start", Address, Row, |row| FieldValue::Address(row.mapping().range.start)),
     field("end", Address, Row, |row| FieldValue::Address(row.mapping().range.end)),
@@ -269,7 +269,7 @@ fn text(text: Cow<'_, str>) -> FieldValue<'_> {
 }
 
 impl Field {
-    /// The field of that name; `None` where there is none.
+    /// Looks up a field by name.
     ///
     /// ```
     /// use vmatlas_maps::{Field, FieldValue};
@@ -282,7 +282,7 @@ impl Field {
         FIELDS.iter().find(|field| field.name == name)
     }
 
-    /// The value that a row has.
+    /// The value of this field in a row.
     pub fn value<'r>(&self, row: &'r dyn FieldRow) -> FieldValue<'r> {
         match self.value {
             Compute::By(compute) => compute(row),

@@ -35,13 +35,13 @@ use std::fmt;
 #[derive(Clone, Debug)]
 pub struct Filter(Node);
 
-/// An expression that cannot be taken, with the place.
+/// A syntax error in a filter expression, with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FilterError {
     /// The column in characters, counted from 1.
     pub column: usize,
-    /// What is wrong there and what could stand there.
+    /// What is wrong there and what is expected.
     pub message: String,
 }
 
@@ -75,7 +75,7 @@ enum Comparison {
     NoMatch,
 }
 
-/// The longer ones first.
+/// Ordered so that longer operators match first.
 const COMPARISONS: [(&str, Comparison); 9] = [
     ("==", Comparison::Equal),
     ("!=", Comparison::Unequal),
@@ -89,24 +89,24 @@ const COMPARISONS: [(&str, Comparison); 9] = [
 ];
 
 impl Filter {
-    /// Whether a field that it asks for needs that of a row.
+    /// Whether a field of the expression requires that data.
     pub fn needs(&self, needs: FieldNeeds) -> bool {
         self.0.any(&|field| field.needs == needs)
     }
 
-    /// The fields that it asks for and that need more of a row than its text.
+    /// Whether a field of the expression requires more than the text of the row.
     pub fn needs_more_than_rows(&self) -> bool {
         self.0.any(&|field| field.needs != FieldNeeds::Row)
     }
 
-    /// Whether the row fulfils the condition.
+    /// Whether the row meets the condition.
     pub fn matches(&self, row: &dyn FieldRow) -> bool {
         self.0.holds(row)
     }
 }
 
 impl Node {
-    /// Whether that holds of a field in it.
+    /// Whether `condition` is true of any field in the expression.
     fn any(&self, condition: &impl Fn(&Field) -> bool) -> bool {
         match self {
             Node::And(nodes) | Node::Or(nodes) => nodes.iter().any(|node| node.any(condition)),
@@ -164,10 +164,10 @@ struct Parser<'a> {
     depth: u32,
 }
 
-/// The field that is a condition on a row and not a value of one: which address it covers.
+/// The one field that tests the range of the row: whether it covers an address.
 const COVERS: &str = "addr";
 
-/// How deep `not` and parentheses may nest.
+/// The maximum nesting depth of `not` and parentheses.
 const DEPTH: u32 = 64;
 
 impl<'a> Parser<'a> {
@@ -177,7 +177,7 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// One or more parts with a word between them.
+    /// Parses one or more parts separated by a word.
     fn list(
         &mut self,
         words: &[&str],
@@ -302,7 +302,7 @@ impl<'a> Parser<'a> {
         number.ok_or_else(error)?.checked_mul(1 << shift).ok_or_else(error)
     }
 
-    /// A value and the byte it begins at.
+    /// Parses a value; returns it with its byte position.
     fn value(&mut self) -> Result<(usize, &'a str), FilterError> {
         self.skip_blanks();
         let at = self.at;
@@ -329,7 +329,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Skips one of these words, if it comes next.
+    /// Skips one of `words` if it comes next.
     fn word(&mut self, words: &[&str]) -> bool {
         self.skip_blanks();
         let rest = &self.text[self.at..];

@@ -1,21 +1,22 @@
-//! What lies at an address.
+//! Finds the mapping at an address.
 
 use crate::maps::Maps;
 
-/// Where an address lies among the rows of a [`Maps`], as indices of rows.
+/// The position of an address among the rows of a [`Maps`], as row indices.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Found {
-    /// The row that covers the address: the first one, should several do. None in a gap.
+    /// The first row that covers the address; `None` in a gap.
     pub mapping: Option<usize>,
-    /// The nearest row that ends at or below that mapping's start, or, in a gap, the address.
+    /// The nearest row that ends at or below that mapping's start; in a gap, at or below the
+    /// address.
     pub before: Option<usize>,
-    /// The nearest row that starts at or above that mapping's end, or, in a gap, above the address.
+    /// The nearest row that starts at or above that mapping's end; in a gap, above the address.
     pub after: Option<usize>,
 }
 
 impl Maps {
-    /// Finds what lies at `address`: by halving in an ordered map, row by row in any other.
+    /// Finds the row at `address`: by binary search in an ordered map, else by linear scan.
     ///
     /// ```
     /// let maps = vmatlas_maps::Maps::parse(b"1000-2000 r--p 0 0:0 0\n5000-6000 rw-p 0 0:0 0\n").unwrap();

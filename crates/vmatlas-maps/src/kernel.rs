@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// The version of a Linux kernel, as far as its rules depend on it.
+/// A Linux kernel version: the three numbers that its rules depend on.
 ///
 /// ```
 /// use vmatlas_maps::KernelVersion;
@@ -14,11 +14,11 @@ use std::str::FromStr;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct KernelVersion {
-    /// First number.
+    /// The first number.
     pub major: u16,
-    /// Second number.
+    /// The second number.
     pub minor: u16,
-    /// Third number; 0 where none is given.
+    /// The third number; 0 if none is given.
     pub patch: u16,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for KernelVersion {
     }
 }
 
-/// Not a kernel version.
+/// The text does not begin with a kernel version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KernelVersionError;
@@ -50,7 +50,7 @@ impl fmt::Display for KernelVersionError {
 
 impl std::error::Error for KernelVersionError {}
 
-/// Takes what `uname -r` prints too: whatever follows the numbers is left out.
+/// Parses the output of `uname -r`: everything after the numbers is ignored.
 impl FromStr for KernelVersion {
     type Err = KernelVersionError;
 
@@ -71,8 +71,8 @@ impl FromStr for KernelVersion {
     }
 }
 
-/// The size of a pointer of the *kernel*: it decides the column of the name, also for 32-bit
-/// processes of a 64-bit kernel.
+/// The size of a *kernel* pointer. It determines the column of the name, also for 32-bit processes
+/// on a 64-bit kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WordSize {
     /// 32 bits.
@@ -91,8 +91,8 @@ impl WordSize {
         }
     }
 
-    /// The column, counted from 0, in which a name begins unless the fields before it are too
-    /// long: `25 + 6 * sizeof(void *)` less one blank (fs/proc/task_mmu.c, 2.6.0 to 7.3).
+    /// The column, counted from 0, at which a name begins unless the fields before it are too long:
+    /// `25 + 6 * sizeof(void *)` minus one blank (fs/proc/task_mmu.c, 2.6.0 to 7.3).
     pub const fn name_column(self) -> usize {
         match self {
             WordSize::Bits32 => 49,

@@ -1,24 +1,24 @@
-//! What sort of mapping a row is, told by its name, device and inode together.
+//! The kind of a mapping, from its name, device and inode together.
 
 use crate::escape::{self, Escaped};
 use crate::mapping::{Device, Mapping};
 use std::borrow::Cow;
 
-/// The sort of a mapping, as far as its row tells.
+/// The kind of a mapping, as far as its row shows it.
 ///
-/// Brackets and words in a name prove nothing by themselves: a file may be called `[heap]`,
-/// and its row then shows `/dir/[heap]`. The kernel's own objects are recognised by name,
-/// device and ` (deleted)` together, as listed at each.
+/// Brackets and words in a name prove nothing by themselves: a file may be called `[heap]`, and
+/// its row then shows `/dir/[heap]`. The kernel's own objects are recognised by name, device and
+/// ` (deleted)` together, as listed at each variant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind<'a> {
-    /// A file, or a row with an inode whose name is not known.
+    /// A file, or a row with an inode but no known name.
     File,
     /// Private memory without a name.
     Anonymous,
     /// `[heap]`: the program break area. A process may have several such rows.
     Heap,
-    /// `[stack]`: where the main thread began.
+    /// `[stack]`: the stack of the main thread.
     Stack,
     /// `[stack:TID]`: the stack of a thread (Linux 3.4 to 4.4).
     ThreadStack {
@@ -27,19 +27,19 @@ pub enum Kind<'a> {
     },
     /// `[anon:NAME]`: named by `PR_SET_VMA_ANON_NAME` (Linux 5.17, Android before).
     NamedAnonymous {
-        /// What stands between `[anon:` and `]`.
+        /// The text between `[anon:` and `]`.
         name: &'a [u8],
     },
     /// `[anon_shmem:NAME]` (Linux 6.2), or an Android `/dev/ashmem/NAME (deleted)`.
     NamedSharedAnonymous {
-        /// The name given.
+        /// The name that the process gave.
         name: &'a [u8],
     },
     /// `/dev/zero (deleted)` on the kernel's own tmpfs: `MAP_SHARED|MAP_ANONYMOUS`.
     SharedAnonymous,
     /// `/memfd:NAME (deleted)`, see memfd_create(2).
     Memfd {
-        /// The name given, which may be empty.
+        /// The name that the process gave; may be empty.
         name: &'a [u8],
     },
     /// `/SYSVkkkkkkkk (deleted)`, see shmget(2).
@@ -61,7 +61,7 @@ pub enum Kind<'a> {
     Secretmem,
     /// `/dmabuf:NAME` or `anon_inode:dmabuf`.
     DmaBuf,
-    /// A file under `/dev` that is not kept in a directory of memory files.
+    /// A file under `/dev`, outside the directories of memory files.
     Device,
     /// `[vdso]`.
     Vdso,
@@ -69,7 +69,7 @@ pub enum Kind<'a> {
     Vvar,
     /// `[vsyscall]`, at an address that is the same in every process.
     Vsyscall,
-    /// Any other name that is no path.
+    /// Any other name that is not a path.
     Special,
 }
 
@@ -99,7 +99,7 @@ impl Kind<'_> {
         "special",
     ];
 
-    /// The word for it in JSON, tables and filters.
+    /// The word for this kind in JSON, tables and filters.
     pub fn word(&self) -> &'static str {
         match self {
             Kind::File => "file",
@@ -127,17 +127,17 @@ impl Kind<'_> {
     }
 }
 
-/// What a text alone can say of the file behind a row.
+/// The file behind a row, as far as the text of the row shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileName<'a> {
-    /// The path, without the kernel's ` (deleted)` and with its line feeds restored, if that is
-    /// what the name means: where it is not [decided](FileName::ambiguous), the likelier reading.
+    /// The path, without the kernel's ` (deleted)` and with line feeds restored. If the name is
+    /// [ambiguous](FileName::ambiguous), this is the likelier reading.
     pub path: Cow<'a, [u8]>,
-    /// Whether the name the file was opened by is gone; `None` where the text cannot tell,
+    /// Whether the name that was opened has been unlinked; `None` if the text does not show it,
     /// because a file may be called `x (deleted)`.
     pub deleted: Option<bool>,
-    /// Whether other readings of the name exist (` (deleted)`, `\012`).
+    /// Whether the name has other readings (` (deleted)`, `\012`).
     pub ambiguous: bool,
 }
 
@@ -151,7 +151,7 @@ impl FileName<'_> {
 const DELETED: &[u8] = b" (deleted)";
 
 impl<'a> Mapping<'a> {
-    /// What sort of mapping this is.
+    /// The kind of this mapping.
     ///
     /// ```
     /// use vmatlas_maps::Kind;
@@ -180,7 +180,7 @@ impl<'a> Mapping<'a> {
             return Kind::NamedSharedAnonymous { name };
         }
         if self.inode != 0 || self.device != Device::default() {
-            // The kernel puts no brackets around anything else that has a file.
+            // The kernel brackets no other name of a mapping that has a file.
             return Kind::File;
         }
         match inside {
@@ -201,10 +201,11 @@ impl<'a> Mapping<'a> {
 
     fn kind_of_path(&self) -> Kind<'a> {
         if let Some(object) = self.name.strip_suffix(DELETED).filter(|_| self.device.major == 0) {
-            // Objects on file systems that the kernel mounts for itself; these have no major
-            // number, and no name that could be kept. (A core knows no device.)
+            // Objects on internal mounts of the kernel: the file systems have major number 0 and
+            // names that no file can keep. (A core dump has no device.)
             match object {
-                // Whoever deletes the real /dev/zero leaves private rows on the file system of /dev.
+                // A private mapping is of the real /dev/zero, unlinked from the file system of
+                // /dev.
                 b"/dev/zero"
                     if self.perms.shared() || self.device.minor == 1 || self.perms.0[3] == b'?' =>
                 {
@@ -226,7 +227,7 @@ impl<'a> Mapping<'a> {
             }
         }
         match self.name {
-            // perf and WSL write this for memory without a name.
+            // perf and WSL write this name for memory without a name.
             b"//anon" if self.inode == 0 => Kind::Anonymous,
             name if name.starts_with(b"/dmabuf:") => Kind::DmaBuf,
             name if name.starts_with(b"/dev/") => {
@@ -241,9 +242,9 @@ impl<'a> Mapping<'a> {
         }
     }
 
-    /// Whether the row itself says what it is for. Memory without a name does not, nor do the names
-    /// that the kernel gives to anything of a sort (`/dev/zero (deleted)`, `/anon_hugepage
-    /// (deleted)`, `/memfd: (deleted)`): what these are for takes a label.
+    /// Whether the row itself shows its purpose. Memory without a name does not, nor do generic
+    /// names of the kernel (`/dev/zero (deleted)`, `/anon_hugepage (deleted)`,
+    /// `/memfd: (deleted)`): their purpose needs a label.
     pub fn tells_its_purpose(&self) -> bool {
         !matches!(
             self.kind(),
@@ -254,9 +255,9 @@ impl<'a> Mapping<'a> {
         )
     }
 
-    /// Whether it shows a file or another object with contents of its own, at an offset.
+    /// Whether the row maps a file or another object with contents, at an offset.
     pub fn has_file(&self) -> bool {
-        // A core has no inodes.
+        // A core dump has no inodes.
         self.inode != 0
             || matches!(
                 self.kind(),
@@ -269,7 +270,7 @@ impl<'a> Mapping<'a> {
             )
     }
 
-    /// The file's path as far as the text tells; `None` for what is no file or has no name.
+    /// The file's path, as far as the text shows it; `None` if the row has no file or no name.
     ///
     /// ```
     /// let row = vmatlas_maps::parse_row(b"1000-2000 r--p 00000000 fe:00 9 /tmp/x (deleted)")?;
@@ -292,8 +293,9 @@ impl<'a> Mapping<'a> {
     }
 }
 
-/// `\012` back to the line feed it stands for: the only byte that the kernel escapes in a name
-/// (seq_path() with `"\n"`, fs/proc/task_mmu.c). A name may also hold these four characters.
+/// Replaces `\012` with a line feed, the only byte that the kernel escapes in a name (seq_path()
+/// with `"\n"`, fs/proc/task_mmu.c). The result is ambiguous: a name may contain these four
+/// characters.
 pub fn restore_line_feeds(name: &[u8]) -> Cow<'_, [u8]> {
     const ESCAPED: &[u8] = br"\012";
     let mut found = memchr::memmem::find_iter(name, ESCAPED).peekable();
@@ -315,7 +317,7 @@ fn number(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text).ok().filter(|t| t.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()
 }
 
-/// The key of a name that `"SYSV%08x"` printed (ipc/shm.c).
+/// Parses the key of a name printed with `"SYSV%08x"` (ipc/shm.c).
 fn shm_key(text: &[u8]) -> Option<i32> {
     let lower = text.len() == 8 && text.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let digits = std::str::from_utf8(text).ok().filter(|_| lower)?;

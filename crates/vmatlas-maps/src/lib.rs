@@ -1,4 +1,4 @@
-//! The memory maps of Linux processes as values: read from any text, rendered to the kernel's
+//! The memory maps of Linux processes as values: parsed from any text, rendered to the kernel's
 //! bytes, searched, summed up, compared and filtered.
 //!
 //! ```
@@ -11,18 +11,17 @@
 //! # Ok::<(), vmatlas_maps::NoRowsError>(())
 //! ```
 //!
-//! - [`Mapping`] is a row; [`parse_row`] makes one from a line, [`Kind`] says what it is,
-//!   [`OwnedMapping`] keeps it; [`escape`] makes its name safe to print.
-//! - [`Maps`] holds the rows of a process; [`MapsReader`] makes one from text that comes in pieces
-//!   or may have no row. [`AddressRange`] is a range of addresses.
+//! - [`Mapping`] is a row; [`parse_row`] parses one from a line, [`Kind`] classifies it,
+//!   [`OwnedMapping`] owns its name; [`escape`] makes its name safe to print.
+//! - [`Maps`] holds the rows of a process; [`MapsReader`] builds one from chunks of text.
 //! - [`TextFormat`] renders rows as a given kernel does.
 //! - [`Filter`], [`Diff`] and [`Totals`] answer questions about maps.
-//! - [`ReadAt`] is what the crates above read ELF files, core dumps and recordings from.
+//! - [`ReadAt`] is the source from which other crates read ELF files, core dumps and recordings.
 //!
-//! Features, both off: `regex` for `~` in filters, `serde` for values that can be serialised.
+//! Optional features: `regex` for `~` in filters, `serde` for serialisable values.
 //!
-//! This crate opens no file, calls no kernel and has no unsafe code: it works on bytes that its
-//! caller read. `vmatlas` reads live processes and every other source.
+//! This crate opens no file, makes no system call and has no unsafe code: its caller reads the
+//! bytes. `vmatlas` reads live processes and every other source.
 #![forbid(unsafe_code)]
 
 mod describe;

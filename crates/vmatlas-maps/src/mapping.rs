@@ -6,40 +6,40 @@ use std::fmt;
 
 /// The permission field: four characters, kept as the producer wrote them.
 ///
-/// Linux writes `r`, `w`, `x` or `-` and then `p` (private) or `s` (`VM_MAYSHARE`; `S` too
-/// on kernels without an MMU), see proc_pid_maps(5). Others write more: WSL 1 puts `-` last,
-/// sources without the fourth field give `?`.
+/// Linux writes `r`, `w`, `x` or `-` and then `p` (private) or `s` (`VM_MAYSHARE`; also `S` on
+/// kernels without an MMU), see proc_pid_maps(5). Other producers differ: WSL 1 writes `-` last;
+/// sources without the fourth field yield `?`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Perms(pub [u8; 4]);
 
 impl Perms {
-    /// May be read.
+    /// Whether the pages can be read.
     pub const fn read(self) -> bool {
         self.0[0] == b'r'
     }
 
-    /// May be written.
+    /// Whether the pages can be written.
     pub const fn write(self) -> bool {
         self.0[1] == b'w'
     }
 
-    /// May be executed.
+    /// Whether the pages can be executed.
     pub const fn execute(self) -> bool {
         self.0[2] == b'x'
     }
 
-    /// Changes are seen by everyone who maps the object (`s` or `S`).
+    /// Whether writes are visible to every process that maps the object (`s` or `S`).
     pub const fn shared(self) -> bool {
         matches!(self.0[3], b's' | b'S')
     }
 
-    /// None of read, write and execute: a guard or reserved addresses. Not where `?` says that it
-    /// is not known.
+    /// Whether read, write and execute are all denied: a guard or reserved addresses. False if any
+    /// of them is unknown (`?`).
     pub const fn none(self) -> bool {
         matches!(self.0, [b'-', b'-', b'-', _])
     }
 
-    /// Which part of a file is mapped so, as words before its name: `code of`.
+    /// The part of a file that these permissions imply, as words before its name: `code of`.
     pub const fn part_of_file(self) -> &'static str {
         if self.execute() {
             "code of"
@@ -52,7 +52,7 @@ impl Perms {
         }
     }
 
-    /// The four characters; anything but printable ASCII becomes `?`.
+    /// The four characters; bytes other than printable ASCII become `?`.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0)
             .ok()
@@ -73,7 +73,7 @@ impl fmt::Debug for Perms {
     }
 }
 
-/// The device of a mapping's file system, as two numbers.
+/// The device of a mapping's file system, as major and minor number.
 ///
 /// Linux holds 12 bits of major and 20 of minor number, so up to 3 and 5 hexadecimal digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,20 +85,20 @@ pub struct Device {
 }
 
 impl Device {
-    /// The device with these two numbers.
+    /// Makes a device from its two numbers.
     pub const fn new(major: u32, minor: u32) -> Self {
         Device { major, minor }
     }
 }
 
-/// Written as `maps` writes it: hexadecimal, each at least two digits.
+/// Formats the device as `maps` does: hexadecimal, each number at least two digits.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02x}:{:02x}", self.major, self.minor)
     }
 }
 
-/// One row of a map: what `/proc/PID/maps` says of a stretch of addresses.
+/// One row of `/proc/PID/maps`: a range of addresses and its attributes.
 ///
 /// ```
 /// let row = b"7f00-8f00 r-xp 00001000 fe:00 42    /usr/bin/cat";
@@ -111,11 +111,11 @@ impl fmt::Display for Device {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Mapping<'a> {
-    /// The addresses it covers.
+    /// The range of addresses.
     pub range: AddressRange,
-    /// What may be done there.
+    /// The permissions.
     pub perms: Perms,
-    /// Where in the file the mapping begins, in bytes; 0 without a file.
+    /// The file offset of the start, in bytes; 0 without a file.
     #[cfg_attr(feature = "serde", serde(with = "crate::encoding::address"))]
     pub offset: u64,
     /// The file system's device; `00:00` without a file.
@@ -139,7 +139,7 @@ impl<'a> Mapping<'a> {
         escape::name(self.name)
     }
 
-    /// Copies the name, so that the row can outlive the text.
+    /// Copies the name, so that the row outlives the text.
     pub fn into_owned(self) -> OwnedMapping {
         OwnedMapping {
             range: self.range,
@@ -152,7 +152,7 @@ impl<'a> Mapping<'a> {
     }
 }
 
-/// A [`Mapping`] with a name of its own. [`Maps`](crate::Maps) keeps many rows in less memory.
+/// A [`Mapping`] that owns its name. [`Maps`](crate::Maps) keeps many rows in less memory.
 ///
 /// ```
 /// # use vmatlas_maps::{OwnedMapping, parse_row};
@@ -167,11 +167,11 @@ impl<'a> Mapping<'a> {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct OwnedMapping {
-    /// The addresses it covers.
+    /// The range of addresses.
     pub range: AddressRange,
-    /// What may be done there.
+    /// The permissions.
     pub perms: Perms,
-    /// Where in the file the mapping begins, in bytes; 0 without a file.
+    /// The file offset of the start, in bytes; 0 without a file.
     #[cfg_attr(feature = "serde", serde(with = "crate::encoding::address"))]
     pub offset: u64,
     /// The file system's device; `00:00` without a file.
@@ -184,7 +184,7 @@ pub struct OwnedMapping {
 }
 
 impl OwnedMapping {
-    /// The row, on which everything else is defined.
+    /// Borrows the row as a [`Mapping`].
     pub fn as_mapping(&self) -> Mapping<'_> {
         Mapping {
             range: self.range,

@@ -1,4 +1,4 @@
-//! The rows of one process, and how they are taken from a text of any length.
+//! The rows of one process, and the reader that builds them from text of any length.
 
 use crate::kernel::{KernelVersion, WordSize};
 use crate::kind::restore_line_feeds;
@@ -13,20 +13,20 @@ use crate::warning::{Warning, WarningKind, Warnings};
 use std::borrow::Cow;
 use std::fmt;
 
-/// The longest line that is taken, in bytes. A name has no bound of its own (components of 255
-/// bytes, of which each line feed is printed as four), but no path of a real program comes near.
+/// The longest line that is parsed, in bytes. The kernel does not bound a name (components have
+/// 255 bytes, and each line feed is printed as four), but paths of real programs are far shorter.
 pub const MAX_LINE: usize = 1 << 20;
 
-/// The most rows that are kept: more than any kernel's default `vm.max_map_count` by far.
+/// The maximum number of rows: far more than any kernel's default `vm.max_map_count`.
 const MAX_ROWS: usize = 1 << 24;
-/// The most bytes of names that are kept.
+/// The maximum size of all names, in bytes.
 const MAX_NAMES: usize = 1 << 28;
-/// The most bytes of fields of smaps that are kept; a row of a kernel takes 200.
+/// The maximum size of all smaps fields, in bytes; a row of a kernel takes 200.
 const MAX_FIELDS: usize = 1 << 30;
-/// No stack or heap takes as much as this, 64 TiB; a reservation may.
+/// 64 TiB: no stack or heap is this large, but a reservation may be.
 const HUGE: u64 = 1 << 46;
 
-/// The rows of a map, 48 bytes each besides names, which rows of one file share.
+/// The rows of a map. Each takes 48 bytes plus its name, which rows of one file share.
 ///
 /// ```
 /// let maps = vmatlas_maps::Maps::parse(b"1000-2000 r--p 00000000 00:00 0 \n4000-5000 rw-p 00000000 00:00 0 [heap]\n").unwrap();
@@ -46,7 +46,7 @@ pub struct Maps {
     unordered: bool,
 }
 
-/// A [`Mapping`] at rest.
+/// A [`Mapping`] as stored.
 #[derive(Clone, Copy, Debug)]
 struct Row {
     range: AddressRange,
@@ -58,11 +58,11 @@ struct Row {
 }
 
 impl Maps {
-    /// The map in a text: maps, smaps, or any other text with such rows in it. An empty text is
-    /// an empty map, as a kernel thread has.
+    /// Parses a map from text: maps, smaps, or any other text that contains such rows. An empty
+    /// text is an empty map, as of a kernel thread.
     ///
-    /// Lines that cannot be used are in [`warnings`](Maps::warnings). [`MapsReader`] also takes a
-    /// text without any row.
+    /// [`warnings`](Maps::warnings) lists the lines that could not be parsed. [`MapsReader`] also
+    /// accepts a text without any row.
     ///
     /// ```
     /// use vmatlas_maps::Maps;
@@ -74,7 +74,7 @@ impl Maps {
     /// ```
     ///
     /// # Errors
-    /// The text is not empty and has no row.
+    /// [`NoRowsError`] if the text is not empty and has no row.
     pub fn parse(text: &[u8]) -> Result<Maps, NoRowsError> {
         let maps = MapsReader::read(text);
         if maps.is_empty() && !text.is_empty() {
@@ -83,12 +83,12 @@ impl Maps {
         Ok(maps)
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether there is no row.
+    /// Whether the map has no rows.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
@@ -115,7 +115,7 @@ impl Maps {
         }
     }
 
-    /// The fields of smaps of a row; none where the text was maps.
+    /// The smaps fields of a row; empty if the text was maps.
     pub fn fields(&self, index: usize) -> impl Iterator<Item = SmapsField<'_>> {
         self.fields.iter().flat_map(move |fields| fields.iter(index))
     }
@@ -125,35 +125,35 @@ impl Maps {
         self.fields.is_some()
     }
 
-    /// What was odd about the text.
+    /// Problems found in the text.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings
     }
 
-    /// Adds a warning of whoever read the text.
+    /// Adds a warning from the source of the text.
     pub fn warn(&mut self, text: impl Into<String>) {
         self.warnings.push(Warning { line: 0, kind: WarningKind::Source(text.into()) });
     }
 
-    /// How the producer of the text lays out its rows, as far as they show it; a 64-bit kernel of
-    /// today where they do not.
+    /// The row layout of the producer, as far as the rows show it; defaults to a current 64-bit
+    /// kernel.
     pub fn format(&self) -> TextFormat {
         self.format
     }
 
-    /// The word size of the kernel that printed the text, where its names stand in the column of
-    /// one; none where no name shows it.
+    /// The word size of the kernel that printed the text, from the column of the names; `None` if
+    /// no name shows it.
     pub fn word_size(&self) -> Option<WordSize> {
         self.word_size
     }
 
-    /// Says of which word size the kernel was that had these rows.
+    /// Sets the word size of the kernel that printed these rows.
     pub fn set_word_size(&mut self, word_size: WordSize) {
         self.word_size = Some(word_size);
         self.format = TextFormat::today(word_size);
     }
 
-    /// Whether each row starts at or above the end of the one before it, as a kernel prints them.
+    /// Whether each row starts at or above the end of the row before it, as kernels print them.
     pub fn is_ordered(&self) -> bool {
         !self.unordered
     }
@@ -178,15 +178,15 @@ impl Maps {
         self.rows.partition_point(|row| row.range.end <= address)
     }
 
-    /// The text that a kernel prints for these rows: of that version, or laid out as in
-    /// `format`; with the fields of smaps if there are any.
+    /// Renders these rows as a kernel of that version prints them, or laid out as in `format`. The
+    /// smaps fields are included if there are any.
     pub fn render(&self, format: TextFormat, version: Option<KernelVersion>) -> Vec<u8> {
         let mut text = Vec::with_capacity(self.rows.len() * 80);
         (0..self.len()).for_each(|index| self.render_row(index, format, version, &mut text));
         text
     }
 
-    /// Appends the lines of one row to `text`; nothing for a row that is not there.
+    /// Appends the lines of one row to `text`; appends nothing if the index is out of range.
     pub fn render_row(
         &self,
         index: usize,
@@ -198,11 +198,11 @@ impl Maps {
         if let Some(version) = version {
             row.name = name_in(version, &row);
         }
-        // Line feeds are as they were where the one escapes them and the other does not.
+        // Restore line feeds if the source escapes them and the target does not.
         let unescape = self.format.escaped && !format.escaped;
         let name = if unescape { restore_line_feeds(row.name) } else { Cow::Borrowed(row.name) };
         format.write_row(&Mapping { name: &name, ..row }, text);
-        // smaps came with 2.6.14.
+        // smaps exists since 2.6.14.
         let has_smaps = version.is_none_or(|version| version >= KernelVersion::new(2, 6, 14));
         if let Some(fields) = self.fields.as_ref().filter(|_| has_smaps) {
             fields.write(index, text);
@@ -218,10 +218,10 @@ impl<'a> FromIterator<Mapping<'a>> for Maps {
     }
 }
 
-/// Takes a text piece by piece, as it is read; its memory is bounded whatever comes.
+/// Parses a text in chunks, with bounded memory for any input.
 ///
 /// If the first line is a row, the text is maps or smaps, and each line that is neither row nor
-/// field is a warning. Else it is any text, and the rows found in it are taken.
+/// field is a warning. Otherwise the reader searches each line of the text for a row.
 ///
 /// ```
 /// let mut reader = vmatlas_maps::MapsReader::default();
@@ -233,9 +233,9 @@ impl<'a> FromIterator<Mapping<'a>> for Maps {
 pub struct MapsReader {
     maps: Maps,
     warnings: Warnings,
-    /// A line of which the end has not come yet.
+    /// An incomplete line whose end has not been read yet.
     carry: Vec<u8>,
-    /// Whether `carry` has grown too long and its line is being skipped.
+    /// Whether the line in `carry` was too long and its rest is being skipped.
     skipping: bool,
     line: u64,
     content: Content,
@@ -257,14 +257,14 @@ enum Content {
     Text,
 }
 
-/// A text has no row of maps.
+/// The text contains no row of maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoRowsError {
     looks_like: Option<&'static str>,
 }
 
 impl NoRowsError {
-    /// What the text may be instead, such as `the output of pmap`.
+    /// The format that the text probably has instead, such as `the output of pmap`.
     pub fn looks_like(&self) -> Option<&'static str> {
         self.looks_like
     }
@@ -280,14 +280,14 @@ impl fmt::Display for NoRowsError {
 impl std::error::Error for NoRowsError {}
 
 impl MapsReader {
-    /// The map in a whole text, whatever it is: one without a row is an empty map.
+    /// Parses a complete text; without any row the map is empty.
     pub fn read(text: &[u8]) -> Maps {
         let mut reader = MapsReader::default();
         reader.push(text);
         reader.finish()
     }
 
-    /// Takes the next bytes of the text.
+    /// Parses the next chunk of the text.
     pub fn push(&mut self, mut bytes: &[u8]) {
         if !self.carry.is_empty() || self.skipping {
             let Some(end) = memchr::memchr(b'\n', bytes) else { return self.keep(bytes) };
@@ -302,7 +302,7 @@ impl MapsReader {
         }
         while !bytes.is_empty() {
             let end = match quick_row(bytes) {
-                // In other texts more is asked of a row.
+                // In other texts a row must meet stricter rules.
                 Some((row, end))
                     if end <= MAX_LINE
                         && bytes.get(end) == Some(&b'\n')
@@ -323,7 +323,7 @@ impl MapsReader {
         self.keep(bytes);
     }
 
-    /// Keeps the beginning of a line until its end comes.
+    /// Stores an incomplete line.
     fn keep(&mut self, bytes: &[u8]) {
         if self.skipping {
             return;
@@ -338,17 +338,17 @@ impl MapsReader {
         self.warnings.push(self.line, RowErrorKind::TooLong.into());
     }
 
-    /// How many rows have been taken.
+    /// The number of rows parsed so far.
     pub fn rows(&self) -> usize {
         self.maps.rows.len()
     }
 
-    /// The end of the last row; 0 before the first.
+    /// The end of the last row; 0 if there is none yet.
     pub fn last_end(&self) -> u64 {
         self.maps.rows.last().map_or(0, |row| row.range.end)
     }
 
-    /// The map; the last line may lack its line feed.
+    /// Returns the map; the last line may lack its line feed.
     pub fn finish(mut self) -> Maps {
         if !self.carry.is_empty() {
             let carry = std::mem::take(&mut self.carry);
@@ -357,7 +357,7 @@ impl MapsReader {
                 self.warnings.push(self.line, WarningKind::Cut);
             }
         }
-        // No kernel's own name ends so, but a file's may.
+        // None of the kernel's own names ends in a carriage return, but a file name may.
         let no_name = |row: Mapping<'_>| row.inode == 0 && row.name.ends_with(b"\r");
         if self.carriage_returns && self.content == Content::Text {
             self.warnings.push(0, WarningKind::CarriageReturns);
@@ -398,7 +398,8 @@ impl MapsReader {
         if self.content == Content::Text {
             return self.take_text(line);
         }
-        // No row begins like a field of smaps, and of those there are many more.
+        // No row begins like a field of smaps; fields are tested first because they are more
+        // frequent.
         if let Some((name, rest)) = field_line(line).filter(|_| self.content == Content::Rows) {
             self.see_end(line);
             let carriage_return = rest.strip_suffix(b"\r").filter(|_| self.carriage_returns);
@@ -418,7 +419,7 @@ impl MapsReader {
         }
     }
 
-    /// Takes a line of maps or smaps that is a row.
+    /// Parses a row of maps or smaps.
     #[inline(always)]
     fn take_row_of(&mut self, line: &[u8], row: &Mapping<'_>) {
         self.see_end(line);
@@ -427,7 +428,7 @@ impl MapsReader {
         self.take_row(row);
     }
 
-    /// A listing is from Windows if all its lines say so.
+    /// Checks the line end: a listing is a Windows copy if all its lines end in a carriage return.
     #[inline]
     fn see_end(&mut self, line: &[u8]) {
         self.carriage_returns = line.last() == Some(&b'\r')
@@ -439,7 +440,7 @@ impl MapsReader {
             Some(line) => (line, true),
             None => (line, false),
         };
-        // Prose with a colon may follow a row, too.
+        // Prose with a colon may also follow a row.
         let rows = self.maps.rows.len();
         let known = self.maps.fields.as_ref().is_some_and(|fields| fields.rows() == rows);
         let field =
@@ -472,14 +473,14 @@ impl MapsReader {
         if !odd || self.may_take_odd(row) {
             let rows = &mut self.maps.rows;
             if rows.len() == rows.capacity() {
-                // Rarely, for it copies all rows to memory that was not touched before.
+                // Grow rarely: growing copies all rows to untouched memory.
                 rows.reserve((rows.len() * 3).max(1024));
             }
             self.maps.push(row);
         }
     }
 
-    /// Warns of a row that no kernel prints, and tells whether there is room for it.
+    /// Warns of a row that no kernel prints; returns whether there is room for it.
     #[cold]
     fn may_take_odd(&mut self, row: &Mapping<'_>) -> bool {
         if self.maps.rows.len() >= MAX_ROWS || self.maps.names.bytes() + row.name.len() > MAX_NAMES
@@ -510,7 +511,7 @@ impl MapsReader {
         true
     }
 
-    /// Says once that something is left out.
+    /// Warns once that rows are left out.
     fn is_full(&mut self) {
         if !std::mem::replace(&mut self.full, true) {
             self.warnings.push(self.line, WarningKind::Full);
@@ -529,18 +530,18 @@ impl MapsReader {
     }
 }
 
-/// What the rows of a text show of how their producer lays them out.
+/// What the rows of a text show of their producer's layout.
 #[derive(Clone, Copy, Debug, Default)]
 struct Layout {
     column_32: bool,
     column_64: bool,
     other_column: bool,
-    /// A row without a name ends in a blank, or not.
+    /// Whether a row without a name ends in a blank.
     blank: bool,
     no_blank: bool,
-    /// Addresses of 16 digits that would need fewer.
+    /// Addresses are padded to 16 digits.
     wide: bool,
-    /// A row that has an inode and no name.
+    /// A row has an inode but no name.
     nameless_file: bool,
 }
 
@@ -557,7 +558,7 @@ impl Layout {
             let [at_32, at_64] = [WordSize::Bits32, WordSize::Bits64].map(WordSize::name_column);
             self.column_64 |= column == at_64;
             if column < at_64 {
-                // Fields that reach the column of a 32-bit kernel push the name two bytes behind them.
+                // Fields that reach the column of a 32-bit kernel push the name two bytes further.
                 let fields = line[..column].trim_ascii_end().len();
                 let is_32 = column == at_32 || fields + 1 >= at_32 && column == fields + 2;
                 self.column_32 |= is_32;
@@ -579,7 +580,7 @@ impl Layout {
         let named = self.column_32 || self.column_64 || self.other_column;
         let word_size = self.word_size().unwrap_or_default();
         let today = TextFormat::today(word_size);
-        // What other columns show is no kernel's; a 64-bit kernel that puts no blank writes 16 digits.
+        // No kernel uses other columns; a 64-bit kernel that writes no blank writes 16 digits.
         let old = self.no_blank
             && !self.blank
             && !self.other_column

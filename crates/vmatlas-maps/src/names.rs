@@ -1,18 +1,18 @@
-//! Byte strings kept once and known by number.
+//! Interned byte strings, identified by number.
 
-/// Byte strings one after another; number 0 is the empty one.
+/// Interned byte strings; number 0 is the empty string.
 ///
-/// A string that equals one of the last `RECENT` is not kept again, so that the rows of one
-/// file share its name: a kernel prints them together, with rows without a name between.
+/// A string that equals one of the last `RECENT` is not stored again. Rows of one file share
+/// their name this way: a kernel prints them together, with unnamed rows between.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Names<const RECENT: u32> {
     bytes: Vec<u8>,
-    /// Where each string ends; the one before it is where it starts.
+    /// The end of each string; it starts at the end of the one before.
     ends: Vec<usize>,
 }
 
 impl<const RECENT: u32> Names<RECENT> {
-    /// The number of the string, which is kept if it is new.
+    /// The number of `name`, which is stored if it is new.
     pub(crate) fn id(&mut self, name: &[u8]) -> u32 {
         if name.is_empty() {
             return 0;
@@ -30,7 +30,7 @@ impl<const RECENT: u32> Names<RECENT> {
         self.count()
     }
 
-    /// The string of that number; the empty one where there is none.
+    /// The string with that number; empty if there is none.
     #[inline]
     pub(crate) fn get(&self, id: u32) -> &[u8] {
         let Some(index) = (id as usize).checked_sub(1) else { return b"" };
@@ -41,7 +41,7 @@ impl<const RECENT: u32> Names<RECENT> {
         }
     }
 
-    /// How many bytes are kept.
+    /// The number of bytes stored.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()
     }

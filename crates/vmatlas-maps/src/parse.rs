@@ -1,4 +1,4 @@
-//! Rows from bytes, without allocating.
+//! Parses rows from bytes, without allocating.
 
 mod quick;
 
@@ -26,7 +26,7 @@ pub enum RowErrorKind {
     Device,
     /// The inode is not a decimal number.
     Inode,
-    /// The inode is followed by something else than a blank.
+    /// The byte after the inode is not a blank.
     AfterInode,
     /// The line is longer than [`MAX_LINE`](crate::MAX_LINE) bytes.
     TooLong,
@@ -48,7 +48,7 @@ impl fmt::Display for RowErrorKind {
     }
 }
 
-/// A row that cannot be taken: what is wrong, and where in the line.
+/// A row that cannot be parsed: the error and its column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RowError {
@@ -68,14 +68,14 @@ impl std::error::Error for RowError {}
 
 /// Parses one row; `line` is without its line feed. Allocates nothing.
 ///
-/// Takes what any kernel has printed and what other producers print for it (unpadded
-/// addresses, no blank after the inode, other columns). The name is every byte from the
-/// name's column to the end: column 73 where the fields before it leave room for that and
-/// only blanks stand before it, else the first byte that is no blank (no kernel prints a name
-/// that begins with one).
+/// Accepts every format that kernels have printed, and variants of other producers (unpadded
+/// addresses, no blank after the inode, other columns). The name extends from its column to the
+/// end of the line. That is column 73 if the fields before leave room for it and only blanks
+/// stand before it, else the first non-blank byte (no kernel prints a name that begins with a
+/// blank).
 ///
 /// # Errors
-/// The first field that is wrong, with its column.
+/// [`RowError`] with the first invalid field and its column.
 pub fn parse_row(line: &[u8]) -> Result<Mapping<'_>, RowError> {
     match quick_row(line) {
         Some((row, len)) if len == line.len() => Ok(row),
@@ -114,7 +114,7 @@ fn patient_row(line: &[u8]) -> Result<Mapping<'_>, RowError> {
     Ok(Mapping { range: AddressRange::new(start, end), perms, offset, device, inode, name })
 }
 
-/// The inode that begins at `at`, and the name behind it.
+/// Parses the inode at `at`, and the name after it.
 fn inode_and_name(line: &[u8], mut at: usize) -> Result<(u64, &[u8]), RowError> {
     let inode_at = at;
     let mut inode = 0u64;
@@ -131,7 +131,7 @@ fn inode_and_name(line: &[u8], mut at: usize) -> Result<(u64, &[u8]), RowError> 
     match line.get(at) {
         None => return Ok((inode, b"")),
         Some(b' ') => {}
-        // The end of a line of a Windows copy, whose row has no blank at its end.
+        // The line ends here: a Windows copy of a row without a trailing blank.
         Some(b'\r') if at + 1 == line.len() => {}
         Some(_) => return Err(error(RowErrorKind::AfterInode, at)),
     }
@@ -140,15 +140,15 @@ fn inode_and_name(line: &[u8], mut at: usize) -> Result<(u64, &[u8]), RowError> 
 
 const NAME_COLUMN: usize = crate::WordSize::Bits64.name_column();
 
-/// Where the name begins in a line whose inode ends at `inode_end`.
+/// The start of the name in a line whose inode ends at `inode_end`.
 fn name_start(line: &[u8], inode_end: usize) -> usize {
     let mut at = inode_end;
     while line.get(at..at + 8) == Some(b"        ") {
         at += 8;
     }
     skip_blanks(line, &mut at);
-    // Further right than the column: the name itself begins with blanks. With an inode that
-    // reaches column 72 the kernel puts two blanks and no column.
+    // The first non-blank lies right of the column, so the name itself begins with blanks. If the
+    // inode reaches column 72, the kernel writes two blanks and ignores the column.
     if at > NAME_COLUMN && inode_end < NAME_COLUMN - 1 && at < line.len() {
         NAME_COLUMN
     } else {
@@ -156,7 +156,7 @@ fn name_start(line: &[u8], inode_end: usize) -> usize {
     }
 }
 
-/// A hexadecimal number of up to 64 bits and the byte that must follow it, which is skipped.
+/// Parses a hexadecimal number of up to 64 bits and skips the byte `end` that must follow it.
 fn hexadecimal(line: &[u8], at: &mut usize, end: u8, kind: RowErrorKind) -> Result<u64, RowError> {
     let from = *at;
     let mut value = 0u64;
@@ -193,7 +193,7 @@ fn error(kind: RowErrorKind, at: usize) -> RowError {
     RowError { kind, column: u32::try_from(at).unwrap_or(u32::MAX).saturating_add(1) }
 }
 
-/// The rows of a whole text: an item for each line that is not blank, in order.
+/// Parses the rows of a whole text: one item for each line that is not blank, in order.
 ///
 /// ```
 /// let text = b"1000-2000 r--p 00000000 00:00 0 \nnonsense\n2000-3000 rw-p 00000000 00:00 0 \n";
@@ -211,7 +211,7 @@ pub fn rows(text: &[u8]) -> impl Iterator<Item = Result<Mapping<'_>, RowError>> 
     })
 }
 
-/// The row of the next line that is not blank.
+/// Parses the next line that is not blank.
 #[cold]
 fn patient_next<'a>(rest: &mut &'a [u8]) -> Option<Result<Mapping<'a>, RowError>> {
     loop {
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(name(&format!("{header:60}/narrow")), "/narrow");
         assert_eq!(name(header), "");
         assert_eq!(name(&format!("{header}       ")), "");
-        // An inode that ends in column 72: two blanks, and the name begins in column 74.
+        // The inode ends in column 72: two blanks follow, and the name begins in column 74.
         let long = "7f0000000000-7f0000001000 r--p 1234567890abcdef fe:00 123456789012345678";
         assert_eq!(long.len(), 72);
         assert_eq!(name(&format!("{long}  /a")), "/a");

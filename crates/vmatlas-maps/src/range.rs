@@ -3,10 +3,10 @@
 use std::fmt;
 use std::ops::Deref;
 
-/// A half-open range of addresses of a process: `start` belongs to it, `end` does not, and `end`
-/// never lies below `start`.
+/// A half-open range of addresses of a process: `start <= x && x < end`, and `end` is never below
+/// `start`.
 ///
-/// Its fields can be read and not written; a changed range is a new one.
+/// The fields are read-only.
 ///
 /// ```
 /// use vmatlas_maps::AddressRange;
@@ -34,8 +34,7 @@ pub struct Bounds {
 }
 
 impl AddressRange {
-    /// The range from `start` up to, not including, `end`; the empty range at `start` if `end` lies
-    /// below it.
+    /// The range `start..end`; the empty range at `start` if `end` lies below it.
     ///
     /// ```
     /// use vmatlas_maps::AddressRange;
@@ -46,13 +45,13 @@ impl AddressRange {
         AddressRange(Bounds { start, end: if end < start { start } else { end } })
     }
 
-    /// The range from `start` up to `end`; `None` if `end` lies below `start`.
+    /// The range `start..end`; `None` if `end` lies below `start`.
     #[inline]
     pub const fn try_new(start: u64, end: u64) -> Option<Self> {
         if end < start { None } else { Some(AddressRange(Bounds { start, end })) }
     }
 
-    /// The range of `size` bytes from `start` on; `None` if it would end above the last address.
+    /// The range of `size` bytes at `start`; `None` if it would end above the last address.
     ///
     /// ```
     /// use vmatlas_maps::AddressRange;
@@ -80,7 +79,7 @@ impl AddressRange {
         self.0.end - self.0.start
     }
 
-    /// Whether it has no address.
+    /// Whether the range is empty.
     #[inline]
     pub const fn is_empty(&self) -> bool {
         self.0.start == self.0.end
@@ -92,13 +91,13 @@ impl AddressRange {
         self.0.start <= address && address < self.0.end
     }
 
-    /// Whether the two have an address in common.
+    /// Whether the two ranges share an address.
     #[inline]
     pub const fn overlaps(&self, other: &AddressRange) -> bool {
         self.0.start < other.0.end && other.0.start < self.0.end
     }
 
-    /// The addresses that the two have in common; `None` if there are none.
+    /// The addresses in both ranges; `None` if there are none.
     ///
     /// ```
     /// use vmatlas_maps::AddressRange;
@@ -116,7 +115,7 @@ impl AddressRange {
     }
 }
 
-/// Refuses a range whose end lies below its start.
+/// Rejects a range whose end lies below its start.
 #[cfg(feature = "serde")]
 fn bounds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Bounds, D::Error> {
     let bounds = <Bounds as serde::Deserialize>::deserialize(from)?;
@@ -126,7 +125,7 @@ fn bounds<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Bounds, D::Error>
     Ok(bounds)
 }
 
-/// Gives the fields `start` and `end`.
+/// Provides the fields `start` and `end`.
 impl Deref for AddressRange {
     type Target = Bounds;
 
@@ -143,7 +142,7 @@ impl fmt::Debug for AddressRange {
     }
 }
 
-/// Written as `maps` writes it: `7f00-7f01`, each at least eight digits.
+/// Formats the range as `maps` does: `7f00-7f01`, each address at least eight digits.
 impl fmt::Display for AddressRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:08x}-{:08x}", self.start, self.end)

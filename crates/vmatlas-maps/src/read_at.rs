@@ -1,26 +1,26 @@
-//! Where bytes are read from.
+//! Random-access reads from a source of bytes.
 
 use std::fmt;
 use std::io::Error;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
-/// Bytes at offsets: a file, or bytes in memory. Files may be many GiB large, so only what is asked
-/// for is read of them.
+/// Bytes at offsets: a file, or bytes in memory. Files may be many GiB large, so callers read only
+/// the parts they need.
 pub trait ReadAt {
-    /// How many bytes there are; `None` if that is not known.
+    /// The size in bytes; `None` if it is not known.
     fn size(&self) -> Option<u64>;
 
-    /// Reads some bytes from `offset` on, as pread(2) does. Gives how many were read: at least one,
-    /// unless `bytes` is empty or the source ends at or before `offset`.
+    /// Reads bytes at `offset`, as pread(2) does. Returns how many were read: at least one, unless
+    /// `bytes` is empty or the source ends at or before `offset`.
     ///
     /// # Errors
     ///
-    /// If the byte at `offset` is there and cannot be read.
+    /// If the byte at `offset` exists and cannot be read.
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, Error>;
 
-    /// Reads until `bytes` is full or the source ends. Gives how many bytes were read, and the error
-    /// that came before either: what was read until then is there.
+    /// Reads until `bytes` is full or the source ends. Returns the number of bytes read, and the
+    /// error that stopped the read; the bytes before it are valid.
     fn read_full_at(&self, offset: u64, bytes: &mut [u8]) -> (usize, Result<(), Error>) {
         let mut done = 0;
         while let Some(rest) = bytes.get_mut(done..).filter(|rest| !rest.is_empty()) {
@@ -40,7 +40,7 @@ pub trait ReadAt {
     ///
     /// # Errors
     ///
-    /// If the bytes cannot be read, or the source ends before (`UnexpectedEof`).
+    /// If the bytes cannot be read, or the source ends early (`UnexpectedEof`).
     fn read_exact_at(&self, offset: u64, bytes: &mut [u8]) -> Result<(), Error> {
         match self.read_full_at(offset, bytes) {
             (_, Err(error)) => Err(error),
@@ -78,7 +78,7 @@ impl ReadAt for Vec<u8> {
     }
 }
 
-/// What points to a source is one.
+/// Implements the trait for pointers to a source.
 macro_rules! through {
     ($($pointer:ty),*) => {$(
         impl<S: ReadAt + ?Sized> ReadAt for $pointer {
@@ -95,7 +95,7 @@ macro_rules! through {
 
 through!(&S, Box<S>, Arc<S>);
 
-/// Why bytes could not be read: an [`Error`] as a value that can be copied and compared.
+/// A read error: an [`Error`] as a value that can be copied and compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadError {
     kind: ErrorKind,
@@ -103,12 +103,12 @@ pub struct ReadError {
 }
 
 impl ReadError {
-    /// What sort of error it is.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }
 
-    /// The error number of the kernel (errno(3)), if it is one of those.
+    /// The kernel's error number (errno(3)), if it has one.
     pub fn os_error(&self) -> Option<i32> {
         self.os
     }
@@ -135,7 +135,7 @@ impl std::error::Error for ReadError {}
 mod tests {
     use super::*;
 
-    /// Gives three bytes at a time, is interrupted each second time, and fails from byte 20 on.
+    /// Returns three bytes at a time, is interrupted every second time, and fails from byte 20 on.
     struct Slow(std::cell::Cell<u32>);
 
     impl ReadAt for Slow {

@@ -1,4 +1,4 @@
-//! The text that a kernel prints for rows.
+//! Renders rows as a kernel prints them.
 
 use crate::kernel::{KernelVersion, WordSize};
 use crate::kind::Kind;
@@ -11,9 +11,9 @@ use crate::mapping::Mapping;
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct TextFormat {
-    /// The kernel's word size, which decides the name's column.
+    /// The kernel's word size, which determines the column of the name.
     pub word_size: WordSize,
-    /// Whether a row has a name at all; 2.0 prints none.
+    /// Whether rows have names; 2.0 prints none.
     pub names: bool,
     /// Whether a row without a name ends in a blank, as it does since 2.6.0.
     pub trailing_blank: bool,
@@ -21,20 +21,20 @@ pub struct TextFormat {
     pub wide_numbers: bool,
     /// Whether a line feed in a name becomes `\012`, as it does since 2.6.10.
     pub escaped: bool,
-    /// Whether an offset loses what lies above 4 GiB, as it did on 32-bit kernels before 2.6.28
-    /// (which release of 2.6.2x ended it exactly is not established).
+    /// Whether an offset is truncated to 32 bits, as on 32-bit kernels before 2.6.28 (the exact
+    /// release of 2.6.2x that fixed it is not established).
     pub narrow_offset: bool,
 }
 
 impl Default for TextFormat {
-    /// A 64-bit kernel of today.
+    /// The format of a current 64-bit kernel.
     fn default() -> Self {
         TextFormat::today(WordSize::Bits64)
     }
 }
 
 impl TextFormat {
-    /// What kernels have printed since 2.6.10.
+    /// The format of kernels since 2.6.10.
     pub const fn today(word_size: WordSize) -> Self {
         TextFormat {
             word_size,
@@ -46,7 +46,7 @@ impl TextFormat {
         }
     }
 
-    /// What a kernel of that version prints.
+    /// The format of a kernel of that version.
     pub fn of(version: KernelVersion, word_size: WordSize) -> Self {
         let since = |major, minor, patch| version >= KernelVersion::new(major, minor, patch);
         TextFormat {
@@ -96,7 +96,7 @@ impl TextFormat {
             line.push(b' ');
         }
         if named {
-            // Since 2.6.0 one more blank follows even where the column is passed already.
+            // Since 2.6.0 one more blank follows even if the fields pass the column.
             let column = from + self.word_size.name_column();
             let least = line.len() + 1;
             line.resize(column.max(least), b' ');
@@ -119,11 +119,11 @@ impl TextFormat {
     }
 }
 
-/// The name that a kernel of that version shows for the mapping of a row; the row's own where
-/// nothing is known to differ.
+/// The name that a kernel of that version shows for the mapping of a row; the row's own name if
+/// no difference is known.
 ///
-/// Only what the row itself tells can be followed: which rows a version joins or splits, and
-/// where it hides a stack's guard page (2.6.36 to 4.11), is a matter of the address space.
+/// This follows only what the row itself shows. The rows that a version joins or splits, and the
+/// guard page of a stack that it hides (2.6.36 to 4.11), depend on the address space.
 pub fn name_in<'a>(version: KernelVersion, row: &Mapping<'a>) -> &'a [u8] {
     let since = |major, minor, patch| version >= KernelVersion::new(major, minor, patch);
     let shown = match row.kind() {
@@ -131,7 +131,7 @@ pub fn name_in<'a>(version: KernelVersion, row: &Mapping<'a>) -> &'a [u8] {
         Kind::Vdso => since(2, 6, 16),
         Kind::ThreadStack { .. } => since(3, 4, 0) && !since(4, 5, 0),
         Kind::NamedAnonymous { .. } => since(5, 17, 0),
-        // Not Android's /dev/ashmem, which is older.
+        // Android's /dev/ashmem is older and keeps its name.
         Kind::NamedSharedAnonymous { .. } if row.name[0] == b'[' && !since(6, 2, 0) => {
             return b"/dev/zero (deleted)";
         }
@@ -141,7 +141,7 @@ pub fn name_in<'a>(version: KernelVersion, row: &Mapping<'a>) -> &'a [u8] {
     if shown { row.name } else { b"" }
 }
 
-/// Bytes gathered to be written at once.
+/// A buffer of bytes that are written at once.
 struct Fixed {
     bytes: [u8; 128],
     length: usize,
@@ -153,7 +153,7 @@ impl Fixed {
         self.length += bytes.len();
     }
 
-    /// Lower-case hexadecimal, padded with zeros to at least `width`.
+    /// Appends `value` in lower-case hexadecimal, padded with zeros to at least `width`.
     fn hexadecimal(&mut self, value: u64, width: usize) {
         let needed = (u64::BITS - value.leading_zeros()).div_ceil(4) as usize;
         let width = needed.max(width);
@@ -165,7 +165,7 @@ impl Fixed {
     }
 }
 
-/// Decimal, padded with blanks to at least `width`.
+/// Appends `value` in decimal, padded with blanks to at least `width`.
 pub(crate) fn decimal(line: &mut Vec<u8>, mut value: u64, width: usize) {
     // The largest number has 20 digits.
     let mut digits = [b' '; 20];

@@ -1,4 +1,4 @@
-//! serde's form of the values that are not written field by field.
+//! Manual serde implementations.
 
 use crate::encoding::{hexadecimal, name};
 use crate::escape;
@@ -7,7 +7,7 @@ use crate::mapping::{Device, Perms};
 use serde::de::{self, Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 
-/// As a name: `"r-xp"`.
+/// A string: `"r-xp"`.
 impl Serialize for Perms {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         name::serialize(&self.0, to)
@@ -27,7 +27,7 @@ impl<'de> Deserialize<'de> for Perms {
     }
 }
 
-/// `"fe:00"`, or the two numbers.
+/// `"fe:00"`, or two numbers in binary formats.
 impl Serialize for Device {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         if to.is_human_readable() {

@@ -1,6 +1,6 @@
-//! Sizes in words: short ones for columns, long ones for sentences.
+//! Formats sizes: short for columns, long for sentences.
 
-/// A size in bytes for columns and lines: `132K`, `1.3M`, `12G`; powers of 1024.
+/// Formats a size in bytes for columns and lines: `132K`, `1.3M`, `12G`; powers of 1024.
 ///
 /// ```
 /// assert_eq!(vmatlas_maps::size::short(135_168), "132K");
@@ -12,7 +12,7 @@ pub fn short(bytes: u64) -> String {
     let mut value = bytes as f64;
     let mut unit = ' ';
     for next in ['K', 'M', 'G', 'T', 'P', 'E'] {
-        // Three digits and the unit: 999.5K is 1.0M.
+        // Three digits and the unit: 999.5K rounds to 1.0M.
         if value < 999.5 {
             break;
         }
@@ -26,8 +26,8 @@ pub fn short(bytes: u64) -> String {
     }
 }
 
-/// A size in bytes for sentences, in the largest unit of which there is at least one, cut after one
-/// digit: `132 KiB`, `7.9 MiB`.
+/// Formats a size in bytes for sentences: `132 KiB`, `7.9 MiB`. The unit is the largest one that
+/// does not exceed the size; the number is truncated to one decimal place.
 ///
 /// ```
 /// assert_eq!(vmatlas_maps::size::long(135_168), "132 KiB");

@@ -1,4 +1,4 @@
-//! The fields that smaps and smaps_rollup print below a row.
+//! The fields of smaps and smaps_rollup, printed after a row.
 
 use crate::names::Names;
 use crate::render::decimal;
@@ -15,7 +15,7 @@ pub enum SmapsValue<'a> {
     Number(u64),
     /// The two-letter flags of `VmFlags`.
     Flags(VmFlags<'a>),
-    /// Anything else, as it stands after the name.
+    /// Any other text after the name.
     Text(&'a [u8]),
 }
 
@@ -30,7 +30,7 @@ impl SmapsValue<'_> {
     }
 }
 
-/// A field of smaps: its name, and its value.
+/// A field of smaps: its name and value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SmapsField<'a> {
@@ -40,7 +40,7 @@ pub struct SmapsField<'a> {
     pub value: SmapsValue<'a>,
 }
 
-/// The flags of a VMA as smaps prints them (`VmFlags`), in the kernel's order.
+/// The flags of a VMA from the line `VmFlags` of smaps, in the kernel's order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct VmFlags<'a>(&'a [u8]);
 
@@ -62,10 +62,10 @@ impl fmt::Debug for VmFlags<'_> {
     }
 }
 
-/// What a flag of `VmFlags` means; `None` for a flag that is not known.
+/// Describes a flag of `VmFlags`; `None` for an unknown flag.
 ///
-/// The flags of show_smap_vma_flags() in fs/proc/task_mmu.c, 3.8 to 7.3, as
-/// Documentation/filesystems/proc.rst explains them.
+/// The flags are those of show_smap_vma_flags() in fs/proc/task_mmu.c, 3.8 to 7.3; the text
+/// follows Documentation/filesystems/proc.rst.
 pub fn vm_flag_meaning(flag: &[u8]) -> Option<&'static str> {
     Some(match flag {
         b"rd" => "readable",
@@ -124,43 +124,43 @@ enum Form {
     Text,
 }
 
-/// The name and form of a field; its value is a number, or the number of a text.
+/// The name and form of a field; its value is a number, or the index of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     name: u32,
     form: Form,
 }
 
-/// The fields of all rows of a listing, kept in order, unknown ones too.
+/// The fields of all rows of a listing in order, including unknown ones.
 ///
-/// A kernel prints nearly the same fields for each row, so their names are kept once as a shape.
+/// A kernel prints nearly the same fields for each row, so the names are stored once as a shape.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fields {
-    /// A row has some 25 fields of different names.
+    /// A row has about 25 fields with different names.
     names: Names<64>,
     texts: Names<16>,
     shapes: Vec<Vec<Key>>,
     shape_ids: HashMap<Vec<Key>, u32>,
-    /// The values of all rows, one after the other.
+    /// The values of all rows, concatenated.
     values: Vec<u64>,
-    /// The rows but the last one that has fields.
+    /// All rows that have fields, except the last.
     rows: Vec<RowFields>,
-    /// The fields of that last row.
+    /// The fields of the last row.
     open: Vec<Key>,
 }
 
-/// Where the fields of a row are.
+/// The location of a row's fields.
 #[derive(Clone, Copy, Debug)]
 struct RowFields {
     shape: u32,
     values: usize,
 }
 
-/// The name is padded to this width with its colon, and a size to eight digits after it.
+/// The kernel pads the name with its colon to this width, and a size to eight digits after it.
 const NAME_WIDTH: usize = 16;
 const NUMBER_WIDTH: usize = 8;
 
-/// The name and the rest of a line that has the shape of a field.
+/// Splits a line that has the shape of a field into its name and the rest.
 pub(crate) fn field_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().take(64).position(|&b| b == b':')?;
     let (name, rest) = (&line[..colon], &line[colon + 1..]);
@@ -169,12 +169,12 @@ pub(crate) fn field_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 impl Fields {
-    /// Adds a field to row number `row`, which no other follows that has any.
+    /// Adds a field to row number `row`; no later row may have fields yet.
     pub(crate) fn push(&mut self, row: usize, name: &[u8], rest: &[u8]) {
         while self.rows.len() < row {
             self.close();
         }
-        // The row before had the same name in this place, if nothing is odd.
+        // Usually the row before has the same name at this position.
         let last = self.rows.last().and_then(|last| self.shapes.get(last.shape as usize));
         let expected = last.and_then(|shape| shape.get(self.open.len())).map(|key| key.name);
         let name_id = match expected.filter(|&id| self.names.get(id) == name) {
@@ -186,7 +186,7 @@ impl Fields {
         self.values.push(value);
     }
 
-    /// Ends the fields of the last row.
+    /// Finishes the fields of the last row.
     fn close(&mut self) {
         let values = self.values.len() - self.open.len();
         let last = self.rows.last().map(|last| last.shape);
@@ -201,17 +201,17 @@ impl Fields {
         self.open.clear();
     }
 
-    /// How many rows there are up to the last that has a field.
+    /// The number of rows up to the last one with fields.
     pub(crate) fn rows(&self) -> usize {
         self.rows.len() + usize::from(!self.open.is_empty())
     }
 
-    /// How many bytes are kept, roughly.
+    /// The approximate number of bytes stored.
     pub(crate) fn bytes(&self) -> usize {
         self.values.len() * size_of::<u64>() + self.texts.bytes() + self.names.bytes()
     }
 
-    /// Takes a value apart if that gives its bytes back when put together again.
+    /// Splits a value into form and number if that reproduces its bytes.
     fn take_apart(&mut self, name: &[u8], rest: &[u8]) -> (Form, u64) {
         if name == b"VmFlags" && rest.first() == Some(&b' ') {
             return (Form::Flags, u64::from(self.texts.id(&rest[1..])));
@@ -259,7 +259,7 @@ impl Fields {
         })
     }
 
-    /// Appends the lines of a row's fields as the kernel prints them.
+    /// Appends the field lines of a row as the kernel prints them.
     pub(crate) fn write(&self, row: usize, text: &mut Vec<u8>) {
         for (key, number) in self.of_row(row) {
             let from = text.len();
@@ -286,7 +286,7 @@ impl Fields {
     }
 }
 
-/// A decimal number that is written without zeros at its front.
+/// Parses a decimal number without leading zeros.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || digits.len() > 1 && digits[0] == b'0' {
         return None;

@@ -1,13 +1,13 @@
-//! Rows in texts that are no listing: crash logs, bug reports, manual pages.
+//! Finds rows in other texts: crash logs, bug reports, manual pages.
 
 use crate::mapping::{Device, Mapping, Perms};
 use crate::parse::parse_row;
 use crate::range::AddressRange;
 
-/// The row in a line with anything before it, and where in the line it begins.
+/// Finds a row in a line with any text before it; returns the row and its position in the line.
 ///
-/// Takes rows as kernels print them and those of an Android tombstone. Stricter than
-/// [`parse_row`]: the permissions must be letters that stand for them.
+/// Accepts rows as kernels print them and those of an Android tombstone. Stricter than
+/// [`parse_row`]: the permissions must be valid letters.
 pub fn find_row(line: &[u8]) -> Option<(Mapping<'_>, usize)> {
     memchr::memchr_iter(b'-', line).find_map(|dash| {
         let digits = line[..dash].iter().rev().take_while(|&&b| address_byte(b)).count();
@@ -18,10 +18,10 @@ pub fn find_row(line: &[u8]) -> Option<(Mapping<'_>, usize)> {
             return None;
         }
         let row = &line[start..];
-        // Most of what has a dash is no row, and shows it soon.
+        // Most text around a dash is not a row; reject it early.
         let end = line[dash + 1..].iter().take_while(|&&b| address_byte(b)).count();
         let behind = line[dash + 1 + end..].trim_ascii_start();
-        // A tombstone has three letters.
+        // A tombstone has three permission letters.
         let letter = |p| if p == b' ' { b'?' } else { p };
         let perms = behind.first_chunk().map(|&[r, w, x, p]| Perms([r, w, x, letter(p)]));
         if end == 0 || !perms.is_some_and(plausible) {
@@ -35,12 +35,12 @@ pub fn find_row(line: &[u8]) -> Option<(Mapping<'_>, usize)> {
     })
 }
 
-/// Whether a line begins like a row and is none, as one that was damaged.
+/// Whether a line begins like a row but is not valid, as a damaged one.
 pub(crate) fn begins_like_a_row(line: &[u8]) -> bool {
     let number = |text: &[u8]| text.iter().take_while(|b| b.is_ascii_hexdigit()).count();
     let start = number(line);
     let end = line.get(start + 1..).map_or(0, number);
-    // Shorter numbers are a date, or pages of a book.
+    // Shorter numbers are a date or page numbers.
     start >= 6 && end >= 6 && line[start] == b'-'
 }
 
@@ -52,9 +52,9 @@ fn plausible(Perms([r, w, x, p]): Perms) -> bool {
     b"r-".contains(&r) && b"w-".contains(&w) && b"x-".contains(&x) && b"psS-?".contains(&p)
 }
 
-/// A row of the memory map of an Android tombstone (system/core/debuggerd, libdebuggerd):
+/// Parses a row from the memory map of an Android tombstone (system/core/debuggerd, libdebuggerd):
 /// `7f'12c00000-7f'32bfffff rw-  OFFSET  SIZE  NAME (BuildId: …) (load bias 0x…)`. The end is
-/// the last byte, device, inode and the fourth permission are not there.
+/// the last byte; device, inode and the fourth permission are missing.
 fn tombstone_row(row: &[u8]) -> Option<Mapping<'_>> {
     let mut at = 0;
     let start = number(row, &mut at)?;
@@ -91,7 +91,7 @@ fn tombstone_row(row: &[u8]) -> Option<Mapping<'_>> {
     })
 }
 
-/// A hexadecimal number that may have `'` between its halves.
+/// Parses a hexadecimal number that may have `'` between its halves.
 fn number(row: &[u8], at: &mut usize) -> Option<u64> {
     let digits = row[*at..].iter().take_while(|&&b| address_byte(b)).count();
     let text = &row[*at..*at + digits];
@@ -109,8 +109,8 @@ fn skip_blanks(row: &[u8], at: &mut usize) -> Option<()> {
     (blanks > 0).then_some(())
 }
 
-/// What a text is that shows a process's memory in another way than rows of maps; for the
-/// message to whoever gives it to a reader of maps.
+/// Recognises another format that shows a process's memory, for the error message of a reader of
+/// maps.
 pub fn other_listing(text: &[u8]) -> Option<&'static str> {
     let has = |word: &str| memchr::memmem::find(text, word.as_bytes()).is_some();
     if has("Start Addr") && has("End Addr") {

@@ -5,13 +5,13 @@ use crate::maps::Maps;
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-/// What rows are summed up by.
+/// The key by which rows are grouped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Group {
     /// The [kind](crate::Kind::word).
     Kind,
-    /// The name as shown; a file's without ` (deleted)`.
+    /// The name as shown; file names without ` (deleted)`.
     Name,
     /// The permissions.
     Perms,
@@ -21,19 +21,19 @@ pub enum Group {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Total {
-    /// What the rows have in common: a kind's word, a name or permissions.
+    /// The common value: the word of a kind, a name or permissions.
     pub key: Vec<u8>,
-    /// How many rows.
+    /// The number of rows.
     pub mappings: u64,
-    /// Their sizes, in bytes.
+    /// The sum of their sizes, in bytes.
     pub size: u64,
     /// Their resident memory in bytes, if the rows have the fields of smaps.
     pub rss: Option<u64>,
-    /// Their proportional share of resident memory in bytes, likewise.
+    /// Their proportional share of resident memory in bytes, if the rows have the fields of smaps.
     pub pss: Option<u64>,
 }
 
-/// Sums by group, the largest first.
+/// Sums by group, largest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Totals {
@@ -44,7 +44,7 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Sums up the rows that `take` lets through, given by their index.
+    /// Sums up the rows for which `take` returns true; `take` gets the row index.
     ///
     /// ```
     /// use vmatlas_maps::{Group, Maps, Totals};
@@ -64,7 +64,7 @@ impl Totals {
         Totals::sum_by(maps, key, take)
     }
 
-    /// Sums up those rows by a key of the caller's, such as their labels.
+    /// Sums up those rows by a key from the caller, such as their labels.
     pub fn sum_by<'k>(
         maps: &Maps,
         key: impl Fn(usize, &Mapping<'_>) -> Cow<'k, [u8]>,
@@ -98,7 +98,7 @@ impl Totals {
             };
             let (rss, pss) =
                 if maps.has_fields() { (field(b"Rss"), field(b"Pss")) } else { (0, 0) };
-            // smaps_rollup has one row, which stands for all and covers the gaps too.
+            // smaps_rollup has one row for the whole process, whose range includes the gaps.
             let (count, size) =
                 if row.name == b"[rollup]" { (0, 0) } else { (1, row.range.size()) };
             for total in [&mut groups[at], &mut all] {

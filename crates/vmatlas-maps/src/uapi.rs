@@ -1,8 +1,8 @@
-//! The numbers by which programs and the kernel speak to each other, each once in the workspace:
-//! one file for each header of include/uapi in Linux. They are those of x86 and ARM.
+//! Constants of the kernel's user-space API, defined once for the workspace: one file for each
+//! header of include/uapi in Linux. The values are those of x86 and ARM.
 //!
-//! Bits and options have the type of a register, because that is where they are found: as
-//! arguments of recorded calls.
+//! Bits and options have the type of a register, because they occur as arguments of recorded
+//! calls.
 //!
 //! ```
 //! use vmatlas_maps::uapi::mman::{MAP_ANONYMOUS, MAP_PRIVATE};

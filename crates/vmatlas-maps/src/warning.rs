@@ -1,53 +1,53 @@
-//! What is odd about a text that was used all the same.
+//! Warnings about a text that was parsed anyway.
 
 use crate::parse::{RowError, RowErrorKind};
 use crate::range::AddressRange;
 use std::fmt;
 
-/// Something odd about a listing; whatever could be read of it is used.
+/// A problem in a listing; all parsable rows are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Warning {
-    /// The line, counted from 1; 0 where it concerns the whole.
+    /// The line, counted from 1; 0 if the warning concerns the whole text.
     pub line: u64,
-    /// What it is.
+    /// The problem.
     pub kind: WarningKind,
 }
 
-/// What can be odd about a listing.
+/// A problem in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WarningKind {
-    /// A line that cannot be taken as a row.
+    /// A line that cannot be parsed as a row.
     BadRow(RowError),
-    /// The row has addresses in common with the one before it, or starts below it.
+    /// The row overlaps the one before it, or starts below it.
     Overlap {
         /// The row.
         row: AddressRange,
         /// The one before it.
         before: AddressRange,
     },
-    /// The rows begin again at low addresses after a row that is the last of a process: two
-    /// maps one after the other.
+    /// The addresses start low again after a row that is normally the last of a process: the text
+    /// contains two maps.
     StartsOver,
-    /// The row covers no address.
+    /// The row's range is empty.
     Empty(AddressRange),
-    /// A stack or heap of over 64 TiB: a digit of an address is lost.
+    /// A stack or heap of over 64 TiB: a digit of an address is missing.
     Huge(AddressRange),
     /// The last line has no line feed: the text may have been cut there.
     Cut,
-    /// Lines end in a carriage return, which was taken off: a copy made on Windows.
+    /// Lines end in a carriage return, which was removed: a copy made on Windows.
     CarriageReturns,
-    /// Every line is the row of a file and ends in a carriage return: a copy made on Windows, or
-    /// the files are called so.
+    /// Every line is the row of a file and ends in a carriage return: either a copy made on
+    /// Windows, or the file names end in one.
     NamesEndInCarriageReturns,
-    /// A field of smaps stands before any row.
+    /// A field of smaps precedes the first row.
     FieldWithoutRow,
-    /// No more than this many rows or bytes of names are kept; what follows is left out.
+    /// The limit on rows, fields or bytes of names was reached; the rest is left out.
     Full,
-    /// More warnings than are kept; this many are not listed.
+    /// The limit of warnings was reached; this many are not listed.
     More(u64),
-    /// Said by the source of the text, in its own words.
+    /// A warning from the source of the text, in its own words.
     Source(String),
 }
 
@@ -94,7 +94,7 @@ impl fmt::Display for Warning {
     }
 }
 
-/// Warnings, of which a hostile text cannot make more than some.
+/// A list of warnings whose length is bounded, also for a hostile text.
 #[derive(Clone, Debug, Default)]
 pub struct Warnings {
     kept: Vec<Warning>,
@@ -104,7 +104,7 @@ pub struct Warnings {
 impl Warnings {
     const MAX_KEPT: usize = 200;
 
-    /// Keeps a warning of a line, if there is room.
+    /// Adds a warning about a line, if there is room.
     pub fn push(&mut self, line: u64, kind: WarningKind) {
         if self.kept.len() < Self::MAX_KEPT {
             self.kept.push(Warning { line, kind });
@@ -113,7 +113,7 @@ impl Warnings {
         }
     }
 
-    /// The warnings; the last says how many are left out.
+    /// The warnings; the last one counts those left out.
     pub fn into_vec(mut self) -> Vec<Warning> {
         if self.left_out > 0 {
             self.kept.push(Warning { line: 0, kind: WarningKind::More(self.left_out) });

@@ -1,36 +1,36 @@
-//! Blocks: the pieces in which a recording is written, each complete in itself.
+//! Blocks: the self-contained units of a recording.
 //!
-//! docs/recording.md describes them; the constants here are that document's.
+//! docs/recording.md specifies them; the constants here are that document's.
 
 mod zstd;
 
-/// How every recording begins; the last two bytes are the version of the format.
+/// The first bytes of every recording; the last two are the format version.
 pub(crate) const MAGIC: [u8; 16] = *b"\x89vmatlas\r\n\x1a\nrec\x01";
-/// How a finished recording ends, behind the offset of its index.
+/// The last bytes of a finished recording; the offset of its index precedes them.
 pub(crate) const TRAILER: [u8; 8] = *b"vmaIndex";
-/// Bytes of a block's header.
+/// The size of a block header, in bytes.
 pub(crate) const HEADER: usize = 36;
-/// The most bytes of a block, packed or not.
+/// The maximum payload of a block in bytes, compressed or not.
 pub(crate) const MAX_BLOCK: usize = 256 << 20;
-/// Payloads from this size on are packed.
+/// The minimum size in bytes of a payload that is compressed.
 #[cfg(feature = "write")]
 const PACK_FROM: usize = 128;
 
-/// What is in a block.
+/// The content of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum BlockKind {
     Meta = 1,
-    /// Files and tasks.
+    /// Definitions of files and tasks.
     Names = 2,
-    /// Frames and calls.
+    /// Definitions of frames and calls.
     Stacks = 3,
-    /// Names of JIT code.
+    /// Definitions of JIT symbols.
     Symbols = 4,
     Events = 5,
-    /// All address spaces, before the first event that follows.
+    /// All address spaces, as they are before the next event.
     Snapshot = 6,
-    /// Where the blocks are, and which processes there were.
+    /// The positions of the blocks, and the list of processes.
     Index = 7,
 }
 
@@ -43,26 +43,26 @@ impl BlockKind {
     }
 }
 
-/// Where a block is and what it is about.
+/// The position of a block and the events that it starts at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block {
     pub(crate) kind: BlockKind,
-    /// Where its header begins.
+    /// The file offset of its header.
     pub(crate) offset: u64,
-    /// The number of the first event in it or behind it.
+    /// The number of the first event in the block, or of the next one after it.
     pub(crate) first_event: u64,
     /// The time before that event, in nanoseconds.
     pub(crate) time_ns: u64,
 }
 
-/// The header of a block, as it is in the file: little-endian.
+/// A block header, little-endian in the file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) kind: BlockKind,
     pub(crate) packed: bool,
-    /// Bytes of the payload in the file.
+    /// The size of the payload in the file, in bytes.
     pub(crate) stored: u32,
-    /// Bytes of the payload unpacked.
+    /// The size of the payload after decompression, in bytes.
     pub(crate) size: u32,
     pub(crate) first_event: u64,
     pub(crate) time_ns: u64,
@@ -70,7 +70,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Parts: stored, size, kind, packed, two zeroes, first event, time, checksum.
+    /// Layout: stored, size, kind, packed, two zeroes, first event, time, checksum.
     pub(crate) fn read(bytes: &[u8; HEADER]) -> Option<Header> {
         let u32_at = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| bytes[at + i]));
         let u64_at =
@@ -108,7 +108,7 @@ impl Header {
         hasher.finalize()
     }
 
-    /// The payload, if it is what was written.
+    /// Decompresses the payload; `None` if the checksum or the size does not match.
     pub(crate) fn unpack(&self, stored: &[u8]) -> Option<Vec<u8>> {
         if stored.len() != self.stored as usize || self.checksum(stored) != self.crc {
             return None;
@@ -120,7 +120,7 @@ impl Header {
     }
 }
 
-/// Appends a block to what is to be written.
+/// Appends a block to the output.
 #[cfg(feature = "write")]
 pub(crate) fn append(
     kind: BlockKind,

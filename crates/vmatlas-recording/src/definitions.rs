@@ -1,60 +1,60 @@
-//! What events name by number: files, tasks, stacks, names of JIT code.
+//! The entries that events refer to by number: files, tasks, stacks, JIT symbols.
 
 use super::id::{StackId, TaskId};
 use vmatlas_maps::Device;
 use vmatlas_space::bytes::{Put, Take};
 
-/// What events refer to. Entry 0 of each list stands for nothing.
+/// The entries that events refer to. Entry 0 of each list means none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Definitions {
-    /// What was mapped.
+    /// Mapped files and names.
     pub files: Vec<FileEntry>,
-    /// Threads; one that changed its name has an entry for each.
+    /// Threads; one that changed its name has one entry per name.
     pub tasks: Vec<TaskEntry>,
-    /// Places in code.
+    /// Code locations.
     pub frames: Vec<FrameEntry>,
-    /// Calls, each a frame and its caller: a stack is the innermost one.
+    /// Stack entries, each a frame and its caller; the innermost entry identifies a stack.
     pub calls: Vec<CallEntry>,
-    /// Names of code that a runtime compiled, as it told them.
+    /// JIT symbols, as the runtime reported them.
     pub symbols: Vec<SymbolEntry>,
-    /// Names of places in files that nobody will find again, such as deleted ones.
+    /// Symbols of locations in files that cannot be resolved later, such as deleted files.
     pub places: Vec<PlaceEntry>,
 }
 
-/// What a row shows of what is mapped.
+/// The file and name that a row shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FileEntry {
-    /// Its device; `00:00` without a file.
+    /// The device; `00:00` without a file.
     pub device: Device,
-    /// Its inode; 0 without a file.
+    /// The inode; 0 without a file.
     pub inode: u64,
-    /// Its name, with line feeds escaped as maps shows them.
+    /// The name, with line feeds escaped as in maps.
     pub name: Vec<u8>,
-    /// The build id of an ELF file; empty where there is none or it was not read.
+    /// The build id of an ELF file; empty if it has none or it was not read.
     pub build_id: Vec<u8>,
 }
 
 /// A thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskEntry {
-    /// Its number.
+    /// The thread's number.
     pub tid: u32,
     /// The number of its process.
     pub pid: u32,
-    /// Its name (`comm`), at most 15 bytes.
+    /// The name (`comm`), at most 15 bytes.
     pub comm: Vec<u8>,
 }
 
-/// A place in code.
+/// A code location.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct FrameEntry {
-    /// The file it is in, an index into [`files`](Definitions::files); 0 for memory without one.
+    /// The file, an index into [`files`](Definitions::files); 0 for memory without a file.
     pub file: u32,
-    /// Where in the file, in bytes; without a file the address. Of callers it is within the call
-    /// instruction.
+    /// The offset in the file, in bytes; without a file, the address. For callers it lies within
+    /// the call instruction.
     pub offset: u64,
-    /// Whether it was guessed from what lies on the stack.
+    /// Whether the frame was guessed from words on the stack.
     pub guessed: bool,
 }
 
@@ -67,38 +67,38 @@ pub struct CallEntry {
     pub frame: u32,
 }
 
-/// A function that a runtime compiled.
+/// A JIT-compiled function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SymbolEntry {
-    /// The process.
+    /// The number of the process.
     pub pid: u32,
-    /// Where it begins.
+    /// The start address.
     pub address: u64,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// Its name.
+    /// The name.
     pub name: Vec<u8>,
 }
 
-/// A function at a place in a file, which the recorder has looked up. A place in inlined functions
-/// has several, the innermost first.
+/// The symbol of a location in a file, resolved by the recorder. A location in inlined functions
+/// has several entries, the innermost first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PlaceEntry {
     /// The file, an index into [`files`](Definitions::files).
     pub file: u32,
-    /// Where in the file, in bytes.
+    /// The offset in the file, in bytes.
     pub offset: u64,
     /// The function's name.
     pub function: Vec<u8>,
-    /// How many bytes into the function that is.
+    /// The offset from the start of the function, in bytes.
     pub function_offset: u64,
-    /// `FILE:LINE`; empty where it is not known.
+    /// `FILE:LINE`; empty if it is not known.
     pub source: Vec<u8>,
     /// Whether the function is inlined into the next.
     pub inlined: bool,
 }
 
-/// The most entries of a kind; more than a recording of days has.
+/// The maximum number of entries of a kind, which recordings of days stay below.
 const MAX_ENTRIES: usize = 1 << 26;
 
 const FILE: u8 = 1;
@@ -132,7 +132,7 @@ impl Definitions {
         self.tasks.get(task.index()).filter(|_| !task.is_none())
     }
 
-    /// Takes what a block defines; none where the bytes cannot be definitions.
+    /// Reads a block of definitions; `None` if the bytes are invalid.
     pub(crate) fn read(&mut self, bytes: &[u8]) -> Option<()> {
         let mut take = Take(bytes);
         while let Some(tag) = take.byte() {
@@ -179,12 +179,12 @@ impl Definitions {
     }
 }
 
-/// The numbers of the frames of a stack, the innermost first.
+/// The frame numbers of a stack, the innermost first.
 pub(crate) fn walk(calls: &[CallEntry], stack: StackId) -> impl Iterator<Item = u32> {
     let mut next = stack.index();
     std::iter::from_fn(move || {
         let call = calls.get(next).filter(|_| next != 0)?;
-        // Callers are written before those they call, so this ends.
+        // Callers are written before the frames they call, so this ends.
         let caller = call.caller.index();
         next = if caller < next { caller } else { 0 };
         Some(call.frame)

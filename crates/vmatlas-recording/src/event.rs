@@ -1,26 +1,26 @@
-//! Events, and their bytes.
+//! Events and their encoding.
 
 use super::call::{Call, CallKind};
 use super::id::{EventNumber, StackId, TaskId};
 use vmatlas_maps::{AddressRange, Perms};
 use vmatlas_space::bytes::{Put, Take};
 
-/// Something that happened to an address space, or that the kernel showed of it.
+/// A change of an address space, or an observation by the kernel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Its number, counted from 1 over the whole recording, in the order of the kernel.
+    /// The number, counted from 1 over the whole recording, in the kernel's order.
     pub number: EventNumber,
-    /// When, in nanoseconds from the start of the recording.
+    /// The time in nanoseconds from the start of the recording.
     pub time_ns: u64,
-    /// The thread that did it, see [`Definitions::task`](super::Definitions::task).
+    /// The thread that caused it, see [`Definitions::task`](super::Definitions::task).
     pub task: TaskId,
     /// Its call stack, see [`Definitions::frames_of`](super::Definitions::frames_of).
     pub stack: StackId,
-    /// What.
+    /// The kind and content of the event.
     pub what: What,
 }
 
-/// What can happen.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum What {
@@ -28,44 +28,44 @@ pub enum What {
     Call {
         /// The call.
         call: Call,
-        /// What it mapped, an index into [`Definitions::files`](super::Definitions::files) (0 for
-        /// memory without a file); of `PR_SET_VMA_ANON_NAME` the one whose name is given.
+        /// The mapped file, an index into [`Definitions::files`](super::Definitions::files) (0 for
+        /// memory without a file); for `PR_SET_VMA_ANON_NAME`, the entry with the given name.
         file: u32,
-        /// Whether its place among the calls of the same address space is certain.
+        /// Whether its order among the calls of the same address space is certain.
         in_order: bool,
     },
-    /// It made another task, with its address space (`memory`) or a copy.
+    /// The task made another task, which shares (`memory`) or copies its address space.
     Clone {
-        /// The new one.
+        /// The new task.
         child: TaskId,
         /// Whether the two share their address space (`CLONE_VM`).
         memory: bool,
     },
-    /// It is known by another entry of the tasks from now on: its name has changed.
+    /// The task has a new name and, from now on, another task entry.
     Renamed {
         /// The entry.
         to: TaskId,
     },
-    /// It has executed a program: this is its new address space.
+    /// The task executed a program and has a new address space.
     Exec {
-        /// Its entry from now on.
+        /// The task entry from now on.
         to: TaskId,
         /// All rows.
         rows: Vec<RecordedRow>,
     },
-    /// It was there before the recording, with these rows.
+    /// The task existed before the recording, with these rows.
     Attached {
         /// All rows.
         rows: Vec<RecordedRow>,
     },
-    /// The kernel shows these rows in `range`, which is not what follows from the events.
+    /// The kernel shows these rows in `range`, which differ from the result of the events.
     Observed {
-        /// The addresses that were looked at.
+        /// The observed addresses.
         range: AddressRange,
-        /// The rows that lie in it, whole.
+        /// The rows that overlap it, not cut.
         rows: Vec<RecordedRow>,
     },
-    /// It has ended, with a status as of wait(2).
+    /// The task ended, with a status as in wait(2).
     Exit {
         /// The status.
         status: i32,
@@ -79,27 +79,27 @@ pub enum What {
         /// `si_addr`.
         address: u64,
     },
-    /// What was in the registers when the signal of the next event came.
+    /// The registers at the signal of the next event.
     Registers {
-        /// By the names that the architecture's manual gives them, in lower case; also `fs_base`
+        /// The registers by their names in the architecture's manual, in lower case; also `fs_base`
         /// and `gs_base`.
         values: Vec<(Vec<u8>, u64)>,
-        /// The code at the instruction pointer, as far as it could be read.
+        /// The readable code bytes at the instruction pointer.
         code: Vec<u8>,
     },
-    /// A page was touched for the first time (`--pages`).
+    /// A page was accessed for the first time (`--pages`).
     Fault {
         /// The address.
         address: u64,
     },
-    /// Which of its pages are in memory (`--pages`).
+    /// The resident pages of the task (`--pages`).
     Resident {
         /// All ranges, in order; they do not touch.
         ranges: Vec<AddressRange>,
     },
-    /// So many events were lost before this one.
+    /// Events were lost before this one.
     Lost {
-        /// How many.
+        /// The number of lost events.
         events: u64,
     },
 }
@@ -107,17 +107,17 @@ pub enum What {
 /// A row of maps in a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordedRow {
-    /// Its addresses.
+    /// The addresses.
     pub range: AddressRange,
-    /// Its permissions.
+    /// The permissions.
     pub perms: Perms,
-    /// Its offset, in bytes.
+    /// The offset, in bytes.
     pub offset: u64,
     /// Device, inode and name: an index into [`Definitions::files`](super::Definitions::files).
     pub file: u32,
 }
 
-/// What the coding of an event leaves out because the one before it tells.
+/// The state from the previous event, which the encoding of an event omits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Context {
     pub(crate) number: EventNumber,
@@ -127,7 +127,7 @@ pub(crate) struct Context {
     address: u64,
 }
 
-/// Tags of what is no call; calls have the numbers of their kinds.
+/// Tags of events other than calls; a call has the number of its kind.
 const CLONE: u8 = 64;
 const RENAMED: u8 = 65;
 const EXEC: u8 = 66;
@@ -139,24 +139,24 @@ const FAULT: u8 = 71;
 const LOST: u8 = 72;
 const RESIDENT: u8 = 73;
 const REGISTERS: u8 = 74;
-/// Set in a tag if the task is that of the event before.
+/// Set in a tag if the task is that of the previous event.
 const SAME_TASK: u8 = 0x80;
 
-/// Bits of the byte behind the tag of a call.
+/// Bits of the byte after the tag of a call.
 const WITH_FILE: u8 = 1;
 const OUT_OF_ORDER: u8 = 2;
-/// The result is 0; else it follows.
+/// The result is 0 and omitted.
 const RESULT_ZERO: u8 = 4;
-/// The result is the address in the first argument.
+/// The result equals the address in the first argument.
 const RESULT_FIRST: u8 = 8;
 
 impl Context {
-    /// Where a block of events begins.
+    /// The state at the start of a block of events.
     pub(crate) fn at(number: EventNumber, time_ns: u64) -> Context {
         Context { number, time_ns, ..Context::default() }
     }
 
-    /// Writes an event; its number is not looked at.
+    /// Writes an event; ignores its number.
     pub(crate) fn write(&mut self, event: &Event, out: &mut Vec<u8>) {
         let tag = match &event.what {
             What::Call { call, .. } => call.kind as u8,
@@ -247,14 +247,14 @@ impl Context {
         for (index, argument) in call.args[..count].iter().enumerate() {
             match index {
                 0 => out.put_address(*argument, self.address),
-                // Lengths are of whole pages, mostly, as offsets are.
+                // Lengths and offsets are usually whole pages.
                 1 | 5 => out.put(argument.rotate_right(12)),
                 _ => out.put_signed(*argument as i64),
             }
         }
         let mut near = first;
         if bits & (RESULT_ZERO | RESULT_FIRST) == 0 {
-            // Where no place is asked for, the new one is near the last.
+            // Without a hint, the new mapping is usually near the last one.
             let from = if first == 0 { self.address } else { first };
             out.put_address(call.result as u64, from);
             if call.result > 0 {
@@ -277,7 +277,7 @@ impl Context {
         }
     }
 
-    /// Reads the next event; none where the bytes cannot be one.
+    /// Reads the next event; `None` if the bytes are invalid.
     #[inline]
     pub(crate) fn read(&mut self, take: &mut Take<'_>) -> Option<Event> {
         let tag = take.byte()?;
@@ -287,7 +287,7 @@ impl Context {
         let stack = StackId::new(u32::try_from(stack).ok()?);
         (self.time_ns, self.task, self.stack) = (time_ns, task, stack);
         let number = self.number;
-        // A header may say anything.
+        // The number comes from a header and is not trusted.
         self.number = number.next();
         let what = match tag & !SAME_TASK {
             CLONE => What::Clone { child: TaskId::new(take.u32()?), memory: take.bool()? },

@@ -1,4 +1,4 @@
-//! The numbers by which events name threads and call stacks.
+//! The numbers of threads and call stacks in events.
 
 use std::fmt;
 

@@ -42,11 +42,11 @@
 //! - [`strace`] makes the same of a log of strace(1); [`call`] is the table of system calls.
 //!
 //! This crate opens no file, calls no kernel, has no unsafe code and panics on no input: a
-//! [`Source`] gives it the bytes. Without the feature `write` it needs no C compiler. It does not
+//! [`ReadAt`](vmatlas_maps::ReadAt) gives it the bytes. Without the feature `write` it needs no C compiler. It does not
 //! record; `vmatlas-linux` does.
 
 #![forbid(unsafe_code)]
-// How a thing is encoded stands beside how it is decoded; only `Writer` encodes.
+// Encoding and decoding share their modules; only `Writer` encodes.
 #![cfg_attr(not(feature = "write"), allow(dead_code))]
 
 mod block;

@@ -1,4 +1,4 @@
-//! The whole life of one address.
+//! The history of one address.
 
 use super::call::CallKind;
 use super::event::{Event, What};
@@ -11,70 +11,70 @@ use std::ops::ControlFlow;
 use vmatlas_maps::ReadAt;
 use vmatlas_maps::{AddressRange, Perms};
 
-/// Something that happened to an address, with the event that did it.
+/// A change of an address, with the event that caused it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LifeStep {
     /// The event.
     pub event: Event,
-    /// The address at that time: its bytes may have moved since.
+    /// The address at that time; its bytes may have moved since.
     pub address: u64,
-    /// What it did.
+    /// The change.
     pub kind: LifeKind,
-    /// The row with the address after it; none where nothing is mapped.
+    /// The row that covers the address afterwards; `None` if it is unmapped.
     pub row: Option<(AddressRange, Perms)>,
 }
 
-/// What can happen to an address.
+/// The kinds of changes of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LifeKind {
-    /// It was there before the recording.
+    /// The mapping existed before the recording.
     Before,
-    /// It was mapped, where nothing was.
+    /// Unmapped addresses were mapped.
     Made,
-    /// It was mapped in the place of what was there.
+    /// A new mapping replaced the old one.
     Replaced,
-    /// Its bytes came from another address.
+    /// The bytes moved here from another address.
     MovedFrom(u64),
-    /// Its bytes went to another address.
+    /// The bytes moved to another address.
     MovedTo(u64),
-    /// It is no longer mapped.
+    /// The address was unmapped.
     Unmapped,
-    /// Its permissions changed, or were set anew.
+    /// The permissions were changed, or set again.
     Protected,
-    /// It got a name, advice, a lock, a policy or a seal.
+    /// The mapping got a name, advice, a lock, a policy or a seal.
     Changed,
-    /// What it belongs to got another end, by what happened beside it: it was split, joined or
+    /// The bounds of the mapping changed by an event outside the address: it was split, joined or
     /// grew.
     Reshaped,
-    /// The kernel showed something else than the events tell.
+    /// The kernel shows a state that does not follow from the events.
     Observed,
-    /// Its address space was copied for a child, whose address this is.
+    /// The address space was copied for a child, to which this address belongs.
     Inherited,
-    /// Its process has executed a program or ended.
+    /// The process executed a program or ended.
     Ended,
 }
 
-/// How often bytes are followed back to where they came from.
+/// The maximum number of moves that are traced back.
 const MAX_MOVES: usize = 16;
-/// The most steps that are kept: of a page that is protected over and over the last ones.
+/// The maximum number of steps; beyond it the oldest but the first are dropped.
 const MAX_STEPS: usize = 1 << 16;
 
-/// An address space between two events.
+/// A part of the history, which lies in one address space.
 #[derive(Clone, Copy)]
 struct Stretch {
     space: u32,
-    /// The event with which it begins: the fork that made it.
+    /// The event that starts it: the fork that made the address space.
     from: EventNumber,
 }
 
 impl<S: ReadAt> Recording<S> {
-    /// All that happened to an address of the process that has `task` after event `until`, the
-    /// first first. Where bytes were moved there, or the process was forked, their life goes on
-    /// before that elsewhere.
+    /// The history of an address, up to event `until`, in the process to which `task` then belongs;
+    /// the oldest step comes first. If bytes were moved there, or the process was forked, the
+    /// earlier steps are those of the source.
     ///
-    /// Every event up to `until` is followed.
+    /// This replays every event up to `until`. The error is the one that ended the replay early.
     pub fn life(
         &self,
         task: TaskId,
@@ -106,7 +106,7 @@ impl<S: ReadAt> Recording<S> {
                 steps.splice(0..0, found);
                 return (steps, error);
             };
-            // What was at this address before is another life.
+            // Earlier steps at this address concern other bytes.
             let later = found.split_off(moved);
             if let LifeKind::MovedFrom(from) = later[0].kind {
                 address = from;
@@ -117,8 +117,8 @@ impl<S: ReadAt> Recording<S> {
         (steps, error)
     }
 
-    /// The events that ended the mappings at these addresses of a task, after the moment that
-    /// `replay` is of up to event `until`; none where an address is mapped all the time or never.
+    /// The events, up to event `until`, that ended the mappings at these addresses of a task after
+    /// the state of `replay`; `None` for an address that stays mapped or never was.
     pub fn unmappings(
         &self,
         replay: &Replay,
@@ -160,7 +160,7 @@ impl<S: ReadAt> Recording<S> {
         ends
     }
 
-    /// Follows all events up to `until`, and shows each with the state before and after it.
+    /// Replays all events up to `until`; calls `see` with each and the states before and after it.
     fn follow(
         &self,
         until: EventNumber,
@@ -184,7 +184,7 @@ impl<S: ReadAt> Recording<S> {
         let mut row = None;
         let mut current = stretches.len() - 1;
         self.follow(until, |event, before, after| {
-            // The next stretch begins with the fork that made it.
+            // The next stretch starts with the fork that made it.
             let next = current.checked_sub(1).map(|next| stretches[next]);
             if let Some(next) = next
                 && event.number == next.from
@@ -219,7 +219,7 @@ impl<S: ReadAt> Recording<S> {
     }
 }
 
-/// Whether a call put something else where an address is.
+/// Whether a call made a new mapping over an address.
 fn replaces(event: &Event, address: u64) -> bool {
     let What::Call { call, .. } = &event.what else { return false };
     let start = call.result as u64;
@@ -231,7 +231,7 @@ fn replaces(event: &Event, address: u64) -> bool {
     call.result > 0 && start <= address && address - start < length
 }
 
-/// The state before an event, as far as it is asked for.
+/// The part of the state before an event that callers need.
 struct Before {
     task: TaskId,
     space: Option<u32>,
@@ -243,14 +243,14 @@ impl Before {
     }
 }
 
-/// The row with an address.
+/// The row that covers an address.
 fn look(space: &RecordedSpace, address: u64) -> Option<(AddressRange, Perms)> {
     let row = space.memory.query(address, false)?;
     Some((row.range, row.perms))
 }
 
-/// What an event did to an address: `was` and `is` say whether it was and is mapped, `differs`
-/// whether its row has changed.
+/// The change that an event made to an address: `was` and `is` are whether it was and is mapped,
+/// `differs` whether its row has changed.
 fn kind_of(event: &Event, address: u64, was: bool, is: bool, differs: bool) -> Option<LifeKind> {
     let within = |start: u64, length: u64| {
         start <= address && address - start < length.saturating_add(0xfff) & !0xfff

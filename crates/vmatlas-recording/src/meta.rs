@@ -1,15 +1,15 @@
-//! What a recording says of itself.
+//! The metadata of a recording.
 
 use vmatlas_maps::KernelVersion;
 use vmatlas_space::bytes::{Put, Take};
 use vmatlas_space::{KernelProfile, Vsyscall};
 
-/// Of which machine and command a recording is.
+/// The machine and command of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
-    /// What `uname -r` says.
+    /// The kernel release (`uname -r`).
     pub kernel: String,
-    /// What `uname -m` says.
+    /// The machine (`uname -m`).
     pub machine: String,
     /// The page size in bytes.
     pub page_size: u64,
@@ -17,17 +17,17 @@ pub struct Meta {
     pub vsyscall: Vsyscall,
     /// Whether the processor has protection keys.
     pub pkeys: bool,
-    /// What recorded: `ptrace`, `perf`.
+    /// The backend of the recorder: `ptrace`, `perf`.
     pub backend: String,
-    /// When it began, in nanoseconds since 1970.
+    /// The start of the recording, in nanoseconds since 1970.
     pub began_ns: u64,
-    /// The program and its arguments; the process number where one was attached to.
+    /// The program and its arguments; the process number for an attached process.
     pub command: Vec<Vec<u8>>,
 }
 
 impl Meta {
-    /// The rules by which recorder and readers follow events. What succeeded has passed all
-    /// limits, so there are none.
+    /// The rules by which recorder and readers replay events. A call that succeeded has passed all
+    /// limits, so the profile has none.
     pub fn profile(&self) -> KernelProfile {
         let version = self.kernel.parse().unwrap_or(KernelVersion::new(6, 12, 0));
         let mut profile = KernelProfile::of(version);

@@ -1,28 +1,28 @@
-//! Who made each byte of an address space.
+//! The origin of each byte of an address space.
 
 use super::call::CallKind;
 use super::id::{EventNumber, StackId, TaskId};
 use vmatlas_maps::AddressRange;
 
-/// What made some bytes of an address space.
+/// The event that mapped a range of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Origin {
-    /// The number of the event, counted from 1; 0 where there is none.
+    /// The number of the event, counted from 1; 0 if there is none.
     pub event: EventNumber,
-    /// When it was, in nanoseconds from the start of the recording.
+    /// The time of the event in nanoseconds from the start of the recording.
     pub time_ns: u64,
-    /// The thread that did it, see [`Definitions::task`](super::Definitions::task).
+    /// The thread that mapped it, see [`Definitions::task`](super::Definitions::task).
     pub task: TaskId,
     /// Its call stack, see [`Definitions::frames_of`](super::Definitions::frames_of).
     pub stack: StackId,
-    /// What it did.
+    /// The kind of call or event.
     pub maker: Maker,
-    /// Whether the bytes came by fork(2) from the process that made them.
+    /// Whether fork(2) copied the bytes from the process that mapped them.
     pub inherited: bool,
 }
 
-/// What can make a mapping.
+/// The kinds of origins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Maker {
@@ -30,16 +30,17 @@ pub enum Maker {
     Call(CallKind),
     /// The kernel, in execve(2).
     Exec,
-    /// It was there before the recording began.
+    /// The mapping existed before the recording began.
     Before,
-    /// The kernel shows it, and no event tells of it.
+    /// The kernel shows the mapping, but no event explains it.
     Unseen,
-    /// Who touched a page first; of pages only, see [`RecordedSpace::touched`](super::RecordedSpace::touched).
+    /// The first access to a page; only in
+    /// [`RecordedSpace::touched`](super::RecordedSpace::touched).
     Touch,
 }
 
 impl Origin {
-    /// Of bytes that no event tells of.
+    /// The origin of bytes that no event explains.
     pub const UNSEEN: Origin = Origin {
         event: EventNumber::NONE,
         time_ns: 0,
@@ -49,7 +50,7 @@ impl Origin {
         inherited: false,
     };
 
-    /// How it is known, in the word of `blame --json`.
+    /// The source of the origin, as the word in `blame --json`.
     pub fn how(&self) -> &'static str {
         match self.maker {
             Maker::Unseen => "unseen",
@@ -61,16 +62,16 @@ impl Origin {
     }
 }
 
-/// The origins of an address space, by address. Kept beside the VMAs, because the kernel joins
-/// mappings of different origin to one.
+/// The origins of an address space, by address. They are separate from the VMAs because the kernel
+/// joins mappings of different origin.
 ///
-/// Every byte has at most one origin; those that no event tells of have none.
+/// Every byte has at most one origin; bytes that no event explains have none.
 #[derive(Clone, Debug, Default)]
 pub struct Origins {
-    /// Where each chunk ends.
+    /// The end of each chunk.
     ends: Vec<u64>,
-    /// Pieces in the order of addresses, which do not overlap, in chunks that are never empty:
-    /// nearly every event puts one in or takes one out, and then only a chunk has to be moved.
+    /// Pieces in address order, which do not overlap, in chunks that are never empty. Nearly every
+    /// event inserts or removes a piece, which then moves only the rest of one chunk.
     chunks: Vec<Vec<Piece>>,
     len: usize,
 }
@@ -82,10 +83,10 @@ struct Piece {
     origin: Origin,
 }
 
-/// The most pieces of a chunk.
+/// The maximum number of pieces in a chunk.
 const MAX_PIECES: usize = 32;
 
-/// Where a piece stands, or would stand.
+/// The position of a piece, or its insertion point.
 #[derive(Clone, Copy)]
 struct Position {
     chunk: usize,
@@ -111,13 +112,13 @@ impl Origins {
         })
     }
 
-    /// All pieces.
+    /// All pieces, in address order.
     pub fn iter(&self) -> impl Iterator<Item = (AddressRange, Origin)> {
         let pieces = self.chunks.iter().flatten();
         pieces.map(|piece| (AddressRange::new(piece.start, piece.end), piece.origin))
     }
 
-    /// How many pieces there are.
+    /// The number of pieces.
     pub fn len(&self) -> usize {
         self.len
     }
@@ -127,7 +128,7 @@ impl Origins {
         self.len == 0
     }
 
-    /// All bytes of `range` are of this origin now.
+    /// Sets the origin of all bytes of `range`.
     pub fn set(&mut self, range: AddressRange, origin: Origin) {
         if range.size() > 0 {
             let at = self.clear(range);
@@ -135,8 +136,8 @@ impl Origins {
         }
     }
 
-    /// A page of `range` was touched. It goes on where a page before it was touched by the same
-    /// stack, so that a loop over memory makes one piece.
+    /// Records the first access to a page of `range`. Extends the piece before it if that has the
+    /// same stack, so that a loop over memory makes one piece.
     pub(crate) fn touch(&mut self, range: AddressRange, origin: Origin) {
         let before = range.start.checked_sub(1).and_then(|last| self.piece(self.find(last)));
         let goes_on = before.filter(|before| {
@@ -150,15 +151,15 @@ impl Origins {
         self.set(range, origin);
     }
 
-    /// The bytes of `range` are gone.
+    /// Removes the origins of `range`.
     pub fn remove(&mut self, range: AddressRange) {
         if range.size() > 0 {
             self.clear(range);
         }
     }
 
-    /// The bytes of `from` are at `to` now, where something else may have been. `keep` leaves
-    /// their old place with them (`MREMAP_DONTUNMAP`).
+    /// Moves the origins of `from` to the address `to`, replacing those there. `keep` also leaves
+    /// them at the old place (`MREMAP_DONTUNMAP`).
     pub fn relocate(&mut self, from: AddressRange, to: u64, keep: bool) {
         let pieces: Vec<(AddressRange, Origin)> = self.within(from).collect();
         if !keep {
@@ -171,7 +172,7 @@ impl Origins {
         }
     }
 
-    /// The stack of an event has become known, and it made bytes of `range`.
+    /// Sets the stack of the pieces of `range` that an event made.
     pub(crate) fn set_stack(&mut self, range: AddressRange, event: EventNumber, stack: StackId) {
         if range.size() == 0 {
             return;
@@ -184,7 +185,7 @@ impl Origins {
         of_event.for_each(|piece| piece.origin.stack = stack);
     }
 
-    /// All bytes of `range` without an origin are of this one.
+    /// Sets the origin of all bytes of `range` that have none.
     pub(crate) fn fill(&mut self, range: AddressRange, origin: Origin) {
         let pieces: Vec<AddressRange> = self.within(range).map(|(piece, _)| piece).collect();
         let mut from = range.start;
@@ -195,7 +196,7 @@ impl Origins {
         self.set(AddressRange::new(from, range.end.max(from)), origin);
     }
 
-    /// The bytes of `range` that lie in none of these rows are gone.
+    /// Removes the origins in `range` that lie outside these rows.
     pub(crate) fn keep(&mut self, range: AddressRange, rows: impl Iterator<Item = AddressRange>) {
         let mut from = range.start;
         for row in rows {
@@ -207,7 +208,7 @@ impl Origins {
         self.remove(AddressRange::new(from, range.end.max(from)));
     }
 
-    /// The origins of a forked child.
+    /// The origins in a forked child.
     #[must_use]
     pub fn fork(&self) -> Origins {
         let mut child = self.clone();
@@ -229,7 +230,7 @@ impl Origins {
         self.chunks.get(at.chunk)?.get(at.index)
     }
 
-    /// Takes all out of a range that is not empty; where its piece would stand.
+    /// Removes all pieces of a nonempty range; returns the insertion point.
     fn clear(&mut self, range: AddressRange) -> Position {
         let mut at = self.find(range.start);
         while let Some(piece) = self.chunks.get_mut(at.chunk).and_then(|c| c.get_mut(at.index)) {
@@ -259,7 +260,7 @@ impl Origins {
                     self.update_end(at.chunk);
                 }
             }
-            // The end of a chunk is the start of the next; an empty one is gone.
+            // The position after the last piece of a chunk is the start of the next one.
             if self.chunks.get(at.chunk).is_some_and(|pieces| pieces.len() == at.index) {
                 at = Position { chunk: at.chunk + 1, index: 0 };
             }
@@ -267,7 +268,7 @@ impl Origins {
         at
     }
 
-    /// Puts a piece where it stands then.
+    /// Inserts a piece; returns its position.
     fn insert(&mut self, at: Position, piece: Piece) -> Position {
         let mut at = at;
         self.len += 1;
@@ -293,7 +294,7 @@ impl Origins {
         at
     }
 
-    /// Keeps what is kept beside a chunk, which changed; an empty one goes.
+    /// Updates `ends[chunk]` after its pieces changed; removes the chunk if it is now empty.
     #[inline]
     fn update_end(&mut self, chunk: usize) {
         match self.chunks[chunk].last() {
@@ -314,7 +315,7 @@ mod tests {
         Origin { event: EventNumber::new(event), ..Origin::UNSEEN }
     }
 
-    /// Origins by page, the naive way.
+    /// A naive version: the origin of each page.
     fn pages(origins: &Origins) -> Vec<Option<u64>> {
         (0..64).map(|page| origins.get(page * 0x1000).map(|origin| origin.event.get())).collect()
     }
@@ -341,7 +342,7 @@ mod tests {
                     origins.remove(range);
                     naive[from..from + size].fill(None);
                 }
-                // The kernel moves nothing onto itself.
+                // The kernel rejects overlapping moves.
                 _ if to + size <= from || from + size <= to => {
                     let keep = random(2) == 0;
                     origins.relocate(range, to as u64 * 0x1000, keep);

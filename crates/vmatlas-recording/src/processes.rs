@@ -1,4 +1,4 @@
-//! The processes of a recording, and when they lived.
+//! The processes of a recording and their lifetimes.
 
 use super::definitions::TaskEntry;
 use super::event::{Event, What};
@@ -10,43 +10,43 @@ use vmatlas_space::bytes::{Put, Take};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Process {
-    /// Its number.
+    /// The process number.
     pub pid: u32,
-    /// The last entry of its first thread: an index into
+    /// The last task entry of its first thread: an index into
     /// [`Definitions::tasks`](super::Definitions::tasks).
     pub task: TaskId,
-    /// The number of the event with which it began.
+    /// The number of its first event.
     pub first: EventNumber,
-    /// The number of the event with which its last thread ended; none if it lived on.
+    /// The number of the event that ended its last thread; `None` if it was still running.
     pub last: Option<EventNumber>,
-    /// When it began, in nanoseconds from the start.
+    /// The time of its first event, in nanoseconds from the start of the recording.
     pub began_ns: u64,
-    /// The status it ended with, as of wait(2).
+    /// The exit status, as in wait(2).
     pub status: Option<i32>,
 }
 
-/// How a recording went.
+/// Statistics of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Course {
-    /// How many events it has.
+    /// The number of events.
     pub events: u64,
-    /// How often the kernel showed something else than follows from the events.
+    /// The number of observations, each a state that did not follow from the events.
     pub observations: u64,
-    /// How many events were lost.
+    /// The number of lost events.
     pub lost: u64,
 }
 
-/// Follows events and notes which processes there are.
+/// Collects the processes from events.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Processes {
     pub(crate) course: Course,
     all: Vec<Process>,
-    /// The place in `all` of each living process, and how many threads it has.
+    /// The index in `all` of each living process, and its number of threads.
     living: HashMap<u32, (usize, u32)>,
 }
 
-/// The most that are listed.
+/// The maximum number of processes listed.
 const MAX_PROCESSES: usize = 1 << 22;
 
 impl Processes {
@@ -66,7 +66,7 @@ impl Processes {
                     self.add(pid(*to), *to, event);
                 }
                 self.rename(pid(*to), *to);
-                // All other threads are gone.
+                // execve ends all other threads.
                 if let Some((_, threads)) = self.living.get_mut(&pid(*to)) {
                     *threads = 1;
                 }

@@ -1,4 +1,4 @@
-//! Reading a recording.
+//! Reads recordings.
 
 use super::block::{Block, BlockKind, HEADER, Header, MAGIC, TRAILER};
 use super::definitions::Definitions;
@@ -11,61 +11,61 @@ use std::ops::ControlFlow;
 use vmatlas_maps::ReadAt;
 use vmatlas_space::bytes::Take;
 
-/// Why a recording cannot be read.
+/// The reason why a recording cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordingError {
-    /// The first bytes are not those of a recording.
+    /// The first bytes are not the magic number of a recording.
     #[error("not a recording of vmatlas")]
     NotARecording,
-    /// Another version of the format.
+    /// The recording has this format version, which is not supported.
     #[error("a recording of version {0}; this vmatlas reads version 1")]
     Version(u8),
-    /// The beginning is missing or damaged, so that nothing can be made of the rest.
+    /// The block at this offset is missing or damaged, and the rest depends on it.
     #[error("damaged at byte {0}: what the recording says of itself cannot be read")]
     Damaged(u64),
 }
 
-/// A moment of a recording.
+/// A point in a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Moment {
-    /// So many nanoseconds after its start.
+    /// The time since its start, in nanoseconds.
     Time(u64),
     /// After the event with this number.
     Event(EventNumber),
-    /// The last moment: of a process, before it exits.
+    /// The last state; for a process, the state before it exits.
     #[default]
     End,
 }
 
-/// A recording, opened.
+/// An open recording.
 #[derive(Debug)]
 pub struct Recording<S> {
     source: S,
     meta: Meta,
     blocks: Vec<Block>,
     definitions: Definitions,
-    /// Blocks of definitions that were not needed yet.
+    /// Blocks of definitions that have not been read yet.
     unread: Vec<Block>,
     processes: Option<Overview>,
     warnings: Vec<String>,
 }
 
-/// What an index says besides where blocks are.
+/// The content of an index besides the blocks.
 type Overview = (Vec<Process>, Course);
 
-/// Whether bytes begin as a recording does.
+/// Whether bytes begin with the magic number of a recording.
 pub fn looks_like_recording(head: &[u8]) -> bool {
     head.starts_with(&MAGIC[..15])
 }
 
 impl<S: ReadAt> Recording<S> {
-    /// Opens a recording, also one that is still being written or was cut. `source` must know its
-    /// size.
+    /// Opens a recording, including one that is truncated or still being written. `source` must
+    /// know its size.
     ///
     /// # Errors
-    /// [`RecordingError`] if its beginning is not that of a recording that this version reads. What
-    /// is damaged behind it is left out and told by [`warnings`](Recording::warnings).
+    /// [`RecordingError`] if the start is not that of a recording in a supported version. Damaged
+    /// blocks after it are skipped and reported by [`warnings`](Recording::warnings).
     pub fn open(source: S) -> Result<Recording<S>, RecordingError> {
         let mut magic = [0; 16];
         if !read_exact(&source, 0, &mut magic) || !looks_like_recording(&magic) {
@@ -97,23 +97,23 @@ impl<S: ReadAt> Recording<S> {
         Ok(recording)
     }
 
-    /// What it says of itself.
+    /// The metadata.
     pub fn meta(&self) -> &Meta {
         &self.meta
     }
 
-    /// What its events refer to; stacks are there after
+    /// The entries that events refer to; stacks are included after
     /// [`read_stacks`](Recording::read_stacks).
     pub fn definitions(&self) -> &Definitions {
         &self.definitions
     }
 
-    /// What was odd about it so far.
+    /// Problems found so far.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// Reads stacks and the names of JIT code.
+    /// Reads the stacks and JIT symbols into the definitions.
     pub fn read_stacks(&mut self) {
         self.define(|_| true);
     }
@@ -135,13 +135,13 @@ impl<S: ReadAt> Recording<S> {
         }
     }
 
-    /// The processes, in the order in which they began. Where the recording was not finished all
-    /// events are read for it.
+    /// The processes, ordered by their first event. This reads all events if the recording was not
+    /// finished.
     pub fn processes(&mut self) -> &[Process] {
         &self.overview().0
     }
 
-    /// How it went; likewise.
+    /// Statistics of the recording. This reads all events if the recording was not finished.
     pub fn course(&mut self) -> Course {
         self.overview().1
     }
@@ -158,10 +158,11 @@ impl<S: ReadAt> Recording<S> {
         self.processes.get_or_insert_default()
     }
 
-    /// Gives the events from a number on to `take`, until it breaks.
+    /// Calls `take` with each event from a number on, until it breaks.
     ///
     /// # Errors
-    /// Where in the file events cannot be read; those before were given.
+    /// [`RecordingError::Damaged`] at the first block that cannot be read; `take` got the events
+    /// before it.
     pub fn events(
         &self,
         from: EventNumber,
@@ -186,12 +187,12 @@ impl<S: ReadAt> Recording<S> {
         Ok(())
     }
 
-    /// All address spaces at a moment. `see` is shown each event that had to be applied, and the
-    /// state before it; at most 65,536 of them, unless a snapshot is damaged.
+    /// All address spaces at a moment. Calls `see` with each event that had to be replayed and the
+    /// state before it; these are at most 65,536 events, unless a snapshot is damaged.
     ///
     /// # Errors
-    /// [`RecordingError::Damaged`] where events cannot be read: what came before is in the second
-    /// value.
+    /// [`RecordingError::Damaged`], as the second value, if events cannot be read; the state is
+    /// then that before the damage.
     pub fn at(
         &self,
         moment: Moment,
@@ -214,7 +215,7 @@ impl<S: ReadAt> Recording<S> {
         (replay, done.err())
     }
 
-    /// The latest snapshot that is not after a moment.
+    /// The last snapshot at or before a moment.
     fn snapshot_before(&self, moment: Moment) -> Replay {
         let before = |block: &&Block| match moment {
             Moment::Time(time_ns) => block.time_ns <= time_ns,
@@ -231,13 +232,13 @@ impl<S: ReadAt> Recording<S> {
     }
 }
 
-/// How many bytes there are; a source of unknown size counts as empty.
+/// The size in bytes; a source of unknown size counts as empty.
 fn size<S: ReadAt>(source: &S) -> u64 {
     source.size().unwrap_or_default()
 }
 
-/// Fills `buffer` from `offset` on; false if that is not possible. Bytes that came since the source
-/// was opened do not count.
+/// Fills `buffer` from `offset` on; returns false on failure. Bytes appended after the source was
+/// opened are ignored.
 fn read_exact<S: ReadAt>(source: &S, offset: u64, buffer: &mut [u8]) -> bool {
     let end = offset.checked_add(buffer.len() as u64);
     end.is_some_and(|end| end <= size(source)) && source.read_exact_at(offset, buffer).is_ok()
@@ -256,7 +257,7 @@ fn payload<S: ReadAt>(source: &S, offset: u64, kind: BlockKind) -> Option<Vec<u8
     header.unpack(&stored)
 }
 
-/// The header at an offset, and where the payload begins.
+/// The header at an offset, and the offset of its payload.
 fn header<S: ReadAt>(source: &S, offset: u64) -> Option<(Header, u64)> {
     let mut bytes = [0; HEADER];
     let read = read_exact(source, offset, &mut bytes);
@@ -264,7 +265,7 @@ fn header<S: ReadAt>(source: &S, offset: u64) -> Option<(Header, u64)> {
     Some((header?, offset.checked_add(HEADER as u64)?))
 }
 
-/// The blocks by the index of a recording that was finished.
+/// The blocks listed in the index of a finished recording.
 fn index<S: ReadAt>(source: &S) -> Option<(Vec<Block>, Overview)> {
     let at = size(source).checked_sub(16)?;
     let mut end = [0; 16];
@@ -288,7 +289,7 @@ fn index<S: ReadAt>(source: &S) -> Option<(Vec<Block>, Overview)> {
     Some((blocks, Processes::read(&mut take)?))
 }
 
-/// The blocks, found one by one, up to what is cut or damaged.
+/// Scans for blocks one by one, up to the first truncated or damaged one.
 fn scan<S: ReadAt>(source: &S, warnings: &mut Vec<String>) -> Vec<Block> {
     let mut blocks = Vec::new();
     let mut offset = MAGIC.len() as u64;

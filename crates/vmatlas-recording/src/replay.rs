@@ -1,4 +1,4 @@
-//! Events applied, one by one: all address spaces of a recording at a moment.
+//! Replays events to get all address spaces of a recording at a moment.
 
 use super::definitions::FileEntry;
 use super::event::{Event, What};
@@ -11,30 +11,30 @@ use vmatlas_maps::AddressRange;
 use vmatlas_space::bytes::{Put, Take};
 use vmatlas_space::{AddressSpace, KernelProfile, SavedFiles};
 
-/// The most VMAs that are kept of all address spaces together.
+/// The maximum number of VMAs of all address spaces together.
 const MAX_ROWS: usize = 1 << 22;
 
 /// The address spaces of a recording after some of its events.
 #[derive(Clone, Debug)]
 pub struct Replay {
     profile: Arc<KernelProfile>,
-    /// Few, mostly; and in order, as they are saved.
+    /// Usually few; ordered, because they are saved in order.
     spaces: BTreeMap<u32, RecordedSpace>,
-    /// The address space of each living task, by its entry.
+    /// The address space of each living task, by task entry.
     tasks: BTreeMap<TaskId, u32>,
     open: OpenFiles,
     next_space: u32,
-    /// The task of the event before, and its space.
+    /// The task of the previous event, and its space.
     recent: Option<(TaskId, u32)>,
-    /// The number of the last event, and its time.
+    /// The number and time of the last event.
     number: EventNumber,
     time_ns: u64,
-    /// Address spaces that would have been too many.
+    /// The number of address spaces dropped because of the limit.
     dropped: u64,
 }
 
 impl Replay {
-    /// Before the first event.
+    /// The state before the first event.
     pub fn new(profile: KernelProfile) -> Replay {
         Replay {
             profile: Arc::new(profile),
@@ -59,12 +59,12 @@ impl Replay {
         self.time_ns
     }
 
-    /// The address space of a task, by its entry; none if it is not known or has ended.
+    /// The address space of a task, by its entry; `None` if it is not known or has ended.
     pub fn space(&self, task: TaskId) -> Option<&RecordedSpace> {
         self.spaces.get(self.tasks.get(&task)?)
     }
 
-    /// What tells the address space of a task from others, in this recording.
+    /// The number of a task's address space, unique in this recording.
     pub(crate) fn space_id(&self, task: TaskId) -> Option<u32> {
         self.tasks.get(&task).copied()
     }
@@ -73,12 +73,12 @@ impl Replay {
         self.spaces.get(&id)
     }
 
-    /// The living tasks, by their entries, in order.
+    /// The entries of the living tasks, in order.
     pub fn tasks(&self) -> Vec<TaskId> {
         self.tasks.keys().copied().collect()
     }
 
-    /// How many address spaces were not followed because there are too many mappings.
+    /// The number of address spaces that are not tracked because of the limit on mappings.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
@@ -176,7 +176,7 @@ impl Replay {
         self.enter(child, space);
     }
 
-    /// A task has this address space.
+    /// Assigns an address space to a task.
     fn enter(&mut self, task: TaskId, space: RecordedSpace) {
         let id = self.next_space;
         self.next_space = self.next_space.wrapping_add(1);
@@ -185,7 +185,7 @@ impl Replay {
         self.forget_recent();
     }
 
-    /// A task leaves its address space; with the last one it is gone.
+    /// Removes a task from its address space, and the space after its last task.
     fn leave(&mut self, task: TaskId) {
         self.forget_recent();
         let Some(id) = self.tasks.remove(&task) else { return };
@@ -197,7 +197,7 @@ impl Replay {
         }
     }
 
-    /// Writes all of it.
+    /// Encodes the whole state.
     pub(crate) fn save(&self) -> Vec<u8> {
         let mut files = SavedFiles::default();
         let mut body = Vec::new();
@@ -226,8 +226,8 @@ impl Replay {
         out
     }
 
-    /// Reads what [`save`](Replay::save) wrote, as it was after the event with that number; none
-    /// where the bytes cannot be one.
+    /// Decodes what [`save`](Replay::save) wrote, as the state after event `number`; `None` if the
+    /// bytes are invalid.
     pub(crate) fn load(
         profile: KernelProfile,
         bytes: &[u8],
@@ -257,7 +257,7 @@ impl Replay {
             }
         }
         replay.next_space = take.u32()?;
-        // A new space must not take the place of one that is there.
+        // The number of a new space must not be in use.
         let last = replay.spaces.last_key_value().map_or(0, |(id, _)| *id);
         (last < replay.next_space).then_some(replay)
     }

@@ -1,4 +1,4 @@
-//! Which process of a recording or log is meant, and at which moment: `FILE@TIME`, `FILE:PID`,
+//! Selects a process and a moment of a recording or log: `FILE@TIME`, `FILE:PID`,
 //! `FILE:PID@TIME`.
 
 use super::id::{EventNumber, TaskId};
@@ -9,21 +9,21 @@ use std::str::FromStr;
 use std::time::Duration;
 use vmatlas_maps::ReadAt;
 
-/// A process of a recording or log, and a moment of it.
+/// A process of a recording or log, and a moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selection {
-    /// The file, or what the names of its files begin with (`strace -ff -o PATH`).
+    /// The path of the file, or the prefix of its files (`strace -ff -o PATH`).
     pub path: String,
-    /// The process; without it the first one.
+    /// The process number; `None` selects the first process.
     pub pid: Option<u32>,
-    /// The moment; without it the last one of the process.
+    /// The moment; `None` selects the last one of the process.
     pub moment: Option<Moment>,
 }
 
 impl Selection {
-    /// Parses a target; `None` where it names no file. `pid` and `moment` hold where the target
-    /// itself says nothing. `is_path` says whether anything has that path, `is_file` whether a file
-    /// that can be read has, or begins with, it.
+    /// Parses a target; `None` if it names no file. `pid` and `moment` are the defaults for what
+    /// the target omits. `is_path` returns whether a path exists, `is_file` whether it is, or is
+    /// the prefix of, a readable file.
     ///
     /// ```
     /// use vmatlas_recording::{Moment, Selection};
@@ -79,13 +79,13 @@ impl FromStr for Moment {
     }
 }
 
-/// Not a moment.
+/// The text is not a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a moment is seconds from the start (1.25), `end`, or #N for after event N")]
 #[non_exhaustive]
 pub struct MomentError;
 
-/// A number of seconds in decimal digits, as `1.25`.
+/// Parses a decimal number of seconds, such as `1.25`.
 pub fn parse_seconds(text: &str) -> Option<Duration> {
     let is_plain = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let seconds = text.parse().ok().filter(|_| is_plain)?;
@@ -104,17 +104,17 @@ pub struct Selected {
     pub process: Process,
     /// All address spaces at that moment.
     pub replay: Replay,
-    /// The entry of a task of the process, which has its address space.
+    /// The entry of a task of the process, with its address space.
     pub task: TaskId,
-    /// Where events could not be read: the moment is the last one before.
+    /// The error at which events could no longer be read; the moment is then the last one before.
     pub error: Option<RecordingError>,
 }
 
-/// Why a process of a recording cannot be had at a moment.
+/// The reason why a process cannot be selected at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SelectError {
-    /// No process of that number has begun by then.
+    /// No process with this number has begun by then.
     #[error("no process {0} by then")]
     NoProcess(u32),
     /// No process has begun by then.
@@ -125,17 +125,16 @@ pub enum SelectError {
     Ended {
         /// The process.
         pid: u32,
-        /// The number of the event with which it ended.
+        /// The number of the event that ended it.
         last: EventNumber,
     },
 }
 
 impl<S: ReadAt> Recording<S> {
-    /// The process that a selection means, at its moment. A process without a moment is shown at
-    /// the end of its life.
+    /// The selected process at its moment, which defaults to the end of its life.
     ///
     /// # Errors
-    /// [`SelectError`] where there is no such process, or it was not alive then.
+    /// [`SelectError`] if there is no such process, or it was not alive then.
     pub fn select(&mut self, selection: &Selection) -> Result<Selected, SelectError> {
         let process = self.selected(selection)?;
         let of_life = process.last.map(|last| Moment::Event(last.previous()));
@@ -152,7 +151,7 @@ impl<S: ReadAt> Recording<S> {
         }
     }
 
-    /// The process by its number; of several that had it, the last that had begun by then.
+    /// Finds the process; if several had its number, the last that had begun by then.
     fn selected(&mut self, selection: &Selection) -> Result<Process, SelectError> {
         let has_begun = |process: &&Process| match selection.moment {
             Some(Moment::Time(time_ns)) => process.began_ns <= time_ns,

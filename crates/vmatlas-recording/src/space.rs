@@ -1,4 +1,4 @@
-//! One address space of a recording: its VMAs, and who made their bytes.
+//! One address space of a recording: its VMAs, and the origin of their bytes.
 
 use super::call::{Call, CallKind};
 use super::definitions::FileEntry;
@@ -26,38 +26,38 @@ use vmatlas_space::{
     Uffd, VmaFlags, Vsyscall,
 };
 
-/// An address space, and who made what is mapped in it.
+/// An address space, and the origin of its mappings.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RecordedSpace {
-    /// The model of it.
+    /// The model of the address space.
     pub memory: AddressSpace,
-    /// Who made each byte.
+    /// The origin of each byte.
     pub origins: Origins,
-    /// Who touched each page first, where page faults are recorded.
+    /// The first access to each page, if page faults are recorded.
     pub touched: Origins,
-    /// Which pages were in memory when that was last looked at.
+    /// The pages that were resident at the last check.
     pub resident: Option<Vec<AddressRange>>,
-    /// How many tasks have it.
+    /// The number of tasks that share it.
     pub(crate) tasks: u32,
     /// Its userfaultfds, by descriptor.
     pub(crate) uffds: BTreeMap<u64, Uffd>,
 }
 
-/// What an event did.
+/// The effect of an event.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Applied {
-    /// The addresses that it was about; empty ranges where there are less than two.
+    /// The addresses that it changed; unused ranges are empty.
     pub touched: [AddressRange; 2],
-    /// What the model says instead of success.
+    /// The error of the model for a call that succeeded.
     pub refused: Option<Errno>,
-    /// What an observation taught.
+    /// The corrections from an observation.
     pub observation: Observation,
 }
 
-/// The open files that mappings are of. That a file was opened twice is not recorded: mappings
-/// that the kernel keeps apart for that are told by observations.
+/// The open files of mappings, by entry. Recordings do not show that a file was opened twice:
+/// observations report mappings that the kernel keeps apart for that reason.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OpenFiles(pub(crate) HashMap<u32, File>);
 
@@ -73,7 +73,7 @@ impl OpenFiles {
 }
 
 impl FileEntry {
-    /// A row of it, without addresses.
+    /// A row with this file, without addresses.
     fn row(&self) -> Mapping<'_> {
         Mapping {
             range: AddressRange::default(),
@@ -90,7 +90,7 @@ impl FileEntry {
     }
 }
 
-/// The row that an entry of a recording stands for.
+/// The row of a recorded row.
 pub(crate) fn mapping<'a>(row: &RecordedRow, files: &'a [FileEntry]) -> Mapping<'a> {
     static NOTHING: FileEntry = FileEntry {
         device: vmatlas_maps::Device::new(0, 0),
@@ -103,7 +103,7 @@ pub(crate) fn mapping<'a>(row: &RecordedRow, files: &'a [FileEntry]) -> Mapping<
 }
 
 impl RecordedSpace {
-    /// One in which nothing is mapped.
+    /// An empty address space.
     pub(crate) fn empty(profile: &KernelProfile) -> RecordedSpace {
         RecordedSpace {
             memory: AddressSpace::new(profile.clone()),
@@ -115,7 +115,7 @@ impl RecordedSpace {
         }
     }
 
-    /// One with these rows, all of the same origin.
+    /// An address space with these rows, all of the same origin.
     pub(crate) fn from_rows(
         profile: &KernelProfile,
         rows: &[RecordedRow],
@@ -125,7 +125,7 @@ impl RecordedSpace {
         let rows = || rows.iter().map(|row| mapping(row, files));
         let mut space = RecordedSpace::empty(profile);
         space.memory = AddressSpace::from_rows(profile.clone(), rows());
-        // A 32-bit program is not shown `[vsyscall]`. Of others the stack at least lies above 4 GiB.
+        // A 32-bit program has no `[vsyscall]`. In others at least the stack lies above 4 GiB.
         let highest = space.memory.highest_end();
         if 0 < highest && highest <= 1 << 32 {
             space.memory.set_vsyscall(Vsyscall::None);
@@ -147,7 +147,7 @@ impl RecordedSpace {
         }
     }
 
-    /// Takes over what the kernel shows.
+    /// Corrects the state to what the kernel shows.
     pub(crate) fn observe(
         &mut self,
         range: AddressRange,
@@ -163,7 +163,7 @@ impl RecordedSpace {
         learned
     }
 
-    /// What a stack has grown by is of who made the stack.
+    /// Gives the growth of a stack the origin of the stack.
     fn grow_origin(&mut self, row: AddressRange) {
         let grows = |flags: VmaFlags| flags.contains(VmaFlags::GROWSDOWN);
         let first = self.origins.within(row).next();
@@ -175,20 +175,19 @@ impl RecordedSpace {
         }
     }
 
-    /// Who made the bytes of a range that is mapped, piece by piece and without a gap: what
-    /// nothing tells of is [`Maker::Unseen`].
+    /// The origins of a mapped range, piece by piece without gaps: bytes that no event explains
+    /// have [`Maker::Unseen`].
     pub fn origins_of(&self, range: AddressRange) -> Vec<(AddressRange, Origin)> {
         without_gaps(self.origins.within(range), range)
     }
 
-    /// Who touched the pages of a range first, piece by piece and without a gap: what no page
-    /// fault tells of (MAP_POPULATE, what the kernel read ahead, huge pages) is
-    /// [`Maker::Unseen`].
+    /// The first accesses to the pages of a range, piece by piece without gaps: pages that no fault
+    /// reports (MAP_POPULATE, read-ahead, huge pages) have [`Maker::Unseen`].
     pub fn touched_in(&self, range: AddressRange) -> Vec<(AddressRange, Origin)> {
         without_gaps(self.touched.within(range), range)
     }
 
-    /// Follows a call that has returned. `file` is what it mapped.
+    /// Applies a call that has returned. `file` is the mapped file.
     pub(crate) fn call(
         &mut self,
         call: &Call,
@@ -203,20 +202,20 @@ impl RecordedSpace {
         applied
     }
 
-    /// Pages that a call drops are touched anew.
+    /// Removes the first accesses to pages that a call drops: they will fault again.
     fn drop_touched(&mut self, call: &Call, applied: &Applied) {
         let [range, new] = applied.touched;
         let drops = match call.kind {
             CallKind::Mmap | CallKind::Munmap | CallKind::Shmat | CallKind::Shmdt => true,
             CallKind::IoSetup | CallKind::IoDestroy | CallKind::MapShadowStack => true,
             CallKind::ArchPrctl => call.maps_vdso(),
-            // Where it has grown nothing was touched.
+            // A range by which the break grew has no accesses yet.
             CallKind::Brk => true,
             CallKind::Madvise => Advice::from_number(call.args[2]).is_some_and(Advice::drops_pages),
             CallKind::Mremap if new.start != range.start => {
                 let common = range.size().min(new.size());
                 let from = AddressRange::new(range.start, range.start + common);
-                // With MREMAP_DONTUNMAP the pages go, too.
+                // MREMAP_DONTUNMAP moves the pages, too.
                 self.touched.relocate(from, new.start, false);
                 false
             }
@@ -232,7 +231,7 @@ impl RecordedSpace {
         }
     }
 
-    /// The page with an address was touched.
+    /// Records an access to the page that contains an address.
     pub(crate) fn touch(&mut self, address: u64, origin: Origin) {
         let size = self.memory.profile().page_size();
         let start = address & !(size - 1);
@@ -259,7 +258,7 @@ impl RecordedSpace {
         let mut touched = [range(args[0], args[1]), AddressRange::default()];
         let inside = |start: u64, length: u64| start <= limit && length <= limit - start;
         if call.result < 0 {
-            // What lies before the place of such an error stays changed.
+            // The range before the failing address stays changed.
             let errno = Errno(i32::try_from(call.result.unsigned_abs()).unwrap_or(0));
             let partial = matches!(errno, Errno::ENOMEM | Errno::EACCES | Errno::EPERM)
                 && self.is_partial(call);
@@ -350,7 +349,7 @@ impl RecordedSpace {
                 None => REFUSED,
             },
             CallKind::Shmdt => {
-                // Each piece that is left of the segment goes, and nobody else lies between.
+                // shmdt unmaps every remaining piece of the segment; no other mapping lies between.
                 touched[0] = memory.find(args[0]).unwrap_or_default();
                 let done = memory.shmdt(args[0]);
                 self.origins.remove(touched[0]);
@@ -399,7 +398,7 @@ impl RecordedSpace {
                 touched[0] = range(args[2], args[3]);
                 self.change(call, name)
             }
-            // The recorder has found out where it was mapped; the result is its size.
+            // The recorder determined the address; the result is the size.
             CallKind::ArchPrctl if call.maps_vdso() => {
                 let length = memory.vvar_size().saturating_add(page_align(result));
                 let start = args[1] & !(page - 1);
@@ -413,7 +412,7 @@ impl RecordedSpace {
                         self.origins.set(touched[0], origin);
                         Ok(())
                     }
-                    // Something that is in the way for the model was not for the kernel.
+                    // The place is taken in the model but was free in the kernel.
                     Ok(place) => memory.munmap(place, length).and(REFUSED),
                     Err(errno) => Err(errno),
                 }
@@ -428,7 +427,7 @@ impl RecordedSpace {
                 touched[0] = AddressRange::default();
                 self.change(call, name)
             }
-            // Of another process.
+            // It applies to another process.
             CallKind::ProcessMadvise => {
                 touched[0] = AddressRange::default();
                 Ok(())
@@ -439,7 +438,7 @@ impl RecordedSpace {
         Applied { touched, refused: done.err(), ..Applied::default() }
     }
 
-    /// Whether a call that fails may have done a part of its work.
+    /// Whether a call that fails may have had a partial effect.
     pub(crate) fn is_partial(&self, call: &Call) -> bool {
         let limit = self.memory.profile().task_size;
         match call.kind {
@@ -453,7 +452,7 @@ impl RecordedSpace {
         }
     }
 
-    /// The calls that move nothing.
+    /// Applies the calls that move no memory.
     fn change(&mut self, call: &Call, name: Option<&[u8]>) -> Result<(), Errno> {
         let memory = &mut self.memory;
         let [address, length, third, fourth, fifth, _] = call.args;
@@ -529,7 +528,7 @@ impl RecordedSpace {
     }
 }
 
-/// Pieces of a range, and what lies between them, which is unseen.
+/// The pieces of a range, with [`Origin::UNSEEN`] for the gaps.
 fn without_gaps(
     known: impl Iterator<Item = (AddressRange, Origin)>,
     range: AddressRange,
@@ -555,11 +554,11 @@ fn without_gaps(
     pieces
 }
 
-/// The model cannot follow.
+/// The model cannot replay the call.
 const REFUSED: Result<(), Errno> = Err(Errno::EFAULT);
 
 impl Maker {
-    /// Its number in a snapshot.
+    /// The number in a snapshot.
     pub(crate) fn number(self) -> u8 {
         match self {
             Maker::Call(kind) => kind as u8,
@@ -580,7 +579,7 @@ impl Maker {
         })
     }
 
-    /// The system call, or what else it was.
+    /// The name of the system call, or of the other origin.
     pub fn name(self) -> &'static str {
         match self {
             Maker::Call(kind) => kind.name(),

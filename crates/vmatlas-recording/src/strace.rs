@@ -1,5 +1,4 @@
-//! Logs of strace(1): the address space of each process by the calls in the log, and who made what
-//! is mapped. The log alone does not hold all; a second source adds what files hold.
+//! Replays logs of strace(1) to get the address space of each process.
 //!
 //! ```
 //! use vmatlas_space::KernelProfile;
@@ -21,19 +20,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`Line`] is a line, [`Reader`] joins the calls that stand in two, [`Replay`] applies them.
-//! - [`Lookup`] is the second source: it knows what is in files, which no log holds.
-//! - Beside each address space is who made its bytes, as in a [recording](crate):
-//!   an event is a line of the log, and [`Makers`] has threads and, with `-k`, call stacks.
-//! - [`Untold`] is a fact that neither has; it is reported and not guessed.
+//! - [`Line`] is a line, [`Reader`] joins calls split over two lines, [`Replay`] applies them.
+//! - [`Lookup`] is the second source, for the contents of files, which no log shows.
+//! - Each address space has the origins of its bytes, as in a [recording](crate): an event is a
+//!   line of the log, and [`Makers`] has the threads and, with `-k`, the call stacks.
+//! - [`Untold`] lists facts that neither source provides; they are reported, not guessed.
 //!
-//! Made for `strace -f -e trace=%memory,%process,%file,%desc,ipc`, with or without `-k`, `-t`,
-//! `-tt`, `-ttt`, `-r`, `-T`, `-i`, `-n`, `-v`, `-y`, `-yy` and `-Y`. With `-y` no symbolic link needs
-//! to be followed, with `-v` the log has device and inode of libraries. It has the names of
-//! anonymous memory if `prctl` is traced, too.
-//!
-//! Nothing here opens a file or runs strace: the log is pushed as bytes, and [`Lookup`] is the
-//! caller's.
+//! Supports `strace -f -e trace=%memory,%process,%file,%desc,ipc`, with or without `-k`, `-t`,
+//! `-tt`, `-ttt`, `-r`, `-T`, `-i`, `-n`, `-v`, `-y`, `-yy` and `-Y`. With `-y` no symbolic link
+//! needs to be resolved; with `-v` the log contains the device and inode of libraries. To get the
+//! names of anonymous memory, also trace `prctl`.
 
 mod calls;
 mod cursor;

@@ -1,4 +1,4 @@
-//! Writing a recording.
+//! Writes recordings.
 
 use super::block::{self, Block, BlockKind, MAGIC, TRAILER};
 use super::definitions::{CallEntry, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry};
@@ -10,24 +10,24 @@ use super::replay::Replay;
 use std::collections::HashMap;
 use vmatlas_space::bytes::Put;
 
-/// Events between two snapshots: no reader has to follow more of them.
+/// The number of events between two snapshots, which bounds how many a reader has to replay.
 pub const SNAPSHOT_EVENTS: u64 = 1 << 16;
-/// Blocks of events end at this size, in bytes.
+/// The size in bytes at which a block of events ends.
 const BLOCK_SIZE: usize = 64 << 10;
-/// The most frames and calls that are told apart; then all are forgotten and written anew.
+/// The maximum number of frames and calls; beyond it all are dropped and written again.
 const MAX_CALLS: usize = 1 << 20;
 
-/// Turns events into the bytes of a recording. The bytes are for the caller to append to a file,
-/// in order; what is written up to any moment can be read.
+/// Encodes events as the bytes of a recording. The caller appends the bytes to a file in order;
+/// any prefix can be read.
 #[derive(Debug)]
 pub struct Writer {
     out: Vec<u8>,
-    /// How many bytes were taken.
+    /// The number of bytes taken.
     taken: u64,
     blocks: Vec<Block>,
     events: Vec<u8>,
     context: Context,
-    /// The number and time before the first event of the block.
+    /// The number and time before the first event of the current block.
     begun: (EventNumber, u64),
     names: Vec<u8>,
     stacks: Vec<u8>,
@@ -37,17 +37,17 @@ pub struct Writer {
     tasks: Vec<TaskEntry>,
     frame_numbers: HashMap<FrameEntry, u32>,
     next_frame: u32,
-    /// Calls by the number of their caller and their frame.
+    /// Calls by their caller and frame.
     call_numbers: HashMap<(StackId, FrameEntry), StackId>,
     next_call: u32,
-    /// The last stack, its outermost frame first, and the numbers of its calls.
+    /// The last stack, its outermost frame first, with the call numbers.
     last_stack: Vec<(FrameEntry, StackId)>,
     processes: Processes,
     since_snapshot: u64,
 }
 
 impl Writer {
-    /// A recording that begins.
+    /// Starts a recording.
     pub fn new(meta: &Meta) -> Writer {
         let mut writer = Writer {
             out: MAGIC.to_vec(),
@@ -74,7 +74,7 @@ impl Writer {
         writer
     }
 
-    /// The number of a file, which is written if it is new; 0 for nothing.
+    /// The number of a file, which is written if it is new; 0 for none.
     pub fn file(&mut self, entry: &FileEntry) -> u32 {
         if *entry == self.files[0] {
             return 0;
@@ -89,7 +89,7 @@ impl Writer {
         number
     }
 
-    /// A new entry for a task.
+    /// Adds a task entry.
     pub fn task(&mut self, entry: TaskEntry) -> TaskId {
         entry.write(&mut self.names);
         self.tasks.push(entry);
@@ -112,7 +112,7 @@ impl Writer {
             self.call_numbers.clear();
             self.frame_numbers.clear();
         }
-        // Most of a stack is that of the stack before.
+        // Most frames are those of the previous stack.
         let known = self.last_stack.iter().zip(frames.iter().rev());
         let known = known.take_while(|((last, _), frame)| last == *frame).count();
         self.last_stack.truncate(known);
@@ -127,7 +127,7 @@ impl Writer {
         caller
     }
 
-    /// Writes a call that is new.
+    /// Writes a new call.
     fn call(&mut self, caller: StackId, entry: &FrameEntry) -> StackId {
         let frame = match self.frame_numbers.get(entry) {
             Some(number) => *number,
@@ -146,22 +146,22 @@ impl Writer {
         number
     }
 
-    /// What a runtime says of its code.
+    /// Writes a JIT symbol.
     pub fn symbol(&mut self, entry: &SymbolEntry) {
         entry.write(&mut self.symbols);
     }
 
-    /// What a place in a file is called.
+    /// Writes the symbol of a location in a file.
     pub fn place(&mut self, entry: &PlaceEntry) {
         entry.write(&mut self.symbols);
     }
 
-    /// The number that the next event will have.
+    /// The number of the next event.
     pub fn next_number(&self) -> EventNumber {
         self.context.number
     }
 
-    /// Writes an event and gives it back with its number.
+    /// Writes an event and returns it with its number.
     pub fn event(&mut self, time_ns: u64, task: TaskId, stack: StackId, what: What) -> Event {
         let event = Event { number: self.next_number(), time_ns, task, stack, what };
         self.context.write(&event, &mut self.events);
@@ -173,19 +173,19 @@ impl Writer {
         event
     }
 
-    /// Whether it is time for a [`snapshot`](Writer::snapshot).
+    /// Whether a [`snapshot`](Writer::snapshot) is due.
     pub fn snapshot_due(&self) -> bool {
         self.since_snapshot >= SNAPSHOT_EVENTS
     }
 
-    /// Writes all address spaces as they are after the last event.
+    /// Writes a snapshot: all address spaces after the last event.
     pub fn snapshot(&mut self, replay: &Replay) {
         self.flush();
         self.append(BlockKind::Snapshot, &replay.save());
         self.since_snapshot = 0;
     }
 
-    /// Ends the block that is being written, so that all events so far can be read.
+    /// Ends the current block, so that all events so far can be read.
     pub fn flush(&mut self) {
         for (kind, part) in [
             (BlockKind::Names, std::mem::take(&mut self.names)),
@@ -202,7 +202,7 @@ impl Writer {
     }
 
     fn append(&mut self, kind: BlockKind, payload: &[u8]) {
-        // A block that no reader takes: of more mappings than any machine has.
+        // Readers reject a larger block, which would need more mappings than any machine has.
         if payload.len() > block::MAX_BLOCK {
             return;
         }
@@ -212,18 +212,18 @@ impl Writer {
         block::append(kind, first_event, time_ns, payload, &mut self.out);
     }
 
-    /// How many bytes the recording has so far, without the block that is being written.
+    /// The size of the recording so far in bytes, without the current block.
     pub fn size(&self) -> u64 {
         self.taken + self.out.len() as u64
     }
 
-    /// The bytes that are to be appended to the file.
+    /// Returns the bytes to append to the file.
     pub fn take(&mut self) -> Vec<u8> {
         self.taken += self.out.len() as u64;
         std::mem::take(&mut self.out)
     }
 
-    /// The end: writes the index, with which a reader finds its way faster.
+    /// Ends the recording and writes the index, which makes it faster to open.
     pub fn finish(&mut self) {
         self.flush();
         let mut index = Vec::new();

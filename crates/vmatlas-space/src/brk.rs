@@ -12,8 +12,7 @@ impl AddressSpace {
         self.brk
     }
 
-    /// Says where the heap begins and ends, as execve and `PR_SET_MM_START_BRK` do; nothing is
-    /// mapped.
+    /// Sets the start and end of the heap, as execve and `PR_SET_MM_START_BRK` do; maps nothing.
     pub fn set_heap(&mut self, start: u64, end: u64) {
         self.start_brk = start;
         self.brk = end;
@@ -22,7 +21,7 @@ impl AddressSpace {
     /// Moves the program break to `address`.
     ///
     /// # Errors
-    /// ENOMEM where the kernel leaves it: below its beginning, or where the memory is taken.
+    /// ENOMEM: `address` lies below the start of the heap, is too high, or the memory is in use.
     pub fn brk(&mut self, address: u64) -> Result<(), Errno> {
         let profile = self.profile.clone();
         if address < self.start_brk {

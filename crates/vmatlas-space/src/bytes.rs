@@ -1,20 +1,20 @@
-//! Numbers and strings of a recording, as bytes.
+//! Encodes the numbers and strings of a recording as bytes.
 //!
-//! Numbers are LEB128: seven bits a byte, the lowest first, the top bit set in all but the last.
+//! Numbers are LEB128: seven bits per byte, the lowest first, the top bit set in all but the last.
 
-/// Writes.
+/// Writes encoded values.
 pub trait Put {
-    /// Writes a number, 7 bits in a byte, the lowest first.
+    /// Writes a number, 7 bits per byte, the lowest first.
     fn put(&mut self, value: u64);
 
-    /// A number of either sign: small ones of both take few bytes.
+    /// Writes a signed number; small magnitudes of both signs take few bytes.
     fn put_signed(&mut self, value: i64);
 
-    /// Writes how many bytes come, and them.
+    /// Writes the length of `bytes` and then `bytes`.
     fn put_bytes(&mut self, bytes: &[u8]);
 
-    /// An address, by its distance from one that its reader knows. The bits within a page go
-    /// to the top, so that distances of whole pages are small numbers.
+    /// Writes an address as the distance from `near`, which the reader knows. The offset within
+    /// the page moves to the top bits, so distances of whole pages are small numbers.
     fn put_address(&mut self, address: u64, near: u64);
 }
 
@@ -45,7 +45,7 @@ impl Put for Vec<u8> {
     }
 }
 
-/// Reads what [`Put`] wrote; none where the bytes end or cannot be.
+/// Reads what [`Put`] wrote. Each method returns `None` if the bytes end or are invalid.
 #[derive(Clone, Debug)]
 pub struct Take<'a>(pub &'a [u8]);
 
@@ -72,14 +72,14 @@ impl<'a> Take<'a> {
         None
     }
 
-    /// The next number, which may be negative.
+    /// The next signed number.
     #[inline]
     pub fn signed(&mut self) -> Option<i64> {
         let value = self.uint()?;
         Some((value >> 1) as i64 ^ -((value & 1) as i64))
     }
 
-    /// The next number, if it fits.
+    /// The next number, if it fits 32 bits.
     pub fn u32(&mut self) -> Option<u32> {
         u32::try_from(self.uint()?).ok()
     }
@@ -93,7 +93,7 @@ impl<'a> Take<'a> {
         }
     }
 
-    /// Bytes behind their number.
+    /// The next byte string.
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let length = usize::try_from(self.uint()?).ok()?;
         let (bytes, rest) = self.0.split_at_checked(length)?;
@@ -101,15 +101,15 @@ impl<'a> Take<'a> {
         Some(bytes)
     }
 
-    /// An address, written as the distance from `near`.
+    /// The next address, encoded as the distance from `near`.
     #[inline]
     pub fn address(&mut self, near: u64) -> Option<u64> {
         let distance = self.signed()? as u64;
         Some(near.rotate_right(12).wrapping_add(distance).rotate_left(12))
     }
 
-    /// How many of something follow. No count can be larger than the bytes that are left, as
-    /// each takes one at least: so nothing is made room for that is not there.
+    /// The next count of items. Each item takes at least one byte, so a count above the number of
+    /// bytes left is invalid; this bounds what readers allocate.
     pub fn count(&mut self) -> Option<usize> {
         usize::try_from(self.uint()?).ok().filter(|count| *count <= self.0.len())
     }

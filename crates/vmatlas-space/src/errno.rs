@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 /// An error of a system call, see errno(3).
 ///
-/// The numbers are those of include/uapi/asm-generic/errno*.h, which x86, ARM, RISC-V, PowerPC
-/// and s390 share up to 34 and x86, ARM, RISC-V and s390 share altogether.
+/// The numbers are those of include/uapi/asm-generic/errno*.h. x86, ARM, RISC-V, PowerPC and s390
+/// share those up to 34; x86, ARM, RISC-V and s390 share all of them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Errno(pub i32);
 
@@ -31,7 +31,7 @@ errnos! {
 }
 
 impl Errno {
-    /// Its name, `EINVAL` for 22; none where it has none here.
+    /// The name, such as `EINVAL` for 22; `None` if it is not in the table.
     pub fn name(self) -> Option<&'static str> {
         Self::NAMES.iter().find(|(_, number)| *number == self.0).map(|(name, _)| *name)
     }
@@ -54,7 +54,7 @@ impl fmt::Debug for Errno {
 
 impl std::error::Error for Errno {}
 
-/// Not the name of an error.
+/// The text is not the name of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not the name of an error of a system call, such as ENOMEM")]
 #[non_exhaustive]

@@ -8,49 +8,48 @@ use crate::errno::Errno;
 use std::mem;
 use vmatlas_maps::WordSize;
 
-/// What the kernel lays out when a program is executed.
+/// The layout that the kernel makes for an executed program.
 ///
-/// Where addresses are randomised, the kernel alone knows them, and they are to be given. `None`
-/// stands for what follows from the rest; without randomisation (`ADDR_NO_RANDOMIZE`) that is
-/// everything but the stack pointer and the size of the vDSO.
+/// Only the kernel knows randomised addresses, so the caller must provide them. `None` means that
+/// the model computes the address from the rest; without randomisation (`ADDR_NO_RANDOMIZE`) it
+/// can compute everything but the stack pointer and the size of the vDSO.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Exec {
-    /// The program.
+    /// The program's ELF file.
     pub program: Image,
     /// Its dynamic linker (`PT_INTERP`).
     pub interpreter: Option<Image>,
-    /// Its `[stack]`.
+    /// The `[stack]`.
     pub stack: Stack,
-    /// The kernel's own mappings with their sizes in bytes, one above the other: `[vvar]`,
+    /// The kernel's own mappings in ascending order, with their sizes in bytes: `[vvar]`,
     /// `[vvar_vclock]`, `[vdso]`.
     pub vdso: Vec<(Special, u64)>,
-    /// Where the lowest of them begins; `None` for the highest free place.
+    /// The address of the lowest of them; `None` for the highest free place.
     ///
-    /// Before 6.9 the kernel puts them above a stack that was moved, where they are to be given.
+    /// Before 6.9 the kernel maps them above a randomised stack; give the address then.
     pub vdso_address: Option<u64>,
-    /// Where the heap begins; `None` where it is not randomised.
+    /// The start of the heap; `None` if it is not randomised.
     pub start_brk: Option<u64>,
-    /// Where mappings without a place are put, downwards; `None` where it is not randomised.
+    /// The address below which the kernel places new mappings; `None` if it is not randomised.
     pub mmap_base: Option<u64>,
-    /// `personality(MMAP_PAGE_ZERO)`, and the process may map page 0.
+    /// `personality(MMAP_PAGE_ZERO)` is set, and the process may map page 0.
     pub page_zero: bool,
 }
 
-/// An ELF file, as far as execve(2) looks at it.
+/// The facts of an ELF file that execve(2) uses.
 #[derive(Clone, Debug)]
 pub struct Image {
     /// The open file.
     pub file: File,
-    /// What is to be loaded, in the order of the program headers.
+    /// The segments to load, in the order of the program headers.
     pub segments: Vec<LoadSegment>,
-    /// What is added to the addresses of the file: 0 for `ET_EXEC`; `None` for an `ET_DYN` file
-    /// that the kernel puts where it goes without randomisation. That is the highest free place,
-    /// as for every interpreter and every program without one, or else the kernel's base for
-    /// position-independent programs.
+    /// The load bias, in bytes: 0 for `ET_EXEC`; `None` for an `ET_DYN` file at its address without
+    /// randomisation. That is the highest free place for every interpreter and every program
+    /// without one, else the kernel's base for position-independent programs.
     pub bias: Option<u64>,
-    /// Whether `PT_GNU_STACK` asks for an executable stack; `None` without that header. The
-    /// interpreter's does not matter.
+    /// Whether `PT_GNU_STACK` requests an executable stack; `None` without that header. The
+    /// interpreter's header is ignored.
     pub executable_stack: Option<bool>,
 }
 
@@ -59,11 +58,11 @@ pub struct Image {
 pub struct LoadSegment {
     /// `p_offset`, in bytes.
     pub offset: u64,
-    /// `p_vaddr`: the file's own address.
+    /// `p_vaddr`: the address before the load bias is added.
     pub vaddr: u64,
     /// `p_filesz`, in bytes.
     pub file_size: u64,
-    /// `p_memsz`, in bytes: what exceeds `file_size` is zero.
+    /// `p_memsz`, in bytes: the part beyond `file_size` is zero.
     pub memory_size: u64,
     /// `p_flags`.
     pub prot: Prot,
@@ -75,18 +74,18 @@ pub struct LoadSegment {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stack {
-    /// Its lowest address.
+    /// The lowest address.
     pub start: u64,
-    /// Where it ends.
+    /// The end address.
     pub end: u64,
-    /// The stack pointer when the program starts (`mm->start_stack`), which says what is named
-    /// `[stack]`.
+    /// The stack pointer when the program starts (`mm->start_stack`). The mapping that contains it
+    /// is shown as `[stack]`.
     pub pointer: u64,
 }
 
 impl Stack {
-    /// The stack below `end` with its strings from `strings` on (`arg_start` of
-    /// /proc/PID/stat): 128 KiB more than they take, if RLIMIT_STACK allows that.
+    /// The stack below `end` whose strings start at `strings` (`arg_start` of /proc/PID/stat). It
+    /// extends 128 KiB below them, if RLIMIT_STACK allows that.
     ///
     /// ```
     /// use vmatlas_space::{KernelProfile, Stack};
@@ -106,7 +105,7 @@ impl Stack {
         Stack { start, end, pointer }
     }
 
-    /// Where the strings begin that execve(2) writes below `end`: the path, the arguments and the
+    /// The start of the strings that execve(2) writes below `end`: the path, the arguments and the
     /// environment.
     pub fn strings<'a>(end: u64, strings: impl IntoIterator<Item = &'a [u8]>) -> u64 {
         let bytes = strings.into_iter().map(|string| string.len() as u64 + 1).sum();
@@ -115,7 +114,7 @@ impl Stack {
 }
 
 impl Exec {
-    /// The program with its stack, nothing randomised and without a vDSO.
+    /// The program with its stack, without randomisation and without a vDSO.
     pub fn new(program: Image, interpreter: Option<Image>, stack: Stack) -> Exec {
         Exec {
             program,
@@ -131,15 +130,15 @@ impl Exec {
 }
 
 impl Image {
-    /// How many bytes it spans, and from where on (`total_mapping_size`); none where there is
-    /// nothing to load.
+    /// The size in bytes and the lowest address of all segments (`total_mapping_size`); `None` if
+    /// there is no segment.
     fn span(&self, profile: &KernelProfile) -> Option<(u64, u64)> {
         let start = self.segments.iter().map(|s| floor(profile, s.vaddr)).min()?;
         let end = self.segments.iter().map(|s| s.vaddr.wrapping_add(s.memory_size)).max()?;
         Some((start, end.wrapping_sub(start)))
     }
 
-    /// `address` rounded down to the largest alignment that is one (`maximum_alignment`).
+    /// Rounds `address` down to the largest valid alignment of the segments (`maximum_alignment`).
     fn align(&self, profile: &KernelProfile, address: u64) -> u64 {
         let wanted = self.segments.iter().map(|segment| segment.align);
         match wanted.filter(|align| align.is_power_of_two()).max() {
@@ -149,23 +148,23 @@ impl Image {
     }
 }
 
-/// Since when kernels do what; those that got it in 2025 as a fix do it too, and of these releases
-/// 6.1 and 6.12 were looked at.
+/// The kernel versions in which execve changed. Releases that got a rule in 2025 as a fix follow
+/// it too; 6.1 and 6.12 were checked for that.
 struct Rules {
-    /// 6.7: the zeroes of each segment of a program are made with it.
+    /// 6.7: each segment of a program is mapped together with its zeroes.
     zeroes_by_segment: bool,
-    /// 6.7: those of an interpreter, too.
+    /// 6.7: each segment of an interpreter is, too.
     interpreter_zeroes_by_segment: bool,
-    /// 6.10: the alignment of a program without an interpreter counts.
+    /// 6.10: a program without an interpreter is aligned as its segments require.
     aligns_static: bool,
-    /// 6.16: the heap of a program without an interpreter is never after it, if that is `ET_DYN`.
+    /// 6.16: the heap never follows an `ET_DYN` program without an interpreter.
     moves_static_heap: bool,
     /// 6.12: page 0 is sealed.
     seals_page_zero: bool,
     /// 6.7: `PR_SET_MEMORY_MERGE` is inherited.
     keeps_memory_merge: bool,
-    /// Up to 5.7: without `PT_GNU_STACK`, or with an executable stack, what may be read may be
-    /// executed.
+    /// Up to 5.7: without `PT_GNU_STACK`, or with an executable stack, readable memory is
+    /// executable.
     stack_implies_exec: bool,
 }
 
@@ -186,8 +185,8 @@ impl Rules {
 }
 
 impl AddressSpace {
-    /// Everything is unmapped and a program takes its place; what was set for the old address
-    /// space by mlockall(2), `PR_SET_MM` and pkey_alloc(2) is gone.
+    /// Unmaps everything and maps a program. Settings of mlockall(2), `PR_SET_MM` and pkey_alloc(2)
+    /// for the old address space are lost.
     ///
     /// ```
     /// use vmatlas_maps::Device;
@@ -220,18 +219,18 @@ impl AddressSpace {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
-    /// Not followed: programs that are no ELF file, the old bottom-up layout
-    /// (`ADDR_COMPAT_LAYOUT`; give the addresses then), file systems that put large mappings where
-    /// huge pages fit, five levels of page tables, and kernels that seal their own mappings.
+    /// Not modelled: programs that are not ELF files, the old bottom-up layout
+    /// (`ADDR_COMPAT_LAYOUT`; give the addresses then), file systems that align large mappings for
+    /// huge pages, five levels of page tables, and kernels that seal their own mappings.
     ///
     /// # Errors
-    /// The kernel has given up the old address space by then and kills the process: nothing stays
+    /// By then the kernel has dropped the old address space and kills the process: nothing stays
     /// mapped.
-    /// - EINVAL: a segment lies at an offset that does not suit its address, or its sizes are
-    ///   impossible, or the interpreter has none.
+    /// - EINVAL: a segment's offset does not match its address, its sizes are invalid, or the
+    ///   interpreter has no segment.
     /// - ENOMEM: there is no room, or `max_map_count` is exceeded.
     /// - EPERM: a segment lies below `mmap_min_addr`.
-    /// - EFAULT: the rest of a page that is to be zero cannot be written.
+    /// - EFAULT: the rest of a page that must be zeroed cannot be written.
     pub fn exec(&mut self, request: &Exec) -> Result<(), Errno> {
         let rules = Rules::of(&self.profile);
         self.exit();
@@ -250,7 +249,7 @@ impl AddressSpace {
         };
         self.mmap_base = request.mmap_base.unwrap_or_else(|| unrandomised_mmap_base(&self.profile));
 
-        // What the kernel writes now is known.
+        // The model knows every page that the kernel writes during execve.
         let faults = mem::replace(&mut self.faults, Faults::Told);
         let result = self.load_all(request, &rules);
         self.faults = faults;
@@ -291,7 +290,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Maps the program's segments and says what was added to their addresses.
+    /// Maps the program's segments and returns the load bias.
     fn load_program(
         &mut self,
         image: &Image,
@@ -321,7 +320,7 @@ impl AddressSpace {
         let mut ends = Ends::default();
         for (number, segment) in image.segments.iter().enumerate() {
             if !rules.zeroes_by_segment {
-                // What an earlier segment ends in, unless a later one has more of it.
+                // Map the zeroes that end an earlier segment, unless a later one contains them.
                 if ends.memory > ends.file {
                     self.map_zeroes(ends.file_at(bias), ends.memory_at(bias), ends.prot)?;
                     let _ = self.clear_rest(ends.file_at(bias));
@@ -392,8 +391,8 @@ impl AddressSpace {
         self.unused(hint, ceil(&self.profile, length)).ok_or(Errno::ENOMEM)
     }
 
-    /// Maps one segment, the first of a file for a moment as long as the `whole` file spans; with
-    /// its zeroes if they are made `by_segment`.
+    /// Maps one segment, with its zeroes if they are made `by_segment`. The first segment of a
+    /// file is first mapped with the span of the `whole` file.
     fn load(
         &mut self,
         file: &File,
@@ -405,7 +404,7 @@ impl AddressSpace {
         let profile = self.profile.clone();
         let before = segment.vaddr & (profile.page_size() - 1);
         let start = floor(&profile, address);
-        // Formerly a segment without bytes of the file got the page that it begins within.
+        // Older kernels map the page in which a segment without file bytes begins.
         let bytes = match segment.file_size {
             0 if by_segment => 0,
             size => size.checked_add(before).ok_or(Errno::EINVAL)?,
@@ -447,7 +446,7 @@ impl AddressSpace {
         self.write(address, 1).map_err(|_| Errno::EFAULT)
     }
 
-    /// Maps the pages that begin in `start..end` as memory of zeroes (`vm_brk_flags`).
+    /// Maps the pages that begin in `start..end` as zeroed memory (`vm_brk_flags`).
     fn map_zeroes(&mut self, start: u64, end: u64, prot: Prot) -> Result<(), Errno> {
         let profile = self.profile.clone();
         let (start, end) = (ceil(&profile, start), ceil(&profile, end));
@@ -496,7 +495,7 @@ impl AddressSpace {
 
     fn map_page_zero(&mut self, rules: &Rules) {
         let size = self.profile.page_size();
-        // The kernel does not mind if it fails.
+        // The kernel ignores a failure.
         if self.unmap(0, size).is_ok() {
             self.map_anonymous(0, size, access(Prot::READ | Prot::EXEC), Joining::New);
             if rules.seals_page_zero {
@@ -506,14 +505,14 @@ impl AddressSpace {
     }
 }
 
-/// Where the segments so far end, in the file's addresses.
+/// The ends of the segments mapped so far, as addresses of the file.
 #[derive(Default)]
 struct Ends {
-    /// The last byte from the file.
+    /// The end of the bytes from the file.
     file: u64,
-    /// The last byte in memory.
+    /// The end in memory.
     memory: u64,
-    /// Of the segment that `memory` is of.
+    /// The protection of the segment that ends at `memory`.
     prot: Prot,
 }
 
@@ -536,14 +535,14 @@ impl Ends {
     }
 }
 
-/// Whether the sizes of a segment can be, looked at when it is mapped already.
+/// Whether the sizes of a segment are valid; checked after it is mapped.
 fn possible(profile: &KernelProfile, segment: &LoadSegment, address: u64) -> bool {
     address < profile.task_size
         && segment.file_size <= segment.memory_size
         && segment.memory_size <= profile.task_size - address
 }
 
-/// Where position-independent programs with an interpreter go (`ELF_ET_DYN_BASE`, x86 and ARM).
+/// The base of position-independent programs with an interpreter (`ELF_ET_DYN_BASE`, x86 and ARM).
 fn program_base(profile: &KernelProfile) -> u64 {
     match profile.word_size {
         WordSize::Bits64 => profile.task_size / 3 * 2,
@@ -551,8 +550,8 @@ fn program_base(profile: &KernelProfile) -> u64 {
     }
 }
 
-/// Where mappings without a place are put (`mmap_base`, arch/x86/mm/mmap.c): below the room for
-/// the stack.
+/// The address below which the kernel places mappings (`mmap_base`, arch/x86/mm/mmap.c): the gap
+/// for the stack is above it.
 pub(super) fn unrandomised_mmap_base(profile: &KernelProfile) -> u64 {
     let guard = profile.stack_guard_gap << profile.page_shift;
     let gap = profile.stack_limit.checked_add(guard).unwrap_or(profile.stack_limit);
@@ -564,7 +563,7 @@ fn floor(profile: &KernelProfile, address: u64) -> u64 {
     address & !(profile.page_size() - 1)
 }
 
-/// Rounded up to a page as the kernel does, which wraps around.
+/// Rounds up to a page as the kernel does; the sum wraps around.
 fn ceil(profile: &KernelProfile, address: u64) -> u64 {
     floor(profile, address.wrapping_add(profile.page_size() - 1))
 }

@@ -1,14 +1,14 @@
-//! Page faults: what a read or a write of memory does to an address space.
+//! Page faults: how a read or a write changes an address space.
 
 use super::vma::{Anon, Vma};
 use super::vmas::Position;
 use super::{AddressSpace, FileKind, VmaFlags};
 
-/// Why an access fails.
+/// The reason why an access fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
-    /// SIGSEGV: nothing is mapped there, or not for this access.
+    /// SIGSEGV: nothing is mapped there, or the mapping does not permit the access.
     #[error("segmentation fault")]
     Segv,
     /// SIGBUS: the page lies beyond the end of its file.
@@ -16,32 +16,32 @@ pub enum Fault {
     Bus,
 }
 
-/// Whether the caller tells of page faults.
+/// Whether the caller reports page faults.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Faults {
-    /// Every access that may fault is told: what was not told did not happen.
+    /// The caller reports every access that may fault; no other access happened.
     #[default]
     Told,
-    /// Nobody tells: writable memory may have been written at any time. Where joining hangs on
-    /// it, the boundary is a [doubt](AddressSpace::doubts).
+    /// The caller reports no faults: writable memory may have been written at any time. If a join
+    /// depends on that, the boundary is a [doubt](AddressSpace::doubts).
     Untold,
 }
 
 impl AddressSpace {
-    /// Stores to a byte of each of `pages` pages from the one of `address` on, upwards. A growing
-    /// mapping grows to the first.
+    /// Stores a byte to each of `pages` pages, upwards from the page of `address`. A growing
+    /// mapping grows down to the first page.
     ///
     /// # Errors
-    /// The first failing page's; those before it stay written.
+    /// The fault of the first page that fails; the pages before it stay written.
     pub fn write(&mut self, address: u64, pages: u64) -> Result<(), Fault> {
         self.touch(address, pages, true)
     }
 
-    /// Loads a byte of each of `pages` pages, likewise.
+    /// Loads a byte from each of `pages` pages, upwards from the page of `address`.
     ///
     /// # Errors
-    /// The first failing page's.
+    /// The fault of the first page that fails.
     pub fn read(&mut self, address: u64, pages: u64) -> Result<(), Fault> {
         self.touch(address, pages, false)
     }
@@ -58,7 +58,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Accesses the pages from `page` on that lie in one mapping, up to `end`; where to go on.
+    /// Accesses the pages from `page` to `end` within one mapping; returns the next page to access.
     fn fault(&mut self, page: u64, end: u64, write: bool) -> Result<u64, Fault> {
         let mut at = self.vmas.find(page).ok_or(Fault::Segv)?;
         if self.vmas.get(at).start > page {
@@ -79,7 +79,7 @@ impl AddressSpace {
         Ok(upto)
     }
 
-    /// A growing mapping reaches down to `page`.
+    /// Extends a growing mapping down to `page`.
     fn grow_down(&mut self, at: Position, page: u64) -> Result<(), Fault> {
         let profile = self.profile.clone();
         let shift = profile.page_shift;
@@ -98,7 +98,7 @@ impl AddressSpace {
         }
         let pages = (vma.start - page) >> shift;
         let fits = vma.end - page <= profile.stack_limit && pages <= vma.offset;
-        // The reverse map is made before the limits are looked at.
+        // The kernel makes the reverse map before it checks the limits.
         self.make_anon(at);
         if !fits {
             return Err(Fault::Segv);
@@ -107,8 +107,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Gives a VMA a reverse map: a neighbour's, where the two differ only in what mprotect can
-    /// change, else its own (find_mergeable_anon_vma, mm/vma.c).
+    /// Gives a VMA a reverse map: a neighbour's if the two differ only in attributes that mprotect
+    /// can change, else a new one (find_mergeable_anon_vma, mm/vma.c).
     pub(super) fn make_anon(&mut self, at: Position) {
         let vma = self.vmas.get(at);
         if vma.anon != Anon::None {
@@ -142,9 +142,9 @@ impl AddressSpace {
         self.vmas.change(at, |vma| vma.anon = anon);
     }
 
-    /// Brings in all pages of a range, as MAP_POPULATE and locking do (__mm_populate, mm/gup.c):
-    /// writable private memory is written, all else read. Stops at the first failing mapping
-    /// unless `ignore_errors`.
+    /// Faults in all pages of a range, as MAP_POPULATE and locking do (__mm_populate, mm/gup.c):
+    /// writes to writable private memory, reads all other memory. Stops at the first failing
+    /// mapping unless `ignore_errors` is set.
     pub(super) fn populate(
         &mut self,
         start: u64,
@@ -169,7 +169,7 @@ impl AddressSpace {
             let write = vma.flags.contains(VmaFlags::WRITE) && vma.private();
             let unreadable = !write && vma.pkey != 0 && Some(vma.pkey) == self.execute_only_pkey;
             let result = if onfault {
-                // Nothing is brought in, but whether it could be is looked at.
+                // The kernel faults in no page, but checks whether it could.
                 if unreadable || !vma.accessible() { Err(Fault::Segv) } else { Ok(()) }
             } else if secret || unreadable || !vma.accessible() {
                 Err(Fault::Segv)
@@ -183,8 +183,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Brings in all pages of a part of one mapping, which allows the access; the first that
-    /// cannot be ends it.
+    /// Faults in all pages of a part of one mapping, which permits the access; stops at the first
+    /// page that fails.
     pub(super) fn fault_in(
         &mut self,
         at: Position,
@@ -196,7 +196,7 @@ impl AddressSpace {
         if guard == Some(start) {
             return Err(Fault::Segv);
         }
-        // A private copy needs a reverse map even where the page then proves to be missing.
+        // A private copy needs a reverse map even if the page then turns out to be missing.
         if write && self.vmas.get(at).private() {
             self.make_anon(at);
         }

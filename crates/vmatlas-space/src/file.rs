@@ -1,14 +1,14 @@
-//! Open files, as far as an address space tells them apart.
+//! Open files: the attributes that the rules of an address space compare.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use vmatlas_maps::Device;
 
-/// An open file: what open(2) makes and dup(2) shares (the kernel's `struct file`).
+/// An open file: open(2) makes it and dup(2) shares it (the kernel's `struct file`).
 ///
-/// Two mappings join only if they come from one open file; that both show the same path, device
-/// and inode is not enough. Clones are the same open file, [`reopen`](File::reopen) makes another.
+/// Two mappings join only if they map the same open file; equal path, device and inode are not
+/// enough. Clones are the same open file, [`reopen`](File::reopen) makes another.
 ///
 /// ```
 /// use vmatlas_maps::Device;
@@ -28,7 +28,7 @@ struct Open {
     writable: bool,
 }
 
-/// The name that a file was opened by, and the file itself.
+/// A name by which a file was opened, and the file itself.
 struct Dentry {
     kind: FileKind,
     device: Device,
@@ -38,7 +38,7 @@ struct Dentry {
     name: RwLock<Vec<u8>>,
 }
 
-/// What a file is made of, as far as the rules of an address space depend on it.
+/// The kind of a file, as far as the rules of an address space depend on it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FileKind {
@@ -64,7 +64,7 @@ pub enum FileKind {
 }
 
 impl FileKind {
-    /// All, each at the place of its number.
+    /// All kinds, each at the index of its number.
     pub(crate) const ALL: [FileKind; 8] = [
         FileKind::Regular,
         FileKind::Tmpfs,
@@ -78,17 +78,17 @@ impl FileKind {
 }
 
 impl File {
-    /// What tells this open file from others.
+    /// The identity of this open file.
     pub(crate) fn address(&self) -> usize {
         Arc::as_ptr(&self.0) as usize
     }
 
-    /// A file opened for reading and writing, without end (see [`set_size`](File::set_size)).
+    /// A file opened for reading and writing, of unlimited size (see [`set_size`](File::set_size)).
     pub fn new(path: &[u8], device: Device, inode: u64) -> File {
         File::of(FileKind::Regular, path, device, inode)
     }
 
-    /// The same for any kind of file. `name` is what a row shows.
+    /// An open file of any kind. `name` is the name that rows show.
     pub fn of(kind: FileKind, name: &[u8], device: Device, inode: u64) -> File {
         let dentry = Dentry {
             kind,
@@ -100,12 +100,12 @@ impl File {
         File(Arc::new(Open { dentry: Arc::new(dentry), readable: true, writable: true }))
     }
 
-    /// Another open file of the same file by the same name.
+    /// Opens the same file again by the same name.
     pub fn reopen(&self, readable: bool, writable: bool) -> File {
         File(Arc::new(Open { dentry: self.0.dentry.clone(), readable, writable }))
     }
 
-    /// The same file opened by another name (a hard link).
+    /// Opens the same file by another name (a hard link).
     pub fn open_link(&self, path: &[u8], readable: bool, writable: bool) -> File {
         let old = &self.0.dentry;
         let dentry = Dentry {
@@ -123,7 +123,7 @@ impl File {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// What it is made of.
+    /// The kind of the file.
     pub fn kind(&self) -> FileKind {
         self.0.dentry.kind
     }
@@ -148,33 +148,33 @@ impl File {
         self.0.dentry.inode
     }
 
-    /// The file's size in bytes; `u64::MAX` where it was never said.
+    /// The file's size in bytes; `u64::MAX` if it was never set.
     pub fn size(&self) -> u64 {
         self.0.dentry.size.load(Ordering::Relaxed)
     }
 
-    /// Says how long the file is, in bytes: accesses of pages beyond raise SIGBUS.
+    /// Sets the file's size in bytes: accesses to pages beyond it raise SIGBUS.
     pub fn set_size(&self, bytes: u64) {
         self.0.dentry.size.store(bytes, Ordering::Relaxed);
     }
 
-    /// The name as a row shows it (line feeds as they are).
+    /// The name as a row shows it, but with line feeds unescaped.
     pub fn name(&self) -> Vec<u8> {
         self.0.dentry.name.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Runs `use_it` on the name without copying it.
+    /// Calls `use_it` with the name, without copying it.
     pub(crate) fn with_name<T>(&self, use_it: impl FnOnce(&[u8]) -> T) -> T {
         use_it(&self.0.dentry.name.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The name it was opened by becomes another one, for all who opened it by that name.
+    /// Renames the name that it was opened by, for all open files with that name.
     pub fn rename(&self, path: &[u8]) {
         let mut name = self.0.dentry.name.write().unwrap_or_else(PoisonError::into_inner);
         *name = path.to_vec();
     }
 
-    /// The name it was opened by is removed, which happens once: rows then end in ` (deleted)`.
+    /// Unlinks the name that it was opened by, once: rows then end in ` (deleted)`.
     pub fn unlink(&self) {
         let mut name = self.0.dentry.name.write().unwrap_or_else(PoisonError::into_inner);
         name.extend_from_slice(b" (deleted)");

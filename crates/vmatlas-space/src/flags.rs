@@ -1,10 +1,10 @@
-//! The flags of a VMA, those that maps shows and those that it hides.
+//! The flags of a VMA, including those that maps hides.
 
 use std::fmt;
 use std::ops::{BitAnd, BitOr, BitOrAssign, BitXor, Not};
 
-/// The flags of a VMA, named as in include/linux/mm.h. The bits are this crate's own: the
-/// kernel's have moved between versions.
+/// The flags of a VMA, named as in include/linux/mm.h. The bits are this crate's own, because the
+/// kernel's differ between versions.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct VmaFlags(u64);
 
@@ -14,13 +14,13 @@ macro_rules! flags {
         impl VmaFlags {
             $(pub const $name: VmaFlags = VmaFlags(1 << $bit);)*
         }
-        /// Each flag with its two letters in the VmFlags of smaps; empty where it has none.
+        /// Each flag with its two letters in the VmFlags of smaps; empty if it has none.
         const LETTERS: &[(VmaFlags, &str)] = &[$((VmaFlags::$name, $letters),)*];
     };
 }
 
-// The letters are those of show_smap_vma_flags, fs/proc/task_mmu.c, 7.3; in the order in which
-// it prints them, which is that of the kernel's bits.
+// The letters are those of show_smap_vma_flags, fs/proc/task_mmu.c, 7.3, in print order, which is
+// the order of the kernel's bits.
 flags! {
     READ 0 "rd",
     WRITE 1 "wr",
@@ -59,41 +59,41 @@ flags! {
 impl VmaFlags {
     /// No flag.
     pub const NONE: VmaFlags = VmaFlags(0);
-    /// What mprotect(2) may change.
+    /// The flags that mprotect(2) changes.
     pub const ACCESS: VmaFlags = VmaFlags(Self::READ.0 | Self::WRITE.0 | Self::EXEC.0);
-    /// Mappings that never join others.
+    /// The flags of mappings that never join others.
     pub const SPECIAL: VmaFlags =
         VmaFlags(Self::IO.0 | Self::DONTEXPAND.0 | Self::PFNMAP.0 | Self::MIXEDMAP.0);
-    /// What mlock(2) sets.
+    /// The flags that mlock(2) sets.
     pub const LOCKED_MASK: VmaFlags = VmaFlags(Self::LOCKED.0 | Self::LOCKONFAULT.0);
-    /// What userfaultfd sets.
+    /// The flags that userfaultfd sets.
     pub const UFFD_MASK: VmaFlags = VmaFlags(Self::UFFD_MISSING.0 | Self::UFFD_WP.0);
 
     pub(crate) const fn bits(self) -> u64 {
         self.0
     }
 
-    /// Those of the bits that are flags.
+    /// The flags in `bits`; unknown bits are dropped.
     pub(crate) const fn from_bits(bits: u64) -> VmaFlags {
         VmaFlags(bits & 0xffff_ffff)
     }
 
-    /// Whether all of `other` are set.
+    /// Whether all flags of `other` are set.
     pub const fn contains(self, other: VmaFlags) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Whether any of `other` is set.
+    /// Whether any flag of `other` is set.
     pub const fn intersects(self, other: VmaFlags) -> bool {
         self.0 & other.0 != 0
     }
 
-    /// These without `other`.
+    /// These flags without those of `other`.
     pub const fn without(self, other: VmaFlags) -> VmaFlags {
         VmaFlags(self.0 & !other.0)
     }
 
-    /// These with `other` if `condition` holds.
+    /// These flags, with those of `other` if `condition` holds.
     pub fn with_if(self, other: VmaFlags, condition: bool) -> VmaFlags {
         if condition { self | other } else { self }
     }

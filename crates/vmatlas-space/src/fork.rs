@@ -6,9 +6,9 @@ use super::{AddressSpace, VmaFlags};
 impl AddressSpace {
     /// The address space of a forked child (dup_mmap, mm/mmap.c; kernel/fork.c before 6.15).
     ///
-    /// Mappings with MADV_DONTFORK are missing, locks are gone, and no mapping joins another that
-    /// did not before. A mapping whose pages were written inherits its reverse map and will not
-    /// join fresh neighbours.
+    /// Mappings with MADV_DONTFORK are left out, locks are cleared, and no mappings join that were
+    /// separate before. A mapping whose pages were written inherits its reverse map and does not
+    /// join new neighbours.
     pub fn fork(&self) -> AddressSpace {
         let mut child = AddressSpace {
             vmas: Default::default(),
@@ -18,7 +18,7 @@ impl AddressSpace {
             doubts: self.doubts.clone(),
             ..*self
         };
-        // The kernel's own reverse maps of a child are new for each mapping.
+        // The kernel gives each mapping of a child a new reverse map of its own.
         for vma in self.vmas.iter() {
             if vma.flags.contains(VmaFlags::DONTCOPY) {
                 child.guards.remove(vma.start..vma.end);
@@ -39,7 +39,7 @@ impl AddressSpace {
         child
     }
 
-    /// The address space is gone: nothing is mapped any more.
+    /// Unmaps everything, as exit does.
     pub fn exit(&mut self) {
         self.vmas = Default::default();
         self.guards.clear();

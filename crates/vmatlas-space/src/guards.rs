@@ -1,9 +1,9 @@
-//! Where guards are (MADV_GUARD_INSTALL): ranges of addresses, however long.
+//! The ranges with guards (MADV_GUARD_INSTALL).
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-/// Ranges that neither overlap nor touch, by where they start.
+/// Ranges that neither overlap nor touch, by start address.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Guards(BTreeMap<u64, u64>);
 
@@ -40,7 +40,7 @@ impl Guards {
         self.0.insert(range.start, range.end);
     }
 
-    /// Removes the guards of a range; where they were.
+    /// Removes the guards of a range; returns the ranges that had them.
     pub(crate) fn remove(&mut self, range: Range<u64>) -> Vec<Range<u64>> {
         if self.0.is_empty() || range.is_empty() {
             return Vec::new();

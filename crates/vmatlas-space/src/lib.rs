@@ -1,5 +1,5 @@
-//! The address space of a process by the kernel's own rules: give it the operations, and it shows
-//! the rows that the kernel would show.
+//! Models the address space of a process by the kernel's own rules: apply operations, and it
+//! shows the rows that the kernel would show.
 //!
 //! ```
 //! use vmatlas_space::{AddressSpace, KernelProfile, Mmap, Prot};
@@ -13,9 +13,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Which rows join depends on more than a row shows: on hidden flags, on which open file is
-//! mapped, and on whether a page was ever written, because that gives a mapping a reverse map
-//! that others may not share. [`KernelProfile`] holds what differs between kernels.
+//! Which rows join depends on more than a row shows: on hidden flags, on the open file, and on
+//! whether a page was ever written, because a write gives a mapping a reverse map that others may
+//! not share. [`KernelProfile`] holds the differences between kernels.
 //!
 //! The rules are those of mm/vma.c, mm/mmap.c, mm/mremap.c, mm/mprotect.c, mm/madvise.c,
 //! mm/mlock.c, mm/mseal.c, mm/mempolicy.c, mm/userfaultfd.c, mm/rmap.c and ipc/shm.c of Linux 5.10
@@ -98,28 +98,28 @@ pub struct AddressSpace {
     start_brk: u64,
     brk: u64,
     start_stack: u64,
-    /// Where mappings without a place are put, downwards.
+    /// The address below which the kernel places mappings.
     mmap_base: u64,
-    /// What every new mapping is given: `MCL_FUTURE`.
+    /// The flags of every new mapping: `MCL_FUTURE`.
     default_flags: VmaFlags,
     /// `PR_SET_MEMORY_MERGE`.
     ksm_all: bool,
     read_implies_exec: bool,
-    /// Protection keys that are allocated, a bit each.
+    /// The allocated protection keys, one bit each.
     pkeys: u16,
-    /// The key for mappings that may only be executed.
+    /// The key of execute-only mappings.
     execute_only_pkey: Option<u8>,
     next_anon: u32,
     next_uffd: u32,
     faults: Faults,
     /// Pages with a guard (MADV_GUARD_INSTALL).
     guards: Guards,
-    /// Addresses where two mappings may or may not have joined.
+    /// Addresses at which it is not known whether two mappings joined.
     doubts: BTreeSet<u64>,
 }
 
 impl AddressSpace {
-    /// An empty address space, whose faults the caller will tell of.
+    /// An empty address space; the caller reports its page faults.
     pub fn new(profile: KernelProfile) -> AddressSpace {
         AddressSpace {
             mmap_base: exec::unrandomised_mmap_base(&profile),
@@ -141,29 +141,29 @@ impl AddressSpace {
         }
     }
 
-    /// Says whether the caller tells of page faults by [`write`](AddressSpace::write) and
+    /// Sets whether the caller reports page faults with [`write`](AddressSpace::write) and
     /// [`read`](AddressSpace::read).
     pub fn set_faults(&mut self, faults: Faults) {
         self.faults = faults;
     }
 
-    /// The rules it follows.
+    /// The rules of the modelled kernel.
     pub fn profile(&self) -> &KernelProfile {
         &self.profile
     }
 
-    /// How `[vsyscall]` is shown from now on.
+    /// Sets how `[vsyscall]` is shown from now on.
     pub fn set_vsyscall(&mut self, shown: Vsyscall) {
         Arc::make_mut(&mut self.profile).vsyscall = shown;
     }
 
-    /// Where the last VMA ends; 0 if there is none.
+    /// The end of the last VMA; 0 if there is none.
     pub fn highest_end(&self) -> u64 {
         let last = self.vmas.find_below(u64::MAX);
         last.map_or(0, |at| self.vmas.get(at).end)
     }
 
-    /// How many VMAs there are; `[vsyscall]` is none.
+    /// The number of VMAs, without `[vsyscall]`.
     pub fn len(&self) -> usize {
         self.vmas.len()
     }
@@ -184,23 +184,23 @@ impl AddressSpace {
         Some(self.vmas.get(self.covering(address)?).flags)
     }
 
-    /// Addresses where two mappings may or may not have joined, because nobody said whether
-    /// pages were written. [`observe`](AddressSpace::observe) settles them.
+    /// Addresses at which it is not known whether two mappings joined, because the caller did not
+    /// report whether their pages were written. [`observe`](AddressSpace::observe) resolves them.
     pub fn doubts(&self) -> impl Iterator<Item = u64> {
         self.doubts.iter().copied()
     }
 
-    /// `personality(READ_IMPLIES_EXEC)`: what may be read may from now on be executed.
+    /// `personality(READ_IMPLIES_EXEC)`: readable memory mapped from now on is executable.
     pub fn set_read_implies_exec(&mut self, on: bool) {
         self.read_implies_exec = on;
     }
 
-    /// Whether what must always hold does: the mappings are in order, do not overlap, and are of
-    /// whole pages; with `joined` also that no two neighbours are alike, which holds as long as
-    /// nothing was forked, written, sealed or moved with its source kept. For tests and fuzzing.
+    /// Checks the invariants, for tests and fuzzing: the mappings are in order, do not overlap, and
+    /// consist of whole pages. With `joined`, also that no two neighbours are alike, which holds
+    /// until memory is forked, written, sealed or moved with its source kept.
     ///
     /// # Errors
-    /// What does not hold, and where.
+    /// Describes the violated invariant and its address.
     pub fn check(&self, joined: bool) -> Result<(), String> {
         let mut before: Option<&Vma> = None;
         let mut count = 0;
@@ -230,13 +230,13 @@ impl AddressSpace {
         self.vmas.find(address).filter(|at| self.vmas.get(*at).start <= address)
     }
 
-    /// Puts a VMA where it belongs, as it is.
+    /// Inserts a VMA at its place, without joining it.
     fn insert(&mut self, vma: Vma) -> Position {
         self.vmas.insert(vma)
     }
 
-    /// Splits the VMA so that `address`, which lies inside, begins one; no limit is looked at.
-    /// Gives where the upper part stands.
+    /// Splits the VMA at `address`, which lies inside it; checks no limit. Returns the position of
+    /// the upper part.
     fn split(&mut self, at: Position, address: u64) -> Position {
         let shift = self.profile.page_shift;
         let upper = self.vmas.change(at, |vma| {
@@ -247,7 +247,7 @@ impl AddressSpace {
         self.vmas.insert_after(at, upper)
     }
 
-    /// Whether a mapping, if it is of huge pages, can begin or end at `address`.
+    /// Whether `address` is a valid boundary of a mapping, considering its huge pages.
     fn huge_aligned(&self, vma: &Vma, address: u64) -> bool {
         !vma.flags.contains(VmaFlags::HUGETLB)
             || address <= vma.start
@@ -255,8 +255,8 @@ impl AddressSpace {
             || address.is_multiple_of(self.profile.huge_page_size())
     }
 
-    /// Whether a mapping may be split at `address`: huge pages and the kernel's own mappings stay
-    /// whole.
+    /// Whether a mapping may be split at `address`: huge pages and the kernel's own mappings may
+    /// not.
     fn may_split(&self, vma: &Vma, address: u64) -> bool {
         let whole = self.profile.special_stays_whole && vma.special.is_some();
         self.huge_aligned(vma, address) && !(whole && vma.start < address && address < vma.end)

@@ -6,7 +6,7 @@ use super::{AddressSpace, Fault, FileKind, VmaFlags};
 use crate::errno::Errno;
 use std::sync::Arc;
 
-/// Advice of madvise(2), named as there.
+/// The advice values of madvise(2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "named as in madvise(2)")]
 #[non_exhaustive]
@@ -39,7 +39,8 @@ pub enum Advice {
 }
 
 impl Advice {
-    /// Each with its word in scenarios and its number in include/uapi/asm-generic/mman-common.h.
+    /// Each value with its word in scenarios and its number in
+    /// include/uapi/asm-generic/mman-common.h.
     pub const ALL: [(Advice, &'static str, i32); 25] = [
         (Advice::Normal, "normal", 0),
         (Advice::Random, "random", 1),
@@ -74,8 +75,8 @@ impl Advice {
         all.find(|(.., known)| u64::try_from(*known) == Ok(number)).map(|(advice, ..)| *advice)
     }
 
-    /// Whether it can change what VMAs are: those advices that set or clear a flag of VMAs, and
-    /// guards, which give a VMA a reverse map. The others only move pages.
+    /// Whether the advice can change VMAs: it sets or clears a VMA flag, or installs guards, which
+    /// give a VMA a reverse map. Other advice only moves pages.
     pub fn changes_mappings(self) -> bool {
         match self {
             Advice::Normal | Advice::Random | Advice::Sequential => true,
@@ -86,18 +87,18 @@ impl Advice {
             Advice::GuardInstall | Advice::GuardRemove => true,
             Advice::Willneed | Advice::Cold | Advice::Pageout | Advice::PopulateRead => false,
             Advice::Dontneed | Advice::Free | Advice::Remove | Advice::DontneedLocked => false,
-            // It may give a VMA a reverse map, as any page fault does.
+            // It may give a VMA a reverse map, but so does any page fault.
             Advice::PopulateWrite => false,
             Advice::Collapse => false,
         }
     }
 
-    /// Whether the pages are gone after it, so that they are touched anew.
+    /// Whether it drops the pages, so that the next access faults again.
     pub fn drops_pages(self) -> bool {
         matches!(self, Advice::Dontneed | Advice::Free | Advice::Remove | Advice::DontneedLocked)
     }
 
-    /// Whether it may throw memory away (`is_discard`, mm/madvise.c).
+    /// Whether it may discard memory (`is_discard`, mm/madvise.c).
     fn discards(self) -> bool {
         matches!(
             self,
@@ -113,14 +114,14 @@ impl Advice {
 }
 
 impl AddressSpace {
-    /// Gives advice about `length` bytes from `address` on. Some sets flags, which splits and
-    /// joins mappings; some brings pages in; most changes nothing here.
+    /// Gives advice about `length` bytes at `address`. Some advice sets flags, which splits and
+    /// joins mappings; some faults pages in; most changes nothing in the model.
     ///
     /// # Errors
-    /// What lies before the place of an error stays advised.
+    /// The range before the failing address stays advised.
     /// - EINVAL: `address` is not the start of a page, the length wraps around, the kernel does
-    ///   not know the advice, or it is not for such a mapping.
-    /// - ENOMEM: a hole; what lies behind it is advised all the same.
+    ///   not know the advice, or the advice does not apply to the mapping.
+    /// - ENOMEM: a hole; the range after it is advised anyway.
     /// - EAGAIN: `max_map_count` would be exceeded.
     /// - EACCES, EBADF, EFAULT, EPERM: see madvise(2).
     pub fn madvise(&mut self, address: u64, length: u64, advice: Advice) -> Result<(), Errno> {
@@ -164,7 +165,7 @@ impl AddressSpace {
         }
     }
 
-    /// Visits the part of each VMA that lies in the range; whether there was a hole.
+    /// Visits the part of each VMA in the range; returns whether there was a hole.
     pub(super) fn for_each_part(
         &mut self,
         start: u64,
@@ -185,7 +186,7 @@ impl AddressSpace {
             }
             let upto = vma.end.min(end);
             visit(self, at, from, upto)?;
-            // What joined the visited part is passed over.
+            // Skip what joined the visited part.
             from = self.vmas.get(self.covering(upto - 1).expect("it was visited")).end;
         }
         Ok(holes)
@@ -221,7 +222,7 @@ impl AddressSpace {
                 return refuse(flags.intersects(F::LOCKED | F::PFNMAP | F::HUGETLB), Errno::EINVAL);
             }
             Advice::Dontneed | Advice::DontneedLocked if flags.contains(F::HUGETLB) => {
-                // The end is rounded down to a huge page.
+                // The kernel rounds the end down to a huge page.
                 let known = self.profile.dontneed_locked && self.huge_aligned(vma, start);
                 return refuse(!known, Errno::EINVAL);
             }
@@ -330,13 +331,13 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// prctl(2) with `PR_SET_VMA_ANON_NAME`: names anonymous memory, or takes its name away.
+    /// prctl(2) with `PR_SET_VMA_ANON_NAME`: names anonymous memory, or removes its name.
     ///
     /// # Errors
     /// - EINVAL: the kernel is built without names, `address` is not the start of a page, or the
     ///   name is longer than 79 bytes or has a character that is not printable or one of `` \`$[] ``.
     /// - EBADF: a mapping of a file that is not anonymous shared memory.
-    /// - ENOMEM: a hole; what lies behind it is named all the same.
+    /// - ENOMEM: a hole; the memory after it is named anyway.
     pub fn set_anon_name(
         &mut self,
         address: u64,

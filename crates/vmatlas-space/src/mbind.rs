@@ -5,7 +5,7 @@ use crate::errno::Errno;
 use std::sync::Arc;
 
 impl AddressSpace {
-    /// Gives memory a policy; none is the default policy.
+    /// Sets the policy of a memory range; `None` is the default policy.
     ///
     /// # Errors
     /// - EINVAL: `address` is not the start of a page, the range wraps around, or the policy

@@ -1,11 +1,11 @@
-//! Which mappings join, and what becomes of them (mm/vma.c; mm/mmap.c before 6.12).
+//! The rules by which mappings join (mm/vma.c; mm/mmap.c before 6.12).
 
 use super::vma::{Anon, Vma};
 use super::vmas::Position;
 use super::{AddressSpace, VmaFlags};
 use crate::errno::Errno;
 
-/// An answer that may hang on something nobody said.
+/// The answer to a rule, which may depend on unreported page faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Yes,
@@ -13,22 +13,22 @@ enum Answer {
     Unknown,
 }
 
-/// What is being joined.
+/// The operation that may join mappings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Joining {
-    /// A mapping made by mmap or the like.
+    /// mmap or a similar call makes a mapping.
     New,
-    /// A part of the address space grown at the end: only what lies below may be joined.
+    /// brk(2) or execve adds memory: it may join only the mapping below.
     ExpandOnly,
-    /// A copy made by mremap, or memory added to a mapping by it.
+    /// mremap makes a copy or extends a mapping.
     Remapped,
 }
 
-/// So many mappings ago is just now: nobody has touched their memory yet.
+/// A mapping made fewer than this many mappings ago is assumed untouched.
 const NEW: u32 = 4;
 
 impl AddressSpace {
-    /// Puts a new VMA into a free place, joined with its neighbours where the kernel joins them.
+    /// Inserts a new VMA into a free place and joins it with its neighbours by the kernel's rules.
     pub(super) fn insert_joined(&mut self, new: Vma, joining: Joining) -> Position {
         let (below, above) = self.joinable(&new, joining);
         let shift = self.profile.page_shift;
@@ -60,7 +60,7 @@ impl AddressSpace {
         }
     }
 
-    /// With which of its neighbours a new mapping joins.
+    /// The neighbours that a new mapping joins.
     pub(super) fn joinable(
         &mut self,
         new: &Vma,
@@ -90,7 +90,7 @@ impl AddressSpace {
             let above = above
                 .filter(|at| self.vmas.get(*at).policy.is_none())
                 .filter(|at| self.joins(new, *at, new.end, true));
-            // What lies below must then suit what lies above.
+            // The mapping below must then also match the one above.
             let mut suited = new.clone();
             if let Some(at) = above {
                 suited.anon = self.vmas.get(at).anon;
@@ -108,12 +108,12 @@ impl AddressSpace {
         (below, above)
     }
 
-    /// Changes the part `start..end` of a VMA, which then joins its neighbours where the kernel
-    /// joins them, or else is split off. Gives the end of the VMA that holds it then.
+    /// Changes the part `start..end` of a VMA, which then joins its neighbours or is split off.
+    /// Returns the end of the VMA that contains it afterwards.
     ///
     /// # Errors
-    /// ENOMEM where a split would exceed `max_map_count`, EINVAL where it would cut a huge page;
-    /// a first split stays.
+    /// ENOMEM if a split would exceed `max_map_count`, EINVAL if it would cut a huge page; the
+    /// first split stays.
     pub(super) fn modify(
         &mut self,
         at: Position,
@@ -147,7 +147,7 @@ impl AddressSpace {
         self.split_out(at, start, end, change)
     }
 
-    /// Splits a part off a VMA and changes it; it joins nothing.
+    /// Splits a part off a VMA and changes it, without joining it.
     pub(super) fn split_out(
         &mut self,
         at: Position,
@@ -181,8 +181,8 @@ impl AddressSpace {
         Ok(end)
     }
 
-    /// Gives `new`, a part of the VMA at `middle`, to one or both of its neighbours; where the
-    /// VMA then ends that has it.
+    /// Moves `new`, a part of the VMA at `middle`, into one or both of its neighbours; returns the
+    /// end of the VMA that then contains it.
     fn join_existing(
         &mut self,
         middle: Position,
@@ -233,14 +233,14 @@ impl AddressSpace {
         }
     }
 
-    /// Whether `new` joins the neighbour at `at`, with which it has `boundary` in common.
+    /// Whether `new` joins the neighbour at `at`; they share the address `boundary`.
     fn joins(&mut self, new: &Vma, at: Position, boundary: u64, above: bool) -> bool {
         let old = self.vmas.get(at);
         let answer = self.alike(new, old, above);
         self.settle(answer, boundary, true)
     }
 
-    /// Whether two neighbours of a mapping, each of which it joins, may be one.
+    /// Whether a mapping that joins both of its neighbours may join them to one.
     fn both_may_join(&mut self, below: Position, above: Position, boundary: u64) -> bool {
         let (lower, upper) = (self.vmas.get(below), self.vmas.get(above));
         if upper.has_close_hook() {
@@ -251,9 +251,9 @@ impl AddressSpace {
             (Anon::Unknown(_), _) | (_, Anon::Unknown(_)) => Answer::Unknown,
             (Anon::Some { id: a, .. }, Anon::Some { id: b, .. }) => Answer::of(a == b),
         };
-        // Pieces of one mapping, of which a part was changed and is changed back, share a reverse
-        // map or have none, as the pages of compilers at run time. Two mappings that a third one
-        // fills the hole between mostly were written both, unless they have just been made.
+        // The pieces of a mapping whose part was changed and changed back, such as the pages of JIT
+        // compilers, share a reverse map or have none. Two mappings between which a third one fills
+        // the hole were usually both written, unless they are new.
         let new = |anon| match anon {
             Anon::Unknown(id) => self.next_anon.checked_sub(id).is_some_and(|age| age < NEW),
             _ => false,
@@ -262,7 +262,7 @@ impl AddressSpace {
         self.settle(answer, boundary, likely)
     }
 
-    /// Takes the likelier side of an unknown answer and remembers that it is one.
+    /// Resolves an unknown answer to the likelier one and records the doubt.
     fn settle(&mut self, answer: Answer, boundary: u64, likely: bool) -> bool {
         match answer {
             Answer::Yes => true,
@@ -274,14 +274,14 @@ impl AddressSpace {
         }
     }
 
-    /// Whether two neighbours would be one if one of them were made now.
+    /// Whether two neighbours would join if one of them were made now.
     pub(super) fn must_join(&self, lower: &Vma, upper: &Vma) -> bool {
         let special = (lower.flags | upper.flags).intersects(VmaFlags::SPECIAL);
         let hooked = lower.has_close_hook() || upper.has_close_hook();
         !special && !hooked && self.alike(upper, lower, false) == Answer::Yes
     }
 
-    /// Whether two neighbours are alike in all that the kernel compares.
+    /// Whether two neighbours agree in everything that the kernel compares.
     fn alike(&self, new: &Vma, old: &Vma, above: bool) -> Answer {
         let profile = &*self.profile;
         let shift = profile.page_shift;
@@ -330,7 +330,7 @@ impl Answer {
 }
 
 impl Vma {
-    /// Takes over what joining passes on: the reverse map, if it has none, and sticky flags.
+    /// Takes over from a joined VMA the reverse map, if it has none itself, and sticky flags.
     fn absorb(&mut self, other: &Vma) {
         if self.anon == Anon::None {
             self.anon = other.anon;

@@ -6,12 +6,12 @@ use super::{AddressSpace, Fault, FileKind, VmaFlags};
 use crate::errno::Errno;
 
 impl AddressSpace {
-    /// Locks memory; with `onfault` (`MLOCK_ONFAULT`) as its pages come in.
+    /// Locks memory; with `onfault` (`MLOCK_ONFAULT`) each page when it is faulted in.
     ///
     /// # Errors
-    /// What lies before the place of an error stays locked.
+    /// The range before the failing address stays locked.
     /// - EINVAL: the range wraps around.
-    /// - ENOMEM: a hole, a mapping whose pages cannot be brought in, or `max_map_count` would be
+    /// - ENOMEM: a hole, a mapping whose pages cannot be faulted in, or `max_map_count` would be
     ///   exceeded.
     pub fn mlock(&mut self, address: u64, length: u64, onfault: bool) -> Result<(), Errno> {
         let flags = VmaFlags::LOCKED.with_if(VmaFlags::LOCKONFAULT, onfault);
@@ -25,16 +25,16 @@ impl AddressSpace {
     /// Unlocks memory.
     ///
     /// # Errors
-    /// Those of [`mlock`](AddressSpace::mlock).
+    /// As [`mlock`](AddressSpace::mlock).
     pub fn munlock(&mut self, address: u64, length: u64) -> Result<(), Errno> {
         let (start, end) = self.lock_range(address, length)?;
         self.set_lock(start, end, VmaFlags::NONE)
     }
 
-    /// Locks all memory (`current`), all that will be mapped (`future`), or both.
+    /// Locks all current mappings (`current`), all future ones (`future`), or both.
     ///
     /// # Errors
-    /// EINVAL: neither is asked for.
+    /// EINVAL: neither `current` nor `future` is set.
     pub fn mlockall(&mut self, current: bool, future: bool, onfault: bool) -> Result<(), Errno> {
         if !current && !future {
             return Err(Errno::EINVAL);
@@ -48,7 +48,7 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Undoes all locking.
+    /// Unlocks all memory and clears `MCL_FUTURE`.
     pub fn munlockall(&mut self) {
         self.default_flags = VmaFlags::NONE;
         self.set_lock_of_all(VmaFlags::NONE);
@@ -56,7 +56,7 @@ impl AddressSpace {
 
     fn lock_range(&self, address: u64, length: u64) -> Result<(u64, u64), Errno> {
         let inside = address & (self.profile.page_size() - 1);
-        // The kernel's sums wrap around.
+        // The kernel's sum wraps around.
         let length = self.profile.page_align(length.wrapping_add(inside)).unwrap_or(0);
         let start = address - inside;
         let end = start.checked_add(length).ok_or(Errno::EINVAL)?;
@@ -78,12 +78,12 @@ impl AddressSpace {
         while let Some(at) = self.vmas.find(from) {
             let vma = self.vmas.get(at);
             let (start, end) = (vma.start, vma.end);
-            // Errors are ignored.
+            // The kernel ignores errors here.
             from = self.set_lock_of_one(at, start, end, flags).unwrap_or(end);
         }
     }
 
-    /// Changes a part of one VMA; where the VMA then ends that has it.
+    /// Changes a part of one VMA; returns the end of the VMA that then contains it.
     fn set_lock_of_one(
         &mut self,
         at: Position,

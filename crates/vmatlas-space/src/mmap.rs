@@ -10,19 +10,19 @@ use vmatlas_maps::uapi::mman::{
     MAP_LOCKED, MAP_NORESERVE, MAP_POPULATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_STACK, MAP_TYPE,
 };
 
-/// What mmap(2) is asked for.
+/// The arguments of mmap(2).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Mmap {
     /// The address, in bytes: a hint unless it is fixed.
     pub address: u64,
-    /// In bytes.
+    /// The length, in bytes.
     pub length: u64,
-    /// What may be done there.
+    /// The protection.
     pub prot: Prot,
-    /// The open file, and where in it to begin, in bytes.
+    /// The open file and the offset in it, in bytes.
     pub file: Option<(File, u64)>,
-    /// Who sees what is written.
+    /// Whether writes are private or shared.
     pub sharing: Sharing,
     /// `MAP_FIXED`.
     pub fixed: bool,
@@ -38,14 +38,14 @@ pub struct Mmap {
     pub locked: bool,
     /// `MAP_POPULATE`.
     pub populate: bool,
-    /// `MAP_HUGETLB`, for pages of so many bytes.
+    /// `MAP_HUGETLB`, with the size of a huge page in bytes.
     pub huge: Option<u64>,
-    /// The inode of the object that a shared anonymous mapping makes: the kernel counts them up,
-    /// so they cannot be computed.
+    /// The inode of the object that a shared anonymous mapping makes. The kernel counts these up,
+    /// so the model cannot compute it.
     pub object_inode: u64,
 }
 
-/// Who sees what is written to a mapping.
+/// Whether the writes to a mapping are private or shared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Sharing {
     /// `MAP_PRIVATE`.
@@ -58,7 +58,7 @@ pub enum Sharing {
 }
 
 impl Mmap {
-    /// Private anonymous memory, at a place of the kernel's choice unless [`fixed`](Mmap::fixed).
+    /// Private anonymous memory; the kernel chooses the place unless it is [`fixed`](Mmap::fixed).
     pub fn anonymous(address: u64, length: u64, prot: Prot) -> Mmap {
         Mmap {
             address,
@@ -78,8 +78,8 @@ impl Mmap {
         }
     }
 
-    /// With the bits that mmap(2) takes ([`uapi::mman`](vmatlas_maps::uapi::mman)), at exactly
-    /// `address`, whatever they say of that. A file is for the caller to add.
+    /// A request from the bits of mmap(2) ([`uapi::mman`](vmatlas_maps::uapi::mman)), placed at
+    /// exactly `address` whatever the bits are. The caller adds the file.
     pub fn from_bits(address: u64, length: u64, prot: u64, flags: u64) -> Mmap {
         let is = |flag| flags & flag != 0;
         let huge = match (flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK) as u32 {
@@ -102,32 +102,32 @@ impl Mmap {
         }
     }
 
-    /// A private mapping of a file from `offset` on.
+    /// A private mapping of a file, starting at `offset` (in bytes).
     pub fn file(address: u64, length: u64, prot: Prot, file: &File, offset: u64) -> Mmap {
         Mmap { file: Some((file.clone(), offset)), ..Mmap::anonymous(address, length, prot) }
     }
 
-    /// The same with `MAP_SHARED`.
+    /// Sets `MAP_SHARED`.
     pub fn shared(self) -> Mmap {
         Mmap { sharing: Sharing::Shared, ..self }
     }
 
-    /// The same with `MAP_FIXED`.
+    /// Sets `MAP_FIXED`.
     pub fn fixed(self) -> Mmap {
         Mmap { fixed: true, ..self }
     }
 }
 
 impl AddressSpace {
-    /// Maps memory and returns where.
+    /// Maps memory and returns its address.
     ///
     /// # Errors
     /// - EINVAL: the length is 0, a fixed address or an offset is not the start of a page, or the
     ///   flags contradict each other.
     /// - ENOMEM: there is no room, or `max_map_count` is exceeded.
     /// - EEXIST: `MAP_FIXED_NOREPLACE` over a mapping.
-    /// - EACCES: the file was not opened for what is asked.
-    /// - EPERM: a sealed mapping lies there. A split at the start stays.
+    /// - EACCES: the file was not opened for the requested access.
+    /// - EPERM: a sealed mapping lies there. A split at its start stays.
     /// - EOVERFLOW: the file's offsets wrap around.
     pub fn mmap(&mut self, request: &Mmap) -> Result<u64, Errno> {
         let page_shift = self.profile.page_shift;
@@ -167,7 +167,7 @@ impl AddressSpace {
             return Err(Errno::EEXIST);
         }
         let (flags, file) = self.new_flags(request, prot)?;
-        // Private memory without a file is numbered by its address.
+        // The offset of private memory without a file is its page number.
         let offset = match (&request.file, request.sharing) {
             (Some(_), _) => file_page,
             (None, Sharing::Shared) => 0,
@@ -192,14 +192,14 @@ impl AddressSpace {
         self.map_new(new, Joining::New)?;
         let populate = flags.contains(VmaFlags::LOCKED) || request.populate;
         if populate {
-            // Errors of populating are not told.
+            // mmap ignores errors of populating.
             let _ = self.populate(address, address + length, true);
         }
         self.untold(address, address + length);
         Ok(address)
     }
 
-    /// Puts a new mapping into the hole made for it.
+    /// Inserts a new mapping into the hole made for it.
     fn map_new(&mut self, mut new: Vma, joining: Joining) -> Result<(), Errno> {
         let (start, end) = (new.start, new.end);
         if let Some(file) = &new.file {
@@ -213,7 +213,8 @@ impl AddressSpace {
                     if self.profile.file_flags_before_merge {
                         new.flags |= given;
                     } else if self.joinable(&new, joining) == (None, None) {
-                        // Known too late, for which it is tried again if anything lies below.
+                        // Set after the first attempt to join, which is repeated if anything lies
+                        // below.
                         new.flags |= given;
                         match self.vmas.find_below(start) {
                             Some(_) => self.insert_joined(new, Joining::Remapped),
@@ -252,13 +253,13 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Where a mapping of `length` bytes goes.
+    /// The address for a mapping of `length` bytes.
     fn place(&self, request: &Mmap, length: u64) -> Result<u64, Errno> {
         let profile = &*self.profile;
         if length > profile.task_size {
             return Err(Errno::ENOMEM);
         }
-        // Where the flag is unknown it is ignored, and the address is a hint.
+        // Kernels that do not know the flag ignore it: the address is a hint.
         if request.fixed || (request.noreplace && profile.fixed_noreplace) {
             if request.address > profile.task_size - length {
                 return Err(Errno::ENOMEM);
@@ -275,17 +276,18 @@ impl AddressSpace {
         let Some(huge) = request.huge else {
             return self.unused(request.address, length).ok_or(Errno::ENOMEM);
         };
-        // Room enough that a huge page begins in it.
+        // Find enough room to align the place to a huge page.
         let place = length.checked_add(huge).and_then(|length| self.unused(0, length));
         place.map(|place| place.next_multiple_of(huge)).ok_or(Errno::ENOMEM)
     }
 
-    /// A free place for `length` bytes: at the hint if that is free, else the highest below where
-    /// the kernel begins to look.
+    /// A free place for `length` bytes: the hint if it is free, else the highest place below
+    /// `mmap_base`.
     pub(super) fn unused(&self, hint: u64, length: u64) -> Option<u64> {
         let profile = &*self.profile;
         let lowest = profile.page_align(profile.mmap_min_addr)?;
-        // Rounded down; 0 is no hint, and what is too low means the lowest there is.
+        // The hint is rounded down; 0 is no hint, and a too low one becomes the lowest valid
+        // address.
         let hint = match hint & !(profile.page_size() - 1) {
             0 => 0,
             page => page.max(lowest),
@@ -302,7 +304,7 @@ impl AddressSpace {
             if start < profile.mmap_min_addr {
                 return None;
             }
-            // The lowest VMA or gap that reaches into the place.
+            // The lowest VMA or guard gap that overlaps the place.
             match self.vmas.find_below(high) {
                 None => return Some(start),
                 Some(at) => {
@@ -318,14 +320,14 @@ impl AddressSpace {
         }
     }
 
-    /// Where the free addresses around `address` begin and end.
+    /// The start and end of the free range around `address`.
     fn neighbours(&self, address: u64) -> (u64, u64) {
         let below = self.vmas.find_below(address).map_or(0, |at| self.vmas.get(at).end);
         let above = self.vmas.find(address);
         (below, above.map_or(self.profile.task_size, |at| self.gap_start(self.vmas.get(at))))
     }
 
-    /// Where the addresses begin that belong to a VMA, or to the gap below it.
+    /// The start of a VMA, or of the guard gap below it.
     pub(super) fn gap_start(&self, vma: &Vma) -> u64 {
         if vma.flags.contains(VmaFlags::GROWSDOWN) {
             vma.start.saturating_sub(self.profile.stack_guard_gap << self.profile.page_shift)
@@ -414,7 +416,7 @@ impl AddressSpace {
         Ok((flags, file))
     }
 
-    /// The key that new memory with that protection gets.
+    /// The protection key of new memory with that protection.
     fn pkey_for(&mut self, prot: Prot) -> u8 {
         if prot != Prot::EXEC || !self.profile.pkeys {
             return 0;
@@ -422,7 +424,7 @@ impl AddressSpace {
         self.execute_only_key().unwrap_or(0)
     }
 
-    /// What the kernel may have faulted in without anybody saying so.
+    /// Marks writable memory as possibly written if the caller reports no faults.
     pub(super) fn untold(&mut self, start: u64, end: u64) {
         if self.faults == Faults::Told {
             return;
@@ -443,7 +445,7 @@ impl AddressSpace {
         }
     }
 
-    /// remap_file_pages(2): a shared mapping shows its file from page `page` on.
+    /// remap_file_pages(2): maps a shared mapping to its file from page `page` on.
     ///
     /// # Errors
     /// EINVAL: the range is empty or wraps around, or is not one shared mapping without holes.
@@ -499,7 +501,7 @@ pub(super) fn access(prot: Prot) -> VmaFlags {
         .with_if(VmaFlags::EXEC, prot.contains(Prot::EXEC))
 }
 
-/// Whether same-page merging takes a mapping (`ksm_compatible`, mm/ksm.c).
+/// Whether a mapping is eligible for same-page merging (`ksm_compatible`, mm/ksm.c).
 pub(super) fn ksm_compatible(vma: &Vma) -> bool {
     !vma.flags.intersects(
         VmaFlags::SHARED

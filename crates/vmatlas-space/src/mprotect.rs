@@ -7,23 +7,23 @@ use super::{AddressSpace, Prot, VmaFlags};
 use crate::errno::Errno;
 
 impl AddressSpace {
-    /// Changes what may be done with `length` bytes from `address` on.
+    /// Changes the protection of `length` bytes at `address`.
     ///
     /// # Errors
-    /// What lies before the place of an error stays changed.
+    /// The range before the failing address stays changed.
     /// - EINVAL: `address` is not the start of a page.
     /// - ENOMEM: a hole, or `max_map_count` would be exceeded.
-    /// - EACCES: the file behind a mapping was not opened for it.
+    /// - EACCES: the mapped file was not opened for that access.
     /// - EPERM: a sealed mapping.
     pub fn mprotect(&mut self, address: u64, length: u64, prot: Prot) -> Result<(), Errno> {
         self.protect(address, length, prot, None, false)
     }
 
-    /// mprotect (or with a key pkey_mprotect) with `PROT_GROWSDOWN`: from the start of the
-    /// growing mapping on.
+    /// mprotect, or pkey_mprotect with a key, with `PROT_GROWSDOWN`: the change starts at the start
+    /// of the growing mapping.
     ///
     /// # Errors
-    /// Those of mprotect; EINVAL where the mapping does not grow.
+    /// As [`mprotect`](AddressSpace::mprotect); EINVAL if the mapping does not grow down.
     pub fn mprotect_growsdown(
         &mut self,
         address: u64,
@@ -34,10 +34,10 @@ impl AddressSpace {
         self.protect(address, length, prot, pkey, true)
     }
 
-    /// pkey_mprotect(2): gives the memory a protection key, too.
+    /// pkey_mprotect(2): also sets the protection key.
     ///
     /// # Errors
-    /// Those of mprotect; EINVAL where the key is not allocated.
+    /// As [`mprotect`](AddressSpace::mprotect); EINVAL if the key is not allocated.
     pub fn pkey_mprotect(
         &mut self,
         address: u64,
@@ -48,7 +48,7 @@ impl AddressSpace {
         self.protect(address, length, prot, Some(pkey), false)
     }
 
-    /// pkey_alloc(2).
+    /// pkey_alloc(2): allocates a protection key.
     ///
     /// # Errors
     /// ENOSPC: all 16 are in use, or the processor has none.
@@ -61,7 +61,7 @@ impl AddressSpace {
         Ok(free as u8)
     }
 
-    /// The key for memory that may only be executed, allocated at first use.
+    /// The key for execute-only memory, allocated at first use.
     pub(super) fn execute_only_key(&mut self) -> Option<u8> {
         if self.execute_only_pkey.is_none() {
             self.execute_only_pkey = self.pkey_alloc().ok();
@@ -110,7 +110,7 @@ impl AddressSpace {
         let mut at = first;
         loop {
             let upto = self.vmas.get(at).end.min(end);
-            // What joined the changed part has the same attributes and is passed over.
+            // Skip what joined the changed part: it has the same attributes.
             start = self.protect_one(at, start, upto, prot, pkey)?;
             if start >= end {
                 return Ok(());
@@ -119,7 +119,7 @@ impl AddressSpace {
         }
     }
 
-    /// Changes a part of one VMA; where the VMA then ends that has it.
+    /// Changes a part of one VMA; returns the end of the VMA that then contains it.
     fn protect_one(
         &mut self,
         at: Position,
@@ -155,7 +155,7 @@ impl AddressSpace {
             match vma.anon {
                 Anon::None => new = new.without(F::ACCOUNT),
                 Anon::Some { .. } => {}
-                // Memory that was writable was most likely written.
+                // Writable memory was most likely written.
                 Anon::Unknown(_) if old.contains(F::ACCOUNT) => {
                     self.doubts.extend([start, end]);
                 }
@@ -166,7 +166,7 @@ impl AddressSpace {
             vma.flags = new;
             vma.pkey = key;
         })?;
-        // A locked private mapping that becomes writable is written at once.
+        // The kernel writes to a locked private mapping as soon as it becomes writable.
         if old & (F::WRITE | F::SHARED | F::LOCKED) == F::LOCKED && new.contains(F::WRITE) {
             let _ = self.populate(start, end, true);
         }
@@ -174,7 +174,7 @@ impl AddressSpace {
         Ok(changed)
     }
 
-    /// The key after a change of protection (__arch_override_mprotect_pkey, arch/x86/mm/pkeys.c).
+    /// The key after a protection change (__arch_override_mprotect_pkey, arch/x86/mm/pkeys.c).
     fn protected_key(&mut self, old_key: u8, old: VmaFlags, prot: Prot, asked: Option<u8>) -> u8 {
         if let Some(key) = asked {
             return key;

@@ -6,19 +6,19 @@ use super::vmas::Position;
 use super::{AddressSpace, FileKind, VmaFlags};
 use crate::errno::Errno;
 
-/// What mremap(2) is asked for. Addresses and lengths are in bytes.
+/// The arguments of mremap(2). Addresses and lengths are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mremap {
-    /// Where the memory is.
+    /// The old address.
     pub address: u64,
-    /// Its length.
+    /// The old length.
     pub old_length: u64,
-    /// The length it shall have.
+    /// The new length.
     pub new_length: u64,
     /// `MREMAP_MAYMOVE`.
     pub maymove: bool,
-    /// `MREMAP_FIXED`, and where to.
+    /// The new address, with `MREMAP_FIXED`.
     pub to: Option<u64>,
     /// `MREMAP_DONTUNMAP`.
     pub dontunmap: bool,
@@ -54,18 +54,18 @@ struct Move {
 
 impl AddressSpace {
     /// Moves or resizes a mapping (since 6.17 also several at once to a fixed address), and
-    /// returns where it is then.
+    /// returns its new address.
     ///
     /// # Errors
-    /// See mremap(2). What a kernel does before it finds an error stays done: up to 6.16 a fixed
-    /// destination is unmapped first.
+    /// See mremap(2). Changes that the kernel makes before it detects an error stay: up to 6.16 it
+    /// unmaps a fixed destination first.
     pub fn mremap(&mut self, request: &Mremap) -> Result<u64, Errno> {
         let profile = self.profile.clone();
         let Mremap { address, maymove, to, dontunmap, .. } = *request;
         let aligned = |bytes| profile.page_align(bytes).ok_or(Errno::EINVAL);
         let (old, new) = (aligned(request.old_length)?, aligned(request.new_length)?);
         let goes = to.is_some() || dontunmap;
-        // The lengths are compared before they are rounded, up to 6.16.
+        // Up to 6.16 the kernel compares the lengths before it rounds them.
         let resized = if profile.mremap_rounds_first {
             old != new
         } else {
@@ -114,8 +114,8 @@ impl AddressSpace {
         self.expand(address, old, new, maymove)
     }
 
-    /// The lengths in whole huge pages, where the mapping is of huge pages: it can be moved and
-    /// shrunk only.
+    /// Rounds the lengths to whole huge pages if the mapping has them: such a mapping can only be
+    /// moved and shrunk.
     fn huge_lengths(&self, address: u64, old: u64, new: u64, to: u64) -> Result<(u64, u64), Errno> {
         let at = self.covering(address).filter(|_| self.profile.huge_moves);
         if !at.is_some_and(|at| self.vmas.get(at).flags.contains(VmaFlags::HUGETLB)) {
@@ -130,7 +130,7 @@ impl AddressSpace {
         Ok((old, new))
     }
 
-    /// Whether the place that memory shall go to is sound.
+    /// Checks that the destination is valid.
     fn check_destination(
         &self,
         address: u64,
@@ -150,7 +150,8 @@ impl AddressSpace {
         refuse(address.saturating_add(old) > to && to.saturating_add(new) > address)
     }
 
-    /// Whether the memory may be moved or grown (`check_prep_vma`; `vma_to_resize` before 6.15).
+    /// Checks whether the memory may be moved or grown (`check_prep_vma`; `vma_to_resize` before
+    /// 6.15).
     fn check_move(
         &self,
         at: Position,
@@ -207,8 +208,8 @@ impl AddressSpace {
             if last_end.is_none() && address < vma.start {
                 return Err(Errno::EFAULT);
             }
-            // A userfaultfd is told of each move, for which the kernel lets go of its lock; and some
-            // files choose the place of their mappings.
+            // A move of several mappings fails if a userfaultfd must be notified of one, for which
+            // the kernel drops its lock, or if the file chooses the place of its mappings.
             let alone = last_end.is_none() && vma.end >= end;
             let own_place = vma
                 .file
@@ -228,7 +229,7 @@ impl AddressSpace {
         if last_end.is_none() { Err(Errno::EFAULT) } else { Ok(to) }
     }
 
-    /// To a fixed place, or any other with the source kept.
+    /// Moves to a fixed place, or with the source kept to any place.
     fn mremap_to(
         &mut self,
         address: u64,
@@ -256,7 +257,7 @@ impl AddressSpace {
         self.move_one(&Move { from: address, old_length: old, new_length: new, to, dontunmap })
     }
 
-    /// Grows in place where there is room, else elsewhere.
+    /// Grows in place if there is room, else moves.
     fn expand(&mut self, address: u64, old: u64, new: u64, maymove: bool) -> Result<u64, Errno> {
         let at = self.covering(address).ok_or(Errno::EFAULT)?;
         let vma = self.vmas.get(at);
@@ -270,7 +271,7 @@ impl AddressSpace {
             if joins {
                 let mut more = vma.part(start, grown, self.profile.page_shift);
                 more.trim_start(end, self.profile.page_shift);
-                // Whether the reverse map was inherited is not looked at here.
+                // The kernel does not check here whether the reverse map was inherited.
                 if let Anon::Some { forked, .. } = &mut more.anon {
                     *forked = false;
                 }
@@ -293,7 +294,7 @@ impl AddressSpace {
         Ok(to)
     }
 
-    /// Copies the mapping to a free place and takes the pages along (`move_vma`).
+    /// Copies the mapping to a free place and moves its pages (`move_vma`).
     fn move_one(&mut self, step: &Move) -> Result<u64, Errno> {
         let profile = self.profile.clone();
         let shift = profile.page_shift;
@@ -334,7 +335,7 @@ impl AddressSpace {
         let apart =
             dontunmap && profile.dontunmap_keeps_apart && unfaulted && copy.anonymous() && itself;
         if apart || (watched && profile.uffd_copy_never_joins) {
-            // What lies on the other side may be joined all the same, but for 6.1.
+            // The copy may still join the mapping on its other side, except on 6.1.
             self.insert_apart(copy, source_start, apart && !profile.hole_tries_next_first);
         } else {
             self.insert_joined(copy, Joining::Remapped);
@@ -348,7 +349,7 @@ impl AddressSpace {
         }
         self.move_guards(from, from + old_length, to);
         if !dontunmap {
-            // A length of 0 asks for a second mapping of the same memory.
+            // A length of 0 requests a second mapping of the same memory.
             if old_length > 0 {
                 self.unmap(from, from + old_length)?;
             }
@@ -378,13 +379,13 @@ impl AddressSpace {
         Ok(to)
     }
 
-    /// Inserts a copy that must not join its source.
+    /// Inserts a copy without joining it to its source.
     fn insert_apart(&mut self, copy: super::vma::Vma, source: u64, join_others: bool) {
         if !join_others {
             self.insert(copy);
             return;
         }
-        // The source is out of sight while the copy looks for neighbours.
+        // Remove the source while the copy joins its neighbours.
         let at = self.vmas.find(source).expect("the source is there");
         let hidden = self.vmas.remove(at);
         self.insert_joined(copy, Joining::Remapped);

@@ -9,7 +9,7 @@ impl AddressSpace {
     /// # Errors
     /// - EINVAL: `address` is not the start of a page, or the range wraps around.
     /// - ENOMEM: a hole (then nothing is sealed), or `max_map_count` would be exceeded.
-    /// - ENOSYS: the kernel is older.
+    /// - ENOSYS: the kernel has no mseal(2).
     pub fn mseal(&mut self, address: u64, length: u64) -> Result<(), Errno> {
         if !self.profile.mseal {
             return Err(Errno::ENOSYS);

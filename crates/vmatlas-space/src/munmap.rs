@@ -6,7 +6,7 @@ use crate::errno::Errno;
 use std::ops::Bound;
 
 impl AddressSpace {
-    /// Unmaps all that lies in `length` bytes from `address` on; holes are fine.
+    /// Unmaps `length` bytes at `address`; holes are allowed.
     ///
     /// # Errors
     /// - EINVAL: `address` is not the start of a page, `length` is 0, the range leaves the
@@ -25,7 +25,7 @@ impl AddressSpace {
         self.unmap(address, address + length)
     }
 
-    /// The same for a range that is known to be sound.
+    /// Unmaps a range that was already validated.
     pub(super) fn unmap(&mut self, start: u64, end: u64) -> Result<(), Errno> {
         let Some(first) = self.vmas.find(start) else { return Ok(()) };
         if self.vmas.get(first).start >= end {
@@ -62,7 +62,7 @@ impl AddressSpace {
                 }
                 (false, false) => {
                     self.vmas.remove(at);
-                    // Nearly always it was the only one.
+                    // The range nearly always covers one VMA only.
                     next = if upto < end { self.vmas.find(start) } else { None };
                 }
             }
@@ -75,7 +75,8 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Whether all may be unmapped; where not, what the kernel splits before it finds out.
+    /// Checks whether the whole range may be unmapped; on failure makes the splits that the kernel
+    /// leaves behind.
     fn check_unmap(&mut self, first: Position, start: u64, end: u64) -> Result<(), Errno> {
         let vma = self.vmas.get(first);
         let sealed = |space: &Self| space.vmas.within(start, end).any(|vma| vma.sealed());

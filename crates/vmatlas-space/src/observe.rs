@@ -1,4 +1,4 @@
-//! Learning from what a kernel shows.
+//! Corrects the model from rows that a kernel shows.
 
 use super::vma::{Anon, Special, Vma};
 use super::{AddressSpace, File, FileKind, KernelProfile, VmaFlags};
@@ -7,17 +7,18 @@ use std::sync::Arc;
 use vmatlas_maps::Kind;
 use vmatlas_maps::{AddressRange, Device, Mapping};
 
-/// What an observation taught.
+/// The corrections from an observation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Observation {
-    /// Doubts that it settled otherwise than was assumed, and growth of stacks.
+    /// The number of doubts resolved against the assumption, and of stacks that grew.
     pub settled: usize,
-    /// Rows that no doubt explains: the model was wrong, or something was not told.
+    /// The number of rows that no doubt explains: the model was wrong, or an event was not
+    /// reported.
     pub corrected: usize,
 }
 
-/// A row as far as it is compared.
+/// The compared fields of a row.
 #[derive(Clone, PartialEq, Eq)]
 struct Seen {
     range: AddressRange,
@@ -42,9 +43,9 @@ impl Seen {
 }
 
 impl AddressSpace {
-    /// The address space that a process with these rows most likely has: what rows do not show
-    /// is taken for the usual, and nobody will tell of faults. Rows that overlap or that no kernel
-    /// can have printed are left out.
+    /// Builds the most likely address space of a process with these rows: attributes that rows do
+    /// not show get the usual values, and page faults count as unreported. Rows that overlap or
+    /// that no kernel can print are left out.
     pub fn from_rows<'a>(
         profile: KernelProfile,
         rows: impl IntoIterator<Item = Mapping<'a>>,
@@ -73,10 +74,10 @@ impl AddressSpace {
         space
     }
 
-    /// Compares the addresses of `range` with the rows that the kernel shows there, and makes the
-    /// model agree with them.
+    /// Compares `range` with the rows that the kernel shows there, and corrects the model to match
+    /// them.
     ///
-    /// Rows come in the order of their addresses; those that reach out of the range are cut to it.
+    /// Rows must be in address order; those that extend beyond the range are cut to it.
     pub fn observe<'a>(
         &mut self,
         range: AddressRange,
@@ -103,14 +104,14 @@ impl AddressSpace {
         learned
     }
 
-    /// Whether a kernel can have printed the addresses of a row.
+    /// Whether a kernel can print the addresses of a row.
     fn is_sound(&self, row: &Mapping<'_>) -> bool {
         let (start, end) = (row.range.start, row.range.end);
         let aligned = self.profile.is_aligned(start) && self.profile.is_aligned(end);
         start < end && end <= self.profile.task_size && aligned
     }
 
-    /// A growing mapping that is seen to begin lower has grown.
+    /// Grows a growing mapping whose row starts lower than in the model.
     fn grow_as_seen(&mut self, row: &Mapping<'_>, learned: &mut Observation) {
         let Some(at) = self.covering(row.range.end.saturating_sub(1)) else { return };
         let vma = self.vmas.get(at);
@@ -123,7 +124,7 @@ impl AddressSpace {
         }
     }
 
-    /// Splits and joins where the kernel shows it.
+    /// Splits and joins VMAs at the boundaries of the kernel's rows.
     fn match_boundaries(
         &mut self,
         range: AddressRange,
@@ -158,7 +159,7 @@ impl AddressSpace {
             .within(range.start, range.end)
             .map(|vma| vma.start)
             .filter(|start| {
-                // Rows are in order: only one can reach over an address.
+                // Rows are in order, so at most one covers an address.
                 let next = shown.partition_point(|row| row.range.end <= *start);
                 shown.get(next).is_some_and(|row| row.range.start < *start)
             })
@@ -184,7 +185,7 @@ impl AddressSpace {
         }
     }
 
-    /// Takes over what still differs.
+    /// Replaces the VMAs that still differ.
     fn match_rows(
         &mut self,
         range: AddressRange,
@@ -223,7 +224,7 @@ impl AddressSpace {
                 continue;
             }
             learned.corrected += 1;
-            // Rows that overlap are of no kernel; the last counts.
+            // No kernel prints overlapping rows; of such rows the last one wins.
             self.cut_out(seen.range);
             let shift = self.profile.page_shift;
             let vma = self.vma_for(row, &mut known).part(seen.range.start, seen.range.end, shift);
@@ -231,7 +232,7 @@ impl AddressSpace {
         }
     }
 
-    /// Removes what is mapped in a range, whatever forbids it.
+    /// Removes all mappings in a range, ignoring seals and limits.
     fn cut_out(&mut self, range: AddressRange) {
         for edge in [range.start, range.end] {
             if let Some(at) = self.covering(edge)
@@ -248,7 +249,7 @@ impl AddressSpace {
         }
     }
 
-    /// The VMA behind a row, as far as the row tells.
+    /// Builds the VMA behind a row, as far as the row shows it.
     fn vma_for(&self, row: &Mapping<'_>, known: &mut KnownFiles) -> Vma {
         use VmaFlags as F;
         let shift = self.profile.page_shift;
@@ -300,7 +301,7 @@ impl AddressSpace {
             file,
             name,
             policy: None,
-            // Rows are different mappings, and of those that joined nobody knows.
+            // Separate rows get separate reverse maps; whether they were written is not known.
             anon: if private { Anon::Unknown(page as u32 | 1 << 31) } else { Anon::None },
             uffd: 0,
             pkey: 0,
@@ -310,7 +311,7 @@ impl AddressSpace {
 }
 
 impl FileKind {
-    /// What the file of a row is made of, as far as the row tells.
+    /// The kind of the file behind a row, as far as the row shows it.
     pub fn of_row(row: &Mapping<'_>) -> FileKind {
         match row.kind() {
             Kind::SharedAnonymous | Kind::Memfd { .. } | Kind::NamedSharedAnonymous { .. } => {
@@ -327,7 +328,7 @@ impl FileKind {
     }
 }
 
-/// The open files that rows showed so far, by what rows show of them.
+/// The open files behind the rows so far, by device, inode and name.
 #[derive(Default)]
 struct KnownFiles(HashMap<(Device, u64, Vec<u8>), File>);
 
@@ -336,7 +337,7 @@ fn identity(file: &File) -> (Device, u64, Vec<u8>) {
 }
 
 impl KnownFiles {
-    /// The open file of a row: the one of another row, if they look the same.
+    /// The open file of a row; rows with equal device, inode and name share one.
     fn file_for(&mut self, row: &Mapping<'_>) -> File {
         let kind = FileKind::of_row(row);
         let key = (row.device, row.inode, row.name.to_vec());

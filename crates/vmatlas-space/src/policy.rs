@@ -1,6 +1,6 @@
 //! Memory policies, as mbind(2) sets them.
 
-/// A policy for a range of memory; none is the default policy.
+/// The policy of a memory range.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Policy {

@@ -1,4 +1,4 @@
-//! What prctl(2) does to an address space; names are in `madvise.rs`.
+//! prctl(2) on an address space; `madvise.rs` has `PR_SET_VMA_ANON_NAME`.
 
 use super::mmap::ksm_compatible;
 use super::vma::Vma;
@@ -6,11 +6,11 @@ use super::{AddressSpace, VmaFlags};
 use crate::errno::Errno;
 
 impl AddressSpace {
-    /// `PR_SET_MEMORY_MERGE`: all memory that can be, and all to come, is given to same-page
-    /// merging, or none is any more. No mapping joins or splits at that moment.
+    /// `PR_SET_MEMORY_MERGE`: marks all eligible memory, current and future, for same-page
+    /// merging, or unmarks it. The call itself joins or splits no mapping.
     ///
     /// # Errors
-    /// EINVAL: the kernel does not know it.
+    /// EINVAL: the kernel does not support it.
     pub fn set_memory_merge(&mut self, on: bool) -> Result<(), Errno> {
         if !self.profile.ksm_prctl || !self.profile.ksm {
             return Err(Errno::EINVAL);
@@ -33,10 +33,10 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Puts a `[stack]` there, as execve does: its pages are written. Addresses are in bytes.
+    /// Maps a `[stack]`, as execve does; its pages are written. Addresses are in bytes.
     ///
     /// # Errors
-    /// ENOMEM: no range of pages that a process can have, or something is mapped there.
+    /// ENOMEM: the range is empty, unaligned or out of bounds, or something is mapped there.
     pub fn map_stack(&mut self, start: u64, end: u64) -> Result<(), Errno> {
         use VmaFlags as F;
         let shift = self.profile.page_shift;
@@ -49,7 +49,7 @@ impl AddressSpace {
         }
         let flags = F::READ | F::WRITE | F::MAYREAD | F::MAYWRITE | F::MAYEXEC;
         let anon = self.fresh_anon();
-        // It is written at the top of the address space and then moved: it joins nothing.
+        // execve writes it at the top of the address space and then moves it: it joins nothing.
         let written = (self.profile.task_size - (end - start)) >> shift;
         let flags = flags | F::GROWSDOWN | F::ACCOUNT | self.default_flags;
         self.insert(Vma {
@@ -68,26 +68,26 @@ impl AddressSpace {
     }
 }
 
-/// `PR_SET_MM`: what is shown as `[heap]` and `[stack]` moves, and no mapping does. That the
-/// process may do it (EPERM) is for the caller to know.
+/// `PR_SET_MM`: moves the bounds that rows show as `[heap]` and `[stack]`, but no mapping. The
+/// caller checks that the process has the privilege (EPERM).
 impl AddressSpace {
-    /// `PR_SET_MM_START_BRK`: where the heap begins.
+    /// `PR_SET_MM_START_BRK`: sets the start of the heap.
     ///
     /// # Errors
-    /// EINVAL: no process can have the address, or the heap would end before it begins.
+    /// EINVAL: the address is out of bounds, or the heap would end before it begins.
     pub fn set_start_brk(&mut self, address: u64) -> Result<(), Errno> {
         self.relabel(address, self.brk, self.start_stack, &[address])
     }
 
-    /// `PR_SET_MM_BRK`: where the heap ends.
+    /// `PR_SET_MM_BRK`: sets the end of the heap.
     ///
     /// # Errors
-    /// EINVAL, likewise.
+    /// EINVAL: as [`set_start_brk`](AddressSpace::set_start_brk).
     pub fn set_brk(&mut self, address: u64) -> Result<(), Errno> {
         self.relabel(self.start_brk, address, self.start_stack, &[address])
     }
 
-    /// `PR_SET_MM_MAP`, as far as rows show it.
+    /// `PR_SET_MM_MAP`: sets the fields that rows depend on.
     ///
     /// ```
     /// use vmatlas_space::{AddressSpace, KernelProfile, Mmap, Prot};
@@ -99,7 +99,7 @@ impl AddressSpace {
     /// ```
     ///
     /// # Errors
-    /// EINVAL, likewise.
+    /// EINVAL: as [`set_start_brk`](AddressSpace::set_start_brk).
     pub fn set_mm_map(&mut self, start_brk: u64, brk: u64, start_stack: u64) -> Result<(), Errno> {
         self.relabel(start_brk, brk, start_stack, &[start_brk, brk, start_stack])
     }

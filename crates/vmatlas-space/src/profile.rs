@@ -1,8 +1,8 @@
-//! What differs between kernels.
+//! The differences between kernels.
 
 use vmatlas_maps::{KernelVersion, WordSize};
 
-/// The rules of one kernel: its version's, and what its configuration and settings add.
+/// The rules of one kernel: those of its version, configuration and settings.
 ///
 /// ```
 /// use vmatlas_space::KernelProfile;
@@ -13,13 +13,13 @@ use vmatlas_maps::{KernelVersion, WordSize};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KernelProfile {
-    /// The version that the rules are of.
+    /// The kernel version.
     pub version: KernelVersion,
     /// The kernel's word size.
     pub word_size: WordSize,
     /// log2 of the page size in bytes.
     pub page_shift: u32,
-    /// The first address that no process can have, in bytes (`TASK_SIZE`).
+    /// The first address beyond user space, in bytes (`TASK_SIZE`).
     pub task_size: u64,
 
     /// Transparent huge pages are compiled in.
@@ -34,22 +34,22 @@ pub struct KernelProfile {
     pub swap: bool,
     /// CONFIG_NUMA.
     pub numa: bool,
-    /// `vm.overcommit_memory` is 2: MAP_NORESERVE counts for nothing.
+    /// `vm.overcommit_memory` is 2: MAP_NORESERVE has no effect.
     pub overcommit_never: bool,
     /// `vm.max_map_count`.
     pub max_map_count: usize,
     /// `vm.mmap_min_addr`, in bytes.
     pub mmap_min_addr: u64,
-    /// The gap that is kept below a growing mapping, in pages (`stack_guard_gap`).
+    /// The gap below a growing mapping, in pages (`stack_guard_gap`).
     pub stack_guard_gap: u64,
     /// RLIMIT_STACK, in bytes.
     pub stack_limit: u64,
     /// How `[vsyscall]` is shown.
     pub vsyscall: Vsyscall,
 
-    /// How an address range is told to be `[heap]`.
+    /// The rule for showing a mapping as `[heap]`.
     pub heap_rule: HeapRule,
-    /// 6.7: MAP_STACK sets VM_NOHUGEPAGE, where huge pages are compiled in.
+    /// 6.7: MAP_STACK sets VM_NOHUGEPAGE, if huge pages are compiled in.
     pub stack_means_no_huge_pages: bool,
     /// 6.6: an untouched anonymous mapping that becomes unwritable is no longer accounted for
     /// (between 6.1 and 6.12 the version was not established by a run).
@@ -58,30 +58,30 @@ pub struct KernelProfile {
     pub faulted_joins_unfaulted: bool,
     /// 6.1 to 6.11: a new mapping tries the one above before the one below.
     pub hole_tries_next_first: bool,
-    /// 6.1: the program break joins only what lies below it, and not below where it began.
+    /// 6.1: the program break joins only the mapping below it, and none below the heap's start.
     pub brk_joins_previous_only: bool,
     /// 5.19: a mapping that grows in place joins the next one.
     pub growth_joins_next: bool,
     /// 6.17: mremap moves several mappings at once.
     pub moves_many: bool,
-    /// 7.2, and 6.1, 6.6 and 6.12 of 2026 (6.6 was not run): with MREMAP_DONTUNMAP the copy never joins its source, and
-    /// only the moved part of a locked source is unlocked.
+    /// 7.2, and 6.1, 6.6 and 6.12 of 2026 (6.6 was not run): with MREMAP_DONTUNMAP the copy never
+    /// joins its source, and only the moved part of a locked source is unlocked.
     pub dontunmap_keeps_apart: bool,
-    /// 5.13: MREMAP_DONTUNMAP is not for private anonymous memory alone.
+    /// 5.13: MREMAP_DONTUNMAP is no longer limited to private anonymous memory.
     pub dontunmap_any: bool,
-    /// 5.13: what is left of a mapping moved with MREMAP_DONTUNMAP has no reverse map.
+    /// 5.13: the source of a MREMAP_DONTUNMAP move loses its reverse map.
     pub dontunmap_drops_anon: bool,
-    /// 6.15 (which was not run) and 6.16: what is left of a mapping moved with MREMAP_DONTUNMAP is
-    /// no longer accounted for.
+    /// 6.15 (which was not run) and 6.16: the source of a MREMAP_DONTUNMAP move is no longer
+    /// accounted for.
     pub dontunmap_unaccounts: bool,
-    /// 7.3: the anonymous position of private file mappings is compared.
+    /// 7.3: joining also compares the anonymous offset of private file mappings.
     pub compares_anon_offset: bool,
-    /// 6.5: a close hook forbids only that its mapping is absorbed (between 6.1 and 6.12 the
+    /// 6.5: a close hook only prevents that its mapping is absorbed (between 6.1 and 6.12 the
     /// version was not established by a run).
     pub close_hook_may_grow: bool,
     /// 6.10: mseal(2).
     pub mseal: bool,
-    /// 6.10 and 6.11: all of a range is looked at for seals before anything is changed.
+    /// 6.10 and 6.11: the kernel checks a whole range for seals before it changes anything.
     pub seals_checked_first: bool,
     /// 6.11: MAP_DROPPABLE.
     pub droppable: bool,
@@ -101,21 +101,21 @@ pub struct KernelProfile {
     pub guards: bool,
     /// 6.15: guards in file mappings.
     pub guards_in_files: bool,
-    /// 6.15 to 6.18: a guard gives also a file mapping a reverse map. Gone in 6.18.44 at the
-    /// latest, there still in 6.18.15.
+    /// 6.15 to 6.18: a guard also gives a file mapping a reverse map. Removed by 6.18.44, still
+    /// present in 6.18.15.
     pub guards_give_files_anon: bool,
-    /// 6.19: a mapping remembers that it may have guards, and so does what it joins.
+    /// 6.19: a mapping keeps a flag that it may have guards, and passes it on when it joins.
     pub sticky_guard_flag: bool,
     /// 6.4: PR_SET_MEMORY_MERGE.
     pub ksm_prctl: bool,
-    /// 6.17: a new mapping is marked for same-page merging before it looks for neighbours.
+    /// 6.17: the kernel marks a new mapping for same-page merging before it joins neighbours.
     pub ksm_before_merge: bool,
-    /// 6.19: so is a mapping of `/dev/zero`.
+    /// 6.19: it also does so for a mapping of `/dev/zero`.
     pub ksm_before_merge_of_dev_zero: bool,
     /// Up to 7.1, but not in 6.1, 6.6 and 6.12 of 2026 (6.6 was not run): memory of
     /// memfd_secret(2) counts as locked.
     pub secretmem_is_locked: bool,
-    /// 6.17: what a file gives to its mappings is known before they look for neighbours.
+    /// 6.17: the kernel sets the flags from the file before it joins neighbours.
     pub file_flags_before_merge: bool,
     /// 4.17: MAP_FIXED_NOREPLACE.
     pub fixed_noreplace: bool,
@@ -123,45 +123,45 @@ pub struct KernelProfile {
     pub hides_guard_page: bool,
     /// 6.2: anonymous shared memory can be named.
     pub anon_shared_names: bool,
-    /// Before 5.10 (its last releases): MADV_REMOVE wants a writable mapping, later one that may
-    /// become so.
+    /// Before 5.10 (its last releases): MADV_REMOVE requires a writable mapping; later kernels
+    /// require one that may become writable.
     pub remove_needs_write: bool,
-    /// 6.17: mremap compares lengths after it rounded them to pages.
+    /// 6.17: mremap compares lengths after rounding them to pages.
     pub mremap_rounds_first: bool,
-    /// 5.16: mremap refuses addresses that are not mapped before it does anything.
+    /// 5.16: mremap refuses unmapped addresses before it does anything.
     pub mremap_looks_first: bool,
     /// 5.16 (550a7d60bd5e): huge pages can be moved.
     pub huge_moves: bool,
-    /// 5.18: locking on fault looks at no page; before, memory that cannot be accessed is refused.
+    /// 5.18: locking on fault accesses no page; older kernels refuse inaccessible memory.
     pub onfault_touches_nothing: bool,
-    /// 6.17: droppable memory cannot be watched by a userfaultfd.
+    /// 6.17: a userfaultfd cannot watch droppable memory.
     pub uffd_refuses_droppable: bool,
-    /// Up to 6.3 (between 6.1 and 6.12 the version was not established by a run): a part of a
-    /// mapping that does not begin where the mapping does joins nothing when it is registered.
+    /// Up to 6.3 (between 6.1 and 6.12 the version was not established by a run): registering a
+    /// part of a mapping that is not at its start joins nothing.
     pub uffd_forgets_offset: bool,
     /// 5.19: userfaultfd can write-protect shared memory.
     pub uffd_protects_shared: bool,
-    /// 7.3: a userfaultfd that write-protects memory must let go of it before it watches for
+    /// 7.3: a userfaultfd that write-protects memory must unregister it before it watches for
     /// missing pages.
     pub uffd_keeps_write_protect: bool,
-    /// 6.17: a userfaultfd unregisters no memory of another.
+    /// 6.17: a userfaultfd unregisters only its own memory.
     pub uffd_unregisters_own_only: bool,
-    /// 7.3: a moved copy of memory that a userfaultfd watched joins nothing.
+    /// 7.3: the moved copy of memory that a userfaultfd watched joins nothing.
     pub uffd_copy_never_joins: bool,
-    /// 5.11 (871402e05b24): the kernel's own mappings, as `[vdso]`, cannot be split.
+    /// 5.11 (871402e05b24): the kernel's own mappings, such as `[vdso]`, cannot be split.
     pub special_stays_whole: bool,
-    /// How many pages `[vvar]` has on x86. Those of 4.7 to 5.5, 6.13 and 6.14 were read in the
-    /// sources, the others seen.
+    /// The pages of `[vvar]` on x86. The numbers for 4.7 to 5.5, 6.13 and 6.14 come from the
+    /// sources, the others from running kernels.
     pub vvar_pages: u64,
-    /// How many `[vvar_vclock]` has.
+    /// The pages of `[vvar_vclock]`.
     pub vvar_vclock_pages: u64,
     /// 7.1: `[vvar]` is mapped page by page (VM_MIXEDMAP).
     pub vvar_has_pages: bool,
-    /// 7.3: it is no VM_IO.
+    /// 7.3: `[vvar]` is not VM_IO.
     pub vvar_is_memory: bool,
 }
 
-/// How maps shows the page at 0xffffffffff600000 (x86-64).
+/// The row that maps shows for the page at 0xffffffffff600000 (x86-64).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Vsyscall {
     /// No row: other architectures, 32-bit processes, `vsyscall=none`.
@@ -169,25 +169,25 @@ pub enum Vsyscall {
     None,
     /// `--xp`: `vsyscall=xonly`, the default since 5.3.
     ExecuteOnly,
-    /// `r-xp`: `vsyscall=emulate`, and all before.
+    /// `r-xp`: `vsyscall=emulate`, and all kernels before 5.3.
     Emulate,
 }
 
-/// When a mapping is shown as `[heap]`.
+/// The rule by which a mapping is shown as `[heap]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum HeapRule {
-    /// Up to 2.6.38: it covers the heap.
+    /// Up to 2.6.38: the mapping covers the heap.
     Covers,
-    /// 2.6.39 to 6.6: it touches the heap.
+    /// 2.6.39 to 6.6: the mapping touches the heap.
     Touches,
-    /// Since 6.7 (d3bb89ea9c13): it has an address in common with the heap.
+    /// Since 6.7 (d3bb89ea9c13): the mapping overlaps the heap.
     Overlaps,
 }
 
 impl KernelProfile {
-    /// An x86-64 kernel of that version as distributions build it, on a processor without
-    /// protection keys.
+    /// The profile of an x86-64 kernel of that version in a distribution's configuration, on a
+    /// processor without protection keys.
     pub fn of(version: KernelVersion) -> KernelProfile {
         let since = |major, minor| (version.major, version.minor) >= (major, minor);
         let since_patch = |a, b, c| version >= KernelVersion::new(a, b, c);
@@ -281,12 +281,12 @@ impl KernelProfile {
         1 << self.page_shift
     }
 
-    /// The size of a huge page in bytes: what one page of page tables maps.
+    /// The size of a huge page in bytes: the range of one page of page tables.
     pub fn huge_page_size(&self) -> u64 {
         1 << (2 * self.page_shift - 3)
     }
 
-    /// `bytes` rounded up to whole pages; none where that is more than an address can be.
+    /// Rounds `bytes` up to whole pages; `None` on overflow.
     pub(crate) fn page_align(&self, bytes: u64) -> Option<u64> {
         bytes.checked_next_multiple_of(self.page_size())
     }

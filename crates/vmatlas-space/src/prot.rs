@@ -1,10 +1,10 @@
-//! What a caller asks to do with memory.
+//! The protection that a caller requests.
 
 use std::fmt;
 use std::ops::BitOr;
 use vmatlas_maps::uapi::mman::{PROT_EXEC, PROT_READ, PROT_WRITE};
 
-/// The protection asked of mmap(2), mprotect(2) and others: `PROT_READ`, `PROT_WRITE` and
+/// The protection requested from mmap(2), mprotect(2) and others: `PROT_READ`, `PROT_WRITE` and
 /// `PROT_EXEC`, with the kernel's bits.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Prot(u8);
@@ -19,7 +19,7 @@ impl Prot {
     /// `PROT_EXEC`.
     pub const EXEC: Prot = Prot(PROT_EXEC as u8);
 
-    /// The protection with the kernel's bits; others are dropped.
+    /// The protection from the kernel's bits; other bits are dropped.
     pub const fn from_bits(bits: u64) -> Prot {
         Prot((bits & (PROT_READ | PROT_WRITE | PROT_EXEC)) as u8)
     }
@@ -29,7 +29,7 @@ impl Prot {
         self.0 as u64
     }
 
-    /// Whether all of `other` is asked for.
+    /// Whether all bits of `other` are set.
     pub const fn contains(self, other: Prot) -> bool {
         self.0 & other.0 == other.0
     }
@@ -43,7 +43,7 @@ impl BitOr for Prot {
     }
 }
 
-/// Written as scenarios write it: `none`, or of `r`, `w` and `x` those that are asked for.
+/// Formats as in scenarios: `none`, or the set letters of `r`, `w` and `x`.
 impl fmt::Display for Prot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == Prot::NONE {

@@ -1,4 +1,4 @@
-//! What an address space shows: rows of maps, and the fields of PROCMAP_QUERY.
+//! The output of an address space: rows of maps, and the fields of PROCMAP_QUERY.
 
 use super::vma::{Special, Vma};
 use super::{AddressSpace, FileKind, HeapRule, VmaFlags, Vsyscall};
@@ -6,10 +6,10 @@ use vmatlas_maps::Maps;
 use vmatlas_maps::TextFormat;
 use vmatlas_maps::{AddressRange, Device, Mapping, Perms};
 
-/// Where `[vsyscall]` is.
+/// The range of `[vsyscall]`.
 const VSYSCALL: AddressRange = AddressRange::new(0xffff_ffff_ff60_0000, 0xffff_ffff_ff60_1000);
 
-/// What PROCMAP_QUERY says of a VMA (include/uapi/linux/fs.h, 6.11).
+/// The reply of PROCMAP_QUERY for a VMA (include/uapi/linux/fs.h, 6.11).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Query {
@@ -25,13 +25,13 @@ pub struct Query {
     pub device: Device,
     /// `inode`.
     pub inode: u64,
-    /// `vma_name`; empty where the kernel gives none.
+    /// `vma_name`; empty if the kernel returns none.
     pub name: Vec<u8>,
 }
 
 impl AddressSpace {
-    /// Gives each row of maps in turn to `take`, in the order of addresses, up to `[vsyscall]`.
-    /// `take` must not rename or unlink the [files](super::File) that are mapped.
+    /// Calls `take` with each row of maps, in address order, including `[vsyscall]`. `take` must
+    /// not rename or unlink the mapped [files](super::File).
     pub fn for_each_row(&self, mut take: impl FnMut(&Mapping<'_>)) {
         let mut above_growing = None;
         for vma in self.vmas.iter() {
@@ -61,7 +61,7 @@ impl AddressSpace {
         });
     }
 
-    /// The rows as a map.
+    /// The rows as a [`Maps`].
     pub fn maps(&self) -> Maps {
         let mut maps = Maps::default();
         self.for_each_row(|row| maps.push(row));
@@ -76,8 +76,8 @@ impl AddressSpace {
         text
     }
 
-    /// What PROCMAP_QUERY answers for the VMA that covers `address`, or with `or_next` for the
-    /// first above it; `[vsyscall]` is never found.
+    /// The reply of PROCMAP_QUERY for the VMA that covers `address`, or with `or_next` for the
+    /// first one above it. It never returns `[vsyscall]`.
     pub fn query(&self, address: u64, or_next: bool) -> Option<Query> {
         let at = self.vmas.find(address)?;
         let vma = self.vmas.get(at);

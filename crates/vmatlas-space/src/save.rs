@@ -1,4 +1,4 @@
-//! An address space as bytes, so that a recording need not be followed from its start.
+//! Saves an address space as bytes, so that a reader can start in the middle of a recording.
 
 use super::guards::Guards;
 use super::vma::{Anon, Special, Vma};
@@ -46,7 +46,7 @@ impl SavedFiles {
         }
     }
 
-    /// Reads what [`save`](Self::save) wrote; `None` where it is cut or damaged.
+    /// Reads what [`save`](Self::save) wrote; `None` if it is truncated or damaged.
     pub fn load(take: &mut Take<'_>) -> Option<SavedFiles> {
         let count = take.count()?;
         let mut saved = SavedFiles::default();
@@ -66,13 +66,13 @@ impl SavedFiles {
 }
 
 impl AddressSpace {
-    /// Writes all that decides what it shows and does, but for its profile.
+    /// Writes the whole state except the profile.
     pub fn save(&self, files: &mut SavedFiles, out: &mut Vec<u8>) {
         for number in [self.start_brk, self.brk, self.start_stack, self.mmap_base] {
             out.put(number);
         }
         out.put(self.default_flags.bits());
-        // A 32-bit program's, as against what its profile says.
+        // A 32-bit program has none, whatever the profile says.
         let no_vsyscall = self.profile.vsyscall == Vsyscall::None;
         let untold = self.faults == Faults::Untold;
         let bits = [no_vsyscall, self.ksm_all, self.read_implies_exec, untold];
@@ -102,7 +102,7 @@ impl AddressSpace {
         }
     }
 
-    /// Reads what [`save`](AddressSpace::save) wrote; none where the bytes cannot be one.
+    /// Reads what [`save`](AddressSpace::save) wrote; `None` if the bytes are invalid.
     pub fn restore(
         profile: Arc<KernelProfile>,
         files: &SavedFiles,
@@ -165,14 +165,14 @@ impl AddressSpace {
     }
 }
 
-/// Bits that say which of the rarer parts of a VMA follow.
+/// Bits for the optional parts of a VMA that follow.
 const FILE: u64 = 1;
 const NAME: u64 = 2;
 const POLICY: u64 = 4;
 const UFFD: u64 = 8;
 const PKEY: u64 = 16;
 const SPECIAL: u64 = 32;
-/// Its offsets are what its address says.
+/// The offsets follow from the address.
 const PLAIN: u64 = 64;
 
 fn save_vma(vma: &Vma, near: u64, files: &mut SavedFiles, out: &mut Vec<u8>, shift: u32) {

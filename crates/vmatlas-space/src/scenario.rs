@@ -50,51 +50,51 @@ pub use verify::Mismatch;
 
 use vmatlas_maps::Perms;
 
-/// Some operations, and the rows that the region must then show.
+/// A sequence of operations, and the rows that the region must show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scenario {
-    /// What it is called; several may share a name if no kernel version satisfies two of them.
+    /// The name; several scenarios may share it if no kernel version satisfies two of them.
     pub name: String,
     /// The line of its first word, counted from 1.
     pub line: u32,
-    /// The versions it holds for: all of these must be met.
+    /// The conditions on the kernel version; all must hold.
     pub kernel: Vec<VersionCondition>,
-    /// What the machine must have.
+    /// The facts that the machine must have.
     pub needs: Vec<Fact>,
-    /// Where its rows are.
+    /// The region of its rows.
     pub region: Region,
-    /// What happens, in order.
+    /// The steps in order.
     pub steps: Vec<Step>,
 }
 
 /// A step of a scenario, with its line counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The line it stands in.
+    /// The line of the step.
     pub line: u32,
-    /// What it is.
+    /// The kind of the step.
     pub kind: StepKind,
 }
 
-/// What a step does.
+/// The kind of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepKind {
-    /// An operation, and how it must end.
+    /// An operation and its expected outcome.
     Operation(Operation, Result<(), Failure>),
     /// The rows that the region must show.
     Expect(Vec<ScenarioRow>),
 }
 
-/// A condition on the kernel's version, of which the first two numbers count.
+/// A condition on the first two numbers of the kernel's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VersionCondition {
-    /// How the running version must compare.
+    /// The comparison with the running version.
     pub comparison: Comparison,
-    /// To which: major and minor number.
+    /// The major and minor number to compare with.
     pub version: (u16, u16),
 }
 
-/// How versions compare.
+/// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "named as in Rust's ordering operators")]
 pub enum Comparison {
@@ -105,7 +105,7 @@ pub enum Comparison {
     Greater,
 }
 
-/// Something that a machine has or has not.
+/// A feature or setting that a machine may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Fact {
@@ -145,13 +145,13 @@ pub enum Fact {
     Root,
 }
 
-/// The addresses that a scenario is about.
+/// The address region of a scenario.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Region {
-    /// An unused stretch of 2^20 pages, far from everything else.
+    /// 2^20 unused pages, far from all other mappings.
     #[default]
     Plain,
-    /// From the program break on, which was moved so that the page before it is a hole.
+    /// Starts at the program break, which was moved so that the page before it is a hole.
     Heap,
     /// Page 1024 is the lowest page of `[stack]`, the region ends at page 1040.
     Stack,
@@ -166,15 +166,15 @@ pub struct ScenarioRow {
     pub to: i64,
     /// The permissions.
     pub perms: Perms,
-    /// What is behind it.
+    /// The file or name.
     pub backing: Backing,
 }
 
-/// What a row shows beside its addresses and permissions.
+/// The part of a row besides its addresses and permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backing {
-    /// No inode: the name that the kernel made up, or an empty one.
+    /// No inode: a name from the kernel, or an empty one.
     None(Vec<u8>),
     /// An inode.
     Object {
@@ -182,7 +182,8 @@ pub enum Backing {
         offset: u64,
         /// The label of the object.
         label: Name,
-        /// The name as printed, without the scenario's directory; `#INODE` where it has none.
+        /// The name as printed, without the scenario's directory; `#INODE` for a file without a
+        /// name.
         shown: Vec<u8>,
     },
 }

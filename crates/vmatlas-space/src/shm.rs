@@ -4,11 +4,11 @@ use super::{AddressSpace, File, FileKind, Mmap, Prot};
 use crate::errno::Errno;
 
 impl AddressSpace {
-    /// Attaches a System V segment at `address`; each attach is an open file of its own.
+    /// Attaches a System V segment at `address`; each attach is a separate open file.
     ///
     /// # Errors
-    /// - EINVAL: `address` is not the start of a page, the segment's size was never said, or something is mapped there and
-    ///   `SHM_REMAP` is not given.
+    /// - EINVAL: `address` is not the start of a page, the segment's size was never set, or
+    ///   something is mapped there and `SHM_REMAP` is not given.
     /// - those of [`mmap`](AddressSpace::mmap).
     pub fn shmat(
         &mut self,
@@ -29,7 +29,7 @@ impl AddressSpace {
         self.mmap(&Mmap::file(address, size, prot, &file, 0).shared().fixed()).map(|_| ())
     }
 
-    /// Detaches the segment that was attached at `address`, all pieces of it.
+    /// Detaches all pieces of the segment that was attached at `address`.
     ///
     /// # Errors
     /// EINVAL: `address` is not the start of a page, or no segment was attached there.
@@ -42,7 +42,7 @@ impl AddressSpace {
             let file = vma.file.as_ref().filter(|file| file.kind() == FileKind::SysvShm)?;
             (vma.start.wrapping_sub(address) >> shift == vma.offset).then(|| file.clone())
         };
-        // The first piece may lie anywhere above; it tells the segment and its size.
+        // The first piece may lie anywhere above; it identifies the segment and its size.
         let mut found = None;
         let mut from = address;
         while let Some(at) = self.vmas.find(from) {
@@ -50,7 +50,7 @@ impl AddressSpace {
             let (start, end) = (vma.start, vma.end);
             if let Some(file) = belongs(vma) {
                 found = Some((file, end));
-                // Errors of unmapping are not told.
+                // shmdt ignores errors of unmapping.
                 let _ = self.unmap(start, end);
                 break;
             }

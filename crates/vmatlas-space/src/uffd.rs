@@ -1,4 +1,4 @@
-//! userfaultfd(2): what registering memory does to mappings.
+//! userfaultfd(2): the effect of registering memory on mappings.
 
 use super::vma::Vma;
 use super::vmas::Position;
@@ -15,14 +15,14 @@ impl Uffd {
         self.0
     }
 
-    /// The userfaultfd of that [number](Self::number).
+    /// The userfaultfd with that [number](Self::number).
     pub fn from_number(number: u32) -> Uffd {
         Uffd(number)
     }
 }
 
 impl AddressSpace {
-    /// userfaultfd(2), without the features that follow fork and mremap.
+    /// userfaultfd(2), without the features that report fork and mremap.
     pub fn userfaultfd(&mut self) -> Uffd {
         self.next_uffd += 1;
         Uffd(self.next_uffd)
@@ -31,10 +31,10 @@ impl AddressSpace {
     /// `UFFDIO_REGISTER` for missing pages, or for write protection.
     ///
     /// # Errors
-    /// - EINVAL: the range is empty, not of whole pages or holds nothing, or a mapping cannot be
-    ///   watched.
-    /// - EPERM: a file that was not opened for writing.
-    /// - EBUSY: another userfaultfd watches it.
+    /// - EINVAL: the range is empty, unaligned or has no mapping, or a mapping cannot be watched.
+    /// - EPERM: the mapped file was not opened for writing.
+    /// - EBUSY: another userfaultfd watches the range, or (7.3) this one write-protects it and
+    ///   registers it for missing pages.
     /// - ENOMEM: `max_map_count` would be exceeded.
     pub fn uffd_register(
         &mut self,
@@ -79,7 +79,7 @@ impl AddressSpace {
     /// `UFFDIO_UNREGISTER`.
     ///
     /// # Errors
-    /// Those of [`uffd_register`](AddressSpace::uffd_register).
+    /// As [`uffd_register`](AddressSpace::uffd_register).
     pub fn uffd_unregister(&mut self, uffd: Uffd, address: u64, length: u64) -> Result<(), Errno> {
         let (start, end) = self.uffd_range(address, length)?;
         for vma in self.vmas.within(start, end) {
@@ -99,14 +99,15 @@ impl AddressSpace {
         visited.map(|_| ())
     }
 
-    /// The last descriptor of a userfaultfd is closed: mappings are joined as if never watched.
+    /// Closes the last descriptor of a userfaultfd: its memory is unregistered, and mappings may
+    /// join again.
     pub fn uffd_close(&mut self, uffd: Uffd) {
         let mut from = 0;
         while let Some(at) = self.vmas.find(from) {
             let vma = self.vmas.get(at);
             let (start, end) = (vma.start, vma.end);
             if vma.uffd == uffd.0 {
-                // The whole mapping changes: there is nothing to split.
+                // The whole mapping changes, so nothing is split.
                 let _ = self.uffd_clear(at, start, end);
             }
             from = self.vmas.get(self.covering(end - 1).expect("it was there")).end;
@@ -127,7 +128,7 @@ impl AddressSpace {
         end: u64,
         change: impl Fn(&mut Vma),
     ) -> Result<(), Errno> {
-        // Older kernels compare the offset of the whole mapping with the neighbours'.
+        // Older kernels compare the offset of the whole mapping with the neighbours' offsets.
         let cut = self.vmas.get(at).start < start;
         let changed = match cut && self.profile.uffd_forgets_offset {
             true => self.split_out(at, start, end, change),

@@ -1,6 +1,6 @@
-//! `[vdso]` and what it reads from, which the kernel maps itself: for execve(2), and anew for
-//! arch_prctl(2) (arch/x86/entry/vdso/vma.c). A process that unmapped all of it can have it mapped
-//! where it likes, as CRIU does when it restores a process.
+//! `[vdso]` and its data, which the kernel maps in execve(2) and again in arch_prctl(2)
+//! (arch/x86/entry/vdso/vma.c). A process that unmapped all of it can map it at another address,
+//! as CRIU does when it restores a process.
 
 use super::vma::Vma;
 use super::{AddressSpace, Special, VmaFlags};
@@ -8,8 +8,8 @@ use crate::errno::Errno;
 
 impl AddressSpace {
     /// `ARCH_MAP_VDSO_64`, `ARCH_MAP_VDSO_32` and `ARCH_MAP_VDSO_X32`: maps `[vdso]` of `size`
-    /// bytes behind the pages that it reads from. They begin at `address`, rounded down to a page,
-    /// if there is room; else the kernel chooses. Gives where they begin.
+    /// bytes after its data pages. They start at `address`, rounded down to a page, if there is
+    /// room; else the kernel chooses the place. Returns the start of the data pages.
     ///
     /// ```
     /// use vmatlas_space::{AddressSpace, KernelProfile};
@@ -22,7 +22,7 @@ impl AddressSpace {
     /// ```
     ///
     /// # Errors
-    /// - EEXIST: a piece of an earlier `[vdso]`, or of what it reads from, is still mapped.
+    /// - EEXIST: a piece of an earlier `[vdso]`, or of its data, is still mapped.
     /// - ENOMEM: there is no room.
     pub fn map_vdso(&mut self, address: u64, size: u64) -> Result<u64, Errno> {
         if self.vmas.iter().any(|vma| vma.special.is_some_and(Special::belongs_to_vdso)) {
@@ -39,8 +39,8 @@ impl AddressSpace {
         Ok(start)
     }
 
-    /// The mappings that are made with a `[vdso]` of `size` bytes, one above the other, with their
-    /// sizes.
+    /// The mappings made with a `[vdso]` of `size` bytes, in ascending order, with their sizes in
+    /// bytes.
     fn vdso_parts(&self, size: u64) -> [(Special, u64); 3] {
         let page = self.profile.page_size();
         [
@@ -50,12 +50,12 @@ impl AddressSpace {
         ]
     }
 
-    /// How many bytes lie below `[vdso]` that are mapped with it.
+    /// The size in bytes of the data mapped below `[vdso]`.
     pub fn vvar_size(&self) -> u64 {
         (self.profile.vvar_pages + self.profile.vvar_vclock_pages) * self.profile.page_size()
     }
 
-    /// Maps the kernel's own mappings one above the other.
+    /// Maps the kernel's own mappings in ascending order.
     pub(super) fn map_specials(
         &mut self,
         start: u64,
@@ -98,7 +98,7 @@ impl AddressSpace {
 }
 
 impl Special {
-    /// Whether it keeps `[vdso]` from being mapped anew.
+    /// Whether its presence prevents a second `[vdso]`.
     fn belongs_to_vdso(self) -> bool {
         matches!(self, Special::Vdso | Special::Vvar | Special::VvarVclock)
     }

@@ -1,4 +1,4 @@
-//! One VMA: a stretch of addresses with all that decides whether it joins its neighbours.
+//! One VMA: an address range with every attribute that decides whether it joins its neighbours.
 
 use super::file::{File, FileKind};
 use super::flags::VmaFlags;
@@ -6,16 +6,16 @@ use super::policy::Policy;
 use std::sync::Arc;
 use vmatlas_maps::Perms;
 
-/// The reverse map of anonymous pages (`anon_vma`) that a VMA has.
+/// The reverse map of a VMA's anonymous pages (`anon_vma`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Anon {
-    /// None: no page was ever written.
+    /// No reverse map: no page was ever written.
     #[default]
     None,
-    /// One, told apart by its number; inherited by fork if `forked`.
+    /// A reverse map, identified by its number; inherited by fork if `forked`.
     Some { id: u32, forked: bool },
-    /// Nobody said whether a page was written. Pieces of one mapping have the same number: what
-    /// they have, if anything, is most likely one.
+    /// It was not reported whether a page was written. Pieces of one mapping have the same number:
+    /// if they have a reverse map, they most likely share it.
     Unknown(u32),
 }
 
@@ -29,7 +29,7 @@ pub enum Special {
     Vvar,
     /// `[vvar_vclock]` (x86, 6.13).
     VvarVclock,
-    /// `[vsyscall]`, which is not in the tree of VMAs.
+    /// `[vsyscall]`, which is not in the VMA tree.
     Vsyscall,
     /// `[uprobes]`.
     Uprobes,
@@ -68,16 +68,16 @@ impl Special {
 pub(crate) struct Vma {
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// `vm_pgoff`, in pages: of the file, or for anonymous memory the address it was made at.
+    /// `vm_pgoff`, in pages: the file offset, or for anonymous memory its original page number.
     pub(crate) offset: u64,
-    /// The same for the anonymous pages of a private file mapping (7.3).
+    /// The offset of the anonymous pages of a private file mapping (7.3).
     pub(crate) anon_offset: u64,
     pub(crate) flags: VmaFlags,
     pub(crate) file: Option<File>,
     pub(crate) name: Option<Arc<Vec<u8>>>,
     pub(crate) policy: Option<Arc<Policy>>,
     pub(crate) anon: Anon,
-    /// The userfaultfd; 0 for none.
+    /// The number of the userfaultfd; 0 for none.
     pub(crate) uffd: u32,
     pub(crate) pkey: u8,
     pub(crate) special: Option<Special>,
@@ -102,7 +102,7 @@ impl Vma {
         }
     }
 
-    /// Whether the kernel treats its memory as anonymous (it has no `vm_ops`).
+    /// Whether the kernel treats the memory as anonymous (it has no `vm_ops`).
     pub(crate) fn anonymous(&self) -> bool {
         self.special.is_none()
             && match &self.file {
@@ -111,7 +111,7 @@ impl Vma {
             }
     }
 
-    /// Whether it has a close hook: then it may not be absorbed by another VMA.
+    /// Whether it has a close hook: then no other VMA may absorb it.
     pub(crate) fn has_close_hook(&self) -> bool {
         self.file
             .as_ref()
@@ -134,12 +134,12 @@ impl Vma {
         self.flags.intersects(VmaFlags::ACCESS)
     }
 
-    /// Whether writing makes a private copy of a page.
+    /// Whether a write makes a private copy of a page.
     pub(crate) fn private(&self) -> bool {
         !self.flags.contains(VmaFlags::SHARED)
     }
 
-    /// Gives up the part before `address`.
+    /// Removes the part before `address`.
     pub(crate) fn trim_start(&mut self, address: u64, page_shift: u32) {
         let pages = address.wrapping_sub(self.start) >> page_shift;
         self.offset = self.offset.wrapping_add(pages);
@@ -147,7 +147,7 @@ impl Vma {
         self.start = address;
     }
 
-    /// Begins earlier, at `address`.
+    /// Extends the start down to `address`.
     pub(crate) fn extend_start(&mut self, address: u64, page_shift: u32) {
         let pages = self.start.wrapping_sub(address) >> page_shift;
         self.offset = self.offset.wrapping_sub(pages);
@@ -155,7 +155,7 @@ impl Vma {
         self.start = address;
     }
 
-    /// The part of it that lies in `start..end`.
+    /// The part within `start..end`.
     pub(crate) fn part(&self, start: u64, end: u64, page_shift: u32) -> Vma {
         let mut part = self.clone();
         part.trim_start(start, page_shift);

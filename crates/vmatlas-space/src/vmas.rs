@@ -1,38 +1,38 @@
-//! The VMAs of an address space in the order of their addresses.
+//! The VMAs of an address space in address order.
 //!
 //! A tree of three levels: VMAs in leaves, leaves in branches, branches in one list. A leaf holds
-//! up to 16 and a branch up to 128, so two million VMAs make some 1400 branches. Where leaves and
-//! branches end is kept beside them, so that a search looks into one leaf only; and leaves are
-//! small because what follows in one is moved whenever a VMA comes or goes.
+//! up to 16 VMAs and a branch up to 128 leaves, so two million VMAs need about 1400 branches. The
+//! ends of leaves and branches are kept in arrays, so that a search reads one leaf only. Leaves
+//! are small because an insertion or removal moves the VMAs after it in the leaf.
 
 use super::vma::Vma;
 
 const LEAF: usize = 16;
 const BRANCH: usize = 128;
-/// How many VMAs a leaf has room for besides its own, so that the memory of large ones is small.
+/// The spare capacity of a leaf, kept small to bound the memory of large address spaces.
 const SPARE: usize = 3;
 
-/// The container. VMAs never overlap; the callers see to that.
+/// The container. The callers ensure that VMAs never overlap.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Vmas {
-    /// Where each branch ends.
+    /// The end of each branch.
     ends: Vec<u64>,
     branches: Vec<Branch>,
     len: usize,
 }
 
-/// Some leaves; never empty.
+/// A list of leaves; never empty.
 #[derive(Clone, Debug)]
 struct Branch {
-    /// Where each leaf ends.
+    /// The end of each leaf.
     ends: Vec<u64>,
     leaves: Vec<Leaf>,
 }
 
-/// Some VMAs; never empty.
+/// A list of VMAs; never empty.
 #[derive(Clone, Debug)]
 struct Leaf {
-    /// Where each VMA ends; `u64::MAX` behind the last, which no VMA reaches.
+    /// The end of each VMA; `u64::MAX` after the last, which no VMA reaches.
     ends: [u64; LEAF],
     vmas: Vec<Vma>,
 }
@@ -44,7 +44,7 @@ impl Leaf {
         leaf
     }
 
-    /// Takes over where the VMAs end from `index` on.
+    /// Updates the ends of the VMAs from `index` on.
     #[inline]
     fn update_from(&mut self, index: usize) {
         let ends = self.vmas[index..].iter().map(|vma| vma.end);
@@ -58,7 +58,7 @@ impl Leaf {
     }
 }
 
-/// Where a VMA stands; good until VMAs before it in the order come or go.
+/// The position of a VMA; valid until a VMA before it is inserted or removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     branch: usize,
@@ -77,7 +77,7 @@ impl Vmas {
         let branch = self.ends.partition_point(|end| *end <= address);
         let Branch { ends, leaves } = self.branches.get(branch)?;
         let leaf = ends.partition_point(|end| *end <= address);
-        // Counting has no branches to guess.
+        // A count has no branches to mispredict.
         let index = leaves[leaf].ends.iter().filter(|end| **end <= address).count();
         Some(Position { branch, leaf, index })
     }
@@ -87,7 +87,7 @@ impl Vmas {
         &self.branches[at.branch].leaves[at.leaf].vmas[at.index]
     }
 
-    /// Changes a VMA. Its addresses may change as long as the order stays.
+    /// Changes a VMA. Its addresses may change if the order stays the same.
     #[inline]
     pub(crate) fn change<T>(&mut self, at: Position, change: impl FnOnce(&mut Vma) -> T) -> T {
         let leaf = &mut self.branches[at.branch].leaves[at.leaf];
@@ -100,7 +100,7 @@ impl Vmas {
         result
     }
 
-    /// Keeps what is kept beside a leaf, in which something changed.
+    /// Updates the ends kept for a leaf after it changed.
     #[inline]
     fn update_end(&mut self, at: Position) {
         let Branch { ends, leaves } = &mut self.branches[at.branch];
@@ -155,7 +155,7 @@ impl Vmas {
         }
     }
 
-    /// Puts a VMA where it belongs, which must be free.
+    /// Inserts a VMA at its place, which must be free.
     pub(crate) fn insert(&mut self, vma: Vma) -> Position {
         match self.find(vma.start) {
             Some(at) => self.insert_at(at, vma),
@@ -172,12 +172,12 @@ impl Vmas {
         }
     }
 
-    /// Puts a VMA right behind another.
+    /// Inserts a VMA after another.
     pub(crate) fn insert_after(&mut self, at: Position, vma: Vma) -> Position {
         self.insert_at(Position { index: at.index + 1, ..at }, vma)
     }
 
-    /// Puts a VMA into a leaf; where it then stands.
+    /// Inserts a VMA into a leaf; returns its position.
     fn insert_at(&mut self, at: Position, vma: Vma) -> Position {
         let mut at = at;
         if self.branches[at.branch].leaves[at.leaf].vmas.len() == LEAF {
@@ -194,10 +194,10 @@ impl Vmas {
         at
     }
 
-    /// Makes two leaves of a full one; where what belongs at `at` then goes.
+    /// Splits a full leaf; returns the position at which the VMA for `at` is inserted.
     fn split_leaf(&mut self, at: Position) -> Position {
         let Branch { ends, leaves } = &mut self.branches[at.branch];
-        // Text is read upwards: a leaf that grows at its end stays full.
+        // Rows are inserted in ascending order: a leaf that grows at its end stays full.
         let cut = if at.index == LEAF { LEAF - 1 } else { LEAF / 2 };
         let lower = &mut leaves[at.leaf];
         let mut upper = Vec::with_capacity(LEAF - cut + SPARE);
@@ -249,7 +249,7 @@ impl Vmas {
         self.branches.iter().flat_map(|branch| &branch.leaves).flat_map(|leaf| &leaf.vmas)
     }
 
-    /// The VMAs that have an address in `start..end`, in order.
+    /// The VMAs that overlap `start..end`, in order.
     #[inline]
     pub(crate) fn within(&self, start: u64, end: u64) -> impl Iterator<Item = &Vma> {
         let mut at = self.find(start);

@@ -16,10 +16,10 @@ impl Pattern {
     }
 
     /// # Errors
-    /// What is wrong with the expression.
+    /// Describes the syntax error, or that the expression exceeds `LIMIT`.
     #[cfg(feature = "regex")]
     pub(super) fn regex(text: &str) -> Result<Pattern, String> {
-        /// The most memory that an expression may take, in bytes.
+        /// The maximum memory of a compiled expression, in bytes.
         const LIMIT: usize = 1 << 20;
         let mut builder = regex::bytes::RegexBuilder::new(text);
         builder.size_limit(LIMIT).dfa_size_limit(LIMIT).build().map(Pattern::Regex).map_err(
@@ -36,7 +36,7 @@ impl Pattern {
     }
 
     /// # Errors
-    /// Always: this build has no regular expressions.
+    /// Always: this build lacks the feature `regex`.
     #[cfg(not(feature = "regex"))]
     pub(super) fn regex(_: &str) -> Result<Pattern, String> {
         Err("regular expressions need the feature `regex` of vmatlas-maps".to_owned())
@@ -51,10 +51,10 @@ impl Pattern {
     }
 }
 
-/// Takes at most `glob.len() * bytes.len()` steps: after a later `*` no earlier one is tried again.
+/// Takes at most `glob.len() * bytes.len()` steps: it backtracks only to the last `*`.
 fn glob_matches(glob: &[u8], bytes: &[u8]) -> bool {
     let (mut at, mut next) = (0, 0);
-    // Behind the last `*`, and where the bytes begin that it has not swallowed.
+    // The position after the last `*`, and the first byte that this `*` has not matched.
     let mut star: Option<(usize, usize)> = None;
     while next < bytes.len() {
         match glob.get(at) {
@@ -80,7 +80,7 @@ fn glob_matches(glob: &[u8], bytes: &[u8]) -> bool {
 mod tests {
     use super::glob_matches;
 
-    /// By trying every length for every `*`.
+    /// Tries every length for every `*`.
     fn naive(glob: &[u8], bytes: &[u8]) -> bool {
         match glob.split_first() {
             None => bytes.is_empty(),

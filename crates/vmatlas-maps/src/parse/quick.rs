@@ -1,16 +1,16 @@
-//! The quick way for the rows that nearly all processes have: eight digits at a time.
+//! The fast path for the rows of nearly all processes: it parses eight digits at a time.
 //!
-//! Whatever is not just so is left to the patient way, with which this one agrees (tests change
-//! every byte at every place).
+//! All other rows go to the general parser, with which this one agrees (tests change every byte
+//! at every position).
 
 use super::{NAME_COLUMN, inode_and_name};
 use crate::mapping::{Device, Mapping, Perms};
 use crate::range::AddressRange;
 
-/// The row at the front of a text and the length of its line, if its fields stand where nearly
-/// every row of a 64-bit process has them, which lets eight digits be read at once.
+/// Parses the row at the front of a text if its fields are at the columns of nearly every 64-bit
+/// process, so that eight digits can be read at once. Returns the row and the length of its line.
 ///
-/// None for any other row, bad ones included: those are for [`parse_row`], with which this agrees.
+/// Returns `None` for any other row, including invalid ones: [`parse_row`] handles those.
 #[inline]
 pub(crate) fn quick_row(text: &[u8]) -> Option<(Mapping<'_>, usize)> {
     // Addresses of 12 digits and an offset of 8, all whole pages.
@@ -42,7 +42,7 @@ pub(crate) fn quick_row(text: &[u8]) -> Option<(Mapping<'_>, usize)> {
         let device = Device::default();
         return Some((Mapping { range, perms, offset, device, inode: 0, name: b"" }, 48));
     }
-    // A device of two or three and two digits.
+    // The major number has two or three digits, the minor number two.
     let wide = usize::from(fields[42] != b':');
     let between = (fields[39] ^ b' ') | (fields[42 + wide] ^ b':') | (fields[45 + wide] ^ b' ');
     let mut bad = u64::from(between);
@@ -58,7 +58,7 @@ pub(crate) fn quick_row(text: &[u8]) -> Option<(Mapping<'_>, usize)> {
     if let Some(inode) = short_inode(text, at) {
         let name = &text[NAME_COLUMN..];
         let name = memchr::memchr(b'\n', name).map_or(name, |end| &name[..end]);
-        // A name that begins with blanks is for the patient reader.
+        // The general parser handles a name that begins with blanks.
         if name.first() != Some(&b' ') {
             let row = Mapping { range, perms, offset, device, inode, name };
             return Some((row, NAME_COLUMN + name.len()));
@@ -71,31 +71,31 @@ pub(crate) fn quick_row(text: &[u8]) -> Option<(Mapping<'_>, usize)> {
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// Eight bytes; the first one is the highest.
+/// Loads eight bytes, big-endian.
 #[inline]
 fn word(fields: &[u8; 48], at: usize) -> u64 {
     u64::from_be_bytes(*fields[at..].first_chunk().expect("inside of the fields"))
 }
 
-/// The number that eight lower-case hexadecimal digits stand for; `bad` is set where one is none.
+/// Parses eight lower-case hexadecimal digits; sets bits in `bad` if one is not a digit.
 #[inline]
 fn hexadecimal_8(text: u64, bad: &mut u64) -> u64 {
-    // The low half of a byte is the digit, and letters (bit 6) add nine.
+    // The low half of a byte is the digit; letters (bit 6) add nine.
     let digits = (text & (ONES * 0x0f)) + ((text >> 6) & ONES) * 9;
     let letters = ((digits + ONES * 6) >> 4) & ONES;
-    // Written back they must be what was read, else one was no digit.
+    // Encoding the digits again must yield the input; otherwise a byte was not a digit.
     *bad |= digits & (ONES * 0xf0) | (digits + ONES * 0x30 + letters * 39) ^ text;
     let pairs = (digits | digits >> 4) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs | pairs >> 8) & 0x0000_ffff_0000_ffff;
     (fours | fours >> 16) & 0xffff_ffff
 }
 
-/// The inode at `at` if it has up to 16 digits and only blanks stand between it and the column of
-/// the name.
+/// Parses the inode at `at` if it has up to 16 digits and only blanks lie between it and the
+/// column of the name.
 #[inline]
 fn short_inode(text: &[u8], at: usize) -> Option<u64> {
     let fields: &[u8; NAME_COLUMN] = text.first_chunk()?;
-    // Here the first byte is the lowest. Blanks become zero, digits 0x10 to 0x19.
+    // Little-endian. Blanks become zero, digits 0x10 to 0x19.
     let word = |at: usize| Some(u64::from_le_bytes(*fields[at..].first_chunk()?) ^ (ONES * 0x20));
     let (first, second) = (word(at)?, word(at + 8)?);
     let (mut inode, digits) = decimal_8(first)?;
@@ -109,14 +109,14 @@ fn short_inode(text: &[u8], at: usize) -> Option<u64> {
     (blanks == 0).then_some(inode)
 }
 
-/// The number in a word of one to eight digits and then zeros, and how many digits those are.
+/// Parses a word of one to eight digits followed by zeros; returns the number and its digits.
 #[inline]
 fn decimal_8(text: u64) -> Option<(u64, u32)> {
     let digits = ((text.wrapping_sub(ONES) & !text & (ONES * 0x80)).trailing_zeros() / 8).min(8);
     if digits == 0 || text.checked_shr(digits * 8).unwrap_or(0) != 0 {
         return None;
     }
-    // Aligned to the end, with zeros before.
+    // Shift the digits to the end, with zeros before them.
     let text = (text ^ (ONES * 0x10)) << (64 - digits * 8);
     if (text | text.wrapping_add(ONES * 0x76)) & (ONES * 0x80) != 0 {
         return None;
@@ -169,7 +169,7 @@ mod tests {
         ];
         for row in rows {
             assert!(quick_row(row).is_some());
-            // Every byte at every place but inside of the name.
+            // Every byte at every position outside the name.
             for place in 0..row.len().min(74) {
                 for byte in 0..=255u8 {
                     let mut text = row.to_vec();

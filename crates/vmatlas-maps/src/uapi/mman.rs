@@ -10,7 +10,7 @@ pub const MAP_SHARED: u64 = 1;
 pub const MAP_PRIVATE: u64 = 2;
 pub const MAP_SHARED_VALIDATE: u64 = 3;
 pub const MAP_DROPPABLE: u64 = 8;
-/// The bits that say which of the four above it is.
+/// Mask of the bits that select one of the four types above.
 pub const MAP_TYPE: u64 = 0xf;
 pub const MAP_FIXED: u64 = 0x10;
 pub const MAP_ANONYMOUS: u64 = 0x20;
@@ -21,7 +21,7 @@ pub const MAP_POPULATE: u64 = 0x8000;
 pub const MAP_STACK: u64 = 0x2_0000;
 pub const MAP_HUGETLB: u64 = 0x4_0000;
 pub const MAP_FIXED_NOREPLACE: u64 = 0x10_0000;
-/// Where the bits begin that hold the logarithm of the size of a huge page.
+/// The shift of the field that holds log2 of the size of a huge page.
 pub const MAP_HUGE_SHIFT: u32 = 26;
 pub const MAP_HUGE_MASK: u64 = 0x3f;
 

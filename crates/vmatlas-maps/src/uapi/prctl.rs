@@ -1,5 +1,5 @@
-//! include/uapi/linux/prctl.h: options of prctl(2); and arch/x86/include/uapi/asm/prctl.h: those of
-//! arch_prctl(2). The kernel looks at the low 32 bits of an option.
+//! include/uapi/linux/prctl.h: options of prctl(2); and arch/x86/include/uapi/asm/prctl.h: options
+//! of arch_prctl(2). The kernel reads the low 32 bits of an option.
 
 pub const PR_SET_NAME: u64 = 15;
 pub const PR_SET_SECCOMP: u64 = 22;
@@ -12,8 +12,8 @@ pub const PR_SET_MM_START_STACK: u64 = 5;
 pub const PR_SET_MM_START_BRK: u64 = 6;
 pub const PR_SET_MM_BRK: u64 = 7;
 pub const PR_SET_MM_MAP: u64 = 14;
-/// Where `start_brk`, `brk` and `start_stack` stand in `struct prctl_mm_map`, one behind the
-/// other.
+/// The byte offset of `start_brk`, `brk` and `start_stack`, which are adjacent, in
+/// `struct prctl_mm_map`.
 pub const PRCTL_MM_MAP_START_BRK: u64 = 32;
 
 pub const ARCH_MAP_VDSO_X32: u64 = 0x2001;

@@ -1,5 +1,5 @@
-//! include/uapi/linux/seccomp.h: what a filter answers; and include/uapi/linux/bpf_common.h: its
-//! instructions.
+//! include/uapi/linux/seccomp.h: return values of a filter; and include/uapi/linux/bpf_common.h:
+//! its instructions.
 
 pub const SECCOMP_RET_ACTION: u32 = 0xffff_0000;
 pub const SECCOMP_RET_USER_NOTIF: u32 = 0x7fc0_0000;

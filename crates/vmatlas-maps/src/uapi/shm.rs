@@ -6,5 +6,5 @@ pub const SHM_REMAP: u64 = 0o40000;
 
 pub const IPC_SHMAT: u32 = 21;
 pub const IPC_SHMDT: u32 = 22;
-/// The bits of the first argument of ipc(2) that say which call it is; those above are a version.
+/// Mask of the call in the first argument of ipc(2); the bits above are a version.
 pub const IPC_CALL_MASK: u32 = 0xffff;

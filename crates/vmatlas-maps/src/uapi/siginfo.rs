@@ -1,4 +1,4 @@
-//! include/uapi/asm-generic/siginfo.h: what `si_code` says, see sigaction(2).
+//! include/uapi/asm-generic/siginfo.h: values of `si_code`, see sigaction(2).
 
 pub const SI_USER: i32 = 0;
 pub const SI_QUEUE: i32 = -1;

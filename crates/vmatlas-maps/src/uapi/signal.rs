@@ -1,5 +1,5 @@
-//! include/uapi/asm-generic/signal.h: numbers of signals. MIPS, SPARC and others that this project
-//! does not know have others.
+//! include/uapi/asm-generic/signal.h: signal numbers. MIPS, SPARC and other architectures that
+//! this project does not support use different numbers.
 
 pub const SIGHUP: i32 = 1;
 pub const SIGINT: i32 = 2;
@@ -22,5 +22,5 @@ pub const SIGTTOU: i32 = 22;
 pub const SIGXCPU: i32 = 24;
 pub const SIGXFSZ: i32 = 25;
 pub const SIGSYS: i32 = 31;
-/// The room that a handler needs on a processor without large registers, in bytes.
+/// The stack size that a signal handler needs without large register sets, in bytes.
 pub const SIGSTKSZ: u64 = 8192;

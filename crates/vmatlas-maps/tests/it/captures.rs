@@ -1,4 +1,4 @@
-//! The bytes of real kernels: parsed and rendered back they are the same.
+//! Output of real kernels: parsed and rendered back, the bytes are the same.
 
 use std::path::PathBuf;
 use vmatlas_maps::{MapsReader, WordSize};
@@ -51,8 +51,8 @@ fn a_capture_read_in_pieces_is_the_same() {
     }
 }
 
-/// What the process said of itself against what the row says: `.truth` has a line for each
-/// mapping that it made.
+/// Compares rows with the process's own record: `.truth` has a line for each mapping that the
+/// process made.
 #[test]
 fn kinds_are_what_the_process_had_made() {
     let expected = |made: &str| {

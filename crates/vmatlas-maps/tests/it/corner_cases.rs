@@ -1,4 +1,4 @@
-//! Rows that occur and are easily read wrongly, and how each is understood.
+//! Rows that are easily misread, and how each is parsed.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Filter expressions: what they take, and how they say what is wrong.
+//! Filter expressions: the syntax that is accepted, and the error messages.
 
 use vmatlas_maps::{Filter, Maps};
 

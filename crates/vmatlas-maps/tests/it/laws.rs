@@ -1,4 +1,4 @@
-//! Laws that hold for all inputs, tried on random ones.
+//! Laws that hold for all inputs, tested on random ones.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -31,7 +31,7 @@ fn perms() -> impl Strategy<Value = Perms> {
     })
 }
 
-/// Names as kernels print them: no line feed, no blank at the front.
+/// Names as kernels print them: no line feed, no leading blank.
 fn name() -> impl Strategy<Value = Vec<u8>> {
     let path = vec(any::<u8>().prop_filter("escaped", |&b| b != b'\n' && b != 0), 0..40);
     let path = path.prop_map(|mut bytes| {
@@ -83,7 +83,7 @@ fn maps(rows: &[Owned]) -> Maps {
     rows.iter().map(Owned::row).collect()
 }
 
-/// The kernel's own format strings, written with Rust's.
+/// The kernel's format strings, translated to Rust's.
 fn kernel_prints(row: &Mapping<'_>, word_size: WordSize) -> Vec<u8> {
     let Mapping { range, perms, offset, device: Device { major, minor }, inode, name } = row;
     let (start, end) = (range.start, range.end);
@@ -139,7 +139,7 @@ proptest! {
     fn parse_gives_back_what_was_rendered(row in mapping(), format in formats()) {
         let row = row.row();
         prop_assume!(!format.narrow_offset || row.offset <= u64::from(u32::MAX));
-        // 2.4 leaves no blank where the fields reach the column.
+        // 2.4 writes no blank if the fields reach the column.
         prop_assume!(format.trailing_blank || row.device.major < 0x100 && row.device.minor < 0x100 && row.inode < 1 << 32
             && (format.word_size == WordSize::Bits64 || row.range.end <= 0xffff_ffff && row.offset <= 0xffff_ffff));
         let mut line = Vec::new();
@@ -157,7 +157,7 @@ proptest! {
 
     #[test]
     fn a_text_renders_to_itself(rows in world(), word_size in prop::sample::select(vec![WordSize::Bits32, WordSize::Bits64])) {
-        // Rows whose fields reach the column do not show it.
+        // Rows whose fields reach the column do not show the word size.
         let rows: Vec<_> = rows.into_iter().filter(|row| row.inode < 1000 && row.offset < 1 << 32).collect();
         let text: Vec<u8> = rows.iter().flat_map(|row| kernel_prints(&row.row(), word_size)).collect();
         let maps = MapsReader::read(&text);
@@ -167,7 +167,7 @@ proptest! {
 
     #[test]
     fn fast_and_patient_parsers_agree(line in "[0-9a-f]{11,13}-[0-9a-f]{12} [r-][w-][x-][ps] [0-9a-fA-F]{7,9} [0-9a-f]{2}:[0-9a-f]{2,3} {1,2}[0-9]{1,3}( {1,40}/x)?") {
-        // One blank more before the permissions is for the patient parser alone.
+        // An extra blank before the permissions forces the general parser.
         let patient = line.replacen(' ', "  ", 1);
         let shown = |line: &str| {
             let row = parse_row(line.as_bytes()).map_err(|error| error.kind)?;
@@ -205,7 +205,7 @@ proptest! {
 
     #[test]
     fn a_diff_applied_to_the_first_gives_the_second(a in world(), b in world(), keep in vec(any::<bool>(), 12)) {
-        // Some rows of the first are in the second too, elsewhere.
+        // Some rows of the first map are in the second too, at other addresses.
         let mut b = b;
         for ((from, to), _) in a.iter().zip(&mut b).zip(&keep).filter(|(_, keep)| **keep) {
             *to = Owned { range: to.range, ..from.clone() };

@@ -1,4 +1,4 @@
-//! Listings that no kernel printed, and texts with rows in them.
+//! Listings that no kernel printed, and texts that contain rows.
 
 use crate::captures::capture;
 use vmatlas_maps::{Maps, MapsReader};
@@ -130,7 +130,7 @@ fn a_copy_from_windows() {
     warning: lines end in a carriage return, which is left out: a copy made on Windows
     "
     );
-    // One name that ends so is a name.
+    // A single name that ends in a carriage return is a name.
     insta::assert_snapshot!(
         summary(b"1000-2000 rw-p 00000000 00:00 0\n3000-4000 r--p 00000000 fe:00 7 /x\r\n").escape_debug(),
         @r"00001000-00002000 rw-p anonymous\n00003000-00004000 r--p file /x"

@@ -1,4 +1,4 @@
-//! Rows, from data.
+//! Tests of rows on static data.
 mod captures;
 mod corner_cases;
 mod filter;

@@ -1,4 +1,4 @@
-//! Values that are written and read again.
+//! Values survive serialisation and deserialisation.
 
 use serde_test::{Configure as _, Token, assert_tokens};
 use vmatlas_maps::{

@@ -1,4 +1,4 @@
-//! zstd: written by the reference implementation, read without a C compiler.
+//! zstd: compressed by the reference implementation, decompressed without a C compiler.
 //!
 //! There are two decoders: the C one is 1.9 to 2.4 times as fast on the blocks of large recordings,
 //! the Rust one builds everywhere. With `write` the C library is linked anyway and decodes; without
@@ -6,17 +6,17 @@
 //! writer can compute the checksum of a malformed frame: then one decoder may accept what the other
 //! rejects, because neither checks every rule of RFC 8878, but two that accept it give the same bytes.
 
-/// The level of zstd: higher ones cost more time than the disk is worth.
+/// The zstd level: higher ones cost more time than the saved space is worth.
 #[cfg(feature = "write")]
 const LEVEL: i32 = 3;
 
-/// `payload` as a zstd frame; `None` if that is not shorter.
+/// Compresses `payload` to a zstd frame; `None` if that is not shorter.
 #[cfg(feature = "write")]
 pub(super) fn compress(payload: &[u8]) -> Option<Vec<u8>> {
     zstd::bulk::compress(payload, LEVEL).ok().filter(|packed| packed.len() < payload.len())
 }
 
-/// The `size` bytes of a zstd frame; `None` if it is damaged or holds another number of bytes.
+/// Decompresses a zstd frame; `None` if it is damaged or does not contain `size` bytes.
 pub(super) fn decompress(frame: &[u8], size: usize) -> Option<Vec<u8>> {
     #[cfg(feature = "write")]
     let decoded = by_c(frame, size);
@@ -35,7 +35,7 @@ fn by_c(frame: &[u8], size: usize) -> Option<Vec<u8>> {
 fn by_rust(frame: &[u8], size: usize) -> Option<Vec<u8>> {
     let mut payload = vec![0; size];
     let mut decoder = ruzstd::decoding::FrameDecoder::new();
-    // The decoder keeps up to a window of bytes beside the payload.
+    // The decoder allocates up to one window besides the payload.
     decoder.set_max_window_size(super::MAX_BLOCK as u64);
     let decoded = decoder.decode_all(frame, &mut payload).ok()?;
     (decoded == size).then_some(payload)
@@ -45,8 +45,7 @@ fn by_rust(frame: &[u8], size: usize) -> Option<Vec<u8>> {
 mod tests {
     use super::{by_c, by_rust, compress};
 
-    /// Payloads as recordings have them: repeated words, small numbers, random bytes, nothing but
-    /// zeroes.
+    /// Payloads like those of recordings: repeated words, small numbers, random bytes, only zeroes.
     fn payloads() -> Vec<Vec<u8>> {
         let mut state = 1_u64;
         let mut random = move || {
@@ -105,10 +104,10 @@ mod tests {
         // A window of 3.75 TiB, then an empty last block.
         let frame = [0x28, 0xb5, 0x2f, 0xfd, 0, 0xff, 1, 0, 0];
         assert_eq!(by_rust(&frame, 0), None);
-        // The same with the smallest window.
+        // The same frame with the smallest window.
         let frame = [0x28, 0xb5, 0x2f, 0xfd, 0, 0, 1, 0, 0];
         assert_eq!(by_rust(&frame, 0), Some(Vec::new()));
-        // 100 blocks of 128 KiB each that are to fit into one byte.
+        // 100 blocks of 128 KiB each for an output of one byte.
         let blocks = [0x02, 0, 0x10, 7].repeat(100);
         let frame = [&[0x28, 0xb5, 0x2f, 0xfd, 0, 0x38], &blocks[..], &[1, 0, 0]].concat();
         assert_eq!((by_c(&frame, 1), by_rust(&frame, 1)), (None, None));

@@ -1,24 +1,24 @@
-//! Which calls of a number count.
+//! The condition under which a call of a given number is recorded.
 
 use vmatlas_space::Advice;
 
-/// Which calls of a number count, by the low 32 bits of one argument. That is all that the kernel
-/// looks at in those arguments.
+/// The condition under which a call of a given number is recorded, on the low 32 bits of one
+/// argument. The kernel reads no other bits of those arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Counts {
-    /// All of them.
+    /// Every call is recorded.
     Always,
     /// The argument with this index is in one of these ranges, both ends included.
     In(u8, &'static [(u32, u32)]),
-    /// The argument with this index is another number.
+    /// The argument with this index differs from this number.
     Not(u8, u32),
     /// The argument with this index is an [`Advice`] that changes mappings.
     Advice(u8),
 }
 
 impl Counts {
-    /// The index of the argument that decides; `None` if none does.
+    /// The index of the tested argument; `None` if there is none.
     pub fn argument(self) -> Option<u8> {
         match self {
             Counts::Always => None,
@@ -26,8 +26,8 @@ impl Counts {
         }
     }
 
-    /// Whether a call with these arguments can change mappings, or does what else the call is in
-    /// the table for.
+    /// Whether a call with these arguments can change mappings, or has the other effect for which
+    /// the call is in the table.
     pub fn holds(self, args: &[u64; 6]) -> bool {
         let low = |index: u8| args.get(usize::from(index)).map_or(0, |&arg| arg as u32);
         match self {
@@ -42,9 +42,9 @@ impl Counts {
         }
     }
 
-    /// Whether a call with these arguments drops or fills pages, though it changes no mapping. That
-    /// counts where page faults are recorded: dropped pages are touched anew, and filled ones were
-    /// written without a fault.
+    /// Whether a call with these arguments drops or fills pages without changing a mapping.
+    /// Recordings with page faults need such calls: dropped pages fault again, and filled pages
+    /// were written without a fault.
     pub fn moves_pages(self, args: &[u64; 6]) -> bool {
         match self {
             Counts::Advice(index) => args
@@ -55,8 +55,8 @@ impl Counts {
         }
     }
 
-    /// The numbers for which it [`holds`](Counts::holds) as ranges with both ends included, in
-    /// ascending order; empty for the other variants than [`In`](Counts::In) and
+    /// The argument values for which it [`holds`](Counts::holds), as ranges with both ends
+    /// included, in ascending order; empty for variants other than [`In`](Counts::In) and
     /// [`Advice`](Counts::Advice).
     pub fn ranges(self) -> Vec<(u32, u32)> {
         match self {

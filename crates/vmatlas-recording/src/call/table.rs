@@ -1,21 +1,21 @@
-//! The table of system calls: what the seccomp filter, both backends of the recorder, the readers
-//! of logs and docs/recording.md know of them.
+//! The table of system calls, shared by the seccomp filter, both backends of the recorder, the
+//! readers of logs and docs/recording.md.
 //!
-//! Left out, because no row follows from them that the recorder could not learn otherwise:
-//! - prctl(2): `PR_SET_THP_DISABLE` changes how memory is filled, not what is mapped. After
-//!   `PR_SET_MDWE` some calls fail that would not have failed before, and calls are recorded with
-//!   their results. `PR_SET_SHADOW_STACK_STATUS` maps a shadow stack on AArch64 and RISC-V, whose
-//!   programs are not recorded yet.
-//! - arch_prctl(2): `ARCH_SHSTK_LOCK`, `_UNLOCK`, `_STATUS` and the options of LAM (0x4001 to 0x4004)
-//!   map nothing. Those that set or ask for segment bases and CPU features do not either.
+//! Left out, because they change no row, or because the recorder detects the change otherwise:
+//! - prctl(2): `PR_SET_THP_DISABLE` changes how memory is filled, not which memory is mapped. After
+//!   `PR_SET_MDWE` more calls fail, and calls are recorded with their results.
+//!   `PR_SET_SHADOW_STACK_STATUS` maps a shadow stack on AArch64 and RISC-V, whose programs are not
+//!   recorded yet.
+//! - arch_prctl(2): `ARCH_SHSTK_LOCK`, `_UNLOCK`, `_STATUS` and the options of LAM (0x4001 to
+//!   0x4004) map nothing. Nor do the options that set or get segment bases and CPU features.
 //! - process_mrelease(2), move_pages(2), migrate_pages(2), mincore(2), msync(2), cachestat(2): they
-//!   are about pages. set_mempolicy(2) is about a task.
+//!   operate on pages. set_mempolicy(2) applies to a task.
 //! - close(2) of a userfaultfd and a clone(2) with a shadow stack change mappings, as do page
-//!   faults that grow a stack. That is observed, because it is dear to stop each close(2).
-//! - Rings of io_uring, perf events and sockets are mapped by mmap(2). What io_uring does itself
-//!   (`IORING_OP_MADVISE`) is no system call.
-//! - uselib(2) is built into no kernel of a distribution and was removed in 6.16; modify_ldt(2) maps
-//!   nothing that is shown.
+//!   faults that grow a stack. These are observed, because stopping at each close(2) is expensive.
+//! - Rings of io_uring, perf events and sockets are mapped by mmap(2). io_uring's own operations
+//!   (`IORING_OP_MADVISE`) are not system calls.
+//! - uselib(2) is enabled in no distribution kernel and was removed in 6.16; modify_ldt(2) maps
+//!   nothing that rows show.
 //!
 //! # References
 //! Linux 6.18 `arch/x86/entry/syscalls/*.tbl`, `include/uapi/asm-generic/unistd.h`, `kernel/sys.c`,
@@ -33,7 +33,7 @@ use vmatlas_maps::uapi::seccomp::{SECCOMP_SET_MODE_FILTER, SECCOMP_SET_MODE_STRI
 use vmatlas_maps::uapi::shm::{IPC_SHMAT, IPC_SHMDT};
 use vmatlas_maps::uapi::userfaultfd::{UFFDIO_REGISTER, UFFDIO_UNREGISTER};
 
-/// By whose numbers and with whose arguments a system call is made.
+/// The ABI of a system call: its call numbers and argument layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[non_exhaustive]
@@ -42,64 +42,64 @@ pub enum Abi {
     X86_64 = 0,
     /// 32-bit programs on x86, and `int 0x80` in any.
     I386 = 1,
-    /// Programs with 32-bit pointers in 64-bit mode. Their numbers stand here without bit 30.
+    /// Programs with 32-bit pointers in 64-bit mode. Numbers in the table lack bit 30.
     X32 = 2,
     /// 64-bit programs on ARM.
     AArch64 = 3,
 }
 
-/// A system call: its name, its number in each ABI, what it is watched for.
+/// A system call: its name, its number in each ABI, and its effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SystemCall {
-    /// As syscalls(2), strace(1) and the kernel's tracepoints have it.
+    /// The name as in syscalls(2), strace(1) and the kernel's tracepoints.
     pub name: &'static str,
-    /// What it does.
+    /// The effect of the call.
     pub meaning: Meaning,
-    /// Where its arguments are.
+    /// The location of its arguments.
     pub form: Form,
-    /// Which calls of it count.
+    /// The condition under which it is recorded.
     pub counts: Counts,
     numbers: [Option<u32>; 4],
 }
 
-/// What a system call of the table does.
+/// The effect of a system call in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Meaning {
     /// It can change an address space.
     Change(CallKind),
-    /// clone(2): the new task may get a copy of the address space, or be one that is not traced.
+    /// clone(2): the new task may get a copy of the address space, or be untraced.
     Clone,
-    /// clone3(2), whose flags are in memory.
+    /// clone3(2), with its flags in memory.
     Clone3,
     /// fork(2): the new task gets a copy of the address space.
     Fork,
     /// vfork(2): the new task shares the address space.
     Vfork,
-    /// ptrace(2) fails in a task that is traced.
+    /// ptrace(2), which fails in a traced task.
     Ptrace,
-    /// seccomp(2) with which a program installs a filter of its own, or strict mode.
+    /// seccomp(2) that installs a filter, or strict mode.
     Seccomp,
-    /// prctl(2) with which it does.
+    /// prctl(2) that installs a filter, or strict mode.
     PrctlSeccomp,
 }
 
-/// Where the arguments of a [`CallKind`] are among those of a system call.
+/// The location of the arguments of a [`CallKind`] among those of a system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Form {
-    /// They are the same.
+    /// In the same registers.
     Plain,
-    /// It has only so many; the others are 0.
+    /// As many as given; the others are 0.
     First(u8),
     /// In memory, six words of 32 bits (i386).
     InMemory,
-    /// The sixth counts units of 4096 bytes.
+    /// The sixth is in units of 4096 bytes.
     Pages,
-    /// Those of shmat(2) or shmdt(2) by ipc(2).
+    /// The arguments of shmat(2) or shmdt(2) in ipc(2).
     Ipc,
-    /// Behind a pointer that is the third.
+    /// In the structure to which the third argument points.
     Ioctl,
 }
 
@@ -116,9 +116,9 @@ macro_rules! calls {
     ($($(#[$doc:meta])* $kind:ident = $number:literal, $kind_name:literal, $arguments:literal { $(
         $name:ident [$wide:tt $narrow:tt $x32:tt $arm:tt] $form:expr, $counts:expr;
     )+ })+) => {
-        /// A system call that can change an address space, whatever its number on this machine is.
+        /// A system call that can change an address space, independent of the ABI.
         ///
-        /// Arguments are those of its manual page, with what they point to already read: see
+        /// Its arguments are those of the manual page, with pointers already dereferenced: see
         /// [`Call::args`](super::Call::args).
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
@@ -128,7 +128,7 @@ macro_rules! calls {
             $($(#[$doc])* $kind = $number,)+
         }
 
-        /// Every kind with its name and how many arguments it has.
+        /// Every kind with its name and its number of arguments.
         const KINDS: &[(CallKind, &str, u8)] =
             &[$((CallKind::$kind, $kind_name, $arguments)),+];
 
@@ -142,7 +142,7 @@ macro_rules! calls {
     };
 }
 
-/// `ARCH_MAP_VDSO_*` map `[vdso]` anew, `ARCH_SHSTK_ENABLE` maps a shadow stack,
+/// `ARCH_MAP_VDSO_*` map `[vdso]` again, `ARCH_SHSTK_ENABLE` maps a shadow stack,
 /// `ARCH_SHSTK_DISABLE` unmaps it.
 const ARCH_OPTIONS: &[(u32, u32)] = &[
     (ARCH_MAP_VDSO_X32 as u32, ARCH_MAP_VDSO_64 as u32),
@@ -150,7 +150,7 @@ const ARCH_OPTIONS: &[(u32, u32)] = &[
 ];
 const OPTIONS: &[(u32, u32)] =
     &[one(PR_SET_MM as u32), one(PR_SET_MEMORY_MERGE as u32), one(PR_SET_VMA as u32)];
-/// By ipc(2), whose version in the upper half is 0 or 1.
+/// Calls by ipc(2), with version 0 or 1 in the upper half.
 const SHMAT: &[(u32, u32)] = &[one(IPC_SHMAT), one(1 << 16 | IPC_SHMAT)];
 const SHMDT: &[(u32, u32)] = &[one(IPC_SHMDT), one(1 << 16 | IPC_SHMDT)];
 const REGISTER: &[(u32, u32)] = &[one(UFFDIO_REGISTER as u32)];
@@ -160,8 +160,8 @@ const fn one(number: u32) -> (u32, u32) {
     (number, number)
 }
 
-// A kind, its number in recordings, its name, how many arguments are kept; then the system calls
-// that are of it: name, numbers [x86-64 i386 x32 AArch64], where the arguments are, which calls count.
+// A kind, its number in recordings, its name, its number of arguments; then its system calls:
+// name, numbers [x86-64 i386 x32 AArch64], location of the arguments, recording condition.
 calls! {
     Mmap = 1, "mmap", 6 {
         mmap [9 - 9 222] Form::Plain, Always;
@@ -186,7 +186,7 @@ calls! {
     Madvise = 7, "madvise", 3 {
         madvise [28 219 28 233] Form::Plain, Advice(2);
     }
-    /// mlock2(2); mlock(2) is the same without flags.
+    /// mlock2(2); mlock(2) is recorded as mlock2(2) without flags.
     Mlock = 8, "mlock", 3 {
         mlock [149 150 149 228] Form::First(2), Always;
         mlock2 [325 376 325 284] Form::Plain, Always;
@@ -269,7 +269,7 @@ const fn other(
     SystemCall { name, meaning, form: Form::Plain, counts, numbers }
 }
 
-/// Calls that change no address space, but the tasks that have one or the way they are watched.
+/// Calls that change no address space, but its tasks or how they are traced.
 const OTHERS: &[SystemCall] = &[
     other("clone", [Some(56), Some(120), Some(56), Some(220)], Meaning::Clone, Always),
     other("clone3", [Some(435), Some(435), Some(435), Some(435)], Meaning::Clone3, Always),
@@ -291,19 +291,19 @@ const OTHERS: &[SystemCall] = &[
 ];
 
 impl SystemCall {
-    /// All of the table. A name or a number may stand several times; then only one counts for any
-    /// arguments.
+    /// All calls of the table. A name or a number may occur several times; for given arguments at
+    /// most one entry applies.
     pub fn all() -> impl Iterator<Item = &'static SystemCall> + Clone {
         CHANGES.iter().chain(OTHERS)
     }
 
-    /// Its number, without bit 30 for x32; `None` if the ABI does not have it.
+    /// The call number, without bit 30 for x32; `None` if the ABI lacks the call.
     pub fn number(&self, abi: Abi) -> Option<u32> {
         self.numbers[abi as usize]
     }
 
-    /// The calls with that name, as strace(1) writes it. It writes a call that it does not know as
-    /// `syscall_0x1ce`, with the number on x86-64.
+    /// The calls with that name in strace(1), which writes an unknown call as `syscall_0x1ce`, with
+    /// its number on x86-64.
     pub fn named(name: &str) -> impl Iterator<Item = &'static SystemCall> {
         let unknown = name.strip_prefix("syscall_0x");
         let number = unknown.and_then(|hex| u32::from_str_radix(hex, 16).ok());
@@ -319,12 +319,12 @@ impl CallKind {
         KINDS.iter().map(|(kind, ..)| *kind)
     }
 
-    /// Its name, as syscalls(2) has it; of an ioctl the request.
+    /// The name as in syscalls(2); for an ioctl, the request.
     pub fn name(self) -> &'static str {
         self.entry().1
     }
 
-    /// How many arguments of it are kept.
+    /// The number of arguments that are recorded.
     pub fn arguments(self) -> usize {
         usize::from(self.entry().2)
     }
@@ -355,7 +355,7 @@ mod tests {
         assert_eq!(CallKind::from_number(KINDS.len() as u8 + 1), None);
     }
 
-    /// Whoever finds a call by its number asks one argument which of them it is.
+    /// Entries with the same number must be distinguishable by one argument.
     #[test]
     fn calls_of_one_number_differ_in_one_argument() {
         for abi in ABIS {

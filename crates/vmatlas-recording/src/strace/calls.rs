@@ -1,4 +1,4 @@
-//! Which call does what.
+//! Dispatches the calls of a log.
 
 use super::line::{Call, Outcome};
 use super::replay::State;
@@ -127,7 +127,7 @@ impl State<'_> {
         self.apply(pid, task, line, call, &typed, file.as_ref());
     }
 
-    /// The file behind the descriptor that mmap was given.
+    /// The file of the descriptor that was passed to mmap.
     fn file(&mut self, task: &Task, line: u64, argument: Option<Value<'_>>) -> File {
         let descriptor = argument.and_then(Value::descriptor);
         let number = descriptor.as_ref().map_or(-1, |descriptor| descriptor.number);
@@ -137,7 +137,7 @@ impl State<'_> {
                 self.names.shown(open, descriptor);
                 open.clone()
             }
-            // Opened by a call that is not in the log, as by a process before it was followed.
+            // The call that opened it is not in the log, for example because strace attached later.
             (None, Some(Descriptor { path: Some(path), .. })) => {
                 let open = self.names.open(path, false, true, true);
                 if let Some(descriptor) = &descriptor {
@@ -157,8 +157,8 @@ impl State<'_> {
         open.file(self.lookup, &mut space.gaps)
     }
 
-    /// What lies where the kernel put new memory was unmapped by a call that has not returned
-    /// yet, or without the log telling.
+    /// Unmaps the range in which the kernel put new memory, by a call that has not returned yet,
+    /// else reports it as missing in the log.
     fn clear_the_way(&mut self, pid: u32, task: &Task, line: u64, address: u64, length: u64) {
         let mut space = task.space.borrow_mut();
         if !space.is_taken(address, length) {
@@ -180,7 +180,7 @@ impl State<'_> {
         }
     }
 
-    /// Whether a munmap that now returns was done when its place was needed.
+    /// Whether a munmap that returns now was applied earlier, when its range was reused.
     fn was_done(&self, pid: u32) -> bool {
         let begun = self.tasks.get(&pid).and_then(|task| task.begun.as_ref());
         matches!(begun, Some(Pending::Unmap { done: true, .. }))
@@ -228,7 +228,8 @@ impl State<'_> {
             task.descriptors.borrow_mut().set_cloexec(number, request.has("FIOCLEX"));
         } else if let (Some(uffd), Some((start, length))) = (uffd, range()) {
             let mode = argument.field("mode");
-            // Errors cannot be: the call succeeded, and what is not there cannot be watched.
+            // An error is ignored: the call succeeded, and memory unknown to the model cannot be
+            // watched.
             if request.has("UFFDIO_REGISTER") {
                 let protect = mode.is_some_and(|mode| mode.0.ends_with(b"MODE_WP"));
                 let _ = space.map.memory.uffd_register(uffd, start, length, protect);

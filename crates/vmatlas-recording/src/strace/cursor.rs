@@ -1,10 +1,10 @@
-//! A walk along a line of a log.
+//! A cursor over a line of a log.
 
 use super::line::{Begun, Call, Event, LineError, LineErrorKind, Outcome, Stamp};
 use super::value::{Value, items};
 use std::time::Duration;
 
-/// A walk along a line.
+/// A cursor over a line.
 pub(crate) struct Cursor<'a> {
     line: &'a [u8],
     at: usize,
@@ -31,7 +31,7 @@ impl<'a> Cursor<'a> {
         LineError { column: self.at + 1, kind }
     }
 
-    /// `123 `, `123<bash> `, `[pid   123] ` or `[pid   123<bash>] `.
+    /// Reads `123 `, `123<bash> `, `[pid   123] ` or `[pid   123<bash>] `.
     pub(crate) fn pid(&mut self) -> Option<u32> {
         let begin = self.at;
         let bracket = self.rest().starts_with(b"[pid");
@@ -44,7 +44,7 @@ impl<'a> Cursor<'a> {
         let pid = number.and_then(|n| u32::try_from(n).ok()).filter(|pid| *pid <= 1 << 22);
         self.at += digits;
         if self.rest().starts_with(b"<") {
-            // The command may have anything in its name but is short.
+            // The command name may contain any byte, but is short.
             let end = self.rest().windows(2).take(64).position(|two| matches!(two, b"> " | b">]"));
             self.at += end.map_or(0, |end| end + 1);
         }
@@ -59,8 +59,8 @@ impl<'a> Cursor<'a> {
         pid
     }
 
-    /// `10:15:30`, `10:15:30.123456`, `1795311803.831617`, `0.000154`, and with `-r` beside
-    /// another one `(+ 0.000154)`.
+    /// Reads `10:15:30`, `10:15:30.123456`, `1795311803.831617` or `0.000154`; with `-r` after
+    /// another time also `(+ 0.000154)`.
     pub(crate) fn time(&mut self, has_pid: bool) -> Option<Stamp> {
         let begin = self.at;
         self.blanks();
@@ -106,7 +106,7 @@ impl<'a> Cursor<'a> {
             self.at += digits;
         }
         let time = Duration::new(seconds, nanoseconds);
-        // No log was a hundred million seconds long, and none was begun that soon after 1970.
+        // No log lasts a hundred million seconds, and none dates from so soon after 1970.
         match (clock || seconds > 100_000_000, fraction) {
             (true, _) => Some(Stamp::Clock(time)),
             (false, true) => Some(Stamp::Since(time)),
@@ -114,7 +114,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The number of the call (`-n`) and the instruction pointer (`-i`): `[  59] [00007f46…] `.
+    /// Skips the call number (`-n`) and the instruction pointer (`-i`): `[  59] [00007f46…] `.
     pub(crate) fn brackets(&mut self) {
         while self.rest().starts_with(b"[") {
             let inner = &self.rest()[1..];
@@ -161,7 +161,7 @@ impl<'a> Cursor<'a> {
         if let Some(args) = args.strip_suffix(b"<unfinished ...>") {
             return Ok(Event::Begun(Begun { name, args: args.trim_ascii_end() }));
         }
-        // On a terminal a message comes into the middle of a line.
+        // On a terminal a message may interrupt a line.
         if let Some(at) = memchr::memmem::find(args, b"strace: Process ")
             && args.ends_with(b" attached")
         {
@@ -202,7 +202,7 @@ impl<'a> Outcome<'a> {
     }
 }
 
-/// Reads a call whose parts stood in two lines.
+/// Parses a call joined from two lines.
 pub(crate) fn joined<'a>(name: &'a str, args: &'a [u8]) -> Result<Call<'a>, LineError> {
     Cursor::of(args).call(name, args)
 }

@@ -26,7 +26,7 @@ impl Descriptors {
         self.0.remove(&number).map(|(open, _)| open)
     }
 
-    /// Those from `first` up to `last`.
+    /// The open descriptors from `first` to `last`.
     pub(crate) fn numbers(&self, first: i32, last: i32) -> Vec<i32> {
         if first > last {
             return Vec::new();
@@ -34,7 +34,7 @@ impl Descriptors {
         self.0.range(first..=last).map(|(number, _)| *number).collect()
     }
 
-    /// A program is executed.
+    /// Closes the close-on-exec descriptors, as execve does.
     pub(crate) fn exec(&mut self) {
         self.0.retain(|_, (_, cloexec)| !*cloexec);
     }

@@ -1,4 +1,4 @@
-//! The calls that change descriptors, names and directories.
+//! Calls that change descriptors, names and directories.
 
 use super::descriptors::Descriptors;
 use super::files::{Open, absolute};
@@ -12,7 +12,7 @@ use vmatlas_maps::Device;
 use vmatlas_space::FileKind;
 
 impl State<'_> {
-    /// The path that a call names, and whether it begins at a directory that is not known.
+    /// The path argument of a call, and whether it is relative to an unknown directory.
     pub(crate) fn path(
         &mut self,
         task: &Task,
@@ -40,7 +40,7 @@ impl State<'_> {
         })
     }
 
-    /// The current directory of a task is told; a program may be waiting for it.
+    /// Sets the current directory of a task, and resolves a program path that depended on it.
     fn directory_is(&mut self, task: &Task, directory: Vec<u8>) {
         let known = task.directory.borrow_mut().replace(directory.clone());
         let mut space = task.space.borrow_mut();
@@ -55,7 +55,7 @@ impl State<'_> {
         }
     }
 
-    /// The calls that change descriptors, names and directories.
+    /// Applies the calls that change descriptors, names and directories.
     pub(crate) fn file_call(&mut self, task: &Task, call: &Call<'_>) {
         let number = |index: usize| {
             call.arg(index).and_then(Value::descriptor).map(|descriptor| descriptor.number)
@@ -113,7 +113,7 @@ impl State<'_> {
             }
             "close_range" => {
                 let first = number(0).unwrap_or(0);
-                // The last may be ~0.
+                // The last number may be ~0.
                 let last = call.arg(1).and_then(Value::number).unwrap_or(0);
                 let last = i32::try_from(last).unwrap_or(i32::MAX);
                 let cloexec = call.arg(2).is_some_and(|flags| flags.has("CLOSE_RANGE_CLOEXEC"));
@@ -182,7 +182,7 @@ impl State<'_> {
         };
         let temporary = flags.has("O_TMPFILE");
         let open = match shown.as_ref().and_then(|shown| shown.path.as_deref()) {
-            // With -y the name is told with all symbolic links followed.
+            // With -y the log shows the name with all symbolic links resolved.
             Some(real) => self.names.open(real, false, readable, writable),
             None => self.names.open(&path, relative, readable, writable),
         };
@@ -210,7 +210,7 @@ impl State<'_> {
     }
 }
 
-/// The descriptor that a call returns is open on something.
+/// Opens the descriptor that a call returned.
 fn put(task: &Task, call: &Call<'_>, open: Open, cloexec: bool) {
     let number = call.value().and_then(|number| i32::try_from(number).ok());
     if let Some(number) = number {
@@ -240,7 +240,7 @@ fn close(task: &Task, number: i32) {
     }
 }
 
-/// With `-v` a stat tells device and inode of an open file.
+/// Takes device and inode of an open file from a stat (`-v`).
 fn stat(task: &Task, number: Option<i32>, answer: Option<Value<'_>>) {
     let (Some(number), Some(answer)) = (number, answer) else { return };
     let descriptors: &RefCell<Descriptors> = &task.descriptors;
@@ -257,7 +257,7 @@ fn stat(task: &Task, number: Option<i32>, answer: Option<Value<'_>>) {
     }
 }
 
-/// `makedev(0xfe, 0)`.
+/// Parses `makedev(0xfe, 0)`.
 fn device(text: Value<'_>) -> Option<Device> {
     let inner = text.0.strip_prefix(b"makedev(")?.strip_suffix(b")")?;
     let mut parts = inner.split(|&b| b == b',').map(|part| Value(part.trim_ascii()).number());

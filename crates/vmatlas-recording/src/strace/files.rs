@@ -1,4 +1,4 @@
-//! Open files and the names that they have.
+//! Open files and their names.
 
 use super::image::{FileFacts, Lookup};
 use super::told::{Gaps, Untold};
@@ -13,16 +13,16 @@ use vmatlas_space::{AddressSpace, File, FileKind, Uffd};
 #[derive(Clone, Debug)]
 pub(crate) struct Open {
     pub(crate) name: Rc<Name>,
-    /// Told apart from others of the same name; made when it is first mapped.
+    /// The identity of the open file; made when it is first mapped.
     file: Rc<RefCell<Option<File>>>,
     readable: bool,
     writable: bool,
     pub(crate) uffd: Rc<Cell<Option<Uffd>>>,
-    /// What has been read of it, if it is a maps file.
+    /// The text read from it so far, if it is a maps file.
     pub(crate) reading: Rc<RefCell<Reading>>,
 }
 
-/// Text of a maps file as it is read; none once a part is missing.
+/// The text of a maps file as far as it was read; `None` once a part is missing.
 #[derive(Debug)]
 pub(crate) struct Reading(pub(crate) Option<Vec<u8>>);
 
@@ -32,15 +32,15 @@ impl Default for Reading {
     }
 }
 
-/// A file by the name that it was opened by.
+/// A file, by the name that opened it.
 #[derive(Debug)]
 pub(crate) struct Name {
     path: RefCell<Vec<u8>>,
     kind: FileKind,
     deleted: Cell<bool>,
-    /// Device and inode, where a stat told them.
+    /// Device and inode from a stat.
     told: Cell<Option<(Device, u64)>>,
-    /// Whether the path begins at a directory that is not known.
+    /// Whether the path is relative to an unknown directory.
     relative: bool,
     /// Made when it is first mapped.
     file: RefCell<Option<File>>,
@@ -58,12 +58,12 @@ impl Open {
         }
     }
 
-    /// Whether no other descriptor is open on it.
+    /// Whether no other descriptor refers to it.
     pub(crate) fn is_last(&self) -> bool {
         Rc::strong_count(&self.uffd) == 1
     }
 
-    /// The file as mappings have it.
+    /// The file for mappings.
     pub(crate) fn file(&self, lookup: &mut dyn Lookup, gaps: &mut Gaps) -> File {
         let file = self.name.file(lookup, gaps);
         let open = || file.reopen(self.readable, self.writable);
@@ -83,7 +83,7 @@ impl Name {
         }
     }
 
-    /// A stat of an open descriptor tells device and inode.
+    /// Sets device and inode from a stat of an open descriptor.
     pub(crate) fn tell(&self, device: Device, inode: u64) {
         self.told.set(Some((device, inode)));
     }
@@ -114,12 +114,12 @@ impl Name {
         file.clone()
     }
 
-    /// The path that leads to it, as far as is known.
+    /// The path, as far as it is known.
     pub(crate) fn path(&self) -> Vec<u8> {
         self.path.borrow().clone()
     }
 
-    /// A file without a name (`O_TMPFILE`): its rows show one that the log does not tell.
+    /// Marks a file without a name (`O_TMPFILE`): its rows show a name that the log lacks.
     pub(crate) fn forget(&self) {
         self.deleted.set(true);
     }
@@ -140,7 +140,7 @@ impl Name {
     }
 }
 
-/// What kind of file a path means.
+/// The kind of the file at a path.
 fn kind_of(path: &[u8]) -> FileKind {
     if path == b"/dev/zero" {
         FileKind::DevZero
@@ -155,16 +155,16 @@ fn kind_of(path: &[u8]) -> FileKind {
     }
 }
 
-/// The names of files that are mapped.
+/// The names of mapped files.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Mapped {
     names: Vec<Rc<Name>>,
-    /// How many there may be before those no longer mapped are forgotten.
+    /// The size at which names that are no longer mapped are dropped.
     most: usize,
 }
 
 impl Mapped {
-    /// A file is mapped into `space`.
+    /// Adds a file that is mapped into `space`.
     pub(crate) fn add(&mut self, name: &Rc<Name>, space: &AddressSpace) {
         if self.names.last().is_some_and(|last| Rc::ptr_eq(last, name)) {
             return;
@@ -184,16 +184,16 @@ impl Mapped {
     }
 }
 
-/// The names of all files that are open or mapped.
+/// The names of all open or mapped files.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
     by_path: HashMap<Vec<u8>, Weak<Name>>,
-    /// How many there may be before those no longer open are forgotten.
+    /// The size at which names that are no longer open are dropped.
     most: usize,
 }
 
 impl Names {
-    /// Opens a file by its path; `relative` if it begins at an unknown directory.
+    /// Opens a file by its path; `relative` if the path depends on an unknown directory.
     pub(crate) fn open(
         &mut self,
         path: &[u8],
@@ -210,7 +210,7 @@ impl Names {
         Open::of(name, readable, writable)
     }
 
-    /// Opens something that no path leads to.
+    /// Opens an object without a path.
     pub(crate) fn open_nameless(&mut self, name: &[u8], kind: FileKind) -> Open {
         Open::of(Rc::new(Name::of(name, kind, false)), true, true)
     }
@@ -223,7 +223,7 @@ impl Names {
         self.by_path.insert(path.to_vec(), Rc::downgrade(name));
     }
 
-    /// `-y` shows what a descriptor is open on, and it may have been renamed unseen.
+    /// Updates the name from `-y`, because a rename may be missing in the log.
     pub(crate) fn shown(&mut self, open: &Open, descriptor: &Descriptor<'_>) {
         let Some(path) = descriptor.path.as_deref() else { return };
         let differs = *open.name.path.borrow() != path;
@@ -271,7 +271,7 @@ impl Names {
         }
     }
 
-    /// Two names change places.
+    /// Exchanges two names.
     pub(crate) fn exchange(&mut self, a: &[u8], b: &[u8]) {
         let (first, second) = (self.by_path.remove(a), self.by_path.remove(b));
         for (name, path) in [(first, b), (second, a)] {
@@ -284,8 +284,8 @@ impl Names {
     }
 }
 
-/// `path` seen from `directory`, without `.`, `..` and doubled slashes; none if the directory is
-/// needed and not known.
+/// Resolves `path` from `directory`, removing `.`, `..` and doubled slashes; `None` if it needs an
+/// unknown directory.
 pub(crate) fn absolute(directory: Option<&[u8]>, path: &[u8]) -> Option<Vec<u8>> {
     let mut parts: Vec<&[u8]> = Vec::new();
     let before: &[u8] = if path.starts_with(b"/") { b"" } else { directory? };

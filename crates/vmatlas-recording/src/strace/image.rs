@@ -1,4 +1,4 @@
-//! Programs: what execve(2) maps, and where, which a log tells only afterwards.
+//! The mappings that execve(2) makes; a log shows their addresses only later.
 
 use super::told::{Gaps, Untold};
 use crate::{Origin, RecordedSpace};
@@ -6,25 +6,25 @@ use std::ops::Range;
 use vmatlas_maps::{AddressRange, Device, Mapping, Perms};
 use vmatlas_space::{AddressSpace, File, LoadSegment, Mmap, Prot};
 
-/// What a second source, such as the file system, says of the files of a log.
+/// A second source of facts about the files of a log, such as the file system.
 ///
-/// The log tells neither where symbolic links lead, nor (but for `-v`) device and inode, nor what
-/// is in a program. `()` knows nothing.
+/// The log contains neither the targets of symbolic links, nor (without `-v`) device and inode,
+/// nor the program headers. The implementation for `()` knows nothing.
 pub trait Lookup {
-    /// A file by the absolute path that opened it.
+    /// The file that was opened by an absolute path.
     fn file(&mut self, path: &[u8]) -> Option<FileFacts> {
         let _ = path;
         None
     }
 
-    /// The program that executing `path` loads: of a script its interpreter.
+    /// The program that executing `path` loads; for a script, its interpreter.
     fn program(&mut self, path: &[u8]) -> Option<Program> {
         let _ = path;
         None
     }
 
-    /// The rows that the kernel maps for itself, `[vvar]` up to `[vdso]`, from the lowest on; each
-    /// with its length in bytes. The same for all 64-bit processes of a kernel.
+    /// The kernel's own mappings from `[vvar]` to `[vdso]`, in ascending order. They are the same
+    /// for all 64-bit processes of a kernel.
     fn kernel_rows(&mut self) -> Vec<KernelMapping> {
         Vec::new()
     }
@@ -32,10 +32,10 @@ pub trait Lookup {
 
 impl Lookup for () {}
 
-/// What rows show of a file.
+/// The facts that rows show of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFacts {
-    /// The name, with all symbolic links followed.
+    /// The name, with all symbolic links resolved.
     pub name: Vec<u8>,
     /// The device.
     pub device: Device,
@@ -52,47 +52,47 @@ pub struct Program {
     pub interpreter: Option<ElfFacts>,
 }
 
-/// An ELF file as far as the kernel looks at it.
+/// The facts of an ELF file that the kernel uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ElfFacts {
     /// The file.
     pub file: FileFacts,
-    /// Whether it goes to fixed addresses (`ET_EXEC`).
+    /// Whether it is loaded at fixed addresses (`ET_EXEC`).
     pub fixed: bool,
-    /// The LOAD segments in the order of the file.
+    /// The LOAD segments in file order.
     pub segments: Vec<LoadSegment>,
-    /// `PT_GNU_RELRO`: what is made read-only after relocation.
+    /// The range of `PT_GNU_RELRO`, which becomes read-only after relocation.
     pub relro: Option<Range<u64>>,
 }
 
-/// A row that the kernel maps for itself.
+/// A mapping that the kernel makes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelMapping {
-    /// Its name, such as `[vdso]`.
+    /// The name, such as `[vdso]`.
     pub name: Vec<u8>,
-    /// Its permissions.
+    /// The permissions.
     pub perms: Perms,
-    /// Its length, in bytes.
+    /// The length, in bytes.
     pub size: u64,
 }
 
-/// How far the program break may lie above the end of a program (x86-64: 1 GiB since 6.9, before
-/// 32 MiB).
+/// The maximum distance of the program break from the end of a program (x86-64: 1 GiB since 6.9,
+/// before that 32 MiB).
 const BREAK_DISTANCE: u64 = 1 << 31;
 
-/// What execve mapped, as long as it is not known where.
+/// The mappings of execve whose addresses are not known yet.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Exec {
     program: Option<ElfFacts>,
     interpreter: Option<ElfFacts>,
     kernel_rows: Vec<KernelMapping>,
-    /// The program break, when it was first told.
+    /// The first program break in the log.
     pub(crate) start_brk: Option<u64>,
-    /// The end of the first mapping for which the kernel chose the place.
+    /// The end of the first mapping that the kernel placed.
     pub(crate) first_end: Option<u64>,
 }
 
-/// Something whose place has become known.
+/// Mappings of execve whose address is now known.
 #[derive(Clone, Debug)]
 pub(crate) enum Placed {
     Image(ElfFacts, u64),
@@ -100,7 +100,7 @@ pub(crate) enum Placed {
 }
 
 impl Exec {
-    /// What is known of an execution; what is at fixed addresses is mapped at once.
+    /// Collects the facts of an execution; maps images with fixed addresses at once.
     pub(crate) fn begin(
         path: &[u8],
         lookup: &mut dyn Lookup,
@@ -128,29 +128,29 @@ impl Exec {
         exec
     }
 
-    /// The same with what another one has seen.
+    /// Takes over the addresses that another one has recorded.
     pub(crate) fn with_seen(self, other: &Exec) -> Exec {
         Exec { start_brk: other.start_brk, first_end: other.first_end, ..self }
     }
 
-    /// Where everything is has become known otherwise.
+    /// Drops the pending images, because a maps text showed all addresses.
     pub(crate) fn forget(&mut self) {
         (self.program, self.interpreter) = (None, None);
     }
 
-    /// Whether a row of that name is of what was executed.
+    /// Whether a row of that name belongs to the program or its interpreter.
     pub(crate) fn names(&self, name: &[u8]) -> bool {
         let images = [&self.program, &self.interpreter];
         images.into_iter().flatten().any(|image| image.file.name == name)
     }
 
-    /// Whether something has no place yet.
+    /// Whether an image has no address yet.
     pub(crate) fn open(&self) -> bool {
         self.program.is_some() || self.interpreter.is_some()
     }
 
-    /// Memory that the log did not show to be mapped is made read-only: the dynamic linker does
-    /// so after relocation, with a part whose place in the file is known.
+    /// Locates an image from an mprotect of memory that no logged call mapped: the dynamic linker
+    /// makes RELRO read-only after relocation, and its place in the file is known.
     pub(crate) fn protected(
         &mut self,
         address: u64,
@@ -162,7 +162,7 @@ impl Exec {
             image.as_ref().and_then(|image| image.base_for(address, length, page, space))
         };
         let (program, interpreter) = (base(&self.program), base(&self.interpreter));
-        // The heap lies a little above the program, and far below all else.
+        // The heap lies slightly above the program, and far below all other mappings.
         let near = |base: u64| match (&self.program, self.start_brk) {
             (Some(image), Some(brk)) => {
                 let end = image.extent(page).end.saturating_add(base);
@@ -198,8 +198,8 @@ impl Exec {
         self.interpreter.take().map(|image| Placed::Image(image, base))
     }
 
-    /// The kernel fills the addresses downwards: the interpreter, its own rows, then what the
-    /// program asks for. If what is left between fits its own rows, they are there.
+    /// The kernel places mappings downwards: the interpreter, its own mappings, then those of the
+    /// program. If its own mappings fit exactly between the others, they are there.
     fn place_kernel_rows(&mut self, interpreter: u64) -> Option<Placed> {
         let rows = std::mem::take(&mut self.kernel_rows);
         let size: u64 = rows.iter().map(|row| row.size).sum();
@@ -210,7 +210,7 @@ impl Exec {
 }
 
 impl ElfFacts {
-    /// From the first page to the end of the last, before the load bias.
+    /// The range from the first page to the end of the last, before the load bias.
     fn extent(&self, page: u64) -> Range<u64> {
         let floor = |address: u64| address & !(page - 1);
         let start = self.segments.iter().map(|segment| floor(segment.vaddr)).min().unwrap_or(0);
@@ -219,11 +219,11 @@ impl ElfFacts {
         start..end.checked_next_multiple_of(page).unwrap_or(u64::MAX)
     }
 
-    /// Where it was loaded if its RELRO part is what was made read-only, and all of it fits
-    /// into what is free there.
+    /// The load bias if its RELRO range is the one made read-only, and the whole image fits into
+    /// the free addresses there.
     fn base_for(&self, address: u64, length: u64, page: u64, space: &AddressSpace) -> Option<u64> {
         let relro = self.relro.as_ref()?;
-        // Both ends are rounded down (_dl_protect_relro of glibc, reloc_all of musl).
+        // Loaders round both ends down (_dl_protect_relro of glibc, reloc_all of musl).
         let (start, end) = (relro.start & !(page - 1), relro.end & !(page - 1));
         if end <= start || length.checked_next_multiple_of(page) != Some(end - start) {
             return None;
@@ -238,7 +238,7 @@ impl ElfFacts {
 }
 
 impl Placed {
-    /// Maps it as execve does (elf_load, fs/binfmt_elf.c).
+    /// Maps the image as execve does (elf_load, fs/binfmt_elf.c).
     pub(crate) fn map(&self, space: &mut RecordedSpace, gaps: &mut Gaps, origin: Origin) {
         match self {
             Placed::Image(image, base) => {

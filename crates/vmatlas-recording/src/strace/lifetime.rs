@@ -1,4 +1,4 @@
-//! Threads and processes that begin and end.
+//! The start and end of threads and processes.
 
 use super::replay::{MAX_ROWS, State, snapshot_of};
 use super::task::{CloneFlags, Pending, Task, TaskSpace};
@@ -7,16 +7,16 @@ use crate::{Maker, Origin, TaskId};
 use std::rc::Rc;
 use vmatlas_maps::WarningKind;
 
-/// The origin of what was there before the log.
+/// The origin of mappings from before the log.
 const BEFORE: Origin = Origin { maker: Maker::Before, ..Origin::UNSEEN };
 
-/// How much is kept of an address space.
+/// The number of rows and pieces stored for an address space.
 fn size(space: &crate::RecordedSpace) -> usize {
     space.memory.len().max(space.origins.len())
 }
 
 impl State<'_> {
-    /// The live process that a line is of.
+    /// The live process of a line.
     pub(crate) fn known(&self, pid: Option<u32>) -> Option<u32> {
         match pid {
             Some(pid) => Some(pid).filter(|pid| self.tasks.contains_key(pid)),
@@ -25,13 +25,13 @@ impl State<'_> {
         }
     }
 
-    /// The process that a line is of, made if it is new.
+    /// The process of a line; added if it is new.
     pub(crate) fn task(&mut self, pid: Option<u32>, executes: bool) -> u32 {
         if let Some(known) = self.known(pid) {
             return known;
         }
         let pid = pid.unwrap_or(0);
-        // A log that names no process does so as soon as there are two.
+        // strace writes process numbers as soon as it traces two processes.
         if !self.attached.contains(&pid)
             && let Some(mut task) = self.tasks.remove(&0)
         {
@@ -72,7 +72,7 @@ impl State<'_> {
         self.appeared
     }
 
-    /// A call has made a child.
+    /// Adds the child that a call made.
     pub(crate) fn fork(&mut self, parent: u32, child: u32, flags: CloneFlags) {
         let order = self.next_order();
         let Some(parent) = self.tasks.get(&parent) else { return };
@@ -81,7 +81,7 @@ impl State<'_> {
             if !early.orphan {
                 return;
             }
-            // It has executed a program: only its directory is still the parent's.
+            // It has already executed a program: it inherits only the parent's directory.
             if early.space.borrow().id != 0 {
                 let directory = parent.directory.borrow().clone();
                 let early = self.tasks.get_mut(&child).expect("it was just there");
@@ -111,7 +111,7 @@ impl State<'_> {
         self.tasks.insert(child, task);
     }
 
-    /// A thread executed a program and is now the process.
+    /// Replaces the process by its thread that executed a program.
     pub(crate) fn supersede(&mut self, pid: Option<u32>, by: u32) {
         if let (Some(pid), Some(mut task)) = (pid, self.tasks.remove(&by)) {
             task.process = pid;
@@ -120,7 +120,7 @@ impl State<'_> {
         }
     }
 
-    /// A thread has ended, and with the last its process.
+    /// Removes a thread that ended, and its process after the last one.
     pub(crate) fn end(&mut self, pid: u32) {
         let Some(task) = self.tasks.remove(&pid) else { return };
         self.attached.remove(&pid);

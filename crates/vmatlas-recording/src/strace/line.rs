@@ -8,31 +8,31 @@ use vmatlas_space::Errno;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Line<'a> {
-    /// The process or thread, if the line tells.
+    /// The process or thread, if the line contains it.
     pub pid: Option<u32>,
-    /// The time, if the line tells.
+    /// The time, if the line contains it.
     pub time: Option<Stamp>,
-    /// What it says.
+    /// The content.
     pub event: Event<'a>,
 }
 
-/// When a line was written.
+/// The time stamp of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stamp {
-    /// Since midnight (`-t`, `-tt`) or 1970 (`-ttt`).
+    /// Time since midnight (`-t`, `-tt`) or 1970 (`-ttt`).
     Clock(Duration),
-    /// Since the line before (`-r`).
+    /// Time since the previous line (`-r`).
     Since(Duration),
 }
 
-/// What a line says.
+/// The content of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// A call and what came of it.
+    /// A call and its result.
     Call(Call<'a>),
-    /// A call that another line will finish: `mmap(NULL, 4096 <unfinished ...>`.
+    /// The start of a call: `mmap(NULL, 4096 <unfinished ...>`.
     Begun(Begun<'a>),
     /// The rest of a call: `<... mmap resumed>) = 0x7f0000000000`.
     Resumed {
@@ -41,49 +41,49 @@ pub enum Event<'a> {
         /// What follows `resumed>`.
         rest: &'a [u8],
     },
-    /// The thread is gone.
+    /// The thread ended.
     Ended,
-    /// The thread is gone because another one of its process, `by`, executed a program.
+    /// The thread ended because another one of its process, `by`, executed a program.
     Superseded {
-        /// What that thread was called until then.
+        /// The number of that thread until then.
         by: u32,
     },
     /// strace begins to follow a process.
     Attached(u32),
-    /// A function of the stack of the call before (`-k`), `/lib/libc.so(mmap+0x1a) [0x1186a]`, for
+    /// A frame of the previous call's stack (`-k`), `/lib/libc.so(mmap+0x1a) [0x1186a]`, for
     /// [`Frame::parse`].
     Frame(&'a [u8]),
     /// A signal, or a message of strace.
     Other,
 }
 
-/// A function on the stack of a call.
+/// A frame of a call stack.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {
-    /// The path of the file that it is in.
+    /// The path of the file.
     pub module: Vec<u8>,
-    /// Its name; empty where strace knew none.
+    /// The function's name; empty if strace knew none.
     pub function: Vec<u8>,
-    /// How many bytes behind the function's beginning.
+    /// The offset from the start of the function, in bytes.
     pub function_offset: u64,
-    /// Where in the file, in bytes. Of callers it is where the call returns to.
+    /// The offset in the file, in bytes. For callers it is the return address.
     pub offset: u64,
-    /// `FILE:LINE` (`-kk`); empty without.
+    /// `FILE:LINE` (`-kk`); empty without it.
     pub source: Vec<u8>,
 }
 
-/// A call whose end is not known yet.
+/// A call that has not returned yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Begun<'a> {
     /// The call's name.
     pub name: &'a str,
-    /// The arguments as far as they are told.
+    /// The arguments that the line contains.
     pub args: &'a [u8],
 }
 
-/// A call and what came of it.
+/// A call and its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Call<'a> {
@@ -91,47 +91,47 @@ pub struct Call<'a> {
     pub name: &'a str,
     /// All arguments.
     pub args: &'a [u8],
-    /// What it returned.
+    /// The result.
     pub result: Outcome<'a>,
 }
 
-/// What a call returned.
+/// The result of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome<'a> {
     /// It succeeded.
     Ok(Value<'a>),
-    /// It failed; none for an error that has no number here.
+    /// It failed; `None` for an error that is not in the table.
     Failed(Option<Errno>),
     /// It never returned, or strace did not see it.
     Unknown,
 }
 
-/// Why a line cannot be taken.
+/// A line that cannot be parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("column {column}: {kind}")]
 #[non_exhaustive]
 pub struct LineError {
-    /// Where, counted from 1 in bytes.
+    /// The column in bytes, counted from 1.
     pub column: usize,
-    /// What is wrong.
+    /// The error.
     pub kind: LineErrorKind,
 }
 
-/// What can be wrong with a line.
+/// The kinds of errors in a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LineErrorKind {
-    /// Something else than a call, a signal or an exit.
+    /// The line is not a call, a signal or an exit.
     #[error("not a line of strace: no call begins here")]
     NoCall,
-    /// The bracket that closes the arguments is missing.
+    /// The closing bracket of the arguments is missing.
     #[error("the arguments have no end")]
     NoEnd,
-    /// There is no `=` behind the arguments, or nothing sound behind it.
+    /// There is no `=` after the arguments, or no valid result.
     #[error("the call has no result")]
     NoResult,
-    /// The line is longer than any that strace writes.
+    /// The line exceeds the maximum length.
     #[error("the line is too long")]
     TooLong,
     /// `<... x resumed>` without the line that began the call.
@@ -140,8 +140,8 @@ pub enum LineErrorKind {
 }
 
 impl Frame {
-    /// Reads what [`Event::Frame`] has: `/lib/libc.so(mmap+0x1a) [0x1186a]`, with `-kk` and
-    /// ` FILE:LINE` behind it. None where it is something else.
+    /// Parses the text of [`Event::Frame`]: `/lib/libc.so(mmap+0x1a) [0x1186a]`, with `-kk`
+    /// followed by ` FILE:LINE`. `None` if it is not a frame.
     ///
     /// ```
     /// use vmatlas_recording::strace::Frame;
@@ -154,7 +154,7 @@ impl Frame {
         let at = memchr::memmem::rfind(text, b") [0x")?;
         let end = at + 3 + memchr::memchr(b']', &text[at + 3..])?;
         let offset = Value(&text[at + 3..end]).number()?;
-        // Names of C++ have brackets, too, in pairs.
+        // C++ names contain brackets too, in pairs.
         let mut depth = 1_u32;
         let open = text[..at].iter().rposition(|b| {
             match b {
@@ -196,7 +196,7 @@ impl<'a> Call<'a> {
 }
 
 impl<'a> Begun<'a> {
-    /// Argument number `index`, counted from 0, if it is told.
+    /// Argument number `index`, counted from 0, if the line contains it.
     pub fn arg(&self, index: usize) -> Option<Value<'a>> {
         arg(self.args, index)
     }
@@ -216,7 +216,7 @@ fn arg(args: &[u8], index: usize) -> Option<Value<'_>> {
         true
     });
     if found.is_none() && end.is_none() && left == 0 {
-        // The last one, which no comma and no bracket ends.
+        // The last argument may be incomplete: no comma or bracket ends it.
         let item = args.get(last..).unwrap_or_default().trim_ascii();
         found = (!item.is_empty()).then_some(Value(item));
     }

@@ -1,16 +1,16 @@
-//! Who made what the processes of a log have mapped: threads, and the call stacks of `strace -k`.
+//! The threads and call stacks (`strace -k`) that made the mappings of a log.
 
 use super::line::Frame;
 use crate::definitions::walk;
 use crate::{CallEntry, StackId, TaskEntry, TaskId};
 use std::collections::HashMap;
 
-/// The threads and call stacks that the origins of a log name by number. Entry 0 of each list
-/// stands for nothing.
+/// The threads and call stacks that the origins of a log refer to by number. Entry 0 of each list
+/// means none.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Makers {
-    /// Threads; one that changed its name has an entry for each.
+    /// Threads; one that changed its name has one entry per name.
     pub tasks: Vec<TaskEntry>,
     frames: Vec<Frame>,
     calls: Vec<CallEntry>,
@@ -37,12 +37,12 @@ impl Makers {
         self.tasks.get(task.index()).filter(|_| !task.is_none())
     }
 
-    /// The number of a thread; none where there are too many.
+    /// Adds a thread; returns the null entry if the limit is reached.
     pub(crate) fn add_task(&mut self, tid: u32, pid: u32, comm: &[u8]) -> TaskId {
         TaskId::new(add(&mut self.tasks, TaskEntry { tid, pid, comm: comm.to_vec() }))
     }
 
-    /// The process that had no number has this one.
+    /// Sets the number of the process that had none.
     pub(crate) fn name_process(&mut self, pid: u32) {
         for task in self.tasks.iter_mut().skip(1).filter(|task| task.pid == 0) {
             (task.tid, task.pid) = (pid, pid);
@@ -50,11 +50,11 @@ impl Makers {
     }
 }
 
-/// The most entries of a kind.
+/// The maximum number of entries of a kind.
 const MAX_ENTRIES: usize = 1 << 22;
-/// The most bytes of frames as they are written.
+/// The maximum size of all frames in bytes, as written.
 const MAX_BYTES: usize = 1 << 26;
-/// The most frames of a stack; strace itself writes 256.
+/// The maximum number of frames of a stack; strace itself writes 256.
 const MAX_FRAMES: usize = 1024;
 
 fn add<T>(list: &mut Vec<T>, entry: T) -> u32 {
@@ -65,18 +65,18 @@ fn add<T>(list: &mut Vec<T>, entry: T) -> u32 {
     u32::try_from(list.len() - 1).unwrap_or(0)
 }
 
-/// Gives equal stacks the same number.
+/// Interns stacks: equal ones get the same number.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
     frames: HashMap<Box<[u8]>, u32>,
     calls: HashMap<CallEntry, StackId>,
     bytes: usize,
-    /// The frames of the call that is told now, the innermost first.
+    /// The frames of the current call so far, the innermost first.
     stack: Vec<u32>,
 }
 
 impl Interner {
-    /// The next frame of a stack, outwards. What cannot be read as one is left out.
+    /// Adds the next outer frame of the stack; ignores text that is not a frame.
     pub(crate) fn frame(&mut self, makers: &mut Makers, text: &[u8]) {
         if self.stack.len() >= MAX_FRAMES {
             return;
@@ -97,7 +97,7 @@ impl Interner {
         }
     }
 
-    /// The number of the stack whose frames were told.
+    /// Ends the stack and returns its number.
     pub(crate) fn stack(&mut self, makers: &mut Makers) -> StackId {
         let mut caller = StackId::NONE;
         for frame in std::mem::take(&mut self.stack).into_iter().rev() {

@@ -1,4 +1,4 @@
-//! The calls that change an address space.
+//! Calls that change an address space.
 
 use super::line::Call;
 use super::task::TaskSpace;
@@ -10,8 +10,8 @@ use vmatlas_space::Errno;
 use vmatlas_space::File;
 
 impl TaskSpace {
-    /// Follows a call that has returned; `file` is what it maps. Says where it may have made
-    /// something.
+    /// Applies a call that has returned; `file` is the mapped file. Returns the ranges that it may
+    /// have mapped.
     pub(crate) fn apply(
         &mut self,
         line: u64,
@@ -27,7 +27,7 @@ impl TaskSpace {
         let Some(result) = result else {
             let errno = Errno(i32::try_from(typed.result.unsigned_abs()).unwrap_or(0));
             let partly = matches!(errno, Errno::ENOMEM | Errno::EACCES | Errno::EPERM);
-            // The model may find the error at another place, as it does not know all.
+            // The model may fail at another address, because it does not know the whole state.
             if partly && self.map.is_partial(typed) {
                 let mut tried = self.map.clone();
                 if tried.call(typed, file, name, origin).refused.is_none() {
@@ -54,7 +54,7 @@ impl TaskSpace {
         applied.touched
     }
 
-    /// A part of a program may be made read-only of which the log has not told the place.
+    /// Locates the images of a program from an mprotect of memory that the log did not map.
     fn place_images(&mut self, address: u64, length: u64) {
         if !self.exec.open() || !self.inside(address, length) {
             return;
@@ -65,7 +65,7 @@ impl TaskSpace {
         }
     }
 
-    /// Whether something is mapped there.
+    /// Whether the range contains a mapping.
     pub(crate) fn is_taken(&self, address: u64, length: u64) -> bool {
         let end = address.saturating_add(length);
         self.map.memory.query(address, true).is_some_and(|next| next.range.start < end)

@@ -1,4 +1,4 @@
-//! Logs in files per process, as `strace -ff` writes them.
+//! Logs in one file per process, from `strace -ff`.
 
 use super::line::{Line, Stamp};
 use super::reader::Reader;
@@ -6,7 +6,7 @@ use super::replay::Replay;
 use std::time::Duration;
 use vmatlas_maps::WarningKind;
 
-/// One file and how far it was read.
+/// One file and the position in it.
 struct Part<'t> {
     pid: u32,
     rest: &'t [u8],
@@ -19,7 +19,7 @@ impl Part<'_> {
         self.rest.split(|&b| b == b'\n').next().unwrap_or_default()
     }
 
-    /// The time of day of the next line.
+    /// The time of the next line.
     fn next(&self) -> Option<Duration> {
         match Line::parse(self.first_line()).ok()?.time? {
             Stamp::Clock(time) => Some(time),
@@ -29,11 +29,10 @@ impl Part<'_> {
 }
 
 impl Replay<'_> {
-    /// Takes the files of `strace -ff`, each with the number of its process.
+    /// Takes the files of `strace -ff`, each with its process number.
     ///
-    /// Lines are put in the order of their times (`-t`, `-tt`, `-ttt`). Without them a child is
-    /// followed to its end as soon as it is made; the order of threads is then not that in which
-    /// they ran.
+    /// Lines are merged by time (`-t`, `-tt`, `-ttt`). Without times a child is replayed to its end
+    /// as soon as it is made; the order of threads then differs from the real one.
     pub fn push_files(&mut self, files: &[(u32, &[u8])]) {
         let files = files.iter().filter(|(_, text)| !text.is_empty());
         let mut parts: Vec<Part<'_>> = files
@@ -56,7 +55,7 @@ impl Replay<'_> {
         }
     }
 
-    /// Takes the next line of a file and the call stack behind it; false at its end.
+    /// Takes the next line of a file and the call stack after it; returns false at the end.
     fn step(&mut self, part: &mut Part<'_>) -> bool {
         let mut more = self.line(part);
         while more && part.rest.starts_with(b" > ") {
@@ -114,7 +113,7 @@ impl Replay<'_> {
                 for index in children {
                     let pid = parts[index].pid;
                     threads |= self.state.tasks.get(&pid).is_some_and(|task| task.process != pid);
-                    // What runs next has not begun, and must not be found again.
+                    // Mark the child, so that it is not found again before its first line.
                     parts[index].begun = true;
                     running.push(index);
                 }

@@ -1,4 +1,4 @@
-//! What a process read of its own maps while its log was written.
+//! Rows from maps files that a process read while strace traced it.
 
 use super::line::{Call, Outcome};
 use super::replay::State;
@@ -7,11 +7,11 @@ use super::value::Value;
 use vmatlas_maps::Kind;
 use vmatlas_maps::{AddressRange, Mapping};
 
-/// The most text of maps that is put together.
+/// The maximum size of a maps text that is joined from reads, in bytes.
 const MAX_TEXT: usize = 1 << 24;
 
 impl State<'_> {
-    /// A read of the process's own maps tells all rows, if strace did not cut it (`-s`).
+    /// Takes rows from a read of the process's own maps, if strace did not cut it (`-s`).
     pub(crate) fn read(&mut self, task: &Task, call: &Call<'_>) {
         let number = call.arg(0).and_then(Value::descriptor).map_or(-1, |fd| fd.number);
         let Some(open) = task.descriptors.borrow().get(number).cloned() else { return };
@@ -40,7 +40,7 @@ impl State<'_> {
 }
 
 impl TaskSpace {
-    /// Takes over all rows of a maps text.
+    /// Corrects the model to the rows of a maps text.
     fn observe(&mut self, text: &[u8]) {
         let rows: Vec<Mapping<'_>> = vmatlas_maps::rows(text).filter_map(Result::ok).collect();
         let own = || rows.iter().filter(|row| row.kind() != Kind::Vsyscall);
@@ -56,7 +56,7 @@ impl TaskSpace {
         for row in own() {
             match row.kind() {
                 Kind::Stack => self.map.memory.set_start_stack(row.range.end - 1),
-                // Where the heap of a program that runs already begins, no call tells.
+                // No call shows the start of the heap of a program that was already running.
                 Kind::Heap if self.id == 0 => {
                     let end = self.map.memory.program_break();
                     let inside = row.range.start < end && end <= row.range.end;
@@ -71,9 +71,9 @@ impl TaskSpace {
         self.gaps.clear();
     }
 
-    /// Who made what no call has made. Of a process that was there before the log that is all of
-    /// it; execve makes what the kernel gives and what the program's file and its interpreter's
-    /// fill, with memory of zeros behind each.
+    /// Sets the origin of rows that no call made. In a process from before the log these are all
+    /// rows; after execve they are the kernel's own mappings and those of the program's file and
+    /// its interpreter, each with the zeroed memory after it.
     fn name_the_rest<'r>(&mut self, rows: impl Iterator<Item = &'r Mapping<'r>>) {
         let mut image_end = None;
         for row in rows {

@@ -1,11 +1,11 @@
-//! A line of a log from its bytes.
+//! Parses a line of a log.
 
 use super::cursor::Cursor;
 use super::line::{Event, Line, LineError};
 use super::value::Value;
 
 impl<'a> Line<'a> {
-    /// Reads a line without its line feed.
+    /// Parses a line without its line feed.
     ///
     /// ```
     /// use vmatlas_recording::strace::{Event, Line};
@@ -16,7 +16,7 @@ impl<'a> Line<'a> {
     /// ```
     ///
     /// # Errors
-    /// Where the line is none of strace.
+    /// [`LineError`] if strace does not write such a line.
     pub fn parse(line: &'a [u8]) -> Result<Line<'a>, LineError> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let nothing = |event| Line { pid: None, time: None, event };

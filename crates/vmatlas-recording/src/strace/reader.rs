@@ -1,4 +1,4 @@
-//! A log, line by line, with the halves of calls joined.
+//! Reads a log line by line and joins split calls.
 
 use super::cursor::joined;
 use super::line::{Begun, Call, Event, Line, LineError, LineErrorKind, Stamp};
@@ -6,16 +6,16 @@ use std::collections::HashMap;
 use std::time::Duration;
 use vmatlas_maps::{Warning, WarningKind, Warnings};
 
-/// The longest line that is taken, in bytes: strace cuts strings, but not lists of them.
+/// The maximum length of a line in bytes: strace cuts strings, but not lists of them.
 const MAX_LINE: usize = 1 << 22;
-/// The most bytes of calls that have begun and not ended.
+/// The maximum size in bytes of all calls that have not returned.
 const MAX_BEGUN: usize = 1 << 26;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Takes a log piece by piece, as it is read; its memory is bounded whatever comes.
+/// Reads a log in chunks, with bounded memory for any input.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// The process of lines that name none.
+    /// The process of lines without a process number.
     pid: Option<u32>,
     carry: Vec<u8>,
     skipping: bool,
@@ -32,12 +32,12 @@ pub struct Reader {
 pub struct Entry<'a> {
     /// Its line, counted from 1.
     pub line: u64,
-    /// The process or thread; none where the log has only one and does not name it.
+    /// The process or thread; `None` if the log has only one and does not number it.
     pub pid: Option<u32>,
-    /// When, counted from the first line; none without `-t` or `-r`. Where a call is told in two
-    /// lines, it is the time of the second.
+    /// The time since the first line; `None` without `-t` or `-r`. A call split over two lines has
+    /// the time of the second.
     pub time: Option<Duration>,
-    /// What: no [`Event::Resumed`], as that is joined with its beginning to an [`Event::Call`].
+    /// The content; an [`Event::Resumed`] is joined with its start to an [`Event::Call`].
     pub event: Event<'a>,
 }
 
@@ -45,7 +45,7 @@ pub struct Entry<'a> {
 struct Clock {
     first: Option<Duration>,
     last: Duration,
-    /// Midnights that have passed.
+    /// The midnights passed, as whole days.
     days: Duration,
     since: Duration,
 }
@@ -70,18 +70,18 @@ impl Clock {
 }
 
 impl Reader {
-    /// A reader of a log whose lines name no process, like those of `strace -ff`.
+    /// A reader of a log whose lines have no process number, such as those of `strace -ff`.
     pub fn of(pid: u32) -> Reader {
         Reader { pid: Some(pid), ..Reader::default() }
     }
 
-    /// Times of day are counted from this one, not from the first line.
+    /// Counts times from `first` instead of the first line.
     pub(crate) fn begin_at(&mut self, first: Duration) {
         self.clock.first = Some(first);
         self.clock.last = first;
     }
 
-    /// Takes the next bytes, and gives each entry that they end to `take`.
+    /// Reads the next bytes, and calls `take` with each complete entry.
     pub fn push(&mut self, mut bytes: &[u8], take: &mut dyn FnMut(Entry<'_>)) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             if self.carry.is_empty() && !self.skipping {
@@ -100,7 +100,7 @@ impl Reader {
         self.keep(bytes);
     }
 
-    /// The end of the log; the last line may lack its line feed.
+    /// Ends the log; the last line may lack its line feed.
     pub fn finish(&mut self, take: &mut dyn FnMut(Entry<'_>)) {
         let carry = std::mem::take(&mut self.carry);
         if !carry.is_empty() {
@@ -108,12 +108,12 @@ impl Reader {
         }
     }
 
-    /// How many lines have been taken.
+    /// The number of lines read.
     pub fn lines(&self) -> u64 {
         self.line
     }
 
-    /// What was odd about the lines.
+    /// Problems found in the lines.
     pub fn into_warnings(self) -> Vec<Warning> {
         self.warnings.into_vec()
     }
@@ -143,7 +143,7 @@ impl Reader {
         }
         let line = match Line::parse(text) {
             Ok(line) => line,
-            // What a message on a terminal has cut in two.
+            // The rest of a line that a message on a terminal interrupted.
             Err(_) if text.starts_with(b", ") || text.starts_with(b")") => {
                 let name = self.begun.get(&self.pid).map(|(name, _)| name.clone());
                 return self.resume(self.pid, &name.unwrap_or_default(), text, None, take);
@@ -186,12 +186,12 @@ impl Reader {
         time: Option<Duration>,
         take: &mut dyn FnMut(Entry<'_>),
     ) {
-        // A process without a name gets one as soon as it has a child.
+        // A process without a number gets one as soon as it has a child.
         let key = if self.begun.contains_key(&pid) { pid } else { self.pid };
         let begun = self.begun.remove(&key);
         self.begun_bytes -= begun.as_ref().map_or(0, |(_, args)| args.len());
         let Some((_, mut args)) = begun.filter(|(begun, _)| begun == name) else {
-            // A program that another thread executed ends in that thread's name.
+            // An execve by another thread ends under the number of the process.
             return self.odd(LineError { column: 1, kind: LineErrorKind::NotBegun });
         };
         args.extend_from_slice(rest);
@@ -201,7 +201,7 @@ impl Reader {
         }
     }
 
-    /// The call that `from` has begun will end in the name of `to`.
+    /// Assigns the unfinished call of `from` to `to`, which will end it.
     fn hand_over(&mut self, from: u32, to: Option<u32>) {
         if let Some(begun) = self.begun.remove(&Some(from)) {
             let old = self.begun.insert(to, begun);
@@ -210,7 +210,7 @@ impl Reader {
     }
 }
 
-/// Whether a text looks like a log of strace: the first lines that end in it are calls.
+/// Whether a text is a log of strace: its first complete lines are calls.
 pub fn looks_like_log(head: &[u8]) -> bool {
     let lines = head.split_inclusive(|&b| b == b'\n');
     let whole = lines.filter_map(|line| line.strip_suffix(b"\n")).take(20);

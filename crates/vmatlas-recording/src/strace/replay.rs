@@ -1,4 +1,4 @@
-//! A log applied, call by call.
+//! Replays a log, call by call.
 
 use super::files::Names;
 use super::image::Lookup;
@@ -16,60 +16,60 @@ use vmatlas_maps::{AddressRange, Device};
 use vmatlas_maps::{Warning, WarningKind, Warnings};
 use vmatlas_space::{File, KernelProfile};
 
-/// The most mappings and pieces of them that are kept of all processes.
+/// The maximum number of mappings, and of pieces of them, in all processes.
 pub(crate) const MAX_ROWS: usize = 1 << 22;
 
-/// A process of a log, as it was at the moment asked for: if it had ended, just before that.
+/// A process of a log at the requested moment; if it had ended, just before its end.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Process {
-    /// Its number; 0 where the log has only one and does not name it.
+    /// The process number; 0 if the log has only one process and does not number it.
     pub pid: u32,
-    /// The program that it last executed; empty where the log does not tell.
+    /// The program that it last executed; empty if the log does not contain it.
     pub program: Vec<u8>,
-    /// Its name (`comm`): that of the program, or the one that it gave itself.
+    /// The name (`comm`): that of the program, or the one that the process set.
     pub comm: Vec<u8>,
-    /// Its address space, and who made what is mapped in it. The event of an origin is a line of
-    /// the log, counted from 1; of several files, the lines are counted in the order in which they
-    /// were taken.
+    /// The address space, and the origins of its mappings. The event of an origin is a line of the
+    /// log, counted from 1; over several files, lines are counted in the order in which they were
+    /// taken.
     pub space: crate::RecordedSpace,
-    /// What the log does not tell of it.
+    /// Facts of the process that the log lacks.
     pub untold: Vec<Untold>,
     /// Whether it had ended.
     pub ended: bool,
     order: u64,
     exec: u64,
-    /// Of what is mapped without a call.
+    /// Origin of mappings that no logged call made: the program image, stack and vdso.
     begun: Origin,
     open: bool,
 }
 
-/// What a log tells.
+/// The result of a replay.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Replayed {
-    /// The processes in the order in which they appear.
+    /// The processes in the order in which the log first mentions them.
     pub processes: Vec<Process>,
-    /// The threads and call stacks that origins name.
+    /// The threads and call stacks that origins refer to.
     pub makers: Makers,
-    /// What was odd about the log.
+    /// Problems found in the log.
     pub warnings: Vec<Warning>,
-    /// Whether the log tells times.
+    /// Whether the log contains times.
     pub timed: bool,
-    /// The time of the last line that was looked at, counted from the first.
+    /// The time of the last line replayed, counted from the first.
     pub length: Duration,
-    /// The number of that line, as origins count them.
+    /// The number of that line, as counted by origins.
     pub lines: u64,
 }
 
 impl Replayed {
-    /// The process of that number; of several that were called so the last.
+    /// The process with that number; if several had it, the last one.
     pub fn process(&self, pid: u32) -> Option<&Process> {
         self.processes.iter().rev().find(|process| process.pid == pid)
     }
 }
 
-/// Takes a log piece by piece and follows the calls in it.
+/// Reads a log in chunks and replays its calls.
 pub struct Replay<'a> {
     reader: Reader,
     pub(crate) state: State<'a>,
@@ -93,22 +93,22 @@ pub(crate) struct State<'a> {
     last: Duration,
     pub(crate) makers: Makers,
     stacks: Interner,
-    /// What the last call may have made; the lines behind it tell its stack.
+    /// The ranges of the last call; the lines after it may contain its stack.
     recent: Option<Recent>,
-    /// The line that is taken now, as origins count them.
+    /// The number of the current line, as counted by origins.
     number: u64,
-    /// Whether lines are counted over several files.
+    /// Whether lines are counted across several files.
     over_files: bool,
     /// The time of the last line.
     now: Duration,
-    /// The last line that counts.
+    /// The last line up to the requested moment.
     last_number: u64,
-    /// What it was at the moment asked for; then only images are still looked for.
+    /// The state at the requested moment; after it only the addresses of images are added.
     pub(crate) frozen: Option<Vec<Process>>,
     pub(crate) warnings: Warnings,
 }
 
-/// What a call may have made.
+/// The ranges that a call may have mapped.
 struct Recent {
     space: Rc<RefCell<TaskSpace>>,
     touched: [AddressRange; 2],
@@ -116,9 +116,9 @@ struct Recent {
 }
 
 impl<'a> Replay<'a> {
-    /// A replay by the rules of a kernel, which the log does not tell.
+    /// A replay by the rules of a kernel, whose version the log does not contain.
     pub fn new(profile: KernelProfile, lookup: &'a mut dyn Lookup) -> Replay<'a> {
-        // What succeeded has passed all limits.
+        // A call that succeeded has passed all limits.
         let mut profile = profile;
         profile.mmap_min_addr = 0;
         profile.max_map_count = usize::MAX / 2;
@@ -150,39 +150,39 @@ impl<'a> Replay<'a> {
         Replay { reader: Reader::default(), state }
     }
 
-    /// Shows the processes as they were so long after the first line.
+    /// Requests the state at this time after the first line.
     #[must_use]
     pub fn until(mut self, time: Duration) -> Replay<'a> {
         self.state.until = Some(time);
         self
     }
 
-    /// Shows the processes as they were after that line, counted from 1 as origins count them.
+    /// Requests the state after that line, counted from 1 as by origins.
     #[must_use]
     pub fn until_line(mut self, line: u64) -> Replay<'a> {
         self.state.until_line = Some(line);
         self
     }
 
-    /// Lines that name no process are of this one.
+    /// Attributes lines without a PID prefix to process `pid`.
     #[must_use]
     pub fn of_process(mut self, pid: u32) -> Replay<'a> {
         self.reader = Reader::of(pid);
         self
     }
 
-    /// Takes the next bytes of the log.
+    /// Reads the next bytes of the log.
     pub fn push(&mut self, bytes: &[u8]) {
         let state = &mut self.state;
         self.reader.push(bytes, &mut |entry| state.take(&entry));
     }
 
-    /// Whether nothing that follows can change the answer.
+    /// Whether later lines cannot change the result.
     pub fn is_done(&self) -> bool {
         self.state.is_done()
     }
 
-    /// The end of the log.
+    /// Ends the log and returns the result.
     pub fn finish(mut self) -> Replayed {
         let state = &mut self.state;
         self.reader.finish(&mut |entry| state.take(&entry));
@@ -269,13 +269,13 @@ impl State<'_> {
         }
     }
 
-    /// The next line is one of several files.
+    /// Counts the next line as one of several files.
     pub(crate) fn number_over_files(&mut self) {
         self.over_files = true;
         self.number += 1;
     }
 
-    /// The origin of what a task makes now.
+    /// The origin of mappings that a task makes now.
     pub(crate) fn origin(&mut self, pid: u32) -> Origin {
         let task = match self.tasks.get_mut(&pid) {
             Some(task) => {
@@ -290,7 +290,7 @@ impl State<'_> {
         Origin { event: EventNumber::new(self.number), time_ns, task, ..Origin::UNSEEN }
     }
 
-    /// A call may have made something; its stack may follow.
+    /// Records the ranges that a call may have mapped, for the stack that may follow.
     pub(crate) fn made(&mut self, task: &Task, touched: [AddressRange; 2]) {
         let mut space = task.space.borrow_mut();
         if space.map.origins.len() > MAX_ROWS {
@@ -306,7 +306,7 @@ impl State<'_> {
         });
     }
 
-    /// All frames of a call have been told.
+    /// Adds the stack to the origins of the last call, after all its frames were read.
     fn settle(&mut self) {
         let Some(recent) = self.recent.take() else { return };
         let stack = self.stacks.stack(&mut self.makers);
@@ -328,7 +328,7 @@ impl State<'_> {
         all
     }
 
-    /// What has become known since of a program that was executed before the moment asked for.
+    /// Adds the images located after the requested moment to the programs executed before it.
     fn place_in_frozen(&mut self, pid: u32) {
         let Some(frozen) = &mut self.frozen else { return };
         let running: HashSet<u64> =
@@ -350,7 +350,7 @@ impl State<'_> {
         }
     }
 
-    /// A file in the kernel's own memory, as System V segments are.
+    /// Adds a System V segment, which is a file in the kernel's own memory.
     pub(crate) fn segment(&mut self, id: u64, key: u64, size: u64) {
         let name = format!("/SYSV{:08x} (deleted)", key as u32);
         let kind = vmatlas_space::FileKind::SysvShm;

@@ -1,4 +1,4 @@
-//! Threads, and what they share.
+//! Threads and their shared state.
 
 use super::descriptors::Descriptors;
 use super::files::Mapped;
@@ -16,49 +16,49 @@ use vmatlas_space::{Faults, KernelProfile};
 pub(crate) struct Task {
     /// The number of its process.
     pub(crate) process: u32,
-    /// Where it stands among the processes of the log.
+    /// The position among the processes of the log.
     pub(crate) order: u64,
     pub(crate) space: Rc<RefCell<TaskSpace>>,
     pub(crate) descriptors: Rc<RefCell<Descriptors>>,
     pub(crate) directory: Rc<RefCell<Option<Vec<u8>>>>,
     pub(crate) begun: Option<Pending>,
-    /// It appeared before the log told whose child it is.
+    /// Whether it appeared before the log showed its parent.
     pub(crate) orphan: bool,
-    /// Its name: that of the program, or the one it gave itself.
+    /// The name: that of the program, or the one that the thread set.
     pub(crate) comm: Vec<u8>,
-    /// Its number among the makers; 0 as long as it has none.
+    /// The entry among the makers; 0 if it has none yet.
     pub(crate) entry: TaskId,
 }
 
-/// A call that has begun and not ended.
+/// A call that has begun but not returned.
 #[derive(Clone, Debug)]
 pub(crate) enum Pending {
-    /// One that makes a child.
+    /// A call that makes a child.
     Clone(CloneFlags),
-    /// munmap; the kernel may have done it long before the log tells that it returned.
+    /// munmap, which the kernel may complete long before the log shows its return.
     Unmap { address: u64, length: u64, done: bool },
 }
 
-/// An address space and what is known of it.
+/// An address space and the facts known about it.
 #[derive(Clone, Debug)]
 pub(crate) struct TaskSpace {
     pub(crate) map: crate::RecordedSpace,
-    /// Of what is mapped without a call.
+    /// Origin of mappings that no logged call made.
     pub(crate) begun: Origin,
     pub(crate) exec: Exec,
-    /// Which execution it is of, counted over the log.
+    /// The number of its execution in the log.
     pub(crate) id: u64,
     pub(crate) program: Vec<u8>,
-    /// Whether that path begins at a directory that is not known yet.
+    /// Whether that path is relative to an unknown directory.
     pub(crate) relative: bool,
     pub(crate) gaps: Gaps,
-    /// The files that are mapped: their names change with them although they are closed.
+    /// The mapped files: renames still apply to them after they are closed.
     pub(crate) mapped: Mapped,
-    /// What has got its place since it was last asked for.
+    /// The mappings located since the last query.
     pub(crate) placed: Vec<Placed>,
 }
 
-/// What clone(2) shares.
+/// The parts that clone(2) shares.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct CloneFlags {
     pub(crate) memory: bool,
@@ -68,7 +68,7 @@ pub(crate) struct CloneFlags {
 }
 
 impl CloneFlags {
-    /// Of a call that makes a child.
+    /// The flags of a call that makes a child; `None` for other calls.
     pub(crate) fn of(name: &str, args: &[u8]) -> Option<CloneFlags> {
         match name {
             "fork" => return Some(CloneFlags::default()),
@@ -87,7 +87,7 @@ impl CloneFlags {
 }
 
 impl Pending {
-    /// Of a call that has begun, if it matters before it ends.
+    /// The pending call, if its effects can precede its return.
     pub(crate) fn of(name: &str, args: &[u8]) -> Option<Pending> {
         if name == "munmap" {
             let begun = Begun { name, args };
@@ -100,7 +100,7 @@ impl Pending {
 }
 
 impl TaskSpace {
-    /// One in which nothing is mapped, of an execution or (0) of a process that was there before.
+    /// An empty address space, of an execution or (0) of a process from before the log.
     pub(crate) fn new(profile: &KernelProfile, id: u64, begun: Origin) -> TaskSpace {
         let mut map = crate::RecordedSpace::empty(profile);
         map.memory.set_faults(Faults::Untold);
@@ -117,12 +117,12 @@ impl TaskSpace {
         }
     }
 
-    /// What is known of the execution of its program.
+    /// Collects the facts of the execution of its program.
     pub(crate) fn execute(&mut self, lookup: &mut dyn Lookup) -> Exec {
         Exec::begin(&self.program, lookup, &mut self.map, &mut self.gaps, self.begun)
     }
 
-    /// What is not told of it as it is now.
+    /// The facts that are missing now.
     pub(crate) fn untold(&self) -> Vec<Untold> {
         let mut gaps = self.gaps.clone();
         self.map.memory.for_each_row(|row| {
@@ -141,7 +141,7 @@ impl TaskSpace {
 }
 
 impl Task {
-    /// One of which nothing is known.
+    /// A task without known state.
     pub(crate) fn new(pid: u32, order: u64, space: TaskSpace) -> Task {
         Task {
             process: pid,
@@ -156,7 +156,7 @@ impl Task {
         }
     }
 
-    /// Its child.
+    /// A child of this task.
     pub(crate) fn child(&self, pid: u32, order: u64, flags: CloneFlags) -> Task {
         fn shared<T: Clone>(value: &Rc<RefCell<T>>, share: bool) -> Rc<RefCell<T>> {
             if share { value.clone() } else { Rc::new(RefCell::new(value.borrow().clone())) }
@@ -179,7 +179,7 @@ impl Task {
         }
     }
 
-    /// It has this name from now on.
+    /// Sets the name.
     pub(crate) fn rename(&mut self, comm: &[u8]) {
         // The kernel keeps 15 bytes.
         self.comm = comm[..comm.len().min(15)].to_vec();

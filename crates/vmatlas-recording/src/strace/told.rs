@@ -1,27 +1,27 @@
-//! What a log does not tell.
+//! Facts that a log lacks.
 
 use std::fmt;
 use vmatlas_space::Errno;
 
-/// Something of an address space that the log does not tell; nothing is guessed in its place.
+/// A fact about an address space that the log lacks; nothing is guessed in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Untold {
-    /// The process was running when the log begins: what it had mapped before is missing.
+    /// The process ran before the log began: its earlier mappings are missing.
     Earlier,
-    /// Where the stack is, which no call tells: its row is missing.
+    /// The address of the stack, which no call shows: its row is missing.
     Stack,
-    /// Where the kernel put `[vdso]` and its data: their rows are missing.
+    /// The address of `[vdso]` and its data: their rows are missing.
     Vdso,
-    /// The program headers of a program that was executed, or of its interpreter; its rows are
+    /// The program headers of an executed program, or of its interpreter; the rows of the image are
     /// missing.
     Image {
-        /// Its path, as the log tells it.
+        /// The path as in the log.
         path: Vec<u8>,
     },
-    /// Where the kernel put a program or its interpreter; its rows are missing.
+    /// The address of a program or its interpreter; its rows are missing.
     Base {
-        /// Its path.
+        /// The path.
         path: Vec<u8>,
     },
     /// Device and inode of a file: its rows show no inode.
@@ -29,40 +29,40 @@ pub enum Untold {
         /// The name that its rows show.
         name: Vec<u8>,
     },
-    /// Which file was mapped: its row shows `?`.
+    /// The mapped file: its row shows `?`.
     File {
         /// The line that maps it.
         line: u64,
         /// The file descriptor.
         descriptor: i32,
     },
-    /// Where a file is whose path was relative to a directory that the log does not tell.
+    /// The absolute path of a file: its path is relative to a directory that the log does not show.
     Directory {
-        /// The path, as the log tells it.
+        /// The path as in the log.
         path: Vec<u8>,
     },
-    /// The size of a System V segment; it is missing.
+    /// The size of a System V segment; its row is missing.
     Segment {
-        /// Its number.
+        /// The number of the segment.
         id: u64,
     },
-    /// A call that succeeded cannot have, by what the log tells; what it did is missing.
+    /// A call succeeded that the model refuses, given the rest of the log; its effect is missing.
     Refused {
         /// The line.
         line: u64,
         /// The call.
         call: String,
-        /// What the model says to it.
+        /// The error of the model.
         errno: Errno,
     },
-    /// The kernel put new memory where by what the log tells some was mapped; that is taken away.
+    /// The kernel mapped new memory over a mapping of the model, which is removed.
     Taken {
         /// The line.
         line: u64,
         /// The address.
         address: u64,
     },
-    /// More than is kept: this many are not listed.
+    /// The limit was reached: this many facts are not listed.
     More(u64),
 }
 
@@ -115,7 +115,7 @@ impl fmt::Display for Untold {
     }
 }
 
-/// What was not told of one process, of which a hostile log cannot make more than some.
+/// The missing facts of one process, bounded also for a hostile log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gaps {
     kept: Vec<Untold>,
@@ -144,7 +144,7 @@ impl Gaps {
         self.kept.retain(|kept| kept != gap);
     }
 
-    /// All has become known.
+    /// Removes all facts, because they are known now.
     pub(crate) fn clear(&mut self) {
         *self = Gaps::default();
     }

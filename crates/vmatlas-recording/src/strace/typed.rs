@@ -1,4 +1,4 @@
-//! The calls of a log as recordings have them: of a kind, with numbers for arguments.
+//! Converts the calls of a log to those of recordings: a kind, and numeric arguments.
 
 use super::line::{Call, Outcome};
 use super::value::Value;
@@ -44,16 +44,16 @@ const PERSONALITY: &[Word] = words![READ_IMPLIES_EXEC];
 const VDSO: &[Word] = words![ARCH_MAP_VDSO_X32 ARCH_MAP_VDSO_32 ARCH_MAP_VDSO_64];
 const PR_MM: &[Word] = words![PR_SET_MM_START_STACK PR_SET_MM_START_BRK PR_SET_MM_BRK];
 
-/// Flags of mmap with which the kernel does not choose the place by itself.
+/// The flags of mmap that fix the address.
 pub(crate) const MAP_PLACED: u64 = MAP_FIXED | MAP_FIXED_NOREPLACE;
 
-/// A call, and the name that it gives to memory.
+/// A call, and the name that it sets for memory.
 pub(crate) struct Typed {
     pub(crate) call: crate::Call,
     pub(crate) name: Option<Vec<u8>>,
 }
 
-/// The sum of what stands between `|`: words of the table, and numbers.
+/// The sum of the terms between `|`: words of the table, and numbers.
 fn bits(value: Value<'_>, words: &[Word]) -> u64 {
     value.flags().fold(0, |sum, word| {
         let known = words.iter().find(|(name, _)| name.as_bytes() == word);
@@ -69,8 +69,8 @@ fn bits(value: Value<'_>, words: &[Word]) -> u64 {
 }
 
 impl Typed {
-    /// A call that can change an address space and has returned; none for others. Of shmat the
-    /// size of the segment is left 0: the call does not tell it.
+    /// Converts a call that has returned and can change an address space; `None` for others. The
+    /// segment size of shmat is left 0: the call does not contain it.
     pub(crate) fn of(call: &Call<'_>) -> Option<Typed> {
         let number = |index: usize| call.arg(index).and_then(Value::number);
         let of = |index: usize, words| call.arg(index).map_or(0, |value| bits(value, words));
@@ -84,7 +84,7 @@ impl Typed {
             }
             CallKind::Munmap | CallKind::Munlock | CallKind::Mseal => range(0, 0),
             CallKind::Mprotect => range(of(2, PROT), 0),
-            // No key is told as -1.
+            // A key of -1 means none.
             CallKind::PkeyMprotect => range(of(2, PROT), number(3).unwrap_or(u64::MAX)),
             CallKind::Mremap => {
                 [number(0)?, number(1)?, number(2)?, bits(call.arg(3)?, MREMAP), 0, 0]
@@ -113,14 +113,15 @@ impl Typed {
                     return None;
                 }
             }
-            // With a hint, `[vdso]` goes there; a log does not say where it went without one.
+            // With a hint, the kernel put `[vdso]` there; without one, the log does not show the
+            // address.
             CallKind::ArchPrctl => {
                 let option = call.arg(0)?;
                 let known = VDSO.iter().find(|(word, _)| option.has(word));
                 [known.filter(|_| second != 0)?.1, second, 0, 0, 0, 0]
             }
-            // Those whose descriptors and rings are followed elsewhere, or that change nothing of
-            // this process that a log says enough of.
+            // Calls whose descriptors and rings are tracked elsewhere, or for which the log lacks
+            // the data to change this process.
             CallKind::PkeyFree
             | CallKind::Userfaultfd
             | CallKind::UffdRegister
@@ -139,8 +140,8 @@ impl Typed {
     }
 }
 
-/// The kind of the calls with that name; `None` where nothing follows from them. strace writes the
-/// calls by ipc(2) with the names of those that they are.
+/// The kind of the calls with that name; `None` for calls that are not replayed. strace writes the
+/// subcalls of ipc(2) with their own names.
 fn kind(name: &str) -> Option<CallKind> {
     SystemCall::named(name).filter(|call| call.form != Form::Ipc).find_map(|call| {
         match call.meaning {
@@ -150,7 +151,7 @@ fn kind(name: &str) -> Option<CallKind> {
     })
 }
 
-/// The number of an advice; none for one that is not known.
+/// The number of an advice; `None` if it is not known.
 fn advice(word: Value<'_>) -> Option<u64> {
     let name = std::str::from_utf8(word.0).ok()?.trim();
     let number = word.number();

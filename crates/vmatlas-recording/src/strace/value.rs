@@ -1,28 +1,28 @@
-//! The arguments and results of calls, as strace(1) writes them.
+//! The arguments and results of calls in the syntax of strace(1).
 
 use std::borrow::Cow;
 
-/// An argument or a result, as it stands in the log.
+/// An argument or a result, as written in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value<'a>(pub &'a [u8]);
 
-/// A file descriptor, and with `-y` what it is open on.
+/// A file descriptor, and with `-y` its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Descriptor<'a> {
-    /// Its number; `AT_FDCWD` is -100.
+    /// The number; `AT_FDCWD` is -100.
     pub number: i32,
-    /// The path or whatever `-y` shows; none without it.
+    /// The path or other text of `-y`; `None` without it.
     pub path: Option<Cow<'a, [u8]>>,
-    /// Whether the name of the file is gone.
+    /// Whether the file was unlinked.
     pub deleted: bool,
 }
 
 pub(crate) use vmatlas_maps::uapi::fcntl::AT_FDCWD;
 
 impl<'a> Value<'a> {
-    /// A number: decimal, hexadecimal or octal, `NULL` as 0, negative ones as two's complement.
-    /// What follows it, as the path of a descriptor, is left out.
+    /// Parses a number: decimal, hexadecimal or octal, `NULL` as 0, negative ones as two's
+    /// complement. Text after it, such as the path of a descriptor, is ignored.
     pub fn number(self) -> Option<u64> {
         let text = self.0;
         if text.starts_with(b"NULL") {
@@ -47,7 +47,7 @@ impl<'a> Value<'a> {
         (length > 0 && ends).then(|| if negative { value.wrapping_neg() } else { value })
     }
 
-    /// A string, and whether all of it is there: `"abc"...` is cut.
+    /// Parses a string; the flag is whether it is complete: `"abc"...` is cut.
     pub fn string(self) -> Option<(Vec<u8>, bool)> {
         let text = self.0.strip_prefix(b"\"")?;
         let end = closing_quote(text)?;
@@ -64,7 +64,7 @@ impl<'a> Value<'a> {
         self.0.split(|&b| b == b'|').map(<[u8]>::trim_ascii)
     }
 
-    /// A file descriptor.
+    /// Parses a file descriptor.
     pub fn descriptor(self) -> Option<Descriptor<'a>> {
         let (number, rest) = match self.0.strip_prefix(b"AT_FDCWD") {
             Some(rest) => (AT_FDCWD, rest),
@@ -79,13 +79,13 @@ impl<'a> Value<'a> {
         let Some(end) = closing_angle(path) else { return Some(plain) };
         let deleted = path[end + 1..].starts_with(b"(deleted)");
         let path = &path[..end];
-        // `-yy` adds what device it is.
+        // `-yy` appends the device number.
         let device = path.ends_with(b">").then(|| memchr::memchr(b'<', path)).flatten();
         let path = unescape(&path[..device.unwrap_or(path.len())]);
         Some(Descriptor { number, path: Some(path), deleted })
     }
 
-    /// What follows `name=` somewhere in a structure, up to the next comma or bracket.
+    /// The value after `name=` in a structure, up to the next comma or bracket.
     pub fn field(self, name: &str) -> Option<Value<'a>> {
         let text = self.0;
         let at = memchr::memmem::find_iter(text, name.as_bytes()).find(|&at| {
@@ -98,7 +98,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Where the quote is that ends a string which has begun.
+/// The position of the quote that ends an open string.
 fn closing_quote(text: &[u8]) -> Option<usize> {
     let mut at = 0;
     loop {
@@ -113,7 +113,7 @@ fn closing_quote(text: &[u8]) -> Option<usize> {
     }
 }
 
-/// Where the bracket is that ends a path which has begun. Sockets have arrows in them.
+/// The position of the bracket that ends an open path. Sockets have arrows in them.
 fn closing_angle(text: &[u8]) -> Option<usize> {
     let arrows = !text.starts_with(b"/");
     let mut depth = 0_usize;
@@ -132,7 +132,7 @@ fn closing_angle(text: &[u8]) -> Option<usize> {
     None
 }
 
-/// Takes the escapes of C out of a string.
+/// Decodes the C escapes of a string.
 fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
     if memchr::memchr(b'\\', text).is_none() {
         return Cow::Borrowed(text);
@@ -175,9 +175,9 @@ fn unescape(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(plain)
 }
 
-/// Walks over a list up to the bracket that closes it; `take` gets each item and says whether
-/// to go on. Returns where the walk ended: at the bracket, or behind the item refused; none
-/// where the list has no end.
+/// Calls `take` with each item of a list, up to the closing bracket or until `take` returns false.
+/// Returns the position of the bracket, or after the rejected item; `None` if the list has no
+/// end.
 pub(crate) fn items<'a>(text: &'a [u8], mut take: impl FnMut(&'a [u8]) -> bool) -> Option<usize> {
     let mut depth = 0_usize;
     let mut begin = 0;
@@ -211,7 +211,7 @@ pub(crate) fn items<'a>(text: &'a [u8], mut take: impl FnMut(&'a [u8]) -> bool) 
     None
 }
 
-/// Whether `<` stands behind a descriptor, and is no shift like `21<<MAP_HUGE_SHIFT`.
+/// Whether the `<` follows a descriptor, and is not a shift such as `21<<MAP_HUGE_SHIFT`.
 fn opens_a_path(text: &[u8], at: usize) -> bool {
     let behind = at > 0 && (text[at - 1].is_ascii_digit() || text[..at].ends_with(b"AT_FDCWD"));
     behind && text.get(at + 1) != Some(&b'<')

@@ -1,3 +1,3 @@
-//! Recordings and logs of strace.
+//! Tests of recordings and of strace logs.
 mod recording;
 mod strace;

@@ -1,4 +1,4 @@
-//! Recordings: what is written is read, from any snapshot on, cut anywhere, and damaged.
+//! Recordings survive a round trip, from any snapshot on, truncated anywhere, and damaged.
 
 use std::ops::ControlFlow;
 use vmatlas_maps::{AddressRange, Device, Perms};
@@ -25,7 +25,7 @@ fn meta() -> Meta {
     }
 }
 
-/// Numbers that are the same in every run.
+/// Random numbers that are the same in every run.
 struct Random(u64);
 
 impl Random {
@@ -35,7 +35,7 @@ impl Random {
     }
 }
 
-/// A recording of random calls of some processes, with what was put into it.
+/// A recording of random calls of some processes, with the written events.
 struct Made {
     bytes: Vec<u8>,
     events: Vec<Event>,
@@ -163,7 +163,7 @@ fn events(recording: &Recording<&[u8]>) -> (Vec<Event>, Result<(), RecordingErro
     (all, end)
 }
 
-/// Everything that a reader sees of a moment.
+/// Everything that a reader sees of a state.
 fn shown(replay: &Replay) -> String {
     let mut text = format!("after {} at {} ns\n", replay.number(), replay.time_ns());
     for task in replay.tasks() {
@@ -263,7 +263,7 @@ fn damage_is_told_and_nothing_else() {
         };
         recording.read_stacks();
         let (read, end) = events(&recording);
-        // Checksums leave nothing that could be wrong.
+        // Checksums reject any damage, so every event read is correct.
         assert_eq!(read, made.events[..read.len()]);
         let _ = recording.at(Moment::End, |_, _| {});
         let _ = recording.processes();
@@ -285,7 +285,7 @@ fn other_bytes_are_no_recording() {
     assert_eq!(not(&damaged), Some(RecordingError::Damaged(16)));
 }
 
-/// One event after the other, as a program would make them.
+/// Builds a sequence of events, as a program would cause them.
 struct Story {
     replay: Replay,
     number: u64,
@@ -298,7 +298,7 @@ impl Story {
         story
     }
 
-    /// The number of what happened.
+    /// Adds an event; returns its number.
     fn happens(&mut self, task: u32, what: What) -> u64 {
         self.number += 1;
         let (task, stack) = (TaskId::new(task), StackId::NONE);
@@ -318,7 +318,7 @@ impl Story {
         self.call(task, CallKind::Mmap, [0, pages * PAGE, 3, 0x22, u64::MAX, 0], at)
     }
 
-    /// The origins of what a task has mapped: event and pages.
+    /// The origins of a task's mappings: event and pages.
     fn origins(&self, task: u32) -> Vec<(u64, u64)> {
         let space = self.replay.space(TaskId::new(task)).unwrap();
         let mut list = Vec::new();
@@ -346,7 +346,7 @@ fn origins_follow_the_bytes() {
     );
     assert_eq!(story.origins(1), [(a, 4), (b, 4)]);
 
-    // A part is unmapped, another replaced, a third only protected.
+    // One part is unmapped, another replaced, a third only protected.
     story.call(1, CallKind::Munmap, [BASE + PAGE, PAGE, 0, 0, 0, 0], 0);
     let c = story.call(
         1,
@@ -357,7 +357,7 @@ fn origins_follow_the_bytes() {
     story.call(1, CallKind::Mprotect, [BASE + 6 * PAGE, PAGE, 1, 0, 0, 0], 0);
     assert_eq!(story.origins(1), [(a, 1), (a, 2), (b, 1), (c, 1), (b, 1), (b, 1)]);
 
-    // Bytes keep their origin where they move; what grows is of the move.
+    // Moved bytes keep their origin; the growth has the origin of the move.
     let to = BASE + 100 * PAGE;
     let moved =
         story.call(1, CallKind::Mremap, [BASE + 2 * PAGE, 3 * PAGE, 5 * PAGE, 3, to, 0], to);
@@ -379,7 +379,7 @@ fn a_child_inherits_and_goes_its_own_way() {
     assert_eq!((origin.task, origin.how()), (TaskId::new(1), "inherited"));
     assert_eq!(origin.maker, Maker::Call(CallKind::Mmap));
 
-    // A thread shares, also what it makes for another.
+    // A thread shares the address space, including mappings that it makes.
     story.happens(1, What::Clone { child: TaskId::new(3), memory: true });
     let other = story.map(3, 50, 2);
     assert_eq!(story.origins(1), [(other, 2)]);
@@ -400,7 +400,7 @@ fn the_heap_grows_and_shrinks_by_its_calls() {
     assert_eq!(story.origins(1), [(first, 2), (second, 1)]);
 }
 
-/// A recording of a story that is told by `tell`.
+/// Makes a recording of the events that `tell` writes.
 fn told(tell: impl FnOnce(&mut Writer, TaskId)) -> Vec<u8> {
     let mut writer = Writer::new(&meta());
     let task = writer.task(TaskEntry { tid: 1, pid: 1, comm: b"a".to_vec() });

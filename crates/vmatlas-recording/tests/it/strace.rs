@@ -20,7 +20,7 @@ fn replay(log: &str) -> Replayed {
     replay.finish()
 }
 
-/// The rows of every process without the fixed ones, and what is not told.
+/// The rows of every process without the fixed ones, and the missing facts.
 fn shown(log: &Replayed) -> String {
     let mut text = String::new();
     for process in &log.processes {
@@ -315,7 +315,7 @@ mprotect(0x20000, 4096, PROT_READ) = 0",
     );
 }
 
-/// A machine with one program, at whose segments the kernel looks.
+/// A machine with one program, whose segments are known.
 struct Known;
 
 fn facts(name: &str, inode: u64) -> FileFacts {
@@ -334,7 +334,7 @@ fn segments(numbers: &[(u64, u64, u64, u64, u64)]) -> Vec<LoadSegment> {
     numbers.iter().map(segment).collect()
 }
 
-/// What `readelf -lW` says of the files of the log `child.log`.
+/// The output of `readelf -lW` for the files of the log `child.log`.
 impl Lookup for Known {
     fn file(&mut self, path: &[u8]) -> Option<FileFacts> {
         Some(match path {
@@ -424,7 +424,7 @@ fn a_real_log_gives_the_rows_that_the_kernel_showed() {
 #[test]
 fn what_a_later_line_tells_holds_from_the_beginning() {
     assert!(looks_like_log(LOG));
-    // Before the dynamic linker made anything read-only, which tells where program and linker are.
+    // Before the dynamic linker made memory read-only, which locates program and linker.
     let log = real(Some(Duration::from_micros(700)));
     let process = &log.processes[0];
     let rows = process.space.memory.maps();
@@ -485,7 +485,7 @@ fn other_texts_are_no_logs() {
     assert!(!looks_like_log(b"int main(void) { f(x) = 3; }\nvoid g() {\n}\n"));
 }
 
-/// Parts of which lines are made that come near to what strace writes.
+/// Random lines, built from parts of the syntax of strace.
 fn line() -> impl Strategy<Value = String> {
     let pid =
         prop_oneof![Just("7 "), Just("8 "), Just("[pid 9] "), Just(""), Just("7<x> 10:00:00.5 ")];
@@ -594,7 +594,7 @@ fn a_process_that_reads_its_own_maps_tells_all_rows() {
     );
 }
 
-/// Every piece of every row with who made it, and what must hold of them.
+/// Every piece of every row with its origin, after checking the invariants.
 fn makers(log: &Replayed) -> String {
     let mut text = String::new();
     for process in &log.processes {
@@ -631,7 +631,7 @@ fn makers(log: &Replayed) -> String {
     text
 }
 
-/// With the call stacks of `strace -k`.
+/// A log with the call stacks of `strace -k`.
 const MADE: &str = "7 1700000000.000000 execve(\"/bin/x\", [\"x\"], 0x7ffe /* 1 var */) = 0
  > /lib/ld.so(_start+0x0) [0x1ab70]
 7 1700000000.100000 brk(NULL) = 0x555555580000

@@ -1,10 +1,10 @@
-//! Rows that a kernel or the model shows, compared with those that a scenario expects.
+//! Compares the rows of a kernel or the model with those that a scenario expects.
 
 use super::{Backing, Name, ScenarioRow};
 use std::collections::BTreeMap;
 use vmatlas_maps::{Device, Perms};
 
-/// A row of a region as a kernel shows it: objects are known by device and inode, not by label.
+/// A row of a region as a kernel shows it: device and inode identify objects, not labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelRow {
     /// The first page.
@@ -17,24 +17,24 @@ pub struct KernelRow {
     pub offset: u64,
     /// The device; `00:00` without an object.
     pub device: Device,
-    /// The inode; 0 without an object, and of a System V segment whose number is 0.
+    /// The inode; 0 without an object, or for a System V segment with number 0.
     pub inode: u64,
-    /// The name as scenarios show it: without the scenario's directory, `#INODE` where it has
-    /// none.
+    /// The name as in scenarios: without the scenario's directory, `#INODE` for a file without a
+    /// name.
     pub name: Vec<u8>,
 }
 
-/// What tells objects apart: device and inode.
+/// The identity of an object: device and inode.
 pub type Identity = (Device, u64);
 
 impl KernelRow {
-    /// Which object is behind it, if one is.
+    /// The identity of the mapped object, if any.
     pub fn identity(&self) -> Option<Identity> {
         let identity = (self.device, self.inode);
         (identity != Identity::default()).then_some(identity)
     }
 
-    /// Whether it shows what is expected, whatever the label.
+    /// Whether the row matches `expected`, ignoring the label.
     fn shows(&self, expected: &ScenarioRow) -> bool {
         let same = (self.from, self.to, self.perms) == (expected.from, expected.to, expected.perms);
         same && match &expected.backing {
@@ -46,7 +46,7 @@ impl KernelRow {
     }
 }
 
-/// Which label means which object, learned from one snapshot after another.
+/// The object of each label, learned from one snapshot after another.
 #[derive(Clone, Debug, Default)]
 pub struct Labels(BTreeMap<Name, Identity>);
 
@@ -57,27 +57,27 @@ impl Labels {
     }
 }
 
-/// Where rows first differ from those expected.
+/// The first difference between shown and expected rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Difference {
-    /// This row, counted from 0, is another one, is missing or is too many.
+    /// This row, counted from 0, differs, is missing or is surplus.
     #[error("row {0} is not the one expected")]
     Row(usize),
-    /// This row, counted from 0, shows another object than its label meant so far, or one that
-    /// has another label.
+    /// This row, counted from 0, shows an object other than the one its label stands for, or one
+    /// that has another label.
     #[error("row {0} shows another object than its label says")]
     Label(usize),
 }
 
-/// Compares the rows that are shown with those expected: equal labels must mean equal device and
-/// inode, different labels different ones.
+/// Compares shown rows with expected ones: equal labels must stand for equal device and inode,
+/// different labels for different ones.
 ///
-/// Labels are learned, and stay known as long as each snapshot shows them: the number of an inode
-/// may be given to another object later.
+/// A label is learned, and kept as long as each snapshot shows it: the kernel may reuse the
+/// inode number for another object later.
 ///
 /// # Errors
-/// The first difference. What the labels mean is then as before.
+/// The first difference. The labels are then unchanged.
 pub fn compare(
     expected: &[ScenarioRow],
     shown: &[KernelRow],
@@ -105,7 +105,7 @@ pub fn compare(
     Ok(())
 }
 
-/// The rows as a scenario writes them, with the labels learned; an object without one is labelled
+/// The rows as a scenario writes them, with the learned labels. An object without a label gets
 /// `?` and its inode.
 pub fn labelled(shown: &[KernelRow], labels: &Labels) -> Vec<ScenarioRow> {
     let backing = |row: &KernelRow| match row.identity() {
@@ -129,7 +129,7 @@ pub fn labelled(shown: &[KernelRow], labels: &Labels) -> Vec<ScenarioRow> {
 mod tests {
     use super::*;
 
-    /// `from to inode`, of which 0 is no object.
+    /// Rows from `(from, to, inode)`; inode 0 means no object.
     fn shown(rows: &[(i64, i64, u64)]) -> Vec<KernelRow> {
         let row = |&(from, to, inode): &(i64, i64, u64)| KernelRow {
             from,
@@ -169,7 +169,7 @@ mod tests {
         let same = [(1, 2, 7), (2, 3, 7)];
         assert_eq!(check(&[(1, 2, "A"), (2, 3, "B")], &same), Err(Difference::Label(1)));
         assert_eq!(check(&[(1, 2, "B")], &[(1, 2, 8)]), Ok(()));
-        // A is gone: its inode's number may be another object's now.
+        // A is gone: another object may have its inode number now.
         assert_eq!(check(&[(1, 2, "C")], &[(1, 2, 7)]), Ok(()));
         assert_eq!(check(&[(1, 2, "A")], &[(1, 2, 9)]), Ok(()));
     }

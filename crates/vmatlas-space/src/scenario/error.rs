@@ -1,30 +1,30 @@
-//! What can be wrong with a scenario file.
+//! Errors in scenario files.
 
 use std::fmt;
 
-/// What is wrong with a line of a scenario file.
+/// An error in a line of a scenario file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ScenarioErrorKind {
-    /// The line holds a NUL, which no name can.
+    /// The line contains a NUL, which no name can.
     Nul,
     /// The line is not UTF-8.
     NotText,
-    /// Something else than `scenario NAME` stands outside of a scenario.
+    /// A line other than `scenario NAME` stands outside a scenario.
     OutsideScenario,
     /// The scenario that begins in `line` has no `end`.
     MissingEnd {
         /// The line of its first word.
         line: u32,
     },
-    /// A scenario of the same name, in `line`, holds for some of the same kernel versions.
+    /// A scenario in `line` has the same name and holds for some of the same kernel versions.
     SameName {
         /// The line of its first word.
         line: u32,
     },
     /// `kernel`, `needs` or `region` after the first operation.
     LateCondition,
-    /// The word after `region` is no region.
+    /// The word after `region` is not a region.
     Region,
     /// Not a comparison of kernel versions.
     Comparison,
@@ -32,17 +32,17 @@ pub enum ScenarioErrorKind {
     Version,
     /// Not a fact about a machine.
     Fact {
-        /// The fact that was perhaps meant.
+        /// The closest known fact.
         near: Option<&'static str>,
     },
     /// Not an operation.
     Operation {
-        /// The operation that was perhaps meant.
+        /// The closest known operation.
         near: Option<&'static str>,
     },
     /// Not an advice of madvise(2).
     Advice {
-        /// The advice that was perhaps meant.
+        /// The closest known advice.
         near: Option<&'static str>,
     },
     /// Not a memory policy.
@@ -51,11 +51,11 @@ pub enum ScenarioErrorKind {
     Switch,
     /// Not a personality.
     Personality,
-    /// Something that must stand here is missing.
+    /// A required part is missing.
     Missing(&'static str),
-    /// The operation does not take this.
+    /// The operation does not accept this.
     TooMuch,
-    /// An option that is already given, or contradicts one that is.
+    /// An option is repeated, or contradicts another.
     Repeated,
     /// Not an address.
     PageAddress,
@@ -63,24 +63,24 @@ pub enum ScenarioErrorKind {
     Length,
     /// Not a count.
     Count,
-    /// Not the distance that the break moves.
+    /// Not the distance by which the break moves.
     Distance,
-    /// A number beyond what makes sense here.
+    /// The number exceeds the limit.
     TooLarge {
-        /// The largest that is taken.
+        /// The maximum.
         limit: u64,
     },
-    /// Not the permissions that an operation asks for.
+    /// Not the permissions of an operation.
     Prot,
     /// Not a hexadecimal key.
     Key,
-    /// A quoted token does not end where it must.
+    /// The closing quote is missing, or text follows it.
     Quote,
-    /// Not an escape of quoted tokens.
+    /// Not an escape sequence of quoted tokens.
     Escape,
     /// Not the error after `!`.
     Failure,
-    /// A signal for a system call, or an errno for an access.
+    /// A signal after a system call, or an errno after an access.
     WrongFailure,
     /// A row that does not follow `expect`.
     RowOutsideExpect,
@@ -166,12 +166,12 @@ impl fmt::Display for ScenarioErrorKind {
     }
 }
 
-/// A scenario that cannot be taken: what is wrong, and where in the file.
+/// A scenario that cannot be parsed: the error and its position in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 #[error("line {line}, column {column}: {kind}")]
 #[non_exhaustive]
 pub struct ScenarioError {
-    /// What is wrong.
+    /// The error.
     pub kind: ScenarioErrorKind,
     /// The line, counted from 1.
     pub line: u32,

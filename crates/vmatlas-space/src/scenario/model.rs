@@ -1,4 +1,4 @@
-//! Scenarios run on the model.
+//! Runs scenarios on the model.
 
 use super::{
     Access, Backing, Failure, Length, Map, Name, Operation, PageAddress, Policy, Region,
@@ -9,7 +9,7 @@ use crate::{AddressSpace, Fault, File, FileKind, KernelProfile, Mmap, Mremap, Uf
 use std::collections::{BTreeMap, BTreeSet};
 use vmatlas_maps::{AddressRange, Device};
 
-/// The processes, open files and objects of a scenario, as the model sees them.
+/// The processes, open files and objects of a scenario in the model.
 ///
 /// ```
 /// use vmatlas_space::scenario::{Model, scenarios, StepKind};
@@ -30,11 +30,11 @@ pub struct Model {
     processes: Vec<Process>,
     current: usize,
     region: AddressRange,
-    /// Labels by inode: the model numbers objects as they are made.
+    /// Labels by inode: the model numbers objects in the order in which they are made.
     labels: Vec<Name>,
     /// The first open file of each object.
     objects: BTreeMap<Name, Object>,
-    /// What each path of the scenario's directory leads to.
+    /// The entry of each path in the scenario's directory.
     paths: BTreeMap<Vec<u8>, Entry>,
     uffds: Vec<Watcher>,
     files: FileKind,
@@ -44,11 +44,11 @@ pub struct Model {
 struct Process {
     space: AddressSpace,
     parent: Option<usize>,
-    /// The process that the last `parent` left for this one.
+    /// The process from which the last `parent` returned to this one.
     left: Option<usize>,
     fds: BTreeMap<Name, Fd>,
     pkeys: BTreeMap<Name, u8>,
-    /// The segments it knows: its own, and its parent's at the time of the fork.
+    /// The segments that the process knows: its own, and its parent's at the time of the fork.
     segments: BTreeSet<Name>,
 }
 
@@ -75,18 +75,18 @@ enum Entry {
 struct Watcher {
     owner: usize,
     uffd: Uffd,
-    /// How many descriptors there are, in all processes.
+    /// The number of descriptors in all processes.
     descriptors: usize,
 }
 
-/// The pages before page 0 that the heap began at.
+/// The pages between the start of the heap and page 0.
 const HEAP_BEFORE: u64 = 256;
 /// The pages of the stack: 128 KiB and one page of arguments.
 const STACK_PAGES: u64 = 33;
 const STACK_AT: u64 = 1024;
 
 impl Model {
-    /// One process whose region is as scenarios find it, with files of a tmpfs.
+    /// One process with the initial region of a scenario, and files on a tmpfs.
     pub fn new(profile: KernelProfile, region: Region) -> Model {
         let base = match region {
             Region::Plain => 0x1000_0000_0000,
@@ -96,7 +96,7 @@ impl Model {
         Model::at(profile, region, base)
     }
 
-    /// The same with a region that begins at `base`, in bytes.
+    /// The same with the region at address `base`, in bytes.
     pub fn at(profile: KernelProfile, region: Region, base: u64) -> Model {
         let page = profile.page_size();
         let pages = match region {
@@ -109,7 +109,7 @@ impl Model {
             Region::Heap => space.set_heap(base - HEAP_BEFORE * page, base),
             Region::Stack => {
                 let start = base + STACK_AT * page;
-                // Refused only where there is no room for a region at all.
+                // This fails only if there is no room for any region.
                 let _ = space.map_stack(start, start + STACK_PAGES * page);
             }
         }
@@ -125,7 +125,7 @@ impl Model {
             processes: vec![process],
             current: 0,
             region: AddressRange::new(base, base + pages * page),
-            // Inode 0 is no object.
+            // Inode 0 means no object.
             labels: vec![Name::new()],
             objects: BTreeMap::new(),
             paths: BTreeMap::new(),
@@ -134,7 +134,7 @@ impl Model {
         }
     }
 
-    /// Says of what kind the files of the scenario's directory are.
+    /// Sets the kind of the files in the scenario's directory.
     pub fn with_files(mut self, kind: FileKind) -> Model {
         self.files = kind;
         self
@@ -149,7 +149,7 @@ impl Model {
         &mut self.processes[self.current]
     }
 
-    /// The rows of the region that the current process shows.
+    /// The rows of the region in the current process.
     pub fn rows(&self) -> Vec<ScenarioRow> {
         let page = self.space().profile().page_size();
         let in_pages = |address: u64| (address.wrapping_sub(self.region.start) / page) as i64;
@@ -171,10 +171,10 @@ impl Model {
         rows
     }
 
-    /// Does what the operation says in the current process.
+    /// Applies the operation to the current process.
     ///
     /// # Errors
-    /// How the kernel would refuse it.
+    /// The error or signal that the kernel would return.
     pub fn apply(&mut self, operation: &Operation) -> Result<(), Failure> {
         match operation {
             Operation::Read { at, pages } => {
@@ -327,7 +327,7 @@ impl Model {
         }
     }
 
-    /// Runs an operation of the current address space on a span.
+    /// Runs an operation on a span of the current address space.
     fn on(
         &mut self,
         span: Span,
@@ -468,7 +468,7 @@ impl Model {
             }
             Operation::Device { label, path } => {
                 let kind = if path == b"/dev/zero" { FileKind::DevZero } else { FileKind::Regular };
-                // One device is one object, however often it is opened.
+                // A device opened several times is one object.
                 let known = self.objects.values().find(|object| object.file.name() == *path);
                 let file = match known.map(|object| object.file.reopen(true, true)) {
                     Some(file) => file,
@@ -581,7 +581,7 @@ impl Model {
             {
                 return Err(Errno::ENOTEMPTY);
             }
-            // Two names of one file: nothing happens.
+            // Both names are links to one file: rename does nothing.
             (Entry::File(a), Some(Entry::File(b))) if a.inode() == b.inode() => return Ok(()),
             (_, Some(Entry::File(victim))) => victim.unlink(),
             _ => {}

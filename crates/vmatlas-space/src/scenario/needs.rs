@@ -1,4 +1,4 @@
-//! What a machine must have for an operation.
+//! The facts that an operation needs.
 
 use super::{Advice, Fact, Map, Operation, Scenario, Sharing, Step, StepKind};
 use crate::KernelProfile;
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use vmatlas_maps::{KernelVersion, WordSize};
 
 impl Operation {
-    /// The facts without which the operation cannot do what it is for, each once.
+    /// The facts that the operation needs to take effect, each once.
     pub fn needs(&self) -> Vec<Fact> {
         let fact = match self {
             Operation::Map(map) => return map.needs(),
@@ -34,7 +34,7 @@ impl Map {
         let asked = [
             (self.sharing == Sharing::Droppable, Fact::Droppable),
             (self.noreserve, Fact::Noreserve),
-            // MAP_STACK means "no huge pages" where there are any.
+            // MAP_STACK forbids huge pages on kernels that have them.
             (self.stack, Fact::Thp),
             (self.huge, Fact::Hugetlb),
         ];
@@ -43,7 +43,7 @@ impl Map {
 }
 
 impl Advice {
-    /// The fact without which the advice is refused.
+    /// The fact without which the kernel refuses the advice.
     pub fn needs(self) -> Option<Fact> {
         match self {
             Advice::Hugepage | Advice::Nohugepage | Advice::Collapse => Some(Fact::Thp),
@@ -65,7 +65,7 @@ impl Step {
 }
 
 impl Fact {
-    /// The facts that the model takes for granted on a kernel of those rules.
+    /// The facts that the model assumes for a kernel profile.
     pub fn of(profile: &KernelProfile) -> BTreeSet<Fact> {
         let version = profile.version;
         let facts = [
@@ -91,7 +91,7 @@ impl Fact {
 }
 
 impl Scenario {
-    /// Why it does not concern a kernel of that version with those facts; none if it does.
+    /// The reason to skip it on a kernel of that version with those facts; `None` if it applies.
     pub fn skipped(&self, version: KernelVersion, facts: &BTreeSet<Fact>) -> Option<String> {
         let running = (version.major, version.minor);
         if let Some(condition) = self.kernel.iter().find(|condition| !condition.holds(running)) {

@@ -4,35 +4,35 @@ use crate::Prot;
 use crate::errno::Errno;
 pub use crate::{Advice, Sharing};
 
-/// An address relative to the region's base: a page, and bytes further.
+/// An address relative to the region's base: a page, plus bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PageAddress {
     /// The page, which may lie before the region.
     pub page: i64,
-    /// Bytes further.
+    /// The byte offset from that page.
     pub bytes: u64,
 }
 
-/// A length, which is written in pages or in bytes.
+/// A length, in pages or in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Length {
-    /// So many pages.
+    /// A number of pages.
     Pages(u64),
-    /// So many bytes.
+    /// A number of bytes.
     Bytes(u64),
 }
 
-/// The addresses that most operations are about.
+/// The address range of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Span {
-    /// Where they begin.
+    /// The start.
     pub at: PageAddress,
-    /// How many there are.
+    /// The length.
     pub length: Length,
 }
 
 impl Span {
-    /// Whole pages.
+    /// A span of whole pages.
     pub const fn pages(page: i64, count: u64) -> Span {
         Span { at: PageAddress { page, bytes: 0 }, length: Length::Pages(count) }
     }
@@ -41,50 +41,50 @@ impl Span {
 /// The name of an object, an open file or a key: a token.
 pub type Name = String;
 
-/// One operation of a scenario on the current process, named by the word it is written with.
+/// One operation of a scenario on the current process; the docs begin with its keyword.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Operation {
-    /// `map`: mmap(2) at exactly that address.
+    /// `map`: mmap(2) at exactly the given address.
     Map(Map),
     /// `unmap`: munmap(2).
     Unmap(Span),
     /// `protect`: mprotect(2), or pkey_mprotect(2) with a key.
     Protect {
-        /// What is protected.
+        /// The range.
         span: Span,
-        /// How.
+        /// The new protection.
         prot: Prot,
-        /// The key that it shall have.
+        /// The protection key.
         pkey: Option<Name>,
         /// `PROT_GROWSDOWN`.
         growsdown: bool,
     },
     /// `remap`: mremap(2).
     Remap {
-        /// What is moved or resized.
+        /// The old range.
         span: Span,
-        /// Where to, with `MREMAP_MAYMOVE|MREMAP_FIXED`.
+        /// The new address, with `MREMAP_MAYMOVE|MREMAP_FIXED`.
         to: Option<PageAddress>,
-        /// The new length; the old one without.
+        /// The new length; `None` keeps the old one.
         new_length: Option<Length>,
         /// `MREMAP_DONTUNMAP`.
         dontunmap: bool,
-        /// `MREMAP_MAYMOVE` though no place is given.
+        /// `MREMAP_MAYMOVE` without a new address.
         maymove: bool,
     },
     /// `refile`: remap_file_pages(2).
     Refile {
-        /// The addresses.
+        /// The range.
         span: Span,
-        /// The page of the file that they shall show.
+        /// The first page of the file to map.
         page: u64,
     },
     /// `advise`: madvise(2).
     Advise(Span, Advice),
     /// `lock`: mlock2(2).
     Lock {
-        /// What is locked.
+        /// The range.
         span: Span,
         /// `MLOCK_ONFAULT`.
         onfault: bool,
@@ -106,9 +106,9 @@ pub enum Operation {
     Seal(Span),
     /// `name`: prctl(2) with `PR_SET_VMA_ANON_NAME`.
     Name {
-        /// What is named.
+        /// The range.
         span: Span,
-        /// The name; without one it is removed.
+        /// The name; `None` removes it.
         name: Option<Vec<u8>>,
     },
     /// `pkey`: pkey_alloc(2).
@@ -121,7 +121,7 @@ pub enum Operation {
     Register {
         /// The userfaultfd.
         fd: Name,
-        /// What is registered.
+        /// The range.
         span: Span,
         /// `UFFDIO_REGISTER_MODE_WP` instead of `…_MISSING`.
         write_protect: bool,
@@ -130,92 +130,92 @@ pub enum Operation {
     Unregister {
         /// The userfaultfd.
         fd: Name,
-        /// What is no longer registered.
+        /// The range.
         span: Span,
     },
-    /// `brk`: the break moves by so many pages.
+    /// `brk`: moves the break by this many pages.
     Brk(i64),
     /// `ksm`: prctl(2) with `PR_SET_MEMORY_MERGE`.
     Ksm(bool),
     /// `personality read-implies-exec`.
     ReadImpliesExec,
-    /// `vdso`: arch_prctl(2) with `ARCH_MAP_VDSO_64` or `ARCH_MAP_VDSO_32`. What is mapped of the
-    /// process's own `[vdso]` outside the region is unmapped before.
+    /// `vdso`: arch_prctl(2) with `ARCH_MAP_VDSO_64` or `ARCH_MAP_VDSO_32`. The process's own
+    /// `[vdso]` outside the region is unmapped first.
     Vdso {
-        /// The hint that the kernel gets.
+        /// The hint for the kernel.
         at: PageAddress,
-        /// How many pages the image has.
+        /// The number of pages of the image.
         pages: u64,
         /// `ARCH_MAP_VDSO_32`.
         narrow: bool,
     },
-    /// `read`: one byte of each page is loaded, upwards.
+    /// `read`: loads one byte of each page, upwards.
     Read {
-        /// The first.
+        /// The first address.
         at: PageAddress,
-        /// How many pages.
+        /// The number of pages.
         pages: u64,
     },
-    /// `write`: one byte of each page is stored, upwards.
+    /// `write`: stores one byte to each page, upwards.
     Write {
-        /// The first.
+        /// The first address.
         at: PageAddress,
-        /// How many pages.
+        /// The number of pages.
         pages: u64,
     },
-    /// `file`: a sparse file is created and opened for reading and writing.
+    /// `file`: creates a sparse file and opens it for reading and writing.
     File {
-        /// The object, and the open file.
+        /// The label of the object and of the open file.
         label: Name,
-        /// Its size.
+        /// The size, in pages.
         pages: u64,
-        /// Its path; the label without.
+        /// The path; `None` uses the label.
         path: Option<Vec<u8>>,
     },
     /// `tmpfile`: a file without a name (`O_TMPFILE`).
     Tmpfile {
-        /// The object, and the open file.
+        /// The label of the object and of the open file.
         label: Name,
-        /// Its size.
+        /// The size, in pages.
         pages: u64,
     },
     /// `memfd`: memfd_create(2).
     Memfd {
-        /// The object, and the open file.
+        /// The label of the object and of the open file.
         label: Name,
-        /// Its size.
+        /// The size, in pages.
         pages: u64,
-        /// Its name; the label without.
+        /// The name; `None` uses the label.
         name: Option<Vec<u8>>,
     },
     /// `secretmem`: memfd_secret(2).
     Secretmem {
-        /// The object, and the open file.
+        /// The label of the object and of the open file.
         label: Name,
-        /// Its size.
+        /// The size, in pages.
         pages: u64,
     },
-    /// `device`: an existing file is opened.
+    /// `device`: opens an existing file.
     Device {
-        /// The object, and the open file.
+        /// The label of the object and of the open file.
         label: Name,
         /// Its absolute path.
         path: Vec<u8>,
     },
-    /// `open`: a file is opened again at the path it was created with.
+    /// `open`: opens a file again at the path that created it.
     Open {
         /// The object.
         label: Name,
         /// The open file.
         fd: Name,
-        /// For what it is opened.
+        /// The access mode.
         access: Access,
     },
     /// `dup`.
     Dup {
         /// The open file.
         fd: Name,
-        /// Its further name.
+        /// The additional name.
         to: Name,
     },
     /// `close`.
@@ -224,7 +224,7 @@ pub enum Operation {
     Truncate {
         /// The open file.
         fd: Name,
-        /// Its new size.
+        /// The new size, in pages.
         pages: u64,
     },
     /// `rename`.
@@ -241,16 +241,16 @@ pub enum Operation {
     Shm {
         /// The object.
         label: Name,
-        /// Its size.
+        /// The size, in pages.
         pages: u64,
-        /// Its key; `IPC_PRIVATE` without.
+        /// The key; `None` means `IPC_PRIVATE`.
         key: Option<i32>,
     },
-    /// `attach`: shmat(2) at exactly that address.
+    /// `attach`: shmat(2) at exactly the given address.
     Attach {
         /// The segment.
         label: Name,
-        /// Where.
+        /// The address.
         at: PageAddress,
         /// `SHM_RDONLY`.
         readonly: bool,
@@ -259,26 +259,26 @@ pub enum Operation {
     },
     /// `detach`: shmdt(2).
     Detach(PageAddress),
-    /// `fork`: what follows happens in the child.
+    /// `fork`: the operations after it run in the child.
     Fork,
-    /// `parent`: back to the parent.
+    /// `parent`: returns to the parent.
     Parent,
-    /// `child`: back to the process that the last `parent` left.
+    /// `child`: returns to the process that the last `parent` left.
     Child,
 }
 
-/// What `map` asks for.
+/// The arguments of `map`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Map {
-    /// Where.
+    /// The range.
     pub span: Span,
-    /// What may be done there.
+    /// The protection.
     pub prot: Prot,
-    /// The open file and its first page; anonymous memory without.
+    /// The open file and its first page; `None` for anonymous memory.
     pub file: Option<(Name, u64)>,
     /// `MAP_SHARED`, `MAP_PRIVATE` or `MAP_DROPPABLE`.
     pub sharing: Sharing,
-    /// The label of the new object that a shared anonymous mapping (or one of `/dev/zero`) makes.
+    /// The label of the new object that a shared mapping without a file (or of `/dev/zero`) makes.
     pub label: Option<Name>,
     /// `MAP_FIXED_NOREPLACE` instead of `MAP_FIXED`.
     pub noreplace: bool,
@@ -297,7 +297,7 @@ pub struct Map {
 }
 
 impl Map {
-    /// Private anonymous memory, without any option.
+    /// Private anonymous memory without options.
     pub const fn new(span: Span, prot: Prot) -> Map {
         Map {
             span,
@@ -327,7 +327,7 @@ pub enum Policy {
     Interleave(Vec<u32>),
 }
 
-/// For what a file is opened.
+/// The access mode with which a file is opened.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Access {
     /// `O_RDWR`.
@@ -339,7 +339,7 @@ pub enum Access {
     WriteOnly,
 }
 
-/// How an operation fails.
+/// The expected failure of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Failure {

@@ -1,4 +1,4 @@
-//! Scenarios from the text of a file.
+//! Parses scenario files.
 
 mod line;
 mod operation;
@@ -10,7 +10,7 @@ use super::{Fact, Operation, Region, Scenario, Step, StepKind, VersionCondition}
 use line::{Line, Result};
 use std::collections::BTreeMap;
 
-/// The scenarios of a file, in order; one that cannot be taken is an error, and the next follows.
+/// Parses the scenarios of a file, in order; an invalid one yields an error, and the next follows.
 ///
 /// ```
 /// let text = b"scenario a\nmap 0 1 rwz\nend\nscenario b\nmap 0 1 rw\nexpect\n  0-1 rw-p\nend\n";
@@ -32,14 +32,14 @@ pub struct Scenarios<'a> {
 }
 
 impl Scenario {
-    /// All scenarios of a file.
+    /// Parses all scenarios of a file.
     ///
     /// # Errors
-    /// An error for each scenario that cannot be taken, or that has the name of one before it
-    /// and holds for some of the same kernels.
+    /// An error for each scenario that is invalid, or that shares its name and some kernel versions
+    /// with an earlier one.
     pub fn parse_file(text: &[u8]) -> std::result::Result<Vec<Scenario>, Vec<ScenarioError>> {
         let (mut good, mut bad) = (Vec::new(), Vec::new());
-        // By name and first version: the last version and the line. None of a name overlap.
+        // By name and first version: the last version and the line. Equal names never overlap.
         let mut known: BTreeMap<(String, u32), (u32, u32)> = BTreeMap::new();
         for scenario in scenarios(text) {
             let scenario = match scenario {
@@ -67,13 +67,13 @@ impl Scenario {
         if bad.is_empty() { Ok(good) } else { Err(bad) }
     }
 
-    /// The first and the last kernel version that it holds for, a number each.
+    /// The first and the last kernel version that it holds for, each as one number.
     fn versions(&self) -> (u32, u32) {
         use super::Comparison::{Equal, Greater, GreaterOrEqual, Less, LessOrEqual};
         self.kernel.iter().fold((0, u32::MAX), |(low, high), condition| {
             let version = u32::from(condition.version.0) << 16 | u32::from(condition.version.1);
             match condition.comparison {
-                // No kernel is before 0.0.
+                // No kernel version is below 0.0.
                 Less => (low.max(u32::from(version == 0)), high.min(version.saturating_sub(1))),
                 LessOrEqual => (low, high.min(version)),
                 Equal => (low.max(version), high.min(version)),
@@ -90,7 +90,7 @@ impl Iterator for Scenarios<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let (bytes, number) = self.next_line()?;
         let scenario = self.scenario(bytes, number);
-        // After an error the file is taken up again behind the `end`.
+        // After an error, parsing continues after the `end`.
         match &scenario {
             Ok(_) | Err(ScenarioError { kind: Kind::MissingEnd { .. }, .. }) => {}
             Err(_) => self.skip_to_end(),
@@ -117,7 +117,7 @@ impl<'a> Scenarios<'a> {
         None
     }
 
-    /// Behind the next `end`, or before the next `scenario`.
+    /// Skips to after the next `end`, or before the next `scenario`.
     fn skip_to_end(&mut self) {
         while let Some((line, number)) = self.next_line() {
             match first_word(line) {
@@ -131,7 +131,7 @@ impl<'a> Scenarios<'a> {
         }
     }
 
-    /// The scenario whose first line is given.
+    /// Parses the scenario whose first line is given.
     fn scenario(&mut self, bytes: &'a [u8], number: u32) -> Result<Scenario> {
         let mut line = text_line(bytes, number)?;
         if !line.keyword("scenario") {
@@ -167,7 +167,7 @@ impl<'a> Scenarios<'a> {
     }
 }
 
-/// Takes a line between `scenario` and `end`.
+/// Parses a line between `scenario` and `end`.
 fn add_line(scenario: &mut Scenario, has_region: &mut bool, mut line: Line<'_>) -> Result<()> {
     let number = line.number();
     if line.rest().starts_with(|c: char| c.is_ascii_digit() || c == '-') {

@@ -1,4 +1,4 @@
-//! Scenarios by chance: a seed gives the same ones for ever.
+//! Random scenarios: a seed always yields the same ones.
 
 mod files;
 mod memory;
@@ -16,11 +16,11 @@ use sketch::{Page, Sketch};
 use std::collections::BTreeSet;
 use vmatlas_maps::KernelVersion;
 
-/// Makes scenarios by chance.
+/// Generates random scenarios.
 ///
-/// Each has a theme: some families of operations, some permissions, few pages, so that its
-/// operations meet at the bounds of mappings. What they work on is mostly there; errors occur
-/// too. Nothing that they touch can wait for a userfaultfd.
+/// Each has a theme: some families of operations, some permissions and few pages, so that
+/// operations often meet at the boundaries of mappings. Most operations find what they need;
+/// some fail. No access can block on a userfaultfd.
 ///
 /// ```
 /// use std::collections::BTreeSet;
@@ -39,15 +39,15 @@ pub struct Random {
 }
 
 impl Random {
-    /// The scenarios of a seed.
+    /// Starts the sequence of scenarios of a seed.
     pub fn new(seed: u64) -> Random {
         Random { rng: Rng(seed), seed, made: 0 }
     }
 
-    /// The next scenario, of `steps` operations, for a machine that has these facts and this
-    /// kernel, which becomes its condition; it needs those facts that its operations need.
+    /// Generates the next scenario of `steps` operations, for a machine with these facts and this
+    /// kernel, which becomes its condition. Its needs are those of its operations.
     ///
-    /// How the operations end is not known here: each is said to succeed, and no rows are
+    /// The outcomes are not known here: each operation is expected to succeed, and no rows are
     /// expected.
     pub fn scenario(
         &mut self,
@@ -57,7 +57,7 @@ impl Random {
     ) -> Scenario {
         self.made += 1;
         let name = format!("random-{}-{}", self.seed, self.made);
-        // So that the length of one has no influence on the next.
+        // The length of one scenario must not affect the next.
         let mut rng = Rng(self.rng.number());
         let region = [Region::Plain, Region::Heap, Region::Stack][rng.weighted(&[76, 16, 8])];
         let mut maker = Maker::new(&mut rng, facts, region, steps);
@@ -85,8 +85,8 @@ impl Random {
 
 type Family = fn(&mut Maker<'_>);
 
-/// Operations that belong together, how likely a theme has them, in percent, and the largest
-/// weight that it gives them.
+/// The families of operations, each with its probability in a theme, in percent, and its maximum
+/// weight.
 const FAMILIES: [(Family, u64, u64); 20] = [
     (|maker| maker.map(), 100, 12),
     (|maker| maker.touch(), 96, 16),
@@ -109,28 +109,28 @@ const FAMILIES: [(Family, u64, u64); 20] = [
     (|maker| maker.lock_all(), 9, 3),
     (|maker| maker.ksm(), 6, 3),
 ];
-/// The families whose themes are of files, of shared memory and of keys.
+/// The families for themes with files, shared memory and keys.
 const OPEN: [usize; 3] = [6, 9, 10];
 const REFILE: usize = 17;
 const KEY: usize = 15;
-/// What `map` and `touch` weigh at least, without which nothing goes on.
+/// The minimum weights of `map` and `touch`, which every scenario needs.
 const ALWAYS: [u64; 2] = [5, 7];
 
-/// So far up that what lies there can grow downwards: 256 pages must stay free below.
+/// Mappings from this page on can grow down: 256 pages below them must stay free.
 const FAR: i64 = 320;
 
-/// What a scenario is mostly about.
+/// The focus of a scenario.
 #[derive(Clone, Debug)]
 struct Theme {
     weights: [u64; FAMILIES.len()],
     brk: u64,
     prot: (Prot, Prot),
     advice: Vec<Advice>,
-    /// How many of hundred mappings are of files, shared, or have other flags.
+    /// The percentage of mappings that are of files, shared, or have other flags.
     files: u64,
     shared: u64,
     flags: u64,
-    /// How many of hundred protections have a key.
+    /// The percentage of protections with a key.
     keys: u64,
 }
 
@@ -167,7 +167,7 @@ impl Theme {
     }
 }
 
-/// A scenario that is being made.
+/// A scenario under construction.
 struct Maker<'a> {
     rng: &'a mut Rng,
     facts: &'a BTreeSet<Fact>,
@@ -177,13 +177,13 @@ struct Maker<'a> {
     region: Region,
     limit: usize,
     operations: Vec<Operation>,
-    /// What labels stand for; the first is private anonymous memory.
+    /// The objects of labels; the first is private anonymous memory.
     objects: Vec<files::Object>,
     dirs: Vec<Vec<u8>>,
     labels: u32,
     keys: u32,
     future_marks: u64,
-    /// The last span was aligned and had the length that was asked for.
+    /// Whether the last span was aligned and had the requested length.
     plain: bool,
 }
 
@@ -192,7 +192,7 @@ impl<'a> Maker<'a> {
         let size = rng.between(12, 40);
         let (low, high) = match region {
             Region::Plain | Region::Heap => (0, size),
-            // The upper half of the stack is left to those who run there.
+            // The upper half of the stack is left to the running program.
             Region::Stack => (1032 - size, 1032),
         };
         let end = if region == Region::Stack { high } else { FAR + 40 };
@@ -229,7 +229,7 @@ impl<'a> Maker<'a> {
         for _ in 0..self.rng.between(1, 4) {
             if self.region == Region::Heap { self.brk() } else { self.map() }
         }
-        // Some choices give nothing; there is always something to map.
+        // Some choices yield no operation, but `map` always does.
         let mut turns = self.limit.saturating_mul(8);
         while self.operations.len() < self.limit {
             turns = turns.saturating_sub(1);
@@ -246,7 +246,7 @@ impl<'a> Maker<'a> {
         self.operations.truncate(self.limit);
     }
 
-    /// The next operation, unless it could wait for ever.
+    /// Adds the next operation, unless it could block forever.
     fn push(&mut self, operation: Operation) {
         if !self.waits.step(&operation, true) {
             self.operations.push(operation);
@@ -257,13 +257,13 @@ impl<'a> Maker<'a> {
         self.facts.contains(&fact)
     }
 
-    /// A name that nothing has yet.
+    /// An unused name.
     fn label(&mut self, letter: &str) -> String {
         self.labels += 1;
         format!("{letter}{}", self.labels)
     }
 
-    /// These pages; now and then not quite.
+    /// A span of these pages, sometimes slightly off.
     fn span(&mut self, from: i64, pages: i64) -> Span {
         let mut span = Span::pages(from, pages.unsigned_abs());
         self.plain = !self.rng.percent(3);

@@ -1,13 +1,13 @@
-//! Smaller scenarios that still do what a larger one did.
+//! Shrinks scenarios that show a given behaviour.
 
 use super::{Length, Operation, PageAddress, Scenario, Sharing, Span, Step, StepKind};
 
 impl Scenario {
-    /// The smallest scenario found that `keeps`, which this one must do: fewer steps, then fewer
-    /// pages and options. `keeps` is asked at most `attempts` times.
+    /// Finds a smaller scenario for which `keeps` returns true, as it must for this one: fewer
+    /// steps, then fewer pages and options. Calls `keeps` at most `attempts` times.
     ///
-    /// What is asked about uses only what it defines, has a parent for each `parent`, and does
-    /// not wait for a userfaultfd (see [`Scenario::may_wait`]) unless this one does.
+    /// Each candidate uses only what it defines, has a parent for each `parent`, and does not wait
+    /// for a userfaultfd (see [`Scenario::may_wait`]) unless this one does.
     ///
     /// ```
     /// use vmatlas_space::scenario::{Scenario, StepKind};
@@ -41,7 +41,7 @@ struct Shrinker<F> {
 }
 
 impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
-    /// Takes a candidate that keeps what is to be kept.
+    /// Accepts a candidate if `keeps` does.
     fn attempt(&mut self, candidate: Scenario) -> bool {
         if self.attempts == 0
             || !is_consistent(&candidate.steps)
@@ -57,7 +57,7 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
         kept
     }
 
-    /// Chunks of steps, then single ones, the last first: they depend on the earlier ones.
+    /// Removes chunks of steps, then single ones; the last first, as they depend on earlier ones.
     fn remove_steps(&mut self) {
         let mut size = self.best.steps.len().div_ceil(2);
         while size > 0 {
@@ -73,7 +73,7 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
         }
     }
 
-    /// Two steps that need each other, such as `fork` and `parent`, `file` and `map`.
+    /// Removes pairs of steps that need each other, such as `fork` and `parent`, `file` and `map`.
     fn remove_pairs(&mut self) {
         let mut first = 0;
         while first < self.best.steps.len() {
@@ -92,7 +92,7 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
         }
     }
 
-    /// Each operation made simpler, one change after the other.
+    /// Simplifies each operation, one change after the other.
     fn simplify(&mut self) {
         for at in 0..self.best.steps.len() {
             let mut tried = 0;
@@ -107,7 +107,7 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
         }
     }
 
-    /// Facts that only removed operations needed.
+    /// Removes facts that only removed operations needed.
     fn remove_needs(&mut self, large: &Scenario) {
         let needed: Vec<_> = self.best.steps.iter().flat_map(Step::needs).collect();
         let removed: Vec<_> = large.steps.iter().flat_map(Step::needs).collect();
@@ -115,13 +115,13 @@ impl<F: FnMut(&Scenario) -> bool> Shrinker<F> {
     }
 }
 
-/// Whether later steps may be unable to do without it.
+/// Whether later steps may depend on the operation.
 fn is_needed(operation: &Operation) -> bool {
     operation.defines().is_some()
         || matches!(operation, Operation::Fork | Operation::Parent | Operation::Mkdir(_))
 }
 
-/// Whether all that is used is defined before, and there is a process to go to.
+/// Whether every used name is defined before, and every process switch has a target.
 fn is_consistent(steps: &[Step]) -> bool {
     let mut defined = vec!["default"];
     let (mut parents, mut current, mut left) = (vec![None], 0, None);
@@ -147,7 +147,7 @@ fn is_consistent(steps: &[Step]) -> bool {
 }
 
 impl Operation {
-    /// The name that it makes known.
+    /// The name that the operation defines.
     fn defines(&self) -> Option<&str> {
         match self {
             Operation::File { label: name, .. }
@@ -164,7 +164,7 @@ impl Operation {
         }
     }
 
-    /// The names that it needs.
+    /// The names that the operation uses.
     fn uses(&self) -> Option<&str> {
         match self {
             Operation::Map(map) => map.file.as_ref().map(|(fd, _)| fd.as_str()),
@@ -181,8 +181,8 @@ impl Operation {
     }
 }
 
-/// What is a little simpler than an operation, the best first; each is smaller, so that
-/// going on comes to an end.
+/// Slightly simpler variants of an operation, the best first. Each is smaller, so that
+/// repeated simplification ends.
 fn simpler(operation: &Operation) -> Vec<Operation> {
     let mut found = Vec::new();
     let mut with = |change: &dyn Fn(&mut Operation)| {
@@ -294,7 +294,7 @@ fn span_of(operation: &mut Operation) -> Option<&mut Span> {
     }
 }
 
-/// Half as long, or a page shorter at its start; never empty.
+/// A span half as long, or a page shorter at its start; never empty.
 fn shorter(span: Span, halve: bool) -> Span {
     match span.length {
         Length::Bytes(bytes) if halve => {

@@ -1,22 +1,22 @@
-//! What a scenario says, compared with what happens.
+//! Compares a scenario with its actual result.
 
 use super::{Failure, Model, Operation, Scenario, ScenarioRow, StepKind};
 use std::fmt::Write as _;
 
-/// Where what happens first differs from what a scenario says, in the words of scenarios.
+/// The first difference between a scenario and its actual result, in scenario syntax.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mismatch {
     /// The line of the step.
     pub line: u32,
-    /// What was expected: the operation with its error, or rows.
+    /// The expected operation with its error, or the expected rows.
     pub expected: String,
-    /// What happened.
+    /// The actual result.
     pub shown: String,
 }
 
 impl Mismatch {
-    /// An operation that ended otherwise.
+    /// A mismatch in the outcome of an operation.
     pub fn outcome(
         line: u32,
         operation: &Operation,
@@ -27,7 +27,7 @@ impl Mismatch {
         Mismatch { line, expected: text(expected), shown: text(shown) }
     }
 
-    /// Rows that are others.
+    /// A mismatch in rows.
     pub fn rows(line: u32, expected: &[ScenarioRow], shown: &[ScenarioRow]) -> Mismatch {
         let text = |rows: &[ScenarioRow]| {
             let mut text = String::from("expect");
@@ -42,8 +42,8 @@ impl Mismatch {
 }
 
 impl Scenario {
-    /// Runs the scenario on a model made for its region, and tells the first step that ends
-    /// otherwise than it says.
+    /// Runs the scenario on a model made for its region, and returns the first step whose result
+    /// differs.
     pub fn differs_on(&self, model: &mut Model) -> Option<Mismatch> {
         self.steps.iter().find_map(|step| match &step.kind {
             StepKind::Operation(operation, expected) => {

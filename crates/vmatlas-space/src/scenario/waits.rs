@@ -1,13 +1,13 @@
-//! What could wait for ever for a userfaultfd that nobody reads.
+//! Detects operations that could block forever on a userfaultfd without a reader.
 
 use super::{Advice, Length, Operation, Region, Scenario, Span, StepKind};
 use std::ops::Range;
 
 impl Scenario {
-    /// Whether an operation may touch a page that is registered for missing pages, which on a
-    /// live kernel waits for ever.
+    /// Whether an operation may touch a page that is registered for missing pages; on a live kernel
+    /// that blocks forever.
     ///
-    /// This errs on the side of yes: pages count as registered in every process from the first
+    /// May report false positives: pages count as registered in every process from the first
     /// `register` on, wherever they are moved, until a process that never forked unmaps them or
     /// closes all of its userfaultfds.
     pub fn may_wait(&self) -> bool {
@@ -19,17 +19,17 @@ impl Scenario {
     }
 }
 
-/// What is known so far, see [`Scenario::may_wait`].
+/// The state of the check, see [`Scenario::may_wait`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Waits {
-    /// The pages, in no order.
+    /// The registered pages, unordered.
     registered: Vec<Range<i64>>,
     uffds: Vec<String>,
-    /// Memory was locked: the kernel touches pages by itself.
+    /// Whether memory was locked: the kernel then touches pages by itself.
     pub(super) locked: bool,
-    /// There may be mappings that grow by access.
+    /// Whether there may be mappings that grow on access.
     growing: bool,
-    /// Something was sealed or is huge, so that unmapping may fail.
+    /// Whether memory was sealed or has huge pages, so that munmap may fail.
     stubborn: bool,
     forked: bool,
 }
@@ -39,7 +39,7 @@ impl Waits {
         Waits { growing: region == Region::Stack, ..Waits::default() }
     }
 
-    /// Whether this may wait for ever; if not, it is taken note of.
+    /// Whether the operation may block forever; if not, updates the state.
     pub(super) fn step(&mut self, operation: &Operation, succeeds: bool) -> bool {
         let touched = match operation {
             Operation::Read { at, pages } | Operation::Write { at, pages } => {
@@ -53,7 +53,7 @@ impl Waits {
             Operation::LockAll { .. } => Some(i64::MIN..i64::MAX),
             _ => None,
         };
-        // A mapping above that is registered could grow down to what is touched.
+        // A registered mapping above could grow down to the touched page.
         let reach = touched.map(|t| if self.growing { t.start..i64::MAX } else { t });
         if reach.is_some_and(|reach| self.is_registered(&reach)) {
             return true;
@@ -103,7 +103,7 @@ impl Waits {
         false
     }
 
-    /// What is certainly unmapped is no longer registered.
+    /// Removes pages that are certainly unmapped.
     fn forget(&mut self, span: &Span) {
         let Span { at: super::PageAddress { page, bytes: 0 }, length: Length::Pages(pages) } = span
         else {
@@ -116,14 +116,14 @@ impl Waits {
     }
 }
 
-/// All pages that a span may be about, with pages of 4 KiB or more.
+/// All pages that a span may cover, for pages of 4 KiB or more.
 fn range(span: &Span) -> Range<i64> {
     let further = span.at.bytes.div_ceil(4096);
     let pages = match span.length {
         Length::Pages(pages) => pages,
         Length::Bytes(bytes) => bytes.div_ceil(4096),
     };
-    // An old length of 0 is about the page there.
+    // An old length of 0 covers the page there.
     let pages = pages.max(1).saturating_add(further);
     span.at.page..span.at.page.saturating_add_unsigned(pages)
 }

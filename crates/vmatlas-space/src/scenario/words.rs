@@ -1,8 +1,8 @@
-//! The words that scenario files use for the values of the model.
+//! The keywords of scenario files for the values of the model.
 
 use super::{Access, Advice, Comparison, Fact, Region, VersionCondition};
 
-/// The words that an operation can begin with.
+/// The first words of operations.
 pub(super) const OPERATIONS: [&str; 47] = [
     "map",
     "unmap",
@@ -54,7 +54,7 @@ pub(super) const OPERATIONS: [&str; 47] = [
 ];
 
 impl Fact {
-    /// Each with the word that scenarios use.
+    /// Each fact with its word in scenarios.
     pub const ALL: [(Fact, &'static str); 17] = [
         (Fact::Thp, "thp"),
         (Fact::Ksm, "ksm"),
@@ -75,7 +75,7 @@ impl Fact {
         (Fact::Root, "root"),
     ];
 
-    /// The word that scenarios use.
+    /// The word in scenarios.
     pub fn word(self) -> &'static str {
         word_of(&Fact::ALL, self)
     }
@@ -96,7 +96,7 @@ pub(super) const ACCESSES: [(Access, &str); 3] =
     [(Access::ReadWrite, "rw"), (Access::ReadOnly, "ro"), (Access::WriteOnly, "wo")];
 
 impl Advice {
-    /// The word that scenarios use.
+    /// The word in scenarios.
     pub fn word(self) -> &'static str {
         let known = Advice::ALL.iter().find(|(advice, _, _)| *advice == self);
         known.map_or("", |(_, word, _)| word)
@@ -114,7 +114,7 @@ pub(super) fn value_of<T: Copy>(table: &[(T, &'static str)], word: &str) -> Opti
 }
 
 impl VersionCondition {
-    /// Whether a kernel of this version, major and minor number, meets it.
+    /// Whether a kernel of this version (major and minor number) meets the condition.
     pub fn holds(&self, version: (u16, u16)) -> bool {
         match self.comparison {
             Comparison::Less => version < self.version,
@@ -131,7 +131,7 @@ pub(super) fn nearest(
     word: &str,
     known: impl Iterator<Item = &'static str>,
 ) -> Option<&'static str> {
-    // Nothing that long is a slip of the pen.
+    // A word that long is not a typing error.
     if word.len() > 24 {
         return None;
     }
@@ -139,7 +139,7 @@ pub(super) fn nearest(
     close.filter(|(n, known)| *n <= 2 && *n < known.len()).min_by_key(|(n, _)| *n).map(|(_, k)| k)
 }
 
-/// How many letters must be put in, taken out or changed to make the one of the other.
+/// The edit distance: the insertions, removals and changes of letters from `a` to `b`.
 fn distance(a: &[u8], b: &[u8]) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Scenarios as text: what is written is read back as the same.
+//! Writes scenarios as text that parses to the same values.
 
 use super::words::{ACCESSES, COMPARISONS, REGIONS, word_of};
 use super::{
@@ -7,7 +7,7 @@ use super::{
 };
 use std::fmt::{Display, Formatter, Result, Write};
 
-/// Its lines, each with its line feed, from `scenario` to `end`.
+/// Writes all lines from `scenario` to `end`, each with its line feed.
 impl Display for Scenario {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         writeln!(f, "scenario {}", Token(self.name.as_bytes()))?;
@@ -29,7 +29,7 @@ impl Display for Scenario {
     }
 }
 
-/// Its lines without the last line feed.
+/// Writes the lines without the last line feed.
 impl Display for StepKind {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         match self {
@@ -130,7 +130,7 @@ impl Display for Operation {
     }
 }
 
-/// Those of files, segments and processes.
+/// Writes the operations on files, segments and processes.
 fn file_operation(operation: &Operation, f: &mut Formatter<'_>) -> Result {
     match operation {
         Operation::File { label, pages, path } => {
@@ -179,7 +179,7 @@ fn file_operation(operation: &Operation, f: &mut Formatter<'_>) -> Result {
         Operation::Detach(at) => write!(f, "detach {at}"),
         Operation::Fork => f.write_str("fork"),
         Operation::Parent => f.write_str("parent"),
-        // The others are written above.
+        // The other operations are written above.
         _ => f.write_str("child"),
     }
 }
@@ -253,7 +253,7 @@ fn flag(f: &mut Formatter<'_>, given: bool, word: &str) -> Result {
     f.write_str(if given { word } else { "" })
 }
 
-/// A token: as it is where that is no other token, else quoted.
+/// A token: unquoted if it cannot be mistaken for another token, else quoted.
 struct Token<'a>(&'a [u8]);
 
 impl Display for Token<'_> {
@@ -266,7 +266,7 @@ impl Display for Token<'_> {
     }
 }
 
-/// A name that reaches to the end of its line, or a quoted token.
+/// A name that extends to the end of its line, or a quoted token.
 struct Rest<'a>(&'a [u8]);
 
 impl Display for Rest<'_> {

@@ -1,4 +1,4 @@
-//! Limits, errors and old rules of the model that no scenario file can reach.
+//! Limits, errors and old rules of the model that no scenario file covers.
 
 use vmatlas_maps::{Device, KernelVersion};
 use vmatlas_space::Errno;
@@ -15,7 +15,7 @@ fn profile(version: &str) -> KernelProfile {
     KernelProfile::of(version.parse().unwrap())
 }
 
-/// An address space of the newest rules in which only `count` mappings may be.
+/// An address space of the newest rules, limited to `count` mappings.
 fn limited(count: usize) -> AddressSpace {
     let mut profile = profile("7.3");
     profile.max_map_count = count;
@@ -50,7 +50,7 @@ fn mmap_takes_one_mapping_more_than_the_limit() {
         assert_eq!(map(&mut space, page, 1, RW), Ok(at(page)), "{page}");
     }
     assert_eq!(map(&mut space, 6, 1, RW), Err(Errno::ENOMEM));
-    // The limit is looked at before it is seen that the mapping would join.
+    // The kernel checks the limit before it detects that the mapping would join.
     assert_eq!(map(&mut space, 1, 1, RW), Err(Errno::ENOMEM));
     space.set_heap(at(100), at(100));
     assert_eq!(space.brk(at(101)), Err(Errno::ENOMEM));
@@ -69,10 +69,10 @@ fn at_the_limit_nothing_is_split() {
     assert_eq!(space.mbind(at(1), PAGE, Some(Policy::Local)), Err(Errno::ENOMEM));
     let uffd = space.userfaultfd();
     assert_eq!(space.uffd_register(uffd, at(1), PAGE, false), Err(Errno::ENOMEM));
-    // Here, and only here, the lack is told as one that may pass.
+    // Only madvise reports the limit as a temporary error.
     assert_eq!(space.madvise(at(1), PAGE, Advice::Dontfork), Err(Errno::EAGAIN));
     assert_eq!(rows(&space), whole);
-    // Shortening needs no mapping more, and advice without flags none at all.
+    // Neither shortening nor advice without flags needs another mapping.
     assert_eq!(space.madvise(at(1), PAGE, Advice::Dontneed), Ok(()));
     assert_eq!(space.munmap(at(2), PAGE), Ok(()));
     assert_eq!(rows(&space), ["0-2 rw-p"]);
@@ -104,14 +104,14 @@ fn offsets_and_addresses_at_their_ends() {
     let at_offset = |offset| Mmap::file(AT, PAGE, Prot::READ, &file, offset).fixed();
     assert_eq!(space.mmap(&at_offset(last)), Ok(AT));
     assert_eq!(space.mmap(&at_offset(1)), Err(Errno::EINVAL));
-    // With pages of one byte more than 64 bits can count.
+    // With pages of one byte, the page number overflows 64 bits.
     let mut tiny = profile("7.3");
     tiny.page_shift = 0;
     let mut space = AddressSpace::new(tiny);
     let mut request = at_offset(u64::MAX);
     request.length = 2;
     assert_eq!(space.mmap(&request), Err(Errno::EOVERFLOW));
-    // What root may do is not modelled: the lowest addresses are refused.
+    // The privilege of root is not modelled: the lowest addresses are refused.
     let mut space = AddressSpace::new(profile("7.3"));
     let low = Mmap::anonymous(PAGE, PAGE, RW).fixed();
     assert_eq!(space.mmap(&low), Err(Errno::EPERM));
@@ -132,7 +132,7 @@ fn the_break_joins_nothing_below_where_it_began() {
 
 #[test]
 fn what_is_called_heap() {
-    // The break is at pages 2 to 4. What is mapped, and since when it is no longer the heap.
+    // The break is at pages 2 to 4. Each rule decides which mapping is the heap.
     let heap = |version: &str, page, pages| {
         let mut space = AddressSpace::new(profile(version));
         space.set_heap(at(2), at(4));
@@ -181,7 +181,7 @@ fn guards_leave_a_flag_since_6_19() {
         space.madvise(at(0), PAGE, Advice::GuardRemove).unwrap();
         let flags = space.flags(at(1)).unwrap();
         assert_eq!(flags.contains(VmaFlags::MAYBE_GUARD), sticky, "{version}");
-        // What joins it has the flag, too, and the flag keeps nothing apart.
+        // A mapping that joins it gets the flag too; the flag prevents no join.
         map(&mut space, 2, 1, RW).unwrap();
         assert_eq!(space.len(), 1, "{version}");
     }
@@ -189,7 +189,7 @@ fn guards_leave_a_flag_since_6_19() {
 
 #[test]
 fn guards_in_files_and_the_reverse_map() {
-    // Two releases of one line differ, of which scenarios cannot speak.
+    // Two releases of one series differ, which scenarios cannot express.
     for (version, rows_expected) in [("6.18.15", 2), ("6.18.44", 1)] {
         let mut space = AddressSpace::new(profile(version));
         let file = File::of(FileKind::Tmpfs, b"/f", Device::new(0, 1), 1);
@@ -203,9 +203,9 @@ fn guards_in_files_and_the_reverse_map() {
     }
 }
 
-/// Versions before all that scenario files were run on.
+/// Versions older than all on which scenario files were run.
 const OLDER: [&str; 8] = ["3.0", "3.10", "4.4", "4.11", "4.12", "4.16", "4.17", "5.4"];
-/// Versions between those, which only some scenarios speak of.
+/// Versions in between, to which only some scenarios apply.
 const BETWEEN: [&str; 5] = ["6.10", "6.11", "6.13", "6.14", "6.15"];
 
 #[test]

@@ -1,4 +1,4 @@
-//! The model of the address space, and scenarios.
+//! Tests of the address-space model and of scenarios.
 mod limits;
 mod model;
 mod scenario;

@@ -1,13 +1,13 @@
-//! The scenario files run on the model, for every kernel they speak of.
+//! Runs the scenario files on the model, for every kernel version that they cover.
 
 use std::fmt::Write;
 use vmatlas_space::KernelProfile;
 use vmatlas_space::scenario::{Fact, Model, Scenario, scenarios};
 
-/// Versions on which the scenario files were run, and some between.
+/// Versions on which the scenario files were run, and some in between.
 const VERSIONS: [&str; 9] = ["5.10", "6.1", "6.6", "6.12", "6.16", "6.18", "7.1", "7.2", "7.3"];
 
-/// What differs between the rows written down and those of the model.
+/// The difference between the expected rows and those of the model.
 fn difference(scenario: &Scenario, profile: KernelProfile) -> Option<String> {
     let mut model = Model::new(profile, scenario.region);
     let mismatch = scenario.differs_on(&mut model)?;

@@ -1,4 +1,4 @@
-//! Scenario files: read, written, made at random, made smaller.
+//! Scenario files: parsed, written, generated and shrunk.
 
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +22,7 @@ fn parse(text: &str) -> Vec<Scenario> {
     Scenario::parse_file(text.as_bytes()).unwrap_or_else(|errors| panic!("{errors:?}\n{text}"))
 }
 
-/// The same without line numbers, which writing changes.
+/// Clears the line numbers, which writing changes.
 fn unnumbered(mut scenario: Scenario) -> Scenario {
     scenario.line = 0;
     scenario.steps.iter_mut().for_each(|step| step.line = 0);
@@ -51,7 +51,7 @@ fn kept_files_are_read_and_written() {
     }
 }
 
-/// Canonical text of `lines` between `scenario` and `end`.
+/// The canonical text of `lines` between `scenario` and `end`.
 #[track_caller]
 fn canonical(lines: &str) -> String {
     let [scenario] = &parse(&format!("scenario s\n{lines}\nend"))[..] else { panic!("{lines}") };
@@ -344,7 +344,7 @@ fn one_bad_scenario_does_not_lose_the_file() {
     assert_eq!(found, ["line 1", "a", "line 5", "line 7", "line 10", "line 11", "e e"]);
 }
 
-/// A kept file with some bytes changed, as often as not still a scenario file.
+/// A test file with some bytes changed; about half of them still parse.
 fn mutated() -> impl Strategy<Value = Vec<u8>> {
     let pieces: Vec<&[u8]> = vec![
         b"\"",
@@ -379,7 +379,7 @@ fn mutated() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Nothing panics, and what is taken is written so that it is read back.
+/// Checks that parsing never panics, and that writing a parsed file round-trips.
 fn check(text: &[u8]) {
     for scenario in scenarios(text).flatten() {
         round_trip(&scenario);
@@ -469,7 +469,7 @@ fn random_scenarios_need_only_what_is_there() {
     }
 }
 
-/// Whoever kept a seed gets the same scenario: a change of the generator changes this.
+/// A kept seed must give the same scenario; any change of the generator breaks this test.
 #[test]
 fn a_seed_gives_the_same_scenario_for_ever() {
     let make = |seed| Random::new(seed).scenario(12, &all_facts(), KERNEL);
@@ -492,7 +492,7 @@ fn a_seed_gives_the_same_scenario_for_ever() {
     write 1
     end
     ");
-    // The length of one has no influence on the next.
+    // The length of one scenario has no effect on the next.
     let mut long = Random::new(3);
     long.scenario(50, &all_facts(), KERNEL);
     let mut short = Random::new(3);
@@ -545,7 +545,7 @@ fn shrinking_keeps_what_pages_wait_for() {
     write 1
     end
     ");
-    // Nothing is asked where nothing may be.
+    // With no attempts left, `keeps` is never called.
     assert_eq!(large.shrink(0, |_| panic!()), *large);
 }
 
@@ -593,7 +593,7 @@ proptest! {
     #[test]
     fn shrinking_ends_with_what_it_keeps(seed in any::<u64>(), word in prop::sample::select(vec!["remap", "fork", "attach", "unmap"])) {
         let scenario = Random::new(seed).scenario(30, &all_facts(), KERNEL);
-        // Those that have it; there are enough.
+        // Skip scenarios without the operation; enough remain.
         if !scenario.to_string().contains(word) {
             return Ok(());
         }

@@ -1,4 +1,4 @@
-//! The model of an address space against plainer ones.
+//! Compares the model of an address space with simpler models.
 
 use proptest::prelude::*;
 use vmatlas_maps::{AddressRange, Device, Mapping, Maps, Perms};
@@ -15,7 +15,7 @@ fn space() -> AddressSpace {
     AddressSpace::new(profile)
 }
 
-/// The runs of equal pages of an array, which is what rows of untouched memory are.
+/// The runs of equal pages of an array, which equal the rows of untouched memory.
 fn runs(pages: &[Option<usize>]) -> Vec<(u64, u64)> {
     let mut runs: Vec<(u64, u64, usize)> = Vec::new();
     for (page, prot) in pages.iter().enumerate() {
@@ -35,7 +35,7 @@ fn shown(space: &AddressSpace) -> Vec<(u64, u64)> {
     rows.map(|row| (page(row.range.start), page(row.range.end))).collect()
 }
 
-/// Thousands of mappings, so that leaves and branches of the container split and go.
+/// Thousands of mappings, so that leaves and branches of the container split and vanish.
 #[test]
 fn untouched_memory_is_an_array_of_pages() {
     const PAGES: usize = 30_000;
@@ -81,7 +81,7 @@ fn untouched_memory_is_an_array_of_pages() {
     assert!(space.is_empty());
 }
 
-/// What is unknown is told, and settled by what a kernel shows.
+/// Unknown boundaries are reported as doubts, and rows of a kernel resolve them.
 #[test]
 fn doubts_are_settled_by_rows() {
     let mut space = space();
@@ -90,7 +90,7 @@ fn doubts_are_settled_by_rows() {
     for page in [0, 2] {
         space.mmap(&Mmap::anonymous(BASE + page * PAGE, PAGE, writable).fixed()).unwrap();
     }
-    // Whether the three are one hangs on whether both sides were written.
+    // Whether the three join depends on whether both sides were written.
     space.mmap(&Mmap::anonymous(BASE + PAGE, PAGE, writable).fixed()).unwrap();
     assert_eq!(space.doubts().collect::<Vec<_>>(), [BASE + 2 * PAGE]);
     let all = AddressRange::new(BASE, BASE + 3 * PAGE);
@@ -104,7 +104,7 @@ fn doubts_are_settled_by_rows() {
     assert_eq!((learned.settled, learned.corrected), (1, 0));
     assert_eq!(shown(&space), [(0, 2), (2, 3)]);
     assert_eq!(space.doubts().count(), 0);
-    // A row that nothing explains is a correction.
+    // A row that no doubt explains is a correction.
     let other = Maps::parse(b"1000000000-1000002000 r--p 00000000 00:00 0 \n").unwrap();
     let learned = space.observe(all, other.iter());
     assert!(learned.corrected > 0);
@@ -120,7 +120,7 @@ fn pieces_of_one_mapping_are_taken_to_join_again() {
     space.set_faults(Faults::Untold);
     let writable = Prot::READ | Prot::WRITE;
     space.mmap(&Mmap::anonymous(BASE, 3 * PAGE, writable).fixed()).unwrap();
-    // As a compiler at run time does with its pages.
+    // JIT compilers change their pages this way.
     space.mprotect(BASE + PAGE, PAGE, Prot::READ | Prot::EXEC).unwrap();
     assert_eq!(space.len(), 3);
     space.mprotect(BASE + PAGE, PAGE, writable).unwrap();

@@ -1,17 +1,17 @@
-//! A line of a scenario file, read from left to right.
+//! Parses a line of a scenario file from left to right.
 
 use crate::Prot;
 use crate::scenario::error::{ScenarioError, ScenarioErrorKind as Kind};
 use crate::scenario::{Length, PageAddress, Span};
 use std::borrow::Cow;
 
-/// Pages that a count may name: those of a region.
+/// The maximum page count: the pages of a region.
 pub(super) const MAX_COUNT: u64 = 1 << 20;
-/// The pages of an address space with pages of 64 KiB, so that no length in bytes overflows.
+/// The pages of an address space with pages of 64 KiB: no length in bytes overflows.
 pub(super) const MAX_PAGES: u64 = (1 << 48) - 1;
-/// Farther from the region than any address space reaches; the sums stay below 2^63 bytes.
+/// The maximum page number, beyond any address space; sums stay below 2^63 bytes.
 const MAX_PAGE: u64 = 1 << 46;
-/// Bytes that an address may lie behind its page.
+/// The maximum byte offset of an address from its page.
 const MAX_FURTHER: u64 = 1 << 32;
 
 pub(super) type Result<T> = std::result::Result<T, ScenarioError>;
@@ -34,7 +34,7 @@ impl<'a> Line<'a> {
         self.number
     }
 
-    /// Where the next token begins.
+    /// The position of the next token.
     pub(super) fn at(&self) -> usize {
         self.at
     }
@@ -56,7 +56,7 @@ impl<'a> Line<'a> {
         self.at = self.text.len() - self.rest().trim_ascii_start().len();
     }
 
-    /// Everything up to the first character that `stop` is true of.
+    /// Takes everything up to the first character for which `stop` is true.
     fn take(&mut self, stop: impl Fn(char) -> bool) -> &'a str {
         let rest = self.rest();
         let taken = &rest[..rest.find(stop).unwrap_or(rest.len())];
@@ -77,7 +77,7 @@ impl<'a> Line<'a> {
         self.skip_blanks();
     }
 
-    /// Nothing is left, or only `! ERROR`.
+    /// Whether only `! ERROR` or nothing is left.
     pub(super) fn is_done(&self) -> bool {
         let mut rest = self.rest().chars();
         match rest.next() {
@@ -91,7 +91,7 @@ impl<'a> Line<'a> {
         if self.rest().is_empty() { Ok(()) } else { self.fail(self.at, Kind::TooMuch) }
     }
 
-    /// The next characters that are no blanks, quoted or not.
+    /// Takes the next characters up to a blank, quoted or not.
     pub(super) fn word(&mut self, what: &'static str) -> Result<(usize, &'a str)> {
         if self.is_done() {
             return self.fail(self.at, Kind::Missing(what));
@@ -102,7 +102,7 @@ impl<'a> Line<'a> {
         Ok((at, word))
     }
 
-    /// The word of an option, up to a blank or `=`; none where the operation ends.
+    /// Takes the word of an option, up to a blank or `=`; `None` at the end of the operation.
     pub(super) fn option(&mut self) -> Option<(usize, &'a str)> {
         if self.is_done() {
             return None;
@@ -123,7 +123,7 @@ impl<'a> Line<'a> {
         found
     }
 
-    /// A token with its quotes undone, which ends before `stop` or a blank.
+    /// Takes a token and unquotes it; it ends before `stop` or a blank.
     fn bytes_until(&mut self, stop: Option<char>, what: &'static str) -> Result<Cow<'a, [u8]>> {
         let ends = |c: char| c.is_ascii_whitespace() || Some(c) == stop;
         if self.is_done() || self.rest().starts_with(ends) {
@@ -143,12 +143,12 @@ impl<'a> Line<'a> {
         Ok(bytes)
     }
 
-    /// A path or other bytes.
+    /// Takes a path or other bytes.
     pub(super) fn bytes(&mut self, what: &'static str) -> Result<Vec<u8>> {
         self.bytes_until(None, what).map(Cow::into_owned)
     }
 
-    /// A label, or the name of an open file or a key.
+    /// Takes a label, or the name of an open file or a key.
     pub(super) fn name(&mut self, what: &'static str) -> Result<String> {
         self.name_until(None, what)
     }
@@ -159,7 +159,7 @@ impl<'a> Line<'a> {
         String::from_utf8(bytes).map_err(|_| self.error(at, Kind::NotText))
     }
 
-    /// The token whose quotation mark is next.
+    /// Takes the token whose quotation mark is next.
     fn quoted(&mut self) -> Result<Vec<u8>> {
         let start = self.at;
         self.eat('"');
@@ -195,7 +195,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// What is left of the line, or a quoted token and nothing else.
+    /// Takes the rest of the line, or a quoted token that ends it.
     pub(super) fn remainder(&mut self) -> Result<Vec<u8>> {
         if self.rest().starts_with('"') {
             let bytes = self.bytes("a name")?;
@@ -207,7 +207,7 @@ impl<'a> Line<'a> {
         Ok(bytes)
     }
 
-    /// Decimal digits of a number up to `limit`.
+    /// Parses decimal digits of a number up to `limit`.
     fn decimal(&self, at: usize, digits: &str, limit: u64, kind: Kind) -> Result<u64> {
         if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
             return self.fail(at, kind);
@@ -223,17 +223,17 @@ impl<'a> Line<'a> {
         self.decimal(at, word, limit, Kind::Count)
     }
 
-    /// Digits that reach up to something else, without the blanks behind.
+    /// Takes a number that ends at any other character, and no blanks after it.
     pub(super) fn number_ahead(&mut self, limit: u64, kind: Kind) -> Result<u64> {
         let at = self.at;
         let digits = self.take(|c| !c.is_ascii_digit());
         self.decimal(at, digits, limit, kind)
     }
 
-    /// A page that may lie before the region, as far as its digits reach.
+    /// Takes a page number, which may be negative, up to its last digit.
     pub(super) fn page_ahead(&mut self, kind: Kind) -> Result<i64> {
         let sign = if self.eat('-') { -1 } else { 1 };
-        // The limit is far below what an i64 holds.
+        // The limit is far below `i64::MAX`.
         self.number_ahead(MAX_PAGE, kind).map(|page| sign * page as i64)
     }
 

@@ -1,4 +1,4 @@
-//! Operations from the words of a line.
+//! Parses operations from the words of a line.
 
 use super::line::{Line, MAX_COUNT, MAX_PAGES, Result};
 use crate::errno::Errno;
@@ -6,10 +6,10 @@ use crate::scenario::error::ScenarioErrorKind as Kind;
 use crate::scenario::words::{ACCESSES, OPERATIONS, nearest, value_of};
 use crate::scenario::{Access, Advice, Failure, Map, Operation, Policy, Sharing};
 
-/// Nodes that a kernel can have (CONFIG_NODES_SHIFT is at most 10).
+/// The highest node number of a kernel (CONFIG_NODES_SHIFT is at most 10).
 const MAX_NODE: u64 = 1023;
 
-/// The rest of the operation whose word was taken from `at`.
+/// Parses the operation whose keyword was taken from `at`.
 pub(super) fn operation(line: &mut Line<'_>, at: usize, word: &str) -> Result<Operation> {
     Ok(match word {
         "map" => Operation::Map(map(line)?),
@@ -60,7 +60,7 @@ pub(super) fn operation(line: &mut Line<'_>, at: usize, word: &str) -> Result<Op
     })
 }
 
-/// Those of files, segments and processes.
+/// Parses the operations on files, segments and processes.
 fn file_operation(line: &mut Line<'_>, at: usize, word: &str) -> Result<Operation> {
     Ok(match word {
         "file" => Operation::File {
@@ -120,7 +120,7 @@ fn file_operation(line: &mut Line<'_>, at: usize, word: &str) -> Result<Operatio
     })
 }
 
-/// What follows an operation: nothing, or `! ERROR`.
+/// Parses the outcome after an operation: nothing, or `! ERROR`.
 pub(super) fn outcome(
     line: &mut Line<'_>,
     operation: &Operation,
@@ -136,7 +136,7 @@ pub(super) fn outcome(
     let failure = match word {
         "SIGSEGV" => Failure::Segv,
         "SIGBUS" => Failure::Bus,
-        // As errors without a name are written.
+        // The form of errors without a name.
         "errno" => {
             Failure::Errno(Errno(i32::try_from(line.count("the errno", 4095)?).unwrap_or(0)))
         }

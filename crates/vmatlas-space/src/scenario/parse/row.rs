@@ -1,11 +1,11 @@
-//! Rows of an `expect`.
+//! Parses the rows of an `expect`.
 
 use super::line::{Line, MAX_PAGES, Result};
 use crate::scenario::error::ScenarioErrorKind as Kind;
 use crate::scenario::{Backing, ScenarioRow};
 use vmatlas_maps::Perms;
 
-/// The row of a line; `before` is the row before it.
+/// Parses the row of a line; `before` is the row before it.
 pub(super) fn row(line: &mut Line<'_>, before: Option<&ScenarioRow>) -> Result<ScenarioRow> {
     let at = line.at();
     let from = line.page_ahead(Kind::Row)?;

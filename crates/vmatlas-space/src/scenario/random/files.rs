@@ -5,18 +5,18 @@ use super::sketch::{Fd, Page, Process};
 use crate::Prot;
 use crate::scenario::{Access, Fact, Map, Operation, PageAddress, Sharing};
 
-/// What a label stands for.
+/// The object of a label.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Object {
     label: String,
-    /// Its path, as long as that is its own.
+    /// Its path, unless another object may have taken it.
     path: Option<Vec<u8>>,
     segment: bool,
     pages: u64,
 }
 
 impl Maker<'_> {
-    /// Puts a file or a shared object behind a mapping, if the theme is so.
+    /// Adds a file or a shared object to a mapping, if the theme has them.
     pub(super) fn map_file(&mut self, map: &mut Map, page: &mut Page, from: i64, pages: i64) {
         let fds = self.sketch.process().fds.clone();
         let fd = self.rng.percent(self.theme.files).then(|| self.rng.pick(&fds)).flatten();
@@ -41,7 +41,7 @@ impl Maker<'_> {
         }
     }
 
-    /// The page of a file to map: as often as not the one that continues a neighbour.
+    /// The page of a file to map: half of the time the one that continues a neighbour.
     fn file_page(&mut self, object: usize, from: i64, pages: i64) -> u64 {
         let neighbours = [self.sketch.page(from - 1), self.sketch.page(from + pages)];
         let same = neighbours.into_iter().flatten().find(|page| page.object == object);
@@ -53,7 +53,7 @@ impl Maker<'_> {
         }
     }
 
-    /// A new object with an open file, or another open file of an old one.
+    /// Opens a new object, or an old one again.
     pub(super) fn open(&mut self) {
         let pages = self.rng.below(9).max(u64::from(self.rng.percent(95)));
         let old = self.objects.iter().position(|object| object.path.is_some());
@@ -144,7 +144,7 @@ impl Maker<'_> {
             let pages = self.rng.below(9);
             self.push(Operation::Truncate { fd: fd.name, pages });
         } else {
-            // Whoever holds it: a closed one is not used again.
+            // Drop it in every process: a closed one is not used again.
             for process in &mut self.sketch.processes {
                 process.fds.retain(|open| open.name != fd.name);
             }
@@ -152,7 +152,7 @@ impl Maker<'_> {
         }
     }
 
-    /// Names of files and directories change.
+    /// Renames, links, makes or removes files and directories.
     pub(super) fn path(&mut self) {
         let paths: Vec<Vec<u8>> = self.objects.iter().filter_map(|o| o.path.clone()).collect();
         if paths.is_empty() && self.rng.percent(80) {
@@ -173,13 +173,13 @@ impl Maker<'_> {
                 Operation::Mkdir(dir)
             }
             _ => match self.dirs.pop() {
-                // A file in it stays as it is; then it is not empty.
+                // A file may stay in it; then rmdir fails because it is not empty.
                 Some(dir) => Operation::Rmdir(dir),
                 None => Operation::Rmdir(path.clone()),
             },
         };
         self.push(operation);
-        // What lost its own path, or may have, is not opened again.
+        // An object that lost its path, or may have, is not opened again.
         for object in &mut self.objects {
             let gone = object.path.as_ref().is_some_and(|own| match choice {
                 0 => *own == path || *own == other,
@@ -234,7 +234,7 @@ impl Maker<'_> {
             _ => {
                 let label = self.label("X");
                 let pages = self.rng.between(1, 6).unsigned_abs();
-                // Keys are the machine's: a large number is hardly taken.
+                // Keys are global to the machine: a large random number is rarely taken.
                 let key = (self.rng.number() as u32 | 0x100_0000).cast_signed();
                 let key = self.rng.percent(30).then_some(key);
                 self.objects.push(Object {
@@ -271,7 +271,7 @@ impl Maker<'_> {
                 self.push(Operation::Unregister { fd, span });
             }
             _ => {
-                // What is locked the kernel touches by itself, so that it could wait.
+                // The kernel itself touches locked memory, so missing pages could block.
                 let write_protect = self.waits.locked || self.rng.percent(60);
                 let span = self.span(from, pages);
                 self.push(Operation::Register { fd, span, write_protect });

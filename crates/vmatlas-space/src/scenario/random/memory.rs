@@ -74,7 +74,7 @@ impl Maker<'_> {
                 page.marks ^= 1 << 34;
             }
             _ if self.has(Fact::Hugetlb) => {
-                // Two MiB of x86 and others; a huge page is not for the small world.
+                // 2 MiB on x86 and others; huge pages do not fit the small regions.
                 map.huge = true;
                 map.span = Span::pages(2048, 512);
             }
@@ -96,7 +96,7 @@ impl Maker<'_> {
         let span = self.span(from, pages);
         let mut prot = self.prot();
         let key = self.rng.percent(self.theme.keys).then(|| self.key()).flatten();
-        // The protection that is there already changes nothing, which a new key would.
+        // Setting the current protection changes nothing, unless the key is new.
         if key.is_none() && self.sketch.page(from).is_some_and(|page| page.prot == prot) {
             prot = self.prot();
         }
@@ -112,7 +112,7 @@ impl Maker<'_> {
         }
     }
 
-    /// A key of the process, which is allocated if it has none.
+    /// A key of the process; allocates one if it has none.
     fn key(&mut self) -> Option<String> {
         if !self.has(Fact::Pkeys) {
             return None;
@@ -128,7 +128,7 @@ impl Maker<'_> {
     }
 
     pub(super) fn allocate_key(&mut self) {
-        // Fifteen can be had; one that is not allocated could not be used.
+        // A process can allocate fifteen; later steps cannot use a key whose allocation failed.
         if self.has(Fact::Pkeys) && self.keys < 4 {
             self.keys += 1;
             let key = self.label("K");
@@ -137,12 +137,12 @@ impl Maker<'_> {
         }
     }
 
-    /// Loads or stores, which give memory what it needs to be told apart later.
+    /// Loads or stores, which can give memory a reverse map.
     pub(super) fn touch(&mut self) {
         let runs = self.sketch.runs();
         let growing: Vec<Run> = runs.iter().copied().filter(|run| run.page.growsdown).collect();
         let write = self.rng.percent(72);
-        // Mostly where it is allowed, so that memory is really touched.
+        // Mostly an allowed access, so that memory is really touched.
         let bit = if write { Prot::WRITE } else { Prot::READ };
         let good: Vec<Run> =
             runs.iter().copied().filter(|run| run.page.prot.contains(bit)).collect();
@@ -165,7 +165,7 @@ impl Maker<'_> {
         } else {
             Operation::Read { at, pages }
         });
-        // What grew continues the mapping above.
+        // The mapping that grew continues the one above.
         let above = runs.iter().find(|run| run.from > from);
         if let Some(run) =
             above.filter(|run| run.page.growsdown && self.sketch.page(from).is_none())
@@ -180,24 +180,24 @@ impl Maker<'_> {
         let (mut from, mut pages) = self.sketch.within_run(self.rng, run);
         let (mut to, mut len, mut dontunmap, mut maymove) = (None, None, false, false);
         match self.rng.weighted(&[26, 12, 10, 10, 10, 10, 14, 14, 3, 6]) {
-            // Moved, also over others.
+            // Move, also onto other mappings.
             0 => to = Some(self.sketch.vacant(self.rng, pages).0),
             1 => to = Some(self.sketch.anywhere(self.rng).0),
-            // To what was or might have been its place before.
+            // Move to its previous or a likely place.
             2 => {
                 let other = self.rng.pick(&runs).unwrap_or(run);
                 to = Some(other.to + from - run.from);
             }
-            // Grown in place.
+            // Grow in place.
             3 => {
                 (from, pages) =
                     (run.to - pages.min(run.to - run.from), pages.min(run.to - run.from));
                 len = Some(pages + self.rng.between(1, 4));
             }
-            // Shrunk in place, to nothing at times.
+            // Shrink in place, sometimes to nothing.
             4 if self.rng.percent(10) => len = Some(0),
             4 => len = Some(self.rng.between(1, pages)),
-            // Moved with another length.
+            // Move with another length.
             5 => {
                 len = Some(self.rng.between(1, pages + 3));
                 to = Some(self.sketch.vacant(self.rng, pages + 3).0);
@@ -207,19 +207,19 @@ impl Maker<'_> {
                 to = Some(self.sketch.vacant(self.rng, pages).0);
                 len = self.rng.percent(10).then_some(pages + 1);
             }
-            // Across mappings, and holes.
+            // Move across mappings and holes.
             7 => {
                 (from, pages) = self.sketch.mapped(self.rng);
                 to = (self.rng.percent(80)).then(|| self.sketch.high + self.rng.between(0, 6));
                 dontunmap = self.rng.percent(15);
                 len = to.is_none().then_some(pages + self.rng.between(-1, 1).max(1 - pages));
             }
-            // Where nothing may stay and nothing may move.
+            // Resize, with or without permission to move.
             8 => {
                 maymove = self.rng.percent(80);
                 len = Some(pages + self.rng.between(-1, 3));
             }
-            // Nothing moved: a copy of what is shared.
+            // Move nothing: copy shared memory.
             _ => {
                 let shared: Vec<Run> = runs.iter().copied().filter(|run| run.page.shared).collect();
                 let source = self.rng.pick(&shared).unwrap_or(run);
@@ -231,7 +231,7 @@ impl Maker<'_> {
             }
         }
         let new = len.unwrap_or(pages).clamp(0, 16);
-        // A place beyond the end of what is shown would show nothing.
+        // A place beyond the shown region would show nothing.
         let to = to.map(|to| to.min(self.sketch.end - new.max(1)).max(self.sketch.low));
         let span = self.span(from, pages);
         let new_length = len.map(|_| Length::Pages(new.unsigned_abs()));
@@ -243,7 +243,7 @@ impl Maker<'_> {
         self.remapped(from, pages, to, new, dontunmap || pages == 0);
     }
 
-    /// What probably became of memory that was moved or resized.
+    /// Updates the sketch with the probable result of a move or resize.
     fn remapped(&mut self, from: i64, pages: i64, to: Option<i64>, new: i64, keep: bool) {
         match to {
             Some(to) if new > 0 && (to + new <= from || from + pages <= to) => {
@@ -288,7 +288,7 @@ impl Maker<'_> {
         let (from, pages) = self.sketch.mapped(self.rng);
         let span = self.span(from, pages);
         self.push(Operation::Advise(span, advice));
-        // Attributes with one advice to set and one to clear them share a bit.
+        // Advice that sets an attribute and advice that clears it share a bit.
         let (clear, set) = match advice {
             Advice::Normal => (3, 0),
             Advice::Random => (3, 1),
@@ -370,7 +370,7 @@ impl Maker<'_> {
         if self.has(Fact::Numa) {
             let (from, pages) = self.sketch.mapped(self.rng);
             let span = self.span(from, pages);
-            // The one node that every machine has.
+            // Use the one node that every machine has.
             let policy = match self.rng.below(6) {
                 0 | 1 => Policy::Default,
                 2 => Policy::Local,
@@ -417,7 +417,7 @@ impl Maker<'_> {
             };
             self.sketch.fill(brk, pages, page);
         }
-        // A refused move leaves the break; it stays near what is thought all the same.
+        // A refused move leaves the break, which still stays near its assumed place.
         if pages < 0 || free {
             self.sketch.process().brk += pages;
         }

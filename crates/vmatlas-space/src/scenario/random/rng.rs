@@ -1,4 +1,4 @@
-//! Numbers by chance that are the same for ever.
+//! Random numbers that a seed determines.
 
 /// Splitmix64 (Steele, Lea, Flood 2014).
 #[derive(Clone, Debug)]
@@ -12,12 +12,12 @@ impl Rng {
         z ^ z >> 31
     }
 
-    /// A number below `end`; 0 where that is 0.
+    /// A number below `end`; 0 if `end` is 0.
     pub(super) fn below(&mut self, end: u64) -> u64 {
         self.number().checked_rem(end).unwrap_or(0)
     }
 
-    /// A number from `low` to `high`, both possible; `low` where it is not below `high`.
+    /// A number from `low` to `high`, both included; `low` if it is not below `high`.
     pub(super) fn between(&mut self, low: i64, high: i64) -> i64 {
         low + self.below(u64::try_from(high - low + 1).unwrap_or(0)) as i64 // small differences
     }
@@ -30,7 +30,7 @@ impl Rng {
         from.get(self.below(from.len() as u64) as usize).cloned()
     }
 
-    /// The place of a weight, the heavier the likelier.
+    /// A random index into `weights`, with probability in proportion to its weight.
     pub(super) fn weighted(&mut self, weights: &[u64]) -> usize {
         let mut left = self.below(weights.iter().sum());
         weights

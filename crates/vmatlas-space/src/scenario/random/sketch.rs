@@ -1,12 +1,12 @@
-//! A rough idea of what is mapped, so that most random operations find something to work on.
+//! An approximate map of the pages, so that most random operations find something to work on.
 //!
-//! It need not be right: what an operation really does, those say who carry it out.
+//! It need not be exact: the kernel and the model determine the real effect of an operation.
 
 use super::rng::Rng;
 use crate::Prot;
 use std::collections::BTreeMap;
 
-/// A page as far as it matters whether it continues its neighbour.
+/// The attributes of a page that decide whether it continues its neighbour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Page {
     pub(super) prot: Prot,
@@ -20,7 +20,7 @@ pub(super) struct Page {
     pub(super) marks: u64,
 }
 
-/// Neighbours that are alike, from the first up to the one after the last.
+/// A run of equal neighbouring pages: `from` is the first, `to` is after the last.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
     pub(super) from: i64,
@@ -32,33 +32,33 @@ pub(super) struct Run {
 #[derive(Clone, Debug)]
 pub(super) struct Fd {
     pub(super) name: String,
-    /// The place of its object.
+    /// The index of its object.
     pub(super) object: usize,
-    /// Mapped shared, it makes a new object.
+    /// Whether a shared mapping of it makes a new object.
     pub(super) zero: bool,
 }
 
-/// What is known of a process.
+/// The sketch of a process.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Process {
     pub(super) parent: Option<usize>,
     pub(super) pages: BTreeMap<i64, Page>,
     /// Its open files, by name.
     pub(super) fds: Vec<Fd>,
-    /// Its userfaultfds; those of its parent are about the parent.
+    /// Its userfaultfds; those inherited from the parent watch the parent.
     pub(super) uffds: Vec<String>,
     pub(super) keys: Vec<String>,
     pub(super) brk: i64,
 }
 
-/// What is known of all processes.
+/// The sketch of all processes.
 #[derive(Clone, Debug)]
 pub(super) struct Sketch {
     pub(super) processes: Vec<Process>,
     pub(super) current: usize,
-    /// The child that `parent` left, if nothing else came between.
+    /// The child that `parent` left, if no other process came between.
     pub(super) left: Option<usize>,
-    /// The pages that operations are mostly about.
+    /// The pages that most operations use.
     pub(super) low: i64,
     pub(super) high: i64,
     /// No page after these is used.
@@ -71,7 +71,7 @@ impl Sketch {
     }
 
     pub(super) fn process(&mut self) -> &mut Process {
-        // `current` is always the place of a process.
+        // `current` is always the index of a process.
         &mut self.processes[self.current]
     }
 
@@ -102,7 +102,7 @@ impl Sketch {
         self.process().pages.range_mut(from..from + pages).for_each(|(_, page)| change(page));
     }
 
-    /// Moves pages, or copies them if `keep`, to a place of `len` pages.
+    /// Moves pages, or copies them if `keep` is set, to a place of `len` pages.
     pub(super) fn relocate(&mut self, from: i64, pages: i64, to: i64, len: i64, keep: bool) {
         let found: Vec<_> =
             (0..pages.max(1).min(len)).filter_map(|i| Some((i, self.page(from + i)?))).collect();
@@ -122,13 +122,13 @@ impl Sketch {
         }
     }
 
-    /// Keeps `pages` from `from` on within what may be used.
+    /// Clamps `pages` pages at `from` to the usable range.
     pub(super) fn fit(&self, from: i64, pages: i64) -> (i64, i64) {
         let from = from.clamp(self.low, self.end - 1);
         (from, pages.clamp(1, self.end - from))
     }
 
-    /// A stretch for an operation on what is mapped, as it happens at bounds and across them.
+    /// A range for an operation on mapped memory, often at or across boundaries.
     pub(super) fn mapped(&self, rng: &mut Rng) -> (i64, i64) {
         let runs = self.runs();
         let Some(run) = rng.pick(&runs) else { return self.anywhere(rng) };
@@ -140,7 +140,7 @@ impl Sketch {
                 let from = rng.between(run.from, run.to - 1);
                 (from, rng.between(from + 1, run.to))
             }
-            // From inside of this one into the next.
+            // From inside this run into the next.
             4 => match runs.iter().find(|next| next.from >= run.to) {
                 Some(next) => {
                     (rng.between(run.from, run.to - 1), rng.between(next.from + 1, next.to))
@@ -160,13 +160,13 @@ impl Sketch {
         self.fit(from, to - from)
     }
 
-    /// A place for `pages` new pages: mostly right behind, before or between what is there.
+    /// A place for `pages` new pages: mostly adjacent to existing runs.
     pub(super) fn vacant(&self, rng: &mut Rng, pages: i64) -> (i64, i64) {
         let runs = self.runs();
         let Some(run) = rng.pick(&runs) else {
             return self.fit(rng.between(self.low, self.low + 8), pages);
         };
-        // The first hole from this run on, and what lies above it.
+        // The first hole after this run, and the run above it.
         let place = runs.iter().position(|other| other.from == run.from).unwrap_or(0);
         let above = |run: &Run| runs.iter().find(|next| next.from >= run.to);
         let open = |run: &&Run| above(run).is_none_or(|next| next.from > run.to);
