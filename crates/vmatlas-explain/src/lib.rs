@@ -1,10 +1,10 @@
-//! What memory is for and why a program crashed, from values and bytes.
+//! Labels memory and explains crashes, from values and bytes.
 //!
-//! - [`label`] says what memory without a telling name is for, and why.
-//! - [`coredump`] reads core dumps, [`crash`] reads logs of crashes.
-//! - [`explain`](mod@explain) says why a program crashed.
+//! - [`label`] names the purpose of mappings whose name does not show it, each with a reason.
+//! - [`coredump`] reads core dumps, [`crash`] reads crash logs.
+//! - [`explain`](mod@explain) finds the cause of a crash.
 //!
-//! This crate opens no file and calls no kernel: it works on bytes that its caller read.
+//! This crate opens no file and makes no system call: it works on bytes that its caller read.
 #![forbid(unsafe_code)]
 
 pub mod coredump;
@@ -12,7 +12,7 @@ pub mod crash;
 pub mod explain;
 pub mod label;
 
-// The example of the README is a test.
+// Runs the example of the README as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
