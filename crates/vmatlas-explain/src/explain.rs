@@ -1,8 +1,9 @@
-//! Why a program crashed, from what is known of the crash and of its memory.
+//! Why a program crashed.
 //!
-//! [`Fault::of`] finds the access, by the instruction and the registers where the source does not
-//! tell it; [`explain`] finds the reason. Both take whatever there is: a line of the kernel's log
-//! has no map, an address of a live process no instruction. The less is known, the less is said.
+//! [`Fault::of`] finds the access, from the instruction and the registers if the source does not
+//! record it. [`explain`] finds the cause. Both work with partial input: a kernel log line has no
+//! maps, an address of a live process no instruction. With less input, the explanation contains
+//! less.
 //!
 //! ```
 //! use vmatlas_explain::crash::Crash;
@@ -41,32 +42,32 @@ use vmatlas_maps::Maps;
 use vmatlas_maps::Perms;
 use vmatlas_object::Memory;
 
-/// What a crash is explained from.
+/// The input of [`explain`].
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Evidence<'a> {
     /// The crash.
     pub crash: &'a Crash,
-    /// The mappings; those of the crash, unless a better source has them.
+    /// The mappings: those of the crash, or those of a better source.
     pub maps: &'a Maps,
-    /// The access, see [`Fault::of`].
+    /// The access, from [`Fault::of`].
     pub fault: Fault,
-    /// What is known of the process.
+    /// The facts of the process.
     pub facts: &'a Facts,
-    /// What its mappings are for.
+    /// The labels of its mappings.
     pub labels: &'a Labels,
-    /// Its memory.
+    /// Its memory, if readable.
     pub memory: Option<&'a dyn Memory>,
-    /// What is known of the place of the access besides its row.
+    /// More facts about the accessed address.
     pub place: PlaceFacts,
-    /// What last happened to the address, if the program was recorded.
+    /// The last change at the address, if the program was recorded.
     pub change: Option<LastChange>,
     /// The functions on the stack of the thread, innermost first.
     pub functions: Vec<String>,
 }
 
 impl<'a> Evidence<'a> {
-    /// No more than a crash and what is known of its process.
+    /// Evidence from a crash and its process only; the other fields are empty.
     pub fn new(crash: &'a Crash, facts: &'a Facts, labels: &'a Labels) -> Evidence<'a> {
         Evidence {
             crash,
@@ -87,38 +88,38 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// What is known of the place of an access.
+/// Facts about the accessed address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PlaceFacts {
-    /// The size of the file that is mapped there in bytes, as it is today.
+    /// The current size in bytes of the file mapped there.
     pub file_size: Option<u64>,
-    /// The section of the ELF file.
+    /// The section of the ELF file that contains the address.
     pub section: Option<String>,
-    /// The nearest symbol below and the bytes from it on.
+    /// The nearest symbol at or below the address, and the offset from it in bytes.
     pub symbol: Option<(String, u64)>,
 }
 
-/// What a recording tells that last happened to an address.
+/// The last recorded change at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastChange {
-    /// What.
+    /// The kind of change.
     pub kind: ChangeKind,
-    /// Who did it, when and from where, in words that follow `by`.
+    /// The origin of the change (process, time, call stack), as text to follow `by`.
     pub by: String,
-    /// What was mapped there before, in words.
+    /// The mapping before the change, as text.
     pub was: String,
 }
 
 impl LastChange {
-    /// A change of this kind, by whom, to what.
+    /// A change of this kind, with its origin and the previous mapping.
     pub fn new(kind: ChangeKind, by: String, was: String) -> LastChange {
         LastChange { kind, by, was }
     }
 }
 
-/// What can happen to a mapping so that an access to it fails.
+/// A change that makes later accesses fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ChangeKind {
@@ -126,30 +127,30 @@ pub enum ChangeKind {
     Unmapped,
     /// It was moved to this address.
     Moved(u64),
-    /// Its permissions were these and were changed.
+    /// Its permissions were changed from these.
     Protected(Perms),
 }
 
-/// Why a program crashed.
+/// The cause of a crash, with its evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explanation {
     /// The cause.
     pub cause: Cause,
-    /// The conclusion in a sentence.
+    /// The conclusion in one sentence.
     pub conclusion: String,
-    /// All of it in a paragraph for people: what was tried, what is there, why that failed. It may
-    /// hold names that the process chose: escape it for terminals.
+    /// The full explanation as a paragraph: the attempted access, the mapping there, and why the
+    /// access failed. It may contain names that the process chose: escape it for terminals.
     pub paragraph: String,
-    /// How far the conclusion can be trusted.
+    /// How reliable the conclusion is.
     pub confidence: Confidence,
-    /// The evidence for it, in a line.
+    /// The evidence for the conclusion, in one line.
     pub because: String,
-    /// What is known, name and value, in the order in which people read it.
+    /// The known facts as name and value, in reading order.
     pub facts: Vec<(&'static str, String)>,
 }
 
-/// What a rule concludes.
+/// The result of a rule.
 #[derive(Clone, Debug)]
 struct Conclusion {
     cause: Cause,
@@ -169,7 +170,7 @@ impl Conclusion {
     }
 }
 
-/// Explains a crash.
+/// Finds the cause of a crash.
 pub fn explain(evidence: &Evidence<'_>) -> Explanation {
     let conclusion = report::conclude(evidence)
         .or_else(|| signals::conclude(evidence))
@@ -201,7 +202,7 @@ fn unknown(evidence: &Evidence<'_>) -> Conclusion {
     Conclusion::new(Cause::Unknown, Confidence::Guess, sentence, because)
 }
 
-/// A name of bytes as text.
+/// Bytes of a name as text.
 fn name(bytes: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(bytes)
 }

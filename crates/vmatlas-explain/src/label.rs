@@ -1,11 +1,11 @@
-//! What memory without a telling name is for: labels, each with its reason and a confidence.
+//! The purpose of unnamed memory: labels, each with its reason and a confidence.
 //!
-//! [`Labels::read`] goes by rows and [`Facts`]: what can be known without looking into the process's
-//! memory. With a [`Memory`] it also reads the structures that allocators and runtimes keep
-//! there, which makes guesses certain. Both are the same for a live process and for a core dump;
-//! `vmatlas-linux` gathers the facts of a live one.
+//! [`Labels::read`] uses the rows and [`Facts`], which need no access to the process's memory. With
+//! a [`Memory`] it also reads the structures that allocators and runtimes keep there, which turns
+//! guesses into certain labels. Live processes and core dumps are handled alike; `vmatlas-linux`
+//! gathers the facts of a live process.
 //!
-//! What is not recognised has no label: it is counted as unexplained, and shown.
+//! Memory that no recogniser matches gets no label and counts as unexplained.
 //!
 //! ```
 //! use vmatlas_maps::Maps;
@@ -63,19 +63,19 @@ use vmatlas_maps::WordSize;
 use vmatlas_maps::{AddressRange, Mapping};
 use vmatlas_object::Memory;
 
-/// How far a label can be trusted.
+/// How reliable a label is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Confidence {
-    /// It fits, but so could other things.
+    /// The evidence matches, but other explanations could match too.
     Guess,
-    /// Several signs agree, and nothing else is known to look so.
+    /// Several signs agree, and nothing else is known to match them.
     Likely,
-    /// The kernel says so, or the structures in memory or in the file do.
+    /// The kernel, a structure in memory or the file proves it.
     Certain,
 }
 
 impl Confidence {
-    /// The word for it.
+    /// The name of the variant in lower case.
     pub fn word(self) -> &'static str {
         match self {
             Confidence::Guess => "guess",
@@ -91,19 +91,19 @@ impl fmt::Display for Confidence {
     }
 }
 
-/// What a stretch of memory is for.
+/// The purpose of an address range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Label {
-    /// The sort in few words that many mappings share, by which totals are made, such as
-    /// `thread stack` or `glibc arena`.
+    /// A short group name that many mappings share, used for totals, such as `thread stack` or
+    /// `glibc arena`.
     pub group: Cow<'static, str>,
-    /// All of it in a line, such as `stack of thread 1240 (worker), 132 KiB of 8 MiB used`. It
-    /// may hold names that the process chose: escape it for terminals.
+    /// The full text in one line, such as `stack of thread 1240 (worker), 132 KiB of 8 MiB used`.
+    /// It may contain names that the process chose: escape it for terminals.
     pub text: String,
-    /// How far it can be trusted.
+    /// How reliable the label is.
     pub confidence: Confidence,
-    /// The evidence, in a line.
+    /// The evidence, in one line.
     pub because: String,
 }
 
@@ -118,25 +118,25 @@ impl Label {
     }
 }
 
-/// A label and where it holds: a row or a part of one, as where the kernel joined the stacks of
-/// several threads.
+/// A label and its range: a row, or a part of one, for example where the kernel merged the stacks
+/// of several threads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Labelled {
-    /// The addresses.
+    /// The labelled addresses.
     pub range: AddressRange,
-    /// What they are for.
+    /// The label of the range.
     pub label: Label,
 }
 
-/// The labels of a process, in the order of their addresses; no two of them overlap.
+/// The labels of a process, sorted by address, without overlaps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
     parts: Vec<Labelled>,
 }
 
 impl Labels {
-    /// Labels what can be recognised. `memory` is read where it is given (`--deep`).
+    /// Labels the memory that can be recognised. Reads `memory` if it is given (`--deep`).
     pub fn read(maps: &Maps, facts: &Facts, memory: Option<&dyn Memory>) -> Labels {
         let files = code_files(maps);
         let mut labeller = Labeller { maps, facts, memory, files, parts: BTreeMap::new() };
@@ -144,15 +144,15 @@ impl Labels {
         Labels { parts: labeller.parts.into_values().collect() }
     }
 
-    /// The labels in a range, in order: usually one for a row, several where parts differ.
+    /// The labels in a range, in order. A row usually has one, or several if its parts differ.
     pub fn within(&self, range: AddressRange) -> &[Labelled] {
         let first = self.parts.partition_point(|part| part.range.end <= range.start);
         let count = self.parts[first..].partition_point(|part| part.range.start < range.end);
         &self.parts[first..first + count]
     }
 
-    /// What most of a range is for: the first label of the group that has the most bytes of it.
-    /// `None` where more of it has no label at all.
+    /// The first label of the group that covers most bytes of a range; `None` if more bytes have no
+    /// label.
     pub fn most_of(&self, range: AddressRange) -> Option<&Label> {
         let parts = self.within(range);
         if let [only] = parts {
@@ -172,27 +172,27 @@ impl Labels {
         most.filter(|(_, sum)| *sum >= rest).map(|(label, _)| label)
     }
 
-    /// The label at an address.
+    /// The label that contains an address.
     pub fn at(&self, address: u64) -> Option<&Labelled> {
         let end = address.checked_add(1)?;
         self.within(AddressRange::new(address, end)).first()
     }
 
-    /// All of them.
+    /// All labels, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Labelled> {
         self.parts.iter()
     }
 }
 
-/// How a library is recognised, wherever it is linked to.
+/// Signs that a library is present, shared or statically linked.
 struct Sign {
     /// Any of these symbols is defined.
     symbols: &'static [&'static str],
-    /// A file is called so, or its name goes on after this.
+    /// A file has this name or a name with this prefix.
     files: &'static [&'static str],
 }
 
-/// The names of files that have code, once each as far as they follow each other.
+/// The names of files with code, without adjacent duplicates.
 fn code_files(maps: &Maps) -> Vec<&[u8]> {
     let is_code = |row: &Mapping<'_>| row.perms.execute() && row.kind() == Kind::File;
     let mut files: Vec<&[u8]> = maps.iter().filter(is_code).map(|row| row.name).collect();
@@ -200,28 +200,28 @@ fn code_files(maps: &Maps) -> Vec<&[u8]> {
     files
 }
 
-/// What labels are made from, and those made so far.
+/// The input of the recognisers and the labels found so far.
 struct Labeller<'a> {
     maps: &'a Maps,
     facts: &'a Facts,
     memory: Option<&'a dyn Memory>,
-    /// The names of the files that have code.
+    /// The names of the files with code.
     files: Vec<&'a [u8]>,
-    /// By their first address; no two overlap.
+    /// By start address, without overlaps.
     parts: BTreeMap<u64, Labelled>,
 }
 
 impl<'a> Labeller<'a> {
-    /// Every recogniser in turn: what is certain first, for no later one relabels. Each stands in
-    /// a file of its own below label/.
+    /// Runs every recogniser, the certain ones first, because no later one relabels. Each is a file
+    /// below label/.
     fn run(&mut self) {
-        // What the file says.
+        // Labels proved by the ELF files.
         elf::recognise(self);
-        // What is at places of its own.
+        // Memory at fixed addresses.
         sanitizers::recognise(self);
-        // Guard zones of Java lie inside of what the C library takes for the stacks.
+        // Java's guard zones are inside the stacks that the C library knows.
         let jvm = jvm::recognise_certain(self);
-        // Threads of Go run on stacks in its heap.
+        // Go threads run on stacks in Go's heap.
         let go = go::Go::of(self);
         if let Some(go) = &go {
             go.recognise_heap(self);
@@ -229,7 +229,7 @@ impl<'a> Labeller<'a> {
         threads::recognise(self);
         origins::recognise_stacks_and_malloc(self);
         loader::recognise_first_thread(self);
-        // Runtimes lay out their memory for themselves, and in the shapes that allocators have.
+        // Runtimes have their own layouts, and layouts that resemble those of allocators.
         if let Some(jvm) = &jvm {
             jvm::recognise_likely(self, jvm);
         }
@@ -243,12 +243,12 @@ impl<'a> Labeller<'a> {
         jit::recognise(self);
         openblas::recognise(self);
         origins::recognise_own(self);
-        // Allocators: what their structures prove before what shapes suggest.
+        // Allocators: proof by structures before guesses by shape.
         mimalloc::recognise(self);
         allocators::recognise(self);
         musl::recognise(self);
         glibc_malloc::recognise(self);
-        // The kernel may put a signal stack where the loader's memory is guessed to be.
+        // A signal stack may be where the loader's memory is guessed.
         signal_stacks::recognise(self);
         loader::recognise(self);
         if let Some(jvm) = &jvm {
@@ -258,14 +258,14 @@ impl<'a> Labeller<'a> {
         if let Some(go) = &go {
             go.recognise_pointed_to(self);
         }
-        // Names say less than what was found by other signs, shapes say least.
+        // Names are weaker evidence than other signs, and shapes the weakest.
         kernel_names::recognise(self);
         leftovers::recognise(self);
         exclusion::recognise(self);
         reserved::recognise(self);
     }
 
-    /// Labels the part of a range that has no label yet.
+    /// Labels the parts of a range that have no label yet.
     fn label(&mut self, range: AddressRange, label: &Label) {
         for range in self.unlabelled(range) {
             self.parts.insert(range.start, Labelled { range, label: label.clone() });
@@ -293,7 +293,7 @@ impl<'a> Labeller<'a> {
         free
     }
 
-    /// Whether any of a range has a label.
+    /// Whether any part of a range has a label.
     fn is_labelled(&self, range: AddressRange) -> bool {
         let last = self.parts.range(..range.end).next_back();
         last.is_some_and(|(_, part)| part.range.end > range.start)
@@ -305,7 +305,7 @@ impl<'a> Labeller<'a> {
         self.facts.images.iter().find(defines)
     }
 
-    /// The name of the file that shows a sign, without its directory.
+    /// The name, without directory, of the file that matches a sign.
     fn file_with(&self, sign: &Sign) -> Option<String> {
         let by_symbol = self.image_with(sign).map(|image| image.name.as_slice());
         let is_named = |path: &&&[u8]| {
@@ -316,12 +316,12 @@ impl<'a> Labeller<'a> {
         Some(words::file_name(path))
     }
 
-    /// The row at an address.
+    /// The row that contains an address.
     fn row_at(&self, address: u64) -> Option<Mapping<'a>> {
         self.maps.get(self.maps.find(address).mapping?)
     }
 
-    /// The rows that overlap a range, as far as no more than any image or stack has.
+    /// The rows that overlap a range, up to the most rows that any image or stack has.
     fn rows_in(&self, range: AddressRange) -> Vec<Mapping<'a>> {
         const MOST: usize = 4096;
         let place = self.maps.find(range.start);
@@ -330,12 +330,12 @@ impl<'a> Labeller<'a> {
         rows.take(MOST).take_while(|row| row.range.start < range.end).collect()
     }
 
-    /// The row that ends where the one at `start` begins.
+    /// The row that ends at `start`.
     fn row_below(&self, start: u64) -> Option<Mapping<'a>> {
         self.row_at(start.checked_sub(1)?)
     }
 
-    /// A pointer or `size_t` of the process at an address of its memory.
+    /// Reads a pointer or `size_t` at an address of the process.
     fn word(&self, address: u64) -> Option<u64> {
         let memory = self.memory?;
         let is_big = self.facts.machine == Some(Machine::S390x);
@@ -351,26 +351,26 @@ impl<'a> Labeller<'a> {
         if self.facts.word_size == Some(WordSize::Bits32) { 4 } else { 8 }
     }
 
-    /// The size of a page; never 0.
+    /// The page size in bytes; never 0.
     fn page_size(&self) -> u64 {
         if self.facts.page_size == 0 { 4096 } else { self.facts.page_size }
     }
 }
 
-/// The words in the bytes of a process, as far as they are no small numbers.
+/// Little-endian words in `bytes` that are large enough to be pointers (≥ 64 KiB).
 fn pointers(bytes: &[u8], word: usize) -> impl Iterator<Item = u64> {
     let words = bytes.chunks_exact(word.max(1));
     let value = |word: &[u8]| word.iter().rev().fold(0, |value: u64, &b| value << 8 | u64::from(b));
     words.map(value).filter(|&value| value >= 1 << 16)
 }
 
-/// Private memory without a name: what shapes are looked for in.
+/// Whether a row is private unnamed memory, the candidates for recognition by shape.
 fn is_unnamed_memory(row: &Mapping<'_>) -> bool {
     is_private_memory(row) && row.kind() == Kind::Anonymous
 }
 
-/// Private memory, also such as the program named: what structures are looked for in. glibc names
-/// its heaps where it is told to.
+/// Whether a row is private memory, named or not, the candidates for recognition by structure.
+/// glibc names its heaps if a tunable asks for it.
 fn is_private_memory(row: &Mapping<'_>) -> bool {
     let is_anonymous = matches!(row.kind(), Kind::Anonymous | Kind::NamedAnonymous { .. });
     is_anonymous && row.perms.read() && row.perms.write() && !row.perms.shared()

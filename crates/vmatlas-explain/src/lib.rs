@@ -34,7 +34,7 @@ pub mod crash;
 pub mod explain;
 pub mod label;
 
-// The example of the README is a test.
+// Runs the example of the README as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,8 +1,8 @@
-//! May a user read the maps of a process, and which rule decides.
+//! Determines whether a user may read the maps of a process, and which rule decides.
 //!
-//! Opening `/proc/PID/maps` asks for `PTRACE_MODE_READ_FSCREDS`, after the mount options of that
-//! /proc have had their say. [`gather`] collects what is known of the two processes, [`decide`] walks
-//! the kernel's rules over these [`Facts`] and calls nothing.
+//! Opening `/proc/PID/maps` checks `PTRACE_MODE_READ_FSCREDS`, after the mount options of that
+//! /proc. [`gather`] collects the facts about the two processes; [`decide`] evaluates the kernel's
+//! rules over these [`Facts`] and makes no system call.
 //!
 //! ```
 //! use std::path::Path;
@@ -14,8 +14,8 @@
 //! # Ok::<(), vmatlas_linux::access::Error>(())
 //! ```
 //!
-//! What is not modelled: a BPF program at the `ptrace_access_check` hook (nobody can list them without
-//! privileges). The check happens at open only: a file that is open stays readable.
+//! Not modelled: a BPF program at the `ptrace_access_check` hook, which cannot be listed without
+//! privileges. The check happens at open only: an open file stays readable.
 //!
 //! # References
 //! ptrace(2), "Ptrace access mode checking"; proc(5); Linux 6.18 `fs/proc/base.c`, `kernel/fork.c`

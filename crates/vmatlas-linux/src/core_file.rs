@@ -9,12 +9,12 @@ use std::path::Path;
 /// A core dump in a file, as a source of [`CoreDump`](vmatlas_explain::coredump::CoreDump).
 pub type CoreFile = RegularFile;
 
-/// The file that a core was of: the one by that path, if it still has that build id, else its debug
-/// file. Opens regular files only, and may wait for a file system.
+/// Opens the file behind a core's mapping: the file at that path if it still has that build id,
+/// otherwise its debug file. Opens only regular files, and may block on a file system.
 ///
 /// # Errors
 ///
-/// In a line, why neither can be used.
+/// One line with the reason why neither can be used.
 pub fn file_with_build_id(path: &[u8], build_id: &[u8]) -> Result<ElfFile, String> {
     let path = Path::new(OsStr::from_bytes(path));
     let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();

@@ -1,13 +1,13 @@
-//! Work that a hostile file system could hold up for ever.
+//! Time limits for work that a hostile file system could block for ever.
 //!
-//! A file of a process may lie on a file system whose server never answers (FUSE, NFS). A call
-//! that waits for it cannot be taken back, so it is made in a thread that can be left behind.
+//! A file of a process may be on a file system whose server never answers (FUSE, NFS). A blocked
+//! call cannot be cancelled, so it runs in a thread that can be abandoned.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Does `work` in a thread of its own and waits at most `limit` for it.
+/// Does `work` in a new thread and waits at most `limit`; `None` if it takes longer.
 pub fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> T + Send + 'static,
@@ -15,11 +15,11 @@ pub fn within<T: Send + 'static>(
     all_within(limit, [move |results: &Results<T>| results.add(work())]).pop()
 }
 
-/// What threads have found so far, and when the last of it came.
+/// The results of threads, and the time of the last one.
 pub struct Results<T>(Arc<Mutex<(Vec<T>, Instant)>>);
 
 impl<T> Results<T> {
-    /// Adds one. The wait for the next begins anew.
+    /// Adds a result and restarts the time limit.
     pub fn add(&self, result: T) {
         let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         found.0.push(result);
@@ -27,12 +27,12 @@ impl<T> Results<T> {
     }
 }
 
-/// How many times the limit the whole may take while results keep coming.
+/// Maximum total time, as a multiple of the limit, while results keep arriving.
 const MAX_WAITS: u32 = 5;
 
-/// Does each of `jobs` in a thread of its own, which may add any number of results, and gives
-/// those that came before nothing more did for `limit`: a machine may be busy. It waits at most
-/// five times as long in all.
+/// Runs each of `jobs` in its own thread, which may add any number of results. Returns the results
+/// when all jobs have ended or no result arrived for `limit`, which allows for a busy machine.
+/// Waits at most five times `limit`.
 pub fn all_within<T: Send + 'static>(
     limit: Duration,
     jobs: impl IntoIterator<Item = impl FnOnce(&Results<T>) + Send + 'static>,
@@ -42,7 +42,7 @@ pub fn all_within<T: Send + 'static>(
     let (running, ended) = channel::<()>();
     for job in jobs {
         let (running, results) = (running.clone(), Results(Arc::clone(&found)));
-        // Without a thread its results are missing, as if they came too late.
+        // If a thread cannot be started, its results are missing, as if they were late.
         let thread = std::thread::Builder::new().name("vmatlas-files".to_owned());
         let _ = thread.spawn(move || {
             job(&results);
@@ -54,7 +54,7 @@ pub fn all_within<T: Send + 'static>(
     loop {
         let end = (locked().1 + limit).min(start + MAX_WAITS * limit);
         let left = end.saturating_duration_since(Instant::now());
-        // Nothing is sent: it is over when no thread is left that could, or when time is up.
+        // The channel carries no data: it closes when all threads have ended.
         let is_late = ended.recv_timeout(left) == Err(RecvTimeoutError::Timeout);
         if !is_late || left.is_zero() {
             break;

@@ -1,4 +1,4 @@
-//! The ELF files of this machine: [`vmatlas_object::elf`], and what opens files for it.
+//! Opens ELF files of this machine for [`vmatlas_object::elf`].
 //!
 //! ```
 //! let file = std::fs::File::open("/proc/self/exe")?;
@@ -29,19 +29,19 @@ pub use vmatlas_object::elf::{
     SegmentFlags, SegmentType, SourceLocation, Symbol, SymbolSource, build_id_path, demangle,
 };
 
-/// Reads the headers of an ELF file; `None` where `file` is something else. Debug files are opened
-/// in our own mount namespace, regular files only.
+/// Reads the headers of an ELF file; `None` if `file` is not ELF. Debug files are opened in our own
+/// mount namespace, and only if they are regular.
 ///
-/// Reads by offset: `file`'s position stays as it is.
+/// Reads by offset: the position of `file` does not change.
 ///
 /// # Errors
 ///
-/// As [`ElfFile::read`].
+/// The same as [`ElfFile::read`].
 pub fn read(file: File) -> Result<Option<ElfFile>, ElfError> {
     Ok(read_shared(file)?.map(|(elf, _)| elf))
 }
 
-/// The same, with the file itself, for who wants it back.
+/// Reads the headers and returns the file too.
 pub(crate) fn read_shared(file: File) -> Result<Option<(ElfFile, Arc<RegularFile>)>, ElfError> {
     let metadata = file.metadata().map_err(|source| ElfError::Io {
         place: "file's size".into(),
@@ -53,7 +53,7 @@ pub(crate) fn read_shared(file: File) -> Result<Option<(ElfFile, Arc<RegularFile
     Ok(ElfFile::read(file.clone())?.map(|elf| (of_this_machine(elf), file)))
 }
 
-/// An image that is in memory, as the kernel's `[vdso]` is.
+/// Reads an image in memory, such as the kernel's `[vdso]`.
 pub(crate) fn from_bytes(bytes: Vec<u8>) -> Result<Option<ElfFile>, ElfError> {
     Ok(ElfFile::from_bytes(bytes)?.map(of_this_machine))
 }
@@ -62,25 +62,26 @@ fn of_this_machine(elf: ElfFile) -> ElfFile {
     elf.with_page_size(crate::page_size() as u64).with_debug_files(debug_files(open_regular))
 }
 
-/// A file that is mapped executable, for an unwinder; `None` for what is no regular file.
+/// An executable file for an unwinder; `None` if it is not regular.
 pub(crate) fn code_file(file: File) -> Option<CodeFile> {
     let metadata = file.metadata().ok()?;
     let modified = (metadata.mtime(), metadata.mtime_nsec());
     Some(CodeFile { source: Box::new(RegularFile::with_metadata(file, &metadata)?), modified })
 }
 
-/// What opens debug files for [`ElfFile::with_debug_files`], made of what opens files: regular ones
-/// only.
+/// Makes the function for [`ElfFile::with_debug_files`] from one that opens files; only regular
+/// files pass.
 pub fn debug_files(
     open: impl Fn(&Path) -> io::Result<File> + Send + 'static,
 ) -> impl Fn(&[u8]) -> io::Result<Source> + Send + 'static {
     move |path| Ok(Box::new(RegularFile::new(open(Path::new(OsStr::from_bytes(path)))?)?))
 }
 
-/// Opens a regular file of our own file system, and waits for nothing: whoever may write beside the
-/// program may have put a pipe there.
+/// Opens a regular file of our own file system without blocking: another user may have put a pipe
+/// beside the program.
 pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    // Opening a device may do things, so this asks before and, as it may have been replaced, after.
+    // Opening a device may have side effects, so the type is checked before and, as the file may be
+    // replaced, after.
     let regular = |metadata: fs::Metadata| match metadata.is_file() {
         true => Ok(()),
         false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),

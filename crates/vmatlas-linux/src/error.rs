@@ -1,40 +1,41 @@
-//! What can go wrong with a live process.
+//! Errors about live processes.
 
 use std::io;
 use std::path::PathBuf;
 
-/// A process that cannot be read, and why.
+/// The reason why a process cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// There is no such process, or `hidepid` hides it (proc(5)).
+    /// The process does not exist, or `hidepid` hides it (proc(5)).
     #[error("there is no process {process}")]
     NoSuchProcess {
-        /// The process as it was asked for: `1234` or `1234/1240`.
+        /// The requested process: `1234` or `1234/1240`.
         process: String,
     },
-    /// The kernel refused (`EACCES`, `EPERM`); [`access`](crate::access) tells which rule did.
+    /// The kernel refused (`EACCES`, `EPERM`); [`access`](crate::access) determines the rule that
+    /// did.
     #[error("process {process}: not permitted to read {file}")]
     Denied {
-        /// The process as it was asked for.
+        /// The requested process.
         process: String,
-        /// The file below its directory.
+        /// The file in its /proc directory.
         file: String,
-        /// What the kernel answered.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The process ended or executed another program, before what was asked for was known.
+    /// The process ended or executed another program during the request.
     #[error("process {process} has ended or executed another program meanwhile")]
     Vanished {
-        /// The process as it was asked for.
+        /// The requested process.
         process: String,
     },
-    /// Any other failure to read a file.
+    /// Any other error when reading a file.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the kernel answered.
+        /// The kernel's error.
         source: io::Error,
     },
 }

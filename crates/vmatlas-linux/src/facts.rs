@@ -1,8 +1,8 @@
-//! What can be known of a live process without looking into its memory, for its
-//! [labels](vmatlas_explain::label).
+//! Gathers the facts of a live process for its [labels](vmatlas_explain::label), without its
+//! memory.
 //!
-//! Everything is optional: what may not be read is missing. Files are opened by the caller (as
-//! [`Images`], with time limits), and no page table is walked but where stacks may lie.
+//! Every fact is optional: unreadable facts are missing. The caller opens the files (as [`Images`],
+//! with time limits). Page tables are walked only where stacks may be, unless `deep` is set.
 
 mod core;
 mod guards;
@@ -19,24 +19,24 @@ use vmatlas_explain::label::{Auxv, Facts, ImageFacts};
 use vmatlas_maps::uapi::auxvec::AT_PAGESZ;
 use vmatlas_maps::{Maps, WordSize};
 
-/// What the facts of a process are gathered from.
+/// The sources of a process's facts.
 #[derive(Clone, Copy)]
 pub struct FactSources<'a> {
     /// The process.
     pub process: &'a Process,
     /// Its rows.
     pub maps: &'a Maps,
-    /// The files of its rows, opened; without them nothing is known of its programs and libraries.
+    /// The opened files of its rows; without them there are no facts about programs and libraries.
     pub images: Option<&'a Images>,
-    /// Whether to look also where that takes long: all page tables of anonymous memory, whole
-    /// tables of symbols, jitdumps.
+    /// Whether to use slow sources: all page tables of anonymous memory, whole symbol tables,
+    /// jitdumps.
     pub deep: bool,
 }
 
 /// Gathers the facts of a process.
 pub fn gather_facts(sources: FactSources<'_>) -> Facts {
     let FactSources { process, maps, images, deep } = sources;
-    // Without its first thread it still has memory, which only the others show.
+    // A process without its main thread still has memory, which only its other threads show.
     let thread = process.living_thread();
     let process = thread.as_ref().unwrap_or(process);
     let mut facts = Facts::default();
@@ -58,7 +58,7 @@ pub fn gather_facts(sources: FactSources<'_>) -> Facts {
     facts
 }
 
-/// The programs and libraries of a process that is gone, from its files of today.
+/// The programs and libraries of an ended process, from its current files.
 pub fn gather_image_facts(
     images: &Images,
     maps: &Maps,
@@ -67,11 +67,11 @@ pub fn gather_image_facts(
     images::of(images, maps, &Auxv::default(), deep)
 }
 
-/// The auxiliary vector, and the word size that it shows.
+/// The auxiliary vector, and the word size that it implies.
 fn auxv(process: &Process) -> (Auxv, Option<WordSize>) {
     let Ok(bytes) = process.read("auxv") else { return Default::default() };
     let of_64: Vec<(u64, u64)> = pairs(&bytes, |word: &[u8; 8]| u64::from_ne_bytes(*word));
-    // The kernel gives every process the size of a page.
+    // The kernel gives every process the page size.
     if of_64.iter().any(|(kind, _)| *kind == AT_PAGESZ) {
         return (Auxv::new(of_64), Some(WordSize::Bits64));
     }
@@ -86,15 +86,15 @@ fn pairs<const N: usize>(bytes: &[u8], word: impl Fn(&[u8; N]) -> u64) -> Vec<(u
     pairs.take_while(|(kind, _)| *kind != 0).collect()
 }
 
-/// `start_brk` and `start_stack`, fields 47 and 28 of `stat`, see proc_pid_stat(5); 0 where they
-/// may not be seen.
+/// `start_brk` and `start_stack`, fields 47 and 28 of `stat`, see proc_pid_stat(5); 0 if the reader
+/// may not see them.
 fn starts(process: &Process) -> (Option<u64>, Option<u64>) {
     let Ok(stat) = process.read("stat") else { return (None, None) };
-    // The command name stands in parentheses and may hold anything.
+    // The command name is in parentheses and may contain any byte.
     let after_name = stat.rsplit(|&b| b == b')').next().unwrap_or_default();
     let fields: Vec<&str> =
         std::str::from_utf8(after_name).unwrap_or_default().split_ascii_whitespace().collect();
-    // The first one after the name is field 3.
+    // The first field after the name is field 3.
     let field = |number: usize| fields.get(number - 3)?.parse().ok().filter(|&value| value != 0);
     (field(47), field(28))
 }

@@ -1,10 +1,10 @@
-//! What the files behind mappings really are: names made certain, files opened safely.
+//! Verifies the names of mapped files, and opens them safely.
 //!
-//! The text leaves names open: `/x (deleted)` is a file `/x` whose name is gone or a file that is
-//! called so, `\012` is a line feed or four characters. Here each name is held against a second
-//! source: the raw name of `PROCMAP_QUERY`, the file behind `/proc/PID/map_files`, and device and
-//! inode of what lies at the path in the process's mount namespace. What none of these settles
-//! is said to be not certain.
+//! Names in maps are ambiguous: `/x (deleted)` is a deleted file `/x` or a file with that name,
+//! `\012` is a line feed or four characters. Each name is compared with a second source: the raw
+//! name of `PROCMAP_QUERY`, the file behind `/proc/PID/map_files`, and the device and inode at the
+//! path in the process's mount namespace. A name that none of these confirms is marked as not
+//! certain.
 
 use crate::deadline::{Results, all_within};
 use crate::error::Error;
@@ -25,45 +25,45 @@ use std::sync::Arc;
 use std::time::Duration;
 use vmatlas_maps::{AddressRange, Device, FileName, Mapping, Maps, restore_line_feeds};
 
-/// What is known of a file that is mapped.
+/// The verified facts about a mapped file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileTruth {
-    /// Its path in the process's mount namespace, without ` (deleted)` and with line feeds as
-    /// they are; the likelier reading of the name if it is not certain.
+    /// Its path in the process's mount namespace, without ` (deleted)` and with unescaped line
+    /// feeds; the likelier reading if it is not certain.
     pub path: Vec<u8>,
-    /// Whether the name it was opened by is gone; none where that cannot be told.
+    /// Whether the name by which it was opened was removed; `None` if unknown.
     pub deleted: Option<bool>,
-    /// Whether a second source proves path and `deleted`.
+    /// Whether a second source confirms `path` and `deleted`.
     pub certain: bool,
-    /// What lies at the path now.
+    /// The file that is at the path now.
     pub now: Now,
 }
 
-/// What lies at the path of a mapped file now.
+/// The file that is now at the path of a mapped file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Now {
     /// The file that is mapped.
     Same,
-    /// Nothing, and the file has no other link: its memory is all that is left.
+    /// No file, and the mapped file has no other link: only the mapping keeps it.
     Nothing,
-    /// Nothing, but the file has another link elsewhere, or is kept by one who has it open
-    /// under a new name.
+    /// No file, but the mapped file has another link, or a process that has it open linked it under
+    /// a new name.
     Linked,
-    /// Another file: the mapped one is outdated.
+    /// A different file: the mapped one is outdated.
     Replaced {
         /// The other file's inode number.
         inode: u64,
     },
-    /// It never had a name (`O_TMPFILE`, see open(2)).
+    /// The mapped file never had a name (`O_TMPFILE`, see open(2)).
     Unnamed,
-    /// Not known: the path cannot be reached from here, its file system did not answer, or the
-    /// other links cannot be counted (without privileges, and on overlayfs).
+    /// Unknown: the path cannot be reached from here, its file system did not answer, or the other
+    /// links cannot be counted (without privileges, and on overlayfs).
     Unknown,
 }
 
 impl Now {
-    /// A word or two for people; empty where there is nothing to say.
+    /// A short note for people; empty if there is nothing to note.
     pub fn note(self) -> &'static str {
         match self {
             Now::Same | Now::Unknown => "",
@@ -75,8 +75,8 @@ impl Now {
     }
 }
 
-/// What tells one file from another: device and inode as statx(2) gives them, which on btrfs and
-/// overlayfs are not those that maps shows.
+/// Identifies a file: device and inode from statx(2), which on btrfs and overlayfs differ from
+/// those in maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileId {
     device: Device,
@@ -91,9 +91,9 @@ struct Stat {
     regular: bool,
 }
 
-/// How long the file systems of a process may take to answer.
+/// Time limit for the file systems of a process.
 const LIMIT: Duration = Duration::from_secs(2);
-/// At most so many threads look at files at a time.
+/// Maximum number of concurrent threads that examine files.
 const MAX_JOBS: usize = 16;
 
 /// The files of a process.
@@ -102,11 +102,11 @@ pub struct Files(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The process's directory of links to its files, see proc_pid_map_files(5).
+    /// The process's directory of links to its mapped files, see proc_pid_map_files(5).
     map_files: Option<OwnedFd>,
-    /// The roots from which a path may be meant: d_path() prints paths as seen from the reader's
-    /// root, and those that lie outside of it from the root of their mount namespace; it knows
-    /// nothing of the process's chroot(2).
+    /// The roots to which a path may be relative. d_path() prints paths relative to the reader's
+    /// root, and paths outside of it relative to the root of their mount namespace; it ignores the
+    /// process's chroot(2).
     roots: Vec<Root>,
     mounts: Mounts,
     own_mounts: Mounts,
@@ -115,11 +115,11 @@ struct Inner {
 #[derive(Debug)]
 struct Root {
     dir: OwnedFd,
-    /// The reader's, which may be of another mount namespace than the process's.
+    /// Whether it is the reader's root, which may be in another mount namespace.
     own: bool,
 }
 
-/// The truth about each row's file.
+/// The verified facts about the file of each row.
 #[derive(Clone, Debug, Default)]
 pub struct FileTruths {
     of_row: Vec<Option<u32>>,
@@ -127,21 +127,21 @@ pub struct FileTruths {
 }
 
 impl FileTruths {
-    /// What is known of the file of row number `index`; none for a row without a file.
+    /// The facts about the file of row `index`; `None` for a row without a file.
     pub fn get(&self, index: usize) -> Option<&FileTruth> {
         let truth = (*self.of_row.get(index)?)?;
         self.truths.get(truth as usize)
     }
 }
 
-/// A file to be looked into, and one row of it.
+/// A file to examine, and one of its rows.
 struct Question {
     name: Vec<u8>,
     raw_name: Option<Vec<u8>>,
     row: Row,
 }
 
-/// What a row says of its file, besides the name.
+/// The file facts of a row, without the name.
 #[derive(Clone, Copy)]
 struct Row {
     range: AddressRange,
@@ -156,10 +156,10 @@ impl From<&Mapping<'_>> for Row {
 }
 
 impl Files {
-    /// The files of a process. In a copy of a /proc tree there are none to be had.
+    /// Opens the files of a process. In a copy of a /proc tree no files are available.
     ///
     /// # Errors
-    /// As for [`Process::read`].
+    /// The same as [`Process::read`].
     pub fn read(process: &Process) -> Result<Files, Error> {
         if !process.is_live() {
             let mounts = Mounts::read(process).unwrap_or_default();
@@ -168,13 +168,13 @@ impl Files {
         let thread = process.living_thread();
         let process = thread.as_ref().unwrap_or(process);
         let dir = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        // A thread has no map_files below task/, but it has as /proc/TID.
+        // A thread has no map_files below task/, but it has one as /proc/TID.
         let map_files = match process.id().tid {
             Some(tid) => format!("../../../{tid}/map_files"),
             None => "map_files".to_owned(),
         };
         let map_files = openat(process.dir(), map_files, dir, Mode::empty()).ok();
-        // Out of whatever chroot(2) it is in: above the top, `..` is the top.
+        // Leaves any chroot(2): at the top, `..` is the top.
         let its_root = openat(process.dir(), "root", dir, Mode::empty())
             .map(|root| openat(&root, "../".repeat(256), dir, Mode::empty()).unwrap_or(root));
         let own_root = rustix::fs::open("/", dir, Mode::empty());
@@ -193,15 +193,14 @@ impl Files {
         &self.0.mounts
     }
 
-    /// Makes the names of all rows' files certain, as far as that can be done. Each file is
-    /// asked for once.
+    /// Verifies the names of all rows' files as far as possible. Each file is examined once.
     pub fn truths(&self, process: &Process, maps: &Maps) -> FileTruths {
         self.truths_again(process, maps, &Maps::default(), &FileTruths::default())
     }
 
-    /// The same for another reading of the same process: what was certain of a file in the reading
-    /// `before`, whose rows are given, is taken over. A file whose name is removed meanwhile has
-    /// another name in the rows, and is asked for again.
+    /// Verifies the names in a later reading of the same process. Certain results of the earlier
+    /// reading `before`, whose rows are passed too, are kept. A file whose name was removed in
+    /// between has another name in the rows and is examined again.
     pub fn truths_again(
         &self,
         process: &Process,
@@ -268,8 +267,8 @@ impl Files {
         FileTruths { of_row, truths }
     }
 
-    /// Does `work` for each item and gives what came within `limit`. A mount that does not answer
-    /// holds up nothing but the items whose path leads there.
+    /// Does `work` for each item and returns the results that arrived within `limit`. A mount that
+    /// does not answer delays only the items whose path leads there.
     pub(crate) fn within_each<I: Send + 'static, T: Send + 'static>(
         &self,
         limit: Duration,
@@ -295,9 +294,10 @@ impl Files {
         all_within(limit, jobs)
     }
 
-    /// Opens the file behind a row for reading: through map_files, else by its path if what lies
-    /// there has the row's device and inode. Only regular files are opened, and never waited for:
-    /// do it [`within`](crate::within) a time limit all the same.
+    /// Opens the file behind a row for reading: through map_files, otherwise by its path if the
+    /// file there has the row's device and inode. Opens only regular files, without blocking on a
+    /// device or pipe. The file system may still block: call it [`within`](crate::within) a time
+    /// limit.
     pub fn open(&self, row: &Mapping<'_>, truth: Option<&FileTruth>) -> Option<File> {
         let files = &self.0;
         let row = Row::from(row);
@@ -310,10 +310,11 @@ impl Files {
         reopen(&fd).ok().filter(|file| stat_fd(file).is_ok_and(|opened| opened.id == stat.id))
     }
 
-    /// Opens a regular file by its path in the process's mount namespace, else in the reader's.
+    /// Opens a regular file by its path in the process's mount namespace, otherwise in the
+    /// reader's.
     ///
     /// # Errors
-    /// `ENOENT` where neither has a regular file there.
+    /// `ENOENT` if neither has a regular file there.
     pub fn open_path(&self, path: &Path) -> io::Result<File> {
         let path = path.strip_prefix("/").unwrap_or(path);
         let in_root = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
@@ -329,7 +330,7 @@ impl Files {
     }
 }
 
-/// Opens for reading what was found and is known to be a regular file.
+/// Opens a file for reading that is known to be regular.
 fn reopen(fd: &OwnedFd) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
@@ -338,26 +339,26 @@ fn reopen(fd: &OwnedFd) -> io::Result<File> {
 
 fn raw_name(query: &mut PointQuery<&Process>, row: &Mapping<'_>) -> Option<Vec<u8>> {
     let name = query.raw_name(row.range.start)?;
-    // The row may be another one by now.
+    // The row may have changed since.
     let escaped = name.split(|&b| b == b'\n').collect::<Vec<_>>().join(br"\012".as_slice());
     (escaped == row.name).then(|| name.to_vec())
 }
 
 impl Inner {
-    /// The file behind a row, without opening it. To follow the link takes CAP_SYS_ADMIN or
+    /// Stats the file behind a row without opening it. Following the link needs CAP_SYS_ADMIN or
     /// CAP_CHECKPOINT_RESTORE.
     fn behind(&self, row: Row) -> Option<(OwnedFd, Stat)> {
         let link = format!("{:x}-{:x}", row.range.start, row.range.end);
         let flags = OFlags::PATH | OFlags::CLOEXEC;
         let fd = openat(self.map_files.as_ref()?, link, flags, Mode::empty()).ok()?;
         let stat = stat_fd(&fd).ok()?;
-        // Another file may be mapped there by now. Overlayfs has an inode of its own, which maps
+        // A different file may be mapped there by now. Overlayfs has its own inodes, which maps
         // shows since 6.8.
         (stat.id.inode == row.inode || self.is_overlay(&stat)).then_some((fd, stat))
     }
 
-    /// The mounts where a path leads, in the process's namespace and in the reader's: all else
-    /// that may hold up a look at the path lies above these.
+    /// The mounts of a path in the process's namespace and in the reader's. Only the mounts above
+    /// them could delay a lookup as well.
     fn mounts_on_the_way(&self, path: &[u8]) -> [Option<u64>; 2] {
         [&self.mounts, &self.own_mounts].map(|mounts| mounts.at(path).map(|mount| mount.id))
     }
@@ -370,13 +371,13 @@ impl Inner {
         self.mount(stat).is_some_and(|mount| mount.fs_type == b"overlay")
     }
 
-    /// Whether a file lies on the device that a row shows: the file system's, which btrfs does
-    /// not give to stat; it is that of the mount.
+    /// Whether a file is on the device of a row. That is the file system's device, which btrfs does
+    /// not report in stat; the mount has it.
     fn is_on(&self, device: Device, stat: &Stat) -> bool {
         stat.id.device == device || self.mount(stat).is_some_and(|mount| mount.device == device)
     }
 
-    /// Whether this is the file of the row; `behind` is what map_files says it is.
+    /// Whether `stat` is the file of the row; `behind` is the file in map_files.
     fn is(&self, stat: &Stat, row: Row, behind: Option<&Stat>) -> bool {
         match behind {
             Some(behind) => stat.id == behind.id,
@@ -394,8 +395,8 @@ impl Inner {
         if question.raw_name.is_none() {
             readings.extend(Some(restore_line_feeds(name)).filter(|restored| *restored != name));
         }
-        // What lies at a path. In the reader's namespace that says something of files on the
-        // reader's mounts only.
+        // Looks up the file at a path. In the reader's namespace the result is valid only for files
+        // on the reader's mounts.
         let look = |root: &Root, path: &[u8]| {
             let (_, stat) = walk(&root.dir, path)?;
             let elsewhere = root.own
@@ -415,13 +416,13 @@ impl Inner {
         let reading_certain = readings.len() == 1;
         let name = readings.pop()?;
         let Some(path) = name.strip_suffix(b" (deleted)") else {
-            // It should be there and is not: another root, or a mount over it.
+            // The file should be there: the root differs, or a mount covers it.
             let path = name.into_owned();
             let now = Now::Unknown;
             return Some(FileTruth { path, deleted: Some(false), certain: false, now });
         };
-        // The name is gone if no link is left at all, or if its directory is there and has no
-        // entry that is called like this with ` (deleted)`.
+        // The name was removed if no link remains, or if its directory exists and has no entry with
+        // this name plus ` (deleted)`.
         let directory = &path[..path.iter().rposition(|&b| b == b'/')?];
         let is_home = |root: &&Root| {
             let same_mount = |stat: &Stat| match &behind {
@@ -434,7 +435,7 @@ impl Inner {
         let home = self.roots.iter().find(is_home);
         let no_link = behind.is_some_and(|behind| behind.links == 0);
         let deleted = home.is_some() || no_link;
-        // Where the directory is gone as well, the path is as good as its mount.
+        // If the directory is gone too, the path is as certain as its mount.
         let path_certain =
             home.is_some() || behind.is_some_and(|behind| self.mount(&behind).is_some());
         let unnamed = deleted && path.ends_with(format!("/#{}", row.inode).as_bytes());
@@ -442,7 +443,7 @@ impl Inner {
             Some(stat) if is(&stat) => Now::Linked,
             Some(stat) => Now::Replaced { inode: stat.id.inode },
             None => match behind {
-                // Overlayfs counts the links of the layer below, where nothing is deleted.
+                // Overlayfs counts the links of the lower layer, where nothing is deleted.
                 Some(behind) if behind.links > 0 && self.is_overlay(&behind) => Now::Unknown,
                 Some(behind) if behind.links > 0 => Now::Linked,
                 _ if unnamed => Now::Unnamed,
@@ -459,11 +460,11 @@ impl Inner {
     }
 }
 
-/// What lies at a path, without opening it. The paths that the kernel prints go through no symbolic
-/// link, and may be longer than a system call takes.
+/// Looks up a path without opening the file. Paths printed by the kernel contain no symbolic links,
+/// and may exceed the length limit of a system call.
 fn walk(root: &OwnedFd, path: &[u8]) -> Result<(OwnedFd, Stat), Errno> {
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    // Since Linux 5.6 one call does it, unless the path is too long for one.
+    // Since Linux 5.6 one call suffices, unless the path is too long.
     if !path.is_empty() && path.len() < 4096 {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
         match openat2(root, path, flags, Mode::empty(), resolve) {
@@ -487,7 +488,7 @@ fn walk(root: &OwnedFd, path: &[u8]) -> Result<(OwnedFd, Stat), Errno> {
 }
 
 fn stat_fd(fd: impl AsFd) -> Result<Stat, Errno> {
-    // Whatever the file system knows without asking its server will do.
+    // Attributes cached by the file system are enough.
     let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
     let want = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::MNT_ID;
     let stat = statx(fd, "", flags, want)?;

@@ -1,4 +1,4 @@
-//! The ELF files behind the rows of a process, each opened once.
+//! The ELF files behind a process's rows, each opened once.
 
 use crate::core_file::file_with_build_id;
 use crate::deadline::{Results, all_within};
@@ -11,20 +11,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use vmatlas_maps::{Device, Mapping, Maps};
 
-/// How long the file systems may take to give the headers of all files.
+/// Time limit for reading the headers of all files.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// So many files are opened of a process that is gone: a thread for each.
+/// Maximum number of files opened for an ended process, each in its own thread.
 const MAX_FILES: usize = 1024;
 
-/// How many sections of a file are looked at for each row: no program has as many, but a file that
-/// means harm may.
+/// Maximum number of sections examined per row. No program has as many, but a hostile file may.
 const MAX_SECTIONS: usize = 4096;
 
-/// The ELF files of a process. A file is opened when rows of it are first wanted, and once.
+/// The ELF files of a process. A file is opened once, when its rows are first requested.
 #[derive(Default)]
 pub struct Images {
-    /// The number of each row's file.
+    /// The file index of each row.
     file_of_row: Vec<Option<u32>>,
     files: Vec<MappedFile>,
 }
@@ -36,7 +35,7 @@ struct MappedFile {
     elf: Elf,
 }
 
-/// What tells one mapped file from another.
+/// Identifies a mapped file.
 #[derive(PartialEq, Eq, Hash)]
 struct FileKey {
     name: Box<[u8]>,
@@ -44,26 +43,26 @@ struct FileKey {
     inode: u64,
 }
 
-/// An ELF file that several threads and readings may share.
+/// An ELF file shared by threads and readings.
 pub type SharedElf = Arc<Mutex<ElfFile>>;
 
 #[derive(Clone, Default)]
 enum Elf {
     #[default]
     NotTried,
-    /// It is no ELF file, cannot be opened, or did not answer in time.
+    /// It is not ELF, cannot be opened, or did not answer in time.
     None,
     Open(SharedElf),
 }
 
-/// An ELF file as a row shows it. Nobody else reads the file meanwhile.
+/// An ELF file as a row maps it, locked for this reader.
 pub struct Image<'i> {
     elf: MutexGuard<'i, ElfFile>,
     bias: Option<u64>,
 }
 
 impl Images {
-    /// The files of these rows, none of them opened yet.
+    /// The files of these rows, none of them open.
     pub fn new(maps: &Maps) -> Images {
         let mut numbers: HashMap<(&[u8], Device, u64), u32> = HashMap::new();
         let mut images = Images::default();
@@ -84,7 +83,7 @@ impl Images {
         images
     }
 
-    /// The same for another reading of the same process: files that were opened stay open.
+    /// The files of another reading of the same process; open files stay open.
     pub fn again(&self, maps: &Maps) -> Images {
         let known: HashMap<&FileKey, &Elf> =
             self.files.iter().map(|file| (&file.key, &file.elf)).collect();
@@ -95,8 +94,8 @@ impl Images {
         images
     }
 
-    /// Opens the files of those rows that `wanted` lets through, by their index, unless they were
-    /// opened before. What is no ELF file, cannot be opened, or does not answer in time is left out.
+    /// Opens the files of the rows whose index passes `wanted`, unless they are open. Skips files
+    /// that are not ELF, cannot be opened, or do not answer in time.
     pub fn open(
         &mut self,
         files: &Files,
@@ -127,8 +126,9 @@ impl Images {
         }
     }
 
-    /// Opens the files of a process that is gone: those of today that have the build ids which
-    /// `build_id` gives for rows. Gives the first row of each file that is not opened, and in a line why.
+    /// Opens the files of an ended process: current files with the build ids that `build_id`
+    /// returns for rows. Returns the first row of each file that was not opened, and the reason in
+    /// one line.
     pub fn open_by_build_id(
         &mut self,
         maps: &Maps,
@@ -169,13 +169,13 @@ impl Images {
         refused.into_iter().filter_map(first).collect()
     }
 
-    /// The first row of the file that a row is of.
+    /// The first row of the same file as row `index`.
     pub fn first_row(&self, index: usize) -> Option<usize> {
         let number = self.file_of_row.get(index).copied()??;
         self.files.get(number as usize)?.rows.first().copied()
     }
 
-    /// The image of which a row is a part, if its file is open. Waits for whoever reads the file.
+    /// The image of a row, if its file is open. Waits for other readers of the file.
     pub fn of_row(&self, maps: &Maps, index: usize) -> Option<Image<'_>> {
         let (file, elf) = self.file_of(index)?;
         let elf = elf.lock().unwrap_or_else(PoisonError::into_inner);
@@ -183,13 +183,13 @@ impl Images {
         Some(Image { elf, bias })
     }
 
-    /// The file of a row and its number, for work in another thread.
+    /// The file of a row and its index, for use in another thread.
     pub fn shared(&self, index: usize) -> Option<(u32, SharedElf)> {
         let (_, elf) = self.file_of(index)?;
         Some((self.file_of_row.get(index).copied()??, elf.clone()))
     }
 
-    /// What the load bias of a row's file follows from, for work in another thread.
+    /// The input for the load bias of a row's file, for use in another thread.
     pub fn row_of_file(&self, maps: &Maps, index: usize) -> Option<RowOfFile> {
         self.file_of(index)?.0.row_of_file(maps, index)
     }
@@ -204,7 +204,7 @@ impl Images {
     }
 }
 
-/// A row of a file, and the rows of the same file beside it.
+/// A row of a file, and the nearest other rows of the same file.
 #[derive(Clone, Debug)]
 pub struct RowOfFile {
     row: FileMapping,
@@ -212,8 +212,8 @@ pub struct RowOfFile {
 }
 
 impl RowOfFile {
-    /// What to subtract from an address in the row to get one of its file; none if the file is not
-    /// mapped as a program or library, but as data.
+    /// The load bias: subtract it from an address in the row to get the file's address. `None` if
+    /// the file is mapped as data, not as a program or library.
     pub fn bias(&self, elf: &ElfFile) -> Option<u64> {
         elf.load_bias(self.row, &self.siblings)
     }
@@ -221,7 +221,7 @@ impl RowOfFile {
 
 impl MappedFile {
     fn row_of_file(&self, maps: &Maps, index: usize) -> Option<RowOfFile> {
-        // The nearest count, and a process may map a file tens of thousands of times.
+        // Only the nearest rows count, because a process may map a file tens of thousands of times.
         let at = self.rows.partition_point(|&other| other < index);
         let near = at.saturating_sub(ElfFile::MAX_SIBLINGS)
             ..(at + ElfFile::MAX_SIBLINGS).min(self.rows.len());
@@ -232,18 +232,18 @@ impl MappedFile {
 }
 
 impl Image<'_> {
-    /// The file.
+    /// The ELF file.
     pub fn elf(&self) -> &ElfFile {
         &self.elf
     }
 
-    /// What to subtract from an address of the process to get one of the file; none if the file is
-    /// not mapped as a program or library, but as data.
+    /// The load bias: subtract it from a process address to get the file's address. `None` if the
+    /// file is mapped as data, not as a program or library.
     pub fn bias(&self) -> Option<u64> {
         self.bias
     }
 
-    /// The sections that lie in a row, in the order of their addresses.
+    /// The sections in a row, sorted by address.
     pub fn sections(&self, row: &Mapping<'_>) -> Vec<&Section> {
         let Some(bias) = self.bias else { return Vec::new() };
         let start = row.range.start.wrapping_sub(bias);
@@ -261,7 +261,7 @@ fn file_mapping(row: &Mapping<'_>) -> FileMapping {
     FileMapping { start: row.range.start, end: row.range.end, offset: row.offset, flags }
 }
 
-/// A file to be opened in another thread.
+/// A file to open in another thread.
 struct Job {
     row: Mapping<'static>,
     name: Vec<u8>,

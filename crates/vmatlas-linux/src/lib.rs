@@ -1,5 +1,5 @@
-//! Live Linux processes: their rows, files, memory and symbols, who may read them, and a recorder.
-//! This is the only crate of vmatlas that talks to the kernel.
+//! Reads and records live Linux processes for vmatlas. This is the only crate that talks to the
+//! kernel. It prints nothing.
 //!
 //! ```
 //! use std::path::Path;
@@ -11,23 +11,21 @@
 //! # Ok::<(), vmatlas_linux::Error>(())
 //! ```
 //!
-//! - [`Process`] is a handle to a process; [`Process::rows`] reads its rows, [`PointQuery`] asks
-//!   for one address.
-//! - [`files::Files`] makes the names of files certain, [`Images`] opens the files as ELF.
-//! - [`gather_facts`] and [`gather_core_facts`] gather the facts from which
-//!   [labels](vmatlas_explain::label) are made; [`ProcessMemory`] reads the memory of a process.
-//! - `record` follows a program and records the changes of its memory; [`symbols`] resolves the
-//!   addresses of a recording to functions and lines.
-//! - [`RegularFile`] is an open file as a source of bytes, as for [`vmatlas_explain::coredump`].
-//! - [`fn@spool`] puts what comes through a pipe into a file.
+//! - [`Process`] is a handle to a process. [`Process::rows`] reads its rows, [`PointQuery`] queries
+//!   one address.
+//! - [`files::Files`] verifies the names of mapped files, [`Images`] opens their ELF contents.
+//! - [`gather_facts`] and [`gather_core_facts`] gather the facts for
+//!   [labels](vmatlas_explain::label); [`ProcessMemory`] reads a process's memory for them.
+//! - [`record`] follows a program and records the calls that change its memory; [`symbols`]
+//!   resolves recorded addresses to functions and lines.
+//! - [`RegularFile`] is an open file as a source of bytes, for example for
+//!   [`vmatlas_explain::coredump`].
+//! - [`fn@spool`] copies a pipe into a file.
 //! - [`postmortem`] reads the stack of a process that has ended.
-//! - [`access`] decides who may read a process's maps.
+//! - [`access`] determines who may read a process's maps.
 //!
-//! Features, both on by default: `record` for the recorder, which needs a C compiler for zstd, and
-//! `scenarios` for the runner of scenarios.
-//!
-//! This crate prints nothing. Only the recorder stops a process or writes to it, and only the
-//! recorder and [`ProcessMemory`] read its memory.
+//! Only [`record`] stops or writes to the target. Only [`record`] and [`ProcessMemory`] read its
+//! memory.
 
 pub mod access;
 mod core_file;
@@ -68,12 +66,12 @@ pub use regular_file::RegularFile;
 pub use snapshot::{Empty, Snapshot, Source};
 pub use spool::{SpoolCut, SpoolError, Spooled, spool};
 
-/// The size of a page of this machine, in bytes.
+/// The page size of this machine, in bytes.
 pub fn page_size() -> usize {
     rustix::param::page_size()
 }
 
-// The example of the README is a test.
+// Runs the example of the README as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

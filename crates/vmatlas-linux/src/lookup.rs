@@ -1,4 +1,4 @@
-//! What the file system says now of the files in a log of strace(1).
+//! The current state of the files in a strace(1) log.
 
 use crate::elf;
 use crate::mounts::Mounts;
@@ -13,13 +13,13 @@ use vmatlas_maps::{Device, KernelVersion, Kind};
 use vmatlas_recording::strace::{ElfFacts, FileFacts, KernelMapping, Lookup, Program};
 use vmatlas_space::{KernelProfile, Vsyscall};
 
-/// How many interpreters a script may lead through (fs/exec.c).
+/// Maximum depth of script interpreters (fs/exec.c).
 const SCRIPTS: usize = 5;
-/// The longest first line of a script (`BINPRM_BUF_SIZE`).
+/// Maximum length in bytes of a script's first line (`BINPRM_BUF_SIZE`).
 const SHEBANG: u64 = 256;
 
-/// Looks files up in the file system of this machine. They may have changed since the log was
-/// written: whoever uses it should say so.
+/// Looks up files in the file system of this machine. They may have changed since the log was
+/// written: the caller should say so.
 #[derive(Debug, Default)]
 pub struct FilesNow {
     mounts: Mounts,
@@ -28,7 +28,7 @@ pub struct FilesNow {
 }
 
 impl FilesNow {
-    /// With the mounts of this process.
+    /// Uses the mounts of the calling process.
     pub fn new() -> FilesNow {
         let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
         FilesNow { mounts: Mounts::parse(&mounts), ..FilesNow::default() }
@@ -53,13 +53,13 @@ impl FilesNow {
         profile
     }
 
-    /// How many files were found.
+    /// The number of files found.
     pub fn found(&self) -> usize {
         self.files.values().flatten().count()
     }
 
-    /// Device and inode as maps shows them: the device is the mount's, where stat may show
-    /// another (btrfs, overlays).
+    /// Device and inode as maps shows them. The device is the mount's; stat may report another
+    /// (btrfs, overlays).
     fn facts(&self, path: &Path) -> Option<FileFacts> {
         let real = path.canonicalize().ok()?;
         let wanted = StatxFlags::INO | StatxFlags::MNT_ID;
@@ -133,7 +133,7 @@ impl Lookup for FilesNow {
     }
 }
 
-/// Opens a regular file and nothing else: what a log names may be anything by now.
+/// Opens a regular file only: a path in a log may refer to anything by now.
 fn open(path: &Path) -> Option<File> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     let regular = std::fs::metadata(path).is_ok_and(|found| found.is_file());
@@ -141,7 +141,7 @@ fn open(path: &Path) -> Option<File> {
     file.filter(|file| regular && file.metadata().is_ok_and(|found| found.is_file()))
 }
 
-/// The interpreter that the first line of a script names.
+/// The interpreter in the first line of a script.
 fn script(path: &Path) -> Option<PathBuf> {
     let mut head = Vec::new();
     open(path)?.take(SHEBANG).read_to_end(&mut head).ok()?;

@@ -7,28 +7,28 @@ use std::os::fd::OwnedFd;
 use vmatlas_maps::{AddressRange, Maps};
 use vmatlas_object::Memory;
 
-/// The memory of a live process, read through `/proc/PID/mem`: once opened, it stays the address
-/// space it was, whatever the process executes and whoever gets its number.
+/// The memory of a live process, read through `/proc/PID/mem`. An open file stays with its address
+/// space, even if the process executes another program or its pid is reused.
 ///
-/// Reading brings in pages that were swapped out. Pages that were never touched stay so as far as
-/// anyone sees: the kernel maps its page of zeroes, which counts nowhere. That holds of private
-/// memory only: a hole of shared memory would be filled, so what is shared is not read at all.
+/// Reading swaps in pages. An untouched page stays uncounted, because the kernel maps its zero
+/// page. This holds only for private memory: reading a hole of shared memory would fill it, so
+/// shared memory is not read.
 ///
-/// A page of a file comes from its file system, which may keep the reader waiting; one that a
-/// userfaultfd is to give is refused by the kernel (`EIO`).
+/// Reading a file page can block on its file system. The kernel refuses to read a missing page of a
+/// userfaultfd (`EIO`).
 #[derive(Debug)]
 pub struct ProcessMemory {
     file: OwnedFd,
-    /// In order.
+    /// Sorted.
     private: Vec<AddressRange>,
 }
 
 impl ProcessMemory {
-    /// Opens the memory of a process for reading, as far as these rows of it are private; this takes
-    /// the rights of ptrace(2).
+    /// Opens the memory of a process for reading, restricted to the private rows of `maps`. This
+    /// needs ptrace(2) permission.
     ///
     /// # Errors
-    /// As for [`Process::read`].
+    /// The same as [`Process::read`].
     pub fn open(process: &Process, maps: &Maps) -> Result<ProcessMemory, Error> {
         let mut private: Vec<AddressRange> = Vec::new();
         for row in maps.iter().filter(|row| row.perms.read() && !row.perms.shared()) {
@@ -42,7 +42,7 @@ impl ProcessMemory {
         Ok(ProcessMemory { file, private })
     }
 
-    /// How much of what begins at an address may be read in one go.
+    /// The number of bytes from an address that one read may cover.
     fn readable(&self, address: u64) -> u64 {
         let at = self.private.partition_point(|range| range.end <= address);
         let range = self.private.get(at).filter(|range| range.contains(address));

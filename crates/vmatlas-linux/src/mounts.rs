@@ -8,15 +8,15 @@ use vmatlas_maps::Device;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Mount {
-    /// Its number, unique while it is mounted; statx(2) gives it as `stx_mnt_id`.
+    /// Its id, unique while it is mounted; statx(2) returns it as `stx_mnt_id`.
     pub id: u64,
-    /// The file system's device, which is the one that maps shows.
+    /// The file system's device, as maps shows it.
     pub device: Device,
-    /// Where it is mounted, as seen from the process's root.
+    /// The mount point, relative to the process's root.
     pub point: Vec<u8>,
     /// The type of the file system, such as `ext4`.
     pub fs_type: Vec<u8>,
-    /// What is mounted: a block device's path or any word.
+    /// The mounted source: a block device's path or any word.
     pub source: Vec<u8>,
 }
 
@@ -28,30 +28,30 @@ impl Mounts {
     /// Reads the mounts of a process.
     ///
     /// # Errors
-    /// As for [`Process::read`].
+    /// The same as [`Process::read`].
     pub fn read(process: &Process) -> Result<Mounts, Error> {
         Ok(Mounts::parse(&process.read("mountinfo")?))
     }
 
-    /// The mounts in the text of a mountinfo; lines that are none are left out.
+    /// Parses the text of a mountinfo; skips invalid lines.
     pub fn parse(text: &[u8]) -> Mounts {
         Mounts(text.split(|&b| b == b'\n').filter_map(mount).collect())
     }
 
-    /// The mount of that number.
+    /// The mount with this id.
     pub fn by_id(&self, id: u64) -> Option<&Mount> {
         self.0.iter().find(|mount| mount.id == id)
     }
 
-    /// The mount of that device under which `path` lies: of several the one mounted deepest,
-    /// and where none is above the path the first of that device.
+    /// The mount of `device` that contains `path`: the deepest mount point above the path,
+    /// otherwise the first mount of the device.
     pub fn holding(&self, device: Device, path: &[u8]) -> Option<&Mount> {
         let of_device = || self.0.iter().filter(|mount| mount.device == device);
         let above = of_device().filter(|mount| mount.is_above(path));
         above.max_by_key(|mount| mount.point.len()).or_else(|| of_device().next())
     }
 
-    /// The mount that `path` leads to, of whatever device.
+    /// The mount that contains `path`, on any device.
     pub(crate) fn at(&self, path: &[u8]) -> Option<&Mount> {
         let above = self.0.iter().filter(|mount| mount.is_above(path));
         above.max_by_key(|mount| mount.point.len())
@@ -65,7 +65,7 @@ impl Mount {
     }
 }
 
-/// `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw`.
+/// Parses `36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw`.
 fn mount(line: &[u8]) -> Option<Mount> {
     let mut fields = line.split(|&b| b == b' ');
     let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
@@ -77,7 +77,7 @@ fn mount(line: &[u8]) -> Option<Mount> {
     Some(Mount { id, device, point, fs_type, source })
 }
 
-/// Blanks, tabs, line feeds and backslashes stand as three octal digits (fs/seq_file.c).
+/// Decodes blanks, tabs, line feeds and backslashes, which are three octal digits (fs/seq_file.c).
 fn unescape(text: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;

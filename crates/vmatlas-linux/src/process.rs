@@ -10,14 +10,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use vmatlas_maps::KernelVersion;
 
-/// The most that is read of a small file of /proc; mountinfo is the largest.
+/// Maximum number of bytes read from a small file of /proc; mountinfo is the largest.
 const SMALL_FILE: u64 = 16 << 20;
 /// `PF_EXITING` and `PF_KTHREAD` of include/linux/sched.h, unchanged since 2.6.27.
 const PF_EXITING: u64 = 0x4;
 const PF_KTHREAD: u64 = 0x0020_0000;
 
-/// A process or thread, held by its directory in /proc: once opened, its number may be given
-/// to another process and this handle still means the first.
+/// A process or thread, held by its open directory in /proc. The handle keeps referring to this
+/// process even if its pid is reused.
 #[derive(Debug)]
 pub struct Process {
     dir: OwnedFd,
@@ -25,16 +25,16 @@ pub struct Process {
     id: ProcessId,
 }
 
-/// The number of a process, and of a thread of it if only that is meant.
+/// The id of a process, and of one of its threads if only that is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProcessId {
-    /// The process, which is the number of its first thread.
+    /// The process id, which is the id of its main thread.
     pub pid: u32,
-    /// The thread.
+    /// The thread id.
     pub tid: Option<u32>,
 }
 
-/// Written `1234` or `1234/1240`.
+/// Formats `1234` or `1234/1240`.
 impl fmt::Display for ProcessId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.pid)?;
@@ -42,20 +42,21 @@ impl fmt::Display for ProcessId {
     }
 }
 
-/// What the kernel says of a task in `stat`, see proc_pid_stat(5).
+/// The state of a task in `stat`, see proc_pid_stat(5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TaskState {
-    /// Dead and not yet waited for, or about to be.
+    /// The task is a zombie or is exiting.
     pub(crate) ended: bool,
-    /// A thread of the kernel, which has no address space.
+    /// The task is a kernel thread, which has no address space.
     pub(crate) kernel_thread: bool,
 }
 
 impl Process {
-    /// Opens a process, or a thread of it, below a directory that is laid out like /proc.
+    /// Opens a process or one of its threads in `proc`, a directory laid out like /proc.
     ///
     /// # Errors
-    /// [`Error::NoSuchProcess`], or [`Error::Denied`] where `hidepid=1` closes the directory.
+    /// [`Error::NoSuchProcess`] if it does not exist or is hidden; [`Error::Denied`] if `hidepid=1`
+    /// closes the directory.
     pub fn open(proc: &Path, id: ProcessId) -> Result<Process, Error> {
         let mut path = proc.join(id.pid.to_string());
         if let Some(tid) = id.tid {
@@ -76,7 +77,7 @@ impl Process {
         }
     }
 
-    /// A thread of this process.
+    /// Opens a thread of this process.
     pub(crate) fn thread(&self, tid: u32) -> Result<Process, Error> {
         let name = format!("task/{tid}");
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -86,24 +87,24 @@ impl Process {
         Ok(Process { dir, path: self.path.join(name), id })
     }
 
-    /// The number of this process in that /proc, which may be of another pid namespace; none if
-    /// it does not show this process.
+    /// The pid of the calling process in `proc`, which may belong to another pid namespace; `None`
+    /// if it does not show the calling process.
     pub fn own_pid(proc: &Path) -> Option<u32> {
         std::fs::read_link(proc.join("self")).ok()?.to_str()?.parse().ok()
     }
 
-    /// This process.
+    /// Opens the calling process.
     ///
     /// # Errors
-    /// As for [`open`](Process::open).
+    /// The same as [`open`](Process::open).
     pub fn this(proc: &Path) -> Result<Process, Error> {
         let pid = Process::own_pid(proc);
         let pid = pid.ok_or_else(|| Error::NoSuchProcess { process: "self".to_owned() })?;
         Process::open(proc, ProcessId { pid, tid: None })
     }
 
-    /// The numbers of the processes with that command name (`comm`, proc_pid_comm(5)), in order;
-    /// the kernel keeps 15 bytes of a name.
+    /// The pids of the processes with this command name (`comm`, proc_pid_comm(5)), sorted. The
+    /// kernel truncates a command name to 15 bytes.
     ///
     /// # Errors
     /// [`Error::Io`] if the directory cannot be listed.
@@ -127,25 +128,25 @@ impl Process {
         Ok(pids)
     }
 
-    /// Its number.
+    /// The process or thread id.
     pub fn id(&self) -> ProcessId {
         self.id
     }
 
-    /// Its command name, at most 15 bytes.
+    /// Reads the command name, at most 15 bytes.
     ///
     /// # Errors
-    /// As for [`read`](Process::read).
+    /// The same as [`read`](Process::read).
     pub fn comm(&self) -> Result<Vec<u8>, Error> {
         let mut comm = self.read("comm")?;
         comm.pop_if(|last| *last == b'\n');
         Ok(comm)
     }
 
-    /// The numbers of its threads.
+    /// Lists the thread ids.
     ///
     /// # Errors
-    /// As for [`read`](Process::read).
+    /// The same as [`read`](Process::read).
     pub fn threads(&self) -> Result<Vec<u32>, Error> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = openat(&self.dir, "task", flags, Mode::empty())
@@ -155,10 +156,11 @@ impl Process {
         Ok(names.collect())
     }
 
-    /// The bytes of a small file of its directory.
+    /// Reads a small file (at most 16 MiB) of its /proc directory.
     ///
     /// # Errors
-    /// [`Error::Vanished`], [`Error::Denied`], or [`Error::Io`].
+    /// [`Error::Vanished`] if the process ended, [`Error::Denied`] if the kernel refuses, otherwise
+    /// [`Error::Io`].
     pub fn read(&self, file: &str) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         let opened = File::from(self.open_file(file)?);
@@ -184,7 +186,7 @@ impl Process {
             Errno::NOENT if self.is_hidden() => {
                 Error::Denied { process, file: file.to_owned(), source: errno.into() }
             }
-            // An older kernel or a copy of a /proc tree may lack a file.
+            // An older kernel or a copied /proc tree may lack a file.
             Errno::NOENT if self.is_gone() => Error::Vanished { process },
             Errno::ACCESS | Errno::PERM => {
                 Error::Denied { process, file: file.to_owned(), source: errno.into() }
@@ -193,19 +195,19 @@ impl Process {
         }
     }
 
-    /// Whether it is the kernel's, and not in a copy of a /proc tree.
+    /// Whether the directory is the kernel's and not a copy of a /proc tree.
     pub fn is_live(&self) -> bool {
         fstatfs(&self.dir).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC)
     }
 
-    /// The version of the kernel it runs on; none in a copy of a /proc tree.
+    /// The version of its kernel; `None` in a copy of a /proc tree.
     pub fn kernel_version(&self) -> Option<KernelVersion> {
         let release = rustix::system::uname();
         release.release().to_str().ok()?.parse().ok().filter(|_| self.is_live())
     }
 
-    /// Whether `hidepid` keeps it from this reader: then even its own directory is said not to be
-    /// there (`pid_getattr` of Linux 6.18 fs/proc/base.c), unlike one of a process that has ended.
+    /// Whether `hidepid` hides it from this reader. Then even its own directory reports ENOENT
+    /// (`pid_getattr` of Linux 6.18 fs/proc/base.c), unlike that of an ended process.
     fn is_hidden(&self) -> bool {
         matches!(statat(&self.dir, "", AtFlags::EMPTY_PATH), Err(Errno::NOENT))
     }
@@ -214,8 +216,8 @@ impl Process {
         self.is_live() && statat(&self.dir, "stat", AtFlags::empty()).is_err()
     }
 
-    /// A thread that lives on, if the first one has ended: that one has no address space, no root
-    /// directory and no mounts any more.
+    /// A living thread, if the main thread has ended: the main thread then has no address space,
+    /// root directory or mounts.
     pub(crate) fn living_thread(&self) -> Option<Process> {
         if self.id.tid.is_some() || !self.state().ok()??.ended {
             return None;
@@ -225,7 +227,7 @@ impl Process {
         threads.into_iter().find(lives)
     }
 
-    /// What `stat` says; none in a copy of a /proc tree that does not have it.
+    /// Reads `stat`; `None` in a copy of a /proc tree that lacks it.
     pub(crate) fn state(&self) -> Result<Option<TaskState>, Error> {
         let stat = match self.read("stat") {
             Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
@@ -233,7 +235,7 @@ impl Process {
             }
             stat => stat?,
         };
-        // The command name stands in parentheses and may hold anything.
+        // The command name is in parentheses and may contain any byte.
         let Some(name_end) = stat.iter().rposition(|&b| b == b')') else { return Ok(None) };
         let mut fields = stat[name_end + 1..]
             .split(|b| b.is_ascii_whitespace())
@@ -248,12 +250,12 @@ impl Process {
         }))
     }
 
-    /// The size of its address space in pages, as the kernel counts it (`total_vm`).
+    /// The size of its address space in pages (`total_vm`).
     pub(crate) fn total_pages(&self) -> Option<u64> {
         self.page_count(0)
     }
 
-    /// Its resident pages.
+    /// The number of its resident pages.
     pub(crate) fn resident_pages(&self) -> Option<u64> {
         self.page_count(1)
     }

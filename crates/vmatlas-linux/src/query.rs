@@ -1,4 +1,4 @@
-//! Asking for one address of a process.
+//! Queries one address of a process.
 
 use crate::error::Error;
 use crate::process::Process;
@@ -12,27 +12,28 @@ use std::borrow::Borrow;
 use std::os::fd::OwnedFd;
 use vmatlas_maps::{AddressRange, Device, Kind, Mapping, Maps, Perms};
 
-/// The kernel refuses a larger buffer for a name (fs/proc/task_mmu.c, 6.11 to 7.3).
+/// Maximum size in bytes of the name buffer that the kernel accepts (fs/proc/task_mmu.c, 6.11 to
+/// 7.3).
 const NAME: usize = 4096;
 
-/// Asks a process for the mapping at an address: by `PROCMAP_QUERY`, which takes half a
+/// Queries the mapping at an address of a process: by `PROCMAP_QUERY`, which takes half a
 /// microsecond, or by reading its maps on kernels before 6.11.
 #[derive(Debug)]
 pub struct PointQuery<P> {
     process: P,
     file: OwnedFd,
     name: Vec<u8>,
-    /// The last reading of the text, where the call does not answer.
+    /// The last text reading, if the ioctl is not available.
     text: Maps,
 }
 
-/// Which mapping is asked for.
+/// Selects the mapping to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Which {
-    /// The one that covers the address.
+    /// The mapping that covers the address.
     Covering,
-    /// That one, or the next above it.
+    /// The mapping that covers the address, otherwise the next one above it.
     CoveringOrNext,
 }
 
@@ -40,21 +41,21 @@ impl<P: Borrow<Process>> PointQuery<P> {
     /// Opens the process's maps.
     ///
     /// # Errors
-    /// As for [`Process::rows`].
+    /// The same as [`Process::rows`].
     pub fn open(process: P) -> Result<Self, Error> {
         let thread = process.borrow().living_thread();
         let file = thread.as_ref().unwrap_or(process.borrow()).open_file(Source::Maps.file())?;
         Ok(PointQuery { process, file, name: vec![0; NAME], text: Maps::default() })
     }
 
-    /// The mapping at an address; none where nothing is mapped, as in a zombie.
+    /// The mapping at an address; `None` if nothing is mapped there, as in a zombie.
     ///
-    /// The name has its line feeds unescaped where the kernel answers the call, and is escaped
-    /// where the text had to be read; [`raw_name`](PointQuery::raw_name) tells the two apart.
+    /// The name has unescaped line feeds if the ioctl answers, and escaped ones if the text was
+    /// read; [`raw_name`](PointQuery::raw_name) distinguishes the two.
     ///
     /// # Errors
-    /// [`Error::Vanished`] if the address space is gone: the process executed another program after
-    /// [`open`](PointQuery::open), or is no more. Else as for [`Process::rows`].
+    /// [`Error::Vanished`] if the address space is gone, because the process ended or executed
+    /// another program after [`open`](PointQuery::open). Otherwise the same as [`Process::rows`].
     pub fn find(&mut self, address: u64, which: Which) -> Result<Option<Mapping<'_>>, Error> {
         let flags = if which == Which::CoveringOrNext { COVERING_OR_NEXT_VMA } else { 0 };
         match procmap_query(&self.file, address, flags, &mut self.name) {
@@ -62,10 +63,10 @@ impl<P: Borrow<Process>> PointQuery<P> {
                 let length = (answer.vma_name_size as usize).saturating_sub(1).min(NAME);
                 return Ok(Some(mapping(&answer, &self.name[..length])));
             }
-            // The gate page [vsyscall] is in the text only.
+            // Only the text contains the gate page [vsyscall].
             Err(Errno::NOENT) if which == Which::Covering && !gate(address) => return Ok(None),
-            // ENAMETOOLONG: the text has names of any length. ENOTTY: before 6.11. ESRCH: there
-            // may be no address space, or another thread that has it.
+            // ENAMETOOLONG: the text has names of any length. ENOTTY: before 6.11. ESRCH: there may
+            // be no address space, or another thread may have it.
             Err(Errno::NOENT | Errno::NAMETOOLONG | Errno::NOTTY | Errno::SRCH) => {}
             Err(errno) => return Err(self.process.borrow().error("maps", errno)),
         }
@@ -79,15 +80,15 @@ impl<P: Borrow<Process>> PointQuery<P> {
         Ok(place.mapping.or(next).and_then(|index| self.text.get(index)))
     }
 
-    /// The name of the mapping at an address with its line feeds as they are; none where only
-    /// the text is to be had, which has them escaped, or where nothing is mapped.
+    /// The name of the mapping at an address with unescaped line feeds; `None` if only the text is
+    /// available, which escapes them, or if nothing is mapped.
     pub fn raw_name(&mut self, address: u64) -> Option<&[u8]> {
         let answer = procmap_query(&self.file, address, 0, &mut self.name).ok()?;
         Some(&self.name[..(answer.vma_name_size as usize).saturating_sub(1).min(NAME)])
     }
 }
 
-/// Above every address of a process: where x86-64 has its gate page.
+/// Whether an address is above every user address, where x86-64 has its gate page.
 fn gate(address: u64) -> bool {
     address >> 63 != 0
 }

@@ -1,4 +1,4 @@
-//! The recorder: follows a program and writes down what changes its memory.
+//! The recorder: follows a program and records the calls that change its memory.
 
 pub(crate) mod arch;
 mod attach;
@@ -35,30 +35,31 @@ use std::process::{Command, ExitStatus};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vmatlas_recording::Meta;
 
-/// How a recording is to be made.
+/// The options of a recording.
 #[non_exhaustive]
 pub struct Options {
-    /// The file that it is written to; one that is there is replaced.
+    /// The output file; an existing file is replaced.
     pub output: PathBuf,
-    /// When it ends by itself.
+    /// The limits at which the recording ends.
     pub limits: Limits,
-    /// Takes what the user asks by signals.
+    /// Receives the user's requests by signals.
     pub control: Option<Control>,
-    /// Told what happens.
+    /// Receives reports during the recording.
     pub news: Option<Listener>,
-    /// What shall record; chosen by what is asked and permitted if none is given.
+    /// The backend; if `None`, it is chosen by the other options and the permissions.
     pub backend: Option<Backend>,
-    /// How many bytes of stack perf events copy with each call, at most 65,528: deeper frames
-    /// are missing.
+    /// Bytes of stack that perf events copy with each call, at most 65,528; deeper frames are
+    /// missing.
     pub stack_bytes: u32,
-    /// Also records who touches pages first (perf events only), and which pages are in memory.
+    /// Also records the thread that first touches each page (perf events only), and the resident
+    /// pages.
     pub pages: bool,
-    /// Holds the kernel's own record of changes against the events (needs perf and CAP_PERFMON).
+    /// Compares the kernel's own log of changes with the events (needs perf and CAP_PERFMON).
     pub audit: bool,
 }
 
 impl Options {
-    /// As they are if nothing else is asked for.
+    /// The default options for this output file.
     pub fn new(output: PathBuf) -> Options {
         Options {
             output,
@@ -73,26 +74,26 @@ impl Options {
     }
 }
 
-/// Listens to a recorder.
+/// A callback for a recorder's reports.
 pub type Listener = Box<dyn FnMut(&News<'_>) + Send>;
 
-/// What a recorder tells while it works.
+/// A report of a running recorder.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum News<'a> {
-    /// It has begun, with this backend, for this reason.
+    /// The recording has begun; the text names the backend and the reason for it.
     Begun(&'a str),
-    /// Some times a second.
+    /// Progress, several times a second.
     Progress(Progress),
-    /// Nothing is recorded any more, and the program runs on.
+    /// The recording has ended, and the program runs on.
     Ended,
 }
 
-/// How far a recording is.
+/// The progress of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Since it began.
+    /// Time since the recording began.
     pub elapsed: Duration,
     /// Events so far.
     pub events: u64,
@@ -102,39 +103,39 @@ pub struct Progress {
     pub size: u64,
 }
 
-/// What sees the calls of a program.
+/// The interface that observes a program's calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
-    /// ptrace(2) with a seccomp filter: for programs that are launched. Loses nothing.
+    /// ptrace(2) with a seccomp filter: for launched programs. Loses no events.
     Ptrace,
-    /// perf_event_open(2): also for programs that run. Cheap; stacks may be lost or cut.
+    /// perf_event_open(2): also for running programs. Cheap; stacks may be lost or truncated.
     Perf,
 }
 
-/// A recording that was made.
+/// The result of a recording.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Report {
-    /// How the program ended, if it was launched.
+    /// The exit status of a launched program.
     pub status: Option<ExitStatus>,
-    /// How true it is.
+    /// The measured accuracy of the recording.
     pub truth: Truth,
-    /// What the audit found, if one was asked for.
+    /// The result of the audit, if requested.
     pub audit: Option<Audit>,
-    /// What the user should know.
+    /// Notices for the user.
     pub notices: Vec<Notice>,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub size: u64,
-    /// Why the file ends before the program did.
+    /// The write error that ended the file before the program ended.
     pub failed: Option<io::Error>,
 }
 
-/// Why nothing was recorded.
+/// The reason why nothing was recorded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordError {
-    /// The program could not be run under the recorder.
+    /// The program could not be launched under the recorder.
     #[error(transparent)]
     Launch(#[from] LaunchError),
     /// Perf events cannot be used.
@@ -143,37 +144,37 @@ pub enum RecordError {
     /// The process cannot be read.
     #[error(transparent)]
     Process(#[from] crate::Error),
-    /// The recording's file could not be made.
+    /// The output file could not be created.
     #[error("{}: {source}", path.display())]
     Output {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
 }
 
-/// Runs a program and records it and all its children, until the last of them has ended: by
-/// ptrace(2) and a seccomp filter that stops them in calls which can change their memory, unless
-/// another backend is asked for. Needs no privileges.
+/// Runs a program and records it and all its descendants, until the last of them has ended. The
+/// default backend is ptrace(2) with a seccomp filter that stops them in calls that can change
+/// their memory. It needs no privileges.
 ///
-/// If this process dies, the kernel kills the program with it: with a filter, it could not go on
-/// without (`PTRACE_O_EXITKILL`). Recorded by perf events it goes on.
+/// If this process dies, the kernel kills a traced program too, because it cannot continue with its
+/// filter (`PTRACE_O_EXITKILL`). A program recorded by perf events continues.
 ///
 /// # Errors
-/// [`RecordError`]: then the program has not run.
+/// [`RecordError`]; the program did not run.
 pub fn launch(command: Command, options: Options) -> Result<Report, RecordError> {
-    // Only perf events tell of page faults and of the kernel's trees.
+    // Only perf events report page faults and writes to the kernel's trees.
     let needs_perf = options.audit || options.pages;
     if options.backend == Some(Backend::Perf) || (needs_perf && options.backend.is_none()) {
         return record(attach::Launched::prepare(command, &options)?, options);
     }
-    // Who takes signals stands for the program towards its shell.
+    // A recorder that takes signals represents the program to its shell.
     let job = options.control.is_some();
     record(ptrace::Launched { command, options: ptrace::Options { job } }, options)
 }
 
-/// Makes a recording of what a source sees. Without one there is no file.
+/// Records the calls of a source. Without a recording, no file remains.
 fn record<S: CallSource>(source: S, options: Options) -> Result<Report, RecordError> {
     let Options { output: path, limits, control, news, pages, .. } = options;
     let output = open(&path)?;
@@ -186,21 +187,22 @@ fn record<S: CallSource>(source: S, options: Options) -> Result<Report, RecordEr
             Ok(Report { status, notices, audit, ..recorder.finish() })
         }
         Err(error) => {
-            // It holds nothing.
+            // The file is empty.
             let _ = std::fs::remove_file(&path);
             Err(error)
         }
     }
 }
 
-/// Records a process that runs, all its threads and those that come, and its children to be,
-/// until the last of them has ended, a limit is reached, or the user interrupts. The program is
-/// never stopped, and nothing of the recorder is left in it.
+/// Records a running process, its present and future threads, and its future children, until the
+/// last of them has ended, a limit is reached, or the user interrupts. The program is never
+/// stopped, and no part of the recorder remains in it.
 ///
-/// What is older than the attach is told as such ([`Maker::Before`](vmatlas_recording::Maker)).
+/// Mappings older than the attach have the maker [`Maker::Before`](vmatlas_recording::Maker).
 ///
 /// # Errors
-/// [`RecordError`].
+/// [`RecordError`] if the process cannot be read, perf events are not available, or the output file
+/// cannot be created.
 pub fn attach(pid: u32, options: Options) -> Result<Report, RecordError> {
     record(attach::Running::attach(pid, &options)?, options)
 }
@@ -215,7 +217,7 @@ fn open(path: &Path) -> Result<Output, RecordError> {
     Output::create(path).map_err(|source| RecordError::Output { path: path.to_owned(), source })
 }
 
-/// What a recording that is made here and now says of itself.
+/// The metadata of a recording made now on this machine.
 fn meta(backend: &str, command: Vec<Vec<u8>>) -> Meta {
     let uname = rustix::system::uname();
     let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
@@ -233,15 +235,15 @@ fn meta(backend: &str, command: Vec<Vec<u8>>) -> Meta {
     }
 }
 
-/// Lets a command run in a process group of its own, so that it does not get what is typed for the
-/// program that is recorded.
+/// Puts a command into its own process group, so that it does not receive the terminal's signals
+/// for the recorded program.
 pub fn in_own_group(command: &mut Command) -> &mut Command {
     use std::os::unix::process::CommandExt as _;
     command.process_group(0)
 }
 
-/// The exit status that says how a program ended. If a signal killed it, this process ends by the
-/// same one, so that who waits for it cannot tell the two apart; no core is dumped.
+/// The exit code that repeats a program's end. If a signal killed it, this process kills itself
+/// with the same signal, without a core dump, so that its parent sees the same status.
 pub fn end_as(status: ExitStatus) -> std::process::ExitCode {
     use rustix::process::{Resource, Rlimit, setrlimit};
     use std::os::unix::process::ExitStatusExt as _;
@@ -249,7 +251,7 @@ pub fn end_as(status: ExitStatus) -> std::process::ExitCode {
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
         let _ = signal_hook::low_level::emulate_default_handler(signal);
     }
-    // What a shell says of a signal that is not deadly for us.
+    // The shell's exit code for a signal that does not kill us.
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
     std::process::ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))
 }

@@ -1,4 +1,4 @@
-//! Recordings in files, and those that are being made now.
+//! Finished recordings in files, and recordings in progress.
 
 use crate::process::Process;
 use crate::regular_file::RegularFile;
@@ -7,14 +7,14 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use vmatlas_recording::{Recording, looks_like_recording};
 
-/// A recording in a file, which may still grow: what is there when it is opened counts.
+/// A recording in a file, which may still grow; only the part present at opening is read.
 pub type RecordingFile = RegularFile;
 
-/// Opens the recording that some vmatlas is making of a process, as far as it is written: what is
-/// not older than a tenth of a second may be missing.
+/// Opens the recording that a running vmatlas is making of a process, up to the part already
+/// written; the last tenth of a second may be missing.
 ///
-/// It is found by the open files of the process's tracer (`TracerPid`, proc_pid_status(5)), or of
-/// all processes called `vmatlas` whose files we may see.
+/// It is found among the open files of the process's tracer (`TracerPid`, proc_pid_status(5)), or
+/// of all processes named `vmatlas` whose files we may see.
 pub fn recording_of(pid: u32) -> Option<Recording<RecordingFile>> {
     let proc = Path::new("/proc");
     let status = std::fs::read_to_string(proc.join(pid.to_string()).join("status")).ok()?;
@@ -33,7 +33,7 @@ pub fn recording_of(pid: u32) -> Option<Recording<RecordingFile>> {
     })
 }
 
-/// The regular files that a process has open, by links that lead to them whatever their names are.
+/// The regular files that a process has open, as links that work whatever the files' names are.
 fn files_of(pid: u32) -> impl Iterator<Item = PathBuf> {
     let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let links = entries.map(|entry| entry.path());

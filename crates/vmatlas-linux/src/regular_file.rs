@@ -1,12 +1,12 @@
-//! Reading an open file by offset.
+//! Reads an open file by offset.
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use vmatlas_object::ReadAt;
 
-/// An open regular file as a source of bytes. It is read with pread(2), and not mapped into memory,
-/// for a file that is cut meanwhile would kill us with SIGBUS.
+/// An open regular file as a source of bytes. It is read with pread(2) and not mapped, because
+/// truncation would then kill us with SIGBUS.
 #[derive(Debug)]
 pub struct RegularFile {
     file: File,
@@ -14,19 +14,19 @@ pub struct RegularFile {
 }
 
 impl RegularFile {
-    /// Takes a file; its position stays as it is. Its size is that of now.
+    /// Wraps a file; its position does not change. Its size is the current one.
     ///
     /// # Errors
     ///
-    /// If fstat(2) fails, or it is no regular file: a pipe has no offsets, and reading a device may
-    /// have side effects.
+    /// If fstat(2) fails, or the file is not regular: a pipe has no offsets, and reading a device
+    /// may have side effects.
     pub fn new(file: File) -> io::Result<RegularFile> {
         let metadata = file.metadata()?;
         RegularFile::with_metadata(file, &metadata)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
     }
 
-    /// The same for a file whose metadata is known.
+    /// Wraps a file with known metadata.
     pub(crate) fn with_metadata(file: File, metadata: &Metadata) -> Option<RegularFile> {
         metadata.is_file().then(|| RegularFile { file, size: metadata.len() })
     }

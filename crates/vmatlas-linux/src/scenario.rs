@@ -1,8 +1,8 @@
-//! Scenarios on the running kernel: their operations are done by processes made for them, and
-//! the rows that `/proc/PID/maps` then shows are given back.
+//! Runs scenarios on the running kernel: forked processes perform their operations, and the
+//! resulting rows of `/proc/PID/maps` are returned.
 //!
-//! A [`Runner`] keeps a small process that does nothing but fork the processes of scenarios; it
-//! executes the calling program again, whose `main` begins with [`serve_if_asked`].
+//! A [`Runner`] keeps a small process that only forks the processes of scenarios. That process
+//! executes the calling program again, whose `main` must begin with [`serve_if_asked`].
 
 mod compile;
 mod environment;
@@ -19,30 +19,30 @@ pub use server::serve_if_asked;
 
 use std::io;
 
-/// A scenario that was not run to its end.
+/// The reason why a scenario did not complete.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunnerError {
-    /// It asks for something that cannot be done, such as an open file that nothing has made.
+    /// It requests an impossible operation, for example on a file that was never opened.
     #[error("line {line}: {what}")]
     Scenario {
         /// The line of the step.
         line: u32,
-        /// What is wrong.
+        /// The reason.
         what: String,
     },
-    /// It took longer than the runner's limit; all its processes were ended.
+    /// It exceeded the runner's time limit; all its processes were killed.
     #[error("line {line}: the step did not end within {seconds} seconds")]
     Hung {
-        /// The line of the step that was being done.
+        /// The line of the current step.
         line: u32,
-        /// The limit.
+        /// The time limit in seconds.
         seconds: u64,
     },
-    /// A process of it was ended by a signal, as happens if it destroys its own memory.
+    /// A signal killed one of its processes, as happens if it destroys its own memory.
     #[error("line {line}: a process of the scenario was ended by signal {signal}")]
     Killed {
-        /// The line of the step that was being done.
+        /// The line of the current step.
         line: u32,
         /// The signal.
         signal: i32,
@@ -53,20 +53,20 @@ pub enum RunnerError {
         /// The line of the step.
         line: u32,
     },
-    /// The rows are longer than 256 MiB altogether.
+    /// The rows exceed 256 MiB in total.
     #[error("line {line}: there are too many rows")]
     TooLong {
-        /// The line of the step that was being done.
+        /// The line of the current step.
         line: u32,
     },
-    /// The addresses of the region are in use, or the kernel does not say which they are.
+    /// The addresses of the region are in use, or the kernel does not report them.
     #[error("there is no place for the region")]
     NoRegion,
-    /// The process that runs scenarios could not be started or ended: most likely the program
-    /// does not call [`serve_if_asked`].
+    /// The server process could not be started, or it ended: most likely the program does not call
+    /// [`serve_if_asked`].
     #[error("the process that runs scenarios: {0}")]
     Server(io::Error),
-    /// A directory for the scenario's files cannot be made or entered.
+    /// The directory for the scenario's files cannot be created or entered.
     #[error("a directory for the scenario's files: {0}")]
     Directory(io::Error),
     /// The rows of the processes cannot be read.
@@ -74,7 +74,7 @@ pub enum RunnerError {
     Rows {
         /// The line of the step.
         line: u32,
-        /// What the kernel answered.
+        /// The kernel's error.
         source: io::Error,
     },
 }

@@ -1,4 +1,4 @@
-//! Reading all rows of a process.
+//! Reads all rows of a process.
 
 use crate::error::Error;
 use crate::process::Process;
@@ -10,27 +10,27 @@ use std::thread;
 use std::time::Duration;
 use vmatlas_maps::{Maps, MapsReader};
 
-/// The rows of a process at one moment, as near as the kernel lets one come to that.
+/// The rows of a process at one moment, as nearly as the kernel allows.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// The rows, with a warning for whatever is not certain about them.
+    /// The rows, with a warning for each uncertainty.
     pub maps: Maps,
-    /// Why there is no row, if there is none.
+    /// The reason why there are no rows; `None` if there are rows.
     pub empty: Option<Empty>,
-    /// The thread through which they were read, if the process's first has ended.
+    /// The thread whose maps were read, if the main thread has ended.
     pub thread: Option<u32>,
 }
 
-/// Why a process has no mapping.
+/// The reason why a process has no mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Empty {
-    /// A thread of the kernel.
+    /// It is a kernel thread.
     KernelThread,
-    /// It has ended, and its parent has not waited for it.
+    /// It is a zombie.
     Zombie,
-    /// It has unmapped everything.
+    /// It unmapped everything.
     Unmapped,
 }
 
@@ -48,12 +48,12 @@ impl std::fmt::Display for Empty {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
-    /// The rows alone; cheap.
+    /// Only the rows; cheap.
     Maps,
-    /// With the sizes of each row. The kernel walks the page tables for it, which takes longer
-    /// the more memory is resident.
+    /// With the sizes of each row. The kernel walks the page tables, so the cost grows with the
+    /// resident memory.
     Smaps,
-    /// One row for all, with the sums of those sizes.
+    /// One row with the sums of those sizes.
     Rollup,
 }
 
@@ -67,26 +67,27 @@ impl Source {
     }
 }
 
-/// How often a reading that does not hold together is tried again.
+/// Number of attempts to get a consistent reading.
 const ATTEMPTS: usize = 4;
-/// How many pages the kernel may count for what it does not show, or the other way round.
+/// Tolerated difference in pages between the rows and the kernel's count.
 const FEW_PAGES: u64 = 16;
-/// How much is taken apart at once; the kernel gives at most a page of whole lines for each read,
-/// or one line that is longer.
+/// Bytes parsed at once. The kernel returns at most a page of whole lines for each read, or one
+/// longer line.
 const BUFFER: usize = 128 << 10;
 
 impl Process {
     /// Reads all rows.
     ///
-    /// A read of many rows is not one moment (proc_pid_maps(5)), so the sizes of the rows are
-    /// compared with the kernel's own count of the pages mapped: if they differ, the process
-    /// changed its mappings meanwhile, and the reading is repeated, as it is if the address space
-    /// was gone at the end, because the process executed another program.
-    /// One that will not hold together is given with a warning. If the first thread has ended,
-    /// the rows are read through another one.
+    /// Reading many rows is not atomic (proc_pid_maps(5)). Therefore the sizes of the rows are
+    /// compared with the kernel's count of mapped pages. If they differ, the process changed its
+    /// mappings during the read, and the read is repeated. It is also repeated if the address space
+    /// was gone at the end, because the process executed another program. After several failed
+    /// attempts, the last reading is returned with a warning. If the main thread has ended, the
+    /// rows are read through another thread.
     ///
     /// # Errors
-    /// [`Error::Denied`], [`Error::Vanished`], or [`Error::Io`].
+    /// [`Error::Denied`] if the kernel refuses, [`Error::Vanished`] if the process ended, otherwise
+    /// [`Error::Io`].
     pub fn rows(&self, source: Source) -> Result<Snapshot, Error> {
         let mut last: Option<Maps> = None;
         let mut difference = None;
@@ -113,17 +114,17 @@ impl Process {
             if source == Source::Rollup {
                 return Ok(whole);
             }
-            // The kernel moves a mapping in steps, in the midst of which it counts it twice.
+            // The kernel moves a mapping in steps, and counts it twice in between.
             let rows = pages(&whole.maps);
             let counts = [before, self.total_pages()];
             difference = counts.into_iter().flatten().find(|counted| *counted != rows);
-            // Twice the same is what the kernel has, though its count be a little off: before 4.12
-            // it hid the guard page of a stack, and not all have a gate page.
+            // Two equal readings are accepted although the count differs: before 4.12 the kernel
+            // hid the guard page of a stack, and not every kernel has a gate page.
             let again = || {
                 difference.is_some_and(|counted| counted.abs_diff(rows) <= FEW_PAGES)
                     && last.as_ref().is_some_and(|last| last.iter().eq(whole.maps.iter()))
             };
-            // What is gone may have gone before the last row.
+            // The address space may have vanished before the last row was read.
             let holds = (difference.is_none() || again()) && !is_gone(&file);
             if whole.maps.is_ordered() && holds {
                 return Ok(whole);
@@ -142,8 +143,9 @@ impl Process {
         Ok(torn(last, &format!("{warning}{counts}")))
     }
 
-    /// How long reading will take, roughly, where it depends on how much memory is resident: the
-    /// kernel looks at each page (30 ns measured on Linux 6.18, a 2.5 GHz Xeon, pages of 4 KiB).
+    /// Rough estimate of the time of a read that depends on the resident memory; `None` if it does
+    /// not. The kernel visits each page (30 ns measured on Linux 6.18, a 2.5 GHz Xeon, pages of 4
+    /// KiB).
     pub fn cost(&self, source: Source) -> Option<Duration> {
         const PER_PAGE: u64 = 30;
         if source == Source::Maps {
@@ -165,31 +167,31 @@ impl Process {
         Ok((reader.finish(), file))
     }
 
-    /// The snapshot of a process that shows no row; none if it should be asked again.
+    /// The snapshot of a process that shows no rows; `None` if the read should be repeated.
     fn without_rows(&self, source: Source) -> Result<Option<Snapshot>, Error> {
         let empty =
             |why| Ok(Some(Snapshot { maps: Maps::default(), empty: Some(why), thread: None }));
-        // Read first: once it has ended, this is 0 as well.
+        // Read first: once the process has ended, this is 0 as well.
         let unmapped = self.total_pages() == Some(0);
         let Some(state) = self.state()? else { return empty(Empty::Unmapped) };
         if state.kernel_thread {
             return empty(Empty::KernelThread);
         }
         if !state.ended {
-            // Else it executes another program at this moment.
+            // Otherwise it is executing another program at this moment.
             return if unmapped { empty(Empty::Unmapped) } else { Ok(None) };
         }
         let Some(thread) = self.living_thread() else { return empty(Empty::Zombie) };
         match thread.rows(source) {
             Ok(snapshot) => Ok(Some(Snapshot { thread: thread.id().tid, ..snapshot })),
-            // Another one may live on.
+            // Another thread may still live.
             Err(Error::Vanished { .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
 }
 
-/// Reads until the buffer is full or the file ends; a short read of a file of /proc is no end.
+/// Reads until the buffer is full or the file ends; a short read in /proc is not the end.
 fn fill(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     let mut length = 0;
     while length < buffer.len() {
@@ -203,7 +205,7 @@ fn fill(file: &OwnedFd, buffer: &mut [u8]) -> Result<usize, Errno> {
     Ok(length)
 }
 
-/// Reads the rest of a long file in another thread, while this one takes it apart.
+/// Reads the rest of a long file in another thread, while this thread parses it.
 fn read_beside(file: &OwnedFd, reader: &mut MapsReader) -> Result<(), Errno> {
     let (full, filled) = sync_channel(1);
     let (done, used) = channel::<Vec<u8>>();
@@ -219,28 +221,28 @@ fn read_beside(file: &OwnedFd, reader: &mut MapsReader) -> Result<(), Errno> {
         });
         for (buffer, length) in filled {
             reader.push(&buffer[..length]);
-            // At the end nobody takes it back.
+            // At the end the receiver is gone.
             drop(done.send(buffer));
         }
         reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
-/// How many pages the rows cover, without the gate page, which belongs to no process.
+/// The number of pages that the rows cover, without the gate page, which belongs to no process.
 fn pages(maps: &Maps) -> u64 {
-    // It alone lies where the kernel is.
+    // Only the gate page is at a kernel address.
     let rows = maps.iter().filter(|row| row.range.start >> 63 == 0);
     let bytes = rows.fold(0u64, |sum, row| sum.saturating_add(row.range.size()));
     bytes / rustix::param::page_size() as u64
 }
 
-/// Whether the address space that an open file shows is gone: its process ended or executed
-/// another program.
+/// Whether the address space of an open file is gone, because its process ended or executed another
+/// program.
 pub(crate) fn is_gone(maps: &OwnedFd) -> bool {
     match procmap_query(maps, 0, COVERING_OR_NEXT_VMA, &mut []) {
         Ok(_) | Err(Errno::NOENT) => false,
         Err(Errno::SRCH) => true,
-        // A kernel before 6.11, or another file than maps.
+        // A kernel before 6.11, or a file other than maps.
         Err(_) => rustix::io::pread(maps, &mut [0][..], 0).map_or(true, |length| length == 0),
     }
 }

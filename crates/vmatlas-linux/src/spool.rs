@@ -1,45 +1,45 @@
-//! Input that comes in order, put into a file so that any part of it can be read.
+//! Copies sequential input into a file for random access.
 
 use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 
-/// Blocks of zeros of this size, in bytes, take no room in the file.
+/// Zero blocks of this size, in bytes, become holes in the file.
 const BLOCK: usize = 4096;
-/// Bytes that are copied at once.
+/// Bytes copied at once.
 const PORTION: usize = 64 << 10;
 
-/// Input that was copied into a file without a name.
+/// Input copied into an unnamed file.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Spooled {
-    /// The file, which goes when it is closed.
+    /// The file; it is removed when closed.
     pub file: File,
-    /// Why the file does not hold all of the input.
+    /// The reason why the copy is incomplete; `None` if it is complete.
     pub cut: Option<SpoolCut>,
 }
 
-/// Why a copy ended before its input.
+/// The reason why a copy is incomplete.
 #[derive(Debug)]
 pub enum SpoolCut {
-    /// The input could not be read any further, as happens if compressed bytes are damaged.
+    /// Reading failed, for example because compressed data is damaged.
     Damaged {
-        /// How many bytes were copied.
+        /// Bytes copied.
         bytes: u64,
-        /// What reading answered.
+        /// The error of the read.
         error: io::Error,
     },
-    /// There is more than the limit.
+    /// The input exceeds the limit.
     Limit {
         /// The limit, in bytes.
         bytes: u64,
     },
 }
 
-/// Why there is no copy.
+/// The reason why there is no copy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SpoolError {
-    /// A temporary file cannot be made.
+    /// The temporary file cannot be created.
     #[error("cannot make a temporary file for it: {0}")]
     Create(#[source] io::Error),
     /// The temporary file cannot be written.
@@ -47,19 +47,19 @@ pub enum SpoolError {
     Write(#[source] io::Error),
 }
 
-/// Copies at most about `limit` bytes of input into a temporary file.
+/// Copies about `limit` bytes of input at most into a temporary file.
 ///
 /// # Errors
-/// The temporary file cannot be made or written. Input that cannot be read is no error: see
-/// [`Spooled::cut`].
+/// If the temporary file cannot be created or written. A read error is reported in [`Spooled::cut`]
+/// instead.
 pub fn spool(input: impl Read, limit: u64) -> Result<Spooled, SpoolError> {
     let mut file = unlinked().map_err(SpoolError::Create)?;
     let cut = copy(input, &mut file, limit).map_err(SpoolError::Write)?;
     Ok(Spooled { file, cut })
 }
 
-/// A file without a name, so that nothing stays behind. Large ones belong in /var/tmp
-/// (file-hierarchy(7)): /tmp may be memory.
+/// Creates an unnamed file, so that nothing is left behind. Large files belong in /var/tmp
+/// (file-hierarchy(7)): /tmp may be in memory.
 fn unlinked() -> io::Result<File> {
     match std::env::var_os("TMPDIR") {
         Some(_) => tempfile::tempfile(),
@@ -95,7 +95,7 @@ fn copy(mut input: impl Read, file: &mut File, limit: u64) -> io::Result<Option<
     Ok(cut)
 }
 
-/// Fills a portion as far as there are bytes; gives the error that stopped it before.
+/// Fills a portion until the input ends; returns a read error beside the count.
 fn fill(input: &mut impl Read, portion: &mut [u8]) -> (usize, Option<io::Error>) {
     let mut done = 0;
     while done < portion.len() {
@@ -114,7 +114,7 @@ mod tests {
     use super::*;
     use std::os::unix::fs::MetadataExt as _;
 
-    /// Gives bytes, then an error.
+    /// Returns bytes, then an error.
     struct Damaged<'a>(&'a [u8]);
 
     impl Read for Damaged<'_> {

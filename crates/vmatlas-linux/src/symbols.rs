@@ -1,5 +1,5 @@
-//! From addresses of code to functions and source lines: of a recording's stacks, afterwards and
-//! elsewhere, each distinct address once.
+//! Resolves code addresses to functions and source lines: after the recording, possibly on another
+//! machine, and each distinct address once.
 //!
 //! ```
 //! use std::os::unix::fs::MetadataExt as _;
@@ -17,18 +17,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - A [`Module`] is a file as the recording knew it. The file is used only if it still is that one:
-//!   by its build id, else by device, inode and size. What stood in the way is a [`ModuleNote`].
+//! - A [`Module`] is a file as recorded. The current file is used only if it is the same: by build
+//!   id, otherwise by device, inode and size. A [`ModuleNote`] reports why names are missing or
+//!   doubtful.
 //! - A [`Place`] is an offset in a module, or an address in code made at run time.
-//! - [`Symbolizer`] makes [`SymbolFrame`]s of places; [`hint`] says what a runtime needs to give
-//!   names to its code.
+//! - [`Symbolizer`] resolves places to [`SymbolFrame`]s; [`hint`] explains how to make a runtime
+//!   name its code.
 //!
-//! Names come from DWARF with its inlined functions, else from `.symtab`, `.dynsym`, the symbols of
-//! the separate debug file, `.gnu_debugdata`, and Go's `.gopclntab`; from a debuginfod server only
-//! when asked; else a frame has a module and an offset. Files that are cut, damaged or never answer
-//! cost a note and their names, no more.
+//! Names come from DWARF with its inlined functions, otherwise from `.symtab`, `.dynsym`, the
+//! symbols of the separate debug file, `.gnu_debugdata`, and Go's `.gopclntab`. A debuginfod server
+//! is asked only on request. Without a name, a frame has a module and an offset. A truncated,
+//! damaged or unresponsive file costs its names and yields a note.
 //!
-//! Not here: names of PLT stubs; Go functions that were inlined, in programs without DWARF; kernel
+//! Not supported: names of PLT stubs; inlined Go functions in programs without DWARF; kernel
 //! addresses.
 
 mod debuginfod;

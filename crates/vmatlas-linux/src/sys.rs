@@ -1,5 +1,5 @@
-//! Kernel interfaces that neither std nor rustix wrap: the only unsafe code of the project, one
-//! file for each interface.
+//! Kernel interfaces that neither std nor rustix wrap, one file for each. This is the only unsafe
+//! code of the project.
 #![allow(unsafe_code)]
 
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]

@@ -1,10 +1,8 @@
-//! What the file behind a mapping says about it: segments, sections, symbols, build id, source
-//! lines.
+//! ELF files: segments, sections, symbols, build id and source lines.
 //!
 //! [`ElfFile`] reads an ELF file of either class, either byte order and any machine from a
-//! [`ReadAt`]. It trusts nothing in it: reads are bounded and stay in the file, damage is an
-//! [`ElfError`] that names the place, and nothing but what is asked for is read. Symbols and DWARF are read when they are first asked
-//! for.
+//! [`ReadAt`]. It trusts none of its contents: every read is bounded and stays inside the file, and
+//! an [`ElfError`] names the damaged place. Symbols and DWARF are read on first use.
 //!
 //! ```
 //! use vmatlas_object::elf::ElfFile;
@@ -16,8 +14,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Not here: 64-bit PowerPC's first ABI, where function symbols name descriptors in `.opd`; symbols
-//! of files without section headers. Truth for the tests is binutils.
+//! Not supported: the ELFv1 ABI of 64-bit PowerPC, where function symbols point to descriptors in
+//! `.opd`; symbols of files without section headers. The tests compare with binutils.
 //!
 //! # References
 //!
@@ -66,9 +64,9 @@ use self::{
     symbols::SymbolTable,
 };
 
-/// An ELF file, its headers read and its symbols and source lines at hand.
+/// An ELF file. The headers are read at once, symbols and source lines on first use.
 ///
-/// Addresses called `vaddr` are the file's own. Those of a process are `vaddr` + [load
+/// A `vaddr` is an address as the file has it. The address in a process is `vaddr` + [load
 /// bias](ElfFile::load_bias).
 pub struct ElfFile {
     input: Input,
@@ -89,24 +87,23 @@ pub struct ElfFile {
 }
 
 impl ElfFile {
-    /// Reads the headers of an ELF file; `None` where `source` is something else.
+    /// Reads the headers of an ELF file; `None` if `source` is not an ELF file.
     ///
-    /// Separate debug files are looked for only [`with_debug_files`](ElfFile::with_debug_files).
+    /// Separate debug files are opened only [`with_debug_files`](ElfFile::with_debug_files).
     ///
     /// # Errors
     ///
-    /// Where the source cannot be read or does not know its size, or the ELF header or the program
-    /// headers are damaged. A file that is damaged elsewhere is read as far as that goes: see
-    /// [`damage`](ElfFile::damage).
+    /// If the source cannot be read or does not know its size, or if the ELF header or the program
+    /// headers are damaged. Other damage is not an error: see [`damage`](ElfFile::damage).
     pub fn read(source: impl ReadAt + Send + 'static) -> Result<Option<ElfFile>, ElfError> {
         ElfFile::from_input(Input::new(Box::new(source))?)
     }
 
-    /// Reads the headers of an ELF file that is in memory, as the kernel's `[vdso]` is.
+    /// Reads the headers of an ELF file held in memory, such as the kernel's `[vdso]`.
     ///
     /// # Errors
     ///
-    /// As [`read`](ElfFile::read).
+    /// The same as [`read`](ElfFile::read).
     pub fn from_bytes(bytes: Vec<u8>) -> Result<Option<ElfFile>, ElfError> {
         ElfFile::read(bytes)
     }
@@ -142,16 +139,16 @@ impl ElfFile {
         }))
     }
 
-    /// Says where the file is, so that a debug file that `.gnu_debuglink` names is looked for
-    /// beside it. A build id needs no path.
+    /// Sets the path of the file. A debug file named by `.gnu_debuglink` is searched relative to
+    /// it; a debug file found by build id needs no path.
     #[must_use]
     pub fn with_path(mut self, path: impl AsRef<OsStr>) -> Self {
         self.path = Some(path.as_ref().as_encoded_bytes().to_vec());
         self
     }
 
-    /// Opens debug files, `.dwo` files and packages with `open`, which gets absolute paths (if
-    /// [`with_path`](ElfFile::with_path) got one).
+    /// Sets the function that opens debug files, `.dwo` files and packages. It receives absolute
+    /// paths if [`with_path`](ElfFile::with_path) received one.
     #[must_use]
     pub fn with_debug_files(
         mut self,
@@ -161,8 +158,8 @@ impl ElfFile {
         self
     }
 
-    /// Takes another page size than 4096 bytes: that of the machine whose maps are compared with
-    /// the file.
+    /// Sets the page size in bytes of the machine whose maps are compared with the file. The
+    /// default is 4096.
     ///
     /// # Panics
     ///
@@ -174,7 +171,7 @@ impl ElfFile {
         self
     }
 
-    /// What kind of ELF file it is.
+    /// The ELF type (`e_type`).
     pub fn elf_type(&self) -> ElfType {
         match elf::FileType(self.header.e_type) {
             elf::ET_REL => ElfType::Rel,
@@ -186,7 +183,7 @@ impl ElfFile {
         }
     }
 
-    /// The machine it is for.
+    /// The machine (`e_machine`).
     pub fn machine(&self) -> Machine {
         self.header.machine
     }
@@ -199,28 +196,28 @@ impl ElfFile {
         }
     }
 
-    /// Whether its numbers are big-endian (`EI_DATA`).
+    /// Whether the file is big-endian (`EI_DATA`).
     pub fn is_big_endian(&self) -> bool {
         self.header.endian == object::Endianness::Big
     }
 
-    /// `e_entry`: the vaddr where the program begins, 0 where it has none.
+    /// `e_entry`: the vaddr of the entry point, 0 if there is none.
     pub fn entry(&self) -> u64 {
         self.header.entry
     }
 
-    /// The build id as bytes.
+    /// The build id as bytes; `None` if the file has none.
     pub fn build_id_bytes(&self) -> Option<&[u8]> {
         self.build_id.as_deref()
     }
 
-    /// About how many bytes of the file's contents are kept in memory: symbols, names and DWARF,
-    /// and what was parsed of them.
+    /// Approximate size in bytes of the file contents held in memory: symbols, names, DWARF and its
+    /// parsed form.
     pub fn size_in_memory(&self) -> u64 {
         let inner = |elf: &ElfFile| elf.size_in_memory();
         let debug_file = self.debug_file.get().and_then(Option::as_ref);
         let debug_data = self.debug_data.get().and_then(|data| data.as_ref().ok()?.as_ref());
-        // What addr2line parses of lines and functions takes about as much as the sections.
+        // The lines and functions that addr2line parses take about as much memory as the sections.
         2 * self.dwarf_size()
             + self.symbols_size()
             + self.go_size()
@@ -228,12 +225,12 @@ impl ElfFile {
             + debug_data.map_or(0, |elf| inner(elf))
     }
 
-    /// The path of the dynamic linker (`PT_INTERP`).
+    /// The path of the dynamic linker (`PT_INTERP`); `None` if there is none.
     pub fn interpreter(&self) -> Option<&[u8]> {
         self.interpreter.as_deref()
     }
 
-    /// The name of a shared object by which others ask for it (`DT_SONAME`).
+    /// The name under which other files need this shared object (`DT_SONAME`).
     pub fn soname(&self) -> Option<&[u8]> {
         self.dynamic.soname.as_deref()
     }
@@ -244,31 +241,31 @@ impl ElfFile {
         self.build_id.as_deref().map(hex)
     }
 
-    /// The vaddr range that is made read-only once it is relocated (`PT_GNU_RELRO`).
+    /// The vaddr range that the dynamic linker makes read-only after relocation (`PT_GNU_RELRO`).
     pub fn relro(&self) -> Option<Range<u64>> {
         let relro = self.segments().iter().find(|s| s.kind == SegmentType::GNU_RELRO)?;
         Some(relro.vaddr_range())
     }
 
-    /// What could not be read when the file was opened: section headers of a file that is cut, for
-    /// instance. What they would have said is absent from the other answers.
+    /// The parts that could not be read when the file was opened, such as the section headers of a
+    /// truncated file. The other methods return no data from these parts.
     pub fn damage(&self) -> &[ElfError] {
         &self.damage
     }
 
-    /// The program headers, in the file's order, as `readelf -l` shows them.
+    /// The program headers in file order, as `readelf -l` shows them.
     pub fn segments(&self) -> &[Segment] {
         &self.header.segments
     }
 
-    /// The section headers, with the null one first, as `readelf -S` shows them; none where they
-    /// are stripped.
+    /// The section headers, starting with the null section, as `readelf -S` shows them; empty if
+    /// they are stripped.
     pub fn sections(&self) -> &[Section] {
         &self.header.sections
     }
 
-    /// The LOAD segment that has `vaddr`; else the one in whose pages it lies, as mappings have
-    /// whole pages.
+    /// The LOAD segment that contains `vaddr`; otherwise the LOAD segment whose pages contain it,
+    /// because mappings cover whole pages.
     pub fn segment_at(&self, vaddr: u64) -> Option<&Segment> {
         let loads = || self.segments().iter().filter(|s| s.kind == SegmentType::LOAD);
         loads().find(|s| s.vaddr_range().contains(&vaddr)).or_else(|| {
@@ -279,25 +276,26 @@ impl ElfFile {
         })
     }
 
-    /// The LOAD segment that has the file's byte at `offset`, to the byte: of a page that two
-    /// segments share, the one it belongs to.
+    /// The LOAD segment that contains the file byte at `offset`. This is exact to the byte, even in
+    /// a page that two segments share.
     pub fn segment_at_offset(&self, offset: u64) -> Option<&Segment> {
         let mut segments = self.segments().iter();
         segments.find(|s| s.kind == SegmentType::LOAD && s.file_range().contains(&offset))
     }
 
-    /// Exactly these bytes of the file, no more than `limit`.
+    /// Reads exactly `size` bytes of the file at `offset`; an error if `size` exceeds `limit`.
     pub(crate) fn bytes(&self, offset: u64, size: u64, limit: u64) -> Result<Vec<u8>, ElfError> {
         self.input.read("part", offset, size, limit)
     }
 
-    /// The section that has `vaddr` in memory, `.bss` too.
+    /// The section that contains `vaddr` in memory, including `.bss`.
     pub fn section_at(&self, vaddr: u64) -> Option<&Section> {
         let mut sections = self.sections().iter();
         sections.find(|s| s.is_mapped() && s.vaddr_range().contains(&vaddr))
     }
 
-    /// The section that has the file's byte at `offset`, those that are never in memory too.
+    /// The section that contains the file byte at `offset`, including sections that are never
+    /// mapped.
     pub fn section_at_offset(&self, offset: u64) -> Option<&Section> {
         self.sections().iter().find(|s| s.file_range().contains(&offset))
     }

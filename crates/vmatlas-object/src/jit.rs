@@ -1,4 +1,4 @@
-//! Names of code that was compiled while the program ran: perf maps and jitdumps, from bytes.
+//! Names of code compiled at run time, from the bytes of perf maps and jitdumps.
 //!
 //! ```
 //! use vmatlas_object::jit::JitMap;
@@ -10,8 +10,8 @@
 //! assert!(map.find(0x7f00_0000_1040).is_none());
 //! ```
 //!
-//! Compilers throw code away and put other code in its place: of entries that overlap, the later
-//! one has the addresses, and what it leaves of the earlier one stays.
+//! Compilers discard code and reuse its addresses. If entries overlap, the later entry owns the
+//! shared addresses and the earlier entry keeps the rest.
 //!
 //! # References
 //!
@@ -26,18 +26,18 @@ use std::fmt;
 use std::sync::Arc;
 use vmatlas_maps::AddressRange;
 
-/// More pieces of code than any runtime makes: what comes after is an error.
+/// More pieces of code than any runtime makes; further pieces are an error.
 const CODES_LIMIT: usize = 8 << 20;
-/// So many errors are kept; one more says that there are more.
+/// Number of errors kept; one more entry reports that there are others.
 const ERRORS_LIMIT: usize = 100;
-/// A longer name is cut. Java's have some hundred bytes.
+/// Longer names are truncated. Java names have some hundred bytes.
 const NAME_LIMIT: usize = 4096;
 
-/// Code of a process and its names.
+/// The JIT-compiled code of a process and its names.
 #[derive(Clone, Debug, Default)]
 pub struct JitMap {
     codes: Vec<Code>,
-    /// Which code has which addresses, by their start; they do not overlap.
+    /// Pieces of code by start address; they do not overlap.
     pieces: BTreeMap<u64, Piece>,
     files: Vec<String>,
 }
@@ -45,19 +45,19 @@ pub struct JitMap {
 #[derive(Clone, Debug)]
 struct Code {
     start: u64,
-    /// Shared by code that moved.
+    /// Shared with the pieces of code that moved.
     name: Arc<str>,
-    /// By address, sorted.
+    /// Sorted by address.
     lines: Arc<[Line]>,
-    /// Where the files of its lines begin in the map's.
+    /// Index in the map of the first file of this code.
     first_file: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Line {
-    /// From the start of the code, as it may move.
+    /// Offset from the start of the code, which may move.
     offset: u64,
-    /// From the code's first file on.
+    /// Index relative to the first file of the code.
     file: u32,
     line: u32,
 }
@@ -68,28 +68,28 @@ struct Piece {
     code: usize,
 }
 
-/// The code that an address belongs to.
+/// The piece of JIT-compiled code that contains an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct JitCode<'a> {
-    /// Its name as the runtime gave it; what is not UTF-8 is replaced.
+    /// The name from the runtime; invalid UTF-8 is replaced.
     pub name: &'a str,
-    /// The address it begins at.
+    /// The start address.
     pub start: u64,
-    /// Bytes from there to the address asked for.
+    /// Bytes from `start` to the requested address.
     pub offset: u64,
-    /// File and line, where the runtime told.
+    /// File and line, if the runtime recorded them.
     pub source: Option<(&'a str, u32)>,
 }
 
-/// What is wrong at a place of a perf map or jitdump.
+/// An error in a perf map or jitdump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{kind} ({place})")]
 #[non_exhaustive]
 pub struct JitError {
-    /// What is wrong.
+    /// The kind of error.
     pub kind: JitErrorKind,
-    /// Where.
+    /// The place of the error.
     pub place: JitPlace,
 }
 
@@ -99,7 +99,7 @@ pub struct JitError {
 pub enum JitPlace {
     /// A line of a perf map, from 1.
     Line(usize),
-    /// A record of a jitdump, by its byte offset.
+    /// A record of a jitdump, by its offset in bytes.
     Byte(usize),
 }
 
@@ -112,48 +112,48 @@ impl fmt::Display for JitPlace {
     }
 }
 
-/// What can be wrong with a perf map or jitdump.
+/// The kind of an error in a perf map or jitdump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum JitErrorKind {
-    /// A perf map's line is `START SIZE NAME`, both in hexadecimal digits.
+    /// A line of a perf map is not `START SIZE NAME` with hexadecimal numbers.
     #[error("this is not START SIZE NAME")]
     Row,
-    /// A line or record of 0 bytes, or beyond the last address.
+    /// A line or record has 0 bytes or exceeds the address range.
     #[error("the code has no bytes or ends beyond the last address")]
     Range,
     /// The bytes do not begin with `JiTD`.
     #[error("this is no jitdump")]
     Magic,
-    /// A version of the format that is not known.
+    /// The format version is unknown.
     #[error("version {0} of jitdumps is not known")]
     Version(u32),
-    /// It ends in a record, as it does while the program is writing.
+    /// The file ends inside a record, as it does while the program is writing.
     #[error("the jitdump ends in the middle of a record")]
     Truncated,
-    /// A record is smaller than what must be in it.
+    /// A record is smaller than its required fields.
     #[error("the record is too small for its kind")]
     Record,
-    /// Code that was never loaded is said to move.
+    /// A record moves code that no record loaded.
     #[error("there is no code where it is moved from")]
     Move,
-    /// There is more than any program has; the rest is not read.
+    /// There is more data than any program has; the rest is not read.
     #[error("there are too many entries: the rest is left out")]
     TooMany,
-    /// There are more errors than are kept.
+    /// There are more errors than the list keeps.
     #[error("there are more errors")]
     MoreErrors,
 }
 
 impl JitMap {
-    /// The code that `address` belongs to.
+    /// Finds the code that contains `address`.
     pub fn find(&self, address: u64) -> Option<JitCode<'_>> {
         let (_, piece) = self.pieces.range(..=address).next_back()?;
         if piece.end <= address {
             return None;
         }
         let code = &self.codes[piece.code];
-        // Part of earlier code may be left below and above later code.
+        // Later code may split earlier code into a part below and a part above.
         let offset = address - code.start;
         let before = code.lines.partition_point(|line| line.offset <= offset);
         let line = before.checked_sub(1).map(|last| code.lines[last]);
@@ -162,7 +162,7 @@ impl JitMap {
         Some(JitCode { name: &code.name, start: code.start, offset, source })
     }
 
-    /// The addresses that belong to any code, in order; code that touches other code is joined.
+    /// The address ranges of all code, in order; adjacent ranges are joined.
     pub fn ranges(&self) -> Vec<AddressRange> {
         let mut ranges: Vec<AddressRange> = Vec::new();
         for (&start, piece) in &self.pieces {
@@ -174,17 +174,17 @@ impl JitMap {
         ranges
     }
 
-    /// How many pieces of code there are, those included whose addresses others have taken.
+    /// The number of pieces of code, including pieces that later code replaced.
     pub fn len(&self) -> usize {
         self.codes.len()
     }
 
-    /// Whether there is no code at all.
+    /// Whether the map has no code.
     pub fn is_empty(&self) -> bool {
         self.codes.is_empty()
     }
 
-    /// Takes all code of `later`, which has the addresses where both have code.
+    /// Adds all code of `later`, which owns the addresses where both have code.
     pub fn extend(&mut self, later: JitMap) {
         let (first_code, first_file) = (self.codes.len(), self.files.len());
         self.files.extend(later.files);
@@ -208,14 +208,14 @@ impl JitMap {
         Ok(())
     }
 
-    /// Gives the addresses to a piece, and takes them from others.
+    /// Assigns the addresses to `piece` and removes them from other pieces.
     fn put(&mut self, start: u64, piece: Piece) {
         self.clear(start, piece.end);
         self.pieces.insert(start, piece);
     }
 
     fn clear(&mut self, start: u64, end: u64) {
-        // The one that begins before and reaches in: what is left of it on both sides.
+        // An earlier piece that overlaps keeps its parts on both sides.
         if let Some((_, before)) = self.pieces.range_mut(..start).next_back()
             && before.end > start
         {
@@ -241,7 +241,7 @@ impl Code {
     }
 }
 
-/// Errors, but not without end.
+/// A list of errors with a bounded length.
 #[derive(Default)]
 struct Errors(Vec<JitError>);
 

@@ -1,5 +1,5 @@
-//! Names of code, from bytes: ELF files and their DWARF, unwound stacks, perf maps, jitdumps and
-//! Go's tables. The bytes are the caller's, or come from the caller's [`ReadAt`].
+//! Resolves code addresses to names, from bytes: ELF symbols and DWARF, stack unwinding, perf maps,
+//! jitdumps and Go's function tables. The caller passes the bytes or a [`ReadAt`].
 //!
 //! ```
 //! use vmatlas_object::elf::ElfFile;
@@ -12,14 +12,13 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! - [`elf::ElfFile`] is an ELF file: segments, sections, symbols, functions and lines.
-//! - [`unwind::Unwinder`] makes [`unwind::Frame`]s, the calls of a thread, of its registers and
-//!   stack.
-//! - [`symbols::SymbolFrame`] is a call with its names, from any source.
-//! - [`jit::JitMap`] names code that runtimes make, [`pclntab::Pclntab`] that of Go.
+//! - [`elf::ElfFile`] reads an ELF file: segments, sections, symbols, functions and source lines.
+//! - [`unwind::Unwinder`] walks a stack from registers to [`unwind::Frame`]s.
+//! - [`symbols::SymbolFrame`] is a frame with its function name, module and source line.
+//! - [`jit::JitMap`] names JIT-compiled code, [`pclntab::Pclntab`] names Go functions.
 //!
-//! This crate opens no file, maps none and has no unsafe code. It asks the kernel for nothing but
-//! the time, to bound the work on malicious DWARF.
+//! This crate opens and maps no file. Its only system call reads the clock, to bound the time spent
+//! on hostile DWARF.
 #![forbid(unsafe_code)]
 
 pub mod elf;
@@ -32,10 +31,10 @@ pub mod unwind;
 pub use memory::Memory;
 pub use vmatlas_maps::{ReadAt, ReadError};
 
-/// A source of any sort, as an [`ElfFile`](elf::ElfFile) keeps it.
+/// A boxed source, in the form in which [`ElfFile`](elf::ElfFile) stores it.
 pub type Source = Box<dyn ReadAt + Send>;
 
-// The example of the README is a test.
+// Runs the example of the README as a doctest.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,9 +1,10 @@
-//! Reading the memory of a process, wherever it is.
+//! Access to the memory of a process, live or dumped.
 
-/// The memory of a process: a live one, or as much of it as a core dump holds.
+/// The memory of a process: a live process, or the part that a core dump contains.
 pub trait Memory {
-    /// Reads from `address` on. Gives how many bytes were read, which is less than asked for where
-    /// the memory ends or may not be read, and 0 where nothing is there.
+    /// Reads memory at `address` into `bytes` and returns the number of bytes read. The number is
+    /// smaller than `bytes.len()` if the readable memory ends first, and 0 if nothing is readable
+    /// at `address`.
     fn read(&self, address: u64, bytes: &mut [u8]) -> usize;
 }
 
@@ -14,7 +15,7 @@ impl<M: Memory + ?Sized> Memory for &M {
 }
 
 impl dyn Memory + '_ {
-    /// Exactly `N` bytes, if they can all be read.
+    /// Reads exactly `N` bytes; `None` if any of them cannot be read.
     pub fn array<const N: usize>(&self, address: u64) -> Option<[u8; N]> {
         let mut bytes = [0; N];
         (self.read(address, &mut bytes) == N).then_some(bytes)

@@ -1,65 +1,65 @@
-//! The table of functions and lines that every Go program carries: `.gopclntab`. The runtime needs
-//! it, so it is there where symbols and DWARF are stripped (`-ldflags "-s -w"`).
+//! Go's table of functions and lines: `.gopclntab`. The Go runtime needs it, so it remains when
+//! symbols and DWARF are stripped (`-ldflags "-s -w"`).
 //!
-//! From bytes alone; nothing in them is trusted. Of code that the compiler inlined, the function is
-//! the one that has the code, while file and line are the inlined function's: the tree of inlined
-//! calls is outside of this table.
+//! The table is read from bytes that are not trusted. For inlined code, the function is the outer
+//! one that contains the code, while file and line are those of the inlined function: the tree of
+//! inlined calls is not in this table.
 //!
 //! # References
 //!
 //! `runtime/symtab.go` and `debug/gosym/pclntab.go` of Go 1.16 to 1.24.
 
-/// Steps of one table of lines: a function of a million instructions has some hundred thousand.
+/// Steps in one line table: a function of a million instructions has some hundred thousand.
 const STEPS_LIMIT: usize = 1 << 20;
-/// Of a name; those of generic functions are long.
+/// Bytes in a name; names of generic functions are long.
 const NAME_LIMIT: usize = 16 << 10;
 
-/// Why `.gopclntab` could not be read.
+/// An error in a `.gopclntab`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{kind}, at byte {offset:#x}")]
 #[non_exhaustive]
 pub struct PclntabError {
-    /// What is wrong.
+    /// The kind of error.
     pub kind: PclntabErrorKind,
-    /// Where, in bytes from its start.
+    /// The offset in bytes from the start of the table.
     pub offset: u64,
 }
 
-/// What is wrong with a `.gopclntab`.
+/// The kind of an error in a `.gopclntab`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PclntabErrorKind {
-    /// It does not begin as those of Go 1.16 and later do.
+    /// The magic number is not that of Go 1.16 or later.
     #[error("no version of Go after 1.15 begins it like this")]
     Magic,
-    /// Its header is of no machine: pointers have 4 or 8 bytes, instructions 1, 2 or 4.
+    /// The header is invalid: pointers have 4 or 8 bytes, instructions have a quantum of 1, 2 or 4.
     #[error("its header is of no machine")]
     Header,
-    /// It points beyond its end.
+    /// An offset points beyond the end of the table.
     #[error("it points beyond its end")]
     Truncated,
-    /// A table of lines does not come to the address.
+    /// A line table ends before the address.
     #[error("its lines do not come to the address")]
     Lines,
 }
 
-/// A Go function that an address belongs to.
+/// The Go function that contains an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Function<'a> {
-    /// Its name as Go has it: `main.(*T).Method`.
+    /// The name as Go writes it: `main.(*T).Method`.
     pub name: &'a [u8],
-    /// The address it begins at.
+    /// The start address.
     pub start: u64,
-    /// File and line of the address, where the table has them.
+    /// File and line of the address, if the table has them.
     pub source: Option<(&'a [u8], u64)>,
 }
 
-/// Where things are in a `.gopclntab`.
+/// The header of a `.gopclntab`: the offsets of its tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pclntab {
     big_endian: bool,
-    /// Go 1.18 and later: offsets from `text`, in 4 bytes.
+    /// Go 1.18 and later: function entries are 4-byte offsets from `text`.
     relative: bool,
     quantum: u64,
     pointer: usize,
@@ -73,12 +73,12 @@ pub struct Pclntab {
 }
 
 impl Pclntab {
-    /// Reads the header. `text` is the address of `.text`, for a program whose header leaves it to
-    /// relocation (a PIE).
+    /// Reads the header. `text` is the address of `.text`; it is needed for a PIE, whose header
+    /// contains a relocation instead.
     ///
     /// # Errors
     ///
-    /// Where it is not the table of Go 1.16 or later.
+    /// If `bytes` is not a table of Go 1.16 or later, or its header is truncated or invalid.
     pub fn parse(bytes: &[u8], text: u64) -> Result<Self, PclntabError> {
         let error = |kind, offset| PclntabError { kind, offset };
         let Some(start) = bytes.first_chunk::<8>() else {
@@ -132,12 +132,12 @@ impl Pclntab {
         Ok(this)
     }
 
-    /// The function that the code at `address` belongs to; `bytes` are those the header was read
-    /// from.
+    /// Finds the function that contains `address`. `bytes` must be the bytes that
+    /// [`parse`](Self::parse) received.
     ///
     /// # Errors
     ///
-    /// Where the table is damaged there.
+    /// If the part of the table about this function is damaged.
     pub fn find<'a>(
         &self,
         bytes: &'a [u8],
@@ -155,7 +155,7 @@ impl Pclntab {
         let start = self.start_of(bytes, index)?;
         let at = self.functions + (2 * index + 1) * self.field() as u64;
         let function = number(bytes, at, self.field(), self.big_endian)?;
-        // _func: the entry, then fields of 4 bytes.
+        // `_func` is the entry, followed by fields of 4 bytes.
         let record = self.functions.saturating_add(function);
         let entry = if self.relative { 4 } else { self.pointer as u64 };
         let field =
@@ -188,8 +188,9 @@ impl Pclntab {
         Ok(Some((text(bytes, self.files.saturating_add(name))?, line)))
     }
 
-    /// The value at `address` of a table of values by address: pairs of differences, the value's in
-    /// zigzag, each a varint; the first value is -1. No table at all is 0.
+    /// The value at `address` in a pc-value table. The table is pairs of varints: a zigzag
+    /// difference of the value and a difference of the address; the first value is -1. Offset 0
+    /// means no table.
     fn value(
         &self,
         bytes: &[u8],
@@ -217,7 +218,7 @@ impl Pclntab {
         Err(PclntabError { kind: PclntabErrorKind::Lines, offset: at })
     }
 
-    /// Where function `index` begins, or, for the count of them, where the last one ends.
+    /// The start of function `index`; for `index` equal to the count, the end of the last function.
     fn start_of(&self, bytes: &[u8], index: u64) -> Result<u64, PclntabError> {
         let at = self.functions + 2 * index * self.field() as u64;
         Ok(self.text.wrapping_add(number(bytes, at, self.field(), self.big_endian)?))
@@ -265,7 +266,7 @@ fn text(bytes: &[u8], at: u64) -> Result<&[u8], PclntabError> {
 mod tests {
     use super::*;
 
-    /// One table of each format, two functions of 16 bytes in each.
+    /// One table of each format, with two functions of 16 bytes.
     #[test]
     fn every_format() {
         for bytes in [

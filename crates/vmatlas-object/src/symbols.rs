@@ -1,8 +1,7 @@
-//! Calls on a stack with the names of their functions: from DWARF, symbols, runtimes, or as a log
-//! has them.
+//! Stack frames with function names, from DWARF, symbol tables, runtimes or logs.
 //!
-//! [`frames_at`] makes [`SymbolFrame`]s of an address in an ELF file, [`hint`] says what a runtime
-//! needs to give names to its code.
+//! [`frames_at`] resolves an address in an ELF file to [`SymbolFrame`]s. [`hint`] explains how to
+//! make a runtime name its code.
 
 mod elf;
 mod frame;

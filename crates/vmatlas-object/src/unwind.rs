@@ -1,22 +1,22 @@
-//! From the registers of a stopped task to the calls that led there.
+//! Stack unwinding: from the registers of a stopped task to the calls on its stack.
 //!
-//! [`Modules`] knows what is executable in one address space and is told of every change, so no
-//! walk ever reads maps; [`Images`] reads the unwind tables of each file once, for all processes;
-//! [`Unwinder`] walks. Memory of the target is only read, through [`ReadMemory`], which may also
-//! be a copy of some stack ([`StackCopy`]).
+//! [`Modules`] holds the executable mappings of one address space; the caller reports every change,
+//! so no walk reads `/proc/PID/maps`. [`Images`] reads the unwind tables of each file once for all
+//! processes. [`Unwinder`] walks. A walk reads the target's memory through [`ReadMemory`], which
+//! may be a copy of a stack ([`StackCopy`]).
 //!
 //! The tables are call frame information (CFI, DWARF 5 section 6.4, as the x86-64 psABI and the
-//! LSB's "Exception Frames" use it), evaluated with gimli. Code without any is walked by frame
-//! pointers, and where there is none of these either, the stack is searched for what looks like
-//! return addresses; each frame says [how](How) it was found.
+//! LSB's "Exception Frames" use it), evaluated with gimli. Code without CFI is walked by frame
+//! pointers. Where they fail too, the walk scans the stack for likely return addresses. Each frame
+//! records [how](How) it was found.
 //!
-//! gimli is used without a crate for unwinding on top because of what these need: rules that hold
-//! for all processes and stay when modules come and go, the registers besides the frame pointer
-//! (without which frames of signals and of rounded stack pointers are lost), how a frame was
-//! found, and an end to expressions that loop.
+//! No unwinding crate on top of gimli is used, because none offers all of these: rules shared by
+//! all processes that survive module changes; registers other than the frame pointer (without them,
+//! frames of signals and of realigned stack pointers are lost); how a frame was found; a bound on
+//! looping expressions.
 //!
-//! All of it comes from programs that may mean harm: tables, expressions and stacks are bounded,
-//! nothing panics, and every walk ends.
+//! All input may be hostile: tables, expressions and stacks are bounded, nothing panics, and every
+//! walk ends.
 
 mod arch;
 mod frame;

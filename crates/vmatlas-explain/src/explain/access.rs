@@ -1,4 +1,4 @@
-//! Accesses that the memory does not permit.
+//! Memory accesses that failed.
 
 mod file;
 mod gap;
@@ -15,7 +15,7 @@ use vmatlas_maps::uapi::siginfo::{
 };
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV};
 
-/// The reason for an access to have failed.
+/// The cause of a failed access.
 pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let Some(address) = evidence.fault.address else { return no_address(evidence) };
     let mapped = evidence.maps.find(address).mapping.and_then(|at| evidence.maps.get(at));
@@ -35,7 +35,7 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
         })
 }
 
-/// What `si_code` says by itself.
+/// The conclusion from `si_code` alone.
 fn by_code(
     evidence: &Evidence<'_>,
     address: u64,
@@ -89,7 +89,7 @@ fn by_code(
     }
 }
 
-/// An operand of SSE that is not aligned, for which the processor has a general protection fault.
+/// An unaligned SSE operand, for which the processor raises a general protection fault.
 fn misaligned(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let fault = &evidence.fault;
     let alignment = fault.instruction.as_ref()?.alignment?;
@@ -110,7 +110,7 @@ fn misaligned(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     })
 }
 
-/// A fault of which the kernel does not tell the address, and the registers neither.
+/// A fault whose address neither the kernel nor the registers give.
 fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let crash = evidence.crash;
     let instruction = evidence.fault.instruction.as_ref();
@@ -145,13 +145,13 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
             "the kernel reports a control protection fault",
         ));
     }
-    // AArch64 prints what sort of fault it was, and no address.
+    // AArch64 logs the kind of fault and no address.
     let says = |word: &str| crash.message.as_deref().is_some_and(|said| said.contains(word));
     let told = says("translation fault") || crash.present == Some(true);
     if crash.source == CrashSource::KernelLog && told {
         return without_map(evidence, None);
     }
-    // AddressSanitizer knows the same by the missing address.
+    // AddressSanitizer infers the same from the missing address.
     let high = || crash.message.as_deref().is_some_and(|said| said.contains("high value address"));
     let silent = high()
         || said("general protection")
@@ -173,7 +173,7 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
     })
 }
 
-/// What a recording tells of the address.
+/// The conclusion from a recording of the address.
 fn changed(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let change = evidence.change.as_ref()?;
     let was = if change.was.is_empty() { "memory" } else { &change.was };
@@ -210,7 +210,7 @@ fn changed(evidence: &Evidence<'_>) -> Option<Conclusion> {
     })
 }
 
-/// A fault of which the source has no map.
+/// A fault whose source has no maps.
 fn without_map(evidence: &Evidence<'_>, address: Option<u64>) -> Option<Conclusion> {
     let crash = evidence.crash;
     crash.signal?;

@@ -3,19 +3,20 @@
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Maps;
 
-/// A line of the map around an address.
+/// A row or gap near an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Around {
-    /// The row, none for a gap.
+    /// The index of the row; `None` for a gap.
     pub row: Option<usize>,
-    /// The addresses; those of a gap without neighbours end where the address space does.
+    /// The addresses. A gap without a neighbour extends to the end of the address space.
     pub range: AddressRange,
-    /// Whether the address is in it.
+    /// Whether it contains the address.
     pub here: bool,
 }
 
-/// The row or gap with the address, and so many rows on each side with the gaps between them.
+/// The row or gap that contains the address, and `rows` rows on each side with the gaps between
+/// them.
 pub fn around(maps: &Maps, address: u64, rows: usize) -> Vec<Around> {
     let place = maps.find(address);
     let Some(anchor) = place.mapping.or(place.before).or(place.after) else { return Vec::new() };
@@ -23,7 +24,7 @@ pub fn around(maps: &Maps, address: u64, rows: usize) -> Vec<Around> {
         let range = maps.get(anchor).map(|row| row.range).unwrap_or_default();
         return vec![Around { row: Some(anchor), range, here: range.contains(address) }];
     }
-    // In a gap below everything, there is no row before.
+    // A gap below all mappings has no row before it.
     let below = if place.mapping.is_none() && place.before.is_some() { anchor + 1 } else { anchor };
     let first = below.saturating_sub(rows);
     let last = match place.mapping {
@@ -40,7 +41,7 @@ pub fn around(maps: &Maps, address: u64, rows: usize) -> Vec<Around> {
         let Some(row) = maps.get(index) else { break };
         let gap = AddressRange::new(end.unwrap_or(row.range.start), row.range.start);
         let here = gap.contains(address);
-        // Whether there is room below the first line is no news.
+        // The gap below the first line is not shown.
         if gap.size() > 0 && (here || index > first) {
             lines.push(Around { row: None, range: gap, here });
         }

@@ -1,91 +1,91 @@
-//! Why programs crash: the causes that are told apart.
+//! The causes of crashes.
 
 use std::fmt;
 
-/// Why a program crashed.
+/// The cause of a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// A null pointer, or an address so near to 0 that a field of one was accessed.
+    /// A null pointer, or an address so near to 0 that it is a field of one.
     NullPointer,
-    /// A write to memory that may not be written.
+    /// A write to read-only memory.
     WriteToReadOnly,
     /// A write to data that the loader made read-only after relocation.
     WriteToRelro,
-    /// A read of memory that may not be read.
+    /// A read of memory without read permission.
     ReadForbidden,
-    /// The execution of memory that may not be executed.
+    /// Execution of memory without execute permission.
     ExecuteNonExecutable,
-    /// An access to addresses that are reserved (`PROT_NONE`).
+    /// An access to reserved addresses (`PROT_NONE`).
     NoAccess,
-    /// An access to a guard.
+    /// An access to a guard page.
     GuardPage,
-    /// A stack that has no more room.
+    /// A stack overflow.
     StackOverflow,
-    /// An access beyond the end of a mapping, or before its start.
+    /// An access beyond the end or before the start of a mapping.
     PastMapping,
     /// An access to a mapping beyond the end of its file.
     PastFile,
-    /// An access to what was unmapped.
+    /// An access to unmapped memory that was mapped before.
     UseAfterUnmap,
-    /// An access to what had its permissions taken.
+    /// An access that was permitted until the permissions changed.
     ProtectionChanged,
-    /// An address that no program and no kernel can have.
+    /// A non-canonical address, which neither a program nor the kernel can have.
     NonCanonical,
-    /// A pointer that is the pattern that freed or new memory is filled with.
+    /// A pointer with the fill pattern of freed or new memory.
     PoisonValue,
-    /// An address that is not a multiple of what the instruction asks for.
+    /// An address that is not aligned as the instruction requires.
     Misaligned,
-    /// A protection key that forbids it (pkeys(7)).
+    /// An access that a protection key forbids (pkeys(7)).
     ProtectionKey,
-    /// A memory tag that does not match (Arm's MTE).
+    /// A memory tag mismatch (Arm's MTE).
     MemoryTag,
-    /// A return address that is not the one on the shadow stack.
+    /// A return address that differs from the shadow stack.
     ShadowStack,
-    /// A pointer that is no pointer but text, a number, or a part of an address.
+    /// Data used as a pointer: text, a number, or a part of an address.
     DataAsPointer,
     /// An address of the kernel.
     KernelAddress,
-    /// An address where nothing is mapped, for no reason that shows.
+    /// An unmapped address without a known reason.
     Unmapped,
-    /// Memory that the hardware cannot read any more, or that there is none of.
+    /// Memory that the hardware cannot read, or an address without memory.
     MemoryFailure,
     /// The program ended itself.
     Abort,
-    /// The library found that memory was overwritten.
+    /// A library found overwritten memory.
     CorruptMemory,
-    /// Memory that was used after it was freed.
+    /// A use of freed memory.
     UseAfterFree,
     /// An access beyond the bounds of an object.
     OutOfBounds,
-    /// Two threads that access the same memory without an order.
+    /// Unordered accesses of two threads to the same memory.
     DataRace,
-    /// Memory that was read before it was written.
+    /// A read of memory that was never written.
     Uninitialized,
-    /// Memory that nobody frees.
+    /// Memory that was never freed.
     MemoryLeak,
-    /// There is no more memory.
+    /// Memory is exhausted.
     OutOfMemory,
-    /// What the language does not define.
+    /// Behaviour that the language does not define.
     UndefinedBehaviour,
-    /// An integer was divided by zero, or the result has no room.
+    /// An integer division by zero, or a quotient that overflows.
     DivideByZero,
-    /// Another fault of arithmetic.
+    /// Another arithmetic fault.
     Arithmetic,
-    /// An instruction that there is not, or that programs may not execute.
+    /// An undefined or privileged instruction.
     IllegalInstruction,
     /// A breakpoint or another trap.
     Trap,
-    /// A system call that is forbidden.
+    /// A forbidden system call.
     ForbiddenSystemCall,
-    /// A signal that somebody sent.
+    /// A signal that a process sent.
     SentSignal,
-    /// What is known does not tell.
+    /// The input does not show the cause.
     Unknown,
 }
 
 impl Cause {
-    /// The word for it, for scripts.
+    /// The name of the variant for scripts.
     pub fn word(self) -> &'static str {
         match self {
             Cause::NullPointer => "null-pointer",

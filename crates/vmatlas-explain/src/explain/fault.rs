@@ -1,5 +1,4 @@
-//! Where the access was and what was tried there: what the source says, and what the instruction
-//! and the registers add.
+//! The faulting access: from the crash source, the instruction and the registers.
 
 use super::instruction::{
     self, Instruction, InstructionKind, MAX_INSTRUCTION_BYTES, MemoryOperand, RegisterValue,
@@ -9,24 +8,25 @@ use vmatlas_maps::uapi::siginfo::SI_KERNEL;
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV, SIGTRAP};
 use vmatlas_object::Memory;
 
-/// The access at which a program crashed.
+/// The access that crashed the program.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fault {
-    /// The address.
+    /// The accessed address.
     pub address: Option<u64>,
-    /// Whether the address comes from registers, for the kernel did not tell it.
+    /// Whether the address was derived from registers, because the kernel did not report it.
     pub derived: bool,
-    /// What was tried there.
+    /// The kind of access.
     pub access: Option<Access>,
-    /// The instruction, where its bytes are known.
+    /// The instruction; `None` if its bytes are unknown.
     pub instruction: Option<Instruction>,
-    /// The operand of it that has the address.
+    /// The operand of the instruction that has the address.
     pub operand: Option<MemoryOperand>,
 }
 
 impl Fault {
-    /// The access of a crash. `memory` gives the instruction where the source does not have it.
+    /// Finds the access of a crash. Reads the instruction from `memory` if the source does not
+    /// contain it.
     pub fn of(crash: &Crash, memory: Option<&dyn Memory>) -> Fault {
         let instruction = decode(crash, memory);
         let mut fault = Fault { instruction, access: crash.access, ..Fault::default() };
@@ -35,7 +35,7 @@ impl Fault {
         if !is_fault || sent {
             return fault;
         }
-        // x86 tells no address with a general protection fault.
+        // x86 reports no address with a general protection fault.
         let told = crash.code != Some(SI_KERNEL);
         let x86 = matches!(crash.machine, Some(Machine::X86_64 | Machine::X86) | None);
         fault.address = crash.address.filter(|_| told);
@@ -48,7 +48,7 @@ impl Fault {
         fault
     }
 
-    /// The register that held the pointer, with its value.
+    /// The register that contained the pointer, with its value.
     pub fn pointer(&self) -> Option<&RegisterValue> {
         match &self.operand {
             Some(operand) => operand.base.as_ref().or(operand.index.as_ref()),
@@ -58,7 +58,7 @@ impl Fault {
 
     fn find_operand(&mut self, crash: &Crash, address: u64) {
         if crash.ip == Some(address) && self.access.is_none_or(|access| access == Access::Execute) {
-            // What stands there was not executed.
+            // The processor did not execute the instruction at this address.
             self.access = Some(Access::Execute);
             self.instruction = None;
             return;
@@ -73,7 +73,7 @@ impl Fault {
             Some(Access::Read) => operand.read,
             _ => true,
         };
-        // Where registers are not told, the only operand that it can be.
+        // With unknown registers, only a single candidate operand is accepted.
         let mut unknown = instruction.operands.iter().filter(|operand| operand.address.is_none());
         let alone = unknown.next().filter(|_| unknown.next().is_none());
         self.operand = covers
@@ -123,7 +123,7 @@ impl Fault {
         }
     }
 
-    /// The only address that it can be. Lines of other kernels have registers and no address.
+    /// Uses the only possible operand. Log lines of other kernels have registers and no address.
     fn only(&mut self, crash: &Crash) {
         if self.access == Some(Access::Execute) {
             (self.address, self.derived) = (crash.ip, true);
@@ -144,7 +144,7 @@ impl Fault {
     }
 }
 
-/// An operand of which the address is told and the register is not: that follows.
+/// Computes the unknown register of an operand from its known address.
 fn reckoned(mut operand: MemoryOperand, address: u64) -> MemoryOperand {
     operand.address = Some(address);
     if let Some(base) = &mut operand.base
@@ -162,7 +162,7 @@ fn word(memory: &dyn Memory, address: u64) -> Option<u64> {
 
 fn decode(crash: &Crash, memory: Option<&dyn Memory>) -> Option<Instruction> {
     let (machine, mut ip) = (crash.machine?, crash.ip?);
-    // x86 has done a breakpoint (int3) when it traps.
+    // On x86, the breakpoint (int3) has executed when it traps.
     let x86 = matches!(machine, Machine::X86_64 | Machine::X86);
     let before = ip.wrapping_sub(1);
     let byte = |memory: &dyn Memory| memory.array::<1>(before);
@@ -184,7 +184,7 @@ fn decode(crash: &Crash, memory: Option<&dyn Memory>) -> Option<Instruction> {
     instruction::decode(machine, bytes, ip, &|name| register(crash, name))
 }
 
-/// A register of a crash by its name in lower case.
+/// The value of a crash register by its lower-case name.
 pub(super) fn register(crash: &Crash, name: &str) -> Option<u64> {
     let known = crash.registers.iter().find(|(known, _)| known == name).map(|(_, value)| *value);
     known.or(match name {
@@ -194,8 +194,8 @@ pub(super) fn register(crash: &Crash, name: &str) -> Option<u64> {
     })
 }
 
-/// Whether an address is one that page tables can translate: on x86-64 of programs and the kernel
-/// with four levels (Intel SDM, volume 1, 3.3.7.1), on AArch64 of 52 bits.
+/// Whether page tables can translate an address: 48 bits, sign-extended, on x86-64 with four levels
+/// (Intel SDM, volume 1, 3.3.7.1), 52 bits on AArch64.
 pub(super) fn is_canonical(machine: Option<Machine>, address: u64) -> bool {
     let bits = match machine {
         Some(Machine::X86_64) => 47,
@@ -209,7 +209,7 @@ pub(super) fn is_canonical(machine: Option<Machine>, address: u64) -> bool {
 /// Whether an address belongs to the kernel.
 pub(super) fn is_kernel(machine: Option<Machine>, address: u64) -> bool {
     match machine {
-        // 32-bit kernels of today leave programs 3 GiB; under a 64-bit one they have all.
+        // Current 32-bit kernels give programs 3 GiB; under a 64-bit kernel they have all 4 GiB.
         Some(Machine::X86 | Machine::Arm) => address >= 0xffff_e000,
         Some(Machine::X86_64 | Machine::AArch64 | Machine::RiscV64) | None => {
             address >> 63 != 0 && is_canonical(machine, address)

@@ -1,7 +1,7 @@
-//! What an instruction does with memory, and by which registers it found the address.
+//! Decodes an instruction: its memory operands and the registers of their addresses.
 //!
-//! iced-x86 decodes x86, yaxpeax-arm AArch64. Instructions of other machines are not decoded, and
-//! none at all without the feature `decoders`.
+//! iced-x86 decodes x86, yaxpeax-arm decodes AArch64. Other machines are not supported, and none
+//! without the feature `decoders`.
 
 #[cfg(feature = "decoders")]
 mod aarch64;
@@ -10,35 +10,35 @@ mod x86;
 
 use crate::crash::Machine;
 
-/// The longest instruction of any machine that is decoded, in bytes (x86).
+/// The longest instruction of the supported machines, in bytes (x86).
 pub const MAX_INSTRUCTION_BYTES: usize = 15;
 
-/// An instruction as far as a crash is about it.
+/// The properties of an instruction that matter for a crash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Instruction {
-    /// It as an assembler writes it, in Intel's syntax for x86.
+    /// The assembler text, in Intel syntax for x86.
     pub text: String,
     /// Its length in bytes.
     pub length: u64,
-    /// What sort it is.
+    /// The kind of instruction.
     pub kind: InstructionKind,
-    /// The memory that it reads or writes, the stack included.
+    /// The memory that it reads or writes, including the stack.
     pub operands: Vec<MemoryOperand>,
-    /// What an address must be a multiple of, where the processor asks for that whatever the
-    /// system is set to, in bytes.
+    /// The required alignment in bytes, if the processor requires one regardless of system
+    /// settings.
     pub alignment: Option<u64>,
-    /// The register that holds where a branch leads, with its value.
+    /// The register with the target of a branch, with its value.
     pub target: Option<RegisterValue>,
-    /// The divisor of a division that is in a register.
+    /// The register with the divisor of a division.
     pub divisor: Option<RegisterValue>,
 }
 
-/// The sorts of instructions that a crash tells apart.
+/// The kinds of instructions that matter for a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InstructionKind {
-    /// Any other.
+    /// Any other instruction.
     #[default]
     Other,
     /// A call.
@@ -47,26 +47,25 @@ pub enum InstructionKind {
     Jump,
     /// A return.
     Return,
-    /// A division of integers.
+    /// An integer division.
     Divide,
     /// A breakpoint.
     Breakpoint,
-    /// One that is defined to be undefined (`ud2`, `udf`), as compilers put where control must
-    /// not come.
+    /// A defined undefined instruction (`ud2`, `udf`), which compilers emit at unreachable points.
     Undefined,
-    /// One that only the kernel may execute.
+    /// An instruction that only the kernel may execute.
     Privileged,
     /// A system call.
     SystemCall,
 }
 
-/// A register and what it held.
+/// A register and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RegisterValue {
-    /// Its name as the manual has it, in lower case.
+    /// The name in the manual, in lower case.
     pub name: String,
-    /// Its value, none where the source does not tell it.
+    /// The value; `None` if the source does not contain it.
     pub value: Option<u64>,
 }
 
@@ -74,41 +73,41 @@ pub struct RegisterValue {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MemoryOperand {
-    /// The address, where the registers that make it up are known.
+    /// The address; `None` if a register is unknown.
     pub address: Option<u64>,
-    /// How many bytes; 0 where that is not known.
+    /// Size in bytes; 0 if unknown.
     pub size: u64,
     /// Whether it is read.
     pub read: bool,
     /// Whether it is written.
     pub write: bool,
-    /// Whether that is one step for all other processors.
+    /// Whether the access is atomic.
     pub atomic: bool,
-    /// The register that the address is counted from.
+    /// The base register.
     pub base: Option<RegisterValue>,
-    /// The register that an index is in.
+    /// The index register.
     pub index: Option<RegisterValue>,
-    /// What the index is multiplied with.
+    /// The factor of the index.
     pub scale: u64,
-    /// What is added.
+    /// The added constant, in bytes.
     pub displacement: i64,
-    /// Whether it is counted from the stack pointer.
+    /// Whether the base is the stack pointer.
     pub stack: bool,
-    /// Whether the base of a segment is added, as for thread-local variables on x86.
+    /// Whether a segment base is added, as for thread-local variables on x86.
     pub segment: bool,
 }
 
 impl MemoryOperand {
-    /// Whether an address is one of its bytes; of an operand of unknown size the first one.
+    /// Whether the operand contains `address`; if the size is unknown, whether it starts there.
     pub fn covers(&self, address: u64) -> bool {
         let from = self.address.map(|start| address.wrapping_sub(start));
         from.is_some_and(|from| from < self.size.max(1))
     }
 }
 
-/// Decodes the instruction at the beginning of `bytes`, which are at `address`. `register` gives
-/// the values of registers by their names in lower case, and of `fs_base` and `gs_base`. None
-/// where the machine is not known, the bytes are no whole instruction, or the crate was built
+/// Decodes the instruction at the start of `bytes`, which are at `address`. `register` returns the
+/// value of a register by its lower-case name, including `fs_base` and `gs_base`. `None` if the
+/// machine is not supported, the instruction is truncated or invalid, or the crate was built
 /// without the feature `decoders`.
 #[cfg_attr(not(feature = "decoders"), expect(unused_variables))]
 pub fn decode(

@@ -1,4 +1,4 @@
-//! Pointers that are none: null, patterns, text, numbers, addresses of nobody.
+//! Invalid pointers: null, fill patterns, text, numbers and impossible addresses.
 
 use super::fault::{is_canonical, is_kernel};
 use super::instruction::RegisterValue;
@@ -7,10 +7,10 @@ use super::{Cause, Conclusion, Evidence, words};
 use crate::crash::Access;
 use crate::label::Confidence;
 
-/// No program maps anything below this: the default of `vm.mmap_min_addr` (proc_sys_vm(5)).
+/// Programs map nothing below this: the default of `vm.mmap_min_addr` (proc_sys_vm(5)).
 const NULL_PAGES: u64 = 64 << 10;
 
-/// A null pointer, or one of its fields.
+/// A null pointer, or a field of one.
 pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     if address >= NULL_PAGES || evidence.maps.find(address).mapping.is_some() {
         return None;
@@ -31,7 +31,7 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
         ));
     }
     let pointer = fault.pointer().and_then(|register| Some((&register.name, register.value?)));
-    // Just below 0, such as MAP_FAILED, plus the offset of a field.
+    // A value just below 0, such as MAP_FAILED, plus a field offset.
     if pointer.is_some_and(|(_, value)| value > u64::MAX - NULL_PAGES) {
         return None;
     }
@@ -81,10 +81,10 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
     Some(Conclusion::new(Cause::NullPointer, confidence, sentence, because))
 }
 
-/// A pointer that is some other data. `address` is not mapped, or not one of the program.
+/// A pointer that holds other data. `address` is unmapped or not a user address.
 pub(super) fn misread(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let machine = evidence.crash.machine;
-    // The register is the pointer; the address has an offset added, which hides what it is.
+    // The register has the pointer value; the address may include an offset.
     let operand = evidence.fault.operand.as_ref();
     let registers = operand.into_iter().flat_map(|operand| [&operand.base, &operand.index]);
     let target = evidence.fault.instruction.as_ref().and_then(|found| found.target.as_ref());
@@ -92,7 +92,7 @@ pub(super) fn misread(evidence: &Evidence<'_>, address: u64) -> Option<Conclusio
     let held =
         registers.filter(|register| !matches!(&*register.name, "rsp" | "esp" | "sp" | "rip"));
     let held = held.filter_map(|RegisterValue { name, value }| Some((Some(name), (*value)?)));
-    // A register that points into a mapping is a good pointer.
+    // A register that points into a mapping is a valid pointer.
     let wild = |value: u64| evidence.maps.find(value).mapping.is_none();
     let mut values = held.chain([(None, address)]).filter(|(_, value)| wild(*value));
     values.find_map(|(register, value)| {
@@ -180,7 +180,7 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
     }
 }
 
-/// An address that cannot be one of a program.
+/// An address that no program can have.
 pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let machine = evidence.crash.machine;
     if !is_canonical(machine, address) {
@@ -200,7 +200,7 @@ pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclu
             because,
         ));
     }
-    // The page [vsyscall] is a program's.
+    // The [vsyscall] page is accessible to programs.
     let mapped = evidence.maps.find(address).mapping.is_some();
     (is_kernel(machine, address) && !mapped).then(|| {
         Conclusion::new(

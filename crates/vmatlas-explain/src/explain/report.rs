@@ -1,10 +1,10 @@
-//! What runtimes and sanitizers say themselves: they saw more than is left afterwards.
+//! Reports by runtimes and sanitizers, which saw more than a dump contains.
 
 use super::{Cause, Conclusion, Evidence};
 use crate::crash::CrashSource;
 use crate::label::Confidence;
 
-/// Words of a report, the cause, and the conclusion; the first that fits counts.
+/// Words of a report, the cause, and the conclusion; the first match counts.
 const REPORTS: [(&[&str], Cause, &str); 19] = [
     (
         &["use-after-free", "use-after-poison", "use-after-return", "use-after-scope"],
@@ -103,7 +103,7 @@ const REPORTS: [(&[&str], Cause, &str); 19] = [
     (&["terminate called"], Cause::Abort, "A C++ exception was not caught (std::terminate)."),
 ];
 
-/// What the report says, where it says more than the signal.
+/// The conclusion from a report, if it contains more than the signal.
 pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let crash = evidence.crash;
     let reports = matches!(
@@ -115,12 +115,12 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
             | CrashSource::KernelLog
     );
     let first = crash.message.as_deref().filter(|_| reports)?;
-    // The first lines say what it is; after these the program's own names come.
+    // The first lines name the error; later ones contain names of the program.
     let lines = || first.lines().take(2);
     let find = |words: &[&str]| lines().find(|line| words.iter().any(|word| line.contains(word)));
     let ((_, cause, sentence), line) =
         REPORTS.iter().find_map(|rule| Some((rule, find(rule.0)?)))?;
-    // With an address and an access more can be told of a null pointer.
+    // With an address, other rules give more detail about a null pointer.
     if *cause == Cause::NullPointer && evidence.fault.address.is_some() {
         return None;
     }

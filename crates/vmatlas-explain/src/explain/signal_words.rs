@@ -1,8 +1,9 @@
-//! What the numbers of signals mean, in words.
+//! Names and meanings of signal numbers.
 
 use vmatlas_maps::uapi::{siginfo, signal};
 
-/// The name of a signal, as signal(7) has it for most machines (not Alpha, MIPS, SPARC, PA-RISC).
+/// The name of a signal on most machines (not Alpha, MIPS, SPARC, PA-RISC), from signal(7); `None`
+/// if unknown.
 pub fn signal_name(number: i32) -> Option<&'static str> {
     Some(match number {
         signal::SIGHUP => "SIGHUP",
@@ -28,8 +29,8 @@ pub fn signal_name(number: i32) -> Option<&'static str> {
     })
 }
 
-/// The name of an `si_code` of a signal and what it means: sigaction(2), Linux 6.18
-/// `include/uapi/asm-generic/siginfo.h`.
+/// The name and meaning of a signal's `si_code`, from sigaction(2) and Linux 6.18
+/// `include/uapi/asm-generic/siginfo.h`; `None` if unknown.
 pub fn code_name(number: i32, code: i32) -> Option<(&'static str, &'static str)> {
     Some(match (number, code) {
         (_, siginfo::SI_USER) => ("SI_USER", "sent by kill(2)"),

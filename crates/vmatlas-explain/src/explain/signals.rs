@@ -1,4 +1,4 @@
-//! Signals that are not about an access to memory.
+//! Signals that no memory access caused.
 
 use super::fault::register;
 use super::instruction::InstructionKind;
@@ -8,7 +8,8 @@ use crate::label::Confidence;
 use vmatlas_maps::uapi::siginfo::SI_TKILL;
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 
-/// What functions on the stack say of an abort, the surest first; [`is_called`] has the patterns.
+/// Functions on the stack that identify an abort, most reliable first; [`is_called`] defines the
+/// patterns.
 const ABORTS: [(&str, Cause, &str); 17] = [
     (
         "__stack_chk_fail*",
@@ -85,7 +86,7 @@ const ABORTS: [(&str, Cause, &str); 17] = [
     ("__libc_fatal", Cause::Abort, "The C library met an error that it cannot go on from."),
 ];
 
-/// The reason for any signal but those of bad accesses.
+/// The cause of any signal except those of bad accesses.
 pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let crash = evidence.crash;
     let signal = crash.signal?;
@@ -129,8 +130,8 @@ fn abort(evidence: &Evidence<'_>) -> Conclusion {
     )
 }
 
-/// Whether a function has a name: with `*` at the end whether it begins so, with `::` at the
-/// beginning whatever is before.
+/// Whether a function name matches a pattern: a trailing `*` matches any suffix, a leading `::` any
+/// prefix.
 fn is_called(name: &str, pattern: &str) -> bool {
     match (pattern.strip_suffix('*'), pattern.starts_with("::")) {
         (Some(part), true) => name.contains(part),
@@ -139,7 +140,7 @@ fn is_called(name: &str, pattern: &str) -> bool {
     }
 }
 
-/// Whether a function is a part of abort(3) itself, which the C library gives several names.
+/// Whether a function is part of abort(3), which has several names in the C library.
 fn is_abort(name: &str) -> bool {
     let plain = name.trim_start_matches("__").trim_start_matches("GI_").trim_start_matches("__");
     let parts = ["abort", "raise", "gsignal", "pthread_kill", "tgkill"];
@@ -265,7 +266,7 @@ fn illegal(evidence: &Evidence<'_>) -> Conclusion {
 
 fn trap(evidence: &Evidence<'_>) -> Conclusion {
     let instruction = evidence.fault.instruction.as_ref();
-    // On x86 the instruction pointer is behind the breakpoint, so the code before it counts.
+    // On x86 the instruction pointer is after the breakpoint, so the bytes before it count.
     let breakpoint = instruction.is_some_and(|found| found.kind == InstructionKind::Breakpoint);
     let code = evidence.crash.code.and_then(|code| code_name(SIGTRAP, code));
     Conclusion::new(
@@ -285,8 +286,8 @@ fn trap(evidence: &Evidence<'_>) -> Conclusion {
 
 fn system_call(evidence: &Evidence<'_>) -> Conclusion {
     let crash = evidence.crash;
-    // The number is put back when a filter sends SIGSYS (syscall_rollback in Linux 6.18
-    // kernel/seccomp.c).
+    // The kernel restores the syscall number when a filter sends SIGSYS (syscall_rollback in Linux
+    // 6.18 kernel/seccomp.c).
     let number = ["orig_rax", "orig_eax", "x8", "rax", "eax"].iter();
     let number = number.filter_map(|name| register(crash, name)).find(|number| *number < 1 << 12);
     let number = number.map(|number| format!(" number {number}")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Stacks that have no more room.
+//! Stack overflows.
 
 use super::fault::register;
 use super::{Cause, Conclusion, Evidence, name, words};
@@ -9,14 +9,16 @@ use vmatlas_maps::Mapping;
 use vmatlas_maps::uapi::siginfo::SEGV_MAPERR;
 use vmatlas_maps::uapi::signal::SIGSEGV;
 
-/// How far below a stack an access still is one to it: Linux keeps other mappings 256 pages away
-/// from a stack that grows (`stack_guard_gap`), and a frame may be that large.
+/// Largest distance in bytes below a stack at which an access still relates to it. Linux keeps
+/// other mappings 256 pages away from a growing stack (`stack_guard_gap`), and a frame may be that
+/// large.
 const GAP: u64 = 1 << 20;
-/// How far above its end a stack pointer may be: a frame that is being filled.
+/// Largest distance in bytes of the stack pointer above the stack's end: a frame that is being
+/// filled.
 const NEAR_END: u64 = 64 << 10;
-/// How many frames of a cycle are looked at.
+/// Longest cycle of frames that is searched.
 const LONGEST_CYCLE: usize = 16;
-/// How many calls may come after the last turn of a cycle.
+/// Number of calls that may follow the last turn of a cycle.
 const LONGEST_END: usize = 24;
 
 /// The stack pointer at the crash.
@@ -25,8 +27,7 @@ fn stack_pointer(evidence: &Evidence<'_>) -> Option<u64> {
     crash.sp.or_else(|| ["rsp", "sp", "esp"].iter().find_map(|name| register(crash, name)))
 }
 
-/// The overflow of the thread's stack, if the access was at the stack pointer and just below the
-/// stack.
+/// A stack overflow, if the access was near the stack pointer and just below the stack.
 pub(super) fn overflow(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let sp = stack_pointer(evidence)?;
     if evidence.maps.is_empty() {
@@ -39,15 +40,15 @@ pub(super) fn overflow(evidence: &Evidence<'_>, address: u64) -> Option<Conclusi
     let here = place.mapping.and_then(|at| evidence.maps.get(at));
     let after = place.after.and_then(|at| evidence.maps.get(at));
     let stack = match here {
-        // A large frame steps over the guard.
+        // A large frame skips the guard.
         None => after.and_then(|row| above_guard(evidence, row)),
         Some(row) if row.perms.none() => after,
-        // A guard that leaves no row of its own.
+        // A lightweight guard has no row of its own.
         Some(row) if guarded(evidence, &row, address) => Some(row),
         Some(_) => None,
     }?;
     let end = if stack.range.contains(address) {
-        // Where the stack ends within its row is not known.
+        // The end of the stack inside its row is unknown.
         address.saturating_add(1).checked_next_multiple_of(page(evidence)).unwrap_or(u64::MAX)
     } else {
         stack.range.start
@@ -85,14 +86,14 @@ pub(super) fn overflow(evidence: &Evidence<'_>, address: u64) -> Option<Conclusi
         words::bytes(below),
         stack.range
     );
-    // At its limit, or recursing: nothing else does that.
+    // The stack is at its limit, or the calls recurse: only an overflow does that.
     let full = limit.is_some_and(|limit| size.saturating_add(GAP) >= limit);
     let guard = here.is_some_and(|guard| guard.perms.none()) || full || recursion.is_some();
     let confidence = if guard { Confidence::Certain } else { Confidence::Likely };
     Some(Conclusion::new(Cause::StackOverflow, confidence, sentence, because))
 }
 
-/// A row, or what lies directly above it if it is a guard.
+/// The row, or the row directly above it if it is a guard.
 fn above_guard<'a>(evidence: &Evidence<'a>, row: Mapping<'a>) -> Option<Mapping<'a>> {
     if !row.perms.none() || row.range.size() > GAP {
         return Some(row);
@@ -100,7 +101,7 @@ fn above_guard<'a>(evidence: &Evidence<'a>, row: Mapping<'a>) -> Option<Mapping<
     evidence.maps.get(evidence.maps.find(row.range.end).mapping?)
 }
 
-/// A frame so large that the stack pointer itself has left the stack of the first thread.
+/// A frame so large that the stack pointer itself left the stack of the first thread.
 fn large_frame(evidence: &Evidence<'_>, address: u64, sp: u64) -> Option<Conclusion> {
     let row = |at: Option<usize>| at.and_then(|at| evidence.maps.get(at));
     let (here, at_sp) = (evidence.maps.find(address), evidence.maps.find(sp));
@@ -137,8 +138,8 @@ fn page(evidence: &Evidence<'_>) -> u64 {
     Some(evidence.facts.page_size).filter(|size| size.is_power_of_two()).unwrap_or(4096)
 }
 
-/// A line of the kernel has the stack pointer and no map: what is at the stack pointer and is not
-/// mapped was the stack.
+/// Handles a kernel log line, which has the stack pointer and no maps: an unmapped address at the
+/// stack pointer was the stack.
 fn without_maps(evidence: &Evidence<'_>, address: u64, sp: u64) -> Option<Conclusion> {
     let present = evidence.crash.present == Some(true);
     let at_stack = address >= sp.saturating_sub(256) && address <= sp.saturating_add(NEAR_END);
@@ -161,8 +162,8 @@ fn without_maps(evidence: &Evidence<'_>, address: u64, sp: u64) -> Option<Conclu
     })
 }
 
-/// A stack pointer that is in no room at all, where the kernel could not even deliver a signal: it
-/// then tells no address.
+/// A stack pointer outside of any mapping. The kernel could not deliver a signal there, and then
+/// reports no address.
 pub(super) fn lost(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let sp = stack_pointer(evidence)?;
     if evidence.maps.is_empty() {
@@ -181,14 +182,14 @@ fn thread(evidence: &Evidence<'_>, grows: bool) -> String {
     }
 }
 
-/// A cycle of calls at the end of the stack, in a sentence.
+/// A cycle of calls at the end of the stack, as a sentence.
 pub(super) fn recursion(evidence: &Evidence<'_>) -> Option<String> {
     let frames = &evidence.crash.frames;
     let same = |first: &SymbolFrame, next: &SymbolFrame| {
         let key = |frame: &SymbolFrame| (frame.pc, frame.offset);
         key(first) == key(next) && first.function == next.function && key(first) != (None, None)
     };
-    // The innermost calls may have left the cycle.
+    // The innermost calls may be outside of the cycle.
     let found = (0..LONGEST_END)
         .flat_map(|skip| (1..=LONGEST_CYCLE).map(move |cycle| (skip, cycle)))
         .find_map(|(skip, cycle)| {

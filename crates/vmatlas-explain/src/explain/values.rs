@@ -1,29 +1,29 @@
-//! Values that are no pointers: what a register held instead of one.
+//! Non-pointer values that were used as pointers.
 
 use crate::crash::Machine;
 use vmatlas_maps::Maps;
 
-/// What a value looks like that was used as a pointer.
+/// The likely meaning of a value that was used as a pointer.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Misread {
-    /// What an allocator or compiler fills memory with: the pattern and who does.
+    /// A fill pattern of an allocator or compiler, with the name of its writer.
     Poison(u64, &'static str),
     /// Text.
     Text(String),
     /// A floating-point number.
     Double(f64),
-    /// Two small numbers of 32 bits, the lower half first.
+    /// Two small 32-bit numbers, the lower half first.
     Halves(u32, u32),
-    /// An address that exists, without its upper half.
+    /// A mapped address without its upper half.
     Truncated(u64),
     /// A negative number.
     Negative(i64),
 }
 
-/// How far from a pattern an address still is that pattern plus the offset of a field.
+/// A value within this distance above a pattern is the pattern plus a field offset.
 const FIELD: u64 = 1 << 16;
 
-/// Patterns of four bytes that are repeated, and who writes them.
+/// Repeated patterns of four bytes, and their writers.
 const WORDS: [(u32, &str); 12] = [
     (0xdead_beef, "what programs and allocators fill freed memory with"),
     (0xfeee_feee, "what Windows' HeapFree fills freed memory with"),
@@ -39,14 +39,14 @@ const WORDS: [(u32, &str); 12] = [
     (0x6b6b_6b6b, "what the kernel's slab fills freed objects with"),
 ];
 
-/// Values of eight bytes.
+/// Patterns of eight bytes.
 const LONG: [(u64, &str); 3] = [
     (0xdead_beef_cafe_babe, "what programs mark dead memory with"),
     (0xdead_0000_0000_0100, "LIST_POISON1 of the kernel's lists, which programs have copied"),
     (0xdead_0000_0000_0122, "LIST_POISON2 of the kernel's lists, which programs have copied"),
 ];
 
-/// The pattern that a value is, or is a field's offset above or a little below.
+/// The pattern that equals the value, or differs from it by a field's offset.
 pub(super) fn poison(value: u64, bits32: bool) -> Option<Misread> {
     let near = |pattern: u64, mask: u64| {
         let from = value.wrapping_sub(pattern) & mask;
@@ -61,7 +61,7 @@ pub(super) fn poison(value: u64, bits32: bool) -> Option<Misread> {
             }
             continue;
         }
-        // A pattern of four bytes in a pointer of eight: alone, or signed.
+        // A 4-byte pattern in an 8-byte pointer: zero-extended or sign-extended.
         let signed = word as i32 as u64;
         for pattern in [wide, narrow, signed] {
             if near(pattern, u64::MAX) {
@@ -73,8 +73,8 @@ pub(super) fn poison(value: u64, bits32: bool) -> Option<Misread> {
     long.map(|(pattern, who)| Misread::Poison(*pattern, who))
 }
 
-/// One byte eight times over, which a memset leaves; which byte glibc's `malloc.perturb` writes is
-/// the user's choice. Zeros and ones are no pattern.
+/// One byte repeated eight times, as memset leaves it. The user chooses the byte of glibc's
+/// `malloc.perturb`. Zeros and ones do not count.
 fn filled(value: u64) -> Option<Misread> {
     let byte = value >> 56;
     let repeated = byte * 0x0101_0101_0101_0101;
@@ -83,8 +83,8 @@ fn filled(value: u64) -> Option<Misread> {
     (byte != 0 && byte != 0xff && near).then_some(Misread::Poison(repeated, who))
 }
 
-/// The text that the bytes of a value are, in the order of memory: five bytes or more that can be
-/// printed, and nothing else but zeros at the end. Fewer would be found by chance.
+/// The bytes of a value as text, in memory order: at least five printable bytes followed only by
+/// zeros. Shorter text would match by chance.
 pub(super) fn text(value: u64, big_endian: bool) -> Option<String> {
     let bytes = if big_endian { value.to_be_bytes() } else { value.to_le_bytes() };
     let length = bytes.iter().rposition(|byte| *byte != 0)? + 1;
@@ -94,15 +94,15 @@ pub(super) fn text(value: u64, big_endian: bool) -> Option<String> {
     (length >= 5 && plain && letters * 3 >= length * 2).then(|| text.escape_ascii().to_string())
 }
 
-/// A double that a person could have written: within a sensible range, and few of its bits used.
+/// A plausible double: in a common range, with few significant bits.
 pub(super) fn double(value: u64) -> Option<f64> {
     let number = f64::from_bits(value);
     let sensible = number.is_finite() && (1e-9..1e15).contains(&number.abs());
     (sensible && value.trailing_zeros() >= 16).then_some(number)
 }
 
-/// Two halves that are both small numbers: programs, libraries and stacks lie at addresses with
-/// larger ones.
+/// Two halves that are both small numbers. The upper halves of program, library and stack addresses
+/// are larger.
 pub(super) fn halves(value: u64) -> Option<(u32, u32)> {
     let (low, high) = (value as u32, (value >> 32) as u32);
     let small = |half: u32| half < 100_000 || (half as i32) < 0 && (half as i32) > -100_000;
@@ -110,8 +110,8 @@ pub(super) fn halves(value: u64) -> Option<(u32, u32)> {
     fits.then_some((low, high))
 }
 
-/// The address that a value is without its upper 32 bits, where a mapping has it: the bits are
-/// lost where a program keeps a pointer in an `int`, as it does if a function has no prototype.
+/// The mapped address whose lower 32 bits equal the value. A program loses the upper bits if it
+/// stores a pointer in an `int`, for example the result of a function without a prototype.
 pub(super) fn truncated(value: u64, maps: &Maps) -> Option<u64> {
     let zero_extended = value >> 32 == 0 && value >= 1 << 20;
     let sign_extended = value >> 31 == 0x1_ffff_ffff;
@@ -124,14 +124,14 @@ pub(super) fn truncated(value: u64, maps: &Maps) -> Option<u64> {
         let candidates = [candidate, candidate.wrapping_add(1 << 32)];
         candidates.into_iter().find(|at| at >> 32 != 0 && row.range.contains(*at))
     };
-    // A reservation of gigabytes has any lower half.
+    // Large reservations match any lower half.
     let rows = maps.iter().filter(|row| !row.perms.none() && row.range.size() < 1 << 28);
     let mut found = rows.filter_map(whole);
     let first = found.next()?;
     found.next().is_none().then_some(first)
 }
 
-/// All that can be told of a value that was used as a pointer; the surest first.
+/// Finds the meaning of a value that was used as a pointer; the most reliable match first.
 pub(super) fn misread(value: u64, machine: Option<Machine>, maps: &Maps) -> Option<Misread> {
     let bits32 = matches!(machine, Some(Machine::X86 | Machine::Arm));
     let big_endian = machine == Some(Machine::S390x);

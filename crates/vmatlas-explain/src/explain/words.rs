@@ -1,4 +1,4 @@
-//! The paragraph and the facts.
+//! The text of an explanation: the paragraph and the facts.
 
 use super::signal_words::{code_name, signal_name};
 use super::{Conclusion, Evidence, name};
@@ -18,7 +18,7 @@ pub(super) fn bytes(count: u64) -> String {
     }
 }
 
-/// All that is concluded, for people.
+/// The conclusion as a paragraph.
 pub(super) fn paragraph(evidence: &Evidence<'_>, conclusion: &Conclusion) -> String {
     let mut text = head(evidence);
     if let Some(there) = there(evidence) {
@@ -28,12 +28,12 @@ pub(super) fn paragraph(evidence: &Evidence<'_>, conclusion: &Conclusion) -> Str
     text.trim_start().to_owned()
 }
 
-/// How far from the crash a function may be that stands for where it was.
+/// How many frames from the crash a function may be to represent its place.
 const CALLERS: usize = 3;
-/// Mappings further away say nothing of an address.
+/// Largest distance in bytes at which a mapping relates to an address.
 const FAR: u64 = 64 << 20;
 
-/// Who was ended by which signal while it did what.
+/// The sentence with the program, the signal and the access.
 fn head(evidence: &Evidence<'_>) -> String {
     let crash = evidence.crash;
     let mut text = String::new();
@@ -74,7 +74,7 @@ fn signal_words(signal: i32) -> String {
     signal_name(signal).map_or_else(|| format!("signal {signal}"), ToOwned::to_owned)
 }
 
-/// What was tried, as `write 4 bytes at 0x10`.
+/// The attempted access, such as `write 4 bytes at 0x10`.
 fn attempt(evidence: &Evidence<'_>) -> Option<String> {
     let fault = &evidence.fault;
     let address = fault.address?;
@@ -97,7 +97,7 @@ fn frame_words(frame: &SymbolFrame) -> Option<String> {
     (!frame.function.is_empty()).then(|| format!("{}{source}", frame.function))
 }
 
-/// What is at the address, in a sentence.
+/// The mapping at the address, as a sentence.
 fn there(evidence: &Evidence<'_>) -> Option<String> {
     let address = evidence.fault.address?;
     if evidence.maps.is_empty() {
@@ -143,7 +143,7 @@ pub(super) fn thing(evidence: &Evidence<'_>, row: &Mapping<'_>, address: u64) ->
     let text = what(evidence, row, Some(address));
     let mut letters = text.chars();
     match letters.next() {
-        // Of paths nothing is changed.
+        // Paths keep their case.
         Some(first) => first.to_uppercase().chain(letters).collect(),
         None => text,
     }
@@ -154,7 +154,7 @@ pub(super) fn lower_thing(evidence: &Evidence<'_>, row: &Mapping<'_>) -> String 
     what(evidence, row, None)
 }
 
-/// What a mapping is, by its label or name; `address` picks one of several labels.
+/// The label or name of a mapping; `address` selects one of several labels.
 fn what(evidence: &Evidence<'_>, row: &Mapping<'_>, address: Option<u64>) -> String {
     let label = match address {
         Some(address) => evidence.labels.at(address),
@@ -170,7 +170,7 @@ fn what(evidence: &Evidence<'_>, row: &Mapping<'_>, address: Option<u64>) -> Str
     }
 }
 
-/// What is known, in order.
+/// The known facts, in order.
 pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
     let crash = evidence.crash;
     let fault = &evidence.fault;
@@ -201,7 +201,7 @@ pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
         facts.push(("address", format!("{address:#x}{derived}")));
     }
     place(evidence, &mut facts);
-    // Behind a system call or in abort(3), the next instruction says nothing.
+    // After a system call or in abort(3), the next instruction is not relevant.
     let tells = crash.code.is_none_or(|code| code > 0) && crash.signal != Some(SIGSYS);
     if let Some(instruction) = fault.instruction.as_ref().filter(|_| tells) {
         let ip = crash.ip.unwrap_or(0);
@@ -234,7 +234,7 @@ pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
     facts
 }
 
-/// What is at the address and beside it.
+/// Adds the mapping at the address and its neighbours.
 fn place(evidence: &Evidence<'_>, facts: &mut Vec<(&'static str, String)>) {
     let Some(address) = evidence.fault.address else { return };
     if evidence.maps.is_empty() {

@@ -1,4 +1,4 @@
-//! Allocators that take the place of the C library's: jemalloc and tcmalloc by their shapes.
+//! Allocators that replace the C library's: jemalloc and tcmalloc, recognised by their shapes.
 
 use super::{Confidence, ImageFacts, Label, Labeller, Sign, is_unnamed_memory};
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ const TCMALLOC: Sign = Sign {
 pub(super) const MIMALLOC: Sign =
     Sign { symbols: &["_mi_heap_main", "mi_version"], files: &["libmimalloc"] };
 
-/// Whether another allocator than the C library's is there.
+/// Whether an allocator replaces the C library's.
 pub(super) fn replaced(labeller: &Labeller<'_>) -> bool {
     [JEMALLOC, TCMALLOC, MIMALLOC].iter().any(|sign| labeller.file_with(sign).is_some())
 }
@@ -24,9 +24,9 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     tcmalloc(labeller);
 }
 
-/// jemalloc 5 asks for memory in steps of its larger size classes, from 2 MiB on, and keeps it
-/// (the option `retain`): what it has is a multiple of 512 KiB, and mostly aligned to that. Its own
-/// data points to the beginnings of what it has.
+/// Labels jemalloc 5. It maps memory in its larger size classes, from 2 MiB on, and keeps it (the
+/// option `retain`). Its mappings are multiples of 512 KiB and mostly aligned to that, and its own
+/// data points to their starts.
 fn jemalloc(labeller: &mut Labeller<'_>) {
     const STEP: u64 = 512 << 10;
     let Some(file) = labeller.file_with(&JEMALLOC) else { return };
@@ -52,10 +52,10 @@ fn jemalloc(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// The addresses that occur in the rows which the data of an allocator points to: there it
-/// describes what it has. Only beginnings of pages count.
+/// The addresses found in the rows that an allocator's data points to, where it describes its
+/// memory. Only page starts count.
 fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
-    /// jemalloc's descriptions take a hundredth of what is described.
+    /// jemalloc's metadata takes a hundredth of the memory described.
     const MOST: u64 = 64 << 20;
     let mut found = HashSet::new();
     let Some(memory) = labeller.memory else { return found };
@@ -78,7 +78,7 @@ fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
     rows.sort_unstable();
     rows.dedup();
     for row in rows {
-        // Not what others have, such as stacks.
+        // Memory with other labels, such as stacks, is excluded.
         for free in labeller.unlabelled(row) {
             let bytes = read(free);
             let pages = super::pointers(&bytes, word);
@@ -88,7 +88,7 @@ fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
     found
 }
 
-/// gperftools' tcmalloc takes what it can from the program break.
+/// Labels gperftools' tcmalloc, which allocates from the program break if it can.
 fn tcmalloc(labeller: &mut Labeller<'_>) {
     let Some(file) = labeller.file_with(&TCMALLOC) else { return };
     let because = format!(
@@ -102,7 +102,7 @@ fn tcmalloc(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Private anonymous memory that has no label, or the parts of rows that have none.
+/// Private anonymous memory without a label: rows, or parts of rows.
 pub(super) fn free_rows(labeller: &Labeller<'_>) -> Vec<AddressRange> {
     let rows = labeller.maps.iter().filter(is_unnamed_memory);
     rows.flat_map(|row| labeller.unlabelled(row.range)).collect()

@@ -1,16 +1,15 @@
-//! Memory of Chromium and of programs made of it: PartitionAlloc, Oilpan and V8 in its sandbox
-//! (seen on Chromium 156; base/allocator/partition_allocator/, v8/src/heap/cppgc/ and
-//! v8/src/sandbox/).
+//! Memory of Chromium and programs based on it: PartitionAlloc, Oilpan and sandboxed V8 (seen on
+//! Chromium 156; base/allocator/partition_allocator/, v8/src/heap/cppgc/ and v8/src/sandbox/).
 //!
-//! Each reserves a large stretch that is aligned to its own size, so that a pointer's upper bits
-//! tell what it points into.
+//! Each reserves a large range aligned to its own size, so that a pointer's upper bits identify its
+//! range.
 
 use super::runs::{Part, Run, runs};
 use super::words::file_name;
 use super::{Confidence, Label, Labeller};
 use vmatlas_maps::AddressRange;
 
-/// What Chromium is called, and some programs that are made of it.
+/// Names of Chromium and of some programs based on it.
 const PROGRAMS: [&str; 10] = [
     "chrome",
     "chromium",
@@ -25,21 +24,21 @@ const PROGRAMS: [&str; 10] = [
 ];
 
 const GIB: u64 = 1 << 30;
-/// V8's sandbox has 1 TiB, or half of it where addresses are scarce; on each side lie guards.
+/// V8's sandbox has 1 TiB, or half of it if addresses are scarce; guards surround it.
 const SMALLEST_SANDBOX: u64 = 512 * GIB;
-/// Pointers of 32 bits reach so far, from the beginning of the sandbox.
+/// Range of 32-bit pointers from the start of the sandbox.
 const POINTER_CAGE: u64 = 4 * GIB;
 /// The pools of PartitionAlloc, and Oilpan's caged heap.
 const POOL: u64 = 16 * GIB;
-/// Of a super page the first partition page is a guard, or metadata with guards around.
+/// The first partition page of a super page is a guard, or metadata between guards.
 const SUPER_PAGE: u64 = 2 << 20;
-/// What V8 trusts lies outside of its sandbox, in a cage of its own.
+/// Trusted objects of V8 are outside of its sandbox, in a cage of their own.
 const TRUSTED_SPACE: u64 = GIB;
 const V8_PAGE: u64 = 256 << 10;
-/// Tables of pointers begin with a segment, and reserve at least this.
+/// Pointer tables begin with a segment and reserve at least this, in bytes.
 const TABLE_SEGMENT: u64 = 64 << 10;
 const SMALLEST_TABLE: u64 = 32 << 20;
-/// `kMaximalCodeRangeSize` is a multiple of it.
+/// `kMaximalCodeRangeSize` is a multiple of this.
 const CODE_RANGE: u64 = 128 << 20;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -69,7 +68,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Labels a range: what may be accessed, and what is reserved for it.
+/// Labels the accessible and the reserved parts of a range.
 fn label(
     labeller: &mut Labeller<'_>,
     range: AddressRange,
@@ -83,7 +82,7 @@ fn label(
     labeller.label_reservation(range, &used, &reserved);
 }
 
-/// The ranges in a run that have a size and are aligned to it.
+/// The ranges in a run with this size and alignment.
 fn windows(run: &Run, size: u64) -> Vec<AddressRange> {
     let range = run.range();
     let (start, end) = (range.start, range.end);
@@ -93,7 +92,7 @@ fn windows(run: &Run, size: u64) -> Vec<AddressRange> {
     windows.take_while(|window| window.end <= end && window.size() == size).collect()
 }
 
-/// The parts in a range that may be accessed.
+/// The accessible parts of a range.
 fn used(run: &Run, range: AddressRange) -> Vec<Part> {
     run.within(range).filter(|part| !part.perms.none()).collect()
 }
@@ -129,7 +128,8 @@ fn pool(labeller: &mut Labeller<'_>, run: &Run, window: AddressRange) {
     }
 }
 
-/// Since 2025 metadata of super pages may lie at a distance from them, in as large a stretch.
+/// Labels the metadata of super pages, which since 2025 may be at a distance, in a range of equal
+/// size.
 fn metadata(labeller: &mut Labeller<'_>, run: &Run) {
     let range = run.range();
     let used = used(run, range);
@@ -150,8 +150,8 @@ fn trusted_space(labeller: &mut Labeller<'_>, run: &Run, window: AddressRange) {
     }
 }
 
-/// Tables by which pointers out of the sandbox are found: a first segment, addresses that are
-/// reserved, and a last segment that is read-only.
+/// Labels the tables of pointers out of the sandbox: a first segment, reserved addresses, and a
+/// read-only last segment.
 fn tables(labeller: &mut Labeller<'_>, run: &Run) {
     let because = "V8's tables of pointers reserve as much behind a segment of 64 KiB";
     let what = "table of V8's pointers out of its sandbox";

@@ -1,15 +1,15 @@
-//! Arenas of CPython's allocator of small objects (Objects/obmalloc.c; checked on CPython 3.11).
+//! Arenas of CPython's small-object allocator (Objects/obmalloc.c; checked on CPython 3.11).
 //!
-//! An arena has 1 MiB since 3.10 and 256 KiB before, and pools of 16 KiB and 4 KiB of blocks of one
-//! size. The array `arenas` has an entry for each; nothing exports it, but a pool's header has its
-//! arena's number in it, by which a pointer to the array is known for what it is.
+//! An arena has 1 MiB since 3.10 and 256 KiB before; its pools have 16 KiB and 4 KiB, each with
+//! blocks of one size. The array `arenas` has an entry for each arena. It is not exported, but a
+//! pool's header has its arena's index, which identifies a pointer to the array.
 
 use super::peek::{Peek, words};
 use super::runs::{Part, Run, runs};
 use super::{Confidence, ImageFacts, Label, Labeller};
 use vmatlas_maps::AddressRange;
 
-/// What differs between versions.
+/// Sizes that differ between versions.
 struct Sizes {
     arena: u64,
     pool: u64,
@@ -19,11 +19,11 @@ const SIZES: [Sizes; 2] =
 
 /// `sizeof(struct arena_object)`.
 const ENTRY: u64 = 48;
-/// A terabyte of arenas.
+/// Enough arenas for a terabyte.
 const MAX_ARENAS: u64 = 1 << 20;
-/// Pools that are looked for: more than the array is proved by.
+/// Number of pools to find: more than needed to identify the array.
 const ENOUGH_POOLS: usize = 8;
-/// `.data` and `.bss` of the interpreter have less.
+/// Upper limit of the interpreter's `.data` and `.bss`.
 const MAX_DATA: u64 = 16 << 20;
 
 const GROUP: &str = "CPython arena";
@@ -32,7 +32,7 @@ fn interpreter<'a>(labeller: &Labeller<'a>) -> Option<&'a ImageFacts> {
     labeller.facts.images.iter().find(|image| image.symbol("_PyRuntime").is_some())
 }
 
-/// By the array of arenas.
+/// Labels arenas from the array of arenas.
 pub(super) fn recognise_certain(labeller: &mut Labeller<'_>) {
     let (Some(image), Some(peek)) = (interpreter(labeller), Peek::of(labeller)) else { return };
     let all = runs(labeller);
@@ -55,7 +55,7 @@ pub(super) fn recognise_certain(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// By sizes, without memory.
+/// Labels arenas by their sizes, without memory.
 pub(super) fn recognise_likely(labeller: &mut Labeller<'_>) {
     if labeller.memory.is_some() || interpreter(labeller).is_none() {
         return;
@@ -66,7 +66,7 @@ pub(super) fn recognise_likely(labeller: &mut Labeller<'_>) {
         "arenas of CPython's small objects",
         "CPython is mapped, and the size is a multiple of an arena's",
     );
-    // Blocks of malloc have a header, so that a round size makes them a page larger.
+    // malloc blocks have a header, so a block of a round size is a page larger.
     let [Sizes { arena, .. }, _] = SIZES;
     for part in runs(labeller).iter().flat_map(Run::parts).filter(|part| is_data(part)) {
         if part.range.size().is_multiple_of(arena) {
@@ -75,7 +75,7 @@ pub(super) fn recognise_likely(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Whether CPython is a part of the process.
+/// Whether the process contains CPython.
 pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
     interpreter(labeller).is_some()
 }
@@ -87,18 +87,18 @@ fn is_data(part: &Part) -> bool {
 /// A pool of blocks.
 struct Pool {
     address: u64,
-    /// The number of its arena.
+    /// The index of its arena.
     arena: u64,
 }
 
-/// Some pools.
+/// Finds some pools.
 fn pools(peek: Peek<'_>, runs: &[Run], sizes: &Sizes) -> Vec<Pool> {
     let parts = runs.iter().flat_map(Run::parts).filter(|part| is_data(part));
     let large = parts.filter(|part| part.range.size() >= sizes.arena);
     let in_part = |part: &Part| {
         let first = part.range.start.checked_next_multiple_of(sizes.pool)?;
-        // An arena that has a pool has it at its beginning, which may lie anywhere in the part;
-        // one that begins with the part is enough.
+        // An arena with pools has one at its start, which may be anywhere in the part; an arena at
+        // the start of the part is enough.
         (0..4).find_map(|index| {
             let address = first.checked_add(index * sizes.pool)?;
             pool(peek, address, sizes).filter(|_| address < part.range.end)
@@ -107,9 +107,9 @@ fn pools(peek: Peek<'_>, runs: &[Run], sizes: &Sizes) -> Vec<Pool> {
     large.filter_map(in_part).take(ENOUGH_POOLS).collect()
 }
 
-/// `struct pool_header`: `ref`, `freeblock`, `nextpool`, `prevpool`, and four ints: `arenaindex`,
-/// `szidx`, `nextoffset`, `maxnextoffset`, of which the last is the pool's size without that of a
-/// block.
+/// Parses `struct pool_header`: `ref`, `freeblock`, `nextpool`, `prevpool`, and four ints:
+/// `arenaindex`, `szidx`, `nextoffset`, `maxnextoffset`. The last one is the pool's size minus that
+/// of a block.
 fn pool(peek: Peek<'_>, address: u64, sizes: &Sizes) -> Option<Pool> {
     let [count, _, next, previous, index, offsets] = peek.words(address)?;
     let halves = |word: u64| (word & 0xffff_ffff, word >> 32);
@@ -125,7 +125,7 @@ fn pool(peek: Peek<'_>, address: u64, sizes: &Sizes) -> Option<Pool> {
     fits.then_some(Pool { address, arena })
 }
 
-/// The address of the array that has the arenas of those pools.
+/// The address of the array that contains the arenas of these pools.
 fn array(
     labeller: &Labeller<'_>,
     image: &ImageFacts,
@@ -151,10 +151,10 @@ fn array(
     })
 }
 
-/// The numbers and addresses of all arenas of an array: each entry has its arena's address, that
-/// of the next pool to be used in it, and how many pools are free, and in all.
+/// The indices and addresses of all arenas of an array. Each entry has the arena's address, the
+/// next pool to use, and the numbers of free and of all pools.
 fn arenas(labeller: &Labeller<'_>, peek: Peek<'_>, array: u64, sizes: &Sizes) -> Vec<(u64, u64)> {
-    /// Entries that are read at once.
+    /// Entries read at once.
     const BLOCK: u64 = 256;
     let mut found = Vec::new();
     let most_pools = sizes.arena / sizes.pool;
@@ -180,13 +180,13 @@ fn arenas(labeller: &Labeller<'_>, peek: Peek<'_>, array: u64, sizes: &Sizes) ->
                 && (most_pools - 1..=most_pools).contains(&total)
                 && free <= total
                 && labeller.row_at(start).is_some_and(|row| row.perms.write());
-            // What follows the array is something else.
+            // Other data follows the array.
             if !is_arena {
                 return found;
             }
             found.push((number, start));
         }
-        // The array doubles: behind the last arena lie no more free entries than it has used.
+        // The array doubles: it has no more free entries after the last arena than used ones.
         let last = found.last().map_or(0, |(number, _)| *number);
         if entries.len() < BLOCK as usize || first > last.saturating_mul(2).saturating_add(BLOCK) {
             break;

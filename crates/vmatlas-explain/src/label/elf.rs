@@ -1,5 +1,4 @@
-//! Memory that belongs to a program or library: `.bss`, RELRO, and what took the place of its
-//! file's pages.
+//! Memory of programs and libraries: `.bss`, RELRO, and memory that replaced file pages.
 
 use super::words::file_name;
 use super::{Confidence, ImageFacts, Label, Labeller};
@@ -45,7 +44,7 @@ fn of_image(labeller: &mut Labeller<'_>, image: &ImageFacts) {
             );
             label_rows(labeller, AddressRange::new(bss, end), &label, is_anonymous);
         }
-        // Huge pages for code are made so, and patches.
+        // Huge pages for code replace file pages, and so do patches.
         let from_file = AddressRange::new(segment.start - segment.start % page, bss.min(end));
         let label = Label::new(
             "replaced file pages",
@@ -57,7 +56,7 @@ fn of_image(labeller: &mut Labeller<'_>, image: &ImageFacts) {
     }
 }
 
-/// Labels the parts of rows of a kind that lie in a range.
+/// Labels the parts in a range of rows of one kind.
 fn label_rows(
     labeller: &mut Labeller<'_>,
     range: AddressRange,
@@ -75,13 +74,13 @@ fn is_anonymous(row: &Mapping<'_>) -> bool {
         && matches!(row.kind(), Kind::Anonymous | Kind::Heap | Kind::NamedAnonymous { .. })
 }
 
-/// A file that could not be read has its `.bss` behind its last writable row, as a rule.
+/// Labels the `.bss` of files that could not be read, usually after the last writable row.
 fn of_unread_files(labeller: &mut Labeller<'_>) {
-    /// The `.bss` of no library is larger, as a rule; memory of another sort may have joined it.
+    /// Usual upper limit of a library's `.bss`; other memory may have merged with it.
     const LARGEST: u64 = 1 << 20;
     let rows = labeller.maps.iter().zip(labeller.maps.iter().skip(1));
     let mut found = Vec::new();
-    // The name of the last file that had code.
+    // The name of the last file with code.
     let mut code: &[u8] = b"";
     for (row, next) in rows {
         if row.kind() != Kind::File {

@@ -1,5 +1,5 @@
-//! Stacks of threads whose stack pointer is not known, because they run or have ended: memory
-//! above a guard that has the size of other stacks.
+//! Stacks of threads with an unknown stack pointer, because they run or have ended: memory above a
+//! guard with the size of other stacks.
 
 use super::found_stack::{LARGEST_GUARD, Stack};
 use super::words::size;
@@ -8,10 +8,10 @@ use std::collections::HashSet;
 use vmatlas_maps::Kind;
 use vmatlas_maps::{AddressRange, Mapping};
 
-/// Labels them; `known` are the stacks that were found by other signs.
+/// Labels the stacks; `known` are those found by other signs.
 pub(super) fn find(labeller: &mut Labeller<'_>, known: &[Stack]) -> Vec<Stack> {
     let sizes: HashSet<u64> = known.iter().map(|stack| stack.range.size()).collect();
-    // glibc gives every stack the limit of the first one; before 2.27 with the guard.
+    // glibc gives every stack the size limit of the first one; before 2.27 that includes the guard.
     let limit = labeller.facts.stack_limit;
     let mut stacks = Vec::new();
     for (guard, range) in above_guards(labeller) {
@@ -35,7 +35,7 @@ pub(super) fn find(labeller: &mut Labeller<'_>, known: &[Stack]) -> Vec<Stack> {
     stacks
 }
 
-/// Guards with the memory above each, up to the next guard or the end of the row.
+/// Guards and the memory above each, up to the next guard or the end of the row.
 fn above_guards(labeller: &Labeller<'_>) -> Vec<(AddressRange, AddressRange)> {
     let light = &labeller.facts.guards;
     let end_of = |start: u64, row: &Mapping<'_>| {

@@ -1,4 +1,4 @@
-//! Memory of malloc that nothing shows but that there is nothing else: a guess.
+//! Memory of malloc, guessed because no other explanation remains.
 
 use super::allocators::{free_rows, replaced};
 use super::found_stack::LARGEST_GUARD;
@@ -7,8 +7,8 @@ use vmatlas_maps::Kind;
 use vmatlas_maps::Mapping;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    // What memory says is better than a guess, and a program that makes code when it runs has
-    // other memory that looks so.
+    // Evidence from memory is better than a guess, and a program that compiles code at run time has
+    // other memory of this shape.
     let makes_code = |row: &Mapping<'_>| row.perms.execute() && row.kind() == Kind::Anonymous;
     if labeller.memory.is_some()
         || replaced(labeller)
@@ -35,10 +35,10 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Whether it may be the stack of a thread that runs.
+/// Whether the range may be the stack of a running thread.
 fn follows_guard(labeller: &Labeller<'_>, start: u64) -> bool {
     let below = labeller.row_below(start);
-    // What has a label is the end of something else, such as the reserve of an arena.
+    // A labelled row is the end of other memory, such as the reserve of an arena.
     let is_guard = |row: Mapping<'_>| {
         row.perms.none() && row.range.size() <= LARGEST_GUARD && !labeller.is_labelled(row.range)
     };

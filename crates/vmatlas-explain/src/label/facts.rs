@@ -1,18 +1,18 @@
-//! What can be known of a process without looking into its memory.
+//! Facts about a process that need no access to its memory.
 
 use crate::crash::Machine;
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::{KernelVersion, WordSize};
 
-/// The symbols that recognisers ask for ([`ImageFacts::symbols`]).
+/// The symbols that recognisers look up ([`ImageFacts::symbols`]).
 pub const WANTED_SYMBOLS: &[&str] = &[
     // ld.so of glibc: where its lists of stacks are.
     "_rtld_global",
-    // Which C library and language it is.
+    // The C library and the language.
     "gnu_get_libc_version",
     "__libc_mallopt",
     "rust_eh_personality",
-    // Allocators, by a name that no other library has.
+    // Allocators, by a name that no other library defines.
     "mallctl",
     "je_mallctl",
     "_rjem_mallctl",
@@ -35,59 +35,59 @@ pub const WANTED_SYMBOLS: &[&str] = &[
     "gHotSpotVMStructEntryOffsetOffset",
     "gHotSpotVMStructEntryAddressOffset",
     "gHotSpotVMStructEntryArrayStride",
-    // Other runtimes, by a name that no other library has.
+    // Other runtimes, by a name that no other library defines.
     "_PyRuntime",
     "v8dbg_APIObjectType",
     "ruby_version",
     "runtime.mheap_",
 ];
 
-/// What labels are made from besides the rows. Everything may be missing: the less is known, the
-/// fewer labels there are.
+/// The facts that labels use besides the rows. Every field is optional: with fewer facts there are
+/// fewer labels.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Facts {
-    /// The size of a page in bytes; 0 where it is not known.
+    /// The page size in bytes; 0 if unknown.
     pub page_size: u64,
     /// The word size of the process.
     pub word_size: Option<WordSize>,
-    /// The machine that its program is for.
+    /// The machine of its program.
     pub machine: Option<Machine>,
-    /// The kernel it runs on.
+    /// The version of the running kernel.
     pub kernel: Option<KernelVersion>,
     /// Its process id.
     pub pid: Option<u32>,
-    /// Its threads, the first one first.
+    /// Its threads; the first is the main thread.
     pub threads: Vec<ThreadFacts>,
     /// The auxiliary vector, see getauxval(3).
     pub auxv: Auxv,
-    /// Where the program break began (`start_brk`, proc_pid_stat(5)).
+    /// The start of the program break (`start_brk`, proc_pid_stat(5)).
     pub start_brk: Option<u64>,
-    /// Where the stack of the first thread began (`start_stack`, proc_pid_stat(5)).
+    /// The start of the first thread's stack (`start_stack`, proc_pid_stat(5)).
     pub start_stack: Option<u64>,
-    /// The soft limit of the stack's size in bytes (`RLIMIT_STACK`); none if unlimited or unknown.
+    /// The soft limit of the stack size in bytes (`RLIMIT_STACK`); `None` if unlimited or unknown.
     pub stack_limit: Option<u64>,
     /// The ELF files that are mapped as programs and libraries.
     pub images: Vec<ImageFacts>,
-    /// Lightweight guard pages (`MADV_GUARD_INSTALL`, Linux 6.13), in order.
+    /// Lightweight guard pages (`MADV_GUARD_INSTALL`, Linux 6.13), sorted.
     pub guards: Vec<AddressRange>,
-    /// Where code made at run time lies, by its perf map or jitdump, in order.
+    /// Ranges of JIT-compiled code from a perf map or jitdump, sorted.
     pub jit_code: Vec<AddressRange>,
-    /// Which calls made its memory, where the process was recorded; in the order of addresses.
+    /// The calls that mapped its memory, if the process was recorded; sorted by address.
     pub origins: Vec<OriginFacts>,
 }
 
-/// A call that made memory.
+/// A call that mapped memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OriginFacts {
-    /// The memory.
+    /// The mapped range.
     pub range: AddressRange,
     /// The system call, such as `mmap`.
     pub call: &'static str,
-    /// The number of its event in the recording.
+    /// The number of the call's event in the recording.
     pub event: u64,
-    /// The functions on the stack of the thread, innermost first, each with its file.
+    /// The functions on the thread's stack, innermost first, each with its file.
     pub stack: Vec<FunctionFacts>,
 }
 
@@ -95,7 +95,7 @@ pub struct OriginFacts {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FunctionFacts {
-    /// Its name without parameters; empty where it is not known.
+    /// Its name without parameters; empty if unknown.
     pub name: String,
     /// The path of its file.
     pub file: String,
@@ -109,30 +109,30 @@ pub struct ThreadFacts {
     pub tid: u32,
     /// Its name (proc_pid_comm(5)), at most 15 bytes.
     pub comm: Vec<u8>,
-    /// Its stack pointer, where that can be known (`/proc/TID/syscall` of a thread that waits, or
-    /// the registers in a core).
+    /// Its stack pointer; `None` if unknown. It comes from `/proc/TID/syscall` of a blocked thread,
+    /// or from the registers in a core.
     pub stack_pointer: Option<u64>,
-    /// Where it runs, likewise.
+    /// Its instruction pointer, from the same source.
     pub instruction_pointer: Option<u64>,
     /// Its thread pointer: the base of FS on x86-64, of GS on i386, TPIDR_EL0 on AArch64.
     pub thread_pointer: Option<u64>,
 }
 
-/// The entries of the auxiliary vector that say where something lies.
+/// The auxiliary vector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Auxv {
-    /// All of it as the kernel gave it: type and value, without the `AT_NULL` at the end.
+    /// All entries from the kernel as type and value, without the final `AT_NULL`.
     pub entries: Vec<(u64, u64)>,
 }
 
 impl Auxv {
-    /// An auxiliary vector of these entries.
+    /// Wraps these entries.
     pub fn new(entries: Vec<(u64, u64)>) -> Auxv {
         Auxv { entries }
     }
 
-    /// The value of the first entry of that type (`AT_*`, include/uapi/linux/auxvec.h).
+    /// The value of the first entry of this type (`AT_*`, include/uapi/linux/auxvec.h).
     pub fn get(&self, kind: u64) -> Option<u64> {
         self.entries.iter().find(|(entry, _)| *entry == kind).map(|(_, value)| *value)
     }
@@ -142,18 +142,18 @@ impl Auxv {
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ImageFacts {
-    /// Its path as the rows show it.
+    /// Its path as in the rows.
     pub name: Vec<u8>,
-    /// What to add to an address in the file to get one of the process.
+    /// The load bias: add it to an address in the file to get the address in the process.
     pub bias: u64,
-    /// Its loadable segments in the process, page ends not rounded: addresses, how many of their
-    /// bytes come from the file, and whether they may be written.
+    /// Its loadable segments in the process, not rounded to pages: the range, the number of bytes
+    /// from the file, and whether it is writable.
     pub segments: Vec<(AddressRange, u64, bool)>,
-    /// The addresses that are made read-only after relocation (`PT_GNU_RELRO`).
+    /// The range that is made read-only after relocation (`PT_GNU_RELRO`).
     pub relro: Option<AddressRange>,
-    /// Its sections and where they are in the process, `.bss` too; none where they are stripped.
+    /// Its sections in the process, including `.bss`; empty if they are stripped.
     pub sections: Vec<(String, AddressRange)>,
-    /// Addresses of the process of those of [`WANTED_SYMBOLS`] that it defines.
+    /// Process addresses of the [`WANTED_SYMBOLS`] that it defines.
     pub symbols: Vec<(&'static str, u64)>,
 }
 

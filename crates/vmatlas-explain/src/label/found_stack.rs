@@ -1,8 +1,8 @@
-//! A stack of a thread, as recognisers find it.
+//! A thread stack found by a recogniser.
 
 use vmatlas_maps::AddressRange;
 
-/// A larger row without permissions below a stack is something else that it happens to touch.
+/// A larger row without permissions below a stack is not its guard.
 pub(super) const LARGEST_GUARD: u64 = 1 << 20;
 
 /// A stack that was labelled.

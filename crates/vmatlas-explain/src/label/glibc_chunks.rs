@@ -1,30 +1,30 @@
-//! Chunks of glibc's malloc: large blocks have mappings of their own.
+//! glibc malloc chunks: large blocks have their own mappings.
 //!
-//! A chunk begins with the size of the one before it (0 where there is none) and its own, whose
-//! low three bits are flags: 1 the one before is in use, 2 it is a mapping, 4 it is of a thread's
-//! arena (malloc/malloc.c).
+//! A chunk begins with the size of the previous chunk (0 if there is none) and its own size, whose
+//! low three bits are flags: 1 the previous chunk is in use, 2 the chunk is a mapping, 4 it belongs
+//! to a thread's arena (malloc/malloc.c).
 
 use super::words::size;
 use super::{Confidence, Label, Labeller, is_private_memory};
 use vmatlas_maps::AddressRange;
 
 const IS_MMAPPED: u64 = 2;
-/// Smaller blocks have no mapping of their own, unless mallopt(3) says so.
+/// Smaller blocks have no mapping of their own, unless mallopt(3) changes the threshold.
 const SMALLEST: u64 = 64 << 10;
-/// So many chunks in a row are no accident.
+/// This many consecutive chunks are not a coincidence.
 const ENOUGH: usize = 16;
 
-/// glibc maps so many blocks at most (`M_MMAP_MAX`, mallopt(3)).
+/// Largest number of blocks that glibc maps (`M_MMAP_MAX`, mallopt(3)).
 const MAX_BLOCKS: usize = 65536;
-/// So many pages are looked at for the head of a chunk.
+/// Number of pages that are searched for the head of a chunk.
 const MAX_PAGES: usize = 1 << 14;
 
-/// Labels large blocks by their chunks.
+/// Labels large blocks by their chunk headers.
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     if labeller.memory.is_none() {
         return;
     }
-    // A block may be several rows, as where a part of it was advised to be in huge pages.
+    // A block may be several rows, for example if a part was advised to use huge pages.
     let rows = labeller.maps.iter().filter(is_private_memory);
     let mut ranges: Vec<AddressRange> = Vec::new();
     for row in rows.flat_map(|row| labeller.unlabelled(row.range)) {
@@ -33,7 +33,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
             _ => ranges.push(row),
         }
     }
-    // Those that begin a row first: there are many pages.
+    // Starts of rows first, because there are many pages.
     let mut rest = Vec::new();
     for range in ranges {
         let end = blocks(labeller, range, Confidence::Certain);
@@ -50,8 +50,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Labels the blocks that a range begins with, one behind the other where the kernel joined them;
-/// where they end.
+/// Labels consecutive blocks from the start of a range, where the kernel merged them, and returns
+/// their end.
 pub(super) fn blocks(
     labeller: &mut Labeller<'_>,
     range: AddressRange,
@@ -69,7 +69,7 @@ pub(super) fn blocks(
     start
 }
 
-/// The size of the block that begins with a chunk that has a mapping of its own.
+/// The size of the chunk at `start`, if it has its own mapping.
 fn mapped_chunk(labeller: &Labeller<'_>, start: u64, end: u64) -> Option<u64> {
     let word = labeller.word_size();
     pads(labeller).iter().find_map(|pad| {
@@ -86,14 +86,14 @@ fn mapped_chunk(labeller: &Labeller<'_>, start: u64, end: u64) -> Option<u64> {
     })
 }
 
-/// How far the first chunk is from the beginning of a page: blocks are aligned to 16 bytes, which
-/// on 32 bits (since glibc 2.26) their chunks are not.
+/// Offsets of the first chunk in a page. Blocks are aligned to 16 bytes; on 32 bits (since glibc
+/// 2.26) their chunks are not.
 fn pads(labeller: &Labeller<'_>) -> &'static [u64] {
     if labeller.word_size() == 4 { &[8, 0] } else { &[0] }
 }
 
-/// Whether a range begins with chunks, one behind the other, up to its end or so many that it is
-/// no accident.
+/// Whether a range begins with consecutive chunks, up to its end or for a number that is not a
+/// coincidence.
 pub(super) fn are_chunks(labeller: &Labeller<'_>, start: u64, end: u64) -> bool {
     let Some(start) = start.checked_next_multiple_of(16) else { return false };
     let mut pads = pads(labeller).iter();
@@ -106,12 +106,12 @@ fn are_from(labeller: &Labeller<'_>, mut at: u64, end: u64) -> bool {
         let header = at.checked_add(word).and_then(|at| labeller.word(at));
         let Some(header) = header else { return false };
         let length = header & !7;
-        // None of these is a mapping or of another arena.
+        // These chunks are neither mappings nor in other arenas.
         if header & 6 != 0 || length < 2 * word || !length.is_multiple_of(2 * word) {
             return false;
         }
         match at.checked_add(length) {
-            // The last one, `top`, ends where the break was moved to.
+            // The last chunk, `top`, ends at the program break.
             Some(next) if next == end => return true,
             Some(next) if next < end => at = next,
             _ => return false,

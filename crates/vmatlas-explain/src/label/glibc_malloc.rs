@@ -1,9 +1,9 @@
-//! The heaps of glibc's malloc: the main arena in the program break, and the arenas of threads.
+//! glibc malloc heaps: the main arena in the program break, and the arenas of threads.
 //!
 //! An arena of a thread has heaps of `HEAP_MAX_SIZE` (64 MiB, 1 MiB on 32 bits), aligned to their
-//! size: what is used of one is readable and writable, the rest is reserved without permissions.
-//! Its first bytes are a `heap_info`, in the first heap of an arena its `malloc_state` follows;
-//! those of all arenas are linked in a ring that begins in libc's data (malloc/arena.c and
+//! size. The used part of a heap is readable and writable, the rest is reserved without
+//! permissions. A heap begins with a `heap_info`; in the first heap of an arena its `malloc_state`
+//! follows. The states of all arenas form a ring that begins in libc's data (malloc/arena.c and
 //! malloc/malloc.c, glibc 2.10 to 2.42).
 
 use super::glibc::{has_glibc, label_reserve};
@@ -13,10 +13,10 @@ use std::collections::{BTreeMap, HashMap};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
-/// More arenas than 8 for each processor, which is the most by default, of any machine.
+/// More arenas than the default limit, 8 for each processor, on any machine.
 const MAX_ARENAS: usize = 1 << 16;
 
-/// So many places where a heap may begin are looked at: those in 4 TiB of memory.
+/// Number of possible heap starts that are checked: those in 4 TiB of memory.
 const MAX_PLACES: usize = 1 << 16;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -38,16 +38,16 @@ fn heap_size(labeller: &Labeller<'_>) -> u64 {
     if labeller.word_size() == 4 { 1 << 20 } else { 64 << 20 }
 }
 
-/// A heap of an arena, as its `heap_info` tells.
+/// A heap of an arena, from its `heap_info`.
 struct Heap {
     start: u64,
     /// The address of the arena's `malloc_state`.
     arena: u64,
-    /// Where what may be used of it ends.
+    /// The end of the usable part.
     end: u64,
 }
 
-/// The heaps whose `heap_info` can be read, by their addresses.
+/// The heaps with a readable `heap_info`, by address.
 fn found_heaps(labeller: &Labeller<'_>, heap_size: u64) -> BTreeMap<u64, Heap> {
     let mut heaps = BTreeMap::new();
     if labeller.memory.is_none() {
@@ -65,7 +65,8 @@ fn found_heaps(labeller: &Labeller<'_>, heap_size: u64) -> BTreeMap<u64, Heap> {
             start = start.saturating_add(heap_size);
         }
     }
-    // All heaps of an arena but the first lead there by `prev`; here it is enough that it exists.
+    // All heaps of an arena except the first link to the first by `prev`; here its existence is
+    // enough.
     let arenas: Vec<u64> = heaps.values().filter(|heap| heap.is_first()).map(|h| h.arena).collect();
     heaps.retain(|_, heap| arenas.binary_search(&heap.arena).is_ok());
     heaps
@@ -97,7 +98,7 @@ fn read_heap(labeller: &Labeller<'_>, start: u64, row_end: u64, heap_size: u64) 
     (fits && (first || later)).then_some(heap)
 }
 
-/// The ring of all arenas: the number of each as malloc_info(3) counts them, 0 for the main one.
+/// The ring of all arenas, numbered as by malloc_info(3): 0 is the main arena.
 #[derive(Default)]
 struct Ring {
     numbers: HashMap<u64, usize>,
@@ -109,7 +110,7 @@ impl Ring {
         let first_heaps = || heaps.values().filter(|heap| heap.is_first());
         let Some(any) = first_heaps().next() else { return Ring::default() };
         let arenas: HashMap<u64, ()> = first_heaps().map(|heap| (heap.arena, ())).collect();
-        // Where `next` is differs between versions of glibc.
+        // The offset of `next` differs between versions of glibc.
         let offsets = if labeller.word_size() == 4 { 0x420..0x470 } else { 0x860..0x890 };
         for offset in offsets.step_by(labeller.word_size() as usize) {
             let mut ring = vec![any.arena];
@@ -120,7 +121,7 @@ impl Ring {
                 && next != any.arena
             {
                 if !arenas.contains_key(&next) {
-                    // Only the main arena lies in the data of a file.
+                    // Only the main arena is in the data of a file.
                     if main.is_some() || !in_data(labeller, next) {
                         main = None;
                         break;
@@ -179,7 +180,7 @@ fn label_heap(labeller: &mut Labeller<'_>, heap: &Heap, ring: &Ring, heap_size: 
     );
 }
 
-/// The program break, `[heap]`.
+/// Labels the program break, `[heap]`.
 fn program_break(labeller: &mut Labeller<'_>, ring: &Ring) {
     let rows: Vec<AddressRange> =
         labeller.maps.iter().filter(|row| row.kind() == Kind::Heap).map(|row| row.range).collect();
@@ -208,21 +209,21 @@ fn program_break(labeller: &mut Labeller<'_>, ring: &Ring) {
     for row in rows {
         labeller.label(row, &label);
     }
-    // Where the break cannot grow, the main arena goes on elsewhere.
+    // If the break cannot grow, the main arena continues elsewhere.
     if let Some(top) = top
         && let Some(row) = labeller.row_at(top).filter(is_private_memory)
     {
         let text = "glibc malloc: main heap, beside the program break";
         let because = format!("the top of the main arena in libc's list, {top:#x}, is here");
         let label = Label::new("glibc main heap", Confidence::Certain, text, because);
-        // Large blocks that were mapped later lie below, and the kernel may have joined them.
+        // Large blocks mapped later are below, and the kernel may have merged them.
         let below = AddressRange::new(row.range.start, top);
         let start = glibc_chunks::blocks(labeller, below, Confidence::Certain);
         labeller.label(AddressRange::new(start, row.range.end), &label);
     }
 }
 
-/// `top` of a `malloc_state`, behind two or three `int`s and the fast bins.
+/// `top` of a `malloc_state`, which follows two or three `int`s and the fast bins.
 fn main_top(labeller: &Labeller<'_>, main: u64) -> Option<u64> {
     let offset = if labeller.word_size() == 4 { 56 } else { 0x60 };
     labeller.word(main.checked_add(offset)?)

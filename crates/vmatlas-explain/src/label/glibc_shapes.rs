@@ -1,4 +1,4 @@
-//! Heaps of glibc's malloc by their shape, where nothing is known of what is in them.
+//! glibc malloc heaps by their shape, without memory.
 
 use super::glibc::{has_glibc, label_reserve};
 use super::runs::is_anonymous;
@@ -6,15 +6,15 @@ use super::words::size;
 use super::{Confidence, Label, Labeller, is_unnamed_memory, jvm};
 use vmatlas_maps::{AddressRange, Mapping};
 
-/// A guard is not larger, as a rule.
+/// Usual upper limit of a guard in bytes.
 const MAX_GUARD: u64 = 64 << 10;
 
-/// Heaps by their alignment and size alone: rows that begin where a heap may and, with the
-/// reserve behind them, end where one may. Full heaps have none, and join the next or lie
-/// directly below or above one.
+/// Labels heaps by alignment and size: rows that begin at a possible heap start and, with the
+/// reserve after them, end at one. Full heaps have no reserve, and are merged with the next heap or
+/// directly adjacent to one.
 pub(super) fn recognise(labeller: &mut Labeller<'_>, heap_size: u64) {
     let known = has_glibc(labeller);
-    // The Java heap has rows of any size, and where its end is can seldom be told.
+    // The Java heap has rows of any size, and its end is seldom known.
     let is_jvm = jvm::is_here(labeller);
     let mut found: Vec<(AddressRange, AddressRange)> = Vec::new();
     for stretch in stretches(labeller, heap_size) {
@@ -70,16 +70,15 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, heap_size: u64) {
     }
 }
 
-/// Whether a row without permissions goes to the end of a heap; a guard may have joined it.
+/// Whether a row without permissions extends to the end of a heap; a guard may be merged with it.
 fn is_reserve(row: AddressRange, end: u64) -> bool {
     row.end.checked_sub(end).is_some_and(|excess| excess <= MAX_GUARD)
 }
 
-/// Rows of private memory without a name that lie side by side, as far as they have no label yet.
-/// Where one without permissions is neither a guard nor the reserve of a heap, all that touches it
-/// is left out: a runtime made it of what it reserved, and parts of that may look like heaps. Only
-/// below one that is larger than a heap may lie others, for reservations are made next to each
-/// other.
+/// Adjacent rows of private unnamed memory, without their labelled parts. If a row without
+/// permissions is neither a guard nor the reserve of a heap, all memory adjacent to it is excluded:
+/// it belongs to a runtime's reservation, whose parts may look like heaps. Below a reservation
+/// larger than a heap there may be heaps, because reservations are placed next to each other.
 fn stretches<'a>(labeller: &Labeller<'a>, heap_size: u64) -> Vec<Vec<Mapping<'a>>> {
     let mut stretches: Vec<Vec<Mapping<'a>>> = Vec::new();
     let mut last: Option<AddressRange> = None;

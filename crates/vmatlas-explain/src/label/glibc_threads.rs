@@ -1,9 +1,9 @@
-//! The threads that glibc knows, by the lists that it keeps of them (nptl/descr.h and
-//! nptl/allocatestack.c, glibc 2.12 to 2.42).
+//! The threads that glibc knows, from its lists of stacks (nptl/descr.h and nptl/allocatestack.c,
+//! glibc 2.12 to 2.42).
 //!
-//! A `struct pthread` begins with the thread's control block, which points to itself twice; where
-//! its `list` and `tid` are has not changed. The lists begin in the data of ld.so (of libpthread
-//! before 2.34, of the program where it is static).
+//! A `struct pthread` begins with the thread's control block, which points to itself twice; the
+//! offsets of its `list` and `tid` have not changed. The lists begin in the data of ld.so (of
+//! libpthread before 2.34, of the program if it is static).
 
 use super::Labeller;
 use crate::crash::Machine;
@@ -11,29 +11,29 @@ use std::collections::HashSet;
 use vmatlas_maps::AddressRange;
 use vmatlas_object::Memory;
 
-/// What a `struct pthread` says.
+/// The contents of a `struct pthread`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Pthread {
-    /// Where it is: the thread pointer of its thread.
+    /// Its address: the thread pointer of its thread.
     pub(super) address: u64,
-    /// The thread's id; 0 or -1 (it was joined) of a stack that is kept for a new thread.
+    /// The thread's id; 0 or -1 (joined) for a stack kept for a new thread.
     pub(super) tid: u32,
-    /// The stack with its guard; none for the first thread, which has the kernel's.
+    /// The stack with its guard; `None` for the first thread, whose stack the kernel mapped.
     pub(super) stack: Option<AddressRange>,
-    /// The size of the guard.
+    /// The size of the guard in bytes.
     pub(super) guard: u64,
 }
 
-/// Where fields are, of one machine.
+/// Field offsets on one machine.
 struct Layout {
     word: u64,
-    /// Where the control block points to itself, besides at its beginning.
+    /// Offset of the control block's second pointer to itself.
     own: u64,
     list: u64,
     tid: u64,
-    /// Where the stack is described, after at least so many bytes, ...
+    /// Lowest offset of the stack's description.
     stack_from: usize,
-    /// ... and before so many.
+    /// Size of the bytes read, which limits that offset.
     size: usize,
 }
 
@@ -42,16 +42,15 @@ const X86_64: Layout =
 const X86: Layout =
     Layout { word: 4, own: 0x8, list: 0x60, tid: 0x68, stack_from: 0x200, size: 0x480 };
 
-/// The lists begin in the first so many bytes of a segment.
+/// The lists begin within this many bytes of a segment.
 const MAX_DATA: u64 = 256 << 10;
-/// More threads than the kernel allows by default on most machines.
+/// More threads than the default kernel limit on most machines.
 const MAX_THREADS: usize = 1 << 17;
 
-/// No stack is larger; other words than those of a stack may look like a larger one.
+/// Upper limit of a stack in bytes; other words may look like a larger one.
 const LARGEST_STACK: u64 = 64 << 30;
 
-/// All of them, by their addresses; none without memory, or on machines whose layout is not known
-/// here.
+/// All threads, by address; empty without memory, or on machines with an unknown layout.
 pub(super) fn all(labeller: &Labeller<'_>) -> Vec<Pthread> {
     let Some(memory) = labeller.memory else { return Vec::new() };
     let layout = match labeller.facts.machine {
@@ -72,7 +71,7 @@ pub(super) fn all(labeller: &Labeller<'_>) -> Vec<Pthread> {
     all
 }
 
-/// The data in which the lists may begin.
+/// The data segments in which the lists may begin.
 fn data_of_lists(labeller: &Labeller<'_>) -> Vec<AddressRange> {
     let images = &labeller.facts.images;
     let bounded =
@@ -110,7 +109,7 @@ impl Reader<'_> {
         at.is_multiple_of(16) && self.word(at) == Some(at) && own() == Some(at)
     }
 
-    /// Adds those of all lists that begin in a range.
+    /// Adds the threads of all lists that begin in a range.
     fn lists(&self, data: AddressRange, found: &mut HashSet<u64>) {
         let mut bytes = vec![0; usize::try_from(data.size()).unwrap_or(0)];
         let length = self.memory.read(data.start, &mut bytes);
@@ -134,7 +133,7 @@ impl Reader<'_> {
     fn follow(&self, head: u64, mut next: u64, found: &mut HashSet<u64>) {
         while next != head && found.len() < MAX_THREADS {
             let Some(at) = next.checked_sub(self.layout.list) else { return };
-            // One that is there already: a list that runs in a circle, or that changes now.
+            // Stops at a known thread: the list is circular or changes during the walk.
             if !self.is_pthread(at) || !found.insert(at) {
                 return;
             }
@@ -154,8 +153,8 @@ impl Reader<'_> {
         Some(Pthread { address, tid, stack, guard })
     }
 
-    /// `stackblock`, `stackblock_size`, `guardsize`: the first three words that can be those of a
-    /// stack in which the structure itself is.
+    /// `stackblock`, `stackblock_size` and `guardsize`: the first three words that describe a stack
+    /// that contains the structure itself.
     fn stack(&self, address: u64, bytes: &[u8]) -> Option<(AddressRange, u64)> {
         let word = self.layout.word as usize;
         let value = |at: usize| {

@@ -1,9 +1,8 @@
-//! The heap of Go and what its runtime keeps beside it (src/runtime/malloc.go and mpagealloc.go, on
-//! 64 bits; checked on Go 1.19).
+//! Go's heap and its runtime's metadata (src/runtime/malloc.go and mpagealloc.go, on 64 bits;
+//! checked on Go 1.19).
 //!
-//! The heap grows from addresses that the runtime asks for, in arenas of 64 MiB. An array that is
-//! reserved for all arenas has a pointer to each one's metadata, and summaries of pages are
-//! reserved for the whole address space.
+//! The heap grows in arenas of 64 MiB from preferred addresses. A reserved array has a pointer to
+//! each arena's metadata, and page summaries are reserved for the whole address space.
 
 use super::peek::{Peek, words};
 use super::runs::{Run, runs, runs_within};
@@ -12,29 +11,30 @@ use vmatlas_maps::AddressRange;
 
 /// `heapArenaBytes`.
 const ARENA: u64 = 64 << 20;
-/// The heap begins at `0x00c0 << 32`, or where that is taken a multiple of 1 TiB above.
+/// The heap begins at `0x00c0 << 32`, or at a multiple of 1 TiB above if that is in use.
 const HINT: u64 = 0xc0 << 32;
 const HINT_STEP: u64 = 1 << 40;
 const HINTS: u64 = 0x80;
-/// The lowest address, in the array of arenas (`arenaBaseOffset`): on x86-64 addresses are signed.
+/// The lowest address that the arena array covers (`arenaBaseOffset`): addresses on x86-64 are
+/// signed.
 const BASES: [u64; 2] = [0xffff_8000_0000_0000, 0];
-/// `runtime.mheap_` has some more.
+/// `runtime.mheap_` is somewhat larger.
 const MAX_HEAP: usize = 88 << 10;
-/// Summaries of the page allocator are reserved for all addresses: nothing else reserves as much
-/// beside a small heap.
+/// The page allocator's summaries are reserved for all addresses. No other reservation beside a
+/// small heap is this large.
 const SUMMARIES: u64 = 500 << 20;
 
 const HEAP: &str = "Go heap";
 const METADATA: &str = "Go runtime";
 
-/// What is known of Go in a process.
+/// The facts about Go in a process.
 pub(super) struct Go<'a> {
-    /// Whether there are no other libraries: then nothing else maps memory.
+    /// Whether there are no other libraries, so that nothing else maps memory.
     is_alone: bool,
     mheap: Option<Mheap<'a>>,
 }
 
-/// Whether Go is a part of the process.
+/// Whether the process contains Go.
 pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
     let is_go = |(name, _): &(String, AddressRange)| {
         matches!(name.as_str(), ".gopclntab" | ".go.buildinfo")
@@ -53,14 +53,14 @@ impl<'a> Go<'a> {
         Some(Go { is_alone: images.len() == 1, mheap })
     }
 
-    /// Labels the heap. Threads run on stacks that lie in it.
+    /// Labels the heap. Thread stacks are inside it.
     pub(super) fn recognise_heap(&self, labeller: &mut Labeller<'_>) {
         for heap in hinted(labeller) {
             heap_at(labeller, self.mheap.as_ref(), heap);
         }
     }
 
-    /// Labels what lies beside the heap, by its sizes.
+    /// Labels the metadata outside of the heap, by its sizes.
     pub(super) fn recognise_metadata(&self, labeller: &mut Labeller<'_>) {
         if let Some(mheap) = self.mheap.as_ref().filter(|_| self.is_alone) {
             pointed_to(labeller, mheap, Confidence::Certain);
@@ -78,7 +78,7 @@ impl<'a> Go<'a> {
         }
     }
 
-    /// Labels what the runtime points to and the C library does not know.
+    /// Labels memory that the runtime points to and the C library does not know.
     pub(super) fn recognise_pointed_to(&self, labeller: &mut Labeller<'_>) {
         if let Some(mheap) = &self.mheap {
             pointed_to(labeller, mheap, Confidence::Likely);
@@ -98,7 +98,7 @@ fn label_metadata(
     labeller.label_reservation(range, &used, &reserved);
 }
 
-/// Runs that begin where the heap does.
+/// Runs that begin at one of the heap's preferred addresses.
 fn hinted(labeller: &Labeller<'_>) -> Vec<AddressRange> {
     let mut found = Vec::new();
     for index in 0..HINTS {
@@ -116,7 +116,7 @@ fn heap_at(labeller: &mut Labeller<'_>, mheap: Option<&Mheap<'_>>, heap: Address
         true => (Confidence::Certain, "the array of arenas of runtime.mheap_ has it"),
         false => (Confidence::Likely, "Go is mapped, and asks for these addresses for its heap"),
     };
-    // Whole arenas are reserved.
+    // Reservations are whole arenas.
     let end = heap.end - heap.end % ARENA;
     let heap = AddressRange::new(heap.start, if end > heap.start { end } else { heap.end });
     let used = Label::new(HEAP, confidence, "heap of Go, with stacks of goroutines", because);
@@ -124,7 +124,7 @@ fn heap_at(labeller: &mut Labeller<'_>, mheap: Option<&Mheap<'_>>, heap: Address
     labeller.label_reservation(heap, &used, &reserved);
 }
 
-/// What `runtime.mheap_` points to is the runtime's.
+/// Labels the memory that `runtime.mheap_` points to.
 fn pointed_to(labeller: &mut Labeller<'_>, mheap: &Mheap<'_>, confidence: Confidence) {
     for pointer in &mheap.words {
         let at = AddressRange::new(*pointer, pointer.saturating_add(1));
@@ -153,7 +153,7 @@ impl<'a> Mheap<'a> {
         Mheap { peek, words: words(&peek.bytes(address, MAX_HEAP)).collect() }
     }
 
-    /// Whether an array it points to has an arena at that address, and none before.
+    /// Whether an array it points to has an arena at that address, and none before it.
     fn has_arena(&self, arena: u64) -> bool {
         BASES.iter().any(|base| {
             let index = arena.wrapping_sub(*base) / ARENA;
@@ -163,7 +163,7 @@ impl<'a> Mheap<'a> {
                     return false;
                 };
                 let pair = entry.checked_sub(8).and_then(|at| self.peek.words(at));
-                // The metadata of an arena is aligned to pages.
+                // The metadata of an arena is page-aligned.
                 pair.is_some_and(|[before, own]| before == 0 && own != 0 && own % 4096 == 0)
             })
         })

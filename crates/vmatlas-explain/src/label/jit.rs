@@ -1,4 +1,4 @@
-//! Code that is made at run time, where no runtime was recognised that makes it.
+//! Code made at run time in a process without a recognised JIT runtime.
 
 use super::runs::is_anonymous;
 use super::{Confidence, Label, Labeller};
@@ -26,12 +26,12 @@ fn of_code(labeller: &Labeller<'_>, range: AddressRange) -> Label {
     Label::new(GROUP, confidence, "code made at run time", because)
 }
 
-/// Memory that is mapped twice, to be written in one place and executed in the other.
+/// Labels memory that is mapped twice, writable in one place and executable in the other.
 fn double_mappings(labeller: &mut Labeller<'_>) {
     let mut found: Vec<(AddressRange, Label)> = Vec::new();
     for row in labeller.maps.iter() {
         let Kind::Memfd { name } = row.kind() else { continue };
-        // .NET maps all of its code and stubs so (src/coreclr/minipal/Unix/doublemapping.cpp,
+        // .NET maps all of its code and stubs this way (src/coreclr/minipal/Unix/doublemapping.cpp,
         // .NET 7).
         let label = if name == b"doublemapper" {
             let text = match row.perms.execute() {

@@ -1,8 +1,8 @@
 //! Memory of a Java virtual machine (HotSpot).
 //!
-//! With memory, what HotSpot says of itself in the tables that it keeps for debuggers
-//! (`structures`); else, and for what those do not tell, how it lays memory out (`layout`). Both
-//! were compared with `jcmd VM.native_memory` and `System.map` of JDK 17 and 25.
+//! `structures` reads the tables that HotSpot keeps for debuggers, if memory is available. `layout`
+//! recognises the rest by its layout. Both were compared with `jcmd VM.native_memory` and
+//! `System.map` of JDK 17 and 25.
 
 mod layout;
 mod structures;
@@ -12,12 +12,12 @@ use super::runs::{Run, runs};
 use super::{Confidence, Label, Labeller};
 use vmatlas_maps::AddressRange;
 
-/// What is known of a JVM so far.
+/// The facts found so far.
 #[derive(Default)]
 pub(super) struct Jvm {
     /// Whether the Java heap was found.
     has_heap: bool,
-    /// The size of G1's stack of objects to mark, in bytes.
+    /// The size of G1's mark stack, in bytes.
     mark_stack: Option<u64>,
     /// The collector.
     collector: Option<&'static str>,
@@ -27,12 +27,12 @@ fn is_libjvm(name: &[u8]) -> bool {
     name.ends_with(b"/libjvm.so")
 }
 
-/// Whether its library is mapped.
+/// Whether libjvm.so is mapped.
 pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
     labeller.maps.iter().any(|row| is_libjvm(row.name))
 }
 
-/// What its structures tell; none if this is no JVM.
+/// Labels memory from HotSpot's structures; `None` if the process is not a JVM.
 pub(super) fn recognise_certain(labeller: &mut Labeller<'_>) -> Option<Jvm> {
     let facts = labeller.facts;
     let image = facts.images.iter().find(|image| is_libjvm(&image.name));
@@ -46,12 +46,12 @@ pub(super) fn recognise_certain(labeller: &mut Labeller<'_>) -> Option<Jvm> {
     Some(jvm)
 }
 
-/// What the layout of memory tells.
+/// Labels memory by its layout.
 pub(super) fn recognise_likely(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     layout::recognise(labeller, jvm);
 }
 
-/// What is told by its size, once all else there has a label.
+/// Labels memory by its size, after all other recognisers.
 pub(super) fn recognise_rest(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     let Some(size) = jvm.mark_stack.filter(|_| jvm.collector == Some("G1")) else { return };
     let label = Label::new(
@@ -68,12 +68,12 @@ pub(super) fn recognise_rest(labeller: &mut Labeller<'_>, jvm: &Jvm) {
 }
 
 impl Jvm {
-    /// ` (G1)`.
+    /// The collector in parentheses, such as ` (G1)`.
     fn by_collector(&self) -> String {
         self.collector.map(|name| format!(" ({name})")).unwrap_or_default()
     }
 
-    /// Labels the Java heap: what may be accessed, and what is reserved for it.
+    /// Labels the accessible and the reserved parts of the Java heap.
     fn label_heap(
         &self,
         labeller: &mut Labeller<'_>,

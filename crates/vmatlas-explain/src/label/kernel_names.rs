@@ -1,7 +1,7 @@
-//! Names that the kernel shows and that say what memory is for, in plain words.
+//! Labels from names that the kernel shows.
 //!
-//! Programs name their memory with `PR_SET_VMA_ANON_NAME` (prctl(2)): glibc since 2.39 where the
-//! tunable `glibc.mem.decorate_maps` says so, Go since 1.25, Ruby since 3.4, Android everywhere.
+//! Programs name their memory with `PR_SET_VMA_ANON_NAME` (prctl(2)): glibc since 2.39 if the
+//! tunable `glibc.mem.decorate_maps` is set, Go since 1.25, Ruby since 3.4, Android everywhere.
 
 use super::words::size;
 use super::{Confidence, Label, Labeller};
@@ -57,7 +57,7 @@ fn label(row: &Mapping<'_>) -> Option<Label> {
     }
 }
 
-/// What stands in `[anon:…]`.
+/// The label for the name in `[anon:…]`.
 fn named(name: &[u8]) -> Label {
     const BECAUSE: &str = "the program named it so (PR_SET_VMA_ANON_NAME)";
     let name = String::from_utf8_lossy(name);
@@ -107,7 +107,7 @@ fn named(name: &[u8]) -> Label {
     Label::new(group, Confidence::Certain, text, BECAUSE)
 }
 
-/// `anon_inode:NAME`, by the driver's name for it.
+/// The label for `anon_inode:NAME`, the driver's name.
 fn anon_inode(name: &[u8]) -> Option<Label> {
     let (group, text) = match name.strip_prefix(b"anon_inode:")? {
         b"[io_uring]" => ("I/O ring", "queues shared with the kernel (io_uring(7))"),
@@ -121,7 +121,7 @@ fn anon_inode(name: &[u8]) -> Option<Label> {
     Some(Label::new(group, Confidence::Certain, text, "the kernel calls it so"))
 }
 
-/// A file of /dev.
+/// The label for a file in /dev.
 fn device(name: &[u8]) -> Option<Label> {
     const DRIVERS: &[(&[u8], &str, &str)] = &[
         (b"/dev/nvidia", "GPU", "memory or registers of an NVIDIA GPU"),
@@ -144,9 +144,10 @@ fn device(name: &[u8]) -> Option<Label> {
     Some(Label::new(*group, Confidence::Certain, *text, "the driver of the device maps it"))
 }
 
-/// The memory of a virtual machine: the largest mapping of a process that runs its processors.
+/// Labels the memory of a virtual machine: the largest mapping of a process with virtual
+/// processors.
 fn guest_memory(labeller: &mut Labeller<'_>) {
-    /// No virtual machine has less.
+    /// Every virtual machine has more.
     const SMALLEST: u64 = 16 << 20;
     let is_vcpu = |row: &Mapping<'_>| row.name.starts_with(b"anon_inode:kvm-vcpu");
     if !labeller.maps.iter().any(|row| is_vcpu(&row)) {

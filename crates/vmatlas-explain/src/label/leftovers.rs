@@ -1,11 +1,11 @@
-//! Large stretches in a process with a runtime, that may be the runtime's or the C library's:
-//! without memory the two look alike.
+//! Large ranges in a process with a runtime, which belong to the runtime or to the C library:
+//! without memory the two cannot be distinguished.
 
 use super::runs::runs;
 use super::{Confidence, Label, Labeller, cpython, go, ruby, v8};
 use vmatlas_maps::AddressRange;
 
-/// A smaller block of malloc has no stretch of its own (`M_MMAP_THRESHOLD`, mallopt(3)).
+/// Smaller malloc blocks have no mapping of their own (`M_MMAP_THRESHOLD`, mallopt(3)).
 const SMALLEST: u64 = 128 << 10;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -30,10 +30,10 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         let mut is_guarded = false;
         for part in run.parts() {
             let is_data = part.perms.read() && part.perms.write() && !part.perms.execute();
-            // Above a guard lies a stack, of a fiber perhaps.
+            // Memory above a guard is a stack, perhaps of a fiber.
             if is_data && !is_guarded {
-                // A part of a block may be a row of its own, as where it was advised to be in huge
-                // pages.
+                // A part of a block may be a separate row, for example if it was advised to use
+                // huge pages.
                 match stretches.last_mut() {
                     Some(last) if last.end == part.range.start => {
                         *last = last.with_end(part.range.end);

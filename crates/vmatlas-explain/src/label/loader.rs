@@ -1,14 +1,14 @@
-//! Memory that the dynamic linker takes for itself: the thread-local storage of the first thread,
-//! and what it allocates before there is a malloc.
+//! Memory that the dynamic linker allocates: the thread-local storage of the first thread, and
+//! allocations before malloc is available.
 
 use super::words::file_name;
 use super::{Confidence, ImageFacts, Label, Labeller, is_unnamed_memory};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
-/// It takes no more at a time, but for programs with very much thread-local storage.
+/// It maps no more at a time, except for programs with much thread-local storage.
 const LARGEST: u64 = 256 << 10;
-/// Its data has so many bytes at most: 10 KiB in glibc 2.36.
+/// Upper limit of its data in bytes: 10 KiB in glibc 2.36.
 const MAX_DATA: u64 = 64 << 10;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -31,13 +31,13 @@ pub(super) fn recognise_first_thread(labeller: &mut Labeller<'_>) {
     labeller.label(range, &Label::new("loader", Confidence::Certain, text, because));
 }
 
-/// From the lowest thread-local storage below a thread's control block to the end of that. Its
-/// second word points to the addresses of the storage of each library (`dtv_t`, two words each,
-/// after one that counts: sysdeps/generic/dl-dtv.h of glibc).
+/// From the lowest thread-local storage below a thread's control block to the end of the block. Its
+/// second word points to the addresses of each library's storage (`dtv_t`, two words each, after a
+/// count: sysdeps/generic/dl-dtv.h of glibc).
 fn storage(labeller: &Labeller<'_>, block: u64) -> Option<AddressRange> {
-    /// Those of more libraries are made when they are needed, elsewhere.
+    /// The storage of further libraries is allocated on demand elsewhere.
     const MAX_LIBRARIES: u64 = 64;
-    /// `struct pthread` has so many bytes at most.
+    /// Upper limit of the size of `struct pthread`, in bytes.
     const BLOCK: u64 = 0x900;
     let word = labeller.word_size();
     let entries = labeller.word(block.checked_add(word)?)?;
@@ -51,14 +51,14 @@ fn storage(labeller: &Labeller<'_>, block: u64) -> Option<AddressRange> {
     Some(AddressRange::new(start, end.min(row.range.end)))
 }
 
-/// The part of a row without a label that an address is in: the kernel joins it with .bss.
+/// The unlabelled part of a row that contains an address: the kernel merges it with .bss.
 fn small_part(labeller: &Labeller<'_>, address: u64) -> Option<AddressRange> {
     let row = labeller.row_at(address).filter(is_unnamed_memory)?;
     let mut parts = labeller.unlabelled(row.range).into_iter();
     parts.find(|part| part.contains(address) && part.size() <= LARGEST)
 }
 
-/// What the data of the dynamic linker points to.
+/// Labels memory that the dynamic linker's data points to.
 fn by_pointers(labeller: &mut Labeller<'_>) {
     let Some(memory) = labeller.memory else { return };
     let Some(linker) = labeller.facts.images.iter().find(|image| is_linker(image)) else { return };
@@ -89,8 +89,8 @@ fn is_linker(image: &ImageFacts) -> bool {
     image.symbol("_rtld_global").is_some() || file_name(&image.name).starts_with("ld-")
 }
 
-/// Small rows that touch a library from below, or what the kernel maps: the dynamic linker makes
-/// the last mappings before the program begins, from above to below.
+/// Labels small rows directly below a library or a kernel mapping: the dynamic linker makes the
+/// last mappings before the program starts, from high to low addresses.
 fn by_place(labeller: &mut Labeller<'_>) {
     let maps = labeller.maps;
     let mut found = Vec::new();

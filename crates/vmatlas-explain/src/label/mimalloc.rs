@@ -1,7 +1,7 @@
 //! mimalloc: segments of 32 MiB (4 MiB before version 2), aligned to their size.
 //!
-//! A segment's header has a cookie: its address combined with a random number, which is also in
-//! the main heap's data (`_mi_ptr_cookie`, src/segment.c and src/init.c, versions 1.0 to 2.1).
+//! A segment's header has a cookie: its address combined with a random number that is also in the
+//! main heap's data (`_mi_ptr_cookie`, src/segment.c and src/init.c, versions 1.0 to 2.1).
 
 use super::allocators::{MIMALLOC, free_rows};
 use super::{Confidence, ImageFacts, Label, Labeller};
@@ -10,9 +10,9 @@ use vmatlas_maps::AddressRange;
 
 const SEGMENT: u64 = 32 << 20;
 const OLD_SEGMENT: u64 = 4 << 20;
-/// The cookie is in the first so many bytes of a segment.
+/// Number of bytes of a segment that contain the cookie.
 const HEADER: usize = 512;
-/// The data of mimalloc has not so many bytes.
+/// Upper limit of mimalloc's data in bytes.
 const MAX_DATA: u64 = 1 << 20;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -53,7 +53,7 @@ fn numbers(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
         let length = memory.read(range.start, &mut bytes);
         numbers.extend(super::pointers(bytes.get(..length).unwrap_or_default(), word));
     }
-    // Addresses occur in headers as well.
+    // Addresses are excluded, because headers contain them too.
     numbers.retain(|number| labeller.row_at(*number).is_none());
     numbers
 }

@@ -1,7 +1,7 @@
-//! musl's malloc (mallocng, since musl 1.2.1): groups of blocks, each with a mapping of its own.
+//! musl's malloc (mallocng, since musl 1.2.1): groups of blocks, each with its own mapping.
 //!
-//! A group begins with a pointer to its `struct meta`, whose third word points back and whose
-//! fifth has the number of pages (src/malloc/mallocng/meta.h).
+//! A group begins with a pointer to its `struct meta`, whose third word points back and whose fifth
+//! word contains the number of pages (src/malloc/mallocng/meta.h).
 
 use super::allocators::free_rows;
 use super::words::file_name;
@@ -9,12 +9,12 @@ use super::{Confidence, Label, Labeller};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
-/// Below `maplen` in the fifth word of `struct meta`: `last_idx`, `freeable`, `sizeclass`.
+/// Bits below `maplen` in the fifth word of `struct meta`: `last_idx`, `freeable`, `sizeclass`.
 const MAPLEN_SHIFT: u32 = 12;
 
-/// So many groups are followed in a row.
+/// Longest sequence of groups that is followed.
 const MAX_GROUPS: usize = 1 << 20;
-/// So many pages are looked at for the beginning of a group.
+/// Number of pages that are searched for the start of a group.
 const MAX_PAGES: usize = 1 << 14;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -29,7 +29,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         while start < range.end && pages < MAX_PAGES {
             let end = groups(labeller, AddressRange::new(start, range.end));
             any |= end > start;
-            // The kernel joins groups with what others mapped.
+            // The kernel merges groups with other mappings.
             if !known && end == range.start {
                 break;
             }
@@ -42,7 +42,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Whether the program uses musl's library, which is the dynamic linker as well.
+/// Whether the program uses musl, whose library is also the dynamic linker.
 pub(super) fn is_used(labeller: &Labeller<'_>) -> bool {
     let is_musl = |path: &&[u8]| {
         let name = file_name(path);
@@ -52,7 +52,7 @@ pub(super) fn is_used(labeller: &Labeller<'_>) -> bool {
     labeller.files.iter().any(is_musl)
 }
 
-/// Labels the groups that a range begins with; where they end.
+/// Labels consecutive groups from the start of a range, and returns their end.
 fn groups(labeller: &mut Labeller<'_>, range: AddressRange) -> u64 {
     let mut end = range.start;
     for _ in 0..MAX_GROUPS {
@@ -71,7 +71,7 @@ fn groups(labeller: &mut Labeller<'_>, range: AddressRange) -> u64 {
     end
 }
 
-/// The size of the group at an address, in bytes.
+/// The size in bytes of the group at an address.
 fn group(labeller: &Labeller<'_>, start: u64) -> Option<u64> {
     let word = labeller.word_size();
     let meta = labeller.word(start)?;
@@ -79,13 +79,13 @@ fn group(labeller: &Labeller<'_>, start: u64) -> Option<u64> {
     if meta == 0 || field(2)? != start {
         return None;
     }
-    // Two `int`s come before it.
+    // Two `int`s precede it.
     let number = if word == 4 { 5 } else { 4 };
     let pages = field(number)? >> MAPLEN_SHIFT;
     pages.checked_mul(labeller.page_size()).filter(|size| *size != 0)
 }
 
-/// The descriptions are in the program break.
+/// Labels the program break, which contains the groups' metadata.
 fn program_break(labeller: &mut Labeller<'_>) {
     let label = Label::new(
         "musl malloc",

@@ -1,5 +1,5 @@
-//! Buffers of OpenBLAS, with which numpy multiplies matrices (driver/others/memory.c, OpenBLAS
-//! 0.3): each has 32 MiB on x86-64, of which little is used, and a variable points to it.
+//! Buffers of OpenBLAS, the matrix library of numpy (driver/others/memory.c, OpenBLAS 0.3). Each
+//! has 32 MiB on x86-64, of which little is used, and a variable points to it.
 
 use super::peek::{Peek, words};
 use super::runs::{Run, runs};
@@ -10,9 +10,9 @@ use vmatlas_maps::AddressRange;
 
 /// `BUFFER_SIZE` of param.h.
 const BUFFER: u64 = 32 << 20;
-/// There are two for each thread that the library makes, by default.
+/// The default is two for each thread of the library.
 const MAX_BUFFERS: u64 = 1024;
-/// Its variables have less, but a file may lie.
+/// Upper limit of its variables; the file is not trusted.
 const MAX_DATA: u64 = 16 << 20;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {

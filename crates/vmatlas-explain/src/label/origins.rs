@@ -1,16 +1,16 @@
-//! Memory of a recorded process by the calls that made it: the recording has their call stacks.
+//! Labels memory of a recorded process by the call stacks of the calls that mapped it.
 //!
-//! Functions of the C library are those of glibc 2.36 (malloc/malloc.c, malloc/arena.c,
-//! nptl/allocatestack.c) and of musl 1.2; those that are not exported are there where the library
-//! has its symbols.
+//! The functions of the C library are those of glibc 2.36 (malloc/malloc.c, malloc/arena.c,
+//! nptl/allocatestack.c) and of musl 1.2. Functions that are not exported are known only if the
+//! library has symbols.
 
 use super::{Confidence, FunctionFacts, Label, Labeller, OriginFacts, is_private_memory, words};
 use vmatlas_maps::{AddressRange, Kind, Mapping};
 
-/// Files of the C library and of the dynamic linker begin so.
+/// Prefixes of the file names of the C library and the dynamic linker.
 const C_LIBRARY: [&str; 7] =
     ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "ld64.so", "ld.so"];
-/// The functions of malloc that a program calls.
+/// The malloc functions that a program calls.
 const MALLOC: [&str; 9] = [
     "malloc",
     "calloc",
@@ -22,10 +22,10 @@ const MALLOC: [&str; 9] = [
     "valloc",
     "pvalloc",
 ];
-/// The functions of glibc that make an arena for a thread or a further heap of one.
+/// The glibc functions that map an arena of a thread or another heap of one.
 const ARENA: [&str; 4] = ["new_heap", "alloc_new_heap", "int_new_arena", "arena_get2"];
-/// Functions between malloc or pthread_create and the call, which a program without shared libraries
-/// has in itself.
+/// Functions between malloc or pthread_create and the system call, which a static program contains
+/// itself.
 const INTERNAL: [&str; 9] = [
     "mmap",
     "mmap64",
@@ -37,26 +37,26 @@ const INTERNAL: [&str; 9] = [
     "allocate_stack",
     "tcache_init",
 ];
-/// glibc's dynamic linker, which has a malloc of its own until the C library is there.
+/// glibc's dynamic linker, which uses its own malloc until the C library is loaded.
 const LINKER: [&str; 3] = ["ld-linux", "ld64.so", "ld.so"];
-/// A heap of an arena begins at a multiple of this (`HEAP_MAX_SIZE`).
+/// A heap of an arena is aligned to this (`HEAP_MAX_SIZE`), in bytes.
 const HEAP: u64 = 64 << 20;
 
-/// What a call stack says of the memory that the call made.
+/// The purpose of memory, from the stack of the call that mapped it.
 enum Purpose<'o> {
-    /// A stack, and who wanted the thread.
+    /// A stack, and the function that created the thread.
     Stack(Option<&'o FunctionFacts>),
-    /// What the dynamic linker allocated.
+    /// Memory of the dynamic linker.
     Linker,
-    /// A heap of an arena of malloc.
+    /// A heap of a malloc arena.
     Arena,
-    /// A block of malloc with a mapping of its own, and who wanted it.
+    /// A malloc block with its own mapping, and the function that allocated it.
     Block(Option<&'o FunctionFacts>),
-    /// Memory that a function mapped for itself.
+    /// Memory that this function mapped itself.
     Own(&'o FunctionFacts),
 }
 
-/// Labels stacks that the C library made for threads, and what malloc mapped: certain.
+/// Labels thread stacks of the C library and mappings of malloc, as certain.
 pub(super) fn recognise_stacks_and_malloc(labeller: &mut Labeller<'_>) {
     for origin in &labeller.facts.origins {
         match purpose(origin) {
@@ -82,8 +82,8 @@ pub(super) fn recognise_stacks_and_malloc(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Labels what a function mapped for itself. The memory of allocators and runtimes is better known
-/// by their own recognisers.
+/// Labels memory that a function mapped itself. Allocators and runtimes have their own, better
+/// recognisers.
 pub(super) fn recognise_own(labeller: &mut Labeller<'_>) {
     for origin in &labeller.facts.origins {
         let Some(Purpose::Own(function)) = purpose(origin) else { continue };
@@ -96,7 +96,7 @@ pub(super) fn recognise_own(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// `WHAT, for FUNCTION of FILE`.
+/// Formats `WHAT, for FUNCTION of FILE`.
 fn by(what: &str, wanted: Option<&FunctionFacts>) -> String {
     match wanted.filter(|function| !function.name.is_empty()) {
         Some(function) => {
@@ -130,7 +130,7 @@ fn label(
             _ if !is_unnamed(&row) => {}
             "thread stack" if row.perms.none() => labeller.label(part, &guard),
             "glibc arena" if row.perms.none() => labeller.label(part, &reserve),
-            // A program keeps addresses for later by the same call.
+            // A program reserves addresses with the same call.
             _ => labeller.label(part, &certain),
         }
     }
@@ -140,14 +140,14 @@ fn cut(range: AddressRange, within: AddressRange) -> AddressRange {
     AddressRange::new(range.start.max(within.start), range.end.min(within.end))
 }
 
-/// Private memory without a file and without a name of the kernel's.
+/// Whether a row is private memory without a file or a kernel name.
 fn is_unnamed(row: &Mapping<'_>) -> bool {
     is_private_memory(row) || row.kind() == Kind::Anonymous && !row.perms.shared()
 }
 
-/// What the stack of a call says.
+/// The purpose from the call stack.
 fn purpose(origin: &OriginFacts) -> Option<Purpose<'_>> {
-    // The break is one memory of many calls, and remapped memory is of the call before.
+    // The break belongs to many calls, and remapped memory to the original call.
     if origin.call != "mmap" {
         return None;
     }
@@ -176,22 +176,22 @@ fn purpose(origin: &OriginFacts) -> Option<Purpose<'_>> {
         let is_arena = calls(&ARENA) || origin.range.start.is_multiple_of(HEAP);
         return Some(if is_arena { Purpose::Arena } else { Purpose::Block(wanted) });
     }
-    // Only what called mmap itself, or by its wrapper in the C library.
+    // Only the function that called mmap itself or through the C library's wrapper.
     let is_wrapper =
         |function: &FunctionFacts| matches!(base(&function.name), "mmap" | "mmap64" | "syscall");
     let own = wanted.filter(|function| !function.name.is_empty())?;
     inside.iter().all(is_wrapper).then_some(Purpose::Own(own))
 }
 
-/// The name without the version of the symbol, and without what the C library puts before names for
-/// its own use: `__GI___libc_malloc` is `malloc`.
+/// The name without its symbol version and without the C library's internal prefixes:
+/// `__GI___libc_malloc` is `malloc`.
 fn base(name: &str) -> &str {
     let name = name.split('@').next().unwrap_or(name);
     let name = name.strip_prefix("__GI_").unwrap_or(name).trim_start_matches('_');
     name.strip_prefix("libc_").unwrap_or(name)
 }
 
-/// Whether a function is of a file that is an allocator or a runtime, or has one in it.
+/// Whether a function belongs to a file that is or contains an allocator or a runtime.
 fn is_runtime(labeller: &Labeller<'_>, function: &FunctionFacts) -> bool {
     const FILES: [&str; 10] = [
         "libjemalloc",
@@ -208,7 +208,7 @@ fn is_runtime(labeller: &Labeller<'_>, function: &FunctionFacts) -> bool {
     let name = words::file_name(function.file.as_bytes());
     let images = &labeller.facts.images;
     let image = images.iter().find(|image| image.name == function.file.as_bytes());
-    // Of the program itself its own functions count, whatever else is linked into it.
+    // In the program itself, only the functions count, because other code may be linked into it.
     FILES.iter().any(|file| name.starts_with(file))
         || image.is_some_and(|image| {
             let runtime = |symbol: &&str| *symbol != "rust_eh_personality";

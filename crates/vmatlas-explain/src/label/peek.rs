@@ -1,4 +1,4 @@
-//! Reading the structures of 64-bit programs.
+//! Reads structures of 64-bit programs.
 
 use super::Labeller;
 use crate::crash::Machine;
@@ -9,7 +9,7 @@ use vmatlas_object::Memory;
 pub(super) struct Peek<'a>(&'a dyn Memory);
 
 impl<'a> Peek<'a> {
-    /// None without memory, and on other machines.
+    /// `None` without memory, and on other machines.
     pub(super) fn of(labeller: &Labeller<'a>) -> Option<Peek<'a>> {
         let known = matches!(
             labeller.facts.machine,
@@ -18,7 +18,7 @@ impl<'a> Peek<'a> {
         labeller.memory.filter(|_| known).map(Peek)
     }
 
-    /// As many bytes as can be read, at most `length`.
+    /// Reads as many bytes as possible, at most `length`.
     pub(super) fn bytes(self, address: u64, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         let read = self.0.read(address, &mut bytes);
@@ -38,7 +38,7 @@ impl<'a> Peek<'a> {
         self.0.array(address).map(u64::from_le_bytes)
     }
 
-    /// `N` words in a row.
+    /// Reads `N` consecutive words.
     pub(super) fn words<const N: usize>(self, address: u64) -> Option<[u64; N]> {
         let bytes = self.bytes(address, N * 8);
         let mut words = words(&bytes);
@@ -49,7 +49,7 @@ impl<'a> Peek<'a> {
         Some(found)
     }
 
-    /// Text that ends with a zero byte; none if it is longer than any name of a structure.
+    /// Reads NUL-terminated text; `None` if it is longer than any structure name.
     pub(super) fn text(self, address: u64) -> Option<String> {
         let bytes = self.bytes(address, 96);
         let end = bytes.iter().position(|&b| b == 0)?;
@@ -57,7 +57,7 @@ impl<'a> Peek<'a> {
     }
 }
 
-/// The words of some bytes.
+/// The words in `bytes`.
 pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
     bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word))
 }

@@ -1,11 +1,11 @@
-//! Addresses that are reserved: large rows without permissions that nothing else explains.
+//! Reservations: large rows without permissions and without another explanation.
 
 use super::words::size;
 use super::{Confidence, Label, Labeller};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
-/// Smaller ones are guards, rather.
+/// Smaller ranges are rather guards.
 const SMALLEST: u64 = 1 << 20;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -17,7 +17,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         }
     }
     for range in found {
-        // What is reserved is made usable from one end, which the other end goes on from.
+        // A reservation is made usable from one end, so the memory next to it is its owner.
         let owner = owner(labeller, range);
         let text = match &owner {
             Some((of, _)) => {
@@ -34,7 +34,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// The label of what lies directly below or above, and where it lies.
+/// The label of the memory directly below or above, and its side.
 fn owner(labeller: &Labeller<'_>, range: AddressRange) -> Option<(String, &'static str)> {
     let below = labeller.parts.range(..range.start).next_back().map(|(_, part)| part);
     let above = labeller.parts.range(range.end..).next().map(|(_, part)| part);
@@ -42,7 +42,7 @@ fn owner(labeller: &Labeller<'_>, range: AddressRange) -> Option<(String, &'stat
         below.filter(|part| part.range.end == range.start).map(|part| (part, "directly below"));
     let above =
         above.filter(|part| part.range.start == range.end).map(|part| (part, "directly above"));
-    // These have no reserve, or one that is known.
+    // These groups have no reserve, or a known one.
     let has_none = |group: &str| {
         group.starts_with("glibc ")
             || matches!(

@@ -1,7 +1,7 @@
 //! Pages of Ruby's heap (gc.c; checked on Ruby 3.1).
 //!
-//! A page has 64 KiB since 3.2 and 16 KiB before, is aligned so, and begins with a pointer to its
-//! `struct heap_page`, in which a field points to the first object of the page.
+//! A page has 64 KiB since 3.2 and 16 KiB before, is aligned to its size, and begins with a pointer
+//! to its `struct heap_page`, a field of which points to the page's first object.
 
 use super::peek::{Peek, words};
 use super::runs::{Run, runs};
@@ -9,15 +9,15 @@ use super::{Confidence, ImageFacts, Label, Labeller};
 use vmatlas_maps::AddressRange;
 
 const PAGES: [u64; 2] = [64 << 10, 16 << 10];
-/// The first object lies behind the header, aligned to the size of objects.
+/// The first object follows the header, aligned to the object size.
 const FIRST_OBJECT: u64 = 1024;
 const MAX_PAGES: usize = 1 << 17;
 /// The transient heap of Ruby 2.6 to 3.2, to which a variable points (transient_heap.c).
 const TRANSIENT_HEAP: u64 = 32 << 20;
-/// Its variables have less, but a file may lie.
+/// Upper limit of its variables; the file is not trusted.
 const MAX_DATA: u64 = 16 << 20;
 
-/// Whether Ruby is a part of the process.
+/// Whether the process contains Ruby.
 pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
     labeller.facts.images.iter().any(|image| image.symbol("ruby_version").is_some())
 }
@@ -34,7 +34,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         }
         let [_, step] = PAGES;
         let mut at = part.range.start.checked_next_multiple_of(step).unwrap_or(u64::MAX);
-        // Pages that follow each other get one label.
+        // Adjacent pages get one label.
         let mut heap = AddressRange::new(at, at);
         while at < part.range.end && left > 0 {
             left -= 1;
@@ -86,7 +86,7 @@ fn page(peek: Peek<'_>, at: u64, end: u64) -> Option<u64> {
     if !words(&fields).any(|word| is_first(&word)) {
         return None;
     }
-    // The smaller sort has another page where the larger has objects.
+    // At the smaller size, a second page starts where the larger page has objects.
     let [large, small] = PAGES;
     let is_small = !at.is_multiple_of(large) || {
         let next = at.checked_add(small)?;

@@ -1,7 +1,7 @@
-//! Private memory without a name that has no label yet, in the stretches that it forms.
+//! Runs of adjacent private unnamed memory without a label.
 //!
-//! Runtimes reserve a stretch and give parts of it other permissions, which makes several rows of
-//! it; and the kernel joins what they reserve with other memory next to it.
+//! Runtimes reserve a range and change the permissions of parts, which splits it into several rows;
+//! and the kernel merges reservations with other adjacent memory.
 
 use super::{Label, Labeller};
 use vmatlas_maps::Kind;
@@ -14,7 +14,7 @@ pub(super) struct Part {
     pub(super) perms: Perms,
 }
 
-/// Parts of which each begins where the last one ends; at least one.
+/// Adjacent parts; at least one.
 pub(super) struct Run(Vec<Part>);
 
 impl Run {
@@ -27,7 +27,7 @@ impl Run {
         &self.0
     }
 
-    /// The parts of it that lie in a range, cut to it.
+    /// The parts inside a range, cut to it.
     pub(super) fn within(&self, range: AddressRange) -> impl Iterator<Item = Part> {
         let cut = move |part: &Part| Part {
             range: AddressRange::new(
@@ -39,8 +39,8 @@ impl Run {
         self.0.iter().map(cut).filter(|part| part.range.size() > 0)
     }
 
-    /// Whether a part begins or ends at an address, or it lies where nothing may be accessed:
-    /// two reservations side by side are one row.
+    /// Whether a reservation may end at an address: a part begins or ends there, or the memory
+    /// there is inaccessible, because two adjacent reservations are one row.
     pub(super) fn may_end_at(&self, address: u64) -> bool {
         self.0.iter().any(|part| {
             part.range.end == address || part.perms.none() && part.range.contains(address)
@@ -53,7 +53,7 @@ pub(super) fn is_anonymous(row: &Mapping<'_>) -> bool {
     !row.perms.shared() && row.kind() == Kind::Anonymous
 }
 
-/// All runs, in order.
+/// All runs, sorted.
 pub(super) fn runs(labeller: &Labeller<'_>) -> Vec<Run> {
     runs_within(labeller, AddressRange::new(0, u64::MAX))
 }
@@ -81,8 +81,8 @@ pub(super) fn runs_within(labeller: &Labeller<'_>, within: AddressRange) -> Vec<
 }
 
 impl Labeller<'_> {
-    /// Labels what is without a name in a range: what may be accessed with one label, what is
-    /// only reserved with the other.
+    /// Labels unnamed memory in a range: accessible parts with one label, reserved parts with the
+    /// other.
     pub(super) fn label_reservation(
         &mut self,
         range: AddressRange,

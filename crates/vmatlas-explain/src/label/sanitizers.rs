@@ -1,7 +1,7 @@
-//! Memory of sanitizers, which have places of their own on x86-64.
+//! Memory of sanitizers, which has fixed addresses on x86-64.
 //!
-//! The places are those of compiler-rt (asan_mapping.h, asan_allocator.h, msan.h,
-//! msan_allocator.cpp, tsan_platform.h of LLVM 3.9 to 19), which gcc's libraries are made from.
+//! The addresses are those of compiler-rt (asan_mapping.h, asan_allocator.h, msan.h,
+//! msan_allocator.cpp, tsan_platform.h of LLVM 3.9 to 19), from which gcc's libraries are built.
 
 use super::allocators::free_rows;
 use super::words::size;
@@ -10,14 +10,14 @@ use crate::crash::Machine;
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
-/// A sanitizer, by a function that every program of it has.
+/// A sanitizer, recognised by a function that every instrumented program has.
 struct Sanitizer {
     symbol: &'static str,
     name: &'static str,
     places: &'static [Place],
 }
 
-/// What a sanitizer has at a place.
+/// A fixed range of a sanitizer.
 struct Place {
     range: AddressRange,
     group: &'static str,
@@ -28,7 +28,7 @@ const fn place(start: u64, end: u64, group: &'static str, what: &'static str) ->
     Place { range: AddressRange::new(start, end), group, what }
 }
 
-/// So many large blocks are followed in a row.
+/// Longest sequence of large blocks that is followed.
 const MAX_BLOCKS: usize = 65536;
 const SHADOW: &str = "sanitizer shadow";
 const HEAP: &str = "sanitizer heap";
@@ -41,7 +41,7 @@ const SANITIZERS: &[Sanitizer] = &[
             place(0x7fff_7000, 0x8fff_7000, SHADOW, "shadow of addresses below 2 GiB"),
             place(0x8fff_7000, 0x0200_8fff_7000, SHADOW, "shadow of the shadow, which nothing has"),
             place(0x0200_8fff_7000, 0x1000_7fff_8000, SHADOW, "shadow: a byte for eight of memory"),
-            // Where it begins has changed with LLVM 17.
+            // The start changed with LLVM 17.
             place(0x5000_0000_0000, 0x5400_0000_0000, HEAP, "heap"),
             place(0x6000_0000_0000, 0x6400_0000_2000, HEAP, "heap"),
         ],
@@ -59,7 +59,7 @@ const SANITIZERS: &[Sanitizer] = &[
             ),
             place(0x3000_0000_0000, 0x4000_0000_0000, SHADOW, "states of blocks and locks"),
             place(0x6000_0000_0000, 0x6200_0000_0000, SHADOW, "traces of what threads did"),
-            // Where the heap is has changed with LLVM 18.
+            // The heap moved with LLVM 18.
             place(0x7200_0000_0000, 0x7300_0000_2000, HEAP, "heap"),
             place(0x7b00_0000_0000, 0x7c00_0000_2000, HEAP, "heap"),
         ],
@@ -115,7 +115,7 @@ fn of_place(labeller: &mut Labeller<'_>, sanitizer: &Sanitizer, place: &Place) {
     }
 }
 
-/// Blocks that are too large for a class of sizes begin with their address and size
+/// Labels blocks too large for a size class, which begin with their address and size
 /// (`LargeMmapAllocator`, sanitizer_allocator_secondary.h).
 fn large_blocks(labeller: &mut Labeller<'_>, sanitizer: &Sanitizer) {
     if labeller.memory.is_none() {

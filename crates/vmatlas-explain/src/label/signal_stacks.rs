@@ -1,9 +1,9 @@
 //! Stacks for signal handlers, see sigaltstack(2).
 //!
-//! Rust's standard library gives each thread one: a guard page, and `SIGSTKSZ` (8 KiB) or more
-//! where the processor has many registers to save (`AT_MINSIGSTKSZ`: some 1.7 KiB without AVX-512,
-//! 3.5 KiB with it, 11.7 KiB with AMX). What it asks for need not be whole pages; the kernel maps
-//! whole ones.
+//! Rust's standard library gives each thread a signal stack: a guard page, and `SIGSTKSZ` (8 KiB)
+//! or more if the processor has many registers to save (`AT_MINSIGSTKSZ`: some 1.7 KiB without
+//! AVX-512, 3.5 KiB with it, 11.7 KiB with AMX). The requested size need not be whole pages; the
+//! kernel maps whole pages.
 
 use super::{Confidence, Label, Labeller, Sign};
 use vmatlas_maps::AddressRange;
@@ -13,7 +13,7 @@ use vmatlas_maps::uapi::signal::SIGSTKSZ;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let rust = Sign { symbols: &["rust_eh_personality"], files: &["libstd-"] };
-    // Others have small blocks above a guard for other purposes.
+    // Other programs have small blocks above a guard for other purposes.
     if labeller.file_with(&rust).is_none() {
         return;
     }

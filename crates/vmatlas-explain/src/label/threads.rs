@@ -1,8 +1,8 @@
 //! Stacks of threads and their guards.
 //!
-//! A stack is found by the stack pointer of its thread, and begins above the nearest guard: a row
-//! without permissions, or lightweight guard pages in the row itself. Where the C library's own
-//! structures can be read, they say it all, and of threads that run too.
+//! A stack is found by the stack pointer of its thread and begins above the nearest guard: a row
+//! without permissions, or lightweight guard pages in the row itself. The C library's structures,
+//! if readable, give exact stacks, also for running threads.
 
 use super::found_stack::{LARGEST_GUARD, Stack};
 use super::glibc_threads::{self, Pthread};
@@ -12,7 +12,7 @@ use std::collections::{HashMap, HashSet};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
-/// Stacks that nothing bounds are not believed to be larger.
+/// Upper limit of a stack without other bounds, in bytes.
 const LARGEST_STACK: u64 = 1 << 30;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -20,7 +20,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let threads: HashMap<u32, &ThreadFacts> =
         facts.threads.iter().map(|thread| (thread.tid, thread)).collect();
     let mut stacks = Vec::new();
-    // These have a stack: what their stack pointer is in besides may be a coroutine's.
+    // These threads have a known stack; another range at their stack pointer may be a coroutine's.
     let mut known = HashSet::new();
     for pthread in glibc_threads::all(labeller) {
         known.extend(pthread.stack.map(|_| pthread.tid));
@@ -41,14 +41,14 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 }
 
 fn who(thread: &ThreadFacts) -> String {
-    // A core has the name of the first thread only.
+    // A core contains only the name of the first thread.
     match thread.comm.as_slice() {
         b"" => format!("thread {}", thread.tid),
         comm => format!("thread {} ({})", thread.tid, String::from_utf8_lossy(comm)),
     }
 }
 
-/// The stack that a `struct pthread` tells of.
+/// Labels the stack that a `struct pthread` describes.
 fn of_pthread(
     labeller: &mut Labeller<'_>,
     pthread: &Pthread,
@@ -68,7 +68,7 @@ fn of_pthread(
         None => return None,
     };
     let because = format!("the C library's struct pthread at {:#x} says so", pthread.address);
-    // A runtime may have made parts of it inaccessible, as Java's zones.
+    // A runtime may have made parts of it inaccessible, such as Java's guard zones.
     for row in labeller.rows_in(block) {
         let start = row.range.start.max(block.start);
         let part = AddressRange::new(start, row.range.end.min(block.end));
@@ -83,7 +83,7 @@ fn of_pthread(
     Some(Stack { range: stack, owner })
 }
 
-/// `stack of thread 12 (worker), 16 KiB of 8 MiB used`.
+/// Formats `stack of thread 12 (worker), 16 KiB of 8 MiB used`.
 fn text(thread: &ThreadFacts, stack: AddressRange, pointer: Option<u64>) -> String {
     let reserved = size(stack.size());
     match pointer {
@@ -95,7 +95,8 @@ fn text(thread: &ThreadFacts, stack: AddressRange, pointer: Option<u64>) -> Stri
     }
 }
 
-/// The stack that a stack pointer lies in; `pointers` are those of all threads, in order.
+/// Labels the stack that contains a thread's stack pointer; `pointers` are those of all threads,
+/// sorted.
 fn of_thread(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointers: &[u64]) -> Option<Stack> {
     let pointer = thread.stack_pointer?;
     let row = labeller.row_at(pointer)?;
@@ -126,7 +127,7 @@ fn of_thread(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointers: &[u64]
     let cut = if cut { ", cut at the default size" } else { "" };
     let because = format!("its stack pointer {pointer:#x} is here, {guarded}{cut}");
     let text = text(thread, stack, Some(pointer));
-    // The kernel joins stacks that have no guards.
+    // The kernel merges stacks without guards.
     let is_large = labeller.facts.stack_limit.is_some_and(|limit| stack.size() > limit);
     let confidence = if is_large { Confidence::Guess } else { Confidence::Likely };
     let label = Label::new("thread stack", confidence, text, because);
@@ -134,7 +135,7 @@ fn of_thread(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointers: &[u64]
     Some(Stack { range: stack, owner: who(thread) })
 }
 
-/// The first stack, which the kernel made.
+/// Labels the first stack, which the kernel mapped.
 fn of_first(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointer: u64, row: AddressRange) {
     let used = size(row.end.saturating_sub(pointer));
     let limit = match labeller.facts.stack_limit {
@@ -146,7 +147,7 @@ fn of_first(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointer: u64, row
     labeller.label(row, &Label::new("thread stack", Confidence::Certain, text, because));
 }
 
-/// The first stack, where the stack pointer is not known or not there.
+/// Labels the first stack if the stack pointer is unknown or elsewhere.
 fn without_pointer(labeller: &mut Labeller<'_>) {
     let because = "the kernel calls it so";
     let text = "stack of the first thread";
@@ -157,7 +158,7 @@ fn without_pointer(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// What guards a stack.
+/// The kind of guard of a stack.
 #[derive(Clone, Copy)]
 enum Guard {
     /// A row without permissions.
@@ -166,17 +167,17 @@ enum Guard {
     Light,
 }
 
-/// Where a stack begins and ends in its row.
+/// The range of a stack in its row.
 struct Bounds {
     stack: AddressRange,
     guard: Guard,
-    /// Whether the row goes on above the stack.
+    /// Whether the row continues above the stack.
     cut: bool,
 }
 
 impl Bounds {
-    /// None without a guard: a runtime has the stacks of its coroutines where it pleases, such as
-    /// in its heap.
+    /// The bounds of the stack; `None` without a guard, because a runtime may have coroutine stacks
+    /// anywhere, such as in its heap.
     fn of(labeller: &Labeller<'_>, pointer: u64, row: AddressRange) -> Option<Bounds> {
         let guards = &labeller.facts.guards;
         let above = guards.partition_point(|guard| guard.end <= pointer);
@@ -190,8 +191,8 @@ impl Bounds {
         let (guard, _) = light.map(|guard| (Guard::Light, *guard)).or_else(plain)?;
         let start = light.map_or(row.start, |guard| guard.end);
         let end = next.map_or(row.end, |guard| guard.start.min(row.end));
-        // Memory of another sort may have joined the row above: glibc gives every stack the limit
-        // of the first one, and since 2.27 the guard comes on top.
+        // Other memory may have merged above: glibc gives every stack the size limit of the first
+        // one, and since 2.27 the guard is extra.
         let default = labeller.facts.stack_limit.and_then(|limit| start.checked_add(limit));
         let cut = default.filter(|&default| pointer < default && default < end);
         let stack = AddressRange::new(start, cut.unwrap_or(end));
@@ -199,7 +200,7 @@ impl Bounds {
     }
 }
 
-/// The row without permissions that ends where a stack begins, if it may be its guard.
+/// The row without permissions that ends at a stack's start, if it may be its guard.
 fn plain_guard(labeller: &Labeller<'_>, start: u64) -> Option<AddressRange> {
     let row = labeller.row_below(start)?;
     let is_guard = row.perms.none()
@@ -229,7 +230,7 @@ fn guard_of(labeller: &mut Labeller<'_>, stack: &Stack) {
     labeller.label(range, &Label::new("guard", confidence, text, because));
 }
 
-/// Labels the lightweight guard pages that belong to no stack.
+/// Labels the lightweight guard pages without a stack.
 fn other_guards(labeller: &mut Labeller<'_>) {
     let label = Label::new(
         "guard",

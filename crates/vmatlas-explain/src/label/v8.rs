@@ -1,8 +1,8 @@
-//! The heap and the code of V8 (Node.js; its pages in Chromium lie in a cage, see `chromium`).
+//! The heap and the code of V8 in Node.js; in Chromium its pages are in a cage, see `chromium`.
 //!
-//! The heap's pages have 256 KiB and are aligned so, except large objects, which have a page of
-//! their own size; each is mapped at an address made at random, below those that the kernel
-//! chooses (src/heap/ and src/base/platform/).
+//! Heap pages have 256 KiB and are aligned to their size, except large objects, which have pages of
+//! their own size. Each page is mapped at a random address below the kernel's mmap area (src/heap/
+//! and src/base/platform/).
 
 use super::peek::Peek;
 use super::runs::{Run, is_anonymous, runs};
@@ -11,19 +11,19 @@ use super::{Confidence, Label, Labeller};
 use vmatlas_maps::AddressRange;
 
 const PAGE: u64 = 256 << 10;
-/// Addresses are made at random with so many bits (`OS::GetRandomMmapAddr`).
+/// Random addresses have 46 bits (`OS::GetRandomMmapAddr`).
 const RANDOM: u64 = 1 << 46;
-/// Pages have no neighbours within this, but by chance.
+/// Other pages are this near, in bytes, only by chance.
 const DISTANCE: u64 = 16 << 20;
 /// The sizes of the code range (`kMaximalCodeRangeSize`).
 const CODE_RANGES: [u64; 2] = [512 << 20, 128 << 20];
-/// Headers are read of so many pages, those of 16 GiB.
+/// Number of pages whose headers are read, those of 16 GiB.
 const MAX_PAGES: u64 = 1 << 16;
 
 const HEAP: &str = "V8 heap";
 const CODE: &str = "V8 code";
 
-/// Whether V8 is a part of the process: it leaves constants for debuggers in the dynamic symbols.
+/// Whether the process contains V8, which exports constants for debuggers as dynamic symbols.
 pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
     let images = &labeller.facts.images;
     images.iter().any(|image| image.symbol("v8dbg_APIObjectType").is_some())
@@ -38,8 +38,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let mut left = MAX_PAGES;
     for run in candidates(labeller) {
         let range = run.range();
-        // Of two hundred pages, two are near each other once in a hundred times. Then only their
-        // headers tell.
+        // With two hundred pages, two are near each other by chance once in a hundred processes.
+        // Then only their headers identify them.
         let is_lonely = is_lonely(labeller, range);
         if let Some(peek) = peek
             && (is_lonely || page(peek, range.start, range.end).is_some())
@@ -72,7 +72,7 @@ fn candidates(labeller: &Labeller<'_>) -> Vec<Run> {
     all
 }
 
-/// Whether a range is far from all else, as pages of the heap are but by chance.
+/// Whether a range is far from all other memory, as heap pages mostly are.
 fn is_lonely(labeller: &Labeller<'_>, range: AddressRange) -> bool {
     let place = |address: u64| labeller.maps.find(address);
     let row = |index: Option<usize>| index.and_then(|index| labeller.maps.get(index));
@@ -110,10 +110,10 @@ fn pages(
     }
 }
 
-/// The length of the page that has a header at `at`, in whole pages of memory: of one of the
-/// layouts of V8 11 (`size`, `flags`, `heap`, `area_start`, `area_end`), 12 (`flags`, its own
-/// address, `size`, `heap`, `area_start`, `area_end`) and 13 (`flags`, a pointer to its metadata,
-/// in which a pointer back and `size` follow the vtable), of Node.js 20, 22 and 24.
+/// The length in whole pages of the V8 page with a header at `at`. The layouts are those of V8 11
+/// (`size`, `flags`, `heap`, `area_start`, `area_end`), 12 (`flags`, its own address, `size`,
+/// `heap`, `area_start`, `area_end`) and 13 (`flags`, a pointer to its metadata, in which a pointer
+/// back and `size` follow the vtable), of Node.js 20, 22 and 24.
 fn page(peek: Peek<'_>, at: u64, end: u64) -> Option<u64> {
     let [first, second, third, fourth, fifth, sixth] = peek.words(at)?;
     let is_length = |length: u64| {
@@ -134,14 +134,14 @@ fn page(peek: Peek<'_>, at: u64, end: u64) -> Option<u64> {
     Some(length).filter(|&length| back == at && is_length(length))
 }
 
-/// The reservation that holds all code, by its size; V8 maps its builtins into it a second time,
+/// Labels the reservation for all code, by its size. V8 maps its builtins into it a second time
 /// from the program's file.
 fn code_range(labeller: &mut Labeller<'_>) {
     let all = runs(labeller);
     let codes = all.iter().flat_map(Run::parts).filter(|part| part.perms.execute());
     let pages: Vec<u64> = codes.map(|part| part.range.start - part.range.start % PAGE).collect();
     for start in pages {
-        // The first page of code is at the beginning.
+        // The first code page is at its start.
         let range = CODE_RANGES
             .iter()
             .map(|size| AddressRange::new(start, start.saturating_add(*size)))
@@ -159,8 +159,8 @@ fn code_range(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Whether rows begin and end with a range, and cover all of it: by memory without a name, and by
-/// files that are executed.
+/// Whether unnamed memory and executable file mappings cover all of a range, and rows begin and end
+/// with it.
 fn is_code_range(labeller: &Labeller<'_>, range: AddressRange) -> bool {
     let mut at = range.start;
     while let Some(row) = labeller.row_at(at) {
@@ -173,6 +173,6 @@ fn is_code_range(labeller: &Labeller<'_>, range: AddressRange) -> bool {
             return at == range.end;
         }
     }
-    // V8 unmaps nothing of it.
+    // V8 unmaps no part of it.
     false
 }

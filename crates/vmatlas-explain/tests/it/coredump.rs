@@ -1,4 +1,4 @@
-//! Core dumps: those of real kernels on six machines, and those that no kernel wrote.
+//! Core dumps of real kernels on six machines, and synthetic ones.
 
 use crate::coredump::writer::{Load, Writer};
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A core of a real kernel, and the rows that its process had just before.
+/// A core of a real kernel, and the rows of its process just before the dump.
 fn real(name: &str) -> (Vec<u8>, Maps) {
     let core = zstd::decode_all(&file(&format!("{name}.core.zst"))[..]).unwrap();
     (core, Maps::parse(&file(&format!("{name}.maps"))).unwrap())
@@ -29,7 +29,7 @@ const REAL: [(&str, Machine, WordSize, bool); 5] = [
     ("s390x-6.1", Machine::S390x, WordSize::Bits64, true),
 ];
 
-/// A row as a core can tell of it.
+/// A row with the fields that a core contains.
 fn as_in_a_core<'a>(row: &Mapping<'a>) -> Mapping<'a> {
     let [r, w, x, _] = row.perms.0;
     Mapping { perms: Perms([r, w, x, b'?']), inode: 0, device: Default::default(), ..*row }
@@ -67,8 +67,8 @@ fn threads_and_the_crash() {
             assert!(stack.perms.write() && !stack.perms.execute(), "{name}: {stack:?}");
             assert_eq!(stack.name == b"[stack]", index == 0, "{name}: the others have small ones");
             assert_eq!(Some(thread.tid) == core.pid(), index == 0, "{name}");
-            // The data of the first thread are on the heap of a static program, the others' on
-            // their stacks; 32-bit Arm does not write where.
+            // The first thread's data is on the heap of a static program, the other threads' on
+            // their stacks; the address is unknown on 32-bit Arm.
             if let Some(data) = thread.tp() {
                 let expected: &[u8] = if index == 0 { b"[heap]" } else { b"" };
                 assert_eq!(row(data).name, expected, "{name}: {data:#x}");
@@ -80,7 +80,7 @@ fn threads_and_the_crash() {
         assert_eq!(crash.source, CrashSource::Core);
         assert_eq!((crash.signal, crash.code), (Some(11), Some(1)), "{name}");
         assert_eq!((crash.present, crash.protection_key), (Some(false), Some(false)), "{name}");
-        // s390x knows the page only.
+        // s390x reports only the page.
         let address = if machine == Machine::S390x { 0 } else { 0x10 };
         assert_eq!(crash.address, Some(address), "{name}");
         assert_eq!((crash.pid, crash.tid), (core.pid(), core.pid()), "{name}");
@@ -141,12 +141,12 @@ fn memory_is_what_the_core_holds() {
         let mut magic = [0; 4];
         assert_eq!(core.read(first.start, &mut magic), 4);
         assert_eq!(&magic, b"\x7fELF", "{name}");
-        // Of code the kernel writes the first page only.
+        // The kernel dumps only the first page of code.
         let held = core.dumped(first);
         assert_eq!((held.start, held.size()), (first.start, core.page_size()), "{name}");
         assert_eq!(core.read(held.end - 2, &mut magic), 2, "{name}");
         assert_eq!(core.read(held.end, &mut magic), 0, "{name}");
-        // It goes on over the edge of a mapping.
+        // It continues across the end of a mapping.
         let stack = core.maps().iter().find(|row| row.name == b"[heap]").unwrap().range;
         assert_eq!(core.dumped(stack), stack, "{name}");
         let mut all = vec![0; stack.size() as usize + 1];
@@ -161,7 +161,7 @@ fn memory_is_what_the_core_holds() {
     }
 }
 
-/// Names that the kernel did not write: the program's is in the auxiliary vector.
+/// The kernel wrote no names: the program's name is in the auxiliary vector.
 #[test]
 fn names_without_a_note() {
     for (name, .., big_endian) in REAL {
@@ -180,7 +180,7 @@ fn names_without_a_note() {
     }
 }
 
-/// What is there is used, what is not is said.
+/// Present parts are used, missing parts are reported.
 #[test]
 fn truncated_anywhere() {
     for (name, ..) in REAL {
@@ -206,7 +206,7 @@ fn truncated_anywhere() {
     }
 }
 
-/// The kernel writes the number of segments into a section header where it does not fit.
+/// The kernel stores a large number of segments in a section header.
 #[test]
 fn more_segments_than_the_header_can_count() {
     for (word, big_endian) in [(4, false), (4, true), (8, false), (8, true)] {
@@ -218,7 +218,7 @@ fn more_segments_than_the_header_can_count() {
         assert_eq!(core.maps().len() as u64, count);
         let (_, text) = warnings(&writer);
         assert!(text.starts_with("it has no names of files (no note NT_FILE): "), "{text}");
-        // It is at the end, so the first to be lost: the table ends where the notes begin.
+        // It is at the end and is lost first: the table ends where the notes begin.
         let core = CoreDump::read(&bytes[..bytes.len() - 8]).unwrap();
         assert_eq!(core.maps().len() as u64, count);
         let warning = core.warnings()[0].to_string();
@@ -248,7 +248,7 @@ fn hostile_segments() {
     assert_eq!(rows, 0);
     assert!(text.contains("2 segments cover no addresses"), "{text}");
 
-    // It says that it has more bytes than the file, and more than memory.
+    // The header claims more bytes than the file and memory have.
     writer.loads = vec![Load { file_size: Some(1 << 60), ..Load::new(0x1000, 1 << 50) }];
     let (rows, text) = warnings(&writer);
     assert_eq!(rows, 1);
@@ -257,13 +257,13 @@ fn hostile_segments() {
 
 #[test]
 fn hostile_counts() {
-    // So many program headers that no file has them.
+    // More program headers than any file has.
     let mut bytes = Writer::new(8, false).bytes();
     bytes[56..58].copy_from_slice(&0xfffe_u16.to_le_bytes());
     let core = CoreDump::read(&bytes[..]).unwrap();
     assert!(core.warnings()[0].to_string().contains("the file ends in its program headers"));
 
-    // A table that is the header itself.
+    // A table that overlaps the header.
     bytes[32..40].copy_from_slice(&0_u64.to_le_bytes());
     assert_eq!(CoreDump::read(&bytes[..]).unwrap_err().kind, CoreErrorKind::NoSegments);
     bytes[32..40].copy_from_slice(&1_u64.to_le_bytes());
@@ -272,7 +272,7 @@ fn hostile_counts() {
     let core = CoreDump::read(&bytes[..]).unwrap();
     assert_eq!(core.maps().len(), 0);
 
-    // Notes in which lengths lie.
+    // Notes with wrong lengths.
     let lie = |kind: u32, size: u32, bytes: &[u8]| {
         let mut writer = Writer::new(8, false);
         writer.raw_note(b"CORE\0", kind, size, bytes);
@@ -307,7 +307,7 @@ fn what_is_no_core() {
     assert!(error(&bytes).contains("0 is no class"), "{}", error(&bytes));
 }
 
-/// A file that has several segments in one mapping, or one segment in several.
+/// A file may have several segments in one mapping, or one segment in several.
 #[test]
 fn files_and_segments_need_not_agree() {
     let mut writer = Writer::new(8, true);
@@ -337,7 +337,7 @@ fn files_and_segments_need_not_agree() {
     );
 }
 
-/// All that can be asked of a core, whatever it is.
+/// Calls all queries of a core.
 fn ask(bytes: &[u8]) {
     let Ok(core) = CoreDump::read(bytes) else { return };
     assert!(core.maps().is_ordered());
@@ -383,7 +383,7 @@ proptest! {
     }
 }
 
-/// A core on a disk of which some bytes cannot be read any more.
+/// A core on a disk with unreadable bytes.
 #[derive(Debug)]
 struct Damaged<'a> {
     bytes: &'a [u8],
@@ -434,7 +434,7 @@ fn bytes_that_cannot_be_read_are_not_taken_for_absent() {
     assert!(texts(&core).iter().any(|t| t.starts_with(&expect) && t.ends_with(EIO)));
     assert_eq!(core.threads().len(), 0);
 
-    // A page of memory, which is read when it is asked for.
+    // A page of memory, which is read on demand.
     let start = good.maps().get(0).unwrap().range.start;
     let mut head = [0; 64];
     assert_eq!(good.read(start, &mut head), 64);
@@ -456,7 +456,7 @@ fn bytes_that_cannot_be_read_are_not_taken_for_absent() {
 
 #[test]
 fn pages_that_reading_needs_are_warned_of() {
-    // Without NT_FILE the names are asked of the dynamic linker, in memory.
+    // Without NT_FILE the names come from the dynamic linker's list in memory.
     let (mut bytes, _) = real("arm64-6.1");
     let good = CoreDump::read(bytes.clone()).unwrap();
     let note =
@@ -467,7 +467,7 @@ fn pages_that_reading_needs_are_warned_of() {
     assert_eq!(good.read(start, &mut head), 64);
     let place = 1 + bytes[1..].windows(64).position(|window| window == head).unwrap() as u64;
     let core = CoreDump::read(Damaged { bytes: &bytes, bad: place..place + 4096 }).unwrap();
-    // It asks for the program headers, behind the ELF header.
+    // It reads the program headers, which follow the ELF header.
     let expect = format!(
         "the page at address {:#x} cannot be read, at byte {:#x} of the file: {EIO}",
         start + 64,

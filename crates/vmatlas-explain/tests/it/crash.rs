@@ -1,4 +1,4 @@
-//! Logs of crashes: what is read of them.
+//! Parsing of crash logs.
 
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ fn log(name: &str) -> Vec<u8> {
     std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All that is told, in lines.
+/// All fields of a crash, as lines.
 fn told(crashes: &[Crash]) -> String {
     let mut text = String::new();
     for crash in crashes {
@@ -92,7 +92,7 @@ fn each_log_is_understood() {
     }
 }
 
-/// `show` reads the same rows out of these logs.
+/// `show` reads the same rows from these logs.
 #[test]
 fn rows_are_those_of_the_whole_text() {
     for (name, rows) in [("hs_err-null-write.log", 188), ("ruby.log", 158), ("apport.crash", 23)] {
@@ -121,7 +121,7 @@ fn the_core_dump_in_a_report_of_apport() {
     assert!(damaged.to_string().starts_with("the core dump in the report is damaged: 0x2a"));
 }
 
-/// However long a log is, what is kept of it is bounded.
+/// The size of a parsed log is bounded, however long the log is.
 #[test]
 fn hostile_logs() {
     let line = "a[1]: segfault at 0 ip 0000000000401000 sp 00007ffc41c1eed0 error 4\n";
@@ -137,7 +137,7 @@ fn hostile_logs() {
     }
 }
 
-/// What only looks like a crash tells nothing.
+/// Text that only resembles a crash yields no crash.
 #[test]
 fn other_texts_have_no_crash() {
     for text in [
@@ -159,7 +159,7 @@ fn check(log: &str, expect: &str) {
     assert_eq!(told(&read_log(log.as_bytes())), expect, "{log}");
 }
 
-/// The same line as it comes through dmesg, journalctl, syslog and others.
+/// The same line with the prefixes of dmesg, journalctl, syslog and others.
 #[test]
 fn prefixes_change_nothing() {
     let line = "my app [3]:[71]: segfault at 18 ip 000055bbe6767165 sp 00007f2c41c1eed0 error 4 in thr[55bbe6767000+1000]";
@@ -182,7 +182,7 @@ fn prefixes_change_nothing() {
     check(&format!("{{\"_TRANSPORT\":\"kernel\",\"MESSAGE\":\"{line}\"}}\n"), &expect);
 }
 
-/// Whose bytes a line `Code:` has is not told where two programs die at once.
+/// If two programs crash at once, the owner of a `Code:` line is unknown.
 #[test]
 fn code_is_not_given_to_the_wrong_program() {
     let fault = |name: &str| {
@@ -202,13 +202,13 @@ fn code_is_not_given_to_the_wrong_program() {
     );
 }
 
-/// Wherever a log is cut, what is read of it does not grow.
+/// Truncating a log anywhere does not add to the result.
 #[test]
 fn logs_that_are_cut() {
     for entry in std::fs::read_dir(folder()).unwrap() {
         let text = std::fs::read(entry.unwrap().path()).unwrap();
         let whole = read_log(&text).len();
-        // Each byte of the beginning, then some.
+        // Each byte of the beginning, then samples.
         let step = |at: usize| if at < 600 { 1 } else { 2039 };
         let mut end = 0;
         while end < text.len() {

@@ -1,4 +1,4 @@
-//! Explanations from made-up facts, where no machine is at hand to crash on; what instructions do.
+//! Explanations of synthetic crashes, and decoding of instructions.
 
 use vmatlas_explain::crash::{Access, Crash, CrashSource, Machine, SymbolFrame};
 use vmatlas_explain::explain::instruction::{Instruction, InstructionKind, decode};
@@ -20,7 +20,7 @@ fn explained(crash: &Crash) -> Explanation {
     explain(&with!(Evidence::new(crash, &facts, &labels), fault = fault))
 }
 
-/// A thread of x86-64 at an instruction, with these registers.
+/// A crashed x86-64 thread at an instruction, with these registers.
 fn at(code: &[u8], registers: &[(&str, u64)]) -> Crash {
     with!(
         Crash::default(),
@@ -123,7 +123,7 @@ fn what_instructions_of_x86_do() {
     assert_eq!(decoded(Machine::X86_64, b"\x0f\x28\x00").alignment, Some(16));
     assert_eq!(decoded(Machine::X86_64, b"\x0f\x10\x00").alignment, None);
     assert_eq!(decoded(Machine::X86_64, b"\xf4").kind, InstructionKind::Privileged);
-    // Cut, or none at all.
+    // A truncated and an empty instruction.
     assert_eq!(decode(Machine::X86_64, b"\x48", 0, &register), None);
     assert_eq!(decode(Machine::AArch64, b"\x48\0\0", 0, &register), None);
     assert_eq!(decode(Machine::S390x, &[0; 8], 0, &register), None);
@@ -182,7 +182,7 @@ fn what_a_general_protection_fault_is_about() {
     assert_eq!(cause(b"\xf4", &[]), Cause::IllegalInstruction);
 }
 
-/// Privileged instructions and operands that are not aligned give the same line.
+/// Privileged instructions and unaligned operands log the same line.
 #[test]
 fn a_protection_fault_without_code_may_have_several_causes() {
     let crash = with!(
@@ -209,7 +209,7 @@ fn guards_and_stacks_are_told_apart() {
     };
     let overflow = explained(&at_guard(0x7f00_0000_1ff0));
     assert_eq!((overflow.cause, overflow.confidence), (Cause::StackOverflow, Confidence::Certain));
-    // A frame that is larger than the guard steps over it.
+    // A frame larger than the guard skips it.
     let beyond = |sp| {
         with!(
             at(store, &[("rax", 0x7f00_0000_0090), ("rsp", sp)]),
@@ -221,7 +221,7 @@ fn guards_and_stacks_are_told_apart() {
     let overflow = explained(&beyond(0x7f00_0000_0090));
     assert_eq!((overflow.cause, overflow.confidence), (Cause::StackOverflow, Confidence::Likely));
     assert_eq!(explained(&beyond(0x7ffc_007f_0000)).cause, Cause::PastMapping);
-    // The thread's stack is another: it ran over something else.
+    // The thread's stack is elsewhere: the access overran other memory.
     assert_eq!(explained(&at_guard(0x7ffc_007f_0000)).cause, Cause::GuardPage);
 }
 
@@ -291,7 +291,7 @@ fn a_fault_knows_what_was_tried() {
     let fault = Fault::of(&crash, None);
     assert_eq!((fault.address, fault.access, fault.derived), (Some(8), Some(Access::Read), false));
     assert_eq!(fault.pointer().unwrap().name, "rax");
-    // Without registers, the address says what the register was.
+    // Without registers, the address determines the register's value.
     let crash = with!(crash, registers = Vec::new());
     assert_eq!(Fault::of(&crash, None).pointer().unwrap().value, Some(0));
 }

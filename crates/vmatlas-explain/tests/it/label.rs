@@ -1,4 +1,4 @@
-//! Labels of what no machine is needed for, and of facts and memory that lie.
+//! Labels of synthetic maps, and of inconsistent facts and memory.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ fn labels(text: &[u8]) -> (Maps, Labels) {
     (maps, labels)
 }
 
-/// Group, confidence and text at the first row of that name.
+/// Group, confidence and text of the first row with this name.
 fn of_name(maps: &Maps, labels: &Labels, name: &str) -> (String, Confidence, String) {
     let row = maps.iter().find(|row| row.name == name.as_bytes());
     let row = row.unwrap_or_else(|| panic!("no row is called {name}"));
@@ -46,12 +46,12 @@ fn names_that_kernels_printed_are_put_into_words() {
         let expected = (group.to_owned(), Confidence::Certain, words.to_owned());
         assert_eq!(of_name(&maps, &labels, name), expected);
     }
-    // A file that is called so is no memory of that name.
+    // A file with this name is not memory with this name.
     let file = maps.iter().find(|row| row.name == b"/tmp/zoo64/[anon:x]").unwrap();
     assert_eq!(labels.at(file.range.start), None);
 }
 
-/// The names that these programs give: glibc's setvmaname.h, Go's runtime/mem_linux.go, Ruby,
+/// The names that these programs set: glibc's setvmaname.h, Go's runtime/mem_linux.go, Ruby,
 /// bionic.
 #[test]
 fn names_of_programs_are_put_into_words() {
@@ -96,11 +96,11 @@ fn a_text_alone_shows_shapes() {
     assert_eq!(at(0x7f00_0002_1000), ("glibc arena reserve".to_owned(), Confidence::Likely));
     assert_eq!(at(0x7f20_0000_0000), ("reserved".to_owned(), Confidence::Likely));
     assert_eq!(at(0x7f30_0020_0000), ("KVM".to_owned(), Confidence::Certain));
-    // Less than certain: a program may well have more memory than its guest.
+    // Less than certain: a program may have more memory than its guest.
     assert_eq!(at(0x7f10_0000_0000).1, Confidence::Guess);
 }
 
-/// What a runtime reserves has parts that look like heaps, and is not made of heaps alone.
+/// A runtime's reservation has parts that look like heaps, besides others.
 #[test]
 fn parts_of_a_reservation_are_no_heaps() {
     let libc =
@@ -110,11 +110,11 @@ fn parts_of_a_reservation_are_no_heaps() {
         at.iter().map(|&at| labels.at(at).map(|part| part.label.group.to_string())).collect()
     };
     let is_arena = |text: &str, at: u64| groups(text, &[at]) == [Some("glibc arena".to_owned())];
-    // Used memory that ends where a heap may, and far more reserved behind it.
+    // Used memory that ends at a possible heap end, with a much larger reserve after it.
     let large = "7f1000000000-7f1018000000 rw-p 00000000 00:00 0 \n\
                  7f1018000000-7f1a00000000 ---p 00000000 00:00 0 \n";
     assert!(!is_arena(large, 0x7f10_0000_0000));
-    // A part in the midst that was made usable, and has the shape of a heap.
+    // An accessible part in the middle with the shape of a heap.
     let middle = "7f1000000000-7f1010000000 ---p 00000000 00:00 0 \n\
                   7f1010000000-7f1012000000 rw-p 00000000 00:00 0 \n\
                   7f1012000000-7f1014000000 ---p 00000000 00:00 0 \n\
@@ -122,15 +122,15 @@ fn parts_of_a_reservation_are_no_heaps() {
                   7f1016000000-7f1018000000 ---p 00000000 00:00 0 \n";
     assert!(!is_arena(middle, 0x7f10_1000_0000));
     assert!(!is_arena(middle, 0x7f10_1400_0000));
-    // Parts before one that does not end where a heap does.
+    // Parts before one that does not end at a heap end.
     let begins = "7f1000000000-7f1002000000 rw-p 00000000 00:00 0 \n\
                   7f1002000000-7f1004000000 ---p 00000000 00:00 0 \n\
                   7f1004000000-7f1005000000 rw-p 00000000 00:00 0 \n\
                   7f1005000000-7f1006000000 ---p 00000000 00:00 0 \n\
                   7f1006000000-7f1008000000 rw-p 00000000 00:00 0 \n";
     assert!(!is_arena(begins, 0x7f10_0000_0000));
-    // Arenas side by side, of which one has a full heap, with a stack and its guard above them
-    // and another reservation above that.
+    // Adjacent arenas, one with a full heap, with a stack and its guard above them and another
+    // reservation above that.
     let arenas = "7f1000000000-7f1000021000 rw-p 00000000 00:00 0 \n\
                   7f1000021000-7f1004000000 ---p 00000000 00:00 0 \n\
                   7f1004000000-7f1008000000 rw-p 00000000 00:00 0 \n\
@@ -149,7 +149,7 @@ fn parts_of_a_reservation_are_no_heaps() {
     assert!(is_arena(above, 0x7f10_0400_0000));
 }
 
-/// Memory in which some words are something.
+/// Memory that contains only these words.
 struct Words(Vec<(u64, u64)>);
 
 impl Memory for Words {
@@ -163,8 +163,8 @@ impl Memory for Words {
     }
 }
 
-/// V8 puts its pages at random, so two of them are near each other now and then. Their headers
-/// tell all the same, which other memory nearby does not have.
+/// V8 places its pages at random, so two of them are sometimes near each other. Their headers
+/// identify them, and other memory nearby has no such headers.
 #[test]
 fn pages_of_v8_that_are_near_each_other_are_known_by_their_headers() {
     const PAGE: u64 = 256 << 10;
@@ -193,7 +193,7 @@ fn pages_of_v8_that_are_near_each_other_are_known_by_their_headers() {
         assert_eq!(heap(&deep, start), Some(Confidence::Certain), "{start:x}");
     }
     assert_eq!(heap(&deep, other), None);
-    // Without memory, only the place tells.
+    // Without memory, only the address identifies them.
     let labels = Labels::read(&maps, &facts, None);
     assert_eq!(heap(&labels, alone), Some(Confidence::Likely));
     for start in [near[0], near[1], other] {
@@ -201,7 +201,7 @@ fn pages_of_v8_that_are_near_each_other_are_known_by_their_headers() {
     }
 }
 
-/// The rows of a program in Rust: a signal stack of that size with its guard, directly below a
+/// The rows of a Rust program: a signal stack of this size with its guard, directly below a
 /// library.
 fn signal_stack(page: u64, size: u64) -> (String, AddressRange, AddressRange) {
     let library = 0x7f00_0010_0000_u64;
@@ -218,8 +218,8 @@ fn signal_stack(page: u64, size: u64) -> (String, AddressRange, AddressRange) {
     (text, guard, stack)
 }
 
-/// `AT_MINSIGSTKSZ` of old kernels, of processors without AVX-512, with it, and with AMX, and
-/// sizes that there may be.
+/// `AT_MINSIGSTKSZ` of old kernels, of processors without AVX-512, with it, and with AMX, and other
+/// possible sizes.
 #[test]
 fn signal_stacks_have_the_size_that_the_processor_needs() {
     const AT_MINSIGSTKSZ: u64 = 51;
@@ -250,12 +250,12 @@ fn signal_stacks_have_the_size_that_the_processor_needs() {
                 && group(stack) == expected(stack, "alternate signal stack")
         };
         assert!(told(size), "{least:?}");
-        // A page less or more is something else.
+        // A page less or more does not match.
         assert!(!told(size - page) && !told(size + page), "{least:?}");
     }
 }
 
-/// Memory in which every word is what a structure might want it to be.
+/// Memory in which every word has a value that some structure expects.
 struct Lies {
     rows: Vec<AddressRange>,
     seed: u64,
@@ -343,7 +343,7 @@ fn maps() -> impl Strategy<Value = Maps> {
 }
 
 fn facts() -> impl Strategy<Value = Facts> {
-    // Some runtimes are known by names, others by symbols and sections.
+    // Some runtimes are recognised by names, others by symbols and sections.
     let names: [&[u8]; 4] =
         [b"/lib/libx.so", b"/jdk/lib/libjvm.so", b"/usr/bin/chromium", b"/lib/libopenblas.so.0"];
     let image = (
@@ -396,7 +396,7 @@ fn facts() -> impl Strategy<Value = Facts> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Whatever is said of a process: there is no panic, labels are in order and do not overlap.
+    /// For any facts and memory, labels do not panic, are sorted and do not overlap.
     #[test]
     fn lies_cost_labels_and_nothing_else(maps in maps(), facts in facts(), seed: u64, deep: bool) {
         let lies = Lies { rows: maps.iter().map(|row| row.range).collect(), seed };
@@ -410,8 +410,8 @@ proptest! {
     }
 }
 
-/// The label of a row of 8 MiB that was made by a call with this stack, innermost first, each
-/// function as `NAME FILE`.
+/// The label of a row of 8 MiB mapped by a call with this stack, innermost first; each function is
+/// `NAME FILE`.
 fn of_origin(call: &'static str, stack: &[&str]) -> Option<(String, Confidence, String)> {
     let function = |text: &&str| {
         let (name, file) = text.split_once(' ').unwrap();
@@ -448,7 +448,7 @@ fn call_stacks_of_a_recording_say_what_memory_is_for() {
         "thread stack",
         stack_of,
     );
-    // Without symbols of its own, as most are installed, and without shared libraries.
+    // Without its own symbols, as usually installed, and without shared libraries.
     check(
         &["mmap LIBC", " LIBC", "pthread_create@@GLIBC_2.34 LIBC", "start /bin/server"],
         "thread stack",
@@ -494,14 +494,14 @@ fn call_stacks_of_a_recording_say_what_memory_is_for() {
 fn call_stacks_that_say_nothing_label_nothing() {
     let nothing: [(&'static str, &[&str]); 6] = [
         ("mmap", &[]),
-        // A function of the C library that maps for a purpose of its own.
+        // A function of the C library that maps memory for itself.
         ("mmap", &["mmap /lib/libc.so.6", "opendir /lib/libc.so.6", "list /bin/server"]),
-        // Whoever called is not known by name.
+        // The name of the calling function is unknown.
         ("mmap", &["mmap /lib/libc.so.6", " /bin/server", "main /bin/server"]),
-        // The break is of many calls, and what was remapped was made before.
+        // The break belongs to many calls, and remapped memory existed before the call.
         ("brk", &["brk /lib/libc.so.6", "malloc /lib/libc.so.6", "main /bin/server"]),
         ("mremap", &["mremap /lib/libc.so.6", "realloc /lib/libc.so.6", "main /bin/server"]),
-        // Whose memory has a recogniser of its own.
+        // The memory has its own recogniser.
         ("mmap", &["mmap /lib/libc.so.6", "pages_map /usr/lib/libjemalloc.so.2"]),
     ];
     for (call, stack) in nothing {

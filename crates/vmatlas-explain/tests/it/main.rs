@@ -1,6 +1,6 @@
-//! Labels, cores, crash logs and explanations, from data.
+//! Tests of labels, core dumps, crash logs and explanations, from data.
 
-/// A value with some of its fields set: structs that may grow take no `..` from outside.
+/// A value with some fields set; `#[non_exhaustive]` structs reject `..` outside of their crate.
 macro_rules! with {
     ($base:expr, $($field:ident = $value:expr),* $(,)?) => {{
         let mut value = $base;

@@ -1,4 +1,4 @@
-//! Who reads: ids, capabilities, and the user namespaces in which these count.
+//! The reader's credentials: ids, capabilities, and the user namespaces in which they are valid.
 use rustix::thread::CapabilitySet;
 use std::fmt;
 use std::fs;
@@ -9,17 +9,17 @@ use std::path::Path;
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Id {
-    /// This number.
+    /// This id.
     Known(u32),
-    /// Shown as the overflow id (65534) because our user namespace has no number for it, so two of these
+    /// Shown as the overflow id (65534) because our user namespace does not map it, so two of these
     /// may be different ids. user_namespaces(7), "Unmapped user and group IDs".
     Unmapped,
-    /// Not known.
+    /// Unknown.
     Unknown,
 }
 
 impl Id {
-    /// Whether both are the same id of the kernel, if that can be told.
+    /// Whether both are the same kernel id; `None` if that is unknown.
     pub fn same(self, other: Id) -> Option<bool> {
         match (self, other) {
             (Id::Known(a), Id::Known(b)) => Some(a == b),
@@ -39,7 +39,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// A set of capabilities, bit by bit as in `/proc/PID/status`. capabilities(7)
+/// A set of capabilities, as the bits in `/proc/PID/status`. capabilities(7)
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities(pub u64);
 
@@ -51,12 +51,12 @@ impl Capabilities {
     /// `CAP_PERFMON` alone.
     pub const PERFMON: Capabilities = Capabilities(1 << 38);
 
-    /// Whether all of `other` are in this set.
+    /// Whether this set contains all of `other`.
     pub fn contains(self, other: Capabilities) -> bool {
         other.0 & !self.0 == 0
     }
 
-    /// Those of this set that `other` lacks.
+    /// The capabilities of this set that `other` lacks.
     pub fn without(self, other: Capabilities) -> Capabilities {
         Capabilities(self.0 & !other.0)
     }
@@ -86,7 +86,7 @@ pub struct NamespaceId {
 }
 
 impl NamespaceId {
-    /// The initial one, on a kernel without others.
+    /// The initial namespace, on a kernel without user namespaces.
     pub(super) const INITIAL: NamespaceId = NamespaceId { device: 0, inode: 0xeffffffd };
 
     /// Whether it is the initial user namespace, whose inode number is fixed (`PROC_USER_INIT_INO`,
@@ -102,41 +102,41 @@ impl fmt::Display for NamespaceId {
     }
 }
 
-/// A user namespace and the effective user id that made it.
+/// A user namespace and the effective user id of its creator.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UserNamespace {
-    /// Which namespace.
+    /// The namespace.
     pub id: NamespaceId,
-    /// Whose it is: in the parent namespace this user has every capability over it.
+    /// The owner: in the parent namespace this user has every capability over it.
     pub owner: Id,
 }
 
-/// The credentials of a reader, as far as the check looks at them. credentials(7)
+/// The credentials of a reader that the check uses. credentials(7)
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// The thread group, as a number of that /proc; `None` for a reader that does not exist yet.
+    /// The thread group id in that /proc; `None` for a reader that does not exist yet.
     pub process: Option<u32>,
-    /// Effective user id: decides whether a user namespace is the reader's own.
+    /// Effective user id: decides whether the reader owns a user namespace.
     pub euid: Id,
     /// File system user id: compared with the target's ids.
     pub fsuid: Id,
     /// File system group id: compared with the target's ids.
     pub fsgid: Id,
-    /// Supplementary groups; they count for the `gid=` of /proc only.
+    /// Supplementary groups; only the `gid=` option of /proc uses them.
     pub groups: Vec<Id>,
     /// Effective capabilities, valid in `user_ns`.
     pub effective: Capabilities,
     /// The user namespace of the reader.
     pub user_ns: Option<NamespaceId>,
-    /// Whether it is in a Landlock domain, of which the kernel tells nobody. landlock(7)
+    /// Whether it is in a Landlock domain, which the kernel does not report. landlock(7)
     pub landlocked: Option<bool>,
 }
 
 impl Credentials {
-    /// Whether these hold `capability` in the namespace that `lineage` begins with: one namespace and
-    /// its ancestors, up to the oldest that can be seen. `None` for a lineage that is not known.
+    /// Whether these credentials have `capability` in the first namespace of `lineage`, which is a
+    /// namespace and its ancestors up to the oldest visible one. `None` if the lineage is unknown.
     ///
     /// # References
     /// Linux 6.18 `cap_capable` in `security/commoncap.c`.
@@ -160,10 +160,10 @@ impl Credentials {
     }
 }
 
-/// How numbers are shown to this process: whether some ids have none.
+/// How this process sees ids: whether some are unmapped.
 #[derive(Copy, Clone, Debug)]
 pub(super) struct IdView {
-    /// Our user namespace numbers every id, and as the first one does.
+    /// Our user namespace maps every id to itself.
     pub(super) identity: bool,
     overflow: u32,
 }
@@ -183,7 +183,7 @@ impl IdView {
     }
 }
 
-/// Whether the text of a `uid_map` or `gid_map` gives every id its own number.
+/// Whether the text of a `uid_map` or `gid_map` maps every id to itself.
 pub(super) fn is_identity(map: &str) -> bool {
     map.split_ascii_whitespace().eq(["0", "0", "4294967295"])
 }

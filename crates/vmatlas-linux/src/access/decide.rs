@@ -1,4 +1,4 @@
-//! The decision: the kernel's rules, in the kernel's order, over facts.
+//! The decision: the kernel's rules over the facts, in the kernel's order.
 use rustix::io::Errno;
 
 use super::credentials::Capabilities;
@@ -6,7 +6,7 @@ use super::facts::{AddressSpace, Facts, HidePid};
 use super::ptrace::ptrace_may_access;
 use super::rule::{Decision, Outcome, Rule, Step, Verdict, and_all, or_all};
 
-/// May the reader open `/proc/PID/maps`.
+/// Decides whether the reader may open `/proc/PID/maps`.
 ///
 /// # References
 /// Linux 6.18: `proc_pid_lookup`, `proc_pid_permission`, `proc_mem_open` (`fs/proc/base.c`), `mm_access`
@@ -56,7 +56,7 @@ pub fn decide(facts: &Facts) -> Decision {
         }
     };
 
-    // A rule that nobody can see (a BPF program in the kernel) may have the last word.
+    // An invisible rule (a BPF program in the kernel) may refuse.
     let answer = facts.observed.map(|observed| observed.maps);
     let (verdict, rule, contradicted) = match (answer, verdict) {
         (Some(Ok(())), Verdict::Denied(_)) => (Verdict::Allowed, Rule::Observed, true),
@@ -81,7 +81,7 @@ pub fn decide(facts: &Facts) -> Decision {
     Decision { verdict, rule, steps, help }
 }
 
-/// What the rules want that refuse, surely or likely, and what a capability would do.
+/// What would satisfy the rules that refuse, surely or likely, and which capability would help.
 fn help(facts: &Facts, decider: Rule, steps: &[Step]) -> Vec<String> {
     let in_the_way: Vec<_> = steps
         .iter()
@@ -171,7 +171,8 @@ fn hidepid(facts: &Facts, ptrace: Option<bool>) -> Step {
     }
 }
 
-/// With `ptraceable` the error depends on the cache of lookups; what was seen a moment ago is best.
+/// With `ptraceable` the error depends on the lookup cache; a recent observation is the best
+/// evidence.
 fn hidden_error(facts: &Facts) -> Errno {
     match (facts.mount.hidepid, facts.observed.map(|o| o.status)) {
         (_, Some(Err(seen))) => seen,
@@ -255,7 +256,7 @@ fn observed(answer: bool) -> Step {
     }
 }
 
-/// What the kernel answered when the reader opened the file, against all that is known here.
+/// The kernel's answer when the reader opened the file, compared with the known facts.
 fn opened(answer: bool) -> Step {
     let (outcome, why) = if answer {
         (
@@ -274,14 +275,14 @@ fn opened(answer: bool) -> Step {
     Step { help: (!answer).then(|| help.to_owned()), ..Step::new(Rule::Observed, outcome, why) }
 }
 
-/// What the kernel answered the reader to the same check.
+/// The kernel's answer to the reader's same check.
 fn observed_ptrace(facts: &Facts) -> Option<bool> {
     let observed = facts.observed?;
     let hidden = observed.status == Err(Errno::NOENT) && facts.target.exists == Some(true);
     observed.ptrace().or(hidden.then_some(false))
 }
 
-/// The rule of the ptrace check that refuses, or else the likeliest: see [`Decision::rule`].
+/// The rule of the ptrace check that refuses, otherwise the likeliest: see [`Decision::rule`].
 fn refusing_rule(steps: &[Step]) -> Rule {
     let mut unknown = steps.iter().filter(|step| step.outcome == Outcome::Unknown);
     let sure = steps.iter().find(|step| step.outcome == Outcome::Refuses);
@@ -309,14 +310,14 @@ mod tests {
     const BOB: Id = Id::Known(1001);
     const ROOT: Id = Id::Known(0);
 
-    /// The initial namespace, or one of Ann's in it.
+    /// The initial namespace, or a namespace owned by Ann inside it.
     fn lineage(inner: bool) -> Option<Vec<UserNamespace>> {
         let initial = UserNamespace { id: INITIAL, owner: ROOT };
         let inner = inner.then_some(UserNamespace { id: INNER, owner: ANN });
         Some(inner.into_iter().chain([initial]).collect())
     }
 
-    /// Ann reads a program of hers, and nothing stands in the way.
+    /// Ann reads her own program, and no rule refuses.
     fn ann() -> Facts {
         Facts {
             pid: 42,
@@ -357,7 +358,7 @@ mod tests {
     const ENOENT: Verdict = Verdict::Denied(Errno::NOENT);
     const UNKNOWN: Verdict = Verdict::Unknown;
 
-    /// The decision about Ann's facts after these changes.
+    /// Checks the decision about Ann's facts after these changes.
     #[track_caller]
     fn check(changes: &[&dyn Fn(&mut Facts)], verdict: Verdict, rule: Rule) {
         let mut facts = ann();
@@ -392,7 +393,7 @@ mod tests {
         check(&[&|f| f.target.dumpable = None], UNKNOWN, Rule::Dumpable);
         check(&[&permitted], EACCES, Rule::Capabilities);
         check(&[&|f| f.target.permitted = None], UNKNOWN, Rule::Capabilities);
-        // One capability makes all three good.
+        // One capability satisfies all three rules.
         let ptrace = |f: &mut Facts| f.reader.effective = Capabilities::SYS_PTRACE;
         check(
             &[&not_dumpable, &permitted, &|f| f.target.uid[0] = ROOT, &ptrace],
@@ -409,7 +410,7 @@ mod tests {
         check(&[&root, &|f| f.reader.effective = Capabilities::SYS_ADMIN], ALLOWED, Rule::Perfmon);
         check(&[&root, &perfmon, &|f| f.perfmon_reads = false], EACCES, Rule::Ids);
         check(&[&root, &perfmon, &|f| f.reader.user_ns = Some(INNER)], EACCES, Rule::Ids);
-        // hidepid asks the ptrace check only.
+        // hidepid uses the ptrace check only.
         let hidden = |f: &mut Facts| f.mount.hidepid = Some(HidePid::NoAccess);
         check(&[&root, &perfmon, &hidden], EPERM, Rule::HidePid);
     }
@@ -421,7 +422,7 @@ mod tests {
             f.target.uid = [Id::Known(100_000); 3];
             f.target.permitted = Some(Capabilities(!0));
         };
-        // Who made a namespace has every capability over it.
+        // The creator of a namespace has every capability over it.
         check(&[&inside], ALLOWED, Rule::Ids);
         check(&[&inside, &|f| f.reader.fsuid = BOB], ALLOWED, Rule::Ids);
         check(&[&inside, &|f| f.reader.euid = BOB], EACCES, Rule::Ids);
@@ -434,10 +435,10 @@ mod tests {
         check(&[&inside, &not_dumpable, &of(&[INITIAL])], EACCES, Rule::Dumpable);
         check(&[&inside, &not_dumpable, &of(&[INNER])], ALLOWED, Rule::Ids);
         check(&[&inside, &not_dumpable, &of(&[INNER, INITIAL])], UNKNOWN, Rule::Dumpable);
-        // All capabilities inside count for nothing outside.
+        // Capabilities inside a namespace do not count outside.
         let all = |f: &mut Facts| f.reader.effective = Capabilities(!0);
         check(&[&all, &|f| f.reader.user_ns = Some(INNER)], EACCES, Rule::Capabilities);
-        // A namespace that cannot be seen may be the reader's own, unless the reader has it all.
+        // An invisible namespace may be the reader's own, unless the reader has every capability.
         let unseen = |f: &mut Facts| f.target.user_ns = None;
         check(&[&inside, &unseen], UNKNOWN, Rule::Ids);
         check(&[&inside, &unseen, &all], ALLOWED, Rule::Ids);
@@ -452,7 +453,7 @@ mod tests {
         check(&[&option(HidePid::Invisible), &root], ENOENT, Rule::HidePid);
         check(&[&option(HidePid::Ptraceable), &root], ENOENT, Rule::HidePid);
         check(&[&|f| f.mount.hidepid = None, &root], UNKNOWN, Rule::HidePid);
-        // The group lets in, no more; and not with ptraceable.
+        // The group permits entry only, and not with ptraceable.
         let member = |f: &mut Facts| f.reader.groups = vec![Id::Known(50)];
         check(&[&option(HidePid::Invisible), &root, &member], EACCES, Rule::Ids);
         check(&[&option(HidePid::Ptraceable), &root, &member], ENOENT, Rule::HidePid);
@@ -482,7 +483,7 @@ mod tests {
         check(&[&|f| f.file_open = Some(false)], EACCES, Rule::FileOpen);
         check(&[&|f| f.file_open = None], UNKNOWN, Rule::FileOpen);
         check(&[&unknown], UNKNOWN, Rule::Landlock);
-        // It does not matter where another rule refuses with the same error.
+        // An unknown rule does not matter if another rule refuses with the same error.
         check(&[&unknown, &not_dumpable], EACCES, Rule::Dumpable);
     }
 
@@ -498,7 +499,7 @@ mod tests {
         check(&[&seen(Ok(()), Ok(()))], ALLOWED, Rule::Observed);
         check(&[&refused], EACCES, Rule::Landlock); // all others are known to pass
         check(&[&seen(Err(Errno::ACCESS), Ok(()))], EACCES, Rule::FileOpen);
-        // A plain user reads root: it is the uid, although the namespace is not to be seen.
+        // A plain user reads root: the uid decides, although the namespace is invisible.
         let root = |f: &mut Facts| {
             f.target.uid = [ROOT; 3];
             f.target.user_ns = None;
@@ -512,7 +513,7 @@ mod tests {
         check(&[&invisible], ENOENT, Rule::HidePid);
         check(&[&invisible, &|f| f.target.exists = None], ENOENT, Rule::HidePid);
         check(&[&invisible, &|f| f.mount.hidepid = None], ENOENT, Rule::HidePid);
-        // What no rule explains is true all the same.
+        // An observed answer stands even if no rule explains it.
         let unexplained = |f: &mut Facts| {
             f.observed = Some(Observed { status: Ok(()), cwd: Ok(()), maps: Err(Errno::ACCESS) });
         };

@@ -1,8 +1,8 @@
-//! Why facts could not be gathered.
+//! Errors of gathering facts.
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Facts could not be gathered. That a process is missing or hidden is no error but a fact.
+/// Facts could not be gathered. A missing or hidden process is a fact, not an error.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot read {}: {source}; {}", path.display(), kind.help())]
 pub struct Error {
@@ -11,11 +11,11 @@ pub struct Error {
     source: io::Error,
 }
 
-/// What was being looked at.
+/// The source that could not be read.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The root of the proc file system is not there.
+    /// The root of the proc file system does not exist.
     ProcRoot,
     /// The reader's own credentials.
     Reader,
@@ -38,7 +38,7 @@ impl Error {
         Error { kind, path: path.to_owned(), source }
     }
 
-    /// What was being looked at.
+    /// The source that could not be read.
     pub fn kind(&self) -> ErrorKind {
         self.kind
     }

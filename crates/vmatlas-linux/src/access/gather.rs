@@ -1,4 +1,4 @@
-//! Learning the facts from a live /proc, with no more rights than the caller has.
+//! Gathers the facts from a live /proc with the caller's own rights.
 use rustix::fs::{Mode, OFlags, fstat, major, minor, open, readlink, stat};
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
@@ -15,23 +15,23 @@ use super::facts::{AddressSpace, Facts, HidePid, Observed, ProcMount, Target};
 use super::security;
 use crate::sys::nsfs;
 
-/// For whom the question is asked.
+/// The reader in question.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Reader {
     /// The calling thread.
     Caller,
-    /// Somebody with these credentials, see [`Credentials::login`] and [`Credentials::of_process`].
+    /// A reader with these credentials, see [`Credentials::login`] and [`Credentials::of_process`].
     Other(Credentials),
 }
 
-/// Collects what decides whether `reader` may open `PROC_ROOT/PID/maps`.
+/// Gathers the facts that decide whether `reader` may open `PROC_ROOT/PID/maps`.
 ///
-/// A process that is missing or hidden is a fact, not an error. The files are read one after the other,
-/// so a process that changes its credentials meanwhile gives facts of two moments.
+/// A missing or hidden process is a fact, not an error. The files are read one after the other, so
+/// the facts may mix two moments if a process changes its credentials meanwhile.
 ///
 /// # Errors
-/// When there is no /proc at `proc_root`, or the caller's own status cannot be read.
+/// If there is no /proc at `proc_root`, or the caller's own status cannot be read.
 pub fn gather(proc_root: &Path, pid: u32, reader: Reader) -> Result<Facts, Error> {
     let root_error = |e: io::Error| Error::new(ErrorKind::ProcRoot, proc_root, e);
     let device = stat(proc_root).map_err(|e| root_error(e.into()))?.st_dev;
@@ -82,17 +82,17 @@ pub fn gather(proc_root: &Path, pid: u32, reader: Reader) -> Result<Facts, Error
     })
 }
 
-/// The calling thread: its credentials, and what else its status tells.
+/// The calling thread: its credentials and the rest of its status.
 pub(super) struct Caller {
     pub(super) credentials: Credentials,
     pub(super) bounding: Capabilities,
     view: IdView,
-    /// Whether that /proc counts processes as kill(2) does.
+    /// Whether that /proc uses the same pids as kill(2).
     in_pid_namespace: bool,
 }
 
 pub(super) fn caller(proc_root: &Path) -> Result<Caller, Error> {
-    // Credentials belong to a thread. A /proc of another pid namespace may not show us.
+    // Credentials belong to a thread. The /proc of another pid namespace may not show us.
     let shown = proc_root.join("thread-self");
     let visible = shown.exists();
     let dir = if visible { shown } else { "/proc/thread-self".into() };
@@ -111,10 +111,10 @@ pub(super) fn caller(proc_root: &Path) -> Result<Caller, Error> {
 }
 
 impl Credentials {
-    /// Those of a live process, as a reader of others.
+    /// The credentials of a live process, as a reader.
     ///
     /// # Errors
-    /// When its status cannot be read.
+    /// If its status cannot be read.
     pub fn of_process(proc_root: &Path, pid: u32) -> Result<Credentials, Error> {
         let dir = proc_root.join(pid.to_string());
         let path = dir.join("status");
@@ -143,7 +143,7 @@ impl Status {
         u64::from_str_radix(self.words(key).next()?, 16).ok().map(Capabilities)
     }
 
-    /// The ids of a line `Uid:` or `Gid:`: real, effective, saved, file system.
+    /// The ids in a line `Uid:` or `Gid:`: real, effective, saved, file system.
     fn ids(&self, key: &str, view: IdView) -> [Id; 4] {
         let mut words = self.words(key);
         std::array::from_fn(|_| {
@@ -167,7 +167,7 @@ impl Status {
         }
     }
 
-    /// Only an address space has a size. The line `Kthread:` is there since Linux 6.8.
+    /// Only a task with an address space has a size. The line `Kthread:` exists since Linux 6.8.
     fn address_space(&self) -> AddressSpace {
         if self.number("Kthread") == Some(1) {
             AddressSpace::KernelThread
@@ -194,7 +194,7 @@ fn target(dir: &Path, status: &Status, own: &Caller) -> Target {
         dumpable = match both_same(owner, (euid, egid)) {
             Some(true) => {
                 let roots = possible_roots(root, user_ns.as_deref(), own.view);
-                // Else it might as well be root's because it is not dumpable.
+                // Otherwise root may own the files because the process is not dumpable.
                 let clear = roots.is_some_and(|roots| !roots.contains(&owner));
                 clear.then_some(true)
             }
@@ -225,7 +225,8 @@ fn both_same(a: Owner, b: Owner) -> Option<bool> {
     }
 }
 
-/// Root of the target's user namespace, in our numbers, and whether that namespace numbers as ours does.
+/// The root ids of the target's user namespace as we see them, and whether it maps ids as ours
+/// does.
 fn namespace_root(dir: &Path) -> Option<(Owner, bool)> {
     let uid_map = fs::read_to_string(dir.join("uid_map")).ok()?;
     let gid_map = fs::read_to_string(dir.join("gid_map")).ok()?;
@@ -239,8 +240,8 @@ fn namespace_root(dir: &Path) -> Option<(Owner, bool)> {
     Some(((root(&uid_map), root(&gid_map)), is_identity(&uid_map) && is_identity(&gid_map)))
 }
 
-/// Who may own the files of a process that is not dumpable: root of the user namespace of its address
-/// space, which is the target's or an ancestor of it.
+/// The possible owners of the files of a non-dumpable process: root of the user namespace of its
+/// address space, which is the target's or an ancestor.
 ///
 /// # References
 /// Linux 6.18 `task_dump_owner` in `fs/proc/base.c`.
@@ -258,8 +259,8 @@ fn possible_roots(
     }
 }
 
-/// The user namespaces that the address space may belong to, given that `owner` owns the files because
-/// it is not dumpable: root of the one sought, or the first root.
+/// The user namespaces to which a non-dumpable address space may belong, given the `owner` of its
+/// files: root of that namespace, or the initial root.
 fn mm_namespaces(
     lineage: Option<&[UserNamespace]>,
     owner: Owner,
@@ -267,7 +268,7 @@ fn mm_namespaces(
 ) -> Option<Vec<NamespaceId>> {
     let lineage = lineage?;
     let fits = |depth: usize, ns: &UserNamespace| {
-        // The maps of those between are not to be seen.
+        // The maps of the namespaces between are not visible.
         let root =
             if ns.id.is_initial() { Some(ROOT) } else { root.map(|r| r.0).filter(|_| depth == 0) };
         root.is_none_or(|root| root == owner)
@@ -290,13 +291,13 @@ fn namespace_id(namespace: &OwnedFd) -> Option<NamespaceId> {
 fn user_ns(dir: &Path) -> Option<NamespaceId> {
     match open_user_ns(dir) {
         Ok(namespace) => namespace_id(&namespace),
-        // A kernel without CONFIG_USER_NS has the initial one only.
+        // A kernel without CONFIG_USER_NS has only the initial one.
         Err(Errno::NOENT) if dir.join("ns").exists() => Some(NamespaceId::INITIAL),
         Err(_) => None,
     }
 }
 
-/// The target's user namespace and its ancestors; needs the right to read the target.
+/// The target's user namespace and its ancestors; needs permission to read the target.
 fn lineage(dir: &Path, own: &Caller) -> Option<Vec<UserNamespace>> {
     let mut lineage = Vec::new();
     if own.credentials.user_ns == Some(NamespaceId::INITIAL) {
@@ -312,7 +313,7 @@ fn lineage(dir: &Path, own: &Caller) -> Option<Vec<UserNamespace>> {
     (!lineage.is_empty()).then_some(lineage)
 }
 
-/// Whether a signal could be sent but for permission: the process is there, hidden or not.
+/// Whether the process exists, hidden or not: kill(2) succeeds or lacks only permission.
 fn signal_reaches(pid: u32) -> bool {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
     pid.is_some_and(|pid| test_kill_process(pid) != Err(Errno::SRCH))
@@ -326,7 +327,7 @@ fn proc_mount(proc_root: &Path, device: u64, own_ns: Option<NamespaceId>) -> Pro
         .unwrap_or_default();
     let options = super_options(&mountinfo, &format!("{}:{}", major(device), minor(device)));
     let value = |key: &str| options?.split(',').find_map(|o| o.strip_prefix(key));
-    // Shown as a number of the initial user namespace, while ids of processes are shown as ours.
+    // The option shows a number of the initial user namespace, but ids of processes are in ours.
     let in_first = own_ns.is_some_and(NamespaceId::is_initial);
     ProcMount {
         hidepid: options.and(match value("hidepid=") {

@@ -1,4 +1,4 @@
-//! What a user has after a login, from the databases of users and groups.
+//! The credentials of a user after a login, from the user and group databases.
 
 use super::credentials::{Capabilities, Credentials, Id};
 use super::error::{Error, ErrorKind};
@@ -7,12 +7,12 @@ use std::fs;
 use std::path::Path;
 
 impl Credentials {
-    /// What the user `uid` has after a plain login: the groups of /etc/passwd and /etc/group, no
-    /// capabilities unless it is root, the caller's user namespace, no sandbox. The group of a user
-    /// without an entry is unknown.
+    /// The credentials of user `uid` after a plain login: the groups of /etc/passwd and /etc/group,
+    /// no capabilities unless it is root, the caller's user namespace, no sandbox. The group of a
+    /// user without an entry is unknown.
     ///
     /// # Errors
-    /// When /etc/passwd or /etc/group cannot be read, or the caller's own status.
+    /// If /etc/passwd, /etc/group or the caller's own status cannot be read.
     pub fn login(uid: u32) -> Result<Credentials, Error> {
         let read = |path: &str| {
             fs::read_to_string(path).map_err(|e| Error::new(ErrorKind::Users, Path::new(path), e))

@@ -1,9 +1,9 @@
-//! The ptrace check of one process reading another.
+//! The ptrace check of a process that reads another.
 use super::credentials::{Capabilities, Id, UserNamespace};
 use super::facts::{AddressSpace, Facts};
 use super::rule::{Outcome, Rule, Step, and_all, or_all};
 
-/// The ptrace check, which hidepid asks too: all of these must pass, unless the first one grants.
+/// The ptrace check, which hidepid uses too: all rules must pass, unless the first one grants.
 ///
 /// # References
 /// Linux 6.18 `__ptrace_may_access` in `kernel/ptrace.c`.
@@ -40,7 +40,7 @@ fn ids(facts: &Facts) -> Step {
         (Id::Known(uid), Id::Known(gid)) if uniform(target.uid) && uniform(target.gid) => {
             step.help(format!("run as uid {uid} with gid {gid}"))
         }
-        // Nobody can equal three ids that differ.
+        // No reader matches three different ids.
         _ => step,
     }
 }
@@ -48,7 +48,7 @@ fn ids(facts: &Facts) -> Step {
 fn dumpable(facts: &Facts) -> Step {
     let target = &facts.target;
     let (dumpable, why) = match (target.address_space, target.dumpable) {
-        // Linux before May 2026 does not look; later ones remember what it was, or say no.
+        // Linux before May 2026 does not check; later versions remember the state or refuse.
         (Some(AddressSpace::KernelThread | AddressSpace::Exited), _) => {
             (None, "the target has no address space")
         }
@@ -112,7 +112,7 @@ fn security_module(facts: &Facts) -> Step {
     }
 }
 
-/// A rule that `CAP_SYS_PTRACE` in some user namespace makes good.
+/// A rule that `CAP_SYS_PTRACE` in a user namespace overrides.
 fn with_capability(
     rule: Rule,
     holds: Option<bool>,
@@ -141,8 +141,8 @@ fn target_capable(facts: &Facts) -> Option<bool> {
     facts.reader.capable(facts.target.user_ns.as_deref(), Capabilities::SYS_PTRACE)
 }
 
-/// As [`target_capable`], for the user namespace of the address space. If only its candidates are known,
-/// they must agree.
+/// Like [`target_capable`], for the user namespace of the address space. If only candidates are
+/// known, they must agree.
 fn mm_capable(facts: &Facts) -> Option<bool> {
     let capable =
         |lineage: Option<&[UserNamespace]>| facts.reader.capable(lineage, Capabilities::SYS_PTRACE);
@@ -152,7 +152,7 @@ fn mm_capable(facts: &Facts) -> Option<bool> {
             facts.target.mm_user_ns.as_ref().is_none_or(|ids| ids.contains(&lineage[depth].id))
         })
         .map(|depth| capable(Some(&lineage[depth..])))
-        // Capabilities in a namespace that is not to be seen would show in all of these.
+        // Capabilities in an invisible namespace would show in all of these.
         .chain(facts.target.mm_user_ns.is_none().then_some(capable(Some(&[]))));
     let first = answers.next()?;
     answers.all(|answer| answer == first).then_some(first)?

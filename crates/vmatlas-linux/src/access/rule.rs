@@ -1,15 +1,15 @@
-//! The words of a decision: rules, how each came out, and the verdict.
+//! The terms of a decision: rules, outcomes and the verdict.
 use rustix::io::Errno;
 use std::fmt;
 
-/// May it be opened.
+/// Whether the file may be opened.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// `open` succeeds. It reads as empty if the rule is [`Rule::NoAddressSpace`].
     Allowed,
     /// `open` fails with this error.
     Denied(Errno),
-    /// A fact that matters is not known.
+    /// A required fact is unknown.
     Unknown,
 }
 
@@ -26,19 +26,19 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// A rule of the kernel. Its text says what the rule is and which function has it.
+/// A rule of the kernel. Its text states the rule and the kernel function.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Rule {
-    /// There must be such a process.
+    /// The process must exist.
     Exists,
     /// The mount option `hidepid` of that /proc.
     HidePid,
-    /// Security modules have a say about opening any file.
+    /// Security modules check the opening of any file.
     FileOpen,
-    /// A process without an address space has nothing to protect.
+    /// A process without an address space has no memory to protect.
     NoAddressSpace,
-    /// Everybody may read their own address space.
+    /// Every process may read its own address space.
     OwnAddressSpace,
     /// The threads of one process may read each other.
     SameThreadGroup,
@@ -46,15 +46,15 @@ pub enum Rule {
     Ids,
     /// Dumpable, or `CAP_SYS_PTRACE`.
     Dumpable,
-    /// No capability that the reader lacks, or `CAP_SYS_PTRACE`.
+    /// The target has no capability that the reader lacks, or `CAP_SYS_PTRACE`.
     Capabilities,
-    /// A Landlock domain keeps its processes from those outside.
+    /// A Landlock domain denies access to processes outside of it.
     Landlock,
     /// SELinux, Smack or AppArmor.
     SecurityModule,
     /// `CAP_PERFMON`, or `CAP_SYS_ADMIN`.
     Perfmon,
-    /// No rule is sure by the facts alone, but the kernel has answered the same check.
+    /// The facts alone do not decide, but the kernel answered the same check.
     Observed,
 }
 
@@ -98,17 +98,17 @@ impl fmt::Display for Rule {
     }
 }
 
-/// How one rule came out.
+/// The outcome of a rule.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Enough to read, whatever other rules of the ptrace check say.
+    /// The rule permits reading, whatever other rules of the ptrace check say.
     Grants,
-    /// No objection.
+    /// The rule does not object.
     Passes,
-    /// Has nothing to give here; another rule decides.
+    /// The rule does not apply; another rule decides.
     DoesNotApply,
-    /// An objection.
+    /// The rule refuses.
     Refuses,
     /// A fact is missing.
     Unknown,
@@ -126,20 +126,20 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// One rule and how it came out for these facts.
+/// A rule and its outcome for these facts.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Step {
     /// The rule.
     pub rule: Rule,
-    /// How it came out.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why, in one sentence with the facts.
+    /// The reason with the facts, in one sentence.
     pub why: String,
-    /// What would help, besides a capability.
+    /// What would help besides a capability.
     pub(super) help: Option<String>,
-    /// Unknown only because the user namespace is, in which the reader might have a capability that it
-    /// does not have in its own.
+    /// Unknown only because the user namespace is unknown; there the reader might have a capability
+    /// that it lacks in its own.
     pub(super) likely_refuses: bool,
 }
 
@@ -148,7 +148,7 @@ impl Step {
         Step { rule, outcome, why: why.into(), help: None, likely_refuses: false }
     }
 
-    /// Whether the rule lets the reader through.
+    /// Whether the rule passed; `None` if unknown.
     pub(super) fn passed(&self) -> Option<bool> {
         match self.outcome {
             Outcome::Grants | Outcome::Passes => Some(true),
@@ -162,30 +162,30 @@ impl Step {
     }
 }
 
-/// What was decided, and by what.
+/// The verdict and its reasons.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Decision {
-    /// May it be opened.
+    /// Whether the file may be opened.
     pub verdict: Verdict,
-    /// The rule that decides: the first that refuses, or that which grants. Where only the kernel's answer
-    /// to the same check is known, the first rule that most likely refused; where nothing is, the first
-    /// that lacks a fact.
+    /// The deciding rule: the first that refuses, or the one that grants. If only the kernel's
+    /// answer to the same check is known, the first rule that most likely refused. If nothing is
+    /// known, the first rule that lacks a fact.
     pub rule: Rule,
-    /// All rules in the kernel's order. The kernel stops at the first refusal, these do not.
+    /// All rules in the kernel's order. The kernel stops at the first refusal; this list continues.
     pub steps: Vec<Step>,
-    /// What would help, sentence by sentence; nothing where the reader may read.
+    /// What would help, one sentence each; empty if the reader may read.
     pub help: Vec<String>,
 }
 
 impl Decision {
-    /// Why it is so, in one sentence.
+    /// The reason, in one sentence.
     pub fn why(&self) -> &str {
         self.steps.iter().find(|step| step.rule == self.rule).map_or("", |step| &step.why)
     }
 }
 
-/// Whether all hold, if what is known is enough to tell.
+/// Whether all terms hold; `None` if the known terms do not decide.
 pub(super) fn and_all(terms: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
     let mut known = true;
     for term in terms {
@@ -197,7 +197,7 @@ pub(super) fn and_all(terms: impl IntoIterator<Item = Option<bool>>) -> Option<b
     known.then_some(true)
 }
 
-/// Whether one of them holds, if what is known is enough to tell.
+/// Whether any term holds; `None` if the known terms do not decide.
 pub(super) fn or_all(terms: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
     and_all(terms.into_iter().map(|term| term.map(|term| !term))).map(|none| !none)
 }

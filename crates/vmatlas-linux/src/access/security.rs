@@ -1,21 +1,21 @@
-//! What security modules say to one process reading another, as far as it can be told.
+//! The answers of security modules to a process that reads another.
 //!
-//! Of the modules of Linux 6.18, `ptrace_access_check` is a hook of capability (modelled in `rule.rs`),
-//! yama (attach only), landlock, selinux, smack, apparmor and bpf.
+//! In Linux 6.18, `ptrace_access_check` is a hook of capability (modelled in
+//! `rule.rs`), yama (attach only), landlock, selinux, smack, apparmor and bpf.
 use std::fs;
 use std::path::Path;
 
 use super::credentials::Credentials;
 
-/// A reader outside of every Landlock domain passes. Of one inside, nobody can tell whether the target
-/// is inside too.
+/// A reader outside of every Landlock domain passes. For a reader inside, it is unknown whether the
+/// target is inside too.
 pub(super) fn landlock(reader: &Credentials) -> Option<bool> {
     let absent =
         active().is_some_and(|list| !list.trim_end().split(',').any(|name| name == "landlock"));
     (absent || reader.landlocked == Some(false)).then_some(true)
 }
 
-/// SELinux, Smack and AppArmor: `Some(true)` where none of them has a say about this target.
+/// SELinux, Smack and AppArmor: `Some(true)` if none of them restricts this target.
 pub(super) fn others(target: &Path, reader_is_caller: bool) -> Option<bool> {
     let unconfined = |path: &Path| {
         let label = ["attr/apparmor/current", "attr/current"]
@@ -23,7 +23,7 @@ pub(super) fn others(target: &Path, reader_is_caller: bool) -> Option<bool> {
             .find_map(|file| fs::read_to_string(path.join(file)).ok());
         label.is_some_and(|label| label.trim_end() == "unconfined")
     };
-    // A plain login is not confined.
+    // A plain login is unconfined.
     let reader_unconfined = || !reader_is_caller || unconfined(Path::new("/proc/thread-self"));
     let passes = (!is_active("selinux") || read("/sys/fs/selinux/enforce") == "0")
         && !is_active("smack")
@@ -36,7 +36,7 @@ fn active() -> Option<String> {
     fs::read_to_string("/sys/kernel/security/lsm").ok()
 }
 
-/// Without securityfs, a module shows by what it registers elsewhere when it is on.
+/// Whether a module is active, from its other interfaces if securityfs is not mounted.
 fn is_active(module: &str) -> bool {
     match active() {
         Some(list) => list.trim_end().split(',').any(|name| name == module),

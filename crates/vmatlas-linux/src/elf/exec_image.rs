@@ -1,11 +1,10 @@
-//! An ELF file as execve(2) looks at it.
+//! The parts of an ELF file that execve(2) maps.
 
 use vmatlas_object::elf::{ElfFile, ElfType, Segment, SegmentFlags, SegmentType};
 use vmatlas_space::{File, Image, LoadSegment, Prot};
 
-/// What execve(2) maps of an ELF file, for [`AddressSpace::exec`](vmatlas_space::AddressSpace::exec);
-/// `file` is the open file that the mappings will be of. Its bias is that of a file that is not
-/// randomised.
+/// The image that execve(2) maps, for [`AddressSpace::exec`](vmatlas_space::AddressSpace::exec).
+/// `file` is the open file of the mappings. The bias is that without address randomisation.
 ///
 /// # References
 ///

@@ -1,4 +1,4 @@
-//! The facts of a process that a core dump is of.
+//! Gathers the facts of a process from its core dump.
 
 use super::images;
 use crate::core_file::file_with_build_id;
@@ -8,13 +8,13 @@ use vmatlas_explain::coredump::{CoreDump, ReadAt};
 use vmatlas_explain::label::Facts;
 use vmatlas_maps::uapi::auxvec::AT_ENTRY;
 
-/// How long the file systems may take to give all files.
+/// Time limit for opening all files.
 const LIMIT: Duration = Duration::from_secs(3);
-/// So many files are opened: a thread for each.
+/// Maximum number of files opened, each in its own thread.
 const MOST: usize = 1024;
 
-/// What labels are made from: what the core tells, with the sections and symbols of those files of
-/// today that have the build ids of the core. `deep` goes through whole tables of symbols.
+/// The facts from the core, with the sections and symbols of current files that have the core's
+/// build ids. `deep` scans whole symbol tables.
 pub fn gather_core_facts<S: ReadAt>(core: &CoreDump<S>, deep: bool) -> Facts {
     let mut facts = core.facts();
     let entry = facts.auxv.get(AT_ENTRY);

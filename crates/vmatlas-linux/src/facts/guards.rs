@@ -1,18 +1,18 @@
-//! Lightweight guard pages, which no row shows.
+//! Finds lightweight guard pages, which maps does not show.
 
 use crate::process::Process;
 use vmatlas_explain::label::Facts;
 use vmatlas_maps::{AddressRange, KernelVersion, Kind, Mapping, Maps, SmapsValue};
 
-/// No guard that matters is farther from a stack pointer: a stack is 8 MiB as a rule.
+/// Maximum distance in bytes of a relevant guard from a stack pointer: a stack usually has 8 MiB.
 const NEAR: u64 = 64 << 20;
-/// So much memory is walked in less than 40 ms, were every page of it resident.
+/// This much memory is scanned in less than 40 ms, even if every page is resident.
 const CHEAP: u64 = 4 << 30;
 
-/// The guard pages in all anonymous memory (`deep`), else where stacks may lie: in rows whose
-/// VmFlags say that there are some, where smaps was read, or around the stack pointers.
+/// The guard pages in rows whose VmFlags show some, if smaps was read; otherwise in all anonymous
+/// memory (`deep`) or around the stack pointers.
 pub(super) fn of(process: &Process, maps: &Maps, facts: &Facts, deep: bool) -> Vec<AddressRange> {
-    // PAGEMAP_SCAN tells of them since then.
+    // PAGEMAP_SCAN reports guard pages since this version.
     if facts.kernel.is_none_or(|kernel| kernel < KernelVersion::new(6, 15, 0)) {
         return Vec::new();
     }
@@ -27,7 +27,7 @@ pub(super) fn of(process: &Process, maps: &Maps, facts: &Facts, deep: bool) -> V
     } else if deep {
         maps.iter().filter(is_memory).map(|row| row.range).collect()
     } else {
-        // A kernel before 6.18 does not flag them.
+        // Kernels before 6.18 do not flag them.
         around_stacks(process, maps, facts)
     };
     scan(process, &wanted)
@@ -37,13 +37,13 @@ fn is_memory(row: &Mapping<'_>) -> bool {
     matches!(row.kind(), Kind::Anonymous | Kind::NamedAnonymous { .. }) && !row.perms.none()
 }
 
-/// `gu` of VmFlags (seen on Linux 6.18): somebody installed guard pages there.
+/// Whether VmFlags has `gu` (seen on Linux 6.18): guard pages are installed there.
 fn has_guards(maps: &Maps, index: usize) -> bool {
     let mut fields = maps.fields(index);
     fields.any(|field| matches!(field.value, SmapsValue::Flags(flags) if flags.has("gu")))
 }
 
-/// What lies around the stack pointers in their rows, in order and without overlaps.
+/// The ranges around the stack pointers in their rows, sorted, without overlaps.
 fn around_stacks(process: &Process, maps: &Maps, facts: &Facts) -> Vec<AddressRange> {
     let page = facts.page_size.max(1);
     let pointers = facts.threads.iter().filter_map(|thread| thread.stack_pointer);
@@ -66,7 +66,7 @@ fn around_stacks(process: &Process, maps: &Maps, facts: &Facts) -> Vec<AddressRa
             _ => joined.push(range),
         }
     }
-    // Only what is resident takes time.
+    // Only resident pages cost time.
     let resident = process.resident_pages().map_or(u64::MAX, |pages| pages.saturating_mul(page));
     let mut left = if resident <= CHEAP { u64::MAX } else { CHEAP };
     joined.retain(|range| {

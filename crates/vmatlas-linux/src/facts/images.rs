@@ -9,16 +9,15 @@ use vmatlas_explain::label::{Auxv, ImageFacts, WANTED_SYMBOLS};
 use vmatlas_maps::uapi::auxvec::AT_ENTRY;
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 
-/// No program has as many sections in memory, but a file that means harm may.
+/// No program has as many mapped sections, but a hostile file may.
 const MAX_SECTIONS: usize = 256;
 const MAX_SEGMENTS: usize = 64;
-/// Tables of symbols up to so many bytes are gone through where time matters, in a few ms, ...
+/// Maximum size in bytes of a symbol table scanned where time matters; that takes a few ms.
 const SMALL_TABLE: u64 = 4 << 20;
-/// ... and where it does not. Chromium with all its symbols has some 60 MiB.
+/// Maximum size in bytes with `deep`. Chromium with all its symbols has some 60 MiB.
 const WHOLE_TABLE: u64 = 64 << 20;
 
-/// The images that are mapped to be executed, in the order of their addresses, and the machine
-/// they are for.
+/// The executable images, sorted by address, and their machine.
 pub(super) fn of(
     images: &Images,
     maps: &Maps,
@@ -32,7 +31,7 @@ pub(super) fn of(
     for (index, row) in maps.iter().enumerate().filter(|(_, row)| is_code(row)) {
         let Some(image) = images.of_row(maps, index) else { continue };
         let Some(bias) = image.bias() else { continue };
-        // A library may be mapped several times, and have several rows of code.
+        // A library may be mapped several times, and have several code rows.
         if known.insert((row.name, row.inode, bias)) && is_whole(maps, &row, image.elf(), bias) {
             let is_program = auxv.get(AT_ENTRY).is_some_and(|entry| row.range.contains(entry));
             all.push(facts(row.name, image.elf(), bias, tables(deep, is_program)));
@@ -42,18 +41,18 @@ pub(super) fn of(
     (all, machine)
 }
 
-/// Up to which size tables of symbols are gone through.
+/// The maximum size in bytes of the symbol tables to scan.
 pub(super) fn tables(deep: bool, is_program: bool) -> u64 {
     match (deep, is_program) {
         (true, _) => WHOLE_TABLE,
-        // What is linked into it is nowhere else to be seen.
+        // Statically linked code is visible nowhere else.
         (false, true) => SMALL_TABLE,
         (false, false) => 0,
     }
 }
 
-/// Whether the first and the last segment are where the bias puts them: V8 maps a part of its code
-/// once more elsewhere, which makes no second image.
+/// Whether the first and the last segment are where the bias puts them. V8 maps a part of its code
+/// a second time elsewhere, which is not a second image.
 fn is_whole(maps: &Maps, row: &Mapping<'_>, elf: &ElfFile, bias: u64) -> bool {
     let loads = || elf.segments().iter().filter(|segment| segment.kind == SegmentType::LOAD);
     let with_bytes = || loads().filter(|segment| segment.filesz > 0);
@@ -90,7 +89,7 @@ pub(super) fn facts(name: &[u8], elf: &ElfFile, bias: u64, tables: u64) -> Image
     facts
 }
 
-/// By `e_machine`, see elf(5).
+/// The machine from `e_machine`, see elf(5).
 fn machine_of(elf: &ElfFile) -> Machine {
     let elf::Machine(number) = elf.machine();
     match (number, elf.word_size()) {

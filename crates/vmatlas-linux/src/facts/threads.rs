@@ -1,12 +1,12 @@
-//! The threads of a process: names, and where those that wait have their stacks.
+//! Gathers the threads of a process: names, and stack pointers of blocked threads.
 
 use crate::process::Process;
 use rustix::fs::{Dir, Mode, OFlags, openat};
 use vmatlas_explain::label::ThreadFacts;
 
-/// All threads, the first one first.
+/// All threads, the main thread first.
 pub(super) fn of(process: &Process) -> Vec<ThreadFacts> {
-    // The directory of a thread has no list of threads: it lies in it.
+    // A thread's directory has no task/: it is inside of one.
     let list = if process.id().tid.is_some() { ".." } else { "task" };
     let mut tids = tids(process, list);
     tids.sort_unstable_by_key(|&tid| (tid != process.id().pid, tid));
@@ -31,8 +31,8 @@ fn thread(process: &Process, list: &str, tid: u32) -> ThreadFacts {
     facts
 }
 
-/// The last two fields: `running` for a thread that runs, else the number of its system call (-1
-/// for none), its arguments, and both pointers, see proc_pid_syscall(5).
+/// The last two fields of `syscall`. The file contains `running` for a running thread, otherwise
+/// the system call number (-1 for none), its arguments, and both pointers, see proc_pid_syscall(5).
 fn pointers(syscall: &[u8]) -> (Option<u64>, Option<u64>) {
     let fields: Vec<&str> =
         std::str::from_utf8(syscall).unwrap_or_default().split_ascii_whitespace().collect();

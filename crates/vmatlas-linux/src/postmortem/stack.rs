@@ -1,4 +1,4 @@
-//! Unwinding a stack in a dump.
+//! Unwinds a stack in a dump.
 
 use super::Postmortem;
 use crate::elf::code_file;
@@ -7,9 +7,10 @@ use std::sync::Arc;
 use vmatlas_object::Memory as _;
 use vmatlas_object::unwind::{Backing, Frame, Images, Modules, ReadMemory, Registers, Unwinder};
 
-/// How often the files of more frames are looked for: each time the walk gets one file further.
+/// Maximum number of rounds that open the files of further frames: each round gets one file
+/// further.
 const ROUNDS: usize = 64;
-/// How much of a stack is read at once.
+/// Bytes of a stack that are read at once.
 const BLOCK: usize = 4096;
 /// Larger than any vDSO.
 const VDSO_LIMIT: u64 = 1 << 20;
@@ -19,7 +20,7 @@ pub(super) fn frames(dead: &Postmortem<'_>, registers: &Registers, most: usize) 
     let mut unwinder = Unwinder::new(most);
     let mut memory = Dump { dead, start: 0, bytes: Vec::new() };
     let mut frames: Vec<Frame> = Vec::new();
-    // Only the files that are on the stack are read: libraries have large tables.
+    // Only the files on the stack are read, because libraries have large tables.
     let mut wanted: BTreeSet<usize> = BTreeSet::new();
     wanted.extend(dead.maps.find(registers.ip).mapping);
     for _ in 0..ROUNDS {
@@ -31,19 +32,19 @@ pub(super) fn frames(dead: &Postmortem<'_>, registers: &Registers, most: usize) 
         if wanted.len() == before {
             break;
         }
-        // Rules of files without tables are no longer right.
+        // Cached rules of files without tables are no longer valid.
         unwinder = Unwinder::new(most);
     }
     frames
 }
 
-/// All that is executable, with the tables of those rows that are wanted.
+/// All executable rows, with the tables of the wanted ones.
 fn modules(dead: &Postmortem<'_>, images: &mut Images, wanted: &BTreeSet<usize>) -> Modules {
     let mut modules = Modules::default();
     for (index, row) in dead.maps.iter().enumerate().filter(|(_, row)| row.perms.execute()) {
         let is_wanted = wanted.contains(&index);
-        // A core knows neither device nor inode: what tells files apart is the name, and whether
-        // they were opened.
+        // A core has neither device nor inode: the name, and whether the file was opened, identify
+        // a file.
         let backing = Arc::new(Backing {
             device: vmatlas_maps::Device::new(0, 0),
             inode: index as u64 * 2 + u64::from(is_wanted),
@@ -67,7 +68,7 @@ fn modules(dead: &Postmortem<'_>, images: &mut Images, wanted: &BTreeSet<usize>)
     modules
 }
 
-/// A dump as a walk reads it.
+/// A dump as the memory of a walk.
 struct Dump<'a> {
     dead: &'a Postmortem<'a>,
     start: u64,

@@ -1,6 +1,6 @@
-//! What is of one processor: its ABIs, where registers hold the number and the arguments of a call,
-//! what perf samples of them, and which addresses there are. Another processor is another file with
-//! the same items.
+//! Facts of one processor: its ABIs, the registers with the number and arguments of a call, the
+//! registers in perf samples, and the address range. Another processor is another file with the
+//! same items.
 
 #[cfg(target_arch = "x86_64")]
 mod x86_64;

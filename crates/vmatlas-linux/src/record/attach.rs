@@ -1,4 +1,4 @@
-//! Recording by perf events: of a process that runs, or of a program that is launched.
+//! Records a running process or a launched program by perf events.
 
 use super::call_source::{CallSource, Ended};
 use super::follow::{Follower, TRIES};
@@ -14,10 +14,10 @@ use std::process::{Child, Command};
 use std::time::Duration;
 use vmatlas_maps::Maps;
 
-/// How long events are waited for: progress is told and signals are looked at as often.
+/// Maximum wait for events; progress and signals are handled at this interval.
 const WAIT: Duration = Duration::from_millis(50);
 
-/// A process that runs.
+/// A running process.
 pub(super) struct Running {
     pid: u32,
     process: Process,
@@ -26,7 +26,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Listens to a process. Nothing has to be made if it may not be read.
+    /// Attaches to a process. If it is not readable, no file is created.
     pub(super) fn attach(pid: u32, options: &Options) -> Result<Running, RecordError> {
         let process = Process::open(Path::new("/proc"), ProcessId { pid, tid: None })?;
         process.rows(Source::Maps)?;
@@ -60,7 +60,7 @@ impl CallSource for Running {
     }
 }
 
-/// A program that is launched, and recorded from its start.
+/// A launched program, recorded from its start.
 pub(super) struct Launched {
     command: Command,
     config: Config,
@@ -87,7 +87,7 @@ impl CallSource for Launched {
         let failed = |source| super::LaunchError::Fork(source);
         let rendezvous = prepare(&mut command, Vec::new()).map_err(|errno| failed(errno.into()))?;
         std::thread::scope(|scope| {
-            // It waits in the child until it may go on.
+            // Spawning blocks while the child waits for permission to continue.
             let spawned = std::thread::Builder::new()
                 .name("launch".to_owned())
                 .spawn_scoped(scope, || command.spawn())
@@ -96,7 +96,7 @@ impl CallSource for Launched {
             if matches!(attached, Some(Ok(_))) {
                 rendezvous.go();
             }
-            // Else the child ends, as nobody is there to let it go on.
+            // Otherwise the child ends, because it gets no permission to continue.
             drop(rendezvous);
             let child = spawned.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             let perf = match attached {
@@ -120,7 +120,7 @@ fn refused(error: perf::Error) -> RecordError {
     RecordError::Perf(error.to_string())
 }
 
-/// Which backend and why, and what it cannot do.
+/// The backend, the reason for it, and its limitations.
 fn how(perf: &Perf, why: &str) -> String {
     let report = perf.report();
     let mut text = format!("perf events: {why}; {} threads", report.threads.len());
@@ -131,8 +131,8 @@ fn how(perf: &Perf, why: &str) -> String {
     text
 }
 
-/// All rows of a process, the time when they were read, and the events up to then. Tries to find
-/// a moment at which nothing changes.
+/// All rows of a process, the time of reading, and the events up to then. Tries to find a moment
+/// without changes.
 fn quiet_rows(
     process: &Process,
     perf: &mut Perf,
@@ -153,7 +153,7 @@ fn quiet_rows(
     unreachable!("the loop has no end of its own")
 }
 
-/// Records until there is nothing more.
+/// Records until there are no more events.
 fn run(
     mut perf: Perf,
     mut follower: Follower<'_>,
@@ -179,7 +179,7 @@ fn run(
     perf.finish(&mut |event| follower.take(event));
     follower.check(u64::MAX);
     follower.recorder.truth.stacks_lost = follower.stacks_lost;
-    // The program may run on without us; its status is waited for all the same.
+    // The program may run on without us; we still wait for its status.
     if status.is_none()
         && let Some(child) = &mut child
     {

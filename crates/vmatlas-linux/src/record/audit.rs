@@ -1,25 +1,25 @@
-//! The kernel's own record of changes, held against the events.
+//! Compares the kernel's own log of changes with the events.
 //!
 //! Every change of an address space is a write to its maple tree (`maple_tree:ma_write`, under
-//! mmap_lock). A write is explained if the same thread then returns from a call that is about
-//! these addresses, or makes a child, executes a program or ends.
+//! mmap_lock). A write is explained if the same thread then returns from a call on these addresses,
+//! makes a child, executes a program or ends.
 
 use std::collections::HashMap;
 use vmatlas_maps::AddressRange;
 
-/// How many writes of a thread may wait for their explanation.
+/// Maximum number of unexplained writes pending per thread.
 const MOST: usize = 1 << 16;
-/// How many unexplained ones are kept.
+/// Maximum number of unexplained writes kept.
 const KEPT: usize = 64;
 
-/// Changes of the kernel's trees, and which of them no event explains.
+/// Changes of the kernel's trees, and those that no event explains.
 #[derive(Clone, Debug, Default)]
 pub struct Audit {
-    /// Writes that were seen.
+    /// Writes observed.
     pub writes: u64,
     /// Writes that no event explains.
     pub unexplained: u64,
-    /// The first of those: which thread, where, and whether something was stored or erased.
+    /// The first unexplained writes.
     pub examples: Vec<Unexplained>,
     waiting: HashMap<u32, Vec<Unexplained>>,
 }
@@ -28,18 +28,18 @@ pub struct Audit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Unexplained {
-    /// When, on CLOCK_MONOTONIC in nanoseconds.
+    /// The time, on CLOCK_MONOTONIC in nanoseconds.
     pub time_ns: u64,
-    /// The thread that made it.
+    /// The writing thread.
     pub tid: u32,
-    /// The addresses.
+    /// The written addresses.
     pub range: AddressRange,
-    /// Whether a mapping was stored there; else it was erased.
+    /// Whether a mapping was stored; otherwise it was erased.
     pub stored: bool,
 }
 
 impl Audit {
-    /// The kernel has written to a tree.
+    /// Records a write to a tree.
     pub(super) fn wrote(&mut self, write: Unexplained) {
         self.writes += 1;
         let waiting = self.waiting.entry(write.tid).or_default();
@@ -50,11 +50,11 @@ impl Audit {
         }
     }
 
-    /// A thread has returned from a call that was about these addresses.
+    /// Records that a thread returned from a call on these addresses.
     pub(super) fn called(&mut self, tid: u32, touched: &[AddressRange]) {
         let Some(waiting) = self.waiting.remove(&tid) else { return };
         for write in waiting {
-            // What is stored may have joined its neighbours, which the write shows whole.
+            // A stored mapping may have merged with its neighbours; the write has the merged range.
             let near = |range: &AddressRange| {
                 range.size() > 0 && write.range.start <= range.end && range.start <= write.range.end
             };
@@ -64,19 +64,20 @@ impl Audit {
         }
     }
 
-    /// A thread has made a child, executed a program or ended: all that it has written is of that.
+    /// Records that a thread made a child, executed a program or ended, which explains all its
+    /// writes.
     pub(super) fn explains_all(&mut self, tid: u32) {
         self.waiting.remove(&tid);
     }
 
-    /// A stack of a thread has grown.
+    /// Records that a thread's stack has grown.
     pub(super) fn grew(&mut self, tid: u32, range: AddressRange) {
         if let Some(waiting) = self.waiting.get_mut(&tid) {
             waiting.retain(|write| !write.range.overlaps(&range));
         }
     }
 
-    /// Nothing follows that could explain something.
+    /// Counts the remaining writes as unexplained.
     pub(super) fn end(&mut self) {
         for write in std::mem::take(&mut self.waiting).into_values().flatten() {
             self.miss(write);
@@ -105,7 +106,7 @@ mod tests {
         audit.wrote(write(1, 0x1000, 0x2000));
         audit.wrote(write(1, 0x9000, 0xa000));
         audit.wrote(write(2, 0x1000, 0x2000));
-        // It joined the one below it.
+        // The mapping merged with the one below it.
         audit.called(1, &[AddressRange::new(0x2000, 0x3000)]);
         assert_eq!(audit.unexplained, 1);
         assert_eq!(audit.examples, [write(1, 0x9000, 0xa000)]);

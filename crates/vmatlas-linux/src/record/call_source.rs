@@ -1,32 +1,31 @@
-//! What a backend is to the recorder.
+//! The interface between a backend and the recorder.
 
 use super::recorder::Recorder;
 use super::{Audit, Notice, RecordError};
 use std::process::ExitStatus;
 
-/// What sees the calls of a program.
+/// A backend that observes a program's calls.
 pub(crate) trait CallSource {
     /// Its name in recordings.
     const NAME: &'static str;
 
-    /// The program and its arguments, or what else is recorded.
+    /// The program and its arguments, or another description of the target.
     fn subject(&self) -> Vec<Vec<u8>>;
 
-    /// Tells the recorder what happens, until there is nothing more to record or the recorder wants
-    /// no more.
+    /// Reports events to the recorder, until there are no more or the recorder ends.
     ///
     /// # Errors
-    /// Nothing was recorded.
+    /// If nothing was recorded.
     fn run(self, recorder: &mut Recorder) -> Result<Ended, RecordError>;
 }
 
-/// How a recording ended.
+/// The end of a recording.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
-    /// How the program ended, if it was launched.
+    /// The exit status of a launched program.
     pub(crate) status: Option<ExitStatus>,
-    /// What the user should know.
+    /// The notices for the user.
     pub(crate) notices: Vec<Notice>,
-    /// What the audit found, if one was asked for.
+    /// The result of the audit, if requested.
     pub(crate) audit: Option<Audit>,
 }

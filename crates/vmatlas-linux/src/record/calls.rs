@@ -1,7 +1,7 @@
-//! Which system calls stop a program or are listened to, and what their arguments say.
+//! The system calls to stop at or listen to, and their decoded arguments.
 //!
-//! Both backends ask the table of [`vmatlas_recording::call`]: the seccomp filter by numbers
-//! ([`rules`]), what sees all calls of a number by their arguments too ([`find`]).
+//! Both backends use the table of [`vmatlas_recording::call`]: the seccomp filter by numbers
+//! ([`rules`]), a backend that sees all calls of a number by their arguments too ([`find`]).
 
 mod decode;
 mod rules;

@@ -1,4 +1,4 @@
-//! The files behind executable mappings, opened so that no file system can hold the recorder up.
+//! Opens the files behind executable mappings without blocking on a file system.
 
 use crate::mounts::Mounts;
 use crate::process::Process;
@@ -11,13 +11,13 @@ use vmatlas_maps::{Device, Mapping};
 /// Opens mapped files for reading.
 #[derive(Debug, Default)]
 pub(crate) struct CodeFiles {
-    /// Whether a device that is no block device answers without another process: the one that
-    /// serves it may be one that is recorded, and stands still while we ask.
+    /// Whether a device that is not a block device answers without a user-space server: the server
+    /// may be a recorded process that is stopped while we ask.
     answers: HashMap<Device, bool>,
 }
 
 impl CodeFiles {
-    /// The regular file behind a row of a process, if it is to be had at once.
+    /// The regular file behind a row of a process, if it is available without blocking.
     pub(crate) fn open(&mut self, process: &Process, row: &Mapping<'_>) -> Option<File> {
         if row.inode == 0 || !row.name.starts_with(b"/") || !self.answers(process, row) {
             return None;
@@ -26,7 +26,7 @@ impl CodeFiles {
         let link = format!("map_files/{:x}-{:x}", row.range.start, row.range.end);
         let opened = match openat(process.dir(), link, path, Mode::empty()) {
             Ok(fd) => fd,
-            // Without privileges: by its path, if that still leads to it.
+            // Without privileges: by its path, if that still refers to it.
             Err(_) => by_path(process, row)?,
         };
         let stat = fstat(&opened).ok()?;

@@ -1,4 +1,4 @@
-//! What a user asks of a running recorder by signals.
+//! The user's requests to a running recorder, by signals.
 
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 
-/// Takes signals while a program is recorded.
+/// Handles signals while a program is recorded.
 ///
-/// - SIGINT, which a Ctrl-C sends to the program as well, ends the recording once the program has
-///   had a second to end by itself; it runs on, and another SIGINT ends vmatlas and, with it, the
+/// - SIGINT, which a Ctrl-C also sends to the program, ends the recording after the program had a
+///   second to end itself; the program then runs on. A second SIGINT ends vmatlas and with it the
 ///   program.
-/// - SIGTERM and SIGHUP are passed on to the program.
+/// - SIGTERM and SIGHUP are forwarded to the program.
 ///
-/// Dropped, it gives the signals back.
+/// Dropping this restores the signals.
 #[derive(Debug)]
 pub struct Control {
     asked: Arc<Asked>,
@@ -23,19 +23,19 @@ pub struct Control {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What was asked for.
+/// The requests so far.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
     interrupts: AtomicU32,
-    /// The program; 0 before it runs.
+    /// The program's pid; 0 before it runs.
     program: AtomicU32,
 }
 
 impl Control {
-    /// Takes the signals.
+    /// Installs the signal handlers.
     ///
     /// # Errors
-    /// That the kernel refuses handlers, or a thread cannot be made.
+    /// If the kernel refuses the handlers, or the thread cannot be started.
     pub fn on_signals() -> io::Result<Control> {
         let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
         let handle = signals.handle();
@@ -46,7 +46,7 @@ impl Control {
                 if signal != SIGINT {
                     seen.pass_on(if signal == SIGTERM { Signal::TERM } else { Signal::HUP });
                 } else if seen.interrupts.fetch_add(1, Ordering::Relaxed) > 0 {
-                    // The kernel ends the program when its tracer is gone.
+                    // The kernel kills the program when its tracer is gone.
                     let _ = signal_hook::low_level::emulate_default_handler(SIGINT);
                 }
             }
@@ -69,12 +69,12 @@ impl Drop for Control {
 }
 
 impl Asked {
-    /// Whether there was a SIGINT.
+    /// Whether a SIGINT arrived.
     pub(crate) fn interrupted(&self) -> bool {
         self.interrupts.load(Ordering::Relaxed) > 0
     }
 
-    /// The program runs, with this number.
+    /// Sets the pid of the program.
     pub(crate) fn runs(&self, pid: u32) {
         self.program.store(pid, Ordering::Relaxed);
     }
@@ -83,7 +83,7 @@ impl Asked {
         let pid = i32::try_from(self.program.load(Ordering::Relaxed)).ok();
         match pid.and_then(Pid::from_raw) {
             Some(pid) => drop(kill_process(pid, signal)),
-            // There is no program yet: nothing to be passed on to.
+            // There is no program yet to forward to.
             None => drop(signal_hook::low_level::emulate_default_handler(signal.as_raw())),
         }
     }

@@ -1,9 +1,9 @@
-//! The filter of system calls that a recorded program gets: what can change an address space
-//! stops, all else runs on.
+//! The seccomp filter of a recorded program: calls that can change an address space stop, all
+//! others run on.
 //!
-//! The kernel runs a filter once for each number when it is installed, and where it allows without
-//! having looked at an argument, it is never run for that number again (Linux 5.11). So arguments
-//! are loaded for the numbers only of which some calls count.
+//! When a filter is installed, the kernel runs it once for each number. If it allows a number
+//! without loading an argument, it is never run for that number again (Linux 5.11). Therefore
+//! arguments are loaded only for numbers of which some calls are relevant.
 //!
 //! # References
 //! seccomp(2); Linux 6.18 `kernel/seccomp.c` (`seccomp_is_const_allow`).
@@ -18,13 +18,13 @@ use vmatlas_maps::uapi::seccomp::{
 };
 use vmatlas_recording::call::{Abi, Counts, Meaning};
 
-/// In the data of our stops, to tell them from those that a filter of the program's asks for. The
-/// low bits are the ABI.
+/// Marks our stops, to distinguish them from those of the program's own filters. The low bits are
+/// the ABI.
 const DATA: u16 = 0x5a30;
-/// In the data of calls that stop for another reason than that they may change an address space.
+/// Marks calls that stop for another reason than changing an address space.
 const WATCHED: u16 = 4;
 
-/// Places in `struct seccomp_data`.
+/// Offsets in `struct seccomp_data`.
 const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 const ARGS: u32 = 16;
@@ -33,12 +33,12 @@ fn plain(code: u16, k: u32) -> Instruction {
     Instruction { code, jt: 0, jf: 0, k }
 }
 
-/// Jumps over `no` instructions if what `code` compares does not hold.
+/// Jumps over `no` instructions if the comparison of `code` is false.
 fn test(code: u16, k: u32, no: u8) -> Instruction {
     Instruction { code, jt: 0, jf: no, k }
 }
 
-/// What the filter returns for a call that stops.
+/// The return instruction for a call that stops.
 fn stop(abi: Abi, meaning: Meaning) -> Instruction {
     plain(BPF_RET, SECCOMP_RET_TRACE | u32::from(data(abi, meaning)))
 }
@@ -48,8 +48,7 @@ fn data(abi: Abi, meaning: Meaning) -> u16 {
     DATA | abi as u16 | if watched { WATCHED } else { 0 }
 }
 
-/// The ABI that is in a stop's data, and whether the call may change an address space, if the stop
-/// is ours.
+/// The ABI in a stop's data, and whether the call may change an address space, if the stop is ours.
 pub(crate) fn abi(data: u64) -> Option<(Abi, bool)> {
     let ours = data & !u64::from(3 | WATCHED) == u64::from(DATA);
     let abi = ABIS.into_iter().find(|&abi| data & 3 == abi as u64).filter(|_| ours)?;
@@ -61,7 +60,7 @@ pub(crate) fn filter() -> Vec<Instruction> {
     let [wide, narrow, x32] = ABIS.map(|abi| search(abi, &rules(abi)));
     let mut filter = vec![
         plain(BPF_LD_W_ABS, ARCH),
-        // Most calls are of this one. Subtrees are longer than a conditional jump reaches.
+        // Most calls use this ABI. Subtrees exceed the range of a conditional jump.
         test(BPF_JMP_JEQ, audit_arch(Abi::X86_64), 5),
         plain(BPF_LD_W_ABS, NUMBER),
         test(BPF_JMP_JGE, X32_SYSCALL_BIT, 2),
@@ -78,7 +77,7 @@ pub(crate) fn filter() -> Vec<Instruction> {
     filter
 }
 
-/// Finds the number that has been loaded among sorted rules, by halves.
+/// Finds the loaded number among sorted rules by binary search.
 fn search(abi: Abi, rules: &[Rule]) -> Vec<Instruction> {
     if rules.len() <= 2 {
         let mut found: Vec<Instruction> = rules.iter().flat_map(|rule| leaf(abi, rule)).collect();
@@ -88,7 +87,7 @@ fn search(abi: Abi, rules: &[Rule]) -> Vec<Instruction> {
     let (low, high) = rules.split_at(rules.len() / 2);
     let [low_search, high_search] = [low, high].map(|half| search(abi, half));
     let last = low.last().map_or(0, |rule| rule.number);
-    // The numbers above `last` jump over a jump of any length.
+    // Numbers above `last` skip a jump of any length.
     let mut both = vec![
         Instruction { code: BPF_JMP_JGT, jt: 0, jf: 1, k: last },
         plain(BPF_JMP_JA, low_search.len() as u32),
@@ -98,7 +97,7 @@ fn search(abi: Abi, rules: &[Rule]) -> Vec<Instruction> {
     both
 }
 
-/// Returns if the number is the rule's, and goes on behind if not.
+/// Returns if the number is the rule's, otherwise continues after it.
 fn leaf(abi: Abi, rule: &Rule) -> Vec<Instruction> {
     let decides = rule.calls.iter().find_map(|call| call.counts.argument());
     let load = |index: u8| plain(BPF_LD_W_ABS, ARGS + 8 * u32::from(index));
@@ -141,7 +140,7 @@ mod tests {
     use super::*;
     use crate::record::calls::find;
 
-    /// What a filter returns, and whether it looked at an argument.
+    /// The filter's return value, and whether it loaded an argument.
     fn run(filter: &[Instruction], arch: u32, number: u32, args: &[u64; 6]) -> (u32, bool) {
         let (mut at, mut a, mut looked) = (0, 0, false);
         loop {

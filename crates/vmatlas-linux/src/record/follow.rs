@@ -1,4 +1,4 @@
-//! Follows a program that is never stopped, by what perf events tell of it some milliseconds later.
+//! Follows a program that is never stopped, from perf events read some milliseconds later.
 
 use super::arch::{HIGHEST, LOWEST, NATIVE};
 use super::audit::{Audit, Unexplained};
@@ -14,43 +14,42 @@ use vmatlas_maps::uapi::mman::{MAP_PRIVATE, MAP_TYPE, PROT_EXEC, PROT_READ, PROT
 use vmatlas_maps::{AddressRange, Device, Mapping, Maps, Perms};
 use vmatlas_recording::{Call, CallKind};
 
-/// How often the rows of a program are held against the model's.
+/// Interval at which a program's rows are compared with the model's.
 const CHECK_EVERY_NS: u64 = 1_000_000_000;
-/// How often rows are read until nothing happens meanwhile.
+/// Number of attempts to read rows without a concurrent change.
 pub(super) const TRIES: usize = 20;
 /// More mappings than a call makes.
 const MAX_MAPPED: usize = 8;
 
-/// Takes perf events and tells the recorder.
+/// Receives perf events and reports them to the recorder.
 pub(super) struct Follower<'a> {
     pub(super) recorder: &'a mut Recorder,
-    /// What the kernel said of the mappings that a thread is about to return from making, the last
-    /// ones only.
+    /// The latest mapping records of each thread whose call has not yet returned.
     mapped: HashMap<u32, VecDeque<Mmap>>,
-    /// The mappings so far of a process that executes a program.
+    /// The mappings so far of a process that is executing a program.
     executing: HashMap<u32, Executing>,
-    /// When each address space has last changed, on CLOCK_MONOTONIC.
+    /// Time of the last change of each address space, on CLOCK_MONOTONIC.
     changed_ns: HashMap<u32, u64>,
-    /// Rows that were read, to be compared as soon as all events before are known.
+    /// Rows to compare as soon as all earlier events are known.
     pending: Vec<Pending>,
     checked_ns: u64,
     /// Calls without a stack.
     pub(super) stacks_lost: u64,
     pub(super) audit: Audit,
-    /// Nothing counts before a program that is launched has been executed.
+    /// A launched program is recorded only from its execve on.
     waits_for_exec: bool,
 }
 
-/// A process that executes a program.
+/// A process that is executing a program.
 #[derive(Default)]
 struct Executing {
     /// Its mappings so far.
     rows: BTreeMap<u64, Shown>,
-    /// What the kernel has touched meanwhile: when and where.
+    /// Page faults by the kernel in the meantime: time and address.
     faults: Vec<(u64, u64)>,
 }
 
-/// Whether one of the rows may be executed at an address.
+/// Whether one of the rows is executable at an address.
 fn executable(rows: &BTreeMap<u64, Shown>, address: u64) -> bool {
     let below = rows.range(..=address).next_back();
     below.is_some_and(|(_, shown)| {
@@ -58,7 +57,7 @@ fn executable(rows: &BTreeMap<u64, Shown>, address: u64) -> bool {
     })
 }
 
-/// The rows of an address space at some time.
+/// The rows of an address space at a time.
 struct Pending {
     tid: u32,
     space: u32,
@@ -82,7 +81,7 @@ impl Follower<'_> {
         }
     }
 
-    /// Takes what has happened next.
+    /// Handles the next event.
     pub(super) fn take(&mut self, event: PerfEvent) {
         match event {
             PerfEvent::Call(call) => self.call(&call),
@@ -128,13 +127,13 @@ impl Follower<'_> {
             }
             PerfEvent::TreeWrite { time_ns, tid, start, last, stored, .. } => {
                 let range = AddressRange::new(start, last.saturating_add(1));
-                // Other trees of the kernel are of small numbers.
+                // The kernel's other trees have small keys.
                 if !self.waits_for_exec && LOWEST <= start && last < HIGHEST {
                     self.audit.wrote(Unexplained { time_ns, tid, range, stored });
                 }
             }
             PerfEvent::Lost { time_ns, which, count } => {
-                // A stack that is lost is known by its call.
+                // A lost stack is counted with its call.
                 if which == Which::Calls {
                     self.recorder.lost(At::Past(time_ns), count);
                     self.checked_ns = 0;
@@ -169,23 +168,23 @@ impl Follower<'_> {
         self.stacks_lost += u64::from(seen.stack == Stack::Lost);
         self.changed_ns.insert(space, seen.time_ns);
         if matches!(call.kind, CallKind::Mlockall | CallKind::Munlockall | CallKind::Prctl) {
-            // Of all of it.
+            // The child explains all writes of the thread.
             self.audit.explains_all(tid);
         }
         self.audit.called(tid, &applied.touched);
     }
 
-    /// A process begins to execute a program; its mappings follow.
+    /// Handles a process that begins to execute a program; its mappings follow.
     fn exec(&mut self, time_ns: u64, pid: u32, comm: Vec<u8>) {
         self.finish_exec(pid, time_ns);
         self.audit.explains_all(pid);
         self.waits_for_exec = false;
-        // The thread that executes has become the first one.
+        // The executing thread has become the main thread.
         self.recorder.executes(At::Past(time_ns), pid, pid, Some(comm));
         self.executing.insert(pid, Executing::default());
     }
 
-    /// The first event after execve says that all its mappings are there.
+    /// The first event after execve shows that all its mappings exist.
     fn finish_exec(&mut self, pid: u32, time_ns: u64) {
         let Some(Executing { rows: shown, faults }) = self.executing.remove(&pid) else { return };
         self.audit.explains_all(pid);
@@ -213,7 +212,7 @@ impl Follower<'_> {
         }
     }
 
-    /// A stack has grown, which no call tells.
+    /// Handles a stack that has grown, which no call reports.
     fn grow(&mut self, time_ns: u64, mmap: &Mmap) {
         if self.recorder.space_of(mmap.tid).is_none() {
             return;
@@ -224,8 +223,8 @@ impl Follower<'_> {
         self.recorder.grew(At::Past(time_ns), mmap.tid, &row);
     }
 
-    /// Holds rows against the model from time to time. `known_ns` is the time up to which all
-    /// events have been taken.
+    /// Periodically compares rows with the model. `known_ns` is the time up to which all events
+    /// have been handled.
     pub(super) fn check(&mut self, known_ns: u64) {
         let pending = std::mem::take(&mut self.pending);
         for look in pending {
@@ -234,7 +233,7 @@ impl Follower<'_> {
                 continue;
             }
             let changed = self.changed_ns.get(&look.space).copied().unwrap_or(0);
-            // What changed meanwhile may or may not be in the rows.
+            // The rows may or may not contain a concurrent change.
             if changed < look.began_ns && !look.rows.is_empty() {
                 self.recorder.hold_against(look.tid, look.space, &look.rows);
             }
@@ -261,8 +260,8 @@ impl Follower<'_> {
     }
 }
 
-/// The row that tells what the arguments of a call do not, if the kernel's records have it: the
-/// process may be gone, or its memory changed. Where `[vdso]` was mapped becomes an argument.
+/// The row with the facts that the arguments of a call lack, from the kernel's records: the process
+/// may be gone, or its memory changed. The new address of `[vdso]` becomes an argument.
 fn row_told(call: &mut Call, told: &VecDeque<Mmap>) -> Option<Shown> {
     if call.maps_vdso() {
         let rows: Vec<Shown> = told.iter().map(shown).collect();
@@ -274,7 +273,7 @@ fn row_told(call: &mut Call, told: &VecDeque<Mmap>) -> Option<Shown> {
     told.back().map(shown).filter(|shown| shown.row().range.contains(at))
 }
 
-/// Reads what arguments point to, if it is still there.
+/// Reads the data that arguments point to, if it still exists.
 fn resolve(tid: u32, call: &mut Call) {
     let read = |address, to: &mut [u8]| read_memory(tid, address, to) == Ok(to.len());
     if let Some(left) = calls::resolve(call.kind, NATIVE, &mut call.args, read) {
@@ -282,7 +281,7 @@ fn resolve(tid: u32, call: &mut Call) {
     }
 }
 
-/// The row that a record of the kernel tells.
+/// The row in a record of the kernel.
 fn shown(mmap: &Mmap) -> Shown {
     let letter = |bit: u64, letter: u8| if u64::from(mmap.prot) & bit != 0 { letter } else { b'-' };
     let shared = u64::from(mmap.flags) & MAP_TYPE != MAP_PRIVATE;
@@ -306,7 +305,7 @@ fn shown(mmap: &Mmap) -> Shown {
     })
 }
 
-/// Lays a row over others.
+/// Inserts a row, replacing the parts of others that it overlaps.
 fn lay(rows: &mut BTreeMap<u64, Shown>, new: Shown) {
     let range = new.row().range;
     let under: Vec<u64> = rows

@@ -1,14 +1,13 @@
-//! Recording by perf events: a running process, without stopping it.
+//! Records a running process by perf events, without stopping it.
 //!
-//! All that runs on each processor is listened to, or each thread of the program, by the tracepoints
-//! that fire when a system call returns; new threads inherit that. What happens is read some milliseconds later, so the
-//! memory and maps of the program may have changed by then, or be gone.
+//! Events are opened for each processor or for each thread of the program, at the tracepoints of
+//! returning system calls; new threads inherit them. Records are read some milliseconds later, when
+//! the program's memory and maps may already have changed or be gone.
 //!
-//! What is not seen: threads that are made one by the other and gone sooner than events can be opened
-//! for each ([`Scope::Threads`] only); calls of i386 and x32, which the kernel has no tracepoints for; programs
-//! executed with more privileges than the recorder's; what io_uring or another process does to
-//! the memory ([`Config::tree_writes`] shows that). Processors that come online later are not
-//! listened on.
+//! Not recorded: threads that make each other and end faster than events can be opened
+//! ([`Scope::Threads`] only); calls of i386 and x32, which have no tracepoints; programs executed
+//! with more privileges than the recorder's; changes by io_uring or by other processes
+//! ([`Config::tree_writes`] shows them). Processors that come online later are ignored.
 
 mod attach;
 mod drain;
@@ -44,29 +43,28 @@ use rustix::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 use tasks::Tasks;
 
-/// The longest stack that a record has room for, in bytes.
+/// The longest stack that fits into a record, in bytes.
 pub(crate) const MAX_STACK: u32 = 65_528;
 
 /// Both rings.
 const BOTH: [Which; 2] = [Which::Calls, Which::Stacks];
 
-/// What is recorded.
+/// The configuration of a recording.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
-    /// Whether processes that the program makes are recorded.
+    /// Whether child processes are recorded.
     pub(crate) children: bool,
-    /// How many bytes of stack are copied with each call, up to [`MAX_STACK`]; 0 for none.
+    /// Bytes of stack copied with each call, up to [`MAX_STACK`]; 0 for none.
     pub(crate) stack_bytes: u32,
-    /// How the threads are found.
+    /// How threads are found.
     pub(crate) scope: Scope,
-    /// Whether page faults are told.
+    /// Whether page faults are reported.
     pub(crate) faults: Option<Faults>,
-    /// Whether writes to maple trees are told, which needs `CAP_PERFMON`.
+    /// Whether writes to maple trees are reported, which needs `CAP_PERFMON`.
     pub(crate) tree_writes: bool,
-    /// Whether mappings tell the build ids of their files instead of device and inode.
+    /// Whether mappings have the build ids of their files instead of device and inode.
     pub(crate) build_ids: bool,
-    /// How large the rings of each processor should be. They become smaller where that is not
-    /// allowed.
+    /// The wanted size of each processor's rings. They become smaller if that size is not allowed.
     pub(crate) rings: Sizes,
 }
 
@@ -90,56 +88,56 @@ impl Config {
     }
 }
 
-/// Whom events are opened for.
+/// The targets of the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
-    /// The processors if that is allowed, else each thread.
+    /// The processors if permitted, otherwise each thread.
     Auto,
     /// Each thread on each processor.
     Threads,
-    /// All that runs on each processor, of which only the program is told. Needs `CAP_PERFMON`,
-    /// few files, and costs the program least: a thread that makes another copies no events,
-    /// which takes it about 1 ms else. But what other programs do takes room in the rings.
+    /// Each processor; only the program's records are reported. This needs `CAP_PERFMON` and few
+    /// files, and costs the program least: a thread that makes another copies no events, which
+    /// otherwise takes about 1 ms. But other programs also fill the rings.
     Processors,
 }
 
-/// Which page faults are told.
+/// The page faults to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Faults {
-    /// Every how many: 1 for all.
+    /// One of this many faults is reported: 1 for all.
     pub(crate) period: u64,
-    /// With the stack.
+    /// With stacks.
     pub(crate) stacks: bool,
 }
 
-/// How a recording came to be made.
+/// The setup of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     /// [`Scope::Threads`] or [`Scope::Processors`].
     pub(crate) scope: Scope,
     pub(crate) processors: usize,
-    /// How many files are open for it.
+    /// The number of open files.
     pub(crate) files: usize,
     /// How the tracepoints were found.
     pub(crate) tracepoints: Found,
-    /// Which of them this kernel does not have.
+    /// The tracepoints that this kernel lacks.
     pub(crate) missing: Vec<String>,
-    /// What was asked for and cannot be had, in words.
+    /// The requested features that are not available, as text.
     pub(crate) without: Vec<&'static str>,
-    /// How large the rings of each processor are, in bytes.
+    /// The size of each processor's rings, in bytes.
     pub(crate) rings: Sizes,
-    /// How large they should have been.
+    /// The requested size.
     pub(crate) rings_wanted: Sizes,
-    /// When all threads were being listened to, on `CLOCK_MONOTONIC` in nanoseconds. Nothing
-    /// before that is told.
+    /// The time at which all threads had events, on `CLOCK_MONOTONIC` in nanoseconds. Earlier
+    /// events are not reported.
     pub(crate) started_ns: u64,
-    /// The threads that there were then, as (pid, tid).
+    /// The threads at that time, as (pid, tid).
     pub(crate) threads: Vec<(u32, u32)>,
 }
 
-/// A program that is being recorded. When this is dropped, nothing of it is left behind.
+/// A program that is being recorded. Dropping this removes every trace of it.
 pub(crate) struct Perf {
-    // Before the rings, so that nothing is written to them any more.
+    // Declared before the rings, so that events close first.
     opened: Opened,
     outputs: Vec<Output>,
     calls: Drain,
@@ -148,19 +146,19 @@ pub(crate) struct Perf {
     tasks: Tasks,
     merger: Merger,
     report: Report,
-    /// Of tracepoints that were tried.
+    /// Tracepoints that were tried, kept open.
     _held: Option<OwnedFd>,
-    /// How many records each ring had no room for before the start.
+    /// The number of records that each ring lost before the start.
     lost_before: [u64; 2],
-    /// Whether a ring had more than was read the last time.
+    /// Whether a ring had more data at the last read.
     more: bool,
 }
 
 impl Perf {
-    /// Starts to record a process that runs, all its threads and those that they make.
+    /// Starts to record a running process, all its threads and those that they make.
     ///
-    /// A program that is to be recorded from its start is attached to before it is executed: what
-    /// it does as a copy of its parent is told as well then, up to [`PerfEvent::Comm`] with `exec`.
+    /// To record a program from its start, attach before it is executed: the events of the copy of
+    /// its parent are then reported too, up to [`PerfEvent::Comm`] with `exec`.
     ///
     /// # Errors
     /// See [`Error`].
@@ -168,24 +166,24 @@ impl Perf {
         attach::attach(pid, config)
     }
 
-    /// How it came to be made.
+    /// The setup of the recording.
     pub(crate) fn report(&self) -> &Report {
         &self.report
     }
 
-    /// What was lost, and more of that kind, up to now.
+    /// The counts of lost and unusual records so far.
     #[cfg(test)]
     pub(crate) fn counts(&self) -> Counts {
         self.merger.counts
     }
 
-    /// How many threads are recorded: none after the end of the program.
+    /// The number of recorded threads: 0 after the end of the program.
     pub(crate) fn threads(&self) -> usize {
         self.tasks.len()
     }
 
-    /// Gives what has happened up to some milliseconds ago, in order. Waits up to `timeout` if
-    /// there is little.
+    /// Passes on the events up to some milliseconds ago, in order. Waits up to `timeout` if there
+    /// are few.
     pub(crate) fn poll(&mut self, timeout: Duration, give: &mut dyn FnMut(PerfEvent)) {
         if !self.more {
             let stacks = self.stacks.iter().map(|held| held.holder.as_fd());
@@ -196,9 +194,9 @@ impl Perf {
         self.merger.flush(complete.saturating_sub(SLACK), &mut self.tasks, give);
     }
 
-    /// Stops recording, and gives all that is left.
+    /// Stops recording, and passes on all remaining events.
     pub(crate) fn finish(mut self, give: &mut dyn FnMut(PerfEvent)) -> Counts {
-        // What is being written just now is in after this.
+        // Afterwards, records being written now are complete.
         std::thread::sleep(Duration::from_nanos(SLACK));
         let end = clock();
         loop {
@@ -217,10 +215,10 @@ impl Perf {
     }
 }
 
-/// After so many nanoseconds every event has been given, if it was polled for.
+/// After this many nanoseconds every event has been passed on, given regular polling.
 pub(crate) const LAG_NS: u64 = 4 * SLACK;
 
-/// The time that records have.
+/// The clock of the records.
 fn clock() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     let [seconds, rest] = [now.tv_sec, now.tv_nsec].map(|part| u64::try_from(part).unwrap_or(0));

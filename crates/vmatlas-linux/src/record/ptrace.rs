@@ -1,17 +1,16 @@
-//! Records a program that is launched for it, by ptrace(2) and a seccomp filter. Needs no
-//! privileges, loses nothing and sees every system call, however it is made.
+//! Records a launched program by ptrace(2) and a seccomp filter. Needs no privileges, loses no
+//! events and sees every system call.
 //!
-//! The program gets a filter that stops it in calls that can change its address space, and in no
-//! others. The filter stays for ever and is inherited, and where it asks a tracer and there is
-//! none, the call fails with `ENOSYS`. So the program is never let go: all processes that come of
-//! it are followed until the last has ended, even when nothing is recorded any more
-//! ([`Sink::tick`] was false), and if the recorder dies the kernel kills them
-//! (`PTRACE_O_EXITKILL`). A daemon that the program leaves behind therefore keeps the recorder
-//! with it.
+//! The program gets a filter that stops it only in calls that can change its address space. The
+//! filter is permanent and inherited, and if it returns to a tracer that does not exist, the call
+//! fails with `ENOSYS`. Therefore the program is never detached: all its descendants are followed
+//! until the last has ended, even after the recording has ended ([`Sink::tick`] returned false),
+//! and if the recorder dies the kernel kills them (`PTRACE_O_EXITKILL`). The recorder therefore
+//! lives as long as any daemon that the program leaves behind.
 //!
-//! The program notices little: it has the descriptors, signals, process group and terminal that it
-//! would have had. What it cannot have is in [`Notice`]. Without CAP_SYS_ADMIN it also gains no
-//! privileges by execve(2), since only then may a filter be set.
+//! The program notices little: its descriptors, signals, process group and terminal are unchanged.
+//! [`Notice`] lists the differences. Without CAP_SYS_ADMIN it also gains no privileges by
+//! execve(2), which is the condition for a filter.
 //!
 //! Known limits: a task made by clone3(2) with `CLONE_UNTRACED`, which only kernel developers use,
 //! is not followed and its calls fail. Calls by io_uring are not seen.
@@ -46,7 +45,7 @@ use std::thread;
 use task::Stop;
 use tracer::Tracer;
 
-/// A program that is launched, and stopped in the calls that count.
+/// A launched program, which is stopped in the relevant calls.
 pub(crate) struct Launched {
     pub(crate) command: Command,
     pub(crate) options: Options,
@@ -66,55 +65,55 @@ impl CallSource for Launched {
     }
 }
 
-/// How a recording of a program ended.
+/// The end of a program's recording.
 #[derive(Debug)]
 pub(crate) struct Outcome {
-    /// Of the first process.
+    /// The exit status of the first process.
     pub(crate) status: ExitStatus,
-    /// What the user should know.
+    /// The notices for the user.
     pub(crate) notices: Vec<Notice>,
 }
 
-/// How a program is run.
+/// Options for running a program.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Options {
-    /// This process stands for the program towards a shell: it survives the signals of the terminal
-    /// (Ctrl-C, Ctrl-\\, Ctrl-Z), which the program gets as well, and when the program's first
-    /// process is stopped it stops itself, so that the shell sees it.
+    /// This process represents the program to a shell: it survives the terminal's signals (Ctrl-C,
+    /// Ctrl-\\, Ctrl-Z), which the program also receives, and when the program's first process is
+    /// stopped it stops itself, so that the shell notices.
     pub(crate) job: bool,
 }
 
-/// Why a program was not launched.
+/// The reason why a program was not launched.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LaunchError {
-    /// There is no such program.
+    /// The program does not exist.
     #[error("{}: not found", program.display())]
     NotFound {
-        /// As it was asked for.
+        /// The requested program.
         program: PathBuf,
-        /// What execve(2) said.
+        /// The error of execve(2).
         source: io::Error,
     },
-    /// There is one that cannot be executed.
+    /// The program exists and cannot be executed.
     #[error("{}: cannot be executed", program.display())]
     NotExecutable {
-        /// As it was asked for.
+        /// The requested program.
         program: PathBuf,
-        /// What execve(2) said, or the preparation for it.
+        /// The error of execve(2), or of its preparation.
         source: io::Error,
     },
-    /// There is no new process to be had.
+    /// No new process can be created.
     #[error("cannot make a process")]
     Fork(#[source] io::Error),
-    /// It may not be traced: a sandbox or the administrator forbids ptrace(2), or this recorder is
+    /// It cannot be traced: a sandbox or the administrator forbids ptrace(2), or this recorder is
     /// traced with its children.
     #[error(
         "cannot trace a new process: a container or the administrator forbids ptrace (give it \
          CAP_SYS_PTRACE or a seccomp profile that allows ptrace), or vmatlas is traced itself"
     )]
     Trace(#[source] io::Error),
-    /// It may not have a filter: a sandbox forbids it, or the kernel has no seccomp.
+    /// It cannot be filtered: a sandbox forbids it, or the kernel has no seccomp.
     #[error(
         "cannot filter the system calls of a new process: a container forbids seccomp, or the kernel \
          lacks it; --backend perf does without"
@@ -123,7 +122,7 @@ pub enum LaunchError {
 }
 
 impl LaunchError {
-    /// Of what std says of a program that it could not execute.
+    /// From std's error about a program that it could not execute.
     pub(super) fn of(program: &OsStr, source: io::Error) -> LaunchError {
         let program = PathBuf::from(program);
         match source.kind() {
@@ -135,7 +134,7 @@ impl LaunchError {
         }
     }
 
-    /// The exit status with which a shell, or env(1), would say so.
+    /// The exit code of a shell or env(1) for this error.
     pub fn exit_code(&self) -> u8 {
         match self {
             LaunchError::NotFound { .. } => 127,
@@ -145,25 +144,25 @@ impl LaunchError {
     }
 }
 
-/// Why the tracer has nothing to trace.
+/// The reason why the tracer has no target.
 enum Failed {
-    /// There is no child, or it ended before it executed the program.
+    /// There is no child, or it ended before execve.
     NoProgram,
     Trace(Errno),
     Filter(Errno),
 }
 
-/// Runs a program until it and all that come of it have ended, and tells the sink.
+/// Runs a program until it and all its descendants have ended, and reports to the sink.
 ///
-/// The command is spawned by the calling thread, with its signal mask and, as every command, with
-/// SIGPIPE as it is by default. Other signals that the caller ignores the program ignores too. Pipes
-/// of [`Stdio::piped`](std::process::Stdio::piped) have no reader: pass the ends of one's own.
+/// The calling thread spawns the command, with its signal mask and, as for every command, with the
+/// default SIGPIPE. The program also ignores other signals that the caller ignores. Pipes of
+/// [`Stdio::piped`](std::process::Stdio::piped) have no reader: pass your own ends.
 ///
-/// The sink is called by another thread. No child of the caller is waited for but this one; who
-/// waits for *any* child in another thread takes those of this recording, too.
+/// Another thread calls the sink. Only this child of the caller is waited for; a concurrent wait
+/// for *any* child in another thread also takes those of this recording.
 ///
 /// # Errors
-/// The program could not be executed or not be traced.
+/// If the program could not be executed or traced.
 pub(crate) fn run<S: Sink + Send>(
     mut command: Command,
     sink: &mut S,
@@ -181,14 +180,14 @@ pub(crate) fn run<S: Sink + Send>(
         let spawned = command.spawn();
         // Closes our copies of the program's files, and the child's end of the rendezvous.
         drop(command);
-        // This thread stays until the program has ended: a program may ask for a signal when its
-        // parent's thread ends.
+        // This thread stays until the program has ended, because a program may request a signal for
+        // the end of its parent's thread.
         let traced = tracer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         match (traced, spawned) {
             (Ok(outcome), _) => Ok(outcome),
             (Err(Failed::Trace(errno)), _) => Err(LaunchError::Trace(errno.into())),
             (Err(Failed::Filter(errno)), _) => Err(LaunchError::Filter(errno.into())),
-            // It was killed before it executed anything.
+            // It was killed before execve.
             (Err(Failed::NoProgram), Ok(mut child)) => match child.wait() {
                 Ok(status) => Ok(Outcome { status, notices: Vec::new() }),
                 Err(error) => Err(LaunchError::Fork(error)),
@@ -200,7 +199,7 @@ pub(crate) fn run<S: Sink + Send>(
     })
 }
 
-/// Takes the child over, and traces it to its end.
+/// Takes over the child, and traces it to its end.
 fn trace<S: Sink>(
     rendezvous: &Rendezvous,
     sink: &mut S,
@@ -210,8 +209,8 @@ fn trace<S: Sink>(
     let pid = rendezvous.pid().ok_or(Failed::NoProgram)?;
     seize(pid).map_err(Failed::Trace)?;
     rendezvous.go();
-    // Until it executes the program. If it cannot, the end of the child is left to who spawned it,
-    // so its states are looked at before they are taken.
+    // Until it executes the program. If it cannot, the spawning thread must receive the child's
+    // end, so its states are peeked at before they are taken.
     loop {
         match peek(pid) {
             None => return Err(Failed::NoProgram),

@@ -1,5 +1,5 @@
-//! From what a backend sees to what is written: follows every address space with the model, holds
-//! each against the kernel, and writes events, stacks and what the model got wrong.
+//! Turns a backend's reports into a recording: follows every address space with the model, compares
+//! each with the kernel, and writes events, stacks and corrections of the model.
 
 mod check;
 mod files;
@@ -26,28 +26,28 @@ use vmatlas_space::Errno;
 
 pub(super) use files::{telling_address, vdso};
 
-/// How many places of code that a runtime makes are remembered of an address space.
+/// Maximum number of JIT code addresses remembered per address space.
 const MAX_JIT: usize = 1 << 16;
-/// How many frames of a stack are kept.
+/// Maximum number of frames kept per stack.
 const DEPTH: usize = 256;
-/// After a call that touched more rows than this, they are not looked at one by one.
+/// After a call that touched more rows than this, they are not checked individually.
 const ROWS_TO_CHECK: usize = 64;
-/// What was recorded is written after this long at the latest.
+/// Maximum time until recorded data is written.
 const FLUSH_AFTER: Duration = Duration::from_millis(100);
-/// How long a recording goes on after a Ctrl-C.
+/// How long a recording continues after a Ctrl-C.
 const GRACE: Duration = Duration::from_secs(1);
-/// How often progress is told.
+/// Interval of progress reports.
 const TELL_AFTER: Duration = Duration::from_millis(250);
-/// All rows of an address space are compared after so many events of it.
+/// All rows of an address space are compared after this many of its events.
 const WHOLE_CHECK_EVERY: u64 = 1 << 14;
 
-/// When a recording ends by itself.
+/// The limits at which a recording ends.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct Limits {
-    /// After so long.
+    /// The maximum duration.
     pub duration: Option<Duration>,
-    /// When its file has so many bytes.
+    /// The maximum size of the file, in bytes.
     pub size: Option<u64>,
 }
 
@@ -58,7 +58,7 @@ impl Limits {
     }
 }
 
-/// A task that is recorded.
+/// A recorded task.
 #[derive(Debug)]
 struct Task {
     /// Its entry in the recording.
@@ -66,14 +66,14 @@ struct Task {
     pid: u32,
     /// Its address space, a key of [`Recorder::spaces`].
     space: u32,
-    /// The signal that was last delivered and may end it, with the stack and the code at the
+    /// The last signal delivered, which may end the task, with the stack and the code at the
     /// instruction pointer.
     signal: Option<(Signal, StackId, Vec<u8>)>,
-    /// Events since all rows were compared.
+    /// Events since the last comparison of all rows.
     unchecked: u64,
-    /// What a call was about that was taken for done and not looked at yet.
+    /// The effect of a call whose success we assumed and have not verified yet.
     foreseen: Option<Applied>,
-    /// Its entry before it executed a program, while that is not written yet.
+    /// Its entry before it executed a program, until that is written.
     former: Option<TaskId>,
 }
 
@@ -88,18 +88,18 @@ pub(crate) struct Recorder {
     writer: Writer,
     replay: Replay,
     output: Output,
-    /// When it began, on CLOCK_MONOTONIC in nanoseconds.
+    /// The start time, on CLOCK_MONOTONIC in nanoseconds.
     began_ns: u64,
     flushed: Duration,
     limits: Limits,
     tasks: HashMap<u32, Task>,
     spaces: HashMap<u32, Box<LiveSpace>>,
     next_space: u32,
-    /// By what rows show of them.
+    /// Known files, by the device, inode and name in rows.
     files: HashMap<(Device, u64, Vec<u8>), KnownFile>,
     code: CodeFiles,
     images: Images,
-    /// The number in the recording of each file that frames are in.
+    /// The number in the recording of each file with frames.
     image_numbers: HashMap<FileId, u32>,
     unwinder: Unwinder,
     memory: TaskMemory,
@@ -107,14 +107,14 @@ pub(crate) struct Recorder {
     entries: Vec<FrameEntry>,
     pub(super) truth: Truth,
     asked: Arc<Asked>,
-    /// Whether it is recorded which pages are in memory.
+    /// Whether resident pages are recorded.
     pub(super) pages: bool,
-    /// A program that gets a Ctrl-C, too, has so long to end, which then is recorded.
+    /// The time that a program which also gets the Ctrl-C has to end while recorded.
     grace: Duration,
-    /// When it was first seen that the user wants no more.
+    /// The time at which the user's interrupt was first seen.
     interrupted: Option<Duration>,
     news: Option<Listener>,
-    /// When progress was last told.
+    /// The time of the last progress report.
     told: Duration,
     ended: bool,
 }
@@ -155,24 +155,24 @@ impl Recorder {
         }
     }
 
-    /// Does what is asked by signals from now on.
+    /// Obeys the user's signals from now on.
     pub(crate) fn obey(&mut self, control: Option<&Control>) {
         self.asked = control.map(Control::asked).unwrap_or_default();
     }
 
-    /// Notes that the program does not get what the user types here.
+    /// Notes that the program does not receive the terminal's signals.
     pub(super) fn mark_attached(&mut self) {
         self.grace = Duration::ZERO;
     }
 
-    /// Ends the recording, and tells how true it is.
+    /// Ends the recording, and returns its report.
     pub(crate) fn finish(mut self) -> Report {
         self.end();
         let (size, failed) = self.output.into_parts();
         Report { status: None, truth: self.truth, audit: None, notices: Vec::new(), size, failed }
     }
 
-    /// Writes what makes a recording whole. Nothing follows.
+    /// Writes the end of the recording.
     fn end(&mut self) {
         if !self.ended {
             self.ended = true;
@@ -193,21 +193,21 @@ impl Recorder {
         self.tell(&if self.ended { News::Ended } else { News::Progress(progress) });
     }
 
-    /// Tells who listens.
+    /// Sends a report to the listener.
     pub(super) fn tell(&mut self, news: &News<'_>) {
         if let Some(tell) = &mut self.news {
             tell(news);
         }
     }
 
-    /// A task has this address space, as its first.
+    /// Adds the address space of a new task.
     fn add_space(&mut self, space: LiveSpace) -> u32 {
         self.next_space = self.next_space.wrapping_add(1);
         self.spaces.insert(self.next_space, Box::new(space));
         self.next_space
     }
 
-    /// Works on an address space, if it is there.
+    /// Works on an address space, if it exists.
     fn with(&mut self, id: u32, work: impl FnOnce(&mut Recorder, &mut LiveSpace)) {
         if let Some(mut space) = self.spaces.remove(&id) {
             work(self, &mut space);
@@ -215,7 +215,7 @@ impl Recorder {
         }
     }
 
-    /// Takes a task out; with the last one its address space is gone.
+    /// Removes a task, and with the last task its address space.
     fn remove(&mut self, tid: u32) -> Option<Task> {
         let task = self.tasks.remove(&tid)?;
         if let Some(space) = self.spaces.get_mut(&task.space) {
@@ -231,17 +231,17 @@ impl Recorder {
         Some(task)
     }
 
-    /// The time of the recording at a moment of CLOCK_MONOTONIC.
+    /// Converts a CLOCK_MONOTONIC time to the recording's.
     fn time(&self, clock_ns: u64) -> u64 {
         clock_ns.saturating_sub(self.began_ns)
     }
 
-    /// Writes an event that happens now and follows it.
+    /// Writes an event that happens now, and applies it to the model.
     fn event(&mut self, entry: TaskId, stack: StackId, what: What) -> Applied {
         self.event_at(self.time(clock_ns()), entry, stack, what)
     }
 
-    /// Writes an event and follows it.
+    /// Writes an event, and applies it to the model.
     fn event_at(&mut self, time_ns: u64, entry: TaskId, stack: StackId, what: What) -> Applied {
         if self.ended {
             return Applied::default();
@@ -254,7 +254,7 @@ impl Recorder {
         applied
     }
 
-    /// The number of the stack of a task.
+    /// The number of a task's stack.
     fn stack(&mut self, tid: u32, registers: &Registers) -> StackId {
         let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return StackId::NONE };
         let Some(space) = self.spaces.get(&id) else { return StackId::NONE };
@@ -263,7 +263,7 @@ impl Recorder {
         self.intern(id)
     }
 
-    /// The number of a stack by a copy of its bytes from the stack pointer on.
+    /// The number of a stack, from a copy of its bytes starting at the stack pointer.
     fn stack_of_copy(&mut self, tid: u32, registers: &Registers, bytes: &[u8]) -> StackId {
         let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return StackId::NONE };
         let Some(space) = self.spaces.get(&id) else { return StackId::NONE };
@@ -273,7 +273,7 @@ impl Recorder {
         self.intern(id)
     }
 
-    /// The number of the stack that was walked last.
+    /// The number of the last walked stack.
     fn intern(&mut self, space: u32) -> StackId {
         let Some(space) = self.spaces.get_mut(&space) else { return StackId::NONE };
         self.entries.clear();
@@ -299,17 +299,17 @@ impl Recorder {
         self.writer.stack(&self.entries)
     }
 
-    /// Whether a call that has returned may have changed something.
+    /// Whether a returned call may have changed the address space.
     fn counts(&self, entry: TaskId, call: &Call) -> bool {
         if (-4095..0).contains(&call.result) {
             return changes_though_failed(call);
         }
-        // A question where the break is.
+        // A call that only queries the break.
         let known = || self.replay.space(entry).map(|space| space.memory.program_break());
         call.kind != CallKind::Brk || known() != Some(call.result as u64)
     }
 
-    /// The program that was asked for runs.
+    /// Records the pid of the launched program.
     fn runs(&self, pid: u32) {
         self.asked.runs(pid);
     }
@@ -322,7 +322,7 @@ pub(super) fn clock_ns() -> u64 {
     part(now.tv_sec) * 1_000_000_000 + part(now.tv_nsec)
 }
 
-/// Whether a call that failed may have changed something.
+/// Whether a failed call may have changed the address space.
 fn changes_though_failed(call: &Call) -> bool {
     let errno = Errno(i32::try_from(call.result.unsigned_abs()).unwrap_or(0));
     matches!(errno, Errno::ENOMEM | Errno::EACCES | Errno::EPERM)

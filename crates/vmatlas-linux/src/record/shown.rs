@@ -1,9 +1,9 @@
-//! Rows as they are kept for the next call.
+//! Rows stored for the next call.
 
 use super::space::escaped;
 use vmatlas_maps::Mapping;
 
-/// A row of what was mapped.
+/// A row of a new mapping.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
     row: Mapping<'static>,
@@ -11,7 +11,7 @@ pub(crate) struct Shown {
 }
 
 impl Shown {
-    /// Of a row whose line feeds are as they are.
+    /// From a row with unescaped line feeds.
     pub(super) fn of(row: &Mapping<'_>) -> Shown {
         let mut buffer = Vec::new();
         let row = escaped(row, &mut buffer);

@@ -1,4 +1,4 @@
-//! What the recorder keeps of a live address space beside its model.
+//! The recorder's state of a live address space besides the model.
 
 use super::arch::TASK_SIZE;
 use super::unwind::Modules;
@@ -12,26 +12,26 @@ use std::path::Path;
 use std::sync::Arc;
 use vmatlas_maps::{AddressRange, Mapping, Maps};
 
-/// How many places on stacks are remembered.
+/// Maximum number of code places remembered.
 const MAX_PLACES: usize = 1 << 16;
 
 /// A live address space.
 #[derive(Debug)]
 pub(crate) struct LiveSpace {
     process: Arc<Process>,
-    /// None if it is gone.
+    /// `None` if it is gone.
     query: Option<PointQuery<Arc<Process>>>,
     pub(crate) modules: Modules,
-    /// How many tasks have it.
+    /// The number of tasks that use it.
     pub(crate) tasks: u32,
-    /// Places on stacks in code that a runtime made.
+    /// Addresses on stacks in JIT-compiled code.
     pub(crate) jit: BTreeSet<u64>,
     /// Places on stacks in files: file and offset.
     pub(crate) places: HashSet<(u32, u64)>,
 }
 
 impl LiveSpace {
-    /// That of a task which stands still. Its number may be a thread's.
+    /// Opens the address space of a stopped task. The id may be a thread's.
     pub(crate) fn open(tid: u32, modules: Modules) -> Result<LiveSpace, Error> {
         let id = ProcessId { pid: tid, tid: None };
         let process = Arc::new(Process::open(Path::new("/proc"), id)?);
@@ -46,8 +46,8 @@ impl LiveSpace {
         })
     }
 
-    /// That of a task, or if it has ended before it could be read one whose files are looked for
-    /// by their paths in our own file systems.
+    /// Opens the address space of a task. If the task ended before it could be read, the files are
+    /// looked up by path in our own file systems.
     pub(crate) fn open_or_gone(tid: u32, modules: Modules) -> Option<LiveSpace> {
         if let Ok(space) = LiveSpace::open(tid, modules.clone()) {
             return Some(space);
@@ -67,14 +67,14 @@ impl LiveSpace {
         self.process.clone()
     }
 
-    /// A place in a file is on a stack.
+    /// Notes that a stack contains this place.
     pub(crate) fn note_place(&mut self, file: u32, offset: u64) {
         if self.places.len() < MAX_PLACES {
             self.places.insert((file, offset));
         }
     }
 
-    /// The mapping that covers an address, or the next above it.
+    /// The mapping that covers an address, otherwise the next above it.
     pub(crate) fn find_or_next(&mut self, address: u64) -> Option<Mapping<'_>> {
         self.query.as_mut()?.find(address, Which::CoveringOrNext).ok().flatten()
     }
@@ -84,8 +84,7 @@ impl LiveSpace {
         self.query.as_mut()?.find(address, Which::Covering).ok().flatten()
     }
 
-    /// All rows that have an address in common with `range`, in order; none if there are more
-    /// than `most`.
+    /// All rows that overlap `range`, sorted; `None` if there are more than `most`.
     pub(crate) fn rows(&mut self, range: AddressRange, most: usize) -> Option<Maps> {
         let mut rows = Maps::default();
         let mut from = range.start;
@@ -102,7 +101,7 @@ impl LiveSpace {
         Some(rows)
     }
 
-    /// Which of its pages are in memory; none where the kernel cannot tell (before 6.7).
+    /// The resident pages; `None` if the kernel does not report them (before 6.7).
     pub(crate) fn resident(&self) -> Option<Vec<AddressRange>> {
         self.query.as_ref()?;
         let pagemap = self.process.open_file("pagemap").ok()?;
@@ -117,18 +116,18 @@ impl LiveSpace {
         }
         let snapshot = self.process.rows(Source::Maps)?;
         match snapshot.empty {
-            // Others may have the address space still.
+            // Other tasks may still use the address space.
             Some(Empty::Zombie) => Err(vanished()),
             _ => Ok(snapshot.maps),
         }
     }
 
-    /// Whether it is read by way of this task.
+    /// Whether it is read through this task.
     pub(crate) fn is_read_through(&self, tid: u32) -> bool {
         self.query.is_some() && self.process.id().pid == tid
     }
 
-    /// Reads it by way of another task that has it, as the one it was opened through ends.
+    /// Reads it through another task that uses it, because the current one ends.
     pub(crate) fn read_through(&mut self, tid: u32) {
         if let Ok(other) = LiveSpace::open(tid, Modules::default()) {
             (self.process, self.query) = (other.process, other.query);
@@ -136,7 +135,7 @@ impl LiveSpace {
     }
 }
 
-/// A row with its name as maps prints it: the kernel's other answer has line feeds as they are.
+/// A row with its name escaped as in maps; the ioctl returns unescaped line feeds.
 pub(crate) fn escaped<'a>(row: &Mapping<'a>, buffer: &'a mut Vec<u8>) -> Mapping<'a> {
     if !row.name.contains(&b'\n') {
         return *row;

@@ -1,34 +1,34 @@
-//! How true a recording is.
+//! The accuracy of a recording.
 
-/// What a recorder found when it held its model against the kernel.
+/// The results of comparing the model with the kernel.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Truth {
     /// Events that were written.
     pub events: u64,
-    /// Tasks that were made.
+    /// Tasks made.
     pub tasks: u64,
-    /// Programs that were executed.
+    /// Programs executed.
     pub execs: u64,
-    /// Looks at the rows around what a call touched.
+    /// Checks of the rows around a call's range.
     pub checks: u64,
     /// Comparisons of all rows of an address space.
     pub whole_checks: u64,
-    /// Rows that those showed.
+    /// Rows in these comparisons.
     pub rows: u64,
-    /// Rows among them that the model had otherwise.
+    /// Rows among them that differed in the model.
     pub rows_wrong: u64,
-    /// Rows that processes had just before they exited.
+    /// Rows of processes just before they exited.
     pub rows_at_exit: u64,
-    /// Rows among them that the model had otherwise.
+    /// Rows among them that differed in the model.
     pub rows_wrong_at_exit: u64,
-    /// Joins that could not be known and went the other way, and growth of stacks.
+    /// Unpredictable merges that went the other way, and stack growth.
     pub settled: u64,
     /// Rows that no event explains.
     pub corrected: u64,
-    /// Calls that succeeded though the model refuses them.
+    /// Calls that succeeded although the model refuses them.
     pub refused: u64,
-    /// Calls whose place among the others is not certain.
+    /// Calls whose place in the order is not certain.
     pub out_of_order: u64,
     /// Events that were lost.
     pub lost: u64,

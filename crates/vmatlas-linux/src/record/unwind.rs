@@ -1,4 +1,4 @@
-//! Unwinding the stacks of tasks that stand still: [`vmatlas_object::unwind`] over live memory.
+//! Unwinds the stacks of stopped tasks: [`vmatlas_object::unwind`] over live memory.
 
 mod task_memory;
 #[cfg(test)]

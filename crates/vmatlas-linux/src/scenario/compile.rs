@@ -1,4 +1,4 @@
-//! Scenarios as programs of system calls.
+//! Compiles scenarios to programs of system calls.
 
 mod calls;
 
@@ -22,12 +22,12 @@ use vmatlas_space::scenario::{
     Access, Advice, Map, Operation, PageAddress, Policy, Scenario, Sharing, Span, StepKind,
 };
 
-/// A number that all architectures share and libc does not know everywhere.
+/// The number is the same on all architectures, but libc does not define it on all.
 const MEMFD_SECRET: c_long = 447;
 /// CONFIG_NODES_SHIFT is at most 10.
 const MAX_NODE: u32 = 1023;
 
-/// Compiles a scenario; `directory` is where its files live, if it needs one.
+/// Compiles a scenario; `directory` contains its files, if it needs one.
 pub(crate) fn compile(
     scenario: &Scenario,
     rows_after: RowsAfter,
@@ -71,7 +71,7 @@ pub(crate) fn compile(
     Ok(compiler.program)
 }
 
-/// Whether a scenario makes files in its directory.
+/// Whether a scenario creates files in its directory.
 pub(crate) fn needs_directory(scenario: &Scenario) -> bool {
     use Operation::{File, Link, Mkdir, Rename, Rmdir, Tmpfile, Unlink};
     let needs = |operation: &Operation| {
@@ -318,7 +318,7 @@ impl<'a> Compiler<'a> {
         if nodes.iter().any(|&node| node > MAX_NODE) {
             return Err(self.error("there are no nodes above 1023"));
         }
-        // The kernel takes one bit less than it is told.
+        // The kernel uses one bit less than the argument says.
         let bits = mask.as_ref().map_or(0, |mask| 64 * mask.len() as u64 + 1);
         let mask = mask.map_or(Zero, |mask| {
             self.raw(&mask.into_iter().flat_map(u64::to_ne_bytes).collect::<Vec<u8>>())
@@ -341,7 +341,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The flags that are asked for.
+/// Combines the requested flags.
 fn flags(asked: &[(bool, i32)]) -> u64 {
     asked.iter().filter(|(asked, _)| *asked).fold(0, |all, (_, flag)| all | *flag as u64)
 }

@@ -1,4 +1,4 @@
-//! What the machine has that scenarios depend on.
+//! The machine's properties that scenarios depend on.
 
 use super::{RowsAfter, Runner, RunnerError};
 use rustix::fs::{CWD, Mode, OFlags, StatVfsMountFlags, openat, statfs, statvfs};
@@ -13,15 +13,15 @@ use vmatlas_space::scenario::{
 };
 use vmatlas_space::{Prot, Vsyscall};
 
-/// The machine and its settings, as far as rows depend on them.
+/// The properties and settings of the machine that affect rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Environment {
-    /// The kernel's version; none where it calls itself otherwise.
+    /// The kernel's version; `None` if its release has another form.
     pub kernel: Option<KernelVersion>,
     /// The size of a page, in bytes.
     pub page_size: u64,
-    /// What it has.
+    /// The available features.
     pub facts: BTreeSet<Fact>,
     /// `vm.overcommit_memory`.
     pub overcommit_memory: Option<u8>,
@@ -29,11 +29,11 @@ pub struct Environment {
     pub max_map_count: Option<u64>,
     /// How the vsyscall page is shown.
     pub vsyscall: Vsyscall,
-    /// `stack_guard_gap=` of the kernel's command line, in pages; 256 where there is none.
+    /// `stack_guard_gap=` of the kernel's command line, in pages; 256 by default.
     pub stack_guard_gap: u64,
 }
 
-/// Finds out about the machine. The runner tries what can be tried.
+/// Determines the properties of the machine. The runner tries what can be tried.
 pub(super) fn probe(runner: &mut Runner) -> Result<Environment, RunnerError> {
     let overcommit_memory = number("/proc/sys/vm/overcommit_memory").map(|mode| mode as u8);
     let (facts, attempts): (Vec<Fact>, Vec<Operation>) = attempts().into_iter().unzip();
@@ -64,7 +64,7 @@ pub(super) fn probe(runner: &mut Runner) -> Result<Environment, RunnerError> {
     })
 }
 
-/// What shows by its success that the machine has something; page 0 is mapped.
+/// Operations whose success shows a feature; page 0 is mapped.
 fn attempts() -> Vec<(Fact, Operation)> {
     let span = span(0);
     let advise = |advice| Operation::Advise(span, advice);
@@ -95,7 +95,7 @@ fn map(page: i64, sharing: Sharing) -> Operation {
     Operation::Map(Map { sharing, ..Map::new(span(page), Prot::READ | Prot::WRITE) })
 }
 
-/// Whether a directory is in memory.
+/// Whether a directory is on tmpfs.
 pub(super) fn on_tmpfs(path: &Path) -> bool {
     /// include/uapi/linux/magic.h.
     const TMPFS_MAGIC: u32 = 0x0102_1994;
@@ -116,7 +116,7 @@ fn free_huge_pages() -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("HugePages_Free:")?.trim().parse().ok())
 }
 
-/// What the own maps show of the vsyscall page.
+/// The vsyscall page in this process's maps.
 fn vsyscall() -> Vsyscall {
     let text = std::fs::read("/proc/self/maps").unwrap_or_default();
     let page = vmatlas_maps::rows(&text).flatten().find(|row| row.name == b"[vsyscall]");
@@ -127,7 +127,7 @@ fn vsyscall() -> Vsyscall {
     }
 }
 
-/// A fresh directory where files can do the most: have no name, be executed, and be made fast.
+/// A new directory whose files have the most abilities: unnamed, executable and in memory.
 pub(super) fn directory() -> io::Result<TempDir> {
     let candidates = [PathBuf::from("/dev/shm"), PathBuf::from("/tmp"), std::env::temp_dir()];
     let best = candidates.iter().max_by_key(|path| abilities(path));
@@ -135,7 +135,7 @@ pub(super) fn directory() -> io::Result<TempDir> {
     tempfile::Builder::new().prefix(super::server::DIRECTORY).tempdir_in(best)
 }
 
-/// Whether files in a directory may be made, have no name, be executed, and live in memory.
+/// Whether files in a directory can be created, be unnamed, be executed, and are in memory.
 fn abilities(path: &Path) -> [bool; 4] {
     let writable = tempfile::tempdir_in(path).is_ok();
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;

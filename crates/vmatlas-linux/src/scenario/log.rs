@@ -1,15 +1,15 @@
-//! What the runner and the processes of a scenario tell each other, and the log of what happened.
+//! The messages between the runner and a scenario's processes, and the log of outcomes.
 
 use super::program::{BEFORE, words};
 
-/// A record of the log, which text may follow.
+/// A record of the log; text may follow it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) kind: RecordKind,
     pub(crate) step: u32,
-    /// What the call returned, or how it failed: an error number or one of the below.
+    /// The value that the call returned, or its failure: an errno or one of the constants below.
     pub(crate) outcome: Result<i64, i64>,
-    /// How many bytes of text follow.
+    /// The number of bytes of text that follow.
     pub(crate) length: u64,
 }
 
@@ -17,14 +17,14 @@ pub(crate) struct Record {
 pub(crate) enum RecordKind {
     /// The first address of the region.
     Base,
-    /// How an operation ended.
+    /// The outcome of an operation.
     Outcome,
-    /// Rows of the region; more of them may come in further records of the same step.
+    /// Rows of the region; further records of the same step may contain more.
     Rows,
 }
 
 impl RecordKind {
-    /// The failures that are no error numbers.
+    /// Failures that are not errno values.
     pub(crate) const SEGV: i64 = 1 << 32;
     pub(crate) const BUS: i64 = 1 << 33;
 }
@@ -40,7 +40,7 @@ impl Record {
         bytes([kind, u64::from(self.step), outcome, self.length])
     }
 
-    /// The record that a text begins with, its own text, and what follows.
+    /// The first record of `text`, its own text, and the rest.
     pub(crate) fn decode(text: &[u8]) -> Option<(Record, &[u8], &[u8])> {
         let (record, rest) = text.split_first_chunk::<{ Record::BYTES }>()?;
         let [kind, step, outcome, length] = words(record);
@@ -60,10 +60,10 @@ impl Record {
     }
 }
 
-/// What is sent before a program.
+/// The header that precedes a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// When its processes end by themselves, should the runner have gone.
+    /// Time after which its processes end themselves, in case the runner is gone.
     pub(crate) seconds: u32,
 }
 
@@ -80,14 +80,14 @@ impl Request {
     }
 }
 
-/// What is answered when a scenario is over.
+/// The reply at the end of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Reply {
-    /// Of its first process, as wait(2) gives it.
+    /// The wait(2) status of its first process.
     pub(crate) status: i32,
-    /// Where the log ends.
+    /// The end of the log.
     pub(crate) end: u64,
-    /// Why it did not go on to its end; 0 if it did.
+    /// The reason why it did not complete; 0 if it did.
     pub(crate) trouble: u32,
 }
 

@@ -1,9 +1,9 @@
-//! What a scenario is compiled to: system calls, of which only the addresses and the descriptors
-//! that earlier ones gave are not yet known.
+//! Compiled scenarios: system calls whose arguments are known except for addresses and for the
+//! descriptors that earlier calls return.
 
 use vmatlas_space::scenario::Region;
 
-/// The step of what happens before the first one.
+/// The step number of operations before the first step.
 pub(crate) const BEFORE: u32 = u32::MAX;
 
 /// A compiled scenario.
@@ -11,26 +11,26 @@ pub(crate) const BEFORE: u32 = u32::MAX;
 pub(crate) struct Program {
     pub(crate) region: Region,
     pub(crate) ops: Vec<Op>,
-    /// Strings that calls are given, each with a NUL at its end, and masks.
+    /// NUL-terminated strings for calls, and masks.
     pub(crate) bytes: Vec<u8>,
-    /// How many numbers it keeps: descriptors, segments and keys.
+    /// The number of values it keeps: descriptors, segments and keys.
     pub(crate) slots: u32,
 }
 
-/// Something that a process of the scenario does.
+/// An operation of one of the scenario's processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Op {
-    /// The process, numbered in the order of the forks.
+    /// The process, numbered in fork order.
     pub(crate) who: u32,
-    /// The step it belongs to. After one that fails, the others of its step are left out.
+    /// Its step. After a failure, the other operations of the step are skipped.
     pub(crate) step: u32,
     pub(crate) action: Action,
 }
 
-/// What is done.
+/// The action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// A system call, and the slot that its result goes to.
+    /// A system call, and the slot for its result.
     Call { number: u64, arguments: [Argument; 6], result: Option<u32> },
     /// ioctl(2) with a structure of these words.
     Ioctl { fd: u32, request: u64, words: [Argument; 4] },
@@ -38,15 +38,15 @@ pub(crate) enum Action {
     Close { fd: u32 },
     /// userfaultfd(2).
     Uffd { result: u32 },
-    /// The break moves by so many bytes.
+    /// Moves the break by this many bytes.
     Brk { by: i64 },
-    /// The process's own `[vdso]` is unmapped, and another mapped by arch_prctl(2).
+    /// Unmaps the process's own `[vdso]` and maps another by arch_prctl(2).
     Vdso { at: i64, option: u64 },
-    /// One byte of each page is loaded or stored.
+    /// Loads or stores one byte of each page.
     Touch { at: i64, pages: u64, store: bool },
-    /// The process with this number is made.
+    /// Forks the process with this number.
     Fork { child: u32 },
-    /// The rows of the region are written down.
+    /// Logs the rows of the region.
     Rows,
 }
 
@@ -58,22 +58,22 @@ pub(crate) enum Argument {
     Value(u64),
     /// An address, in bytes from the region's base.
     Address(i64),
-    /// What the slot holds; -1 if nothing.
+    /// The value in the slot; -1 if it is empty.
     Slot(u32),
-    /// The address of the bytes that begin there.
+    /// The address of `bytes` at this offset.
     Bytes(u32),
 }
 
-/// Words of an encoded operation and of the header before all of them.
+/// Words of an encoded operation and of the header.
 const OP_WORDS: usize = 16;
 const HEADER_WORDS: usize = 4;
 pub(crate) const HEADER_BYTES: usize = 8 * HEADER_WORDS;
-/// In the place of a slot: none.
+/// Encodes a missing slot.
 const NO_SLOT: u64 = u64::MAX;
 const REGIONS: [Region; 3] = [Region::Plain, Region::Heap, Region::Stack];
 
 impl Program {
-    /// The program as it is sent to the process that runs it, which is the same executable.
+    /// Encodes the program for the process that runs it, which is the same executable.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let region = REGIONS.iter().position(|region| *region == self.region).unwrap_or_default();
         let header = [region, self.ops.len(), self.bytes.len(), self.slots as usize];
@@ -84,13 +84,13 @@ impl Program {
         bytes
     }
 
-    /// How many bytes follow a header.
+    /// The number of bytes that follow a header.
     pub(crate) fn size(header: &[u8; HEADER_BYTES]) -> usize {
         let [_, ops, bytes, _] = words(header);
         (ops as usize).saturating_mul(8 * OP_WORDS).saturating_add(bytes as usize)
     }
 
-    /// A program from its header and what follows it.
+    /// Decodes a program from its header and the bytes that follow it.
     pub(crate) fn decode(header: &[u8; HEADER_BYTES], rest: &[u8]) -> Option<Program> {
         let [region, ops, _, slots] = words(header);
         let (code, bytes) = rest.split_at_checked((ops as usize).checked_mul(8 * OP_WORDS)?)?;
@@ -187,7 +187,7 @@ impl Argument {
     }
 }
 
-/// The first `N` words of `bytes`; zeros where there are fewer.
+/// The first `N` words of `bytes`, padded with zeros.
 pub(super) fn words<const N: usize>(bytes: &[u8]) -> [u64; N] {
     let mut words = [0; N];
     for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {

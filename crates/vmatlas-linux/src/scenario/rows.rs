@@ -1,11 +1,11 @@
-//! Text of maps as rows of a region.
+//! Converts the text of maps to rows of a region.
 
 use crate::page_size;
 use std::path::Path;
 use vmatlas_maps::{RowError, rows};
 use vmatlas_space::scenario::{KernelRow, Region};
 
-/// How many pages a region has.
+/// The number of pages of a region.
 fn pages(region: Region) -> u64 {
     match region {
         Region::Plain | Region::Heap => 1 << 20,
@@ -13,7 +13,7 @@ fn pages(region: Region) -> u64 {
     }
 }
 
-/// The rows of a text as scenarios show them, cut to the region.
+/// The rows of a text in scenario form, cut to the region.
 pub(super) fn kernel_rows(
     text: &[u8],
     region: Region,
@@ -42,7 +42,7 @@ pub(super) fn kernel_rows(
     })
 }
 
-/// A name without the directory, and with `#INODE` for a file that has none.
+/// The name without the directory, with `#INODE` for an unnamed file.
 fn name(name: &[u8], inode: u64, directory: Option<&[u8]>) -> Vec<u8> {
     let below = directory.and_then(|directory| name.strip_prefix(directory)?.strip_prefix(b"/"));
     let Some(below) = below else { return name.to_vec() };

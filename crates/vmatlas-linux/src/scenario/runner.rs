@@ -1,4 +1,4 @@
-//! Scenarios run one after another.
+//! Runs scenarios one after another.
 
 use super::RunnerError;
 use super::compile::{compile, needs_directory};
@@ -21,40 +21,40 @@ use tempfile::TempDir;
 use vmatlas_space::Errno;
 use vmatlas_space::scenario::{Failure, KernelRow, Region, Scenario, StepKind};
 
-/// How long a scenario may take unless another limit is set.
+/// Default time limit of a scenario.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// When the rows of the region are read.
+/// Selects when the rows of the region are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RowsAfter {
-    /// For each `expect`.
+    /// At each `expect`.
     #[default]
     Expects,
-    /// After each operation, too.
+    /// After each operation as well.
     EveryStep,
 }
 
-/// What happened in a scenario.
+/// The results of a scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Run {
     /// The first address of the region.
     pub base: u64,
-    /// What happened in each step.
+    /// The results of each step.
     pub steps: Vec<StepRun>,
 }
 
-/// What happened in a step.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StepRun {
-    /// How the operation ended; an `expect` always succeeds.
+    /// The outcome of the operation; an `expect` always succeeds.
     pub outcome: Result<(), Failure>,
-    /// What the last system call of the operation returned: for mmap(2), mremap(2), shmat(2) and
+    /// The return value of the operation's last system call: for mmap(2), mremap(2), shmat(2) and
     /// brk(2) an address.
     pub returned: u64,
-    /// The rows after it, if they were asked for.
+    /// The rows after it, if requested.
     pub rows: Option<Vec<KernelRow>>,
 }
 
@@ -67,12 +67,12 @@ pub struct Runner {
     server: Option<Server>,
     environment: Environment,
     log: Vec<u8>,
-    /// How many scenarios had a directory.
+    /// The number of scenarios that had a directory.
     count: u64,
 }
 
 impl Runner {
-    /// A runner whose processes execute this program again, whose `main` must begin with
+    /// A runner whose processes execute this program again. Its `main` must begin with
     /// [`serve_if_asked`](super::serve_if_asked).
     ///
     /// # Errors
@@ -81,8 +81,8 @@ impl Runner {
         Self::with_program("/proc/self/exe", Vec::<OsString>::new())
     }
 
-    /// A runner whose processes execute another program, which must come to
-    /// [`serve_if_asked`](super::serve_if_asked) with these arguments.
+    /// A runner whose processes execute another program. With these arguments it must call
+    /// [`serve_if_asked`](super::serve_if_asked).
     ///
     /// # Errors
     /// [`RunnerError::Server`] or [`RunnerError::Directory`].
@@ -106,34 +106,34 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Sets how long a scenario may take: 20 seconds unless this is called.
+    /// Sets the time limit of a scenario. The default is 20 seconds.
     ///
     /// # Errors
-    /// [`RunnerError::Server`].
+    /// [`RunnerError::Server`] if the server process cannot be restarted.
     pub fn set_limit(&mut self, limit: Duration) -> Result<(), RunnerError> {
         self.limit = limit.max(Duration::from_millis(1));
-        // The old one must be gone before it could think that the runner is.
+        // The old server must end before it could assume that the runner is gone.
         self.server = None;
         self.server =
             Some(Server::start(&self.executable, self.limit, Some(self.directory.path()))?);
         Ok(())
     }
 
-    /// What the machine has.
+    /// The properties of the machine.
     pub fn environment(&self) -> &Environment {
         &self.environment
     }
 
-    /// Where the files of scenarios are, each in a directory of its own below.
+    /// The parent of the directories that contain the scenarios' files.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// Runs a scenario, whatever its conditions and needs are. A failing operation does not end
-    /// it, and what it expects is not compared.
+    /// Runs a scenario without checking its conditions and needs. A failing operation does not end
+    /// it, and its expectations are not compared.
     ///
     /// # Errors
-    /// Why it was not run to its end. The runner can run others nevertheless.
+    /// The reason why it did not complete. The runner can still run other scenarios.
     pub fn run(&mut self, scenario: &Scenario, rows_after: RowsAfter) -> Result<Run, RunnerError> {
         let directory = needs_directory(scenario).then(|| {
             self.count += 1;
@@ -145,7 +145,7 @@ impl Runner {
         }
         let run = self.run_program(scenario, &program, directory.as_deref());
         let removed = directory.map_or(Ok(()), remove_dir_all).map_err(RunnerError::Directory);
-        // Why the scenario did not end counts more.
+        // The reason why the scenario did not complete has precedence.
         let run = run?;
         removed.map(|()| run)
     }
@@ -156,9 +156,9 @@ impl Runner {
         program: &Program,
         directory: Option<&Path>,
     ) -> Result<Run, RunnerError> {
-        // A stack that no other process had makes a server of its own, which then ends.
+        // A stack region needs a server with a new stack, which ends afterwards.
         let kept = if scenario.region == Region::Stack { None } else { self.server.take() };
-        // That of a stack ends with its scenario, and leaves the directory alone.
+        // The server of a stack region ends with its scenario and keeps the directory.
         let all = (scenario.region != Region::Stack).then(|| self.directory.path());
         let kept = kept.map_or_else(|| Server::start(&self.executable, self.limit, all), Ok);
         let mut server = kept?;
@@ -184,14 +184,14 @@ impl Runner {
         self.understand(scenario, directory)
     }
 
-    /// Whether the scenario came to its end.
+    /// Checks that the scenario completed.
     fn check(
         &self,
         reply: Reply,
         scenario: &Scenario,
         line: impl Fn() -> u32,
     ) -> Result<(), RunnerError> {
-        // Who stopped it has left the position, so the last step with a record is meant.
+        // A killed process leaves its position, so the last step with a record is meant.
         let last = || {
             let steps = records(&self.log).map(|(record, _)| record.step as usize);
             let last = steps.filter_map(|step| scenario.steps.get(step)).last();
@@ -209,7 +209,7 @@ impl Runner {
         }
     }
 
-    /// What the log says.
+    /// Parses the log.
     fn understand(
         &self,
         scenario: &Scenario,
@@ -248,7 +248,7 @@ impl Runner {
                 _ => {}
             }
         }
-        // Between two readings nothing has happened.
+        // Nothing happened between two readings of rows.
         for index in 1..run.steps.len() {
             let expect = matches!(scenario.steps[index].kind, StepKind::Expect(_));
             if expect && run.steps[index].rows.is_none() {

@@ -1,4 +1,4 @@
-//! The process that runs scenarios, from the runner's side.
+//! The process that runs scenarios, as the runner sees it.
 
 use super::RunnerError;
 use super::log::{Reply, Request};
@@ -20,22 +20,23 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-/// Asks [`serve_if_asked`]: the directory to remove in the end, or nothing.
+/// The environment variable that starts [`serve_if_asked`]; its value is the directory to remove at
+/// the end, or empty.
 const ASKED: &str = "VMATLAS_SCENARIO_SERVER";
-/// How the names of directories for the files of scenarios begin.
+/// Prefix of the directories for the files of scenarios.
 pub(super) const DIRECTORY: &str = "vmatlas-";
-/// What processes have more than the runner waits.
+/// Seconds that processes have beyond the runner's limit.
 const SPARE_SECONDS: u64 = 5;
 
-/// Runs scenarios for the [`Runner`](super::Runner) that started this process, and never returns
-/// then. Otherwise it does nothing.
+/// Runs scenarios for the [`Runner`](super::Runner) that started this process, and then never
+/// returns. In any other process it does nothing.
 ///
-/// Call it first in `main`, before threads and large memory are made.
+/// Call it first in `main`, before threads and large mappings exist.
 pub fn serve_if_asked() {
     let Some(directory) = std::env::var_os(ASKED).map(PathBuf::from) else { return };
     let code = match serve() {
         Ok(()) => {
-            // A runner that was killed has left it.
+            // A killed runner leaves the directory behind.
             let name = directory.file_name().unwrap_or_default();
             if name.as_encoded_bytes().starts_with(DIRECTORY.as_bytes()) {
                 let _ = std::fs::remove_dir_all(&directory);
@@ -50,14 +51,14 @@ pub fn serve_if_asked() {
     std::process::exit(code);
 }
 
-/// How the process is started.
+/// How to start the process.
 #[derive(Clone, Debug)]
 pub(super) struct Executable {
     pub(super) program: PathBuf,
     pub(super) arguments: Vec<OsString>,
 }
 
-/// The process, which ends when this is dropped.
+/// The process; dropping this ends it.
 #[derive(Debug)]
 pub(super) struct Server {
     process: Child,
@@ -65,7 +66,7 @@ pub(super) struct Server {
     memory: File,
 }
 
-/// How a scenario ended.
+/// The end of a scenario.
 pub(super) enum Answer {
     Reply(Reply),
     /// The process did not answer in time.
@@ -73,7 +74,7 @@ pub(super) enum Answer {
 }
 
 impl Server {
-    /// Starts one, which removes the directory when the runner has gone.
+    /// Starts the process, which removes the directory when the runner is gone.
     pub(super) fn start(
         executable: &Executable,
         limit: Duration,
@@ -113,7 +114,7 @@ impl Server {
         Ok(())
     }
 
-    /// Runs a program to its end.
+    /// Runs a program to completion.
     pub(super) fn run(&mut self, program: &Program, limit: Duration) -> io::Result<Answer> {
         let seconds = limit.as_secs().saturating_add(SPARE_SECONDS);
         let request = Request { seconds: u32::try_from(seconds).unwrap_or(u32::MAX) };
@@ -127,7 +128,7 @@ impl Server {
         }
     }
 
-    /// The log up to its end.
+    /// Reads the log up to `end`.
     pub(super) fn log(&self, end: u64, log: &mut Vec<u8>) -> io::Result<()> {
         let length = end.saturating_sub(shared::LOG_START).min(shared::LOG_LIMIT * 2);
         log.resize(length as usize, 0);
@@ -138,7 +139,7 @@ impl Server {
         Ok(())
     }
 
-    /// The operation that is being done.
+    /// The current operation.
     pub(super) fn at(&self) -> u32 {
         self.number(std::mem::offset_of!(shared::Shared, at))
     }
@@ -150,11 +151,11 @@ impl Server {
     }
 }
 
-/// A log from which on its memory is given back.
+/// Size in bytes above which the log's memory is released.
 const LARGE_LOG: u64 = 4 << 20;
 
 impl Drop for Server {
-    /// Ends all its processes, whatever they do.
+    /// Kills all its processes.
     fn drop(&mut self) {
         if let Some(group) = Pid::from_raw(self.process.id() as i32) {
             let _ = kill_process_group(group, Signal::KILL);

@@ -1,4 +1,4 @@
-//! The running kernel compared with scenarios and with the model.
+//! Compares the running kernel with scenarios and with the model.
 
 use super::environment::on_tmpfs;
 use super::{RowsAfter, Runner, RunnerError};
@@ -9,20 +9,21 @@ use vmatlas_space::scenario::{
 use vmatlas_space::{FileKind, KernelProfile};
 
 impl Runner {
-    /// The rules of the running kernel: those of its version, with what it has and its settings.
+    /// The rules of the running kernel: those of its version, with the machine's features and
+    /// settings.
     pub fn profile(&self) -> KernelProfile {
         self.profile_as(self.environment().kernel.unwrap_or(KernelVersion::new(6, 18, 0)))
     }
 
-    /// The rules of another version, with what the machine has and its settings: for kernels
-    /// that call themselves otherwise than they behave.
+    /// The rules of another version, with the machine's features and settings: for kernels whose
+    /// version does not match their behaviour.
     pub fn profile_as(&self, version: KernelVersion) -> KernelProfile {
         let environment = self.environment();
         let has = |fact| environment.facts.contains(&fact);
         let mut profile = KernelProfile::of(version);
         profile.page_shift = environment.page_size.trailing_zeros();
         if cfg!(target_arch = "aarch64") {
-            // 48-bit addresses, as distributions build it.
+            // 48-bit addresses, the configuration of distributions.
             profile.task_size = 1 << 48;
         }
         profile.thp = has(Fact::Thp);
@@ -40,17 +41,17 @@ impl Runner {
         profile
     }
 
-    /// A model of those rules, with the region at `base` and with files of what the scenarios'
-    /// directory is on.
+    /// A model with these rules, with the region at `base` and the files on the file system of the
+    /// scenarios' directory.
     fn model(&self, profile: &KernelProfile, scenario: &Scenario, base: u64) -> Model {
         let kind = if on_tmpfs(self.directory()) { FileKind::Tmpfs } else { FileKind::Regular };
         Model::at(profile.clone(), scenario.region, base).with_files(kind)
     }
 
-    /// The first step that ends otherwise on the kernel than the scenario says.
+    /// The first step whose outcome on the kernel differs from the scenario; `None` if all agree.
     ///
     /// # Errors
-    /// Why the scenario was not run to its end.
+    /// The reason why the scenario did not complete.
     pub fn differs(&mut self, scenario: &Scenario) -> Result<Option<Mismatch>, RunnerError> {
         let run = self.run(scenario, RowsAfter::Expects)?;
         let mut labels = Labels::default();
@@ -67,11 +68,11 @@ impl Runner {
         Ok(scenario.steps.iter().zip(&run.steps).find_map(differs))
     }
 
-    /// The first operation after which the kernel and a model of those rules do not agree:
-    /// `expected` is what the kernel did, `shown` what the model did.
+    /// The first operation after which the kernel and a model with these rules differ: `expected`
+    /// is the kernel's result, `shown` the model's. `None` if they agree.
     ///
     /// # Errors
-    /// Why the scenario was not run to its end.
+    /// The reason why the scenario did not complete.
     pub fn differs_from_model(
         &mut self,
         scenario: &Scenario,
@@ -96,11 +97,10 @@ impl Runner {
         Ok(None)
     }
 
-    /// The scenario with the outcomes that the kernel gives, and the rows that it shows in the
-    /// end: a file to keep.
+    /// The scenario with the kernel's outcomes and final rows, to be saved in a file.
     ///
     /// # Errors
-    /// Why the scenario was not run to its end.
+    /// The reason why the scenario did not complete.
     pub fn filled_in(&mut self, scenario: &Scenario) -> Result<Scenario, RunnerError> {
         let mut filled = scenario.clone();
         filled.steps.retain(|step| matches!(step.kind, StepKind::Operation(..)));
@@ -110,7 +110,7 @@ impl Runner {
                 *outcome = shown.outcome;
             }
         }
-        // The labels are those of the model where it shows the same objects.
+        // Uses the model's labels where it shows the same objects.
         let mut model = self.model(&self.profile(), &filled, run.base);
         let mut labels = Labels::default();
         for (step, shown) in filled.steps.iter().zip(&run.steps) {

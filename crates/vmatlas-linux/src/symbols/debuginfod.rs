@@ -1,8 +1,8 @@
-//! Debug files from a server, by elfutils' `debuginfod-find`.
+//! Fetches debug files from a server with elfutils' `debuginfod-find`.
 //!
-//! It looks into the cache, asks the servers of `DEBUGINFOD_URLS`, and prints the path of what it
-//! found. The crate `debuginfod` 0.3 would do it in our process, with an HTTP client and TLS: many
-//! crates for what most machines with debuginfod have a program for.
+//! The program checks its cache, asks the servers of `DEBUGINFOD_URLS`, and prints the path of the
+//! file. The crate `debuginfod` 0.3 would do this in our process with an HTTP client and TLS: many
+//! dependencies for a task that an installed program does.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -12,19 +12,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// How often it is asked whether it has ended.
+/// Interval at which the program is polled for its end.
 const POLL: Duration = Duration::from_millis(5);
-/// A path and a line feed.
+/// Maximum output in bytes: a path and a line feed.
 const OUTPUT_LIMIT: u64 = 8192;
 
-/// What is asked for.
+/// The requested artifact.
 #[derive(Clone, Copy)]
 pub(super) enum Artifact {
     DebugInfo,
     Executable,
 }
 
-/// Asks `program` for what belongs to a build id, for at most `limit`.
+/// Asks `program` for the artifact of a build id, for at most `limit`.
 pub(super) fn find(
     program: &Path,
     artifact: Artifact,

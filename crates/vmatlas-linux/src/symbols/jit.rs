@@ -15,27 +15,29 @@ use std::time::Duration;
 use vmatlas_maps::{AddressRange, Maps};
 use vmatlas_object::jit::{JitError, JitMap};
 
-/// The whole file is read: Java writes some MiB, a jitdump has the code as well.
+/// Maximum file size in bytes. The whole file is read: Java writes some MiB, a jitdump includes the
+/// code.
 const SIZE_LIMIT: u64 = 1 << 30;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// What is wrong with a file that names code made at run time, or kept it from being read.
+/// A problem with a perf map or jitdump.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct JitNote {
     /// The file, as the process sees it.
     pub path: PathBuf,
-    /// What is wrong.
+    /// The problem.
     pub kind: JitNoteKind,
 }
 
-/// What is wrong with a file that names code made at run time.
+/// The kind of a problem with a perf map or jitdump.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum JitNoteKind {
     /// It cannot be read.
     Io(io::Error),
-    /// It belongs neither to the process's user nor to root or us: anybody may write to /tmp.
+    /// It belongs neither to the process's user nor to root or us, and every user may write to
+    /// /tmp.
     Foreign,
     /// Some of it is damaged.
     Damaged(JitError),
@@ -55,18 +57,19 @@ impl fmt::Display for JitNote {
     }
 }
 
-/// Reads what a live process tells of its code: `/tmp/perf-PID.map` in its root directory, with the
-/// number it has in its own pid namespace, and the jitdump that it maps (`jit-PID.dump`); for the
-/// user who may look there. Where neither is there, the map is empty and there is no note.
+/// Reads the names of a live process's JIT-compiled code: `/tmp/perf-PID.map` in its root
+/// directory, with its pid in its own pid namespace, and the jitdump that it maps (`jit-PID.dump`).
+/// The caller needs permission to read them. Without such files, the map is empty and there is no
+/// note.
 ///
-/// Read it at the end of the process, or when the code is to be named: later entries take the place
-/// of earlier ones.
+/// Read them when the process ends, or when the code is to be named: later entries replace earlier
+/// ones.
 pub fn read_jit(process: &Process) -> (JitMap, Vec<JitNote>) {
     let maps = process.rows(Source::Maps).map(|snapshot| snapshot.maps).unwrap_or_default();
     read_from(process, jitdumps(&maps))
 }
 
-/// Where code is by the perf map of a process, and with `jitdumps` by those as well.
+/// The ranges of JIT-compiled code from the perf map, and with `jitdumps` also from jitdumps.
 pub(crate) fn jit_ranges(process: &Process, maps: &Maps, jitdumps: bool) -> Vec<AddressRange> {
     let dumps = if jitdumps { self::jitdumps(maps) } else { Vec::new() };
     read_from(process, dumps).0.ranges()
@@ -103,14 +106,14 @@ fn read_from(process: &Process, dumps: Vec<PathBuf>) -> (JitMap, Vec<JitNote>) {
     (map, notes)
 }
 
-/// What of a process decides where its files are.
+/// The process properties that locate its files.
 struct Its {
     inner_pid: u32,
     user: u32,
     root: Option<OwnedFd>,
 }
 
-/// The jitdumps that a process has mapped.
+/// The jitdumps that a process maps.
 fn jitdumps(maps: &Maps) -> Vec<PathBuf> {
     let mut dumps = Vec::new();
     for row in maps.iter().filter(|row| row.name.ends_with(b".dump")) {
@@ -131,7 +134,7 @@ impl Its {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             Some(line.split_ascii_whitespace().collect::<Vec<_>>())
         };
-        // The numbers in all pid namespaces, the innermost last; since Linux 4.1.
+        // The pids in all pid namespaces, the innermost last; since Linux 4.1.
         let inner_pid = match field("NSpid:") {
             Some(pids) => pids.last()?.parse().ok()?,
             None => process.id().pid,
@@ -142,7 +145,7 @@ impl Its {
         Some(Its { inner_pid, user, root })
     }
 
-    /// Reads a file of the process; none where there is none.
+    /// Prepares reading a file of the process; `None` if it does not exist.
     fn job(
         &self,
         path: PathBuf,

@@ -1,4 +1,4 @@
-//! The files of a recording, found again.
+//! Finds the files of a recording again.
 
 use crate::elf::{self, ElfError, ElfFile, build_id_path, open_regular};
 use crate::regular_file::RegularFile;
@@ -13,86 +13,86 @@ use std::sync::Arc;
 use vmatlas_maps::{Device, Maps, restore_line_feeds};
 use vmatlas_recording::FileEntry;
 
-/// Opens a file by its path, as in the root directory of another mount namespace. It should open
-/// regular files only.
+/// Opens a file by its path, for example in the root directory of another mount namespace. It
+/// should open regular files only.
 pub type OpenFile = dyn Fn(&Path) -> io::Result<File> + Send + Sync;
 
 /// Larger than any vDSO.
 const VDSO_LIMIT: u64 = 1 << 20;
 
-/// A file that was mapped, as the recording knew it.
+/// A mapped file, as recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Module {
-    /// Its path as maps shows it, ` (deleted)` and `\012` included; `[vdso]` is the kernel's.
+    /// Its path as maps shows it, including ` (deleted)` and `\012`; `[vdso]` is the kernel's.
     pub path: Vec<u8>,
-    /// Its device as maps shows it. 00:00 is not known.
+    /// Its device as maps shows it; 00:00 if unknown.
     pub device: Device,
-    /// Its inode number. 0 is not known.
+    /// Its inode number; 0 if unknown.
     pub inode: u64,
     /// Its size in bytes.
     pub size: Option<u64>,
     /// Its build id.
     pub build_id: Option<Vec<u8>>,
-    /// Its executable LOAD segments, if the recording has them: with these, names can be had from a
-    /// debug file alone, which no longer says where things were in the file.
+    /// Its executable LOAD segments, if recorded. They allow to use a debug file alone, which no
+    /// longer has the file offsets.
     pub segments: Vec<ModuleSegment>,
 }
 
 /// An executable LOAD segment of a [`Module`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ModuleSegment {
-    /// Where in the file it begins, in bytes (`p_offset`).
+    /// Its offset in the file, in bytes (`p_offset`).
     pub offset: u64,
-    /// Its bytes in the file (`p_filesz`).
+    /// Its size in the file, in bytes (`p_filesz`).
     pub size: u64,
-    /// Its address in the file's own terms (`p_vaddr`).
+    /// Its vaddr (`p_vaddr`).
     pub vaddr: u64,
 }
 
-/// What kept a module's names away, or makes them doubtful. It shows as a sentence without its end,
-/// with the path.
+/// The reason why a module's names are missing or doubtful. Its text is a sentence without a full
+/// stop, with the path.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum ModuleNote {
-    /// Nothing could be opened by that path.
+    /// No file could be opened at the path.
     Missing {
         /// The path.
         path: String,
-        /// Why.
+        /// The error.
         error: Arc<io::Error>,
     },
-    /// Another file is there today; it is not used.
+    /// The current file differs from the recorded one; it is not used.
     Other {
         /// The path.
         path: String,
-        /// What it has: `build id 1234`.
+        /// The identity of the current file: `build id 1234`.
         found: String,
-        /// What the recording has.
+        /// The recorded identity.
         recorded: String,
     },
-    /// The recording has nothing to tell the file by; it is used.
+    /// The recording has no identity to verify the file; it is used.
     Unverified {
         /// The path.
         path: String,
     },
-    /// The file is gone, its debug file is there and is used.
+    /// The file is gone; its debug file exists and is used.
     DebugFileOnly {
         /// The path.
         path: String,
         /// The debug file.
         debug_file: PathBuf,
     },
-    /// It is no ELF file.
+    /// The file is not ELF.
     NotElf {
         /// The path.
         path: String,
     },
-    /// It is damaged: what could be read is used.
+    /// The file is damaged; the readable parts are used.
     Damaged {
         /// The path.
         path: String,
-        /// Where and how.
+        /// The place and kind of the damage.
         error: ElfError,
     },
     /// It took longer than the time limit.
@@ -100,11 +100,11 @@ pub enum ModuleNote {
         /// The path.
         path: String,
     },
-    /// Debug files were asked of a server, and there was none.
+    /// The debuginfod server did not return a debug file.
     Debuginfod {
         /// The path.
         path: String,
-        /// What went wrong.
+        /// The reason.
         why: String,
     },
 }
@@ -137,7 +137,7 @@ impl fmt::Display for ModuleNote {
 }
 
 impl Module {
-    /// A file of a recording.
+    /// The module of a recorded file.
     pub fn from_entry(file: &FileEntry) -> Module {
         Module {
             path: file.name.clone(),
@@ -148,12 +148,12 @@ impl Module {
         }
     }
 
-    /// The path for people.
+    /// The path as text.
     pub(super) fn display(&self) -> String {
         String::from_utf8_lossy(&self.path).into_owned()
     }
 
-    /// The ELF file that this module was, if it can be had, and its open file, if it is of one.
+    /// The ELF file of this module if available, and its open file if it has one.
     pub(super) fn open(
         &self,
         given: Option<File>,
@@ -184,7 +184,7 @@ impl Module {
                 }
             }
         }
-        // What says most: another file rather than none at one of its paths.
+        // The most informative note: a different file rather than a missing one.
         let missing = |note: &ModuleNote| matches!(note, ModuleNote::Missing { .. });
         complaints.sort_by_key(missing);
         notes.extend(complaints.into_iter().next());
@@ -192,7 +192,7 @@ impl Module {
         Some((elf, Some(file)))
     }
 
-    /// The paths that may be meant, the likeliest last: the text of maps leaves some open.
+    /// The possible paths, the likeliest last: the text of maps is ambiguous.
     fn paths(&self) -> Vec<PathBuf> {
         if !self.path.starts_with(b"/") {
             return Vec::new(); // [heap], anon_inode:, names of anonymous memory
@@ -243,7 +243,7 @@ impl Module {
         Some((elf, file))
     }
 
-    /// The file, if it is the one recorded.
+    /// The file, if it is the recorded one.
     fn verified(
         &self,
         elf: ElfFile,
@@ -260,7 +260,7 @@ impl Module {
                 let found = found.map_or("no build id".to_owned(), build_id_text);
                 (found, build_id_text(recorded))
             }
-            // The kernel's vDSO cannot be told from an earlier kernel's.
+            // The vDSO cannot be distinguished from that of an earlier kernel.
             (None, None) => {
                 notes.push(ModuleNote::Unverified { path });
                 return Some(elf);
@@ -280,7 +280,7 @@ impl Module {
         None
     }
 
-    /// The debug file of a file that is gone.
+    /// The debug file of a missing file.
     fn stand_in(
         &self,
         open: &Arc<OpenFile>,
@@ -314,13 +314,13 @@ impl Module {
 }
 
 impl ModuleNote {
-    /// Whether it is about the file that is used, not about one that was passed over.
+    /// Whether the note is about the file in use, not about a rejected one.
     fn is_about_used(&self) -> bool {
         matches!(self, ModuleNote::Unverified { .. })
     }
 }
 
-/// What tells one file from another where neither has a build id.
+/// Identifies a file without a build id.
 #[derive(Clone, Copy)]
 struct Identity {
     device: u64,
@@ -335,8 +335,7 @@ impl Identity {
 
     fn is(self, module: &Module) -> bool {
         let device = self.device();
-        // btrfs and overlayfs give stat(2) another device than maps shows, one without a block
-        // device.
+        // On btrfs and overlayfs, stat(2) reports another device than maps, without a block device.
         self.inode == module.inode
             && module.size.is_none_or(|size| size == self.size)
             && (module.device == Device::default() || device == module.device || device.major == 0)
@@ -354,7 +353,7 @@ fn build_id_text(build_id: &[u8]) -> String {
     format!("build id {digits}")
 }
 
-/// The vDSO of this process, which every process of this kernel has.
+/// The vDSO of this process; every process of this kernel has the same.
 fn own_vdso() -> io::Result<Vec<u8>> {
     let maps = Maps::parse(&std::fs::read("/proc/self/maps")?).map_err(io::Error::other)?;
     let row = maps.iter().find(|row| row.name == b"[vdso]").ok_or(io::ErrorKind::NotFound)?;

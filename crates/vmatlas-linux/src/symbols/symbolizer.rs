@@ -1,4 +1,4 @@
-//! Many places at once, file by file.
+//! Resolves many places at once, file by file.
 
 use super::debuginfod::{self, Artifact};
 use super::module::{Module, ModuleNote, OpenFile};
@@ -13,52 +13,50 @@ use std::time::Duration;
 use vmatlas_object::jit::JitMap;
 use vmatlas_object::symbols::{SymbolFrame, frames_at};
 
-/// A note says that a file is damaged, not each address that found out.
+/// Maximum number of notes per module: one note about damage is enough, not one per address.
 const NOTES_LIMIT: usize = 8;
 
 /// A module of a [`Symbolizer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ModuleId(usize);
 
-/// Where code is.
+/// The place of code.
 ///
-/// The address that a call returns to is that of the next instruction, which may be of another line
-/// or function: ask for one byte before.
+/// A return address is that of the instruction after the call, which may belong to another line or
+/// function: look up the byte before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Place {
     /// In a file.
     File {
-        /// Which.
+        /// The module.
         module: ModuleId,
-        /// Where in it, in bytes: address - start of the row + offset of the row.
+        /// Offset in the file in bytes: address - start of the row + offset of the row.
         offset: u64,
     },
-    /// In memory of no file.
+    /// In memory without a file.
     Jit {
-        /// The process, by the number it was given to
-        /// [`add_jit`](Symbolizer::add_jit) with.
+        /// The process, by the number passed to [`add_jit`](Symbolizer::add_jit).
         pid: u32,
         /// The address.
         address: u64,
     },
 }
 
-/// What a [`Symbolizer`] may do.
+/// The options of a [`Symbolizer`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SymbolOptions {
-    /// The program that asks debuginfod servers, `debuginfod-find` of elfutils, for files that have
-    /// no DWARF or are gone. None by default: it goes to the network.
+    /// The program that queries debuginfod servers, `debuginfod-find` of elfutils, for files that
+    /// are missing or have no DWARF. `None` by default, because it uses the network.
     pub debuginfod: Option<PathBuf>,
-    /// How long one question to it may take.
+    /// Time limit for one query.
     pub debuginfod_limit: Duration,
-    /// How long the files of a batch may take that are read at the same time. What comes later is
-    /// left out.
+    /// Time limit for the files of a batch that are read concurrently. Later results are dropped.
     pub time_limit: Duration,
-    /// How many bytes of symbols and DWARF are kept between batches, about; files that were not used
-    /// lately are dropped first. A batch itself may need more: as many files as there are
-    /// processors, each with up to 1 GiB of DWARF.
+    /// Approximate number of bytes of symbols and DWARF kept between batches; the least recently
+    /// used files are dropped first. A batch may need more: as many files as there are processors,
+    /// each with up to 1 GiB of DWARF.
     pub memory_limit: u64,
 }
 
@@ -73,7 +71,7 @@ impl Default for SymbolOptions {
     }
 }
 
-/// Makes functions and lines of places; keeps the files it has read.
+/// Resolves places to functions and lines; caches the files it has read.
 pub struct Symbolizer {
     options: SymbolOptions,
     open: Arc<OpenFile>,
@@ -95,18 +93,18 @@ struct State {
 enum Elf {
     Unread,
     Read(Box<Opened>),
-    /// It cannot be had, or its file system does not answer: not asked again.
+    /// The file is unavailable or its file system does not answer; it is not tried again.
     None,
 }
 
 /// A file that was read.
 struct Opened {
     elf: ElfFile,
-    /// The open file; none of what is in memory.
+    /// The open file; `None` for an image in memory.
     file: Option<Arc<RegularFile>>,
 }
 
-/// What the thread that reads a module says.
+/// The answer of the thread that reads a module.
 enum Answer {
     Frames(usize, Vec<SymbolFrame>),
     Done(ModuleId, Option<Box<Opened>>, Vec<ModuleNote>),
@@ -119,7 +117,7 @@ impl Default for Symbolizer {
 }
 
 impl Symbolizer {
-    /// A symbolizer that opens files in our own mount namespace, regular ones only.
+    /// A symbolizer that opens regular files in our own mount namespace.
     pub fn new(options: SymbolOptions) -> Self {
         Symbolizer {
             options,
@@ -131,14 +129,14 @@ impl Symbolizer {
         }
     }
 
-    /// Takes a module; one that is there already has the same id.
+    /// Adds a module; an equal module keeps its id.
     pub fn add_module(&mut self, module: Module) -> ModuleId {
         self.add_module_in(module, Arc::clone(&self.open))
     }
 
-    /// Takes a module of a process with another mount namespace: `open` opens it, and its debug
-    /// files (as [`Files::open_path`](crate::files::Files::open_path) does). Of a module that is
-    /// there already the first `open` counts.
+    /// Adds a module of a process in another mount namespace. `open` opens the module and its debug
+    /// files (as [`Files::open_path`](crate::files::Files::open_path) does). For a module that was
+    /// added before, the first `open` is kept.
     pub fn add_module_in(&mut self, module: Module, open: Arc<OpenFile>) -> ModuleId {
         if let Some(&id) = self.ids.get(&module) {
             return id;
@@ -151,8 +149,8 @@ impl Symbolizer {
         id
     }
 
-    /// Gives the open file of a module, as from /proc/PID/map_files: it may have no name any more.
-    /// It is checked like any other.
+    /// Sets the open file of a module, for example from /proc/PID/map_files, because it may no
+    /// longer have a name. It is verified like any other file.
     pub fn give_file(&mut self, module: ModuleId, file: File) {
         if let Some(state) = self.modules.get_mut(module.0) {
             state.given = Some(file);
@@ -163,18 +161,18 @@ impl Symbolizer {
         }
     }
 
-    /// Gives the names of a process's code that was made at run time (see
-    /// [`read_jit`](super::read_jit)), in the place of those it had.
+    /// Sets the names of a process's JIT-compiled code (see [`read_jit`](super::read_jit));
+    /// replaces earlier names.
     pub fn add_jit(&mut self, pid: u32, map: JitMap) {
         self.jit.insert(pid, map);
     }
 
-    /// A module as it was given.
+    /// The module with this id, as added.
     pub fn module(&self, id: ModuleId) -> Option<&Module> {
         Some(&self.modules.get(id.0)?.module)
     }
 
-    /// What stood in the way of names so far, by module.
+    /// The notes about missing names so far, with their modules.
     pub fn notes(&self) -> impl Iterator<Item = (ModuleId, &ModuleNote)> {
         let of = |(index, state)| {
             let state: &State = state;
@@ -183,8 +181,8 @@ impl Symbolizer {
         self.modules.iter().enumerate().flat_map(of)
     }
 
-    /// The frames of each place, innermost first, in the order of the places: at least one for each.
-    /// Give each place once.
+    /// The frames of each place, innermost first, in the order of `places`; at least one frame for
+    /// each. Pass each place once.
     pub fn symbolize(&mut self, places: &[Place]) -> Vec<Vec<SymbolFrame>> {
         self.batch += 1;
         let mut found: Vec<Vec<SymbolFrame>> = vec![Vec::new(); places.len()];
@@ -199,7 +197,7 @@ impl Symbolizer {
             }
         }
         let mut work: Vec<_> = of_module.into_iter().collect();
-        // The longest first, so that none is left for the end alone.
+        // The longest first, so that none remains alone at the end.
         work.sort_by_key(|(_, places)| std::cmp::Reverse(places.len()));
         let at_a_time = std::thread::available_parallelism().map_or(1, usize::from);
         for chunk in work.chunks_mut(at_a_time) {
@@ -214,7 +212,7 @@ impl Symbolizer {
         found
     }
 
-    /// Reads some modules at the same time, each in a thread that can be left behind.
+    /// Reads modules concurrently, each in a thread that can be abandoned.
     fn read(
         &mut self,
         chunk: &mut [(ModuleId, Vec<(u64, usize)>)],
@@ -273,7 +271,7 @@ impl Symbolizer {
         }
     }
 
-    /// Drops files until what is left is within the limit.
+    /// Drops files until the rest is within the limit.
     fn shrink(&mut self) {
         let mut sizes: Vec<(u64, usize, u64)> = Vec::new();
         for (index, state) in self.modules.iter().enumerate() {
@@ -318,11 +316,11 @@ impl Symbolizer {
 }
 
 impl State {
-    /// Forgets what was read; a file that was given stays open.
+    /// Drops the data that was read; a file that the caller set stays open.
     fn drop_elf(&mut self) {
         if let Elf::Read(opened) = std::mem::replace(&mut self.elf, Elf::Unread) {
             let Opened { elf, file } = *opened;
-            // Nobody else has the file then.
+            // No other thread has the file then.
             drop(elf);
             self.given = file.and_then(Arc::into_inner).map(RegularFile::into_file);
         }

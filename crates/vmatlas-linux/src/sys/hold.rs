@@ -1,16 +1,16 @@
-//! A process that does nothing but keep files open.
+//! A process that only keeps files open.
 
 use rustix::fd::{AsRawFd as _, OwnedFd};
 use rustix::io::{Errno, Result};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitOptions, waitpid};
 
-/// Keeps files open until the returned end of a pipe is closed. They are closed by a process of
-/// its own, which nobody waits for, and in no time by this one: closing the last descriptor of
-/// some takes the kernel long.
+/// Keeps files open until the returned end of a pipe is closed. A separate process, for which no
+/// process waits, closes them, so this process does not block: closing the last descriptor of some
+/// files takes the kernel long.
 pub(crate) fn hold(files: Vec<OwnedFd>) -> Result<OwnedFd> {
     let (until, end) = pipe_with(PipeFlags::CLOEXEC)?;
-    // Those that it must not keep: somebody may wait for the end of our output.
+    // Descriptors it must not keep: another process may wait for the end of our output.
     let mut kept: Vec<u32> =
         files.iter().chain([&until]).map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
     kept.sort_unstable();
@@ -33,13 +33,13 @@ pub(crate) fn hold(files: Vec<OwnedFd>) -> Result<OwnedFd> {
             }
             libc::syscall(libc::SYS_close_range, first, u32::MAX, 0);
             let mut byte = 0_u8;
-            // Ends when the other end of the pipe is closed.
+            // Returns when the other end of the pipe is closed.
             libc::read(until_number, (&raw mut byte).cast(), 1);
             libc::_exit(0);
         }
     }
     let child = Pid::from_raw(child).filter(|pid| pid.as_raw_pid() > 0).ok_or(Errno::AGAIN)?;
-    // Ends at once.
+    // The first child ends at once.
     let _ = rustix::io::retry_on_intr(|| waitpid(Some(child), WaitOptions::empty()));
     drop(files);
     Ok(end)

@@ -1,8 +1,8 @@
-//! What a child does between fork(2) and execve(2) so that it can be traced from the start.
+//! The child's steps between fork(2) and execve(2) that make it traceable from the start.
 //!
-//! The child tells its pid and waits until the tracer has it. Then it puts the filter on itself
-//! and goes on to execve. A tracer that dies meanwhile closes its end of the socket, at which the
-//! child ends.
+//! The child sends its pid and waits until the tracer has attached. Then it installs the filter on
+//! itself and continues to execve. If the tracer dies meanwhile, its end of the socket closes and
+//! the child ends.
 
 use super::seccomp::{Instruction, install};
 use rustix::fd::{AsRawFd as _, OwnedFd};
@@ -12,25 +12,25 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
-/// The tracer's end of what it agrees with the child.
+/// The tracer's end of the socket to the child.
 #[derive(Debug)]
 pub(crate) struct Rendezvous(OwnedFd);
 
 impl Rendezvous {
-    /// The pid of the child. None if there will be no child: fork failed.
+    /// The pid of the child; `None` if fork failed.
     pub(crate) fn pid(&self) -> Option<u32> {
         let mut pid = [0; 4];
         let read = retry_on_intr(|| rustix::io::read(&self.0, &mut pid)).ok()?;
         (read == pid.len()).then(|| u32::from_ne_bytes(pid))
     }
 
-    /// The child is traced and may go on.
+    /// Lets the traced child continue.
     pub(crate) fn go(&self) {
-        // If it was killed meanwhile, waiting for it says so.
+        // If the child was killed meanwhile, waiting reports it.
         let _ = retry_on_intr(|| send(&self.0, &[1]));
     }
 
-    /// Why the child could not put the filter on itself, if it tried and could not.
+    /// The error with which the child failed to install the filter, if it did.
     pub(crate) fn failure(&self) -> Option<Errno> {
         let mut errno = [0; 4];
         let flags = rustix::net::RecvFlags::DONTWAIT;
@@ -39,13 +39,13 @@ impl Rendezvous {
     }
 }
 
-/// A dead peer must not send us SIGPIPE.
+/// A dead peer must not raise SIGPIPE.
 fn send(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Errno> {
     rustix::net::send(socket, bytes, rustix::net::SendFlags::NOSIGNAL)
 }
 
-/// Makes the command's child wait for the tracer and install `filter`, if there is one, before it
-/// executes the program. The child has the signal mask that the calling thread has now.
+/// Makes the command's child wait for the tracer and install `filter`, if there is one, before
+/// execve. The child has the current signal mask of the calling thread.
 pub(crate) fn prepare(
     command: &mut Command,
     filter: Vec<Instruction>,

@@ -33,14 +33,14 @@ unsafe impl Ioctl for Parent {
     }
 }
 
-/// The parent of a user or pid namespace. EPERM when the parent is not the caller's namespace or
+/// The parent of a user or pid namespace. EPERM if the parent is neither the caller's namespace nor
 /// below it.
 pub(crate) fn parent(namespace: impl AsFd) -> Result<OwnedFd> {
     // SAFETY: `Parent` describes the ioctl truly; on a file that is no namespace it fails with ENOTTY.
     unsafe { ioctl(namespace, Parent) }
 }
 
-/// The effective user id that made a user namespace, as a number of the caller's user namespace.
+/// The effective user id of a user namespace's creator, as seen in the caller's user namespace.
 pub(crate) fn owner_uid(namespace: impl AsFd) -> Result<u32> {
     // SAFETY: the opcode is the kernel's and writes one uid_t, which is a u32 on every architecture.
     unsafe { ioctl(namespace, Getter::<NS_GET_OWNER_UID, u32>::new()) }

@@ -1,16 +1,16 @@
-//! System calls made in a way that changes nothing, so that their tracepoints fire.
+//! Makes system calls that change nothing, so that their tracepoints fire.
 
 use crate::record::arch::NATIVE;
 use std::ffi::c_long;
 use vmatlas_recording::call::SystemCall;
 
-/// Arguments by which a call fails or only asks: addresses that are not aligned, lengths of 0, flags
-/// and descriptors that do not exist. `None` for calls that are not known, or cannot fail.
+/// Arguments with which a call fails or only queries: unaligned addresses, lengths of 0, invalid
+/// flags and descriptors. `None` for unknown calls and for those that cannot fail.
 fn arguments(call: &str) -> Option<[c_long; 6]> {
     Some(match call {
-        // 0 asks where the break is.
+        // 0 queries the break.
         "brk" => [0; 6],
-        // This persona asks for the one there is.
+        // This persona queries the current one.
         "personality" => [0xffff_ffff, 0, 0, 0, 0, 0],
         // Fails with EINVAL: no such flags.
         "clone" => [libc::CLONE_SIGHAND.into(), 0, 0, 0, 0, 0],
@@ -23,7 +23,7 @@ fn arguments(call: &str) -> Option<[c_long; 6]> {
         "userfaultfd" | "prctl" | "arch_prctl" | "ioctl" => [-1; 6],
         "pkey_alloc" | "pkey_free" | "mlockall" => [-1; 6],
         "process_madvise" => [-1, 0, 0, -1, -1, -1],
-        // Nothing of this program's is locked.
+        // This program has no locked memory.
         "munlockall" => [0; 6],
         "munmap"
         | "mprotect"
@@ -42,8 +42,8 @@ fn arguments(call: &str) -> Option<[c_long; 6]> {
     })
 }
 
-/// Makes a system call of the table in a way that changes nothing. Returns what the kernel answered,
-/// or -1 where there is no such way.
+/// Makes a system call of the table in a way that changes nothing. Returns the kernel's result, or
+/// -1 if there is no such way.
 pub(crate) fn make(call: &str) -> c_long {
     let number = SystemCall::named(call).find_map(|call| call.number(NATIVE));
     let (Some(number), Some([a, b, c, d, e, f])) = (number, arguments(call)) else { return -1 };
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
     use vmatlas_recording::call::Meaning;
 
-    /// Else its tracepoint is not found where tracefs cannot be read.
+    /// Otherwise its tracepoint is not found if tracefs is not readable.
     #[test]
     fn every_call_that_changes_an_address_space_has_a_harmless_form() {
         for call in SystemCall::all() {

@@ -42,7 +42,7 @@ const _: () = assert!(size_of::<Arg>() == 96 && size_of::<Region>() == 24);
 const PRESENT: u64 = 1 << 3;
 /// `PAGE_IS_GUARD` (Linux 6.15).
 const GUARD: u64 = 1 << 8;
-/// How many regions are asked for at a time.
+/// Regions requested at a time.
 const REGIONS: usize = 1024;
 
 /// A call, which borrows the regions that the kernel writes.
@@ -55,7 +55,7 @@ struct Call<'a> {
 // kernel reads and writes; `arg` is one, of the size that its first field says. The only other
 // memory written are `vec_len` regions at `vec`, which `regions` keeps borrowed.
 unsafe impl Ioctl for Call<'_> {
-    /// How many regions were written, and where the walk ended.
+    /// The number of regions written, and the end of the walk.
     type Output = (usize, u64);
     const IS_MUTATING: bool = true;
 
@@ -74,28 +74,26 @@ unsafe impl Ioctl for Call<'_> {
     }
 }
 
-/// The addresses below `end` whose pages are in memory (file pages count only where they are in
-/// the page tables).
+/// The ranges below `end` with resident pages; file pages count only if the page tables map them.
 ///
 /// # Errors
-/// `ENOTTY` the kernel is older than 6.7 or the file is no pagemap; `EFAULT`, `EINVAL` a range that
-/// cannot be; `ESRCH` the address space is gone.
+/// `ENOTTY` the kernel is older than 6.7 or the file is not a pagemap; `EFAULT`, `EINVAL` an
+/// invalid range; `ESRCH` the address space is gone.
 #[cfg(target_arch = "x86_64")]
 #[cfg(all(feature = "record", target_arch = "x86_64"))]
 pub(crate) fn present(pagemap: impl AsFd, end: u64) -> Result<Vec<AddressRange>, Errno> {
     scan(pagemap, AddressRange::new(0, end), PRESENT)
 }
 
-/// The lightweight guard pages in a range of whole pages (`MADV_GUARD_INSTALL`, see madvise(2)).
+/// The lightweight guard pages in a page-aligned range (`MADV_GUARD_INSTALL`, see madvise(2)).
 ///
 /// # Errors
-/// `ENOTTY`, or `EINVAL` where the kernel is older than 6.15; `EFAULT` and `ESRCH` as for
-/// [`present`].
+/// `ENOTTY`, or `EINVAL` if the kernel is older than 6.15; `EFAULT` and `ESRCH` as for [`present`].
 pub(crate) fn guards(pagemap: impl AsFd, range: AddressRange) -> Result<Vec<AddressRange>, Errno> {
     scan(pagemap, range, GUARD)
 }
 
-/// The pages of a range that are of a category.
+/// The pages of a range in a category.
 fn scan(
     pagemap: impl AsFd,
     range: AddressRange,

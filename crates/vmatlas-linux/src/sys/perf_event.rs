@@ -45,12 +45,12 @@ pub(crate) mod flag {
     pub(crate) const INHERIT_THREAD: u64 = 1 << 35;
 }
 
-/// `struct perf_event_attr`, as long as it was in Linux 4.8: all that is used here is in it.
+/// `struct perf_event_attr` with the length of Linux 4.8, which contains all fields used here.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Attr {
     pub(crate) kind: u32,
-    /// Filled in by [`Event::open`].
+    /// Set by [`Event::open`].
     pub(crate) size: u32,
     pub(crate) config: u64,
     pub(crate) sample_period: u64,
@@ -75,7 +75,7 @@ const _: () = assert!(size_of::<Attr>() == 112);
 
 const FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 
-/// Which task and processor an event is about.
+/// The task and processor of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Where {
     /// A thread, on one processor.
@@ -88,7 +88,7 @@ pub(crate) enum Where {
     Processor(u32),
 }
 
-/// An open event, which counts until this is dropped.
+/// An open event, which counts until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Event(OwnedFd);
 
@@ -96,8 +96,9 @@ impl Event {
     /// Opens an event.
     ///
     /// # Errors
-    /// `EACCES`, `EPERM` the caller may not; `ESRCH` no such thread; `EINVAL`, `ENOENT`, `E2BIG`
-    /// the kernel knows no such event; `ENODEV` the processor is offline; `EMFILE` too many.
+    /// `EACCES`, `EPERM` no permission; `ESRCH` no such thread; `EINVAL`, `ENOENT`, `E2BIG` the
+    /// kernel does not support the event; `ENODEV` the processor is offline; `EMFILE` too many open
+    /// files.
     pub(crate) fn open(attr: &Attr, target: Where) -> Result<Event> {
         let attr = Attr { size: size_of::<Attr>() as u32, ..*attr };
         let number = |number: u32| i32::try_from(number).map_err(|_| Errno::SRCH);
@@ -125,7 +126,7 @@ impl Event {
         Ok(Event(unsafe { OwnedFd::from_raw_fd(fd) }))
     }
 
-    /// The number that its samples carry, and those of the copies that new threads inherit.
+    /// The id in its samples, and in those of the copies that new threads inherit.
     pub(crate) fn id(&self) -> Result<u64> {
         let mut id = 0_u64;
         // SAFETY: PERF_EVENT_IOC_ID writes one u64 to the address given.
@@ -133,14 +134,14 @@ impl Event {
         if result < 0 { Err(last_error()) } else { Ok(id) }
     }
 
-    /// Stops it for good.
+    /// Stops it permanently.
     pub(crate) fn disable(&self) -> Result<()> {
         // SAFETY: PERF_EVENT_IOC_DISABLE takes no argument and writes no memory.
         let result = unsafe { libc::ioctl(self.0.as_raw_fd(), IOC_DISABLE, 0) };
         if result < 0 { Err(last_error()) } else { Ok(()) }
     }
 
-    /// How many of its records a ring had no room for, of an event with [`FORMAT_LOST`].
+    /// The number of its records that a ring lost, for an event with [`FORMAT_LOST`].
     pub(crate) fn lost(&self) -> Result<u64> {
         let mut values = [0; 16];
         let len = rustix::io::read(&self.0, &mut values)?;
@@ -149,7 +150,7 @@ impl Event {
         lost.map(u64::from_ne_bytes).ok_or(Errno::INVAL)
     }
 
-    /// Has its records written to the ring of another event, which must be of the same processor.
+    /// Redirects its records to the ring of another event on the same processor.
     pub(crate) fn write_to(&self, other: &Event) -> Result<()> {
         // SAFETY: PERF_EVENT_IOC_SET_OUTPUT takes a descriptor and writes no memory.
         let result =
@@ -157,8 +158,8 @@ impl Event {
         if result < 0 { Err(last_error()) } else { Ok(()) }
     }
 
-    /// Lets only those hits of a tracepoint through whose fields fulfil an expression (the
-    /// language of Documentation/trace/events.rst).
+    /// Filters the hits of a tracepoint by an expression over its fields (the language of
+    /// Documentation/trace/events.rst).
     pub(crate) fn filter(&self, expression: &CStr) -> Result<()> {
         // SAFETY: PERF_EVENT_IOC_SET_FILTER reads a string that a NUL ends.
         let result =
@@ -191,20 +192,20 @@ fn last_error() -> Errno {
     Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
-/// Where `data_head`, `data_tail`, `data_offset` and `data_size` stand in
-/// `struct perf_event_mmap_page`, which is a page.
+/// Word offsets of `data_head`, `data_tail`, `data_offset` and `data_size` in `struct
+/// perf_event_mmap_page`, which is a page.
 const HEAD: usize = 1024;
 const TAIL: usize = 1032;
 const DATA_OFFSET: usize = 1040;
 const DATA_SIZE: usize = 1048;
 
-/// The ring that an event's records are written to. What it has no room for is lost, and said to
-/// be by a record.
+/// The ring of an event's records. If it is full, records are lost, and a later record reports the
+/// loss.
 #[derive(Debug)]
 pub(crate) struct Ring {
     base: *mut u8,
     len: usize,
-    /// Where the records begin in it.
+    /// Offset of the records.
     data: usize,
     /// A power of two.
     size: usize,
@@ -214,11 +215,11 @@ pub(crate) struct Ring {
 unsafe impl Send for Ring {}
 
 impl Ring {
-    /// Makes the ring of an event, with room for `size` bytes, which is made a power of two of
-    /// whole pages.
+    /// Makes the ring of an event with room for `size` bytes, rounded to a power of two of whole
+    /// pages.
     ///
     /// # Errors
-    /// `EPERM` it is more than `perf_event_mlock_kb` and `RLIMIT_MEMLOCK` allow; `ENOMEM`.
+    /// `EPERM` it exceeds `perf_event_mlock_kb` and `RLIMIT_MEMLOCK`; `ENOMEM`.
     pub(crate) fn new(event: &Event, size: usize) -> Result<Ring> {
         let page = rustix::param::page_size();
         let size = size.max(page).checked_next_power_of_two().ok_or(Errno::NOMEM)?;
@@ -227,7 +228,7 @@ impl Ring {
         // SAFETY: a new mapping, where the kernel chooses.
         let base = unsafe { mmap(std::ptr::null_mut(), len, prot, MapFlags::SHARED, event, 0)? };
         let mut ring = Ring { base: base.cast(), len, data: page, size };
-        // Since Linux 4.1 the page tells; before, the records come after one page.
+        // Since Linux 4.1 the page has these fields; before, the records follow after one page.
         let [offset, data_size] =
             [DATA_OFFSET, DATA_SIZE].map(|at| ring.word(at).load(Ordering::Relaxed));
         if offset != 0 {
@@ -237,9 +238,8 @@ impl Ring {
         if fits && ring.size.is_power_of_two() { Ok(ring) } else { Err(Errno::INVAL) }
     }
 
-    /// Gives the records that have been written and not yet taken, each whole with its header, and
-    /// makes room for more: as many as fit in `limit` bytes, but one at least. Returns whether
-    /// those were all.
+    /// Takes the written records, each whole with its header, and frees their room: as many as fit
+    /// in `limit` bytes, but at least one. Returns whether the ring is empty now.
     pub(crate) fn take(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> bool {
         // Acquire: the records up to the head are read after it.
         let head = self.word(HEAD).load(Ordering::Acquire);
@@ -247,7 +247,7 @@ impl Ring {
         let available = head.wrapping_sub(tail);
         let mut scratch = Vec::new();
         let mut taken = 0_u64;
-        // Never longer than the ring, as the kernel checks the tail.
+        // Never more than the ring's size, as the kernel checks the tail.
         while available <= self.size as u64 && taken < available {
             let position = tail.wrapping_add(taken);
             let len = self.record_len(position);
@@ -256,20 +256,20 @@ impl Ring {
                 break;
             }
             if next > limit as u64 && taken > 0 {
-                // Release: the room is given back after it was read.
+                // Release: the room is freed after it was read.
                 self.word(TAIL).store(position, Ordering::Release);
                 return false;
             }
             each(self.bytes(position, len as usize, &mut scratch));
             taken = next;
         }
-        // Of what is no record nothing can be made.
+        // Invalid data is skipped.
         self.word(TAIL).store(head, Ordering::Release);
         true
     }
 
-    /// The length of the record at a position, by its `struct perf_event_header`. Records begin
-    /// at multiples of 8, so no header lies across the end.
+    /// The length of the record at a position, from its `struct perf_event_header`. Records begin
+    /// at multiples of 8, so no header wraps around.
     fn record_len(&self, position: u64) -> u64 {
         let at = self.data + (position as usize & (self.size - 1) & !7);
         // SAFETY: `at` is a multiple of 8 below the end of the records, and 8 bytes of a mapping
@@ -278,8 +278,8 @@ impl Ring {
         u64::from(u16::from_ne_bytes([header[6], header[7]]))
     }
 
-    /// `len` bytes from a position, no more than there are between tail and head; copied to
-    /// `scratch` if they go on at the start.
+    /// `len` bytes from a position, at most the bytes between tail and head; copied to `scratch` if
+    /// they wrap around.
     fn bytes<'a>(&'a self, position: u64, len: usize, scratch: &'a mut Vec<u8>) -> &'a [u8] {
         let start = position as usize & (self.size - 1);
         let piece = |start: usize, len: usize| {
@@ -311,5 +311,5 @@ impl Drop for Ring {
     }
 }
 
-/// The time that samples carry, in nanoseconds.
+/// The clock of the samples.
 pub(crate) const CLOCK: i32 = libc::CLOCK_MONOTONIC;

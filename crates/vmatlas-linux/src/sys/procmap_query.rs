@@ -64,12 +64,12 @@ unsafe impl Ioctl for Call<'_> {
     }
 }
 
-/// Asks an open maps file for the mapping at `address`. The name goes to `name`, with a NUL at
-/// the end that `vma_name_size` counts; no name is asked for if `name` is empty.
+/// Queries an open maps file for the mapping at `address`. The kernel writes the name to `name`,
+/// with a NUL that `vma_name_size` counts; no name is requested if `name` is empty.
 ///
 /// # Errors
 /// `ENOENT` no such mapping, `ESRCH` the address space is gone, `ENAMETOOLONG` the name does not
-/// fit, `ENOTTY` the kernel is older than 6.11 or the file is no maps file of the kernel.
+/// fit, `ENOTTY` the kernel is older than 6.11 or the file is not the kernel's maps.
 pub(crate) fn procmap_query(
     maps: impl AsFd,
     address: u64,

@@ -1,7 +1,7 @@
-//! ptrace(2), as far as a tracer that only looks needs it.
+//! The part of ptrace(2) that a passive tracer needs.
 //!
-//! A request on a task that does not stand still, or that was killed meanwhile, fails with
-//! `ESRCH`: a tracer has to expect that of every request.
+//! A request on a task that is not stopped, or was killed meanwhile, fails with `ESRCH`: a tracer
+//! has to expect this from every request.
 //!
 //! # References
 //! ptrace(2); Linux 6.18 `include/uapi/linux/ptrace.h`, `kernel/ptrace.c`.
@@ -21,19 +21,19 @@ const OPTIONS: libc::c_int = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACESECCOMP
     | libc::PTRACE_O_EXITKILL;
 
-/// How a task goes on.
+/// How to resume a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resume {
     /// With this signal, or none (0).
     Continue(i32),
     /// Until it enters or leaves a system call.
     UntilCall,
-    /// A stopped process stays stopped, but its SIGCONT is told.
+    /// A stopped process stays stopped, but its SIGCONT is reported.
     Listen,
 }
 
-/// A request whose `data` is a number or nothing. Numbers of requests have a sign or not, as the C
-/// library likes.
+/// A request whose `data` is a number or unused. The C library types request numbers as signed or
+/// unsigned.
 fn request(request: impl Into<i64>, tid: u32, data: usize) -> Result<(), Errno> {
     let request: i64 = request.into();
     // SAFETY: for the requests of this file that come here, the kernel neither reads nor writes
@@ -49,18 +49,17 @@ fn checked(result: libc::c_long) -> Result<(), Errno> {
     Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL))
 }
 
-/// Begins to trace a task, which is not stopped by it. Its end is not told before
-/// [`tell_exit`].
+/// Starts to trace a task without stopping it. Its end is not reported before [`tell_exit`].
 pub(crate) fn seize(tid: u32) -> Result<(), Errno> {
     request(libc::PTRACE_SEIZE, tid, OPTIONS as usize)
 }
 
-/// From now on the task stops when it is about to end, as do those that it makes.
+/// Makes the task, and those that it makes, stop when they are about to end.
 pub(crate) fn tell_exit(tid: u32) -> Result<(), Errno> {
     request(libc::PTRACE_SETOPTIONS, tid, (OPTIONS | libc::PTRACE_O_TRACEEXIT) as usize)
 }
 
-/// Lets a task go on.
+/// Resumes a task.
 pub(crate) fn resume(tid: u32, how: Resume) -> Result<(), Errno> {
     match how {
         Resume::Continue(signal) => {
@@ -101,14 +100,14 @@ pub(crate) fn set_registers(tid: u32, registers: &Regs) -> Result<(), Errno> {
     checked(result)
 }
 
-/// What the system call that a task is leaving returned.
+/// The return value of the system call that a task is leaving.
 pub(crate) fn result(tid: u32) -> Result<i64, Errno> {
     // SAFETY: the system call (not the C library's function) PTRACE_PEEKUSER writes a long.
     unsafe { get::<i64>(libc::PTRACE_PEEKUSER, tid, std::mem::offset_of!(Regs, rax)) }
 }
 
-/// What belongs to the event at which a task stopped: the number of a new task, of the former one,
-/// an exit status, a filter's data.
+/// The data of the event at which a task stopped: the id of a new task, the former id, an exit
+/// status, a filter's data.
 pub(crate) fn event_message(tid: u32) -> Result<u64, Errno> {
     // SAFETY: PTRACE_GETEVENTMSG writes an unsigned long.
     unsafe { get::<u64>(libc::PTRACE_GETEVENTMSG, tid, 0) }
@@ -136,7 +135,7 @@ struct CallInfo {
 const _: () = assert!(size_of::<CallInfo>() == 24);
 const PTRACE_GET_SYSCALL_INFO: libc::c_uint = 0x420e;
 
-/// The `AUDIT_ARCH_*` of the system call that a stopped task is in. Since Linux 5.3.
+/// The `AUDIT_ARCH_*` of a stopped task's current system call. Since Linux 5.3.
 pub(crate) fn audit_arch(tid: u32) -> Result<u32, Errno> {
     // SAFETY: the kernel writes no more than the size that stands in the address argument, and
     // the struct is of integers.

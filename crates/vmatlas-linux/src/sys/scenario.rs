@@ -1,4 +1,4 @@
-//! The process that scenarios are forked from, and those that they are.
+//! The process from which scenarios are forked, and the scenarios' processes.
 
 mod execute;
 mod maps;
@@ -25,12 +25,12 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 use vmatlas_space::scenario::Region;
 
-/// More than the longest row: a path of four pages, each byte as four.
+/// More than the longest row: a path of four pages with each byte escaped as four.
 const BUFFER: usize = 64 << 10;
 /// The usual limit of a stack.
 const STACK: u64 = 8 << 20;
 
-/// Serves the runner whose end of a socket is the standard input, until it closes it.
+/// Serves the runner through the socket on standard input, until the runner closes it.
 pub(crate) fn serve() -> io::Result<()> {
     let socket = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     let file = receive_file(&socket)?;
@@ -42,7 +42,7 @@ pub(crate) fn serve() -> io::Result<()> {
     touch::survive_faults()?;
     let plain = region::plain(crate::page_size() as u64)
         .ok_or_else(|| io::Error::new(ErrorKind::AddrInUse, "no room for a region"))?;
-    // It is ready.
+    // Reports that it is ready.
     (&socket).write_all(&[0])?;
     let (mut input, mut output) = (vec![0; BUFFER], vec![0; BUFFER]);
     let mut slots = Vec::new();
@@ -68,8 +68,8 @@ pub(crate) fn serve() -> io::Result<()> {
             .run();
         };
         let status = if program.region == Region::Stack {
-            // This process itself, whose stack nobody has inherited. The processes that it
-            // forks end here.
+            // This process itself, whose stack no other process has inherited. Its forked processes
+            // end here.
             let me = rustix::process::getpid();
             run();
             if rustix::process::getpid() != me {
@@ -93,7 +93,7 @@ pub(crate) fn serve() -> io::Result<()> {
     Ok(())
 }
 
-/// Runs a scenario in a new process, and gives its wait status.
+/// Runs a scenario in a new process, and returns its wait status.
 fn run_forked(run: impl FnOnce(), shared: &Shared) -> io::Result<i32> {
     match fork() {
         Err(_) => {
@@ -115,7 +115,7 @@ fn run_forked(run: impl FnOnce(), shared: &Shared) -> io::Result<i32> {
     }
 }
 
-/// The next scenario; none if the runner has gone.
+/// The next scenario; `None` if the runner is gone.
 fn receive(mut socket: &UnixStream) -> io::Result<Option<(Request, Program)>> {
     let mut request = [0; Request::BYTES];
     match socket.read_exact(&mut request) {
@@ -134,7 +134,7 @@ fn receive(mut socket: &UnixStream) -> io::Result<Option<(Request, Program)>> {
     Ok(Some((Request::decode(&request), program)))
 }
 
-/// The file that a byte comes with.
+/// Receives the file that accompanies a byte.
 fn receive_file(socket: &UnixStream) -> io::Result<OwnedFd> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
@@ -151,7 +151,7 @@ fn receive_file(socket: &UnixStream) -> io::Result<OwnedFd> {
     Err(ErrorKind::UnexpectedEof.into())
 }
 
-/// The limits that scenarios count on, as far as they may be set.
+/// Sets the limits that scenarios rely on, as far as permitted.
 fn set_limits() {
     let set = |resource, wanted: Option<u64>| {
         let maximum = getrlimit(resource).maximum;
@@ -167,7 +167,7 @@ fn set_limits() {
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
-/// Removes a segment of System V, which goes when nobody has it attached.
+/// Removes a System V segment, which disappears when no process has it attached.
 pub(crate) fn remove_segment(id: i32) {
     // SAFETY: IPC_RMID reads and writes no memory of this process.
     unsafe { libc::shmctl(id, libc::IPC_RMID, std::ptr::null_mut()) };

@@ -1,4 +1,4 @@
-//! Filters of system calls.
+//! Seccomp filters.
 //!
 //! # References
 //! seccomp(2), PR_SET_NO_NEW_PRIVS(2const); Linux 6.18 `include/uapi/linux/seccomp.h`,
@@ -9,9 +9,9 @@ use rustix::io::Errno;
 /// An instruction of a filter.
 pub(crate) use libc::sock_filter as Instruction;
 
-/// Puts a filter on the calling thread and all that it will make or execute, for ever. Without
-/// CAP_SYS_ADMIN this works only if the thread may gain no privileges by execve(2) any more, which
-/// is then also set for ever. Allocates nothing, so that a forked child may call it.
+/// Installs a filter permanently on the calling thread and everything it makes or executes. Without
+/// CAP_SYS_ADMIN this also sets no_new_privs permanently: the thread can gain no privileges by
+/// execve(2). Allocates nothing, so a forked child may call it.
 pub(crate) fn install(filter: &[Instruction]) -> Result<(), Errno> {
     match set_filter(filter) {
         Err(Errno::ACCESS) => {

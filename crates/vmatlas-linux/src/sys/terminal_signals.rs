@@ -1,5 +1,4 @@
-//! Surviving the signals that a terminal sends to all of a job, while a program runs that they are
-//! meant for.
+//! Survives the terminal's signals to a job while a program runs for which they are meant.
 //!
 //! # References
 //! sigaction(2), termios(3), system(3).
@@ -10,9 +9,8 @@ use std::ptr::null_mut;
 /// Ctrl-C, Ctrl-\ and Ctrl-Z.
 const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGQUIT, libc::SIGTSTP];
 
-/// While this lives, those signals of the terminal that had their default action do nothing to
-/// this process. Unlike signals that are ignored, they have their default action again in a program
-/// that is executed.
+/// While this lives, the terminal's signals with default action have no effect on this process.
+/// Unlike ignored signals, they have their default action again in an executed program.
 pub(crate) struct Survive(Vec<(i32, libc::sigaction)>);
 
 impl Survive {

@@ -1,13 +1,13 @@
-//! Registers of a task that tests have stopped (ptrace(2)).
+//! Registers of a task that tests stop with ptrace(2).
 
 use crate::record::sink::Registers;
 use std::ptr::null_mut;
 
-/// A task that stands still until this is dropped, which must be in the thread that made it.
+/// A stopped task; must be dropped in the thread that stopped it.
 pub(crate) struct Stopped(libc::pid_t);
 
 impl Stopped {
-    /// Stops a task, and waits until it stands.
+    /// Stops a task, and waits for the stop.
     pub(crate) fn new(tid: u32) -> Stopped {
         let tid = libc::pid_t::try_from(tid).unwrap();
         // SAFETY: neither request touches our memory; rustix has no ptrace.

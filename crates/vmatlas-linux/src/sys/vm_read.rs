@@ -2,14 +2,14 @@
 
 use rustix::io::Errno;
 
-/// Reads the memory of a task from `address` on. Gives the number of bytes read, which is less
-/// where the memory ends or may not be read further on.
+/// Reads the memory of a task at `address`. Returns the number of bytes read, which is smaller if
+/// the readable memory ends first.
 ///
 /// # Errors
-/// `EFAULT` nothing there, `ESRCH` no such task, `EPERM` not allowed to (the rules of ptrace, see
-/// ptrace(2)), `ENOSYS` a kernel or a seccomp filter without this call.
+/// `EFAULT` nothing is readable at `address`, `ESRCH` no such task, `EPERM` not permitted by the
+/// rules of ptrace(2), `ENOSYS` the kernel or a seccomp filter lacks this call.
 pub(crate) fn read_memory(tid: u32, address: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
-    // Neither a thread's number nor an address of the target is ever out of these ranges.
+    // Task ids and user addresses are always in these ranges.
     let tid = libc::pid_t::try_from(tid).map_err(|_| Errno::SRCH)?;
     let address = usize::try_from(address).map_err(|_| Errno::FAULT)?;
     let local = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };

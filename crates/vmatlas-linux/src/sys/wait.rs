@@ -1,9 +1,9 @@
-//! wait4(2) for what the calling thread traces, with a time limit.
+//! wait4(2) with a time limit, for the tracees of the calling thread.
 //!
-//! wait4 has no time limit and nothing else wakes it, so a timer sends this thread a signal, over
-//! and over: what comes just before the wait is not lost. The signal is one of real time that nobody
-//! uses. It may interrupt other calls of the thread, which std and rustix repeat; to let it in only
-//! while waiting would cost two calls more for each stop of a task.
+//! wait4 has no time limit, so a timer interrupts it with a signal. The timer repeats, because the
+//! first signal may arrive just before the wait. It uses an otherwise unused real-time signal. The
+//! signal may also interrupt other calls of the thread, which std and rustix repeat; unblocking it
+//! only while waiting would cost two more calls for each stop.
 //!
 //! # References
 //! wait4(2), timer_create(2); Linux 6.18 `kernel/exit.c`.
@@ -17,18 +17,18 @@ use std::time::{Duration, Instant};
 /// A set of signals.
 pub(crate) type Signals = libc::sigset_t;
 
-/// What waiting gave.
+/// The result of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
     /// A task changed its state, with its wait status.
     Status(u32, i32),
-    /// The time is over, or was.
+    /// The time limit has passed.
     Timeout,
-    /// There is nobody to wait for.
+    /// There is no task to wait for.
     Nobody,
 }
 
-/// The signal of the timers, with a handler that does nothing. Once for the whole program.
+/// The timer signal, with a handler that does nothing. Installed once per program.
 fn timer_signal() -> Option<i32> {
     extern "C" fn nothing(_: libc::c_int) {}
     static SIGNAL: OnceLock<Option<i32>> = OnceLock::new();
@@ -54,7 +54,7 @@ fn timer_signal() -> Option<i32> {
     *SIGNAL.get_or_init(|| (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev().find(|&signal| take(signal)))
 }
 
-/// The signals that the calling thread blocks.
+/// The blocked signals of the calling thread.
 pub(crate) fn signal_mask() -> Signals {
     let mut mask = MaybeUninit::<Signals>::zeroed();
     // SAFETY: the call writes the mask; all zeroes are a valid one.
@@ -64,7 +64,7 @@ pub(crate) fn signal_mask() -> Signals {
     }
 }
 
-/// Sets the signals that the calling thread blocks.
+/// Sets the blocked signals of the calling thread.
 pub(crate) fn set_signal_mask(mask: &Signals) {
     // SAFETY: reads the set. Which signals this thread takes is no matter of memory safety.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, null_mut()) };
@@ -79,21 +79,21 @@ pub(crate) fn block(signal: i32) {
     set_signal_mask(&mask);
 }
 
-/// How long a task that was let go is looked for before this thread sleeps. In a storm of calls the
-/// next stop comes within some microseconds, and to wake a sleeping processor takes several times
-/// as long: 100,000 pairs of mmap and munmap took 0.65 of the time that they took without (2-core
-/// virtual machine, Linux 6.18).
+/// How long this thread polls for a resumed task before it sleeps. In a series of calls the next
+/// stop comes within some microseconds, and waking a sleeping processor takes several times as
+/// long: 100,000 pairs of mmap and munmap took 0.65 of the time without polling (2-core virtual
+/// machine, Linux 6.18).
 const SPIN: Duration = Duration::from_micros(50);
 
 /// Waits for the tracees of the thread that made it, and for no child of another thread.
 pub(crate) struct Waiter {
     timer: libc::timer_t,
-    /// Whether it looks for a while before it sleeps: another processor has to run the tasks then.
+    /// Whether it polls before it sleeps, which needs a second processor for the tasks.
     spins: bool,
 }
 
 impl Waiter {
-    /// For the calling thread, which must be the one that waits.
+    /// A waiter for the calling thread, the only one that may wait with it.
     pub(crate) fn new() -> Result<Waiter, Errno> {
         let signal = timer_signal().ok_or(Errno::AGAIN)?;
         let mut mask = signal_mask();
@@ -116,13 +116,14 @@ impl Waiter {
         Ok(Waiter { timer, spins: processors > 1 })
     }
 
-    /// Sets when the next waiting ends at the latest.
+    /// Sets the time limit of the next wait.
     pub(crate) fn set_limit(&self, limit: Duration) {
         let time = |duration: Duration| libc::timespec {
             tv_sec: i32::try_from(duration.as_secs()).unwrap_or(i32::MAX).into(),
             tv_nsec: libc::c_long::from(i32::try_from(duration.subsec_nanos()).unwrap_or(0)),
         };
-        // 0 would turn it off. It comes again, since the first may come just before the wait.
+        // 0 would disarm the timer. It repeats, because the first signal may arrive just before the
+        // wait.
         let limit = time(limit.max(Duration::from_micros(1)));
         let again = time(Duration::from_millis(20));
         let setting = libc::itimerspec { it_interval: again, it_value: limit };
@@ -130,7 +131,7 @@ impl Waiter {
         unsafe { libc::timer_settime(self.timer, 0, &raw const setting, null_mut()) };
     }
 
-    /// The next change of state of a task of this thread.
+    /// Waits for the next state change of a task of this thread.
     pub(crate) fn next(&self) -> Waited {
         if self.spins {
             let end = Instant::now() + SPIN;
@@ -152,7 +153,7 @@ impl Drop for Waiter {
     }
 }
 
-/// As wait4(2), of every kind of child or tracee, but only those of the calling thread.
+/// wait4(2) for every kind of child or tracee of the calling thread only.
 fn wait(pid: i32, options: i32) -> Waited {
     let mut status = 0;
     let options = libc::__WALL | libc::__WNOTHREAD | options;
@@ -168,8 +169,7 @@ fn wait(pid: i32, options: i32) -> Waited {
     }
 }
 
-/// Waits until a task of this thread has stopped or ended. If it ended, somebody else can still
-/// wait for it.
+/// Waits until a task of this thread has stopped or ended, without consuming the state change.
 pub(crate) fn peek(pid: u32) -> Option<Peeked> {
     loop {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
@@ -190,14 +190,14 @@ pub(crate) fn peek(pid: u32) -> Option<Peeked> {
     }
 }
 
-/// What [`peek`] saw.
+/// The result of [`peek`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peeked {
     Stopped,
     Ended,
 }
 
-/// Takes the change of state of a task that [`peek`] saw.
+/// Consumes the state change that [`peek`] saw.
 pub(crate) fn take(pid: u32) -> Waited {
     i32::try_from(pid).map_or(Waited::Nobody, |pid| wait(pid, libc::WNOHANG))
 }

@@ -1,4 +1,4 @@
-//! The prediction of `access` against what `open` does, for a matrix of readers, targets and mounts of
+//! Compares the prediction of `access` with `open` for a matrix of readers, targets and mounts of
 //! /proc. Each pair is predicted by the reader about itself, and by root on behalf of the reader.
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,8 +10,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use vmatlas_linux::access::{Credentials, Facts, Reader, Rule, Verdict, decide, gather};
 
 const TEST: &str = "access::prediction_equals_open";
-/// Set when this test runs itself again: the directory of the programs for `matrix`, or what
-/// `predict_as_reader` shall read.
+/// Set when this test runs itself again: the directory of the programs for `matrix`, or the paths
+/// for `predict_as_reader`.
 const ROLE: &str = "VMATLAS_ACCESS_ROLE";
 
 /// Name, steps of testdata/programs/access_child.c (see [`Stepper::command`] for `{…}`), and the id maps
@@ -186,7 +186,7 @@ fn prediction_equals_open() {
     }
 }
 
-/// Builds the programs and runs the matrix in a mount namespace of its own.
+/// Builds the programs and runs the matrix in a new mount namespace.
 fn start() {
     if let Some(missing) = missing() {
         assert!(
@@ -229,9 +229,9 @@ fn start() {
     assert!(status.unwrap().success(), "see above");
 }
 
-/// What this machine lacks to run the matrix.
+/// The feature that this machine lacks to run the matrix.
 fn missing() -> Option<&'static str> {
-    // Ubuntu's AppArmor takes the capabilities away that come with a new user namespace.
+    // Ubuntu's AppArmor removes the capabilities of a new user namespace.
     let restricted = fs::read_to_string("/proc/sys/kernel/apparmor_restrict_unprivileged_userns");
     if !rustix::process::geteuid().is_root() {
         Some("needs root to become other users")
@@ -242,7 +242,7 @@ fn missing() -> Option<&'static str> {
     }
 }
 
-/// Starts all targets, lets each reader open each, and compares.
+/// Starts all targets, makes each reader open each target, and compares.
 fn matrix(dir: &Path) {
     let mounts: Vec<PathBuf> = MOUNTS.iter().map(|(name, _)| dir.join(name)).collect();
     for (path, (_, options)) in mounts.iter().zip(MOUNTS) {
@@ -372,26 +372,26 @@ impl Cell {
     }
 }
 
-/// Who predicts.
+/// The predictor.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum By {
     /// Root, on behalf of the reader.
     Root,
     /// The reader.
     Reader,
-    /// The reader, but without what the kernel answered it to the same check. It is told of Landlock.
+    /// The reader without the kernel's answers to the same check, but with the Landlock fact.
     Blind,
 }
 
-/// The cells where a prediction may be unknown.
+/// Whether a prediction may be unknown in this cell.
 fn may_be_unknown(by: By, reader: &str, cell: &Cell) -> bool {
     let target = |names: &[&str]| names.contains(&cell.target);
     match by {
-        // The files of a root process are root's, dumpable or not.
+        // Root owns the files of a root process, dumpable or not.
         By::Root if reader.starts_with("root without") => {
             target(&["root without capabilities", "namespace of root"])
         }
-        // Whether it was dumpable cannot be seen once it is dead.
+        // A dead process does not show whether it was dumpable.
         By::Root => {
             cell.mount != "plain" && target(&["zombie", "zombie not dumpable", "leader exited"])
         }
@@ -400,7 +400,7 @@ fn may_be_unknown(by: By, reader: &str, cell: &Cell) -> bool {
     }
 }
 
-/// What `open` and one `read` did.
+/// The results of `open` and of one `read`.
 #[derive(Copy, Clone, Debug)]
 struct Opened {
     errno: i32,
@@ -456,7 +456,7 @@ impl std::fmt::Display for Prediction {
     }
 }
 
-/// Counts what was compared, and collects what differs.
+/// Counts the comparisons, and collects the differences.
 #[derive(Default)]
 struct Tally {
     cells: BTreeMap<By, usize>,
@@ -475,7 +475,7 @@ impl Tally {
                 may_be_unknown(by, reader, cell)
             }
             Some(0) => done.errno == 0 && prediction.empty == (done.bytes == 0),
-            // Whether a lookup is cached shows only to the reader that tries.
+            // Only the reader that tries finds out whether a lookup is cached.
             Some(_) if by != By::Reader && cell.mount == "ptraceable" && done.errno == 1 => {
                 prediction.errno == Some(Errno::NOENT.raw_os_error())
             }
@@ -497,7 +497,7 @@ impl Tally {
         assert_eq!(unknown.get(&By::Reader), None);
         let blind = (unknown[&By::Blind], cells[&By::Blind]);
         assert!(blind.0 < blind.1 * 3 / 4, "the reader's own facts say too little: {blind:?}");
-        // The matrix must have met every answer of the kernel, or it proves little.
+        // The matrix must cover every answer of the kernel.
         let code = |errno: Errno| (errno.raw_os_error(), false);
         let met =
             [(0, false), (0, true), code(Errno::ACCESS), code(Errno::PERM), code(Errno::NOENT)];
@@ -514,8 +514,8 @@ struct Stepper {
 }
 
 impl Stepper {
-    /// `{user}` and the like are steps to become somebody, `{ns of TARGET}` is a file, and other `{…}` are
-    /// programs that `start` has put into `dir`.
+    /// `{user}` and the like are steps to change the user, `{ns of TARGET}` is a file, and other
+    /// `{…}` are programs that `start` has put into `dir`.
     fn command(dir: &Path, pids: &BTreeMap<&str, u32>, steps: &str) -> Command {
         let mut steps = steps
             .replace("{user}", "groups= gid=12345,12345,12345 uid=12345,12345,12345")

@@ -1,4 +1,4 @@
-//! Processes built to be looked at, from testdata/programs.
+//! Child processes for tests, from testdata/programs.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 use vmatlas_linux::{Process, ProcessId};
 use vmatlas_maps::AddressRange;
 
-/// A program of testdata/programs, compiled once for each run of the tests.
+/// A program of testdata/programs, compiled once per test run.
 pub(crate) fn program(name: &str) -> PathBuf {
     program_as(name, name, &[])
 }
 
-/// The same, compiled with other options and put under a name of its own.
+/// The same, compiled with other options under another name.
 pub(crate) fn program_as(name: &str, compiled_as: &str, options: &[&str]) -> PathBuf {
     once(compiled_as, |path| {
         let source = format!("{}/../../testdata/programs/{name}.c", env!("CARGO_MANIFEST_DIR"));
@@ -27,13 +27,13 @@ pub(crate) fn program_as(name: &str, compiled_as: &str, options: &[&str]) -> Pat
     })
 }
 
-/// A file that `make` makes, once for each run of the tests.
+/// A file that `make` creates once per test run.
 pub(crate) fn once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     static MADE: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     let make = || {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        // Another run of the tests may be executing the last one.
+        // Another test run may be executing the existing file.
         let new = path.with_extension(format!("new-{}", std::process::id()));
         make(&new);
         fs::rename(new, &path).unwrap();
@@ -42,7 +42,7 @@ pub(crate) fn once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     made.get_or_insert_default().entry(name.to_owned()).or_insert_with(make).clone()
 }
 
-/// Whether this is root; if not, says that the test is skipped. In CI it has to be.
+/// Whether this is root; otherwise reports the test as skipped, which CI does not allow.
 pub(crate) fn root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
@@ -52,18 +52,19 @@ pub(crate) fn root() -> bool {
     root
 }
 
-/// What this machine lacks for a test. In CI it has to be there.
+/// Reports a feature that this machine lacks for a test. CI does not allow this.
 pub(crate) fn lacks(what: &str) {
     assert!(std::env::var_os("CI").is_none(), "CI must provide what is missing here: {what}");
     eprintln!("skipped: {what}");
 }
 
-/// What a test goes without, in CI as well: what the kernel lacks, or one of several programs.
+/// Reports a feature that a test skips, also in CI: a missing kernel feature, or one of several
+/// programs.
 pub(crate) fn skipped(what: &str) {
     eprintln!("skipped: {what}");
 }
 
-/// A process that is killed when this is dropped.
+/// A process that is killed on drop.
 pub(crate) struct Child {
     child: std::process::Child,
     input: Option<ChildStdin>,
@@ -82,7 +83,7 @@ impl Child {
         Child { child, input, output }
     }
 
-    /// odd_process in one of its modes, and the first line that it prints.
+    /// Starts odd_process in a mode, and returns the first line that it prints.
     pub(crate) fn odd(mode: &str) -> (Child, String) {
         let mut child = Child::start(Command::new(program("odd_process")).arg(mode));
         let line = child.line();
@@ -105,7 +106,7 @@ impl Child {
         line.trim_end().to_owned()
     }
 
-    /// Gives it a line.
+    /// Sends it a line.
     pub(crate) fn say(&mut self, line: &str) {
         let input = self.input.as_mut().unwrap();
         input.write_all(line.as_bytes()).unwrap();
@@ -113,7 +114,7 @@ impl Child {
         input.flush().unwrap();
     }
 
-    /// What it prints up to `ready`.
+    /// The lines that it prints up to `ready`.
     pub(crate) fn until_ready(&mut self) -> Vec<String> {
         std::iter::from_fn(|| Some(self.line()).filter(|line| line != "ready")).collect()
     }
@@ -135,7 +136,7 @@ impl Drop for Child {
     }
 }
 
-/// A file_child, which does what it is told.
+/// A file_child process, which executes commands.
 pub(crate) struct FileChild(Child);
 
 impl FileChild {
@@ -151,7 +152,7 @@ impl FileChild {
         self.0.process()
     }
 
-    /// Gives a command that is not answered.
+    /// Sends a command without waiting for an answer.
     pub(crate) fn tell(&mut self, verb: &str, words: &[&OsStr]) {
         let words = std::iter::once(OsStr::new(verb)).chain(words.iter().copied());
         let mut command: Vec<u8> =
@@ -169,12 +170,12 @@ impl FileChild {
         range(&self.ask("map", &[path.as_ref()]))
     }
 
-    /// Maps a new file of a directory that has no name.
+    /// Maps a new unnamed file of a directory.
     pub(crate) fn map_unnamed(&mut self, dir: &Path) -> AddressRange {
         range(&self.ask("tmpfile", &[dir.as_os_str()]))
     }
 
-    /// Gives it a mount namespace of its own, of which nothing gets out.
+    /// Moves it to a new private mount namespace.
     pub(crate) fn unshare_mounts(&mut self) {
         self.ask("mountns", &[]);
     }
@@ -193,19 +194,19 @@ impl FileChild {
         assert_eq!(self.ask("run", &words), "done");
     }
 
-    /// Mounts a file system with a file, `file`, that a child of its own serves, whose pid is
-    /// given.
+    /// Mounts a file system with one file, `file`, served by its own child, and returns the child's
+    /// pid.
     pub(crate) fn mount_fuse(&mut self, dir: &Path) -> u32 {
         self.ask("fuse", &[dir.as_os_str()]).parse().unwrap()
     }
 
-    /// A path as the process sees it, for this test.
+    /// The path for this test of a path that the process sees.
     pub(crate) fn seen(&self, path: impl AsRef<Path>) -> PathBuf {
         seen(self.pid(), path)
     }
 }
 
-/// A path as a process sees it, for this test.
+/// The path for this test of a path that a process sees.
 pub(crate) fn seen(pid: u32, path: impl AsRef<Path>) -> PathBuf {
     let mut seen = OsString::from(format!("/proc/{pid}/root"));
     seen.push(path.as_ref());
@@ -216,7 +217,7 @@ pub(crate) fn process(pid: u32) -> Process {
     Process::open(Path::new("/proc"), ProcessId { pid, tid: None }).unwrap()
 }
 
-/// `7f00-7f01`.
+/// Parses `7f00-7f01`.
 pub(crate) fn range(text: &str) -> AddressRange {
     let (start, end) = text.split_once('-').unwrap_or_else(|| panic!("no range: {text:?}"));
     let address = |text| u64::from_str_radix(text, 16).unwrap();

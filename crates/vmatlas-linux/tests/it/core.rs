@@ -1,4 +1,4 @@
-//! Core dumps of the running kernel against gdb and binutils.
+//! Compares core dumps of the running kernel with gdb and binutils.
 
 use crate::child::program;
 use crate::elf::run;
@@ -12,7 +12,7 @@ use vmatlas_linux::{CoreFile, file_with_build_id};
 use vmatlas_maps::{AddressRange, Maps};
 use vmatlas_object::Memory as _;
 
-/// A core dump, and the maps that its process wrote just before.
+/// A core dump, and the maps that its process copied just before.
 struct Dumped {
     dir: TempDir,
     core: CoreDump<CoreFile>,
@@ -20,7 +20,7 @@ struct Dumped {
 }
 
 impl Dumped {
-    /// Runs a program in a directory of its own until the kernel dumps its core.
+    /// Runs a program in a new directory until the kernel dumps its core.
     fn of(program: &Path, argument: &str) -> Option<Dumped> {
         let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
         if pattern.starts_with(['|', '/']) {
@@ -142,7 +142,7 @@ fn images_have_the_build_ids_of_their_files() {
         assert_eq!(ours.as_deref(), id, "{name}");
         let id = image.build_id.clone().unwrap();
         let file = file_with_build_id(&image.facts.name, &id).unwrap();
-        // The bias puts segments where the rows are, as the file's own headers do.
+        // The bias puts segments at the rows, according to the file's own headers.
         for row in dumped.maps.iter().filter(|row| row.name == image.facts.name) {
             let address = row.range.start.wrapping_sub(image.facts.bias);
             assert!(file.segments().iter().any(|segment| {
@@ -173,16 +173,16 @@ fn memory_is_the_process_s() {
             core.read(range.start, &mut bytes) == 8192 && bytes.iter().all(|&byte| byte == 7)
         })
         .collect();
-    // Private memory and memory that is shared; not that of MADV_DONTDUMP.
+    // Private and shared memory, without that of MADV_DONTDUMP.
     assert_eq!(sevens.len(), 2, "{sevens:x?}");
     let undumped = core.maps().iter().filter(|row| {
         row.perms.write() && row.range.size() == 8192 && core.dumped(row.range).size() == 0
     });
-    // Of files that are shared the kernel writes nothing by default, either.
+    // By default the kernel does not dump shared file mappings either.
     assert!(undumped.count() >= 1);
 }
 
-/// A kernel counts mappings, as root may let it have many.
+/// The kernel counts mappings in the header; root may allow this many.
 #[test]
 fn of_more_mappings_than_65535() {
     const MOST: &str = "/proc/sys/vm/max_map_count";
@@ -206,8 +206,8 @@ fn of_more_mappings_than_65535() {
     assert!(dumped.maps.len() > 70_000);
     let ranges = |maps: &Maps| maps.iter().map(|row| row.range).collect::<Vec<_>>();
     assert!(ranges(&dumped.maps) == ranges(dumped.core.maps()));
-    // The kernel does not write the names of so many, unless kernel.core_file_note_size_limit lets
-    // it. The dynamic linker has those of libraries, by the way it found them.
+    // The kernel omits so many names unless kernel.core_file_note_size_limit allows them. The
+    // dynamic linker's list has those of libraries.
     let warned = dumped.core.warnings().iter().map(ToString::to_string);
     let text: Vec<String> = warned.collect();
     let limit = fs::read_to_string("/proc/sys/kernel/core_file_note_size_limit");

@@ -1,4 +1,4 @@
-//! ELF facts against binutils, the kernel's auxiliary vector, and a linear scan.
+//! Compares ELF facts with binutils, the kernel's auxiliary vector, and a linear scan.
 
 use std::{
     collections::BTreeMap,
@@ -19,8 +19,8 @@ use vmatlas_linux::elf::{
 // ---------------------------------------------------------------- binutils and the programs to
 // look at
 
-/// What a command prints; `None`, said on stderr, where it is not installed or fails. In CI it has
-/// to work.
+/// The output of a command; `None` with a message on stderr if it is not installed or fails. CI
+/// does not allow this.
 pub(crate) fn run(command: &mut Command) -> Option<String> {
     let output = command.env("LC_ALL", "C").stdin(Stdio::null()).output();
     match &output {
@@ -51,7 +51,7 @@ void _start_here(void) { main(0, 0); }
 "#;
 const INLINE: &str = "static inline int twice(int x)\n{\n  x += 1;\n  return x + x;\n}\n";
 
-/// The programs made for these tests, of every shape that a linker gives them.
+/// The programs compiled for these tests, in every shape that a linker produces.
 struct Programs {
     dir: TempDir,
     made: Vec<PathBuf>,
@@ -98,7 +98,7 @@ impl Programs {
         programs.compile("static", "-g -static");
         programs.compile("shared.so", "-g -shared -fPIC -Wl,-soname,libshared.so.1");
         programs.compile("one-segment", "-g -nostdlib -static -Wl,-N,-e,_start_here");
-        // No 32-bit C library is needed for this one.
+        // This one needs no 32-bit C library.
         programs.compile("32-bit", "-g -m32 -nostdlib -fno-pic -no-pie -Wl,-e,_start_here");
         programs.compile("no-build-id", "-Wl,--build-id=none");
         programs.objcopy("pie", "stripped", &["--strip-all"]);
@@ -111,7 +111,7 @@ impl Programs {
         programs
     }
 
-    /// All shapes, and what programs of this machine there are.
+    /// All shapes, and the installed programs of this machine.
     fn and_installed(&self) -> impl Iterator<Item = PathBuf> {
         let installed = [
             "/bin/bash",
@@ -156,7 +156,7 @@ fn hex(text: &str) -> u64 {
     u64::from_str_radix(text.trim_start_matches("0x"), 16).unwrap()
 }
 
-/// Numbers that look random and are the same in every run (splitmix64).
+/// Reproducible pseudo-random numbers (splitmix64).
 struct Random(u64);
 
 impl Random {
@@ -245,7 +245,7 @@ fn headers_are_those_of_readelf() {
             .map(|s| (s.name.clone(), s.kind.to_string(), s.addr, s.offset, s.size, s.link))
             .collect();
         let theirs = sections.iter().map(|s| {
-            // readelf says VERSYM and so on for what elf.h calls SHT_GNU_versym.
+            // readelf prints VERSYM and so on for elf.h's SHT_GNU_versym.
             let mut s = s.clone();
             s.1 = match &s.1[..] {
                 "VERSYM" => "GNU_VERSYM".into(),
@@ -297,7 +297,7 @@ fn names_and_machines() {
     assert_eq!(ppc.segment_at_offset(0xb1).unwrap().index, 0);
 }
 
-/// The innermost answer is the row of readelf that has the address.
+/// The innermost result is the row of readelf that contains the address.
 #[test]
 fn segments_and_sections_at_addresses() {
     for path in Programs::all().and_installed() {
@@ -355,7 +355,7 @@ fn rows(maps: &str) -> BTreeMap<String, Vec<FileMapping>> {
     rows
 }
 
-/// The kernel says in the auxiliary vector where it put the program and the dynamic linker.
+/// The auxiliary vector has the addresses of the program and the dynamic linker.
 #[test]
 fn load_bias_is_the_kernels() {
     let mut programs = Programs::new();
@@ -469,13 +469,13 @@ struct NaiveSymbol {
     name: String,
 }
 
-/// `readelf -s` of one table.
+/// One table of `readelf -s`.
 fn naive_symbols(path: &Path, table: &str) -> Option<Vec<NaiveSymbol>> {
     let text = run(Command::new("readelf").args(["-sW"]).arg(path))?;
     let header = format!("Symbol table '{table}'");
     let rows = text.lines().skip_while(|line| !line.starts_with(&header)).skip(2);
     let symbols = rows.take_while(|line| !line.is_empty()).filter_map(|line| {
-        // Ndx and name come last, but for a version's number: "puts@GLIBC_2.2.5 (3)".
+        // Ndx and name come last, except for a version's number: "puts@GLIBC_2.2.5 (3)".
         let mut words: Vec<&str> = line.split_whitespace().collect();
         words.pop_if(|word| word.starts_with('('));
         let [_, value, size, kind, bind, _, .., ndx, name] = &words[..] else {
@@ -496,7 +496,7 @@ fn naive_symbols(path: &Path, table: &str) -> Option<Vec<NaiveSymbol>> {
     Some(symbols.collect())
 }
 
-/// The documented choice, by looking at every symbol.
+/// The documented choice, by a linear scan.
 fn naive_lookup<'a>(
     elf: &ElfFile,
     symbols: &'a [NaiveSymbol],
@@ -519,7 +519,7 @@ fn naive_lookup<'a>(
         .then_some(label)
 }
 
-/// By `.gnu.hash` where only dynamic symbols are asked for, else by the whole table.
+/// Through `.gnu.hash` for dynamic symbols only, otherwise through the whole table.
 #[test]
 fn symbols_are_found_by_their_names() {
     const NAMES: &[&str] = &[
@@ -609,7 +609,7 @@ fn symbols_are_those_of_a_scan_of_readelf() {
             let name = path.display();
             match (ours, theirs) {
                 (Some(ours), Some((theirs, source))) => {
-                    // Names that stand for the same bytes with the same rank: any will do.
+                    // Names for the same bytes with the same rank: any is accepted.
                     assert_eq!(ours.vaddr, theirs.value, "{name} {vaddr:#x} {ours:?} {theirs:?}");
                     assert_eq!(ours.size, theirs.size, "{name} {vaddr:#x} {ours:?} {theirs:?}");
                     assert_eq!(ours.offset, vaddr - theirs.value);
@@ -656,7 +656,7 @@ fn aliases_and_labels() {
     assert_eq!(name_at(&elf, 3), "", "thread-local symbols have no address");
 }
 
-/// A mapping symbol (`$x`) is where code begins, and no name.
+/// A mapping symbol (`$x`) marks the start of code and is not a name.
 #[test]
 fn mapping_symbols_are_no_names() {
     let mut programs = Programs::new();
@@ -668,19 +668,19 @@ fn mapping_symbols_are_no_names() {
     let Some(path) = programs.compile("program", flags) else { return };
     let f = naive_symbols(&path, ".symtab").unwrap().iter().find(|s| s.name == "f").unwrap().value;
     assert_eq!(name_at(&read(&path), f + 1), "$x+0");
-    // The same file, said to be for AArch64.
+    // The same file with the machine set to AArch64.
     let file = File::options().write(true).open(&path).unwrap();
     file.write_all_at(&183_u16.to_le_bytes(), 18).unwrap();
     assert_eq!(name_at(&read(&path), f + 1), "f+1");
     assert_eq!(name_at(&read(&path), f + 2), "g+0");
-    // For ARM the lowest bit of a function's address says that it is Thumb code.
+    // For ARM the lowest bit of a function's address marks Thumb code.
     file.write_all_at(&40_u16.to_le_bytes(), 18).unwrap();
     assert_eq!(name_at(&read(&path), (f + 2) & !1), if f % 2 == 0 { "g+0" } else { "f+1" });
 }
 
 // ---------------------------------------------------------------- debug files
 
-/// A stripped program with a debug file that only the debug link names, in each place it may be.
+/// A stripped program with a debug file that only the debug link names, in each possible place.
 #[test]
 fn debug_files_by_link() {
     let mut programs = Programs::new();
@@ -723,7 +723,7 @@ fn debug_files_by_link() {
         assert_eq!(open(read(&program)).symbol_at(local.value).unwrap(), None);
         fs::remove_file(place).unwrap();
     }
-    // A pipe in the place of a debug file is passed over, and not waited for.
+    // A pipe in place of a debug file is skipped without blocking.
     if run(Command::new("mkfifo").arg(&beside)).is_some() {
         assert_eq!(read(&program).symbol_at(local.value).unwrap(), None);
     }
@@ -768,13 +768,13 @@ fn lines_are_those_of_addr2line() {
     programs.compile("dwarf2", "-gdwarf-2 -no-pie");
     programs.compile("dwarf4", "-gdwarf-4 -ffunction-sections");
     programs.compile("32-bit", "-g -m32 -nostdlib -fno-pic -no-pie -Wl,-e,_start_here");
-    // Of version 5 in the 64-bit format, addr2line 2.40 reads the strings wrongly.
+    // addr2line 2.40 misreads the strings of version 5 in the 64-bit format.
     programs.compile("dwarf64", "-gdwarf-4 -gdwarf64");
     programs.objcopy("pie", "zlib", &["--compress-debug-sections=zlib"]);
     programs.objcopy("pie", "zstd", &["--compress-debug-sections=zstd"]);
-    // libc has its DWARF in a debug file where libc6-dbg is installed.
+    // libc's DWARF is in a debug file if libc6-dbg is installed.
     let (mut compared, mut lines, mut other_file) = (0, 0, 0);
-    // And addr2line takes 9 s for node.
+    // addr2line takes 9 s for node.
     for path in programs.and_installed().filter(|path| !path.ends_with("node")) {
         let elf = read(&path);
         let mut random = Random(3);
@@ -813,8 +813,8 @@ fn lines_are_those_of_addr2line() {
             let (ours_file, ours_line) = ours.rsplit_once(':').unwrap();
             let (theirs_file, theirs_line) = theirs.rsplit_once(':').unwrap();
             assert_eq!(ours_line, theirs_line, "{} {vaddr:#x} {ours} {theirs}", path.display());
-            // A relative directory of the compilation (Debian's libc: `./elf`) is in DWARF 5 twice,
-            // and addr2line shows it so.
+            // DWARF 5 has a relative compilation directory (Debian's libc: `./elf`) twice, and
+            // addr2line prints it twice.
             if !plain(theirs_file).ends_with(plain(ours_file).trim_start_matches("./")) {
                 eprintln!("{} {vaddr:#x} {ours} {theirs}", path.display());
                 other_file += 1;
@@ -824,8 +824,8 @@ fn lines_are_those_of_addr2line() {
         }
     }
     assert!(compared > 1000 && lines > 500, "only {compared} addresses, {lines} with lines");
-    // Where a unit of DWARF 5 is mostly an included file, addr2line 2.40 names the includer; gdb
-    // and llvm-addr2line do not, nor do we.
+    // If a unit of DWARF 5 consists mostly of an included file, addr2line 2.40 names the includer;
+    // gdb, llvm-addr2line and we do not.
     assert!(other_file * 50 < lines, "{other_file} of {lines} are in another file");
 }
 
@@ -851,7 +851,7 @@ fn demangled_names() {
             _ => assert_eq!(ours, expect),
         }
     }
-    // What a hostile symbol table may hold: nesting without end, growth without end.
+    // Possible contents of a hostile symbol table: endless nesting and growth.
     let started = Instant::now();
     let nested = [b"_Z1f".to_vec(), vec![b'P'; 30000], b"i".to_vec()].concat();
     let doubled = (0..60).fold(b"_Z1f1a".to_vec(), |mut name, n: u32| {
@@ -879,7 +879,7 @@ fn demangled_names() {
 
 // ---------------------------------------------------------------- damage
 
-/// Asks everything.
+/// Calls all queries.
 fn exercise(bytes: &[u8], file: &File, addresses: &[u64]) -> Result<(), ElfError> {
     file.set_len(0).unwrap();
     file.write_all_at(bytes, 0).unwrap();
@@ -934,7 +934,7 @@ fn damaged_files_are_errors_and_quick() {
             let mut bytes = seed.clone();
             let flips = 1 + random.below(3);
             for _ in 0..flips {
-                // The headers decide most: half of the changes go there and to the section headers
+                // The headers matter most: half of the changes go there and to the section headers
                 // at the end.
                 let at = match random.below(4) {
                     0 => random.below(bytes.len().min(800) as u64),
@@ -987,7 +987,7 @@ fn errors_say_where() {
     let (pipe, _writer) = std::io::pipe().unwrap();
     assert!(elf::read(File::from(std::os::fd::OwnedFd::from(pipe))).unwrap().is_none());
 
-    // A program whose end was cut off: what is left is read, and the loss is told.
+    // A truncated program: the rest is read, and the loss is reported.
     let mut programs = Programs::new();
     let Some(path) = programs.compile("program", "-no-pie") else { return };
     let whole = fs::read(&path).unwrap();
@@ -998,7 +998,7 @@ fn errors_say_where() {
     assert_eq!(elf.symbol_at(elf.entry()).unwrap(), None);
 }
 
-/// A file that claims tables of many gigabytes, and has them as a hole.
+/// A file that claims tables of many gigabytes and has a hole in their place.
 #[test]
 fn sparse_files_cost_nothing() {
     let mut programs = Programs::new();

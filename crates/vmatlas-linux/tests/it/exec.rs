@@ -1,4 +1,4 @@
-//! The model of execve(2) against programs stopped before their first instruction.
+//! Compares the model of execve(2) with programs stopped before their first instruction.
 
 use crate::child::{Child, lacks, program, skipped};
 use std::collections::{BTreeSet, HashMap};
@@ -17,10 +17,10 @@ const AT_ENTRY: u64 = 9;
 const AT_SYSINFO_EHDR: u64 = 33;
 const ENVIRONMENT: &str = "WORDS=in the environment";
 
-/// A program at its first instruction.
+/// A program stopped at its first instruction.
 struct Started {
     _child: Child,
-    /// `killed` instead of a pid: the kernel gave up when the old address space was gone.
+    /// The pid, or `killed` if the kernel failed after it had removed the old address space.
     pid: Result<u32, String>,
     words: Vec<Vec<u8>>,
     flags: String,
@@ -56,14 +56,14 @@ impl Started {
         words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect()
     }
 
-    /// A field of stat, as proc(5) counts them.
+    /// A field of stat, numbered as in proc(5).
     fn stat(&self, field: usize) -> u64 {
         let stat = String::from_utf8_lossy(&self.proc("stat")).into_owned();
         let (_, fields) = stat.rsplit_once(") ").unwrap();
         fields.split_whitespace().nth(field - 3).unwrap().parse().unwrap()
     }
 
-    /// Whether it was started with a flag of exec_stop.
+    /// Whether it was started with this flag of exec_stop.
     fn has(&self, flag: char) -> bool {
         self.flags.contains(flag)
     }
@@ -83,13 +83,13 @@ fn profile() -> KernelProfile {
     profile
 }
 
-/// Where the memory ends that an image with this bias spans.
+/// The end of the memory of an image with this bias.
 fn end_of(image: &Image, bias: u64) -> u64 {
     let end = image.segments.iter().map(|s| s.vaddr + s.memory_size).max().unwrap();
     (bias + end).next_multiple_of(4096)
 }
 
-/// The image of a program file; device and inode are those that its rows show.
+/// The image of a program file, with device and inode from its rows.
 fn image(path: &Path, rows: &Maps) -> (Image, ElfFile) {
     let path = path.canonicalize().unwrap();
     let name = path.as_os_str().as_bytes();
@@ -99,8 +99,8 @@ fn image(path: &Path, rows: &Maps) -> (Image, ElfFile) {
     (elf::exec_image(&elf, &File::new(name, device, inode)), elf)
 }
 
-/// Compares what the model makes of a program with the kernel's rows, flags and program break;
-/// says how many rows there were.
+/// Compares the model of a program with the kernel's rows, flags and program break; returns the
+/// number of rows.
 fn check(what: &str, started: &Started) -> usize {
     let mut profile = profile();
     if started.has('s') {
@@ -127,7 +127,7 @@ fn check(what: &str, started: &Started) -> usize {
     let before_vdso: u64 = vdso.iter().take_while(|(s, _)| *s != Special::Vdso).map(|v| v.1).sum();
     let vdso_size: u64 = vdso.iter().map(|v| v.1).sum();
 
-    // What is randomised is given, all else follows.
+    // Randomised addresses are taken from the kernel; the rest follows.
     let stack_end = match rows.iter().find(|row| row.kind() == Kind::Stack) {
         Some(row) if !fixed => row.range.end,
         _ => profile.task_size,
@@ -193,8 +193,8 @@ fn check_flags(what: &str, space: &AddressSpace, smaps: &str) {
         if let Some(flags) = line.strip_prefix("VmFlags:") {
             let Some(flags_of_model) = space.flags(start) else { continue };
             let model: BTreeSet<&str> = flags_of_model.letters().collect();
-            // Not followed: soft-dirty, what kernels may seal of their own, and VM_DENYWRITE, that
-            // the mappings of a program and its interpreter had up to 5.14.
+            // Not modelled: soft-dirty, mappings that the kernel seals itself, and VM_DENYWRITE,
+            // which the mappings of a program and its interpreter had up to 5.14.
             let others = ["sd", "sl", "dw"];
             let kernel = flags.split_whitespace().filter(|flag| !others.contains(flag));
             let kernel: BTreeSet<&str> = kernel.collect();
@@ -290,7 +290,7 @@ fn page_zero_is_mapped() {
     check("page zero", &started);
 }
 
-/// Numbers that look random and are the same in every run (splitmix64).
+/// Reproducible pseudo-random numbers (splitmix64).
 struct Random(u64);
 
 impl Random {
@@ -313,10 +313,10 @@ const PT_LOAD: u32 = 1;
 const PT_INTERP: u32 = 3;
 const PT_GNU_STACK: u32 = 0x6474_e551;
 
-/// An ELF file of eight pages that is never run, with up to five segments of all sorts.
+/// An ELF file of eight pages that is never run, with up to five segments of all kinds.
 fn elf(kind: u16, random: &mut Random, base: u64, interpreter: Option<&Path>) -> Vec<u8> {
     let mut headers: Vec<(u32, u32, [u64; 5])> = vec![];
-    // What spans a huge page may be put where one fits, if the file system is for that.
+    // An image larger than a huge page may be aligned to one, if the file system supports it.
     let far = if kind == ET_EXEC { 0x20_0000 } else { 0x2_0000 };
     let mut next = base + random.one_of(&[0, 0, 0, 0x40, 0x2_1040]);
     for number in 0..=random.below(5) {
@@ -368,7 +368,7 @@ fn elf(kind: u16, random: &mut Random, base: u64, interpreter: Option<&Path>) ->
     bytes
 }
 
-/// As many as `EXEC_SEEDS` says.
+/// Tests as many programs as `EXEC_SEEDS` says.
 #[test]
 fn programs_that_no_linker_makes() {
     use std::os::unix::fs::PermissionsExt as _;
@@ -395,7 +395,7 @@ fn programs_that_no_linker_makes() {
         });
         let (kind, base) = random.one_of(&[(ET_EXEC, 0x40_0000), (ET_DYN, 0), (ET_DYN, 0x8000)]);
         if kind == ET_DYN && interpreter.is_none() && five_levels {
-            // Such a one can end up above the 47 bits that programs otherwise get.
+            // Such a program can exceed the usual 47 address bits.
             continue;
         }
         let program = elf(kind, &mut random, base, interpreter.as_deref());

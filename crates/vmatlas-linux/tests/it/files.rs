@@ -1,4 +1,4 @@
-//! Names made certain, and files opened, against file systems that were made to mislead.
+//! Tests names and opened files on misleading file systems.
 
 use crate::child::{FileChild, lacks, process, root, seen, signal, skipped};
 use std::fs::{self, File};
@@ -13,7 +13,7 @@ use vmatlas_linux::files::{FileTruth, FileTruths, Files, Now};
 use vmatlas_linux::{Error, Source, within};
 use vmatlas_maps::{AddressRange, Maps};
 
-/// The process that reads as another user: what it shall look at.
+/// Set for the process that reads as another user: its task.
 const ROLE: &str = "VMATLAS_FILES_ROLE";
 const NOBODY: u32 = 65534;
 
@@ -26,7 +26,7 @@ fn not_certain(truth: FileTruth) -> FileTruth {
     FileTruth { certain: false, ..truth }
 }
 
-/// What is known of the files of a process.
+/// The facts about a process's files.
 struct Seen {
     files: Files,
     maps: Maps,
@@ -62,7 +62,7 @@ impl Seen {
         self.files.open(&self.maps.get(index).unwrap(), self.truths.get(index))
     }
 
-    /// What a row's file begins with.
+    /// The start of a row's file.
     fn content(&self, range: AddressRange) -> Option<String> {
         let mut content = String::new();
         self.open(range)?.read_to_string(&mut content).unwrap();
@@ -75,7 +75,7 @@ fn shown(truth: &FileTruth) -> String {
     format!("{} deleted={deleted:?} certain={certain} {now:?}", path.escape_ascii())
 }
 
-/// A file that says its own name, in a page of its own.
+/// Creates a file of one page that contains its own name.
 fn make(path: impl AsRef<Path>) -> PathBuf {
     make_with(path.as_ref(), &path.as_ref().file_name().unwrap().to_string_lossy())
 }
@@ -93,14 +93,14 @@ struct Case {
     content: String,
 }
 
-/// Names that mislead, in a directory: what is true of each, and what the mapped file contains.
-/// Without privileges it is not known how many links a file has.
+/// Creates misleading names in a directory, with the expected facts and contents of each. Without
+/// privileges the number of links is unknown.
 fn mislead(child: &mut FileChild, dir: &Path, links_known: bool) -> Vec<Case> {
     let gone = |now| if links_known { now } else { Now::Unknown };
     let pid = child.pid();
     let at = |path: &Path| seen(pid, path);
     let mut cases = Vec::new();
-    // Makes and maps a file, lets `then` do something to it, which gives what is true after that.
+    // Creates and maps a file, then calls `then` to change it, which returns the expected facts.
     let mut case = |path: &str, then: &dyn Fn(&Path) -> FileTruth| {
         let path = dir.join(path);
         make(at(&path));
@@ -144,7 +144,7 @@ fn mislead(child: &mut FileChild, dir: &Path, links_known: bool) -> Vec<Case> {
         let truth = truth(path, true, gone(Now::Nothing));
         if links_known { truth } else { FileTruth { deleted: None, ..not_certain(truth) } }
     });
-    // A directory that is another one by now.
+    // The directory was replaced by another.
     let (parent, elsewhere) = (dir.join("parent"), dir.join("elsewhere"));
     fs::create_dir(at(&parent)).unwrap();
     case("parent/moved", &|path| {
@@ -179,7 +179,7 @@ fn names_that_mislead() {
     check_misled(&Seen::of(child.pid()), &cases);
 }
 
-/// Of a temporary directory that no child has to clean up, because nothing mounted in it gets out.
+/// A child in a temporary directory that needs no cleanup, because its mounts are private.
 fn with_mounts() -> (FileChild, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let mut child = FileChild::start();
@@ -194,7 +194,7 @@ fn another_mount_namespace() {
     }
     let (mut child, dir) = with_mounts();
     let dir = dir.path();
-    // Here lies something else.
+    // Different files are at these paths here.
     for name in ["plain", "gone", "x", "x (deleted)", "y"] {
         make_with(&dir.join(name), "of the reader");
     }
@@ -226,7 +226,7 @@ fn chrooted() {
         let (file, gone) = (child.map("/file"), child.map("/gone"));
         fs::remove_file(child.seen("/gone")).unwrap();
         let seen = Seen::of(child.pid());
-        // The kernel shows paths from the reader's root, or from that of the mount namespace.
+        // The kernel shows paths relative to the reader's root, or to that of the mount namespace.
         seen.check(file, &truth(jail.join("file"), false, Now::Same));
         seen.check(gone, &truth(jail.join("gone"), true, Now::Nothing));
         assert_eq!(seen.content(gone).unwrap(), "gone");
@@ -255,7 +255,7 @@ fn covered_and_unmounted() {
     child.run([&"mount", &"--bind", &path("over"), &path("covered")]);
     let over = child.map(path("covered"));
 
-    // Covered by a directory of the same file system, without such files.
+    // Covered by a directory of the same file system without such files.
     let named_so = child.map(path("d/f (deleted)"));
     let linked = child.map(path("d/linked"));
     fs::hard_link(path("d/linked"), path("d/link")).unwrap();
@@ -279,7 +279,7 @@ fn covered_and_unmounted() {
     seen.check(named_so, &unproven("d/f"));
     assert_eq!(seen.content(named_so).unwrap(), "f (deleted)");
     seen.check(linked, &unproven("d/linked"));
-    // Of an unmounted file system only the path below its root is known.
+    // For an unmounted file system only the path below its root is known.
     seen.check(inner, &not_certain(truth("/inner", false, Now::Unknown)));
     seen.check(gone, &not_certain(truth("/gone", true, Now::Nothing)));
     assert_eq!(seen.content(gone).unwrap(), "gone");
@@ -298,7 +298,7 @@ fn overlayfs() {
     for name in ["lower/file", "lower/changed", "lower/gone"] {
         make(dir.join(name));
     }
-    // The layers lie on two file systems, where overlayfs makes up device and inode.
+    // The layers are on two file systems, for which overlayfs makes up device and inode.
     child.run([&"mount", &"-t", &"tmpfs", &"none", &dir.join("t")]);
     child.run([&"mkdir", &dir.join("t/upper"), &dir.join("t/work")]);
     let options = format!(
@@ -313,7 +313,7 @@ fn overlayfs() {
     make_with(&child.seen(merged.join("changed")), "copied up");
     fs::remove_file(child.seen(merged.join("gone"))).unwrap();
     let mut cases = mislead(&mut child, &merged, true);
-    // Its count of links may be that of the layer below, where nothing is deleted.
+    // Its link count may be that of the lower layer, where nothing is deleted.
     for Case { truth, .. } in &mut cases {
         truth.now = if truth.now == Now::Linked { Now::Unknown } else { truth.now };
     }
@@ -322,7 +322,7 @@ fn overlayfs() {
     seen.check(file, &truth(merged.join("file"), false, Now::Same));
     seen.check(gone, &truth(merged.join("gone"), true, Now::Unknown));
     assert_eq!(seen.content(file).unwrap(), "file");
-    // To the kernel it is the same file, though the mapping shows the lower layer's bytes.
+    // For the kernel it is the same file, although the mapping shows the lower layer's bytes.
     seen.check(changed, &truth(merged.join("changed"), false, Now::Same));
 }
 
@@ -360,12 +360,12 @@ fn btrfs_and_readers_without_privileges() {
         for case in mislead(&mut child, &place, false) {
             told.push(format!("{} {}", range(&case.range), shown(&case.truth)));
         }
-        // Again, for root.
+        // The same as root.
         let other = place.join("other");
         fs::create_dir(child.seen(&other)).unwrap();
         cases.extend(mislead(&mut child, &other, true));
     }
-    // What lies in a closed directory may be there or not.
+    // It is unknown whether a closed directory has the file.
     let closed = dir.join("closed");
     fs::create_dir(&closed).unwrap();
     let named_so = child.map(make(closed.join("x (deleted)")));
@@ -448,7 +448,7 @@ fn a_file_system_that_does_not_answer() {
     if !Path::new("/dev/fuse").exists() {
         return skipped("FUSE");
     }
-    // One over the directory of a file that is mapped already.
+    // One is mounted over the directory of a file that is already mapped.
     let servers = [child.mount_fuse(&path("fuse")), child.mount_fuse(&path("lib"))];
     let remote = child.map(path("fuse/file"));
     let seen = Seen::of(child.pid());
@@ -469,7 +469,7 @@ fn a_file_system_that_does_not_answer() {
     let certain = (0..seen.maps.len()).filter_map(|row| seen.truths.get(row)).filter(|t| t.certain);
     assert!(certain.count() >= 5, "program, C library, loader");
 
-    // To open it waits for the server, too.
+    // Opening it also waits for the server.
     let start = Instant::now();
     let (files, row) = (seen.files.clone(), seen.maps.get(seen.row(remote)).unwrap());
     let row = vmatlas_maps::Mapping { name: b"", ..row };
@@ -492,7 +492,7 @@ fn nothing_but_regular_files_is_opened() {
     seen.check(zero, &truth("/dev/zero", false, Now::Same));
     assert!(seen.open(file).is_some());
 
-    // A name that leads to something else by now, where map_files does not help.
+    // The name now refers to another file, and map_files does not help.
     let made = |name: &str| dir.path().join(name);
     assert!(Command::new("mkfifo").arg(made("fifo")).status().unwrap().success());
     let _socket = std::os::unix::net::UnixListener::bind(made("socket")).unwrap();

@@ -1,4 +1,4 @@
-//! Labels of real processes, against what these say of themselves.
+//! Compares labels of real processes with the processes' own output.
 
 mod chromium;
 mod cpython;
@@ -50,7 +50,7 @@ impl Seen {
         Seen { maps, facts, labels }
     }
 
-    /// What holds at an address.
+    /// The label at an address.
     pub(crate) fn at(&self, address: u64) -> &Labelled {
         let found = self.labels.at(address);
         found.unwrap_or_else(|| panic!("no label at {address:x}:\n{}", self.text()))
@@ -61,7 +61,7 @@ impl Seen {
         self.labels.iter().filter(|part| part.label.group == group).collect()
     }
 
-    /// The share of resident memory that has a name that tells what it is, or a label, in percent.
+    /// The percentage of resident memory with a descriptive name or a label.
     pub(crate) fn explained(&self) -> u64 {
         let (mut all, mut known) = (0, 0);
         for (index, row) in self.maps.iter().enumerate() {
@@ -81,7 +81,7 @@ impl Seen {
         rss.and_then(|field| field.value.number()).unwrap_or(0)
     }
 
-    /// All rows and labels, for a test that fails.
+    /// All rows and labels, for failing tests.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
         for (index, row) in self.maps.iter().enumerate() {
@@ -99,8 +99,8 @@ impl Seen {
     }
 }
 
-/// Waits until all threads of a program wait, but so many that never do: only then their stack
-/// pointers can be seen.
+/// Waits until all threads except `running` ones block, because only then their stack pointers are
+/// readable.
 pub(crate) fn settle(child: &Child, running: usize) {
     let process = child.process();
     wait_until("its threads wait", || {
@@ -113,11 +113,11 @@ pub(crate) fn settle(child: &Child, running: usize) {
     });
 }
 
-/// What a program tells of its memory: lines of a word and addresses.
+/// A program's output about its memory: lines of a word and addresses.
 pub(crate) struct Told(pub(crate) Vec<String>);
 
 impl Told {
-    /// The lines that begin with a word, without it.
+    /// The lines that begin with a word, without that word.
     pub(crate) fn lines<'a>(&'a self, word: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
         let lines = self.0.iter().map(|line| line.split(' ').collect::<Vec<_>>());
         lines.filter(move |line| line[0] == word).map(|line| line[1..].to_vec())
@@ -129,7 +129,7 @@ impl Told {
     }
 }
 
-/// `0x7f00`.
+/// Parses `0x7f00`.
 pub(crate) fn address(text: &str) -> u64 {
     u64::from_str_radix(text.strip_prefix("0x").unwrap(), 16).unwrap()
 }
@@ -138,7 +138,7 @@ fn overlap(part: &Labelled, row: AddressRange) -> u64 {
     part.range.end.min(row.end) - part.range.start.max(row.start)
 }
 
-/// Asserts how much must be explained: 95 % of what is resident with memory, 85 % without.
+/// Asserts the explained share of resident memory: 95 % with memory access, 85 % without.
 #[track_caller]
 pub(crate) fn check_share(seen: &Seen, deep: bool) {
     let least = if deep { 95 } else { 85 };
@@ -150,7 +150,7 @@ pub(crate) fn source(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/programs").join(name)
 }
 
-/// Where some bytes are in the private memory without a name of a process, up to some places.
+/// Addresses of some bytes in the private unnamed memory of a process, up to `most`.
 pub(crate) fn search(pid: u32, maps: &Maps, wanted: &[u8], most: usize) -> Vec<u64> {
     let memory = ProcessMemory::open(&crate::child::process(pid), maps).unwrap();
     let mut found = Vec::new();
@@ -161,7 +161,7 @@ pub(crate) fn search(pid: u32, maps: &Maps, wanted: &[u8], most: usize) -> Vec<u
         if row.kind() != Kind::Anonymous || !is_resident {
             continue;
         }
-        // What is wanted lies on a boundary of blocks by chance only, and is there several times.
+        // The bytes cross a block boundary only by chance, and occur several times.
         for start in (row.range.start..row.range.end).step_by(bytes.len()) {
             if found.len() >= most {
                 return found;

@@ -1,5 +1,5 @@
-//! Reading all rows of live processes: the bytes are the kernel's, and whatever cannot be read
-//! as a whole says so.
+//! Reads all rows of live processes: the bytes equal the kernel's, and an inconsistent reading has
+//! a warning.
 
 use crate::child::{Child, process, program, skipped, wait_until};
 use std::fs;
@@ -14,10 +14,10 @@ use vmatlas_linux::{
 use vmatlas_maps::{Maps, SmapsField, SmapsValue};
 use vmatlas_object::Memory as _;
 
-/// The rows of a process that does not change them are the kernel's bytes.
+/// The rows of a process that does not change them equal the kernel's bytes.
 fn check_bytes(process: &Process, source: Source, file: &str) -> Snapshot {
     let path = format!("/proc/{}/{file}", process.id().to_string().replace('/', "/task/"));
-    // What other processes share changes the sizes of smaps.
+    // Sharing by other processes changes the sizes of smaps.
     let mut difference = String::new();
     for _ in 0..200 {
         std::thread::sleep(Duration::from_millis(2));
@@ -27,7 +27,7 @@ fn check_bytes(process: &Process, source: Source, file: &str) -> Snapshot {
             continue;
         }
         let maps = &snapshot.maps;
-        // The one row of a rollup may be longer than a row of anything else.
+        // The single row of a rollup may be longer than any other row.
         assert!(
             maps.warnings().is_empty() || source == Source::Rollup,
             "{path}: {:?}",
@@ -66,7 +66,7 @@ fn check_all(process: &Process) -> Snapshot {
     maps
 }
 
-/// A zoo with one mapping of every sort, in a directory that goes with it.
+/// A zoo process with one mapping of every kind, in a temporary directory.
 pub(crate) fn zoo() -> (Child, tempfile::TempDir) {
     let dir = tempfile::tempdir().unwrap();
     let mut child = Child::start(Command::new(program("zoo")).arg(dir.path()));
@@ -118,10 +118,10 @@ fn every_sort_of_mapping_is_the_kernels_bytes() {
     }
     let heaps = names.iter().filter(|name| **name == b"[heap]").count();
     assert!(heaps >= 3, "the heap is in pieces");
-    // What is called so is no such thing.
+    // Files with these names are not such mappings.
     let one = |kind: &str| snapshot.maps.iter().filter(|row| row.kind().word() == kind).count();
     assert_eq!((one("stack"), one("heap"), one("vdso")), (1, heaps, 1));
-    // A thread of it has the same.
+    // Its threads have the same rows.
     let process = child.process();
     let truths = |process: &Process| {
         let truths = Files::read(process).unwrap().truths(process, &snapshot.maps);
@@ -137,7 +137,7 @@ fn every_sort_of_mapping_is_the_kernels_bytes() {
     assert_eq!(process.threads().unwrap().len(), 3);
 }
 
-/// Each prints a line when it is up.
+/// Each prints a line when it is ready.
 #[test]
 fn real_programs_are_the_kernels_bytes() {
     let java = tempfile::tempdir().unwrap();
@@ -183,7 +183,7 @@ fn through_another_thread_where_the_first_has_ended() {
     let path = format!("/proc/{}/task/{tid}/maps", child.pid());
     assert_eq!(snapshot.maps.render(snapshot.maps.format(), None), fs::read(path).unwrap());
     assert_eq!(snapshot.maps.warnings(), []);
-    // One address, too.
+    // Queries one address too.
     let stack = snapshot.maps.iter().find(|row| row.name == b"[stack]").unwrap();
     let mut query = PointQuery::open(&process).unwrap();
     let found = query.find(stack.range.start, Which::Covering).unwrap();
@@ -194,7 +194,7 @@ fn through_another_thread_where_the_first_has_ended() {
     let first = truths.get(0).unwrap();
     assert_eq!((first.certain, first.now), (true, Now::Same));
     assert!(files.open(&snapshot.maps.get(0).unwrap(), Some(first)).is_some());
-    // Its memory and the facts, too.
+    // Reads its memory and facts too.
     let memory = ProcessMemory::open(&process, &snapshot.maps).unwrap();
     let mut magic = [0; 4];
     assert_eq!(memory.read(snapshot.maps.get(0).unwrap().range.start, &mut magic), 4);
@@ -204,7 +204,7 @@ fn through_another_thread_where_the_first_has_ended() {
     let facts = gather_facts(sources);
     assert!(facts.auxv.get(6).is_some() && facts.word_size.is_some(), "{facts:?}");
     assert!(facts.threads.iter().any(|thread| thread.tid == tid), "{facts:?}");
-    // And the thread that has ended, by its own number.
+    // And the ended thread, by its own id.
     let id = ProcessId { pid: child.pid(), tid: Some(child.pid()) };
     let ended = Process::open(Path::new("/proc"), id).unwrap();
     assert_eq!(ended.rows(Source::Maps).unwrap().empty, Some(Empty::Zombie));
@@ -228,11 +228,11 @@ fn processes_without_rows_say_why() {
     let (_parent, pid) = Child::odd("unmapped");
     let unmapped = process(pid.parse().unwrap());
     let snapshot = unmapped.rows(Source::Maps).unwrap();
-    // On x86-64 the gate page is left, which is no mapping of the process.
+    // On x86-64 only the gate page remains, which is not a mapping of the process.
     let vsyscall_only = snapshot.maps.iter().all(|row| row.name == b"[vsyscall]");
     assert!(vsyscall_only && snapshot.maps.warnings().is_empty());
     assert_eq!(snapshot.empty, snapshot.maps.is_empty().then_some(Empty::Unmapped));
-    // There is nothing to roll up.
+    // There are no rows to sum up.
     unmapped.rows(Source::Smaps).unwrap();
 }
 
@@ -257,7 +257,8 @@ fn a_process_that_is_gone() {
     assert_eq!(text, format!("there is no process {id}"));
 }
 
-/// Reads a process that executes itself for ever; each map that has no warning must be that of one program.
+/// Reads a process that executes itself in a loop; each map without a warning must be that of one
+/// program.
 fn check_exec(mode: &str, time: Duration) {
     let (child, _) = Child::odd(mode);
     let process = child.process();
@@ -267,7 +268,7 @@ fn check_exec(mode: &str, time: Duration) {
     while Instant::now() < end {
         let snapshot = match process.rows(Source::Maps) {
             Ok(snapshot) => snapshot,
-            // While it becomes another program, nobody may look.
+            // During execve, access is denied.
             Err(Error::Denied { .. }) => {
                 refused += 1;
                 continue;
@@ -283,7 +284,7 @@ fn check_exec(mode: &str, time: Duration) {
         let text = || maps.render(maps.format(), None).escape_ascii().to_string();
         assert_eq!(snapshot.empty, None);
         let has = |name: &[u8]| maps.iter().filter(|row| row.name == name).count();
-        // A program that is being set up has nothing but a stack, which is not called so yet.
+        // A program that is being set up has only a stack, without a name yet.
         let being_set_up = maps.iter().all(|row| row.name.is_empty() || row.name == b"[vsyscall]");
         assert!(
             being_set_up && maps.len() <= 2 || has(b"[stack]") == 1,
@@ -293,7 +294,7 @@ fn check_exec(mode: &str, time: Duration) {
         assert!(has(b"[vdso]") <= 1 && has(b"[vvar]") <= 1, "{}", text().replace("\\n", "\n"));
         assert!(maps.is_ordered());
         if mode == "exec-same" {
-            // The stack lies above all its rows, so none is missing below.
+            // The stack is above all its rows, so none is missing below.
             let rows = maps.iter().filter(|row| row.name.is_empty()).count();
             assert!(rows <= 160, "{rows}");
         }
@@ -335,12 +336,12 @@ fn mappings_changed_while_they_are_read() {
         }
     }
     eprintln!("churn: {whole} whole, {warned} with a warning");
-    // Stopped, it is one moment.
+    // The stopped process has one consistent state.
     child.stop();
     check_all(&process);
 }
 
-/// A mapping that is there all the time, though a reading may see it nowhere or twice.
+/// A mapping that always exists, although a reading may show it nowhere or twice.
 #[test]
 fn a_mapping_moved_while_it_is_read() {
     let (child, _) = Child::odd("move");
@@ -361,7 +362,7 @@ fn a_mapping_moved_while_it_is_read() {
     assert!(whole > 0);
 }
 
-/// A child that ends at any moment of a reading.
+/// A child that ends at any moment during a reading.
 #[test]
 fn a_process_that_ends_while_it_is_read() {
     for delay in 0..150 {

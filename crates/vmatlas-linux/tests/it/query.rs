@@ -1,4 +1,4 @@
-//! Asking for one address, against the text.
+//! Compares queries of single addresses with the text.
 
 use crate::child::{Child, FileChild, skipped, wait_until};
 use crate::live::zoo;
@@ -9,7 +9,7 @@ use vmatlas_linux::files::{Files, Now};
 use vmatlas_linux::{Empty, Error, PointQuery, Process, ProcessId, Source, Which};
 use vmatlas_maps::{Kind, Mapping, Maps};
 
-/// Every row and every gap, asked for both ways.
+/// Queries every row and every gap in both modes.
 fn check(process: &Process, maps: &Maps) {
     let mut query = PointQuery::open(process).unwrap();
     let mut addresses = vec![0, 1, u64::MAX, 1 << 47, (1 << 63) - 1, 1 << 63];
@@ -30,7 +30,7 @@ fn check(process: &Process, maps: &Maps) {
         }
         let name = query.raw_name(address).map(escaped);
         match place.mapping.map(|index| maps.get(index).unwrap()) {
-            // These are in the text only.
+            // Only the text has these.
             Some(row) if row.kind() == Kind::Vsyscall || row.name.len() > 4095 => {
                 assert_eq!(name, None);
             }
@@ -53,7 +53,7 @@ fn every_address_of_a_zoo_answers_as_the_text() {
         return;
     }
     check(&process, &maps);
-    // Line feeds are told from what only looks like them.
+    // Line feeds are distinguished from the four characters.
     let mut query = PointQuery::open(&process).unwrap();
     for (shown, name) in [
         (br"new\012line".as_slice(), b"new\nline".as_slice()),
@@ -85,13 +85,13 @@ fn another_program_under_an_open_query() {
         assert!(matches!(error, Error::Vanished { .. }), "{error:?}");
     }
     assert_eq!(query.raw_name(start), None);
-    // The process itself is still there.
+    // Waits until the process has executed cat.
     wait_until("cat is up", || {
         process.rows(Source::Maps).unwrap().maps.iter().any(|row| row.name.ends_with(b"/cat"))
     });
 }
 
-/// What tools keep of /proc/PID: `files` of it below `dir`.
+/// Copies `files` of /proc/PID to `dir`.
 fn save(child: &Child, dir: &Path, files: &[&str]) -> Process {
     let saved = dir.join(child.pid().to_string());
     fs::create_dir_all(&saved).unwrap();
@@ -111,7 +111,7 @@ fn a_copy_of_a_proc_tree() {
     for files in [["maps"].as_slice(), &["maps", "stat"], &all] {
         let dir = copy.path().join(files.len().to_string());
         let saved = save(&child, &dir, files);
-        // The links of the tree lead to files of this machine.
+        // The links of the tree refer to files of this machine.
         let link = |to: &str, name: &str| {
             std::os::unix::fs::symlink(to, dir.join(child.pid().to_string()).join(name)).unwrap();
         };
@@ -145,7 +145,7 @@ fn a_copy_of_a_proc_tree() {
     let files = Files::read(&saved).unwrap();
     assert!(files.mounts().holding(live.get(0).unwrap().device, b"/x").is_some());
 
-    // Without rows, it is not known why.
+    // Without rows, the reason is unknown.
     let empty = save(&child, &copy.path().join("empty"), &[]);
     fs::write(copy.path().join(format!("empty/{}/maps", child.pid())), "").unwrap();
     assert_eq!(empty.rows(Source::Maps).unwrap().empty, Some(Empty::Unmapped));

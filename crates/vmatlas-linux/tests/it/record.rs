@@ -1,4 +1,4 @@
-//! Recordings held against what the kernel and the recorded programs themselves say.
+//! Compares recordings with the kernel's maps and with the programs' own output.
 
 mod end;
 mod recorded;

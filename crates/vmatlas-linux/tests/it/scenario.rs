@@ -13,13 +13,13 @@ use vmatlas_space::scenario::{
     Fact, Failure, Labels, Random, Scenario, StepKind, compare, labelled, scenarios,
 };
 
-/// Not a test: what the runners of these tests execute.
+/// A helper process that the runners of these tests execute.
 #[test]
 fn served_scenarios() {
     serve_if_asked();
 }
 
-/// With `EMULATOR`, such as qemu-aarch64-static, these tests must run in it, too.
+/// With `EMULATOR`, such as qemu-aarch64-static, these tests must run in it as well.
 fn runner() -> Runner {
     let arguments = ["--exact", "scenario::served_scenarios", "--nocapture"].map(OsString::from);
     let this = std::env::current_exe().unwrap();
@@ -37,12 +37,12 @@ fn parse(text: &str) -> Vec<Scenario> {
     scenarios(text.as_bytes()).collect::<Result<_, _>>().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The steps between `scenario` and `end`.
+/// Parses the steps between `scenario` and `end`.
 fn parse_steps(steps: &str) -> Scenario {
     parse(&format!("scenario test\n{steps}\nend\n")).remove(0)
 }
 
-/// What differs from what the scenario says.
+/// The differences between a scenario and its run.
 fn differences(scenario: &Scenario, run: &Run) -> Vec<String> {
     let mut labels = Labels::default();
     let mut found = Vec::new();
@@ -110,20 +110,20 @@ fn the_scenario_files_hold_on_this_kernel() {
 
 /// Kinds of recorded calls that no operation of a scenario makes.
 const WITHOUT_SCENARIO: &[CallKind] = &[
-    // Frees a key, and changes no mapping.
+    // It frees a key and changes no mapping.
     CallKind::PkeyFree,
-    // Their rings have names that count up, and the kernel chooses the place.
+    // The names of the rings have a counter, and the kernel chooses the address.
     CallKind::IoSetup,
     CallKind::IoDestroy,
     // Needs a processor with shadow stacks.
     CallKind::MapShadowStack,
-    // About another process.
+    // It affects another process.
     CallKind::ProcessMadvise,
-    // Changes a policy of which only one node is there.
+    // It changes a policy with a single node only.
     CallKind::SetMempolicyHomeNode,
 ];
 
-/// The words of the operations that make a call of that kind.
+/// The operations that make a call of this kind.
 fn words_of(kind: CallKind) -> &'static [&'static str] {
     match kind {
         CallKind::Mmap => &["map"],
@@ -153,7 +153,7 @@ fn words_of(kind: CallKind) -> &'static [&'static str] {
     }
 }
 
-/// Whoever adds a call to the table adds a scenario that makes it.
+/// Each call added to the table needs a scenario.
 #[test]
 fn every_call_of_the_table_has_a_scenario() {
     let texts: Vec<String> = files()
@@ -249,7 +249,7 @@ fn what_hangs_is_ended_and_told() {
 #[test]
 fn a_process_that_destroys_itself_is_told_and_others_run_on() {
     let mut runner = runner();
-    // All below the region, and from its end to the highest address.
+    // Everything below the region, and from its end to the highest address.
     let pages = (1u64 << 47) / 4096 - (runner_base(&mut runner) / 4096) - (1 << 20) - 1;
     let scenario = parse_steps(&format!("map 0 1 rw\nunmap 1048576 {pages}\nmap 1 1 rw"));
     let error = runner.run(&scenario, RowsAfter::EveryStep).unwrap_err();

@@ -1,4 +1,4 @@
-//! Symbols against addr2line, nm, go tool addr2line and names that are known.
+//! Compares symbols with addr2line, nm, go tool addr2line and known names.
 
 use crate::elf::run;
 use std::fs::{self, File};
@@ -194,7 +194,7 @@ fn debug_files_and_split_dwarf() {
         };
         assert_eq!(functions(found), functions(&plain));
     };
-    // Without the symbols of the program, the names are of the debug file.
+    // Without the program's symbols, the names come from the debug file.
     same(&frames(&path("linked"), &vaddrs));
 
     // Split DWARF: .dwo files, then a package once they are gone. dwp of binutils 2.40 crashes on
@@ -215,14 +215,14 @@ fn debug_files_and_split_dwarf() {
             let program = path("package/program");
             same(&frames(&program, &code));
             fs::remove_file(path("package/program.dwp")).unwrap();
-            // The lines are in the program itself.
+            // The program itself has the lines.
             let names = frames(&program, &code);
             assert!(names.iter().all(|f| f.len() == 1 && !f[0].function.is_empty()));
             assert!(names.iter().all(|f| f[0].source.is_some()));
         }
     }
 
-    // What two debug files have in common, as Debian's -dbgsym packages have it.
+    // Moves the common DWARF of two debug files to a third, as in Debian's -dbgsym packages.
     let script =
         "gcc -g -O2 -DX=1 program.c -o second && objcopy --only-keep-debug second second.debug
         cp linked.debug common1 && cp second.debug common2
@@ -236,7 +236,7 @@ fn debug_files_and_split_dwarf() {
         frames(&path("common"), &vaddrs);
     }
 
-    // By build id, in the root directory that the caller opens files in.
+    // By build id, in the root directory in which the caller opens files.
     let id = vmatlas_linux::elf::read(File::open(path("by-id")).unwrap())
         .unwrap()
         .unwrap()
@@ -258,7 +258,7 @@ fn debug_files_and_split_dwarf() {
     let id = symbolizer.add_module_in(module.clone(), open.clone());
     same(&symbolizer.symbolize(&places(id)));
     assert_eq!(symbolizer.notes().count(), 0);
-    // The program is gone: its debug file is enough if the recording knows the segments.
+    // The program is gone: the debug file suffices if the recording has the segments.
     module.path = b"/gone".to_vec();
     let code = |s: &&vmatlas_linux::elf::Segment| {
         s.kind == SegmentType::LOAD && s.flags.contains(SegmentFlags::EXECUTE)
@@ -285,7 +285,7 @@ fn debug_files_and_split_dwarf() {
 #[test]
 fn small_symbols_compressed_with_xz() {
     let dir = c_programs();
-    // As find-debuginfo.sh of rpm makes it.
+    // Made like find-debuginfo.sh of rpm does.
     let script = "gcc -O2 program.c -o program
         nm -D program --format=posix --defined-only | awk '{print $1}' | sort > dynsyms
         nm program --format=posix --defined-only | awk '$2 ~ /^[Tt]/ {print $1}' | sort > funcsyms
@@ -309,7 +309,7 @@ fn small_symbols_compressed_with_xz() {
         assert_eq!((&frames[0].function, frames[0].offset), (name, Some(vaddr - start)));
         assert_eq!((frames.len(), &frames[0].source), (1, &None));
     }
-    // Damage in it costs names, no more.
+    // Damage in it costs only names.
     let elf = vmatlas_linux::elf::read(File::open(&path).unwrap()).unwrap().unwrap();
     let section = elf.sections().iter().find(|s| s.name == ".gnu_debugdata").unwrap();
     let whole = fs::read(&path).unwrap();
@@ -486,7 +486,7 @@ fn another_file_by_that_path_is_not_used() {
         notes,
         [format!("{name} is another file today (build id {second} instead of build id {first})")]
     );
-    // The file itself, open since.
+    // The same file, still open.
     let module = symbolizer.add_module(recorded);
     symbolizer.give_file(module, open);
     let again = symbolizer.module(module).unwrap().clone();
@@ -494,7 +494,7 @@ fn another_file_by_that_path_is_not_used() {
     assert_eq!(found[0].last().unwrap().function, "main");
     assert_eq!(symbolizer.notes().count(), 0);
 
-    // Its name is gone.
+    // Its name was removed.
     let deleted = with!(module_of(&path("kept")), path = format!("{name}2 (deleted)").into_bytes());
     let found = frames_in(&mut symbolizer, &path("kept"), deleted.clone(), &[vaddr]);
     assert_eq!(found[0][0].function, "");
@@ -586,7 +586,7 @@ fn damaged_files_cost_names_only() {
     assert!(slowest < Duration::from_secs(3), "{slowest:?}");
 }
 
-/// DWARF that would cost a stack or all memory.
+/// DWARF that would overflow the stack or exhaust memory.
 #[test]
 fn functions_without_end() {
     let dir = tempfile::tempdir().unwrap();
@@ -633,7 +633,7 @@ fn functions_without_end() {
             }
         }
         assert!(started.elapsed() < Duration::from_secs(10));
-        // Its symbols are there all the same.
+        // Its symbols are still found.
         assert_eq!(frames(&path, &[elf.entry() + 8])[0].last().unwrap().offset, Some(8));
     }
 }
@@ -669,7 +669,7 @@ fn file_systems_that_hang_and_memory_limits() {
         assert_eq!(frames[0][0].to_string(), "/hangs+0x1");
         assert_eq!(frames[1].last().unwrap().function, "main");
         if round == 1 {
-            // It was forgotten for want of memory, but not closed.
+            // It was dropped for the memory limit, but not closed.
             fs::remove_file(&path).unwrap();
         }
     }
@@ -716,7 +716,7 @@ fn debuginfod_is_asked_when_told_to() {
     };
     let path = dir.path().join("program");
     assert_eq!(with(finds.clone(), module_of(&path)), (texts(&expect), Vec::new()));
-    // The program itself, too.
+    // The program itself is gone too.
     let gone = with!(module_of(&path), path = b"/gone".to_vec());
     assert_eq!(with(finds, gone).0, texts(&expect));
     for (script, why) in [
@@ -734,7 +734,7 @@ fn debuginfod_is_asked_when_told_to() {
     assert!(notes[0].contains("No such file"), "{notes:?}");
 }
 
-/// Runs a program that names its code, until its map has `sign`.
+/// Runs a program that names its code, until its map contains `sign`.
 fn perf_map(
     command: &mut Command,
     sign: &str,
@@ -771,7 +771,7 @@ fn perf_map(
 }
 
 fn check_perf_map((map, pid, text): (JitMap, u32, String), sign: &str) {
-    // Of the entries that have an address, the last.
+    // The last of the entries that contain an address.
     let hex = |word: &str| u64::from_str_radix(word.trim_start_matches("0x"), 16).unwrap();
     let rows: Vec<(u64, u64, &str)> = text
         .lines()
@@ -826,7 +826,7 @@ fn java_names_its_code() {
     }
 }
 
-/// Runs a script in namespaces of its own, and gives what `read_jit` says of its last process.
+/// Runs a script in new namespaces, and returns the result of `read_jit` for its last process.
 fn jit_of(script: &str, wrap: &[&str]) -> Option<(JitMap, Vec<String>)> {
     let (program, arguments) = wrap.split_first()?;
     let mut child = Command::new(program)
@@ -860,13 +860,13 @@ fn jit_of(script: &str, wrap: &[&str]) -> Option<(JitMap, Vec<String>)> {
 
 #[test]
 fn perf_maps_are_those_of_the_process_itself() {
-    // It is number 1 where it is, and /tmp is its own.
+    // The process is pid 1 in its namespace and has its own /tmp.
     let script = "mount -t tmpfs none /tmp && echo '1000 10 inside' > /tmp/perf-$$.map && echo ready && read x";
     let wrap = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount", "sh"];
     let Some((map, notes)) = jit_of(script, &wrap) else { return };
     assert_eq!(map.find(0x1005).unwrap().name, "inside");
     assert_eq!(notes, Vec::<String>::new());
-    // Another user's is not believed.
+    // A file of another user is rejected.
     let script = "mount -t tmpfs none /tmp && echo '1000 10 x' > /tmp/perf-$$.map
         chown 12345 /tmp/perf-$$.map && echo ready && read x";
     let wrap = ["unshare", "--pid", "--fork", "--mount", "sh"];

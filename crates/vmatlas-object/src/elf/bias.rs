@@ -1,40 +1,41 @@
-//! From the rows of maps to the addresses in the file.
+//! The load bias: from rows of maps to addresses in the file.
 
 use super::{ElfFile, Segment, SegmentFlags, SegmentType};
 
-/// The work grows with the squares of this and [`ElfFile::MAX_SIBLINGS`]: a process and a file
-/// that mean harm could have thousands of both.
+/// The cost grows with the squares of this and of [`ElfFile::MAX_SIBLINGS`]. A hostile process and
+/// file could have thousands of both.
 const LOADS_LIMIT: usize = 32;
 
-/// A row of maps that shows this file.
+/// A row of maps that maps this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileMapping {
     /// First address.
     pub start: u64,
     /// First address after it.
     pub end: u64,
-    /// Where in the file `start` is, in bytes.
+    /// File offset in bytes of `start`.
     pub offset: u64,
-    /// What its permissions allow.
+    /// The permissions of the row.
     pub flags: SegmentFlags,
 }
 
 impl ElfFile {
-    /// How many rows of the same file [`load_bias`](ElfFile::load_bias) compares, the nearest ones.
+    /// Number of rows of the same file that [`load_bias`](ElfFile::load_bias) compares, nearest
+    /// first.
     pub const MAX_SIBLINGS: usize = 64;
 
-    /// The load bias: what to subtract from an address to get the file's own `vaddr`, modulo 2⁶⁴. 0
-    /// for a program at fixed addresses. `None` where the row does not show the file as a program
-    /// loader maps it, as for a plain `mmap` of the whole file.
+    /// The load bias: subtract it from an address, modulo 2⁶⁴, to get the file's `vaddr`. It is 0
+    /// for a program at fixed addresses. `None` if the row does not map the file as a program
+    /// loader does, for example for a plain `mmap` of the whole file.
     ///
     /// `siblings` are the rows of the same file in the same process (`mapping` may be among them;
-    /// the nearest 64 count). They are needed in two cases. A page of the file that holds the end
-    /// of one segment and the start of the next is mapped twice, and both rows may be `r--p` with
-    /// the same offset (GNU ld's `.rodata` and relro). And the gap between segments that ld.so
-    /// takes away all permissions from (`---p`) belongs to none. The bias that explains most rows
-    /// wins, then the segment whose flags fit the permissions best.
+    /// the nearest 64 count). Two cases need them. A page with the end of one segment and the start
+    /// of the next is mapped twice, and both rows may be `r--p` at the same offset (GNU ld's
+    /// `.rodata` and relro). The gap between segments, which ld.so makes inaccessible (`---p`),
+    /// belongs to no segment. The bias that explains most rows wins, then the bias whose segment
+    /// flags match the permissions best.
     pub fn load_bias(&self, mapping: FileMapping, siblings: &[FileMapping]) -> Option<u64> {
-        // The rows of one image are neighbours.
+        // The rows of one image are adjacent.
         let mut siblings = siblings.to_vec();
         siblings.sort_by_key(|row| row.start.abs_diff(mapping.start));
         siblings.truncate(Self::MAX_SIBLINGS);
@@ -46,14 +47,14 @@ impl ElfFile {
         }
         candidates.sort_unstable();
         candidates.dedup();
-        // Of equals the last wins: the highest bias is that of the first segment.
+        // Among equals the last wins: the highest bias is that of the first segment.
         candidates.into_iter().max_by_key(|&bias| {
             let explained = siblings.iter().filter(|row| self.explains(**row, bias)).count();
             (explained, self.fit(mapping, bias))
         })
     }
 
-    /// The biases that explain the row by itself.
+    /// The biases that explain this row alone.
     fn biases(&self, row: FileMapping) -> Vec<u64> {
         self.loads()
             .filter(|load| self.holds(load, row.offset))
@@ -62,9 +63,8 @@ impl ElfFile {
             .collect()
     }
 
-    /// Whether LOAD segments at this bias put the row's first and last byte where it has them. (The
-    /// kernel merges the rows of two segments that go on in file and memory with equal
-    /// permissions.)
+    /// Whether LOAD segments at this bias match the row's first and last byte. (The kernel merges
+    /// the rows of two segments that are contiguous in file and memory and have equal permissions.)
     fn explains(&self, row: FileMapping, bias: u64) -> bool {
         let Some(last) = row.end.checked_sub(row.start).and_then(|size| size.checked_sub(1)) else {
             return false;
@@ -77,7 +77,7 @@ impl ElfFile {
         })
     }
 
-    /// Whether the row lies between the first and the last byte of the program at this bias.
+    /// Whether the row is inside the image of the program at this bias.
     fn image_spans(&self, row: FileMapping, bias: u64) -> bool {
         let first = self.loads().map(|load| self.page_floor(load.vaddr)).min();
         let end = self.loads().map(|load| self.page_ceil(load.vaddr_range().end)).max();
@@ -86,8 +86,8 @@ impl ElfFile {
             && end.is_some_and(|end| start.checked_add(size).is_some_and(|row_end| row_end <= end))
     }
 
-    /// How well the permissions fit the segment: 2 equal, 1 what protecting relro leaves, 0
-    /// neither.
+    /// How well the permissions match the segment flags: 2 if equal, 1 if only write access is
+    /// missing (protected relro), 0 otherwise.
     fn fit(&self, row: FileMapping, bias: u64) -> u32 {
         let row_delta = row.start.wrapping_sub(row.offset).wrapping_sub(bias);
         self.loads()
@@ -106,7 +106,7 @@ impl ElfFile {
         loads.take(LOADS_LIMIT)
     }
 
-    /// Whether mapping the segment brings in the byte at `offset`: a mapping has whole pages.
+    /// Whether mapping the segment maps the file byte at `offset`; a mapping covers whole pages.
     fn holds(&self, load: &Segment, offset: u64) -> bool {
         let range = load.file_range();
         self.page_floor(range.start) <= offset && offset < self.page_ceil(range.end)
@@ -121,7 +121,7 @@ impl ElfFile {
     }
 }
 
-/// How far the segment's addresses are from its file offsets.
+/// The difference between the segment's addresses and its file offsets.
 fn delta(load: &Segment) -> u64 {
     load.vaddr.wrapping_sub(load.offset)
 }

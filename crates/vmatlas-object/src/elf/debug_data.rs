@@ -1,20 +1,20 @@
-//! `.gnu_debugdata`: a small ELF file inside the file, compressed with xz, whose `.symtab` has the
-//! functions that `.dynsym` lacks (GDB manual, "MiniDebugInfo").
+//! `.gnu_debugdata`: an embedded ELF file, compressed with xz, whose `.symtab` has the functions
+//! that `.dynsym` lacks (GDB manual, "MiniDebugInfo").
 
 use xz4rust::{XzDecoder, XzNextBlockResult};
 
 use super::{ElfError, ElfFile, SectionType};
 
 const PLACE: &str = ".gnu_debugdata";
-/// Compressed: that of the largest programs of a distribution has a few MiB.
+/// Compressed size. The largest programs of a distribution have a few MiB.
 const COMPRESSED_LIMIT: u64 = 64 << 20;
-/// And uncompressed some tens.
+/// Uncompressed size. The largest programs have some tens of MiB.
 const SIZE_LIMIT: u64 = 512 << 20;
-/// What the decoder may keep of its output to copy from. `xz -9` needs 64 MiB.
+/// Size of the decoder's dictionary. `xz -9` needs 64 MiB.
 const DICTIONARY_LIMIT: usize = 64 << 20;
 
 impl ElfFile {
-    /// The file inside, read once.
+    /// The embedded file, read once.
     pub(super) fn debug_data(&self) -> &Result<Option<Box<ElfFile>>, ElfError> {
         self.debug_data.get_or_init(|| {
             let mut sections = self.sections().iter();

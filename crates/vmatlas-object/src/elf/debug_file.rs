@@ -1,16 +1,16 @@
-//! Where the symbols and source lines of a stripped file are.
+//! Separate debug files, which have the symbols and source lines of stripped files.
 
 use std::{cell::OnceCell, ffi::OsStr};
 
 use super::{ElfFile, hex, input::until_nul, path};
 use crate::{ReadAt, Source};
 
-/// What opens a debug file by its path.
+/// Opens a debug file by its path.
 pub(super) type OpenDebugFile = dyn Fn(&[u8]) -> Result<Source, std::io::Error> + Send;
 
-/// Where distributions put them.
+/// The directory in which distributions install debug files.
 const DEBUG_DIR: &str = "/usr/lib/debug";
-/// A larger debug file is not summed: that would take seconds.
+/// Larger debug files are not checksummed, because that would take seconds.
 const CHECKSUM_LIMIT: u64 = 4 << 30;
 
 pub(super) struct DebugFile {
@@ -25,16 +25,15 @@ struct DebugLink {
 }
 
 impl ElfFile {
-    /// The separate debug file that belongs to this file, looked for once: by build id, then by
-    /// `.gnu_debuglink`.
+    /// The separate debug file of this file, searched once: by build id, then by `.gnu_debuglink`.
     pub(super) fn debug_file(&self) -> Option<&DebugFile> {
         self.debug_file
             .get_or_init(|| self.debug_file_by_build_id().or_else(|| self.debug_file_by_link()))
             .as_ref()
     }
 
-    /// Takes a debug file that was found elsewhere, if it has this file's build id and there is no
-    /// other; says whether it was taken.
+    /// Sets a debug file that the caller found. It is accepted only if it has this file's build id
+    /// and no other debug file is known; returns whether it was accepted.
     pub fn give_debug_file(
         &mut self,
         path: impl AsRef<OsStr>,
@@ -79,7 +78,7 @@ impl ElfFile {
             })
     }
 
-    /// The name, its NUL, zeroes up to a multiple of 4, the checksum.
+    /// Parses `.gnu_debuglink`: the name, its NUL, zeroes up to a multiple of 4, the checksum.
     fn debug_link(&self) -> Option<DebugLink> {
         let section = self.sections().iter().find(|s| s.name == ".gnu_debuglink")?;
         let bytes = self.input.read(".gnu_debuglink", section.offset, section.size, 8192).ok()?;
@@ -89,7 +88,7 @@ impl ElfFile {
             object::Endianness::Little => u32::from_le_bytes(*checksum),
             object::Endianness::Big => u32::from_be_bytes(*checksum),
         };
-        // A name, not a path that leads elsewhere.
+        // Only a plain name: a path could lead elsewhere.
         let plain = !name.is_empty() && !name.contains(&b'/');
         plain.then(|| DebugLink { name: name.to_vec(), crc32 })
     }
@@ -99,13 +98,14 @@ impl ElfFile {
         Some(DebugFile { path, elf })
     }
 
-    /// Another ELF file, as it is opened for this one.
+    /// Opens another ELF file with this file's open function.
     pub(super) fn open_other(&self, path: &[u8]) -> Option<ElfFile> {
         ElfFile::read((self.open_debug_file)(path).ok()?).ok()?
     }
 }
 
-/// The path at which distributions put the debug file with a build id; `None` for an empty one.
+/// The path at which distributions install the debug file with this build id; `None` if it is
+/// empty.
 ///
 /// ```
 /// let path = vmatlas_object::elf::build_id_path(&[0xab, 0xcd, 0xef]);

@@ -1,15 +1,15 @@
-//! Symbol names for people.
+//! Demangled symbol names.
 
 use std::fmt::{self, Write};
 
-/// A longer name is shown as it is.
+/// Longer names are not demangled.
 const NAME_LIMIT: usize = 32 << 10;
-/// A few hundred mangled bytes can stand for any number of demangled ones.
+/// A few hundred mangled bytes can expand to any number of demangled ones.
 const OUTPUT_LIMIT: usize = 64 << 10;
 
-/// The name of a symbol as its programmer wrote it, for Rust (legacy and v0 mangling) and C++
-/// (Itanium ABI); any other name as it is. A version suffix (`@GLIBCXX_3.4`) stays. What is not
-/// UTF-8 is replaced, and a name that would be unreasonably long is not demangled.
+/// Demangles a symbol name of Rust (legacy and v0 mangling) or C++ (Itanium ABI); other names are
+/// returned unchanged. A version suffix (`@GLIBCXX_3.4`) stays. Invalid UTF-8 is replaced. A name
+/// longer than 32 KiB, or whose demangled form exceeds 64 KiB, is not demangled.
 ///
 /// ```
 /// use vmatlas_object::elf::demangle;
@@ -47,7 +47,7 @@ fn cpp(symbol: &[u8]) -> Option<String> {
     Some(special_name(&output.text).unwrap_or(output.text))
 }
 
-/// `vtable for X` instead of cpp_demangle's `{vtable(X)}`, as binutils and gdb show it.
+/// Writes `vtable for X` instead of cpp_demangle's `{vtable(X)}`, as binutils and gdb do.
 fn special_name(text: &str) -> Option<String> {
     let (what, of) = text.strip_prefix('{')?.strip_suffix(")}")?.split_once('(')?;
     let what = match what {
@@ -62,7 +62,7 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Text that is refused once it is too long. Both demanglers bound their recursion themselves.
+/// A string that rejects text beyond a limit. Both demanglers bound their recursion themselves.
 #[derive(Default)]
 struct Bounded {
     text: String,

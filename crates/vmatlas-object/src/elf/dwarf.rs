@@ -1,4 +1,4 @@
-//! Functions, inlined functions and source lines of an address, from DWARF.
+//! Functions, inlined functions and source lines at an address, from DWARF.
 
 use std::{cell::Cell, path::PathBuf, sync::Arc};
 
@@ -12,60 +12,60 @@ use super::{
     split::Split,
 };
 
-/// All sections together, uncompressed, those of split DWARF too.
+/// All sections together, uncompressed, including split DWARF.
 const DWARF_LIMIT: u64 = 1 << 30;
-/// No compiler nests inlined functions as deep.
+/// No compiler nests inlined functions this deep.
 const FRAMES_LIMIT: usize = 1000;
 
 /// A place in source text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SourceLocation {
-    /// The file, as the compiler was given it, after the directory it ran in if that is known.
+    /// The file as the compiler received it, after the compilation directory if that is known.
     pub file: PathBuf,
-    /// The line, from 1; `None` for code that belongs to no line.
+    /// The line, from 1; `None` if the code belongs to no line.
     pub line: Option<u64>,
 }
 
-/// A function that an address belongs to, by DWARF or by Go's table.
+/// A function that contains an address, from DWARF or from Go's table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CodeFrame {
-    /// Its name as the linker knows it, else as the source has it: not demangled, see
-    /// [`demangle`](super::demangle()). `None` where the unit has lines and no functions.
+    /// The linkage name, otherwise the source name; not demangled, see
+    /// [`demangle`](super::demangle()). `None` if the unit has lines and no functions.
     pub name: Option<Vec<u8>>,
-    /// The vaddr it begins at, by Go's table; DWARF's functions may be in several pieces.
+    /// The start vaddr, from Go's table only; a DWARF function may have several ranges.
     pub vaddr: Option<u64>,
-    /// The line: of the innermost function that of the address, of those around it that of the
-    /// call that was inlined.
+    /// The source line: for the innermost function that of the address, for outer functions that of
+    /// the inlined call.
     pub source: Option<SourceLocation>,
 }
 
 impl ElfFile {
-    /// The source line that the code at `vaddr` was made from, inlined or not: what `addr2line`
-    /// says. From this file's DWARF (versions 2 to 5), else from its debug file's. `None` for data
-    /// and where there is no DWARF about it.
+    /// The source line of the code at `vaddr`, as `addr2line` reports it, from this file's DWARF
+    /// (versions 2 to 5), otherwise from its debug file's. `None` for data and for code without
+    /// DWARF.
     ///
     /// The first call reads the DWARF sections, which may take a second.
     ///
     /// # Errors
     ///
-    /// Where the DWARF cannot be read, is damaged, is larger than 1 GiB, takes longer than 10
-    /// seconds, or nests deeper than that of any compiler.
+    /// If the DWARF cannot be read, is damaged, exceeds 1 GiB, takes more than 10 seconds to
+    /// process, or nests deeper than compilers do.
     pub fn source_at(&self, vaddr: u64) -> Result<Option<SourceLocation>, ElfError> {
         let Some(dwarf) = self.dwarf_about(vaddr)? else { return Ok(None) };
         Ok(dwarf.context.find_location(vaddr).map_err(damaged)?.and_then(source_location))
     }
 
-    /// The functions that the code at `vaddr` belongs to, innermost first: those that the compiler
-    /// inlined there, and last the one that has the code, as `addr2line -i -f` shows them. Empty
-    /// where there is no DWARF about it. Split DWARF is read from the package `PATH.dwp` (if
-    /// [`with_path`](ElfFile::with_path) got a path), else from the `.dwo` files where the compiler
-    /// left them.
+    /// The functions that contain the code at `vaddr`, innermost first: the inlined functions, and
+    /// last the function that contains the code, as `addr2line -i -f` shows them. Empty for code
+    /// without DWARF. Split DWARF is read from the package `PATH.dwp` (if
+    /// [`with_path`](ElfFile::with_path) received a path), otherwise from the `.dwo` files at the
+    /// paths that the compiler recorded.
     ///
     /// # Errors
     ///
-    /// As [`source_at`](ElfFile::source_at).
+    /// The same as [`source_at`](ElfFile::source_at).
     pub fn frames_at(&self, vaddr: u64) -> Result<Vec<CodeFrame>, ElfError> {
         let Some(dwarf) = self.dwarf_about(vaddr)? else { return Ok(Vec::new()) };
         let mut result = dwarf.context.find_frames(vaddr);
@@ -95,7 +95,7 @@ impl ElfFile {
         Ok(found)
     }
 
-    /// Whether there is DWARF, here or in the debug file; reads it.
+    /// Whether this file or its debug file has DWARF; reads the sections.
     pub fn has_dwarf(&self) -> bool {
         matches!(self.dwarf(), Ok(Some(_)))
     }
@@ -121,7 +121,7 @@ impl ElfFile {
         Ok(dwarf)
     }
 
-    /// How many bytes of DWARF are in memory.
+    /// Bytes of DWARF in memory.
     pub(super) fn dwarf_size(&self) -> u64 {
         match self.dwarf.get() {
             Some(Ok(Some(dwarf))) => DWARF_LIMIT - dwarf.left.get(),
@@ -130,10 +130,10 @@ impl ElfFile {
     }
 }
 
-/// The DWARF of a file, and what was parsed of it so far.
+/// The DWARF of a file and its parsed parts.
 pub(super) struct Dwarf {
     context: Context<Reader>,
-    /// What `context` reads.
+    /// The sections that `context` reads.
     dwarf: Arc<gimli::Dwarf<Reader>>,
     guard: Guard,
     split: Split,
@@ -142,7 +142,7 @@ pub(super) struct Dwarf {
 }
 
 impl Dwarf {
-    /// The DWARF in `elf`, which is `main` or its debug file.
+    /// Loads the DWARF of `elf`, which is `main` or its debug file.
     fn load(elf: &ElfFile, main: &ElfFile) -> Result<Option<Self>, ElfError> {
         let left = Cell::new(DWARF_LIMIT);
         let mut dwarf = sections(elf, &left)?;

@@ -1,4 +1,4 @@
-//! The bytes of DWARF sections, wherever they are.
+//! Reads DWARF sections.
 
 use std::{cell::Cell, sync::Arc};
 
@@ -13,12 +13,12 @@ use super::{
     header::{Class, Elf32, Elf64, table},
 };
 
-/// Counted references to the sections rather than borrowed ones, so that what was parsed can be
-/// kept beside them: measured, that costs less than a tenth.
+/// Reference-counted sections instead of borrowed ones, so that the parsed data can be stored
+/// beside them. The measured cost is less than a tenth.
 pub(super) type Reader = EndianArcSlice<RunTimeEndian>;
 
 impl ElfFile {
-    /// The bytes of a DWARF section, decompressed; empty where there is none.
+    /// The bytes of a DWARF section, decompressed; empty if the section is missing.
     pub(super) fn dwarf_section(
         &self,
         name: &'static str,
@@ -65,7 +65,7 @@ fn decompress<Elf: FileHeader<Endian = Endianness>>(
     if size > limit {
         return Err(ElfError::TooLarge { place: name.into(), size, limit });
     }
-    // Room is made for all of it at once: a small file must not get much of it.
+    // The whole output is allocated at once, so its size is bounded by the size of the input.
     let best_ratio = match format {
         CompressionFormat::Zlib => 1032,          // 258 bytes by two bits
         CompressionFormat::Zstandard => 32 << 10, // a block of 128 KiB by four bytes

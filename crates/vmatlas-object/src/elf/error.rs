@@ -1,53 +1,53 @@
-//! Why an ELF file could not be read.
+//! Errors about ELF files.
 
 use std::{borrow::Cow, sync::Arc};
 
-/// Why something in an ELF file could not be read: each names the place in the file.
+/// An error in an ELF file; each variant names the place in the file.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum ElfError {
-    /// The bytes are there and cannot be read.
+    /// Reading the bytes failed.
     #[error("cannot read the {place} at file offset {offset:#x}")]
     Io {
-        /// What was to be read, as in "section header table".
+        /// The structure that was read, such as "section header table".
         place: Cow<'static, str>,
-        /// Where, in bytes from the start of the file.
+        /// Its offset in bytes from the start of the file.
         offset: u64,
-        /// Why.
+        /// The error of the source.
         source: Arc<std::io::Error>,
     },
-    /// The file ends before the place that its headers point to.
+    /// A structure extends beyond the end of the file.
     #[error(
         "the {place} at file offset {offset:#x} ({size} bytes) ends beyond the file's {file_size} bytes: \
          the file is cut or damaged"
     )]
     Truncated {
-        /// What was to be read.
+        /// The structure that was read.
         place: Cow<'static, str>,
-        /// Where, in bytes from the start of the file.
+        /// Its offset in bytes from the start of the file.
         offset: u64,
-        /// How many bytes the headers say it has.
+        /// Its size in bytes according to the headers.
         size: u64,
-        /// How many bytes the file has.
+        /// The size of the file in bytes.
         file_size: u64,
     },
-    /// More than any real program has: not read, so that a hostile file costs neither memory nor
-    /// time.
+    /// A structure is larger than in any real program. It is not read, so that a hostile file costs
+    /// neither memory nor time.
     #[error("the {place} would be {size} bytes, more than the limit of {limit}")]
     TooLarge {
-        /// What was to be read.
+        /// The structure that was read.
         place: Cow<'static, str>,
-        /// How many bytes the headers say it has.
+        /// Its size in bytes according to the headers.
         size: u64,
-        /// How many bytes are read at most.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// The bytes are there and make no sense.
+    /// The bytes were read and are invalid.
     #[error("the {place} is damaged: {why}")]
     Malformed {
-        /// What was read.
+        /// The structure that was read.
         place: Cow<'static, str>,
-        /// What is wrong with it.
+        /// The reason.
         why: Cow<'static, str>,
     },
 }

@@ -1,4 +1,4 @@
-//! What a file says about itself in its segments: build id, interpreter, soname, flags.
+//! File properties stored in segments: build id, interpreter, soname, flags.
 
 use object::{
     elf,
@@ -13,7 +13,7 @@ use super::{
 
 /// A note section has a few hundred bytes.
 const NOTES_LIMIT: u64 = 1 << 20;
-/// A program has two or three of them.
+/// A program has two or three note sections.
 const NOTE_SECTIONS_LIMIT: usize = 64;
 const DYNAMIC_LIMIT: u64 = 1 << 20;
 /// An id is 20 bytes (SHA-1), or what `--build-id=0x…` gives.
@@ -26,7 +26,7 @@ pub(super) struct Dynamic {
 }
 
 pub(super) fn interpreter(input: &Input, header: &Header) -> Result<Option<Vec<u8>>, ElfError> {
-    // In a debug file it is there and empty.
+    // A debug file has the segment, but empty.
     let mut interps = header.segments.iter().filter(|s| s.kind == SegmentType::INTERP);
     let interp = interps.find(|s| s.filesz > 0);
     interp.map(|s| input.string("PT_INTERP segment", s.offset)).transpose()
@@ -64,7 +64,7 @@ fn entries<Elf: FileHeader<Endian = object::Endianness>>(
         .collect()
 }
 
-/// Where in the file the byte at `vaddr` is, if a LOAD segment brings it from there.
+/// The file offset of the byte at `vaddr`, if a LOAD segment maps it from the file.
 fn offset_of(segments: &[Segment], vaddr: u64) -> Option<u64> {
     segments
         .iter()
@@ -73,8 +73,8 @@ fn offset_of(segments: &[Segment], vaddr: u64) -> Option<u64> {
         .and_then(|s| s.offset.checked_add(vaddr - s.vaddr))
 }
 
-/// The build id (`NT_GNU_BUILD_ID` of "GNU"), from the segments, which the kernel uses too, else
-/// from the sections: in a debug file the segments are empty.
+/// The build id (`NT_GNU_BUILD_ID` of "GNU"): from the segments, which the kernel uses too,
+/// otherwise from the sections, because the segments of a debug file are empty.
 pub(super) fn build_id(input: &Input, header: &Header) -> Option<Vec<u8>> {
     let segments = header.segments.iter().filter(|s| s.kind == SegmentType::NOTE);
     let sections = header.sections.iter().filter(|s| s.kind == SectionType::NOTE);

@@ -1,4 +1,4 @@
-//! Functions and lines of Go programs, stripped or not.
+//! Functions and lines of Go programs, including stripped ones.
 
 use crate::pclntab::Pclntab;
 
@@ -13,13 +13,13 @@ pub(super) struct Table {
 }
 
 impl ElfFile {
-    /// The Go function that `vaddr` belongs to, from the table that the Go runtime needs and `strip`
-    /// leaves (Go 1.16 and later). `None` where there is no such table, and for code that is not
-    /// Go's. Where a function was inlined, file and line are that one's.
+    /// The Go function that contains `vaddr`, from `.gopclntab`, which `strip` keeps (Go 1.16 and
+    /// later). `None` if the file has no such table or the code is not Go's. For inlined code, file
+    /// and line are those of the inlined function.
     ///
     /// # Errors
     ///
-    /// Where the table is damaged.
+    /// If the table is damaged or larger than 512 MiB.
     pub fn go_frame_at(&self, vaddr: u64) -> Result<Option<CodeFrame>, ElfError> {
         let table = match self.go.get_or_init(|| self.go_table()) {
             Ok(Some(table)) => table,
@@ -38,7 +38,7 @@ impl ElfFile {
         }))
     }
 
-    /// How many bytes of the table are in memory.
+    /// Bytes of the table in memory.
     pub(super) fn go_size(&self) -> u64 {
         match self.go.get() {
             Some(Ok(Some(table))) => table.bytes.len() as u64,
@@ -47,7 +47,7 @@ impl ElfFile {
     }
 
     fn go_table(&self) -> Result<Option<Table>, ElfError> {
-        // In a PIE it has to be relocated.
+        // A PIE stores the table in relocated data.
         let names = [".gopclntab", ".data.rel.ro.gopclntab"];
         let mut sections = self.sections().iter();
         let Some(section) =

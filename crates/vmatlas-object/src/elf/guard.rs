@@ -1,5 +1,5 @@
-//! Bounds on what addr2line does with DWARF: it follows nested functions by recursion, and copies
-//! ranges and lines that a file that means harm can share between all its functions and units.
+//! Bounds on addr2line's use of DWARF. It recurses into nested functions, and copies ranges and
+//! lines that a hostile file can share between all its functions and units.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,20 +11,19 @@ use gimli::{DebugInfoOffset, Reader as _, Section as _, UnitRef, constants};
 
 use super::{ElfError, dwarf_sections::Reader};
 
-/// Address ranges of all units, and of all functions that are looked at: a C++ browser has some
-/// ten million.
+/// Address ranges of all units and of all visited functions. A C++ browser has some ten million.
 const RANGES_LIMIT: usize = 32 << 20;
-/// And of those of one unit: a unit is seldom larger than 100 MiB.
+/// Address ranges of one unit. A unit seldom exceeds 100 MiB.
 const UNIT_RANGES_LIMIT: usize = 8 << 20;
-/// Units can share what they refer to, so that their time is not bounded by the size of the
-/// sections.
+/// Time for all units. Units can share the data they refer to, so the size of the sections does not
+/// bound the time.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
-/// Functions inlined into each other: compilers come to some tens.
+/// Depth of nested inlined functions. Compilers reach some tens.
 const DEPTH_LIMIT: usize = 256;
-/// How often, on average, the bytes of `.debug_line` are read.
+/// How often, on average, the bytes of `.debug_line` may be read.
 const LINES_FACTOR: u64 = 4;
 
-/// Which units may be looked at.
+/// Decides which units addr2line may read.
 pub(super) struct Guard {
     /// Sorted by their start.
     ranges: Vec<UnitRange>,
@@ -36,13 +35,14 @@ pub(super) struct Guard {
 struct UnitRange {
     start: u64,
     end: u64,
-    /// The greatest `end` of this one and all before it: where a search backwards may stop.
+    /// The greatest `end` of this one and all before it. A backward search stops where this is at
+    /// or below the address.
     reach: u64,
     unit: DebugInfoOffset,
 }
 
 impl Guard {
-    /// Looks at the address ranges of all units.
+    /// Reads the address ranges of all units.
     pub(super) fn new(dwarf: &gimli::Dwarf<Reader>) -> Result<Self, ElfError> {
         let started = Instant::now();
         let mut found = Vec::new();
@@ -55,7 +55,7 @@ impl Guard {
                 ));
             }
             let Some(unit) = header.debug_info_offset() else { continue };
-            // A unit that is damaged does not lose the others.
+            // A damaged unit does not hide the others.
             let _ = dwarf.unit(header).and_then(|parsed| {
                 let mut ranges = dwarf.unit_ranges(&parsed)?;
                 while let Some(range) = ranges.next()?
@@ -88,7 +88,7 @@ impl Guard {
         })
     }
 
-    /// Whether all units that have the address may be looked at.
+    /// Whether all units that contain the address are within the bounds.
     pub(super) fn check(&self, dwarf: &gimli::Dwarf<Reader>, vaddr: u64) -> Result<(), ElfError> {
         let before = &self.ranges[..self.ranges.partition_point(|range| range.start <= vaddr)];
         for range in before.iter().rev().take_while(|range| vaddr < range.reach) {
@@ -114,12 +114,11 @@ impl Guard {
         self.functions(unit.unit_ref(dwarf))
     }
 
-    /// Whether the functions of a unit nest no deeper and have no more ranges than those of real
-    /// programs.
+    /// Checks that the functions of a unit are within the bounds for depth and ranges.
     pub(super) fn functions(&self, unit: UnitRef<'_, Reader>) -> Result<(), ElfError> {
         let limit = self.ranges_left.get().min(UNIT_RANGES_LIMIT);
         let mut ranges = 0;
-        // How deep those inlined functions are that the entry is inside of.
+        // Depths of the inlined functions that enclose the entry.
         let mut inlined: Vec<isize> = Vec::new();
         let mut walk = || -> gimli::Result<()> {
             let mut entries = unit.entries_raw(None)?;

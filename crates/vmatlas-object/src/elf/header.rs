@@ -1,4 +1,4 @@
-//! The ELF header and the two tables it points to, of either class and byte order.
+//! The ELF header, program headers and section headers, of either class and byte order.
 
 use object::{
     Endianness, elf, pod,
@@ -15,8 +15,8 @@ pub(super) type Elf64 = elf::FileHeader64<Endianness>;
 
 /// The kernel refuses a program with more (`load_elf_phdrs` in fs/binfmt_elf.c).
 const SEGMENTS_LIMIT: u64 = 65536;
-/// 131072 headers of 64 bytes: a program has some 40, and one with debugging by function a few
-/// thousand.
+/// 131072 headers of 64 bytes. A program has some 40; one compiled with a section per function has
+/// a few thousand.
 const SECTIONS_LIMIT: u64 = 8 << 20;
 const SECTION_NAMES_LIMIT: u64 = 16 << 20;
 const SECTION_NAME_LIMIT: usize = 255;
@@ -39,8 +39,8 @@ pub(super) struct Header {
     pub(super) sections: Vec<Section>,
 }
 
-/// Reads the tables; `None` for what is no ELF file. A program runs without section headers, and
-/// they are at the end of the file, the first to be lost: trouble with them goes to `damage`.
+/// Reads the tables; `None` if the input is not ELF. Errors in the section headers go to `damage`:
+/// a program runs without them, and they are at the end of the file, so truncation hits them first.
 pub(super) fn read(input: &Input, damage: &mut Vec<ElfError>) -> Result<Option<Header>, ElfError> {
     const PLACE: &str = "ELF header";
     let start = input.read(PLACE, 0, input.size().min(size_of::<Elf64>() as u64), u64::MAX)?;
@@ -91,7 +91,7 @@ fn segments<Elf: FileHeader<Endian = Endianness>>(
     if usize::from(header.e_phentsize(endian)) != entry_size {
         return Err(ElfError::malformed(PLACE, "e_phentsize is not the size of a program header"));
     }
-    // PN_XNUM (more than 65534 of them, in core dumps) is above the limit as well.
+    // PN_XNUM (more than 65534 headers, in core dumps) exceeds the limit as well.
     let bytes = input.read(PLACE, offset, u64::from(count) * entry_size as u64, SEGMENTS_LIMIT)?;
     let segment = |(index, p): (usize, &Elf::ProgramHeader)| Segment {
         index,
@@ -120,7 +120,7 @@ fn sections<Elf: FileHeader<Endian = Endianness>>(
     if u64::from(header.e_shentsize(endian)) != entry_size {
         return Err(ElfError::malformed(PLACE, "e_shentsize is not the size of a section header"));
     }
-    // Numbers that do not fit into the ELF header are in the null section's.
+    // The null section holds the numbers that do not fit into the ELF header.
     let bytes = input.read(PLACE, offset, entry_size, SECTIONS_LIMIT)?;
     let null = &table::<Elf::SectionHeader>(&bytes)[0];
     let count = match header.e_shnum(endian) {
@@ -158,7 +158,8 @@ fn sections<Elf: FileHeader<Endian = Endianness>>(
     Ok(headers.iter().enumerate().map(section).collect())
 }
 
-/// `bytes` as a table of `T`, without a last one that is cut. `object`'s types have no alignment.
+/// Casts `bytes` to a table of `T`, without a truncated last entry. The types of `object` have
+/// alignment 1.
 pub(super) fn table<T: pod::Pod>(bytes: &[u8]) -> &[T] {
     let whole = bytes.len() / size_of::<T>();
     pod::slice_from_bytes(bytes, whole).map_or(&[], |(table, _)| table)

@@ -1,4 +1,4 @@
-//! Bounded reads from a file that may lie about itself.
+//! Bounded reads from an untrusted file.
 
 use std::borrow::Cow;
 use std::io::Error;
@@ -7,17 +7,17 @@ use std::sync::Arc;
 use super::ElfError;
 use crate::{ReadAt, Source};
 
-/// The longest string that is read where the file gives no length (`PATH_MAX`).
+/// Longest string that is read if the file gives no length (`PATH_MAX`).
 const STRING_LIMIT: u64 = 4096;
 
-/// The bytes of a file, and how many they were when it was opened.
+/// The bytes of a file, and its size at the time it was opened.
 pub(super) struct Input {
     source: Source,
     size: u64,
 }
 
 impl Input {
-    /// Fails if the source does not know its size: without that no bound holds.
+    /// Fails if the source does not know its size, because no bound would hold.
     pub(super) fn new(source: Source) -> Result<Self, ElfError> {
         match source.size() {
             Some(size) => Ok(Input { source, size }),
@@ -29,7 +29,8 @@ impl Input {
         self.size
     }
 
-    /// Exactly `size` bytes at `offset`, which must be in the file and no more than `limit`.
+    /// Reads exactly `size` bytes at `offset`. They must be inside the file, and `size` at most
+    /// `limit`.
     pub(super) fn read(
         &self,
         place: impl Into<Cow<'static, str>>,
@@ -51,7 +52,7 @@ impl Input {
         }
     }
 
-    /// The bytes at `offset` up to a NUL, or up to a limit.
+    /// Reads the bytes at `offset` up to a NUL or a limit.
     pub(super) fn string(&self, place: &'static str, offset: u64) -> Result<Vec<u8>, ElfError> {
         let size = self.size.saturating_sub(offset).clamp(1, STRING_LIMIT);
         let mut bytes = self.read(place, offset, size, STRING_LIMIT)?;
@@ -59,12 +60,12 @@ impl Input {
         Ok(bytes)
     }
 
-    /// The CRC-32 (IEEE 802.3) of the whole file, which `.gnu_debuglink` holds of a debug file.
+    /// The CRC-32 (IEEE 802.3) of the whole file. `.gnu_debuglink` stores that of a debug file.
     pub(super) fn crc32(&self) -> Result<u32, Error> {
         let mut hasher = crc32fast::Hasher::new();
         let mut block = vec![0; 1 << 16];
         let mut offset = 0;
-        // Stops at the size seen at first, so that a file someone keeps writing to does end.
+        // Stops at the size seen when the file was opened, so a file that grows does end.
         while offset < self.size {
             let n = self.source.read_at(offset, &mut block)?;
             if n == 0 {

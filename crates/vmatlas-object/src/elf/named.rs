@@ -1,4 +1,4 @@
-//! Where the symbols of given names are.
+//! Addresses of symbols by name.
 
 use object::{
     Endianness, elf,
@@ -10,18 +10,17 @@ use super::{
     header::{Class, Elf32, Elf64, table},
 };
 
-/// A hash table of 100,000 symbols has a MiB.
+/// The hash table of 100,000 symbols takes 1 MiB.
 const HASH_LIMIT: u64 = 16 << 20;
-/// Symbols that share a bucket are few; a file may lie.
+/// Few symbols share a bucket, but the file is not trusted.
 const CHAIN_LIMIT: usize = 4096;
 
 impl ElfFile {
-    /// The vaddrs of those of `names` that the file defines, in the order of `names`: dynamic
-    /// symbols through `.gnu.hash`, as the dynamic linker finds them, which reads next to
-    /// nothing. What is not found there is looked for in all of `.symtab`, if that has at most
-    /// `table` bytes.
+    /// The vaddrs of those of `names` that the file defines, in the order of `names`. Dynamic
+    /// symbols are found through `.gnu.hash`, as the dynamic linker finds them, with few reads.
+    /// Names not found there are searched in all of `.symtab`, if that has at most `table` bytes.
     ///
-    /// Tables that are damaged have no symbols; `.symtab` is not asked for names of less than three
+    /// A damaged table counts as empty. `.symtab` is not searched for names shorter than three
     /// bytes.
     pub fn symbols_named(&self, names: &[&'static str], table: u64) -> Vec<(&'static str, u64)> {
         match self.header.class {
@@ -55,9 +54,9 @@ impl ElfFile {
         let Some(strings) = self.sections().get(section.link as usize) else { return };
         let read = |s: &Section, limit| self.input.read("symbols", s.offset, s.size, limit);
         let Ok(symbols) = read(section, limit) else { return };
-        // Names of C++ are long.
+        // C++ names are long, so the limit is larger.
         let Ok(strings) = read(strings, limit.saturating_mul(16)) else { return };
-        // Tables are long, and names that begin so are few.
+        // The table is long and few names match, so their first four bytes are compared first.
         let with_end = names.iter().map(|name| [name.as_bytes(), b"\0"].concat());
         let mut begins: Vec<[u8; 4]> =
             with_end.filter_map(|name| name.first_chunk().copied()).collect();
@@ -83,7 +82,7 @@ impl ElfFile {
         self.sections().iter().find(|section| section.kind == kind)
     }
 
-    /// The vaddr of a function or datum that is defined in this file.
+    /// The vaddr of a function or data symbol that this file defines.
     fn defined<Elf: FileHeader<Endian = Endianness>>(&self, symbol: &Elf::Sym) -> Option<u64> {
         let endian = self.header.endian;
         let shown = matches!(
@@ -99,10 +98,10 @@ impl ElfFile {
 /// `.gnu.hash`, see <https://sourceware.org/gnu-gabi/program-loading-and-dynamic-linking.txt>.
 struct GnuHash {
     words: Vec<u32>,
-    /// Where in `words` the buckets begin.
+    /// Index in `words` of the first bucket.
     buckets: usize,
     bucket_count: u32,
-    /// The number of the first symbol in the table.
+    /// Index of the first hashed symbol in the table.
     first: u32,
 }
 
@@ -146,7 +145,7 @@ impl GnuHash {
         None
     }
 
-    /// The vaddr of dynamic symbol `number`, if it has that name and is defined.
+    /// The vaddr of dynamic symbol `number`, if it has the name and is defined.
     fn symbol<Elf: FileHeader<Endian = Endianness>>(
         &self,
         file: &ElfFile,

@@ -1,6 +1,6 @@
-//! Paths of Linux, as bytes: `std::path` makes none of bytes without the operating system.
+//! Linux paths as bytes. `std::path` can build a path from bytes only on Unix.
 
-/// The folder of a file; empty for a name alone, `None` for the root and for no path at all.
+/// The directory of a file; empty for a bare name, `None` for the root and for an empty path.
 pub(super) fn parent(path: &[u8]) -> Option<&[u8]> {
     let path = without_slashes(path);
     let name = path.iter().rev().take_while(|&&b| b != b'/').count();
@@ -14,7 +14,7 @@ pub(super) fn parent(path: &[u8]) -> Option<&[u8]> {
     })
 }
 
-/// `name` in the folder `dir`; `name` itself if it begins at the root.
+/// Joins `name` to the directory `dir`; an absolute `name` is returned unchanged.
 pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     match (dir, name) {
         (_, [b'/', ..]) | ([], _) => name.to_vec(),
@@ -23,7 +23,7 @@ pub(super) fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The path as it is from the root on.
+/// The path without leading slashes, relative to the root.
 pub(super) fn from_root(path: &[u8]) -> &[u8] {
     let slashes = path.iter().take_while(|&&b| b == b'/').count();
     &path[slashes..]

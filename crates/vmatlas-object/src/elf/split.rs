@@ -1,5 +1,5 @@
-//! DWARF that is in other files: packages (`.dwp`), `.dwo` files, and what `dwz` took out of several
-//! debug files (`.gnu_debugaltlink`).
+//! DWARF in other files: packages (`.dwp`), `.dwo` files, and the parts that `dwz` moved out of
+//! several debug files (`.gnu_debugaltlink`).
 
 use std::{
     cell::{Cell, OnceCell},
@@ -14,13 +14,13 @@ use super::{
     path,
 };
 
-/// The package of a file, looked for once.
+/// The DWARF package of a file, opened once.
 #[derive(Default)]
 pub(super) struct Split(OnceCell<Option<DwarfPackage<Reader>>>);
 
 impl Split {
-    /// The DWARF of one unit that `main` has only the skeleton of. A file that is missing or
-    /// another one is no error: the lines are in `main`, and the names may be in its symbols.
+    /// Loads the DWARF of a unit that `main` has only a skeleton of. A missing or different file is
+    /// not an error: the lines are in `main`, and its symbols may have the names.
     pub(super) fn load(
         &self,
         main: &ElfFile,
@@ -45,7 +45,7 @@ impl Split {
     }
 }
 
-/// The DWARF of a unit, if it is of that unit and within bounds.
+/// The DWARF of a unit, if the unit id matches and the size is within bounds.
 fn checked(
     dwarf: gimli::Dwarf<Reader>,
     guard: &Guard,
@@ -69,8 +69,8 @@ fn package(main: &ElfFile, left: &Cell<u64>) -> Option<DwarfPackage<Reader>> {
 }
 
 impl ElfFile {
-    /// The file with the DWARF that `elf`, which is this file or its debug file, has in common with
-    /// others.
+    /// Opens the file with the DWARF that `elf`, which is this file or its debug file, shares with
+    /// other files.
     pub(super) fn alternate_of(&self, elf: &ElfFile) -> Option<ElfFile> {
         let section = elf.sections().iter().find(|s| s.name == ".gnu_debugaltlink")?;
         let bytes = elf.input.read(".gnu_debugaltlink", section.offset, section.size, 8192).ok()?;

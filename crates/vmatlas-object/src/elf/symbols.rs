@@ -1,4 +1,4 @@
-//! Which symbol an address belongs to.
+//! Symbol lookup by address.
 
 use std::{cell::OnceCell, cmp::Reverse, fmt, iter::once_with};
 
@@ -15,38 +15,38 @@ use super::{
 
 /// Chromium with all its symbols has some 60 MiB.
 const SYMBOLS_LIMIT: u64 = 256 << 20;
-/// And 300 MiB of names.
+/// Chromium has 300 MiB of symbol names.
 const NAMES_LIMIT: u64 = 1 << 30;
 
-/// The symbol that an address belongs to.
+/// The symbol that contains an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Symbol<'a> {
-    /// Its name as the file has it, with a version suffix (`memcpy@@GLIBC_2.14`) where it has one:
-    /// not demangled, see [`demangle`](super::demangle()).
+    /// The name as the file has it, with a version suffix (`memcpy@@GLIBC_2.14`) if it has one; not
+    /// demangled, see [`demangle`](super::demangle()).
     pub name: &'a [u8],
-    /// The vaddr it begins at.
+    /// The start vaddr.
     pub vaddr: u64,
-    /// Bytes from there to the address asked for.
+    /// Bytes from `vaddr` to the requested address.
     pub offset: u64,
-    /// `st_size` in bytes. 0 is a label without a size: that the address belongs to it is only
-    /// likely.
+    /// `st_size` in bytes. 0 is a label without a size, which contains the address only likely.
     pub size: u64,
-    /// The table it is from.
+    /// The symbol table that has the symbol.
     pub source: SymbolSource<'a>,
 }
 
-/// The table a symbol is from; shown as `symtab`, `dynsym`, `debug file PATH`, or `gnu_debugdata`.
+/// The symbol table that has a symbol; shown as `symtab`, `dynsym`, `debug file PATH`, or
+/// `gnu_debugdata`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SymbolSource<'a> {
-    /// `.symtab`, where every function is unless the file is stripped.
+    /// `.symtab`, which has every function unless the file is stripped.
     Symtab,
-    /// `.dynsym`, where only those are that other files may use.
+    /// `.dynsym`, which has only symbols exported to or imported from other files.
     Dynsym,
-    /// `.symtab` of the separate debug file with this path.
+    /// `.symtab` of the separate debug file at this path.
     DebugFile(&'a [u8]),
-    /// `.symtab` of the small file in `.gnu_debugdata`, where Fedora puts functions.
+    /// `.symtab` of the small ELF file in `.gnu_debugdata`, where Fedora stores function symbols.
     DebugData,
 }
 
@@ -64,27 +64,26 @@ impl fmt::Display for SymbolSource<'_> {
 }
 
 impl ElfFile {
-    /// The symbol that `vaddr` belongs to.
+    /// Finds the symbol that contains `vaddr`.
     ///
     /// Functions (`STT_FUNC`, `STT_GNU_IFUNC`), data (`STT_OBJECT`) and labels (`STT_NOTYPE`)
-    /// count; sections, files, thread-local and undefined symbols do not, nor do absolute ones,
-    /// which are numbers, nor ARM, AArch64 and RISC-V mapping symbols (`$d`). The tables are asked
-    /// in turn: `.symtab`, `.dynsym`, `.symtab` of the debug file, that of `.gnu_debugdata`. In each:
+    /// count. Sections, files, thread-local, undefined and absolute symbols do not, nor do ARM,
+    /// AArch64 and RISC-V mapping symbols (`$d`). The tables are searched in this order: `.symtab`,
+    /// `.dynsym`, `.symtab` of the debug file, `.symtab` of `.gnu_debugdata`. In each table:
     ///
-    /// 1. A symbol with a size that covers the address; of several the innermost, which begins
-    ///    last.
-    /// 2. Of those that begin together, one with a type before a label, then global or weak before
-    ///    local, then the fewest leading underscores (`read` before `__read`), then global before
-    ///    weak, then the smallest.
+    /// 1. A sized symbol that covers the address; among several, the one that begins last.
+    /// 2. Among those that begin together: a typed symbol before a label, then global or weak
+    ///    before local, then the fewest leading underscores (`read` before `__read`), then global
+    ///    before weak, then the smallest.
     ///
-    /// Where no table has one, the nearest label before the address, whose reach ends at the next
-    /// symbol or at the end of its section, from the first table that has such a label.
+    /// If no table has one, the nearest label before the address, from the first table that has
+    /// such a label. A label extends to the next symbol or to the end of its section.
     ///
     /// # Errors
     ///
-    /// Where nothing was found and one of the tables could not be read.
+    /// If no symbol was found and one of the tables could not be read.
     pub fn symbol_at(&self, vaddr: u64) -> Result<Option<Symbol<'_>>, ElfError> {
-        // Each table is read only when those before it have no answer.
+        // Each table is read only if the tables before it have no match.
         let tables = once_with(|| Some((self.symtab(), SymbolSource::Symtab)))
             .chain(once_with(|| Some((self.dynsym(), SymbolSource::Dynsym))))
             .chain(once_with(|| {
@@ -113,7 +112,7 @@ impl ElfFile {
         }
     }
 
-    /// How many bytes of symbols are in memory.
+    /// Bytes of symbols in memory.
     pub(super) fn symbols_size(&self) -> u64 {
         let size = |cell: &OnceCell<SymbolCell>| match cell.get() {
             Some(Ok(Some(table))) => {
@@ -151,7 +150,7 @@ impl ElfFile {
 
 type SymbolCell = Result<Option<SymbolTable>, ElfError>;
 
-/// The symbols that have addresses, sorted.
+/// The symbols with addresses, sorted by start.
 pub(super) struct SymbolTable {
     entries: Vec<Entry>,
     names: Vec<u8>,
@@ -159,14 +158,15 @@ pub(super) struct SymbolTable {
 
 struct Entry {
     start: u64,
-    /// The first address that no longer belongs to it.
+    /// First address after the symbol.
     end: u64,
-    /// The greatest `end` of this entry and all before it: where a search backwards may stop.
+    /// The greatest `end` of this entry and all before it. A backward search stops where this is at
+    /// or below the address.
     reach: u64,
-    /// Where in `names`.
+    /// Offset in `names`.
     name: u32,
     has_size: bool,
-    /// Greater is better, of those with the same start.
+    /// Among entries with the same start, the greater rank wins.
     rank: u8,
 }
 
@@ -210,8 +210,8 @@ impl SymbolTable {
     }
 }
 
-/// A label reaches to the next symbol, or to the end of its section; one that is in no section, as
-/// `_end`, nowhere.
+/// Sets the end of labels: the next symbol or the end of the section. A label in no section, such
+/// as `_end`, stays empty.
 fn limit_labels(entries: &mut [Entry], sections: &[Section]) {
     let mut sections: Vec<_> =
         sections.iter().filter(|s| s.is_mapped()).map(Section::vaddr_range).collect();
@@ -272,8 +272,8 @@ impl Entry {
     }
 }
 
-/// `$a`, `$t`, `$x`, `$d`, alone or with a suffix: where code and data begin, for disassemblers
-/// (ELF for the Arm Architecture 5.5.5; RISC-V psABI).
+/// Whether `name` is a mapping symbol (`$a`, `$t`, `$x`, `$d`, alone or with a suffix), which marks
+/// code and data for disassemblers (ELF for the Arm Architecture 5.5.5; RISC-V psABI).
 fn is_mapping_symbol(name: &[u8], machine: elf::Machine) -> bool {
     matches!(machine, elf::EM_ARM | elf::EM_AARCH64 | elf::EM_RISCV)
         && matches!(name, [b'$', b'a' | b'd' | b't' | b'x', ..])

@@ -1,14 +1,14 @@
-//! The parts of an ELF file, in the words of elf(5).
+//! The parts of an ELF file, named as in elf(5).
 
 use std::{fmt, ops::Range};
 
 use object::elf;
 
-/// What kind of ELF file it is: `e_type` of the ELF header, with position-independent executables
-/// told apart.
+/// The type of an ELF file: `e_type` of the ELF header, with a separate value for
+/// position-independent executables.
 ///
-/// A PIE is an `ET_DYN` file whose `DT_FLAGS_1` has `DF_1_PIE`, as `readelf -h` tells it. Older
-/// linkers did not set that: their PIE shows as [`Dyn`](ElfType::Dyn).
+/// A PIE is an `ET_DYN` file whose `DT_FLAGS_1` has `DF_1_PIE`, as in `readelf -h`. Older linkers
+/// did not set the flag; their PIEs have the type [`Dyn`](ElfType::Dyn).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ElfType {
@@ -39,8 +39,8 @@ impl fmt::Display for ElfType {
     }
 }
 
-/// The machine a file is for: `e_machine` of the ELF header; shown by its name in elf(5) without
-/// `EM_`, as `X86_64`.
+/// The machine of a file: `e_machine` of the ELF header; shown by its name in elf(5) without `EM_`,
+/// such as `X86_64`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Machine(pub u16);
 
@@ -50,7 +50,7 @@ impl fmt::Display for Machine {
     }
 }
 
-/// The type of a segment: `p_type` of a program header; shown as `readelf -l` does, `LOAD` or
+/// The type of a segment: `p_type` of a program header; shown as in `readelf -l`, such as `LOAD` or
 /// `GNU_RELRO`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SegmentType(pub u32);
@@ -76,7 +76,7 @@ impl fmt::Display for SegmentType {
     }
 }
 
-/// What a segment's memory may be used for: `p_flags` of a program header; shown as `R E`.
+/// The access that a segment permits: `p_flags` of a program header; shown as `R E`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct SegmentFlags(pub u32);
 
@@ -88,12 +88,12 @@ impl SegmentFlags {
     /// `PF_R`.
     pub const READ: SegmentFlags = SegmentFlags(4);
 
-    /// The flags that a mapping with these permissions asks for.
+    /// The flags that correspond to these permissions.
     pub fn new(read: bool, write: bool, execute: bool) -> Self {
         SegmentFlags(u32::from(read) << 2 | u32::from(write) << 1 | u32::from(execute))
     }
 
-    /// Whether all of `other` are set.
+    /// Whether all flags of `other` are set.
     pub fn contains(self, other: SegmentFlags) -> bool {
         self.0 & other.0 == other.0
     }
@@ -110,25 +110,25 @@ impl fmt::Display for SegmentFlags {
     }
 }
 
-/// One program header, all but `p_paddr`. Addresses are the file's own, before any load bias.
+/// One program header without `p_paddr`. Addresses are the file's, without load bias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Segment {
-    /// Its place in the table of program headers, from 0.
+    /// Index in the table of program headers, from 0.
     pub index: usize,
     /// `p_type`.
     pub kind: SegmentType,
     /// `p_flags`.
     pub flags: SegmentFlags,
-    /// `p_offset`: where its bytes begin in the file.
+    /// `p_offset`: offset in bytes in the file.
     pub offset: u64,
-    /// `p_vaddr`: where it begins in memory.
+    /// `p_vaddr`: address in memory.
     pub vaddr: u64,
-    /// `p_filesz`: bytes it has in the file.
+    /// `p_filesz`: size in the file, in bytes.
     pub filesz: u64,
-    /// `p_memsz`: bytes it has in memory; those beyond `filesz` are zero, as in `.bss`.
+    /// `p_memsz`: size in memory, in bytes; the bytes beyond `filesz` are zero, as in `.bss`.
     pub memsz: u64,
-    /// `p_align`.
+    /// `p_align`: alignment in bytes.
     pub align: u64,
 }
 
@@ -145,23 +145,23 @@ impl Segment {
 }
 
 /// The type of a section: `sh_type` of a section header; shown by its name in elf(5) without
-/// `SHT_`, as `PROGBITS`.
+/// `SHT_`, such as `PROGBITS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SectionType(pub u32);
 
 impl SectionType {
-    /// `SHT_SYMTAB`: the symbols a linker or debugger uses.
+    /// `SHT_SYMTAB`: the symbols for linkers and debuggers.
     pub const SYMTAB: SectionType = SectionType(2);
     /// `SHT_STRTAB`: strings.
     pub const STRTAB: SectionType = SectionType(3);
     /// `SHT_NOTE`: notes.
     pub const NOTE: SectionType = SectionType(7);
-    /// `SHT_NOBITS`: zeroes in memory and nothing in the file, as `.bss`, and every section of the
-    /// program itself in a debug file.
+    /// `SHT_NOBITS`: zeroes in memory and nothing in the file, as for `.bss`. In a debug file,
+    /// every section of the program itself.
     pub const NOBITS: SectionType = SectionType(8);
-    /// `SHT_DYNSYM`: the symbols the dynamic linker uses.
+    /// `SHT_DYNSYM`: the symbols for the dynamic linker.
     pub const DYNSYM: SectionType = SectionType(11);
-    /// `SHT_GNU_HASH`: how the dynamic linker finds them.
+    /// `SHT_GNU_HASH`: the hash table of the dynamic symbols.
     pub const GNU_HASH: SectionType = SectionType(0x6fff_fff6);
 }
 
@@ -171,33 +171,34 @@ impl fmt::Display for SectionType {
     }
 }
 
-/// One section header. Addresses are the file's own, before any load bias.
+/// One section header. Addresses are the file's, without load bias.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Section {
-    /// Its place in the table of section headers; 0 is the null section.
+    /// Index in the table of section headers; 0 is the null section.
     pub index: usize,
-    /// Its name, as `.text`: not UTF-8 is shown lossily, and a name over 255 bytes is cut.
+    /// The name, such as `.text`. Invalid UTF-8 is replaced, and a name over 255 bytes is
+    /// truncated.
     pub name: String,
     /// `sh_type`.
     pub kind: SectionType,
     /// `sh_flags`.
     pub flags: u64,
-    /// `sh_addr`: where it begins in memory, if it is there.
+    /// `sh_addr`: address in memory, 0 if the section is not loaded.
     pub addr: u64,
-    /// `sh_offset`: where it begins in the file.
+    /// `sh_offset`: offset in bytes in the file.
     pub offset: u64,
-    /// `sh_size`: bytes in memory, and in the file unless it is `NOBITS`.
+    /// `sh_size`: size in bytes, in memory and (unless `NOBITS`) in the file.
     pub size: u64,
-    /// `sh_link`: the section that belongs to this one, for symbols that of their names.
+    /// `sh_link`: index of the associated section; for symbols, the section of their names.
     pub link: u32,
-    /// `sh_addralign`.
+    /// `sh_addralign`: alignment in bytes.
     pub align: u64,
 }
 
 impl Section {
-    /// Whether it is part of the program in memory at an address of its own: `SHF_ALLOC`, and not
-    /// `.tbss`, which takes no room where it claims to be.
+    /// Whether the section has its own addresses in memory: `SHF_ALLOC`, and not `.tbss`, which
+    /// occupies no memory at its `sh_addr`.
     pub fn is_mapped(&self) -> bool {
         let tbss = self.kind == SectionType::NOBITS && self.has(elf::SHF_TLS);
         self.has(elf::SHF_ALLOC) && !tbss
@@ -208,7 +209,7 @@ impl Section {
         self.addr..self.addr.saturating_add(self.size)
     }
 
-    /// The bytes in the file: none for `NOBITS`.
+    /// The range of its bytes in the file; empty for `NOBITS`.
     pub fn file_range(&self) -> Range<u64> {
         let size = if self.kind == SectionType::NOBITS { 0 } else { self.size };
         self.offset..self.offset.saturating_add(size)

@@ -1,19 +1,19 @@
-//! Jitdumps: records of code, its lines, and its moves.
+//! Jitdumps: records of code, its lines and its moves.
 
 use super::{Code, Errors, JitError, JitErrorKind, JitMap, JitPlace, Line};
 use std::collections::HashMap;
 
 const MAGIC: u32 = 0x4a69_5444;
-/// As the specification's text has it; its version 2 changed no record.
+/// The version in the specification's text; its version 2 changed no record.
 const VERSION: u32 = 1;
 const CODE_LOAD: u32 = 0;
 const CODE_MOVE: u32 = 1;
 const CODE_DEBUG_INFO: u32 = 2;
 const CODE_CLOSE: u32 = 3;
-/// Lines of all code together, in 16 bytes each.
+/// Lines of all code together, 16 bytes each.
 const LINES_LIMIT: usize = 32 << 20;
 
-/// What is left to read, in the byte order of the machine that wrote it.
+/// The bytes left to read, in the byte order of the machine that wrote them.
 #[derive(Clone, Copy)]
 struct Fields<'a> {
     bytes: &'a [u8],
@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
         Some(if self.big_endian { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
     }
 
-    /// Bytes up to a NUL, which must be there.
+    /// The bytes up to a NUL, which is required.
     fn text(&mut self) -> Option<&'a [u8]> {
         let end = memchr::memchr(0, self.bytes)?;
         let text = self.take(end)?;
@@ -46,23 +46,23 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// What is kept between records.
+/// State kept between records.
 #[derive(Default)]
 struct Reader {
     map: JitMap,
-    /// Lines of code that is loaded next, by its address.
+    /// Lines of the code that is loaded next, by its address.
     lines: HashMap<u64, Vec<Line>>,
     lines_left: usize,
-    /// Which of the map's files has a name.
+    /// Index in the map by file name.
     files: HashMap<String, u32>,
 }
 
 impl JitMap {
-    /// Reads a jitdump, of either byte order. With `until`, records of a later time are left out:
-    /// the code as it was then (in nanoseconds of the clock the runtime used, `CLOCK_MONOTONIC`
-    /// unless its header says otherwise).
+    /// Reads a jitdump of either byte order. With `until`, later records are skipped, so the map
+    /// shows the code at that time (in nanoseconds of the runtime's clock: `CLOCK_MONOTONIC` unless
+    /// the header says otherwise).
     ///
-    /// A record that is wrong is left out and is an error; so is a last record that is cut.
+    /// An invalid record is skipped and reported as an error, as is a truncated last record.
     pub fn parse_jitdump(bytes: &[u8], until: Option<u64>) -> (JitMap, Vec<JitError>) {
         let mut errors = Errors::default();
         let mut reader = Reader { lines_left: LINES_LIMIT, ..Reader::default() };
@@ -74,7 +74,7 @@ impl JitMap {
 }
 
 impl Reader {
-    /// Reads all records; the error is what ends it early.
+    /// Reads all records; an error ends the file early.
     fn read(
         &mut self,
         bytes: &[u8],
@@ -150,7 +150,7 @@ impl Reader {
         let (from, to, size) = moved().ok_or(JitErrorKind::Record)?;
         let piece = self.map.pieces.get(&from).copied().ok_or(JitErrorKind::Move)?;
         let code = Code { start: to, ..self.map.codes[piece.code].clone() };
-        // Nothing is at the old place now.
+        // The old range no longer has code.
         self.map.clear(from, piece.end);
         self.map.add(size, code)
     }
@@ -163,7 +163,7 @@ impl Reader {
         for index in 0..count {
             let mut entry = || Some((fields.u64()?, fields.u32()?, fields.u32()?, fields.text()?));
             let (address, line, _discriminator, name) = entry().ok_or(JitErrorKind::Record)?;
-            // As the entry before.
+            // The same name as the previous entry.
             if name != b"\xff" || index == 0 {
                 file = self.file(name);
             }

@@ -1,11 +1,11 @@
-//! `/tmp/perf-PID.map`: a line of text for each piece of code.
+//! `/tmp/perf-PID.map`: one line of text for each piece of code.
 
 use super::{Code, Errors, JitError, JitErrorKind, JitMap, JitPlace};
 
 impl JitMap {
-    /// Reads a perf map: lines of `START SIZE NAME`, the numbers in hexadecimal digits, with or
-    /// without `0x`; the name may have spaces. A line that is wrong is left out and is an error; a
-    /// last line without its end is read all the same.
+    /// Reads a perf map: lines of `START SIZE NAME` with hexadecimal numbers, with or without `0x`;
+    /// the name may contain spaces. An invalid line is skipped and reported as an error. The last
+    /// line needs no newline.
     pub fn parse_perf_map(bytes: &[u8]) -> (JitMap, Vec<JitError>) {
         let mut map = JitMap::default();
         let mut errors = Errors::default();

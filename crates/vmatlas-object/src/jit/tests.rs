@@ -44,7 +44,7 @@ fn perf_maps() {
     assert_eq!(JitMap::parse_perf_map(&b"x\n".repeat(1000)).1.len(), 101);
 }
 
-/// The last entry that has an address, by looking at all of them.
+/// Compares with a linear scan for the last entry that contains an address.
 #[test]
 fn later_entries_have_the_addresses() {
     let mut seed = 1_u64;
@@ -186,7 +186,7 @@ fn damaged_jitdumps() {
     for size in 0..whole.len() {
         JitMap::parse_jitdump(&whole[..size], None);
     }
-    // Each byte with some values; sizes and counts among them.
+    // Sets each byte to some values, including sizes and counts.
     for at in 0..whole.len() {
         for value in [0, 1, 0x7f, 0xff] {
             let mut bytes = whole.clone();

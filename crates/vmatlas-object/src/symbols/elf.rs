@@ -1,11 +1,11 @@
-//! The frames of one address of a file.
+//! The frames at one address of a file.
 
 use super::frame::SymbolFrame;
 use crate::elf::{ElfError, ElfFile, SourceLocation, demangle};
 
-/// What is known of the code at `vaddr`, innermost first; none where no name is known. What could
-/// not be read is an error beside what could. `module` is the name that the frames have for the
-/// file.
+/// The frames at `vaddr`, innermost first; empty if no name is known. If a part of the file could
+/// not be read, the error is returned beside the frames from the other parts. `module` is the
+/// module name to put into the frames.
 pub fn frames_at(elf: &ElfFile, vaddr: u64, module: &str) -> (Vec<SymbolFrame>, Option<ElfError>) {
     let mut damage = None;
     let mut keep = |error: ElfError| damage = damage.take().or(Some(error));
@@ -34,7 +34,7 @@ pub fn frames_at(elf: &ElfFile, vaddr: u64, module: &str) -> (Vec<SymbolFrame>, 
             let name = inner.name.as_deref().map(demangle).unwrap_or_default();
             frames.push(frame(name, 0, inner.source.clone(), true));
         }
-        // Where DWARF has only lines, its names are without their module, which the linker's have.
+        // DWARF with only lines has names without a module path; the symbol's mangled name has it.
         let (label, offset) = symbol.unzip();
         let name = match (outermost.name.as_deref().map(Name::of), label) {
             (Some(name), Some(label)) if !name.was_mangled && label.was_mangled => label,
@@ -62,11 +62,11 @@ pub fn frames_at(elf: &ElfFile, vaddr: u64, module: &str) -> (Vec<SymbolFrame>, 
     (frames, damage)
 }
 
-/// A name for people.
+/// A demangled name.
 #[derive(Default)]
 struct Name {
     text: String,
-    /// Whether the file has it in another form.
+    /// Whether the name in the file is mangled.
     was_mangled: bool,
 }
 

@@ -1,39 +1,39 @@
-//! A call with its names.
+//! A stack frame with names.
 
 use std::fmt;
 
-/// A call on a stack, of a function or of one that was inlined into it, with what is known of its
-/// names. The stack as it was walked is of [`unwind::Frame`](crate::unwind::Frame)s.
+/// A frame on a stack, of a called or an inlined function, with its names. A walk without names
+/// returns [`unwind::Frame`](crate::unwind::Frame)s.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SymbolFrame {
-    /// The address of the code, where it is known: the instruction, or the return address.
+    /// The address of the instruction, or the return address; `None` if unknown.
     pub pc: Option<u64>,
-    /// The function, demangled; empty where none is known.
+    /// The function name, demangled; empty if unknown.
     pub function: String,
     /// Bytes from the function's start to the address. Without a name, and in frames of logs, the
-    /// offset in the module's file or image, or the address where there is no file. 0 in an inlined
-    /// function: its code may be in several places and has no start. `None` where a log does not
-    /// tell.
+    /// offset in the module's file or image, or the address if there is no file. 0 in an inlined
+    /// function, which may have several ranges and has no start. `None` if a log does not contain
+    /// it.
     pub offset: Option<u64>,
-    /// The path of the module as the recording or the log has it, the name of the file that names
-    /// code made at run time, or `[jit]` where there is none. Empty where a log does not tell.
+    /// The path of the module from the recording or the log, the perf map or jitdump that names
+    /// JIT-compiled code, or `[jit]` if there is none. Empty if a log does not contain it.
     pub module: String,
-    /// `FILE:LINE`, or `FILE` where the code belongs to no line. In a function that others were
-    /// inlined into, where it calls the next one inside.
+    /// `FILE:LINE`, or `FILE` if the code belongs to no line. In an outer function, the line of the
+    /// call that was inlined.
     pub source: Option<String>,
-    /// Whether the function's code is inside of the next frame's.
+    /// Whether the function was inlined into the function of the next frame.
     pub inlined: bool,
 }
 
 impl SymbolFrame {
-    /// The number to show beside the function or the module: the offset, or the address where no
-    /// offset is known, 0 where neither is.
+    /// The number to show beside the function or the module: the offset, otherwise the address,
+    /// otherwise 0.
     pub fn shown_offset(&self) -> u64 {
         self.offset.or(self.pc).unwrap_or(0)
     }
 }
 
-/// `function+0x12 (module) at file:line`, or `module+0x123`.
+/// Formats `function+0x12 (module) at file:line`, or `module+0x123`.
 impl fmt::Display for SymbolFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let offset = self.shown_offset();

@@ -1,9 +1,9 @@
-//! What a runtime needs so that its code has names.
+//! Hints on how to make a runtime name its code.
 
 use super::frame::SymbolFrame;
 
-/// One sentence on how to get names, where frames of a stack have none because they are in code
-/// that a runtime makes or interprets. `program` is the name or path of the program: `java`,
+/// One sentence on how to get names for frames in code that a runtime compiles or interprets;
+/// `None` if no hint applies. `program` is the name or path of the program: `java`,
 /// `/usr/bin/python3.11`.
 ///
 /// ```
@@ -61,13 +61,13 @@ pub fn hint(program: &str, frames: &[SymbolFrame]) -> Option<&'static str> {
     None
 }
 
-/// Whether memory with this name may hold code that was made at run time.
+/// Whether memory with this name may hold code made at run time.
 fn is_made(module: &str) -> bool {
     let prefixes = ["[jit]", "[anon", "//anon", "/memfd:", "/dev/zero", "/SYSV"];
     module.is_empty() || prefixes.iter().any(|prefix| module.starts_with(prefix))
 }
 
-/// 11 of `/usr/lib/libpython3.11.so.1.0`.
+/// The minor version, such as 11 of `/usr/lib/libpython3.11.so.1.0`.
 fn python_version(path: &str) -> Option<u32> {
     let digits = path.rsplit('/').next()?.split_once("python3.")?.1;
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());

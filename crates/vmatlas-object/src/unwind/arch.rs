@@ -1,5 +1,5 @@
-//! What only holds for one architecture: its registers and who keeps them, its call instructions,
-//! its signal frames. Another one is a file here with the same names.
+//! Facts of one architecture: its registers, callee-saved registers, call instructions and signal
+//! frames. Another architecture is another file with the same names.
 
 mod x86_64;
 

@@ -1,4 +1,4 @@
-//! Where a walk begins, what it finds, and why it ends.
+//! The input and output of a walk: registers, frames and the reason why it ended.
 
 use super::modules::CodePlace;
 
@@ -15,16 +15,16 @@ pub struct Registers {
     pub compat: bool,
 }
 
-/// One call on the stack, innermost first.
+/// One frame on the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {
-    /// The address to look up: where the task stands or was interrupted by a signal, and for
-    /// callers the return address less 1, which lies in the call instruction.
+    /// The address to look up: the current or interrupted instruction; for callers the return
+    /// address minus 1, which is inside the call instruction.
     pub pc: u64,
-    /// Where in a file that is; none for code made at run time.
+    /// The place of `pc` in a file; `None` for code made at run time.
     pub place: Option<CodePlace>,
-    /// How it was found.
+    /// How the frame was found.
     pub how: How,
 }
 
@@ -32,14 +32,14 @@ pub struct Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum How {
-    /// It is where the task stands.
+    /// From the registers of the task.
     Registers,
-    /// By the call frame information of the frame before: certain.
+    /// By the call frame information of the previous frame: certain.
     Cfi,
-    /// By the frame pointer: right if the code before keeps one.
+    /// By the frame pointer: right if the previous frame's code keeps one.
     FramePointer,
-    /// It looks like a return address and stands on the stack: a guess, which may be left over
-    /// from an earlier call.
+    /// By scanning the stack for a return address: a guess, which may be left over from an earlier
+    /// call.
     Scanned,
 }
 
@@ -47,12 +47,12 @@ pub enum How {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum End {
-    /// At the first function of the thread.
+    /// The walk reached the first function of the thread.
     Root,
-    /// At the limit of frames; the innermost ones are there.
+    /// The walk reached the frame limit; the innermost frames are present.
     Truncated,
-    /// Some memory that has to be known could not be read, or is not part of the copy.
+    /// Required memory could not be read or is not part of the copy.
     MissingMemory,
-    /// Nothing says who called the last frame.
+    /// No table, frame pointer or scan found a caller.
     NoRule,
 }

@@ -1,4 +1,4 @@
-//! What unwinding needs of an ELF file.
+//! The unwind data of an ELF file.
 
 use super::arch;
 use super::table::{Context, Header, Row, Table};
@@ -7,17 +7,17 @@ use crate::elf::{ElfFile, Section, SectionType, Segment, SegmentFlags, SegmentTy
 use gimli::BaseAddresses;
 use std::ops::Range;
 
-/// Larger tables are not read; those of the largest browsers have 60 MB.
+/// Larger tables are not read. The largest browsers have 60 MB.
 const TABLE_LIMIT: u64 = 256 << 20;
 /// More executable segments than any linker makes.
 const SEGMENTS_LIMIT: usize = 64;
 /// `PT_GNU_EH_FRAME`.
 const EH_FRAME_SEGMENT: SegmentType = SegmentType(0x6474_e550);
-/// How far behind the entry point code still counts as the program's first function: `_start` has
-/// a few instructions, and in ld.so no table.
+/// Bytes after the entry point that count as the first function: `_start` has a few instructions,
+/// and no table in ld.so.
 const START: u64 = 64;
 
-/// What unwinding needs of an ELF file: its tables, by places in the file.
+/// The unwind data of an ELF file: its tables, addressed by file offset.
 #[derive(Debug)]
 pub(super) struct Image {
     code: Vec<Code>,
@@ -34,14 +34,14 @@ struct Code {
 }
 
 impl Image {
-    /// Reads an ELF file of this machine; none where it is something else or has no code.
+    /// Reads an ELF file of this machine; `None` for other input or a file without code.
     pub(super) fn read(source: Source) -> Option<Image> {
         let elf = ElfFile::read(source).ok()??;
         if elf.word_size() != 64 || elf.is_big_endian() || elf.machine().0 != arch::MACHINE {
             return None;
         }
-        // Segments without code would only mislead: linkers let the last page of one and the
-        // first of the next be the same page of the file.
+        // Segments without code are skipped: linkers let the last page of one segment and the first
+        // page of the next be the same page of the file.
         let code: Vec<Code> = loads(&elf)
             .filter(|load| load.flags.contains(SegmentFlags::EXECUTE))
             .map(|load| Code { file: load.file_range(), vaddr: load.vaddr })
@@ -62,13 +62,13 @@ impl Image {
         Some(Image { code, entry: elf.entry(), eh_frame, debug_frame })
     }
 
-    /// How many bytes of memory it takes, about.
+    /// Approximate size in memory, in bytes.
     pub(super) fn size(&self) -> usize {
         let tables = [&self.eh_frame, &self.debug_frame].into_iter().flatten();
         size_of::<Image>() + tables.map(Table::size).sum::<usize>()
     }
 
-    /// The file's own address of the code at this place in the file.
+    /// The vaddr of the code at this file offset.
     pub(super) fn vaddr(&self, offset: u64) -> Option<u64> {
         let in_pages = |code: &&Code| {
             let end = code.file.end.checked_next_multiple_of(4096).unwrap_or(u64::MAX);
@@ -79,7 +79,7 @@ impl Image {
         Some(offset.wrapping_sub(code.file.start).wrapping_add(code.vaddr))
     }
 
-    /// Whether this is the program's first function, which nothing called.
+    /// Whether the address is in the program's first function, which has no caller.
     pub(super) fn is_start(&self, vaddr: u64) -> bool {
         self.entry != 0 && vaddr.checked_sub(self.entry).is_some_and(|distance| distance < START)
     }
@@ -91,7 +91,7 @@ impl Image {
         context: &mut Context,
         then: impl FnOnce(Row<'_>) -> T,
     ) -> Option<T> {
-        // The closure can be called once: which table has a row is found out before.
+        // The closure can be called only once, so the table that has a row is determined first.
         let has =
             |table: &&Table, context: &mut Context| table.row(vaddr, context, |_| ()).is_some();
         let tables = [&self.eh_frame, &self.debug_frame];
@@ -114,9 +114,9 @@ fn section<'a>(elf: &'a ElfFile, name: &str) -> Option<&'a Section> {
     elf.sections().iter().find(|s| s.name == name && s.kind != SectionType::NOBITS)
 }
 
-/// As the program itself finds its table when it throws an exception: by the segment that says
-/// where `.eh_frame_hdr` is. So a table that a tool like BOLT has left behind under a similar name
-/// misleads nobody, and section headers are not needed.
+/// Finds the table as the program's own exception handling does: by the segment of `.eh_frame_hdr`.
+/// This needs no section headers, and ignores tables that a tool such as BOLT left behind under a
+/// similar name.
 fn eh_frame(elf: &ElfFile, bases: &BaseAddresses) -> Option<Table> {
     let by_segment = || {
         let segment = elf.segments().iter().find(|s| s.kind == EH_FRAME_SEGMENT)?;
@@ -135,8 +135,8 @@ fn eh_frame(elf: &ElfFile, bases: &BaseAddresses) -> Option<Table> {
     by_segment().or_else(by_section)
 }
 
-/// Where in the file the `.eh_frame` at this vaddr is: to the end of its section, or of its
-/// segment where section headers are stripped.
+/// The file range of the `.eh_frame` at this vaddr: to the end of its section, or of its segment if
+/// section headers are stripped.
 fn eh_frame_at(elf: &ElfFile, vaddr: u64) -> Option<Range<u64>> {
     let load = loads(elf).find(|load| {
         vaddr.checked_sub(load.vaddr).is_some_and(|distance| distance < load.filesz)
@@ -147,10 +147,10 @@ fn eh_frame_at(elf: &ElfFile, vaddr: u64) -> Option<Range<u64>> {
     Some(start..end.min(start.saturating_add(TABLE_LIMIT)))
 }
 
-/// Code without `.eh_frame` may have this instead, for debuggers.
+/// Reads `.debug_frame`, which code without `.eh_frame` may have for debuggers.
 fn debug_frame(elf: &ElfFile, bases: &BaseAddresses) -> Option<Table> {
     let section = section(elf, ".debug_frame")?;
-    /// `SHF_COMPRESSED`: not worth the time, code that has it so (Go's) keeps frame pointers.
+    /// `SHF_COMPRESSED`: not read, because the code that compresses it (Go's) keeps frame pointers.
     const COMPRESSED: u64 = 1 << 11;
     if section.flags & COMPRESSED != 0 {
         return None;

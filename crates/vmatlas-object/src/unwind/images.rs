@@ -1,4 +1,4 @@
-//! The files that were executed, each read once for all processes.
+//! The executed files, each read once for all processes.
 
 use super::image::Image;
 use crate::{ReadAt as _, Source};
@@ -6,31 +6,31 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use vmatlas_maps::Device;
 
-/// What a mapping shows: a file, or what the kernel names, as `[vdso]`.
+/// The origin of a mapping: a file, or an area that the kernel names, such as `[vdso]`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Backing {
     /// The device of the file's file system.
     pub device: Device,
-    /// The file's inode number there.
+    /// The inode number of the file on that device.
     pub inode: u64,
-    /// What the kernel prints.
+    /// The name that the kernel prints.
     pub name: Box<[u8]>,
 }
 
-/// A file of some name and state: what frames and recordings refer to.
+/// Identifies a file of one name and state in frames and recordings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub u32);
 
-/// A file that is mapped executable, opened.
+/// An opened file that is mapped executable.
 pub struct CodeFile {
     /// Its bytes.
     pub source: Source,
-    /// When it was changed last, in seconds and nanoseconds since 1970: with its size this tells
-    /// one content of an inode from the next.
+    /// Last modification, in seconds and nanoseconds since 1970. Together with the size it
+    /// identifies the contents of an inode.
     pub modified: (i64, i64),
 }
 
-/// What tells one content of an inode from the next.
+/// Identifies the contents of an inode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct State {
     size: u64,
@@ -40,12 +40,11 @@ struct State {
 #[derive(Debug)]
 struct Cached {
     image: Option<Arc<Image>>,
-    /// When it was last asked for, counted in questions.
+    /// The lookup count at the last use.
     used: u64,
 }
 
-/// The files that were executed. Those that no address space has any more are kept while there is
-/// room.
+/// The executed files. Files that no address space maps any more are kept while there is room.
 #[derive(Debug)]
 pub struct Images {
     ids: HashMap<(Arc<Backing>, State), FileId>,
@@ -53,16 +52,15 @@ pub struct Images {
     images: HashMap<(Device, u64, State), Cached>,
     questions: u64,
     bytes: usize,
-    /// How many bytes of tables are kept.
+    /// Limit on the bytes of tables kept.
     limit: usize,
 }
 
 impl Images {
-    /// Tables of what a desktop runs are some 100 MB, and one of a browser 60 MB.
+    /// Bytes of tables to keep. A desktop needs some 100 MB, a browser 60 MB.
     pub const MAX_BYTES: usize = 512 << 20;
 
-    /// Keeps at most `limit` bytes of tables; code of files beyond that is walked by frame
-    /// pointers.
+    /// Keeps at most `limit` bytes of tables. Code of further files is walked by frame pointers.
     pub fn new(limit: usize) -> Images {
         Images {
             ids: HashMap::new(),
@@ -74,13 +72,13 @@ impl Images {
         }
     }
 
-    /// What a number given out stands for.
+    /// The file that a number stands for.
     #[cfg(test)]
     pub(super) fn backing(&self, id: FileId) -> Option<&Backing> {
         self.backings.get(id.0 as usize).map(|backing| &**backing)
     }
 
-    /// A file that is being mapped executable.
+    /// Adds a file that is being mapped executable.
     pub(super) fn of_file(
         &mut self,
         backing: &Arc<Backing>,
@@ -97,7 +95,7 @@ impl Images {
         (id, image)
     }
 
-    /// An ELF image that the kernel keeps in memory, given by its bytes: the vDSO.
+    /// Adds an ELF image that the kernel keeps in memory, from its bytes: the vDSO.
     pub(super) fn of_bytes(
         &mut self,
         backing: &Arc<Backing>,
@@ -143,7 +141,7 @@ impl Images {
         image
     }
 
-    /// Drops what nobody has mapped, the longest unused first.
+    /// Drops unmapped files, least recently used first.
     fn make_room(&mut self, size: usize) {
         while self.bytes + size > self.limit {
             let unused = |cached: &Cached| {

@@ -1,19 +1,19 @@
-//! The memory a walk reads.
+//! The memory that a walk reads.
 
-/// Where a walk gets the target's memory from.
+/// Reads the target's memory for a walk.
 pub trait ReadMemory {
-    /// A walk begins at this stack pointer: what was read for another may have changed since.
+    /// Starts a walk at this stack pointer. Memory read for an earlier walk may have changed.
     fn begin(&mut self, stack_pointer: u64);
 
-    /// The eight bytes of the stack at this address.
+    /// Reads eight bytes of the stack at this address.
     fn word(&mut self, address: u64) -> Option<u64>;
 
-    /// Reads code; false if not all of it can be read.
+    /// Reads code; returns false if any byte cannot be read.
     fn code(&mut self, address: u64, bytes: &mut [u8]) -> bool;
 
-    /// The four bytes of the stack at this address.
+    /// Reads four bytes of the stack at this address.
     fn half_word(&mut self, address: u64) -> Option<u32> {
-        // The word that ends with it may be the last one there is.
+        // The eight bytes that end with the half word may be the last readable ones.
         match self.word(address) {
             Some(word) => Some(word as u32),
             None => self.word(address.checked_sub(4)?).map(|word| (word >> 32) as u32),
@@ -21,14 +21,14 @@ pub trait ReadMemory {
     }
 }
 
-/// A copy of the innermost bytes of a stack, as samples of perf have it.
+/// A copy of the innermost bytes of a stack, as perf samples contain it.
 pub struct StackCopy<'a> {
     /// The address of the first byte: the stack pointer.
     pub start: u64,
-    /// The bytes from there on.
+    /// The bytes from `start` on.
     pub bytes: &'a [u8],
-    /// Where code can be read, which changes less than stacks do; without it some frames that
-    /// have no table are not found.
+    /// Reads code, which changes less often than stacks. Without it, some frames without a table
+    /// are not found.
     pub code: Option<&'a mut dyn ReadMemory>,
 }
 

@@ -1,28 +1,28 @@
-//! What is executable in one address space.
+//! The executable mappings of one address space.
 
 use super::image::Image;
 use super::images::{Backing, CodeFile, FileId, Images};
 use std::sync::Arc;
 use vmatlas_maps::AddressRange;
 
-/// Code by its place in a file.
+/// A place of code in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct CodePlace {
-    /// Which file.
+    /// The file.
     pub file: FileId,
-    /// In bytes from the start of the file.
+    /// Bytes from the start of the file.
     pub offset: u64,
 }
 
-/// What is executable in one address space, kept up by the calls that change it. A clone costs
-/// nothing until one of the two changes, as after fork(2).
+/// The executable mappings of one address space, updated by the calls that change it. A clone, as
+/// after fork(2), shares its data until one of the two changes.
 ///
-/// Of files it knows every mapping, since mprotect(2) may make it executable; of anonymous memory
-/// only what is executable.
+/// Every file mapping is kept, because mprotect(2) may make it executable. Anonymous memory is kept
+/// only if it is executable.
 #[derive(Clone, Debug, Default)]
 pub struct Modules {
-    /// Sorted, no two of them overlap.
+    /// Sorted, without overlaps.
     spans: Arc<Vec<Span>>,
 }
 
@@ -37,14 +37,14 @@ pub(super) struct Span {
 #[derive(Clone, Debug)]
 struct SpanFile {
     backing: Arc<Backing>,
-    /// Where in the file the range begins.
+    /// File offset of the start of the range.
     offset: u64,
-    /// What is known once it is executable.
+    /// The file's id and unwind data, once it is executable.
     code: Option<(FileId, Option<Arc<Image>>)>,
 }
 
 impl Span {
-    /// The part of it that is in `range`.
+    /// The part of the span that is in `range`.
     fn cut(&self, range: AddressRange) -> Option<Span> {
         let start = self.range.start.max(range.start);
         let end = self.range.end.min(range.end);
@@ -59,7 +59,7 @@ impl Span {
         Some(part)
     }
 
-    /// Whether `next` goes on where this ends, so that both could be one.
+    /// Whether `next` continues this span, so that both can be merged.
     fn goes_on(&self, next: &Span) -> bool {
         let same_file = match (&self.file, &next.file) {
             (None, None) => true,
@@ -85,15 +85,16 @@ impl Span {
         self.file.as_ref()?.code.as_ref()?.1.as_deref()
     }
 
-    /// Whether it is the kernel's vDSO.
+    /// Whether the span is the kernel's vDSO.
     pub(super) fn is_vdso(&self) -> bool {
         self.file.as_ref().is_some_and(|file| *file.backing.name == *b"[vdso]")
     }
 }
 
 impl Modules {
-    /// A file was mapped. Replaces what was there. `open` gives the file itself, for its unwind
-    /// tables, and is called only if it is executable; without it frame pointers have to do.
+    /// Records a file mapping, which replaces existing mappings in the range. `open` opens the file
+    /// for its unwind tables, and is called only if the mapping is executable. If it returns
+    /// `None`, the code is walked by frame pointers.
     pub fn map_file(
         &mut self,
         images: &mut Images,
@@ -108,8 +109,8 @@ impl Modules {
         self.replace(range, Some(Span { range, executable, file }));
     }
 
-    /// Memory that the kernel filled with an ELF image was mapped: the vDSO. `bytes` are what is
-    /// in it.
+    /// Records a mapping that the kernel filled with an ELF image, the vDSO. `bytes` are its
+    /// contents.
     pub fn map_bytes(
         &mut self,
         images: &mut Images,
@@ -122,17 +123,17 @@ impl Modules {
         self.replace(range, Some(Span { range, executable: true, file }));
     }
 
-    /// Memory without a file was mapped. Replaces what was there.
+    /// Records an anonymous mapping, which replaces existing mappings in the range.
     pub fn map_anonymous(&mut self, range: AddressRange, executable: bool) {
         self.replace(range, executable.then_some(Span { range, executable, file: None }));
     }
 
-    /// Memory was unmapped, or is no file's any more.
+    /// Removes the mappings in the range: they were unmapped or are no longer file mappings.
     pub fn unmap(&mut self, range: AddressRange) {
         self.replace(range, None);
     }
 
-    /// mprotect(2) did so. `open` gives a file that becomes executable.
+    /// Records an mprotect(2) call. `open` opens a file that becomes executable.
     pub fn protect(
         &mut self,
         images: &mut Images,
@@ -173,8 +174,9 @@ impl Modules {
         self.replace(range, new);
     }
 
-    /// mremap(2) moved, grew or shrank a mapping. The old range is gone unless `kept`, as with an
-    /// old size of 0 or `MREMAP_DONTUNMAP`; for the former, `old` is what `new` shows again.
+    /// Records an mremap(2) call that moved, grew or shrank a mapping. The old range is removed
+    /// unless `kept` (an old size of 0, or `MREMAP_DONTUNMAP`). For an old size of 0, `old` is the
+    /// range that `new` maps again.
     pub fn remap(&mut self, old: AddressRange, new: AddressRange, kept: bool) {
         let size = new.size().min(old.size());
         let from = AddressRange::new(old.start, old.start.saturating_add(size));
@@ -183,7 +185,7 @@ impl Modules {
             self.spans[inside].iter().filter_map(|span| span.cut(from)).collect();
         for span in &mut moved {
             let start = new.start.wrapping_add(span.range.start - old.start);
-            // What was the end of the mapping grows.
+            // A part at the end of the mapping grows.
             let whole = span.range.end == from.end && new.size() > old.size();
             let end = if whole { new.end } else { start.saturating_add(span.range.size()) };
             span.range = AddressRange::new(start, end);
@@ -194,18 +196,18 @@ impl Modules {
         self.replace(new, moved);
     }
 
-    /// Where in a file the code at this address is; none in code made at run time, and where
-    /// nothing is executable.
+    /// The place in a file of the code at this address; `None` for code made at run time and for
+    /// non-executable memory.
     pub fn find(&self, pc: u64) -> Option<CodePlace> {
         self.span(pc)?.place(pc)
     }
 
-    /// Whether this may be executed.
+    /// Whether the address is executable.
     pub fn is_executable(&self, pc: u64) -> bool {
         self.span(pc).is_some()
     }
 
-    /// The executable span with this address.
+    /// The executable span that contains the address.
     #[inline]
     pub(super) fn span(&self, pc: u64) -> Option<&Span> {
         let before = self.spans.partition_point(|span| span.range.start <= pc).checked_sub(1)?;
@@ -213,22 +215,22 @@ impl Modules {
         (span.executable && pc < span.range.end).then_some(span)
     }
 
-    /// Which spans have an address in common with the range.
+    /// The indices of the spans that overlap the range.
     fn overlapping(&self, range: AddressRange) -> std::ops::Range<usize> {
         let first = self.spans.partition_point(|span| span.range.end <= range.start);
         let end = self.spans.partition_point(|span| span.range.start < range.end);
         first..end.max(first)
     }
 
-    /// Puts `new`, which lies in `range`, in the place of all that was in it.
+    /// Replaces all spans in `range` by `new`, which must be inside `range`.
     fn replace(&mut self, range: AddressRange, new: impl IntoIterator<Item = Span>) {
         let inside = self.overlapping(range);
         let mut new = new.into_iter().filter(|span| span.range.size() > 0).peekable();
         if inside.is_empty() && new.peek().is_none() {
-            // Most calls are about other memory.
+            // Most calls concern other memory.
             return;
         }
-        // From the neighbour before to the one after: either may go on in what is new.
+        // Includes the neighbours on both sides, which may merge with the new spans.
         let first = inside.start.saturating_sub(1);
         let end = (inside.end + 1).min(self.spans.len());
         let left = AddressRange::new(0, range.start);

@@ -1,5 +1,5 @@
-//! From one frame to the next by a row of a table, in full: expressions, and frames that a signal
-//! interrupted.
+//! Evaluates a full table row to get from one frame to the next: expressions, and frames that a
+//! signal interrupted.
 
 use super::arch;
 use super::memory::ReadMemory;
@@ -10,10 +10,10 @@ use gimli::{
     Piece, Register, RegisterRule, UnwindExpression, Value,
 };
 
-/// Operations in an expression: those of real tables have up to ten. They can loop.
+/// Operations in an expression, which can loop. Real tables have up to ten.
 const OPERATIONS: u32 = 256;
 
-/// Expressions allocate nothing.
+/// Storage for expressions without allocation.
 struct Storage;
 
 impl<'a> EvaluationStorage<Bytes<'a>> for Storage {
@@ -22,22 +22,22 @@ impl<'a> EvaluationStorage<Bytes<'a>> for Storage {
     type Result = [Piece<Bytes<'a>>; 1];
 }
 
-/// What a row says of the caller.
+/// The result of applying a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Caller {
-    /// Its registers took the place of those of the frame. `exact` if it was interrupted rather
-    /// than made a call.
+    /// The caller's registers replaced those of the frame. `exact` if the caller was interrupted
+    /// and did not make a call.
     Found { exact: bool },
-    /// There is none. As in the cases below, the registers stay as they were.
+    /// The frame has no caller. The registers stay unchanged here and in the cases below.
     None,
-    /// It needs memory that cannot be read.
+    /// The row needs memory that cannot be read.
     Unreadable,
-    /// It needs registers that are not known, or makes no sense.
+    /// The row needs unknown registers or is invalid.
     Unknown,
 }
 
 impl Row<'_> {
-    /// Goes to the caller.
+    /// Restores the caller's registers.
     pub(super) fn caller(&self, state: &mut State, memory: &mut impl ReadMemory) -> Caller {
         match self.caller_of(state, memory) {
             Ok(caller) if caller.ip() == 0 => Caller::None,
@@ -49,7 +49,7 @@ impl Row<'_> {
         }
     }
 
-    /// The caller's registers; an instruction pointer of 0 where it has none.
+    /// The caller's registers; the instruction pointer is 0 if there is no caller.
     fn caller_of(&self, state: &State, memory: &mut impl ReadMemory) -> Result<State, Caller> {
         let cfa = match self.row.cfa() {
             CfaRule::RegisterAndOffset { register, offset } => {
@@ -66,7 +66,7 @@ impl Row<'_> {
             let Some(index) = arch::index(*register) else { continue };
             let value = match self.value(rule, index, cfa, state, memory) {
                 Ok(value) => value,
-                // Of the other registers it is enough to know that they are not known.
+                // Other registers that cannot be restored become unknown.
                 Err(why) if index == arch::IP || index == arch::SP => return Err(why),
                 Err(_) => None,
             };

@@ -1,4 +1,4 @@
-//! Rows of tables in the form in which they are kept.
+//! Rows of unwind tables in compact form.
 
 use super::arch;
 use super::memory::ReadMemory;
@@ -9,35 +9,35 @@ use gimli::{
     CfaRule, EndianSlice, LittleEndian, Reader as _, Register, RegisterRule, UnwindExpression,
 };
 
-/// How to get from a place in the code to its caller.
+/// How to get from a code address to its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
-    /// Registers are saved at fixed distances, as nearly everywhere.
+    /// Registers are saved at fixed offsets, the common case.
     Saved(Saved),
-    /// Nothing called this.
+    /// The function has no caller.
     Root,
-    /// The row has to be looked at each time.
+    /// The row is too complex and is read from the table each time.
     Row,
-    /// A signal handler returned to this, and there is no table for it.
+    /// The code to which a signal handler returns, without a table.
     Trampoline,
-    /// There is no table for it.
+    /// The address has no table.
     None,
 }
 
-/// Registers saved at fixed distances from the canonical frame address (CFA), the stack pointer
-/// before the call, or from the register that leads to it.
+/// Registers saved at fixed offsets from the canonical frame address (CFA), which is the stack
+/// pointer before the call, or from the base register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Saved {
     /// The CFA is this register plus these bytes.
     base: u8,
     distance: i32,
-    /// The CFA stands at that address instead, and the registers are saved at distances from
-    /// `base`: how gcc does it where it rounds the stack pointer down (its DRAP, as in code with
-    /// vectors on the stack).
+    /// The CFA is stored at that address instead, and the registers are saved at offsets from
+    /// `base`. gcc does this where it realigns the stack pointer (DRAP, as in code with vectors on
+    /// the stack).
     indirect: bool,
-    /// Where the return address is, in words from the CFA.
+    /// Offset of the return address from the CFA, in words.
     return_address: i8,
-    /// Where each of [`arch::CALLEE_SAVED`] is, in words.
+    /// Offset of each of [`arch::CALLEE_SAVED`], in words.
     registers: [i8; arch::CALLEE_SAVED.len()],
 }
 
@@ -54,7 +54,7 @@ impl Rule {
 }
 
 impl Saved {
-    /// None where the row says anything else.
+    /// `None` if the row cannot be expressed in this form.
     fn of(row: &Row<'_>) -> Option<Saved> {
         if row.is_signal {
             return None;
@@ -77,7 +77,7 @@ impl Saved {
                 Some(place) => &mut saved.registers[place],
                 None if is_ip => &mut saved.return_address,
                 None if index == Some(arch::SP) => return None,
-                // Nothing is said of the others that a caller could still want to know.
+                // No rule for a register that a caller could need.
                 None => continue,
             };
             let offset = match *rule {
@@ -97,7 +97,7 @@ impl Saved {
         (saved.return_address != IN_PLACE).then_some(saved)
     }
 
-    /// Goes to the caller.
+    /// Restores the caller's registers.
     #[inline]
     pub(super) fn caller(&self, state: &mut State, memory: &mut impl ReadMemory) -> Caller {
         let Some(base) = state.get(usize::from(self.base)) else { return Caller::Unknown };
@@ -119,8 +119,8 @@ impl Saved {
             if words != IN_PLACE {
                 let at = place(saved_from, words);
                 let saved = memory.word(at);
-                // Below the stack pointer are registers that were popped already, of which a copy
-                // of the stack has nothing: they have their value again.
+                // Registers saved below the stack pointer were popped already and are not in a copy
+                // of the stack: they have their value again.
                 if saved.is_some() || at >= sp {
                     state.set(index, saved);
                 }
@@ -132,8 +132,8 @@ impl Saved {
     }
 }
 
-/// The register and the distance, if the expression is only their sum (`DW_OP_bregN`), or what
-/// stands there (and `DW_OP_deref`).
+/// The register and the offset, if the expression is only their sum (`DW_OP_bregN`) or loads from
+/// that address (followed by `DW_OP_deref`).
 fn based(
     row: &Row<'_>,
     UnwindExpression { offset, length }: UnwindExpression<usize>,

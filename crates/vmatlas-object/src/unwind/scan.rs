@@ -1,18 +1,18 @@
-//! Return addresses by their looks, for code that has neither tables nor frame pointers.
+//! Scans the stack for return addresses, for code without tables and frame pointers.
 
 use super::arch;
 use super::memory::ReadMemory;
 use super::modules::Modules;
 
-/// How far up the stack is searched, in words.
+/// How far up the stack is scanned, in words.
 const WORDS: u64 = 1024;
 
-/// How much may still be searched in a walk: each place of code is a read of its own.
+/// Remaining scan work of a walk. Each code address costs a read.
 #[derive(Debug)]
 pub(super) struct Budget {
-    /// Frames that may be guessed.
+    /// Frames that may still be guessed.
     pub(super) frames: u32,
-    /// Places of code that may be looked at.
+    /// Code addresses that may still be checked.
     pub(super) places: u32,
 }
 
@@ -20,7 +20,7 @@ impl Budget {
     pub(super) const WHOLE: Budget = Budget { frames: 16, places: 64 };
 }
 
-/// Whether code is at `address` to which a call would return.
+/// Whether `address` is code directly after a call instruction.
 pub(super) fn is_return_address(
     modules: &Modules,
     memory: &mut impl ReadMemory,
@@ -41,7 +41,7 @@ pub(super) fn is_return_address(
         }
 }
 
-/// The next return address on the stack from `sp` on: where it stands, and what it is.
+/// The next return address on the stack from `sp` on: its stack address and its value.
 pub(super) fn next_return_address(
     modules: &Modules,
     memory: &mut impl ReadMemory,

@@ -1,13 +1,13 @@
-//! The registers of a frame, as far as they are known.
+//! The known registers of a frame.
 
 use super::arch;
 use super::frame::Registers;
 
-/// The registers of a frame.
+/// The registers of a frame, each known or unknown.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct State {
     values: [u64; arch::REGISTERS],
-    /// A bit for each that is known.
+    /// One bit for each known register.
     known: u32,
 }
 
@@ -38,7 +38,7 @@ impl State {
         }
     }
 
-    /// Forgets what a caller does not know when nothing says where it is saved.
+    /// Drops the registers that are unknown in a caller unless a rule restores them.
     #[inline]
     pub(super) fn keep(&mut self) {
         const KEPT: u32 = {

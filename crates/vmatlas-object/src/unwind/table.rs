@@ -1,12 +1,12 @@
-//! The unwind table of a file: finds the row for an address.
+//! The unwind table of a file; finds the row for an address.
 
 use gimli::{
     BaseAddresses, CieOrFde, DebugFrame, EhFrame, Encoding, EndianSlice, LittleEndian, Register,
     RegisterRule, UnwindContext, UnwindContextStorage, UnwindSection, UnwindTableRow,
 };
 
-/// gimli's own storage has room for 192 rules in each row; this fails on tables that need more
-/// than any compiler writes, and allocates nothing.
+/// gimli's default storage has room for 192 rules per row. This one fails on tables that need more
+/// than compilers write, and allocates nothing.
 pub(super) struct Storage;
 
 impl UnwindContextStorage<usize> for Storage {
@@ -17,9 +17,9 @@ impl UnwindContextStorage<usize> for Storage {
 pub(super) type Context = UnwindContext<usize, Storage>;
 pub(super) type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 
-/// More functions than in any known program; their index takes 16 bytes each.
+/// More functions than in any known program. Each takes 16 bytes in the index.
 const FUNCTIONS_LIMIT: usize = 8 << 20;
-/// A table for one function that is longer is not run: its instructions are run one by one.
+/// A longer table of one function is not evaluated, because its instructions are run one by one.
 const INSTRUCTIONS_LIMIT: usize = 64 << 10;
 
 /// `.eh_frame` or `.debug_frame`.
@@ -37,12 +37,12 @@ pub(super) enum Kind {
     DebugFrame,
 }
 
-/// Which entry of the table is for an address.
+/// Finds the entry of the table for an address.
 #[derive(Debug)]
 enum Index {
-    /// The sorted pairs of `.eh_frame_hdr`: where a function begins, where its entry is.
+    /// The sorted pairs of `.eh_frame_hdr`: function address, entry address.
     Header { header: Header, pairs: Vec<u8> },
-    /// Made here: the function's address, the entry's offset, sorted.
+    /// Built by us: function address and entry offset, sorted.
     Made(Vec<(u64, u32)>),
 }
 
@@ -53,19 +53,18 @@ pub(super) struct Header {
     vaddr: u64,
     /// The vaddr of `.eh_frame`.
     pub(super) frames: u64,
-    /// How many pairs there are; none if they are in an encoding that no linker writes.
+    /// The number of pairs; `None` if the encoding is not the one that linkers write.
     pairs: Option<usize>,
 }
 
 impl Header {
     const SIZE: usize = 12;
 
-    /// Reads the encodings that linkers write, which are one: for everything else there is the
-    /// table itself.
+    /// Reads the one encoding that linkers write. For others, the table itself is used.
     pub(super) fn parse(bytes: &[u8], vaddr: u64) -> Option<Header> {
         let &[1, frames_encoding, count_encoding, pairs_encoding, ..] = bytes else { return None };
         let number = |at: usize| Some(i32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
-        // DW_EH_PE_pcrel | DW_EH_PE_sdata4, as seen from the number's own place.
+        // DW_EH_PE_pcrel | DW_EH_PE_sdata4, relative to the address of the number itself.
         if frames_encoding != 0x1b {
             return None;
         }
@@ -82,18 +81,18 @@ impl Header {
     }
 }
 
-/// A row: where the registers of the caller are, for one address of a function.
+/// A row: where the registers of the caller are saved, for one address of a function.
 pub(super) struct Row<'a> {
     pub(super) row: &'a UnwindTableRow<usize, Storage>,
-    /// The whole table, in which expressions are.
+    /// The whole table, which contains the expressions.
     pub(super) bytes: &'a [u8],
     pub(super) encoding: Encoding,
-    /// The caller was interrupted by a signal rather than made a call.
+    /// The caller was interrupted by a signal and did not make a call.
     pub(super) is_signal: bool,
 }
 
 impl Table {
-    /// `bytes` are those of `.eh_frame`, which is at `vaddr`; `header` those of `.eh_frame_hdr`.
+    /// Reads `.eh_frame`, whose `bytes` are at `vaddr`; `header` has the bytes of `.eh_frame_hdr`.
     pub(super) fn eh_frame(
         bytes: Vec<u8>,
         vaddr: u64,
@@ -112,7 +111,7 @@ impl Table {
         Some(Table { kind: Kind::EhFrame, bytes, bases, index }).filter(|table| !table.is_empty())
     }
 
-    /// `bytes` are those of `.debug_frame`.
+    /// Reads `.debug_frame`.
     pub(super) fn debug_frame(bytes: Vec<u8>, bases: BaseAddresses) -> Option<Table> {
         let mut section = DebugFrame::new(&bytes, LittleEndian);
         section.set_address_size(8);
@@ -125,7 +124,7 @@ impl Table {
         matches!(&self.index, Index::Made(entries) if entries.is_empty())
     }
 
-    /// How many bytes of memory it takes.
+    /// Size in memory, in bytes.
     pub(super) fn size(&self) -> usize {
         let index = match &self.index {
             Index::Header { pairs, .. } => pairs.capacity(),
@@ -179,7 +178,7 @@ impl Table {
         }))
     }
 
-    /// Where the entry is of the last function that begins at or before the address.
+    /// The offset of the entry for the last function that begins at or before the address.
     fn entry(&self, vaddr: u64) -> Option<usize> {
         match &self.index {
             Index::Made(entries) => {
@@ -194,7 +193,7 @@ impl Table {
                     let bytes = [pair[at], pair[at + 1], pair[at + 2], pair[at + 3]];
                     i64::from(i32::from_le_bytes(bytes))
                 };
-                // Distances, so that they have the order that the linker sorted them in.
+                // The linker sorted the pairs by distance, not by address.
                 let distance = vaddr.wrapping_sub(header.vaddr).cast_signed();
                 let before = pairs.partition_point(|pair| number(pair, 0) <= distance);
                 let entry = number(pairs.get(before.checked_sub(1)?)?, 4);
@@ -205,8 +204,8 @@ impl Table {
     }
 }
 
-/// Goes over the whole table once. An entry that makes no sense is left out, and where the length
-/// of one is wrong, the rest.
+/// Builds the index in one pass. An invalid entry is skipped; after an invalid length the rest is
+/// skipped.
 fn make_index<'a, S: UnwindSection<Bytes<'a>>>(
     section: &S,
     bases: &BaseAddresses,
@@ -216,7 +215,7 @@ fn make_index<'a, S: UnwindSection<Bytes<'a>>>(
     while let Ok(Some(entry)) = entries.next() {
         let CieOrFde::Fde(partial) = entry else { continue };
         let Ok(entry) = partial.parse(S::cie_from_offset) else { continue };
-        // Functions that the linker dropped are at 0.
+        // Functions that the linker dropped have address 0.
         let has_code = entry.initial_address() != 0 && entry.len() > 0;
         if let Ok(offset) = u32::try_from(entry.offset())
             && has_code

@@ -11,15 +11,15 @@ use super::scan::{self, Budget};
 use super::state::State;
 use super::table::Context;
 
-/// Rules that are kept, by place in a file, so that they hold for every process.
+/// Number of cached rules. They are keyed by place in a file, so they hold for every process.
 const KEPT: usize = 4096;
-/// The largest frame that a frame pointer is believed.
+/// Maximum frame size in bytes for which a frame pointer is trusted.
 const FRAME: u64 = 8 << 20;
-/// How often the stack pointer may go down in a walk, as programs with stacks of their own do. It
-/// could go round and round else.
+/// How often the stack pointer may decrease in a walk, as it does in programs with their own
+/// stacks. The bound prevents endless loops.
 const STEPS_DOWN: u32 = 16;
 
-/// Walks stacks. One is enough for all processes.
+/// Walks stacks. One unwinder serves all processes.
 pub struct Unwinder {
     kept: Box<[Option<(CodePlace, Rule)>]>,
     context: Box<Context>,
@@ -32,9 +32,9 @@ impl Default for Unwinder {
     }
 }
 
-/// What is known of the next frame.
+/// The result of one step.
 enum Step {
-    /// Its registers took the place of those of the frame.
+    /// The registers of the next frame replaced those of the current one.
     To {
         exact: bool,
         how: How,
@@ -47,20 +47,21 @@ struct Walk<'a, M> {
     modules: &'a Modules,
     memory: &'a mut M,
     budget: Budget,
-    /// The innermost frame has not been left yet.
+    /// The walk is still at the innermost frame.
     first: bool,
-    /// How the frame at hand was found.
+    /// How the current frame was found.
     how: How,
 }
 
 impl Unwinder {
-    /// Gives at most `depth_limit` frames of a stack, the innermost.
+    /// Limits each walk to `depth_limit` frames, innermost first.
     pub fn new(depth_limit: usize) -> Unwinder {
         let context = Box::new(Context::new_in());
         Unwinder { kept: vec![None; KEPT].into(), context, depth_limit }
     }
 
-    /// Replaces `frames` by those of a task with these registers, innermost first.
+    /// Replaces `frames` by the frames of a task with these registers, innermost first, and returns
+    /// why the walk ended.
     pub fn walk(
         &mut self,
         modules: &Modules,
@@ -79,12 +80,13 @@ impl Unwinder {
         let mut exact = true;
         let mut steps_down = 0;
         loop {
-            // A call may be the last instruction of a function: what follows is another's.
+            // A call may be the last instruction of a function; the return address then belongs to
+            // the next.
             let pc = if exact { state.ip() } else { state.ip().wrapping_sub(1) };
             let span = modules.span(pc);
             let place = span.and_then(|span| span.place(pc));
             if span.is_none() && !walk.first {
-                // Not an address of code, so what was found is no frame.
+                // The address is not code, so the last step found no frame.
                 return if state.ip() == 0 { End::Root } else { End::NoRule };
             }
             if frames.len() >= self.depth_limit {
@@ -98,7 +100,7 @@ impl Unwinder {
             };
             match step {
                 Step::To { exact: is_exact, how } => {
-                    // A signal may have come on another stack.
+                    // A signal may have used another stack.
                     if state.sp() <= sp && !is_exact {
                         steps_down += 1;
                         if steps_down > STEPS_DOWN || (state.sp(), state.ip()) == (sp, ip) {
@@ -145,7 +147,7 @@ impl Unwinder {
         }
     }
 
-    /// The rule for a place in a file, and its vaddr if the rule needs that.
+    /// The rule for a place in a file, and its vaddr if the rule needs it.
     fn rule<M: ReadMemory>(
         &mut self,
         span: &Span,
@@ -154,7 +156,7 @@ impl Unwinder {
         walk: &mut Walk<'_, M>,
     ) -> (Rule, Option<u64>) {
         let vaddr = || span.image().and_then(|image| image.vaddr(place.offset));
-        // Numbers of files are small: spread them over what the low bits of places leave.
+        // File numbers are small: spread them over the bits that offsets leave unused.
         let hash = place.offset ^ u64::from(place.file.0).wrapping_mul(0x9e37_79b9);
         let slot = hash as usize % KEPT;
         if let Some((kept, rule)) = &self.kept[slot]
@@ -173,7 +175,7 @@ impl Unwinder {
                 let mut code = [0; arch::TRAMPOLINE];
                 let is_start = |(image, vaddr): (&Image, u64)| image.is_start(vaddr);
                 if !walk.memory.code(state.ip(), &mut code) {
-                    // Another time it may be there, so this is not the last word.
+                    // The table may be readable another time, so the result is not cached.
                     return (Rule::None, vaddr);
                 } else if arch::is_trampoline(&code) {
                     Rule::Trampoline
@@ -188,7 +190,7 @@ impl Unwinder {
         (rule, vaddr)
     }
 
-    /// Frame pointers are all there is for 32-bit code.
+    /// 32-bit code is walked by frame pointers only.
     fn walk_compat(
         &mut self,
         modules: &Modules,
@@ -233,7 +235,7 @@ impl Unwinder {
 }
 
 impl<M: ReadMemory> Walk<'_, M> {
-    /// The registers that a signal interrupted, from where the kernel saved them.
+    /// Restores the registers that a signal interrupted from the kernel's signal frame.
     fn interrupted(&mut self, state: &mut State) -> Caller {
         let mut caller = *state;
         caller.keep();
@@ -247,22 +249,22 @@ impl<M: ReadMemory> Walk<'_, M> {
         Caller::Found { exact: true }
     }
 
-    /// The task stands where nothing is executable: it has jumped through a bad pointer, and
-    /// if that was a call, the return address is the last that was pushed.
+    /// Handles an instruction pointer in non-executable memory: the task jumped through a bad
+    /// pointer. If it was a call, the return address was pushed last.
     fn nowhere(&mut self, state: &mut State) -> Step {
         self.just_called(state).unwrap_or(Step::End(End::NoRule))
     }
 
-    /// If a return address stands at the stack pointer.
+    /// Steps to the return address at the stack pointer, if there is one.
     fn just_called(&mut self, state: &mut State) -> Option<Step> {
         let ip = self.memory.word(state.sp())?;
         scan::is_return_address(self.modules, self.memory, &mut self.budget, ip)
             .then(|| to(state, ip, state.sp().wrapping_add(8), state.fp(), How::Scanned))
     }
 
-    /// By the frame pointer, or by looks.
+    /// Steps by the frame pointer, or by scanning.
     fn without_table(&mut self, state: &mut State) -> Step {
-        // A function that keeps no frame, as those are that only make a system call.
+        // Functions without a frame, such as those that only make a system call.
         if self.first
             && state.fp() != Some(state.sp())
             && let Some(step) = self.just_called(state)
@@ -271,7 +273,7 @@ impl<M: ReadMemory> Walk<'_, M> {
         }
         let fp = state.fp();
         if fp == Some(0) && self.how == How::FramePointer {
-            // The psABI marks the first frame so. Code that uses the register for something else
+            // The psABI marks the first frame this way. Code that uses the register for other data
             // does not get here by frame pointers.
             return Step::End(End::Root);
         }
@@ -288,8 +290,8 @@ impl<M: ReadMemory> Walk<'_, M> {
             }
         }
         if self.how == How::FramePointer {
-            // Code that keeps frame pointers ends so where it begins (Go's threads do): what looks
-            // like more would be left over from earlier calls.
+            // Code that keeps frame pointers ends its chain this way (Go's threads do). Further
+            // return addresses on the stack would be left over from earlier calls.
             return Step::End(end);
         }
         let (modules, budget) = (self.modules, &mut self.budget);
@@ -300,11 +302,11 @@ impl<M: ReadMemory> Walk<'_, M> {
     }
 }
 
-/// To a caller of which only these registers are known.
+/// Steps to a caller of which only these registers are known.
 fn to(state: &mut State, ip: u64, sp: u64, fp: Option<u64>, how: How) -> Step {
     state.keep();
     if how == How::FramePointer {
-        // Code without tables may have saved the others anywhere.
+        // Code without tables may have saved the other registers anywhere.
         for index in arch::CALLEE_SAVED {
             state.set(index, None);
         }

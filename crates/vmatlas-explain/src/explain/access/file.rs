@@ -1,11 +1,11 @@
-//! Mappings with no memory behind them.
+//! Accesses to mappings without memory behind them.
 
 use crate::explain::{Cause, Conclusion, Evidence, name, words};
 use crate::label::Confidence;
 use vmatlas_maps::Kind;
 use vmatlas_maps::Mapping;
 
-/// `BUS_ADRERR`: a mapping without memory behind it, mostly beyond the end of its file.
+/// `BUS_ADRERR`: the mapping has no memory behind it, mostly because the file is shorter.
 pub(super) fn no_memory(
     evidence: &Evidence<'_>,
     address: u64,

@@ -1,13 +1,13 @@
-//! Addresses where nothing is mapped.
+//! Accesses to unmapped addresses.
 
 use crate::explain::{Cause, Conclusion, Evidence, words};
 use crate::label::Confidence;
 use vmatlas_maps::Mapping;
 
-/// How far from a mapping an access still is likely about it.
+/// Largest distance in bytes at which an access likely relates to a mapping.
 const NEAR: u64 = 64 << 10;
 
-/// An access where nothing is mapped.
+/// An access to an unmapped address.
 pub(super) fn gap(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let place = evidence.maps.find(address);
     let row = |at: Option<usize>| at.and_then(|at| evidence.maps.get(at));

@@ -1,14 +1,14 @@
-//! Mappings that do not permit an access.
+//! Accesses that the mapping's permissions forbid.
 
 use crate::crash::Access;
 use crate::explain::{Cause, Conclusion, Evidence, name, stack, words};
 use crate::label::Confidence;
 use vmatlas_maps::{AddressRange, Mapping};
 
-/// The largest guard: larger ones are rather addresses in reserve.
+/// Largest guard in bytes; larger ranges are rather reservations.
 const GUARD: u64 = 1 << 20;
 
-/// A write to what the loader has made read-only.
+/// A write to memory that the loader made read-only.
 pub(super) fn relro(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     if evidence.fault.access != Some(Access::Write) {
         return None;
@@ -49,7 +49,7 @@ pub(super) fn relro(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion>
     ))
 }
 
-/// An access to a mapping that does not permit it.
+/// An access that the mapping's permissions forbid.
 pub(super) fn permissions(
     evidence: &Evidence<'_>,
     address: u64,

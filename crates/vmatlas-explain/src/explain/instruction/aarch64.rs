@@ -1,4 +1,4 @@
-//! AArch64, by yaxpeax-arm.
+//! AArch64, decoded by yaxpeax-arm.
 
 use super::{Instruction, InstructionKind, MemoryOperand, RegisterValue};
 use yaxpeax_arch::{Decoder as _, U8Reader};
@@ -38,8 +38,8 @@ pub(super) fn decode(bytes: &[u8], address: u64, register: Registers<'_>) -> Opt
         _ => None,
     };
     let operand = access(mnemonic).and_then(|access| operand(&decoded, address, access, register));
-    // Exclusive and acquiring ones fault on addresses that are not aligned, as atomics do where
-    // the processor has no FEAT_LSE2.
+    // Exclusive and acquire/release instructions fault on unaligned addresses, as do atomics on
+    // processors without FEAT_LSE2.
     let strict = operand.as_ref().filter(|operand| operand.atomic && operand.size > 1);
     Some(Instruction {
         alignment: strict.map(|operand| operand.size),
@@ -52,7 +52,7 @@ pub(super) fn decode(bytes: &[u8], address: u64, register: Registers<'_>) -> Opt
     })
 }
 
-/// What a mnemonic does with memory.
+/// The memory access of a mnemonic.
 #[derive(Clone, Copy)]
 struct Access {
     read: bool,
@@ -60,8 +60,8 @@ struct Access {
     atomic: bool,
 }
 
-/// By the naming of Arm's manual (DDI 0487): loads begin with `ld`, stores with `st`; of the atomic
-/// ones `ldOP` and `stOP` (FEAT_LSE) do both.
+/// Uses the naming in Arm's manual (DDI 0487): loads begin with `ld`, stores with `st`; the atomic
+/// `ldOP` and `stOP` (FEAT_LSE) do both.
 fn access(mnemonic: &str) -> Option<Access> {
     let operations = ["add", "clr", "eor", "set", "smax", "smin", "umax", "umin"];
     let rest = mnemonic.get(2..).unwrap_or_default();
@@ -102,7 +102,7 @@ fn operand(
         ..MemoryOperand::default()
     };
     let Some((base, index, displacement)) = place else {
-        // Literals are counted from the instruction.
+        // Literals are relative to the instruction.
         let offset = decoded.operands.iter().find_map(|operand| match *operand {
             Operand::PCOffset(offset) => Some(offset),
             _ => None,
@@ -133,7 +133,7 @@ fn operand(
     Some(memory)
 }
 
-/// How many bytes are moved: by the mnemonic's last letter, or the registers.
+/// Size of the access in bytes, from the mnemonic's last letter or the registers.
 fn size(decoded: &Decoded) -> u64 {
     let text = decoded.opcode.to_string();
     let of_register = decoded.operands.iter().find_map(|operand| match *operand {
@@ -148,7 +148,7 @@ fn size(decoded: &Decoded) -> u64 {
         }),
         _ => None,
     });
-    // The first register of a store exclusive is its status, of 32 bits.
+    // The first register of a store exclusive is its 32-bit status.
     let exclusive = text.starts_with("stx") || text.starts_with("stlx");
     let moved = if exclusive {
         match decoded.operands[1] {
@@ -174,7 +174,7 @@ fn size(decoded: &Decoded) -> u64 {
     one.unwrap_or(0) * if pair { 2 } else { 1 }
 }
 
-/// Register 31 is the stack pointer in addresses.
+/// In addresses, register 31 is the stack pointer.
 fn base_register(number: u16, register: Registers<'_>) -> RegisterValue {
     if number != 31 {
         return value(number, register);
@@ -182,7 +182,7 @@ fn base_register(number: u16, register: Registers<'_>) -> RegisterValue {
     RegisterValue { name: "sp".to_owned(), value: register("sp") }
 }
 
-/// Register 31 is zero.
+/// In operands, register 31 is zero.
 fn value(number: u16, register: Registers<'_>) -> RegisterValue {
     if number == 31 {
         return RegisterValue { name: "xzr".to_owned(), value: Some(0) };

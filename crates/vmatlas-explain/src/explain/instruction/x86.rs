@@ -1,4 +1,4 @@
-//! x86-64 and i386, by iced-x86.
+//! x86-64 and i386, decoded by iced-x86.
 
 use super::{Instruction, InstructionKind, MemoryOperand, RegisterValue};
 use iced_x86::{
@@ -68,7 +68,7 @@ fn kind(decoded: &iced_x86::Instruction) -> InstructionKind {
         Mnemonic::Int3 | Mnemonic::Int1 => return InstructionKind::Breakpoint,
         Mnemonic::Ud0 | Mnemonic::Ud1 | Mnemonic::Ud2 => return InstructionKind::Undefined,
         Mnemonic::Syscall | Mnemonic::Sysenter => return InstructionKind::SystemCall,
-        // Without I/O privileges, which no program of today has.
+        // Programs have no I/O privileges.
         Mnemonic::In | Mnemonic::Out | Mnemonic::Cli | Mnemonic::Sti => {
             return InstructionKind::Privileged;
         }
@@ -85,8 +85,8 @@ fn kind(decoded: &iced_x86::Instruction) -> InstructionKind {
     }
 }
 
-/// What its operand must be aligned to: all of SSE with 16 bytes but the unaligned moves, and of
-/// AVX only the aligned ones (Intel SDM, volume 1, 14.9 and 11.8).
+/// The required alignment of the operand in bytes: 16 for SSE except the unaligned moves, and for
+/// AVX only the aligned moves (Intel SDM, volume 1, 14.9 and 11.8).
 fn alignment(decoded: &iced_x86::Instruction) -> Option<u64> {
     use Mnemonic as M;
     let has_memory = (0..decoded.op_count()).any(|at| decoded.op_kind(at) == OpKind::Memory);
@@ -138,7 +138,7 @@ fn operand(
         A::ReadWrite | A::ReadCondWrite => (true, true),
     };
     let address = memory.virtual_address(0, |which, element, _| {
-        // Of gathers and scatters no element can be told.
+        // The element addresses of gathers and scatters cannot be determined.
         (element == 0 && !which.is_vector_register()).then(|| lookup(bits, which, register))?
     });
     let named = |which: Register| (which != Register::None).then(|| value(bits, which, register));
@@ -166,13 +166,13 @@ fn name(which: Register) -> String {
     format!("{which:?}").to_lowercase()
 }
 
-/// The value of a register, of a segment register the base.
+/// The value of a register; for a segment register its base.
 fn lookup(bits: u32, which: Register, register: Registers<'_>) -> Option<u64> {
     if which.is_segment_register() {
         return match which {
             Register::FS => register("fs_base"),
             Register::GS => register("gs_base"),
-            // All others begin at 0, in 64-bit mode always, in Linux's 32-bit programs too.
+            // Other segments have base 0: always in 64-bit mode, and in 32-bit programs on Linux.
             _ => Some(0),
         };
     }

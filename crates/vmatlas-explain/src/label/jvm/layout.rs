@@ -1,4 +1,4 @@
-//! How HotSpot lays out memory: seen on JDK 17 and 25, and known to nothing else in this form.
+//! HotSpot's memory layout, as seen on JDK 17 and 25; no other program is known to use it.
 
 use super::super::runs::{Part, Run, is_anonymous, runs, runs_within};
 use super::super::{Confidence, Label, Labeller};
@@ -6,30 +6,29 @@ use super::Jvm;
 use vmatlas_maps::Kind;
 use vmatlas_maps::{AddressRange, Mapping};
 
-/// `VirtualSpaceNode`s of the metaspace have this size, and are committed in such granules
+/// Size of the metaspace's `VirtualSpaceNode`s, and of the granules in which they are committed
 /// (share/memory/metaspace/metaspaceSettings.hpp, JDK 16 to 25).
 pub(super) const METASPACE_NODE: u64 = 64 << 20;
 const COMMIT_GRANULE: u64 = 64 << 10;
-/// They begin at multiples of a chunk.
+/// The nodes begin at multiples of a chunk.
 const METASPACE_ALIGNMENT: u64 = 4 << 20;
-/// The default of `CompressedClassSpaceSize`. Archives and the class space begin at multiples of
-/// the alignment.
+/// The default of `CompressedClassSpaceSize`. Archives and the class space are aligned to
+/// `CLASS_SPACE_ALIGNMENT`.
 pub(super) const CLASS_SPACE: u64 = 1 << 30;
 pub(super) const CLASS_SPACE_ALIGNMENT: u64 = 16 << 20;
-/// References of 32 bits reach so far (share/oops/compressedOops.hpp), and the heap lies below
-/// where that is possible.
+/// Limit of 32-bit references (share/oops/compressedOops.hpp). The heap is below it if possible.
 const COMPRESSED_OOPS: u64 = 32 << 30;
-/// It does not lie lower (`HeapBaseMinAddress`), where Shenandoah has its map of the regions that
-/// it collects, which begins as near to 0 as the kernel allows (gc/shenandoah/
-/// shenandoahCollectionSet.cpp).
+/// Lowest address of the heap (`HeapBaseMinAddress`). Below it, Shenandoah has its map of the
+/// regions that it collects, as near to 0 as the kernel allows
+/// (gc/shenandoah/shenandoahCollectionSet.cpp).
 const LOWEST_HEAP: u64 = 2 << 30;
-/// Smaller stretches there are not told from others.
+/// Smaller ranges cannot be distinguished from others.
 const SMALLEST_HEAP: u64 = 4 << 20;
-/// Sizes of the code cache with and without tiered compilation (`ReservedCodeCacheSize`), to which
-/// a page may be added for alignment.
+/// Sizes of the code cache with and without tiered compilation (`ReservedCodeCacheSize`); alignment
+/// may add a page.
 const CODE_CACHES: [u64; 2] = [240 << 20, 48 << 20];
 
-/// The collector, by its threads, whose names the kernel cuts at 15 bytes.
+/// The collector, identified by its thread names, which the kernel truncates to 15 bytes.
 pub(super) fn collector(labeller: &Labeller<'_>) -> Option<&'static str> {
     let threads = &labeller.facts.threads;
     let has = |start: &str| threads.iter().any(|thread| thread.comm.starts_with(start.as_bytes()));
@@ -47,7 +46,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     code_cache(labeller);
     let because = "libjvm is mapped, and size and granules are those of its metaspace";
     for space in metaspaces(labeller, CLASS_SPACE) {
-        // Others reserve as much, but not behind an archive.
+        // Others reserve as much, but not after an archive.
         if space.is_class_space && archive(labeller, space.range.start) {
             space.label(labeller, Confidence::Likely, because);
         }
@@ -57,9 +56,9 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     }
     for mut space in metaspaces(labeller, CLASS_SPACE) {
         if !space.is_class_space && space.is_bounded {
-            // The class space may have been made as small (`CompressedClassSpaceSize`).
+            // The class space may be this small too (`CompressedClassSpaceSize`).
             space.is_class_space = archive(labeller, space.range.start);
-            // The kernel by itself puts nothing so low: it is that, or a heap.
+            // The kernel places no mapping this low on its own: it is the class space or a heap.
             if space.is_class_space || space.range.end > COMPRESSED_OOPS {
                 space.label(labeller, Confidence::Likely, because);
             }
@@ -67,7 +66,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     }
 }
 
-/// ZGC maps its heap from a memfd, before JDK 21 in three places at once
+/// Labels the heap of ZGC, which maps a memfd, before JDK 21 in three places at once
 /// (os/linux/gc/z/zPhysicalMemoryBacking_linux.cpp).
 fn z_heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     let is_heap = |kind| matches!(kind, Kind::Memfd { name: b"java_heap" });
@@ -106,8 +105,8 @@ fn code_cache(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Whether an archive of class data (`.jsa`), mapped as a file, lies directly below an address but
-/// for what is reserved for it, which is labelled.
+/// Whether a class data archive (`.jsa`), mapped as a file, is directly below an address, apart
+/// from its labelled reserve.
 fn archive(labeller: &mut Labeller<'_>, end: u64) -> bool {
     let Some(start) = end.checked_sub(CLASS_SPACE_ALIGNMENT) else { return false };
     let place = labeller.maps.find(end - 1);
@@ -122,7 +121,7 @@ fn archive(labeller: &mut Labeller<'_>, end: u64) -> bool {
         "reserved for the archive of class data (CDS)",
         "it surrounds the mapped archive, and the class space follows",
     );
-    // Since JDK 25 a page may stand before it.
+    // Since JDK 25 a page may precede it.
     for part in runs_within(labeller, AddressRange::new(start, end)).iter().flat_map(Run::parts) {
         if part.perms.none() {
             labeller.label(part.range, &label);
@@ -134,9 +133,9 @@ fn archive(labeller: &mut Labeller<'_>, end: u64) -> bool {
 /// A part of the metaspace.
 pub(super) struct Metaspace {
     pub(super) range: AddressRange,
-    /// Whether it is for classes that are found by 32 bits.
+    /// Whether it is the class space, whose addresses fit 32-bit class pointers.
     pub(super) is_class_space: bool,
-    /// Whether a row ends with it.
+    /// Whether a row ends at its end.
     is_bounded: bool,
 }
 
@@ -153,8 +152,8 @@ impl Metaspace {
     }
 }
 
-/// What is laid out as metaspace: a reservation of a node's size or the class space's, in which
-/// whole granules may be accessed.
+/// Ranges laid out as metaspace: a reservation of the size of a node or of the class space, in
+/// which whole granules are accessible.
 pub(super) fn metaspaces(labeller: &Labeller<'_>, class_space: u64) -> Vec<Metaspace> {
     let mut found: Vec<Metaspace> = Vec::new();
     for run in runs(labeller) {
@@ -164,7 +163,7 @@ pub(super) fn metaspaces(labeller: &Labeller<'_>, class_space: u64) -> Vec<Metas
                 (class_space, CLASS_SPACE_ALIGNMENT, true),
                 (METASPACE_NODE, METASPACE_ALIGNMENT, false),
             ];
-            // The kernel may have joined what it begins with to memory below.
+            // The kernel may have merged its start with memory below.
             let last = part.range.end.saturating_sub(1);
             let candidates = sizes.iter().flat_map(|&(size, alignment, is_class_space)| {
                 let starts = [part.range.start, part.range.start.max(last - last % alignment)];
@@ -195,7 +194,7 @@ fn is_metaspace(run: &Run, range: AddressRange) -> bool {
         let is_data = part.perms.read() && part.perms.write() && !part.perms.execute();
         is_data && whole(part.range.start) && whole(part.range.end)
     };
-    // An arena of glibc is one row that may be accessed and the rest, from a multiple of 64 MiB.
+    // A glibc arena is one accessible row and a reserve, from a multiple of 64 MiB.
     let may_be_arena = range.size() == METASPACE_NODE
         && range.start.is_multiple_of(METASPACE_NODE)
         && used.len() == 1;
@@ -206,10 +205,10 @@ fn is_metaspace(run: &Run, range: AddressRange) -> bool {
         && used.iter().all(is_granules)
 }
 
-/// The Java heap, where references of 32 bits reach it: the only large stretch there, but for the
-/// class space, which is not told by an archive below it where there is none.
+/// Labels the Java heap below the limit of 32-bit references: the only large range there besides
+/// the class space, which cannot be identified without an archive below it.
 fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
-    // Its references have 64 bits, and its heap is no private memory.
+    // ZGC has 64-bit references, and its heap is not private memory.
     if jvm.collector == Some("ZGC") {
         return;
     }
@@ -226,7 +225,7 @@ fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     }
     heaps.retain(|heap| heap.size() >= SMALLEST_HEAP && heap.start >= LOWEST_HEAP);
     let [heap] = *heaps.as_slice() else { return };
-    // Without one, the class space may be a part of it.
+    // Without an archive, the class space may be a part of it.
     let confidence = if has_archive { Confidence::Likely } else { Confidence::Guess };
     let because = "libjvm is mapped, and this is all that 32-bit references reach";
     jvm.label_heap(labeller, heap, confidence, because);
@@ -236,7 +235,7 @@ fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     }
 }
 
-/// Large stretches without a label where references of 32 bits reach; archives of objects are
+/// Large unlabelled ranges below the limit of 32-bit references, including archives of objects
 /// mapped into the heap.
 fn low_stretches(labeller: &Labeller<'_>) -> Vec<AddressRange> {
     let mut stretches: Vec<AddressRange> = Vec::new();

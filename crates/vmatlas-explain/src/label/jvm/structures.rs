@@ -1,4 +1,4 @@
-//! What the structures of HotSpot tell.
+//! Labels from HotSpot's structures.
 
 use super::super::words::size;
 use super::super::{Confidence, Label, Labeller};
@@ -7,12 +7,12 @@ use super::{Jvm, layout};
 use std::collections::BTreeSet;
 use vmatlas_maps::AddressRange;
 
-/// Lists are followed for no longer.
+/// Longest list that is followed.
 const MAX_LOADERS: usize = 4096;
 const MAX_CLASSES: usize = 1 << 14;
 const MAX_THREADS: u32 = 1 << 16;
 
-/// The options that choose a collector, and what it is called.
+/// The options that choose a collector, and the collector's name.
 const COLLECTORS: [(&str, &str); 6] = [
     ("UseSerialGC", "Serial"),
     ("UseParallelGC", "Parallel"),
@@ -99,7 +99,7 @@ fn card_table(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>) {
         let table = structs.of_object(barriers, "CardTableBarrierSet", "_card_table")?;
         let start = structs.of_object(table, "CardTable", "_byte_map")?;
         let length = structs.of_object(table, "CardTable", "_byte_map_size")?;
-        // Other barriers have something else in these places.
+        // Other barriers have different data in these fields.
         let fits = start.is_multiple_of(labeller.page_size()) && length < 1 << 40;
         range(Some(start), start.checked_add(length)).filter(|_| fits)
     };
@@ -116,7 +116,7 @@ fn class_data(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>) {
     else {
         return;
     };
-    // Both are reserved at once, so that a class is 32 bits from one base.
+    // Both are reserved together, so that a 32-bit class pointer has one base.
     let Some(end) = archive.end.checked_next_multiple_of(layout::CLASS_SPACE_ALIGNMENT) else {
         return;
     };
@@ -125,7 +125,7 @@ fn class_data(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>) {
     labeller.label_reservation(AddressRange::new(archive.start, end), &label, &label);
 }
 
-/// The metaspace, by the classes of all class loaders: the `Klass` of a class lies in the class
+/// Labels the metaspace by the classes of all class loaders: the `Klass` of a class is in the class
 /// space, unless it comes from the archive, and its constant pool in the rest.
 fn metaspace(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>, class_space: u64) {
     let (klasses, pools) = classes(structs);
@@ -134,8 +134,8 @@ fn metaspace(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>, class_space: 
         let within = |found: &BTreeSet<u64>| found.range(range.start..range.end).count();
         (within(&klasses), within(&pools))
     };
-    // What has its size and granules may be the rest, in which classes lie too where their
-    // addresses have 64 bits, but hardly more of them than constant pools.
+    // Memory with the same size and granules may be the rest. It contains classes too if class
+    // pointers have 64 bits, but hardly more of them than constant pools.
     for space in layout::metaspaces(labeller, class_space) {
         let (klasses, pools) = count(space.range);
         if space.is_class_space && klasses > pools.saturating_mul(2) {
@@ -150,7 +150,7 @@ fn metaspace(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>, class_space: 
     }
 }
 
-/// The addresses of classes, and of constant pools.
+/// The addresses of classes and constant pools.
 fn classes(structs: &VmStructs<'_>) -> (BTreeSet<u64>, BTreeSet<u64>) {
     let (mut klasses, mut pools) = (BTreeSet::new(), BTreeSet::new());
     let mut loader = structs.value("ClassLoaderDataGraph", "_head");
@@ -158,11 +158,11 @@ fn classes(structs: &VmStructs<'_>) -> (BTreeSet<u64>, BTreeSet<u64>) {
         let Some(at) = loader.filter(|&at| at != 0) else { break };
         let mut klass = structs.of_object(at, "ClassLoaderData", "_klasses");
         while let Some(at) = klass.filter(|&at| at != 0 && klasses.len() < MAX_CLASSES) {
-            // Also where a list that changes now runs in a circle.
+            // Stops in a loop too, as a list may change during the walk.
             if !klasses.insert(at) {
                 break;
             }
-            // An array's class has another class in this place.
+            // In an array class, this field is another class.
             pools.extend(structs.of_object(at, "InstanceKlass", "_constants"));
             klass = structs.of_object(at, "Klass", "_next_link");
         }
@@ -172,7 +172,7 @@ fn classes(structs: &VmStructs<'_>) -> (BTreeSet<u64>, BTreeSet<u64>) {
     (klasses, pools)
 }
 
-/// The guard zones of threads that run Java: inside what the C library takes for the stack
+/// Labels the guard zones of Java threads, which are inside the stack that the C library knows
 /// (share/runtime/stackOverflow.hpp).
 fn threads(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>) {
     let Some(list) = structs.value("ThreadsSMRSupport", "_java_thread_list") else { return };

@@ -1,4 +1,4 @@
-//! Where fields of HotSpot's structures are, by the tables that libjvm.so keeps for debuggers
+//! Field offsets of HotSpot's structures, from the tables that libjvm.so keeps for debuggers
 //! (src/hotspot/share/runtime/vmStructs.cpp; checked on OpenJDK 17 and 25).
 
 use super::super::Labeller;
@@ -10,8 +10,8 @@ const MAX_ENTRIES: u64 = 8192;
 /// An entry has 48 bytes.
 const LONGEST_ENTRY: u64 = 256;
 
-/// The fields that are asked for. There are others of the same name in other types, and those of
-/// a type that is not in a release are missing.
+/// The fields to look up. Other types have fields of the same name, and a type may be missing in a
+/// release.
 const WANTED: &[(&str, &str)] = &[
     ("BarrierSet", "_barrier_set"),
     ("CardTable", "_byte_map"),
@@ -55,7 +55,7 @@ const WANTED: &[(&str, &str)] = &[
 /// The tables of a JVM.
 pub(super) struct VmStructs<'a> {
     pub(super) peek: Peek<'a>,
-    /// As [`WANTED`]: whether it is static, and its address or its offset.
+    /// In the order of [`WANTED`]: whether the field is static, and its address or offset.
     fields: Vec<Option<(bool, u64)>>,
 }
 
@@ -76,11 +76,11 @@ impl<'a> VmStructs<'a> {
             let entry = table.checked_add(index * stride)?;
             let word = |offset: u64| peek.u64(entry.checked_add(offset)?);
             let name = word(type_name)?;
-            // The last one has no name.
+            // The last entry has no name.
             if name == 0 {
                 break;
             }
-            // Names are not kept: nearly all are of no interest here.
+            // Other names are dropped, because few are wanted.
             let Some(type_name) = peek.text(name) else { continue };
             if !WANTED.iter().any(|(wanted, _)| *wanted == type_name) {
                 continue;
@@ -91,7 +91,7 @@ impl<'a> VmStructs<'a> {
             else {
                 continue;
             };
-            // An int.
+            // `isStatic` is an int.
             let is_static = peek.u32(entry.checked_add(is_static)?)? != 0;
             *field = Some((is_static, word(if is_static { address } else { field_offset })?));
         }
@@ -108,12 +108,12 @@ impl<'a> VmStructs<'a> {
         self.field(type_name, field).filter(|(is_static, _)| *is_static).map(|(_, address)| address)
     }
 
-    /// The value of a static field of a word.
+    /// The value of a word-sized static field.
     pub(super) fn value(&self, type_name: &str, field: &str) -> Option<u64> {
         self.peek.u64(self.static_field(type_name, field)?)
     }
 
-    /// Where a field is in its structure.
+    /// The offset of a field in its structure.
     pub(super) fn offset(&self, type_name: &str, field: &str) -> Option<u64> {
         self.field(type_name, field).filter(|(is_static, _)| !is_static).map(|(_, offset)| offset)
     }
@@ -123,12 +123,12 @@ impl<'a> VmStructs<'a> {
         Some(object).filter(|&object| object != 0)?.checked_add(self.offset(type_name, field)?)
     }
 
-    /// The value of a field of a word of the structure at `object`.
+    /// The value of a word-sized field of the structure at `object`.
     pub(super) fn of_object(&self, object: u64, type_name: &str, field: &str) -> Option<u64> {
         self.peek.u64(self.address(object, type_name, field)?)
     }
 
-    /// The addresses of the values of options of the JVM, by their names.
+    /// The addresses of the values of JVM options, by option name.
     pub(super) fn options(&self, wanted: &[&str]) -> Vec<Option<u64>> {
         let mut found = vec![None; wanted.len()];
         let each = || {
@@ -138,7 +138,7 @@ impl<'a> VmStructs<'a> {
                 *offset = self.offset("JVMFlag", field).filter(|&at| at < LONGEST_ENTRY)?;
             }
             let [address, _, name, _] = offsets;
-            // It ends behind the last field, which is an int.
+            // The entry ends after its last field, which is an int.
             let size = (offsets.into_iter().max()? + 4).next_multiple_of(8);
             Some((address, name, size))
         };

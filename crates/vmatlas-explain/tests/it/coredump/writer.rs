@@ -1,13 +1,13 @@
-//! A writer of core dumps by elf(5) and core(5) alone, for those that no kernel writes.
+//! Writes core dumps from elf(5) and core(5), including dumps that no kernel writes.
 
 use vmatlas_maps::AddressRange;
 
-/// Memory.
+/// A memory segment.
 #[derive(Clone)]
 pub(crate) struct Load {
     pub(crate) start: u64,
     pub(crate) size: u64,
-    /// What the header says, if that is not what there is, which is nothing.
+    /// The size in the header, if it differs from the actual size, which is 0.
     pub(crate) file_size: Option<u64>,
 }
 
@@ -21,7 +21,7 @@ pub(crate) struct Writer {
     pub(crate) word: usize,
     pub(crate) big_endian: bool,
     pub(crate) loads: Vec<Load>,
-    /// With the offset in pages of 4096 bytes.
+    /// Range, offset in pages of 4096 bytes, path.
     pub(crate) files: Vec<(AddressRange, u64, Vec<u8>)>,
     pub(crate) notes: Vec<u8>,
 }
@@ -41,7 +41,7 @@ impl Writer {
         values.iter().for_each(|&(value, size)| bytes.extend(self.number(value, size)));
     }
 
-    /// A note with a size of one's choice.
+    /// Adds a note with any size field.
     pub(crate) fn raw_note(&mut self, name: &[u8], kind: u32, size: u32, bytes: &[u8]) {
         let mut note = Vec::new();
         self.put(&mut note, &[(name.len() as u64, 4), (size.into(), 4), (kind.into(), 4)]);
@@ -86,7 +86,7 @@ impl Writer {
         self.put(&mut bytes, &[(section as u64, 2), (u64::from(extended), 2), (0, 2)]);
         assert_eq!(bytes.len(), header);
 
-        // PT_NOTE, then PT_LOAD that may be read and written.
+        // PT_NOTE, then a PT_LOAD with read and write permission.
         self.entry(&mut bytes, [4, 0, (header + table) as u64, 0, notes.len() as u64, 0]);
         for load in &self.loads {
             let file_size = load.file_size.unwrap_or(0);
@@ -94,7 +94,7 @@ impl Writer {
         }
         bytes.extend(notes);
         if extended {
-            // sh_info is behind two numbers, four words and a number.
+            // sh_info follows two 32-bit numbers, four words and a number.
             let mut header = Vec::new();
             self.put(&mut header, &[(0, 4), (0, 4), (0, word), (0, word), (0, word), (1, word)]);
             self.put(&mut header, &[(0, 4), (count as u64, 4), (0, word), (0, word)]);

@@ -1,4 +1,4 @@
-//! What the arguments of a call say.
+//! Decodes the arguments of a call.
 
 use crate::record::arch::pointer_size;
 use vmatlas_maps::uapi::prctl::{PR_SET_MM, PR_SET_MM_MAP, PRCTL_MM_MAP_START_BRK};
@@ -12,21 +12,21 @@ pub(crate) struct Decoded {
     pub(crate) kind: CallKind,
     /// As in [`Call::args`](vmatlas_recording::Call::args).
     pub(crate) args: [u64; 6],
-    /// Where the call leaves what counts, when it has succeeded.
+    /// Where a successful call writes its relevant output.
     pub(crate) left: Option<Left>,
 }
 
-/// Something that a call writes to memory.
+/// Output that a call writes to memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Left {
     pub(crate) address: u64,
-    /// In bytes.
+    /// Size in bytes.
     pub(crate) size: u8,
     pub(crate) means: LeftMeaning,
 }
 
 impl Left {
-    /// Takes it, when the call has returned, to where it belongs: into the arguments or the result.
+    /// Reads the output after the call has returned, into the arguments or the result.
     pub(crate) fn take(
         self,
         args: &mut [u64; 6],
@@ -52,17 +52,17 @@ impl Left {
     }
 }
 
-/// What is left in memory.
+/// The meaning of the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeftMeaning {
-    /// The result: the address that shmat by ipc(2) attached at.
+    /// The result: the address at which shmat by ipc(2) attached.
     Result,
-    /// The argument of this index: the context of io_setup(2), which is the address of its ring.
+    /// The argument with this index: the context of io_setup(2), which is the address of its ring.
     Argument(usize),
 }
 
-/// What a call of the table does that has these arguments. `None` if it cannot change an address
-/// space. `read` reads memory of the task, and says whether it could.
+/// Decodes a call of the table with these arguments. `None` if it cannot change an address space.
+/// `read` reads memory of the task and returns whether it succeeded.
 pub(crate) fn decode(
     call: &SystemCall,
     abi: Abi,
@@ -74,8 +74,8 @@ pub(crate) fn decode(
     Some(Decoded { kind, args, left })
 }
 
-/// The kind of a call and its arguments in the order of that kind. What they point to is not
-/// looked at yet, except where the arguments themselves are in memory.
+/// The kind of a call, and its arguments in that kind's order. Memory is read only if it contains
+/// the arguments themselves.
 pub(crate) fn arrange(
     call: &SystemCall,
     abi: Abi,
@@ -93,7 +93,7 @@ pub(crate) fn arrange(
         Form::First(known) => count = usize::from(known),
         Form::InMemory => {
             let mut words = [0; 24];
-            // What cannot be read fails in the kernel as well.
+            // The kernel fails on unreadable memory as well.
             if read(args[0], &mut words) {
                 let (words, _) = words.as_chunks::<4>();
                 for (arg, word) in args.iter_mut().zip(words) {
@@ -123,8 +123,8 @@ pub(crate) fn arrange(
     Some((kind, args, left))
 }
 
-/// Puts what arguments point to in their place, as in [`Call::args`](vmatlas_recording::Call::args).
-/// Gives where the call leaves the rest.
+/// Replaces pointers by the data they point to, as in
+/// [`Call::args`](vmatlas_recording::Call::args). Returns where the call writes its output.
 pub(crate) fn resolve(
     kind: CallKind,
     abi: Abi,
@@ -149,7 +149,7 @@ pub(crate) fn resolve(
         CallKind::Prctl if args[0] as u32 == PR_SET_MM as u32 && args[1] == PR_SET_MM_MAP => {
             let mut words = [0; 24];
             let address = args[2].wrapping_add(PRCTL_MM_MAP_START_BRK);
-            // What cannot be read fails in the kernel as well.
+            // The kernel fails on unreadable memory as well.
             if !read(address, &mut words) {
                 words = [0; 24];
             }
@@ -167,7 +167,7 @@ pub(crate) fn resolve(
     None
 }
 
-/// The first 64 nodes of a mask. The kernel takes one bit less than it is told that there are.
+/// The first 64 nodes of a mask. The kernel uses one bit less than `max_node`.
 fn node_mask(address: u64, max_node: u64, read: &mut impl FnMut(u64, &mut [u8]) -> bool) -> u64 {
     let bits = max_node.saturating_sub(1).min(64);
     let size = usize::try_from(bits.div_ceil(8)).unwrap_or(0);
@@ -185,7 +185,7 @@ mod tests {
 
     const MEMORY: u64 = 0x1000;
 
-    /// Decodes a call while `memory` stands at [`MEMORY`].
+    /// Decodes a call with `memory` at address [`MEMORY`].
     fn check(abi: Abi, number: u64, args: [u64; 6], memory: &[u8], expect: Option<Decoded>) {
         let read = |address: u64, to: &mut [u8]| {
             let start = address.checked_sub(MEMORY).and_then(|start| usize::try_from(start).ok());

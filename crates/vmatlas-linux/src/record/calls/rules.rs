@@ -1,18 +1,18 @@
-//! The table by numbers.
+//! The call table, sorted by number.
 
 use crate::record::arch;
 use vmatlas_recording::call::{Abi, Meaning, SystemCall};
 
-/// A number at which a program may stop.
+/// A call number at which a program may stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
-    /// Without the bit of x32.
+    /// Without the x32 bit.
     pub(crate) number: u32,
-    /// The calls of that number. Several differ in the argument that decides.
+    /// The calls with this number, which differ in the deciding argument.
     pub(crate) calls: Vec<&'static SystemCall>,
 }
 
-/// All numbers of an ABI at which a program may stop, in ascending order.
+/// All numbers of an ABI at which a program may stop, sorted.
 pub(crate) fn rules(abi: Abi) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::new();
     for call in SystemCall::all().filter(|call| stops(call)) {
@@ -26,19 +26,19 @@ pub(crate) fn rules(abi: Abi) -> Vec<Rule> {
     rules
 }
 
-/// What vfork makes never has a copy, and it stops when it has made it.
+/// vfork makes no copy, and stops at its ptrace event.
 fn stops(call: &SystemCall) -> bool {
     call.meaning != Meaning::Vfork
 }
 
-/// The call with that number, x32's with its bit, and these arguments, if it counts.
+/// The relevant call with this number (with the x32 bit) and these arguments.
 pub(crate) fn find(abi: Abi, number: u64, args: &[u64; 6]) -> Option<&'static SystemCall> {
     let number = Some(arch::table_number(abi, number)?);
     SystemCall::all().find(|call| call.number(abi) == number && call.counts.holds(args))
 }
 
-/// The same where nothing stops a program and page faults may be recorded: also calls that only
-/// drop or fill pages.
+/// The same for a backend that does not stop the program and may record page faults: includes calls
+/// that only drop or populate pages.
 pub(crate) fn heard(abi: Abi, number: u64, args: &[u64; 6]) -> Option<&'static SystemCall> {
     find(abi, number, args).or_else(|| {
         let number = Some(arch::table_number(abi, number)?);
@@ -52,7 +52,7 @@ mod tests {
     use vmatlas_recording::CallKind;
     use vmatlas_recording::call::Counts;
 
-    /// The numbers of the C library, which are those of the processor that the tests run on.
+    /// The C library's numbers are those of the processor that runs the tests.
     #[test]
     fn numbers_are_those_of_the_c_library() {
         let known = [

@@ -1,9 +1,9 @@
-//! From a process to the events of all its threads.
+//! Opens the events of all threads of a process.
 //!
-//! Events are opened for one thread after another, while threads come and go. One that a thread
-//! makes which is being listened to already has what its parent has, and needs nothing. One that
-//! was made while the events of its parent were being opened may have got some of them: for it
-//! all are opened, and what it tells twice counts once ([`Tasks::counts`]).
+//! Events are opened for one thread after another, while threads start and end. A thread made by
+//! one that already has its events inherits them all. A thread made while the events of its parent
+//! were being opened may have inherited only some: all events are opened for it, and duplicate
+//! reports count once ([`Tasks::counts`]).
 
 use super::drain::Drain;
 use super::error::Error;
@@ -20,11 +20,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a thread that was made after the events of its parent were opened may have begun to
-/// inherit before, in nanoseconds.
+/// How long before its creation was reported a new thread may have begun to inherit, in
+/// nanoseconds.
 const FORKING: u64 = 20_000_000;
 
-/// How often new threads are looked for. Each round leaves only those that were made during the
+/// Maximum number of rounds that search for new threads. Each round leaves only threads made during
+/// the previous one.
 /// round before.
 const ROUNDS: usize = 100;
 
@@ -87,7 +88,7 @@ fn output(processor: &Processor) -> Output {
     }
 }
 
-/// What was opened at first.
+/// The events opened at first.
 struct Begun {
     opened: Opened,
     specs: Vec<open::Spec>,
@@ -141,7 +142,7 @@ fn begin(
 }
 
 impl Perf {
-    /// Opens events until all threads of the process are listened to.
+    /// Opens events until all threads of the process have them.
     fn settle(&mut self, pid: u32) -> Result<(), Error> {
         if self.report.scope == Scope::Processors {
             for tid in threads(pid) {
@@ -157,10 +158,10 @@ impl Perf {
         let started = clock();
         self.report.started_ns = started;
         self.merger.started = started;
-        // Threads that came meanwhile belong to those that there were at the start.
+        // Threads that appeared meanwhile belong to those at the start.
         std::thread::sleep(Duration::from_nanos(SLACK));
-        // As much as full rings hold. Other programs may fill them as fast as they are read, so
-        // they need not become empty.
+        // Reads as much as full rings contain. Other programs may fill them as fast as they are
+        // read, so they need not become empty.
         for _ in 0..=self.report.rings.stacks.div_ceil(PORTION) {
             let complete = self.read().saturating_sub(SLACK);
             self.merger.flush(complete.min(started), &mut self.tasks, &mut |_| {});
@@ -168,7 +169,7 @@ impl Perf {
                 break;
             }
         }
-        // What was lost before counts no more than what was seen.
+        // Losses before the start do not count.
         self.merger.counts = Counts::default();
         self.lost_before = BOTH.map(|which| self.opened.lost(which));
         self.report.threads = self.tasks.iter().collect();
@@ -184,7 +185,7 @@ impl Perf {
     }
 
     fn open_threads(&mut self, pid: u32) -> Result<(), Error> {
-        // When all events of a thread were open.
+        // The time at which all events of a thread were open.
         let mut complete: HashMap<u32, u64> = HashMap::new();
         let mut pids = vec![pid];
         for _ in 0..ROUNDS {
@@ -241,15 +242,15 @@ impl Perf {
     }
 }
 
-/// How many files that takes, with some for all else.
+/// The number of files needed, with a reserve.
 fn files(threads: usize, specs: usize, processors: usize) -> u64 {
     (threads * specs * processors + 2 * processors + 64) as u64
 }
 
-/// Raises the soft limit of open files, as far as the hard one goes.
+/// Raises the soft limit of open files, up to the hard limit.
 fn raise_files(threads: usize, specs: usize, processors: usize) -> Result<(), Error> {
     let open = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count) as u64;
-    // Those of the threads before may be among the open ones.
+    // The threads processed before may be among the open files.
     let needed = files(threads, specs, processors).max(open + files(1, specs, processors));
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| needed <= current) {
@@ -263,13 +264,13 @@ fn raise_files(threads: usize, specs: usize, processors: usize) -> Result<(), Er
         .map_err(|errno| Error::Other { what: "raising the limit of open files", errno })
 }
 
-/// The threads of a process; none if it is gone.
+/// The threads of a process; empty if it is gone.
 fn threads(pid: u32) -> Vec<u32> {
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The ranges that a process has mapped.
+/// The mapped ranges of a process.
 fn ranges(pid: u32) -> Option<Vec<(u64, u64)>> {
     let text = std::fs::read(format!("/proc/{pid}/maps")).ok()?;
     let range = |line: &[u8]| {

@@ -1,5 +1,4 @@
-//! The rings of calls, emptied by a thread of their own: whatever the recorder does with what it
-//! has been given, calls are not lost meanwhile.
+//! A thread that empties the rings of calls, so that no calls are lost while the recorder is busy.
 
 use super::rings::{Held, wait};
 use rustix::event::{EventfdFlags, eventfd};
@@ -9,10 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// With more bytes than this waiting, the rest is left in the rings, and lost when those are full.
+/// With more pending bytes than this, records stay in the rings, and are lost when those are full.
 const MOST: usize = 1 << 30;
 
-/// How long the thread sleeps at most: it is told of rings that are filling, but not of the end.
+/// Maximum sleep of the thread: filling rings wake it, the end does not.
 const NAP: Duration = Duration::from_millis(100);
 
 /// Rings that are being emptied.
@@ -22,16 +21,16 @@ pub(super) struct Drain {
 }
 
 struct Shared {
-    /// Records, one after another.
+    /// Consecutive records.
     bytes: Mutex<Vec<u8>>,
     rings: Mutex<Vec<Held>>,
-    /// Has something when there are many bytes.
+    /// Readable when many bytes are pending.
     many: OwnedFd,
     stop: AtomicBool,
 }
 
 impl Drain {
-    /// Begins to empty rings.
+    /// Starts to empty rings.
     pub(super) fn new(rings: Vec<Held>) -> std::io::Result<Drain> {
         let many = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
         let shared = Arc::new(Shared {
@@ -46,19 +45,19 @@ impl Drain {
         Ok(Drain { shared, thread: Some(thread) })
     }
 
-    /// What has been written up to now and not been taken yet.
+    /// Takes all records written so far.
     pub(super) fn take(&self) -> Vec<u8> {
         let mut seen = [0; 8];
         let _ = rustix::io::read(&self.shared.many, &mut seen);
         let bytes = || self.shared.bytes.lock().unwrap_or_else(PoisonError::into_inner);
-        // Taken first, so that there is room for all that is in the rings.
+        // Taken first, to make room for the contents of the rings.
         let mut taken = std::mem::take(&mut *bytes());
         self.shared.empty();
         taken.append(&mut bytes());
         taken
     }
 
-    /// Can be read when there is much to take.
+    /// A descriptor that is readable when many bytes are pending.
     pub(super) fn many(&self) -> BorrowedFd<'_> {
         self.shared.many.as_fd()
     }
@@ -75,9 +74,9 @@ impl Drop for Drain {
 
 impl Shared {
     fn run(&self) {
-        // Before the programs that fill the rings, if that is allowed.
+        // A higher priority than the programs that fill the rings, if permitted.
         let _ = rustix::process::setpriority_process(None, -10);
-        // Descriptors of its own, as the rings are locked only for moments.
+        // Separate descriptors, because the rings are locked only briefly.
         let holders: Vec<OwnedFd> = {
             let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
             rings.iter().filter_map(|held| held.holder.as_fd().try_clone_to_owned().ok()).collect()
@@ -91,7 +90,7 @@ impl Shared {
         }
     }
 
-    /// Moves what is in the rings to memory.
+    /// Moves the contents of the rings to memory.
     fn empty(&self) {
         let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);

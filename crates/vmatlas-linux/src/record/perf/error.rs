@@ -1,40 +1,39 @@
-//! Why perf events cannot be used.
+//! Errors about perf events.
 
 use rustix::io::Errno;
 
-/// Why perf events cannot be used, or not for that process.
+/// The reason why perf events cannot be used, in general or for this process.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum Error {
-    /// perf_event_open(2) is not there.
+    /// perf_event_open(2) does not exist.
     #[error(
         "this kernel has no perf events, or the container does not let them through (perf_event_open: {0})"
     )]
     Missing(Errno),
-    /// `perf_event_paranoid` is above 2, which is a choice of the distribution.
+    /// `perf_event_paranoid` is above 2, a level added by distributions.
     #[error(
         "perf events need CAP_PERFMON here, as /proc/sys/kernel/perf_event_paranoid is {level}; 2 or less lets users record their own programs"
     )]
     Paranoid {
-        /// What that file holds.
+        /// Its value.
         level: i32,
     },
-    /// Refused although `perf_event_paranoid` would allow it: a seccomp filter or a security
-    /// module.
+    /// Refused although `perf_event_paranoid` permits it: by a seccomp filter or a security module.
     #[error(
         "perf events are refused, by the container's seccomp filter or a security module ({0}); CAP_PERFMON helps in most containers"
     )]
     Refused(Errno),
-    /// The numbers of the tracepoints are not known.
+    /// The ids of the tracepoints are unknown.
     #[error("the tracepoints of system calls were not found: {0}")]
     NoTracepoints(String),
-    /// There is no such process, or it has ended.
+    /// The process does not exist or has ended.
     #[error("there is no process {pid}")]
     NoSuchProcess {
         /// The process.
         pid: u32,
     },
-    /// ptrace(2) with `PTRACE_MODE_READ_REALCREDS` would not be allowed.
+    /// The process fails the ptrace(2) check `PTRACE_MODE_READ_REALCREDS`.
     #[error(
         "process {pid} may not be recorded: it belongs to another user or has privileges (needs CAP_PERFMON or CAP_SYS_PTRACE)"
     )]
@@ -42,16 +41,16 @@ pub(crate) enum Error {
         /// The process.
         pid: u32,
     },
-    /// More files than the limit allows.
+    /// The limit of open files is too low.
     #[error(
         "recording {threads} threads on {processors} processors needs {needed} open files, but the limit (ulimit -Hn) is {limit}; with CAP_PERFMON a few are enough"
     )]
     TooManyFiles {
-        /// How many threads there were.
+        /// The number of threads.
         threads: usize,
-        /// How many processors are online.
+        /// The number of online processors.
         processors: usize,
-        /// How many files are needed.
+        /// The number of files needed.
         needed: u64,
         /// `RLIMIT_NOFILE`.
         limit: u64,
@@ -61,17 +60,17 @@ pub(crate) enum Error {
         "no memory for the rings of {processors} processors ({errno}): see /proc/sys/kernel/perf_event_mlock_kb and ulimit -l"
     )]
     NoRoom {
-        /// How many processors are online.
+        /// The number of online processors.
         processors: usize,
-        /// What the kernel answered.
+        /// The kernel's error.
         errno: Errno,
     },
-    /// Any other failure.
+    /// Any other error.
     #[error("{what}: {errno}")]
     Other {
-        /// What was done.
+        /// The failed operation.
         what: &'static str,
-        /// What the kernel answered.
+        /// The kernel's error.
         errno: Errno,
     },
 }

@@ -1,4 +1,4 @@
-//! The numbers of tracepoints, which are this boot's.
+//! The ids of tracepoints, which can change at each boot.
 
 use super::error::Error;
 use super::parse::{self, Parsed, SAMPLE_TYPE, Said};
@@ -14,26 +14,26 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 use std::fs::File;
 use std::io::Read as _;
 
-/// How the numbers came to be known.
+/// The source of the ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// From tracefs.
     Tracefs,
-    /// By trying all numbers, as tracefs is the administrator's only.
+    /// From trying all ids, because only root can read tracefs.
     Tried,
 }
 
-/// The tracepoints that this kernel has, with their numbers.
+/// The tracepoints of this kernel and their ids.
 pub(super) struct Ids {
     pub(super) ids: Vec<(Tracepoint, u64)>,
     pub(super) found: Found,
-    /// Keeps open what was tried, while this is open.
+    /// Keeps the tried events open while this is open.
     pub(super) held: Option<OwnedFd>,
-    /// `maple_tree:ma_write`, if it was asked for and is there.
+    /// `maple_tree:ma_write`, if requested and present.
     pub(super) tree_write: Option<TreeWriteFormat>,
 }
 
-/// `maple_tree:ma_write`: its number, and where in its fields what counts stands.
+/// `maple_tree:ma_write`: its id and the offsets of the relevant fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TreeWriteFormat {
     pub(super) id: u64,
@@ -42,7 +42,7 @@ pub(super) struct TreeWriteFormat {
     pub(super) value: usize,
 }
 
-/// Finds them out.
+/// Finds the ids.
 pub(super) fn find(tree_write: bool) -> Result<Ids, Error> {
     if let Some(events) = tracefs() {
         let ids: Vec<_> = TRACEPOINTS
@@ -63,8 +63,8 @@ pub(super) fn find(tree_write: bool) -> Result<Ids, Error> {
     try_all()
 }
 
-/// The directory `events` of tracefs. Where it is mounted nowhere, of a mount of our own that
-/// nobody else sees and that ends with the descriptor.
+/// The directory `events` of tracefs. If tracefs is not mounted, it is mounted privately until the
+/// descriptor is closed.
 fn tracefs() -> Option<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let places = ["/sys/kernel/tracing/events", "/sys/kernel/debug/tracing/events"];
@@ -77,7 +77,7 @@ fn tracefs() -> Option<OwnedFd> {
         fsconfig_create(&fs).ok()?;
         let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
         let root = fsmount(fs, FsMountFlags::FSMOUNT_CLOEXEC, attributes).ok()?;
-        // The mount lives as long as something in it is open.
+        // The mount lives as long as a file in it is open.
         openat(&root, "events", flags, Mode::empty()).ok()
     })
 }
@@ -107,19 +107,17 @@ fn tree_write_format(text: &str) -> Option<TreeWriteFormat> {
     })
 }
 
-/// The first number that is surely no tracepoint's: they have 16 bits.
+/// Tracepoint ids have 16 bits.
 const END: u64 = 1 << 16;
-/// After so many numbers that are nobody's there are no more: tracepoints that are built in have
-/// numbers one after another.
+/// After this many unused ids there are no more: built-in tracepoints have consecutive ids.
 const GAP: u64 = 1024;
 
-/// Opens every tracepoint there may be on the calling thread, makes each of the calls, and sees
-/// which tracepoint says so. To close the last event of a tracepoint takes some 40 ms, in which
-/// no thread that is recorded can make another: so they stay open until the recording has ended,
-/// and a process of their own closes them then.
+/// Opens every possible tracepoint on the calling thread, makes each of the calls, and checks which
+/// tracepoint fires. Closing the last event of a tracepoint takes some 40 ms, during which recorded
+/// threads cannot make others. So they stay open until the recording has ended, and a separate
+/// process closes them.
 ///
-/// Users may read the fields of no tracepoints but those of system
-/// calls, so few of the others can be opened.
+/// Users may read only the fields of system call tracepoints, so few others can be opened.
 fn try_all() -> Result<Ids, Error> {
     let failed = |errno: Errno| Error::NoTracepoints(format!("tracefs cannot be read, {errno}"));
     let attr = Attr {
@@ -143,7 +141,7 @@ fn try_all() -> Result<Ids, Error> {
                 events.push((event.id().map_err(failed)?, config, event));
                 unknown = 0;
             }
-            // It is there, but not for us.
+            // The id exists, but we lack the permission.
             Err(Errno::PERM | Errno::ACCESS) => unknown = 0,
             Err(errno @ (Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => return Err(failed(errno)),
             Err(_) if unknown == GAP => break,
@@ -175,17 +173,17 @@ fn try_all() -> Result<Ids, Error> {
         event.disable().map_err(failed)?;
     }
     let files = events.into_iter().map(|(_, _, event)| event.into()).collect();
-    // Without such a process they are closed here, and that takes its time.
+    // Without such a process they are closed here, which takes time.
     Ok(Ids { ids: found, found: Found::Tried, held: hold(files).ok(), tree_write: None })
 }
 
-/// `__syscall_nr`, which all tracepoints of system calls begin with.
+/// `__syscall_nr`, the first field of all system call tracepoints.
 fn call_number(raw: &[u8]) -> Option<i64> {
     Some(i32::from_ne_bytes(raw.get(8..12)?.try_into().ok()?).into())
 }
 
-/// Where a call begins, its result is not there yet. None of those made is answered ENOSYS by a
-/// kernel that has a tracepoint for it.
+/// Whether the record is from the start of a call, which has no result yet. None of the calls made
+/// returns ENOSYS on a kernel with its tracepoint.
 fn has_begun(registers: &Sampled) -> bool {
     registers.result() == -i64::from(libc::ENOSYS)
 }

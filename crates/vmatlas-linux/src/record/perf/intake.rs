@@ -1,4 +1,4 @@
-//! From the rings to the merger.
+//! Passes records from the rings to the merger.
 
 use super::event::StackCopy;
 use super::open::{Opened, Role, Source};
@@ -10,11 +10,11 @@ use super::tracepoints::Purpose;
 use super::{Perf, clock};
 use vmatlas_maps::uapi::sched::CLONE_VM;
 
-/// How much of a ring of stacks is read at a time.
+/// Bytes of a stack ring that are read at a time.
 pub(super) const PORTION: usize = 16 << 20;
 
 impl Perf {
-    /// Reads what is in the rings. Returns up to which time all is read that has been written.
+    /// Reads the rings. Returns the time up to which all written records have been read.
     pub(super) fn read(&mut self) -> u64 {
         let mut complete = clock();
         self.more = false;
@@ -39,7 +39,7 @@ impl Perf {
     }
 }
 
-/// Takes in a record. Returns its time.
+/// Parses a record. Returns its time.
 fn take_in(bytes: &[u8], which: Which, opened: &Opened, merger: &mut Merger) -> u64 {
     let layout = |id| opened.sources.get(&id).map(|source: &Source| source.layout);
     match parse::parse(bytes, layout) {
@@ -105,7 +105,7 @@ fn sampled(role: Role, sample: &mut Sample) -> Option<What> {
                         sp: registers.for_unwinding().sp,
                         bytes: sample.stack.take().unwrap_or_default(),
                     };
-                    // Its flags are the first that its argument points to.
+                    // The flags are the first field of the structure that the argument points to.
                     return Some(What::Clone(copy.word(args[0]).map(shares)));
                 }
                 Purpose::Call | Purpose::Ioctl => {}

@@ -1,5 +1,5 @@
-//! What is mapped, as far as is known, to see that a call has returned before another whose place
-//! it has got.
+//! The known mappings, used to detect that a call has returned before another one that got its
+//! addresses.
 
 use std::collections::{BTreeMap, HashMap};
 use vmatlas_maps::uapi::mman::{MAP_FIXED, MREMAP_DONTUNMAP, MREMAP_FIXED};
@@ -15,9 +15,9 @@ pub(super) struct Live {
 
 #[derive(Clone, Debug, Default)]
 struct Space {
-    /// From start to end.
+    /// End by start.
     ranges: BTreeMap<u64, u64>,
-    /// What happened before is in them already.
+    /// Earlier events are already included.
     since: u64,
 }
 
@@ -39,7 +39,7 @@ impl Live {
         self.spaces.remove(&space);
     }
 
-    /// Whether something of a range is mapped at a time.
+    /// Whether any part of a range is mapped at a time.
     pub(super) fn overlaps(&self, space: u32, time: u64, start: u64, end: u64) -> bool {
         let Some(space) = self.spaces.get(&space).filter(|space| time > space.since) else {
             return false;
@@ -47,7 +47,7 @@ impl Live {
         space.ranges.range(..end).next_back().is_some_and(|(_, live_end)| *live_end > start)
     }
 
-    /// Does what a call did.
+    /// Applies a call.
     pub(super) fn apply(
         &mut self,
         space: u32,
@@ -96,7 +96,7 @@ fn pages(start: u64, len: u64) -> Option<(u64, u64)> {
     (start < end).then_some((start, end))
 }
 
-/// The range that a call has made.
+/// The range that a call mapped.
 fn made(kind: CallKind, args: &[u64; 6], result: i64) -> Option<(u64, u64)> {
     let address = u64::try_from(result).ok()?;
     match kind {
@@ -106,7 +106,7 @@ fn made(kind: CallKind, args: &[u64; 6], result: i64) -> Option<(u64, u64)> {
     }
 }
 
-/// The range that a call has made where nothing was, as the kernel chose it.
+/// The range that a call mapped at an address chosen by the kernel, where nothing was mapped.
 pub(super) fn chosen(kind: CallKind, args: &[u64; 6], result: i64) -> Option<(u64, u64)> {
     let fixed = match kind {
         CallKind::Mmap => args[3] & MAP_FIXED != 0,
@@ -116,7 +116,7 @@ pub(super) fn chosen(kind: CallKind, args: &[u64; 6], result: i64) -> Option<(u6
     if fixed { None } else { made(kind, args, result) }
 }
 
-/// The range that a call has freed.
+/// The range that a call freed.
 pub(super) fn freed(kind: CallKind, args: &[u64; 6], result: i64) -> Option<(u64, u64)> {
     let [start, old_len, new_len, flags, ..] = *args;
     let result = u64::try_from(result).ok()?;

@@ -1,4 +1,4 @@
-//! Which events are opened for a thread or a processor.
+//! The events to open for a thread or a processor.
 
 use super::Config;
 use super::error::Error;
@@ -13,18 +13,18 @@ use rustix::io::Errno;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// What an event is for.
+/// The purpose of an event.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Role {
     /// A system call.
     Call(Tracepoint),
     Fault,
     TreeWrite(TreeWriteFormat),
-    /// Processes, and mappings that are made.
+    /// Processes and new mappings.
     Tasks,
 }
 
-/// One event that is opened for each thread on each processor.
+/// An event to open for each thread on each processor.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Spec {
     role: Role,
@@ -32,7 +32,7 @@ pub(super) struct Spec {
     ring: Which,
 }
 
-/// What the records of an open event mean.
+/// The format of an open event's records.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source {
     pub(super) role: Role,
@@ -42,26 +42,26 @@ pub(super) struct Source {
     pub(super) layout: u64,
 }
 
-/// The rings of a processor, to which events write.
+/// The rings of a processor.
 pub(super) struct Output {
     pub(super) cpu: u32,
     pub(super) calls: Arc<Event>,
     pub(super) stacks: Option<Arc<Event>>,
 }
 
-/// The events that are open.
+/// The open events.
 #[derive(Default)]
 pub(super) struct Opened {
     events: Vec<(Which, Event)>,
     pub(super) sources: HashMap<u64, Source>,
 }
 
-/// How many bytes of stack are copied where clone3(2) begins: its arguments are in the frame of
-/// the C library's function that calls it.
+/// Bytes of stack copied at the start of clone3(2): its arguments are in the frame of the C library
+/// function that calls it.
 const CLONE3_STACK: u32 = 1024;
 
-/// The events by which a thread or a processor is recorded. The last is that which tells of new
-/// threads, so that whoever is told to have been made after it was opened has inherited all.
+/// The events that record a thread or a processor. The last event reports new threads, so that a
+/// thread reported after it was opened has inherited all events.
 pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
     let common = flag::EXCLUDE_HV | flag::WATERMARK | flag::USE_CLOCKID | flag::SAMPLE_ID_ALL;
     let common = common | if inherit { flag::INHERIT } else { 0 };
@@ -89,7 +89,7 @@ pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
             let attr = Attr { kind: perf_event::TYPE_TRACEPOINT, config: *config, ..attr };
             Spec { role: Role::Call(*point), attr, ring }
         };
-        // The kernel runs what was opened last first. So the time of a call is taken before its
+        // The kernel runs the event opened last first. So the time of a call is taken before its
         // stack is copied.
         if size > 0 && matches!(point.purpose, Purpose::Call | Purpose::Ioctl) {
             specs.push(spec(with_stack(size), Which::Stacks));
@@ -105,7 +105,7 @@ pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
             config: perf_event::SW_PAGE_FAULTS,
             sample_type: attr.sample_type | sample::ADDR,
             sample_period: faults.period.max(1),
-            // Those that the kernel makes when it uses the program's memory too, if allowed.
+            // Includes faults by the kernel on the program's memory, if permitted.
             flags: attr.flags & !flag::EXCLUDE_KERNEL,
             ..attr
         };
@@ -138,13 +138,12 @@ pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
     specs
 }
 
-/// What this kernel or these privileges do not give of `specs` is changed for what they do give.
-/// Returns what had to be left out.
+/// Adapts `specs` to this kernel and these privileges. Returns the features left out.
 pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<Vec<&'static str>, Error> {
     let mut without = Vec::new();
     let mut kept = Vec::new();
     for spec in std::mem::take(specs) {
-        // On the calling thread, so that it does not matter what the target allows.
+        // Tried on the calling thread, so that the target's permissions do not matter.
         let opens = |attr: &Attr| Event::open(attr, Where::Own);
         let less =
             |attr: Attr, remove: u64, add: u64| Attr { flags: attr.flags & !remove | add, ..attr };
@@ -160,7 +159,7 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<Vec<&'static str>, Error> {
             answer = opens(&attr);
         }
         if matches!(answer, Err(Errno::INVAL)) && attr.flags & flag::INHERIT_THREAD != 0 {
-            // Children are recorded then, and what they do is not told.
+            // Children are recorded then, but not reported.
             attr = less(attr, flag::INHERIT_THREAD, 0);
             answer = opens(&attr);
         }
@@ -183,19 +182,19 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<Vec<&'static str>, Error> {
 }
 
 impl Opened {
-    /// How many are open.
+    /// The number of open events.
     pub(super) fn len(&self) -> usize {
         self.events.len()
     }
 
-    /// How many records their rings had no room for; 0 before Linux 6.0, which does not tell.
+    /// The number of records that their rings lost; 0 before Linux 6.0, which does not count them.
     pub(super) fn lost(&self, ring: Which) -> u64 {
         let events = self.events.iter().filter(|(which, _)| *which == ring);
         events.filter_map(|(_, event)| event.lost().ok()).sum()
     }
 
-    /// Opens the events of a thread, or of all processors. When that fails for one of them, those
-    /// that were opened are closed again.
+    /// Opens the events of a thread, or of all processors. If one fails, the events already opened
+    /// are closed.
     pub(super) fn open(
         &mut self,
         specs: &[Spec],

@@ -1,7 +1,7 @@
-//! One stream, in the order of time, from the rings of all processors.
+//! Merges the rings of all processors into one stream ordered by time.
 //!
-//! A record is written soon after its time was taken, so what is older than a little while is
-//! complete, whichever ring it is in.
+//! A record is written soon after its time was taken, so records older than a short time are
+//! complete in all rings.
 
 use super::event::{Call, PerfEvent, Stack, StackCopy};
 use super::live::Live;
@@ -13,11 +13,11 @@ use crate::record::arch::Sampled;
 use std::collections::{HashMap, VecDeque};
 use vmatlas_recording::CallKind;
 
-/// How far apart the return of a munmap(2) and that of the mmap(2) may be that got its place, in
-/// nanoseconds. Both have let go of the address space before their time is taken.
+/// Maximum time in nanoseconds between the returns of a munmap(2) and of the mmap(2) that got its
+/// addresses. Both release the address space before their time is taken.
 const OVERTAKEN: u64 = 1_000_000;
 
-/// A record, and by whose events it came.
+/// A record, and the owner of its event.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) who: Who,
@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) what: What,
 }
 
-/// What it says, with the numbers of events made out.
+/// The content of a record, with resolved event numbers.
 #[derive(Debug)]
 pub(super) enum What {
     Call {
@@ -68,7 +68,7 @@ pub(super) enum What {
     },
 }
 
-/// A thread that was made.
+/// A new thread.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Made {
     pub(super) time: u64,
@@ -77,47 +77,47 @@ pub(super) struct Made {
     pub(super) tid: u32,
 }
 
-/// A record that waits for its turn.
+/// A pending record.
 #[derive(Debug)]
 struct Waiting {
     time: u64,
-    /// Of a call with a stack: when the thread returned from its next.
+    /// For a call with a stack: the time of the thread's next return.
     next: u64,
     entry: Option<Entry>,
 }
 
-/// What was not as it should be.
+/// Counts of lost and unusual records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Calls that were given.
+    /// Calls passed on.
     pub(crate) calls: u64,
-    /// Of those, how many came without the stack that was asked for.
+    /// Calls among them without the requested stack.
     pub(crate) stacks_lost: u64,
-    /// Records that the ring of calls had no room for: never any so far.
+    /// Records that the ring of calls lost: none in practice so far.
     pub(crate) calls_lost: u64,
-    /// Records that the ring of stacks had no room for: stacks and page faults. With
-    /// [`Scope::Processors`](super::Scope) those of other programs as well.
+    /// Records that the ring of stacks lost: stacks and page faults. With
+    /// [`Scope::Processors`](super::Scope) including those of other programs.
     pub(crate) stack_records_lost: u64,
-    /// Records that were given later than others that happened after them.
+    /// Records passed on after later ones.
     pub(crate) late: u64,
-    /// Calls that were put before an mmap(2) that got what they had freed.
+    /// Calls moved before an mmap(2) that reused the freed addresses.
     pub(crate) reordered: u64,
     /// Records that could not be read.
     pub(crate) unread: u64,
 }
 
-/// Takes records and gives events.
+/// Turns records into ordered events.
 #[derive(Debug)]
 pub(super) struct Merger {
-    /// What has come since the last [`Merger::sort`].
+    /// Entries since the last [`Merger::sort`].
     incoming: Vec<Entry>,
-    /// What waits, in the order of time. What has been given out of turn is None.
+    /// Pending entries, sorted by time; `None` if passed on out of turn.
     pending: VecDeque<Waiting>,
     pub(super) stacks: Stacks,
     live: Live,
-    /// Up to where all has been given.
+    /// Time up to which all events were passed on.
     flushed: u64,
-    /// What happened before is not given.
+    /// Earlier events are not passed on.
     pub(super) started: u64,
     pub(super) counts: Counts,
 }
@@ -135,7 +135,7 @@ impl Merger {
         }
     }
 
-    /// What was mapped in an address space at a time.
+    /// Sets the mappings of an address space at a time.
     pub(super) fn seed(&mut self, space: u32, time: u64, ranges: Vec<(u64, u64)>) {
         self.live.seed(space, time, ranges);
     }
@@ -144,8 +144,7 @@ impl Merger {
         self.incoming.push(entry);
     }
 
-    /// The threads that are known to have been made, and not been given yet: when, by which thread,
-    /// and as what.
+    /// The reported new threads that were not yet passed on.
     pub(super) fn forks(&self) -> impl Iterator<Item = Made> {
         self.incoming.iter().filter_map(|entry| match entry.what {
             What::Fork { pid, tid, parent_tid } => {
@@ -155,7 +154,7 @@ impl Merger {
         })
     }
 
-    /// Gives what happened before a time at which all that did is there.
+    /// Passes on the events before `until`, a time before which all records have been read.
     pub(super) fn flush(&mut self, until: u64, tasks: &mut Tasks, give: &mut dyn FnMut(PerfEvent)) {
         self.sort();
         while self.pending.front().is_some_and(|waiting| waiting.time < until) {
@@ -176,8 +175,8 @@ impl Merger {
         self.stacks.forget_before(until);
     }
 
-    /// A ring tells what it had no room for when it has room again. What was lost after that only
-    /// the events themselves know.
+    /// Reports losses at the end. A ring reports a loss only when it has room again; later losses
+    /// are known only from the events' counters.
     pub(super) fn lost_at_last(
         &mut self,
         which: Which,
@@ -196,7 +195,7 @@ impl Merger {
         }
     }
 
-    /// Puts what has come among what waits.
+    /// Sorts the incoming entries into the pending ones.
     fn sort(&mut self) {
         let came = self.incoming.drain(..).map(|entry| Waiting {
             time: entry.who.time,
@@ -211,7 +210,7 @@ impl Merger {
         }
     }
 
-    /// Notes for each call when the same thread returned from its next.
+    /// Notes for each call the time of the same thread's next return.
     fn find_next(&mut self) {
         let mut latest = HashMap::new();
         for waiting in self.pending.iter_mut().rev() {
@@ -223,7 +222,7 @@ impl Merger {
         }
     }
 
-    /// Takes out a call that freed what `entry` has got, and seems to have happened later.
+    /// Removes a call that freed the addresses of `entry` but seems to be later.
     fn overtaken(
         &mut self,
         request: &Request,
@@ -348,7 +347,7 @@ impl Merger {
     }
 }
 
-/// A range that the kernel has chosen, so nothing was mapped there.
+/// A range chosen by the kernel, so it was unmapped before.
 struct Request {
     space: u32,
     start: u64,
@@ -397,7 +396,7 @@ mod tests {
         tasks
     }
 
-    /// What is told of calls: their times, and the first byte of their stacks.
+    /// The reported calls: their times, and the first byte of their stacks.
     fn told(merger: &mut Merger, tasks: &mut Tasks, until: u64) -> Vec<(u64, Option<u8>)> {
         let mut told = Vec::new();
         merger.flush(until, tasks, &mut |event| {
@@ -426,7 +425,7 @@ mod tests {
             [1_000, 2_002, 2_001, 9_000]
         );
         assert_eq!(merger.counts.reordered, 1);
-        // Where nothing was, nothing has been overtaken.
+        // Nothing was mapped there, so no call was overtaken.
         for entry in [mmap(10, 10_000), munmap(11, 10_001)] {
             merger.push(entry);
         }
@@ -441,8 +440,8 @@ mod tests {
         let stack = |merger: &mut Merger, time, byte: u8| {
             merger.stacks.push(&who(10, time), OWNER, registers(0), vec![byte]);
         };
-        // The same call again and again, of which the second and the fourth have lost theirs. The
-        // thread changed processors, so the third stack is read first.
+        // The same call repeatedly; the second and the fourth lost their stacks. The thread changed
+        // processors, so the third stack is read first.
         for time in [100, 200, 300, 400, 500] {
             merger.push(madvise(time));
         }
@@ -453,7 +452,7 @@ mod tests {
         assert_eq!(first, [(100, Some(1)), (200, None), (300, Some(3))]);
         assert_eq!(told(&mut merger, &mut tasks, u64::MAX), [(400, None), (500, Some(5))]);
         assert_eq!(merger.counts.stacks_lost, 2);
-        // Where the stack is copied first.
+        // For kernels that copy the stack first.
         let (mut merger, mut tasks) = (Merger::new(true), super::tests::tasks());
         for (time, byte) in [(100, 1), (200, 2), (300, 3)] {
             merger.push(madvise(time + 5));

@@ -1,21 +1,21 @@
-//! Records of a ring, from bytes (perf_event_open(2), "MMAP layout").
+//! Parses records of a ring from bytes (perf_event_open(2), "MMAP layout").
 //!
-//! All events ask for the same identification ([`SAMPLE_TYPE`]), so that every record ends with
-//! it and every sample begins with it.
+//! All events request the same identification ([`SAMPLE_TYPE`]), so every non-sample record ends
+//! with it and every sample begins with it.
 
 use crate::record::arch::{SAMPLED_COUNT, Sampled};
 use crate::sys::perf_event::sample;
 
-/// What every sample has.
+/// The common fields of every sample.
 pub(super) const SAMPLE_TYPE: u64 = sample::IDENTIFIER | sample::TID | sample::TIME | sample::CPU;
 
-/// How long the identification at the end of a record is that is no sample.
+/// Length of the identification at the end of a non-sample record.
 const TRAILER: usize = 32;
 
 const MMAP2_BUILD_ID: u16 = 1 << 14;
 const BIT_13: u16 = 1 << 13;
 
-/// Who was where when, by which event.
+/// The task, processor, time and event of a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Who {
     /// The event's number ([`Event::id`](crate::sys::perf_event::Event::id)).
@@ -26,7 +26,7 @@ pub(super) struct Who {
     pub(super) cpu: u32,
 }
 
-/// What a record says.
+/// The content of a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Sample(Sample),
@@ -37,7 +37,7 @@ pub(super) enum Said {
     Lost(u64),
 }
 
-/// A sample, by what its event asked for.
+/// A sample, with the fields that its event requested.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sample {
     pub(super) address: Option<u64>,
@@ -46,28 +46,28 @@ pub(super) struct Sample {
     pub(super) stack: Option<Vec<u8>>,
 }
 
-/// A mapping that was made, as `PERF_RECORD_MMAP2` has it.
+/// A new mapping from `PERF_RECORD_MMAP2`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mmap {
     pub(crate) pid: u32,
     pub(crate) tid: u32,
-    /// Its start. What has joined with a neighbour is the whole.
+    /// Its start. If it merged with a neighbour, this is the merged range.
     pub(crate) address: u64,
     pub(crate) len: u64,
-    /// In bytes.
+    /// Offset in bytes.
     pub(crate) offset: u64,
     pub(crate) file: MmapFile,
-    /// As of mmap(2).
+    /// The protection of mmap(2).
     pub(crate) prot: u32,
-    /// As of mmap(2): `MAP_SHARED`, `MAP_PRIVATE` and few more.
+    /// The flags of mmap(2): `MAP_SHARED`, `MAP_PRIVATE` and few others.
     pub(crate) flags: u32,
-    /// Whether the kernel counts it as data: it cannot be executed.
+    /// Whether the kernel reports it as data: it is not executable.
     pub(crate) data: bool,
     /// The path, or `[heap]`, `[stack]`, `[vdso]`, `//anon`.
     pub(crate) name: Vec<u8>,
 }
 
-/// How the file of a mapping is known.
+/// The identity of a mapping's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum MmapFile {
     /// All 0 for no file.
@@ -93,22 +93,22 @@ pub(super) struct Record {
     pub(super) said: Said,
 }
 
-/// What a record could be made of.
+/// The result of parsing a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
     Record(Record),
-    /// Of a kind that nobody wants, or of an event that has been closed again.
+    /// An unused kind, or of an event that was closed.
     Other,
     Broken,
 }
 
-/// The first record of some, and the rest.
+/// Splits off the first record.
 pub(super) fn split_record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (_, _, len) = Fields(bytes).header()?;
     bytes.split_at_checked(usize::from(len)).filter(|(record, _)| record.len() >= 8)
 }
 
-/// Reads a record. `layout` tells what the samples of an event hold.
+/// Parses a record. `layout` returns the sample format of an event.
 pub(super) fn parse(bytes: &[u8], layout: impl Fn(u64) -> Option<u64>) -> Parsed {
     let mut fields = Fields(bytes);
     match fields.header() {
@@ -151,7 +151,7 @@ fn sample(body: &[u8], layout: &impl Fn(u64) -> Option<u64>) -> Option<(Who, Sai
     }
     if has(sample::REGS_USER) {
         let abi = fields.u64()?;
-        // A task of the kernel has none.
+        // A kernel task has none.
         if abi != 0 {
             let mut values = [0; SAMPLED_COUNT];
             for value in &mut values {
@@ -214,7 +214,7 @@ fn mmap2(misc: u16, body: &[u8]) -> Option<(Who, Said)> {
     Some((who, Said::Mmap(mmap)))
 }
 
-/// The fields of a record that is no sample, and who it is about, which stands at its end.
+/// The fields of a non-sample record, and the identification at its end.
 fn split(body: &[u8]) -> Option<(Fields<'_>, Who)> {
     let (fields, trailer) = body.split_at(body.len().checked_sub(TRAILER)?);
     let mut trailer = Fields(trailer);
@@ -223,7 +223,7 @@ fn split(body: &[u8]) -> Option<(Fields<'_>, Who)> {
     Some((Fields(fields), Who { id: trailer.u64()?, pid, tid, time, cpu }))
 }
 
-/// Bytes of which fields are taken.
+/// Bytes from which fields are read.
 struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -247,14 +247,14 @@ impl<'a> Fields<'a> {
         self.array().map(u64::from_ne_bytes)
     }
 
-    /// Kind, misc and length, which counts these 8 bytes.
+    /// Kind, misc and length, which includes these 8 bytes.
     fn header(&mut self) -> Option<(u32, u16, u16)> {
         let [a, b, c, d, e, f, g, h] = self.array()?;
         let [misc, len] = [[e, f], [g, h]].map(u16::from_ne_bytes);
         Some((u32::from_ne_bytes([a, b, c, d]), misc, len))
     }
 
-    /// What is left, up to the first NUL.
+    /// The remaining bytes, up to the first NUL.
     fn name(&mut self) -> Vec<u8> {
         self.0.split(|byte| *byte == 0).next().unwrap_or_default().to_vec()
     }
@@ -296,7 +296,7 @@ mod tests {
         let registers = sample.registers.unwrap();
         assert_eq!((registers.result(), registers.for_unwinding().ip), (1, 7));
         assert_eq!(sample.stack, Some(vec![0x33; 8]));
-        // Cut anywhere, it is no record, and no reason to panic.
+        // Truncated anywhere, it is not a record and must not panic.
         for len in 0..whole.len() {
             let parsed = parse(&whole[..len], |_| Some(layout));
             assert_eq!(parsed, Parsed::Broken, "{len}");

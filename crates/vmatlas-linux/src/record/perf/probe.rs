@@ -5,13 +5,13 @@ use super::parse::SAMPLE_TYPE;
 use crate::sys::perf_event::{self, Attr, Event, Where, flag};
 use rustix::io::Errno;
 
-/// Whether the calling thread may have an event at all. Whether a certain process may be recorded
-/// only [`Perf::attach`](super::Perf::attach) tells.
+/// Checks whether the calling thread may open any event. Only [`Perf::attach`](super::Perf::attach)
+/// shows whether a given process may be recorded.
 pub(crate) fn allowed() -> Result<(), Error> {
     match Event::open(&dummy(), Where::Own) {
         Ok(_) => Ok(()),
         Err(errno @ (Errno::PERM | Errno::ACCESS)) => Err(match paranoid() {
-            // Above 2 is no value of the kernel itself, but of Debian's and Android's patches.
+            // Levels above 2 come from patches of Debian and Android, not from the kernel itself.
             Some(level @ 3..) => Error::Paranoid { level },
             _ => Error::Refused(errno),
         }),
@@ -20,7 +20,7 @@ pub(crate) fn allowed() -> Result<(), Error> {
     }
 }
 
-/// An event that asks for nothing, with the clock and identification of all others.
+/// An event that requests nothing, with the common clock and identification.
 fn dummy() -> Attr {
     Attr {
         kind: perf_event::TYPE_SOFTWARE,

@@ -1,7 +1,7 @@
-//! The rings: two for each processor.
+//! The ring buffers: two for each processor.
 //!
-//! One takes small records of which none may be lost: calls without their stacks, processes that
-//! come and go. The other takes stacks and page faults, which fill any ring when there are many.
+//! One takes small records that must not be lost: calls without stacks, new and ended processes.
+//! The other takes stacks and page faults, which can fill any ring.
 
 use super::error::Error;
 use super::parse::SAMPLE_TYPE;
@@ -12,11 +12,11 @@ use rustix::io::Errno;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a record may take from its time to its place in the ring, in nanoseconds: little on
-/// a real processor, more on one of a virtual machine that is not running just then.
+/// Maximum time in nanoseconds from a record's timestamp to its place in the ring: short on a real
+/// processor, longer on a virtual one that is not scheduled.
 pub(super) const SLACK: u64 = 5_000_000;
 
-/// Which of the two rings.
+/// Selects one of the two rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Which {
     /// Calls, processes, mappings.
@@ -25,8 +25,8 @@ pub(crate) enum Which {
     Stacks,
 }
 
-/// A ring, and the event that it was made for. That one is the recorder's own and counts nothing,
-/// so the ring does not end with a thread that is recorded.
+/// A ring and its own event, which belongs to the recorder and counts nothing, so the ring does not
+/// end with a recorded thread.
 pub(super) struct Held {
     pub(super) ring: Ring,
     pub(super) holder: Arc<Event>,
@@ -39,7 +39,7 @@ pub(super) struct Processor {
     pub(super) stacks: Option<Held>,
 }
 
-/// How large the rings of one processor are, in bytes.
+/// The sizes of one processor's rings, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub(crate) calls: usize,
@@ -47,12 +47,12 @@ pub(crate) struct Sizes {
     pub(crate) stacks: usize,
 }
 
-/// A ring below this is of no use: it would have no room for two stacks.
+/// Minimum useful size: room for two stacks.
 const LEAST_STACKS: usize = 128 << 10;
 const LEAST_CALLS: usize = 64 << 10;
 
-/// Makes the rings of all processors that are online, smaller ones where those asked for are not
-/// allowed. Users share a budget that other programs may have used up.
+/// Makes the rings of all online processors, smaller if the requested sizes are not allowed. A
+/// user's programs share a budget.
 pub(super) fn make(sizes: Sizes) -> Result<(Vec<Processor>, Sizes), Error> {
     let cpus = online();
     let mut sizes = sizes;
@@ -72,7 +72,7 @@ pub(super) fn make(sizes: Sizes) -> Result<(Vec<Processor>, Sizes), Error> {
     }
 }
 
-/// The next smaller sizes, in which calls keep at least as much room as they need.
+/// The next smaller sizes; calls keep the room that they need.
 fn smaller(sizes: Sizes) -> Option<Sizes> {
     let Sizes { calls, stacks } = sizes;
     if stacks > 2 * calls.max(LEAST_STACKS / 2) {
@@ -92,7 +92,7 @@ fn make_one(cpu: u32, sizes: Sizes) -> Result<Processor, Errno> {
             config: perf_event::SW_DUMMY,
             sample_type: SAMPLE_TYPE,
             clockid: perf_event::CLOCK,
-            // Enough room is left for what is written until the reader is awake.
+            // Leaves room for records written until the reader wakes.
             wakeup: u32::try_from(size / 8).unwrap_or(u32::MAX),
             flags: flag::EXCLUDE_KERNEL
                 | flag::EXCLUDE_HV
@@ -112,7 +112,7 @@ fn make_one(cpu: u32, sizes: Sizes) -> Result<Processor, Errno> {
     Ok(Processor { cpu, calls, stacks })
 }
 
-/// The processors that are online. One that comes later is not recorded on.
+/// The online processors. Later ones are not recorded.
 fn online() -> Vec<u32> {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/online").unwrap_or_default();
     let cpus = list(&text);
@@ -123,7 +123,7 @@ fn online() -> Vec<u32> {
     (0..u32::try_from(count).unwrap_or(1)).collect()
 }
 
-/// A list like `0-3,8`.
+/// Parses a list like `0-3,8`.
 fn list(text: &str) -> Vec<u32> {
     const MOST: u32 = 1 << 16;
     let part = |part: &str| {
@@ -133,8 +133,8 @@ fn list(text: &str) -> Vec<u32> {
     text.trim().split(',').filter_map(part).flat_map(|(first, last)| first..=last).collect()
 }
 
-/// Waits until one of these has something, of rings when they are filling, or the time is over.
-/// Returns whether one may have.
+/// Waits until one of these is readable, for rings when they are filling, or until the timeout.
+/// Returns whether one may be readable.
 pub(super) fn wait(fds: &[BorrowedFd<'_>], timeout: Duration) -> bool {
     let mut fds: Vec<PollFd<'_>> =
         fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
@@ -145,7 +145,7 @@ pub(super) fn wait(fds: &[BorrowedFd<'_>], timeout: Duration) -> bool {
     let Ok(count) = poll(&mut fds, Some(&spec)) else { return true };
     let ended = |fd: &PollFd<'_>| fd.revents().intersects(PollFlags::HUP | PollFlags::ERR);
     if fds.iter().any(ended) {
-        // The thread that made the rings has ended: they go on, but wake nobody.
+        // The thread that made the rings has ended: they still work, but wake no reader.
         std::thread::sleep(timeout.min(Duration::from_millis(5)));
     }
     count > 0

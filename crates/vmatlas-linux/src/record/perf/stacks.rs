@@ -1,8 +1,8 @@
-//! Stacks that were copied, until the calls that they belong to are given.
+//! Holds copied stacks until their calls are passed on.
 //!
-//! Both events of a tracepoint take their time for themselves, that of the stack usually just
-//! after that of the call. So a stack belongs to the call of its thread that has the same
-//! registers and the nearest time, and to none if its call's is lost.
+//! The two events of a tracepoint have separate times, that of the stack usually just after that of
+//! the call. A stack belongs to the call of its thread with the same registers and the nearest
+//! time, and to none if that call was lost.
 
 use super::event::{Stack, StackCopy};
 use super::parse::Who;
@@ -13,7 +13,7 @@ use std::collections::{HashMap, VecDeque};
 
 #[derive(Debug)]
 pub(super) struct Stacks {
-    /// Whether any were asked for.
+    /// Whether stacks were requested.
     wanted: bool,
     by_thread: HashMap<u32, VecDeque<Copied>>,
 }
@@ -40,14 +40,14 @@ impl Stacks {
         self.by_thread.entry(who.tid).or_default().push_back(copied);
     }
 
-    /// Puts them in the order of time: a thread may have changed from one processor to another.
+    /// Sorts the stacks by time: a thread may have changed processors.
     pub(super) fn sort(&mut self) {
         for stacks in self.by_thread.values_mut() {
             stacks.make_contiguous().sort_by_key(|stack| stack.time);
         }
     }
 
-    /// Forgets those that belong to no call from `until` on.
+    /// Drops stacks that belong to no call from `until` on.
     pub(super) fn forget_before(&mut self, until: u64) {
         let old = until.saturating_sub(SLACK);
         self.by_thread.retain(|_, stacks| {
@@ -58,7 +58,7 @@ impl Stacks {
         });
     }
 
-    /// The stack of a call. `next` is when the thread returned from its next.
+    /// Takes the stack of a call. `next` is the time of the thread's next return.
     pub(super) fn take(
         &mut self,
         who: &Who,
@@ -72,7 +72,7 @@ impl Stacks {
         let Some(stacks) = self.by_thread.get_mut(&who.tid) else { return Stack::Lost };
         while let Some(first) = stacks.front().filter(|first| first.time < next) {
             let fits = first.owner == owner && first.registers == *registers;
-            // It may be that of the next call, which is not there yet.
+            // It may belong to the next call, which has not been read yet.
             if !fits && first.time >= who.time {
                 break;
             }

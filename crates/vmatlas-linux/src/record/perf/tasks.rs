@@ -1,34 +1,34 @@
-//! Whose records count: the threads that are recorded, and which address space they have.
+//! The recorded threads and their address spaces.
 
 use super::parse::Who;
 use std::collections::{HashMap, HashSet};
 
-/// The threads that are recorded.
+/// The recorded threads.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
     threads: HashMap<u32, Thread>,
     processes: HashMap<u32, Process>,
-    /// Whether processes that recorded ones make are recorded.
+    /// Whether child processes of recorded processes are recorded.
     pub(super) children: bool,
     spaces: u32,
-    /// What the clone(2) that a thread is in shares.
+    /// What the current clone(2) of a thread shares.
     clones: HashMap<u32, Option<bool>>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Thread {
     pid: u32,
-    /// Whose events it is recorded by: those that were opened for it, or that it inherited. A
-    /// thread that came while events were being opened may have both, and then reports twice.
+    /// The owner of its events: those opened for it, or inherited ones. A thread that appeared
+    /// while events were being opened may have both, and then reports twice.
     owner: Owner,
 }
 
-/// For whom events were opened.
+/// The target for which events were opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
-    /// A thread, and those that it makes.
+    /// A thread and its descendants.
     Thread(u32),
-    /// All that runs on a processor.
+    /// A processor.
     Processors,
 }
 
@@ -39,12 +39,12 @@ struct Process {
 }
 
 impl Tasks {
-    /// None yet.
+    /// No threads yet.
     pub(super) fn new(children: bool) -> Tasks {
         Tasks { children, ..Tasks::default() }
     }
 
-    /// A thread for which events are open.
+    /// Adds a thread with open events.
     pub(super) fn add(&mut self, pid: u32, tid: u32, owner: Owner) {
         self.threads.insert(tid, Thread { pid, owner });
         self.spaces += 1;
@@ -54,12 +54,12 @@ impl Tasks {
         process.tids.insert(tid);
     }
 
-    /// How many threads are recorded.
+    /// The number of recorded threads.
     pub(super) fn len(&self) -> usize {
         self.threads.len()
     }
 
-    /// All threads, as (pid, tid), in no order.
+    /// All threads as (pid, tid), unordered.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
         self.threads.iter().map(|(tid, thread)| (thread.pid, *tid))
     }
@@ -69,28 +69,28 @@ impl Tasks {
         self.threads.get(&who.tid).is_some_and(|thread| thread.owner == owner)
     }
 
-    /// The address space of a process. Processes that share one have the same.
+    /// The address space of a process. Processes that share one have the same number.
     pub(super) fn space(&self, pid: u32) -> Option<u32> {
         self.processes.get(&pid).map(|process| process.space)
     }
 
-    /// Whether any process has that address space.
+    /// Whether any process uses that address space.
     pub(super) fn uses(&self, space: u32) -> bool {
         self.processes.values().any(|process| process.space == space)
     }
 
-    /// A thread enters a clone(2). `shares` tells whether it has `CLONE_VM`, if that is known.
+    /// Records that a thread enters a clone(2). `shares` is its `CLONE_VM`, if known.
     pub(super) fn cloning(&mut self, tid: u32, shares: Option<bool>) {
         self.clones.insert(tid, shares);
     }
 
-    /// A thread has made another. Returns whether that is recorded, and whether it shares the
-    /// memory of its parent, if that is known.
+    /// Records that a thread made another. Returns whether the new thread is recorded, and whether
+    /// it shares its parent's memory, if known.
     pub(super) fn forked(&mut self, parent_tid: u32, pid: u32, tid: u32) -> Option<Option<bool>> {
         let parent = *self.threads.get(&parent_tid)?;
         let shares = self.clones.remove(&parent_tid);
         if parent.pid == pid {
-            // One for which events have been opened meanwhile keeps those.
+            // A thread whose events were opened meanwhile keeps those.
             self.threads.entry(tid).or_insert(Thread { pid, owner: parent.owner });
             self.processes.get_mut(&pid)?.tids.insert(tid);
             return Some(Some(true));
@@ -98,7 +98,7 @@ impl Tasks {
         if !self.children {
             return None;
         }
-        // Nobody calls fork(2) itself by a way that is not seen, but i386 programs.
+        // Only i386 programs call fork(2) without a visible start.
         let shares = shares.unwrap_or(Some(false));
         self.threads.entry(tid).or_insert(Thread { pid, owner: parent.owner });
         let parents = self.space(parent.pid);
@@ -112,7 +112,7 @@ impl Tasks {
         Some(shares)
     }
 
-    /// A process has executed a program: it has an address space of its own.
+    /// Records that a process executed a program and has a new address space.
     pub(super) fn executed(&mut self, pid: u32) {
         self.spaces += 1;
         if let Some(process) = self.processes.get_mut(&pid) {
@@ -120,7 +120,7 @@ impl Tasks {
         }
     }
 
-    /// A thread has ended.
+    /// Records the end of a thread.
     pub(super) fn exited(&mut self, tid: u32) {
         self.clones.remove(&tid);
         let Some(thread) = self.threads.remove(&tid) else { return };

@@ -1,4 +1,4 @@
-//! Programs recorded while they run: what they print that they did is what must be told.
+//! Records running programs, and compares the events with the actions that they print.
 
 use super::event::{Call, PerfEvent, Stack};
 use super::{Config, Counts, Error, Faults, Found, Perf, Scope, allowed};
@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 use vmatlas_recording::CallKind;
 
-/// Whether this is root, who can read tracefs and may listen to anybody; if not, says that the
-/// test is skipped. In CI it has to be.
+/// Whether this is root, who can read tracefs and record every process; otherwise reports the test
+/// as skipped, which CI does not allow.
 fn root() -> bool {
     let root = rustix::process::geteuid().is_root() && allowed().is_ok();
     if !root {
@@ -21,7 +21,7 @@ fn root() -> bool {
     root
 }
 
-/// perf_child, compiled once, where every user may execute it.
+/// perf_child, compiled once, in a place where every user can execute it.
 fn program() -> &'static Path {
     static COMPILED: OnceLock<(tempfile::TempDir, PathBuf)> = OnceLock::new();
     let (_, path) = COMPILED.get_or_init(|| {
@@ -38,7 +38,7 @@ fn program() -> &'static Path {
     path
 }
 
-/// perf_child, which does what it is told.
+/// A perf_child process, which executes commands.
 struct Target {
     child: Child,
     input: ChildStdin,
@@ -66,7 +66,7 @@ impl Target {
         line.trim_end().to_owned()
     }
 
-    /// Has it do something, and gives what it prints.
+    /// Sends a command, and returns the output.
     fn ask(&mut self, what: &str) -> Vec<String> {
         self.tell(what);
         self.answer()
@@ -100,7 +100,7 @@ impl Drop for Target {
     }
 }
 
-/// All that is left.
+/// All remaining events.
 fn finish(perf: Perf) -> (Vec<PerfEvent>, Counts) {
     let mut events = Vec::new();
     let counts = perf.finish(&mut |event| events.push(event));
@@ -128,7 +128,7 @@ fn calls(events: &[PerfEvent]) -> Vec<&Call> {
     calls
 }
 
-/// Checks that the calls that a thread printed are among those told, in that order.
+/// Checks that the calls printed by a thread are reported in that order.
 #[track_caller]
 fn check_calls(events: &[PerfEvent], lines: &[String]) {
     let calls = calls(events);
@@ -140,7 +140,7 @@ fn check_calls(events: &[PerfEvent], lines: &[String]) {
     }
 }
 
-/// Of the program, that is: others may have filled the rings.
+/// Checks the program's events only: others may have filled the rings.
 #[track_caller]
 fn check_nothing_lost(counts: &Counts) {
     let Counts { calls, reordered, stack_records_lost, stacks_lost, .. } = *counts;
@@ -268,7 +268,7 @@ fn threads_that_come_while_events_are_opened() {
         }
         let counts = perf.finish(&mut |event| events.push(event));
         check_nothing_lost(&counts);
-        // Each thread that was made after the start is told to make each of its calls once.
+        // Each thread made after the start must have each of its calls reported once.
         let mut made = HashMap::new();
         let mut ended = 0;
         for event in &events {
@@ -329,19 +329,19 @@ fn page_faults_and_writes_to_trees() {
     if !root() {
         return;
     }
-    // Only the threads of the program fill the rings then, and it makes few faults.
+    // With this scope only the program's threads fill the rings, and it makes few faults.
     let lost = faults_of_touching(&Config { scope: Scope::Threads, ..Config::default() });
     assert_eq!(lost, [0; 2]);
-    // What other programs do takes room in the rings of processors: on a busy machine they fill
-    // them within some milliseconds. Little stack leaves them room for many more faults.
+    // Other programs also fill the rings of processors, on a busy machine within some milliseconds.
+    // Smaller stacks leave room for many more faults.
     let config = Config { scope: Scope::Processors, stack_bytes: 256, ..Config::default() };
     let is_complete = (0..100).any(|_| faults_of_touching(&config) == [0; 2]);
     assert!(is_complete, "other programs filled the rings each time");
 }
 
-/// Has a program touch pages while it is recorded. Each must be told once, with registers and
-/// stack, and the write to the tree, unless the counts say that so much was lost. Returns how
-/// many records were lost, of stacks and faults and of all else.
+/// Makes a program touch pages while it is recorded. Each fault must be reported once, with
+/// registers and stack, and the write to the tree, unless the counts report the loss. Returns the
+/// number of lost records: stacks and faults, and all others.
 fn faults_of_touching(config: &Config) -> [u64; 2] {
     const PAGES: u64 = 64;
     let mut target = Target::start();
@@ -365,7 +365,7 @@ fn faults_of_touching(config: &Config) -> [u64; 2] {
     let lost = [counts.stack_records_lost, counts.calls_lost];
     assert!(pages.is_sorted_by(|one, next| one < next), "{pages:?}");
     assert!(pages.len() as u64 + lost[0] >= PAGES, "{lost:?} lost, but told are {pages:?}");
-    // The mapping may have joined with a neighbour.
+    // The mapping may have merged with a neighbour.
     let covers = |event: &PerfEvent| {
         matches!(event, PerfEvent::TreeWrite { start: first, last, stored: true, .. }
             if *first <= start && start + (PAGES << 12) - 1 <= *last)

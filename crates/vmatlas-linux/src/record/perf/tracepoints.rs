@@ -1,10 +1,9 @@
-//! The tracepoints of system calls that are listened to, by name.
+//! The system call tracepoints to listen to, by name.
 //!
-//! A call is seen when it returns: its arguments are still in the registers, its result is there,
-//! and the stack is as it was, except where a thread has unmapped its own.
+//! A call is recorded when it returns: its arguments are still in the registers, its result is
+//! available, and the stack is unchanged, unless a thread has unmapped its own.
 //!
-//! The kernel has these tracepoints for 64-bit calls only: what a program does by the calls of
-//! i386 or x32 is not seen.
+//! The kernel has these tracepoints for 64-bit calls only: calls of i386 or x32 are not seen.
 
 use crate::record::arch::NATIVE;
 use crate::record::calls::{arrange, heard};
@@ -13,35 +12,35 @@ use std::sync::LazyLock;
 use vmatlas_recording::CallKind;
 use vmatlas_recording::call::{Form, Meaning, SystemCall};
 
-/// What a tracepoint is listened to for.
+/// The purpose of a tracepoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
     /// A call that returns.
     Call,
-    /// An ioctl of a userfaultfd that begins. Only its beginning says which request it is, and
-    /// only there can the kernel leave out all others, which may be many.
+    /// The start of a userfaultfd ioctl. Only the start has the request, and only there can the
+    /// kernel filter out all other ioctls, which may be many.
     Ioctl,
-    /// clone(2) that begins: its flags tell what the child will share.
+    /// The start of clone(2), whose flags determine what the child shares.
     Clone,
-    /// clone3(2), of which they are in memory.
+    /// The start of clone3(2), whose flags are in memory.
     Clone3,
-    /// vfork(2), whose child shares everything.
+    /// The start of vfork(2), whose child shares everything.
     Vfork,
-    /// fork(2), whose child shares nothing.
+    /// The start of fork(2), whose child shares nothing.
     Fork,
 }
 
 /// A tracepoint of `syscalls`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tracepoint {
-    /// Without the `sys_enter_` or `sys_exit_`.
+    /// The call, without `sys_enter_` or `sys_exit_`.
     pub(super) call: &'static str,
     pub(super) number: c_long,
     pub(super) purpose: Purpose,
 }
 
 impl Tracepoint {
-    /// Whether it is that of a call that begins.
+    /// Whether it is at the start of a call.
     pub(super) fn enters(&self) -> bool {
         self.purpose != Purpose::Call
     }
@@ -51,26 +50,25 @@ impl Tracepoint {
         format!("sys_{}_{}", if self.enters() { "enter" } else { "exit" }, self.call)
     }
 
-    /// Which of its hits are wanted.
+    /// The filter for the wanted hits.
     pub(super) fn filter(&self) -> Option<CString> {
         if self.purpose != Purpose::Ioctl {
             return None;
         }
         let calls = SystemCall::all().filter(|call| call.name == self.call);
         let requests = calls.flat_map(|call| call.counts.ranges()).map(|(request, _)| request);
-        // Also where a program took them for negative.
+        // Also matches requests that a program passed as negative numbers.
         let both = requests
             .flat_map(|request| [u64::from(request), i64::from(request as i32).cast_unsigned()]);
         let words: Vec<String> = both.map(|request| format!("cmd == {request:#x}")).collect();
         CString::new(words.join(" || ")).ok()
     }
 
-    /// What a call is, and its arguments without what the registers held by chance. `None` if it can
-    /// change nothing of an address space.
+    /// The kind of a call, and its arguments without leftover register contents. `None` if it
+    /// cannot change an address space.
     ///
-    /// Arguments that point to something are left as they are: the node mask of mbind(2), the range
-    /// behind the ioctls of a userfaultfd, the vectors of process_madvise(2), the name of
-    /// `PR_SET_VMA_ANON_NAME`.
+    /// Pointers are not followed: the node mask of mbind(2), the range of userfaultfd ioctls, the
+    /// vectors of process_madvise(2), the name of `PR_SET_VMA_ANON_NAME`.
     pub(super) fn wanted(&self, args: [u64; 6]) -> Option<(CallKind, [u64; 6])> {
         let call = heard(NATIVE, u64::try_from(self.number).ok()?, &args)?;
         let (kind, args, _) = arrange(call, NATIVE, args, |_, _| false)?;
@@ -78,8 +76,8 @@ impl Tracepoint {
     }
 }
 
-/// All that are listened to: of each call of the table that changes an address space or makes a
-/// task. What a kernel does not have is not listened to.
+/// All tracepoints: those of the table's calls that change an address space or make a task.
+/// Tracepoints that a kernel lacks are skipped.
 pub(super) static TRACEPOINTS: LazyLock<Vec<Tracepoint>> = LazyLock::new(|| {
     let mut points: Vec<Tracepoint> = Vec::new();
     for call in SystemCall::all() {
@@ -123,7 +121,7 @@ mod tests {
     fn calls_that_change_nothing_are_not_wanted() {
         let with = |name, first: u64, third| point(name).wanted([first, 2, third, 4, 5, 6]);
         assert_eq!(with("madvise", 1, 3), None);
-        // Its pages are touched anew.
+        // Its pages are touched again.
         assert_eq!(with("madvise", 1, 4), Some((CallKind::Madvise, [1, 2, 4, 0, 0, 0])));
         assert_eq!(with("prctl", 22, 0), None);
         assert_eq!(with("prctl", 67, 0), Some((CallKind::Prctl, [67, 2, 0, 4, 5, 0])));

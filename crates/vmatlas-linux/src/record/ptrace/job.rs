@@ -1,14 +1,14 @@
-//! Job control: the shell that started the recorder sees it where it would have seen the program.
+//! Job control: the recorder represents the program to the shell that started it.
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 use std::time::Duration;
 
-/// The first process was stopped, so this one stops, and when it goes on, so does the other.
+/// Stops this process because the first traced process was stopped, and continues both together.
 pub(super) fn stop_too(first: u32) {
     if kill_process(getpid(), Signal::STOP).is_err() {
         return;
     }
-    // A shell continues the whole job at once, whose parts may wake in any order.
+    // A shell continues the whole job at once, whose processes may wake in any order.
     std::thread::sleep(Duration::from_millis(5));
     if still_stopped(first)
         && let Some(first) = i32::try_from(first).ok().and_then(Pid::from_raw)
@@ -17,8 +17,8 @@ pub(super) fn stop_too(first: u32) {
     }
 }
 
-/// Whether nobody has continued a process. One that was continued stands in a stop that waits to be
-/// seen by its tracer, which is us.
+/// Whether a process was not continued. A continued process is in a stop that its tracer, which is
+/// us, has not yet seen.
 fn still_stopped(tid: u32) -> bool {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
     let Some(pid) = i32::try_from(tid).ok().and_then(Pid::from_raw) else { return false };

@@ -1,4 +1,4 @@
-//! What a task that a program makes shares with its maker.
+//! What a new task shares with its maker.
 
 use crate::record::arch::{abi_by_segment, abi_of, audit_arch, call_of};
 use crate::record::calls;
@@ -8,17 +8,17 @@ use crate::sys::vm_read::read_memory;
 use vmatlas_maps::uapi::sched::{CLONE_THREAD, CLONE_VM};
 use vmatlas_recording::call::{Abi, Meaning};
 
-/// What the new task of a task shares, which stands at the event in its clone(2), clone3(2),
-/// fork(2) or vfork(2).
+/// What the new task of `tid` shares; `tid` is stopped at the event in clone(2), clone3(2), fork(2)
+/// or vfork(2).
 pub(super) fn shared(tid: u32, registers: &Regs) -> Shared {
-    // Before Linux 5.3 there is only the code segment to go by.
+    // Before Linux 5.3 only the code segment identifies the ABI.
     let arch = ptrace::audit_arch(tid).unwrap_or_else(|_| audit_arch(abi_by_segment(registers)));
     let abi = abi_of(arch, registers.orig_rax);
     let flags = flags(tid, abi, registers);
     Shared { memory: flags & CLONE_VM != 0, thread: flags & CLONE_THREAD != 0 }
 }
 
-/// Whether a task that enters a clone(2), clone3(2) or fork(2) is about to copy its address space.
+/// Whether a task that enters clone(2), clone3(2) or fork(2) will copy its address space.
 pub(super) fn copies(tid: u32, abi: Abi, registers: &Regs) -> bool {
     flags(tid, abi, registers) & CLONE_VM == 0
 }
@@ -28,9 +28,9 @@ fn flags(tid: u32, abi: Abi, registers: &Regs) -> u64 {
     let (number, args) = call_of(registers, abi);
     match calls::find(abi, number, &args).map(|call| call.meaning) {
         Some(Meaning::Clone) => args[0],
-        // Its child shares the memory until it executes a program.
+        // The child shares the memory until it executes a program.
         Some(Meaning::Vfork) => CLONE_VM,
-        // Its flags are the first field of what the argument points to.
+        // Its flags are the first field of the structure that the argument points to.
         Some(Meaning::Clone3) => {
             let mut flags = [0; 8];
             let _ = read_memory(tid, args[0], &mut flags);
@@ -40,8 +40,7 @@ fn flags(tid: u32, abi: Abi, registers: &Regs) -> u64 {
     }
 }
 
-/// The maker of a task whose maker has not told of it, because it was killed before it could, and
-/// what the two share.
+/// The maker of a task that the maker did not report because it was killed, and what the two share.
 pub(super) fn orphan(tid: u32) -> Option<(u32, Shared)> {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     let field = |name: &str| -> Option<u32> {

@@ -1,49 +1,50 @@
-//! What a program did, or could not do, because it was recorded.
+//! Effects of the recording on the program.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// Something that a user should know about a recording.
+/// A notice for the user about a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Notice {
-    /// A task called ptrace(2) with this request. Nobody can trace a task that is recorded, so
+    /// A task called ptrace(2) with this request. A recorded task cannot have a second tracer, so
     /// debuggers do not work inside a recording.
     Ptrace {
-        /// Who.
+        /// The calling task.
         tid: u32,
-        /// `PTRACE_*`.
+        /// The request, `PTRACE_*`.
         request: u64,
     },
-    /// A program that is set-user-id or set-group-id, or has file capabilities, was executed
-    /// without these privileges.
+    /// A program with set-user-id, set-group-id or file capabilities was executed without these
+    /// privileges.
     Unprivileged {
-        /// Who.
+        /// The task that executed it.
         tid: u32,
         /// The program.
         program: PathBuf,
     },
-    /// A task has installed a seccomp filter that asks a tracer or a supervisor. What it asks a
-    /// tracer runs, for this one is no tracer of its own; what it asks a supervisor is not recorded.
+    /// A task installed a seccomp filter that returns to a tracer or a supervisor. Calls that it
+    /// sends to a tracer run, because the recorder is not that tracer; calls that it sends to a
+    /// supervisor are not recorded.
     ForeignFilter {
-        /// Who.
+        /// The task that installed it.
         tid: u32,
     },
-    /// A task wanted strict seccomp mode, which cannot be had beside a filter: it was refused.
+    /// A task requested strict seccomp mode, which is incompatible with a filter: it was refused.
     StrictSeccomp {
-        /// Who.
+        /// The requesting task.
         tid: u32,
     },
 }
 
-/// The notices of a run. A program may do the same a million times.
+/// The notices of a run, without repetitions.
 #[derive(Debug, Default)]
 pub(super) struct Notices(Vec<Notice>);
 
 const MOST: usize = 64;
 
 impl Notices {
-    /// Keeps a notice, if none of its sort has been kept: of ptrace, of filters, of one program.
+    /// Adds a notice unless one of its kind exists: about ptrace, filters, or one program.
     pub(super) fn add(&mut self, notice: Notice) {
         let same = |other: &Notice| match (other, &notice) {
             (Notice::Unprivileged { program, .. }, Notice::Unprivileged { program: new, .. }) => {

@@ -1,59 +1,58 @@
 //! The order of calls on one address space.
 //!
-//! A tracer sees calls return in the order in which their tasks happen to be woken, which is not
-//! the order in which the kernel did them: a mapping may seem to lie where another still is. So of
-//! the tasks of an address space only one at a time is let into a call; the others are held where
-//! they enter one.
+//! A tracer sees returns in the order in which tasks wake up, not in the order in which the kernel
+//! did the calls: a new mapping may seem to overlap an old one. Therefore only one task of an
+//! address space at a time may enter a call; the others are held at the entry.
 //!
-//! A call may wait for something that only another task can bring about: memory that a
-//! userfaultfd or a file system of another process fills. So nobody is held for longer than
-//! [`PATIENCE`], or [`POPULATE_PATIENCE`] behind calls that touch pages. A call that runs beside
-//! others is marked: its place among them is not certain.
+//! A call may block until another task acts: when a userfaultfd or a user-space file system fills
+//! the memory. Therefore no task is held longer than [`PATIENCE`], or [`POPULATE_PATIENCE`] behind
+//! calls that touch pages. A call that runs concurrently with others is marked: its place in the
+//! order is not certain.
 //!
-//! A fork is a call of this order: what another thread changes meanwhile would be in the child's
-//! copy or not.
+//! A fork takes part in this order: a concurrent change by another thread might or might not be in
+//! the child's copy.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use vmatlas_maps::uapi::mman::{MAP_LOCKED, MAP_POPULATE};
 use vmatlas_recording::CallKind;
 
-/// How long a task is held for a call of another.
+/// How long a task is held for another task's call.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
-/// The same for a call that may fill memory, which takes time even if nothing blocks it.
+/// The same for a call that may populate memory, which takes time even without blocking.
 pub(super) const POPULATE_PATIENCE: Duration = Duration::from_millis(2);
 
-/// An address space, by the order in which they were seen.
+/// An address space, numbered in the order of discovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) struct SpaceId(pub(super) u64);
 
-/// A task that has been let into a call.
+/// A task that has entered a call.
 #[derive(Clone, Copy, Debug)]
 struct Running {
     tid: u32,
     since: Instant,
     patience: Duration,
-    /// Others need not wait for it any more.
+    /// Other tasks no longer wait for it.
     loose: bool,
-    /// Another call ran meanwhile.
+    /// Another call ran concurrently.
     beside: bool,
 }
 
 #[derive(Debug, Default)]
 struct Space {
     running: Vec<Running>,
-    /// Tasks that are held, with what is asked for.
+    /// Held tasks, with the patience of their calls.
     held: VecDeque<(u32, Duration)>,
 }
 
-/// Who is in a call and who waits for whom, in every address space.
+/// The running calls and the held tasks of every address space.
 #[derive(Debug, Default)]
 pub(super) struct Order {
     spaces: HashMap<SpaceId, Space>,
     held: usize,
 }
 
-/// How long others wait for a call.
+/// How long other tasks wait for a call.
 pub(super) fn patience(kind: CallKind, args: &[u64; 6]) -> Duration {
     let populates = match kind {
         CallKind::Mmap => args[3] & (MAP_LOCKED | MAP_POPULATE) != 0,
@@ -64,8 +63,8 @@ pub(super) fn patience(kind: CallKind, args: &[u64; 6]) -> Duration {
 }
 
 impl Order {
-    /// Whether a task that is about to enter a call may. If not, it is held until it is among
-    /// those that [`leave`](Self::leave) or [`expired`](Self::expired) give.
+    /// Whether a task may enter its call now. If not, it is held until [`leave`](Self::leave) or
+    /// [`expired`](Self::expired) returns it.
     pub(super) fn enter(&mut self, space: SpaceId, tid: u32, patience: Duration) -> bool {
         let of = self.spaces.entry(space).or_default();
         if of.running.iter().all(|running| running.loose) && of.held.is_empty() {
@@ -77,8 +76,8 @@ impl Order {
         false
     }
 
-    /// A task has left its call, or it has ended. Gives whether no other call ran beside it, and
-    /// who may enter now.
+    /// Records that a task left its call or ended. Returns whether the call ran alone, and the task
+    /// that may enter now.
     pub(super) fn leave(&mut self, space: SpaceId, tid: u32) -> (bool, Option<u32>) {
         let Some(of) = self.spaces.get_mut(&space) else { return (true, None) };
         let before = of.held.len();
@@ -93,7 +92,7 @@ impl Order {
         (in_order, next)
     }
 
-    /// Lets the first who is held enter, if nobody is in the way any more.
+    /// Releases the first held task, if no call is in the way.
     fn next(&mut self, space: SpaceId) -> Option<u32> {
         let of = self.spaces.get_mut(&space)?;
         if !of.running.iter().all(|running| running.loose) {
@@ -105,7 +104,7 @@ impl Order {
         Some(tid)
     }
 
-    /// When somebody has been held for long enough.
+    /// The time at which the next held task expires.
     pub(super) fn deadline(&self) -> Option<Instant> {
         if self.held == 0 {
             return None;
@@ -115,7 +114,7 @@ impl Order {
         running.map(|running| running.since + running.patience).min()
     }
 
-    /// Who may enter now, since those before them take too long.
+    /// The tasks that may enter now, because the calls before them take too long.
     pub(super) fn expired(&mut self, now: Instant) -> Vec<u32> {
         let mut late = Vec::new();
         for (&space, of) in &mut self.spaces {
@@ -130,14 +129,14 @@ impl Order {
         late.into_iter().filter_map(|space| self.next(space)).collect()
     }
 
-    /// Everybody who is held, who may all enter.
+    /// Releases all held tasks.
     pub(super) fn release_all(&mut self) -> Vec<u32> {
         self.held = 0;
         let spaces = std::mem::take(&mut self.spaces);
         spaces.into_values().flat_map(|of| of.held).map(|(tid, _)| tid).collect()
     }
 
-    /// Whether nobody is in a call.
+    /// Whether no task is in a call.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         self.spaces.is_empty()
@@ -186,7 +185,7 @@ mod tests {
         assert_eq!(order.expired(now - Duration::from_millis(1)), []);
         assert_eq!(order.expired(now), [2]);
         assert_eq!(order.leave(SPACE, 2), (false, Some(3)));
-        // Nobody is held behind who was passed.
+        // No task is held behind the one that was passed.
         assert_eq!(order.leave(SPACE, 3), (false, None));
         assert!(order.enter(SPACE, 4, PATIENCE));
         assert_eq!(order.leave(SPACE, 4), (false, None));

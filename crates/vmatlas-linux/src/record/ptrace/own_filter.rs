@@ -1,4 +1,4 @@
-//! Filters that a program itself installs.
+//! Seccomp filters that a program itself installs.
 
 use crate::record::arch::pointer_size;
 use crate::sys::vm_read::read_memory;
@@ -10,14 +10,14 @@ use vmatlas_recording::call::Abi;
 /// The longest filter that the kernel takes.
 const MOST: usize = 4096;
 
-/// Whether a filter asks a tracer or a supervisor about some call. `program` is the address of its
-/// `struct sock_fprog`.
+/// Whether a filter can return to a tracer or a supervisor. `program` is the address of its `struct
+/// sock_fprog`.
 pub(super) fn asks(tid: u32, abi: Abi, program: u64) -> bool {
     let mut head = [0; 16];
     let _ = read_memory(tid, program, &mut head);
     let [length_low, length_high, _, _, low @ ..] = head;
     let length = usize::from(u16::from_le_bytes([length_low, length_high])).min(MOST);
-    // Behind the length comes a pointer, at its own alignment.
+    // The length is followed by an aligned pointer.
     let [a, b, c, d, wide @ ..] = low;
     let filter = match pointer_size(abi) {
         4 => u64::from(u32::from_le_bytes([a, b, c, d])),

@@ -1,4 +1,4 @@
-//! Whether a program runs without privileges that its file would have given it.
+//! Detects programs that run without the privileges of their file.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -8,8 +8,7 @@ const S_ISGID: u32 = 0o2000;
 const S_IXGRP: u32 = 0o010;
 
 /// The program that a task has just executed, if its file is set-user-id or set-group-id or has
-/// capabilities and the task does not have them. On a file system without set-user-id programs it
-/// would not have got them in any case.
+/// capabilities and the task did not get them. A file system that ignores set-user-id is excluded.
 pub(super) fn lost(tid: u32) -> Option<PathBuf> {
     let exe = PathBuf::from(format!("/proc/{tid}/exe"));
     let file = std::fs::metadata(&exe).ok()?;
@@ -35,11 +34,11 @@ pub(super) fn lost(tid: u32) -> Option<PathBuf> {
     lost.then(|| std::fs::read_link(&exe).unwrap_or(exe))
 }
 
-/// The capabilities that `struct vfs_cap_data` gives to who executes the file.
+/// The capabilities that `struct vfs_cap_data` grants to the executing task.
 fn permitted(attribute: &[u8]) -> u64 {
     let (words, _) = attribute.as_chunks::<4>();
     let word = |index: usize| words.get(index).map_or(0, |word| u32::from_le_bytes(*word));
-    // Since its second version it has two words of each kind.
+    // From its second version on there are two words of each kind.
     let high = if word(0) >> 24 >= 2 { word(3) } else { 0 };
     u64::from(high) << 32 | u64::from(word(1))
 }

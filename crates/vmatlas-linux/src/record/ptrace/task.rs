@@ -1,28 +1,28 @@
-//! Tasks, and why they stop.
+//! Tasks, and the reasons for their stops.
 
 use super::order::SpaceId;
 use crate::record::calls::Decoded;
 use crate::record::sink::Begun;
 use vmatlas_recording::call::Abi;
 
-/// A task that is traced.
+/// A traced task.
 #[derive(Debug)]
 pub(super) struct Task<M> {
     pub(super) space: SpaceId,
     pub(super) call: Option<InCall<M>>,
-    /// It is in a call that copies its address space, or about to enter one.
+    /// It is in, or about to enter, a call that copies its address space.
     pub(super) copies: bool,
-    /// The sink knows that it ends.
+    /// The sink has received its end.
     pub(super) exiting: bool,
 }
 
-/// A call that a task is in, or about to enter.
+/// A call that a task is in or about to enter.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct InCall<M> {
     pub(super) begun: Begun,
     pub(super) decoded: Decoded,
     pub(super) abi: Abi,
-    /// None while it is held.
+    /// `None` while it is held.
     pub(super) mark: Option<M>,
 }
 
@@ -32,24 +32,24 @@ impl<M> Task<M> {
     }
 }
 
-/// Why a task stopped, or that it ended, by its wait status.
+/// The reason for a stop, or the end of a task, from its wait status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
     /// It has ended.
     Ended,
     /// It leaves a system call.
     Call,
-    /// It enters one that the filter names.
+    /// It enters a system call that the filter stops.
     Filter,
-    /// It has made a task.
+    /// It made a task.
     Made,
-    /// It has executed a program.
+    /// It executed a program.
     Executed,
     /// It is about to end.
     Exiting,
     /// Its process is stopped by a signal.
     Group,
-    /// It is new, or its process goes on.
+    /// It is new, or its process continues.
     Other,
     /// It is about to receive a signal.
     Signal(i32),
@@ -58,7 +58,7 @@ pub(super) enum Stop {
 impl Stop {
     pub(super) fn of(status: i32) -> Stop {
         if !libc::WIFSTOPPED(status) {
-            // WCONTINUED is never asked for.
+            // WCONTINUED is never requested.
             return Stop::Ended;
         }
         let signal = libc::WSTOPSIG(status);

@@ -1,4 +1,4 @@
-//! The loop of the tracer: a task stops, something is told, it goes on.
+//! The tracer's loop: a task stops, the sink gets a report, the task continues.
 
 mod call;
 
@@ -16,25 +16,25 @@ use crate::sys::wait::{Waited, Waiter};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// How often the sink's tick comes, which allows for some delay.
+/// Interval of the sink's tick, with a margin for delays.
 const TICK: Duration = Duration::from_millis(80);
-/// After how long a new task whose maker does not tell of it has lost it.
+/// Time after which a new task without a report from its maker counts as orphaned.
 const ORPHANED: Duration = Duration::from_millis(200);
-/// How much longer a task is held while there are stops to be seen.
+/// Additional time for which a task is held while stops are pending.
 const GRACE: Duration = Duration::from_millis(200);
-/// When nothing is to be done.
+/// The timeout when nothing is due.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// Traces a program and all that come of it, and tells `S`.
+/// Traces a program and all its descendants, and reports to `S`.
 ///
-/// A task may be killed at any time, wherever it stands. Whatever is asked of it then fails, and is
-/// left: waiting for it says that it has ended.
+/// A task may be killed at any time. Requests on it then fail and are ignored; waiting reports its
+/// end.
 pub(super) struct Tracer<'a, S: Sink> {
     sink: &'a mut S,
     waiter: Waiter,
-    /// By their numbers.
+    /// By task id.
     tasks: HashMap<u32, Task<S::Mark>>,
-    /// New tasks that stopped before their makers told of them.
+    /// New tasks that stopped before their maker reported them.
     early: HashMap<u32, (Stop, Instant)>,
     order: Order,
     spaces: u64,
@@ -43,16 +43,16 @@ pub(super) struct Tracer<'a, S: Sink> {
     options: Options,
     /// The first process is stopped.
     stopped: bool,
-    /// If not, the program is only let run on.
+    /// If false, the program only runs on.
     recording: bool,
     tick: Instant,
-    /// When the waiter's limit is.
+    /// The current limit of the waiter.
     limit: Option<Instant>,
     notices: Notices,
 }
 
 impl<'a, S: Sink> Tracer<'a, S> {
-    /// For a task that has just executed a program, and stands there.
+    /// Starts with a task that is stopped just after it executed a program.
     pub(super) fn new(
         sink: &'a mut S,
         waiter: Waiter,
@@ -77,8 +77,8 @@ impl<'a, S: Sink> Tracer<'a, S> {
         }
     }
 
-    /// Until all have ended. Gives the wait status of the first process, and what the user should
-    /// know.
+    /// Runs until all tasks have ended. Returns the wait status of the first process, and the
+    /// notices for the user.
     pub(super) fn run(mut self) -> (i32, Vec<Notice>) {
         self.executed(self.first);
         let mut quiet = false;
@@ -95,8 +95,8 @@ impl<'a, S: Sink> Tracer<'a, S> {
         (self.status, self.notices.into_vec())
     }
 
-    /// Does what is due, and sees to it that waiting ends when something will be. `quiet` says that
-    /// no task stands and waits for us.
+    /// Does the work that is due, and sets the limit of the wait to the next due time. `quiet`
+    /// means that no stopped task waits for us.
     fn keep_time(&mut self, quiet: bool) {
         let now = Instant::now();
         if self.recording && now >= self.tick {
@@ -105,8 +105,8 @@ impl<'a, S: Sink> Tracer<'a, S> {
                 self.stop_recording();
             }
         }
-        // On a busy machine it is we who are late: the call may have returned long ago, and be among
-        // the stops that we have yet to see.
+        // On a busy machine we may be late: the call may have returned long ago, and its stop may
+        // be among the pending ones.
         let grace = if quiet { Duration::ZERO } else { GRACE };
         if self.order.deadline().is_some_and(|deadline| deadline + grace <= now) {
             for tid in self.order.expired(now) {
@@ -154,7 +154,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
         }
     }
 
-    /// A task has made another.
+    /// Handles a task that made another.
     fn made(&mut self, tid: u32) {
         if let Ok(child) = ptrace::event_message(tid)
             && let Ok(child) = u32::try_from(child)
@@ -167,7 +167,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
         go_on(tid, Resume::Continue(0));
     }
 
-    /// A new task.
+    /// Adds a new task.
     fn add(&mut self, maker: u32, child: u32, shared: Shared, registers: Registers) {
         let space = match self.tasks.get(&maker) {
             Some(task) if shared.memory => task.space,
@@ -188,7 +188,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
         SpaceId(self.spaces)
     }
 
-    /// Takes up new tasks whose makers were killed before they could tell of them.
+    /// Adds new tasks whose makers were killed before they could report them.
     fn adopt(&mut self, now: Instant) {
         if self.early.is_empty() {
             return;
@@ -206,12 +206,12 @@ impl<'a, S: Sink> Tracer<'a, S> {
         }
     }
 
-    /// A task has executed a program.
+    /// Handles a task that executed a program.
     fn executed(&mut self, tid: u32) {
         let message = ptrace::event_message(tid).ok().and_then(|tid| u32::try_from(tid).ok());
         let former = message.unwrap_or(tid);
         if former != tid {
-            // It took the number of the process's first thread, which ended without a word.
+            // It took the id of the process's main thread, which ended without a report.
             self.forget(tid);
         }
         self.forget(former);
@@ -226,7 +226,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
         go_on(tid, Resume::Continue(0));
     }
 
-    /// A task does not exist any more, or not in this address space.
+    /// Removes a task that has ended or left this address space.
     fn forget(&mut self, tid: u32) -> Option<Task<S::Mark>> {
         let task = self.tasks.remove(&tid)?;
         if let (_, Some(next)) = self.order.leave(task.space, tid) {
@@ -235,13 +235,13 @@ impl<'a, S: Sink> Tracer<'a, S> {
         Some(task)
     }
 
-    /// A task is about to end.
+    /// Handles a task that is about to end.
     fn exiting(&mut self, tid: u32) {
         let status = ptrace::event_message(tid).unwrap_or(0);
         let mut next = None;
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.exiting = true;
-            // It was killed in a call, which has ended with it.
+            // It was killed in a call, which ended with it.
             task.call = None;
             task.copies = false;
             (_, next) = self.order.leave(task.space, tid);
@@ -255,11 +255,11 @@ impl<'a, S: Sink> Tracer<'a, S> {
         }
     }
 
-    /// A task has ended.
+    /// Handles a task that has ended.
     fn ended(&mut self, tid: u32, status: i32) {
         self.early.remove(&tid);
         let known = self.forget(tid);
-        // Killed while it stood there, it may go without stopping once more.
+        // A task killed while stopped may end without another stop.
         if self.recording && known.is_some_and(|task| !task.exiting) {
             self.sink.exiting(tid, status);
         }
@@ -268,14 +268,14 @@ impl<'a, S: Sink> Tracer<'a, S> {
         }
     }
 
-    /// A task is about to receive a signal.
+    /// Handles a task that is about to receive a signal.
     fn signalled(&mut self, tid: u32, number: i32) {
         if self.recording
             && let Ok(registers) = ptrace::registers(tid)
             && let Ok((code, address)) = ptrace::signal(tid)
         {
             let faults = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP];
-            // Those that the kernel sends have an address, those of kill(2) do not.
+            // Signals from the kernel have an address, those from kill(2) do not.
             let address = if code > 0 && faults.contains(&number) { address } else { 0 };
             let signal = Signal { number, code, address, registers: named(&registers) };
             self.sink.signalled(tid, &signal, seen(&registers));
@@ -283,7 +283,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
         go_on(tid, Resume::Continue(number));
     }
 
-    /// From now on the program is only let run on.
+    /// Stops recording; the program runs on.
     fn stop_recording(&mut self) {
         self.recording = false;
         for task in self.tasks.values_mut() {
@@ -296,7 +296,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
     }
 }
 
-/// Lets a task go on, unless it was killed.
+/// Resumes a task; ignores a killed one.
 fn go_on(tid: u32, how: Resume) {
     let _ = ptrace::resume(tid, how);
 }

@@ -1,4 +1,4 @@
-//! The model held against the kernel.
+//! Compares the model with the kernel.
 
 use super::{ROWS_TO_CHECK, Recorder};
 use crate::record::space::{LiveSpace, escaped};
@@ -7,7 +7,7 @@ use vmatlas_recording::{Applied, StackId, TaskId, What};
 use vmatlas_space::AddressSpace;
 
 impl Recorder {
-    /// Holds the rows around what a call touched against the kernel's.
+    /// Compares the rows around a call's range with the kernel's.
     pub(super) fn check(
         &mut self,
         tid: u32,
@@ -32,7 +32,7 @@ impl Recorder {
         }
     }
 
-    /// What the kernel shows in `window` is not what the model says.
+    /// Handles a difference between the kernel and the model in `window`.
     pub(super) fn observe(
         &mut self,
         entry: TaskId,
@@ -56,7 +56,7 @@ impl Recorder {
         }
     }
 
-    /// Compares all rows of an address space with those that the kernel shows.
+    /// Compares all rows of an address space with the kernel's rows.
     pub(in crate::record) fn compare(&mut self, entry: TaskId, space: &LiveSpace, shown: &Maps) {
         let Some(model) = self.replay.space(entry) else { return };
         self.truth.whole_checks += 1;
@@ -82,7 +82,7 @@ impl Recorder {
         self.observe(entry, space, window, &rows);
     }
 
-    /// Writes which pages are in memory, if that is wanted.
+    /// Writes the resident pages, if requested.
     pub(in crate::record) fn note_resident(&mut self, entry: TaskId, space: &LiveSpace) {
         if !self.pages {
             return;
@@ -92,7 +92,7 @@ impl Recorder {
         }
     }
 
-    /// The last look at the address space of a task that ends.
+    /// Checks the address space of a task that ends.
     pub(super) fn last_look(&mut self, tid: u32) {
         let Some((entry, id)) = self.tasks.get(&tid).map(|task| (task.entry, task.space)) else {
             return;
@@ -111,7 +111,7 @@ impl Recorder {
     }
 }
 
-/// What a comparison of rows gave.
+/// The result of a comparison of rows.
 enum Agreement {
     Same,
     Different,

@@ -1,4 +1,4 @@
-//! What is mapped: files, code, and what the arguments of a call do not tell.
+//! Records mapped files, code, and the facts that a call's arguments lack.
 
 use super::{ROWS_TO_CHECK, Recorder};
 use crate::elf;
@@ -19,7 +19,7 @@ use vmatlas_maps::uapi::prctl::PR_SET_VMA;
 use vmatlas_maps::{AddressRange, Device, Kind, Mapping, Maps};
 use vmatlas_recording::{Applied, Call, CallKind, FileEntry, PlaceEntry, RecordedRow, SymbolEntry};
 
-/// A file that was seen: its number in the recording, and what code in it is known by.
+/// A known file: its number in the recording, and the identity of its code.
 #[derive(Clone, Debug)]
 pub(super) struct KnownFile {
     number: u32,
@@ -27,8 +27,7 @@ pub(super) struct KnownFile {
 }
 
 impl Recorder {
-    /// The number of what a row shows. A file that is seen for the first time is looked into for
-    /// its build id.
+    /// The file of a row. The build id of a new file is read.
     pub(super) fn file(&mut self, space: &LiveSpace, row: &Mapping<'_>) -> KnownFile {
         let key = (row.device, row.inode, row.name.to_vec());
         if let Some(known) = self.files.get(&key) {
@@ -62,7 +61,7 @@ impl Recorder {
         rows.iter().filter(|row| row.kind() != Kind::Vsyscall).map(entry).collect()
     }
 
-    /// Code that a row makes executable, or that is no more.
+    /// Records that a row's code became executable or is no longer executable.
     pub(in crate::record) fn map_code(&mut self, space: &mut LiveSpace, row: &Mapping<'_>) {
         let process = space.process();
         if row.name == b"[vdso]" {
@@ -92,9 +91,9 @@ impl Recorder {
         }
     }
 
-    /// Follows a call in what is known of code.
+    /// Applies a call to the executable mappings.
     ///
-    /// `shown` is the row of what was mapped.
+    /// `shown` is the row of the new mapping.
     pub(in crate::record) fn follow_code(
         &mut self,
         space: &mut LiveSpace,
@@ -109,8 +108,8 @@ impl Recorder {
                 if call.args[3] & MAP_ANONYMOUS != 0 {
                     space.modules.map_anonymous(range, executable);
                 } else if let Some(shown) = shown {
-                    // The kernel may have joined it to its neighbours; the link in map_files is
-                    // of the whole.
+                    // The kernel may have merged it with its neighbours; the link in map_files is
+                    // that of the merged range.
                     self.map_code(space, &shown.row());
                 }
             }
@@ -148,7 +147,7 @@ impl Recorder {
         }
     }
 
-    /// Files of which some became executable in `range`.
+    /// Records the files of which parts became executable in `range`.
     pub(super) fn note_images(&mut self, space: &mut LiveSpace, range: AddressRange) {
         let Some(rows) = space.rows(range, ROWS_TO_CHECK) else { return };
         for row in rows.iter().filter(|row| row.inode != 0 && row.perms.execute()) {
@@ -157,9 +156,8 @@ impl Recorder {
         }
     }
 
-    /// The row that tells what the arguments of a call do not: which file was mapped, how large a
-    /// segment is, how memory is called. Where `[vdso]` was mapped anew, its place is not known
-    /// either, and becomes an argument.
+    /// The row with the facts that a call's arguments lack: the mapped file, the size of a segment,
+    /// the name of memory. The address of a new `[vdso]` is unknown too, and becomes an argument.
     pub(in crate::record) fn row_of(
         &self,
         space: &mut LiveSpace,
@@ -174,7 +172,7 @@ impl Recorder {
         Some(Shown::of(&space.find(telling_address(call)?)?))
     }
 
-    /// Takes from that row the size of what was mapped, and the number of the file.
+    /// Takes the size of the mapping and the number of the file from that row.
     pub(in crate::record) fn complete(
         &mut self,
         space: &LiveSpace,
@@ -203,8 +201,8 @@ impl Recorder {
         self.file(space, &row).number
     }
 
-    /// Writes the names of places on stacks in files that nobody will find again by their paths:
-    /// they are deleted, replaced, or of another mount namespace.
+    /// Writes the function names for stacks in files that cannot be found again by path, because
+    /// they are deleted, replaced, or in another mount namespace.
     pub(super) fn name_lost(&mut self, space: &LiveSpace) {
         let lost: HashSet<u32> = space.places.iter().map(|(file, _)| *file).collect();
         let lost: HashSet<u32> =
@@ -216,7 +214,7 @@ impl Recorder {
         let mut symbolizer = Symbolizer::default();
         let mut modules = HashMap::new();
         for row in rows.iter().filter(|row| row.perms.execute()) {
-            // By now it may be shown as deleted, so not by its name.
+            // The row may show it as deleted by now, so its name is not compared.
             let is_row = |file: &&u32| {
                 let entry = &self.writer.files()[**file as usize];
                 entry.inode == row.inode && entry.device == row.device
@@ -255,7 +253,7 @@ impl Recorder {
         }
     }
 
-    /// Whether the file is what lies at its path for us, too.
+    /// Whether the file is also at its path for us.
     fn is_found_again(&self, number: u32) -> bool {
         let Some(entry) = self.writer.files().get(number as usize) else { return true };
         if !entry.name.starts_with(b"/") {
@@ -266,7 +264,7 @@ impl Recorder {
         found.is_ok_and(|found| found.is_file() && found.ino() == entry.inode)
     }
 
-    /// Writes what a runtime says of the code that was seen on stacks.
+    /// Writes the runtime's names for code on stacks.
     pub(super) fn name_jit(&mut self, space: &LiveSpace) {
         if space.jit.is_empty() {
             return;
@@ -286,7 +284,7 @@ impl Recorder {
     }
 }
 
-/// The row of `[vdso]`, and where the lowest of the mappings begins that were made with it.
+/// The row of `[vdso]`, and the start of the lowest mapping made with it.
 pub(in crate::record) fn vdso<'a>(
     rows: impl Iterator<Item = Mapping<'a>> + Clone,
 ) -> Option<(u64, Shown)> {
@@ -302,10 +300,11 @@ pub(in crate::record) fn vdso<'a>(
     Some((start, Shown::of(&vdso)))
 }
 
-/// Where the row is that tells what the arguments of a call do not; none if they tell all.
+/// The address of the row with the facts that a call's arguments lack; `None` if the arguments have
+/// them all.
 pub(in crate::record) fn telling_address(call: &Call) -> Option<u64> {
     match call.kind {
-        // Shared memory and huge pages have an inode, too.
+        // Shared memory and huge pages have an inode too.
         CallKind::Mmap
             if call.args[3] & MAP_ANONYMOUS == 0
                 || call.args[3] & MAP_TYPE != MAP_PRIVATE

@@ -1,4 +1,4 @@
-//! The steps of a recording: whatever a backend sees becomes an event here, and nowhere else.
+//! The steps of a recording: the only place where a backend's reports become events.
 
 use super::{Recorder, Task, clock_ns};
 use crate::record::sink::{At, Seen, Shared, StackAt};
@@ -9,7 +9,7 @@ use vmatlas_maps::{Kind, Mapping, Maps};
 use vmatlas_recording::{Applied, StackId, TaskEntry, TaskId, What};
 
 impl Recorder {
-    /// The time of the recording.
+    /// The recording's time.
     fn when(&self, at: At) -> u64 {
         match at {
             At::Now => self.time(clock_ns()),
@@ -27,12 +27,12 @@ impl Recorder {
         }
     }
 
-    /// Whether a task is recorded, and the number of its address space.
+    /// The address space of a task, if it is recorded.
     pub(in crate::record) fn space_of(&self, tid: u32) -> Option<u32> {
         self.tasks.get(&tid).map(|task| task.space)
     }
 
-    /// A call has returned. Gives what it did; `None` if it cannot have changed anything.
+    /// Records a returned call. Returns its effect; `None` if it cannot have changed anything.
     pub(in crate::record) fn called(&mut self, at: At, seen: Seen<'_>) -> Option<Applied> {
         let Seen { tid, mut call, stack, in_order, told } = seen;
         let task = self.tasks.get(&tid)?;
@@ -58,7 +58,7 @@ impl Recorder {
         done
     }
 
-    /// A task has made another. Gives the new one's entry, unless it is known already.
+    /// Records that a task made another. Returns the new task's entry, unless it is known already.
     pub(in crate::record) fn made(
         &mut self,
         at: At,
@@ -70,7 +70,7 @@ impl Recorder {
         let task = self.tasks.get(&parent)?;
         let (entry, id) = (task.entry, task.space);
         let pid = if shared.thread { task.pid } else { child };
-        // Whoever looks later may have found it by itself.
+        // A backend with delayed events may have found it earlier.
         if at != At::Now && self.tasks.contains_key(&child) {
             return None;
         }
@@ -92,7 +92,7 @@ impl Recorder {
         Some(new)
     }
 
-    /// A thread of a process that is known was found, whose making was not seen.
+    /// Records a thread of a known process whose creation was not reported.
     pub(in crate::record) fn found_thread(&mut self, at: At, pid: u32, tid: u32) {
         let known = self.tasks.values().find(|task| task.pid == pid);
         let Some((parent, space)) = known.map(|task| (task.entry, task.space)) else { return };
@@ -107,7 +107,7 @@ impl Recorder {
         self.tasks.insert(tid, Task::new(child, pid, space));
     }
 
-    /// A process is there before the recording: `rows` were read when `threads` had it.
+    /// Records a process that existed before the recording: `rows` were read when it had `threads`.
     pub(in crate::record) fn attached(
         &mut self,
         pid: u32,
@@ -131,8 +131,8 @@ impl Recorder {
         Ok(())
     }
 
-    /// A task executes a program and now is the only thread of its process: `former` is the number
-    /// it had before. Its mappings follow ([`has_executed`](Recorder::has_executed)).
+    /// Records that a task executes a program and is now the only thread of its process; `former`
+    /// is its previous id. Its mappings follow ([`has_executed`](Recorder::has_executed)).
     pub(in crate::record) fn executes(
         &mut self,
         at: At,
@@ -157,7 +157,7 @@ impl Recorder {
         self.tasks.insert(tid, task);
     }
 
-    /// The mappings of the program are there: `rows`, or those that the kernel shows now.
+    /// Records the mappings of the program: `rows`, or those that the kernel shows now.
     pub(in crate::record) fn has_executed(&mut self, at: At, tid: u32, rows: Option<Maps>) {
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         let (to, id, former) = (task.entry, task.space, task.former.take());
@@ -178,14 +178,14 @@ impl Recorder {
         });
     }
 
-    /// A task has ended.
+    /// Records the end of a task.
     pub(in crate::record) fn has_ended(&mut self, at: At, tid: u32, status: i32) {
         if let Some(task) = self.remove(tid) {
             self.event_at(self.when(at), task.entry, StackId::NONE, What::Exit { status });
         }
     }
 
-    /// A task has another name.
+    /// Records a new name of a task.
     pub(in crate::record) fn renamed(&mut self, at: At, pid: u32, tid: u32, comm: Vec<u8>) {
         let time_ns = self.when(at);
         let Some(task) = self.tasks.get_mut(&tid) else { return };
@@ -194,7 +194,7 @@ impl Recorder {
         self.event_at(time_ns, entry, StackId::NONE, What::Renamed { to });
     }
 
-    /// The kernel shows this row, and no call tells it: a stack has grown.
+    /// Records a stack that has grown, from the kernel's row, because no call reports it.
     pub(in crate::record) fn grew(&mut self, at: At, tid: u32, row: &Mapping<'_>) {
         let Some(task) = self.tasks.get(&tid) else { return };
         let (entry, id) = (task.entry, task.space);
@@ -207,7 +207,7 @@ impl Recorder {
         });
     }
 
-    /// A page was touched for the first time.
+    /// Records the first touch of a page.
     pub(in crate::record) fn faulted(
         &mut self,
         at: At,
@@ -220,14 +220,14 @@ impl Recorder {
         self.event_at(self.when(at), entry, stack, What::Fault { address });
     }
 
-    /// Events were lost.
+    /// Records lost events.
     pub(in crate::record) fn lost(&mut self, at: At, events: u64) {
         self.truth.lost += events;
         let task = self.tasks.values().next().map_or(TaskId::NONE, |task| task.entry);
         self.event_at(self.when(at), task, StackId::NONE, What::Lost { events });
     }
 
-    /// Each address space with a task that has it.
+    /// Each address space, with a task that uses it.
     pub(in crate::record) fn spaces(&self) -> Vec<(u32, u32)> {
         let mut seen: Vec<(u32, u32)> = Vec::new();
         for (tid, task) in &self.tasks {
@@ -238,25 +238,25 @@ impl Recorder {
         seen
     }
 
-    /// The rows that the kernel shows of an address space.
+    /// The kernel's current rows of an address space.
     pub(in crate::record) fn rows_now(&self, space: u32) -> Option<Maps> {
         self.spaces.get(&space)?.all_rows().ok()
     }
 
-    /// Holds rows of a task's address space against the model.
+    /// Compares rows of a task's address space with the model.
     pub(in crate::record) fn hold_against(&mut self, tid: u32, space: u32, rows: &Maps) {
         let Some(entry) = self.tasks.get(&tid).map(|task| task.entry) else { return };
         self.with(space, |recorder, space| recorder.compare(entry, space, rows));
     }
 
-    /// Writes which pages of a task's address space are in memory, if that is wanted.
+    /// Writes the resident pages of a task's address space, if requested.
     pub(in crate::record) fn look_at_pages(&mut self, tid: u32, space: u32) {
         let Some(entry) = self.tasks.get(&tid).map(|task| task.entry) else { return };
         self.with(space, |recorder, space| recorder.note_resident(entry, space));
     }
 }
 
-/// The address space of a task. One that does not stand still may be gone.
+/// Opens the address space of a task. A running task may be gone.
 fn open(at: At, tid: u32, modules: Modules) -> Option<LiveSpace> {
     match at {
         At::Now => LiveSpace::open(tid, modules).ok(),

@@ -1,4 +1,4 @@
-//! What the ptrace backend sees, recorded.
+//! Records the reports of the ptrace backend.
 
 use super::{FLUSH_AFTER, Recorder, TELL_AFTER, WHOLE_CHECK_EVERY, clock_ns};
 use crate::record::sink::{At, Begun, Registers, Seen, Shared, Signal, Sink, StackAt};
@@ -10,8 +10,8 @@ use vmatlas_recording::{Call, CallKind, StackId, What};
 use vmatlas_space::{AddressSpace, VmaFlags};
 
 impl Recorder {
-    /// Writes a call and follows it. `done` says that the kernel has done it, so that its rows can
-    /// be looked at; else they are when the task stops next.
+    /// Writes a call and applies it to the model. `done` means that the kernel has completed it, so
+    /// that its rows can be checked; otherwise they are checked at the task's next stop.
     fn record(&mut self, begun: &Begun, result: i64, stack: StackId, in_order: bool, done: bool) {
         let tid = begun.tid;
         let call = Call { kind: begun.kind, args: begun.args, result };
@@ -34,7 +34,7 @@ impl Recorder {
         });
     }
 
-    /// A call that was taken for done is, as the task has stopped again.
+    /// The task has stopped again, so the assumed call has completed: verify it now.
     fn look_back(&mut self, tid: u32) {
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         let Some(applied) = task.foreseen.take() else { return };
@@ -43,8 +43,8 @@ impl Recorder {
     }
 }
 
-/// Whether a call can be foreseen to succeed: it is about a part of one private mapping without a
-/// file, and asks for nothing that could be refused.
+/// Whether a call is sure to succeed: it concerns a part of one private anonymous mapping, and
+/// requests nothing that could be refused.
 fn succeeds(memory: &AddressSpace, call: &Begun) -> bool {
     let [start, length, third, ..] = call.args;
     let known = match call.kind {
@@ -58,7 +58,7 @@ fn succeeds(memory: &AddressSpace, call: &Begun) -> bool {
     let whole =
         start.is_multiple_of(page) && length > 0 && end.is_some_and(|end| end <= vma.range.end);
     let sealed = memory.flags(start).is_some_and(|flags| flags.contains(VmaFlags::SEALED));
-    // Of the kernel's own mappings some may not be changed.
+    // Some of the kernel's own mappings cannot be changed.
     let plain = vma.inode == 0 && !vma.perms.shared() && matches!(&*vma.name, b"" | b"[heap]");
     whole && plain && !sealed && vma.page_size == page
 }
@@ -102,7 +102,7 @@ impl Sink for Recorder {
         self.look_back(tid);
         self.last_look(tid);
         let Some(task) = self.remove(tid) else { return };
-        // The signal that it dies of.
+        // The signal that kills the task.
         if let Some((Signal { number, code, address, registers }, stack, instruction)) = task.signal
             && status & 0x7f == number
         {
@@ -115,7 +115,7 @@ impl Sink for Recorder {
     }
 
     fn signalled(&mut self, tid: u32, signal: &Signal, registers: Registers) {
-        // Those that programs die of by what they do; others say nothing of memory.
+        // Signals that a program's own actions raise; others have no relation to memory.
         let faults = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS];
         if !faults.contains(&signal.number) {
             return;

@@ -1,4 +1,4 @@
-//! The live memory of a task, as a walk reads it.
+//! The live memory of a task for a walk.
 
 use crate::sys::vm_read;
 use rustix::io::Errno;
@@ -6,31 +6,31 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use vmatlas_object::unwind::ReadMemory;
 
-/// The first read: half of all stacks and the innermost frames of the others are in it, and two
-/// pages cost hardly more than a word.
+/// Size of the first read. It covers half of all stacks and the innermost frames of the others, and
+/// two pages cost hardly more than a word.
 const FIRST: usize = 8192;
-/// Later reads double up to this.
+/// Maximum size of a later read; sizes double.
 const MOST: usize = 64 << 10;
-/// How many pieces of memory a walk may read. A stack of 256 large frames has some.
+/// Maximum number of reads per walk. A stack of 256 large frames needs many.
 const PIECES: usize = 48;
 
-/// The live memory of a task that stands still, read in pieces as a walk gets there.
+/// The live memory of a stopped task, read in pieces on demand.
 #[derive(Debug, Default)]
 pub(crate) struct TaskMemory {
     tid: u32,
     pieces: Vec<Piece>,
-    /// How many of `pieces` are of this walk; the others keep their room for the next.
+    /// The number of `pieces` in this walk; the others keep their buffers.
     used: usize,
-    /// The piece that had the last word.
+    /// The piece with the last word.
     last: usize,
-    /// /proc/TID/mem, where the system call is not allowed.
+    /// /proc/TID/mem, if the system call is forbidden.
     file: Option<(u32, File)>,
 }
 
 #[derive(Debug, Default)]
 struct Piece {
     start: u64,
-    /// How many of `bytes` were read; those after are of earlier walks.
+    /// The number of valid `bytes`; the rest is from earlier walks.
     size: usize,
     bytes: Vec<u8>,
 }
@@ -44,14 +44,14 @@ impl Piece {
 }
 
 impl TaskMemory {
-    /// Reads this task from now on.
+    /// Selects the task to read.
     pub(crate) fn of(&mut self, tid: u32) -> &mut TaskMemory {
         self.tid = tid;
         self.used = 0;
         self
     }
 
-    /// Reads what is not there yet.
+    /// Reads a missing piece.
     fn fetch(&mut self, address: u64) -> Option<u64> {
         if let Some(found) = (0..self.used).find_map(|i| Some((i, self.pieces[i].word(address)?))) {
             self.last = found.0;
@@ -60,7 +60,7 @@ impl TaskMemory {
         if self.used == PIECES {
             return None;
         }
-        // From the first one on by whole pages, and a word may begin in the page before.
+        // From the second piece on whole pages; a word may begin in the page before.
         let (start, size) = match self.used {
             0 => (address, FIRST),
             used => (address & !4095, (FIRST << used.min(4)).min(MOST)),
@@ -78,24 +78,24 @@ impl TaskMemory {
         let word = piece.word(address);
         self.last = self.used;
         self.used += 1;
-        // Two pieces may meet in the middle of a word that is not aligned.
+        // An unaligned word may span two pieces.
         word.or_else(|| {
             let mut bytes = [0; 8];
             (self.read(address, &mut bytes) == 8).then(|| u64::from_le_bytes(bytes))
         })
     }
 
-    /// How many bytes could be read.
+    /// Reads memory; returns the number of bytes.
     fn read(&mut self, address: u64, bytes: &mut [u8]) -> usize {
         match vm_read::read_memory(self.tid, address, bytes) {
             Ok(read) => read,
-            // A seccomp filter around us may forbid the call to all.
+            // A seccomp filter around us may forbid the system call.
             Err(Errno::PERM | Errno::NOSYS) => self.read_file(address, bytes).unwrap_or(0),
             Err(_) => 0,
         }
     }
 
-    /// As the system call, by a file.
+    /// Reads through the file instead of the system call.
     pub(super) fn read_file(&mut self, address: u64, bytes: &mut [u8]) -> Option<usize> {
         if self.file.as_ref().is_none_or(|(tid, _)| *tid != self.tid) {
             let file = File::open(format!("/proc/{}/mem", self.tid)).ok()?;
@@ -104,7 +104,7 @@ impl TaskMemory {
         let (_, file) = self.file.as_ref()?;
         let read = file.read_at(bytes, address);
         if !matches!(read, Ok(1..)) {
-            // The number may mean another task by now, or its address space is gone.
+            // The id may now be another task's, or its address space is gone.
             self.file = None;
         }
         read.ok()

@@ -1,4 +1,4 @@
-//! Calls put together, and the names of what they give.
+//! Builds calls, and names their results.
 
 use super::super::RunnerError;
 use super::super::program::{Action, Argument, Op, Program};
@@ -7,7 +7,7 @@ use libc::c_long;
 use std::collections::HashMap;
 use vmatlas_space::scenario::{Length, PageAddress, Span};
 
-/// What a slot holds; descriptors, segments and keys have names of their own.
+/// The kind of value in a slot; descriptors, segments and keys have separate names.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Holds {
     Descriptor,
@@ -19,19 +19,19 @@ pub(super) struct Compiler<'a> {
     pub(super) page_size: u64,
     pub(super) program: Program,
     pub(super) slots: HashMap<(Holds, &'a str), u32>,
-    /// The path that a file was made or opened with.
+    /// The path at which a file was created or opened.
     pub(super) paths: HashMap<&'a str, &'a [u8]>,
     pub(super) step: u32,
     pub(super) line: u32,
-    /// The current process, the parents of all, and the processes that were left for their
-    /// parents, which `child` goes back to.
+    /// The current process, the parents of all processes, and the processes to which `child`
+    /// returns.
     pub(super) who: u32,
     pub(super) parents: Vec<Option<u32>>,
     pub(super) left: Vec<u32>,
 }
 
 impl<'a> Compiler<'a> {
-    /// Opens a path that further `open`s mean too.
+    /// Opens a path that further `open`s refer to as well.
     pub(super) fn open(
         &mut self,
         label: &'a str,
@@ -83,7 +83,7 @@ impl<'a> Compiler<'a> {
         self.call(libc::SYS_ftruncate, padded([Slot(fd), size]));
     }
 
-    /// A call about a span, which are its first two arguments.
+    /// A call on a span, whose range is the first two arguments.
     pub(super) fn over<const N: usize>(&mut self, number: c_long, span: Span, rest: [Argument; N]) {
         let mut arguments = [Zero; 6];
         arguments[0] = self.address(span.at);
@@ -104,7 +104,7 @@ impl<'a> Compiler<'a> {
         self.program.ops.push(Op { who: self.who, step: self.step, action });
     }
 
-    /// The slot that an operation fills.
+    /// The slot for an operation's result.
     pub(super) fn make(&mut self, holds: Holds, name: &'a str) -> u32 {
         let slots = &mut self.program.slots;
         *self.slots.entry((holds, name)).or_insert_with(|| {
@@ -165,7 +165,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The descriptor that means the current directory.
+/// The descriptor of the current directory.
 fn here() -> Argument {
     Value(libc::AT_FDCWD as u64)
 }

@@ -1,6 +1,6 @@
-//! A process of a scenario: it does what the program says and writes down what comes of it.
+//! A process of a scenario: it executes the program's operations and logs their outcomes.
 //!
-//! From the fork on it allocates nothing and takes no lock: there may have been other threads.
+//! After the fork it allocates nothing and takes no lock: other threads may have existed.
 
 use super::maps::each_row;
 use super::region::{Place, brk};
@@ -16,34 +16,34 @@ use std::ptr::null;
 use std::sync::atomic::Ordering;
 use vmatlas_maps::uapi::userfaultfd::UFFD_USER_MODE_ONLY;
 
-/// arch_prctl(2), which other processors do not have.
+/// arch_prctl(2), which exists only on x86.
 #[cfg(target_arch = "x86_64")]
 const ARCH_PRCTL: libc::c_long = libc::SYS_arch_prctl;
 #[cfg(not(target_arch = "x86_64"))]
 const ARCH_PRCTL: libc::c_long = -1;
 
-/// What a process works with.
+/// The state of a process.
 pub(crate) struct Execution<'a> {
     pub(crate) program: &'a Program,
     pub(crate) place: Place,
     pub(crate) shared: &'a Shared,
     pub(crate) log: BorrowedFd<'a>,
-    /// Descriptors, segments and keys, -1 where there is none: each process has its own.
+    /// Descriptors, segments and keys, -1 if empty; each process has its own.
     pub(crate) slots: &'a mut [i64],
-    /// For rows on their way.
+    /// Buffer for rows.
     pub(crate) input: &'a mut [u8],
     pub(crate) output: &'a mut [u8],
     pub(crate) seconds: u32,
-    /// Its own `[vdso]` is gone.
+    /// Its own `[vdso]` is unmapped.
     pub(crate) vdso_dropped: bool,
 }
 
-/// How an operation ended: the last result, or the number that the log has for a failure.
+/// The outcome of an operation: the last result, or the log's number for a failure.
 type Outcome = Result<i64, i64>;
 
 impl Execution<'_> {
-    /// Runs the whole program, together with the processes that it forks. Returns in each of
-    /// them, when all that it forked have ended.
+    /// Runs the whole program together with the processes that it forks. Returns in each of them
+    /// after all processes that it forked have ended.
     pub(crate) fn run(&mut self) {
         let mut me = 0;
         end_after(self.seconds);
@@ -68,7 +68,8 @@ impl Execution<'_> {
         while wait(WaitOptions::empty()).is_ok() {}
     }
 
-    /// Does an operation; which one is next: after a failure the others of its step are left out.
+    /// Does an operation, and returns the next: after a failure, the others of its step are
+    /// skipped.
     fn step(&mut self, op: &Op, at: u32) -> u32 {
         let outcome = self.act(&op.action);
         self.record(RecordKind::Outcome, op.step, outcome, 0, &[]);
@@ -93,7 +94,7 @@ impl Execution<'_> {
                 Ok(value)
             }
             Action::Ioctl { fd, request, words } => {
-                // The kernel writes its answer to them.
+                // The kernel writes its answer to these words.
                 let mut words = words.map(|word| self.value(word));
                 let [fd, at] = [self.value(Argument::Slot(fd)), words.as_mut_ptr() as u64];
                 self.call(libc::SYS_ioctl, [fd, request, at, 0, 0, 0])
@@ -124,7 +125,7 @@ impl Execution<'_> {
                 }
             }
             Action::Vdso { at, option } => {
-                // Elsewhere signals return by way of it.
+                // On other architectures, signal handlers return through it.
                 if cfg!(not(target_arch = "x86_64")) {
                     return Err(i64::from(libc::ENOSYS));
                 }
@@ -148,8 +149,8 @@ impl Execution<'_> {
         }
     }
 
-    /// Unmaps, once, the `[vdso]` that execve(2) mapped and what belongs to it. From now on the
-    /// process must not ask for the time by the C library.
+    /// Unmaps, once, the `[vdso]` that execve(2) mapped and its related mappings. Afterwards the
+    /// process must not read the time through the C library.
     fn drop_vdso(&mut self) -> Result<(), i64> {
         if std::mem::replace(&mut self.vdso_dropped, true) {
             return Ok(());
@@ -206,7 +207,7 @@ impl Execution<'_> {
         }
     }
 
-    /// Whether this process goes on with the next operation.
+    /// Forks; returns whether this process continues with the next operation.
     fn fork(&mut self, step: u32, child: u32, me: &mut u32) -> bool {
         match fork() {
             Err(errno) => {
@@ -227,7 +228,7 @@ impl Execution<'_> {
         }
     }
 
-    /// Writes down the rows of the region. Whether it could.
+    /// Logs the rows of the region; returns whether it succeeded.
     fn rows(&mut self, step: u32) -> bool {
         let (input, output) = (std::mem::take(&mut self.input), std::mem::take(&mut self.output));
         let mut filled = 0;
@@ -254,7 +255,7 @@ impl Execution<'_> {
         self.shared.trouble.load(Ordering::Acquire) == 0
     }
 
-    /// Adds to the log, which all processes write to in turn.
+    /// Appends to the log, to which all processes write in turn.
     fn record(&self, kind: RecordKind, step: u32, outcome: Outcome, length: usize, text: &[u8]) {
         let record = Record { kind, step, outcome, length: length as u64 }.encode();
         let parts = [IoSlice::new(&record), IoSlice::new(&text[..length])];
@@ -266,17 +267,17 @@ impl Execution<'_> {
     }
 }
 
-/// Which side of a fork this is.
+/// The side of a fork.
 pub(crate) enum Forked {
     Parent(i32),
     Child,
 }
 
-/// fork(2), without what the C library does about it: the child must not allocate or use other
-/// things that threads share.
+/// fork(2) without the C library's handlers: the child must not allocate or use other state that
+/// threads share.
 ///
 /// # Errors
-/// The error number.
+/// The errno.
 pub(crate) fn fork() -> Result<Forked, i32> {
     // SAFETY: without CLONE_VM the child has a copy of everything and goes on here; callers keep
     // to what is safe after a fork.
@@ -297,7 +298,7 @@ pub(crate) fn exit(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Has the kernel end this process when it hangs and nobody else does.
+/// Makes the kernel end this process if it hangs.
 fn end_after(seconds: u32) {
     // SAFETY: only sets a timer, whose signal ends the process.
     unsafe { libc::alarm(seconds) };

@@ -1,17 +1,18 @@
-//! The rows of this process, read without allocating.
+//! Reads the rows of this process without allocation.
 
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{read, retry_on_intr};
 use std::ops::ControlFlow;
 use vmatlas_maps::{Mapping, RowError, parse_row};
 
-/// The kernel writes no more rows than asked for, and those of the region often come first.
+/// The kernel writes no more rows than requested, and those of the region often come first.
 const PIECE: usize = 1024;
 
-/// Gives the rows and their lines one after another until `each` breaks. `buffer` must be
-/// longer than the longest row.
+/// Passes each row and its line to `each` until it breaks. `buffer` must be longer than the longest
+/// row.
 ///
-/// The file is opened anew each time: one that was opened before a fork shows the parent, and
+/// The file is opened each time: a file opened before a fork shows the parent, and an emulated maps
+/// file is generated when it is opened.
 /// where maps is imitated it is made when it is opened.
 pub(crate) fn each_row(
     buffer: &mut [u8],

@@ -1,4 +1,4 @@
-//! Where a region lies in this process.
+//! The addresses of a region in this process.
 
 use super::maps::each_row;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
@@ -7,18 +7,18 @@ use std::ptr::without_provenance_mut;
 use vmatlas_maps::{Mapping, RowError};
 use vmatlas_space::scenario::Region;
 
-/// The pages of a region, those kept free around a plain one, and those of the stack's region.
+/// Pages of a region, of the free area around a plain one, and of the stack's region.
 const PAGES: u64 = 1 << 20;
 const MARGIN: u64 = 1 << 14;
-/// The pages kept free below the break, so that no scenario reaches the own heap.
+/// Free pages below the break, so that no scenario reaches this process's own heap.
 const HOLE: u64 = 256;
 const STACK_PAGE: u64 = 1024;
 const STACK_END: u64 = 1040;
-/// Where a plain region is looked for: aligned to huge pages, also where addresses are short.
+/// Candidate addresses of a plain region: aligned to huge pages, also in short address spaces.
 const CANDIDATES: [u64; 5] =
     [0x1000_0000_0000, 0x2000_0000_0000, 0x20_0000_0000, 0x30_0000_0000, 0x8_0000_0000];
 
-/// Addresses that rows are shown of; pages are counted from the first.
+/// The addresses of the shown rows; pages are counted from the first.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) base: u64,
@@ -26,7 +26,7 @@ pub(crate) struct Place {
     pub(crate) page_size: u64,
 }
 
-/// Where a plain region has room in this process, with free pages around it.
+/// A free range for a plain region in this process, with free pages around it.
 pub(crate) fn plain(page_size: u64) -> Option<Place> {
     let (size, margin) = (PAGES * page_size, MARGIN * page_size);
     let free = |base: &u64| {
@@ -44,8 +44,8 @@ pub(crate) fn plain(page_size: u64) -> Option<Place> {
     Some(Place { base, end: base + size, page_size })
 }
 
-/// Where the region lies, which is made ready. Allocates nothing, and for a heap nothing may
-/// allocate from the break from now on.
+/// Prepares the region and returns its place. Allocates nothing; for a heap region, nothing may
+/// allocate from the break afterwards.
 pub(crate) fn prepare(region: Region, plain: Place, buffer: &mut [u8]) -> Option<Place> {
     match region {
         Region::Plain => Some(plain),
@@ -88,7 +88,7 @@ fn stack(page_size: u64, buffer: &mut [u8]) -> Option<Place> {
     Some(Place { base, end: base + STACK_END * page_size, page_size })
 }
 
-/// Asks for a break; the answer is the break that is.
+/// Requests a break; returns the current break.
 pub(crate) fn brk(address: u64) -> u64 {
     // SAFETY: called by processes of a scenario, which do not allocate: the pages above the
     // first break are the scenario's.

@@ -1,23 +1,23 @@
-//! The page that all processes of a scenario share, and that the runner reads through its file.
+//! The page shared by all processes of a scenario; the runner reads it through its file.
 
 use rustix::fd::AsFd;
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::thread::futex;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
-/// Where the log begins in the file: after the page.
+/// Offset of the log in the file, after the page.
 pub(crate) const LOG_START: u64 = 1 << 16;
-/// How many bytes the log may have.
+/// Maximum size of the log in bytes.
 pub(crate) const LOG_LIMIT: u64 = 256 << 20;
-/// How many segments of System V a scenario may make.
+/// Maximum number of System V segments of a scenario.
 pub(crate) const SEGMENTS: usize = 512;
 
-/// What the processes share.
+/// The shared state.
 #[repr(C)]
 pub(crate) struct Shared {
-    /// The operation that is next or being done.
+    /// The next or current operation.
     pub(crate) at: AtomicU32,
-    /// Why the scenario cannot go on; 0 if it can.
+    /// The reason why the scenario cannot continue; 0 if it can.
     pub(crate) trouble: AtomicU32,
     /// Whether the segments are in a namespace that ends with the processes.
     pub(crate) own_segments: AtomicU32,
@@ -25,19 +25,19 @@ pub(crate) struct Shared {
     ids: [AtomicI32; SEGMENTS],
 }
 
-/// Where the segments stand, for the runner.
+/// Offset of the segments, for the runner.
 pub(crate) const SEGMENT_COUNT_OFFSET: usize = std::mem::offset_of!(Shared, segments);
 pub(crate) const SEGMENTS_OFFSET: usize = std::mem::offset_of!(Shared, ids);
 
 const _: () = assert!(size_of::<Shared>() <= 4096);
 
-/// The numbers of [`Shared::trouble`].
+/// The values of [`Shared::trouble`].
 pub(crate) const NO_REGION: u32 = 1;
 pub(crate) const LOG_FULL: u32 = 2;
 pub(crate) const NO_FORK: u32 = 3;
 
 impl Shared {
-    /// The page at the start of a file, mapped for good.
+    /// Maps the page at the start of a file, permanently.
     pub(crate) fn map(file: impl AsFd) -> rustix::io::Result<&'static Shared> {
         let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
         // SAFETY: a new mapping, never unmapped, of a file that is only ever made longer; it is
@@ -55,7 +55,7 @@ impl Shared {
         self.segments.store(0, Ordering::Release);
     }
 
-    /// Goes on with another operation, and wakes the processes if it is another's.
+    /// Advances to another operation, and wakes the processes if it belongs to another process.
     pub(crate) fn go_on(&self, at: u32, wake: bool) {
         self.at.store(at, Ordering::Release);
         if wake {
@@ -63,12 +63,12 @@ impl Shared {
         }
     }
 
-    /// Sleeps while this is the operation being done.
+    /// Sleeps while this is the current operation.
     pub(crate) fn wait(&self, at: u32) {
         let _ = futex::wait(&self.at, futex::Flags::empty(), at, None);
     }
 
-    /// Ends the scenario, as it cannot go on.
+    /// Ends the scenario because it cannot continue.
     pub(crate) fn stop(&self, trouble: u32) {
         self.trouble.store(trouble, Ordering::Release);
         self.go_on(u32::MAX, true);

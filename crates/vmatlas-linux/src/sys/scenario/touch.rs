@@ -1,23 +1,23 @@
-//! Memory touched as a program does, with the signal caught if the kernel refuses.
+//! Touches memory as a program does, and catches the signal if the kernel refuses.
 
 use std::mem::zeroed;
 use std::ptr::null_mut;
 
-/// Room for the largest frame of a signal that an x86-64 kernel writes, and a handler.
+/// Room for the largest signal frame of an x86-64 kernel, and a handler.
 const STACK: usize = 64 << 10;
 
 /// Loads or stores one byte at an address of this process.
 ///
 /// # Errors
-/// The signal that it raised. `ENOSYS`, negative, on architectures that this knows nothing of.
+/// The signal that was raised; negative `ENOSYS` on unsupported architectures.
 pub(crate) fn touch(address: usize, store: bool) -> Result<(), i32> {
     let signal = if store { machine::store(address) } else { machine::load(address) };
     if signal == 0 { Ok(()) } else { Err(signal as i32) }
 }
 
-/// Makes this thread, and the processes that it forks, survive the faults of [`touch`].
+/// Lets this thread, and its forked processes, survive the faults of [`touch`].
 ///
-/// The handler runs on a stack of its own: that of the thread may be what is touched.
+/// The handler runs on its own stack, because the thread's stack may be the touched memory.
 pub(crate) fn survive_faults() -> std::io::Result<()> {
     let stack: &'static mut [u8] = Box::leak(vec![0; STACK].into_boxed_slice());
     let stack =
@@ -45,7 +45,7 @@ extern "C" fn on_fault(signal: libc::c_int, _: *mut libc::siginfo_t, context: *m
     }
 }
 
-/// Functions whose first instruction is the access, and where to go on when it faults.
+/// Functions whose first instruction is the access, and the address to continue at after a fault.
 #[cfg(target_arch = "x86_64")]
 mod machine {
     use std::arch::naked_asm;
@@ -60,13 +60,13 @@ mod machine {
         naked_asm!("mov byte ptr [rdi], 1", "xor eax, eax", "ret")
     }
 
-    /// Returns to the caller of one of the above what is in the register of results.
+    /// Returns the value in the result register to the caller of one of the above.
     #[unsafe(naked)]
     extern "C" fn failed() {
         naked_asm!("ret")
     }
 
-    /// Whether the fault was one of the above, which then returns the signal.
+    /// Whether the fault was in one of the above functions, which then returns the signal.
     pub(super) fn recover(context: &mut libc::ucontext_t, signal: libc::c_int) -> bool {
         let registers = &mut context.uc_mcontext.gregs;
         let at = registers[libc::REG_RIP as usize] as usize;

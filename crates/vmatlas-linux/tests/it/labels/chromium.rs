@@ -1,4 +1,4 @@
-//! Chromium without a window.
+//! Headless Chromium.
 
 use super::v8::{bytes, letters};
 use super::{Seen, check_share, search, source};
@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 
-/// A browser; all its processes are killed when this is dropped.
+/// A browser; all its processes are killed on drop.
 struct Browser(Child);
 
 impl Drop for Browser {
@@ -42,15 +42,15 @@ fn chromium() {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
     let mut browser = Browser(command.spawn().expect("needs Chromium"));
     let mut log = BufReader::new(browser.0.stderr.take().unwrap()).lines();
-    // What the page writes to its console.
+    // The page's console output.
     let is_ready = |line: &String| line.contains("CONSOLE") && line.contains("ready");
     assert!(log.by_ref().map_while(Result::ok).any(|line| is_ready(&line)), "it has ended");
-    // It blocks when nobody reads what it logs.
+    // The browser blocks if its log is not read.
     std::thread::spawn(move || log.for_each(drop));
 
     let mut kept = 0;
     for pid in renderers(browser.0.id()) {
-        // Objects are moved while it runs.
+        // Running processes move objects.
         stop(pid);
         for deep in [false, true] {
             check_share(&Seen::of_pid(pid, deep), deep);
@@ -75,7 +75,7 @@ fn chromium() {
     }
 }
 
-/// The processes of a browser that show pages: grandchildren of it.
+/// The renderer processes of a browser, its grandchildren.
 fn renderers(browser: u32) -> Vec<u32> {
     let processes = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());

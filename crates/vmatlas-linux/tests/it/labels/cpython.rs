@@ -13,7 +13,7 @@ fn python() {
 
 #[test]
 fn numpy() {
-    // Another python3 may come first that has no numpy.
+    // Another python3 without numpy may come first in PATH.
     let python = Path::new("/usr/bin/python3");
     let mut command = Command::new(python);
     let has_numpy = command.args(["-c", "import numpy"]).stderr(Stdio::null()).status();
@@ -42,7 +42,7 @@ fn check(python: &Path, argument: Option<&str>) {
                     assert_eq!(label.group, "CPython arena", "{at:x}: {label:?}\n{}", seen.text());
                     assert_eq!(label.confidence, Confidence::Certain);
                 }
-                // They may lie in a row with blocks of malloc.
+                // They may share a row with malloc blocks.
                 false => assert!(["CPython arena", "large blocks"].contains(&&*label.group)),
             }
         }

@@ -23,7 +23,7 @@ fn go() {
     let mut child = program("heaps-go", "heaps_alone.go", "0");
     let told = Told(child.until_ready());
     check_heap(&child, &told);
-    // All memory of the program is the runtime's.
+    // All memory of the program belongs to the runtime.
     for deep in [false, true] {
         assert!(Seen::of(&child, deep).explained() >= 99);
     }
@@ -52,8 +52,8 @@ fn check_heap(child: &Child, told: &Told) {
             assert_eq!(label.group, "Go heap", "{at:x}\n{}", seen.text());
             assert_eq!(label.confidence, confidence, "{}", seen.text());
         }
-        // What the runtime has mapped for its heap is what may be accessed there; spans that are
-        // no objects' are counted elsewhere.
+        // The runtime's mapped heap is its accessible part; spans without objects are counted
+        // elsewhere.
         let metric = |name: &str| {
             let name = format!("/memory/classes/heap/{name}");
             let line = told.lines(&name).next().unwrap();

@@ -1,4 +1,4 @@
-//! Java, with several collectors, against HotSpot's own account of its memory.
+//! Compares labels of Java, with several collectors, with HotSpot's own report of its memory.
 
 use super::{Seen, check_share, source};
 use crate::child::{Child, lacks, once};
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use vmatlas_explain::label::{Confidence, Labelled};
 use vmatlas_maps::{AddressRange, Kind};
 
-/// The directory of the compiled program; it is for Java 8, so that all can run it.
+/// The directory of the compiled program, for Java 8, so that every release can run it.
 fn classes() -> PathBuf {
     let class = once("heaps-java/Heaps.class", |class| {
         let directory = tempfile::tempdir().unwrap();
@@ -21,7 +21,7 @@ fn classes() -> PathBuf {
     class.parent().unwrap().to_owned()
 }
 
-/// The `bin` directory of the Java that `java` runs.
+/// The `bin` directory of the default `java`.
 fn default_java() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap();
     let mut all = std::env::split_paths(&path).map(|dir| dir.join("java"));
@@ -54,14 +54,14 @@ fn shenandoah() {
     check(&default_java(), "Shenandoah", "-Xmx512m");
 }
 
-/// References of 64 bits.
+/// With 64-bit references.
 #[test]
 fn large_heap() {
     check(&default_java(), "G1", "-Xmx40g");
     check(&default_java(), "Shenandoah", "-Xmx40g");
 }
 
-/// A class space of the size that the parts of the metaspace have, or that fits into one.
+/// A class space of the size of the metaspace's nodes, or smaller.
 #[test]
 fn small_class_space() {
     check(&default_java(), "Serial", "-XX:CompressedClassSpaceSize=64m");
@@ -74,7 +74,7 @@ fn no_archive() {
     check(&default_java(), "Serial", "-Xshare:off");
 }
 
-/// Others that are installed here.
+/// Other installed releases.
 #[test]
 fn other_releases() {
     let default = default_java();
@@ -107,9 +107,9 @@ fn check(bin: &Path, collector: &str, option: &str) {
     let account = Account::of(&child, bin);
     for deep in [false, true] {
         let seen = Seen::of(&child, deep);
-        // Among all other memory a heap cannot be told without looking into it.
+        // Among other memory, a heap cannot be identified without memory access.
         let is_high = option == "-Xmx40g";
-        // The tables of collectors have no label, and are large where the heap is.
+        // The collectors' tables have no label, and are large if the heap is.
         if !is_high {
             check_share(&seen, deep);
         }
@@ -133,17 +133,17 @@ fn check(bin: &Path, collector: &str, option: &str) {
         let collector = if collector == "Z" { "ZGC" } else { collector };
         let heap = seen.group("JVM heap");
         let is_named = |part: &&Labelled| part.label.text.contains(&format!("({collector})"));
-        // Serial has no threads that show without memory.
+        // Serial has no threads that identify it without memory.
         assert!(heap.iter().all(is_named) || collector == "Serial" && !deep, "{}", seen.text());
     }
     check_stacks(&Seen::of(&child, true), &account);
 }
 
-/// Every resident row without a name in a region has the group's label.
+/// Checks that every resident unnamed row in a region has the group's label.
 fn check_all_of(seen: &Seen, range: AddressRange, group: &str, deep: bool) {
     for row in seen.maps.iter().filter(|row| row.range.overlaps(&range)) {
         let is_memory = matches!(row.kind(), Kind::Anonymous | Kind::Memfd { .. });
-        // With memory all, without it what may be accessed.
+        // With memory every row, without it only the accessible ones.
         if !is_memory || !deep && row.perms.none() {
             continue;
         }
@@ -154,7 +154,7 @@ fn check_all_of(seen: &Seen, range: AddressRange, group: &str, deep: bool) {
     }
 }
 
-/// The bottom of each thread's stack is a guard of it or the stack, its top is the stack.
+/// Checks that the bottom of each thread's stack is its guard or the stack, and its top the stack.
 fn check_stacks(seen: &Seen, account: &Account) {
     let mut zones = 0;
     for stack in account.regions("Thread Stack") {
@@ -170,7 +170,7 @@ fn check_stacks(seen: &Seen, account: &Account) {
     assert!(zones >= 5, "{zones}\n{}", seen.text());
 }
 
-/// What `jcmd VM.native_memory detail` says of reserved regions.
+/// The reserved regions in `jcmd VM.native_memory detail`.
 struct Account(Vec<(AddressRange, String)>);
 
 impl Account {
@@ -197,8 +197,8 @@ impl Account {
         self.0.iter().filter(move |(_, is)| is == what).map(|(range, _)| *range)
     }
 
-    /// Checks that a label of the JVM lies in regions of its sort, and one of malloc in none that
-    /// the JVM reserved.
+    /// Checks that a label of the JVM is in regions of its kind, and a malloc label in no region
+    /// that the JVM reserved.
     fn check(&self, part: &Labelled, seen: &Seen) {
         if part.label.group.starts_with("glibc ") {
             let other = self.0.iter().find(|(range, _)| range.overlaps(&part.range));

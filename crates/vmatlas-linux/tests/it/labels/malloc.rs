@@ -1,5 +1,5 @@
-//! glibc's malloc against malloc_info(3), and other allocators against the addresses that they
-//! gave.
+//! Compares labels of glibc's malloc with malloc_info(3), and of other allocators with the
+//! addresses that they returned.
 
 use super::{Seen, Told, address, settle};
 use crate::child::{Child, once, program, program_as};
@@ -51,13 +51,13 @@ fn arenas(program: &Path) {
         let (start, size) = (address(line[0]), line[1].parse::<u64>().unwrap());
         let part = seen.at(start);
         assert_eq!(part.label.group, "large malloc block");
-        // The chunk's head comes before the block.
+        // The chunk header precedes the block.
         assert_eq!(part.range.start, start - 16);
         assert_eq!(part.range.size(), size + 4096);
     }
     assert!(seen.explained() >= 95, "{}", seen.text());
 
-    // By shapes alone, heaps that others have joined can only be guessed.
+    // By shapes alone, heaps merged with other memory can only be guessed.
     let seen = Seen::of(&child, false);
     for line in told.lines("block") {
         let label = &seen.at(address(line[0])).label;
@@ -75,16 +75,16 @@ fn arenas_are_as_glibc_says() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn arenas_of_32_bits_are_as_glibc_says() {
-    // Where <asm/types.h> is.
+    // The directory of <asm/types.h>.
     let headers = ["-m32", "-idirafter", "/usr/include/x86_64-linux-gnu"];
     arenas(&program_as("arenas", "arenas-32", &headers));
 }
 
-/// How much a program's blocks and variables must be known.
+/// The expected labels of a program's blocks and variables.
 struct Expected {
-    /// The groups that its blocks may be of, by the first words.
+    /// Prefixes of the groups that its blocks may have.
     blocks: &'static [&'static str],
-    /// Whether thread-local storage of the first thread is known.
+    /// Whether the first thread's thread-local storage is labelled.
     tls: bool,
 }
 
@@ -111,7 +111,7 @@ fn blocks(command: &mut Command, expected: &Expected) {
             let tls = &seen.at(told.address("tls")).label;
             assert_eq!((tls.group.as_ref(), tls.confidence), ("loader", Confidence::Certain));
         }
-        // The program's own memory is no allocator's: at most that may be guessed.
+        // Memory that the program mapped itself may at most have a guessed allocator label.
         let mapped = seen.labels.at(told.address("mapped"));
         assert!(
             mapped.is_none_or(|part| !deep && part.label.confidence == Confidence::Guess),
@@ -170,7 +170,7 @@ fn blocks_of_musl_are_known() {
         cc.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/programs/blocks.c"));
         assert!(cc.status().expect("needs musl-tools").success());
     });
-    // It gives away what is left of the last page of variables.
+    // musl's linker donates the rest of the last page of variables.
     let expected = Expected { blocks: &["musl malloc", "program break", ".bss"], tls: false };
     blocks(&mut Command::new(musl), &expected);
 }

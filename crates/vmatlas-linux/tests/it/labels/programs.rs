@@ -1,4 +1,4 @@
-//! Whole programs: how much of their memory is explained.
+//! Checks the explained share of whole programs' memory.
 
 use super::{Seen, Told, address};
 use crate::child::{Child, program_as, wait_until};
@@ -14,7 +14,7 @@ fn bash_is_explained() {
     assert!(Seen::of(&child, true).explained() >= 95);
 }
 
-/// The shadow is where gcc's own instructions look for it.
+/// Compares with the addresses in gcc's own instructions.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn shadow_and_heap_of_address_sanitizer_are_known() {
@@ -28,7 +28,7 @@ fn shadow_and_heap_of_address_sanitizer_are_known() {
             let shadow = &seen.at((start >> 3) + 0x7fff_8000).label;
             let expected = ("sanitizer shadow", Confidence::Certain);
             assert_eq!((shadow.group.as_ref(), shadow.confidence), expected);
-            // Blocks that are too large for a class of sizes have mappings of their own.
+            // Blocks too large for a size class have their own mappings.
             if deep || line[1].parse::<u64>().unwrap() < 128 << 10 {
                 let heap = &seen.at(start).label;
                 let expected = ("sanitizer heap", Confidence::Certain);
@@ -42,7 +42,7 @@ fn shadow_and_heap_of_address_sanitizer_are_known() {
 #[test]
 fn heap_of_thread_sanitizer_is_known() {
     let program = program_as("blocks", "blocks-tsan", &["-fsanitize=thread"]);
-    // It knows no addresses that are more random than those of older kernels.
+    // It does not support the higher randomisation of newer kernels.
     let mut child = Child::start(Command::new("setarch").arg("-R").arg(program));
     let told = Told(child.until_ready());
     wait_until("it waits", || child.process().comm().unwrap() == b"blocks-tsan");

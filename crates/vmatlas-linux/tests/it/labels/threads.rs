@@ -6,7 +6,7 @@ use std::process::Command;
 use vmatlas_explain::label::Confidence;
 use vmatlas_maps::AddressRange;
 
-/// Four pages, as merged_stacks.c has them.
+/// Four pages, as in merged_stacks.c.
 const GUARD: u64 = 4 * 4096;
 
 #[test]
@@ -37,7 +37,7 @@ fn stacks_that_the_kernel_joined_are_told_apart() {
     }
 }
 
-/// Against pthread_getattr_np(3), of fifty threads of which one runs.
+/// Compares with pthread_getattr_np(3) for fifty threads, one of them running.
 #[test]
 fn stacks_are_as_glibc_says() {
     let mut child = Child::start(Command::new(program("arenas")).arg("50"));
@@ -59,19 +59,19 @@ fn stacks_are_as_glibc_says() {
             check(&seen, stack, "thread stack", confidence, &who);
             check(&seen, guard, "guard", confidence, &who);
         }
-        // And that of the thread that has ended.
+        // Includes the stack of the ended thread.
         let unused = seen.group("thread stack").into_iter().filter(|part| match deep {
             true => part.label.text.starts_with("unused stack"),
             false => part.label.text.contains("a thread that runs or has ended"),
         });
         assert_eq!(unused.count(), if deep { 1 } else { 2 }, "{}", seen.text());
-        // The first thread's is the kernel's.
+        // The kernel mapped the first thread's stack.
         let first = format!("stack of thread {} (arenas)", child.pid());
         assert!(seen.group("thread stack").iter().any(|part| part.label.text.starts_with(&first)));
     }
 }
 
-/// Against sigaltstack(2) of Rust's threads.
+/// Compares with sigaltstack(2) of Rust's threads.
 #[test]
 fn signal_stacks_of_rust_are_known() {
     let stacks = once("stacks", |path| {
@@ -87,8 +87,8 @@ fn signal_stacks_of_rust_are_known() {
         let seen = Seen::of(&child, deep);
         assert_eq!(told.lines("altstack").count(), 4);
         for line in told.lines("altstack") {
-            // Rust asks for AT_MINSIGSTKSZ bytes where that is more than 8 KiB, as with AMX. That
-            // is no multiple of a page, and the kernel maps the whole of the last one.
+            // Rust requests AT_MINSIGSTKSZ bytes if that exceeds 8 KiB, as with AMX. That is not a
+            // multiple of a page, and the kernel maps the whole last page.
             let page = seen.facts.page_size;
             let end = address(line[1]).next_multiple_of(page);
             let stack = AddressRange::new(address(line[0]), end);

@@ -15,7 +15,7 @@ pub(super) fn bytes() -> Vec<u8> {
     (0..64).map(|i: u16| u8::try_from(i * 11 % 251 + 1).unwrap()).collect()
 }
 
-/// What is seen of a process that is stopped.
+/// The labels and memory of a stopped process.
 struct Stopped {
     deep: Seen,
     shallow: Seen,
@@ -32,10 +32,10 @@ impl Stopped {
     }
 }
 
-/// Has heaps.js stop itself, and gives what is seen of it then, and the sizes of V8's spaces.
+/// Lets heaps.js stop itself, and returns its labels and the sizes of V8's spaces.
 fn look(child: &mut Child) -> (Stopped, Vec<(String, u64)>) {
-    // V8 may collect garbage just then, or free pages in another thread. So its threads must have
-    // done what they were given, and the sizes must be the same before and after.
+    // V8 may collect garbage or free pages in another thread. So its threads must be idle, and the
+    // sizes must be equal before and after.
     for _ in 0..100 {
         settle(child, 0);
         child.say("spaces");
@@ -65,7 +65,7 @@ fn node() {
 
     check_share(&seen, true);
     let mut pages = seen.group("V8 heap");
-    // The space that is read-only is not counted.
+    // The read-only space is not counted.
     pages.retain(|page| {
         let row = seen.maps.get(seen.maps.find(page.range.start).mapping.unwrap()).unwrap();
         row.perms.write()

@@ -1,4 +1,4 @@
-//! What a process had when it ended, and what follows from the events alone.
+//! The address space of a process at its end, and the part that follows from the events alone.
 
 use std::collections::{BTreeSet, HashSet};
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
@@ -9,11 +9,11 @@ use vmatlas_space::VmaFlags;
 pub(crate) struct End {
     pub(crate) process: Process,
     pub(crate) space: RecordedSpace,
-    /// What follows from the events alone, without what the kernel showed.
+    /// The address space from the events alone, without the kernel's corrections.
     pub(crate) untold: RecordedSpace,
 }
 
-/// How many rows there are, and how many of them another list has, too.
+/// The number of rows, and of those that another list has too.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Share {
     pub(crate) rows: usize,
@@ -36,7 +36,7 @@ impl Share {
     }
 }
 
-/// The parts of rows that lie in a range.
+/// The parts of rows inside a range.
 pub(super) fn cut(rows: &Maps, range: AddressRange) -> Vec<String> {
     let rows = rows.iter().filter(|row| row.range.overlaps(&range)).map(|row| {
         let (start, end) = (row.range.start, row.range.end);
@@ -62,12 +62,12 @@ impl End {
         self.space.memory.maps()
     }
 
-    /// How many rows follow from the events alone.
+    /// The number of rows that follow from the events alone.
     pub(crate) fn share(&self) -> Share {
         Share::of(&self.rows(), &self.untold.memory.maps())
     }
 
-    /// The rows that the events alone give otherwise (+), and those they give instead (-).
+    /// The rows from the events alone that differ (+), and the kernel's instead (-).
     pub(crate) fn differences(&self) -> String {
         let (told, untold) = (self.rows(), self.untold.memory.maps());
         let mut text = String::new();
@@ -79,8 +79,8 @@ impl End {
         text
     }
 
-    /// Where the rows of the events alone differ in more than what cannot follow from system calls:
-    /// whether two mappings joined that may have been written to or not, and how far a stack grew.
+    /// The differences of the rows from the events alone, except those that system calls cannot
+    /// determine: whether two possibly untouched mappings merged, and how far a stack grew.
     pub(crate) fn unexplained(&self) -> Vec<String> {
         let (told, untold) = (self.rows(), self.untold.memory.maps());
         let doubts: HashSet<u64> = self.untold.memory.doubts().collect();
@@ -99,7 +99,7 @@ impl End {
             .map(|end| format!("a row ends or begins at {end:x} in one of them"))
             .collect();
         for at in told_ends.union(&untold_ends) {
-            // What is shown of the byte at this address.
+            // The row that contains the byte at this address.
             let byte = |rows: &Maps| {
                 let row = rows.find(*at).mapping.and_then(|index| rows.get(index))?;
                 let offset = if row.inode == 0 { 0 } else { row.offset + at - row.range.start };
@@ -112,8 +112,8 @@ impl End {
         unexplained
     }
 
-    /// Asserts that every mapped byte has one origin, which some event tells of, and that no other
-    /// byte has any.
+    /// Asserts that every mapped byte has one origin, reported by an event, and that no other byte
+    /// has any.
     #[track_caller]
     pub(crate) fn check_origins(&self) {
         let rows = self.rows();

@@ -1,4 +1,4 @@
-//! However a program ends, and whatever ends its recording first.
+//! Ends of programs and of recordings.
 
 use super::recorded::{Names, Patient, Recorded, record};
 use crate::child::{program, signal};
@@ -28,7 +28,7 @@ fn a_crash_is_passed_on_with_its_place() {
     );
     let functions = recorded.functions(event.stack, &mut Names::default());
     assert!(functions.starts_with(&["crash".to_owned(), "main".to_owned()]), "{functions:?}");
-    // What it had to its end is known.
+    // Its memory is known up to its end.
     let ends = recorded.ends();
     assert_eq!(ends.len(), 1);
     ends[0].check_origins();
@@ -45,7 +45,7 @@ fn killed_from_outside() {
         });
         assert_eq!(recorded.status.signal(), Some(number));
         assert_eq!(recorded.mapped(51), 1);
-        // It is no fault of its memory.
+        // The signal was not a memory fault.
         assert_eq!(deadly_signals(&recorded), []);
         let processes = recorded.recording.processes();
         assert_eq!(processes.len(), 1);
@@ -97,7 +97,7 @@ fn a_program_that_forks_300_times() {
     assert_eq!((truth.tasks, truth.lost, truth.rows_wrong_at_exit), (300, 0, 0), "{truth:?}");
 }
 
-/// A recording that has reached a limit ends whole, and the program runs on to its own end.
+/// A recording that reaches a limit is complete, and the program runs on to its own end.
 #[test]
 fn limits_end_the_recording_and_not_the_program() {
     let limits = [Limits::new(Some(Duration::from_millis(1)), None), Limits::new(None, Some(500))];
@@ -110,7 +110,7 @@ fn limits_end_the_recording_and_not_the_program() {
         });
         let recorded = Patient::record(limits, Some(news), |patient| {
             patient.ask("map 52");
-            // The limit of size is reached by what the program does.
+            // The program's actions reach the size limit.
             patient.ask("flip 100");
             is_over.recv().unwrap();
             patient.ask("map 53");
@@ -122,12 +122,12 @@ fn limits_end_the_recording_and_not_the_program() {
         assert_eq!(recorded.mapped(53), 0);
         let events = recorded.events();
         assert!(!events.is_empty());
-        // It was not seen to end.
+        // Its end was not recorded.
         assert!(events.iter().all(|event| !matches!(event.what, What::Exit { .. })));
     }
 }
 
-/// Compilers at run time change protections all the time.
+/// JIT compilers change protections all the time.
 #[test]
 fn a_storm_of_mprotect() {
     let mut recorded =
@@ -138,9 +138,9 @@ fn a_storm_of_mprotect() {
     assert!(truth.events >= 70_000);
     assert!(bytes < 16.0, "{bytes}");
     assert_eq!((truth.refused, truth.corrected, truth.lost), (0, 0, 0), "{truth:?}");
-    // Seldom is the kernel's answer needed.
+    // The kernel's answer is seldom needed.
     assert!(truth.settled < 500, "{truth:?}");
-    // Long enough for a snapshot, from which a reader starts.
+    // Long enough for a snapshot, at which a reader starts.
     let ends = recorded.ends();
     ends[0].check_origins();
     let sought = recorded.sought(&ends[0].process);

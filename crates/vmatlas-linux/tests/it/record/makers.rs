@@ -1,4 +1,4 @@
-//! Programs that know which of their functions made which byte.
+//! Programs that record which of their functions mapped which byte.
 
 use super::end::End;
 use super::recorded::{Made, Names, Recorded, in_order, made, record, record_by};
@@ -29,7 +29,7 @@ const MODES: &[&str] = &[
     "renamed-heap",
 ];
 
-/// Compares a recording with all that its processes said; says how many did.
+/// Compares a recording with the output of its processes; returns how many had output.
 pub(super) fn check(what: &str, recorded: &mut Recorded, names: &mut Names) -> usize {
     let (mut spoken, mut rows) = (0, 0);
     let ends = recorded.ends();
@@ -52,8 +52,8 @@ pub(super) fn check(what: &str, recorded: &mut Recorded, names: &mut Names) -> u
         for made in &words.made {
             check_maker(what, recorded, end, made, names);
         }
-        // Before what the kernel showed is taken in: all, but where stacks have grown, and whether
-        // neighbours of several threads joined, some of them written to, some not.
+        // Before the kernel's corrections: everything, except the growth of stacks, and whether
+        // neighbours of several threads merged, some of them written to.
         let share = end.share();
         println!("{what}, process {pid}: {} of {} rows without a look", share.same, share.rows);
         if !["stack", "grows", "storm", "copies"].contains(&what) {
@@ -62,12 +62,12 @@ pub(super) fn check(what: &str, recorded: &mut Recorded, names: &mut Names) -> u
         let unexplained = end.unexplained();
         assert!(unexplained.is_empty(), "{what}: {unexplained:?}\n{}", end.differences());
     }
-    // The recorder has looked, too.
+    // The recorder compared these rows too.
     assert!(rows <= recorded.report.truth.rows_at_exit, "{what}: {:?}", recorded.report.truth);
     spoken
 }
 
-/// Checks that all bytes of a range are of a call by the function that made them.
+/// Checks that the function that mapped a range is the origin of all its bytes.
 fn check_maker(what: &str, recorded: &Recorded, end: &End, made: &Made, names: &mut Names) {
     for (piece, origin) in end.origins_of(made.range) {
         let functions = recorded.functions(origin.stack, names);
@@ -85,7 +85,7 @@ fn check_maker(what: &str, recorded: &Recorded, end: &End, made: &Made, names: &
     }
 }
 
-/// Lines of the one text that are not in the other.
+/// Lines of one text that are missing in the other.
 pub(super) fn unlike(recorded: &str, own: &str) -> String {
     let mut text = "its own maps (+) are not those that were recorded (-)".to_owned();
     for (sign, lines, others) in [('-', recorded, own), ('+', own, recorded)] {
@@ -134,7 +134,7 @@ fn who_made_what_of_one_row() {
     }
 }
 
-/// Records makers that map `[vdso]` anew; again if what other programs did left no room for events.
+/// Records makers that map `[vdso]` again; repeats this if other programs filled the rings.
 fn vdso_by(backend: Backend, program: &Path) -> Option<Recorded> {
     for _ in 0..5 {
         let mut command = Command::new(program);
@@ -152,8 +152,8 @@ fn vdso_by(backend: Backend, program: &Path) -> Option<Recorded> {
     panic!("events were always lost");
 }
 
-/// The same by perf events, which see calls when they have returned, and the rows of a process that
-/// may be gone by then.
+/// The same by perf events, which report calls after their return, and read the rows of a process
+/// that may be gone by then.
 #[test]
 fn a_vdso_that_is_mapped_anew_by_both_backends() {
     let program = program("makers");
@@ -168,7 +168,7 @@ fn a_vdso_that_is_mapped_anew_by_both_backends() {
         let words = recorded.words(end.process.pid).unwrap();
         let text = String::from_utf8_lossy(&end.space.memory.render()).into_owned();
         assert!(text == words.maps, "{what}: {}", unlike(&text, &words.maps));
-        // The files of a program that has ended are looked for too late to unwind its stacks.
+        // The files of an ended program are opened too late to unwind its stacks.
         if backend == Backend::Ptrace {
             for made in &words.made {
                 check_maker(&what, &recorded, &end, made, &mut Names::default());
@@ -197,7 +197,7 @@ fn of_static_and_stripped_programs() {
             let mut strip = Command::new("strip");
             assert!(strip.arg("-o").arg(path).arg(&whole).status().unwrap().success());
         });
-        // The file it was before has the names.
+        // The original file has the names.
         let bytes =
             |path: &Path| path.canonicalize().unwrap().into_os_string().into_encoded_bytes();
         let mut names = Names::default();
@@ -209,7 +209,7 @@ fn of_static_and_stripped_programs() {
     }
 }
 
-/// Where addresses are not random, the heap adjoins the program; readable memory may be executable.
+/// Without address randomisation, the heap adjoins the program; readable memory may be executable.
 #[test]
 fn of_programs_with_a_personality() {
     let program = program("makers");
@@ -243,12 +243,12 @@ fn of_a_32_bit_program() {
     assert_eq!(ends[0].share().same, ends[0].share().rows, "{}", ends[0].differences());
     let truth = &recorded.report.truth;
     assert_eq!((truth.refused, truth.corrected, truth.rows_wrong_at_exit), (0, 0, 0), "{truth:?}");
-    // Nothing had to be observed, either.
+    // No observation was needed either.
     let observed = |event: &Event| matches!(event.what, What::Observed { .. });
     assert!(!recorded.events().iter().any(observed));
 }
 
-/// The modes of makers_tasks.c, and how many processes of each have last words.
+/// The modes of makers_tasks.c, and the number of processes of each with final output.
 const TASKS: &[(&str, usize)] = &[
     ("thread", 1),
     ("fork", 3),
@@ -278,7 +278,7 @@ fn of_threads_and_processes() {
         let truth = &recorded.report.truth;
         assert_eq!((truth.refused, truth.lost), (0, 0), "{mode}: {truth:?}");
         assert_eq!(truth.rows_wrong_at_exit, 0, "{mode}: {truth:?}");
-        // Where several threads map and write, what one look settles may be undone by the next.
+        // If several threads map and write, the next observation may undo an earlier one.
         if *mode != "copies" {
             assert_eq!(truth.corrected, 0, "{mode}: {truth:?}");
         }

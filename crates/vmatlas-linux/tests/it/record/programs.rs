@@ -1,4 +1,4 @@
-//! Real programs: each row at exit is the kernel's, each byte has its origin.
+//! Real programs: each row at exit equals the kernel's, and each byte has an origin.
 
 use super::end::Share;
 use super::makers::unlike;
@@ -8,8 +8,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Of the rows at exit that calls tell, so many in a hundred follow from the events alone. What
-/// calls do not tell is whether untouched neighbours joined, and how far stacks grew.
+/// Minimum percentage of the rows at exit that follow from the events alone. The events do not
+/// determine whether untouched neighbours merged, and how far stacks grew.
 const SHARE: f64 = 99.0;
 
 /// Checks all processes of a recording.
@@ -40,7 +40,7 @@ fn check(what: &str, recorded: &mut Recorded) {
     assert!(told.percent() >= SHARE, "{unexplained:?}");
 }
 
-/// Records a program that copies its maps when it ends, by way of a library, and compares.
+/// Records a program that copies its maps when it ends, through a library, and compares.
 fn with_its_own_maps(what: &str, mut command: Command) {
     let library = program_as("maps_at_exit", "maps_at_exit.so", &["-shared", "-fPIC"]);
     let copies = tempfile::tempdir().unwrap();

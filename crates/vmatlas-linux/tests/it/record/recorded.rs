@@ -1,4 +1,4 @@
-//! A program, recorded, and what is known of it.
+//! A recorded program and its expected memory.
 
 use super::end::{End, cut};
 use std::collections::HashMap;
@@ -20,17 +20,17 @@ use vmatlas_recording::{
     StackId, What,
 };
 
-/// A program that was recorded to its end.
+/// A program recorded to its end.
 pub(crate) struct Recorded {
     pub(crate) report: Report,
     pub(crate) status: ExitStatus,
     pub(crate) recording: Recording<RecordingFile>,
-    /// What it printed.
+    /// Its standard output.
     pub(crate) output: String,
     directory: TempDir,
 }
 
-/// What a process of a program with truth.h says.
+/// The output of a process with truth.h.
 pub(crate) struct Words {
     pub(crate) made: Vec<Made>,
     pub(crate) one_row: Vec<AddressRange>,
@@ -38,7 +38,7 @@ pub(crate) struct Words {
     pub(crate) maps: String,
 }
 
-/// Who made some bytes.
+/// The maker of some bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) range: AddressRange,
@@ -50,8 +50,8 @@ pub(crate) fn record(command: Command) -> Recorded {
     record_with(command, Limits::default())
 }
 
-/// Records a program with threads, again if the machine stood still for so long that calls had to
-/// be let run beside one another: then their order is not known, as the recording says.
+/// Records a program with threads. Repeats this if the machine stood still so long that calls had
+/// to run concurrently, in which case the recording reports that their order is unknown.
 pub(crate) fn in_order(command: impl Fn() -> Command) -> Recorded {
     for _ in 0..5 {
         let recorded = record(command()).succeeded();
@@ -103,7 +103,7 @@ fn launched_by(
     Recorded { report, status, recording, output: String::new(), directory }
 }
 
-/// A patient.c that is being recorded.
+/// A patient.c process that is being recorded.
 pub(crate) struct Patient {
     to: PipeWriter,
     from: BufReader<PipeReader>,
@@ -111,7 +111,7 @@ pub(crate) struct Patient {
 }
 
 impl Patient {
-    /// Records one that is told what to do by `talk`, and reads the end of its orders after that.
+    /// Records a patient.c that `talk` controls, then closes its input.
     pub(crate) fn record(
         limits: Limits,
         news: Option<Listener>,
@@ -133,12 +133,12 @@ impl Patient {
         })
     }
 
-    /// Gives an order that is not answered.
+    /// Sends a command without waiting for an answer.
     pub(crate) fn tell(&mut self, order: &str) {
         writeln!(self.to, "{order}").unwrap();
     }
 
-    /// Gives an order and waits until it is done.
+    /// Sends a command and waits until it is done.
     pub(crate) fn ask(&mut self, order: &str) {
         self.tell(order);
         assert_eq!(self.line(), format!("{order} done"));
@@ -166,7 +166,7 @@ impl Recorded {
         self
     }
 
-    /// How many mappings of so many pages were made.
+    /// The number of mappings of this many pages.
     pub(crate) fn mapped(&self, pages: u64) -> usize {
         let is = |event: &&Event| {
             matches!(&event.what, What::Call { call, .. }
@@ -185,7 +185,7 @@ impl Recorded {
         events
     }
 
-    /// All processes at their ends, in the order in which these came.
+    /// All processes at their ends, in the order of the ends.
     pub(crate) fn ends(&mut self) -> Vec<End> {
         let processes = self.recording.processes().to_vec();
         let ending = processes.iter().filter_map(|process| Some((process.last?, process)));
@@ -207,7 +207,7 @@ impl Recorded {
             if applied.observation.corrected > 0
                 && let What::Observed { range, .. } = &event.what
             {
-                // For whoever has to find out why.
+                // Printed to debug a failure.
                 println!("corrected by {event:x?}: {:#?}", before.map(|rows| cut(&rows, *range)));
             }
             match &event.what {
@@ -233,7 +233,7 @@ impl Recorded {
         maps
     }
 
-    /// The address space of a process before its last event, as a reader seeks it.
+    /// The address space of a process before its last event, by a reader's seek.
     pub(crate) fn sought(&self, process: &Process) -> RecordedSpace {
         let last = process.last.expect("it has ended");
         let (replay, error) = self.recording.at(Moment::Event(last.previous()), |_, _| {});
@@ -243,7 +243,7 @@ impl Recorded {
         replay.space(task.expect("a task of it is alive")).unwrap().clone()
     }
 
-    /// What a process said with its last act.
+    /// The final output of a process.
     pub(crate) fn words(&self, pid: u32) -> Option<Words> {
         let said = self.directory.path().join("said").join(pid.to_string());
         let said = fs::read_to_string(said).ok()?;
@@ -253,7 +253,7 @@ impl Recorded {
         Some(Words { made: made(notes), one_row, maps: maps.to_owned() })
     }
 
-    /// The functions of a stack, the innermost first.
+    /// The functions of a stack, innermost first.
     pub(crate) fn functions(&self, stack: StackId, names: &mut Names) -> Vec<String> {
         let definitions = self.recording.definitions();
         let mut functions = Vec::new();
@@ -286,7 +286,7 @@ impl Recorded {
     }
 }
 
-/// The lines `made START-END FUNCTION TID` of a text.
+/// Parses the lines `made START-END FUNCTION TID`.
 pub(crate) fn made(text: &str) -> Vec<Made> {
     let notes = text.lines().filter_map(|line| line.strip_prefix("made "));
     let made = |note: &str| {
@@ -298,11 +298,11 @@ pub(crate) fn made(text: &str) -> Vec<Made> {
     notes.map(made).collect()
 }
 
-/// The names of code that were looked up.
+/// Resolved names of code.
 #[derive(Default)]
 pub(crate) struct Names {
     symbolizer: Symbolizer,
     known: HashMap<(u32, u64), Vec<String>>,
-    /// Files that have the symbols which others, by the names of their rows, lack.
+    /// Files with symbols that replace stripped ones, by the names in rows.
     pub(crate) instead: Vec<(Vec<u8>, Vec<u8>)>,
 }

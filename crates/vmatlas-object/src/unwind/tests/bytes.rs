@@ -1,4 +1,4 @@
-//! Files, tables, expressions and stacks that mean harm: every walk ends, and nothing panics.
+//! Hostile files, tables, expressions and stacks: every walk ends, and nothing panics.
 
 use crate::unwind::table::{Context, Table};
 use crate::unwind::{
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tempfile::tempdir;
 use vmatlas_maps::{AddressRange, Device};
 
-/// xorshift64*: the same for the same seed.
+/// xorshift64*: the same sequence for the same seed.
 struct Random(u64);
 
 impl Random {
@@ -26,7 +26,7 @@ impl Random {
     }
 }
 
-/// Memory in which every word exists and most are of interest.
+/// Memory of random words; most of them point into the stack or the code.
 struct RandomMemory<'a> {
     random: &'a mut Random,
     stack: u64,
@@ -76,7 +76,7 @@ fn backing(inode: u64) -> Arc<Backing> {
 
 const CODE: AddressRange = AddressRange::new(0x5000_0000, 0x5001_0000);
 
-/// Walks over code of this file, from places and stacks at random.
+/// Walks over code of this file, from random places and stacks.
 fn walk_at_random(bytes: &[u8], random: &mut Random, walks: u32) {
     let mut images = Images::new(64 << 20);
     let mut modules = Modules::default();
@@ -150,7 +150,7 @@ fn tables_of_random_bytes() {
     let mut random = Random(11);
     for _ in 0..3000 {
         let mut bytes: Vec<u8> = (0..256).map(|_| random.next() as u8).collect();
-        // Lengths and versions that let more of the rest be looked at.
+        // Valid lengths and versions let the parser reach more of the rest.
         bytes[..4].copy_from_slice(&28_u32.to_le_bytes());
         bytes[4..8].fill(0);
         bytes[8] = 1;
@@ -168,7 +168,7 @@ fn tables_of_random_bytes() {
     }
 }
 
-/// A file of one function at 0x1000 whose CFA is this expression, made as a linker would.
+/// A file with one function at 0x1000 whose CFA is this expression, laid out as by a linker.
 fn file_with_cfa(expression: &[u8]) -> Vec<u8> {
     let mut frames = Vec::new();
     let entry = |bytes: &mut Vec<u8>| {

@@ -1,18 +1,18 @@
-//! Stacks made by hand, of what no C program does.
+//! Stacks made by hand that no C program produces.
 
 use crate::unwind::{Backing, End, Frame, How, Images, Modules, ReadMemory, Registers, Unwinder};
 use std::collections::HashMap;
 use std::sync::Arc;
 use vmatlas_maps::{AddressRange, Device};
 
-/// Words of memory; of code only what is there.
+/// Words of memory; code reads succeed only for present words.
 struct Words(HashMap<u64, u64>);
 
 impl ReadMemory for Words {
     fn begin(&mut self, _: u64) {}
 
     fn word(&mut self, address: u64) -> Option<u64> {
-        // Between two words too, for 32-bit code.
+        // An unaligned address reads from two words, for 32-bit code.
         let (at, shift) = (address & !7, (address & 7) * 8);
         let low = self.0.get(&at)? >> shift;
         match shift {
@@ -34,7 +34,7 @@ impl ReadMemory for Words {
 const STACK: u64 = 0x7000;
 const CODE: u64 = 0x10_0000;
 
-/// Walks with this stack; code has a call instruction before each 16th byte where asked for.
+/// Walks this stack; with `calls`, code has a call instruction before each 16th byte.
 fn walk(
     registers: Registers,
     stack: &[u64],
@@ -44,7 +44,7 @@ fn walk(
     let mut words: HashMap<u64, u64> =
         (0..).zip(stack).map(|(i, word)| (STACK + i * 8, *word)).collect();
     if calls {
-        // nop and e8 0: call what follows.
+        // nop and e8 0: a call to the next instruction.
         words.extend((0..512).map(|i| {
             let code = if i % 2 == 1 { [0x90, 0x90, 0x90, 0xe8, 0, 0, 0, 0] } else { [0x90; 8] };
             (CODE + i * 8, u64::from_le_bytes(code))
@@ -71,7 +71,7 @@ fn code_made_at_run_time_by_frame_pointers() {
     let (pcs, frames, end) = walk(registers(CODE + 8, STACK + 8), &stack, false, &run_time_code());
     assert_eq!((pcs, end), (vec![CODE + 8, CODE + 0x24, CODE + 0x34], End::Root));
     assert!(frames[1..].iter().all(|f| f.how == How::FramePointer && f.place.is_none()));
-    // A frame pointer that leads back, or nowhere, or to what is no code.
+    // A frame pointer that leads backwards, or to no memory, or to a non-code address.
     for stack in
         [[7, STACK, CODE + 0x25, 7], [7, STACK + 8, CODE + 0x25, 7], [7, 1 << 40, CODE + 0x25, 7]]
     {
@@ -87,12 +87,12 @@ fn code_made_at_run_time_by_frame_pointers() {
 #[test]
 fn return_addresses_by_their_looks() {
     let after_call = CODE + 0x20;
-    // Neither data, nor code that no call comes before, nor a place that no call ends at.
+    // Data, code that no call precedes, and an address inside a call are not return addresses.
     let stack = [7, CODE + 0x28, CODE + 0x23, after_call, 9, after_call + 0x10, 0];
     let (pcs, frames, _) = walk(registers(CODE + 8, 1), &stack, true, &run_time_code());
     assert_eq!(pcs, [CODE + 8, after_call - 1, after_call + 0xf]);
     assert!(frames[1..].iter().all(|frame| frame.how == How::Scanned));
-    // Where code cannot be read, nothing looks like one.
+    // Without readable code, no word counts as a return address.
     let (pcs, _, end) = walk(registers(CODE + 8, 1), &stack, false, &run_time_code());
     assert_eq!((pcs.len(), end), (1, End::NoRule));
 }
@@ -104,7 +104,7 @@ fn a_call_through_a_bad_pointer() {
         let (pcs, _, end) = walk(registers(nowhere, STACK + 24), &stack, true, &run_time_code());
         assert_eq!((pcs, end), (vec![nowhere, CODE + 0x1f, CODE + 0x40], End::Root));
     }
-    // A jump, with nothing to tell where from.
+    // A jump without a return address.
     let (pcs, _, end) = walk(registers(0, STACK + 24), &[7; 8], true, &run_time_code());
     assert_eq!((pcs, end), (vec![0], End::NoRule));
 }
@@ -118,7 +118,7 @@ fn code_of_32_bits() {
     let (pcs, _, end) = walk(compat(CODE + 8, STACK + 8), &stack, false, &modules);
     assert_eq!((pcs, end), (vec![CODE + 8, CODE + 0x24, CODE + 0x34], End::Root));
 
-    // In the kernel, by way of the vDSO, which pushes three registers.
+    // In the kernel through the vDSO, which pushes three registers.
     let vdso =
         Backing { device: Device { major: 0, minor: 0 }, inode: 0, name: (*b"[vdso]").into() };
     let range = AddressRange::new(0x20_0000, 0x20_1000);

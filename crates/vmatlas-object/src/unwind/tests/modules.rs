@@ -1,4 +1,4 @@
-//! What is executable, compared with an array that has one cell for each page.
+//! Compares [`Modules`] with an array that has one cell for each page.
 
 use crate::unwind::{Backing, CodeFile, FileId, Images, Modules};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ const PAGES: u64 = 24;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Cell {
-    /// The inode, and the page of the file.
+    /// The inode and the page in the file.
     file: Option<(u64, u64)>,
     executable: bool,
 }
@@ -92,7 +92,7 @@ fn as_an_array_of_pages() {
                     let to = random(PAGES);
                     let new_pages = random((PAGES - to).min(8)) + 1;
                     let new = range(to, new_pages);
-                    // mremap(2) takes one mapping, and no new place that overlaps the old.
+                    // mremap(2) takes one mapping, and no new range that overlaps the old one.
                     let (a, b) = (start..start + pages, to..to + new_pages);
                     let cut = area.start..area.start + pages.min(new_pages) as usize;
                     let one = cells[area.clone()].windows(2).all(|pair| match (pair[0], pair[1]) {

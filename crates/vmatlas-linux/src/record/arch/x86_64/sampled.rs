@@ -1,14 +1,14 @@
 //! The registers of a sample of perf events (arch/x86/include/uapi/asm/perf_regs.h).
 //!
-//! When a system call returns, all of them still hold what the program put there, but `rax`,
-//! which holds the result, and `rcx` and `r11`, which the call uses itself.
+//! When a system call returns, all registers still have the program's values, except `rax` with the
+//! result, and `rcx` and `r11`, which the call itself uses.
 
 use vmatlas_object::unwind::Registers;
 
-/// What samples hold: `ax dx si di bp sp ip r8 r9 r10`, in the order of their bits.
+/// The sampled registers: `ax dx si di bp sp ip r8 r9 r10`, in the order of their bits.
 pub(crate) const SAMPLED: u64 =
     1 | 0x08 | 0x10 | 0x20 | 0x40 | 0x80 | 0x100 | 1 << 16 | 1 << 17 | 1 << 18;
-/// How many those are.
+/// Their number.
 pub(crate) const SAMPLED_COUNT: usize = SAMPLED.count_ones() as usize;
 
 /// `PERF_SAMPLE_REGS_ABI_32`.
@@ -22,7 +22,7 @@ pub(crate) struct Sampled {
 }
 
 impl Sampled {
-    /// What the call returned, or `-ENOSYS` where it has only begun.
+    /// The result of the call, or `-ENOSYS` if it has only begun.
     pub(crate) fn result(&self) -> i64 {
         self.values[0].cast_signed()
     }

@@ -1,4 +1,4 @@
-//! The registers of a task that stands still, by ptrace(2).
+//! The registers of a stopped task, from ptrace(2).
 
 use super::NATIVE;
 use crate::sys::ptrace::Regs;
@@ -8,13 +8,13 @@ use vmatlas_recording::call::Abi;
 /// `__USER32_CS`: the code segment of 32-bit code.
 const USER32_CS: u64 = 0x23;
 
-/// Those from which a stack is unwound.
+/// The registers for stack unwinding.
 pub(crate) fn seen(registers: &Regs) -> Registers {
     let compat = registers.cs == USER32_CS;
     Registers { ip: registers.rip, sp: registers.rsp, fp: registers.rbp, compat }
 }
 
-/// All of them by their names.
+/// All registers with their names.
 pub(crate) fn named(registers: &Regs) -> Vec<(&'static str, u64)> {
     let Regs { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, rip, eflags, .. } = *registers;
     let Regs { r8, r9, r10, r11, r12, r13, r14, r15, orig_rax, fs_base, gs_base, .. } = *registers;
@@ -60,7 +60,7 @@ pub(crate) fn named(registers: &Regs) -> Vec<(&'static str, u64)> {
     ]
 }
 
-/// The number and arguments of the call that a task is in.
+/// The number and arguments of a task's current call.
 pub(crate) fn call_of(registers: &Regs, abi: Abi) -> (u64, [u64; 6]) {
     let Regs { rdi, rsi, rdx, r10, r8, r9, rbx, rcx, rbp, .. } = *registers;
     let args = match abi {
@@ -70,12 +70,12 @@ pub(crate) fn call_of(registers: &Regs, abi: Abi) -> (u64, [u64; 6]) {
     (registers.orig_rax & 0xffff_ffff, args)
 }
 
-/// What a call returned to its caller, where the kernel has not made up its mind yet: a call that
-/// a signal interrupted is either entered again, which is another call for us, or fails like this.
+/// The result that the caller of a call sees, while the kernel has not decided: a call interrupted
+/// by a signal is either restarted, which is another call for us, or fails with EINTR.
 pub(crate) fn settled(result: i64, abi: Abi) -> i64 {
     let word = result as u32;
     let result = match abi {
-        // An error number, or else an address without a sign.
+        // An errno, otherwise an unsigned address.
         Abi::I386 if word > u32::MAX - 4096 => i64::from(word as i32),
         Abi::I386 => i64::from(word),
         _ => result,
@@ -87,12 +87,12 @@ pub(crate) fn settled(result: i64, abi: Abi) -> i64 {
     }
 }
 
-/// The ABI of a task by its code segment, which does not say which calls it makes.
+/// The ABI of a task's code segment, which may differ from that of its calls.
 pub(crate) fn abi_by_segment(registers: &Regs) -> Abi {
     if registers.cs == USER32_CS { Abi::I386 } else { NATIVE }
 }
 
-/// Where a call that a task has begun has its first argument.
+/// The first argument of a call that a task has begun.
 pub(crate) fn first_argument(registers: &mut Regs, abi: Abi) -> &mut u64 {
     match abi {
         Abi::I386 => &mut registers.rbx,

@@ -1,4 +1,4 @@
-//! A sink that keeps all, and programs to record.
+//! A sink that keeps all reports, and programs to record.
 
 use super::super::{LaunchError, Options, Outcome, run};
 use crate::record::sink::{Begun, Registers, Shared, Signal, Sink};
@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 use vmatlas_recording::CallKind;
 
-/// What a sink was told.
+/// A report that a sink received.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Told {
     Begun(Begun),
@@ -20,11 +20,11 @@ pub(super) enum Told {
     Signalled { number: i32, code: i32, address: u64 },
 }
 
-/// Keeps all that it is told.
+/// Keeps all reports.
 #[derive(Debug, Default)]
 pub(super) struct Collect {
     pub(super) told: Vec<Told>,
-    /// After so many calls there is no more recording.
+    /// The number of calls after which the recording ends.
     pub(super) enough: Option<usize>,
     pub(super) ticks: usize,
 }
@@ -44,7 +44,7 @@ impl Sink for Collect {
     }
 
     fn cloned(&mut self, parent: u32, child: u32, shared: Shared, _: Registers) {
-        // It stands still, and its memory can be read.
+        // The task is stopped, so its memory is readable.
         std::fs::read(format!("/proc/{child}/maps")).unwrap();
         self.told.push(Told::Cloned { parent, child, shared });
     }
@@ -70,7 +70,7 @@ impl Sink for Collect {
 }
 
 impl Collect {
-    /// All calls that returned: who made them, what they were, what they gave.
+    /// All calls that returned: the call, the result, and whether its order is certain.
     pub(super) fn calls(&self) -> Vec<(Begun, i64, bool)> {
         let returned = |told: &Told| match *told {
             Told::Returned { call, result, in_order, .. } => Some((call, result, in_order)),
@@ -79,7 +79,7 @@ impl Collect {
         self.told.iter().filter_map(returned).collect()
     }
 
-    /// Who mapped so many pages, and what the call gave.
+    /// The tasks that mapped this many pages, with the results.
     pub(super) fn mapped(&self, pages: u64) -> Vec<(u32, i64)> {
         let calls = self.calls().into_iter();
         let mapped =
@@ -88,12 +88,12 @@ impl Collect {
     }
 }
 
-/// A program of testdata/programs, compiled once for each run of the tests.
+/// A program of testdata/programs, compiled once per test run.
 fn compiled(name: &str, flags: &[&str]) -> PathBuf {
     let directory = std::env::current_exe().unwrap().with_file_name("recorded-programs");
     std::fs::create_dir_all(&directory).unwrap();
     let path = directory.join(format!("{name}{}", flags.concat()));
-    // Another run of the tests may be executing the last one.
+    // Another test run may be executing the existing file.
     let new = path.with_extension(format!("new-{}", std::process::id()));
     let source = format!("{}/../../testdata/programs/{name}.c", env!("CARGO_MANIFEST_DIR"));
     let mut cc = Command::new("cc");
@@ -109,18 +109,18 @@ pub(super) fn program() -> &'static Path {
     PROGRAM.get_or_init(|| compiled("recorded", &[]))
 }
 
-/// The same without a dynamic loader.
+/// The same program, statically linked.
 pub(super) fn static_program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| compiled("recorded", &["-static"]))
 }
 
-/// What a test goes without.
+/// Reports a skipped test.
 pub(super) fn skipped(what: &str) {
     say(&format!("skipped: {what}"));
 }
 
-/// Says something to who runs the tests.
+/// Prints a message for the user of the tests.
 pub(super) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
@@ -129,7 +129,7 @@ pub(super) fn say(text: &str) {
 pub(super) struct Recorded {
     pub(super) outcome: Result<Outcome, LaunchError>,
     pub(super) sink: Collect,
-    /// What it wrote to its standard output.
+    /// Its standard output.
     pub(super) output: String,
 }
 

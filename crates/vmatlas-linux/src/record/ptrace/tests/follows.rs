@@ -139,7 +139,7 @@ fn killed_while_it_forks() {
         let made = sink.told.iter().filter(|told| matches!(told, Told::Cloned { .. })).count();
         let ended = sink.told.iter().filter(|told| matches!(told, Told::Exiting { .. })).count();
         assert_eq!(made + 1, ended);
-        // Of those that were made, all did what they were made for.
+        // Every task that was made completed its work.
         assert_eq!(sink.mapped(161).len(), made - 1);
     }
 }

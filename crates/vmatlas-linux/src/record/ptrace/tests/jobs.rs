@@ -1,4 +1,4 @@
-//! Job control, for which this program is run once more: it is stopped.
+//! Job control; these tests execute this program again, because it is stopped.
 
 use super::super::{Options, run};
 use super::collect::{Collect, program};
@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 const RECORDER: &str = "record::ptrace::tests::jobs::recorder";
 
-/// The variable that says which signal the program raises.
+/// The variable that names the signal for the program to raise.
 const SIGNAL: &str = "VMATLAS_TEST_SIGNAL";
 
-/// Not a test of its own.
+/// A helper process of the other tests.
 #[test]
 #[ignore = "run by another test"]
 fn recorder() {
@@ -32,7 +32,7 @@ fn the_recorder_stops_with_the_program() {
     let pid = Pid::from_child(&recorder);
     let (_, status) = waitpid(Some(pid), WaitOptions::UNTRACED).unwrap().unwrap();
     assert_eq!(status.stopping_signal(), Some(libc::SIGSTOP), "{status:?}");
-    // Only the recorder: it must continue the program.
+    // Continues only the recorder, which must continue the program.
     kill_process(pid, Signal::CONT).unwrap();
     assert!(recorder.wait().unwrap().success());
 }
@@ -55,7 +55,7 @@ fn the_program_dies_with_the_recorder() {
     };
     recorder.kill().unwrap();
     recorder.wait().unwrap();
-    // It is a zombie of whoever adopts it, if at all, as soon as it is dead.
+    // A dead process is a zombie of its adoptive parent, if it exists at all.
     let dead = || {
         let stat = std::fs::read_to_string(format!("/proc/{program}/stat"));
         stat.is_ok_and(|stat| stat.contains(") Z ")) || !exists(program)
@@ -70,7 +70,7 @@ fn exists(pid: u32) -> bool {
     std::path::Path::new(&format!("/proc/{pid}")).exists()
 }
 
-/// A process that another made and that has executed a program of its own.
+/// A child of `parent` that has executed another program.
 fn child_of(parent: u32) -> Option<u32> {
     for task in std::fs::read_dir(format!("/proc/{parent}/task")).ok()? {
         let children = std::fs::read_to_string(task.ok()?.path().join("children")).ok()?;

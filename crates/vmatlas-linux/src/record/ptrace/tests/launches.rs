@@ -1,4 +1,4 @@
-//! Starting a program, and that it notices nothing.
+//! Launches programs, and checks that they do not notice the recorder.
 
 use super::super::{LaunchError, Notice};
 use super::collect::{Collect, Told, program, record, record_with, skipped, static_program};
@@ -39,7 +39,7 @@ fn what_cannot_be_executed() {
     let refused = error(Command::new(&file));
     assert!(matches!(refused, LaunchError::NotExecutable { .. }), "{refused:?}");
     assert_eq!(refused.exit_code(), 126);
-    // A file of text is a script of the shell's, as execvp(3) has it.
+    // execvp(3) runs a text file as a shell script.
     std::fs::write(&file, "exit 3\n").unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
     assert_eq!(record_with(Command::new(&file), Collect::default()).status(), "exit status: 3");
@@ -58,7 +58,7 @@ fn the_program_sees_what_it_would_have_seen() {
     command.arg("state");
     let bare = String::from_utf8(command.output().unwrap().stdout).unwrap();
     let recorded = record(&["state"]).output;
-    // std gives a child without preparations an empty mask, as this thread has.
+    // std gives a child without pre_exec the mask of this thread, which is empty.
     assert_eq!(recorded, bare);
 }
 
@@ -100,7 +100,7 @@ fn filters_of_the_program() {
     assert!(matches!(notices[..], [Notice::ForeignFilter { .. }]), "{notices:?}");
 }
 
-/// Only root can become somebody who is nobody special.
+/// Only root can become an unprivileged user.
 #[test]
 fn without_privileges() {
     use std::os::unix::process::CommandExt as _;

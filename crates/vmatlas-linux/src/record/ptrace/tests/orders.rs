@@ -1,10 +1,10 @@
-//! That calls are told in the order in which the kernel did them.
+//! Checks that calls are reported in the kernel's order.
 
 use super::collect::{Collect, Told, record, skipped};
 use std::collections::BTreeMap;
 use vmatlas_recording::CallKind;
 
-/// How many mappings were made where another had not been unmapped yet, by what was told.
+/// The number of mappings reported in a range that was not yet reported as unmapped.
 fn inversions(sink: &Collect) -> usize {
     let mut mapped: BTreeMap<u64, u64> = BTreeMap::new();
     let mut wrong = 0;
@@ -47,14 +47,14 @@ fn of_threads_in_a_storm() {
     let calls = recorded.sink.calls();
     assert!(calls.len() > 40_000);
     let unordered = calls.iter().filter(|(.., in_order)| !in_order).count();
-    // A call runs beside another only where the machine stood still for 50 ms.
+    // Calls run concurrently only if the machine stood still for 50 ms.
     if unordered == 0 {
         assert_eq!(inversions(&recorded.sink), 0);
     } else {
         assert!(unordered < 100, "{unordered}");
         assert!(inversions(&recorded.sink) <= unordered);
     }
-    // What begins returns before the next begins.
+    // A call returns before the next begins.
     let mut open = None;
     for told in &recorded.sink.told {
         match told {

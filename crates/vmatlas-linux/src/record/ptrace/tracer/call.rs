@@ -1,4 +1,4 @@
-//! A task enters a call, and leaves it.
+//! Handles the entry and exit of calls.
 
 use super::super::made;
 use super::super::notice::Notice;
@@ -25,7 +25,7 @@ impl<S: Sink> Tracer<'_, S> {
             return go_on(tid, Resume::Continue(0));
         }
         let Ok(registers) = ptrace::registers(tid) else { return };
-        // Where a filter of the program's asks a tracer as well, the data are its.
+        // If the program's own filter also returns to a tracer, the data is that filter's.
         let abi = ours.map(|(abi, _)| abi).or_else(|| {
             Some(arch::abi_of(ptrace::audit_arch(tid).ok()?, registers.orig_rax & 0xffff_ffff))
         });
@@ -61,7 +61,7 @@ impl<S: Sink> Tracer<'_, S> {
         }
     }
 
-    /// Calls that stop for other reasons than that they change an address space.
+    /// Handles calls that are stopped for other reasons than changing an address space.
     fn watched(&mut self, tid: u32, abi: Abi, meaning: Meaning, args: &[u64; 6], at: &Regs) {
         const FILTER: u64 = SECCOMP_SET_MODE_FILTER as u64;
         // The modes of prctl(2) are one more than those of seccomp(2).
@@ -75,8 +75,8 @@ impl<S: Sink> Tracer<'_, S> {
                 if args[0] & CLONE_UNTRACED == 0 {
                     return;
                 }
-                // It would have the filter but no tracer. The register keeps the change, which
-                // nobody looks at.
+                // The task would have the filter without a tracer. The changed register remains,
+                // and no code reads it.
                 let mut with = *at;
                 *arch::first_argument(&mut with, abi) &= !CLONE_UNTRACED;
                 let _ = ptrace::set_registers(tid, &with);
@@ -91,11 +91,11 @@ impl<S: Sink> Tracer<'_, S> {
         }
     }
 
-    /// A task that stands where it enters a call is let into it.
+    /// Lets a stopped task enter its call.
     pub(super) fn begin(&mut self, tid: u32) {
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         if task.copies {
-            // Seldom it fails, and then it has no other stop than its end.
+            // If this fails, which is rare, the task's next stop is its end.
             return go_on(tid, Resume::UntilCall);
         }
         let Some(call) = task.call.as_mut() else { return };
@@ -106,19 +106,20 @@ impl<S: Sink> Tracer<'_, S> {
             if let Some(task) = self.tasks.get_mut(&tid) {
                 task.call = None;
             }
-            // Nobody else can be held.
+            // No other task can be held.
             self.order.leave(space, tid);
             return go_on(tid, Resume::Continue(0));
         }
         go_on(tid, Resume::UntilCall);
     }
 
-    /// Whether only one task has an address space.
+    /// Whether only one task uses an address space.
     fn is_alone(&self, space: SpaceId) -> bool {
         self.tasks.values().filter(|task| task.space == space).nth(1).is_none()
     }
 
-    /// A task has its copy, or will not get one: others may change the address space again.
+    /// Records that a task has its copy or will not get one, so that others may change the address
+    /// space again.
     pub(super) fn copied(&mut self, tid: u32) {
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         if std::mem::take(&mut task.copies)

@@ -1,4 +1,4 @@
-//! Stacks of real programs, compared with what the programs themselves noted.
+//! Compares stacks of real programs with the return addresses that the programs noted.
 
 use super::target::{Target, compile, map, modules, rows, show, walk, walk_with};
 use crate::record::unwind::{Frame, How, Images, ReadMemory, StackCopy, TaskMemory, Unwinder};
@@ -80,7 +80,7 @@ fn neither_tables_nor_frame_pointers() {
     let target = Target::start(Command::new(&program).arg("plain"));
     let modules = modules(target.pid(), &mut Images::default());
     let (frames, _) = target.walk(&modules);
-    // Some are too large to look over. All found before are right, but for those left over.
+    // Some frames are too large for the scan. All frames found before are right, except leftovers.
     let scanned = frames.iter().filter(|frame| frame.how == How::Scanned);
     let right = scanned.filter(|frame| target.notes.contains(&(frame.pc + 1, false))).count();
     assert!(right >= 3, "{:x?}\n{}", target.notes, show(&frames));
@@ -139,7 +139,7 @@ fn libraries_that_are_opened_and_closed() {
     }
     let (again, end) = target.walk(&modules);
     target.check(&again, end);
-    // It was opened elsewhere, so the map of before leads nowhere, and the places are the same.
+    // The library was loaded elsewhere: the old map does not find it, but the places are the same.
     let (stale, _) = target.walk(&copy);
     assert!(stale.len() < again.len());
     let places = |frames: &[Frame]| -> Vec<_> { frames.iter().map(|frame| frame.place).collect() };

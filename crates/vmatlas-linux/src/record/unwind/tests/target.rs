@@ -1,4 +1,4 @@
-//! Programs that note where their functions return to, and walks of their stacks.
+//! Programs that note their return addresses, and walks of their stacks.
 
 use crate::elf::code_file;
 use crate::record::sink::Registers;
@@ -19,18 +19,18 @@ pub(super) fn compile(dir: &TempDir, name: &str, flags: &[&str]) -> PathBuf {
     let path = dir.path().join(name);
     let mut cc = Command::new("cc");
     cc.args(["-Wall", "-pthread", source, "-o"]).arg(&path).args(flags);
-    // The linker warns of dlopen in static programs.
+    // The linker warns about dlopen in static programs.
     cc.stderr(Stdio::null());
     assert!(cc.status().expect("needs a C compiler").success(), "{flags:?}");
     path
 }
 
-/// A process that is killed when this is dropped.
+/// A process that is killed on drop.
 pub(super) struct Target {
     child: Child,
     pub(super) input: ChildStdin,
     output: BufReader<ChildStdout>,
-    /// What it noted, innermost first: an address, and whether it was interrupted there.
+    /// The noted frames, innermost first: an address, and whether it was interrupted there.
     pub(super) notes: Vec<(u64, bool)>,
     pub(super) tid: u32,
 }
@@ -58,7 +58,7 @@ impl Target {
             let address = u64::from_str_radix(value, 16).unwrap();
             self.notes.push((address, what == "interrupted"));
         }
-        // It is about to wait.
+        // The thread is about to wait.
         let wchan = format!("/proc/{0}/task/{1}/syscall", self.pid(), self.tid);
         for _ in 0..5000 {
             let syscall = std::fs::read_to_string(&wchan).unwrap_or_default();
@@ -70,7 +70,7 @@ impl Target {
         panic!("it does not wait: {}", std::fs::read_to_string(&wchan).unwrap());
     }
 
-    /// Lets it run to where it waits next.
+    /// Lets it run to its next wait.
     pub(super) fn go_on(&mut self) {
         self.input.write_all(b"\n").unwrap();
         self.read_notes();
@@ -80,18 +80,18 @@ impl Target {
         self.child.id()
     }
 
-    /// The walk of its stack, and what it should be compared with.
+    /// Walks its stack.
     pub(super) fn walk(&self, modules: &Modules) -> (Vec<Frame>, End) {
         walk(self.tid, modules)
     }
 
-    /// Fails unless the walk has every frame that was noted, up to the root.
+    /// Fails unless the walk has every noted frame and reached the root.
     pub(super) fn check(&self, frames: &[Frame], end: End) {
         assert_eq!(end, End::Root, "{}", show(frames));
         self.check_noted(frames);
     }
 
-    /// Fails unless the walk has every frame that was noted, one after the other.
+    /// Fails unless the walk has every noted frame, in order.
     pub(super) fn check_noted(&self, frames: &[Frame]) {
         assert!(self.notes.len() > 2, "{:x?}", self.notes);
         let expected: Vec<u64> =
@@ -125,7 +125,7 @@ pub(super) fn walk_with(
 ) -> (Vec<Frame>, End) {
     let mut frames = Vec::new();
     let end = unwinder.walk(modules, registers, TaskMemory::default().of(tid), &mut frames);
-    // Once more, now that the rules are kept.
+    // Walks again with cached rules.
     let mut again = Vec::new();
     let mut memory = TaskMemory::default();
     assert_eq!(unwinder.walk(modules, registers, memory.of(tid), &mut again), end);
@@ -134,7 +134,7 @@ pub(super) fn walk_with(
     (frames, end)
 }
 
-/// What maps shows now.
+/// The executable mappings in maps now.
 pub(super) fn modules(pid: u32, images: &mut Images) -> Modules {
     let mut modules = Modules::default();
     for row in rows(pid) {
