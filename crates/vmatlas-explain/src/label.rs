@@ -323,11 +323,11 @@ impl<'a> Labeller<'a> {
 
     /// The rows that overlap a range, up to the most rows that any image or stack has.
     fn rows_in(&self, range: AddressRange) -> Vec<Mapping<'a>> {
-        const MOST: usize = 4096;
+        const MAX: usize = 4096;
         let place = self.maps.find(range.start);
         let Some(first) = place.mapping.or(place.after) else { return Vec::new() };
         let rows = (first..self.maps.len()).map_while(|index| self.maps.get(index));
-        rows.take(MOST).take_while(|row| row.range.start < range.end).collect()
+        rows.take(MAX).take_while(|row| row.range.start < range.end).collect()
     }
 
     /// The row that ends at `start`.

@@ -27,11 +27,11 @@ use std::sync::Arc;
 use vmatlas_maps::AddressRange;
 
 /// More pieces of code than any runtime makes; further pieces are an error.
-const CODES_LIMIT: usize = 8 << 20;
+const MAX_CODES: usize = 8 << 20;
 /// Number of errors kept; one more entry reports that there are others.
-const ERRORS_LIMIT: usize = 100;
+const MAX_ERRORS: usize = 100;
 /// Longer names are truncated. Java names have some hundred bytes.
-const NAME_LIMIT: usize = 4096;
+const MAX_NAME: usize = 4096;
 
 /// The JIT-compiled code of a process and its names.
 #[derive(Clone, Debug, Default)]
@@ -200,7 +200,7 @@ impl JitMap {
     fn add(&mut self, size: u64, code: Code) -> Result<(), JitErrorKind> {
         let (start, end) = (code.start, code.start.checked_add(size));
         let end = end.filter(|_| size > 0).ok_or(JitErrorKind::Range)?;
-        if self.codes.len() == CODES_LIMIT {
+        if self.codes.len() == MAX_CODES {
             return Err(JitErrorKind::TooMany);
         }
         self.put(start, Piece { end, code: self.codes.len() });
@@ -236,7 +236,7 @@ impl JitMap {
 
 impl Code {
     fn new(start: u64, name: &[u8], lines: Vec<Line>) -> Code {
-        let name = String::from_utf8_lossy(&name[..name.len().min(NAME_LIMIT)]);
+        let name = String::from_utf8_lossy(&name[..name.len().min(MAX_NAME)]);
         Code { start, name: name.into(), lines: lines.into(), first_file: 0 }
     }
 }
@@ -248,8 +248,8 @@ struct Errors(Vec<JitError>);
 impl Errors {
     fn add(&mut self, kind: JitErrorKind, place: JitPlace) {
         match self.0.len() {
-            0..ERRORS_LIMIT => self.0.push(JitError { kind, place }),
-            ERRORS_LIMIT => self.0.push(JitError { kind: JitErrorKind::MoreErrors, place }),
+            0..MAX_ERRORS => self.0.push(JitError { kind, place }),
+            MAX_ERRORS => self.0.push(JitError { kind: JitErrorKind::MoreErrors, place }),
             _ => {}
         }
     }

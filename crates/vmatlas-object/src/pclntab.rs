@@ -10,9 +10,9 @@
 //! `runtime/symtab.go` and `debug/gosym/pclntab.go` of Go 1.16 to 1.24.
 
 /// Steps in one line table: a function of a million instructions has some hundred thousand.
-const STEPS_LIMIT: usize = 1 << 20;
+const MAX_STEPS: usize = 1 << 20;
 /// Bytes in a name; names of generic functions are long.
-const NAME_LIMIT: usize = 16 << 10;
+const MAX_NAME: usize = 16 << 10;
 
 /// An error in a `.gopclntab`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -203,7 +203,7 @@ impl Pclntab {
         }
         let mut at = self.lines.saturating_add(table);
         let (mut value, mut end) = (-1_i64, start);
-        for step in 0..STEPS_LIMIT {
+        for step in 0..MAX_STEPS {
             let difference = varint(bytes, &mut at)?;
             if difference == 0 && step > 0 {
                 break;
@@ -258,7 +258,7 @@ fn varint(bytes: &[u8], at: &mut u64) -> Result<u32, PclntabError> {
 
 fn text(bytes: &[u8], at: u64) -> Result<&[u8], PclntabError> {
     let rest = usize::try_from(at).ok().and_then(|at| bytes.get(at..)).ok_or(truncated(at))?;
-    let rest = &rest[..rest.len().min(NAME_LIMIT)];
+    let rest = &rest[..rest.len().min(MAX_NAME)];
     Ok(&rest[..rest.iter().position(|&byte| byte == 0).unwrap_or(rest.len())])
 }
 

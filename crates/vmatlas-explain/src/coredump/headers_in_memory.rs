@@ -7,7 +7,7 @@ use vmatlas_maps::AddressRange;
 use vmatlas_object::Memory as _;
 
 /// The most program headers of an image: a page has room for 72.
-const MOST: usize = 1024;
+const MAX: usize = 1024;
 
 /// A program header.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +60,7 @@ impl<S: ReadAt> CoreDump<S> {
         start: u64,
         count: usize,
     ) -> Option<Vec<ProgramHeader>> {
-        let (count, endian) = (count.min(MOST), self.endian());
+        let (count, endian) = (count.min(MAX), self.endian());
         let bytes = self.bytes(start, count.checked_mul(size_of::<Elf::ProgramHeader>())?)?;
         let (headers, _) = pod::slice_from_bytes::<Elf::ProgramHeader>(&bytes, count).ok()?;
         let header = |header: &Elf::ProgramHeader| ProgramHeader {

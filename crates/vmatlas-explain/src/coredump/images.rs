@@ -9,7 +9,7 @@ use vmatlas_maps::KernelVersion;
 use vmatlas_maps::{AddressRange, Mapping};
 
 /// The most files that are looked at.
-const MOST: usize = 1 << 16;
+const MAX: usize = 1 << 16;
 /// How many rows an image may have.
 const ROWS: usize = 64;
 /// The most bytes of notes of an image.
@@ -38,7 +38,7 @@ impl<S: ReadAt> CoreDump<S> {
         let first = |row: &Mapping<'_>| {
             row.offset == 0 && (row.name.first() == Some(&b'/') || row.name == b"[vdso]")
         };
-        self.maps.iter().filter(first).take(MOST).filter_map(|row| self.image(&row)).collect()
+        self.maps.iter().filter(first).take(MAX).filter_map(|row| self.image(&row)).collect()
     }
 
     /// The image of which a row is a part, if the core holds its headers.

@@ -10,7 +10,7 @@ use vmatlas_maps::uapi::auxvec::{AT_EXECFN, AT_PHDR, AT_PHNUM};
 use vmatlas_object::Memory as _;
 
 /// The most libraries that are looked at.
-const MOST: usize = 4096;
+const MAX: usize = 4096;
 /// The most rows that are named.
 const MAX_ROWS: usize = 1 << 16;
 /// The longest path (`PATH_MAX`).
@@ -63,7 +63,7 @@ impl<S: ReadAt> Found<'_, S> {
     /// Goes through the list: of each the bias, the name, the dynamic section, and the next.
     fn libraries(&mut self, first: u64) -> Option<()> {
         let (core, mut entry) = (self.core, first);
-        for _ in 0..MOST {
+        for _ in 0..MAX {
             let field =
                 |index: u64| core.word_at(entry.checked_add(index * core.layout.word as u64)?);
             let (bias, name, next) = (field(0)?, field(1)?, field(3)?);

@@ -17,7 +17,7 @@ const MAX_THREADS: usize = 1 << 17;
 const MAX_FILE_NOTE: u64 = 64 << 20;
 const MAX_OTHER_NOTE: u64 = 16 << 10;
 /// The most notes that are looked at.
-const MOST: u64 = 1 << 22;
+const MAX: u64 = 1 << 22;
 
 /// `NT_GDB_TDESC`: the registers that gdb's own cores have, described (include/elf/common.h of
 /// binutils).
@@ -49,7 +49,7 @@ pub(super) fn read<S: ReadAt + ?Sized>(
     for &(start, size) in places {
         let end = start.saturating_add(size);
         let mut at = start;
-        while at < end && count < MOST {
+        while at < end && count < MAX {
             let cut = |why: Option<ReadError>| match why {
                 Some(error) => {
                     format!("its notes cannot be read, at byte {at:#x} of {end:#x}: {error}")

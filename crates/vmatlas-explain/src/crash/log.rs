@@ -120,10 +120,10 @@ impl Found {
     /// Adds a line to what the source says of the cause.
     pub(super) fn say(&mut self, index: Index, text: &[u8]) {
         /// The most bytes of it.
-        const MOST: usize = 16 << 10;
+        const MAX: usize = 16 << 10;
         let Some(crash) = self.get(index) else { return };
         let message = crash.message.get_or_insert_default();
-        if message.len() < MOST {
+        if message.len() < MAX {
             if !message.is_empty() {
                 message.push('\n');
             }

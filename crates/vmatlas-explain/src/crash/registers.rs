@@ -4,7 +4,7 @@ use crate::crash::words::{hex, take_while};
 use crate::crash::{Crash, Machine};
 
 /// More than any architecture has for general use.
-const MOST: usize = 128;
+const MAX: usize = 128;
 
 /// Takes a line of registers into the crash and tells whether it was one.
 pub(super) fn take(crash: &mut Crash, line: &[u8]) -> bool {
@@ -16,8 +16,7 @@ pub(super) fn take(crash: &mut Crash, line: &[u8]) -> bool {
             rest = behind;
             continue;
         };
-        if crash.registers.len() < MOST && !crash.registers.iter().any(|(known, _)| *known == name)
-        {
+        if crash.registers.len() < MAX && !crash.registers.iter().any(|(known, _)| *known == name) {
             crash.registers.push((name, value));
         }
         any = true;

@@ -56,11 +56,11 @@ fn jemalloc(labeller: &mut Labeller<'_>) {
 /// memory. Only page starts count.
 fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
     /// jemalloc's metadata takes a hundredth of the memory described.
-    const MOST: u64 = 64 << 20;
+    const MAX: u64 = 64 << 20;
     let mut found = HashSet::new();
     let Some(memory) = labeller.memory else { return found };
     let word = labeller.word_size() as usize;
-    let mut left = MOST;
+    let mut left = MAX;
     let mut read = |range: AddressRange| {
         let size = range.size().min(left);
         left -= size;

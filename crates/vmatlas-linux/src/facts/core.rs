@@ -11,14 +11,14 @@ use vmatlas_maps::uapi::auxvec::AT_ENTRY;
 /// Time limit for opening all files.
 const LIMIT: Duration = Duration::from_secs(3);
 /// Maximum number of files opened, each in its own thread.
-const MOST: usize = 1024;
+const MAX: usize = 1024;
 
 /// The facts from the core, with the sections and symbols of current files that have the core's
 /// build ids. `deep` scans whole symbol tables.
 pub fn gather_core_facts<S: ReadAt>(core: &CoreDump<S>, deep: bool) -> Facts {
     let mut facts = core.facts();
     let entry = facts.auxv.get(AT_ENTRY);
-    let jobs = core.images().into_iter().take(MOST).filter_map(|image| {
+    let jobs = core.images().into_iter().take(MAX).filter_map(|image| {
         let row = core.maps().find(image.start).mapping.and_then(|index| core.maps().get(index))?;
         let path = row.file_name()?.path.into_owned();
         let id = image.build_id?;

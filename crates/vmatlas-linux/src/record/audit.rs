@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use vmatlas_maps::AddressRange;
 
 /// Maximum number of unexplained writes pending per thread.
-const MOST: usize = 1 << 16;
+const MAX: usize = 1 << 16;
 /// Maximum number of unexplained writes kept.
 const KEPT: usize = 64;
 
@@ -43,7 +43,7 @@ impl Audit {
     pub(super) fn wrote(&mut self, write: Unexplained) {
         self.writes += 1;
         let waiting = self.waiting.entry(write.tid).or_default();
-        if waiting.len() < MOST {
+        if waiting.len() < MAX {
             waiting.push(write);
         } else {
             self.unexplained += 1;

@@ -130,7 +130,7 @@ impl Server {
 
     /// Reads the log up to `end`.
     pub(super) fn log(&self, end: u64, log: &mut Vec<u8>) -> io::Result<()> {
-        let length = end.saturating_sub(shared::LOG_START).min(shared::LOG_LIMIT * 2);
+        let length = end.saturating_sub(shared::LOG_START).min(shared::MAX_LOG * 2);
         log.resize(length as usize, 0);
         self.memory.read_exact_at(log, shared::LOG_START)?;
         if length > LARGE_LOG {

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 /// Interval at which the program is polled for its end.
 const POLL: Duration = Duration::from_millis(5);
 /// Maximum output in bytes: a path and a line feed.
-const OUTPUT_LIMIT: u64 = 8192;
+const MAX_OUTPUT: u64 = 8192;
 
 /// The requested artifact.
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ pub(super) fn find(
     }
     let mut output = Vec::new();
     if let Some(stdout) = child.stdout.take() {
-        stdout.take(OUTPUT_LIMIT).read_to_end(&mut output).map_err(|error| error.to_string())?;
+        stdout.take(MAX_OUTPUT).read_to_end(&mut output).map_err(|error| error.to_string())?;
     }
     let path = PathBuf::from(OsStr::from_bytes(output.trim_ascii_end()));
     let file = crate::elf::open_regular(&path)

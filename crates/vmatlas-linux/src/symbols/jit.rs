@@ -17,7 +17,7 @@ use vmatlas_object::jit::{JitError, JitMap};
 
 /// Maximum file size in bytes. The whole file is read: Java writes some MiB, a jitdump includes the
 /// code.
-const SIZE_LIMIT: u64 = 1 << 30;
+const MAX_SIZE: u64 = 1 << 30;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// A problem with a perf map or jitdump.
@@ -184,12 +184,12 @@ fn read_checked(fd: &OwnedFd, user: u32) -> Result<Vec<u8>, JitNoteKind> {
     let open = || {
         let file = File::open(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
         let size = file.metadata()?.size();
-        if size > SIZE_LIMIT {
-            let text = format!("it has {size} bytes, more than the limit of {SIZE_LIMIT}");
+        if size > MAX_SIZE {
+            let text = format!("it has {size} bytes, more than the limit of {MAX_SIZE}");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
         }
         let mut bytes = Vec::new();
-        file.take(SIZE_LIMIT).read_to_end(&mut bytes)?;
+        file.take(MAX_SIZE).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     open().map_err(JitNoteKind::Io)

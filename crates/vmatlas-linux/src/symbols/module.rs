@@ -18,7 +18,7 @@ use vmatlas_recording::FileEntry;
 pub type OpenFile = dyn Fn(&Path) -> io::Result<File> + Send + Sync;
 
 /// Larger than any vDSO.
-const VDSO_LIMIT: u64 = 1 << 20;
+const MAX_VDSO: u64 = 1 << 20;
 
 /// A mapped file, as recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -360,6 +360,6 @@ fn own_vdso() -> io::Result<Vec<u8>> {
     let mut memory = File::open("/proc/self/mem")?;
     memory.seek(SeekFrom::Start(row.range.start))?;
     let mut bytes = Vec::new();
-    memory.take(row.range.size().min(VDSO_LIMIT)).read_to_end(&mut bytes)?;
+    memory.take(row.range.size().min(MAX_VDSO)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -14,7 +14,7 @@ use vmatlas_object::jit::JitMap;
 use vmatlas_object::symbols::{SymbolFrame, frames_at};
 
 /// Maximum number of notes per module: one note about damage is enough, not one per address.
-const NOTES_LIMIT: usize = 8;
+const MAX_NOTES: usize = 8;
 
 /// A module of a [`Symbolizer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -257,7 +257,7 @@ impl Symbolizer {
                     for note in notes {
                         let text = note.to_string();
                         let known = state.notes.iter().any(|note| note.to_string() == text);
-                        if !known && state.notes.len() < NOTES_LIMIT {
+                        if !known && state.notes.len() < MAX_NOTES {
                             state.notes.push(note);
                         }
                     }

@@ -185,19 +185,19 @@ fn memory_is_the_process_s() {
 /// The kernel counts mappings in the header; root may allow this many.
 #[test]
 fn of_more_mappings_than_65535() {
-    const MOST: &str = "/proc/sys/vm/max_map_count";
-    let was = fs::read_to_string(MOST).unwrap();
+    const MAX: &str = "/proc/sys/vm/max_map_count";
+    let was = fs::read_to_string(MAX).unwrap();
     struct Restore(String);
     impl Drop for Restore {
         fn drop(&mut self) {
-            let _ = fs::write(MOST, &self.0);
+            let _ = fs::write(MAX, &self.0);
         }
     }
     if was.trim().parse::<u32>().unwrap() < 80_000 {
         if !crate::child::root() {
             return;
         }
-        fs::write(MOST, "80000").unwrap();
+        fs::write(MAX, "80000").unwrap();
     }
     let restore = Restore(was);
     let dumped = Dumped::of(&program("core_child"), "70000");

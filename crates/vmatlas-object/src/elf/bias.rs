@@ -4,7 +4,7 @@ use super::{ElfFile, Segment, SegmentFlags, SegmentType};
 
 /// The cost grows with the squares of this and of [`ElfFile::MAX_SIBLINGS`]. A hostile process and
 /// file could have thousands of both.
-const LOADS_LIMIT: usize = 32;
+const MAX_LOADS: usize = 32;
 
 /// A row of maps that maps this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +103,7 @@ impl ElfFile {
 
     fn loads(&self) -> impl Iterator<Item = &Segment> {
         let loads = self.segments().iter().filter(|s| s.kind == SegmentType::LOAD && s.filesz > 0);
-        loads.take(LOADS_LIMIT)
+        loads.take(MAX_LOADS)
     }
 
     /// Whether mapping the segment maps the file byte at `offset`; a mapping covers whole pages.

@@ -7,11 +7,11 @@ use super::{ElfError, ElfFile, SectionType};
 
 const PLACE: &str = ".gnu_debugdata";
 /// Compressed size. The largest programs of a distribution have a few MiB.
-const COMPRESSED_LIMIT: u64 = 64 << 20;
+const MAX_COMPRESSED: u64 = 64 << 20;
 /// Uncompressed size. The largest programs have some tens of MiB.
-const SIZE_LIMIT: u64 = 512 << 20;
+const MAX_SIZE: u64 = 512 << 20;
 /// Size of the decoder's dictionary. `xz -9` needs 64 MiB.
-const DICTIONARY_LIMIT: usize = 64 << 20;
+const MAX_DICTIONARY: usize = 64 << 20;
 
 impl ElfFile {
     /// The embedded file, read once.
@@ -22,7 +22,7 @@ impl ElfFile {
             else {
                 return Ok(None);
             };
-            let bytes = self.input.read(PLACE, section.offset, section.size, COMPRESSED_LIMIT)?;
+            let bytes = self.input.read(PLACE, section.offset, section.size, MAX_COMPRESSED)?;
             let inner = ElfFile::from_bytes(decompress(&bytes)?)?
                 .ok_or_else(|| ElfError::malformed(PLACE, "there is no ELF file in it"))?;
             Ok(Some(Box::new(inner)))
@@ -31,7 +31,7 @@ impl ElfFile {
 }
 
 fn decompress(mut input: &[u8]) -> Result<Vec<u8>, ElfError> {
-    let mut decoder = XzDecoder::in_heap_with_alloc_dict_size(1 << 20, DICTIONARY_LIMIT);
+    let mut decoder = XzDecoder::in_heap_with_alloc_dict_size(1 << 20, MAX_DICTIONARY);
     let mut output = Vec::new();
     let mut block = vec![0; 256 << 10];
     loop {
@@ -40,9 +40,9 @@ fn decompress(mut input: &[u8]) -> Result<Vec<u8>, ElfError> {
             .map_err(|error| ElfError::malformed(PLACE, error.to_string()))?;
         input = &input[result.input_consumed()..];
         output.extend_from_slice(&block[..result.output_produced()]);
-        if output.len() as u64 > SIZE_LIMIT {
+        if output.len() as u64 > MAX_SIZE {
             let size = output.len() as u64;
-            return Err(ElfError::TooLarge { place: PLACE.into(), size, limit: SIZE_LIMIT });
+            return Err(ElfError::TooLarge { place: PLACE.into(), size, limit: MAX_SIZE });
         }
         if let XzNextBlockResult::EndOfStream(..) = result {
             return Ok(output);

@@ -11,7 +11,7 @@ pub(super) type OpenDebugFile = dyn Fn(&[u8]) -> Result<Source, std::io::Error> 
 /// The directory in which distributions install debug files.
 const DEBUG_DIR: &str = "/usr/lib/debug";
 /// Larger debug files are not checksummed, because that would take seconds.
-const CHECKSUM_LIMIT: u64 = 4 << 30;
+const MAX_CHECKSUM: u64 = 4 << 30;
 
 pub(super) struct DebugFile {
     pub(super) path: Vec<u8>,
@@ -74,7 +74,7 @@ impl ElfFile {
             .filter_map(|dir| self.open_debug_file(path::join(dir, &link.name)))
             .find(|debug| {
                 let input = &debug.elf.input;
-                input.size() <= CHECKSUM_LIMIT && input.crc32().is_ok_and(|crc| crc == link.crc32)
+                input.size() <= MAX_CHECKSUM && input.crc32().is_ok_and(|crc| crc == link.crc32)
             })
     }
 

@@ -3,9 +3,9 @@
 use std::fmt::{self, Write};
 
 /// Longer names are not demangled.
-const NAME_LIMIT: usize = 32 << 10;
+const MAX_NAME: usize = 32 << 10;
 /// A few hundred mangled bytes can expand to any number of demangled ones.
-const OUTPUT_LIMIT: usize = 64 << 10;
+const MAX_OUTPUT: usize = 64 << 10;
 
 /// Demangles a symbol name of Rust (legacy and v0 mangling) or C++ (Itanium ABI); other names are
 /// returned unchanged. A version suffix (`@GLIBCXX_3.4`) stays. Invalid UTF-8 is replaced. A name
@@ -27,7 +27,7 @@ pub fn demangle(name: &[u8]) -> String {
 }
 
 fn rust(symbol: &[u8]) -> Option<String> {
-    if symbol.len() > NAME_LIMIT {
+    if symbol.len() > MAX_NAME {
         return None;
     }
     let symbol = rustc_demangle::try_demangle(str::from_utf8(symbol).ok()?).ok()?;
@@ -37,8 +37,7 @@ fn rust(symbol: &[u8]) -> Option<String> {
 }
 
 fn cpp(symbol: &[u8]) -> Option<String> {
-    if symbol.len() > NAME_LIMIT || !(symbol.starts_with(b"_Z") || symbol.starts_with(b"_GLOBAL_"))
-    {
+    if symbol.len() > MAX_NAME || !(symbol.starts_with(b"_Z") || symbol.starts_with(b"_GLOBAL_")) {
         return None;
     }
     let symbol = cpp_demangle::Symbol::new(symbol).ok()?;
@@ -70,7 +69,7 @@ struct Bounded {
 
 impl fmt::Write for Bounded {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        if self.text.len() + s.len() > OUTPUT_LIMIT {
+        if self.text.len() + s.len() > MAX_OUTPUT {
             return Err(fmt::Error);
         }
         self.text.push_str(s);

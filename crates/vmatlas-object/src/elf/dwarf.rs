@@ -13,9 +13,9 @@ use super::{
 };
 
 /// All sections together, uncompressed, including split DWARF.
-const DWARF_LIMIT: u64 = 1 << 30;
+const MAX_DWARF: u64 = 1 << 30;
 /// No compiler nests inlined functions this deep.
-const FRAMES_LIMIT: usize = 1000;
+const MAX_FRAMES: usize = 1000;
 
 /// A place in source text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl ElfFile {
             let name = frame.function.map(|function| function.name.to_vec());
             let source = frame.location.and_then(source_location);
             found.push(CodeFrame { name, vaddr: None, source });
-            if found.len() == FRAMES_LIMIT {
+            if found.len() == MAX_FRAMES {
                 break;
             }
         }
@@ -124,7 +124,7 @@ impl ElfFile {
     /// Bytes of DWARF in memory.
     pub(super) fn dwarf_size(&self) -> u64 {
         match self.dwarf.get() {
-            Some(Ok(Some(dwarf))) => DWARF_LIMIT - dwarf.left.get(),
+            Some(Ok(Some(dwarf))) => MAX_DWARF - dwarf.left.get(),
             _ => 0,
         }
     }
@@ -144,9 +144,9 @@ pub(super) struct Dwarf {
 impl Dwarf {
     /// Loads the DWARF of `elf`, which is `main` or its debug file.
     fn load(elf: &ElfFile, main: &ElfFile) -> Result<Option<Self>, ElfError> {
-        let left = Cell::new(DWARF_LIMIT);
+        let left = Cell::new(MAX_DWARF);
         let mut dwarf = sections(elf, &left)?;
-        if left.get() == DWARF_LIMIT {
+        if left.get() == MAX_DWARF {
             return Ok(None);
         }
         if let Some(alternate) = main.alternate_of(elf) {

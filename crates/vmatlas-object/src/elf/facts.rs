@@ -12,12 +12,12 @@ use super::{
 };
 
 /// A note section has a few hundred bytes.
-const NOTES_LIMIT: u64 = 1 << 20;
+const MAX_NOTES: u64 = 1 << 20;
 /// A program has two or three note sections.
-const NOTE_SECTIONS_LIMIT: usize = 64;
-const DYNAMIC_LIMIT: u64 = 1 << 20;
+const MAX_NOTE_SECTIONS: usize = 64;
+const MAX_DYNAMIC: u64 = 1 << 20;
 /// An id is 20 bytes (SHA-1), or what `--build-id=0x…` gives.
-const BUILD_ID_LIMIT: usize = 64;
+const MAX_BUILD_ID: usize = 64;
 
 #[derive(Debug, Default)]
 pub(super) struct Dynamic {
@@ -36,7 +36,7 @@ pub(super) fn dynamic(input: &Input, header: &Header) -> Result<Dynamic, ElfErro
     let Some(segment) = header.segments.iter().find(|s| s.kind == SegmentType::DYNAMIC) else {
         return Ok(Dynamic::default());
     };
-    let bytes = input.read("PT_DYNAMIC segment", segment.offset, segment.filesz, DYNAMIC_LIMIT)?;
+    let bytes = input.read("PT_DYNAMIC segment", segment.offset, segment.filesz, MAX_DYNAMIC)?;
     let entries = match header.class {
         Class::Elf32 => entries::<Elf32>(&bytes, header),
         Class::Elf64 => entries::<Elf64>(&bytes, header),
@@ -80,8 +80,8 @@ pub(super) fn build_id(input: &Input, header: &Header) -> Option<Vec<u8>> {
     let sections = header.sections.iter().filter(|s| s.kind == SectionType::NOTE);
     let segments = segments.map(|s: &Segment| (s.offset, s.filesz, s.align));
     let sections = sections.map(|s: &Section| (s.offset, s.size, s.align));
-    segments.chain(sections).take(NOTE_SECTIONS_LIMIT).find_map(|(offset, size, align)| {
-        let bytes = input.read("note section", offset, size, NOTES_LIMIT).ok()?;
+    segments.chain(sections).take(MAX_NOTE_SECTIONS).find_map(|(offset, size, align)| {
+        let bytes = input.read("note section", offset, size, MAX_NOTES).ok()?;
         match header.class {
             Class::Elf32 => build_id_note::<Elf32>(&bytes, align.try_into().ok()?, header),
             Class::Elf64 => build_id_note::<Elf64>(&bytes, align, header),
@@ -100,7 +100,7 @@ fn build_id_note<Elf: FileHeader<Endian = object::Endianness>>(
         .find(|note| {
             note.name() == elf::ELF_NOTE_GNU
                 && note.n_type(header.endian) == elf::NT_GNU_BUILD_ID
-                && (1..=BUILD_ID_LIMIT).contains(&note.desc().len())
+                && (1..=MAX_BUILD_ID).contains(&note.desc().len())
         })
         .map(|note| note.desc().to_vec())
 }

@@ -12,14 +12,14 @@ use gimli::{DebugInfoOffset, Reader as _, Section as _, UnitRef, constants};
 use super::{ElfError, dwarf_sections::Reader};
 
 /// Address ranges of all units and of all visited functions. A C++ browser has some ten million.
-const RANGES_LIMIT: usize = 32 << 20;
+const MAX_RANGES: usize = 32 << 20;
 /// Address ranges of one unit. A unit seldom exceeds 100 MiB.
-const UNIT_RANGES_LIMIT: usize = 8 << 20;
+const MAX_UNIT_RANGES: usize = 8 << 20;
 /// Time for all units. Units can share the data they refer to, so the size of the sections does not
 /// bound the time.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// Depth of nested inlined functions. Compilers reach some tens.
-const DEPTH_LIMIT: usize = 256;
+const MAX_DEPTH: usize = 256;
 /// How often, on average, the bytes of `.debug_line` may be read.
 const LINES_FACTOR: u64 = 4;
 
@@ -48,7 +48,7 @@ impl Guard {
         let mut found = Vec::new();
         let mut units = dwarf.units();
         while let Some(header) = units.next().map_err(damaged)? {
-            if started.elapsed() > TIME_LIMIT || found.len() > RANGES_LIMIT {
+            if started.elapsed() > TIME_LIMIT || found.len() > MAX_RANGES {
                 return Err(ElfError::malformed(
                     ".debug_info",
                     "it takes more than 10 seconds or has more than 33554432 ranges",
@@ -59,7 +59,7 @@ impl Guard {
             let _ = dwarf.unit(header).and_then(|parsed| {
                 let mut ranges = dwarf.unit_ranges(&parsed)?;
                 while let Some(range) = ranges.next()?
-                    && found.len() <= RANGES_LIMIT
+                    && found.len() <= MAX_RANGES
                 {
                     if range.begin < range.end {
                         found.push(UnitRange {
@@ -83,7 +83,7 @@ impl Guard {
         Ok(Guard {
             ranges: found,
             checked: RefCell::default(),
-            ranges_left: Cell::new(RANGES_LIMIT),
+            ranges_left: Cell::new(MAX_RANGES),
             lines_left: Cell::new(lines.saturating_mul(LINES_FACTOR)),
         })
     }
@@ -116,7 +116,7 @@ impl Guard {
 
     /// Checks that the functions of a unit are within the bounds for depth and ranges.
     pub(super) fn functions(&self, unit: UnitRef<'_, Reader>) -> Result<(), ElfError> {
-        let limit = self.ranges_left.get().min(UNIT_RANGES_LIMIT);
+        let limit = self.ranges_left.get().min(MAX_UNIT_RANGES);
         let mut ranges = 0;
         // Depths of the inlined functions that enclose the entry.
         let mut inlined: Vec<isize> = Vec::new();
@@ -130,7 +130,7 @@ impl Guard {
                         inlined.pop();
                     }
                     inlined.push(depth);
-                    if inlined.len() > DEPTH_LIMIT {
+                    if inlined.len() > MAX_DEPTH {
                         return Ok(());
                     }
                 }
@@ -158,7 +158,7 @@ impl Guard {
             Ok(())
         };
         let walked = walk();
-        if inlined.len() > DEPTH_LIMIT {
+        if inlined.len() > MAX_DEPTH {
             return Err(ElfError::malformed(".debug_info", "its functions nest too deep"));
         }
         if ranges > limit {

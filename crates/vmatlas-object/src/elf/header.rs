@@ -14,12 +14,12 @@ pub(super) type Elf32 = elf::FileHeader32<Endianness>;
 pub(super) type Elf64 = elf::FileHeader64<Endianness>;
 
 /// The kernel refuses a program with more (`load_elf_phdrs` in fs/binfmt_elf.c).
-const SEGMENTS_LIMIT: u64 = 65536;
+const MAX_SEGMENTS: u64 = 65536;
 /// 131072 headers of 64 bytes. A program has some 40; one compiled with a section per function has
 /// a few thousand.
-const SECTIONS_LIMIT: u64 = 8 << 20;
-const SECTION_NAMES_LIMIT: u64 = 16 << 20;
-const SECTION_NAME_LIMIT: usize = 255;
+const MAX_SECTIONS: u64 = 8 << 20;
+const MAX_SECTION_NAMES: u64 = 16 << 20;
+const MAX_SECTION_NAME: usize = 255;
 
 /// 32-bit or 64-bit: `EI_CLASS`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +92,7 @@ fn segments<Elf: FileHeader<Endian = Endianness>>(
         return Err(ElfError::malformed(PLACE, "e_phentsize is not the size of a program header"));
     }
     // PN_XNUM (more than 65534 headers, in core dumps) exceeds the limit as well.
-    let bytes = input.read(PLACE, offset, u64::from(count) * entry_size as u64, SEGMENTS_LIMIT)?;
+    let bytes = input.read(PLACE, offset, u64::from(count) * entry_size as u64, MAX_SEGMENTS)?;
     let segment = |(index, p): (usize, &Elf::ProgramHeader)| Segment {
         index,
         kind: SegmentType(p.p_type(endian).0),
@@ -121,13 +121,13 @@ fn sections<Elf: FileHeader<Endian = Endianness>>(
         return Err(ElfError::malformed(PLACE, "e_shentsize is not the size of a section header"));
     }
     // The null section holds the numbers that do not fit into the ELF header.
-    let bytes = input.read(PLACE, offset, entry_size, SECTIONS_LIMIT)?;
+    let bytes = input.read(PLACE, offset, entry_size, MAX_SECTIONS)?;
     let null = &table::<Elf::SectionHeader>(&bytes)[0];
     let count = match header.e_shnum(endian) {
         0 => null.sh_size(endian).into(),
         count => count.into(),
     };
-    let bytes = input.read(PLACE, offset, count.saturating_mul(entry_size), SECTIONS_LIMIT)?;
+    let bytes = input.read(PLACE, offset, count.saturating_mul(entry_size), MAX_SECTIONS)?;
     let names_index = match header.e_shstrndx(endian) {
         elf::SHN_XINDEX => null.sh_link(endian),
         index => index.0.into(),
@@ -136,13 +136,13 @@ fn sections<Elf: FileHeader<Endian = Endianness>>(
     let names = match headers.get(names_index as usize) {
         Some(s) if names_index != 0 => {
             let (offset, size) = (s.sh_offset(endian).into(), s.sh_size(endian).into());
-            input.read("section name table", offset, size, SECTION_NAMES_LIMIT)?
+            input.read("section name table", offset, size, MAX_SECTION_NAMES)?
         }
         _ => Vec::new(),
     };
     let section = |(index, s): (usize, &Elf::SectionHeader)| {
         let name = names.get(s.sh_name(endian) as usize..).unwrap_or_default();
-        let name = until_nul(&name[..name.len().min(SECTION_NAME_LIMIT)]);
+        let name = until_nul(&name[..name.len().min(MAX_SECTION_NAME)]);
         Section {
             index,
             name: String::from_utf8_lossy(name).into_owned(),

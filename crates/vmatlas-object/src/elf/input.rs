@@ -8,7 +8,7 @@ use super::ElfError;
 use crate::{ReadAt, Source};
 
 /// Longest string that is read if the file gives no length (`PATH_MAX`).
-const STRING_LIMIT: u64 = 4096;
+const MAX_STRING: u64 = 4096;
 
 /// The bytes of a file, and its size at the time it was opened.
 pub(super) struct Input {
@@ -54,8 +54,8 @@ impl Input {
 
     /// Reads the bytes at `offset` up to a NUL or a limit.
     pub(super) fn string(&self, place: &'static str, offset: u64) -> Result<Vec<u8>, ElfError> {
-        let size = self.size.saturating_sub(offset).clamp(1, STRING_LIMIT);
-        let mut bytes = self.read(place, offset, size, STRING_LIMIT)?;
+        let size = self.size.saturating_sub(offset).clamp(1, MAX_STRING);
+        let mut bytes = self.read(place, offset, size, MAX_STRING)?;
         bytes.truncate(until_nul(&bytes).len());
         Ok(bytes)
     }

@@ -11,9 +11,9 @@ use super::{
 };
 
 /// The hash table of 100,000 symbols takes 1 MiB.
-const HASH_LIMIT: u64 = 16 << 20;
+const MAX_HASH: u64 = 16 << 20;
 /// Few symbols share a bucket, but the file is not trusted.
-const CHAIN_LIMIT: usize = 4096;
+const MAX_CHAIN: usize = 4096;
 
 impl ElfFile {
     /// The vaddrs of those of `names` that the file defines, in the order of `names`. Dynamic
@@ -108,7 +108,7 @@ struct GnuHash {
 impl GnuHash {
     fn of(file: &ElfFile) -> Option<GnuHash> {
         let section = file.section_of(SectionType::GNU_HASH)?;
-        let bytes = file.input.read(".gnu.hash", section.offset, section.size, HASH_LIMIT).ok()?;
+        let bytes = file.input.read(".gnu.hash", section.offset, section.size, MAX_HASH).ok()?;
         let big = file.is_big_endian();
         let word = |bytes: &[u8; 4]| {
             if big { u32::from_be_bytes(*bytes) } else { u32::from_le_bytes(*bytes) }
@@ -130,7 +130,7 @@ impl GnuHash {
         let chains = self.buckets.checked_add(self.bucket_count as usize)?;
         let start = *self.words.get(self.buckets.checked_add(bucket)?)?;
         let start = start.checked_sub(self.first)? as usize;
-        for at in (start..).take(CHAIN_LIMIT) {
+        for at in (start..).take(MAX_CHAIN) {
             let chained = *self.words.get(chains.checked_add(at)?)?;
             if chained | 1 == hash | 1 {
                 let number = u64::from(self.first).checked_add(at as u64)?;

@@ -14,9 +14,9 @@ use super::{
 };
 
 /// Chromium with all its symbols has some 60 MiB.
-const SYMBOLS_LIMIT: u64 = 256 << 20;
+const MAX_SYMBOLS: u64 = 256 << 20;
 /// Chromium has 300 MiB of symbol names.
-const NAMES_LIMIT: u64 = 1 << 30;
+const MAX_NAMES: u64 = 1 << 30;
 
 /// The symbol that contains an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,11 +136,11 @@ impl ElfFile {
             return Ok(None);
         };
         let place = |s: &Section| format!("section {} ({})", s.index, s.name);
-        let bytes = self.input.read(place(symbols), symbols.offset, symbols.size, SYMBOLS_LIMIT)?;
+        let bytes = self.input.read(place(symbols), symbols.offset, symbols.size, MAX_SYMBOLS)?;
         let Some(names) = self.sections().get(symbols.link as usize) else {
             return Err(ElfError::malformed(place(symbols), "sh_link is no section"));
         };
-        let names = self.input.read(place(names), names.offset, names.size, NAMES_LIMIT)?;
+        let names = self.input.read(place(names), names.offset, names.size, MAX_NAMES)?;
         Ok(Some(match self.header.class {
             Class::Elf32 => SymbolTable::new::<Elf32>(&bytes, names, self),
             Class::Elf64 => SymbolTable::new::<Elf64>(&bytes, names, self),

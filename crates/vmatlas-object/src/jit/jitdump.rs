@@ -11,7 +11,7 @@ const CODE_MOVE: u32 = 1;
 const CODE_DEBUG_INFO: u32 = 2;
 const CODE_CLOSE: u32 = 3;
 /// Lines of all code together, 16 bytes each.
-const LINES_LIMIT: usize = 32 << 20;
+const MAX_LINES: usize = 32 << 20;
 
 /// The bytes left to read, in the byte order of the machine that wrote them.
 #[derive(Clone, Copy)]
@@ -65,7 +65,7 @@ impl JitMap {
     /// An invalid record is skipped and reported as an error, as is a truncated last record.
     pub fn parse_jitdump(bytes: &[u8], until: Option<u64>) -> (JitMap, Vec<JitError>) {
         let mut errors = Errors::default();
-        let mut reader = Reader { lines_left: LINES_LIMIT, ..Reader::default() };
+        let mut reader = Reader { lines_left: MAX_LINES, ..Reader::default() };
         if let Err((kind, at)) = reader.read(bytes, until, &mut errors) {
             errors.add(kind, JitPlace::Byte(at));
         }
@@ -176,7 +176,7 @@ impl Reader {
     }
 
     fn file(&mut self, name: &[u8]) -> u32 {
-        let name = String::from_utf8_lossy(&name[..name.len().min(super::NAME_LIMIT)]);
+        let name = String::from_utf8_lossy(&name[..name.len().min(super::MAX_NAME)]);
         if let Some(&file) = self.files.get(&*name) {
             return file;
         }

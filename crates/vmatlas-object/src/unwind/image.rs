@@ -8,9 +8,9 @@ use gimli::BaseAddresses;
 use std::ops::Range;
 
 /// Larger tables are not read. The largest browsers have 60 MB.
-const TABLE_LIMIT: u64 = 256 << 20;
+const MAX_TABLE: u64 = 256 << 20;
 /// More executable segments than any linker makes.
-const SEGMENTS_LIMIT: usize = 64;
+const MAX_SEGMENTS: usize = 64;
 /// `PT_GNU_EH_FRAME`.
 const EH_FRAME_SEGMENT: SegmentType = SegmentType(0x6474_e550);
 /// Bytes after the entry point that count as the first function: `_start` has a few instructions,
@@ -45,7 +45,7 @@ impl Image {
         let code: Vec<Code> = loads(&elf)
             .filter(|load| load.flags.contains(SegmentFlags::EXECUTE))
             .map(|load| Code { file: load.file_range(), vaddr: load.vaddr })
-            .take(SEGMENTS_LIMIT)
+            .take(MAX_SEGMENTS)
             .collect();
         if code.is_empty() {
             return None;
@@ -120,16 +120,16 @@ fn section<'a>(elf: &'a ElfFile, name: &str) -> Option<&'a Section> {
 fn eh_frame(elf: &ElfFile, bases: &BaseAddresses) -> Option<Table> {
     let by_segment = || {
         let segment = elf.segments().iter().find(|s| s.kind == EH_FRAME_SEGMENT)?;
-        let bytes = elf.bytes(segment.offset, segment.filesz, TABLE_LIMIT).ok()?;
+        let bytes = elf.bytes(segment.offset, segment.filesz, MAX_TABLE).ok()?;
         let header = Header::parse(&bytes, segment.vaddr)?;
         let range = eh_frame_at(elf, header.frames)?;
-        let frames = elf.bytes(range.start, range.end - range.start, TABLE_LIMIT).ok()?;
+        let frames = elf.bytes(range.start, range.end - range.start, MAX_TABLE).ok()?;
         let bases = bases.clone().set_eh_frame_hdr(segment.vaddr);
         Table::eh_frame(frames, header.frames, Some((header, bytes)), bases)
     };
     let by_section = || {
         let section = section(elf, ".eh_frame")?;
-        let frames = elf.bytes(section.offset, section.size, TABLE_LIMIT).ok()?;
+        let frames = elf.bytes(section.offset, section.size, MAX_TABLE).ok()?;
         Table::eh_frame(frames, section.addr, None, bases.clone())
     };
     by_segment().or_else(by_section)
@@ -144,7 +144,7 @@ fn eh_frame_at(elf: &ElfFile, vaddr: u64) -> Option<Range<u64>> {
     let start = load.offset.checked_add(vaddr - load.vaddr)?;
     let section = elf.sections().iter().find(|s| s.is_mapped() && s.addr == vaddr && s.size > 0);
     let end = section.map_or(load.file_range().end, |s| start.saturating_add(s.size));
-    Some(start..end.min(start.saturating_add(TABLE_LIMIT)))
+    Some(start..end.min(start.saturating_add(MAX_TABLE)))
 }
 
 /// Reads `.debug_frame`, which code without `.eh_frame` may have for debuggers.
@@ -155,6 +155,6 @@ fn debug_frame(elf: &ElfFile, bases: &BaseAddresses) -> Option<Table> {
     if section.flags & COMPRESSED != 0 {
         return None;
     }
-    let bytes = elf.bytes(section.offset, section.size, TABLE_LIMIT).ok()?;
+    let bytes = elf.bytes(section.offset, section.size, MAX_TABLE).ok()?;
     Table::debug_frame(bytes, bases.clone())
 }

@@ -18,9 +18,9 @@ pub(super) type Context = UnwindContext<usize, Storage>;
 pub(super) type Bytes<'a> = EndianSlice<'a, LittleEndian>;
 
 /// More functions than in any known program. Each takes 16 bytes in the index.
-const FUNCTIONS_LIMIT: usize = 8 << 20;
+const MAX_FUNCTIONS: usize = 8 << 20;
 /// A longer table of one function is not evaluated, because its instructions are run one by one.
-const INSTRUCTIONS_LIMIT: usize = 64 << 10;
+const MAX_INSTRUCTIONS: usize = 64 << 10;
 
 /// `.eh_frame` or `.debug_frame`.
 #[derive(Debug)]
@@ -166,7 +166,7 @@ impl Table {
         let offset = S::Offset::from(offset);
         let entry = section.fde_from_offset(&self.bases, offset, S::cie_from_offset).ok()?;
         let longest = entry.entry_len().max(entry.cie().entry_len());
-        if !entry.contains(vaddr) || longest > INSTRUCTIONS_LIMIT {
+        if !entry.contains(vaddr) || longest > MAX_INSTRUCTIONS {
             return None;
         }
         let row = entry.unwind_info_for_address(section, &self.bases, context, vaddr).ok()?;
@@ -222,7 +222,7 @@ fn make_index<'a, S: UnwindSection<Bytes<'a>>>(
         {
             index.push((entry.initial_address(), offset));
         }
-        if index.len() == FUNCTIONS_LIMIT {
+        if index.len() == MAX_FUNCTIONS {
             break;
         }
     }

@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// With more pending bytes than this, records stay in the rings, and are lost when those are full.
-const MOST: usize = 1 << 30;
+const MAX: usize = 1 << 30;
 
 /// Maximum sleep of the thread: filling rings wake it, the end does not.
 const NAP: Duration = Duration::from_millis(100);
@@ -95,7 +95,7 @@ impl Shared {
         let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         let mut bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         for held in rings.iter_mut() {
-            if bytes.len() < MOST {
+            if bytes.len() < MAX {
                 held.ring.take(usize::MAX, |record| bytes.extend_from_slice(record));
             }
         }

@@ -125,10 +125,10 @@ fn online() -> Vec<u32> {
 
 /// Parses a list like `0-3,8`.
 fn list(text: &str) -> Vec<u32> {
-    const MOST: u32 = 1 << 16;
+    const MAX: u32 = 1 << 16;
     let part = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
-        Some((first.parse::<u32>().ok()?, last.parse::<u32>().ok()?.min(MOST)))
+        Some((first.parse::<u32>().ok()?, last.parse::<u32>().ok()?.min(MAX)))
     };
     text.trim().split(',').filter_map(part).flat_map(|(first, last)| first..=last).collect()
 }

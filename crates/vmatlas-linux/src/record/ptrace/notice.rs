@@ -41,7 +41,7 @@ pub enum Notice {
 #[derive(Debug, Default)]
 pub(super) struct Notices(Vec<Notice>);
 
-const MOST: usize = 64;
+const MAX: usize = 64;
 
 impl Notices {
     /// Adds a notice unless one of its kind exists: about ptrace, filters, or one program.
@@ -52,7 +52,7 @@ impl Notices {
             }
             _ => std::mem::discriminant(other) == std::mem::discriminant(&notice),
         };
-        if self.0.len() < MOST && !self.0.iter().any(same) {
+        if self.0.len() < MAX && !self.0.iter().any(same) {
             self.0.push(notice);
         }
     }

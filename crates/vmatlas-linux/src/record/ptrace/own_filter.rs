@@ -8,7 +8,7 @@ use vmatlas_maps::uapi::seccomp::{
 use vmatlas_recording::call::Abi;
 
 /// The longest filter that the kernel takes.
-const MOST: usize = 4096;
+const MAX: usize = 4096;
 
 /// Whether a filter can return to a tracer or a supervisor. `program` is the address of its `struct
 /// sock_fprog`.
@@ -16,7 +16,7 @@ pub(super) fn asks(tid: u32, abi: Abi, program: u64) -> bool {
     let mut head = [0; 16];
     let _ = read_memory(tid, program, &mut head);
     let [length_low, length_high, _, _, low @ ..] = head;
-    let length = usize::from(u16::from_le_bytes([length_low, length_high])).min(MOST);
+    let length = usize::from(u16::from_le_bytes([length_low, length_high])).min(MAX);
     // The length is followed by an aligned pointer.
     let [a, b, c, d, wide @ ..] = low;
     let filter = match pointer_size(abi) {

@@ -10,7 +10,7 @@ use vmatlas_object::unwind::ReadMemory;
 /// two pages cost hardly more than a word.
 const FIRST: usize = 8192;
 /// Maximum size of a later read; sizes double.
-const MOST: usize = 64 << 10;
+const MAX: usize = 64 << 10;
 /// Maximum number of reads per walk. A stack of 256 large frames needs many.
 const PIECES: usize = 48;
 
@@ -63,7 +63,7 @@ impl TaskMemory {
         // From the second piece on whole pages; a word may begin in the page before.
         let (start, size) = match self.used {
             0 => (address, FIRST),
-            used => (address & !4095, (FIRST << used.min(4)).min(MOST)),
+            used => (address & !4095, (FIRST << used.min(4)).min(MAX)),
         };
         if self.pieces.len() == self.used {
             self.pieces.push(Piece::default());

@@ -4,7 +4,7 @@
 
 use super::maps::each_row;
 use super::region::{Place, brk};
-use super::shared::{LOG_FULL, LOG_LIMIT, LOG_START, NO_FORK, Shared};
+use super::shared::{LOG_FULL, LOG_START, MAX_LOG, NO_FORK, Shared};
 use super::touch::touch;
 use crate::scenario::log::{Record, RecordKind};
 use crate::scenario::program::{Action, Argument, Op, Program};
@@ -261,7 +261,7 @@ impl Execution<'_> {
         let parts = [IoSlice::new(&record), IoSlice::new(&text[..length])];
         let written = rustix::io::writev(self.log, &parts);
         let end = rustix::fs::tell(self.log).unwrap_or(u64::MAX);
-        if written != Ok(record.len() + length) || end > LOG_START + LOG_LIMIT {
+        if written != Ok(record.len() + length) || end > LOG_START + MAX_LOG {
             self.shared.stop(LOG_FULL);
         }
     }

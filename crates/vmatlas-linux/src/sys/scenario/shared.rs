@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 /// Offset of the log in the file, after the page.
 pub(crate) const LOG_START: u64 = 1 << 16;
 /// Maximum size of the log in bytes.
-pub(crate) const LOG_LIMIT: u64 = 256 << 20;
+pub(crate) const MAX_LOG: u64 = 256 << 20;
 /// Maximum number of System V segments of a scenario.
 pub(crate) const SEGMENTS: usize = 512;
 
