@@ -1,7 +1,7 @@
 //! Unwinds a stack in a dump.
 
 use super::Postmortem;
-use crate::elf::code_file;
+use crate::elf::{ElfFile, code_file};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use vmatlas_object::Memory as _;
@@ -12,8 +12,6 @@ use vmatlas_object::unwind::{Backing, Frame, Images, Modules, ReadMemory, Regist
 const ROUNDS: usize = 64;
 /// Bytes of a stack that are read at once.
 const BLOCK: usize = 4096;
-/// Larger than any vDSO.
-const MAX_VDSO: u64 = 1 << 20;
 
 pub(super) fn frames(dead: &Postmortem<'_>, registers: &Registers, most: usize) -> Vec<Frame> {
     let mut images = Images::default();
@@ -50,7 +48,7 @@ fn modules(dead: &Postmortem<'_>, images: &mut Images, wanted: &BTreeSet<usize>)
             inode: index as u64 * 2 + u64::from(is_wanted),
             name: row.name.into(),
         });
-        if row.name == b"[vdso]" && is_wanted && row.range.size() <= MAX_VDSO {
+        if row.name == b"[vdso]" && is_wanted && row.range.size() <= ElfFile::MAX_VDSO {
             let mut bytes = vec![0; usize::try_from(row.range.size()).unwrap_or(0)];
             let read = dead.read(row.range.start, &mut bytes);
             bytes.truncate(read);

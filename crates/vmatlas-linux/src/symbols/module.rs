@@ -17,9 +17,6 @@ use vmatlas_recording::FileEntry;
 /// should open regular files only.
 pub type OpenFile = dyn Fn(&Path) -> io::Result<File> + Send + Sync;
 
-/// Larger than any vDSO.
-const MAX_VDSO: u64 = 1 << 20;
-
 /// A mapped file, as recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -360,6 +357,6 @@ fn own_vdso() -> io::Result<Vec<u8>> {
     let mut memory = File::open("/proc/self/mem")?;
     memory.seek(SeekFrom::Start(row.range.start))?;
     let mut bytes = Vec::new();
-    memory.take(row.range.size().min(MAX_VDSO)).read_to_end(&mut bytes)?;
+    memory.take(row.range.size().min(ElfFile::MAX_VDSO)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

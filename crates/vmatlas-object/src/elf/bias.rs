@@ -24,6 +24,9 @@ impl ElfFile {
     /// first.
     pub const MAX_SIBLINGS: usize = 64;
 
+    /// An upper bound for the size of a vDSO, in bytes.
+    pub const MAX_VDSO: u64 = 1 << 20;
+
     /// The load bias: subtract it from an address, modulo 2⁶⁴, to get the file's `vaddr`. It is 0
     /// for a program at fixed addresses. `None` if the row does not map the file as a program
     /// loader does, for example for a plain `mmap` of the whole file.

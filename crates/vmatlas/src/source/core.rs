@@ -52,8 +52,8 @@ impl Core {
     ) -> std::result::Result<SharedElf, String> {
         let name = printable(row.name);
         let elf = if row.kind() == Kind::Vdso {
-            let size = usize::try_from(row.range.size()).unwrap_or(MAX_VDSO);
-            let mut bytes = vec![0; size.min(MAX_VDSO)];
+            let size = row.range.size().min(ElfFile::MAX_VDSO);
+            let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
             let count = self.dump.read(row.range.start, &mut bytes);
             bytes.truncate(count);
             ElfFile::from_bytes(bytes).ok().flatten().ok_or_else(|| "it is damaged".to_owned())
@@ -70,8 +70,6 @@ impl Core {
 
 /// The longest time to open a file: a file system may not respond.
 const LIMIT: Duration = Duration::from_secs(3);
-/// An upper bound for the size of a vDSO in bytes.
-const MAX_VDSO: usize = 1 << 20;
 
 /// Reads a core dump from a regular file.
 pub(crate) fn read(name: &str, file: File) -> Result<(Core, Maps, Vec<Note>)> {
