@@ -320,7 +320,7 @@ fn moments_that_are_none() {
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.path().join("log"), log).unwrap();
     let timeless = vmatlas(&[&format!("{}/log@1", directory.path().display())]).stderr;
-    assert!(timeless.contains("the log tells no times"), "{timeless}");
+    assert!(timeless.contains("the log has no times"), "{timeless}");
     let run = vmatlas_with_input(&["-", "--raw"], log.as_bytes());
     assert!(run.text().starts_with("00005000-00006000 rw-p 00000000 00:00 0"), "{}", run.all());
 }
