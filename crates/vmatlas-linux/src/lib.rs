@@ -28,6 +28,9 @@
 //! memory.
 
 pub mod access;
+#[cfg(all(test, feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
+#[path = "../../../testdata/copy_program.rs"]
+mod copy_program;
 mod core_file;
 mod deadline;
 pub mod elf;

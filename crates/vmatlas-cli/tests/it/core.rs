@@ -1,5 +1,6 @@
 //! Tests targets that are core dumps, by the kernel and by gdb.
 
+use crate::copy_program::copy_program;
 use crate::vmatlas::{Run, testdata, vmatlas, vmatlas_with_input};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -154,7 +155,7 @@ fn an_address_and_the_file_that_it_is_of() {
     let Some(dumped) = Dumped::of(program(), "0x33") else { return };
     // The test modifies this copy.
     let copy = dumped.core.with_file_name("program");
-    fs::copy(program(), &copy).unwrap();
+    copy_program(program(), &copy);
     let Some(dumped) = Dumped::of(&copy, "0x33") else { return };
     let row = dumped.maps.lines().find(|line| line.contains("r-xp")).unwrap();
     let start = u64::from_str_radix(row.split('-').next().unwrap(), 16).unwrap();

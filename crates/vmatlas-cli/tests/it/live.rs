@@ -1,5 +1,6 @@
 //! Tests targets that are processes.
 
+use crate::copy_program::copy_program;
 use crate::vmatlas::{command, testdata, vmatlas};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -177,7 +178,7 @@ fn what_hidepid_hides_is_not_permitted() {
     // Another user may be unable to enter the build directory.
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    std::fs::copy(env!("CARGO_BIN_EXE_vmatlas"), dir.path().join("vmatlas")).unwrap();
+    copy_program(env!("CARGO_BIN_EXE_vmatlas"), dir.path().join("vmatlas"));
     std::fs::create_dir(dir.path().join("proc")).unwrap();
     let steps = "mount -t proc -o hidepid=2 proc proc && exec setpriv --reuid=65534 \
                  --regid=65534 --clear-groups ./vmatlas show $0 --proc proc";

@@ -1,5 +1,7 @@
 //! Tests of the command as its users run it.
 mod blame;
+#[path = "../../../../testdata/copy_program.rs"]
+mod copy_program;
 mod core;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod explain;

@@ -1,5 +1,6 @@
 //! Compares the prediction of `access` with `open` for a matrix of readers, targets and mounts of
 //! /proc. Each pair is predicted by the reader about itself, and by root on behalf of the reader.
+use crate::copy_program::copy_program;
 use rustix::io::Errno;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Permissions};
@@ -202,7 +203,7 @@ fn start() {
     let mut cc = Command::new("cc");
     cc.args(["-Wall", "-O1", "-pthread", "-o"]).arg(path("self")).arg(source);
     assert!(cc.status().expect("needs a C compiler").success());
-    fs::copy(std::env::current_exe().unwrap(), path("test")).unwrap();
+    copy_program(std::env::current_exe().unwrap(), path("test"));
     for (name, mode, uid, gid) in [
         (".", 0o755, 0, 0),
         ("test", 0o755, 0, 0),
@@ -214,7 +215,7 @@ fn start() {
         ("unreadable", 0o111, 0, 0),
     ] {
         if !path(name).exists() {
-            fs::copy(path("self"), path(name)).unwrap();
+            copy_program(path("self"), path(name));
         }
         chown(path(name), Some(uid), Some(gid)).unwrap();
         fs::set_permissions(path(name), Permissions::from_mode(mode)).unwrap();

@@ -1,6 +1,7 @@
 //! Compares the model of execve(2) with programs stopped before their first instruction.
 
 use crate::child::{Child, lacks, program, skipped};
+use crate::copy_program::copy_program;
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -376,9 +377,10 @@ fn programs_that_no_linker_makes() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().canonicalize().unwrap();
     let write = |name: String, bytes: Vec<u8>| {
-        let path = dir.join(name);
-        fs::write(&path, bytes).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let (path, written) = (dir.join(&name), dir.join(name + ".new"));
+        fs::write(&written, bytes).unwrap();
+        fs::set_permissions(&written, fs::Permissions::from_mode(0o755)).unwrap();
+        copy_program(written, &path);
         path
     };
     let five_levels = fs::read_to_string("/proc/cpuinfo").unwrap().contains(" la57");

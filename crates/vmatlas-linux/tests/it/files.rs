@@ -1,6 +1,7 @@
 //! Tests names and opened files on misleading file systems.
 
 use crate::child::{FileChild, lacks, process, root, seen, signal, skipped};
+use crate::copy_program::copy_program;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
@@ -339,7 +340,7 @@ fn btrfs_and_readers_without_privileges() {
     let dir = dir.path();
     fs::set_permissions(dir, fs::Permissions::from_mode(0o755)).unwrap();
     let test = dir.join("test");
-    fs::copy(std::env::current_exe().unwrap(), &test).unwrap();
+    copy_program(std::env::current_exe().unwrap(), &test);
 
     let mut places = vec![dir.join("plain")];
     fs::create_dir(&places[0]).unwrap();

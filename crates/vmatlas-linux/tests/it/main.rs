@@ -11,6 +11,8 @@ macro_rules! with {
 
 mod access;
 mod child;
+#[path = "../../../../testdata/copy_program.rs"]
+mod copy_program;
 mod core;
 mod elf;
 #[cfg(target_arch = "x86_64")]

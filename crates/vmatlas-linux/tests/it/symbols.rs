@@ -1,5 +1,6 @@
 //! Compares symbols with addr2line, nm, go tool addr2line and known names.
 
+use crate::copy_program::copy_program;
 use crate::elf::run;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
@@ -686,9 +687,10 @@ fn debuginfod_is_asked_when_told_to() {
         return;
     }
     let program = |name: &str, script: String| -> PathBuf {
-        let path = dir.path().join(name);
-        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        let (path, written) = (dir.path().join(name), dir.path().join(format!("{name}.new")));
+        fs::write(&written, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(&written, fs::Permissions::from_mode(0o755)).unwrap();
+        copy_program(written, &path);
         path
     };
     let elf =

@@ -1,6 +1,7 @@
 //! Tests the accepted inputs and the errors for others.
 
 use super::{Crashed, crash_program, explained};
+use crate::copy_program::copy_program;
 use crate::vmatlas::{vmatlas, vmatlas_with_input};
 
 const MAPS: &[u8] = b"\
@@ -76,7 +77,7 @@ fn a_program_whose_name_has_control_characters() {
     let program = crash_program("crash-fp-g", "-O1 -g -fno-omit-frame-pointer");
     let dir = tempfile::tempdir().unwrap();
     let odd = dir.path().join("a\x1b[31m\nb");
-    std::fs::copy(program, &odd).unwrap();
+    copy_program(program, &odd);
     let crashed = Crashed::run(&odd, "null_field");
     let run = vmatlas(&["explain", crashed.core().unwrap().to_str().unwrap()]);
     let text = run.text();

@@ -2,6 +2,7 @@
 
 use super::event::{Call, PerfEvent, Stack};
 use super::{Config, Counts, Error, Faults, Found, Perf, Scope, allowed};
+use crate::copy_program::copy_program;
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -386,7 +387,7 @@ fn users_record_their_own_programs() {
         let all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
         std::fs::set_permissions(dir.path(), all).unwrap();
         let copy = dir.path().join("tests");
-        std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
+        copy_program(std::env::current_exe().unwrap(), &copy);
         let status = Command::new("setpriv")
             .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
             .arg(&copy)

@@ -2,6 +2,7 @@
 
 use super::super::{LaunchError, Notice};
 use super::collect::{Collect, Told, program, record, record_with, skipped, static_program};
+use crate::copy_program::copy_program;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
@@ -42,7 +43,9 @@ fn what_cannot_be_executed() {
     // execvp(3) runs a text file as a shell script.
     std::fs::write(&file, "exit 3\n").unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
-    assert_eq!(record_with(Command::new(&file), Collect::default()).status(), "exit status: 3");
+    let script = directory.path().join("script");
+    copy_program(&file, &script);
+    assert_eq!(record_with(Command::new(&script), Collect::default()).status(), "exit status: 3");
 }
 
 #[test]
@@ -111,7 +114,7 @@ fn without_privileges() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
     let set_uid = directory.path().join("recorded");
-    std::fs::copy(program(), &set_uid).unwrap();
+    copy_program(program(), &set_uid);
     std::fs::set_permissions(&set_uid, std::fs::Permissions::from_mode(0o4755)).unwrap();
     let mut command = Command::new(&set_uid);
     command.args(["map", "109"]).uid(65534).gid(65534);
