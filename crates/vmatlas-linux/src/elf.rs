@@ -10,6 +10,7 @@
 //!
 //! Files are read by offset, never mapped into memory.
 
+#[cfg(feature = "recordings")]
 mod exec_image;
 
 use crate::regular_file::RegularFile;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use vmatlas_object::Source;
 use vmatlas_object::unwind::CodeFile;
 
+#[cfg(feature = "recordings")]
 pub use self::exec_image::exec_image;
 pub use vmatlas_object::elf::{
     CodeFrame, ElfError, ElfFile, ElfType, FileMapping, Machine, Section, SectionType, Segment,

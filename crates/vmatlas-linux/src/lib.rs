@@ -38,6 +38,7 @@ mod error;
 mod facts;
 pub mod files;
 mod images;
+#[cfg(feature = "recordings")]
 mod lookup;
 mod memory;
 pub mod mounts;
@@ -46,6 +47,7 @@ mod process;
 mod query;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub mod record;
+#[cfg(feature = "recordings")]
 mod recordings;
 mod regular_file;
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
@@ -60,10 +62,12 @@ pub use deadline::{Results, all_within, within};
 pub use error::Error;
 pub use facts::{FactSources, gather_core_facts, gather_facts, gather_image_facts};
 pub use images::{Image, Images, RowOfFile, SharedElf};
+#[cfg(feature = "recordings")]
 pub use lookup::FilesNow;
 pub use memory::ProcessMemory;
 pub use process::{Process, ProcessId};
 pub use query::{PointQuery, Which};
+#[cfg(feature = "recordings")]
 pub use recordings::{RecordingFile, recording_of};
 pub use regular_file::RegularFile;
 pub use snapshot::{Empty, Snapshot, Source};

@@ -1,6 +1,8 @@
 //! The annotated map of one address space at one moment.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+#[cfg(feature = "recordings")]
+use crate::error::{Error, ErrorKind};
 use crate::needs::Needs;
 use crate::note::Note;
 use crate::recorded::{Made, Origins, Recorded};
@@ -19,7 +21,6 @@ use vmatlas_linux::symbols::SymbolOptions;
 use vmatlas_linux::{Empty, ProcessId, ProcessMemory, gather_core_facts};
 use vmatlas_maps::{AddressRange, KernelVersion, Maps, WordSize};
 use vmatlas_object::Memory;
-use vmatlas_recording::Moment;
 
 /// The options to open a target with.
 ///
@@ -82,8 +83,9 @@ impl Open {
     }
 
     /// The moment of a recording or log, if the target does not name one.
+    #[cfg(feature = "recordings")]
     #[must_use]
-    pub fn moment(mut self, moment: Option<Moment>) -> Open {
+    pub fn moment(mut self, moment: Option<vmatlas_recording::Moment>) -> Open {
         self.how.moment = moment;
         self
     }
@@ -100,6 +102,7 @@ impl Open {
         &self.target
     }
 
+    #[cfg(feature = "recordings")]
     pub(crate) fn with(self, read: Read3) -> Atlas {
         Atlas::of(self, read)
     }
@@ -391,8 +394,7 @@ impl Atlas {
     pub fn made_at(&self, address: u64) -> Option<Made<'_>> {
         let recorded = self.recorded()?;
         let range = AddressRange::new(address, address.checked_add(1)?);
-        let (_, origin) = *recorded.space().origins_of(range).first()?;
-        Some(Made { range, origin, recorded, stacks: &self.origins().stacks })
+        recorded.made_in(range, || self.origins())
     }
 
     /// The largest sections of each row's file that lie in the row.
@@ -406,7 +408,7 @@ impl Atlas {
             }
             Source::Core(_) => sections::of_facts(&self.maps, &self.facts().images),
             Source::Recorded(recorded) => {
-                sections::of_images(&self.maps, &recorded.files(&self.maps).images)
+                sections::of_images(&self.maps, recorded.images(&self.maps))
             }
             Source::Text => Vec::new(),
         })
@@ -435,6 +437,7 @@ impl Atlas {
         &self.open.symbols
     }
 
+    #[cfg(feature = "recordings")]
     pub(crate) fn take_recorded(self) -> Result<(String, Recorded)> {
         match self.source {
             Source::Recorded(recorded) => Ok((self.name, *recorded)),

@@ -7,6 +7,7 @@ mod frames;
 mod input;
 mod log;
 mod place;
+#[cfg(feature = "recordings")]
 mod recorded;
 
 pub use case::Case;

@@ -156,10 +156,7 @@ impl<'a> Diff<'a> {
         let below = AddressRange::new(new.start, old.start.max(new.start));
         let above = AddressRange::new(old.end.min(new.end), new.end);
         let gained = [above, below].into_iter().find(|range| range.size() > 0);
-        let made = gained.and_then(|range| {
-            let (range, origin) = *to.space().origins_of(range).first()?;
-            Some(Made { range, origin, recorded: to, stacks: &self.to.origins().stacks })
-        });
+        let made = gained.and_then(|range| to.made_in(range, || self.to.origins()));
         let ended = lost(change, self.to.maps()).and_then(|at| endings.get(&at).cloned());
         Some(Who { made, ended })
     }

@@ -25,7 +25,8 @@ pub enum ErrorKind {
     NoMoment,
     /// The source has no moments, sizes, origins or other facts that the caller requested.
     Lacks,
-    /// The bytes are damaged, or have an unsupported version or compression.
+    /// The bytes are damaged, or have an unsupported version or compression, or are a recording or
+    /// a log of strace, which only the feature `recordings` reads.
     Unreadable,
     /// A file could not be read or written.
     Io,
@@ -99,6 +100,7 @@ impl Error {
         self
     }
 
+    #[cfg(feature = "recordings")]
     pub(crate) fn with_processes(mut self, processes: Processes) -> Error {
         self.0.processes = Some(processes);
         self

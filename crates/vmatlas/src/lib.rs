@@ -31,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 mod atlas;
+#[cfg(feature = "recordings")]
 mod blame;
 mod crash;
 mod diff;
@@ -38,18 +39,22 @@ mod error;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 mod guard;
 mod images;
+#[cfg(feature = "recordings")]
 mod life;
 mod machine;
 mod may_read;
 mod needs;
 mod note;
+#[cfg(feature = "recordings")]
 mod overview;
 mod place;
+#[cfg_attr(not(feature = "recordings"), path = "no_recordings.rs")]
 mod recorded;
 mod row;
 mod row_fields;
 mod sections;
 mod source;
+#[cfg(feature = "recordings")]
 mod stacks;
 mod totals;
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
@@ -58,6 +63,7 @@ mod watch;
 pub mod words;
 
 pub use atlas::{Atlas, Open};
+#[cfg(feature = "recordings")]
 pub use blame::{Blame, BlameBy, BlameOptions, BlameTotal, Count, Piece, Rank};
 pub use crash::{Case, CrashInput};
 pub use diff::{Diff, Growth, Who, diff};
@@ -65,19 +71,24 @@ pub use error::{Error, ErrorKind, Result};
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub use guard::{Guard, recorder_was_killed};
 pub use images::Image;
+#[cfg(feature = "recordings")]
 pub use life::{Life, Lives, syscall};
 pub use machine::{By, Machine, ProcessEntry, Sum, machine, processes};
 pub use may_read::may_read;
 pub use needs::Needs;
 pub use note::{Note, Processes};
+#[cfg(feature = "recordings")]
 pub use overview::Overview;
 pub use place::{FileSystem, ObjectPlace, Place, SymbolPlace};
-pub use recorded::{Ending, Made, Recorded, RowOrigins};
+#[cfg(feature = "recordings")]
+pub use recorded::RowOrigins;
+pub use recorded::{Ending, Made, Recorded};
 pub use row::{FilePath, Row};
 pub use sections::Section;
 pub use source::kind::SourceKind;
 pub use source::open::Target;
 pub use source::slot::Slot;
+#[cfg(feature = "recordings")]
 pub use stacks::telling;
 pub use totals::{KindTotals, MapTotals};
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
@@ -97,9 +108,10 @@ pub use vmatlas_maps::{
     TextFormat, Total, VmFlags, Warning, WordSize, parse_row,
 };
 pub use vmatlas_object::Memory;
+#[cfg(feature = "recordings")]
 pub use vmatlas_recording as recording;
-pub use vmatlas_space as space;
-pub use vmatlas_space::{Errno, scenario};
+#[cfg(feature = "recordings")]
+pub use vmatlas_space::{self as space, Errno, scenario};
 
 /// Opens a target: a PID, a word as on the command line (`1234/1240`, `nginx`, `core.77`,
 /// `run.vmrec@1.5`, `-`), or a path.

@@ -7,8 +7,6 @@ use std::time::Duration;
 use vmatlas_explain::coredump::PageError;
 use vmatlas_linux::postmortem::FileError;
 use vmatlas_maps::{KernelVersion, Warning};
-use vmatlas_recording::RecordingError;
-use vmatlas_recording::strace::Untold;
 
 /// A note about an oddity or omission; all readable data is used.
 #[derive(Clone, Debug)]
@@ -45,7 +43,8 @@ pub enum Note {
     /// A note that the recording holds about itself.
     Recording(String),
     /// Events of the recording cannot be read past some position.
-    DamagedRecording(RecordingError),
+    #[cfg(feature = "recordings")]
+    DamagedRecording(vmatlas_recording::RecordingError),
     /// The recording or log also has other processes.
     OtherProcesses(Processes),
     /// A warning about a line of the log.
@@ -53,7 +52,8 @@ pub enum Note {
     /// The moment lies after the end of the log.
     LogEnds(Duration),
     /// A fact that the log does not record.
-    Untold(Untold),
+    #[cfg(feature = "recordings")]
+    Untold(vmatlas_recording::strace::Untold),
     /// The log does not name the kernel, so the model uses the rules of this version.
     RulesOf(KernelVersion),
     /// Files of the log were looked up in today's file system.
@@ -95,11 +95,13 @@ impl fmt::Display for Note {
             Note::UnreadPage(error) => write!(f, "{error}; memory may be missing"),
             Note::UnreadFile(error) => write!(f, "{error}; memory may be missing"),
             Note::Recording(text) | Note::Names(text) => f.write_str(text),
+            #[cfg(feature = "recordings")]
             Note::DamagedRecording(error) => write!(f, "{error}; what follows is left out"),
             Note::OtherProcesses(processes) => {
                 write!(f, "this is process {}; {processes}", processes.pid)
             }
             Note::LogEnds(length) => write!(f, "the log ends after {} s", length.as_secs_f64()),
+            #[cfg(feature = "recordings")]
             Note::Untold(untold) => untold.fmt(f),
             Note::RulesOf(kernel) => write!(
                 f,
@@ -134,16 +136,16 @@ pub struct Processes {
 }
 
 impl Processes {
-    /// The most processes to list.
-    const MOST: usize = 10;
-
+    #[cfg(feature = "recordings")]
     pub(crate) fn new(
         path: &str,
         source: SourceKind,
         all: impl ExactSizeIterator<Item = (u32, Vec<u8>)>,
     ) -> Processes {
-        let more = all.len().saturating_sub(Processes::MOST);
-        let all = all.take(Processes::MOST).collect();
+        /// The most processes to list.
+        const MOST: usize = 10;
+        let more = all.len().saturating_sub(MOST);
+        let all = all.take(MOST).collect();
         Processes { path: path.to_owned(), source, pid: 0, all, more }
     }
 

@@ -2,8 +2,8 @@
 
 use crate::atlas::{Atlas, Open};
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::open::recorded;
-use crate::source::recording::{comm, opened};
+use crate::source::open::of_recorded;
+use crate::source::recording::{at, comm, opened};
 use std::fs::File;
 use std::path::Path;
 use vmatlas_linux::{RecordingFile, recording_of};
@@ -53,6 +53,6 @@ impl Open {
             Error::new(ErrorKind::NotFound, message)
         })?;
         let selection = Selection { path: pid.to_string(), pid: Some(pid), moment };
-        Ok(self.with(recorded(recording, &selection)?))
+        Ok(self.with(of_recorded(at(recording, &selection)?)))
     }
 }

@@ -161,6 +161,34 @@ impl Recorded {
         })
     }
 
+    /// Today's files, as ELF.
+    pub(crate) fn images(&self, maps: &Maps) -> &Images {
+        &self.files(maps).images
+    }
+
+    /// The first origin in a range. `origins` are those of all rows.
+    pub(crate) fn made_in<'a>(
+        &'a self,
+        range: AddressRange,
+        origins: impl FnOnce() -> &'a Origins,
+    ) -> Option<Made<'a>> {
+        let (range, origin) = *self.space().origins_of(range).first()?;
+        Some(Made { range, origin, recorded: self, stacks: &origins().stacks })
+    }
+
+    /// The origins of a row, each with its number of bytes, the largest first.
+    pub(crate) fn made_of_row<'a>(
+        &'a self,
+        index: usize,
+        range: AddressRange,
+        origins: &'a Origins,
+    ) -> Vec<(Made<'a>, u64)> {
+        let rows = origins.rows.get(index).map_or(&[][..], Vec::as_slice);
+        let stacks = &origins.stacks;
+        let made = |&(origin, bytes)| (Made { range, origin, recorded: self, stacks }, bytes);
+        rows.iter().map(made).collect()
+    }
+
     /// The build id that the file of a row had.
     pub(crate) fn build_id(&self, row: &Mapping<'_>) -> Option<Vec<u8>> {
         let Told::Recording { recording, .. } = &self.told else { return None };

@@ -1,7 +1,7 @@
 //! A row, and facts about it beyond its text.
 
 use crate::atlas::Atlas;
-use crate::recorded::Made;
+use crate::recorded::{Made, Recorded};
 use crate::sections::Section;
 use crate::words::values::printable;
 use std::borrow::Cow;
@@ -161,15 +161,9 @@ impl<'a> Row<'a> {
     /// The origins of its bytes, each with its number of bytes, the largest first.
     pub fn made(&self) -> impl ExactSizeIterator<Item = (Made<'a>, u64)> + use<'a> {
         let (atlas, range) = (self.atlas, self.mapping.range);
-        let made = |recorded| {
-            let origins = atlas.origins();
-            let rows = origins.rows.get(self.index).map_or(&[][..], Vec::as_slice);
-            rows.iter().map(move |&(origin, bytes)| {
-                (Made { range, origin, recorded, stacks: &origins.stacks }, bytes)
-            })
-        };
-        let all: Vec<(Made<'a>, u64)> = atlas.recorded().into_iter().flat_map(made).collect();
-        all.into_iter()
+        let made =
+            |recorded: &'a Recorded| recorded.made_of_row(self.index, range, atlas.origins());
+        atlas.recorded().map(made).unwrap_or_default().into_iter()
     }
 
     /// The largest sections of its file that lie in it.

@@ -50,7 +50,8 @@ impl FieldRow for Row<'_> {
         Row::label(self).map_or("", |label| &label.because)
     }
 
+    #[cfg(feature = "recordings")]
     fn origin(&self) -> Cow<'_, str> {
-        Cow::Owned(words::origins(self))
+        Cow::Owned(crate::words::origins(self))
     }
 }

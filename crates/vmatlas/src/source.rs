@@ -5,8 +5,10 @@ pub(crate) mod core;
 pub(crate) mod file_now;
 pub(crate) mod kind;
 pub(crate) mod live;
+#[cfg(feature = "recordings")]
 pub(crate) mod log;
 pub(crate) mod open;
+#[cfg(feature = "recordings")]
 pub(crate) mod recording;
 pub(crate) mod slot;
 #[cfg(any(test, not(feature = "record")))]
@@ -15,6 +17,8 @@ mod zstd_frames;
 use self::core::Core;
 use self::live::Live;
 use crate::recorded::Recorded;
+#[cfg(not(feature = "recordings"))]
+pub(crate) use crate::recorded::{log, recording};
 
 /// The source behind an [`Atlas`](crate::Atlas).
 pub(crate) enum Source {

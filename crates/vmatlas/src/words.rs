@@ -4,9 +4,13 @@
 //! [escaped](printable).
 
 pub(crate) mod frames;
+#[cfg(feature = "recordings")]
+pub(crate) mod origins;
 pub(crate) mod rows;
 pub(crate) mod values;
 
 pub use frames::{function, module_name, short_function};
-pub use rows::{ending, labels, mapping, origin, origins, sections, thread};
+#[cfg(feature = "recordings")]
+pub use origins::{ending, origin, origins, thread};
+pub use rows::{labels, mapping, sections};
 pub use values::{bytes, count, hex, name, printable, rights, seconds, share, size, status};

@@ -11,7 +11,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vmatlas_maps::{Device, Maps, restore_line_feeds};
-use vmatlas_recording::FileEntry;
 
 /// Opens a file by its path, for example in the root directory of another mount namespace. It
 /// should open regular files only.
@@ -135,7 +134,8 @@ impl fmt::Display for ModuleNote {
 
 impl Module {
     /// The module of a recorded file.
-    pub fn from_entry(file: &FileEntry) -> Module {
+    #[cfg(feature = "recordings")]
+    pub fn from_entry(file: &vmatlas_recording::FileEntry) -> Module {
         Module {
             path: file.name.clone(),
             device: file.device,

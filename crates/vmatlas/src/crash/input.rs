@@ -1,7 +1,7 @@
 //! Inputs that may hold a crash.
 
 use super::case::Case;
-use super::{dump, log, recorded};
+use super::{dump, log};
 use crate::atlas::{Atlas, Open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::source::open::core_in_bytes;
@@ -68,9 +68,15 @@ impl Atlas {
     /// # Errors
     /// [`ErrorKind::Lacks`] for other sources.
     pub fn crash(self) -> Result<Option<Case>> {
-        match self.core() {
-            Some(core) => Ok(dump::case(self.maps(), core)),
-            None => recorded::case(self),
+        if let Some(core) = self.core() {
+            return Ok(dump::case(self.maps(), core));
         }
+        #[cfg(feature = "recordings")]
+        if self.recorded().is_some() {
+            return super::recorded::case(self);
+        }
+        let why = "neither a core dump, a recording nor a log of a crash; with an address it can \
+                   be explained";
+        Err(Error::new(ErrorKind::Lacks, format!("{}: {why}", self.name())))
     }
 }

@@ -31,14 +31,7 @@ const FAULTS: [i32; 7] = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIG
 pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
     let lacks = |name: &str, why: &str| Error::new(ErrorKind::Lacks, format!("{name}: {why}"));
     let symbols = atlas.symbols().clone();
-    let (name, recorded) = match atlas.recorded() {
-        Some(_) => atlas.take_recorded()?,
-        None => {
-            let why = "neither a core dump, a recording nor a log of a crash; with an address it \
-                       can be explained";
-            return Err(lacks(atlas.name(), why));
-        }
-    };
+    let (name, recorded) = atlas.take_recorded()?;
     let Recorded { told: Told::Recording { mut recording, .. }, pid, .. } = recorded else {
         let why = "a log of strace has no registers; record the program instead (vmatlas record)";
         return Err(lacks(&name, why));

@@ -12,9 +12,11 @@ use vmatlas_linux::FilesNow;
 use vmatlas_maps::Maps;
 use vmatlas_recording::{
     EventNumber,
-    strace::{Process, Replay, Replayed, looks_like_log},
+    strace::{Process, Replay, Replayed},
 };
 use vmatlas_recording::{Moment, Selection};
+
+pub(crate) use vmatlas_recording::strace::looks_like_log;
 
 /// The files of `strace -ff -o PATH`: `PATH.PID`.
 pub(crate) fn parts(path: &str) -> Vec<(u32, PathBuf)> {

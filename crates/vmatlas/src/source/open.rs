@@ -3,19 +3,18 @@
 use super::compression::{HEAD, decompressed};
 use super::core::Core;
 use super::live::Live;
+use super::log::looks_like_log;
+use super::recording::{Moment, Selection, looks_like_recording};
 use super::slot::Slot;
 use super::{Source, core, log, recording};
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
 use crate::recorded::Recorded;
-use crate::stacks::Opened;
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
-use vmatlas_linux::{ProcessId, RecordingFile};
+use vmatlas_linux::ProcessId;
 use vmatlas_maps::{Maps, MapsReader, other_listing};
-use vmatlas_recording::strace::looks_like_log;
-use vmatlas_recording::{Moment, Selection, looks_like_recording};
 
 /// A source, its rows, and notes about them.
 pub(crate) type Read3 = (Source, Maps, Vec<Note>);
@@ -134,13 +133,9 @@ fn of_core((core, maps, notes): (Core, Maps, Vec<Note>)) -> Read3 {
     (Source::Core(Box::new(core)), maps, notes)
 }
 
-fn of_recorded((recorded, maps, notes): (Recorded, Maps, Vec<Note>)) -> Read3 {
+/// A process of a recording or a log.
+pub(crate) fn of_recorded((recorded, maps, notes): (Recorded, Maps, Vec<Note>)) -> Read3 {
     (Source::Recorded(Box::new(recorded)), maps, notes)
-}
-
-/// The selected process of an open recording.
-pub(crate) fn recorded(recording: Opened, selection: &Selection) -> Result<Read3> {
-    recording::at(recording, selection).map(of_recorded)
 }
 
 /// Reads a target.
@@ -211,8 +206,7 @@ fn binary(
             return core::read(name, file).map(of_core).map(Ok);
         }
         if looks_like_recording(&head) {
-            let file = RecordingFile::new(file).map_err(|error| Error::file(name, error))?;
-            return recorded(recording::opened(name, file)?, selection).map(Ok);
+            return recording::read(name, selection, file).map(of_recorded).map(Ok);
         }
     }
     Ok(Err(file))
@@ -264,11 +258,7 @@ fn content(name: &str, selection: &Selection, head: Vec<u8>, input: impl Read) -
     }
     if looks_like_recording(&head) {
         let input = io::Cursor::new(head).chain(input);
-        let (file, cut) = core::spooled(name, input, MOST)?;
-        let file = RecordingFile::new(file).map_err(|error| Error::file(name, error))?;
-        let (source, maps, mut notes) = recorded(recording::opened(name, file)?, selection)?;
-        notes.extend(cut);
-        return Ok((source, maps, notes));
+        return recording::read_stream(name, selection, input, MOST).map(of_recorded);
     }
     let input = input.take(MOST);
     if looks_like_log(&head) {

@@ -1,15 +1,43 @@
 //! Recordings as targets.
 
+use super::core::spooled;
 use super::kind::SourceKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::{Note, Processes};
 use crate::recorded::{Recorded, Told};
 use crate::stacks::Opened;
 use crate::words::values::printable;
+use std::fs::File;
+use std::io::Read;
 use std::sync::OnceLock;
 use vmatlas_linux::RecordingFile;
 use vmatlas_maps::Maps;
-use vmatlas_recording::{Process, Recording, SelectError, Selected, Selection};
+use vmatlas_recording::{Process, Recording, SelectError, Selected};
+
+pub(crate) use vmatlas_recording::{Moment, Selection, looks_like_recording};
+
+/// Reads a recording in a regular file.
+pub(crate) fn read(
+    name: &str,
+    selection: &Selection,
+    file: File,
+) -> Result<(Recorded, Maps, Vec<Note>)> {
+    let file = RecordingFile::new(file).map_err(|error| Error::file(name, error))?;
+    at(opened(name, file)?, selection)
+}
+
+/// Reads a recording from a stream, at most `limit` bytes.
+pub(crate) fn read_stream(
+    name: &str,
+    selection: &Selection,
+    input: impl Read,
+    limit: u64,
+) -> Result<(Recorded, Maps, Vec<Note>)> {
+    let (file, cut) = spooled(name, input, limit)?;
+    let (recorded, maps, mut notes) = read(name, selection, file)?;
+    notes.extend(cut);
+    Ok((recorded, maps, notes))
+}
 
 /// Opens a recording.
 pub(crate) fn opened(name: &str, file: RecordingFile) -> Result<Opened> {

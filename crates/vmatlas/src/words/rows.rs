@@ -1,16 +1,10 @@
-//! Rows, their purposes and their origins.
+//! Rows and their purposes.
 
-use super::frames::short_function;
-use super::values::{printable, seconds, size};
-use crate::recorded::{Ending, Made};
+use super::values::{printable, size};
 use crate::row::Row;
 use crate::sections::Section;
-use crate::source::kind::SourceKind;
-use crate::stacks::telling;
 use vmatlas_explain::label::Labelled;
-use vmatlas_linux::symbols::SymbolFrame;
 use vmatlas_maps::Kind;
-use vmatlas_recording::{Maker, TaskEntry};
 
 /// The purpose of a row, in a line; for several parts the first ones, and the unexplained share. It
 /// may hold names that the process chose: escape it for terminals.
@@ -39,60 +33,6 @@ pub fn sections(sections: &[Section]) -> String {
     names.collect::<Vec<_>>().join(" ")
 }
 
-/// The origin of a row, in a line; with several origins the largest.
-pub fn origins(row: &Row<'_>) -> String {
-    let mut made = row.made();
-    let Some((first, _)) = made.next() else { return String::new() };
-    let line = origin(&first, FRAMES);
-    match made.len() {
-        0 => line,
-        more => format!("{line}, and {more} more"),
-    }
-}
-
-/// The origin of some bytes, in a line: the call, its time, the thread, and at most `most`
-/// functions.
-pub fn origin(made: &Made<'_>, most: usize) -> String {
-    let origin = made.origin();
-    let inherited = if origin.inherited { ", inherited by fork" } else { "" };
-    let call = match origin.maker {
-        Maker::Unseen => return "no event shows the call that mapped it".to_owned(),
-        Maker::Before if made.source() == SourceKind::Log => {
-            return format!("there before the log{inherited}");
-        }
-        Maker::Before => return format!("there before the recording{inherited}"),
-        maker => maker.name(),
-    };
-    let when =
-        if made.is_timed() { format!("{} ", seconds(origin.time_ns)) } else { String::new() };
-    let line = format!("{call} #{} {when}{}{inherited}", origin.event, thread(made.task()));
-    with_functions(line, made.frames(), most)
-}
-
-/// The event that ended a mapping, in a line.
-pub fn ending(ending: &Ending) -> String {
-    let call = ending.call.unwrap_or("the kernel");
-    let (when, thread) = (seconds(ending.time_ns), thread(ending.task.as_ref()));
-    let line = format!("by {call} #{} {when} {thread}", ending.event);
-    with_functions(line, &ending.frames, FRAMES)
-}
-
-/// A line, followed by the functions that explain most of a stack.
-fn with_functions(line: String, frames: &[SymbolFrame], most: usize) -> String {
-    let names: Vec<String> = telling(frames).iter().take(most).map(short_function).collect();
-    if names.is_empty() { line } else { format!("{line}: {}", names.join(" < ")) }
-}
-
-/// A thread, as `NAME (TID)`.
-pub fn thread(task: Option<&TaskEntry>) -> String {
-    match task {
-        Some(task) if task.tid == 0 => printable(&task.comm),
-        Some(task) if task.comm.is_empty() => format!("thread {}", task.tid),
-        Some(task) => format!("{} ({})", printable(&task.comm), task.tid),
-        None => "unknown".to_owned(),
-    }
-}
-
 /// A description of a mapping, as a part of a sentence.
 pub fn mapping(row: &Row<'_>) -> String {
     if !row.tells_its_purpose()
@@ -114,9 +54,6 @@ pub fn mapping(row: &Row<'_>) -> String {
         _ => row.describe(),
     }
 }
-
-/// The most frames in a line that describes the origin of a mapping.
-const FRAMES: usize = 2;
 
 /// The most labels of a row's parts in a line.
 const PARTS: usize = 3;
