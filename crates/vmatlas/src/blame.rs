@@ -4,7 +4,7 @@ use crate::atlas::Atlas;
 use crate::error::{Error, ErrorKind, Result};
 use crate::recorded::{Made, Recorded};
 use crate::row::Row;
-use crate::stacks::{Stacks, telling};
+use crate::stacks::{Stacks, requester_frames};
 use crate::words;
 use std::collections::{BTreeSet, HashMap};
 use vmatlas_linux::symbols::SymbolFrame;
@@ -159,7 +159,7 @@ impl<'a> Blame<'a> {
         if !matches!(maker, Maker::Call(_) | Maker::Touch) {
             return maker.name().to_owned();
         }
-        let frame = telling(made.frames()).first();
+        let frame = requester_frames(made.frames()).first();
         let unknown = || "stack unknown".to_owned();
         match by {
             BlameBy::Thread => words::thread(made.task()),

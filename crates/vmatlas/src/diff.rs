@@ -20,7 +20,7 @@ pub struct Diff<'a> {
 /// The origins of a row's change, if both sides belong to one recording.
 #[derive(Default)]
 #[non_exhaustive]
-pub struct Who<'a> {
+pub struct Causes<'a> {
     /// The origin of the bytes that a row gained, or of a new row.
     pub made: Option<Made<'a>>,
     /// The event that unmapped the bytes that a row lost, or the whole row.
@@ -147,7 +147,7 @@ impl<'a> Diff<'a> {
         &self,
         change: &Change<'_>,
         endings: &HashMap<u64, Ending>,
-    ) -> Option<Who<'a>> {
+    ) -> Option<Causes<'a>> {
         let (_, to) = self.recorded()?;
         let (old, new) = (change.from.range, change.to.range);
         if !old.overlaps(&new) {
@@ -158,7 +158,7 @@ impl<'a> Diff<'a> {
         let gained = [above, below].into_iter().find(|range| range.size() > 0);
         let made = gained.and_then(|range| to.made_in(range, || self.to.origins()));
         let ended = lost(change, self.to.maps()).and_then(|at| endings.get(&at).cloned());
-        Some(Who { made, ended })
+        Some(Causes { made, ended })
     }
 
     fn recorded(&self) -> Option<(&'a Recorded, &'a Recorded)> {

@@ -66,7 +66,7 @@ pub use atlas::{Atlas, Open};
 #[cfg(feature = "recordings")]
 pub use blame::{Blame, BlameBy, BlameOptions, BlameTotal, Count, Piece, Rank};
 pub use crash::{Case, CrashInput};
-pub use diff::{Diff, Growth, Who, diff};
+pub use diff::{Causes, Diff, Growth, diff};
 pub use error::{Error, ErrorKind, Result};
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub use guard::{Guard, recorder_was_killed};
@@ -89,11 +89,11 @@ pub use source::kind::SourceKind;
 pub use source::open::Target;
 pub use source::slot::Slot;
 #[cfg(feature = "recordings")]
-pub use stacks::telling;
+pub use stacks::requester_frames;
 pub use totals::{KindTotals, MapTotals};
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 pub use verify::{Outcome, Status, Verifier, VerifyReport};
-pub use watch::{Look, SumGrowth, Watch, watch};
+pub use watch::{Reading, SumGrowth, Watch, watch};
 
 pub use vmatlas_explain::{coredump, crash as crashes, explain, label};
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]

@@ -143,9 +143,9 @@ impl Processes {
         all: impl ExactSizeIterator<Item = (u32, Vec<u8>)>,
     ) -> Processes {
         /// The most processes to list.
-        const MOST: usize = 10;
-        let more = all.len().saturating_sub(MOST);
-        let all = all.take(MOST).collect();
+        const MAX: usize = 10;
+        let more = all.len().saturating_sub(MAX);
+        let all = all.take(MAX).collect();
         Processes { path: path.to_owned(), source, pid: 0, all, more }
     }
 

@@ -6,7 +6,7 @@ use vmatlas_linux::Images;
 use vmatlas_maps::Maps;
 
 /// The most sections to keep for a row.
-const MOST: usize = 3;
+const MAX: usize = 3;
 
 /// A section of an ELF file that lies in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,6 +51,6 @@ pub(crate) fn of_facts(maps: &Maps, images: &[ImageFacts]) -> Vec<Vec<Section>> 
 
 fn largest(mut sections: Vec<Section>) -> Vec<Section> {
     sections.sort_by_key(|section| Reverse(section.size));
-    sections.truncate(MOST);
+    sections.truncate(MAX);
     sections
 }

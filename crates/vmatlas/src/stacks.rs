@@ -172,7 +172,7 @@ const WRAPPERS: [&str; 9] =
 
 /// The frames from the first one that explains the request: the innermost outside the C library and
 /// the dynamic linker, else the innermost that is no mere wrapper.
-pub fn telling(frames: &[SymbolFrame]) -> &[SymbolFrame] {
+pub fn requester_frames(frames: &[SymbolFrame]) -> &[SymbolFrame] {
     let system = |frame: &SymbolFrame| {
         let file = frame.module.rsplit('/').next().unwrap_or_default();
         SYSTEM.iter().any(|name| file.starts_with(name))

@@ -22,7 +22,7 @@ pub struct Watch {
 }
 
 /// A reading of a watched target.
-pub struct Look {
+pub struct Reading {
     atlas: Arc<Atlas>,
     before: Arc<Atlas>,
     since: Duration,
@@ -52,14 +52,14 @@ pub fn watch(target: impl Into<Target>, every: Duration) -> Result<Watch> {
 }
 
 impl Iterator for Watch {
-    type Item = Result<Look>;
+    type Item = Result<Reading>;
 
-    fn next(&mut self) -> Option<Result<Look>> {
+    fn next(&mut self) -> Option<Result<Reading>> {
         let before = self.last.clone()?;
         if self.is_first {
             self.is_first = false;
             let since = self.began.elapsed();
-            return Some(Ok(Look { atlas: before.clone(), before, since }));
+            return Some(Ok(Reading { atlas: before.clone(), before, since }));
         }
         sleep(self.next.saturating_duration_since(Instant::now()));
         // After a slow reading the next ones are not rushed.
@@ -68,7 +68,7 @@ impl Iterator for Watch {
             Ok(atlas) if !atlas.maps().is_empty() => {
                 let atlas = Arc::new(atlas);
                 self.last = Some(atlas.clone());
-                Some(Ok(Look { atlas, before, since: self.began.elapsed() }))
+                Some(Ok(Reading { atlas, before, since: self.began.elapsed() }))
             }
             Err(error) if !error.is_gone() => {
                 self.last = None;
@@ -79,7 +79,7 @@ impl Iterator for Watch {
     }
 }
 
-impl Look {
+impl Reading {
     /// The atlas of this reading.
     pub fn atlas(&self) -> &Atlas {
         &self.atlas

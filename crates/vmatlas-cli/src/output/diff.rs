@@ -38,7 +38,7 @@ struct ChangeJson<'a> {
 
 impl Answer for DiffAnswer<'_> {
     fn text(&self, paint: Paint) -> String {
-        text(self.diff, &Who::of(self.diff), paint)
+        text(self.diff, &Causes::of(self.diff), paint)
     }
 
     fn json(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -69,15 +69,15 @@ impl Answer for DiffAnswer<'_> {
 /// The origins of added rows and the ends of removed ones, if both targets belong to one recording.
 /// The keys are the starts of rows and of unmapped ranges.
 #[derive(Default)]
-struct Who {
+struct Causes {
     added: HashMap<u64, String>,
     removed: HashMap<u64, String>,
     changed: HashMap<u64, Vec<String>>,
 }
 
-impl Who {
-    fn of(diff: &Diff<'_>) -> Who {
-        let mut who = Who::default();
+impl Causes {
+    fn of(diff: &Diff<'_>) -> Causes {
+        let mut who = Causes::default();
         for row in &diff.rows.added {
             let line = diff.to_row(row).map(|row| words::origins(&row));
             let line = line.filter(|line| !line.is_empty());
@@ -95,7 +95,7 @@ impl Who {
     }
 }
 
-fn text(diff: &Diff<'_>, who: &Who, paint: Paint) -> String {
+fn text(diff: &Diff<'_>, who: &Causes, paint: Paint) -> String {
     let diff = &diff.rows;
     let mut text = String::new();
     let mut line = |sign: char, row: &Mapping<'_>, note: &str| {

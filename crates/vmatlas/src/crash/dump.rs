@@ -17,7 +17,7 @@ use vmatlas_maps::{Mapping, Maps};
 use vmatlas_object::Memory;
 
 /// The most frames to unwind: enough to show a recursion.
-const MOST_FRAMES: usize = 256;
+const MAX_FRAMES: usize = 256;
 /// The longest time to read the C library.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -51,7 +51,7 @@ pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
     let mut stack = Vec::new();
     if let (Some(Machine::X86_64), Some(ip), Some(sp)) = (crash.machine, crash.ip, crash.sp) {
         let fp = register("rbp").unwrap_or(0);
-        let found = dead.frames(&Registers { ip, sp, fp, compat: false }, MOST_FRAMES);
+        let found = dead.frames(&Registers { ip, sp, fp, compat: false }, MAX_FRAMES);
         let entry = dump.auxv().get(AT_ENTRY).and_then(|entry| maps.find(entry).mapping);
         let program = entry.and_then(|row| maps.get(row)).map(|row| row.name);
         stack = frames::name(maps, program, &build_id, &found);

@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
 use crate::recorded::{Recorded, Told};
 use crate::source::recording::at;
-use crate::stacks::{Stacks, telling};
+use crate::stacks::{Stacks, requester_frames};
 use crate::words::{seconds, short_function, size, thread};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -203,7 +203,7 @@ fn last_change(
     };
     let task = recorded.tasks().get(event.task.index()).filter(|_| !event.task.is_none());
     let frames = stacks.of_task(recorded.tasks(), event.stack, event.task);
-    let names: Vec<String> = telling(frames).iter().take(3).map(short_function).collect();
+    let names: Vec<String> = requester_frames(frames).iter().take(3).map(short_function).collect();
     let from = if names.is_empty() { String::new() } else { format!(" in {}", names.join(" < ")) };
     let by = format!(
         "{call} (event {}, at {}) of thread {}{from}",

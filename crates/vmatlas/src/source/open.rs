@@ -213,9 +213,9 @@ fn binary(
 }
 
 /// The most bytes to read of a text: a device may be endless.
-const MOST: u64 = 16 << 30;
+const MAX: u64 = 16 << 30;
 /// The most bytes to read of a crash log.
-const MOST_TEXT: u64 = 1 << 30;
+const MAX_TEXT: u64 = 1 << 30;
 
 /// Reads a stream that may be compressed; returns other text as it is.
 fn stream_or_text(
@@ -228,7 +228,7 @@ fn stream_or_text(
         return content(name, selection, head, rest).map(Ok);
     }
     let mut text = head;
-    let left = MOST_TEXT.saturating_sub(text.len() as u64);
+    let left = MAX_TEXT.saturating_sub(text.len() as u64);
     let read = rest.take(left).read_to_end(&mut text);
     read.map_err(|error| Error::file(name, error))?;
     Ok(Err(text))
@@ -258,9 +258,9 @@ fn content(name: &str, selection: &Selection, head: Vec<u8>, input: impl Read) -
     }
     if looks_like_recording(&head) {
         let input = io::Cursor::new(head).chain(input);
-        return recording::read_stream(name, selection, input, MOST).map(of_recorded);
+        return recording::read_stream(name, selection, input, MAX).map(of_recorded);
     }
-    let input = input.take(MOST);
+    let input = input.take(MAX);
     if looks_like_log(&head) {
         return log::read(name, selection, &head, input).map(of_recorded);
     }
@@ -285,7 +285,7 @@ fn text(name: &str, head: &[u8], mut input: io::Take<impl Read>) -> Result<Read3
     if maps.is_empty() {
         return Err(no_rows(name, head));
     }
-    let notes = if input.limit() == 0 { vec![Note::CutInput { limit: MOST }] } else { Vec::new() };
+    let notes = if input.limit() == 0 { vec![Note::CutInput { limit: MAX }] } else { Vec::new() };
     Ok((Source::Text, maps, notes))
 }
 

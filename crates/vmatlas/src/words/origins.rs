@@ -5,7 +5,7 @@ use super::values::{printable, seconds};
 use crate::recorded::{Ending, Made};
 use crate::row::Row;
 use crate::source::kind::SourceKind;
-use crate::stacks::telling;
+use crate::stacks::requester_frames;
 use vmatlas_linux::symbols::SymbolFrame;
 use vmatlas_recording::{Maker, TaskEntry};
 
@@ -52,7 +52,8 @@ pub fn ending(ending: &Ending) -> String {
 
 /// A line, followed by the functions that explain most of a stack.
 fn with_functions(line: String, frames: &[SymbolFrame], most: usize) -> String {
-    let names: Vec<String> = telling(frames).iter().take(most).map(short_function).collect();
+    let names: Vec<String> =
+        requester_frames(frames).iter().take(most).map(short_function).collect();
     if names.is_empty() { line } else { format!("{line}: {}", names.join(" < ")) }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use vmatlas::recording::Maker;
 use vmatlas::words::{self, count, function, module_name, printable, seconds, share, size};
-use vmatlas::{Blame, BlameBy, Count, Made, Piece, Rank, SymbolFrame, telling};
+use vmatlas::{Blame, BlameBy, Count, Made, Piece, Rank, SymbolFrame, requester_frames};
 
 /// The most frames on the line of a piece of a mapping.
 const IN_A_LINE: usize = 4;
@@ -172,7 +172,7 @@ pub(crate) fn frames(
     paint: Paint,
 ) {
     // Frames inside the C library are hidden, except the call that entered it.
-    let hidden = (frames.len() - telling(frames).len()).saturating_sub(1);
+    let hidden = (frames.len() - requester_frames(frames).len()).saturating_sub(1);
     let mut before = "";
     for frame in frames.iter().skip(hidden).take(most) {
         // Compilers report some functions as inlined into themselves.
