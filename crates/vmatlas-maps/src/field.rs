@@ -210,7 +210,7 @@ pub const FIELDS: &[Field] = &[
     field("perms", Text, Row, |row| FieldValue::Perms(row.mapping().perms)),
     field("offset", Address, Row, |row| FieldValue::Address(row.mapping().offset)),
     field("device", Text, Row, |row| {
-        let text = |device: Device| FieldValue::Text(device.to_string().into_bytes().into());
+        let text = |device: Device| FieldValue::Text(device.text().into());
         row.device().map_or(FieldValue::Unknown, text)
     }),
     field("inode", Number, Row, |row| row.inode().map_or(FieldValue::Unknown, FieldValue::Number)),

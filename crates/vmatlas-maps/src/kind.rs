@@ -298,6 +298,10 @@ impl<'a> Mapping<'a> {
 /// characters.
 pub fn restore_line_feeds(name: &[u8]) -> Cow<'_, [u8]> {
     const ESCAPED: &[u8] = br"\012";
+    // A backslash is rare, and looking for one byte costs less than preparing a search for four.
+    if memchr::memchr(b'\\', name).is_none() {
+        return Cow::Borrowed(name);
+    }
     let mut found = memchr::memmem::find_iter(name, ESCAPED).peekable();
     if found.peek().is_none() {
         return Cow::Borrowed(name);

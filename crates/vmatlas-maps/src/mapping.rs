@@ -89,6 +89,18 @@ impl Device {
     pub const fn new(major: u32, minor: u32) -> Self {
         Device { major, minor }
     }
+
+    /// The text of `Display`, without the cost of formatting, which counts in a listing.
+    pub(crate) fn text(self) -> Vec<u8> {
+        let mut text = Vec::with_capacity(8);
+        for (number, end) in [(self.major, Some(b':')), (self.minor, None)] {
+            let digits = (u32::BITS - number.leading_zeros()).div_ceil(4).max(2);
+            let digit = |place| b"0123456789abcdef"[(number >> (4 * place)) as usize & 15];
+            text.extend((0..digits).rev().map(digit));
+            text.extend(end);
+        }
+        text
+    }
 }
 
 /// Formats the device as `maps` does: hexadecimal, each number at least two digits.
@@ -200,5 +212,18 @@ impl OwnedMapping {
 impl From<Mapping<'_>> for OwnedMapping {
     fn from(mapping: Mapping<'_>) -> Self {
         mapping.into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Device;
+
+    #[test]
+    fn both_texts_of_a_device_are_equal() {
+        for (major, minor) in [(0, 0), (0, 0x1b), (0xfe, 0), (0x103, 0xf), (0xfff, 0xf_ffff)] {
+            let device = Device::new(major, minor);
+            assert_eq!(device.text(), device.to_string().into_bytes());
+        }
     }
 }

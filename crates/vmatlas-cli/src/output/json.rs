@@ -3,9 +3,10 @@
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use std::io::{self, Write};
+use std::sync::LazyLock;
 use vmatlas::label::{Label, Labelled};
 use vmatlas::{
-    Atlas, FIELDS, FieldNeeds, FieldValue, Kind, Note, Row, SmapsValue, SourceKind, VmFlags,
+    Atlas, FIELDS, Field, FieldNeeds, FieldValue, Kind, Note, Row, SmapsValue, SourceKind, VmFlags,
 };
 
 /// An address or offset. It is written as a string, because some readers lack 64-bit numbers.
@@ -71,6 +72,36 @@ impl TargetJson {
     }
 }
 
+/// The fields of the table that every mapping has, with their roles. Names are compared once, not
+/// for each row.
+static ROW_FIELDS: LazyLock<Vec<(&Field, Role)>> = LazyLock::new(|| {
+    let fields = FIELDS.iter();
+    let of_row = fields.filter(|field| matches!(field.needs, FieldNeeds::Row | FieldNeeds::Names));
+    let role = |field: &Field| match field.name {
+        "kind" => Role::Kind,
+        "deleted" => Role::Deleted,
+        "path" => Role::Path,
+        "state" => Role::State,
+        _ => Role::Plain,
+    };
+    of_row.map(|field| (field, role(field))).collect()
+});
+
+/// The entries that go with a field.
+#[derive(Clone, Copy)]
+enum Role {
+    /// Only its own.
+    Plain,
+    /// Those of the kind of mapping.
+    Kind,
+    /// The path, which is looked up once for all entries; only if the mapping has a file.
+    Path,
+    /// Its own and `path_certain`, if the mapping has a file.
+    Deleted,
+    /// Its own, if the mapping has a file.
+    State,
+}
+
 /// A mapping, with labels if requested.
 pub(crate) struct MappingJson<'a> {
     pub(crate) row: Row<'a>,
@@ -82,20 +113,19 @@ impl Serialize for MappingJson<'_> {
         let row = &self.row;
         let mut map = serializer.serialize_map(None)?;
         let path = row.path();
-        for field in FIELDS {
-            match (field.needs, field.name) {
-                (_, "path" | "deleted" | "state") if path.is_none() => {}
-                (FieldNeeds::Row | FieldNeeds::Names, name) => {
-                    field_entries(&mut map, name, &field.value(row))?;
-                }
-                _ => {}
-            }
-            match (field.name, &path) {
-                ("kind", _) => kind_entries(&mut map, row)?,
-                ("deleted", Some(path)) => {
+        for (field, role) in &*ROW_FIELDS {
+            match (role, &path) {
+                (Role::Path | Role::Deleted | Role::State, None) => {}
+                (Role::Path, Some(path)) => text_entries(&mut map, field.name, path)?,
+                (Role::Deleted, Some(path)) => {
+                    field_entries(&mut map, field.name, &field.value(row))?;
                     map.serialize_entry("path_certain", &path.is_certain())?;
                 }
-                _ => {}
+                (Role::Kind, _) => {
+                    field_entries(&mut map, field.name, &field.value(row))?;
+                    kind_entries(&mut map, row)?;
+                }
+                _ => field_entries(&mut map, field.name, &field.value(row))?,
             }
         }
         if self.labels {
@@ -219,8 +249,11 @@ fn kind_entries<M: SerializeMap>(map: &mut M, row: &Row<'_>) -> Result<(), M::Er
 /// Whether a mapping has its own key of this name. A smaps field may share it, as `Name` of
 /// Android's kernels does.
 fn is_own_key(name: &str) -> bool {
-    name == "parts"
-        || vmatlas::Field::named(name).is_some_and(|field| field.needs != FieldNeeds::Sizes)
+    static OWN: LazyLock<Vec<&str>> = LazyLock::new(|| {
+        let fields = FIELDS.iter().filter(|field| field.needs != FieldNeeds::Sizes);
+        fields.map(|field| field.name).chain(["parts"]).collect()
+    });
+    OWN.contains(&name)
 }
 
 /// The longest accepted name of a smaps field.
