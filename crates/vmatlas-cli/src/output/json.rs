@@ -249,11 +249,16 @@ fn kind_entries<M: SerializeMap>(map: &mut M, row: &Row<'_>) -> Result<(), M::Er
 /// Whether a mapping has its own key of this name. A smaps field may share it, as `Name` of
 /// Android's kernels does.
 fn is_own_key(name: &str) -> bool {
-    static OWN: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    /// By length, because smaps has some 25 fields for each mapping, few of them as long as a key.
+    static OWN: LazyLock<[Vec<&str>; MAX_FIELD_NAME + 1]> = LazyLock::new(|| {
+        let mut own = [const { Vec::new() }; MAX_FIELD_NAME + 1];
         let fields = FIELDS.iter().filter(|field| field.needs != FieldNeeds::Sizes);
-        fields.map(|field| field.name).chain(["parts"]).collect()
+        for key in fields.map(|field| field.name).chain(["parts"]) {
+            own[key.len()].push(key);
+        }
+        own
     });
-    OWN.contains(&name)
+    OWN.get(name.len()).is_some_and(|keys| keys.contains(&name))
 }
 
 /// The longest accepted name of a smaps field.
