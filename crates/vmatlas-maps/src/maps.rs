@@ -2,6 +2,7 @@
 
 use crate::kernel::{KernelVersion, WordSize};
 use crate::kind::restore_line_feeds;
+use crate::line::PartialLine;
 use crate::mapping::{Device, Mapping, Perms};
 use crate::names::Names;
 use crate::parse::{RowErrorKind, parse_row, quick_row};
@@ -233,10 +234,7 @@ impl<'a> FromIterator<Mapping<'a>> for Maps {
 pub struct MapsReader {
     maps: Maps,
     warnings: Warnings,
-    /// An incomplete line whose end has not been read yet.
-    carry: Vec<u8>,
-    /// Whether the line in `carry` was too long and its rest is being skipped.
-    skipping: bool,
+    partial: PartialLine,
     line: u64,
     content: Content,
     layout: Layout,
@@ -289,16 +287,16 @@ impl MapsReader {
 
     /// Parses the next chunk of the text.
     pub fn push(&mut self, mut bytes: &[u8]) {
-        if !self.carry.is_empty() || self.skipping {
+        if !self.partial.is_empty() {
             let Some(end) = memchr::memchr(b'\n', bytes) else { return self.keep(bytes) };
             self.keep(&bytes[..end]);
             bytes = &bytes[end + 1..];
-            let mut carry = std::mem::take(&mut self.carry);
-            if !std::mem::take(&mut self.skipping) {
-                self.take_line(&carry);
+            let mut partial = std::mem::take(&mut self.partial);
+            if let Some(line) = partial.get() {
+                self.take_line(line);
             }
-            carry.clear();
-            self.carry = carry;
+            partial.clear();
+            self.partial = partial;
         }
         while !bytes.is_empty() {
             let end = match quick_row(bytes) {
@@ -325,17 +323,10 @@ impl MapsReader {
 
     /// Stores an incomplete line.
     fn keep(&mut self, bytes: &[u8]) {
-        if self.skipping {
-            return;
+        if !self.partial.push(bytes, MAX_LINE) {
+            self.line += 1;
+            self.warnings.push(self.line, RowErrorKind::TooLong.into());
         }
-        if self.carry.len() + bytes.len() <= MAX_LINE {
-            self.carry.extend_from_slice(bytes);
-            return;
-        }
-        self.carry = Vec::new();
-        self.skipping = true;
-        self.line += 1;
-        self.warnings.push(self.line, RowErrorKind::TooLong.into());
     }
 
     /// The number of rows parsed so far.
@@ -350,10 +341,10 @@ impl MapsReader {
 
     /// Returns the map; the last line may lack its line feed.
     pub fn finish(mut self) -> Maps {
-        if !self.carry.is_empty() {
-            let carry = std::mem::take(&mut self.carry);
-            self.take_line(&carry);
-            if self.content == Content::Rows || begins_like_a_row(&carry) {
+        let partial = std::mem::take(&mut self.partial);
+        if let Some(line) = partial.get().filter(|line| !line.is_empty()) {
+            self.take_line(line);
+            if self.content == Content::Rows || begins_like_a_row(line) {
                 self.warnings.push(self.line, WarningKind::Cut);
             }
         }

@@ -161,15 +161,9 @@ pub(crate) mod log {
     use super::recording::{Selection, not_read};
     use crate::error::Result;
     use crate::note::Note;
-    use std::path::PathBuf;
     use vmatlas_maps::Maps;
 
     const LOG: &str = "a log of strace";
-
-    /// The files of `strace -ff -o PATH`: none is looked for.
-    pub(crate) fn parts(_: &str) -> Vec<PathBuf> {
-        Vec::new()
-    }
 
     pub(crate) fn open_parts(name: &str, _: &Selection) -> Result<(Recorded, Maps, Vec<Note>)> {
         Err(not_read(name, LOG))

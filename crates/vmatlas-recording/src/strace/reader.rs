@@ -4,7 +4,7 @@ use super::cursor::joined;
 use super::line::{Begun, Call, Event, Line, LineError, LineErrorKind, Stamp};
 use std::collections::HashMap;
 use std::time::Duration;
-use vmatlas_maps::{Warning, WarningKind, Warnings};
+use vmatlas_maps::{PartialLine, Warning, WarningKind, Warnings};
 
 /// The maximum length of a line in bytes: strace cuts strings, but not lists of them.
 const MAX_LINE: usize = 1 << 22;
@@ -17,8 +17,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Reader {
     /// The process of lines without a process number.
     pid: Option<u32>,
-    carry: Vec<u8>,
-    skipping: bool,
+    partial: PartialLine,
     line: u64,
     begun: HashMap<Option<u32>, (String, Vec<u8>)>,
     begun_bytes: usize,
@@ -84,16 +83,16 @@ impl Reader {
     /// Reads the next bytes, and calls `take` with each complete entry.
     pub fn push(&mut self, mut bytes: &[u8], take: &mut dyn FnMut(Entry<'_>)) {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
-            if self.carry.is_empty() && !self.skipping {
+            if self.partial.is_empty() {
                 self.take_line(&bytes[..end], take);
             } else {
                 self.keep(&bytes[..end]);
-                let mut carry = std::mem::take(&mut self.carry);
-                if !std::mem::take(&mut self.skipping) {
-                    self.take_line(&carry, take);
+                let mut partial = std::mem::take(&mut self.partial);
+                if let Some(line) = partial.get() {
+                    self.take_line(line, take);
                 }
-                carry.clear();
-                self.carry = carry;
+                partial.clear();
+                self.partial = partial;
             }
             bytes = &bytes[end + 1..];
         }
@@ -102,9 +101,9 @@ impl Reader {
 
     /// Ends the log; the last line may lack its line feed.
     pub fn finish(&mut self, take: &mut dyn FnMut(Entry<'_>)) {
-        let carry = std::mem::take(&mut self.carry);
-        if !carry.is_empty() {
-            self.take_line(&carry, take);
+        let partial = std::mem::take(&mut self.partial);
+        if let Some(line) = partial.get().filter(|line| !line.is_empty()) {
+            self.take_line(line, take);
         }
     }
 
@@ -119,17 +118,10 @@ impl Reader {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        if self.skipping {
-            return;
+        if !self.partial.push(bytes, MAX_LINE) {
+            self.line += 1;
+            self.odd(LineError { column: MAX_LINE, kind: LineErrorKind::TooLong });
         }
-        if self.carry.len() + bytes.len() <= MAX_LINE {
-            self.carry.extend_from_slice(bytes);
-            return;
-        }
-        self.carry = Vec::new();
-        self.skipping = true;
-        self.line += 1;
-        self.odd(LineError { column: MAX_LINE, kind: LineErrorKind::TooLong });
     }
 
     fn odd(&mut self, error: LineError) {

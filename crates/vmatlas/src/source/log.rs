@@ -1,11 +1,12 @@
 //! A strace log as a target: `LOG`, `LOG@SECONDS`, `LOG:PID`, `LOG:PID@SECONDS`.
 
 use super::kind::SourceKind;
+use super::open::log_parts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::{Note, Processes};
 use crate::recorded::{Recorded, Told};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::OnceLock;
 use std::time::Duration;
 use vmatlas_linux::FilesNow;
@@ -18,28 +19,11 @@ use vmatlas_recording::{Moment, Selection};
 
 pub(crate) use vmatlas_recording::strace::looks_like_log;
 
-/// The files of `strace -ff -o PATH`: `PATH.PID`.
-pub(crate) fn parts(path: &str) -> Vec<(u32, PathBuf)> {
-    let path = Path::new(path);
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let entries = std::fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten();
-    let mut found: Vec<(u32, PathBuf)> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let number = entry.file_name().to_str()?.strip_prefix(name)?.strip_prefix('.')?.parse();
-            Some((number.ok()?, entry.path()))
-        })
-        .collect();
-    found.sort();
-    found
-}
-
 /// Reads the files of `strace -ff` whose common prefix is the selected path.
 pub(crate) fn open_parts(name: &str, selection: &Selection) -> Result<(Recorded, Maps, Vec<Note>)> {
     let path = selection.path.as_str();
     let mut files = Vec::new();
-    for (pid, path) in parts(path) {
+    for (pid, path) in log_parts(path) {
         let text = std::fs::read(path).map_err(|error| Error::file(name, error))?;
         files.push((pid, text));
     }
