@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use vmatlas_object::Source;
-use vmatlas_object::elf::{ElfFile, FileMapping};
+use vmatlas_object::elf::{ElfFile, FileMapping, Vaddr};
 use vmatlas_object::symbols::frames_at;
 
 /// The most addresses to look up: each may parse a unit of DWARF.
@@ -27,9 +27,10 @@ fuzz_target!(|bytes: &[u8]| {
     let ranges = elf.segments().iter().map(|segment| segment.vaddr_range());
     let ranges = ranges.chain(elf.sections().iter().map(|section| section.vaddr_range()));
     let edges = ranges.flat_map(|range| [range.start, range.end.wrapping_sub(1)]);
-    for vaddr in [0, elf.entry(), u64::MAX].into_iter().chain(edges).take(ADDRESSES) {
+    for vaddr in [0, elf.entry().get(), u64::MAX].into_iter().chain(edges).take(ADDRESSES) {
+        let vaddr = Vaddr::new(vaddr);
         if let Ok(Some(symbol)) = elf.symbol_at(vaddr) {
-            assert_eq!(symbol.vaddr + symbol.offset, vaddr);
+            assert_eq!(symbol.vaddr + symbol.offset, vaddr.get());
             assert!(symbol.size == 0 || symbol.offset < symbol.size);
         }
         let _ = elf.source_at(vaddr);

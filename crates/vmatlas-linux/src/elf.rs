@@ -27,8 +27,9 @@ use vmatlas_object::unwind::CodeFile;
 #[cfg(feature = "recordings")]
 pub use self::exec_image::exec_image;
 pub use vmatlas_object::elf::{
-    CodeFrame, ElfError, ElfFile, ElfType, FileMapping, Machine, Section, SectionType, Segment,
-    SegmentFlags, SegmentType, SourceLocation, Symbol, SymbolSource, build_id_path, demangle,
+    CodeFrame, ElfError, ElfFile, ElfType, FileMapping, FileOffset, Machine, Section, SectionType,
+    Segment, SegmentFlags, SegmentType, SourceLocation, Symbol, SymbolSource, Vaddr, build_id_path,
+    demangle,
 };
 
 /// Reads the headers of an ELF file; `None` if `file` is not ELF. Debug files are opened in our own

@@ -151,6 +151,17 @@ impl<'a> Mapping<'a> {
         escape::name(self.name)
     }
 
+    /// The file offset in bytes of the byte at `address`; meaningful for an address in the row.
+    ///
+    /// ```
+    /// let row = vmatlas_maps::parse_row(b"7f00-8f00 r-xp 00001000 fe:00 42    /usr/bin/cat")?;
+    /// assert_eq!(row.offset_of(0x7f10), 0x1010);
+    /// # Ok::<(), vmatlas_maps::RowError>(())
+    /// ```
+    pub fn offset_of(&self, address: u64) -> u64 {
+        self.offset.wrapping_add(address.wrapping_sub(self.range.start))
+    }
+
     /// Copies the name, so that the row outlives the text.
     pub fn into_owned(self) -> OwnedMapping {
         OwnedMapping {

@@ -35,6 +35,7 @@ mod header;
 mod input;
 mod named;
 mod path;
+mod place;
 mod split;
 mod symbols;
 mod types;
@@ -51,6 +52,7 @@ pub use self::{
     demangle::demangle,
     dwarf::{CodeFrame, SourceLocation},
     error::ElfError,
+    place::{FileOffset, Vaddr},
     symbols::{Symbol, SymbolSource},
     types::{ElfType, Machine, Section, SectionType, Segment, SegmentFlags, SegmentType},
 };
@@ -201,9 +203,9 @@ impl ElfFile {
         self.header.endian == object::Endianness::Big
     }
 
-    /// `e_entry`: the vaddr of the entry point, 0 if there is none.
-    pub fn entry(&self) -> u64 {
-        self.header.entry
+    /// `e_entry`: the entry point, 0 if there is none.
+    pub fn entry(&self) -> Vaddr {
+        Vaddr::new(self.header.entry)
     }
 
     /// The build id as bytes; `None` if the file has none.
@@ -266,21 +268,21 @@ impl ElfFile {
 
     /// The LOAD segment that contains `vaddr`; otherwise the LOAD segment whose pages contain it,
     /// because mappings cover whole pages.
-    pub fn segment_at(&self, vaddr: u64) -> Option<&Segment> {
+    pub fn segment_at(&self, vaddr: Vaddr) -> Option<&Segment> {
         let loads = || self.segments().iter().filter(|s| s.kind == SegmentType::LOAD);
-        loads().find(|s| s.vaddr_range().contains(&vaddr)).or_else(|| {
+        loads().find(|s| s.vaddr_range().contains(&vaddr.get())).or_else(|| {
             loads().find(|s| {
                 let range = s.vaddr_range();
-                (self.page_floor(range.start)..self.page_ceil(range.end)).contains(&vaddr)
+                (self.page_floor(range.start)..self.page_ceil(range.end)).contains(&vaddr.get())
             })
         })
     }
 
     /// The LOAD segment that contains the file byte at `offset`. This is exact to the byte, even in
     /// a page that two segments share.
-    pub fn segment_at_offset(&self, offset: u64) -> Option<&Segment> {
+    pub fn segment_at_offset(&self, offset: FileOffset) -> Option<&Segment> {
         let mut segments = self.segments().iter();
-        segments.find(|s| s.kind == SegmentType::LOAD && s.file_range().contains(&offset))
+        segments.find(|s| s.kind == SegmentType::LOAD && s.file_range().contains(&offset.get()))
     }
 
     /// Reads exactly `size` bytes of the file at `offset`; an error if `size` exceeds `limit`.
@@ -289,15 +291,15 @@ impl ElfFile {
     }
 
     /// The section that contains `vaddr` in memory, including `.bss`.
-    pub fn section_at(&self, vaddr: u64) -> Option<&Section> {
+    pub fn section_at(&self, vaddr: Vaddr) -> Option<&Section> {
         let mut sections = self.sections().iter();
-        sections.find(|s| s.is_mapped() && s.vaddr_range().contains(&vaddr))
+        sections.find(|s| s.is_mapped() && s.vaddr_range().contains(&vaddr.get()))
     }
 
     /// The section that contains the file byte at `offset`, including sections that are never
     /// mapped.
-    pub fn section_at_offset(&self, offset: u64) -> Option<&Section> {
-        self.sections().iter().find(|s| s.file_range().contains(&offset))
+    pub fn section_at_offset(&self, offset: FileOffset) -> Option<&Section> {
+        self.sections().iter().find(|s| s.file_range().contains(&offset.get()))
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use vmatlas_explain::label::Labelled;
-use vmatlas_linux::elf::{ElfFile, demangle};
+use vmatlas_linux::elf::{ElfFile, FileOffset, Vaddr, demangle};
 use vmatlas_linux::{RowOfFile, SharedElf, all_within};
 
 /// The longest time to wait for the next answer while symbols and lines are read.
@@ -152,8 +152,7 @@ impl Atlas {
             row: mapping,
             below: below.map(|row| (row, address - row.range.end)),
             above: above.map(|row| (row, row.range.start - address)),
-            file_offset: with_file
-                .map(|row| row.mapping().offset.wrapping_add(address - row.range.start)),
+            file_offset: with_file.map(|row| row.mapping().offset_of(address)),
             file_system: with_file.and_then(|row| self.file_system(&row)),
             object: None,
             dumped: mapping.and_then(|row| Some(self.dumped(row.range)?.contains(address))),
@@ -186,7 +185,8 @@ impl Atlas {
         let mut jobs: BTreeMap<u32, (SharedElf, Vec<Question>)> = BTreeMap::new();
         let mut rows: BTreeMap<usize, Option<Arc<RowOfFile>>> = BTreeMap::new();
         for (at, place) in places.iter().enumerate() {
-            let (Some(row), Some(file_offset)) = (place.row, place.file_offset) else { continue };
+            let (Some(row), Some(offset)) = (place.row, place.file_offset) else { continue };
+            let file_offset = FileOffset::new(offset);
             let Some((number, elf)) = images.shared(row.index()) else { continue };
             let of_file = || images.row_of_file(maps, row.index()).map(Arc::new);
             let of_file = rows.entry(row.index()).or_insert_with(of_file).clone();
@@ -220,7 +220,7 @@ impl Atlas {
             match elf {
                 Ok(elf) => {
                     all.push((at, without_file("the file takes too long to read".to_owned())));
-                    let file_offset = row.mapping().offset.wrapping_add(address - row.range.start);
+                    let file_offset = FileOffset::new(row.mapping().offset_of(address));
                     let bias = Bias::Known(bias);
                     let question = Question { at, address, bias, file_offset };
                     let key = Arc::as_ptr(&elf) as usize;
@@ -241,7 +241,7 @@ struct Question {
     at: usize,
     address: u64,
     bias: Bias,
-    file_offset: u64,
+    file_offset: FileOffset,
 }
 
 /// The number to subtract from an address of the process to get an address of the file.
@@ -272,8 +272,8 @@ fn answers(jobs: Vec<(SharedElf, Vec<Question>)>) -> Vec<(usize, ObjectPlace)> {
     all_within(LIMIT, jobs)
 }
 
-fn answer(file: &ElfFile, bias: Option<u64>, address: u64, file_offset: u64) -> ObjectPlace {
-    let vaddr = bias.map(|bias| address.wrapping_sub(bias));
+fn answer(file: &ElfFile, bias: Option<u64>, address: u64, file_offset: FileOffset) -> ObjectPlace {
+    let vaddr = bias.map(|bias| Vaddr::in_file(address, bias));
     let (segment, section) = match vaddr {
         Some(vaddr) => (file.segment_at(vaddr), file.section_at(vaddr)),
         None => (file.segment_at_offset(file_offset), file.section_at_offset(file_offset)),
@@ -282,7 +282,7 @@ fn answer(file: &ElfFile, bias: Option<u64>, address: u64, file_offset: u64) -> 
         segment: segment
             .map(|segment| format!("{} {} {}", segment.index, segment.kind, segment.flags)),
         section: section.map(|section| section.name.clone()),
-        vaddr,
+        vaddr: vaddr.map(Vaddr::get),
         load_bias: bias,
         build_id: file.build_id(),
         ..ObjectPlace::default()

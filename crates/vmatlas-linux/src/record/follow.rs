@@ -318,11 +318,7 @@ fn lay(rows: &mut BTreeMap<u64, Shown>, new: Shown) {
         let row = old.row();
         let mut keep = |part: AddressRange| {
             if part.size() > 0 && part.start < part.end {
-                let offset = if row.inode == 0 {
-                    0
-                } else {
-                    row.offset.wrapping_add(part.start - row.range.start)
-                };
+                let offset = if row.inode == 0 { 0 } else { row.offset_of(part.start) };
                 rows.insert(part.start, Shown::of(&Mapping { range: part, offset, ..row }));
             }
         };

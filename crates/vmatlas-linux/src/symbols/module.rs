@@ -1,6 +1,6 @@
 //! Finds the files of a recording again.
 
-use crate::elf::{self, ElfError, ElfFile, build_id_path, open_regular};
+use crate::elf::{self, ElfError, ElfFile, FileOffset, Vaddr, build_id_path, open_regular};
 use crate::regular_file::RegularFile;
 use std::ffi::OsStr;
 use std::fmt;
@@ -293,15 +293,15 @@ impl Module {
         Some(found)
     }
 
-    /// The vaddr of the code at `offset` in the file.
-    pub(super) fn vaddr(&self, elf: &ElfFile, offset: u64) -> Option<u64> {
+    /// The address in the file of the code at `offset`.
+    pub(super) fn vaddr(&self, elf: &ElfFile, offset: u64) -> Option<Vaddr> {
         let recorded =
             self.segments.iter().find(|s| offset.checked_sub(s.offset).is_some_and(|n| n < s.size));
         if let Some(segment) = recorded {
-            return (offset - segment.offset).checked_add(segment.vaddr);
+            return (offset - segment.offset).checked_add(segment.vaddr).map(Vaddr::new);
         }
-        let segment = elf.segment_at_offset(offset)?;
-        (offset - segment.offset).checked_add(segment.vaddr)
+        let segment = elf.segment_at_offset(FileOffset::new(offset))?;
+        (offset - segment.offset).checked_add(segment.vaddr).map(Vaddr::new)
     }
 
     fn recorded_identity(&self) -> String {

@@ -12,8 +12,8 @@ use std::{
 
 use tempfile::TempDir;
 use vmatlas_linux::elf::{
-    self, ElfError, ElfFile, ElfType, FileMapping, SegmentFlags, SegmentType, Symbol, SymbolSource,
-    demangle,
+    self, ElfError, ElfFile, ElfType, FileMapping, FileOffset, SegmentFlags, SegmentType, Symbol,
+    SymbolSource, Vaddr, demangle,
 };
 
 // ---------------------------------------------------------------- binutils and the programs to
@@ -258,7 +258,7 @@ fn headers_are_those_of_readelf() {
         assert_eq!(ours, theirs.collect::<Vec<_>>(), "{name}");
         assert_eq!(elf.interpreter().map(<[u8]>::to_vec), interpreter, "{name}");
         assert_eq!(elf.build_id(), build_id, "{name}");
-        assert_eq!(elf.entry(), hex(&field("Entry point")), "{name}");
+        assert_eq!(elf.entry().get(), hex(&field("Entry point")), "{name}");
         assert_eq!(elf.word_size(), if field("Class") == "ELF64" { 64 } else { 32 }, "{name}");
         assert_eq!(elf.is_big_endian(), field("Data").contains("big endian"), "{name}");
         let kind = match &field("Type")[..] {
@@ -293,8 +293,8 @@ fn names_and_machines() {
     let ppc = read(&path);
     assert_eq!(ppc.machine().to_string(), "PPC");
     assert_eq!(ppc.build_id().as_deref(), Some("0123456789abcdef"));
-    assert_eq!(ppc.segment_at(0x1001_2000).unwrap().index, 1);
-    assert_eq!(ppc.segment_at_offset(0xb1).unwrap().index, 0);
+    assert_eq!(ppc.segment_at(Vaddr::new(0x1001_2000)).unwrap().index, 1);
+    assert_eq!(ppc.segment_at_offset(FileOffset::new(0xb1)).unwrap().index, 0);
 }
 
 /// The innermost result is the row of readelf that contains the address.
@@ -307,23 +307,29 @@ fn segments_and_sections_at_addresses() {
         {
             for _ in 0..100 {
                 let vaddr = segment.vaddr + random.below(segment.memsz);
-                let found = elf.segment_at(vaddr).expect("a LOAD segment has it");
+                let found = elf.segment_at(Vaddr::new(vaddr)).expect("a LOAD segment has it");
                 assert!(found.vaddr_range().contains(&vaddr));
                 let naive = elf.sections().iter().find(|s| {
                     let tbss = s.name == ".tbss";
                     s.flags & 2 != 0 && !tbss && s.addr <= vaddr && vaddr < s.addr + s.size
                 });
-                assert_eq!(elf.section_at(vaddr), naive, "{} {vaddr:#x}", path.display());
+                assert_eq!(
+                    elf.section_at(Vaddr::new(vaddr)),
+                    naive,
+                    "{} {vaddr:#x}",
+                    path.display()
+                );
                 let within = vaddr - segment.vaddr;
                 if within < segment.filesz {
-                    let by_offset = elf.segment_at_offset(segment.offset + within).unwrap();
+                    let by_offset =
+                        elf.segment_at_offset(FileOffset::new(segment.offset + within)).unwrap();
                     assert!(by_offset.file_range().contains(&(segment.offset + within)));
                 }
             }
         }
         if let Some(bss) = elf.sections().iter().find(|s| s.name == ".bss" && s.size > 8) {
-            assert_eq!(elf.section_at(bss.addr + 1).unwrap().name, ".bss");
-            let in_memory_only = elf.segment_at(bss.addr + bss.size - 1).unwrap();
+            assert_eq!(elf.section_at(Vaddr::new(bss.addr + 1)).unwrap().name, ".bss");
+            let in_memory_only = elf.segment_at(Vaddr::new(bss.addr + bss.size - 1)).unwrap();
             assert!(in_memory_only.filesz < in_memory_only.memsz);
         }
     }
@@ -401,7 +407,7 @@ int main(void) { puts(relocated[one - 1]); fflush(stdout); return getchar(); }
         for (path, rows) in rows(&maps) {
             let Ok(Some(elf)) = elf::read(File::open(&path).unwrap()) else { continue };
             let truth = if path == program {
-                at_entry.wrapping_sub(elf.entry())
+                at_entry.wrapping_sub(elf.entry().get())
             } else if path.contains("ld-linux") {
                 at_base
             } else {
@@ -471,7 +477,8 @@ struct NaiveSymbol {
 
 /// One table of `readelf -s`.
 fn naive_symbols(path: &Path, table: &str) -> Option<Vec<NaiveSymbol>> {
-    let text = run(Command::new("readelf").args(["-sW"]).arg(path))?;
+    let text = run(Command::new("readelf").args(["-SsW"]).arg(path))?;
+    let is_mapped: Vec<bool> = text.lines().filter_map(naive_is_mapped).collect();
     let header = format!("Symbol table '{table}'");
     let rows = text.lines().skip_while(|line| !line.starts_with(&header)).skip(2);
     let symbols = rows.take_while(|line| !line.is_empty()).filter_map(|line| {
@@ -484,7 +491,8 @@ fn naive_symbols(path: &Path, table: &str) -> Option<Vec<NaiveSymbol>> {
         let name = if table == ".dynsym" { name.split('@').next()? } else { name };
         let size = if size.starts_with("0x") { hex(size) } else { size.parse().ok()? };
         let counts = matches!(*kind, "FUNC" | "IFUNC" | "OBJECT" | "NOTYPE")
-            && !matches!(*ndx, "UND" | "ABS" | "COM");
+            && !matches!(*ndx, "UND" | "ABS" | "COM")
+            && ndx.parse().is_ok_and(|ndx: usize| is_mapped[ndx]);
         counts.then(|| NaiveSymbol {
             value: hex(value),
             size,
@@ -494,6 +502,19 @@ fn naive_symbols(path: &Path, table: &str) -> Option<Vec<NaiveSymbol>> {
         })
     });
     Some(symbols.collect())
+}
+
+/// Whether a row of `readelf -S` is a section with addresses; `None` for another line.
+fn naive_is_mapped(line: &str) -> Option<bool> {
+    let (number, rest) = line.trim_start().strip_prefix('[')?.split_once(']')?;
+    number.trim().parse::<usize>().ok()?;
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let is_address =
+        |word: &&str| matches!(word.len(), 8 | 16) && u64::from_str_radix(word, 16).is_ok();
+    let address = words.iter().position(is_address)?;
+    // Offset, size, entry size, flags if there are any, link, info, alignment.
+    let flags = if words.len() - address == 8 { words[address + 4] } else { "" };
+    Some(flags.contains('A') && !(flags.contains('T') && words[address - 1] == "NOBITS"))
 }
 
 /// The documented choice, by a linear scan.
@@ -514,7 +535,7 @@ fn naive_lookup<'a>(
     }
     let label = symbols.iter().filter(|s| s.size == 0 && s.value <= vaddr).max_by_key(better)?;
     let next = symbols.iter().filter(|s| s.value > label.value).map(|s| s.value).min();
-    let section = elf.section_at(label.value)?;
+    let section = elf.section_at(Vaddr::new(label.value))?;
     (section.vaddr_range().contains(&vaddr) && next.is_none_or(|next| vaddr < next))
         .then_some(label)
 }
@@ -598,7 +619,7 @@ fn symbols_are_those_of_a_scan_of_readelf() {
             }
         }
         for vaddr in addresses {
-            let ours = elf.symbol_at(vaddr).unwrap();
+            let ours = elf.symbol_at(Vaddr::new(vaddr)).unwrap();
             let in_symtab = naive_lookup(&elf, &symtab, vaddr);
             let in_dynsym = naive_lookup(&elf, &dynsym, vaddr);
             let theirs = match (in_symtab, in_dynsym) {
@@ -636,7 +657,7 @@ fn symbols_are_those_of_a_scan_of_readelf() {
 }
 
 fn name_at(elf: &ElfFile, vaddr: u64) -> String {
-    let symbol = elf.symbol_at(vaddr).unwrap();
+    let symbol = elf.symbol_at(Vaddr::new(vaddr)).unwrap();
     symbol.map_or_else(String::new, |s| format!("{}+{}", String::from_utf8_lossy(s.name), s.offset))
 }
 
@@ -654,6 +675,23 @@ fn aliases_and_labels() {
     assert_eq!(name_at(&elf, value("zeroes") + 8999), "zeroes+8999");
     assert_eq!(name_at(&elf, value("_end") + 4096), "", "the end of the program is no symbol's");
     assert_eq!(name_at(&elf, 3), "", "thread-local symbols have no address");
+}
+
+/// Symbols of a section without addresses, as of glibc's link warnings, are no names.
+#[test]
+fn symbols_of_sections_without_addresses_are_no_names() {
+    let mut programs = Programs::new();
+    let source = ".section unmapped\nwarning: .string \"text\"\n.type object,@object\n\
+                  .size object,64\nobject: .zero 64\n";
+    fs::write(programs.path("src/a.s"), source).unwrap();
+    fs::write(programs.path("src/program.c"), "int main() {}\n").unwrap();
+    let flags = "-pie -fPIE src/a.s -x none";
+    let Some(path) = programs.compile("program", flags) else { return };
+    let text = run(Command::new("readelf").args(["-sW"]).arg(&path)).unwrap();
+    assert!(text.contains(" object") && text.contains(" warning"), "{text}");
+    for vaddr in [0, 5, 6, 40] {
+        assert_eq!(name_at(&read(&path), vaddr), "");
+    }
 }
 
 /// A mapping symbol (`$x`) marks the start of code and is not a name.
@@ -693,7 +731,7 @@ fn debug_files_by_link() {
     let program = programs.objcopy("full", "program", &["--strip-all", &link]).unwrap();
     let good = fs::read(&debug).unwrap();
     fs::remove_file(&debug).unwrap();
-    assert_eq!(read(&program).symbol_at(local.value).unwrap(), None);
+    assert_eq!(read(&program).symbol_at(Vaddr::new(local.value)).unwrap(), None);
 
     let beside = programs.path("program.debug");
     let hidden = programs.path(".debug/program.debug");
@@ -710,22 +748,29 @@ fn debug_files_by_link() {
         fs::create_dir_all(place.parent().unwrap()).unwrap();
         fs::write(place, &good).unwrap();
         let elf = open(read(&program));
-        let Symbol { name, source, size, .. } = elf.symbol_at(local.value + 1).unwrap().unwrap();
+        let Symbol { name, source, size, .. } =
+            elf.symbol_at(Vaddr::new(local.value + 1)).unwrap().unwrap();
         let shown = if *place == global { &asked_for } else { place };
         assert_eq!((name, size), (&b"local"[..], local.size));
         assert_eq!(source.to_string(), format!("debug file {}", shown.display()));
-        assert!(elf.source_at(local.value).unwrap().unwrap().file.ends_with("src/program.c"));
+        assert!(
+            elf.source_at(Vaddr::new(local.value))
+                .unwrap()
+                .unwrap()
+                .file
+                .ends_with("src/program.c")
+        );
 
         // One changed byte and the checksum refuses it.
         let mut bad = good.clone();
         *bad.last_mut().unwrap() ^= 1;
         fs::write(place, &bad).unwrap();
-        assert_eq!(open(read(&program)).symbol_at(local.value).unwrap(), None);
+        assert_eq!(open(read(&program)).symbol_at(Vaddr::new(local.value)).unwrap(), None);
         fs::remove_file(place).unwrap();
     }
     // A pipe in place of a debug file is skipped without blocking.
     if run(Command::new("mkfifo").arg(&beside)).is_some() {
-        assert_eq!(read(&program).symbol_at(local.value).unwrap(), None);
+        assert_eq!(read(&program).symbol_at(Vaddr::new(local.value)).unwrap(), None);
     }
 }
 
@@ -748,12 +793,12 @@ fn debug_files_by_build_id() {
         }))
     };
     let elf = open(debug);
-    let symbol = elf.symbol_at(local.value).unwrap().unwrap();
+    let symbol = elf.symbol_at(Vaddr::new(local.value)).unwrap().unwrap();
     assert_eq!(symbol.name, b"local");
     assert!(matches!(symbol.source, SymbolSource::DebugFile(_)));
-    assert_eq!(elf.symbol_at(local.value).unwrap(), Some(symbol));
+    assert_eq!(elf.symbol_at(Vaddr::new(local.value)).unwrap(), Some(symbol));
     assert_eq!(
-        open(other).symbol_at(local.value).unwrap(),
+        open(other).symbol_at(Vaddr::new(local.value)).unwrap(),
         None,
         "the debug file of another program"
     );
@@ -798,7 +843,7 @@ fn lines_are_those_of_addr2line() {
         };
         let theirs = text.lines().map(|line| line.split(" (discriminator").next().unwrap());
         for (vaddr, theirs) in addresses.iter().zip(theirs) {
-            let ours = match elf.source_at(*vaddr).unwrap() {
+            let ours = match elf.source_at(Vaddr::new(*vaddr)).unwrap() {
                 None => "??:?".to_string(),
                 Some(found) => {
                     let line = found.line.map_or("?".to_string(), |line| line.to_string());
@@ -889,10 +934,14 @@ fn exercise(bytes: &[u8], file: &File, addresses: &[u64]) -> Result<(), ElfError
         .with_debug_files(|_| Err(std::io::ErrorKind::NotFound.into()));
     let _ = (format!("{elf:?}"), elf.build_id(), elf.relro(), elf.soname());
     for &address in addresses {
-        for vaddr in [address, elf.entry(), elf.entry().wrapping_add(address)] {
-            let _ = (elf.segment_at(vaddr), elf.section_at(vaddr), elf.section_at_offset(vaddr));
-            let _ = elf.symbol_at(vaddr).map_err(|e| e.to_string());
-            let _ = elf.source_at(vaddr).map_err(|e| e.to_string());
+        for vaddr in [address, elf.entry().get(), elf.entry().get().wrapping_add(address)] {
+            let _ = (
+                elf.segment_at(Vaddr::new(vaddr)),
+                elf.section_at(Vaddr::new(vaddr)),
+                elf.section_at_offset(FileOffset::new(vaddr)),
+            );
+            let _ = elf.symbol_at(Vaddr::new(vaddr)).map_err(|e| e.to_string());
+            let _ = elf.source_at(Vaddr::new(vaddr)).map_err(|e| e.to_string());
             let row = FileMapping {
                 start: vaddr & !0xfff,
                 end: (vaddr & !0xfff).wrapping_add(0x1000),

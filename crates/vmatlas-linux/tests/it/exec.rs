@@ -136,7 +136,7 @@ fn check(what: &str, started: &Started) -> usize {
     let words = [&started.words[0]].into_iter().chain(&started.words).map(|word| &word[..]);
     let strings = Stack::strings(stack_end, words.chain([ENVIRONMENT.as_bytes()]));
     let stack = Stack::new(&profile, stack_end, strings, strings);
-    let bias_of_program = || auxv[&AT_ENTRY] - elf.entry();
+    let bias_of_program = || auxv[&AT_ENTRY] - elf.entry().get();
     let mut vdso_address = None;
     let (mut start_brk, mut mmap_base) = (None, None);
     if !fixed {

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use vmatlas_linux::elf::{ElfFile, SegmentFlags, SegmentType};
+use vmatlas_linux::elf::{ElfFile, SegmentFlags, SegmentType, Vaddr};
 use vmatlas_linux::symbols::{
     Module, ModuleNote, ModuleSegment, Place, SymbolFrame, SymbolOptions, Symbolizer, hint,
     read_jit,
@@ -318,7 +318,7 @@ fn small_symbols_compressed_with_xz() {
         let mut bytes = whole.clone();
         bytes[(section.offset + n) as usize] ^= 1 << (n % 8);
         let elf = ElfFile::from_bytes(bytes).unwrap().unwrap();
-        let _ = elf.symbol_at(vaddrs[0]);
+        let _ = elf.symbol_at(Vaddr::new(vaddrs[0]));
     }
 }
 
@@ -626,7 +626,7 @@ fn functions_without_end() {
         let Some(path) = program(name, &entries) else { return };
         let started = Instant::now();
         let elf = vmatlas_linux::elf::read(File::open(&path).unwrap()).unwrap().unwrap();
-        let found = elf.frames_at(elf.entry() + 8);
+        let found = elf.frames_at(Vaddr::new(elf.entry().get() + 8));
         match expect {
             None => assert_eq!(found.unwrap()[0].name.as_deref(), Some(&b"function"[..])),
             Some(why) => {
@@ -635,7 +635,7 @@ fn functions_without_end() {
         }
         assert!(started.elapsed() < Duration::from_secs(10));
         // Its symbols are still found.
-        assert_eq!(frames(&path, &[elf.entry() + 8])[0].last().unwrap().offset, Some(8));
+        assert_eq!(frames(&path, &[elf.entry().get() + 8])[0].last().unwrap().offset, Some(8));
     }
 }
 

@@ -6,7 +6,7 @@ use addr2line::{Context, Location};
 use gimli::SectionId;
 
 use super::{
-    ElfError, ElfFile, SegmentFlags,
+    ElfError, ElfFile, SegmentFlags, Vaddr,
     dwarf_sections::Reader,
     guard::{Guard, damaged},
     split::Split,
@@ -52,9 +52,9 @@ impl ElfFile {
     ///
     /// If the DWARF cannot be read, is damaged, exceeds 1 GiB, takes more than 10 seconds to
     /// process, or nests deeper than compilers do.
-    pub fn source_at(&self, vaddr: u64) -> Result<Option<SourceLocation>, ElfError> {
+    pub fn source_at(&self, vaddr: Vaddr) -> Result<Option<SourceLocation>, ElfError> {
         let Some(dwarf) = self.dwarf_about(vaddr)? else { return Ok(None) };
-        Ok(dwarf.context.find_location(vaddr).map_err(damaged)?.and_then(source_location))
+        Ok(dwarf.context.find_location(vaddr.get()).map_err(damaged)?.and_then(source_location))
     }
 
     /// The functions that contain the code at `vaddr`, innermost first: the inlined functions, and
@@ -66,9 +66,9 @@ impl ElfFile {
     /// # Errors
     ///
     /// The same as [`source_at`](ElfFile::source_at).
-    pub fn frames_at(&self, vaddr: u64) -> Result<Vec<CodeFrame>, ElfError> {
+    pub fn frames_at(&self, vaddr: Vaddr) -> Result<Vec<CodeFrame>, ElfError> {
         let Some(dwarf) = self.dwarf_about(vaddr)? else { return Ok(Vec::new()) };
-        let mut result = dwarf.context.find_frames(vaddr);
+        let mut result = dwarf.context.find_frames(vaddr.get());
         let mut frames = loop {
             match result {
                 addr2line::LookupResult::Output(frames) => break frames.map_err(damaged)?,
@@ -107,7 +107,7 @@ impl ElfFile {
         })
     }
 
-    fn dwarf_about(&self, vaddr: u64) -> Result<Option<&Dwarf>, ElfError> {
+    fn dwarf_about(&self, vaddr: Vaddr) -> Result<Option<&Dwarf>, ElfError> {
         // Code that the linker dropped has DWARF at address 0, where a shared object has its
         // headers.
         let segment = self.segment_at(vaddr);
@@ -116,7 +116,7 @@ impl ElfFile {
         }
         let dwarf = self.dwarf().as_ref().map_err(Clone::clone)?.as_ref();
         if let Some(dwarf) = dwarf {
-            dwarf.guard.check(&dwarf.dwarf, vaddr)?;
+            dwarf.guard.check(&dwarf.dwarf, vaddr.get())?;
         }
         Ok(dwarf)
     }

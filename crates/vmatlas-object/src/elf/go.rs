@@ -2,7 +2,7 @@
 
 use crate::pclntab::Pclntab;
 
-use super::{CodeFrame, ElfError, ElfFile, SectionType, SourceLocation};
+use super::{CodeFrame, ElfError, ElfFile, SectionType, SourceLocation, Vaddr};
 
 /// Large Go programs have some 50 MiB.
 const LIMIT: u64 = 512 << 20;
@@ -20,13 +20,13 @@ impl ElfFile {
     /// # Errors
     ///
     /// If the table is damaged or larger than 512 MiB.
-    pub fn go_frame_at(&self, vaddr: u64) -> Result<Option<CodeFrame>, ElfError> {
+    pub fn go_frame_at(&self, vaddr: Vaddr) -> Result<Option<CodeFrame>, ElfError> {
         let table = match self.go.get_or_init(|| self.go_table()) {
             Ok(Some(table)) => table,
             Ok(None) => return Ok(None),
             Err(error) => return Err(error.clone()),
         };
-        let found = table.header.find(&table.bytes, vaddr);
+        let found = table.header.find(&table.bytes, vaddr.get());
         let found = found.map_err(|e| ElfError::malformed(".gopclntab", e.to_string()))?;
         Ok(found.map(|function| CodeFrame {
             name: Some(function.name.to_vec()),

@@ -8,7 +8,7 @@ use object::{
 };
 
 use super::{
-    ElfError, ElfFile, Section, SectionType,
+    ElfError, ElfFile, Section, SectionType, Vaddr,
     header::{Class, Elf32, Elf64, table},
     input::until_nul,
 };
@@ -82,7 +82,7 @@ impl ElfFile {
     /// # Errors
     ///
     /// If no symbol was found and one of the tables could not be read.
-    pub fn symbol_at(&self, vaddr: u64) -> Result<Option<Symbol<'_>>, ElfError> {
+    pub fn symbol_at(&self, vaddr: Vaddr) -> Result<Option<Symbol<'_>>, ElfError> {
         // Each table is read only if the tables before it have no match.
         let tables = once_with(|| Some((self.symtab(), SymbolSource::Symtab)))
             .chain(once_with(|| Some((self.dynsym(), SymbolSource::Dynsym))))
@@ -98,7 +98,7 @@ impl ElfFile {
         let mut damage = None;
         for (table, source) in tables.flatten() {
             match table {
-                Ok(Some(table)) => match table.find(vaddr, source) {
+                Ok(Some(table)) => match table.find(vaddr.get(), source) {
                     Some(symbol) if symbol.size > 0 => return Ok(Some(symbol)),
                     found => label = label.or(found),
                 },
@@ -245,7 +245,13 @@ impl Entry {
         if !is_function && kind != elf::STT_OBJECT && kind != elf::STT_NOTYPE {
             return None;
         }
-        if let elf::SHN_UNDEF | elf::SHN_ABS | elf::SHN_COMMON = symbol.st_shndx(endian) {
+        let section = symbol.st_shndx(endian);
+        if let elf::SHN_UNDEF | elf::SHN_ABS | elf::SHN_COMMON = section {
+            return None;
+        }
+        // The values of symbols of such a section, as of glibc's link warnings, are no addresses.
+        let section = file.sections().get(usize::from(section.0));
+        if section.is_some_and(|section| !section.is_mapped()) {
             return None;
         }
         let machine = elf::Machine(file.header.machine.0);

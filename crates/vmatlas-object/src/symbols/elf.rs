@@ -1,12 +1,16 @@
 //! The frames at one address of a file.
 
 use super::frame::SymbolFrame;
-use crate::elf::{ElfError, ElfFile, SourceLocation, demangle};
+use crate::elf::{ElfError, ElfFile, SourceLocation, Vaddr, demangle};
 
 /// The frames at `vaddr`, innermost first; empty if no name is known. If a part of the file could
 /// not be read, the error is returned beside the frames from the other parts. `module` is the
 /// module name to put into the frames.
-pub fn frames_at(elf: &ElfFile, vaddr: u64, module: &str) -> (Vec<SymbolFrame>, Option<ElfError>) {
+pub fn frames_at(
+    elf: &ElfFile,
+    vaddr: Vaddr,
+    module: &str,
+) -> (Vec<SymbolFrame>, Option<ElfError>) {
     let mut damage = None;
     let mut keep = |error: ElfError| damage = damage.take().or(Some(error));
     let dwarf = elf.frames_at(vaddr).unwrap_or_else(|error| {
@@ -53,7 +57,7 @@ pub fn frames_at(elf: &ElfFile, vaddr: u64, module: &str) -> (Vec<SymbolFrame>, 
     match (go, symbol) {
         (Some(go), _) => {
             let name = String::from_utf8_lossy(go.name.as_deref().unwrap_or_default()).into_owned();
-            let offset = vaddr.wrapping_sub(go.vaddr.unwrap_or(vaddr));
+            let offset = go.vaddr.map_or(0, |start| vaddr.get().wrapping_sub(start));
             frames.push(frame(name, offset, go.source.or(line), false));
         }
         (None, Some((name, offset))) => frames.push(frame(name.text, offset, line, false)),

@@ -3,7 +3,7 @@
 use super::arch;
 use super::table::{Context, Header, Row, Table};
 use crate::Source;
-use crate::elf::{ElfFile, Section, SectionType, Segment, SegmentFlags, SegmentType};
+use crate::elf::{ElfFile, Section, SectionType, Segment, SegmentFlags, SegmentType, Vaddr};
 use gimli::BaseAddresses;
 use std::ops::Range;
 
@@ -21,7 +21,7 @@ const START: u64 = 64;
 #[derive(Debug)]
 pub(super) struct Image {
     code: Vec<Code>,
-    entry: u64,
+    entry: Vaddr,
     eh_frame: Option<Table>,
     debug_frame: Option<Table>,
 }
@@ -69,28 +69,30 @@ impl Image {
     }
 
     /// The vaddr of the code at this file offset.
-    pub(super) fn vaddr(&self, offset: u64) -> Option<u64> {
+    pub(super) fn vaddr(&self, offset: u64) -> Option<Vaddr> {
         let in_pages = |code: &&Code| {
             let end = code.file.end.checked_next_multiple_of(4096).unwrap_or(u64::MAX);
             (code.file.start & !4095..end).contains(&offset)
         };
         let exact = self.code.iter().find(|code| code.file.contains(&offset));
         let code = exact.or_else(|| self.code.iter().find(in_pages))?;
-        Some(offset.wrapping_sub(code.file.start).wrapping_add(code.vaddr))
+        Some(Vaddr::new(offset.wrapping_sub(code.file.start).wrapping_add(code.vaddr)))
     }
 
     /// Whether the address is in the program's first function, which has no caller.
-    pub(super) fn is_start(&self, vaddr: u64) -> bool {
-        self.entry != 0 && vaddr.checked_sub(self.entry).is_some_and(|distance| distance < START)
+    pub(super) fn is_start(&self, vaddr: Vaddr) -> bool {
+        let entry = self.entry.get();
+        entry != 0 && vaddr.get().checked_sub(entry).is_some_and(|distance| distance < START)
     }
 
     /// Calls `then` with the row for this vaddr, if there is one.
     pub(super) fn row<T>(
         &self,
-        vaddr: u64,
+        vaddr: Vaddr,
         context: &mut Context,
         then: impl FnOnce(Row<'_>) -> T,
     ) -> Option<T> {
+        let vaddr = vaddr.get();
         // The closure can be called only once, so the table that has a row is determined first.
         let has =
             |table: &&Table, context: &mut Context| table.row(vaddr, context, |_| ()).is_some();

@@ -10,6 +10,7 @@ use super::rule::Rule;
 use super::scan::{self, Budget};
 use super::state::State;
 use super::table::Context;
+use crate::elf::Vaddr;
 
 /// Number of cached rules. They are keyed by place in a file, so they hold for every process.
 const KEPT: usize = 4096;
@@ -154,7 +155,7 @@ impl Unwinder {
         place: CodePlace,
         state: &State,
         walk: &mut Walk<'_, M>,
-    ) -> (Rule, Option<u64>) {
+    ) -> (Rule, Option<Vaddr>) {
         let vaddr = || span.image().and_then(|image| image.vaddr(place.offset));
         // File numbers are small: spread them over the bits that offsets leave unused.
         let hash = place.offset ^ u64::from(place.file.0).wrapping_mul(0x9e37_79b9);
@@ -173,7 +174,7 @@ impl Unwinder {
             Some(rule) => rule,
             None => {
                 let mut code = [0; arch::TRAMPOLINE];
-                let is_start = |(image, vaddr): (&Image, u64)| image.is_start(vaddr);
+                let is_start = |(image, vaddr): (&Image, Vaddr)| image.is_start(vaddr);
                 if !walk.memory.code(state.ip(), &mut code) {
                     // The table may be readable another time, so the result is not cached.
                     return (Rule::None, vaddr);

@@ -160,7 +160,7 @@ impl Model {
             let backing = match label.filter(|_| row.inode != 0) {
                 None => Backing::None(row.name.to_vec()),
                 Some(label) => Backing::Object {
-                    offset: (row.offset.wrapping_add(cut.start - row.range.start)) / page,
+                    offset: row.offset_of(cut.start) / page,
                     label: label.clone(),
                     shown: escaped(row.name),
                 },

@@ -22,7 +22,7 @@ pub(super) fn name(
     let place_of = |frame: &Frame| {
         let index = maps.find(frame.pc).mapping?;
         let row = maps.get(index)?;
-        Some(((index, row.offset.wrapping_add(frame.pc.wrapping_sub(row.range.start))), row))
+        Some(((index, row.offset_of(frame.pc)), row))
     };
     let mut look_up = |frames: &[Frame], wanted: &dyn Fn(&Mapping<'_>) -> bool| {
         let mut asked: Vec<((usize, u64), Place)> = Vec::new();

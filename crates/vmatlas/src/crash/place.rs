@@ -4,7 +4,7 @@ use crate::atlas::Atlas;
 use std::sync::PoisonError;
 use std::time::Duration;
 use vmatlas_explain::explain::PlaceFacts;
-use vmatlas_linux::elf::{self, ElfFile, demangle};
+use vmatlas_linux::elf::{self, ElfFile, FileOffset, Vaddr, demangle};
 use vmatlas_linux::postmortem::Postmortem;
 use vmatlas_linux::within;
 use vmatlas_maps::Mapping;
@@ -22,10 +22,10 @@ pub(super) fn of(atlas: &Atlas, address: u64) -> PlaceFacts {
         let bias = images.of_row(maps, index)?.bias();
         let (_, file) = images.shared(index)?;
         drop(images);
-        let offset = offset(&row, address);
+        let offset = FileOffset::new(row.offset_of(address));
         within(LIMIT, move || {
             let file = file.lock().unwrap_or_else(PoisonError::into_inner);
-            of_file(&file, bias.map(|bias| address.wrapping_sub(bias)), offset)
+            of_file(&file, bias.map(|bias| Vaddr::in_file(address, bias)), offset)
         })
     };
     found().unwrap_or_default()
@@ -43,10 +43,10 @@ pub(super) fn of_dead(
     let size = dead.file_size(row);
     let elf = || {
         let file = dead.file(row)?.try_clone().ok()?;
-        let offset = offset(mapping, address);
+        let offset = FileOffset::new(mapping.offset_of(address));
         within(LIMIT, move || {
             let elf = elf::read(file).ok()??;
-            Some(of_file(&elf, bias.map(|bias| address.wrapping_sub(bias)), offset))
+            Some(of_file(&elf, bias.map(|bias| Vaddr::in_file(address, bias)), offset))
         })?
     };
     let mut facts = elf().unwrap_or_default();
@@ -54,11 +54,7 @@ pub(super) fn of_dead(
     facts
 }
 
-fn offset(row: &Mapping<'_>, address: u64) -> u64 {
-    row.offset.wrapping_add(address.wrapping_sub(row.range.start))
-}
-
-fn of_file(elf: &ElfFile, vaddr: Option<u64>, offset: u64) -> PlaceFacts {
+fn of_file(elf: &ElfFile, vaddr: Option<Vaddr>, offset: FileOffset) -> PlaceFacts {
     let section = match vaddr {
         Some(vaddr) => elf.section_at(vaddr),
         None => elf.section_at_offset(offset),
