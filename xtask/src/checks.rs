@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run() -> Result<(), String> {
     layering()?;
     deny::run_deny()?;
-    package::run_package(false)?;
+    package::run_package()?;
     run_cargo(&["fmt", "--all", "--check"])?;
     run_cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "--deny", "warnings"])?;
     // Reading needs no C compiler: without features, the build must pass with one that fails. The

@@ -6,7 +6,7 @@
 mod debian;
 mod initramfs;
 
-use crate::{cargo, root, run, tests};
+use crate::{cargo, run, target_dir, tests};
 use debian::{Archive, Line};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -190,9 +190,7 @@ fn build(machine: &Machine) -> Result<PathBuf, String> {
     };
     let build = ["build", "--quiet", "--profile=kernels", "--package=vmatlas-cli", "--target"];
     run(cargo.args(build).arg(&target))?;
-    let dir = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| root().join("target"), |dir| root().join(dir));
-    Ok(dir.join(target).join("kernels/vmatlas"))
+    Ok(target_dir().join(target).join("kernels/vmatlas"))
 }
 
 fn cache() -> Result<PathBuf, String> {

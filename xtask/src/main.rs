@@ -8,7 +8,7 @@ mod kernels;
 mod package;
 mod tests;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 const USAGE: &str =
@@ -16,9 +16,8 @@ const USAGE: &str =
 cargo xtask ci              the checks: format, lints, documentation, packages, licences, benchmarks, fuzzing, layering
 cargo xtask circles         the circles of modules that use each other, by crate
 cargo xtask layering        that the crates keep to their places
-cargo xtask package [--verify]
-                            packs the crates as for publishing; builds each from its package if asked
-cargo xtask deny            the licences of all crates; with cargo-deny installed, all of deny.toml
+cargo xtask package         packs each crate as for publishing, and builds it from its package
+cargo xtask deny            the licences, sources and versions of all dependencies, by deny.toml
 cargo xtask bench [ARG…]    the benchmarks; arguments go to them
 cargo xtask fuzz [TARGET] [--seconds N]
                             fuzz one target or all, 10 seconds each unless told
@@ -34,7 +33,7 @@ fn main() -> ExitCode {
         "test" => tests::run(),
         "ci" => checks::run(),
         "deny" => deny::run_deny(),
-        "package" => package::run_package(rest == ["--verify"]),
+        "package" => package::run_package(),
         "layering" => checks::layering(),
         "circles" => checks::print_circles(),
         "bench" => bench(rest),
@@ -61,6 +60,20 @@ fn bench(args: &[String]) -> Result<(), String> {
 /// The root of the workspace.
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
+}
+
+/// The folder for all that cargo builds.
+fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| root().join("target"), |dir| root().join(dir))
+}
+
+/// Whether cargo may ask the registry about a crate, and gets an answer.
+fn is_registry_in_reach() -> bool {
+    let offline = std::env::var_os("CARGO_NET_OFFLINE").is_some_and(|value| value == "true");
+    // A crate of the lock file would be found without the registry.
+    let info = || cargo().args(["info", "--quiet", deny::CRATE]).output();
+    !offline && info().is_ok_and(|output| output.status.success())
 }
 
 /// The cargo that started this program, run in the workspace.

@@ -7,6 +7,7 @@ pub(crate) mod kind;
 pub(crate) mod live;
 #[cfg(feature = "recordings")]
 pub(crate) mod log;
+pub(crate) mod log_parts;
 pub(crate) mod open;
 #[cfg(feature = "recordings")]
 pub(crate) mod recording;

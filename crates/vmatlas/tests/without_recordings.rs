@@ -47,6 +47,10 @@ fn recordings_and_logs_are_named() {
     check(&log, "a log of strace");
     check(&format!("{log}@0.5"), "a log of strace");
     check(&format!("{log}:18658@end"), "a log of strace");
+    // `strace -ff -o PREFIX` writes a file for each thread.
+    let parts = tempfile::tempdir().unwrap();
+    std::fs::copy(&log, parts.path().join("trace.18657")).unwrap();
+    check(parts.path().join("trace").to_str().unwrap(), "a log of strace");
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(b"\x89vmatlas\r\n\x1a\nrec\x01and so on").unwrap();
     let recording = file.path().to_str().unwrap();

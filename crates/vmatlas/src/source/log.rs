@@ -1,7 +1,7 @@
 //! A strace log as a target: `LOG`, `LOG@SECONDS`, `LOG:PID`, `LOG:PID@SECONDS`.
 
 use super::kind::SourceKind;
-use super::open::log_parts;
+use super::log_parts::log_parts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::{Note, Processes};
 use crate::recorded::{Recorded, Told};

@@ -4,6 +4,7 @@ use super::compression::{HEAD, decompressed};
 use super::core::Core;
 use super::live::Live;
 use super::log::looks_like_log;
+use super::log_parts::log_parts;
 use super::recording::{Moment, Selection, looks_like_recording};
 use super::slot::Slot;
 use super::{Source, core, log, recording};
@@ -127,23 +128,6 @@ pub(crate) fn selection(word: &str, how: &How) -> Option<Selection> {
     let is_path = |path: &str| Path::new(path).exists();
     let is_file = |path: &str| Path::new(path).is_file() || !log_parts(path).is_empty();
     Selection::parse(word, how.pid, how.moment, is_path, is_file)
-}
-
-/// The files of `strace -ff -o PATH`: `PATH.PID`.
-pub(crate) fn log_parts(path: &str) -> Vec<(u32, PathBuf)> {
-    let path = Path::new(path);
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Vec::new() };
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let entries = std::fs::read_dir(parent.unwrap_or(Path::new("."))).into_iter().flatten();
-    let mut found: Vec<(u32, PathBuf)> = entries
-        .flatten()
-        .filter_map(|entry| {
-            let number = entry.file_name().to_str()?.strip_prefix(name)?.strip_prefix('.')?.parse();
-            Some((number.ok()?, entry.path()))
-        })
-        .collect();
-    found.sort();
-    found
 }
 
 fn of_core((core, maps, notes): (Core, Maps, Vec<Note>)) -> Read3 {
