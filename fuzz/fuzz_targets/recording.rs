@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use vmatlas_maps::{AddressRange, Device, Perms};
 use vmatlas_recording::{
     Call, CallKind, Event, EventNumber, FileEntry, FrameEntry, Meta, Moment, RecordedRow,
-    Recording, Replay, StackId, TaskEntry, TaskId, What, Writer, looks_like_recording,
+    Recording, Replay, StackId, TaskEntry, TaskId, Tid, What, Writer, looks_like_recording,
 };
 use vmatlas_space::Vsyscall;
 
@@ -158,7 +158,7 @@ fn written(program: &[u8]) {
         files: vec![0],
         stacks: vec![StackId::NONE],
     };
-    program.tasks.push(writer.task(TaskEntry { tid: 1, pid: 1, comm: b"one".to_vec() }));
+    program.tasks.push(writer.task(TaskEntry { tid: Tid::new(1), pid: 1, comm: b"one".to_vec() }));
     for (name, inode) in NAMES {
         let device = Device::new(0, u32::from(inode != 0));
         let entry = FileEntry { device, inode, name: name.to_vec(), build_id: Vec::new() };
@@ -337,7 +337,7 @@ impl Program<'_> {
     fn new_task(&mut self, writer: &mut Writer) -> TaskId {
         let number = self.tasks.len() as u32;
         let pid = u32::from(self.byte() % 4);
-        self.tasks.push(writer.task(TaskEntry { tid: number, pid, comm: Vec::new() }));
+        self.tasks.push(writer.task(TaskEntry { tid: Tid::new(number), pid, comm: Vec::new() }));
         self.tasks[self.tasks.len() - 1]
     }
 

@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write as _};
 use std::time::Instant;
 use vmatlas_maps::{AddressRange, Device, Perms};
 use vmatlas_recording::{
-    Call, CallKind, FileEntry, FrameEntry, Meta, RecordedRow, Replay, TaskEntry, What, Writer,
+    Call, CallKind, FileEntry, FrameEntry, Meta, RecordedRow, Replay, TaskEntry, Tid, What, Writer,
 };
 use vmatlas_space::Vsyscall;
 
@@ -40,7 +40,8 @@ fn main() {
     let from = Instant::now();
     let mut writer = Writer::new(&meta);
     let mut replay = Replay::new(meta.profile());
-    let task = writer.task(TaskEntry { tid: 100, pid: 100, comm: b"many_events".to_vec() });
+    let task =
+        writer.task(TaskEntry { tid: Tid::new(100), pid: 100, comm: b"many_events".to_vec() });
     let files: Vec<u32> = (0..40).map(|number| writer.file(&library(number))).collect();
     let heap = writer.file(&FileEntry { name: b"[heap]".to_vec(), ..FileEntry::default() });
     let mut random = 1u64;

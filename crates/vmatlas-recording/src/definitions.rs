@@ -1,6 +1,6 @@
 //! The entries that events refer to by number: files, tasks, stacks, JIT symbols.
 
-use super::id::{StackId, TaskId};
+use super::id::{StackId, TaskId, Tid};
 use vmatlas_maps::Device;
 use vmatlas_space::bytes::{Put, Take};
 
@@ -38,8 +38,8 @@ pub struct FileEntry {
 /// A thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TaskEntry {
-    /// The thread's number.
-    pub tid: u32,
+    /// The thread's id.
+    pub tid: Tid,
     /// The number of its process.
     pub pid: u32,
     /// The name (`comm`), at most 15 bytes.
@@ -145,7 +145,7 @@ impl Definitions {
                     add(&mut self.files, FileEntry { device, inode, name, build_id })?;
                 }
                 TASK => {
-                    let (tid, pid) = (take.u32()?, take.u32()?);
+                    let (tid, pid) = (Tid::new(take.u32()?), take.u32()?);
                     add(&mut self.tasks, TaskEntry { tid, pid, comm: take.bytes()?.to_vec() })?;
                 }
                 FRAME => {
@@ -213,7 +213,7 @@ impl FileEntry {
 impl TaskEntry {
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
         out.push(TASK);
-        out.put(u64::from(self.tid));
+        out.put(u64::from(self.tid.get()));
         out.put(u64::from(self.pid));
         out.put_bytes(&self.comm);
     }

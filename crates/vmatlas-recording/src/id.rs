@@ -1,4 +1,4 @@
-//! The numbers of threads and call stacks in events.
+//! The numbers of threads, call stacks and events.
 
 use std::fmt;
 
@@ -18,6 +18,13 @@ pub struct StackId(u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventNumber(u64);
 
+/// The kernel's id of a thread, as gettid(2) returns it, in the pid namespace of whoever recorded.
+///
+/// A process has the id of its first thread, but is a plain number, so that the two cannot be
+/// swapped by mistake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tid(u32);
+
 macro_rules! id {
     ($id:ident($number:ident), $what:literal) => {
         impl $id {
@@ -32,11 +39,6 @@ macro_rules! id {
             /// The number.
             pub const fn get(self) -> $number {
                 self.0
-            }
-
-            /// The number as an index.
-            pub const fn index(self) -> usize {
-                self.0 as usize
             }
 
             #[doc = concat!("Whether no ", $what, " is known.")]
@@ -56,6 +58,29 @@ macro_rules! id {
 id!(TaskId(u32), "thread");
 id!(StackId(u32), "call stack");
 id!(EventNumber(u64), "event");
+id!(Tid(u32), "thread");
+
+macro_rules! index {
+    ($id:ident) => {
+        impl $id {
+            /// The number as an index.
+            pub const fn index(self) -> usize {
+                self.0 as usize
+            }
+        }
+    };
+}
+
+index!(TaskId);
+index!(StackId);
+index!(EventNumber);
+
+impl Tid {
+    /// The id of a process's first thread, which is also that of the process.
+    pub const fn first_of(pid: u32) -> Tid {
+        Tid(pid)
+    }
+}
 
 impl EventNumber {
     /// The first event.

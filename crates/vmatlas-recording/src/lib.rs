@@ -4,7 +4,7 @@
 //!
 //! ```
 //! # #[cfg(feature = "write")] {
-//! use vmatlas_recording::{Call, CallKind, Meta, Moment, Recording, StackId, TaskEntry, What, Writer};
+//! use vmatlas_recording::{Call, CallKind, Meta, Moment, Recording, StackId, TaskEntry, Tid, What, Writer};
 //!
 //! let mut writer = Writer::new(&Meta {
 //!     kernel: "6.18".to_owned(),
@@ -16,7 +16,7 @@
 //!     began_ns: 0,
 //!     command: vec![b"true".to_vec()],
 //! });
-//! let task = writer.task(TaskEntry { tid: 7, pid: 7, comm: b"true".to_vec() });
+//! let task = writer.task(TaskEntry { tid: Tid::new(7), pid: 7, comm: b"true".to_vec() });
 //! writer.event(0, task, StackId::NONE, What::Attached { rows: vec![] });
 //! let args = [0, 4096, 3, 0x22, u64::MAX, 0];
 //! let call = Call { kind: CallKind::Mmap, args, result: 0x7000_0000 };
@@ -71,7 +71,7 @@ pub use definitions::{
     CallEntry, Definitions, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry,
 };
 pub use event::{Event, RecordedRow, What};
-pub use id::{EventNumber, StackId, TaskId};
+pub use id::{EventNumber, StackId, TaskId, Tid};
 pub use life::{LifeKind, LifeStep};
 pub use meta::Meta;
 pub use origins::{Maker, Origin, Origins};

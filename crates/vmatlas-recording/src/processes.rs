@@ -2,7 +2,7 @@
 
 use super::definitions::TaskEntry;
 use super::event::{Event, What};
-use super::id::{EventNumber, TaskId};
+use super::id::{EventNumber, TaskId, Tid};
 use std::collections::HashMap;
 use vmatlas_space::bytes::{Put, Take};
 
@@ -72,7 +72,9 @@ impl Processes {
                 }
             }
             What::Renamed { to } => {
-                let first = tasks.get(to.index()).is_some_and(|entry| entry.tid == entry.pid);
+                let first = tasks
+                    .get(to.index())
+                    .is_some_and(|entry| entry.tid == Tid::first_of(entry.pid));
                 if first {
                     self.rename(pid(*to), *to);
                 }

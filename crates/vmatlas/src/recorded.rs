@@ -234,7 +234,7 @@ impl Recorded {
         });
         let threads = threads.map(|task| {
             let mut thread = ThreadFacts::default();
-            thread.tid = task.tid;
+            thread.tid = task.tid.get();
             thread.comm = task.comm.clone();
             thread
         });

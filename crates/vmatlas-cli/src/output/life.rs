@@ -145,7 +145,7 @@ fn step_json<'a>(lives: &'a Lives<'_>, step: &LifeStep) -> StepJson<'a> {
         event: event.number.get(),
         time_s: event.time_ns as f64 / 1e9,
         pid: task.map_or(0, |task| task.pid),
-        tid: task.map_or(0, |task| task.tid),
+        tid: task.map_or(0, |task| task.tid.get()),
         comm: task
             .map_or_else(String::new, |task| String::from_utf8_lossy(&task.comm).into_owned()),
         what: word(step.kind),

@@ -63,7 +63,7 @@ impl<'a> OriginJson<'a> {
             event: told.map(|origin| origin.event.get()),
             time_s: told.filter(|_| made.is_timed()).map(|origin| origin.time_ns as f64 / 1e9),
             pid: task.map(|task| task.pid).filter(|pid| *pid != 0),
-            tid: task.map(|task| task.tid).filter(|tid| *tid != 0),
+            tid: task.map(|task| task.tid.get()).filter(|tid| *tid != 0),
             comm: task.map(|task| String::from_utf8_lossy(&task.comm).into_owned()),
             syscall: match origin.maker {
                 Maker::Call(_) | Maker::Exec => Some(origin.maker.name()),

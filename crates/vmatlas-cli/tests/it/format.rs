@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use vmatlas::recording::{
     Call, CallKind, Event, EventNumber, FileEntry, FrameEntry, Meta, PlaceEntry, RecordedRow,
-    Recording, Replay, SymbolEntry, TaskEntry, TaskId, What, Writer,
+    Recording, Replay, SymbolEntry, TaskEntry, TaskId, Tid, What, Writer,
 };
 use vmatlas::space::Vsyscall;
 use vmatlas::{AddressRange, Device, Perms};
@@ -157,7 +157,7 @@ fn all_that_can_be_written() {
     let files = [0, writer.file(&entry(b"/a\\012b", 7)), writer.file(&entry(b"/c", u64::MAX))];
     let mut tasks = vec![TaskId::NONE];
     for tid in [1, 2, 70_000] {
-        tasks.push(writer.task(TaskEntry { tid, pid: 1, comm: b"a task".to_vec() }));
+        tasks.push(writer.task(TaskEntry { tid: Tid::new(tid), pid: 1, comm: b"a task".to_vec() }));
     }
     for inlined in [true, false] {
         writer.place(&PlaceEntry {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use vmatlas_maps::AddressRange;
+use vmatlas_recording::Tid;
 
 /// Maximum number of unexplained writes pending per thread.
 const MAX: usize = 1 << 16;
@@ -21,7 +22,7 @@ pub struct Audit {
     pub unexplained: u64,
     /// The first unexplained writes.
     pub examples: Vec<Unexplained>,
-    waiting: HashMap<u32, Vec<Unexplained>>,
+    waiting: HashMap<Tid, Vec<Unexplained>>,
 }
 
 /// A change that no event explains.
@@ -31,7 +32,7 @@ pub struct Unexplained {
     /// The time, on CLOCK_MONOTONIC in nanoseconds.
     pub time_ns: u64,
     /// The writing thread.
-    pub tid: u32,
+    pub tid: Tid,
     /// The written addresses.
     pub range: AddressRange,
     /// Whether a mapping was stored; otherwise it was erased.
@@ -51,7 +52,7 @@ impl Audit {
     }
 
     /// Records that a thread returned from a call on these addresses.
-    pub(super) fn called(&mut self, tid: u32, touched: &[AddressRange]) {
+    pub(super) fn called(&mut self, tid: Tid, touched: &[AddressRange]) {
         let Some(waiting) = self.waiting.remove(&tid) else { return };
         for write in waiting {
             // A stored mapping may have merged with its neighbours; the write has the merged range.
@@ -66,12 +67,12 @@ impl Audit {
 
     /// Records that a thread made a child, executed a program or ended, which explains all its
     /// writes.
-    pub(super) fn explains_all(&mut self, tid: u32) {
+    pub(super) fn explains_all(&mut self, tid: Tid) {
         self.waiting.remove(&tid);
     }
 
     /// Records that a thread's stack has grown.
-    pub(super) fn grew(&mut self, tid: u32, range: AddressRange) {
+    pub(super) fn grew(&mut self, tid: Tid, range: AddressRange) {
         if let Some(waiting) = self.waiting.get_mut(&tid) {
             waiting.retain(|write| !write.range.overlaps(&range));
         }
@@ -97,7 +98,12 @@ mod tests {
     use super::*;
 
     fn write(tid: u32, start: u64, end: u64) -> Unexplained {
-        Unexplained { time_ns: 1, tid, range: AddressRange::new(start, end), stored: true }
+        Unexplained {
+            time_ns: 1,
+            tid: Tid::new(tid),
+            range: AddressRange::new(start, end),
+            stored: true,
+        }
     }
 
     #[test]
@@ -107,7 +113,7 @@ mod tests {
         audit.wrote(write(1, 0x9000, 0xa000));
         audit.wrote(write(2, 0x1000, 0x2000));
         // The mapping merged with the one below it.
-        audit.called(1, &[AddressRange::new(0x2000, 0x3000)]);
+        audit.called(Tid::new(1), &[AddressRange::new(0x2000, 0x3000)]);
         assert_eq!(audit.unexplained, 1);
         assert_eq!(audit.examples, [write(1, 0x9000, 0xa000)]);
         audit.end();
@@ -118,9 +124,9 @@ mod tests {
     fn a_new_program_and_a_grown_stack_explain_themselves() {
         let mut audit = Audit::default();
         audit.wrote(write(1, 0x1000, 0x2000));
-        audit.explains_all(1);
+        audit.explains_all(Tid::new(1));
         audit.wrote(write(1, 0x7000, 0x9000));
-        audit.grew(1, AddressRange::new(0x7000, 0x9000));
+        audit.grew(Tid::new(1), AddressRange::new(0x7000, 0x9000));
         audit.end();
         assert_eq!((audit.writes, audit.unexplained), (2, 0));
     }

@@ -12,7 +12,7 @@ use crate::sys::vm_read::read_memory;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use vmatlas_maps::uapi::mman::{MAP_PRIVATE, MAP_TYPE, PROT_EXEC, PROT_READ, PROT_WRITE};
 use vmatlas_maps::{AddressRange, Device, Mapping, Maps, Perms};
-use vmatlas_recording::{Call, CallKind};
+use vmatlas_recording::{Call, CallKind, Tid};
 
 /// Interval at which a program's rows are compared with the model's.
 const CHECK_EVERY_NS: u64 = 1_000_000_000;
@@ -25,7 +25,7 @@ const MAX_MAPPED: usize = 8;
 pub(super) struct Follower<'a> {
     pub(super) recorder: &'a mut Recorder,
     /// The latest mapping records of each thread whose call has not yet returned.
-    mapped: HashMap<u32, VecDeque<Mmap>>,
+    mapped: HashMap<Tid, VecDeque<Mmap>>,
     /// The mappings so far of a process that is executing a program.
     executing: HashMap<u32, Executing>,
     /// Time of the last change of each address space, on CLOCK_MONOTONIC.
@@ -59,7 +59,7 @@ fn executable(rows: &BTreeMap<u64, Shown>, address: u64) -> bool {
 
 /// The rows of an address space at a time.
 struct Pending {
-    tid: u32,
+    tid: Tid,
     space: u32,
     began_ns: u64,
     ended_ns: u64,
@@ -177,24 +177,26 @@ impl Follower<'_> {
     /// Handles a process that begins to execute a program; its mappings follow.
     fn exec(&mut self, time_ns: u64, pid: u32, comm: Vec<u8>) {
         self.finish_exec(pid, time_ns);
-        self.audit.explains_all(pid);
+        // The executing thread has become the first thread.
+        let tid = Tid::first_of(pid);
+        self.audit.explains_all(tid);
         self.waits_for_exec = false;
-        // The executing thread has become the main thread.
-        self.recorder.executes(At::Past(time_ns), pid, pid, Some(comm));
+        self.recorder.executes(At::Past(time_ns), tid, tid, Some(comm));
         self.executing.insert(pid, Executing::default());
     }
 
     /// The first event after execve shows that all its mappings exist.
     fn finish_exec(&mut self, pid: u32, time_ns: u64) {
         let Some(Executing { rows: shown, faults }) = self.executing.remove(&pid) else { return };
-        self.audit.explains_all(pid);
-        let Some(space) = self.recorder.space_of(pid) else { return };
+        let tid = Tid::first_of(pid);
+        self.audit.explains_all(tid);
+        let Some(space) = self.recorder.space_of(tid) else { return };
         self.changed_ns.insert(space, time_ns);
         let mut rows = Maps::default();
         shown.values().for_each(|shown| rows.push(&shown.row()));
-        self.recorder.has_executed(At::Past(time_ns), pid, Some(rows));
+        self.recorder.has_executed(At::Past(time_ns), tid, Some(rows));
         for (time_ns, address) in faults {
-            self.recorder.faulted(At::Past(time_ns), pid, address, &StackAt::Unknown);
+            self.recorder.faulted(At::Past(time_ns), tid, address, &StackAt::Unknown);
         }
     }
 
@@ -274,7 +276,7 @@ fn row_told(call: &mut Call, told: &VecDeque<Mmap>) -> Option<Shown> {
 }
 
 /// Reads the data that arguments point to, if it still exists.
-fn resolve(tid: u32, call: &mut Call) {
+fn resolve(tid: Tid, call: &mut Call) {
     let read = |address, to: &mut [u8]| read_memory(tid, address, to) == Ok(to.len());
     if let Some(left) = calls::resolve(call.kind, NATIVE, &mut call.args, read) {
         left.take(&mut call.args, &mut call.result, read);

@@ -42,6 +42,7 @@ use rings::{Held, SLACK};
 use rustix::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 use tasks::Tasks;
+use vmatlas_recording::Tid;
 
 /// The longest stack that fits into a record, in bytes.
 pub(crate) const MAX_STACK: u32 = 65_528;
@@ -132,7 +133,7 @@ pub(crate) struct Report {
     /// events are not reported.
     pub(crate) started_ns: u64,
     /// The threads at that time, as (pid, tid).
-    pub(crate) threads: Vec<(u32, u32)>,
+    pub(crate) threads: Vec<(u32, Tid)>,
 }
 
 /// A program that is being recorded. Dropping this removes every trace of it.

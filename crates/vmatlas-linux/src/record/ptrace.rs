@@ -44,6 +44,7 @@ use std::process::{Command, ExitStatus};
 use std::thread;
 use task::Stop;
 use tracer::Tracer;
+use vmatlas_recording::Tid;
 
 /// A launched program, which is stopped in the relevant calls.
 pub(crate) struct Launched {
@@ -207,7 +208,8 @@ fn trace<S: Sink>(
 ) -> Result<Outcome, Failed> {
     let waiter = Waiter::new().map_err(Failed::Trace)?;
     let pid = rendezvous.pid().ok_or(Failed::NoProgram)?;
-    seize(pid).map_err(Failed::Trace)?;
+    let first = Tid::first_of(pid);
+    seize(first).map_err(Failed::Trace)?;
     rendezvous.go();
     // Until it executes the program. If it cannot, the spawning thread must receive the child's
     // end, so its states are peeked at before they are taken.
@@ -222,13 +224,13 @@ fn trace<S: Sink>(
         let Waited::Status(_, status) = take(pid) else { continue };
         match Stop::of(status) {
             Stop::Executed => break,
-            Stop::Group => drop(resume(pid, Resume::Listen)),
-            Stop::Signal(signal) => drop(resume(pid, Resume::Continue(signal))),
-            _ => drop(resume(pid, Resume::Continue(0))),
+            Stop::Group => drop(resume(first, Resume::Listen)),
+            Stop::Signal(signal) => drop(resume(first, Resume::Continue(signal))),
+            _ => drop(resume(first, Resume::Continue(0))),
         }
     }
-    let _ = tell_exit(pid);
-    let (status, notices) = Tracer::new(sink, waiter, pid, options).run();
+    let _ = tell_exit(first);
+    let (status, notices) = Tracer::new(sink, waiter, first, options).run();
     Ok(Outcome { status: ExitStatus::from_raw(status), notices })
 }
 

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use vmatlas_maps::Device;
 use vmatlas_recording::{
-    Applied, Call, CallKind, FrameEntry, Meta, Replay, StackId, TaskId, What, Writer,
+    Applied, Call, CallKind, FrameEntry, Meta, Replay, StackId, TaskId, Tid, What, Writer,
 };
 use vmatlas_space::Errno;
 
@@ -92,7 +92,7 @@ pub(crate) struct Recorder {
     began_ns: u64,
     flushed: Duration,
     limits: Limits,
-    tasks: HashMap<u32, Task>,
+    tasks: HashMap<Tid, Task>,
     spaces: HashMap<u32, Box<LiveSpace>>,
     next_space: u32,
     /// Known files, by the device, inode and name in rows.
@@ -216,7 +216,7 @@ impl Recorder {
     }
 
     /// Removes a task, and with the last task its address space.
-    fn remove(&mut self, tid: u32) -> Option<Task> {
+    fn remove(&mut self, tid: Tid) -> Option<Task> {
         let task = self.tasks.remove(&tid)?;
         if let Some(space) = self.spaces.get_mut(&task.space) {
             space.tasks -= 1;
@@ -255,7 +255,7 @@ impl Recorder {
     }
 
     /// The number of a task's stack.
-    fn stack(&mut self, tid: u32, registers: &Registers) -> StackId {
+    fn stack(&mut self, tid: Tid, registers: &Registers) -> StackId {
         let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return StackId::NONE };
         let Some(space) = self.spaces.get(&id) else { return StackId::NONE };
         let memory = self.memory.of(tid);
@@ -264,7 +264,7 @@ impl Recorder {
     }
 
     /// The number of a stack, from a copy of its bytes starting at the stack pointer.
-    fn stack_of_copy(&mut self, tid: u32, registers: &Registers, bytes: &[u8]) -> StackId {
+    fn stack_of_copy(&mut self, tid: Tid, registers: &Registers, bytes: &[u8]) -> StackId {
         let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return StackId::NONE };
         let Some(space) = self.spaces.get(&id) else { return StackId::NONE };
         let code: Option<&mut dyn ReadMemory> = Some(self.memory.of(tid));

@@ -5,7 +5,7 @@
 //! through the steps of `recorder/steps.rs`, on which [`Sink`] is built as well.
 
 use super::shown::Shown;
-use vmatlas_recording::{Call, CallKind, StackId};
+use vmatlas_recording::{Call, CallKind, StackId, Tid};
 
 /// The time of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ pub(crate) enum StackAt<'a> {
 /// A returned system call.
 #[derive(Debug)]
 pub(crate) struct Seen<'a> {
-    pub(crate) tid: u32,
+    pub(crate) tid: Tid,
     pub(crate) call: Call,
     pub(crate) stack: StackAt<'a>,
     /// Whether its place in the order of the address space's calls is certain.
@@ -46,7 +46,7 @@ pub(crate) use vmatlas_object::unwind::Registers;
 /// A system call that a task has begun.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Begun {
-    pub(crate) tid: u32,
+    pub(crate) tid: Tid,
     pub(crate) kind: CallKind,
     /// As in [`Call::args`](vmatlas_recording::Call::args).
     pub(crate) args: [u64; 6],
@@ -95,18 +95,18 @@ pub(crate) trait Sink {
     }
 
     /// A task made another, which is stopped and has not run yet.
-    fn cloned(&mut self, parent: u32, child: u32, shared: Shared, registers: Registers);
+    fn cloned(&mut self, parent: Tid, child: Tid, shared: Shared, registers: Registers);
 
     /// A task executed a program and is now the only thread of its process; `former` is its
     /// previous id.
-    fn executed(&mut self, tid: u32, former: u32);
+    fn executed(&mut self, tid: Tid, former: Tid);
 
     /// A task ends with this wait(2) status; if it is the last task of its address space, that
     /// still exists.
-    fn exiting(&mut self, tid: u32, status: i32);
+    fn exiting(&mut self, tid: Tid, status: i32);
 
     /// A signal is about to be delivered.
-    fn signalled(&mut self, tid: u32, signal: &Signal, registers: Registers);
+    fn signalled(&mut self, tid: Tid, signal: &Signal, registers: Registers);
 
     /// Called at least every 100 ms. Returning false ends the recording; the backend then only lets
     /// the program run on.

@@ -11,6 +11,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use vmatlas_maps::{AddressRange, Mapping, Maps};
+use vmatlas_recording::Tid;
 
 /// Maximum number of code places remembered.
 const MAX_PLACES: usize = 1 << 16;
@@ -31,9 +32,10 @@ pub(crate) struct LiveSpace {
 }
 
 impl LiveSpace {
-    /// Opens the address space of a stopped task. The id may be a thread's.
-    pub(crate) fn open(tid: u32, modules: Modules) -> Result<LiveSpace, Error> {
-        let id = ProcessId { pid: tid, tid: None };
+    /// Opens the address space of a stopped task.
+    pub(crate) fn open(tid: Tid, modules: Modules) -> Result<LiveSpace, Error> {
+        // /proc also has each thread under its own id.
+        let id = ProcessId { pid: tid.get(), tid: None };
         let process = Arc::new(Process::open(Path::new("/proc"), id)?);
         let query = Some(PointQuery::open(process.clone())?);
         Ok(LiveSpace {
@@ -48,7 +50,7 @@ impl LiveSpace {
 
     /// Opens the address space of a task. If the task ended before it could be read, the files are
     /// looked up by path in our own file systems.
-    pub(crate) fn open_or_gone(tid: u32, modules: Modules) -> Option<LiveSpace> {
+    pub(crate) fn open_or_gone(tid: Tid, modules: Modules) -> Option<LiveSpace> {
         if let Ok(space) = LiveSpace::open(tid, modules.clone()) {
             return Some(space);
         }
@@ -65,6 +67,11 @@ impl LiveSpace {
 
     pub(crate) fn process(&self) -> Arc<Process> {
         self.process.clone()
+    }
+
+    /// The task through which it is read; if it is gone, this process.
+    pub(crate) fn reader(&self) -> Tid {
+        Tid::new(self.process.id().pid)
     }
 
     /// Notes that a stack contains this place.
@@ -123,12 +130,12 @@ impl LiveSpace {
     }
 
     /// Whether it is read through this task.
-    pub(crate) fn is_read_through(&self, tid: u32) -> bool {
-        self.query.is_some() && self.process.id().pid == tid
+    pub(crate) fn is_read_through(&self, tid: Tid) -> bool {
+        self.query.is_some() && self.reader() == tid
     }
 
     /// Reads it through another task that uses it, because the current one ends.
-    pub(crate) fn read_through(&mut self, tid: u32) {
+    pub(crate) fn read_through(&mut self, tid: Tid) {
         if let Ok(other) = LiveSpace::open(tid, Modules::default()) {
             (self.process, self.query) = (other.process, other.query);
         }

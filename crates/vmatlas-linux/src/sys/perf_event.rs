@@ -5,6 +5,7 @@ use rustix::io::{Errno, Result};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
+use vmatlas_recording::Tid;
 
 pub(crate) const TYPE_SOFTWARE: u32 = 1;
 pub(crate) const TYPE_TRACEPOINT: u32 = 2;
@@ -79,7 +80,7 @@ const FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Where {
     /// A thread, on one processor.
-    Thread(u32, u32),
+    Thread(Tid, u32),
     /// The calling thread, on any processor.
     Own,
     /// The calling thread, on one processor.
@@ -103,7 +104,7 @@ impl Event {
         let attr = Attr { size: size_of::<Attr>() as u32, ..*attr };
         let number = |number: u32| i32::try_from(number).map_err(|_| Errno::SRCH);
         let (pid, cpu) = match target {
-            Where::Thread(tid, cpu) => (number(tid)?, number(cpu)?),
+            Where::Thread(tid, cpu) => (number(tid.get())?, number(cpu)?),
             Where::Own => (0, -1),
             Where::OwnOn(cpu) => (0, number(cpu)?),
             Where::Processor(cpu) => (-1, number(cpu)?),

@@ -8,6 +8,7 @@
 
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
+use vmatlas_recording::Tid;
 
 /// The general registers.
 pub(crate) use libc::user_regs_struct as Regs;
@@ -34,11 +35,11 @@ pub(crate) enum Resume {
 
 /// A request whose `data` is a number or unused. The C library types request numbers as signed or
 /// unsigned.
-fn request(request: impl Into<i64>, tid: u32, data: usize) -> Result<(), Errno> {
+fn request(request: impl Into<i64>, tid: Tid, data: usize) -> Result<(), Errno> {
     let request: i64 = request.into();
     // SAFETY: for the requests of this file that come here, the kernel neither reads nor writes
     // memory of this process: `data` is a signal number or a set of options.
-    let result = unsafe { libc::syscall(libc::SYS_ptrace, request, tid, 0_usize, data) };
+    let result = unsafe { libc::syscall(libc::SYS_ptrace, request, tid.get(), 0_usize, data) };
     checked(result)
 }
 
@@ -50,17 +51,17 @@ fn checked(result: libc::c_long) -> Result<(), Errno> {
 }
 
 /// Starts to trace a task without stopping it. Its end is not reported before [`tell_exit`].
-pub(crate) fn seize(tid: u32) -> Result<(), Errno> {
+pub(crate) fn seize(tid: Tid) -> Result<(), Errno> {
     request(libc::PTRACE_SEIZE, tid, OPTIONS as usize)
 }
 
 /// Makes the task, and those that it makes, stop when they are about to end.
-pub(crate) fn tell_exit(tid: u32) -> Result<(), Errno> {
+pub(crate) fn tell_exit(tid: Tid) -> Result<(), Errno> {
     request(libc::PTRACE_SETOPTIONS, tid, (OPTIONS | libc::PTRACE_O_TRACEEXIT) as usize)
 }
 
 /// Resumes a task.
-pub(crate) fn resume(tid: u32, how: Resume) -> Result<(), Errno> {
+pub(crate) fn resume(tid: Tid, how: Resume) -> Result<(), Errno> {
     match how {
         Resume::Continue(signal) => {
             request(libc::PTRACE_CONT, tid, usize::try_from(signal).unwrap_or(0))
@@ -74,47 +75,49 @@ pub(crate) fn resume(tid: u32, how: Resume) -> Result<(), Errno> {
 ///
 /// # Safety
 /// The kernel must write at most a `T`, and any bytes must be a valid `T`.
-unsafe fn get<T>(request: impl Into<i64>, tid: u32, addr: usize) -> Result<T, Errno> {
+unsafe fn get<T>(request: impl Into<i64>, tid: Tid, addr: usize) -> Result<T, Errno> {
     let request: i64 = request.into();
     let mut value = MaybeUninit::<T>::zeroed();
     // SAFETY: the caller says that the kernel writes a `T` at most, which `value` has room for.
-    let result = unsafe { libc::syscall(libc::SYS_ptrace, request, tid, addr, value.as_mut_ptr()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_ptrace, request, tid.get(), addr, value.as_mut_ptr()) };
     checked(result)?;
     // SAFETY: it was zeroed, and the caller says that any bytes are a valid `T`.
     Ok(unsafe { value.assume_init() })
 }
 
 /// The registers of a task.
-pub(crate) fn registers(tid: u32) -> Result<Regs, Errno> {
+pub(crate) fn registers(tid: Tid) -> Result<Regs, Errno> {
     // SAFETY: PTRACE_GETREGS writes a `struct user_regs_struct` of integers.
     unsafe { get::<Regs>(libc::PTRACE_GETREGS, tid, 0) }
 }
 
 /// Sets the registers of a task.
-pub(crate) fn set_registers(tid: u32, registers: &Regs) -> Result<(), Errno> {
+pub(crate) fn set_registers(tid: Tid, registers: &Regs) -> Result<(), Errno> {
     let registers: *const Regs = registers;
     // SAFETY: the kernel reads a `struct user_regs_struct`, which is one. What the task does with
     // them is no matter of this process's memory.
-    let result =
-        unsafe { libc::syscall(libc::SYS_ptrace, libc::PTRACE_SETREGS, tid, 0_usize, registers) };
+    let result = unsafe {
+        libc::syscall(libc::SYS_ptrace, libc::PTRACE_SETREGS, tid.get(), 0_usize, registers)
+    };
     checked(result)
 }
 
 /// The return value of the system call that a task is leaving.
-pub(crate) fn result(tid: u32) -> Result<i64, Errno> {
+pub(crate) fn result(tid: Tid) -> Result<i64, Errno> {
     // SAFETY: the system call (not the C library's function) PTRACE_PEEKUSER writes a long.
     unsafe { get::<i64>(libc::PTRACE_PEEKUSER, tid, std::mem::offset_of!(Regs, rax)) }
 }
 
 /// The data of the event at which a task stopped: the id of a new task, the former id, an exit
 /// status, a filter's data.
-pub(crate) fn event_message(tid: u32) -> Result<u64, Errno> {
+pub(crate) fn event_message(tid: Tid) -> Result<u64, Errno> {
     // SAFETY: PTRACE_GETEVENTMSG writes an unsigned long.
     unsafe { get::<u64>(libc::PTRACE_GETEVENTMSG, tid, 0) }
 }
 
 /// `si_code` and `si_addr` of the signal at which a task stopped.
-pub(crate) fn signal(tid: u32) -> Result<(i32, u64), Errno> {
+pub(crate) fn signal(tid: Tid) -> Result<(i32, u64), Errno> {
     // SAFETY: PTRACE_GETSIGINFO writes a siginfo_t, of integers and pointers that nobody follows.
     let info = unsafe { get::<libc::siginfo_t>(libc::PTRACE_GETSIGINFO, tid, 0) }?;
     // SAFETY: `si_addr` reads a word at the place where all siginfo_t have room for one. It is
@@ -136,7 +139,7 @@ const _: () = assert!(size_of::<CallInfo>() == 24);
 const PTRACE_GET_SYSCALL_INFO: libc::c_uint = 0x420e;
 
 /// The `AUDIT_ARCH_*` of a stopped task's current system call. Since Linux 5.3.
-pub(crate) fn audit_arch(tid: u32) -> Result<u32, Errno> {
+pub(crate) fn audit_arch(tid: Tid) -> Result<u32, Errno> {
     // SAFETY: the kernel writes no more than the size that stands in the address argument, and
     // the struct is of integers.
     let info = unsafe { get::<CallInfo>(PTRACE_GET_SYSCALL_INFO, tid, size_of::<CallInfo>()) }?;

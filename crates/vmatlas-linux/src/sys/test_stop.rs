@@ -2,14 +2,15 @@
 
 use crate::record::sink::Registers;
 use std::ptr::null_mut;
+use vmatlas_recording::Tid;
 
 /// A stopped task; must be dropped in the thread that stopped it.
 pub(crate) struct Stopped(libc::pid_t);
 
 impl Stopped {
     /// Stops a task, and waits for the stop.
-    pub(crate) fn new(tid: u32) -> Stopped {
-        let tid = libc::pid_t::try_from(tid).unwrap();
+    pub(crate) fn new(tid: Tid) -> Stopped {
+        let tid = libc::pid_t::try_from(tid.get()).unwrap();
         // SAFETY: neither request touches our memory; rustix has no ptrace.
         let requests = [libc::PTRACE_SEIZE, libc::PTRACE_INTERRUPT].map(|request| unsafe {
             libc::ptrace(request, tid, null_mut::<u8>(), null_mut::<u8>())

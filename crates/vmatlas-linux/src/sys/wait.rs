@@ -13,6 +13,7 @@ use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+use vmatlas_recording::Tid;
 
 /// A set of signals.
 pub(crate) type Signals = libc::sigset_t;
@@ -21,7 +22,7 @@ pub(crate) type Signals = libc::sigset_t;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Waited {
     /// A task changed its state, with its wait status.
-    Status(u32, i32),
+    Status(Tid, i32),
     /// The time limit has passed.
     Timeout,
     /// There is no task to wait for.
@@ -161,7 +162,7 @@ fn wait(pid: i32, options: i32) -> Waited {
     let result = unsafe { libc::wait4(pid, &raw mut status, options, null_mut()) };
     match u32::try_from(result) {
         Ok(0) => Waited::Timeout,
-        Ok(tid) => Waited::Status(tid, status),
+        Ok(tid) => Waited::Status(Tid::new(tid), status),
         Err(_) if std::io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD) => {
             Waited::Nobody
         }

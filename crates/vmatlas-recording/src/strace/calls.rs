@@ -6,7 +6,7 @@ use super::task::{CloneFlags, Pending, Task, TaskSpace};
 use super::told::Untold;
 use super::typed::{MAP_PLACED, Typed};
 use super::value::{Descriptor, Value};
-use crate::{CallKind, Maker, Origin};
+use crate::{CallKind, Maker, Origin, Tid};
 use std::cell::RefCell;
 use std::rc::Rc;
 use vmatlas_maps::Device;
@@ -15,22 +15,22 @@ use vmatlas_space::{File, FileKind, Mmap};
 
 impl State<'_> {
     /// Applies a call of a task.
-    pub(crate) fn call(&mut self, pid: u32, line: u64, call: &Call<'_>) {
+    pub(crate) fn call(&mut self, tid: Tid, line: u64, call: &Call<'_>) {
         if let Some(flags) = CloneFlags::of(call.name, call.args) {
             let child = call.value().and_then(|child| u32::try_from(child).ok());
             if let Some(child) = child.filter(|child| *child != 0) {
-                self.fork(pid, child, flags);
+                self.fork(tid, Tid::new(child), flags);
             }
             return;
         }
-        let Some(task) = self.tasks.get(&pid).cloned() else { return };
+        let Some(task) = self.tasks.get(&tid).cloned() else { return };
         if matches!(call.result, Outcome::Unknown) {
             return;
         }
         let succeeded = matches!(call.result, Outcome::Ok(_));
         match call.name {
-            "execve" | "execveat" if succeeded => self.execute(pid, &task, call),
-            "mmap" | "mmap2" | "old_mmap" if succeeded => self.mmap(pid, &task, line, call),
+            "execve" | "execveat" if succeeded => self.execute(tid, &task, call),
+            "mmap" | "mmap2" | "old_mmap" if succeeded => self.mmap(tid, &task, line, call),
             "mremap" if succeeded => {
                 let Some(typed) = Typed::of(call) else { return };
                 let [from, _, length, flags, ..] = typed.call.args;
@@ -38,23 +38,23 @@ impl State<'_> {
                     && from != to
                     && flags & MREMAP_FIXED == 0
                 {
-                    self.clear_the_way(pid, &task, line, to, length);
+                    self.clear_the_way(tid, &task, line, to, length);
                 }
-                self.apply(pid, &task, line, call, &typed, None);
+                self.apply(tid, &task, line, call, &typed, None);
             }
-            "munmap" if self.was_done(pid) => {}
+            "munmap" if self.was_done(tid) => {}
             "prctl" if call.arg(0).is_some_and(|option| option.has("PR_SET_NAME")) => {
                 let name = call.arg(1).and_then(Value::string);
-                if let (Some((name, _)), Some(task)) = (name, self.tasks.get_mut(&pid)) {
+                if let (Some((name, _)), Some(task)) = (name, self.tasks.get_mut(&tid)) {
                     task.rename(&name);
                 }
             }
             "shmget" if succeeded => self.shmget(call),
-            "shmat" if succeeded => self.shmat(pid, &task, line, call),
+            "shmat" if succeeded => self.shmat(tid, &task, line, call),
             "read" | "pread64" if succeeded => self.read(&task, call),
             "ioctl" if succeeded => self.ioctl(&task, call),
             _ => match Typed::of(call) {
-                Some(typed) => self.apply(pid, &task, line, call, &typed, None),
+                Some(typed) => self.apply(tid, &task, line, call, &typed, None),
                 None if succeeded => self.file_call(&task, call),
                 None => {}
             },
@@ -64,14 +64,14 @@ impl State<'_> {
     /// Applies a call that changes an address space.
     fn apply(
         &mut self,
-        pid: u32,
+        tid: Tid,
         task: &Task,
         line: u64,
         call: &Call<'_>,
         typed: &Typed,
         file: Option<&File>,
     ) {
-        let origin = self.origin(pid);
+        let origin = self.origin(tid);
         let touched = task.space.borrow_mut().apply(line, call, typed, file, origin);
         let makes = matches!(
             typed.call.kind,
@@ -86,17 +86,17 @@ impl State<'_> {
         }
     }
 
-    fn execute(&mut self, pid: u32, task: &Task, call: &Call<'_>) {
+    fn execute(&mut self, tid: Tid, task: &Task, call: &Call<'_>) {
         let path = match call.name {
             "execve" => self.path(task, None, call.arg(0)),
             _ => self.path(task, call.arg(0), call.arg(1)),
         };
         self.executions += 1;
         let (path, relative) = path.unwrap_or_default();
-        if let Some(task) = self.tasks.get_mut(&pid) {
+        if let Some(task) = self.tasks.get_mut(&tid) {
             task.rename(path.rsplit(|&b| b == b'/').next().unwrap_or_default());
         }
-        let begun = Origin { maker: Maker::Exec, ..self.origin(pid) };
+        let begun = Origin { maker: Maker::Exec, ..self.origin(tid) };
         let mut space = TaskSpace::new(&self.profile, self.executions, begun);
         space.program = path;
         space.relative = relative;
@@ -106,7 +106,7 @@ impl State<'_> {
         space.exec = space.execute(self.lookup);
         let mut descriptors = task.descriptors.borrow().clone();
         descriptors.exec();
-        if let Some(task) = self.tasks.get_mut(&pid) {
+        if let Some(task) = self.tasks.get_mut(&tid) {
             task.space = Rc::new(RefCell::new(space));
             task.descriptors = Rc::new(RefCell::new(descriptors));
             let directory = task.directory.borrow().clone();
@@ -114,7 +114,7 @@ impl State<'_> {
         }
     }
 
-    fn mmap(&mut self, pid: u32, task: &Task, line: u64, call: &Call<'_>) {
+    fn mmap(&mut self, tid: Tid, task: &Task, line: u64, call: &Call<'_>) {
         let (Some(typed), Some(address)) = (Typed::of(call), call.value()) else { return };
         let [_, length, prot, flags, ..] = typed.call.args;
         let anonymous = flags & MAP_ANONYMOUS != 0;
@@ -122,9 +122,9 @@ impl State<'_> {
         if flags & MAP_PLACED == 0 {
             let unit = Mmap::from_bits(address, length, prot, flags).huge.unwrap_or(4096);
             let extent = length.checked_next_multiple_of(unit).unwrap_or(length);
-            self.clear_the_way(pid, task, line, address, extent);
+            self.clear_the_way(tid, task, line, address, extent);
         }
-        self.apply(pid, task, line, call, &typed, file.as_ref());
+        self.apply(tid, task, line, call, &typed, file.as_ref());
     }
 
     /// The file of the descriptor that was passed to mmap.
@@ -159,12 +159,12 @@ impl State<'_> {
 
     /// Unmaps the range in which the kernel put new memory, by a call that has not returned yet,
     /// else reports it as missing in the log.
-    fn clear_the_way(&mut self, pid: u32, task: &Task, line: u64, address: u64, length: u64) {
+    fn clear_the_way(&mut self, tid: Tid, task: &Task, line: u64, address: u64, length: u64) {
         let mut space = task.space.borrow_mut();
         if !space.is_taken(address, length) {
             return;
         }
-        for (_, other) in self.tasks.iter_mut().filter(|(other, _)| **other != pid) {
+        for (_, other) in self.tasks.iter_mut().filter(|(other, _)| **other != tid) {
             let same = Rc::ptr_eq(&other.space, &task.space);
             if let Some(Pending::Unmap { address, length, done }) = &mut other.begun
                 && same
@@ -181,8 +181,8 @@ impl State<'_> {
     }
 
     /// Whether a munmap that returns now was applied earlier, when its range was reused.
-    fn was_done(&self, pid: u32) -> bool {
-        let begun = self.tasks.get(&pid).and_then(|task| task.begun.as_ref());
+    fn was_done(&self, tid: Tid) -> bool {
+        let begun = self.tasks.get(&tid).and_then(|task| task.begun.as_ref());
         matches!(begun, Some(Pending::Unmap { done: true, .. }))
     }
 
@@ -198,7 +198,7 @@ impl State<'_> {
         }
     }
 
-    fn shmat(&mut self, pid: u32, task: &Task, line: u64, call: &Call<'_>) {
+    fn shmat(&mut self, tid: Tid, task: &Task, line: u64, call: &Call<'_>) {
         let Some(id) = call.arg(0).and_then(Value::number) else { return };
         let Some(segment) = self.segments.get(&id).cloned() else {
             task.space.borrow_mut().gaps.push(Untold::Segment { id });
@@ -207,11 +207,11 @@ impl State<'_> {
         if let Some(address) = call.value()
             && call.arg(1).and_then(Value::number) == Some(0)
         {
-            self.clear_the_way(pid, task, line, address, segment.size());
+            self.clear_the_way(tid, task, line, address, segment.size());
         }
         let Some(mut typed) = Typed::of(call) else { return };
         typed.call.args[3] = segment.size();
-        self.apply(pid, task, line, call, &typed, Some(&segment));
+        self.apply(tid, task, line, call, &typed, Some(&segment));
     }
 
     fn ioctl(&mut self, task: &Task, call: &Call<'_>) {

@@ -2,6 +2,7 @@
 
 use super::line::{Begun, Call, Event, LineError, LineErrorKind, Outcome, Stamp};
 use super::value::{Value, items};
+use crate::Tid;
 use std::time::Duration;
 
 /// A cursor over a line.
@@ -32,7 +33,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Reads `123 `, `123<bash> `, `[pid   123] ` or `[pid   123<bash>] `.
-    pub(crate) fn pid(&mut self) -> Option<u32> {
+    pub(crate) fn tid(&mut self) -> Option<Tid> {
         let begin = self.at;
         let bracket = self.rest().starts_with(b"[pid");
         if bracket {
@@ -41,7 +42,7 @@ impl<'a> Cursor<'a> {
         }
         let digits = self.digits();
         let number = Value(&self.rest()[..digits]).number();
-        let pid = number.and_then(|n| u32::try_from(n).ok()).filter(|pid| *pid <= 1 << 22);
+        let tid = number.and_then(|n| u32::try_from(n).ok()).filter(|tid| *tid <= 1 << 22);
         self.at += digits;
         if self.rest().starts_with(b"<") {
             // The command name may contain any byte, but is short.
@@ -51,12 +52,12 @@ impl<'a> Cursor<'a> {
         if bracket && self.rest().starts_with(b"]") {
             self.at += 1;
         }
-        if pid.is_none() || !self.rest().starts_with(b" ") {
+        if tid.is_none() || !self.rest().starts_with(b" ") {
             self.at = begin;
             return None;
         }
         self.blanks();
-        pid
+        tid.map(Tid::new)
     }
 
     /// Reads `10:15:30`, `10:15:30.123456`, `1795311803.831617` or `0.000154`; with `-r` after
@@ -135,9 +136,9 @@ impl<'a> Cursor<'a> {
         }
         if let Some(message) = rest.strip_prefix(b"+++ ") {
             let by = message.strip_prefix(b"superseded by execve in pid ");
-            let by = by.and_then(|pid| Value(pid).number()).and_then(|pid| pid.try_into().ok());
+            let by = by.and_then(|tid| Value(tid).number()).and_then(|tid| tid.try_into().ok());
             return Ok(match by {
-                Some(by) => Event::Superseded { by },
+                Some(by) => Event::Superseded { by: Tid::new(by) },
                 None if message.starts_with(b"exited") || message.starts_with(b"killed") => {
                     Event::Ended
                 }

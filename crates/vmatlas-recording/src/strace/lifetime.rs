@@ -3,7 +3,7 @@
 use super::replay::{MAX_ROWS, State, snapshot_of};
 use super::task::{CloneFlags, Pending, Task, TaskSpace};
 use super::told::Untold;
-use crate::{Maker, Origin, TaskId};
+use crate::{Maker, Origin, TaskId, Tid};
 use std::rc::Rc;
 use vmatlas_maps::WarningKind;
 
@@ -16,29 +16,29 @@ fn size(space: &crate::RecordedSpace) -> usize {
 }
 
 impl State<'_> {
-    /// The live process of a line.
-    pub(crate) fn known(&self, pid: Option<u32>) -> Option<u32> {
-        match pid {
-            Some(pid) => Some(pid).filter(|pid| self.tasks.contains_key(pid)),
-            None if self.tasks.contains_key(&0) => Some(0),
+    /// The live thread of a line.
+    pub(crate) fn known(&self, tid: Option<Tid>) -> Option<Tid> {
+        match tid {
+            Some(tid) => Some(tid).filter(|tid| self.tasks.contains_key(tid)),
+            None if self.tasks.contains_key(&Tid::NONE) => Some(Tid::NONE),
             None => self.tasks.keys().next().copied(),
         }
     }
 
-    /// The process of a line; added if it is new.
-    pub(crate) fn task(&mut self, pid: Option<u32>, executes: bool) -> u32 {
-        if let Some(known) = self.known(pid) {
+    /// The thread of a line; added if it is new.
+    pub(crate) fn task(&mut self, tid: Option<Tid>, executes: bool) -> Tid {
+        if let Some(known) = self.known(tid) {
             return known;
         }
-        let pid = pid.unwrap_or(0);
-        // strace writes process numbers as soon as it traces two processes.
-        if !self.attached.contains(&pid)
-            && let Some(mut task) = self.tasks.remove(&0)
+        let tid = tid.unwrap_or_default();
+        // strace writes thread ids as soon as it traces two threads.
+        if !self.attached.contains(&tid)
+            && let Some(mut task) = self.tasks.remove(&Tid::NONE)
         {
-            task.process = pid;
-            self.makers.name_process(pid);
-            self.tasks.insert(pid, task);
-            return pid;
+            task.process = tid.get();
+            self.makers.name_process(task.process);
+            self.tasks.insert(tid, task);
+            return tid;
         }
         let order = self.next_order();
         let parents: Vec<(&Task, CloneFlags)> = self
@@ -54,17 +54,17 @@ impl State<'_> {
         };
         let task = if !parents.is_empty() && parents.iter().all(alike) {
             let (parent, flags) = parents[0];
-            parent.child(pid, order, flags)
+            parent.child(tid, order, flags)
         } else {
             let waiting = !parents.is_empty();
             let mut space = TaskSpace::new(&self.profile, 0, BEFORE);
             if !executes {
                 space.gaps.push(Untold::Earlier);
             }
-            Task { orphan: waiting, ..Task::new(pid, order, space) }
+            Task { orphan: waiting, ..Task::new(tid.get(), order, space) }
         };
-        self.tasks.insert(pid, task);
-        pid
+        self.tasks.insert(tid, task);
+        tid
     }
 
     fn next_order(&mut self) -> u64 {
@@ -73,7 +73,7 @@ impl State<'_> {
     }
 
     /// Adds the child that a call made.
-    pub(crate) fn fork(&mut self, parent: u32, child: u32, flags: CloneFlags) {
+    pub(crate) fn fork(&mut self, parent: Tid, child: Tid, flags: CloneFlags) {
         let order = self.next_order();
         let Some(parent) = self.tasks.get(&parent) else { return };
         let known = self.tasks.get(&child);
@@ -104,26 +104,26 @@ impl State<'_> {
         let task = if live > 4 * MAX_ROWS {
             let mut space = TaskSpace::new(&self.profile, 0, BEFORE);
             space.gaps.push(Untold::Earlier);
-            Task::new(child, order, space)
+            Task::new(child.get(), order, space)
         } else {
             parent.child(child, order, flags)
         };
         self.tasks.insert(child, task);
     }
 
-    /// Replaces the process by its thread that executed a program.
-    pub(crate) fn supersede(&mut self, pid: Option<u32>, by: u32) {
-        if let (Some(pid), Some(mut task)) = (pid, self.tasks.remove(&by)) {
-            task.process = pid;
+    /// Replaces the first thread of a process by its thread that executed a program.
+    pub(crate) fn supersede(&mut self, tid: Option<Tid>, by: Tid) {
+        if let (Some(tid), Some(mut task)) = (tid, self.tasks.remove(&by)) {
+            task.process = tid.get();
             task.entry = TaskId::NONE;
-            self.tasks.insert(pid, task);
+            self.tasks.insert(tid, task);
         }
     }
 
     /// Removes a thread that ended, and its process after the last one.
-    pub(crate) fn end(&mut self, pid: u32) {
-        let Some(task) = self.tasks.remove(&pid) else { return };
-        self.attached.remove(&pid);
+    pub(crate) fn end(&mut self, tid: Tid) {
+        let Some(task) = self.tasks.remove(&tid) else { return };
+        self.attached.remove(&tid);
         if self.tasks.values().any(|other| other.process == task.process) || self.frozen.is_some() {
             return;
         }
@@ -131,7 +131,7 @@ impl State<'_> {
         process.ended = true;
         let rows = size(&process.space);
         if self.ended_rows + rows > MAX_ROWS && !self.ended.is_empty() {
-            let text = format!("process {pid} is one too many: it is not kept");
+            let text = format!("process {tid} is one too many: it is not kept");
             self.warnings.push(0, WarningKind::Source(text));
             return;
         }

@@ -1,6 +1,7 @@
 //! One line of a log.
 
 use super::value::{Value, items};
+use crate::Tid;
 use std::time::Duration;
 use vmatlas_space::Errno;
 
@@ -8,8 +9,8 @@ use vmatlas_space::Errno;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Line<'a> {
-    /// The process or thread, if the line contains it.
-    pub pid: Option<u32>,
+    /// The thread, if the line contains it.
+    pub tid: Option<Tid>,
     /// The time, if the line contains it.
     pub time: Option<Stamp>,
     /// The content.
@@ -45,11 +46,11 @@ pub enum Event<'a> {
     Ended,
     /// The thread ended because another one of its process, `by`, executed a program.
     Superseded {
-        /// The number of that thread until then.
-        by: u32,
+        /// The id of that thread until then.
+        by: Tid,
     },
-    /// strace begins to follow a process.
-    Attached(u32),
+    /// strace begins to follow a thread.
+    Attached(Tid),
     /// A frame of the previous call's stack (`-k`), `/lib/libc.so(mmap+0x1a) [0x1186a]`, for
     /// [`Frame::parse`].
     Frame(&'a [u8]),

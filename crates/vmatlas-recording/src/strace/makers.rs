@@ -2,7 +2,7 @@
 
 use super::line::Frame;
 use crate::definitions::walk;
-use crate::{CallEntry, StackId, TaskEntry, TaskId};
+use crate::{CallEntry, StackId, TaskEntry, TaskId, Tid};
 use std::collections::HashMap;
 
 /// The threads and call stacks that the origins of a log refer to by number. Entry 0 of each list
@@ -38,14 +38,14 @@ impl Makers {
     }
 
     /// Adds a thread; returns the null entry if the limit is reached.
-    pub(crate) fn add_task(&mut self, tid: u32, pid: u32, comm: &[u8]) -> TaskId {
+    pub(crate) fn add_task(&mut self, tid: Tid, pid: u32, comm: &[u8]) -> TaskId {
         TaskId::new(add(&mut self.tasks, TaskEntry { tid, pid, comm: comm.to_vec() }))
     }
 
     /// Sets the number of the process that had none.
     pub(crate) fn name_process(&mut self, pid: u32) {
         for task in self.tasks.iter_mut().skip(1).filter(|task| task.pid == 0) {
-            (task.tid, task.pid) = (pid, pid);
+            (task.tid, task.pid) = (Tid::first_of(pid), pid);
         }
     }
 }

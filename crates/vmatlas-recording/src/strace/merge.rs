@@ -1,14 +1,15 @@
-//! Logs in one file per process, from `strace -ff`.
+//! Logs in one file per thread, from `strace -ff`.
 
 use super::line::{Line, Stamp};
 use super::reader::Reader;
 use super::replay::Replay;
+use crate::Tid;
 use std::time::Duration;
 use vmatlas_maps::WarningKind;
 
 /// One file and the position in it.
 struct Part<'t> {
-    pid: u32,
+    tid: Tid,
     rest: &'t [u8],
     reader: Reader,
     begun: bool,
@@ -29,16 +30,16 @@ impl Part<'_> {
 }
 
 impl Replay<'_> {
-    /// Takes the files of `strace -ff`, each with its process number.
+    /// Takes the files of `strace -ff`, each with the id of its thread.
     ///
     /// Lines are merged by time (`-t`, `-tt`, `-ttt`). Without times a child is replayed to its end
     /// as soon as it is made; the order of threads then differs from the real one.
-    pub fn push_files(&mut self, files: &[(u32, &[u8])]) {
+    pub fn push_files(&mut self, files: &[(Tid, &[u8])]) {
         let files = files.iter().filter(|(_, text)| !text.is_empty());
         let mut parts: Vec<Part<'_>> = files
-            .map(|&(pid, rest)| Part { pid, rest, reader: Reader::of(pid), begun: false })
+            .map(|&(tid, rest)| Part { tid, rest, reader: Reader::of(tid), begun: false })
             .collect();
-        parts.sort_by_key(|part| part.pid);
+        parts.sort_by_key(|part| part.tid);
         let times: Option<Vec<Duration>> = parts.iter().map(Part::next).collect();
         match times.as_ref().and_then(|times| times.iter().min()) {
             Some(first) => {
@@ -49,7 +50,7 @@ impl Replay<'_> {
         }
         for part in parts {
             for warning in part.reader.into_warnings() {
-                let text = format!("of process {}: {warning}", part.pid);
+                let text = format!("of process {}: {warning}", part.tid);
                 self.state.warnings.push(0, WarningKind::Source(text));
             }
         }
@@ -108,11 +109,12 @@ impl Replay<'_> {
                 let children = parts
                     .iter()
                     .enumerate()
-                    .filter(|(_, part)| !part.begun && self.state.tasks.contains_key(&part.pid));
+                    .filter(|(_, part)| !part.begun && self.state.tasks.contains_key(&part.tid));
                 let children: Vec<usize> = children.map(|(index, _)| index).collect();
                 for index in children {
-                    let pid = parts[index].pid;
-                    threads |= self.state.tasks.get(&pid).is_some_and(|task| task.process != pid);
+                    let tid = parts[index].tid;
+                    let task = self.state.tasks.get(&tid);
+                    threads |= task.is_some_and(|task| Tid::first_of(task.process) != tid);
                     // Mark the child, so that it is not found again before its first line.
                     parts[index].begun = true;
                     running.push(index);

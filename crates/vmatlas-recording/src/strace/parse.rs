@@ -3,14 +3,16 @@
 use super::cursor::Cursor;
 use super::line::{Event, Line, LineError};
 use super::value::Value;
+use crate::Tid;
 
 impl<'a> Line<'a> {
     /// Parses a line without its line feed.
     ///
     /// ```
+    /// use vmatlas_recording::Tid;
     /// use vmatlas_recording::strace::{Event, Line};
     /// let line = Line::parse(b"[pid  42] 10:15:30.5 munmap(0x7f0000000000, 4096) = 0").unwrap();
-    /// assert_eq!(line.pid, Some(42));
+    /// assert_eq!(line.tid, Some(Tid::new(42)));
     /// let Event::Call(call) = line.event else { panic!() };
     /// assert_eq!(call.arg(1).unwrap().number(), Some(4096));
     /// ```
@@ -19,7 +21,7 @@ impl<'a> Line<'a> {
     /// [`LineError`] if strace does not write such a line.
     pub fn parse(line: &'a [u8]) -> Result<Line<'a>, LineError> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let nothing = |event| Line { pid: None, time: None, event };
+        let nothing = |event| Line { tid: None, time: None, event };
         if let Some(frame) = line.strip_prefix(b" > ") {
             return Ok(nothing(Event::Frame(frame)));
         }
@@ -30,19 +32,19 @@ impl<'a> Line<'a> {
             return Ok(nothing(attached(message)));
         }
         let mut cursor = Cursor::of(line);
-        let pid = cursor.pid();
-        let time = cursor.time(pid.is_some());
+        let tid = cursor.tid();
+        let time = cursor.time(tid.is_some());
         cursor.brackets();
         let event = cursor.event()?;
-        Ok(Line { pid, time, event })
+        Ok(Line { tid, time, event })
     }
 }
 
 /// The event that a message of strace reports.
 fn attached(message: &[u8]) -> Event<'_> {
-    let pid = message.strip_prefix(b"Process ").map(Value).and_then(Value::number);
-    match pid.and_then(|pid| u32::try_from(pid).ok()) {
-        Some(pid) if message.ends_with(b" attached") => Event::Attached(pid),
+    let tid = message.strip_prefix(b"Process ").map(Value).and_then(Value::number);
+    match tid.and_then(|tid| u32::try_from(tid).ok()) {
+        Some(tid) if message.ends_with(b" attached") => Event::Attached(Tid::new(tid)),
         _ => Event::Other,
     }
 }
@@ -80,7 +82,7 @@ mod tests {
                     Event::Resumed { name, rest } => format!("… {name} | {}", text(rest)),
                     other => format!("{other:?}"),
                 };
-                format!("{} {time}{event}", line.pid.map_or("-".into(), |pid| pid.to_string()))
+                format!("{} {time}{event}", line.tid.map_or("-".into(), |tid| tid.to_string()))
             }
         };
         assert_eq!(shown, expect);
@@ -126,9 +128,9 @@ mod tests {
         check("7 read(3,  <unfinished ...>", "7 read | 3, …");
         check("7 <... read resumed>\"\", 9) = 0", "7 … read | \"\", 9) = 0");
         check("7 +++ exited with 0 +++", "7 Ended");
-        check("7 +++ superseded by execve in pid 9 +++", "7 Superseded { by: 9 }");
+        check("7 +++ superseded by execve in pid 9 +++", "7 Superseded { by: Tid(9) }");
         check("7 --- SIGCHLD {si_signo=SIGCHLD} ---", "7 Other");
-        check("strace: Process 6809 attached", "- Attached(6809)");
+        check("strace: Process 6809 attached", "- Attached(Tid(6809))");
         check(
             " > /lib/libc.so.6(mmap+0x1a) [0x1186a]",
             "- Frame([47, 108, 105, 98, 47, 108, 105, 98, 99, 46, 115, 111, 46, 54, 40, 109, 109, 97, 112, 43, 48, 120, 49, 97, 41, 32, 91, 48, 120, 49, 49, 56, 54, 97, 93])",

@@ -2,6 +2,7 @@
 
 use super::cursor::joined;
 use super::line::{Begun, Call, Event, Line, LineError, LineErrorKind, Stamp};
+use crate::Tid;
 use std::collections::HashMap;
 use std::time::Duration;
 use vmatlas_maps::{PartialLine, Warning, WarningKind, Warnings};
@@ -15,11 +16,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Reads a log in chunks, with bounded memory for any input.
 #[derive(Debug, Default)]
 pub struct Reader {
-    /// The process of lines without a process number.
-    pid: Option<u32>,
+    /// The thread of lines without a thread id.
+    tid: Option<Tid>,
     partial: PartialLine,
     line: u64,
-    begun: HashMap<Option<u32>, (String, Vec<u8>)>,
+    begun: HashMap<Option<Tid>, (String, Vec<u8>)>,
     begun_bytes: usize,
     clock: Clock,
     warnings: Warnings,
@@ -31,8 +32,8 @@ pub struct Reader {
 pub struct Entry<'a> {
     /// Its line, counted from 1.
     pub line: u64,
-    /// The process or thread; `None` if the log has only one and does not number it.
-    pub pid: Option<u32>,
+    /// The thread; `None` if the log has only one and does not number it.
+    pub tid: Option<Tid>,
     /// The time since the first line; `None` without `-t` or `-r`. A call split over two lines has
     /// the time of the second.
     pub time: Option<Duration>,
@@ -69,9 +70,9 @@ impl Clock {
 }
 
 impl Reader {
-    /// A reader of a log whose lines have no process number, such as those of `strace -ff`.
-    pub fn of(pid: u32) -> Reader {
-        Reader { pid: Some(pid), ..Reader::default() }
+    /// A reader of a log whose lines have no thread id, such as those of `strace -ff`.
+    pub fn of(tid: Tid) -> Reader {
+        Reader { tid: Some(tid), ..Reader::default() }
     }
 
     /// Counts times from `first` instead of the first line.
@@ -137,49 +138,49 @@ impl Reader {
             Ok(line) => line,
             // The rest of a line that a message on a terminal interrupted.
             Err(_) if text.starts_with(b", ") || text.starts_with(b")") => {
-                let name = self.begun.get(&self.pid).map(|(name, _)| name.clone());
-                return self.resume(self.pid, &name.unwrap_or_default(), text, None, take);
+                let name = self.begun.get(&self.tid).map(|(name, _)| name.clone());
+                return self.resume(self.tid, &name.unwrap_or_default(), text, None, take);
             }
             Err(error) => return self.odd(error),
         };
-        let pid = line.pid.or(self.pid);
+        let tid = line.tid.or(self.tid);
         let time = line.time.map(|stamp| self.clock.see(stamp));
         match line.event {
             Event::Begun(begun) => {
-                let entry = Entry { line: self.line, pid, time, event: Event::Begun(begun) };
-                self.begin(pid, begun);
+                let entry = Entry { line: self.line, tid, time, event: Event::Begun(begun) };
+                self.begin(tid, begun);
                 take(entry);
             }
-            Event::Resumed { name, rest } => self.resume(pid, name, rest, time, take),
+            Event::Resumed { name, rest } => self.resume(tid, name, rest, time, take),
             Event::Superseded { by } => {
-                self.hand_over(by, pid);
-                take(Entry { line: self.line, pid, time, event: line.event });
+                self.hand_over(by, tid);
+                take(Entry { line: self.line, tid, time, event: line.event });
             }
-            event => take(Entry { line: self.line, pid, time, event }),
+            event => take(Entry { line: self.line, tid, time, event }),
         }
     }
 
-    fn begin(&mut self, pid: Option<u32>, begun: Begun<'_>) {
+    fn begin(&mut self, tid: Option<Tid>, begun: Begun<'_>) {
         let bytes = begun.args.len();
         if self.begun_bytes + bytes > MAX_BEGUN {
             self.begun.clear();
             self.begun_bytes = 0;
         }
         self.begun_bytes += bytes;
-        let old = self.begun.insert(pid, (begun.name.to_owned(), begun.args.to_vec()));
+        let old = self.begun.insert(tid, (begun.name.to_owned(), begun.args.to_vec()));
         self.begun_bytes -= old.map_or(0, |(_, args)| args.len());
     }
 
     fn resume(
         &mut self,
-        pid: Option<u32>,
+        tid: Option<Tid>,
         name: &str,
         rest: &[u8],
         time: Option<Duration>,
         take: &mut dyn FnMut(Entry<'_>),
     ) {
-        // A process without a number gets one as soon as it has a child.
-        let key = if self.begun.contains_key(&pid) { pid } else { self.pid };
+        // A thread without a number gets one as soon as it has a child.
+        let key = if self.begun.contains_key(&tid) { tid } else { self.tid };
         let begun = self.begun.remove(&key);
         self.begun_bytes -= begun.as_ref().map_or(0, |(_, args)| args.len());
         let Some((_, mut args)) = begun.filter(|(begun, _)| begun == name) else {
@@ -188,13 +189,13 @@ impl Reader {
         };
         args.extend_from_slice(rest);
         match joined(name, &args) {
-            Ok(call) => take(Entry { line: self.line, pid, time, event: Event::Call(call) }),
+            Ok(call) => take(Entry { line: self.line, tid, time, event: Event::Call(call) }),
             Err(error) => self.odd(error),
         }
     }
 
     /// Assigns the unfinished call of `from` to `to`, which will end it.
-    fn hand_over(&mut self, from: u32, to: Option<u32>) {
+    fn hand_over(&mut self, from: Tid, to: Option<Tid>) {
         if let Some(begun) = self.begun.remove(&Some(from)) {
             let old = self.begun.insert(to, begun);
             self.begun_bytes -= old.map_or(0, |(_, args)| args.len());

@@ -7,7 +7,7 @@ use super::makers::{Interner, Makers};
 use super::reader::{Entry, Reader};
 use super::task::{Pending, Task, TaskSpace};
 use super::told::Untold;
-use crate::{EventNumber, Origin, TaskId};
+use crate::{EventNumber, Origin, TaskId, Tid};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
@@ -80,13 +80,13 @@ pub(crate) struct State<'a> {
     pub(crate) profile: KernelProfile,
     until: Option<Duration>,
     until_line: Option<u64>,
-    pub(crate) tasks: BTreeMap<u32, Task>,
+    pub(crate) tasks: BTreeMap<Tid, Task>,
     pub(crate) ended: Vec<Process>,
     pub(crate) ended_rows: usize,
     pub(crate) names: Names,
     /// System V segments, with their sizes.
     pub(crate) segments: HashMap<u64, File>,
-    pub(crate) attached: HashSet<u32>,
+    pub(crate) attached: HashSet<Tid>,
     pub(crate) executions: u64,
     pub(crate) appeared: u64,
     timed: bool,
@@ -164,10 +164,10 @@ impl<'a> Replay<'a> {
         self
     }
 
-    /// Attributes lines without a PID prefix to process `pid`.
+    /// Attributes lines without a PID prefix to thread `tid`.
     #[must_use]
-    pub fn of_process(mut self, pid: u32) -> Replay<'a> {
-        self.reader = Reader::of(pid);
+    pub fn of_thread(mut self, tid: Tid) -> Replay<'a> {
+        self.reader = Reader::of(tid);
         self
     }
 
@@ -241,30 +241,30 @@ impl State<'_> {
         let line = entry.line;
         match entry.event {
             Event::Other | Event::Frame(_) | Event::Resumed { .. } => {}
-            Event::Attached(pid) => {
-                self.attached.insert(pid);
+            Event::Attached(tid) => {
+                self.attached.insert(tid);
             }
-            Event::Superseded { by } => self.supersede(entry.pid, by),
+            Event::Superseded { by } => self.supersede(entry.tid, by),
             Event::Ended => {
-                if let Some(pid) = self.known(entry.pid) {
-                    self.end(pid);
+                if let Some(tid) = self.known(entry.tid) {
+                    self.end(tid);
                 }
             }
             Event::Begun(begun) => {
-                let pid = self.task(entry.pid, begun.name == "execve");
+                let tid = self.task(entry.tid, begun.name == "execve");
                 let pending = Pending::of(begun.name, begun.args);
-                if let Some(task) = self.tasks.get_mut(&pid) {
+                if let Some(task) = self.tasks.get_mut(&tid) {
                     task.begun = pending;
                 }
             }
             Event::Call(call) => {
                 let executes = matches!(call.name, "execve" | "execveat");
-                let pid = self.task(entry.pid, executes);
-                self.call(pid, line, &call);
-                if let Some(task) = self.tasks.get_mut(&pid) {
+                let tid = self.task(entry.tid, executes);
+                self.call(tid, line, &call);
+                if let Some(task) = self.tasks.get_mut(&tid) {
                     task.begun = None;
                 }
-                self.place_in_frozen(pid);
+                self.place_in_frozen(tid);
             }
         }
     }
@@ -276,11 +276,11 @@ impl State<'_> {
     }
 
     /// The origin of mappings that a task makes now.
-    pub(crate) fn origin(&mut self, pid: u32) -> Origin {
-        let task = match self.tasks.get_mut(&pid) {
+    pub(crate) fn origin(&mut self, tid: Tid) -> Origin {
+        let task = match self.tasks.get_mut(&tid) {
             Some(task) => {
                 if task.entry.is_none() {
-                    task.entry = self.makers.add_task(pid, task.process, &task.comm);
+                    task.entry = self.makers.add_task(tid, task.process, &task.comm);
                 }
                 task.entry
             }
@@ -329,14 +329,14 @@ impl State<'_> {
     }
 
     /// Adds the images located after the requested moment to the programs executed before it.
-    fn place_in_frozen(&mut self, pid: u32) {
+    fn place_in_frozen(&mut self, tid: Tid) {
         let Some(frozen) = &mut self.frozen else { return };
         let running: HashSet<u64> =
             self.tasks.values().map(|task| task.space.borrow().id).collect();
         for process in frozen.iter_mut().filter(|process| process.open) {
             process.open = running.contains(&process.exec);
         }
-        let Some(task) = self.tasks.get(&pid) else { return };
+        let Some(task) = self.tasks.get(&tid) else { return };
         let mut space = task.space.borrow_mut();
         let found = std::mem::take(&mut space.placed);
         let open = space.exec.open();

@@ -6,7 +6,7 @@ use super::image::{Exec, Lookup, Placed};
 use super::line::Begun;
 use super::told::{Gaps, Untold};
 use super::value::Value;
-use crate::{Origin, TaskId};
+use crate::{Origin, TaskId, Tid};
 use std::cell::RefCell;
 use std::rc::Rc;
 use vmatlas_space::{Faults, KernelProfile};
@@ -157,7 +157,7 @@ impl Task {
     }
 
     /// A child of this task.
-    pub(crate) fn child(&self, pid: u32, order: u64, flags: CloneFlags) -> Task {
+    pub(crate) fn child(&self, tid: Tid, order: u64, flags: CloneFlags) -> Task {
         fn shared<T: Clone>(value: &Rc<RefCell<T>>, share: bool) -> Rc<RefCell<T>> {
             if share { value.clone() } else { Rc::new(RefCell::new(value.borrow().clone())) }
         }
@@ -167,7 +167,7 @@ impl Task {
             Rc::new(RefCell::new(self.space.borrow().fork()))
         };
         Task {
-            process: if flags.thread { self.process } else { pid },
+            process: if flags.thread { self.process } else { tid.get() },
             order: if flags.thread { self.order } else { order },
             space,
             descriptors: shared(&self.descriptors, flags.files),

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use vmatlas_maps::{AddressRange, Device, Perms};
 use vmatlas_recording::{
     Call, CallKind, Event, EventNumber, FileEntry, FrameEntry, Maker, Meta, Moment, RecordedRow,
-    Recording, RecordingError, Replay, StackId, TaskEntry, TaskId, What, Writer,
+    Recording, RecordingError, Replay, StackId, TaskEntry, TaskId, Tid, What, Writer,
     looks_like_recording,
 };
 use vmatlas_space::Vsyscall;
@@ -79,7 +79,11 @@ fn make(seed: u64, events: u64, snapshot_every: u64) -> Made {
     let file = writer.file(&file());
     assert_eq!(file, writer.file(&self::file()), "a file is kept once");
     let mut next_tid = 100;
-    let first = writer.task(TaskEntry { tid: next_tid, pid: next_tid, comm: b"program".to_vec() });
+    let first = writer.task(TaskEntry {
+        tid: Tid::new(next_tid),
+        pid: next_tid,
+        comm: b"program".to_vec(),
+    });
     let mut living = vec![first];
     let mut made = Vec::new();
     let mut bytes = Vec::new();
@@ -100,7 +104,7 @@ fn make(seed: u64, events: u64, snapshot_every: u64) -> Made {
                 next_tid += 1;
                 let memory = random.below(2) == 0;
                 let pid = if memory { 100 } else { next_tid };
-                let entry = TaskEntry { tid: next_tid, pid, comm: b"child".to_vec() };
+                let entry = TaskEntry { tid: Tid::new(next_tid), pid, comm: b"child".to_vec() };
                 let child = writer.task(entry);
                 living.push(child);
                 What::Clone { child, memory }
@@ -403,7 +407,7 @@ fn the_heap_grows_and_shrinks_by_its_calls() {
 /// Makes a recording of the events that `tell` writes.
 fn told(tell: impl FnOnce(&mut Writer, TaskId)) -> Vec<u8> {
     let mut writer = Writer::new(&meta());
-    let task = writer.task(TaskEntry { tid: 1, pid: 1, comm: b"a".to_vec() });
+    let task = writer.task(TaskEntry { tid: Tid::new(1), pid: 1, comm: b"a".to_vec() });
     writer.event(0, task, StackId::NONE, What::Exec { to: task, rows: Vec::new() });
     tell(&mut writer, task);
     writer.finish();
@@ -430,7 +434,7 @@ fn the_life_of_an_address_goes_back_through_moves_and_forks() {
         happens(writer, task, CallKind::Mprotect, [a, 4 * PAGE, 1, 0, 0, 0], 0); // 5
         happens(writer, task, CallKind::Mremap, [a, 4 * PAGE, 8 * PAGE, 3, b, 0], b); // 6
         map(writer, task, c, 1); // 7: elsewhere
-        child = writer.task(TaskEntry { tid: 2, pid: 2, comm: b"b".to_vec() });
+        child = writer.task(TaskEntry { tid: Tid::new(2), pid: 2, comm: b"b".to_vec() });
         writer.event(0, task, StackId::NONE, What::Clone { child, memory: false }); // 8
         happens(writer, task, CallKind::Munmap, [b, 8 * PAGE, 0, 0, 0, 0], 0); // 9: the parent's
         happens(writer, child, CallKind::Munmap, [b + 2 * PAGE, PAGE, 0, 0, 0, 0], 0); // 10

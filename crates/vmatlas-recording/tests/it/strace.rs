@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use std::fmt::Write as _;
 use std::time::Duration;
 use vmatlas_maps::{Device, Perms};
+use vmatlas_recording::Tid;
 use vmatlas_recording::strace::{
     ElfFacts, FileFacts, KernelMapping, Lookup, Program, Reader, Replay, Replayed, looks_like_log,
 };
@@ -459,7 +460,10 @@ fn files_per_process_are_put_in_order() {
         let (parent, child) = (of("18657", times), of("18658", times));
         let mut known = Known;
         let mut replay = Replay::new(profile(), &mut known);
-        replay.push_files(&[(18658, child.as_bytes()), (18657, parent.as_bytes())]);
+        replay.push_files(&[
+            (Tid::new(18658), child.as_bytes()),
+            (Tid::new(18657), parent.as_bytes()),
+        ]);
         let log = replay.finish();
         assert_eq!(shown(&log), shown(&real(None)), "{times}");
     }

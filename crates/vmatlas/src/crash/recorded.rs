@@ -83,7 +83,7 @@ fn crash_of(recorded: &Recorded, events: &[Event], signal: i32) -> Crash {
     };
     for event in events {
         if let Some(task) = recorded.tasks().get(event.task.index()) {
-            crash.tid = Some(task.tid);
+            crash.tid = Some(task.tid.get());
             crash.comm = Some(task.comm.clone());
         }
         match &event.what {

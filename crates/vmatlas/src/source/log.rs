@@ -12,7 +12,7 @@ use std::time::Duration;
 use vmatlas_linux::FilesNow;
 use vmatlas_maps::Maps;
 use vmatlas_recording::{
-    EventNumber,
+    EventNumber, Tid,
     strace::{Process, Replay, Replayed},
 };
 use vmatlas_recording::{Moment, Selection};
@@ -23,12 +23,12 @@ pub(crate) use vmatlas_recording::strace::looks_like_log;
 pub(crate) fn open_parts(name: &str, selection: &Selection) -> Result<(Recorded, Maps, Vec<Note>)> {
     let path = selection.path.as_str();
     let mut files = Vec::new();
-    for (pid, path) in log_parts(path) {
+    for (tid, path) in log_parts(path) {
         let text = std::fs::read(path).map_err(|error| Error::file(name, error))?;
-        files.push((pid, text));
+        files.push((Tid::new(tid), text));
     }
-    let texts: Vec<(u32, &[u8])> =
-        files.iter().map(|(pid, text)| (*pid, text.as_slice())).collect();
+    let texts: Vec<(Tid, &[u8])> =
+        files.iter().map(|(tid, text)| (*tid, text.as_slice())).collect();
     if !texts.iter().any(|(_, text)| looks_like_log(text)) {
         return Err(Error::new(ErrorKind::NotFound, format!("{path}: there is no such file")));
     }
@@ -47,8 +47,8 @@ pub(crate) fn read(
 ) -> Result<(Recorded, Maps, Vec<Note>)> {
     // One file of `strace -ff`.
     let extension =
-        Path::new(&selection.path).extension().and_then(|pid| pid.to_str()?.parse().ok());
-    replayed(name, selection, extension, |replay| {
+        Path::new(&selection.path).extension().and_then(|tid| tid.to_str()?.parse().ok());
+    replayed(name, selection, extension.map(Tid::new), |replay| {
         replay.push(head);
         let mut buffer = vec![0; 64 << 10];
         while !replay.is_done() {
@@ -66,15 +66,15 @@ pub(crate) fn read(
 fn replayed(
     name: &str,
     selection: &Selection,
-    pid: Option<u32>,
+    tid: Option<Tid>,
     push: impl FnOnce(&mut Replay<'_>) -> Result<()>,
 ) -> Result<(Recorded, Maps, Vec<Note>)> {
     let profile = FilesNow::profile();
     let kernel = profile.version;
     let mut files = FilesNow::new();
     let mut replay = Replay::new(profile, &mut files);
-    if let Some(pid) = pid {
-        replay = replay.of_process(pid);
+    if let Some(tid) = tid {
+        replay = replay.of_thread(tid);
     }
     let time = match selection.moment {
         Some(Moment::Time(time_ns)) => Some(Duration::from_nanos(time_ns)),

@@ -60,7 +60,7 @@ fn with_functions(line: String, frames: &[SymbolFrame], most: usize) -> String {
 /// A thread, as `NAME (TID)`.
 pub fn thread(task: Option<&TaskEntry>) -> String {
     match task {
-        Some(task) if task.tid == 0 => printable(&task.comm),
+        Some(task) if task.tid.is_none() => printable(&task.comm),
         Some(task) if task.comm.is_empty() => format!("thread {}", task.tid),
         Some(task) => format!("{} ({})", printable(&task.comm), task.tid),
         None => "unknown".to_owned(),

@@ -19,6 +19,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use vmatlas_recording::Tid;
 
 /// How long before its creation was reported a new thread may have begun to inherit, in
 /// nanoseconds.
@@ -186,10 +187,10 @@ impl Perf {
 
     fn open_threads(&mut self, pid: u32) -> Result<(), Error> {
         // The time at which all events of a thread were open.
-        let mut complete: HashMap<u32, u64> = HashMap::new();
+        let mut complete: HashMap<Tid, u64> = HashMap::new();
         let mut pids = vec![pid];
         for _ in 0..ROUNDS {
-            let listed: Vec<(u32, u32)> = pids
+            let listed: Vec<(u32, Tid)> = pids
                 .iter()
                 .flat_map(|pid| threads(*pid).into_iter().map(|tid| (*pid, tid)))
                 .collect();
@@ -265,9 +266,10 @@ fn raise_files(threads: usize, specs: usize, processors: usize) -> Result<(), Er
 }
 
 /// The threads of a process; empty if it is gone.
-fn threads(pid: u32) -> Vec<u32> {
+fn threads(pid: u32) -> Vec<Tid> {
     let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+    let tid = |name: &str| name.parse().ok().map(Tid::new);
+    entries.filter_map(|entry| tid(entry.ok()?.file_name().to_str()?)).collect()
 }
 
 /// The mapped ranges of a process.

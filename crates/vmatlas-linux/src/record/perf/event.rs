@@ -2,7 +2,7 @@
 
 use super::rings::Which;
 use vmatlas_object::unwind::Registers;
-use vmatlas_recording::CallKind;
+use vmatlas_recording::{CallKind, Tid};
 
 pub(crate) use super::parse::Mmap;
 
@@ -17,15 +17,15 @@ pub(crate) enum PerfEvent {
     Fork {
         time_ns: u64,
         pid: u32,
-        tid: u32,
+        tid: Tid,
         parent_pid: u32,
-        parent_tid: u32,
+        parent_tid: Tid,
         shares_memory: Option<bool>,
     },
     /// A thread has ended.
-    Exit { time_ns: u64, pid: u32, tid: u32 },
+    Exit { time_ns: u64, pid: u32, tid: Tid },
     /// A thread has a new name; `exec` means because it executes a program.
-    Comm { time_ns: u64, pid: u32, tid: u32, exec: bool, name: Vec<u8> },
+    Comm { time_ns: u64, pid: u32, tid: Tid, exec: bool, name: Vec<u8> },
     /// The kernel made or changed a mapping: for a call, for execve(2), for a growing stack.
     /// Removed and moved mappings are not reported.
     Mmap { time_ns: u64, mmap: Mmap },
@@ -33,7 +33,7 @@ pub(crate) enum PerfEvent {
     Fault {
         time_ns: u64,
         pid: u32,
-        tid: u32,
+        tid: Tid,
         cpu: u32,
         address: u64,
         /// `None` for a kernel task.
@@ -43,7 +43,7 @@ pub(crate) enum PerfEvent {
     /// This thread wrote to a maple tree: that of its own address space, of a new child, or another
     /// tree of the kernel. `last` is the last address, inclusive; if `stored` is false, the entry
     /// was erased.
-    TreeWrite { time_ns: u64, pid: u32, tid: u32, start: u64, last: u64, stored: bool },
+    TreeWrite { time_ns: u64, pid: u32, tid: Tid, start: u64, last: u64, stored: bool },
     /// A ring lost this many records. Lost stacks leave calls without stacks; after lost calls the
     /// address space has to be read again.
     Lost { time_ns: u64, which: Which, count: u64 },
@@ -54,7 +54,7 @@ pub(crate) enum PerfEvent {
 pub(crate) struct Call {
     pub(crate) time_ns: u64,
     pub(crate) pid: u32,
-    pub(crate) tid: u32,
+    pub(crate) tid: Tid,
     pub(crate) cpu: u32,
     pub(crate) kind: CallKind,
     /// The values of the registers; data they point to may be in `stack`.

@@ -11,7 +11,7 @@ use super::stacks::Stacks;
 use super::tasks::{Owner, Tasks};
 use crate::record::arch::Sampled;
 use std::collections::{HashMap, VecDeque};
-use vmatlas_recording::CallKind;
+use vmatlas_recording::{CallKind, Tid};
 
 /// Maximum time in nanoseconds between the returns of a munmap(2) and of the mmap(2) that got its
 /// addresses. Both release the address space before their time is taken.
@@ -38,16 +38,16 @@ pub(super) enum What {
     Clone(Option<bool>),
     Fork {
         pid: u32,
-        tid: u32,
-        parent_tid: u32,
+        tid: Tid,
+        parent_tid: Tid,
     },
     Exit {
         pid: u32,
-        tid: u32,
+        tid: Tid,
     },
     Comm {
         pid: u32,
-        tid: u32,
+        tid: Tid,
         exec: bool,
         name: Vec<u8>,
     },
@@ -72,9 +72,9 @@ pub(super) enum What {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Made {
     pub(super) time: u64,
-    pub(super) parent_tid: u32,
+    pub(super) parent_tid: Tid,
     pub(super) pid: u32,
-    pub(super) tid: u32,
+    pub(super) tid: Tid,
 }
 
 /// A pending record.
@@ -374,7 +374,7 @@ mod tests {
     const OWNER: Owner = Owner::Processors;
 
     fn who(tid: u32, time: u64) -> Who {
-        Who { id: 1, pid: 10, tid, time, cpu: 0 }
+        Who { id: 1, pid: 10, tid: Tid::new(tid), time, cpu: 0 }
     }
 
     fn registers(result: u64) -> Sampled {
@@ -391,8 +391,8 @@ mod tests {
 
     fn tasks() -> Tasks {
         let mut tasks = Tasks::new(true);
-        tasks.add(10, 10, OWNER);
-        tasks.add(10, 11, OWNER);
+        tasks.add(10, Tid::new(10), OWNER);
+        tasks.add(10, Tid::new(11), OWNER);
         tasks
     }
 

@@ -5,6 +5,7 @@
 
 use crate::record::arch::{SAMPLED_COUNT, Sampled};
 use crate::sys::perf_event::sample;
+use vmatlas_recording::Tid;
 
 /// The common fields of every sample.
 pub(super) const SAMPLE_TYPE: u64 = sample::IDENTIFIER | sample::TID | sample::TIME | sample::CPU;
@@ -21,7 +22,7 @@ pub(super) struct Who {
     /// The event's number ([`Event::id`](crate::sys::perf_event::Event::id)).
     pub(super) id: u64,
     pub(super) pid: u32,
-    pub(super) tid: u32,
+    pub(super) tid: Tid,
     pub(super) time: u64,
     pub(super) cpu: u32,
 }
@@ -30,9 +31,9 @@ pub(super) struct Who {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Said {
     Sample(Sample),
-    Fork { pid: u32, tid: u32, parent_pid: u32, parent_tid: u32 },
-    Exit { pid: u32, tid: u32 },
-    Comm { pid: u32, tid: u32, exec: bool, name: Vec<u8> },
+    Fork { pid: u32, tid: Tid, parent_pid: u32, parent_tid: Tid },
+    Exit { pid: u32, tid: Tid },
+    Comm { pid: u32, tid: Tid, exec: bool, name: Vec<u8> },
     Mmap(Mmap),
     Lost(u64),
 }
@@ -50,7 +51,7 @@ pub(super) struct Sample {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mmap {
     pub(crate) pid: u32,
-    pub(crate) tid: u32,
+    pub(crate) tid: Tid,
     /// Its start. If it merged with a neighbour, this is the merged range.
     pub(crate) address: u64,
     pub(crate) len: u64,
@@ -135,7 +136,7 @@ fn record(kind: u32, misc: u16, body: &[u8], layout: &impl Fn(u64) -> Option<u64
 fn sample(body: &[u8], layout: &impl Fn(u64) -> Option<u64>) -> Option<(Who, Said)> {
     let mut fields = Fields(body);
     let id = fields.u64()?;
-    let (pid, tid, time) = (fields.u32()?, fields.u32()?, 0);
+    let (pid, tid, time) = (fields.u32()?, fields.tid()?, 0);
     let mut who = Who { id, pid, tid, time, cpu: 0 };
     who.time = fields.u64()?;
     let holds = layout(id)?;
@@ -177,7 +178,7 @@ fn lost(body: &[u8]) -> Option<(Who, Said)> {
 
 fn comm(misc: u16, body: &[u8]) -> Option<(Who, Said)> {
     let (mut fields, who) = split(body)?;
-    let (pid, tid) = (fields.u32()?, fields.u32()?);
+    let (pid, tid) = (fields.u32()?, fields.tid()?);
     let exec = misc & BIT_13 != 0;
     Some((who, Said::Comm { pid, tid, exec, name: fields.name() }))
 }
@@ -185,7 +186,7 @@ fn comm(misc: u16, body: &[u8]) -> Option<(Who, Said)> {
 fn task(fork: bool, body: &[u8]) -> Option<(Who, Said)> {
     let (mut fields, who) = split(body)?;
     let (pid, parent_pid) = (fields.u32()?, fields.u32()?);
-    let (tid, parent_tid) = (fields.u32()?, fields.u32()?);
+    let (tid, parent_tid) = (fields.tid()?, fields.tid()?);
     Some((
         who,
         if fork {
@@ -198,7 +199,7 @@ fn task(fork: bool, body: &[u8]) -> Option<(Who, Said)> {
 
 fn mmap2(misc: u16, body: &[u8]) -> Option<(Who, Said)> {
     let (mut fields, who) = split(body)?;
-    let (pid, tid) = (fields.u32()?, fields.u32()?);
+    let (pid, tid) = (fields.u32()?, fields.tid()?);
     let (address, len, offset) = (fields.u64()?, fields.u64()?, fields.u64()?);
     let mut file = Fields(fields.bytes(24)?);
     let file = if misc & MMAP2_BUILD_ID == 0 {
@@ -218,7 +219,7 @@ fn mmap2(misc: u16, body: &[u8]) -> Option<(Who, Said)> {
 fn split(body: &[u8]) -> Option<(Fields<'_>, Who)> {
     let (fields, trailer) = body.split_at(body.len().checked_sub(TRAILER)?);
     let mut trailer = Fields(trailer);
-    let (pid, tid, time) = (trailer.u32()?, trailer.u32()?, trailer.u64()?);
+    let (pid, tid, time) = (trailer.u32()?, trailer.tid()?, trailer.u64()?);
     let (cpu, _) = (trailer.u32()?, trailer.u32()?);
     Some((Fields(fields), Who { id: trailer.u64()?, pid, tid, time, cpu }))
 }
@@ -241,6 +242,10 @@ impl<'a> Fields<'a> {
 
     fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_ne_bytes)
+    }
+
+    fn tid(&mut self) -> Option<Tid> {
+        self.u32().map(Tid::new)
     }
 
     fn u64(&mut self) -> Option<u64> {
@@ -289,7 +294,7 @@ mod tests {
         words.extend([16, 0x3333_3333_3333_3333, 0, 8]);
         let whole = bytes(9, 2, &words);
         let Parsed::Record(record) = parse(&whole, |_| Some(layout)) else { panic!() };
-        assert_eq!(record.who, Who { id: 7, pid: 10, tid: 11, time: 1234, cpu: 1 });
+        assert_eq!(record.who, Who { id: 7, pid: 10, tid: Tid::new(11), time: 1234, cpu: 1 });
         let Said::Sample(sample) = record.said else { panic!() };
         assert_eq!(sample.address, Some(0xadd0));
         assert_eq!(sample.raw.map(|raw| raw.len()), Some(12));

@@ -10,12 +10,13 @@ use super::rings::SLACK;
 use super::tasks::Owner;
 use crate::record::arch::Sampled;
 use std::collections::{HashMap, VecDeque};
+use vmatlas_recording::Tid;
 
 #[derive(Debug)]
 pub(super) struct Stacks {
     /// Whether stacks were requested.
     wanted: bool,
-    by_thread: HashMap<u32, VecDeque<Copied>>,
+    by_thread: HashMap<Tid, VecDeque<Copied>>,
 }
 
 #[derive(Debug)]

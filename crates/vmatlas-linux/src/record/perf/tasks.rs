@@ -2,17 +2,18 @@
 
 use super::parse::Who;
 use std::collections::{HashMap, HashSet};
+use vmatlas_recording::Tid;
 
 /// The recorded threads.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
-    threads: HashMap<u32, Thread>,
+    threads: HashMap<Tid, Thread>,
     processes: HashMap<u32, Process>,
     /// Whether child processes of recorded processes are recorded.
     pub(super) children: bool,
     spaces: u32,
     /// What the current clone(2) of a thread shares.
-    clones: HashMap<u32, Option<bool>>,
+    clones: HashMap<Tid, Option<bool>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -27,14 +28,14 @@ struct Thread {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Owner {
     /// A thread and its descendants.
-    Thread(u32),
+    Thread(Tid),
     /// A processor.
     Processors,
 }
 
 #[derive(Debug)]
 struct Process {
-    tids: HashSet<u32>,
+    tids: HashSet<Tid>,
     space: u32,
 }
 
@@ -45,7 +46,7 @@ impl Tasks {
     }
 
     /// Adds a thread with open events.
-    pub(super) fn add(&mut self, pid: u32, tid: u32, owner: Owner) {
+    pub(super) fn add(&mut self, pid: u32, tid: Tid, owner: Owner) {
         self.threads.insert(tid, Thread { pid, owner });
         self.spaces += 1;
         let space = self.spaces;
@@ -60,7 +61,7 @@ impl Tasks {
     }
 
     /// All threads as (pid, tid), unordered.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, u32)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, Tid)> {
         self.threads.iter().map(|(tid, thread)| (thread.pid, *tid))
     }
 
@@ -80,13 +81,13 @@ impl Tasks {
     }
 
     /// Records that a thread enters a clone(2). `shares` is its `CLONE_VM`, if known.
-    pub(super) fn cloning(&mut self, tid: u32, shares: Option<bool>) {
+    pub(super) fn cloning(&mut self, tid: Tid, shares: Option<bool>) {
         self.clones.insert(tid, shares);
     }
 
     /// Records that a thread made another. Returns whether the new thread is recorded, and whether
     /// it shares its parent's memory, if known.
-    pub(super) fn forked(&mut self, parent_tid: u32, pid: u32, tid: u32) -> Option<Option<bool>> {
+    pub(super) fn forked(&mut self, parent_tid: Tid, pid: u32, tid: Tid) -> Option<Option<bool>> {
         let parent = *self.threads.get(&parent_tid)?;
         let shares = self.clones.remove(&parent_tid);
         if parent.pid == pid {
@@ -121,7 +122,7 @@ impl Tasks {
     }
 
     /// Records the end of a thread.
-    pub(super) fn exited(&mut self, tid: u32) {
+    pub(super) fn exited(&mut self, tid: Tid) {
         self.clones.remove(&tid);
         let Some(thread) = self.threads.remove(&tid) else { return };
         if let Some(process) = self.processes.get_mut(&thread.pid) {
@@ -140,33 +141,33 @@ mod tests {
     #[test]
     fn a_thread_with_both_kinds_of_events_counts_once() {
         let mut tasks = Tasks::default();
-        tasks.add(10, 10, Owner::Thread(10));
-        tasks.add(10, 11, Owner::Thread(11));
-        assert_eq!(tasks.forked(10, 10, 11), Some(Some(true)));
-        let who = Who { pid: 10, tid: 11, ..Who::default() };
-        assert!(tasks.counts(&who, Owner::Thread(11)));
-        assert!(!tasks.counts(&who, Owner::Thread(10)));
-        tasks.forked(11, 10, 12);
-        let who = Who { pid: 10, tid: 12, ..Who::default() };
-        assert!(tasks.counts(&who, Owner::Thread(11)));
-        tasks.exited(12);
-        assert!(!tasks.counts(&who, Owner::Thread(11)));
+        tasks.add(10, Tid::new(10), Owner::Thread(Tid::new(10)));
+        tasks.add(10, Tid::new(11), Owner::Thread(Tid::new(11)));
+        assert_eq!(tasks.forked(Tid::new(10), 10, Tid::new(11)), Some(Some(true)));
+        let who = Who { pid: 10, tid: Tid::new(11), ..Who::default() };
+        assert!(tasks.counts(&who, Owner::Thread(Tid::new(11))));
+        assert!(!tasks.counts(&who, Owner::Thread(Tid::new(10))));
+        tasks.forked(Tid::new(11), 10, Tid::new(12));
+        let who = Who { pid: 10, tid: Tid::new(12), ..Who::default() };
+        assert!(tasks.counts(&who, Owner::Thread(Tid::new(11))));
+        tasks.exited(Tid::new(12));
+        assert!(!tasks.counts(&who, Owner::Thread(Tid::new(11))));
     }
 
     #[test]
     fn children_share_memory_by_the_flags_of_clone() {
         let mut tasks = Tasks::new(true);
-        tasks.add(10, 10, Owner::Processors);
-        tasks.cloning(10, Some(true));
-        assert_eq!(tasks.forked(10, 20, 20), Some(Some(true)));
+        tasks.add(10, Tid::new(10), Owner::Processors);
+        tasks.cloning(Tid::new(10), Some(true));
+        assert_eq!(tasks.forked(Tid::new(10), 20, Tid::new(20)), Some(Some(true)));
         assert_eq!(tasks.space(20), tasks.space(10));
         tasks.executed(20);
         assert_ne!(tasks.space(20), tasks.space(10));
-        assert_eq!(tasks.forked(10, 21, 21), Some(Some(false)));
+        assert_eq!(tasks.forked(Tid::new(10), 21, Tid::new(21)), Some(Some(false)));
         assert_ne!(tasks.space(21), tasks.space(10));
-        assert_eq!(tasks.forked(99, 22, 22), None);
+        assert_eq!(tasks.forked(Tid::new(99), 22, Tid::new(22)), None);
         tasks.children = false;
-        assert_eq!(tasks.forked(10, 23, 23), None);
+        assert_eq!(tasks.forked(Tid::new(10), 23, Tid::new(23)), None);
         assert_eq!(tasks.len(), 3);
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
-use vmatlas_recording::CallKind;
+use vmatlas_recording::{CallKind, Tid};
 
 /// Whether this is root, who can read tracefs and record every process; otherwise reports the test
 /// as skipped, which CI does not allow.
@@ -197,8 +197,8 @@ fn threads_old_and_new_and_children() {
         check_calls(&events, &new);
         check_calls(&events, &fork);
         assert!(calls(&events).iter().all(|call| call.stack == Stack::NotAsked));
-        let tid = |line: &String| line.split(' ').next().unwrap().parse::<u32>().unwrap();
-        let forked = |child: u32| {
+        let id = |line: &String| line.split(' ').next().unwrap().parse::<u32>().unwrap();
+        let forked = |child: Tid| {
             events.iter().find_map(|event| match event {
                 PerfEvent::Fork { tid, pid, parent_pid, shares_memory, .. } if *tid == child => {
                     Some((*pid, *parent_pid, *shares_memory))
@@ -206,11 +206,12 @@ fn threads_old_and_new_and_children() {
                 _ => None,
             })
         };
-        assert_eq!(forked(tid(&new[0])), Some((pid, pid, Some(true))));
-        let child = tid(&fork[0]);
-        assert_eq!(forked(child), Some((child, pid, Some(false))));
-        let executed = tid(exec.last().unwrap());
-        assert_eq!(forked(executed), Some((executed, pid, Some(true))));
+        assert_eq!(forked(Tid::new(id(&new[0]))), Some((pid, pid, Some(true))));
+        let child = id(&fork[0]);
+        assert_eq!(forked(Tid::first_of(child)), Some((child, pid, Some(false))));
+        let executed = id(exec.last().unwrap());
+        let first = Tid::first_of(executed);
+        assert_eq!(forked(first), Some((executed, pid, Some(true))));
         let name = |event: &PerfEvent| match event {
             PerfEvent::Comm { pid, exec: true, name, .. } if *pid == executed => Some(name.clone()),
             _ => None,
@@ -224,7 +225,7 @@ fn threads_old_and_new_and_children() {
         };
         assert!(mapped("/bin/true") && mapped("[stack]") && mapped("[vdso]"));
         let exited =
-            |event: &PerfEvent| matches!(event, PerfEvent::Exit { tid, .. } if *tid == executed);
+            |event: &PerfEvent| matches!(event, PerfEvent::Exit { tid, .. } if *tid == first);
         assert!(events.iter().any(exited));
     }
 }

@@ -19,9 +19,9 @@ pub(super) fn stop_too(first: u32) {
 
 /// Whether a process was not continued. A continued process is in a stop that its tracer, which is
 /// us, has not yet seen.
-fn still_stopped(tid: u32) -> bool {
+fn still_stopped(pid: u32) -> bool {
     use rustix::process::{WaitId, WaitIdOptions, waitid};
-    let Some(pid) = i32::try_from(tid).ok().and_then(Pid::from_raw) else { return false };
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
     let options = WaitIdOptions::STOPPED
         | WaitIdOptions::EXITED
         | WaitIdOptions::NOHANG

@@ -6,11 +6,12 @@ use crate::record::sink::Shared;
 use crate::sys::ptrace::{self, Regs};
 use crate::sys::vm_read::read_memory;
 use vmatlas_maps::uapi::sched::{CLONE_THREAD, CLONE_VM};
+use vmatlas_recording::Tid;
 use vmatlas_recording::call::{Abi, Meaning};
 
 /// What the new task of `tid` shares; `tid` is stopped at the event in clone(2), clone3(2), fork(2)
 /// or vfork(2).
-pub(super) fn shared(tid: u32, registers: &Regs) -> Shared {
+pub(super) fn shared(tid: Tid, registers: &Regs) -> Shared {
     // Before Linux 5.3 only the code segment identifies the ABI.
     let arch = ptrace::audit_arch(tid).unwrap_or_else(|_| audit_arch(abi_by_segment(registers)));
     let abi = abi_of(arch, registers.orig_rax);
@@ -19,12 +20,12 @@ pub(super) fn shared(tid: u32, registers: &Regs) -> Shared {
 }
 
 /// Whether a task that enters clone(2), clone3(2) or fork(2) will copy its address space.
-pub(super) fn copies(tid: u32, abi: Abi, registers: &Regs) -> bool {
+pub(super) fn copies(tid: Tid, abi: Abi, registers: &Regs) -> bool {
     flags(tid, abi, registers) & CLONE_VM == 0
 }
 
 /// The flags of such a call, or of vfork(2).
-fn flags(tid: u32, abi: Abi, registers: &Regs) -> u64 {
+fn flags(tid: Tid, abi: Abi, registers: &Regs) -> u64 {
     let (number, args) = call_of(registers, abi);
     match calls::find(abi, number, &args).map(|call| call.meaning) {
         Some(Meaning::Clone) => args[0],
@@ -41,13 +42,14 @@ fn flags(tid: u32, abi: Abi, registers: &Regs) -> u64 {
 }
 
 /// The maker of a task that the maker did not report because it was killed, and what the two share.
-pub(super) fn orphan(tid: u32) -> Option<(u32, Shared)> {
+pub(super) fn orphan(tid: Tid) -> Option<(Tid, Shared)> {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
-    let field = |name: &str| -> Option<u32> {
-        status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+    let first_of = |name: &str| {
+        let pid = status.lines().find_map(|line| line.strip_prefix(name))?;
+        Some(Tid::first_of(pid.trim().parse().ok()?))
     };
-    let group = field("Tgid:")?;
+    let group = first_of("Tgid:")?;
     let thread = group != tid;
-    let maker = if thread { group } else { field("PPid:")? };
+    let maker = if thread { group } else { first_of("PPid:")? };
     Some((maker, Shared { memory: thread, thread }))
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use vmatlas_recording::Tid;
 
 /// A notice for the user about a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,7 +12,7 @@ pub enum Notice {
     /// debuggers do not work inside a recording.
     Ptrace {
         /// The calling task.
-        tid: u32,
+        tid: Tid,
         /// The request, `PTRACE_*`.
         request: u64,
     },
@@ -19,7 +20,7 @@ pub enum Notice {
     /// privileges.
     Unprivileged {
         /// The task that executed it.
-        tid: u32,
+        tid: Tid,
         /// The program.
         program: PathBuf,
     },
@@ -28,12 +29,12 @@ pub enum Notice {
     /// supervisor are not recorded.
     ForeignFilter {
         /// The task that installed it.
-        tid: u32,
+        tid: Tid,
     },
     /// A task requested strict seccomp mode, which is incompatible with a filter: it was refused.
     StrictSeccomp {
         /// The requesting task.
-        tid: u32,
+        tid: Tid,
     },
 }
 

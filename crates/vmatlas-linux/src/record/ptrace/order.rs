@@ -15,7 +15,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 use vmatlas_maps::uapi::mman::{MAP_LOCKED, MAP_POPULATE};
-use vmatlas_recording::CallKind;
+use vmatlas_recording::{CallKind, Tid};
 
 /// How long a task is held for another task's call.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
@@ -29,7 +29,7 @@ pub(super) struct SpaceId(pub(super) u64);
 /// A task that has entered a call.
 #[derive(Clone, Copy, Debug)]
 struct Running {
-    tid: u32,
+    tid: Tid,
     since: Instant,
     patience: Duration,
     /// Other tasks no longer wait for it.
@@ -42,7 +42,7 @@ struct Running {
 struct Space {
     running: Vec<Running>,
     /// Held tasks, with the patience of their calls.
-    held: VecDeque<(u32, Duration)>,
+    held: VecDeque<(Tid, Duration)>,
 }
 
 /// The running calls and the held tasks of every address space.
@@ -65,7 +65,7 @@ pub(super) fn patience(kind: CallKind, args: &[u64; 6]) -> Duration {
 impl Order {
     /// Whether a task may enter its call now. If not, it is held until [`leave`](Self::leave) or
     /// [`expired`](Self::expired) returns it.
-    pub(super) fn enter(&mut self, space: SpaceId, tid: u32, patience: Duration) -> bool {
+    pub(super) fn enter(&mut self, space: SpaceId, tid: Tid, patience: Duration) -> bool {
         let of = self.spaces.entry(space).or_default();
         if of.running.iter().all(|running| running.loose) && of.held.is_empty() {
             of.start(tid, patience);
@@ -78,7 +78,7 @@ impl Order {
 
     /// Records that a task left its call or ended. Returns whether the call ran alone, and the task
     /// that may enter now.
-    pub(super) fn leave(&mut self, space: SpaceId, tid: u32) -> (bool, Option<u32>) {
+    pub(super) fn leave(&mut self, space: SpaceId, tid: Tid) -> (bool, Option<Tid>) {
         let Some(of) = self.spaces.get_mut(&space) else { return (true, None) };
         let before = of.held.len();
         of.held.retain(|&(held, _)| held != tid);
@@ -93,7 +93,7 @@ impl Order {
     }
 
     /// Releases the first held task, if no call is in the way.
-    fn next(&mut self, space: SpaceId) -> Option<u32> {
+    fn next(&mut self, space: SpaceId) -> Option<Tid> {
         let of = self.spaces.get_mut(&space)?;
         if !of.running.iter().all(|running| running.loose) {
             return None;
@@ -115,7 +115,7 @@ impl Order {
     }
 
     /// The tasks that may enter now, because the calls before them take too long.
-    pub(super) fn expired(&mut self, now: Instant) -> Vec<u32> {
+    pub(super) fn expired(&mut self, now: Instant) -> Vec<Tid> {
         let mut late = Vec::new();
         for (&space, of) in &mut self.spaces {
             if of.held.is_empty() {
@@ -130,7 +130,7 @@ impl Order {
     }
 
     /// Releases all held tasks.
-    pub(super) fn release_all(&mut self) -> Vec<u32> {
+    pub(super) fn release_all(&mut self) -> Vec<Tid> {
         self.held = 0;
         let spaces = std::mem::take(&mut self.spaces);
         spaces.into_values().flat_map(|of| of.held).map(|(tid, _)| tid).collect()
@@ -144,7 +144,7 @@ impl Order {
 }
 
 impl Space {
-    fn start(&mut self, tid: u32, patience: Duration) {
+    fn start(&mut self, tid: Tid, patience: Duration) {
         let beside = !self.running.is_empty();
         for running in &mut self.running {
             running.beside = true;
@@ -163,45 +163,45 @@ mod tests {
     #[test]
     fn one_at_a_time_first_come_first_served() {
         let mut order = Order::default();
-        assert!(order.enter(SPACE, 1, PATIENCE));
-        assert!(order.enter(SpaceId(2), 9, PATIENCE));
-        assert!(!order.enter(SPACE, 2, PATIENCE));
-        assert!(!order.enter(SPACE, 3, PATIENCE));
-        assert_eq!(order.leave(SPACE, 1), (true, Some(2)));
-        assert_eq!(order.leave(SPACE, 2), (true, Some(3)));
-        assert_eq!(order.leave(SPACE, 3), (true, None));
-        assert_eq!(order.leave(SpaceId(2), 9), (true, None));
+        assert!(order.enter(SPACE, Tid::new(1), PATIENCE));
+        assert!(order.enter(SpaceId(2), Tid::new(9), PATIENCE));
+        assert!(!order.enter(SPACE, Tid::new(2), PATIENCE));
+        assert!(!order.enter(SPACE, Tid::new(3), PATIENCE));
+        assert_eq!(order.leave(SPACE, Tid::new(1)), (true, Some(Tid::new(2))));
+        assert_eq!(order.leave(SPACE, Tid::new(2)), (true, Some(Tid::new(3))));
+        assert_eq!(order.leave(SPACE, Tid::new(3)), (true, None));
+        assert_eq!(order.leave(SpaceId(2), Tid::new(9)), (true, None));
         assert!(order.is_idle());
     }
 
     #[test]
     fn who_takes_too_long_is_passed() {
         let mut order = Order::default();
-        assert!(order.enter(SPACE, 1, PATIENCE));
+        assert!(order.enter(SPACE, Tid::new(1), PATIENCE));
         assert_eq!(order.deadline(), None);
-        assert!(!order.enter(SPACE, 2, PATIENCE));
-        assert!(!order.enter(SPACE, 3, PATIENCE));
+        assert!(!order.enter(SPACE, Tid::new(2), PATIENCE));
+        assert!(!order.enter(SPACE, Tid::new(3), PATIENCE));
         let now = order.deadline().unwrap();
         assert_eq!(order.expired(now - Duration::from_millis(1)), []);
-        assert_eq!(order.expired(now), [2]);
-        assert_eq!(order.leave(SPACE, 2), (false, Some(3)));
+        assert_eq!(order.expired(now), [Tid::new(2)]);
+        assert_eq!(order.leave(SPACE, Tid::new(2)), (false, Some(Tid::new(3))));
         // No task is held behind the one that was passed.
-        assert_eq!(order.leave(SPACE, 3), (false, None));
-        assert!(order.enter(SPACE, 4, PATIENCE));
-        assert_eq!(order.leave(SPACE, 4), (false, None));
-        assert_eq!(order.leave(SPACE, 1), (false, None));
+        assert_eq!(order.leave(SPACE, Tid::new(3)), (false, None));
+        assert!(order.enter(SPACE, Tid::new(4), PATIENCE));
+        assert_eq!(order.leave(SPACE, Tid::new(4)), (false, None));
+        assert_eq!(order.leave(SPACE, Tid::new(1)), (false, None));
         assert!(order.is_idle());
     }
 
     #[test]
     fn who_ends_while_held_or_in_a_call() {
         let mut order = Order::default();
-        assert!(order.enter(SPACE, 1, PATIENCE));
-        assert!(!order.enter(SPACE, 2, PATIENCE));
-        assert!(!order.enter(SPACE, 3, PATIENCE));
-        assert_eq!(order.leave(SPACE, 2), (true, None));
-        assert_eq!(order.leave(SPACE, 1), (true, Some(3)));
-        assert_eq!(order.leave(SPACE, 3), (true, None));
+        assert!(order.enter(SPACE, Tid::new(1), PATIENCE));
+        assert!(!order.enter(SPACE, Tid::new(2), PATIENCE));
+        assert!(!order.enter(SPACE, Tid::new(3), PATIENCE));
+        assert_eq!(order.leave(SPACE, Tid::new(2)), (true, None));
+        assert_eq!(order.leave(SPACE, Tid::new(1)), (true, Some(Tid::new(3))));
+        assert_eq!(order.leave(SPACE, Tid::new(3)), (true, None));
         assert!(order.is_idle());
         assert_eq!(order.deadline(), None);
     }

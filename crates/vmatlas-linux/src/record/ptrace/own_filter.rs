@@ -5,6 +5,7 @@ use crate::sys::vm_read::read_memory;
 use vmatlas_maps::uapi::seccomp::{
     BPF_RET, SECCOMP_RET_ACTION, SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF,
 };
+use vmatlas_recording::Tid;
 use vmatlas_recording::call::Abi;
 
 /// The longest filter that the kernel takes.
@@ -12,7 +13,7 @@ const MAX: usize = 4096;
 
 /// Whether a filter can return to a tracer or a supervisor. `program` is the address of its `struct
 /// sock_fprog`.
-pub(super) fn asks(tid: u32, abi: Abi, program: u64) -> bool {
+pub(super) fn asks(tid: Tid, abi: Abi, program: u64) -> bool {
     let mut head = [0; 16];
     let _ = read_memory(tid, program, &mut head);
     let [length_low, length_high, _, _, low @ ..] = head;

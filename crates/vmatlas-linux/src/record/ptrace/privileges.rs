@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use vmatlas_recording::Tid;
 
 const S_ISUID: u32 = 0o4000;
 const S_ISGID: u32 = 0o2000;
@@ -9,7 +10,7 @@ const S_IXGRP: u32 = 0o010;
 
 /// The program that a task has just executed, if its file is set-user-id or set-group-id or has
 /// capabilities and the task did not get them. A file system that ignores set-user-id is excluded.
-pub(super) fn lost(tid: u32) -> Option<PathBuf> {
+pub(super) fn lost(tid: Tid) -> Option<PathBuf> {
     let exe = PathBuf::from(format!("/proc/{tid}/exe"));
     let file = std::fs::metadata(&exe).ok()?;
     let set_uid = file.mode() & S_ISUID != 0;

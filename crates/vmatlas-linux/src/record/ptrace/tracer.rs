@@ -15,6 +15,7 @@ use crate::sys::ptrace::{self, Resume};
 use crate::sys::wait::{Waited, Waiter};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+use vmatlas_recording::Tid;
 
 /// Interval of the sink's tick, with a margin for delays.
 const TICK: Duration = Duration::from_millis(80);
@@ -33,12 +34,12 @@ pub(super) struct Tracer<'a, S: Sink> {
     sink: &'a mut S,
     waiter: Waiter,
     /// By task id.
-    tasks: HashMap<u32, Task<S::Mark>>,
+    tasks: HashMap<Tid, Task<S::Mark>>,
     /// New tasks that stopped before their maker reported them.
-    early: HashMap<u32, (Stop, Instant)>,
+    early: HashMap<Tid, (Stop, Instant)>,
     order: Order,
     spaces: u64,
-    first: u32,
+    first: Tid,
     status: i32,
     options: Options,
     /// The first process is stopped.
@@ -56,7 +57,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
     pub(super) fn new(
         sink: &'a mut S,
         waiter: Waiter,
-        first: u32,
+        first: Tid,
         options: Options,
     ) -> Tracer<'a, S> {
         Tracer {
@@ -124,7 +125,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
         }
     }
 
-    fn changed(&mut self, tid: u32, status: i32) {
+    fn changed(&mut self, tid: Tid, status: i32) {
         let stop = Stop::of(status);
         if stop == Stop::Ended {
             return self.ended(tid, status);
@@ -144,7 +145,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
                 go_on(tid, Resume::Listen);
                 if tid == self.first && self.options.job && !self.stopped {
                     self.stopped = true;
-                    job::stop_too(tid);
+                    job::stop_too(tid.get());
                 }
             }
             Stop::Other | Stop::Ended => {
@@ -155,9 +156,8 @@ impl<'a, S: Sink> Tracer<'a, S> {
     }
 
     /// Handles a task that made another.
-    fn made(&mut self, tid: u32) {
-        if let Ok(child) = ptrace::event_message(tid)
-            && let Ok(child) = u32::try_from(child)
+    fn made(&mut self, tid: Tid) {
+        if let Some(child) = event_tid(tid)
             && let Ok(registers) = ptrace::registers(tid)
         {
             let shared = made::shared(tid, &registers);
@@ -168,7 +168,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
     }
 
     /// Adds a new task.
-    fn add(&mut self, maker: u32, child: u32, shared: Shared, registers: Registers) {
+    fn add(&mut self, maker: Tid, child: Tid, shared: Shared, registers: Registers) {
         let space = match self.tasks.get(&maker) {
             Some(task) if shared.memory => task.space,
             _ => self.new_space(),
@@ -194,7 +194,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
             return;
         }
         let late = self.early.iter().filter(|(_, (_, since))| *since + ORPHANED <= now);
-        let late: Vec<u32> = late.map(|(&tid, _)| tid).collect();
+        let late: Vec<Tid> = late.map(|(&tid, _)| tid).collect();
         for tid in late {
             let Some((maker, shared)) = made::orphan(tid) else {
                 // It has ended.
@@ -207,9 +207,8 @@ impl<'a, S: Sink> Tracer<'a, S> {
     }
 
     /// Handles a task that executed a program.
-    fn executed(&mut self, tid: u32) {
-        let message = ptrace::event_message(tid).ok().and_then(|tid| u32::try_from(tid).ok());
-        let former = message.unwrap_or(tid);
+    fn executed(&mut self, tid: Tid) {
+        let former = event_tid(tid).unwrap_or(tid);
         if former != tid {
             // It took the id of the process's main thread, which ended without a report.
             self.forget(tid);
@@ -227,7 +226,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
     }
 
     /// Removes a task that has ended or left this address space.
-    fn forget(&mut self, tid: u32) -> Option<Task<S::Mark>> {
+    fn forget(&mut self, tid: Tid) -> Option<Task<S::Mark>> {
         let task = self.tasks.remove(&tid)?;
         if let (_, Some(next)) = self.order.leave(task.space, tid) {
             self.begin(next);
@@ -236,7 +235,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
     }
 
     /// Handles a task that is about to end.
-    fn exiting(&mut self, tid: u32) {
+    fn exiting(&mut self, tid: Tid) {
         let status = ptrace::event_message(tid).unwrap_or(0);
         let mut next = None;
         if let Some(task) = self.tasks.get_mut(&tid) {
@@ -256,7 +255,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
     }
 
     /// Handles a task that has ended.
-    fn ended(&mut self, tid: u32, status: i32) {
+    fn ended(&mut self, tid: Tid, status: i32) {
         self.early.remove(&tid);
         let known = self.forget(tid);
         // A task killed while stopped may end without another stop.
@@ -269,7 +268,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
     }
 
     /// Handles a task that is about to receive a signal.
-    fn signalled(&mut self, tid: u32, number: i32) {
+    fn signalled(&mut self, tid: Tid, number: i32) {
         if self.recording
             && let Ok(registers) = ptrace::registers(tid)
             && let Ok((code, address)) = ptrace::signal(tid)
@@ -296,7 +295,13 @@ impl<'a, S: Sink> Tracer<'a, S> {
     }
 }
 
+/// The thread id that the event at which a task stopped reports.
+fn event_tid(tid: Tid) -> Option<Tid> {
+    let message = ptrace::event_message(tid).ok()?;
+    u32::try_from(message).ok().map(Tid::new)
+}
+
 /// Resumes a task; ignores a killed one.
-fn go_on(tid: u32, how: Resume) {
+fn go_on(tid: Tid, how: Resume) {
     let _ = ptrace::resume(tid, how);
 }

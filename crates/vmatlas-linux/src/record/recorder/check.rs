@@ -3,14 +3,14 @@
 use super::{ROWS_TO_CHECK, Recorder};
 use crate::record::space::{LiveSpace, escaped};
 use vmatlas_maps::{AddressRange, Maps};
-use vmatlas_recording::{Applied, StackId, TaskId, What};
+use vmatlas_recording::{Applied, StackId, TaskId, Tid, What};
 use vmatlas_space::AddressSpace;
 
 impl Recorder {
     /// Compares the rows around a call's range with the kernel's.
     pub(super) fn check(
         &mut self,
-        tid: u32,
+        tid: Tid,
         entry: TaskId,
         space: &mut LiveSpace,
         applied: &Applied,
@@ -47,7 +47,7 @@ impl Recorder {
     }
 
     /// Compares all rows of an address space with the kernel's text.
-    pub(super) fn check_whole(&mut self, tid: u32, entry: TaskId, space: &LiveSpace) {
+    pub(super) fn check_whole(&mut self, tid: Tid, entry: TaskId, space: &LiveSpace) {
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.unchecked = 0;
         }
@@ -93,7 +93,7 @@ impl Recorder {
     }
 
     /// Checks the address space of a task that ends.
-    pub(super) fn last_look(&mut self, tid: u32) {
+    pub(super) fn last_look(&mut self, tid: Tid) {
         let Some((entry, id)) = self.tasks.get(&tid).map(|task| (task.entry, task.space)) else {
             return;
         };

@@ -68,8 +68,7 @@ impl Recorder {
             let size = usize::try_from(row.range.size()).unwrap_or(0).min(1 << 16);
             let mut bytes = vec![0; size];
             let KnownFile { number, backing } = self.file(space, row);
-            let pid = process.id().pid;
-            if read_memory(pid, row.range.start, &mut bytes) == Ok(size) {
+            if read_memory(space.reader(), row.range.start, &mut bytes) == Ok(size) {
                 space.modules.map_bytes(&mut self.images, row.range, &backing, &bytes);
             }
             self.note_image(space, row.range.start, number);

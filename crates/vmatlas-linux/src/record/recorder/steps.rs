@@ -6,7 +6,7 @@ use crate::record::space::LiveSpace;
 use crate::record::unwind::Modules;
 use std::path::Path;
 use vmatlas_maps::{Kind, Mapping, Maps};
-use vmatlas_recording::{Applied, StackId, TaskEntry, TaskId, What};
+use vmatlas_recording::{Applied, StackId, TaskEntry, TaskId, Tid, What};
 
 impl Recorder {
     /// The recording's time.
@@ -18,7 +18,7 @@ impl Recorder {
     }
 
     /// The number of a stack.
-    fn stack_at(&mut self, tid: u32, stack: &StackAt<'_>) -> StackId {
+    fn stack_at(&mut self, tid: Tid, stack: &StackAt<'_>) -> StackId {
         match stack {
             StackAt::Unknown => StackId::NONE,
             StackAt::Number(number) => *number,
@@ -28,7 +28,7 @@ impl Recorder {
     }
 
     /// The address space of a task, if it is recorded.
-    pub(in crate::record) fn space_of(&self, tid: u32) -> Option<u32> {
+    pub(in crate::record) fn space_of(&self, tid: Tid) -> Option<u32> {
         self.tasks.get(&tid).map(|task| task.space)
     }
 
@@ -62,14 +62,14 @@ impl Recorder {
     pub(in crate::record) fn made(
         &mut self,
         at: At,
-        (parent, child): (u32, u32),
+        (parent, child): (Tid, Tid),
         shared: Shared,
         stack: &StackAt<'_>,
     ) -> Option<TaskId> {
         let stack = self.stack_at(parent, stack);
         let task = self.tasks.get(&parent)?;
         let (entry, id) = (task.entry, task.space);
-        let pid = if shared.thread { task.pid } else { child };
+        let pid = if shared.thread { task.pid } else { child.get() };
         // A backend with delayed events may have found it earlier.
         if at != At::Now && self.tasks.contains_key(&child) {
             return None;
@@ -93,7 +93,7 @@ impl Recorder {
     }
 
     /// Records a thread of a known process whose creation was not reported.
-    pub(in crate::record) fn found_thread(&mut self, at: At, pid: u32, tid: u32) {
+    pub(in crate::record) fn found_thread(&mut self, at: At, pid: u32, tid: Tid) {
         let known = self.tasks.values().find(|task| task.pid == pid);
         let Some((parent, space)) = known.map(|task| (task.entry, task.space)) else { return };
         let comm = std::fs::read(Path::new("/proc").join(format!("{pid}/task/{tid}/comm")));
@@ -111,21 +111,22 @@ impl Recorder {
     pub(in crate::record) fn attached(
         &mut self,
         pid: u32,
-        threads: &[(u32, u32)],
+        threads: &[(u32, Tid)],
         rows: &Maps,
     ) -> Result<(), crate::Error> {
-        let mut space = LiveSpace::open(pid, Modules::default())?;
+        let first = Tid::first_of(pid);
+        let mut space = LiveSpace::open(first, Modules::default())?;
         let comm = space.process().comm()?;
-        let leader = self.writer.task(TaskEntry { tid: pid, pid, comm });
+        let leader = self.writer.task(TaskEntry { tid: first, pid, comm });
         let shown = self.rows(&space, rows);
         self.event(leader, StackId::NONE, What::Attached { rows: shown });
         for row in rows.iter().filter(|row| row.inode != 0 || row.perms.execute()) {
             self.map_code(&mut space, &row);
         }
         let space = self.add_space(space);
-        self.tasks.insert(pid, Task::new(leader, pid, space));
+        self.tasks.insert(first, Task::new(leader, pid, space));
         let began = At::Past(self.began_ns);
-        for (_, tid) in threads.iter().filter(|(of, tid)| *of == pid && *tid != pid) {
+        for (_, tid) in threads.iter().filter(|(of, tid)| *of == pid && *tid != first) {
             self.found_thread(began, pid, *tid);
         }
         Ok(())
@@ -136,36 +137,36 @@ impl Recorder {
     pub(in crate::record) fn executes(
         &mut self,
         at: At,
-        tid: u32,
-        former: u32,
+        tid: Tid,
+        former: Tid,
         comm: Option<Vec<u8>>,
     ) {
         let old = self.remove(former);
-        let pid = old.as_ref().map_or(tid, |old| old.pid);
+        let pid = old.as_ref().map_or(tid.get(), |old| old.pid);
         // All other threads are gone.
         let threads = self.tasks.iter().filter(|(_, task)| task.pid == pid);
-        let threads: Vec<u32> = threads.map(|(tid, _)| *tid).collect();
+        let threads: Vec<Tid> = threads.map(|(tid, _)| *tid).collect();
         for thread in threads {
             self.has_ended(at, thread, 0);
         }
         let Some(space) = open(at, tid, Modules::default()) else { return };
         let comm = comm.unwrap_or_else(|| space.process().comm().unwrap_or_default());
-        let to = self.writer.task(TaskEntry { tid, pid: tid, comm });
+        let to = self.writer.task(TaskEntry { tid, pid: tid.get(), comm });
         let space = self.add_space(space);
-        let mut task = Task::new(to, tid, space);
+        let mut task = Task::new(to, tid.get(), space);
         task.former = old.map(|old| old.entry);
         self.tasks.insert(tid, task);
     }
 
     /// Records the mappings of the program: `rows`, or those that the kernel shows now.
-    pub(in crate::record) fn has_executed(&mut self, at: At, tid: u32, rows: Option<Maps>) {
+    pub(in crate::record) fn has_executed(&mut self, at: At, tid: Tid, rows: Option<Maps>) {
         let Some(task) = self.tasks.get_mut(&tid) else { return };
-        let (to, id, former) = (task.entry, task.space, task.former.take());
+        let (to, pid, id, former) = (task.entry, task.pid, task.space, task.former.take());
         self.with(id, |recorder, space| {
             let shown = rows.unwrap_or_else(|| space.all_rows().unwrap_or_default());
             let rows = recorder.rows(space, &shown);
             if recorder.truth.execs == 0 {
-                recorder.runs(tid);
+                recorder.runs(pid);
             }
             let what = What::Exec { to, rows };
             recorder.event_at(recorder.when(at), former.unwrap_or(to), StackId::NONE, what);
@@ -179,14 +180,14 @@ impl Recorder {
     }
 
     /// Records the end of a task.
-    pub(in crate::record) fn has_ended(&mut self, at: At, tid: u32, status: i32) {
+    pub(in crate::record) fn has_ended(&mut self, at: At, tid: Tid, status: i32) {
         if let Some(task) = self.remove(tid) {
             self.event_at(self.when(at), task.entry, StackId::NONE, What::Exit { status });
         }
     }
 
     /// Records a new name of a task.
-    pub(in crate::record) fn renamed(&mut self, at: At, pid: u32, tid: u32, comm: Vec<u8>) {
+    pub(in crate::record) fn renamed(&mut self, at: At, pid: u32, tid: Tid, comm: Vec<u8>) {
         let time_ns = self.when(at);
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         let to = self.writer.task(TaskEntry { tid, pid, comm });
@@ -195,7 +196,7 @@ impl Recorder {
     }
 
     /// Records a stack that has grown, from the kernel's row, because no call reports it.
-    pub(in crate::record) fn grew(&mut self, at: At, tid: u32, row: &Mapping<'_>) {
+    pub(in crate::record) fn grew(&mut self, at: At, tid: Tid, row: &Mapping<'_>) {
         let Some(task) = self.tasks.get(&tid) else { return };
         let (entry, id) = (task.entry, task.space);
         self.with(id, |recorder, space| {
@@ -211,7 +212,7 @@ impl Recorder {
     pub(in crate::record) fn faulted(
         &mut self,
         at: At,
-        tid: u32,
+        tid: Tid,
         address: u64,
         stack: &StackAt<'_>,
     ) {
@@ -228,8 +229,8 @@ impl Recorder {
     }
 
     /// Each address space, with a task that uses it.
-    pub(in crate::record) fn spaces(&self) -> Vec<(u32, u32)> {
-        let mut seen: Vec<(u32, u32)> = Vec::new();
+    pub(in crate::record) fn spaces(&self) -> Vec<(Tid, u32)> {
+        let mut seen: Vec<(Tid, u32)> = Vec::new();
         for (tid, task) in &self.tasks {
             if !seen.iter().any(|(_, space)| *space == task.space) {
                 seen.push((*tid, task.space));
@@ -244,20 +245,20 @@ impl Recorder {
     }
 
     /// Compares rows of a task's address space with the model.
-    pub(in crate::record) fn hold_against(&mut self, tid: u32, space: u32, rows: &Maps) {
+    pub(in crate::record) fn hold_against(&mut self, tid: Tid, space: u32, rows: &Maps) {
         let Some(entry) = self.tasks.get(&tid).map(|task| task.entry) else { return };
         self.with(space, |recorder, space| recorder.compare(entry, space, rows));
     }
 
     /// Writes the resident pages of a task's address space, if requested.
-    pub(in crate::record) fn look_at_pages(&mut self, tid: u32, space: u32) {
+    pub(in crate::record) fn look_at_pages(&mut self, tid: Tid, space: u32) {
         let Some(entry) = self.tasks.get(&tid).map(|task| task.entry) else { return };
         self.with(space, |recorder, space| recorder.note_resident(entry, space));
     }
 }
 
 /// Opens the address space of a task. A running task may be gone.
-fn open(at: At, tid: u32, modules: Modules) -> Option<LiveSpace> {
+fn open(at: At, tid: Tid, modules: Modules) -> Option<LiveSpace> {
     match at {
         At::Now => LiveSpace::open(tid, modules).ok(),
         At::Past(_) => LiveSpace::open_or_gone(tid, modules),

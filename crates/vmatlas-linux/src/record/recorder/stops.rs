@@ -6,7 +6,7 @@ use crate::sys::vm_read::read_memory;
 use std::time::Duration;
 use vmatlas_explain::explain::instruction::MAX_INSTRUCTION_BYTES;
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
-use vmatlas_recording::{Call, CallKind, StackId, What};
+use vmatlas_recording::{Call, CallKind, StackId, Tid, What};
 use vmatlas_space::{AddressSpace, VmaFlags};
 
 impl Recorder {
@@ -35,7 +35,7 @@ impl Recorder {
     }
 
     /// The task has stopped again, so the assumed call has completed: verify it now.
-    fn look_back(&mut self, tid: u32) {
+    fn look_back(&mut self, tid: Tid) {
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         let Some(applied) = task.foreseen.take() else { return };
         let (entry, id) = (task.entry, task.space);
@@ -84,7 +84,7 @@ impl Sink for Recorder {
         self.record(begun, result, stack, in_order, true);
     }
 
-    fn cloned(&mut self, parent: u32, child: u32, shared: Shared, registers: Registers) {
+    fn cloned(&mut self, parent: Tid, child: Tid, shared: Shared, registers: Registers) {
         self.look_back(parent);
         let stack = StackAt::Live(registers);
         let Some(new) = self.made(At::Now, (parent, child), shared, &stack) else { return };
@@ -93,12 +93,12 @@ impl Sink for Recorder {
         }
     }
 
-    fn executed(&mut self, tid: u32, former: u32) {
+    fn executed(&mut self, tid: Tid, former: Tid) {
         self.executes(At::Now, tid, former, None);
         self.has_executed(At::Now, tid, None);
     }
 
-    fn exiting(&mut self, tid: u32, status: i32) {
+    fn exiting(&mut self, tid: Tid, status: i32) {
         self.look_back(tid);
         self.last_look(tid);
         let Some(task) = self.remove(tid) else { return };
@@ -114,7 +114,7 @@ impl Sink for Recorder {
         self.event(task.entry, StackId::NONE, What::Exit { status });
     }
 
-    fn signalled(&mut self, tid: u32, signal: &Signal, registers: Registers) {
+    fn signalled(&mut self, tid: Tid, signal: &Signal, registers: Registers) {
         // Signals that a program's own actions raise; others have no relation to memory.
         let faults = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS];
         if !faults.contains(&signal.number) {

@@ -5,6 +5,7 @@ use rustix::io::Errno;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use vmatlas_object::unwind::ReadMemory;
+use vmatlas_recording::Tid;
 
 /// Size of the first read. It covers half of all stacks and the innermost frames of the others, and
 /// two pages cost hardly more than a word.
@@ -17,14 +18,14 @@ const PIECES: usize = 48;
 /// The live memory of a stopped task, read in pieces on demand.
 #[derive(Debug, Default)]
 pub(crate) struct TaskMemory {
-    tid: u32,
+    tid: Tid,
     pieces: Vec<Piece>,
     /// The number of `pieces` in this walk; the others keep their buffers.
     used: usize,
     /// The piece with the last word.
     last: usize,
     /// /proc/TID/mem, if the system call is forbidden.
-    file: Option<(u32, File)>,
+    file: Option<(Tid, File)>,
 }
 
 #[derive(Debug, Default)]
@@ -45,7 +46,7 @@ impl Piece {
 
 impl TaskMemory {
     /// Selects the task to read.
-    pub(crate) fn of(&mut self, tid: u32) -> &mut TaskMemory {
+    pub(crate) fn of(&mut self, tid: Tid) -> &mut TaskMemory {
         self.tid = tid;
         self.used = 0;
         self

@@ -17,7 +17,7 @@ use vmatlas_linux::symbols::{Module, ModuleId, Place, Symbolizer};
 use vmatlas_maps::{AddressRange, Mapping, Maps};
 use vmatlas_recording::{
     CallKind, Event, EventNumber, Moment, Process, RecordedRow, RecordedSpace, Recording, Replay,
-    StackId, What,
+    StackId, Tid, What,
 };
 
 /// A program recorded to its end.
@@ -43,7 +43,7 @@ pub(crate) struct Words {
 pub(crate) struct Made {
     pub(crate) range: AddressRange,
     pub(crate) function: String,
-    pub(crate) tid: u32,
+    pub(crate) tid: Tid,
 }
 
 pub(crate) fn record(command: Command) -> Recorded {
@@ -293,7 +293,7 @@ pub(crate) fn made(text: &str) -> Vec<Made> {
         let words: Vec<&str> = note.split(' ').collect();
         let [range, function, tid] = words[..] else { panic!("{note:?}") };
         let range = crate::child::range(range);
-        Made { range, function: function.to_owned(), tid: tid.parse().unwrap() }
+        Made { range, function: function.to_owned(), tid: Tid::new(tid.parse().unwrap()) }
     };
     notes.map(made).collect()
 }

@@ -7,16 +7,16 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use vmatlas_recording::CallKind;
+use vmatlas_recording::{CallKind, Tid};
 
 /// A report that a sink received.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Told {
     Begun(Begun),
     Returned { call: Begun, result: i64, mark: usize, in_order: bool },
-    Cloned { parent: u32, child: u32, shared: Shared },
-    Executed { tid: u32, former: u32 },
-    Exiting { tid: u32 },
+    Cloned { parent: Tid, child: Tid, shared: Shared },
+    Executed { tid: Tid, former: Tid },
+    Exiting { tid: Tid },
     Signalled { number: i32, code: i32, address: u64 },
 }
 
@@ -43,22 +43,22 @@ impl Sink for Collect {
         self.told.push(Told::Returned { call: *call, result, mark, in_order });
     }
 
-    fn cloned(&mut self, parent: u32, child: u32, shared: Shared, _: Registers) {
+    fn cloned(&mut self, parent: Tid, child: Tid, shared: Shared, _: Registers) {
         // The task is stopped, so its memory is readable.
         std::fs::read(format!("/proc/{child}/maps")).unwrap();
         self.told.push(Told::Cloned { parent, child, shared });
     }
 
-    fn executed(&mut self, tid: u32, former: u32) {
+    fn executed(&mut self, tid: Tid, former: Tid) {
         std::fs::read(format!("/proc/{tid}/maps")).unwrap();
         self.told.push(Told::Executed { tid, former });
     }
 
-    fn exiting(&mut self, tid: u32, _: i32) {
+    fn exiting(&mut self, tid: Tid, _: i32) {
         self.told.push(Told::Exiting { tid });
     }
 
-    fn signalled(&mut self, _: u32, signal: &Signal, _: Registers) {
+    fn signalled(&mut self, _: Tid, signal: &Signal, _: Registers) {
         let Signal { number, code, address, .. } = *signal;
         self.told.push(Told::Signalled { number, code, address });
     }
@@ -80,7 +80,7 @@ impl Collect {
     }
 
     /// The tasks that mapped this many pages, with the results.
-    pub(super) fn mapped(&self, pages: u64) -> Vec<(u32, i64)> {
+    pub(super) fn mapped(&self, pages: u64) -> Vec<(Tid, i64)> {
         let calls = self.calls().into_iter();
         let mapped =
             calls.filter(|(call, ..)| call.kind == CallKind::Mmap && call.args[1] == pages * 4096);

@@ -3,7 +3,7 @@
 use super::collect::{Collect, Told, program, record, record_with, skipped};
 use crate::record::sink::Shared;
 use std::process::Command;
-use vmatlas_recording::CallKind;
+use vmatlas_recording::{CallKind, Tid};
 
 #[test]
 fn children_of_every_kind() {
@@ -51,7 +51,7 @@ fn a_thread_that_executes_a_program_takes_the_first_number() {
     assert_eq!(recorded.status(), "exit status: 0");
     let sink = recorded.sink;
     let mapper = sink.mapped(107)[0].0;
-    let executed: Vec<(u32, u32)> = sink
+    let executed: Vec<(Tid, Tid)> = sink
         .told
         .iter()
         .filter_map(|told| match told {

@@ -14,11 +14,12 @@ use crate::sys::ptrace::{self, Regs, Resume};
 use crate::sys::vm_read::read_memory;
 use vmatlas_maps::uapi::sched::CLONE_UNTRACED;
 use vmatlas_maps::uapi::seccomp::SECCOMP_SET_MODE_FILTER;
+use vmatlas_recording::Tid;
 use vmatlas_recording::call::{Abi, Meaning};
 
 impl<S: Sink> Tracer<'_, S> {
     /// A task enters a call that the filter names.
-    pub(super) fn entered(&mut self, tid: u32) {
+    pub(super) fn entered(&mut self, tid: Tid) {
         let data = ptrace::event_message(tid).unwrap_or(0);
         let ours = filter::abi(data);
         if !self.recording && ours.is_some_and(|(_, changes)| changes) {
@@ -62,7 +63,7 @@ impl<S: Sink> Tracer<'_, S> {
     }
 
     /// Handles calls that are stopped for other reasons than changing an address space.
-    fn watched(&mut self, tid: u32, abi: Abi, meaning: Meaning, args: &[u64; 6], at: &Regs) {
+    fn watched(&mut self, tid: Tid, abi: Abi, meaning: Meaning, args: &[u64; 6], at: &Regs) {
         const FILTER: u64 = SECCOMP_SET_MODE_FILTER as u64;
         // The modes of prctl(2) are one more than those of seccomp(2).
         let (mode, program) = match meaning {
@@ -92,7 +93,7 @@ impl<S: Sink> Tracer<'_, S> {
     }
 
     /// Lets a stopped task enter its call.
-    pub(super) fn begin(&mut self, tid: u32) {
+    pub(super) fn begin(&mut self, tid: Tid) {
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         if task.copies {
             // If this fails, which is rare, the task's next stop is its end.
@@ -120,7 +121,7 @@ impl<S: Sink> Tracer<'_, S> {
 
     /// Records that a task has its copy or will not get one, so that others may change the address
     /// space again.
-    pub(super) fn copied(&mut self, tid: u32) {
+    pub(super) fn copied(&mut self, tid: Tid) {
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         if std::mem::take(&mut task.copies)
             && let (_, Some(next)) = self.order.leave(task.space, tid)
@@ -130,7 +131,7 @@ impl<S: Sink> Tracer<'_, S> {
     }
 
     /// A task leaves a call.
-    pub(super) fn returned(&mut self, tid: u32) {
+    pub(super) fn returned(&mut self, tid: Tid) {
         self.copied(tid);
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         let space = task.space;

@@ -6,6 +6,7 @@ use crate::sys::test_stop::Stopped;
 use std::process::Command;
 use tempfile::tempdir;
 use vmatlas_object::unwind::End;
+use vmatlas_recording::Tid;
 
 fn check(flags: &[&str], mode: &str) {
     let dir = tempdir().unwrap();
@@ -228,7 +229,7 @@ fn memory_by_file() {
 #[test]
 fn a_task_that_is_gone() {
     let mut child = Command::new("true").spawn().unwrap();
-    let tid = child.id();
+    let tid = Tid::first_of(child.id());
     let dir = tempdir().unwrap();
     let program = compile(&dir, "deep", &["-O2"]);
     let target = Target::start(Command::new(&program).arg("plain"));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 use vmatlas_maps::{AddressRange, Maps};
 use vmatlas_object::unwind::End;
+use vmatlas_recording::Tid;
 
 /// Compiles testdata/programs/deep.c with these arguments.
 pub(super) fn compile(dir: &TempDir, name: &str, flags: &[&str]) -> PathBuf {
@@ -32,7 +33,7 @@ pub(super) struct Target {
     output: BufReader<ChildStdout>,
     /// The noted frames, innermost first: an address, and whether it was interrupted there.
     pub(super) notes: Vec<(u64, bool)>,
-    pub(super) tid: u32,
+    pub(super) tid: Tid,
 }
 
 impl Target {
@@ -40,7 +41,7 @@ impl Target {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let input = child.stdin.take().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let mut target = Target { child, input, output, notes: Vec::new(), tid: 0 };
+        let mut target = Target { child, input, output, notes: Vec::new(), tid: Tid::NONE };
         target.read_notes();
         target
     }
@@ -52,7 +53,7 @@ impl Target {
             assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "the process has ended");
             let (what, value) = line.trim_end().split_once(' ').unwrap();
             if what == "ready" {
-                self.tid = value.parse().unwrap();
+                self.tid = Tid::new(value.parse().unwrap());
                 break;
             }
             let address = u64::from_str_radix(value, 16).unwrap();
@@ -112,13 +113,13 @@ impl Drop for Target {
     }
 }
 
-pub(super) fn walk(tid: u32, modules: &Modules) -> (Vec<Frame>, End) {
+pub(super) fn walk(tid: Tid, modules: &Modules) -> (Vec<Frame>, End) {
     let stopped = Stopped::new(tid);
     walk_with(tid, modules, &stopped.registers(), &mut Unwinder::default())
 }
 
 pub(super) fn walk_with(
-    tid: u32,
+    tid: Tid,
     modules: &Modules,
     registers: &Registers,
     unwinder: &mut Unwinder,
