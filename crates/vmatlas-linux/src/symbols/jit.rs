@@ -80,7 +80,7 @@ fn read_from(process: &Process, dumps: Vec<PathBuf>) -> (JitMap, Vec<JitNote>) {
     let mut notes = Vec::new();
     let Some(its) = Its::of(process) else { return (map, notes) };
     let perf_map = PathBuf::from(format!("/tmp/perf-{}.map", its.inner_pid));
-    let own_root = (its.inner_pid == process.id().pid).then(|| Path::new("/").to_owned());
+    let own_root = (its.inner_pid == its.pid).then(|| Path::new("/").to_owned());
     let mut read = |path: PathBuf, parse: fn(&[u8]) -> (JitMap, Vec<JitError>)| {
         let job = its.job(path.clone(), own_root.clone());
         let kind = match within(TIME_LIMIT, job) {
@@ -108,6 +108,8 @@ fn read_from(process: &Process, dumps: Vec<PathBuf>) -> (JitMap, Vec<JitNote>) {
 
 /// The process properties that locate its files.
 struct Its {
+    pid: u32,
+    /// In its own pid namespace.
     inner_pid: u32,
     user: u32,
     root: Option<OwnedFd>,
@@ -134,15 +136,17 @@ impl Its {
             let line = status.lines().find_map(|line| line.strip_prefix(name))?;
             Some(line.split_ascii_whitespace().collect::<Vec<_>>())
         };
-        // The pids in all pid namespaces, the innermost last; since Linux 4.1.
-        let inner_pid = match field("NSpid:") {
+        // Fields of the process, also where `process` is one of its threads. Its pids in all pid
+        // namespaces, the innermost last; since Linux 4.1.
+        let pid: u32 = field("Tgid:")?.first()?.parse().ok()?;
+        let inner_pid = match field("NStgid:") {
             Some(pids) => pids.last()?.parse().ok()?,
-            None => process.id().pid,
+            None => pid,
         };
         let user = field("Uid:")?.get(1)?.parse().ok()?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(process.dir(), "root", flags, Mode::empty()).ok();
-        Some(Its { inner_pid, user, root })
+        Some(Its { pid, inner_pid, user, root })
     }
 
     /// Prepares reading a file of the process; `None` if it does not exist.

@@ -763,6 +763,14 @@ fn perf_map(
     }
     let process = Process::open(Path::new("/proc"), ProcessId { pid, tid: None }).unwrap();
     let (map, notes) = read_jit(&process);
+    // The map is the process's, whichever of its threads is asked.
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let threads = threads.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    if let Some(tid) = threads.filter(|tid| *tid != pid).last() {
+        let id = ProcessId { pid, tid: Some(tid) };
+        let of_thread = Process::open(Path::new("/proc"), id).map(|thread| read_jit(&thread).0);
+        assert!(of_thread.is_ok_and(|map| !map.ranges().is_empty()), "thread {tid}");
+    }
     child.kill().unwrap();
     child.wait().unwrap();
     let _ = fs::remove_file(&path);

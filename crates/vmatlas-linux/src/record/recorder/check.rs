@@ -94,15 +94,13 @@ impl Recorder {
 
     /// Checks the address space of a task that ends.
     pub(super) fn last_look(&mut self, tid: Tid) {
-        let Some((entry, id)) = self.tasks.get(&tid).map(|task| (task.entry, task.space)) else {
-            return;
-        };
+        let Some(&super::Task { entry, pid, space: id, .. }) = self.tasks.get(&tid) else { return };
         let (rows, wrong) = (self.truth.rows, self.truth.rows_wrong);
         self.with(id, |recorder, space| {
             if space.tasks == 1 {
                 recorder.check_whole(tid, entry, space);
                 recorder.note_resident(entry, space);
-                recorder.name_jit(space);
+                recorder.name_jit(pid, space);
                 recorder.name_lost(space);
             }
         });

@@ -264,12 +264,11 @@ impl Recorder {
     }
 
     /// Writes the runtime's names for code on stacks.
-    pub(super) fn name_jit(&mut self, space: &LiveSpace) {
+    pub(super) fn name_jit(&mut self, pid: u32, space: &LiveSpace) {
         if space.jit.is_empty() {
             return;
         }
-        let process = space.process();
-        let (names, _) = read_jit(&process);
+        let (names, _) = read_jit(&space.process());
         let mut symbols: BTreeMap<u64, (u64, &str)> = BTreeMap::new();
         for pc in &space.jit {
             let Some(code) = names.find(*pc) else { continue };
@@ -277,7 +276,7 @@ impl Recorder {
             *size = (*size).max(code.offset + 1);
         }
         for (address, (size, name)) in symbols {
-            let (pid, name) = (process.id().pid, name.as_bytes().to_vec());
+            let name = name.as_bytes().to_vec();
             self.writer.symbol(&SymbolEntry { pid, address, size, name });
         }
     }
