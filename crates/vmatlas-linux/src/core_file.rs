@@ -21,7 +21,7 @@ pub fn file_with_build_id(path: &[u8], build_id: &[u8]) -> Result<ElfFile, Strin
     let open = |path: &Path| -> Result<ElfFile, String> {
         let shown = path.display();
         let file = open_regular(path).map_err(|error| format!("{shown}: {error}"))?;
-        let elf = elf::read(file).map_err(|error| format!("{shown}: {error}"))?;
+        let elf = elf::read_regular(file).map_err(|error| format!("{shown}: {error}"))?;
         let elf = elf.ok_or_else(|| format!("{shown} is no ELF file today"))?;
         match elf.build_id_bytes() {
             Some(id) if id == build_id => Ok(elf.with_path(path)),

@@ -13,12 +13,13 @@
 #[cfg(feature = "recordings")]
 mod exec_image;
 
+use crate::file_server::Handle;
 use crate::regular_file::RegularFile;
+use rustix::fs::{Mode, OFlags};
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 use vmatlas_object::Source;
@@ -41,19 +42,23 @@ pub use vmatlas_object::elf::{
 ///
 /// The same as [`ElfFile::read`].
 pub fn read(file: File) -> Result<Option<ElfFile>, ElfError> {
-    Ok(read_shared(file)?.map(|(elf, _)| elf))
+    match RegularFile::new(file) {
+        Ok(file) => read_regular(file),
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(None),
+        Err(source) => {
+            let place = "file's size".into();
+            Err(ElfError::Io { place, offset: 0, source: Arc::new(source) })
+        }
+    }
 }
 
-/// Reads the headers and returns the file too.
-pub(crate) fn read_shared(file: File) -> Result<Option<(ElfFile, Arc<RegularFile>)>, ElfError> {
-    let metadata = file.metadata().map_err(|source| ElfError::Io {
-        place: "file's size".into(),
-        offset: 0,
-        source: Arc::new(source),
-    })?;
-    let Some(file) = RegularFile::with_metadata(file, &metadata) else { return Ok(None) };
-    let file = Arc::new(file);
-    Ok(ElfFile::read(file.clone())?.map(|elf| (of_this_machine(elf), file)))
+/// Reads the headers of an ELF file, as [`read`] does.
+///
+/// # Errors
+///
+/// The same as [`ElfFile::read`].
+pub fn read_regular(file: RegularFile) -> Result<Option<ElfFile>, ElfError> {
+    Ok(ElfFile::read(file)?.map(of_this_machine))
 }
 
 /// Reads an image in memory, such as the kernel's `[vdso]`.
@@ -65,33 +70,24 @@ fn of_this_machine(elf: ElfFile) -> ElfFile {
     elf.with_page_size(crate::page_size() as u64).with_debug_files(debug_files(open_regular))
 }
 
-/// An executable file for an unwinder; `None` if it is not regular.
-pub(crate) fn code_file(file: File) -> Option<CodeFile> {
-    let metadata = file.metadata().ok()?;
-    let modified = (metadata.mtime(), metadata.mtime_nsec());
-    Some(CodeFile { source: Box::new(RegularFile::with_metadata(file, &metadata)?), modified })
+/// An executable file for an unwinder.
+pub(crate) fn code_file(file: RegularFile) -> CodeFile {
+    let (seconds, nanoseconds) = file.stat().modified;
+    CodeFile { modified: (seconds, nanoseconds.into()), source: Box::new(file) }
 }
 
-/// Makes the function for [`ElfFile::with_debug_files`] from one that opens files; only regular
-/// files pass.
+/// Makes the function for [`ElfFile::with_debug_files`] from one that opens files.
 pub fn debug_files(
-    open: impl Fn(&Path) -> io::Result<File> + Send + 'static,
+    open: impl Fn(&Path) -> io::Result<RegularFile> + Send + 'static,
 ) -> impl Fn(&[u8]) -> io::Result<Source> + Send + 'static {
-    move |path| Ok(Box::new(RegularFile::new(open(Path::new(OsStr::from_bytes(path)))?)?))
+    move |path| Ok(Box::new(open(Path::new(OsStr::from_bytes(path)))?))
 }
 
 /// Opens a regular file of our own file system without blocking: another user may have put a pipe
 /// beside the program.
-pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
-    // Opening a device may have side effects, so the type is checked before and, as the file may be
-    // replaced, after.
-    let regular = |metadata: fs::Metadata| match metadata.is_file() {
-        true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
-    };
-    regular(fs::metadata(path)?)?;
-    let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let file = OpenOptions::new().read(true).custom_flags(flags.bits() as i32).open(path)?;
-    regular(file.metadata()?)?;
-    Ok(file)
+pub(crate) fn open_regular(path: &Path) -> io::Result<RegularFile> {
+    // Opening a device may have side effects, so the type is checked before.
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let found = Handle::from(rustix::fs::open(path, flags, Mode::empty())?);
+    RegularFile::behind(&found)
 }

@@ -8,18 +8,18 @@
 
 use crate::deadline::{Results, all_within};
 use crate::error::Error;
+use crate::file_server::{FileServer, FileStat, Handle};
 use crate::mounts::{Mount, Mounts};
 use crate::process::Process;
 use crate::query::PointQuery;
-use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, ResolveFlags, StatxFlags, openat, openat2, statx,
-};
+use crate::regular_file::RegularFile;
+use crate::supplied::SuppliedFiles;
+use rustix::fs::{MemfdFlags, Mode, OFlags, ResolveFlags, openat};
 use rustix::io::Errno;
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,11 +88,12 @@ struct Stat {
     id: FileId,
     links: u32,
     mount: u64,
-    regular: bool,
 }
 
 /// Time limit for the file systems of a process.
 const LIMIT: Duration = Duration::from_secs(2);
+/// Time limit for each system call on a file system that may never answer.
+const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
 /// Maximum number of concurrent threads that examine files.
 const MAX_JOBS: usize = 16;
 
@@ -103,18 +104,22 @@ pub struct Files(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     /// The process's directory of links to its mapped files, see proc_pid_map_files(5).
-    map_files: Option<OwnedFd>,
+    map_files: Option<Arc<OwnedFd>>,
     /// The roots to which a path may be relative. d_path() prints paths relative to the reader's
     /// root, and paths outside of it relative to the root of their mount namespace; it ignores the
     /// process's chroot(2).
     roots: Vec<Root>,
     mounts: Mounts,
     own_mounts: Mounts,
+    /// The device of memory that is a file, see [`memory_device`].
+    memory: Option<Device>,
+    /// The files that the process names itself; `None` in a copy of a /proc tree.
+    supplied: Option<SuppliedFiles>,
 }
 
 #[derive(Debug)]
 struct Root {
-    dir: OwnedFd,
+    dir: Arc<OwnedFd>,
     /// Whether it is the reader's root, which may be in another mount namespace.
     own: bool,
 }
@@ -173,19 +178,28 @@ impl Files {
             Some(tid) => format!("../../../{tid}/map_files"),
             None => "map_files".to_owned(),
         };
-        let map_files = openat(process.dir(), map_files, dir, Mode::empty()).ok();
+        let map_files = openat(process.dir(), map_files, dir, Mode::empty()).ok().map(Arc::new);
         // Leaves any chroot(2): at the top, `..` is the top.
         let its_root = openat(process.dir(), "root", dir, Mode::empty())
             .map(|root| openat(&root, "../".repeat(256), dir, Mode::empty()).unwrap_or(root));
         let own_root = rustix::fs::open("/", dir, Mode::empty());
-        let its_root = its_root.map(|dir| Root { dir, own: false });
-        let own_root = own_root.map(|dir| Root { dir, own: true });
-        let roots = its_root.into_iter().chain(own_root).collect();
+        let its_root = its_root.map(|dir| Root { dir: Arc::new(dir), own: false });
+        let own_root = own_root.map(|dir| Root { dir: Arc::new(dir), own: true });
+        let roots: Vec<Root> = its_root.into_iter().chain(own_root).collect();
+        let directories = roots.iter().map(|root| root.dir.clone()).collect();
+        let supplied = Some(SuppliedFiles::below(process, directories));
         let mounts = Mounts::read(process)?;
         let own_mounts = std::fs::read("/proc/self/mountinfo")
             .map(|text| Mounts::parse(&text))
             .unwrap_or_default();
-        Ok(Files(Arc::new(Inner { map_files, roots, mounts, own_mounts })))
+        Ok(Files(Arc::new(Inner {
+            map_files,
+            roots,
+            mounts,
+            own_mounts,
+            memory: memory_device(),
+            supplied,
+        })))
     }
 
     /// The mounts of the process.
@@ -256,8 +270,10 @@ impl Files {
         let answers = self.within_each(
             LIMIT,
             questions,
-            |(_, question)| question.raw_name.as_ref().unwrap_or(&question.name),
-            |files, (number, question)| (*number, files.0.truth(question)),
+            |(_, question)| {
+                (question.raw_name.as_ref().unwrap_or(&question.name), question.row.device)
+            },
+            |way, (number, question)| (*number, way.truth(question)),
         );
         for (number, answer) in answers {
             if let (Some(known), Some(truth)) = (truths.get_mut(number as usize), answer) {
@@ -268,73 +284,74 @@ impl Files {
     }
 
     /// Does `work` for each item and returns the results that arrived within `limit`. A mount that
-    /// does not answer delays only the items whose path leads there.
+    /// does not answer delays only the items whose file is there.
     pub(crate) fn within_each<I: Send + 'static, T: Send + 'static>(
         &self,
         limit: Duration,
         items: Vec<I>,
-        path: impl Fn(&I) -> &[u8],
-        work: impl Fn(&Files, &I) -> T + Copy + Send + 'static,
+        place: impl Fn(&I) -> (&[u8], Device),
+        work: impl Fn(&Way, &I) -> T + Copy + Send + 'static,
     ) -> Vec<T> {
-        let mut jobs: Vec<Vec<I>> = Vec::new();
+        let mut jobs: Vec<(bool, Vec<I>)> = Vec::new();
         let mut job_of_mounts = HashMap::new();
         for item in items {
             let next = job_of_mounts.len() % MAX_JOBS;
-            let mounts = self.0.mounts_on_the_way(path(&item));
-            let job = *job_of_mounts.entry(mounts).or_insert(next);
+            let (path, device) = place(&item);
+            let (mounts, is_local) = self.0.way(path, device);
+            let job = *job_of_mounts.entry((mounts, is_local)).or_insert(next);
             if job == jobs.len() {
-                jobs.push(Vec::new());
+                jobs.push((true, Vec::new()));
             }
-            jobs[job].push(item);
+            jobs[job].0 &= is_local;
+            jobs[job].1.push(item);
         }
-        let jobs = jobs.into_iter().map(|job| {
+        let jobs = jobs.into_iter().map(|(is_local, job)| {
             let files = self.clone();
-            move |results: &Results<T>| job.iter().for_each(|item| results.add(work(&files, item)))
+            move |results: &Results<T>| {
+                let Some(way) = files.start(is_local) else { return };
+                job.iter().for_each(|item| results.add(work(&way, item)));
+            }
         });
         all_within(limit, jobs)
     }
 
+    /// The way to files; `None` if no server can be started.
+    fn start(&self, is_local: bool) -> Option<Way> {
+        let server = match is_local {
+            true => None,
+            false => {
+                let roots = self.0.roots.iter().map(|root| root.dir.as_fd());
+                let map_files = self.0.map_files.iter().map(|dir| dir.as_fd());
+                let directories: Vec<_> = roots.chain(map_files).collect();
+                Some(FileServer::start(&directories, None, ANSWER_LIMIT).ok()?)
+            }
+        };
+        Some(Way { files: self.clone(), server })
+    }
+
     /// Opens the file behind a row for reading: through map_files, otherwise by its path if the
     /// file there has the row's device and inode. Opens only regular files, without blocking on a
-    /// device or pipe. The file system may still block: call it [`within`](crate::within) a time
-    /// limit.
-    pub fn open(&self, row: &Mapping<'_>, truth: Option<&FileTruth>) -> Option<File> {
-        let files = &self.0;
-        let row = Row::from(row);
-        let by_path = || {
-            let path = &truth.filter(|truth| truth.now == Now::Same)?.path;
-            let found = files.roots.iter().filter_map(|root| walk(&root.dir, path).ok());
-            found.into_iter().find(|(_, stat)| files.is(stat, row, None))
-        };
-        let (fd, stat) = files.behind(row).or_else(by_path).filter(|(_, stat)| stat.regular)?;
-        reopen(&fd).ok().filter(|file| stat_fd(file).is_ok_and(|opened| opened.id == stat.id))
+    /// device, a pipe or a file system.
+    pub fn open(&self, row: &Mapping<'_>, truth: Option<&FileTruth>) -> Option<RegularFile> {
+        let (_, is_local) = self.0.way(row.name, row.device);
+        self.start(is_local)?.open(row, truth)
     }
 
     /// Opens a regular file by its path in the process's mount namespace, otherwise in the
-    /// reader's.
+    /// reader's, with the rights of the process.
     ///
     /// # Errors
-    /// `ENOENT` if neither has a regular file there.
-    pub fn open_path(&self, path: &Path) -> io::Result<File> {
-        let path = path.strip_prefix("/").unwrap_or(path);
-        let in_root = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let found = self
-            .0
-            .roots
-            .iter()
-            .filter_map(|root| openat2(&root.dir, path, flags, Mode::empty(), in_root).ok());
-        let is_regular = |fd: &OwnedFd| stat_fd(fd).is_ok_and(|stat| stat.regular);
-        let fd = found.into_iter().find(is_regular).ok_or(Errno::NOENT)?;
-        reopen(&fd)
+    /// `ENOENT` if neither has a regular file there, `EACCES` if the process may not read it,
+    /// `ETIMEDOUT` if its file system does not answer.
+    pub fn open_path(&self, path: &Path) -> io::Result<RegularFile> {
+        self.0.supplied.as_ref().ok_or(Errno::NOENT)?.open(path)
     }
 }
 
-/// Opens a file for reading that is known to be regular.
-fn reopen(fd: &OwnedFd) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
+/// The way to files: directly, or through a server, because their file system may not answer.
+pub(crate) struct Way {
+    files: Files,
+    server: Option<Arc<FileServer>>,
 }
 
 fn raw_name(query: &mut PointQuery<&Process>, row: &Mapping<'_>) -> Option<Vec<u8>> {
@@ -344,23 +361,135 @@ fn raw_name(query: &mut PointQuery<&Process>, row: &Mapping<'_>) -> Option<Vec<u
     (escaped == row.name).then(|| name.to_vec())
 }
 
-impl Inner {
-    /// Stats the file behind a row without opening it. Following the link needs CAP_SYS_ADMIN or
-    /// CAP_CHECKPOINT_RESTORE.
-    fn behind(&self, row: Row) -> Option<(OwnedFd, Stat)> {
-        let link = format!("{:x}-{:x}", row.range.start, row.range.end);
-        let flags = OFlags::PATH | OFlags::CLOEXEC;
-        let fd = openat(self.map_files.as_ref()?, link, flags, Mode::empty()).ok()?;
-        let stat = stat_fd(&fd).ok()?;
-        // A different file may be mapped there by now. Overlayfs has its own inodes, which maps
-        // shows since 6.8.
-        (stat.id.inode == row.inode || self.is_overlay(&stat)).then_some((fd, stat))
+impl Way {
+    /// Opens the file behind a row, see [`Files::open`].
+    pub(crate) fn open(&self, row: &Mapping<'_>, truth: Option<&FileTruth>) -> Option<RegularFile> {
+        let files = &self.files.0;
+        let row = Row::from(row);
+        let by_path = || {
+            let path = &truth.filter(|truth| truth.now == Now::Same)?.path;
+            let found = files.roots.iter().filter_map(|root| walk(&self.at(&root.dir), path).ok());
+            found.into_iter().find(|(_, stat)| files.is(stat, row, None))
+        };
+        let (handle, stat) = self.behind(row).or_else(by_path)?;
+        let file = RegularFile::behind(&handle).ok()?;
+        (Stat::of(file.stat()).id == stat.id).then_some(file)
     }
 
-    /// The mounts of a path in the process's namespace and in the reader's. Only the mounts above
-    /// them could delay a lookup as well.
-    fn mounts_on_the_way(&self, path: &[u8]) -> [Option<u64>; 2] {
-        [&self.mounts, &self.own_mounts].map(|mounts| mounts.at(path).map(|mount| mount.id))
+    /// Opens files of the process that it names itself, such as debug files.
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    fn at(&self, directory: &Arc<OwnedFd>) -> Handle {
+        match &self.server {
+            None => Handle::Own(directory.clone()),
+            Some(server) => server.directory(directory),
+        }
+    }
+
+    /// Stats the file behind a row without opening it. Following the link needs CAP_SYS_ADMIN or
+    /// CAP_CHECKPOINT_RESTORE.
+    fn behind(&self, row: Row) -> Option<(Handle, Stat)> {
+        let link = format!("{:x}-{:x}", row.range.start, row.range.end);
+        let map_files = self.at(self.files.0.map_files.as_ref()?);
+        let handle = map_files.open(link.as_bytes(), OFlags::PATH, None).ok()?;
+        let stat = Stat::of(&handle.stat().ok()?);
+        // A different file may be mapped there by now. Overlayfs has its own inodes, which maps
+        // shows since 6.8.
+        (stat.id.inode == row.inode || self.files.0.is_overlay(&stat)).then_some((handle, stat))
+    }
+
+    fn truth(&self, question: &Question) -> Option<FileTruth> {
+        let row = question.row;
+        let name = question.raw_name.as_deref().unwrap_or(&question.name);
+        let files = &self.files.0;
+        let behind = self.behind(row).map(|(_, stat)| stat);
+        let is = |stat: &Stat| files.is(stat, row, behind.as_ref());
+        // Without the raw name, both readings of `\012` are tried.
+        let mut readings = vec![Cow::Borrowed(name)];
+        if question.raw_name.is_none() {
+            readings.extend(Some(restore_line_feeds(name)).filter(|restored| *restored != name));
+        }
+        // Looks up the file at a path. In the reader's namespace the result is valid only for files
+        // on the reader's mounts.
+        let look = |root: &Root, path: &[u8]| {
+            let (_, stat) = walk(&self.at(&root.dir), path)?;
+            let elsewhere = root.own
+                && match &behind {
+                    Some(behind) => stat.mount != behind.mount,
+                    None => files.mounts.by_id(stat.mount).is_none(),
+                };
+            if elsewhere { Err(Errno::XDEV) } else { Ok(stat) }
+        };
+        let is_at = |path: &[u8]| {
+            files.roots.iter().any(|root| look(root, path).is_ok_and(|stat| is(&stat)))
+        };
+        if let Some(path) = readings.iter().find(|path| is_at(path)) {
+            let path = path.to_vec();
+            return Some(FileTruth { path, deleted: Some(false), certain: true, now: Now::Same });
+        }
+        let reading_certain = readings.len() == 1;
+        let name = readings.pop()?;
+        let Some(path) = name.strip_suffix(b" (deleted)") else {
+            // The file should be there: the root differs, or a mount covers it.
+            let path = name.into_owned();
+            let now = Now::Unknown;
+            return Some(FileTruth { path, deleted: Some(false), certain: false, now });
+        };
+        // The name was removed if no link remains, or if its directory exists and has no entry with
+        // this name plus ` (deleted)`.
+        let directory = &path[..path.iter().rposition(|&b| b == b'/')?];
+        let is_home = |root: &&Root| {
+            let same_mount = |stat: &Stat| match &behind {
+                Some(behind) if behind.mount != 0 => stat.mount == behind.mount,
+                _ => files.is_on(row.device, stat),
+            };
+            look(root, directory).is_ok_and(|stat| same_mount(&stat))
+                && matches!(look(root, &name), Ok(_) | Err(Errno::NOENT | Errno::NAMETOOLONG))
+        };
+        let home = files.roots.iter().find(is_home);
+        let no_link = behind.is_some_and(|behind| behind.links == 0);
+        let deleted = home.is_some() || no_link;
+        // If the directory is gone too, the path is as certain as its mount.
+        let path_certain =
+            home.is_some() || behind.is_some_and(|behind| files.mount(&behind).is_some());
+        let unnamed = deleted && path.ends_with(format!("/#{}", row.inode).as_bytes());
+        let now = match home.and_then(|root| look(root, path).ok()) {
+            Some(stat) if is(&stat) => Now::Linked,
+            Some(stat) => Now::Replaced { inode: stat.id.inode },
+            None => match behind {
+                // Overlayfs counts the links of the lower layer, where nothing is deleted.
+                Some(behind) if behind.links > 0 && files.is_overlay(&behind) => Now::Unknown,
+                Some(behind) if behind.links > 0 => Now::Linked,
+                _ if unnamed => Now::Unnamed,
+                Some(_) => Now::Nothing,
+                None => Now::Unknown,
+            },
+        };
+        Some(FileTruth {
+            path: path.to_vec(),
+            deleted: deleted.then_some(true),
+            certain: deleted && path_certain && reading_certain,
+            now,
+        })
+    }
+}
+
+impl Inner {
+    /// The mounts on the way to a file, in the process's namespace and in the reader's, and whether
+    /// the kernel answers for all of them and for the file's own device.
+    fn way(&self, path: &[u8], device: Device) -> ([Option<u64>; 2], bool) {
+        let namespaces = [&self.mounts, &self.own_mounts];
+        let ways = namespaces.map(|mounts| mounts.on_the_way(path));
+        let all_local = ways.iter().flatten().all(|mount| mount.is_local());
+        let mut of_device = namespaces.iter().filter_map(|mounts| mounts.of_device(device));
+        // A file may be on a file system that is mounted nowhere any more.
+        let is_local = match of_device.next() {
+            Some(mount) => mount.is_local(),
+            None => device.major != 0 || Some(device) == self.memory,
+        };
+        (ways.map(|way| way.last().map(|mount| mount.id)), all_local && is_local)
     }
 
     fn mount(&self, stat: &Stat) -> Option<&Mount> {
@@ -384,119 +513,44 @@ impl Inner {
             None => stat.id.inode == row.inode && self.is_on(row.device, stat),
         }
     }
-
-    fn truth(&self, question: &Question) -> Option<FileTruth> {
-        let row = question.row;
-        let name = question.raw_name.as_deref().unwrap_or(&question.name);
-        let behind = self.behind(row).map(|(_, stat)| stat);
-        let is = |stat: &Stat| self.is(stat, row, behind.as_ref());
-        // Without the raw name, both readings of `\012` are tried.
-        let mut readings = vec![Cow::Borrowed(name)];
-        if question.raw_name.is_none() {
-            readings.extend(Some(restore_line_feeds(name)).filter(|restored| *restored != name));
-        }
-        // Looks up the file at a path. In the reader's namespace the result is valid only for files
-        // on the reader's mounts.
-        let look = |root: &Root, path: &[u8]| {
-            let (_, stat) = walk(&root.dir, path)?;
-            let elsewhere = root.own
-                && match &behind {
-                    Some(behind) => stat.mount != behind.mount,
-                    None => self.mounts.by_id(stat.mount).is_none(),
-                };
-            if elsewhere { Err(Errno::XDEV) } else { Ok(stat) }
-        };
-        let is_at = |path: &[u8]| {
-            self.roots.iter().any(|root| look(root, path).is_ok_and(|stat| is(&stat)))
-        };
-        if let Some(path) = readings.iter().find(|path| is_at(path)) {
-            let path = path.to_vec();
-            return Some(FileTruth { path, deleted: Some(false), certain: true, now: Now::Same });
-        }
-        let reading_certain = readings.len() == 1;
-        let name = readings.pop()?;
-        let Some(path) = name.strip_suffix(b" (deleted)") else {
-            // The file should be there: the root differs, or a mount covers it.
-            let path = name.into_owned();
-            let now = Now::Unknown;
-            return Some(FileTruth { path, deleted: Some(false), certain: false, now });
-        };
-        // The name was removed if no link remains, or if its directory exists and has no entry with
-        // this name plus ` (deleted)`.
-        let directory = &path[..path.iter().rposition(|&b| b == b'/')?];
-        let is_home = |root: &&Root| {
-            let same_mount = |stat: &Stat| match &behind {
-                Some(behind) if behind.mount != 0 => stat.mount == behind.mount,
-                _ => self.is_on(row.device, stat),
-            };
-            look(root, directory).is_ok_and(|stat| same_mount(&stat))
-                && matches!(look(root, &name), Ok(_) | Err(Errno::NOENT | Errno::NAMETOOLONG))
-        };
-        let home = self.roots.iter().find(is_home);
-        let no_link = behind.is_some_and(|behind| behind.links == 0);
-        let deleted = home.is_some() || no_link;
-        // If the directory is gone too, the path is as certain as its mount.
-        let path_certain =
-            home.is_some() || behind.is_some_and(|behind| self.mount(&behind).is_some());
-        let unnamed = deleted && path.ends_with(format!("/#{}", row.inode).as_bytes());
-        let now = match home.and_then(|root| look(root, path).ok()) {
-            Some(stat) if is(&stat) => Now::Linked,
-            Some(stat) => Now::Replaced { inode: stat.id.inode },
-            None => match behind {
-                // Overlayfs counts the links of the lower layer, where nothing is deleted.
-                Some(behind) if behind.links > 0 && self.is_overlay(&behind) => Now::Unknown,
-                Some(behind) if behind.links > 0 => Now::Linked,
-                _ if unnamed => Now::Unnamed,
-                Some(_) => Now::Nothing,
-                None => Now::Unknown,
-            },
-        };
-        Some(FileTruth {
-            path: path.to_vec(),
-            deleted: deleted.then_some(true),
-            certain: deleted && path_certain && reading_certain,
-            now,
-        })
-    }
 }
 
 /// Looks up a path without opening the file. Paths printed by the kernel contain no symbolic links,
 /// and may exceed the length limit of a system call.
-fn walk(root: &OwnedFd, path: &[u8]) -> Result<(OwnedFd, Stat), Errno> {
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+fn walk(root: &Handle, path: &[u8]) -> Result<(Handle, Stat), Errno> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW;
     // Since Linux 5.6 one call suffices, unless the path is too long.
     if !path.is_empty() && path.len() < 4096 {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-        match openat2(root, path, flags, Mode::empty(), resolve) {
+        match root.open(path, flags, Some(resolve)) {
             Err(Errno::NOSYS | Errno::PERM) => {}
             found => {
-                let fd = found?;
-                let stat = stat_fd(&fd)?;
-                return Ok((fd, stat));
+                let handle = found?;
+                let stat = Stat::of(&handle.stat()?);
+                return Ok((handle, stat));
             }
         }
     }
-    let mut at = openat(root, ".", flags, Mode::empty())?;
+    let mut at = root.open(b".", flags, None)?;
     for name in path.split(|&b| b == b'/').filter(|name| !name.is_empty()) {
         if name == b".." {
             return Err(Errno::INVAL);
         }
-        at = openat(&at, name, flags, Mode::empty())?;
+        at = at.open(name, flags, None)?;
     }
-    let stat = stat_fd(&at)?;
+    let stat = Stat::of(&at.stat()?);
     Ok((at, stat))
 }
 
-fn stat_fd(fd: impl AsFd) -> Result<Stat, Errno> {
-    // Attributes cached by the file system are enough.
-    let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
-    let want = StatxFlags::TYPE | StatxFlags::INO | StatxFlags::NLINK | StatxFlags::MNT_ID;
-    let stat = statx(fd, "", flags, want)?;
-    let device = Device::new(stat.stx_dev_major, stat.stx_dev_minor);
-    Ok(Stat {
-        id: FileId { device, inode: stat.stx_ino },
-        links: stat.stx_nlink,
-        mount: stat.stx_mnt_id,
-        regular: FileType::from_raw_mode(stat.stx_mode.into()) == FileType::RegularFile,
-    })
+impl Stat {
+    fn of(stat: &FileStat) -> Stat {
+        let id = FileId { device: stat.device, inode: stat.inode };
+        Stat { id, links: stat.links, mount: stat.mount }
+    }
+}
+
+/// The device of files in memory that have no mount, such as those of memfd_create(2).
+fn memory_device() -> Option<Device> {
+    let fd = rustix::fs::memfd_create("", MemfdFlags::CLOEXEC).ok()?;
+    Some(Handle::from(fd).stat().ok()?.device)
 }

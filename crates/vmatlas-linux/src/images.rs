@@ -3,7 +3,7 @@
 use crate::core_file::file_with_build_id;
 use crate::deadline::{Results, all_within};
 use crate::elf::{self, ElfFile, FileMapping, Section, SegmentFlags};
-use crate::files::{FileTruth, FileTruths, Files};
+use crate::files::{FileTruth, FileTruths, Files, Way};
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -116,8 +116,8 @@ impl Images {
         let found = files.within_each(
             LIMIT,
             jobs,
-            |(_, job)| &job.name,
-            |files, (at, job)| (*at, job.open(files)),
+            |(_, job)| (&job.name, job.row.device),
+            |way, (at, job)| (*at, job.open(way)),
         );
         for (at, elf) in found {
             if let (Some(file), Some(elf)) = (self.files.get_mut(at), elf) {
@@ -277,10 +277,10 @@ impl Job {
         Some(Job { row: without_name, name: row.name.to_vec(), truth: truths.get(index).cloned() })
     }
 
-    fn open(&self, files: &Files) -> Option<ElfFile> {
-        let file = files.open(&Mapping { name: &self.name, ..self.row }, self.truth.as_ref())?;
-        let debug_files = files.clone();
-        let elf = elf::read(file).ok()??;
+    fn open(&self, way: &Way) -> Option<ElfFile> {
+        let file = way.open(&Mapping { name: &self.name, ..self.row }, self.truth.as_ref())?;
+        let debug_files = way.files().clone();
+        let elf = elf::read_regular(file).ok()??;
         let elf = elf.with_debug_files(elf::debug_files(move |path| debug_files.open_path(path)));
         Some(match &self.truth {
             Some(truth) => elf.with_path(OsStr::from_bytes(&truth.path)),

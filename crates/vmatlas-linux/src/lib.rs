@@ -36,6 +36,7 @@ mod deadline;
 pub mod elf;
 mod error;
 mod facts;
+mod file_server;
 pub mod files;
 mod images;
 #[cfg(feature = "recordings")]
@@ -54,6 +55,7 @@ mod regular_file;
 pub mod scenario;
 mod snapshot;
 mod spool;
+mod supplied;
 pub mod symbols;
 mod sys;
 

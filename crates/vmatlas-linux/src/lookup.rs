@@ -1,22 +1,20 @@
 //! The current state of the files in a strace(1) log.
 
-use crate::elf;
+use crate::elf::{self, open_regular};
 use crate::mounts::Mounts;
-use rustix::fs::{AtFlags, CWD, OFlags, StatxFlags};
+use rustix::fs::{AtFlags, CWD, StatxFlags};
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
-use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use vmatlas_maps::{Device, KernelVersion, Kind};
+use vmatlas_maps::{Device, KernelVersion, Kind, ReadAt as _};
 use vmatlas_recording::strace::{ElfFacts, FileFacts, KernelMapping, Lookup, Program};
 use vmatlas_space::{KernelProfile, Vsyscall};
 
 /// Maximum depth of script interpreters (fs/exec.c).
 const SCRIPTS: usize = 5;
 /// Maximum length in bytes of a script's first line (`BINPRM_BUF_SIZE`).
-const SHEBANG: u64 = 256;
+const SHEBANG: usize = 256;
 
 /// Looks up files in the file system of this machine. They may have changed since the log was
 /// written: the caller should say so.
@@ -70,7 +68,7 @@ impl FilesNow {
     }
 
     fn image(&mut self, path: &Path) -> Option<(ElfFacts, Option<PathBuf>)> {
-        let elf = elf::read(open(path)?).ok()??;
+        let elf = elf::read_regular(open_regular(path).ok()?).ok()??;
         let file = self.file(path.as_os_str().as_bytes())?;
         let mapped = vmatlas_space::File::new(&file.name, file.device, file.inode);
         let image = elf::exec_image(&elf, &mapped);
@@ -133,19 +131,12 @@ impl Lookup for FilesNow {
     }
 }
 
-/// Opens a regular file only: a path in a log may refer to anything by now.
-fn open(path: &Path) -> Option<File> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let regular = std::fs::metadata(path).is_ok_and(|found| found.is_file());
-    let file = rustix::fs::open(path, flags, rustix::fs::Mode::empty()).ok().map(File::from);
-    file.filter(|file| regular && file.metadata().is_ok_and(|found| found.is_file()))
-}
-
 /// The interpreter in the first line of a script.
 fn script(path: &Path) -> Option<PathBuf> {
-    let mut head = Vec::new();
-    open(path)?.take(SHEBANG).read_to_end(&mut head).ok()?;
-    let line = head.strip_prefix(b"#!")?.split(|&b| b == b'\n').next()?;
+    // A path in a log may refer to anything by now.
+    let mut head = [0; SHEBANG];
+    let (length, _) = open_regular(path).ok()?.read_full_at(0, &mut head);
+    let line = head[..length].strip_prefix(b"#!")?.split(|&b| b == b'\n').next()?;
     let mut words = line.split(|b| matches!(b, b' ' | b'\t')).filter(|word| !word.is_empty());
     words.next().map(|path| OsStr::from_bytes(path).into())
 }

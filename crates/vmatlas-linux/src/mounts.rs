@@ -51,14 +51,49 @@ impl Mounts {
         above.max_by_key(|mount| mount.point.len()).or_else(|| of_device().next())
     }
 
-    /// The mount that contains `path`, on any device.
-    pub(crate) fn at(&self, path: &[u8]) -> Option<&Mount> {
-        let above = self.0.iter().filter(|mount| mount.is_above(path));
-        above.max_by_key(|mount| mount.point.len())
+    /// A mount of a device.
+    pub(crate) fn of_device(&self, device: Device) -> Option<&Mount> {
+        self.0.iter().find(|mount| mount.device == device)
+    }
+
+    /// The mounts that a lookup of `path` passes through, the deepest last.
+    pub(crate) fn on_the_way(&self, path: &[u8]) -> Vec<&Mount> {
+        let mut above: Vec<&Mount> = self.0.iter().filter(|mount| mount.is_above(path)).collect();
+        above.sort_by_key(|mount| mount.point.len());
+        above
     }
 }
 
+/// File systems without a block device that need no other process or machine to answer.
+const LOCAL: [&[u8]; 12] = [
+    b"bcachefs",
+    b"bpf",
+    b"btrfs",
+    b"devtmpfs",
+    b"hugetlbfs",
+    b"mqueue",
+    b"proc",
+    b"ramfs",
+    b"rootfs",
+    b"sysfs",
+    b"tmpfs",
+    b"zfs",
+];
+
+/// File systems with a block device that do.
+const SHARED: [&[u8]; 3] = [b"fuseblk", b"gfs2", b"ocfs2"];
+
 impl Mount {
+    /// Whether the kernel answers for the file system by itself. Otherwise a process (FUSE), a
+    /// server (NFS) or another file system (overlay) has to, and may never do so.
+    pub fn is_local(&self) -> bool {
+        let fs_type = &self.fs_type.as_slice();
+        match self.device.major {
+            0 => LOCAL.contains(fs_type),
+            _ => !SHARED.contains(fs_type),
+        }
+    }
+
     fn is_above(&self, path: &[u8]) -> bool {
         let point = self.point.strip_suffix(b"/").unwrap_or(&self.point);
         path.strip_prefix(point).is_some_and(|rest| rest.is_empty() || rest[0] == b'/')

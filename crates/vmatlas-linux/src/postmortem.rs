@@ -5,18 +5,16 @@ mod stack;
 
 use crate::deadline::within;
 use crate::elf::{self, open_regular};
+use crate::regular_file::RegularFile;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Duration;
 use vmatlas_maps::Maps;
 use vmatlas_maps::escape::printable;
-use vmatlas_object::{Memory, ReadError};
+use vmatlas_object::{Memory, ReadAt as _, ReadError};
 
 pub use vmatlas_object::unwind::{Frame, Registers};
 
@@ -36,7 +34,7 @@ pub struct Postmortem<'a> {
     dump: &'a dyn Memory,
     build_id: &'a BuildIdOf<'a>,
     /// By name.
-    files: RefCell<HashMap<Vec<u8>, Option<Rc<File>>>>,
+    files: RefCell<HashMap<Vec<u8>, Option<RegularFile>>>,
     io_error: OnceCell<FileError>,
 }
 
@@ -63,16 +61,16 @@ impl<'a> Postmortem<'a> {
     pub fn file_size(&self, row: usize) -> Option<u64> {
         // Of data files there is no build id: the name has to do.
         let path = path(&self.maps.get(row)?)?;
-        within(LIMIT, move || Some(open_regular(&path).ok()?.metadata().ok()?.len()))?
+        within(LIMIT, move || open_regular(&path).ok()?.size())?
     }
 
     /// The file of a row, opened, if it is the same as then.
-    pub fn file(&self, row: usize) -> Option<Rc<File>> {
+    pub fn file(&self, row: usize) -> Option<RegularFile> {
         let row = self.maps.get(row)?;
         if let Some(known) = self.files.borrow().get(row.name) {
             return known.clone();
         }
-        let file = self.open(&row).map(Rc::new);
+        let file = self.open(&row);
         self.files.borrow_mut().insert(row.name.to_vec(), file.clone());
         file
     }
@@ -83,13 +81,13 @@ impl<'a> Postmortem<'a> {
         self.io_error.get().cloned()
     }
 
-    fn open(&self, row: &vmatlas_maps::Mapping<'_>) -> Option<File> {
+    fn open(&self, row: &vmatlas_maps::Mapping<'_>) -> Option<RegularFile> {
         let path = path(row)?;
         let wanted = (self.build_id)(row);
         within(LIMIT, move || {
             let file = open_regular(&path).ok()?;
             let Some(wanted) = wanted else { return Some(file) };
-            let elf = elf::read(file.try_clone().ok()?).ok()??;
+            let elf = elf::read_regular(file.clone()).ok()??;
             (elf.build_id_bytes() == Some(&wanted)).then_some(file)
         })?
     }
@@ -125,7 +123,7 @@ impl Memory for Postmortem<'_> {
         let size = left.min(bytes.len());
         let offset = row.offset.saturating_add(address.wrapping_sub(row.range.start));
         let Some(part) = bytes.get_mut(..size) else { return 0 };
-        file.read_at(part, offset).unwrap_or_else(|error| {
+        file.read_at(offset, part).unwrap_or_else(|error| {
             let (name, error) = (row.name.to_vec(), (&error).into());
             self.io_error.get_or_init(|| FileError { name, offset, error });
             0

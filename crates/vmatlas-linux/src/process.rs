@@ -175,6 +175,11 @@ impl Process {
         openat(&self.dir, file, flags, Mode::empty()).map_err(|errno| self.error(file, errno))
     }
 
+    /// The path of its directory, which may belong to another process by now.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     pub(crate) fn dir(&self) -> BorrowedFd<'_> {
         self.dir.as_fd()
     }

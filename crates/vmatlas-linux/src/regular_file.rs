@@ -1,16 +1,17 @@
 //! Reads an open file by offset.
 
-use std::fs::{File, Metadata};
+use crate::file_server::{FileStat, Handle};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::fd::OwnedFd;
 use vmatlas_object::ReadAt;
 
 /// An open regular file as a source of bytes. It is read with pread(2) and not mapped, because
 /// truncation would then kill us with SIGBUS.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RegularFile {
-    file: File,
-    size: u64,
+    handle: Handle,
+    stat: FileStat,
 }
 
 impl RegularFile {
@@ -18,31 +19,45 @@ impl RegularFile {
     ///
     /// # Errors
     ///
-    /// If fstat(2) fails, or the file is not regular: a pipe has no offsets, and reading a device
+    /// If statx(2) fails, or the file is not regular: a pipe has no offsets, and reading a device
     /// may have side effects.
     pub fn new(file: File) -> io::Result<RegularFile> {
-        let metadata = file.metadata()?;
-        RegularFile::with_metadata(file, &metadata)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+        RegularFile::of(Handle::from(OwnedFd::from(file)))
     }
 
-    /// Wraps a file with known metadata.
-    pub(crate) fn with_metadata(file: File, metadata: &Metadata) -> Option<RegularFile> {
-        metadata.is_file().then(|| RegularFile { file, size: metadata.len() })
+    /// Wraps a descriptor of ours or of a server.
+    ///
+    /// # Errors
+    /// The same as [`new`](RegularFile::new).
+    pub(crate) fn of(handle: Handle) -> io::Result<RegularFile> {
+        let stat = handle.stat()?;
+        match stat.is_regular {
+            true => Ok(RegularFile { handle, stat }),
+            false => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+        }
     }
 
-    /// The open file.
-    pub fn into_file(self) -> File {
-        self.file
+    /// Opens the file behind an `O_PATH` descriptor, which is not opened if it is not regular.
+    ///
+    /// # Errors
+    /// The same as [`new`](RegularFile::new), and those of open(2).
+    pub(crate) fn behind(path: &Handle) -> io::Result<RegularFile> {
+        RegularFile::of(path.clone())?;
+        RegularFile::of(path.reopen()?)
+    }
+
+    /// Its attributes when it was opened.
+    pub(crate) fn stat(&self) -> &FileStat {
+        &self.stat
     }
 }
 
 impl ReadAt for RegularFile {
     fn size(&self) -> Option<u64> {
-        Some(self.size)
+        Some(self.stat.size)
     }
 
     fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
-        self.file.read_at(bytes, offset)
+        Ok(self.handle.read_at(offset, bytes)?)
     }
 }

@@ -2,6 +2,7 @@
 //! code of the project.
 #![allow(unsafe_code)]
 
+pub(crate) mod file_server;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod hold;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]

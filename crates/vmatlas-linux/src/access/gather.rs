@@ -13,6 +13,7 @@ use super::credentials::{
 use super::error::{Error, ErrorKind};
 use super::facts::{AddressSpace, Facts, HidePid, Observed, ProcMount, Target};
 use super::security;
+use crate::process::Process;
 use crate::sys::nsfs;
 
 /// The reader in question.
@@ -124,6 +125,14 @@ impl Credentials {
         credentials.user_ns = user_ns(&dir);
         Ok(credentials)
     }
+}
+
+/// The credentials with which a process of this machine opens files; `None` if it has ended.
+pub(crate) fn file_credentials(process: &Process) -> Option<Credentials> {
+    let text = String::from_utf8_lossy(&process.read("status").ok()?).into_owned();
+    let mut credentials = Status(text).credentials(IdView::of_caller(Path::new("/proc")).ok()?);
+    credentials.user_ns = user_ns(process.path());
+    Some(credentials)
 }
 
 /// The text of `/proc/PID/status`. proc_pid_status(5)

@@ -54,10 +54,7 @@ fn modules(dead: &Postmortem<'_>, images: &mut Images, wanted: &BTreeSet<usize>)
             bytes.truncate(read);
             modules.map_bytes(images, row.range, &backing, &bytes);
         } else if row.name.first() == Some(&b'/') {
-            let open = || match is_wanted {
-                true => code_file(dead.file(index)?.try_clone().ok()?),
-                false => None,
-            };
+            let open = || dead.file(index).filter(|_| is_wanted).map(code_file);
             modules.map_file(images, row.range, row.offset, &backing, true, open);
         } else {
             modules.map_anonymous(row.range, true);

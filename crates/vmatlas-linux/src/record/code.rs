@@ -1,11 +1,12 @@
 //! Opens the files behind executable mappings without blocking on a file system.
 
+use crate::file_server::Handle;
 use crate::mounts::Mounts;
 use crate::process::Process;
-use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use crate::regular_file::RegularFile;
+use rustix::fs::{Mode, OFlags, fstat, openat};
 use std::collections::HashMap;
-use std::fs::File;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use vmatlas_maps::{Device, Mapping};
 
 /// Opens mapped files for reading.
@@ -18,7 +19,7 @@ pub(crate) struct CodeFiles {
 
 impl CodeFiles {
     /// The regular file behind a row of a process, if it is available without blocking.
-    pub(crate) fn open(&mut self, process: &Process, row: &Mapping<'_>) -> Option<File> {
+    pub(crate) fn open(&mut self, process: &Process, row: &Mapping<'_>) -> Option<RegularFile> {
         if row.inode == 0 || !row.name.starts_with(b"/") || !self.answers(process, row) {
             return None;
         }
@@ -29,27 +30,16 @@ impl CodeFiles {
             // Without privileges: by its path, if that still refers to it.
             Err(_) => by_path(process, row)?,
         };
-        let stat = fstat(&opened).ok()?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
-            return None;
-        }
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let again = format!("/proc/self/fd/{}", opened.as_raw_fd());
-        Some(File::from(rustix::fs::open(again, flags, Mode::empty()).ok()?))
+        RegularFile::behind(&Handle::from(opened)).ok()
     }
 
     fn answers(&mut self, process: &Process, row: &Mapping<'_>) -> bool {
-        if row.device.major != 0 {
-            return true;
-        }
         if let Some(known) = self.answers.get(&row.device) {
             return *known;
         }
         let mounts = Mounts::read(process).unwrap_or_default();
         let mount = mounts.holding(row.device, row.name);
-        let local: [&[u8]; 8] =
-            [b"tmpfs", b"devtmpfs", b"ramfs", b"rootfs", b"overlay", b"btrfs", b"bcachefs", b"zfs"];
-        let answers = mount.is_some_and(|mount| local.contains(&mount.fs_type.as_slice()));
+        let answers = mount.is_some_and(|mount| mount.is_local() || mount.fs_type == b"overlay");
         self.answers.insert(row.device, answers);
         answers
     }

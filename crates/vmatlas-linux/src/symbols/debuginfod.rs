@@ -4,8 +4,8 @@
 //! file. The crate `debuginfod` 0.3 would do this in our process with an HTTP client and TLS: many
 //! dependencies for a task that an installed program does.
 
+use crate::regular_file::RegularFile;
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ pub(super) fn find(
     artifact: Artifact,
     build_id: &[u8],
     limit: Duration,
-) -> Result<(PathBuf, File), String> {
+) -> Result<(PathBuf, RegularFile), String> {
     let artifact = match artifact {
         Artifact::DebugInfo => "debuginfo",
         Artifact::Executable => "executable",

@@ -3,16 +3,15 @@
 use crate::deadline::within;
 use crate::process::Process;
 use crate::snapshot::Source;
-use rustix::fs::{Mode, OFlags, ResolveFlags, openat, openat2};
+use crate::supplied::SuppliedFiles;
+use rustix::io::Errno;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
-use vmatlas_maps::{AddressRange, Maps};
+use vmatlas_maps::{AddressRange, Maps, ReadAt as _};
 use vmatlas_object::jit::{JitError, JitMap};
 
 /// Maximum file size in bytes. The whole file is read: Java writes some MiB, a jitdump includes the
@@ -36,8 +35,8 @@ pub struct JitNote {
 pub enum JitNoteKind {
     /// It cannot be read.
     Io(io::Error),
-    /// It belongs neither to the process's user nor to root or us, and every user may write to
-    /// /tmp.
+    /// The process did not write it: it is not its user's, has another name, is a link, or lies
+    /// where the kernel makes files. Every user may write to /tmp.
     Foreign,
     /// Some of it is damaged.
     Damaged(JitError),
@@ -50,7 +49,9 @@ impl fmt::Display for JitNote {
         write!(f, "{}: ", self.path.display())?;
         match &self.kind {
             JitNoteKind::Io(error) => write!(f, "{error}"),
-            JitNoteKind::Foreign => write!(f, "it is of another user than the process"),
+            JitNoteKind::Foreign => {
+                write!(f, "it is not a file that the process wrote, so it is not read")
+            }
             JitNoteKind::Damaged(error) => write!(f, "{error}"),
             JitNoteKind::TimedOut => write!(f, "it took too long to read"),
         }
@@ -78,15 +79,13 @@ pub(crate) fn jit_ranges(process: &Process, maps: &Maps, jitdumps: bool) -> Vec<
 fn read_from(process: &Process, dumps: Vec<PathBuf>) -> (JitMap, Vec<JitNote>) {
     let mut map = JitMap::default();
     let mut notes = Vec::new();
-    let Some(its) = Its::of(process) else { return (map, notes) };
-    let perf_map = PathBuf::from(format!("/tmp/perf-{}.map", its.inner_pid));
-    let own_root = (its.inner_pid == its.pid).then(|| Path::new("/").to_owned());
+    let Some(pid) = inner_pid(process) else { return (map, notes) };
+    let files = Arc::new(SuppliedFiles::of(process));
     let mut read = |path: PathBuf, parse: fn(&[u8]) -> (JitMap, Vec<JitError>)| {
-        let job = its.job(path.clone(), own_root.clone());
-        let kind = match within(TIME_LIMIT, job) {
+        let (from, name) = (files.clone(), path.clone());
+        let kind = match within(TIME_LIMIT, move || read_own(&from, &name)) {
             None => JitNoteKind::TimedOut,
-            Some(Ok(None)) => return,
-            Some(Ok(Some(bytes))) => {
+            Some(Ok(bytes)) => {
                 let (found, errors) = parse(&bytes);
                 map.extend(found);
                 notes.extend(errors.into_iter().map(|error| JitNote {
@@ -95,24 +94,46 @@ fn read_from(process: &Process, dumps: Vec<PathBuf>) -> (JitMap, Vec<JitNote>) {
                 }));
                 return;
             }
-            Some(Err(kind)) => kind,
+            Some(Err(error)) => match error.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::NOENT) => return,
+                Some(Errno::PERM | Errno::ACCESS | Errno::LOOP) => JitNoteKind::Foreign,
+                Some(Errno::TIMEDOUT) => JitNoteKind::TimedOut,
+                _ => JitNoteKind::Io(error),
+            },
         };
         notes.push(JitNote { path, kind });
     };
-    read(perf_map, JitMap::parse_perf_map);
+    read(PathBuf::from(format!("/tmp/perf-{pid}.map")), JitMap::parse_perf_map);
     for dump in dumps {
         read(dump, |bytes| JitMap::parse_jitdump(bytes, None));
     }
     (map, notes)
 }
 
-/// The process properties that locate its files.
-struct Its {
-    pid: u32,
-    /// In its own pid namespace.
-    inner_pid: u32,
-    user: u32,
-    root: Option<OwnedFd>,
+/// Reads a file that the process wrote.
+fn read_own(files: &SuppliedFiles, path: &Path) -> io::Result<Vec<u8>> {
+    let file = files.open_own(path)?;
+    let size = file.size().unwrap_or(0);
+    if size > MAX_SIZE {
+        let text = format!("it has {size} bytes, more than the limit of {MAX_SIZE}");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+    }
+    let mut bytes = vec![0; size as usize];
+    let (length, read) = file.read_full_at(0, &mut bytes);
+    read?;
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+/// The process's pid in its own pid namespace.
+fn inner_pid(process: &Process) -> Option<u32> {
+    let status = process.read("status").ok()?;
+    let status = String::from_utf8_lossy(&status);
+    // Fields of the process, also where `process` is one of its threads. Its pids in all pid
+    // namespaces, the innermost last; since Linux 4.1.
+    let field = |name| status.lines().find_map(|line| line.strip_prefix(name));
+    let pids = field("NStgid:").or_else(|| field("Tgid:"))?;
+    pids.split_ascii_whitespace().next_back()?.parse().ok()
 }
 
 /// The jitdumps that a process maps.
@@ -126,75 +147,4 @@ fn jitdumps(maps: &Maps) -> Vec<PathBuf> {
         }
     }
     dumps
-}
-
-impl Its {
-    fn of(process: &Process) -> Option<Its> {
-        let status = process.read("status").ok()?;
-        let status = String::from_utf8_lossy(&status);
-        let field = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            Some(line.split_ascii_whitespace().collect::<Vec<_>>())
-        };
-        // Fields of the process, also where `process` is one of its threads. Its pids in all pid
-        // namespaces, the innermost last; since Linux 4.1.
-        let pid: u32 = field("Tgid:")?.first()?.parse().ok()?;
-        let inner_pid = match field("NStgid:") {
-            Some(pids) => pids.last()?.parse().ok()?,
-            None => pid,
-        };
-        let user = field("Uid:")?.get(1)?.parse().ok()?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = openat(process.dir(), "root", flags, Mode::empty()).ok();
-        Some(Its { pid, inner_pid, user, root })
-    }
-
-    /// Prepares reading a file of the process; `None` if it does not exist.
-    fn job(
-        &self,
-        path: PathBuf,
-        own_root: Option<PathBuf>,
-    ) -> impl FnOnce() -> Result<Option<Vec<u8>>, JitNoteKind> + Send + 'static {
-        let user = self.user;
-        let root = self.root.as_ref().and_then(|root| root.try_clone().ok());
-        move || {
-            let path = path.strip_prefix("/").unwrap_or(&path).to_owned();
-            let flags = OFlags::PATH | OFlags::CLOEXEC;
-            let in_root = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-            let found = match (root, own_root) {
-                (Some(root), _) => openat2(root, path, flags, Mode::empty(), in_root),
-                (None, Some(own)) => rustix::fs::open(own.join(path), flags, Mode::empty()),
-                (None, None) => return Ok(None),
-            };
-            match found {
-                Ok(fd) => read_checked(&fd, user).map(Some),
-                Err(rustix::io::Errno::NOENT | rustix::io::Errno::ACCESS) => Ok(None),
-                Err(error) => Err(JitNoteKind::Io(error.into())),
-            }
-        }
-    }
-}
-
-fn read_checked(fd: &OwnedFd, user: u32) -> Result<Vec<u8>, JitNoteKind> {
-    let stat = rustix::fs::fstat(fd).map_err(|error| JitNoteKind::Io(error.into()))?;
-    let regular = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
-    if !regular {
-        let error = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
-        return Err(JitNoteKind::Io(error));
-    }
-    if ![0, user, rustix::process::geteuid().as_raw()].contains(&stat.st_uid) {
-        return Err(JitNoteKind::Foreign);
-    }
-    let open = || {
-        let file = File::open(format!("/proc/self/fd/{}", fd.as_raw_fd()))?;
-        let size = file.metadata()?.size();
-        if size > MAX_SIZE {
-            let text = format!("it has {size} bytes, more than the limit of {MAX_SIZE}");
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
-        }
-        let mut bytes = Vec::new();
-        file.take(MAX_SIZE).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    open().map_err(JitNoteKind::Io)
 }

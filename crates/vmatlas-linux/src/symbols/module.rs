@@ -1,20 +1,20 @@
 //! Finds the files of a recording again.
 
 use crate::elf::{self, ElfError, ElfFile, FileOffset, Vaddr, build_id_path, open_regular};
+use crate::file_server::FileStat;
 use crate::regular_file::RegularFile;
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vmatlas_maps::{Device, Maps, restore_line_feeds};
 
 /// Opens a file by its path, for example in the root directory of another mount namespace. It
 /// should open regular files only.
-pub type OpenFile = dyn Fn(&Path) -> io::Result<File> + Send + Sync;
+pub type OpenFile = dyn Fn(&Path) -> io::Result<RegularFile> + Send + Sync;
 
 /// A mapped file, as recorded.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -153,10 +153,10 @@ impl Module {
     /// The ELF file of this module if available, and its open file if it has one.
     pub(super) fn open(
         &self,
-        given: Option<File>,
+        given: Option<RegularFile>,
         open: &Arc<OpenFile>,
         notes: &mut Vec<ModuleNote>,
-    ) -> Option<(ElfFile, Option<Arc<RegularFile>>)> {
+    ) -> Option<(ElfFile, Option<RegularFile>)> {
         if self.path == b"[vdso]" {
             let elf = elf::from_bytes(own_vdso().ok()?).ok()??;
             return Some((self.verified(elf, None, notes)?, None));
@@ -209,17 +209,14 @@ impl Module {
 
     fn read(
         &self,
-        file: File,
+        file: RegularFile,
         path: Option<PathBuf>,
         open: &Arc<OpenFile>,
         notes: &mut Vec<ModuleNote>,
-    ) -> Option<(ElfFile, Arc<RegularFile>)> {
-        let identity = file.metadata().ok().map(|meta| Identity {
-            device: meta.dev(),
-            inode: meta.ino(),
-            size: meta.len(),
-        });
-        let (elf, file) = match elf::read_shared(file) {
+    ) -> Option<(ElfFile, RegularFile)> {
+        let FileStat { device, inode, size, .. } = *file.stat();
+        let identity = Some(Identity { device, inode, size });
+        let elf = match elf::read_regular(file.clone()) {
             Ok(Some(found)) => found,
             Ok(None) => {
                 notes.push(ModuleNote::NotElf { path: self.display() });
@@ -282,7 +279,7 @@ impl Module {
         &self,
         open: &Arc<OpenFile>,
         notes: &mut Vec<ModuleNote>,
-    ) -> Option<(ElfFile, Arc<RegularFile>)> {
+    ) -> Option<(ElfFile, RegularFile)> {
         if self.segments.is_empty() {
             return None;
         }
@@ -320,28 +317,25 @@ impl ModuleNote {
 /// Identifies a file without a build id.
 #[derive(Clone, Copy)]
 struct Identity {
-    device: u64,
+    device: Device,
     inode: u64,
     size: u64,
 }
 
 impl Identity {
-    fn device(self) -> Device {
-        Device::new(rustix::fs::major(self.device), rustix::fs::minor(self.device))
-    }
-
     fn is(self, module: &Module) -> bool {
-        let device = self.device();
         // On btrfs and overlayfs, stat(2) reports another device than maps, without a block device.
         self.inode == module.inode
             && module.size.is_none_or(|size| size == self.size)
-            && (module.device == Device::default() || device == module.device || device.major == 0)
+            && (module.device == Device::default()
+                || self.device == module.device
+                || self.device.major == 0)
     }
 }
 
 impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "inode {} of device {}, {} bytes", self.inode, self.device(), self.size)
+        write!(f, "inode {} of device {}, {} bytes", self.inode, self.device, self.size)
     }
 }
 

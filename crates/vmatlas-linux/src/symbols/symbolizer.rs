@@ -6,7 +6,6 @@ use crate::deadline::{Results, all_within};
 use crate::elf::{self, ElfFile, open_regular};
 use crate::regular_file::RegularFile;
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +83,7 @@ pub struct Symbolizer {
 struct State {
     module: Arc<Module>,
     open: Arc<OpenFile>,
-    given: Option<File>,
+    given: Option<RegularFile>,
     elf: Elf,
     notes: Vec<ModuleNote>,
     used: u64,
@@ -101,7 +100,7 @@ enum Elf {
 struct Opened {
     elf: ElfFile,
     /// The open file; `None` for an image in memory.
-    file: Option<Arc<RegularFile>>,
+    file: Option<RegularFile>,
 }
 
 /// The answer of the thread that reads a module.
@@ -151,7 +150,7 @@ impl Symbolizer {
 
     /// Sets the open file of a module, for example from /proc/PID/map_files, because it may no
     /// longer have a name. It is verified like any other file.
-    pub fn give_file(&mut self, module: ModuleId, file: File) {
+    pub fn give_file(&mut self, module: ModuleId, file: RegularFile) {
         if let Some(state) = self.modules.get_mut(module.0) {
             state.given = Some(file);
             if let Elf::None = state.elf {
@@ -319,17 +318,14 @@ impl State {
     /// Drops the data that was read; a file that the caller set stays open.
     fn drop_elf(&mut self) {
         if let Elf::Read(opened) = std::mem::replace(&mut self.elf, Elf::Unread) {
-            let Opened { elf, file } = *opened;
-            // No other thread has the file then.
-            drop(elf);
-            self.given = file.and_then(Arc::into_inner).map(RegularFile::into_file);
+            self.given = opened.file;
         }
     }
 }
 
 fn open_module(
     module: &Module,
-    given: Option<File>,
+    given: Option<RegularFile>,
     open: &Arc<OpenFile>,
     options: &SymbolOptions,
     notes: &mut Vec<ModuleNote>,
@@ -350,7 +346,7 @@ fn open_module(
         Some(opened) => opened,
         None => {
             let (path, file) = ask(Artifact::Executable)?;
-            let (elf, file) = elf::read_shared(file).ok()??;
+            let elf = elf::read_regular(file.clone()).ok()??;
             Opened { elf: elf.with_path(path), file: Some(file) }
         }
     };
@@ -359,7 +355,6 @@ fn open_module(
     }
     if !opened.elf.has_dwarf()
         && let Some((path, file)) = ask(Artifact::DebugInfo)
-        && let Ok(file) = RegularFile::new(file)
     {
         opened.elf.give_debug_file(path, file);
     }

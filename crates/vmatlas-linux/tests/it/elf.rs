@@ -11,6 +11,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use vmatlas_linux::RegularFile;
 use vmatlas_linux::elf::{
     self, ElfError, ElfFile, ElfType, FileMapping, FileOffset, SegmentFlags, SegmentType, Symbol,
     SymbolSource, Vaddr, demangle,
@@ -742,7 +743,7 @@ fn debug_files_by_link() {
         let open = |elf: ElfFile| {
             let (asked_for, global) = (asked_for.clone(), global.clone());
             elf.with_debug_files(elf::debug_files(move |path| {
-                File::open(if path == asked_for { &global } else { path })
+                RegularFile::new(File::open(if path == asked_for { &global } else { path })?)
             }))
         };
         fs::create_dir_all(place.parent().unwrap()).unwrap();
@@ -789,7 +790,7 @@ fn debug_files_by_build_id() {
     let open = |file: PathBuf| {
         read(&program).with_debug_files(elf::debug_files(move |path| {
             assert_eq!(path, Path::new("/usr/lib/debug/.build-id/01/23456789abcdef.debug"));
-            File::open(&file)
+            RegularFile::new(File::open(&file)?)
         }))
     };
     let elf = open(debug);

@@ -14,7 +14,7 @@ use vmatlas_linux::symbols::{
     Module, ModuleNote, ModuleSegment, Place, SymbolFrame, SymbolOptions, Symbolizer, hint,
     read_jit,
 };
-use vmatlas_linux::{Process, ProcessId};
+use vmatlas_linux::{Process, ProcessId, RegularFile};
 use vmatlas_maps::Device;
 use vmatlas_object::jit::JitMap;
 
@@ -249,7 +249,9 @@ fn debug_files_and_split_dwarf() {
     fs::copy(path("linked.debug"), &debug).unwrap();
     fs::copy(path("by-id"), path("root/program")).unwrap();
     let root = path("root");
-    let open = Arc::new(move |path: &Path| File::open(root.join(path.strip_prefix("/").unwrap())));
+    let open = Arc::new(move |path: &Path| {
+        RegularFile::new(File::open(root.join(path.strip_prefix("/").unwrap()))?)
+    });
     let elf = vmatlas_linux::elf::read(File::open(path("plain")).unwrap()).unwrap().unwrap();
     let places = |module| -> Vec<Place> {
         vaddrs.iter().map(|&v| Place::File { module, offset: offset(&elf, v) }).collect()
@@ -489,7 +491,7 @@ fn another_file_by_that_path_is_not_used() {
     );
     // The same file, still open.
     let module = symbolizer.add_module(recorded);
-    symbolizer.give_file(module, open);
+    symbolizer.give_file(module, RegularFile::new(open).unwrap());
     let again = symbolizer.module(module).unwrap().clone();
     let found = frames_in(&mut symbolizer, &path("kept"), again, &[vaddr]);
     assert_eq!(found[0].last().unwrap().function, "main");
@@ -652,7 +654,7 @@ fn file_systems_that_hang_and_memory_limits() {
     let mut symbolizer = Symbolizer::new(options);
     let hangs = symbolizer.add_module_in(
         with!(Module::default(), path = b"/hangs".to_vec()),
-        Arc::new(|_: &Path| -> std::io::Result<File> {
+        Arc::new(|_: &Path| -> std::io::Result<RegularFile> {
             std::thread::sleep(Duration::from_secs(20));
             Err(std::io::ErrorKind::NotFound.into())
         }),

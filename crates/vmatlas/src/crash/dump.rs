@@ -27,9 +27,10 @@ const LIMIT: Duration = Duration::from_secs(5);
 fn abort_message(dead: &Postmortem<'_>, maps: &Maps, facts: &Facts) -> Option<String> {
     let library = facts.images.iter().find(|image| image.name.ends_with(b"/libc.so.6"))?;
     let start = library.segments.first()?.0.start;
-    let file = dead.file(maps.find(start).mapping?)?.try_clone().ok()?;
-    let symbols =
-        within(LIMIT, move || Some(elf::read(file).ok()??.symbols_named(&["__abort_msg"], 0)))??;
+    let file = dead.file(maps.find(start).mapping?)?;
+    let symbols = within(LIMIT, move || {
+        Some(elf::read_regular(file).ok()??.symbols_named(&["__abort_msg"], 0))
+    })??;
     let (_, vaddr) = symbols.first()?;
     let memory: &dyn Memory = dead;
     let pointer = memory.array(library.bias.wrapping_add(*vaddr)).map(u64::from_le_bytes)?;

@@ -42,10 +42,10 @@ pub(super) fn of_dead(
 ) -> PlaceFacts {
     let size = dead.file_size(row);
     let elf = || {
-        let file = dead.file(row)?.try_clone().ok()?;
+        let file = dead.file(row)?;
         let offset = FileOffset::new(mapping.offset_of(address));
         within(LIMIT, move || {
-            let elf = elf::read(file).ok()??;
+            let elf = elf::read_regular(file).ok()??;
             Some(of_file(&elf, bias.map(|bias| Vaddr::in_file(address, bias)), offset))
         })?
     };

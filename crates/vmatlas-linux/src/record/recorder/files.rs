@@ -34,7 +34,7 @@ impl Recorder {
             return known.clone();
         }
         let build_id = self.code.open(&space.process(), row).and_then(|file| {
-            let elf = elf::read(file).ok()??;
+            let elf = elf::read_regular(file).ok()??;
             elf.build_id_bytes().map(<[u8]>::to_vec)
         });
         let entry = FileEntry {
@@ -75,7 +75,7 @@ impl Recorder {
         } else if row.inode != 0 {
             let KnownFile { number, backing } = self.file(space, row);
             let (code, images) = (&mut self.code, &mut self.images);
-            let open = || code.open(&process, row).and_then(elf::code_file);
+            let open = || code.open(&process, row).map(elf::code_file);
             let executable = row.perms.execute();
             space.modules.map_file(images, row.range, row.offset, &backing, executable, open);
             self.note_image(space, row.range.start, number);
@@ -132,7 +132,7 @@ impl Recorder {
                     let perms = vmatlas_maps::Perms(*b"r-xp");
                     let name = &*backing.name;
                     let row = Mapping { range, perms, offset: 0, device, inode, name };
-                    code.open(&process, &row).and_then(elf::code_file)
+                    code.open(&process, &row).map(elf::code_file)
                 });
                 if !opened.is_empty() {
                     self.note_images(space, range);

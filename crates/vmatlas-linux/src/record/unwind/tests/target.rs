@@ -3,6 +3,7 @@
 use crate::elf::code_file;
 use crate::record::sink::Registers;
 use crate::record::unwind::{Backing, Frame, How, Images, Modules, TaskMemory, Unwinder};
+use crate::regular_file::RegularFile;
 use crate::sys::test_stop::Stopped;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
@@ -180,7 +181,7 @@ pub(super) fn map(modules: &mut Modules, images: &mut Images, pid: u32, row: &Ro
         }
         Some(backing) => modules.map_file(images, *range, *offset, backing, *executable, || {
             let path = Path::new(std::str::from_utf8(&backing.name).unwrap());
-            code_file(File::open(path).ok()?)
+            Some(code_file(RegularFile::new(File::open(path).ok()?).ok()?))
         }),
         None => modules.map_anonymous(*range, *executable),
     }

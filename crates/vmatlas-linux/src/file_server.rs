@@ -1,0 +1,311 @@
+//! Descriptors of our own and of a server process, which opens and reads files that may block for
+//! ever or that only another user may read.
+
+use crate::sys::file_server::{self as sys, MAX_PATH, MAX_READ, Op, Request, STAT_WORDS};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags, fstat, fstatfs, major, minor,
+    openat, openat2, statx,
+};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use vmatlas_maps::Device;
+
+pub(crate) use sys::{Ids, Rights};
+
+/// A server process. A request that gets no reply in time ends it: all later ones fail.
+#[derive(Debug)]
+pub(crate) struct FileServer {
+    /// `None` after a request without a reply.
+    socket: Mutex<Option<OwnedFd>>,
+    limit: Duration,
+}
+
+/// A descriptor of this process or of a server.
+#[derive(Clone, Debug)]
+pub(crate) enum Handle {
+    Own(Arc<OwnedFd>),
+    Served(Arc<Served>),
+}
+
+/// A descriptor of a server.
+#[derive(Debug)]
+pub(crate) struct Served {
+    server: Arc<FileServer>,
+    fd: i32,
+    /// Whether it is closed when dropped: directories stay open.
+    owned: bool,
+}
+
+/// Attributes of a file, as statx(2) reports them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FileStat {
+    pub(crate) device: Device,
+    pub(crate) inode: u64,
+    pub(crate) links: u32,
+    /// The mount's id; 0 before Linux 5.8.
+    pub(crate) mount: u64,
+    pub(crate) is_regular: bool,
+    /// In bytes.
+    pub(crate) size: u64,
+    /// The owner.
+    pub(crate) uid: u32,
+    /// The time of the last modification, in seconds and nanoseconds since 1970.
+    pub(crate) modified: (i64, u32),
+}
+
+impl From<rustix::fs::Statx> for FileStat {
+    fn from(stat: rustix::fs::Statx) -> FileStat {
+        FileStat {
+            device: Device::new(stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+            links: stat.stx_nlink,
+            mount: stat.stx_mnt_id,
+            is_regular: is_regular(stat.stx_mode.into()),
+            size: stat.stx_size,
+            uid: stat.stx_uid,
+            modified: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
+        }
+    }
+}
+
+impl From<Stat> for FileStat {
+    fn from(stat: Stat) -> FileStat {
+        FileStat {
+            device: Device::new(major(stat.st_dev), minor(stat.st_dev)),
+            inode: stat.st_ino,
+            links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
+            mount: 0,
+            is_regular: is_regular(stat.st_mode),
+            size: stat.st_size.cast_unsigned(),
+            uid: stat.st_uid,
+            modified: (stat.st_mtime, stat.st_mtime_nsec as u32),
+        }
+    }
+}
+
+impl FileStat {
+    /// From the reply of a server.
+    fn from_words(bytes: &[u8; size_of::<[u64; STAT_WORDS]>()]) -> FileStat {
+        let (words, _) = bytes.as_chunks::<8>();
+        let [major, minor, inode, links, mount, mode, size, uid, seconds, nanoseconds] =
+            std::array::from_fn(|at| u64::from_ne_bytes(words[at]));
+        FileStat {
+            device: Device::new(major as u32, minor as u32),
+            inode,
+            links: links as u32,
+            mount,
+            is_regular: is_regular(mode as u32),
+            size,
+            uid: uid as u32,
+            modified: (seconds.cast_signed(), nanoseconds as u32),
+        }
+    }
+}
+
+fn is_regular(mode: u32) -> bool {
+    FileType::from_raw_mode(mode) == FileType::RegularFile
+}
+
+impl FileServer {
+    /// Starts a server that may open files in `directories`, with the rights of a user if given. It
+    /// waits at most `limit` for each reply.
+    ///
+    /// # Errors
+    /// If no process can be started.
+    pub(crate) fn start(
+        directories: &[BorrowedFd<'_>],
+        rights: Option<&Rights>,
+        limit: Duration,
+    ) -> Result<Arc<FileServer>, Errno> {
+        let socket = sys::start(directories, rights)?;
+        Ok(Arc::new(FileServer { socket: Mutex::new(Some(socket)), limit }))
+    }
+
+    /// A directory with which it was started.
+    pub(crate) fn directory(self: &Arc<Self>, directory: &OwnedFd) -> Handle {
+        let fd = directory.as_raw_fd();
+        Handle::Served(Arc::new(Served { server: self.clone(), fd, owned: false }))
+    }
+
+    /// Whether it answered all requests so far.
+    pub(crate) fn answers(&self) -> bool {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    /// Sends a request, and reads the result and `data`; returns the result and the size of the
+    /// data.
+    fn call(&self, request: Request, path: &[u8], data: &mut [u8]) -> Result<(i64, usize), Errno> {
+        if path.len() >= MAX_PATH {
+            return Err(Errno::NAMETOOLONG);
+        }
+        if path.contains(&0) {
+            return Err(Errno::INVAL);
+        }
+        let mut bytes = request.to_bytes();
+        bytes.extend_from_slice(path);
+        bytes.push(0);
+        let mut socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let reply = socket.as_ref().ok_or(Errno::TIMEDOUT).and_then(|socket| {
+            send(socket, &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)?;
+            if request.op == Op::Close {
+                return Ok(None);
+            }
+            self.wait(socket)?;
+            let mut reply = vec![0; size_of::<i64>() + data.len()];
+            let (length, _) = recv(socket, &mut reply[..], RecvFlags::empty())?;
+            reply.truncate(length);
+            Ok(Some(reply))
+        });
+        let reply = match reply {
+            Ok(Some(reply)) => reply,
+            Ok(None) => return Ok((0, 0)),
+            Err(error) => {
+                *socket = None;
+                return Err(error);
+            }
+        };
+        let Some((result, rest)) = reply.split_first_chunk() else {
+            // It has ended: it could not take the rights, or was killed.
+            *socket = None;
+            return Err(Errno::PIPE);
+        };
+        let result = i64::from_ne_bytes(*result);
+        if result < 0 {
+            return Err(Errno::from_raw_os_error(-result as i32));
+        }
+        data[..rest.len()].copy_from_slice(rest);
+        Ok((result, rest.len()))
+    }
+
+    fn wait(&self, socket: &OwnedFd) -> Result<(), Errno> {
+        let end = Instant::now() + self.limit;
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let timeout = Timespec::try_from(left).map_err(|_| Errno::INVAL)?;
+            match poll(&mut [PollFd::new(socket, PollFlags::IN)], Some(&timeout)) {
+                Ok(0) => return Err(Errno::TIMEDOUT),
+                Err(Errno::INTR) => {}
+                other => return other.map(drop),
+            }
+        }
+    }
+}
+
+impl Request {
+    fn new(op: Op, fd: i32) -> Request {
+        Request { op, fd, flags: 0, resolve: 0, offset: 0, length: 0 }
+    }
+}
+
+impl From<OwnedFd> for Handle {
+    fn from(fd: OwnedFd) -> Handle {
+        Handle::Own(Arc::new(fd))
+    }
+}
+
+impl Handle {
+    /// Opens a path below this directory; without `resolve` as openat(2) does.
+    pub(crate) fn open(
+        &self,
+        path: &[u8],
+        flags: OFlags,
+        resolve: Option<ResolveFlags>,
+    ) -> Result<Handle, Errno> {
+        let flags = flags | OFlags::CLOEXEC;
+        match self {
+            Handle::Own(fd) => match resolve {
+                Some(resolve) => openat2(fd, path, flags, Mode::empty(), resolve),
+                None => openat(fd, path, flags, Mode::empty()),
+            }
+            .map(Handle::from),
+            Handle::Served(served) => {
+                let op = if resolve.is_some() { Op::Open2 } else { Op::Open };
+                let request = Request {
+                    flags: flags.bits().into(),
+                    resolve: resolve.unwrap_or(ResolveFlags::empty()).bits(),
+                    ..Request::new(op, served.fd)
+                };
+                let (fd, _) = served.server.call(request, path, &mut [])?;
+                Ok(served.sibling(fd as i32))
+            }
+        }
+    }
+
+    /// Opens the same file again, to read it.
+    pub(crate) fn reopen(&self) -> Result<Handle, Errno> {
+        // Not a terminal that would become ours, and no pipe that would have to have a writer.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let number = match self {
+            Handle::Own(fd) => fd.as_raw_fd(),
+            Handle::Served(served) => served.fd,
+        };
+        // The path is absolute: of this descriptor only the owner counts.
+        self.open(format!("/proc/self/fd/{number}").as_bytes(), flags, None)
+    }
+
+    /// Reads attributes; cached ones are enough.
+    pub(crate) fn stat(&self) -> Result<FileStat, Errno> {
+        let want = StatxFlags::BASIC_STATS | StatxFlags::MNT_ID;
+        match self {
+            Handle::Own(fd) => {
+                let flags = AtFlags::EMPTY_PATH | AtFlags::STATX_DONT_SYNC;
+                match statx(fd, "", flags, want) {
+                    // Before Linux 4.11, and in sandboxes.
+                    Err(Errno::NOSYS | Errno::PERM) => fstat(fd).map(FileStat::from),
+                    stat => stat.map(FileStat::from),
+                }
+            }
+            Handle::Served(served) => {
+                let length = want.bits().into();
+                let request = Request { length, ..Request::new(Op::Stat, served.fd) };
+                let mut data = [0; size_of::<[u64; STAT_WORDS]>()];
+                served.server.call(request, b"", &mut data)?;
+                Ok(FileStat::from_words(&data))
+            }
+        }
+    }
+
+    /// The type of its file system, a magic number of statfs(2).
+    pub(crate) fn file_system(&self) -> Result<u32, Errno> {
+        match self {
+            Handle::Own(fd) => Ok(fstatfs(fd)?.f_type as u32),
+            Handle::Served(served) => {
+                let request = Request::new(Op::FileSystem, served.fd);
+                Ok(served.server.call(request, b"", &mut [])?.0 as u32)
+            }
+        }
+    }
+
+    /// Reads at an offset; may read less than asked for.
+    pub(crate) fn read_at(&self, offset: u64, bytes: &mut [u8]) -> Result<usize, Errno> {
+        match self {
+            Handle::Own(fd) => retry_on_intr(|| rustix::io::pread(fd, &mut *bytes, offset)),
+            Handle::Served(served) => {
+                let length = bytes.len().min(MAX_READ);
+                let request =
+                    Request { offset, length: length as u64, ..Request::new(Op::Read, served.fd) };
+                let (_, size) = served.server.call(request, b"", &mut bytes[..length])?;
+                Ok(size)
+            }
+        }
+    }
+}
+
+impl Served {
+    fn sibling(&self, fd: i32) -> Handle {
+        Handle::Served(Arc::new(Served { server: self.server.clone(), fd, owned: true }))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if self.owned {
+            // Without an answer there is nothing left to close.
+            let _ = self.server.call(Request::new(Op::Close, self.fd), b"", &mut []);
+        }
+    }
+}

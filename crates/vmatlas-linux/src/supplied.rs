@@ -1,0 +1,171 @@
+//! Opens files that a process names, with its rights and no more than ours.
+//!
+//! A process may name any file: in a debug link, as a perf map behind a bind mount. A reader with
+//! more rights, such as root, must not read for it what it may not read itself.
+
+use crate::access::{Capabilities, Credentials, Id, file_credentials};
+use crate::file_server::{FileServer, Handle, Ids, Rights};
+use crate::process::Process;
+use crate::regular_file::RegularFile;
+use rustix::fs::{Mode, OFlags, ResolveFlags, openat};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Time limit for each system call on the process's file systems.
+const LIMIT: Duration = Duration::from_secs(2);
+/// How many servers are started in turn, if file systems do not answer them.
+const MAX_SERVERS: u32 = 3;
+
+/// File systems whose files are made by the kernel when they are read, by the numbers of statfs(2):
+/// reading may wait, or take from others what they would read.
+const NO_FILES: [u32; 13] = [
+    0x9fa0,      // proc
+    0x6265_6572, // sysfs
+    0x7472_6163, // tracefs
+    0x6462_6720, // debugfs
+    0x6362_6370, // configfs
+    0x7363_6673, // securityfs
+    0xf97c_ff8c, // selinuxfs
+    0x6e73_6673, // nsfs
+    0x6367_7270, // cgroup2
+    0x0027_e0eb, // cgroup
+    0xcafe_4a11, // bpf
+    0xde5e_81e4, // efivarfs
+    0x4249_4e4d, // binfmt_misc
+];
+
+/// The files that a process names.
+#[derive(Debug)]
+pub(crate) struct SuppliedFiles {
+    /// Its root directory, and ours: the way out of a chroot(2).
+    roots: Vec<Arc<OwnedFd>>,
+    /// `None` if it has no fewer rights than we have.
+    rights: Option<Rights>,
+    /// The user who owns its files; `None` if that is unknown.
+    uid: Option<u32>,
+    servers: Mutex<(u32, Option<Arc<FileServer>>)>,
+}
+
+impl SuppliedFiles {
+    pub(crate) fn of(process: &Process) -> SuppliedFiles {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(process.dir(), "root", flags, Mode::empty()).ok().map(Arc::new);
+        SuppliedFiles::below(process, root.into_iter().collect())
+    }
+
+    /// The files below these directories, the first of which is tried first.
+    pub(crate) fn below(process: &Process, roots: Vec<Arc<OwnedFd>>) -> SuppliedFiles {
+        let its = file_credentials(process);
+        let ours = Process::this(Path::new("/proc")).ok().and_then(|own| file_credentials(&own));
+        let (rights, uid) = match (its, ours) {
+            (Some(its), Some(ours)) => (rights(&its, &ours), known(its.fsuid)),
+            _ => (None, None),
+        };
+        SuppliedFiles { roots, rights, uid, servers: Mutex::default() }
+    }
+
+    /// Opens a file by its path, following symbolic links below the root.
+    ///
+    /// # Errors
+    /// `ENOENT` if none of the roots has a regular file there that the process may read,
+    /// `ETIMEDOUT` if a file system does not answer.
+    pub(crate) fn open(&self, path: &Path) -> io::Result<RegularFile> {
+        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        self.find(path, resolve, RegularFile::behind)
+    }
+
+    /// Opens a file that the process itself wrote: without following links, owned by its user, and
+    /// with no other name, because anybody may make a name in /tmp.
+    ///
+    /// # Errors
+    /// As [`open`](SuppliedFiles::open); `EPERM` if it is another user's file or has several names.
+    pub(crate) fn open_own(&self, path: &Path) -> io::Result<RegularFile> {
+        let resolve =
+            ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        self.find(path, resolve, |handle| {
+            let file = RegularFile::behind(handle)?;
+            let stat = file.stat();
+            match self.uid == Some(stat.uid) && stat.links == 1 {
+                true => Ok(file),
+                false => Err(Errno::PERM.into()),
+            }
+        })
+    }
+
+    fn find(
+        &self,
+        path: &Path,
+        resolve: ResolveFlags,
+        open: impl Fn(&Handle) -> io::Result<RegularFile>,
+    ) -> io::Result<RegularFile> {
+        let path = path.strip_prefix("/").unwrap_or(path).as_os_str().as_bytes();
+        let mut first_error = None;
+        for root in &self.roots {
+            let found = self.server().and_then(|server| {
+                let handle = server.directory(root).open(path, OFlags::PATH, Some(resolve))?;
+                match NO_FILES.contains(&handle.file_system()?) {
+                    true => Err(Errno::PERM.into()),
+                    false => open(&handle),
+                }
+            });
+            match found {
+                Ok(file) => return Ok(file),
+                Err(error) => drop(first_error.get_or_insert(error)),
+            }
+        }
+        Err(first_error.unwrap_or_else(|| Errno::NOENT.into()))
+    }
+
+    /// The server with the rights of the process.
+    fn server(&self) -> io::Result<Arc<FileServer>> {
+        let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let (started, server) = &mut *servers;
+        if let Some(server) = server.as_ref().filter(|server| server.answers()) {
+            return Ok(server.clone());
+        }
+        if *started == MAX_SERVERS {
+            return Err(Errno::TIMEDOUT.into());
+        }
+        *started += 1;
+        let roots: Vec<_> = self.roots.iter().map(|root| root.as_fd()).collect();
+        let new = FileServer::start(&roots, self.rights.as_ref(), LIMIT)?;
+        Ok(server.insert(new).clone())
+    }
+}
+
+fn known(id: Id) -> Option<u32> {
+    match id {
+        Id::Known(id) => Some(id),
+        Id::Unmapped | Id::Unknown => None,
+    }
+}
+
+/// `CAP_SETGID` and `CAP_SETUID`: to take the ids of another user.
+const SET_IDS: Capabilities = Capabilities(1 << 6 | 1 << 7);
+
+/// The rights to take before opening files of a process: its own as far as we have them. Ids that
+/// have no number here become that of nobody, and capabilities count only in our user namespace.
+fn rights(its: &Credentials, ours: &Credentials) -> Option<Rights> {
+    const NOBODY: u32 = 65534;
+    let capabilities = match its.user_ns.is_some() && its.user_ns == ours.user_ns {
+        true => its.effective.0 & ours.effective.0,
+        false => 0,
+    };
+    let same_ids = its.fsuid == ours.fsuid && known(its.fsuid).is_some();
+    if same_ids && ours.effective.0 == capabilities {
+        return None;
+    }
+    let ids = || Ids {
+        uid: known(its.fsuid).unwrap_or(NOBODY),
+        gid: known(its.fsgid).unwrap_or(NOBODY),
+        groups: its.groups.iter().copied().filter_map(known).collect(),
+    };
+    // Without the right to take its ids we keep ours, and nothing above them.
+    let ids = ours.effective.contains(SET_IDS).then(ids);
+    Some(Rights { ids, capabilities })
+}

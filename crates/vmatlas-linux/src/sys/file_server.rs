@@ -1,0 +1,284 @@
+//! A process that opens and reads files for us: a file system that never answers blocks it and not
+//! us, and it may have the rights of another user.
+
+use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use rustix::io::{Errno, Result};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, WaitOptions, waitpid};
+use std::mem::size_of;
+
+/// The longest path of a request, with its NUL (`PATH_MAX`).
+pub(crate) const MAX_PATH: usize = 4096;
+/// The most bytes that a request reads.
+pub(crate) const MAX_READ: usize = 64 << 10;
+
+/// A system call to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Op {
+    /// openat(2).
+    Open,
+    /// openat2(2).
+    Open2,
+    /// statx(2) of `fd`.
+    Stat,
+    /// statfs(2) of `fd`: its type.
+    FileSystem,
+    /// pread(2).
+    Read,
+    /// close(2), which has no reply: it may block too.
+    Close,
+}
+
+/// The arguments of a system call.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct Request {
+    pub(crate) op: Op,
+    /// A descriptor of the server.
+    pub(crate) fd: i32,
+    /// `O_*` of an open.
+    pub(crate) flags: u64,
+    /// `RESOLVE_*` of openat2(2).
+    pub(crate) resolve: u64,
+    pub(crate) offset: u64,
+    pub(crate) length: u64,
+}
+
+impl Request {
+    /// The bytes of the request, without its path.
+    pub(crate) fn to_bytes(self) -> Vec<u8> {
+        // SAFETY: the fields fill the structure, so all of its bytes are initialised.
+        unsafe { std::slice::from_raw_parts((&raw const self).cast(), size_of::<Request>()) }
+            .to_vec()
+    }
+}
+
+/// The numbers of a reply to [`Op::Stat`].
+pub(crate) const STAT_WORDS: usize = 10;
+
+/// The rights of the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rights {
+    /// Other ids than ours.
+    pub(crate) ids: Option<Ids>,
+    /// The capabilities that it keeps, as bits; all others are given up.
+    pub(crate) capabilities: u64,
+}
+
+/// The ids of a user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ids {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) groups: Vec<u32>,
+}
+
+/// The bytes of a request or a reply before the path or the data.
+#[repr(C)]
+union Message {
+    request: Request,
+    /// The result of the system call, or the negative error number.
+    result: i64,
+    bytes: [u8; size_of::<Request>() + MAX_READ],
+}
+
+const _: () = assert!(MAX_READ >= MAX_PATH && size_of::<Request>() == 40);
+
+/// Where the path of a request starts.
+const PATH: usize = size_of::<Request>();
+/// Where the data of a reply starts.
+const DATA: usize = size_of::<i64>();
+
+/// Starts a server that has these descriptors open, by the same numbers. It ends when the returned
+/// socket is closed; no process waits for it.
+///
+/// # Errors
+/// Those of socketpair(2) and clone(2).
+pub(crate) fn start(files: &[BorrowedFd<'_>], rights: Option<&Rights>) -> Result<OwnedFd> {
+    let (ours, its) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let mut kept: Vec<i32> = files.iter().map(|fd| fd.as_raw_fd()).collect();
+    kept.push(its.as_raw_fd());
+    kept.sort_unstable();
+    let mut message = Box::new(Message { bytes: [0; size_of::<Message>()] });
+    // No handler of the program may run in the server, so it is born with all signals blocked.
+    let signals = block_signals();
+    // SAFETY: the child of a process with threads may only make system calls. Until it ends it
+    // makes those below, on memory that was allocated before: `kept`, `rights` and `message`. The
+    // bare call, unlike the C library's fork, runs no handlers and takes no locks.
+    let child = unsafe { fork() };
+    if child == 0 {
+        // SAFETY: as above. The child of the child has no parent that would have to wait for it.
+        unsafe {
+            if fork() == 0 {
+                keep_only(&kept);
+                if rights.is_none_or(|rights| take(rights)) {
+                    serve(its.as_raw_fd(), &mut message);
+                }
+            }
+            libc::_exit(0);
+        }
+    }
+    set_signals(&signals);
+    let child = i32::try_from(child).ok().filter(|child| *child > 0).and_then(Pid::from_raw);
+    let child = child.ok_or(Errno::AGAIN)?;
+    // The first child ends at once.
+    let _ = rustix::io::retry_on_intr(|| waitpid(Some(child), WaitOptions::empty()));
+    Ok(ours)
+}
+
+/// Blocks all signals of this thread, and returns those that were blocked before.
+fn block_signals() -> libc::sigset_t {
+    // SAFETY: a signal set is plain data, which sigfillset and pthread_sigmask fill.
+    unsafe {
+        let (mut all, mut before) = std::mem::zeroed::<(libc::sigset_t, libc::sigset_t)>();
+        libc::sigfillset(&raw mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, &raw mut before);
+        before
+    }
+}
+
+fn set_signals(signals: &libc::sigset_t) {
+    // SAFETY: the set is complete.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, signals, std::ptr::null_mut()) };
+}
+
+/// # Safety
+/// In the child, only system calls may be made, on memory that exists.
+unsafe fn fork() -> libc::c_long {
+    // SAFETY: without flags, clone(2) is fork(2). With zeros, the order of its arguments, which
+    // differs among architectures, does not matter; s390x has the flags second.
+    unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) }
+}
+
+/// Closes all descriptors but these, which are sorted: another process may wait for the end of our
+/// output.
+unsafe fn keep_only(kept: &[i32]) {
+    let mut first = 0;
+    for &number in kept {
+        if number > first {
+            // SAFETY: the process uses no other descriptors.
+            unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) };
+        }
+        first = number + 1;
+    }
+    // SAFETY: as above.
+    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+}
+
+/// `_LINUX_CAPABILITY_VERSION_3` of include/uapi/linux/capability.h.
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
+/// Takes these rights; `false` if the kernel refuses. The bare calls, unlike the C library's,
+/// concern this process only.
+unsafe fn take(rights: &Rights) -> bool {
+    if let Some(Ids { uid, gid, groups }) = &rights.ids {
+        // SAFETY: `groups` has that many ids.
+        let taken = unsafe {
+            libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) == 0
+                && libc::syscall(libc::SYS_setresgid, *gid, *gid, *gid) == 0
+                && libc::syscall(libc::SYS_setresuid, *uid, *uid, *uid) == 0
+        };
+        if !taken {
+            return false;
+        }
+    }
+    let header: [u32; 2] = [CAPABILITY_VERSION, 0];
+    let mut sets = [0_u32; 6];
+    // SAFETY: the kernel reads and writes two structures of three words.
+    unsafe {
+        if libc::syscall(libc::SYS_capget, header.as_ptr(), sets.as_mut_ptr()) != 0 {
+            return false;
+        }
+        let capabilities = [rights.capabilities as u32, (rights.capabilities >> 32) as u32];
+        // Effective, permitted, inheritable.
+        for (at, set) in sets.iter_mut().enumerate() {
+            *set &= if at % 3 == 2 { 0 } else { capabilities[at / 3] };
+        }
+        libc::syscall(libc::SYS_capset, header.as_ptr(), sets.as_ptr()) == 0
+            // That user may not look into this process, which has a copy of our memory.
+            && libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0) == 0
+    }
+}
+
+/// Answers requests until the other end is closed.
+unsafe fn serve(socket: i32, message: &mut Message) {
+    loop {
+        let at = (&raw mut *message).cast::<libc::c_void>();
+        // SAFETY: `message` has the size given.
+        let length = unsafe { libc::recv(socket, at, size_of::<Message>(), 0) };
+        if length < PATH as isize {
+            return;
+        }
+        // SAFETY: the parent sends a Request and, if the call takes one, a path with its NUL.
+        let length = unsafe { answer(message) };
+        // SAFETY: as above; `length` is within `message`.
+        if length > 0 && unsafe { libc::send(socket, at, length, libc::MSG_NOSIGNAL) } < 0 {
+            return;
+        }
+    }
+}
+
+/// Makes the requested call; returns the size of the reply.
+unsafe fn answer(message: &mut Message) -> usize {
+    // SAFETY: the bytes are those of a request of the parent, the same program.
+    let Request { op, fd, flags, resolve, offset, length } = unsafe { message.request };
+    // SAFETY: `path` and `data` are within `message`.
+    let (path, data) = unsafe {
+        let start = (&raw mut message.bytes).cast::<u8>();
+        (start.add(PATH).cast::<libc::c_char>(), start.add(DATA).cast::<libc::c_void>())
+    };
+    let length = (length as usize).min(MAX_READ);
+    let mut size = 0;
+    // SAFETY: every call gets memory of its size: the path ends in a NUL, `data` has room for
+    // MAX_READ bytes, `statfs` and `how` are on the stack.
+    let result = unsafe {
+        match op {
+            Op::Open => libc::syscall(libc::SYS_openat, fd, path, flags, 0),
+            Op::Open2 => {
+                let how: [u64; 3] = [flags, 0, resolve];
+                libc::syscall(libc::SYS_openat2, fd, path, how.as_ptr(), size_of_val(&how))
+            }
+            Op::Stat => {
+                let mut stat = std::mem::zeroed::<libc::statx>();
+                let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+                let at = &raw mut stat;
+                let result = libc::syscall(libc::SYS_statx, fd, c"".as_ptr(), flags, length, at);
+                size = size_of::<[u64; STAT_WORDS]>();
+                data.cast::<[u64; STAT_WORDS]>().write_unaligned([
+                    stat.stx_dev_major.into(),
+                    stat.stx_dev_minor.into(),
+                    stat.stx_ino,
+                    stat.stx_nlink.into(),
+                    stat.stx_mnt_id,
+                    stat.stx_mode.into(),
+                    stat.stx_size,
+                    stat.stx_uid.into(),
+                    stat.stx_mtime.tv_sec.cast_unsigned(),
+                    stat.stx_mtime.tv_nsec.into(),
+                ]);
+                result
+            }
+            Op::FileSystem => {
+                let mut statfs = std::mem::zeroed::<libc::statfs>();
+                match libc::fstatfs(fd, &raw mut statfs) {
+                    0 => statfs.f_type as libc::c_long & 0xffff_ffff,
+                    _ => -1,
+                }
+            }
+            Op::Read => libc::pread(fd, data, length, offset as libc::off_t) as libc::c_long,
+            Op::Close => {
+                libc::close(fd);
+                return 0;
+            }
+        }
+    };
+    if op == Op::Read {
+        size = result.max(0) as usize;
+    }
+    // SAFETY: errno is of this thread.
+    let error = || i64::from(unsafe { *libc::__errno_location() });
+    message.result = if result < 0 { -error() } else { result as i64 };
+    DATA + if result < 0 { 0 } else { size }
+}
