@@ -50,7 +50,7 @@ impl fmt::Display for JitNote {
         write!(f, "{}: ", self.path.display())?;
         match &self.kind {
             JitNoteKind::Io(error) => write!(f, "{error}"),
-            JitNoteKind::Foreign => write!(f, "it is of another user than the process"),
+            JitNoteKind::Foreign => write!(f, "it belongs to another user than the process"),
             JitNoteKind::Damaged(error) => write!(f, "{error}"),
             JitNoteKind::TimedOut => write!(f, "it took too long to read"),
         }
