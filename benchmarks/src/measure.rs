@@ -22,14 +22,9 @@ impl<'a> Contender<'a> {
         expected: A,
         run: impl FnMut() -> Result<A, String> + 'a,
     ) -> Self {
-        let tell = |answer: &A| answer.to_string();
-        let expected_text = tell(&expected);
+        let expected_text = expected.to_string();
         Contender::checked(name, units, run, move |answer| {
-            if *answer == expected {
-                Ok(())
-            } else {
-                Err(format!("{}, not {expected_text}", tell(answer)))
-            }
+            if *answer == expected { Ok(()) } else { Err(format!("{answer}, not {expected_text}")) }
         })
     }
 

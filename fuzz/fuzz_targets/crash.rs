@@ -6,9 +6,9 @@ use vmatlas_explain::crash::{apport_core, read_log};
 
 fuzz_target!(|bytes: &[u8]| {
     let crashes = read_log(bytes);
-    assert!(crashes.len() <= bytes.len() / 8, "each is told of in some words");
+    assert!(crashes.len() <= bytes.len() / 8, "a crash takes at least 8 bytes of log");
     for crash in &crashes {
-        assert!(crash.frames.len() <= bytes.len(), "each call is of some text");
+        assert!(crash.frames.len() <= bytes.len(), "a frame takes at least one byte of log");
         assert!(crash.registers.len() <= 128);
         if let Some((name, range)) = &crash.ip_mapping {
             assert!(range.start <= range.end);

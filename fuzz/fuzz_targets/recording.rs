@@ -76,7 +76,7 @@ fn opened(bytes: &[u8]) {
     let Ok(mut recording) = Recording::open(bytes) else { return };
     recording.read_stacks();
     let listed = recording.processes().len();
-    assert!(listed <= bytes.len(), "no more processes than bytes that tell of them");
+    assert!(listed <= bytes.len(), "a process takes at least one byte");
     let events = events(&recording, EventNumber::FIRST);
     for event in &events {
         let frames = recording.definitions().frames_of(event.stack).count();
@@ -185,7 +185,7 @@ fn written(program: &[u8]) {
     moments.push((writer.next_number().previous(), shown(&replay)));
     writer.finish();
     let bytes = writer.take();
-    let recording = Recording::open(&bytes[..]).expect("what was written can be read");
+    let recording = Recording::open(&bytes[..]).expect("a written recording can be read");
     assert!(recording.warnings().is_empty());
     assert_eq!(events(&recording, EventNumber::FIRST), all, "events are those that were written");
     for (number, expected) in moments {

@@ -33,7 +33,7 @@ fuzz_target!(|text: &[u8]| {
             }
         };
         let written = scenario.to_string();
-        let again = Scenario::parse_file(written.as_bytes()).expect("what is written can be read");
+        let again = Scenario::parse_file(written.as_bytes()).expect("a written scenario can be read");
         assert_eq!(again[0].to_string(), written);
         for version in ["5.10", "6.1", "6.12", "6.18", "7.3"] {
             let mut profile = KernelProfile::of(version.parse().expect("a version"));

@@ -18,7 +18,7 @@ fuzz_target!(|bytes: &[u8]| {
     let log = replayed(bytes);
     assert!(log.warnings.len() <= 402, "warnings are bounded");
     for process in &log.processes {
-        assert!(process.untold.len() <= 101, "and so is what is not told");
+        assert!(process.missing.len() <= 101, "missing facts are bounded");
         // The rows of a log are rows that a kernel could show.
         let maps = process.space.memory.maps();
         assert!(maps.is_ordered());

@@ -21,7 +21,7 @@ pub(crate) fn run() -> Result<(), String> {
         let args = clippy.iter().chain(&without_model).chain(more).chain(&deny);
         crate::run(cargo().env("CC", "false").args(args))?;
     }
-    // The test of what is left without the model.
+    // The test of the library without the model.
     let test = ["--package=vmatlas", "--no-default-features", "--test=without_recordings"];
     crate::run(cargo().env("CC", "false").args(["test", "--quiet"]).args(test))?;
     crate::run(cargo().env("RUSTDOCFLAGS", "--deny warnings").args([

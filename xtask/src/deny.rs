@@ -15,7 +15,7 @@ pub(crate) fn run_deny() -> Result<(), String> {
         install.args(["install", "--quiet", "--locked", "--debug", CRATE, "--root"]);
         install.arg(&tools);
         run(install.arg("--target-dir").arg(tools.join("build")))?;
-        // What was built is not needed again, and is large.
+        // The build folder is large, and is not needed again.
         let _ = std::fs::remove_dir_all(tools.join("build"));
     } else if !program.exists() {
         eprintln!("NOT CHECKED: deny.toml, because cargo-deny cannot be fetched");

@@ -15,12 +15,12 @@ const USAGE: &str =
     "cargo xtask test            all tests; as root on Debian it installs what they need
 cargo xtask ci              the checks: format, lints, documentation, packages, licences, benchmarks, fuzzing, layering
 cargo xtask circles         the circles of modules that use each other, by crate
-cargo xtask layering        that the crates keep to their places
+cargo xtask layering        checks that the crates keep to their layers
 cargo xtask package         packs each crate as for publishing, and builds it from its package
-cargo xtask deny            the licences, sources and versions of all dependencies, by deny.toml
+cargo xtask deny            checks the licences, sources and versions of all dependencies, by deny.toml
 cargo xtask bench [ARG…]    the benchmarks; arguments go to them
 cargo xtask fuzz [TARGET] [--seconds N]
-                            fuzz one target or all, 10 seconds each unless told
+                            fuzz one target or all, 10 seconds each by default
 cargo xtask kernels [LINE…] [--arch amd64|i386|arm64] [-j N] [--random N] [--seed S] [-- ARG…]
                             vmatlas verify (or vmatlas ARG…) inside Debian's kernels under qemu, on
                             all lines or those given, such as 6.12";

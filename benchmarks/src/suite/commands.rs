@@ -100,7 +100,9 @@ pub fn run(scale: Scale, many: &Many, programs: &Path) -> Vec<Section> {
     maps.times(raw, peer, &[Target::Faster(4.0, peer)]);
     maps.times(json, peer, &[Target::Faster(4.0, peer)]);
     others.iter().for_each(|other| maps.times(other, peer, &[]));
-    maps.note("`cat` shows what the kernel needs to write the text: nobody can be faster.");
+    maps.note(
+        "`cat` takes the time that the kernel needs to write the text: no program can be faster.",
+    );
 
     let columns = "start,end,size,perms,offset,name";
     let labelled = format!("{columns},label,confidence");
@@ -110,7 +112,7 @@ pub fn run(scale: Scale, many: &Many, programs: &Path) -> Vec<Section> {
     let mut labels = Section::new(format!("labels of a live process of {rows} rows"));
     labels.times(&series[0], &series[0], &[]);
     labels.times(&series[1], &series[0], &[Target::AtMost(2.0, &series[0])]);
-    labels.note("the same table without and with what memory is for; --deep is not asked for.");
+    labels.note("the same table without and with labels, without --deep.");
 
     let script = repository().join("benchmarks/peers/psutil_maps.py").display().to_string();
     let all = [

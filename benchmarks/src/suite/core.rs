@@ -140,7 +140,7 @@ pub fn run(scale: Scale, programs: &Path) -> Section {
         }
     }
     section.note(
-        "explain tells the cause, the address, the instruction, the map around it and the stack \
+        "explain reports the cause, the address, the instruction, the map around it and the stack \
          with names; the core is in the page cache. Memory is the most that was resident \
          (ru_maxrss).",
     );

@@ -152,7 +152,7 @@ impl Images {
                     });
                 }
                 Some(_) => drop(refused.insert(at, "too many files are mapped".to_owned())),
-                None => drop(refused.insert(at, format!("{name} has no build id to know it by"))),
+                None => drop(refused.insert(at, format!("{name} has no build id to identify it"))),
             }
         }
         for (at, found) in all_within(LIMIT, jobs) {

@@ -22,7 +22,7 @@
 //!   [`vmatlas_explain::coredump`].
 //! - [`fn@spool`] copies a pipe into a file.
 //! - [`postmortem`] reads the stack of a process that has ended.
-//! - [`access`] determines who may read a process's maps.
+//! - [`access`] determines whether a user may read a process's maps.
 //!
 //! Only [`record`] stops or writes to the target. Only [`record`] and [`ProcessMemory`] read its
 //! memory.

@@ -1,5 +1,5 @@
-//! The memory and the stack of a process that has ended, of which a core dump holds a part: what
-//! is in files is read from them, if they are the same files still.
+//! The memory and the stack of an ended process, from its core dump. Parts that the dump lacks are
+//! read from the mapped files, if those are unchanged.
 
 mod stack;
 
@@ -18,53 +18,53 @@ use vmatlas_object::{Memory, ReadAt as _, ReadError};
 
 pub use vmatlas_object::unwind::{Frame, Registers};
 
-/// How long a file system may take to open a file.
+/// Time limit for opening a file.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// The build id of the file of a row, as the process had it.
+/// A function that returns the build id that the file of a row had in the process.
 pub type BuildIdOf<'a> = dyn Fn(&vmatlas_maps::Mapping<'_>) -> Option<Vec<u8>> + 'a;
 
-/// The memory of a process that has ended: of the dump, and of the files that it had mapped, for
-/// kernels leave code out of dumps (`coredump_filter`, core(5)).
+/// The memory of an ended process: the dump, and the files that were mapped, because kernels leave
+/// code out of dumps (`coredump_filter`, core(5)).
 ///
-/// A file counts if it has the build id that the dump has; where the dump has none, by its name
-/// alone.
+/// A file is used if its build id equals the one in the dump. If the dump has none for the file, the
+/// name alone identifies it.
 pub struct Postmortem<'a> {
     maps: &'a Maps,
     dump: &'a dyn Memory,
     build_id: &'a BuildIdOf<'a>,
-    /// By name.
+    /// The opened files, by name; `None` for unusable ones.
     files: RefCell<HashMap<Vec<u8>, Option<RegularFile>>>,
     io_error: OnceCell<FileError>,
 }
 
-/// A file that the process had mapped and that cannot be read.
+/// A mapped file that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} cannot be read, at byte {offset:#x}: {error}", printable(.name))]
 #[non_exhaustive]
 pub struct FileError {
-    /// The name of the file, as rows have it.
+    /// The name of the file, as rows show it.
     pub name: Vec<u8>,
-    /// Where in the file, in bytes.
+    /// The offset in the file, in bytes.
     pub offset: u64,
-    /// Why.
+    /// The error.
     pub error: ReadError,
 }
 
 impl<'a> Postmortem<'a> {
-    /// For a process with these rows. Nothing is read yet.
+    /// The memory of a process with these rows. Reads nothing yet.
     pub fn new(maps: &'a Maps, dump: &'a dyn Memory, build_id: &'a BuildIdOf<'a>) -> Self {
         Postmortem { maps, dump, build_id, files: RefCell::default(), io_error: OnceCell::new() }
     }
 
-    /// The size in bytes that the file of a row has today.
+    /// Today's size of a row's file, in bytes.
     pub fn file_size(&self, row: usize) -> Option<u64> {
-        // Of data files there is no build id: the name has to do.
+        // Data files have no build id, so the name alone identifies them.
         let path = path(&self.maps.get(row)?)?;
         within(LIMIT, move || open_regular(&path).ok()?.size())?
     }
 
-    /// The file of a row, opened, if it is the same as then.
+    /// Opens the file of a row; `None` if it differs from the one that was mapped.
     pub fn file(&self, row: usize) -> Option<RegularFile> {
         let row = self.maps.get(row)?;
         if let Some(known) = self.files.borrow().get(row.name) {
@@ -75,8 +75,8 @@ impl<'a> Postmortem<'a> {
         file
     }
 
-    /// The first file so far that could not be read. [`Memory`] has no way to say so: what is
-    /// missing there may be lost rather than left out.
+    /// The first file so far that could not be read. [`Memory`] does not report such errors, so
+    /// memory that is missing there may be unreadable rather than absent from the dump.
     pub fn io_error(&self) -> Option<FileError> {
         self.io_error.get().cloned()
     }
@@ -92,15 +92,15 @@ impl<'a> Postmortem<'a> {
         })?
     }
 
-    /// The calls that the thread with these registers was in, innermost first, at most `most`. Only
-    /// of x86-64 programs. The files of their places are known within this walk only: where a call
-    /// is, the rows say.
+    /// Unwinds the stack of the thread with these registers, for x86-64 programs only: at most `most`
+    /// frames, innermost first. Their file numbers are valid within this walk only; the rows contain
+    /// the files.
     pub fn frames(&self, registers: &Registers, most: usize) -> Vec<Frame> {
         stack::frames(self, registers, most)
     }
 }
 
-/// Where the file of a row was.
+/// The path of a row's file.
 fn path(row: &vmatlas_maps::Mapping<'_>) -> Option<PathBuf> {
     let path = row.file_name()?.path;
     path.starts_with(b"/").then(|| PathBuf::from(OsStr::from_bytes(&path)))
@@ -114,7 +114,7 @@ impl Memory for Postmortem<'_> {
         }
         let Some(at) = self.maps.find(address).mapping else { return 0 };
         let Some(row) = self.maps.get(at) else { return 0 };
-        // What may be written may differ from the file.
+        // Writable memory may differ from the file.
         if row.perms.write() {
             return 0;
         }

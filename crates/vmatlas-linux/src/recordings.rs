@@ -33,7 +33,7 @@ pub fn recording_of(pid: u32) -> Option<Recording<RecordingFile>> {
     })
 }
 
-/// The regular files that a process has open, as links that work whatever the files' names are.
+/// The regular files that a process has open, as links that work for any file name.
 fn files_of(pid: u32) -> impl Iterator<Item = PathBuf> {
     let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let links = entries.map(|entry| entry.path());

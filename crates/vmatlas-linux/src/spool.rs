@@ -40,10 +40,10 @@ pub enum SpoolCut {
 #[non_exhaustive]
 pub enum SpoolError {
     /// The temporary file cannot be created.
-    #[error("cannot make a temporary file for it: {0}")]
+    #[error("cannot create a temporary file for the input: {0}")]
     Create(#[source] io::Error),
     /// The temporary file cannot be written.
-    #[error("cannot write it to a temporary file: {0}; TMPDIR says where that is")]
+    #[error("cannot copy the input to a temporary file: {0}; TMPDIR selects its directory")]
     Write(#[source] io::Error),
 }
 

@@ -18,7 +18,7 @@ pub struct StackId(u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventNumber(u64);
 
-/// The kernel's id of a thread, as gettid(2) returns it, in the pid namespace of whoever recorded.
+/// The kernel's id of a thread, as gettid(2) returns it, in the recorder's pid namespace.
 ///
 /// A process has the id of its first thread, but is a plain number, so that the two cannot be
 /// swapped by mistake.

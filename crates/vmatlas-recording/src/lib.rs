@@ -1,6 +1,6 @@
-//! Recordings of address spaces and logs of strace(1): who mapped, changed and unmapped each byte
-//! of a process. Events are replayed to any moment, and each byte keeps its origin: the call that
-//! made it, with thread and call stack.
+//! Recordings of address spaces and logs of strace(1): the calls that mapped, changed and unmapped
+//! each byte of a process. Events are replayed to any moment, and each byte keeps its origin: the
+//! call that made it, with thread and call stack.
 //!
 //! ```
 //! # #[cfg(feature = "write")] {
@@ -35,15 +35,16 @@
 //!
 //! - [`Recording`] reads the bytes of a recording, [`Writer`] makes them; [`Definitions`] holds the
 //!   files, threads and stacks that its events name by number.
-//! - [`Event`] is one thing that happened; [`Replay`] applies events to the address space of each
-//!   process, a [`RecordedSpace`].
-//! - [`Origin`] says what made some bytes, [`Recording::life`] what happened to one address.
-//! - [`Selection`] parses `FILE:PID@TIME`: which process and which moment is meant.
-//! - [`strace`] makes the same of a log of strace(1); [`call`] is the table of system calls.
+//! - [`Event`] is one change of an address space; [`Replay`] applies events to the address space
+//!   of each process, a [`RecordedSpace`].
+//! - [`Origin`] is the event that mapped some bytes; [`Recording::life`] lists the events that
+//!   changed one address.
+//! - [`Selection`] parses `FILE:PID@TIME` into a process and a moment.
+//! - [`strace`] replays a log of strace(1) in the same way; [`call`] is the table of system calls.
 //!
 //! This crate opens no file, calls no kernel, has no unsafe code and panics on no input: a
-//! [`ReadAt`](vmatlas_maps::ReadAt) gives it the bytes. Without the feature `write` it needs no C compiler. It does not
-//! record; `vmatlas-linux` does.
+//! [`ReadAt`](vmatlas_maps::ReadAt) gives it the bytes. Without the feature `write` it needs no C
+//! compiler. It does not record; `vmatlas-linux` does.
 
 #![forbid(unsafe_code)]
 // Encoding and decoding share their modules; only `Writer` encodes.

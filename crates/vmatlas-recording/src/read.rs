@@ -22,7 +22,7 @@ pub enum RecordingError {
     #[error("a recording of version {0}; this vmatlas reads version 1")]
     Version(u8),
     /// The block at this offset is missing or damaged, and the rest depends on it.
-    #[error("damaged at byte {0}: what the recording says of itself cannot be read")]
+    #[error("the block at byte {0} is missing or damaged")]
     Damaged(u64),
 }
 

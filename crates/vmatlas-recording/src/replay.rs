@@ -226,8 +226,8 @@ impl Replay {
         out
     }
 
-    /// Decodes what [`save`](Replay::save) wrote, as the state after event `number`; `None` if the
-    /// bytes are invalid.
+    /// Decodes the bytes that [`save`](Replay::save) wrote, as the state after event `number`;
+    /// `None` if they are invalid.
     pub(crate) fn load(
         profile: KernelProfile,
         bytes: &[u8],

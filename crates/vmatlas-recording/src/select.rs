@@ -21,9 +21,9 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Parses a target; `None` if it names no file. `pid` and `moment` are the defaults for what
-    /// the target omits. `is_path` returns whether a path exists, `is_file` whether it is, or is
-    /// the prefix of, a readable file.
+    /// Parses a target; `None` if it names no file. `pid` and `moment` are the defaults for the
+    /// parts that the target omits. `is_path` returns whether a path exists, `is_file` whether it
+    /// is, or is the prefix of, a readable file.
     ///
     /// ```
     /// use vmatlas_recording::{Moment, Selection};

@@ -147,7 +147,7 @@ impl RecordedSpace {
         }
     }
 
-    /// Corrects the state to what the kernel shows.
+    /// Corrects the state to the rows that the kernel shows.
     pub(crate) fn observe(
         &mut self,
         range: AddressRange,

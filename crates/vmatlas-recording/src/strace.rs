@@ -16,7 +16,7 @@
 //! assert_eq!(rows.get(1).unwrap().perms.to_string(), "r--p");
 //! let made = process.space.origins.get(0x7f0000000000).unwrap();
 //! assert_eq!((made.event.get(), made.maker.name()), (2, "mmap"), "by its second line");
-//! assert!(!process.untold.is_empty(), "the log does not say where the stack is");
+//! assert!(!process.missing.is_empty(), "the log does not say where the stack is");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -24,7 +24,7 @@
 //! - [`Lookup`] is the second source, for the contents of files, which no log shows.
 //! - Each address space has the origins of its bytes, as in a [recording](crate): an event is a
 //!   line of the log, and [`Makers`] has the threads and, with `-k`, the call stacks.
-//! - [`Untold`] lists facts that neither source provides; they are reported, not guessed.
+//! - [`MissingFact`] lists facts that neither source provides; they are reported, not guessed.
 //!
 //! Supports `strace -f -e trace=%memory,%process,%file,%desc,ipc`, with or without `-k`, `-t`,
 //! `-tt`, `-ttt`, `-r`, `-T`, `-i`, `-n`, `-v`, `-y`, `-yy` and `-Y`. With `-y` no symbolic link
@@ -42,19 +42,19 @@ mod line;
 mod makers;
 mod memory;
 mod merge;
+mod missing;
 mod observed;
 mod parse;
 mod reader;
 mod replay;
 mod task;
-mod told;
 mod typed;
 mod value;
 
 pub use image::{ElfFacts, FileFacts, KernelMapping, Lookup, Program};
 pub use line::{Begun, Call, Event, Frame, Line, LineError, LineErrorKind, Outcome, Stamp};
 pub use makers::Makers;
+pub use missing::MissingFact;
 pub use reader::{Entry, Reader, looks_like_log};
 pub use replay::{Process, Replay, Replayed};
-pub use told::Untold;
 pub use value::{Descriptor, Value};

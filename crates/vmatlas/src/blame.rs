@@ -247,7 +247,7 @@ fn counted(
     let resident = space.resident.as_deref().ok_or_else(|| {
         Error::new(
             ErrorKind::Lacks,
-            "which pages are in memory was not recorded (record --pages), or not yet by that moment",
+            "resident pages were not recorded up to that moment (record --pages)",
         )
     })?;
     let inside = |range: AddressRange| {

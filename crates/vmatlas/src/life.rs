@@ -2,7 +2,7 @@
 
 use crate::atlas::Atlas;
 use crate::error::{Error, ErrorKind, Result};
-use crate::recorded::{Recorded, Told};
+use crate::recorded::{Recorded, RecordedIn};
 use crate::stacks::Stacks;
 use vmatlas_linux::symbols::SymbolFrame;
 use vmatlas_recording::{LifeStep, RecordingError, TaskEntry, What};
@@ -33,10 +33,10 @@ impl Atlas {
     /// [`ErrorKind::Lacks`] for any other source than a recording.
     pub fn lives(&self, addresses: &[u64]) -> Result<Lives<'_>> {
         let recorded = self.recorded();
-        let Some((recorded, Told::Recording { recording, task, .. })) =
-            recorded.map(|recorded| (recorded, &recorded.told))
+        let Some((recorded, RecordedIn::Recording { recording, task, .. })) =
+            recorded.map(|recorded| (recorded, &recorded.recorded_in))
         else {
-            let why = "a log of strace has no life of an address; a recording does";
+            let why = "a log of strace has no life of an address; a recording has";
             return Err(Error::new(ErrorKind::Lacks, format!("{}: {why}", self.name())));
         };
         let life = |&address: &u64| {

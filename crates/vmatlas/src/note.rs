@@ -53,7 +53,7 @@ pub enum Note {
     LogEnds(Duration),
     /// A fact that the log does not record.
     #[cfg(feature = "recordings")]
-    Untold(vmatlas_recording::strace::Untold),
+    MissingFact(vmatlas_recording::strace::MissingFact),
     /// The log does not name the kernel, so the model uses the rules of this version.
     RulesOf(KernelVersion),
     /// Files of the log were looked up in today's file system.
@@ -90,30 +90,30 @@ impl fmt::Display for Note {
             Note::LabelsWithoutMemory { why } => write!(f, "labels without its memory: {why}"),
             Note::CutInput { limit } => write!(f, "only the first {} GiB were read", limit >> 30),
             Note::DamagedInput { bytes, why } => {
-                write!(f, "its bytes end after {bytes}, for they are damaged: {why}")
+                write!(f, "the input is damaged after {bytes} bytes: {why}")
             }
             Note::UnreadPage(error) => write!(f, "{error}; memory may be missing"),
             Note::UnreadFile(error) => write!(f, "{error}; memory may be missing"),
             Note::Recording(text) | Note::Names(text) => f.write_str(text),
             #[cfg(feature = "recordings")]
-            Note::DamagedRecording(error) => write!(f, "{error}; what follows is left out"),
+            Note::DamagedRecording(error) => write!(f, "{error}; later events are left out"),
             Note::OtherProcesses(processes) => {
                 write!(f, "this is process {}; {processes}", processes.pid)
             }
             Note::LogEnds(length) => write!(f, "the log ends after {} s", length.as_secs_f64()),
             #[cfg(feature = "recordings")]
-            Note::Untold(untold) => untold.fmt(f),
+            Note::MissingFact(fact) => fact.fmt(f),
             Note::RulesOf(kernel) => write!(
                 f,
-                "by the rules of Linux {kernel}, this machine's; the log does not name the kernel"
+                "the log does not name the kernel: the model uses the rules of Linux {kernel}, this machine's kernel"
             ),
             Note::FilesNow { files } => write!(
                 f,
-                "of {files} files device, inode and where symbolic links lead were looked up now, not when the log was written"
+                "device, inode and symbolic links of {files} files were looked up now, not when the log was written"
             ),
             Note::Doubts { addresses } => write!(
                 f,
-                "at {addresses} addresses two rows may or may not be one: page faults, which decide it, are not recorded"
+                "at {addresses} addresses two rows may be one row: page faults decide this, and the log does not record them"
             ),
         }
     }

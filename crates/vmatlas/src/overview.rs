@@ -49,7 +49,7 @@ impl Open {
     /// [`ErrorKind::NotFound`] if no recorder of the process is visible.
     pub fn open_recording_of(self, pid: u32, moment: Option<Moment>) -> Result<Atlas> {
         let recording = recording_of(pid).ok_or_else(|| {
-            let message = format!("no vmatlas that may be seen records process {pid}");
+            let message = format!("no visible vmatlas records process {pid}");
             Error::new(ErrorKind::NotFound, message)
         })?;
         let selection = Selection { path: pid.to_string(), pid: Some(pid), moment };

@@ -17,7 +17,7 @@ use vmatlas_recording::{EventNumber, strace::Makers};
 
 /// A process of a recording or a log at a moment.
 pub struct Recorded {
-    pub(crate) told: Told,
+    pub(crate) recorded_in: RecordedIn,
     /// The process ID; 0 if a log does not name it.
     pub(crate) pid: u32,
     /// The process's last name.
@@ -39,7 +39,7 @@ pub(crate) struct FilesNow {
 }
 
 /// The source of the process's data, with its address space.
-pub(crate) enum Told {
+pub(crate) enum RecordedIn {
     Recording {
         recording: Box<Opened>,
         /// All address spaces at that moment.
@@ -90,43 +90,43 @@ impl Recorded {
 
     /// The version of the recorded kernel; `None` for a log.
     pub fn kernel(&self) -> Option<&str> {
-        match &self.told {
-            Told::Recording { recording, .. } => Some(&recording.meta().kernel),
-            Told::Log { .. } => None,
+        match &self.recorded_in {
+            RecordedIn::Recording { recording, .. } => Some(&recording.meta().kernel),
+            RecordedIn::Log { .. } => None,
         }
     }
 
     /// The start of the recording in nanoseconds since 1970; 0 for a log.
     pub fn began_ns(&self) -> u64 {
-        match &self.told {
-            Told::Recording { recording, .. } => recording.meta().began_ns,
-            Told::Log { .. } => 0,
+        match &self.recorded_in {
+            RecordedIn::Recording { recording, .. } => recording.meta().began_ns,
+            RecordedIn::Log { .. } => 0,
         }
     }
 
     /// The threads that origins name by number.
     pub fn tasks(&self) -> &[TaskEntry] {
-        match &self.told {
-            Told::Recording { recording, .. } => &recording.definitions().tasks,
-            Told::Log { makers, .. } => &makers.tasks,
+        match &self.recorded_in {
+            RecordedIn::Recording { recording, .. } => &recording.definitions().tasks,
+            RecordedIn::Log { makers, .. } => &makers.tasks,
         }
     }
 
     /// Its address space, by the model.
     pub fn space(&self) -> &RecordedSpace {
-        match &self.told {
+        match &self.recorded_in {
             // `source::recording::at` selects only a process that has an address space.
-            Told::Recording { replay, task, .. } => {
+            RecordedIn::Recording { replay, task, .. } => {
                 replay.space(*task).expect("the process has an address space")
             }
-            Told::Log { space, .. } => space,
+            RecordedIn::Log { space, .. } => space,
         }
     }
 
     pub(crate) fn kind(&self) -> SourceKind {
-        match self.told {
-            Told::Recording { .. } => SourceKind::Recording,
-            Told::Log { .. } => SourceKind::Log,
+        match self.recorded_in {
+            RecordedIn::Recording { .. } => SourceKind::Recording,
+            RecordedIn::Log { .. } => SourceKind::Log,
         }
     }
 
@@ -143,12 +143,12 @@ impl Recorded {
         origins: impl Iterator<Item = &'a Origin>,
         options: &SymbolOptions,
     ) -> Stacks {
-        match &self.told {
-            Told::Recording { recording, .. } => {
+        match &self.recorded_in {
+            RecordedIn::Recording { recording, .. } => {
                 let origins = origins.map(|origin| (origin.stack, origin.task));
                 Stacks::of_tasks(recording, origins, options.clone())
             }
-            Told::Log { makers, .. } => Stacks::of_log(makers, origins),
+            RecordedIn::Log { makers, .. } => Stacks::of_log(makers, origins),
         }
     }
 
@@ -191,7 +191,7 @@ impl Recorded {
 
     /// The build id that the file of a row had.
     pub(crate) fn build_id(&self, row: &Mapping<'_>) -> Option<Vec<u8>> {
-        let Told::Recording { recording, .. } = &self.told else { return None };
+        let RecordedIn::Recording { recording, .. } = &self.recorded_in else { return None };
         let is_it = |file: &&FileEntry| {
             file.name == row.name && file.device == row.device && file.inode == row.inode
         };
@@ -218,7 +218,7 @@ impl Recorded {
 
     /// The facts that labels are made from.
     pub(crate) fn facts(&self, maps: &Maps, origins: &Origins, deep: bool) -> Facts {
-        let Told::Recording { recording, replay, .. } = &self.told else {
+        let RecordedIn::Recording { recording, replay, .. } = &self.recorded_in else {
             let mut facts = Facts::default();
             facts.origins = self.origin_facts(origins);
             return facts;
@@ -299,9 +299,9 @@ impl Recorded {
         options: &SymbolOptions,
     ) -> HashMap<u64, Ending> {
         let (
-            Told::Recording { recording, replay, task, began },
-            Told::Recording { recording: later, replay: last, began: later_began, .. },
-        ) = (&self.told, &later.told)
+            RecordedIn::Recording { recording, replay, task, began },
+            RecordedIn::Recording { recording: later, replay: last, began: later_began, .. },
+        ) = (&self.recorded_in, &later.recorded_in)
         else {
             return HashMap::new();
         };

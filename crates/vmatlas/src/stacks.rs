@@ -30,7 +30,7 @@ impl Stacks {
         let definitions = recording.definitions();
         let mut symbolizer = Symbolizer::new(options);
         add_jit(definitions, &mut symbolizer);
-        let told = told_places(definitions);
+        let resolved = resolved_places(definitions);
         let mut spots: Vec<Spot<'_>> = Vec::new();
         let mut places: Vec<Place> = Vec::new();
         let mut known: HashMap<(u32, u64, u32), usize> = HashMap::new();
@@ -43,8 +43,8 @@ impl Stacks {
                     let file = file.filter(|_| frame.file != 0);
                     let of = if file.is_some() { 0 } else { pid };
                     *known.entry((frame.file, frame.offset, of)).or_insert_with(|| {
-                        spots.push(match (told.get(&(frame.file, frame.offset)), file) {
-                            (Some(frames), _) => Spot::Told(frames),
+                        spots.push(match (resolved.get(&(frame.file, frame.offset)), file) {
+                            (Some(frames), _) => Spot::Resolved(frames),
                             (None, file) => {
                                 places.push(match file {
                                     Some(file) => Place::File {
@@ -53,7 +53,7 @@ impl Stacks {
                                     },
                                     None => Place::Jit { pid, address: frame.offset },
                                 });
-                                Spot::Asked(places.len() - 1)
+                                Spot::Requested(places.len() - 1)
                             }
                         });
                         spots.len() - 1
@@ -64,8 +64,8 @@ impl Stacks {
         }
         let named = symbolizer.symbolize(&places);
         let frames_at = |spot: usize| match spots[spot] {
-            Spot::Told(frames) => frames.to_vec(),
-            Spot::Asked(place) => named[place].clone(),
+            Spot::Resolved(frames) => frames.to_vec(),
+            Spot::Requested(place) => named[place].clone(),
         };
         let whole = |spots: Vec<usize>| spots.into_iter().flat_map(frames_at).collect();
         let mut notes: Vec<String> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
@@ -84,7 +84,7 @@ impl Stacks {
         let mut stacks = Stacks::default();
         for origin in origins.filter(|origin| !origin.stack.is_none()) {
             let key = (origin.stack, pid_of(&makers.tasks, origin.task));
-            let frames = || makers.frames_of(origin.stack).map(as_told).collect();
+            let frames = || makers.frames_of(origin.stack).map(frame_of_log).collect();
             stacks.frames.entry(key).or_insert_with(frames);
         }
         stacks
@@ -111,7 +111,7 @@ fn pid_of(tasks: &[TaskEntry], task: TaskId) -> u32 {
 }
 
 /// Converts a frame that strace named.
-fn as_told(frame: &Frame) -> SymbolFrame {
+fn frame_of_log(frame: &Frame) -> SymbolFrame {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let named = !frame.function.is_empty();
     SymbolFrame {
@@ -126,18 +126,18 @@ fn as_told(frame: &Frame) -> SymbolFrame {
 /// The source of the names of a code location.
 enum Spot<'a> {
     /// The recorder resolved the names.
-    Told(&'a [SymbolFrame]),
+    Resolved(&'a [SymbolFrame]),
     /// The symbolizer resolves the names: the index of the request.
-    Asked(usize),
+    Requested(usize),
 }
 
 /// The code locations that the recorder resolved, by file and offset.
-fn told_places(definitions: &Definitions) -> HashMap<(u32, u64), Vec<SymbolFrame>> {
+fn resolved_places(definitions: &Definitions) -> HashMap<(u32, u64), Vec<SymbolFrame>> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let mut told: HashMap<(u32, u64), Vec<SymbolFrame>> = HashMap::new();
+    let mut resolved: HashMap<(u32, u64), Vec<SymbolFrame>> = HashMap::new();
     for place in definitions.places.iter().filter(|place| place.file != 0) {
         let Some(file) = definitions.files.get(place.file as usize) else { continue };
-        told.entry((place.file, place.offset)).or_default().push(SymbolFrame {
+        resolved.entry((place.file, place.offset)).or_default().push(SymbolFrame {
             function: text(&place.function),
             pc: None,
             offset: Some(place.function_offset),
@@ -146,7 +146,7 @@ fn told_places(definitions: &Definitions) -> HashMap<(u32, u64), Vec<SymbolFrame
             inlined: place.inlined,
         });
     }
-    told
+    resolved
 }
 
 /// Passes the names that runtimes gave to their code to the symbolizer, as perf maps.

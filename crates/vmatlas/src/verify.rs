@@ -197,7 +197,7 @@ impl Verifier {
         let Some(first) = runner else {
             return Err(Error::new(
                 ErrorKind::Usage,
-                "random scenarios compare the model with the kernel, and only the model is wanted",
+                "random scenarios compare the model with the kernel: they cannot run on the model alone",
             ));
         };
         let facts = first.environment().facts.clone();

@@ -1,5 +1,5 @@
-//! Checks what the library answers without the feature `recordings`, and that it says so of
-//! targets that need it. `cargo xtask ci` builds it without features.
+//! Checks the answers of the library without the feature `recordings`, and its errors for targets
+//! that need it. `cargo xtask ci` builds it without features.
 #![cfg(not(feature = "recordings"))]
 
 use std::io::Write as _;

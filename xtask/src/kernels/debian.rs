@@ -147,11 +147,7 @@ impl Archive {
         // The index may list packages that the archive has since removed.
         let fetched =
             packages.iter().any(|package| self.fetch(&package.name, "*/vmlinuz*", &path).is_ok());
-        if fetched {
-            Ok(path)
-        } else {
-            Err(format!("no cloud kernel {line} to be had from Debian"))
-        }
+        if fetched { Ok(path) } else { Err(format!("Debian has no cloud kernel {line}")) }
     }
 
     /// Fetches a static busybox, for init.

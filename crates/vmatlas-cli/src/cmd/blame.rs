@@ -73,7 +73,7 @@ fn read(name: &str, args: &BlameArgs) -> Result<Atlas, Trouble> {
 fn lives(atlas: &Atlas, args: &BlameArgs) -> Result<bool, Trouble> {
     let lives = atlas.lives(&args.addresses)?;
     for error in lives.iter().filter_map(|life| life.error) {
-        notes::note(&format!("{}: {error}; what follows is left out", args.recording));
+        notes::note(&format!("{}: {error}; later events are left out", args.recording));
     }
     let answer = LivesAnswer { lives: &lives, top: args.top };
     output::print(&answer, Format::of(&args.common), &args.common)?;
@@ -87,7 +87,7 @@ fn refuse(filter: Option<&Filter>) -> Result<(), Trouble> {
             "recordings and logs have no sizes of smaps: --where cannot ask for one"
         }
         filter if filter.needs(FieldNeeds::Labels) => {
-            "blame asks who made memory, not what it is for: --where cannot ask for a label"
+            "blame reports origins of rows, not labels: --where cannot ask for a label"
         }
         _ => "blame reports origins of rows: --where cannot ask for facts from other sources",
     }))

@@ -35,7 +35,7 @@ fn refuse(filter: Option<&Filter>) -> Result<(), Trouble> {
     let what = match filter {
         filter if filter.needs(FieldNeeds::Sizes) => ("sizes of smaps", "one"),
         filter if filter.needs(FieldNeeds::Labels) => ("labels", "one"),
-        _ => ("what is known beside them", "it"),
+        _ => ("facts from other sources", "one"),
     };
     let (what, one) = what;
     Err(Trouble::new(format!("diff compares rows, not {what}: --where cannot ask for {one}")))

@@ -2,7 +2,7 @@
 
 use crate::args::{self, RecordArgs};
 use crate::output::notes::note;
-use crate::output::record::{listener, tell};
+use crate::output::record::{listener, print_report};
 use crate::trouble::Trouble;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -12,7 +12,7 @@ use vmatlas::{Guard, recorder_was_killed};
 
 pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
     let control = Control::on_signals()
-        .map_err(|error| Trouble::new(format!("signals cannot be taken: {error}")))?;
+        .map_err(|error| Trouble::new(format!("cannot install signal handlers: {error}")))?;
     let program = args.command.first().map(Path::new);
     let output = args.output.clone().unwrap_or_else(|| default_output(program, args.pid));
     let mut options = Options::new(output.clone());
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
         error => Trouble::new(chain(&error)),
     })?;
     if !args.quiet {
-        tell(&report, &output);
+        print_report(&report, &output);
     } else if let Some(error) = &report.failed {
         note(&format!("{}: {error}", output.display()));
     }
@@ -64,8 +64,8 @@ fn guard_of(recording: &Path) -> Option<Guard> {
 pub(crate) fn guard(recording: &Path) {
     if recorder_was_killed() {
         note(&format!(
-            "the recorder was killed, and the kernel has ended the program with it, which could not \
-             go on; {} holds what was recorded until then",
+            "the recorder was killed, and the kernel killed the program with it, which cannot run \
+             without it; {} holds the events recorded until then",
             printable(recording.as_os_str().as_encoded_bytes())
         ));
     }

@@ -169,7 +169,7 @@ fn sentence(place: &Place<'_>) -> String {
     let _ = write!(sentence, "; it may be {}", words::rights(row.perms));
     sentence.push_str(match row.perms.0[3] {
         b'p' => ", and is private to the process",
-        _ if row.perms.shared() => ", and is shared with all who map the same",
+        _ if row.perms.shared() => ", and is shared with all processes that map the same memory",
         // Some sources do not record whether a mapping is shared.
         _ => "",
     });

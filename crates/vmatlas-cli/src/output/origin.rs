@@ -55,13 +55,15 @@ impl<'a> OriginJson<'a> {
     /// Converts the origin of some bytes.
     pub(crate) fn of(made: &Made<'a>) -> OriginJson<'a> {
         let (range, origin, task) = (made.range(), made.origin(), made.task());
-        let told = Some(origin).filter(|origin| !origin.event.is_none());
+        let with_event = Some(origin).filter(|origin| !origin.event.is_none());
         OriginJson {
             start: Hex(range.start),
             end: Hex(range.end),
             bytes: range.size(),
-            event: told.map(|origin| origin.event.get()),
-            time_s: told.filter(|_| made.is_timed()).map(|origin| origin.time_ns as f64 / 1e9),
+            event: with_event.map(|origin| origin.event.get()),
+            time_s: with_event
+                .filter(|_| made.is_timed())
+                .map(|origin| origin.time_ns as f64 / 1e9),
             pid: task.map(|task| task.pid).filter(|pid| *pid != 0),
             tid: task.map(|task| task.tid.get()).filter(|tid| *tid != 0),
             comm: task.map(|task| String::from_utf8_lossy(&task.comm).into_owned()),

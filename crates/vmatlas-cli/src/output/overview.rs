@@ -48,7 +48,7 @@ impl Answer for Processes<'_> {
         }
         let course = overview.course;
         text.push_str(&format!(
-            "{} by {}; the kernel showed something else than follows from them {}; {} lost\n",
+            "{} by {}; corrected from the kernel's rows {}; {} lost\n",
             words::count(course.events, "event"),
             printable(overview.backend.as_bytes()),
             words::count(course.observations, "time"),

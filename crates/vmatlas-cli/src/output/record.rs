@@ -45,7 +45,7 @@ const CLEAR: &str = "\r\x1b[K";
 const ENDED: &str = "the recording has ended; the program runs on (launched by vmatlas it needs \
     it: Ctrl-C once more ends both)";
 
-pub(crate) fn tell(report: &Report, output: &Path) {
+pub(crate) fn print_report(report: &Report, output: &Path) {
     if std::io::stderr().is_terminal() {
         let _ = write!(std::io::stderr(), "{CLEAR}");
     }
@@ -54,10 +54,10 @@ pub(crate) fn tell(report: &Report, output: &Path) {
     }
     let shown = printable(output.as_os_str().as_encoded_bytes());
     if let Some(error) = &report.failed {
-        note(&format!("{shown}: {error}; what was recorded before that can be read"));
+        note(&format!("{shown}: {error}; the events recorded before can be read"));
     }
     if let Some(audit) = &report.audit {
-        tell_audit(audit);
+        print_audit(audit);
     }
     let truth = &report.truth;
     note(&format!(
@@ -69,7 +69,7 @@ pub(crate) fn tell(report: &Report, output: &Path) {
     note(&format!("next: vmatlas blame {shown}"));
 }
 
-fn tell_audit(audit: &Audit) {
+fn print_audit(audit: &Audit) {
     let writes = count(audit.writes, "change");
     if audit.unexplained == 0 {
         return note(&format!("audit: {writes} of the kernel's trees, all explained by events"));
@@ -85,15 +85,15 @@ fn tell_audit(audit: &Audit) {
 fn how_true(truth: &Truth) -> String {
     // Programs that run on while recorded are compared with the kernel only from time to time.
     let (when, rows, wrong) = match truth.rows_at_exit {
-        0 => ("when looked at", truth.rows, truth.rows_wrong),
+        0 => ("when checked", truth.rows, truth.rows_wrong),
         rows => ("at exit", rows, truth.rows_wrong_at_exit),
     };
     let right = rows - wrong.min(rows);
-    let mut text = format!("{when} {right} of {} as the kernel has them", count(rows, "row"));
+    let mut text = format!("{when} {right} of {} equal the kernel's", count(rows, "row"));
     let corrected = truth.corrected + truth.refused;
     if corrected > 0 {
         text.push_str(&format!(
-            "; {} corrected by what the kernel showed",
+            "; {} corrected from the kernel's rows",
             count(corrected, "difference")
         ));
     }

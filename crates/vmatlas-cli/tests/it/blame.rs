@@ -252,7 +252,7 @@ fn is_root() -> bool {
 }
 
 #[test]
-fn perf_events_tell_the_same_and_who_touched_what() {
+fn perf_events_give_the_same_origins_and_first_touches() {
     if !is_root() {
         return;
     }

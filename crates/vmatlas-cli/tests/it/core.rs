@@ -296,7 +296,7 @@ fn compressed_or_from_a_pipe() {
         fs::write(path, &bytes[..bytes.len() * 2 / 3]).unwrap();
         let run = vmatlas(&["show", path, "--raw"]);
         assert_eq!(run.status, 0, "{format}: {}", run.stderr);
-        assert!(run.stderr.contains("for they are damaged"), "{format}: {}", run.stderr);
+        assert!(run.stderr.contains("the input is damaged after"), "{format}: {}", run.stderr);
         assert!(run.stderr.contains("bytes of memory are missing"), "{format}: {}", run.stderr);
         fs::write(path, &bytes[..40]).unwrap();
         assert_eq!(vmatlas(&["show", path]).status, 2, "{format}");

@@ -59,13 +59,13 @@ impl Session {
     }
 
     /// Sends the program an order that it does not answer.
-    fn tell(&mut self, order: &str) {
+    fn send(&mut self, order: &str) {
         writeln!(self.to.as_mut().unwrap(), "{order}").unwrap();
     }
 
     /// Sends the program an order and waits until it is done.
     fn ask(&mut self, order: &str) {
-        self.tell(order);
+        self.send(order);
         assert_eq!(self.line(), format!("{order} done"));
     }
 
@@ -302,7 +302,7 @@ fn ctrl_c_that_the_program_survives() {
         session.ask("handle 2");
         session.signal_group("INT");
         let errors = session.until_recording_ends();
-        session.tell("signal");
+        session.send("signal");
         assert_eq!(session.line(), "signal 2");
         assert_eq!(session.line(), "signal done");
         session.ask("map 53");
@@ -313,7 +313,7 @@ fn ctrl_c_that_the_program_survives() {
             assert_eq!(status.signal(), Some(2));
             wait_until("the program is gone", || !alive(session.pid));
         } else {
-            session.tell("exit 5");
+            session.send("exit 5");
             let status = session.vmatlas.wait().unwrap();
             assert_eq!(status.code(), Some(5));
         }
@@ -332,12 +332,12 @@ fn signals_to_vmatlas_are_passed_on() {
         kill(name, &session.vmatlas.id().to_string());
         // The signal reaches the program with a delay.
         wait_until("the program has got it", || {
-            session.tell("signal");
+            session.send("signal");
             let line = session.line();
             assert_eq!(session.line(), "signal done");
             line == format!("signal {number}")
         });
-        session.tell("exit 6");
+        session.send("exit 6");
         let (status, ..) = session.end();
         assert_eq!(status.code(), Some(6));
         // A signal that the program does not handle ends it.
@@ -356,7 +356,7 @@ fn limits() {
         session.ask("flip 100");
         let errors = session.until_recording_ends();
         session.ask("map 53");
-        session.tell("exit 9");
+        session.send("exit 9");
         assert_eq!(session.vmatlas.wait().unwrap().code(), Some(9));
         let shown = vmatlas(&["show", "--raw", &session.recording()]);
         assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));

@@ -16,17 +16,17 @@ struct Share {
     exact: usize,
     /// The rows that are missing or lack device and inode, where vmatlas reports that the log does
     /// not record them.
-    untold: usize,
+    missing: usize,
     /// All other rows.
     wrong: usize,
 }
 
 impl Share {
     fn percent(self) -> f64 {
-        100.0 * self.exact as f64 / (self.exact + self.untold + self.wrong) as f64
+        100.0 * self.exact as f64 / (self.exact + self.missing + self.wrong) as f64
     }
 
-    fn percent_of_told(self) -> f64 {
+    fn percent_of_logged(self) -> f64 {
         100.0 * self.exact as f64 / (self.exact + self.wrong) as f64
     }
 }
@@ -36,7 +36,7 @@ impl std::ops::Add for Share {
     fn add(self, other: Share) -> Share {
         Share {
             exact: self.exact + other.exact,
-            untold: self.untold + other.untold,
+            missing: self.missing + other.missing,
             wrong: self.wrong + other.wrong,
         }
     }
@@ -125,8 +125,8 @@ impl Followed {
         for row in kernel.lines() {
             if model.contains(row) {
                 share.exact += 1;
-            } else if is_untold(row, &model, &run.stderr) {
-                share.untold += 1;
+            } else if is_missing_fact(row, &model, &run.stderr) {
+                share.missing += 1;
             } else {
                 share.wrong += 1;
                 eprintln!("{target}: not in the log's map: {row}");
@@ -150,7 +150,7 @@ impl Followed {
 }
 
 /// Whether vmatlas reports that the log does not record a row.
-fn is_untold(row: &str, model: &BTreeSet<&str>, said: &str) -> bool {
+fn is_missing_fact(row: &str, model: &BTreeSet<&str>, said: &str) -> bool {
     let fields: Vec<&str> = row.split_whitespace().collect();
     match fields[..] {
         [.., "[stack]"] => said.contains("does not show where [stack] is"),
@@ -214,20 +214,20 @@ fn most_rows_of_real_programs_are_exact() {
         let Some(followed) = Followed::new(&[], run) else { return };
         let share = followed.share();
         eprintln!(
-            "{program}: {} processes, {share:?}: {:.2} % of all rows, {:.2} % of those that are told",
+            "{program}: {} processes, {share:?}: {:.2} % of all rows, {:.2} % of those that the log determines",
             followed.pids().len(),
             share.percent(),
-            share.percent_of_told()
+            share.percent_of_logged()
         );
-        assert!(share.percent_of_told() >= 99.0, "{program}");
+        assert!(share.percent_of_logged() >= 99.0, "{program}");
         all = all + share;
     }
     eprintln!(
-        "all: {all:?}: {:.2} % of all rows, {:.2} % of those that are told",
+        "all: {all:?}: {:.2} % of all rows, {:.2} % of those that the log determines",
         all.percent(),
-        all.percent_of_told()
+        all.percent_of_logged()
     );
-    assert!(all.percent_of_told() >= 99.0);
+    assert!(all.percent_of_logged() >= 99.0);
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn logs_are_compared() {
 }
 
 #[test]
-fn what_a_log_does_not_tell_is_said() {
+fn missing_facts_of_a_log_are_reported() {
     let run = vmatlas(&["show", LOG, "--json"]);
     let json = run.json();
     assert_eq!(
@@ -441,7 +441,7 @@ fn a_log_blames_the_functions_that_mapped() {
 }
 
 #[test]
-fn a_log_without_stacks_and_times_tells_calls_and_threads() {
+fn a_log_without_stacks_and_times_shows_calls_and_threads() {
     let makers = Makers::new();
     let Some(_) = makers.follow(&[]) else { return };
     let log = makers.path("log");

@@ -81,7 +81,7 @@ pub fn decide(facts: &Facts) -> Decision {
     Decision { verdict, rule, steps, help }
 }
 
-/// What would satisfy the rules that refuse, surely or likely, and which capability would help.
+/// Remedies for the rules that refuse, surely or likely, with the capability that overrides them.
 fn help(facts: &Facts, decider: Rule, steps: &[Step]) -> Vec<String> {
     let in_the_way: Vec<_> = steps
         .iter()
@@ -161,11 +161,10 @@ fn hidepid(facts: &Facts, ptrace: Option<bool>) -> Step {
     };
     match entered {
         Some(true) => step(Outcome::Passes, format!("{option} lets this reader in")),
-        Some(false) => step(
-            Outcome::Refuses,
-            format!("{option} keeps those out who do not pass the ptrace check"),
-        )
-        .help(help),
+        Some(false) => {
+            step(Outcome::Refuses, format!("{option} refuses readers that fail the ptrace check"))
+                .help(help)
+        }
         None => step(Outcome::Unknown, format!("{option}, and the ptrace check is not known"))
             .help(help),
     }
@@ -270,8 +269,7 @@ fn opened(answer: bool) -> Step {
              as a BPF program at a security hook",
         )
     };
-    let help =
-        "ask whoever runs this machine which security module or BPF program guards the process";
+    let help = "ask the administrator which security module or BPF program guards the process";
     Step { help: (!answer).then(|| help.to_owned()), ..Step::new(Rule::Observed, outcome, why) }
 }
 

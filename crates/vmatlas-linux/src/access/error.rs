@@ -28,7 +28,7 @@ impl ErrorKind {
         match self {
             ErrorKind::ProcRoot => "name a directory where a proc file system is mounted",
             ErrorKind::Reader => "the reader must be a live process that this /proc shows",
-            ErrorKind::Users => "groups of a user are learned from /etc/passwd and /etc/group",
+            ErrorKind::Users => "the groups of a user are read from /etc/passwd and /etc/group",
         }
     }
 }

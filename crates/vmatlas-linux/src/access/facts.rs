@@ -57,7 +57,7 @@ pub enum HidePid {
     NoAccess,
     /// 2, `invisible`: ENOENT.
     Invisible,
-    /// 4, `ptraceable`: ENOENT at lookup, whatever the `gid=`. EPERM on entering if another process
+    /// 4, `ptraceable`: ENOENT at lookup, for any `gid=`. EPERM on entering if another process
     /// looked it up a moment ago, because the lookup is then cached.
     Ptraceable,
 }

@@ -76,9 +76,9 @@ fn capabilities(facts: &Facts) -> Step {
         (Some(false), _) => "reader and target are in different user namespaces".into(),
         (_, Some(lacking)) if enough == Some(false) => match lacking.0.count_ones() {
             count @ 5.. => {
-                format!("the target is permitted {count} capabilities that the reader lacks")
+                format!("the target has {count} permitted capabilities that the reader lacks")
             }
-            _ => format!("the target is permitted what the reader lacks: {lacking}"),
+            _ => format!("the target has permitted capabilities that the reader lacks: {lacking}"),
         },
         (Some(true), Some(_)) => "the target has no capability that the reader lacks".into(),
         (None, _) => "whether reader and target are in one user namespace cannot be seen".into(),
@@ -104,10 +104,12 @@ fn landlock(facts: &Facts) -> Step {
 fn security_module(facts: &Facts) -> Step {
     let step = |outcome, why| Step::new(Rule::SecurityModule, outcome, why);
     match facts.security_module {
-        Some(true) => step(Outcome::Passes, "neither SELinux, Smack nor AppArmor has a say"),
+        Some(true) => {
+            step(Outcome::Passes, "neither SELinux, Smack nor AppArmor restricts the target")
+        }
         Some(false) => step(Outcome::Refuses, "SELinux, Smack or AppArmor refuses")
             .help("see the audit log for the denial"),
-        None => step(Outcome::Unknown, "what SELinux, Smack or AppArmor say is not known")
+        None => step(Outcome::Unknown, "the answer of SELinux, Smack or AppArmor is not known")
             .help("if the audit log has a denial, change the policy"),
     }
 }

@@ -102,7 +102,7 @@ impl fmt::Display for Rule {
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The rule permits reading, whatever other rules of the ptrace check say.
+    /// The rule permits reading, even if other rules of the ptrace check refuse.
     Grants,
     /// The rule does not object.
     Passes,
@@ -136,7 +136,7 @@ pub struct Step {
     pub outcome: Outcome,
     /// The reason with the facts, in one sentence.
     pub why: String,
-    /// What would help besides a capability.
+    /// A remedy besides a capability.
     pub(super) help: Option<String>,
     /// Unknown only because the user namespace is unknown; there the reader might have a capability
     /// that it lacks in its own.
@@ -174,7 +174,7 @@ pub struct Decision {
     pub rule: Rule,
     /// All rules in the kernel's order. The kernel stops at the first refusal; this list continues.
     pub steps: Vec<Step>,
-    /// What would help, one sentence each; empty if the reader may read.
+    /// Remedies, one sentence each; empty if the reader may read.
     pub help: Vec<String>,
 }
 

@@ -45,7 +45,7 @@ impl CallSource for Running {
     fn run(mut self, recorder: &mut Recorder) -> Result<Ended, RecordError> {
         recorder.mark_attached();
         let how = how(&self.perf, "a running program cannot be given a filter");
-        recorder.tell(&News::Begun(&how));
+        recorder.notify(&News::Begun(&how));
         let mut follower = Follower::new(recorder, false);
         let (rows, began_ns, events) = quiet_rows(&self.process, &mut self.perf)?;
         let threads = self.perf.report().threads.clone();
@@ -104,7 +104,7 @@ impl CallSource for Launched {
                 None => return Err(failed(std::io::ErrorKind::Other.into()).into()),
             };
             let child = child.map_err(|source| super::LaunchError::of(&program, source))?;
-            recorder.tell(&News::Begun(&how(&perf, "as asked for")));
+            recorder.notify(&News::Begun(&how(&perf, "as requested")));
             Ok(run(perf, Follower::new(recorder, true), Some(child), audits))
         })
     }

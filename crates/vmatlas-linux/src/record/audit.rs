@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_call_was_about_is_explained() {
+    fn a_call_explains_only_the_addresses_that_it_touched() {
         let mut audit = Audit::default();
         audit.wrote(write(1, 0x1000, 0x2000));
         audit.wrote(write(1, 0x9000, 0xa000));
@@ -117,7 +117,11 @@ mod tests {
         assert_eq!(audit.unexplained, 1);
         assert_eq!(audit.examples, [write(1, 0x9000, 0xa000)]);
         audit.end();
-        assert_eq!((audit.writes, audit.unexplained), (3, 2), "nobody told of thread 2");
+        assert_eq!(
+            (audit.writes, audit.unexplained),
+            (3, 2),
+            "no event explains the write of thread 2"
+        );
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::audit::{Audit, Unexplained};
 use super::calls;
 use super::perf::event::{Call as PerfCall, Mmap, Stack};
 use super::perf::{MmapFile, PerfEvent, Which};
-use super::recorder::{Recorder, clock_ns, telling_address, vdso};
+use super::recorder::{Recorder, clock_ns, row_address, vdso};
 use super::shown::Shown;
 use super::sink::{At, Seen, Shared, StackAt};
 use crate::sys::vm_read::read_memory;
@@ -154,13 +154,13 @@ impl Follower<'_> {
         let Some(space) = self.recorder.space_of(tid) else { return };
         let mut call = Call { kind: seen.kind, args: seen.args, result: seen.result.unwrap_or(0) };
         resolve(tid, &mut call);
-        let told = self.mapped.remove(&tid).unwrap_or_default();
-        let told = row_told(&mut call, &told);
+        let mapped = self.mapped.remove(&tid).unwrap_or_default();
+        let row = row_from_records(&mut call, &mapped);
         let stack = match &seen.stack {
             Stack::Copied(copy) => StackAt::Copied(seen.registers, &copy.bytes),
             Stack::NotAsked | Stack::Lost => StackAt::Unknown,
         };
-        let what = Seen { tid, call, stack, in_order: true, told };
+        let what = Seen { tid, call, stack, in_order: true, row };
         let Some(applied) = self.recorder.called(at, what) else {
             self.audit.called(tid, &[]);
             return;
@@ -264,15 +264,15 @@ impl Follower<'_> {
 
 /// The row with the facts that the arguments of a call lack, from the kernel's records: the process
 /// may be gone, or its memory changed. The new address of `[vdso]` becomes an argument.
-fn row_told(call: &mut Call, told: &VecDeque<Mmap>) -> Option<Shown> {
+fn row_from_records(call: &mut Call, mapped: &VecDeque<Mmap>) -> Option<Shown> {
     if call.maps_vdso() {
-        let rows: Vec<Shown> = told.iter().map(shown).collect();
+        let rows: Vec<Shown> = mapped.iter().map(shown).collect();
         let (start, shown) = vdso(rows.iter().map(Shown::row))?;
         call.args[1] = start;
         return Some(shown);
     }
-    let at = telling_address(call).filter(|_| call.kind == CallKind::Mmap)?;
-    told.back().map(shown).filter(|shown| shown.row().range.contains(at))
+    let at = row_address(call).filter(|_| call.kind == CallKind::Mmap)?;
+    mapped.back().map(shown).filter(|shown| shown.row().range.contains(at))
 }
 
 /// Reads the data that arguments point to, if it still exists.

@@ -32,7 +32,7 @@ use super::recorder::Recorder;
 use super::sink::Sink;
 use super::{News, RecordError, words};
 use crate::sys::launch::{Rendezvous, prepare};
-use crate::sys::ptrace::{Resume, resume, seize, tell_exit};
+use crate::sys::ptrace::{Resume, resume, seize, stop_at_exit};
 use crate::sys::terminal_signals::Survive;
 use crate::sys::wait::{Peeked, Waited, Waiter, peek, take};
 use rustix::io::Errno;
@@ -60,7 +60,7 @@ impl CallSource for Launched {
     }
 
     fn run(self, recorder: &mut Recorder) -> Result<Ended, RecordError> {
-        recorder.tell(&News::Begun("ptrace: the program is launched, and no event can be lost"));
+        recorder.notify(&News::Begun("ptrace: the program is launched, and no event can be lost"));
         let Outcome { status, notices } = run(self.command, recorder, self.options)?;
         Ok(Ended { status: Some(status), notices, audit: None })
     }
@@ -229,7 +229,7 @@ fn trace<S: Sink>(
             _ => drop(resume(first, Resume::Continue(0))),
         }
     }
-    let _ = tell_exit(first);
+    let _ = stop_at_exit(first);
     let (status, notices) = Tracer::new(sink, waiter, first, options).run();
     Ok(Outcome { status: ExitStatus::from_raw(status), notices })
 }

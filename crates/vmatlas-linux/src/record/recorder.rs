@@ -24,7 +24,7 @@ use vmatlas_recording::{
 };
 use vmatlas_space::Errno;
 
-pub(super) use files::{telling_address, vdso};
+pub(super) use files::{row_address, vdso};
 
 /// Maximum number of JIT code addresses remembered per address space.
 const MAX_JIT: usize = 1 << 16;
@@ -37,7 +37,7 @@ const FLUSH_AFTER: Duration = Duration::from_millis(100);
 /// How long a recording continues after a Ctrl-C.
 const GRACE: Duration = Duration::from_secs(1);
 /// Interval of progress reports.
-const TELL_AFTER: Duration = Duration::from_millis(250);
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
 /// All rows of an address space are compared after this many of its events.
 const WHOLE_CHECK_EVERY: u64 = 1 << 14;
 
@@ -115,7 +115,7 @@ pub(crate) struct Recorder {
     interrupted: Option<Duration>,
     news: Option<Listener>,
     /// The time of the last progress report.
-    told: Duration,
+    last_progress: Duration,
     ended: bool,
 }
 
@@ -128,7 +128,7 @@ impl Recorder {
     ) -> Recorder {
         Recorder {
             news,
-            told: Duration::ZERO,
+            last_progress: Duration::ZERO,
             asked: Arc::default(),
             pages: false,
             grace: GRACE,
@@ -182,21 +182,21 @@ impl Recorder {
         }
     }
 
-    fn tell_progress(&mut self, elapsed: Duration) {
-        self.told = elapsed;
+    fn report_progress(&mut self, elapsed: Duration) {
+        self.last_progress = elapsed;
         let progress = Progress {
             elapsed,
             events: self.writer.next_number().previous().get(),
             lost: self.truth.lost,
             size: self.output.size(),
         };
-        self.tell(&if self.ended { News::Ended } else { News::Progress(progress) });
+        self.notify(&if self.ended { News::Ended } else { News::Progress(progress) });
     }
 
     /// Sends a report to the listener.
-    pub(super) fn tell(&mut self, news: &News<'_>) {
-        if let Some(tell) = &mut self.news {
-            tell(news);
+    pub(super) fn notify(&mut self, news: &News<'_>) {
+        if let Some(listener) = &mut self.news {
+            listener(news);
         }
     }
 

@@ -38,7 +38,7 @@ pub(crate) struct Seen<'a> {
     /// Whether its place in the order of the address space's calls is certain.
     pub(crate) in_order: bool,
     /// The row with the facts that its arguments lack, if the backend has it.
-    pub(crate) told: Option<Shown>,
+    pub(crate) row: Option<Shown>,
 }
 
 pub(crate) use vmatlas_object::unwind::Registers;
@@ -53,7 +53,7 @@ pub(crate) struct Begun {
     pub(crate) registers: Registers,
 }
 
-/// What a clone(2) child shares with its parent.
+/// The resources that a clone(2) child shares with its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Shared {
     /// `CLONE_VM`.

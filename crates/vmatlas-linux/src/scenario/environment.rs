@@ -33,7 +33,7 @@ pub struct Environment {
     pub stack_guard_gap: u64,
 }
 
-/// Determines the properties of the machine. The runner tries what can be tried.
+/// Determines the properties of the machine. The runner tries the features that scenarios can use.
 pub(super) fn probe(runner: &mut Runner) -> Result<Environment, RunnerError> {
     let overcommit_memory = number("/proc/sys/vm/overcommit_memory").map(|mode| mode as u8);
     let (facts, attempts): (Vec<Fact>, Vec<Operation>) = attempts().into_iter().unzip();
@@ -103,7 +103,7 @@ pub(super) fn on_tmpfs(path: &Path) -> bool {
 }
 
 fn scenario(steps: Vec<Step>) -> Scenario {
-    let name = String::from("what-the-machine-has");
+    let name = String::from("features-of-the-machine");
     Scenario { name, line: 1, kernel: vec![], needs: vec![], region: Region::Plain, steps }
 }
 

@@ -49,9 +49,7 @@ impl fmt::Display for JitNote {
         write!(f, "{}: ", self.path.display())?;
         match &self.kind {
             JitNoteKind::Io(error) => write!(f, "{error}"),
-            JitNoteKind::Foreign => {
-                write!(f, "it is not a file that the process wrote, so it is not read")
-            }
+            JitNoteKind::Foreign => write!(f, "it is not read: the process did not write it"),
             JitNoteKind::Damaged(error) => write!(f, "{error}"),
             JitNoteKind::TimedOut => write!(f, "it took too long to read"),
         }

@@ -50,13 +50,13 @@ fn checked(result: libc::c_long) -> Result<(), Errno> {
     Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::INVAL))
 }
 
-/// Starts to trace a task without stopping it. Its end is not reported before [`tell_exit`].
+/// Starts to trace a task without stopping it. Its end is not reported before [`stop_at_exit`].
 pub(crate) fn seize(tid: Tid) -> Result<(), Errno> {
     request(libc::PTRACE_SEIZE, tid, OPTIONS as usize)
 }
 
 /// Makes the task, and those that it makes, stop when they are about to end.
-pub(crate) fn tell_exit(tid: Tid) -> Result<(), Errno> {
+pub(crate) fn stop_at_exit(tid: Tid) -> Result<(), Errno> {
     request(libc::PTRACE_SETOPTIONS, tid, (OPTIONS | libc::PTRACE_O_TRACEEXIT) as usize)
 }
 
@@ -95,8 +95,8 @@ pub(crate) fn registers(tid: Tid) -> Result<Regs, Errno> {
 /// Sets the registers of a task.
 pub(crate) fn set_registers(tid: Tid, registers: &Regs) -> Result<(), Errno> {
     let registers: *const Regs = registers;
-    // SAFETY: the kernel reads a `struct user_regs_struct`, which is one. What the task does with
-    // them is no matter of this process's memory.
+    // SAFETY: the kernel reads a `struct user_regs_struct`, which `registers` is. They affect only
+    // the memory of the task, not that of this process.
     let result = unsafe {
         libc::syscall(libc::SYS_ptrace, libc::PTRACE_SETREGS, tid.get(), 0_usize, registers)
     };

@@ -32,7 +32,7 @@ impl Survive {
             let mut new: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
             new.sa_sigaction = handler as usize;
             new.sa_flags = libc::SA_RESTART;
-            // SAFETY: the handler takes what a handler without SA_SIGINFO is given, and touches
+            // SAFETY: the handler has the signature of a handler without SA_SIGINFO, and touches
             // nothing.
             if unsafe { libc::sigaction(signal, &raw const new, null_mut()) } == 0 {
                 old.push((signal, action));

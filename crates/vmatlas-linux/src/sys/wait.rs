@@ -48,7 +48,7 @@ fn timer_signal() -> Option<i32> {
         let mut new: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
         let handler: extern "C" fn(libc::c_int) = nothing;
         new.sa_sigaction = handler as usize;
-        // SAFETY: the handler takes what a handler without SA_SIGINFO is given, and touches
+        // SAFETY: the handler has the signature of a handler without SA_SIGINFO, and touches
         // nothing. The signal had no handler and would otherwise kill the program.
         unsafe { libc::sigaction(signal, &raw const new, null_mut()) == 0 }
     };
@@ -67,7 +67,7 @@ pub(crate) fn signal_mask() -> Signals {
 
 /// Sets the blocked signals of the calling thread.
 pub(crate) fn set_signal_mask(mask: &Signals) {
-    // SAFETY: reads the set. Which signals this thread takes is no matter of memory safety.
+    // SAFETY: the call reads the set. The signal mask of a thread does not affect memory safety.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, mask, null_mut()) };
 }
 

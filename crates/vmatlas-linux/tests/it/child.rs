@@ -153,7 +153,7 @@ impl FileChild {
     }
 
     /// Sends a command without waiting for an answer.
-    pub(crate) fn tell(&mut self, verb: &str, words: &[&OsStr]) {
+    pub(crate) fn send(&mut self, verb: &str, words: &[&OsStr]) {
         let words = std::iter::once(OsStr::new(verb)).chain(words.iter().copied());
         let mut command: Vec<u8> =
             words.flat_map(|word| [word.as_bytes(), b"\0"].concat()).collect();
@@ -162,7 +162,7 @@ impl FileChild {
     }
 
     fn ask(&mut self, verb: &str, words: &[&OsStr]) -> String {
-        self.tell(verb, words);
+        self.send(verb, words);
         self.0.line()
     }
 

@@ -449,7 +449,7 @@ fn load_bias_of_shared_pages_gaps_and_plain_mappings() {
     let gap = row(bias + 0x1000_1000, 15, 0x1000, SegmentFlags::default());
     let elsewhere = row(bias + 0x5000_0000, 15, 0x1000, SegmentFlags::default());
     for row in [text, data] {
-        assert_eq!(elf.load_bias(row, &[]), Some(bias), "permissions tell them apart");
+        assert_eq!(elf.load_bias(row, &[]), Some(bias), "the permissions distinguish them");
     }
     for row in [text, relro, gap] {
         assert_eq!(elf.load_bias(row, &[text, gap, relro]), Some(bias), "the other row does");

@@ -356,12 +356,12 @@ fn btrfs_and_readers_without_privileges() {
         assert_ne!(device(&mount), device(&subvolume), "each subvolume has its own");
         places.extend([mount.clone(), subvolume]);
     }
-    let mut told = Vec::new();
+    let mut truths = Vec::new();
     let mut cases = Vec::new();
     for place in places {
         let range = |range: &AddressRange| format!("{:x}-{:x}", range.start, range.end);
         for case in mislead(&mut child, &place, false) {
-            told.push(format!("{} {}", range(&case.range), shown(&case.truth)));
+            truths.push(format!("{} {}", range(&case.range), shown(&case.truth)));
         }
         // The same as root.
         let other = place.join("other");
@@ -379,20 +379,20 @@ fn btrfs_and_readers_without_privileges() {
         certain: false,
         now: Now::Unknown,
     };
-    told.push(format!("{:x}-{:x} {}", named_so.start, named_so.end, shown(&unknown)));
+    truths.push(format!("{:x}-{:x} {}", named_so.start, named_so.end, shown(&unknown)));
 
     check_misled(&Seen::of(child.pid()), &cases);
     child.become_user(NOBODY);
     let me = std::thread::current().name().unwrap().to_owned();
     let output = Command::new(&test)
         .args([me.as_str(), "--exact", "--nocapture"])
-        .env(ROLE, format!("{}\n{}", child.pid(), told.join("\n")))
+        .env(ROLE, format!("{}\n{}", child.pid(), truths.join("\n")))
         .uid(NOBODY)
         .gid(NOBODY)
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(String::from_utf8_lossy(&output.stdout).contains("all as told"));
+    assert!(String::from_utf8_lossy(&output.stdout).contains("all as expected"));
 }
 
 fn make_btrfs(image: &Path) -> bool {
@@ -430,7 +430,7 @@ fn read_as_nobody(role: &str) {
             assert!(content != "newer", "{expected}");
         }
     }
-    println!("all as told");
+    println!("all as expected");
 }
 
 #[test]

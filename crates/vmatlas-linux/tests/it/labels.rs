@@ -66,9 +66,10 @@ impl Seen {
         let (mut all, mut known) = (0, 0);
         for (index, row) in self.maps.iter().enumerate() {
             let rss = u128::from(self.rss(index));
-            let tells = !matches!(row.kind(), Kind::Anonymous | Kind::Heap | Kind::SharedAnonymous);
+            let is_descriptive =
+                !matches!(row.kind(), Kind::Anonymous | Kind::Heap | Kind::SharedAnonymous);
             let parts = self.labels.within(row.range).iter().map(|part| overlap(part, row.range));
-            let share = if tells { row.range.size() } else { parts.sum() };
+            let share = if is_descriptive { row.range.size() } else { parts.sum() };
             all += rss * 1000;
             known += rss * 1000 * u128::from(share) / u128::from(row.range.size());
         }
@@ -114,9 +115,9 @@ pub(crate) fn settle(child: &Child, running: usize) {
 }
 
 /// A program's output about its memory: lines of a word and addresses.
-pub(crate) struct Told(pub(crate) Vec<String>);
+pub(crate) struct Output(pub(crate) Vec<String>);
 
-impl Told {
+impl Output {
     /// The lines that begin with a word, without that word.
     pub(crate) fn lines<'a>(&'a self, word: &'a str) -> impl Iterator<Item = Vec<&'a str>> {
         let lines = self.0.iter().map(|line| line.split(' ').collect::<Vec<_>>());

@@ -78,7 +78,7 @@ fn another_program_under_an_open_query() {
     let before = process.rows(Source::Maps).unwrap().maps;
     let start = before.get(0).unwrap().range.start;
     assert!(query.find(start, Which::Covering).unwrap().is_some());
-    child.tell("exec", &[OsStr::new("cat")]);
+    child.send("exec", &[OsStr::new("cat")]);
     wait_until("it executes cat", || process.comm().unwrap() == b"cat");
     for which in [Which::Covering, Which::CoveringOrNext] {
         let error = query.find(start, which).unwrap_err();

@@ -232,7 +232,7 @@ fn every_step_shows_its_rows_and_a_failure_does_not_end_it() {
 }
 
 #[test]
-fn what_hangs_is_ended_and_told() {
+fn a_call_that_hangs_is_ended_and_reported() {
     let mut runner = runner();
     if !runner.environment().facts.contains(&Fact::Uffd) {
         return lacks("userfaultfd");
@@ -247,7 +247,7 @@ fn what_hangs_is_ended_and_told() {
 }
 
 #[test]
-fn a_process_that_destroys_itself_is_told_and_others_run_on() {
+fn a_process_that_destroys_itself_is_reported_and_others_run_on() {
     let mut runner = runner();
     // Everything below the region, and from its end to the highest address.
     let pages = (1u64 << 47) / 4096 - (runner_base(&mut runner) / 4096) - (1 << 20) - 1;

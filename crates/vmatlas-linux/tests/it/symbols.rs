@@ -681,7 +681,7 @@ fn file_systems_that_hang_and_memory_limits() {
 }
 
 #[test]
-fn debuginfod_is_asked_when_told_to() {
+fn debuginfod_finds_programs_and_debug_info() {
     let dir = c_programs();
     let script = "gcc -g -O2 program.c -o plain && objcopy --only-keep-debug plain cached.debug
         objcopy --strip-all plain program && mkdir sub && mv plain sub/";
@@ -742,7 +742,7 @@ fn debuginfod_is_asked_when_told_to() {
 fn perf_map(
     command: &mut Command,
     sign: &str,
-    tell: impl Fn(u32),
+    prompt: impl Fn(u32),
 ) -> Option<(JitMap, u32, String)> {
     let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let mut child = match child {
@@ -759,7 +759,7 @@ fn perf_map(
     let mut text = String::new();
     while Instant::now() < end && !text.contains(sign) {
         std::thread::sleep(Duration::from_millis(300));
-        tell(pid);
+        prompt(pid);
         text =
             fs::read(&path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
     }
@@ -830,10 +830,10 @@ fn java_names_its_code() {
     }
     let mut java = Command::new("java");
     java.current_dir(dir.path()).args(["-XX:+PreserveFramePointer", "Hot"]);
-    let tell = |pid: u32| {
+    let prompt = |pid: u32| {
         let _ = Command::new("jcmd").args([&pid.to_string(), "Compiler.perfmap"]).output();
     };
-    if let Some(found) = perf_map(&mut java, "shownInPerfMap", tell) {
+    if let Some(found) = perf_map(&mut java, "shownInPerfMap", prompt) {
         check_perf_map(found, "shownInPerfMap");
     }
 }
@@ -884,7 +884,7 @@ fn perf_maps_are_those_of_the_process_itself() {
     let wrap = ["unshare", "--pid", "--fork", "--mount", "sh"];
     let Some((map, notes)) = jit_of(script, &wrap) else { return };
     assert!(map.is_empty());
-    assert_eq!(notes, ["/tmp/perf-1.map: it is of another user than the process"]);
+    assert_eq!(notes, ["/tmp/perf-1.map: it is not read: the process did not write it"]);
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Dispatches the calls of a log.
 
 use super::line::{Call, Outcome};
+use super::missing::MissingFact;
 use super::replay::State;
 use super::task::{CloneFlags, Pending, Task, TaskSpace};
-use super::told::Untold;
 use super::typed::{MAP_PLACED, Typed};
 use super::value::{Descriptor, Value};
 use crate::{CallKind, Maker, Origin, Tid};
@@ -101,7 +101,7 @@ impl State<'_> {
         space.program = path;
         space.relative = relative;
         if relative {
-            space.gaps.push(Untold::Directory { path: space.program.clone() });
+            space.gaps.push(MissingFact::Directory { path: space.program.clone() });
         }
         space.exec = space.execute(self.lookup);
         let mut descriptors = task.descriptors.borrow().clone();
@@ -147,7 +147,7 @@ impl State<'_> {
                 open
             }
             _ => {
-                let gap = Untold::File { line, descriptor: number };
+                let gap = MissingFact::File { line, descriptor: number };
                 task.space.borrow_mut().gaps.push(gap);
                 return File::of(FileKind::Regular, b"?", Device::default(), 0);
             }
@@ -176,7 +176,7 @@ impl State<'_> {
             }
         }
         if space.is_taken(address, length) {
-            space.gaps.push(Untold::Taken { line, address });
+            space.gaps.push(MissingFact::Taken { line, address });
         }
     }
 
@@ -201,7 +201,7 @@ impl State<'_> {
     fn shmat(&mut self, tid: Tid, task: &Task, line: u64, call: &Call<'_>) {
         let Some(id) = call.arg(0).and_then(Value::number) else { return };
         let Some(segment) = self.segments.get(&id).cloned() else {
-            task.space.borrow_mut().gaps.push(Untold::Segment { id });
+            task.space.borrow_mut().gaps.push(MissingFact::Segment { id });
             return;
         };
         if let Some(address) = call.value()

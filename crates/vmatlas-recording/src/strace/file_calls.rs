@@ -3,9 +3,9 @@
 use super::descriptors::Descriptors;
 use super::files::{Open, absolute};
 use super::line::{Call, Outcome};
+use super::missing::MissingFact;
 use super::replay::State;
 use super::task::Task;
-use super::told::Untold;
 use super::value::{AT_FDCWD, Descriptor, Value};
 use std::cell::RefCell;
 use vmatlas_maps::Device;
@@ -47,8 +47,8 @@ impl State<'_> {
         if known.is_none() && std::mem::take(&mut space.relative) {
             let Some(path) = absolute(Some(&directory), &space.program) else { return };
             let old = std::mem::replace(&mut space.program, path);
-            space.gaps.remove(&Untold::Directory { path: old.clone() });
-            space.gaps.remove(&Untold::Image { path: old });
+            space.gaps.remove(&MissingFact::Directory { path: old.clone() });
+            space.gaps.remove(&MissingFact::Image { path: old });
             let early = std::mem::take(&mut space.exec);
             let late = space.execute(self.lookup);
             space.exec = late.with_seen(&early);
@@ -253,7 +253,7 @@ fn stat(task: &Task, number: Option<i32>, answer: Option<Value<'_>>) {
         Some(Device::new(part("stx_dev_major")?, part("stx_dev_minor")?))
     });
     if let (Some(inode), Some(device)) = (inode, device) {
-        open.name.tell(device, inode);
+        open.name.set_inode(device, inode);
     }
 }
 

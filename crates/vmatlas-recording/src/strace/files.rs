@@ -1,7 +1,7 @@
 //! Open files and their names.
 
 use super::image::{FileFacts, Lookup};
-use super::told::{Gaps, Untold};
+use super::missing::{Gaps, MissingFact};
 use super::value::Descriptor;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
@@ -39,7 +39,7 @@ pub(crate) struct Name {
     kind: FileKind,
     deleted: Cell<bool>,
     /// Device and inode from a stat.
-    told: Cell<Option<(Device, u64)>>,
+    from_stat: Cell<Option<(Device, u64)>>,
     /// Whether the path is relative to an unknown directory.
     relative: bool,
     /// Made when it is first mapped.
@@ -77,15 +77,15 @@ impl Name {
             path: RefCell::new(path.to_vec()),
             kind,
             deleted: Cell::new(false),
-            told: Cell::new(None),
+            from_stat: Cell::new(None),
             relative,
             file: RefCell::new(None),
         }
     }
 
     /// Sets device and inode from a stat of an open descriptor.
-    pub(crate) fn tell(&self, device: Device, inode: u64) {
-        self.told.set(Some((device, inode)));
+    pub(crate) fn set_inode(&self, device: Device, inode: u64) {
+        self.from_stat.set(Some((device, inode)));
     }
 
     fn file(&self, lookup: &mut dyn Lookup, gaps: &mut Gaps) -> File {
@@ -94,8 +94,8 @@ impl Name {
             let path = self.path.borrow().clone();
             let outside = self.kind == FileKind::SharedMemory || !path.starts_with(b"/");
             let found = if outside || self.deleted.get() { None } else { lookup.file(&path) };
-            let told = self.told.get();
-            let known = told.or(found.as_ref().map(|facts| (facts.device, facts.inode)));
+            let from_stat = self.from_stat.get();
+            let known = from_stat.or(found.as_ref().map(|facts| (facts.device, facts.inode)));
             let kernel_device = match self.kind {
                 FileKind::SharedMemory | FileKind::Secretmem => Device::new(0, 1),
                 _ => Device::default(),
@@ -109,7 +109,7 @@ impl Name {
             file
         });
         if self.relative {
-            gaps.push(Untold::Directory { path: self.path.borrow().clone() });
+            gaps.push(MissingFact::Directory { path: self.path.borrow().clone() });
         }
         file.clone()
     }

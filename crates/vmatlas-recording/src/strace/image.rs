@@ -1,6 +1,6 @@
 //! The mappings that execve(2) makes; a log shows their addresses only later.
 
-use super::told::{Gaps, Untold};
+use super::missing::{Gaps, MissingFact};
 use crate::{Origin, RecordedSpace};
 use std::ops::Range;
 use vmatlas_maps::{AddressRange, Device, Mapping, Perms};
@@ -108,21 +108,21 @@ impl Exec {
         gaps: &mut Gaps,
         origin: Origin,
     ) -> Exec {
-        gaps.push(Untold::Stack);
+        gaps.push(MissingFact::Stack);
         let kernel_rows = lookup.kernel_rows();
-        gaps.push(Untold::Vdso);
+        gaps.push(MissingFact::Vdso);
         let Some(Program { image, interpreter }) = lookup.program(path) else {
-            gaps.push(Untold::Image { path: path.to_vec() });
+            gaps.push(MissingFact::Image { path: path.to_vec() });
             return Exec::default();
         };
         let mut exec = Exec { kernel_rows, interpreter, ..Exec::default() };
         if let Some(interpreter) = &exec.interpreter {
-            gaps.push(Untold::Base { path: interpreter.file.name.clone() });
+            gaps.push(MissingFact::Base { path: interpreter.file.name.clone() });
         }
         if image.fixed {
             Placed::Image(image, 0).map(space, gaps, origin);
         } else {
-            gaps.push(Untold::Base { path: image.file.name.clone() });
+            gaps.push(MissingFact::Base { path: image.file.name.clone() });
             exec.program = Some(image);
         }
         exec
@@ -242,13 +242,13 @@ impl Placed {
     pub(crate) fn map(&self, space: &mut RecordedSpace, gaps: &mut Gaps, origin: Origin) {
         match self {
             Placed::Image(image, base) => {
-                gaps.remove(&Untold::Base { path: image.file.name.clone() });
+                gaps.remove(&MissingFact::Base { path: image.file.name.clone() });
                 if image.map(*base, space, origin).is_none() {
-                    gaps.push(Untold::Image { path: image.file.name.clone() });
+                    gaps.push(MissingFact::Image { path: image.file.name.clone() });
                 }
             }
             Placed::Kernel(rows, start) => {
-                gaps.remove(&Untold::Vdso);
+                gaps.remove(&MissingFact::Vdso);
                 map_kernel_rows(rows, *start, space, origin);
             }
         }

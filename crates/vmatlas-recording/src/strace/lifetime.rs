@@ -1,8 +1,8 @@
 //! The start and end of threads and processes.
 
+use super::missing::MissingFact;
 use super::replay::{MAX_ROWS, State, snapshot_of};
 use super::task::{CloneFlags, Pending, Task, TaskSpace};
-use super::told::Untold;
 use crate::{Maker, Origin, TaskId, Tid};
 use std::rc::Rc;
 use vmatlas_maps::WarningKind;
@@ -59,7 +59,7 @@ impl State<'_> {
             let waiting = !parents.is_empty();
             let mut space = TaskSpace::new(&self.profile, 0, BEFORE);
             if !executes {
-                space.gaps.push(Untold::Earlier);
+                space.gaps.push(MissingFact::Earlier);
             }
             Task { orphan: waiting, ..Task::new(tid.get(), order, space) }
         };
@@ -94,8 +94,9 @@ impl State<'_> {
             }
         }
         if known.is_some_and(|early| !early.space.borrow().map.memory.is_empty()) {
-            let text =
-                format!("what process {child} did before the log shows its parent is left out");
+            let text = format!(
+                "calls of process {child} from before the log shows its parent are left out"
+            );
             self.warnings.push(0, WarningKind::Source(text));
         }
         let rows: usize = if flags.memory { 0 } else { size(&parent.space.borrow().map) };
@@ -103,7 +104,7 @@ impl State<'_> {
         let order = known.map_or(order, |early| early.order);
         let task = if live > 4 * MAX_ROWS {
             let mut space = TaskSpace::new(&self.profile, 0, BEFORE);
-            space.gaps.push(Untold::Earlier);
+            space.gaps.push(MissingFact::Earlier);
             Task::new(child.get(), order, space)
         } else {
             parent.child(child, order, flags)
@@ -131,7 +132,7 @@ impl State<'_> {
         process.ended = true;
         let rows = size(&process.space);
         if self.ended_rows + rows > MAX_ROWS && !self.ended.is_empty() {
-            let text = format!("process {tid} is one too many: it is not kept");
+            let text = format!("the ended processes have too many rows: process {tid} is left out");
             self.warnings.push(0, WarningKind::Source(text));
             return;
         }

@@ -39,7 +39,7 @@ pub enum Event<'a> {
     Resumed {
         /// The call's name.
         name: &'a str,
-        /// What follows `resumed>`.
+        /// The text after `resumed>`.
         rest: &'a [u8],
     },
     /// The thread ended.

@@ -1,8 +1,8 @@
 //! Calls that change an address space.
 
 use super::line::Call;
+use super::missing::MissingFact;
 use super::task::TaskSpace;
-use super::told::Untold;
 use super::typed::{MAP_PLACED, Typed};
 use crate::{CallKind, Maker, Origin};
 use vmatlas_maps::AddressRange;
@@ -45,7 +45,7 @@ impl TaskSpace {
         }
         let applied = self.map.call(typed, file, name, origin);
         if let Some(errno) = applied.refused {
-            self.gaps.push(Untold::Refused { line, call: call.name.to_owned(), errno });
+            self.gaps.push(MissingFact::Refused { line, call: call.name.to_owned(), errno });
         }
         let free = typed.kind == CallKind::Mmap && typed.args[3] & MAP_PLACED == 0;
         if free && self.exec.first_end.is_none() {

@@ -4,9 +4,9 @@ use super::files::Names;
 use super::image::Lookup;
 use super::line::Event;
 use super::makers::{Interner, Makers};
+use super::missing::MissingFact;
 use super::reader::{Entry, Reader};
 use super::task::{Pending, Task, TaskSpace};
-use super::told::Untold;
 use crate::{EventNumber, Origin, TaskId, Tid};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -34,7 +34,7 @@ pub struct Process {
     /// taken.
     pub space: crate::RecordedSpace,
     /// Facts of the process that the log lacks.
-    pub untold: Vec<Untold>,
+    pub missing: Vec<MissingFact>,
     /// Whether it had ended.
     pub ended: bool,
     order: u64,
@@ -295,7 +295,7 @@ impl State<'_> {
         let mut space = task.space.borrow_mut();
         if space.map.origins.len() > MAX_ROWS {
             touched.iter().for_each(|range| space.map.origins.remove(*range));
-            let text = "there are too many origins: of some bytes they are not kept";
+            let text = "there are too many origins: some bytes have none";
             self.warnings.push(0, WarningKind::Source(text.to_owned()));
             return;
         }
@@ -342,9 +342,9 @@ impl State<'_> {
         let open = space.exec.open();
         for process in frozen.iter_mut().filter(|process| process.exec == space.id) {
             for placed in &found {
-                let mut gaps = super::told::Gaps::of(std::mem::take(&mut process.untold));
+                let mut gaps = super::missing::Gaps::of(std::mem::take(&mut process.missing));
                 placed.map(&mut process.space, &mut gaps, process.begun);
-                process.untold = gaps.list();
+                process.missing = gaps.list();
             }
             process.open &= open;
         }
@@ -367,7 +367,7 @@ pub(crate) fn snapshot_of(task: &Task) -> Process {
         program: space.program.clone(),
         comm: task.comm.clone(),
         space: space.map.clone(),
-        untold: space.untold(),
+        missing: space.missing(),
         ended: false,
         order: task.order,
         exec: space.id,

@@ -4,7 +4,7 @@ use super::descriptors::Descriptors;
 use super::files::Mapped;
 use super::image::{Exec, Lookup, Placed};
 use super::line::Begun;
-use super::told::{Gaps, Untold};
+use super::missing::{Gaps, MissingFact};
 use super::value::Value;
 use crate::{Origin, TaskId, Tid};
 use std::cell::RefCell;
@@ -123,12 +123,12 @@ impl TaskSpace {
     }
 
     /// The facts that are missing now.
-    pub(crate) fn untold(&self) -> Vec<Untold> {
+    pub(crate) fn missing(&self) -> Vec<MissingFact> {
         let mut gaps = self.gaps.clone();
         self.map.memory.for_each_row(|row| {
             let is_file = !row.name.is_empty() && !row.name.starts_with(b"[") && row.name != b"?";
             if is_file && row.inode == 0 {
-                gaps.push(Untold::Inode { name: row.name.to_vec() });
+                gaps.push(MissingFact::Inode { name: row.name.to_vec() });
             }
         });
         gaps.list()

@@ -176,7 +176,7 @@ fn shown(replay: &Replay) -> String {
         for (range, origin) in space.origins.iter() {
             text += &format!("{range} {origin:?}\n");
         }
-        space.memory.check(false).expect("what must hold");
+        space.memory.check(false).expect("the invariants hold");
     }
     text
 }
@@ -241,7 +241,7 @@ fn a_recording_that_is_cut_is_read_up_to_the_last_whole_block() {
                 assert!(read.len() >= before, "fewer events of more bytes");
                 assert_eq!(read, made.events[..read.len()]);
                 before = read.len();
-                assert!(!recording.warnings().is_empty(), "a cut is told");
+                assert!(!recording.warnings().is_empty(), "a cut gives a warning");
                 let _ = recording.processes();
                 let _ = recording.at(Moment::End, |_, _| {});
             }
@@ -251,7 +251,7 @@ fn a_recording_that_is_cut_is_read_up_to_the_last_whole_block() {
 }
 
 #[test]
-fn damage_is_told_and_nothing_else() {
+fn damage_is_reported_and_gives_no_wrong_event() {
     let made = make(5, 2000, 500);
     let mut random = Random(9);
     let mut noticed = 0;
@@ -404,12 +404,12 @@ fn the_heap_grows_and_shrinks_by_its_calls() {
     assert_eq!(story.origins(1), [(first, 2), (second, 1)]);
 }
 
-/// Makes a recording of the events that `tell` writes.
-fn told(tell: impl FnOnce(&mut Writer, TaskId)) -> Vec<u8> {
+/// Makes a recording of the events that `write` writes.
+fn recording_of(write: impl FnOnce(&mut Writer, TaskId)) -> Vec<u8> {
     let mut writer = Writer::new(&meta());
     let task = writer.task(TaskEntry { tid: Tid::new(1), pid: 1, comm: b"a".to_vec() });
     writer.event(0, task, StackId::NONE, What::Exec { to: task, rows: Vec::new() });
-    tell(&mut writer, task);
+    write(&mut writer, task);
     writer.finish();
     writer.take()
 }
@@ -427,7 +427,7 @@ fn the_life_of_an_address_goes_back_through_moves_and_forks() {
         happens(writer, task, CallKind::Mmap, args, at);
     };
     let mut child = TaskId::NONE;
-    let bytes = told(|writer, task| {
+    let bytes = recording_of(|writer, task| {
         map(writer, task, b, 1); // 2: another life at the later address
         happens(writer, task, CallKind::Munmap, [b, PAGE, 0, 0, 0, 0], 0); // 3
         map(writer, task, a, 4); // 4
@@ -464,7 +464,11 @@ fn the_life_of_an_address_goes_back_through_moves_and_forks() {
         steps(TaskId::new(1), b + PAGE, 11),
         [(4, K::Made), (5, K::Protected), moved, (9, K::Unmapped)]
     );
-    assert_eq!(steps(TaskId::new(1), b + 5 * PAGE, 8), [(6, K::Made)], "what grew is of the move");
+    assert_eq!(
+        steps(TaskId::new(1), b + 5 * PAGE, 8),
+        [(6, K::Made)],
+        "the growth has the origin of the move"
+    );
     assert_eq!(
         steps(TaskId::new(1), a, 7),
         [(4, K::Made), (5, K::Protected), (6, K::MovedTo(b))],

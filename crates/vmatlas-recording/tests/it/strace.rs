@@ -37,8 +37,8 @@ fn shown(log: &Replayed) -> String {
             );
             writeln!(text, "  {line}").unwrap();
         }
-        for untold in &process.untold {
-            writeln!(text, "  ! {untold}").unwrap();
+        for fact in &process.missing {
+            writeln!(text, "  ! {fact}").unwrap();
         }
     }
     for warning in &log.warnings {
@@ -414,16 +414,16 @@ fn a_real_log_gives_the_rows_that_the_kernel_showed() {
     ];
     for (pid, kernel) in kernel {
         let process = log.process(pid).unwrap();
-        let told: Vec<&str> = kernel.lines().filter(|row| !row.ends_with("[stack]")).collect();
+        let expected: Vec<&str> = kernel.lines().filter(|row| !row.ends_with("[stack]")).collect();
         let rows = String::from_utf8(process.space.memory.render()).unwrap();
-        assert_eq!(rows.lines().collect::<Vec<_>>(), told);
-        assert_eq!(process.untold.len(), 1, "{:?}", process.untold);
+        assert_eq!(rows.lines().collect::<Vec<_>>(), expected);
+        assert_eq!(process.missing.len(), 1, "{:?}", process.missing);
         assert!(process.ended);
     }
 }
 
 #[test]
-fn what_a_later_line_tells_holds_from_the_beginning() {
+fn a_fact_from_a_later_line_holds_from_the_beginning() {
     assert!(looks_like_log(LOG));
     // Before the dynamic linker made memory read-only, which locates program and linker.
     let log = real(Some(Duration::from_micros(700)));
@@ -434,7 +434,7 @@ fn what_a_later_line_tells_holds_from_the_beginning() {
         names.contains(&b"/tmp/demo/child".as_slice()) && names.contains(&b"[vdso]".as_slice())
     );
     assert!(!names.contains(&b"/usr/lib/x86_64-linux-gnu/libc.so.6".as_slice()));
-    assert_eq!(process.untold.len(), 1, "{:?}", process.untold);
+    assert_eq!(process.missing.len(), 1, "{:?}", process.missing);
     assert_eq!(log.processes.len(), 1, "the child comes later");
 }
 
@@ -575,7 +575,7 @@ proptest! {
 }
 
 #[test]
-fn a_process_that_reads_its_own_maps_tells_all_rows() {
+fn the_own_maps_that_a_process_reads_supply_all_rows() {
     check!(
         r#"7 brk(0) = 0x5000
 7 openat(AT_FDCWD, "/proc/self/maps", O_RDONLY) = 3
@@ -663,7 +663,7 @@ const MADE: &str = "7 1700000000.000000 execve(\"/bin/x\", [\"x\"], 0x7ffe /* 1 
 ";
 
 #[test]
-fn every_byte_has_the_origin_that_the_log_tells() {
+fn every_byte_has_the_origin_that_the_log_shows() {
     insta::assert_snapshot!(makers(&replay(MADE)), @"
     7 y
       555555580000-555555582000 recorded brk #4 0.200 7 x brk < grow < main

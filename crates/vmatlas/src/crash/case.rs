@@ -20,7 +20,7 @@ pub struct Case {
     pub explanation: Explanation,
     /// The stack of the thread, innermost first.
     pub stack: Vec<SymbolFrame>,
-    /// What could not be read for it and may be missing.
+    /// Notes about memory that could not be read and may be missing.
     pub notes: Vec<Note>,
 }
 

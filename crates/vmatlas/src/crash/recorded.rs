@@ -5,7 +5,7 @@ use super::{frames, place};
 use crate::atlas::Atlas;
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
-use crate::recorded::{Recorded, Told};
+use crate::recorded::{Recorded, RecordedIn};
 use crate::source::recording::at;
 use crate::stacks::{Stacks, requester_frames};
 use crate::words::{seconds, short_function, size, thread};
@@ -32,7 +32,8 @@ pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
     let lacks = |name: &str, why: &str| Error::new(ErrorKind::Lacks, format!("{name}: {why}"));
     let symbols = atlas.symbols().clone();
     let (name, recorded) = atlas.take_recorded()?;
-    let Recorded { told: Told::Recording { mut recording, .. }, pid, .. } = recorded else {
+    let Recorded { recorded_in: RecordedIn::Recording { mut recording, .. }, pid, .. } = recorded
+    else {
         let why = "a log of strace has no registers; record the program instead (vmatlas record)";
         return Err(lacks(&name, why));
     };
@@ -73,13 +74,13 @@ fn crash_of(recorded: &Recorded, events: &[Event], signal: i32) -> Crash {
     // A seccomp filter ends a program without a signal stop, so the exit status must supply the
     // signal.
     crash.signal = Some(signal);
-    crash.machine = match &recorded.told {
-        Told::Recording { recording, .. } => match &*recording.meta().machine {
+    crash.machine = match &recorded.recorded_in {
+        RecordedIn::Recording { recording, .. } => match &*recording.meta().machine {
             "x86_64" => Some(Machine::X86_64),
             "aarch64" => Some(Machine::AArch64),
             _ => None,
         },
-        Told::Log { .. } => None,
+        RecordedIn::Log { .. } => None,
     };
     for event in events {
         if let Some(task) = recorded.tasks().get(event.task.index()) {
@@ -133,7 +134,7 @@ fn explained(
     let mut life: Vec<LifeStep> = Vec::new();
     let mut stacks = Stacks::default();
     let fault = Fault::of(&crash, None);
-    if let Told::Recording { recording, task, .. } = &recorded.told {
+    if let RecordedIn::Recording { recording, task, .. } = &recorded.recorded_in {
         if let Some(address) = fault.address {
             (life, _) = recording.life(*task, address, before);
         }

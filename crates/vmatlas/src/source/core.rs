@@ -62,7 +62,7 @@ impl Core {
             let opened = within(LIMIT, move || file_with_build_id(&path, &id));
             opened.unwrap_or_else(|| Err(format!("{name} does not answer")))
         } else {
-            Err(format!("{name} has no build id in the core to know it by"))
+            Err(format!("{name} has no build id in the core to identify it"))
         };
         elf.map(|elf| Arc::new(Mutex::new(elf)))
     }

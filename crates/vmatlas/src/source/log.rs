@@ -4,7 +4,7 @@ use super::kind::SourceKind;
 use super::log_parts::log_parts;
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::{Note, Processes};
-use crate::recorded::{Recorded, Told};
+use crate::recorded::{Recorded, RecordedIn};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::OnceLock;
@@ -101,7 +101,7 @@ fn replayed(
         notes.push(Note::OtherProcesses(Processes { pid: process.pid, ..all }));
     }
     notes.extend(time.filter(|time| *time > log.length).map(|_| Note::LogEnds(log.length)));
-    notes.extend(process.untold.iter().cloned().map(Note::Untold));
+    notes.extend(process.missing.iter().cloned().map(Note::MissingFact));
     notes.push(Note::RulesOf(kernel));
     notes.extend(
         Some(files.found()).filter(|&files| files > 0).map(|files| Note::FilesNow { files }),
@@ -117,7 +117,10 @@ fn replayed(
         number: EventNumber::new(log.lines),
         time_ns: log.timed.then(time_ns),
         files: OnceLock::new(),
-        told: Told::Log { space: Box::new(process.space.clone()), makers: log.makers.clone() },
+        recorded_in: RecordedIn::Log {
+            space: Box::new(process.space.clone()),
+            makers: log.makers.clone(),
+        },
     };
     Ok((recorded, maps, notes))
 }

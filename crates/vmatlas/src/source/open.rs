@@ -291,7 +291,7 @@ fn text(name: &str, head: &[u8], mut input: io::Take<impl Read>) -> Result<Read3
 }
 
 fn no_rows(name: &str, head: &[u8]) -> Error {
-    debug_assert!(head.len() <= HEAD, "the head is what is kept to find out what it is");
+    debug_assert!(head.len() <= HEAD, "the head is at most HEAD bytes");
     let rows = "rows of /proc/PID/maps, smaps, or a text that has such rows in it";
     let looks_like = other_listing(head);
     let message = match looks_like {

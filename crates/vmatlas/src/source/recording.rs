@@ -4,7 +4,7 @@ use super::core::spooled;
 use super::kind::SourceKind;
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::{Note, Processes};
-use crate::recorded::{Recorded, Told};
+use crate::recorded::{Recorded, RecordedIn};
 use crate::stacks::Opened;
 use crate::words::values::printable;
 use std::fs::File;
@@ -77,7 +77,7 @@ pub(crate) fn at(
         number: replay.number(),
         time_ns: Some(replay.time_ns()),
         files: OnceLock::new(),
-        told: Told::Recording {
+        recorded_in: RecordedIn::Recording {
             recording: Box::new(recording),
             replay,
             task,

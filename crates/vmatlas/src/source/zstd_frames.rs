@@ -1,5 +1,5 @@
-//! zstd in Rust, for builds without a C compiler. It takes what the reference implementation takes:
-//! frames one after another, frames that are skipped, checksums, windows of at most 128 MiB.
+//! zstd in Rust, for builds without a C compiler. Like the reference implementation it accepts
+//! consecutive frames, skippable frames, checksums, and windows of at most 128 MiB.
 
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
     use std::io::Write as _;
 
-    /// What both decoders make of it: the bytes, or that there is an error.
+    /// Checks that both decoders agree on a stream; returns the bytes, or `None` for an error.
     fn check(stream: &[u8]) -> Option<Vec<u8>> {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         let ok = ZstdFrames::new(stream).read_to_end(&mut ours).is_ok();

@@ -28,7 +28,7 @@ pub(super) fn text(answer: &BlameAnswer<'_>, paint: Paint) -> String {
 fn counted(what: Count) -> &'static str {
     match what {
         Count::Resident => "in memory",
-        Count::Touched => "in memory, by who touched it first",
+        Count::Touched => "in memory, by the thread that touched it first",
         _ => "mapped",
     }
 }
@@ -47,14 +47,14 @@ fn heading(text: &mut String, blame: &Blame<'_>, what: Count, paint: Paint) {
         counted(what)
     );
     if what == Count::Touched {
-        let untold = blame.pieces().iter().filter(|piece| piece.origin.maker == Maker::Unseen);
-        let untold: u64 = untold.map(|piece| piece.range.size()).sum();
+        let unseen = blame.pieces().iter().filter(|piece| piece.origin.maker == Maker::Unseen);
+        let unattributed: u64 = unseen.map(|piece| piece.range.size()).sum();
         let _ = writeln!(
             text,
-            "{} {} are not attributed: no page fault tells of them (they were there before, were \
-             brought in by the kernel, or are parts of huge pages)",
-            size(untold),
-            share(untold, bytes)
+            "{} {} are not attributed, because no page fault was recorded for them (they were in \
+             memory before, the kernel populated them, or they are part of huge pages)",
+            size(unattributed),
+            share(unattributed, bytes)
         );
     }
     text.push('\n');

@@ -208,7 +208,9 @@ fn name(row: &Row<'_>) -> String {
         return format!("{} (name not proven)", words::name(row.name));
     }
     let note = match truth.now.note() {
-        "" if truth.path.ends_with(b" (deleted)") => "not deleted, but called so",
+        "" if truth.path.ends_with(b" (deleted)") => {
+            r#"not deleted; its name ends in " (deleted)""#
+        }
         note => note,
     };
     let shown = words::name(&truth.path);

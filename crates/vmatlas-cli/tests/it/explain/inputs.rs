@@ -46,7 +46,7 @@ fn the_map_has_an_arrow_where_the_address_is() {
 }
 
 #[test]
-fn what_tells_of_no_crash() {
+fn inputs_without_a_crash() {
     let run = vmatlas_with_input(&["explain", "-"], MAPS);
     assert_eq!((run.status, run.text().as_str()), (1, ""), "{}", run.stderr);
     assert!(run.stderr.contains("no crash"), "{}", run.stderr);

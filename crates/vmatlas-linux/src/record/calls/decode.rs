@@ -12,7 +12,7 @@ pub(crate) struct Decoded {
     pub(crate) kind: CallKind,
     /// As in [`Call::args`](vmatlas_recording::Call::args).
     pub(crate) args: [u64; 6],
-    /// Where a successful call writes its relevant output.
+    /// The memory to which a successful call writes its relevant output.
     pub(crate) left: Option<Left>,
 }
 

@@ -27,7 +27,6 @@ const FORKING: u64 = 20_000_000;
 
 /// Maximum number of rounds that search for new threads. Each round leaves only threads made during
 /// the previous one.
-/// round before.
 const ROUNDS: usize = 100;
 
 pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {

@@ -121,7 +121,7 @@ pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
         };
         specs.push(Spec { role: Role::TreeWrite(format), attr, ring: Which::Calls });
     }
-    let told = flag::TASK
+    let task_records = flag::TASK
         | flag::COMM
         | flag::COMM_EXEC
         | flag::MMAP
@@ -131,7 +131,7 @@ pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
     let attr = Attr {
         kind: perf_event::TYPE_SOFTWARE,
         config: perf_event::SW_DUMMY,
-        flags: base.flags | told,
+        flags: base.flags | task_records,
         ..base
     };
     specs.push(Spec { role: Role::Tasks, attr, ring: Which::Calls });

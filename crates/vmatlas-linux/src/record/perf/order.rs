@@ -184,13 +184,13 @@ impl Merger {
         time_ns: u64,
         give: &mut dyn FnMut(PerfEvent),
     ) {
-        let told = match which {
+        let reported = match which {
             Which::Calls => &mut self.counts.calls_lost,
             Which::Stacks => &mut self.counts.stack_records_lost,
         };
-        let count = total.saturating_sub(*told);
+        let count = total.saturating_sub(*reported);
         if count > 0 {
-            *told = total;
+            *reported = total;
             give(PerfEvent::Lost { time_ns, which, count });
         }
     }
@@ -397,18 +397,22 @@ mod tests {
     }
 
     /// The reported calls: their times, and the first byte of their stacks.
-    fn told(merger: &mut Merger, tasks: &mut Tasks, until: u64) -> Vec<(u64, Option<u8>)> {
-        let mut told = Vec::new();
+    fn reported_calls(
+        merger: &mut Merger,
+        tasks: &mut Tasks,
+        until: u64,
+    ) -> Vec<(u64, Option<u8>)> {
+        let mut calls = Vec::new();
         merger.flush(until, tasks, &mut |event| {
             if let PerfEvent::Call(Call { time_ns, stack, .. }) = event {
                 let byte = match stack {
                     Stack::Copied(copy) => copy.bytes.first().copied(),
                     _ => None,
                 };
-                told.push((time_ns, byte));
+                calls.push((time_ns, byte));
             }
         });
-        told
+        calls
     }
 
     #[test]
@@ -419,7 +423,7 @@ mod tests {
         for entry in [munmap(10, 2_002), mmap(11, 2_001), mmap(10, 1_000), munmap(11, 9_000)] {
             merger.push(entry);
         }
-        let order = told(&mut merger, &mut tasks, u64::MAX);
+        let order = reported_calls(&mut merger, &mut tasks, u64::MAX);
         assert_eq!(
             order.iter().map(|(time, _)| *time).collect::<Vec<_>>(),
             [1_000, 2_002, 2_001, 9_000]
@@ -429,7 +433,7 @@ mod tests {
         for entry in [mmap(10, 10_000), munmap(11, 10_001)] {
             merger.push(entry);
         }
-        assert_eq!(told(&mut merger, &mut tasks, u64::MAX).len(), 2);
+        assert_eq!(reported_calls(&mut merger, &mut tasks, u64::MAX).len(), 2);
         assert_eq!(merger.counts.reordered, 1);
     }
 
@@ -448,9 +452,12 @@ mod tests {
         for (time, byte) in [(301, 3), (101, 1), (501, 5)] {
             stack(&mut merger, time, byte);
         }
-        let first = told(&mut merger, &mut tasks, 400);
+        let first = reported_calls(&mut merger, &mut tasks, 400);
         assert_eq!(first, [(100, Some(1)), (200, None), (300, Some(3))]);
-        assert_eq!(told(&mut merger, &mut tasks, u64::MAX), [(400, None), (500, Some(5))]);
+        assert_eq!(
+            reported_calls(&mut merger, &mut tasks, u64::MAX),
+            [(400, None), (500, Some(5))]
+        );
         assert_eq!(merger.counts.stacks_lost, 2);
         // For kernels that copy the stack first.
         let (mut merger, mut tasks) = (Merger::new(true), super::tests::tasks());
@@ -459,6 +466,6 @@ mod tests {
             stack(&mut merger, time, byte);
         }
         let all = [(105, Some(1)), (205, Some(2)), (305, Some(3))];
-        assert_eq!(told(&mut merger, &mut tasks, u64::MAX), all);
+        assert_eq!(reported_calls(&mut merger, &mut tasks, u64::MAX), all);
     }
 }

@@ -12,7 +12,7 @@ pub(super) struct Tasks {
     /// Whether child processes of recorded processes are recorded.
     pub(super) children: bool,
     spaces: u32,
-    /// What the current clone(2) of a thread shares.
+    /// Whether the current clone(2) of a thread shares memory, if known.
     clones: HashMap<Tid, Option<bool>>,
 }
 

@@ -69,11 +69,11 @@ impl Target {
 
     /// Sends a command, and returns the output.
     fn ask(&mut self, what: &str) -> Vec<String> {
-        self.tell(what);
+        self.send(what);
         self.answer()
     }
 
-    fn tell(&mut self, what: &str) {
+    fn send(&mut self, what: &str) {
         writeln!(self.input, "{what}").unwrap();
     }
 
@@ -137,7 +137,7 @@ fn check_calls(events: &[PerfEvent], lines: &[String]) {
     assert!(!lines.is_empty());
     for line in lines {
         let all = || calls.iter().map(|call| printed(call) + "\n").collect::<String>();
-        assert!(seen.any(|seen| seen == *line), "not told: {line}\namong:\n{}", all());
+        assert!(seen.any(|seen| seen == *line), "not reported: {line}\namong:\n{}", all());
     }
 }
 
@@ -302,7 +302,7 @@ fn nothing_is_lost_beside_programs_that_use_all_processors() {
     let mut hogs = [hog(), hog()];
     let mut target = Target::start();
     let mut perf = target.record(&Config::default());
-    target.tell("bench 4 20000 17");
+    target.send("bench 4 20000 17");
     let end = Instant::now() + Duration::from_secs(60);
     let mut made = [0, 0];
     let mut count = |event| {
@@ -366,7 +366,10 @@ fn faults_of_touching(config: &Config) -> [u64; 2] {
     }
     let lost = [counts.stack_records_lost, counts.calls_lost];
     assert!(pages.is_sorted_by(|one, next| one < next), "{pages:?}");
-    assert!(pages.len() as u64 + lost[0] >= PAGES, "{lost:?} lost, but told are {pages:?}");
+    assert!(
+        pages.len() as u64 + lost[0] >= PAGES,
+        "{lost:?} lost, but these were reported: {pages:?}"
+    );
     // The mapping may have merged with a neighbour.
     let covers = |event: &PerfEvent| {
         matches!(event, PerfEvent::TreeWrite { start: first, last, stored: true, .. }

@@ -20,7 +20,7 @@ pub(super) enum Purpose {
     /// The start of a userfaultfd ioctl. Only the start has the request, and only there can the
     /// kernel filter out all other ioctls, which may be many.
     Ioctl,
-    /// The start of clone(2), whose flags determine what the child shares.
+    /// The start of clone(2), whose flags determine whether the child shares memory.
     Clone,
     /// The start of clone3(2), whose flags are in memory.
     Clone3,

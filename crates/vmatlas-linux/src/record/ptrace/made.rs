@@ -1,4 +1,4 @@
-//! What a new task shares with its maker.
+//! The resources that a new task shares with its maker.
 
 use crate::record::arch::{abi_by_segment, abi_of, audit_arch, call_of};
 use crate::record::calls;
@@ -9,8 +9,8 @@ use vmatlas_maps::uapi::sched::{CLONE_THREAD, CLONE_VM};
 use vmatlas_recording::Tid;
 use vmatlas_recording::call::{Abi, Meaning};
 
-/// What the new task of `tid` shares; `tid` is stopped at the event in clone(2), clone3(2), fork(2)
-/// or vfork(2).
+/// The resources that the new task of `tid` shares; `tid` is stopped at the event in clone(2),
+/// clone3(2), fork(2) or vfork(2).
 pub(super) fn shared(tid: Tid, registers: &Regs) -> Shared {
     // Before Linux 5.3 only the code segment identifies the ABI.
     let arch = ptrace::audit_arch(tid).unwrap_or_else(|_| audit_arch(abi_by_segment(registers)));
@@ -41,7 +41,8 @@ fn flags(tid: Tid, abi: Abi, registers: &Regs) -> u64 {
     }
 }
 
-/// The maker of a task that the maker did not report because it was killed, and what the two share.
+/// The maker of a task, and the resources that the two share. The maker did not report the task,
+/// because it was killed.
 pub(super) fn orphan(tid: Tid) -> Option<(Tid, Shared)> {
     let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     let first_of = |name: &str| {

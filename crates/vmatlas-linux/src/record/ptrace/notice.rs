@@ -84,7 +84,7 @@ impl fmt::Display for Notice {
             ),
             Notice::StrictSeccomp { tid } => write!(
                 f,
-                "task {tid} was refused strict seccomp mode, which cannot be had inside a recording"
+                "task {tid} was refused strict seccomp mode, which is not available inside a recording"
             ),
         }
     }

@@ -168,7 +168,7 @@ impl Recorder {
             call.args[1] = start;
             return Some(shown);
         }
-        Some(Shown::of(&space.find(telling_address(call)?)?))
+        Some(Shown::of(&space.find(row_address(call)?)?))
     }
 
     /// Takes the size of the mapping and the number of the file from that row.
@@ -300,7 +300,7 @@ pub(in crate::record) fn vdso<'a>(
 
 /// The address of the row with the facts that a call's arguments lack; `None` if the arguments have
 /// them all.
-pub(in crate::record) fn telling_address(call: &Call) -> Option<u64> {
+pub(in crate::record) fn row_address(call: &Call) -> Option<u64> {
     match call.kind {
         // Shared memory and huge pages have an inode too.
         CallKind::Mmap

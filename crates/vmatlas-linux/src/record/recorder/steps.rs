@@ -34,7 +34,7 @@ impl Recorder {
 
     /// Records a returned call. Returns its effect; `None` if it cannot have changed anything.
     pub(in crate::record) fn called(&mut self, at: At, seen: Seen<'_>) -> Option<Applied> {
-        let Seen { tid, mut call, stack, in_order, told } = seen;
+        let Seen { tid, mut call, stack, in_order, row } = seen;
         let task = self.tasks.get(&tid)?;
         let (entry, id) = (task.entry, task.space);
         if !self.counts(entry, &call) {
@@ -43,7 +43,7 @@ impl Recorder {
         let stack = self.stack_at(tid, &stack);
         let mut done = None;
         self.with(id, |recorder, space| {
-            let shown = told.or_else(|| recorder.row_of(space, &mut call));
+            let shown = row.or_else(|| recorder.row_of(space, &mut call));
             let file = match &shown {
                 Some(shown) => recorder.complete(space, &mut call, shown),
                 None => 0,

@@ -1,6 +1,6 @@
 //! Records the reports of the ptrace backend.
 
-use super::{FLUSH_AFTER, Recorder, TELL_AFTER, WHOLE_CHECK_EVERY, clock_ns};
+use super::{FLUSH_AFTER, PROGRESS_EVERY, Recorder, WHOLE_CHECK_EVERY, clock_ns};
 use crate::record::sink::{At, Begun, Registers, Seen, Shared, Signal, Sink, StackAt};
 use crate::sys::vm_read::read_memory;
 use std::time::Duration;
@@ -16,7 +16,7 @@ impl Recorder {
         let tid = begun.tid;
         let call = Call { kind: begun.kind, args: begun.args, result };
         let stack = StackAt::Number(stack);
-        let seen = Seen { tid, call, stack, in_order, told: None };
+        let seen = Seen { tid, call, stack, in_order, row: None };
         let Some(applied) = self.called(At::Now, seen) else { return };
         let Some(task) = self.tasks.get_mut(&tid) else { return };
         task.unchecked += 1;
@@ -146,8 +146,8 @@ impl Sink for Recorder {
         if over {
             self.end();
         }
-        if over || now - self.told >= TELL_AFTER {
-            self.tell_progress(now);
+        if over || now - self.last_progress >= PROGRESS_EVERY {
+            self.report_progress(now);
         }
         !over
     }

@@ -236,7 +236,7 @@ impl Execution<'_> {
             let outside = match row {
                 Ok(row) if row.range.start >= self.place.end => return ControlFlow::Break(()),
                 Ok(row) => row.range.end <= self.place.base,
-                Err(_) => false, // for the runner to tell
+                Err(_) => false, // the runner reports the unreadable row
             };
             if !outside {
                 if output.len() - filled <= line.len() {

@@ -13,7 +13,6 @@ const PIECE: usize = 1024;
 ///
 /// The file is opened each time: a file opened before a fork shows the parent, and an emulated maps
 /// file is generated when it is opened.
-/// where maps is imitated it is made when it is opened.
 pub(crate) fn each_row(
     buffer: &mut [u8],
     mut each: impl FnMut(Result<Mapping<'_>, RowError>, &[u8]) -> ControlFlow<()>,

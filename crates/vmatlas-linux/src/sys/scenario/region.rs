@@ -33,7 +33,7 @@ pub(crate) fn plain(page_size: u64) -> Option<Place> {
         let at = without_provenance_mut((base - margin) as usize);
         let size = (size + 2 * margin) as usize;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
-        // SAFETY: without MAP_FIXED the kernel replaces no mapping; what it gives is unmapped at
+        // SAFETY: without MAP_FIXED the kernel replaces no mapping; the new one is unmapped at
         // once, before anything uses it.
         unsafe {
             let got = mmap_anonymous(at, size, ProtFlags::empty(), flags);

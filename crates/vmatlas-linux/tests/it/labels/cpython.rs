@@ -1,6 +1,6 @@
 //! CPython, with and without numpy.
 
-use super::{Seen, Told, address, check_share, source};
+use super::{Output, Seen, address, check_share, source};
 use crate::child::Child;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -27,10 +27,10 @@ fn check(python: &Path, argument: Option<&str>) {
     let mut command = Command::new(python);
     let mut child =
         Child::start(command.arg(source("heaps.py")).args(argument).stderr(Stdio::null()));
-    let told = Told(child.until_ready());
-    let small: Vec<u64> = told.lines("small").map(|line| address(line[0])).collect();
+    let output = Output(child.until_ready());
+    let small: Vec<u64> = output.lines("small").map(|line| address(line[0])).collect();
     assert_eq!(small.len(), 20);
-    let arrays: Vec<u64> = told.lines("array").map(|line| address(line[0])).collect();
+    let arrays: Vec<u64> = output.lines("array").map(|line| address(line[0])).collect();
     assert_eq!(arrays.len(), if argument.is_some() { 2 } else { 0 });
     for deep in [false, true] {
         let seen = Seen::of(&child, deep);
@@ -53,7 +53,7 @@ fn check(python: &Path, argument: Option<&str>) {
         }
     }
     // `25 arenas * 1048576 bytes/arena`, of sys._debugmallocstats.
-    let line = told.0.iter().find(|line| line.contains(" bytes/arena")).unwrap();
+    let line = output.0.iter().find(|line| line.contains(" bytes/arena")).unwrap();
     let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let seen = Seen::of(&child, true);
     let arenas = seen.group("CPython arena");

@@ -1,6 +1,6 @@
 //! Go, alone and with C.
 
-use super::{Seen, Told, address, check_share, source};
+use super::{Output, Seen, address, check_share, source};
 use crate::child::{Child, once};
 use std::path::Path;
 use std::process::Command;
@@ -21,8 +21,8 @@ fn program(name: &str, other: &str, cgo: &str) -> Child {
 #[test]
 fn go() {
     let mut child = program("heaps-go", "heaps_alone.go", "0");
-    let told = Told(child.until_ready());
-    check_heap(&child, &told);
+    let output = Output(child.until_ready());
+    check_heap(&child, &output);
     // All memory of the program belongs to the runtime.
     for deep in [false, true] {
         assert!(Seen::of(&child, deep).explained() >= 99);
@@ -32,17 +32,17 @@ fn go() {
 #[test]
 fn go_with_c() {
     let mut child = program("heaps-cgo", "heaps_with_c.go", "1");
-    let told = Told(child.until_ready());
-    check_heap(&child, &told);
-    let block = told.address("block");
+    let output = Output(child.until_ready());
+    check_heap(&child, &output);
+    let block = output.address("block");
     let group = |deep| Seen::of(&child, deep).at(block).label.group.to_string();
     assert_eq!(group(true), "large malloc block");
     assert_eq!(group(false), "large blocks");
 }
 
-fn check_heap(child: &Child, told: &Told) {
-    let addresses: Vec<u64> = told.lines("address").map(|line| address(line[0])).collect();
-    assert_eq!(addresses.len(), 4, "{:?}", told.0);
+fn check_heap(child: &Child, output: &Output) {
+    let addresses: Vec<u64> = output.lines("address").map(|line| address(line[0])).collect();
+    assert_eq!(addresses.len(), 4, "{:?}", output.0);
     for deep in [false, true] {
         let seen = Seen::of(child, deep);
         check_share(&seen, deep);
@@ -56,7 +56,7 @@ fn check_heap(child: &Child, told: &Told) {
         // elsewhere.
         let metric = |name: &str| {
             let name = format!("/memory/classes/heap/{name}");
-            let line = told.lines(&name).next().unwrap();
+            let line = output.lines(&name).next().unwrap();
             line[0].parse::<u64>().unwrap()
         };
         let counted: u64 =

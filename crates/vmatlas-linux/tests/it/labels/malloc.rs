@@ -1,7 +1,7 @@
 //! Compares labels of glibc's malloc with malloc_info(3), and of other allocators with the
 //! addresses that they returned.
 
-use super::{Seen, Told, address, settle};
+use super::{Output, Seen, address, settle};
 use crate::child::{Child, once, program, program_as};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,13 +15,13 @@ fn attribute(line: &str, name: &str) -> Option<u64> {
 
 fn arenas(program: &Path) {
     let mut child = Child::start(Command::new(program).arg("50"));
-    let told = Told(child.until_ready());
+    let output = Output(child.until_ready());
     settle(&child, 1);
     let seen = Seen::of(&child, true);
 
     let mut number = None;
     let mut arenas = 0;
-    for line in &told.0 {
+    for line in &output.0 {
         if line.starts_with("<heap ") {
             number = attribute(line, "nr");
         } else if line.starts_with("</heap") {
@@ -40,14 +40,14 @@ fn arenas(program: &Path) {
             arenas += 1;
         }
     }
-    assert!(arenas >= 2, "{:?}", told.0);
+    assert!(arenas >= 2, "{:?}", output.0);
     let groups = |seen: &Seen, line: Vec<&str>| seen.at(address(line[0])).label.group.clone();
-    for line in told.lines("block") {
+    for line in output.lines("block") {
         let group = groups(&seen, line);
         assert!(group == "glibc arena" || group == "glibc main heap", "{group}\n{}", seen.text());
     }
-    assert_eq!(told.lines("large").count(), 3);
-    for line in told.lines("large") {
+    assert_eq!(output.lines("large").count(), 3);
+    for line in output.lines("large") {
         let (start, size) = (address(line[0]), line[1].parse::<u64>().unwrap());
         let part = seen.at(start);
         assert_eq!(part.label.group, "large malloc block");
@@ -59,7 +59,7 @@ fn arenas(program: &Path) {
 
     // By shapes alone, heaps merged with other memory can only be guessed.
     let seen = Seen::of(&child, false);
-    for line in told.lines("block") {
+    for line in output.lines("block") {
         let label = &seen.at(address(line[0])).label;
         let fits = label.group == "glibc arena" || label.group == "glibc main heap";
         assert!(fits || label.confidence == Confidence::Guess, "{label:?}\n{}", seen.text());
@@ -90,8 +90,8 @@ struct Expected {
 
 fn blocks(command: &mut Command, expected: &Expected) {
     let mut child = Child::start(command);
-    let told = Told(child.until_ready());
-    assert!(told.lines("block").count() >= 2998);
+    let output = Output(child.until_ready());
+    assert!(output.lines("block").count() >= 2998);
     settle(&child, 0);
     for deep in [false, true] {
         let seen = Seen::of(&child, deep);
@@ -100,19 +100,19 @@ fn blocks(command: &mut Command, expected: &Expected) {
             path.rsplit('/').next().is_some_and(|name| name.starts_with("blocks"))
         });
         assert_eq!(itself.count(), 1, "a piece of code that is mapped again is no image");
-        for line in told.lines("block") {
+        for line in output.lines("block") {
             let group = &seen.at(address(line[0])).label.group;
             let fits = expected.blocks.iter().any(|words| group.starts_with(words));
             assert!(fits, "{line:?} is no {group} (deep: {deep})\n{}", seen.text());
         }
-        let bss = &seen.at(told.address("bss")).label;
+        let bss = &seen.at(output.address("bss")).label;
         assert_eq!((bss.group.as_ref(), bss.confidence), (".bss", Confidence::Certain));
         if deep && expected.tls {
-            let tls = &seen.at(told.address("tls")).label;
+            let tls = &seen.at(output.address("tls")).label;
             assert_eq!((tls.group.as_ref(), tls.confidence), ("loader", Confidence::Certain));
         }
         // Memory that the program mapped itself may at most have a guessed allocator label.
-        let mapped = seen.labels.at(told.address("mapped"));
+        let mapped = seen.labels.at(output.address("mapped"));
         assert!(
             mapped.is_none_or(|part| !deep && part.label.confidence == Confidence::Guess),
             "{mapped:?}"

@@ -1,6 +1,6 @@
 //! Checks the explained share of whole programs' memory.
 
-use super::{Seen, Told, address};
+use super::{Output, Seen, address};
 use crate::child::{Child, program_as, wait_until};
 use std::process::Command;
 use vmatlas_explain::label::Confidence;
@@ -20,10 +20,10 @@ fn bash_is_explained() {
 fn shadow_and_heap_of_address_sanitizer_are_known() {
     let program = program_as("blocks", "blocks-asan", &["-fsanitize=address"]);
     let mut child = Child::start(&mut Command::new(program));
-    let told = Told(child.until_ready());
+    let output = Output(child.until_ready());
     for deep in [false, true] {
         let seen = Seen::of(&child, deep);
-        for line in told.lines("block") {
+        for line in output.lines("block") {
             let start = address(line[0]);
             let shadow = &seen.at((start >> 3) + 0x7fff_8000).label;
             let expected = ("sanitizer shadow", Confidence::Certain);
@@ -44,10 +44,10 @@ fn heap_of_thread_sanitizer_is_known() {
     let program = program_as("blocks", "blocks-tsan", &["-fsanitize=thread"]);
     // It does not support the higher randomisation of newer kernels.
     let mut child = Child::start(Command::new("setarch").arg("-R").arg(program));
-    let told = Told(child.until_ready());
+    let output = Output(child.until_ready());
     wait_until("it waits", || child.process().comm().unwrap() == b"blocks-tsan");
     let seen = Seen::of(&child, false);
-    for line in told.lines("block").filter(|line| line[1].parse::<u64>().unwrap() < 128 << 10) {
+    for line in output.lines("block").filter(|line| line[1].parse::<u64>().unwrap() < 128 << 10) {
         let heap = &seen.at(address(line[0])).label;
         assert_eq!((heap.group.as_ref(), heap.confidence), ("sanitizer heap", Confidence::Certain));
     }

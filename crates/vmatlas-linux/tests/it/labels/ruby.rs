@@ -1,6 +1,6 @@
 //! Ruby.
 
-use super::{Seen, Told, address, source};
+use super::{Output, Seen, address, source};
 use crate::child::Child;
 use std::process::Command;
 use vmatlas_explain::label::Confidence;
@@ -8,8 +8,8 @@ use vmatlas_explain::label::Confidence;
 #[test]
 fn ruby() {
     let mut child = Child::start(Command::new("ruby").arg(source("heaps.rb")));
-    let told = Told(child.until_ready());
-    let objects: Vec<u64> = told.lines("object").map(|line| address(line[0])).collect();
+    let output = Output(child.until_ready());
+    let objects: Vec<u64> = output.lines("object").map(|line| address(line[0])).collect();
     assert_eq!(objects.len(), 20);
     let seen = Seen::of(&child, true);
     for at in &objects {

@@ -1,6 +1,6 @@
 //! Stacks of threads and guards.
 
-use super::{Seen, Told, address, check, settle};
+use super::{Output, Seen, address, check, settle};
 use crate::child::{Child, once, program, skipped};
 use std::process::Command;
 use vmatlas_explain::label::Confidence;
@@ -10,7 +10,7 @@ use vmatlas_maps::AddressRange;
 const GUARD: u64 = 4 * 4096;
 
 #[test]
-fn stacks_that_the_kernel_joined_are_told_apart() {
+fn stacks_that_the_kernel_merged_have_separate_labels() {
     let mut child = Child::start(Command::new(program("merged_stacks")).arg("20"));
     let lines = child.until_ready();
     if lines == ["no guards"] {
@@ -21,7 +21,7 @@ fn stacks_that_the_kernel_joined_are_told_apart() {
     for deep in [false, true] {
         let seen = Seen::of(&child, deep);
         if seen.facts.guards.is_empty() {
-            return skipped("a kernel that does not tell of guard pages (before 6.15)");
+            return skipped("a kernel that does not report guard pages (before 6.15)");
         }
         assert_eq!(seen.facts.guards.len(), 20, "{:?}", seen.facts.guards);
         for line in &lines {
@@ -41,12 +41,12 @@ fn stacks_that_the_kernel_joined_are_told_apart() {
 #[test]
 fn stacks_are_as_glibc_says() {
     let mut child = Child::start(Command::new(program("arenas")).arg("50"));
-    let told = Told(child.until_ready());
-    assert_eq!(told.lines("stack").count(), 50);
+    let output = Output(child.until_ready());
+    assert_eq!(output.lines("stack").count(), 50);
     settle(&child, 1);
     for deep in [false, true] {
         let seen = Seen::of(&child, deep);
-        for line in told.lines("stack") {
+        for line in output.lines("stack") {
             let [tid, name, start, end, guard] = line[..] else { panic!("{line:?}") };
             let stack = AddressRange::new(address(start), address(end));
             let guard = AddressRange::new(stack.start - guard.parse::<u64>().unwrap(), stack.start);
@@ -81,12 +81,12 @@ fn signal_stacks_of_rust_are_known() {
         assert!(rustc.status().expect("needs rustc").success());
     });
     let mut child = Child::start(&mut Command::new(stacks));
-    let told = Told(child.until_ready());
+    let output = Output(child.until_ready());
     settle(&child, 0);
     for deep in [false, true] {
         let seen = Seen::of(&child, deep);
-        assert_eq!(told.lines("altstack").count(), 4);
-        for line in told.lines("altstack") {
+        assert_eq!(output.lines("altstack").count(), 4);
+        for line in output.lines("altstack") {
             // Rust requests AT_MINSIGSTKSZ bytes if that exceeds 8 KiB, as with AMX. That is not a
             // multiple of a page, and the kernel maps the whole last page.
             let page = seen.facts.page_size;
@@ -97,7 +97,7 @@ fn signal_stacks_of_rust_are_known() {
             assert_eq!(guard.range, AddressRange::new(stack.start - page, stack.start));
             assert_eq!(guard.label.group, "guard");
         }
-        for line in told.lines("thread") {
+        for line in output.lines("thread") {
             let label = &seen.at(address(line[1])).label;
             assert!(label.text.starts_with(&format!("stack of thread {} (", line[0])), "{label:?}");
         }

@@ -10,7 +10,7 @@ pub(crate) struct End {
     pub(crate) process: Process,
     pub(crate) space: RecordedSpace,
     /// The address space from the events alone, without the kernel's corrections.
-    pub(crate) untold: RecordedSpace,
+    pub(crate) uncorrected: RecordedSpace,
 }
 
 /// The number of rows, and of those that another list has too.
@@ -64,14 +64,16 @@ impl End {
 
     /// The number of rows that follow from the events alone.
     pub(crate) fn share(&self) -> Share {
-        Share::of(&self.rows(), &self.untold.memory.maps())
+        Share::of(&self.rows(), &self.uncorrected.memory.maps())
     }
 
     /// The rows from the events alone that differ (+), and the kernel's instead (-).
     pub(crate) fn differences(&self) -> String {
-        let (told, untold) = (self.rows(), self.untold.memory.maps());
+        let (corrected, uncorrected) = (self.rows(), self.uncorrected.memory.maps());
         let mut text = String::new();
-        for (sign, rows, others) in [('+', &told, &untold), ('-', &untold, &told)] {
+        for (sign, rows, others) in
+            [('+', &corrected, &uncorrected), ('-', &uncorrected, &corrected)]
+        {
             for row in rows.iter().filter(|row| !has(others, *row)) {
                 text.push_str(&format!("{sign} {}\n", shown(row)));
             }
@@ -82,8 +84,8 @@ impl End {
     /// The differences of the rows from the events alone, except those that system calls cannot
     /// determine: whether two possibly untouched mappings merged, and how far a stack grew.
     pub(crate) fn unexplained(&self) -> Vec<String> {
-        let (told, untold) = (self.rows(), self.untold.memory.maps());
-        let doubts: HashSet<u64> = self.untold.memory.doubts().collect();
+        let (corrected, uncorrected) = (self.rows(), self.uncorrected.memory.maps());
+        let doubts: HashSet<u64> = self.uncorrected.memory.doubts().collect();
         let ends = |rows: &Maps| -> BTreeSet<u64> {
             let grew = |at: u64| {
                 let flags = self.space.memory.flags(at);
@@ -92,20 +94,20 @@ impl End {
             let rows = rows.iter().filter(|row| !grew(row.range.end - 1));
             rows.flat_map(|row| [row.range.start, row.range.end]).collect()
         };
-        let (told_ends, untold_ends) = (ends(&told), ends(&untold));
-        let mut unexplained: Vec<String> = told_ends
-            .symmetric_difference(&untold_ends)
+        let (corrected_ends, uncorrected_ends) = (ends(&corrected), ends(&uncorrected));
+        let mut unexplained: Vec<String> = corrected_ends
+            .symmetric_difference(&uncorrected_ends)
             .filter(|end| !doubts.contains(*end))
             .map(|end| format!("a row ends or begins at {end:x} in one of them"))
             .collect();
-        for at in told_ends.union(&untold_ends) {
+        for at in corrected_ends.union(&uncorrected_ends) {
             // The row that contains the byte at this address.
             let byte = |rows: &Maps| {
                 let row = rows.find(*at).mapping.and_then(|index| rows.get(index))?;
                 let offset = if row.inode == 0 { 0 } else { row.offset + at - row.range.start };
                 Some((row.perms, row.device, row.inode, offset, row.name.to_vec()))
             };
-            if byte(&told) != byte(&untold) {
+            if byte(&corrected) != byte(&uncorrected) {
                 unexplained.push(format!("{at:x} is shown otherwise"));
             }
         }

@@ -18,7 +18,7 @@ fn deadly_signals(recorded: &Recorded) -> Vec<Event> {
 fn a_crash_is_passed_on_with_its_place() {
     let mut recorded = Patient::record(Limits::default(), None, |patient| {
         patient.ask("map 50");
-        patient.tell("crash");
+        patient.send("crash");
     });
     assert_eq!(recorded.status.signal(), Some(11));
     let [event] = &deadly_signals(&recorded)[..] else { panic!("one signal ends it") };
@@ -58,10 +58,10 @@ fn signals_that_it_handles_are_delivered() {
     let recorded = Patient::record(Limits::default(), None, |patient| {
         patient.ask("handle 10");
         signal(patient.pid, "USR1");
-        patient.tell("signal");
+        patient.send("signal");
         assert_eq!(patient.line(), "signal 10");
         assert_eq!(patient.line(), "signal done");
-        patient.tell("exit 6");
+        patient.send("exit 6");
     });
     assert_eq!(recorded.status.code(), Some(6));
     assert_eq!(deadly_signals(&recorded), []);
@@ -115,7 +115,7 @@ fn limits_end_the_recording_and_not_the_program() {
             is_over.recv().unwrap();
             patient.ask("map 53");
             patient.ask("fork 3");
-            patient.tell("exit 8");
+            patient.send("exit 8");
         });
         assert_eq!(recorded.status.code(), Some(8));
         assert!(recorded.report.failed.is_none());

@@ -25,7 +25,7 @@ fn check(what: &str, recorded: &mut Recorded) {
     }
     println!(
         "{what}: {} processes, {} events of {:.1} bytes; at exit {} of {} rows as the kernel's \
-         before the last look, {} ({:.2} %) without any look; not told by calls: {unexplained:?}",
+         before the last check, {} ({:.2} %) without any check; not implied by calls: {unexplained:?}",
         ends.len(),
         truth.events,
         recorded.report.size as f64 / truth.events as f64,
@@ -36,8 +36,8 @@ fn check(what: &str, recorded: &mut Recorded) {
     );
     assert!(!ends.is_empty());
     assert_eq!(truth.lost, 0);
-    let told = Share { rows: share.rows, same: share.rows - unexplained.len() };
-    assert!(told.percent() >= SHARE, "{unexplained:?}");
+    let implied = Share { rows: share.rows, same: share.rows - unexplained.len() };
+    assert!(implied.percent() >= SHARE, "{unexplained:?}");
 }
 
 /// Records a program that copies its maps when it ends, through a library, and compares.

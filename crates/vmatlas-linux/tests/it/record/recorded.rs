@@ -134,13 +134,13 @@ impl Patient {
     }
 
     /// Sends a command without waiting for an answer.
-    pub(crate) fn tell(&mut self, order: &str) {
+    pub(crate) fn send(&mut self, order: &str) {
         writeln!(self.to, "{order}").unwrap();
     }
 
     /// Sends a command and waits until it is done.
     pub(crate) fn ask(&mut self, order: &str) {
-        self.tell(order);
+        self.send(order);
         assert_eq!(self.line(), format!("{order} done"));
     }
 
@@ -191,19 +191,19 @@ impl Recorded {
         let ending = processes.iter().filter_map(|process| Some((process.last?, process)));
         let ending: HashMap<EventNumber, &Process> = ending.collect();
         let profile = self.recording.meta().profile();
-        let (mut told, mut untold) = (Replay::new(profile.clone()), Replay::new(profile));
+        let (mut corrected, mut uncorrected) = (Replay::new(profile.clone()), Replay::new(profile));
         let mut ends = Vec::new();
         for event in self.events() {
             if let Some(process) = ending.get(&event.number)
                 && let (Some(space), Some(alone)) =
-                    (told.space(event.task), untold.space(event.task))
+                    (corrected.space(event.task), uncorrected.space(event.task))
             {
-                let (space, untold) = (space.clone(), alone.clone());
-                ends.push(End { process: (*process).clone(), space, untold });
+                let (space, uncorrected) = (space.clone(), alone.clone());
+                ends.push(End { process: (*process).clone(), space, uncorrected });
             }
             let files = &self.recording.definitions().files;
-            let before = told.space(event.task).map(|space| space.memory.maps());
-            let applied = told.apply(&event, files);
+            let before = corrected.space(event.task).map(|space| space.memory.maps());
+            let applied = corrected.apply(&event, files);
             if applied.observation.corrected > 0
                 && let What::Observed { range, .. } = &event.what
             {
@@ -212,10 +212,10 @@ impl Recorded {
             }
             match &event.what {
                 What::Observed { range, rows } => {
-                    let shown = told.space(event.task).unwrap().memory.maps();
+                    let shown = corrected.space(event.task).unwrap().memory.maps();
                     assert_eq!(cut(&shown, *range), cut(&self.maps(rows), *range), "{event:?}");
                 }
-                _ => drop(untold.apply(&event, files)),
+                _ => drop(uncorrected.apply(&event, files)),
             }
         }
         ends

@@ -11,7 +11,7 @@ use vmatlas_recording::{CallKind, Tid};
 
 /// A report that a sink received.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Told {
+pub(super) enum Report {
     Begun(Begun),
     Returned { call: Begun, result: i64, mark: usize, in_order: bool },
     Cloned { parent: Tid, child: Tid, shared: Shared },
@@ -23,7 +23,7 @@ pub(super) enum Told {
 /// Keeps all reports.
 #[derive(Debug, Default)]
 pub(super) struct Collect {
-    pub(super) told: Vec<Told>,
+    pub(super) reports: Vec<Report>,
     /// The number of calls after which the recording ends.
     pub(super) enough: Option<usize>,
     pub(super) ticks: usize,
@@ -35,48 +35,48 @@ impl Sink for Collect {
     fn begun(&mut self, call: &Begun) -> usize {
         assert_ne!(call.registers.ip, 0);
         assert_ne!(call.registers.sp, 0);
-        self.told.push(Told::Begun(*call));
-        self.told.len() - 1
+        self.reports.push(Report::Begun(*call));
+        self.reports.len() - 1
     }
 
     fn returned(&mut self, call: &Begun, result: i64, mark: usize, in_order: bool) {
-        self.told.push(Told::Returned { call: *call, result, mark, in_order });
+        self.reports.push(Report::Returned { call: *call, result, mark, in_order });
     }
 
     fn cloned(&mut self, parent: Tid, child: Tid, shared: Shared, _: Registers) {
         // The task is stopped, so its memory is readable.
         std::fs::read(format!("/proc/{child}/maps")).unwrap();
-        self.told.push(Told::Cloned { parent, child, shared });
+        self.reports.push(Report::Cloned { parent, child, shared });
     }
 
     fn executed(&mut self, tid: Tid, former: Tid) {
         std::fs::read(format!("/proc/{tid}/maps")).unwrap();
-        self.told.push(Told::Executed { tid, former });
+        self.reports.push(Report::Executed { tid, former });
     }
 
     fn exiting(&mut self, tid: Tid, _: i32) {
-        self.told.push(Told::Exiting { tid });
+        self.reports.push(Report::Exiting { tid });
     }
 
     fn signalled(&mut self, _: Tid, signal: &Signal, _: Registers) {
         let Signal { number, code, address, .. } = *signal;
-        self.told.push(Told::Signalled { number, code, address });
+        self.reports.push(Report::Signalled { number, code, address });
     }
 
     fn tick(&mut self) -> bool {
         self.ticks += 1;
-        self.enough.is_none_or(|enough| self.told.len() < enough)
+        self.enough.is_none_or(|enough| self.reports.len() < enough)
     }
 }
 
 impl Collect {
     /// All calls that returned: the call, the result, and whether its order is certain.
     pub(super) fn calls(&self) -> Vec<(Begun, i64, bool)> {
-        let returned = |told: &Told| match *told {
-            Told::Returned { call, result, in_order, .. } => Some((call, result, in_order)),
+        let returned = |report: &Report| match *report {
+            Report::Returned { call, result, in_order, .. } => Some((call, result, in_order)),
             _ => None,
         };
-        self.told.iter().filter_map(returned).collect()
+        self.reports.iter().filter_map(returned).collect()
     }
 
     /// The tasks that mapped this many pages, with the results.

@@ -1,6 +1,6 @@
 //! Children, threads, calls of every kind, stops.
 
-use super::collect::{Collect, Told, program, record, record_with, skipped};
+use super::collect::{Collect, Report, program, record, record_with, skipped};
 use crate::record::sink::Shared;
 use std::process::Command;
 use vmatlas_recording::{CallKind, Tid};
@@ -21,8 +21,8 @@ fn children_of_every_kind() {
     let shared: Vec<Shared> = tids[1..]
         .iter()
         .map(|tid| {
-            let made = sink.told.iter().find_map(|told| match told {
-                Told::Cloned { parent, child, shared } if child == tid => Some((parent, shared)),
+            let made = sink.reports.iter().find_map(|report| match report {
+                Report::Cloned { parent, child, shared } if child == tid => Some((parent, shared)),
                 _ => None,
             });
             let (parent, shared) = made.unwrap();
@@ -34,14 +34,15 @@ fn children_of_every_kind() {
     let expect = expect.into_iter().chain([(false, false)]);
     let expect: Vec<Shared> = expect.map(|(memory, thread)| Shared { memory, thread }).collect();
     assert_eq!(shared, expect);
-    let executed = sink.told.iter().filter_map(|told| match told {
-        Told::Executed { tid, former } => Some((*tid, *former)),
+    let executed = sink.reports.iter().filter_map(|report| match report {
+        Report::Executed { tid, former } => Some((*tid, *former)),
         _ => None,
     });
     assert_eq!(executed.collect::<Vec<_>>(), [(first, first), (tids[3], tids[3])]);
     for tid in tids {
-        let ends = |told: &&Told| matches!(told, Told::Exiting { tid: of, .. } if *of == tid);
-        assert_eq!(sink.told.iter().filter(ends).count(), 1);
+        let ends =
+            |report: &&Report| matches!(report, Report::Exiting { tid: of, .. } if *of == tid);
+        assert_eq!(sink.reports.iter().filter(ends).count(), 1);
     }
 }
 
@@ -52,10 +53,10 @@ fn a_thread_that_executes_a_program_takes_the_first_number() {
     let sink = recorded.sink;
     let mapper = sink.mapped(107)[0].0;
     let executed: Vec<(Tid, Tid)> = sink
-        .told
+        .reports
         .iter()
-        .filter_map(|told| match told {
-            Told::Executed { tid, former } => Some((*tid, *former)),
+        .filter_map(|report| match report {
+            Report::Executed { tid, former } => Some((*tid, *former)),
             _ => None,
         })
         .collect();
@@ -96,7 +97,8 @@ fn many_forks() {
     assert_eq!(recorded.status(), "exit status: 0");
     assert_eq!(recorded.output, "done\n");
     assert_eq!(recorded.sink.mapped(130).len(), 300);
-    let ends = recorded.sink.told.iter().filter(|told| matches!(told, Told::Exiting { .. }));
+    let ends =
+        recorded.sink.reports.iter().filter(|report| matches!(report, Report::Exiting { .. }));
     assert_eq!(ends.count(), 301);
 }
 
@@ -106,13 +108,13 @@ fn a_process_that_is_stopped_stays_so_until_it_is_continued() {
         let recorded = record(&["stop", signal]);
         assert_eq!(recorded.status(), "exit status: 0");
         assert_eq!(recorded.output, "done\n");
-        let told = &recorded.sink.told;
+        let reports = &recorded.sink.reports;
         let place = |pages: u64| {
-            let made = |told: &Told| {
-                matches!(told, Told::Begun(begun)
+            let made = |report: &Report| {
+                matches!(report, Report::Begun(begun)
                     if begun.kind == CallKind::Mmap && begun.args[1] == pages * 4096)
             };
-            told.iter().position(made).unwrap()
+            reports.iter().position(made).unwrap()
         };
         assert!(place(141) < place(142));
     }
@@ -136,8 +138,10 @@ fn killed_while_it_forks() {
         assert_eq!(recorded.status(), "exit status: 0");
         assert_eq!(recorded.output, "9\n");
         let sink = recorded.sink;
-        let made = sink.told.iter().filter(|told| matches!(told, Told::Cloned { .. })).count();
-        let ended = sink.told.iter().filter(|told| matches!(told, Told::Exiting { .. })).count();
+        let made =
+            sink.reports.iter().filter(|report| matches!(report, Report::Cloned { .. })).count();
+        let ended =
+            sink.reports.iter().filter(|report| matches!(report, Report::Exiting { .. })).count();
         assert_eq!(made + 1, ended);
         // Every task that was made completed its work.
         assert_eq!(sink.mapped(161).len(), made - 1);
@@ -166,6 +170,6 @@ fn after_the_recording_the_program_runs_on() {
         let recorded = record_with(command, sink);
         assert_eq!(recorded.status(), "exit status: 0");
         assert_eq!(recorded.output, "done\n");
-        assert!(recorded.sink.told.len() < 40_000);
+        assert!(recorded.sink.reports.len() < 40_000);
     }
 }

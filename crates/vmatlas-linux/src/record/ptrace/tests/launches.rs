@@ -1,7 +1,7 @@
 //! Launches programs, and checks that they do not notice the recorder.
 
 use super::super::{LaunchError, Notice};
-use super::collect::{Collect, Told, program, record, record_with, skipped, static_program};
+use super::collect::{Collect, Report, program, record, record_with, skipped, static_program};
 use crate::copy_program::copy_program;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
@@ -13,12 +13,13 @@ fn exit_status_and_signal_are_passed_on() {
     assert_eq!(record(&["signal", "15"]).status(), "signal: 15 (SIGTERM)");
     let faulted = record(&["fault"]);
     assert!(faulted.status().starts_with("signal: 11 (SIGSEGV)"));
-    let signals = faulted.sink.told.iter().filter_map(|told| match told {
-        Told::Signalled { number, code, address } => Some((*number, *code, *address)),
+    let signals = faulted.sink.reports.iter().filter_map(|report| match report {
+        Report::Signalled { number, code, address } => Some((*number, *code, *address)),
         _ => None,
     });
     assert_eq!(signals.collect::<Vec<_>>(), [(libc::SIGSEGV, 1, 0x18)]);
-    let ends = faulted.sink.told.iter().filter(|told| matches!(told, Told::Exiting { .. }));
+    let ends =
+        faulted.sink.reports.iter().filter(|report| matches!(report, Report::Exiting { .. }));
     assert_eq!(ends.count(), 1);
 }
 
@@ -85,7 +86,7 @@ fn programs_without_a_loader() {
 }
 
 #[test]
-fn who_traces_is_told() {
+fn a_program_that_uses_ptrace_is_reported() {
     let recorded = record(&["ptrace"]);
     assert_eq!(recorded.output, "-1\n-1\n-1\n");
     let notices = recorded.outcome.unwrap().notices;

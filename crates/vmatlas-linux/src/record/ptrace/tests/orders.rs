@@ -1,6 +1,6 @@
 //! Checks that calls are reported in the kernel's order.
 
-use super::collect::{Collect, Told, record, skipped};
+use super::collect::{Collect, Report, record, skipped};
 use std::collections::BTreeMap;
 use vmatlas_recording::CallKind;
 
@@ -56,14 +56,14 @@ fn of_threads_in_a_storm() {
     }
     // A call returns before the next begins.
     let mut open = None;
-    for told in &recorded.sink.told {
-        match told {
-            Told::Begun(call) if unordered == 0 => {
+    for report in &recorded.sink.reports {
+        match report {
+            Report::Begun(call) if unordered == 0 => {
                 assert!(open.replace(call.tid).is_none());
             }
-            Told::Returned { call, mark, .. } => {
-                let begun = recorded.sink.told[*mark];
-                assert!(matches!(begun, Told::Begun(begun) if begun.tid == call.tid));
+            Report::Returned { call, mark, .. } => {
+                let begun = recorded.sink.reports[*mark];
+                assert!(matches!(begun, Report::Begun(begun) if begun.tid == call.tid));
                 open = None;
             }
             _ => {}

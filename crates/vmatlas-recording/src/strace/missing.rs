@@ -1,4 +1,4 @@
-//! Facts that a log lacks.
+//! Facts about an address space that a log does not contain.
 
 use std::fmt;
 use vmatlas_space::Errno;
@@ -6,7 +6,7 @@ use vmatlas_space::Errno;
 /// A fact about an address space that the log lacks; nothing is guessed in its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Untold {
+pub enum MissingFact {
     /// The process ran before the log began: its earlier mappings are missing.
     Earlier,
     /// The address of the stack, which no call shows: its row is missing.
@@ -62,55 +62,55 @@ pub enum Untold {
         /// The address.
         address: u64,
     },
-    /// The limit was reached: this many facts are not listed.
+    /// The number of facts that are not listed, because there are too many.
     More(u64),
 }
 
-impl fmt::Display for Untold {
+impl fmt::Display for MissingFact {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = |bytes: &[u8]| bytes.escape_ascii().to_string();
         match self {
-            Untold::Earlier => f.write_str(
+            MissingFact::Earlier => f.write_str(
                 "the log does not show the mappings from before its start: those rows are missing",
             ),
-            Untold::Stack => f.write_str("the log does not show where [stack] is: no row"),
-            Untold::Vdso => {
+            MissingFact::Stack => f.write_str("the log does not show where [stack] is: no row"),
+            MissingFact::Vdso => {
                 f.write_str("the log does not show where [vdso] and its data are: no rows")
             }
-            Untold::Image { path } => write!(
+            MissingFact::Image { path } => write!(
                 f,
                 "the log does not show the segments of {}, and the file has none: no rows",
                 text(path)
             ),
-            Untold::Base { path } => {
+            MissingFact::Base { path } => {
                 write!(f, "the log does not show where {} was loaded: no rows", text(path))
             }
-            Untold::Inode { name } => write!(
+            MissingFact::Inode { name } => write!(
                 f,
                 "the log does not show device and inode of {}: its rows show no inode",
                 text(name)
             ),
-            Untold::File { line, descriptor } => write!(
+            MissingFact::File { line, descriptor } => write!(
                 f,
                 "line {line}: the log does not show which file descriptor {descriptor} refers to: shown as ?"
             ),
-            Untold::Directory { path } => write!(
+            MissingFact::Directory { path } => write!(
                 f,
                 "the log does not show the directory to which {} is relative: shown unchanged",
                 text(path)
             ),
-            Untold::Segment { id } => {
+            MissingFact::Segment { id } => {
                 write!(f, "the log does not show the size of System V segment {id}: no row")
             }
-            Untold::Refused { line, call, errno } => write!(
+            MissingFact::Refused { line, call, errno } => write!(
                 f,
                 "line {line}: by the log so far, {call} must fail with {errno}, and it did not: left out"
             ),
-            Untold::Taken { line, address } => write!(
+            MissingFact::Taken { line, address } => write!(
                 f,
                 "line {line}: by the log so far, something is mapped at {address:x}: replaced"
             ),
-            Untold::More(count) => write!(f, "{count} more facts that the log does not show"),
+            MissingFact::More(count) => write!(f, "{count} more facts that the log does not show"),
         }
     }
 }
@@ -118,18 +118,18 @@ impl fmt::Display for Untold {
 /// The missing facts of one process, bounded also for a hostile log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gaps {
-    kept: Vec<Untold>,
+    kept: Vec<MissingFact>,
     left_out: u64,
 }
 
 impl Gaps {
     const MAX_KEPT: usize = 100;
 
-    pub(crate) fn of(kept: Vec<Untold>) -> Gaps {
+    pub(crate) fn of(kept: Vec<MissingFact>) -> Gaps {
         Gaps { kept, left_out: 0 }
     }
 
-    pub(crate) fn push(&mut self, gap: Untold) {
+    pub(crate) fn push(&mut self, gap: MissingFact) {
         if self.kept.contains(&gap) {
             return;
         }
@@ -140,7 +140,7 @@ impl Gaps {
         }
     }
 
-    pub(crate) fn remove(&mut self, gap: &Untold) {
+    pub(crate) fn remove(&mut self, gap: &MissingFact) {
         self.kept.retain(|kept| kept != gap);
     }
 
@@ -149,10 +149,10 @@ impl Gaps {
         *self = Gaps::default();
     }
 
-    pub(crate) fn list(&self) -> Vec<Untold> {
+    pub(crate) fn list(&self) -> Vec<MissingFact> {
         let mut list = self.kept.clone();
         if self.left_out > 0 {
-            list.push(Untold::More(self.left_out));
+            list.push(MissingFact::More(self.left_out));
         }
         list
     }
