@@ -1,14 +1,14 @@
 //! ELF core dumps: the mappings, threads and memory of a process as it ended.
 //!
-//! [`CoreDump`] joins what is spread over the parts of a core: the program headers have every
-//! mapping and its permissions, `NT_FILE` the files, the auxiliary vector the stack and the vDSO,
-//! `NT_PRSTATUS` the registers of each thread, `NT_SIGINFO` the cause. What no core holds is not
-//! made up: whether a mapping is shared (`?`), its device and inode (0), the names of anonymous
-//! memory.
+//! [`CoreDump`] joins the parts of a core: the program headers contain every mapping and its
+//! permissions, `NT_FILE` the files, the auxiliary vector the addresses of the stack and the vDSO,
+//! `NT_PRSTATUS` the registers of each thread, `NT_SIGINFO` the signal. It invents nothing that no
+//! core contains: whether a mapping is shared (`?`), its device and inode (0), the names of
+//! anonymous memory.
 //!
-//! A core may be of any machine, byte order and word size, written by the kernel, by gdb's `gcore`
-//! or by QEMU; cut, and made by someone who means harm. Only headers and notes are read at first,
-//! and pages of memory when they are asked for: a core of a GiB costs some reads.
+//! A core may come from any machine, with any byte order and word size, written by the kernel, by
+//! gdb's `gcore` or by QEMU. It may be truncated or hostile. Opening a core reads only headers and
+//! notes; memory is read page by page on demand, so a core of a GiB costs few reads.
 //!
 //! # References
 //!
@@ -50,7 +50,8 @@ use vmatlas_maps::WordSize;
 use vmatlas_maps::uapi::auxvec::AT_PAGESZ;
 use vmatlas_object::Memory;
 
-/// With more mappings the kernel writes no names, unless its limit of 4 MiB is raised.
+/// The kernel writes no file names for more mappings than this, unless its limit of 4 MiB is raised
+/// (`kernel.core_file_note_size_limit`).
 const MAX_NAMED: usize = 65_535;
 
 /// A core dump.
@@ -77,12 +78,13 @@ pub struct CoreDump<S> {
 }
 
 impl<S: ReadAt> CoreDump<S> {
-    /// Reads headers and notes. What is odd or missing is in [`warnings`](Self::warnings).
+    /// Reads headers and notes. [`warnings`](Self::warnings) lists the parts that are missing or
+    /// invalid.
     ///
     /// # Errors
     ///
-    /// Where it is no ELF core dump, or cut before the first program header, or its ELF header
-    /// cannot be read.
+    /// If the source is not an ELF core dump, is truncated before the first program header, or has
+    /// an unreadable ELF header.
     pub fn read(source: S) -> Result<CoreDump<S>, CoreError> {
         let headers = headers::read(&source)?;
         let notes = notes::read(&source, &headers.notes, headers.machine, headers.layout);
@@ -111,7 +113,8 @@ impl<S: ReadAt> CoreDump<S> {
         }
         if let Some(count) = core.files.missing {
             let there = core.files.rows.len();
-            warnings.push(format!("the note NT_FILE is damaged: {there} of {count} files taken"));
+            warnings
+                .push(format!("the note NT_FILE is damaged: {there} of {count} files were read"));
         }
         warnings.extend(core.missing());
         let names = names::of(&core);
@@ -129,8 +132,8 @@ impl<S: ReadAt> CoreDump<S> {
         Ok(core)
     }
 
-    /// The word size of the kernel: a 64-bit one puts the stack of a 32-bit process above 3 GiB,
-    /// where a 32-bit one is itself.
+    /// The word size of the kernel: a 64-bit kernel places the stack of a 32-bit process above 3
+    /// GiB, where a 32-bit kernel has its own memory.
     fn kernel_word_size(&self) -> WordSize {
         let stack = self.maps.iter().find(|row| row.name == b"[stack]");
         match (self.machine, stack) {
@@ -141,7 +144,8 @@ impl<S: ReadAt> CoreDump<S> {
         }
     }
 
-    /// Why there may be no names (`fill_files_note` in fs/binfmt_elf.c).
+    /// A warning that gives the likely reason for missing file names (`fill_files_note` in
+    /// fs/binfmt_elf.c).
     fn without_names(&self) -> String {
         let mut text = "it has no names of files (no note NT_FILE)".to_owned();
         if self.segments.len() > MAX_NAMED {
@@ -156,7 +160,7 @@ impl<S: ReadAt> CoreDump<S> {
         text
     }
 
-    /// What of the memory the file should have and has not.
+    /// A warning about memory that the program headers list and the file does not contain.
     fn missing(&self) -> Option<String> {
         let length = self.source.size()?;
         let lost = |segment: &&Segment| self.held(segment) < segment.file_size;
@@ -172,18 +176,19 @@ impl<S: ReadAt> CoreDump<S> {
         ))
     }
 
-    /// The mappings. The last of the four permissions is `?` (a core does not tell shared from
-    /// private), device and inode are 0.
+    /// The mappings. The last of the four permissions is `?` (a core does not distinguish shared
+    /// from private), device and inode are 0.
     pub fn maps(&self) -> &Maps {
         &self.maps
     }
 
-    /// The threads: first the one that crashed, or, where gdb wrote the core, the one it showed.
+    /// The threads. The first one crashed; in a core that gdb wrote, it is the thread that gdb had
+    /// selected.
     pub fn threads(&self) -> &[CoreThread] {
         &self.threads
     }
 
-    /// What came with the signal that ended the process.
+    /// The `siginfo_t` of the signal that ended the process.
     pub fn siginfo(&self) -> Option<&SigInfo> {
         self.threads.first()?.siginfo.as_ref()
     }
@@ -193,17 +198,17 @@ impl<S: ReadAt> CoreDump<S> {
         &self.auxv
     }
 
-    /// The machine that it is of.
+    /// The machine on which the process ran.
     pub fn machine(&self) -> Machine {
         self.machine
     }
 
-    /// Whether its numbers begin with their high byte.
+    /// Whether the core is big-endian (`EI_DATA`).
     pub fn is_big_endian(&self) -> bool {
         self.layout.big_endian
     }
 
-    /// The process id, as the process saw it itself.
+    /// The process id in the PID namespace of the process.
     pub fn pid(&self) -> Option<u32> {
         self.pid
     }
@@ -213,25 +218,26 @@ impl<S: ReadAt> CoreDump<S> {
         self.comm.as_deref()
     }
 
-    /// The size of a page in bytes, by `AT_PAGESZ` or `NT_FILE`; 4096 where neither tells.
+    /// The page size in bytes, from `AT_PAGESZ` or `NT_FILE`; 4096 if neither is present.
     pub fn page_size(&self) -> u64 {
         let sane = |size: &u64| size.is_power_of_two() && (1 << 10..=1 << 24).contains(size);
-        let told = self.auxv.get(AT_PAGESZ).filter(sane);
-        told.or(Some(self.files.page_size).filter(sane)).unwrap_or(4096)
+        let recorded = self.auxv.get(AT_PAGESZ).filter(sane);
+        recorded.or(Some(self.files.page_size).filter(sane)).unwrap_or(4096)
     }
 
-    /// Whether gdb's `gcore` wrote it, which leaves out what may not be read.
+    /// Whether gdb's `gcore` wrote the core. It omits unreadable memory.
     pub fn is_of_gdb(&self) -> bool {
         self.of_gdb
     }
 
-    /// What is odd about it, or missing.
+    /// The parts of the file that are missing or invalid.
     pub fn warnings(&self) -> &[Warning] {
         self.maps.warnings()
     }
 
-    /// The part of a mapping that the core holds: from its start on, empty if nothing. The kernel
-    /// leaves out what `coredump_filter` (core(5)) and `MADV_DONTDUMP` say, such as code.
+    /// The part of a mapping that the core contains: it begins at the mapping's start, and is empty
+    /// if the core contains no byte of it. The kernel omits memory according to `coredump_filter`
+    /// (core(5)) and `MADV_DONTDUMP`, for example code.
     pub fn dumped(&self, range: AddressRange) -> AddressRange {
         let held = self.segment_at(range.start).map_or(range.start, |(_, segment)| {
             segment.range.start.saturating_add(self.held(segment))
@@ -239,20 +245,20 @@ impl<S: ReadAt> CoreDump<S> {
         AddressRange::new(range.start, held.min(range.end))
     }
 
-    /// The first page so far that the core holds and that could not be read. [`Memory`] has no way
-    /// to say so: memory that is missing there may be lost rather than left out. A page that could
-    /// not be read by [`read`](Self::read) is among the [warnings](Self::warnings), too.
+    /// The first page that the core contains and that could not be read so far. [`Memory`] cannot
+    /// report this: unreadable memory looks like omitted memory. If [`read`](Self::read) failed to
+    /// read a page, the page is also among the [warnings](Self::warnings).
     pub fn page_error(&self) -> Option<&PageError> {
         self.page_error.get()
     }
 
-    /// How many bytes of a segment are in the file.
+    /// The number of bytes of a segment in the file.
     fn held(&self, segment: &Segment) -> u64 {
         let there = self.source.size().unwrap_or(u64::MAX).saturating_sub(segment.offset);
         segment.file_size.min(there)
     }
 
-    /// The segment with an address, and its index.
+    /// The segment that contains an address, and its index.
     fn segment_at(&self, address: u64) -> Option<(usize, &Segment)> {
         let index = self.segments.partition_point(|segment| segment.range.end <= address);
         let segment = self.segments.get(index)?;
@@ -266,7 +272,7 @@ impl<S: ReadAt> CoreDump<S> {
     }
 }
 
-/// As much of the process's memory as the core holds.
+/// Reads the process's memory, as far as the core contains it.
 impl<S: ReadAt> Memory for CoreDump<S> {
     fn read(&self, address: u64, bytes: &mut [u8]) -> usize {
         let mut done = 0;

@@ -1,5 +1,5 @@
-//! What is known of a crash, whatever told of it: a core dump, a line of the kernel, a crash log of
-//! a runtime, a recording.
+//! A crash as any source reports it: a core dump, a line of the kernel log, the crash log of a
+//! runtime, or a recording.
 
 mod apport;
 mod coredump;
@@ -24,32 +24,32 @@ pub use vmatlas_object::symbols::SymbolFrame;
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Maps;
 
-/// A crash as one source tells of it. What it does not tell is absent, never made up.
+/// A crash as one source reports it. Fields that the source does not report are absent.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Crash {
-    /// What told of it.
+    /// The source of the report.
     pub source: CrashSource,
-    /// The process.
+    /// The process id.
     pub pid: Option<u32>,
-    /// The thread that crashed.
+    /// The id of the thread that crashed.
     pub tid: Option<u32>,
-    /// Its name.
+    /// The name of the thread (proc_pid_comm(5)).
     pub comm: Option<Vec<u8>>,
-    /// The signal's number as on the machine it comes from (signal(7)).
+    /// The signal number on the machine of the crash (signal(7)).
     pub signal: Option<i32>,
     /// `si_code` of the signal (sigaction(2)).
     pub code: Option<i32>,
     /// `si_addr`: the address that was accessed, for SIGSEGV and SIGBUS.
     pub address: Option<u64>,
-    /// What was tried there.
+    /// The kind of access.
     pub access: Option<Access>,
-    /// Whether something was mapped there that forbade it (the P bit of x86's error code, or
-    /// `SEGV_ACCERR`).
+    /// Whether a mapping existed at the address and denied the access (the P bit of x86's error
+    /// code, or `SEGV_ACCERR`).
     pub present: Option<bool>,
-    /// Whether a protection key forbade it.
+    /// Whether a protection key denied the access.
     pub protection_key: Option<bool>,
-    /// The machine, where it is told.
+    /// The machine, if the source reports it.
     pub machine: Option<Machine>,
     /// The instruction pointer.
     pub ip: Option<u64>,
@@ -57,24 +57,25 @@ pub struct Crash {
     pub sp: Option<u64>,
     /// The registers by the names that the architecture's manual gives them, in lower case.
     pub registers: Vec<(String, u64)>,
-    /// Bytes of code, and the address of the first of them.
+    /// The address of the first byte of code around the instruction, and the bytes.
     pub code_bytes: Option<(u64, Vec<u8>)>,
-    /// The mapping that the instruction is in, as the kernel's line names it: `in NAME[START+SIZE]`.
+    /// The mapping that contains the instruction, from the kernel's line: `in NAME[START+SIZE]`.
     pub ip_mapping: Option<(Vec<u8>, AddressRange)>,
-    /// The stack of the thread that crashed, innermost first, as far as the source tells.
+    /// The stack of the thread that crashed, innermost frame first, as far as the source reports
+    /// it.
     pub frames: Vec<SymbolFrame>,
     /// The mappings, if the source has them.
     pub maps: Maps,
-    /// What the source itself says of the cause, such as `Cause: null pointer dereference` of a
+    /// The cause in the source's own words, such as `Cause: null pointer dereference` of a
     /// tombstone, or the first line of a sanitizer's report.
     pub message: Option<String>,
 }
 
-/// What told of a crash.
+/// The source of a crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CrashSource {
-    /// Nothing but an address and a map.
+    /// Only an address and a map.
     #[default]
     Address,
     /// An ELF core dump.
@@ -89,28 +90,29 @@ pub enum CrashSource {
     Sanitizer,
     /// The report of the Go runtime.
     Go,
-    /// What another runtime or library says when it ends a program: glibc, Rust, Python, Ruby, V8.
+    /// The message of another runtime or library that ends a program: glibc, Rust, Python, Ruby,
+    /// V8.
     Runtime,
     /// A report of apport.
     Apport,
-    /// What systemd-coredump wrote to the journal, or `coredumpctl info` shows of it.
+    /// The journal entry of systemd-coredump, or the output of `coredumpctl info`.
     Coredump,
     /// A recording of vmatlas.
     Recording,
 }
 
-/// What an instruction tried to do with memory.
+/// The kind of access of an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Read it.
+    /// A load from memory.
     Read,
-    /// Write it.
+    /// A store to memory.
     Write,
-    /// Execute it.
+    /// An instruction fetch.
     Execute,
 }
 
-/// The architectures whose registers and instructions are known.
+/// The architecture of a crashed program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Machine {
@@ -124,10 +126,10 @@ pub enum Machine {
     Arm,
     /// 64-bit POWER; little-endian unless the core says otherwise.
     PowerPc64,
-    /// IBM Z.
+    /// IBM Z (64-bit).
     S390x,
-    /// RISC-V of 64 bits.
+    /// 64-bit RISC-V.
     RiscV64,
-    /// Any other, by its number in an ELF header (`e_machine`).
+    /// Any other architecture, by its number in the ELF header (`e_machine`).
     Other(u16),
 }

@@ -1,4 +1,4 @@
-//! Why a program crashed.
+//! Finds the cause of a crash and explains it.
 //!
 //! [`Fault::of`] finds the access, from the instruction and the registers if the source does not
 //! record it. [`explain`] finds the cause. Both work with partial input: a kernel log line has no

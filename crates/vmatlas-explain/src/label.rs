@@ -184,7 +184,7 @@ impl Labels {
     }
 }
 
-/// Signs that a library is present, shared or statically linked.
+/// Signs that a library is present, as a shared library or linked statically.
 struct Sign {
     /// Any of these symbols is defined.
     symbols: &'static [&'static str],

@@ -1,5 +1,5 @@
-//! What memory is for and why a program crashed, from values and bytes. Everything that is
-//! concluded has its evidence and a confidence.
+//! Finds the purpose of memory and the cause of crashes, from values and bytes. Each conclusion has
+//! its evidence and a confidence.
 //!
 //! ```
 //! use vmatlas_explain::crash::read_log;
@@ -15,11 +15,11 @@
 //! assert_eq!(explain(&evidence).cause, Cause::NullPointer);
 //! ```
 //!
-//! - [`label::Labels`] says what memory without a name is for; [`label::Facts`] is what it goes by.
+//! - [`label::Labels`] gives the purpose of memory without a name, from [`label::Facts`].
 //! - [`coredump::CoreDump`] is a core dump: its rows, threads, images and memory.
 //! - [`crash::Crash`] is a crash as its source reports it; [`crash::read_log`] reads the crashes in
 //!   a log.
-//! - [`explain::Explanation`] says why a program crashed; [`explain::explain`] makes it of
+//! - [`explain::Explanation`] gives the cause of a crash; [`explain::explain`] finds it from
 //!   [`explain::Evidence`].
 //!
 //! The feature `decoders`, on by default, decodes the instruction at which a program crashed.

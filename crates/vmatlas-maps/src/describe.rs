@@ -20,8 +20,7 @@ impl Mapping<'_> {
                 format!("{} {}", self.perms.part_of_file(), printable(self.name))
             }
             Kind::Anonymous if self.perms.none() => {
-                "addresses without a name that nothing may be done at (reserved or a guard)"
-                    .to_owned()
+                "inaccessible addresses without a name (reserved or a guard)".to_owned()
             }
             Kind::Anonymous => "memory without a name".to_owned(),
             Kind::Heap => "the heap".to_owned(),

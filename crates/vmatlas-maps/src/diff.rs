@@ -173,14 +173,14 @@ impl<'a> Diff<'a> {
         let perms = from.perms.0.iter().zip(to.perms.0);
         let perms = perms.filter(|&(&a, b)| a != b && a != b'?' && b != b'?');
         // A core dump records neither device nor inode.
-        let told = |row: &Mapping<'_>| row.inode != 0 || row.device != Device::default();
-        let told = !from.has_file() || told(&from) && told(&to);
+        let recorded = |row: &Mapping<'_>| row.inode != 0 || row.device != Device::default();
+        let recorded = !from.has_file() || recorded(&from) && recorded(&to);
         let what: Vec<&'static str> = [
             ("size", from.range.size() != to.range.size()),
             ("perms", perms.count() > 0),
             ("offset", from.offset != to.offset),
-            ("device", told && from.device != to.device),
-            ("inode", told && from.inode != to.inode),
+            ("device", recorded && from.device != to.device),
+            ("inode", recorded && from.inode != to.inode),
             ("name", from.name != to.name),
         ]
         .into_iter()

@@ -41,7 +41,7 @@ pub struct Filter(Node);
 pub struct FilterError {
     /// The column in characters, counted from 1.
     pub column: usize,
-    /// What is wrong there and what is expected.
+    /// The error, and the syntax expected at that position.
     pub message: String,
 }
 

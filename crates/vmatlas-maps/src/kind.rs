@@ -61,7 +61,7 @@ pub enum Kind<'a> {
     Secretmem,
     /// `/dmabuf:NAME` or `anon_inode:dmabuf`.
     DmaBuf,
-    /// A file under `/dev`, outside the directories of memory files.
+    /// A file under `/dev`, except `/dev/shm`, `/dev/hugepages` and `/dev/mqueue`.
     Device,
     /// `[vdso]`.
     Vdso,
@@ -204,8 +204,7 @@ impl<'a> Mapping<'a> {
             // Objects on internal mounts of the kernel: the file systems have major number 0 and
             // names that no file can keep. (A core dump has no device.)
             match object {
-                // A private mapping is of the real /dev/zero, unlinked from the file system of
-                // /dev.
+                // A private mapping maps the real /dev/zero, unlinked from the file system of /dev.
                 b"/dev/zero"
                     if self.perms.shared() || self.device.minor == 1 || self.perms.0[3] == b'?' =>
                 {
@@ -245,7 +244,7 @@ impl<'a> Mapping<'a> {
     /// Whether the row itself shows its purpose. Memory without a name does not, nor do generic
     /// names of the kernel (`/dev/zero (deleted)`, `/anon_hugepage (deleted)`,
     /// `/memfd: (deleted)`): their purpose needs a label.
-    pub fn tells_its_purpose(&self) -> bool {
+    pub fn shows_its_purpose(&self) -> bool {
         !matches!(
             self.kind(),
             Kind::Anonymous

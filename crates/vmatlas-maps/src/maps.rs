@@ -521,7 +521,7 @@ impl MapsReader {
     }
 }
 
-/// What the rows of a text show of their producer's layout.
+/// The layout that the producer of a text uses, as far as its rows show it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Layout {
     column_32: bool,

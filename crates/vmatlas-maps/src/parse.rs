@@ -8,7 +8,7 @@ use crate::mapping::{Device, Mapping, Perms};
 use crate::range::AddressRange;
 use std::fmt;
 
-/// What is wrong with a row.
+/// The kinds of errors in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RowErrorKind {
@@ -52,7 +52,7 @@ impl fmt::Display for RowErrorKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct RowError {
-    /// What is wrong.
+    /// The kind of error.
     pub kind: RowErrorKind,
     /// The column in bytes, counted from 1.
     pub column: u32,

@@ -73,7 +73,7 @@ impl fmt::Display for Warning {
             WarningKind::Huge(row) => {
                 write!(
                     f,
-                    "{row} would cover {} TiB: a digit of its start is lost, and it overlaps whatever lies there",
+                    "{row} would cover {} TiB: a digit of its start is lost, and it overlaps the mappings there",
                     row.size() >> 40
                 )
             }

@@ -135,7 +135,7 @@ pub enum JitErrorKind {
     #[error("the record is too small for its kind")]
     Record,
     /// A record moves code that no record loaded.
-    #[error("there is no code where it is moved from")]
+    #[error("the record moves code from an address without code")]
     Move,
     /// There is more data than any program has; the rest is not read.
     #[error("there are too many entries: the rest is left out")]

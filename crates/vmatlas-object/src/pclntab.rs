@@ -30,16 +30,16 @@ pub struct PclntabError {
 #[non_exhaustive]
 pub enum PclntabErrorKind {
     /// The magic number is not that of Go 1.16 or later.
-    #[error("no version of Go after 1.15 begins it like this")]
+    #[error("it does not begin as the table of any Go version after 1.15")]
     Magic,
     /// The header is invalid: pointers have 4 or 8 bytes, instructions have a quantum of 1, 2 or 4.
-    #[error("its header is of no machine")]
+    #[error("its header is not that of any machine")]
     Header,
     /// An offset points beyond the end of the table.
     #[error("it points beyond its end")]
     Truncated,
     /// A line table ends before the address.
-    #[error("its lines do not come to the address")]
+    #[error("its lines end before the address")]
     Lines,
 }
 
@@ -301,7 +301,7 @@ mod tests {
         let error = Pclntab::parse(b"\xfb\xff\xff\xff\0\0\x01\x08", 0).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "no version of Go after 1.15 begins it like this, at byte 0x0"
+            "it does not begin as the table of any Go version after 1.15, at byte 0x0"
         );
     }
 }

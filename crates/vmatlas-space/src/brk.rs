@@ -43,7 +43,7 @@ impl AddressSpace {
             let _ = self.populate(old, new, true);
         }
         if new > old {
-            self.untold(old, new);
+            self.assume_written(old, new);
         }
         Ok(())
     }

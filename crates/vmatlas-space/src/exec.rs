@@ -224,8 +224,8 @@ impl AddressSpace {
     /// huge pages, five levels of page tables, and kernels that seal their own mappings.
     ///
     /// # Errors
-    /// By then the kernel has dropped the old address space and kills the process: nothing stays
-    /// mapped.
+    /// The kernel detects these errors after it has dropped the old address space, and kills the
+    /// process: nothing stays mapped.
     /// - EINVAL: a segment's offset does not match its address, its sizes are invalid, or the
     ///   interpreter has no segment.
     /// - ENOMEM: there is no room, or `max_map_count` is exceeded.
@@ -250,11 +250,11 @@ impl AddressSpace {
         self.mmap_base = request.mmap_base.unwrap_or_else(|| unrandomised_mmap_base(&self.profile));
 
         // The model knows every page that the kernel writes during execve.
-        let faults = mem::replace(&mut self.faults, Faults::Told);
+        let faults = mem::replace(&mut self.faults, Faults::Reported);
         let result = self.load_all(request, &rules);
         self.faults = faults;
         match result {
-            Ok(()) => self.untold(0, u64::MAX),
+            Ok(()) => self.assume_written(0, u64::MAX),
             Err(_) => self.exit(),
         }
         result

@@ -22,10 +22,10 @@ pub enum Fault {
 pub enum Faults {
     /// The caller reports every access that may fault; no other access happened.
     #[default]
-    Told,
+    Reported,
     /// The caller reports no faults: writable memory may have been written at any time. If a join
     /// depends on that, the boundary is a [doubt](AddressSpace::doubts).
-    Untold,
+    Unreported,
 }
 
 impl AddressSpace {

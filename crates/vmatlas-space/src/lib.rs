@@ -13,7 +13,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! Which rows join depends on more than a row shows: on hidden flags, on the open file, and on
+//! Two rows join or stay apart for reasons that rows do not show: hidden flags, the open file, and
 //! whether a page was ever written, because a write gives a mapping a reverse map that others may
 //! not share. [`KernelProfile`] holds the differences between kernels.
 //!
@@ -22,14 +22,14 @@
 //! to 7.3, each checked against running kernels by `vmatlas verify`.
 //!
 //! - [`AddressSpace`] holds the VMAs of a process; each system call is one of its methods, named
-//!   as the call is, with [`Mmap`], [`Mremap`] and [`Exec`] for those that take many arguments.
-//! - [`KernelProfile`] is a kernel version's rules.
-//! - [`File`] is an open file, of which two mappings must have the same to join.
+//!   after the call, with [`Mmap`], [`Mremap`] and [`Exec`] for those that take many arguments.
+//! - [`KernelProfile`] holds the rules of a kernel version.
+//! - [`File`] is an open file. Two mappings join only if they map the same one.
 //! - [`AddressSpace::observe`] takes over rows that a kernel shows, where the model was in doubt.
 //! - [`scenario`] holds operations as text, with the rows that must follow.
 //!
 //! This crate opens no file, calls no kernel, has no unsafe code and panics on no input. It holds
-//! no contents of memory, and where the kernel chooses at random it is given the address.
+//! no contents of memory, and its caller supplies the addresses that the kernel chooses at random.
 
 #![forbid(unsafe_code)]
 
@@ -135,7 +135,7 @@ impl AddressSpace {
             execute_only_pkey: None,
             next_anon: 0,
             next_uffd: 0,
-            faults: Faults::Told,
+            faults: Faults::Reported,
             guards: Guards::default(),
             doubts: BTreeSet::new(),
         }

@@ -79,7 +79,7 @@ impl Mmap {
     }
 
     /// A request from the bits of mmap(2) ([`uapi::mman`](vmatlas_maps::uapi::mman)), placed at
-    /// exactly `address` whatever the bits are. The caller adds the file.
+    /// exactly `address` even without `MAP_FIXED`. The caller adds the file.
     pub fn from_bits(address: u64, length: u64, prot: u64, flags: u64) -> Mmap {
         let is = |flag| flags & flag != 0;
         let huge = match (flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK) as u32 {
@@ -195,7 +195,7 @@ impl AddressSpace {
             // mmap ignores errors of populating.
             let _ = self.populate(address, address + length, true);
         }
-        self.untold(address, address + length);
+        self.assume_written(address, address + length);
         Ok(address)
     }
 
@@ -425,8 +425,8 @@ impl AddressSpace {
     }
 
     /// Marks writable memory as possibly written if the caller reports no faults.
-    pub(super) fn untold(&mut self, start: u64, end: u64) {
-        if self.faults == Faults::Told {
+    pub(super) fn assume_written(&mut self, start: u64, end: u64) {
+        if self.faults == Faults::Reported {
             return;
         }
         let mut next = self.vmas.find(start);

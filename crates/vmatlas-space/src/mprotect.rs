@@ -170,7 +170,7 @@ impl AddressSpace {
         if old & (F::WRITE | F::SHARED | F::LOCKED) == F::LOCKED && new.contains(F::WRITE) {
             let _ = self.populate(start, end, true);
         }
-        self.untold(start, end);
+        self.assume_written(start, end);
         Ok(changed)
     }
 

@@ -51,7 +51,7 @@ impl AddressSpace {
         rows: impl IntoIterator<Item = Mapping<'a>>,
     ) -> AddressSpace {
         let mut space = AddressSpace::new(profile);
-        space.faults = super::Faults::Untold;
+        space.faults = super::Faults::Unreported;
         let mut known = KnownFiles::default();
         for row in rows {
             match row.kind() {

@@ -72,10 +72,10 @@ impl AddressSpace {
             out.put(number);
         }
         out.put(self.default_flags.bits());
-        // A 32-bit program has none, whatever the profile says.
+        // A 32-bit program has no `[vsyscall]`, even if the profile shows one.
         let no_vsyscall = self.profile.vsyscall == Vsyscall::None;
-        let untold = self.faults == Faults::Untold;
-        let bits = [no_vsyscall, self.ksm_all, self.read_implies_exec, untold];
+        let unreported = self.faults == Faults::Unreported;
+        let bits = [no_vsyscall, self.ksm_all, self.read_implies_exec, unreported];
         out.push(bits.iter().fold(0, |sum, bit| sum << 1 | u8::from(*bit)));
         out.put(u64::from(self.pkeys));
         out.put(self.execute_only_pkey.map_or(0, |key| u64::from(key) + 1));
@@ -122,7 +122,7 @@ impl AddressSpace {
         }
         space.ksm_all = bits & 4 != 0;
         space.read_implies_exec = bits & 2 != 0;
-        space.faults = if bits & 1 != 0 { Faults::Untold } else { Faults::Told };
+        space.faults = if bits & 1 != 0 { Faults::Unreported } else { Faults::Reported };
         space.pkeys = u16::try_from(take.uint()?).ok()?;
         space.execute_only_pkey = match take.uint()? {
             0 => None,

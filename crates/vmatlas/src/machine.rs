@@ -166,7 +166,7 @@ impl Sums {
             let key = match by {
                 By::Kind => kind(),
                 By::File => path().unwrap_or_else(kind),
-                By::Label if row.tells_its_purpose() => kind(),
+                By::Label if row.shows_its_purpose() => kind(),
                 By::Label => row.label().map_or_else(kind, |label| label.group.to_string()),
                 By::Perms => row.perms.to_string(),
             };

@@ -42,7 +42,7 @@ enum Purpose<'a> {
 impl<'a> Purpose<'a> {
     fn of(row: &Row<'a>) -> Purpose<'a> {
         match row.label() {
-            _ if row.mapping.tells_its_purpose() => Purpose::Name,
+            _ if row.mapping.shows_its_purpose() => Purpose::Name,
             Some(label) => Purpose::Label(label),
             None => Purpose::Nothing,
         }

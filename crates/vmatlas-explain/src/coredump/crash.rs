@@ -1,4 +1,4 @@
-//! What a core dump says of a crash, and the facts that labels are made from.
+//! The crash in a core dump, and the facts for labels.
 
 use super::{CoreDump, CoreThread, ReadAt};
 use crate::crash::{Crash, CrashSource};
@@ -9,15 +9,15 @@ use vmatlas_maps::uapi::siginfo::{SEGV_ACCERR, SEGV_MAPERR, SEGV_PKUERR};
 use vmatlas_maps::uapi::signal::{SIGSEGV, SIGSTOP, SIGTTOU};
 use vmatlas_object::Memory as _;
 
-/// SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU (signal(7)) end no program.
+/// SIGSTOP, SIGTSTP, SIGTTIN and SIGTTOU stop a program and do not end it (signal(7)).
 const STOPS: RangeInclusive<i32> = SIGSTOP..=SIGTTOU;
 
-/// How many bytes of code are taken: more than the longest instruction by far.
+/// Number of bytes of code to read: far more than the longest instruction has.
 const CODE: usize = 64;
 
 impl<S: ReadAt> CoreDump<S> {
-    /// The crash that the core was written for; the signal is absent where there was none, as in
-    /// a core that gdb's `gcore` took of a running process, which it stops for that.
+    /// The crash for which the core was written. The signal is absent if there was none, for
+    /// example if gdb's `gcore` stopped a running process to dump it.
     pub fn crash(&self) -> Crash {
         let thread = self.threads.first();
         let siginfo = self.siginfo();
@@ -63,7 +63,7 @@ impl<S: ReadAt> CoreDump<S> {
         }
     }
 
-    /// What labels are made from. Reads the first page of each file that is mapped.
+    /// The facts for labels. Reads the first page of each mapped file.
     pub fn facts(&self) -> Facts {
         let images = self.images();
         let kernel = images.iter().find_map(|image| image.kernel);
@@ -100,7 +100,7 @@ impl<S: ReadAt> CoreDump<S> {
         if self.layout.word == 8 { WordSize::Bits64 } else { WordSize::Bits32 }
     }
 
-    /// The name of a thread: a core has only that of the first one.
+    /// The name of a thread; a core contains only the name of the first thread.
     fn comm_of(&self, thread: &CoreThread) -> Option<&[u8]> {
         self.comm().filter(|_| Some(thread.tid) == self.pid)
     }

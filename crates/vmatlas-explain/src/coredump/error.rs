@@ -1,54 +1,55 @@
-//! Why a file cannot be read as a core dump, or not all of it.
+//! Errors of reading a core dump.
 
 use vmatlas_object::ReadError;
 
-/// Why a file cannot be read as a core dump, and where.
+/// An error that prevents reading a core dump, with its place in the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}, at byte {offset:#x}: {kind}")]
 #[non_exhaustive]
 pub struct CoreError {
-    /// The part of the file.
+    /// The part of the file, such as "ELF header".
     pub place: &'static str,
-    /// Where that is, in bytes from the start of the file.
+    /// The offset of that part in bytes from the start of the file.
     pub offset: u64,
-    /// What is wrong.
+    /// The kind of error.
     pub kind: CoreErrorKind,
 }
 
-/// What is wrong with a file that should be a core dump.
+/// The kinds of errors that prevent reading a core dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CoreErrorKind {
-    /// It does not begin as an ELF file does.
+    /// The file does not begin with the ELF magic number.
     #[error("this is no ELF file")]
     NotElf,
     /// The class (`EI_CLASS`) is neither 32-bit nor 64-bit.
     #[error("{0} is no class of ELF file (1 is 32-bit, 2 is 64-bit)")]
     Class(u8),
-    /// The byte order (`EI_DATA`) is none.
+    /// The byte order (`EI_DATA`) is neither little-endian nor big-endian.
     #[error("{0} is no byte order (1 is little-endian, 2 is big-endian)")]
     ByteOrder(u8),
-    /// The file system does not give its bytes.
+    /// Reading the file failed.
     #[error("it cannot be read: {0}")]
     Read(ReadError),
-    /// It is a program, a library or an object file (`e_type`).
+    /// The file is a program, a library or an object file (`e_type`).
     #[error(
         "this ELF file is {} and no core dump",
         match .0 { 1 => "an object file", 2 => "a program", 3 => "a program or library", _ => "of another type" }
     )]
     NotCore(u16),
-    /// The file ends in its header.
+    /// The file ends inside its ELF header.
     #[error("the file ends here, in its first header")]
     Truncated,
-    /// The entries of the program header table have another size than program headers do.
-    #[error("program headers of {0} bytes, which no machine has")]
+    /// The entries of the program header table do not have the size of a program header.
+    #[error("program headers of {0} bytes, a size that no machine uses")]
     EntrySize(u16),
-    /// There is no program header, so no memory and no notes.
-    #[error("it has no program headers: nothing of a process is in it")]
+    /// The file has no program header, so it contains neither memory nor notes.
+    #[error("it has no program headers, so it contains no memory and no threads")]
     NoSegments,
 }
 
-/// Memory that a core dump holds and that cannot be read, as from a damaged disk.
+/// A page of memory that a core dump contains and that cannot be read, for example from a damaged
+/// disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the page at address {address:#x} cannot be read, at byte {offset:#x} of the file: {error}"
@@ -57,8 +58,8 @@ pub enum CoreErrorKind {
 pub struct PageError {
     /// The address of the first byte that cannot be read.
     pub address: u64,
-    /// Where that is in the file, in bytes.
+    /// The offset of that byte in the file.
     pub offset: u64,
-    /// Why.
+    /// The error of the read.
     pub error: ReadError,
 }

@@ -1,41 +1,40 @@
-//! `NT_FILE`: which mappings are of which files.
+//! `NT_FILE`: the mapped files and their addresses.
 
 use super::layout::Layout;
 use vmatlas_maps::AddressRange;
 
-/// The longest name that is taken, in bytes: one is compared with each row of its file.
+/// Maximum length of a name in bytes. Each row of a file compares its name.
 const MAX_NAME: usize = 16 << 10;
 
-/// A mapping of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct MappedFile {
     pub(super) range: AddressRange,
-    /// In bytes.
+    /// Offset in the file, in bytes.
     pub(super) offset: u64,
-    /// Where the name is in [`MappedFiles::names`].
+    /// The range of the name in [`MappedFiles::names`].
     name: (usize, usize),
 }
 
-/// The mappings of files, in the order of their addresses.
+/// The file mappings in address order.
 #[derive(Debug, Default)]
 pub(super) struct MappedFiles {
     pub(super) rows: Vec<MappedFile>,
     names: Vec<u8>,
-    /// The page size that the note gives, in bytes; 0 where there is no note.
+    /// The page size from the note, in bytes; 0 without a note.
     pub(super) page_size: u64,
-    /// How many mappings the note says it has, if they are not all there.
+    /// The number of mappings that the note claims, if it contains fewer.
     pub(super) missing: Option<u64>,
 }
 
 impl MappedFiles {
-    /// Reads the note: their number, the page size, for each of them start, end and offset in
-    /// pages, then the names (`fill_files_note` in fs/binfmt_elf.c).
+    /// Parses the note: the number of mappings, the page size, for each mapping its start, end and
+    /// offset in pages, then the names (`fill_files_note` in fs/binfmt_elf.c).
     pub(super) fn parse(note: &[u8], layout: Layout) -> MappedFiles {
         let mut words = layout.words(note);
         let (Some(count), Some(page_size)) = (words.next(), words.next()) else {
             return MappedFiles::default();
         };
-        // Rows that fit; a name takes a byte at least.
+        // The note has room for no more rows, because a name takes at least one byte.
         let most = note.len() / (3 * layout.word + 1);
         let fit = usize::try_from(count).unwrap_or(usize::MAX).min(most);
         let names_at = count.checked_mul(3).and_then(|words| words.checked_add(2));
@@ -62,7 +61,7 @@ impl MappedFiles {
         MappedFiles { rows, names: names.to_vec(), page_size, missing }
     }
 
-    /// Those of another source: addresses, offset in bytes, name.
+    /// Builds the list from rows of another source: addresses, offset in bytes, name.
     pub(super) fn of(mut rows: Vec<(AddressRange, u64, Vec<u8>)>, page_size: u64) -> MappedFiles {
         rows.sort_by_key(|(range, ..)| range.start);
         let mut files = MappedFiles { page_size, ..MappedFiles::default() };
@@ -74,7 +73,7 @@ impl MappedFiles {
         files
     }
 
-    /// The name of a mapping as the note has it, with line feeds as they are.
+    /// The name of a mapping in the note, with unescaped line feeds.
     pub(super) fn name(&self, row: &MappedFile) -> &[u8] {
         self.names.get(row.name.0..row.name.1).unwrap_or_default()
     }

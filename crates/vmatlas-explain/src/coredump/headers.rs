@@ -12,19 +12,19 @@ use vmatlas_object::ReadAt;
 type Elf32 = elf::FileHeader32<Endianness>;
 type Elf64 = elf::FileHeader64<Endianness>;
 
-/// The most program headers that are looked at. `vm.max_map_count` is 65,530 unless it is raised,
-/// and a few programs ask for a million.
+/// Maximum number of program headers to read. `vm.max_map_count` is 65,530 by default, and a few
+/// programs require a million.
 const MAX_SEGMENTS: u64 = 1 << 22;
-/// A kernel writes one `PT_NOTE` segment.
+/// Maximum number of `PT_NOTE` segments. A kernel writes one.
 const MAX_NOTES: usize = 64;
 
-/// A piece of memory (`PT_LOAD`): usually one mapping.
+/// A segment of memory (`PT_LOAD`), usually one mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     pub(super) range: AddressRange,
-    /// Where its bytes are in the file.
+    /// Offset of its contents in the file, in bytes.
     pub(super) offset: u64,
-    /// How many of them the file should have (`p_filesz`).
+    /// Number of bytes that the file should contain (`p_filesz`).
     pub(super) file_size: u64,
     pub(super) flags: u32,
 }
@@ -35,14 +35,14 @@ impl Segment {
     pub(super) const EXECUTE: u32 = elf::PF_X.0;
 }
 
-/// What the headers say.
+/// The contents of the headers.
 #[derive(Debug)]
 pub(super) struct Headers {
     pub(super) layout: Layout,
     pub(super) machine: Machine,
-    /// In the order of their addresses; no two of them overlap.
+    /// Sorted by address, without overlaps.
     pub(super) segments: Vec<Segment>,
-    /// Where the notes are in the file, and their sizes.
+    /// Offset and size of each `PT_NOTE` segment in the file, in bytes.
     pub(super) notes: Vec<(u64, u64)>,
     pub(super) warnings: Vec<String>,
 }
@@ -111,7 +111,7 @@ fn parse<S: ReadAt + ?Sized, Elf: FileHeader<Endian = Endianness>>(
     };
     let mut window = Window::new(source);
     let mut left_out = LeftOut::default();
-    // Where the table ends, if only the first note tells.
+    // The end of the table; without a count it follows from the offset of the first note.
     let mut until = count.unwrap_or(MAX_SEGMENTS);
     let mut index = 0;
     while index < until.min(MAX_SEGMENTS) {
@@ -135,7 +135,7 @@ fn parse<S: ReadAt + ?Sized, Elf: FileHeader<Endian = Endianness>>(
                     Some(end) => headers.segments.push(Segment {
                         range: AddressRange::new(start, end),
                         offset: file_offset,
-                        // What a file has beyond the memory would be no memory.
+                        // File bytes beyond the size in memory belong to no memory.
                         file_size: file_size.min(length),
                         flags: entry.p_flags(endian).0,
                     }),
@@ -163,7 +163,7 @@ fn parse<S: ReadAt + ?Sized, Elf: FileHeader<Endian = Endianness>>(
     Ok(headers)
 }
 
-/// The number of program headers where it does not fit into the ELF header: the kernel writes it
+/// The number of program headers if it does not fit into the ELF header. The kernel then writes it
 /// into a section header at the end of the file (`fill_extnum_info` in fs/binfmt_elf.c).
 fn extended_count<S: ReadAt + ?Sized, Elf: FileHeader<Endian = Endianness>>(
     source: &S,
@@ -182,15 +182,15 @@ fn extended_count<S: ReadAt + ?Sized, Elf: FileHeader<Endian = Endianness>>(
         let why =
             window.error().map_or("is missing".to_owned(), |why| format!("cannot be read ({why})"));
         warnings.push(format!(
-            "the section header at byte {offset:#x}, which says how many program headers there \
-             are, {why}: as many as there are before the notes were taken"
+            "the section header at byte {offset:#x}, which contains the number of program \
+             headers, {why}: only the program headers before the notes were read"
         ));
         return None;
     }
     Some(count)
 }
 
-/// Program headers that are no memory.
+/// The program headers that were rejected as segments of memory.
 #[derive(Default)]
 struct LeftOut {
     no_range: u64,
@@ -205,7 +205,7 @@ impl LeftOut {
         self.first_no_range.get_or_insert((index, start, length));
     }
 
-    /// Sorts segments by address and leaves out those that overlap one before.
+    /// Sorts segments by address and removes those that overlap an earlier one.
     fn sort(&mut self, segments: &mut Vec<Segment>) {
         segments.sort_by_key(|segment| segment.range.start);
         let mut last = AddressRange::new(0, 0);
@@ -241,7 +241,7 @@ impl LeftOut {
     }
 }
 
-/// The machine by its number (`e_machine`) and word size.
+/// The machine for its number (`e_machine`) and word size.
 fn machine(number: u16, layout: Layout) -> Machine {
     match (elf::Machine(number), layout.word) {
         (elf::EM_X86_64, _) => Machine::X86_64,

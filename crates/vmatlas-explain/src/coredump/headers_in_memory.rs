@@ -1,4 +1,4 @@
-//! The program headers of an image, as the core holds them.
+//! Program headers of a mapped image, read from the memory in the core.
 
 use super::{CoreDump, ReadAt};
 use object::read::elf::{FileHeader, ProgramHeader as _};
@@ -6,10 +6,9 @@ use object::{Endianness, elf, pod};
 use vmatlas_maps::AddressRange;
 use vmatlas_object::Memory as _;
 
-/// The most program headers of an image: a page has room for 72.
+/// Maximum number of program headers of an image. A page has room for 72.
 const MAX: usize = 1024;
 
-/// A program header.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ProgramHeader {
     pub(super) kind: elf::ProgramType,
@@ -21,8 +20,9 @@ pub(super) struct ProgramHeader {
 }
 
 impl<S: ReadAt> CoreDump<S> {
-    /// The program headers of the image whose ELF header is at `start`; `None` if there is none of
-    /// a program or library of this machine's class and byte order, or the core does not hold it.
+    /// The program headers of the image whose ELF header is at `start`. `None` if that is not the
+    /// header of a program or library of this machine's class and byte order, or if the core does
+    /// not contain it.
     pub(super) fn image_headers(&self, start: u64) -> Option<Vec<ProgramHeader>> {
         if self.layout.word == 8 {
             self.parse_image::<elf::FileHeader64<Endianness>>(start)
@@ -31,7 +31,7 @@ impl<S: ReadAt> CoreDump<S> {
         }
     }
 
-    /// `count` program headers at an address.
+    /// Reads `count` program headers at an address.
     pub(super) fn program_headers(&self, start: u64, count: usize) -> Option<Vec<ProgramHeader>> {
         if self.layout.word == 8 {
             self.parse_table::<elf::FileHeader64<Endianness>>(start, count)
@@ -78,10 +78,10 @@ impl<S: ReadAt> CoreDump<S> {
         if self.layout.big_endian { Endianness::Big } else { Endianness::Little }
     }
 
-    /// Exactly `size` bytes of the process, if the core holds them.
+    /// Reads exactly `size` bytes of the process; `None` if the core does not contain all of them.
     pub(super) fn bytes(&self, address: u64, size: usize) -> Option<Vec<u8>> {
         let end = address.checked_add(size as u64)?;
-        // Before room is made for them.
+        // This check comes before the buffer is allocated.
         if self.dumped(AddressRange::new(address, end)).end < end {
             return None;
         }
@@ -89,7 +89,7 @@ impl<S: ReadAt> CoreDump<S> {
         (self.read(address, &mut bytes) == size).then_some(bytes)
     }
 
-    /// A word of the process.
+    /// Reads a word of the process.
     pub(super) fn word_at(&self, address: u64) -> Option<u64> {
         self.layout.word(&self.bytes(address, self.layout.word)?, 0)
     }

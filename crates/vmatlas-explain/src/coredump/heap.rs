@@ -1,27 +1,28 @@
-//! The program break area, which a core does not name: found by where it lies and what is in it.
+//! Finds the program break area, which a core does not name, by its position and contents.
 
 use super::{CoreDump, ReadAt, Segment};
 use vmatlas_maps::uapi::auxvec::AT_PHDR;
 use vmatlas_object::Memory as _;
 
-/// How far above the program the kernel lets the break begin: `arch_randomize_brk`, 32 MiB on x86
-/// and up to 1 GiB elsewhere.
+/// Maximum distance in bytes from the program to the start of the break (`arch_randomize_brk`): 32
+/// MiB on x86 and up to 1 GiB elsewhere.
 const FARTHEST: u64 = 1 << 30;
-/// Segments of a program lie no farther apart: they are aligned to 2 MiB at most.
+/// Maximum distance in bytes between segments of a program, which are aligned to at most 2 MiB.
 const FARTHEST_SEGMENT: u64 = 4 << 20;
-/// Rows that may come before: `.bss`, and what its neighbours were made of.
+/// Number of rows above the program to examine: `.bss` and rows split from its neighbours come
+/// before the break area.
 const ROWS: usize = 4;
-/// So many chunks that fit together are no accident.
+/// This many consecutive chunks are not a coincidence.
 const CHUNKS: usize = 64;
-/// How far into the area the first chunk is looked for, in bytes: a static program puts the data of
-/// its first thread before it (`_dl_early_allocate` of glibc).
+/// Maximum offset in bytes of the first chunk in the area: a static program puts the data of its
+/// first thread before it (`_dl_early_allocate` of glibc).
 const BEGINNING: usize = 16 << 10;
 
 impl<S: ReadAt> CoreDump<S> {
-    /// The first address of the break area, if the core proves which row that is.
+    /// The first address of the break area; `None` if the core does not prove which row it is.
     ///
-    /// It is among the first memory without a file above the program, and malloc of glibc lays
-    /// chunk after chunk there, up to its end.
+    /// The area is one of the first rows above the program without a file, and glibc's malloc fills
+    /// it with consecutive chunks up to its end.
     pub(super) fn heap_start(&self) -> Option<u64> {
         let end = self.program_end()?;
         let first = self.segments.partition_point(|segment| segment.range.start < end);
@@ -29,13 +30,13 @@ impl<S: ReadAt> CoreDump<S> {
         let near = rows.take_while(|row| row.range.start - end <= FARTHEST);
         let mut bare = near.filter(|row| {
             let writable = row.flags & Segment::WRITE != 0;
-            // What adjoins the program is its .bss.
+            // A row adjacent to the program is its .bss.
             writable && row.range.start > end && !self.has_file(row.range.start)
         });
         bare.find(|row| self.is_heap(row)).map(|row| row.range.start)
     }
 
-    /// Where the mappings of the program's file end.
+    /// The end of the mappings of the program's file.
     fn program_end(&self) -> Option<u64> {
         let headers = self.auxv.get(AT_PHDR)?;
         let rows = &self.files.rows;
@@ -58,8 +59,8 @@ impl<S: ReadAt> CoreDump<S> {
         let count = self.read(row.range.start, &mut beginning);
         beginning.truncate(count);
         let heads = self.layout.words(&beginning).enumerate().skip(1);
-        // Chunks are aligned to two words: their heads are at odd ones, or at even ones where the
-        // machine wants more of an alignment than that.
+        // Chunks are aligned to two words, so their heads are at odd words, or at even words if the
+        // machine requires a larger alignment.
         let mut sane = heads.filter(|&(_, head)| self.is_head(head) && head & 1 != 0);
         sane.any(|(index, _)| {
             let offset = (index - 1).saturating_mul(self.layout.word) as u64;
@@ -67,7 +68,7 @@ impl<S: ReadAt> CoreDump<S> {
         })
     }
 
-    /// Whether malloc's chunks lie one after the other from `start` up to the end of the row.
+    /// Whether malloc's chunks are consecutive from `start` to the end of the row.
     fn has_chunks(&self, row: &Segment, start: u64) -> bool {
         let mut at = start;
         for count in 0..CHUNKS {
@@ -86,9 +87,9 @@ impl<S: ReadAt> CoreDump<S> {
         true
     }
 
-    /// Whether it can be the second word of a chunk of the main arena: its size, and three flags, of
-    /// which those of other arenas and of large blocks are not set (`struct malloc_chunk` in
-    /// malloc/malloc.c of glibc).
+    /// Whether `head` can be the second word of a chunk in the main arena: its size and three
+    /// flags. The flags for other arenas and for large blocks must be clear (`struct malloc_chunk`
+    /// in malloc/malloc.c of glibc).
     fn is_head(&self, head: u64) -> bool {
         let (size, word) = (head & !7, self.layout.word as u64);
         size >= 4 * word && size % (2 * word) == 0 && head & 6 == 0

@@ -1,4 +1,4 @@
-//! The programs and libraries of a core dump, by the ELF headers that it holds.
+//! The programs and libraries in a core dump, from the ELF headers that it contains.
 
 use super::headers_in_memory::ProgramHeader;
 use super::layout::Layout;
@@ -8,32 +8,33 @@ use object::elf;
 use vmatlas_maps::KernelVersion;
 use vmatlas_maps::{AddressRange, Mapping};
 
-/// The most files that are looked at.
+/// Maximum number of files to examine.
 const MAX: usize = 1 << 16;
-/// How many rows an image may have.
+/// Maximum number of rows of an image.
 const ROWS: usize = 64;
-/// The most bytes of notes of an image.
+/// Maximum size in bytes of an image's notes.
 const MAX_NOTES: u64 = 64 << 10;
-/// An id is 20 bytes (SHA-1), or what `--build-id=0x…` gives.
+/// Maximum size in bytes of a build id, which is a SHA-1 (20 bytes) or the value of
+/// `--build-id=0x…`.
 const MAX_ID: usize = 64;
 
-/// A program, a library or the vDSO, as its ELF header in the core has it. The kernel writes the
-/// first page of each into a core unless it is told otherwise (`coredump_filter`, core(5)).
+/// A program, a library or the vDSO, from its ELF header in the core. By default the kernel dumps
+/// the first page of each (`coredump_filter`, core(5)).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct CoreImage {
-    /// Name, load bias, segments and RELRO; no symbols.
+    /// Name, load bias, segments and RELRO, without symbols.
     pub facts: ImageFacts,
     /// The first address of its first row.
     pub start: u64,
-    /// The build id (`NT_GNU_BUILD_ID`), where the core holds it.
+    /// The build id (`NT_GNU_BUILD_ID`); `None` if the core does not contain it.
     pub build_id: Option<Vec<u8>>,
-    /// The version of the kernel, which the vDSO has in a note.
+    /// The kernel version, from a note in the vDSO.
     pub kernel: Option<KernelVersion>,
 }
 
 impl<S: ReadAt> CoreDump<S> {
-    /// The images, in the order of their addresses. Reads the first page of each file.
+    /// The images in address order. Reads the first page of each file.
     pub fn images(&self) -> Vec<CoreImage> {
         let first = |row: &Mapping<'_>| {
             row.offset == 0 && (row.name.first() == Some(&b'/') || row.name == b"[vdso]")
@@ -41,19 +42,19 @@ impl<S: ReadAt> CoreDump<S> {
         self.maps.iter().filter(first).take(MAX).filter_map(|row| self.image(&row)).collect()
     }
 
-    /// The image of which a row is a part, if the core holds its headers.
+    /// The image that contains a row; `None` if the core does not contain its headers.
     pub fn image_of(&self, row: &Mapping<'_>) -> Option<CoreImage> {
         if row.name.is_empty() {
             return None;
         }
         let near = self.maps.find(row.range.start).mapping?;
         let rows = (0..=near).rev().map_while(|index| self.maps.get(index));
-        // The rows of an image lie together, with .bss between at most.
+        // The rows of an image are adjacent, except for .bss between them.
         let first = rows.take(ROWS).find(|first| first.name == row.name && first.offset == 0)?;
         self.image(&first)
     }
 
-    /// The image that begins with a row.
+    /// The image that begins with this row.
     fn image(&self, row: &Mapping<'_>) -> Option<CoreImage> {
         let headers = self.image_headers(row.range.start)?;
         let page = !self.page_size().saturating_sub(1);
@@ -63,7 +64,7 @@ impl<S: ReadAt> CoreDump<S> {
         let address = |header: &ProgramHeader| bias.wrapping_add(header.vaddr);
         let range =
             |header: &ProgramHeader| AddressRange::sized(address(header), header.memory_size);
-        // A file that is mapped as data has its code at other addresses than a program would.
+        // A file mapped as data has its code at other addresses than the loader would choose.
         let mapped = of_kind(elf::PT_LOAD).filter(|header| header.file_size > 0).all(|header| {
             let address = address(header);
             let place = self.maps.find(address).mapping.and_then(|index| self.maps.get(index));
@@ -93,8 +94,8 @@ impl<S: ReadAt> CoreDump<S> {
 }
 
 impl CoreImage {
-    /// Takes the build id, and the kernel's version that it writes into its vDSO (`ELFNOTE Linux`
-    /// in arch/x86/entry/vdso/note.S and its like).
+    /// Reads the build id, and the kernel version that the kernel writes into its vDSO
+    /// (`ELFNOTE Linux` in arch/x86/entry/vdso/note.S and similar files).
     fn take_notes(&mut self, notes: &[u8], layout: Layout) {
         let mut rest = notes;
         loop {

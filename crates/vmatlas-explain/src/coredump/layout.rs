@@ -1,4 +1,4 @@
-//! How numbers are laid out in a core dump: its byte order and the size of its words.
+//! Decodes the numbers in a core dump.
 
 /// The byte order and word size of a core dump.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// The number in all of some bytes.
+    /// Decodes all of `bytes` as one number.
     fn number(self, bytes: &[u8]) -> u64 {
         let shift = |value: u64, byte: &u8| value << 8 | u64::from(*byte);
         match self.big_endian {
@@ -18,7 +18,7 @@ impl Layout {
         }
     }
 
-    /// The number of `size` bytes at `at`.
+    /// Decodes the number of `size` bytes at offset `at`.
     fn at(self, bytes: &[u8], at: usize, size: usize) -> Option<u64> {
         Some(self.number(bytes.get(at..at.checked_add(size)?)?))
     }
@@ -35,17 +35,17 @@ impl Layout {
         self.u32(bytes, at).map(u32::cast_signed)
     }
 
-    /// A number of `size` bytes, 4 or 8.
+    /// Decodes the number of `size` bytes, 4 or 8, at offset `at`.
     pub(super) fn sized(self, bytes: &[u8], at: usize, size: usize) -> Option<u64> {
         self.at(bytes, at, size.min(8))
     }
 
-    /// A word.
+    /// Decodes the word at offset `at`.
     pub(super) fn word(self, bytes: &[u8], at: usize) -> Option<u64> {
         self.at(bytes, at, self.word)
     }
 
-    /// All whole words of some bytes.
+    /// Decodes all whole words in `bytes`.
     pub(super) fn words(self, bytes: &[u8]) -> impl Iterator<Item = u64> + '_ {
         bytes.chunks_exact(self.word).map(move |word| self.number(word))
     }

@@ -1,4 +1,4 @@
-//! Names of files where the core has no note of them: those that the dynamic linker keeps.
+//! File names from the list of the dynamic linker, for cores without `NT_FILE`.
 
 use super::files::MappedFiles;
 use super::headers_in_memory::ProgramHeader;
@@ -9,19 +9,19 @@ use vmatlas_maps::AddressRange;
 use vmatlas_maps::uapi::auxvec::{AT_EXECFN, AT_PHDR, AT_PHNUM};
 use vmatlas_object::Memory as _;
 
-/// The most libraries that are looked at.
+/// Maximum number of libraries to follow.
 const MAX: usize = 4096;
-/// The most rows that are named.
+/// Maximum number of rows to name.
 const MAX_ROWS: usize = 1 << 16;
-/// The longest path (`PATH_MAX`).
+/// Maximum length of a path in bytes (`PATH_MAX`).
 const MAX_NAME: usize = 4096;
-/// The most entries of a dynamic section.
+/// Maximum number of entries in a dynamic section.
 const MAX_ENTRIES: u64 = 1024;
 
 impl<S: ReadAt> CoreDump<S> {
-    /// The mappings of the program and its libraries, by their headers and the list of the dynamic
-    /// linker (`struct r_debug` and `struct link_map`, link.h of glibc and musl). A path is as the
-    /// linker found it, so it may lead over symbolic links.
+    /// The mappings of the program and its libraries, from their headers and the dynamic linker's
+    /// list (`struct r_debug` and `struct link_map`, link.h of glibc and musl). A path is the one
+    /// that the linker opened, so it may contain symbolic links.
     pub(super) fn files_of_linker(&self) -> MappedFiles {
         let mut found = Found { core: self, seen: HashSet::new(), rows: Vec::new() };
         let _ = found.program();
@@ -31,7 +31,7 @@ impl<S: ReadAt> CoreDump<S> {
 
 struct Found<'a, S> {
     core: &'a CoreDump<S>,
-    /// Images that are done: a list may be a circle.
+    /// The visited images, because a list may be circular.
     seen: HashSet<u64>,
     rows: Vec<(AddressRange, u64, Vec<u8>)>,
 }
@@ -60,7 +60,7 @@ impl<S: ReadAt> Found<'_, S> {
         self.libraries(core.word_at(debug.checked_add(word)?)?)
     }
 
-    /// Goes through the list: of each the bias, the name, the dynamic section, and the next.
+    /// Walks the list. Each entry has the bias, the name, the dynamic section and the next entry.
     fn libraries(&mut self, first: u64) -> Option<()> {
         let (core, mut entry) = (self.core, first);
         for _ in 0..MAX {
@@ -75,7 +75,7 @@ impl<S: ReadAt> Found<'_, S> {
         Some(())
     }
 
-    /// Names those parts of the image's segments that are mapped.
+    /// Names the mapped parts of the image's segments.
     fn image(&mut self, bias: u64, headers: &[ProgramHeader], name: &[u8]) {
         if name.first() != Some(&b'/') || !self.seen.insert(bias) {
             return;
@@ -100,7 +100,7 @@ impl<S: ReadAt> Found<'_, S> {
         }
     }
 
-    /// The text at an address, up to its zero.
+    /// Reads the NUL-terminated text at an address.
     fn text(&self, address: u64) -> Option<Vec<u8>> {
         let mut bytes = vec![0; MAX_NAME];
         let count = self.core.read(address, &mut bytes);

@@ -1,19 +1,19 @@
-//! What rows without a file are, where the core proves it.
+//! Names of rows without a file, as far as the core proves them.
 
 use super::{CoreDump, ReadAt, Segment};
 use crate::crash::Machine;
 use vmatlas_maps::uapi::auxvec::{AT_EXECFN, AT_RANDOM, AT_SYSINFO_EHDR};
 use vmatlas_object::Memory as _;
 
-/// The same in every process (arch/x86/include/uapi/asm/vsyscall.h).
+/// The address of `[vsyscall]` in every process (arch/x86/include/uapi/asm/vsyscall.h).
 const VSYSCALL: u64 = 0xffff_ffff_ff60_0000;
-/// The page of exception vectors of 32-bit Arm (arch/arm/kernel/process.c).
+/// The address of `[vectors]`, the exception vectors of 32-bit Arm (arch/arm/kernel/process.c).
 const VECTORS: u64 = 0xffff_0000;
 
-/// More pages of data than the kernel gives any vDSO.
+/// Maximum number of data pages of a vDSO; every kernel has fewer.
 const MAX_VVAR_PAGES: u64 = 16;
 
-/// The names, by the first address of a row.
+/// The names, by the start address of their row.
 pub(super) fn of<S: ReadAt>(core: &CoreDump<S>) -> Vec<(u64, &'static [u8])> {
     let mut names: Vec<(u64, &'static [u8])> = Vec::new();
     let fixed = match core.machine {
@@ -22,7 +22,7 @@ pub(super) fn of<S: ReadAt>(core: &CoreDump<S>) -> Vec<(u64, &'static [u8])> {
         _ => None,
     };
     names.extend(fixed);
-    // The strings that execve(2) puts at the top of the stack.
+    // execve(2) writes these strings at the top of the stack.
     let strings = [AT_EXECFN, AT_RANDOM].into_iter().find_map(|kind| core.auxv.get(kind));
     if let Some((_, stack)) = strings.and_then(|address| core.segment_at(address)) {
         names.push((stack.range.start, b"[stack]"));
@@ -38,8 +38,8 @@ pub(super) fn of<S: ReadAt>(core: &CoreDump<S>) -> Vec<(u64, &'static [u8])> {
     names
 }
 
-/// The data of the vDSO lie directly below it. They are the kernel's pages, not the process's, so
-/// that a core has them, and empty but on Arm.
+/// The data pages directly below the vDSO. They belong to the kernel, so every core dumps them, and
+/// except on Arm their contents are zero.
 fn vvar<S: ReadAt>(core: &CoreDump<S>, vdso: usize) -> Vec<(u64, &'static [u8])> {
     let is_vvar = |segment: &&Segment| {
         let size = segment.range.size();
@@ -59,8 +59,8 @@ fn vvar<S: ReadAt>(core: &CoreDump<S>, vdso: usize) -> Vec<(u64, &'static [u8])>
         .take(2)
         .collect();
     match rows[..] {
-        // Since 6.13 the pages of clocks are a row of their own; rows of anything else would have
-        // been joined.
+        // Since 6.13 the clock pages are a separate row. The kernel would have merged two rows of
+        // other memory.
         [clocks, vvar] => {
             vec![(vvar.range.start, b"[vvar]"), (clocks.range.start, b"[vvar_vclock]")]
         }
@@ -73,8 +73,8 @@ fn vvar<S: ReadAt>(core: &CoreDump<S>, vdso: usize) -> Vec<(u64, &'static [u8])>
     }
 }
 
-/// The code that 32-bit Arm returns from signals by lies below those (`arch_setup_additional_pages`
-/// in arch/arm/kernel/process.c).
+/// `[sigpage]`, the code to which signal handlers of 32-bit Arm return, is directly below the data
+/// pages (`arch_setup_additional_pages` in arch/arm/kernel/process.c).
 fn sigpage<S: ReadAt>(core: &CoreDump<S>, vvar: u64) -> Option<(u64, &'static [u8])> {
     let (_, segment) = core.segment_at(vvar.checked_sub(1)?)?;
     let is_page = segment.range.size() == core.page_size();

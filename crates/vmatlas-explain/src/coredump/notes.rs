@@ -1,4 +1,4 @@
-//! What the notes of a core dump say of the process.
+//! Parses the notes of a core dump.
 
 use super::files::MappedFiles;
 use super::layout::Layout;
@@ -10,29 +10,29 @@ use crate::label::Auxv;
 use object::elf;
 use vmatlas_object::{ReadAt, ReadError};
 
-/// The most threads that are kept.
+/// Maximum number of threads to keep.
 const MAX_THREADS: usize = 1 << 17;
-/// The most bytes that are read of a note: of `NT_FILE` the kernel writes at most 4 MiB, 16 if
-/// told so (`kernel.core_file_note_size_limit`).
+/// Maximum number of bytes to read of `NT_FILE`. The kernel writes up to 4 MiB, or 16 MiB if
+/// `kernel.core_file_note_size_limit` is raised.
 const MAX_FILE_NOTE: u64 = 64 << 20;
 const MAX_OTHER_NOTE: u64 = 16 << 10;
-/// The most notes that are looked at.
+/// Maximum number of notes to read.
 const MAX: u64 = 1 << 22;
 
-/// `NT_GDB_TDESC`: the registers that gdb's own cores have, described (include/elf/common.h of
+/// `NT_GDB_TDESC`: gdb's description of the registers in its own cores (include/elf/common.h of
 /// binutils).
 const NT_GDB_TDESC: u32 = 0xff00_0000;
 
-/// What the notes say.
+/// The contents of the notes.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
-    /// In the order of the notes: the kernel puts the one that crashed first.
+    /// In the order of the notes. The kernel writes the thread that crashed first.
     pub(super) threads: Vec<CoreThread>,
     pub(super) pid: Option<u32>,
     pub(super) comm: Option<Vec<u8>>,
     pub(super) auxv: Auxv,
     pub(super) files: Option<MappedFiles>,
-    /// Whether gdb's gcore wrote it.
+    /// Whether gdb's `gcore` wrote the core.
     pub(super) of_gdb: bool,
     pub(super) warnings: Vec<String>,
 }
@@ -67,7 +67,7 @@ pub(super) fn read<S: ReadAt + ?Sized>(
             let next = bytes_at.saturating_add(padded(size));
             if bytes_at.saturating_add(u64::from(size)) > end {
                 notes.warnings.push(format!(
-                    "the note at byte {at:#x} goes beyond the notes: what follows is left out"
+                    "the note at byte {at:#x} goes beyond the notes: the rest is left out"
                 ));
                 break;
             }
@@ -95,7 +95,7 @@ pub(super) fn read<S: ReadAt + ?Sized>(
     notes
 }
 
-/// Sizes are rounded up to 4 in the cores of either class.
+/// Rounds a size up to 4 bytes, as notes of both classes are.
 fn padded(size: u32) -> u64 {
     u64::from(size).next_multiple_of(4)
 }
@@ -149,8 +149,8 @@ impl Notes {
         }
     }
 
-    /// Takes `struct elf_prpsinfo` (include/linux/elfcore.h). User ids have 2 bytes on some 32-bit
-    /// machines and 4 on others. The arguments of the program, which follow, are not looked at.
+    /// Reads `struct elf_prpsinfo` (include/linux/elfcore.h). User ids have 2 bytes on some 32-bit
+    /// machines and 4 on others. The program's arguments, which follow, are ignored.
     fn take_process(&mut self, bytes: &[u8], layout: Layout) {
         let (pid, name) = match (layout.word, bytes.len()) {
             (8, _) => (24, 40),

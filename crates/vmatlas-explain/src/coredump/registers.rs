@@ -2,19 +2,19 @@
 
 use crate::crash::Machine;
 
-/// How `pr_reg` of `struct elf_prstatus` (include/linux/elfcore.h) is laid out on a machine: the
+/// The layout of `pr_reg` in `struct elf_prstatus` (include/linux/elfcore.h) on a machine: the
 /// architecture's `struct user_regs_struct` or `elf_gregset_t`.
 #[derive(Debug)]
 pub(super) struct RegisterFile {
     /// The size of a register in bytes.
     pub(super) size: usize,
-    /// The names in the order of the file.
+    /// The register names in the order of the file.
     pub(super) names: &'static [&'static str],
     pub(super) instruction_pointer: &'static str,
     pub(super) stack_pointer: &'static str,
-    /// Which word holds the thread pointer, counted from 0, where one of them does.
+    /// Index of the word with the thread pointer; `None` if no register of the file contains it.
     pub(super) thread_pointer: Option<usize>,
-    /// How far above the thread's own data it points, in bytes.
+    /// Distance in bytes of the thread pointer above the thread's own data.
     pub(super) thread_offset: u64,
 }
 
@@ -32,7 +32,7 @@ const X86_64: RegisterFile = RegisterFile {
     thread_offset: 0,
 };
 
-/// arch/x86/include/asm/user_32.h. The base of GS is in a note of its own.
+/// arch/x86/include/asm/user_32.h. The base of GS is in a separate note.
 const X86: RegisterFile = RegisterFile {
     size: 4,
     names: &[
@@ -45,8 +45,7 @@ const X86: RegisterFile = RegisterFile {
     thread_offset: 0,
 };
 
-/// `struct user_pt_regs` in arch/arm64/include/uapi/asm/ptrace.h. TPIDR_EL0 is in a note of its
-/// own.
+/// `struct user_pt_regs` in arch/arm64/include/uapi/asm/ptrace.h. TPIDR_EL0 is in a separate note.
 const AARCH64: RegisterFile = RegisterFile {
     size: 8,
     names: &[
@@ -73,9 +72,9 @@ const ARM: RegisterFile = RegisterFile {
     thread_offset: 0,
 };
 
-/// `struct pt_regs` in arch/powerpc/include/uapi/asm/ptrace.h. `dar` is the address of a data
-/// access that failed, bit 25 of `dsisr` says that it was a write. r13 points 0x7000 bytes above the end of the thread
-/// control block (64-bit ELF V2 ABI, 3.7.2).
+/// `struct pt_regs` in arch/powerpc/include/uapi/asm/ptrace.h. `dar` is the address of a failed
+/// data access; bit 25 of `dsisr` is set for a write. r13 points 0x7000 bytes above the end of the
+/// thread control block (64-bit ELF V2 ABI, 3.7.2).
 const POWERPC64: RegisterFile = RegisterFile {
     size: 8,
     names: &[
@@ -90,8 +89,9 @@ const POWERPC64: RegisterFile = RegisterFile {
     thread_offset: 0x7000,
 };
 
-/// `s390_regs` in arch/s390/include/uapi/asm/ptrace.h: the program status word, then the general
-/// registers. The access registers, of 4 bytes, follow: the first two are the thread pointer.
+/// `s390_regs` in arch/s390/include/uapi/asm/ptrace.h: the program status word, the general
+/// registers, and the access registers of 4 bytes. The first two access registers hold the thread
+/// pointer.
 const S390X: RegisterFile = RegisterFile {
     size: 8,
     names: &[
@@ -118,7 +118,7 @@ const RISCV64: RegisterFile = RegisterFile {
     thread_offset: 0,
 };
 
-/// How the registers of a machine are laid out; none where that is not known here.
+/// The register layout of a machine; `None` if it is unknown.
 pub(super) fn of(machine: Machine) -> Option<&'static RegisterFile> {
     match machine {
         Machine::X86_64 => Some(&X86_64),

@@ -1,17 +1,17 @@
-//! The rows of a core dump: its segments joined with the names of files.
+//! The rows of a core dump: its segments joined with the file names.
 
 use super::files::MappedFiles;
 use super::headers::Segment;
 use vmatlas_maps::Maps;
 use vmatlas_maps::{AddressRange, Device, Mapping, Perms};
 
-/// What rows without a file are called, by their first addresses.
+/// The names of rows without a file, by start address.
 pub(super) type Names = [(u64, &'static [u8])];
 
-/// The rows. Where a segment is of several files, it becomes several rows; a file without a
-/// segment (gdb leaves out what may not be read) becomes one of which the permissions are unknown.
+/// Builds the rows. A segment that maps several files becomes several rows. A file without a
+/// segment (gdb omits unreadable memory) becomes a row with unknown permissions.
 ///
-/// gdb says of all that it may be read, of guards too: there that is not known (`?`).
+/// gdb marks all memory readable, even guards, so the read permission of its rows is unknown (`?`).
 pub(super) fn join(segments: &[Segment], files: &MappedFiles, names: &Names, of_gdb: bool) -> Maps {
     let mut join = Join { files, of_gdb, next: 0, end: 0, maps: Maps::default() };
     for segment in segments {
@@ -25,7 +25,7 @@ pub(super) fn join(segments: &[Segment], files: &MappedFiles, names: &Names, of_
 struct Join<'a> {
     files: &'a MappedFiles,
     of_gdb: bool,
-    /// The first mapping of a file that may still be needed.
+    /// Index of the next file mapping that has no row yet.
     next: usize,
     /// The end of the last row.
     end: u64,
@@ -33,7 +33,7 @@ struct Join<'a> {
 }
 
 impl Join<'_> {
-    /// Rows of files that no segment has, below an address.
+    /// Adds rows for the files without a segment below `limit`.
     fn files_until(&mut self, limit: u64) {
         while let Some(file) = self.files.rows.get(self.next) {
             if file.range.start >= limit {
@@ -78,7 +78,7 @@ impl Join<'_> {
         }
     }
 
-    /// A row of the next file.
+    /// Adds a row for the next file.
     fn file(&mut self, start: u64, end: u64, perms: Perms) {
         let Some(file) = self.files.rows.get(self.next) else { return };
         let offset = file.offset.wrapping_add(start.wrapping_sub(file.range.start));
@@ -93,13 +93,13 @@ impl Join<'_> {
     }
 }
 
-/// A core does not tell private from shared.
+/// The permissions of a segment. A core does not distinguish private from shared.
 fn perms(flags: u32) -> Perms {
     let set = |flag, letter| if flags & flag == 0 { b'-' } else { letter };
     Perms([set(Segment::READ, b'r'), set(Segment::WRITE, b'w'), set(Segment::EXECUTE, b'x'), b'?'])
 }
 
-/// The name as a row of maps has it: without line feeds.
+/// The name as maps prints it, with escaped line feeds.
 fn escaped(name: &[u8]) -> Vec<u8> {
     let mut escaped = Vec::with_capacity(name.len());
     for &byte in name {

@@ -5,25 +5,25 @@ use super::registers::{self, RegisterFile};
 use super::siginfo::SigInfo;
 use crate::crash::Machine;
 
-/// A thread as its notes have it.
+/// A thread, from its notes.
 #[derive(Clone, Debug)]
 pub struct CoreThread {
-    /// Its thread id.
+    /// The thread id.
     pub tid: u32,
-    /// The signal that it was about to get (`pr_cursig`): what ended the process, where the kernel
-    /// wrote the core; 0 if none.
+    /// The current signal (`pr_cursig`); 0 if none. In a core that the kernel wrote, this signal
+    /// ended the process.
     pub signal: i32,
-    /// What came with the signal (`NT_SIGINFO`): the kernel writes it for the thread that crashed,
-    /// gdb for all.
+    /// The `siginfo_t` of the signal (`NT_SIGINFO`). The kernel writes it for the thread that
+    /// crashed, gdb for all threads.
     pub siginfo: Option<SigInfo>,
-    /// The base of a segment or another register that stands in a note of its own.
+    /// The thread pointer from a separate note: the base of a segment or a system register.
     pub(super) thread_pointer: Option<u64>,
     file: Option<&'static RegisterFile>,
     values: Box<[u64]>,
 }
 
 impl CoreThread {
-    /// Reads `NT_PRSTATUS` (`struct elf_prstatus` in include/linux/elfcore.h).
+    /// Parses `NT_PRSTATUS` (`struct elf_prstatus` in include/linux/elfcore.h).
     pub(super) fn parse(note: &[u8], machine: Machine, layout: Layout) -> Option<CoreThread> {
         let signal = layout.u16(note, 12)?;
         let (tid, registers) = if layout.word == 8 { (32, 112) } else { (24, 72) };
@@ -44,30 +44,30 @@ impl CoreThread {
         })
     }
 
-    /// The registers by the names that the architecture's manual gives them, in lower case, in the
-    /// kernel's order; none for a machine that is not known.
+    /// The registers in the kernel's order, with their names from the architecture's manual in
+    /// lower case; empty for an unknown machine.
     pub fn registers(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         let names = self.file.map_or(&[][..], |file| file.names);
         names.iter().copied().zip(self.values.iter().copied())
     }
 
-    /// The value of a register.
+    /// The value of a register, by its lower-case name.
     pub fn register(&self, name: &str) -> Option<u64> {
         self.registers().find(|(register, _)| *register == name).map(|(_, value)| value)
     }
 
-    /// Where it runs.
+    /// The instruction pointer.
     pub fn ip(&self) -> Option<u64> {
         self.register(self.file?.instruction_pointer)
     }
 
-    /// Its stack pointer.
+    /// The stack pointer.
     pub fn sp(&self) -> Option<u64> {
         self.register(self.file?.stack_pointer)
     }
 
-    /// Its thread pointer: the base of FS on x86-64, of GS on i386, TPIDR_EL0 on AArch64,
-    /// the end of the thread control block on POWER.
+    /// The thread pointer: the base of FS on x86-64, of GS on i386, TPIDR_EL0 on AArch64, the end
+    /// of the thread control block on POWER.
     pub fn tp(&self) -> Option<u64> {
         let word = || {
             let file = self.file?;
@@ -76,12 +76,12 @@ impl CoreThread {
         self.thread_pointer.or_else(word)
     }
 
-    /// Takes `NT_ARM_TLS`: TPIDR_EL0 (arch/arm64/kernel/ptrace.c).
+    /// Reads `NT_ARM_TLS`: TPIDR_EL0 (arch/arm64/kernel/ptrace.c).
     pub(super) fn take_arm_tls(&mut self, note: &[u8], layout: Layout) {
         self.thread_pointer = layout.word(note, 0);
     }
 
-    /// Takes `NT_386_TLS`: descriptors of the segments that GS may select, of 16 bytes each
+    /// Reads `NT_386_TLS`: 16-byte descriptors of the segments that GS can select
     /// (`struct user_desc` in arch/x86/include/uapi/asm/ldt.h).
     pub(super) fn take_x86_tls(&mut self, note: &[u8], layout: Layout) {
         let Some(selector) = self.register("gs") else { return };

@@ -1,16 +1,16 @@
-//! Reading small pieces of a core dump that lie one after the other.
+//! Reads small consecutive pieces of a core dump.
 
 use vmatlas_object::{ReadAt, ReadError};
 
-/// How much is read at once of what is looked at in order.
+/// Number of bytes that one read fetches.
 const WINDOW: usize = 64 << 10;
 
-/// Reads small pieces in rising order with few calls.
+/// Reads small pieces at ascending offsets with few calls.
 pub(super) struct Window<'s, S: ?Sized> {
     source: &'s S,
     start: u64,
     bytes: Vec<u8>,
-    /// Why a piece is shorter than it should be, if not for the end of the file.
+    /// The read error that cut the last piece; `None` if the file ended in it.
     error: Option<ReadError>,
 }
 
@@ -19,7 +19,7 @@ impl<'s, S: ReadAt + ?Sized> Window<'s, S> {
         Window { source, start: 0, bytes: Vec::new(), error: None }
     }
 
-    /// As many of `size` bytes at `offset` as can be read; `size` is at most [`WINDOW`].
+    /// Reads up to `size` bytes at `offset`; `size` is at most [`WINDOW`].
     pub(super) fn get(&mut self, offset: u64, size: usize) -> &[u8] {
         let size = size.min(WINDOW);
         let within = |start: u64, length: usize| {
@@ -31,7 +31,7 @@ impl<'s, S: ReadAt + ?Sized> Window<'s, S> {
             let (count, result) = self.source.read_full_at(offset, &mut self.bytes);
             self.bytes.truncate(count);
             self.start = offset;
-            // What lies behind the piece does not matter until it is asked for.
+            // An error behind the piece does not matter until those bytes are requested.
             self.error = result.err().filter(|_| count < size).map(|error| (&error).into());
             0
         });
@@ -39,13 +39,13 @@ impl<'s, S: ReadAt + ?Sized> Window<'s, S> {
         rest.get(..size).unwrap_or(rest)
     }
 
-    /// Exactly `size` bytes at `offset`, or as many as can be read.
+    /// Reads `size` bytes at `offset`, or as many as can be read.
     pub(super) fn get_large(&mut self, offset: u64, size: usize) -> Vec<u8> {
         let near = self.get(offset, size);
         if near.len() == size {
             return near.to_vec();
         }
-        // A file may say that a piece is larger than the file is.
+        // A file may claim a piece that is larger than the file.
         let there = self.source.size().map_or(u64::MAX, |length| length.saturating_sub(offset));
         let mut bytes = vec![0; usize::try_from(there).map_or(size, |there| there.min(size))];
         let (count, result) = self.source.read_full_at(offset, &mut bytes);
@@ -54,7 +54,7 @@ impl<'s, S: ReadAt + ?Sized> Window<'s, S> {
         bytes
     }
 
-    /// Why the last piece is shorter than it should be; `None` if the file ends in it.
+    /// The read error that cut the last piece; `None` if the file ends in it.
     pub(super) fn error(&self) -> Option<ReadError> {
         self.error
     }

@@ -13,7 +13,7 @@ use crate::crash::{Access, Crash, CrashSource, Machine, frame, registers};
 #[derive(Debug, Default)]
 pub(super) struct Apport {
     crash: Option<Index>,
-    /// The field that a line with a blank before it belongs to.
+    /// The field that a line with a leading blank continues.
     field: Field,
 }
 
@@ -97,7 +97,7 @@ impl Apport {
     }
 }
 
-/// By the names of Debian's architectures.
+/// Parses the name of a Debian architecture.
 fn machine(name: &[u8]) -> Option<Machine> {
     Some(match name {
         b"amd64" => Machine::X86_64,
@@ -111,7 +111,7 @@ fn machine(name: &[u8]) -> Option<Machine> {
     })
 }
 
-/// `reading NULL VMA`, `writing unknown VMA`, `executing non-writable VMA [stack]`.
+/// Parses `reading NULL VMA`, `writing unknown VMA`, `executing non-writable VMA [stack]`.
 fn access(reason: &[u8]) -> Option<Access> {
     let (word, _) = take_while(reason, |b| b.is_ascii_alphabetic());
     match word {
@@ -122,33 +122,33 @@ fn access(reason: &[u8]) -> Option<Access> {
     }
 }
 
-/// `source "(%rax)" (0x00000000) not located in a known VMA region (needed readable region)!`; the
-/// address is the one of which it is not well.
+/// Parses `source "(%rax)" (0x00000000) not located in a known VMA region (needed readable
+/// region)!` and takes the address if apport reports a problem with it.
 fn analysis(crash: &mut Crash, text: &[u8]) {
     let which = ["source ", "destination ", "PC (", "SP ("];
-    let not_well = text.ends_with(b"!") || after(text, " not located in ").is_some();
-    if not_well && which.iter().any(|word| text.starts_with(word.as_bytes())) {
+    let faulty = text.ends_with(b"!") || after(text, " not located in ").is_some();
+    if faulty && which.iter().any(|word| text.starts_with(word.as_bytes())) {
         crash.address = crash.address.or_else(|| leading_hex(after(text, "(0x")?));
     }
 }
 
-/// Why a line of base64 cannot be decoded.
+/// An invalid character in a line of base64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the core dump in the report is damaged: {byte:#04x} is no letter of base64, or stands where none may"
+    "the core dump in the report is damaged: {byte:#04x} is not a base64 character, or is misplaced"
 )]
 #[non_exhaustive]
 pub struct Base64Error {
-    /// The byte.
+    /// The invalid byte.
     pub byte: u8,
 }
 
-/// The core dump in a report of apport, compressed with gzip: the decoded bytes of one line after
-/// the other. None if there is no core dump in it.
+/// The core dump in a report of apport, compressed with gzip: an iterator over the decoded bytes of
+/// each line. `None` if the report contains no core dump.
 ///
 /// # Errors
 ///
-/// A line that is no base64, as in a report that was cut.
+/// If a line is not base64, as in a truncated report.
 pub fn apport_core(report: &[u8]) -> Option<impl Iterator<Item = Result<Vec<u8>, Base64Error>>> {
     const FIELD: &str = "\nCoreDump: base64\n";
     let part = after(report, FIELD).or_else(|| report.strip_prefix(&FIELD.as_bytes()[1..]))?;
@@ -156,7 +156,7 @@ pub fn apport_core(report: &[u8]) -> Option<impl Iterator<Item = Result<Vec<u8>,
     Some(mine.map(|text| base64(text.trim_ascii())))
 }
 
-/// RFC 4648; each line of apport has padding of its own.
+/// Decodes a line of base64 (RFC 4648). apport pads each line separately.
 fn base64(text: &[u8]) -> Result<Vec<u8>, Base64Error> {
     let digits = text.iter().rposition(|&b| b != b'=').map_or(0, |last| last + 1);
     let (digits, padding) = text.split_at(digits);

@@ -1,5 +1,5 @@
-//! What systemd-coredump wrote to the journal: its message, `coredumpctl info`, and journal entries
-//! in the export and JSON formats.
+//! Crashes that systemd-coredump reports: its journal message, `coredumpctl info`, and journal
+//! entries in the export and JSON formats.
 //!
 //! # References
 //!
@@ -13,7 +13,7 @@ use crate::crash::words::{after, decimal, id, leading_id, leading_signed, split,
 use crate::crash::{Crash, CrashSource, frame};
 use vmatlas_maps::MapsReader;
 
-/// Reads what systemd-coredump wrote.
+/// Reads the output of systemd-coredump.
 #[derive(Debug, Default)]
 pub(super) struct Coredump {
     crash: Option<Index>,
@@ -24,11 +24,11 @@ pub(super) struct Coredump {
 enum Part {
     #[default]
     Fields,
-    /// Calls of the thread that crashed.
+    /// The stack of the thread that crashed.
     Calls,
-    /// Calls of others.
+    /// The stacks of other threads.
     Others,
-    /// Rows of `COREDUMP_PROC_MAPS`.
+    /// The rows of `COREDUMP_PROC_MAPS`.
     Maps,
 }
 
@@ -46,7 +46,7 @@ impl Reader for Coredump {
     }
 }
 
-/// `PID: 1234 (crasher)` of coredumpctl, `Process 1234 (crasher) of user 0 dumped core.`
+/// Parses `PID: 1234 (crasher)` of coredumpctl, or `Process 1234 (crasher) of user 0 dumped core.`
 fn process(text: &[u8]) -> Option<(u32, &[u8])> {
     if let Some(rest) = text.strip_prefix(b"PID: ") {
         let (pid, name) = split(rest, " (")?;
@@ -57,7 +57,7 @@ fn process(text: &[u8]) -> Option<(u32, &[u8])> {
     Some((id(pid)?, split_last(name, ") of user ")?.0))
 }
 
-/// `COREDUMP_PID=1234`.
+/// Parses `COREDUMP_PID=1234`.
 fn exported(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (name, value) = split(text, "=")?;
     (name.starts_with(b"COREDUMP_") && name.iter().all(|&b| b.is_ascii_uppercase() || b == b'_'))
@@ -72,7 +72,7 @@ impl Coredump {
         }
     }
 
-    /// The crash of this process: the same as before, or a new one.
+    /// Returns the crash of this process: the current one, or a new one.
     fn of_process(
         &mut self,
         line: &Line<'_>,
@@ -104,7 +104,7 @@ impl Coredump {
         if let Some(signal) = text.strip_prefix(b"Signal: ").and_then(leading_signed) {
             crash.signal = Some(signal);
         } else if text == b"COREDUMP_PROC_MAPS" {
-            // Its length, and behind that the rows.
+            // The length of the field comes first, then the rows.
             self.part = Part::Maps;
         } else if self.part == Part::Maps {
             if text.is_empty() || text.starts_with(b"COREDUMP_") || text.starts_with(b"_") {
@@ -115,7 +115,7 @@ impl Coredump {
         } else if let Some(thread) = text.strip_prefix(b"Stack trace of thread ") {
             self.thread(index, leading_id(thread), found);
         } else if let Some(call) = frame::numbered(text).filter(|_| self.part == Part::Calls) {
-            // Where its walk had no end, the last one is nothing at address 0.
+            // If systemd's walk found no end, its last frame has address 0 and no module.
             let frame = frame::of_systemd(call);
             if !frame.module.is_empty() || frame.pc != Some(0) {
                 found.frame(index, frame);
@@ -125,7 +125,7 @@ impl Coredump {
 
     fn thread(&mut self, index: Index, tid: Option<u32>, found: &mut Found) {
         let Some(crash) = found.get(index) else { return };
-        // The first is that which crashed.
+        // The first thread is the one that crashed.
         if crash.frames.is_empty() && self.part != Part::Others {
             crash.tid = tid;
             self.part = Part::Calls;
@@ -134,8 +134,8 @@ impl Coredump {
         }
     }
 
-    /// An entry as `journalctl -o json` writes it, all of it in one line, if it is one of
-    /// systemd-coredump.
+    /// Reads a line of `journalctl -o json`, which is a whole entry. Returns whether the entry is
+    /// one of systemd-coredump.
     pub(super) fn entry(&mut self, line: &Line<'_>, found: &mut Found) -> bool {
         let text = line.text;
         if !text.starts_with(b"{") || after(text, "\"COREDUMP_").is_none() {

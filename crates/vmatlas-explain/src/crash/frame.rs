@@ -1,17 +1,18 @@
-//! Calls on a stack, as tools print them.
+//! Parses the stack frames that tools print.
 
 use crate::crash::SymbolFrame;
 use crate::crash::words::{hex, hex_after, leading_hex, split, split_last, string, take_while};
 
-/// What stands behind `#12`, for lines that begin so.
+/// The text after `#12 ` in a line that begins with a frame number.
 pub(super) fn numbered(line: &[u8]) -> Option<&[u8]> {
     let (digits, rest) = take_while(line.trim_ascii().strip_prefix(b"#")?, |b| b.is_ascii_digit());
     let rest = rest.strip_prefix(b" ")?;
     (!digits.is_empty()).then(|| rest.trim_ascii_start())
 }
 
-/// `0x55839c78039f in main /src/s.c:11`, `0x55839c780160 in _start (/src/asan+0x1160) (BuildId:
-/// 9f2c)`, `w /src/s.c:6 (tsan+0x1230)`, as sanitizers have them (sanitizer_stacktrace_printer.cpp).
+/// Parses the frames of sanitizers (sanitizer_stacktrace_printer.cpp):
+/// `0x55839c78039f in main /src/s.c:11`,
+/// `0x55839c780160 in _start (/src/asan+0x1160) (BuildId: 9f2c)`, `w /src/s.c:6 (tsan+0x1230)`.
 pub(super) fn of_sanitizer(text: &[u8]) -> SymbolFrame {
     let (pc, rest) = counter(text);
     let rest = split(rest, " (BuildId: ").map_or(rest, |(rest, _)| rest);
@@ -36,7 +37,7 @@ pub(super) fn of_sanitizer(text: &[u8]) -> SymbolFrame {
     }
 }
 
-/// `0x1234 in ` before the rest.
+/// Splits the leading `0x1234 in ` off; returns the address and the rest.
 fn counter(text: &[u8]) -> (Option<u64>, &[u8]) {
     let (word, rest) = split(text, " ").unwrap_or((text, b""));
     let Some(pc) = word.strip_prefix(b"0x").and_then(hex) else { return (None, text) };
@@ -44,16 +45,16 @@ fn counter(text: &[u8]) -> (Option<u64>, &[u8]) {
     (Some(pc), rest.strip_prefix(b"in ").unwrap_or(rest))
 }
 
-/// `/src/asan+0x1160)`.
+/// Parses `/src/asan+0x1160)`.
 fn module_and_offset(inner: &[u8]) -> Option<(&[u8], u64)> {
     let (module, offset) = split_last(inner.strip_suffix(b")")?, "+0x")?;
     Some((module, hex(offset)?))
 }
 
-/// The name of a function, which may have blanks, and a file with a line behind it.
+/// Splits the name of a function, which may contain blanks, from a file and line after it.
 fn function_and_source(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     let Some((before, last)) = split_last(text, " ") else { return (text, None) };
-    // An absolute path may have blanks; none is in the name of a function before ` /`.
+    // An absolute path may contain blanks; the name of a function contains no ` /`.
     let (before, last) = match split(text, " /") {
         Some((before, _)) => (before, text.get(before.len() + 1..).unwrap_or(last)),
         None => (before, last),
@@ -62,7 +63,8 @@ fn function_and_source(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     if line || last.starts_with(b"/") { (before, Some(last)) } else { (text, None) }
 }
 
-/// `0x000055d0c0000217 in main (argc=1) at s.c:11`, `main () from /lib/libc.so.6`, as gdb has them.
+/// Parses the frames of gdb: `0x000055d0c0000217 in main (argc=1) at s.c:11`,
+/// `main () from /lib/libc.so.6`.
 pub(super) fn of_gdb(text: &[u8]) -> SymbolFrame {
     let (pc, rest) = counter(text);
     let (rest, source) = match split_last(rest, " at ") {
@@ -83,7 +85,8 @@ pub(super) fn of_gdb(text: &[u8]) -> SymbolFrame {
     }
 }
 
-/// `0x00007f4b469f3ad8 abort (libc.so.6 + 0x22ad8)`, `… n/a (…)`, as systemd-coredump has them.
+/// Parses the frames of systemd-coredump: `0x00007f4b469f3ad8 abort (libc.so.6 + 0x22ad8)`,
+/// `… n/a (…)`.
 pub(super) fn of_systemd(text: &[u8]) -> SymbolFrame {
     let (pc, rest) = counter(text);
     let (function, module) = match split_last(rest, " (") {
@@ -101,8 +104,8 @@ pub(super) fn of_systemd(text: &[u8]) -> SymbolFrame {
     }
 }
 
-/// `/lib/libc.so.6(abort+0x175)[0x7f4b469f3ad8]`, as backtrace_symbols(3) has them; a source may
-/// follow. Some have a blank before the bracket.
+/// Parses the frames of backtrace_symbols(3): `/lib/libc.so.6(abort+0x175)[0x7f4b469f3ad8]`. Some
+/// tools print a blank before the bracket, and some append the source.
 pub(super) fn of_glibc(text: &[u8]) -> Option<SymbolFrame> {
     let (before, behind) = split_last(text, "[0x")?;
     let pc = leading_hex(behind)?;
@@ -111,7 +114,7 @@ pub(super) fn of_glibc(text: &[u8]) -> Option<SymbolFrame> {
         Some((module, inner)) => (module, inner.trim_ascii_end().strip_suffix(b")")?),
         None => (before.trim_ascii_end(), b"".as_slice()),
     };
-    // Ruby puts an offset or the address where no function is known.
+    // Ruby prints an offset or the address if the function is unknown.
     let alone = hex(inner).filter(|_| inner.starts_with(b"0x"));
     let (function, offset) = match (alone, split_last(inner, "+")) {
         (Some(_), _) => (b"".as_slice(), inner),
@@ -122,7 +125,7 @@ pub(super) fn of_glibc(text: &[u8]) -> Option<SymbolFrame> {
     (path && !module.is_empty()).then(|| SymbolFrame {
         pc: Some(pc),
         module: string(module),
-        // Beside a function's name it counts from there.
+        // After the name of a function, the offset counts from the function.
         offset: hex(offset).filter(|&offset| function.is_empty() && offset != pc),
         function: string(function),
         source: Some(source.trim_ascii()).filter(|source| !source.is_empty()).map(string),
@@ -130,7 +133,7 @@ pub(super) fn of_glibc(text: &[u8]) -> Option<SymbolFrame> {
     })
 }
 
-/// ` 1: 0xb09980 node::Abort() [node]`, as V8's embedders have them.
+/// Parses the frames of programs that embed V8: ` 1: 0xb09980 node::Abort() [node]`.
 pub(super) fn of_v8(text: &[u8]) -> Option<SymbolFrame> {
     let (number, rest) = take_while(text.trim_ascii_start(), |b| b.is_ascii_digit());
     let rest = rest.strip_prefix(b": 0x").filter(|_| !number.is_empty())?;
@@ -146,9 +149,9 @@ pub(super) fn of_v8(text: &[u8]) -> Option<SymbolFrame> {
     })
 }
 
-/// `V  [libjvm.so+0xed27f4]  Unsafe_PutInt+0x124`, `j  Crash.write(J)V+6`, `C  0x1234`, `J 12 c1
-/// java.lang.String.length()I java.base@17 (11 bytes) @ 0x00007f… [0x00007f…+0x2a]`, as HotSpot has
-/// them (`frame::print_on_error`).
+/// Parses the frames of HotSpot (`frame::print_on_error`):
+/// `V  [libjvm.so+0xed27f4]  Unsafe_PutInt+0x124`, `j  Crash.write(J)V+6`, `C  0x1234`,
+/// `J 12 c1 java.lang.String.length()I java.base@17 (11 bytes) @ 0x00007f… [0x00007f…+0x2a]`.
 pub(super) fn of_hotspot(text: &[u8]) -> Option<SymbolFrame> {
     let rest = match text {
         [b'V' | b'C' | b'j' | b'J' | b'v' | b'A' | b'a' | b'i', b' ', rest @ ..] => {
@@ -169,7 +172,7 @@ pub(super) fn of_hotspot(text: &[u8]) -> Option<SymbolFrame> {
     } else {
         frame.pc = hex_after(rest, " @ 0x");
     }
-    // The source is behind two blanks, in newer ones.
+    // Newer versions print the source after two blanks.
     if let Some((name, source)) = split_last(function, "  (") {
         frame.source = source.strip_suffix(b")").map(string);
         function = name;

@@ -1,4 +1,4 @@
-//! What the Go runtime prints when a program dies.
+//! Crash reports of the Go runtime.
 //!
 //! # References
 //!
@@ -15,19 +15,19 @@ use vmatlas_maps::uapi::signal::{
     SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGQUIT, SIGSEGV, SIGSYS, SIGTRAP,
 };
 
-/// How many lines after the first one the proof that it is Go's may come.
+/// Maximum number of lines from the first line of a report to a line that only Go prints.
 const UNTIL_PROOF: u32 = 64;
 
 /// Reads reports of the Go runtime.
 #[derive(Debug, Default)]
 pub(super) struct Go {
-    /// What may be a report, and where it began: other programs panic, too.
+    /// A possible report and its start. Other programs print such lines too.
     candidate: Option<(usize, Crash)>,
-    /// Lines since it began.
+    /// Number of lines since its start.
     since: u32,
     crash: Option<Index>,
     part: Part,
-    /// A function of which the line with the place has not come.
+    /// A function whose line with the source has not come yet.
     function: Option<String>,
 }
 
@@ -35,9 +35,9 @@ pub(super) struct Go {
 enum Part {
     #[default]
     Head,
-    /// The calls of the goroutine that died.
+    /// The stack of the goroutine that died.
     Calls,
-    /// Other stacks, and registers behind them.
+    /// Other stacks, and the registers after them.
     Behind,
 }
 
@@ -65,14 +65,14 @@ fn begins(text: &[u8]) -> bool {
         || signal_line(text).is_some()
 }
 
-/// `SIGABRT: abort`.
+/// Parses `SIGABRT: abort`.
 fn signal_line(text: &[u8]) -> Option<i32> {
     let (name, rest) = take_while(text, |b| b.is_ascii_uppercase());
     rest.starts_with(b": ").then(|| number_of(name))?
 }
 
 fn number_of(name: &[u8]) -> Option<i32> {
-    // As on every architecture that Go runs on but MIPS.
+    // These numbers hold on every architecture that Go supports except MIPS.
     Some(match name {
         b"SIGQUIT" => SIGQUIT,
         b"SIGILL" => SIGILL,
@@ -106,7 +106,7 @@ impl Go {
         message.push_str(&string(text));
     }
 
-    /// A line between the first one and the stacks.
+    /// Reads a line between the first line and the stacks.
     fn head(&mut self, text: &[u8], found: &mut Found) {
         let Some((start, crash)) = &mut self.candidate else { return };
         let mut proven = goroutine(text) || text == b"runtime stack:";
@@ -136,7 +136,7 @@ impl Go {
         if let Some(rest) = text.strip_prefix(b"[signal ").filter(|_| self.part == Part::Head) {
             signal(crash, rest);
         } else if goroutine(text) {
-            // The first is the one that died.
+            // The first goroutine is the one that died.
             let first = self.part == Part::Head;
             self.part = if first { Part::Calls } else { Part::Behind };
         } else if text.is_empty() && self.part == Part::Calls {
@@ -148,7 +148,8 @@ impl Go {
         }
     }
 
-    /// `main.(*T).get(0x404c78?)`, and in the next line `\t/src/main.go:5 +0x1b1 fp=0x… pc=0x466260`.
+    /// Parses `main.(*T).get(0x404c78?)`, and the next line
+    /// `\t/src/main.go:5 +0x1b1 fp=0x… pc=0x466260`.
     fn call(&mut self, index: Index, text: &[u8], found: &mut Found) {
         if let Some(place) = text.strip_prefix(b"\t") {
             let Some(function) = self.function.take() else { return };
@@ -168,13 +169,14 @@ impl Go {
     }
 }
 
-/// `goroutine 1 [running]:`, with more about it between in newer ones.
+/// Whether the line is `goroutine 1 [running]:`. Newer versions print more fields in it.
 fn goroutine(text: &[u8]) -> bool {
     text.strip_prefix(b"goroutine ")
         .is_some_and(|rest| rest.first().is_some_and(u8::is_ascii_digit) && rest.ends_with(b"]:"))
 }
 
-/// `SIGSEGV: segmentation violation code=0x1 addr=0x8 pc=0x466240]`; of old ones `0xb code=0x1 …`.
+/// Parses `SIGSEGV: segmentation violation code=0x1 addr=0x8 pc=0x466240]`; old versions print
+/// `0xb code=0x1 …`.
 fn signal(crash: &mut Crash, text: &[u8]) {
     let (name, _) = take_while(text, |b| b.is_ascii_alphanumeric());
     let number = || leading_hex(name.strip_prefix(b"0x")?).and_then(|n| i32::try_from(n).ok());

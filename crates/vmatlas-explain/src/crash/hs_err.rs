@@ -13,7 +13,7 @@ use crate::crash::{Crash, CrashSource, Machine, frame, page_fault, registers};
 use vmatlas_maps::uapi::siginfo::SEGV_ACCERR;
 use vmatlas_maps::uapi::signal::SIGSEGV;
 
-/// More than HotSpot prints.
+/// Maximum number of bytes of code. HotSpot prints fewer.
 const MAX_CODE: usize = 4096;
 
 /// Reads the logs of Java virtual machines.
@@ -25,12 +25,12 @@ pub(super) struct HsErr {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Part {
-    /// Nothing that is known.
+    /// An unknown part.
     #[default]
     Other,
-    /// What is between the first line and the version, each with `#`.
+    /// The lines from the first one to the version, each with `#`.
     Head,
-    /// The line of the frame in the head.
+    /// The line of the problematic frame in the head.
     Problem,
     NativeFrames,
     JavaFrames,
@@ -57,8 +57,8 @@ impl Reader for HsErr {
     }
 }
 
-/// `#  SIGSEGV (0xb) at pc=0x00007f0b7a2d27f4, pid=4167, tid=4168`, `#  Internal Error (f.cpp:12),
-/// pid=1, tid=2`.
+/// Parses `#  SIGSEGV (0xb) at pc=0x00007f0b7a2d27f4, pid=4167, tid=4168`,
+/// `#  Internal Error (f.cpp:12), pid=1, tid=2`.
 fn first_line(text: &[u8]) -> Option<Crash> {
     let rest = text.strip_prefix(b"#")?.trim_ascii();
     let (what, ids) = split(rest, ", pid=")?;
@@ -103,9 +103,9 @@ impl HsErr {
         self.part = part;
         let Some(crash) = found.get(index) else { return };
         match part {
-            // The head has the first of them only.
+            // The head contains only the first of these frames.
             Part::NativeFrames => crash.frames.clear(),
-            // The native ones have these, too, if there are any.
+            // The native frames, if there are any, include the Java frames.
             Part::JavaFrames if crash.frames.len() > 1 => self.part = Part::Other,
             Part::JavaFrames => crash.frames.clear(),
             _ => {}
@@ -150,7 +150,7 @@ impl HsErr {
     }
 }
 
-/// What `linux-` is followed by.
+/// Parses the machine after `linux-`.
 fn machine(text: &[u8]) -> Option<Machine> {
     let (name, _) = take_while(text, |b| b.is_ascii_alphanumeric());
     Some(match name {
@@ -165,8 +165,8 @@ fn machine(text: &[u8]) -> Option<Machine> {
     })
 }
 
-/// ` si_signo: 11 (SIGSEGV), si_code: 1 (SEGV_MAPERR), si_addr: 0x0000000000000010`; JDK 7 and some
-/// of 8 have `=` for `: `.
+/// Parses ` si_signo: 11 (SIGSEGV), si_code: 1 (SEGV_MAPERR), si_addr: 0x0000000000000010`. JDK 7
+/// and some versions of JDK 8 print `=` instead of `: `.
 fn siginfo(crash: &mut Crash, text: &[u8]) {
     let value = |name: &str| {
         let rest = after(text, name)?;
@@ -174,7 +174,7 @@ fn siginfo(crash: &mut Crash, text: &[u8]) {
     };
     crash.signal = crash.signal.or_else(|| leading_signed(value("si_signo")?));
     crash.code = value("si_code").and_then(leading_signed);
-    // What was sent by kill(2) has no address, and HotSpot prints none.
+    // A signal sent by kill(2) has no address, and HotSpot prints none.
     crash.address = value("si_addr").and_then(leading_hex);
     crash.present =
         (crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_ACCERR)).then_some(true);
@@ -184,13 +184,14 @@ fn settle(crash: &mut Crash) {
     /// The vector of page faults (`TRAPNO`).
     const PAGE_FAULT: u64 = 14;
     let value = |name| registers::value(crash, &[name]);
-    // Of an x86 processor, where a page fault was the cause: a signal that was sent has old ones.
+    // The error code of x86 is valid only after a page fault: with a sent signal it is an old
+    // value.
     let error = value("err").filter(|_| value("trapno") == Some(PAGE_FAULT));
     if let Some(error) = error.filter(|_| crash.address.is_some()) {
         page_fault::take(crash, error);
     }
     if crash.machine == Some(Machine::AArch64) {
-        // HotSpot calls them R0 to R30.
+        // HotSpot names them R0 to R30.
         for (name, _) in &mut crash.registers {
             if let Some(number) = name.strip_prefix('r').filter(|rest| rest.parse::<u8>().is_ok()) {
                 *name = format!("x{number}");
@@ -199,8 +200,8 @@ fn settle(crash: &mut Crash) {
     }
 }
 
-/// `0x00007f0b7a2d26f4:   00 00 83 f8 01 0f 87 39`, in newer ones with `=>` before the row of the
-/// instruction.
+/// Parses `0x00007f0b7a2d26f4:   00 00 83 f8 01 0f 87 39`. Newer versions print `=>` before the row
+/// of the instruction.
 fn instructions(crash: &mut Crash, text: &[u8]) {
     let text = text.strip_prefix(b"=>").unwrap_or(text);
     let Some((address, bytes)) = split(text, ":") else { return };

@@ -1,6 +1,6 @@
-//! The strings in an object of JSON, as the journal writes entries: no numbers, no objects inside.
+//! Reads the strings of a flat JSON object, the format of journal entries.
 
-/// The members that are strings. What is no JSON, and what is behind it, is left out.
+/// The names and values of the members that are strings. Stops at invalid JSON.
 pub(super) fn strings(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     let mut rest = text;
     std::iter::from_fn(move || {
@@ -9,7 +9,8 @@ pub(super) fn strings(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
             let (name, after_name) = string(rest)?;
             let value = after_name.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
             let Some(value) = value.strip_prefix(b"\"") else {
-                // `null` of what was too large, or an array of the bytes of what is no text.
+                // The journal writes `null` for a value that is too large, and an array of bytes
+                // for a value that is not text.
                 let end = if value.starts_with(b"[") { b']' } else { b',' };
                 rest = behind(value, end)?;
                 continue;
@@ -21,7 +22,7 @@ pub(super) fn strings(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     })
 }
 
-/// What was logged, of an entry of the journal.
+/// The field `MESSAGE` of a journal entry.
 pub(super) fn message(text: &[u8]) -> Option<Vec<u8>> {
     (text.starts_with(b"{") && text.ends_with(b"}")).then_some(())?;
     strings(text).find(|(name, _)| name == b"MESSAGE").map(|(_, message)| message)
@@ -31,7 +32,7 @@ fn behind(text: &[u8], mark: u8) -> Option<&[u8]> {
     text.get(memchr::memchr(mark, text)? + 1..)
 }
 
-/// The string up to its closing quote, and what is behind.
+/// Parses a string up to its closing quote; returns it and the rest of the text.
 fn string(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut value = Vec::new();
     let mut rest = text;
@@ -53,7 +54,7 @@ fn string(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
             b'u' => {
                 let digits = std::str::from_utf8(rest.get(..4)?).ok()?;
                 let unit = u32::from_str_radix(digits, 16).ok()?;
-                // Halves of pairs are not put together: no field that is read has any.
+                // Surrogate pairs are not combined, because no field that is read contains any.
                 let letter = char::from_u32(unit).unwrap_or(char::REPLACEMENT_CHARACTER);
                 value.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
                 rest = rest.get(4..)?;

@@ -1,11 +1,11 @@
-//! What kernels log of programs that die by a fault.
+//! Lines of the kernel log about programs that died by a fault.
 //!
 //! # References
 //!
-//! `show_signal_msg` in arch/x86/mm/fault.c, `show_signal` and `show_opcodes` in arch/x86/kernel, of
-//! 6.1 and 6.18, whose lines were seen; of older ones as bug reports quote them: they have no
-//! `likely on CPU` and no `Code:`, the oldest `rip` for `ip` and no mapping. `print_vma_addr` in
-//! mm/memory.c, which in 6.12 prints the offset in the file before a `,`, in 6.1 not yet.
+//! `show_signal_msg` in arch/x86/mm/fault.c, `show_signal` and `show_opcodes` in arch/x86/kernel,
+//! Linux 6.1 and 6.18, whose output was seen. Bug reports quote the output of older kernels: it has
+//! no `likely on CPU` and no `Code:`, the oldest has `rip` for `ip` and no mapping.
+//! `print_vma_addr` in mm/memory.c prints the file offset before a `,` in 6.12 and not in 6.1.
 //! `print_fatal_signal` in kernel/signal.c, `__oom_kill_process` in mm/oom_kill.c. Other
 //! architectures are in `kernel_log/other.rs`.
 
@@ -22,19 +22,19 @@ use crate::crash::{Crash, CrashSource, Machine, page_fault, registers};
 use code::{take_code, take_mapping};
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGKILL, SIGSEGV, SIGTRAP};
 
-/// How many lines of others may stand between the lines of a crash.
+/// Maximum number of unrelated lines between the lines of a crash.
 const FOLLOWING: u32 = 20;
 
-/// Reads lines of a kernel.
+/// Reads lines of the kernel log.
 #[derive(Debug, Default)]
 pub(super) struct KernelLog {
-    /// How many faults there were of which the bytes of code have not come. If it is more than
-    /// one, it cannot be told whose the next ones are.
+    /// Number of faults whose line `Code:` has not come yet. If there are several, the owner of the
+    /// next such line is unknown.
     without_code: u32,
     last: Option<Index>,
-    /// Lines since the last one of that crash.
+    /// Number of lines since the last line of that crash.
     since: u32,
-    /// Whether its registers may follow.
+    /// Whether lines with its registers may follow.
     registers: bool,
 }
 
@@ -88,14 +88,14 @@ impl KernelLog {
 
 fn fatal_signal(text: &[u8]) -> Option<(&[u8], i32)> {
     let (before, behind) = split(text, "potentially unexpected fatal signal ")?;
-    // The name stands there once or twice; of old kernels with `/PID` behind it.
+    // The line contains the name once or twice; old kernels append `/PID` to it.
     let name = before.strip_suffix(b": ").unwrap_or_default();
     let name = split_last(name, ": ").map_or(name, |(_, name)| name);
     let name = split_last(name, "/").filter(|(_, pid)| id(pid).is_some()).map_or(name, |n| n.0);
     (before.is_empty() || before.ends_with(b": ")).then_some((name, leading_signed(behind)?))
 }
 
-/// What the first line of a crash says.
+/// The contents of the first line of a crash.
 struct First {
     crash: Crash,
     /// Whether a line `Code:` follows.
@@ -105,7 +105,7 @@ struct First {
 }
 
 fn first_line(text: &[u8]) -> Option<First> {
-    // Nearly no line of a log is one of these, and this shows soon.
+    // Few lines of a log pass this test, and it is cheap.
     if let Some((before, behind)) = split(text, "]: ") {
         let task = task(before);
         if let Some(rest) = behind.strip_prefix(b"segfault at ") {
@@ -128,14 +128,14 @@ fn first_line(text: &[u8]) -> Option<First> {
     Some(First { crash, expects_code: false, registers })
 }
 
-/// A thread may be named `my worker [3]:`, so the first `]: ` need not be the one.
+/// A thread may be named `my worker [3]:`, so the first `]: ` may belong to its name.
 fn named_like_a_prefix(text: &[u8]) -> Option<First> {
     let (before, behind) = split_last(text, "]: segfault at ")?;
     let crash = segfault(Task::of(task(before))?, behind)?;
     Some(First { crash, expects_code: true, registers: false })
 }
 
-/// A thread as a line names it: `NAME[TID`.
+/// The thread that a line names: `NAME[TID`.
 struct Task<'a> {
     comm: &'a [u8],
     tid: u32,
@@ -146,7 +146,7 @@ impl<'a> Task<'a> {
         parts.map(|(comm, tid)| Task { comm, tid })
     }
 
-    /// A crash of this thread. The number is that of the thread (`task_pid_nr`).
+    /// A crash of this thread. The kernel prints the thread id (`task_pid_nr`).
     fn crash(&self, signal: Option<i32>) -> Crash {
         Crash {
             source: CrashSource::KernelLog,
@@ -158,16 +158,16 @@ impl<'a> Task<'a> {
     }
 }
 
-/// `TASK_COMM_LEN` without the zero at the end.
+/// `TASK_COMM_LEN` without the NUL.
 const LONGEST_NAME: usize = 15;
 
-/// The name and id of `NAME[TID`, without what is before it that no name can be.
+/// Parses the name and id in `NAME[TID`. Drops text before it that cannot belong to a name.
 fn task(text: &[u8]) -> Option<(&[u8], u32)> {
     let (name, tid) = split_last(text, "[")?;
     let tid = id(tid)?;
     let name = split_last(name, "kernel: ").map_or(name, |(_, name)| logged(name));
     let name = name.strip_prefix(b"traps: ").unwrap_or(name);
-    // A prefix of the log that is not known ends with a blank.
+    // An unknown prefix of the log ends with a blank.
     let name = match name.len().checked_sub(LONGEST_NAME).filter(|over| *over > 0) {
         Some(over) => match name.get(over..)?.iter().position(|&b| b == b' ') {
             Some(blank) => name.get(over + blank + 1..)?,
@@ -178,10 +178,10 @@ fn task(text: &[u8]) -> Option<(&[u8], u32)> {
     (!name.is_empty()).then_some((name, tid))
 }
 
-/// `e_machine` of SPARC V9, which logs nearly as x86 does.
+/// `e_machine` of SPARC V9, whose lines are nearly those of x86.
 const SPARC: u16 = 43;
 
-/// `10 ip 000055eb5d419217 sp 00007ffe8c4d6c30 error 6 in crasher[1217,55eb5d419000+1000] …`
+/// Parses `10 ip 000055eb5d419217 sp 00007ffe8c4d6c30 error 6 in crasher[1217,55eb5d419000+1000] …`
 fn segfault(task: Task<'_>, rest: &[u8]) -> Option<Crash> {
     let mut crash = task.crash(Some(SIGSEGV));
     crash.address = Some(leading_hex(rest)?);
@@ -212,18 +212,19 @@ fn segfault(task: Task<'_>, rest: &[u8]) -> Option<Crash> {
     Some(crash)
 }
 
-/// A stack above 4 GiB is no 32-bit program's; below it may be either's.
+/// The machine of a stack pointer above 4 GiB, which no 32-bit program has. Below, it is unknown.
 fn wide(sp: u64) -> Option<Machine> {
     (sp > u64::from(u32::MAX)).then_some(Machine::X86_64)
 }
 
-/// `traps: crasher[2062] general protection fault ip:5611dfef52bf sp:7fff8cdb4c00 error:0 in …`
+/// Parses `traps: crasher[2062] general protection fault ip:5611dfef52bf sp:7fff8cdb4c00 error:0 in
+/// …`
 fn trap(text: &[u8]) -> Option<Crash> {
     let (before, rest) = split(text, " ip:")?;
     let (task_part, what) = split_last(before, "] ")?;
     let task = Task::of(task(task_part))?;
     let what = what.strip_prefix(b"trap ").unwrap_or(what);
-    // By the vectors of arch/x86/kernel/traps.c.
+    // The signals are those of the vectors in arch/x86/kernel/traps.c.
     let signal = match what {
         b"divide error" | b"coprocessor segment overrun" => SIGFPE,
         b"int3" => SIGTRAP,
@@ -253,8 +254,8 @@ fn trap(text: &[u8]) -> Option<Crash> {
     Some(crash)
 }
 
-/// `Out of memory: Killed process 123 (name) total-vm:…`, of old kernels without what is before
-/// `Killed`, and for some time with `, UID 0,` behind the number.
+/// Parses `Out of memory: Killed process 123 (name) total-vm:…`. Old kernels print nothing before
+/// `Killed`, and some versions print `, UID 0,` after the number.
 fn out_of_memory(text: &[u8]) -> Option<Crash> {
     let (before, rest) = split(text, "Killed process ")?;
     if !(before.is_empty() || before.ends_with(b"ut of memory: ")) {
@@ -273,11 +274,11 @@ fn out_of_memory(text: &[u8]) -> Option<Crash> {
     })
 }
 
-/// A line after the first: registers and who has them. Tells whether more may follow, and whether
-/// it was one of them.
+/// Reads a line after the first: registers, and the thread that has them. Returns whether more
+/// lines may follow, and whether this line belongs to the crash.
 fn follow(last: Index, text: &[u8], found: &mut Found) -> (bool, bool) {
     let Some(crash) = found.get(last) else { return (false, false) };
-    // The registers of a fault of the kernel itself are no program's.
+    // The registers of a fault in the kernel itself do not belong to a program.
     let of_kernel = ["RIP: 0010:", "BUG: ", "Oops", "Internal error: ", "Kernel panic", "Call "];
     if of_kernel.iter().any(|begin| text.starts_with(begin.as_bytes())) {
         return (false, false);
@@ -294,7 +295,7 @@ fn follow(last: Index, text: &[u8], found: &mut Found) -> (bool, bool) {
     if other::follow(crash, text) {
         return (true, true);
     }
-    // What s390x logs beside its registers looks like registers, too.
+    // Other lines of s390x look like registers.
     let registers = crash.machine != Some(Machine::S390x) && registers::take(crash, text);
     (true, registers)
 }

@@ -1,19 +1,19 @@
-//! Lines of a log, and what logs put before each of them.
+//! The lines of a log, and the prefixes that logs add to them.
 
 use crate::crash::words::{decimal, split, take_while};
 
 /// A line of the text.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Line<'a> {
-    /// Where it begins in the text, in bytes.
+    /// The offset of its first byte in the text.
     pub(super) start: usize,
-    /// Where the next one begins.
+    /// The offset of the next line.
     pub(super) end: usize,
-    /// What was logged, without the end of the line, and the time, host and so on before it.
+    /// The logged message, without the line end and without the time, host and other prefixes.
     pub(super) text: &'a [u8],
 }
 
-/// The lines of a text.
+/// Splits a text into lines.
 pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
     let mut start = 0;
     std::iter::from_fn(move || {
@@ -28,11 +28,11 @@ pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
     })
 }
 
-/// How many prefixes stand before one another at most: `journalctl` of a line of `rsyslog` of
+/// Maximum number of prefixes in a row: `journalctl` prints a line that `rsyslog` copied from
 /// `dmesg -x` with the caller, and one more.
 const MAX_PREFIXES: usize = 8;
 
-/// The line without what logs put before it; unchanged where there is nothing of the sort.
+/// Removes the prefixes of logs from a line; a line without any is unchanged.
 pub(super) fn logged(line: &[u8]) -> &[u8] {
     let mut rest = line;
     for _ in 0..MAX_PREFIXES {
@@ -53,29 +53,30 @@ fn without_prefix(line: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// `<6>`, as `dmesg -r` and old syslog have it.
+/// Removes `<6>`, which `dmesg -r` and old syslog print.
 fn priority(line: &[u8]) -> Option<&[u8]> {
     let (digits, rest) = take_while(line.get(1..)?, |b| b.is_ascii_digit());
     (1..=3).contains(&digits.len()).then_some(rest)?.strip_prefix(b">")
 }
 
-/// `[12009.831743] `, `[Thu Jan 20 12:37:45 2022] ` (`dmesg -T`), `[T2056] ` (CONFIG_PRINTK_CALLER).
+/// Removes `[12009.831743] `, `[Thu Jan 20 12:37:45 2022] ` (`dmesg -T`), `[T2056] `
+/// (CONFIG_PRINTK_CALLER).
 fn bracketed(line: &[u8]) -> Option<&[u8]> {
     let end = memchr::memchr(b']', line.get(..40.min(line.len()))?)?;
     let inner = line.get(1..end)?.trim_ascii();
     let number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
-    // Some vendors' kernels put `@CPU` behind it.
+    // Some vendors' kernels append `@CPU`.
     let (seconds, fraction) = split(inner, ".").unwrap_or_default();
     let (fraction, cpu) = split(fraction, "@").unwrap_or((fraction, b"0"));
     let time = number(seconds) && number(fraction) && number(cpu);
     let caller = matches!(inner.split_first(), Some((b'T' | b'C', id)) if number(id));
     let date = inner.len() == 24 && clock(inner.get(11..19)?) && number(inner.get(20..)?);
-    // Not all blanks: what stands in columns keeps its place.
+    // Removes one blank only, so that columns stay aligned.
     let rest = line.get(end + 1..)?;
     (time || caller || date).then(|| rest.strip_prefix(b" ").unwrap_or(rest))
 }
 
-/// `6,1234,12009831743,-;`, a record of `/dev/kmsg`.
+/// Removes `6,1234,12009831743,-;`, the prefix of a record in `/dev/kmsg`.
 fn kmsg(line: &[u8]) -> Option<&[u8]> {
     let end = memchr::memchr(b';', line.get(..80.min(line.len()))?)?;
     let mut fields = line.get(..end)?.split(|&b| b == b',');
@@ -83,7 +84,7 @@ fn kmsg(line: &[u8]) -> Option<&[u8]> {
     (numbers == 3 && fields.next().is_some()).then(|| line.get(end + 1..))?
 }
 
-/// `kern  :info  : `, as `dmesg -x` writes facility and level.
+/// Removes `kern  :info  : `, the facility and level that `dmesg -x` prints.
 fn facility(line: &[u8]) -> Option<&[u8]> {
     let (_, rest) = take_while(line, |b| b.is_ascii_lowercase());
     let (level, rest) =
@@ -93,7 +94,7 @@ fn facility(line: &[u8]) -> Option<&[u8]> {
     levels.contains(&level).then(|| rest.trim_ascii_start().strip_prefix(b": "))?
 }
 
-/// `Nov 26 02:10:00 host kernel: `.
+/// Removes `Nov 26 02:10:00 host kernel: `.
 fn syslog(line: &[u8]) -> Option<&[u8]> {
     let month = line.get(..4)?;
     let date = month[..3].iter().all(u8::is_ascii_alphabetic) && month[3] == b' ';
@@ -101,8 +102,8 @@ fn syslog(line: &[u8]) -> Option<&[u8]> {
     (date && clock(rest.get(1..9)?)).then(|| host_and_tag(rest.get(9..)?))?
 }
 
-/// `2026-11-26T02:10:00.123456+00:00 host kernel: `, and of `dmesg --time-format iso`
-/// `2026-11-26T02:10:00,123456+00:00 `.
+/// Removes `2026-11-26T02:10:00.123456+00:00 host kernel: `, and
+/// `2026-11-26T02:10:00,123456+00:00 ` of `dmesg --time-format iso`.
 fn dated(line: &[u8]) -> Option<&[u8]> {
     let date = line.get(4) == Some(&b'-') && line.get(7) == Some(&b'-');
     let between = matches!(line.get(10)?, b'T' | b' ');
@@ -111,8 +112,9 @@ fn dated(line: &[u8]) -> Option<&[u8]> {
     if rest.starts_with(b",") { split(rest, " ").map(|(_, rest)| rest) } else { host_and_tag(rest) }
 }
 
-/// The rest of a time (fraction and zone), a host, and the tag of who logged: `kernel: `. Of
-/// Android Studio, process and thread instead: `.997 14368-14368/? A/DEBUG: `.
+/// Removes the rest of a time (fraction and zone), a host, and the tag of the program that logged:
+/// `kernel: `. Android Studio prints the process and thread instead:
+/// `.997 14368-14368/? A/DEBUG: `.
 fn host_and_tag(rest: &[u8]) -> Option<&[u8]> {
     let word = |text| take_while(text, |b| b != b' ');
     let (_, rest) = word(rest);
@@ -122,7 +124,7 @@ fn host_and_tag(rest: &[u8]) -> Option<&[u8]> {
     tag.ends_with(b":").then(|| rest.strip_prefix(b" ").unwrap_or(rest))
 }
 
-/// `01-01 12:00:00.000  1234  1234 F DEBUG   : `, as logcat has it.
+/// Removes `01-01 12:00:00.000  1234  1234 F DEBUG   : `, the prefix of logcat.
 fn logcat(line: &[u8]) -> Option<&[u8]> {
     if line.get(2) != Some(&b'-') || !clock(line.get(6..14)?) {
         return None;
@@ -132,7 +134,7 @@ fn logcat(line: &[u8]) -> Option<&[u8]> {
     logcat_tag(rest)
 }
 
-/// `F DEBUG   : `.
+/// Removes `F DEBUG   : `.
 fn logcat_tag(line: &[u8]) -> Option<&[u8]> {
     let level = matches!(line.first()?, b'V' | b'D' | b'I' | b'W' | b'E' | b'F');
     (level && line.get(1) == Some(&b' ')).then_some(())?;
@@ -141,7 +143,7 @@ fn logcat_tag(line: &[u8]) -> Option<&[u8]> {
     (!tag.is_empty()).then(|| rest.strip_prefix(b" ").unwrap_or(rest))
 }
 
-/// `F/DEBUG   ( 1234): `.
+/// Removes `F/DEBUG   ( 1234): `.
 fn logcat_brief(line: &[u8]) -> Option<&[u8]> {
     (line.get(1) == Some(&b'/')).then_some(())?;
     let (_, rest) = take_while(line.get(2..)?, |b| b != b'(' && b != b':');
@@ -150,7 +152,7 @@ fn logcat_brief(line: &[u8]) -> Option<&[u8]> {
     Some(rest.strip_prefix(b" ").unwrap_or(rest))
 }
 
-/// `12:37:45`.
+/// Whether the text is a time such as `12:37:45`.
 fn clock(text: &[u8]) -> bool {
     text.len() == 8
         && text.iter().enumerate().all(|(at, b)| match at {

@@ -1,4 +1,4 @@
-//! A text of any sort, and every crash that is in it.
+//! Finds the crashes in a text of any format.
 
 use crate::crash::apport::Apport;
 use crate::crash::coredump::Coredump;
@@ -13,20 +13,20 @@ use crate::crash::tombstone::Tombstone;
 use crate::crash::{Access, Crash, CrashSource, SymbolFrame, registers};
 use vmatlas_maps::{Maps, MapsReader};
 
-/// The most crashes that are kept of a text.
+/// Maximum number of crashes kept of a text.
 const MAX_CRASHES: usize = 10_000;
-/// The most calls that are kept of a crash: an overflown stack has many more.
+/// Maximum number of frames kept of a crash. An overflowed stack has many more.
 const MAX_FRAMES: usize = 4096;
 
-/// The most calls of a handler before the call that crashed.
+/// Maximum number of frames of a signal handler before the frame that crashed.
 const MAX_HANDLERS: usize = 16;
 
-/// Every crash that a text tells of, in the order of the text: lines of the kernel as dmesg,
-/// journalctl and syslog print them, tombstones of Android and their lines in logcat, and the
-/// reports of runtimes and crash handlers.
+/// Finds every crash in a text, in order: lines of the kernel as dmesg, journalctl and syslog print
+/// them, tombstones of Android and their lines in logcat, and the reports of runtimes and crash
+/// handlers.
 ///
-/// What sort of text it is, is told from its lines, and one text may hold several sorts. Nothing
-/// is refused: what is cut or damaged tells less.
+/// The format is recognised line by line, and one text may contain several formats. Reading
+/// never fails: a truncated or damaged report yields a crash with fewer fields.
 ///
 /// ```
 /// let line = b"cat[7]: segfault at 10 ip 000055d0c0000217 sp 00007ffe8c4d6c30 error 6 in cat[55d0c0000000+1000]";
@@ -52,7 +52,7 @@ pub fn read_log(text: &[u8]) -> Vec<Crash> {
         if coredump.entry(&line, &mut found) {
             continue;
         }
-        // Of another entry of the journal as JSON, the message is what was logged.
+        // The message of another entry in the JSON journal is a logged line.
         if let Some(message) = json::message(line.text) {
             message.split(|&b| b == b'\n').for_each(|text| {
                 show(&Line { text, ..line }, &mut found);
@@ -65,13 +65,13 @@ pub fn read_log(text: &[u8]) -> Vec<Crash> {
     found.finish(text)
 }
 
-/// What knows one sort of lines. Each is shown every line and takes what is its own.
+/// A reader of one format. It receives every line and uses those of its format.
 pub(super) trait Reader {
-    /// Looks at the next line.
+    /// Reads the next line.
     fn line(&mut self, line: &Line<'_>, found: &mut Found);
 }
 
-/// The crashes so far.
+/// The crashes found so far.
 #[derive(Debug)]
 pub(super) struct Found {
     entries: Vec<Entry>,
@@ -80,23 +80,23 @@ pub(super) struct Found {
 #[derive(Debug)]
 struct Entry {
     crash: Crash,
-    /// The line it began with, in bytes from the start of the text.
+    /// The offset in the text of its first line, in bytes.
     start: usize,
-    /// The part of the text in which its mappings are.
+    /// The part of the text that contains its mappings, as byte offsets.
     maps: Option<(usize, usize)>,
 }
 
-/// Which crash of those that were found.
+/// The index of a crash that was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Index(usize);
 
 impl Found {
-    /// Adds a crash that begins with this line; none if there are too many.
+    /// Adds a crash that begins with this line; `None` if there are too many.
     pub(super) fn add(&mut self, line: &Line<'_>, crash: Crash) -> Option<Index> {
         self.add_at(line.start, crash)
     }
 
-    /// Adds a crash that began this many bytes from the start of the text.
+    /// Adds a crash that began at this byte offset of the text.
     pub(super) fn add_at(&mut self, start: usize, crash: Crash) -> Option<Index> {
         if self.entries.len() >= MAX_CRASHES {
             return None;
@@ -105,21 +105,21 @@ impl Found {
         Some(Index(self.entries.len() - 1))
     }
 
-    /// A crash that was added.
+    /// The crash at an index.
     pub(super) fn get(&mut self, index: Index) -> Option<&mut Crash> {
         self.entries.get_mut(index.0).map(|entry| &mut entry.crash)
     }
 
-    /// Adds a call to the stack of a crash, outside of those before it.
+    /// Adds a frame to the stack of a crash, as the caller of the frames before.
     pub(super) fn frame(&mut self, index: Index, frame: SymbolFrame) {
         if let Some(crash) = self.get(index).filter(|crash| crash.frames.len() < MAX_FRAMES) {
             crash.frames.push(frame);
         }
     }
 
-    /// Adds a line to what the source says of the cause.
+    /// Appends a line to the message of a crash.
     pub(super) fn say(&mut self, index: Index, text: &[u8]) {
-        /// The most bytes of it.
+        /// Maximum length of the message in bytes.
         const MAX: usize = 16 << 10;
         let Some(crash) = self.get(index) else { return };
         let message = crash.message.get_or_insert_default();
@@ -131,7 +131,8 @@ impl Found {
         }
     }
 
-    /// The mappings of a crash may be in this line, or between it and others that were said to.
+    /// Extends the part of the text that may contain the mappings of a crash to the end of this
+    /// line.
     pub(super) fn maps(&mut self, index: Index, line: &Line<'_>) {
         if let Some(entry) = self.entries.get_mut(index.0) {
             let start = entry.maps.map_or(line.start, |(start, _)| start);
@@ -152,19 +153,19 @@ impl Found {
     }
 }
 
-/// What follows from the whole of a crash.
+/// Derives fields from the others of a complete crash.
 fn settle(crash: &mut Crash) {
     registers::settle(crash);
-    // The address that could not be executed is where it was to be executed. AArch64 logs no other.
+    // The address of a failed fetch is that of the instruction. AArch64 logs no other.
     if crash.access == Some(Access::Execute) {
         crash.address = crash.address.or(crash.ip);
     }
-    // These give the first call without an address, but it is that of the registers.
+    // These sources print the first frame without an address; the registers contain it.
     let first = matches!(crash.source, CrashSource::KernelLog | CrashSource::Tombstone);
     if let Some(frame) = crash.frames.first_mut().filter(|_| first) {
         frame.pc = frame.pc.or(crash.ip);
     }
-    // A handler that prints its own stack has itself before the call that crashed.
+    // A signal handler that prints its own stack appears before the frame that crashed.
     let crashed = |frame: &SymbolFrame| frame.pc.is_some() && frame.pc == crash.ip;
     if let Some(handlers) = crash.frames.iter().take(MAX_HANDLERS).position(crashed) {
         crash.frames.drain(..handlers);
@@ -175,7 +176,8 @@ fn settle(crash: &mut Crash) {
     }
 }
 
-/// Where in its file the code of a call is, by the mappings, if the source does not tell.
+/// Derives the place of a frame's code in its file from the mappings, if the source does not report
+/// it.
 fn place(frame: &mut SymbolFrame, maps: &Maps) {
     let Some(pc) = frame.pc.filter(|_| frame.offset.is_none()) else { return };
     let row = maps.find(pc).mapping.and_then(|row| maps.get(row));

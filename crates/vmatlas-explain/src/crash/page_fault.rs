@@ -11,8 +11,8 @@ const KEY: u64 = 1 << 5;
 const SHADOW_STACK: u64 = 1 << 6;
 const ENCLAVE: u64 = 1 << 15;
 
-/// Takes what it says. A page that was not present says little of the mapping: one that may not be
-/// accessed, or was not accessed yet, has none either.
+/// Decodes the error code into the fields of a crash. An absent page proves little about the
+/// mapping: the page may be forbidden, or not accessed yet.
 pub(super) fn take(crash: &mut Crash, bits: u64) {
     let is = |bit| bits & bit != 0;
     crash.access = Some(match (is(FETCH), is(WRITE)) {
@@ -24,12 +24,13 @@ pub(super) fn take(crash: &mut Crash, bits: u64) {
     crash.protection_key = Some(is(KEY));
 }
 
-/// User code is not told what is mapped at the kernel's addresses (`sanitize_error_code`).
+/// Whether the address is the kernel's. The error code that user code gets for such an address does
+/// not show whether a page is present (`sanitize_error_code`).
 fn of_kernel(crash: &Crash) -> bool {
     crash.address.is_some_and(|address| address >> 63 != 0)
 }
 
-/// What it says, in words.
+/// Describes the error code in words.
 pub(super) fn words(crash: &Crash, bits: u64) -> String {
     let is = |bit| bits & bit != 0;
     let access = match crash.access {

@@ -1,18 +1,19 @@
-//! Lines of registers: `RAX: 0000000000000008 RBX: …`, `x0  0000… x1  …`, `RSP=0x…, RBP=0x…`.
+//! Parses lines of registers: `RAX: 0000000000000008 RBX: …`, `x0  0000… x1  …`,
+//! `RSP=0x…, RBP=0x…`.
 
 use crate::crash::words::{hex, take_while};
 use crate::crash::{Crash, Machine};
 
-/// More than any architecture has for general use.
+/// Maximum number of registers. No architecture has as many for general use.
 const MAX: usize = 128;
 
-/// Takes a line of registers into the crash and tells whether it was one.
+/// Adds the registers of a line to the crash; returns whether the line contains any.
 pub(super) fn take(crash: &mut Crash, line: &[u8]) -> bool {
     let mut rest = line.trim_ascii();
     let mut any = false;
     while let Some((name, value, behind)) = register(rest) {
         let Some(name) = name else {
-            // Among others, one that says nothing.
+            // This register is not needed.
             rest = behind;
             continue;
         };
@@ -25,12 +26,14 @@ pub(super) fn take(crash: &mut Crash, line: &[u8]) -> bool {
     any
 }
 
-/// A register at the start of the text, by its name if it is known, and what is behind it.
+/// Parses a register at the start of the text; returns its name if it is needed, its value, and the
+/// rest of the text.
 fn register(text: &[u8]) -> Option<(Option<String>, u64, &[u8])> {
     let (name, rest) = take_while(text, |b| b.is_ascii_alphanumeric());
     let name = match name {
         b"" => return None,
-        // The kernel calls the bases so; others mean the selectors, which say nothing.
+        // The kernel prints the bases under these names. Other sources print the selectors, which
+        // are not needed.
         b"FS" => Some("fs_base".to_owned()),
         b"GS" => Some("gs_base".to_owned()),
         name => known(name),
@@ -38,8 +41,8 @@ fn register(text: &[u8]) -> Option<(Option<String>, u64, &[u8])> {
     let rest = rest.trim_ascii_start();
     let rest = rest.strip_prefix(b":").or_else(|| rest.strip_prefix(b"=")).unwrap_or(rest);
     let (value, mut rest) = take_while(rest.trim_ascii_start(), |b| b != b' ' && b != b',');
-    // `[<00010504>]` is how old kernels write addresses; `0033:` stands for the code segment, and
-    // `FS:  7f4b469c1740(0000)` has the selector behind.
+    // Old kernels write addresses as `[<00010504>]`. `0033:` is the code segment, and
+    // `FS:  7f4b469c1740(0000)` ends with the selector.
     let value = value.strip_prefix(b"[<").and_then(|v| v.strip_suffix(b">]")).unwrap_or(value);
     let value = value.rsplit(|&b| b == b':').next()?;
     let (value, _) = take_while(value, |b| b != b'(');
@@ -52,7 +55,7 @@ fn register(text: &[u8]) -> Option<(Option<String>, u64, &[u8])> {
     Some((name, value, rest))
 }
 
-/// The name by the architecture's manual, in lower case, of what is one.
+/// The name in the architecture's manual, in lower case; `None` if the word is not a register.
 fn known(name: &[u8]) -> Option<String> {
     let name = std::str::from_utf8(name).ok().filter(|name| name.len() <= 8)?.to_ascii_lowercase();
     let numbered = |letters: &[&str], most: u8| {
@@ -85,13 +88,13 @@ fn known(name: &[u8]) -> Option<String> {
         .or_else(|| NAMES.contains(&name.as_str()).then(|| name_of(&name)))
 }
 
-/// The value of the first of these registers that is there.
+/// The value of the first of these registers that the crash has.
 pub(super) fn value(crash: &Crash, names: &[&str]) -> Option<u64> {
     let mut registers = crash.registers.iter();
     registers.find(|(name, _)| names.contains(&name.as_str())).map(|(_, value)| *value)
 }
 
-/// What follows from registers: where the instruction and the stack are, and the machine.
+/// Derives the instruction pointer, the stack pointer and the machine from the registers.
 pub(super) fn settle(crash: &mut Crash) {
     let has = |name: &str| crash.registers.iter().any(|(known, _)| known == name);
     let machine = if has("rip") || has("rax") {

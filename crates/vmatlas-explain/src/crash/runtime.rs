@@ -1,4 +1,4 @@
-//! What libraries and runtimes say when they end a program: glibc, Rust, CPython, Ruby, V8.
+//! Messages of libraries and runtimes that end a program: glibc, Rust, CPython, Ruby, V8.
 //!
 //! # References
 //!
@@ -15,18 +15,18 @@ use crate::crash::words::{
 use crate::crash::{Crash, CrashSource, SymbolFrame, frame, page_fault, registers};
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGSEGV};
 
-/// How many lines without a call, a register or a heading end a report.
+/// A report ends after this many lines without a frame, a register or a heading.
 const UNTIL_END: u32 = 200;
 
-/// Reads what runtimes say.
+/// Reads the messages of runtimes.
 #[derive(Debug, Default)]
 pub(super) struct Runtime {
     crash: Option<Index>,
     sort: Sort,
     part: Part,
-    /// Lines since anything was understood.
+    /// Number of lines since the last line that belongs to the report.
     since: u32,
-    /// Whether there were rows of the memory map.
+    /// Whether the report contained rows of the memory map.
     rows: bool,
 }
 
@@ -45,7 +45,7 @@ enum Part {
     #[default]
     Head,
     Calls,
-    /// Calls of others, or in another language.
+    /// Frames of other threads, or of another language.
     OtherCalls,
     Registers,
     Maps,
@@ -77,7 +77,8 @@ impl Reader for Runtime {
     }
 }
 
-/// What begins a report: whose it is, the signal that ends the program, and what is said.
+/// Recognises the first line of a report; returns the runtime, the signal that ends the program,
+/// and the message.
 fn begins(text: &[u8]) -> Option<(Sort, Option<i32>, &[u8])> {
     if text.starts_with(b"thread '") {
         let overflow = text.ends_with(b" has overflowed its stack");
@@ -88,7 +89,7 @@ fn begins(text: &[u8]) -> Option<(Sort, Option<i32>, &[u8])> {
         return Some((Sort::Python, python(what), text));
     }
     if let Some((_, what)) = split(text, ": [BUG] ") {
-        // Ruby ends itself by abort(3) after any signal; the one that it tells of is the cause.
+        // Ruby ends itself by abort(3) after any signal; the signal in its report is the cause.
         let signal = what.starts_with(b"Segmentation fault").then_some(SIGSEGV);
         let signal = signal.or_else(|| what.starts_with(b"Bus Error").then_some(7));
         return Some((Sort::Ruby, signal.or(Some(SIGABRT)), text));
@@ -111,7 +112,7 @@ fn python(what: &[u8]) -> Option<i32> {
     signals.into_iter().find(|(name, _)| what == *name).map(|(_, signal)| signal)
 }
 
-/// The signal by which glibc ends a program that it says this of.
+/// The signal by which glibc ends a program after this message.
 fn glibc(text: &[u8]) -> Option<i32> {
     let functions = [
         "free(): ",
@@ -129,14 +130,14 @@ fn glibc(text: &[u8]) -> Option<i32> {
         "invalid fastbin entry (free)",
     ];
     if functions.iter().any(|name| text.starts_with(name.as_bytes())) {
-        // Prose may begin so, too; these are short.
+        // Prose may begin the same way; the messages of glibc are short.
         return (text.len() < 80).then_some(SIGABRT);
     }
     if let Some(rest) = text.strip_prefix(b"*** ") {
         let detected = rest.starts_with(b"stack smashing detected ***: ")
             || rest.starts_with(b"buffer overflow detected ***: ")
             || rest.starts_with(b"Error in `") && rest.ends_with(b" ***");
-        // libSegFault.so and catchsegv.
+        // libSegFault.so and catchsegv print these.
         let fault = matches!(rest, b"Segmentation fault" | b"Segmentation Fault");
         return detected.then_some(SIGABRT).or(fault.then_some(SIGSEGV));
     }
@@ -149,13 +150,13 @@ fn glibc(text: &[u8]) -> Option<i32> {
 }
 
 impl Runtime {
-    /// Tells whether the line was understood.
+    /// Returns whether the line belongs to the report.
     fn inner(&mut self, index: Index, line: &Line<'_>, text: &[u8], found: &mut Found) -> bool {
         let Some(crash) = found.get(index) else { return false };
         if let Some(part) = heading(self.sort, text) {
             self.part = part;
             if part == Part::Calls {
-                // Rust's line has one place of them.
+                // The backtrace replaces the one frame from the line of the panic.
                 crash.frames.clear();
             }
             return true;
@@ -190,9 +191,9 @@ impl Runtime {
         }
     }
 
-    /// What was said in the line after `thread 'main' panicked at src/main.rs:2:5:`.
+    /// Reads the message in the line after `thread 'main' panicked at src/main.rs:2:5:`.
     fn rust_head(&mut self, index: Index, text: &[u8], found: &mut Found) -> bool {
-        // Only the next one: more may be anything.
+        // Only the next line is the message: later lines may be anything.
         let mine = self.since == 1 && !text.starts_with(b"note: ") && !text.is_empty();
         if mine {
             found.say(index, text);
@@ -200,7 +201,7 @@ impl Runtime {
         mine
     }
 
-    /// `6: o::main`, and in the next line `at ./o.rs:2:80`.
+    /// Parses `6: o::main`, and the next line `at ./o.rs:2:80`.
     fn rust_call(&mut self, index: Index, text: &[u8], found: &mut Found) -> bool {
         if let Some(place) = text.strip_prefix(b"at ") {
             let last = found.get(index).and_then(|crash| crash.frames.last_mut());
@@ -210,7 +211,7 @@ impl Runtime {
             let Some(rest) = rest.strip_prefix(b": ").filter(|_| !number.is_empty()) else {
                 return false;
             };
-            // With RUST_BACKTRACE=full the address is there.
+            // RUST_BACKTRACE=full also prints the address.
             let pc = rest.trim_ascii_start().strip_prefix(b"0x").and_then(leading_hex);
             let name = split(rest, " - ").filter(|_| pc.is_some()).map_or(rest, |(_, name)| name);
             let function = string(name.trim_ascii());
@@ -225,13 +226,14 @@ impl Runtime {
             found.frame(index, frame);
             return true;
         }
-        // `# unreachable code`, between the lines of `#`.
+        // `# unreachable code` is between the lines of `#`.
         let said = text.strip_prefix(b"# ").map(<[u8]>::trim_ascii).filter(|said| !said.is_empty());
         said.map(|said| found.say(index, said)).is_some()
     }
 }
 
-/// `Trap: 0000000e   Error: 00000006   OldMask: 00000000   CR2: 00000010`, of libSegFault.so on x86.
+/// Parses `Trap: 0000000e   Error: 00000006   OldMask: 00000000   CR2: 00000010`, which
+/// libSegFault.so prints on x86.
 fn trap(crash: &mut Crash, text: &[u8]) -> bool {
     /// The vector of page faults.
     const PAGE_FAULT: u64 = 14;
@@ -269,7 +271,7 @@ fn heading(sort: Sort, text: &[u8]) -> Option<Part> {
     })
 }
 
-/// Headings stand between signs that differ from version to version.
+/// Removes the signs around a heading, which differ from version to version.
 trait Heading {
     fn trim_matches_ascii(&self) -> &[u8];
 }
@@ -283,14 +285,14 @@ impl Heading for [u8] {
     }
 }
 
-/// `thread 'main' (27082) panicked at src/main.rs:2:5:`; the id since Rust 1.91. Before 1.73 the
-/// message is in the same line.
+/// Parses `thread 'main' (27082) panicked at src/main.rs:2:5:`. Rust prints the id since 1.91;
+/// before 1.73 it printed the message in the same line.
 fn rust_thread(index: Index, text: &[u8], found: &mut Found) {
     let place = after(text, " panicked at ")
         .map(|rest| rest.strip_suffix(b":").unwrap_or(rest))
         .map(|rest| split_last(rest, ", ").map_or(rest, |(_, place)| place));
     if let Some(crash) = found.get(index) {
-        // The first thread has the name of the program, not this one.
+        // The kernel names the first thread after the program, and Rust prints `main`.
         let name = between(text, "thread '", "'");
         let name = name.filter(|name| !matches!(*name, b"main" | b"<unnamed>" | b"<unknown>"));
         crash.comm = name.map(<[u8]>::to_vec);
@@ -302,7 +304,7 @@ fn rust_thread(index: Index, text: &[u8], found: &mut Found) {
     }
 }
 
-/// `File "/usr/lib/python3.11/ctypes/__init__.py", line 519 in string_at`
+/// Parses `File "/usr/lib/python3.11/ctypes/__init__.py", line 519 in string_at`.
 fn python_call(text: &[u8]) -> Option<SymbolFrame> {
     let (file, rest) = split(text.strip_prefix(b"File \"")?, "\", line ")?;
     let (line, function) = split(rest, " in ")?;

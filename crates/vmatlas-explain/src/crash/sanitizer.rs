@@ -1,4 +1,4 @@
-//! Reports of AddressSanitizer and its kin.
+//! Reports of AddressSanitizer and other sanitizers.
 //!
 //! # References
 //!
@@ -17,21 +17,21 @@ use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTR
 pub(super) struct Sanitizer {
     crash: Option<Index>,
     part: Part,
-    /// How many calls of another stack were named.
+    /// Number of functions of another stack that are in the message.
     named: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Part {
-    /// The access, and the calls that led to it.
+    /// The access, and its stack.
     #[default]
     First,
-    /// Where the memory was allocated or freed.
+    /// The stacks that allocated or freed the memory.
     Others,
     Registers,
 }
 
-/// How many calls of the stacks of others are named.
+/// Maximum number of functions of another stack in the message.
 const NAMED: usize = 4;
 
 impl Reader for Sanitizer {
@@ -50,6 +50,7 @@ impl Reader for Sanitizer {
     }
 }
 
+/// Parses
 /// `==4572==ERROR: AddressSanitizer: SEGV on unknown address 0x10 (pc 0x1 bp 0x2 sp 0x3 T0)`,
 /// `WARNING: ThreadSanitizer: data race (pid=4583)`.
 fn report(text: &[u8]) -> Option<Crash> {
@@ -91,7 +92,7 @@ fn report(text: &[u8]) -> Option<Crash> {
     })
 }
 
-/// `s.c:16:30: runtime error: signed integer overflow: …`
+/// Parses `s.c:16:30: runtime error: signed integer overflow: …`
 fn undefined_behaviour(text: &[u8]) -> Option<Crash> {
     let (place, what) = split(text, ": runtime error: ")?;
     let number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
@@ -118,7 +119,8 @@ impl Sanitizer {
         let said = said.unwrap_or(text);
         if let Some(access) = access(said) {
             if crash.access.is_none() && self.part == Part::First {
-                // Where the instruction itself is what could not be read, it was to be executed.
+                // If the address that could not be read is the instruction pointer, the access was
+                // a fetch.
                 let fetch =
                     crash.signal.is_some() && crash.ip.is_some() && crash.ip == crash.address;
                 crash.access = Some(if fetch { Access::Execute } else { access });
@@ -142,7 +144,8 @@ impl Sanitizer {
         }
     }
 
-    /// A call of the first stack is of the crash; of others a few names are said.
+    /// Adds a frame of the first stack to the crash. Of other stacks, adds a few functions to the
+    /// message.
     fn call(&mut self, index: Index, text: &[u8], found: &mut Found) {
         let frame = frame::of_sanitizer(text);
         if self.part == Part::First {
@@ -157,8 +160,8 @@ impl Sanitizer {
     }
 }
 
-/// `The signal is caused by a WRITE memory access.`, `READ of size 1 at 0x602000000013 thread T0`,
-/// `Write of size 4 at 0x555555558084 by thread T1:`.
+/// Parses `The signal is caused by a WRITE memory access.`,
+/// `READ of size 1 at 0x602000000013 thread T0`, `Write of size 4 at 0x555555558084 by thread T1:`.
 fn access(text: &[u8]) -> Option<Access> {
     let word = after(text, "The signal is caused by a ").unwrap_or(text);
     let (word, rest) = take_while(word, |b| b.is_ascii_alphabetic());

@@ -1,4 +1,4 @@
-//! Android's tombstones, and what debuggerd writes of them to logcat.
+//! Android's tombstones, and the copy that debuggerd writes to logcat.
 //!
 //! # References
 //!
@@ -19,7 +19,7 @@ use vmatlas_maps::uapi::signal::SIGSEGV;
 #[derive(Debug, Default)]
 pub(super) struct Tombstone {
     crash: Option<Index>,
-    /// What was said before the line of the process.
+    /// The machine, from a line before the line of the process.
     machine: Option<Machine>,
     part: Part,
 }
@@ -29,9 +29,9 @@ enum Part {
     /// The signal, and the registers of the thread that crashed.
     #[default]
     Head,
-    /// Its calls.
+    /// The stack of that thread.
     Calls,
-    /// What is behind them, such as who freed the memory.
+    /// The parts after the stack, such as the stack that freed the memory.
     Behind,
     /// Other threads.
     Others,
@@ -95,7 +95,7 @@ fn machine(abi: &[u8]) -> Option<Machine> {
     })
 }
 
-/// `pid: 12345, tid: 12346, name: worker  >>> com.example <<<`
+/// Parses `pid: 12345, tid: 12346, name: worker  >>> com.example <<<`
 fn process(text: &[u8]) -> Option<Crash> {
     let rest = text.strip_prefix(b"pid: ")?;
     let (name, _) = split_last(after(rest, ", name: ")?, "  >>> ")?;
@@ -108,8 +108,8 @@ fn process(text: &[u8]) -> Option<Crash> {
     })
 }
 
-/// `11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x0000000000000010 (read)`; very old ones have no
-/// code, and where the kernel tells no address there are dashes.
+/// Parses `11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x0000000000000010 (read)`. Very old
+/// versions print no code, and dashes if the kernel reports no address.
 fn signal(crash: &mut Crash, rest: &[u8]) {
     crash.signal = leading_signed(rest);
     crash.code = after(rest, ", code ").and_then(leading_signed);
@@ -124,7 +124,8 @@ fn signal(crash: &mut Crash, rest: &[u8]) {
         (crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_ACCERR)).then_some(true);
 }
 
-/// `00 pc 0000000000012345  /system/lib64/libc.so (abort+164) (BuildId: 9f2c)`, without the `#`.
+/// Parses `00 pc 0000000000012345  /system/lib64/libc.so (abort+164) (BuildId: 9f2c)`, without the
+/// `#`.
 fn frame(text: &[u8]) -> Option<SymbolFrame> {
     let (number, rest) = take_while(text, |b| b.is_ascii_digit());
     let rest = rest.trim_ascii_start().strip_prefix(b"pc ").filter(|_| !number.is_empty())?;
@@ -132,14 +133,14 @@ fn frame(text: &[u8]) -> Option<SymbolFrame> {
     let offset = hex(offset)?;
     let mut module = rest.trim_ascii();
     let mut function = None;
-    // What is in parentheses behind the file: offset in an archive, function, build id.
+    // Parentheses after the file contain the offset in an archive, the function, or the build id.
     for note in [" (BuildId: ", " (", " (offset "] {
         if !module.ends_with(b")") {
             break;
         }
         let Some((before, inner)) = split_last(module, note) else { continue };
         if note == " (" && !inner.starts_with(b"offset ") && !inner.starts_with(b"BuildId: ") {
-            // Functions have parentheses of their own; they begin behind the file.
+            // Names of functions contain parentheses too, but begin after the file.
             let (before, inner) =
                 split(module, " (offset ").and_then(|(_, rest)| split(rest, ") (")).map_or_else(
                     || split(module, " (").unwrap_or((before, inner)),
@@ -151,7 +152,8 @@ fn frame(text: &[u8]) -> Option<SymbolFrame> {
         }
         module = before;
     }
-    // What is mapped without a file is counted from its start: `<anonymous:7f1234567000>`.
+    // In memory without a file the offset counts from the start of the mapping:
+    // `<anonymous:7f1234567000>`.
     let start = hex_after(module, "<anonymous:");
     let absolute = (module == b"<unknown>" || module.is_empty()).then_some(0);
     Some(SymbolFrame {
@@ -163,7 +165,7 @@ fn frame(text: &[u8]) -> Option<SymbolFrame> {
     })
 }
 
-/// The name of `name+164`.
+/// The name in `name+164`.
 fn without_offset(name: &[u8]) -> &[u8] {
     match split_last(name, "+") {
         Some((before, digits)) if digits.iter().all(u8::is_ascii_digit) => before,

@@ -48,8 +48,8 @@ fn by_code(
     if crash.protection_key == Some(true) {
         return certain(
             Cause::ProtectionKey,
-            "A protection key forbids it: the thread's PKRU register denies what the mapping \
-             itself would permit (pkeys(7))."
+            "A protection key forbids it: the thread's PKRU register denies an access that the \
+             mapping itself would permit (pkeys(7))."
                 .to_owned(),
             "the kernel says that a protection key forbids it (SEGV_PKUERR)",
         );
@@ -57,8 +57,8 @@ fn by_code(
     match (crash.signal?, crash.code?) {
         (SIGSEGV, SEGV_PKUERR) => certain(
             Cause::ProtectionKey,
-            "A protection key forbids it: the thread's rights for the key deny what the mapping \
-             itself would permit (pkeys(7))."
+            "A protection key forbids it: the thread's rights for the key deny an access that \
+             the mapping itself would permit (pkeys(7))."
                 .to_owned(),
             "si_code is SEGV_PKUERR",
         ),
@@ -81,7 +81,7 @@ fn by_code(
         ),
         (SIGBUS, BUS_MCEERR_AR | BUS_MCEERR_AO) => certain(
             Cause::MemoryFailure,
-            "The memory itself is broken, says the hardware.".to_owned(),
+            "The hardware reports that the memory itself is broken.".to_owned(),
             "si_code is BUS_MCEERR",
         ),
         (SIGBUS, BUS_ADRERR) => Some(file::no_memory(evidence, address, mapped)),
@@ -104,8 +104,8 @@ fn misaligned(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
                  and {address:#x} is {} more than one.",
                 address % alignment
             ),
-            "the processor told of no address (SI_KERNEL), and this instruction faults so on \
-             addresses that are not aligned",
+            "the processor reported no address (SI_KERNEL), as it does if this instruction \
+             accesses an address that is not aligned",
         )
     })
 }
@@ -147,8 +147,8 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
     }
     // AArch64 logs the kind of fault and no address.
     let says = |word: &str| crash.message.as_deref().is_some_and(|said| said.contains(word));
-    let told = says("translation fault") || crash.present == Some(true);
-    if crash.source == CrashSource::KernelLog && told {
+    let page_fault = says("translation fault") || crash.present == Some(true);
+    if crash.source == CrashSource::KernelLog && page_fault {
         return without_map(evidence, None);
     }
     // AddressSanitizer infers the same from the missing address.
@@ -161,7 +161,7 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
         Conclusion::new(
             Cause::NonCanonical,
             if high() { Confidence::Likely } else { Confidence::Guess },
-            "The address was none at all (not canonical), most likely: the pointer was \
+            "Most likely the address was not canonical, so it was no address at all: the pointer was \
              overwritten or never set. The registers would show it.",
             if high() {
                 "AddressSanitizer says that the address is a high value"
@@ -216,13 +216,13 @@ fn without_map(evidence: &Evidence<'_>, address: Option<u64>) -> Option<Conclusi
     crash.signal?;
     let likely = Confidence::Likely;
     let forbidden = crash.present == Some(true) || crash.code == Some(2);
-    let there = "the kernel says that something is there which forbids it";
+    let there = "the kernel reports that a mapping there forbids it";
     if crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_MAPERR) {
         return Some(Conclusion::new(
             Cause::Unmapped,
             likely,
-            "Nothing is mapped there: the pointer was overwritten, never set, or what it pointed \
-             to was unmapped.",
+            "Nothing is mapped there: the pointer was overwritten or never set, or the memory that \
+             it pointed to was unmapped.",
             "si_code is SEGV_MAPERR, and the address looks like no other data",
         ));
     }
@@ -230,27 +230,27 @@ fn without_map(evidence: &Evidence<'_>, address: Option<u64>) -> Option<Conclusi
         (true, Some(Access::Execute)) => Some(Conclusion::new(
             Cause::ExecuteNonExecutable,
             Confidence::Certain,
-            "What is mapped there is no code: a function pointer or return address was \
+            "The mapping there is not code: a function pointer or return address was \
              overwritten, or code was put there without PROT_EXEC.",
             there,
         )),
         (true, Some(Access::Write)) => Some(Conclusion::new(
             Cause::WriteToReadOnly,
             Confidence::Certain,
-            "What is mapped there may not be written.",
+            "The mapping there may not be written.",
             there,
         )),
         (true, _) => Some(Conclusion::new(
             Cause::ReadForbidden,
             likely,
-            "What is mapped there may not be read.",
+            "The mapping there may not be read.",
             there,
         )),
         (false, _) => Some(Conclusion::new(
             Cause::Unmapped,
             Confidence::Guess,
             format!(
-                "There is no page {}: nothing is mapped there, or what is mapped may not be \
+                "There is no page {}: nothing is mapped there, or the mapping may not be \
                  accessed and never was.",
                 address.map_or("where it was".to_owned(), |address| format!("at {address:#x}"))
             ),

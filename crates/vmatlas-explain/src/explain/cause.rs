@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// A null pointer, or an address so near to 0 that it is a field of one.
+    /// A null pointer, or an address so near to 0 that it is a field of a null pointer.
     NullPointer,
     /// A write to read-only memory.
     WriteToReadOnly,

@@ -36,9 +36,9 @@ impl Fault {
             return fault;
         }
         // x86 reports no address with a general protection fault.
-        let told = crash.code != Some(SI_KERNEL);
+        let reported = crash.code != Some(SI_KERNEL);
         let x86 = matches!(crash.machine, Some(Machine::X86_64 | Machine::X86) | None);
-        fault.address = crash.address.filter(|_| told);
+        fault.address = crash.address.filter(|_| reported);
         match fault.address {
             Some(address) => fault.find_operand(crash, address),
             None if crash.signal.is_some() && x86 => fault.derive(crash, memory),

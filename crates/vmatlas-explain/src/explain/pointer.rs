@@ -43,7 +43,7 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
         ),
         Some((register, 0)) => (
             format!(
-                "The pointer is null: what was accessed is {} into what it should have pointed \
+                "The pointer is null: the access is {} into the object that it should have pointed \
                  to, such as a field of a structure or an element of an array.",
                 words::bytes(address)
             ),
@@ -70,7 +70,7 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
         }
         None => (
             format!(
-                "The pointer is null, most likely: what was accessed is {} into what it should \
+                "The pointer is null, most likely: the access is {} into the object that it should \
                  have pointed to, such as a field of a structure or an element of an array.",
                 words::bytes(address)
             ),
@@ -111,7 +111,7 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
             Confidence::Likely,
             format!(
                 "The pointer is a fill pattern: it was read from memory that was freed, or that \
-                 nobody had written yet ({pattern:#x} is {who})."
+                 was not written yet ({pattern:#x} is {who})."
             ),
             match value.wrapping_sub(*pattern) {
                 0 => format!("{whose} is the pattern {pattern:#x}"),
@@ -168,7 +168,7 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
         Misread::Negative(-1) => Conclusion::new(
             data,
             Confidence::Likely,
-            "The pointer is -1, what mmap(2) and shmat(2) give when they fail (MAP_FAILED).",
+            "The pointer is -1, which mmap(2) and shmat(2) return if they fail (MAP_FAILED).",
             format!("{whose} is {value:#x}"),
         ),
         Misread::Negative(number) => Conclusion::new(
@@ -185,8 +185,8 @@ pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclu
     let machine = evidence.crash.machine;
     if !is_canonical(machine, address) {
         let because = if evidence.fault.derived {
-            "the processor told of no address (SI_KERNEL), and this one is what the registers \
-             make of the instruction's operand"
+            "the processor reported no address (SI_KERNEL), and this one follows from the \
+             registers and the instruction's operand"
         } else {
             "its upper bits are neither all 0 nor all 1"
         };

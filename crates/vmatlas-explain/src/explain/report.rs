@@ -32,7 +32,7 @@ const REPORTS: [(&[&str], Cause, &str); 19] = [
     (
         &["use-of-uninitialized-value"],
         Cause::Uninitialized,
-        "A decision was made by memory that nobody had written.",
+        "A decision depends on memory that was never written.",
     ),
     (
         &["detected memory leaks"],
@@ -63,7 +63,7 @@ const REPORTS: [(&[&str], Cause, &str); 19] = [
         ],
         Cause::CorruptMemory,
         "The heap is corrupted: something was written beyond a block or after it was freed, or \
-         what was freed is no block.",
+         an address was freed that is not a block.",
     ),
     (&["Assertion `", "assertion failed"], Cause::Abort, "An assertion of the program failed."),
     (&["panicked at"], Cause::Abort, "A Rust program panicked."),
@@ -77,7 +77,7 @@ const REPORTS: [(&[&str], Cause, &str); 19] = [
             "OutOfMemory",
         ],
         Cause::OutOfMemory,
-        "There was no more memory, or no more than a limit permits.",
+        "Memory is exhausted, or a limit on it is reached.",
     ),
     (
         &[
@@ -98,7 +98,7 @@ const REPORTS: [(&[&str], Cause, &str); 19] = [
     (
         &["runtime error: "],
         Cause::UndefinedBehaviour,
-        "The program did what its language does not define.",
+        "The program has behaviour that its language does not define.",
     ),
     (&["terminate called"], Cause::Abort, "A C++ exception was not caught (std::terminate)."),
 ];

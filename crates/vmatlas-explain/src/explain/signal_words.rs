@@ -34,7 +34,7 @@ pub fn signal_name(number: i32) -> Option<&'static str> {
 pub fn code_name(number: i32, code: i32) -> Option<(&'static str, &'static str)> {
     Some(match (number, code) {
         (_, siginfo::SI_USER) => ("SI_USER", "sent by kill(2)"),
-        (_, siginfo::SI_KERNEL) => ("SI_KERNEL", "sent by the kernel, which does not say more"),
+        (_, siginfo::SI_KERNEL) => ("SI_KERNEL", "sent by the kernel, which gives no details"),
         (_, siginfo::SI_QUEUE) => ("SI_QUEUE", "sent by sigqueue(3)"),
         (_, siginfo::SI_TIMER) => ("SI_TIMER", "sent by a timer"),
         (_, siginfo::SI_MESGQ) => ("SI_MESGQ", "sent by a message queue"),
@@ -77,7 +77,7 @@ pub fn code_name(number: i32, code: i32) -> Option<(&'static str, &'static str)>
         (signal::SIGFPE, siginfo::FPE_FLTSUB) => ("FPE_FLTSUB", "a subscript out of range"),
         (signal::SIGSEGV, siginfo::SEGV_MAPERR) => ("SEGV_MAPERR", "nothing is mapped there"),
         (signal::SIGSEGV, siginfo::SEGV_ACCERR) => {
-            ("SEGV_ACCERR", "what is mapped there does not permit it")
+            ("SEGV_ACCERR", "the mapping there does not permit it")
         }
         (signal::SIGSEGV, siginfo::SEGV_BNDERR) => {
             ("SEGV_BNDERR", "outside the bounds that were set (MPX)")

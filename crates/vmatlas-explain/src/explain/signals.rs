@@ -83,7 +83,7 @@ const ABORTS: [(&str, Cause, &str); 17] = [
         Cause::Abort,
         "The Go runtime ended the program; its report has the cause.",
     ),
-    ("__libc_fatal", Cause::Abort, "The C library met an error that it cannot go on from."),
+    ("__libc_fatal", Cause::Abort, "The C library met an error after which it cannot continue."),
 ];
 
 /// The cause of any signal except those of bad accesses.
@@ -163,7 +163,9 @@ fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
             (format!("{name} was {meaning}; no access failed."), format!("si_code is {code}"))
         }
         None => (
-            format!("{name} ended the program: somebody sent it, or the kernel for a limit."),
+            format!(
+                "{name} ended the program: a process sent it, or the kernel because of a limit."
+            ),
             "no fault of an instruction gives this signal".to_owned(),
         ),
     };
@@ -258,7 +260,7 @@ fn illegal(evidence: &Evidence<'_>) -> Conclusion {
         None => Conclusion::new(
             illegal,
             Confidence::Likely,
-            "What was executed is no instruction: control went astray, or code was overwritten.",
+            "The executed bytes are no instruction: control went astray, or code was overwritten.",
             "the signal is SIGILL",
         ),
     }

@@ -116,7 +116,7 @@ fn large_frame(evidence: &Evidence<'_>, address: u64, sp: u64) -> Option<Conclus
             Cause::StackOverflow,
             Confidence::Likely,
             format!(
-                "The stack of the first thread has no room for what a function wants there: the \
+                "The stack of the first thread has no room for the frame of a function: the \
                  stack pointer is {} below the stack. A variable, an array of variable length or \
                  alloca(3) is too large.",
                 words::bytes(below)
@@ -205,15 +205,15 @@ pub(super) fn recursion(evidence: &Evidence<'_>) -> Option<String> {
     Some(match names.as_slice() {
         [] => format!(
             "A function without a name is called over and over: {turns} calls of it lie on the \
-             part of the stack that was looked at."
+             part of the stack that was read."
         ),
         [one] => format!(
             "{one} calls itself over and over: {turns} calls of it lie on the part of the stack \
-             that was looked at."
+             that was read."
         ),
         more => format!(
             "{} call each other over and over: {turns} rounds lie on the part of the stack that \
-             was looked at.",
+             was read.",
             more.join(" and ")
         ),
     })

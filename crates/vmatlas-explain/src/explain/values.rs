@@ -25,23 +25,23 @@ const FIELD: u64 = 1 << 16;
 
 /// Repeated patterns of four bytes, and their writers.
 const WORDS: [(u32, &str); 12] = [
-    (0xdead_beef, "what programs and allocators fill freed memory with"),
-    (0xfeee_feee, "what Windows' HeapFree fills freed memory with"),
-    (0xcdcd_cdcd, "what debug heaps fill new memory with"),
-    (0xdddd_dddd, "what debug heaps fill freed memory with"),
-    (0xbebe_bebe, "what AddressSanitizer fills new memory with"),
-    (0xcccc_cccc, "what compilers fill variables with that have no value yet"),
-    (0xabab_abab, "what debug heaps put behind a block"),
-    (0xfdfd_fdfd, "what debug heaps put around a block"),
-    (0xbaad_f00d, "what debug heaps fill new memory with"),
-    (0xa5a5_a5a5, "what jemalloc fills new memory with (opt.junk)"),
-    (0x5a5a_5a5a, "what jemalloc fills freed memory with (opt.junk)"),
-    (0x6b6b_6b6b, "what the kernel's slab fills freed objects with"),
+    (0xdead_beef, "the pattern with which programs and allocators fill freed memory"),
+    (0xfeee_feee, "the pattern with which Windows' HeapFree fills freed memory"),
+    (0xcdcd_cdcd, "the pattern with which debug heaps fill new memory"),
+    (0xdddd_dddd, "the pattern with which debug heaps fill freed memory"),
+    (0xbebe_bebe, "the pattern with which AddressSanitizer fills new memory"),
+    (0xcccc_cccc, "the pattern with which compilers fill variables without a value"),
+    (0xabab_abab, "the pattern that debug heaps write behind a block"),
+    (0xfdfd_fdfd, "the pattern that debug heaps write around a block"),
+    (0xbaad_f00d, "the pattern with which debug heaps fill new memory"),
+    (0xa5a5_a5a5, "the pattern with which jemalloc fills new memory (opt.junk)"),
+    (0x5a5a_5a5a, "the pattern with which jemalloc fills freed memory (opt.junk)"),
+    (0x6b6b_6b6b, "the pattern with which the kernel's slab fills freed objects"),
 ];
 
 /// Patterns of eight bytes.
 const LONG: [(u64, &str); 3] = [
-    (0xdead_beef_cafe_babe, "what programs mark dead memory with"),
+    (0xdead_beef_cafe_babe, "the pattern with which programs mark dead memory"),
     (0xdead_0000_0000_0100, "LIST_POISON1 of the kernel's lists, which programs have copied"),
     (0xdead_0000_0000_0122, "LIST_POISON2 of the kernel's lists, which programs have copied"),
 ];

@@ -202,8 +202,8 @@ pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
     }
     place(evidence, &mut facts);
     // After a system call or in abort(3), the next instruction is not relevant.
-    let tells = crash.code.is_none_or(|code| code > 0) && crash.signal != Some(SIGSYS);
-    if let Some(instruction) = fault.instruction.as_ref().filter(|_| tells) {
+    let at_fault = crash.code.is_none_or(|code| code > 0) && crash.signal != Some(SIGSYS);
+    if let Some(instruction) = fault.instruction.as_ref().filter(|_| at_fault) {
         let ip = crash.ip.unwrap_or(0);
         facts.push(("instruction", format!("{ip:#x}  {}", instruction.text)));
     }

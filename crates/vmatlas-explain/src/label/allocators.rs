@@ -35,10 +35,12 @@ fn jemalloc(labeller: &mut Labeller<'_>) {
         let because = format!("{because} jemalloc, which is in {file}");
         Label::new("jemalloc", confidence, text, because)
     };
-    let aligned =
-        label(Confidence::Likely, "it begins and ends at multiples of 512 KiB, as what belongs to");
-    let steps = label(Confidence::Guess, "its size is a multiple of 512 KiB, as what belongs to");
-    let pointed = label(Confidence::Likely, "its beginning is among what is managed by");
+    let aligned = label(
+        Confidence::Likely,
+        "it begins and ends at multiples of 512 KiB, like the mappings of",
+    );
+    let steps = label(Confidence::Guess, "its size is a multiple of 512 KiB, like the mappings of");
+    let pointed = label(Confidence::Likely, "its start is among the addresses in the data of");
     let image = labeller.image_with(&JEMALLOC);
     let known = image.map(|image| pointers_of(labeller, image)).unwrap_or_default();
     for range in free_rows(labeller) {

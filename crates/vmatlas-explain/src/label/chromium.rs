@@ -145,7 +145,7 @@ fn trusted_space(labeller: &mut Labeller<'_>, run: &Run, window: AddressRange) {
     let is_page = |part: &Part| part.range.start.is_multiple_of(V8_PAGE) && !part.perms.execute();
     if !used.is_empty() && used.iter().all(is_page) {
         let because = "V8's trusted space has this size and alignment, and pages as its heap";
-        let what = "what V8 trusts, outside of its sandbox";
+        let what = "objects that V8 trusts, outside of its sandbox";
         label(labeller, window, ("V8 heap", Confidence::Guess), what, because);
     }
 }

@@ -21,7 +21,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         let because = "musl's malloc maps memory like this, and nothing else is known here";
         (0, Label::new("musl malloc", Confidence::Guess, text, because))
     } else if glibc::has_glibc(labeller) {
-        let text = "large blocks of malloc, or what the program mapped for itself";
+        let text = "large blocks of malloc, or memory that the program mapped itself";
         let because = "glibc's malloc maps blocks of 128 KiB and more like this (mallopt(3)), and \
                        nothing else is known here";
         (128 << 10, Label::new("large blocks", Confidence::Guess, text, because))

@@ -93,8 +93,8 @@ fn label_metadata(
     because: &str,
 ) {
     let label = |text| Label::new(METADATA, confidence, text, because);
-    let used = label("what the Go runtime keeps beside the heap");
-    let reserved = label("reserved for what the Go runtime keeps beside the heap");
+    let used = label("data of the Go runtime beside the heap");
+    let reserved = label("reserved for data of the Go runtime beside the heap");
     labeller.label_reservation(range, &used, &reserved);
 }
 

@@ -38,7 +38,7 @@ fn double_mappings(labeller: &mut Labeller<'_>) {
                 true => "code and stubs of .NET",
                 false => "code and stubs of .NET, to be written or read",
             };
-            let because = ".NET calls the memory file that it maps twice doublemapper";
+            let because = ".NET maps a memfd named doublemapper twice";
             Label::new(".NET code", Confidence::Certain, text, because)
         } else if row.perms.execute() {
             of_code(labeller, row.range)

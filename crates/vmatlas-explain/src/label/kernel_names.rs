@@ -135,8 +135,8 @@ fn device(name: &[u8]) -> Option<Label> {
         (b"/dev/infiniband/", "device", "queues of an RDMA device"),
         (b"/dev/video", "device", "buffers of a video device (V4L2)"),
         (b"/dev/snd/", "device", "buffers of a sound device (ALSA)"),
-        (b"/dev/binder", "binder", "what other processes sent (Android's binder)"),
-        (b"/dev/hwbinder", "binder", "what other processes sent (Android's binder)"),
+        (b"/dev/binder", "binder", "data that other processes sent (Android's binder)"),
+        (b"/dev/hwbinder", "binder", "data that other processes sent (Android's binder)"),
         (b"/dev/mem", "device", "physical memory"),
         (b"/dev/zero", "anonymous", "memory of zeroes (/dev/zero)"),
     ];

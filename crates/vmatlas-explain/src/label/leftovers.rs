@@ -15,8 +15,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let (runtime, what) = match () {
         () if cpython::is_here(labeller) => ("CPython", "arenas of CPython's small objects"),
         () if ruby::is_here(labeller) => ("Ruby", "pages of Ruby's heap"),
-        () if v8::is_here(labeller) => ("V8", "what V8 keeps beside its heap"),
-        () if go::is_here(labeller) => ("Go", "what the Go runtime keeps beside its heap"),
+        () if v8::is_here(labeller) => ("V8", "data of V8 beside its heap"),
+        () if go::is_here(labeller) => ("Go", "data of the Go runtime beside its heap"),
         () => return,
     };
     let label = Label::new(

@@ -107,7 +107,8 @@ fn by_place(labeller: &mut Labeller<'_>) {
         "loader",
         Confidence::Guess,
         "memory of the dynamic linker",
-        "it is small and lies directly below a library, as what it takes when a program starts",
+        "it is small and lies directly below a library, as the memory that the linker maps when a \
+         program starts",
     );
     for row in found {
         labeller.label(row, &label);

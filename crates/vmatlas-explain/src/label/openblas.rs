@@ -1,5 +1,5 @@
-//! Buffers of OpenBLAS, the matrix library of numpy (driver/others/memory.c, OpenBLAS 0.3). Each
-//! has 32 MiB on x86-64, of which little is used, and a variable points to it.
+//! Buffers of OpenBLAS, the matrix library of numpy (driver/others/memory.c, OpenBLAS 0.3). A buffer
+//! has 32 MiB on x86-64, is mostly untouched, and a variable points to it.
 
 use super::peek::{Peek, words};
 use super::runs::{Run, runs};

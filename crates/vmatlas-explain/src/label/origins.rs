@@ -120,7 +120,7 @@ fn label(
         "guard",
         Confidence::Certain,
         format!("guard: {text}"),
-        format!("{because}, and nothing may be done here"),
+        format!("{because}, and no access to it is permitted"),
     );
     let reserve =
         Label::new("glibc arena reserve", Confidence::Certain, format!("reserve: {text}"), because);

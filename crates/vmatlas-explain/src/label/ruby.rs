@@ -1,7 +1,7 @@
 //! Pages of Ruby's heap (gc.c; checked on Ruby 3.1).
 //!
 //! A page has 64 KiB since 3.2 and 16 KiB before, is aligned to its size, and begins with a pointer
-//! to its `struct heap_page`, a field of which points to the page's first object.
+//! to its `struct heap_page`, which contains a pointer to the page's first object.
 
 use super::peek::{Peek, words};
 use super::runs::{Run, runs};
@@ -72,7 +72,7 @@ fn transient_heap(labeller: &mut Labeller<'_>, peek: Peek<'_>, image: &ImageFact
 
 fn label(labeller: &mut Labeller<'_>, heap: AddressRange) {
     if heap.size() > 0 {
-        let because = "each page begins with a pointer to what Ruby keeps of it";
+        let because = "each page begins with a pointer to Ruby's description of it";
         let text = "heap of Ruby objects";
         labeller.label(heap, &Label::new("Ruby heap", Confidence::Certain, text, because));
     }

@@ -39,7 +39,7 @@ const SANITIZERS: &[Sanitizer] = &[
         name: "AddressSanitizer",
         places: &[
             place(0x7fff_7000, 0x8fff_7000, SHADOW, "shadow of addresses below 2 GiB"),
-            place(0x8fff_7000, 0x0200_8fff_7000, SHADOW, "shadow of the shadow, which nothing has"),
+            place(0x8fff_7000, 0x0200_8fff_7000, SHADOW, "shadow of the shadow, which is not used"),
             place(0x0200_8fff_7000, 0x1000_7fff_8000, SHADOW, "shadow: a byte for eight of memory"),
             // The start changed with LLVM 17.
             place(0x5000_0000_0000, 0x5400_0000_0000, HEAP, "heap"),
@@ -58,7 +58,7 @@ const SANITIZERS: &[Sanitizer] = &[
                 "shadow: the last accesses to each word",
             ),
             place(0x3000_0000_0000, 0x4000_0000_0000, SHADOW, "states of blocks and locks"),
-            place(0x6000_0000_0000, 0x6200_0000_0000, SHADOW, "traces of what threads did"),
+            place(0x6000_0000_0000, 0x6200_0000_0000, SHADOW, "traces of the events of threads"),
             // The heap moved with LLVM 18.
             place(0x7200_0000_0000, 0x7300_0000_2000, HEAP, "heap"),
             place(0x7b00_0000_0000, 0x7c00_0000_2000, HEAP, "heap"),

@@ -218,11 +218,11 @@ fn more_segments_than_the_header_can_count() {
         assert_eq!(core.maps().len() as u64, count);
         let (_, text) = warnings(&writer);
         assert!(text.starts_with("it has no names of files (no note NT_FILE): "), "{text}");
-        // It is at the end and is lost first: the table ends where the notes begin.
+        // The section header is at the end and is lost first: the table ends where the notes begin.
         let core = CoreDump::read(&bytes[..bytes.len() - 8]).unwrap();
         assert_eq!(core.maps().len() as u64, count);
         let warning = core.warnings()[0].to_string();
-        assert!(warning.contains("how many program headers"), "{warning}");
+        assert!(warning.contains("the number of program headers"), "{warning}");
     }
 }
 

@@ -14,15 +14,15 @@ fn log(name: &str) -> Vec<u8> {
 }
 
 /// All fields of a crash, as lines.
-fn told(crashes: &[Crash]) -> String {
+fn fields(crashes: &[Crash]) -> String {
     let mut text = String::new();
     for crash in crashes {
-        tell(&mut text, crash).unwrap();
+        write_fields(&mut text, crash).unwrap();
     }
     text
 }
 
-fn tell(text: &mut String, crash: &Crash) -> std::fmt::Result {
+fn write_fields(text: &mut String, crash: &Crash) -> std::fmt::Result {
     write!(text, "{:?}", crash.source)?;
     let numbers = [("pid", crash.pid.map(i64::from)), ("tid", crash.tid.map(i64::from))];
     let signal = [("signal", crash.signal.map(i64::from)), ("code", crash.code.map(i64::from))];
@@ -88,7 +88,7 @@ fn each_log_is_understood() {
         .collect();
     names.sort();
     for name in names {
-        insta::assert_snapshot!(name.clone(), told(&read_log(&log(&name))));
+        insta::assert_snapshot!(name.clone(), fields(&read_log(&log(&name))));
     }
 }
 
@@ -112,7 +112,7 @@ fn the_core_dump_in_a_report_of_apport() {
     };
     let report = log("apport.crash");
     let gzip = core(&report).unwrap().unwrap();
-    // The header of gzip with a name, and at the end the size of what was compressed.
+    // A gzip header with a name; at the end the size of the uncompressed data.
     assert!(gzip.starts_with(b"\x1f\x8b\x08\x08\0\0\0\0\x02\xffCoreDump\0"));
     assert!(gzip.ends_with(&81u32.to_le_bytes()), "{:?}", gzip.escape_ascii().to_string());
     assert_eq!(core(b"ProblemType: Crash\nSignal: 11\n"), None);
@@ -156,14 +156,14 @@ fn other_texts_have_no_crash() {
 
 #[track_caller]
 fn check(log: &str, expect: &str) {
-    assert_eq!(told(&read_log(log.as_bytes())), expect, "{log}");
+    assert_eq!(fields(&read_log(log.as_bytes())), expect, "{log}");
 }
 
 /// The same line with the prefixes of dmesg, journalctl, syslog and others.
 #[test]
 fn prefixes_change_nothing() {
     let line = "my app [3]:[71]: segfault at 18 ip 000055bbe6767165 sp 00007f2c41c1eed0 error 4 in thr[55bbe6767000+1000]";
-    let expect = told(&read_log(line.as_bytes()));
+    let expect = fields(&read_log(line.as_bytes()));
     assert!(expect.contains("comm my app [3]:\n"), "{expect}");
     for before in [
         "[    5.831743] ",

@@ -197,7 +197,7 @@ fn a_protection_fault_without_code_may_have_several_causes() {
 }
 
 #[test]
-fn guards_and_stacks_are_told_apart() {
+fn guards_are_distinguished_from_stacks() {
     let store = b"\xc6\x00\x01"; // mov byte ptr [rax], 1
     let at_guard = |sp| {
         with!(

@@ -238,7 +238,7 @@ fn signal_stacks_have_the_size_that_the_processor_needs() {
         let entries = least.map(|least| (AT_MINSIGSTKSZ, least)).into_iter().collect();
         let auxv = with!(Auxv::default(), entries = entries);
         let facts = with!(Facts::default(), page_size = page, auxv = auxv);
-        let told = |size: u64| {
+        let is_labelled = |size: u64| {
             let (text, guard, stack) = signal_stack(page, size);
             let labels = Labels::read(&Maps::parse(text.as_bytes()).unwrap(), &facts, None);
             let group = |range: AddressRange| {
@@ -249,9 +249,9 @@ fn signal_stacks_have_the_size_that_the_processor_needs() {
             group(guard) == expected(guard, "guard")
                 && group(stack) == expected(stack, "alternate signal stack")
         };
-        assert!(told(size), "{least:?}");
+        assert!(is_labelled(size), "{least:?}");
         // A page less or more does not match.
-        assert!(!told(size - page) && !told(size + page), "{least:?}");
+        assert!(!is_labelled(size - page) && !is_labelled(size + page), "{least:?}");
     }
 }
 

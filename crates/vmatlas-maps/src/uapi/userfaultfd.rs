@@ -1,5 +1,5 @@
-//! include/uapi/linux/userfaultfd.h: requests of ioctl(2) on a userfaultfd, of which the kernel
-//! reads the low 32 bits.
+//! include/uapi/linux/userfaultfd.h: requests of ioctl(2) on a userfaultfd. The kernel reads
+//! the low 32 bits of a request.
 
 pub const UFFD_API: u64 = 0xaa;
 pub const UFFDIO_API: u64 = 0xc018_aa3f;

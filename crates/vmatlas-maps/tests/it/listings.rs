@@ -37,7 +37,7 @@ fn the_manual_page() {
     f2c6ff8c000-7f2c7078c000 rw-p thread-stack [stack:986]
     7fffb2c0d000-7fffb2c2e000 rw-p stack [stack]
     7fffb2d48000-7fffb2d49000 r-xp vdso [vdso]
-    warning: line 17: f2c6ff8c000-7f2c7078c000 would cover 112 TiB: a digit of its start is lost, and it overlaps whatever lies there
+    warning: line 17: f2c6ff8c000-7f2c7078c000 would cover 112 TiB: a digit of its start is lost, and it overlaps the mappings there
     ");
 }
 

@@ -249,7 +249,7 @@ impl Entry {
         if let elf::SHN_UNDEF | elf::SHN_ABS | elf::SHN_COMMON = section {
             return None;
         }
-        // The values of symbols of such a section, as of glibc's link warnings, are no addresses.
+        // Symbols of sections without addresses, such as glibc's link warnings, have other values.
         let section = file.sections().get(usize::from(section.0));
         if section.is_some_and(|section| !section.is_mapped()) {
             return None;

@@ -28,7 +28,7 @@ pub fn hint(program: &str, frames: &[SymbolFrame]) -> Option<&'static str> {
     let interpreted = |frame: &SymbolFrame| frame.function.starts_with("_PyEval_EvalFrame");
     if name.starts_with("java") && frames.iter().any(made) {
         return Some(
-            "Java tells the names of its code by `jcmd PID Compiler.perfmap` while it runs, or with \
+            "Java writes the names of its code on `jcmd PID Compiler.perfmap` while it runs, or with \
              -XX:+UnlockDiagnosticVMOptions -XX:+DumpPerfMapAtExit (JDK 17 and later); start it with \
              -XX:+PreserveFramePointer for whole stacks.",
         );
@@ -49,11 +49,11 @@ pub fn hint(program: &str, frames: &[SymbolFrame]) -> Option<&'static str> {
         let versions = frames.iter().map(|frame| &*frame.module).chain([program]);
         return Some(match versions.filter_map(python_version).max() {
             Some(minor) if minor < 12 => {
-                "Python tells the names of its functions from 3.12 on, when it is started with \
+                "Python writes the names of its functions from 3.12 on, when it is started with \
                  -X perf; this one is older."
             }
             _ => {
-                "Python (3.12 and later) tells the names of its functions when it is started with \
+                "Python (3.12 and later) writes the names of its functions when it is started with \
                  -X perf or PYTHONPERFSUPPORT=1."
             }
         });

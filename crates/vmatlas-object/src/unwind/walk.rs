@@ -43,7 +43,7 @@ enum Step {
     End(End),
 }
 
-/// One walk.
+/// The state of a walk.
 struct Walk<'a, M> {
     modules: &'a Modules,
     memory: &'a mut M,
@@ -303,7 +303,7 @@ impl<M: ReadMemory> Walk<'_, M> {
     }
 }
 
-/// Steps to a caller of which only these registers are known.
+/// Steps to a caller; only these of its registers are known.
 fn to(state: &mut State, ip: u64, sp: u64, fp: Option<u64>, how: How) -> Step {
     state.keep();
     if how == How::FramePointer {

@@ -103,7 +103,7 @@ impl TaskSpace {
     /// An empty address space, of an execution or (0) of a process from before the log.
     pub(crate) fn new(profile: &KernelProfile, id: u64, begun: Origin) -> TaskSpace {
         let mut map = crate::RecordedSpace::empty(profile);
-        map.memory.set_faults(Faults::Untold);
+        map.memory.set_faults(Faults::Unreported);
         TaskSpace {
             map,
             begun,

@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_difference_is_told() {
+    fn the_first_difference_is_reported() {
         let check = |rows: &[(i64, i64, &str)], kernel: &[(i64, i64, u64)]| {
             compare(&expected(rows), &shown(kernel), &mut Labels::default())
         };

@@ -132,13 +132,13 @@ impl fmt::Display for ScenarioErrorKind {
             Kind::Operation { near } => return suggest(f, "no such operation", near),
             Kind::Advice { near } => return suggest(f, "no such advice", near),
             Kind::Policy => "a policy is default, local, bind, preferred or interleave",
-            Kind::Switch => "here stands on or off",
+            Kind::Switch => "this must be on or off",
             Kind::Personality => "the only personality is read-implies-exec",
             Kind::Missing(what) => return write!(f, "{what} is missing"),
             Kind::TooMuch => {
                 "this option does not belong to the action of this line; the line could end before it"
             }
-            Kind::Repeated => "this is said twice, or contradicts what is already said",
+            Kind::Repeated => "this is repeated, or contradicts an earlier word",
             Kind::PageAddress => "an address is a page, like 3, -1 or 0+1b (one byte further)",
             Kind::Length => "a length is a number of pages, like 4, or of bytes, like 1b",
             Kind::Count => "a decimal number must stand here",
@@ -146,12 +146,12 @@ impl fmt::Display for ScenarioErrorKind {
             Kind::TooLarge { limit } => {
                 return write!(f, "the number is above the limit of {limit}");
             }
-            Kind::Prot => "permissions are `none`, or of r, w and x those that are asked for",
+            Kind::Prot => "permissions are `none`, or letters of r, w and x, each at most once",
             Kind::Key => "a key is one to eight hexadecimal digits",
             Kind::Quote => "a quoted token ends with a quotation mark, and no more of it follows",
             Kind::Escape => "the escapes are \\n \\t \\\" \\\\ and \\xHH (not \\x00)",
             Kind::Failure => {
-                "after ! stands the name of an errno, like ENOMEM, or SIGSEGV or SIGBUS"
+                "the name of an errno, like ENOMEM, or SIGSEGV or SIGBUS must follow !"
             }
             Kind::WrongFailure => {
                 "`read` and `write` fail with SIGSEGV or SIGBUS, everything else with an errno"
@@ -161,7 +161,7 @@ impl fmt::Display for ScenarioErrorKind {
             Kind::RowOrder => "a row must not be empty and must lie above the row before it",
             Kind::Perms => "the permissions of a row are four characters, like r-xp",
             Kind::Offset => "an offset is @ and a page, and then a label follows",
-            Kind::Shown => "after the label stands nothing, `(deleted)` or = and the name shown",
+            Kind::Shown => "only `(deleted)`, or = and the name shown, may follow the label",
         })
     }
 }

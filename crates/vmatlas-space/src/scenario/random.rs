@@ -126,7 +126,7 @@ struct Theme {
     brk: u64,
     prot: (Prot, Prot),
     advice: Vec<Advice>,
-    /// The percentage of mappings that are of files, shared, or have other flags.
+    /// The percentage of mappings that map files, are shared, or have other flags.
     files: u64,
     shared: u64,
     flags: u64,

@@ -268,30 +268,30 @@ fn errors_say_where_and_what() {
     "end it": line 2, column 5: this option does not belong to the action of this line; the line could end before it
     "region heap": line 3, column 1: `kernel`, `needs` and `region` stand before the first operation
     "region help": line 2, column 8: a region is plain, heap or stack
-    "region heap": line 3, column 1: this is said twice, or contradicts what is already said
+    "region heap": line 3, column 1: this is repeated, or contradicts an earlier word
     "kernel": line 2, column 7: a condition like >= 6.18 is missing
     "kernel ~ 6.1": line 2, column 8: a condition is <, <=, =, >= or > and then a version
     "kernel >= 6": line 2, column 11: a version is two numbers, like 6.18
     "kernel >= 6.1 and more": line 2, column 15: a condition is <, <=, =, >= or > and then a version
     "needs thb": line 2, column 7: no such fact about a machine; perhaps `thp` is meant
     "needs luck and patience": line 2, column 7: no such fact about a machine
-    "needs thp thp": line 2, column 11: this is said twice, or contradicts what is already said
+    "needs thp thp": line 2, column 11: this is repeated, or contradicts an earlier word
     "  protct 0 1 rw": line 2, column 3: no such operation; perhaps `protect` is meant
     "  xyzzy": line 2, column 3: no such operation
     "advise 0 1 dontned": line 2, column 12: no such advice; perhaps `dontneed` is meant
     "policy 0 1 weighted": line 2, column 12: a policy is default, local, bind, preferred or interleave
     "policy 0 1 bind": line 2, column 16: NODE is missing
     "policy 0 1 bind 1024": line 2, column 17: the number is above the limit of 1023
-    "ksm perhaps": line 2, column 5: here stands on or off
+    "ksm perhaps": line 2, column 5: this must be on or off
     "personality mild": line 2, column 13: the only personality is read-implies-exec
     "map 0 1": line 2, column 8: PERMS is missing
     "map 0 1 ! EINVAL": line 2, column 9: PERMS is missing
     "map 0 1 rw sharde": line 2, column 12: this option does not belong to the action of this line; the line could end before it
-    "map 0 1 rw shared droppable": line 2, column 19: this is said twice, or contradicts what is already said
+    "map 0 1 rw shared droppable": line 2, column 19: this is repeated, or contradicts an earlier word
     "map 0 1 rw file F": line 2, column 17: =FD@PAGE is missing
     "map 0 1 rw file=F": line 2, column 18: @PAGE is missing
-    "map 0 1 rr": line 2, column 9: permissions are `none`, or of r, w and x those that are asked for
-    "map 0 1 rwp": line 2, column 9: permissions are `none`, or of r, w and x those that are asked for
+    "map 0 1 rr": line 2, column 9: permissions are `none`, or letters of r, w and x, each at most once
+    "map 0 1 rwp": line 2, column 9: permissions are `none`, or letters of r, w and x, each at most once
     "map 1+1 1 rw": line 2, column 5: an address is a page, like 3, -1 or 0+1b (one byte further)
     "map 1+1b2 1 rw": line 2, column 5: an address is a page, like 3, -1 or 0+1b (one byte further)
     "map --1 1 rw": line 2, column 6: an address is a page, like 3, -1 or 0+1b (one byte further)
@@ -311,7 +311,7 @@ fn errors_say_where_and_what() {
     "name 0 1 \"\\x00\"": line 2, column 11: the escapes are \n \t \" \\ and \xHH (not \x00)
     "pkey \"\\xff\"": line 2, column 6: not UTF-8; only paths and shown names hold other bytes, written \xHH in quotes
     "unmap 0 1 !": line 2, column 12: the ERROR after ! is missing
-    "unmap 0 1 ! EFOO": line 2, column 13: after ! stands the name of an errno, like ENOMEM, or SIGSEGV or SIGBUS
+    "unmap 0 1 ! EFOO": line 2, column 13: the name of an errno, like ENOMEM, or SIGSEGV or SIGBUS must follow !
     "unmap 0 1 ! SIGSEGV": line 2, column 13: `read` and `write` fail with SIGSEGV or SIGBUS, everything else with an errno
     "read 0 ! EFAULT": line 2, column 10: `read` and `write` fail with SIGSEGV or SIGBUS, everything else with an errno
     "unmap 0 1 ! ENOMEM EINVAL": line 2, column 20: this option does not belong to the action of this line; the line could end before it
@@ -324,7 +324,7 @@ fn errors_say_where_and_what() {
     "1-3 rw-p": line 4, column 1: a row must not be empty and must lie above the row before it
     "0-2 rw-p @x F": line 3, column 11: an offset is @ and a page, and then a label follows
     "0-2 rw-p @0": line 3, column 11: an offset is @ and a page, and then a label follows
-    "0-2 rw-p @0 F deleted": line 3, column 15: after the label stands nothing, `(deleted)` or = and the name shown
+    "0-2 rw-p @0 F deleted": line 3, column 15: only `(deleted)`, or = and the name shown, may follow the label
     "expect here": line 2, column 8: this option does not belong to the action of this line; the line could end before it
     "#);
     let errors = Scenario::parse_file(b"scenario a\nmap \xff\nend").unwrap_err();

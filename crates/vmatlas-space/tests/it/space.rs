@@ -85,7 +85,7 @@ fn untouched_memory_is_an_array_of_pages() {
 #[test]
 fn doubts_are_settled_by_rows() {
     let mut space = space();
-    space.set_faults(Faults::Untold);
+    space.set_faults(Faults::Unreported);
     let writable = Prot::READ | Prot::WRITE;
     for page in [0, 2] {
         space.mmap(&Mmap::anonymous(BASE + page * PAGE, PAGE, writable).fixed()).unwrap();
@@ -117,7 +117,7 @@ fn doubts_are_settled_by_rows() {
 #[test]
 fn pieces_of_one_mapping_are_taken_to_join_again() {
     let mut space = space();
-    space.set_faults(Faults::Untold);
+    space.set_faults(Faults::Unreported);
     let writable = Prot::READ | Prot::WRITE;
     space.mmap(&Mmap::anonymous(BASE, 3 * PAGE, writable).fixed()).unwrap();
     // JIT compilers change their pages this way.
@@ -128,7 +128,7 @@ fn pieces_of_one_mapping_are_taken_to_join_again() {
 }
 
 proptest! {
-    /// Whatever is shown, the model takes it over or stays sound.
+    /// The model takes over any rows that it can, and keeps its invariants.
     #[test]
     fn any_rows_are_observed(
         rows in prop::collection::vec((0..40u64, 0..40u64, 0..3usize, 0..3u64), 0..12),
@@ -199,7 +199,7 @@ fn names_follow_renamed_and_removed_files() {
 }
 
 proptest! {
-    /// No request whatever makes the model panic or break.
+    /// No request makes the model panic or violates its invariants.
     #[test]
     fn any_request_is_answered(
         requests in prop::collection::vec((0..9u8, any::<u64>(), any::<u64>(), any::<u64>(), any::<u8>()), 1..40)

@@ -21,7 +21,7 @@ pub fn labels(row: &Row<'_>) -> String {
     if texts.len() > PARTS {
         text.push_str(&format!("; {} parts in all", row.labels().len()));
     }
-    if !texts.is_empty() && rest > 0 && !row.tells_its_purpose() {
+    if !texts.is_empty() && rest > 0 && !row.shows_its_purpose() {
         text.push_str(&format!("; {} unexplained", size(rest)));
     }
     text
@@ -35,7 +35,7 @@ pub fn sections(sections: &[Section]) -> String {
 
 /// A description of a mapping, as a part of a sentence.
 pub fn mapping(row: &Row<'_>) -> String {
-    if !row.tells_its_purpose()
+    if !row.shows_its_purpose()
         && let Some(label) = row.label()
     {
         return printable(label.text.as_bytes());

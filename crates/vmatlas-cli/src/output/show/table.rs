@@ -189,7 +189,7 @@ fn offset_text(row: &Row<'_>) -> String {
 
 /// The purpose of a row and its confidence; one word if the name explains most of it.
 fn label(row: &Row<'_>) -> String {
-    if row.has_file() && row.tells_its_purpose() {
+    if row.has_file() && row.shows_its_purpose() {
         return row.label().map_or(String::new(), |label| printable(label.group.as_bytes()));
     }
     let text = printable(words::labels(row).as_bytes());

@@ -10,7 +10,7 @@ struct Way(&'static str, &'static str, &'static [&'static str]);
 
 const WAYS: &[Way] = &[
     Way("null_read", "null-pointer", &["tried to read 4 bytes at 0x0", "The pointer is null"]),
-    Way("null_field", "null-pointer", &["write 8 bytes at 0x8", "8 bytes into what it should"]),
+    Way("null_field", "null-pointer", &["write 8 bytes at 0x8", "8 bytes into the object"]),
     Way("null_atomic", "null-pointer", &["at 0x8, atomically"]),
     Way("null_call", "null-pointer", &["execute code at 0x0", "function pointer that is null"]),
     Way("write_literal", "write-to-read-only", &["section .rodata", "string literals"]),
@@ -30,8 +30,8 @@ const WAYS: &[Way] = &[
     Way("after_mprotect", "write-to-read-only", &["may not be written"]),
     Way("not_canonical", "non-canonical", &["0x1357a468b953024e is no address at all"]),
     Way("not_canonical_call", "non-canonical", &["execute code at 0x1357a468b9530246"]),
-    Way("poison", "poison-value", &["0xdeadbeefdeadbeef is what"]),
-    Way("poison32", "poison-value", &["0xdeadbeef is what"]),
+    Way("poison", "poison-value", &["0xdeadbeefdeadbeef is the pattern"]),
+    Way("poison32", "poison-value", &["0xdeadbeef is the pattern"]),
     Way("poison_junk", "poison-value", &["jemalloc fills freed memory"]),
     Way("poison_asan", "poison-value", &["AddressSanitizer"]),
     Way("poison_glibc", "poison-value", &["0x9d9d9d9d9d9d9d9d is one byte over and over"]),

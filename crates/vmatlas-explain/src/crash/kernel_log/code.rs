@@ -1,10 +1,10 @@
-//! Where the instruction is: its mapping, and the bytes around it.
+//! The mapping of the instruction, and the bytes of code around it.
 
 use crate::crash::words::{after, hex, split, split_last, string};
 use crate::crash::{Crash, Machine, SymbolFrame, registers};
 use vmatlas_maps::AddressRange;
 
-/// ` in FILE[OFFSET,START+SIZE]`: the mapping of the instruction, if a file is mapped there.
+/// Parses ` in FILE[OFFSET,START+SIZE]`: the mapping of the instruction, if a file is mapped there.
 pub(super) fn take_mapping(crash: &mut Crash, text: &[u8]) {
     let Some((name, numbers)) = after(text, " in ")
         .and_then(|rest| split_last(rest, "]"))
@@ -24,8 +24,9 @@ pub(super) fn take_mapping(crash: &mut Crash, text: &[u8]) {
         vec![SymbolFrame { pc: crash.ip, module: string(name), offset, ..SymbolFrame::default() }];
 }
 
-/// The bytes of code around the instruction, which `<>` marks; of RISC-V parcels of two bytes, the
-/// lower one last, where `()` does (`dump_instr` in arch/riscv/kernel/traps.c of 6.12).
+/// Parses the bytes of code around the instruction, which `<>` marks. RISC-V prints parcels of two
+/// bytes, the lower byte last, and marks the instruction with `()` (`dump_instr` in
+/// arch/riscv/kernel/traps.c of 6.12).
 pub(super) fn take_code(crash: &mut Crash, code: &[u8]) {
     registers::settle(crash);
     let Some(ip) = crash.ip else { return };

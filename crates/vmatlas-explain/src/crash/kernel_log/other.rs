@@ -1,4 +1,4 @@
-//! What kernels of architectures other than x86 log of programs that die by a fault.
+//! Lines of the kernel log on architectures other than x86 about programs that died by a fault.
 //!
 //! # References
 //!
@@ -18,7 +18,7 @@ use crate::crash::{Access, Crash, CrashSource, Machine, registers};
 use vmatlas_maps::uapi::siginfo::SEGV_ACCERR;
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 
-/// What stands behind `NAME[TID]: `.
+/// Parses the text after `NAME[TID]: `.
 pub(super) fn signal(task: Task<'_>, text: &[u8]) -> Option<Crash> {
     if let Some(rest) = text.strip_prefix(b"unhandled exception: ") {
         return Some(aarch64(task, rest));
@@ -33,12 +33,12 @@ pub(super) fn signal(task: Task<'_>, text: &[u8]) -> Option<Crash> {
     after(text, " nip ").and_then(|_| powerpc(task, text))
 }
 
-/// Lines that do not begin with `NAME[TID]: `.
+/// Parses lines that do not begin with `NAME[TID]: `.
 pub(super) fn first_line(text: &[u8]) -> Option<Crash> {
     s390x(text).or_else(|| mips(text)).or_else(|| arm(text))
 }
 
-/// `DABT (lower EL), ESR 0x0000000092000006, level 2 translation fault in a.out[…]`
+/// Parses `DABT (lower EL), ESR 0x0000000092000006, level 2 translation fault in a.out[…]`
 fn aarch64(task: Task<'_>, rest: &[u8]) -> Crash {
     let mut crash = task.crash(None);
     crash.machine = Some(Machine::AArch64);
@@ -53,7 +53,7 @@ fn aarch64(task: Task<'_>, rest: &[u8]) -> Crash {
     crash
 }
 
-/// `level 2 translation fault (11) at 0x00000000, esr 0x92000006, in a.out[400000+1000]`
+/// Parses `level 2 translation fault (11) at 0x00000000, esr 0x92000006, in a.out[400000+1000]`
 fn old_aarch64(task: Task<'_>, rest: &[u8]) -> Option<Crash> {
     let (what, behind) = split(rest, " (")?;
     let mut crash = task.crash(leading_signed(behind));
@@ -64,8 +64,8 @@ fn old_aarch64(task: Task<'_>, rest: &[u8]) -> Option<Crash> {
     Some(crash)
 }
 
-/// The words of arch/arm64/mm/fault.c, and the exception syndrome register (Arm Architecture
-/// Reference Manual, ESR_EL1).
+/// Derives the signal and the access from the words of arch/arm64/mm/fault.c and from the exception
+/// syndrome register (Arm Architecture Reference Manual, ESR_EL1).
 fn fault(crash: &mut Crash, what: &[u8], esr: Option<u64>) {
     let says = |word: &str| after(what, word).is_some();
     let signal = if says("alignment") || says("external abort") || says("parity error") {
@@ -100,8 +100,8 @@ fn fault(crash: &mut Crash, what: &[u8], esr: Option<u64>) {
     crash.present = (data_or_instruction && esr & 0x3c == 0x0c).then_some(true);
 }
 
-/// riscv (and csky): `11 code 0x1 at 0x0000000000000000 in a.out[10000+1000]`; older powerpc:
-/// `11 at 0000000000000000 nip … lr … code 30001`.
+/// Parses lines of riscv and csky, `11 code 0x1 at 0x0000000000000000 in a.out[10000+1000]`, and of
+/// older powerpc, `11 at 0000000000000000 nip … lr … code 30001`.
 fn unhandled_signal(task: Task<'_>, rest: &[u8]) -> Option<Crash> {
     let mut crash = task.crash(Some(leading_signed(rest)?));
     if after(rest, " nip ").is_some() {
@@ -117,7 +117,7 @@ fn unhandled_signal(task: Task<'_>, rest: &[u8]) -> Option<Crash> {
     Some(crash)
 }
 
-/// `segfault (11) at 0 nip 10000868 lr 3fffa5a3f8c4 code 1 in a.out[10000000+10000]`
+/// Parses `segfault (11) at 0 nip 10000868 lr 3fffa5a3f8c4 code 1 in a.out[10000000+10000]`
 fn powerpc(task: Task<'_>, text: &[u8]) -> Option<Crash> {
     let (what, rest) = split(text, " (")?;
     let signals: [&[u8]; 6] = [
@@ -142,14 +142,15 @@ fn link_and_code(crash: &mut Crash, text: &[u8]) {
     let registers = [("nip", crash.ip), ("lr", hex_after(text, " lr "))];
     crash.registers =
         registers.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-    // In older kernels the number has bits of the kernel's own above those of `si_code`.
+    // Older kernels print internal bits above those of `si_code`.
     crash.code = hex_after(text, " code ").and_then(|code| u16::try_from(code).ok()).map(i32::from);
     crash.present =
         (crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_ACCERR)).then_some(true);
 }
 
-/// `User process fault: interruption code 0010 ilc:2 in libautofs.so[3ffa0300000+29000]`; the codes
-/// by z/Architecture Principles of Operation, and their signals by arch/s390/kernel/traps.c.
+/// Parses `User process fault: interruption code 0010 ilc:2 in libautofs.so[3ffa0300000+29000]`.
+/// The codes are those of z/Architecture Principles of Operation, their signals those of
+/// arch/s390/kernel/traps.c.
 fn s390x(text: &[u8]) -> Option<Crash> {
     let rest = text.strip_prefix(b"User process fault: interruption code ")?;
     let code = leading_hex(rest)?;
@@ -182,8 +183,8 @@ fn s390x(text: &[u8]) -> Option<Crash> {
     Some(crash)
 }
 
-/// `do_page_fault(): sending SIGSEGV to a.out for invalid read access from 00000000`, of which the
-/// machine may be one of several.
+/// Parses `do_page_fault(): sending SIGSEGV to a.out for invalid read access from 00000000`, which
+/// several architectures print, so the machine is unknown.
 fn mips(text: &[u8]) -> Option<Crash> {
     let rest = text.strip_prefix(b"do_page_fault(): sending SIGSEGV to ")?;
     let (comm, rest) = split(rest, " for invalid ")?;
@@ -201,8 +202,8 @@ fn mips(text: &[u8]) -> Option<Crash> {
     })
 }
 
-/// `a.out: unhandled page fault (11) at 0x00000000, code 0x005`; the code is the fault status
-/// register, in which the kernel sets bit 31 for fetches and the hardware bit 11 for writes.
+/// Parses `a.out: unhandled page fault (11) at 0x00000000, code 0x005`. The code is the fault
+/// status register, in which the kernel sets bit 31 for fetches and the hardware bit 11 for writes.
 fn arm(text: &[u8]) -> Option<Crash> {
     let (comm, rest) = split(text, ": unhandled page fault (")?;
     let status = hex_after(rest, ", code ")?;
@@ -222,12 +223,12 @@ fn arm(text: &[u8]) -> Option<Crash> {
     })
 }
 
-/// Lines of one architecture that follow; false for those that are not told by this.
+/// Reads a later line of one architecture; returns false for any other line.
 pub(super) fn follow(crash: &mut Crash, text: &[u8]) -> bool {
     if let Some(rest) = text.strip_prefix(b"Failing address: ") {
-        // The start of its page: the processor tells no more.
+        // The processor reports only the page of the address.
         crash.address = leading_hex(rest);
-        // Of the translation-exception identification: how the page was accessed.
+        // Two bits of the translation-exception identification encode the access.
         crash.access = match hex_after(rest, "TEID: ").map(|teid| teid >> 10 & 3) {
             Some(1) => Some(Access::Write),
             Some(2) => Some(Access::Read),
@@ -263,7 +264,7 @@ pub(super) fn follow(crash: &mut Crash, text: &[u8]) -> bool {
     true
 }
 
-/// The sixteen general registers of s390x, four in a line.
+/// Parses general registers of s390x; each line has four of the sixteen.
 fn general_registers(crash: &mut Crash, text: &[u8]) {
     let values = text.split(|&b| b == b' ').filter(|word| !word.is_empty());
     for value in values.map_while(|word| hex(word).filter(|_| word.len() == 16)) {

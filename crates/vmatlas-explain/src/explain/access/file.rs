@@ -66,7 +66,7 @@ pub(super) fn no_memory(
                  {offset:#x}. The file was cut after it was mapped, or never was as long.",
                 name(row.name)
             ),
-            format!("{code} in a mapping of a file, of which the size is not known"),
+            format!("{code} in a mapping of a file whose size is not known"),
         ),
     }
 }

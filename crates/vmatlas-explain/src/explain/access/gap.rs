@@ -59,8 +59,8 @@ pub(super) fn gap(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     Some(Conclusion::new(
         Cause::Unmapped,
         Confidence::Likely,
-        "The pointer was overwritten, never set, or what it pointed to was unmapped. A recording \
-         (vmatlas record) would tell which.",
+        "The pointer was overwritten or never set, or the memory that it pointed to was unmapped. A \
+         recording (vmatlas record) would show which.",
         format!("the nearest mapping is {nearest} away, and the address looks like no other data"),
     ))
 }

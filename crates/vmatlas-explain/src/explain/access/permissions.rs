@@ -84,7 +84,7 @@ pub(super) fn permissions(
             Cause::GuardPage,
             Confidence::Likely,
             "It is a lightweight guard page (MADV_GUARD_INSTALL), which no row shows: an access \
-             went beyond what is next to it.",
+             went beyond the memory next to it.",
             "the mapping permits the access, and the kernel says that nothing is there",
         )),
         None if evidence.crash.signal.is_none() && !perms.write() => {
@@ -147,7 +147,7 @@ fn forbidden(evidence: &Evidence<'_>, address: u64, row: &Mapping<'_>) -> Conclu
         Cause::NoAccess,
         Confidence::Certain,
         format!(
-            "{} is reserved, and nothing may be done there (PROT_NONE).",
+            "{} is reserved, and no access to it is permitted (PROT_NONE).",
             words::thing(evidence, row, address)
         ),
         says,

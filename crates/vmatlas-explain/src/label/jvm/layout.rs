@@ -74,11 +74,11 @@ fn z_heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     let rows: Vec<AddressRange> = rows.map(|row| row.range).collect();
     for range in rows {
         let text = format!("heap of Java objects{}", jvm.by_collector());
-        let because = "the JVM calls its memory file java_heap";
+        let because = "the name of this memfd is java_heap";
         labeller.label(range, &Label::new("JVM heap", Confidence::Certain, text, because));
         let Some(after) = labeller.row_at(range.end) else { continue };
         if is_anonymous(&after) && after.perms.none() {
-            let because = "it follows the memory file of the heap";
+            let because = "it follows the memfd of the heap";
             jvm.label_heap(labeller, after.range, Confidence::Likely, because);
         }
     }
@@ -227,7 +227,8 @@ fn heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     let [heap] = *heaps.as_slice() else { return };
     // Without an archive, the class space may be a part of it.
     let confidence = if has_archive { Confidence::Likely } else { Confidence::Guess };
-    let because = "libjvm is mapped, and this is all that 32-bit references reach";
+    let because =
+        "libjvm is mapped, and this is the only such memory within reach of 32-bit references";
     jvm.label_heap(labeller, heap, confidence, because);
     for space in spaces {
         let because = "libjvm is mapped, and it has the size and granules of the class space";
