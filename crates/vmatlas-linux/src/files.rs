@@ -17,11 +17,11 @@ use crate::supplied::SuppliedFiles;
 use rustix::fs::{MemfdFlags, Mode, OFlags, ResolveFlags, openat};
 use rustix::io::Errno;
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use vmatlas_maps::{AddressRange, Device, FileName, Mapping, Maps, restore_line_feeds};
 
@@ -115,7 +115,14 @@ struct Inner {
     memory: Option<Device>,
     /// The files that the process names itself; `None` in a copy of a /proc tree.
     supplied: Option<SuppliedFiles>,
+    unanswered: Mutex<Unanswered>,
 }
+
+/// The mounts whose file systems did not answer, and the number of files there that were left out.
+type Unanswered = BTreeMap<MountIds, usize>;
+
+/// The ids of the mount of a path in the process's namespace and in the reader's.
+type MountIds = [Option<u64>; 2];
 
 #[derive(Debug)]
 struct Root {
@@ -199,7 +206,14 @@ impl Files {
             own_mounts,
             memory: memory_device(),
             supplied,
+            unanswered: Mutex::default(),
         })))
+    }
+
+    /// Whether the kernel answers for the file of a row by itself: no process and no other machine
+    /// has to.
+    pub(crate) fn is_local(&self, row: &Mapping<'_>) -> bool {
+        self.0.way(row.name, row.device).1
     }
 
     /// The mounts of the process.
@@ -292,49 +306,102 @@ impl Files {
         place: impl Fn(&I) -> (&[u8], Device),
         work: impl Fn(&Way, &I) -> T + Copy + Send + 'static,
     ) -> Vec<T> {
-        let mut jobs: Vec<(bool, Vec<I>)> = Vec::new();
+        let mut local: Vec<Vec<I>> = Vec::new();
+        let mut remote: BTreeMap<MountIds, Vec<I>> = BTreeMap::new();
         let mut job_of_mounts = HashMap::new();
         for item in items {
-            let next = job_of_mounts.len() % MAX_JOBS;
             let (path, device) = place(&item);
             let (mounts, is_local) = self.0.way(path, device);
-            let job = *job_of_mounts.entry((mounts, is_local)).or_insert(next);
-            if job == jobs.len() {
-                jobs.push((true, Vec::new()));
+            if !is_local {
+                remote.entry(mounts).or_default().push(item);
+                continue;
             }
-            jobs[job].0 &= is_local;
-            jobs[job].1.push(item);
+            let next = job_of_mounts.len() % MAX_JOBS;
+            let job = *job_of_mounts.entry(mounts).or_insert(next);
+            if job == local.len() {
+                local.push(Vec::new());
+            }
+            local[job].push(item);
         }
-        let jobs = jobs.into_iter().map(|(is_local, job)| {
+        // Each of these has a process of its own.
+        let is_tried = |(tried, (mounts, _)): &(usize, (MountIds, _))| {
+            *tried < MAX_JOBS && !self.lock_unanswered().contains_key(mounts)
+        };
+        let (remote, left_out): (Vec<_>, Vec<_>) =
+            remote.into_iter().enumerate().partition(is_tried);
+        for (_, (mounts, items)) in left_out {
+            self.leave_out(mounts, items.len());
+        }
+        let local = local.into_iter().map(|job| (None, job));
+        let remote = remote.into_iter().map(|(_, (mounts, job))| (Some(mounts), job));
+        let jobs = local.chain(remote).map(|(mounts, job)| {
             let files = self.clone();
             move |results: &Results<T>| {
-                let Some(way) = files.start(is_local) else { return };
-                job.iter().for_each(|item| results.add(work(&way, item)));
+                let way = files.start(mounts);
+                let mut left = job.iter();
+                while way.answers()
+                    && let Some(item) = left.next()
+                {
+                    results.add(work(&way, item));
+                }
+                if let Some(mounts) = mounts.filter(|_| !way.answers()) {
+                    // The last one is lost too.
+                    files.leave_out(mounts, left.len() + 1);
+                }
             }
         });
         all_within(limit, jobs)
     }
 
-    /// The way to files; `None` if no server can be started.
-    fn start(&self, is_local: bool) -> Option<Way> {
-        let server = match is_local {
-            true => None,
-            false => {
-                let roots = self.0.roots.iter().map(|root| root.dir.as_fd());
-                let map_files = self.0.map_files.iter().map(|dir| dir.as_fd());
-                let directories: Vec<_> = roots.chain(map_files).collect();
-                Some(FileServer::start(&directories, None, ANSWER_LIMIT).ok()?)
-            }
+    /// The way to files: through a server for mounts that may not answer.
+    fn start(&self, mounts: Option<MountIds>) -> Way {
+        let server = mounts.and_then(|_| {
+            let roots = self.0.roots.iter().map(|root| root.dir.as_fd());
+            let map_files = self.0.map_files.iter().map(|dir| dir.as_fd());
+            let directories: Vec<_> = roots.chain(map_files).collect();
+            FileServer::start(&directories, None, ANSWER_LIMIT).ok()
+        });
+        Way { files: self.clone(), is_local: mounts.is_none(), server }
+    }
+
+    fn lock_unanswered(&self) -> MutexGuard<'_, Unanswered> {
+        self.0.unanswered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that this many files of a mount are left out.
+    fn leave_out(&self, mounts: MountIds, files: usize) {
+        let mut unanswered = self.lock_unanswered();
+        let known = unanswered.entry(mounts).or_default();
+        *known = files.max(*known);
+    }
+
+    /// Does not try file systems again that did not answer `before`.
+    pub fn remember(&self, before: &Files) {
+        let known = before.lock_unanswered().clone();
+        self.lock_unanswered().extend(known);
+    }
+
+    /// The file systems that did not answer, so that their files were left out.
+    pub fn unanswered(&self) -> Vec<UnansweredMount> {
+        let unanswered = self.lock_unanswered();
+        let of = |(ids, files): (&MountIds, &usize)| {
+            let mounts = [&self.0.mounts, &self.0.own_mounts];
+            let mount = mounts.iter().zip(ids).find_map(|(mounts, id)| mounts.by_id((*id)?));
+            let (point, fs_type) = match mount {
+                Some(mount) => (mount.point.clone(), mount.fs_type.clone()),
+                None => (b"a file system that is not mounted".to_vec(), Vec::new()),
+            };
+            UnansweredMount { point, fs_type, files: *files }
         };
-        Some(Way { files: self.clone(), server })
+        unanswered.iter().map(of).collect()
     }
 
     /// Opens the file behind a row for reading: through map_files, otherwise by its path if the
     /// file there has the row's device and inode. Opens only regular files, without blocking on a
     /// device, a pipe or a file system.
     pub fn open(&self, row: &Mapping<'_>, truth: Option<&FileTruth>) -> Option<RegularFile> {
-        let (_, is_local) = self.0.way(row.name, row.device);
-        self.start(is_local)?.open(row, truth)
+        let (mounts, is_local) = self.0.way(row.name, row.device);
+        self.start(Some(mounts).filter(|_| !is_local)).open(row, truth)
     }
 
     /// Opens a regular file by its path in the process's mount namespace, otherwise in the
@@ -351,7 +418,21 @@ impl Files {
 /// The way to files: directly, or through a server, because their file system may not answer.
 pub(crate) struct Way {
     files: Files,
+    is_local: bool,
+    /// `None` if no process can be started.
     server: Option<Arc<FileServer>>,
+}
+
+/// A file system that did not answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnansweredMount {
+    /// Its mount point in the process's root; its bytes may be any.
+    pub point: Vec<u8>,
+    /// Its type, such as `fuse.sshfs`.
+    pub fs_type: Vec<u8>,
+    /// The number of mapped files that were left out.
+    pub files: usize,
 }
 
 fn raw_name(query: &mut PointQuery<&Process>, row: &Mapping<'_>) -> Option<Vec<u8>> {
@@ -368,7 +449,8 @@ impl Way {
         let row = Row::from(row);
         let by_path = || {
             let path = &truth.filter(|truth| truth.now == Now::Same)?.path;
-            let found = files.roots.iter().filter_map(|root| walk(&self.at(&root.dir), path).ok());
+            let roots = files.roots.iter().filter_map(|root| self.at(&root.dir));
+            let found = roots.filter_map(|root| walk(&root, path).ok());
             found.into_iter().find(|(_, stat)| files.is(stat, row, None))
         };
         let (handle, stat) = self.behind(row).or_else(by_path)?;
@@ -381,10 +463,15 @@ impl Way {
         &self.files
     }
 
-    fn at(&self, directory: &Arc<OwnedFd>) -> Handle {
-        match &self.server {
-            None => Handle::Own(directory.clone()),
-            Some(server) => server.directory(directory),
+    /// Whether its file system has answered so far.
+    fn answers(&self) -> bool {
+        self.is_local || self.server.as_ref().is_some_and(|server| server.answers())
+    }
+
+    fn at(&self, directory: &Arc<OwnedFd>) -> Option<Handle> {
+        match self.is_local {
+            true => Some(Handle::Own(directory.clone())),
+            false => Some(self.server.as_ref()?.directory(directory)),
         }
     }
 
@@ -392,7 +479,7 @@ impl Way {
     /// CAP_CHECKPOINT_RESTORE.
     fn behind(&self, row: Row) -> Option<(Handle, Stat)> {
         let link = format!("{:x}-{:x}", row.range.start, row.range.end);
-        let map_files = self.at(self.files.0.map_files.as_ref()?);
+        let map_files = self.at(self.files.0.map_files.as_ref()?)?;
         let handle = map_files.open(link.as_bytes(), OFlags::PATH, None).ok()?;
         let stat = Stat::of(&handle.stat().ok()?);
         // A different file may be mapped there by now. Overlayfs has its own inodes, which maps
@@ -414,7 +501,7 @@ impl Way {
         // Looks up the file at a path. In the reader's namespace the result is valid only for files
         // on the reader's mounts.
         let look = |root: &Root, path: &[u8]| {
-            let (_, stat) = walk(&self.at(&root.dir), path)?;
+            let (_, stat) = walk(&self.at(&root.dir).ok_or(Errno::TIMEDOUT)?, path)?;
             let elsewhere = root.own
                 && match &behind {
                     Some(behind) => stat.mount != behind.mount,
@@ -479,7 +566,7 @@ impl Way {
 impl Inner {
     /// The mounts on the way to a file, in the process's namespace and in the reader's, and whether
     /// the kernel answers for all of them and for the file's own device.
-    fn way(&self, path: &[u8], device: Device) -> ([Option<u64>; 2], bool) {
+    fn way(&self, path: &[u8], device: Device) -> (MountIds, bool) {
         let namespaces = [&self.mounts, &self.own_mounts];
         let ways = namespaces.map(|mounts| mounts.on_the_way(path));
         let all_local = ways.iter().flatten().all(|mount| mount.is_local());

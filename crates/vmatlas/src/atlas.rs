@@ -244,12 +244,14 @@ impl Atlas {
     }
 
     /// Notes about oddities and omissions. Notes about labels appear once labels are computed, those
-    /// about unreadable memory once it was needed.
+    /// about unreadable memory and files once they were needed.
     pub fn notes(&self) -> impl Iterator<Item = Note> + '_ {
         let listing = self.maps.warnings().iter().cloned().map(Note::Listing);
         let labels = self.labels.get().and_then(|(_, note)| note.clone());
         let memory = self.core().and_then(Core::unread);
-        listing.chain(self.notes.iter().cloned()).chain(labels).chain(memory)
+        let unanswered = self.live().map(Live::unanswered).unwrap_or_default();
+        let unanswered = unanswered.into_iter().map(Note::NoAnswer);
+        listing.chain(self.notes.iter().cloned()).chain(labels).chain(memory).chain(unanswered)
     }
 
     /// Whether the rows have sizes.
@@ -338,7 +340,11 @@ impl Atlas {
     /// [`ErrorKind::Denied`] or [`ErrorKind::Gone`], for a live process.
     pub fn memory(&self) -> Result<Option<Box<dyn Memory + '_>>> {
         Ok(match &self.source {
-            Source::Live(live) => Some(Box::new(ProcessMemory::open(&live.process, &self.maps)?)),
+            Source::Live(live) => Some(Box::new(ProcessMemory::open(
+                &live.process,
+                &self.maps,
+                live.files(&self.maps),
+            )?)),
             Source::Core(core) => Some(Box::new(&core.dump)),
             Source::Text | Source::Recorded(_) => None,
         })

@@ -1,10 +1,11 @@
 //! Notes about a target that was read in spite of oddities.
 
 use crate::source::kind::SourceKind;
-use crate::words::values::printable;
+use crate::words::values::{count, printable};
 use std::fmt;
 use std::time::Duration;
 use vmatlas_explain::coredump::PageError;
+use vmatlas_linux::files::UnansweredMount;
 use vmatlas_linux::postmortem::FileError;
 use vmatlas_maps::{KernelVersion, Warning};
 
@@ -40,6 +41,8 @@ pub enum Note {
     UnreadPage(PageError),
     /// A mapped file that cannot be read. Its memory counts as absent.
     UnreadFile(FileError),
+    /// A file system that did not answer. Its files were left out.
+    NoAnswer(UnansweredMount),
     /// A note that the recording holds about itself.
     Recording(String),
     /// Events of the recording cannot be read past some position.
@@ -94,6 +97,18 @@ impl fmt::Display for Note {
             }
             Note::UnreadPage(error) => write!(f, "{error}; memory may be missing"),
             Note::UnreadFile(error) => write!(f, "{error}; memory may be missing"),
+            Note::NoAnswer(UnansweredMount { point, fs_type, files, .. }) => {
+                let fs_type = match fs_type.is_empty() {
+                    true => String::new(),
+                    false => format!(" ({})", printable(fs_type)),
+                };
+                let files = count(*files as u64, "file");
+                write!(
+                    f,
+                    "{}{fs_type} did not answer: facts of {files} there are left out",
+                    printable(point)
+                )
+            }
             Note::Recording(text) | Note::Names(text) => f.write_str(text),
             #[cfg(feature = "recordings")]
             Note::DamagedRecording(error) => write!(f, "{error}; later events are left out"),

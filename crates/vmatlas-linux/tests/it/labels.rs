@@ -44,7 +44,7 @@ impl Seen {
             images: Some(&images),
             deep,
         });
-        let memory = deep.then(|| ProcessMemory::open(&process, &maps).unwrap());
+        let memory = deep.then(|| ProcessMemory::open(&process, &maps, Some(&files)).unwrap());
         let labels =
             Labels::read(&maps, &facts, memory.as_ref().map(|memory| memory as &dyn Memory));
         Seen { maps, facts, labels }
@@ -153,7 +153,7 @@ pub(crate) fn source(name: &str) -> PathBuf {
 
 /// Addresses of some bytes in the private unnamed memory of a process, up to `most`.
 pub(crate) fn search(pid: u32, maps: &Maps, wanted: &[u8], most: usize) -> Vec<u64> {
-    let memory = ProcessMemory::open(&crate::child::process(pid), maps).unwrap();
+    let memory = ProcessMemory::open(&crate::child::process(pid), maps, None).unwrap();
     let mut found = Vec::new();
     let mut bytes = vec![0; 1 << 20];
     for (index, row) in maps.iter().enumerate() {

@@ -195,7 +195,7 @@ fn through_another_thread_where_the_first_has_ended() {
     assert_eq!((first.certain, first.now), (true, Now::Same));
     assert!(files.open(&snapshot.maps.get(0).unwrap(), Some(first)).is_some());
     // Reads its memory and facts too.
-    let memory = ProcessMemory::open(&process, &snapshot.maps).unwrap();
+    let memory = ProcessMemory::open(&process, &snapshot.maps, Some(&files)).unwrap();
     let mut magic = [0; 4];
     assert_eq!(memory.read(snapshot.maps.get(0).unwrap().range.start, &mut magic), 4);
     assert_eq!(magic, *b"\x7fELF");

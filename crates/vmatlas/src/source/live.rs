@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use vmatlas_explain::label::{Facts, Labels};
-use vmatlas_linux::files::{FileTruths, Files};
+use vmatlas_linux::files::{FileTruths, Files, UnansweredMount};
 use vmatlas_linux::{
     Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Snapshot, Source, gather_facts,
     within,
@@ -43,6 +43,9 @@ impl Live {
     ) -> Result<(Live, Maps, Vec<Note>)> {
         let images = |maps: &Maps| self.lock_images().again(maps);
         let (live, maps, notes) = Live::of(proc, self.process.id(), sizes, images)?;
+        if let (Some(Some(before)), Some(files)) = (self.files.get(), live.files(&maps)) {
+            files.remember(before);
+        }
         // The process ID may have been reused, and the process may have executed another program.
         if let (Some(truths), Some(files)) = (self.truths.get(), live.files(&maps)) {
             let _ = live.truths.set(files.truths_again(&live.process, &maps, before, truths));
@@ -82,6 +85,12 @@ impl Live {
     pub(crate) fn files(&self, maps: &Maps) -> Option<&Files> {
         let open = || if maps.is_empty() { None } else { Files::read(&self.process).ok() };
         self.files.get_or_init(open).as_ref()
+    }
+
+    /// The file systems that did not answer so far.
+    pub(crate) fn unanswered(&self) -> Vec<UnansweredMount> {
+        let files = self.files.get().and_then(Option::as_ref);
+        files.map(Files::unanswered).unwrap_or_default()
     }
 
     /// The verified facts about the rows' files.
@@ -128,7 +137,8 @@ impl Live {
         maps: &Maps,
         facts: &Facts,
     ) -> std::result::Result<Labels, String> {
-        let memory = ProcessMemory::open(&self.process, maps).map_err(|error| error.to_string())?;
+        let memory = ProcessMemory::open(&self.process, maps, self.files(maps))
+            .map_err(|error| error.to_string())?;
         let (maps, facts) = (maps.clone(), facts.clone());
         within(DEEP_LIMIT, move || Labels::read(&maps, &facts, Some(&memory)))
             .ok_or_else(|| format!("its memory was not read within {} s", DEEP_LIMIT.as_secs()))
