@@ -241,7 +241,7 @@ fn a_process_is_blamed_while_it_is_recorded() {
 }
 
 /// Only root may open perf events of the whole machine.
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     let id = Command::new("id").arg("-u").output().unwrap();
     let root = id.stdout == b"0\n";
     if !root {

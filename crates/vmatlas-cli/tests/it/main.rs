@@ -7,6 +7,7 @@ mod core;
 mod explain;
 
 mod format;
+mod hostile;
 mod labels;
 mod live;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]

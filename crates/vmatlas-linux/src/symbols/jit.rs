@@ -96,6 +96,7 @@ fn read_from(process: &Process, dumps: Vec<PathBuf>) -> (JitMap, Vec<JitNote>) {
                 Some(Errno::NOENT) => return,
                 Some(Errno::PERM | Errno::ACCESS | Errno::LOOP) => JitNoteKind::Foreign,
                 Some(Errno::TIMEDOUT) => JitNoteKind::TimedOut,
+                None if error.kind() == io::ErrorKind::InvalidInput => JitNoteKind::Foreign,
                 _ => JitNoteKind::Io(error),
             },
         };

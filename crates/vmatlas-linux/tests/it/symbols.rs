@@ -1,5 +1,6 @@
 //! Compares symbols with addr2line, nm, go tool addr2line and known names.
 
+use crate::child::{root, skipped};
 use crate::copy_program::copy_program;
 use crate::elf::run;
 use std::fs::{self, File};
@@ -885,6 +886,46 @@ fn perf_maps_are_those_of_the_process_itself() {
     let Some((map, notes)) = jit_of(script, &wrap) else { return };
     assert!(map.is_empty());
     assert_eq!(notes, ["/tmp/perf-1.map: it is not read: the process did not write it"]);
+}
+
+/// A process gets nothing read through its perf map that it may not read itself.
+#[test]
+fn perf_maps_lead_to_no_other_files() {
+    if !root() {
+        return skipped("root");
+    }
+    // Not in /tmp, which the process covers.
+    let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "1000 10 secret\n").unwrap();
+    let secret = secret.display().to_string();
+    let check = |make: &str, mode: u32, read: bool| {
+        fs::set_permissions(&secret, fs::Permissions::from_mode(mode)).unwrap();
+        let make = make.replace("SECRET", &secret);
+        let script = format!(
+            "mount -t tmpfs none /tmp && map=/tmp/perf-$$.map && {make} && echo ready && read x"
+        );
+        let user = ["setpriv", "--reuid=1500", "--regid=1500", "--clear-groups"];
+        let wrap = [&user[..], &["unshare", "--user", "--map-root-user", "--mount", "sh"]].concat();
+        let Some((map, notes)) = jit_of(&script, &wrap) else { return };
+        let refused = "it is not read: the process did not write it";
+        assert_eq!(map.find(0x1005).map(|code| code.name), read.then_some("secret"), "{make}");
+        assert_eq!(notes.iter().any(|note| note.ends_with(refused)), !read, "{make}: {notes:?}");
+    };
+    check("echo '1000 10 secret' > $map", 0o600, true);
+    for mode in [0o600, 0o644] {
+        check("ln -s SECRET $map", mode, false);
+        check("touch $map && mount --bind SECRET $map", mode, false);
+    }
+    check("touch $map && ln $map /tmp/other", 0o600, false);
+    check("mkdir /tmp/d && echo x > /tmp/d/x && ln -s d/x $map", 0o600, false);
+    for special in ["/proc/kmsg", "/proc/self/status", "/sys/kernel/notes", "/dev/zero"] {
+        check(&format!("touch $map && mount --bind {special} $map"), 0o600, false);
+        check(&format!("ln -s {special} $map"), 0o600, false);
+    }
+    check("mkfifo $map", 0o600, false);
+    check("mkdir $map", 0o600, false);
 }
 
 #[test]

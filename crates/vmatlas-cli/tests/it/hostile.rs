@@ -1,0 +1,123 @@
+//! Tests beside processes and file systems that try to stop the command.
+
+use crate::blame::is_root;
+use crate::vmatlas::{command, testdata};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::Path;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longer than any answer on a busy machine. Without an end, the test would not end either.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A process with a library on a file system that stops answering.
+struct Silent {
+    program: Child,
+    input: Option<ChildStdin>,
+    output: BufReader<ChildStdout>,
+    pid: String,
+}
+
+impl Silent {
+    /// `None` without root or FUSE.
+    fn start(dir: &Path) -> Option<Silent> {
+        if !is_root() || !Path::new("/dev/fuse").exists() {
+            assert!(std::env::var_os("CI").is_none(), "CI has root and FUSE");
+            eprintln!("skipped: needs root and FUSE");
+            return None;
+        }
+        let compile = |source: &Path, flags: &[&str], to: &str| {
+            let mut gcc = Command::new("gcc");
+            gcc.args(flags).arg("-g").arg(source).arg("-o").arg(dir.join(to));
+            assert!(gcc.status().unwrap().success(), "{gcc:?}");
+        };
+        compile(&testdata().join("programs/silent_fuse.c"), &[], "silent_fuse");
+        std::fs::write(dir.join("library.c"), "int double_it(int x) { return 2 * x; }\n").unwrap();
+        compile(&dir.join("library.c"), &["-shared", "-fPIC"], "backing.so");
+        std::fs::create_dir(dir.join("mount")).unwrap();
+        let mut program = Command::new(dir.join("silent_fuse"));
+        program.args([dir.join("mount"), dir.join("backing.so")]);
+        let mut program = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let input = program.stdin.take();
+        let mut output = BufReader::new(program.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let pid = line.split(' ').next().unwrap().to_owned();
+        Some(Silent { program, input, output, pid })
+    }
+
+    /// Answers so many requests from now on.
+    fn answer(&mut self, requests: u32) {
+        writeln!(self.input.as_mut().unwrap(), "{requests}").unwrap();
+        self.output.read_line(&mut String::new()).unwrap();
+    }
+
+    /// Runs the command, which must end; returns its output and its messages.
+    #[track_caller]
+    fn run(&self, args: &[&str]) -> (String, String) {
+        let mut command = command(args);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let end = Instant::now() + PATIENCE;
+        let mut outputs = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if Instant::now() < end => std::thread::sleep(Duration::from_millis(20)),
+                None => panic!("{args:?} does not end"),
+            }
+        };
+        let (mut text, mut messages) = (String::new(), String::new());
+        outputs.0.read_to_string(&mut text).unwrap();
+        outputs.1.read_to_string(&mut messages).unwrap();
+        assert!(status.success(), "{args:?}: {messages}");
+        (text, messages)
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        drop(self.input.take());
+        let _ = self.program.wait();
+    }
+}
+
+#[test]
+fn a_file_system_that_never_answers_stops_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mut silent) = Silent::start(dir.path()) else { return };
+    let pid = silent.pid.clone();
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    let code = maps.lines().find(|row| row.contains("/library.so") && row.contains("r-xp"));
+    let address = format!("0x{}", code.unwrap().split('-').next().unwrap());
+    let library = format!("{}/library.so", dir.path().join("mount").display());
+    let silence = "(fuse.silent) did not answer: facts of 1 file there are left out";
+
+    silent.answer(1_000_000);
+    let (text, messages) = silent.run(&[&pid]);
+    assert!(text.contains(".text") && messages.is_empty(), "{messages}{text}");
+    let (text, messages) = silent.run(&["at", &pid, &address]);
+    assert!(text.contains(&library) && text.contains(".plt") || text.contains(".init"), "{text}");
+    assert!(messages.is_empty(), "{messages}");
+
+    // It is silent at its first request, and at later ones.
+    for requests in [0, 1, 3, 7, 15] {
+        silent.answer(requests);
+        let (text, messages) = silent.run(&[&pid, "--json"]);
+        assert!(messages.contains(silence), "{requests}: {messages}");
+        let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(json["mappings"].as_array().unwrap().len(), maps.lines().count(), "{text}");
+    }
+    silent.answer(0);
+    for args in [
+        &["show", &pid, "--deep"][..],
+        &["show", &pid, "--sizes", "--json"],
+        &["at", &pid, &address],
+        &["explain", &pid, &address],
+        &["diff", &pid, &pid],
+        &["access", &pid],
+    ] {
+        let (_, messages) = silent.run(args);
+        let reads_files = !matches!(args[0], "diff" | "access");
+        assert_eq!(messages.contains(silence), reads_files, "{args:?}: {messages}");
+    }
+}
