@@ -1,6 +1,7 @@
 //! A core dump in a file.
 
-use crate::elf::{self, ElfFile, build_id_path, open_regular};
+use crate::elf::{self, ElfFile, build_id_path};
+use crate::own_files::open_regular;
 use crate::regular_file::RegularFile;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;

@@ -13,9 +13,8 @@
 #[cfg(feature = "recordings")]
 mod exec_image;
 
-use crate::file_server::Handle;
+use crate::own_files::open_regular;
 use crate::regular_file::RegularFile;
-use rustix::fs::{Mode, OFlags};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -81,13 +80,4 @@ pub fn debug_files(
     open: impl Fn(&Path) -> io::Result<RegularFile> + Send + 'static,
 ) -> impl Fn(&[u8]) -> io::Result<Source> + Send + 'static {
     move |path| Ok(Box::new(open(Path::new(OsStr::from_bytes(path)))?))
-}
-
-/// Opens a regular file of our own file system without blocking: another user may have put a pipe
-/// beside the program.
-pub(crate) fn open_regular(path: &Path) -> io::Result<RegularFile> {
-    // Opening a device may have side effects, so the type is checked before.
-    let flags = OFlags::PATH | OFlags::CLOEXEC;
-    let found = Handle::from(rustix::fs::open(path, flags, Mode::empty())?);
-    RegularFile::behind(&found)
 }

@@ -3,18 +3,44 @@
 
 use crate::sys::file_server::{self as sys, MAX_PATH, MAX_READ, Op, Request, STAT_WORDS};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat, StatxFlags, fstat, fstatfs, major, minor,
     openat, openat2, statx,
 };
+use rustix::io::IoSliceMut;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendFlags, recvmsg, send};
+use std::mem::MaybeUninit;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use vmatlas_maps::Device;
 
 pub(crate) use sys::{Ids, Rights};
+
+/// The file systems for which the kernel answers by itself, by the numbers of statfs(2).
+const LOCAL: [u32; 20] = [
+    0xef53,      // ext2, ext3, ext4
+    0x5846_5342, // xfs
+    0x9123_683e, // btrfs
+    0x0102_1994, // tmpfs
+    0x8584_58f6, // ramfs
+    0x9584_58f6, // hugetlbfs
+    0x7371_7368, // squashfs
+    0xe0f5_e1e2, // erofs
+    0xf2f5_2010, // f2fs
+    0x2fc1_2fc1, // zfs
+    0xca45_1a4e, // bcachefs
+    0x9660,      // iso9660
+    0x4d44,      // vfat
+    0x2011_bab0, // exfat
+    0x7366_746e, // ntfs3
+    0x1501_3346, // udf
+    0x3153_464a, // jfs
+    0x5265_4973, // reiserfs
+    0x3434,      // nilfs2
+    0x28cd_3d45, // cramfs
+];
 
 /// A server process. A request that gets no reply in time ends it: all later ones fail.
 #[derive(Debug)]
@@ -126,8 +152,8 @@ impl FileServer {
     }
 
     /// A directory with which it was started.
-    pub(crate) fn directory(self: &Arc<Self>, directory: &OwnedFd) -> Handle {
-        let fd = directory.as_raw_fd();
+    pub(crate) fn directory(self: &Arc<Self>, directory: impl AsFd) -> Handle {
+        let fd = directory.as_fd().as_raw_fd();
         Handle::Served(Arc::new(Served { server: self.clone(), fd, owned: false }))
     }
 
@@ -136,9 +162,8 @@ impl FileServer {
         self.socket.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    /// Sends a request, and reads the result and `data`; returns the result and the size of the
-    /// data.
-    fn call(&self, request: Request, path: &[u8], data: &mut [u8]) -> Result<(i64, usize), Errno> {
+    /// Sends a request, and reads the result and `data`.
+    fn call(&self, request: Request, path: &[u8], data: &mut [u8]) -> Result<Reply, Errno> {
         if path.len() >= MAX_PATH {
             return Err(Errno::NAMETOOLONG);
         }
@@ -156,13 +181,20 @@ impl FileServer {
             }
             self.wait(socket)?;
             let mut reply = vec![0; size_of::<i64>() + data.len()];
-            let (length, _) = recv(socket, &mut reply[..], RecvFlags::empty())?;
-            reply.truncate(length);
-            Ok(Some(reply))
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let parts = &mut [IoSliceMut::new(&mut reply)];
+            let received = recvmsg(socket, parts, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+            reply.truncate(received.bytes);
+            let fd = control.drain().find_map(|message| match message {
+                RecvAncillaryMessage::ScmRights(mut fds) => fds.next(),
+                _ => None,
+            });
+            Ok(Some((reply, fd)))
         });
-        let reply = match reply {
+        let (reply, fd) = match reply {
             Ok(Some(reply)) => reply,
-            Ok(None) => return Ok((0, 0)),
+            Ok(None) => return Ok(Reply { result: 0, size: 0, fd: None }),
             Err(error) => {
                 *socket = None;
                 return Err(error);
@@ -178,7 +210,7 @@ impl FileServer {
             return Err(Errno::from_raw_os_error(-result as i32));
         }
         data[..rest.len()].copy_from_slice(rest);
-        Ok((result, rest.len()))
+        Ok(Reply { result, size: rest.len(), fd })
     }
 
     fn wait(&self, socket: &OwnedFd) -> Result<(), Errno> {
@@ -193,6 +225,15 @@ impl FileServer {
             }
         }
     }
+}
+
+/// The reply to a request.
+struct Reply {
+    /// The result of the system call.
+    result: i64,
+    /// The number of bytes of data.
+    size: usize,
+    fd: Option<OwnedFd>,
 }
 
 impl Request {
@@ -229,8 +270,8 @@ impl Handle {
                     resolve: resolve.unwrap_or(ResolveFlags::empty()).bits(),
                     ..Request::new(op, served.fd)
                 };
-                let (fd, _) = served.server.call(request, path, &mut [])?;
-                Ok(served.sibling(fd as i32))
+                let reply = served.server.call(request, path, &mut [])?;
+                Ok(served.sibling(reply.result as i32))
             }
         }
     }
@@ -245,6 +286,18 @@ impl Handle {
         };
         // The path is absolute: of this descriptor only the owner counts.
         self.open(format!("/proc/self/fd/{number}").as_bytes(), flags, None)
+    }
+
+    /// The same file as a descriptor of ours.
+    pub(crate) fn take(&self) -> Result<Handle, Errno> {
+        match self {
+            Handle::Own(_) => Ok(self.clone()),
+            Handle::Served(served) => {
+                let request = Request::new(Op::Take, served.fd);
+                let fd = served.server.call(request, b"", &mut [])?.fd;
+                fd.map(Handle::from).ok_or(Errno::BADF)
+            }
+        }
     }
 
     /// Reads attributes; cached ones are enough.
@@ -269,13 +322,18 @@ impl Handle {
         }
     }
 
+    /// Whether the kernel answers for its file system by itself.
+    pub(crate) fn is_local(&self) -> bool {
+        self.file_system().is_ok_and(|fs_type| LOCAL.contains(&fs_type))
+    }
+
     /// The type of its file system, a magic number of statfs(2).
     pub(crate) fn file_system(&self) -> Result<u32, Errno> {
         match self {
             Handle::Own(fd) => Ok(fstatfs(fd)?.f_type as u32),
             Handle::Served(served) => {
                 let request = Request::new(Op::FileSystem, served.fd);
-                Ok(served.server.call(request, b"", &mut [])?.0 as u32)
+                Ok(served.server.call(request, b"", &mut [])?.result as u32)
             }
         }
     }
@@ -288,8 +346,7 @@ impl Handle {
                 let length = bytes.len().min(MAX_READ);
                 let request =
                     Request { offset, length: length as u64, ..Request::new(Op::Read, served.fd) };
-                let (_, size) = served.server.call(request, b"", &mut bytes[..length])?;
-                Ok(size)
+                Ok(served.server.call(request, b"", &mut bytes[..length])?.size)
             }
         }
     }

@@ -43,6 +43,7 @@ mod images;
 mod lookup;
 mod memory;
 pub mod mounts;
+mod own_files;
 pub mod postmortem;
 mod process;
 mod query;

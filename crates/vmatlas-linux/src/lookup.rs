@@ -1,7 +1,8 @@
 //! The current state of the files in a strace(1) log.
 
-use crate::elf::{self, open_regular};
+use crate::elf::{self};
 use crate::mounts::Mounts;
+use crate::own_files::open_regular;
 use rustix::fs::{AtFlags, CWD, StatxFlags};
 use std::collections::HashMap;
 use std::ffi::OsStr;

@@ -51,6 +51,11 @@ impl Mounts {
         above.max_by_key(|mount| mount.point.len()).or_else(|| of_device().next())
     }
 
+    /// Whether the kernel answers for all of them by itself.
+    pub(crate) fn all_local(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(Mount::is_local)
+    }
+
     /// A mount of a device.
     pub(crate) fn of_device(&self, device: Device) -> Option<&Mount> {
         self.0.iter().find(|mount| mount.device == device)
@@ -65,18 +70,34 @@ impl Mounts {
 }
 
 /// File systems without a block device that need no other process or machine to answer.
-const LOCAL: [&[u8]; 12] = [
+const LOCAL: [&[u8]; 28] = [
     b"bcachefs",
+    b"binfmt_misc",
     b"bpf",
     b"btrfs",
+    b"cgroup",
+    b"cgroup2",
+    b"configfs",
+    b"cpuset",
+    b"debugfs",
+    b"devpts",
     b"devtmpfs",
+    b"efivarfs",
+    b"fusectl",
     b"hugetlbfs",
     b"mqueue",
+    b"nsfs",
     b"proc",
+    b"pstore",
     b"ramfs",
+    b"resctrl",
     b"rootfs",
+    b"securityfs",
+    b"selinuxfs",
+    b"smackfs",
     b"sysfs",
     b"tmpfs",
+    b"tracefs",
     b"zfs",
 ];
 
@@ -89,6 +110,10 @@ impl Mount {
     pub fn is_local(&self) -> bool {
         let fs_type = &self.fs_type.as_slice();
         match self.device.major {
+            // systemd mounts binfmt_misc when it is used.
+            0 if self.point.starts_with(b"/proc/") => {
+                LOCAL.contains(fs_type) || *fs_type == b"autofs"
+            }
             0 => LOCAL.contains(fs_type),
             _ => !SHARED.contains(fs_type),
         }

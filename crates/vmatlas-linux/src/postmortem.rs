@@ -4,7 +4,8 @@
 mod stack;
 
 use crate::deadline::within;
-use crate::elf::{self, open_regular};
+use crate::elf::{self};
+use crate::own_files::open_regular;
 use crate::regular_file::RegularFile;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;

@@ -43,7 +43,10 @@ impl RegularFile {
     /// The same as [`new`](RegularFile::new), and those of open(2).
     pub(crate) fn behind(path: &Handle) -> io::Result<RegularFile> {
         RegularFile::of(path.clone())?;
-        RegularFile::of(path.reopen()?)
+        let file = path.reopen()?;
+        // A file that cannot block is read without the server.
+        let file = if file.is_local() { file.take()? } else { file };
+        RegularFile::of(file)
     }
 
     /// Its attributes when it was opened.

@@ -71,7 +71,7 @@ pub(super) fn find(
         stdout.take(MAX_OUTPUT).read_to_end(&mut output).map_err(|error| error.to_string())?;
     }
     let path = PathBuf::from(OsStr::from_bytes(output.trim_ascii_end()));
-    let file = crate::elf::open_regular(&path)
+    let file = crate::own_files::open_regular(&path)
         .map_err(|error| format!("{name} names {}: {error}", path.display()))?;
     Ok((path, file))
 }

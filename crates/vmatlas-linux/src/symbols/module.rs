@@ -1,7 +1,8 @@
 //! Finds the files of a recording again.
 
-use crate::elf::{self, ElfError, ElfFile, FileOffset, Vaddr, build_id_path, open_regular};
+use crate::elf::{self, ElfError, ElfFile, FileOffset, Vaddr, build_id_path};
 use crate::file_server::FileStat;
+use crate::own_files::open_regular;
 use crate::regular_file::RegularFile;
 use std::ffi::OsStr;
 use std::fmt;

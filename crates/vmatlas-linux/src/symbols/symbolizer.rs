@@ -3,7 +3,8 @@
 use super::debuginfod::{self, Artifact};
 use super::module::{Module, ModuleNote, OpenFile};
 use crate::deadline::{Results, all_within};
-use crate::elf::{self, ElfFile, open_regular};
+use crate::elf::{self, ElfFile};
+use crate::own_files::open_regular;
 use crate::regular_file::RegularFile;
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

@@ -26,6 +26,8 @@ pub(crate) enum Op {
     FileSystem,
     /// pread(2).
     Read,
+    /// Sends the descriptor itself (`SCM_RIGHTS`, unix(7)), for files that cannot block.
+    Take,
     /// close(2), which has no reply: it may block too.
     Close,
 }
@@ -212,16 +214,40 @@ unsafe fn serve(socket: i32, message: &mut Message) {
             return;
         }
         // SAFETY: the parent sends a Request and, if the call takes one, a path with its NUL.
-        let length = unsafe { answer(message) };
+        let (length, fd) = unsafe { answer(message) };
         // SAFETY: as above; `length` is within `message`.
-        if length > 0 && unsafe { libc::send(socket, at, length, libc::MSG_NOSIGNAL) } < 0 {
+        if length > 0 && unsafe { reply(socket, at, length, fd) } < 0 {
             return;
         }
     }
 }
 
-/// Makes the requested call; returns the size of the reply.
-unsafe fn answer(message: &mut Message) -> usize {
+/// Sends bytes, and a descriptor if there is one.
+unsafe fn reply(socket: i32, at: *mut libc::c_void, length: usize, fd: Option<i32>) -> isize {
+    let mut part = libc::iovec { iov_base: at, iov_len: length };
+    // Aligned as the header of a control message is.
+    let mut control = [0_u64; 8];
+    // SAFETY: a message header is plain data. The kernel reads `part` and `control`, in which
+    // CMSG_SPACE(4) bytes, 24 on 64-bit machines, fit.
+    unsafe {
+        let mut header = std::mem::zeroed::<libc::msghdr>();
+        header.msg_iov = &raw mut part;
+        header.msg_iovlen = 1;
+        if let Some(fd) = fd {
+            header.msg_control = control.as_mut_ptr().cast();
+            header.msg_controllen = libc::CMSG_SPACE(size_of::<i32>() as u32) as _;
+            let first = libc::CMSG_FIRSTHDR(&raw const header);
+            (*first).cmsg_level = libc::SOL_SOCKET;
+            (*first).cmsg_type = libc::SCM_RIGHTS;
+            (*first).cmsg_len = libc::CMSG_LEN(size_of::<i32>() as u32) as _;
+            libc::CMSG_DATA(first).cast::<i32>().write_unaligned(fd);
+        }
+        libc::sendmsg(socket, &raw const header, libc::MSG_NOSIGNAL)
+    }
+}
+
+/// Makes the requested call; returns the size of the reply, and the descriptor to send with it.
+unsafe fn answer(message: &mut Message) -> (usize, Option<i32>) {
     // SAFETY: the bytes are those of a request of the parent, the same program.
     let Request { op, fd, flags, resolve, offset, length } = unsafe { message.request };
     // SAFETY: `path` and `data` are within `message`.
@@ -268,9 +294,10 @@ unsafe fn answer(message: &mut Message) -> usize {
                 }
             }
             Op::Read => libc::pread(fd, data, length, offset as libc::off_t) as libc::c_long,
+            Op::Take => 0,
             Op::Close => {
                 libc::close(fd);
-                return 0;
+                return (0, None);
             }
         }
     };
@@ -280,5 +307,6 @@ unsafe fn answer(message: &mut Message) -> usize {
     // SAFETY: errno is of this thread.
     let error = || i64::from(unsafe { *libc::__errno_location() });
     message.result = if result < 0 { -error() } else { result as i64 };
-    DATA + if result < 0 { 0 } else { size }
+    let taken = (op == Op::Take).then_some(fd);
+    (DATA + if result < 0 { 0 } else { size }, taken)
 }
