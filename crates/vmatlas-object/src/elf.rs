@@ -44,7 +44,7 @@ use std::{cell::OnceCell, ffi::OsStr, ops::Range};
 
 use object::elf;
 
-use crate::{ReadAt, Source};
+use crate::{Budget, Lease, ReadAt, Source};
 
 pub use self::{
     bias::FileMapping,
@@ -83,7 +83,7 @@ pub struct ElfFile {
     symtab: OnceCell<Result<Option<SymbolTable>, ElfError>>,
     dynsym: OnceCell<Result<Option<SymbolTable>, ElfError>>,
     debug_file: OnceCell<Option<DebugFile>>,
-    debug_data: OnceCell<Result<Option<Box<ElfFile>>, ElfError>>,
+    debug_data: OnceCell<Result<Option<(Box<ElfFile>, Lease)>, ElfError>>,
     go: OnceCell<Result<Option<go::Table>, ElfError>>,
     dwarf: OnceCell<Result<Option<Dwarf>, ElfError>>,
 }
@@ -98,7 +98,20 @@ impl ElfFile {
     /// If the source cannot be read or does not know its size, or if the ELF header or the program
     /// headers are damaged. Other damage is not an error: see [`damage`](ElfFile::damage).
     pub fn read(source: impl ReadAt + Send + 'static) -> Result<Option<ElfFile>, ElfError> {
-        ElfFile::from_input(Input::new(Box::new(source))?)
+        ElfFile::read_within(source, Budget::default())
+    }
+
+    /// Reads the headers of an ELF file, as [`read`](ElfFile::read) does. Its tables and those of
+    /// its debug files take no more memory than the budget has.
+    ///
+    /// # Errors
+    ///
+    /// The same as [`read`](ElfFile::read).
+    pub fn read_within(
+        source: impl ReadAt + Send + 'static,
+        budget: Budget,
+    ) -> Result<Option<ElfFile>, ElfError> {
+        ElfFile::from_input(Input::new(Box::new(source), budget)?)
     }
 
     /// Reads the headers of an ELF file held in memory, such as the kernel's `[vdso]`.
@@ -219,12 +232,11 @@ impl ElfFile {
         let inner = |elf: &ElfFile| elf.size_in_memory();
         let debug_file = self.debug_file.get().and_then(Option::as_ref);
         let debug_data = self.debug_data.get().and_then(|data| data.as_ref().ok()?.as_ref());
-        // The lines and functions that addr2line parses take about as much memory as the sections.
-        2 * self.dwarf_size()
+        self.dwarf_size()
             + self.symbols_size()
             + self.go_size()
             + debug_file.map_or(0, |debug| inner(&debug.elf))
-            + debug_data.map_or(0, |elf| inner(elf))
+            + debug_data.map_or(0, |(elf, lease)| inner(elf) + lease.bytes())
     }
 
     /// The path of the dynamic linker (`PT_INTERP`); `None` if there is none.

@@ -21,6 +21,7 @@
 //! on hostile DWARF.
 #![forbid(unsafe_code)]
 
+mod budget;
 pub mod elf;
 pub mod jit;
 mod memory;
@@ -28,6 +29,7 @@ pub mod pclntab;
 pub mod symbols;
 pub mod unwind;
 
+pub use budget::{Budget, Lease};
 pub use memory::Memory;
 pub use vmatlas_maps::{ReadAt, ReadError};
 

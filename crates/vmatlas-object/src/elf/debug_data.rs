@@ -15,22 +15,27 @@ const MAX_DICTIONARY: usize = 64 << 20;
 
 impl ElfFile {
     /// The embedded file, read once.
-    pub(super) fn debug_data(&self) -> &Result<Option<Box<ElfFile>>, ElfError> {
-        self.debug_data.get_or_init(|| {
+    pub(super) fn debug_data(&self) -> Result<Option<&ElfFile>, &ElfError> {
+        let data = self.debug_data.get_or_init(|| {
             let mut sections = self.sections().iter();
             let Some(section) = sections.find(|s| s.name == PLACE && s.kind != SectionType::NOBITS)
             else {
                 return Ok(None);
             };
             let bytes = self.input.read(PLACE, section.offset, section.size, MAX_COMPRESSED)?;
-            let inner = ElfFile::from_bytes(decompress(&bytes)?)?
+            let bytes = decompress(&bytes, self.input.budget.left() / 2)?;
+            let lease = self.input.budget.take(PLACE, bytes.len() as u64)?;
+            let inner = ElfFile::read_within(bytes, self.input.budget.clone())?
                 .ok_or_else(|| ElfError::malformed(PLACE, "there is no ELF file in it"))?;
-            Ok(Some(Box::new(inner)))
-        })
+            Ok(Some((Box::new(inner), lease)))
+        });
+        Ok(data.as_ref()?.as_ref().map(|(elf, _)| &**elf))
     }
 }
 
-fn decompress(mut input: &[u8]) -> Result<Vec<u8>, ElfError> {
+/// Decompresses at most `limit` bytes: the output grows by copying, so it takes twice that.
+fn decompress(mut input: &[u8], limit: u64) -> Result<Vec<u8>, ElfError> {
+    let limit = limit.min(MAX_SIZE);
     let mut decoder = XzDecoder::in_heap_with_alloc_dict_size(1 << 20, MAX_DICTIONARY);
     let mut output = Vec::new();
     let mut block = vec![0; 256 << 10];
@@ -40,9 +45,9 @@ fn decompress(mut input: &[u8]) -> Result<Vec<u8>, ElfError> {
             .map_err(|error| ElfError::malformed(PLACE, error.to_string()))?;
         input = &input[result.input_consumed()..];
         output.extend_from_slice(&block[..result.output_produced()]);
-        if output.len() as u64 > MAX_SIZE {
+        if output.len() as u64 > limit {
             let size = output.len() as u64;
-            return Err(ElfError::TooLarge { place: PLACE.into(), size, limit: MAX_SIZE });
+            return Err(ElfError::TooLarge { place: PLACE.into(), size, limit });
         }
         if let XzNextBlockResult::EndOfStream(..) = result {
             return Ok(output);

@@ -42,7 +42,8 @@ impl ElfFile {
         if self.debug_file().is_some() {
             return false;
         }
-        let Ok(Some(elf)) = ElfFile::read(source) else { return false };
+        let budget = self.input.budget.clone();
+        let Ok(Some(elf)) = ElfFile::read_within(source, budget) else { return false };
         if elf.build_id.is_none() || elf.build_id != self.build_id {
             return false;
         }
@@ -100,7 +101,8 @@ impl ElfFile {
 
     /// Opens another ELF file with this file's open function.
     pub(super) fn open_other(&self, path: &[u8]) -> Option<ElfFile> {
-        ElfFile::read((self.open_debug_file)(path).ok()?).ok()?
+        let source = (self.open_debug_file)(path).ok()?;
+        ElfFile::read_within(source, self.input.budget.clone()).ok()?
     }
 }
 

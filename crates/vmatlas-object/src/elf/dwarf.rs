@@ -5,15 +5,15 @@ use std::{cell::Cell, path::PathBuf, sync::Arc};
 use addr2line::{Context, Location};
 use gimli::SectionId;
 
+use crate::Lease;
+
 use super::{
     ElfError, ElfFile, SegmentFlags, Vaddr,
-    dwarf_sections::Reader,
+    dwarf_sections::{Leases, Reader},
     guard::{Guard, damaged},
     split::Split,
 };
 
-/// All sections together, uncompressed, including split DWARF.
-const MAX_DWARF: u64 = 1 << 30;
 /// No compiler nests inlined functions this deep.
 const MAX_FRAMES: usize = 1000;
 
@@ -76,7 +76,7 @@ impl ElfFile {
                     use addr2line::LookupContinuation as _;
                     result = continuation.resume(dwarf.split.load(
                         self,
-                        &dwarf.left,
+                        &dwarf.leases,
                         &dwarf.guard,
                         &load,
                     ));
@@ -124,7 +124,7 @@ impl ElfFile {
     /// Bytes of DWARF in memory.
     pub(super) fn dwarf_size(&self) -> u64 {
         match self.dwarf.get() {
-            Some(Ok(Some(dwarf))) => MAX_DWARF - dwarf.left.get(),
+            Some(Ok(Some(dwarf))) => dwarf.leases.borrow().iter().map(Lease::bytes).sum(),
             _ => 0,
         }
     }
@@ -137,31 +137,29 @@ pub(super) struct Dwarf {
     dwarf: Arc<gimli::Dwarf<Reader>>,
     guard: Guard,
     split: Split,
-    /// Bytes that may still be read.
-    pub(super) left: Cell<u64>,
+    pub(super) leases: Leases,
 }
 
 impl Dwarf {
     /// Loads the DWARF of `elf`, which is `main` or its debug file.
     fn load(elf: &ElfFile, main: &ElfFile) -> Result<Option<Self>, ElfError> {
-        let left = Cell::new(MAX_DWARF);
-        let mut dwarf = sections(elf, &left)?;
-        if left.get() == MAX_DWARF {
+        let leases = Leases::default();
+        let mut dwarf = sections(elf, &leases)?;
+        if leases.borrow().is_empty() {
             return Ok(None);
         }
         if let Some(alternate) = main.alternate_of(elf) {
-            dwarf.set_sup(sections(&alternate, &left)?);
+            dwarf.set_sup(sections(&alternate, &leases)?);
         }
         dwarf.populate_abbreviations_cache(gimli::AbbreviationsCacheStrategy::Duplicates);
         let guard = Guard::new(&dwarf)?;
         let dwarf = Arc::new(dwarf);
         let context = Context::from_arc_dwarf(Arc::clone(&dwarf)).map_err(damaged)?;
-        Ok(Some(Dwarf { context, dwarf, guard, split: Split::default(), left }))
+        Ok(Some(Dwarf { context, dwarf, guard, split: Split::default(), leases }))
     }
 }
 
-fn sections(elf: &ElfFile, left: &Cell<u64>) -> Result<gimli::Dwarf<Reader>, ElfError> {
-    let none = Cell::new(0);
+fn sections(elf: &ElfFile, leases: &Leases) -> Result<gimli::Dwarf<Reader>, ElfError> {
     gimli::Dwarf::load(|id| match id {
         SectionId::DebugAbbrev
         | SectionId::DebugAddr
@@ -171,8 +169,8 @@ fn sections(elf: &ElfFile, left: &Cell<u64>) -> Result<gimli::Dwarf<Reader>, Elf
         | SectionId::DebugRanges
         | SectionId::DebugRngLists
         | SectionId::DebugStr
-        | SectionId::DebugStrOffsets => elf.dwarf_section(id.name(), left),
-        _ => elf.dwarf_section("", &none), // the null section: empty
+        | SectionId::DebugStrOffsets => elf.dwarf_section(id.name(), leases),
+        _ => elf.dwarf_section("", leases), // the null section: empty
     })
 }
 

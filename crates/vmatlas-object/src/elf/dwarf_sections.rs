@@ -1,6 +1,6 @@
 //! Reads DWARF sections.
 
-use std::{cell::Cell, sync::Arc};
+use std::{cell::RefCell, sync::Arc};
 
 use gimli::{EndianArcSlice, RunTimeEndian};
 use object::{
@@ -12,6 +12,10 @@ use super::{
     ElfError, ElfFile, Section, SectionType,
     header::{Class, Elf32, Elf64, table},
 };
+use crate::Lease;
+
+/// The memory of the sections that were read.
+pub(super) type Leases = RefCell<Vec<Lease>>;
 
 /// Reference-counted sections instead of borrowed ones, so that the parsed data can be stored
 /// beside them. The measured cost is less than a tenth.
@@ -22,7 +26,7 @@ impl ElfFile {
     pub(super) fn dwarf_section(
         &self,
         name: &'static str,
-        left: &Cell<u64>,
+        leases: &Leases,
     ) -> Result<Reader, ElfError> {
         let endian = match self.header.endian {
             Endianness::Little => RunTimeEndian::Little,
@@ -32,16 +36,19 @@ impl ElfFile {
         let Some(section) = self.sections().iter().find(is_it) else {
             return Ok(EndianArcSlice::new(Arc::from([]), endian));
         };
-        let bytes = self.input.read(name, section.offset, section.size, left.get())?;
-        let bytes = if section.has(elf::SHF_COMPRESSED) {
-            match self.header.class {
-                Class::Elf32 => decompress::<Elf32>(name, &bytes, self.header.endian, left.get())?,
-                Class::Elf64 => decompress::<Elf64>(name, &bytes, self.header.endian, left.get())?,
-            }
-        } else {
-            bytes
+        let budget = &self.input.budget;
+        let is_compressed = section.has(elf::SHF_COMPRESSED);
+        // The lines and functions that addr2line parses take about as much memory as the sections,
+        // and until then a copy of the section does.
+        let take = |size: u64| budget.take(name, size.saturating_mul(2));
+        let lease = if is_compressed { None } else { Some(take(section.size)?) };
+        let bytes = self.input.read(name, section.offset, section.size, u64::MAX)?;
+        let (bytes, lease) = match (lease, self.header.class) {
+            (Some(lease), _) => (bytes, lease),
+            (None, Class::Elf32) => decompress::<Elf32>(name, &bytes, self.header.endian, take)?,
+            (None, Class::Elf64) => decompress::<Elf64>(name, &bytes, self.header.endian, take)?,
         };
-        left.set(left.get() - bytes.len() as u64);
+        leases.borrow_mut().push(lease);
         Ok(EndianArcSlice::new(Arc::from(bytes), endian))
     }
 }
@@ -50,8 +57,8 @@ fn decompress<Elf: FileHeader<Endian = Endianness>>(
     name: &'static str,
     bytes: &[u8],
     endian: Endianness,
-    limit: u64,
-) -> Result<Vec<u8>, ElfError> {
+    take: impl Fn(u64) -> Result<Lease, ElfError>,
+) -> Result<(Vec<u8>, Lease), ElfError> {
     let Some((header, data)) = bytes.split_at_checked(size_of::<Elf::CompressionHeader>()) else {
         return Err(ElfError::malformed(name, "it ends in its compression header"));
     };
@@ -62,9 +69,6 @@ fn decompress<Elf: FileHeader<Endian = Endianness>>(
         _ => CompressionFormat::Unknown,
     };
     let size = header.ch_size(endian).into();
-    if size > limit {
-        return Err(ElfError::TooLarge { place: name.into(), size, limit });
-    }
     // The whole output is allocated at once, so its size is bounded by the size of the input.
     let best_ratio = match format {
         CompressionFormat::Zlib => 1032,          // 258 bytes by two bits
@@ -74,8 +78,9 @@ fn decompress<Elf: FileHeader<Endian = Endianness>>(
     if size > best_ratio.saturating_mul(data.len() as u64) {
         return Err(ElfError::malformed(name, "it is shorter than its header says"));
     }
-    CompressedData { format, data, uncompressed_size: size }
+    let lease = take(size)?;
+    let bytes = CompressedData { format, data, uncompressed_size: size }
         .decompress()
-        .map(|bytes| bytes.into_owned())
-        .map_err(|error| ElfError::malformed(name, error.to_string()))
+        .map_err(|error| ElfError::malformed(name, error.to_string()))?;
+    Ok((bytes.into_owned(), lease))
 }

@@ -1,5 +1,6 @@
 //! Functions and lines of Go programs, including stripped ones.
 
+use crate::Lease;
 use crate::pclntab::Pclntab;
 
 use super::{CodeFrame, ElfError, ElfFile, SectionType, SourceLocation, Vaddr};
@@ -10,6 +11,7 @@ const LIMIT: u64 = 512 << 20;
 pub(super) struct Table {
     header: Pclntab,
     bytes: Vec<u8>,
+    _lease: Lease,
 }
 
 impl ElfFile {
@@ -55,10 +57,11 @@ impl ElfFile {
         else {
             return Ok(None);
         };
+        let lease = self.input.budget.take(".gopclntab", section.size)?;
         let bytes = self.input.read(".gopclntab", section.offset, section.size, LIMIT)?;
         let text = self.sections().iter().find(|s| s.name == ".text").map_or(0, |text| text.addr);
         let header = Pclntab::parse(&bytes, text)
             .map_err(|error| ElfError::malformed(".gopclntab", error.to_string()))?;
-        Ok(Some(Table { header, bytes }))
+        Ok(Some(Table { header, bytes, _lease: lease }))
     }
 }

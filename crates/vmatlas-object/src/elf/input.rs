@@ -5,7 +5,7 @@ use std::io::Error;
 use std::sync::Arc;
 
 use super::ElfError;
-use crate::{ReadAt, Source};
+use crate::{Budget, ReadAt, Source};
 
 /// Longest string that is read if the file gives no length (`PATH_MAX`).
 const MAX_STRING: u64 = 4096;
@@ -14,13 +14,15 @@ const MAX_STRING: u64 = 4096;
 pub(super) struct Input {
     source: Source,
     size: u64,
+    /// For the tables of this file and of its debug files.
+    pub(super) budget: Budget,
 }
 
 impl Input {
     /// Fails if the source does not know its size, because no bound would hold.
-    pub(super) fn new(source: Source) -> Result<Self, ElfError> {
+    pub(super) fn new(source: Source, budget: Budget) -> Result<Self, ElfError> {
         match source.size() {
-            Some(size) => Ok(Input { source, size }),
+            Some(size) => Ok(Input { source, size, budget }),
             None => Err(ElfError::malformed("file", "its size is not known")),
         }
     }
@@ -45,6 +47,8 @@ impl Input {
         if offset.checked_add(size).is_none_or(|end| end > self.size) {
             return Err(ElfError::Truncated { place, offset, size, file_size: self.size });
         }
+        // What stays in memory has a lease of its own.
+        drop(self.budget.take(place.clone(), size)?);
         let mut bytes = vec![0; size as usize];
         match self.source.read_exact_at(offset, &mut bytes) {
             Ok(()) => Ok(bytes),

@@ -1,16 +1,17 @@
 //! DWARF in other files: packages (`.dwp`), `.dwo` files, and the parts that `dwz` moved out of
 //! several debug files (`.gnu_debugaltlink`).
 
-use std::{
-    cell::{Cell, OnceCell},
-    sync::Arc,
-};
+use std::{cell::OnceCell, sync::Arc};
 
 use addr2line::SplitDwarfLoad;
 use gimli::{DwarfFileType, DwarfPackage, Reader as _, SectionId};
 
 use super::{
-    ElfFile, debug_file::build_id_path, dwarf_sections::Reader, guard::Guard, input::until_nul,
+    ElfFile,
+    debug_file::build_id_path,
+    dwarf_sections::{Leases, Reader},
+    guard::Guard,
+    input::until_nul,
     path,
 };
 
@@ -24,11 +25,11 @@ impl Split {
     pub(super) fn load(
         &self,
         main: &ElfFile,
-        left: &Cell<u64>,
+        leases: &Leases,
         guard: &Guard,
         load: &SplitDwarfLoad<Reader>,
     ) -> Option<Arc<gimli::Dwarf<Reader>>> {
-        let package = self.0.get_or_init(|| package(main, left)).as_ref();
+        let package = self.0.get_or_init(|| package(main, leases)).as_ref();
         if let Some(dwarf) =
             package.and_then(|package| package.find_cu(load.dwo_id, &load.parent).ok()?)
         {
@@ -37,7 +38,7 @@ impl Split {
         let bytes = |reader: &Reader| Some(reader.to_slice().ok()?.into_owned());
         let dir = load.comp_dir.as_ref().and_then(bytes).unwrap_or_default();
         let elf = main.open_other(&path::join(&dir, &load.path.as_ref().and_then(bytes)?))?;
-        let section = |id: SectionId| elf.dwarf_section(id.dwo_name().unwrap_or_default(), left);
+        let section = |id: SectionId| elf.dwarf_section(id.dwo_name().unwrap_or_default(), leases);
         let mut dwarf = gimli::Dwarf::load(section).ok()?;
         dwarf.file_type = DwarfFileType::Dwo;
         dwarf.make_dwo(&load.parent);
@@ -57,14 +58,14 @@ fn checked(
     (same && guard.functions(unit.unit_ref(&dwarf)).is_ok()).then(|| Arc::new(dwarf))
 }
 
-fn package(main: &ElfFile, left: &Cell<u64>) -> Option<DwarfPackage<Reader>> {
+fn package(main: &ElfFile, leases: &Leases) -> Option<DwarfPackage<Reader>> {
     let debug_path = main.debug_file().map(|debug| debug.path.as_slice());
     let elf = [main.path.as_deref(), debug_path]
         .into_iter()
         .flatten()
         .find_map(|path| main.open_other(&[path, b".dwp"].concat()))?;
-    let section = |id: SectionId| elf.dwarf_section(id.dwo_name().unwrap_or_default(), left);
-    let empty = elf.dwarf_section("", left).ok()?;
+    let section = |id: SectionId| elf.dwarf_section(id.dwo_name().unwrap_or_default(), leases);
+    let empty = elf.dwarf_section("", leases).ok()?;
     DwarfPackage::load(|id| section(id).map_err(|_| gimli::Error::Io), empty).ok()
 }
 

@@ -7,6 +7,8 @@ use object::{
     read::elf::{FileHeader, Sym},
 };
 
+use crate::Lease;
+
 use super::{
     ElfError, ElfFile, Section, SectionType, Vaddr,
     header::{Class, Elf32, Elf64, table},
@@ -140,10 +142,17 @@ impl ElfFile {
         let Some(names) = self.sections().get(symbols.link as usize) else {
             return Err(ElfError::malformed(place(symbols), "sh_link is no section"));
         };
+        let symbol = match self.header.class {
+            Class::Elf32 => size_of::<<Elf32 as FileHeader>::Sym>(),
+            Class::Elf64 => size_of::<<Elf64 as FileHeader>::Sym>(),
+        };
+        let entries = (bytes.len() / symbol * size_of::<Entry>()) as u64;
+        let size = entries.saturating_add(names.size).saturating_add(bytes.len() as u64);
+        let lease = self.input.budget.take(place(symbols), size)?;
         let names = self.input.read(place(names), names.offset, names.size, MAX_NAMES)?;
         Ok(Some(match self.header.class {
-            Class::Elf32 => SymbolTable::new::<Elf32>(&bytes, names, self),
-            Class::Elf64 => SymbolTable::new::<Elf64>(&bytes, names, self),
+            Class::Elf32 => SymbolTable::new::<Elf32>(&bytes, names, self, lease),
+            Class::Elf64 => SymbolTable::new::<Elf64>(&bytes, names, self, lease),
         }))
     }
 }
@@ -154,6 +163,8 @@ type SymbolCell = Result<Option<SymbolTable>, ElfError>;
 pub(super) struct SymbolTable {
     entries: Vec<Entry>,
     names: Vec<u8>,
+    /// With the bytes from which they were made.
+    _lease: Lease,
 }
 
 struct Entry {
@@ -175,6 +186,7 @@ impl SymbolTable {
         bytes: &[u8],
         names: Vec<u8>,
         file: &ElfFile,
+        lease: Lease,
     ) -> Self {
         let mut entries: Vec<Entry> = table::<Elf::Sym>(bytes)
             .iter()
@@ -187,7 +199,7 @@ impl SymbolTable {
             reach = entry.end.max(reach);
             entry.reach = reach;
         }
-        SymbolTable { entries, names }
+        SymbolTable { entries, names, _lease: lease }
     }
 
     fn find<'a>(&'a self, vaddr: u64, source: SymbolSource<'a>) -> Option<Symbol<'a>> {
