@@ -18,6 +18,8 @@ const MAX_FILE_NOTE: u64 = 64 << 20;
 const MAX_OTHER_NOTE: u64 = 16 << 10;
 /// Maximum number of notes to read.
 const MAX: u64 = 1 << 22;
+/// Maximum number of warnings about damaged notes; the others are counted.
+const MAX_WARNINGS: usize = 4;
 
 /// `NT_GDB_TDESC`: gdb's description of the registers in its own cores (include/elf/common.h of
 /// binutils).
@@ -35,6 +37,8 @@ pub(super) struct Notes {
     /// Whether gdb's `gcore` wrote the core.
     pub(super) of_gdb: bool,
     pub(super) warnings: Vec<String>,
+    /// The number of warnings that are not listed.
+    more_warnings: u64,
 }
 
 pub(super) fn read<S: ReadAt + ?Sized>(
@@ -57,7 +61,7 @@ pub(super) fn read<S: ReadAt + ?Sized>(
                 None => format!("the file ends in its notes, at byte {at:#x} of {end:#x}"),
             };
             let Some(header) = window.get(at, 12).first_chunk::<12>().copied() else {
-                notes.warnings.push(cut(window.error()));
+                notes.warn(cut(window.error()));
                 break;
             };
             let field = |at| layout.u32(&header, at).unwrap_or(0);
@@ -66,7 +70,7 @@ pub(super) fn read<S: ReadAt + ?Sized>(
             let bytes_at = name_at.saturating_add(padded(name_size));
             let next = bytes_at.saturating_add(padded(size));
             if bytes_at.saturating_add(u64::from(size)) > end {
-                notes.warnings.push(format!(
+                notes.warn(format!(
                     "the note at byte {at:#x} goes beyond the notes: the rest is left out"
                 ));
                 break;
@@ -81,7 +85,7 @@ pub(super) fn read<S: ReadAt + ?Sized>(
                 let size = usize::try_from(asked).unwrap_or(usize::MAX);
                 let bytes = window.get_large(bytes_at, size);
                 if bytes.len() < size {
-                    notes.warnings.push(cut(window.error()));
+                    notes.warn(cut(window.error()));
                 }
                 notes.take(kind, &bytes, machine, layout);
             }
@@ -89,10 +93,24 @@ pub(super) fn read<S: ReadAt + ?Sized>(
             count += 1;
         }
     }
+    if notes.more_warnings > 0 {
+        let more = notes.more_warnings;
+        notes.warnings.push(format!("{more} more of its notes are damaged or cut"));
+    }
     if notes.threads.len() == MAX_THREADS {
         notes.warnings.push(format!("only the first {MAX_THREADS} threads are kept"));
     }
     notes
+}
+
+impl Notes {
+    /// Adds a warning about a damaged note.
+    fn warn(&mut self, text: String) {
+        match self.warnings.len() < MAX_WARNINGS {
+            true => self.warnings.push(text),
+            false => self.more_warnings += 1,
+        }
+    }
 }
 
 /// Rounds a size up to 4 bytes, as notes of both classes are.

@@ -287,6 +287,31 @@ fn hostile_counts() {
 }
 
 #[test]
+fn warnings_about_notes_are_bounded() {
+    let mut writer = Writer::new(8, false);
+    writer.raw_note(b"CORE\0", 1, u32::MAX, b"");
+    let mut bytes = writer.bytes();
+    // Each of 40 program headers is that of the notes.
+    let number = |at: usize, size: usize| {
+        let mut word = [0; 8];
+        word[..size].copy_from_slice(&bytes[at..at + size]);
+        u64::from_le_bytes(word) as usize
+    };
+    let (table, count) = (number(32, 8), number(56, 2));
+    let headers = bytes[table..table + count * 56].chunks(56);
+    let notes = headers.clone().find(|header| header.starts_with(&[4, 0, 0, 0])).unwrap().to_vec();
+    let end = bytes.len() as u64;
+    (0..40).for_each(|_| bytes.extend_from_slice(&notes));
+    bytes[32..40].copy_from_slice(&end.to_le_bytes());
+    bytes[56..58].copy_from_slice(&40_u16.to_le_bytes());
+    let core = CoreDump::read(&bytes[..]).unwrap();
+    let texts: Vec<String> = core.warnings().iter().map(ToString::to_string).collect();
+    let damaged = texts.iter().filter(|text| text.contains("goes beyond the notes"));
+    assert_eq!(damaged.count(), 4, "{texts:?}");
+    assert!(texts.contains(&"36 more of its notes are damaged or cut".to_owned()), "{texts:?}");
+}
+
+#[test]
 fn what_is_no_core() {
     let error = |bytes: &[u8]| CoreDump::read(bytes).unwrap_err().to_string();
     assert_eq!(error(b""), "ELF header, at byte 0x0: this is no ELF file");
