@@ -21,8 +21,8 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use vmatlas_object::Source;
 use vmatlas_object::unwind::CodeFile;
+use vmatlas_object::{Budget, Source};
 
 #[cfg(feature = "recordings")]
 pub use self::exec_image::exec_image;
@@ -57,7 +57,12 @@ pub fn read(file: File) -> Result<Option<ElfFile>, ElfError> {
 ///
 /// The same as [`ElfFile::read`].
 pub fn read_regular(file: RegularFile) -> Result<Option<ElfFile>, ElfError> {
-    Ok(ElfFile::read(file)?.map(of_this_machine))
+    read_within(file, Budget::default())
+}
+
+/// Reads the headers of an ELF file, which shares a budget with others.
+pub(crate) fn read_within(file: RegularFile, budget: Budget) -> Result<Option<ElfFile>, ElfError> {
+    Ok(ElfFile::read_within(file, budget)?.map(of_this_machine))
 }
 
 /// Reads an image in memory, such as the kernel's `[vdso]`.

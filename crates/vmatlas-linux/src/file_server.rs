@@ -77,6 +77,8 @@ pub(crate) struct FileStat {
     pub(crate) is_regular: bool,
     /// In bytes.
     pub(crate) size: u64,
+    /// The bytes that it takes on the file system.
+    pub(crate) allocated: u64,
     /// The owner.
     pub(crate) uid: u32,
     /// The time of the last modification, in seconds and nanoseconds since 1970.
@@ -92,6 +94,7 @@ impl From<rustix::fs::Statx> for FileStat {
             mount: stat.stx_mnt_id,
             is_regular: is_regular(stat.stx_mode.into()),
             size: stat.stx_size,
+            allocated: stat.stx_blocks.saturating_mul(512),
             uid: stat.stx_uid,
             modified: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
         }
@@ -107,6 +110,7 @@ impl From<Stat> for FileStat {
             mount: 0,
             is_regular: is_regular(stat.st_mode),
             size: stat.st_size.cast_unsigned(),
+            allocated: (stat.st_blocks as u64).saturating_mul(512),
             uid: stat.st_uid,
             modified: (stat.st_mtime, stat.st_mtime_nsec as u32),
         }
@@ -117,7 +121,7 @@ impl FileStat {
     /// From the reply of a server.
     fn from_words(bytes: &[u8; size_of::<[u64; STAT_WORDS]>()]) -> FileStat {
         let (words, _) = bytes.as_chunks::<8>();
-        let [major, minor, inode, links, mount, mode, size, uid, seconds, nanoseconds] =
+        let [major, minor, inode, links, mount, mode, size, uid, seconds, nanoseconds, blocks] =
             std::array::from_fn(|at| u64::from_ne_bytes(words[at]));
         FileStat {
             device: Device::new(major as u32, minor as u32),
@@ -126,6 +130,7 @@ impl FileStat {
             mount,
             is_regular: is_regular(mode as u32),
             size,
+            allocated: blocks.saturating_mul(512),
             uid: uid as u32,
             modified: (seconds.cast_signed(), nanoseconds as u32),
         }

@@ -304,7 +304,7 @@ impl Files {
         limit: Duration,
         items: Vec<I>,
         place: impl Fn(&I) -> (&[u8], Device),
-        work: impl Fn(&Way, &I) -> T + Copy + Send + 'static,
+        work: impl Fn(&Way, &I) -> T + Clone + Send + 'static,
     ) -> Vec<T> {
         let mut local: Vec<Vec<I>> = Vec::new();
         let mut remote: BTreeMap<MountIds, Vec<I>> = BTreeMap::new();
@@ -335,7 +335,7 @@ impl Files {
         let local = local.into_iter().map(|job| (None, job));
         let remote = remote.into_iter().map(|(_, (mounts, job))| (Some(mounts), job));
         let jobs = local.chain(remote).map(|(mounts, job)| {
-            let files = self.clone();
+            let (files, work) = (self.clone(), work.clone());
             move |results: &Results<T>| {
                 let way = files.start(mounts);
                 let mut left = job.iter();

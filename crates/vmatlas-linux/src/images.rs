@@ -10,15 +10,16 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use vmatlas_maps::{Device, Mapping, Maps};
+use vmatlas_object::Budget;
 
 /// Time limit for reading the headers of all files.
 const LIMIT: Duration = Duration::from_secs(3);
 
-/// Maximum number of files opened for an ended process, each in its own thread.
-const MAX_FILES: usize = 1024;
+/// Maximum number of files opened for a process. A process may have 1024 descriptors.
+const MAX_FILES: usize = 896;
 
 /// Maximum number of sections examined per row. No program has as many, but a hostile file may.
-const MAX_SECTIONS: usize = 4096;
+const MAX_SECTIONS: usize = 512;
 
 /// The ELF files of a process. A file is opened once, when its rows are first requested.
 #[derive(Default)]
@@ -26,6 +27,11 @@ pub struct Images {
     /// The file index of each row.
     file_of_row: Vec<Option<u32>>,
     files: Vec<MappedFile>,
+    /// For the tables of all files.
+    budget: Budget,
+    /// The open files, by the device and inode of statx(2), which unlike those of rows are unique: a
+    /// file may be mapped by many names.
+    open: OpenFiles,
 }
 
 /// A file and its rows.
@@ -42,6 +48,9 @@ struct FileKey {
     device: Device,
     inode: u64,
 }
+
+/// Open files by the device and inode of statx(2).
+type OpenFiles = Arc<Mutex<HashMap<(Device, u64), SharedElf>>>;
 
 /// An ELF file shared by threads and readings.
 pub type SharedElf = Arc<Mutex<ElfFile>>;
@@ -88,9 +97,18 @@ impl Images {
         let known: HashMap<&FileKey, &Elf> =
             self.files.iter().map(|file| (&file.key, &file.elf)).collect();
         let mut images = Images::new(maps);
+        images.budget = self.budget.clone();
         for file in &mut images.files {
             file.elf = known.get(&file.key).copied().cloned().unwrap_or_default();
         }
+        let is_mapped = |elf: &SharedElf| {
+            let same =
+                |file: &MappedFile| matches!(&file.elf, Elf::Open(open) if Arc::ptr_eq(open, elf));
+            images.files.iter().any(same)
+        };
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        open.retain(|_, elf| is_mapped(elf));
+        images.open = Arc::new(Mutex::new(open));
         images
     }
 
@@ -113,15 +131,16 @@ impl Images {
                 jobs.extend(job.map(|job| (at, job)));
             }
         }
+        let (budget, open) = (self.budget.clone(), self.open.clone());
         let found = files.within_each(
             LIMIT,
             jobs,
             |(_, job)| (&job.name, job.row.device),
-            |way, (at, job)| (*at, job.open(way)),
+            move |way, (at, job)| (*at, job.open(way, &budget, &open)),
         );
         for (at, elf) in found {
             if let (Some(file), Some(elf)) = (self.files.get_mut(at), elf) {
-                file.elf = Elf::Open(Arc::new(Mutex::new(elf)));
+                file.elf = Elf::Open(elf);
             }
         }
     }
@@ -277,14 +296,23 @@ impl Job {
         Some(Job { row: without_name, name: row.name.to_vec(), truth: truths.get(index).cloned() })
     }
 
-    fn open(&self, way: &Way) -> Option<ElfFile> {
+    fn open(&self, way: &Way, budget: &Budget, open: &OpenFiles) -> Option<SharedElf> {
         let file = way.open(&Mapping { name: &self.name, ..self.row }, self.truth.as_ref())?;
         let debug_files = way.files().clone();
-        let elf = elf::read_regular(file).ok()??;
+        let id = (file.stat().device, file.stat().inode);
+        let lock = || open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = lock().get(&id) {
+            return Some(known.clone());
+        }
+        let elf = elf::read_within(file, budget.clone()).ok()??;
         let elf = elf.with_debug_files(elf::debug_files(move |path| debug_files.open_path(path)));
-        Some(match &self.truth {
+        let elf = match &self.truth {
             Some(truth) => elf.with_path(OsStr::from_bytes(&truth.path)),
             None => elf,
-        })
+        };
+        let elf = Arc::new(Mutex::new(elf));
+        // A process opens no more files than it has descriptors for.
+        let mut open = lock();
+        (open.len() < MAX_FILES).then(|| open.entry(id).or_insert(elf).clone())
     }
 }

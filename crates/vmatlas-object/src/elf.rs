@@ -83,10 +83,13 @@ pub struct ElfFile {
     symtab: OnceCell<Result<Option<SymbolTable>, ElfError>>,
     dynsym: OnceCell<Result<Option<SymbolTable>, ElfError>>,
     debug_file: OnceCell<Option<DebugFile>>,
-    debug_data: OnceCell<Result<Option<(Box<ElfFile>, Lease)>, ElfError>>,
+    debug_data: OnceCell<Result<Option<DebugData>, ElfError>>,
     go: OnceCell<Result<Option<go::Table>, ElfError>>,
     dwarf: OnceCell<Result<Option<Dwarf>, ElfError>>,
 }
+
+/// The embedded file of `.gnu_debugdata`, and the memory of its bytes.
+type DebugData = (Box<ElfFile>, Lease);
 
 impl ElfFile {
     /// Reads the headers of an ELF file; `None` if `source` is not an ELF file.

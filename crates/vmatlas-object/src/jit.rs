@@ -21,13 +21,15 @@
 mod jitdump;
 mod perf_map;
 
+pub use perf_map::PerfMapReader;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use vmatlas_maps::AddressRange;
 
 /// More pieces of code than any runtime makes; further pieces are an error.
-const MAX_CODES: usize = 8 << 20;
+const MAX_CODES: usize = 2 << 20;
 /// Number of errors kept; one more entry reports that there are others.
 const MAX_ERRORS: usize = 100;
 /// Longer names are truncated. Java names have some hundred bytes.
@@ -152,7 +154,7 @@ impl JitMap {
         if piece.end <= address {
             return None;
         }
-        let code = &self.codes[piece.code];
+        let code = self.codes.get(piece.code)?;
         // Later code may split earlier code into a part below and a part above.
         let offset = address - code.start;
         let before = code.lines.partition_point(|line| line.offset <= offset);
@@ -208,6 +210,16 @@ impl JitMap {
         Ok(())
     }
 
+    /// Adds a range without a name. A map has either ranges or code.
+    fn add_range(&mut self, start: u64, size: u64, most: usize) -> Result<(), JitErrorKind> {
+        let end = start.checked_add(size).filter(|_| size > 0).ok_or(JitErrorKind::Range)?;
+        if self.pieces.len() >= most {
+            return Err(JitErrorKind::TooMany);
+        }
+        self.put(start, Piece { end, code: 0 });
+        Ok(())
+    }
+
     /// Assigns the addresses to `piece` and removes them from other pieces.
     fn put(&mut self, start: u64, piece: Piece) {
         self.clear(start, piece.end);
@@ -242,7 +254,7 @@ impl Code {
 }
 
 /// A list of errors with a bounded length.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Errors(Vec<JitError>);
 
 impl Errors {

@@ -22,14 +22,11 @@ pub struct Section {
 /// The largest sections that lie in each row of a live process.
 pub(crate) fn of_images(maps: &Maps, images: &Images) -> Vec<Vec<Section>> {
     let of_row = |(index, row)| {
-        let image = images.of_row(maps, index);
-        let sections = image.iter().flat_map(|image| {
-            let sections = image.sections(&row).into_iter();
-            sections
-                .map(|section| Section { name: section.name.clone(), size: section.size })
-                .collect::<Vec<_>>()
-        });
-        largest(sections.collect())
+        let Some(image) = images.of_row(maps, index) else { return Vec::new() };
+        let mut sections = image.sections(&row);
+        sections.sort_by_key(|section| Reverse(section.size));
+        let largest = sections.into_iter().take(MAX);
+        largest.map(|section| Section { name: section.name.clone(), size: section.size }).collect()
     };
     maps.iter().enumerate().map(of_row).collect()
 }
@@ -46,11 +43,9 @@ pub(crate) fn of_facts(maps: &Maps, images: &[ImageFacts]) -> Vec<Vec<Section>> 
             }
         }
     }
-    sections.into_iter().map(largest).collect()
-}
-
-fn largest(mut sections: Vec<Section>) -> Vec<Section> {
-    sections.sort_by_key(|section| Reverse(section.size));
-    sections.truncate(MAX);
+    for sections in &mut sections {
+        sections.sort_by_key(|section| Reverse(section.size));
+        sections.truncate(MAX);
+    }
     sections
 }

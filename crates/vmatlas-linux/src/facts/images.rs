@@ -12,6 +12,8 @@ use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 /// No program has as many mapped sections, but a hostile file may.
 const MAX_SECTIONS: usize = 256;
 const MAX_SEGMENTS: usize = 64;
+/// Browsers have some hundred programs and libraries mapped.
+const MAX_IMAGES: usize = 4096;
 /// Maximum size in bytes of a symbol table scanned where time matters; that takes a few ms.
 const SMALL_TABLE: u64 = 4 << 20;
 /// Maximum size in bytes with `deep`. Chromium with all its symbols has some 60 MiB.
@@ -32,7 +34,10 @@ pub(super) fn of(
         let Some(image) = images.of_row(maps, index) else { continue };
         let Some(bias) = image.bias() else { continue };
         // A library may be mapped several times, and have several code rows.
-        if known.insert((row.name, row.inode, bias)) && is_whole(maps, &row, image.elf(), bias) {
+        if all.len() < MAX_IMAGES
+            && known.insert((row.name, row.inode, bias))
+            && is_whole(maps, &row, image.elf(), bias)
+        {
             let is_program = auxv.get(AT_ENTRY).is_some_and(|entry| row.range.contains(entry));
             all.push(facts(row.name, image.elf(), bias, tables(deep, is_program)));
             machine = machine.or_else(|| Some(machine_of(image.elf())));

@@ -12,11 +12,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use vmatlas_maps::{AddressRange, Maps, ReadAt as _};
-use vmatlas_object::jit::{JitError, JitMap};
+use vmatlas_object::jit::{JitError, JitMap, PerfMapReader};
 
-/// Maximum file size in bytes. The whole file is read: Java writes some MiB, a jitdump includes the
-/// code.
-const MAX_SIZE: u64 = 1 << 30;
+/// Maximum number of bytes read of a perf map. Java writes some MiB, a server that compiles for
+/// weeks some hundred.
+const MAX_PERF_MAP: u64 = 1 << 30;
+/// Maximum size in bytes of all jitdumps of a process, which include the code.
+const MAX_DUMPS: u64 = 256 << 20;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// A problem with a perf map or jitdump.
@@ -58,42 +60,50 @@ impl fmt::Display for JitNote {
 
 /// Reads the names of a live process's JIT-compiled code: `/tmp/perf-PID.map` in its root
 /// directory, with its pid in its own pid namespace, and the jitdump that it maps (`jit-PID.dump`).
-/// The caller needs permission to read them. Without such files, the map is empty and there is no
-/// note.
+/// They are read with the rights of the process. Without such files, the map is empty and there is
+/// no note.
 ///
 /// Read them when the process ends, or when the code is to be named: later entries replace earlier
 /// ones.
 pub fn read_jit(process: &Process) -> (JitMap, Vec<JitNote>) {
     let maps = process.rows(Source::Maps).map(|snapshot| snapshot.maps).unwrap_or_default();
-    read_from(process, jitdumps(&maps))
+    read_from(process, jitdumps(&maps), true)
 }
 
 /// The ranges of JIT-compiled code from the perf map, and with `jitdumps` also from jitdumps.
 pub(crate) fn jit_ranges(process: &Process, maps: &Maps, jitdumps: bool) -> Vec<AddressRange> {
     let dumps = if jitdumps { self::jitdumps(maps) } else { Vec::new() };
-    read_from(process, dumps).0.ranges()
+    read_from(process, dumps, false).0.ranges()
 }
 
-fn read_from(process: &Process, dumps: Vec<PathBuf>) -> (JitMap, Vec<JitNote>) {
+fn read_from(process: &Process, dumps: Vec<PathBuf>, names: bool) -> (JitMap, Vec<JitNote>) {
     let mut map = JitMap::default();
     let mut notes = Vec::new();
     let Some(pid) = inner_pid(process) else { return (map, notes) };
     let files = Arc::new(SuppliedFiles::of(process));
-    let mut read = |path: PathBuf, parse: fn(&[u8]) -> (JitMap, Vec<JitError>)| {
-        let (from, name) = (files.clone(), path.clone());
-        let kind = match within(TIME_LIMIT, move || read_own(&from, &name)) {
+    let perf_map = PathBuf::from(format!("/tmp/perf-{pid}.map"));
+    let mut left = MAX_DUMPS;
+    let paths =
+        std::iter::once((perf_map, false)).chain(dumps.into_iter().map(|path| (path, true)));
+    for (path, is_dump) in paths {
+        let (from, name, most) = (files.clone(), path.clone(), left);
+        let read = within(TIME_LIMIT, move || match is_dump {
+            true => read_dump(&from, &name, most),
+            false => read_perf_map(&from, &name, names),
+        });
+        let kind = match read {
             None => JitNoteKind::TimedOut,
-            Some(Ok(bytes)) => {
-                let (found, errors) = parse(&bytes);
+            Some(Ok(Parsed { map: found, errors, size })) => {
                 map.extend(found);
+                left = left.saturating_sub(if is_dump { size } else { 0 });
                 notes.extend(errors.into_iter().map(|error| JitNote {
                     path: path.clone(),
                     kind: JitNoteKind::Damaged(error),
                 }));
-                return;
+                continue;
             }
             Some(Err(error)) => match error.raw_os_error().map(Errno::from_raw_os_error) {
-                Some(Errno::NOENT) => return,
+                Some(Errno::NOENT) => continue,
                 Some(Errno::PERM | Errno::ACCESS | Errno::LOOP) => JitNoteKind::Foreign,
                 Some(Errno::TIMEDOUT) => JitNoteKind::TimedOut,
                 None if error.kind() == io::ErrorKind::InvalidInput => JitNoteKind::Foreign,
@@ -101,27 +111,51 @@ fn read_from(process: &Process, dumps: Vec<PathBuf>) -> (JitMap, Vec<JitNote>) {
             },
         };
         notes.push(JitNote { path, kind });
-    };
-    read(PathBuf::from(format!("/tmp/perf-{pid}.map")), JitMap::parse_perf_map);
-    for dump in dumps {
-        read(dump, |bytes| JitMap::parse_jitdump(bytes, None));
     }
     (map, notes)
 }
 
-/// Reads a file that the process wrote.
-fn read_own(files: &SuppliedFiles, path: &Path) -> io::Result<Vec<u8>> {
+/// The contents of a file.
+struct Parsed {
+    map: JitMap,
+    errors: Vec<JitError>,
+    /// In bytes.
+    size: u64,
+}
+
+/// Reads a perf map in pieces: its names may take less memory than its text.
+fn read_perf_map(files: &SuppliedFiles, path: &Path, names: bool) -> io::Result<Parsed> {
+    let file = files.open_own(path)?;
+    let size = file.size().unwrap_or(0).min(MAX_PERF_MAP);
+    let mut reader = PerfMapReader::new(names);
+    let mut bytes = vec![0; 64 << 10];
+    let mut at = 0;
+    while at < size && !reader.is_full() {
+        let length = file.read_at(at, &mut bytes)?;
+        if length == 0 {
+            break;
+        }
+        reader.push(&bytes[..length]);
+        at += length as u64;
+    }
+    let (map, errors) = reader.finish();
+    Ok(Parsed { map, errors, size })
+}
+
+/// Reads a jitdump, whose records include the code, of at most so many bytes.
+fn read_dump(files: &SuppliedFiles, path: &Path, most: u64) -> io::Result<Parsed> {
     let file = files.open_own(path)?;
     let size = file.size().unwrap_or(0);
-    if size > MAX_SIZE {
-        let text = format!("it has {size} bytes, more than the limit of {MAX_SIZE}");
+    // No file system compresses code to a sixteenth.
+    if size > most || size / 16 > file.stat().allocated.saturating_add(1 << 20) {
+        let text = format!("it has {size} bytes, more than the limit of {most}, or is sparse");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
     let mut bytes = vec![0; size as usize];
     let (length, read) = file.read_full_at(0, &mut bytes);
     read?;
-    bytes.truncate(length);
-    Ok(bytes)
+    let (map, errors) = JitMap::parse_jitdump(&bytes[..length], None);
+    Ok(Parsed { map, errors, size })
 }
 
 /// The process's pid in its own pid namespace.

@@ -57,7 +57,7 @@ impl Request {
 }
 
 /// The numbers of a reply to [`Op::Stat`].
-pub(crate) const STAT_WORDS: usize = 10;
+pub(crate) const STAT_WORDS: usize = 11;
 
 /// The rights of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -283,6 +283,7 @@ unsafe fn answer(message: &mut Message) -> (usize, Option<i32>) {
                     stat.stx_uid.into(),
                     stat.stx_mtime.tv_sec.cast_unsigned(),
                     stat.stx_mtime.tv_nsec.into(),
+                    stat.stx_blocks,
                 ]);
                 result
             }

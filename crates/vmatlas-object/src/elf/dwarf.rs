@@ -1,6 +1,6 @@
 //! Functions, inlined functions and source lines at an address, from DWARF.
 
-use std::{cell::Cell, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use addr2line::{Context, Location};
 use gimli::SectionId;

@@ -5,6 +5,8 @@ use object::{
     read::elf::{FileHeader, ProgramHeader, SectionHeader},
 };
 
+use crate::Lease;
+
 use super::{
     ElfError, Machine, Section, SectionType, Segment, SegmentFlags, SegmentType,
     input::{Input, until_nul},
@@ -37,6 +39,8 @@ pub(super) struct Header {
     pub(super) entry: u64,
     pub(super) segments: Vec<Segment>,
     pub(super) sections: Vec<Section>,
+    /// The memory of `sections`.
+    _lease: Option<Lease>,
 }
 
 /// Reads the tables; `None` if the input is not ELF. Errors in the section headers go to `damage`:
@@ -63,6 +67,13 @@ fn parse<Elf: FileHeader<Endian = Endianness>>(
 ) -> Result<Header, ElfError> {
     let header = Elf::parse(start).map_err(|e| ElfError::malformed("ELF header", e.to_string()))?;
     let endian = header.endian().map_err(|e| ElfError::malformed("ELF header", e.to_string()))?;
+    let (sections, lease) = match sections(input, header, endian) {
+        Ok((sections, lease)) => (sections, Some(lease)),
+        Err(error) => {
+            damage.push(error);
+            (Vec::new(), None)
+        }
+    };
     Ok(Header {
         class,
         endian,
@@ -70,10 +81,8 @@ fn parse<Elf: FileHeader<Endian = Endianness>>(
         machine: Machine(header.e_machine(endian).0),
         entry: header.e_entry(endian).into(),
         segments: segments(input, header, endian)?,
-        sections: sections(input, header, endian).unwrap_or_else(|error| {
-            damage.push(error);
-            Vec::new()
-        }),
+        sections,
+        _lease: lease,
     })
 }
 
@@ -110,11 +119,11 @@ fn sections<Elf: FileHeader<Endian = Endianness>>(
     input: &Input,
     header: &Elf,
     endian: Endianness,
-) -> Result<Vec<Section>, ElfError> {
+) -> Result<(Vec<Section>, Lease), ElfError> {
     const PLACE: &str = "section header table";
     let offset: u64 = header.e_shoff(endian).into();
     if offset == 0 {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), input.budget.take(PLACE, 0)?));
     }
     let entry_size = size_of::<Elf::SectionHeader>() as u64;
     if u64::from(header.e_shentsize(endian)) != entry_size {
@@ -128,6 +137,9 @@ fn sections<Elf: FileHeader<Endian = Endianness>>(
         count => count.into(),
     };
     let bytes = input.read(PLACE, offset, count.saturating_mul(entry_size), MAX_SECTIONS)?;
+    // Most names have some 15 bytes.
+    let size = count.saturating_mul(size_of::<Section>() as u64 + 32);
+    let lease = input.budget.take(PLACE, size)?;
     let names_index = match header.e_shstrndx(endian) {
         elf::SHN_XINDEX => null.sh_link(endian),
         index => index.0.into(),
@@ -155,7 +167,7 @@ fn sections<Elf: FileHeader<Endian = Endianness>>(
             align: s.sh_addralign(endian).into(),
         }
     };
-    Ok(headers.iter().enumerate().map(section).collect())
+    Ok((headers.iter().enumerate().map(section).collect(), lease))
 }
 
 /// Casts `bytes` to a table of `T`, without a truncated last entry. The types of `object` have

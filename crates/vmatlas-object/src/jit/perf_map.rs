@@ -1,30 +1,116 @@
 //! `/tmp/perf-PID.map`: one line of text for each piece of code.
 
 use super::{Code, Errors, JitError, JitErrorKind, JitMap, JitPlace};
+use vmatlas_maps::PartialLine;
+
+/// The longest line: names are cut at [`MAX_NAME`] bytes.
+const MAX_LINE: usize = 64 << 10;
+/// Maximum number of ranges without names.
+const MAX_RANGES: usize = 1 << 20;
 
 impl JitMap {
     /// Reads a perf map: lines of `START SIZE NAME` with hexadecimal numbers, with or without `0x`;
     /// the name may contain spaces. An invalid line is skipped and reported as an error. The last
     /// line needs no newline.
     pub fn parse_perf_map(bytes: &[u8]) -> (JitMap, Vec<JitError>) {
-        let mut map = JitMap::default();
-        let mut errors = Errors::default();
-        for (index, line) in bytes.split(|&byte| byte == b'\n').enumerate() {
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.is_empty() {
-                continue;
-            }
-            let added = row(line)
-                .ok_or(JitErrorKind::Row)
-                .and_then(|(start, size, name)| map.add(size, Code::new(start, name, Vec::new())));
-            if let Err(kind) = added {
-                errors.add(kind, JitPlace::Line(index + 1));
-                if kind == JitErrorKind::TooMany {
-                    break;
+        let mut reader = PerfMapReader::new(true);
+        reader.push(bytes);
+        reader.finish()
+    }
+}
+
+/// Reads a perf map in chunks, as [`JitMap::parse_perf_map`] does.
+///
+/// ```
+/// use vmatlas_object::jit::PerfMapReader;
+/// let mut reader = PerfMapReader::new(false);
+/// reader.push(b"1000 1");
+/// reader.push(b"0 main\n1010 10 other");
+/// let (map, errors) = reader.finish();
+/// assert!(errors.is_empty());
+/// assert_eq!(map.ranges()[0].size(), 0x20);
+/// ```
+#[derive(Debug)]
+pub struct PerfMapReader {
+    map: JitMap,
+    errors: Errors,
+    with_names: bool,
+    partial: PartialLine,
+    line: usize,
+    is_full: bool,
+}
+
+impl PerfMapReader {
+    /// Keeps only the ranges of the code unless `with_names`.
+    pub fn new(with_names: bool) -> PerfMapReader {
+        PerfMapReader {
+            map: JitMap::default(),
+            errors: Errors::default(),
+            with_names,
+            partial: PartialLine::default(),
+            line: 0,
+            is_full: false,
+        }
+    }
+
+    /// Whether it keeps no more code.
+    pub fn is_full(&self) -> bool {
+        self.is_full
+    }
+
+    /// Reads the next chunk.
+    pub fn push(&mut self, mut bytes: &[u8]) {
+        while !self.is_full
+            && let Some(end) = bytes.iter().position(|&byte| byte == b'\n')
+        {
+            match self.partial.is_empty() {
+                true => self.take_line(&bytes[..end]),
+                false => {
+                    self.keep(&bytes[..end]);
+                    self.end_line();
                 }
             }
+            bytes = &bytes[end + 1..];
         }
-        (map, errors.0)
+        self.keep(bytes);
+    }
+
+    /// The code, and the errors.
+    pub fn finish(mut self) -> (JitMap, Vec<JitError>) {
+        self.end_line();
+        (self.map, self.errors.0)
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        if !self.partial.push(bytes, MAX_LINE) {
+            self.line += 1;
+            self.errors.add(JitErrorKind::Row, JitPlace::Line(self.line));
+        }
+    }
+
+    fn end_line(&mut self) {
+        let partial = std::mem::take(&mut self.partial);
+        if let Some(line) = partial.get() {
+            self.take_line(line);
+        }
+    }
+
+    fn take_line(&mut self, line: &[u8]) {
+        self.line += 1;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() || self.is_full {
+            return;
+        }
+        let added = row(line).ok_or(JitErrorKind::Row).and_then(|(start, size, name)| {
+            match self.with_names {
+                true => self.map.add(size, Code::new(start, name, Vec::new())),
+                false => self.map.add_range(start, size, MAX_RANGES),
+            }
+        });
+        if let Err(kind) = added {
+            self.errors.add(kind, JitPlace::Line(self.line));
+            self.is_full |= kind == JitErrorKind::TooMany;
+        }
     }
 }
 
