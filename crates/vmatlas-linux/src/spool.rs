@@ -5,6 +5,9 @@ use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 
 /// Zero blocks of this size, in bytes, become holes in the file.
 const BLOCK: usize = 4096;
+static ZEROES: [u8; BLOCK] = [0; BLOCK];
+/// Bytes after which the free space is checked.
+const CHECK_EVERY: u64 = 64 << 20;
 /// Bytes copied at once.
 const PORTION: usize = 64 << 10;
 
@@ -27,6 +30,11 @@ pub enum SpoolCut {
         bytes: u64,
         /// The error of the read.
         error: io::Error,
+    },
+    /// Other programs need the rest of the disk.
+    FullDisk {
+        /// Bytes copied.
+        bytes: u64,
     },
     /// The input exceeds the limit.
     Limit {
@@ -73,7 +81,7 @@ fn copy(mut input: impl Read, file: &mut File, limit: u64) -> io::Result<Option<
     let cut = loop {
         let (count, error) = fill(&mut input, &mut portion);
         for block in portion[..count].chunks(BLOCK) {
-            if block.iter().all(|&byte| byte == 0) {
+            if *block == ZEROES[..block.len()] {
                 file.seek(SeekFrom::Current(block.len() as i64))?;
             } else {
                 file.write_all(block)?;
@@ -86,6 +94,9 @@ fn copy(mut input: impl Read, file: &mut File, limit: u64) -> io::Result<Option<
         if count < portion.len() {
             break None;
         }
+        if length / CHECK_EVERY > (length - count as u64) / CHECK_EVERY && is_nearly_full(file)? {
+            break Some(SpoolCut::FullDisk { bytes: length });
+        }
         if length >= limit {
             break Some(SpoolCut::Limit { bytes: limit });
         }
@@ -93,6 +104,14 @@ fn copy(mut input: impl Read, file: &mut File, limit: u64) -> io::Result<Option<
     file.set_len(length)?;
     file.rewind()?;
     Ok(cut)
+}
+
+/// Whether less than a twentieth of the disk is free, or less than 64 MiB.
+fn is_nearly_full(file: &File) -> io::Result<bool> {
+    let disk = rustix::fs::fstatvfs(file)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let size = disk.f_blocks.saturating_mul(disk.f_frsize);
+    Ok(free < (size / 20).clamp(64 << 20, 16 << 30))
 }
 
 /// Fills a portion until the input ends; returns a read error beside the count.

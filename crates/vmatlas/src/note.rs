@@ -37,6 +37,13 @@ pub enum Note {
         /// The error.
         why: String,
     },
+    /// A compressed input expands more than any real one. Its end was not read.
+    ExpandingInput,
+    /// The disk for temporary files is nearly full. The end of the input was not read.
+    FullDisk {
+        /// The number of bytes that were read.
+        bytes: u64,
+    },
     /// A page of the core dump that cannot be read. Facts from it are missing.
     UnreadPage(PageError),
     /// A mapped file that cannot be read. Its memory counts as absent.
@@ -91,10 +98,20 @@ impl fmt::Display for Note {
                 write!(f, "the first thread has ended: read through thread {tid}")
             }
             Note::LabelsWithoutMemory { why } => write!(f, "labels without its memory: {why}"),
-            Note::CutInput { limit } => write!(f, "only the first {} GiB were read", limit >> 30),
+            Note::CutInput { limit } => write!(f, "only the first {} MiB were read", limit >> 20),
             Note::DamagedInput { bytes, why } => {
                 write!(f, "the input is damaged after {bytes} bytes: {why}")
             }
+            Note::ExpandingInput => f.write_str(
+                "the compressed input expands more than a hundredfold: its end was not read; \
+                 decompress it to a file first",
+            ),
+            Note::FullDisk { bytes } => write!(
+                f,
+                "the disk for temporary files is nearly full: only {} were read; TMPDIR selects \
+                 another directory",
+                count(*bytes, "byte")
+            ),
             Note::UnreadPage(error) => write!(f, "{error}; memory may be missing"),
             Note::UnreadFile(error) => write!(f, "{error}; memory may be missing"),
             Note::NoAnswer(UnansweredMount { point, fs_type, files, .. }) => {

@@ -4,7 +4,8 @@ use super::case::Case;
 use super::{dump, log};
 use crate::atlas::{Atlas, Open};
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::open::core_in_bytes;
+use crate::note::Note;
+use crate::source::open::{MAX_TEXT, core_in_bytes};
 use vmatlas_explain::crash::apport_core;
 
 /// An input that may hold a crash.
@@ -55,7 +56,14 @@ impl CrashInput {
     /// [`ErrorKind::Lacks`] for an address space that holds no crash.
     pub fn cases(self, pid: Option<u32>) -> Result<Vec<Case>> {
         match self {
-            CrashInput::Text(text) => Ok(log::cases(&text, pid)),
+            CrashInput::Text(text) => {
+                let mut cases = log::cases(&text, pid);
+                if text.len() as u64 >= MAX_TEXT {
+                    let cut = Note::CutInput { limit: MAX_TEXT };
+                    cases.iter_mut().for_each(|case| case.notes.push(cut.clone()));
+                }
+                Ok(cases)
+            }
             CrashInput::Atlas(atlas) => Ok(atlas.crash()?.into_iter().collect()),
         }
     }

@@ -106,6 +106,7 @@ pub(super) fn spooled(name: &str, input: impl Read, limit: u64) -> Result<(File,
     let note = spooled.cut.map(|cut| match cut {
         SpoolCut::Damaged { bytes, error } => Note::DamagedInput { bytes, why: error.to_string() },
         SpoolCut::Limit { bytes } => Note::CutInput { limit: bytes },
+        SpoolCut::FullDisk { bytes } => Note::FullDisk { bytes },
     });
     Ok((spooled.file, note))
 }

@@ -1,6 +1,6 @@
 //! Resolves and reads targets.
 
-use super::compression::{HEAD, decompressed};
+use super::compression::{Decompressed, HEAD, decompressed};
 use super::core::Core;
 use super::live::Live;
 use super::log::looks_like_log;
@@ -215,8 +215,10 @@ fn binary(
 
 /// The most bytes to read of a text: a device may be endless.
 const MAX: u64 = 16 << 30;
+/// The most rows to read of a compressed text: a few MiB of it could hold a thousand million.
+const MAX_ROWS: usize = 1 << 20;
 /// The most bytes to read of a crash log.
-const MAX_TEXT: u64 = 1 << 30;
+pub(crate) const MAX_TEXT: u64 = 400 << 20;
 
 /// Reads a stream that may be compressed; returns other text as it is.
 fn stream_or_text(
@@ -224,11 +226,12 @@ fn stream_or_text(
     selection: &Selection,
     input: impl Read,
 ) -> Result<std::result::Result<Read3, Vec<u8>>> {
-    let (head, rest) = decompressed(name, input)?;
-    if head.starts_with(core::ELF) || looks_like_recording(&head) || looks_like_log(&head) {
-        return content(name, selection, head, rest).map(Ok);
+    let input = decompressed(name, input)?;
+    let head = &input.head;
+    if head.starts_with(core::ELF) || looks_like_recording(head) || looks_like_log(head) {
+        return content(name, selection, input).map(Ok);
     }
-    let mut text = head;
+    let Decompressed { head: mut text, rest, .. } = input;
     let left = MAX_TEXT.saturating_sub(text.len() as u64);
     let read = rest.take(left).read_to_end(&mut text);
     read.map_err(|error| Error::file(name, error))?;
@@ -237,8 +240,7 @@ fn stream_or_text(
 
 /// Reads a stream, such as a pipe, that may be compressed.
 fn from_stream(name: &str, selection: &Selection, input: impl Read) -> Result<Read3> {
-    let (head, rest) = decompressed(name, input)?;
-    content(name, selection, head, rest)
+    content(name, selection, decompressed(name, input)?)
 }
 
 /// Returns an error if a moment or process is selected: only recordings and logs have them.
@@ -251,8 +253,25 @@ fn no_moment(selection: &Selection, what: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Lacks, message))
 }
 
+/// Reads an input, and notes if its end was not read because it expands too far.
+fn content(name: &str, selection: &Selection, input: Decompressed<'_>) -> Result<Read3> {
+    let Decompressed { head, rest, expansion } = input;
+    let most_rows = if expansion.is_some() { MAX_ROWS } else { usize::MAX };
+    let (source, maps, mut notes) = expanded(name, selection, head, rest, most_rows)?;
+    if expansion.is_some_and(|expansion| expansion.is_cut()) || maps.len() >= most_rows {
+        notes.push(Note::ExpandingInput);
+    }
+    Ok((source, maps, notes))
+}
+
 /// Reads an input whose first bytes are `head`.
-fn content(name: &str, selection: &Selection, head: Vec<u8>, input: impl Read) -> Result<Read3> {
+fn expanded(
+    name: &str,
+    selection: &Selection,
+    head: Vec<u8>,
+    input: impl Read,
+    most_rows: usize,
+) -> Result<Read3> {
     if head.starts_with(core::ELF) {
         no_moment(selection, "a core dump")?;
         return core::read_stream(name, io::Cursor::new(head).chain(input)).map(of_core);
@@ -266,15 +285,20 @@ fn content(name: &str, selection: &Selection, head: Vec<u8>, input: impl Read) -
         return log::read(name, selection, &head, input).map(of_recorded);
     }
     no_moment(selection, "neither a recording nor a log of strace")?;
-    text(name, &head, input)
+    text(name, &head, input, most_rows)
 }
 
-/// Reads the rows in a text.
-fn text(name: &str, head: &[u8], mut input: io::Take<impl Read>) -> Result<Read3> {
+/// Reads the rows in a text, about `most_rows` of them.
+fn text(
+    name: &str,
+    head: &[u8],
+    mut input: io::Take<impl Read>,
+    most_rows: usize,
+) -> Result<Read3> {
     let mut reader = MapsReader::default();
     reader.push(head);
     let mut buffer = vec![0; 64 << 10];
-    loop {
+    while reader.rows() < most_rows {
         match input.read(&mut buffer) {
             Ok(0) => break,
             Ok(length) => reader.push(&buffer[..length]),
