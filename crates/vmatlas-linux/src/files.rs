@@ -94,6 +94,8 @@ struct Stat {
 const LIMIT: Duration = Duration::from_secs(2);
 /// Time limit for each system call on a file system that may never answer.
 const ANSWER_LIMIT: Duration = Duration::from_millis(1500);
+/// Maximum number of files examined at once.
+const MAX_QUESTIONS: usize = 4096;
 /// Maximum number of concurrent threads that examine files.
 const MAX_JOBS: usize = 16;
 
@@ -246,11 +248,11 @@ impl Files {
             .collect();
         let mut query = PointQuery::open(process).ok();
         let mut known: HashMap<(&[u8], Device, u64), u32> = HashMap::new();
-        let mut questions = Vec::new();
+        let mut asked: Vec<(u32, usize)> = Vec::new();
         let mut truths = Vec::new();
         let mut last: Option<(Mapping<'_>, Option<u32>)> = None;
         let mut of_row = Vec::with_capacity(maps.len());
-        for row in maps.iter() {
+        for (at, row) in maps.iter().enumerate() {
             let same = |m: &Mapping<'_>| {
                 m.inode == row.inode && m.device == row.device && m.name == row.name
             };
@@ -264,7 +266,6 @@ impl Files {
                             truths.push(truth.clone());
                             return number;
                         }
-                        let raw_name = query.as_mut().and_then(|query| raw_name(query, &row));
                         let FileName { path, deleted, .. } = name;
                         truths.push(FileTruth {
                             path: path.into_owned(),
@@ -272,8 +273,7 @@ impl Files {
                             certain: false,
                             now: Now::Unknown,
                         });
-                        let name = row.name.to_vec();
-                        questions.push((number, Question { name, raw_name, row: Row::from(&row) }));
+                        asked.push((number, at));
                         number
                     })
                 }),
@@ -281,17 +281,26 @@ impl Files {
             last = Some((row, index));
             of_row.push(index);
         }
-        let answers = self.within_each(
-            LIMIT,
-            questions,
-            |(_, question)| {
-                (question.raw_name.as_ref().unwrap_or(&question.name), question.row.device)
-            },
-            |way, (number, question)| (*number, way.truth(question)),
-        );
-        for (number, answer) in answers {
-            if let (Some(known), Some(truth)) = (truths.get_mut(number as usize), answer) {
-                *known = truth;
+        // A process may have tens of thousands of files with long names.
+        for batch in asked.chunks(MAX_QUESTIONS) {
+            let question = |&(number, at): &(u32, usize)| {
+                let row = maps.get(at)?;
+                let raw_name = query.as_mut().and_then(|query| raw_name(query, &row));
+                let name = row.name.to_vec();
+                Some((number, Question { name, raw_name, row: Row::from(&row) }))
+            };
+            let answers = self.within_each(
+                LIMIT,
+                batch.iter().filter_map(question).collect(),
+                |(_, question)| {
+                    (question.raw_name.as_ref().unwrap_or(&question.name), question.row.device)
+                },
+                |way, (number, question)| (*number, way.truth(question)),
+            );
+            for (number, answer) in answers {
+                if let (Some(known), Some(truth)) = (truths.get_mut(number as usize), answer) {
+                    *known = truth;
+                }
             }
         }
         FileTruths { of_row, truths }

@@ -6,6 +6,7 @@ use crate::elf::{self, ElfFile, FileMapping, Section, SegmentFlags};
 use crate::files::{FileTruth, FileTruths, Files, Way};
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub struct Images {
     /// The file index of each row.
     file_of_row: Vec<Option<u32>>,
     files: Vec<MappedFile>,
+    /// Random, so that no names have the same hash on purpose.
+    hasher: RandomState,
     /// For the tables of all files.
     budget: Budget,
     /// The open files, by the device and inode of statx(2), which unlike those of rows are unique: a
@@ -42,9 +45,10 @@ struct MappedFile {
 }
 
 /// Identifies a mapped file.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct FileKey {
-    name: Box<[u8]>,
+    /// A hash of the name: names may be long, and there may be tens of thousands.
+    name: u64,
     device: Device,
     inode: u64,
 }
@@ -73,13 +77,17 @@ pub struct Image<'i> {
 impl Images {
     /// The files of these rows, none of them open.
     pub fn new(maps: &Maps) -> Images {
-        let mut numbers: HashMap<(&[u8], Device, u64), u32> = HashMap::new();
-        let mut images = Images::default();
+        Images::with_hasher(maps, RandomState::new())
+    }
+
+    fn with_hasher(maps: &Maps, hasher: RandomState) -> Images {
+        let mut numbers: HashMap<FileKey, u32> = HashMap::new();
+        let mut images = Images { hasher, ..Images::default() };
         for (index, row) in maps.iter().enumerate() {
             let number = (row.inode != 0).then(|| {
-                *numbers.entry((row.name, row.device, row.inode)).or_insert_with(|| {
-                    let key =
-                        FileKey { name: row.name.into(), device: row.device, inode: row.inode };
+                let name = images.hasher.hash_one(row.name);
+                let key = FileKey { name, device: row.device, inode: row.inode };
+                *numbers.entry(key).or_insert_with(|| {
                     images.files.push(MappedFile { key, rows: Vec::new(), elf: Elf::NotTried });
                     images.files.len() as u32 - 1
                 })
@@ -96,7 +104,7 @@ impl Images {
     pub fn again(&self, maps: &Maps) -> Images {
         let known: HashMap<&FileKey, &Elf> =
             self.files.iter().map(|file| (&file.key, &file.elf)).collect();
-        let mut images = Images::new(maps);
+        let mut images = Images::with_hasher(maps, self.hasher.clone());
         images.budget = self.budget.clone();
         for file in &mut images.files {
             file.elf = known.get(&file.key).copied().cloned().unwrap_or_default();
@@ -123,24 +131,27 @@ impl Images {
     ) {
         let is_new = |file: &MappedFile| matches!(file.elf, Elf::NotTried);
         let is_wanted = |file: &MappedFile| file.rows.iter().any(|&index| wanted(index));
-        let mut jobs = Vec::new();
+        let mut rows = Vec::new();
         for (at, file) in self.files.iter_mut().enumerate() {
             if is_new(file) && is_wanted(file) {
                 file.elf = Elf::None;
-                let job = file.rows.first().and_then(|&row| Job::of(maps, truths, row));
-                jobs.extend(job.map(|job| (at, job)));
+                rows.extend(file.rows.first().map(|&row| (at, row)));
             }
         }
-        let (budget, open) = (self.budget.clone(), self.open.clone());
-        let found = files.within_each(
-            LIMIT,
-            jobs,
-            |(_, job)| (&job.name, job.row.device),
-            move |way, (at, job)| (*at, job.open(way, &budget, &open)),
-        );
-        for (at, elf) in found {
-            if let (Some(file), Some(elf)) = (self.files.get_mut(at), elf) {
-                file.elf = Elf::Open(elf);
+        // A process may have tens of thousands of files with long names.
+        for batch in rows.chunks(MAX_FILES) {
+            let job = |&(at, row): &(usize, usize)| Some((at, Job::of(maps, truths, row)?));
+            let (budget, open) = (self.budget.clone(), self.open.clone());
+            let found = files.within_each(
+                LIMIT,
+                batch.iter().filter_map(job).collect(),
+                |(_, job)| (&job.name, job.row.device),
+                move |way, (at, job)| (*at, job.open(way, &budget, &open)),
+            );
+            for (at, elf) in found {
+                if let (Some(file), Some(elf)) = (self.files.get_mut(at), elf) {
+                    file.elf = Elf::Open(elf);
+                }
             }
         }
     }

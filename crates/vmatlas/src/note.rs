@@ -98,7 +98,9 @@ impl fmt::Display for Note {
                 write!(f, "the first thread has ended: read through thread {tid}")
             }
             Note::LabelsWithoutMemory { why } => write!(f, "labels without its memory: {why}"),
-            Note::CutInput { limit } => write!(f, "only the first {} MiB were read", limit >> 20),
+            Note::CutInput { limit } => {
+                write!(f, "only the first {} were read", vmatlas_maps::size::long(*limit))
+            }
             Note::DamagedInput { bytes, why } => {
                 write!(f, "the input is damaged after {bytes} bytes: {why}")
             }
