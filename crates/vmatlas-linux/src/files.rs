@@ -298,7 +298,11 @@ impl Files {
                 |way, (number, question)| (*number, way.truth(question)),
             );
             for (number, answer) in answers {
-                if let (Some(known), Some(truth)) = (truths.get_mut(number as usize), answer) {
+                if let (Some(known), Some(mut truth)) = (truths.get_mut(number as usize), answer) {
+                    // Memory that another thread took is not reused here.
+                    if known.path == truth.path {
+                        truth.path = std::mem::take(&mut known.path);
+                    }
                     *known = truth;
                 }
             }
