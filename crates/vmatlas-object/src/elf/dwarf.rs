@@ -145,7 +145,7 @@ impl Dwarf {
     fn load(elf: &ElfFile, main: &ElfFile) -> Result<Option<Self>, ElfError> {
         let leases = Leases::default();
         let mut dwarf = sections(elf, &leases)?;
-        if leases.borrow().is_empty() {
+        if leases.borrow().iter().all(|lease| lease.bytes() == 0) {
             return Ok(None);
         }
         if let Some(alternate) = main.alternate_of(elf) {
