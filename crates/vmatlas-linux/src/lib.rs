@@ -20,7 +20,7 @@
 //!   resolves recorded addresses to functions and lines.
 //! - [`RegularFile`] is an open file as a source of bytes, for example for
 //!   [`vmatlas_explain::coredump`].
-//! - [`fn@spool`] copies a pipe into a file.
+//! - [`fn@spool`] copies a pipe into a file, [`write_file`] creates one.
 //! - [`postmortem`] reads the stack of a process that has ended.
 //! - [`access`] determines whether a user may read a process's maps.
 //!
@@ -43,6 +43,7 @@ mod images;
 mod lookup;
 mod memory;
 pub mod mounts;
+mod new_file;
 pub mod postmortem;
 mod process;
 mod query;
@@ -67,6 +68,7 @@ pub use images::{Image, Images, RowOfFile, SharedElf};
 #[cfg(feature = "recordings")]
 pub use lookup::FilesNow;
 pub use memory::ProcessMemory;
+pub use new_file::{CreateError, Replace, write_file};
 pub use process::{Process, ProcessId};
 pub use query::{PointQuery, Which};
 #[cfg(feature = "recordings")]
