@@ -72,7 +72,7 @@ pub use new_file::{CreateError, Replace, write_file};
 pub use process::{Process, ProcessId};
 pub use query::{PointQuery, Which};
 #[cfg(feature = "recordings")]
-pub use recordings::{RecordingFile, recording_of};
+pub use recordings::{RecordingFile, UnfinishedRecording, recording_of};
 pub use regular_file::RegularFile;
 pub use snapshot::{Empty, Snapshot, Source};
 pub use spool::{SpoolCut, SpoolError, Spooled, spool};

@@ -9,7 +9,7 @@ use crate::output::{self, Answer, Format, notes};
 use crate::trouble::Trouble;
 use std::time::Duration;
 use vmatlas::words::printable;
-use vmatlas::{Atlas, BlameBy, BlameOptions, ErrorKind, FieldNeeds, Filter, write_file};
+use vmatlas::{Atlas, BlameBy, BlameOptions, ErrorKind, FieldNeeds, Filter, Note, write_file};
 
 pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     let name = &args.recording;
@@ -70,6 +70,11 @@ fn read(name: &str, args: &BlameArgs) -> Result<Atlas, Trouble> {
 }
 
 fn lives(atlas: &Atlas, args: &BlameArgs) -> Result<bool, Trouble> {
+    let is_unfinished =
+        |note: &Note| matches!(note, Note::RecordedBy { .. } | Note::DifferentRows { .. });
+    for found in atlas.notes().filter(|note| !args.common.quiet && is_unfinished(note)) {
+        notes::note(&format!("{}: {}", args.recording, notes::text(&found)));
+    }
     let lives = atlas.lives(&args.addresses)?;
     for error in lives.iter().filter_map(|life| life.error) {
         notes::note(&format!("{}: {error}; later events are left out", args.recording));

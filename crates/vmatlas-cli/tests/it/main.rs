@@ -15,5 +15,7 @@ mod live;
 mod record;
 mod strace;
 mod text;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod unfinished;
 mod verify;
 mod vmatlas;
