@@ -50,6 +50,7 @@ pub(crate) fn of_facts(maps: &Maps, images: &[ImageFacts]) -> Vec<Vec<Section>> 
 }
 
 fn largest(mut sections: Vec<Section>) -> Vec<Section> {
+    sections.retain(|section| !section.name.is_empty());
     sections.sort_by_key(|section| Reverse(section.size));
     sections.truncate(MAX);
     sections

@@ -14,6 +14,7 @@ mod live;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod record;
 mod strace;
+mod terminal;
 mod text;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod unfinished;
