@@ -38,10 +38,11 @@ pub(crate) enum Command {
     /// Run scenarios on the model of the kernel and on the running kernel, and compare the rows
     Verify(VerifyArgs),
     /// Record each call by which a program and its children map, change or unmap memory
-    ///
-    /// The exit status is the program's own. It is 2 if the recording failed (a full disk, a removed
-    /// file) though the program succeeded, 127 or 126 if the program was not found or cannot be
-    /// executed, and 125 if it cannot be traced.
+    #[command(
+        after_help = "Exit status: that of the program, or its signal. 2 if the recording failed (a full disk, \
+        a removed file) though the program succeeded; 127 if the program was not found, 126 if it cannot be \
+        executed, 125 if it cannot be traced."
+    )]
     Record(RecordArgs),
     /// Report the calls that mapped memory: call stack, thread, time, bytes
     Blame(BlameArgs),

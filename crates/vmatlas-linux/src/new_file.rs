@@ -7,20 +7,20 @@
 
 use crate::sys::file_size_signal::without_sigxfsz;
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, RenameFlags, Stat, fcntl_setfl, flock, fstat,
-    openat, renameat, renameat_with, stat, statat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, RenameFlags, fcntl_setfl, fstat, openat, renameat,
+    renameat_with, stat, statat, unlinkat,
 };
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// How often a file that others create and remove meanwhile is looked up again.
-const TRIES: u32 = 20;
+pub(crate) const TRIES: u32 = 20;
 
 /// The existing files that may be replaced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct CreateError {
 }
 
 #[derive(Debug)]
-enum Reason {
+pub(crate) enum Reason {
     /// A symbolic link.
     Link,
     /// Not a regular file.
@@ -52,12 +52,14 @@ enum Reason {
     Owner(u32),
     /// It has this many names.
     Names(u64),
-    /// Another process holds its lock.
-    InUse,
     Io(io::Error),
 }
 
 impl CreateError {
+    pub(crate) fn new(path: &Path, what: &'static str, reason: Reason) -> CreateError {
+        CreateError { path: path.to_owned(), what, reason }
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -82,9 +84,6 @@ impl fmt::Display for CreateError {
             Reason::Kind(kind) => write!(f, "{what} needs a regular file, and this is {kind}"),
             Reason::Owner(uid) => write!(f, "the existing file belongs to user {uid}"),
             Reason::Names(names) => write!(f, "the existing file has {names} names (hard links)"),
-            Reason::InUse => {
-                f.write_str("another vmatlas records into this file: name another one")
-            }
             Reason::Io(error) => error.fmt(f),
         }
     }
@@ -116,7 +115,7 @@ pub fn write_file(
         Some(opened) => opened.map_err(Reason::from).and_then(|fd| write(&fd.into(), bytes)),
         None => write_new(path, bytes, replace),
     };
-    written.map_err(|reason| CreateError { path: path.to_owned(), what, reason })
+    written.map_err(|reason| CreateError::new(path, what, reason))
 }
 
 fn write_new(path: &Path, bytes: &[u8], replace: Replace) -> Result<(), Reason> {
@@ -167,13 +166,13 @@ fn open_device(path: &Path) -> Option<io::Result<OwnedFd>> {
 
 /// A file's name in its directory, which is looked up once.
 #[derive(Debug)]
-struct Place {
-    dir: OwnedFd,
-    name: OsString,
+pub(crate) struct Place {
+    pub(crate) dir: OwnedFd,
+    pub(crate) name: OsString,
 }
 
 impl Place {
-    fn of(path: &Path) -> io::Result<Place> {
+    pub(crate) fn of(path: &Path) -> io::Result<Place> {
         let name = path.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
         let name = name.ok_or(Errno::ISDIR)?.to_owned();
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -183,7 +182,7 @@ impl Place {
     }
 
     /// The existing file as an `O_PATH` descriptor, if it may be replaced.
-    fn existing(&self, replace: Replace) -> Result<Option<OwnedFd>, Reason> {
+    pub(crate) fn existing(&self, replace: Replace) -> Result<Option<OwnedFd>, Reason> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = match openat(&self.dir, &*self.name, flags, Mode::empty()) {
             Err(Errno::NOENT) => return Ok(None),
@@ -217,20 +216,14 @@ impl Place {
         }
     }
 
-    /// Whether the name still is that of this file.
-    fn is(&self, name: &OsStr, file: &Stat) -> bool {
-        let now = statat(&self.dir, name, AtFlags::SYMLINK_NOFOLLOW);
-        now.is_ok_and(|now| (now.st_dev, now.st_ino) == (file.st_dev, file.st_ino))
-    }
-
-    fn create(&self, name: &OsStr) -> Result<File, Errno> {
+    pub(crate) fn create(&self, name: &OsStr) -> Result<File, Errno> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
         let mode = Mode::RUSR | Mode::WUSR;
         openat(&self.dir, name, flags | OFlags::CLOEXEC, mode).map(File::from)
     }
 
     /// Creates a file with a temporary name.
-    fn create_beside(&self) -> Result<(OsString, File), Errno> {
+    pub(crate) fn create_beside(&self) -> Result<(OsString, File), Errno> {
         let mut last = Errno::EXIST;
         for number in 0..TRIES {
             let name = OsString::from(format!(".vmatlas-{}-{number}.tmp", std::process::id()));
@@ -247,7 +240,7 @@ impl Place {
     }
 
     /// Gives a file of the directory this name.
-    fn rename(&self, from: &OsStr, flags: RenameFlags) -> Result<(), Errno> {
+    pub(crate) fn rename(&self, from: &OsStr, flags: RenameFlags) -> Result<(), Errno> {
         let (dir, name) = (&self.dir, &*self.name);
         match renameat_with(dir, from, dir, name, flags) {
             // Some file systems know no flags.
@@ -266,127 +259,5 @@ fn kind(file_type: FileType) -> &'static str {
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
         FileType::Symlink => "a symbolic link",
         _ => "none",
-    }
-}
-
-#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
-pub(crate) use locked::LockedFile;
-
-/// Files with a lock, which is held while they grow.
-#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
-mod locked {
-    use super::*;
-
-    /// A file that nobody else who asks for its lock writes to.
-    #[derive(Debug)]
-    pub(crate) struct LockedFile {
-        place: Place,
-        file: File,
-        /// The file that is replaced, under a temporary name, with its lock. It comes back if the
-        /// new file is [discarded](LockedFile::discard).
-        old: Option<(OsString, Option<OwnedFd>)>,
-    }
-
-    impl LockedFile {
-        /// Creates a file and locks it. `what` names its purpose in errors.
-        ///
-        /// # Errors
-        /// [`CreateError`]; nothing has changed.
-        pub(crate) fn create(
-            path: &Path,
-            what: &'static str,
-            replace: Replace,
-        ) -> Result<LockedFile, CreateError> {
-            create(path, replace).map_err(|reason| CreateError {
-                path: path.to_owned(),
-                what,
-                reason,
-            })
-        }
-
-        pub(crate) fn file(&self) -> &File {
-            &self.file
-        }
-
-        /// Writes all of these bytes.
-        pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<()> {
-            without_sigxfsz(|| (&self.file).write_all(bytes))
-        }
-
-        /// Whether the file still has a name.
-        pub(crate) fn has_name(&self) -> bool {
-            fstat(&self.file).is_ok_and(|stat| stat.st_nlink > 0)
-        }
-
-        /// Removes the replaced file for good.
-        pub(crate) fn keep(&mut self) {
-            if let Some((name, _lock)) = self.old.take() {
-                let _ = unlinkat(&self.place.dir, &*name, AtFlags::empty());
-            }
-        }
-
-        /// Removes the new file. A replaced one comes back.
-        pub(crate) fn discard(self) {
-            let Place { dir, name } = &self.place;
-            let restored = self.old.as_ref().map(|(old, _)| &**old).filter(|old| {
-                renameat_with(dir, *old, dir, &**name, RenameFlags::EXCHANGE).is_ok()
-            });
-            let last = restored.unwrap_or(name);
-            if fstat(&self.file).is_ok_and(|stat| self.place.is(last, &stat)) {
-                let _ = unlinkat(dir, last, AtFlags::empty());
-            }
-        }
-    }
-
-    fn create(path: &Path, replace: Replace) -> Result<LockedFile, Reason> {
-        let place = Place::of(path)?;
-        for _ in 0..TRIES {
-            let Some(old) = place.existing(replace)? else {
-                let file = match place.create(&place.name) {
-                    Err(Errno::EXIST) => continue,
-                    file => file?,
-                };
-                lock(&file)?;
-                // Another recorder may have locked and replaced it first.
-                if place.is(&place.name, &fstat(&file)?) {
-                    return Ok(LockedFile { place, file, old: None });
-                }
-                continue;
-            };
-            let stat = fstat(&old)?;
-            let old = open_to_lock(&old);
-            old.as_ref().map_or(Ok(()), lock)?;
-            if !place.is(&place.name, &stat) {
-                continue;
-            }
-            let (name, file) = place.create_beside()?;
-            let replaced =
-                lock(&file).and_then(|()| Ok(place.rename(&name, RenameFlags::EXCHANGE)?));
-            if let Err(reason) = replaced {
-                let _ = unlinkat(&place.dir, &*name, AtFlags::empty());
-                return Err(reason);
-            }
-            return Ok(LockedFile { place, file, old: Some((name, old)) });
-        }
-        Err(Reason::InUse)
-    }
-
-    /// Opens a regular file for its lock; `None` if we may not, and then no recorder of ours has it.
-    fn open_to_lock(file: &OwnedFd) -> Option<OwnedFd> {
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let open = |flags| {
-            let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-            rustix::fs::open(&*path, flags, Mode::empty()).ok()
-        };
-        // NFS wants a file that is open for writing.
-        open(OFlags::RDWR).or_else(|| open(OFlags::RDONLY))
-    }
-
-    fn lock<F: std::os::fd::AsFd>(file: &F) -> Result<(), Reason> {
-        match retry_on_intr(|| flock(file, FlockOperation::NonBlockingLockExclusive)) {
-            Err(Errno::WOULDBLOCK) => Err(Reason::InUse),
-            // Some file systems have no locks.
-            _ => Ok(()),
-        }
     }
 }

@@ -9,6 +9,7 @@ mod code;
 mod control;
 mod filter;
 mod follow;
+mod locked_file;
 mod output;
 mod perf;
 mod ptrace;

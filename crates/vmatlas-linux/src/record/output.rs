@@ -1,6 +1,7 @@
 //! The output file of a recording.
 
-use crate::new_file::{CreateError, LockedFile, Replace};
+use super::locked_file::LockedFile;
+use crate::new_file::{CreateError, Replace};
 use std::io;
 use std::path::Path;
 
