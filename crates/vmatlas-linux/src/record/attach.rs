@@ -4,7 +4,7 @@ use super::call_source::{CallSource, Ended};
 use super::follow::{Follower, TRIES};
 use super::perf::{self, Config, Faults, Perf, PerfEvent};
 use super::recorder::{Recorder, clock_ns};
-use super::sink::Sink as _;
+use super::sink::{At, Sink as _};
 use super::{News, Options, RecordError, words};
 use crate::process::{Process, ProcessId};
 use crate::snapshot::Source;
@@ -54,7 +54,7 @@ impl CallSource for Running {
         let mut follower = Follower::new(recorder, false);
         let (rows, began_ns, events) = quiet_rows(&process, &mut perf)?;
         let threads = perf.report().threads.clone();
-        follower.recorder.reports_begin(pid, &threads, &rows);
+        follower.recorder.events_begin(At::Past(began_ns), pid, &threads, &rows);
         for event in events {
             let old = matches!(&event, PerfEvent::Call(call) if call.time_ns <= began_ns);
             if !old {

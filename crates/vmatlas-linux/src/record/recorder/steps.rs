@@ -126,10 +126,11 @@ impl Recorder {
         Ok(())
     }
 
-    /// Records what has changed since a process was [`attached`](Recorder::attached), without
-    /// events: it now has `threads`, and `rows` were read.
-    pub(in crate::record) fn reports_begin(
+    /// Records what has changed without events since a process was
+    /// [`attached`](Recorder::attached): it had `threads` when `rows` were read.
+    pub(in crate::record) fn events_begin(
         &mut self,
+        at: At,
         pid: u32,
         threads: &[(u32, Tid)],
         rows: &Maps,
@@ -137,13 +138,13 @@ impl Recorder {
         let first = Tid::first_of(pid);
         let Some(id) = self.space_of(first) else { return };
         if self.spaces.get_mut(&id).is_some_and(|space| space.is_gone()) {
-            self.executes(At::Now, first, first, None);
-            self.has_executed(At::Now, first, Some(rows.clone()));
+            self.executes(at, first, first, None);
+            self.has_executed(at, first, Some(rows.clone()));
         } else if let Some(entry) = self.tasks.get(&first).map(|task| task.entry) {
             self.with(id, |recorder, space| recorder.correct(entry, space, rows));
         }
         for (_, tid) in threads.iter().filter(|(of, tid)| *of == pid && *tid != first) {
-            self.found_thread(At::Now, pid, *tid);
+            self.found_thread(at, pid, *tid);
         }
     }
 
