@@ -15,7 +15,8 @@ use vmatlas::{Filter, KernelVersion};
     A file is maps, smaps, any text with such rows in it, a core dump (also compressed), a log of strace or a recording. \
     FILE:PID names a process of a log, FILE@SECONDS a moment of a log or recording, FILE:PID@SECONDS both; \
     the default is the first process, just before it ended.\n\
-    Exit status: 0 yes, 1 no (differs, not mapped, not allowed), 2 error."
+    Exit status: 0 yes, 1 no (differs, not mapped, not allowed), 2 error; of record that of the program, but 2 \
+    if the recording failed and the program did not."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -37,6 +38,11 @@ pub(crate) enum Command {
     /// Run scenarios on the model of the kernel and on the running kernel, and compare the rows
     Verify(VerifyArgs),
     /// Record each call by which a program and its children map, change or unmap memory
+    #[command(
+        after_help = "Exit status: that of the program, or its signal. 2 if the recording failed (a full disk, \
+        a removed file) though the program succeeded; 127 if the program was not found, 126 if it cannot be \
+        executed, 125 if it cannot be traced."
+    )]
     Record(RecordArgs),
     /// Report the calls that mapped memory: call stack, thread, time, bytes
     Blame(BlameArgs),
@@ -90,6 +96,9 @@ pub(crate) struct RecordArgs {
     /// Write the recording to FILE [default: NAME.PID.vmrec]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Replace FILE also if it belongs to another user or has several names (hard links)
+    #[arg(long)]
+    pub(crate) force: bool,
     /// Attach to a running process
     #[arg(short, long, value_name = "PID", conflicts_with = "command")]
     pub(crate) pid: Option<u32>,
@@ -156,6 +165,9 @@ pub(crate) struct BlameArgs {
     /// Write a flame graph
     #[arg(long, value_name = "FILE")]
     pub(crate) svg: Option<PathBuf>,
+    /// Replace FILE also if it belongs to another user or has several names (hard links)
+    #[arg(long)]
+    pub(crate) force: bool,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }

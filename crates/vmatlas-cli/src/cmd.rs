@@ -14,9 +14,14 @@ pub(crate) mod show;
 pub(crate) mod verify;
 
 use crate::args::{CommonArgs, MomentArgs};
-use vmatlas::Open;
+use vmatlas::{Open, Replace};
 
 /// Prepares the target of a command.
 fn open(target: &str, common: &CommonArgs, moment: &MomentArgs) -> Open {
     Open::new(target).proc(&common.proc).pid(moment.pid).moment(moment.at)
+}
+
+/// The existing files that a command may replace.
+fn replace(force: bool) -> Replace {
+    if force { Replace::Any } else { Replace::Own }
 }

@@ -25,10 +25,6 @@ impl Trouble {
         Trouble::Message(message.into())
     }
 
-    pub(crate) fn file(name: impl fmt::Display, error: &io::Error) -> Trouble {
-        Trouble::Message(format!("{name}: {error}"))
-    }
-
     /// The exit status.
     pub(crate) fn status(&self) -> u8 {
         match self {
@@ -50,6 +46,16 @@ impl fmt::Display for Trouble {
 impl From<vmatlas::Error> for Trouble {
     fn from(error: vmatlas::Error) -> Self {
         Trouble::Message(notes::error(&error))
+    }
+}
+
+impl From<vmatlas::CreateError> for Trouble {
+    fn from(error: vmatlas::CreateError) -> Self {
+        let help = match error.can_be_forced() {
+            true => "; name another one, or replace it with --force",
+            false => "",
+        };
+        Trouble::Message(format!("{error}{help}"))
     }
 }
 

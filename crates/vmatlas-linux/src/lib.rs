@@ -20,7 +20,7 @@
 //!   resolves recorded addresses to functions and lines.
 //! - [`RegularFile`] is an open file as a source of bytes, for example for
 //!   [`vmatlas_explain::coredump`].
-//! - [`fn@spool`] copies a pipe into a file.
+//! - [`fn@spool`] copies a pipe into a file, [`write_file`] creates one.
 //! - [`postmortem`] reads the stack of a process that has ended.
 //! - [`access`] determines whether a user may read a process's maps.
 //!
@@ -43,6 +43,7 @@ mod images;
 mod lookup;
 mod memory;
 pub mod mounts;
+mod new_file;
 mod own_files;
 pub mod postmortem;
 mod process;
@@ -68,10 +69,11 @@ pub use images::{Image, Images, RowOfFile, SharedElf};
 #[cfg(feature = "recordings")]
 pub use lookup::FilesNow;
 pub use memory::ProcessMemory;
+pub use new_file::{CreateError, Replace, write_file};
 pub use process::{Process, ProcessId};
 pub use query::{PointQuery, Which};
 #[cfg(feature = "recordings")]
-pub use recordings::{RecordingFile, recording_of};
+pub use recordings::{RecordingFile, UnfinishedRecording, recording_of};
 pub use regular_file::RegularFile;
 pub use snapshot::{Empty, Snapshot, Source};
 pub use spool::{SpoolCut, SpoolError, Spooled, spool};

@@ -80,6 +80,12 @@ impl<P: Borrow<Process>> PointQuery<P> {
         Ok(place.mapping.or(next).and_then(|index| self.text.get(index)))
     }
 
+    /// Whether the address space that was opened is gone.
+    #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
+    pub(crate) fn is_gone(&self) -> bool {
+        is_gone(&self.file)
+    }
+
     /// The name of the mapping at an address with unescaped line feeds; `None` if only the text is
     /// available, which escapes them, or if nothing is mapped.
     pub fn raw_name(&mut self, address: u64) -> Option<&[u8]> {

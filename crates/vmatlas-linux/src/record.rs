@@ -9,6 +9,7 @@ mod code;
 mod control;
 mod filter;
 mod follow;
+mod locked_file;
 mod output;
 mod perf;
 mod ptrace;
@@ -26,11 +27,12 @@ pub use recorder::Limits;
 pub use truth::Truth;
 
 use crate::FilesNow;
+use crate::new_file::{CreateError, Replace};
 use call_source::{CallSource, Ended};
 use output::Output;
 use recorder::Recorder;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vmatlas_recording::Meta;
@@ -38,8 +40,10 @@ use vmatlas_recording::Meta;
 /// The options of a recording.
 #[non_exhaustive]
 pub struct Options {
-    /// The output file; an existing file is replaced.
+    /// The output file.
     pub output: PathBuf,
+    /// The existing files that it may replace.
+    pub replace: Replace,
     /// The limits at which the recording ends.
     pub limits: Limits,
     /// Receives the user's requests by signals.
@@ -63,6 +67,7 @@ impl Options {
     pub fn new(output: PathBuf) -> Options {
         Options {
             output,
+            replace: Replace::default(),
             limits: Limits::default(),
             control: None,
             news: None,
@@ -85,6 +90,8 @@ pub enum News<'a> {
     Begun(&'a str),
     /// Progress, several times a second.
     Progress(Progress),
+    /// The file cannot be written; the recording ends.
+    Failed(&'a io::Error),
     /// The recording has ended, and the program runs on.
     Ended,
 }
@@ -145,13 +152,8 @@ pub enum RecordError {
     #[error(transparent)]
     Process(#[from] crate::Error),
     /// The output file could not be created.
-    #[error("{}: {source}", path.display())]
-    Output {
-        /// The file.
-        path: PathBuf,
-        /// The error.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Output(#[from] CreateError),
 }
 
 /// Runs a program and records it and all its descendants, until the last of them has ended. The
@@ -174,10 +176,11 @@ pub fn launch(command: Command, options: Options) -> Result<Report, RecordError>
     record(ptrace::Launched { command, options: ptrace::Options { job } }, options)
 }
 
-/// Records the calls of a source. Without a recording, no file remains.
+/// Records the calls of a source. Without a recording, no file remains, and an existing file stays
+/// as it was.
 fn record<S: CallSource>(source: S, options: Options) -> Result<Report, RecordError> {
-    let Options { output: path, limits, control, news, pages, .. } = options;
-    let output = open(&path)?;
+    let Options { output: path, replace, limits, control, news, pages, .. } = options;
+    let output = Output::create(&path, replace)?;
     let meta = meta(S::NAME, source.subject());
     let mut recorder = Recorder::new(&meta, output, limits, news);
     recorder.obey(control.as_ref());
@@ -187,8 +190,7 @@ fn record<S: CallSource>(source: S, options: Options) -> Result<Report, RecordEr
             Ok(Report { status, notices, audit, ..recorder.finish() })
         }
         Err(error) => {
-            // The file is empty.
-            let _ = std::fs::remove_file(&path);
+            recorder.discard();
             Err(error)
         }
     }
@@ -204,17 +206,13 @@ fn record<S: CallSource>(source: S, options: Options) -> Result<Report, RecordEr
 /// [`RecordError`] if the process cannot be read, perf events are not available, or the output file
 /// cannot be created.
 pub fn attach(pid: u32, options: Options) -> Result<Report, RecordError> {
-    record(attach::Running::attach(pid, &options)?, options)
+    record(attach::Running::read(pid, &options)?, options)
 }
 
 /// A command's program and arguments.
 fn words(command: &Command) -> Vec<Vec<u8>> {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.as_encoded_bytes().to_vec()).collect()
-}
-
-fn open(path: &Path) -> Result<Output, RecordError> {
-    Output::create(path).map_err(|source| RecordError::Output { path: path.to_owned(), source })
 }
 
 /// The metadata of a recording made now on this machine.

@@ -101,7 +101,9 @@ pub use vmatlas_linux::record;
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 pub use vmatlas_linux::scenario::serve_if_asked;
 pub use vmatlas_linux::symbols::SymbolFrame;
-pub use vmatlas_linux::{Empty, ProcessId, access, files, page_size};
+pub use vmatlas_linux::{
+    CreateError, Empty, ProcessId, Replace, access, files, page_size, write_file,
+};
 pub use vmatlas_maps::{
     AddressRange, Change, Device, FIELDS, Field, FieldKind, FieldNeeds, FieldRow, FieldValue,
     Filter, FilterError, KernelVersion, Kind, Mapping, Maps, Perms, SmapsField, SmapsValue,

@@ -3,6 +3,7 @@
 use crate::source::kind::SourceKind;
 use crate::words::values::{count, printable};
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 use vmatlas_explain::coredump::PageError;
 use vmatlas_linux::files::UnansweredMount;
@@ -52,6 +53,18 @@ pub enum Note {
     NoAnswer(UnansweredMount),
     /// A note that the recording holds about itself.
     Recording(String),
+    /// The recording is not finished.
+    RecordedBy {
+        /// Its file, in the recorder's file systems.
+        path: PathBuf,
+        /// The pid of the recorder.
+        recorder: u32,
+    },
+    /// At its last moment, the recording has other rows than the process now.
+    DifferentRows {
+        /// How many.
+        rows: usize,
+    },
     /// Events of the recording cannot be read past some position.
     #[cfg(feature = "recordings")]
     DamagedRecording(vmatlas_recording::RecordingError),
@@ -129,6 +142,17 @@ impl fmt::Display for Note {
                 )
             }
             Note::Recording(text) | Note::Names(text) => f.write_str(text),
+            Note::RecordedBy { path, recorder } => {
+                let path = printable(path.as_os_str().as_encoded_bytes());
+                write!(f, "read from {path}, which process {recorder} is writing")
+            }
+            Note::DifferentRows { rows } => {
+                let rows = count(*rows as u64, "row");
+                write!(
+                    f,
+                    "{rows} of the recording's last moment differ from the process's rows now"
+                )
+            }
             #[cfg(feature = "recordings")]
             Note::DamagedRecording(error) => write!(f, "{error}; later events are left out"),
             Note::OtherProcesses(processes) => {

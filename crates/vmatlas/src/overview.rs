@@ -2,11 +2,16 @@
 
 use crate::atlas::{Atlas, Open};
 use crate::error::{Error, ErrorKind, Result};
+use crate::note::Note;
 use crate::source::open::of_recorded;
 use crate::source::recording::{at, comm, opened};
 use std::fs::File;
 use std::path::Path;
-use vmatlas_linux::{RecordingFile, recording_of};
+use std::time::Duration;
+use vmatlas_linux::{
+    Process as LiveProcess, ProcessId, RecordingFile, Source, UnfinishedRecording, recording_of,
+};
+use vmatlas_maps::{Kind, Maps};
 use vmatlas_recording::{Course, Moment, Process, Selection};
 
 /// A recording as a whole.
@@ -43,16 +48,68 @@ impl Overview {
 }
 
 impl Open {
-    /// Opens the unfinished recording of a process that is being recorded now.
+    /// Opens the unfinished recording of a process that is being recorded now. Notes name the file
+    /// and the recorder, and report whether the rows at its last moment are those of the process.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] if no recorder of the process is visible.
+    /// [`ErrorKind::NotFound`] if no recorder of the process is visible and trusted: it and its file
+    /// must belong to root or to the effective user.
     pub fn open_recording_of(self, pid: u32, moment: Option<Moment>) -> Result<Atlas> {
-        let recording = recording_of(pid).ok_or_else(|| {
-            let message = format!("no visible vmatlas records process {pid}");
+        let unfinished = recording_of(pid).ok_or_else(|| {
+            let message =
+                format!("no visible vmatlas of this user or of root records process {pid}");
             Error::new(ErrorKind::NotFound, message)
         })?;
+        let UnfinishedRecording { recording, path, recorder, .. } = unfinished;
         let selection = Selection { path: pid.to_string(), pid: Some(pid), moment };
-        Ok(self.with(of_recorded(at(recording, &selection)?)))
+        let (recorded, maps, mut notes) = at(recording, &selection)?;
+        let last = moment.is_none().then(|| maps.clone());
+        notes.insert(0, Note::RecordedBy { path, recorder });
+        notes.extend(different_rows(pid, last).map(|rows| Note::DifferentRows { rows }));
+        Ok(self.with(of_recorded((recorded, maps, notes))))
     }
+}
+
+/// How often rows are compared while they differ: those of the recording are older by up to a tenth
+/// of a second.
+const LOOKS: usize = 4;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+
+/// Compares the rows at the last moment of an unfinished recording with those of the process.
+/// Returns the number of rows that differ; `None` if there is none, or the process is gone.
+fn different_rows(pid: u32, mut last: Option<Maps>) -> Option<usize> {
+    let process = LiveProcess::open(Path::new("/proc"), ProcessId { pid, tid: None }).ok()?;
+    let mut least = None;
+    for look in 0..LOOKS {
+        if look > 0 {
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        let live = process.rows(Source::Maps).ok()?.maps;
+        let recorded = match last.take() {
+            Some(rows) => rows,
+            None => {
+                let selection = Selection { path: String::new(), pid: Some(pid), moment: None };
+                at(recording_of(pid)?.recording, &selection).ok()?.1
+            }
+        };
+        let rows = count_differences(&recorded, &live);
+        least = Some(least.map_or(rows, |least: usize| least.min(rows)));
+        if rows == 0 || live.is_empty() {
+            return None;
+        }
+    }
+    least
+}
+
+/// The number of rows of either that the other does not have, the larger of the two.
+fn count_differences(recorded: &Maps, live: &Maps) -> usize {
+    let missing = |these: &Maps, those: &Maps| {
+        // The gate page is no row of a recording.
+        let own = these.iter().filter(|row| row.kind() != Kind::Vsyscall);
+        own.filter(|row| {
+            those.find(row.range.start).mapping.and_then(|at| those.get(at)) != Some(*row)
+        })
+        .count()
+    };
+    missing(recorded, live).max(missing(live, recorded))
 }

@@ -281,7 +281,8 @@ fn answer(file: &ElfFile, bias: Option<u64>, address: u64, file_offset: FileOffs
     let mut place = ObjectPlace {
         segment: segment
             .map(|segment| format!("{} {} {}", segment.index, segment.kind, segment.flags)),
-        section: section.map(|section| section.name.clone()),
+        // A damaged or hostile file has sections without a name.
+        section: section.map(|section| section.name.clone()).filter(|name| !name.is_empty()),
         vaddr: vaddr.map(Vaddr::get),
         load_bias: bias,
         build_id: file.build_id(),
@@ -289,6 +290,7 @@ fn answer(file: &ElfFile, bias: Option<u64>, address: u64, file_offset: FileOffs
     };
     if let Some(vaddr) = vaddr {
         let symbol = file.symbol_at(vaddr).ok().flatten();
+        let symbol = symbol.filter(|symbol| !symbol.name.is_empty());
         place.symbol = symbol.map(|symbol| SymbolPlace {
             mangled: String::from_utf8_lossy(symbol.name).into_owned(),
             offset: symbol.offset,

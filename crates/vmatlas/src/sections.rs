@@ -24,6 +24,7 @@ pub(crate) fn of_images(maps: &Maps, images: &Images) -> Vec<Vec<Section>> {
     let of_row = |(index, row)| {
         let Some(image) = images.of_row(maps, index) else { return Vec::new() };
         let mut sections = image.sections(&row);
+        sections.retain(|section| !section.name.is_empty());
         sections.sort_by_key(|section| Reverse(section.size));
         let largest = sections.into_iter().take(MAX);
         largest.map(|section| Section { name: section.name.clone(), size: section.size }).collect()
@@ -44,6 +45,7 @@ pub(crate) fn of_facts(maps: &Maps, images: &[ImageFacts]) -> Vec<Vec<Section>> 
         }
     }
     for sections in &mut sections {
+        sections.retain(|section| !section.name.is_empty());
         sections.sort_by_key(|section| Reverse(section.size));
         sections.truncate(MAX);
     }

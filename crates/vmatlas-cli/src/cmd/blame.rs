@@ -1,16 +1,15 @@
 //! `vmatlas blame RECORDING|LOG`: reports the origins of mapped memory.
 
-use super::open;
+use super::{open, replace};
 use crate::args::{BlameArgs, By, Count};
 use crate::output::blame::answer::BlameAnswer;
 use crate::output::blame::{Folded, pprof, profile};
 use crate::output::life::LivesAnswer;
 use crate::output::{self, Answer, Format, notes};
 use crate::trouble::Trouble;
-use std::path::Path;
 use std::time::Duration;
 use vmatlas::words::printable;
-use vmatlas::{Atlas, BlameBy, BlameOptions, ErrorKind, FieldNeeds, Filter};
+use vmatlas::{Atlas, BlameBy, BlameOptions, ErrorKind, FieldNeeds, Filter, Note, write_file};
 
 pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     let name = &args.recording;
@@ -31,10 +30,10 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         warnings.for_each(|warning| notes::note(&format!("{name}: {warning}")));
     }
     if let Some(path) = &args.pprof {
-        write(path, &pprof::pprof(&blame))?;
+        write_file(path, "a profile", &pprof::pprof(&blame), replace(args.force))?;
     }
     if let Some(path) = &args.svg {
-        write(path, profile::svg(&blame)?.as_bytes())?;
+        write_file(path, "a flame graph", profile::svg(&blame)?.as_bytes(), replace(args.force))?;
     }
     let by = args.by.into();
     let answer =
@@ -71,6 +70,11 @@ fn read(name: &str, args: &BlameArgs) -> Result<Atlas, Trouble> {
 }
 
 fn lives(atlas: &Atlas, args: &BlameArgs) -> Result<bool, Trouble> {
+    let is_unfinished =
+        |note: &Note| matches!(note, Note::RecordedBy { .. } | Note::DifferentRows { .. });
+    for found in atlas.notes().filter(|note| !args.common.quiet && is_unfinished(note)) {
+        notes::note(&format!("{}: {}", args.recording, notes::text(&found)));
+    }
     let lives = atlas.lives(&args.addresses)?;
     for error in lives.iter().filter_map(|life| life.error) {
         notes::note(&format!("{}: {error}; later events are left out", args.recording));
@@ -91,10 +95,6 @@ fn refuse(filter: Option<&Filter>) -> Result<(), Trouble> {
         }
         _ => "blame reports origins of rows: --where cannot ask for facts from other sources",
     }))
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Trouble> {
-    std::fs::write(path, bytes).map_err(|error| Trouble::file(path.display(), &error))
 }
 
 impl From<By> for BlameBy {

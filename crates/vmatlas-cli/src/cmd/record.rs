@@ -1,8 +1,9 @@
 //! `vmatlas record -- CMD`: records each call that maps, changes or unmaps memory.
 
+use super::replace;
 use crate::args::{self, RecordArgs};
 use crate::output::notes::note;
-use crate::output::record::{listener, print_report};
+use crate::output::record::{failure, listener, print_report};
 use crate::trouble::Trouble;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -16,6 +17,7 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
     let program = args.command.first().map(Path::new);
     let output = args.output.clone().unwrap_or_else(|| default_output(program, args.pid));
     let mut options = Options::new(output.clone());
+    options.replace = replace(args.force);
     options.limits = Limits::new(args.duration, args.max_size);
     options.control = Some(control);
     options.news = (!args.quiet).then(listener);
@@ -31,7 +33,12 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
         (None, Some((program, words))) => {
             let mut command = Command::new(program);
             command.args(words);
-            let _guard = guard_of(&output);
+            // A program that is recorded by perf events outlives its recorder.
+            let is_traced = match args.backend {
+                Some(backend) => backend == args::Backend::Ptrace,
+                None => !args.audit && !args.pages,
+            };
+            let _guard = is_traced.then(|| guard_of(&output));
             launch(command, options)
         }
         (None, None) => return Err(Trouble::new("record needs a program or -p PID")),
@@ -43,14 +50,20 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
         RecordError::Process(error) => {
             vmatlas::Error::not_recorded(error, args.pid.unwrap_or_default()).into()
         }
+        RecordError::Output(error) => error.into(),
         error => Trouble::new(chain(&error)),
     })?;
     if !args.quiet {
         print_report(&report, &output);
     } else if let Some(error) = &report.failed {
-        note(&format!("{}: {error}", output.display()));
+        note(&failure(&output, error));
     }
-    Ok(report.status.map_or(ExitCode::SUCCESS, end_as))
+    match report.status {
+        // The program's failure says more than that of its recording.
+        Some(status) if report.failed.is_none() || !status.success() => Ok(end_as(status)),
+        _ if report.failed.is_some() => Ok(ExitCode::from(2)),
+        _ => Ok(ExitCode::SUCCESS),
+    }
 }
 
 /// Starts a second vmatlas that reports if the recorder is killed.

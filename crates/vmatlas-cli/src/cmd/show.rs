@@ -9,6 +9,7 @@ use crate::output::show::plan::Plan;
 use crate::output::{self, Format, notes};
 use crate::trouble::Trouble;
 use std::cmp::Ordering;
+use std::io::IsTerminal as _;
 use vmatlas::{Atlas, FieldNeeds, Filter, Needs, Overview, SourceKind, TextFormat};
 
 pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
@@ -55,6 +56,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
         hints: args.target.is_none(),
         format: text_format(args, &atlas),
         kernel: args.kernel,
+        terminal: std::io::stdout().is_terminal(),
     };
     let show = Show { atlas: &atlas, rows: &rows, filter: args.filter.as_ref(), plan };
     output::print(&show, format(args), &args.common)?;

@@ -164,7 +164,7 @@ fn sentence(place: &Place<'_>) -> String {
         let name = printable(symbol.name().as_bytes());
         let _ = write!(sentence, ", {} bytes into {name}", symbol.offset());
     } else if let Some(section) = place.object.as_ref().and_then(|object| object.section.as_ref()) {
-        let _ = write!(sentence, ", section {}", printable(section.as_bytes()));
+        let _ = write!(sentence, ", section {}", words::name(section.as_bytes()));
     }
     let _ = write!(sentence, "; it may be {}", words::rights(row.perms));
     sentence.push_str(match row.perms.0[3] {

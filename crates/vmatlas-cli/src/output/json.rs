@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
+use serde_json::ser::Formatter;
 use std::io::{self, Write};
 use std::sync::LazyLock;
 use vmatlas::label::{Label, Labelled};
@@ -301,5 +302,44 @@ pub(crate) fn write(out: &mut dyn Write, document: &impl Serialize) -> io::Resul
 }
 
 pub(crate) fn text(value: &(impl Serialize + ?Sized)) -> io::Result<String> {
-    Ok(serde_json::to_string(value)?)
+    let mut text = Vec::new();
+    append(&mut text, value)?;
+    // Already checked by serde_json, which writes text only.
+    String::from_utf8(text).map_err(io::Error::other)
+}
+
+/// Appends a document.
+pub(crate) fn append(text: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
+    Ok(value.serialize(&mut serde_json::Serializer::with_formatter(text, Harmless))?)
+}
+
+/// Writes characters that would command a terminal as `\uXXXX`. serde_json does it for those below
+/// U+0020 only.
+struct Harmless;
+
+impl Formatter for Harmless {
+    fn write_string_fragment<W: ?Sized + Write>(
+        &mut self,
+        writer: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        let mut from = 0;
+        // Few names have any character from U+007F on.
+        if !fragment.is_ascii() || fragment.contains('\x7f') {
+            for (at, c) in fragment.char_indices().filter(|&(_, c)| is_command(c)) {
+                writer.write_all(&fragment.as_bytes()[from..at])?;
+                write!(writer, "\\u{:04x}", u32::from(c))?;
+                from = at + c.len_utf8();
+            }
+        }
+        writer.write_all(&fragment.as_bytes()[from..])
+    }
+}
+
+/// Whether a character is a control character, or changes the direction of text.
+fn is_command(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}')
 }

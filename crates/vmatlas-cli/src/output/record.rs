@@ -3,7 +3,7 @@
 #![cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 
 use super::notes::note;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use vmatlas::record::{Audit, Listener, News, Progress, Report, Truth};
 use vmatlas::words::{count, printable, size};
@@ -28,6 +28,12 @@ pub(crate) fn listener() -> Listener {
                     now.lost
                 );
                 last = *now;
+            }
+            News::Failed(error) => {
+                if terminal {
+                    let _ = write!(stderr, "{CLEAR}");
+                }
+                note(&format!("the recording fails: {error}"));
             }
             News::Ended => {
                 if terminal {
@@ -54,7 +60,7 @@ pub(crate) fn print_report(report: &Report, output: &Path) {
     }
     let shown = printable(output.as_os_str().as_encoded_bytes());
     if let Some(error) = &report.failed {
-        note(&format!("{shown}: {error}; the events recorded before can be read"));
+        note(&failure(output, error));
     }
     if let Some(audit) = &report.audit {
         print_audit(audit);
@@ -66,7 +72,24 @@ pub(crate) fn print_report(report: &Report, output: &Path) {
         size(report.size),
         how_true(truth)
     ));
-    note(&format!("next: vmatlas blame {shown}"));
+    if !is_lost(report) {
+        note(&format!("next: vmatlas blame {shown}"));
+    }
+}
+
+/// Whether there is no file, or nothing in it.
+fn is_lost(report: &Report) -> bool {
+    report.failed.as_ref().is_some_and(|error| report.size == 0 || is_removed(error))
+}
+
+fn is_removed(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+}
+
+/// Reports an error that ended the file.
+pub(crate) fn failure(output: &Path, error: &io::Error) -> String {
+    let rest = if is_removed(error) { "" } else { "; the events recorded before can be read" };
+    format!("{}: {error}{rest}", printable(output.as_os_str().as_encoded_bytes()))
 }
 
 fn print_audit(audit: &Audit) {

@@ -10,7 +10,7 @@ use plan::Plan;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::io::{self, Write};
-use vmatlas::{Atlas, Filter, MapTotals, Row, Total};
+use vmatlas::{Atlas, Filter, MapTotals, Row, Total, words};
 
 /// The map of a target, with all or some of its rows.
 pub(crate) struct Show<'a> {
@@ -50,7 +50,7 @@ impl Answer for Show<'_> {
                 piece.push(b',');
             }
             // Only writing to memory could fail, and it cannot.
-            drop(serde_json::to_writer(piece, &MappingJson { row, labels: true }));
+            drop(json::append(piece, &MappingJson { row, labels: true }));
         })?;
         let warnings: Vec<json::WarningJson> = json::warnings(self.atlas).collect();
         let (totals, warnings) = (json::text(&totals(&self.totals()))?, json::text(&warnings)?);
@@ -65,16 +65,43 @@ impl Answer for Show<'_> {
             write(columns.iter().map(|column| Cow::Borrowed(column.name().as_bytes())).collect())?;
         }
         for row in self.rows() {
-            write(columns.iter().map(|column| column.exact(&row)).collect())?;
+            let exact = columns.iter().map(|column| column.exact(&row));
+            match self.plan.terminal {
+                true => write(exact.map(|value| words::name(&value).into_bytes().into()).collect()),
+                false => write(exact.collect()),
+            }?;
         }
         writer.flush()
     }
 
     fn raw(&self, out: &mut dyn Write) -> io::Result<()> {
         let (maps, plan) = (self.atlas.maps(), &self.plan);
+        if !plan.terminal {
+            return pieces::write(out, self.rows, |_, index, text| {
+                maps.render_row(index, plan.format, plan.kernel, text);
+            });
+        }
+        // A line feed of a name would begin a line.
+        let mut format = plan.format;
+        format.escaped = true;
         pieces::write(out, self.rows, |_, index, text| {
-            maps.render_row(index, plan.format, plan.kernel, text);
+            let mut exact = Vec::new();
+            maps.render_row(index, format, plan.kernel, &mut exact);
+            escape_lines(&exact, text);
         })
+    }
+}
+
+/// Appends the lines of a row with their controls escaped. Kernels before 6.0 align smaps fields
+/// with tabs, which become blanks.
+fn escape_lines(exact: &[u8], text: &mut Vec<u8>) {
+    for (number, line) in exact.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let is_field = number > 0;
+        let blanks = |byte: &u8| if is_field && *byte == b'\t' { b' ' } else { *byte };
+        let line: Vec<u8> = line.iter().map(blanks).collect();
+        text.extend_from_slice(words::printable(&line).as_bytes());
+        text.push(b'\n');
     }
 }
 

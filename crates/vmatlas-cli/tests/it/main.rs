@@ -4,6 +4,8 @@ mod blame;
 mod copy_program;
 mod core;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod created_files;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod explain;
 
 mod format;
@@ -13,6 +15,9 @@ mod live;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod record;
 mod strace;
+mod terminal;
 mod text;
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+mod unfinished;
 mod verify;
 mod vmatlas;

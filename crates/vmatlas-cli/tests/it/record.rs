@@ -172,8 +172,9 @@ fn exit_statuses() {
     fs::write(path("data"), "no program").unwrap();
     assert_eq!(record(&[&path("data")]).status, 126);
     assert_eq!(record(&["/"]).status, 126);
-    // No file is created if nothing was recorded.
-    assert!(!Path::new(&output).exists());
+    // No file is created if nothing was recorded, and none is removed.
+    let shown = vmatlas(&["show", "-q", "--processes", &output]);
+    assert!(shown.text().contains("exit 77"), "{}", shown.text());
     // The status of a signal is passed on to the parent.
     for number in [6, 9, 11, 15] {
         let mut command = command(&["record", "-q", "-o", &output, "sh", "-c"]);

@@ -4,7 +4,7 @@ use super::call_source::{CallSource, Ended};
 use super::follow::{Follower, TRIES};
 use super::perf::{self, Config, Faults, Perf, PerfEvent};
 use super::recorder::{Recorder, clock_ns};
-use super::sink::Sink as _;
+use super::sink::{At, Sink as _};
 use super::{News, Options, RecordError, words};
 use crate::process::{Process, ProcessId};
 use crate::snapshot::Source;
@@ -21,17 +21,18 @@ const WAIT: Duration = Duration::from_millis(50);
 pub(super) struct Running {
     pid: u32,
     process: Process,
-    perf: Perf,
+    rows: Maps,
+    config: Config,
     audits: bool,
 }
 
 impl Running {
-    /// Attaches to a process. If it is not readable, no file is created.
-    pub(super) fn attach(pid: u32, options: &Options) -> Result<Running, RecordError> {
+    /// Reads a process that is to be recorded. If it is not readable, no file is created.
+    pub(super) fn read(pid: u32, options: &Options) -> Result<Running, RecordError> {
         let process = Process::open(Path::new("/proc"), ProcessId { pid, tid: None })?;
-        process.rows(Source::Maps)?;
-        let perf = Perf::attach(pid, &config(options)).map_err(refused)?;
-        Ok(Running { pid, process, perf, audits: options.audit })
+        perf::allowed().map_err(refused)?;
+        let rows = process.rows(Source::Maps)?.maps;
+        Ok(Running { pid, process, rows, config: config(options), audits: options.audit })
     }
 }
 
@@ -42,21 +43,25 @@ impl CallSource for Running {
         vec![self.pid.to_string().into_bytes()]
     }
 
-    fn run(mut self, recorder: &mut Recorder) -> Result<Ended, RecordError> {
+    fn run(self, recorder: &mut Recorder) -> Result<Ended, RecordError> {
+        let Running { pid, process, rows, config, audits } = self;
         recorder.mark_attached();
-        let how = how(&self.perf, "a running program cannot be given a filter");
+        // The file has the rows before the kernel is asked for events, which may take long.
+        recorder.attached(pid, &rows)?;
+        let mut perf = Perf::attach(pid, &config).map_err(refused)?;
+        let how = how(&perf, "a running program cannot be given a filter");
         recorder.notify(&News::Begun(&how));
         let mut follower = Follower::new(recorder, false);
-        let (rows, began_ns, events) = quiet_rows(&self.process, &mut self.perf)?;
-        let threads = self.perf.report().threads.clone();
-        follower.recorder.attached(self.pid, &threads, &rows)?;
+        let (rows, began_ns, events) = quiet_rows(&process, &mut perf)?;
+        let threads = perf.report().threads.clone();
+        follower.recorder.events_begin(At::Past(began_ns), pid, &threads, &rows);
         for event in events {
             let old = matches!(&event, PerfEvent::Call(call) if call.time_ns <= began_ns);
             if !old {
                 follower.take(event);
             }
         }
-        Ok(run(self.perf, follower, None, self.audits))
+        Ok(run(perf, follower, None, audits))
     }
 }
 

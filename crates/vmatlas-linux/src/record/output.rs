@@ -1,22 +1,23 @@
 //! The output file of a recording.
 
-use std::fs::File;
-use std::io::{self, Write as _};
+use super::locked_file::LockedFile;
+use crate::new_file::{CreateError, Replace};
+use std::io;
 use std::path::Path;
 
 /// The output file. Appended data remains even if the recorder dies.
 #[derive(Debug)]
 pub(crate) struct Output {
-    file: File,
+    file: LockedFile,
     /// The size in bytes of the complete blocks.
     size: u64,
     failed: Option<io::Error>,
 }
 
 impl Output {
-    /// Creates the file; an existing file is replaced.
-    pub(crate) fn create(path: &Path) -> io::Result<Output> {
-        let file = File::create(path)?;
+    /// Creates the file and locks it. A replaced file can [come back](Output::discard).
+    pub(crate) fn create(path: &Path, replace: Replace) -> Result<Output, CreateError> {
+        let file = LockedFile::create(path, "a recording", replace)?;
         Ok(Output { file, size: 0, failed: None })
     }
 
@@ -26,14 +27,34 @@ impl Output {
         if self.failed.is_some() || blocks.is_empty() {
             return;
         }
-        match self.file.write_all(blocks) {
+        match self.write(blocks) {
             Ok(()) => self.size += blocks.len() as u64,
             Err(error) => {
-                // A device or pipe cannot be truncated.
-                let _ = self.file.set_len(self.size);
+                let _ = self.file.file().set_len(self.size);
                 self.failed = Some(error);
             }
         }
+    }
+
+    fn write(&mut self, blocks: &[u8]) -> io::Result<()> {
+        self.file.write(blocks)?;
+        match self.file.has_name() {
+            true => Ok(()),
+            false => {
+                let gone = "the file was removed during the recording";
+                Err(io::Error::new(io::ErrorKind::NotFound, gone))
+            }
+        }
+    }
+
+    /// Removes the file that was replaced: the recording is under way.
+    pub(crate) fn keep(&mut self) {
+        self.file.keep();
+    }
+
+    /// Removes the file, because nothing was recorded. A replaced file comes back.
+    pub(crate) fn discard(self) {
+        self.file.discard();
     }
 
     /// The number of bytes written.

@@ -165,9 +165,23 @@ impl Recorder {
         self.grace = Duration::ZERO;
     }
 
+    /// Removes the file: nothing was recorded.
+    pub(crate) fn discard(self) {
+        self.output.discard();
+    }
+
+    /// Writes all events so far.
+    pub(super) fn flush(&mut self) {
+        if !self.ended {
+            self.writer.flush();
+            self.output.append(&self.writer.take());
+        }
+    }
+
     /// Ends the recording, and returns its report.
     pub(crate) fn finish(mut self) -> Report {
         self.end();
+        self.output.keep();
         let (size, failed) = self.output.into_parts();
         Report { status: None, truth: self.truth, audit: None, notices: Vec::new(), size, failed }
     }
@@ -190,7 +204,13 @@ impl Recorder {
             lost: self.truth.lost,
             size: self.output.size(),
         };
-        self.notify(&if self.ended { News::Ended } else { News::Progress(progress) });
+        if !self.ended {
+            return self.notify(&News::Progress(progress));
+        }
+        if let (Some(listener), Some(error)) = (&mut self.news, self.output.failed()) {
+            listener(&News::Failed(error));
+        }
+        self.notify(&News::Ended);
     }
 
     /// Sends a report to the listener.

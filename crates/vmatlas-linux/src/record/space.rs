@@ -129,6 +129,11 @@ impl LiveSpace {
         }
     }
 
+    /// Whether its last task has ended or executed another program.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.query.as_ref().is_none_or(PointQuery::is_gone)
+    }
+
     /// Whether it is read through this task.
     pub(crate) fn is_read_through(&self, tid: Tid) -> bool {
         self.query.is_some() && self.reader() == tid

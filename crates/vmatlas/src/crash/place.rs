@@ -61,7 +61,8 @@ fn of_file(elf: &ElfFile, vaddr: Option<Vaddr>, offset: FileOffset) -> PlaceFact
     };
     let symbol = vaddr.and_then(|vaddr| elf.symbol_at(vaddr).ok()?);
     let mut facts = PlaceFacts::default();
-    facts.section = section.map(|section| section.name.clone());
+    let name = section.map(|section| section.name.clone());
+    facts.section = name.filter(|name| !name.is_empty());
     facts.symbol = symbol.map(|symbol| (demangle(symbol.name), symbol.offset));
     facts
 }

@@ -15,4 +15,6 @@ pub(crate) struct Plan {
     /// The format of the kernel's text.
     pub(crate) format: TextFormat,
     pub(crate) kernel: Option<KernelVersion>,
+    /// Whether the reader is a terminal, to which exact bytes are commands.
+    pub(crate) terminal: bool,
 }

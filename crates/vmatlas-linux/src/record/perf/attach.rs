@@ -14,6 +14,7 @@ use super::order::{Counts, Merger};
 use super::rings::{self, Held, Processor, SLACK, Sizes};
 use super::tasks::{Owner, Tasks};
 use super::{BOTH, Config, Perf, Report, Scope, clock, ids, probe};
+use crate::sys::perf_event::Event;
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::collections::HashMap;
@@ -55,7 +56,7 @@ pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
     let mut begun = begun?;
     begun.report.rings_wanted = wanted;
     let held = found.held;
-    let Begun { opened, specs, tasks, merger, report } = begun;
+    let Begun { opened, specs, tasks, merger, report, tried } = begun;
     let (calls, stacks): (Vec<_>, Vec<_>) =
         processors.into_iter().map(|Processor { calls, stacks, .. }| (calls, stacks)).unzip();
     let calls = Drain::new(calls).map_err(|error| Error::Other {
@@ -76,6 +77,7 @@ pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
         more: false,
     };
     perf.settle(pid)?;
+    drop(tried);
     Ok(perf)
 }
 
@@ -95,6 +97,8 @@ struct Begun {
     tasks: Tasks,
     merger: Merger,
     report: Report,
+    /// Events that keep the tracepoints on.
+    tried: Vec<Event>,
 }
 
 fn begin(
@@ -106,7 +110,7 @@ fn begin(
 ) -> Result<Begun, Error> {
     let by_processor = scope == Scope::Processors;
     let mut specs = open::specs(config, found, !by_processor);
-    let mut without = open::adapt(&mut specs)?;
+    let (mut without, tried) = open::adapt(&mut specs)?;
     if config.tree_writes && found.tree_write.is_none() {
         without.push("writes to maple trees: need a readable tracefs");
     }
@@ -138,7 +142,8 @@ fn begin(
         threads: Vec::new(),
     };
     let tasks = Tasks::new(config.children);
-    Ok(Begun { opened, specs, tasks, merger: Merger::new(config.stack_size() > 0), report })
+    let merger = Merger::new(config.stack_size() > 0);
+    Ok(Begun { opened, specs, tasks, merger, report, tried })
 }
 
 impl Perf {
@@ -244,7 +249,7 @@ impl Perf {
 
 /// The number of files needed, with a reserve.
 fn files(threads: usize, specs: usize, processors: usize) -> u64 {
-    (threads * specs * processors + 2 * processors + 64) as u64
+    (threads * specs * processors + 2 * processors + 128) as u64
 }
 
 /// Raises the soft limit of open files, up to the hard limit.

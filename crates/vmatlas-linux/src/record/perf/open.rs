@@ -138,10 +138,13 @@ pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
     specs
 }
 
-/// Adapts `specs` to this kernel and these privileges. Returns the features left out.
-pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<Vec<&'static str>, Error> {
+/// Adapts `specs` to this kernel and these privileges. Returns the features left out, and an event
+/// of each tracepoint that was tried. They are to stay open until the program's are: closing the
+/// last event of a tracepoint takes the kernel some 40 ms.
+pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<(Vec<&'static str>, Vec<Event>), Error> {
     let mut without = Vec::new();
-    let mut kept = Vec::new();
+    let mut kept: Vec<Spec> = Vec::new();
+    let mut tried = Vec::new();
     for spec in std::mem::take(specs) {
         // Tried on the calling thread, so that the target's permissions do not matter.
         let opens = |attr: &Attr| Event::open(attr, Where::Own);
@@ -169,7 +172,14 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<Vec<&'static str>, Error> {
             answer = opens(&attr);
         }
         match answer {
-            Ok(_) => kept.push(Spec { attr, ..spec }),
+            Ok(event) => {
+                let known =
+                    |kept: &Spec| (kept.attr.kind, kept.attr.config) == (attr.kind, attr.config);
+                if !kept.iter().any(known) {
+                    tried.push(event);
+                }
+                kept.push(Spec { attr, ..spec });
+            }
             Err(errno) => match spec.role {
                 Role::TreeWrite(_) => without.push("writes to maple trees: need CAP_PERFMON"),
                 Role::Call(_) | Role::Fault => without.push("a tracepoint that cannot be opened"),
@@ -178,7 +188,7 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<Vec<&'static str>, Error> {
         }
     }
     *specs = kept;
-    Ok(without)
+    Ok((without, tried))
 }
 
 impl Opened {

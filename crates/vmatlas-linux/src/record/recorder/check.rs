@@ -2,6 +2,7 @@
 
 use super::{ROWS_TO_CHECK, Recorder};
 use crate::record::space::{LiveSpace, escaped};
+use crate::record::unwind::Modules;
 use vmatlas_maps::{AddressRange, Maps};
 use vmatlas_recording::{Applied, StackId, TaskId, Tid, What};
 use vmatlas_space::AddressSpace;
@@ -80,6 +81,19 @@ impl Recorder {
         let mut rows = Maps::default();
         (before..b - after).filter_map(|at| shown.get(at)).for_each(|row| rows.push(&row));
         self.observe(entry, space, window, &rows);
+    }
+
+    /// Writes rows that differ from the model's because nothing was observed until now. They are no
+    /// error of the model.
+    pub(super) fn correct(&mut self, entry: TaskId, space: &mut LiveSpace, rows: &Maps) {
+        let truth = self.truth.clone();
+        let next = self.writer.next_number();
+        self.compare(entry, space, rows);
+        self.truth = truth;
+        if self.writer.next_number() != next {
+            space.modules = Modules::default();
+            self.map_all_code(space, rows);
+        }
     }
 
     /// Writes the resident pages, if requested.

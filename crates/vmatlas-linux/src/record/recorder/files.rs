@@ -61,6 +61,14 @@ impl Recorder {
         rows.iter().filter(|row| row.kind() != Kind::Vsyscall).map(entry).collect()
     }
 
+    /// Records the code of all rows of an address space.
+    pub(super) fn map_all_code(&mut self, space: &mut LiveSpace, rows: &Maps) {
+        let is_code = |row: &Mapping<'_>| row.inode != 0 || row.perms.execute();
+        for row in rows.iter().filter(|row| is_code(row) && row.kind() != Kind::Vsyscall) {
+            self.map_code(space, &row);
+        }
+    }
+
     /// Records that a row's code became executable or is no longer executable.
     pub(in crate::record) fn map_code(&mut self, space: &mut LiveSpace, row: &Mapping<'_>) {
         let process = space.process();

@@ -5,7 +5,7 @@ use crate::record::sink::{At, Seen, Shared, StackAt};
 use crate::record::space::LiveSpace;
 use crate::record::unwind::Modules;
 use std::path::Path;
-use vmatlas_maps::{Kind, Mapping, Maps};
+use vmatlas_maps::{Mapping, Maps};
 use vmatlas_recording::{Applied, StackId, TaskEntry, TaskId, Tid, What};
 
 impl Recorder {
@@ -107,11 +107,10 @@ impl Recorder {
         self.tasks.insert(tid, Task::new(child, pid, space));
     }
 
-    /// Records a process that existed before the recording: `rows` were read when it had `threads`.
+    /// Records a process that existed before the recording, with its rows, and writes them.
     pub(in crate::record) fn attached(
         &mut self,
         pid: u32,
-        threads: &[(u32, Tid)],
         rows: &Maps,
     ) -> Result<(), crate::Error> {
         let first = Tid::first_of(pid);
@@ -120,16 +119,33 @@ impl Recorder {
         let leader = self.writer.task(TaskEntry { tid: first, pid, comm });
         let shown = self.rows(&space, rows);
         self.event(leader, StackId::NONE, What::Attached { rows: shown });
-        for row in rows.iter().filter(|row| row.inode != 0 || row.perms.execute()) {
-            self.map_code(&mut space, &row);
-        }
+        self.flush();
+        self.map_all_code(&mut space, rows);
         let space = self.add_space(space);
         self.tasks.insert(first, Task::new(leader, pid, space));
-        let began = At::Past(self.began_ns);
-        for (_, tid) in threads.iter().filter(|(of, tid)| *of == pid && *tid != first) {
-            self.found_thread(began, pid, *tid);
-        }
         Ok(())
+    }
+
+    /// Records what has changed without events since a process was
+    /// [`attached`](Recorder::attached): it had `threads` when `rows` were read.
+    pub(in crate::record) fn events_begin(
+        &mut self,
+        at: At,
+        pid: u32,
+        threads: &[(u32, Tid)],
+        rows: &Maps,
+    ) {
+        let first = Tid::first_of(pid);
+        let Some(id) = self.space_of(first) else { return };
+        if self.spaces.get_mut(&id).is_some_and(|space| space.is_gone()) {
+            self.executes(at, first, first, None);
+            self.has_executed(at, first, Some(rows.clone()));
+        } else if let Some(entry) = self.tasks.get(&first).map(|task| task.entry) {
+            self.with(id, |recorder, space| recorder.correct(entry, space, rows));
+        }
+        for (_, tid) in threads.iter().filter(|(of, tid)| *of == pid && *tid != first) {
+            self.found_thread(at, pid, *tid);
+        }
     }
 
     /// Records that a task executes a program and is now the only thread of its process; `former`
@@ -171,11 +187,11 @@ impl Recorder {
             let what = What::Exec { to, rows };
             recorder.event_at(recorder.when(at), former.unwrap_or(to), StackId::NONE, what);
             recorder.truth.execs += 1;
-            for row in shown.iter().filter(|row| row.inode != 0 || row.perms.execute()) {
-                if row.kind() != Kind::Vsyscall {
-                    recorder.map_code(space, &row);
-                }
+            if recorder.truth.execs == 1 {
+                // A recording that can be read, whatever happens next.
+                recorder.flush();
             }
+            recorder.map_all_code(space, &shown);
         });
     }
 

@@ -131,9 +131,9 @@ impl Sink for Recorder {
 
     fn tick(&mut self) -> bool {
         let now = Duration::from_nanos(self.time(clock_ns()));
+        self.output.keep();
         if now - self.flushed >= FLUSH_AFTER {
-            self.writer.flush();
-            self.output.append(&self.writer.take());
+            self.flush();
             self.flushed = now;
         }
         if self.interrupted.is_none() && self.asked.interrupted() {
