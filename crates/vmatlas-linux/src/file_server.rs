@@ -371,3 +371,95 @@ impl Drop for Served {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fs::CWD;
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn opened(server: &Arc<FileServer>, path: &std::path::Path) -> Result<Handle, Errno> {
+        let path = path.as_os_str().as_encoded_bytes();
+        server.directory(CWD).open(path, OFlags::RDONLY, None)
+    }
+
+    #[test]
+    fn a_served_file_is_the_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let bytes: Vec<u8> = (0..200_000_u32).map(|at| at as u8).collect();
+        std::fs::write(file.path(), &bytes).unwrap();
+        let server = FileServer::start(&[], None, LONG).unwrap();
+        let served = opened(&server, file.path()).unwrap();
+        let own = Handle::from(OwnedFd::from(std::fs::File::open(file.path()).unwrap()));
+        let taken = served.take().unwrap();
+        assert!(matches!(taken, Handle::Own(_)));
+        for handle in [&served, &served.reopen().unwrap(), &taken] {
+            assert_eq!(handle.stat(), own.stat());
+            assert_eq!(handle.file_system(), own.file_system());
+            let mut read = Vec::new();
+            let mut part = vec![0; 100_000];
+            loop {
+                match handle.read_at(read.len() as u64, &mut part).unwrap() {
+                    0 => break,
+                    length => read.extend_from_slice(&part[..length]),
+                }
+            }
+            assert!(read == bytes);
+        }
+        let missing = opened(&server, std::path::Path::new("/nonexistent"));
+        assert_eq!(missing.unwrap_err(), Errno::NOENT);
+        assert_eq!(opened(&server, std::path::Path::new("/a\0b")).unwrap_err(), Errno::INVAL);
+        let long = "/".repeat(MAX_PATH);
+        assert_eq!(opened(&server, long.as_ref()).unwrap_err(), Errno::NAMETOOLONG);
+        assert!(server.answers());
+    }
+
+    #[test]
+    fn a_request_without_a_reply_ends_the_server() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status();
+        assert!(made.unwrap().success());
+        let server = FileServer::start(&[], None, Duration::from_millis(50)).unwrap();
+        // It waits for a writer.
+        assert_eq!(opened(&server, &fifo).unwrap_err(), Errno::TIMEDOUT);
+        assert!(!server.answers());
+        assert_eq!(opened(&server, dir.path()).unwrap_err(), Errno::TIMEDOUT);
+        // Frees it.
+        drop(std::fs::OpenOptions::new().write(true).open(&fifo));
+    }
+
+    #[test]
+    fn a_server_has_no_more_rights_than_given() {
+        if !rustix::process::geteuid().is_root() {
+            assert!(std::env::var_os("CI").is_none(), "needs root");
+            eprintln!("skipped: needs root");
+            return;
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let check = |owner: u32, mode: u32, rights: Option<&Rights>, may_read: bool| {
+            chown(file.path(), Some(owner), Some(owner)).unwrap();
+            std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            let server = FileServer::start(&[], rights, LONG).unwrap();
+            let found = opened(&server, file.path());
+            let expected = if may_read { Ok(()) } else { Err(Errno::ACCESS) };
+            assert_eq!(found.map(drop), expected, "{owner} {mode:o} {rights:?}");
+        };
+        let user = |groups: &[u32]| Rights {
+            ids: Some(Ids { uid: 1500, gid: 1500, groups: groups.to_vec() }),
+            capabilities: u64::MAX,
+        };
+        check(0, 0o600, None, true);
+        check(0, 0o600, Some(&user(&[])), false);
+        check(1500, 0o600, Some(&user(&[])), true);
+        check(1501, 0o640, Some(&user(&[])), false);
+        check(1501, 0o640, Some(&user(&[1501])), true);
+        check(1501, 0o644, Some(&user(&[])), true);
+        // Root without capabilities, as in a container.
+        let bare = Rights { ids: None, capabilities: 0 };
+        check(1500, 0o600, Some(&bare), false);
+        check(0, 0o600, Some(&bare), true);
+    }
+}

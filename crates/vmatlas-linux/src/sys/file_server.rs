@@ -159,14 +159,29 @@ unsafe fn fork() -> libc::c_long {
 unsafe fn keep_only(kept: &[i32]) {
     let mut first = 0;
     for &number in kept {
-        if number > first {
-            // SAFETY: the process uses no other descriptors.
-            unsafe { libc::syscall(libc::SYS_close_range, first, number - 1, 0) };
-        }
+        // SAFETY: the process uses no other descriptors.
+        unsafe { close_all(first, number - 1) };
         first = number + 1;
     }
     // SAFETY: as above.
-    unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    unsafe { close_all(first, i32::MAX) };
+}
+
+/// The most descriptors that are closed one by one.
+const MAX_CLOSED: i32 = 1 << 16;
+
+/// Closes the descriptors from `first` to `last`.
+unsafe fn close_all(first: i32, last: i32) {
+    // SAFETY: the caller does not need them.
+    unsafe {
+        if first > last || libc::syscall(libc::SYS_close_range, first, last, 0) == 0 {
+            return;
+        }
+        // Before Linux 5.9. Our end of the socket is among them: with it, the server would not end.
+        for number in first..=last.min(MAX_CLOSED) {
+            libc::close(number);
+        }
+    }
 }
 
 /// `_LINUX_CAPABILITY_VERSION_3` of include/uapi/linux/capability.h.
