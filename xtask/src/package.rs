@@ -1,7 +1,8 @@
 //! Checks that every crate can be published: the files in its package, and that cargo packs it.
 
 use crate::checks::LAYERS;
-use crate::{cargo, is_registry_in_reach, run};
+use crate::{cargo, is_registry_in_reach, run, target_dir};
+use std::path::PathBuf;
 
 /// The files that a package must hold besides its code.
 const MUST: [&str; 4] = ["Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md"];
@@ -22,6 +23,7 @@ pub(crate) fn run_package() -> Result<(), String> {
     if !faults.is_empty() {
         return Err(faults.join("\n"));
     }
+    forget_unpacked();
     let mut package = cargo();
     match is_registry_in_reach() {
         true => package.args(["publish", "--dry-run"]),
@@ -29,6 +31,30 @@ pub(crate) fn run_package() -> Result<(), String> {
     };
     let all_crates = ["--workspace", "--exclude=benchmarks", "--exclude=xtask"];
     run(package.args(["--quiet", "--allow-dirty"]).args(all_crates))
+}
+
+/// Removes the crates that an earlier run unpacked, and what was built of them. cargo takes them for
+/// those of this run, because the registry that it makes for the workspace has the same path, and the
+/// crates the same version.
+fn forget_unpacked() {
+    let built = target_dir().join("debug/.fingerprint");
+    for entry in std::fs::read_dir(built).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("vmatlas") {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let registries = home.and_then(|home| std::fs::read_dir(home.join("registry/src")).ok());
+    for registry in registries.into_iter().flatten().flatten() {
+        // Its address has no host, which the name of the folder would begin with.
+        if registry.file_name().to_string_lossy().starts_with('-') {
+            for (name, ..) in LAYERS {
+                let unpacked = format!("{name}-{}", env!("CARGO_PKG_VERSION"));
+                let _ = std::fs::remove_dir_all(registry.path().join(unpacked));
+            }
+        }
+    }
 }
 
 fn files(name: &str) -> Result<Vec<String>, String> {

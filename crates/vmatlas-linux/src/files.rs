@@ -650,7 +650,7 @@ impl Stat {
 }
 
 /// The device of files in memory that have no mount, such as those of memfd_create(2).
-fn memory_device() -> Option<Device> {
+pub(crate) fn memory_device() -> Option<Device> {
     let fd = rustix::fs::memfd_create("", MemfdFlags::CLOEXEC).ok()?;
     Some(Handle::from(fd).stat().ok()?.device)
 }

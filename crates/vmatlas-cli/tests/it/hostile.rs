@@ -34,6 +34,9 @@ impl Silent {
         compile(&testdata().join("programs/silent_fuse.c"), &[], "silent_fuse");
         std::fs::write(dir.join("library.c"), "int double_it(int x) { return 2 * x; }\n").unwrap();
         compile(&dir.join("library.c"), &["-shared", "-fPIC"], "backing.so");
+        // The end of it is not read ahead.
+        let backing = std::fs::File::options().append(true).open(dir.join("backing.so"));
+        backing.unwrap().write_all(&vec![0; 4 << 20]).unwrap();
         std::fs::create_dir(dir.join("mount")).unwrap();
         let mut program = Command::new(dir.join("silent_fuse"));
         program.args([dir.join("mount"), dir.join("backing.so")]);
@@ -56,7 +59,13 @@ impl Silent {
     #[track_caller]
     fn run(&self, args: &[&str]) -> (String, String) {
         let mut command = command(args);
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        self.wait(child, args)
+    }
+
+    /// Waits for the command.
+    #[track_caller]
+    fn wait(&self, mut child: Child, args: &[&str]) -> (String, String) {
         let end = Instant::now() + PATIENCE;
         let mut outputs = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
         let status = loop {
@@ -120,4 +129,34 @@ fn a_file_system_that_never_answers_stops_nothing() {
         let reads_files = !matches!(args[0], "diff" | "access");
         assert_eq!(messages.contains(silence), reads_files, "{args:?}: {messages}");
     }
+}
+
+/// The stack of a recorded program lies in a file whose pages never come.
+#[test]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+fn a_stack_that_cannot_be_read_stops_no_recorder() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(mut silent) = Silent::start(dir.path()) else { return };
+    let program = dir.path().join("stack_in_file");
+    let mut gcc = Command::new("gcc");
+    gcc.arg("-O1").arg(testdata().join("programs/stack_in_file.c")).arg("-o").arg(&program);
+    assert!(gcc.status().unwrap().success());
+    let recording = dir.path().join("recording").display().to_string();
+    let library = dir.path().join("mount/library.so").display().to_string();
+    let program = program.display().to_string();
+    let args = ["record", "-q", "-o", &recording, "--", &program, &library];
+    let mut command = command(&args);
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // One byte at a time: the rest of the output is read later.
+    let output = child.stdout.as_mut().unwrap();
+    let mut byte = [0];
+    while byte != *b"\n" {
+        output.read_exact(&mut byte).unwrap();
+    }
+    silent.answer(0);
+    child.stdin.take().unwrap().write_all(b"\n").unwrap();
+    silent.wait(child, &args);
+    let (text, _) = silent.run(&["blame", &recording]);
+    assert!(text.contains("mmap"), "{text}");
 }

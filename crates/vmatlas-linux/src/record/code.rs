@@ -1,11 +1,12 @@
 //! Opens the files behind executable mappings without blocking on a file system.
 
 use crate::file_server::Handle;
+use crate::files::memory_device;
 use crate::mounts::Mounts;
 use crate::process::Process;
 use crate::regular_file::RegularFile;
 use rustix::fs::{Mode, OFlags, fstat, openat};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use vmatlas_maps::{Device, Mapping};
 
@@ -15,6 +16,8 @@ pub(crate) struct CodeFiles {
     /// Whether a device that is not a block device answers without a user-space server: the server
     /// may be a recorded process that is stopped while we ask.
     answers: HashMap<Device, bool>,
+    /// The devices whose pages may block whoever reads them, see [`note`](CodeFiles::note).
+    pub(crate) refused: HashSet<Device>,
 }
 
 impl CodeFiles {
@@ -31,6 +34,18 @@ impl CodeFiles {
             Err(_) => by_path(process, row)?,
         };
         RegularFile::behind(&Handle::from(opened)).ok()
+    }
+
+    /// Notes the device of a row: whether its file system answers by itself.
+    pub(crate) fn note(&mut self, process: &Process, row: &Mapping<'_>) {
+        let is_memory = |device: Device| memory_device() == Some(device);
+        if row.device != Device::default()
+            && !self.answers.contains_key(&row.device)
+            && !self.answers(process, row)
+            && !is_memory(row.device)
+        {
+            self.refused.insert(row.device);
+        }
     }
 
     fn answers(&mut self, process: &Process, row: &Mapping<'_>) -> bool {

@@ -277,19 +277,24 @@ impl Recorder {
     /// The number of a task's stack.
     fn stack(&mut self, tid: Tid, registers: &Registers) -> StackId {
         let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return StackId::NONE };
-        let Some(space) = self.spaces.get(&id) else { return StackId::NONE };
+        let Some(space) = self.spaces.get_mut(&id) else { return StackId::NONE };
         let memory = self.memory.of(tid);
+        memory.guard(&mut space.query, &mut self.code.refused);
         self.unwinder.walk(&space.modules, registers, memory, &mut self.frames);
+        memory.end_guard(&mut space.query, &mut self.code.refused);
         self.intern(id)
     }
 
     /// The number of a stack, from a copy of its bytes starting at the stack pointer.
     fn stack_of_copy(&mut self, tid: Tid, registers: &Registers, bytes: &[u8]) -> StackId {
         let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return StackId::NONE };
-        let Some(space) = self.spaces.get(&id) else { return StackId::NONE };
-        let code: Option<&mut dyn ReadMemory> = Some(self.memory.of(tid));
+        let Some(space) = self.spaces.get_mut(&id) else { return StackId::NONE };
+        let live = self.memory.of(tid);
+        live.guard(&mut space.query, &mut self.code.refused);
+        let code: Option<&mut dyn ReadMemory> = Some(live);
         let mut memory = StackCopy { start: registers.sp, bytes, code };
         self.unwinder.walk(&space.modules, registers, &mut memory, &mut self.frames);
+        self.memory.end_guard(&mut space.query, &mut self.code.refused);
         self.intern(id)
     }
 

@@ -21,7 +21,7 @@ const MAX_PLACES: usize = 1 << 16;
 pub(crate) struct LiveSpace {
     process: Arc<Process>,
     /// `None` if it is gone.
-    query: Option<PointQuery<Arc<Process>>>,
+    pub(crate) query: Option<PointQuery<Arc<Process>>>,
     pub(crate) modules: Modules,
     /// The number of tasks that use it.
     pub(crate) tasks: u32,

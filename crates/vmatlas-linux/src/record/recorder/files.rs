@@ -33,6 +33,7 @@ impl Recorder {
         if let Some(known) = self.files.get(&key) {
             return known.clone();
         }
+        self.code.note(&space.process(), row);
         let build_id = self.code.open(&space.process(), row).and_then(|file| {
             let elf = elf::read_regular(file).ok()??;
             elf.build_id_bytes().map(<[u8]>::to_vec)

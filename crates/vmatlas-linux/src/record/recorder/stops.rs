@@ -2,7 +2,6 @@
 
 use super::{FLUSH_AFTER, PROGRESS_EVERY, Recorder, WHOLE_CHECK_EVERY, clock_ns};
 use crate::record::sink::{At, Begun, Registers, Seen, Shared, Signal, Sink, StackAt};
-use crate::sys::vm_read::read_memory;
 use std::time::Duration;
 use vmatlas_explain::explain::instruction::MAX_INSTRUCTION_BYTES;
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
@@ -122,7 +121,14 @@ impl Sink for Recorder {
         }
         let stack = self.stack(tid, &registers);
         let mut code = vec![0; MAX_INSTRUCTION_BYTES];
-        let count = read_memory(tid, registers.ip, &mut code).unwrap_or(0);
+        let id = self.tasks.get(&tid).map(|task| task.space);
+        let space = id.and_then(|id| self.spaces.get_mut(&id));
+        let memory = self.memory.of(tid);
+        let mut none = None;
+        let query = space.map_or(&mut none, |space| &mut space.query);
+        memory.guard(query, &mut self.code.refused);
+        let count = memory.read(registers.ip, &mut code);
+        memory.end_guard(query, &mut self.code.refused);
         code.truncate(count);
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.signal = Some((signal.clone(), stack, code));

@@ -1,9 +1,14 @@
 //! The live memory of a task for a walk.
 
+use crate::process::Process;
+use crate::query::{PointQuery, Which};
 use crate::sys::vm_read;
 use rustix::io::Errno;
+use std::collections::HashSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use vmatlas_maps::Device;
 use vmatlas_object::unwind::ReadMemory;
 use vmatlas_recording::Tid;
 
@@ -26,6 +31,25 @@ pub(crate) struct TaskMemory {
     last: usize,
     /// /proc/TID/mem, if the system call is forbidden.
     file: Option<(Tid, File)>,
+    guard: Option<Guard>,
+}
+
+/// Refuses memory whose pages a file system may never deliver.
+#[derive(Debug)]
+struct Guard {
+    query: PointQuery<Arc<Process>>,
+    refused: HashSet<Device>,
+}
+
+impl Guard {
+    /// The number of bytes at an address that may be read at once, at most `most`.
+    fn readable(&mut self, address: u64, most: usize) -> usize {
+        let Ok(Some(row)) = self.query.find(address, Which::Covering) else { return 0 };
+        if self.refused.contains(&row.device) {
+            return 0;
+        }
+        most.min(usize::try_from(row.range.end - address).unwrap_or(usize::MAX))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +74,31 @@ impl TaskMemory {
         self.tid = tid;
         self.used = 0;
         self
+    }
+
+    /// From now on, refuses memory in rows of these devices, if there are any.
+    pub(crate) fn guard(
+        &mut self,
+        query: &mut Option<PointQuery<Arc<Process>>>,
+        refused: &mut HashSet<Device>,
+    ) {
+        if !refused.is_empty()
+            && let Some(query) = query.take()
+        {
+            self.guard = Some(Guard { query, refused: std::mem::take(refused) });
+        }
+    }
+
+    /// Gives back what the guard took.
+    pub(crate) fn end_guard(
+        &mut self,
+        query: &mut Option<PointQuery<Arc<Process>>>,
+        refused: &mut HashSet<Device>,
+    ) {
+        if let Some(guard) = self.guard.take() {
+            *query = Some(guard.query);
+            *refused = guard.refused;
+        }
     }
 
     /// Reads a missing piece.
@@ -87,7 +136,13 @@ impl TaskMemory {
     }
 
     /// Reads memory; returns the number of bytes.
-    fn read(&mut self, address: u64, bytes: &mut [u8]) -> usize {
+    pub(crate) fn read(&mut self, address: u64, bytes: &mut [u8]) -> usize {
+        let most = bytes.len();
+        let readable = self.guard.as_mut().map(|guard| guard.readable(address, most));
+        let bytes = &mut bytes[..readable.unwrap_or(most)];
+        if bytes.is_empty() {
+            return 0;
+        }
         match vm_read::read_memory(self.tid, address, bytes) {
             Ok(read) => read,
             // A seccomp filter around us may forbid the system call.
