@@ -84,6 +84,10 @@ impl AddressSpace {
         rows: impl IntoIterator<Item = Mapping<'a>>,
     ) -> Observation {
         let mut learned = Observation::default();
+        // No kernel shows a part of a page, but a recording may say so.
+        let page = self.profile.page_size();
+        let Some(start) = range.start.checked_next_multiple_of(page) else { return learned };
+        let range = AddressRange::new(start, range.end - range.end % page);
         if range.size() == 0 {
             return learned;
         }
