@@ -22,7 +22,7 @@ const MAX_READS: u64 = 1 << 20;
 /// The most bytes that they may read.
 const MAX_BYTES: u64 = 1 << 30;
 /// Most inputs see a memory that ends after so many reads, so that they are fast.
-const FEW_READS: u64 = 900;
+const FEW_READS: u64 = 640;
 
 /// The most runtimes in one process.
 const MAX_IMAGES: usize = 2;
