@@ -5,7 +5,9 @@ use libfuzzer_sys::fuzz_target;
 use vmatlas_explain::coredump::CoreDump;
 use vmatlas_object::Memory as _;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|bytes: &[u8]| vmatlas_fuzz::bounded(|| check(bytes)));
+
+fn check(bytes: &[u8]) {
     let Ok(core) = CoreDump::read(bytes) else { return };
     let maps = core.maps();
     assert!(maps.is_ordered());
@@ -28,4 +30,4 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(!row.name.is_empty());
         }
     }
-});
+}

@@ -4,7 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 use vmatlas_explain::crash::{apport_core, read_log};
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|bytes: &[u8]| vmatlas_fuzz::bounded(|| check(bytes)));
+
+fn check(bytes: &[u8]) {
     let crashes = read_log(bytes);
     assert!(crashes.len() <= bytes.len() / 8, "a crash takes at least 8 bytes of log");
     for crash in &crashes {
@@ -25,4 +27,4 @@ fuzz_target!(|bytes: &[u8]| {
     if let Some(core) = apport_core(bytes) {
         core.for_each(drop);
     }
-});
+}

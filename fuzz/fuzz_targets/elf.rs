@@ -9,7 +9,9 @@ use vmatlas_object::symbols::frames_at;
 /// The most addresses to look up: each may parse a unit of DWARF.
 const ADDRESSES: usize = 32;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|bytes: &[u8]| vmatlas_fuzz::bounded(|| check(bytes)));
+
+fn check(bytes: &[u8]) {
     let Ok(Some(elf)) = ElfFile::from_bytes(bytes.to_vec()) else { return };
     // Every file that it refers to is the file itself.
     let copy = bytes.to_vec();
@@ -39,4 +41,4 @@ fuzz_target!(|bytes: &[u8]| {
         assert!(frames.last().is_none_or(|frame| !frame.inlined));
     }
     assert!(elf.section_at(elf.entry()).is_none_or(|section| section.is_mapped()));
-});
+}

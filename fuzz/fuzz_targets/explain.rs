@@ -141,7 +141,9 @@ fn crash(take: &mut Take<'_>) -> Crash {
     crash
 }
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|bytes: &[u8]| vmatlas_fuzz::bounded(|| check(bytes)));
+
+fn check(bytes: &[u8]) {
     let mut take = Take(bytes);
     let mut crash = crash(&mut take);
     // The instruction matters most: the next bytes are decoded at the instruction pointer.
@@ -175,4 +177,4 @@ fuzz_target!(|bytes: &[u8]| {
                 .all(|line| !line.here || line.range.contains(address) || address == u64::MAX)
         );
     }
-});
+}

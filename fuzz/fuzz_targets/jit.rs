@@ -4,7 +4,9 @@
 use libfuzzer_sys::fuzz_target;
 use vmatlas_object::jit::JitMap;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|bytes: &[u8]| vmatlas_fuzz::bounded(|| check(bytes)));
+
+fn check(bytes: &[u8]) {
     let (mut map, errors) = JitMap::parse_perf_map(bytes);
     assert!(errors.len() <= 101, "errors are bounded");
     assert!(map.len() <= bytes.split(|&b| b == b'\n').count(), "at most one from each line");
@@ -17,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
         map.extend(dump);
     }
     all_found(&map);
-});
+}
 
 /// Every symbol found for an address covers the address.
 fn all_found(map: &JitMap) {

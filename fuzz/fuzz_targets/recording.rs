@@ -14,12 +14,14 @@ use vmatlas_recording::{
 };
 use vmatlas_space::Vsyscall;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|bytes: &[u8]| vmatlas_fuzz::bounded(|| check(bytes)));
+
+fn check(bytes: &[u8]) {
     match bytes.split_first() {
         Some((b'W', program)) => written(program),
         _ => opened(&framed(bytes)),
     }
-});
+}
 
 /// The mark between payloads. After it stand the block's kind and two bytes each for its first
 /// event and its time; if the kind's top bit is set, they count down from the largest numbers. A
@@ -138,6 +140,10 @@ fn shown(replay: &Replay) -> Vec<String> {
     lines
 }
 
+/// The most events and snapshots of a program.
+const EVENTS: usize = 48;
+const MOMENTS: usize = 3;
+
 /// Runs a program for a writer, and reads the result.
 fn written(program: &[u8]) {
     let meta = Meta {
@@ -166,9 +172,9 @@ fn written(program: &[u8]) {
     }
     let (mut all, mut moments) = (Vec::new(), vec![(EventNumber::NONE, shown(&replay))]);
     let mut time_ns = 0;
-    while !program.bytes.is_empty() && all.len() < 256 {
+    while !program.bytes.is_empty() && all.len() < EVENTS {
         let op = program.byte();
-        if op == 0xff {
+        if op == 0xff && moments.len() < MOMENTS {
             writer.snapshot(&replay);
             moments.push((writer.next_number().previous(), shown(&replay)));
             continue;
@@ -179,9 +185,13 @@ fn written(program: &[u8]) {
         let Some(what) = program.what(op, &mut writer) else { continue };
         let event = writer.event(time_ns, task, stack, what);
         replay.apply(&event, writer.files());
-        sound(&replay);
         all.push(event);
+        // What is broken stays so.
+        if all.len() % 4 == 0 {
+            sound(&replay);
+        }
     }
+    sound(&replay);
     moments.push((writer.next_number().previous(), shown(&replay)));
     writer.finish();
     let bytes = writer.take();

@@ -22,7 +22,9 @@ fn joins(operation: &Operation) -> bool {
     }
 }
 
-fuzz_target!(|text: &[u8]| {
+fuzz_target!(|text: &[u8]| vmatlas_fuzz::bounded(|| check(text)));
+
+fn check(text: &[u8]) {
     for scenario in scenarios(text) {
         let scenario = match scenario {
             Ok(scenario) => scenario,
@@ -33,7 +35,8 @@ fuzz_target!(|text: &[u8]| {
             }
         };
         let written = scenario.to_string();
-        let again = Scenario::parse_file(written.as_bytes()).expect("a written scenario can be read");
+        let again =
+            Scenario::parse_file(written.as_bytes()).expect("a written scenario can be read");
         assert_eq!(again[0].to_string(), written);
         for version in ["5.10", "6.1", "6.12", "6.18", "7.3"] {
             let mut profile = KernelProfile::of(version.parse().expect("a version"));
@@ -60,4 +63,4 @@ fuzz_target!(|text: &[u8]| {
             model.space().render();
         }
     }
-});
+}

@@ -7,7 +7,9 @@ use vmatlas_maps::{KernelVersion, TextFormat};
 use vmatlas_recording::strace::{Line, Reader, Replay, Replayed, looks_like_log};
 use vmatlas_space::KernelProfile;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|bytes: &[u8]| vmatlas_fuzz::bounded(|| check(bytes)));
+
+fn check(bytes: &[u8]) {
     looks_like_log(bytes);
     for line in bytes.split(|&b| b == b'\n') {
         if let Err(error) = Line::parse(line) {
@@ -37,7 +39,7 @@ fuzz_target!(|bytes: &[u8]| {
             assert_eq!(from, row.range.end);
         }
     }
-});
+}
 
 /// The entries that a reader parses from a log in pieces.
 fn entries(bytes: &[u8], size: usize) -> Vec<String> {

@@ -5,7 +5,9 @@ use libfuzzer_sys::fuzz_target;
 use vmatlas_fuzz as laws;
 use vmatlas_maps::{Mapping, Maps};
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|bytes: &[u8]| vmatlas_fuzz::bounded(|| check(bytes)));
+
+fn check(bytes: &[u8]) {
     // After such a line the rest is read as a text with rows in it, not as a listing.
     let text = [b"Memory map:\n", bytes].concat();
     let maps = laws::read(&text);
@@ -15,7 +17,7 @@ fuzz_target!(|bytes: &[u8]| {
     found_rows_stand_there(&text, &maps);
     rows_of_a_listing_are_found(bytes, &maps);
     vmatlas_maps::other_listing(&text);
-});
+}
 
 /// No row is invented: a name is part of the text, and only letters of perms stand after them.
 fn found_rows_stand_there(text: &[u8], maps: &Maps) {

@@ -17,7 +17,9 @@ const STACK: u64 = 0x9000;
 const STACK_SIZE: usize = 64;
 const DEPTH: usize = 64;
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(|bytes: &[u8]| vmatlas_fuzz::bounded(|| check(bytes)));
+
+fn check(bytes: &[u8]) {
     let Some((&kind, rest)) = bytes.split_first() else { return };
     let Some((stack, table)) = rest.split_at_checked(STACK_SIZE) else { return };
     let source = Box::new(file(kind, &table[..table.len().min(TABLE_LIMIT)]));
@@ -35,7 +37,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!((1..=DEPTH).contains(&frames.len()));
         assert_eq!(frames[0].pc, ip);
     }
-});
+}
 
 /// An x86-64 file with code and this table: `.eh_frame`, `.debug_frame`, or `.eh_frame_hdr`
 /// followed by `.eh_frame`, found by its segment.

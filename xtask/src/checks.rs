@@ -31,7 +31,7 @@ pub(crate) fn run() -> Result<(), String> {
         "--no-deps",
     ]))?;
     crate::bench(&["--quick".to_owned()])?;
-    fuzz::run_targets(&[])
+    fuzz::run_targets(&["--seconds".to_owned(), fuzz::SECONDS_IN_CI.to_string()])
 }
 
 fn run_cargo(args: &[&str]) -> Result<(), String> {

@@ -360,8 +360,16 @@ impl<'a> Labeller<'a> {
 /// Little-endian words in `bytes` that are large enough to be pointers (≥ 64 KiB).
 fn pointers(bytes: &[u8], word: usize) -> impl Iterator<Item = u64> {
     let words = bytes.chunks_exact(word.max(1));
-    let value = |word: &[u8]| word.iter().rev().fold(0, |value: u64, &b| value << 8 | u64::from(b));
-    words.map(value).filter(|&value| value >= 1 << 16)
+    words.map(little_endian).filter(|&value| value >= 1 << 16)
+}
+
+/// The number in a little-endian word of 4 or 8 bytes.
+fn little_endian(word: &[u8]) -> u64 {
+    match (word.first_chunk(), word.first_chunk()) {
+        (Some(word), _) => u64::from_le_bytes(*word),
+        (None, Some(word)) => u32::from_le_bytes(*word).into(),
+        (None, None) => 0,
+    }
 }
 
 /// Whether a row is private unnamed memory, the candidates for recognition by shape.

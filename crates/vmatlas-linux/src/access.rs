@@ -21,12 +21,12 @@
 //! ptrace(2), "Ptrace access mode checking"; proc(5); Linux 6.18 `fs/proc/base.c`, `kernel/fork.c`
 //! (`mm_access`), `kernel/ptrace.c` (`__ptrace_may_access`), `security/commoncap.c`,
 //! `security/landlock/task.c`. Every rule is checked against the running kernel by `tests/it/access.rs`.
-mod credentials;
+pub(crate) mod credentials;
 mod decide;
 mod error;
 mod facts;
-mod gather;
-mod login;
+pub(crate) mod gather;
+pub(crate) mod login;
 mod ptrace;
 mod rule;
 mod security;

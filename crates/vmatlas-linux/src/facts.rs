@@ -7,7 +7,7 @@
 mod core;
 mod guards;
 mod images;
-mod threads;
+pub(crate) mod threads;
 
 pub use core::gather_core_facts;
 
@@ -43,12 +43,13 @@ pub fn gather_facts(sources: FactSources<'_>) -> Facts {
     facts.page_size = crate::page_size() as u64;
     facts.kernel = process.kernel_version();
     facts.pid = Some(process.id().pid);
-    facts.stack_limit = stack_limit(process);
-    (facts.auxv, facts.word_size) = auxv(process);
+    let read = |file| process.read(file).unwrap_or_default();
+    facts.stack_limit = stack_limit(&read("limits"));
+    (facts.auxv, facts.word_size) = auxv(&read("auxv"));
     if let Some(size) = facts.auxv.get(AT_PAGESZ).filter(|size| size.is_power_of_two()) {
         facts.page_size = size;
     }
-    (facts.start_brk, facts.start_stack) = starts(process);
+    (facts.start_brk, facts.start_stack) = starts(&read("stat"));
     facts.threads = threads::of(process);
     facts.guards = guards::of(process, maps, &facts, deep);
     if let Some(images) = images {
@@ -68,14 +69,13 @@ pub fn gather_image_facts(
 }
 
 /// The auxiliary vector, and the word size that it implies.
-fn auxv(process: &Process) -> (Auxv, Option<WordSize>) {
-    let Ok(bytes) = process.read("auxv") else { return Default::default() };
-    let of_64: Vec<(u64, u64)> = pairs(&bytes, |word: &[u8; 8]| u64::from_ne_bytes(*word));
+pub(crate) fn auxv(bytes: &[u8]) -> (Auxv, Option<WordSize>) {
+    let of_64: Vec<(u64, u64)> = pairs(bytes, |word: &[u8; 8]| u64::from_ne_bytes(*word));
     // The kernel gives every process the page size.
     if of_64.iter().any(|(kind, _)| *kind == AT_PAGESZ) {
         return (Auxv::new(of_64), Some(WordSize::Bits64));
     }
-    let of_32 = pairs(&bytes, |word: &[u8; 4]| u32::from_ne_bytes(*word).into());
+    let of_32 = pairs(bytes, |word: &[u8; 4]| u32::from_ne_bytes(*word).into());
     let is_32 = of_32.iter().any(|(kind, _)| *kind == AT_PAGESZ);
     (Auxv::new(of_32), is_32.then_some(WordSize::Bits32))
 }
@@ -88,8 +88,7 @@ fn pairs<const N: usize>(bytes: &[u8], word: impl Fn(&[u8; N]) -> u64) -> Vec<(u
 
 /// `start_brk` and `start_stack`, fields 47 and 28 of `stat`, see proc_pid_stat(5); 0 if the reader
 /// may not see them.
-fn starts(process: &Process) -> (Option<u64>, Option<u64>) {
-    let Ok(stat) = process.read("stat") else { return (None, None) };
+pub(crate) fn starts(stat: &[u8]) -> (Option<u64>, Option<u64>) {
     // The command name is in parentheses and may contain any byte.
     let after_name = stat.rsplit(|&b| b == b')').next().unwrap_or_default();
     let fields: Vec<&str> =
@@ -100,9 +99,8 @@ fn starts(process: &Process) -> (Option<u64>, Option<u64>) {
 }
 
 /// `Max stack size`, the soft limit, see proc_pid_limits(5).
-fn stack_limit(process: &Process) -> Option<u64> {
-    let limits = process.read("limits").ok()?;
-    let limits = String::from_utf8_lossy(&limits);
+pub(crate) fn stack_limit(limits: &[u8]) -> Option<u64> {
+    let limits = String::from_utf8_lossy(limits);
     let line = limits.lines().find_map(|line| line.strip_prefix("Max stack size"))?;
     line.split_ascii_whitespace().next()?.parse().ok()
 }

@@ -38,6 +38,9 @@ mod error;
 mod facts;
 mod file_server;
 pub mod files;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod images;
 #[cfg(feature = "recordings")]
 mod lookup;

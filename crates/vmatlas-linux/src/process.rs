@@ -51,6 +51,25 @@ pub(crate) struct TaskState {
     pub(crate) kernel_thread: bool,
 }
 
+impl TaskState {
+    /// Parses `stat`, see proc_pid_stat(5).
+    pub(crate) fn parse(stat: &[u8]) -> Option<TaskState> {
+        // The command name is in parentheses and may contain any byte.
+        let name_end = stat.iter().rposition(|&b| b == b')')?;
+        let mut fields = stat[name_end + 1..]
+            .split(|b| b.is_ascii_whitespace())
+            .filter(|field| !field.is_empty());
+        let state = fields.next().unwrap_or_default();
+        let flags =
+            fields.nth(5).and_then(|flags| std::str::from_utf8(flags).ok()?.parse::<u64>().ok());
+        let has = |flag| flags.is_some_and(|flags| flags & flag != 0);
+        Some(TaskState {
+            ended: matches!(state, b"Z" | b"X") || has(PF_EXITING),
+            kernel_thread: has(PF_KTHREAD),
+        })
+    }
+}
+
 impl Process {
     /// Opens a process or one of its threads in `proc`, a directory laid out like /proc.
     ///
@@ -240,19 +259,7 @@ impl Process {
             }
             stat => stat?,
         };
-        // The command name is in parentheses and may contain any byte.
-        let Some(name_end) = stat.iter().rposition(|&b| b == b')') else { return Ok(None) };
-        let mut fields = stat[name_end + 1..]
-            .split(|b| b.is_ascii_whitespace())
-            .filter(|field| !field.is_empty());
-        let state = fields.next().unwrap_or_default();
-        let flags =
-            fields.nth(5).and_then(|flags| std::str::from_utf8(flags).ok()?.parse::<u64>().ok());
-        let has = |flag| flags.is_some_and(|flags| flags & flag != 0);
-        Ok(Some(TaskState {
-            ended: matches!(state, b"Z" | b"X") || has(PF_EXITING),
-            kernel_thread: has(PF_KTHREAD),
-        }))
+        Ok(TaskState::parse(&stat))
     }
 
     /// The size of its address space in pages (`total_vm`).
@@ -265,9 +272,12 @@ impl Process {
         self.page_count(1)
     }
 
-    /// A field of `statm`, see proc_pid_statm(5).
     fn page_count(&self, field: usize) -> Option<u64> {
-        let statm = self.read("statm").ok()?;
-        std::str::from_utf8(&statm).ok()?.split(' ').nth(field)?.parse().ok()
+        page_count(&self.read("statm").ok()?, field)
     }
+}
+
+/// A field of `statm`, see proc_pid_statm(5).
+pub(crate) fn page_count(statm: &[u8], field: usize) -> Option<u64> {
+    std::str::from_utf8(statm).ok()?.split(' ').nth(field)?.parse().ok()
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod file_server;
 pub(crate) mod file_size_signal;
+pub(crate) mod fork;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod hold;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]

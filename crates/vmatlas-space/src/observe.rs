@@ -96,7 +96,12 @@ impl AddressSpace {
             self.grow_as_seen(row, &mut learned);
         }
         self.match_boundaries(range, &shown, &mut learned);
-        self.match_rows(range, &shown, &mut learned);
+        // What is seen of a page is true of the whole page. An observation that settles a doubt has
+        // the bytes on both sides only.
+        let page = self.profile.page_size();
+        let end = range.end.checked_next_multiple_of(page).unwrap_or(range.end - range.end % page);
+        let pages = AddressRange::new(range.start - range.start % page, end);
+        self.match_rows(pages, &shown, &mut learned);
         let settled: Vec<u64> = self.doubts.range(range.start..range.end).copied().collect();
         for address in settled {
             self.doubts.remove(&address);

@@ -1,7 +1,7 @@
 //! Allocators that replace the C library's: jemalloc and tcmalloc, recognised by their shapes.
 
 use super::{Confidence, ImageFacts, Label, Labeller, Sign, is_unnamed_memory};
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
@@ -59,32 +59,43 @@ fn jemalloc(labeller: &mut Labeller<'_>) {
 fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
     /// jemalloc's metadata takes a hundredth of the memory described.
     const MAX: u64 = 64 << 20;
+    /// Bytes that are read at once.
+    const PIECE: u64 = 256 << 10;
     let mut found = HashSet::new();
     let Some(memory) = labeller.memory else { return found };
     let word = labeller.word_size() as usize;
     let mut left = MAX;
-    let mut read = |range: AddressRange| {
-        let size = range.size().min(left);
-        left -= size;
-        let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-        let length = memory.read(range.start, &mut bytes);
-        bytes.truncate(length);
-        bytes
-    };
-    let mut rows = Vec::new();
-    for (segment, _, _) in image.segments.iter().filter(|(_, _, writable)| *writable) {
-        for pointer in super::pointers(&read(*segment), word) {
-            rows.extend(labeller.row_at(pointer).filter(is_unnamed_memory).map(|row| row.range));
+    let mut bytes = vec![0; PIECE as usize];
+    // Passes on a range in pieces.
+    let mut read = |mut range: AddressRange, each: &mut dyn FnMut(&[u8])| {
+        while range.start < range.end && left > 0 {
+            let size = range.size().min(left).min(PIECE);
+            let piece = &mut bytes[..size as usize];
+            let length = memory.read(range.start, piece);
+            each(&piece[..length]);
+            if length < piece.len() {
+                break;
+            }
+            left -= size;
+            range = AddressRange::new(range.start + size, range.end);
         }
+    };
+    let mut rows = BTreeSet::new();
+    for (segment, _, _) in image.segments.iter().filter(|(_, _, writable)| *writable) {
+        read(*segment, &mut |bytes| {
+            for pointer in super::pointers(bytes, word) {
+                let row = labeller.row_at(pointer).filter(is_unnamed_memory);
+                rows.extend(row.map(|row| row.range));
+            }
+        });
     }
-    rows.sort_unstable();
-    rows.dedup();
     for row in rows {
         // Memory with other labels, such as stacks, is excluded.
         for free in labeller.unlabelled(row) {
-            let bytes = read(free);
-            let pages = super::pointers(&bytes, word);
-            found.extend(pages.filter(|pointer| pointer.is_multiple_of(labeller.page_size())));
+            read(free, &mut |bytes| {
+                let pages = super::pointers(bytes, word);
+                found.extend(pages.filter(|pointer| pointer.is_multiple_of(labeller.page_size())));
+            });
         }
     }
     found

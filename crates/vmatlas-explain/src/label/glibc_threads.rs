@@ -116,7 +116,7 @@ impl Reader<'_> {
         bytes.truncate(length);
         let word = self.layout.word as usize;
         for (index, chunk) in bytes.chunks_exact(word).enumerate() {
-            let next = chunk.iter().rev().fold(0, |value: u64, &b| value << 8 | u64::from(b));
+            let next = super::little_endian(chunk);
             let head = data.start.saturating_add((index * word) as u64);
             // An empty list points to itself.
             if next == 0 || next == head {
@@ -159,7 +159,7 @@ impl Reader<'_> {
         let word = self.layout.word as usize;
         let value = |at: usize| {
             let bytes = bytes.get(at..at.checked_add(word)?)?;
-            Some(bytes.iter().rev().fold(0, |value: u64, &b| value << 8 | u64::from(b)))
+            Some(super::little_endian(bytes))
         };
         (self.layout.stack_from..bytes.len()).step_by(word).find_map(|at| {
             let (start, size, guard) = (value(at)?, value(at + word)?, value(at + 2 * word)?);

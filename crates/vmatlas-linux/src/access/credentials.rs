@@ -172,10 +172,15 @@ impl IdView {
     pub(super) fn of_caller(proc_root: &Path) -> io::Result<IdView> {
         let map = fs::read_to_string(proc_root.join("thread-self/uid_map"))?;
         let overflow = fs::read_to_string(proc_root.join("sys/kernel/overflowuid"));
-        Ok(IdView {
-            identity: is_identity(&map),
-            overflow: overflow.ok().and_then(|t| t.trim().parse().ok()).unwrap_or(65534),
-        })
+        Ok(IdView::of_map(&map, overflow.ok().as_deref()))
+    }
+
+    /// From the texts of `uid_map` and `overflowuid`.
+    pub(super) fn of_map(map: &str, overflow: Option<&str>) -> IdView {
+        IdView {
+            identity: is_identity(map),
+            overflow: overflow.and_then(|text| text.trim().parse().ok()).unwrap_or(65534),
+        }
     }
 
     pub(super) fn id(self, shown: u32) -> Id {

@@ -50,7 +50,7 @@ pub fn gather(proc_root: &Path, pid: u32, reader: Reader) -> Result<Facts, Error
     };
 
     let mount = proc_mount(proc_root, device, own.credentials.user_ns);
-    let status = status.map(|text| Status(String::from_utf8_lossy(&text).into_owned()));
+    let status = status.map(|text| Status::new(&text));
     let target = match &status {
         Ok(status) => target(&dir, status, &own),
         Err(error) => Target {
@@ -98,7 +98,7 @@ pub(super) fn caller(proc_root: &Path) -> Result<Caller, Error> {
     let visible = shown.exists();
     let dir = if visible { shown } else { "/proc/thread-self".into() };
     let error = |e: io::Error| Error::new(ErrorKind::Reader, &dir, e);
-    let status = Status(fs::read_to_string(dir.join("status")).map_err(error)?);
+    let status = Status::new(&fs::read(dir.join("status")).map_err(error)?);
     let view = IdView::of_caller(dir.parent().unwrap_or(proc_root)).map_err(error)?;
     let mut credentials = status.credentials(view);
     credentials.user_ns = user_ns(&dir);
@@ -119,9 +119,8 @@ impl Credentials {
     pub fn of_process(proc_root: &Path, pid: u32) -> Result<Credentials, Error> {
         let dir = proc_root.join(pid.to_string());
         let path = dir.join("status");
-        let text =
-            fs::read_to_string(&path).map_err(|e| Error::new(ErrorKind::Reader, &path, e))?;
-        let mut credentials = Status(text).credentials(caller(proc_root)?.view);
+        let text = fs::read(&path).map_err(|e| Error::new(ErrorKind::Reader, &path, e))?;
+        let mut credentials = Status::new(&text).credentials(caller(proc_root)?.view);
         credentials.user_ns = user_ns(&dir);
         Ok(credentials)
     }
@@ -129,8 +128,9 @@ impl Credentials {
 
 /// The credentials with which a process of this machine opens files; `None` if it has ended.
 pub(crate) fn file_credentials(process: &Process) -> Option<Credentials> {
-    let text = String::from_utf8_lossy(&process.read("status").ok()?).into_owned();
-    let mut credentials = Status(text).credentials(IdView::of_caller(Path::new("/proc")).ok()?);
+    let text = process.read("status").ok()?;
+    let mut credentials =
+        Status::new(&text).credentials(IdView::of_caller(Path::new("/proc")).ok()?);
     credentials.user_ns = user_ns(process.path());
     Some(credentials)
 }
@@ -139,6 +139,11 @@ pub(crate) fn file_credentials(process: &Process) -> Option<Credentials> {
 struct Status(String);
 
 impl Status {
+    /// The name of the process may be no UTF-8.
+    fn new(text: &[u8]) -> Status {
+        Status(String::from_utf8_lossy(text).into_owned())
+    }
+
     fn words<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         let line = self.0.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'));
         line.unwrap_or_default().split_ascii_whitespace()
@@ -239,14 +244,17 @@ fn both_same(a: Owner, b: Owner) -> Option<bool> {
 fn namespace_root(dir: &Path) -> Option<(Owner, bool)> {
     let uid_map = fs::read_to_string(dir.join("uid_map")).ok()?;
     let gid_map = fs::read_to_string(dir.join("gid_map")).ok()?;
-    let root = |map: &str| {
-        let outside = map.lines().find_map(|row| {
-            let mut words = row.split_ascii_whitespace();
-            (words.next()? == "0").then(|| words.next()?.parse().ok())?
-        });
-        Id::Known(outside.unwrap_or(0)) // without a root of its own, the first one
-    };
+    let root = |map: &str| Id::Known(root_of(map));
     Some(((root(&uid_map), root(&gid_map)), is_identity(&uid_map) && is_identity(&gid_map)))
+}
+
+/// The id outside of a user namespace of its root, by its `uid_map` or `gid_map`.
+fn root_of(map: &str) -> u32 {
+    let outside = map.lines().find_map(|row| {
+        let mut words = row.split_ascii_whitespace();
+        (words.next()? == "0").then(|| words.next()?.parse().ok())?
+    });
+    outside.unwrap_or(0) // without a root of its own, the first one
 }
 
 /// The possible owners of the files of a non-dumpable process: root of the user namespace of its
@@ -334,7 +342,11 @@ fn proc_mount(proc_root: &Path, device: u64, own_ns: Option<NamespaceId>) -> Pro
         .iter()
         .find_map(|path| fs::read_to_string(proc_root.join(path)).ok())
         .unwrap_or_default();
-    let options = super_options(&mountinfo, &format!("{}:{}", major(device), minor(device)));
+    proc_options(&mountinfo, &format!("{}:{}", major(device), minor(device)), own_ns)
+}
+
+fn proc_options(mountinfo: &str, device: &str, own_ns: Option<NamespaceId>) -> ProcMount {
+    let options = super_options(mountinfo, device);
     let value = |key: &str| options?.split(',').find_map(|o| o.strip_prefix(key));
     // The option shows a number of the initial user namespace, but ids of processes are in ours.
     let in_first = own_ns.is_some_and(NamespaceId::is_initial);
@@ -358,6 +370,22 @@ fn proc_mount(proc_root: &Path, device: u64, own_ns: Option<NamespaceId>) -> Pro
 fn super_options<'a>(mountinfo: &'a str, device: &str) -> Option<&'a str> {
     let line = mountinfo.lines().find(|l| l.split(' ').nth(2) == Some(device))?;
     line.split_once(" - ")?.1.split(' ').nth(2)
+}
+
+/// Reads the texts that this file parses.
+#[cfg(fuzzing)]
+pub(crate) fn read_texts(text: &str) {
+    let view = super::credentials::IdView::of_map(text, Some("65534\n"));
+    let status = Status::new(text.as_bytes());
+    let credentials = status.credentials(view);
+    assert!(credentials.groups.len() <= text.len());
+    let _ = (status.address_space(), status.number("Tgid"), status.capabilities("CapBnd"));
+    for namespace in [None, Some(NamespaceId::INITIAL)] {
+        let mount = proc_options(text, "0:21", namespace);
+        assert!(namespace.is_some() || mount.gid == Id::Unknown);
+    }
+    root_of(text);
+    is_identity(text);
 }
 
 fn kernel_version() -> (u32, u32) {

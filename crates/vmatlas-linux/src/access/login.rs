@@ -55,6 +55,15 @@ fn groups_of(text: &str, user: &str) -> Vec<Id> {
     text.lines().filter_map(group).collect()
 }
 
+/// Reads the texts that this file parses.
+#[cfg(fuzzing)]
+pub(crate) fn read_texts(text: &str) {
+    if let Some((name, _)) = passwd_entry(text, 1000) {
+        assert!(text.contains(&name));
+        assert!(groups_of(text, &name).len() <= text.lines().count());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,8 @@
 //! Finds lightweight guard pages, which maps does not show.
 
 use crate::process::Process;
+#[cfg(target_pointer_width = "64")]
+use std::time::{Duration, Instant};
 use vmatlas_explain::label::Facts;
 use vmatlas_maps::{AddressRange, KernelVersion, Kind, Mapping, Maps, SmapsValue};
 
@@ -8,6 +10,14 @@ use vmatlas_maps::{AddressRange, KernelVersion, Kind, Mapping, Maps, SmapsValue}
 const NEAR: u64 = 64 << 20;
 /// This much memory is scanned in less than 40 ms, even if every page is resident.
 const CHEAP: u64 = 4 << 30;
+
+/// Maximum number of ranges of guard pages: 16 MiB of them. Programs have some for each thread, but
+/// a process can make one for every 16 bytes of its page tables.
+#[cfg(target_pointer_width = "64")]
+const MAX_GUARDS: usize = 1 << 20;
+/// The time after which no further guard pages are looked for.
+#[cfg(target_pointer_width = "64")]
+const TIME: Duration = Duration::from_secs(1);
 
 /// The guard pages in rows whose VmFlags show some, if smaps was read; otherwise in all anonymous
 /// memory (`deep`) or around the stack pointers.
@@ -84,8 +94,13 @@ fn scan(process: &Process, ranges: &[AddressRange]) -> Vec<AddressRange> {
     }
     let Ok(pagemap) = process.open_file("pagemap") else { return Vec::new() };
     let mut all = Vec::new();
+    let until = Instant::now() + TIME;
     for range in ranges {
-        match crate::sys::pagemap_scan::guards(&pagemap, *range) {
+        let limit = MAX_GUARDS - all.len();
+        if limit == 0 || Instant::now() > until {
+            break;
+        }
+        match crate::sys::pagemap_scan::guards(&pagemap, *range, limit, until) {
             Ok(found) => all.extend(found),
             Err(_) => break,
         }

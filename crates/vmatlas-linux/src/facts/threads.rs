@@ -33,7 +33,7 @@ fn thread(process: &Process, list: &str, tid: u32) -> ThreadFacts {
 
 /// The last two fields of `syscall`. The file contains `running` for a running thread, otherwise
 /// the system call number (-1 for none), its arguments, and both pointers, see proc_pid_syscall(5).
-fn pointers(syscall: &[u8]) -> (Option<u64>, Option<u64>) {
+pub(crate) fn pointers(syscall: &[u8]) -> (Option<u64>, Option<u64>) {
     let fields: Vec<&str> =
         std::str::from_utf8(syscall).unwrap_or_default().split_ascii_whitespace().collect();
     let pointer = |text: &&str| {

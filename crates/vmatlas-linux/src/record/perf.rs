@@ -13,6 +13,8 @@ mod attach;
 mod drain;
 mod error;
 pub(crate) mod event;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod ids;
 mod intake;
 mod live;

@@ -234,5 +234,13 @@ fn trace<S: Sink>(
     Ok(Outcome { status: ExitStatus::from_raw(status), notices })
 }
 
+/// Reads the texts that this module parses.
+#[cfg(fuzzing)]
+pub(crate) fn read_texts(bytes: &[u8]) {
+    privileges::permitted(bytes);
+    let maker = made::maker(Tid::new(7), bytes);
+    assert!(maker.is_none_or(|(_, shared)| shared.memory == shared.thread));
+}
+
 #[cfg(test)]
 mod tests;

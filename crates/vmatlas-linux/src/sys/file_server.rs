@@ -1,10 +1,10 @@
 //! A process that opens and reads files for us: a file system that never answers blocks it and not
 //! us, and it may have the rights of another user.
 
+use super::fork::run_apart;
 use rustix::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
-use rustix::io::{Errno, Result};
+use rustix::io::Result;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Pid, WaitOptions, waitpid};
 use std::mem::size_of;
 
 /// The longest path of a request, with its NUL (`PATH_MAX`).
@@ -102,86 +102,18 @@ pub(crate) fn start(files: &[BorrowedFd<'_>], rights: Option<&Rights>) -> Result
         socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let mut kept: Vec<i32> = files.iter().map(|fd| fd.as_raw_fd()).collect();
     kept.push(its.as_raw_fd());
-    kept.sort_unstable();
     let mut message = Box::new(Message { bytes: [0; size_of::<Message>()] });
-    // No handler of the program may run in the server, so it is born with all signals blocked.
-    let signals = block_signals();
-    // SAFETY: the child of a process with threads may only make system calls. Until it ends it
-    // makes those below, on memory that was allocated before: `kept`, `rights` and `message`. The
-    // bare call, unlike the C library's fork, runs no handlers and takes no locks.
-    let child = unsafe { fork() };
-    if child == 0 {
-        // SAFETY: as above. The child of the child has no parent that would have to wait for it.
+    let work = || {
+        // SAFETY: system calls on `rights` and `message`, which were allocated before.
         unsafe {
-            if fork() == 0 {
-                keep_only(&kept);
-                if rights.is_none_or(|rights| take(rights)) {
-                    serve(its.as_raw_fd(), &mut message);
-                }
+            if rights.is_none_or(|rights| take(rights)) {
+                serve(its.as_raw_fd(), &mut message);
             }
-            libc::_exit(0);
         }
-    }
-    set_signals(&signals);
-    let child = i32::try_from(child).ok().filter(|child| *child > 0).and_then(Pid::from_raw);
-    let child = child.ok_or(Errno::AGAIN)?;
-    // The first child ends at once.
-    let _ = rustix::io::retry_on_intr(|| waitpid(Some(child), WaitOptions::empty()));
+    };
+    // SAFETY: `work` makes only system calls, see there.
+    unsafe { run_apart(&mut kept, work)? };
     Ok(ours)
-}
-
-/// Blocks all signals of this thread, and returns those that were blocked before.
-fn block_signals() -> libc::sigset_t {
-    // SAFETY: a signal set is plain data, which sigfillset and pthread_sigmask fill.
-    unsafe {
-        let (mut all, mut before) = std::mem::zeroed::<(libc::sigset_t, libc::sigset_t)>();
-        libc::sigfillset(&raw mut all);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, &raw mut before);
-        before
-    }
-}
-
-fn set_signals(signals: &libc::sigset_t) {
-    // SAFETY: the set is complete.
-    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, signals, std::ptr::null_mut()) };
-}
-
-/// # Safety
-/// In the child, only system calls may be made, on memory that exists.
-unsafe fn fork() -> libc::c_long {
-    // SAFETY: without flags, clone(2) is fork(2). With zeros, the order of its arguments, which
-    // differs among architectures, does not matter; s390x has the flags second.
-    unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) }
-}
-
-/// Closes all descriptors but these, which are sorted: another process may wait for the end of our
-/// output.
-unsafe fn keep_only(kept: &[i32]) {
-    let mut first = 0;
-    for &number in kept {
-        // SAFETY: the process uses no other descriptors.
-        unsafe { close_all(first, number - 1) };
-        first = number + 1;
-    }
-    // SAFETY: as above.
-    unsafe { close_all(first, i32::MAX) };
-}
-
-/// The most descriptors that are closed one by one.
-const MAX_CLOSED: i32 = 1 << 16;
-
-/// Closes the descriptors from `first` to `last`.
-unsafe fn close_all(first: i32, last: i32) {
-    // SAFETY: the caller does not need them.
-    unsafe {
-        if first > last || libc::syscall(libc::SYS_close_range, first, last, 0) == 0 {
-            return;
-        }
-        // Before Linux 5.9. Our end of the socket is among them: with it, the server would not end.
-        for number in first..=last.min(MAX_CLOSED) {
-            libc::close(number);
-        }
-    }
 }
 
 /// `_LINUX_CAPABILITY_VERSION_3` of include/uapi/linux/capability.h.

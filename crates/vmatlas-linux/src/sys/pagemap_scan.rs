@@ -3,8 +3,8 @@
 use rustix::io::Errno;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use std::ffi::c_void;
-use std::marker::PhantomData;
 use std::os::fd::AsFd;
+use std::time::Instant;
 use vmatlas_maps::AddressRange;
 
 /// `struct pm_scan_arg`.
@@ -44,16 +44,23 @@ const PRESENT: u64 = 1 << 3;
 const GUARD: u64 = 1 << 8;
 /// Regions requested at a time.
 const REGIONS: usize = 1024;
+/// Bytes of addresses walked between looks at the clock: some 40 ms, if all of them have page tables.
+const STEP: u64 = 4 << 30;
+/// Maximum number of ranges of resident pages: 64 MiB of them. A process can have one for every 16
+/// bytes of its page tables.
+#[cfg(all(feature = "record", target_arch = "x86_64"))]
+const MAX_PRESENT: usize = 4 << 20;
 
 /// A call, which borrows the regions that the kernel writes.
 struct Call<'a> {
     arg: Arg,
-    regions: PhantomData<&'a mut [Region]>,
+    regions: &'a mut [Region],
 }
 
 // SAFETY: the opcode is that of PAGEMAP_SCAN, whose argument is a `struct pm_scan_arg` that the
 // kernel reads and writes; `arg` is one, of the size that its first field says. The only other
-// memory written are `vec_len` regions at `vec`, which `regions` keeps borrowed.
+// memory written is that of `regions`, to which `as_ptr` points `arg` and which is borrowed until the
+// call is over.
 unsafe impl Ioctl for Call<'_> {
     /// The number of regions written, and the end of the walk.
     type Output = (usize, u64);
@@ -64,6 +71,8 @@ unsafe impl Ioctl for Call<'_> {
     }
 
     fn as_ptr(&mut self) -> *mut c_void {
+        self.arg.vec_len = self.regions.len() as u64;
+        self.arg.vec = self.regions.as_mut_ptr().expose_provenance() as u64;
         (&raw mut self.arg).cast()
     }
 
@@ -78,55 +87,116 @@ unsafe impl Ioctl for Call<'_> {
 ///
 /// # Errors
 /// `ENOTTY` the kernel is older than 6.7 or the file is not a pagemap; `EFAULT`, `EINVAL` an
-/// invalid range; `ESRCH` the address space is gone.
+/// invalid range; `ESRCH` the address space is gone; `E2BIG` there are too many.
 #[cfg(target_arch = "x86_64")]
 #[cfg(all(feature = "record", target_arch = "x86_64"))]
 pub(crate) fn present(pagemap: impl AsFd, end: u64) -> Result<Vec<AddressRange>, Errno> {
-    scan(pagemap, AddressRange::new(0, end), PRESENT)
+    let found = scan(pagemap, AddressRange::new(0, end), PRESENT, MAX_PRESENT, None)?;
+    if found.len() < MAX_PRESENT { Ok(found) } else { Err(Errno::TOOBIG) }
 }
 
-/// The lightweight guard pages in a page-aligned range (`MADV_GUARD_INSTALL`, see madvise(2)).
+/// The lightweight guard pages in a page-aligned range (`MADV_GUARD_INSTALL`, see madvise(2)), the
+/// lowest `limit` ranges of them, as far as they are found before a time.
 ///
 /// # Errors
-/// `ENOTTY`, or `EINVAL` if the kernel is older than 6.15; `EFAULT` and `ESRCH` as for [`present`].
-pub(crate) fn guards(pagemap: impl AsFd, range: AddressRange) -> Result<Vec<AddressRange>, Errno> {
-    scan(pagemap, range, GUARD)
+/// `ENOTTY`, or `EINVAL` if the kernel is older than 6.15; `EFAULT` an invalid range; `ESRCH` the
+/// address space is gone.
+pub(crate) fn guards(
+    pagemap: impl AsFd,
+    range: AddressRange,
+    limit: usize,
+    until: Instant,
+) -> Result<Vec<AddressRange>, Errno> {
+    scan(pagemap, range, GUARD, limit, Some(until))
 }
 
-/// The pages of a range in a category.
+/// The pages of a range in a category: the lowest `limit` ranges.
 fn scan(
     pagemap: impl AsFd,
     range: AddressRange,
     category: u64,
+    limit: usize,
+    until: Option<Instant>,
 ) -> Result<Vec<AddressRange>, Errno> {
     let mut all: Vec<AddressRange> = Vec::new();
     let mut regions = vec![Region::default(); REGIONS];
     let (mut start, end) = (range.start, range.end);
-    while start < end {
+    while start < end && all.len() < limit {
+        let step = if until.is_some() { end.min(start.saturating_add(STEP)) } else { end };
         let arg = Arg {
             size: size_of::<Arg>() as u64,
             start,
-            end,
-            vec: regions.as_mut_ptr() as u64,
-            vec_len: REGIONS as u64,
+            end: step,
             category_mask: category,
             return_mask: category,
             ..Arg::default()
         };
+        let call = Call { arg, regions: &mut regions };
         // SAFETY: see the implementation of `Ioctl`; no safe wrapper of this call exists. On a file
         // that is no pagemap the call fails or, as any ioctl, has that driver's meaning: callers open
         // `pagemap` in a process's directory.
-        let (count, walked) = unsafe { ioctl(&pagemap, Call { arg, regions: PhantomData }) }?;
+        let (count, walked) = unsafe { ioctl(&pagemap, call) }?;
         for region in &regions[..count.min(REGIONS)] {
             match all.last_mut() {
                 Some(last) if last.end == region.start => *last = last.with_end(region.end),
                 _ => all.push(AddressRange::new(region.start, region.end)),
             }
         }
-        if walked <= start {
+        // The kernel walks in turns of some hundred regions. If the last turn reaches the end, it
+        // reports where the turn before has ended (6.18, `do_pagemap_scan`).
+        let last = regions[..count.min(REGIONS)].last().map_or(0, |region| region.end);
+        let next = if count < REGIONS { step } else { walked.max(last) };
+        if next <= start || until.is_some_and(|until| Instant::now() > until) {
             break;
         }
-        start = walked;
+        start = next;
     }
+    all.truncate(limit);
     Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+    use std::fs::File;
+    use std::time::Duration;
+
+    /// `MADV_GUARD_INSTALL`.
+    const GUARD_INSTALL: i32 = 102;
+
+    #[test]
+    fn guards_are_bounded_in_number() {
+        let (page, count) = (rustix::param::page_size(), 3000);
+        let size = 2 * count * page;
+        let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE);
+        // SAFETY: a new mapping, of which nothing is used; guards are installed in it only.
+        let start = unsafe {
+            let start = mmap_anonymous(std::ptr::null_mut(), size, prot, flags).unwrap();
+            for index in 0..count {
+                let at = start.byte_add(2 * index * page);
+                if libc::madvise(at, page, GUARD_INSTALL) != 0 {
+                    return; // before Linux 6.13
+                }
+            }
+            start.expose_provenance() as u64
+        };
+        let pagemap = File::open("/proc/self/pagemap").unwrap();
+        let range = AddressRange::new(start, start + size as u64);
+        let until = Instant::now() + Duration::from_secs(60);
+        let all = match guards(&pagemap, range, usize::MAX, until) {
+            Err(Errno::INVAL | Errno::NOTTY) => return, // before Linux 6.15
+            all => all.unwrap(),
+        };
+        let expected = |index: usize| {
+            let at = start + (2 * index * page) as u64;
+            AddressRange::new(at, at + page as u64)
+        };
+        assert!(all.iter().copied().eq((0..count).map(expected)));
+        for limit in [0, 1, REGIONS - 1, REGIONS, REGIONS + 1] {
+            assert_eq!(guards(&pagemap, range, limit, until).unwrap(), all[..limit]);
+        }
+        let past = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
+        assert_eq!(guards(&pagemap, range, usize::MAX, past).unwrap(), all[..REGIONS]);
+    }
 }

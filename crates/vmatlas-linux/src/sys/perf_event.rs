@@ -81,6 +81,8 @@ const FLAG_FD_CLOEXEC: libc::c_ulong = 8;
 pub(crate) enum Where {
     /// A thread, on one processor.
     Thread(Tid, u32),
+    /// A thread, on any processor.
+    Task(Tid),
     /// The calling thread, on any processor.
     Own,
     /// The calling thread, on one processor.
@@ -101,10 +103,11 @@ impl Event {
     /// kernel does not support the event; `ENODEV` the processor is offline; `EMFILE` too many open
     /// files.
     pub(crate) fn open(attr: &Attr, target: Where) -> Result<Event> {
-        let attr = Attr { size: size_of::<Attr>() as u32, ..*attr };
+        let mut attr = Attr { size: size_of::<Attr>() as u32, ..*attr };
         let number = |number: u32| i32::try_from(number).map_err(|_| Errno::SRCH);
         let (pid, cpu) = match target {
             Where::Thread(tid, cpu) => (number(tid.get())?, number(cpu)?),
+            Where::Task(tid) => (number(tid.get())?, -1),
             Where::Own => (0, -1),
             Where::OwnOn(cpu) => (0, number(cpu)?),
             Where::Processor(cpu) => (-1, number(cpu)?),
@@ -115,7 +118,7 @@ impl Event {
         let fd = unsafe {
             libc::syscall(
                 libc::SYS_perf_event_open,
-                &raw const attr,
+                &raw mut attr,
                 pid,
                 cpu,
                 -1, // no group
@@ -314,3 +317,122 @@ impl Drop for Ring {
 
 /// The clock of the samples.
 pub(crate) const CLOCK: i32 = libc::CLOCK_MONOTONIC;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::mm::mmap_anonymous;
+    use std::collections::hash_map::RandomState;
+    use std::hash::BuildHasher as _;
+
+    /// The kernel's side of a ring.
+    struct Kernel {
+        base: *mut u8,
+        data: usize,
+        size: usize,
+        head: u64,
+    }
+
+    // SAFETY: the mapping stays until both threads have ended.
+    unsafe impl Send for Kernel {}
+
+    impl Kernel {
+        fn word(&self, at: usize) -> &AtomicU64 {
+            // SAFETY: a word of the first page, which both sides change atomically only.
+            unsafe { &*self.base.add(at).cast::<AtomicU64>() }
+        }
+
+        /// Writes a record, as soon as there is room.
+        fn write(&mut self, record: &[u8]) {
+            loop {
+                let tail = self.word(TAIL).load(Ordering::Acquire);
+                if self.head + record.len() as u64 - tail <= self.size as u64 {
+                    break;
+                }
+                std::thread::yield_now();
+            }
+            for (index, byte) in record.iter().enumerate() {
+                let at = (self.head as usize + index) & (self.size - 1);
+                // SAFETY: within the records, where the reader has freed the room.
+                unsafe { self.base.add(self.data + at).write(*byte) };
+            }
+            self.head += record.len() as u64;
+            self.word(HEAD).store(self.head, Ordering::Release);
+        }
+    }
+
+    struct Random(u64);
+
+    impl Random {
+        fn below(&mut self, limit: u64) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0 % limit
+        }
+    }
+
+    /// A ring whose writer is a thread.
+    fn pair(size: usize) -> (Kernel, Ring) {
+        let data = rustix::param::page_size();
+        let (prot, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: a new mapping.
+        let base = unsafe { mmap_anonymous(std::ptr::null_mut(), data + size, prot, flags) };
+        let base: *mut u8 = base.unwrap().cast();
+        (Kernel { base, data, size, head: 0 }, Ring { base, len: data + size, data, size })
+    }
+
+    #[test]
+    fn a_writer_and_a_reader_at_once() {
+        const RECORDS: u64 = 60_000;
+        let seed = RandomState::new().hash_one(0) | 1;
+        let (mut kernel, mut ring) = pair(4096);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut random = Random(seed);
+                for number in 0..RECORDS {
+                    let words = 2 + random.below(40);
+                    let mut record = ((words * 8) << 48).to_ne_bytes().to_vec();
+                    record.extend(number.to_ne_bytes());
+                    record.resize(words as usize * 8, number as u8);
+                    kernel.write(&record);
+                }
+            });
+            let mut next = 0;
+            let mut random = Random(seed.rotate_left(32));
+            while next < RECORDS {
+                let limit = random.below(6000) as usize;
+                ring.take(limit, |record| {
+                    let word =
+                        |at: usize| record[at..at + 8].try_into().map(u64::from_ne_bytes).ok();
+                    assert_eq!(word(0), Some((record.len() as u64) << 48), "seed {seed}");
+                    assert_eq!(word(8), Some(next), "seed {seed}");
+                    let rest = &record[16..];
+                    assert!(rest.iter().all(|byte| *byte == next as u8), "seed {seed}");
+                    next += 1;
+                });
+                std::thread::yield_now();
+            }
+        });
+    }
+
+    #[test]
+    fn damaged_records_are_skipped_and_never_read_beyond_the_ring() {
+        let seed = RandomState::new().hash_one(0) | 1;
+        let mut random = Random(seed);
+        let (mut kernel, mut ring) = pair(4096);
+        for _ in 0..3000 {
+            let record: Vec<u8> =
+                (0..8 + 8 * random.below(60)).map(|_| random.below(8) as u8).collect();
+            kernel.write(&record);
+            if random.below(16) == 0 {
+                // A head that no kernel writes.
+                kernel.head = random.below(u64::MAX) & !7;
+                kernel.word(HEAD).store(kernel.head, Ordering::Release);
+            }
+            while !ring.take(512, |record| assert!(record.len() <= 4096, "seed {seed}")) {}
+            let tail = kernel.word(TAIL).load(Ordering::Acquire);
+            assert_eq!(tail, kernel.head, "seed {seed}");
+        }
+    }
+}

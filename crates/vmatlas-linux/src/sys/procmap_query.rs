@@ -3,7 +3,6 @@
 use rustix::io::Errno;
 use rustix::ioctl::{Ioctl, IoctlOutput, Opcode, ioctl, opcode};
 use std::ffi::c_void;
-use std::marker::PhantomData;
 use std::os::fd::AsFd;
 
 /// `struct procmap_query`.
@@ -39,13 +38,13 @@ pub(crate) const VMA_SHARED: u64 = 8;
 /// A call, which borrows the buffer that the kernel writes the name to.
 struct Call<'a> {
     query: ProcmapQuery,
-    name: PhantomData<&'a mut [u8]>,
+    name: &'a mut [u8],
 }
 
 // SAFETY: the opcode is that of PROCMAP_QUERY, whose argument is a `struct procmap_query` that
 // the kernel reads and writes; `query` is one, of the size that its first field says. The
-// only other memory written is the name's, which `query` points to and `name` keeps borrowed; no
-// build id is asked for.
+// only other memory written is that of `name`, to which `as_ptr` points `query` and which is borrowed
+// until the call is over; no build id is asked for.
 unsafe impl Ioctl for Call<'_> {
     type Output = ProcmapQuery;
     const IS_MUTATING: bool = true;
@@ -55,6 +54,12 @@ unsafe impl Ioctl for Call<'_> {
     }
 
     fn as_ptr(&mut self) -> *mut c_void {
+        self.query.vma_name_size = u32::try_from(self.name.len()).unwrap_or(u32::MAX);
+        self.query.vma_name_addr = if self.name.is_empty() {
+            0
+        } else {
+            self.name.as_mut_ptr().expose_provenance() as u64
+        };
         (&raw mut self.query).cast()
     }
 
@@ -80,12 +85,10 @@ pub(crate) fn procmap_query(
         size: size_of::<ProcmapQuery>() as u64,
         query_flags,
         query_addr: address,
-        vma_name_size: u32::try_from(name.len()).unwrap_or(u32::MAX),
-        vma_name_addr: if name.is_empty() { 0 } else { name.as_mut_ptr() as u64 },
         ..ProcmapQuery::default()
     };
     // SAFETY: see the implementation of `Ioctl`; no safe wrapper of this call exists. On a file
     // that is not the kernel's maps the call fails or, as any ioctl, has that driver's meaning:
     // callers open `maps` in a process's directory.
-    unsafe { ioctl(maps, Call { query, name: PhantomData }) }
+    unsafe { ioctl(maps, Call { query, name }) }
 }

@@ -6,16 +6,17 @@ mod region;
 pub(crate) mod shared;
 mod touch;
 
+use super::fork::{Forked, fork};
 use crate::scenario::log::{Reply, Request};
 use crate::scenario::program::{HEADER_BYTES, Program};
-use execute::{Execution, Forked, exit, fork};
+use execute::{Execution, exit};
 use rustix::cmsg_space;
 use rustix::fd::{AsFd as _, OwnedFd};
 use rustix::fs::{SeekFrom, seek};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitOptions, getrlimit, set_parent_process_death_signal,
-    setrlimit, waitpid,
+    Resource, Rlimit, Signal, WaitOptions, getrlimit, set_parent_process_death_signal, setrlimit,
+    waitpid,
 };
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 use shared::{LOG_START, NO_FORK, NO_REGION, Shared};
@@ -95,7 +96,8 @@ pub(crate) fn serve() -> io::Result<()> {
 
 /// Runs a scenario in a new process, and returns its wait status.
 fn run_forked(run: impl FnOnce(), shared: &Shared) -> io::Result<i32> {
-    match fork() {
+    // SAFETY: this process has one thread, and its child runs a scenario, which is safe after a fork.
+    match unsafe { fork(libc::SIGCHLD) } {
         Err(_) => {
             shared.stop(NO_FORK);
             Ok(0)
@@ -106,7 +108,7 @@ fn run_forked(run: impl FnOnce(), shared: &Shared) -> io::Result<i32> {
             exit(0)
         }
         Ok(Forked::Parent(pid)) => loop {
-            match waitpid(Pid::from_raw(pid), WaitOptions::empty()) {
+            match waitpid(Some(pid), WaitOptions::empty()) {
                 Ok(Some((_, status))) => return Ok(status.as_raw()),
                 Ok(None) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),

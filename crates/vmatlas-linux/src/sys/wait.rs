@@ -1,9 +1,10 @@
 //! wait4(2) with a time limit, for the tracees of the calling thread.
 //!
 //! wait4 has no time limit, so a timer interrupts it with a signal. The timer repeats, because the
-//! first signal may arrive just before the wait. It uses an otherwise unused real-time signal. The
-//! signal may also interrupt other calls of the thread, which std and rustix repeat; unblocking it
-//! only while waiting would cost two more calls for each stop.
+//! first signal may arrive just before the wait. It uses a real-time signal without an action, and
+//! restores the default action when the last waiter is dropped. The signal may also interrupt other
+//! calls of the thread, which std and rustix repeat; unblocking it only while waiting would cost two
+//! more calls for each stop.
 //!
 //! # References
 //! wait4(2), timer_create(2); Linux 6.18 `kernel/exit.c`.
@@ -11,7 +12,7 @@
 use rustix::io::Errno;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use vmatlas_recording::Tid;
 
@@ -29,30 +30,71 @@ pub(crate) enum Waited {
     Nobody,
 }
 
-/// The timer signal, with a handler that does nothing. Installed once per program.
-fn timer_signal() -> Option<i32> {
-    extern "C" fn nothing(_: libc::c_int) {}
-    static SIGNAL: OnceLock<Option<i32>> = OnceLock::new();
+/// The signal of the timers, while there are waiters.
+struct Taken {
+    signal: i32,
+    /// Its action before, which has no handler.
+    before: libc::sigaction,
+    waiters: usize,
+}
+
+static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
+
+extern "C" fn nothing(_: libc::c_int) {}
+
+/// The address of a handler that does nothing.
+fn handler() -> libc::sighandler_t {
+    let handler: extern "C" fn(libc::c_int) = nothing;
+    handler as *const () as libc::sighandler_t
+}
+
+/// The action of a signal.
+fn action_of(signal: i32) -> libc::sigaction {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: the action is written to `action`; all zeroes are a valid one, should the call fail.
+    unsafe {
+        libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr());
+        action.assume_init()
+    }
+}
+
+/// Gives the highest real-time signal without an action a handler that does nothing.
+fn take_signal() -> Option<i32> {
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(taken) = taken.as_mut() {
+        taken.waiters += 1;
+        return Some(taken.signal);
+    }
     let take = |signal: i32| {
-        let mut old = MaybeUninit::<libc::sigaction>::zeroed();
-        // SAFETY: asks for the action of a signal, which is written to `old`; all zeroes are a
-        // valid sigaction, should the call fail.
-        let old = unsafe {
-            libc::sigaction(signal, std::ptr::null(), old.as_mut_ptr());
-            old.assume_init()
-        };
-        if old.sa_sigaction != libc::SIG_DFL {
-            return false;
+        let before = action_of(signal);
+        if before.sa_sigaction != libc::SIG_DFL {
+            return None;
         }
         // SAFETY: a sigaction is integers and a pointer for which zero is right.
         let mut new: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
-        let handler: extern "C" fn(libc::c_int) = nothing;
-        new.sa_sigaction = handler as usize;
+        new.sa_sigaction = handler();
         // SAFETY: the handler has the signature of a handler without SA_SIGINFO, and touches
         // nothing. The signal had no handler and would otherwise kill the program.
-        unsafe { libc::sigaction(signal, &raw const new, null_mut()) == 0 }
+        let done = unsafe { libc::sigaction(signal, &raw const new, null_mut()) == 0 };
+        done.then_some(Taken { signal, before, waiters: 1 })
     };
-    *SIGNAL.get_or_init(|| (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev().find(|&signal| take(signal)))
+    *taken = (libc::SIGRTMIN()..=libc::SIGRTMAX()).rev().find_map(take);
+    taken.as_ref().map(|taken| taken.signal)
+}
+
+/// Restores the signal's action after the last waiter, unless the program has given it another.
+fn give_back_signal() {
+    let mut taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(Taken { signal, before, waiters }) = taken.as_mut() else { return };
+    *waiters -= 1;
+    if *waiters > 0 {
+        return;
+    }
+    if action_of(*signal).sa_sigaction == handler() {
+        // SAFETY: the default action, which was there before. No timer sends the signal any more.
+        unsafe { libc::sigaction(*signal, before, null_mut()) };
+    }
+    *taken = None;
 }
 
 /// The blocked signals of the calling thread.
@@ -89,6 +131,8 @@ const SPIN: Duration = Duration::from_micros(50);
 /// Waits for the tracees of the thread that made it, and for no child of another thread.
 pub(crate) struct Waiter {
     timer: libc::timer_t,
+    /// The blocked signals of the thread before.
+    mask: Signals,
     /// Whether it polls before it sleeps, which needs a second processor for the tasks.
     spins: bool,
 }
@@ -96,11 +140,12 @@ pub(crate) struct Waiter {
 impl Waiter {
     /// A waiter for the calling thread, the only one that may wait with it.
     pub(crate) fn new() -> Result<Waiter, Errno> {
-        let signal = timer_signal().ok_or(Errno::AGAIN)?;
-        let mut mask = signal_mask();
+        let signal = take_signal().ok_or(Errno::AGAIN)?;
+        let mask = signal_mask();
+        let mut open = mask;
         // SAFETY: changes a set of this function.
-        unsafe { libc::sigdelset(&raw mut mask, signal) };
-        set_signal_mask(&mask);
+        unsafe { libc::sigdelset(&raw mut open, signal) };
+        set_signal_mask(&open);
         // SAFETY: a sigevent is integers and pointers for which zero is right.
         let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
         event.sigev_notify = libc::SIGEV_THREAD_ID;
@@ -111,10 +156,12 @@ impl Waiter {
         let made =
             unsafe { libc::timer_create(libc::CLOCK_MONOTONIC, &raw mut event, &raw mut timer) };
         if made != 0 {
+            set_signal_mask(&mask);
+            give_back_signal();
             return Err(Errno::AGAIN);
         }
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Waiter { timer, spins: processors > 1 })
+        Ok(Waiter { timer, mask, spins: processors > 1 })
     }
 
     /// Sets the time limit of the next wait.
@@ -151,6 +198,10 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         // SAFETY: the timer is ours and not used any more.
         unsafe { libc::timer_delete(self.timer) };
+        // A signal that it sent before was handled at the latest when this call returned: it is of
+        // this thread, which does not block it.
+        set_signal_mask(&self.mask);
+        give_back_signal();
     }
 }
 

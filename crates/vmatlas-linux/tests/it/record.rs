@@ -6,3 +6,4 @@ mod recorded;
 mod ends;
 mod makers;
 mod programs;
+mod signals;

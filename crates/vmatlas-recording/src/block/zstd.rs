@@ -6,14 +6,32 @@
 //! writer can compute the checksum of a malformed frame: then one decoder may accept what the other
 //! rejects, because neither checks every rule of RFC 8878, but two that accept it give the same bytes.
 
+#[cfg(feature = "write")]
+use std::cell::RefCell;
+#[cfg(feature = "write")]
+use zstd::bulk::{Compressor, Decompressor};
+
 /// The zstd level: higher ones cost more time than the saved space is worth.
 #[cfg(feature = "write")]
 const LEVEL: i32 = 3;
 
+#[cfg(feature = "write")]
+thread_local! {
+    // Making a context takes longer than using it for a small block.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
+
 /// Compresses `payload` to a zstd frame; `None` if that is not shorter.
 #[cfg(feature = "write")]
 pub(super) fn compress(payload: &[u8]) -> Option<Vec<u8>> {
-    zstd::bulk::compress(payload, LEVEL).ok().filter(|packed| packed.len() < payload.len())
+    let packed = COMPRESSOR.with_borrow_mut(|context| {
+        if context.is_none() {
+            *context = Some(Compressor::new(LEVEL).ok()?);
+        }
+        context.as_mut()?.compress(payload).ok()
+    })?;
+    (packed.len() < payload.len()).then_some(packed)
 }
 
 /// Decompresses a zstd frame; `None` if it is damaged or does not contain `size` bytes.
@@ -27,7 +45,12 @@ pub(super) fn decompress(frame: &[u8], size: usize) -> Option<Vec<u8>> {
 
 #[cfg(feature = "write")]
 fn by_c(frame: &[u8], size: usize) -> Option<Vec<u8>> {
-    let payload = zstd::bulk::decompress(frame, size).ok()?;
+    let payload = DECOMPRESSOR.with_borrow_mut(|context| {
+        if context.is_none() {
+            *context = Some(Decompressor::new().ok()?);
+        }
+        context.as_mut()?.decompress(frame, size).ok()
+    })?;
     (payload.len() == size).then_some(payload)
 }
 

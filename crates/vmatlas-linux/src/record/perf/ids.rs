@@ -5,7 +5,7 @@ use super::parse::{self, Parsed, SAMPLE_TYPE, Said};
 use super::tracepoints::{TRACEPOINTS, Tracepoint};
 use crate::record::arch::{SAMPLED, Sampled};
 use crate::sys::hold::hold;
-use crate::sys::null_calls;
+use crate::sys::null_calls::Caller;
 use crate::sys::perf_event::{self, Attr, Event, Ring, Where, flag, sample};
 use rustix::fd::OwnedFd;
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -90,7 +90,7 @@ fn read(events: &OwnedFd, path: &str) -> Option<String> {
 }
 
 /// Reads the `format` file of `maple_tree:ma_write`.
-fn tree_write_format(text: &str) -> Option<TreeWriteFormat> {
+pub(super) fn tree_write_format(text: &str) -> Option<TreeWriteFormat> {
     let id = text.lines().find_map(|line| line.strip_prefix("ID: ")?.trim().parse().ok())?;
     let offset = |name: &str| {
         let (_, rest) =
@@ -112,8 +112,8 @@ const END: u64 = 1 << 16;
 /// After this many unused ids there are no more: built-in tracepoints have consecutive ids.
 const GAP: u64 = 1024;
 
-/// Opens every possible tracepoint on the calling thread, makes each of the calls, and checks which
-/// tracepoint fires. Closing the last event of a tracepoint takes some 40 ms, during which recorded
+/// Opens every possible tracepoint on a process of ours that makes each of the calls, and checks
+/// which tracepoint fires. Closing the last event of a tracepoint takes some 40 ms, during which recorded
 /// threads cannot make others. So they stay open until the recording has ended, and a separate
 /// process closes them.
 ///
@@ -129,13 +129,15 @@ fn try_all() -> Result<Ids, Error> {
         flags: flag::EXCLUDE_KERNEL | flag::EXCLUDE_HV | flag::USE_CLOCKID | flag::SAMPLE_ID_ALL,
         ..Attr::default()
     };
+    let caller = Caller::start().map_err(failed)?;
+    let target = Where::Task(caller.tid());
     let holder = Attr { kind: perf_event::TYPE_SOFTWARE, config: perf_event::SW_DUMMY, ..attr };
-    let holder = Event::open(&holder, Where::Own).map_err(failed)?;
+    let holder = Event::open(&holder, target).map_err(failed)?;
     let mut ring = Ring::new(&holder, 64 << 10).map_err(failed)?;
     let mut events = Vec::new();
     let mut unknown = 0;
     for config in 1..END {
-        match Event::open(&Attr { config, ..attr }, Where::Own) {
+        match Event::open(&Attr { config, ..attr }, target) {
             Ok(event) => {
                 event.write_to(&holder).map_err(failed)?;
                 events.push((event.id().map_err(failed)?, config, event));
@@ -151,7 +153,7 @@ fn try_all() -> Result<Ids, Error> {
     let mut found = Vec::new();
     for point in TRACEPOINTS.iter() {
         ring.take(usize::MAX, |_| {});
-        null_calls::make(point.call);
+        caller.make(point.call).map_err(failed)?;
         let mut hit = None;
         ring.take(usize::MAX, |bytes| {
             if let Parsed::Record(record) = parse::parse(bytes, |_| Some(attr.sample_type))

@@ -40,7 +40,7 @@ impl Perf {
 }
 
 /// Parses a record. Returns its time.
-fn take_in(bytes: &[u8], which: Which, opened: &Opened, merger: &mut Merger) -> u64 {
+pub(super) fn take_in(bytes: &[u8], which: Which, opened: &Opened, merger: &mut Merger) -> u64 {
     let layout = |id| opened.sources.get(&id).map(|source: &Source| source.layout);
     match parse::parse(bytes, layout) {
         Parsed::Record(record) => {

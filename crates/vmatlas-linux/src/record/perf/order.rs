@@ -259,9 +259,10 @@ impl Merger {
         let Entry { who, owner, what } = entry;
         let time_ns = who.time;
         if let What::Lost { which, count } = what {
+            let lost = |sum: &mut u64| *sum = sum.saturating_add(count);
             match which {
-                Which::Calls => self.counts.calls_lost += count,
-                Which::Stacks => self.counts.stack_records_lost += count,
+                Which::Calls => lost(&mut self.counts.calls_lost),
+                Which::Stacks => lost(&mut self.counts.stack_records_lost),
             }
             give(PerfEvent::Lost { time_ns, which, count });
             return;

@@ -124,7 +124,7 @@ fn online() -> Vec<u32> {
 }
 
 /// Parses a list like `0-3,8`.
-fn list(text: &str) -> Vec<u32> {
+pub(super) fn list(text: &str) -> Vec<u32> {
     const MAX: u32 = 1 << 16;
     let part = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

@@ -44,7 +44,13 @@ fn flags(tid: Tid, abi: Abi, registers: &Regs) -> u64 {
 /// The maker of a task, and the resources that the two share. The maker did not report the task,
 /// because it was killed.
 pub(super) fn orphan(tid: Tid) -> Option<(Tid, Shared)> {
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let status = std::fs::read(format!("/proc/{tid}/status")).ok()?;
+    maker(tid, &status)
+}
+
+/// The same from the task's `status`. Its name may be no UTF-8.
+pub(super) fn maker(tid: Tid, status: &[u8]) -> Option<(Tid, Shared)> {
+    let status = String::from_utf8_lossy(status);
     let first_of = |name: &str| {
         let pid = status.lines().find_map(|line| line.strip_prefix(name))?;
         Some(Tid::first_of(pid.trim().parse().ok()?))

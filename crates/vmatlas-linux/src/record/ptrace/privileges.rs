@@ -25,7 +25,9 @@ pub(super) fn lost(tid: Tid) -> Option<PathBuf> {
     if flags.contains(rustix::fs::StatVfsMountFlags::NOSUID) {
         return None;
     }
-    let status = std::fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    // Its name may be no UTF-8.
+    let status = std::fs::read(format!("/proc/{tid}/status")).ok()?;
+    let status = String::from_utf8_lossy(&status);
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
     let effective = |name| field(name)?.split_whitespace().nth(1)?.parse::<u32>().ok();
     let has = u64::from_str_radix(field("CapPrm:")?.trim(), 16).ok()?;
@@ -36,7 +38,7 @@ pub(super) fn lost(tid: Tid) -> Option<PathBuf> {
 }
 
 /// The capabilities that `struct vfs_cap_data` grants to the executing task.
-fn permitted(attribute: &[u8]) -> u64 {
+pub(super) fn permitted(attribute: &[u8]) -> u64 {
     let (words, _) = attribute.as_chunks::<4>();
     let word = |index: usize| words.get(index).map_or(0, |word| u32::from_le_bytes(*word));
     // From its second version on there are two words of each kind.

@@ -2,6 +2,7 @@
 //!
 //! After the fork it allocates nothing and takes no lock: other threads may have existed.
 
+use super::super::fork::{Forked, fork};
 use super::maps::each_row;
 use super::region::{Place, brk};
 use super::shared::{LOG_FULL, LOG_START, MAX_LOG, NO_FORK, Shared};
@@ -209,9 +210,11 @@ impl Execution<'_> {
 
     /// Forks; returns whether this process continues with the next operation.
     fn fork(&mut self, step: u32, child: u32, me: &mut u32) -> bool {
-        match fork() {
+        // SAFETY: what an execution does is safe after a fork: see the head of this file.
+        match unsafe { fork(libc::SIGCHLD) } {
             Err(errno) => {
-                self.record(RecordKind::Outcome, step, Err(i64::from(errno)), 0, &[]);
+                let errno = i64::from(errno.raw_os_error());
+                self.record(RecordKind::Outcome, step, Err(errno), 0, &[]);
                 self.shared.stop(NO_FORK);
                 false
             }
@@ -222,7 +225,7 @@ impl Execution<'_> {
                 false
             }
             Ok(Forked::Parent(pid)) => {
-                self.record(RecordKind::Outcome, step, Ok(i64::from(pid)), 0, &[]);
+                self.record(RecordKind::Outcome, step, Ok(pid.as_raw_pid().into()), 0, &[]);
                 true
             }
         }
@@ -264,27 +267,6 @@ impl Execution<'_> {
         if written != Ok(record.len() + length) || end > LOG_START + MAX_LOG {
             self.shared.stop(LOG_FULL);
         }
-    }
-}
-
-/// The side of a fork.
-pub(crate) enum Forked {
-    Parent(i32),
-    Child,
-}
-
-/// fork(2) without the C library's handlers: the child must not allocate or use other state that
-/// threads share.
-///
-/// # Errors
-/// The errno.
-pub(crate) fn fork() -> Result<Forked, i32> {
-    // SAFETY: without CLONE_VM the child has a copy of everything and goes on here; callers keep
-    // to what is safe after a fork.
-    match unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) } {
-        -1 => Err(errno()),
-        0 => Ok(Forked::Child),
-        pid => Ok(Forked::Parent(pid as i32)),
     }
 }
 

@@ -87,3 +87,50 @@ impl Shared {
         self.ids.iter().take(count).map(|id| id.load(Ordering::Acquire))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::collections::hash_map::RandomState;
+    use std::hash::BuildHasher as _;
+
+    /// Each maps the page for itself, as processes do, and waits for its turns.
+    #[test]
+    fn turns_of_many_at_once() {
+        const TURNS: u32 = 4000;
+        const MEMBERS: u64 = 4;
+        let seed = RandomState::new().hash_one(0) | 1;
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(LOG_START).unwrap();
+        let whose = |turn: u32| (seed.wrapping_mul(u64::from(turn) * 2 + 1) >> 33) % MEMBERS;
+        let member = |me: u64| {
+            let shared = Shared::map(&file).unwrap();
+            loop {
+                let at = shared.at.load(Ordering::Acquire);
+                if at >= TURNS {
+                    break;
+                }
+                if whose(at) != me {
+                    shared.wait(at);
+                    continue;
+                }
+                shared.add_segment(at as i32);
+                let next = at + 1;
+                shared.go_on(next, next == TURNS || whose(next) != me);
+            }
+        };
+        std::thread::scope(|scope| {
+            let member = &member;
+            (0..MEMBERS).for_each(|me| drop(scope.spawn(move || member(me))));
+        });
+        let shared = Shared::map(&file).unwrap();
+        // Those beyond its room are counted and not kept.
+        let kept: BTreeSet<i32> = shared.segments().collect();
+        assert_eq!(kept, (0..SEGMENTS as i32).collect(), "seed {seed}");
+        shared.stop(NO_FORK);
+        assert_eq!(shared.trouble.load(Ordering::Acquire), NO_FORK);
+        shared.reset();
+        assert_eq!((shared.segments().count(), shared.at.load(Ordering::Acquire)), (0, 0));
+    }
+}
