@@ -48,12 +48,12 @@ impl Budget {
     ///
     /// # Errors
     ///
-    /// [`ElfError::TooLarge`] if fewer bytes are left.
+    /// [`ElfError::OverBudget`] if fewer bytes are left.
     pub fn take(&self, place: impl Into<Cow<'static, str>>, bytes: u64) -> Result<Lease, ElfError> {
         let subtract = |left: u64| left.checked_sub(bytes);
         match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, subtract) {
             Ok(_) => Ok(Lease { budget: self.clone(), bytes }),
-            Err(limit) => Err(ElfError::TooLarge { place: place.into(), size: bytes, limit }),
+            Err(left) => Err(ElfError::OverBudget { place: place.into(), size: bytes, left }),
         }
     }
 }

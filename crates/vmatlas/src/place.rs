@@ -219,7 +219,7 @@ impl Atlas {
             };
             match elf {
                 Ok(elf) => {
-                    all.push((at, without_file("the file takes too long to read".to_owned())));
+                    all.push((at, without_file(TOO_LONG.to_owned())));
                     let file_offset = FileOffset::new(row.mapping().offset_of(address));
                     let bias = Bias::Known(bias);
                     let question = Question { at, address, bias, file_offset };
@@ -257,6 +257,7 @@ fn answers(jobs: Vec<(SharedElf, Vec<Question>)>) -> Vec<(usize, ObjectPlace)> {
         move |results: &vmatlas_linux::Results<(usize, ObjectPlace)>| {
             let elf = elf.lock().unwrap_or_else(PoisonError::into_inner);
             let mut last: Option<(Arc<RowOfFile>, Option<u64>)> = None;
+            let mut places = Vec::new();
             for Question { at, address, bias, file_offset } in questions {
                 let bias = match bias {
                     Bias::Known(bias) => bias,
@@ -265,20 +266,41 @@ fn answers(jobs: Vec<(SharedElf, Vec<Question>)>) -> Vec<(usize, ObjectPlace)> {
                         _ => last.insert((row.clone(), row.bias(&elf))).1,
                     },
                 };
-                results.add((at, answer(&elf, bias, address, file_offset)));
+                let place = by_headers(&elf, bias, address, file_offset);
+                results.add((at, ObjectPlace { note: Some(TOO_LONG.to_owned()), ..place.clone() }));
+                places.push((at, place));
+            }
+            // Each answer is replaced by one that has more, so that no limit loses what is known.
+            for (at, mut place) in places {
+                if let Some(vaddr) = place.vaddr.map(Vaddr::new) {
+                    name(&elf, vaddr, &mut place);
+                    let note = place.note.clone().or(Some(TOO_LONG.to_owned()));
+                    results.add((at, ObjectPlace { note, ..place.clone() }));
+                    find_line(&elf, vaddr, &mut place);
+                }
+                results.add((at, place));
             }
         }
     });
     all_within(LIMIT, jobs)
 }
 
-fn answer(file: &ElfFile, bias: Option<u64>, address: u64, file_offset: FileOffset) -> ObjectPlace {
+/// What is said of an address while its file is read.
+const TOO_LONG: &str = "the file takes too long to read";
+
+/// The facts from the headers of a file.
+fn by_headers(
+    file: &ElfFile,
+    bias: Option<u64>,
+    address: u64,
+    file_offset: FileOffset,
+) -> ObjectPlace {
     let vaddr = bias.map(|bias| Vaddr::in_file(address, bias));
     let (segment, section) = match vaddr {
         Some(vaddr) => (file.segment_at(vaddr), file.section_at(vaddr)),
         None => (file.segment_at_offset(file_offset), file.section_at_offset(file_offset)),
     };
-    let mut place = ObjectPlace {
+    ObjectPlace {
         segment: segment
             .map(|segment| format!("{} {} {}", segment.index, segment.kind, segment.flags)),
         // A damaged or hostile file has sections without a name.
@@ -287,17 +309,28 @@ fn answer(file: &ElfFile, bias: Option<u64>, address: u64, file_offset: FileOffs
         load_bias: bias,
         build_id: file.build_id(),
         ..ObjectPlace::default()
-    };
-    if let Some(vaddr) = vaddr {
-        let symbol = file.symbol_at(vaddr).ok().flatten();
-        let symbol = symbol.filter(|symbol| !symbol.name.is_empty());
-        place.symbol = symbol.map(|symbol| SymbolPlace {
-            mangled: String::from_utf8_lossy(symbol.name).into_owned(),
-            offset: symbol.offset,
-            table: symbol.source.to_string(),
-        });
-        let source = file.source_at(vaddr).ok().flatten();
-        place.source = source.map(|source| (source.file, source.line));
     }
-    place
+}
+
+/// Adds the symbol, or why there is none.
+fn name(file: &ElfFile, vaddr: Vaddr, place: &mut ObjectPlace) {
+    match file.symbol_at(vaddr) {
+        Ok(symbol) => {
+            let symbol = symbol.filter(|symbol| !symbol.name.is_empty());
+            place.symbol = symbol.map(|symbol| SymbolPlace {
+                mangled: String::from_utf8_lossy(symbol.name).into_owned(),
+                offset: symbol.offset,
+                table: symbol.source.to_string(),
+            });
+        }
+        Err(error) => place.note = Some(error.to_string()),
+    }
+}
+
+/// Adds the source line, or why there is none.
+fn find_line(file: &ElfFile, vaddr: Vaddr, place: &mut ObjectPlace) {
+    match file.source_at(vaddr) {
+        Ok(source) => place.source = source.map(|source| (source.file, source.line)),
+        Err(error) => drop(place.note.get_or_insert(error.to_string())),
+    }
 }

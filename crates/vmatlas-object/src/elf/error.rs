@@ -42,6 +42,16 @@ pub enum ElfError {
         /// The limit in bytes.
         limit: u64,
     },
+    /// A structure takes more memory than its [`Budget`](crate::Budget) has left. It is not read.
+    #[error("the {place} would take {size} bytes of memory, and {left} are left")]
+    OverBudget {
+        /// The structure that was to be read.
+        place: Cow<'static, str>,
+        /// The memory that it would take, in bytes.
+        size: u64,
+        /// The memory that is left, in bytes.
+        left: u64,
+    },
     /// The bytes were read and are invalid.
     #[error("the {place} is damaged: {why}")]
     Malformed {
