@@ -44,11 +44,18 @@ const NO_FILES: [u32; 13] = [
 pub(crate) struct SuppliedFiles {
     /// Its root directory, and ours: the way out of a chroot(2).
     roots: Vec<Arc<OwnedFd>>,
+    /// `None` if its credentials are not known: then nothing is opened.
+    access: Option<Access>,
+    servers: Mutex<(u32, Option<Arc<FileServer>>)>,
+}
+
+/// With which rights its files are opened.
+#[derive(Debug)]
+struct Access {
     /// `None` if it has no fewer rights than we have.
     rights: Option<Rights>,
-    /// The user who owns its files; `None` if that is unknown.
+    /// The user who owns its files; `None` if that id has no number here.
     uid: Option<u32>,
-    servers: Mutex<(u32, Option<Arc<FileServer>>)>,
 }
 
 impl SuppliedFiles {
@@ -62,11 +69,10 @@ impl SuppliedFiles {
     pub(crate) fn below(process: &Process, roots: Vec<Arc<OwnedFd>>) -> SuppliedFiles {
         let its = file_credentials(process);
         let ours = Process::this(Path::new("/proc")).ok().and_then(|own| file_credentials(&own));
-        let (rights, uid) = match (its, ours) {
-            (Some(its), Some(ours)) => (rights(&its, &ours), known(its.fsuid)),
-            _ => (None, None),
-        };
-        SuppliedFiles { roots, rights, uid, servers: Mutex::default() }
+        let access = its
+            .zip(ours)
+            .map(|(its, ours)| Access { rights: rights(&its, &ours), uid: known(its.fsuid) });
+        SuppliedFiles { roots, access, servers: Mutex::default() }
     }
 
     /// Opens a file by its path, following symbolic links below the root.
@@ -90,7 +96,8 @@ impl SuppliedFiles {
         self.find(path, resolve, |handle| {
             let file = RegularFile::behind(handle)?;
             let stat = file.stat();
-            match self.uid == Some(stat.uid) && stat.links == 1 {
+            let uid = self.access.as_ref().and_then(|access| access.uid);
+            match uid == Some(stat.uid) && stat.links == 1 {
                 true => Ok(file),
                 false => Err(Errno::PERM.into()),
             }
@@ -124,6 +131,7 @@ impl SuppliedFiles {
     /// The server with the rights of the process.
     fn server(&self) -> io::Result<Arc<FileServer>> {
         let mut servers = self.servers.lock().unwrap_or_else(PoisonError::into_inner);
+        let access = self.access.as_ref().ok_or(Errno::PERM)?;
         let (started, server) = &mut *servers;
         if let Some(server) = server.as_ref().filter(|server| server.answers()) {
             return Ok(server.clone());
@@ -133,7 +141,7 @@ impl SuppliedFiles {
         }
         *started += 1;
         let roots: Vec<_> = self.roots.iter().map(|root| root.as_fd()).collect();
-        let new = FileServer::start(&roots, self.rights.as_ref(), LIMIT)?;
+        let new = FileServer::start(&roots, access.rights.as_ref(), LIMIT)?;
         Ok(server.insert(new).clone())
     }
 }
@@ -168,4 +176,27 @@ fn rights(its: &Credentials, ours: &Credentials) -> Option<Rights> {
     // Without the right to take its ids we keep ours, and nothing above them.
     let ids = ours.effective.contains(SET_IDS).then(ids);
     Some(Rights { ids, capabilities })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::ProcessId;
+
+    #[test]
+    fn nothing_is_opened_without_known_credentials() {
+        let mut child = std::process::Command::new("sleep").arg("1000").spawn().unwrap();
+        let id = ProcessId { pid: child.id(), tid: None };
+        let process = Process::open(Path::new("/proc"), id).unwrap();
+        let root = || {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            vec![Arc::new(rustix::fs::open("/", flags, Mode::empty()).unwrap())]
+        };
+        let path = Path::new("/proc/../etc/passwd");
+        assert!(SuppliedFiles::below(&process, root()).open(path).is_ok());
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let error = SuppliedFiles::below(&process, root()).open(path).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::PERM.raw_os_error()));
+    }
 }
