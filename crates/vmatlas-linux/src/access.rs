@@ -35,6 +35,6 @@ pub use credentials::{Capabilities, Credentials, Id, NamespaceId, UserNamespace}
 pub use decide::decide;
 pub use error::{Error, ErrorKind};
 pub use facts::{AddressSpace, Facts, HidePid, Observed, ProcMount, Target};
-pub(crate) use gather::file_credentials;
 pub use gather::{Reader, gather};
+pub(crate) use gather::{Status, file_credentials};
 pub use rule::{Decision, Outcome, Rule, Step, Verdict};

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use vmatlas_maps::{AddressRange, Device, FileName, Mapping, Maps, restore_line_feeds};
 
@@ -113,8 +113,6 @@ struct Inner {
     roots: Vec<Root>,
     mounts: Mounts,
     own_mounts: Mounts,
-    /// The device of memory that is a file, see [`memory_device`].
-    memory: Option<Device>,
     /// The files that the process names itself; `None` in a copy of a /proc tree.
     supplied: Option<SuppliedFiles>,
     unanswered: Mutex<Unanswered>,
@@ -206,7 +204,6 @@ impl Files {
             roots,
             mounts,
             own_mounts,
-            memory: memory_device(),
             supplied,
             unanswered: Mutex::default(),
         })))
@@ -587,7 +584,7 @@ impl Inner {
         // A file may be on a file system that is mounted nowhere any more.
         let is_local = match of_device.next() {
             Some(mount) => mount.is_local(),
-            None => device.major != 0 || Some(device) == self.memory,
+            None => device.major != 0 || Some(device) == memory_device(),
         };
         (ways.map(|way| way.last().map(|mount| mount.id)), all_local && is_local)
     }
@@ -651,6 +648,9 @@ impl Stat {
 
 /// The device of files in memory that have no mount, such as those of memfd_create(2).
 pub(crate) fn memory_device() -> Option<Device> {
-    let fd = rustix::fs::memfd_create("", MemfdFlags::CLOEXEC).ok()?;
-    Some(Handle::from(fd).stat().ok()?.device)
+    static DEVICE: OnceLock<Option<Device>> = OnceLock::new();
+    *DEVICE.get_or_init(|| {
+        let fd = rustix::fs::memfd_create("", MemfdFlags::CLOEXEC).ok()?;
+        Some(Handle::from(fd).stat().ok()?.device)
+    })
 }

@@ -4,7 +4,7 @@ use crate::core_file::file_with_build_id;
 use crate::deadline::{Results, all_within};
 use crate::elf::{self, ElfFile, FileMapping, Section, SegmentFlags};
 use crate::files::{FileTruth, FileTruths, Files, Way};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::hash::{BuildHasher as _, RandomState};
 use std::os::unix::ffi::OsStrExt as _;
@@ -109,13 +109,13 @@ impl Images {
         for file in &mut images.files {
             file.elf = known.get(&file.key).copied().cloned().unwrap_or_default();
         }
-        let is_mapped = |elf: &SharedElf| {
-            let same =
-                |file: &MappedFile| matches!(&file.elf, Elf::Open(open) if Arc::ptr_eq(open, elf));
-            images.files.iter().any(same)
+        let of_file = |file: &MappedFile| match &file.elf {
+            Elf::Open(elf) => Some(Arc::as_ptr(elf)),
+            Elf::NotTried | Elf::None => None,
         };
+        let mapped: HashSet<_> = images.files.iter().filter_map(of_file).collect();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        open.retain(|_, elf| is_mapped(elf));
+        open.retain(|_, elf| mapped.contains(&Arc::as_ptr(elf)));
         images.open = Arc::new(Mutex::new(open));
         images
     }

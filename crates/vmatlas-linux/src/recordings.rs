@@ -1,5 +1,6 @@
 //! Finished recordings in files, and recordings in progress.
 
+use crate::access::Status;
 use crate::file_server::Handle;
 use crate::process::{Process, ProcessId};
 use crate::regular_file::RegularFile;
@@ -38,16 +39,17 @@ pub struct UnfinishedRecording {
 /// write to the file.
 pub fn recording_of(pid: u32) -> Option<UnfinishedRecording> {
     let proc = Path::new("/proc");
-    let status = Process::open(proc, ProcessId { pid, tid: None }).ok()?.read("status").ok()?;
-    let recorders = match numbers(&status, "TracerPid:").first() {
+    let status = Status::read(&Process::open(proc, ProcessId { pid, tid: None }).ok()?)?;
+    let recorders = match status.number("TracerPid") {
         Some(0) | None => Process::named(proc, "vmatlas").unwrap_or_default(),
-        Some(tracer) => vec![*tracer],
+        Some(tracer) => vec![tracer],
     };
     recorders.into_iter().find_map(|recorder| {
         let process = Process::open(proc, ProcessId { pid: recorder, tid: None }).ok()?;
-        let user = numbers(&process.read("status").ok()?, "Uid:");
         // Real and effective.
-        let is_trusted = user.len() >= 2 && user.iter().take(2).all(|uid| is_trusted(*uid));
+        let status = Status::read(&process)?;
+        let user: Vec<u32> = status.words("Uid").take(2).filter_map(|id| id.parse().ok()).collect();
+        let is_trusted = user.len() == 2 && user.iter().all(|uid| is_trusted(*uid));
         is_trusted.then(|| files_of(&process))?.into_iter().find_map(|(path, file)| {
             let mut recording = Recording::open(file).ok()?;
             let alive =
@@ -61,13 +63,6 @@ pub fn recording_of(pid: u32) -> Option<UnfinishedRecording> {
 /// Whether a user may supply what we believe.
 fn is_trusted(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
-}
-
-/// The numbers of a line of `status`, see proc_pid_status(5).
-fn numbers(status: &[u8], name: &str) -> Vec<u32> {
-    let status = String::from_utf8_lossy(status);
-    let line = status.lines().find_map(|line| line.strip_prefix(name));
-    line.unwrap_or_default().split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
 /// The files that a process has open and that look like recordings, with their paths.

@@ -128,28 +128,34 @@ impl Credentials {
 
 /// The credentials with which a process of this machine opens files; `None` if it has ended.
 pub(crate) fn file_credentials(process: &Process) -> Option<Credentials> {
-    let text = process.read("status").ok()?;
-    let mut credentials =
-        Status::new(&text).credentials(IdView::of_caller(Path::new("/proc")).ok()?);
+    let status = Status::read(process)?;
+    let mut credentials = status.credentials(IdView::of_caller(Path::new("/proc")).ok()?);
     credentials.user_ns = user_ns(process.path());
     Some(credentials)
 }
 
 /// The text of `/proc/PID/status`. proc_pid_status(5)
-struct Status(String);
+pub(crate) struct Status(String);
 
 impl Status {
+    /// Reads it; `None` if the process has ended.
+    pub(crate) fn read(process: &Process) -> Option<Status> {
+        Some(Status::new(&process.read("status").ok()?))
+    }
+
     /// The name of the process may be no UTF-8.
     fn new(text: &[u8]) -> Status {
         Status(String::from_utf8_lossy(text).into_owned())
     }
 
-    fn words<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> + use<'a> {
+    /// The words of a line, such as `Uid`; none if there is no such line.
+    pub(crate) fn words<'a>(&'a self, key: &str) -> impl Iterator<Item = &'a str> + use<'a> {
         let line = self.0.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix(':'));
         line.unwrap_or_default().split_ascii_whitespace()
     }
 
-    fn number(&self, key: &str) -> Option<u32> {
+    /// The first word of a line as a number.
+    pub(crate) fn number(&self, key: &str) -> Option<u32> {
         self.words(key).next()?.parse().ok()
     }
 

@@ -1,5 +1,6 @@
 //! Perf maps and jitdumps of a process.
 
+use crate::access::Status;
 use crate::deadline::within;
 use crate::process::Process;
 use crate::snapshot::Source;
@@ -160,13 +161,11 @@ fn read_dump(files: &SuppliedFiles, path: &Path, most: u64) -> io::Result<Parsed
 
 /// The process's pid in its own pid namespace.
 fn inner_pid(process: &Process) -> Option<u32> {
-    let status = process.read("status").ok()?;
-    let status = String::from_utf8_lossy(&status);
     // Fields of the process, also where `process` is one of its threads. Its pids in all pid
     // namespaces, the innermost last; since Linux 4.1.
-    let field = |name| status.lines().find_map(|line| line.strip_prefix(name));
-    let pids = field("NStgid:").or_else(|| field("Tgid:"))?;
-    pids.split_ascii_whitespace().next_back()?.parse().ok()
+    let status = Status::read(process)?;
+    let pids = status.words("NStgid").last().or_else(|| status.words("Tgid").next())?;
+    pids.parse().ok()
 }
 
 /// The jitdumps that a process maps.
