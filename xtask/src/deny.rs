@@ -1,6 +1,7 @@
 //! Runs cargo-deny over all dependencies, by the rules of deny.toml.
 
-use crate::{cargo, is_registry_in_reach, run, target_dir};
+use crate::{cargo, is_registry_in_reach, root, run, target_dir};
+use std::process::Command;
 
 pub(crate) const CRATE: &str = "cargo-deny@0.20.2";
 
@@ -21,13 +22,7 @@ pub(crate) fn run_deny() -> Result<(), String> {
         eprintln!("NOT CHECKED: deny.toml, because cargo-deny cannot be fetched");
         return Ok(());
     }
-    let mut deny = cargo();
-    deny.arg("deny").env("PATH", path_with(&tools.join("bin"))?);
-    run(deny.args(["--log-level", "error", "check", "licenses", "bans", "sources"]))
-}
-
-fn path_with(first: &std::path::Path) -> Result<std::ffi::OsString, String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let all = std::iter::once(first.to_owned()).chain(std::env::split_paths(&path));
-    std::env::join_paths(all).map_err(|error| error.to_string())
+    let mut deny = Command::new(program);
+    deny.current_dir(root()).args(["--log-level", "error", "check"]);
+    run(deny.args(["licenses", "bans", "sources"]))
 }
