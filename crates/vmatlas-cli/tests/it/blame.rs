@@ -1,6 +1,6 @@
 //! Tests `vmatlas blame` on recordings of programs whose origins are known.
 
-use crate::vmatlas::{Run, command, testdata, vmatlas};
+use crate::vmatlas::{Run, command, is_root, testdata, vmatlas};
 use serde_json::Value;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -238,17 +238,6 @@ fn a_process_is_blamed_while_it_is_recorded() {
     let gone = vmatlas(&["blame", &pid]);
     assert_eq!(gone.status, 2);
     assert!(gone.stderr.contains("vmatlas record"), "{}", gone.stderr);
-}
-
-/// Only root may open perf events of the whole machine.
-pub(crate) fn is_root() -> bool {
-    let id = Command::new("id").arg("-u").output().unwrap();
-    let root = id.stdout == b"0\n";
-    if !root {
-        assert!(std::env::var_os("CI").is_none(), "needs root");
-        eprintln!("skipped: needs root");
-    }
-    root
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! and nothing is written through what others may have laid there.
 
 use crate::copy_program::copy_program;
-use crate::vmatlas::vmatlas;
+use crate::vmatlas::{is_root, vmatlas};
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
@@ -14,15 +14,6 @@ use tempfile::TempDir;
 
 /// An unprivileged user.
 const NOBODY: u32 = 65534;
-
-fn is_root() -> bool {
-    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
-    if !root {
-        assert!(std::env::var_os("CI").is_none(), "CI must run this test as root");
-        eprintln!("skipped in part: needs root");
-    }
-    root
-}
 
 /// A directory with a copy of the program, and the user who runs it there: this one, or an
 /// unprivileged one, who may be unable to enter the build directory.

@@ -1,7 +1,6 @@
 //! Tests beside processes and file systems that try to stop the command.
 
-use crate::blame::is_root;
-use crate::vmatlas::{command, testdata};
+use crate::vmatlas::{command, is_root, testdata};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};

@@ -1,6 +1,6 @@
 //! Tests `vmatlas record`: the program must not notice it, and recorded events must not be lost.
 
-use crate::vmatlas::{command, testdata, vmatlas};
+use crate::vmatlas::{command, is_root, testdata, vmatlas};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
@@ -144,18 +144,6 @@ fn alive(pid: u32) -> bool {
     stat.is_ok_and(|stat| !stat.contains(") Z ") && !stat.contains(") X "))
 }
 
-fn root() -> bool {
-    let root = fs::metadata("/proc/self").is_ok_and(|proc| {
-        use std::os::unix::fs::MetadataExt as _;
-        proc.uid() == 0
-    });
-    if !root {
-        assert!(std::env::var_os("CI").is_none(), "CI must run this test as root");
-        eprintln!("skipped: needs root");
-    }
-    root
-}
-
 #[test]
 fn exit_statuses() {
     let directory = tempfile::tempdir().unwrap();
@@ -249,7 +237,7 @@ fn a_recorder_that_is_killed() {
 
 #[test]
 fn a_full_disk() {
-    if !root() {
+    if !is_root() {
         return;
     }
     let directory = tempfile::tempdir().unwrap();

@@ -2,25 +2,16 @@
 //! `blame PID` believes.
 
 use crate::copy_program::copy_program;
-use crate::vmatlas::{Run, command, vmatlas};
+use crate::vmatlas::{Run, command, is_root, vmatlas};
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const NOBODY: u32 = 65534;
-
-fn is_root() -> bool {
-    let root = fs::metadata("/proc/self").unwrap().uid() == 0;
-    if !root {
-        assert!(std::env::var_os("CI").is_none(), "CI must run this test as root");
-        eprintln!("skipped: needs root");
-    }
-    root
-}
 
 /// A child that ends with the test.
 struct Running(Child);

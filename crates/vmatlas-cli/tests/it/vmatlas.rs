@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
@@ -53,6 +54,16 @@ fn finished(output: Output) -> Run {
         stdout: output.stdout,
         stderr: String::from_utf8(output.stderr).expect("messages are text"),
     }
+}
+
+/// Whether the test runs as root, as it must under CI.
+pub(crate) fn is_root() -> bool {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
+    if !root {
+        assert!(std::env::var_os("CI").is_none(), "CI must run this test as root");
+        eprintln!("skipped: needs root");
+    }
+    root
 }
 
 pub(crate) fn testdata() -> PathBuf {
