@@ -3,6 +3,7 @@
 use nodit::interval::ie;
 use nodit::{Interval, NoditMap};
 use std::ops::Range;
+use vmatlas_maps::AddressRange;
 use vmatlas_space::{AddressSpace, KernelProfile, Mmap, Prot};
 
 const PAGE: u64 = 4096;
@@ -80,15 +81,15 @@ pub fn space(mappings: u64) -> AddressSpace {
 
 impl Ranges for AddressSpace {
     fn protect(&mut self, range: Range<u64>, prot: Prot) {
-        self.mprotect(range.start, range.end - range.start, prot).expect("it is mapped");
+        self.mprotect(AddressRange::new(range.start, range.end), prot).expect("it is mapped");
     }
 
     fn unmap(&mut self, range: Range<u64>) {
-        self.munmap(range.start, range.end - range.start).expect("it is mapped");
+        self.munmap(AddressRange::new(range.start, range.end)).expect("it is mapped");
     }
 
     fn map(&mut self, range: Range<u64>, prot: Prot) {
-        let request = Mmap::anonymous(range.start, range.end - range.start, prot).fixed();
+        let request = Mmap::anonymous(range.end - range.start, prot).fixed(range.start);
         self.mmap(&request).expect("there is room");
     }
 

@@ -1,6 +1,7 @@
 //! Descriptors of our own and of a server process, which opens and reads files that may block for
 //! ever or that only another user may read.
 
+use crate::file_systems::{Contents, of_number};
 use crate::sys::file_server::{self as sys, MAX_PATH, MAX_READ, Op, Request, STAT_WORDS};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -17,30 +18,6 @@ use std::time::{Duration, Instant};
 use vmatlas_maps::Device;
 
 pub(crate) use sys::{Ids, Rights};
-
-/// The file systems for which the kernel answers by itself, by the numbers of statfs(2).
-const LOCAL: [u32; 20] = [
-    0xef53,      // ext2, ext3, ext4
-    0x5846_5342, // xfs
-    0x9123_683e, // btrfs
-    0x0102_1994, // tmpfs
-    0x8584_58f6, // ramfs
-    0x9584_58f6, // hugetlbfs
-    0x7371_7368, // squashfs
-    0xe0f5_e1e2, // erofs
-    0xf2f5_2010, // f2fs
-    0x2fc1_2fc1, // zfs
-    0xca45_1a4e, // bcachefs
-    0x9660,      // iso9660
-    0x4d44,      // vfat
-    0x2011_bab0, // exfat
-    0x7366_746e, // ntfs3
-    0x1501_3346, // udf
-    0x3153_464a, // jfs
-    0x5265_4973, // reiserfs
-    0x3434,      // nilfs2
-    0x28cd_3d45, // cramfs
-];
 
 /// A server process. A request that gets no reply in time ends it: all later ones fail.
 #[derive(Debug)]
@@ -327,9 +304,10 @@ impl Handle {
         }
     }
 
-    /// Whether the kernel answers for its file system by itself.
+    /// Whether it is a file of a disk or of memory, for which the kernel answers by itself.
     pub(crate) fn is_local(&self) -> bool {
-        self.file_system().is_ok_and(|fs_type| LOCAL.contains(&fs_type))
+        let contents = self.file_system().ok().and_then(of_number);
+        matches!(contents, Some(Contents::OnDevice | Contents::Files))
     }
 
     /// The type of its file system, a magic number of statfs(2).

@@ -37,6 +37,7 @@ pub mod elf;
 mod error;
 mod facts;
 mod file_server;
+mod file_systems;
 pub mod files;
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -1,6 +1,7 @@
 //! The mounts of a process, see proc_pid_mountinfo(5).
 
 use crate::error::Error;
+use crate::file_systems::{Contents, of_name};
 use crate::process::Process;
 use vmatlas_maps::Device;
 
@@ -69,53 +70,19 @@ impl Mounts {
     }
 }
 
-/// File systems without a block device that need no other process or machine to answer.
-const LOCAL: [&[u8]; 28] = [
-    b"bcachefs",
-    b"binfmt_misc",
-    b"bpf",
-    b"btrfs",
-    b"cgroup",
-    b"cgroup2",
-    b"configfs",
-    b"cpuset",
-    b"debugfs",
-    b"devpts",
-    b"devtmpfs",
-    b"efivarfs",
-    b"fusectl",
-    b"hugetlbfs",
-    b"mqueue",
-    b"nsfs",
-    b"proc",
-    b"pstore",
-    b"ramfs",
-    b"resctrl",
-    b"rootfs",
-    b"securityfs",
-    b"selinuxfs",
-    b"smackfs",
-    b"sysfs",
-    b"tmpfs",
-    b"tracefs",
-    b"zfs",
-];
-
-/// File systems with a block device that do.
+/// File systems with a block device that need another machine or process to answer.
 const SHARED: [&[u8]; 3] = [b"fuseblk", b"gfs2", b"ocfs2"];
 
 impl Mount {
     /// Whether the kernel answers for the file system by itself. Otherwise a process (FUSE), a
     /// server (NFS) or another file system (overlay) has to, and may never do so.
     pub fn is_local(&self) -> bool {
-        let fs_type = &self.fs_type.as_slice();
+        let fs_type = self.fs_type.as_slice();
         match self.device.major {
             // systemd mounts binfmt_misc when it is used.
-            0 if self.point.starts_with(b"/proc/") => {
-                LOCAL.contains(fs_type) || *fs_type == b"autofs"
-            }
-            0 => LOCAL.contains(fs_type),
-            _ => !SHARED.contains(fs_type),
+            0 if self.point.starts_with(b"/proc/") && fs_type == b"autofs" => true,
+            0 => matches!(of_name(fs_type), Some(Contents::Files | Contents::Texts)),
+            _ => !SHARED.contains(&fs_type),
         }
     }
 
@@ -157,6 +124,13 @@ fn unescape(text: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::file_systems::of_number;
+    use rustix::fs::{major, minor, statfs};
+    use std::ffi::OsStr;
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt as _;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::path::Path;
 
     const TEXT: &[u8] = br"21 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
 22 21 0:20 / /proc rw - proc proc rw
@@ -178,6 +152,27 @@ broken
             (mount.fs_type.as_slice(), mount.source.as_slice()),
             (b"tmpfs".as_slice(), b"none".as_slice())
         );
+    }
+
+    /// The table of file systems agrees with the running kernel on what is mounted here.
+    #[test]
+    fn numbers_of_file_systems_are_those_of_the_kernel() {
+        let mounts = Mounts::parse(&fs::read("/proc/self/mountinfo").unwrap());
+        let mut compared = 0;
+        for mount in &mounts.0 {
+            let path = Path::new(OsStr::from_bytes(&mount.point));
+            let no_wait = mounts.on_the_way(&mount.point).into_iter().all(Mount::is_local);
+            let Some(contents) = of_name(&mount.fs_type).filter(|_| no_wait) else { continue };
+            // Another mount may cover it.
+            let Ok(metadata) = path.metadata() else { continue };
+            let (major, minor) = (major(metadata.dev()), minor(metadata.dev()));
+            if mount.device == (Device { major, minor }) {
+                let number = statfs(path).unwrap().f_type as u32;
+                assert_eq!(of_number(number), Some(contents), "{mount:?}: {number:#x}");
+                compared += 1;
+            }
+        }
+        assert!(compared > 0);
     }
 
     #[test]

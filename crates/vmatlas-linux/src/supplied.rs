@@ -5,6 +5,7 @@
 
 use crate::access::{Capabilities, Credentials, Id, file_credentials};
 use crate::file_server::{FileServer, Handle, Ids, Rights};
+use crate::file_systems::{Contents, of_number};
 use crate::process::Process;
 use crate::regular_file::RegularFile;
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat};
@@ -20,24 +21,6 @@ use std::time::Duration;
 const LIMIT: Duration = Duration::from_secs(2);
 /// How many servers are started in turn, if file systems do not answer them.
 const MAX_SERVERS: u32 = 3;
-
-/// File systems whose files are made by the kernel when they are read, by the numbers of statfs(2):
-/// reading may wait, or take from others what they would read.
-const NO_FILES: [u32; 13] = [
-    0x9fa0,      // proc
-    0x6265_6572, // sysfs
-    0x7472_6163, // tracefs
-    0x6462_6720, // debugfs
-    0x6362_6370, // configfs
-    0x7363_6673, // securityfs
-    0xf97c_ff8c, // selinuxfs
-    0x6e73_6673, // nsfs
-    0x6367_7270, // cgroup2
-    0x0027_e0eb, // cgroup
-    0xcafe_4a11, // bpf
-    0xde5e_81e4, // efivarfs
-    0x4249_4e4d, // binfmt_misc
-];
 
 /// The files that a process names.
 #[derive(Debug)]
@@ -115,9 +98,9 @@ impl SuppliedFiles {
         for root in &self.roots {
             let found = self.server().and_then(|server| {
                 let handle = server.directory(root).open(path, OFlags::PATH, Some(resolve))?;
-                match NO_FILES.contains(&handle.file_system()?) {
-                    true => Err(Errno::PERM.into()),
-                    false => open(&handle),
+                match of_number(handle.file_system()?) {
+                    Some(Contents::Texts) => Err(Errno::PERM.into()),
+                    _ => open(&handle),
                 }
             });
             match found {

@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod auxvec;
+pub mod errno;
 pub mod fcntl;
 pub mod mempolicy;
 pub mod mman;

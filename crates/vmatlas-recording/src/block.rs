@@ -4,8 +4,6 @@
 
 mod zstd;
 
-/// The first bytes of every recording; the last two are the format version.
-pub(crate) const MAGIC: [u8; 16] = *b"\x89vmatlas\r\n\x1a\nrec\x01";
 /// The last bytes of a finished recording; the offset of its index precedes them.
 pub(crate) const TRAILER: [u8; 8] = *b"vmaIndex";
 /// The size of a block header, in bytes.

@@ -44,47 +44,79 @@
 //!
 //! This crate opens no file, calls no kernel, has no unsafe code and panics on no input: a
 //! [`ReadAt`](vmatlas_maps::ReadAt) gives it the bytes. Without the feature `write` it needs no C
-//! compiler. It does not record; `vmatlas-linux` does.
+//! compiler. Without the feature `replay` it only recognises recordings and logs of strace and parses
+//! their lines, and needs no model of the kernel. It does not record; `vmatlas-linux` does.
 
 #![forbid(unsafe_code)]
 // Encoding and decoding share their modules; only `Writer` encodes.
 #![cfg_attr(not(feature = "write"), allow(dead_code))]
 
-mod block;
-pub mod call;
-pub(crate) mod definitions;
-mod event;
 mod id;
-mod life;
-mod meta;
-mod origins;
-mod processes;
-mod read;
-mod replay;
-mod select;
-pub(crate) mod space;
+mod magic;
+mod moment;
+mod selection;
 pub mod strace;
+
+#[cfg(feature = "replay")]
+mod block;
+#[cfg(feature = "replay")]
+pub mod call;
+#[cfg(feature = "replay")]
+pub(crate) mod definitions;
+#[cfg(feature = "replay")]
+mod event;
+#[cfg(feature = "replay")]
+mod life;
+#[cfg(feature = "replay")]
+mod meta;
+#[cfg(feature = "replay")]
+mod origins;
+#[cfg(feature = "replay")]
+mod processes;
+#[cfg(feature = "replay")]
+mod read;
+#[cfg(feature = "replay")]
+mod replay;
+#[cfg(feature = "replay")]
+mod select;
+#[cfg(feature = "replay")]
+pub(crate) mod space;
 #[cfg(feature = "write")]
 mod write;
 
+pub use id::{EventNumber, StackId, TaskId, Tid};
+pub use magic::looks_like_recording;
+pub use moment::{Moment, MomentError, parse_seconds};
+pub use selection::Selection;
+
+#[cfg(feature = "replay")]
 pub use call::{Call, CallKind};
+#[cfg(feature = "replay")]
 pub use definitions::{
     CallEntry, Definitions, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry,
 };
+#[cfg(feature = "replay")]
 pub use event::{Event, RecordedRow, What};
-pub use id::{EventNumber, StackId, TaskId, Tid};
+#[cfg(feature = "replay")]
 pub use life::{LifeKind, LifeStep};
+#[cfg(feature = "replay")]
 pub use meta::Meta;
+#[cfg(feature = "replay")]
 pub use origins::{Maker, Origin, Origins};
+#[cfg(feature = "replay")]
 pub use processes::{Course, Process};
-pub use read::{Moment, Recording, RecordingError, looks_like_recording};
+#[cfg(feature = "replay")]
+pub use read::{Recording, RecordingError};
+#[cfg(feature = "replay")]
 pub use replay::Replay;
-pub use select::{MomentError, SelectError, Selected, Selection, parse_seconds};
+#[cfg(feature = "replay")]
+pub use select::{SelectError, Selected};
+#[cfg(feature = "replay")]
 pub use space::{Applied, RecordedSpace};
 #[cfg(feature = "write")]
 pub use write::{SNAPSHOT_EVENTS, Writer};
 
 // The example of the README is a test.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "replay"))]
 #[doc = include_str!("../README.md")]
 struct Readme;

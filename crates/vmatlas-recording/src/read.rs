@@ -1,10 +1,12 @@
 //! Reads recordings.
 
-use super::block::{Block, BlockKind, HEADER, Header, MAGIC, TRAILER};
+use super::block::{Block, BlockKind, HEADER, Header, TRAILER};
 use super::definitions::Definitions;
 use super::event::{Context, Event};
 use super::id::EventNumber;
+use super::magic::{MAGIC, looks_like_recording};
 use super::meta::Meta;
+use super::moment::Moment;
 use super::processes::{Course, Process, Processes};
 use super::replay::Replay;
 use std::ops::ControlFlow;
@@ -26,18 +28,6 @@ pub enum RecordingError {
     Damaged(u64),
 }
 
-/// A point in a recording.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Moment {
-    /// The time since its start, in nanoseconds.
-    Time(u64),
-    /// After the event with this number.
-    Event(EventNumber),
-    /// The last state; for a process, the state before it exits.
-    #[default]
-    End,
-}
-
 /// An open recording.
 #[derive(Debug)]
 pub struct Recording<S> {
@@ -53,11 +43,6 @@ pub struct Recording<S> {
 
 /// The content of an index besides the blocks.
 type Overview = (Vec<Process>, Course);
-
-/// Whether bytes begin with the magic number of a recording.
-pub fn looks_like_recording(head: &[u8]) -> bool {
-    head.starts_with(&MAGIC[..15])
-}
 
 impl<S: ReadAt> Recording<S> {
     /// Opens a recording, including one that is truncated or still being written. `source` must

@@ -22,8 +22,8 @@ use vmatlas_maps::uapi::userfaultfd::UFFDIO_REGISTER_MODE_WP;
 use vmatlas_maps::{AddressRange, Mapping};
 use vmatlas_space::Errno;
 use vmatlas_space::{
-    AddressSpace, Advice, File, FileKind, KernelProfile, Mmap, Mremap, Observation, Policy, Prot,
-    Uffd, VmaFlags, Vsyscall,
+    AddressSpace, Advice, CallRange, File, FileKind, KernelProfile, MapVdso, MmMap, Mmap, Mremap,
+    Observation, Policy, Prot, Uffd, VmaFlags, Vsyscall,
 };
 
 /// An address space, and the origin of its mappings.
@@ -256,6 +256,7 @@ impl RecordedSpace {
         };
         let args = &call.args;
         let mut touched = [range(args[0], args[1]), AddressRange::default()];
+        let passed = |first: usize| CallRange { address: args[first], length: args[first + 1] };
         let inside = |start: u64, length: u64| start <= limit && length <= limit - start;
         if call.result < 0 {
             // The range before the failing address stays changed.
@@ -270,7 +271,9 @@ impl RecordedSpace {
         let memory = &mut self.memory;
         let done = match call.kind {
             CallKind::Mmap => {
-                let mut request = Mmap::from_bits(result, args[1], args[2], args[3]);
+                let mut request = Mmap::anonymous(args[1], Prot::from_bits(args[2]))
+                    .with_flags(args[3])
+                    .fixed(result);
                 let length = match request.huge {
                     Some(huge) => args[1].checked_next_multiple_of(huge).unwrap_or(0),
                     None => args[1],
@@ -288,7 +291,7 @@ impl RecordedSpace {
             }
             CallKind::Munmap => {
                 self.origins.remove(touched[0]);
-                if inside(args[0], args[1]) { memory.munmap(args[0], args[1]) } else { REFUSED }
+                if inside(args[0], args[1]) { memory.munmap(passed(0)) } else { REFUSED }
             }
             CallKind::Brk => {
                 let old = memory.program_break();
@@ -298,7 +301,7 @@ impl RecordedSpace {
                 } else if old == 0 || result == old {
                     touched[0] = AddressRange::default();
                     if old == 0 {
-                        memory.set_heap(result, result);
+                        memory.set_heap(AddressRange::new(result, result));
                     }
                     Ok(())
                 } else {
@@ -316,7 +319,7 @@ impl RecordedSpace {
                 let fixed = args[3] & MREMAP_FIXED != 0;
                 let keep = args[3] & MREMAP_DONTUNMAP != 0;
                 touched[1] = range(result, args[2]);
-                let mut request = Mremap::new(args[0], args[1], args[2]);
+                let mut request = Mremap::new(passed(0), args[2]);
                 request.maymove = args[3] & MREMAP_MAYMOVE != 0;
                 request.to = (fixed || result != args[0]).then_some(result);
                 request.dontunmap = keep;
@@ -360,21 +363,17 @@ impl RecordedSpace {
                 let length = if call.kind == CallKind::IoSetup { args[2] } else { args[1] };
                 touched[0] = range(start, length);
                 self.origins.set(touched[0], origin);
-                let mut request = Mmap::anonymous(start, length, Prot::READ | Prot::WRITE).fixed();
+                let prot = Prot::READ | Prot::WRITE;
+                let mut request = Mmap::anonymous(length, prot).fixed(start);
                 if let Some(file) = file {
-                    request.file = Some((file.clone(), 0));
-                    request = request.shared();
+                    request = request.of_file(file, 0).shared();
                 }
                 if inside(start, length) { memory.mmap(&request).map(drop) } else { REFUSED }
             }
             CallKind::IoDestroy => {
                 touched[0] = memory.find(args[0]).unwrap_or_default();
                 self.origins.remove(touched[0]);
-                if touched[0].size() == 0 {
-                    REFUSED
-                } else {
-                    memory.munmap(touched[0].start, touched[0].size())
-                }
+                if touched[0].size() == 0 { REFUSED } else { memory.munmap(touched[0]) }
             }
             CallKind::Userfaultfd => {
                 touched[0] = AddressRange::default();
@@ -389,9 +388,9 @@ impl RecordedSpace {
                     REFUSED
                 } else if call.kind == CallKind::UffdRegister {
                     let write_protect = args[3] & UFFDIO_REGISTER_MODE_WP != 0;
-                    memory.uffd_register(uffd, args[1], args[2], write_protect)
+                    memory.uffd_register(uffd, passed(1), write_protect)
                 } else {
-                    memory.uffd_unregister(uffd, args[1], args[2])
+                    memory.uffd_unregister(uffd, passed(1))
                 }
             }
             CallKind::Prctl if args[0] == PR_SET_VMA => {
@@ -404,7 +403,7 @@ impl RecordedSpace {
                 let start = args[1] & !(page - 1);
                 touched[0] = range(start, length);
                 let place = match inside(start, length) {
-                    true => memory.map_vdso(start, result),
+                    true => memory.map_vdso(MapVdso { address: start, size: result }),
                     false => REFUSED.map(|()| 0),
                 };
                 match place {
@@ -413,7 +412,7 @@ impl RecordedSpace {
                         Ok(())
                     }
                     // The place is taken in the model but was free in the kernel.
-                    Ok(place) => memory.munmap(place, length).and(REFUSED),
+                    Ok(address) => memory.munmap(CallRange { address, length }).and(REFUSED),
                     Err(errno) => Err(errno),
                 }
             }
@@ -456,22 +455,23 @@ impl RecordedSpace {
     fn change(&mut self, call: &Call, name: Option<&[u8]>) -> Result<(), Errno> {
         let memory = &mut self.memory;
         let [address, length, third, fourth, fifth, _] = call.args;
+        let range = CallRange { address, length };
         let prot = Prot::from_bits(third);
         match call.kind {
             CallKind::Mprotect if third & PROT_GROWSDOWN != 0 => {
-                memory.mprotect_growsdown(address, length, prot, None)
+                memory.mprotect_growsdown(range, prot, None)
             }
-            CallKind::Mprotect => memory.mprotect(address, length, prot),
+            CallKind::Mprotect => memory.mprotect(range, prot),
             CallKind::PkeyMprotect => match u8::try_from(fourth) {
-                Ok(key) => memory.pkey_mprotect(address, length, prot, key),
-                Err(_) => memory.mprotect(address, length, prot),
+                Ok(key) => memory.pkey_mprotect(range, prot, key),
+                Err(_) => memory.mprotect(range, prot),
             },
             CallKind::Madvise => match Advice::from_number(third) {
-                Some(advice) => memory.madvise(address, length, advice),
+                Some(advice) => memory.madvise(range, advice),
                 None => Ok(()),
             },
-            CallKind::Mlock => memory.mlock(address, length, third & MLOCK_ONFAULT != 0),
-            CallKind::Munlock => memory.munlock(address, length),
+            CallKind::Mlock => memory.mlock(range, third & MLOCK_ONFAULT != 0),
+            CallKind::Munlock => memory.munlock(range),
             CallKind::Mlockall => {
                 let [current, future, onfault] =
                     [MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT].map(|flag| address & flag != 0);
@@ -481,7 +481,7 @@ impl RecordedSpace {
                 memory.munlockall();
                 Ok(())
             }
-            CallKind::Mseal => memory.mseal(address, length),
+            CallKind::Mseal => memory.mseal(range),
             CallKind::Mbind => {
                 let nodes: Vec<u32> = (0..64).filter(|node| fourth >> node & 1 == 1).collect();
                 let policy = match third & MPOL_MODE_MASK {
@@ -493,9 +493,9 @@ impl RecordedSpace {
                     MPOL_LOCAL => Some(Policy::Local),
                     _ => None,
                 };
-                memory.mbind(address, length, policy)
+                memory.mbind(range, policy)
             }
-            CallKind::RemapFilePages => memory.remap_file_pages(address, length, fourth),
+            CallKind::RemapFilePages => memory.remap_file_pages(range, fourth),
             CallKind::Personality => {
                 if address != u64::from(ASK_PERSONALITY) {
                     memory.set_read_implies_exec(address & READ_IMPLIES_EXEC != 0);
@@ -508,7 +508,7 @@ impl RecordedSpace {
                 if third > limit || fourth > limit - third {
                     return REFUSED;
                 }
-                memory.set_anon_name(third, fourth, name)
+                memory.set_anon_name(CallRange { address: third, length: fourth }, name)
             }
             CallKind::Prctl if address == PR_SET_MEMORY_MERGE => {
                 memory.set_memory_merge(length != 0)
@@ -520,7 +520,10 @@ impl RecordedSpace {
                 }
                 PR_SET_MM_START_BRK => memory.set_start_brk(third),
                 PR_SET_MM_BRK => memory.set_brk(third),
-                PR_SET_MM_MAP => memory.set_mm_map(third, fourth, fifth),
+                PR_SET_MM_MAP => {
+                    let (start_brk, brk, start_stack) = (third, fourth, fifth);
+                    memory.set_mm_map(MmMap { start_brk, brk, start_stack })
+                }
                 _ => Ok(()),
             },
             _ => Ok(()),

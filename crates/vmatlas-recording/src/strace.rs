@@ -31,30 +31,50 @@
 //! needs to be resolved; with `-v` the log contains the device and inode of libraries. To get the
 //! names of anonymous memory, also trace `prctl`.
 
-mod calls;
 mod cursor;
-mod descriptors;
-mod file_calls;
-mod files;
-mod image;
-mod lifetime;
 mod line;
-mod makers;
-mod memory;
-mod merge;
-mod missing;
-mod observed;
 mod parse;
 mod reader;
-mod replay;
-mod task;
-mod typed;
 mod value;
 
-pub use image::{ElfFacts, FileFacts, KernelMapping, Lookup, Program};
+#[cfg(feature = "replay")]
+mod calls;
+#[cfg(feature = "replay")]
+mod descriptors;
+#[cfg(feature = "replay")]
+mod file_calls;
+#[cfg(feature = "replay")]
+mod files;
+#[cfg(feature = "replay")]
+mod image;
+#[cfg(feature = "replay")]
+mod lifetime;
+#[cfg(feature = "replay")]
+mod makers;
+#[cfg(feature = "replay")]
+mod memory;
+#[cfg(feature = "replay")]
+mod merge;
+#[cfg(feature = "replay")]
+mod missing;
+#[cfg(feature = "replay")]
+mod observed;
+#[cfg(feature = "replay")]
+mod replay;
+#[cfg(feature = "replay")]
+mod task;
+#[cfg(feature = "replay")]
+mod typed;
+
 pub use line::{Begun, Call, Event, Frame, Line, LineError, LineErrorKind, Outcome, Stamp};
-pub use makers::Makers;
-pub use missing::MissingFact;
 pub use reader::{Entry, Reader, looks_like_log};
-pub use replay::{Process, Replay, Replayed};
 pub use value::{Descriptor, Value};
+
+#[cfg(feature = "replay")]
+pub use image::{ElfFacts, FileFacts, KernelMapping, Lookup, Program};
+#[cfg(feature = "replay")]
+pub use makers::Makers;
+#[cfg(feature = "replay")]
+pub use missing::MissingFact;
+#[cfg(feature = "replay")]
+pub use replay::{Process, Replay, Replayed};

@@ -1,9 +1,10 @@
 //! Writes recordings.
 
-use super::block::{self, Block, BlockKind, MAGIC, TRAILER};
+use super::block::{self, Block, BlockKind, TRAILER};
 use super::definitions::{CallEntry, FileEntry, FrameEntry, PlaceEntry, SymbolEntry, TaskEntry};
 use super::event::{Context, Event, What};
 use super::id::{EventNumber, StackId, TaskId};
+use super::magic::MAGIC;
 use super::meta::Meta;
 use super::processes::Processes;
 use super::replay::Replay;

@@ -4,7 +4,8 @@ use super::merge::Joining;
 use super::mmap::ksm_compatible;
 use super::vma::Vma;
 use super::{AddressSpace, VmaFlags};
-use crate::errno::Errno;
+use crate::Errno;
+use vmatlas_maps::AddressRange;
 
 impl AddressSpace {
     /// The program break, in bytes.
@@ -13,9 +14,9 @@ impl AddressSpace {
     }
 
     /// Sets the start and end of the heap, as execve and `PR_SET_MM_START_BRK` do; maps nothing.
-    pub fn set_heap(&mut self, start: u64, end: u64) {
-        self.start_brk = start;
-        self.brk = end;
+    pub fn set_heap(&mut self, heap: AddressRange) {
+        self.start_brk = heap.start;
+        self.brk = heap.end;
     }
 
     /// Moves the program break to `address`.

@@ -3,10 +3,10 @@
 use super::merge::Joining;
 use super::mmap::{access, ksm_compatible};
 use super::vma::Vma;
-use super::{AddressSpace, Faults, File, KernelProfile, Mmap, Prot, Special, VmaFlags};
-use crate::errno::Errno;
+use super::{AddressSpace, CallRange, Faults, File, KernelProfile, Mmap, Prot, Special, VmaFlags};
+use crate::Errno;
 use std::mem;
-use vmatlas_maps::WordSize;
+use vmatlas_maps::{AddressRange, WordSize};
 
 /// The layout that the kernel makes for an executed program.
 ///
@@ -84,32 +84,32 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// The stack below `end` whose strings start at `strings` (`arg_start` of /proc/PID/stat). It
-    /// extends 128 KiB below them, if RLIMIT_STACK allows that.
+    /// The stack at whose end the [strings](Stack::strings) lie (from `arg_start` of
+    /// /proc/PID/stat). It extends 128 KiB below them, if RLIMIT_STACK allows that.
     ///
     /// ```
     /// use vmatlas_space::{KernelProfile, Stack};
     /// let profile = KernelProfile::of("6.18".parse()?);
     /// let end = profile.task_size;
     /// let strings = Stack::strings(end, [&b"/bin/true"[..], b"true", b"LANG=C"]);
-    /// assert_eq!(strings, end - 8 - 10 - 5 - 7);
-    /// let stack = Stack::new(&profile, end, strings, strings - 0x300);
+    /// assert_eq!((strings.start, strings.end), (end - 8 - 10 - 5 - 7, end));
+    /// let stack = Stack::new(&profile, strings, strings.start - 0x300);
     /// assert_eq!(stack.start, end - 0x21000);
     /// # Ok::<(), vmatlas_maps::KernelVersionError>(())
     /// ```
-    pub fn new(profile: &KernelProfile, end: u64, strings: u64, pointer: u64) -> Stack {
+    pub fn new(profile: &KernelProfile, strings: AddressRange, pointer: u64) -> Stack {
         let floor = |address: u64| address & !(profile.page_size() - 1);
-        let written = floor(strings).min(end);
+        let end = strings.end;
+        let written = floor(strings.start);
         let size = (end - written).saturating_add(128 << 10).min(floor(profile.stack_limit));
         let start = end.saturating_sub(size).min(written).min(floor(pointer));
         Stack { start, end, pointer }
     }
 
-    /// The start of the strings that execve(2) writes below `end`: the path, the arguments and the
-    /// environment.
-    pub fn strings<'a>(end: u64, strings: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+    /// Where execve(2) writes the strings below `end`: the path, the arguments and the environment.
+    pub fn strings<'a>(end: u64, strings: impl IntoIterator<Item = &'a [u8]>) -> AddressRange {
         let bytes = strings.into_iter().map(|string| string.len() as u64 + 1).sum();
-        (end - 8).saturating_sub(bytes)
+        AddressRange::new(end.saturating_sub(8).saturating_sub(bytes), end)
     }
 }
 
@@ -194,7 +194,7 @@ impl AddressSpace {
     /// let profile = KernelProfile::of("6.18".parse()?);
     /// let end = profile.task_size;
     /// let strings = Stack::strings(end, [&b"/tmp/hello"[..], b"hello"]);
-    /// let stack = Stack::new(&profile, end, strings, strings);
+    /// let stack = Stack::new(&profile, strings, strings.start);
     /// let code = LoadSegment {
     ///     offset: 0,
     ///     vaddr: 0x40_0000,
@@ -262,7 +262,7 @@ impl AddressSpace {
 
     fn load_all(&mut self, request: &Exec, rules: &Rules) -> Result<(), Errno> {
         let Exec { program, interpreter, stack, .. } = request;
-        self.map_stack(stack.start, stack.end)?;
+        self.map_stack(AddressRange::new(stack.start, stack.end))?;
         self.start_stack = stack.pointer;
         if program.executable_stack.unwrap_or(self.read_implies_exec) {
             let at = self.covering(stack.start).expect("it was mapped");
@@ -283,7 +283,7 @@ impl AddressSpace {
             let ends = program.segments.iter().map(|s| s.vaddr.wrapping_add(s.memory_size));
             ceil(&self.profile, ends.max().unwrap_or(0).wrapping_add(bias))
         });
-        self.set_heap(start_brk, start_brk);
+        self.set_heap(AddressRange::new(start_brk, start_brk));
         if request.page_zero {
             self.map_page_zero(rules);
         }
@@ -416,9 +416,10 @@ impl AddressSpace {
             if offset.checked_add(length).is_none_or(|end| end > i64::MAX as u64) {
                 return Err(Errno::EINVAL);
             }
-            self.mmap(&Mmap::file(start, length, segment.prot, file, offset).fixed())?;
+            let request = Mmap::anonymous(length, segment.prot).of_file(file, offset);
+            self.mmap(&request.fixed(start))?;
             if length > size {
-                let _ = self.munmap(start + size, length - size);
+                let _ = self.munmap(AddressRange::new(start + size, start + length));
             }
         }
         if by_segment && segment.memory_size > segment.file_size {
@@ -443,7 +444,7 @@ impl AddressSpace {
         if self.profile.is_aligned(address) {
             return Ok(());
         }
-        self.write(address, 1).map_err(|_| Errno::EFAULT)
+        self.write(CallRange { address, length: 1 }).map_err(|_| Errno::EFAULT)
     }
 
     /// Maps the pages that begin in `start..end` as zeroed memory (`vm_brk_flags`).
@@ -499,7 +500,7 @@ impl AddressSpace {
         if self.unmap(0, size).is_ok() {
             self.map_anonymous(0, size, access(Prot::READ | Prot::EXEC), Joining::New);
             if rules.seals_page_zero {
-                let _ = self.mseal(0, size);
+                let _ = self.mseal(CallRange { address: 0, length: size });
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::vma::{Anon, Vma};
 use super::vmas::Position;
-use super::{AddressSpace, FileKind, VmaFlags};
+use super::{AddressSpace, CallRange, FileKind, VmaFlags};
 
 /// The reason why an access fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
@@ -29,27 +29,27 @@ pub enum Faults {
 }
 
 impl AddressSpace {
-    /// Stores a byte to each of `pages` pages, upwards from the page of `address`. A growing
-    /// mapping grows down to the first page.
+    /// Stores a byte to each page, upwards from the page of `range.address`; the length is rounded
+    /// up to whole pages. A growing mapping grows down to the first page.
     ///
     /// # Errors
     /// The fault of the first page that fails; the pages before it stay written.
-    pub fn write(&mut self, address: u64, pages: u64) -> Result<(), Fault> {
-        self.touch(address, pages, true)
+    pub fn write(&mut self, range: impl Into<CallRange>) -> Result<(), Fault> {
+        self.touch(range.into(), true)
     }
 
-    /// Loads a byte from each of `pages` pages, upwards from the page of `address`.
+    /// Loads a byte from each page, upwards from the page of `range.address`; the length is rounded
+    /// up to whole pages.
     ///
     /// # Errors
     /// The fault of the first page that fails.
-    pub fn read(&mut self, address: u64, pages: u64) -> Result<(), Fault> {
-        self.touch(address, pages, false)
+    pub fn read(&mut self, range: impl Into<CallRange>) -> Result<(), Fault> {
+        self.touch(range.into(), false)
     }
 
-    fn touch(&mut self, address: u64, pages: u64, write: bool) -> Result<(), Fault> {
-        let size = self.profile.page_size();
-        let first = address & !(size - 1);
-        let end = pages.checked_mul(size).and_then(|bytes| first.checked_add(bytes));
+    fn touch(&mut self, range: CallRange, write: bool) -> Result<(), Fault> {
+        let first = range.address & !(self.profile.page_size() - 1);
+        let end = self.profile.page_align(range.length).and_then(|bytes| first.checked_add(bytes));
         let end = end.ok_or(Fault::Segv)?;
         let mut page = first;
         while page < end {

@@ -2,13 +2,15 @@
 //! shows the rows that the kernel would show.
 //!
 //! ```
+//! use vmatlas_maps::AddressRange;
 //! use vmatlas_space::{AddressSpace, KernelProfile, Mmap, Prot};
 //! let mut space = AddressSpace::new(KernelProfile::of("6.18".parse()?));
-//! let two = Mmap::anonymous(0x10_0000, 0x2000, Prot::READ | Prot::WRITE).fixed();
-//! space.mmap(&two)?;
-//! space.mprotect(0x10_1000, 0x1000, Prot::READ)?;
+//! let two_pages = Mmap::anonymous(0x2000, Prot::READ | Prot::WRITE).fixed(0x10_0000);
+//! space.mmap(&two_pages)?;
+//! let second = AddressRange::new(0x10_1000, 0x10_2000);
+//! space.mprotect(second, Prot::READ)?;
 //! assert_eq!(space.len(), 2);
-//! space.mprotect(0x10_1000, 0x1000, Prot::READ | Prot::WRITE)?;
+//! space.mprotect(second, Prot::READ | Prot::WRITE)?;
 //! assert_eq!(space.len(), 1, "equal neighbours join again");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -35,7 +37,7 @@
 
 mod brk;
 pub mod bytes;
-mod errno;
+mod call_range;
 mod exec;
 mod fault;
 mod file;
@@ -65,7 +67,8 @@ mod vdso;
 mod vma;
 mod vmas;
 
-pub use errno::{Errno, ErrnoError};
+pub use call_range::CallRange;
+
 pub use exec::{Exec, Image, LoadSegment, Stack};
 pub use fault::{Fault, Faults};
 pub use file::{File, FileKind};
@@ -75,12 +78,15 @@ pub use mmap::{Mmap, Sharing};
 pub use mremap::Mremap;
 pub use observe::Observation;
 pub use policy::Policy;
+pub use prctl::MmMap;
 pub use profile::{HeapRule, KernelProfile, Vsyscall};
 pub use prot::Prot;
 pub use rows::Query;
 pub use save::SavedFiles;
 pub use uffd::Uffd;
+pub use vdso::MapVdso;
 pub use vma::Special;
+pub use vmatlas_maps::uapi::errno::{Errno, ErrnoError};
 
 use guards::Guards;
 use std::collections::BTreeSet;

@@ -2,8 +2,8 @@
 
 use super::mmap::ksm_compatible;
 use super::vmas::Position;
-use super::{AddressSpace, Fault, FileKind, VmaFlags};
-use crate::errno::Errno;
+use super::{AddressSpace, CallRange, Fault, FileKind, VmaFlags};
+use crate::Errno;
 use std::sync::Arc;
 
 /// The advice values of madvise(2).
@@ -124,7 +124,8 @@ impl AddressSpace {
     /// - ENOMEM: a hole; the range after it is advised anyway.
     /// - EAGAIN: `max_map_count` would be exceeded.
     /// - EACCES, EBADF, EFAULT, EPERM: see madvise(2).
-    pub fn madvise(&mut self, address: u64, length: u64, advice: Advice) -> Result<(), Errno> {
+    pub fn madvise(&mut self, range: impl Into<CallRange>, advice: Advice) -> Result<(), Errno> {
+        let CallRange { address, length } = range.into();
         let profile = self.profile.clone();
         let known = match advice {
             Advice::PopulateRead | Advice::PopulateWrite => profile.populate_advice,
@@ -340,10 +341,10 @@ impl AddressSpace {
     /// - ENOMEM: a hole; the memory after it is named anyway.
     pub fn set_anon_name(
         &mut self,
-        address: u64,
-        length: u64,
+        range: impl Into<CallRange>,
         name: Option<&[u8]>,
     ) -> Result<(), Errno> {
+        let CallRange { address, length } = range.into();
         let profile = self.profile.clone();
         let sound = |name: &[u8]| {
             name.len() < 80

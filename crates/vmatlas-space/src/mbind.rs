@@ -1,7 +1,7 @@
 //! mbind(2).
 
-use super::{AddressSpace, Policy};
-use crate::errno::Errno;
+use super::{AddressSpace, CallRange, Policy};
+use crate::Errno;
 use std::sync::Arc;
 
 impl AddressSpace {
@@ -14,10 +14,10 @@ impl AddressSpace {
     /// - ENOMEM: `max_map_count` would be exceeded.
     pub fn mbind(
         &mut self,
-        address: u64,
-        length: u64,
+        range: impl Into<CallRange>,
         policy: Option<Policy>,
     ) -> Result<(), Errno> {
+        let CallRange { address, length } = range.into();
         if !self.profile.is_aligned(address) {
             return Err(Errno::EINVAL);
         }

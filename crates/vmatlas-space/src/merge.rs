@@ -3,7 +3,7 @@
 use super::vma::{Anon, Vma};
 use super::vmas::Position;
 use super::{AddressSpace, VmaFlags};
-use crate::errno::Errno;
+use crate::Errno;
 
 /// The answer to a rule, which may depend on unreported page faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

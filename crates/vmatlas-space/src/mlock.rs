@@ -2,8 +2,8 @@
 
 use super::mmap::supports_lock;
 use super::vmas::Position;
-use super::{AddressSpace, Fault, FileKind, VmaFlags};
-use crate::errno::Errno;
+use super::{AddressSpace, CallRange, Fault, FileKind, VmaFlags};
+use crate::Errno;
 
 impl AddressSpace {
     /// Locks memory; with `onfault` (`MLOCK_ONFAULT`) each page when it is faulted in.
@@ -13,9 +13,9 @@ impl AddressSpace {
     /// - EINVAL: the range wraps around.
     /// - ENOMEM: a hole, a mapping whose pages cannot be faulted in, or `max_map_count` would be
     ///   exceeded.
-    pub fn mlock(&mut self, address: u64, length: u64, onfault: bool) -> Result<(), Errno> {
+    pub fn mlock(&mut self, range: impl Into<CallRange>, onfault: bool) -> Result<(), Errno> {
         let flags = VmaFlags::LOCKED.with_if(VmaFlags::LOCKONFAULT, onfault);
-        let (start, end) = self.lock_range(address, length)?;
+        let (start, end) = self.lock_range(range.into())?;
         self.set_lock(start, end, flags)?;
         self.populate(start, end, false).map_err(|fault| match fault {
             Fault::Segv | Fault::Bus => Errno::ENOMEM,
@@ -26,8 +26,8 @@ impl AddressSpace {
     ///
     /// # Errors
     /// As [`mlock`](AddressSpace::mlock).
-    pub fn munlock(&mut self, address: u64, length: u64) -> Result<(), Errno> {
-        let (start, end) = self.lock_range(address, length)?;
+    pub fn munlock(&mut self, range: impl Into<CallRange>) -> Result<(), Errno> {
+        let (start, end) = self.lock_range(range.into())?;
         self.set_lock(start, end, VmaFlags::NONE)
     }
 
@@ -54,7 +54,8 @@ impl AddressSpace {
         self.set_lock_of_all(VmaFlags::NONE);
     }
 
-    fn lock_range(&self, address: u64, length: u64) -> Result<(u64, u64), Errno> {
+    fn lock_range(&self, range: CallRange) -> Result<(u64, u64), Errno> {
+        let CallRange { address, length } = range;
         let inside = address & (self.profile.page_size() - 1);
         // The kernel's sum wraps around.
         let length = self.profile.page_align(length.wrapping_add(inside)).unwrap_or(0);

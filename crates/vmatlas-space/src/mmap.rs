@@ -2,8 +2,8 @@
 
 use super::merge::Joining;
 use super::vma::{Anon, Vma};
-use super::{AddressSpace, Faults, File, FileKind, Prot, VmaFlags};
-use crate::errno::Errno;
+use super::{AddressSpace, CallRange, Faults, File, FileKind, Prot, VmaFlags};
+use crate::Errno;
 use vmatlas_maps::Device;
 use vmatlas_maps::uapi::mman::{
     MAP_ANONYMOUS, MAP_DROPPABLE, MAP_GROWSDOWN, MAP_HUGE_MASK, MAP_HUGE_SHIFT, MAP_HUGETLB,
@@ -58,10 +58,11 @@ pub enum Sharing {
 }
 
 impl Mmap {
-    /// Private anonymous memory; the kernel chooses the place unless it is [`fixed`](Mmap::fixed).
-    pub fn anonymous(address: u64, length: u64, prot: Prot) -> Mmap {
+    /// Private anonymous memory of `length` bytes; the kernel chooses the place unless it is
+    /// [`fixed`](Mmap::fixed).
+    pub fn anonymous(length: u64, prot: Prot) -> Mmap {
         Mmap {
-            address,
+            address: 0,
             length,
             prot,
             file: None,
@@ -78,9 +79,9 @@ impl Mmap {
         }
     }
 
-    /// A request from the bits of mmap(2) ([`uapi::mman`](vmatlas_maps::uapi::mman)), placed at
-    /// exactly `address` even without `MAP_FIXED`. The caller adds the file.
-    pub fn from_bits(address: u64, length: u64, prot: u64, flags: u64) -> Mmap {
+    /// Sets the options that `flags` of mmap(2) holds ([`uapi::mman`](vmatlas_maps::uapi::mman)),
+    /// except those that choose the place: `MAP_FIXED` and `MAP_FIXED_NOREPLACE`.
+    pub fn with_flags(self, flags: u64) -> Mmap {
         let is = |flag| flags & flag != 0;
         let huge = match (flags >> MAP_HUGE_SHIFT & MAP_HUGE_MASK) as u32 {
             0 => 21,
@@ -98,13 +99,13 @@ impl Mmap {
             locked: is(MAP_LOCKED),
             populate: is(MAP_POPULATE),
             huge: (is(MAP_HUGETLB) && is(MAP_ANONYMOUS)).then_some(1 << huge),
-            ..Mmap::anonymous(address, length, Prot::from_bits(prot)).fixed()
+            ..self
         }
     }
 
-    /// A private mapping of a file, starting at `offset` (in bytes).
-    pub fn file(address: u64, length: u64, prot: Prot, file: &File, offset: u64) -> Mmap {
-        Mmap { file: Some((file.clone(), offset)), ..Mmap::anonymous(address, length, prot) }
+    /// Maps a file, starting at `offset` (in bytes).
+    pub fn of_file(self, file: &File, offset: u64) -> Mmap {
+        Mmap { file: Some((file.clone(), offset)), ..self }
     }
 
     /// Sets `MAP_SHARED`.
@@ -112,9 +113,14 @@ impl Mmap {
         Mmap { sharing: Sharing::Shared, ..self }
     }
 
-    /// Sets `MAP_FIXED`.
-    pub fn fixed(self) -> Mmap {
-        Mmap { fixed: true, ..self }
+    /// Asks for a place at `address`, or near it if something is mapped there.
+    pub fn hint(self, address: u64) -> Mmap {
+        Mmap { address, ..self }
+    }
+
+    /// Maps at exactly `address` (`MAP_FIXED`), over what is mapped there.
+    pub fn fixed(self, address: u64) -> Mmap {
+        Mmap { address, fixed: true, ..self }
     }
 }
 
@@ -449,7 +455,12 @@ impl AddressSpace {
     ///
     /// # Errors
     /// EINVAL: the range is empty or wraps around, or is not one shared mapping without holes.
-    pub fn remap_file_pages(&mut self, address: u64, length: u64, page: u64) -> Result<(), Errno> {
+    pub fn remap_file_pages(
+        &mut self,
+        range: impl Into<CallRange>,
+        page: u64,
+    ) -> Result<(), Errno> {
+        let CallRange { address, length } = range.into();
         let shift = self.profile.page_shift;
         let start = address >> shift << shift;
         let length = length >> shift << shift;
@@ -487,7 +498,7 @@ impl AddressSpace {
             locked,
             populate: true,
             fixed: true,
-            ..Mmap::file(start, length, prot, &file, offset).shared()
+            ..Mmap::anonymous(length, prot).of_file(&file, offset).hint(start).shared()
         };
         self.mmap(&request).map(|_| ())
     }

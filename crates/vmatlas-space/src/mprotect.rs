@@ -3,8 +3,8 @@
 use super::mmap::access;
 use super::vma::Anon;
 use super::vmas::Position;
-use super::{AddressSpace, Prot, VmaFlags};
-use crate::errno::Errno;
+use super::{AddressSpace, CallRange, Prot, VmaFlags};
+use crate::Errno;
 
 impl AddressSpace {
     /// Changes the protection of `length` bytes at `address`.
@@ -15,8 +15,8 @@ impl AddressSpace {
     /// - ENOMEM: a hole, or `max_map_count` would be exceeded.
     /// - EACCES: the mapped file was not opened for that access.
     /// - EPERM: a sealed mapping.
-    pub fn mprotect(&mut self, address: u64, length: u64, prot: Prot) -> Result<(), Errno> {
-        self.protect(address, length, prot, None, false)
+    pub fn mprotect(&mut self, range: impl Into<CallRange>, prot: Prot) -> Result<(), Errno> {
+        self.protect(range.into(), prot, None, false)
     }
 
     /// mprotect, or pkey_mprotect with a key, with `PROT_GROWSDOWN`: the change starts at the start
@@ -26,12 +26,11 @@ impl AddressSpace {
     /// As [`mprotect`](AddressSpace::mprotect); EINVAL if the mapping does not grow down.
     pub fn mprotect_growsdown(
         &mut self,
-        address: u64,
-        length: u64,
+        range: impl Into<CallRange>,
         prot: Prot,
         pkey: Option<u8>,
     ) -> Result<(), Errno> {
-        self.protect(address, length, prot, pkey, true)
+        self.protect(range.into(), prot, pkey, true)
     }
 
     /// pkey_mprotect(2): also sets the protection key.
@@ -40,12 +39,11 @@ impl AddressSpace {
     /// As [`mprotect`](AddressSpace::mprotect); EINVAL if the key is not allocated.
     pub fn pkey_mprotect(
         &mut self,
-        address: u64,
-        length: u64,
+        range: impl Into<CallRange>,
         prot: Prot,
         pkey: u8,
     ) -> Result<(), Errno> {
-        self.protect(address, length, prot, Some(pkey), false)
+        self.protect(range.into(), prot, Some(pkey), false)
     }
 
     /// pkey_alloc(2): allocates a protection key.
@@ -71,12 +69,12 @@ impl AddressSpace {
 
     fn protect(
         &mut self,
-        address: u64,
-        length: u64,
+        range: CallRange,
         prot: Prot,
         pkey: Option<u8>,
         growsdown: bool,
     ) -> Result<(), Errno> {
+        let CallRange { address, length } = range;
         if !self.profile.is_aligned(address) {
             return Err(Errno::EINVAL);
         }

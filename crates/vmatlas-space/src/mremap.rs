@@ -3,8 +3,8 @@
 use super::merge::Joining;
 use super::vma::Anon;
 use super::vmas::Position;
-use super::{AddressSpace, FileKind, VmaFlags};
-use crate::errno::Errno;
+use super::{AddressSpace, CallRange, FileKind, VmaFlags};
+use crate::Errno;
 
 /// The arguments of mremap(2). Addresses and lengths are in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,8 +25,9 @@ pub struct Mremap {
 }
 
 impl Mremap {
-    /// Resizes what begins at `address`, where it is.
-    pub fn new(address: u64, old_length: u64, new_length: u64) -> Mremap {
+    /// Resizes the range `old` where it is.
+    pub fn new(old: impl Into<CallRange>, new_length: u64) -> Mremap {
+        let CallRange { address, length: old_length } = old.into();
         Mremap { address, old_length, new_length, ..Mremap::default() }
     }
 
@@ -106,7 +107,8 @@ impl AddressSpace {
             return Ok(address);
         }
         if old > new {
-            self.munmap(address.wrapping_add(new), old - new)?;
+            let rest = CallRange { address: address.wrapping_add(new), length: old - new };
+            self.munmap(rest)?;
             return Ok(address);
         }
         let at = self.covering(address).ok_or(Errno::EFAULT)?;
@@ -245,7 +247,8 @@ impl AddressSpace {
             self.unmap(to, to + new)?;
         }
         if old > new {
-            self.munmap(address.wrapping_add(new), old - new)?;
+            let rest = CallRange { address: address.wrapping_add(new), length: old - new };
+            self.munmap(rest)?;
         }
         let old = old.min(new);
         let at = self.covering(address).ok_or(Errno::EFAULT)?;

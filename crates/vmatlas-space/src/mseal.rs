@@ -1,7 +1,7 @@
 //! mseal(2).
 
-use super::{AddressSpace, VmaFlags};
-use crate::errno::Errno;
+use super::{AddressSpace, CallRange, VmaFlags};
+use crate::Errno;
 
 impl AddressSpace {
     /// Seals mappings against change (Linux 6.10, 64-bit).
@@ -10,7 +10,8 @@ impl AddressSpace {
     /// - EINVAL: `address` is not the start of a page, or the range wraps around.
     /// - ENOMEM: a hole (then nothing is sealed), or `max_map_count` would be exceeded.
     /// - ENOSYS: the kernel has no mseal(2).
-    pub fn mseal(&mut self, address: u64, length: u64) -> Result<(), Errno> {
+    pub fn mseal(&mut self, range: impl Into<CallRange>) -> Result<(), Errno> {
+        let CallRange { address, length } = range.into();
         if !self.profile.mseal {
             return Err(Errno::ENOSYS);
         }

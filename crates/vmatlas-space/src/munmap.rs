@@ -1,8 +1,8 @@
 //! munmap(2).
 
-use super::AddressSpace;
 use super::vmas::Position;
-use crate::errno::Errno;
+use super::{AddressSpace, CallRange};
+use crate::Errno;
 use std::ops::Bound;
 
 impl AddressSpace {
@@ -13,7 +13,8 @@ impl AddressSpace {
     ///   address space, or it would cut a huge page.
     /// - ENOMEM: a hole in the middle of a mapping would exceed `max_map_count`.
     /// - EPERM: a mapping in it is sealed. A split at the start stays.
-    pub fn munmap(&mut self, address: u64, length: u64) -> Result<(), Errno> {
+    pub fn munmap(&mut self, range: impl Into<CallRange>) -> Result<(), Errno> {
+        let CallRange { address, length } = range.into();
         let limit = self.profile.task_size;
         if !self.profile.is_aligned(address) || address > limit || length > limit - address {
             return Err(Errno::EINVAL);

@@ -57,7 +57,7 @@ impl AddressSpace {
             match row.kind() {
                 Kind::Vsyscall => continue,
                 Kind::Heap if space.start_brk == 0 => {
-                    space.set_heap(row.range.start, row.range.end);
+                    space.set_heap(row.range);
                 }
                 Kind::Heap => space.brk = space.brk.max(row.range.end),
                 Kind::Stack => space.start_stack = row.range.end.saturating_sub(1),

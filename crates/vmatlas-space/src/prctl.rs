@@ -3,7 +3,8 @@
 use super::mmap::ksm_compatible;
 use super::vma::Vma;
 use super::{AddressSpace, VmaFlags};
-use crate::errno::Errno;
+use crate::Errno;
+use vmatlas_maps::AddressRange;
 
 impl AddressSpace {
     /// `PR_SET_MEMORY_MERGE`: marks all eligible memory, current and future, for same-page
@@ -33,15 +34,16 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Maps a `[stack]`, as execve does; its pages are written. Addresses are in bytes.
+    /// Maps a `[stack]`, as execve does; its pages are written.
     ///
     /// # Errors
     /// ENOMEM: the range is empty, unaligned or out of bounds, or something is mapped there.
-    pub fn map_stack(&mut self, start: u64, end: u64) -> Result<(), Errno> {
+    pub fn map_stack(&mut self, stack: AddressRange) -> Result<(), Errno> {
         use VmaFlags as F;
+        let (start, end) = (stack.start, stack.end);
         let shift = self.profile.page_shift;
         let pages = self.profile.is_aligned(start) && self.profile.is_aligned(end);
-        if !pages || start >= end || end > self.profile.task_size {
+        if !pages || stack.is_empty() || end > self.profile.task_size {
             return Err(Errno::ENOMEM);
         }
         if self.vmas.within(start, end).next().is_some() {
@@ -68,6 +70,18 @@ impl AddressSpace {
     }
 }
 
+/// The fields of the kernel's `struct prctl_mm_map` that rows depend on. They are addresses, in
+/// bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MmMap {
+    /// The start of the heap.
+    pub start_brk: u64,
+    /// The end of the heap.
+    pub brk: u64,
+    /// The mapping that contains it is shown as `[stack]`.
+    pub start_stack: u64,
+}
+
 /// `PR_SET_MM`: moves the bounds that rows show as `[heap]` and `[stack]`, but no mapping. The
 /// caller checks that the process has the privilege (EPERM).
 impl AddressSpace {
@@ -87,20 +101,22 @@ impl AddressSpace {
         self.relabel(self.start_brk, address, self.start_stack, &[address])
     }
 
-    /// `PR_SET_MM_MAP`: sets the fields that rows depend on.
+    /// `PR_SET_MM_MAP`: sets the fields of [`MmMap`].
     ///
     /// ```
-    /// use vmatlas_space::{AddressSpace, KernelProfile, Mmap, Prot};
+    /// use vmatlas_space::{AddressSpace, KernelProfile, MmMap, Mmap, Prot};
     /// let mut space = AddressSpace::new(KernelProfile::of("6.18".parse()?));
-    /// space.mmap(&Mmap::anonymous(0x100_0000, 0x2000, Prot::READ).fixed())?;
-    /// space.set_mm_map(0x100_0000, 0x100_1000, 0x200_0000)?;
+    /// space.mmap(&Mmap::anonymous(0x2000, Prot::READ).fixed(0x100_0000))?;
+    /// let (start_brk, brk, start_stack) = (0x100_0000, 0x100_1000, 0x200_0000);
+    /// space.set_mm_map(MmMap { start_brk, brk, start_stack })?;
     /// assert!(String::from_utf8(space.render())?.contains("[heap]"));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     /// EINVAL: as [`set_start_brk`](AddressSpace::set_start_brk).
-    pub fn set_mm_map(&mut self, start_brk: u64, brk: u64, start_stack: u64) -> Result<(), Errno> {
+    pub fn set_mm_map(&mut self, map: MmMap) -> Result<(), Errno> {
+        let MmMap { start_brk, brk, start_stack } = map;
         self.relabel(start_brk, brk, start_stack, &[start_brk, brk, start_stack])
     }
 

@@ -1,7 +1,7 @@
 //! shmat(2) and shmdt(2).
 
 use super::{AddressSpace, File, FileKind, Mmap, Prot};
-use crate::errno::Errno;
+use crate::Errno;
 
 impl AddressSpace {
     /// Attaches a System V segment at `address`; each attach is a separate open file.
@@ -26,7 +26,8 @@ impl AddressSpace {
         }
         let prot = if readonly { Prot::READ } else { Prot::READ | Prot::WRITE };
         let file = segment.reopen(true, !readonly);
-        self.mmap(&Mmap::file(address, size, prot, &file, 0).shared().fixed()).map(|_| ())
+        let request = Mmap::anonymous(size, prot).of_file(&file, 0).shared().fixed(address);
+        self.mmap(&request).map(drop)
     }
 
     /// Detaches all pieces of the segment that was attached at `address`.

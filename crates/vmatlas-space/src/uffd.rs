@@ -2,8 +2,8 @@
 
 use super::vma::Vma;
 use super::vmas::Position;
-use super::{AddressSpace, FileKind, VmaFlags};
-use crate::errno::Errno;
+use super::{AddressSpace, CallRange, FileKind, VmaFlags};
+use crate::Errno;
 
 /// A userfaultfd of an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,10 +39,10 @@ impl AddressSpace {
     pub fn uffd_register(
         &mut self,
         uffd: Uffd,
-        address: u64,
-        length: u64,
+        range: impl Into<CallRange>,
         write_protect: bool,
     ) -> Result<(), Errno> {
+        let CallRange { address, length } = range.into();
         let mode = if write_protect { VmaFlags::UFFD_WP } else { VmaFlags::UFFD_MISSING };
         let (start, end) = self.uffd_range(address, length)?;
         for vma in self.vmas.within(start, end) {
@@ -80,7 +80,12 @@ impl AddressSpace {
     ///
     /// # Errors
     /// As [`uffd_register`](AddressSpace::uffd_register).
-    pub fn uffd_unregister(&mut self, uffd: Uffd, address: u64, length: u64) -> Result<(), Errno> {
+    pub fn uffd_unregister(
+        &mut self,
+        uffd: Uffd,
+        range: impl Into<CallRange>,
+    ) -> Result<(), Errno> {
+        let CallRange { address, length } = range.into();
         let (start, end) = self.uffd_range(address, length)?;
         for vma in self.vmas.within(start, end) {
             let foreign = vma.uffd != 0 && vma.uffd != uffd.0;

@@ -4,27 +4,39 @@
 
 use super::vma::Vma;
 use super::{AddressSpace, Special, VmaFlags};
-use crate::errno::Errno;
+use crate::Errno;
+
+/// The arguments of arch_prctl(2) with `ARCH_MAP_VDSO_64`, `ARCH_MAP_VDSO_32` or
+/// `ARCH_MAP_VDSO_X32`. They are in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MapVdso {
+    /// The address where the data pages shall start.
+    pub address: u64,
+    /// The size of `[vdso]`. The kernel knows it; a program does not pass it.
+    pub size: u64,
+}
 
 impl AddressSpace {
-    /// `ARCH_MAP_VDSO_64`, `ARCH_MAP_VDSO_32` and `ARCH_MAP_VDSO_X32`: maps `[vdso]` of `size`
-    /// bytes after its data pages. They start at `address`, rounded down to a page, if there is
-    /// room; else the kernel chooses the place. Returns the start of the data pages.
+    /// Maps `[vdso]` after its data pages. They start at the address, rounded down to a page, if
+    /// there is room; else the kernel chooses the place. Returns the start of the data pages.
     ///
     /// ```
-    /// use vmatlas_space::{AddressSpace, KernelProfile};
+    /// use vmatlas_space::{AddressSpace, KernelProfile, MapVdso};
     /// let mut space = AddressSpace::new(KernelProfile::of("6.18".parse()?));
-    /// assert_eq!(space.map_vdso(0x1000_0000, 0x2000)?, 0x1000_0000);
+    /// let request = MapVdso { address: 0x1000_0000, size: 0x2000 };
+    /// assert_eq!(space.map_vdso(request)?, 0x1000_0000);
     /// let rows = String::from_utf8(space.render())?;
     /// assert!(rows.contains("10006000-10008000 r-xp"), "{rows}");
-    /// assert!(space.map_vdso(0x2000_0000, 0x2000).is_err(), "it is mapped once");
+    /// let request = MapVdso { address: 0x2000_0000, ..request };
+    /// assert!(space.map_vdso(request).is_err(), "it is mapped once");
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
     /// - EEXIST: a piece of an earlier `[vdso]`, or of its data, is still mapped.
     /// - ENOMEM: there is no room.
-    pub fn map_vdso(&mut self, address: u64, size: u64) -> Result<u64, Errno> {
+    pub fn map_vdso(&mut self, vdso: MapVdso) -> Result<u64, Errno> {
+        let MapVdso { address, size } = vdso;
         if self.vmas.iter().any(|vma| vma.special.is_some_and(Special::belongs_to_vdso)) {
             return Err(Errno::EEXIST);
         }

@@ -93,47 +93,7 @@ pub(crate) mod recording {
     use crate::note::Note;
     use crate::words::values::printable;
     use vmatlas_maps::Maps;
-
-    /// A moment, whichever it is.
-    #[derive(Clone, Copy, Debug)]
-    pub(crate) struct Moment;
-
-    /// A file, and whether a process or a moment of it is selected.
-    #[derive(Clone, Debug, Default)]
-    pub(crate) struct Selection {
-        pub(crate) path: String,
-        pub(crate) pid: Option<u32>,
-        pub(crate) moment: Option<Moment>,
-    }
-
-    impl Selection {
-        /// Parses `FILE@TIME`, `FILE:PID` and `FILE:PID@TIME`, so that the error is about the file.
-        pub(crate) fn parse(
-            word: &str,
-            pid: Option<u32>,
-            moment: Option<Moment>,
-            is_path: impl Fn(&str) -> bool,
-            is_file: impl Fn(&str) -> bool,
-        ) -> Option<Selection> {
-            if is_path(word) {
-                let path = word.to_owned();
-                return is_file(word).then_some(Selection { path, pid, moment });
-            }
-            let (rest, moment) =
-                word.rsplit_once('@').map_or((word, moment), |(rest, _)| (rest, Some(Moment)));
-            let of_process = || {
-                let (path, number) = rest.rsplit_once(':')?;
-                Some((path, Some(number.parse().ok()?)))
-            };
-            let (path, pid) = if is_file(rest) { (rest, pid) } else { of_process()? };
-            is_file(path).then(|| Selection { path: path.to_owned(), pid, moment })
-        }
-    }
-
-    /// Whether bytes begin with the magic number of a recording.
-    pub(crate) fn looks_like_recording(head: &[u8]) -> bool {
-        head.starts_with(b"\x89vmatlas\r\n\x1a\nrec")
-    }
+    use vmatlas_recording::Selection;
 
     pub(crate) fn read<F>(name: &str, _: &Selection, _: F) -> Result<(Recorded, Maps, Vec<Note>)> {
         Err(not_read(name, "a recording"))
@@ -158,10 +118,11 @@ pub(crate) mod recording {
 /// Stands in for `source::log`.
 pub(crate) mod log {
     use super::Recorded;
-    use super::recording::{Selection, not_read};
+    use super::recording::not_read;
     use crate::error::Result;
     use crate::note::Note;
     use vmatlas_maps::Maps;
+    use vmatlas_recording::Selection;
 
     const LOG: &str = "a log of strace";
 
@@ -176,31 +137,5 @@ pub(crate) mod log {
         _: R,
     ) -> Result<(Recorded, Maps, Vec<Note>)> {
         Err(not_read(name, LOG))
-    }
-
-    /// Whether most of the first lines are system calls.
-    pub(crate) fn looks_like_log(head: &[u8]) -> bool {
-        let lines = head.split_inclusive(|&b| b == b'\n');
-        let lines = lines.filter_map(|line| line.strip_suffix(b"\n")).take(20);
-        let (calls, others): (Vec<_>, Vec<_>) = lines.partition(|line| is_call(line));
-        // Signals, ends of processes, and call stacks.
-        let is_neither = |line: &[u8]| {
-            line.starts_with(b" > ") || line.ends_with(b"+++") || line.ends_with(b"---")
-        };
-        calls.len() > others.iter().filter(|line| !is_neither(line)).count()
-    }
-
-    /// `NAME(… = RESULT`, `NAME(… <unfinished ...>` or `<... NAME resumed>…`, after a thread's
-    /// number and a time.
-    fn is_call(line: &[u8]) -> bool {
-        let line = String::from_utf8_lossy(line);
-        if line.contains("<... ") && line.contains(" resumed>") {
-            return true;
-        }
-        let Some((before, after)) = line.split_once('(') else { return false };
-        let name = before.rsplit(' ').next().unwrap_or_default();
-        let is_name = |name: &str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        let is_whole = after.contains(" = ") || after.ends_with("<unfinished ...>");
-        !name.is_empty() && is_name(name) && is_whole
     }
 }

@@ -188,11 +188,11 @@ impl Verifier {
         }
     }
 
-    /// Runs random scenarios: after every step, the kernel and the model must agree.
+    /// Runs `count` random scenarios: after every step, the kernel and the model must agree.
     ///
     /// # Errors
     /// Fails if `model_only` is set or the kernel cannot run scenarios.
-    pub fn random(self, count: u64, seed: u64) -> Result<VerifyReport> {
+    pub fn random(self, count: u64, scenarios: Random) -> Result<VerifyReport> {
         let Verifier { runner, profile } = self;
         let Some(first) = runner else {
             return Err(Error::new(
@@ -207,7 +207,7 @@ impl Verifier {
         while runners.len() < cores {
             runners.push(Runner::new().map_err(trouble)?);
         }
-        let next = Mutex::new((Random::new(seed), 0));
+        let next = Mutex::new((scenarios, 0));
         let passed = AtomicU64::new(0);
         let failures = Mutex::new(Vec::new());
         thread::scope(|scope| {

@@ -5,6 +5,7 @@ use crate::output::verify::Verified;
 use crate::output::{self, Format, notes};
 use crate::trouble::Trouble;
 use std::fs;
+use vmatlas::scenario::Random;
 use vmatlas::{Verifier, VerifyReport};
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<bool, Trouble> {
@@ -17,7 +18,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<bool, Trouble> {
                  exclude each other",
             ));
         }
-        Some(count) => verifier.random(count, args.seed.unwrap_or(1))?,
+        Some(count) => verifier.random(count, Random::new(args.seed.unwrap_or(1)))?,
         None => {
             let mut report = VerifyReport::default();
             for path in &args.files {

@@ -135,7 +135,7 @@ fn check(what: &str, started: &Started) -> usize {
     };
     let words = [&started.words[0]].into_iter().chain(&started.words).map(|word| &word[..]);
     let strings = Stack::strings(stack_end, words.chain([ENVIRONMENT.as_bytes()]));
-    let stack = Stack::new(&profile, stack_end, strings, strings);
+    let stack = Stack::new(&profile, strings, strings.start);
     let bias_of_program = || auxv[&AT_ENTRY] - elf.entry().get();
     let mut vdso_address = None;
     let (mut start_brk, mut mmap_base) = (None, None);
@@ -169,7 +169,7 @@ fn check(what: &str, started: &Started) -> usize {
         space.set_memory_merge(true).unwrap();
     }
     space.set_read_implies_exec(started.has('x'));
-    space.mmap(&Mmap::anonymous(0x40_0000, 0x1000, Prot::READ)).unwrap();
+    space.mmap(&Mmap::anonymous(0x1000, Prot::READ).hint(0x40_0000)).unwrap();
     let result = space.exec(&request);
     if let Err(ended) = &started.pid {
         assert_eq!(ended, "killed", "{what}");
@@ -182,7 +182,7 @@ fn check(what: &str, started: &Started) -> usize {
     let model = String::from_utf8_lossy(&space.render()).into_owned();
     assert!(model == shown, "{what}: the model\n{model}the kernel\n{shown}{request:#x?}");
     assert_eq!(space.program_break(), started.stat(47), "{what}");
-    assert_eq!(strings, started.stat(48), "{what}: arg_start");
+    assert_eq!(strings.start, started.stat(48), "{what}: arg_start");
     check_flags(what, &space, &String::from_utf8_lossy(&started.proc("smaps")));
     rows.len()
 }

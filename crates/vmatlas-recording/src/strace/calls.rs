@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use vmatlas_maps::Device;
 use vmatlas_maps::uapi::mman::{MAP_ANONYMOUS, MREMAP_FIXED};
-use vmatlas_space::{File, FileKind, Mmap};
+use vmatlas_space::{CallRange, File, FileKind, Mmap, Prot};
 
 impl State<'_> {
     /// Applies a call of a task.
@@ -116,11 +116,11 @@ impl State<'_> {
 
     fn mmap(&mut self, tid: Tid, task: &Task, line: u64, call: &Call<'_>) {
         let (Some(typed), Some(address)) = (Typed::of(call), call.value()) else { return };
-        let [_, length, prot, flags, ..] = typed.call.args;
+        let [_, length, _, flags, ..] = typed.call.args;
         let anonymous = flags & MAP_ANONYMOUS != 0;
         let file = if anonymous { None } else { Some(self.file(task, line, call.arg(4))) };
         if flags & MAP_PLACED == 0 {
-            let unit = Mmap::from_bits(address, length, prot, flags).huge.unwrap_or(4096);
+            let unit = Mmap::anonymous(length, Prot::NONE).with_flags(flags).huge.unwrap_or(4096);
             let extent = length.checked_next_multiple_of(unit).unwrap_or(length);
             self.clear_the_way(tid, task, line, address, extent);
         }
@@ -220,21 +220,22 @@ impl State<'_> {
         let Some(number) = descriptor.map(|descriptor| descriptor.number) else { return };
         let range = || {
             let start = argument.field("start")?.number()?;
-            Some((start, argument.field("len")?.number()?))
+            let length = argument.field("len")?.number()?;
+            Some(CallRange { address: start, length })
         };
         let uffd = task.descriptors.borrow().get(number).and_then(|open| open.uffd.get());
         let mut space = task.space.borrow_mut();
         if request.has("FIOCLEX") || request.has("FIONCLEX") {
             task.descriptors.borrow_mut().set_cloexec(number, request.has("FIOCLEX"));
-        } else if let (Some(uffd), Some((start, length))) = (uffd, range()) {
+        } else if let (Some(uffd), Some(range)) = (uffd, range()) {
             let mode = argument.field("mode");
             // An error is ignored: the call succeeded, and memory unknown to the model cannot be
             // watched.
             if request.has("UFFDIO_REGISTER") {
                 let protect = mode.is_some_and(|mode| mode.0.ends_with(b"MODE_WP"));
-                let _ = space.map.memory.uffd_register(uffd, start, length, protect);
+                let _ = space.map.memory.uffd_register(uffd, range, protect);
             } else if request.has("UFFDIO_UNREGISTER") {
-                let _ = space.map.memory.uffd_unregister(uffd, start, length);
+                let _ = space.map.memory.uffd_unregister(uffd, range);
             }
         }
     }

@@ -268,8 +268,8 @@ impl ElfFacts {
             let (from, upto) = (start - inside, aligned(file_end)?);
             if segment.file_size > 0 {
                 let offset = segment.offset.checked_sub(inside)?;
-                let request = Mmap::file(from, upto - from, segment.prot, &file, offset).fixed();
-                space.memory.mmap(&request).ok()?;
+                let request = Mmap::anonymous(upto - from, segment.prot).of_file(&file, offset);
+                space.memory.mmap(&request.fixed(from)).ok()?;
                 space.origins.set(AddressRange::new(from, upto), origin);
             }
             let end = aligned(start.checked_add(segment.memory_size)?)?;
@@ -277,7 +277,7 @@ impl ElfFacts {
             if segment.memory_size > segment.file_size && bss < end {
                 let exec = if segment.prot.contains(Prot::EXEC) { Prot::EXEC } else { Prot::NONE };
                 let prot = Prot::READ | Prot::WRITE | exec;
-                space.memory.mmap(&Mmap::anonymous(bss, end - bss, prot).fixed()).ok()?;
+                space.memory.mmap(&Mmap::anonymous(end - bss, prot).fixed(bss)).ok()?;
                 space.origins.set(AddressRange::new(bss, end), origin);
             }
         }

@@ -3,7 +3,7 @@
 use super::value::{Value, items};
 use crate::Tid;
 use std::time::Duration;
-use vmatlas_space::Errno;
+use vmatlas_maps::uapi::errno::Errno;
 
 /// A line of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -60,9 +60,8 @@ impl TaskSpace {
                 Kind::Heap if self.id == 0 => {
                     let end = self.map.memory.program_break();
                     let inside = row.range.start < end && end <= row.range.end;
-                    self.map
-                        .memory
-                        .set_heap(row.range.start, if inside { end } else { row.range.end });
+                    let heap = if inside { row.range.with_end(end) } else { row.range };
+                    self.map.memory.set_heap(heap);
                 }
                 _ => {}
             }

@@ -4,8 +4,10 @@ use super::{
     Access, Backing, Failure, Length, Map, Name, Operation, PageAddress, Policy, Region,
     ScenarioRow, Sharing, Span,
 };
-use crate::errno::Errno;
-use crate::{AddressSpace, Fault, File, FileKind, KernelProfile, Mmap, Mremap, Uffd};
+use crate::Errno;
+use crate::{
+    AddressSpace, CallRange, Fault, File, FileKind, KernelProfile, MapVdso, Mmap, Mremap, Uffd,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use vmatlas_maps::{AddressRange, Device};
 
@@ -106,11 +108,11 @@ impl Model {
         let mut space = AddressSpace::new(profile);
         match region {
             Region::Plain => {}
-            Region::Heap => space.set_heap(base - HEAP_BEFORE * page, base),
+            Region::Heap => space.set_heap(AddressRange::new(base - HEAP_BEFORE * page, base)),
             Region::Stack => {
                 let start = base + STACK_AT * page;
                 // This fails only if there is no room for any region.
-                let _ = space.map_stack(start, start + STACK_PAGES * page);
+                let _ = space.map_stack(AddressRange::new(start, start + STACK_PAGES * page));
             }
         }
         let process = Process {
@@ -178,12 +180,12 @@ impl Model {
     pub fn apply(&mut self, operation: &Operation) -> Result<(), Failure> {
         match operation {
             Operation::Read { at, pages } => {
-                let at = self.address(*at);
-                self.process().space.read(at, *pages).map_err(Failure::of)
+                let range = self.range(Span { at: *at, length: Length::Pages(*pages) });
+                self.process().space.read(range).map_err(Failure::of)
             }
             Operation::Write { at, pages } => {
-                let at = self.address(*at);
-                self.process().space.write(at, *pages).map_err(Failure::of)
+                let range = self.range(Span { at: *at, length: Length::Pages(*pages) });
+                self.process().space.write(range).map_err(Failure::of)
             }
             _ => self.call(operation).map_err(Failure::Errno),
         }
@@ -193,16 +195,16 @@ impl Model {
         match operation {
             Operation::Read { .. } | Operation::Write { .. } => Ok(()),
             Operation::Map(map) => self.map(map),
-            Operation::Unmap(span) => self.on(*span, |space, at, len| space.munmap(at, len)),
+            Operation::Unmap(span) => self.on(*span, |space, range| space.munmap(range)),
             Operation::Protect { span, prot, pkey, growsdown } => {
                 let key = match pkey {
                     None => None,
                     Some(name) => Some(*self.process().pkeys.get(name).ok_or(Errno::EINVAL)?),
                 };
-                self.on(*span, |space, at, len| match key {
-                    key if *growsdown => space.mprotect_growsdown(at, len, *prot, key),
-                    Some(key) => space.pkey_mprotect(at, len, *prot, key),
-                    None => space.mprotect(at, len, *prot),
+                self.on(*span, |space, range| match key {
+                    key if *growsdown => space.mprotect_growsdown(range, *prot, key),
+                    Some(key) => space.pkey_mprotect(range, *prot, key),
+                    None => space.mprotect(range, *prot),
                 })
             }
             Operation::Remap { span, to, new_length, dontunmap, maymove } => {
@@ -218,15 +220,15 @@ impl Model {
                 self.process().space.mremap(&request).map(|_| ())
             }
             Operation::Refile { span, page } => {
-                self.on(*span, |space, at, len| space.remap_file_pages(at, len, *page))
+                self.on(*span, |space, range| space.remap_file_pages(range, *page))
             }
             Operation::Advise(span, advice) => {
-                self.on(*span, |space, at, len| space.madvise(at, len, *advice))
+                self.on(*span, |space, range| space.madvise(range, *advice))
             }
             Operation::Lock { span, onfault } => {
-                self.on(*span, |space, at, len| space.mlock(at, len, *onfault))
+                self.on(*span, |space, range| space.mlock(range, *onfault))
             }
-            Operation::Unlock(span) => self.on(*span, |space, at, len| space.munlock(at, len)),
+            Operation::Unlock(span) => self.on(*span, |space, range| space.munlock(range)),
             Operation::LockAll { current, future, onfault } => {
                 self.process().space.mlockall(*current, *future, *onfault)
             }
@@ -234,9 +236,9 @@ impl Model {
                 self.process().space.munlockall();
                 Ok(())
             }
-            Operation::Seal(span) => self.on(*span, |space, at, len| space.mseal(at, len)),
+            Operation::Seal(span) => self.on(*span, |space, range| space.mseal(range)),
             Operation::Name { span, name } => {
-                self.on(*span, |space, at, len| space.set_anon_name(at, len, name.as_deref()))
+                self.on(*span, |space, range| space.set_anon_name(range, name.as_deref()))
             }
             Operation::Pkey(name) => {
                 let key = self.process().space.pkey_alloc()?;
@@ -251,7 +253,7 @@ impl Model {
                     Policy::Preferred(node) => Some(crate::Policy::Preferred(*node)),
                     Policy::Interleave(nodes) => Some(crate::Policy::Interleave(nodes.clone())),
                 };
-                self.on(*span, |space, at, len| space.mbind(at, len, policy.clone()))
+                self.on(*span, |space, range| space.mbind(range, policy.clone()))
             }
             Operation::Brk(pages) => {
                 let page = self.space().profile().page_size();
@@ -266,8 +268,8 @@ impl Model {
             }
             Operation::Vdso { at, pages, .. } => {
                 let size = pages.saturating_mul(self.space().profile().page_size());
-                let at = self.address(*at);
-                self.process().space.map_vdso(at, size).map(drop)
+                let address = self.address(*at);
+                self.process().space.map_vdso(MapVdso { address, size }).map(drop)
             }
             Operation::Uffd(_) | Operation::Register { .. } | Operation::Unregister { .. } => {
                 self.watch(operation)
@@ -331,10 +333,14 @@ impl Model {
     fn on(
         &mut self,
         span: Span,
-        run: impl FnOnce(&mut AddressSpace, u64, u64) -> Result<(), Errno>,
+        run: impl FnOnce(&mut AddressSpace, CallRange) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let (at, length) = (self.address(span.at), self.bytes(span.length));
-        run(&mut self.process().space, at, length)
+        let range = self.range(span);
+        run(&mut self.process().space, range)
+    }
+
+    fn range(&self, span: Span) -> CallRange {
+        CallRange { address: self.address(span.at), length: self.bytes(span.length) }
     }
 
     fn map(&mut self, map: &Map) -> Result<(), Errno> {
@@ -350,6 +356,7 @@ impl Model {
         let request = Mmap {
             file,
             sharing: map.sharing,
+            address: self.address(map.span.at),
             fixed: !map.noreplace,
             noreplace: map.noreplace,
             noreserve: map.noreserve,
@@ -359,7 +366,7 @@ impl Model {
             populate: map.populate,
             huge: map.huge.then_some(2 << 20),
             object_inode: self.labels.len() as u64,
-            ..Mmap::anonymous(self.address(map.span.at), self.bytes(map.span.length), map.prot)
+            ..Mmap::anonymous(self.bytes(map.span.length), map.prot)
         };
         self.process().space.mmap(&request)?;
         if map.sharing == Sharing::Shared || map.huge {
@@ -379,14 +386,14 @@ impl Model {
                 Ok(())
             }
             Operation::Register { fd, span, write_protect } => {
-                let (at, length) = (self.address(span.at), self.bytes(span.length));
+                let range = self.range(*span);
                 let (space, uffd) = self.watched(fd)?;
-                space.uffd_register(uffd, at, length, *write_protect)
+                space.uffd_register(uffd, range, *write_protect)
             }
             Operation::Unregister { fd, span } => {
-                let (at, length) = (self.address(span.at), self.bytes(span.length));
+                let range = self.range(*span);
                 let (space, uffd) = self.watched(fd)?;
-                space.uffd_unregister(uffd, at, length)
+                space.uffd_unregister(uffd, range)
             }
             _ => Ok(()),
         }

@@ -1,7 +1,7 @@
 //! The operations that a scenario may hold.
 
+use crate::Errno;
 use crate::Prot;
-use crate::errno::Errno;
 pub use crate::{Advice, Sharing};
 
 /// An address relative to the region's base: a page, plus bytes.

@@ -1,6 +1,6 @@
 //! Limits, errors and old rules of the model that no scenario file covers.
 
-use vmatlas_maps::{Device, KernelVersion};
+use vmatlas_maps::{AddressRange, Device, KernelVersion};
 use vmatlas_space::Errno;
 use vmatlas_space::scenario::{Model, Scenario, VersionCondition};
 use vmatlas_space::{
@@ -26,8 +26,12 @@ fn at(page: u64) -> u64 {
     AT + page * PAGE
 }
 
+fn page(page: u64) -> AddressRange {
+    AddressRange::new(at(page), at(page + 1))
+}
+
 fn map(space: &mut AddressSpace, page: u64, pages: u64, prot: Prot) -> Result<u64, Errno> {
-    space.mmap(&Mmap::anonymous(at(page), pages * PAGE, prot).fixed())
+    space.mmap(&Mmap::anonymous(pages * PAGE, prot).fixed(at(page)))
 }
 
 /// Addresses and permissions of all rows, in pages from `AT`.
@@ -52,7 +56,7 @@ fn mmap_takes_one_mapping_more_than_the_limit() {
     assert_eq!(map(&mut space, 6, 1, RW), Err(Errno::ENOMEM));
     // The kernel checks the limit before it detects that the mapping would join.
     assert_eq!(map(&mut space, 1, 1, RW), Err(Errno::ENOMEM));
-    space.set_heap(at(100), at(100));
+    space.set_heap(AddressRange::new(at(100), at(100)));
     assert_eq!(space.brk(at(101)), Err(Errno::ENOMEM));
     assert_eq!(space.len(), 3);
 }
@@ -62,19 +66,19 @@ fn at_the_limit_nothing_is_split() {
     let mut space = limited(1);
     map(&mut space, 0, 3, RW).unwrap();
     let whole = ["0-3 rw-p"];
-    assert_eq!(space.munmap(at(1), PAGE), Err(Errno::ENOMEM));
-    assert_eq!(space.mprotect(at(1), PAGE, Prot::READ), Err(Errno::ENOMEM));
-    assert_eq!(space.mlock(at(1), PAGE, false), Err(Errno::ENOMEM));
-    assert_eq!(space.mseal(at(1), PAGE), Err(Errno::ENOMEM));
-    assert_eq!(space.mbind(at(1), PAGE, Some(Policy::Local)), Err(Errno::ENOMEM));
+    assert_eq!(space.munmap(page(1)), Err(Errno::ENOMEM));
+    assert_eq!(space.mprotect(page(1), Prot::READ), Err(Errno::ENOMEM));
+    assert_eq!(space.mlock(page(1), false), Err(Errno::ENOMEM));
+    assert_eq!(space.mseal(page(1)), Err(Errno::ENOMEM));
+    assert_eq!(space.mbind(page(1), Some(Policy::Local)), Err(Errno::ENOMEM));
     let uffd = space.userfaultfd();
-    assert_eq!(space.uffd_register(uffd, at(1), PAGE, false), Err(Errno::ENOMEM));
+    assert_eq!(space.uffd_register(uffd, page(1), false), Err(Errno::ENOMEM));
     // Only madvise reports the limit as a temporary error.
-    assert_eq!(space.madvise(at(1), PAGE, Advice::Dontfork), Err(Errno::EAGAIN));
+    assert_eq!(space.madvise(page(1), Advice::Dontfork), Err(Errno::EAGAIN));
     assert_eq!(rows(&space), whole);
     // Neither shortening nor advice without flags needs another mapping.
-    assert_eq!(space.madvise(at(1), PAGE, Advice::Dontneed), Ok(()));
-    assert_eq!(space.munmap(at(2), PAGE), Ok(()));
+    assert_eq!(space.madvise(page(1), Advice::Dontneed), Ok(()));
+    assert_eq!(space.munmap(page(2)), Ok(()));
     assert_eq!(rows(&space), ["0-2 rw-p"]);
 }
 
@@ -82,7 +86,7 @@ fn at_the_limit_nothing_is_split() {
 fn a_first_split_stays_where_the_second_exceeds_the_limit() {
     let mut space = limited(2);
     map(&mut space, 0, 3, RW).unwrap();
-    assert_eq!(space.mprotect(at(1), PAGE, Prot::READ), Err(Errno::ENOMEM));
+    assert_eq!(space.mprotect(page(1), Prot::READ), Err(Errno::ENOMEM));
     assert_eq!(rows(&space), ["0-1 rw-p", "1-3 rw-p"]);
 }
 
@@ -91,7 +95,7 @@ fn mremap_keeps_some_mappings_in_reserve() {
     for (limit, moved) in [(4, Err(Errno::ENOMEM)), (20, Ok(at(8)))] {
         let mut space = limited(limit);
         map(&mut space, 0, 3, RW).unwrap();
-        let request = Mremap::new(at(1), PAGE, PAGE).maymove().to(at(8));
+        let request = Mremap::new(page(1), PAGE).maymove().to(at(8));
         assert_eq!(space.mremap(&request), moved, "{limit}");
     }
 }
@@ -101,7 +105,8 @@ fn offsets_and_addresses_at_their_ends() {
     let mut space = AddressSpace::new(profile("7.3"));
     let file = File::new(b"/f", Device::new(0, 1), 1);
     let last = !(PAGE - 1);
-    let at_offset = |offset| Mmap::file(AT, PAGE, Prot::READ, &file, offset).fixed();
+    let one = Mmap::anonymous(PAGE, Prot::READ).fixed(AT);
+    let at_offset = |offset| one.clone().of_file(&file, offset);
     assert_eq!(space.mmap(&at_offset(last)), Ok(AT));
     assert_eq!(space.mmap(&at_offset(1)), Err(Errno::EINVAL));
     // With pages of one byte, the page number overflows 64 bits.
@@ -113,9 +118,9 @@ fn offsets_and_addresses_at_their_ends() {
     assert_eq!(space.mmap(&request), Err(Errno::EOVERFLOW));
     // The privilege of root is not modelled: the lowest addresses are refused.
     let mut space = AddressSpace::new(profile("7.3"));
-    let low = Mmap::anonymous(PAGE, PAGE, RW).fixed();
+    let low = Mmap::anonymous(PAGE, RW).fixed(PAGE);
     assert_eq!(space.mmap(&low), Err(Errno::EPERM));
-    let whole = Mmap::anonymous(0, space.profile().task_size, RW);
+    let whole = Mmap::anonymous(space.profile().task_size, RW);
     assert_eq!(space.mmap(&whole), Err(Errno::ENOMEM));
 }
 
@@ -124,7 +129,7 @@ fn the_break_joins_nothing_below_where_it_began() {
     for (version, expected) in [("5.10", 1), ("6.1", 2), ("7.3", 2)] {
         let mut space = AddressSpace::new(profile(version));
         map(&mut space, 0, 1, RW).unwrap();
-        space.set_heap(at(1), at(1));
+        space.set_heap(AddressRange::new(at(1), at(1)));
         space.brk(at(2)).unwrap();
         assert_eq!(space.len(), expected, "{version}");
     }
@@ -135,7 +140,7 @@ fn what_is_called_heap() {
     // The break is at pages 2 to 4. Each rule decides which mapping is the heap.
     let heap = |version: &str, page, pages| {
         let mut space = AddressSpace::new(profile(version));
-        space.set_heap(at(2), at(4));
+        space.set_heap(AddressRange::new(at(2), at(4)));
         map(&mut space, page, pages, RW).unwrap();
         space.maps().iter().any(|row| row.name == b"[heap]")
     };
@@ -156,7 +161,7 @@ fn what_is_called_heap() {
 fn the_guard_page_is_hidden_from_2_6_36_to_4_11() {
     for (version, hidden) in [("2.6.35", 0), ("2.6.36", 1), ("4.11", 1), ("4.12", 0)] {
         let mut space = AddressSpace::new(profile(version));
-        space.map_stack(at(8), at(16)).unwrap();
+        space.map_stack(AddressRange::new(at(8), at(16))).unwrap();
         assert_eq!(rows(&space), [format!("{}-16 rw-p", 8 + hidden)], "{version}");
     }
 }
@@ -177,8 +182,8 @@ fn guards_leave_a_flag_since_6_19() {
     for (version, sticky) in [("6.18", false), ("6.19", true)] {
         let mut space = AddressSpace::new(profile(version));
         map(&mut space, 0, 2, RW).unwrap();
-        space.madvise(at(0), PAGE, Advice::GuardInstall).unwrap();
-        space.madvise(at(0), PAGE, Advice::GuardRemove).unwrap();
+        space.madvise(page(0), Advice::GuardInstall).unwrap();
+        space.madvise(page(0), Advice::GuardRemove).unwrap();
         let flags = space.flags(at(1)).unwrap();
         assert_eq!(flags.contains(VmaFlags::MAYBE_GUARD), sticky, "{version}");
         // A mapping that joins it gets the flag too; the flag prevents no join.
@@ -193,12 +198,12 @@ fn guards_in_files_and_the_reverse_map() {
     for (version, rows_expected) in [("6.18.15", 2), ("6.18.44", 1)] {
         let mut space = AddressSpace::new(profile(version));
         let file = File::of(FileKind::Tmpfs, b"/f", Device::new(0, 1), 1);
-        let page = |n| Mmap::file(at(n), PAGE, RW, &file, n * PAGE).fixed();
-        space.mmap(&page(0)).unwrap();
-        space.madvise(at(0), PAGE, Advice::GuardInstall).unwrap();
-        space.mmap(&page(2)).unwrap();
-        space.write(at(2), 1).unwrap();
-        space.mmap(&page(1)).unwrap();
+        let nth = |n| Mmap::anonymous(PAGE, RW).of_file(&file, n * PAGE).fixed(at(n));
+        space.mmap(&nth(0)).unwrap();
+        space.madvise(page(0), Advice::GuardInstall).unwrap();
+        space.mmap(&nth(2)).unwrap();
+        space.write(page(2)).unwrap();
+        space.mmap(&nth(1)).unwrap();
         assert_eq!(space.len(), rows_expected, "{version}");
     }
 }

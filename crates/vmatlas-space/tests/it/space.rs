@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 use vmatlas_maps::{AddressRange, Device, Mapping, Maps, Perms};
 use vmatlas_space::Errno;
-use vmatlas_space::{AddressSpace, Advice, Faults, File, KernelProfile, Mmap, Mremap, Prot};
+use vmatlas_space::{
+    AddressSpace, Advice, CallRange, Faults, File, KernelProfile, Mmap, Mremap, Prot,
+};
 
 const PAGE: u64 = 4096;
 const BASE: u64 = 0x10_0000_0000;
@@ -49,20 +51,20 @@ fn untouched_memory_is_an_array_of_pages() {
     for round in 0..60_000 {
         let (from, prot) = (random(PAGES - 12), random(PROTS.len()));
         let to = from + 1 + random(if round % 100 == 0 { PAGES - from } else { 3 });
-        let (at, length) = (BASE + from as u64 * PAGE, (to - from) as u64 * PAGE);
+        let range = AddressRange::new(BASE + from as u64 * PAGE, BASE + to as u64 * PAGE);
         match random(if round < 30_000 { 4 } else { 8 }) {
             0 | 1 => {
-                space.mmap(&Mmap::anonymous(at, length, PROTS[prot]).fixed()).unwrap();
+                space.mmap(&Mmap::anonymous(range.size(), PROTS[prot]).fixed(range.start)).unwrap();
                 pages[from..to].fill(Some(prot));
             }
             2 => {
                 let mapped = pages[from..to].iter().position(Option::is_none).unwrap_or(to - from);
                 let expected = if mapped == to - from { Ok(()) } else { Err(Errno::ENOMEM) };
-                assert_eq!(space.mprotect(at, length, PROTS[prot]), expected);
+                assert_eq!(space.mprotect(range, PROTS[prot]), expected);
                 pages[from..from + mapped].fill(Some(prot));
             }
             _ => {
-                space.munmap(at, length).unwrap();
+                space.munmap(range).unwrap();
                 pages[from..to].fill(None);
             }
         }
@@ -77,7 +79,7 @@ fn untouched_memory_is_an_array_of_pages() {
             assert_eq!(found, range);
         }
     }
-    space.munmap(BASE, PAGES as u64 * PAGE).unwrap();
+    space.munmap(AddressRange::new(BASE, BASE + PAGES as u64 * PAGE)).unwrap();
     assert!(space.is_empty());
 }
 
@@ -88,10 +90,10 @@ fn doubts_are_settled_by_rows() {
     space.set_faults(Faults::Unreported);
     let writable = Prot::READ | Prot::WRITE;
     for page in [0, 2] {
-        space.mmap(&Mmap::anonymous(BASE + page * PAGE, PAGE, writable).fixed()).unwrap();
+        space.mmap(&Mmap::anonymous(PAGE, writable).fixed(BASE + page * PAGE)).unwrap();
     }
     // Whether the three join depends on whether both sides were written.
-    space.mmap(&Mmap::anonymous(BASE + PAGE, PAGE, writable).fixed()).unwrap();
+    space.mmap(&Mmap::anonymous(PAGE, writable).fixed(BASE + PAGE)).unwrap();
     assert_eq!(space.doubts().collect::<Vec<_>>(), [BASE + 2 * PAGE]);
     let all = AddressRange::new(BASE, BASE + 3 * PAGE);
     assert_eq!(shown(&space), [(0, 3)], "what was just made is most likely untouched");
@@ -119,11 +121,12 @@ fn pieces_of_one_mapping_are_taken_to_join_again() {
     let mut space = space();
     space.set_faults(Faults::Unreported);
     let writable = Prot::READ | Prot::WRITE;
-    space.mmap(&Mmap::anonymous(BASE, 3 * PAGE, writable).fixed()).unwrap();
+    space.mmap(&Mmap::anonymous(3 * PAGE, writable).fixed(BASE)).unwrap();
     // JIT compilers change their pages this way.
-    space.mprotect(BASE + PAGE, PAGE, Prot::READ | Prot::EXEC).unwrap();
+    let second = AddressRange::new(BASE + PAGE, BASE + 2 * PAGE);
+    space.mprotect(second, Prot::READ | Prot::EXEC).unwrap();
     assert_eq!(space.len(), 3);
-    space.mprotect(BASE + PAGE, PAGE, writable).unwrap();
+    space.mprotect(second, writable).unwrap();
     assert_eq!(shown(&space), [(0, 3)]);
 }
 
@@ -135,7 +138,7 @@ proptest! {
         odd in any::<u64>(),
     ) {
         let mut space = space();
-        space.mmap(&Mmap::anonymous(BASE, 20 * PAGE, PROTS[1]).fixed()).unwrap();
+        space.mmap(&Mmap::anonymous(20 * PAGE, PROTS[1]).fixed(BASE)).unwrap();
         let perms = [*b"rw-p", *b"r--p", *b"r-xs"];
         let rows: Vec<Mapping<'_>> = rows
             .iter()
@@ -187,7 +190,7 @@ fn rows_make_an_address_space_that_shows_them() {
 fn names_follow_renamed_and_removed_files() {
     let mut space = space();
     let file = File::new(b"/tmp/a", Device::new(0xfe, 0), 7);
-    space.mmap(&Mmap::file(BASE, PAGE, Prot::READ, &file, 0).fixed()).unwrap();
+    space.mmap(&Mmap::anonymous(PAGE, Prot::READ).of_file(&file, 0).fixed(BASE)).unwrap();
     file.rename(b"/tmp/b\nc");
     assert!(space.render().windows(9).any(|bytes| bytes == br"/tmp/b\01"));
     file.unlink();
@@ -210,29 +213,30 @@ proptest! {
             let near = flags & 1 == 0;
             let address = if near { BASE + a % 64 * PAGE } else { a };
             let length = if near { b % 16 * PAGE } else { b };
+            let range = CallRange { address, length };
             let prot = Prot::from_bits(u64::from(flags >> 1));
             let _ = match what {
                 0 | 1 => {
-                    let mut request = Mmap::anonymous(address, length, prot).fixed();
+                    let mut request = Mmap::anonymous(length, prot).fixed(address);
                     request.growsdown = flags & 16 != 0;
                     request.locked = flags & 32 != 0;
                     request.noreplace = flags & 64 != 0;
                     space.mmap(&request).map(|_| ())
                 }
-                2 => space.munmap(address, length),
-                3 => space.mprotect(address, length, prot),
+                2 => space.munmap(range),
+                3 => space.mprotect(range, prot),
                 4 => {
                     let new_length = if near { c % 16 * PAGE } else { c };
-                    let mut request = Mremap::new(address, length, new_length);
+                    let mut request = Mremap::new(range, new_length);
                     request.maymove = flags & 16 != 0;
                     let to = if near { BASE + c % 64 * PAGE } else { c };
                     request.to = (flags & 32 != 0).then_some(to);
                     request.dontunmap = flags & 64 != 0;
                     space.mremap(&request).map(|_| ())
                 }
-                5 => space.madvise(address, length, Advice::ALL[c as usize % Advice::ALL.len()].0),
-                6 => space.mlock(address, length, flags & 1 != 0),
-                7 => space.write(address, c % 8).map_err(|_| Errno::EFAULT),
+                5 => space.madvise(range, Advice::ALL[c as usize % Advice::ALL.len()].0),
+                6 => space.mlock(range, flags & 1 != 0),
+                7 => space.write(CallRange { address, length: c % 8 * PAGE }).map_err(|_| Errno::EFAULT),
                 _ => space.brk(address),
             };
             prop_assert_eq!(space.check(false), Ok(()));

@@ -11,13 +11,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use vmatlas_linux::FilesNow;
 use vmatlas_maps::Maps;
+use vmatlas_recording::strace::looks_like_log;
 use vmatlas_recording::{
     EventNumber, Tid,
     strace::{Process, Replay, Replayed},
 };
 use vmatlas_recording::{Moment, Selection};
-
-pub(crate) use vmatlas_recording::strace::looks_like_log;
 
 /// Reads the files of `strace -ff` whose common prefix is the selected path.
 pub(crate) fn open_parts(name: &str, selection: &Selection) -> Result<(Recorded, Maps, Vec<Note>)> {

@@ -3,9 +3,7 @@
 use super::compression::{Decompressed, HEAD, decompressed};
 use super::core::Core;
 use super::live::Live;
-use super::log::looks_like_log;
 use super::log_parts::log_parts;
-use super::recording::{Moment, Selection, looks_like_recording};
 use super::slot::Slot;
 use super::{Source, core, log, recording};
 use crate::error::{Error, ErrorKind, Result};
@@ -16,6 +14,8 @@ use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
 use vmatlas_linux::ProcessId;
 use vmatlas_maps::{Maps, MapsReader, other_listing};
+use vmatlas_recording::strace::looks_like_log;
+use vmatlas_recording::{Moment, Selection, looks_like_recording};
 
 /// A source, its rows, and notes about them.
 pub(crate) type Read3 = (Source, Maps, Vec<Note>);

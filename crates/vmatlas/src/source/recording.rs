@@ -12,9 +12,7 @@ use std::io::Read;
 use std::sync::OnceLock;
 use vmatlas_linux::RecordingFile;
 use vmatlas_maps::Maps;
-use vmatlas_recording::{Process, Recording, SelectError, Selected};
-
-pub(crate) use vmatlas_recording::{Moment, Selection, looks_like_recording};
+use vmatlas_recording::{Process, Recording, SelectError, Selected, Selection};
 
 /// Reads a recording in a regular file.
 pub(crate) fn read(

@@ -124,9 +124,3 @@ fn a_log_has_moments_and_origins() {
     assert!(atlas.rows().any(|row| row.made().len() > 0));
     assert!(atlas.notes().any(|note| matches!(note, Note::RulesOf(_))));
 }
-
-#[test]
-fn without_recordings_their_magic_number_is_known() {
-    // As in no_recordings.rs, which knows it without the crate that defines it.
-    assert!(vmatlas::recording::looks_like_recording(b"\x89vmatlas\r\n\x1a\nrec"));
-}

@@ -1,7 +1,7 @@
 //! Parses operations from the words of a line.
 
 use super::line::{Line, MAX_COUNT, MAX_PAGES, Result};
-use crate::errno::Errno;
+use crate::Errno;
 use crate::scenario::error::ScenarioErrorKind as Kind;
 use crate::scenario::words::{ACCESSES, OPERATIONS, nearest, value_of};
 use crate::scenario::{Access, Advice, Failure, Map, Operation, Policy, Sharing};

@@ -12,7 +12,6 @@ pub struct Errno(pub i32);
 
 macro_rules! errnos {
     ($($name:ident = $number:literal),* $(,)?) => {
-        #[allow(missing_docs, reason = "named as in errno(3)")]
         impl Errno {
             $(pub const $name: Errno = Errno($number);)*
             const NAMES: &[(&str, i32)] = &[$((stringify!($name), $number)),*];
@@ -55,10 +54,17 @@ impl fmt::Debug for Errno {
 impl std::error::Error for Errno {}
 
 /// The text is not the name of an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not the name of an error of a system call, such as ENOMEM")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ErrnoError;
+
+impl fmt::Display for ErrnoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not the name of an error of a system call, such as ENOMEM")
+    }
+}
+
+impl std::error::Error for ErrnoError {}
 
 impl FromStr for Errno {
     type Err = ErrnoError;
