@@ -21,8 +21,7 @@
 //   ready                     prints "ready PID" and waits for a line
 //   open=PATH                 prints "open ERRNO BYTES" of opening and reading PATH
 //   exec PROGRAM ARGS…        goes on as that program
-#define _GNU_SOURCE
-#include <errno.h>
+#include "check.h"
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
@@ -30,9 +29,6 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/fsuid.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -40,14 +36,6 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
-
-#define CHECK(call)                                                                                \
-	do {                                                                                       \
-		if ((call) < 0) {                                                                  \
-			fprintf(stderr, "access_child: %s: %s\n", #call, strerror(errno));         \
-			exit(2);                                                                   \
-		}                                                                                  \
-	} while (0)
 
 #ifndef LANDLOCK_ACCESS_NET_BIND_TCP
 #define LANDLOCK_ACCESS_NET_BIND_TCP 1

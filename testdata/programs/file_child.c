@@ -11,30 +11,13 @@
 //   run PROGRAM ARGS  runs a program and waits for it
 //   fuse DIR          mounts at DIR a file system with one file, /file, that a child serves: its pid
 //   exec PROGRAM      goes on as that program
-#define _GNU_SOURCE
-#include <errno.h>
-#include <fcntl.h>
+#include "fuse.h"
 #include <grp.h>
-#include <linux/fuse.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-#define CHECK(call)                                                                                \
-	do {                                                                                       \
-		if ((long)(call) == -1) {                                                          \
-			fprintf(stderr, "file_child: %s: %s\n", #call, strerror(errno));           \
-			exit(2);                                                                   \
-		}                                                                                  \
-	} while (0)
 
 static void map(int fd)
 {
@@ -63,89 +46,16 @@ static void run(char **words)
 	puts("done");
 }
 
-// The root directory is node 1, /file is node 2. Nothing may be cached.
-static void attributes(struct fuse_attr *attr, uint64_t node)
-{
-	attr->ino = node;
-	attr->size = node == 1 ? 0 : 4096;
-	attr->mode = node == 1 ? S_IFDIR | 0755 : S_IFREG | 0644;
-	attr->nlink = 1;
-}
-
-static void serve(int fd)
-{
-	static char request[1 << 20];
-	static struct {
-		struct fuse_out_header head;
-		char body[4096];
-	} answer;
-	while (read(fd, request, sizeof request) > 0) {
-		struct fuse_in_header *in = (void *)request;
-		char *argument = (char *)(in + 1);
-		size_t length = 0;
-		memset(&answer, 0, sizeof answer);
-		switch (in->opcode) {
-		case FUSE_INIT: {
-			struct fuse_init_out *init = (void *)answer.body;
-			init->major = FUSE_KERNEL_VERSION;
-			init->minor = 31;
-			init->max_write = 4096;
-			length = sizeof *init;
-			break;
-		}
-		case FUSE_LOOKUP: {
-			struct fuse_entry_out *entry = (void *)answer.body;
-			if (strcmp(argument, "file") != 0) {
-				answer.head.error = -ENOENT;
-				break;
-			}
-			entry->nodeid = 2;
-			attributes(&entry->attr, 2);
-			length = sizeof *entry;
-			break;
-		}
-		case FUSE_GETATTR: {
-			struct fuse_attr_out *attr = (void *)answer.body;
-			attributes(&attr->attr, in->nodeid);
-			length = sizeof *attr;
-			break;
-		}
-		case FUSE_OPEN:
-			length = sizeof(struct fuse_open_out);
-			break;
-		case FUSE_READ:
-			length = 4096;
-			break;
-		case FUSE_FORGET:
-		case FUSE_BATCH_FORGET:
-		case FUSE_INTERRUPT:
-			continue;
-		case FUSE_RELEASE:
-		case FUSE_FLUSH:
-			break;
-		default:
-			answer.head.error = -ENOSYS;
-		}
-		answer.head.unique = in->unique;
-		answer.head.len = sizeof answer.head + length;
-		if (write(fd, &answer, answer.head.len) < 0 && errno != ENOENT)
-			break;
-	}
-	_exit(0);
-}
-
 static void fuse(const char *dir)
 {
-	int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-	char options[100];
-	CHECK(fd);
-	snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", fd);
-	CHECK(mount("hanging", dir, "fuse.hanging", 0, options));
+	served.name = "file";
+	served.backing = -1;
+	int fd = fuse_mount(dir, "fuse.hanging");
 	pid_t pid = fork();
 	CHECK(pid);
 	if (pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		serve(fd);
+		fuse_serve(fd);
 	}
 	close(fd);
 	printf("%d\n", pid);

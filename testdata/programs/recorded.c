@@ -2,8 +2,7 @@
 // Used by crates/vmatlas-linux/src/record/ptrace/tests/.
 //
 // Lengths of mappings tell a test which call was made where: each is made with one of its own.
-#define _GNU_SOURCE
-#include <errno.h>
+#include "check.h"
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -16,9 +15,6 @@
 #include <spawn.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -28,15 +24,6 @@
 #include <unistd.h>
 
 #define PAGE 4096L
-#define CHECK(call)                                                                                \
-	({                                                                                         \
-		long result_ = (long)(call);                                                       \
-		if (result_ == -1) {                                                               \
-			fprintf(stderr, "recorded: %s: %s\n", #call, strerror(errno));             \
-			exit(2);                                                                   \
-		}                                                                                  \
-		result_;                                                                           \
-	})
 
 static char *self;
 

@@ -132,15 +132,16 @@ fn a_file_system_that_never_answers_stops_nothing() {
     }
 }
 
-/// The stack of a recorded program lies in a file whose pages never come.
+/// The stack of a recorded program, and arguments of its calls, lie in a file whose pages never
+/// come.
 #[test]
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
-fn a_stack_that_cannot_be_read_stops_no_recorder() {
+fn memory_that_cannot_be_read_stops_no_recorder() {
     let dir = tempfile::tempdir().unwrap();
     let Some(mut silent) = Silent::start(dir.path()) else { return };
-    let program = dir.path().join("stack_in_file");
+    let program = dir.path().join("memory_in_file");
     let mut gcc = Command::new("gcc");
-    gcc.arg("-O1").arg(testdata().join("programs/stack_in_file.c")).arg("-o").arg(&program);
+    gcc.arg("-O1").arg(testdata().join("programs/memory_in_file.c")).arg("-o").arg(&program);
     assert!(gcc.status().unwrap().success());
     let recording = dir.path().join("recording").display().to_string();
     let library = dir.path().join("mount/library.so").display().to_string();

@@ -8,7 +8,6 @@ use super::perf::{MmapFile, PerfEvent, Which};
 use super::recorder::{Recorder, clock_ns, row_address, vdso};
 use super::shown::Shown;
 use super::sink::{At, Seen, Shared, StackAt};
-use crate::sys::vm_read::read_memory;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use vmatlas_maps::uapi::mman::{MAP_PRIVATE, MAP_TYPE, PROT_EXEC, PROT_READ, PROT_WRITE};
 use vmatlas_maps::{AddressRange, Device, Mapping, Maps, Perms};
@@ -142,6 +141,15 @@ impl Follower<'_> {
         }
     }
 
+    /// Reads the data that arguments point to, if it still exists.
+    fn resolve(&mut self, tid: Tid, call: &mut Call) {
+        let mut read =
+            |address, to: &mut [u8]| self.recorder.read_memory(tid, address, to) == to.len();
+        if let Some(left) = calls::resolve(call.kind, NATIVE, &mut call.args, &mut read) {
+            left.take(&mut call.args, &mut call.result, read);
+        }
+    }
+
     fn call(&mut self, seen: &PerfCall) {
         if self.waits_for_exec {
             return;
@@ -153,7 +161,7 @@ impl Follower<'_> {
         }
         let Some(space) = self.recorder.space_of(tid) else { return };
         let mut call = Call { kind: seen.kind, args: seen.args, result: seen.result.unwrap_or(0) };
-        resolve(tid, &mut call);
+        self.resolve(tid, &mut call);
         let mapped = self.mapped.remove(&tid).unwrap_or_default();
         let row = row_from_records(&mut call, &mapped);
         let stack = match &seen.stack {
@@ -273,14 +281,6 @@ fn row_from_records(call: &mut Call, mapped: &VecDeque<Mmap>) -> Option<Shown> {
     }
     let at = row_address(call).filter(|_| call.kind == CallKind::Mmap)?;
     mapped.back().map(shown).filter(|shown| shown.row().range.contains(at))
-}
-
-/// Reads the data that arguments point to, if it still exists.
-fn resolve(tid: Tid, call: &mut Call) {
-    let read = |address, to: &mut [u8]| read_memory(tid, address, to) == Ok(to.len());
-    if let Some(left) = calls::resolve(call.kind, NATIVE, &mut call.args, read) {
-        left.take(&mut call.args, &mut call.result, read);
-    }
 }
 
 /// The row in a record of the kernel.

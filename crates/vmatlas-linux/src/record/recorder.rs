@@ -274,6 +274,20 @@ impl Recorder {
         applied
     }
 
+    /// Reads memory of a task; returns the number of bytes. Memory of file systems that may never
+    /// answer is refused.
+    pub(super) fn read_memory(&mut self, tid: Tid, address: u64, bytes: &mut [u8]) -> usize {
+        let id = self.tasks.get(&tid).map(|task| task.space);
+        let space = id.and_then(|id| self.spaces.get_mut(&id));
+        let memory = self.memory.of(tid);
+        let mut none = None;
+        let query = space.map_or(&mut none, |space| &mut space.query);
+        memory.guard(query, &mut self.code.refused);
+        let count = memory.read(address, bytes);
+        memory.end_guard(query, &mut self.code.refused);
+        count
+    }
+
     /// The number of a task's stack.
     fn stack(&mut self, tid: Tid, registers: &Registers) -> StackId {
         let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return StackId::NONE };

@@ -80,6 +80,10 @@ pub(crate) trait Sink {
     /// The state from the beginning of a call: its stack.
     type Mark: Copy;
 
+    /// Reads memory of a task; returns the number of bytes. It refuses memory whose pages a file
+    /// system may never deliver.
+    fn read(&mut self, tid: Tid, address: u64, bytes: &mut [u8]) -> usize;
+
     /// A task enters a call.
     fn begun(&mut self, call: &Begun) -> Self::Mark;
 

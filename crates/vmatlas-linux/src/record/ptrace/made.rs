@@ -2,30 +2,29 @@
 
 use crate::record::arch::{abi_by_segment, abi_of, audit_arch, call_of};
 use crate::record::calls;
-use crate::record::sink::Shared;
+use crate::record::sink::{Shared, Sink};
 use crate::sys::ptrace::{self, Regs};
-use crate::sys::vm_read::read_memory;
 use vmatlas_maps::uapi::sched::{CLONE_THREAD, CLONE_VM};
 use vmatlas_recording::Tid;
 use vmatlas_recording::call::{Abi, Meaning};
 
 /// The resources that the new task of `tid` shares; `tid` is stopped at the event in clone(2),
 /// clone3(2), fork(2) or vfork(2).
-pub(super) fn shared(tid: Tid, registers: &Regs) -> Shared {
+pub(super) fn shared(sink: &mut impl Sink, tid: Tid, registers: &Regs) -> Shared {
     // Before Linux 5.3 only the code segment identifies the ABI.
     let arch = ptrace::audit_arch(tid).unwrap_or_else(|_| audit_arch(abi_by_segment(registers)));
     let abi = abi_of(arch, registers.orig_rax);
-    let flags = flags(tid, abi, registers);
+    let flags = flags(sink, tid, abi, registers);
     Shared { memory: flags & CLONE_VM != 0, thread: flags & CLONE_THREAD != 0 }
 }
 
 /// Whether a task that enters clone(2), clone3(2) or fork(2) will copy its address space.
-pub(super) fn copies(tid: Tid, abi: Abi, registers: &Regs) -> bool {
-    flags(tid, abi, registers) & CLONE_VM == 0
+pub(super) fn copies(sink: &mut impl Sink, tid: Tid, abi: Abi, registers: &Regs) -> bool {
+    flags(sink, tid, abi, registers) & CLONE_VM == 0
 }
 
 /// The flags of such a call, or of vfork(2).
-fn flags(tid: Tid, abi: Abi, registers: &Regs) -> u64 {
+fn flags(sink: &mut impl Sink, tid: Tid, abi: Abi, registers: &Regs) -> u64 {
     let (number, args) = call_of(registers, abi);
     match calls::find(abi, number, &args).map(|call| call.meaning) {
         Some(Meaning::Clone) => args[0],
@@ -34,7 +33,7 @@ fn flags(tid: Tid, abi: Abi, registers: &Regs) -> u64 {
         // Its flags are the first field of the structure that the argument points to.
         Some(Meaning::Clone3) => {
             let mut flags = [0; 8];
-            let _ = read_memory(tid, args[0], &mut flags);
+            sink.read(tid, args[0], &mut flags);
             u64::from_le_bytes(flags)
         }
         _ => 0,

@@ -1,21 +1,19 @@
 //! Seccomp filters that a program itself installs.
 
 use crate::record::arch::pointer_size;
-use crate::sys::vm_read::read_memory;
 use vmatlas_maps::uapi::seccomp::{
     BPF_RET, SECCOMP_RET_ACTION, SECCOMP_RET_TRACE, SECCOMP_RET_USER_NOTIF,
 };
-use vmatlas_recording::Tid;
 use vmatlas_recording::call::Abi;
 
 /// The longest filter that the kernel takes.
 const MAX: usize = 4096;
 
 /// Whether a filter can return to a tracer or a supervisor. `program` is the address of its `struct
-/// sock_fprog`.
-pub(super) fn asks(tid: Tid, abi: Abi, program: u64) -> bool {
+/// sock_fprog`; `read` reads the program's memory and returns the number of bytes.
+pub(super) fn asks(abi: Abi, program: u64, mut read: impl FnMut(u64, &mut [u8]) -> usize) -> bool {
     let mut head = [0; 16];
-    let _ = read_memory(tid, program, &mut head);
+    read(program, &mut head);
     let [length_low, length_high, _, _, low @ ..] = head;
     let length = usize::from(u16::from_le_bytes([length_low, length_high])).min(MAX);
     // The length is followed by an aligned pointer.
@@ -25,8 +23,8 @@ pub(super) fn asks(tid: Tid, abi: Abi, program: u64) -> bool {
         _ => u64::from_le_bytes(wide),
     };
     let mut instructions = vec![0; length * 8];
-    let read = read_memory(tid, filter, &mut instructions).unwrap_or(0);
-    instructions.truncate(read);
+    let length = read(filter, &mut instructions);
+    instructions.truncate(length);
     let (instructions, _) = instructions.as_chunks::<8>();
     instructions.iter().any(|&[code, code_high, _, _, a, b, c, d]| {
         let action = u32::from_le_bytes([a, b, c, d]) & SECCOMP_RET_ACTION;

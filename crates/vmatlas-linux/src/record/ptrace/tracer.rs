@@ -160,7 +160,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
         if let Some(child) = event_tid(tid)
             && let Ok(registers) = ptrace::registers(tid)
         {
-            let shared = made::shared(tid, &registers);
+            let shared = made::shared(self.sink, tid, &registers);
             self.add(tid, child, shared, seen(&registers));
         }
         self.copied(tid);

@@ -65,6 +65,10 @@ fn succeeds(memory: &AddressSpace, call: &Begun) -> bool {
 impl Sink for Recorder {
     type Mark = StackId;
 
+    fn read(&mut self, tid: Tid, address: u64, bytes: &mut [u8]) -> usize {
+        self.read_memory(tid, address, bytes)
+    }
+
     fn begun(&mut self, call: &Begun) -> StackId {
         self.look_back(call.tid);
         self.stack(call.tid, &call.registers)
@@ -121,14 +125,7 @@ impl Sink for Recorder {
         }
         let stack = self.stack(tid, &registers);
         let mut code = vec![0; MAX_INSTRUCTION_BYTES];
-        let id = self.tasks.get(&tid).map(|task| task.space);
-        let space = id.and_then(|id| self.spaces.get_mut(&id));
-        let memory = self.memory.of(tid);
-        let mut none = None;
-        let query = space.map_or(&mut none, |space| &mut space.query);
-        memory.guard(query, &mut self.code.refused);
-        let count = memory.read(registers.ip, &mut code);
-        memory.end_guard(query, &mut self.code.refused);
+        let count = self.read_memory(tid, registers.ip, &mut code);
         code.truncate(count);
         if let Some(task) = self.tasks.get_mut(&tid) {
             task.signal = Some((signal.clone(), stack, code));

@@ -2,6 +2,7 @@
 
 use super::super::{LaunchError, Options, Outcome, run};
 use crate::record::sink::{Begun, Registers, Shared, Signal, Sink};
+use crate::sys::vm_read::read_memory;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -31,6 +32,10 @@ pub(super) struct Collect {
 
 impl Sink for Collect {
     type Mark = usize;
+
+    fn read(&mut self, tid: Tid, address: u64, bytes: &mut [u8]) -> usize {
+        read_memory(tid, address, bytes).unwrap_or(0)
+    }
 
     fn begun(&mut self, call: &Begun) -> usize {
         assert_ne!(call.registers.ip, 0);

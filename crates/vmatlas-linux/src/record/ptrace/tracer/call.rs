@@ -11,7 +11,6 @@ use crate::record::calls::{self, decode};
 use crate::record::filter;
 use crate::record::sink::{Begun, Sink};
 use crate::sys::ptrace::{self, Regs, Resume};
-use crate::sys::vm_read::read_memory;
 use vmatlas_maps::uapi::sched::CLONE_UNTRACED;
 use vmatlas_maps::uapi::seccomp::SECCOMP_SET_MODE_FILTER;
 use vmatlas_recording::Tid;
@@ -37,7 +36,7 @@ impl<S: Sink> Tracer<'_, S> {
         };
         self.watched(tid, abi, call.meaning, &args, &registers);
         let forks = matches!(call.meaning, Meaning::Clone | Meaning::Clone3 | Meaning::Fork)
-            && made::copies(tid, abi, &registers);
+            && made::copies(self.sink, tid, abi, &registers);
         if forks
             && self.recording
             && let Some(task) = self.tasks.get_mut(&tid)
@@ -48,7 +47,8 @@ impl<S: Sink> Tracer<'_, S> {
             }
             return;
         }
-        let read = |address, to: &mut [u8]| read_memory(tid, address, to) == Ok(to.len());
+        let sink = &mut self.sink;
+        let read = |address, to: &mut [u8]| sink.read(tid, address, to) == to.len();
         let decoded = decode(call, abi, args, read).filter(|_| self.recording);
         let (Some(decoded), Some(task)) = (decoded, self.tasks.get_mut(&tid)) else {
             return go_on(tid, Resume::Continue(0));
@@ -87,8 +87,12 @@ impl<S: Sink> Tracer<'_, S> {
         };
         if mode != FILTER {
             self.notices.add(Notice::StrictSeccomp { tid });
-        } else if own_filter::asks(tid, abi, program) {
-            self.notices.add(Notice::ForeignFilter { tid });
+        } else {
+            let sink = &mut self.sink;
+            let read = |address, to: &mut [u8]| sink.read(tid, address, to);
+            if own_filter::asks(abi, program, read) {
+                self.notices.add(Notice::ForeignFilter { tid });
+            }
         }
     }
 
@@ -142,7 +146,8 @@ impl<S: Sink> Tracer<'_, S> {
         if let Ok(result) = ptrace::result(tid) {
             let mut result = settled(result, abi);
             if let Some(left) = decoded.left {
-                let read = |address, to: &mut [u8]| read_memory(tid, address, to) == Ok(to.len());
+                let sink = &mut self.sink;
+                let read = |address, to: &mut [u8]| sink.read(tid, address, to) == to.len();
                 left.take(&mut begun.args, &mut result, read);
             }
             self.sink.returned(&begun, result, mark, in_order);
