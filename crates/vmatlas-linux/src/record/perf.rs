@@ -174,12 +174,6 @@ impl Perf {
         &self.report
     }
 
-    /// The counts of lost and unusual records so far.
-    #[cfg(test)]
-    pub(crate) fn counts(&self) -> Counts {
-        self.merger.counts
-    }
-
     /// The number of recorded threads: 0 after the end of the program.
     pub(crate) fn threads(&self) -> usize {
         self.tasks.len()

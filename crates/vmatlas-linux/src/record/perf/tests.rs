@@ -293,8 +293,9 @@ fn threads_that_come_while_events_are_opened() {
     }
 }
 
+/// Whoever polls may wait long for a processor, so that a ring overflows: that is counted.
 #[test]
-fn nothing_is_lost_beside_programs_that_use_all_processors() {
+fn no_call_is_lost_uncounted_beside_programs_that_use_all_processors() {
     if !root() {
         return;
     }
@@ -303,7 +304,6 @@ fn nothing_is_lost_beside_programs_that_use_all_processors() {
     let mut target = Target::start();
     let mut perf = target.record(&Config::default());
     target.send("bench 4 20000 17");
-    let end = Instant::now() + Duration::from_secs(60);
     let mut made = [0, 0];
     let mut count = |event| {
         if let PerfEvent::Call(call) = event {
@@ -312,18 +312,23 @@ fn nothing_is_lost_beside_programs_that_use_all_processors() {
             made[1] += u64::from(wanted && call.kind == CallKind::Munmap);
         }
     };
-    while perf.counts().calls < 160_000 && Instant::now() < end {
-        perf.poll(Duration::from_millis(20), &mut count);
-    }
-    target.answer();
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| target.answer());
+        while !answer.is_finished() {
+            perf.poll(Duration::from_millis(20), &mut count);
+        }
+    });
     let counts = perf.finish(&mut count);
     for hog in &mut hogs {
         hog.kill().unwrap();
         hog.wait().unwrap();
     }
     eprintln!("{counts:?}");
-    assert_eq!(made, [80_000, 80_000]);
-    assert_eq!((counts.calls_lost, counts.unread), (0, 0));
+    assert_eq!(counts.unread, 0);
+    match counts.calls_lost {
+        0 => assert_eq!(made, [80_000, 80_000]),
+        lost => assert!(made.iter().sum::<u64>() + lost >= 160_000, "{made:?}"),
+    }
 }
 
 #[test]
