@@ -4,7 +4,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
 use vmatlas::recording::Moment;
-use vmatlas::{Filter, KernelVersion};
+use vmatlas::{Filter, KernelVersion, Limits};
 
 /// Shows and explains every memory mapping of a Linux process: live, or from a saved map, a core
 /// dump, a log of strace or a recording.
@@ -63,6 +63,9 @@ pub(crate) enum Command {
     Man,
 }
 
+/// The CPU time that reading the files of a target may take by default.
+const DEFAULT_CPU: Duration = Duration::from_secs(10);
+
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CommonArgs {
@@ -78,6 +81,10 @@ pub(crate) struct CommonArgs {
     /// Print no warnings
     #[arg(short, long)]
     pub(crate) quiet: bool,
+    /// The memory and the CPU time that reading the files of a target may take, such as 1G, 30s or
+    /// 1G,30s
+    #[arg(long, default_value = "512M,10s", value_name = "SIZE,SECONDS", value_parser = limits)]
+    pub(crate) budget: Limits,
 }
 
 /// The moment and the process of a recording or log.
@@ -354,6 +361,19 @@ fn address(text: &str) -> Result<u64, String> {
 fn seconds(text: &str) -> Result<Duration, String> {
     vmatlas::recording::parse_seconds(text)
         .ok_or_else(|| "a time is a number of seconds, like 1.25".to_owned())
+}
+
+/// Parses `512M,10s`; what is missing has its default.
+fn limits(text: &str) -> Result<Limits, String> {
+    let mut limits = Limits::default();
+    limits.cpu = Some(DEFAULT_CPU);
+    for part in text.split(',') {
+        match part.strip_suffix('s') {
+            Some(time) => limits.cpu = Some(seconds(time)?),
+            None => limits.memory = size(part)?,
+        }
+    }
+    Ok(limits)
 }
 
 fn size(text: &str) -> Result<u64, String> {

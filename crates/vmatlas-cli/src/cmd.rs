@@ -18,7 +18,8 @@ use vmatlas::{Open, Replace};
 
 /// Prepares the target of a command.
 fn open(target: &str, common: &CommonArgs, moment: &MomentArgs) -> Open {
-    Open::new(target).proc(&common.proc).pid(moment.pid).moment(moment.at)
+    let open = Open::new(target).proc(&common.proc).limits(common.budget);
+    open.pid(moment.pid).moment(moment.at)
 }
 
 /// The existing files that a command may replace.

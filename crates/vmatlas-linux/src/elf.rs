@@ -61,7 +61,11 @@ pub fn read_regular(file: RegularFile) -> Result<Option<ElfFile>, ElfError> {
 }
 
 /// Reads the headers of an ELF file, which shares a budget with others.
-pub(crate) fn read_within(file: RegularFile, budget: Budget) -> Result<Option<ElfFile>, ElfError> {
+///
+/// # Errors
+///
+/// The same as [`ElfFile::read_within`].
+pub fn read_within(file: RegularFile, budget: Budget) -> Result<Option<ElfFile>, ElfError> {
     Ok(ElfFile::read_within(file, budget)?.map(of_this_machine))
 }
 

@@ -42,6 +42,8 @@ struct MappedFile {
     key: FileKey,
     rows: Vec<usize>,
     elf: Elf,
+    /// For its tables.
+    budget: Budget,
 }
 
 /// Identifies a mapped file.
@@ -65,6 +67,8 @@ enum Elf {
     NotTried,
     /// It is not ELF, cannot be opened, or did not answer in time.
     None,
+    /// Too many files are open.
+    TooMany,
     Open(SharedElf),
 }
 
@@ -75,20 +79,22 @@ pub struct Image<'i> {
 }
 
 impl Images {
-    /// The files of these rows, none of them open.
-    pub fn new(maps: &Maps) -> Images {
-        Images::with_hasher(maps, RandomState::new())
+    /// The files of these rows, none of them open. Their tables share a budget.
+    pub fn new(maps: &Maps, budget: Budget) -> Images {
+        Images::with_hasher(maps, budget, RandomState::new())
     }
 
-    fn with_hasher(maps: &Maps, hasher: RandomState) -> Images {
+    fn with_hasher(maps: &Maps, budget: Budget, hasher: RandomState) -> Images {
         let mut numbers: HashMap<FileKey, u32> = HashMap::new();
-        let mut images = Images { hasher, ..Images::default() };
+        let mut images = Images { hasher, budget, ..Images::default() };
         for (index, row) in maps.iter().enumerate() {
             let number = (row.inode != 0).then(|| {
                 let name = images.hasher.hash_one(row.name);
                 let key = FileKey { name, device: row.device, inode: row.inode };
                 *numbers.entry(key).or_insert_with(|| {
-                    images.files.push(MappedFile { key, rows: Vec::new(), elf: Elf::NotTried });
+                    let budget = images.budget.of_file();
+                    let (rows, elf) = (Vec::new(), Elf::NotTried);
+                    images.files.push(MappedFile { key, rows, elf, budget });
                     images.files.len() as u32 - 1
                 })
             });
@@ -102,16 +108,18 @@ impl Images {
 
     /// The files of another reading of the same process; open files stay open.
     pub fn again(&self, maps: &Maps) -> Images {
-        let known: HashMap<&FileKey, &Elf> =
-            self.files.iter().map(|file| (&file.key, &file.elf)).collect();
-        let mut images = Images::with_hasher(maps, self.hasher.clone());
-        images.budget = self.budget.clone();
+        let known: HashMap<&FileKey, &MappedFile> =
+            self.files.iter().map(|file| (&file.key, file)).collect();
+        self.budget.restart();
+        let mut images = Images::with_hasher(maps, self.budget.clone(), self.hasher.clone());
         for file in &mut images.files {
-            file.elf = known.get(&file.key).copied().cloned().unwrap_or_default();
+            if let Some(known) = known.get(&file.key) {
+                (file.elf, file.budget) = (known.elf.clone(), known.budget.clone());
+            }
         }
         let of_file = |file: &MappedFile| match &file.elf {
             Elf::Open(elf) => Some(Arc::as_ptr(elf)),
-            Elf::NotTried | Elf::None => None,
+            Elf::NotTried | Elf::None | Elf::TooMany => None,
         };
         let mapped: HashSet<_> = images.files.iter().filter_map(of_file).collect();
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -141,19 +149,31 @@ impl Images {
         // A process may have tens of thousands of files with long names.
         for batch in rows.chunks(MAX_FILES) {
             let job = |&(at, row): &(usize, usize)| Some((at, Job::of(maps, truths, row)?));
-            let (budget, open) = (self.budget.clone(), self.open.clone());
+            let job = |entry: &(usize, usize)| {
+                let budget = self.files.get(entry.0)?.budget.clone();
+                job(entry).map(|(at, job)| (at, job, budget))
+            };
+            let open = self.open.clone();
             let found = files.within_each(
                 LIMIT,
                 batch.iter().filter_map(job).collect(),
-                |(_, job)| (&job.name, job.row.device),
-                move |way, (at, job)| (*at, job.open(way, &budget, &open)),
+                |(_, job, _)| (&job.name, job.row.device),
+                move |way, (at, job, budget)| (*at, job.open(way, budget, &open)),
             );
             for (at, elf) in found {
                 if let (Some(file), Some(elf)) = (self.files.get_mut(at), elf) {
-                    file.elf = Elf::Open(elf);
+                    file.elf = elf;
                 }
             }
         }
+    }
+
+    /// The first row of each file of which facts are missing, because the budget was exceeded or
+    /// too many files are open.
+    pub fn left_out(&self) -> impl Iterator<Item = usize> + '_ {
+        let is_left_out =
+            |file: &&MappedFile| file.budget.is_exceeded() || matches!(file.elf, Elf::TooMany);
+        self.files.iter().filter(is_left_out).filter_map(|file| file.rows.first().copied())
     }
 
     /// Opens the files of an ended process: current files with the build ids that `build_id`
@@ -176,9 +196,9 @@ impl Images {
             match build_id(&row) {
                 Some(id) if jobs.len() < MAX_FILES => {
                     refused.insert(at, format!("{name} does not answer"));
-                    let path = path.into_owned();
+                    let (path, budget) = (path.into_owned(), file.budget.clone());
                     jobs.push(move |results: &Results<_>| {
-                        results.add((at, file_with_build_id(&path, &id)));
+                        results.add((at, file_with_build_id(&path, &id, &budget)));
                     });
                 }
                 Some(_) => drop(refused.insert(at, "too many files are mapped".to_owned())),
@@ -229,7 +249,7 @@ impl Images {
         let file = self.files.get(number as usize)?;
         match &file.elf {
             Elf::Open(elf) => Some((file, elf)),
-            Elf::NotTried | Elf::None => None,
+            Elf::NotTried | Elf::None | Elf::TooMany => None,
         }
     }
 }
@@ -307,13 +327,13 @@ impl Job {
         Some(Job { row: without_name, name: row.name.to_vec(), truth: truths.get(index).cloned() })
     }
 
-    fn open(&self, way: &Way, budget: &Budget, open: &OpenFiles) -> Option<SharedElf> {
+    fn open(&self, way: &Way, budget: &Budget, open: &OpenFiles) -> Option<Elf> {
         let file = way.open(&Mapping { name: &self.name, ..self.row }, self.truth.as_ref())?;
         let debug_files = way.files().clone();
         let id = (file.stat().device, file.stat().inode);
         let lock = || open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(&id) {
-            return Some(known.clone());
+            return Some(Elf::Open(known.clone()));
         }
         let elf = elf::read_within(file, budget.clone()).ok()??;
         let elf = elf.with_debug_files(elf::debug_files(move |path| debug_files.open_path(path)));
@@ -324,6 +344,9 @@ impl Job {
         let elf = Arc::new(Mutex::new(elf));
         // A process opens no more files than it has descriptors for.
         let mut open = lock();
-        (open.len() < MAX_FILES).then(|| open.entry(id).or_insert(elf).clone())
+        Some(match open.len() < MAX_FILES {
+            true => Elf::Open(open.entry(id).or_insert(elf).clone()),
+            false => Elf::TooMany,
+        })
     }
 }

@@ -43,6 +43,7 @@ pub mod files;
 #[doc(hidden)]
 pub mod fuzzing;
 mod images;
+mod limits;
 #[cfg(feature = "recordings")]
 mod lookup;
 mod memory;
@@ -70,6 +71,7 @@ pub use deadline::{Results, all_within, within};
 pub use error::Error;
 pub use facts::{FactSources, gather_core_facts, gather_facts, gather_image_facts};
 pub use images::{Image, Images, RowOfFile, SharedElf};
+pub use limits::Limits;
 #[cfg(feature = "recordings")]
 pub use lookup::FilesNow;
 pub use memory::ProcessMemory;

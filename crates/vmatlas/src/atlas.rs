@@ -18,7 +18,7 @@ use std::time::Duration;
 use vmatlas_explain::label::{Facts, Labels, ThreadFacts};
 use vmatlas_linux::files::FileTruth;
 use vmatlas_linux::symbols::SymbolOptions;
-use vmatlas_linux::{Empty, ProcessId, ProcessMemory, gather_core_facts};
+use vmatlas_linux::{Empty, Limits, ProcessId, ProcessMemory, gather_core_facts};
 use vmatlas_maps::{AddressRange, KernelVersion, Maps, WordSize};
 use vmatlas_object::Memory;
 
@@ -45,7 +45,7 @@ impl Open {
         let proc = PathBuf::from("/proc");
         Open {
             target: target.into(),
-            how: How { proc, pid: None, moment: None, sizes: false },
+            how: How { proc, pid: None, moment: None, sizes: false, limits: Limits::default() },
             needs: Needs::ROWS,
             deep: false,
             symbols: SymbolOptions::default(),
@@ -72,6 +72,15 @@ impl Open {
     #[must_use]
     pub fn proc(mut self, proc: impl Into<PathBuf>) -> Open {
         self.how.proc = proc.into();
+        self
+    }
+
+    /// What reading the files of the target may cost. What exceeds it is left out, with
+    /// [`Note::LeftOut`].
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Open {
+        self.how.limits = limits;
+        self.symbols.memory_limit = limits.memory;
         self
     }
 
@@ -175,6 +184,8 @@ impl Atlas {
             Target::Word(word) if word == "-" => "standard input".to_owned(),
             target => target.to_string(),
         };
+        let mut source = source;
+        source.set_budget(open.how.limits.budget());
         let atlas = Atlas {
             name,
             maps,
@@ -238,6 +249,17 @@ impl Atlas {
         }
     }
 
+    /// The files of which facts are missing, because they would cost too much.
+    fn left_out(&self) -> Option<Note> {
+        let rows = self.source.left_out();
+        let first = self.maps.get(*rows.first()?)?;
+        Some(Note::LeftOut {
+            first: first.name.to_vec(),
+            files: rows.len() as u64,
+            limits: self.open.how.limits,
+        })
+    }
+
     /// The rows as values, without labels, origins and other computed facts.
     pub fn maps(&self) -> &Maps {
         &self.maps
@@ -251,7 +273,8 @@ impl Atlas {
         let memory = self.core().and_then(Core::unread);
         let unanswered = self.live().map(Live::unanswered).unwrap_or_default();
         let unanswered = unanswered.into_iter().map(Note::NoAnswer);
-        listing.chain(self.notes.iter().cloned()).chain(labels).chain(memory).chain(unanswered)
+        let notes = listing.chain(self.notes.iter().cloned()).chain(labels).chain(memory);
+        notes.chain(unanswered).chain(self.left_out())
     }
 
     /// Whether the rows have sizes.
@@ -365,7 +388,7 @@ impl Atlas {
         let deep = self.open.deep;
         self.facts.get_or_init(|| match &self.source {
             Source::Live(live) => live.facts(&self.maps, deep),
-            Source::Core(core) => gather_core_facts(&core.dump, deep),
+            Source::Core(core) => gather_core_facts(&core.dump, deep, &core.budget),
             Source::Recorded(recorded) => recorded.facts(&self.maps, self.origins(), deep),
             Source::Text => Facts::default(),
         })

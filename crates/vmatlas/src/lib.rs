@@ -102,7 +102,7 @@ pub use vmatlas_linux::record;
 pub use vmatlas_linux::scenario::serve_if_asked;
 pub use vmatlas_linux::symbols::SymbolFrame;
 pub use vmatlas_linux::{
-    CreateError, Empty, ProcessId, Replace, access, files, page_size, write_file,
+    CreateError, Empty, Limits, ProcessId, Replace, access, files, page_size, write_file,
 };
 pub use vmatlas_maps::{
     AddressRange, Change, Device, FIELDS, Field, FieldKind, FieldNeeds, FieldRow, FieldValue,

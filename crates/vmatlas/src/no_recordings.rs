@@ -10,6 +10,7 @@ use vmatlas_explain::label::Facts;
 use vmatlas_linux::Images;
 use vmatlas_linux::symbols::SymbolOptions;
 use vmatlas_maps::{AddressRange, Maps};
+use vmatlas_object::Budget;
 
 /// A process of a recording or a log. Without the feature `recordings` there is none.
 pub enum Recorded {}
@@ -44,6 +45,14 @@ impl Recorded {
     }
 
     pub(crate) fn origins(&self, _: &Maps, _: &SymbolOptions) -> Origins {
+        match *self {}
+    }
+
+    pub(crate) fn left_out(&self) -> Vec<usize> {
+        match *self {}
+    }
+
+    pub(crate) fn set_budget(&mut self, _: Budget) {
         match *self {}
     }
 

@@ -1,11 +1,12 @@
 //! Notes about a target that was read in spite of oddities.
 
 use crate::source::kind::SourceKind;
-use crate::words::values::{count, printable};
+use crate::words::values::{count, printable, size};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 use vmatlas_explain::coredump::PageError;
+use vmatlas_linux::Limits;
 use vmatlas_linux::files::UnansweredMount;
 use vmatlas_linux::postmortem::FileError;
 use vmatlas_maps::{KernelVersion, Warning};
@@ -51,6 +52,16 @@ pub enum Note {
     UnreadFile(FileError),
     /// A file system that did not answer. Its files were left out.
     NoAnswer(UnansweredMount),
+    /// Files that would cost more memory, time or descriptors than the [`Limits`]. Facts of them are
+    /// missing.
+    LeftOut {
+        /// The name of the first one, as its row has it.
+        first: Vec<u8>,
+        /// The number of files.
+        files: u64,
+        /// The limits of memory and time.
+        limits: Limits,
+    },
     /// A note that the recording holds about itself.
     Recording(String),
     /// The recording is not finished.
@@ -139,6 +150,21 @@ impl fmt::Display for Note {
                     f,
                     "{}{fs_type} did not answer: facts of {files} there are left out",
                     printable(point)
+                )
+            }
+            Note::LeftOut { first, files, limits } => {
+                let others = match files.saturating_sub(1) {
+                    0 => String::new(),
+                    others => format!(" and {}", count(others, "other file")),
+                };
+                let memory = size(limits.memory);
+                let cpu = limits.cpu.map(|cpu| format!(" or {} s of CPU", cpu.as_secs_f64()));
+                write!(
+                    f,
+                    "facts of {}{others} are left out: they would take more than {memory}{}, or \
+                     too many open files",
+                    printable(first),
+                    cpu.unwrap_or_default()
                 )
             }
             Note::Recording(text) | Note::Names(text) => f.write_str(text),

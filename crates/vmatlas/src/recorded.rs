@@ -10,6 +10,7 @@ use vmatlas_explain::label::{Facts, FunctionFacts, OriginFacts, ThreadFacts};
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
 use vmatlas_linux::{Images, gather_image_facts};
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
+use vmatlas_object::Budget;
 use vmatlas_recording::{
     Event, FileEntry, Maker, Origin, RecordedSpace, Replay, TaskEntry, TaskId, What,
 };
@@ -28,6 +29,8 @@ pub struct Recorded {
     pub(crate) time_ns: Option<u64>,
     /// Today's files that have the build IDs of the recording.
     pub(crate) files: OnceLock<FilesNow>,
+    /// For the tables of these files.
+    pub(crate) budget: Budget,
 }
 
 /// Today's files, and the reasons why others cannot be used.
@@ -155,10 +158,20 @@ impl Recorded {
     /// Today's files that have the build IDs of the recording; none for a log.
     pub(crate) fn files(&self, maps: &Maps) -> &FilesNow {
         self.files.get_or_init(|| {
-            let mut images = Images::new(maps);
+            let mut images = Images::new(maps, self.budget.clone());
             let refused = images.open_by_build_id(maps, |row| self.build_id(row));
             FilesNow { images, refused: refused.into_iter().collect() }
         })
+    }
+
+    /// Sets what reading its files may cost.
+    pub(crate) fn set_budget(&mut self, budget: Budget) {
+        self.budget = budget;
+    }
+
+    /// The first rows of the files of which facts are missing, because they would cost too much.
+    pub(crate) fn left_out(&self) -> Vec<usize> {
+        self.files.get().map(|files| files.images.left_out().collect()).unwrap_or_default()
     }
 
     /// Today's files, as ELF.

@@ -20,6 +20,7 @@ use self::live::Live;
 use crate::recorded::Recorded;
 #[cfg(not(feature = "recordings"))]
 pub(crate) use crate::recorded::{log, recording};
+use vmatlas_object::Budget;
 
 /// The source behind an [`Atlas`](crate::Atlas).
 pub(crate) enum Source {
@@ -28,4 +29,25 @@ pub(crate) enum Source {
     Core(Box<Core>),
     /// A recording or a log of strace.
     Recorded(Box<Recorded>),
+}
+
+impl Source {
+    /// Sets what reading the files of a core dump or a recording may cost. That of a live process
+    /// is set when it is opened, and kept when it is read again.
+    pub(crate) fn set_budget(&mut self, budget: Budget) {
+        match self {
+            Source::Live(_) | Source::Text => {}
+            Source::Core(core) => core.budget = budget,
+            Source::Recorded(recorded) => recorded.set_budget(budget),
+        }
+    }
+
+    /// The first rows of the files of which facts are missing, because they would cost too much.
+    pub(crate) fn left_out(&self) -> Vec<usize> {
+        match self {
+            Source::Live(live) => live.left_out(),
+            Source::Text | Source::Core(_) => Vec::new(),
+            Source::Recorded(recorded) => recorded.left_out(),
+        }
+    }
 }

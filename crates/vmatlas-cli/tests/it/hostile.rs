@@ -132,6 +132,39 @@ fn a_file_system_that_never_answers_stops_nothing() {
     }
 }
 
+/// Whatever exceeds the budget is left out and named; the rows stay.
+#[test]
+fn files_that_exceed_the_budget_are_named() {
+    let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+    let pid = child.id().to_string();
+    // The program is executed when its own rows are there.
+    let maps = || std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    while !maps().contains("/sleep") || !maps().contains("/libc") {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let run = |budget: &[&str]| {
+        let output = command(&[&["show", &pid, "--json"], budget].concat()).output().unwrap();
+        assert!(output.status.success());
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let rows = json["mappings"].as_array().unwrap().len();
+        (rows, String::from_utf8(output.stderr).unwrap())
+    };
+    let (rows, messages) = run(&[]);
+    assert!(!messages.contains("left out"), "{messages}");
+    for (budget, limits) in [
+        ("1K", "more than 1K or 10 s of CPU"),
+        ("0s", "more than 512M or 0 s of CPU"),
+        ("1K,7s", "more than 1K or 7 s of CPU"),
+    ] {
+        let (left, messages) = run(&["--budget", budget]);
+        assert_eq!(left, rows, "{budget}");
+        let is_named = messages.contains("/sleep") && messages.contains("--budget");
+        assert!(is_named && messages.contains(limits), "{budget}: {messages}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 /// The stack of a recorded program, and arguments of its calls, lie in a file whose pages never
 /// come.
 #[test]

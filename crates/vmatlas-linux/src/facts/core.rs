@@ -7,6 +7,7 @@ use std::time::Duration;
 use vmatlas_explain::coredump::{CoreDump, ReadAt};
 use vmatlas_explain::label::Facts;
 use vmatlas_maps::uapi::auxvec::AT_ENTRY;
+use vmatlas_object::Budget;
 
 /// Time limit for opening all files.
 const LIMIT: Duration = Duration::from_secs(3);
@@ -15,7 +16,7 @@ const MAX: usize = 1024;
 
 /// The facts from the core, with the sections and symbols of current files that have the core's
 /// build ids. `deep` scans whole symbol tables.
-pub fn gather_core_facts<S: ReadAt>(core: &CoreDump<S>, deep: bool) -> Facts {
+pub fn gather_core_facts<S: ReadAt>(core: &CoreDump<S>, deep: bool, budget: &Budget) -> Facts {
     let mut facts = core.facts();
     let entry = facts.auxv.get(AT_ENTRY);
     let jobs = core.images().into_iter().take(MAX).filter_map(|image| {
@@ -25,8 +26,9 @@ pub fn gather_core_facts<S: ReadAt>(core: &CoreDump<S>, deep: bool) -> Facts {
         let (name, bias) = (image.facts.name, image.facts.bias);
         let holds = |entry| image.facts.segments.iter().any(|(range, ..)| range.contains(entry));
         let tables = images::tables(deep, entry.is_some_and(holds));
+        let budget = budget.clone();
         Some(move |results: &Results<_>| {
-            if let Ok(elf) = file_with_build_id(&path, &id) {
+            if let Ok(elf) = file_with_build_id(&path, &id, &budget) {
                 results.add(images::facts(&name, &elf, bias, tables));
             }
         })

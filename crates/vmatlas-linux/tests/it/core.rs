@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use vmatlas_explain::coredump::CoreDump;
 use vmatlas_linux::{CoreFile, file_with_build_id};
 use vmatlas_maps::{AddressRange, Maps};
+use vmatlas_object::Budget;
 use vmatlas_object::Memory as _;
 
 /// A core dump, and the maps that its process copied just before.
@@ -141,7 +142,7 @@ fn images_have_the_build_ids_of_their_files() {
             .map(|id| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
         assert_eq!(ours.as_deref(), id, "{name}");
         let id = image.build_id.clone().unwrap();
-        let file = file_with_build_id(&image.facts.name, &id).unwrap();
+        let file = file_with_build_id(&image.facts.name, &id, &Budget::default()).unwrap();
         // The bias puts segments at the rows, according to the file's own headers.
         for row in dumped.maps.iter().filter(|row| row.name == image.facts.name) {
             let address = row.range.start.wrapping_sub(image.facts.bias);
@@ -150,7 +151,7 @@ fn images_have_the_build_ids_of_their_files() {
             }));
         }
         let other = [&id[1..], &id[..1]].concat();
-        let why = file_with_build_id(&image.facts.name, &other).err().unwrap();
+        let why = file_with_build_id(&image.facts.name, &other, &Budget::default()).err().unwrap();
         assert!(why.contains("another file today"), "{why}");
     }
     let vdso = images.iter().find(|image| image.facts.name == b"[vdso]").unwrap();

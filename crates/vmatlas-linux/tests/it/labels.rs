@@ -16,6 +16,7 @@ use vmatlas_explain::label::{Confidence, Facts, Labelled, Labels};
 use vmatlas_linux::files::Files;
 use vmatlas_linux::{FactSources, Images, Process, ProcessId, ProcessMemory, Source, gather_facts};
 use vmatlas_maps::{AddressRange, Kind, Maps};
+use vmatlas_object::Budget;
 use vmatlas_object::Memory;
 
 /// A process and its labels.
@@ -36,7 +37,7 @@ impl Seen {
         let files = Files::read(&process).unwrap();
         let truths = files.truths(&process, &maps);
         let is_code = |index| maps.get(index).is_some_and(|row| row.perms.execute());
-        let mut images = Images::new(&maps);
+        let mut images = Images::new(&maps, Budget::default());
         images.open(&files, &maps, &truths, is_code);
         let facts = gather_facts(FactSources {
             process: &process,

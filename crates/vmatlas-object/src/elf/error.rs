@@ -52,6 +52,12 @@ pub enum ElfError {
         /// The memory that is left, in bytes.
         left: u64,
     },
+    /// The time limit of the [`Budget`](crate::Budget) has passed. The structure is not read.
+    #[error("the {place} was not read: the time for reading files is over")]
+    OutOfTime {
+        /// The structure that was to be read.
+        place: Cow<'static, str>,
+    },
     /// The bytes were read and are invalid.
     #[error("the {place} is damaged: {why}")]
     Malformed {

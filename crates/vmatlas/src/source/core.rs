@@ -13,7 +13,7 @@ use vmatlas_explain::coredump::CoreDump;
 use vmatlas_linux::elf::ElfFile;
 use vmatlas_linux::{CoreFile, SharedElf, SpoolCut, file_with_build_id, spool, within};
 use vmatlas_maps::{KernelVersion, Kind, Mapping, Maps};
-use vmatlas_object::Memory as _;
+use vmatlas_object::{Budget, Memory as _};
 
 /// The first bytes of an ELF file.
 pub(crate) const ELF: &[u8] = b"\x7fELF";
@@ -27,6 +27,8 @@ pub(crate) struct Core {
     is_warned: bool,
     /// Today's file of each image, by the image's address.
     files_now: Mutex<HashMap<u64, std::result::Result<SharedElf, String>>>,
+    /// For the tables of these files.
+    pub(crate) budget: Budget,
 }
 
 impl Core {
@@ -59,7 +61,8 @@ impl Core {
             ElfFile::from_bytes(bytes).ok().flatten().ok_or_else(|| "it is damaged".to_owned())
         } else if let (Some(id), Some(file)) = (build_id, row.file_name()) {
             let (path, id) = (file.path.into_owned(), id.to_vec());
-            let opened = within(LIMIT, move || file_with_build_id(&path, &id));
+            let budget = self.budget.of_file();
+            let opened = within(LIMIT, move || file_with_build_id(&path, &id, &budget));
             opened.unwrap_or_else(|| Err(format!("{name} does not answer")))
         } else {
             Err(format!("{name} has no build id in the core to identify it"))
@@ -82,8 +85,9 @@ pub(crate) fn read(name: &str, file: File) -> Result<(Core, Maps, Vec<Note>)> {
     }
     let kernel = dump.images().iter().find_map(|image| image.kernel);
     let maps = dump.maps().clone();
-    let core =
-        Core { is_warned: dump.page_error().is_some(), dump, kernel, files_now: Mutex::default() };
+    let is_warned = dump.page_error().is_some();
+    let (files_now, budget) = (Mutex::default(), Budget::default());
+    let core = Core { dump, kernel, is_warned, files_now, budget };
     Ok((core, maps, Vec::new()))
 }
 

@@ -12,6 +12,7 @@ use vmatlas_linux::{
     within,
 };
 use vmatlas_maps::{KernelVersion, Kind, Maps};
+use vmatlas_object::Budget;
 
 /// The longest time to read the memory of a process.
 const DEEP_LIMIT: Duration = Duration::from_secs(30);
@@ -29,8 +30,13 @@ pub(crate) struct Live {
 
 impl Live {
     /// Opens a process and reads its rows.
-    pub(crate) fn read(proc: &Path, id: ProcessId, sizes: bool) -> Result<(Live, Maps, Vec<Note>)> {
-        Live::of(proc, id, sizes, Images::new)
+    pub(crate) fn read(
+        proc: &Path,
+        id: ProcessId,
+        sizes: bool,
+        budget: Budget,
+    ) -> Result<(Live, Maps, Vec<Note>)> {
+        Live::of(proc, id, sizes, |maps| Images::new(maps, budget))
     }
 
     /// Reads the rows of the same process again; `before` are the former rows. Settled facts about
@@ -91,6 +97,11 @@ impl Live {
     pub(crate) fn unanswered(&self) -> Vec<UnansweredMount> {
         let files = self.files.get().and_then(Option::as_ref);
         files.map(Files::unanswered).unwrap_or_default()
+    }
+
+    /// The first rows of the files of which facts are missing, because they would cost too much.
+    pub(crate) fn left_out(&self) -> Vec<usize> {
+        self.lock_images().left_out().collect()
     }
 
     /// The verified facts about the rows' files.

@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 use vmatlas_linux::FilesNow;
 use vmatlas_maps::Maps;
+use vmatlas_object::Budget;
 use vmatlas_recording::strace::looks_like_log;
 use vmatlas_recording::{
     EventNumber, Tid,
@@ -116,6 +117,7 @@ fn replayed(
         number: EventNumber::new(log.lines),
         time_ns: log.timed.then(time_ns),
         files: OnceLock::new(),
+        budget: Budget::default(),
         recorded_in: RecordedIn::Log {
             space: Box::new(process.space.clone()),
             makers: log.makers.clone(),

@@ -12,7 +12,7 @@ use crate::recorded::Recorded;
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
-use vmatlas_linux::ProcessId;
+use vmatlas_linux::{Limits, ProcessId};
 use vmatlas_maps::{Maps, MapsReader, other_listing};
 use vmatlas_recording::strace::looks_like_log;
 use vmatlas_recording::{Moment, Selection, looks_like_recording};
@@ -86,6 +86,7 @@ pub(crate) struct How {
     pub(crate) pid: Option<u32>,
     pub(crate) moment: Option<Moment>,
     pub(crate) sizes: bool,
+    pub(crate) limits: Limits,
 }
 
 /// A resolved target.
@@ -144,7 +145,7 @@ pub(crate) fn read(target: &Target, how: &How) -> Result<Read3> {
     let name = target.to_string();
     match resolve(target, how)? {
         Place::Process(id) => {
-            let (live, maps, notes) = Live::read(&how.proc, id, how.sizes)?;
+            let (live, maps, notes) = Live::read(&how.proc, id, how.sizes, how.limits.budget())?;
             Ok((Source::Live(Box::new(live)), maps, notes))
         }
         Place::File(path, selection) => match binary(&name, &selection, open(&path)?)? {

@@ -12,6 +12,7 @@ use std::io::Read;
 use std::sync::OnceLock;
 use vmatlas_linux::RecordingFile;
 use vmatlas_maps::Maps;
+use vmatlas_object::Budget;
 use vmatlas_recording::{Process, Recording, SelectError, Selected, Selection};
 
 /// Reads a recording in a regular file.
@@ -75,6 +76,7 @@ pub(crate) fn at(
         number: replay.number(),
         time_ns: Some(replay.time_ns()),
         files: OnceLock::new(),
+        budget: Budget::default(),
         recorded_in: RecordedIn::Recording {
             recording: Box::new(recording),
             replay,
