@@ -28,9 +28,9 @@ use vmatlas_maps::{AddressRange, Device, FileName, Mapping, Maps, restore_line_f
 /// The verified facts about a mapped file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileTruth {
-    /// Its path in the process's mount namespace, without ` (deleted)` and with unescaped line
-    /// feeds; the likelier reading if it is not certain.
-    pub path: Vec<u8>,
+    /// Its path, if it differs from the name of the row, see [`path`](FileTruth::path). A process
+    /// may have tens of thousands of files with long names.
+    pub other_path: Option<Vec<u8>>,
     /// Whether the name by which it was opened was removed; `None` if unknown.
     pub deleted: Option<bool>,
     /// Whether a second source confirms `path` and `deleted`.
@@ -60,6 +60,18 @@ pub enum Now {
     /// Unknown: the path cannot be reached from here, its file system did not answer, or the other
     /// links cannot be counted (without privileges, and on overlayfs).
     Unknown,
+}
+
+impl FileTruth {
+    /// Its path in the process's mount namespace, without ` (deleted)` and with unescaped line
+    /// feeds; the likelier reading if it is not certain. `name` is that of its row.
+    pub fn path<'a>(&'a self, name: &'a [u8]) -> &'a [u8] {
+        self.other_path.as_deref().unwrap_or(name)
+    }
+
+    fn other_path(path: Cow<'_, [u8]>, name: &[u8]) -> Option<Vec<u8>> {
+        (*path != *name).then(|| path.into_owned())
+    }
 }
 
 impl Now {
@@ -265,7 +277,7 @@ impl Files {
                         }
                         let FileName { path, deleted, .. } = name;
                         truths.push(FileTruth {
-                            path: path.into_owned(),
+                            other_path: FileTruth::other_path(path, row.name),
                             deleted,
                             certain: false,
                             now: Now::Unknown,
@@ -295,11 +307,7 @@ impl Files {
                 |way, (number, question)| (*number, way.truth(question)),
             );
             for (number, answer) in answers {
-                if let (Some(known), Some(mut truth)) = (truths.get_mut(number as usize), answer) {
-                    // Memory that another thread took is not reused here.
-                    if known.path == truth.path {
-                        truth.path = std::mem::take(&mut known.path);
-                    }
+                if let (Some(known), Some(truth)) = (truths.get_mut(number as usize), answer) {
                     *known = truth;
                 }
             }
@@ -456,9 +464,9 @@ impl Way {
     /// Opens the file behind a row, see [`Files::open`].
     pub(crate) fn open(&self, row: &Mapping<'_>, truth: Option<&FileTruth>) -> Option<RegularFile> {
         let files = &self.files.0;
-        let row = Row::from(row);
+        let (name, row) = (row.name, Row::from(row));
         let by_path = || {
-            let path = &truth.filter(|truth| truth.now == Now::Same)?.path;
+            let path = truth.filter(|truth| truth.now == Now::Same)?.path(name);
             let roots = files.roots.iter().filter_map(|root| self.at(&root.dir));
             let found = roots.filter_map(|root| walk(&root, path).ok());
             found.into_iter().find(|(_, stat)| files.is(stat, row, None))
@@ -523,16 +531,17 @@ impl Way {
             files.roots.iter().any(|root| look(root, path).is_ok_and(|stat| is(&stat)))
         };
         if let Some(path) = readings.iter().find(|path| is_at(path)) {
-            let path = path.to_vec();
-            return Some(FileTruth { path, deleted: Some(false), certain: true, now: Now::Same });
+            let other_path = FileTruth::other_path(path.clone(), &question.name);
+            let now = Now::Same;
+            return Some(FileTruth { other_path, deleted: Some(false), certain: true, now });
         }
         let reading_certain = readings.len() == 1;
         let name = readings.pop()?;
         let Some(path) = name.strip_suffix(b" (deleted)") else {
             // The file should be there: the root differs, or a mount covers it.
-            let path = name.into_owned();
+            let other_path = FileTruth::other_path(name, &question.name);
             let now = Now::Unknown;
-            return Some(FileTruth { path, deleted: Some(false), certain: false, now });
+            return Some(FileTruth { other_path, deleted: Some(false), certain: false, now });
         };
         // The name was removed if no link remains, or if its directory exists and has no entry with
         // this name plus ` (deleted)`.
@@ -565,7 +574,7 @@ impl Way {
             },
         };
         Some(FileTruth {
-            path: path.to_vec(),
+            other_path: FileTruth::other_path(path.into(), &question.name),
             deleted: deleted.then_some(true),
             certain: deleted && path_certain && reading_certain,
             now,

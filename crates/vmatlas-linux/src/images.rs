@@ -338,7 +338,7 @@ impl Job {
         let elf = elf::read_within(file, budget.clone()).ok()??;
         let elf = elf.with_debug_files(elf::debug_files(move |path| debug_files.open_path(path)));
         let elf = match &self.truth {
-            Some(truth) => elf.with_path(OsStr::from_bytes(&truth.path)),
+            Some(truth) => elf.with_path(OsStr::from_bytes(truth.path(&self.name))),
             None => elf,
         };
         let elf = Arc::new(Mutex::new(elf));

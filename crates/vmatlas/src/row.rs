@@ -103,7 +103,7 @@ impl<'a> Row<'a> {
     /// The path of its file.
     pub fn path(&self) -> Option<FilePath<'a>> {
         if let Some(truth) = self.truth() {
-            let bytes = Cow::Borrowed(truth.path.as_slice());
+            let bytes = Cow::Borrowed(truth.path(self.mapping.name));
             return Some(FilePath { bytes, is_certain: truth.certain });
         }
         Some(FilePath { bytes: self.mapping.file_name()?.path, is_certain: false })

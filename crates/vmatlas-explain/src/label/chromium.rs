@@ -49,10 +49,11 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     if !is_here {
         return;
     }
-    for run in runs(labeller) {
+    for mut run in runs(labeller) {
         if run.range().size() >= SMALLEST_SANDBOX {
-            sandbox(labeller, &run);
-            continue;
+            let start = sandbox(labeller, &run);
+            let Some(below) = run.below(start) else { continue };
+            run = below;
         }
         for window in windows(&run, POOL) {
             pool(labeller, &run, window);
@@ -97,11 +98,20 @@ fn used(run: &Run, range: AddressRange) -> Vec<Part> {
     run.within(range).filter(|part| !part.perms.none()).collect()
 }
 
-fn sandbox(labeller: &mut Labeller<'_>, run: &Run) {
-    let range = run.range();
-    let first = used(run, range).first().map_or(range.start, |part| part.range.start);
-    if first.is_multiple_of(POINTER_CAGE) {
-        let cage = AddressRange::new(first, first.saturating_add(POINTER_CAGE).min(range.end));
+/// Labels a sandbox with its guards; returns where the lower one starts. Other memory may lie
+/// directly below it.
+fn sandbox(labeller: &mut Labeller<'_>, run: &Run) -> u64 {
+    let mut range = run.range();
+    let is_start =
+        |start: u64| start.is_multiple_of(POINTER_CAGE) && range.end - start >= SMALLEST_SANDBOX;
+    let mut starts = used(run, range).into_iter().map(|part| part.range.start);
+    if let Some(start) = starts.find(|start| is_start(*start)) {
+        let guard = run.parts().iter().find(|part| part.range.end == start && part.perms.none());
+        // The kernel merges it with a reservation below.
+        let guard =
+            guard.and_then(|guard| guard.range.start.checked_next_multiple_of(POINTER_CAGE));
+        range = AddressRange::new(guard.unwrap_or(start), range.end);
+        let cage = AddressRange::new(start, start.saturating_add(POINTER_CAGE).min(range.end));
         let because = "it lies in the first 4 GiB of V8's sandbox, where its pointers reach";
         let what = "heap of JavaScript objects, in the cage of V8's pointers";
         label(labeller, cage, ("V8 heap", Confidence::Likely), what, because);
@@ -109,6 +119,7 @@ fn sandbox(labeller: &mut Labeller<'_>, run: &Run) {
     let because = "nothing else reserves as much as V8's sandbox";
     let what = "array buffers and others in V8's sandbox, and its guards";
     label(labeller, range, ("V8 sandbox", Confidence::Likely), what, because);
+    range.start
 }
 
 fn pool(labeller: &mut Labeller<'_>, run: &Run, window: AddressRange) {

@@ -39,6 +39,12 @@ impl Run {
         self.0.iter().map(cut).filter(|part| part.range.size() > 0)
     }
 
+    /// The parts below an address, cut there; `None` if there are none.
+    pub(super) fn below(&self, end: u64) -> Option<Run> {
+        let parts: Vec<Part> = self.within(AddressRange::new(0, end)).collect();
+        (!parts.is_empty()).then_some(Run(parts))
+    }
+
     /// Whether a reservation may end at an address: a part begins or ends there, or the memory
     /// there is inaccessible, because two adjacent reservations are one row.
     pub(super) fn may_end_at(&self, address: u64) -> bool {

@@ -100,6 +100,38 @@ fn a_text_alone_shows_shapes() {
     assert_eq!(at(0x7f10_0000_0000).1, Confidence::Guess);
 }
 
+/// Chromium 156 on x86-64: by chance a table of pointers lies directly below the guard of V8's
+/// sandbox.
+#[test]
+fn neighbours_of_v8s_sandbox() {
+    for below in [
+        "",
+        "7e60e0000000-7e60e0010000 r--p 00000000 00:00 0 \n\
+         7e60e0010000-7e60e0020000 rw-p 00000000 00:00 0 \n\
+         7e60e0020000-7e6100000000 ---p 00000000 00:00 0 \n",
+    ] {
+        let text = format!(
+            "55fbd7114000-55fbe5233000 r-xp 00000000 fe:00 9 /usr/lib/chromium/chromium\n{below}\
+             7e6100000000-7e7100000000 ---p 00000000 00:00 0 \n\
+             7e7100000000-7e7100010000 r--p 00000000 00:00 0 \n\
+             7e7100010000-7e7400004000 ---p 00000000 00:00 0 \n\
+             7e7400004000-7e7400404000 rw-p 00000000 00:00 0 \n\
+             7e7400404000-7fb900000000 ---p 00000000 00:00 0 \n"
+        );
+        let (_, labels) = labels(text.as_bytes());
+        let group = |address| labels.at(address).unwrap().label.group.to_string();
+        assert_eq!(group(0x7e70_0000_0000), "V8 sandbox");
+        assert_eq!(group(0x7e71_0000_0000), "V8 heap");
+        assert_eq!(group(0x7e71_8000_0000), "V8 heap");
+        assert_eq!(group(0x7e74_0000_4000), "V8 sandbox");
+        assert_eq!(group(0x7e75_0000_0000), "V8 sandbox");
+        if !below.is_empty() {
+            assert_eq!(group(0x7e60_e001_0000), "V8 pointer table");
+            assert_eq!(group(0x7e60_f000_0000), "V8 pointer table");
+        }
+    }
+}
+
 /// A runtime's reservation has parts that look like heaps, besides others.
 #[test]
 fn parts_of_a_reservation_are_no_heaps() {

