@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// The targets of fuzz/, and the longest input that is made, in bytes. Kept inputs may be longer.
-const TARGETS: [(&str, u32); 18] = [
+const TARGETS: [(&str, u32); 19] = [
     ("maps", 2048),
     ("smaps", 2048),
     ("text", 2048),
@@ -21,6 +21,7 @@ const TARGETS: [(&str, u32); 18] = [
     ("elf", 4096),
     ("dwarf", 4096),
     ("unwind", 2048),
+    ("stack", 512),
     ("perf", 2048),
     ("core", 8192),
     ("recording", 1024),
