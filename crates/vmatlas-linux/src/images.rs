@@ -78,6 +78,13 @@ pub struct Image<'i> {
     bias: Option<u64>,
 }
 
+impl MappedFile {
+    /// Whether facts are missing, because they would cost too much.
+    fn is_left_out(&self) -> bool {
+        self.budget.is_exceeded() || matches!(self.elf, Elf::TooMany)
+    }
+}
+
 impl Images {
     /// The files of these rows, none of them open. Their tables share a budget.
     pub fn new(maps: &Maps, budget: Budget) -> Images {
@@ -113,7 +120,8 @@ impl Images {
         self.budget.restart();
         let mut images = Images::with_hasher(maps, self.budget.clone(), self.hasher.clone());
         for file in &mut images.files {
-            if let Some(known) = known.get(&file.key) {
+            // What was refused is tried again.
+            if let Some(known) = known.get(&file.key).filter(|known| !known.is_left_out()) {
                 (file.elf, file.budget) = (known.elf.clone(), known.budget.clone());
             }
         }
@@ -171,9 +179,8 @@ impl Images {
     /// The first row of each file of which facts are missing, because the budget was exceeded or
     /// too many files are open.
     pub fn left_out(&self) -> impl Iterator<Item = usize> + '_ {
-        let is_left_out =
-            |file: &&MappedFile| file.budget.is_exceeded() || matches!(file.elf, Elf::TooMany);
-        self.files.iter().filter(is_left_out).filter_map(|file| file.rows.first().copied())
+        let left_out = self.files.iter().filter(|file| file.is_left_out());
+        left_out.filter_map(|file| file.rows.first().copied())
     }
 
     /// Opens the files of an ended process: current files with the build ids that `build_id`
@@ -201,7 +208,10 @@ impl Images {
                         results.add((at, file_with_build_id(&path, &id, &budget)));
                     });
                 }
-                Some(_) => drop(refused.insert(at, "too many files are mapped".to_owned())),
+                Some(_) => {
+                    file.elf = Elf::TooMany;
+                    refused.insert(at, "too many files are mapped".to_owned());
+                }
                 None => drop(refused.insert(at, format!("{name} has no build id to identify it"))),
             }
         }
@@ -344,7 +354,7 @@ impl Job {
         let elf = Arc::new(Mutex::new(elf));
         // A process opens no more files than it has descriptors for.
         let mut open = lock();
-        Some(match open.len() < MAX_FILES {
+        Some(match open.len() < MAX_FILES || open.contains_key(&id) {
             true => Elf::Open(open.entry(id).or_insert(elf).clone()),
             false => Elf::TooMany,
         })

@@ -10,7 +10,8 @@ use vmatlas_object::Budget;
 pub struct Limits {
     /// The memory of the tables of its files, in bytes. 512 MiB by default.
     pub memory: u64,
-    /// The processor time of this process from opening or reading the target on; `None` by default.
+    /// The processor time of this process, whatever it is used for, since the first of its files was
+    /// read; `None` by default.
     pub cpu: Option<Duration>,
 }
 
@@ -21,7 +22,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// A budget with these limits; its time begins now.
+    /// A budget with these limits; its time begins with the first file.
     pub fn budget(self) -> Budget {
         match self.cpu {
             Some(cpu) => Budget::with_time(self.memory, cpu, cpu_time),

@@ -35,9 +35,11 @@ struct Shared {
 struct Time {
     clock: Clock,
     limit: Duration,
-    /// When it began, in nanoseconds of the clock.
+    /// When it began, in nanoseconds of the clock; [`NOT_BEGUN`] before the first structure.
     began: AtomicU64,
 }
+
+const NOT_BEGUN: u64 = u64::MAX;
 
 type Clock = Box<dyn Fn() -> Duration + Send + Sync>;
 
@@ -65,7 +67,7 @@ impl Budget {
     }
 
     /// A budget of so many bytes that ends when `limit` has passed on a clock, such as the
-    /// processor time of this process.
+    /// processor time of this process, since the first structure was taken.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU64, Ordering};
@@ -85,7 +87,7 @@ impl Budget {
         limit: Duration,
         clock: impl Fn() -> Duration + Send + Sync + 'static,
     ) -> Budget {
-        let began = AtomicU64::new(nanoseconds(clock()));
+        let began = AtomicU64::new(NOT_BEGUN);
         Budget::of(bytes, Some(Time { clock: Box::new(clock), limit, began }))
     }
 
@@ -100,10 +102,10 @@ impl Budget {
         Budget { shared: self.shared.clone(), exceeded: Arc::default() }
     }
 
-    /// Begins the time limit anew.
+    /// Begins the time limit anew, with the next structure.
     pub fn restart(&self) {
         if let Some(time) = &self.shared.time {
-            time.began.store(nanoseconds((time.clock)()), Ordering::Relaxed);
+            time.began.store(NOT_BEGUN, Ordering::Relaxed);
         }
     }
 
@@ -144,7 +146,9 @@ impl Budget {
 impl Time {
     fn is_over(&self) -> bool {
         let now = nanoseconds((self.clock)());
-        let spent = now.saturating_sub(self.began.load(Ordering::Relaxed));
+        let begun =
+            self.began.compare_exchange(NOT_BEGUN, now, Ordering::Relaxed, Ordering::Relaxed);
+        let spent = now.saturating_sub(begun.err().unwrap_or(now));
         Duration::from_nanos(spent) > self.limit
     }
 }

@@ -30,7 +30,7 @@
 //! let origin = replay.space(task).unwrap().origins.get(0x7000_0000).unwrap();
 //! assert_eq!((origin.event.get(), origin.maker.name()), (2, "mmap"));
 //! # }
-//! # Ok::<(), vmatlas_recording::RecordingError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! - [`Recording`] reads the bytes of a recording, [`Writer`] makes them; [`Definitions`] holds the

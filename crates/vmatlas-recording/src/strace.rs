@@ -1,6 +1,7 @@
 //! Replays logs of strace(1) to get the address space of each process.
 //!
 //! ```
+//! # #[cfg(feature = "replay")] {
 //! use vmatlas_space::KernelProfile;
 //! use vmatlas_recording::strace::Replay;
 //! let log = b"execve(\"/bin/x\", [\"x\"], 0x7ffe /* 9 vars */) = 0
@@ -17,6 +18,7 @@
 //! let made = process.space.origins.get(0x7f0000000000).unwrap();
 //! assert_eq!((made.event.get(), made.maker.name()), (2, "mmap"), "by its second line");
 //! assert!(!process.missing.is_empty(), "the log does not say where the stack is");
+//! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -29,8 +29,8 @@ pub enum Faults {
 }
 
 impl AddressSpace {
-    /// Stores a byte to each page, upwards from the page of `range.address`; the length is rounded
-    /// up to whole pages. A growing mapping grows down to the first page.
+    /// Stores a byte to each page of which a part is in the range, upwards. A growing mapping grows
+    /// down to the first page.
     ///
     /// # Errors
     /// The fault of the first page that fails; the pages before it stay written.
@@ -38,8 +38,7 @@ impl AddressSpace {
         self.touch(range.into(), true)
     }
 
-    /// Loads a byte from each page, upwards from the page of `range.address`; the length is rounded
-    /// up to whole pages.
+    /// Loads a byte from each page of which a part is in the range, upwards.
     ///
     /// # Errors
     /// The fault of the first page that fails.
@@ -49,7 +48,8 @@ impl AddressSpace {
 
     fn touch(&mut self, range: CallRange, write: bool) -> Result<(), Fault> {
         let first = range.address & !(self.profile.page_size() - 1);
-        let end = self.profile.page_align(range.length).and_then(|bytes| first.checked_add(bytes));
+        let end = range.address.checked_add(range.length);
+        let end = end.and_then(|end| self.profile.page_align(end));
         let end = end.ok_or(Fault::Segv)?;
         let mut page = first;
         while page < end {

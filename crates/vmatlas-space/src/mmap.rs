@@ -113,7 +113,8 @@ impl Mmap {
         Mmap { sharing: Sharing::Shared, ..self }
     }
 
-    /// Asks for a place at `address`, or near it if something is mapped there.
+    /// Asks for a place at `address`; if something is mapped there, the kernel chooses the place.
+    /// Huge pages ignore it.
     pub fn hint(self, address: u64) -> Mmap {
         Mmap { address, ..self }
     }

@@ -218,8 +218,8 @@ impl Atlas {
     }
 
     /// An atlas of a core dump that was found inside another file, such as an apport report.
-    pub(crate) fn of_core(name: &str, read: Read3) -> Atlas {
-        Atlas::of(Open::new(name), read)
+    pub(crate) fn of_core(open: Open, read: Read3) -> Atlas {
+        Atlas::of(open, read)
     }
 
     /// Reads the same process again and keeps its opened files. Other sources are read anew.
@@ -388,7 +388,9 @@ impl Atlas {
         let deep = self.open.deep;
         self.facts.get_or_init(|| match &self.source {
             Source::Live(live) => live.facts(&self.maps, deep),
-            Source::Core(core) => gather_core_facts(&core.dump, deep, &core.budget),
+            Source::Core(core) => {
+                gather_core_facts(&core.dump, deep, |image| core.budget_of(image))
+            }
             Source::Recorded(recorded) => recorded.facts(&self.maps, self.origins(), deep),
             Source::Text => Facts::default(),
         })

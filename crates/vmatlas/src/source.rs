@@ -46,7 +46,8 @@ impl Source {
     pub(crate) fn left_out(&self) -> Vec<usize> {
         match self {
             Source::Live(live) => live.left_out(),
-            Source::Text | Source::Core(_) => Vec::new(),
+            Source::Text => Vec::new(),
+            Source::Core(core) => core.left_out(),
             Source::Recorded(recorded) => recorded.left_out(),
         }
     }

@@ -10,8 +10,9 @@ use vmatlas::{Needs, Place};
 pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
     let open = open(&args.target, &args.common, &args.moment).deep(args.deep);
     let atlas = open.needs(Needs::NAMES | Needs::ORIGINS | Needs::LABELS).open()?;
-    notes::of_atlas(&atlas, &args.common);
     let places = atlas.at_all(&args.addresses);
+    // Some files are read only for the addresses.
+    notes::of_atlas(&atlas, &args.common);
     output::print(&At(&places), Format::of(&args.common), &args.common)?;
     Ok(places.iter().all(Place::is_mapped))
 }

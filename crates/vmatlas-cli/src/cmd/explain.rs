@@ -15,8 +15,9 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     let cases: Vec<Case> = match args.address {
         Some(address) => {
             let atlas = open.open()?;
+            let case = atlas.explain_access(address);
             notes::of_atlas(&atlas, &args.common);
-            vec![atlas.explain_access(address)]
+            vec![case]
         }
         None => {
             let input = CrashInput::read(open).map_err(|error| help(error, &args.input))?;

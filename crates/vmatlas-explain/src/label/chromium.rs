@@ -104,9 +104,15 @@ fn sandbox(labeller: &mut Labeller<'_>, run: &Run) -> u64 {
     let mut range = run.range();
     let is_start =
         |start: u64| start.is_multiple_of(POINTER_CAGE) && range.end - start >= SMALLEST_SANDBOX;
-    let mut starts = used(run, range).into_iter().map(|part| part.range.start);
-    if let Some(start) = starts.find(|start| is_start(*start)) {
-        let guard = run.parts().iter().find(|part| part.range.end == start && part.perms.none());
+    let starts = used(run, range).into_iter().map(|part| part.range.start);
+    let starts: Vec<u64> = starts.filter(|start| is_start(*start)).collect();
+    let guard_of =
+        |start: u64| run.parts().iter().find(|part| part.range.end == start && part.perms.none());
+    // The guard of a sandbox is large; other aligned memory may lie below it.
+    let is_guarded = |start: &u64| guard_of(*start).is_some_and(|g| g.range.size() >= POINTER_CAGE);
+    let guarded = starts.iter().copied().find(is_guarded);
+    if let Some(start) = guarded.or(starts.first().copied()) {
+        let guard = guard_of(start);
         // The kernel merges it with a reservation below.
         let guard =
             guard.and_then(|guard| guard.range.start.checked_next_multiple_of(POINTER_CAGE));

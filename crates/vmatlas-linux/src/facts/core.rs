@@ -15,8 +15,13 @@ const LIMIT: Duration = Duration::from_secs(3);
 const MAX: usize = 1024;
 
 /// The facts from the core, with the sections and symbols of current files that have the core's
-/// build ids. `deep` scans whole symbol tables.
-pub fn gather_core_facts<S: ReadAt>(core: &CoreDump<S>, deep: bool, budget: &Budget) -> Facts {
+/// build ids. `deep` scans whole symbol tables. `budget_of` returns the budget for the file of the
+/// image at an address.
+pub fn gather_core_facts<S: ReadAt>(
+    core: &CoreDump<S>,
+    deep: bool,
+    budget_of: impl Fn(u64) -> Budget,
+) -> Facts {
     let mut facts = core.facts();
     let entry = facts.auxv.get(AT_ENTRY);
     let jobs = core.images().into_iter().take(MAX).filter_map(|image| {
@@ -26,7 +31,7 @@ pub fn gather_core_facts<S: ReadAt>(core: &CoreDump<S>, deep: bool, budget: &Bud
         let (name, bias) = (image.facts.name, image.facts.bias);
         let holds = |entry| image.facts.segments.iter().any(|(range, ..)| range.contains(entry));
         let tables = images::tables(deep, entry.is_some_and(holds));
-        let budget = budget.clone();
+        let budget = budget_of(image.start);
         Some(move |results: &Results<_>| {
             if let Ok(elf) = file_with_build_id(&path, &id, &budget) {
                 results.add(images::facts(&name, &elf, bias, tables));

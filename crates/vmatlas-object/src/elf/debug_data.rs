@@ -23,7 +23,17 @@ impl ElfFile {
                 return Ok(None);
             };
             let bytes = self.input.read(PLACE, section.offset, section.size, MAX_COMPRESSED)?;
-            let bytes = decompress(&bytes, self.input.budget.left() / 2)?;
+            let left = self.input.budget.left() / 2;
+            let bytes =
+                match decompress(&bytes, left.min(MAX_SIZE)) {
+                    // Notes that the budget is exceeded.
+                    Err(ElfError::TooLarge { size, .. }) if left < MAX_SIZE => {
+                        return Err(self.input.budget.take(PLACE, 2 * size).err().unwrap_or(
+                            ElfError::TooLarge { place: PLACE.into(), size, limit: left },
+                        ));
+                    }
+                    bytes => bytes?,
+                };
             let lease = self.input.budget.take(PLACE, bytes.len() as u64)?;
             let inner = ElfFile::read_within(bytes, self.input.budget.clone())?
                 .ok_or_else(|| ElfError::malformed(PLACE, "there is no ELF file in it"))?;
@@ -35,7 +45,6 @@ impl ElfFile {
 
 /// Decompresses at most `limit` bytes: the output grows by copying, so it takes twice that.
 fn decompress(mut input: &[u8], limit: u64) -> Result<Vec<u8>, ElfError> {
-    let limit = limit.min(MAX_SIZE);
     let mut decoder = XzDecoder::in_heap_with_alloc_dict_size(1 << 20, MAX_DICTIONARY);
     let mut output = Vec::new();
     let mut block = vec![0; 256 << 10];

@@ -180,11 +180,11 @@ impl Model {
     pub fn apply(&mut self, operation: &Operation) -> Result<(), Failure> {
         match operation {
             Operation::Read { at, pages } => {
-                let range = self.range(Span { at: *at, length: Length::Pages(*pages) });
+                let range = self.pages(*at, *pages);
                 self.process().space.read(range).map_err(Failure::of)
             }
             Operation::Write { at, pages } => {
-                let range = self.range(Span { at: *at, length: Length::Pages(*pages) });
+                let range = self.pages(*at, *pages);
                 self.process().space.write(range).map_err(Failure::of)
             }
             _ => self.call(operation).map_err(Failure::Errno),
@@ -337,6 +337,13 @@ impl Model {
     ) -> Result<(), Errno> {
         let range = self.range(span);
         run(&mut self.process().space, range)
+    }
+
+    /// Pages from that of a place on.
+    fn pages(&self, at: PageAddress, count: u64) -> CallRange {
+        let page = self.space().profile().page_size();
+        let address = self.address(at) & !(page - 1);
+        CallRange { address, length: self.bytes(Length::Pages(count)) }
     }
 
     fn range(&self, span: Span) -> CallRange {

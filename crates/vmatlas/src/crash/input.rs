@@ -29,7 +29,7 @@ impl CrashInput {
             let error = Error::new(ErrorKind::Usage, format!("{name}: {why}"));
             return Err(error.with_pid(process.pid));
         }
-        let text = match open.open_or_text()? {
+        let text = match open.clone().open_or_text()? {
             Ok(atlas) => return Ok(CrashInput::Atlas(Box::new(atlas))),
             Err(text) if text.is_empty() => {
                 let help =
@@ -44,7 +44,7 @@ impl CrashInput {
             .map(|lines| lines.map_while(std::result::Result::ok).flatten().collect())
             .filter(|core: &Vec<u8>| !core.is_empty());
         Ok(match core.map(|core| core_in_bytes(&name, &core)) {
-            Some(Ok(Some(read))) => CrashInput::Atlas(Box::new(Atlas::of_core(&name, read))),
+            Some(Ok(Some(read))) => CrashInput::Atlas(Box::new(Atlas::of_core(open, read))),
             _ => CrashInput::Text(text),
         })
     }

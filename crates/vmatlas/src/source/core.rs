@@ -29,6 +29,8 @@ pub(crate) struct Core {
     files_now: Mutex<HashMap<u64, std::result::Result<SharedElf, String>>>,
     /// For the tables of these files.
     pub(crate) budget: Budget,
+    /// The part of each image's file in it, by the image's address.
+    budgets: Mutex<HashMap<u64, Budget>>,
 }
 
 impl Core {
@@ -38,11 +40,28 @@ impl Core {
         Some(Note::UnreadPage(*page))
     }
 
+    /// The budget for the file of the image at an address.
+    pub(crate) fn budget_of(&self, image: u64) -> Budget {
+        let mut budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        budgets.entry(image).or_insert_with(|| self.budget.of_file()).clone()
+    }
+
+    /// The first rows of the images of whose files facts are missing, because they would cost too
+    /// much.
+    pub(crate) fn left_out(&self) -> Vec<usize> {
+        let budgets = self.budgets.lock().unwrap_or_else(PoisonError::into_inner);
+        let exceeded = budgets.iter().filter(|(_, budget)| budget.is_exceeded());
+        let mut rows: Vec<usize> =
+            exceeded.filter_map(|(image, _)| self.dump.maps().find(*image).mapping).collect();
+        rows.sort_unstable();
+        rows
+    }
+
     /// Today's file of a row, only if its build ID matches. The vDSO comes from the core itself.
     pub(crate) fn file_now(&self, row: &Mapping<'_>) -> Option<FileNow> {
         let image = self.dump.image_of(row)?;
         let mut known = self.files_now.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = || self.open(row, image.build_id.as_deref());
+        let open = || self.open(row, image.start, image.build_id.as_deref());
         let elf = known.entry(image.start).or_insert_with(open).clone();
         Some(FileNow { elf, bias: Some(image.facts.bias), build_id: image.build_id })
     }
@@ -50,6 +69,7 @@ impl Core {
     fn open(
         &self,
         row: &Mapping<'_>,
+        image: u64,
         build_id: Option<&[u8]>,
     ) -> std::result::Result<SharedElf, String> {
         let name = printable(row.name);
@@ -61,7 +81,7 @@ impl Core {
             ElfFile::from_bytes(bytes).ok().flatten().ok_or_else(|| "it is damaged".to_owned())
         } else if let (Some(id), Some(file)) = (build_id, row.file_name()) {
             let (path, id) = (file.path.into_owned(), id.to_vec());
-            let budget = self.budget.of_file();
+            let budget = self.budget_of(image);
             let opened = within(LIMIT, move || file_with_build_id(&path, &id, &budget));
             opened.unwrap_or_else(|| Err(format!("{name} does not answer")))
         } else {
@@ -87,7 +107,8 @@ pub(crate) fn read(name: &str, file: File) -> Result<(Core, Maps, Vec<Note>)> {
     let maps = dump.maps().clone();
     let is_warned = dump.page_error().is_some();
     let (files_now, budget) = (Mutex::default(), Budget::default());
-    let core = Core { dump, kernel, is_warned, files_now, budget };
+    let budgets = Mutex::default();
+    let core = Core { dump, kernel, is_warned, files_now, budget, budgets };
     Ok((core, maps, Vec::new()))
 }
 

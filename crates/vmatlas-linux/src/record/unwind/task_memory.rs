@@ -37,14 +37,16 @@ pub(crate) struct TaskMemory {
 /// Refuses memory whose pages a file system may never deliver.
 #[derive(Debug)]
 struct Guard {
-    query: PointQuery<Arc<Process>>,
+    /// `None` if its rows are not known: then nothing is read.
+    query: Option<PointQuery<Arc<Process>>>,
     refused: HashSet<Device>,
 }
 
 impl Guard {
     /// The number of bytes at an address that may be read at once, at most `most`.
     fn readable(&mut self, address: u64, most: usize) -> usize {
-        let Ok(Some(row)) = self.query.find(address, Which::Covering) else { return 0 };
+        let Some(query) = &mut self.query else { return 0 };
+        let Ok(Some(row)) = query.find(address, Which::Covering) else { return 0 };
         if self.refused.contains(&row.device) {
             return 0;
         }
@@ -82,10 +84,8 @@ impl TaskMemory {
         query: &mut Option<PointQuery<Arc<Process>>>,
         refused: &mut HashSet<Device>,
     ) {
-        if !refused.is_empty()
-            && let Some(query) = query.take()
-        {
-            self.guard = Some(Guard { query, refused: std::mem::take(refused) });
+        if !refused.is_empty() {
+            self.guard = Some(Guard { query: query.take(), refused: std::mem::take(refused) });
         }
     }
 
@@ -96,7 +96,7 @@ impl TaskMemory {
         refused: &mut HashSet<Device>,
     ) {
         if let Some(guard) = self.guard.take() {
-            *query = Some(guard.query);
+            *query = guard.query;
             *refused = guard.refused;
         }
     }
@@ -137,9 +137,24 @@ impl TaskMemory {
 
     /// Reads memory; returns the number of bytes.
     pub(crate) fn read(&mut self, address: u64, bytes: &mut [u8]) -> usize {
-        let most = bytes.len();
-        let readable = self.guard.as_mut().map(|guard| guard.readable(address, most));
-        let bytes = &mut bytes[..readable.unwrap_or(most)];
+        let mut done = 0;
+        // With a guard, row by row.
+        while done < bytes.len() {
+            let Some(next) = address.checked_add(done as u64) else { break };
+            let left = &mut bytes[done..];
+            let most = left.len();
+            let readable = self.guard.as_mut().map_or(most, |guard| guard.readable(next, most));
+            let read = self.read_now(next, &mut left[..readable]);
+            done += read;
+            if read == 0 || read < readable {
+                break;
+            }
+        }
+        done
+    }
+
+    /// Reads memory that may be read at once.
+    fn read_now(&mut self, address: u64, bytes: &mut [u8]) -> usize {
         if bytes.is_empty() {
             return 0;
         }

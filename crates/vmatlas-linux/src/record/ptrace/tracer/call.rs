@@ -35,12 +35,10 @@ impl<S: Sink> Tracer<'_, S> {
             return go_on(tid, Resume::Continue(0));
         };
         self.watched(tid, abi, call.meaning, &args, &registers);
-        let forks = matches!(call.meaning, Meaning::Clone | Meaning::Clone3 | Meaning::Fork)
+        let forks = self.recording
+            && matches!(call.meaning, Meaning::Clone | Meaning::Clone3 | Meaning::Fork)
             && made::copies(self.sink, tid, abi, &registers);
-        if forks
-            && self.recording
-            && let Some(task) = self.tasks.get_mut(&tid)
-        {
+        if forks && let Some(task) = self.tasks.get_mut(&tid) {
             task.copies = true;
             if self.order.enter(task.space, tid, PATIENCE) {
                 self.begin(tid);
@@ -85,6 +83,9 @@ impl<S: Sink> Tracer<'_, S> {
             }
             _ => return,
         };
+        if !self.recording {
+            return;
+        }
         if mode != FILTER {
             self.notices.add(Notice::StrictSeccomp { tid });
         } else {
