@@ -63,8 +63,8 @@ pub(crate) enum Command {
     Man,
 }
 
-/// The CPU time that reading the files of a target may take by default.
-const DEFAULT_CPU: Duration = Duration::from_secs(10);
+/// What reading the files of a target may cost by default.
+const DEFAULT_BUDGET: &str = "512M,10s";
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
@@ -83,7 +83,7 @@ pub(crate) struct CommonArgs {
     pub(crate) quiet: bool,
     /// The memory and the CPU time that reading the files of a target may take, such as 1G, 30s or
     /// 1G,30s
-    #[arg(long, default_value = "512M,10s", value_name = "SIZE,SECONDS", value_parser = limits)]
+    #[arg(long, default_value = DEFAULT_BUDGET, value_name = "SIZE,SECONDS", value_parser = limits)]
     pub(crate) budget: Limits,
 }
 
@@ -366,8 +366,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// Parses `512M,10s`; what is missing has its default.
 fn limits(text: &str) -> Result<Limits, String> {
     let mut limits = Limits::default();
-    limits.cpu = Some(DEFAULT_CPU);
-    for part in text.split(',') {
+    for part in DEFAULT_BUDGET.split(',').chain(text.split(',')) {
         match part.strip_suffix('s') {
             Some(time) => limits.cpu = Some(seconds(time)?),
             None => limits.memory = size(part)?,

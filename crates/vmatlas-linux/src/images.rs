@@ -156,10 +156,9 @@ impl Images {
         }
         // A process may have tens of thousands of files with long names.
         for batch in rows.chunks(MAX_FILES) {
-            let job = |&(at, row): &(usize, usize)| Some((at, Job::of(maps, truths, row)?));
-            let job = |entry: &(usize, usize)| {
-                let budget = self.files.get(entry.0)?.budget.clone();
-                job(entry).map(|(at, job)| (at, job, budget))
+            let job = |&(at, row): &(usize, usize)| {
+                let budget = self.files.get(at)?.budget.clone();
+                Some((at, Job::of(maps, truths, row)?, budget))
             };
             let open = self.open.clone();
             let found = files.within_each(

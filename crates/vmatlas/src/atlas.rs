@@ -111,7 +111,7 @@ impl Open {
         &self.target
     }
 
-    #[cfg(feature = "recordings")]
+    /// The atlas of what was read otherwise, such as a core dump inside an apport report.
     pub(crate) fn with(self, read: Read3) -> Atlas {
         Atlas::of(self, read)
     }
@@ -215,11 +215,6 @@ impl Atlas {
         if needs.contains(Needs::LABELS) {
             self.labels();
         }
-    }
-
-    /// An atlas of a core dump that was found inside another file, such as an apport report.
-    pub(crate) fn of_core(open: Open, read: Read3) -> Atlas {
-        Atlas::of(open, read)
     }
 
     /// Reads the same process again and keeps its opened files. Other sources are read anew.

@@ -44,7 +44,7 @@ impl CrashInput {
             .map(|lines| lines.map_while(std::result::Result::ok).flatten().collect())
             .filter(|core: &Vec<u8>| !core.is_empty());
         Ok(match core.map(|core| core_in_bytes(&name, &core)) {
-            Some(Ok(Some(read))) => CrashInput::Atlas(Box::new(Atlas::of_core(open, read))),
+            Some(Ok(Some(read))) => CrashInput::Atlas(Box::new(open.with(read))),
             _ => CrashInput::Text(text),
         })
     }
