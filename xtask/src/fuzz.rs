@@ -43,11 +43,13 @@ struct Plan {
     only: Option<&'static str>,
     /// The time of each target.
     time: Duration,
+    /// Targets that run at the same time.
+    jobs: usize,
 }
 
 impl Plan {
     fn parse(args: &[String]) -> Result<Plan, String> {
-        let mut plan = Plan { only: None, time: Duration::from_secs(10) };
+        let mut plan = Plan { only: None, time: Duration::from_secs(10), jobs: cores() };
         let mut hours = None;
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -61,6 +63,11 @@ impl Plan {
                     let number = number.filter(|hours| (0.0..10_000.0).contains(hours));
                     hours = Some(number.ok_or("--hours takes a number")?);
                 }
+                "-j" => {
+                    let number = args.next().and_then(|jobs| jobs.parse().ok());
+                    let number = number.filter(|jobs| (1..=TARGETS.len()).contains(jobs));
+                    plan.jobs = number.ok_or("-j takes a number, at most that of the targets")?;
+                }
                 other => {
                     let known = TARGETS.iter().find(|(name, _)| *name == other);
                     let all = || TARGETS.map(|(name, _)| name).join(", ");
@@ -72,16 +79,15 @@ impl Plan {
         }
         if let Some(hours) = hours {
             let count = if plan.only.is_some() { 1 } else { TARGETS.len() };
-            let workers = workers().min(count);
+            let jobs = plan.jobs.min(count);
             let all = Duration::from_secs_f64(hours * 3600.0);
-            plan.time = all * workers as u32 / count as u32;
+            plan.time = all * jobs as u32 / count as u32;
         }
         Ok(plan)
     }
 }
 
-/// Targets that run at the same time.
-fn workers() -> usize {
+fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -92,13 +98,13 @@ pub(crate) fn run_targets(args: &[String]) -> Result<(), String> {
     let (next, failures) = (Mutex::new(chosen), Mutex::new(Vec::new()));
     let work = || {
         while let Some((name, max_len)) = { next.lock().ok().and_then(|mut next| next.next()) } {
-            match fuzz(&programs, name, *max_len, plan.time) {
+            match fuzz(&programs, name, *max_len, &plan) {
                 Ok(line) => println!("{line}"),
                 Err(failure) => failures.lock().map(|mut all| all.push(failure)).unwrap_or(()),
             }
         }
     };
-    std::thread::scope(|scope| (0..workers()).for_each(|_| drop(scope.spawn(work))));
+    std::thread::scope(|scope| (0..plan.jobs).for_each(|_| drop(scope.spawn(work))));
     let failures = failures.into_inner().unwrap_or_default();
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n\n")) }
 }
@@ -119,7 +125,7 @@ fn build() -> Result<PathBuf, String> {
 
 /// Runs the kept inputs, then fuzzes from a copy of them, to which libFuzzer adds. Returns a line
 /// about it.
-fn fuzz(programs: &Path, name: &str, max_len: u32, time: Duration) -> Result<String, String> {
+fn fuzz(programs: &Path, name: &str, max_len: u32, plan: &Plan) -> Result<String, String> {
     let kept = root().join("testdata/fuzz").join(name);
     let corpus = programs.join("corpus").join(name);
     let artifacts = root().join("fuzz/artifacts").join(name);
@@ -135,7 +141,8 @@ fn fuzz(programs: &Path, name: &str, max_len: u32, time: Duration) -> Result<Str
         let mut command = Command::new(programs.join(name));
         command.args([
             "-rss_limit_mb=512".to_owned(),
-            "-timeout=10".to_owned(),
+            // libFuzzer measures wall time; targets that share a core take longer.
+            format!("-timeout={}", 10 * plan.jobs.div_ceil(cores())),
             "-verbosity=0".to_owned(),
             format!("-artifact_prefix={}/", artifacts.display()),
         ]);
@@ -143,7 +150,7 @@ fn fuzz(programs: &Path, name: &str, max_len: u32, time: Duration) -> Result<Str
     };
     // The kept inputs, whole.
     output(program().args(["-runs=0", "-max_len=65536"]).arg(&kept))?;
-    let seconds = time.as_secs().max(1);
+    let seconds = plan.time.as_secs().max(1);
     let mut fuzzing = program();
     fuzzing.args([format!("-max_total_time={seconds}"), format!("-max_len={max_len}")]);
     let text = output(fuzzing.arg("-print_final_stats=1").arg(&corpus))?;

@@ -62,14 +62,17 @@ fn number(value: &Value) -> u64 {
     }
 }
 
-/// The bytes whose stack in `blame --json` contains a function.
-fn bytes_by(document: &Value, function: &str) -> u64 {
+/// The origins whose stack in `blame --json` contains a function.
+fn origins_by<'d>(document: &'d Value, function: &str) -> impl Iterator<Item = &'d Value> {
     let mappings = document["mappings"].as_array().unwrap();
     let origins = mappings.iter().flat_map(|mapping| mapping["origins"].as_array().unwrap());
-    let through = origins.filter(|origin| {
+    origins.filter(move |origin| {
         origin["stack"].as_array().unwrap().iter().any(|frame| frame["function"] == function)
-    });
-    through.map(|origin| number(&origin["bytes"])).sum()
+    })
+}
+
+fn bytes_by(document: &Value, function: &str) -> u64 {
+    origins_by(document, function).map(|origin| number(&origin["bytes"])).sum()
 }
 
 #[test]
@@ -199,14 +202,20 @@ fn a_vdso_that_is_mapped_anew_is_of_arch_prctl() {
 #[test]
 fn moments_are_compared_by_whom() {
     let recorded = Recorded::by(&[]);
-    let (early, late) = (format!("{}@0.2", recorded.file()), format!("{}@end", recorded.file()));
+    let document = recorded.blame(&["--json"]).json();
+    // The thread allocates after `cache_init`, and later calls `cache_trim`.
+    let thread = origins_by(&document, "worker").find(|origin| origin["syscall"] == "mmap");
+    let thread = thread.unwrap();
+    let (event, time) = (format!("#{}", thread["event"]), thread["time_s"].to_string());
+    let file = recorded.file();
+    let (early, late) = (format!("{file}@{event}"), format!("{file}@end"));
     let diff = vmatlas(&["diff", "-q", &early, &late]);
     assert_eq!(diff.status, 1);
     assert!(diff.text().contains("by munmap #"), "{}", diff.text());
     assert!(diff.text().contains("cache_trim < worker"), "{}", diff.text());
-    let since = |seconds| recorded.blame(&["--since", seconds, "--at", "0.2"]).text();
+    let since = |seconds| recorded.blame(&["--since", seconds, "--at", &event]).text();
     assert!(since("0").contains("cache_init"));
-    assert!(!since("0.2").contains("cache_init"), "it was mapped earlier");
+    assert!(!since(&time).contains("cache_init"), "it was mapped earlier");
     let processes = vmatlas(&["show", &recorded.file(), "--processes"]).text();
     assert!(processes.contains("blamed") && processes.contains("exit 0"), "{processes}");
     let raw = vmatlas(&["show", "-q", &format!("{}@#3", recorded.file()), "--raw"]).text();
