@@ -2,18 +2,18 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use vmatlas_object::jit::JitMap;
+use vmatlas_object::{Budget, jit::JitMap};
 
 fuzz_target!(|bytes: &[u8]| vmatlas_fuzz::bounded(|| check(bytes)));
 
 fn check(bytes: &[u8]) {
-    let (mut map, errors) = JitMap::parse_perf_map(bytes);
+    let (mut map, errors) = JitMap::parse_perf_map(bytes, &Budget::default());
     assert!(errors.len() <= 101, "errors are bounded");
     assert!(map.len() <= bytes.split(|&b| b == b'\n').count(), "at most one from each line");
     all_found(&map);
     let until = bytes.last().map(|&last| u64::from(last));
     for until in [None, until] {
-        let (dump, errors) = JitMap::parse_jitdump(bytes, until);
+        let (dump, errors) = JitMap::parse_jitdump(bytes, until, &Budget::default());
         assert!(errors.len() <= 101, "errors are bounded");
         all_found(&dump);
         map.extend(dump);

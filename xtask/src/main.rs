@@ -19,7 +19,7 @@ cargo xtask layering        checks that the crates keep to their layers
 cargo xtask package         packs each crate as for publishing, and builds it from its package
 cargo xtask deny            checks the licences, sources and versions of all dependencies, by deny.toml
 cargo xtask bench [ARG…]    the benchmarks; arguments go to them
-cargo xtask fuzz [TARGET] [--seconds N | --hours N]
+cargo xtask fuzz [TARGET] [--seconds N | --hours N] [-j N]
                             fuzz one target or all, 10 seconds each by default, or N hours in total
 cargo xtask kernels [LINE…] [--arch amd64|i386|arm64] [-j N] [--random N] [--seed S] [-- ARG…]
                             vmatlas verify (or vmatlas ARG…) inside Debian's kernels under qemu, on

@@ -13,11 +13,12 @@ pub use core::gather_core_facts;
 
 use crate::images::Images;
 use crate::process::Process;
-use crate::symbols::jit_ranges;
+use crate::symbols::{JitNote, jit_ranges};
 use vmatlas_explain::crash::Machine;
 use vmatlas_explain::label::{Auxv, Facts, ImageFacts};
 use vmatlas_maps::uapi::auxvec::AT_PAGESZ;
 use vmatlas_maps::{Maps, WordSize};
+use vmatlas_object::Budget;
 
 /// The sources of a process's facts.
 #[derive(Clone, Copy)]
@@ -28,14 +29,16 @@ pub struct FactSources<'a> {
     pub maps: &'a Maps,
     /// The opened files of its rows; without them there are no facts about programs and libraries.
     pub images: Option<&'a Images>,
+    /// What perf maps and jitdumps may cost.
+    pub budget: &'a Budget,
     /// Whether to use slow sources: all page tables of anonymous memory, whole symbol tables,
     /// jitdumps.
     pub deep: bool,
 }
 
-/// Gathers the facts of a process.
-pub fn gather_facts(sources: FactSources<'_>) -> Facts {
-    let FactSources { process, maps, images, deep } = sources;
+/// Gathers the facts of a process. The notes are about its perf map and jitdumps.
+pub fn gather_facts(sources: FactSources<'_>) -> (Facts, Vec<JitNote>) {
+    let FactSources { process, maps, images, budget, deep } = sources;
     // A process without its main thread still has memory, which only its other threads show.
     let thread = process.living_thread();
     let process = thread.as_ref().unwrap_or(process);
@@ -55,8 +58,9 @@ pub fn gather_facts(sources: FactSources<'_>) -> Facts {
     if let Some(images) = images {
         (facts.images, facts.machine) = images::of(images, maps, &facts.auxv, deep);
     }
-    facts.jit_code = jit_ranges(process, maps, deep);
-    facts
+    let (ranges, notes) = jit_ranges(process, maps, deep, budget);
+    facts.jit_code = ranges;
+    (facts, notes)
 }
 
 /// The programs and libraries of an ended process, from its current files.

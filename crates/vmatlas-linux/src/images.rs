@@ -113,6 +113,11 @@ impl Images {
         images
     }
 
+    /// The budget that the tables of the files share.
+    pub fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
     /// The files of another reading of the same process; open files stay open.
     pub fn again(&self, maps: &Maps) -> Images {
         let known: HashMap<&FileKey, &MappedFile> =

@@ -49,6 +49,8 @@ pub(crate) struct TaskState {
     pub(crate) ended: bool,
     /// The task is a kernel thread, which has no address space.
     pub(crate) kernel_thread: bool,
+    /// The task sleeps until something happens, interruptibly or not.
+    pub(crate) sleeps: bool,
 }
 
 impl TaskState {
@@ -66,6 +68,7 @@ impl TaskState {
         Some(TaskState {
             ended: matches!(state, b"Z" | b"X") || has(PF_EXITING),
             kernel_thread: has(PF_KTHREAD),
+            sleeps: matches!(state, b"S" | b"D"),
         })
     }
 }

@@ -119,6 +119,12 @@ impl Budget {
         self.exceeded.load(Ordering::Relaxed)
     }
 
+    /// Whether the time limit has not passed yet; what is left undone for want of time
+    /// [exceeds](Budget::is_exceeded) the budget.
+    pub fn has_time(&self) -> bool {
+        self.take("rest", 0).is_ok()
+    }
+
     /// Takes bytes for the structure `place`.
     ///
     /// # Errors

@@ -229,19 +229,6 @@ impl ElfFile {
         self.build_id.as_deref()
     }
 
-    /// Approximate size in bytes of the file contents held in memory: symbols, names, DWARF and its
-    /// parsed form.
-    pub fn size_in_memory(&self) -> u64 {
-        let inner = |elf: &ElfFile| elf.size_in_memory();
-        let debug_file = self.debug_file.get().and_then(Option::as_ref);
-        let debug_data = self.debug_data.get().and_then(|data| data.as_ref().ok()?.as_ref());
-        self.dwarf_size()
-            + self.symbols_size()
-            + self.go_size()
-            + debug_file.map_or(0, |debug| inner(&debug.elf))
-            + debug_data.map_or(0, |(elf, lease)| inner(elf) + lease.bytes())
-    }
-
     /// The path of the dynamic linker (`PT_INTERP`); `None` if there is none.
     pub fn interpreter(&self) -> Option<&[u8]> {
         self.interpreter.as_deref()

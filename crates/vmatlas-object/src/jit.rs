@@ -1,9 +1,10 @@
 //! Names of code compiled at run time, from the bytes of perf maps and jitdumps.
 //!
 //! ```
-//! use vmatlas_object::jit::JitMap;
+//! use vmatlas_object::{Budget, jit::JitMap};
 //!
-//! let (map, errors) = JitMap::parse_perf_map(b"7f0000001000 40 LazyCompile:~main /app.js:3\n");
+//! let text = b"7f0000001000 40 LazyCompile:~main /app.js:3\n";
+//! let (map, errors) = JitMap::parse_perf_map(text, &Budget::default());
 //! assert!(errors.is_empty());
 //! let code = map.find(0x7f00_0000_1010).unwrap();
 //! assert_eq!((code.name, code.offset), ("LazyCompile:~main /app.js:3", 0x10));
@@ -23,25 +24,31 @@ mod perf_map;
 
 pub use perf_map::PerfMapReader;
 
+use crate::budget::{Budget, Lease};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use vmatlas_maps::AddressRange;
 
-/// More pieces of code than any runtime makes; further pieces are an error.
-const MAX_CODES: usize = 2 << 20;
 /// Number of errors kept; one more entry reports that there are others.
 const MAX_ERRORS: usize = 100;
+/// Memory is taken from a budget in steps of so many bytes.
+const STEP: u64 = 64 << 10;
+/// The counts before the bytes of an `Arc`.
+const NAME_HEADER: usize = 16;
 /// Longer names are truncated. Java names have some hundred bytes.
 const MAX_NAME: usize = 4096;
 
 /// The JIT-compiled code of a process and its names.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct JitMap {
     codes: Vec<Code>,
     /// Pieces of code by start address; they do not overlap.
     pieces: BTreeMap<u64, Piece>,
     files: Vec<String>,
+    /// The bytes of names and lines of `codes`, and of `files`.
+    texts: u64,
+    leases: Vec<Lease>,
 }
 
 #[derive(Clone, Debug)]
@@ -139,9 +146,9 @@ pub enum JitErrorKind {
     /// A record moves code that no record loaded.
     #[error("the record moves code from an address without code")]
     Move,
-    /// There is more data than any program has; the rest is not read.
-    #[error("there are too many entries: the rest is left out")]
-    TooMany,
+    /// The rest takes more memory or time than the [`Budget`] has left; it is not read.
+    #[error("the rest is left out: it would take more memory or time than there is")]
+    OverBudget,
     /// There are more errors than the list keeps.
     #[error("there are more errors")]
     MoreErrors,
@@ -188,8 +195,14 @@ impl JitMap {
 
     /// Adds all code of `later`, which owns the addresses where both have code.
     pub fn extend(&mut self, later: JitMap) {
+        if self.is_empty() && self.pieces.is_empty() {
+            *self = later;
+            return;
+        }
         let (first_code, first_file) = (self.codes.len(), self.files.len());
         self.files.extend(later.files);
+        self.texts += later.texts;
+        self.leases.extend(later.leases);
         self.codes.extend(later.codes.into_iter().map(|mut code| {
             code.first_file += first_file;
             code
@@ -200,23 +213,48 @@ impl JitMap {
     }
 
     fn add(&mut self, size: u64, code: Code) -> Result<(), JitErrorKind> {
+        self.texts += (code.name.len() + std::mem::size_of_val(&*code.lines)) as u64;
+        self.add_shared(size, code)
+    }
+
+    /// Adds code whose name and lines other code has too.
+    fn add_shared(&mut self, size: u64, code: Code) -> Result<(), JitErrorKind> {
         let (start, end) = (code.start, code.start.checked_add(size));
         let end = end.filter(|_| size > 0).ok_or(JitErrorKind::Range)?;
-        if self.codes.len() == MAX_CODES {
-            return Err(JitErrorKind::TooMany);
-        }
         self.put(start, Piece { end, code: self.codes.len() });
         self.codes.push(code);
         Ok(())
     }
 
     /// Adds a range without a name. A map has either ranges or code.
-    fn add_range(&mut self, start: u64, size: u64, most: usize) -> Result<(), JitErrorKind> {
+    fn add_range(&mut self, start: u64, size: u64) -> Result<(), JitErrorKind> {
         let end = start.checked_add(size).filter(|_| size > 0).ok_or(JitErrorKind::Range)?;
-        if self.pieces.len() >= most {
-            return Err(JitErrorKind::TooMany);
-        }
         self.put(start, Piece { end, code: 0 });
+        Ok(())
+    }
+
+    /// The memory that it takes, in bytes.
+    fn size_in_memory(&self) -> u64 {
+        // A piece has 24 bytes, the nodes of a tree that grows at its end are half full, and
+        // `ranges` takes 16 more.
+        let (code, piece) = (size_of::<Code>() + NAME_HEADER, 72);
+        (self.codes.len() * code + self.pieces.len() * piece) as u64 + self.texts
+    }
+
+    /// Takes what it has grown by from the budget, which it gives back when it is dropped.
+    fn take_memory(
+        &mut self,
+        taken: &mut u64,
+        more: u64,
+        budget: &Budget,
+    ) -> Result<(), JitErrorKind> {
+        let size = self.size_in_memory() + more;
+        if size < *taken + STEP {
+            return Ok(());
+        }
+        let lease = budget.take("names of compiled code", size - *taken);
+        self.leases.push(lease.map_err(|_| JitErrorKind::OverBudget)?);
+        *taken = size;
         Ok(())
     }
 

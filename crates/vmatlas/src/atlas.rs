@@ -11,7 +11,7 @@ use crate::source::Source;
 use crate::source::core::Core;
 use crate::source::kind::SourceKind;
 use crate::source::live::Live;
-use crate::source::open::{self, How, Place, Read3, Target};
+use crate::source::open::{self, CrashText, How, Place, Read3, Target};
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use vmatlas_linux::files::FileTruth;
 use vmatlas_linux::symbols::SymbolOptions;
 use vmatlas_linux::{Empty, Limits, ProcessId, ProcessMemory, gather_core_facts};
 use vmatlas_maps::{AddressRange, KernelVersion, Maps, WordSize};
-use vmatlas_object::Memory;
+use vmatlas_object::{Memory, TimedMemory};
 
 /// The options to open a target with.
 ///
@@ -80,8 +80,11 @@ impl Open {
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Open {
         self.how.limits = limits;
-        self.symbols.memory_limit = limits.memory;
         self
+    }
+
+    pub(crate) fn limits_of_files(&self) -> Limits {
+        self.how.limits
     }
 
     /// The process of a recording or log, if the target does not name one.
@@ -156,7 +159,7 @@ impl Open {
     ///
     /// # Errors
     /// Same as [`open`](Open::open), except that a text without rows is no error.
-    pub fn open_or_text(self) -> Result<std::result::Result<Atlas, Vec<u8>>> {
+    pub(crate) fn open_or_text(self) -> Result<std::result::Result<Atlas, CrashText>> {
         let read = open::read_or_text(&self.target, &self.how)?;
         Ok(read.map(|read| Atlas::of(self, read)))
     }
@@ -184,8 +187,11 @@ impl Atlas {
             Target::Word(word) if word == "-" => "standard input".to_owned(),
             target => target.to_string(),
         };
-        let mut source = source;
+        let (mut open, mut source) = (open, source);
         source.set_budget(open.how.limits.budget());
+        if let Some(budget) = source.budget() {
+            open.symbols.budget = budget;
+        }
         let atlas = Atlas {
             name,
             maps,
@@ -246,13 +252,7 @@ impl Atlas {
 
     /// The files of which facts are missing, because they would cost too much.
     fn left_out(&self) -> Option<Note> {
-        let rows = self.source.left_out();
-        let first = self.maps.get(*rows.first()?)?;
-        Some(Note::LeftOut {
-            first: first.name.to_vec(),
-            files: rows.len() as u64,
-            limits: self.open.how.limits,
-        })
+        self.source.left_out(&self.maps).note(self.open.how.limits)
     }
 
     /// The rows as values, without labels, origins and other computed facts.
@@ -398,15 +398,25 @@ impl Atlas {
     }
 
     fn read_labels(&self) -> (Labels, Option<Note>) {
-        let (facts, deep) = (self.facts(), self.open.deep);
-        let live = self.live().filter(|_| deep && !self.maps.is_empty());
-        let refused = match live.map(|live| live.deep_labels(&self.maps, facts)) {
-            Some(Ok(labels)) => return (labels, None),
-            Some(Err(why)) => Some(Note::LabelsWithoutMemory { why }),
-            None => None,
+        let facts = self.facts();
+        let without_memory = || Labels::read(&self.maps, facts, None);
+        let budget = self.source.budget().filter(|_| self.open.deep && !self.maps.is_empty());
+        let Some(budget) = budget.map(|budget| budget.of_file()) else {
+            return (without_memory(), None);
         };
-        let core = self.core().map(|core| &core.dump as &dyn Memory);
-        (Labels::read(&self.maps, facts, core.filter(|_| deep)), refused)
+        let labels = match &self.source {
+            Source::Live(live) => match live.deep_labels(&self.maps, facts, budget.clone()) {
+                Ok(labels) => labels,
+                Err(why) => return (without_memory(), Some(Note::LabelsWithoutMemory { why })),
+            },
+            Source::Core(core) => {
+                let memory = TimedMemory::new(&core.dump, budget.clone());
+                Labels::read(&self.maps, facts, Some(&memory))
+            }
+            Source::Text | Source::Recorded(_) => without_memory(),
+        };
+        let limits = self.open.how.limits;
+        (labels, budget.is_exceeded().then_some(Note::CutMemory { limits }))
     }
 
     /// The origins of the rows; empty if the source does not record them.

@@ -86,7 +86,7 @@ pub use recorded::{Ending, Made, Recorded};
 pub use row::{FilePath, Row};
 pub use sections::Section;
 pub use source::kind::SourceKind;
-pub use source::open::Target;
+pub use source::open::{CrashText, Target};
 pub use source::slot::Slot;
 #[cfg(feature = "recordings")]
 pub use stacks::requester_frames;

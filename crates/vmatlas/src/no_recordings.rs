@@ -56,6 +56,10 @@ impl Recorded {
         match *self {}
     }
 
+    pub(crate) fn budget(&self) -> Budget {
+        match *self {}
+    }
+
     pub(crate) fn images(&self, _: &Maps) -> &Images {
         match *self {}
     }

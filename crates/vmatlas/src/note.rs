@@ -9,7 +9,7 @@ use vmatlas_explain::coredump::PageError;
 use vmatlas_linux::Limits;
 use vmatlas_linux::files::UnansweredMount;
 use vmatlas_linux::postmortem::FileError;
-use vmatlas_maps::{KernelVersion, Warning};
+use vmatlas_maps::{KernelVersion, Maps, Warning};
 
 /// A note about an oddity or omission; all readable data is used.
 #[derive(Clone, Debug)]
@@ -62,6 +62,12 @@ pub enum Note {
         /// The limits of memory and time.
         limits: Limits,
     },
+    /// The memory of the target was not read to its end, because that would take more time than the
+    /// [`Limits`]. Labels may be missing.
+    CutMemory {
+        /// The limits of memory and time.
+        limits: Limits,
+    },
     /// A note that the recording holds about itself.
     Recording(String),
     /// The recording is not finished.
@@ -104,6 +110,31 @@ pub enum Note {
     Names(String),
 }
 
+/// Files of which facts are missing, because they would cost too much.
+#[derive(Default)]
+pub(crate) struct LeftOut {
+    first: Option<Vec<u8>>,
+    files: u64,
+}
+
+impl LeftOut {
+    /// The files of these rows.
+    pub(crate) fn of_rows(maps: &Maps, rows: &[usize]) -> LeftOut {
+        let first = rows.first().and_then(|&row| maps.get(row));
+        LeftOut { first: first.map(|row| row.name.to_vec()), files: rows.len() as u64 }
+    }
+
+    pub(crate) fn add(&mut self, name: &[u8]) {
+        self.first.get_or_insert_with(|| name.to_vec());
+        self.files += 1;
+    }
+
+    pub(crate) fn note(self, limits: Limits) -> Option<Note> {
+        let files = self.files;
+        self.first.map(|first| Note::LeftOut { first, files, limits })
+    }
+}
+
 impl Note {
     /// The line of the text that the note concerns, counted from 1.
     pub fn line(&self) -> Option<u64> {
@@ -122,6 +153,10 @@ impl fmt::Display for Note {
                 write!(f, "the first thread has ended: read through thread {tid}")
             }
             Note::LabelsWithoutMemory { why } => write!(f, "labels without its memory: {why}"),
+            Note::CutMemory { limits } => {
+                let cpu = limits.cpu.unwrap_or_default().as_secs_f64();
+                write!(f, "its memory was read for {cpu} s of CPU only: labels may be missing")
+            }
             Note::CutInput { limit } => {
                 write!(f, "only the first {} were read", vmatlas_maps::size::long(*limit))
             }

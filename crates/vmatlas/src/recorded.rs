@@ -165,6 +165,10 @@ impl Recorded {
     }
 
     /// Sets what reading its files may cost.
+    pub(crate) fn budget(&self) -> Budget {
+        self.budget.clone()
+    }
+
     pub(crate) fn set_budget(&mut self, budget: Budget) {
         self.budget = budget;
     }

@@ -17,9 +17,11 @@ mod zstd_frames;
 
 use self::core::Core;
 use self::live::Live;
+use crate::note::LeftOut;
 use crate::recorded::Recorded;
 #[cfg(not(feature = "recordings"))]
 pub(crate) use crate::recorded::{log, recording};
+use vmatlas_maps::Maps;
 use vmatlas_object::Budget;
 
 /// The source behind an [`Atlas`](crate::Atlas).
@@ -42,13 +44,23 @@ impl Source {
         }
     }
 
-    /// The first rows of the files of which facts are missing, because they would cost too much.
-    pub(crate) fn left_out(&self) -> Vec<usize> {
+    /// The budget of all files; `None` if there are none.
+    pub(crate) fn budget(&self) -> Option<Budget> {
         match self {
-            Source::Live(live) => live.left_out(),
-            Source::Text => Vec::new(),
-            Source::Core(core) => core.left_out(),
-            Source::Recorded(recorded) => recorded.left_out(),
+            Source::Live(live) => Some(live.budget()),
+            Source::Text => None,
+            Source::Core(core) => Some(core.budget.clone()),
+            Source::Recorded(recorded) => Some(recorded.budget()),
+        }
+    }
+
+    /// The files of which facts are missing, because they would cost too much.
+    pub(crate) fn left_out(&self, maps: &Maps) -> LeftOut {
+        match self {
+            Source::Live(live) => live.left_out(maps),
+            Source::Text => LeftOut::default(),
+            Source::Core(core) => LeftOut::of_rows(maps, &core.left_out()),
+            Source::Recorded(recorded) => LeftOut::of_rows(maps, &recorded.left_out()),
         }
     }
 }

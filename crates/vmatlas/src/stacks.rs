@@ -159,7 +159,8 @@ fn add_jit(definitions: &Definitions, symbolizer: &mut Symbolizer) {
         text.push(b'\n');
     }
     for (pid, text) in texts {
-        symbolizer.add_jit(pid, JitMap::parse_perf_map(&text).0);
+        let (map, _) = JitMap::parse_perf_map(&text, symbolizer.budget());
+        symbolizer.add_jit(pid, map);
     }
 }
 

@@ -12,6 +12,7 @@ use vmatlas::{Case, CrashInput, ErrorKind, Needs};
 /// Returns `false` if nothing crashed or no cause was found.
 pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     let open = open(&args.input, &args.common, &args.moment).needs(Needs::NAMES);
+    let mut cut = String::new();
     let cases: Vec<Case> = match args.address {
         Some(address) => {
             let atlas = open.open()?;
@@ -24,12 +25,13 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
             if let CrashInput::Atlas(atlas) = &input {
                 notes::of_atlas(atlas, &args.common);
             }
+            cut = input.cut().map(|cut| format!(" ({cut})")).unwrap_or_default();
             input.cases(args.moment.pid)?
         }
     };
     if cases.is_empty() {
         notes::note(&format!(
-            "{}: no crash: neither a signal that ended a program nor a line that reports one",
+            "{}: no crash: neither a signal that ended a program nor a line that reports one{cut}",
             args.input
         ));
     } else if cases.len() > 1 && !args.common.quiet && !args.common.json {

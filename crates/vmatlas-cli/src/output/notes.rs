@@ -20,7 +20,9 @@ pub(crate) fn of_atlas(atlas: &Atlas, args: &CommonArgs) {
 pub(crate) fn text(note: &Note) -> String {
     match note {
         Note::LabelsWithoutMemory { why } => format!("labels without --deep: {why}"),
-        Note::LeftOut { .. } => format!("{note}; --budget raises the limits"),
+        Note::LeftOut { .. } | Note::CutMemory { .. } => {
+            format!("{note}; --budget raises the limits")
+        }
         Note::OtherProcesses(all) => format!("this is process {}; {}", all.pid, processes(all)),
         note => note.to_string(),
     }

@@ -2,6 +2,7 @@
 //! and nothing is written through what others may have laid there.
 
 use crate::copy_program::copy_program;
+use crate::record::wait_until;
 use crate::vmatlas::{is_root, vmatlas};
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -9,7 +10,6 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// An unprivileged user.
@@ -350,11 +350,8 @@ fn two_recorders_do_not_share_a_file() {
 }
 
 fn wait_for_bytes(path: &Path) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while fs::metadata(path).map_or(0, |file| file.len()) == 0 {
-        assert!(Instant::now() < end, "nothing is written");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    let is_written = || fs::metadata(path).is_ok_and(|file| file.len() > 0);
+    wait_until("something is written", is_written);
 }
 
 /// If the recording fails, the program runs on, and the exit status shows it.

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longer than any answer on a busy machine. Without an end, the test would not end either.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A process with a library on a file system that stops answering.
 struct Silent {
@@ -164,6 +164,41 @@ fn files_that_exceed_the_budget_are_named() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+/// The names of compiled code, the memory that `--deep` reads, and logs share the budget with
+/// files.
+#[test]
+fn the_budget_is_one_for_all_readers() {
+    let mut child = Command::new("sleep").arg("600").spawn().unwrap();
+    let pid = child.id().to_string();
+    let perf_map = format!("/tmp/perf-{pid}.map");
+    let line = |n: u64| format!("{:x} 10 code\n", 0x7000_0000_0000 + (n << 8));
+    std::fs::write(&perf_map, (0..100_000).map(line).collect::<String>()).unwrap();
+    let messages = |args: &[&str]| {
+        let output = command(args).output().unwrap();
+        assert!(!output.stdout.is_empty(), "the rows are shown: {args:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let all = messages(&["show", &pid]);
+    assert!(!all.contains("left out"), "{all}");
+    let few = messages(&["show", &pid, "--budget", "1M"]);
+    assert!(few.contains(&format!("facts of {perf_map} are left out")), "{few}");
+    assert!(few.contains("more than 1M or 10 s of CPU") && few.contains("--budget"), "{few}");
+    let deep = messages(&["show", &pid, "--deep", "--budget", "0s"]);
+    assert!(deep.contains("its memory was read for 0 s of CPU only"), "{deep}");
+    std::fs::remove_file(perf_map).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let log = "no crash\n".repeat(200_000);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(log.as_bytes()).unwrap();
+    let path = file.path().display().to_string();
+    let output = command(&["explain", &path, "--budget", "1M"]).output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text.contains("no crash") && text.contains("only the first 819"), "{text}");
 }
 
 /// The stack of a recorded program, and arguments of its calls, lie in a file whose pages never

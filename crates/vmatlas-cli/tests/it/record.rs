@@ -131,8 +131,8 @@ fn kill(name: &str, target: &str) {
 
 /// Polls a condition that no process reports.
 #[track_caller]
-fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+pub(crate) fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(300);
     while !is() {
         assert!(Instant::now() < end, "waited for: {what}");
         std::thread::sleep(Duration::from_millis(5));

@@ -2,13 +2,14 @@
 //! `blame PID` believes.
 
 use crate::copy_program::copy_program;
+use crate::record::wait_until;
 use crate::vmatlas::{Run, command, is_root, vmatlas};
 use std::fs::{self, File, Permissions};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+
 use tempfile::TempDir;
 
 const NOBODY: u32 = 65534;
@@ -54,15 +55,6 @@ fn line(child: &mut Child) -> String {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
     line
-}
-
-#[track_caller]
-fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
-    while !is() {
-        assert!(Instant::now() < end, "waited for: {what}");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 fn size(path: &Path) -> u64 {
@@ -227,7 +219,8 @@ fn only_recorders_of_root_and_the_same_user_are_believed() {
     {
         let holder = left.holder(&["--reuid=0"]);
         left.is_believed(&holder);
-        let address = rows(&left.target.pid())[..12].to_owned();
+        let rows = rows(&left.target.pid());
+        let address = rows.split('-').next().unwrap().to_owned();
         let life = vmatlas(&["blame", &left.target.pid(), &address]);
         assert!(life.stderr.contains("is writing"), "{}", life.stderr);
         // Who owns the file, and who may write to it.

@@ -87,9 +87,16 @@ impl Fault {
 
     /// Finds an operand that the processor must refuse without a page fault.
     fn derive(&mut self, crash: &Crash, memory: Option<&dyn Memory>) {
-        let Some(instruction) = &self.instruction else { return };
         let machine = crash.machine;
         let wild = |address: u64| !is_canonical(machine, address);
+        // Some processors refuse the call or jump, others the first instruction after it.
+        if crash.ip.is_some_and(wild) {
+            (self.address, self.derived) = (crash.ip, true);
+            self.access = Some(Access::Execute);
+            self.instruction = None;
+            return;
+        }
+        let Some(instruction) = &self.instruction else { return };
         let operands = || instruction.operands.iter();
         let unaligned = |operand: &&MemoryOperand| {
             let alignment = instruction.alignment.unwrap_or(1);

@@ -180,6 +180,16 @@ fn what_a_general_protection_fault_is_about() {
     // A field before the object.
     assert_eq!(cause(b"\x48\x8b\x40\xf8", &[("rax", 0xdead_beef_dead_beef)]), Cause::PoisonValue);
     assert_eq!(cause(b"\xf4", &[]), Cause::IllegalInstruction);
+    // Processors that do the jump, and refuse the first instruction behind it.
+    for (ip, cause) in [
+        (0x1357_a468_b953_0246, Cause::NonCanonical),
+        (0x5a5a_5a5a_5a5a_5a5a, Cause::PoisonValue),
+        (u64::from_le_bytes(*b"some tex"), Cause::DataAsPointer),
+    ] {
+        let explanation = explained(&with!(at(b"", &[]), code = Some(0x80), ip = Some(ip)));
+        assert_eq!(explanation.cause, cause, "{ip:#x}");
+        assert!(explanation.paragraph.contains(&format!("execute code at {ip:#x}")), "{ip:#x}");
+    }
 }
 
 /// Privileged instructions and unaligned operands log the same line.

@@ -13,13 +13,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use vmatlas_maps::{AddressRange, Maps, ReadAt as _};
-use vmatlas_object::jit::{JitError, JitMap, PerfMapReader};
+use vmatlas_object::Budget;
+use vmatlas_object::jit::{JitError, JitErrorKind, JitMap, PerfMapReader};
 
 /// Maximum number of bytes read of a perf map. Java writes some MiB, a server that compiles for
 /// weeks some hundred.
 const MAX_PERF_MAP: u64 = 1 << 30;
-/// Maximum size in bytes of all jitdumps of a process, which include the code.
-const MAX_DUMPS: u64 = 256 << 20;
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// A problem with a perf map or jitdump.
@@ -45,6 +44,8 @@ pub enum JitNoteKind {
     Damaged(JitError),
     /// Its file system did not answer.
     TimedOut,
+    /// It would take more memory or time than the budget has; the rest was not read.
+    LeftOut,
 }
 
 impl fmt::Display for JitNote {
@@ -55,6 +56,7 @@ impl fmt::Display for JitNote {
             JitNoteKind::Foreign => write!(f, "it is not read: the process did not write it"),
             JitNoteKind::Damaged(error) => write!(f, "{error}"),
             JitNoteKind::TimedOut => write!(f, "it took too long to read"),
+            JitNoteKind::LeftOut => write!(f, "{}", JitErrorKind::OverBudget),
         }
     }
 }
@@ -65,38 +67,52 @@ impl fmt::Display for JitNote {
 /// no note.
 ///
 /// Read them when the process ends, or when the code is to be named: later entries replace earlier
-/// ones.
-pub fn read_jit(process: &Process) -> (JitMap, Vec<JitNote>) {
+/// ones. They take memory and time from the budget.
+pub fn read_jit(process: &Process, budget: &Budget) -> (JitMap, Vec<JitNote>) {
     let maps = process.rows(Source::Maps).map(|snapshot| snapshot.maps).unwrap_or_default();
-    read_from(process, jitdumps(&maps), true)
+    read_from(process, jitdumps(&maps), true, budget)
 }
 
 /// The ranges of JIT-compiled code from the perf map, and with `jitdumps` also from jitdumps.
-pub(crate) fn jit_ranges(process: &Process, maps: &Maps, jitdumps: bool) -> Vec<AddressRange> {
+pub(crate) fn jit_ranges(
+    process: &Process,
+    maps: &Maps,
+    jitdumps: bool,
+    budget: &Budget,
+) -> (Vec<AddressRange>, Vec<JitNote>) {
     let dumps = if jitdumps { self::jitdumps(maps) } else { Vec::new() };
-    read_from(process, dumps, false).0.ranges()
+    let (map, notes) = read_from(process, dumps, false, budget);
+    (map.ranges(), notes)
 }
 
-fn read_from(process: &Process, dumps: Vec<PathBuf>, names: bool) -> (JitMap, Vec<JitNote>) {
+fn read_from(
+    process: &Process,
+    dumps: Vec<PathBuf>,
+    names: bool,
+    budget: &Budget,
+) -> (JitMap, Vec<JitNote>) {
     let mut map = JitMap::default();
     let mut notes = Vec::new();
     let Some(pid) = inner_pid(process) else { return (map, notes) };
     let files = Arc::new(SuppliedFiles::of(process));
     let perf_map = PathBuf::from(format!("/tmp/perf-{pid}.map"));
-    let mut left = MAX_DUMPS;
     let paths =
         std::iter::once((perf_map, false)).chain(dumps.into_iter().map(|path| (path, true)));
     for (path, is_dump) in paths {
-        let (from, name, most) = (files.clone(), path.clone(), left);
+        let budget = budget.of_file();
+        let (from, name, of_file) = (files.clone(), path.clone(), budget.clone());
         let read = within(TIME_LIMIT, move || match is_dump {
-            true => read_dump(&from, &name, most),
-            false => read_perf_map(&from, &name, names),
+            true => read_dump(&from, &name, &of_file),
+            false => read_perf_map(&from, &name, names, of_file),
         });
         let kind = match read {
             None => JitNoteKind::TimedOut,
-            Some(Ok(Parsed { map: found, errors, size })) => {
+            Some(Ok((found, errors))) => {
                 map.extend(found);
-                left = left.saturating_sub(if is_dump { size } else { 0 });
+                if budget.is_exceeded() {
+                    notes.push(JitNote { path, kind: JitNoteKind::LeftOut });
+                    continue;
+                }
                 notes.extend(errors.into_iter().map(|error| JitNote {
                     path: path.clone(),
                     kind: JitNoteKind::Damaged(error),
@@ -117,18 +133,18 @@ fn read_from(process: &Process, dumps: Vec<PathBuf>, names: bool) -> (JitMap, Ve
 }
 
 /// The contents of a file.
-struct Parsed {
-    map: JitMap,
-    errors: Vec<JitError>,
-    /// In bytes.
-    size: u64,
-}
+type Parsed = (JitMap, Vec<JitError>);
 
 /// Reads a perf map in pieces: its names may take less memory than its text.
-fn read_perf_map(files: &SuppliedFiles, path: &Path, names: bool) -> io::Result<Parsed> {
+fn read_perf_map(
+    files: &SuppliedFiles,
+    path: &Path,
+    names: bool,
+    budget: Budget,
+) -> io::Result<Parsed> {
     let file = files.open_own(path)?;
     let size = file.size().unwrap_or(0).min(MAX_PERF_MAP);
-    let mut reader = PerfMapReader::new(names);
+    let mut reader = PerfMapReader::new(names, budget);
     let mut bytes = vec![0; 64 << 10];
     let mut at = 0;
     while at < size && !reader.is_full() {
@@ -139,24 +155,25 @@ fn read_perf_map(files: &SuppliedFiles, path: &Path, names: bool) -> io::Result<
         reader.push(&bytes[..length]);
         at += length as u64;
     }
-    let (map, errors) = reader.finish();
-    Ok(Parsed { map, errors, size })
+    Ok(reader.finish())
 }
 
-/// Reads a jitdump, whose records include the code, of at most so many bytes.
-fn read_dump(files: &SuppliedFiles, path: &Path, most: u64) -> io::Result<Parsed> {
+/// Reads a jitdump, whose records include the code.
+fn read_dump(files: &SuppliedFiles, path: &Path, budget: &Budget) -> io::Result<Parsed> {
     let file = files.open_own(path)?;
     let size = file.size().unwrap_or(0);
     // No file system compresses code to a sixteenth.
-    if size > most || size / 16 > file.stat().allocated.saturating_add(1 << 20) {
-        let text = format!("it has {size} bytes, more than the limit of {most}, or is sparse");
+    if size / 16 > file.stat().allocated.saturating_add(1 << 20) {
+        let text = format!("it is sparse: it has {size} bytes, few of them on the disk");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
     }
+    let Ok(_whole) = budget.take("jitdump", size) else {
+        return Ok(Parsed::default());
+    };
     let mut bytes = vec![0; size as usize];
     let (length, read) = file.read_full_at(0, &mut bytes);
     read?;
-    let (map, errors) = JitMap::parse_jitdump(&bytes[..length], None);
-    Ok(Parsed { map, errors, size })
+    Ok(JitMap::parse_jitdump(&bytes[..length], None, budget))
 }
 
 /// The process's pid in its own pid namespace.

@@ -12,6 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vmatlas_maps::{Device, Maps, restore_line_feeds};
+use vmatlas_object::Budget;
 
 /// Opens a file by its path, for example in the root directory of another mount namespace. It
 /// should open regular files only.
@@ -156,6 +157,7 @@ impl Module {
         &self,
         given: Option<RegularFile>,
         open: &Arc<OpenFile>,
+        budget: &Budget,
         notes: &mut Vec<ModuleNote>,
     ) -> Option<(ElfFile, Option<RegularFile>)> {
         if self.path == b"[vdso]" {
@@ -171,7 +173,8 @@ impl Module {
         for (path, file) in given.chain(by_path) {
             match file {
                 Ok(file) => {
-                    if let Some((elf, file)) = self.read(file, path, open, &mut complaints) {
+                    if let Some((elf, file)) = self.read(file, path, open, budget, &mut complaints)
+                    {
                         notes.extend(complaints.into_iter().filter(ModuleNote::is_about_used));
                         return Some((elf, Some(file)));
                     }
@@ -186,7 +189,7 @@ impl Module {
         let missing = |note: &ModuleNote| matches!(note, ModuleNote::Missing { .. });
         complaints.sort_by_key(missing);
         notes.extend(complaints.into_iter().next());
-        let (elf, file) = self.stand_in(open, notes)?;
+        let (elf, file) = self.stand_in(open, budget, notes)?;
         Some((elf, Some(file)))
     }
 
@@ -213,11 +216,12 @@ impl Module {
         file: RegularFile,
         path: Option<PathBuf>,
         open: &Arc<OpenFile>,
+        budget: &Budget,
         notes: &mut Vec<ModuleNote>,
     ) -> Option<(ElfFile, RegularFile)> {
         let FileStat { device, inode, size, .. } = *file.stat();
         let identity = Some(Identity { device, inode, size });
-        let elf = match elf::read_regular(file.clone()) {
+        let elf = match elf::read_within(file.clone(), budget.clone()) {
             Ok(Some(found)) => found,
             Ok(None) => {
                 notes.push(ModuleNote::NotElf { path: self.display() });
@@ -279,6 +283,7 @@ impl Module {
     fn stand_in(
         &self,
         open: &Arc<OpenFile>,
+        budget: &Budget,
         notes: &mut Vec<ModuleNote>,
     ) -> Option<(ElfFile, RegularFile)> {
         if self.segments.is_empty() {
@@ -286,7 +291,7 @@ impl Module {
         }
         let debug_file = PathBuf::from(build_id_path(self.build_id.as_deref()?)?);
         let file = open(&debug_file).or_else(|_| open_regular(&debug_file)).ok()?;
-        let found = self.read(file, Some(debug_file.clone()), open, &mut Vec::new())?;
+        let found = self.read(file, Some(debug_file.clone()), open, budget, &mut Vec::new())?;
         notes.push(ModuleNote::DebugFileOnly { path: self.display(), debug_file });
         Some(found)
     }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use vmatlas_object::Budget;
 use vmatlas_object::jit::JitMap;
 use vmatlas_object::symbols::{SymbolFrame, frames_at};
 
@@ -54,10 +55,9 @@ pub struct SymbolOptions {
     pub debuginfod_limit: Duration,
     /// Time limit for the files of a batch that are read concurrently. Later results are dropped.
     pub time_limit: Duration,
-    /// Approximate number of bytes of symbols and DWARF kept between batches; the least recently
-    /// used files are dropped first. A batch may need more: as many files as there are processors,
-    /// each with up to 1 GiB of DWARF.
-    pub memory_limit: u64,
+    /// What reading all files may cost. Files that were read before are dropped where the memory
+    /// does not suffice for another.
+    pub budget: Budget,
 }
 
 impl Default for SymbolOptions {
@@ -66,7 +66,7 @@ impl Default for SymbolOptions {
             debuginfod: None,
             debuginfod_limit: Duration::from_secs(60),
             time_limit: Duration::from_secs(30),
-            memory_limit: 512 << 20,
+            budget: Budget::default(),
         }
     }
 }
@@ -78,7 +78,6 @@ pub struct Symbolizer {
     modules: Vec<State>,
     ids: HashMap<Module, ModuleId>,
     jit: HashMap<u32, JitMap>,
-    batch: u64,
 }
 
 struct State {
@@ -87,7 +86,6 @@ struct State {
     given: Option<RegularFile>,
     elf: Elf,
     notes: Vec<ModuleNote>,
-    used: u64,
 }
 
 enum Elf {
@@ -104,10 +102,13 @@ struct Opened {
     file: Option<RegularFile>,
 }
 
+/// The places of a module: offsets, and the indices of the results.
+type Batch = (ModuleId, Vec<(u64, usize)>);
+
 /// The answer of the thread that reads a module.
 enum Answer {
     Frames(usize, Vec<SymbolFrame>),
-    Done(ModuleId, Option<Box<Opened>>, Vec<ModuleNote>),
+    Done(ModuleId, Option<Box<Opened>>, Vec<ModuleNote>, Budget),
 }
 
 impl Default for Symbolizer {
@@ -125,7 +126,6 @@ impl Symbolizer {
             modules: Vec::new(),
             ids: HashMap::new(),
             jit: HashMap::new(),
-            batch: 0,
         }
     }
 
@@ -145,7 +145,7 @@ impl Symbolizer {
         self.ids.insert(module.clone(), id);
         let module = Arc::new(module);
         let (elf, notes) = (Elf::Unread, Vec::new());
-        self.modules.push(State { module, open, given: None, elf, notes, used: 0 });
+        self.modules.push(State { module, open, given: None, elf, notes });
         id
     }
 
@@ -167,6 +167,11 @@ impl Symbolizer {
         self.jit.insert(pid, map);
     }
 
+    /// The budget of all files.
+    pub fn budget(&self) -> &Budget {
+        &self.options.budget
+    }
+
     /// The module with this id, as added.
     pub fn module(&self, id: ModuleId) -> Option<&Module> {
         Some(&self.modules.get(id.0)?.module)
@@ -184,7 +189,6 @@ impl Symbolizer {
     /// The frames of each place, innermost first, in the order of `places`; at least one frame for
     /// each. Pass each place once.
     pub fn symbolize(&mut self, places: &[Place]) -> Vec<Vec<SymbolFrame>> {
-        self.batch += 1;
         let mut found: Vec<Vec<SymbolFrame>> = vec![Vec::new(); places.len()];
         let mut of_module: BTreeMap<ModuleId, Vec<(u64, usize)>> = BTreeMap::new();
         for (index, place) in places.iter().enumerate() {
@@ -196,13 +200,22 @@ impl Symbolizer {
                 Place::Jit { pid, address } => found[index] = vec![self.jit_frame(pid, address)],
             }
         }
-        let mut work: Vec<_> = of_module.into_iter().collect();
+        let mut work: Vec<Batch> = of_module.into_iter().collect();
         // The longest first, so that none remains alone at the end.
         work.sort_by_key(|(_, places)| std::cmp::Reverse(places.len()));
         let at_a_time = std::thread::available_parallelism().map_or(1, usize::from);
         for chunk in work.chunks_mut(at_a_time) {
-            self.read(chunk, &mut found);
-            self.shrink();
+            // Each alone, if together they take more memory than there is.
+            let exceeding = self.read(chunk, &mut found);
+            for batch in chunk.iter_mut().filter(|(id, _)| exceeding.contains(id)) {
+                self.modules.iter_mut().for_each(State::drop_elf);
+                if self.options.budget.has_time() {
+                    let state = &mut self.modules[batch.0.0];
+                    state.elf = Elf::Unread;
+                    state.notes.clear();
+                    self.read(std::slice::from_mut(batch), &mut found);
+                }
+            }
         }
         for (place, frames) in places.iter().zip(&mut found) {
             if frames.is_empty() {
@@ -212,46 +225,46 @@ impl Symbolizer {
         found
     }
 
-    /// Reads modules concurrently, each in a thread that can be abandoned.
-    fn read(
-        &mut self,
-        chunk: &mut [(ModuleId, Vec<(u64, usize)>)],
-        found: &mut [Vec<SymbolFrame>],
-    ) {
+    /// Reads modules concurrently, each in a thread that can be abandoned. Returns those that
+    /// exceed the budget.
+    fn read(&mut self, chunk: &mut [Batch], found: &mut [Vec<SymbolFrame>]) -> Vec<ModuleId> {
         let mut jobs = Vec::new();
         let mut limit = self.options.time_limit;
         for (id, places) in &mut *chunk {
             let state = &mut self.modules[id.0];
-            state.used = self.batch;
             let elf = match std::mem::replace(&mut state.elf, Elf::None) {
                 Elf::Unread => None,
                 Elf::Read(elf) => Some(elf),
                 Elf::None => continue,
             };
             let (module, open, given) =
-                (Arc::clone(&state.module), Arc::clone(&state.open), state.given.take());
+                (Arc::clone(&state.module), Arc::clone(&state.open), state.given.clone());
             if self.options.debuginfod.is_some() && elf.is_none() {
                 limit = limit.max(2 * self.options.debuginfod_limit + self.options.time_limit);
             }
             places.sort_unstable(); // neighbours are of one unit
-            let (id, options, places) = (*id, self.options.clone(), std::mem::take(places));
+            let (id, options, places) = (*id, self.options.clone(), places.clone());
+            let budget = self.options.budget.of_file();
             jobs.push((id, move |results: &Results<Answer>| {
                 let mut notes = Vec::new();
                 let elf = elf.or_else(|| {
-                    open_module(&module, given, &open, &options, &mut notes).map(Box::new)
+                    open_module(&module, given, &open, &options, &budget, &mut notes).map(Box::new)
                 });
                 if let Some(elf) = &elf {
                     name_all(&module, &elf.elf, &places, &mut notes, results);
                 }
-                results.add(Answer::Done(id, elf, notes));
+                results.add(Answer::Done(id, elf, notes, budget));
             }));
         }
         let ids: Vec<ModuleId> = jobs.iter().map(|(id, _)| *id).collect();
-        let mut done = Vec::new();
+        let (mut done, mut exceeding) = (Vec::new(), Vec::new());
         for answer in all_within(limit, jobs.into_iter().map(|(_, job)| job)) {
             match answer {
                 Answer::Frames(index, frames) => found[index] = frames,
-                Answer::Done(id, elf, notes) => {
+                Answer::Done(id, elf, notes, budget) => {
+                    if budget.is_exceeded() {
+                        exceeding.push(id);
+                    }
                     let state = &mut self.modules[id.0];
                     state.elf = elf.map_or(Elf::None, Elf::Read);
                     for note in notes {
@@ -269,25 +282,7 @@ impl Symbolizer {
             let state = &mut self.modules[id.0];
             state.notes.push(ModuleNote::TimedOut { path: state.module.display() });
         }
-    }
-
-    /// Drops files until the rest is within the limit.
-    fn shrink(&mut self) {
-        let mut sizes: Vec<(u64, usize, u64)> = Vec::new();
-        for (index, state) in self.modules.iter().enumerate() {
-            if let Elf::Read(opened) = &state.elf {
-                sizes.push((state.used, index, opened.elf.size_in_memory()));
-            }
-        }
-        let mut total: u64 = sizes.iter().map(|(.., size)| size).sum();
-        sizes.sort_unstable_by_key(|&(used, _, size)| (used, std::cmp::Reverse(size)));
-        for (_, index, size) in sizes {
-            if total <= self.options.memory_limit {
-                break;
-            }
-            total -= size;
-            self.modules[index].drop_elf();
-        }
+        exceeding
     }
 
     fn jit_frame(&self, pid: u32, address: u64) -> SymbolFrame {
@@ -316,10 +311,11 @@ impl Symbolizer {
 }
 
 impl State {
-    /// Drops the data that was read; a file that the caller set stays open.
+    /// Drops the data that was read; the file stays open.
     fn drop_elf(&mut self) {
-        if let Elf::Read(opened) = std::mem::replace(&mut self.elf, Elf::Unread) {
-            self.given = opened.file;
+        if let Elf::Read(opened) = &mut self.elf {
+            self.given = opened.file.take();
+            self.elf = Elf::Unread;
         }
     }
 }
@@ -329,9 +325,10 @@ fn open_module(
     given: Option<RegularFile>,
     open: &Arc<OpenFile>,
     options: &SymbolOptions,
+    budget: &Budget,
     notes: &mut Vec<ModuleNote>,
 ) -> Option<Opened> {
-    let opened = module.open(given, open, notes).map(|(elf, file)| Opened { elf, file });
+    let opened = module.open(given, open, budget, notes).map(|(elf, file)| Opened { elf, file });
     let Some(program) = &options.debuginfod else { return opened };
     let Some(build_id) =
         module.build_id.as_deref().or(opened.as_ref().and_then(|found| found.elf.build_id_bytes()))
@@ -347,7 +344,7 @@ fn open_module(
         Some(opened) => opened,
         None => {
             let (path, file) = ask(Artifact::Executable)?;
-            let elf = elf::read_regular(file.clone()).ok()??;
+            let elf = elf::read_within(file.clone(), budget.clone()).ok()??;
             Opened { elf: elf.with_path(path), file: Some(file) }
         }
     };

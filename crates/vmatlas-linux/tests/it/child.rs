@@ -251,7 +251,7 @@ pub(crate) fn thread_cpu() -> Duration {
 }
 
 pub(crate) fn wait_until(what: &str, mut is: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + Duration::from_secs(300);
     while !is() {
         assert!(Instant::now() < end, "waited for: {what}");
         std::thread::sleep(Duration::from_millis(2));

@@ -39,10 +39,11 @@ impl Seen {
         let is_code = |index| maps.get(index).is_some_and(|row| row.perms.execute());
         let mut images = Images::new(&maps, Budget::default());
         images.open(&files, &maps, &truths, is_code);
-        let facts = gather_facts(FactSources {
+        let (facts, _) = gather_facts(FactSources {
             process: &process,
             maps: &maps,
             images: Some(&images),
+            budget: images.budget(),
             deep,
         });
         let memory = deep.then(|| ProcessMemory::open(&process, &maps, Some(&files)).unwrap());

@@ -12,7 +12,7 @@ use vmatlas_linux::{
     Which, gather_facts,
 };
 use vmatlas_maps::{Maps, SmapsField, SmapsValue};
-use vmatlas_object::Memory as _;
+use vmatlas_object::{Budget, Memory as _};
 
 /// The rows of a process that does not change them equal the kernel's bytes.
 fn check_bytes(process: &Process, source: Source, file: &str) -> Snapshot {
@@ -199,9 +199,9 @@ fn through_another_thread_where_the_first_has_ended() {
     let mut magic = [0; 4];
     assert_eq!(memory.read(snapshot.maps.get(0).unwrap().range.start, &mut magic), 4);
     assert_eq!(magic, *b"\x7fELF");
-    let sources =
-        FactSources { process: &process, maps: &snapshot.maps, images: None, deep: false };
-    let facts = gather_facts(sources);
+    let (maps, budget) = (&snapshot.maps, &Budget::default());
+    let sources = FactSources { process: &process, maps, images: None, budget, deep: false };
+    let (facts, _) = gather_facts(sources);
     assert!(facts.auxv.get(6).is_some() && facts.word_size.is_some(), "{facts:?}");
     assert!(facts.threads.iter().any(|thread| thread.tid == tid), "{facts:?}");
     // And the ended thread, by its own id.
@@ -262,10 +262,11 @@ fn a_process_that_is_gone() {
 fn check_exec(mode: &str, time: Duration) {
     let (child, _) = Child::odd(mode);
     let process = child.process();
-    let end = Instant::now() + time;
+    let start = Instant::now();
     let (mut whole, mut warned) = (0, 0);
     let mut refused = 0;
-    while Instant::now() < end {
+    while start.elapsed() < time || whole <= 100 {
+        assert!(start.elapsed() < Duration::from_secs(300), "{mode}: {whole} whole only");
         let snapshot = match process.rows(Source::Maps) {
             Ok(snapshot) => snapshot,
             // During execve, access is denied.
@@ -300,7 +301,6 @@ fn check_exec(mode: &str, time: Duration) {
         }
     }
     eprintln!("{mode}: {whole} whole, {warned} with a warning, {refused} refused");
-    assert!(whole > 100, "{mode}: {whole} of {}", whole + warned);
 }
 
 #[test]
@@ -346,9 +346,10 @@ fn mappings_changed_while_they_are_read() {
 fn a_mapping_moved_while_it_is_read() {
     let (child, _) = Child::odd("move");
     let process = child.process();
-    let end = Instant::now() + Duration::from_secs(1);
+    let start = Instant::now();
     let (mut whole, mut warned) = (0, 0);
-    while Instant::now() < end {
+    while start.elapsed() < Duration::from_secs(1) || whole == 0 {
+        assert!(start.elapsed() < Duration::from_secs(300), "{warned} with a warning");
         let maps = process.rows(Source::Maps).unwrap().maps;
         if maps.warnings().is_empty() {
             whole += 1;
@@ -359,7 +360,6 @@ fn a_mapping_moved_while_it_is_read() {
         }
     }
     eprintln!("move: {whole} whole, {warned} with a warning");
-    assert!(whole > 0);
 }
 
 /// A child that ends at any moment during a reading.

@@ -17,6 +17,7 @@ use vmatlas_linux::symbols::{
 };
 use vmatlas_linux::{Process, ProcessId, RegularFile};
 use vmatlas_maps::Device;
+use vmatlas_object::Budget;
 use vmatlas_object::jit::JitMap;
 
 const C_PROGRAM: &str = r#"
@@ -639,15 +640,14 @@ fn functions_without_end() {
 }
 
 #[test]
-fn file_systems_that_hang_and_memory_limits() {
+fn file_systems_that_hang() {
     let dir = c_programs();
-    if shell(dir.path(), "gcc -g -O2 program.c -o program && cp program other").is_none() {
+    if shell(dir.path(), "gcc -g -O2 program.c -o program").is_none() {
         return;
     }
     let path = dir.path().join("program");
     let vaddr = code_of(&path, &["main"])[0];
-    let options =
-        with!(SymbolOptions::default(), time_limit = Duration::from_millis(300), memory_limit = 0);
+    let options = with!(SymbolOptions::default(), time_limit = Duration::from_millis(300));
     let mut symbolizer = Symbolizer::new(options);
     let hangs = symbolizer.add_module_in(
         with!(Module::default(), path = b"/hangs".to_vec()),
@@ -662,19 +662,65 @@ fn file_systems_that_hang_and_memory_limits() {
         Place::File { module: hangs, offset: 1 },
         Place::File { module: good, offset: offset(&elf, vaddr) },
     ];
-    for round in 0..3 {
+    for _ in 0..2 {
         let started = Instant::now();
         let frames = symbolizer.symbolize(&places);
         assert!(started.elapsed() < Duration::from_secs(500));
         assert_eq!(frames[0][0].to_string(), "/hangs+0x1");
         assert_eq!(frames[1].last().unwrap().function, "main");
-        if round == 1 {
-            // It was dropped for the memory limit, but not closed.
-            fs::remove_file(&path).unwrap();
-        }
     }
     let notes: Vec<_> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
     assert_eq!(notes, ["/hangs took too long to read: its names are left out"]);
+}
+
+/// Files that do not fit into the budget together are read one after another; one that does not fit
+/// at all is named.
+#[test]
+fn files_share_a_budget() {
+    let dir = c_programs();
+    let script = "gcc -g -O2 program.c -o program && cp program other && cp program third";
+    if shell(dir.path(), script).is_none() {
+        return;
+    }
+    let paths = ["program", "other", "third"].map(|name| dir.path().join(name));
+    let elf = vmatlas_linux::elf::read(File::open(&paths[0]).unwrap()).unwrap().unwrap();
+    let offset = offset(&elf, code_of(&paths[0], &["main"])[0]);
+    let of = |budget: &Budget, paths: &[PathBuf]| {
+        let options = with!(SymbolOptions::default(), budget = budget.clone());
+        let mut symbolizer = Symbolizer::new(options);
+        let modules = paths.iter().map(|path| symbolizer.add_module(module_of(path)));
+        let places = modules.collect::<Vec<_>>().into_iter();
+        let places: Vec<_> = places.map(|module| Place::File { module, offset }).collect();
+        (symbolizer, places)
+    };
+    let budget = Budget::default();
+    let (mut alone, places) = of(&budget, &paths[..1]);
+    alone.symbolize(&places);
+    let needed = Budget::DEFAULT_BYTES - budget.left();
+    assert!(needed > 1000, "{needed}");
+    drop(alone);
+
+    let (mut symbolizer, places) = of(&Budget::new(needed + needed / 2), &paths);
+    for round in 0..3 {
+        let found = symbolizer.symbolize(&places);
+        let notes: Vec<_> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
+        assert_eq!(notes, [""; 0], "round {round}");
+        for frames in found {
+            assert_eq!(frames.last().unwrap().function, "main", "round {round}");
+        }
+        if round == 1 {
+            // Those that were dropped are not closed.
+            paths.iter().for_each(|path| fs::remove_file(path).unwrap());
+            std::fs::write(&paths[0], "").unwrap();
+        }
+    }
+
+    shell(dir.path(), script);
+    let (mut symbolizer, places) = of(&Budget::new(needed / 2), &paths);
+    symbolizer.symbolize(&places);
+    let notes: Vec<_> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
+    assert_eq!(notes.len(), 3, "{notes:?}");
+    assert!(notes.iter().all(|note| note.contains("bytes of memory")), "{notes:?}");
 }
 
 #[test]
@@ -752,7 +798,7 @@ fn perf_map(
     };
     let pid = child.id();
     let path = format!("/tmp/perf-{pid}.map");
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_secs(300);
     let mut text = String::new();
     while Instant::now() < end && !text.contains(sign) {
         std::thread::sleep(Duration::from_millis(300));
@@ -761,13 +807,14 @@ fn perf_map(
             fs::read(&path).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default();
     }
     let process = Process::open(Path::new("/proc"), ProcessId { pid, tid: None }).unwrap();
-    let (map, notes) = read_jit(&process);
+    let (map, notes) = read_jit(&process, &Budget::default());
     // The map is the process's, whichever of its threads is asked.
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
     let threads = threads.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
     if let Some(tid) = threads.filter(|tid| *tid != pid).last() {
         let id = ProcessId { pid, tid: Some(tid) };
-        let of_thread = Process::open(Path::new("/proc"), id).map(|thread| read_jit(&thread).0);
+        let of_thread = Process::open(Path::new("/proc"), id)
+            .map(|thread| read_jit(&thread, &Budget::default()).0);
         assert!(of_thread.is_ok_and(|map| !map.ranges().is_empty()), "thread {tid}");
     }
     child.kill().unwrap();
@@ -856,7 +903,7 @@ fn jit_of(script: &str, wrap: &[&str]) -> Option<(JitMap, Vec<String>)> {
     }
     let found = (line == "ready\n").then(|| {
         let process = Process::open(Path::new("/proc"), ProcessId { pid, tid: None }).unwrap();
-        let (map, notes) = read_jit(&process);
+        let (map, notes) = read_jit(&process, &Budget::default());
         (map, notes.iter().map(ToString::to_string).collect())
     });
     drop(child.stdin.take());

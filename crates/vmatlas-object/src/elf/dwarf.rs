@@ -5,8 +5,6 @@ use std::{path::PathBuf, sync::Arc};
 use addr2line::{Context, Location};
 use gimli::SectionId;
 
-use crate::Lease;
-
 use super::{
     ElfError, ElfFile, SegmentFlags, Vaddr,
     dwarf_sections::{Leases, Reader},
@@ -119,14 +117,6 @@ impl ElfFile {
             dwarf.guard.check(&dwarf.dwarf, vaddr.get())?;
         }
         Ok(dwarf)
-    }
-
-    /// Bytes of DWARF in memory.
-    pub(super) fn dwarf_size(&self) -> u64 {
-        match self.dwarf.get() {
-            Some(Ok(Some(dwarf))) => dwarf.leases.borrow().iter().map(Lease::bytes).sum(),
-            _ => 0,
-        }
     }
 }
 

@@ -40,14 +40,6 @@ impl ElfFile {
         }))
     }
 
-    /// Bytes of the table in memory.
-    pub(super) fn go_size(&self) -> u64 {
-        match self.go.get() {
-            Some(Ok(Some(table))) => table.bytes.len() as u64,
-            _ => 0,
-        }
-    }
-
     fn go_table(&self) -> Result<Option<Table>, ElfError> {
         // A PIE stores the table in relocated data.
         let names = [".gopclntab", ".data.rel.ro.gopclntab"];

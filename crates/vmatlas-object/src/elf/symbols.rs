@@ -1,6 +1,6 @@
 //! Symbol lookup by address.
 
-use std::{cell::OnceCell, cmp::Reverse, fmt, iter::once_with};
+use std::{cmp::Reverse, fmt, iter::once_with};
 
 use object::{
     Endianness, elf,
@@ -112,17 +112,6 @@ impl ElfFile {
             (None, Some(error)) => Err(error),
             (label, _) => Ok(label),
         }
-    }
-
-    /// Bytes of symbols in memory.
-    pub(super) fn symbols_size(&self) -> u64 {
-        let size = |cell: &OnceCell<SymbolCell>| match cell.get() {
-            Some(Ok(Some(table))) => {
-                (table.names.len() + table.entries.len() * size_of::<Entry>()) as u64
-            }
-            _ => 0,
-        };
-        size(&self.symtab) + size(&self.dynsym)
     }
 
     fn symtab(&self) -> &SymbolCell {

@@ -1,6 +1,7 @@
 //! Jitdumps: records of code, its lines and its moves.
 
 use super::{Code, Errors, JitError, JitErrorKind, JitMap, JitPlace, Line};
+use crate::budget::Budget;
 use std::collections::HashMap;
 
 const MAGIC: u32 = 0x4a69_5444;
@@ -10,8 +11,6 @@ const CODE_LOAD: u32 = 0;
 const CODE_MOVE: u32 = 1;
 const CODE_DEBUG_INFO: u32 = 2;
 const CODE_CLOSE: u32 = 3;
-/// Lines of all code together, 16 bytes each.
-const MAX_LINES: usize = 32 << 20;
 
 /// The bytes left to read, in the byte order of the machine that wrote them.
 #[derive(Clone, Copy)]
@@ -47,14 +46,17 @@ impl<'a> Fields<'a> {
 }
 
 /// State kept between records.
-#[derive(Default)]
-struct Reader {
+struct Reader<'b> {
     map: JitMap,
     /// Lines of the code that is loaded next, by its address.
     lines: HashMap<u64, Vec<Line>>,
-    lines_left: usize,
+    /// The number of these lines.
+    line_count: u64,
     /// Index in the map by file name.
     files: HashMap<String, u32>,
+    budget: &'b Budget,
+    /// The bytes taken from it.
+    taken: u64,
 }
 
 impl JitMap {
@@ -62,10 +64,15 @@ impl JitMap {
     /// shows the code at that time (in nanoseconds of the runtime's clock: `CLOCK_MONOTONIC` unless
     /// the header says otherwise).
     ///
-    /// An invalid record is skipped and reported as an error, as is a truncated last record.
-    pub fn parse_jitdump(bytes: &[u8], until: Option<u64>) -> (JitMap, Vec<JitError>) {
+    /// An invalid record is skipped and reported as an error, as is a truncated last record. The
+    /// names and lines take memory from the budget.
+    pub fn parse_jitdump(
+        bytes: &[u8],
+        until: Option<u64>,
+        budget: &Budget,
+    ) -> (JitMap, Vec<JitError>) {
         let mut errors = Errors::default();
-        let mut reader = Reader { lines_left: MAX_LINES, ..Reader::default() };
+        let mut reader = Reader::new(budget);
         if let Err((kind, at)) = reader.read(bytes, until, &mut errors) {
             errors.add(kind, JitPlace::Byte(at));
         }
@@ -73,7 +80,12 @@ impl JitMap {
     }
 }
 
-impl Reader {
+impl Reader<'_> {
+    fn new(budget: &Budget) -> Reader<'_> {
+        let (lines, files) = (HashMap::new(), HashMap::new());
+        Reader { map: JitMap::default(), lines, line_count: 0, files, budget, taken: 0 }
+    }
+
     /// Reads all records; an error ends the file early.
     fn read(
         &mut self,
@@ -111,11 +123,12 @@ impl Reader {
             }
             // Records of several threads need not be in order.
             if until.is_none_or(|until| time <= until) {
-                match self.record(id, body) {
-                    Err(JitErrorKind::TooMany) => return Err((JitErrorKind::TooMany, at)),
-                    Err(kind) => errors.add(kind, JitPlace::Byte(at)),
-                    Ok(()) => {}
+                if let Err(kind) = self.record(id, body) {
+                    errors.add(kind, JitPlace::Byte(at));
                 }
+                let more = self.line_count * size_of::<Line>() as u64;
+                let taken = self.map.take_memory(&mut self.taken, more, self.budget);
+                taken.map_err(|kind| (kind, at))?;
             }
             at += size;
         }
@@ -139,6 +152,7 @@ impl Reader {
         };
         let (start, size, _index, name) = load().ok_or(JitErrorKind::Record)?;
         let lines = self.lines.remove(&start).unwrap_or_default();
+        self.line_count -= lines.len() as u64;
         self.map.add(size, Code::new(start, name, lines))
     }
 
@@ -152,7 +166,7 @@ impl Reader {
         let code = Code { start: to, ..self.map.codes[piece.code].clone() };
         // The old range no longer has code.
         self.map.clear(from, piece.end);
-        self.map.add(size, code)
+        self.map.add_shared(size, code)
     }
 
     fn debug_info(&mut self, mut fields: Fields<'_>) -> Result<(), JitErrorKind> {
@@ -167,11 +181,13 @@ impl Reader {
             if name != b"\xff" || index == 0 {
                 file = self.file(name);
             }
-            self.lines_left = self.lines_left.checked_sub(1).ok_or(JitErrorKind::TooMany)?;
             lines.push(Line { offset: address.saturating_sub(start), file, line });
         }
         lines.sort_by_key(|line| line.offset);
-        self.lines.insert(start, lines);
+        self.line_count += lines.len() as u64;
+        if let Some(former) = self.lines.insert(start, lines) {
+            self.line_count -= former.len() as u64;
+        }
         Ok(())
     }
 
@@ -181,6 +197,8 @@ impl Reader {
             return file;
         }
         let file = self.map.files.len() as u32; // fewer than lines
+        // Here and in the map.
+        self.map.texts += 2 * (name.len() + size_of::<String>()) as u64;
         self.map.files.push(name.clone().into_owned());
         self.files.insert(name.into_owned(), file);
         file

@@ -1,19 +1,18 @@
 //! `/tmp/perf-PID.map`: one line of text for each piece of code.
 
 use super::{Code, Errors, JitError, JitErrorKind, JitMap, JitPlace};
+use crate::budget::Budget;
 use vmatlas_maps::PartialLine;
 
 /// The longest line: names are cut at [`MAX_NAME`] bytes.
 const MAX_LINE: usize = 64 << 10;
-/// Maximum number of ranges without names.
-const MAX_RANGES: usize = 1 << 20;
 
 impl JitMap {
     /// Reads a perf map: lines of `START SIZE NAME` with hexadecimal numbers, with or without `0x`;
     /// the name may contain spaces. An invalid line is skipped and reported as an error. The last
-    /// line needs no newline.
-    pub fn parse_perf_map(bytes: &[u8]) -> (JitMap, Vec<JitError>) {
-        let mut reader = PerfMapReader::new(true);
+    /// line needs no newline. The names take memory from the budget.
+    pub fn parse_perf_map(bytes: &[u8], budget: &Budget) -> (JitMap, Vec<JitError>) {
+        let mut reader = PerfMapReader::new(true, budget.clone());
         reader.push(bytes);
         reader.finish()
     }
@@ -22,8 +21,8 @@ impl JitMap {
 /// Reads a perf map in chunks, as [`JitMap::parse_perf_map`] does.
 ///
 /// ```
-/// use vmatlas_object::jit::PerfMapReader;
-/// let mut reader = PerfMapReader::new(false);
+/// use vmatlas_object::{Budget, jit::PerfMapReader};
+/// let mut reader = PerfMapReader::new(false, Budget::default());
 /// reader.push(b"1000 1");
 /// reader.push(b"0 main\n1010 10 other");
 /// let (map, errors) = reader.finish();
@@ -37,29 +36,37 @@ pub struct PerfMapReader {
     with_names: bool,
     partial: PartialLine,
     line: usize,
+    budget: Budget,
+    /// The bytes taken from it.
+    taken: u64,
     is_full: bool,
 }
 
 impl PerfMapReader {
-    /// Keeps only the ranges of the code unless `with_names`.
-    pub fn new(with_names: bool) -> PerfMapReader {
+    /// Keeps only the ranges of the code unless `with_names`; they take memory from the budget.
+    pub fn new(with_names: bool, budget: Budget) -> PerfMapReader {
         PerfMapReader {
             map: JitMap::default(),
             errors: Errors::default(),
             with_names,
             partial: PartialLine::default(),
             line: 0,
+            budget,
+            taken: 0,
             is_full: false,
         }
     }
 
-    /// Whether it keeps no more code.
+    /// Whether it keeps no more code, because the budget is exceeded.
     pub fn is_full(&self) -> bool {
         self.is_full
     }
 
     /// Reads the next chunk.
     pub fn push(&mut self, mut bytes: &[u8]) {
+        if !self.budget.has_time() {
+            self.end(JitErrorKind::OverBudget);
+        }
         while !self.is_full
             && let Some(end) = bytes.iter().position(|&byte| byte == b'\n')
         {
@@ -104,12 +111,22 @@ impl PerfMapReader {
         let added = row(line).ok_or(JitErrorKind::Row).and_then(|(start, size, name)| {
             match self.with_names {
                 true => self.map.add(size, Code::new(start, name, Vec::new())),
-                false => self.map.add_range(start, size, MAX_RANGES),
+                false => self.map.add_range(start, size),
             }
         });
         if let Err(kind) = added {
             self.errors.add(kind, JitPlace::Line(self.line));
-            self.is_full |= kind == JitErrorKind::TooMany;
+        }
+        if let Err(kind) = self.map.take_memory(&mut self.taken, 0, &self.budget) {
+            self.end(kind);
+        }
+    }
+
+    /// Keeps no more code.
+    fn end(&mut self, why: JitErrorKind) {
+        if !self.is_full {
+            self.errors.add(why, JitPlace::Line(self.line));
+            self.is_full = true;
         }
     }
 }

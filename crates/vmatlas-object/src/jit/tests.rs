@@ -1,5 +1,13 @@
 use super::*;
 
+fn perf_map(bytes: &[u8]) -> (JitMap, Vec<JitError>) {
+    JitMap::parse_perf_map(bytes, &Budget::default())
+}
+
+fn jitdump(bytes: &[u8], until: Option<u64>) -> (JitMap, Vec<JitError>) {
+    JitMap::parse_jitdump(bytes, until, &Budget::default())
+}
+
 fn at(map: &JitMap, address: u64) -> String {
     map.find(address).map_or("-".to_owned(), |code| {
         let source = code.source.map(|(file, line)| format!(" {file}:{line}"));
@@ -12,7 +20,7 @@ fn perf_maps() {
     let text =
         b"1000 100 first\r\n0x2000 0x10 name with  spaces \n\nnonsense\n+5 5 x\n3000 0 empty\n\
         ffffffffffffffff 2 end\n4000 1\n4000 1 \n5000 10 \xff\n1040 20 second\n10f0 20 third";
-    let (map, errors) = JitMap::parse_perf_map(text);
+    let (map, errors) = perf_map(text);
     let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(
         errors,
@@ -41,7 +49,7 @@ fn perf_maps() {
     ] {
         assert_eq!(at(&map, address), expect, "{address:#x}");
     }
-    assert_eq!(JitMap::parse_perf_map(&b"x\n".repeat(1000)).1.len(), 101);
+    assert_eq!(perf_map(&b"x\n".repeat(1000)).1.len(), 101);
 }
 
 /// Compares with a linear scan for the last entry that contains an address.
@@ -62,7 +70,7 @@ fn later_entries_have_the_addresses() {
             .enumerate()
             .map(|(n, (start, size))| format!("{start:x} {size:x} f{n}\n"))
             .collect();
-        let (map, _) = JitMap::parse_perf_map(text.as_bytes());
+        let (map, _) = perf_map(text.as_bytes());
         for address in 0..90 {
             let last =
                 entries.iter().rposition(|(start, size)| (*start..start + size).contains(&address));
@@ -147,7 +155,7 @@ fn dump(big_endian: bool) -> Vec<u8> {
 fn jitdumps() {
     for big_endian in [false, true] {
         let bytes = dump(big_endian);
-        let (map, errors) = JitMap::parse_jitdump(&bytes, None);
+        let (map, errors) = jitdump(&bytes, None);
         assert_eq!(errors, []);
         for (address, expect) in [
             (0x1000, "-"),
@@ -160,10 +168,10 @@ fn jitdumps() {
         ] {
             assert_eq!(at(&map, address), expect, "{address:#x}");
         }
-        let (then, _) = JitMap::parse_jitdump(&bytes, Some(20));
+        let (then, _) = jitdump(&bytes, Some(20));
         assert_eq!(at(&then, 0x1000), "one+0x0 a.js:3");
         assert_eq!(at(&then, 0x2008), "two+0x8");
-        let (mut both, _) = JitMap::parse_perf_map(b"2ff0 20 perf\n2000 8 perf\n");
+        let (mut both, _) = perf_map(b"2ff0 20 perf\n2000 8 perf\n");
         both.extend(map);
         assert_eq!(at(&both, 0x2ff1), "perf+0x1");
         assert_eq!(at(&both, 0x3008), "one+0x8 a.js:4");
@@ -174,7 +182,7 @@ fn jitdumps() {
 #[test]
 fn damaged_jitdumps() {
     let whole = dump(false);
-    let error = |bytes: &[u8]| JitMap::parse_jitdump(bytes, None).1[0].to_string();
+    let error = |bytes: &[u8]| jitdump(bytes, None).1[0].to_string();
     assert_eq!(error(b""), "this is no jitdump (byte 0x0)");
     assert_eq!(
         error(&whole[..whole.len() - 1]),
@@ -184,17 +192,47 @@ fn damaged_jitdumps() {
     version[4] = 9;
     assert_eq!(error(&version), "version 9 of jitdumps is not known (byte 0x4)");
     for size in 0..whole.len() {
-        JitMap::parse_jitdump(&whole[..size], None);
+        jitdump(&whole[..size], None);
     }
     // Sets each byte to some values, including sizes and counts.
     for at in 0..whole.len() {
         for value in [0, 1, 0x7f, 0xff] {
             let mut bytes = whole.clone();
             bytes[at] = value;
-            let (map, _) = JitMap::parse_jitdump(&bytes, None);
+            let (map, _) = jitdump(&bytes, None);
             for address in [0, 0x1000, 0x2008, 0x3000, u64::MAX] {
                 let _ = map.find(address);
             }
         }
     }
+}
+
+/// What a budget does not pay for is left out and said; what was read before stays, and dropping it
+/// gives everything back.
+#[test]
+fn names_take_memory_from_the_budget() {
+    let entry = |n: u64| format!("{:x} 10 {}\n", n << 8, "n".repeat(1000));
+    let text: String = (0..1000).map(entry).collect();
+    let budget = Budget::new(400 << 10);
+    let (map, errors) = JitMap::parse_perf_map(text.as_bytes(), &budget);
+    assert!((300..400).contains(&map.len()), "{}", map.len());
+    assert_eq!(errors.last().unwrap().kind, JitErrorKind::OverBudget);
+    assert!(budget.is_exceeded() && budget.left() < 100 << 10);
+    assert_eq!(at(&map, 0x201), format!("{}+0x1", "n".repeat(1000)));
+    drop(map);
+    assert_eq!(budget.left(), 400 << 10);
+
+    // Names that are not kept cost nothing.
+    let mut reader = PerfMapReader::new(false, Budget::new(100 << 10));
+    reader.push(text.as_bytes());
+    assert_eq!(reader.finish().0.ranges().len(), 1000);
+
+    let mut dump = Dump::new(false);
+    (0..1000).for_each(|n| dump.load(n, n << 8, 16, "n".repeat(1000).as_bytes()));
+    let dump = dump.0;
+    let budget = Budget::new(400 << 10);
+    let (map, errors) = JitMap::parse_jitdump(&dump, None, &budget);
+    assert!((300..400).contains(&map.len()), "{}", map.len());
+    assert_eq!(errors.last().unwrap().kind, JitErrorKind::OverBudget);
+    assert_eq!(jitdump(&dump, None).0.len(), 1000);
 }

@@ -5,7 +5,7 @@ use super::{dump, log};
 use crate::atlas::{Atlas, Open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
-use crate::source::open::{MAX_TEXT, core_in_bytes};
+use crate::source::open::{CrashText, core_in_bytes};
 use vmatlas_explain::crash::apport_core;
 
 /// An input that may hold a crash.
@@ -13,7 +13,7 @@ pub enum CrashInput {
     /// An address space: a core dump or a recording.
     Atlas(Box<Atlas>),
     /// A log, with or without mappings.
-    Text(Vec<u8>),
+    Text(CrashText),
 }
 
 impl CrashInput {
@@ -31,7 +31,7 @@ impl CrashInput {
         }
         let text = match open.clone().open_or_text()? {
             Ok(atlas) => return Ok(CrashInput::Atlas(Box::new(atlas))),
-            Err(text) if text.is_empty() => {
+            Err(text) if text.bytes.is_empty() => {
                 let help =
                     "give a core dump, a recording, lines of the kernel's log or a crash log";
                 return Err(Error::new(ErrorKind::NoRows, format!("{name}: empty; {help}")));
@@ -40,13 +40,21 @@ impl CrashInput {
         };
         // The core explains more than the apport report around it. A truncated core is read as far
         // as it goes.
-        let core: Option<Vec<u8>> = apport_core(&text)
+        let core: Option<Vec<u8>> = apport_core(&text.bytes)
             .map(|lines| lines.map_while(std::result::Result::ok).flatten().collect())
             .filter(|core: &Vec<u8>| !core.is_empty());
-        Ok(match core.map(|core| core_in_bytes(&name, &core)) {
+        Ok(match core.map(|core| core_in_bytes(&name, &core, open.limits_of_files())) {
             Some(Ok(Some(read))) => CrashInput::Atlas(Box::new(open.with(read))),
             _ => CrashInput::Text(text),
         })
+    }
+
+    /// The note that the text was cut, which may have more crashes after that.
+    pub fn cut(&self) -> Option<Note> {
+        match self {
+            CrashInput::Text(text) => text.cut.map(|limit| Note::CutInput { limit }),
+            CrashInput::Atlas(_) => None,
+        }
     }
 
     /// Every crash in the input; empty if nothing crashed. `pid` selects a process or thread of a
@@ -55,13 +63,11 @@ impl CrashInput {
     /// # Errors
     /// [`ErrorKind::Lacks`] for an address space that holds no crash.
     pub fn cases(self, pid: Option<u32>) -> Result<Vec<Case>> {
+        let cut = self.cut();
         match self {
             CrashInput::Text(text) => {
-                let mut cases = log::cases(&text, pid);
-                if text.len() as u64 >= MAX_TEXT {
-                    let cut = Note::CutInput { limit: MAX_TEXT };
-                    cases.iter_mut().for_each(|case| case.notes.push(cut.clone()));
-                }
+                let mut cases = log::cases(&text.bytes, pid);
+                cases.iter_mut().for_each(|case| case.notes.extend(cut.clone()));
                 Ok(cases)
             }
             CrashInput::Atlas(atlas) => Ok(atlas.crash()?.into_iter().collect()),

@@ -1,18 +1,21 @@
 //! Live processes, and processes in a copy of /proc.
 
 use crate::error::{Error, Result};
+use crate::note::LeftOut;
 use crate::note::Note;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use vmatlas_explain::label::{Facts, Labels};
 use vmatlas_linux::files::{FileTruths, Files, UnansweredMount};
+use vmatlas_linux::symbols::JitNoteKind;
 use vmatlas_linux::{
     Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Snapshot, Source, gather_facts,
     within,
 };
 use vmatlas_maps::{KernelVersion, Kind, Maps};
-use vmatlas_object::Budget;
+use vmatlas_object::{Budget, TimedMemory};
 
 /// The longest time to read the memory of a process.
 const DEEP_LIMIT: Duration = Duration::from_secs(30);
@@ -26,6 +29,8 @@ pub(crate) struct Live {
     files: OnceLock<Option<Files>>,
     truths: OnceLock<FileTruths>,
     images: Mutex<Images>,
+    /// The perf map and jitdumps of which facts are missing, because they would cost too much.
+    jit_left_out: Mutex<Vec<PathBuf>>,
 }
 
 impl Live {
@@ -78,6 +83,7 @@ impl Live {
             files: OnceLock::new(),
             truths: OnceLock::new(),
             images: Mutex::new(images(&maps)),
+            jit_left_out: Mutex::default(),
         };
         Ok((live, maps, notes))
     }
@@ -99,9 +105,13 @@ impl Live {
         files.map(Files::unanswered).unwrap_or_default()
     }
 
-    /// The first rows of the files of which facts are missing, because they would cost too much.
-    pub(crate) fn left_out(&self) -> Vec<usize> {
-        self.lock_images().left_out().collect()
+    /// The files of which facts are missing, because they would cost too much.
+    pub(crate) fn left_out(&self, maps: &Maps) -> LeftOut {
+        let rows: Vec<usize> = self.lock_images().left_out().collect();
+        let mut left_out = LeftOut::of_rows(maps, &rows);
+        let jit = self.jit_left_out.lock().unwrap_or_else(PoisonError::into_inner);
+        jit.iter().for_each(|path| left_out.add(path.as_os_str().as_bytes()));
+        left_out
     }
 
     /// The verified facts about the rows' files.
@@ -125,6 +135,11 @@ impl Live {
         Some(images)
     }
 
+    /// The budget of all its files.
+    pub(crate) fn budget(&self) -> Budget {
+        self.lock_images().budget().clone()
+    }
+
     fn lock_images(&self) -> MutexGuard<'_, Images> {
         self.images.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -137,19 +152,27 @@ impl Live {
             let row = maps.get(index).filter(|row| row.kind() == Kind::File);
             row.is_some_and(|row| row.perms.execute())
         };
+        let budget = &self.budget();
         let images = self.images(maps, is_wanted);
-        gather_facts(FactSources { process: &self.process, maps, images: images.as_deref(), deep })
+        let (process, images) = (&self.process, images.as_deref());
+        let (facts, notes) = gather_facts(FactSources { process, maps, images, budget, deep });
+        let left_out = notes.into_iter().filter(|note| matches!(note.kind, JitNoteKind::LeftOut));
+        let paths = left_out.map(|note| note.path);
+        self.jit_left_out.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
+        facts
     }
 
-    /// Labels that also use the contents of the memory. A page may belong to a file whose file
-    /// system never responds, so a time limit applies.
+    /// Labels that also use the contents of the memory, as long as the budget lasts. A page may
+    /// belong to a file whose file system never responds, so another limit applies.
     pub(crate) fn deep_labels(
         &self,
         maps: &Maps,
         facts: &Facts,
+        budget: Budget,
     ) -> std::result::Result<Labels, String> {
         let memory = ProcessMemory::open(&self.process, maps, self.files(maps))
             .map_err(|error| error.to_string())?;
+        let memory = TimedMemory::new(memory, budget);
         let (maps, facts) = (maps.clone(), facts.clone());
         within(DEEP_LIMIT, move || Labels::read(&maps, &facts, Some(&memory)))
             .ok_or_else(|| format!("its memory was not read within {} s", DEEP_LIMIT.as_secs()))

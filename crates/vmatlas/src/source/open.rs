@@ -161,22 +161,22 @@ pub(crate) fn read(target: &Target, how: &How) -> Result<Read3> {
 pub(crate) fn read_or_text(
     target: &Target,
     how: &How,
-) -> Result<std::result::Result<Read3, Vec<u8>>> {
+) -> Result<std::result::Result<Read3, CrashText>> {
     let name = target.to_string();
     match resolve(target, how)? {
         Place::Process(_) => read(target, how).map(Ok),
         Place::File(path, selection) => match binary(&name, &selection, open(&path)?)? {
             Ok(read) => Ok(Ok(read)),
-            Err(file) => stream_or_text(&name, &selection, file),
+            Err(file) => stream_or_text(&name, &selection, file, how.limits),
         },
         Place::LogParts(selection) => log::open_parts(&name, &selection).map(of_recorded).map(Ok),
-        Place::Stdin => stream_or_text(STDIN, &how.end(STDIN), io::stdin().lock()),
+        Place::Stdin => stream_or_text(STDIN, &how.end(STDIN), io::stdin().lock(), how.limits),
     }
 }
 
 /// Reads a core dump in memory, which may be compressed; `None` if the bytes are something else.
-pub(crate) fn core_in_bytes(name: &str, bytes: &[u8]) -> Result<Option<Read3>> {
-    Ok(stream_or_text(name, &Selection::default(), bytes)?.ok())
+pub(crate) fn core_in_bytes(name: &str, bytes: &[u8], limits: Limits) -> Result<Option<Read3>> {
+    Ok(stream_or_text(name, &Selection::default(), bytes, limits)?.ok())
 }
 
 const STDIN: &str = "standard input";
@@ -218,25 +218,38 @@ fn binary(
 const MAX: u64 = 16 << 30;
 /// The most rows to read of a compressed text: a few MiB of it could hold a thousand million.
 const MAX_ROWS: usize = 1 << 20;
-/// The most bytes to read of a crash log.
-pub(crate) const MAX_TEXT: u64 = 400 << 20;
+
+/// A text that is no list of rows.
+pub struct CrashText {
+    pub(crate) bytes: Vec<u8>,
+    /// The limit in bytes at which it was cut.
+    pub(crate) cut: Option<u64>,
+}
+
+/// The most bytes to read of a crash log: what is found in it needs some memory too.
+fn most_text(limits: Limits) -> u64 {
+    limits.memory / 5 * 4
+}
 
 /// Reads a stream that may be compressed; returns other text as it is.
 fn stream_or_text(
     name: &str,
     selection: &Selection,
     input: impl Read,
-) -> Result<std::result::Result<Read3, Vec<u8>>> {
+    limits: Limits,
+) -> Result<std::result::Result<Read3, CrashText>> {
     let input = decompressed(name, input)?;
     let head = &input.head;
     if head.starts_with(core::ELF) || looks_like_recording(head) || looks_like_log(head) {
         return content(name, selection, input).map(Ok);
     }
     let Decompressed { head: mut text, rest, .. } = input;
-    let left = MAX_TEXT.saturating_sub(text.len() as u64);
+    let most = most_text(limits);
+    let left = most.saturating_sub(text.len() as u64);
     let read = rest.take(left).read_to_end(&mut text);
     read.map_err(|error| Error::file(name, error))?;
-    Ok(Err(text))
+    let cut = (text.len() as u64 >= most).then_some(most);
+    Ok(Err(CrashText { bytes: text, cut }))
 }
 
 /// Reads a stream, such as a pipe, that may be compressed.

@@ -5,9 +5,10 @@
 //! address space at a time may enter a call; the others are held at the entry.
 //!
 //! A call may block until another task acts: when a userfaultfd or a user-space file system fills
-//! the memory. Therefore no task is held longer than [`PATIENCE`], or [`POPULATE_PATIENCE`] behind
-//! calls that touch pages. A call that runs concurrently with others is marked: its place in the
-//! order is not certain.
+//! the memory. Therefore no task is held longer than [`PATIENCE`] behind a task that sleeps, or
+//! [`POPULATE_PATIENCE`] behind calls that touch pages. A task that waits for a processor only gets
+//! up to [`LONGEST`]. A call that runs concurrently with others is marked: its place in the order is
+//! not certain.
 //!
 //! A fork takes part in this order: a concurrent change by another thread might or might not be in
 //! the child's copy.
@@ -19,6 +20,8 @@ use vmatlas_recording::{CallKind, Tid};
 
 /// How long a task is held for another task's call.
 pub(super) const PATIENCE: Duration = Duration::from_millis(50);
+/// How long a task is held for a call that does not sleep.
+pub(super) const LONGEST: Duration = Duration::from_secs(5);
 /// The same for a call that may populate memory, which takes time even without blocking.
 pub(super) const POPULATE_PATIENCE: Duration = Duration::from_millis(2);
 
@@ -32,6 +35,8 @@ struct Running {
     tid: Tid,
     since: Instant,
     patience: Duration,
+    /// When the others lose patience.
+    due: Instant,
     /// Other tasks no longer wait for it.
     loose: bool,
     /// Another call ran concurrently.
@@ -111,18 +116,22 @@ impl Order {
         }
         let holding = self.spaces.values().filter(|of| !of.held.is_empty());
         let running = holding.flat_map(|of| &of.running).filter(|running| !running.loose);
-        running.map(|running| running.since + running.patience).min()
+        running.map(|running| running.due).min()
     }
 
-    /// The tasks that may enter now, because the calls before them take too long.
-    pub(super) fn expired(&mut self, now: Instant) -> Vec<Tid> {
+    /// The tasks that may enter now, because the calls before them take too long. `sleeps` tells
+    /// whether a task sleeps.
+    pub(super) fn expired(&mut self, now: Instant, sleeps: impl Fn(Tid) -> bool) -> Vec<Tid> {
         let mut late = Vec::new();
         for (&space, of) in &mut self.spaces {
             if of.held.is_empty() {
                 continue;
             }
-            for running in &mut of.running {
-                running.loose |= running.since + running.patience <= now;
+            for running in of.running.iter_mut().filter(|running| running.due <= now) {
+                running.loose |= running.patience < PATIENCE
+                    || running.since + LONGEST <= now
+                    || sleeps(running.tid);
+                running.due = now + running.patience;
             }
             late.push(space);
         }
@@ -150,7 +159,8 @@ impl Space {
             running.beside = true;
         }
         let since = Instant::now();
-        self.running.push(Running { tid, since, patience, loose: false, beside });
+        let due = since + patience;
+        self.running.push(Running { tid, since, patience, due, loose: false, beside });
     }
 }
 
@@ -182,8 +192,12 @@ mod tests {
         assert!(!order.enter(SPACE, Tid::new(2), PATIENCE));
         assert!(!order.enter(SPACE, Tid::new(3), PATIENCE));
         let now = order.deadline().unwrap();
-        assert_eq!(order.expired(now - Duration::from_millis(1)), []);
-        assert_eq!(order.expired(now), [Tid::new(2)]);
+        assert_eq!(order.expired(now - Duration::from_millis(1), |_| true), []);
+        // It waits for a processor.
+        assert_eq!(order.expired(now, |_| false), []);
+        assert_eq!(order.expired(now, |_| true), []);
+        let now = order.deadline().unwrap();
+        assert_eq!(order.expired(now, |tid| tid == Tid::new(1)), [Tid::new(2)]);
         assert_eq!(order.leave(SPACE, Tid::new(2)), (false, Some(Tid::new(3))));
         // No task is held behind the one that was passed.
         assert_eq!(order.leave(SPACE, Tid::new(3)), (false, None));
@@ -191,6 +205,21 @@ mod tests {
         assert_eq!(order.leave(SPACE, Tid::new(4)), (false, None));
         assert_eq!(order.leave(SPACE, Tid::new(1)), (false, None));
         assert!(order.is_idle());
+    }
+
+    #[test]
+    fn who_never_sleeps_is_passed_too() {
+        let mut order = Order::default();
+        assert!(order.enter(SPACE, Tid::new(1), PATIENCE));
+        assert!(!order.enter(SPACE, Tid::new(2), PATIENCE));
+        let end = order.deadline().unwrap() - PATIENCE + LONGEST;
+        assert_eq!(order.expired(end - Duration::from_millis(1), |_| false), []);
+        assert_eq!(order.expired(end + PATIENCE, |_| false), [Tid::new(2)]);
+
+        assert!(order.enter(SpaceId(2), Tid::new(3), POPULATE_PATIENCE));
+        assert!(!order.enter(SpaceId(2), Tid::new(4), PATIENCE));
+        let now = order.deadline().unwrap();
+        assert_eq!(order.expired(now, |_| false), [Tid::new(4)], "it may have much to touch");
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::notice::{Notice, Notices};
 use super::order::{Order, SpaceId};
 use super::privileges;
 use super::task::{Stop, Task};
+use crate::process::TaskState;
 use crate::record::arch::{named, seen};
 use crate::record::sink::{Registers, Shared, Signal, Sink};
 use crate::sys::ptrace::{self, Resume};
@@ -25,6 +26,12 @@ const ORPHANED: Duration = Duration::from_millis(200);
 const GRACE: Duration = Duration::from_millis(200);
 /// The timeout when nothing is due.
 const LONG: Duration = Duration::from_secs(3600);
+
+/// Whether a task sleeps in its call; also if it is gone.
+fn sleeps(tid: Tid) -> bool {
+    let stat = std::fs::read(format!("/proc/{}/stat", tid.get()));
+    stat.ok().and_then(|stat| TaskState::parse(&stat)).is_none_or(|state| state.sleeps)
+}
 
 /// Traces a program and all its descendants, and reports to `S`.
 ///
@@ -110,7 +117,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
         // be among the pending ones.
         let grace = if quiet { Duration::ZERO } else { GRACE };
         if self.order.deadline().is_some_and(|deadline| deadline + grace <= now) {
-            for tid in self.order.expired(now) {
+            for tid in self.order.expired(now, sleeps) {
                 self.begin(tid);
             }
         }

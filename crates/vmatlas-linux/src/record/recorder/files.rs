@@ -17,6 +17,7 @@ use vmatlas_maps::uapi::mman::{
 };
 use vmatlas_maps::uapi::prctl::PR_SET_VMA;
 use vmatlas_maps::{AddressRange, Device, Kind, Mapping, Maps};
+use vmatlas_object::Budget;
 use vmatlas_recording::{Applied, Call, CallKind, FileEntry, PlaceEntry, RecordedRow, SymbolEntry};
 
 /// A known file: its number in the recording, and the identity of its code.
@@ -277,7 +278,7 @@ impl Recorder {
         if space.jit.is_empty() {
             return;
         }
-        let (names, _) = read_jit(&space.process());
+        let (names, _) = read_jit(&space.process(), &Budget::default());
         let mut symbols: BTreeMap<u64, (u64, &str)> = BTreeMap::new();
         for pc in &space.jit {
             let Some(code) = names.find(*pc) else { continue };

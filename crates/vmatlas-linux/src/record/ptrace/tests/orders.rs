@@ -47,7 +47,7 @@ fn of_threads_in_a_storm() {
     let calls = recorded.sink.calls();
     assert!(calls.len() > 40_000);
     let unordered = calls.iter().filter(|(.., in_order)| !in_order).count();
-    // Calls run concurrently only if the machine stood still for 50 ms.
+    // Calls run concurrently only if one waited for memory for 50 ms.
     if unordered == 0 {
         assert_eq!(inversions(&recorded.sink), 0);
     } else {
