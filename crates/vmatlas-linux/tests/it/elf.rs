@@ -17,6 +17,7 @@ use vmatlas_linux::elf::{
     self, ElfError, ElfFile, ElfType, FileMapping, FileOffset, SegmentFlags, SegmentType, Symbol,
     SymbolSource, Vaddr, demangle,
 };
+use vmatlas_object::Budget;
 
 // ---------------------------------------------------------------- binutils and the programs to
 // look at
@@ -1077,4 +1078,22 @@ fn sparse_files_cost_nothing() {
         "{error}"
     );
     assert!(thread_cpu() - started < Duration::from_secs(1));
+
+    // Without the hole the file is damaged, and no budget helps.
+    file.set_len(whole.len() as u64).unwrap();
+    for name in [".symtab", ".dynsym", ".strtab"] {
+        let section = elf.sections().iter().find(|s| s.name == name).unwrap();
+        let header = section_headers + 64 * section.index as u64;
+        let size = if name == ".strtab" { 1 << 29 } else { section.size.min(1 << 10) };
+        file.write_all_at(&u64::to_le_bytes(size), header + 32).unwrap();
+    }
+    let budget = Budget::default();
+    let file = RegularFile::new(File::open(&path).unwrap()).unwrap();
+    let elf = elf::read_within(file, budget.clone()).unwrap().unwrap();
+    let errors = [elf.symbol_at(elf.entry()).map(drop), elf.source_at(elf.entry()).map(drop)];
+    for error in errors {
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("ends beyond the file's"), "{error}");
+    }
+    assert!(!budget.is_exceeded());
 }

@@ -36,6 +36,7 @@ impl ElfFile {
         let Some(section) = self.sections().iter().find(is_it) else {
             return Ok(EndianArcSlice::new(Arc::from([]), endian));
         };
+        self.input.check(name, section.offset, section.size, u64::MAX)?;
         let budget = &self.input.budget;
         let is_compressed = section.has(elf::SHF_COMPRESSED);
         // The lines and functions that addr2line parses take about as much memory as the sections,

@@ -49,6 +49,7 @@ impl ElfFile {
         else {
             return Ok(None);
         };
+        self.input.check(".gopclntab", section.offset, section.size, LIMIT)?;
         let lease = self.input.budget.take(".gopclntab", section.size)?;
         let bytes = self.input.read(".gopclntab", section.offset, section.size, LIMIT)?;
         let text = self.sections().iter().find(|s| s.name == ".text").map_or(0, |text| text.addr);

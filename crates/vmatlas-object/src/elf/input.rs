@@ -31,6 +31,25 @@ impl Input {
         self.size
     }
 
+    /// Whether a structure is inside the file, and its size at most `limit`. Check this before it
+    /// takes memory from the budget.
+    pub(super) fn check(
+        &self,
+        place: impl Into<Cow<'static, str>>,
+        offset: u64,
+        size: u64,
+        limit: u64,
+    ) -> Result<(), ElfError> {
+        if size > limit {
+            return Err(ElfError::TooLarge { place: place.into(), size, limit });
+        }
+        if offset.checked_add(size).is_none_or(|end| end > self.size) {
+            let (place, file_size) = (place.into(), self.size);
+            return Err(ElfError::Truncated { place, offset, size, file_size });
+        }
+        Ok(())
+    }
+
     /// Reads exactly `size` bytes at `offset`. They must be inside the file, and `size` at most
     /// `limit`.
     pub(super) fn read(
@@ -41,12 +60,7 @@ impl Input {
         limit: u64,
     ) -> Result<Vec<u8>, ElfError> {
         let place = place.into();
-        if size > limit {
-            return Err(ElfError::TooLarge { place, size, limit });
-        }
-        if offset.checked_add(size).is_none_or(|end| end > self.size) {
-            return Err(ElfError::Truncated { place, offset, size, file_size: self.size });
-        }
+        self.check(place.clone(), offset, size, limit)?;
         // What stays in memory has a lease of its own.
         drop(self.budget.take(place.clone(), size)?);
         let mut bytes = vec![0; size as usize];

@@ -137,6 +137,7 @@ impl ElfFile {
         };
         let entries = (bytes.len() / symbol * size_of::<Entry>()) as u64;
         let size = entries.saturating_add(names.size).saturating_add(bytes.len() as u64);
+        self.input.check(place(names), names.offset, names.size, MAX_NAMES)?;
         let lease = self.input.budget.take(place(symbols), size)?;
         let names = self.input.read(place(names), names.offset, names.size, MAX_NAMES)?;
         Ok(Some(match self.header.class {
