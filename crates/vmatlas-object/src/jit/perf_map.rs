@@ -79,7 +79,9 @@ impl PerfMapReader {
             }
             bytes = &bytes[end + 1..];
         }
-        self.keep(bytes);
+        if !self.is_full {
+            self.keep(bytes);
+        }
     }
 
     /// The code, and the errors.
