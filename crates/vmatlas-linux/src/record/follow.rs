@@ -210,7 +210,12 @@ impl Follower<'_> {
 
     fn map(&mut self, time_ns: u64, mmap: Mmap) {
         if let Some(executing) = self.executing.get_mut(&mmap.pid) {
-            lay(&mut executing.rows, shown(&mmap));
+            // Before the program itself is mapped, the kernel changes its flags of the stack
+            // (CONFIG_MEM_SOFT_DIRTY), and moves it without a record.
+            let is_stack = executing.rows.is_empty() && mmap.name == b"//anon";
+            if !is_stack {
+                lay(&mut executing.rows, shown(&mmap));
+            }
         } else if mmap.name == b"[stack]" {
             self.grow(time_ns, &mmap);
         } else {

@@ -633,7 +633,8 @@ fn functions_without_end() {
                 assert!(found.as_ref().unwrap_err().to_string().contains(why), "{found:?}");
             }
         }
-        assert!(thread_cpu() - started < Duration::from_secs(10));
+        // Without the limits this would take hours; an emulated processor takes a minute.
+        assert!(thread_cpu() - started < Duration::from_secs(300));
         // Its symbols are still found.
         assert_eq!(frames(&path, &[elf.entry().get() + 8])[0].last().unwrap().offset, Some(8));
     }

@@ -49,8 +49,9 @@ impl Sink for Collect {
     }
 
     fn cloned(&mut self, parent: Tid, child: Tid, shared: Shared, _: Registers) {
-        // The task is stopped, so its memory is readable.
-        std::fs::read(format!("/proc/{child}/maps")).unwrap();
+        // The task is stopped, so its memory is readable, unless it was killed.
+        let maps = std::fs::read(format!("/proc/{child}/maps"));
+        assert!(maps.is_ok() || !std::fs::exists(format!("/proc/{child}")).unwrap());
         self.reports.push(Report::Cloned { parent, child, shared });
     }
 
