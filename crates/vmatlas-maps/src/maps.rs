@@ -360,7 +360,7 @@ impl MapsReader {
             }
         }
         self.maps.rows.shrink_to_fit();
-        self.maps.format = self.layout.format();
+        self.maps.format = self.layout.format(&self.maps);
         self.maps.word_size = self.layout.word_size();
         let mut warnings = self.warnings.into_vec();
         warnings.append(&mut self.maps.warnings);
@@ -567,8 +567,10 @@ impl Layout {
         }
     }
 
-    fn format(self) -> TextFormat {
-        let named = self.column_32 || self.column_64 || self.other_column;
+    fn format(self, maps: &Maps) -> TextFormat {
+        // Rows of other forms than a kernel's have names too.
+        let elsewhere = || self.nameless_file && maps.iter().any(|row| !row.name.is_empty());
+        let named = self.column_32 || self.column_64 || self.other_column || elsewhere();
         let word_size = self.word_size().unwrap_or_default();
         let today = TextFormat::today(word_size);
         // No kernel uses other columns; a 64-bit kernel that writes no blank writes 16 digits.
