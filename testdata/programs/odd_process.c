@@ -8,6 +8,8 @@
 //   exec           executes itself for ever, with more or fewer rows each time
 //   exec-same      the same with the same 150 rows at the same addresses each time
 //   churn          two threads map, unmap, protect and move mappings among 200 rows
+//   marks PAGES US  has PAGES rows at 0x100000000000, one or two of them writable and executable:
+//                  every US microseconds another one becomes so, and then the former no more
 //   move           moves a mapping of 1 MiB from below 150 rows to above them, and back
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -124,6 +126,29 @@ static void *churn(void *seed)
 	return NULL;
 }
 
+static void mark_for_ever(long pages, long pause_us)
+{
+	char *base = anonymous((void *)0x100000000000, pages, PROT_READ, MAP_FIXED | MAP_NORESERVE);
+	for (long i = 0; i < pages; i++)
+		mprotect(base + i * PAGE, PAGE, i % 2 ? PROT_READ : RW);
+	unsigned random = 1;
+	long at = 0;
+	mprotect(base, PAGE, RW | PROT_EXEC);
+	puts("ready");
+	fflush(stdout);
+	for (;;) {
+		random = random * 1664525 + 1013904223;
+		long next = (random >> 8) % pages;
+		if (next == at)
+			continue;
+		mprotect(base + next * PAGE, PAGE, RW | PROT_EXEC);
+		mprotect(base + at * PAGE, PAGE, at % 2 ? PROT_READ : RW);
+		at = next;
+		if (pause_us > 0)
+			usleep(pause_us);
+	}
+}
+
 static void move_for_ever(void)
 {
 	char *low = (char *)0x100000000000, *high = (char *)0x200000000000;
@@ -169,6 +194,8 @@ int main(int count, char **arguments)
 		for (long i = 0; i < 2; i++)
 			pthread_create(&thread, NULL, churn, (void *)(i + 1));
 		puts("ready");
+	} else if (!strcmp(mode, "marks") && count > 3) {
+		mark_for_ever(atol(arguments[2]), atol(arguments[3]));
 	} else if (!strcmp(mode, "move")) {
 		move_for_ever();
 	} else {

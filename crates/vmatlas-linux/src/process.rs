@@ -49,6 +49,8 @@ pub(crate) struct TaskState {
     pub(crate) ended: bool,
     /// The task is a kernel thread, which has no address space.
     pub(crate) kernel_thread: bool,
+    /// The task runs or waits for a processor.
+    pub(crate) runs: bool,
     /// The task sleeps until something happens, interruptibly or not.
     pub(crate) sleeps: bool,
 }
@@ -68,6 +70,7 @@ impl TaskState {
         Some(TaskState {
             ended: matches!(state, b"Z" | b"X") || has(PF_EXITING),
             kernel_thread: has(PF_KTHREAD),
+            runs: state == b"R",
             sleeps: matches!(state, b"S" | b"D"),
         })
     }
@@ -225,6 +228,18 @@ impl Process {
     /// Whether the directory is the kernel's and not a copy of a /proc tree.
     pub fn is_live(&self) -> bool {
         fstatfs(&self.dir).is_ok_and(|fs| fs.f_type == PROC_SUPER_MAGIC)
+    }
+
+    /// Whether its pid is one of our pid namespace: it is that process of /proc, which is ours.
+    pub(crate) fn is_in_our_pid_namespace(&self) -> bool {
+        let ours = std::fs::read_link("/proc/self").is_ok_and(|own| {
+            own.to_str().and_then(|own| own.parse().ok()) == Some(std::process::id())
+        });
+        let stat = |stat: Result<rustix::fs::Stat, Errno>| {
+            stat.ok().map(|stat| (stat.st_dev, stat.st_ino))
+        };
+        let there = stat(rustix::fs::fstat(&self.dir));
+        ours && there.is_some() && there == stat(rustix::fs::stat(format!("/proc/{}", self.id.pid)))
     }
 
     /// The version of its kernel; `None` in a copy of a /proc tree.

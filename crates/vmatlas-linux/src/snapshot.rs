@@ -1,5 +1,14 @@
 //! Reads all rows of a process.
 
+mod second;
+#[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
+mod watch;
+#[cfg(not(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64")))]
+#[path = "snapshot/no_watch.rs"]
+mod watch;
+
+use self::second::{Brief, Rest, differences, joined, rows_by_query};
+use self::watch::Watch;
 use crate::error::Error;
 use crate::process::Process;
 use crate::sys::procmap_query::{COVERING_OR_NEXT_VMA, procmap_query};
@@ -8,7 +17,7 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc::{channel, sync_channel};
 use std::thread;
 use std::time::Duration;
-use vmatlas_maps::{Maps, MapsReader};
+use vmatlas_maps::{AddressRange, Maps, MapsReader};
 
 /// The rows of a process at one moment, as nearly as the kernel allows.
 #[derive(Debug)]
@@ -16,6 +25,9 @@ use vmatlas_maps::{Maps, MapsReader};
 pub struct Snapshot {
     /// The rows, with a warning for each uncertainty.
     pub maps: Maps,
+    /// The address ranges that changed while they were read: their rows are of another moment than
+    /// all others. In order and disjoint; empty if all rows are of one moment.
+    pub changed: Vec<AddressRange>,
     /// The reason why there are no rows; `None` if there are rows.
     pub empty: Option<Empty>,
     /// The thread whose maps were read, if the main thread has ended.
@@ -71,29 +83,36 @@ impl Source {
 const ATTEMPTS: usize = 4;
 /// Tolerated difference in pages between the rows and the kernel's count.
 const FEW_PAGES: u64 = 16;
+/// So few rows are read within some hundred microseconds, and then some more times: a change that is
+/// undone meanwhile is seen by one of them. Otherwise the kernel's events show it.
+const FEW: usize = 500;
+const MORE: usize = 6;
 /// Bytes parsed at once. The kernel returns at most a page of whole lines for each read, or one
 /// longer line.
 const BUFFER: usize = 128 << 10;
-
 impl Process {
     /// Reads all rows.
     ///
-    /// Reading many rows is not atomic (proc_pid_maps(5)). Therefore the sizes of the rows are
-    /// compared with the kernel's count of mapped pages. If they differ, the process changed its
-    /// mappings during the read, and the read is repeated. It is also repeated if the address space
-    /// was gone at the end, because the process executed another program. After several failed
-    /// attempts, the last reading is returned with a warning. If the main thread has ended, the
-    /// rows are read through another thread.
+    /// Reading many rows is not atomic (proc_pid_maps(5)). Therefore they are read twice, unless no
+    /// thread of the process ran meanwhile: both readings have the rows of one moment if they agree.
+    /// Also, the sizes of the rows are compared with the kernel's count of mapped pages. If anything
+    /// differs, the process changed
+    /// its mappings, and the read is repeated. It is also repeated if the address space was gone at
+    /// the end, because the process executed another program. After several failed attempts, the
+    /// last reading is returned with a warning, and [`Snapshot::changed`] has the address ranges
+    /// that are of other moments. If the main thread has ended, the rows are read through another
+    /// thread.
     ///
     /// # Errors
     /// [`Error::Denied`] if the kernel refuses, [`Error::Vanished`] if the process ended, otherwise
     /// [`Error::Io`].
     pub fn rows(&self, source: Source) -> Result<Snapshot, Error> {
-        let mut last: Option<Maps> = None;
+        let mut last: Option<(Maps, Vec<AddressRange>)> = None;
         let mut difference = None;
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let before = self.total_pages();
-            let (maps, file) = match self.read_rows(source) {
+            let Reading { maps, changed, is_sure, file } = match self.read_rows(source, attempt > 0)
+            {
                 Err(Error::Vanished { .. }) if last.is_some() => return Ok(torn(last, ENDED)),
                 read => read?,
             };
@@ -110,37 +129,35 @@ impl Process {
                     Err(error) => return Err(error),
                 }
             }
-            let whole = Snapshot { maps, empty: None, thread: None };
             if source == Source::Rollup {
-                return Ok(whole);
+                return Ok(Snapshot::of(maps));
             }
             // The kernel moves a mapping in steps, and counts it twice in between.
-            let rows = pages(&whole.maps);
+            let rows = pages(&maps);
             let counts = [before, self.total_pages()];
             difference = counts.into_iter().flatten().find(|counted| *counted != rows);
             // Two equal readings are accepted although the count differs: before 4.12 the kernel
             // hid the guard page of a stack, and not every kernel has a gate page.
             let again = || {
                 difference.is_some_and(|counted| counted.abs_diff(rows) <= FEW_PAGES)
-                    && last.as_ref().is_some_and(|last| last.iter().eq(whole.maps.iter()))
+                    && last.as_ref().is_some_and(|(last, _)| last.iter().eq(maps.iter()))
             };
             // The address space may have vanished before the last row was read.
             let holds = (difference.is_none() || again()) && !is_gone(&file);
-            if whole.maps.is_ordered() && holds {
-                return Ok(whole);
+            // If the kernel gives us no events, the two readings must do.
+            if maps.is_ordered() && holds && changed.is_empty() && (is_sure || attempt > 0) {
+                return Ok(Snapshot::of(maps));
             }
-            last = Some(whole.maps);
+            last = Some((maps, changed));
         }
         let counts = match (&last, difference) {
-            (Some(maps), Some(counted)) => {
+            (Some((maps, _)), Some(counted)) => {
                 let rows = pages(maps);
                 format!(" (the rows add up to {rows} pages, the kernel counts {counted})")
             }
             _ => String::new(),
         };
-        let warning =
-            "the process keeps changing its mappings: rows may be missing or of different moments";
-        Ok(torn(last, &format!("{warning}{counts}")))
+        Ok(torn(last, &format!("{CHANGING}{counts}")))
     }
 
     /// Rough estimate of the time of a read that depends on the resident memory; `None` if it does
@@ -154,23 +171,64 @@ impl Process {
         Some(Duration::from_nanos(self.resident_pages()?.saturating_mul(PER_PAGE)))
     }
 
-    fn read_rows(&self, source: Source) -> Result<(Maps, OwnedFd), Error> {
+    /// Reads the rows, and finds out what changed meanwhile. With `watch`, also what was changed back.
+    fn read_rows(&self, source: Source, watch: bool) -> Result<Reading, Error> {
+        let rest = Rest::begin(self);
+        let watch = watch.then(|| Watch::begin(self)).flatten();
         let file = self.open_file(source.file())?;
+        let maps = self.parse(source, &file)?;
+        if source == Source::Rollup || maps.is_empty() || rest.lasted() {
+            return Ok(Reading { maps, changed: Vec::new(), is_sure: true, file });
+        }
+        let mut changed = self.differences(&maps)?;
+        let changes = watch.and_then(Watch::changes);
+        let is_few = maps.len() < FEW && source == Source::Maps;
+        for _ in 0..MORE {
+            if changes.is_none() && is_few && changed.is_empty() {
+                changed = self.differences(&maps)?;
+            }
+        }
+        let is_sure = changes.is_some() || is_few;
+        changed.extend(changes.into_iter().flatten());
+        Ok(Reading { maps, changed: joined(changed), is_sure, file })
+    }
+
+    /// The address ranges in which a second reading differs.
+    fn differences(&self, maps: &Maps) -> Result<Vec<AddressRange>, Error> {
+        // If the process has executed another program by now, all rows differ.
+        let file = self.open_file(Source::Maps.file())?;
+        match differences(maps, rows_by_query(&file)) {
+            Ok(changed) => Ok(changed),
+            // The address space is gone, which the caller notices.
+            Err(Errno::SRCH) => Ok(Vec::new()),
+            // Before Linux 6.11, and in a copy of a /proc tree.
+            Err(_) => {
+                let again = self.parse(Source::Maps, &file)?;
+                let rows = again.iter().filter(|row| row.range.start >> 63 == 0);
+                let rows = rows.map(|row| Ok(Brief::of_row(&row)));
+                differences(maps, rows).map_err(|errno| self.error(Source::Maps.file(), errno))
+            }
+        }
+    }
+
+    fn parse(&self, source: Source, file: &OwnedFd) -> Result<Maps, Error> {
         let error = |errno| self.error(source.file(), errno);
         let mut reader = MapsReader::default();
         let mut buffer = vec![0; BUFFER];
-        let length = fill(&file, &mut buffer).map_err(error)?;
+        let length = fill(file, &mut buffer).map_err(error)?;
         reader.push(&buffer[..length]);
         if length == BUFFER {
-            read_beside(&file, &mut reader).map_err(error)?;
+            read_beside(file, &mut reader).map_err(error)?;
         }
-        Ok((reader.finish(), file))
+        Ok(reader.finish())
     }
 
     /// The snapshot of a process that shows no rows; `None` if the read should be repeated.
     fn without_rows(&self, source: Source) -> Result<Option<Snapshot>, Error> {
-        let empty =
-            |why| Ok(Some(Snapshot { maps: Maps::default(), empty: Some(why), thread: None }));
+        let empty = |why| {
+            let snapshot = Snapshot::of(Maps::default());
+            Ok(Some(Snapshot { empty: Some(why), ..snapshot }))
+        };
         // Read first: once the process has ended, this is 0 as well.
         let unmapped = self.total_pages() == Some(0);
         let Some(state) = self.state()? else { return empty(Empty::Unmapped) };
@@ -188,6 +246,23 @@ impl Process {
             Err(Error::Vanished { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// One reading of the rows, checked by a second one.
+struct Reading {
+    maps: Maps,
+    /// The address ranges in which the two differ, or where something was changed and changed back.
+    changed: Vec<AddressRange>,
+    /// Whether it is known what was changed and changed back.
+    is_sure: bool,
+    file: OwnedFd,
+}
+
+impl Snapshot {
+    /// Rows of one moment.
+    fn of(maps: Maps) -> Snapshot {
+        Snapshot { maps, changed: Vec::new(), empty: None, thread: None }
     }
 }
 
@@ -247,10 +322,46 @@ pub(crate) fn is_gone(maps: &OwnedFd) -> bool {
     }
 }
 
+const CHANGING: &str =
+    "the process keeps changing its mappings: rows may be missing or of different moments";
 const ENDED: &str = "the process ended while it was read: rows may be missing";
 
-fn torn(maps: Option<Maps>, warning: &str) -> Snapshot {
-    let mut maps = maps.unwrap_or_default();
-    maps.warn(warning);
-    Snapshot { maps, empty: None, thread: None }
+fn torn(last: Option<(Maps, Vec<AddressRange>)>, warning: &str) -> Snapshot {
+    let (maps, mut changed) = last.unwrap_or_default();
+    let mut maps = disjoint(maps, &mut changed);
+    maps.warn(match (changed.len(), changed.first()) {
+        (1, Some(range)) => format!("{warning}: {range} changed while it was read"),
+        (count, Some(range)) => {
+            format!(
+                "{warning}: {range} and {} other ranges changed while they were read",
+                count - 1
+            )
+        }
+        _ => warning.to_owned(),
+    });
+    Snapshot { changed, ..Snapshot::of(maps) }
+}
+
+/// The rows without those that overlap a later one. Their ranges are added to `changed`.
+fn disjoint(maps: Maps, changed: &mut Vec<AddressRange>) -> Maps {
+    if maps.is_ordered() {
+        return maps;
+    }
+    let mut kept: Vec<usize> = Vec::new();
+    let mut last_end = |from: &mut Vec<usize>, start: u64| {
+        while let Some(row) = from.last().and_then(|&last| maps.get(last))
+            && row.range.end > start
+        {
+            changed.push(row.range);
+            from.pop();
+        }
+    };
+    for (index, row) in maps.iter().enumerate() {
+        last_end(&mut kept, row.range.start);
+        kept.push(index);
+    }
+    *changed = joined(std::mem::take(changed));
+    let mut text = Vec::new();
+    kept.iter().for_each(|&index| maps.render_row(index, maps.format(), None, &mut text));
+    MapsReader::read(&text)
 }

@@ -2,6 +2,7 @@
 //! code of the project.
 #![allow(unsafe_code)]
 
+pub(crate) mod cpu_clock;
 pub(crate) mod file_server;
 pub(crate) mod file_size_signal;
 pub(crate) mod fork;

@@ -255,6 +255,12 @@ impl Atlas {
         self.source.left_out(&self.maps).note(self.open.how.limits)
     }
 
+    /// The address ranges that changed while they were read: their rows are of another moment than
+    /// all others, and a note says so. In order and disjoint; empty if all rows are of one moment.
+    pub fn changed(&self) -> &[AddressRange] {
+        self.live().map_or(&[], |live| &live.changed)
+    }
+
     /// The rows as values, without labels, origins and other computed facts.
     pub fn maps(&self) -> &Maps {
         &self.maps

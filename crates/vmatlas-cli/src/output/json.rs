@@ -7,7 +7,8 @@ use std::io::{self, Write};
 use std::sync::LazyLock;
 use vmatlas::label::{Label, Labelled};
 use vmatlas::{
-    Atlas, FIELDS, Field, FieldNeeds, FieldValue, Kind, Note, Row, SmapsValue, SourceKind, VmFlags,
+    AddressRange, Atlas, FIELDS, Field, FieldNeeds, FieldValue, Kind, Note, Row, SmapsValue,
+    SourceKind, VmFlags,
 };
 
 /// An address or offset. It is written as a string, because some readers lack 64-bit numbers.
@@ -51,6 +52,22 @@ pub(crate) struct TargetJson {
     /// The reason why there are no mappings.
     #[serde(skip_serializing_if = "Option::is_none")]
     empty: Option<String>,
+    /// The address ranges whose rows are of other moments than the rest.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    moment: Vec<RangeJson>,
+}
+
+/// An address range.
+#[derive(Serialize)]
+pub(crate) struct RangeJson {
+    start: Hex,
+    end: Hex,
+}
+
+impl RangeJson {
+    fn of(range: &AddressRange) -> RangeJson {
+        RangeJson { start: Hex(range.start), end: Hex(range.end) }
+    }
 }
 
 impl TargetJson {
@@ -69,6 +86,7 @@ impl TargetJson {
             word_size: atlas.word_size().map(vmatlas::WordSize::bits),
             kernel: atlas.kernel(),
             empty: atlas.empty().map(|empty| empty.to_string()),
+            moment: atlas.changed().iter().map(RangeJson::of).collect(),
         }
     }
 }

@@ -87,7 +87,8 @@ impl Child {
 
     /// Starts odd_process in a mode, and returns the first line that it prints.
     pub(crate) fn odd(mode: &str) -> (Child, String) {
-        let mut child = Child::start(Command::new(program("odd_process")).arg(mode));
+        let words = mode.split(' ');
+        let mut child = Child::start(Command::new(program("odd_process")).args(words));
         let line = child.line();
         (child, line)
     }

@@ -11,7 +11,7 @@ use vmatlas_linux::{
     Empty, Error, FactSources, PointQuery, Process, ProcessId, ProcessMemory, Snapshot, Source,
     Which, gather_facts,
 };
-use vmatlas_maps::{Maps, SmapsField, SmapsValue};
+use vmatlas_maps::{AddressRange, Maps, SmapsField, SmapsValue};
 use vmatlas_object::{Budget, Memory as _};
 
 /// The rows of a process that does not change them equal the kernel's bytes.
@@ -339,6 +339,44 @@ fn mappings_changed_while_they_are_read() {
     // The stopped process has one consistent state.
     child.stop();
     check_all(&process);
+}
+
+/// One or two pages may always be written and executed, each time others. A reading that has none or
+/// three never was true; what changed while it was read is named.
+#[test]
+fn permissions_changed_while_they_are_read() {
+    const START: u64 = 0x1000_0000_0000;
+    // With 10,000 rows, some change meanwhile, or some hundred; with 300, hardly any.
+    for (pages, pause) in [(10_000, 10_000), (10_000, 1000), (2000, 0), (300, 1000)] {
+        let (child, _) = Child::odd(&format!("marks {pages} {pause}"));
+        let process = child.process();
+        let all = AddressRange::new(START, START + pages * 4096);
+        let mut whole = 0;
+        for source in [Source::Maps; 20].into_iter().chain([Source::Smaps; 5]) {
+            let snapshot = process.rows(source).unwrap();
+            let (maps, changed) = (&snapshot.maps, &snapshot.changed);
+            assert!(maps.is_ordered());
+            assert!(changed.is_empty() || !maps.warnings().is_empty(), "a note says so");
+            assert!(changed.is_sorted_by(|a, b| a.end < b.start), "{changed:x?}");
+            let mut end = all.start;
+            let mut marks = 0;
+            for row in maps.iter().filter(|row| all.contains(row.range.start)) {
+                assert_eq!(row.range.start, end, "no page is ever unmapped");
+                end = row.range.end;
+                let is_marked = row.perms.write() && row.perms.execute();
+                let is_other = changed.iter().any(|range| range.overlaps(&row.range));
+                marks += u64::from(is_marked && !is_other) * (row.range.size() / 4096);
+            }
+            assert_eq!(end, all.end);
+            assert!(marks <= 2, "{marks} of {pages}");
+            if changed.is_empty() {
+                assert!(marks >= 1, "{pages} rows, {pause} us: {:?}", maps.warnings());
+                whole += 1;
+            }
+        }
+        eprintln!("{pages} rows, a change in {pause} us: {whole} of 25 of one moment");
+        assert!(whole > 0 || pages > 300, "a few milliseconds suffice");
+    }
 }
 
 /// A mapping that always exists, although a reading may show it nowhere or twice.

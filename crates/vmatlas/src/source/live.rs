@@ -14,7 +14,7 @@ use vmatlas_linux::{
     Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Snapshot, Source, gather_facts,
     within,
 };
-use vmatlas_maps::{KernelVersion, Kind, Maps};
+use vmatlas_maps::{AddressRange, KernelVersion, Kind, Maps};
 use vmatlas_object::{Budget, TimedMemory};
 
 /// The longest time to read the memory of a process.
@@ -26,6 +26,8 @@ pub(crate) struct Live {
     pub(crate) comm: Vec<u8>,
     pub(crate) empty: Option<Empty>,
     pub(crate) kernel: Option<KernelVersion>,
+    /// The address ranges whose rows are of another moment than all others.
+    pub(crate) changed: Vec<AddressRange>,
     files: OnceLock<Option<Files>>,
     truths: OnceLock<FileTruths>,
     images: Mutex<Images>,
@@ -73,12 +75,14 @@ impl Live {
         let refused = |error| Error::refused(error, proc, id);
         let process = Process::open(proc, id).map_err(refused)?;
         let source = if sizes { Source::Smaps } else { Source::Maps };
-        let Snapshot { maps, empty, thread, .. } = process.rows(source).map_err(refused)?;
+        let Snapshot { maps, empty, thread, changed, .. } =
+            process.rows(source).map_err(refused)?;
         let notes = thread.map(|tid| Note::ReadThrough { tid }).into_iter().collect();
         let live = Live {
             comm: process.comm().unwrap_or_default(),
             empty,
             kernel: process.kernel_version(),
+            changed,
             process,
             files: OnceLock::new(),
             truths: OnceLock::new(),
