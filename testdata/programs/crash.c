@@ -292,6 +292,42 @@ WAY(seccomp)
     getpriority(PRIO_PROCESS, 0);
 }
 WAY(sent) { kill(getpid(), SIGSEGV); sleep(1); }
+static void sent_by_child_of(int number)
+{
+    if (fork() == 0) {
+        kill(getppid(), number);
+        _exit(0);
+    }
+    for (;;)
+        pause();
+}
+WAY(sent_by_child) { sent_by_child_of(SIGSEGV); sink = 1; }
+WAY(sent_abort) { sent_by_child_of(SIGABRT); sink = 1; }
+WAY(sent_quit) { sent_by_child_of(SIGQUIT); sink = 1; }
+WAY(abort_kill) { kill(getpid(), SIGABRT); sleep(1); }
+WAY(abort_raise) { raise(SIGABRT); sink = 1; }
+WAY(abort_call) { abort(); }
+WAY(queued)
+{
+    union sigval value = { .sival_ptr = (void *)0x12345678 };
+    sigqueue(getpid(), SIGSEGV, value);
+    sleep(1);
+}
+WAY(file_size)
+{
+    // Much larger than the core, which has the same limit.
+    struct rlimit limit = { 64 << 20, 64 << 20 };
+    setrlimit(RLIMIT_FSIZE, &limit);
+    int file = open("large", O_RDWR | O_CREAT, 0600);
+    sink = pwrite(file, "x", 1, 64 << 20);
+}
+WAY(cpu_time)
+{
+    struct rlimit limit = { 1, 2 };
+    setrlimit(RLIMIT_CPU, &limit);
+    for (;;)
+        sink++;
+}
 
 #define ENTRY(name) {#name, name}
 static const struct { const char *name; void (*way)(void); } ways[] = {
@@ -304,7 +340,8 @@ static const struct { const char *name; void (*way)(void); } ways[] = {
     ENTRY(map_failed), ENTRY(kernel), ENTRY(misaligned), ENTRY(alignment_check), ENTRY(protection_key),
     ENTRY(guard_install), ENTRY(aborted), ENTRY(assertion), ENTRY(heap_corrupt), ENTRY(double_free),
     ENTRY(stack_smash), ENTRY(divide), ENTRY(divide_minimum), ENTRY(illegal), ENTRY(privileged),
-    ENTRY(breakpoint), ENTRY(seccomp), ENTRY(sent),
+    ENTRY(breakpoint), ENTRY(seccomp), ENTRY(sent), ENTRY(sent_by_child), ENTRY(sent_abort), ENTRY(sent_quit),
+    ENTRY(abort_kill), ENTRY(abort_raise), ENTRY(abort_call), ENTRY(queued), ENTRY(file_size), ENTRY(cpu_time),
 };
 
 int main(int argc, char **argv)

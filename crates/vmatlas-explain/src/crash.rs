@@ -40,6 +40,8 @@ pub struct Crash {
     pub signal: Option<i32>,
     /// `si_code` of the signal (sigaction(2)).
     pub code: Option<i32>,
+    /// `si_pid` and `si_uid`: who sent the signal.
+    pub sender: Option<Sender>,
     /// `si_addr`: the address that was accessed, for SIGSEGV and SIGBUS.
     pub address: Option<u64>,
     /// The kind of access.
@@ -69,6 +71,15 @@ pub struct Crash {
     /// The cause in the source's own words, such as `Cause: null pointer dereference` of a
     /// tombstone, or the first line of a sanitizer's report.
     pub message: Option<String>,
+}
+
+/// Who sent a signal, in the namespaces of the process that got it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sender {
+    /// The process; 0 if it is in none of these pid namespaces, or the kernel.
+    pub pid: u32,
+    /// Its real user.
+    pub uid: u32,
 }
 
 /// The source of a crash.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use vmatlas::Case;
-use vmatlas::crashes::{Access, CrashSource};
+use vmatlas::crashes::{Access, CrashSource, Sender};
 use vmatlas::explain::{Around, around};
 use vmatlas::words::{function, module_name, printable, size};
 
@@ -143,6 +143,9 @@ struct CaseJson<'a> {
     signal: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<i32>,
+    /// Who sent the signal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sender: Option<SenderJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     address: Option<Hex>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -159,6 +162,12 @@ struct CaseJson<'a> {
     facts: BTreeMap<&'static str, &'a str>,
     map: Vec<AroundJson>,
     stack: Vec<FrameJson<'a>>,
+}
+
+#[derive(Serialize)]
+struct SenderJson {
+    pid: u32,
+    uid: u32,
 }
 
 #[derive(Serialize)]
@@ -208,6 +217,7 @@ fn case_json(case: &Case) -> CaseJson<'_> {
         comm: crash.comm.as_deref().map(|comm| String::from_utf8_lossy(comm).into_owned()),
         signal: crash.signal,
         code: crash.code,
+        sender: crash.sender.map(|Sender { pid, uid }| SenderJson { pid, uid }),
         address: fault.address.map(Hex),
         access: fault.access.map(|access| match access {
             Access::Read => "read",

@@ -33,6 +33,7 @@ impl<S: ReadAt> CoreDump<S> {
             comm: thread.and_then(|thread| self.comm_of(thread)).map(<[u8]>::to_vec),
             signal,
             code: siginfo.filter(|info| Some(info.signal) == signal).map(|info| info.code),
+            sender: siginfo.filter(|info| Some(info.signal) == signal).and_then(|info| info.sender),
             address: siginfo.and_then(|info| info.address),
             present: match of_segv {
                 Some(SEGV_MAPERR) => Some(false),

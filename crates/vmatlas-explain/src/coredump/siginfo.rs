@@ -1,6 +1,7 @@
 //! The `siginfo_t` in a core dump.
 
 use super::layout::Layout;
+use crate::crash::Sender;
 use vmatlas_maps::uapi::siginfo::{SEGV_PKUERR, SI_KERNEL, SI_QUEUE, SI_TKILL, SI_USER};
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 
@@ -18,8 +19,8 @@ pub struct SigInfo {
     pub address: Option<u64>,
     /// `si_pkey`: the protection key that denied the access.
     pub protection_key: Option<u32>,
-    /// `si_pid`: the process that sent the signal with kill(2) or a similar call.
-    pub sender: Option<u32>,
+    /// `si_pid` and `si_uid`: who sent the signal with kill(2) or a similar call.
+    pub sender: Option<Sender>,
 }
 
 /// The codes of kill(2), tgkill(2) and sigqueue(3).
@@ -33,6 +34,8 @@ impl SigInfo {
         let fields = if layout.word == 8 { 16 } else { 12 };
         let hardware = matches!(signal, SIGILL | SIGTRAP | SIGBUS | SIGFPE | SIGSEGV);
         let has_address = hardware && code > 0 && code != SI_KERNEL;
+        let sender =
+            || Some(Sender { pid: layout.u32(note, fields)?, uid: layout.u32(note, fields + 4)? });
         let key = signal == SIGSEGV && code == SEGV_PKUERR;
         Some(SigInfo {
             signal,
@@ -40,7 +43,7 @@ impl SigInfo {
             address: layout.word(note, fields).filter(|_| has_address),
             // It follows si_addr and a pad of the size of a pointer.
             protection_key: layout.u32(note, fields + 2 * layout.word).filter(|_| key),
-            sender: layout.u32(note, fields).filter(|_| SENT.contains(&code)),
+            sender: sender().filter(|_| SENT.contains(&code)),
         })
     }
 }

@@ -4,9 +4,12 @@ use super::fault::register;
 use super::instruction::InstructionKind;
 use super::signal_words::{code_name, signal_name};
 use super::{Cause, Conclusion, Evidence, stack};
+use crate::crash::Sender;
 use crate::label::Confidence;
-use vmatlas_maps::uapi::siginfo::SI_TKILL;
-use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+use vmatlas_maps::uapi::siginfo::{SI_KERNEL, SI_QUEUE, SI_TKILL, SI_USER};
+use vmatlas_maps::uapi::signal::{
+    SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGPIPE, SIGSEGV, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ,
+};
 
 /// Functions on the stack that identify an abort, most reliable first; [`is_called`] defines the
 /// patterns.
@@ -91,7 +94,14 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let crash = evidence.crash;
     let signal = crash.signal?;
     let sent = crash.code.is_some_and(|code| code <= 0);
+    if let Some(conclusion) = limit(evidence, signal) {
+        return Some(conclusion);
+    }
     match signal {
+        // Whatever stands on its stack: the program did not end itself.
+        _ if crash.sender.is_some() && !is_from_itself(evidence) => {
+            Some(somebody(evidence, signal))
+        }
         SIGABRT => Some(abort(evidence)),
         _ if sent => Some(somebody(evidence, signal)),
         SIGSEGV | SIGBUS => None,
@@ -101,6 +111,38 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
         SIGSYS => Some(system_call(evidence)),
         _ => Some(somebody(evidence, signal)),
     }
+}
+
+/// Whether the process sent the signal to itself; the kernel does so too when it sends one because
+/// of a call of the process.
+fn is_from_itself(evidence: &Evidence<'_>) -> bool {
+    let crash = evidence.crash;
+    crash.sender.is_some_and(|sender| Some(sender.pid) == crash.pid)
+}
+
+/// Signals of the kernel for which nothing but a limit is known.
+fn limit(evidence: &Evidence<'_>, signal: i32) -> Option<Conclusion> {
+    let code = evidence.crash.code;
+    // The kernel sends these in the name of the process itself.
+    let by_own_call = code == Some(SI_USER) && is_from_itself(evidence);
+    let calls_kill = evidence.functions.iter().any(|name| is_kill(name));
+    let sentence = match signal {
+        SIGXFSZ if by_own_call && !calls_kill => {
+            "The program wrote beyond its limit on the size of files (RLIMIT_FSIZE, ulimit -f) or \
+             the largest file that the file system can hold."
+        }
+        SIGXCPU if code == Some(SI_KERNEL) => {
+            "The program used more CPU time than its limit permits (RLIMIT_CPU, ulimit -t; for \
+             real-time threads also RLIMIT_RTTIME)."
+        }
+        SIGPIPE if by_own_call && !calls_kill => {
+            "The program wrote to a pipe or socket that nobody reads any more."
+        }
+        _ => return None,
+    };
+    let name = signal_name(signal).unwrap_or_default();
+    let because = format!("the kernel sends {name} then");
+    Some(Conclusion::new(Cause::SentSignal, Confidence::Likely, sentence.to_owned(), because))
 }
 
 fn abort(evidence: &Evidence<'_>) -> Conclusion {
@@ -119,15 +161,38 @@ fn abort(evidence: &Evidence<'_>) -> Conclusion {
     }
     let caller = evidence.functions.iter().find(|name| !is_abort(name));
     let by = caller.map(|name| format!(" in {name}")).unwrap_or_default();
+    // abort(3) raises the signal; other programs do too.
+    let calls_abort = evidence.functions.iter().any(|name| plain(name) == "abort");
+    let raises = !calls_abort && evidence.functions.iter().any(|name| is_abort(name));
+    let (how, is_known) = match evidence.crash.code {
+        _ if calls_abort => ("by abort(3)", true),
+        Some(SI_TKILL) if raises => ("by raise(3) or pthread_kill(3)", is_from_itself(evidence)),
+        Some(SI_USER) => ("by kill(2)", is_from_itself(evidence)),
+        Some(SI_QUEUE) => ("by sigqueue(3)", is_from_itself(evidence)),
+        _ => ("most likely by abort(3)", false),
+    };
     Conclusion::new(
         Cause::Abort,
-        if caller.is_some() { Confidence::Certain } else { Confidence::Likely },
-        format!("The program ended itself by abort(3){by}."),
-        match evidence.crash.code {
-            Some(SI_TKILL) => "SIGABRT was sent by the thread itself (SI_TKILL)",
+        if is_known { Confidence::Certain } else { Confidence::Likely },
+        format!("The program ended itself {how}{by}."),
+        match (evidence.crash.code, is_from_itself(evidence)) {
+            (Some(SI_TKILL), true) => "the process sent SIGABRT to itself (SI_TKILL)",
+            (Some(_), true) => "the process sent SIGABRT to itself",
+            (Some(SI_TKILL), false) => "SIGABRT was sent to a thread (SI_TKILL)",
             _ => "the signal is SIGABRT",
         },
     )
+}
+
+/// A function's name without the prefixes of the C library's internal names.
+fn plain(name: &str) -> &str {
+    name.trim_start_matches("__").trim_start_matches("GI_").trim_start_matches("__")
+}
+
+/// Whether a function sends a signal to a process.
+fn is_kill(name: &str) -> bool {
+    ["kill", "raise", "gsignal", "pthread_kill", "tgkill", "sigqueue"].contains(&plain(name))
+        || name.starts_with("__pthread_kill_")
 }
 
 /// Whether a function name matches a pattern: a trailing `*` matches any suffix, a leading `::` any
@@ -142,34 +207,52 @@ fn is_called(name: &str, pattern: &str) -> bool {
 
 /// Whether a function is part of abort(3), which has several names in the C library.
 fn is_abort(name: &str) -> bool {
-    let plain = name.trim_start_matches("__").trim_start_matches("GI_").trim_start_matches("__");
-    let parts = ["abort", "raise", "gsignal", "pthread_kill", "tgkill"];
-    parts.contains(&plain)
-        || name.starts_with("__pthread_kill_")
-        || name.starts_with("__libc_message")
+    plain(name) == "abort" || is_kill(name) || name.starts_with("__libc_message")
 }
 
 fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
     let name = signal_name(signal).map_or_else(|| format!("signal {signal}"), ToOwned::to_owned);
     let code = evidence.crash.code.and_then(|code| code_name(signal, code));
-    let (sentence, because) = match code {
-        Some((code, "sent by tgkill(2), as by raise(3) and abort(3)")) => (
+    let call = match evidence.crash.code {
+        Some(SI_TKILL) => "tgkill(2), as raise(3) and pthread_kill(3) do",
+        Some(SI_QUEUE) => "sigqueue(3)",
+        _ => "kill(2)",
+    };
+    let confidence = match evidence.crash.sender {
+        Some(_) => Confidence::Certain,
+        None => Confidence::Likely,
+    };
+    let (sentence, because) = match (evidence.crash.sender, code) {
+        (Some(_), Some((code, _))) if is_from_itself(evidence) => (
+            format!("The program sent itself {name} by {call}; no access failed."),
+            format!("si_code is {code}, and si_pid is its own"),
+        ),
+        (Some(Sender { pid: 0, uid }), Some((code, _))) => (
             format!(
-                "A thread sent {name}, mostly the program to itself (raise(3)); no access failed."
+                "A process of another pid namespace (of uid {uid}) sent {name} by {call}; no \
+                 access failed."
             ),
+            format!("si_code is {code}, and si_pid is 0"),
+        ),
+        (Some(Sender { pid, uid }), Some((code, _))) => (
+            format!("Process {pid} (of uid {uid}) sent {name} by {call}; no access failed."),
+            format!("si_code is {code}, and si_pid is {pid}"),
+        ),
+        (_, Some((code, _))) if evidence.crash.code == Some(SI_TKILL) => (
+            format!("A thread sent {name} by {call}; no access failed."),
             format!("si_code is {code}"),
         ),
-        Some((code, meaning)) => {
+        (_, Some((code, meaning))) => {
             (format!("{name} was {meaning}; no access failed."), format!("si_code is {code}"))
         }
-        None => (
+        (_, None) => (
             format!(
                 "{name} ended the program: a process sent it, or the kernel because of a limit."
             ),
             "no fault of an instruction gives this signal".to_owned(),
         ),
     };
-    Conclusion::new(Cause::SentSignal, Confidence::Likely, sentence, because)
+    Conclusion::new(Cause::SentSignal, confidence, sentence, because)
 }
 
 fn arithmetic(evidence: &Evidence<'_>) -> Conclusion {

@@ -190,6 +190,10 @@ pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
             }
             None => {}
         }
+        if let Some(sender) = crash.sender {
+            let itself = if Some(sender.pid) == crash.pid { ", itself" } else { "" };
+            let _ = write!(text, " (si_pid {}{itself}, si_uid {})", sender.pid, sender.uid);
+        }
         facts.push(("signal", text));
     }
     if let Some(message) = &crash.message {

@@ -52,7 +52,16 @@ const WAYS: &[Way] = &[
     Way("privileged", "illegal-instruction", &["Only the kernel may execute"]),
     Way("breakpoint", "trap", &["breakpoint"]),
     Way("seccomp", "forbidden-system-call", &["system call number 140"]),
-    Way("sent", "sent-signal", &["kill(2)"]),
+    Way("sent", "sent-signal", &["sent itself SIGSEGV by kill(2)"]),
+    Way("sent_by_child", "sent-signal", &["Process ", "(of uid ", "sent SIGSEGV by kill(2)"]),
+    Way("sent_abort", "sent-signal", &["Process ", "(of uid ", "sent SIGABRT by kill(2)"]),
+    Way("sent_quit", "sent-signal", &["Process ", "sent SIGQUIT by kill(2)"]),
+    Way("abort_kill", "abort", &["ended itself by kill(2)"]),
+    Way("abort_raise", "abort", &["ended itself by raise(3)"]),
+    Way("abort_call", "abort", &["ended itself by abort(3)"]),
+    Way("queued", "sent-signal", &["sent itself SIGSEGV by sigqueue(3)"]),
+    Way("file_size", "sent-signal", &["RLIMIT_FSIZE"]),
+    Way("cpu_time", "sent-signal", &["RLIMIT_CPU"]),
 ];
 
 /// The ways that need the names of functions of the C library.
