@@ -20,7 +20,13 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
     options.replace = replace(args.force);
     options.limits = Limits::new(args.duration, args.max_size);
     options.control = Some(control);
-    options.news = (!args.quiet).then(listener);
+    // A program that is recorded by perf events outlives its recorder.
+    let is_traced = match args.backend {
+        Some(backend) => backend == args::Backend::Ptrace,
+        None => !args.audit && !args.pages,
+    };
+    let needs_us = args.pid.is_none() && is_traced;
+    options.news = (!args.quiet).then(|| listener(needs_us));
     options.backend = args.backend.map(|backend| match backend {
         args::Backend::Ptrace => Backend::Ptrace,
         args::Backend::Perf => Backend::Perf,
@@ -33,12 +39,7 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
         (None, Some((program, words))) => {
             let mut command = Command::new(program);
             command.args(words);
-            // A program that is recorded by perf events outlives its recorder.
-            let is_traced = match args.backend {
-                Some(backend) => backend == args::Backend::Ptrace,
-                None => !args.audit && !args.pages,
-            };
-            let _guard = is_traced.then(|| guard_of(&output));
+            let _guard = needs_us.then(|| guard_of(&output));
             launch(command, options)
         }
         (None, None) => return Err(Trouble::new("record needs a program or -p PID")),

@@ -8,8 +8,9 @@ use std::path::Path;
 use vmatlas::record::{Audit, Listener, News, Progress, Report, Truth};
 use vmatlas::words::{count, printable, size};
 
-/// Shows progress on one line of the terminal, and prints other messages once.
-pub(crate) fn listener() -> Listener {
+/// Shows progress on one line of the terminal, and prints other messages once. `needs_us` means that
+/// the program ends with its recorder.
+pub(crate) fn listener(needs_us: bool) -> Listener {
     let terminal = std::io::stderr().is_terminal();
     let mut last = Progress::default();
     Box::new(move |news: &News<'_>| {
@@ -39,7 +40,9 @@ pub(crate) fn listener() -> Listener {
                 if terminal {
                     let _ = write!(stderr, "{CLEAR}");
                 }
-                note(ENDED);
+                let end =
+                    if needs_us { ", and needs vmatlas: Ctrl-C once more ends both" } else { "" };
+                note(&format!("the recording has ended; the program runs on{end}"));
             }
             _ => {}
         }
@@ -48,8 +51,6 @@ pub(crate) fn listener() -> Listener {
 
 /// The escape sequence that clears a line of a terminal.
 const CLEAR: &str = "\r\x1b[K";
-const ENDED: &str = "the recording has ended; the program runs on (launched by vmatlas it needs \
-    it: Ctrl-C once more ends both)";
 
 pub(crate) fn print_report(report: &Report, output: &Path) {
     if std::io::stderr().is_terminal() {
@@ -112,7 +113,10 @@ fn how_true(truth: &Truth) -> String {
         rows => ("at exit", rows, truth.rows_wrong_at_exit),
     };
     let right = rows - wrong.min(rows);
-    let mut text = format!("{when} {right} of {} equal the kernel's", count(rows, "row"));
+    let mut text = match rows {
+        0 => "not compared with the kernel's rows".to_owned(),
+        _ => format!("{when} {right} of {} equal the kernel's", count(rows, "row")),
+    };
     let corrected = truth.corrected + truth.refused;
     if corrected > 0 {
         text.push_str(&format!(

@@ -338,6 +338,26 @@ fn signals_to_vmatlas_are_passed_on() {
     }
 }
 
+/// Who ends with the recorder, and whether anything was compared with the kernel.
+#[test]
+fn messages_of_a_recording_that_ends_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("R").display().to_string();
+    let record = ["record", "--force", "-o", &file, "--duration", "0.05"];
+    let launched = vmatlas(&[&record[..], &["--", "sleep", "0.5"]].concat()).stderr;
+    assert!(launched.contains("Ctrl-C once more ends both"), "{launched}");
+    assert!(launched.contains("not compared with the kernel's rows"), "{launched}");
+    if !is_root() {
+        return;
+    }
+    let mut sleep = Command::new("sleep").arg("600").spawn().unwrap();
+    let attached = vmatlas(&[&record[..], &["-p", &sleep.id().to_string()]].concat()).stderr;
+    sleep.kill().unwrap();
+    sleep.wait().unwrap();
+    assert!(attached.contains("the program runs on\n"), "{attached}");
+    assert!(!attached.contains("Ctrl-C"), "{attached}");
+}
+
 #[test]
 fn limits() {
     for limit in [["--duration", "0.01"], ["--max-size", "500"]] {
