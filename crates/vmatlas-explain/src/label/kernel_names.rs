@@ -7,15 +7,42 @@ use super::words::size;
 use super::{Confidence, Label, Labeller};
 use std::borrow::Cow;
 use vmatlas_maps::Kind;
-use vmatlas_maps::Mapping;
+use vmatlas_maps::{Mapping, Maps, SmapsValue};
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    let labels: Vec<_> =
-        labeller.maps.iter().filter_map(|row| Some((row.range, label(&row)?))).collect();
+    let maps = labeller.maps;
+    let of_row = |(index, row)| {
+        let row: Mapping<'_> = row;
+        Some((row.range, by_flags(maps, index, &row).or_else(|| label(&row))?))
+    };
+    let labels: Vec<_> = maps.iter().enumerate().filter_map(of_row).collect();
     for (range, label) in labels {
         labeller.label(range, &label);
     }
     guest_memory(labeller);
+}
+
+/// The label of memory whose purpose `VmFlags` of smaps shows (proc_pid_smaps(5)).
+fn by_flags(maps: &Maps, index: usize, row: &Mapping<'_>) -> Option<Label> {
+    let flags = maps.fields(index).find_map(|field| match field.value {
+        SmapsValue::Flags(flags) => Some(flags),
+        _ => None,
+    })?;
+    let has = |flag| flags.has(flag);
+    let (group, text, because) = match row.kind() {
+        Kind::Anonymous if has("ss") => (
+            "shadow stack",
+            "shadow stack: the processor keeps return addresses there",
+            "the kernel says so (VmFlags: ss)",
+        ),
+        Kind::Anonymous if has("dp") => (
+            "droppable memory",
+            "memory that the kernel may drop, such as the state of getrandom(3)",
+            "the kernel says so (VmFlags: dp, MAP_DROPPABLE)",
+        ),
+        _ => return None,
+    };
+    Some(Label::new(group, Confidence::Certain, text, because))
 }
 
 fn label(row: &Mapping<'_>) -> Option<Label> {

@@ -542,3 +542,25 @@ fn call_stacks_that_say_nothing_label_nothing() {
         assert!(!is_certain, "{call} {stack:?}: {found:?}");
     }
 }
+
+/// The kernel's flags say what unnamed memory is for; other rows with such letters are none of it.
+#[test]
+fn flags_of_smaps_name_memory() {
+    let row = |start: u64, name: &str, flags: &str| {
+        let end = start + 0x1000;
+        format!("{start:x}-{end:x} rw-p 00000000 00:00 0 {name}\nRss: 4 kB\nVmFlags: {flags} \n")
+    };
+    let text = [
+        row(0x7f00_0000_1000, "", "rd wr mr mw me ss nr"),
+        row(0x7f00_0000_3000, "", "rd wr mr mw me dp"),
+        row(0x7f00_0000_5000, "", "rd wr mr mw me ac sd"),
+        row(0x7f00_0000_7000, "                         [heap]", "rd wr ss"),
+    ];
+    let maps = Maps::parse(text.concat().as_bytes()).unwrap();
+    let labels = Labels::read(&maps, &Facts::default(), None);
+    let group_at = |address| labels.at(address).map(|found| &*found.label.group);
+    assert_eq!(group_at(0x7f00_0000_1000), Some("shadow stack"));
+    assert_eq!(group_at(0x7f00_0000_3000), Some("droppable memory"));
+    assert_ne!(group_at(0x7f00_0000_5000), Some("shadow stack"));
+    assert_ne!(group_at(0x7f00_0000_7000), Some("shadow stack"));
+}
