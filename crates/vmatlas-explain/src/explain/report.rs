@@ -1,11 +1,12 @@
 //! Reports by runtimes and sanitizers, which saw more than a dump contains.
 
+use super::signals::{DELETED_VIRTUAL, PURE_VIRTUAL, UNCAUGHT, WITHOUT_EXCEPTION};
 use super::{Cause, Conclusion, Evidence};
 use crate::crash::CrashSource;
 use crate::label::Confidence;
 
 /// Words of a report, the cause, and the conclusion; the first match counts.
-const REPORTS: [(&[&str], Cause, &str); 19] = [
+const REPORTS: [(&[&str], Cause, &str); 22] = [
     (
         &["use-after-free", "use-after-poison", "use-after-return", "use-after-scope"],
         Cause::UseAfterFree,
@@ -100,7 +101,10 @@ const REPORTS: [(&[&str], Cause, &str); 19] = [
         Cause::UndefinedBehaviour,
         "The program has behaviour that its language does not define.",
     ),
-    (&["terminate called"], Cause::Abort, "A C++ exception was not caught (std::terminate)."),
+    (&["pure virtual method called"], Cause::Abort, PURE_VIRTUAL),
+    (&["deleted virtual method called"], Cause::Abort, DELETED_VIRTUAL),
+    (&["terminate called without an active exception"], Cause::Abort, WITHOUT_EXCEPTION),
+    (&["terminate called", "uncaught exception of type"], Cause::Abort, UNCAUGHT),
 ];
 
 /// The conclusion from a report, if it contains more than the signal.

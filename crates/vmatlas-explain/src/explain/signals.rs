@@ -11,9 +11,22 @@ use vmatlas_maps::uapi::signal::{
     SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGPIPE, SIGSEGV, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ,
 };
 
+/// What ends C++ programs by std::terminate or abort(3), in the functions of the Itanium C++ ABI.
+pub(super) const PURE_VIRTUAL: &str = "A pure virtual function was called: of an object that is \
+    still being constructed or already destroyed, or is no object any more.";
+pub(super) const DELETED_VIRTUAL: &str = "A deleted virtual function was called.";
+pub(super) const UNCAUGHT: &str =
+    "A C++ exception was not caught, or was thrown where none may be.";
+pub(super) const WITHOUT_EXCEPTION: &str = "std::terminate ended the program without an exception, \
+    as it does where a std::thread is destroyed that can still be joined.";
+const NOEXCEPT: &str = "A C++ exception was thrown where none may be (noexcept, or a destructor).";
+const JOINABLE_THREAD: &str = "A std::thread was destroyed or replaced that could still be joined.";
+const TERMINATED: &str = "std::terminate ended the program: a C++ exception was not caught, or a \
+    std::thread was destroyed that could still be joined, or the program called it.";
+
 /// Functions on the stack that identify an abort, most reliable first; [`is_called`] defines the
 /// patterns.
-const ABORTS: [(&str, Cause, &str); 17] = [
+const ABORTS: [(&str, Cause, &str); 26] = [
     (
         "__stack_chk_fail*",
         Cause::CorruptMemory,
@@ -45,16 +58,17 @@ const ABORTS: [(&str, Cause, &str); 17] = [
         "The Rust runtime found that a thread's stack has no more room, said so, and ended the \
          program.",
     ),
-    (
-        "std::terminate*",
-        Cause::Abort,
-        "A C++ exception was not caught, or was thrown where none may be (std::terminate).",
-    ),
-    (
-        "__gnu_cxx::__verbose_terminate_handler*",
-        Cause::Abort,
-        "A C++ exception was not caught, or was thrown where none may be (std::terminate).",
-    ),
+    ("__cxa_pure_virtual*", Cause::Abort, PURE_VIRTUAL),
+    ("__cxa_deleted_virtual*", Cause::Abort, DELETED_VIRTUAL),
+    ("std::thread::~thread*", Cause::Abort, JOINABLE_THREAD),
+    ("std::thread::operator=*", Cause::Abort, JOINABLE_THREAD),
+    ("__clang_call_terminate*", Cause::Abort, NOEXCEPT),
+    ("__cxa_call_terminate*", Cause::Abort, NOEXCEPT),
+    ("__cxa_call_unexpected*", Cause::Abort, NOEXCEPT),
+    ("__cxa_throw*", Cause::Abort, UNCAUGHT),
+    ("__cxa_rethrow*", Cause::Abort, UNCAUGHT),
+    ("std::terminate*", Cause::Abort, TERMINATED),
+    ("__gnu_cxx::__verbose_terminate_handler*", Cause::Abort, TERMINATED),
     (
         "std::panicking::panic_with_hook*",
         Cause::Abort,

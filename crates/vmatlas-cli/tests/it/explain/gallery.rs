@@ -188,6 +188,32 @@ fn rust_programs() {
     }
 }
 
+#[test]
+fn cpp_programs() {
+    const CPP: &[Way] = &[
+        Way("pure_virtual", "abort", &["A pure virtual function was called"]),
+        Way("joinable", "abort", &["std::thread was destroyed"]),
+        Way("uncaught", "abort", &["exception was not caught"]),
+        Way("forbidden", "abort", &["exception was not caught, or was thrown where none may be"]),
+        Way("called", "abort", &["std::terminate ended the program"]),
+    ];
+    let program = compiled("crash-cpp", |path| {
+        let mut cc = Command::new("c++");
+        cc.args(["-Wall", "-g", "-O1", "-fno-omit-frame-pointer", "-pthread", "-o"]).arg(path);
+        cc.arg(testdata().join("programs/crash.cc"));
+        cc
+    });
+    for Way(name, cause, words) in CPP {
+        let crashed = Crashed::run(&program, name);
+        let document = explained(crashed.core().unwrap().to_str().unwrap());
+        assert_eq!(document["cause"], *cause, "{name}: {document}");
+        let paragraph = document["paragraph"].as_str().unwrap();
+        for word in *words {
+            assert!(paragraph.contains(word), "{name}: {word:?} is not in {paragraph}");
+        }
+    }
+}
+
 /// 32-bit programs have other registers and no libraries on this machine.
 #[test]
 fn a_program_of_32_bits() {
