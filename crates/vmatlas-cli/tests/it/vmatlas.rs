@@ -30,9 +30,18 @@ impl Run {
     }
 }
 
+/// The commands that read files within a budget.
+const READERS: [&str; 5] = ["show", "at", "blame", "diff", "explain"];
+
 pub(crate) fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_vmatlas"));
-    command.args(args).current_dir(testdata()).env_remove("NO_COLOR").stdin(Stdio::null());
+    command.args(args);
+    // On a slow processor, a build for tests takes longer than the time that users wait.
+    let reads = args.first().is_some_and(|command| READERS.contains(command));
+    if reads && !args.contains(&"--budget") {
+        command.args(["--budget", "512M,1000s"]);
+    }
+    command.current_dir(testdata()).env_remove("NO_COLOR").stdin(Stdio::null());
     command
 }
 

@@ -73,8 +73,6 @@ pub(crate) struct Child {
 
 impl Child {
     pub(crate) fn start(command: &mut Command) -> Child {
-        // Otherwise resident memory depends on a setting of the machine. Children inherit it.
-        rustix::thread::disable_transparent_huge_pages(true).unwrap();
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,7 +1,7 @@
 //! Compares labels of Java, with several collectors, with HotSpot's own report of its memory.
 
 use super::{Seen, check_share, source};
-use crate::child::{Child, lacks, once};
+use crate::child::{Child, lacks, once, program};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -100,7 +100,8 @@ fn check(bin: &Path, collector: &str, option: &str) {
     if !version.status().unwrap().success() {
         return lacks(&format!("a Java with {collector}"));
     }
-    let mut java = Command::new(bin.join("java"));
+    let mut java = Command::new(program("no_huge_pages"));
+    java.arg(bin.join("java"));
     java.args([&chosen, option, "-XX:NativeMemoryTracking=detail", "-cp"]);
     let mut child = Child::start(java.arg(classes()).arg("Heaps"));
     child.until_ready();
