@@ -18,11 +18,11 @@ pub(super) const DELETED_VIRTUAL: &str = "A deleted virtual function was called.
 pub(super) const UNCAUGHT: &str =
     "A C++ exception was not caught, or was thrown where none may be.";
 pub(super) const WITHOUT_EXCEPTION: &str = "std::terminate ended the program without an exception, \
-    as it does where a std::thread is destroyed that can still be joined.";
+    as it does where a C++ thread is destroyed that can still be joined.";
 const NOEXCEPT: &str = "A C++ exception was thrown where none may be (noexcept, or a destructor).";
-const JOINABLE_THREAD: &str = "A std::thread was destroyed or replaced that could still be joined.";
+const JOINABLE_THREAD: &str = "A C++ thread was destroyed or replaced that could still be joined.";
 const TERMINATED: &str = "std::terminate ended the program: a C++ exception was not caught, or a \
-    std::thread was destroyed that could still be joined, or the program called it.";
+    C++ thread was destroyed that could still be joined, or the program called it.";
 
 /// Functions on the stack that identify an abort, most reliable first; [`is_called`] defines the
 /// patterns.

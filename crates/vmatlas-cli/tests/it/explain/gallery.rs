@@ -192,7 +192,7 @@ fn rust_programs() {
 fn cpp_programs() {
     const CPP: &[Way] = &[
         Way("pure_virtual", "abort", &["A pure virtual function was called"]),
-        Way("joinable", "abort", &["std::thread was destroyed"]),
+        Way("joinable", "abort", &["C++ thread was destroyed"]),
         Way("uncaught", "abort", &["exception was not caught"]),
         Way("forbidden", "abort", &["exception was not caught, or was thrown where none may be"]),
         Way("called", "abort", &["std::terminate ended the program"]),
