@@ -177,7 +177,9 @@ impl Process {
         let watch = watch.then(|| Watch::begin(self)).flatten();
         let file = self.open_file(source.file())?;
         let maps = self.parse(source, &file)?;
-        if source == Source::Rollup || maps.is_empty() || rest.lasted() {
+        // Our own memory changes because we read: the count of pages must do.
+        let is_own = self.id().pid == std::process::id() && self.is_in_our_pid_namespace();
+        if source == Source::Rollup || maps.is_empty() || is_own || rest.lasted() {
             return Ok(Reading { maps, changed: Vec::new(), is_sure: true, file });
         }
         let mut changed = self.differences(&maps)?;

@@ -195,6 +195,10 @@ fn vmatlas_itself_and_what_to_type_next() {
     let run = vmatlas(&[]);
     assert_eq!(run.status, 0);
     assert!(run.text().contains("[stack]") && run.text().contains("vmatlas PID"));
+    // Its own memory changes because it reads, which is no news.
+    assert_eq!(run.stderr, "");
+    assert_eq!(vmatlas(&["show", "self"]).stderr, "");
+    assert_eq!(vmatlas(&["show", "self", "--sizes"]).stderr, "");
 }
 
 #[test]
