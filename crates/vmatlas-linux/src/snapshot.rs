@@ -7,7 +7,7 @@ mod watch;
 #[path = "snapshot/no_watch.rs"]
 mod watch;
 
-use self::second::{Brief, Rest, differences, joined, rows_by_query};
+use self::second::{Brief, Rest, differences, rows_by_query, user_rows};
 use self::watch::Watch;
 use crate::error::Error;
 use crate::process::Process;
@@ -192,7 +192,7 @@ impl Process {
         }
         let is_sure = changes.is_some() || is_few;
         changed.extend(changes.into_iter().flatten());
-        Ok(Reading { maps, changed: joined(changed), is_sure, file })
+        Ok(Reading { maps, changed: AddressRange::joined(changed), is_sure, file })
     }
 
     /// The address ranges in which a second reading differs.
@@ -206,8 +206,7 @@ impl Process {
             // Before Linux 6.11, and in a copy of a /proc tree.
             Err(_) => {
                 let again = self.parse(Source::Maps, &file)?;
-                let rows = again.iter().filter(|row| row.range.start >> 63 == 0);
-                let rows = rows.map(|row| Ok(Brief::of_row(&row)));
+                let rows = user_rows(&again).map(|row| Ok(Brief::of_row(&row)));
                 differences(maps, rows).map_err(|errno| self.error(Source::Maps.file(), errno))
             }
         }
@@ -307,9 +306,7 @@ fn read_beside(file: &OwnedFd, reader: &mut MapsReader) -> Result<(), Errno> {
 
 /// The number of pages that the rows cover, without the gate page, which belongs to no process.
 fn pages(maps: &Maps) -> u64 {
-    // Only the gate page is at a kernel address.
-    let rows = maps.iter().filter(|row| row.range.start >> 63 == 0);
-    let bytes = rows.fold(0u64, |sum, row| sum.saturating_add(row.range.size()));
+    let bytes = user_rows(maps).fold(0u64, |sum, row| sum.saturating_add(row.range.size()));
     bytes / rustix::param::page_size() as u64
 }
 
@@ -362,7 +359,7 @@ fn disjoint(maps: Maps, changed: &mut Vec<AddressRange>) -> Maps {
         last_end(&mut kept, row.range.start);
         kept.push(index);
     }
-    *changed = joined(std::mem::take(changed));
+    *changed = AddressRange::joined(std::mem::take(changed));
     let mut text = Vec::new();
     kept.iter().for_each(|&index| maps.render_row(index, maps.format(), None, &mut text));
     MapsReader::read(&text)

@@ -73,6 +73,26 @@ impl AddressRange {
         AddressRange::new(self.0.start, end)
     }
 
+    /// Sorts ranges, and joins those that overlap or touch.
+    ///
+    /// ```
+    /// use vmatlas_maps::AddressRange;
+    /// let ranges = [(5, 6), (1, 3), (2, 4), (6, 7)].map(|(start, end)| AddressRange::new(start, end));
+    /// let joined = AddressRange::joined(ranges.to_vec());
+    /// assert_eq!(joined, [AddressRange::new(1, 4), AddressRange::new(5, 7)]);
+    /// ```
+    pub fn joined(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
+        ranges.sort_unstable();
+        let mut all: Vec<AddressRange> = Vec::new();
+        for range in ranges {
+            match all.last_mut().filter(|last| range.start <= last.end) {
+                Some(last) => *last = last.with_end(last.end.max(range.end)),
+                None => all.push(range),
+            }
+        }
+        all
+    }
+
     /// Length in bytes.
     #[inline]
     pub const fn size(&self) -> u64 {

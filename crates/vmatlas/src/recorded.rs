@@ -263,7 +263,7 @@ impl Recorded {
         facts.pid = self.pid();
         facts.threads = threads.collect();
         facts.images = images;
-        facts.jit_code = joined(code.collect());
+        facts.jit_code = AddressRange::joined(code.collect());
         facts.origins = self.origin_facts(origins);
         facts
     }
@@ -405,17 +405,4 @@ impl<'a> Made<'a> {
     pub fn frames(&self) -> &'a [SymbolFrame] {
         self.stacks.get(self.recorded.tasks(), &self.origin)
     }
-}
-
-/// Sorts ranges and joins overlapping and adjacent ones.
-fn joined(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
-    ranges.sort_unstable();
-    let mut all: Vec<AddressRange> = Vec::new();
-    for range in ranges {
-        match all.last_mut().filter(|last| range.start <= last.end) {
-            Some(last) => *last = last.with_end(last.end.max(range.end)),
-            None => all.push(range),
-        }
-    }
-    all
 }

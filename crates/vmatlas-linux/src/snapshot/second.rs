@@ -92,6 +92,11 @@ impl Brief {
     }
 }
 
+/// The rows without the gate page, which is in no address space and alone at a kernel address.
+pub(super) fn user_rows(maps: &Maps) -> impl Iterator<Item = Mapping<'_>> {
+    maps.iter().filter(|row| row.range.start >> 63 == 0)
+}
+
 /// The rows of an open maps file by `PROCMAP_QUERY`, one after another.
 ///
 /// # Errors
@@ -117,9 +122,7 @@ pub(super) fn differences(
     first: &Maps,
     mut second: impl Iterator<Item = Result<Brief, Errno>>,
 ) -> Result<Vec<AddressRange>, Errno> {
-    // The gate page is in no address space.
-    let rows = first.iter().filter(|row| row.range.start >> 63 == 0);
-    let mut first = rows.map(|row| Brief::of_row(&row));
+    let mut first = user_rows(first).map(|row| Brief::of_row(&row));
     let mut changed = Vec::new();
     let (mut a, mut b) = (first.next(), second.next().transpose()?);
     loop {
@@ -127,7 +130,7 @@ pub(super) fn differences(
         let is_first = start(a) <= start(b);
         let is_second = start(b) <= start(a);
         if a.is_none() && b.is_none() {
-            return Ok(joined(changed));
+            return Ok(AddressRange::joined(changed));
         }
         if a != b {
             let of = |row: Option<Brief>, is: bool| row.filter(|_| is).map(|row| row.range);
@@ -141,19 +144,4 @@ pub(super) fn differences(
             b = second.next().transpose()?;
         }
     }
-}
-
-/// Sorts ranges and joins those that overlap or touch.
-pub(super) fn joined(mut ranges: Vec<AddressRange>) -> Vec<AddressRange> {
-    ranges.sort_unstable_by_key(|range| (range.start, range.end));
-    let mut joined: Vec<AddressRange> = Vec::new();
-    for range in ranges {
-        match joined.last_mut() {
-            Some(last) if range.start <= last.end => {
-                *last = last.with_end(last.end.max(range.end));
-            }
-            _ => joined.push(range),
-        }
-    }
-    joined
 }

@@ -160,13 +160,29 @@ fn rust_program(name: &str, options: &[&str]) -> std::path::PathBuf {
     })
 }
 
+/// Crashes a program in a way that no machine lacks, and explains the core.
+#[track_caller]
+fn check_words(program: &std::path::Path, Way(name, cause, words): &Way) {
+    let crashed = Crashed::run(program, name);
+    let document = explained(crashed.core().unwrap().to_str().unwrap());
+    assert_eq!(document["cause"], *cause, "{name}: {document}");
+    let paragraph = document["paragraph"].as_str().unwrap();
+    for word in *words {
+        assert!(paragraph.contains(word), "{name}: {word:?} is not in {paragraph}");
+    }
+}
+
 #[test]
 fn rust_programs() {
     const RUST: &[Way] = &[
         Way("null_field", "null-pointer", &["write 8 bytes at 0x18"]),
         Way("write_static", "write-to-read-only", &["may not be written"]),
-        Way("overflow", "stack-overflow", &["Rust runtime found", "deeper calls itself"]),
-        Way("overflow_thread", "stack-overflow", &["Rust runtime found", "deeper calls itself"]),
+        Way("overflow", "stack-overflow", &["Rust runtime found", "crash::deeper calls itself"]),
+        Way(
+            "overflow_thread",
+            "stack-overflow",
+            &["Rust runtime found", "crash::deeper calls itself"],
+        ),
         Way("panic", "abort", &["Rust program panicked"]),
         Way("text_pointer", "data-as-pointer", &["text, \"overlong\""]),
     ];
@@ -175,16 +191,8 @@ fn rust_programs() {
         rust_program("crash-rust-g", &["-g", frames, "-Cpanic=abort", "-Cdebug-assertions=off"]);
     let plain = rust_program("crash-rust", &["-O", "-Cpanic=abort"]);
     for way in RUST {
-        for program in [&debug, &plain] {
-            let crashed = Crashed::run(program, way.0);
-            let document = explained(crashed.core().unwrap().to_str().unwrap());
-            assert_eq!(document["cause"], way.1, "{}: {document}", way.0);
-            let paragraph = document["paragraph"].as_str().unwrap();
-            for word in way.2 {
-                let word = word.replace("deeper", "crash::deeper");
-                assert!(paragraph.contains(&word), "{}: {word:?} is not in {paragraph}", way.0);
-            }
-        }
+        check_words(&debug, way);
+        check_words(&plain, way);
     }
 }
 
@@ -203,15 +211,7 @@ fn cpp_programs() {
         cc.arg(testdata().join("programs/crash.cc"));
         cc
     });
-    for Way(name, cause, words) in CPP {
-        let crashed = Crashed::run(&program, name);
-        let document = explained(crashed.core().unwrap().to_str().unwrap());
-        assert_eq!(document["cause"], *cause, "{name}: {document}");
-        let paragraph = document["paragraph"].as_str().unwrap();
-        for word in *words {
-            assert!(paragraph.contains(word), "{name}: {word:?} is not in {paragraph}");
-        }
-    }
+    CPP.iter().for_each(|way| check_words(&program, way));
 }
 
 /// 32-bit programs have other registers and no libraries on this machine.
