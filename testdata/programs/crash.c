@@ -149,6 +149,14 @@ WAY(after_unmap)
     munmap(memory, 512 * PAGE);
     sink = *(volatile char *)hidden((uintptr_t)memory + 100 * PAGE);
 }
+// The upper half of a mapping.
+WAY(after_unmap_half)
+{
+    char *memory = map(1024 * PAGE, PROT_READ | PROT_WRITE);
+    memory[600 * PAGE] = 1;
+    munmap(memory + 512 * PAGE, 512 * PAGE);
+    sink = *(volatile char *)hidden((uintptr_t)memory + 600 * PAGE);
+}
 WAY(after_mprotect)
 {
     char *memory = map(512 * PAGE, PROT_READ | PROT_WRITE);
@@ -337,7 +345,7 @@ static const struct { const char *name; void (*way)(void); } ways[] = {
     ENTRY(null_read), ENTRY(null_field), ENTRY(null_atomic), ENTRY(null_call), ENTRY(write_literal),
     ENTRY(write_code), ENTRY(write_relro), ENTRY(execute_data), ENTRY(execute_stack), ENTRY(reserve),
     ENTRY(guard), ENTRY(overflow), ENTRY(overflow_thread), ENTRY(overflow_frame), ENTRY(past_mapping),
-    ENTRY(past_file), ENTRY(after_unmap), ENTRY(after_mprotect), ENTRY(not_canonical),
+    ENTRY(past_file), ENTRY(after_unmap), ENTRY(after_unmap_half), ENTRY(after_mprotect), ENTRY(not_canonical),
     ENTRY(not_canonical_call), ENTRY(poison), ENTRY(poison32), ENTRY(poison_junk), ENTRY(poison_asan),
     ENTRY(poison_glibc), ENTRY(text_pointer), ENTRY(double_pointer), ENTRY(halves), ENTRY(truncated),
     ENTRY(map_failed), ENTRY(kernel), ENTRY(misaligned), ENTRY(alignment_check), ENTRY(protection_key),

@@ -18,9 +18,11 @@ use vmatlas_linux::postmortem::Postmortem;
 use vmatlas_linux::symbols::SymbolOptions;
 use vmatlas_maps::uapi::siginfo::SI_KERNEL;
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
-use vmatlas_maps::{Mapping, Maps, Perms};
+use vmatlas_maps::{AddressRange, Mapping, Maps, Perms};
 use vmatlas_object::Memory;
-use vmatlas_recording::{Event, EventNumber, LifeKind, LifeStep, Moment, Selection, What};
+use vmatlas_recording::{
+    Call, CallKind, Event, EventNumber, LifeKind, LifeStep, Moment, Selection, What,
+};
 
 /// The number of events before the end of a process among which its signal is searched.
 const BEFORE_END: u64 = 100_000;
@@ -198,20 +200,37 @@ fn last_change(
         }
         _ => return None,
     };
-    let call = match &event.what {
-        What::Call { call, .. } => call.kind.name(),
-        _ => return None,
-    };
+    let What::Call { call, .. } = &event.what else { return None };
     let task = recorded.tasks().get(event.task.index()).filter(|_| !event.task.is_none());
     let frames = stacks.of_task(recorded.tasks(), event.stack, event.task);
     let names: Vec<String> = requester_frames(frames).iter().take(3).map(short_function).collect();
     let from = if names.is_empty() { String::new() } else { format!(" in {}", names.join(" < ")) };
     let by = format!(
-        "{call} (event {}, at {}) of thread {}{from}",
+        "{} (event {}, at {}) of thread {}{from}",
+        call.kind.name(),
         event.number,
         seconds(event.time_ns),
         thread(task)
     );
-    let was = format!("a mapping {perms} of {} ({was})", size(was.size()));
+    let page_size = recorded.space().memory.profile().page_size();
+    let taken = taken_by(call, page_size).and_then(|taken| was.intersect(&taken)).unwrap_or(was);
+    let was = format!("memory {perms} of {} ({taken})", size(taken.size()));
     Some(LastChange::new(kind, by, was))
+}
+
+/// The addresses that a call unmapped or moved away: the kernel may have joined them with other
+/// memory.
+fn taken_by(call: &Call, page_size: u64) -> Option<AddressRange> {
+    let up = |address: u64| address.checked_next_multiple_of(page_size).unwrap_or(u64::MAX);
+    let [address, length, new_length, ..] = call.args;
+    let end = up(address.saturating_add(length));
+    Some(match call.kind {
+        CallKind::Munmap => AddressRange::new(address, end),
+        CallKind::Mremap if call.result as u64 == address => {
+            AddressRange::new(up(address.saturating_add(new_length)), end)
+        }
+        CallKind::Mremap => AddressRange::new(address, end),
+        CallKind::Brk => AddressRange::new(up(address), u64::MAX),
+        _ => return None,
+    })
 }

@@ -33,6 +33,8 @@ fn check(way: &str, cause: &str, words: &[&str]) {
 fn who_took_the_memory_away() {
     let unmapped = ["rw-p of 2M", "unmapped by munmap", "in after_unmap < main"];
     check("after_unmap", "use-after-unmap", &unmapped);
+    let half = ["rw-p of 2M", "unmapped by munmap", "in after_unmap_half < main"];
+    check("after_unmap_half", "use-after-unmap", &half);
     let protected = ["was rw-p until", "changed by mprotect", "in after_mprotect < main"];
     check("after_mprotect", "protection-changed", &protected);
     check("guard", "protection-changed", &["changed by mprotect"]);
