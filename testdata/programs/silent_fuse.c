@@ -1,7 +1,8 @@
 // silent_fuse DIR FILE: mounts at DIR a file system with one file, /library.so, whose bytes are those of
 // FILE, loads it as a library, and prints its own pid and that of the server, whose input is numbers, one
 // a line: so many requests it answers from then on. It reads the others and never answers them, so whoever
-// waits for them cannot be killed. Ends all when its own input ends. Used by crates/vmatlas-cli/tests/it/hostile.rs.
+// waits for them cannot be killed. At a SIGUSR1 the former maps memory and prints a line. Ends all when its own
+// input ends. Used by crates/vmatlas-cli/tests/it/hostile.rs.
 #include "fuse.h"
 #include <dlfcn.h>
 #include <poll.h>
@@ -10,6 +11,13 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+
+static void map_memory(int signal)
+{
+	(void)signal;
+	CHECK((long)mmap(0, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	CHECK(write(1, "mapped\n", 7));
+}
 
 int main(int count, char **words)
 {
@@ -39,6 +47,7 @@ int main(int count, char **words)
 			fprintf(stderr, "silent_fuse: %s\n", dlerror());
 			exit(2);
 		}
+		signal(SIGUSR1, map_memory);
 		printf("%d %d\n", getpid(), server);
 		fflush(stdout);
 		for (;;)

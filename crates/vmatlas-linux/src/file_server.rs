@@ -39,6 +39,8 @@ pub(crate) enum Handle {
 pub(crate) struct Served {
     server: Arc<FileServer>,
     fd: i32,
+    /// The task whose memory it is.
+    memory_of: Option<u32>,
     /// Whether it is closed when dropped: directories stay open.
     owned: bool,
 }
@@ -135,8 +137,16 @@ impl FileServer {
 
     /// A directory with which it was started.
     pub(crate) fn directory(self: &Arc<Self>, directory: impl AsFd) -> Handle {
-        let fd = directory.as_fd().as_raw_fd();
-        Handle::Served(Arc::new(Served { server: self.clone(), fd, owned: false }))
+        self.descriptor(directory.as_fd().as_raw_fd(), None, false)
+    }
+
+    /// `/proc/TID/mem` of a task, a descriptor with which it was started.
+    pub(crate) fn memory(self: &Arc<Self>, tid: u32, file: impl AsFd) -> Handle {
+        self.descriptor(file.as_fd().as_raw_fd(), Some(tid), false)
+    }
+
+    fn descriptor(self: &Arc<Self>, fd: i32, memory_of: Option<u32>, owned: bool) -> Handle {
+        Handle::Served(Arc::new(Served { server: self.clone(), fd, memory_of, owned }))
     }
 
     /// Whether it answered all requests so far.
@@ -327,8 +337,16 @@ impl Handle {
             Handle::Own(fd) => retry_on_intr(|| rustix::io::pread(fd, &mut *bytes, offset)),
             Handle::Served(served) => {
                 let length = bytes.len().min(MAX_READ);
-                let request =
-                    Request { offset, length: length as u64, ..Request::new(Op::Read, served.fd) };
+                let (op, task) = match served.memory_of {
+                    Some(tid) => (Op::ReadMemory, tid),
+                    None => (Op::Read, 0),
+                };
+                let request = Request {
+                    offset,
+                    length: length as u64,
+                    flags: task.into(),
+                    ..Request::new(op, served.fd)
+                };
                 Ok(served.server.call(request, b"", &mut bytes[..length])?.size)
             }
         }
@@ -337,7 +355,7 @@ impl Handle {
 
 impl Served {
     fn sibling(&self, fd: i32) -> Handle {
-        Handle::Served(Arc::new(Served { server: self.server.clone(), fd, owned: true }))
+        self.server.descriptor(fd, None, true)
     }
 }
 

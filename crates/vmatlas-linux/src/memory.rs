@@ -21,7 +21,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 /// shared memory is not read.
 ///
 /// Reading a page of a file can block on its file system, so a process reads those of file systems
-/// that may not answer. The kernel refuses to read a missing page of a userfaultfd (`EIO`).
+/// that may not answer, in a way in which the target can still change its mappings meanwhile. The kernel refuses to read a missing page of a userfaultfd (`EIO`).
 #[derive(Debug)]
 pub struct ProcessMemory {
     file: Handle,
@@ -55,7 +55,14 @@ impl ProcessMemory {
         }
         let thread = process.living_thread();
         let file = Arc::new(thread.as_ref().unwrap_or(process).open_file("mem")?);
-        let start = || Some(FileServer::start(&[file.as_fd()], None, LIMIT).ok()?.directory(&file));
+        let id = thread.as_ref().unwrap_or(process).id();
+        let start = || {
+            let server = FileServer::start(&[file.as_fd()], None, LIMIT).ok()?;
+            Some(match process.is_in_our_pid_namespace() {
+                true => server.memory(id.tid.unwrap_or(id.pid), &file),
+                false => server.directory(&file),
+            })
+        };
         let served = private.iter().any(|(_, is_local)| !is_local).then(start).flatten();
         Ok(ProcessMemory { file: Handle::Own(file), served, private })
     }

@@ -29,6 +29,5 @@ pub(crate) mod terminal_signals;
 #[cfg(all(test, feature = "record", target_arch = "x86_64"))]
 pub(crate) mod test_stop;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
-pub(crate) mod vm_read;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod wait;

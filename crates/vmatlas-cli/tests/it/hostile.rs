@@ -130,6 +130,11 @@ fn a_file_system_that_never_answers_stops_nothing() {
         let reads_files = !matches!(args[0], "diff" | "access");
         assert_eq!(messages.contains(silence), reads_files, "{args:?}: {messages}");
     }
+    // A reader that was left behind does not hold the lock of its address space.
+    assert!(Command::new("kill").args(["-USR1", &pid]).status().unwrap().success());
+    let mut line = String::new();
+    silent.output.read_line(&mut line).unwrap();
+    assert_eq!(line, "mapped\n");
 }
 
 /// Whatever exceeds the budget is left out and named; the rows stay.
@@ -212,30 +217,41 @@ fn the_budget_is_one_for_all_readers() {
 /// The stack of a recorded program, and arguments of its calls, lie in a file whose pages never
 /// come.
 #[test]
-#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 fn memory_that_cannot_be_read_stops_no_recorder() {
-    let dir = tempfile::tempdir().unwrap();
-    let Some(mut silent) = Silent::start(dir.path()) else { return };
-    let program = dir.path().join("memory_in_file");
-    let mut gcc = Command::new("gcc");
-    gcc.arg("-O1").arg(testdata().join("programs/memory_in_file.c")).arg("-o").arg(&program);
-    assert!(gcc.status().unwrap().success());
-    let recording = dir.path().join("recording").display().to_string();
-    let library = dir.path().join("mount/library.so").display().to_string();
-    let program = program.display().to_string();
-    let args = ["record", "-q", "-o", &recording, "--", &program, &library];
-    let mut command = command(&args);
-    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    // One byte at a time: the rest of the output is read later.
-    let output = child.stdout.as_mut().unwrap();
-    let mut byte = [0];
-    while byte != *b"\n" {
-        output.read_exact(&mut byte).unwrap();
+    // In a file; moved there by another thread; of a userfaultfd.
+    let cases = ["file", "thread", "userfaultfd"];
+    let backends = ["ptrace", "perf"].into_iter();
+    for (backend, case) in backends.flat_map(|backend| cases.map(|case| (backend, case))) {
+        let dir = tempfile::tempdir().unwrap();
+        // One for each: what it did not answer once is never answered.
+        let Some(mut silent) = Silent::start(dir.path()) else { return };
+        let program = dir.path().join("unread_memory");
+        let mut gcc = Command::new("gcc");
+        gcc.args(["-O1", "-pthread"]).arg(testdata().join("programs/unread_memory.c"));
+        assert!(gcc.arg("-o").arg(&program).status().unwrap().success());
+        let path = |name: &str| dir.path().join(name).display().to_string();
+        let (recording, program, library) =
+            (path("recording"), path("unread_memory"), path("mount/library.so"));
+        let words = match case {
+            "file" => vec![&*program, &library],
+            "thread" => vec![&*program, "-t", &library],
+            _ => vec![&*program],
+        };
+        let record = ["record", "-q", "--backend", backend, "-o", &recording, "--"];
+        let args = [&record as &[&str], &words].concat();
+        let mut command = command(&args);
+        let command = command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        // One byte at a time: the rest of the output is read later.
+        let output = child.stdout.as_mut().unwrap();
+        let mut byte = [0];
+        while byte != *b"\n" {
+            output.read_exact(&mut byte).unwrap();
+        }
+        silent.answer(0);
+        child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        silent.wait(child, &args);
+        let (text, _) = silent.run(&["blame", &recording]);
+        assert!(text.contains("mmap"), "{text}");
     }
-    silent.answer(0);
-    child.stdin.take().unwrap().write_all(b"\n").unwrap();
-    silent.wait(child, &args);
-    let (text, _) = silent.run(&["blame", &recording]);
-    assert!(text.contains("mmap"), "{text}");
 }

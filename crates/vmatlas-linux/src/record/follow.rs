@@ -67,6 +67,7 @@ struct Pending {
 
 impl Follower<'_> {
     pub(super) fn new(recorder: &mut Recorder, waits_for_exec: bool) -> Follower<'_> {
+        recorder.mark_following();
         Follower {
             recorder,
             mapped: HashMap::new(),

@@ -10,9 +10,11 @@ use super::code::CodeFiles;
 use super::control::{Asked, Control};
 use super::output::Output;
 use super::sink::{Registers, Signal};
-use super::space::LiveSpace;
+use super::space::{LiveSpace, MemoryAccess};
 use super::truth::Truth;
-use super::unwind::{FileId, Frame, How, Images, ReadMemory, StackCopy, TaskMemory, Unwinder};
+use super::unwind::{
+    FileId, Frame, How, Images, Modules, ReadMemory, StackCopy, TaskMemory, Unwinder,
+};
 use super::{Listener, News, Progress, Report};
 use files::KnownFile;
 use std::collections::HashMap;
@@ -71,6 +73,8 @@ struct Task {
     signal: Option<(Signal, StackId, Vec<u8>)>,
     /// Events since the last comparison of all rows.
     unchecked: u64,
+    /// It is in a call that may change its address space.
+    in_call: bool,
     /// The effect of a call whose success we assumed and have not verified yet.
     foreseen: Option<Applied>,
     /// Its entry before it executed a program, until that is written.
@@ -79,7 +83,29 @@ struct Task {
 
 impl Task {
     fn new(entry: TaskId, pid: u32, space: u32) -> Task {
-        Task { entry, pid, space, signal: None, unchecked: 0, foreseen: None, former: None }
+        Task {
+            entry,
+            pid,
+            space,
+            signal: None,
+            unchecked: 0,
+            in_call: false,
+            foreseen: None,
+            former: None,
+        }
+    }
+}
+
+/// Walks stacks.
+struct Walker {
+    unwinder: Unwinder,
+    /// Those of the last walk.
+    frames: Vec<Frame>,
+}
+
+impl Walker {
+    fn walk(&mut self, modules: &Modules, at: &Registers, memory: &mut impl ReadMemory) {
+        self.unwinder.walk(modules, at, memory, &mut self.frames);
     }
 }
 
@@ -101,9 +127,9 @@ pub(crate) struct Recorder {
     images: Images,
     /// The number in the recording of each file with frames.
     image_numbers: HashMap<FileId, u32>,
-    unwinder: Unwinder,
+    walker: Walker,
     memory: TaskMemory,
-    frames: Vec<Frame>,
+    access: MemoryAccess,
     entries: Vec<FrameEntry>,
     pub(super) truth: Truth,
     asked: Arc<Asked>,
@@ -146,9 +172,9 @@ impl Recorder {
             code: CodeFiles::default(),
             images: Images::default(),
             image_numbers: HashMap::new(),
-            unwinder: Unwinder::new(DEPTH),
+            walker: Walker { unwinder: Unwinder::new(DEPTH), frames: Vec::new() },
             memory: TaskMemory::default(),
-            frames: Vec::new(),
+            access: MemoryAccess::default(),
             entries: Vec::new(),
             truth: Truth::default(),
             ended: false,
@@ -158,6 +184,11 @@ impl Recorder {
     /// Obeys the user's signals from now on.
     pub(crate) fn obey(&mut self, control: Option<&Control>) {
         self.asked = control.map(Control::asked).unwrap_or_default();
+    }
+
+    /// Notes that tasks are not stopped when their events are handled.
+    pub(super) fn mark_following(&mut self) {
+        self.access.beside = true;
     }
 
     /// Notes that the program does not receive the terminal's signals.
@@ -240,6 +271,7 @@ impl Recorder {
         let task = self.tasks.remove(&tid)?;
         if let Some(space) = self.spaces.get_mut(&task.space) {
             space.tasks -= 1;
+            space.calls -= u32::from(task.in_call);
             if space.tasks == 0 {
                 self.spaces.remove(&task.space);
             } else if space.is_read_through(tid)
@@ -277,38 +309,40 @@ impl Recorder {
     /// Reads memory of a task; returns the number of bytes. Memory of file systems that may never
     /// answer is refused.
     pub(super) fn read_memory(&mut self, tid: Tid, address: u64, bytes: &mut [u8]) -> usize {
-        let id = self.tasks.get(&tid).map(|task| task.space);
-        let space = id.and_then(|id| self.spaces.get_mut(&id));
-        let memory = self.memory.of(tid);
-        let mut none = None;
-        let query = space.map_or(&mut none, |space| &mut space.query);
-        memory.guard(query, &mut self.code.refused);
-        let count = memory.read(address, bytes);
-        memory.end_guard(query, &mut self.code.refused);
-        count
+        let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return 0 };
+        self.with_memory(id, |_, _, memory| memory.read(address, bytes)).unwrap_or(0)
+    }
+
+    /// Works on the memory of an address space.
+    fn with_memory<T>(
+        &mut self,
+        id: u32,
+        work: impl FnOnce(&mut Walker, &Modules, &mut TaskMemory) -> T,
+    ) -> Option<T> {
+        let space = self.spaces.get_mut(&id)?;
+        let memory = self.memory.of(self.access.memory(space));
+        memory.guard(&mut space.query, &mut self.code.refused);
+        let done = work(&mut self.walker, &space.modules, memory);
+        memory.end_guard(&mut space.query, &mut self.code.refused);
+        // Of a task that is gone, the id may be another's by now.
+        (!self.access.beside || !space.is_gone()).then_some(done)
     }
 
     /// The number of a task's stack.
     fn stack(&mut self, tid: Tid, registers: &Registers) -> StackId {
         let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return StackId::NONE };
-        let Some(space) = self.spaces.get_mut(&id) else { return StackId::NONE };
-        let memory = self.memory.of(tid);
-        memory.guard(&mut space.query, &mut self.code.refused);
-        self.unwinder.walk(&space.modules, registers, memory, &mut self.frames);
-        memory.end_guard(&mut space.query, &mut self.code.refused);
+        self.with_memory(id, |walker, modules, memory| walker.walk(modules, registers, memory));
         self.intern(id)
     }
 
     /// The number of a stack, from a copy of its bytes starting at the stack pointer.
     fn stack_of_copy(&mut self, tid: Tid, registers: &Registers, bytes: &[u8]) -> StackId {
         let Some(id) = self.tasks.get(&tid).map(|task| task.space) else { return StackId::NONE };
-        let Some(space) = self.spaces.get_mut(&id) else { return StackId::NONE };
-        let live = self.memory.of(tid);
-        live.guard(&mut space.query, &mut self.code.refused);
-        let code: Option<&mut dyn ReadMemory> = Some(live);
-        let mut memory = StackCopy { start: registers.sp, bytes, code };
-        self.unwinder.walk(&space.modules, registers, &mut memory, &mut self.frames);
-        self.memory.end_guard(&mut space.query, &mut self.code.refused);
+        self.with_memory(id, |walker, modules, live| {
+            let code: Option<&mut dyn ReadMemory> = Some(live);
+            let mut memory = StackCopy { start: registers.sp, bytes, code };
+            walker.walk(modules, registers, &mut memory);
+        });
         self.intern(id)
     }
 
@@ -316,7 +350,7 @@ impl Recorder {
     fn intern(&mut self, space: u32) -> StackId {
         let Some(space) = self.spaces.get_mut(&space) else { return StackId::NONE };
         self.entries.clear();
-        for frame in &self.frames {
+        for frame in &self.walker.frames {
             let guessed = frame.how == How::Scanned;
             let entry = match frame.place {
                 Some(place) => {

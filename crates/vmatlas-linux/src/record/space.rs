@@ -3,18 +3,36 @@
 use super::arch::TASK_SIZE;
 use super::unwind::Modules;
 use crate::error::Error;
+use crate::file_server::{FileServer, Handle};
 use crate::process::{Process, ProcessId};
 use crate::query::{PointQuery, Which};
 use crate::snapshot::{Empty, Source};
 use crate::sys::pagemap_scan::present;
 use std::collections::{BTreeSet, HashSet};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use vmatlas_maps::{AddressRange, Mapping, Maps};
 use vmatlas_recording::Tid;
 
 /// Maximum number of code places remembered.
 const MAX_PLACES: usize = 1 << 16;
+
+/// Time limit for memory that a concurrent call may map to a file system which does not answer.
+const LIMIT: Duration = Duration::from_secs(2);
+/// Maximum number of servers that are left behind.
+const MAX_LEFT: u32 = 4;
+
+/// The process that reads memory which may block its reader for ever.
+#[derive(Debug)]
+enum Server {
+    /// It was not needed yet.
+    None,
+    Running(Arc<FileServer>, Handle),
+    /// It did not answer and was left behind, or could not be started.
+    Failed,
+}
 
 /// A live address space.
 #[derive(Debug)]
@@ -23,12 +41,52 @@ pub(crate) struct LiveSpace {
     /// `None` if it is gone.
     pub(crate) query: Option<PointQuery<Arc<Process>>>,
     pub(crate) modules: Modules,
+    /// `/proc/PID/mem`.
+    memory: Option<Handle>,
+    server: Server,
     /// The number of tasks that use it.
     pub(crate) tasks: u32,
+    /// The number of its tasks that are in a call which may change it.
+    pub(crate) calls: u32,
     /// Addresses on stacks in JIT-compiled code.
     pub(crate) jit: BTreeSet<u64>,
     /// Places on stacks in files: file and offset.
     pub(crate) places: HashSet<(u32, u64)>,
+}
+
+/// The way in which memory is read.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryAccess {
+    /// Whether tasks run on while their memory is read.
+    pub(crate) beside: bool,
+    /// The number of servers that were left behind.
+    left: u32,
+}
+
+impl MemoryAccess {
+    /// The memory of an address space, to be read now. If a mapping may change meanwhile, it may
+    /// become one of a file system that does not answer, so a server reads it.
+    pub(crate) fn memory(&mut self, space: &mut LiveSpace) -> Option<Handle> {
+        if space.calls == 0 && !self.beside {
+            return space.memory.clone();
+        }
+        if let (Server::None, Some(Handle::Own(file))) = (&space.server, &space.memory)
+            && self.left < MAX_LEFT
+        {
+            let tid = space.process.id().pid;
+            space.server = match FileServer::start(&[file.as_fd()], None, LIMIT) {
+                Ok(server) => Server::Running(server.clone(), server.memory(tid, file)),
+                Err(_) => Server::Failed,
+            };
+        }
+        match &space.server {
+            Server::Running(server, memory) if server.answers() => return Some(memory.clone()),
+            Server::Running(..) => self.left += 1,
+            Server::None | Server::Failed => return None,
+        }
+        space.server = Server::Failed;
+        None
+    }
 }
 
 impl LiveSpace {
@@ -38,14 +96,23 @@ impl LiveSpace {
         let id = ProcessId { pid: tid.get(), tid: None };
         let process = Arc::new(Process::open(Path::new("/proc"), id)?);
         let query = Some(PointQuery::open(process.clone())?);
-        Ok(LiveSpace {
+        let memory = process.open_file("mem").ok().map(Handle::from);
+        Ok(LiveSpace { query, memory, ..LiveSpace::gone(process, modules) })
+    }
+
+    /// An address space that cannot be read.
+    fn gone(process: Arc<Process>, modules: Modules) -> LiveSpace {
+        LiveSpace {
             process,
-            query,
+            query: None,
             modules,
+            memory: None,
+            server: Server::None,
             tasks: 1,
+            calls: 0,
             jit: BTreeSet::new(),
             places: HashSet::new(),
-        })
+        }
     }
 
     /// Opens the address space of a task. If the task ended before it could be read, the files are
@@ -55,23 +122,11 @@ impl LiveSpace {
             return Some(space);
         }
         let process = Arc::new(Process::this(Path::new("/proc")).ok()?);
-        Some(LiveSpace {
-            process,
-            query: None,
-            modules,
-            tasks: 1,
-            jit: BTreeSet::new(),
-            places: HashSet::new(),
-        })
+        Some(LiveSpace::gone(process, modules))
     }
 
     pub(crate) fn process(&self) -> Arc<Process> {
         self.process.clone()
-    }
-
-    /// The task through which it is read; if it is gone, this process.
-    pub(crate) fn reader(&self) -> Tid {
-        Tid::new(self.process.id().pid)
     }
 
     /// Notes that a stack contains this place.
@@ -136,7 +191,7 @@ impl LiveSpace {
 
     /// Whether it is read through this task.
     pub(crate) fn is_read_through(&self, tid: Tid) -> bool {
-        self.query.is_some() && self.reader() == tid
+        self.query.is_some() && self.process.id().pid == tid.get()
     }
 
     /// Reads it through another task that uses it, because the current one ends.

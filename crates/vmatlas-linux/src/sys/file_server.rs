@@ -26,6 +26,10 @@ pub(crate) enum Op {
     FileSystem,
     /// pread(2).
     Read,
+    /// process_vm_readv(2) of the task `flags`; pread(2) of its `/proc/TID/mem`, `fd`, if that is
+    /// not permitted. Unlike pread(2), the call does not hold the lock of the address space while
+    /// it waits for a file system, so that the task can still change its mappings.
+    ReadMemory,
     /// Sends the descriptor itself (`SCM_RIGHTS`, unix(7)), for files that cannot block.
     Take,
     /// close(2), which has no reply: it may block too.
@@ -39,7 +43,7 @@ pub(crate) struct Request {
     pub(crate) op: Op,
     /// A descriptor of the server.
     pub(crate) fd: i32,
-    /// `O_*` of an open.
+    /// `O_*` of an open; the task of [`Op::ReadMemory`].
     pub(crate) flags: u64,
     /// `RESOLVE_*` of openat2(2).
     pub(crate) resolve: u64,
@@ -242,6 +246,17 @@ unsafe fn answer(message: &mut Message) -> (usize, Option<i32>) {
                 }
             }
             Op::Read => libc::pread(fd, data, length, offset as libc::off_t) as libc::c_long,
+            Op::ReadMemory => {
+                let local = libc::iovec { iov_base: data, iov_len: length };
+                let at = std::ptr::without_provenance_mut(offset as usize);
+                let remote = libc::iovec { iov_base: at, iov_len: length };
+                match libc::process_vm_readv(flags as i32, &local, 1, &remote, 1, 0) {
+                    -1 if matches!(*libc::__errno_location(), libc::EPERM | libc::ENOSYS) => {
+                        libc::pread(fd, data, length, offset as libc::off_t) as libc::c_long
+                    }
+                    read => read as libc::c_long,
+                }
+            }
             Op::Take => 0,
             Op::Close => {
                 libc::close(fd);
@@ -249,7 +264,7 @@ unsafe fn answer(message: &mut Message) -> (usize, Option<i32>) {
             }
         }
     };
-    if op == Op::Read {
+    if matches!(op, Op::Read | Op::ReadMemory) {
         size = result.max(0) as usize;
     }
     // SAFETY: errno is of this thread.

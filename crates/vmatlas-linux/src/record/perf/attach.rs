@@ -224,7 +224,13 @@ impl Perf {
                 raise_files(complete.len() + new.len(), self.specs.len(), self.outputs.len())?;
             }
             for (pid, tid) in new {
-                match self.opened.open(&self.specs, &self.outputs, Owner::Thread(tid)) {
+                let mut open = || self.opened.open(&self.specs, &self.outputs, Owner::Thread(tid));
+                let opened = match open() {
+                    // Other threads of this process have opened files since they were counted.
+                    Err(Errno::MFILE) if raise_to_maximum()? => open(),
+                    opened => opened,
+                };
+                match opened {
                     Ok(()) => self.tasks.add(pid, tid, Owner::Thread(tid)),
                     Err(Errno::SRCH) => {} // has just ended
                     Err(Errno::ACCESS | Errno::PERM) => return Err(Error::NotPermitted { pid }),
@@ -264,9 +270,18 @@ fn raise_files(threads: usize, specs: usize, processors: usize) -> Result<(), Er
     if let Some(limit) = maximum.filter(|maximum| needed > *maximum) {
         return Err(Error::TooManyFiles { threads, processors, needed, limit });
     }
-    let new = Rlimit { current: maximum.or(Some(needed)), maximum };
-    setrlimit(Resource::Nofile, new)
-        .map_err(|errno| Error::Other { what: "raising the limit of open files", errno })
+    raise_to_maximum().map(drop)
+}
+
+/// Raises the soft limit of open files to the hard limit; returns whether that changed it.
+fn raise_to_maximum() -> Result<bool, Error> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current == maximum {
+        return Ok(false);
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+        .map_err(|errno| Error::Other { what: "raising the limit of open files", errno })?;
+    Ok(true)
 }
 
 /// The threads of a process; empty if it is gone.

@@ -6,7 +6,6 @@ use crate::record::shown::Shown;
 use crate::record::space::LiveSpace;
 use crate::record::unwind::Backing;
 use crate::symbols::{Module, Place, Symbolizer, read_jit};
-use crate::sys::vm_read::read_memory;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
@@ -78,7 +77,9 @@ impl Recorder {
             let size = usize::try_from(row.range.size()).unwrap_or(0).min(1 << 16);
             let mut bytes = vec![0; size];
             let KnownFile { number, backing } = self.file(space, row);
-            if read_memory(space.reader(), row.range.start, &mut bytes) == Ok(size) {
+            let read =
+                self.access.memory(space).map(|memory| memory.read_at(row.range.start, &mut bytes));
+            if read == Some(Ok(size)) {
                 space.modules.map_bytes(&mut self.images, row.range, &backing, &bytes);
             }
             self.note_image(space, row.range.start, number);

@@ -33,6 +33,15 @@ impl Recorder {
         });
     }
 
+    /// Notes whether a task is in a call that may change its address space.
+    fn set_in_call(&mut self, tid: Tid, in_call: bool) {
+        let Some(task) = self.tasks.get_mut(&tid) else { return };
+        let before = std::mem::replace(&mut task.in_call, in_call);
+        if let Some(space) = self.spaces.get_mut(&task.space) {
+            space.calls = space.calls + u32::from(in_call) - u32::from(before);
+        }
+    }
+
     /// The task has stopped again, so the assumed call has completed: verify it now.
     fn look_back(&mut self, tid: Tid) {
         let Some(task) = self.tasks.get_mut(&tid) else { return };
@@ -71,19 +80,23 @@ impl Sink for Recorder {
 
     fn begun(&mut self, call: &Begun) -> StackId {
         self.look_back(call.tid);
-        self.stack(call.tid, &call.registers)
+        let stack = self.stack(call.tid, &call.registers);
+        self.set_in_call(call.tid, true);
+        stack
     }
 
     fn foresees(&mut self, begun: &Begun, stack: StackId) -> bool {
         let Some(entry) = self.tasks.get(&begun.tid).map(|task| task.entry) else { return false };
         let foreseen = self.replay.space(entry).is_some_and(|space| succeeds(&space.memory, begun));
         if foreseen {
+            self.set_in_call(begun.tid, false);
             self.record(begun, 0, stack, true, false);
         }
         foreseen
     }
 
     fn returned(&mut self, begun: &Begun, result: i64, stack: StackId, in_order: bool) {
+        self.set_in_call(begun.tid, false);
         self.record(begun, result, stack, in_order, true);
     }
 

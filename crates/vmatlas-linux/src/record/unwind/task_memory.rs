@@ -1,16 +1,12 @@
 //! The live memory of a task for a walk.
 
+use crate::file_server::Handle;
 use crate::process::Process;
 use crate::query::{PointQuery, Which};
-use crate::sys::vm_read;
-use rustix::io::Errno;
 use std::collections::HashSet;
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use vmatlas_maps::Device;
 use vmatlas_object::unwind::ReadMemory;
-use vmatlas_recording::Tid;
 
 /// Size of the first read. It covers half of all stacks and the innermost frames of the others, and
 /// two pages cost hardly more than a word.
@@ -20,17 +16,22 @@ const MAX: usize = 64 << 10;
 /// Maximum number of reads per walk. A stack of 256 large frames needs many.
 const PIECES: usize = 48;
 
-/// The live memory of a stopped task, read in pieces on demand.
+/// Size of a read of code, which lies within few pages.
+const PAGE: u64 = 4096;
+
+/// The live memory of a task, read in pieces on demand from `/proc/TID/mem`. Unlike
+/// process_vm_readv(2), the kernel then does not wait for the missing pages of a userfaultfd.
 #[derive(Debug, Default)]
 pub(crate) struct TaskMemory {
-    tid: Tid,
+    /// `None` if it may not be read.
+    file: Option<Handle>,
     pieces: Vec<Piece>,
     /// The number of `pieces` in this walk; the others keep their buffers.
     used: usize,
     /// The piece with the last word.
     last: usize,
-    /// /proc/TID/mem, if the system call is forbidden.
-    file: Option<(Tid, File)>,
+    /// Pages of code, if a server reads them.
+    code: Vec<Piece>,
     guard: Option<Guard>,
 }
 
@@ -63,6 +64,13 @@ struct Piece {
 }
 
 impl Piece {
+    /// Copies bytes at an address, if it has all of them.
+    fn copy(&self, address: u64, bytes: &mut [u8]) -> bool {
+        let at = address.checked_sub(self.start).and_then(|at| usize::try_from(at).ok());
+        let here = at.and_then(|at| self.bytes[..self.size].get(at..at.checked_add(bytes.len())?));
+        here.map(|here| bytes.copy_from_slice(here)).is_some()
+    }
+
     fn word(&self, address: u64) -> Option<u64> {
         let at = usize::try_from(address.checked_sub(self.start)?).ok()?;
         let bytes = self.bytes[..self.size].get(at..)?.first_chunk()?;
@@ -71,10 +79,11 @@ impl Piece {
 }
 
 impl TaskMemory {
-    /// Selects the task to read.
-    pub(crate) fn of(&mut self, tid: Tid) -> &mut TaskMemory {
-        self.tid = tid;
+    /// Selects the memory to read: `mem` of a task.
+    pub(crate) fn of(&mut self, file: Option<Handle>) -> &mut TaskMemory {
+        self.file = file;
         self.used = 0;
+        self.code.clear();
         self
     }
 
@@ -155,30 +164,22 @@ impl TaskMemory {
 
     /// Reads memory that may be read at once.
     fn read_now(&mut self, address: u64, bytes: &mut [u8]) -> usize {
-        if bytes.is_empty() {
-            return 0;
-        }
-        match vm_read::read_memory(self.tid, address, bytes) {
-            Ok(read) => read,
-            // A seccomp filter around us may forbid the system call.
-            Err(Errno::PERM | Errno::NOSYS) => self.read_file(address, bytes).unwrap_or(0),
-            Err(_) => 0,
-        }
+        let Some(file) = self.file.as_ref().filter(|_| !bytes.is_empty()) else { return 0 };
+        file.read_at(address, bytes).unwrap_or(0)
     }
 
-    /// Reads through the file instead of the system call.
-    pub(super) fn read_file(&mut self, address: u64, bytes: &mut [u8]) -> Option<usize> {
-        if self.file.as_ref().is_none_or(|(tid, _)| *tid != self.tid) {
-            let file = File::open(format!("/proc/{}/mem", self.tid)).ok()?;
-            self.file = Some((self.tid, file));
+    /// Reads code through a server, which a request costs more than a page.
+    fn served_code(&mut self, address: u64, bytes: &mut [u8]) -> bool {
+        if self.code.iter().any(|piece| piece.copy(address, bytes)) {
+            return true;
         }
-        let (_, file) = self.file.as_ref()?;
-        let read = file.read_at(bytes, address);
-        if !matches!(read, Ok(1..)) {
-            // The id may now be another task's, or its address space is gone.
-            self.file = None;
-        }
-        read.ok()
+        let start = address & !(PAGE - 1);
+        let mut page = vec![0; PAGE as usize];
+        let size = self.read(start, &mut page);
+        self.code.push(Piece { start, size, bytes: page });
+        // Code may span two pages.
+        self.code.last().is_some_and(|piece| piece.copy(address, bytes))
+            || self.read(address, bytes) == bytes.len()
     }
 }
 
@@ -199,6 +200,9 @@ impl ReadMemory for TaskMemory {
     }
 
     fn code(&mut self, address: u64, bytes: &mut [u8]) -> bool {
-        self.read(address, bytes) == bytes.len()
+        match self.file {
+            Some(Handle::Served(_)) => self.served_code(address, bytes),
+            _ => self.read(address, bytes) == bytes.len(),
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::super::{LaunchError, Options, Outcome, run};
 use crate::record::sink::{Begun, Registers, Shared, Signal, Sink};
-use crate::sys::vm_read::read_memory;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -34,7 +34,8 @@ impl Sink for Collect {
     type Mark = usize;
 
     fn read(&mut self, tid: Tid, address: u64, bytes: &mut [u8]) -> usize {
-        read_memory(tid, address, bytes).unwrap_or(0)
+        let memory = std::fs::File::open(format!("/proc/{tid}/mem"));
+        memory.and_then(|memory| memory.read_at(bytes, address)).unwrap_or(0)
     }
 
     fn begun(&mut self, call: &Begun) -> usize {

@@ -1,9 +1,12 @@
 //! Compares stacks of real programs with the return addresses that the programs noted.
 
-use super::target::{Target, compile, map, modules, rows, show, walk, walk_with};
+use super::target::{Target, compile, map, memory, modules, rows, show, walk, walk_with};
+use crate::file_server::{FileServer, Handle};
 use crate::record::unwind::{Frame, How, Images, ReadMemory, StackCopy, TaskMemory, Unwinder};
 use crate::sys::test_stop::Stopped;
+use std::os::fd::AsFd as _;
 use std::process::Command;
+use std::time::Duration;
 use tempfile::tempdir;
 use vmatlas_object::unwind::End;
 use vmatlas_recording::Tid;
@@ -194,12 +197,13 @@ fn copies_of_stacks() {
     let stopped = Stopped::new(target.tid);
     let registers = stopped.registers();
     let mut bytes = vec![0; 64 << 10];
-    let read = crate::sys::vm_read::read_memory(target.tid, registers.sp, &mut bytes).unwrap();
+    let live = memory(target.tid);
+    let read = live.as_ref().unwrap().read_at(registers.sp, &mut bytes).unwrap();
     let mut frames = Vec::new();
     let mut unwinder = Unwinder::default();
     for size in [read, 9000, 300, 8, 0] {
         let mut code = TaskMemory::default();
-        code.of(target.tid);
+        code.of(live.clone());
         let mut copy =
             StackCopy { start: registers.sp, bytes: &bytes[..size], code: Some(&mut code) };
         let end = unwinder.walk(&modules, &registers, &mut copy, &mut frames);
@@ -210,20 +214,31 @@ fn copies_of_stacks() {
 }
 
 #[test]
-fn memory_by_file() {
+fn code_through_a_server() {
     let dir = tempdir().unwrap();
     let program = compile(&dir, "deep", &["-O2"]);
     let target = Target::start(Command::new(&program).arg("plain"));
+    let (whole, end) = target.walk(&modules(target.pid(), &mut Images::default()));
     let stopped = Stopped::new(target.tid);
-    let sp = stopped.registers().sp;
-    let (mut by_call, mut by_file) = ([0; 4096], [0; 4096]);
-    let mut memory = TaskMemory::default();
-    memory.of(target.tid);
-    assert!(ReadMemory::code(&mut memory, sp, &mut by_call));
-    assert_eq!(memory.read_file(sp, &mut by_file), Some(4096));
-    assert_eq!(by_call, by_file);
-    assert_eq!(memory.read_file(8, &mut by_file), None);
-    assert_eq!(memory.read_file(sp, &mut by_file), Some(4096));
+    let own = memory(target.tid).unwrap();
+    let Handle::Own(file) = &own else { panic!("not our own: {own:?}") };
+    let server = FileServer::start(&[file.as_fd()], None, Duration::from_secs(60)).unwrap();
+    let mut served = TaskMemory::default();
+    served.of(Some(server.memory(target.tid.get(), file)));
+    let mut frames = Vec::new();
+    let modules = modules(target.pid(), &mut Images::default());
+    let mut unwinder = Unwinder::default();
+    assert_eq!(unwinder.walk(&modules, &stopped.registers(), &mut served, &mut frames), end);
+    assert_eq!(frames, whole);
+    // Also across the end of a page.
+    let ip = stopped.registers().ip & !4095;
+    for start in [ip, ip + 100, ip + 4096 - 3] {
+        let (mut by_server, mut by_file) = ([0; 5], [1; 5]);
+        assert!(ReadMemory::code(&mut served, start, &mut by_server));
+        own.read_at(start, &mut by_file).unwrap();
+        assert_eq!(by_server, by_file, "{start:x}");
+    }
+    assert!(!ReadMemory::code(&mut served, 8, &mut [0; 5]));
 }
 
 #[test]

@@ -1,12 +1,14 @@
 //! Programs that note their return addresses, and walks of their stacks.
 
 use crate::elf::code_file;
+use crate::file_server::Handle;
 use crate::record::sink::Registers;
 use crate::record::unwind::{Backing, Frame, How, Images, Modules, TaskMemory, Unwinder};
 use crate::regular_file::RegularFile;
 use crate::sys::test_stop::Stopped;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -126,14 +128,21 @@ pub(super) fn walk_with(
     unwinder: &mut Unwinder,
 ) -> (Vec<Frame>, End) {
     let mut frames = Vec::new();
-    let end = unwinder.walk(modules, registers, TaskMemory::default().of(tid), &mut frames);
+    let end = unwinder.walk(modules, registers, TaskMemory::default().of(memory(tid)), &mut frames);
     // Walks again with cached rules.
     let mut again = Vec::new();
-    let mut memory = TaskMemory::default();
-    assert_eq!(unwinder.walk(modules, registers, memory.of(tid), &mut again), end);
+    let mut again_memory = TaskMemory::default();
+    let live = again_memory.of(memory(tid));
+    assert_eq!(unwinder.walk(modules, registers, live, &mut again), end);
     assert_eq!(again, frames);
     assert_eq!(frames[0].how, How::Registers);
     (frames, end)
+}
+
+/// The memory of a task; `None` if it is gone.
+pub(super) fn memory(tid: Tid) -> Option<Handle> {
+    let file = std::fs::File::open(format!("/proc/{tid}/mem")).ok()?;
+    Some(Handle::from(OwnedFd::from(file)))
 }
 
 /// The executable mappings in maps now.
