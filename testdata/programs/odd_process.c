@@ -10,6 +10,8 @@
 //   churn          two threads map, unmap, protect and move mappings among 200 rows
 //   marks PAGES US  has PAGES rows at 0x100000000000, one or two of them writable and executable:
 //                  every US microseconds another one becomes so, and then the former no more
+//   threads N      N threads besides the first sleep and wake
+//   vfork          a thread waits in vfork(2), where no signal wakes it: prints its number
 //   move           moves a mapping of 1 MiB from below 150 rows to above them, and back
 #define _GNU_SOURCE
 #include <pthread.h>
@@ -50,6 +52,24 @@ static void *outlive(void *none)
 	}
 	printf("%ld\n", syscall(SYS_gettid));
 	wait_for_ever();
+	return none;
+}
+
+static void *sleep_and_wake(void *none)
+{
+	for (;;)
+		usleep(1000);
+	return none;
+}
+
+static void *wait_in_vfork(void *none)
+{
+	printf("%ld\n", syscall(SYS_gettid));
+	fflush(stdout);
+	if (vfork() == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		wait_for_ever();
+	}
 	return none;
 }
 
@@ -196,6 +216,12 @@ int main(int count, char **arguments)
 		puts("ready");
 	} else if (!strcmp(mode, "marks") && count > 3) {
 		mark_for_ever(atol(arguments[2]), atol(arguments[3]));
+	} else if (!strcmp(mode, "threads") && count > 2) {
+		for (int i = 0; i < atoi(arguments[2]); i++)
+			pthread_create(&thread, NULL, sleep_and_wake, NULL);
+		puts("ready");
+	} else if (!strcmp(mode, "vfork")) {
+		pthread_create(&thread, NULL, wait_in_vfork, NULL);
 	} else if (!strcmp(mode, "move")) {
 		move_for_ever();
 	} else {

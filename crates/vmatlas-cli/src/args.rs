@@ -233,6 +233,9 @@ pub(crate) struct ShowArgs {
     /// certain
     #[arg(long, conflicts_with = "raw")]
     pub(crate) deep: bool,
+    /// Stop all threads of the process while it is read (with --deep also its memory)
+    #[arg(long)]
+    pub(crate) freeze: bool,
     /// Show only mappings for which EXPR holds, like 'perms = rw*p and size >= 1M'
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,
@@ -260,6 +263,9 @@ pub(crate) struct AtArgs {
     /// Also read the target's memory, which makes labels certain
     #[arg(long)]
     pub(crate) deep: bool,
+    /// Stop all threads of the process while it is read (with --deep also its memory)
+    #[arg(long)]
+    pub(crate) freeze: bool,
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
     #[command(flatten)]

@@ -39,6 +39,7 @@ mod facts;
 mod file_server;
 mod file_systems;
 pub mod files;
+mod freeze;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -70,6 +71,7 @@ pub use core_file::{CoreFile, file_with_build_id};
 pub use deadline::{Results, all_within, within};
 pub use error::Error;
 pub use facts::{FactSources, gather_core_facts, gather_facts, gather_image_facts};
+pub use freeze::{CannotStop, Freeze, Frozen, RunningThread};
 pub use images::{Image, Images, RowOfFile, SharedElf};
 pub use limits::Limits;
 #[cfg(feature = "recordings")]

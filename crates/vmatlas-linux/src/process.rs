@@ -53,6 +53,8 @@ pub(crate) struct TaskState {
     pub(crate) runs: bool,
     /// The task sleeps until something happens, interruptibly or not.
     pub(crate) sleeps: bool,
+    /// The task sleeps, and only what it waits for, or its end, wakes it.
+    pub(crate) uninterruptible: bool,
 }
 
 impl TaskState {
@@ -72,6 +74,7 @@ impl TaskState {
             kernel_thread: has(PF_KTHREAD),
             runs: state == b"R",
             sleeps: matches!(state, b"S" | b"D"),
+            uninterruptible: state == b"D",
         })
     }
 }
@@ -100,6 +103,19 @@ impl Process {
             }),
             Err(errno) => Err(Error::Io { path, source: errno.into() }),
         }
+    }
+
+    /// Opens the whole process again, if this is one of its threads or not.
+    pub(crate) fn whole(&self) -> Result<Process, Error> {
+        let (above, path) = match self.id.tid {
+            Some(_) => ("../..", self.path.ancestors().nth(2).unwrap_or(&self.path)),
+            None => (".", &*self.path),
+        };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = openat(&self.dir, above, flags, Mode::empty())
+            .map_err(|errno| self.error(".", errno))?;
+        let id = ProcessId { pid: self.id.pid, tid: None };
+        Ok(Process { dir, path: path.to_owned(), id })
     }
 
     /// Opens a thread of this process.

@@ -6,6 +6,7 @@ pub(crate) mod cpu_clock;
 pub(crate) mod file_server;
 pub(crate) mod file_size_signal;
 pub(crate) mod fork;
+pub(crate) mod freeze;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod hold;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]

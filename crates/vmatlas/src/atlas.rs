@@ -1,8 +1,6 @@
 //! The annotated map of one address space at one moment.
 
-use crate::error::Result;
-#[cfg(feature = "recordings")]
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::needs::Needs;
 use crate::note::Note;
 use crate::recorded::{Made, Origins, Recorded};
@@ -18,7 +16,7 @@ use std::time::Duration;
 use vmatlas_explain::label::{Facts, Labels, ThreadFacts};
 use vmatlas_linux::files::FileTruth;
 use vmatlas_linux::symbols::SymbolOptions;
-use vmatlas_linux::{Empty, Limits, ProcessId, ProcessMemory, gather_core_facts};
+use vmatlas_linux::{Empty, Frozen, Limits, ProcessId, ProcessMemory, gather_core_facts};
 use vmatlas_maps::{AddressRange, KernelVersion, Maps, WordSize};
 use vmatlas_object::{Memory, TimedMemory};
 
@@ -45,7 +43,14 @@ impl Open {
         let proc = PathBuf::from("/proc");
         Open {
             target: target.into(),
-            how: How { proc, pid: None, moment: None, sizes: false, limits: Limits::default() },
+            how: How {
+                proc,
+                pid: None,
+                moment: None,
+                sizes: false,
+                freeze: false,
+                limits: Limits::default(),
+            },
             needs: Needs::ROWS,
             deep: false,
             symbols: SymbolOptions::default(),
@@ -65,6 +70,15 @@ impl Open {
     #[must_use]
     pub fn deep(mut self, deep: bool) -> Open {
         self.deep = deep;
+        self
+    }
+
+    /// Whether the threads of a live process are stopped while its rows are read, and with
+    /// [`deep`](Open::deep) its memory: then all of it is of one moment. This needs the permission
+    /// of ptrace(2). See [`Atlas::frozen`] and [`vmatlas_linux::Freeze`].
+    #[must_use]
+    pub fn freeze(mut self, freeze: bool) -> Open {
+        self.how.freeze = freeze;
         self
     }
 
@@ -150,7 +164,21 @@ impl Open {
     /// [`Error`] with its [kind](Error::kind): the process is gone or may not be read, the file
     /// does not exist or has no row, the recording has no such moment.
     pub fn open(self) -> Result<Atlas> {
+        if self.how.freeze && self.deep {
+            // Its files are opened and read before it is stopped.
+            let before = Open { needs: Needs::ROWS, ..self.clone() }.freeze(false).open()?;
+            before.facts();
+            return before.read_again(self);
+        }
         let read = open::read(&self.target, &self.how)?;
+        self.with_rows(read)
+    }
+
+    fn with_rows(self, read: Read3) -> Result<Atlas> {
+        if self.how.freeze && !matches!(read.0, Source::Live(_)) {
+            let why = "only a running process has threads that can be stopped";
+            return Err(Error::new(ErrorKind::Usage, format!("{}: {why}", self.target)));
+        }
         Ok(Atlas::of(self, read))
     }
 
@@ -192,7 +220,7 @@ impl Atlas {
         if let Some(budget) = source.budget() {
             open.symbols.budget = budget;
         }
-        let atlas = Atlas {
+        let mut atlas = Atlas {
             name,
             maps,
             source,
@@ -203,6 +231,12 @@ impl Atlas {
             origins: OnceLock::new(),
             open,
         };
+        if atlas.open.deep && atlas.open.how.freeze {
+            atlas.labels();
+        }
+        if let Source::Live(live) = &mut atlas.source {
+            live.let_go();
+        }
         atlas.prepare(atlas.open.needs);
         atlas
     }
@@ -228,10 +262,18 @@ impl Atlas {
     /// # Errors
     /// Same as [`Open::open`].
     pub fn again(&self) -> Result<Atlas> {
-        let Source::Live(live) = &self.source else { return self.open.clone().open() };
-        let (live, maps, notes) =
-            live.again(&self.open.how.proc, self.open.how.sizes, &self.maps)?;
-        Ok(Atlas::of(self.open.clone(), (Source::Live(Box::new(live)), maps, notes)))
+        self.read_again(self.open.clone())
+    }
+
+    fn read_again(&self, open: Open) -> Result<Atlas> {
+        let read = match &self.source {
+            Source::Live(live) => {
+                let (live, maps, notes) = live.again(&open.how, &self.maps)?;
+                (Source::Live(Box::new(live)), maps, notes)
+            }
+            _ => open::read(&open.target, &open.how)?,
+        };
+        open.with_rows(read)
     }
 
     /// The target as the caller wrote it.
@@ -261,6 +303,11 @@ impl Atlas {
         self.live().map_or(&[], |live| &live.changed)
     }
 
+    /// How long the threads of the process were [stopped](Open::freeze), and which could not be.
+    pub fn frozen(&self) -> Option<&Frozen> {
+        self.live()?.frozen.as_ref()
+    }
+
     /// The rows as values, without labels, origins and other computed facts.
     pub fn maps(&self) -> &Maps {
         &self.maps
@@ -275,7 +322,8 @@ impl Atlas {
         let unanswered = self.live().map(Live::unanswered).unwrap_or_default();
         let unanswered = unanswered.into_iter().map(Note::NoAnswer);
         let notes = listing.chain(self.notes.iter().cloned()).chain(labels).chain(memory);
-        notes.chain(unanswered).chain(self.left_out())
+        let frozen = self.frozen().into_iter().flat_map(Note::of_frozen);
+        frozen.chain(notes).chain(unanswered).chain(self.left_out())
     }
 
     /// Whether the rows have sizes.

@@ -6,9 +6,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 use vmatlas_explain::coredump::PageError;
-use vmatlas_linux::Limits;
 use vmatlas_linux::files::UnansweredMount;
 use vmatlas_linux::postmortem::FileError;
+use vmatlas_linux::{Frozen, Limits, RunningThread};
 use vmatlas_maps::{KernelVersion, Maps, Warning};
 
 /// A note about an oddity or omission; all readable data is used.
@@ -22,6 +22,15 @@ pub enum Note {
         /// The thread that the rows were read from.
         tid: u32,
     },
+    /// The threads of the process were stopped while it was read.
+    Frozen {
+        /// How many.
+        threads: usize,
+        /// How long.
+        stood: Duration,
+    },
+    /// A thread that could not be stopped.
+    Running(RunningThread),
     /// The memory was not read, so labels are less certain.
     LabelsWithoutMemory {
         /// The reason.
@@ -108,6 +117,16 @@ pub enum Note {
     },
     /// Function names are missing or doubtful.
     Names(String),
+}
+
+impl Note {
+    /// The notes about a freeze; of many threads that ran on, the first.
+    pub(crate) fn of_frozen(frozen: &Frozen) -> Vec<Note> {
+        const MANY: usize = 8;
+        let stood = Note::Frozen { threads: frozen.threads, stood: frozen.stood };
+        let running = frozen.running.iter().take(MANY).cloned().map(Note::Running);
+        [stood].into_iter().chain(running).collect()
+    }
 }
 
 /// Files of which facts are missing, because they would cost too much.
@@ -201,6 +220,14 @@ impl fmt::Display for Note {
                     printable(first),
                     cpu.unwrap_or_default()
                 )
+            }
+            Note::Frozen { threads, stood } => {
+                let threads = count(*threads as u64, "thread");
+                let stood = stood.as_secs_f64() * 1000.0;
+                write!(f, "{threads} stood still for {stood:.1} ms")
+            }
+            Note::Running(RunningThread { tid, why, .. }) => {
+                write!(f, "thread {tid} was not stopped: {why}")
             }
             Note::Recording(text) | Note::Names(text) => f.write_str(text),
             Note::RecordedBy { path, recorder } => {

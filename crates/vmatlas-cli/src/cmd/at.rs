@@ -8,7 +8,7 @@ use crate::trouble::Trouble;
 use vmatlas::{Needs, Place};
 
 pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
-    let open = open(&args.target, &args.common, &args.moment).deep(args.deep);
+    let open = open(&args.target, &args.common, &args.moment).deep(args.deep).freeze(args.freeze);
     let atlas = open.needs(Needs::NAMES | Needs::ORIGINS | Needs::LABELS).open()?;
     let places = atlas.at_all(&args.addresses);
     // Some files are read only for the addresses.

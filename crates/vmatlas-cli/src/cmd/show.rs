@@ -20,7 +20,10 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
         return Ok(true);
     }
     let sizes = if args.sizes { Needs::SIZES } else { Needs::ROWS };
-    let open = open(name, &args.common, &args.moment).needs(sizes | needs(args)).deep(args.deep);
+    let open = open(name, &args.common, &args.moment)
+        .needs(sizes | needs(args))
+        .deep(args.deep)
+        .freeze(args.freeze);
     if let Some(cost) = open.cost().filter(|cost| cost.as_secs() > 0) {
         notes::note(&format!("{name}: reading the sizes will take some {} s", cost.as_secs()));
     }

@@ -7,8 +7,8 @@ use std::io::{self, Write};
 use std::sync::LazyLock;
 use vmatlas::label::{Label, Labelled};
 use vmatlas::{
-    AddressRange, Atlas, FIELDS, Field, FieldNeeds, FieldValue, Kind, Note, Row, SmapsValue,
-    SourceKind, VmFlags,
+    AddressRange, Atlas, FIELDS, Field, FieldNeeds, FieldValue, Frozen, Kind, Note, Row,
+    RunningThread, SmapsValue, SourceKind, VmFlags,
 };
 
 /// An address or offset. It is written as a string, because some readers lack 64-bit numbers.
@@ -55,6 +55,35 @@ pub(crate) struct TargetJson {
     /// The address ranges whose rows are of other moments than the rest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     moment: Vec<RangeJson>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frozen: Option<FrozenJson>,
+}
+
+/// How long the threads of the process were stopped.
+#[derive(Serialize)]
+struct FrozenJson {
+    threads: usize,
+    stood_ns: u64,
+    /// The threads that could not be stopped.
+    running: Vec<RunningJson>,
+}
+
+#[derive(Serialize)]
+struct RunningJson {
+    tid: u32,
+    why: String,
+}
+
+impl FrozenJson {
+    fn of(frozen: &Frozen) -> FrozenJson {
+        let running =
+            |thread: &RunningThread| RunningJson { tid: thread.tid, why: thread.why.to_string() };
+        FrozenJson {
+            threads: frozen.threads,
+            stood_ns: u64::try_from(frozen.stood.as_nanos()).unwrap_or(u64::MAX),
+            running: frozen.running.iter().map(running).collect(),
+        }
+    }
 }
 
 /// An address range.
@@ -87,6 +116,7 @@ impl TargetJson {
             kernel: atlas.kernel(),
             empty: atlas.empty().map(|empty| empty.to_string()),
             moment: atlas.changed().iter().map(RangeJson::of).collect(),
+            frozen: atlas.frozen().map(FrozenJson::of),
         }
     }
 }

@@ -5,6 +5,10 @@ use crate::vmatlas::{command, testdata, vmatlas};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Far longer than it takes a thread to go on.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process that does nothing until it is dropped.
 struct Sleeper(Child);
@@ -36,6 +40,50 @@ impl Drop for Sleeper {
     fn drop(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
+    }
+}
+
+#[test]
+fn threads_stand_still_for_a_reading() {
+    let sleeper = Sleeper::start();
+    let (pid, rows) = (sleeper.pid(), sleeper.maps());
+    let status = || std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let goes_on = || {
+        let status = status();
+        status.contains("State:\tS") && status.contains("TracerPid:\t0")
+    };
+    for args in [&["show", &pid, "--raw", "--freeze"] as &[&str], &["at", &pid, "1", "--freeze"]] {
+        let run = vmatlas(args);
+        assert_eq!(run.stderr.matches("1 thread stood still for ").count(), 1, "{}", run.stderr);
+        assert!(args[0] == "at" || run.stdout == rows);
+        assert!(goes_on(), "{}", status());
+    }
+    let run = vmatlas(&["show", &pid, "--json", "--freeze", "--deep"]);
+    let json: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+    let frozen = &json["target"]["frozen"];
+    assert_eq!((&frozen["threads"], &frozen["running"]), (&1.into(), &serde_json::json!([])));
+    assert!(frozen["stood_ns"].as_u64().unwrap() > 0);
+    // Whenever vmatlas is killed, nothing of it stays.
+    for delay in 0..30 {
+        let mut command = command(&["show", &pid, "--freeze", "--deep"]);
+        let command = command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(2 * delay));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let end = Instant::now() + PATIENCE;
+        while !goes_on() && Instant::now() < end {
+            std::thread::yield_now();
+        }
+        assert!(goes_on(), "{}", status());
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), &rows).unwrap();
+    let file = file.path().to_str().unwrap();
+    for (target, why) in [("self", "cannot stop itself"), (file, "only a running process")] {
+        let run = vmatlas(&["show", target, "--freeze"]);
+        assert_eq!(run.status, 2, "{}", run.text());
+        assert!(run.stderr.contains(why), "{}", run.stderr);
     }
 }
 

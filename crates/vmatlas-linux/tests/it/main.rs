@@ -18,6 +18,7 @@ mod elf;
 #[cfg(target_arch = "x86_64")]
 mod exec;
 mod files;
+mod freeze;
 mod labels;
 mod live;
 mod query;

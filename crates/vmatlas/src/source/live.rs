@@ -1,8 +1,8 @@
 //! Live processes, and processes in a copy of /proc.
 
-use crate::error::{Error, Result};
-use crate::note::LeftOut;
-use crate::note::Note;
+use crate::error::{Error, ErrorKind, Result};
+use crate::note::{LeftOut, Note};
+use crate::source::open::How;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
@@ -11,8 +11,8 @@ use vmatlas_explain::label::{Facts, Labels};
 use vmatlas_linux::files::{FileTruths, Files, UnansweredMount};
 use vmatlas_linux::symbols::JitNoteKind;
 use vmatlas_linux::{
-    Empty, FactSources, Images, Process, ProcessId, ProcessMemory, Snapshot, Source, gather_facts,
-    within,
+    Empty, FactSources, Freeze, Frozen, Images, Process, ProcessId, ProcessMemory, RunningThread,
+    Snapshot, Source, gather_facts, within,
 };
 use vmatlas_maps::{AddressRange, KernelVersion, Kind, Maps};
 use vmatlas_object::{Budget, TimedMemory};
@@ -28,6 +28,9 @@ pub(crate) struct Live {
     pub(crate) kernel: Option<KernelVersion>,
     /// The address ranges whose rows are of another moment than all others.
     pub(crate) changed: Vec<AddressRange>,
+    freeze: Option<Freeze>,
+    /// The result of the freeze.
+    pub(crate) frozen: Option<Frozen>,
     files: OnceLock<Option<Files>>,
     truths: OnceLock<FileTruths>,
     images: Mutex<Images>,
@@ -35,27 +38,34 @@ pub(crate) struct Live {
     jit_left_out: Mutex<Vec<PathBuf>>,
 }
 
+/// Stops the threads of a process, or at least one of them.
+fn frozen(process: &Process, refused: &dyn Fn(vmatlas_linux::Error) -> Error) -> Result<Freeze> {
+    let id = process.id();
+    if id.pid == std::process::id() {
+        let why = "a process cannot stop itself to be read";
+        return Err(Error::new(ErrorKind::Usage, format!("process {id}: {why}")));
+    }
+    let freeze = Freeze::begin(process).map_err(refused)?;
+    match freeze.running().first() {
+        Some(RunningThread { tid, why, .. }) if freeze.standing().is_empty() => {
+            let why = format!("process {id}: its thread {tid} cannot be stopped: {why}");
+            Err(Error::new(ErrorKind::Denied, why))
+        }
+        _ => Ok(freeze),
+    }
+}
+
 impl Live {
     /// Opens a process and reads its rows.
-    pub(crate) fn read(
-        proc: &Path,
-        id: ProcessId,
-        sizes: bool,
-        budget: Budget,
-    ) -> Result<(Live, Maps, Vec<Note>)> {
-        Live::of(proc, id, sizes, |maps| Images::new(maps, budget))
+    pub(crate) fn read(how: &How, id: ProcessId) -> Result<(Live, Maps, Vec<Note>)> {
+        Live::of(how, id, |maps| Images::new(maps, how.limits.budget()))
     }
 
     /// Reads the rows of the same process again; `before` are the former rows. Settled facts about
     /// its files are kept.
-    pub(crate) fn again(
-        &self,
-        proc: &Path,
-        sizes: bool,
-        before: &Maps,
-    ) -> Result<(Live, Maps, Vec<Note>)> {
+    pub(crate) fn again(&self, how: &How, before: &Maps) -> Result<(Live, Maps, Vec<Note>)> {
         let images = |maps: &Maps| self.lock_images().again(maps);
-        let (live, maps, notes) = Live::of(proc, self.process.id(), sizes, images)?;
+        let (live, maps, notes) = Live::of(how, self.process.id(), images)?;
         if let (Some(Some(before)), Some(files)) = (self.files.get(), live.files(&maps)) {
             files.remember(before);
         }
@@ -67,14 +77,14 @@ impl Live {
     }
 
     fn of(
-        proc: &Path,
+        how: &How,
         id: ProcessId,
-        sizes: bool,
         images: impl FnOnce(&Maps) -> Images,
     ) -> Result<(Live, Maps, Vec<Note>)> {
-        let refused = |error| Error::refused(error, proc, id);
-        let process = Process::open(proc, id).map_err(refused)?;
-        let source = if sizes { Source::Smaps } else { Source::Maps };
+        let refused = &|error| Error::refused(error, &how.proc, id);
+        let process = Process::open(&how.proc, id).map_err(refused)?;
+        let source = if how.sizes { Source::Smaps } else { Source::Maps };
+        let freeze = if how.freeze { Some(frozen(&process, refused)?) } else { None };
         let Snapshot { maps, empty, thread, changed, .. } =
             process.rows(source).map_err(refused)?;
         let notes = thread.map(|tid| Note::ReadThrough { tid }).into_iter().collect();
@@ -83,6 +93,8 @@ impl Live {
             empty,
             kernel: process.kernel_version(),
             changed,
+            freeze,
+            frozen: None,
             process,
             files: OnceLock::new(),
             truths: OnceLock::new(),
@@ -90,6 +102,13 @@ impl Live {
             jit_left_out: Mutex::default(),
         };
         Ok((live, maps, notes))
+    }
+
+    /// Lets its threads go on, if they were stopped.
+    pub(crate) fn let_go(&mut self) {
+        if let Some(freeze) = self.freeze.take() {
+            self.frozen = Some(freeze.end());
+        }
     }
 
     /// Estimates the time to read the sizes.

@@ -86,6 +86,7 @@ pub(crate) struct How {
     pub(crate) pid: Option<u32>,
     pub(crate) moment: Option<Moment>,
     pub(crate) sizes: bool,
+    pub(crate) freeze: bool,
     pub(crate) limits: Limits,
 }
 
@@ -145,7 +146,7 @@ pub(crate) fn read(target: &Target, how: &How) -> Result<Read3> {
     let name = target.to_string();
     match resolve(target, how)? {
         Place::Process(id) => {
-            let (live, maps, notes) = Live::read(&how.proc, id, how.sizes, how.limits.budget())?;
+            let (live, maps, notes) = Live::read(how, id)?;
             Ok((Source::Live(Box::new(live)), maps, notes))
         }
         Place::File(path, selection) => match binary(&name, &selection, open(&path)?)? {
