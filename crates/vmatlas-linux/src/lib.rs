@@ -83,7 +83,7 @@ pub use query::{PointQuery, Which};
 #[cfg(feature = "recordings")]
 pub use recordings::{RecordingFile, UnfinishedRecording, recording_of};
 pub use regular_file::RegularFile;
-pub use snapshot::{Empty, Snapshot, Source};
+pub use snapshot::{Empty, Snapshot, Source, Space};
 pub use spool::{SpoolCut, SpoolError, Spooled, spool};
 
 /// The page size of this machine, in bytes.

@@ -20,7 +20,7 @@ use std::time::Duration;
 use vmatlas_maps::{AddressRange, Maps, MapsReader};
 
 /// The rows of a process at one moment, as nearly as the kernel allows.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[non_exhaustive]
 pub struct Snapshot {
     /// The rows, with a warning for each uncertainty.
@@ -32,6 +32,20 @@ pub struct Snapshot {
     pub empty: Option<Empty>,
     /// The thread whose maps were read, if the main thread has ended.
     pub thread: Option<u32>,
+    /// The file that the rows were read from, which stays with their address space.
+    file: Option<OwnedFd>,
+}
+
+/// The address space whose rows were read.
+#[derive(Debug)]
+pub struct Space(OwnedFd);
+
+impl Space {
+    /// Whether it is gone: its process has ended or executed another program, so what else is read of
+    /// the process does not belong to the rows. Its pid may be another process's by now.
+    pub fn is_gone(&self) -> bool {
+        is_gone(&self.0)
+    }
 }
 
 /// The reason why a process has no mapping.
@@ -107,15 +121,15 @@ impl Process {
     /// [`Error::Denied`] if the kernel refuses, [`Error::Vanished`] if the process ended, otherwise
     /// [`Error::Io`].
     pub fn rows(&self, source: Source) -> Result<Snapshot, Error> {
-        let mut last: Option<(Maps, Vec<AddressRange>)> = None;
+        let mut last: Option<Reading> = None;
         let mut difference = None;
         for attempt in 0..ATTEMPTS {
             let before = self.total_pages();
-            let Reading { maps, changed, is_sure, file } = match self.read_rows(source, attempt > 0)
-            {
+            let reading = match self.read_rows(source, attempt > 0) {
                 Err(Error::Vanished { .. }) if last.is_some() => return Ok(torn(last, ENDED)),
                 read => read?,
             };
+            let maps = &reading.maps;
             if maps.is_empty() {
                 let ended = |found: &Result<Option<Snapshot>, Error>| match found {
                     Ok(Some(snapshot)) => snapshot.empty == Some(Empty::Zombie),
@@ -130,29 +144,30 @@ impl Process {
                 }
             }
             if source == Source::Rollup {
-                return Ok(Snapshot::of(maps));
+                return Ok(Snapshot::of(reading));
             }
             // The kernel moves a mapping in steps, and counts it twice in between.
-            let rows = pages(&maps);
+            let rows = pages(maps);
             let counts = [before, self.total_pages()];
             difference = counts.into_iter().flatten().find(|counted| *counted != rows);
             // Two equal readings are accepted although the count differs: before 4.12 the kernel
             // hid the guard page of a stack, and not every kernel has a gate page.
             let again = || {
                 difference.is_some_and(|counted| counted.abs_diff(rows) <= FEW_PAGES)
-                    && last.as_ref().is_some_and(|(last, _)| last.iter().eq(maps.iter()))
+                    && last.as_ref().is_some_and(|last| last.maps.iter().eq(maps.iter()))
             };
             // The address space may have vanished before the last row was read.
-            let holds = (difference.is_none() || again()) && !is_gone(&file);
+            let holds = (difference.is_none() || again()) && !is_gone(&reading.file);
             // If the kernel gives us no events, the two readings must do.
-            if maps.is_ordered() && holds && changed.is_empty() && (is_sure || attempt > 0) {
-                return Ok(Snapshot::of(maps));
+            let is_same = reading.changed.is_empty() && (reading.is_sure || attempt > 0);
+            if maps.is_ordered() && holds && is_same {
+                return Ok(Snapshot::of(reading));
             }
-            last = Some((maps, changed));
+            last = Some(reading);
         }
         let counts = match (&last, difference) {
-            (Some((maps, _)), Some(counted)) => {
-                let rows = pages(maps);
+            (Some(last), Some(counted)) => {
+                let rows = pages(&last.maps);
                 format!(" (the rows add up to {rows} pages, the kernel counts {counted})")
             }
             _ => String::new(),
@@ -226,10 +241,7 @@ impl Process {
 
     /// The snapshot of a process that shows no rows; `None` if the read should be repeated.
     fn without_rows(&self, source: Source) -> Result<Option<Snapshot>, Error> {
-        let empty = |why| {
-            let snapshot = Snapshot::of(Maps::default());
-            Ok(Some(Snapshot { empty: Some(why), ..snapshot }))
-        };
+        let empty = |why| Ok(Some(Snapshot { empty: Some(why), ..Snapshot::default() }));
         // Read first: once the process has ended, this is 0 as well.
         let unmapped = self.total_pages() == Some(0);
         let Some(state) = self.state()? else { return empty(Empty::Unmapped) };
@@ -261,9 +273,13 @@ struct Reading {
 }
 
 impl Snapshot {
-    /// Rows of one moment.
-    fn of(maps: Maps) -> Snapshot {
-        Snapshot { maps, changed: Vec::new(), empty: None, thread: None }
+    fn of(Reading { maps, changed, file, .. }: Reading) -> Snapshot {
+        Snapshot { maps, changed, empty: None, thread: None, file: Some(file) }
+    }
+
+    /// The address space that the rows are of.
+    pub fn space(&mut self) -> Option<Space> {
+        self.file.take().map(Space)
     }
 }
 
@@ -325,9 +341,10 @@ const CHANGING: &str =
     "the process keeps changing its mappings: rows may be missing or of different moments";
 const ENDED: &str = "the process ended while it was read: rows may be missing";
 
-fn torn(last: Option<(Maps, Vec<AddressRange>)>, warning: &str) -> Snapshot {
-    let (maps, mut changed) = last.unwrap_or_default();
-    let mut maps = disjoint(maps, &mut changed);
+fn torn(last: Option<Reading>, warning: &str) -> Snapshot {
+    let mut snapshot = last.map(Snapshot::of).unwrap_or_default();
+    let changed = &mut snapshot.changed;
+    let mut maps = disjoint(std::mem::take(&mut snapshot.maps), changed);
     maps.warn(match (changed.len(), changed.first()) {
         (1, Some(range)) => format!("{warning}: {range} changed while it was read"),
         (count, Some(range)) => {
@@ -338,7 +355,7 @@ fn torn(last: Option<(Maps, Vec<AddressRange>)>, warning: &str) -> Snapshot {
         }
         _ => warning.to_owned(),
     });
-    Snapshot { changed, ..Snapshot::of(maps) }
+    Snapshot { maps, ..snapshot }
 }
 
 /// The rows without those that overlap a later one. Their ranges are added to `changed`.

@@ -323,7 +323,8 @@ impl Atlas {
         let unanswered = unanswered.into_iter().map(Note::NoAnswer);
         let notes = listing.chain(self.notes.iter().cloned()).chain(labels).chain(memory);
         let frozen = self.frozen().into_iter().flat_map(Note::of_frozen);
-        frozen.chain(notes).chain(unanswered).chain(self.left_out())
+        let gone = self.live().is_some_and(Live::is_gone).then_some(Note::Gone);
+        frozen.chain(notes).chain(gone).chain(unanswered).chain(self.left_out())
     }
 
     /// Whether the rows have sizes.

@@ -22,6 +22,9 @@ pub enum Note {
         /// The thread that the rows were read from.
         tid: u32,
     },
+    /// The process ended or executed another program after its rows were read. What depends on its
+    /// files, threads and memory is missing.
+    Gone,
     /// The threads of the process were stopped while it was read.
     Frozen {
         /// How many.
@@ -221,6 +224,10 @@ impl fmt::Display for Note {
                     cpu.unwrap_or_default()
                 )
             }
+            Note::Gone => f.write_str(
+                "the process ended or executed another program after its rows were read: what its \
+                 files, threads and memory would tell is left out",
+            ),
             Note::Frozen { threads, stood } => {
                 let threads = count(*threads as u64, "thread");
                 let stood = stood.as_secs_f64() * 1000.0;

@@ -5,6 +5,8 @@ use crate::note::{LeftOut, Note};
 use crate::source::open::How;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use vmatlas_explain::label::{Facts, Labels};
@@ -12,7 +14,7 @@ use vmatlas_linux::files::{FileTruths, Files, UnansweredMount};
 use vmatlas_linux::symbols::JitNoteKind;
 use vmatlas_linux::{
     Empty, FactSources, Freeze, Frozen, Images, Process, ProcessId, ProcessMemory, RunningThread,
-    Snapshot, Source, gather_facts, within,
+    Snapshot, Source, Space, gather_facts, within,
 };
 use vmatlas_maps::{AddressRange, KernelVersion, Kind, Maps};
 use vmatlas_object::{Budget, TimedMemory};
@@ -28,6 +30,10 @@ pub(crate) struct Live {
     pub(crate) kernel: Option<KernelVersion>,
     /// The address ranges whose rows are of another moment than all others.
     pub(crate) changed: Vec<AddressRange>,
+    /// The address space of the rows.
+    space: Option<Space>,
+    /// Whether it was gone when facts were to be read.
+    is_gone: AtomicBool,
     freeze: Option<Freeze>,
     /// The result of the freeze.
     pub(crate) frozen: Option<Frozen>,
@@ -85,14 +91,19 @@ impl Live {
         let process = Process::open(&how.proc, id).map_err(refused)?;
         let source = if how.sizes { Source::Smaps } else { Source::Maps };
         let freeze = if how.freeze { Some(frozen(&process, refused)?) } else { None };
-        let Snapshot { maps, empty, thread, changed, .. } =
-            process.rows(source).map_err(refused)?;
+        let mut snapshot = process.rows(source).map_err(refused)?;
+        let space = snapshot.space();
+        let Snapshot { maps, empty, thread, changed, .. } = snapshot;
         let notes = thread.map(|tid| Note::ReadThrough { tid }).into_iter().collect();
+        let comm = process.comm().unwrap_or_default();
+        let is_gone = space.as_ref().is_some_and(Space::is_gone);
         let live = Live {
-            comm: process.comm().unwrap_or_default(),
+            comm: if is_gone { Vec::new() } else { comm },
             empty,
             kernel: process.kernel_version(),
             changed,
+            space,
+            is_gone: AtomicBool::new(is_gone),
             freeze,
             frozen: None,
             process,
@@ -102,6 +113,18 @@ impl Live {
             jit_left_out: Mutex::default(),
         };
         Ok((live, maps, notes))
+    }
+
+    /// Whether the process has ended or executed another program since its rows were read. What was
+    /// read of it before this call belongs to the rows if not.
+    fn lost(&self) -> bool {
+        let is_gone = self.space.as_ref().is_some_and(Space::is_gone);
+        self.is_gone.fetch_or(is_gone, Relaxed) || is_gone
+    }
+
+    /// Whether facts are missing because the process had ended or executed another program.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(Relaxed)
     }
 
     /// Lets its threads go on, if they were stopped.
@@ -141,7 +164,8 @@ impl Live {
     pub(crate) fn truths(&self, maps: &Maps) -> &FileTruths {
         self.truths.get_or_init(|| {
             let files = self.files(maps);
-            files.map(|files| files.truths(&self.process, maps)).unwrap_or_default()
+            let truths = files.map(|files| files.truths(&self.process, maps));
+            truths.filter(|_| !self.lost()).unwrap_or_default()
         })
     }
 
@@ -182,7 +206,7 @@ impl Live {
         let left_out = notes.into_iter().filter(|note| matches!(note.kind, JitNoteKind::LeftOut));
         let paths = left_out.map(|note| note.path);
         self.jit_left_out.lock().unwrap_or_else(PoisonError::into_inner).extend(paths);
-        facts
+        if self.lost() { Facts::default() } else { facts }
     }
 
     /// Labels that also use the contents of the memory, as long as the budget lasts. A page may
@@ -195,6 +219,10 @@ impl Live {
     ) -> std::result::Result<Labels, String> {
         let memory = ProcessMemory::open(&self.process, maps, self.files(maps))
             .map_err(|error| error.to_string())?;
+        // From here on the memory is that of the rows, whatever becomes of the process.
+        if self.lost() {
+            return Err("the process has ended or executed another program".to_owned());
+        }
         let memory = TimedMemory::new(memory, budget);
         let (maps, facts) = (maps.clone(), facts.clone());
         within(DEEP_LIMIT, move || Labels::read(&maps, &facts, Some(&memory)))

@@ -28,6 +28,81 @@ fn an_atlas_can_be_read_by_several_threads() {
     });
 }
 
+/// A shell that does the rest of its script when it is sent a line.
+fn shell(script: &str) -> std::process::Child {
+    use std::process::{Command, Stdio};
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("echo ready; read line; {script}")]);
+    let mut child = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut ready = [0; 6];
+    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut ready).unwrap();
+    child
+}
+
+/// What is read of a process is of the address space of its rows, or is left out.
+#[test]
+fn nothing_is_read_of_another_program() {
+    // The note, and whether there are facts of threads and files.
+    let read_after = |pid: u32, change: &mut dyn FnMut()| {
+        let atlas = Open::new(pid).deep(true).open().unwrap();
+        change();
+        assert_eq!(atlas.comm(), b"sh");
+        let has_facts = !atlas.threads().is_empty();
+        assert!(atlas.images().len() > 0 || !has_facts);
+        assert!(atlas.rows().any(|row| row.mapping().name.ends_with(b"sh")));
+        let is_note = |note: Note| matches!(note, Note::Gone);
+        (atlas.notes().any(is_note), has_facts)
+    };
+    let mut child = shell("exec sleep 1000");
+    let pid = child.id();
+    assert_eq!(read_after(pid, &mut || ()), (false, true));
+    let mut input = child.stdin.take().unwrap();
+    let exec = &mut || {
+        input.write_all(b"\n").unwrap();
+        while std::fs::read(format!("/proc/{pid}/comm")).unwrap() != b"sleep\n" {
+            std::thread::yield_now();
+        }
+    };
+    assert_eq!(read_after(pid, exec), (true, false), "another program");
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    let mut child = shell("exit");
+    let pid = child.id();
+    let end = &mut || {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    };
+    assert_eq!(read_after(pid, end), (true, false), "it has ended");
+
+    // Another process gets its pid, if we are root and no other process takes it first.
+    let mut child = shell("exit");
+    let pid = child.id();
+    let mut next: Option<std::process::Child> = None;
+    let reuse = &mut || {
+        child.kill().unwrap();
+        child.wait().unwrap();
+        for _ in 0..100 {
+            let last = (pid - 1).to_string();
+            if std::fs::write("/proc/sys/kernel/ns_last_pid", last).is_err() {
+                return;
+            }
+            let mut other = shell("exit");
+            if other.id() == pid {
+                next = Some(other);
+                return;
+            }
+            other.kill().unwrap();
+            other.wait().unwrap();
+        }
+    };
+    assert_eq!(read_after(pid, reuse), (true, false), "its pid is another's");
+    if let Some(mut next) = next {
+        next.kill().unwrap();
+        next.wait().unwrap();
+    }
+}
+
 #[test]
 fn a_live_process_gives_all_but_origins() {
     let program = Program::start();
