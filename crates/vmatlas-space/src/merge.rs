@@ -2,7 +2,7 @@
 
 use super::vma::{Anon, Vma};
 use super::vmas::Position;
-use super::{AddressSpace, VmaFlags};
+use super::{AddressSpace, Faults, VmaFlags};
 use crate::Errno;
 
 /// The answer to a rule, which may depend on unreported page faults.
@@ -86,6 +86,7 @@ impl AddressSpace {
         if new.flags.intersects(VmaFlags::SPECIAL) {
             return (None, None);
         }
+        self.doubt_both(new, below, above);
         if self.profile.hole_tries_next_first && joining == Joining::New {
             let above = above
                 .filter(|at| self.vmas.get(*at).policy.is_none())
@@ -135,6 +136,7 @@ impl AddressSpace {
                 let above = self.vmas.next(at).filter(|_| right);
                 let below = below.filter(|at| self.vmas.get(*at).end == start);
                 let above = above.filter(|at| self.vmas.get(*at).start == end);
+                self.doubt_both(&new, below, above);
                 let below = below.filter(|at| self.joins(&new, *at, start, false));
                 let above = above
                     .filter(|at| self.joins(&new, *at, end, true))
@@ -236,8 +238,28 @@ impl AddressSpace {
     /// Whether `new` joins the neighbour at `at`; they share the address `boundary`.
     fn joins(&mut self, new: &Vma, at: Position, boundary: u64, above: bool) -> bool {
         let old = self.vmas.get(at);
+        let (lower, upper) = if above { (new, old) } else { (old, new) };
+        // Writable memory was most likely written before it was moved.
+        let likely =
+            self.is_next(lower, upper) && !(lower.flags ^ upper.flags).contains(VmaFlags::ACCOUNT);
         let answer = self.alike(new, old, above);
-        self.settle(answer, boundary, true)
+        self.settle(answer, boundary, likely)
+    }
+
+    /// Records a doubt about both neighbours if there is one about either: which of them a mapping
+    /// joins decides whether it may join the other.
+    fn doubt_both(&mut self, new: &Vma, below: Option<Position>, above: Option<Position>) {
+        let (Some(below), Some(above)) = (below, above) else { return };
+        if self.faults == Faults::Reported {
+            return;
+        }
+        let answers = [
+            self.alike(new, self.vmas.get(below), false),
+            self.alike(new, self.vmas.get(above), true),
+        ];
+        if !answers.contains(&Answer::No) && answers.contains(&Answer::Unknown) {
+            self.doubts.extend([new.start, new.end]);
+        }
     }
 
     /// Whether a mapping that joins both of its neighbours may join them to one.
@@ -248,8 +270,8 @@ impl AddressSpace {
         }
         let answer = match (lower.anon, upper.anon) {
             (Anon::None, _) | (_, Anon::None) => Answer::Yes,
-            (Anon::Unknown(_), _) | (_, Anon::Unknown(_)) => Answer::Unknown,
             (Anon::Some { id: a, .. }, Anon::Some { id: b, .. }) => Answer::of(a == b),
+            _ => Answer::Unknown,
         };
         // The pieces of a mapping whose part was changed and changed back, such as the pages of JIT
         // compilers, share a reverse map or have none. Two mappings between which a third one fills
@@ -289,6 +311,9 @@ impl AddressSpace {
             if profile.sticky_guard_flag { VmaFlags::MAYBE_GUARD } else { VmaFlags::NONE };
         let (lower, upper) = if above { (new, old) } else { (old, new) };
         let pages = (lower.end - lower.start) >> shift;
+        let moved = matches!(new.anon, Anon::Moved(_)) || matches!(old.anon, Anon::Moved(_));
+        let uncounted = self.may_be_uncounted(new) || self.may_be_uncounted(old);
+        let ignored = ignored.with_if(VmaFlags::ACCOUNT, uncounted);
         let equal = (new.flags ^ old.flags).without(ignored) == VmaFlags::NONE
             && new.same_file(old)
             && new.policy == old.policy
@@ -296,7 +321,7 @@ impl AddressSpace {
             && new.name == old.name
             && new.pkey == old.pkey
             && new.special == old.special
-            && lower.offset.wrapping_add(pages) == upper.offset
+            && (self.is_next(lower, upper) || moved && new.anonymous())
             && (profile.close_hook_may_grow || !old.has_close_hook());
         if !equal {
             return Answer::No;
@@ -305,9 +330,13 @@ impl AddressSpace {
         if profile.compares_anon_offset
             && new.file.is_some()
             && copies
+            && !moved
             && lower.anon_offset.wrapping_add(pages) != upper.anon_offset
         {
             return Answer::No;
+        }
+        if moved || uncounted {
+            return Answer::Unknown;
         }
         match (new.anon, old.anon) {
             (Anon::None, Anon::None) => Answer::Yes,
@@ -318,8 +347,23 @@ impl AddressSpace {
             }
             (Anon::None, Anon::Unknown(_)) => Answer::Yes,
             (Anon::Unknown(_), Anon::None) if profile.faulted_joins_unfaulted => Answer::Yes,
-            (Anon::Unknown(_), _) | (_, Anon::Unknown(_)) => Answer::Unknown,
+            _ => Answer::Unknown,
         }
+    }
+
+    /// Whether memory that became read-only may have lost `VM_ACCOUNT`, which depends on whether it
+    /// was written before (`mprotect_fixup`, mm/mprotect.c).
+    fn may_be_uncounted(&self, vma: &Vma) -> bool {
+        self.profile.decommit_unaccounts
+            && vma.anonymous()
+            && matches!(vma.anon, Anon::Unknown(_) | Anon::Moved(_))
+            && vma.flags & (VmaFlags::ACCOUNT | VmaFlags::WRITE) == VmaFlags::ACCOUNT
+    }
+
+    /// Whether the page numbers of a neighbour go on.
+    fn is_next(&self, lower: &Vma, upper: &Vma) -> bool {
+        let pages = (lower.end - lower.start) >> self.profile.page_shift;
+        lower.offset.wrapping_add(pages) == upper.offset
     }
 }
 
@@ -330,11 +374,15 @@ impl Answer {
 }
 
 impl Vma {
-    /// Takes over from a joined VMA the reverse map, if it has none itself, and sticky flags.
+    /// Takes over from a joined VMA the reverse map, if it has none itself, and sticky flags. What is
+    /// not known of one of the two is not known of both.
     fn absorb(&mut self, other: &Vma) {
-        if self.anon == Anon::None {
-            self.anon = other.anon;
-        }
+        self.anon = match (self.anon, other.anon) {
+            (Anon::None, other) => other,
+            (moved @ Anon::Moved(_), _) | (_, moved @ Anon::Moved(_)) => moved,
+            (unknown @ Anon::Unknown(_), _) | (_, unknown @ Anon::Unknown(_)) => unknown,
+            (own, _) => own,
+        };
         self.flags |= other.flags & VmaFlags::MAYBE_GUARD;
     }
 }

@@ -152,12 +152,8 @@ impl AddressSpace {
         } else if self.profile.decommit_unaccounts && vma.anonymous() {
             match vma.anon {
                 Anon::None => new = new.without(F::ACCOUNT),
-                Anon::Some { .. } => {}
                 // Writable memory was most likely written.
-                Anon::Unknown(_) if old.contains(F::ACCOUNT) => {
-                    self.doubts.extend([start, end]);
-                }
-                Anon::Unknown(_) => {}
+                Anon::Some { .. } | Anon::Unknown(_) | Anon::Moved(_) => {}
             }
         }
         let changed = self.modify(at, start, end, |vma| {

@@ -333,6 +333,9 @@ impl AddressSpace {
                 copy.offset = to >> shift;
             }
         }
+        if let Anon::Unknown(number) = copy.anon {
+            copy.anon = Anon::Moved(number);
+        }
         let watched = copy.uffd != 0;
         let itself = to == source_end || to + new_length == source_start;
         let apart =
@@ -351,6 +354,8 @@ impl AddressSpace {
             });
         }
         self.move_guards(from, from + old_length, to);
+        let moved: Vec<u64> = self.doubts.range(from..from + old_length).copied().collect();
+        self.doubts.extend(moved.into_iter().map(|doubt| to + (doubt - from)));
         if !dontunmap {
             // A length of 0 requests a second mapping of the same memory.
             if old_length > 0 {

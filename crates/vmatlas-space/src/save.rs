@@ -195,6 +195,10 @@ fn save_vma(vma: &Vma, near: u64, files: &mut SavedFiles, out: &mut Vec<u8>, shi
             out.put(1);
             out.put(u64::from(number));
         }
+        Anon::Moved(number) => {
+            out.put(2);
+            out.put(u64::from(number));
+        }
         Anon::Some { id, forked } => out.put(u64::from(id) << 1 | u64::from(forked) | 1 << 33),
     }
     if bits & PLAIN == 0 {
@@ -238,6 +242,7 @@ fn load_vma(near: u64, files: &SavedFiles, take: &mut Take<'_>, shift: u32) -> O
     vma.anon = match take.uint()? {
         0 => Anon::None,
         1 => Anon::Unknown(take.u32()?),
+        2 => Anon::Moved(take.u32()?),
         number => Anon::Some { id: (number >> 1) as u32, forked: number & 1 != 0 },
     };
     if bits & PLAIN == 0 {

@@ -303,6 +303,13 @@ impl Atlas {
         self.live().map_or(&[], |live| &live.changed)
     }
 
+    /// The addresses at which it is not known whether two rows are one, in order: that depends on
+    /// which memory was written first, which logs of strace and recordings by perf events do not
+    /// have. A note says so. Empty for all other sources.
+    pub fn doubts(&self) -> Vec<u64> {
+        self.recorded().map(Recorded::doubts).unwrap_or_default()
+    }
+
     /// How long the threads of the process were [stopped](Open::freeze), and which could not be.
     pub fn frozen(&self) -> Option<&Frozen> {
         self.live()?.frozen.as_ref()

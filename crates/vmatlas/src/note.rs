@@ -115,14 +115,23 @@ pub enum Note {
     },
     /// Addresses where adjacent rows may or may not be merged.
     Doubts {
-        /// The number of addresses.
+        /// The number of addresses: [`Atlas::doubts`](crate::Atlas::doubts).
         addresses: usize,
+        /// The first one.
+        first: u64,
     },
     /// Function names are missing or doubtful.
     Names(String),
 }
 
 impl Note {
+    /// The note about the addresses at which it is not known whether rows are joined.
+    pub(crate) fn of_doubts(doubts: impl IntoIterator<Item = u64>) -> Option<Note> {
+        let mut doubts = doubts.into_iter();
+        let first = doubts.next()?;
+        Some(Note::Doubts { addresses: 1 + doubts.count(), first })
+    }
+
     /// The notes about a freeze; of many threads that ran on, the first.
     pub(crate) fn of_frozen(frozen: &Frozen) -> Vec<Note> {
         const MANY: usize = 8;
@@ -264,10 +273,14 @@ impl fmt::Display for Note {
                 f,
                 "device, inode and symbolic links of {files} files were looked up now, not when the log was written"
             ),
-            Note::Doubts { addresses } => write!(
-                f,
-                "at {addresses} addresses two rows may be one row: page faults decide this, and the log does not record them"
-            ),
+            Note::Doubts { addresses, first } => {
+                let places = count(*addresses as u64, "place");
+                write!(
+                    f,
+                    "at {places}, the first {first:x}, one row may be two, or two rows one: that \
+                     depends on which memory was written first, which was not recorded"
+                )
+            }
         }
     }
 }

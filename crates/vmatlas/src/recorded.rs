@@ -126,6 +126,17 @@ impl Recorded {
         }
     }
 
+    /// The addresses at which it is not known whether two rows are one. A recorder that stops the
+    /// program compares the rows of each call with the kernel's, and leaves none.
+    pub(crate) fn doubts(&self) -> Vec<u64> {
+        match &self.recorded_in {
+            RecordedIn::Recording { recording, .. } if recording.meta().backend == "ptrace" => {
+                Vec::new()
+            }
+            _ => self.space().memory.doubts().collect(),
+        }
+    }
+
     pub(crate) fn kind(&self) -> SourceKind {
         match self.recorded_in {
             RecordedIn::Recording { .. } => SourceKind::Recording,

@@ -57,6 +57,9 @@ pub(crate) struct TargetJson {
     moment: Vec<RangeJson>,
     #[serde(skip_serializing_if = "Option::is_none")]
     frozen: Option<FrozenJson>,
+    /// The addresses at which it is not known whether two rows are one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    doubts: Vec<Hex>,
 }
 
 /// How long the threads of the process were stopped.
@@ -117,6 +120,7 @@ impl TargetJson {
             empty: atlas.empty().map(|empty| empty.to_string()),
             moment: atlas.changed().iter().map(RangeJson::of).collect(),
             frozen: atlas.frozen().map(FrozenJson::of),
+            doubts: atlas.doubts().into_iter().map(Hex).collect(),
         }
     }
 }

@@ -124,7 +124,7 @@ impl Followed {
         let mut share = Share::default();
         // Whether the kernel joined two rows depends on page faults, which no log has.
         let is_in_doubt = |row: &str, others: &BTreeSet<&str>| {
-            run.stderr.contains("two rows may be one row")
+            run.stderr.contains("one row may be two")
                 && others.iter().any(|other| is_part(row, other) || is_part(other, row))
         };
         for row in kernel.lines() {

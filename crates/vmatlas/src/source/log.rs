@@ -106,10 +106,7 @@ fn replayed(
     notes.extend(
         Some(files.found()).filter(|&files| files > 0).map(|files| Note::FilesNow { files }),
     );
-    let doubts = process.space.memory.doubts().count();
-    notes.extend(
-        Some(doubts).filter(|&doubts| doubts > 0).map(|addresses| Note::Doubts { addresses }),
-    );
+    notes.extend(Note::of_doubts(process.space.memory.doubts()));
     let time_ns = || u64::try_from(log.length.as_nanos()).unwrap_or(u64::MAX);
     let recorded = Recorded {
         pid: process.pid,

@@ -84,6 +84,7 @@ pub(crate) fn at(
             began: process.first,
         },
     };
+    notes.extend(Note::of_doubts(recorded.doubts()));
     let maps = recorded.space().memory.maps();
     Ok((recorded, maps, notes))
 }
