@@ -58,6 +58,12 @@ pub struct FrameEntry {
     pub guessed: bool,
 }
 
+impl FrameEntry {
+    /// The outermost frame of a stack that goes on: its other callers were not recorded. They are
+    /// more than the recorder keeps, lie beyond the bytes that it copied, or their code was gone.
+    pub const CUT: FrameEntry = FrameEntry { file: 0, offset: 0, guessed: true };
+}
+
 /// A frame on a stack.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct CallEntry {

@@ -6,10 +6,13 @@ use vmatlas_linux::elf::demangle;
 use vmatlas_linux::symbols::{Module, Place, SymbolFrame, SymbolOptions, Symbolizer, hint};
 use vmatlas_object::jit::JitMap;
 use vmatlas_recording::strace::{Frame, Makers};
-use vmatlas_recording::{Definitions, Origin, Recording, StackId, TaskEntry, TaskId};
+use vmatlas_recording::{Definitions, FrameEntry, Origin, Recording, StackId, TaskEntry, TaskId};
 
 /// An open recording.
 pub(crate) type Opened = Recording<RecordingFile>;
+
+/// The name of the frame at which a recorded stack ends although it goes on.
+const CUT: &str = "[callers not recorded]";
 
 /// The named frames of stacks, by stack number and process: JIT code belongs to one process.
 #[derive(Default)]
@@ -43,6 +46,10 @@ impl Stacks {
                     let file = file.filter(|_| frame.file != 0);
                     let of = if file.is_some() { 0 } else { pid };
                     *known.entry((frame.file, frame.offset, of)).or_insert_with(|| {
+                        if *frame == FrameEntry::CUT {
+                            spots.push(Spot::Cut);
+                            return spots.len() - 1;
+                        }
                         spots.push(match (resolved.get(&(frame.file, frame.offset)), file) {
                             (Some(frames), _) => Spot::Resolved(frames),
                             (None, file) => {
@@ -65,6 +72,7 @@ impl Stacks {
         let named = symbolizer.symbolize(&places);
         let frames_at = |spot: usize| match spots[spot] {
             Spot::Resolved(frames) => frames.to_vec(),
+            Spot::Cut => vec![SymbolFrame { function: CUT.to_owned(), ..SymbolFrame::default() }],
             Spot::Requested(place) => named[place].clone(),
         };
         let whole = |spots: Vec<usize>| spots.into_iter().flat_map(frames_at).collect();
@@ -129,6 +137,8 @@ enum Spot<'a> {
     Resolved(&'a [SymbolFrame]),
     /// The symbolizer resolves the names: the index of the request.
     Requested(usize),
+    /// The callers were not recorded.
+    Cut,
 }
 
 /// The code locations that the recorder resolved, by file and offset.

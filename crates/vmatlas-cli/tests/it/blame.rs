@@ -296,3 +296,27 @@ fn the_kernels_own_record_is_explained() {
         assert!(changes > 20, "{audit}");
     }
 }
+
+/// A stack that is deeper than the recorder keeps ends with a frame that says so, in every output.
+#[test]
+fn a_stack_without_its_outer_callers_says_so() {
+    const CUT: &str = "[callers not recorded]";
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (program, recording) = (path("deep_mmap"), path("deep.vmrec"));
+    let mut cc = Command::new("cc");
+    cc.args(["-O1", "-o", &program]).arg(testdata().join("programs/deep_mmap.c"));
+    assert!(cc.status().unwrap().success());
+    for (depth, is_cut) in [("100", false), ("300", true)] {
+        let record = ["record", "-q", "--force", "-o", &recording, "--", &program, depth];
+        assert_eq!(vmatlas(&record).status, 0);
+        let outputs =
+            [&["blame", &recording, "--folded"] as &[&str], &["blame", &recording, "--json"]];
+        for args in outputs {
+            let run = vmatlas(args);
+            let text = run.text();
+            assert!(text.contains("deeper"), "{text}");
+            assert_eq!(text.contains(CUT), is_cut, "{depth}: {args:?}");
+        }
+    }
+}

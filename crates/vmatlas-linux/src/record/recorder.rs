@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use vmatlas_maps::Device;
+use vmatlas_object::unwind::End;
 use vmatlas_recording::{
     Applied, Call, CallKind, FrameEntry, Meta, Replay, StackId, TaskId, Tid, What, Writer,
 };
@@ -101,11 +102,13 @@ struct Walker {
     unwinder: Unwinder,
     /// Those of the last walk.
     frames: Vec<Frame>,
+    /// Why it ended.
+    end: End,
 }
 
 impl Walker {
     fn walk(&mut self, modules: &Modules, at: &Registers, memory: &mut impl ReadMemory) {
-        self.unwinder.walk(modules, at, memory, &mut self.frames);
+        self.end = self.unwinder.walk(modules, at, memory, &mut self.frames);
     }
 }
 
@@ -172,7 +175,7 @@ impl Recorder {
             code: CodeFiles::default(),
             images: Images::default(),
             image_numbers: HashMap::new(),
-            walker: Walker { unwinder: Unwinder::new(DEPTH), frames: Vec::new() },
+            walker: Walker { unwinder: Unwinder::new(DEPTH), frames: Vec::new(), end: End::Root },
             memory: TaskMemory::default(),
             access: MemoryAccess::default(),
             entries: Vec::new(),
@@ -368,6 +371,9 @@ impl Recorder {
                 space.note_place(entry.file, entry.offset);
             }
             self.entries.push(entry);
+        }
+        if self.walker.end != End::Root && !self.entries.is_empty() {
+            self.entries.push(FrameEntry::CUT);
         }
         self.writer.stack(&self.entries)
     }
