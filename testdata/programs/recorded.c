@@ -273,6 +273,10 @@ int main(int argc, char **argv)
 	} else if (strcmp(mode, "ptrace") == 0) {
 		for (int i = 0; i < 3; i++)
 			printf("%ld\n", ptrace(PTRACE_TRACEME, 0, 0, 0) == -1 ? (long)-errno : 0);
+	} else if (strcmp(mode, "io-uring") == 0) {
+		// It fails without parameters, and where rings are disabled.
+		for (int i = 0; i < 2; i++)
+			syscall(SYS_io_uring_setup, 1, NULL);
 	} else if (strcmp(mode, "filter-errno") == 0) {
 		own_filter(SECCOMP_RET_ERRNO | 7);
 	} else if (strcmp(mode, "filter-trace") == 0) {

@@ -83,6 +83,8 @@ pub enum Meaning {
     Seccomp,
     /// prctl(2) that installs a filter, or strict mode.
     PrctlSeccomp,
+    /// io_uring_setup(2): the operations of the ring are no system calls.
+    IoUring,
 }
 
 /// The location of the arguments of a [`CallKind`] among those of a system call.
@@ -276,6 +278,7 @@ const OTHERS: &[SystemCall] = &[
     other("fork", [Some(57), Some(2), Some(57), None], Meaning::Fork, Always),
     other("vfork", [Some(58), Some(190), Some(58), None], Meaning::Vfork, Always),
     other("ptrace", [Some(101), Some(26), Some(521), Some(117)], Meaning::Ptrace, Always),
+    other("io_uring_setup", [Some(425), Some(425), Some(425), Some(425)], Meaning::IoUring, Always),
     other(
         "seccomp",
         [Some(317), Some(354), Some(317), Some(277)],

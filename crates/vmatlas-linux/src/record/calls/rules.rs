@@ -101,6 +101,7 @@ mod tests {
             (libc::SYS_ptrace, Meaning::Ptrace),
             (libc::SYS_seccomp, Meaning::Seccomp),
             (libc::SYS_prctl, Meaning::PrctlSeccomp),
+            (libc::SYS_io_uring_setup, Meaning::IoUring),
         ];
         for (number, meaning) in others {
             assert!(with(number).any(|call| call.meaning == meaning), "{meaning:?}");

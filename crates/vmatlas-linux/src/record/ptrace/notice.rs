@@ -31,6 +31,12 @@ pub enum Notice {
         /// The task that installed it.
         tid: Tid,
     },
+    /// A task made a ring of io_uring(7). Its operations are no system calls: what they change, by
+    /// `IORING_OP_MADVISE`, is not recorded before the rows are compared, and has no maker.
+    IoUring {
+        /// The task that made it.
+        tid: Tid,
+    },
     /// A task requested strict seccomp mode, which is incompatible with a filter: it was refused.
     StrictSeccomp {
         /// The requesting task.
@@ -81,6 +87,11 @@ impl fmt::Display for Notice {
                 f,
                 "task {tid} has a seccomp filter that asks a tracer or a supervisor: what it \
                  decides may not be recorded"
+            ),
+            Notice::IoUring { tid } => write!(
+                f,
+                "task {tid} uses io_uring, whose operations are no system calls: advice that it gives \
+                 for memory is not recorded as an event, but its effect on rows is seen later"
             ),
             Notice::StrictSeccomp { tid } => write!(
                 f,

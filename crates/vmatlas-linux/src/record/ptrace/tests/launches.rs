@@ -94,6 +94,12 @@ fn a_program_that_uses_ptrace_is_reported() {
 }
 
 #[test]
+fn a_program_that_uses_io_uring_is_reported_once() {
+    let notices = record(&["io-uring"]).outcome.unwrap().notices;
+    assert!(matches!(notices[..], [Notice::IoUring { .. }]), "{notices:?}");
+}
+
+#[test]
 fn filters_of_the_program() {
     let recorded = record(&["filter-errno"]);
     assert_eq!(recorded.output, "-7\n");

@@ -70,6 +70,7 @@ impl<S: Sink> Tracer<'_, S> {
             Meaning::Ptrace => {
                 return self.notices.add(Notice::Ptrace { tid, request: args[0] });
             }
+            Meaning::IoUring => return self.notices.add(Notice::IoUring { tid }),
             Meaning::Clone => {
                 if args[0] & CLONE_UNTRACED == 0 {
                     return;
