@@ -2,6 +2,7 @@
 
 use crate::vmatlas::{testdata, vmatlas, vmatlas_with_input};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -493,4 +494,33 @@ fn the_stacks_of_files_per_process() {
     let text = vmatlas(&["blame", &format!("{log}:{child}"), "-q"]).text();
     assert!(text.contains("in_child < main"), "{text}");
     assert!(text.contains("inherited by fork: holed"), "{text}");
+}
+
+/// What is said of a moment in a log concerns the lines up to it.
+#[test]
+fn a_moment_has_no_notes_of_later_lines() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    let map = "mmap(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f0000000000";
+    writeln!(
+        file,
+        "7 1796046270.000000 execve(\"/bin/true\", [\"true\"], 0x7ffc /* 9 vars */) = 0"
+    )
+    .unwrap();
+    writeln!(
+        file,
+        "7 1796046270.500000 {map}\n7 1796046271.000000 this is no call\n7 1796046272.000000 brk(NULL) = 0x5000"
+    )
+    .unwrap();
+    // Longer than what is read at once.
+    for _ in 0..3000 {
+        writeln!(file, "7 1796046273.000000 getpid() = 7").unwrap();
+    }
+    let path = file.path().to_str().unwrap();
+    let notes = |time: &str| vmatlas(&["show", &format!("{path}@{time}"), "--raw"]).stderr;
+    for (time, is_bad, ends) in [("0.7", false, false), ("2.5", true, false), ("9", true, true)] {
+        let notes = notes(time);
+        assert_eq!(notes.contains("not a line of strace"), is_bad, "{time}: {notes}");
+        assert_eq!(notes.contains("the log ends after 3 s"), ends, "{time}: {notes}");
+        assert_eq!(notes.contains("the log ends"), ends, "{time}: {notes}");
+    }
 }

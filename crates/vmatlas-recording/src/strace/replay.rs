@@ -58,6 +58,8 @@ pub struct Replayed {
     pub timed: bool,
     /// The time of the last line replayed, counted from the first.
     pub length: Duration,
+    /// Whether the log has later lines, which were not replayed.
+    pub goes_on: bool,
     /// The number of that line, as counted by origins.
     pub lines: u64,
 }
@@ -185,19 +187,28 @@ impl<'a> Replay<'a> {
     /// Ends the log and returns the result.
     pub fn finish(mut self) -> Replayed {
         let state = &mut self.state;
-        self.reader.finish(&mut |entry| state.take(&entry));
+        // If the caller stopped earlier, the last line that it pushed may be a part of one.
+        if !state.is_done() {
+            self.reader.finish(&mut |entry| state.take(&entry));
+        }
         let mut warnings = self.reader.into_warnings();
         let mut state = self.state;
         state.settle();
+        let goes_on = state.frozen.is_some();
         let mut processes = state.frozen.take().unwrap_or_else(|| state.snapshot());
         processes.sort_by_key(|process| process.order);
         warnings.extend(state.warnings.into_vec());
+        if goes_on && !state.over_files {
+            // Later lines do not concern this moment.
+            warnings.retain(|warning| warning.line <= state.last_number);
+        }
         Replayed {
             processes,
             makers: state.makers,
             warnings,
             timed: state.timed,
             length: state.last,
+            goes_on,
             lines: state.last_number,
         }
     }

@@ -100,7 +100,8 @@ fn replayed(
         let all = processes(&selection.path, &log);
         notes.push(Note::OtherProcesses(Processes { pid: process.pid, ..all }));
     }
-    notes.extend(time.filter(|time| *time > log.length).map(|_| Note::LogEnds(log.length)));
+    let past = time.filter(|time| *time > log.length && !log.goes_on);
+    notes.extend(past.map(|_| Note::LogEnds(log.length)));
     notes.extend(process.missing.iter().cloned().map(Note::MissingFact));
     notes.push(Note::RulesOf(kernel));
     notes.extend(
