@@ -134,7 +134,8 @@ fn how_true(truth: &Truth) -> String {
         text.push_str(&format!("; {} without a stack", count(truth.stacks_lost, "event")));
     }
     if truth.lost > 0 {
-        text.push_str(&format!("; {} lost", count(truth.lost, "event")));
+        let of = if truth.lost_of_all { ", of this or other processes," } else { "" };
+        text.push_str(&format!("; {}{of} lost", count(truth.lost, "event")));
     }
     text
 }

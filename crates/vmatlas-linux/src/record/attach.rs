@@ -181,6 +181,7 @@ fn run(
         }
     }
     follower.look();
+    follower.recorder.truth.lost_of_all = perf.records_all();
     perf.finish(&mut |event| follower.take(event));
     follower.check(u64::MAX);
     follower.recorder.truth.stacks_lost = follower.stacks_lost;

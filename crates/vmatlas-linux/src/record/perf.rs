@@ -174,6 +174,11 @@ impl Perf {
         &self.report
     }
 
+    /// Whether the rings hold the records of all processes.
+    pub(crate) fn records_all(&self) -> bool {
+        self.report.scope == Scope::Processors
+    }
+
     /// The number of recorded threads: 0 after the end of the program.
     pub(crate) fn threads(&self) -> usize {
         self.tasks.len()

@@ -32,6 +32,9 @@ pub struct Truth {
     pub out_of_order: u64,
     /// Events that were lost.
     pub lost: u64,
+    /// Whether these may be events of other processes: as root, perf events record all processes of
+    /// a processor, and those of the program are picked out of them.
+    pub lost_of_all: bool,
     /// Calls whose stack was lost.
     pub stacks_lost: u64,
 }
