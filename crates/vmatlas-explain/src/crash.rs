@@ -14,11 +14,13 @@ mod page_fault;
 mod registers;
 mod runtime;
 mod sanitizer;
+mod signal_frame;
 mod tombstone;
 mod words;
 
 pub use apport::{Base64Error, apport_core};
 pub use log::read_log;
+pub use signal_frame::{SignalFrame, signal_frames};
 pub use vmatlas_object::symbols::SymbolFrame;
 
 use vmatlas_maps::AddressRange;
@@ -36,8 +38,13 @@ pub struct Crash {
     pub tid: Option<u32>,
     /// The name of the thread (proc_pid_comm(5)).
     pub comm: Option<Vec<u8>>,
-    /// The signal number on the machine of the crash (signal(7)).
+    /// The signal number on the machine of the crash (signal(7)). If a handler got it and then
+    /// ended the program, this is the signal that the handler got.
     pub signal: Option<i32>,
+    /// The signal by which a signal handler ended the program, after it had got `signal`.
+    pub ended_by: Option<i32>,
+    /// The signal whose handler was running.
+    pub in_handler_of: Option<i32>,
     /// `si_code` of the signal (sigaction(2)).
     pub code: Option<i32>,
     /// `si_pid` and `si_uid`: who sent the signal.

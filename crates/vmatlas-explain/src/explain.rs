@@ -146,6 +146,8 @@ pub struct Explanation {
     pub confidence: Confidence,
     /// The evidence for the conclusion, in one line.
     pub because: String,
+    /// Whether the rows of the map show what is at the address: not if rows of a log are missing.
+    pub map_shows_address: bool,
     /// The known facts as name and value, in reading order.
     pub facts: Vec<(&'static str, String)>,
 }
@@ -172,13 +174,17 @@ impl Conclusion {
 
 /// Finds the cause of a crash.
 pub fn explain(evidence: &Evidence<'_>) -> Explanation {
-    let conclusion = report::conclude(evidence)
+    let conclusion = signals::of_handler(evidence)
+        .or_else(|| report::conclude(evidence))
         .or_else(|| signals::conclude(evidence))
         .or_else(|| access::conclude(evidence))
         .unwrap_or_else(|| unknown(evidence));
     Explanation {
         paragraph: words::paragraph(evidence, &conclusion),
         facts: words::facts(evidence),
+        map_shows_address: evidence.fault.address.is_none_or(|address| {
+            evidence.maps.find(address).mapping.is_some() || access::shows_gap(evidence, address)
+        }),
         cause: conclusion.cause,
         conclusion: conclusion.sentence,
         confidence: conclusion.confidence,

@@ -56,7 +56,7 @@ fn text(case: &Case, top: usize, paint: Paint) -> String {
             line(if at == 0 { name } else { "" }, part);
         }
     }
-    if let Some(address) = case.fault.address {
+    if let Some(address) = case.fault.address.filter(|_| explanation.map_shows_address) {
         map(&mut text, case, address, paint);
     }
     stack(&mut text, case, top, paint);
@@ -196,7 +196,8 @@ struct Document<'a> {
 
 fn case_json(case: &Case) -> CaseJson<'_> {
     let (crash, fault, explanation) = (&case.crash, &case.fault, &case.explanation);
-    let map = fault.address.map(|address| around(&case.maps, address, ROWS)).unwrap_or_default();
+    let shown = fault.address.filter(|_| explanation.map_shows_address);
+    let map = shown.map(|address| around(&case.maps, address, ROWS)).unwrap_or_default();
     CaseJson {
         source: match crash.source {
             CrashSource::Address => "address",

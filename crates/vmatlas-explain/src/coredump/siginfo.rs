@@ -27,6 +27,11 @@ pub struct SigInfo {
 const SENT: [i32; 3] = [SI_USER, SI_TKILL, SI_QUEUE];
 
 impl SigInfo {
+    /// Parses a `siginfo_t` of x86 with words of `word` bytes.
+    pub(crate) fn of_x86(bytes: &[u8], word: usize) -> Option<SigInfo> {
+        SigInfo::parse(bytes, Layout { big_endian: false, word })
+    }
+
     /// Parses `NT_SIGINFO`, laid out as in include/uapi/asm-generic/siginfo.h: the signal number,
     /// `si_errno`, `si_code`, and from the next word on a union.
     pub(super) fn parse(note: &[u8], layout: Layout) -> Option<SigInfo> {

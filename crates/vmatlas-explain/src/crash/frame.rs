@@ -153,9 +153,9 @@ pub(super) fn of_v8(text: &[u8]) -> Option<SymbolFrame> {
 /// `V  [libjvm.so+0xed27f4]  Unsafe_PutInt+0x124`, `j  Crash.write(J)V+6`, `C  0x1234`,
 /// `J 12 c1 java.lang.String.length()I java.base@17 (11 bytes) @ 0x00007f… [0x00007f…+0x2a]`.
 pub(super) fn of_hotspot(text: &[u8]) -> Option<SymbolFrame> {
-    let rest = match text {
-        [b'V' | b'C' | b'j' | b'J' | b'v' | b'A' | b'a' | b'i', b' ', rest @ ..] => {
-            rest.trim_ascii()
+    let (sort, rest) = match text {
+        [sort @ (b'V' | b'C' | b'j' | b'J' | b'v' | b'A' | b'a' | b'i'), b' ', rest @ ..] => {
+            (*sort, rest.trim_ascii())
         }
         _ => return None,
     };
@@ -172,6 +172,9 @@ pub(super) fn of_hotspot(text: &[u8]) -> Option<SymbolFrame> {
     } else {
         frame.pc = hex_after(rest, " @ 0x");
     }
+    if matches!(sort, b'J' | b'A' | b'a') {
+        function = compiled_method(function);
+    }
     // Newer versions print the source after two blanks.
     if let Some((name, source)) = split_last(function, "  (") {
         frame.source = source.strip_suffix(b")").map(string);
@@ -180,4 +183,20 @@ pub(super) fn of_hotspot(text: &[u8]) -> Option<SymbolFrame> {
     let function = split_last(function, "+0x").map_or(function, |(name, _)| name);
     frame.function = string(function);
     Some(frame)
+}
+
+/// The method in `12% c1 java.lang.String.length()I java.base@17 (11 bytes) @ 0x… [0x…+0x2a]`: the
+/// number of the compilation, its kinds and the compiler stand before it (`CompileTask::print`,
+/// `nmethod::print_on` of JDK 8 to 24), its module and size after it.
+fn compiled_method(text: &[u8]) -> &[u8] {
+    let rest = split(text, " @ 0x").map_or(text, |(rest, _)| rest);
+    let is_size = |inner: &[u8]| inner.ends_with(b" bytes)");
+    let rest = split_last(rest, " (").filter(|(_, inner)| is_size(inner)).map_or(rest, |(m, _)| m);
+    let is_before = |word: &[u8]| {
+        let (_, kinds) = take_while(word, |b| b.is_ascii_digit());
+        kinds.iter().all(|b| matches!(b, b'%' | b'!' | b's' | b'b' | b'n'))
+            || matches!(word, b"c1" | b"c2" | b"C1" | b"C2" | b"jvmci" | b"JVMCI")
+    };
+    let words = rest.split(|&b| b == b' ').filter(|word| !word.is_empty());
+    words.into_iter().find(|word| !is_before(word)).unwrap_or_default()
 }

@@ -9,7 +9,7 @@ use crate::crash::log::{Found, Index, Reader};
 use crate::crash::words::{
     after, hex, hex_after, leading_hex, leading_id, leading_signed, split, take_while,
 };
-use crate::crash::{Crash, CrashSource, Machine, frame, page_fault, registers};
+use crate::crash::{Crash, CrashSource, Machine, Sender, frame, page_fault, registers};
 use vmatlas_maps::uapi::siginfo::SEGV_ACCERR;
 use vmatlas_maps::uapi::signal::SIGSEGV;
 
@@ -21,7 +21,14 @@ const MAX_CODE: usize = 4096;
 pub(super) struct HsErr {
     crash: Option<Index>,
     part: Part,
+    /// The lines of the head before the one with the process.
+    before: Vec<String>,
+    /// Whether the log has a part with native frames.
+    native: bool,
 }
+
+/// Maximum number of lines kept of the head before the one with the process.
+const MAX_BEFORE: usize = 8;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Part {
@@ -43,8 +50,18 @@ impl Reader for HsErr {
     fn line(&mut self, line: &Line<'_>, found: &mut Found) {
         let text = line.text.trim_ascii();
         if let Some(crash) = first_line(text) {
-            self.crash = found.add(line, crash);
-            self.part = Part::Head;
+            let before = std::mem::take(&mut self.before);
+            *self = HsErr { crash: found.add(line, crash), part: Part::Head, ..HsErr::default() };
+            if let Some(crash) = self.crash.and_then(|index| found.get(index)) {
+                say_before(crash, before);
+            }
+        } else if let Some(said) =
+            text.strip_prefix(b"#").filter(|_| !matches!(self.part, Part::Head | Part::Problem))
+        {
+            self.head(said.trim_ascii());
+            if let (Some(part), Some(index)) = (heading(text), self.crash) {
+                self.enter(part, index, found);
+            }
         } else if let Some(index) = self.crash {
             if let Some(part) = heading(text) {
                 self.enter(part, index, found);
@@ -77,6 +94,21 @@ fn first_line(text: &[u8]) -> Option<Crash> {
     Some(crash)
 }
 
+/// Puts the lines of the head that give a reason before the error in its message.
+fn say_before(crash: &mut Crash, before: Vec<String>) {
+    let reason = |line: &String| {
+        line.starts_with("There is insufficient memory")
+            || line.starts_with("Native memory allocation")
+    };
+    let mut said: Vec<String> = before.into_iter().filter(reason).collect();
+    // The allocation that failed says more than that memory is insufficient.
+    said.sort_by_key(|line| !line.starts_with("Native"));
+    if !said.is_empty() {
+        said.extend(crash.message.take());
+        crash.message = Some(said.join("\n"));
+    }
+}
+
 fn heading(text: &[u8]) -> Option<Part> {
     let is = |word: &str| text.starts_with(word.as_bytes());
     Some(if is("# Problematic frame:") {
@@ -99,15 +131,30 @@ fn heading(text: &[u8]) -> Option<Part> {
 }
 
 impl HsErr {
+    /// Keeps a line of the head that may stand before the line with the process.
+    fn head(&mut self, said: &[u8]) {
+        if said.starts_with(b"A fatal error has been") || said.starts_with(b"There is insuff") {
+            self.before.clear();
+        }
+        if !said.is_empty() && self.before.len() < MAX_BEFORE {
+            self.before.push(super::words::string(said));
+        }
+    }
+
     fn enter(&mut self, part: Part, index: Index, found: &mut Found) {
         self.part = part;
         let Some(crash) = found.get(index) else { return };
         match part {
             // The head contains only the first of these frames.
-            Part::NativeFrames => crash.frames.clear(),
-            // The native frames, if there are any, include the Java frames.
-            Part::JavaFrames if crash.frames.len() > 1 => self.part = Part::Other,
-            Part::JavaFrames => crash.frames.clear(),
+            Part::NativeFrames => {
+                crash.frames.clear();
+                self.native = true;
+            }
+            Part::JavaFrames if !self.native => crash.frames.clear(),
+            // The native frames include the Java frames if the walk reached those. If it ended
+            // before, the Java frames are the callers.
+            Part::JavaFrames if has_java_frames(crash) => self.part = Part::Other,
+            Part::JavaFrames => {}
             _ => {}
         }
     }
@@ -116,6 +163,18 @@ impl HsErr {
         let Some(crash) = found.get(index) else { return };
         if let Some(rest) = text.strip_prefix(b"siginfo:") {
             return siginfo(crash, rest);
+        }
+        if let Some((_, rest)) =
+            text.strip_prefix(b"Current thread (").and_then(|rest| split(rest, "):"))
+        {
+            return thread(crash, rest);
+        }
+        if text.starts_with(b"Stack: [") {
+            crash.sp = crash.sp.or_else(|| hex_after(text, " sp=0x"));
+            return;
+        }
+        if text.starts_with(b"Memory: ") && crash.signal.is_none() {
+            return found.say(index, text);
         }
         if let Some(machine) = after(text, ", linux-").and_then(machine) {
             crash.machine = Some(machine);
@@ -150,6 +209,21 @@ impl HsErr {
     }
 }
 
+/// Whether a frame is one of Java: only native frames have a module.
+fn has_java_frames(crash: &Crash) -> bool {
+    crash.frames.iter().any(|frame| frame.module.is_empty())
+}
+
+/// Parses `JavaThread "main" [_thread_in_native, id=4713, stack(0x…,0x…)]`, without the address of
+/// the thread.
+fn thread(crash: &mut Crash, text: &[u8]) {
+    crash.tid = crash.tid.or_else(|| after(text, ", id=").and_then(leading_id));
+    let name = after(text, "Thread \"").and_then(|rest| split(rest, "\" "));
+    if let Some((name, _)) = name.filter(|(name, _)| name != b"Unknown thread") {
+        crash.comm.get_or_insert_with(|| name.to_owned());
+    }
+}
+
 /// Parses the machine after `linux-`.
 fn machine(text: &[u8]) -> Option<Machine> {
     let (name, _) = take_while(text, |b| b.is_ascii_alphanumeric());
@@ -176,6 +250,8 @@ fn siginfo(crash: &mut Crash, text: &[u8]) {
     crash.code = value("si_code").and_then(leading_signed);
     // A signal sent by kill(2) has no address, and HotSpot prints none.
     crash.address = value("si_addr").and_then(leading_hex);
+    let number = |name| value(name).and_then(leading_id);
+    crash.sender = number("si_pid").zip(number("si_uid")).map(|(pid, uid)| Sender { pid, uid });
     crash.present =
         (crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_ACCERR)).then_some(true);
 }

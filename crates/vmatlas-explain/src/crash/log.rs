@@ -10,7 +10,8 @@ use crate::crash::line::{Line, lines};
 use crate::crash::runtime::Runtime;
 use crate::crash::sanitizer::Sanitizer;
 use crate::crash::tombstone::Tombstone;
-use crate::crash::{Access, Crash, CrashSource, SymbolFrame, registers};
+use crate::crash::{Access, Crash, CrashSource, Sender, SymbolFrame, registers};
+use vmatlas_maps::uapi::signal::SIGABRT;
 use vmatlas_maps::{Maps, MapsReader};
 
 /// Maximum number of crashes kept of a text.
@@ -156,6 +157,9 @@ impl Found {
 /// Derives fields from the others of a complete crash.
 fn settle(crash: &mut Crash) {
     registers::settle(crash);
+    // No thread has the id 0.
+    crash.tid = crash.tid.filter(|tid| *tid != 0);
+    take_sender(crash);
     // The address of a failed fetch is that of the instruction. AArch64 logs no other.
     if crash.access == Some(Access::Execute) {
         crash.address = crash.address.or(crash.ip);
@@ -167,12 +171,85 @@ fn settle(crash: &mut Crash) {
     }
     // A signal handler that prints its own stack appears before the frame that crashed.
     let crashed = |frame: &SymbolFrame| frame.pc.is_some() && frame.pc == crash.ip;
-    if let Some(handlers) = crash.frames.iter().take(MAX_HANDLERS).position(crashed) {
+    let handlers = crash.frames.iter().take(MAX_HANDLERS).position(crashed);
+    if let Some(handlers) = handlers {
         crash.frames.drain(..handlers);
+    } else if let Some(handlers) = handler_frames(&crash.frames) {
+        crash.frames.drain(..handlers);
+        if crash.signal == Some(SIGABRT) {
+            // The handler called abort(3); the signal that it got is not known.
+            crash.ended_by = crash.signal.take();
+        }
     }
     if crash.maps.is_ordered() {
         let maps = &crash.maps;
         crash.frames.iter_mut().for_each(|frame| place(frame, maps));
+    }
+}
+
+/// The number of frames of a signal handler before the frame that crashed: up to the code to which
+/// handlers return, which debuggers call `<signal handler called>`, and which is an unnamed frame of
+/// the C library behind a handler whose name is known.
+fn handler_frames(frames: &[SymbolFrame]) -> Option<usize> {
+    const RETURNS: [&str; 6] = [
+        "<signal handler called>",
+        "__restore_rt",
+        "__restore",
+        "__kernel_rt_sigreturn",
+        "__kernel_sigreturn",
+        "__sigreturn",
+    ];
+    // Handlers of runtimes: Ruby, HotSpot, CPython, glog, Chromium, LLVM, Abseil.
+    const HANDLERS: [&str; 14] = [
+        "sigsegv",
+        "sigbus",
+        "sigill",
+        "rb_vm_bugreport",
+        "rb_bug_context",
+        "rb_bug_for_fatal_signal",
+        "faulthandler_fatal_error",
+        "JVM_handle_linux_signal",
+        "signalHandler",
+        "SignalHandler",
+        "(anonymous namespace)::FailureSignalHandler",
+        "StackDumpSignalHandler",
+        "PrintStackTraceSignalHandler",
+        "AbslFailureSignalHandler",
+    ];
+    let first = || frames.iter().take(MAX_HANDLERS);
+    let returns = |frame: &SymbolFrame| {
+        RETURNS.contains(&frame.function.split(['(', '+']).next().unwrap_or_default().trim())
+            || RETURNS.contains(&&*frame.function)
+    };
+    let is_handler = |frame: &SymbolFrame| {
+        HANDLERS.iter().any(|name| frame.function.split('(').next() == Some(name))
+            || HANDLERS.iter().any(|name| name.len() > 12 && frame.function.contains(name))
+    };
+    let of_library = |frame: &SymbolFrame| {
+        let file = frame.module.rsplit('/').next().unwrap_or_default();
+        frame.function.is_empty() && (file.starts_with("libc") || file.starts_with("libpthread"))
+    };
+    let count = match first().position(returns) {
+        Some(at) => at + 1,
+        None => {
+            // Other functions may have such names: the frame behind them shows that a signal came.
+            let last = first().rposition(is_handler)?;
+            frames.get(last + 1).filter(|frame| of_library(frame))?;
+            last + 2
+        }
+    };
+    (count < frames.len()).then_some(count)
+}
+
+/// `si_pid` and `si_uid` stand in the place of `si_addr`: if the source prints the address of a
+/// signal that a process sent to itself, and no `si_code`, the address is its pid and uid.
+fn take_sender(crash: &mut Crash) {
+    let (Some(address), Some(pid)) = (crash.address, crash.pid) else { return };
+    let (low, uid) = (address as u32, (address >> 32) as u32);
+    // The access of a fault is known from its error code or instruction.
+    let sent = crash.code.is_none() && crash.signal.is_some() && crash.access.is_none();
+    if sent && low == pid && (uid != 0 || address >= 1 << 12) {
+        (crash.address, crash.sender) = (None, Some(Sender { pid, uid }));
     }
 }
 

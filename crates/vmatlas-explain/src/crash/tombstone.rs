@@ -66,7 +66,9 @@ impl Tombstone {
         } else if let Some(rest) = text.strip_prefix(b"Cause: ") {
             found.say(index, rest);
         } else if let Some(rest) = text.strip_prefix(b"Abort message: ") {
-            found.say(index, rest);
+            // A message of several lines ends with the quote in a line of its own.
+            let rest = rest.strip_prefix(b"'").unwrap_or(rest);
+            found.say(index, rest.strip_suffix(b"'").unwrap_or(rest));
         } else if text == b"backtrace:" && self.part == Part::Head {
             self.part = Part::Calls;
         } else if let Some(frame) = text.strip_prefix(b"#").and_then(frame) {

@@ -80,9 +80,11 @@ pub(super) fn leading_signed(text: &[u8]) -> Option<i32> {
     signed(digits)
 }
 
-/// Parses the decimal digits at the start.
+/// Parses the decimal id at the start. A thread that is named by a pthread handle in hexadecimal
+/// has no id there.
 pub(super) fn leading_id(text: &[u8]) -> Option<u32> {
-    id(take_while(text, |b| b.is_ascii_digit()).0)
+    let (digits, rest) = take_while(text, |b| b.is_ascii_digit());
+    id(digits).filter(|_| !rest.first().is_some_and(|b| b.is_ascii_alphabetic()))
 }
 
 /// Parses the hexadecimal number after the first `mark`.

@@ -10,8 +10,8 @@ use crate::crash::{Access, CrashSource};
 use crate::label::Confidence;
 use vmatlas_maps::Mapping;
 use vmatlas_maps::uapi::siginfo::{
-    BUS_ADRALN, BUS_ADRERR, BUS_MCEERR_AO, BUS_MCEERR_AR, SEGV_CPERR, SEGV_MAPERR, SEGV_MTEAERR,
-    SEGV_MTESERR, SEGV_PKUERR, SI_KERNEL,
+    BUS_ADRALN, BUS_ADRERR, BUS_MCEERR_AO, BUS_MCEERR_AR, BUS_OBJERR, SEGV_ACCERR, SEGV_CPERR,
+    SEGV_MAPERR, SEGV_MTEAERR, SEGV_MTESERR, SEGV_PKUERR, SI_KERNEL,
 };
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV};
 
@@ -19,9 +19,10 @@ use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV};
 pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let Some(address) = evidence.fault.address else { return no_address(evidence) };
     let mapped = evidence.maps.find(address).mapping.and_then(|at| evidence.maps.get(at));
-    let not_mapped = || mapped.is_none().then_some(address);
+    let not_mapped = || (mapped.is_none() && !is_mapped(evidence, address)).then_some(address);
     by_code(evidence, address, mapped)
         .or_else(|| misaligned(evidence, address))
+        .or_else(|| bus_error(evidence, address, mapped))
         .or_else(|| pointer::null(evidence, address))
         .or_else(|| stack::overflow(evidence, address))
         .or_else(|| permissions::relro(evidence, address))
@@ -30,8 +31,10 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
         .or_else(|| pointer::impossible(evidence, address))
         .or_else(|| match mapped {
             Some(row) => permissions::permissions(evidence, address, &row),
-            None if evidence.maps.is_empty() => without_map(evidence, Some(address)),
-            None => gap::gap(evidence, address),
+            None if evidence.maps.is_empty() || is_mapped(evidence, address) => {
+                without_map(evidence, Some(address))
+            }
+            None => gap::gap(evidence, address).or_else(|| without_map(evidence, Some(address))),
         })
 }
 
@@ -84,16 +87,92 @@ fn by_code(
             "The hardware reports that the memory itself is broken.".to_owned(),
             "si_code is BUS_MCEERR",
         ),
+        (SIGBUS, BUS_OBJERR) => certain(
+            Cause::MemoryFailure,
+            "The device or file system behind the address could not give its memory.".to_owned(),
+            "si_code is BUS_OBJERR",
+        ),
         (SIGBUS, BUS_ADRERR) => Some(file::no_memory(evidence, address, mapped)),
         _ => None,
     }
+}
+
+/// Whether the kernel found a mapping at the address.
+fn is_mapped(evidence: &Evidence<'_>, address: u64) -> bool {
+    let crash = evidence.crash;
+    let found = match crash.signal {
+        Some(SIGBUS) => crash.code.is_none_or(|code| code > 0 && code != SI_KERNEL),
+        Some(SIGSEGV) => crash.present == Some(true) || crash.code == Some(SEGV_ACCERR),
+        _ => false,
+    };
+    // The error code for addresses of the kernel says nothing about them.
+    found && address >> 63 == 0
+}
+
+/// Whether the rows show what is at an address that none of them contains: not if the kernel found a
+/// mapping there, nor if the map is incomplete.
+pub(super) fn shows_gap(evidence: &Evidence<'_>, address: u64) -> bool {
+    !is_mapped(evidence, address) && missing_row(evidence).is_none()
+}
+
+/// A register of the thread that points into none of the rows of a log, which are incomplete then.
+pub(super) fn missing_row(evidence: &Evidence<'_>) -> Option<(&'static str, u64)> {
+    /// A stack that overflowed lies as near above its stack pointer.
+    const NEAR: u64 = 64 << 20;
+    let crash = evidence.crash;
+    let complete =
+        matches!(crash.source, CrashSource::Core | CrashSource::Recording | CrashSource::Address);
+    if complete || evidence.maps.is_empty() || crash.signal.is_none() {
+        return None;
+    }
+    let outside = |address: u64| evidence.maps.find(address).mapping.is_none();
+    let jumped =
+        crash.ip == evidence.fault.address || evidence.fault.access == Some(Access::Execute);
+    let ip = crash.ip.filter(|ip| !jumped && *ip != 0 && outside(*ip));
+    let sp = crash.sp.filter(|sp| {
+        let after = evidence.maps.find(*sp).after.and_then(|at| evidence.maps.get(at));
+        let overflowed = after.is_some_and(|row| row.range.start - sp < NEAR);
+        *sp >= 1 << 16 && *sp >> 63 == 0 && outside(*sp) && !overflowed
+    });
+    ip.map(|ip| ("instruction pointer", ip)).or(sp.map(|sp| ("stack pointer", sp)))
+}
+
+/// A bus error whose `si_code` is not known: memory that is not mapped gives SIGSEGV.
+fn bus_error(
+    evidence: &Evidence<'_>,
+    address: u64,
+    mapped: Option<Mapping<'_>>,
+) -> Option<Conclusion> {
+    let crash = evidence.crash;
+    if crash.signal != Some(SIGBUS) || crash.code.is_some() {
+        return None;
+    }
+    if let Some(row) = mapped {
+        let mut found = file::no_memory(evidence, address, Some(row));
+        found.because = "SIGBUS: something is mapped there, and has no memory".to_owned();
+        found.confidence = Confidence::Guess;
+        return Some(found);
+    }
+    Some(Conclusion::new(
+        Cause::PastFile,
+        Confidence::Likely,
+        format!(
+            "Something is mapped at {address:#x}, but the kernel could not give its memory: most \
+             likely a file that ends before, because it was cut after it was mapped. A file \
+             system that is full or failed, broken memory and an address that is not aligned are \
+             other reasons."
+        ),
+        "the signal is SIGBUS; the kernel sends SIGSEGV if nothing is mapped",
+    ))
 }
 
 /// An unaligned SSE operand, for which the processor raises a general protection fault.
 fn misaligned(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let fault = &evidence.fault;
     let alignment = fault.instruction.as_ref()?.alignment?;
-    let odd = !address.is_multiple_of(alignment) && fault.derived;
+    let odd = !address.is_multiple_of(alignment)
+        && fault.derived
+        && evidence.crash.code == Some(SI_KERNEL);
     let canonical = super::fault::is_canonical(evidence.crash.machine, address);
     (odd && canonical).then(|| {
         Conclusion::new(
@@ -215,8 +294,11 @@ fn without_map(evidence: &Evidence<'_>, address: Option<u64>) -> Option<Conclusi
     let crash = evidence.crash;
     crash.signal?;
     let likely = Confidence::Likely;
-    let forbidden = crash.present == Some(true) || crash.code == Some(2);
-    let there = "the kernel reports that a mapping there forbids it";
+    let forbidden = crash.present == Some(true) || crash.code == Some(SEGV_ACCERR);
+    let there = match crash.code {
+        Some(SEGV_ACCERR) if crash.signal == Some(SIGSEGV) => "si_code is SEGV_ACCERR",
+        _ => "the kernel reports that a mapping there forbids it",
+    };
     if crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_MAPERR) {
         return Some(Conclusion::new(
             Cause::Unmapped,
@@ -230,8 +312,9 @@ fn without_map(evidence: &Evidence<'_>, address: Option<u64>) -> Option<Conclusi
         (true, Some(Access::Execute)) => Some(Conclusion::new(
             Cause::ExecuteNonExecutable,
             Confidence::Certain,
-            "The mapping there is not code: a function pointer or return address was \
-             overwritten, or code was put there without PROT_EXEC.",
+            "The mapping there may not be executed: a function pointer or return address was \
+             overwritten, or code was put there without PROT_EXEC, or the system refused it \
+             (SELinux, noexec).",
             there,
         )),
         (true, Some(Access::Write)) => Some(Conclusion::new(

@@ -3,7 +3,7 @@
 use super::instruction::{
     self, Instruction, InstructionKind, MAX_INSTRUCTION_BYTES, MemoryOperand, RegisterValue,
 };
-use crate::crash::{Access, Crash, Machine};
+use crate::crash::{Access, Crash, CrashSource, Machine};
 use vmatlas_maps::uapi::siginfo::SI_KERNEL;
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV, SIGTRAP};
 use vmatlas_object::Memory;
@@ -12,8 +12,10 @@ use vmatlas_object::Memory;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fault {
-    /// The accessed address.
+    /// The accessed address, without a tag.
     pub address: Option<u64>,
+    /// The tag in the top byte of the pointer, which AArch64 ignores.
+    pub tag: Option<u8>,
     /// Whether the address was derived from registers, because the kernel did not report it.
     pub derived: bool,
     /// The kind of access.
@@ -40,7 +42,10 @@ impl Fault {
         let x86 = matches!(crash.machine, Some(Machine::X86_64 | Machine::X86) | None);
         fault.address = crash.address.filter(|_| reported);
         match fault.address {
-            Some(address) => fault.find_operand(crash, address),
+            Some(address) => {
+                fault.find_operand(crash, address);
+                fault.take_tag(crash.machine);
+            }
             None if crash.signal.is_some() && x86 => fault.derive(crash, memory),
             None if crash.signal.is_some() => fault.only(crash),
             None => {}
@@ -53,6 +58,15 @@ impl Fault {
         match &self.operand {
             Some(operand) => operand.base.as_ref().or(operand.index.as_ref()),
             None => self.instruction.as_ref()?.target.as_ref(),
+        }
+    }
+
+    /// Splits a tag off the address.
+    fn take_tag(&mut self, machine: Option<Machine>) {
+        if let Some(address) = self.address {
+            let plain = untagged(machine, address);
+            self.address = Some(plain);
+            self.tag = (plain != address).then_some((address >> 56) as u8);
         }
     }
 
@@ -96,14 +110,24 @@ impl Fault {
             self.instruction = None;
             return;
         }
+        if crash.code.is_none() && crash.ip.is_some_and(|ip| is_no_code(crash, ip)) {
+            (self.address, self.derived) = (crash.ip, true);
+            self.access = Some(Access::Execute);
+            self.instruction = None;
+            return;
+        }
         let Some(instruction) = &self.instruction else { return };
         let operands = || instruction.operands.iter();
         let unaligned = |operand: &&MemoryOperand| {
             let alignment = instruction.alignment.unwrap_or(1);
             operand.address.is_some_and(|address| !address.is_multiple_of(alignment))
         };
+        // A source without siginfo (a core of an old kernel, or of QEMU) may be of a page fault.
+        let unknown = crash.code.is_none();
+        let refused = |operand: &&MemoryOperand| unknown && is_refused(crash, operand);
         let found = operands()
             .find(|operand| operand.address.is_some_and(wild))
+            .or_else(|| operands().find(refused))
             .or_else(|| operands().find(unaligned));
         if let Some(operand) = found.cloned() {
             (self.address, self.derived) = (operand.address, true);
@@ -149,6 +173,23 @@ impl Fault {
         let access = if operand.write { Access::Write } else { Access::Read };
         self.access = self.access.or(Some(access));
     }
+}
+
+/// Whether the map of a core, which is complete, refuses the access of an operand.
+fn is_refused(crash: &Crash, operand: &MemoryOperand) -> bool {
+    let complete = crash.source == CrashSource::Core && !crash.maps.is_empty();
+    let Some(address) = operand.address.filter(|_| complete) else { return false };
+    match crash.maps.find(address).mapping.and_then(|at| crash.maps.get(at)) {
+        Some(row) => operand.write && !row.perms.write() || operand.read && !row.perms.read(),
+        None => true,
+    }
+}
+
+/// Whether the map of a core has no executable row at the address.
+fn is_no_code(crash: &Crash, address: u64) -> bool {
+    let complete = crash.source == CrashSource::Core && !crash.maps.is_empty();
+    let row = crash.maps.find(address).mapping.and_then(|at| crash.maps.get(at));
+    complete && !row.is_some_and(|row| row.perms.execute())
 }
 
 /// Computes the unknown register of an operand from its known address.
@@ -199,6 +240,14 @@ pub(super) fn register(crash: &Crash, name: &str) -> Option<u64> {
         "rip" | "eip" | "pc" => crash.ip,
         _ => None,
     })
+}
+
+/// The address of a pointer of a program: AArch64 ignores the top byte, in which allocators keep a
+/// tag (Documentation/arch/arm64/tagged-pointers.rst). Other values are unchanged.
+pub(super) fn untagged(machine: Option<Machine>, pointer: u64) -> u64 {
+    let plain = pointer & (u64::MAX >> 8);
+    let is_user = machine == Some(Machine::AArch64) && pointer >> 55 & 1 == 0;
+    if is_user && is_canonical(machine, plain) { plain } else { pointer }
 }
 
 /// Whether page tables can translate an address: 48 bits, sign-extended, on x86-64 with four levels

@@ -1,10 +1,10 @@
 //! Invalid pointers: null, fill patterns, text, numbers and impossible addresses.
 
-use super::fault::{is_canonical, is_kernel};
-use super::instruction::RegisterValue;
+use super::fault::{is_canonical, is_kernel, untagged};
+use super::instruction::{MemoryOperand, RegisterValue};
 use super::values::{self, Misread};
 use super::{Cause, Conclusion, Evidence, words};
-use crate::crash::Access;
+use crate::crash::{Access, CrashSource};
 use crate::label::Confidence;
 
 /// Programs map nothing below this: the default of `vm.mmap_min_addr` (proc_sys_vm(5)).
@@ -86,20 +86,90 @@ pub(super) fn misread(evidence: &Evidence<'_>, address: u64) -> Option<Conclusio
     let machine = evidence.crash.machine;
     // The register has the pointer value; the address may include an offset.
     let operand = evidence.fault.operand.as_ref();
-    let registers = operand.into_iter().flat_map(|operand| [&operand.base, &operand.index]);
+    if let Some(reference) = compressed_reference(evidence) {
+        return Some(reference);
+    }
+    // A value that the instruction multiplies counts elements and is no pointer.
+    let index = |operand: &MemoryOperand| operand.scale <= 1 && !has_base(operand);
+    let registers = operand.into_iter().flat_map(|operand| {
+        [operand.base.as_ref(), operand.index.as_ref().filter(|_| index(operand))]
+    });
     let target = evidence.fault.instruction.as_ref().and_then(|found| found.target.as_ref());
     let registers = registers.flatten().chain(target);
     let held =
         registers.filter(|register| !matches!(&*register.name, "rsp" | "esp" | "sp" | "rip"));
     let held = held.filter_map(|RegisterValue { name, value }| Some((Some(name), (*value)?)));
     // A register that points into a mapping is a valid pointer.
-    let wild = |value: u64| evidence.maps.find(value).mapping.is_none();
+    let wild = |value: u64| evidence.maps.find(untagged(machine, value)).mapping.is_none();
     let mut values = held.chain([(None, address)]).filter(|(_, value)| wild(*value));
     values.find_map(|(register, value)| {
         let found = values::misread(value, machine, evidence.maps)?;
+        if matches!(found, Misread::Truncated(_)) && in_java(evidence) {
+            return None;
+        }
+        if let (Misread::Halves(pid, uid), None, None) = (&found, register, evidence.crash.code)
+            && evidence.crash.signal.is_some()
+            && evidence.crash.access.is_none()
+            && *pid < MAX_PID
+        {
+            return Some(maybe_sent(value, *pid, *uid));
+        }
         let whose = register
             .map_or_else(|| "the address".to_owned(), |name| format!("the register {name}"));
         Some(describe(&found, value, &whose))
+    })
+}
+
+/// `PID_MAX_LIMIT` of 64-bit kernels.
+const MAX_PID: u32 = 1 << 22;
+
+/// An address of a source without `si_code`: `si_pid` and `si_uid` stand in the place of `si_addr`.
+fn maybe_sent(address: u64, pid: u32, uid: u32) -> Conclusion {
+    Conclusion::new(
+        Cause::SentSignal,
+        Confidence::Guess,
+        format!(
+            "It seems that process {pid} (of uid {uid}) sent the signal: siginfo holds these \
+             numbers where it otherwise holds the address."
+        ),
+        format!("{address:#x} is {uid} and {pid} in 32 bits each, and si_code is not known"),
+    )
+}
+
+/// Whether an operand has a base register that is not 0.
+fn has_base(operand: &MemoryOperand) -> bool {
+    operand.base.as_ref().is_some_and(|base| base.value != Some(0))
+}
+
+/// Whether the crash is in code of a Java virtual machine, which keeps references to objects in 32
+/// bits.
+fn in_java(evidence: &Evidence<'_>) -> bool {
+    let library = evidence.crash.frames.first().map(|frame| &*frame.module);
+    let native = library.is_some_and(|name| !name.is_empty() && !name.starts_with("libjvm."));
+    evidence.crash.source == CrashSource::HsErr && !native
+}
+
+/// A compressed reference of a Java virtual machine: the instruction multiplies 32 bits by the
+/// alignment of objects and adds the start of the heap.
+fn compressed_reference(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    let operand = evidence.fault.operand.as_ref()?;
+    let index = operand.index.as_ref()?;
+    let value = index.value.filter(|value| value >> 32 == 0)?;
+    let scaled = operand.scale >= 8 && in_java(evidence);
+    scaled.then(|| {
+        let base = operand.base.as_ref().and_then(|base| base.value).unwrap_or(0);
+        let points = value.wrapping_mul(operand.scale).wrapping_add(base);
+        Conclusion::new(
+            Cause::Unmapped,
+            Confidence::Likely,
+            format!(
+                "{value:#x} in {} is a compressed reference of Java, and points to {points:#x}, \
+                 where there is no object: the memory that held the reference was overwritten, or \
+                 the reference was not updated when the object was moved.",
+                index.name
+            ),
+            format!("the instruction multiplies {} by {}", index.name, operand.scale),
+        )
     })
 }
 
@@ -184,7 +254,9 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
 pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let machine = evidence.crash.machine;
     if !is_canonical(machine, address) {
-        let because = if evidence.fault.derived {
+        let because = if evidence.fault.derived && evidence.crash.code.is_none() {
+            "the address follows from the registers and the instruction's operand"
+        } else if evidence.fault.derived {
             "the processor reported no address (SI_KERNEL), and this one follows from the \
              registers and the instruction's operand"
         } else {

@@ -6,12 +6,29 @@ use crate::crash::CrashSource;
 use crate::label::Confidence;
 
 /// Words of a report, the cause, and the conclusion; the first match counts.
-const REPORTS: [(&[&str], Cause, &str); 22] = [
+const REPORTS: [(&[&str], Cause, &str); 28] = [
     (
         &["use-after-free", "use-after-poison", "use-after-return", "use-after-scope"],
         Cause::UseAfterFree,
         "Memory was used after it was freed, or after the function or block that it belonged to \
          had ended.",
+    ),
+    (
+        &["Scudo ERROR: corrupted chunk header", "Scudo ERROR: race on chunk header"],
+        Cause::CorruptMemory,
+        "The heap is corrupted: something was written beyond a block or after it was freed, or \
+         an address was freed that is no block.",
+    ),
+    (
+        &[
+            "Scudo ERROR: invalid chunk state",
+            "Scudo ERROR: misaligned pointer",
+            "Scudo ERROR: allocation type mismatch",
+            "Scudo ERROR: invalid sized delete",
+        ],
+        Cause::CorruptMemory,
+        "A block of memory was freed or resized wrongly: it was freed already, or it is no block \
+         of that kind.",
     ),
     (
         &["double free or corruption"],
@@ -66,7 +83,31 @@ const REPORTS: [(&[&str], Cause, &str); 22] = [
         "The heap is corrupted: something was written beyond a block or after it was freed, or \
          an address was freed that is not a block.",
     ),
-    (&["Assertion `", "assertion failed"], Cause::Abort, "An assertion of the program failed."),
+    (
+        &["insufficient memory for the Java", "Native memory allocation", "Out of Memory Error"],
+        Cause::OutOfMemory,
+        "Java could not get memory from the kernel, or a limit on it is reached.",
+    ),
+    (
+        &["Internal Error ("],
+        Cause::Abort,
+        "The Java virtual machine found an error in itself and ended the program.",
+    ),
+    (
+        &["Check failed: ", "Debug check failed: ", "CHECK failed"],
+        Cause::Abort,
+        "A check of the program failed.",
+    ),
+    (
+        &["Assertion `", "assertion failed", "Assertion failed"],
+        Cause::Abort,
+        "An assertion of the program failed.",
+    ),
+    (
+        &["Java heap space", "JavaScript OOM", "invalid array length Allocation failed"],
+        Cause::OutOfMemory,
+        "Memory of the language's heap is exhausted.",
+    ),
     (&["panicked at"], Cause::Abort, "A Rust program panicked."),
     (
         &[
@@ -107,6 +148,32 @@ const REPORTS: [(&[&str], Cause, &str); 22] = [
     (&["terminate called", "uncaught exception of type"], Cause::Abort, UNCAUGHT),
 ];
 
+/// A report of HWAddressSanitizer, whose first line does not name the kind of mistake: the lines
+/// after it tell whether the memory was freed.
+fn tag_mismatch(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    let crash = evidence.crash;
+    let said = crash.message.as_deref().filter(|_| crash.source == CrashSource::Sanitizer)?;
+    if !said.lines().next()?.contains("tag-mismatch") {
+        return None;
+    }
+    let line = |words: &[&str]| said.lines().find(|line| words.iter().any(|w| line.contains(w)));
+    let found = |cause, confidence, sentence: &str, line: &str| {
+        Some(Conclusion::new(cause, confidence, sentence, format!("the report says: {line}")))
+    };
+    let sides = [" after ", " before ", " to the right of ", " to the left of ", "overflow"];
+    if let Some(line) = line(&["freed by thread"]) {
+        let sentence = "Memory was used after it was freed.";
+        found(Cause::UseAfterFree, Confidence::Certain, sentence, line)
+    } else if let Some(line) = line(&sides) {
+        let sentence = "An access went beyond the bounds of an object.";
+        found(Cause::OutOfBounds, Confidence::Likely, sentence, line)
+    } else {
+        let sentence = "The tag in the pointer is not that of the memory: it was freed, or the \
+                        pointer has left its object.";
+        found(Cause::MemoryTag, Confidence::Certain, sentence, said.lines().next()?)
+    }
+}
+
 /// The conclusion from a report, if it contains more than the signal.
 pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let crash = evidence.crash;
@@ -116,9 +183,18 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
             | CrashSource::Sanitizer
             | CrashSource::Go
             | CrashSource::Runtime
+            | CrashSource::HsErr
+            | CrashSource::Tombstone
             | CrashSource::KernelLog
     );
+    if let Some(mismatch) = tag_mismatch(evidence) {
+        return Some(mismatch);
+    }
     let first = crash.message.as_deref().filter(|_| reports)?;
+    // Of a crash in Java, HotSpot only says that it was one.
+    if crash.source == CrashSource::HsErr && crash.signal.is_some() {
+        return None;
+    }
     // The first lines name the error; later ones contain names of the program.
     let lines = || first.lines().take(2);
     let find = |words: &[&str]| lines().find(|line| words.iter().any(|word| line.contains(word)));

@@ -4,7 +4,7 @@ use super::fault::register;
 use super::instruction::InstructionKind;
 use super::signal_words::{code_name, signal_name};
 use super::{Cause, Conclusion, Evidence, stack};
-use crate::crash::Sender;
+use crate::crash::{Machine, Sender};
 use crate::label::Confidence;
 use vmatlas_maps::uapi::siginfo::{SI_KERNEL, SI_QUEUE, SI_TKILL, SI_USER};
 use vmatlas_maps::uapi::signal::{
@@ -26,7 +26,7 @@ const TERMINATED: &str = "std::terminate ended the program: a C++ exception was 
 
 /// Functions on the stack that identify an abort, most reliable first; [`is_called`] defines the
 /// patterns.
-const ABORTS: [(&str, Cause, &str); 26] = [
+const ABORTS: [(&str, Cause, &str); 27] = [
     (
         "__stack_chk_fail*",
         Cause::CorruptMemory,
@@ -49,6 +49,11 @@ const ABORTS: [(&str, Cause, &str); 26] = [
         Cause::CorruptMemory,
         "The C library found the heap corrupted: something was written beyond a block or after \
          it was freed, or it was freed twice.",
+    ),
+    (
+        "scudo::*",
+        Cause::CorruptMemory,
+        "The allocator found the heap corrupted, or was given an address that is no block of it.",
     ),
     ("__assert_fail*", Cause::Abort, "An assertion of the program failed."),
     ("__assert_perror_fail", Cause::Abort, "An assertion of the program failed."),
@@ -103,6 +108,24 @@ const ABORTS: [(&str, Cause, &str); 26] = [
     ("__libc_fatal", Cause::Abort, "The C library met an error after which it cannot continue."),
 ];
 
+/// A program that a signal handler ended, of a source that lacks the signal that the handler got.
+pub(super) fn of_handler(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    let crash = evidence.crash;
+    let ended_by = crash.ended_by.filter(|_| crash.signal.is_none())?;
+    let name = signal_name(ended_by)?;
+    let place = crash.frames.first().filter(|frame| !frame.function.is_empty());
+    let place = place.map(|frame| format!(" in {}", frame.function)).unwrap_or_default();
+    Some(Conclusion::new(
+        Cause::Unknown,
+        Confidence::Guess,
+        format!(
+            "A signal came{place}, and its handler ended the program by {name}. The source does \
+             not have the signal that the handler got."
+        ),
+        "the stack has the frame of a signal handler",
+    ))
+}
+
 /// The cause of any signal except those of bad accesses.
 pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let crash = evidence.crash;
@@ -116,8 +139,11 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
         _ if crash.sender.is_some() && !is_from_itself(evidence) => {
             Some(somebody(evidence, signal))
         }
+        SIGABRT | SIGILL | SIGTRAP | SIGSEGV | SIGBUS if checks(evidence).is_some() => {
+            checks(evidence)
+        }
         SIGABRT => Some(abort(evidence)),
-        _ if sent => Some(somebody(evidence, signal)),
+        _ if sent || crash.sender.is_some() => Some(somebody(evidence, signal)),
         SIGSEGV | SIGBUS => None,
         SIGFPE => Some(arithmetic(evidence)),
         SIGILL => Some(illegal(evidence)),
@@ -181,6 +207,7 @@ fn abort(evidence: &Evidence<'_>) -> Conclusion {
     let (how, is_known) = match evidence.crash.code {
         _ if calls_abort => ("by abort(3)", true),
         Some(SI_TKILL) if raises => ("by raise(3) or pthread_kill(3)", is_from_itself(evidence)),
+        Some(SI_TKILL) if is_from_itself(evidence) => ("by abort(3) or raise(3)", true),
         Some(SI_USER) => ("by kill(2)", is_from_itself(evidence)),
         Some(SI_QUEUE) => ("by sigqueue(3)", is_from_itself(evidence)),
         _ => ("most likely by abort(3)", false),
@@ -196,6 +223,61 @@ fn abort(evidence: &Evidence<'_>) -> Conclusion {
             _ => "the signal is SIGABRT",
         },
     )
+}
+
+/// Parts of the names of functions with which programs end themselves after a failed check, as
+/// Chromium, V8, WebKit, Mozilla, glog, GLib and sanitizers name them.
+const CHECKS: [&str; 24] = [
+    "ImmediateCrash",
+    "IMMEDIATE_CRASH",
+    "CrashImmediately",
+    "WTFCrash",
+    "MOZ_Crash",
+    "mozalloc_abort",
+    "mozalloc_handle_oom",
+    "V8_Fatal",
+    "V8_Dcheck",
+    "v8::base::OS::Abort",
+    "v8::base::FatalOOM",
+    "CheckFailed",
+    "CheckFailure",
+    "CheckError",
+    "CheckOpFailed",
+    "CHECK_failed",
+    "LogMessageFatal",
+    "LogMessage::Fail",
+    "NotReachedError",
+    "__builtin_trap",
+    "g_assertion_message",
+    "_dbus_abort",
+    "SystemBreakIntoDebugger",
+    "__sanitizer::Trap",
+];
+/// The address to which WTFCrash of WebKit writes.
+const WEBKIT_CRASH: u64 = 0xbbad_beef;
+/// Number of innermost frames that may hold such a function: the others are inlined into it.
+const INNERMOST: usize = 6;
+
+/// A check of the program that failed: the innermost functions end the program on purpose.
+fn checks(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    const SENTENCE: &str = "The program ended itself on purpose: one of its own checks failed.";
+    if evidence.fault.address == Some(WEBKIT_CRASH) {
+        let because = format!("WebKit writes to {WEBKIT_CRASH:#x} if a check fails");
+        return Some(Conclusion::new(Cause::Abort, Confidence::Likely, SENTENCE, because));
+    }
+    let is_check = |name: &&String| CHECKS.iter().any(|check| name.contains(check));
+    // A function of the C library between them shows that the signal came from there.
+    let mut innermost = evidence.functions.iter().filter(|name| !is_abort(name));
+    let name = innermost.by_ref().take(1).find(is_check)?;
+    let all = || evidence.functions.iter().take(INNERMOST).filter(is_check);
+    let memory = all().any(|name| name.contains("OOM") || name.contains("oom"));
+    let (cause, sentence) = if memory {
+        (Cause::OutOfMemory, "The program ended itself on purpose because memory was exhausted.")
+    } else {
+        (Cause::Abort, SENTENCE)
+    };
+    let confidence = Confidence::Likely;
+    Some(Conclusion::new(cause, confidence, sentence, format!("{name} is the innermost function")))
 }
 
 /// A function's name without the prefixes of the C library's internal names.
@@ -224,6 +306,17 @@ fn is_abort(name: &str) -> bool {
     plain(name) == "abort" || is_kill(name) || name.starts_with("__libc_message")
 }
 
+/// Whether a function ends or checks a program and is not where its mistake lies. An unnamed
+/// function is none.
+pub(super) fn is_reporter(name: &str) -> bool {
+    let ends = ["__assert_fail", "__libc_", "__fortify_fail", "__chk_fail", "__stack_chk_fail"];
+    let checks = ["scudo::", "std::panicking::", "core::panicking::", "std::terminate"];
+    is_abort(name)
+        || ends.iter().chain(&checks).any(|start| name.starts_with(start))
+        || ["malloc_printerr", "rust_begin_unwind"].contains(&name)
+        || CHECKS.iter().any(|check| name.contains(check))
+}
+
 fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
     let name = signal_name(signal).map_or_else(|| format!("signal {signal}"), ToOwned::to_owned);
     let code = evidence.crash.code.and_then(|code| code_name(signal, code));
@@ -236,28 +329,37 @@ fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
         Some(_) => Confidence::Certain,
         None => Confidence::Likely,
     };
+    // A handler of a fault often ends the program by sending the same signal again.
+    let is_fault = matches!(signal, SIGSEGV | SIGBUS | SIGFPE | SIGILL | SIGTRAP | SIGSYS);
+    let itself =
+        if is_fault { ", on purpose or in a signal handler that passed on a fault" } else { "" };
+    let elsewhere = if is_fault { "; no access failed" } else { "" };
     let (sentence, because) = match (evidence.crash.sender, code) {
         (Some(_), Some((code, _))) if is_from_itself(evidence) => (
-            format!("The program sent itself {name} by {call}; no access failed."),
+            format!("The program sent itself {name} by {call}{itself}."),
             format!("si_code is {code}, and si_pid is its own"),
+        ),
+        (Some(_), None) if is_from_itself(evidence) => (
+            format!("The program sent itself {name}{itself}."),
+            "the address that the source gives is the pid and uid of a sender".to_owned(),
         ),
         (Some(Sender { pid: 0, uid }), Some((code, _))) => (
             format!(
-                "A process of another pid namespace (of uid {uid}) sent {name} by {call}; no \
-                 access failed."
+                "A process of another pid namespace (of uid {uid}) sent {name} by {call}\
+                 {elsewhere}."
             ),
             format!("si_code is {code}, and si_pid is 0"),
         ),
         (Some(Sender { pid, uid }), Some((code, _))) => (
-            format!("Process {pid} (of uid {uid}) sent {name} by {call}; no access failed."),
+            format!("Process {pid} (of uid {uid}) sent {name} by {call}{elsewhere}."),
             format!("si_code is {code}, and si_pid is {pid}"),
         ),
-        (_, Some((code, _))) if evidence.crash.code == Some(SI_TKILL) => (
-            format!("A thread sent {name} by {call}; no access failed."),
-            format!("si_code is {code}"),
-        ),
+        (_, Some((code, _))) if evidence.crash.code == Some(SI_TKILL) => {
+            (format!("A thread sent {name} by {call}{itself}."), format!("si_code is {code}"))
+        }
         (_, Some((code, meaning))) => {
-            (format!("{name} was {meaning}; no access failed."), format!("si_code is {code}"))
+            let itself = if evidence.crash.code == Some(SI_KERNEL) { "" } else { itself };
+            (format!("{name} was {meaning}{itself}."), format!("si_code is {code}"))
         }
         (_, None) => (
             format!(
@@ -354,13 +456,32 @@ fn illegal(evidence: &Evidence<'_>) -> Conclusion {
             ),
             "the instruction is a valid one",
         ),
-        None => Conclusion::new(
+        None if has_code(evidence) => Conclusion::new(
             illegal,
             Confidence::Likely,
             "The executed bytes are no instruction: control went astray, or code was overwritten.",
+            "the signal is SIGILL, and the bytes cannot be decoded",
+        ),
+        None => Conclusion::new(
+            illegal,
+            Confidence::Guess,
+            "The processor refused the instruction, whose bytes the source does not have: a trap \
+             that compilers and programs put behind a failed check (such as ud2), an instruction \
+             that the processor does not have, or bytes that are no code.",
             "the signal is SIGILL",
         ),
     }
+}
+
+/// Whether the bytes at the instruction pointer are known.
+fn has_code(evidence: &Evidence<'_>) -> bool {
+    let crash = evidence.crash;
+    let machine = matches!(crash.machine, Some(Machine::X86_64 | Machine::X86 | Machine::AArch64));
+    let Some(ip) = crash.ip.filter(|_| machine) else { return false };
+    let printed = crash.code_bytes.as_ref().is_some_and(|(start, bytes)| {
+        ip.checked_sub(*start).is_some_and(|into| into + 4 <= bytes.len() as u64)
+    });
+    printed || evidence.memory.is_some_and(|memory| memory.array::<4>(ip).is_some())
 }
 
 fn trap(evidence: &Evidence<'_>) -> Conclusion {

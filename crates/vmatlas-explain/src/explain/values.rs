@@ -21,7 +21,7 @@ pub(super) enum Misread {
 }
 
 /// A value within this distance above a pattern is the pattern plus a field offset.
-const FIELD: u64 = 1 << 16;
+const FIELD: u64 = 1 << 12;
 
 /// Repeated patterns of four bytes, and their writers.
 const WORDS: [(u32, &str); 12] = [

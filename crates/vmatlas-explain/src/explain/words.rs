@@ -1,13 +1,14 @@
 //! The text of an explanation: the paragraph and the facts.
 
 use super::signal_words::{code_name, signal_name};
-use super::{Conclusion, Evidence, name};
+use super::{Conclusion, Evidence, Fault, access, name, signals};
 use crate::crash::{Access, SymbolFrame};
 use std::fmt::Write as _;
 use vmatlas_maps::Kind;
 use vmatlas_maps::Mapping;
 pub(super) use vmatlas_maps::size::long as size;
-use vmatlas_maps::uapi::signal::SIGSYS;
+use vmatlas_maps::uapi::siginfo::SEGV_MAPERR;
+use vmatlas_maps::uapi::signal::{SIGSEGV, SIGSYS};
 
 /// A count of bytes.
 pub(super) fn bytes(count: u64) -> String {
@@ -25,11 +26,16 @@ pub(super) fn paragraph(evidence: &Evidence<'_>, conclusion: &Conclusion) -> Str
         let _ = write!(text, " {there}");
     }
     let _ = write!(text, " {}", conclusion.sentence);
+    if let Some(signal) = evidence.crash.ended_by.filter(|_| evidence.crash.signal.is_some()) {
+        let signal = signal_words(signal);
+        let _ = write!(text, " A signal handler ran then, and ended the program by {signal}.");
+    }
+    if let Some(signal) = evidence.crash.in_handler_of {
+        let _ = write!(text, " It happened in a handler of {}.", signal_words(signal));
+    }
     text.trim_start().to_owned()
 }
 
-/// How many frames from the crash a function may be to represent its place.
-const CALLERS: usize = 3;
 /// Largest distance in bytes at which a mapping relates to an address.
 const FAR: u64 = 64 << 20;
 
@@ -38,19 +44,35 @@ fn head(evidence: &Evidence<'_>) -> String {
     let crash = evidence.crash;
     let mut text = String::new();
     let Some(signal) = crash.signal else { return text };
-    let _ = write!(text, "{} was ended by {}", who(evidence), signal_words(signal));
+    // Where a handler ended the program, the signal that it got is the one to explain.
+    let how = if crash.ended_by.is_some() { "got" } else { "was ended by" };
+    let _ = write!(text, "{} {how} {}", who(evidence), signal_words(signal));
     if let Some(attempt) = attempt(evidence) {
         let _ = write!(text, " when it tried to {attempt}");
     }
-    if let Some(place) = crash.frames.first().and_then(frame_words) {
+    let mut frames = crash.frames.iter();
+    let (first, second) = (frames.next(), frames.next());
+    if let Some(place) = first.and_then(frame_words) {
         let _ = write!(text, " in {place}");
-    } else if let Some(place) = crash.frames.iter().take(CALLERS).find_map(frame_words) {
+        if let Some(caller) = caller_of_reporter(evidence) {
+            let _ = write!(text, ", reached from {caller}");
+        }
+    } else if let Some(place) = second.and_then(frame_words) {
+        // Frames without a name may lie before further callers.
         let _ = write!(text, ", called from {place}");
     } else if let Some((module, range)) = &crash.ip_mapping {
         let _ = write!(text, ", in code of {} ({range})", name(module));
     }
     text.push('.');
     text
+}
+
+/// The innermost function of the program, if functions that end a program or check it lie before it
+/// on the stack.
+fn caller_of_reporter(evidence: &Evidence<'_>) -> Option<String> {
+    let frames = &evidence.crash.frames;
+    let own = frames.iter().position(|frame| !signals::is_reporter(&frame.function))?;
+    (own > 0).then(|| frames.get(own).and_then(frame_words))?
 }
 
 fn who(evidence: &Evidence<'_>) -> String {
@@ -82,14 +104,19 @@ fn attempt(evidence: &Evidence<'_>) -> Option<String> {
         Some(Access::Read) => "read",
         Some(Access::Write) => "write",
         Some(Access::Execute) => return Some(format!("execute code at {address:#x}")),
-        None => return Some(format!("access {address:#x}")),
+        None => return Some(format!("access {address:#x}{}", tag_words(fault))),
     };
     let operand = fault.operand.as_ref();
     let size = operand.map(|operand| operand.size).filter(|size| *size > 0);
     let size = size.map(|size| format!(" {}", bytes(size))).unwrap_or_default();
     let atomic = operand.is_some_and(|operand| operand.atomic);
     let atomic = if atomic { ", atomically" } else { "" };
-    Some(format!("{verb}{size} at {address:#x}{atomic}"))
+    Some(format!("{verb}{size} at {address:#x}{atomic}{}", tag_words(fault)))
+}
+
+fn tag_words(fault: &Fault) -> String {
+    let words = |tag| format!(" (the top byte of the pointer is the tag {tag:#x})");
+    fault.tag.map(words).unwrap_or_default()
 }
 
 fn frame_words(frame: &SymbolFrame) -> Option<String> {
@@ -132,9 +159,35 @@ fn there(evidence: &Evidence<'_>) -> Option<String> {
         })
     });
     let places: Vec<String> = below.into_iter().chain(above).collect();
-    Some(match places.as_slice() {
-        [] => format!("Nothing is mapped at {address:#x}, nor near it."),
-        places => format!("Nothing is mapped at {address:#x}: it is {}.", places.join(" and ")),
+    let near = match (places.as_slice(), why_unknown(evidence, address)) {
+        ([], None) => ", nor near it".to_owned(),
+        ([], Some(why)) if !is_not_mapped(evidence) => return Some(why),
+        ([], Some(why)) => format!(". {}", why.trim_end_matches('.')),
+        (_, Some(why)) if !is_not_mapped(evidence) => return Some(why),
+        (places, _) => format!(": it is {}", places.join(" and ")),
+    };
+    Some(format!("Nothing is mapped at {address:#x}{near}."))
+}
+
+/// Whether the kernel says that nothing is mapped at the address.
+fn is_not_mapped(evidence: &Evidence<'_>) -> bool {
+    evidence.crash.signal == Some(SIGSEGV) && evidence.crash.code == Some(SEGV_MAPERR)
+}
+
+/// Why the rows do not show what is at an address that none of them contains; `None` if they do.
+fn why_unknown(evidence: &Evidence<'_>, address: u64) -> Option<String> {
+    if access::shows_gap(evidence, address) {
+        return None;
+    }
+    let what = if is_not_mapped(evidence) { "near" } else { "at" };
+    Some(match access::missing_row(evidence) {
+        Some((register, value)) => format!(
+            "The map of the log is incomplete, because the {register} {value:#x} is in none of its \
+             rows: it does not show what is {what} {address:#x}."
+        ),
+        None => {
+            format!("Something is mapped at {address:#x}, though no row of the map contains it.")
+        }
     })
 }
 
@@ -196,13 +249,19 @@ pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
         }
         facts.push(("signal", text));
     }
+    if let Some(signal) = crash.ended_by {
+        let signal = signal_words(signal);
+        facts.push(("then", format!("a signal handler ended the program by {signal}")));
+    }
     if let Some(message) = &crash.message {
         facts.push(("said", message.clone()));
     }
     if let Some(address) = fault.address {
         let derived =
             if fault.derived { ", from the registers; the kernel reported none" } else { "" };
-        facts.push(("address", format!("{address:#x}{derived}")));
+        let tag =
+            fault.tag.map(|tag| format!("; the pointer has the tag {tag:#x} in its top byte"));
+        facts.push(("address", format!("{address:#x}{derived}{}", tag.unwrap_or_default())));
     }
     place(evidence, &mut facts);
     // After a system call or in abort(3), the next instruction is not relevant.
@@ -264,6 +323,10 @@ fn place(evidence: &Evidence<'_>, facts: &mut Vec<(&'static str, String)>) {
         if let Some(size) = evidence.place.file_size {
             facts.push(("file size", bytes(size)));
         }
+        return;
+    }
+    if why_unknown(evidence, address).is_some() && !is_not_mapped(evidence) {
+        facts.push(("there", "not known".to_owned()));
         return;
     }
     facts.push(("there", "nothing is mapped".to_owned()));

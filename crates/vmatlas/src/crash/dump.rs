@@ -5,14 +5,14 @@ use super::{frames, place};
 use crate::note::Note;
 use crate::source::core::Core;
 use std::time::Duration;
-use vmatlas_explain::crash::Machine;
+use vmatlas_explain::crash::{Crash, Machine, signal_frames};
 use vmatlas_explain::explain::{Evidence, Fault, PlaceFacts};
 use vmatlas_explain::label::{Facts, Labels};
 use vmatlas_linux::elf;
 use vmatlas_linux::postmortem::{Postmortem, Registers};
 use vmatlas_linux::within;
 use vmatlas_maps::uapi::auxvec::AT_ENTRY;
-use vmatlas_maps::uapi::signal::SIGABRT;
+use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGSEGV};
 use vmatlas_maps::{Mapping, Maps};
 use vmatlas_object::Memory;
 
@@ -41,6 +41,25 @@ fn abort_message(dead: &Postmortem<'_>, maps: &Maps, facts: &Facts) -> Option<St
     (!text.is_empty()).then_some(text)
 }
 
+/// The crash before a signal handler that ran on a stack of its own, sent the same signal again and
+/// returned: its frame is not found, but the thread is about to repeat the instruction.
+fn fault_of_lost_frame(crash: &Crash, memory: &dyn Memory) -> Option<Crash> {
+    /// The lengths of `syscall`, `sysenter` and `int 0x80`.
+    const SYSTEM_CALL: usize = 2;
+    let is_fault = matches!(crash.signal, Some(SIGSEGV | SIGBUS)) && crash.code.is_some();
+    if !is_fault || !crash.is_sent_by_itself() || crash.ended_by.is_some() {
+        return None;
+    }
+    let before = crash.ip?.wrapping_sub(SYSTEM_CALL as u64);
+    let before: Option<[u8; SYSTEM_CALL]> = memory.array(before);
+    if matches!(before, Some([0x0f, 0x05 | 0x34] | [0xcd, 0x80])) {
+        return None;
+    }
+    let mut fault = crash.clone();
+    (fault.code, fault.sender, fault.ended_by) = (None, None, crash.signal);
+    Fault::of(&fault, Some(memory)).address.map(|_| fault)
+}
+
 /// The crash that a core dump was written for; `None` if it was taken of a running process.
 pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
     let dump = &core.dump;
@@ -48,6 +67,10 @@ pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
     crash.signal?;
     let build_id = |row: &Mapping<'_>| dump.image_of(row)?.build_id;
     let dead = Postmortem::new(maps, dump, &build_id);
+    crash.go_before_handlers(&signal_frames(&crash, &dead, maps));
+    if let Some(fault) = fault_of_lost_frame(&crash, &dead) {
+        crash = fault;
+    }
     let register = |name| crash.registers.iter().find(|(known, _)| known == name).map(|r| r.1);
     let mut stack = Vec::new();
     if let (Some(Machine::X86_64), Some(ip), Some(sp)) = (crash.machine, crash.ip, crash.sp) {

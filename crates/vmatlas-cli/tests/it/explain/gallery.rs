@@ -2,7 +2,8 @@
 //! pointers, debug information and symbols.
 
 use super::{Crashed, compiled, crash_program, explained, functions};
-use crate::vmatlas::testdata;
+use crate::vmatlas::{testdata, vmatlas_with_input};
+use std::path::Path;
 use std::process::Command;
 
 /// A way to crash, its cause, and the words that the paragraph must contain.
@@ -177,11 +178,12 @@ fn rust_programs() {
     const RUST: &[Way] = &[
         Way("null_field", "null-pointer", &["write 8 bytes at 0x18"]),
         Way("write_static", "write-to-read-only", &["may not be written"]),
-        Way("overflow", "stack-overflow", &["Rust runtime found", "crash::deeper calls itself"]),
+        // The runtime's handler of SIGSEGV reports an overflow and calls abort(3).
+        Way("overflow", "stack-overflow", &["got SIGSEGV", "crash::deeper calls itself"]),
         Way(
             "overflow_thread",
             "stack-overflow",
-            &["Rust runtime found", "crash::deeper calls itself"],
+            &["crash::deeper calls itself", "handler ran then, and ended the program by SIGABRT"],
         ),
         Way("panic", "abort", &["Rust program panicked"]),
         Way("text_pointer", "data-as-pointer", &["text, \"overlong\""]),
@@ -231,4 +233,75 @@ fn a_program_of_32_bits() {
     let paragraph = document["paragraph"].as_str().unwrap();
     assert!(paragraph.contains("write 4 bytes at 0xc"), "{paragraph}");
     assert!(document["because"].as_str().unwrap().contains("12 was added"), "{document}");
+}
+
+/// Faults that a signal handler gets, which then ends the program.
+const HANDLED: &[Way] = &[
+    Way("field,none", "null-pointer", &["was ended by SIGSEGV", "read 4 bytes at 0x18"]),
+    Way("field,raise", "null-pointer", &["got SIGSEGV", "read 4 bytes at 0x18", "by SIGSEGV"]),
+    Way("field,kill", "null-pointer", &["read 4 bytes at 0x18", "handler ran then"]),
+    Way("field,abort", "null-pointer", &["read 4 bytes at 0x18", "the program by SIGABRT"]),
+    Way("field,siginfo", "null-pointer", &["read 4 bytes at 0x18", "the program by SIGSEGV"]),
+    Way("field,alt-raise", "null-pointer", &["read 4 bytes at 0x18", "the program by SIGSEGV"]),
+    Way("field,alt-abort", "null-pointer", &["read 4 bytes at 0x18", "the program by SIGABRT"]),
+    Way("field,fail", "null-pointer", &["write 4 bytes at 0x8", "in a handler of SIGSEGV"]),
+    Way("call,abort", "null-pointer", &["execute code at 0x0", "the program by SIGABRT"]),
+    Way("call,raise", "null-pointer", &["execute code at 0x0", "the program by SIGSEGV"]),
+    Way("constant,abort", "write-to-read-only", &["write 1 byte", "may not be written"]),
+    Way("divide,abort", "divide-by-zero", &["got SIGFPE", "the program by SIGABRT"]),
+    Way("divide,siginfo", "divide-by-zero", &["got SIGFPE", "the program by SIGFPE"]),
+    Way("trap,abort", "illegal-instruction", &["got SIGILL", "ud2"]),
+    Way("cut,abort", "past-file", &["got SIGBUS", "0 bytes now", "the program by SIGABRT"]),
+    Way("sent,abort", "abort", &["was ended by SIGABRT", "The program ended itself by abort(3)"]),
+];
+
+fn handlers(name: &str, options: &[&str]) -> std::path::PathBuf {
+    compiled(name, |path| {
+        let mut cc = Command::new("cc");
+        cc.args(["-Wall", "-g", "-O1"]).args(options).arg("-o").arg(path);
+        cc.arg(testdata().join("programs/handlers.c"));
+        cc
+    })
+}
+
+#[test]
+fn faults_before_signal_handlers() {
+    let program = handlers("handlers", &[]);
+    HANDLED.iter().for_each(|way| check_words(&program, way));
+}
+
+/// The frame of a handler that is on the stack of a 32-bit program.
+#[test]
+fn faults_before_signal_handlers_of_i386() {
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("handlers-can-32");
+    let source = testdata().join("programs/handlers.c");
+    let cc = Command::new("cc").arg("-m32").arg(&source).arg("-o").arg(program).output().unwrap();
+    if !cc.status.success() {
+        return eprintln!("skipped: needs a C library for -m32");
+    }
+    let program = handlers("handlers-32", &["-m32"]);
+    // Without a stack, abort(3) is not told from raise(3).
+    HANDLED.iter().filter(|way| way.0 != "sent,abort").for_each(|way| check_words(&program, way));
+}
+
+/// Cores of old kernels and of QEMU have no siginfo: the registers and the map show the access.
+#[test]
+fn cores_without_siginfo() {
+    const NAME: &[u8] = b"IGIS";
+    let program = handlers("handlers", &[]);
+    for (way, cause, words) in [
+        ("field,none", "null-pointer", "read 4 bytes at 0x18"),
+        ("call,none", "null-pointer", "execute code at 0x0"),
+        ("constant,none", "write-to-read-only", "may not be written"),
+        ("field,kill", "null-pointer", "read 4 bytes at 0x18"),
+    ] {
+        let core = Crashed::run(&program, way).core().map(|path| std::fs::read(path).unwrap());
+        let mut core = core.unwrap();
+        let at = core.windows(NAME.len()).position(|bytes| bytes == NAME).unwrap();
+        core[at] = b'X';
+        let run = vmatlas_with_input(&["explain", "-", "--json"], &core);
+        let document = run.json();
+        assert_eq!(document["cause"], cause, "{way}: {document}");
+        assert!(document["paragraph"].as_str().unwrap().contains(words), "{way}: {document}");
+    }
 }

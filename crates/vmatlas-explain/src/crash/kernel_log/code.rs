@@ -19,6 +19,8 @@ pub(super) fn take_mapping(crash: &mut Crash, text: &[u8]) {
     let Some((start, size)) = split(numbers, "+") else { return };
     let (Some(start), Some(size)) = (hex(start), hex(size)) else { return };
     let Some(end) = start.checked_add(size) else { return };
+    // Older kernels print no offset; it then counts from the start of the mapping.
+    let offset = offset.or_else(|| crash.ip?.checked_sub(start).filter(|offset| *offset < size));
     crash.ip_mapping = Some((name.to_owned(), AddressRange::new(start, end)));
     crash.frames =
         vec![SymbolFrame { pc: crash.ip, module: string(name), offset, ..SymbolFrame::default() }];

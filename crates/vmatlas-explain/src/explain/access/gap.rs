@@ -1,5 +1,7 @@
 //! Accesses to unmapped addresses.
 
+use super::shows_gap;
+use crate::explain::fault::untagged;
 use crate::explain::{Cause, Conclusion, Evidence, words};
 use crate::label::Confidence;
 use vmatlas_maps::Mapping;
@@ -7,15 +9,19 @@ use vmatlas_maps::Mapping;
 /// Largest distance in bytes at which an access likely relates to a mapping.
 const NEAR: u64 = 64 << 10;
 
-/// An access to an unmapped address.
+/// An access to an unmapped address. If the rows do not show what is near it, only one beside a row
+/// is explained.
 pub(super) fn gap(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let place = evidence.maps.find(address);
     let row = |at: Option<usize>| at.and_then(|at| evidence.maps.get(at));
     let (before, after) = (row(place.before), row(place.after));
     let registers =
         evidence.fault.operand.iter().flat_map(|operand| [&operand.base, &operand.index]);
-    let values: Vec<(&str, u64)> =
-        registers.flatten().filter_map(|held| Some((&*held.name, held.value?))).collect();
+    let machine = evidence.crash.machine;
+    let values: Vec<(&str, u64)> = registers
+        .flatten()
+        .filter_map(|held| Some((&*held.name, untagged(machine, held.value?))))
+        .collect();
     let from = |row: &Mapping<'_>| values.iter().find(|(_, value)| row.range.contains(*value));
     let past = |row: &Mapping<'_>, how: &str, distance: u64, beyond: &str| {
         let counted = from(row);
@@ -49,6 +55,9 @@ pub(super) fn gap(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
         if from(&row).is_some() || distance <= 4096 {
             return Some(past(&row, "before the start of", distance, "below the start of"));
         }
+    }
+    if !shows_gap(evidence, address) {
+        return None;
     }
     let near = [(before, true), (after, false)].into_iter().filter_map(|(row, below)| {
         let row = row?;
