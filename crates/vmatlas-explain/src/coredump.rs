@@ -28,12 +28,14 @@ mod notes;
 mod registers;
 mod rows;
 mod siginfo;
+mod signal_frame;
 mod thread;
 mod window;
 
 pub use error::{CoreError, CoreErrorKind, PageError};
 pub use images::CoreImage;
 pub use siginfo::SigInfo;
+pub use signal_frame::{SignalFrame, signal_frames};
 pub use thread::CoreThread;
 pub use vmatlas_object::ReadAt;
 

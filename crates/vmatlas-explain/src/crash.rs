@@ -3,24 +3,27 @@
 
 mod apport;
 mod coredump;
+mod debugger;
 mod frame;
 mod go;
+mod handler;
 mod hs_err;
 mod json;
 mod kernel_log;
 mod line;
 mod log;
-mod page_fault;
+pub(crate) mod page_fault;
 mod registers;
 mod runtime;
 mod sanitizer;
-mod signal_frame;
+mod signal_names;
 mod tombstone;
+mod unread;
 mod words;
 
 pub use apport::{Base64Error, apport_core};
 pub use log::read_log;
-pub use signal_frame::{SignalFrame, signal_frames};
+pub use unread::{Unread, unread};
 pub use vmatlas_object::symbols::SymbolFrame;
 
 use vmatlas_maps::AddressRange;
@@ -80,6 +83,18 @@ pub struct Crash {
     pub message: Option<String>,
 }
 
+impl Crash {
+    /// Whether the process sent the signal to itself, as far as the source shows: no fault of an
+    /// instruction is known, and no other sender.
+    pub fn is_sent_by_itself(&self) -> bool {
+        let own = |pid| Some(pid) == self.pid;
+        match self.sender {
+            Some(sender) => own(sender.pid),
+            None => self.signal.is_some() && self.code.is_none_or(|code| code <= 0),
+        }
+    }
+}
+
 /// Who sent a signal, in the namespaces of the process that got it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
@@ -108,8 +123,8 @@ pub enum CrashSource {
     Sanitizer,
     /// The report of the Go runtime.
     Go,
-    /// The message of another runtime or library that ends a program: glibc, Rust, Python, Ruby,
-    /// V8.
+    /// The message of another runtime or library that ends a program, or of a program's own signal
+    /// handler: glibc, C++, Rust, Python, Ruby, V8, .NET, Chromium, glog, Redis; or of gdb.
     Runtime,
     /// A report of apport.
     Apport,

@@ -200,6 +200,18 @@ fn unknown(evidence: &Evidence<'_>) -> Conclusion {
             format!("The mapping permits it ({}): an access there does not fail.", row.perms),
             "the permissions of the mapping".to_owned(),
         ),
+        None if report::ends_program(evidence) => {
+            return Conclusion::new(
+                Cause::Abort,
+                Confidence::Likely,
+                "The program ended itself then.",
+                "the report is one of an error after which the program cannot go on",
+            );
+        }
+        None if report::quote(evidence, Cause::Unknown).is_some() => (
+            "The source gives no further reason.".to_owned(),
+            "no rule fits the words of the report".to_owned(),
+        ),
         None => (
             "The evidence does not explain the crash.".to_owned(),
             "no rule fits the facts of the source".to_owned(),

@@ -5,14 +5,16 @@ use crate::args::ExplainArgs;
 use crate::output::explain::Explain;
 use crate::output::{self, Format, notes};
 use crate::trouble::Trouble;
+use vmatlas::crashes::Unread;
 use vmatlas::explain::Cause;
-use vmatlas::words::count;
+use vmatlas::words::{count, printable};
 use vmatlas::{Case, CrashInput, ErrorKind, Needs};
 
 /// Returns `false` if nothing crashed or no cause was found.
 pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     let open = open(&args.input, &args.common, &args.moment).needs(Needs::NAMES);
     let mut cut = String::new();
+    let mut sign = None;
     let cases: Vec<Case> = match args.address {
         Some(address) => {
             let atlas = open.open()?;
@@ -26,14 +28,12 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
                 notes::of_atlas(atlas, &args.common);
             }
             cut = input.cut().map(|cut| format!(" ({cut})")).unwrap_or_default();
+            sign = input.unread();
             input.cases(args.moment.pid)?
         }
     };
     if cases.is_empty() {
-        notes::note(&format!(
-            "{}: no crash: neither a signal that ended a program nor a line that reports one{cut}",
-            args.input
-        ));
+        notes::note(&format!("{}: {}{cut}", args.input, no_crash(sign, args.moment.pid)));
     } else if cases.len() > 1 && !args.common.quiet && !args.common.json {
         let crashes = count(cases.len() as u64, "crash").replace("crashs", "crashes");
         notes::note(&format!("{}: {crashes}", args.input));
@@ -45,6 +45,24 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     let explain = Explain { cases: &cases, top: args.top };
     output::print(&explain, Format::of(&args.common), &args.common)?;
     Ok(cases.iter().any(|case| case.explanation.cause != Cause::Unknown))
+}
+
+/// Why no crash is explained.
+fn no_crash(sign: Option<Unread>, pid: Option<u32>) -> String {
+    match sign {
+        Some(Unread::Minidump) => "a minidump, which vmatlas does not read".to_owned(),
+        Some(Unread::Line { number, text }) => {
+            let of_pid = pid.map(|pid| format!(" of process {pid}")).unwrap_or_default();
+            let text = printable(text.as_bytes());
+            format!(
+                "no crash{of_pid} was read, though line {number} may tell of one, in a form that \
+                 vmatlas does not read: {text}"
+            )
+        }
+        _ => {
+            "no crash: neither a signal that ended a program nor a line that reports one".to_owned()
+        }
+    }
 }
 
 /// Suggests the command to type instead.

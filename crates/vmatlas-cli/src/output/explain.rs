@@ -8,10 +8,10 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use vmatlas::Case;
 use vmatlas::crashes::{Access, CrashSource, Sender};
 use vmatlas::explain::{Around, around};
 use vmatlas::words::{function, module_name, printable, size};
+use vmatlas::{Case, SymbolFrame};
 
 /// The width of the paragraph in characters.
 const WIDTH: usize = 100;
@@ -118,7 +118,7 @@ fn stack(text: &mut String, case: &Case, most: usize, paint: Paint) {
     text.push('\n');
     for (number, frame) in case.stack.iter().take(most).enumerate() {
         let module = if frame.inlined { "inlined".to_owned() } else { module_name(frame) };
-        let _ = write!(text, "  #{number:<3} {} ({module})", function(frame));
+        let _ = write!(text, "  #{number:<3} {} ({module})", named(frame));
         if let Some(source) = &frame.source {
             let source = source.rsplit('/').next().unwrap_or_default();
             let _ = write!(text, " {}", paint.dim(&printable(source.as_bytes())));
@@ -127,6 +127,15 @@ fn stack(text: &mut String, case: &Case, most: usize, paint: Paint) {
     }
     if case.stack.len() > most {
         let _ = writeln!(text, "  and {} more (--top)", case.stack.len() - most);
+    }
+}
+
+/// The function, or the place in the module. An address that is no offset in a file stands alone.
+fn named(frame: &SymbolFrame) -> String {
+    let offset = frame.offset.filter(|offset| Some(*offset) != frame.pc);
+    match frame.pc.filter(|_| frame.function.is_empty() && offset.is_none()) {
+        Some(pc) => format!("{pc:#x}"),
+        None => function(frame),
     }
 }
 
@@ -141,6 +150,9 @@ struct CaseJson<'a> {
     comm: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signal: Option<i32>,
+    /// The signal by which a handler of `signal` ended the program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_by: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<i32>,
     /// Who sent the signal.
@@ -217,6 +229,7 @@ fn case_json(case: &Case) -> CaseJson<'_> {
         tid: crash.tid,
         comm: crash.comm.as_deref().map(|comm| String::from_utf8_lossy(comm).into_owned()),
         signal: crash.signal,
+        ended_by: crash.ended_by,
         code: crash.code,
         sender: crash.sender.map(|Sender { pid, uid }| SenderJson { pid, uid }),
         address: fault.address.map(Hex),

@@ -28,7 +28,7 @@ const SENT: [i32; 3] = [SI_USER, SI_TKILL, SI_QUEUE];
 
 impl SigInfo {
     /// Parses a `siginfo_t` of x86 with words of `word` bytes.
-    pub(crate) fn of_x86(bytes: &[u8], word: usize) -> Option<SigInfo> {
+    pub(super) fn of_x86(bytes: &[u8], word: usize) -> Option<SigInfo> {
         SigInfo::parse(bytes, Layout { big_endian: false, word })
     }
 

@@ -22,10 +22,12 @@ pub(super) fn strings(text: &[u8]) -> impl Iterator<Item = (Vec<u8>, Vec<u8>)> {
     })
 }
 
-/// The field `MESSAGE` of a journal entry.
+/// The logged text of a line that is a JSON object: of a journal entry, of Docker's json-file log,
+/// or of other loggers.
 pub(super) fn message(text: &[u8]) -> Option<Vec<u8>> {
+    const NAMES: [&[u8]; 4] = [b"MESSAGE", b"log", b"message", b"msg"];
     (text.starts_with(b"{") && text.ends_with(b"}")).then_some(())?;
-    strings(text).find(|(name, _)| name == b"MESSAGE").map(|(_, message)| message)
+    strings(text).find(|(name, _)| NAMES.contains(&&**name)).map(|(_, message)| message)
 }
 
 fn behind(text: &[u8], mark: u8) -> Option<&[u8]> {

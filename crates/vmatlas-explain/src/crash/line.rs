@@ -109,7 +109,24 @@ fn dated(line: &[u8]) -> Option<&[u8]> {
     let between = matches!(line.get(10)?, b'T' | b' ');
     (date && between && clock(line.get(11..19)?)).then_some(())?;
     let rest = line.get(19..)?;
+    if let Some(text) = container(rest) {
+        return Some(text);
+    }
     if rest.starts_with(b",") { split(rest, " ").map(|(_, rest)| rest) } else { host_and_tag(rest) }
+}
+
+/// Removes the rest of a time and ` stderr F ` (the format of Kubernetes' container logs), or only
+/// the time (`docker logs -t`), which both have nine digits of a fraction.
+fn container(rest: &[u8]) -> Option<&[u8]> {
+    let (fraction, rest) = take_while(rest.strip_prefix(b".")?, |b| b.is_ascii_digit());
+    let (_, rest) =
+        take_while(rest, |b| matches!(b, b'Z' | b'+' | b'-' | b':') || b.is_ascii_digit());
+    let rest = rest.strip_prefix(b" ").filter(|_| fraction.len() == 9)?;
+    let of_stream = |name: &str| {
+        let rest = rest.strip_prefix(name.as_bytes())?;
+        rest.strip_prefix(b" F ").or_else(|| rest.strip_prefix(b" P "))
+    };
+    of_stream("stderr").or_else(|| of_stream("stdout")).or(Some(rest))
 }
 
 /// Removes the rest of a time (fraction and zone), a host, and the tag of the program that logged:
@@ -136,20 +153,27 @@ fn logcat(line: &[u8]) -> Option<&[u8]> {
 
 /// Removes `F DEBUG   : `.
 fn logcat_tag(line: &[u8]) -> Option<&[u8]> {
-    let level = matches!(line.first()?, b'V' | b'D' | b'I' | b'W' | b'E' | b'F');
-    (level && line.get(1) == Some(&b' ')).then_some(())?;
+    (is_level(*line.first()?) && line.get(1) == Some(&b' ')).then_some(())?;
     let (tag, rest) = take_while(line.get(2..)?, |b| b != b':' && b != b' ');
     let rest = rest.trim_ascii_start().strip_prefix(b":")?;
     (!tag.is_empty()).then(|| rest.strip_prefix(b" ").unwrap_or(rest))
 }
 
-/// Removes `F/DEBUG   ( 1234): `.
+/// Removes `F/DEBUG   ( 1234): `, and `A/libc: ` as Android Studio prints it.
 fn logcat_brief(line: &[u8]) -> Option<&[u8]> {
-    (line.get(1) == Some(&b'/')).then_some(())?;
-    let (_, rest) = take_while(line.get(2..)?, |b| b != b'(' && b != b':');
-    let (_, rest) = take_while(rest.strip_prefix(b"(")?, |b| b == b' ' || b.is_ascii_digit());
-    let rest = rest.strip_prefix(b"):")?;
+    (is_level(*line.first()?) && line.get(1) == Some(&b'/')).then_some(())?;
+    let (_, rest) = take_while(line.get(2..)?, |b| b != b'(' && b != b':' && b != b'/');
+    let rest = match rest.strip_prefix(b"(") {
+        Some(rest) => take_while(rest, |b| b == b' ' || b.is_ascii_digit()).1.strip_prefix(b")")?,
+        None => rest,
+    };
+    let rest = rest.strip_prefix(b":")?;
     Some(rest.strip_prefix(b" ").unwrap_or(rest))
+}
+
+/// Whether the letter is a level of Android's log.
+fn is_level(letter: u8) -> bool {
+    matches!(letter, b'V' | b'D' | b'I' | b'W' | b'E' | b'F' | b'A')
 }
 
 /// Whether the text is a time such as `12:37:45`.
@@ -192,6 +216,10 @@ mod tests {
             "01-01 12:00:00.000  1234  1234 F DEBUG   : ",
             "F/DEBUG   ( 1234): ",
             "F DEBUG   : ",
+            "A/libc: ",
+            "2024-05-01T10:00:00.123456789Z stderr F ",
+            "2024-05-01T10:00:00.123456789+02:00 stdout F ",
+            "2024-05-01T10:00:00.123456789Z ",
         ] {
             check(&format!("{before}app[1]: died"), "app[1]: died");
         }

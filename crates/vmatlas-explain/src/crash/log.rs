@@ -2,7 +2,9 @@
 
 use crate::crash::apport::Apport;
 use crate::crash::coredump::Coredump;
+use crate::crash::debugger::Debugger;
 use crate::crash::go::Go;
+use crate::crash::handler::Handler;
 use crate::crash::hs_err::HsErr;
 use crate::crash::json;
 use crate::crash::kernel_log::KernelLog;
@@ -11,7 +13,7 @@ use crate::crash::runtime::Runtime;
 use crate::crash::sanitizer::Sanitizer;
 use crate::crash::tombstone::Tombstone;
 use crate::crash::{Access, Crash, CrashSource, Sender, SymbolFrame, registers};
-use vmatlas_maps::uapi::signal::SIGABRT;
+use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 use vmatlas_maps::{Maps, MapsReader};
 
 /// Maximum number of crashes kept of a text.
@@ -37,13 +39,15 @@ const MAX_HANDLERS: usize = 16;
 pub fn read_log(text: &[u8]) -> Vec<Crash> {
     let mut found = Found { entries: Vec::new() };
     let mut coredump = Coredump::default();
-    let mut readers: [Box<dyn Reader>; 7] = [
+    let mut readers: [Box<dyn Reader>; 9] = [
         Box::<KernelLog>::default(),
         Box::<Tombstone>::default(),
         Box::<HsErr>::default(),
         Box::<Sanitizer>::default(),
         Box::<Go>::default(),
         Box::<Runtime>::default(),
+        Box::<Handler>::default(),
+        Box::<Debugger>::default(),
         Box::<Apport>::default(),
     ];
     let mut show = |line: &Line<'_>, found: &mut Found| {
@@ -53,8 +57,9 @@ pub fn read_log(text: &[u8]) -> Vec<Crash> {
         if coredump.entry(&line, &mut found) {
             continue;
         }
-        // The message of another entry in the JSON journal is a logged line.
+        // The message of another entry in the JSON journal is a logged line, or several.
         if let Some(message) = json::message(line.text) {
+            let message = message.strip_suffix(b"\n").unwrap_or(&message);
             message.split(|&b| b == b'\n').for_each(|text| {
                 show(&Line { text, ..line }, &mut found);
             });
@@ -241,15 +246,20 @@ fn handler_frames(frames: &[SymbolFrame]) -> Option<usize> {
     (count < frames.len()).then_some(count)
 }
 
-/// `si_pid` and `si_uid` stand in the place of `si_addr`: if the source prints the address of a
-/// signal that a process sent to itself, and no `si_code`, the address is its pid and uid.
+/// `si_pid` and `si_uid` stand in the place of `si_addr`. If the source prints an address of a signal
+/// that no access causes, or no `si_code` and an address that is the pid and uid of the process
+/// itself, it is that of a sender.
 fn take_sender(crash: &mut Crash) {
-    let (Some(address), Some(pid)) = (crash.address, crash.pid) else { return };
-    let (low, uid) = (address as u32, (address >> 32) as u32);
+    let (Some(address), Some(signal)) = (crash.address, crash.signal) else { return };
+    let (pid, uid) = (address as u32, (address >> 32) as u32);
+    let has_address = matches!(signal, SIGSEGV | SIGBUS | SIGILL | SIGFPE | SIGTRAP);
     // The access of a fault is known from its error code or instruction.
-    let sent = crash.code.is_none() && crash.signal.is_some() && crash.access.is_none();
-    if sent && low == pid && (uid != 0 || address >= 1 << 12) {
-        (crash.address, crash.sender) = (None, Some(Sender { pid, uid }));
+    let unknown = crash.code.is_none() && crash.access.is_none();
+    let own = Some(pid) == crash.pid && (uid != 0 || address >= 1 << 12);
+    if !has_address || unknown && own {
+        crash.address = None;
+        let sender = Some(Sender { pid, uid }).filter(|_| address != 0);
+        crash.sender = crash.sender.or(sender);
     }
 }
 

@@ -13,7 +13,7 @@ const ENCLAVE: u64 = 1 << 15;
 
 /// Decodes the error code into the fields of a crash. An absent page proves little about the
 /// mapping: the page may be forbidden, or not accessed yet.
-pub(super) fn take(crash: &mut Crash, bits: u64) {
+pub(crate) fn take(crash: &mut Crash, bits: u64) {
     let is = |bit| bits & bit != 0;
     crash.access = Some(match (is(FETCH), is(WRITE)) {
         (true, _) => Access::Execute,

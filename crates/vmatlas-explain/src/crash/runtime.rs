@@ -38,6 +38,8 @@ enum Sort {
     Python,
     Ruby,
     V8,
+    Cpp,
+    DotNet,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,6 +96,12 @@ fn begins(text: &[u8]) -> Option<(Sort, Option<i32>, &[u8])> {
         let signal = signal.or_else(|| what.starts_with(b"Bus Error").then_some(7));
         return Some((Sort::Ruby, signal.or(Some(SIGABRT)), text));
     }
+    if cpp(text) {
+        return Some((Sort::Cpp, Some(SIGABRT), text));
+    }
+    if let Some(signal) = dotnet(text) {
+        return Some((Sort::DotNet, Some(signal), text));
+    }
     if text.starts_with(b"# Fatal error in ") || text.starts_with(b"FATAL ERROR: ") {
         return Some((Sort::V8, None, text));
     }
@@ -110,6 +118,35 @@ fn python(what: &[u8]) -> Option<i32> {
         (b"Illegal instruction", 4),
     ];
     signals.into_iter().find(|(name, _)| what == *name).map(|(_, signal)| signal)
+}
+
+/// Whether libstdc++ or libc++abi ends a program with this message (libstdc++-v3/libsupc++/vterminate.cc,
+/// pure.cc; libcxxabi/src/cxa_default_handlers.cpp, cxa_virtual.cpp).
+fn cpp(text: &[u8]) -> bool {
+    let text = text
+        .strip_prefix(b"libc++abi: ")
+        .or(text.strip_prefix(b"libc++abi.dylib: "))
+        .unwrap_or(text);
+    let starts = [
+        "terminate called ",
+        "terminating with uncaught ",
+        "terminating due to uncaught ",
+        "terminating with uncaught exception",
+    ];
+    starts.iter().any(|start| text.starts_with(start.as_bytes()))
+        || matches!(text, b"pure virtual method called" | b"deleted virtual method called")
+        || matches!(text, b"Pure virtual function called!")
+}
+
+/// The signal by which .NET ends a program with this message (src/coreclr/vm/eepolicy.cpp).
+fn dotnet(text: &[u8]) -> Option<i32> {
+    if let Some(what) = text.strip_prefix(b"Fatal error. ") {
+        let access = what.starts_with(b"System.AccessViolationException");
+        return Some(if access { SIGSEGV } else { SIGABRT });
+    }
+    let unhandled = text.strip_prefix(b"Unhandled exception. ");
+    let named = unhandled.is_some_and(|what| after(what, "Exception").is_some());
+    (named || text.starts_with(b"Process terminated. ")).then_some(SIGABRT)
 }
 
 /// The signal by which glibc ends a program after this message.
@@ -133,9 +170,12 @@ fn glibc(text: &[u8]) -> Option<i32> {
         // Prose may begin the same way; the messages of glibc are short.
         return (text.len() < 80).then_some(SIGABRT);
     }
-    if let Some(rest) = text.strip_prefix(b"*** ") {
-        let detected = rest.starts_with(b"stack smashing detected ***: ")
-            || rest.starts_with(b"buffer overflow detected ***: ")
+    if let Some(rest) = after(text, "*** ") {
+        // Before glibc 2.26: `*** glibc detected *** PROGRAM: double free …: 0x… ***`.
+        let starts = ["stack smashing", "buffer overflow", "glibc", "%n in writable segment"];
+        let known = starts.iter().any(|start| rest.starts_with(start.as_bytes()));
+        let detected = known && after(rest, " detected ***").is_some()
+            || rest.starts_with(b"longjmp causes uninitialized stack frame ***")
             || rest.starts_with(b"Error in `") && rest.ends_with(b" ***");
         // libSegFault.so and catchsegv print these.
         let fault = matches!(rest, b"Segmentation fault" | b"Segmentation Fault");
@@ -176,12 +216,27 @@ impl Runtime {
             (Part::Registers, _) => trap(crash, trimmed) || registers::take(crash, trimmed),
             (Part::Head, Sort::Rust) => self.rust_head(index, text, found),
             (Part::Head, Sort::V8) => self.v8(index, trimmed, found),
+            (Part::Head, Sort::Cpp) => {
+                let what = self.since == 1 && trimmed.starts_with(b"what():");
+                if what {
+                    found.say(index, trimmed);
+                }
+                what
+            }
+            (Part::Head, Sort::DotNet) => {
+                let Some(call) = trimmed.strip_prefix(b"at ") else { return false };
+                let (function, source) = split_last(call, " in ").unwrap_or((call, b""));
+                let source = Some(source).filter(|s| !s.is_empty()).map(string);
+                let function = string(function);
+                found.frame(index, SymbolFrame { function, source, ..SymbolFrame::default() });
+                true
+            }
             (Part::Calls, sort) => {
                 let frame = match sort {
                     Sort::Rust => return self.rust_call(index, trimmed, found),
                     Sort::Python => python_call(trimmed),
                     Sort::V8 => frame::of_v8(trimmed),
-                    Sort::Glibc | Sort::Ruby => frame::of_glibc(trimmed),
+                    Sort::Glibc | Sort::Ruby | Sort::Cpp | Sort::DotNet => frame::of_glibc(trimmed),
                 };
                 let understood = frame.is_some();
                 frame.into_iter().for_each(|frame| found.frame(index, frame));

@@ -22,6 +22,8 @@ pub(super) struct Tombstone {
     /// The machine, from a line before the line of the process.
     machine: Option<Machine>,
     part: Part,
+    /// A crash of which only the line of the signal has come, and its thread.
+    announced: Option<(Index, Option<u32>)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +43,10 @@ impl Reader for Tombstone {
     fn line(&mut self, line: &Line<'_>, found: &mut Found) {
         let text = line.text.trim_ascii();
         if text.starts_with(b"*** *** ***") {
-            *self = Tombstone::default();
+            *self = Tombstone { announced: self.announced, ..Tombstone::default() };
+        } else if let Some(crash) = announced(text) {
+            let tid = crash.tid;
+            self.announced = found.add(line, crash).map(|index| (index, tid));
         } else if text.starts_with(b"--- --- ---") {
             self.part = Part::Others;
         } else if let Some(abi) = between(text, "ABI: '", "'") {
@@ -49,7 +54,14 @@ impl Reader for Tombstone {
         } else if let Some(crash) = process(text).filter(|_| self.part != Part::Others) {
             let crash = Crash { machine: self.machine, ..crash };
             self.part = Part::Head;
-            self.crash = found.add(line, crash);
+            // The tombstone tells more of the same crash.
+            match self.announced.take().filter(|(_, tid)| *tid == crash.tid) {
+                Some((index, _)) => {
+                    self.crash = Some(index);
+                    found.get(index).into_iter().for_each(|known| *known = crash.clone());
+                }
+                None => self.crash = found.add(line, crash),
+            }
         } else if let Some(index) = self.crash {
             found.maps(index, line);
             self.inner(index, text, found);
@@ -108,6 +120,25 @@ fn process(text: &[u8]) -> Option<Crash> {
         comm: Some(name.to_owned()),
         ..Crash::default()
     })
+}
+
+/// Parses the line that the C library logs before debuggerd does:
+/// `Fatal signal 11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x10 in tid 7253 (worker), pid 2930 (x)`;
+/// before Android 8 `Fatal signal 11 (SIGSEGV) at 0x00000010 (code=1), thread 7253 (worker)`.
+fn announced(text: &[u8]) -> Option<Crash> {
+    let rest = text.strip_prefix(b"Fatal signal ")?;
+    let mut crash = Crash { source: CrashSource::Tombstone, ..Crash::default() };
+    signal(&mut crash, rest);
+    crash.signal?;
+    if let Some((_, code)) = split(rest, " (code=") {
+        crash.code = leading_signed(code);
+        crash.address = hex_after(rest, " at 0x").filter(|_| crash.code.is_some_and(|c| c > 0));
+    }
+    let thread = after(rest, " in tid ").or_else(|| after(rest, ", thread "))?;
+    crash.tid = leading_id(thread);
+    crash.comm = between(thread, " (", ")").map(<[u8]>::to_vec);
+    crash.pid = after(thread, ", pid ").and_then(leading_id);
+    Some(crash)
 }
 
 /// Parses `11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x0000000000000010 (read)`. Very old

@@ -5,7 +5,7 @@ mod gap;
 mod permissions;
 
 use super::instruction::InstructionKind;
-use super::{Cause, ChangeKind, Conclusion, Evidence, pointer, stack};
+use super::{Cause, ChangeKind, Conclusion, Evidence, pointer, signals, stack};
 use crate::crash::{Access, CrashSource};
 use crate::label::Confidence;
 use vmatlas_maps::Mapping;
@@ -230,6 +230,9 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
     if crash.source == CrashSource::KernelLog && page_fault {
         return without_map(evidence, None);
     }
+    if let Some(corrupt) = signals::in_allocator(evidence) {
+        return Some(corrupt);
+    }
     // AddressSanitizer infers the same from the missing address.
     let high = || crash.message.as_deref().is_some_and(|said| said.contains("high value address"));
     let silent = high()
@@ -323,7 +326,14 @@ fn without_map(evidence: &Evidence<'_>, address: Option<u64>) -> Option<Conclusi
             "The mapping there may not be written.",
             there,
         )),
-        (true, _) => Some(Conclusion::new(
+        (true, None) => Some(Conclusion::new(
+            Cause::WriteToReadOnly,
+            Confidence::Guess,
+            "A mapping is there and forbids the access: it was a write to memory that is read-only, \
+             or an access to memory that is reserved only (PROT_NONE).",
+            there,
+        )),
+        (true, Some(Access::Read)) => Some(Conclusion::new(
             Cause::ReadForbidden,
             likely,
             "The mapping there may not be read.",

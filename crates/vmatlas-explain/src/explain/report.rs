@@ -4,9 +4,10 @@ use super::signals::{DELETED_VIRTUAL, PURE_VIRTUAL, UNCAUGHT, WITHOUT_EXCEPTION}
 use super::{Cause, Conclusion, Evidence};
 use crate::crash::CrashSource;
 use crate::label::Confidence;
+use vmatlas_maps::uapi::signal::SIGABRT;
 
 /// Words of a report, the cause, and the conclusion; the first match counts.
-const REPORTS: [(&[&str], Cause, &str); 28] = [
+const REPORTS: [(&[&str], Cause, &str); 29] = [
     (
         &["use-after-free", "use-after-poison", "use-after-return", "use-after-scope"],
         Cause::UseAfterFree,
@@ -108,6 +109,7 @@ const REPORTS: [(&[&str], Cause, &str); 28] = [
         Cause::OutOfMemory,
         "Memory of the language's heap is exhausted.",
     ),
+    (&["Unhandled exception. "], Cause::Abort, "An exception of .NET was not handled."),
     (&["panicked at"], Cause::Abort, "A Rust program panicked."),
     (
         &[
@@ -142,10 +144,10 @@ const REPORTS: [(&[&str], Cause, &str); 28] = [
         Cause::UndefinedBehaviour,
         "The program has behaviour that its language does not define.",
     ),
-    (&["pure virtual method called"], Cause::Abort, PURE_VIRTUAL),
+    (&["pure virtual method called", "Pure virtual function called"], Cause::Abort, PURE_VIRTUAL),
     (&["deleted virtual method called"], Cause::Abort, DELETED_VIRTUAL),
     (&["terminate called without an active exception"], Cause::Abort, WITHOUT_EXCEPTION),
-    (&["terminate called", "uncaught exception of type"], Cause::Abort, UNCAUGHT),
+    (&["terminate called", "uncaught exception", "terminating due to"], Cause::Abort, UNCAUGHT),
 ];
 
 /// A report of HWAddressSanitizer, whose first line does not name the kind of mistake: the lines
@@ -208,5 +210,57 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
         CrashSource::Core => "the C library said",
         _ => "the report says",
     };
-    Some(Conclusion::new(*cause, Confidence::Certain, *sentence, format!("{who}: {line}")))
+    let memory = first.lines().find_map(|line| line.strip_prefix("Memory: "));
+    let memory = memory.filter(|_| *cause == Cause::OutOfMemory);
+    let memory = memory.map(|found| format!(" The log gives the memory as: {found}."));
+    let sentence = format!("{sentence}{}", memory.unwrap_or_default());
+    Some(Conclusion::new(*cause, Confidence::Certain, sentence, format!("{who}: {line}")))
+}
+
+/// Whether the source is the report of a runtime about an error that it found itself.
+pub(super) fn ends_program(evidence: &Evidence<'_>) -> bool {
+    let crash = evidence.crash;
+    let runtime = matches!(crash.source, CrashSource::Runtime | CrashSource::HsErr);
+    let by_itself = crash.signal.is_none_or(|signal| signal == SIGABRT);
+    runtime && by_itself && crash.message.is_some() && crash.ended_by.is_none()
+}
+
+/// The reason in the words of the report, for the causes that it names better than a rule.
+pub(super) fn quote(evidence: &Evidence<'_>, cause: Cause) -> Option<String> {
+    /// Longest quotation in characters.
+    const LONGEST: usize = 240;
+    let crash = evidence.crash;
+    let reports = matches!(
+        crash.source,
+        CrashSource::Core
+            | CrashSource::Sanitizer
+            | CrashSource::Go
+            | CrashSource::Runtime
+            | CrashSource::HsErr
+            | CrashSource::Tombstone
+            | CrashSource::Apport
+    );
+    let fits = matches!(
+        cause,
+        Cause::Unknown
+            | Cause::Abort
+            | Cause::CorruptMemory
+            | Cause::OutOfMemory
+            | Cause::UndefinedBehaviour
+    );
+    // A sanitizer's report of a signal says no more than the signal.
+    let signal = crash.source == CrashSource::Sanitizer && crash.signal.is_some();
+    let said = crash.message.as_deref().filter(|_| reports && fits && !signal)?;
+    let line =
+        |line: &str| line.trim_start_matches(['#', ' ']).trim_end_matches(['.', ' ']).to_owned();
+    // The further lines of a sanitizer are about the memory; a signal of Go has a line of its own.
+    let count = if crash.source == CrashSource::Sanitizer { 1 } else { 2 };
+    let tells = |line: &String| !line.is_empty() && !line.starts_with("SIG");
+    let lines: Vec<String> = said.lines().map(line).filter(tells).take(count).collect();
+    let mut text = lines.join("; ");
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push('…');
+    }
+    (!text.is_empty()).then_some(text)
 }

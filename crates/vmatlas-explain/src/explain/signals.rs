@@ -4,7 +4,7 @@ use super::fault::register;
 use super::instruction::InstructionKind;
 use super::signal_words::{code_name, signal_name};
 use super::{Cause, Conclusion, Evidence, stack};
-use crate::crash::{Machine, Sender};
+use crate::crash::{CrashSource, Machine, Sender};
 use crate::label::Confidence;
 use vmatlas_maps::uapi::siginfo::{SI_KERNEL, SI_QUEUE, SI_TKILL, SI_USER};
 use vmatlas_maps::uapi::signal::{
@@ -142,6 +142,7 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
         SIGABRT | SIGILL | SIGTRAP | SIGSEGV | SIGBUS if checks(evidence).is_some() => {
             checks(evidence)
         }
+        SIGABRT if is_sent_by_unknown(evidence) => Some(somebody(evidence, signal)),
         SIGABRT => Some(abort(evidence)),
         _ if sent || crash.sender.is_some() => Some(somebody(evidence, signal)),
         SIGSEGV | SIGBUS => None,
@@ -158,6 +159,17 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
 fn is_from_itself(evidence: &Evidence<'_>) -> bool {
     let crash = evidence.crash;
     crash.sender.is_some_and(|sender| Some(sender.pid) == crash.pid)
+}
+
+/// Whether SIGABRT was sent by kill(2) or sigqueue(3), the source does not say by which process, and
+/// nothing on the stack shows that the program did it. Android's debuggerd sends the signal of
+/// abort(3) again by sigqueue(3).
+fn is_sent_by_unknown(evidence: &Evidence<'_>) -> bool {
+    let crash = evidence.crash;
+    let by_call = matches!(crash.code, Some(SI_USER | SI_QUEUE));
+    let resent = crash.source == CrashSource::Tombstone && crash.code == Some(SI_QUEUE);
+    let shown = |name: &String| is_abort(name) || name.ends_with("Kill");
+    by_call && !resent && crash.sender.is_none() && !evidence.functions.iter().any(shown)
 }
 
 /// Signals of the kernel for which nothing but a limit is known.
@@ -209,7 +221,7 @@ fn abort(evidence: &Evidence<'_>) -> Conclusion {
         Some(SI_TKILL) if raises => ("by raise(3) or pthread_kill(3)", is_from_itself(evidence)),
         Some(SI_TKILL) if is_from_itself(evidence) => ("by abort(3) or raise(3)", true),
         Some(SI_USER) => ("by kill(2)", is_from_itself(evidence)),
-        Some(SI_QUEUE) => ("by sigqueue(3)", is_from_itself(evidence)),
+        Some(SI_QUEUE) if is_from_itself(evidence) => ("by sigqueue(3)", true),
         _ => ("most likely by abort(3)", false),
     };
     Conclusion::new(
@@ -301,6 +313,37 @@ fn is_called(name: &str, pattern: &str) -> bool {
     }
 }
 
+/// A fault in the C library's allocator, whose own data are in the heap.
+pub(super) fn in_allocator(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    const ALLOCATOR: [&str; 12] = [
+        "malloc",
+        "free",
+        "calloc",
+        "realloc",
+        "memalign",
+        "cfree",
+        "_int_malloc",
+        "_int_free",
+        "_int_realloc",
+        "malloc_consolidate",
+        "unlink_chunk",
+        "tcache_get",
+    ];
+    let name = evidence.functions.first()?;
+    let short = plain(name).trim_start_matches("libc_");
+    let found = ALLOCATOR.iter().any(|known| short == *known || name == known);
+    found.then(|| {
+        Conclusion::new(
+            Cause::CorruptMemory,
+            Confidence::Likely,
+            "The C library failed while it used its own data of the heap: most likely the heap is \
+             corrupted, because something was written beyond a block or after it was freed, or an \
+             address was freed that is no block.",
+            format!("{name} is the innermost function, and the address is not known"),
+        )
+    })
+}
+
 /// Whether a function is part of abort(3), which has several names in the C library.
 fn is_abort(name: &str) -> bool {
     plain(name) == "abort" || is_kill(name) || name.starts_with("__libc_message")
@@ -311,7 +354,9 @@ fn is_abort(name: &str) -> bool {
 pub(super) fn is_reporter(name: &str) -> bool {
     let ends = ["__assert_fail", "__libc_", "__fortify_fail", "__chk_fail", "__stack_chk_fail"];
     let checks = ["scudo::", "std::panicking::", "core::panicking::", "std::terminate"];
+    let runtimes = ["OOMErrorHandler", "OutOfMemory", "ReportOOMFailure", "node::Abort"];
     is_abort(name)
+        || runtimes.iter().any(|part| name.contains(part))
         || ends.iter().chain(&checks).any(|start| name.starts_with(start))
         || ["malloc_printerr", "rust_begin_unwind"].contains(&name)
         || CHECKS.iter().any(|check| name.contains(check))
@@ -325,6 +370,7 @@ fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
         Some(SI_QUEUE) => "sigqueue(3)",
         _ => "kill(2)",
     };
+    let of_address = "the address that the source gives is the pid and uid of a sender";
     let confidence = match evidence.crash.sender {
         Some(_) => Confidence::Certain,
         None => Confidence::Likely,
@@ -339,10 +385,12 @@ fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
             format!("The program sent itself {name} by {call}{itself}."),
             format!("si_code is {code}, and si_pid is its own"),
         ),
-        (Some(_), None) if is_from_itself(evidence) => (
-            format!("The program sent itself {name}{itself}."),
-            "the address that the source gives is the pid and uid of a sender".to_owned(),
-        ),
+        (Some(_), None) if is_from_itself(evidence) => {
+            (format!("The program sent itself {name}{itself}."), of_address.to_owned())
+        }
+        (Some(Sender { pid, uid }), None) => {
+            (format!("Process {pid} (of uid {uid}) sent {name}{elsewhere}."), of_address.to_owned())
+        }
         (Some(Sender { pid: 0, uid }), Some((code, _))) => (
             format!(
                 "A process of another pid namespace (of uid {uid}) sent {name} by {call}\

@@ -1,7 +1,7 @@
 //! The text of an explanation: the paragraph and the facts.
 
 use super::signal_words::{code_name, signal_name};
-use super::{Conclusion, Evidence, Fault, access, name, signals};
+use super::{Conclusion, Evidence, Fault, access, name, report, signals};
 use crate::crash::{Access, SymbolFrame};
 use std::fmt::Write as _;
 use vmatlas_maps::Kind;
@@ -21,7 +21,8 @@ pub(super) fn bytes(count: u64) -> String {
 
 /// The conclusion as a paragraph.
 pub(super) fn paragraph(evidence: &Evidence<'_>, conclusion: &Conclusion) -> String {
-    let mut text = head(evidence);
+    let quote = report::quote(evidence, conclusion.cause);
+    let mut text = head(evidence, quote.as_deref());
     if let Some(there) = there(evidence) {
         let _ = write!(text, " {there}");
     }
@@ -40,10 +41,22 @@ pub(super) fn paragraph(evidence: &Evidence<'_>, conclusion: &Conclusion) -> Str
 const FAR: u64 = 64 << 20;
 
 /// The sentence with the program, the signal and the access.
-fn head(evidence: &Evidence<'_>) -> String {
+fn head(evidence: &Evidence<'_>, quote: Option<&str>) -> String {
     let crash = evidence.crash;
     let mut text = String::new();
-    let Some(signal) = crash.signal else { return text };
+    let Some(signal) = crash.signal else {
+        let Some(quote) = quote else { return text };
+        let is_known = crash.pid.is_some() || crash.tid.is_some() || crash.comm.is_some();
+        let who = if is_known { who(evidence) } else { "The report".to_owned() };
+        let first = || crash.frames.first().and_then(frame_words);
+        let place = match (caller_of_reporter(evidence), first()) {
+            (Some(caller), _) => format!(", reached from {caller}"),
+            (None, Some(place)) => format!(", in {place}"),
+            (None, None) => String::new(),
+        };
+        let verb = if is_known { "reported" } else { "says" };
+        return format!("{who} {verb} \"{quote}\"{place}.");
+    };
     // Where a handler ended the program, the signal that it got is the one to explain.
     let how = if crash.ended_by.is_some() { "got" } else { "was ended by" };
     let _ = write!(text, "{} {how} {}", who(evidence), signal_words(signal));
@@ -57,11 +70,20 @@ fn head(evidence: &Evidence<'_>) -> String {
         if let Some(caller) = caller_of_reporter(evidence) {
             let _ = write!(text, ", reached from {caller}");
         }
-    } else if let Some(place) = second.and_then(frame_words) {
-        // Frames without a name may lie before further callers.
-        let _ = write!(text, ", called from {place}");
-    } else if let Some((module, range)) = &crash.ip_mapping {
+    } else if let Some((module, range)) = crash.ip_mapping.as_ref().filter(|_| second.is_none()) {
         let _ = write!(text, ", in code of {} ({range})", name(module));
+    } else {
+        // Frames without a name may lie before further callers.
+        let place = |frame: &SymbolFrame| frame_words(frame).or_else(|| module_words(frame));
+        if let Some(place) = first.and_then(place) {
+            let _ = write!(text, " in {place}");
+        }
+        if let Some(place) = second.and_then(place) {
+            let _ = write!(text, ", called from {place}");
+        }
+    }
+    if let Some(quote) = quote {
+        let _ = write!(text, ", and reported \"{quote}\"");
     }
     text.push('.');
     text
@@ -122,6 +144,13 @@ fn tag_words(fault: &Fault) -> String {
 fn frame_words(frame: &SymbolFrame) -> Option<String> {
     let source = frame.source.as_ref().map(|source| format!(" ({source})")).unwrap_or_default();
     (!frame.function.is_empty()).then(|| format!("{}{source}", frame.function))
+}
+
+/// The place of a function without a name: `app+0x1234`.
+fn module_words(frame: &SymbolFrame) -> Option<String> {
+    let file = frame.module.rsplit('/').next().filter(|file| !file.is_empty())?;
+    let offset = frame.offset.filter(|offset| Some(*offset) != frame.pc)?;
+    Some(format!("{file}+{offset:#x}"))
 }
 
 /// The mapping at the address, as a sentence.

@@ -13,3 +13,4 @@ mod coredump;
 mod crash;
 mod explain;
 mod label;
+mod reports;

@@ -6,7 +6,7 @@ use crate::atlas::{Atlas, Open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
 use crate::source::open::{CrashText, core_in_bytes};
-use vmatlas_explain::crash::apport_core;
+use vmatlas_explain::crash::{Unread, apport_core, unread};
 
 /// An input that may hold a crash.
 pub enum CrashInput {
@@ -53,6 +53,14 @@ impl CrashInput {
     pub fn cut(&self) -> Option<Note> {
         match self {
             CrashInput::Text(text) => text.cut.map(|limit| Note::CutInput { limit }),
+            CrashInput::Atlas(_) => None,
+        }
+    }
+
+    /// A sign of a crash in a form that is not read, for an input in which none was found.
+    pub fn unread(&self) -> Option<Unread> {
+        match self {
+            CrashInput::Text(text) => unread(&text.bytes),
             CrashInput::Atlas(_) => None,
         }
     }

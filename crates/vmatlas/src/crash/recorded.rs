@@ -15,7 +15,7 @@ use vmatlas_explain::crash::{Access, Crash, CrashSource, Machine};
 use vmatlas_explain::explain::{ChangeKind, Evidence, Fault, LastChange};
 use vmatlas_explain::label::{Facts, Labels};
 use vmatlas_linux::postmortem::Postmortem;
-use vmatlas_linux::symbols::SymbolOptions;
+use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
 use vmatlas_maps::uapi::siginfo::SI_KERNEL;
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 use vmatlas_maps::{AddressRange, Mapping, Maps, Perms};
@@ -148,6 +148,11 @@ fn explained(
         build_ids = files.map(|file| (file.name.clone(), file.build_id.clone())).collect();
         if let Some(event) = events.last() {
             stack = stacks.of_task(&definitions.tasks, event.stack, event.task).to_vec();
+            // Without a name, code in anonymous memory may also be a copy of a program's text.
+            let jit =
+                |frame: &&mut SymbolFrame| frame.function.is_empty() && frame.module == "[jit]";
+            let unnamed = stack.iter_mut().filter(jit);
+            unnamed.for_each(|frame| frame.module = "[anonymous]".to_owned());
         }
     }
     crash.frames = stack.iter().map(frames::of_crash).collect();

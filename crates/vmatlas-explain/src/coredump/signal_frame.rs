@@ -6,8 +6,8 @@
 //! `struct rt_sigframe` in arch/x86/include/asm/sigframe.h, `struct sigcontext_64`, `sigcontext_32`
 //! in arch/x86/include/uapi/asm/sigcontext.h, arch/x86/kernel/signal_{32,64}.c of Linux 6.18.
 
-use super::{Crash, Machine, page_fault};
-use crate::coredump::SigInfo;
+use super::SigInfo;
+use crate::crash::{Crash, Machine, page_fault};
 use vmatlas_maps::Maps;
 use vmatlas_maps::uapi::siginfo::{SEGV_ACCERR, SEGV_MAPERR, SEGV_PKUERR, SI_KERNEL};
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
@@ -258,16 +258,6 @@ fn is_code(memory: &dyn Memory, address: u64, codes: &[&[u8]]) -> bool {
 }
 
 impl Crash {
-    /// Whether the process sent the signal to itself, as far as the source shows: no fault of an
-    /// instruction is known, and no other sender.
-    pub fn is_sent_by_itself(&self) -> bool {
-        let own = |pid| Some(pid) == self.pid;
-        match self.sender {
-            Some(sender) => own(sender.pid),
-            None => self.signal.is_some() && self.code.is_none_or(|code| code <= 0),
-        }
-    }
-
     /// Goes back to the fault that a signal handler got before it ended the program. `frames` are
     /// those of [`signal_frames`].
     pub fn go_before_handlers(&mut self, frames: &[SignalFrame]) {

@@ -1,0 +1,260 @@
+//! Sentences about crashes in logs: what they must say, and what they must not.
+
+use vmatlas_explain::crash::{Unread, read_log, unread};
+use vmatlas_explain::explain::{Cause, Evidence, Fault, explain};
+use vmatlas_explain::label::{Facts, Labels};
+
+/// Explains the only crash of a log. The paragraph must have some words and must not have others.
+#[track_caller]
+fn check(log: &str, cause: Cause, words: &[&str], not: &[&str]) {
+    let crashes = read_log(log.as_bytes());
+    let [crash] = crashes.as_slice() else { panic!("{} crashes: {log}", crashes.len()) };
+    let facts = Facts::default();
+    let labels = Labels::read(&crash.maps, &facts, None);
+    let mut evidence = Evidence::new(crash, &facts, &labels);
+    evidence.fault = Fault::of(crash, None);
+    let found = explain(&evidence);
+    assert_eq!(found.cause, cause, "{found:?}");
+    for word in words {
+        assert!(found.paragraph.contains(word), "{word:?} is not in {}", found.paragraph);
+    }
+    for word in not {
+        assert!(!found.paragraph.contains(word), "{word:?} is in {}", found.paragraph);
+    }
+}
+
+const ABORTED: &str = "ended itself by abort(3)";
+
+#[test]
+fn bus_errors_are_of_mapped_memory() {
+    let asan = |at: &str| {
+        format!(
+            "==7==ERROR: AddressSanitizer: BUS on unknown address {at} (pc 0x55d18d0731b6 bp 0x1 sp 0x7fff566a69a8 T0)\n    #0 0x55d18d0731b5 in f a.c:4:3\n"
+        )
+    };
+    for at in ["0x603000250000", "0x000000000010", "0x7f0000001001"] {
+        let not = ["nothing is mapped there", "nor near it", "never set", "null"];
+        check(&asan(at), Cause::PastFile, &["was ended by SIGBUS", "in f (a.c:4:3)"], &not);
+    }
+    let go = "unexpected fault address 0x7f0000001000\nfatal error: fault\n[signal SIGBUS: bus error code=0x3 addr=0x7f0000001000 pc=0x460000]\n\ngoroutine 1 [running]:\nruntime.memmove()\n\t/go/memmove.s:1 +0x1\n";
+    check(go, Cause::MemoryFailure, &["could not give its memory"], &["othing is mapped"]);
+}
+
+#[test]
+fn traps_on_purpose_are_no_lost_control() {
+    let asan = |kind: &str, function: &str| {
+        format!(
+            "==7==ERROR: AddressSanitizer: {kind} on unknown address 0x14e7ce9 (pc 0x14e7ce9 bp 0x1 sp 0x2 T0)\n    #0 0x14e7ce8 in {function} a.cc:4:3\n    #1 0x13d2f31 in main main.cc:12:3\n"
+        )
+    };
+    let not = ["control went astray", "was overwritten", "SIGABRT"];
+    for function in ["app::ImmediateCrash()", "WTFCrash", "MOZ_Crash(char const*)", "V8_Fatal"] {
+        for kind in ["ILL", "TRAP"] {
+            check(&asan(kind, function), Cause::Abort, &["own checks failed", "from main"], &not);
+        }
+    }
+    // The instruction is not known: nothing is claimed about it.
+    check(&asan("ILL", "decode"), Cause::IllegalInstruction, &["does not have"], &["astray"]);
+    let webkit = "==8==ERROR: AddressSanitizer: SEGV on unknown address 0xbbadbeef (pc 0x14e7ce9 bp 0x1 sp 0x2 T0)\n==8==The signal is caused by a WRITE memory access.\n    #0 0x14e7ce8 in crash a.cc:4:3\n";
+    check(webkit, Cause::Abort, &["own checks failed"], &["othing is mapped", "fill pattern"]);
+}
+
+#[test]
+fn a_sender_is_no_address() {
+    let asan = |kind: &str, at: &str| {
+        format!(
+            "==4660==ERROR: AddressSanitizer: {kind} on unknown address {at} (pc 0x7f0000001234 bp 0x1 sp 0x7fff566a69a8 T0)\n    #0 0x7f0000001233 in work a.c:4:3\n"
+        )
+    };
+    let not = ["othing is mapped", "two numbers", "when it tried"];
+    check(&asan("SEGV", "0x03e800001234"), Cause::SentSignal, &["sent itself SIGSEGV"], &not);
+    let sent = &["Process 119 (of uid 1000) sent SIGABRT"];
+    check(&asan("ABRT", "0x03e800000077"), Cause::SentSignal, sent, &not);
+    let seems = &["It seems that process 119 (of uid 1000) sent the signal"];
+    check(&asan("SEGV", "0x03e800000077"), Cause::SentSignal, seems, &["two numbers"]);
+    // si_pid stands in the place of si_addr, so this is no process 41.
+    let glog = "*** SIGSEGV (@0x29) received by PID 90 (TID 0x7f3864c7e740) from PID 41; stack trace: ***\n    @     0x7f3862057470 (unknown)\n    @           0x40441e main\n";
+    check(
+        glog,
+        Cause::NullPointer,
+        &["Process 90", "0x29", "in main"],
+        &["Thread", "41 (", "sent"],
+    );
+}
+
+#[test]
+fn maps_that_lack_rows_show_no_gaps() {
+    let java = |info: &str, rows: &str| {
+        format!(
+            "#\n#  SIGSEGV (0xb) at pc=0x00007f2a3de20000, pid=4711, tid=4713\n#\nsiginfo: si_signo: 11 (SIGSEGV), {info}\n\nStack: [0x00007f2a3fbe2000,0x00007f2a3fce3000],  sp=0x00007f2a3fce1288,  free space=1020k\n\nDynamic libraries:\n{rows}"
+        )
+    };
+    let cut =
+        "7f2a3de1f000-7f2a3ebb0000 r-xp 00000000 103:03 51649                     /libjvm.so\n";
+    let whole = format!("{cut}7f2a3fbe2000-7f2a3fce3000 rw-p 00000000 00:00 0 \n");
+    let mapped = "si_code: 2 (SEGV_ACCERR), si_addr: 0x00007f2a29000060";
+    let absent = "si_code: 1 (SEGV_MAPERR), si_addr: 0x00007f2a29000060";
+    let not = ["nor near it", "Nothing is mapped", "never set"];
+    check(&java(mapped, cut), Cause::WriteToReadOnly, &["map of the log is incomplete"], &not);
+    check(&java(mapped, &whole), Cause::WriteToReadOnly, &["no row of the map contains it"], &not);
+    check(&java(absent, cut), Cause::Unmapped, &["is incomplete"], &["nor near it"]);
+    check(&java(absent, &whole), Cause::Unmapped, &["Nothing is mapped", "nor near it"], &[]);
+}
+
+#[test]
+fn java_keeps_references_in_32_bits() {
+    let java = |frame: &str, code: &str| {
+        format!(
+            "#\n#  SIGSEGV (0xb) at pc=0x00002b92c2489618, pid=4711, tid=4713\n#\n# Problematic frame:\n# {frame}\n#\n\nsiginfo: si_signo: 11 (SIGSEGV), si_code: 1 (SEGV_MAPERR), si_addr: 0x00000000bb0b5ad8\n\nRegisters:\nRAX=0x0000000000000000, RCX=0x00000000bb0b5ad0, RSP=0x00002b92d3a92090, R12=0x0000000000000000\nRIP=0x00002b92c2489618, ERR=0x0000000000000004, TRAPNO=0x000000000000000e\n\nInstructions: (pc=0x00002b92c2489618)\n0x00002b92c2489618:   {code}\n\nDynamic libraries:\n2b92bb000000-2b92bc000000 rw-p 00000000 00:00 0 \n2b92c2400000-2b92c2600000 rwxp 00000000 00:00 0 \n2b92d3992000-2b92d3a93000 rw-p 00000000 00:00 0 \n"
+        )
+    };
+    let method =
+        "J 4310% C2 com.example.A.f(I)V (5 bytes) @ 0x00002b92c2489618 [0x00002b92c2489000+0x618]";
+    let base = "8b 49 08 90 90 90 90 90 90 90 90 90 90 90 90 90";
+    check(&java(method, base), Cause::Unmapped, &["in com.example.A.f(I)V."], &["upper half", "@"]);
+    // Native code of the same process may lose the upper half.
+    let native = "C  [libdraw.so+0x66e64]  draw+0x4";
+    check(&java(native, base), Cause::DataAsPointer, &["lost its upper half"], &[]);
+    let scaled = java(method, "41 8b 4c cc 08 90 90 90 90 90 90 90 90 90 90 90")
+        .replace("0x00000000bb0b5ad8", "0x00000005d85ad688");
+    check(&scaled, Cause::Unmapped, &["compressed reference", "0x5d85ad680"], &["upper half"]);
+}
+
+#[test]
+fn threads_and_frames_of_java_8() {
+    let log = "#\n#  SIGSEGV (0xb) at pc=0x00007f2a20203040, pid=11, tid=0x00007f2a10203700\n#\n# Problematic frame:\n# C  [libz.so+0x64]  inflate+0x4\n#\n\nCurrent thread (0x00007f2a0c053800):  JavaThread \"pool 1\" daemon [_thread_in_native, id=13, stack(0x1,0x2)]\n\nsiginfo: si_signo: 11 (SIGSEGV), si_code: 1 (SEGV_MAPERR), si_addr: 0x0000000000000004\n\nNative frames: (J=compiled Java code, j=interpreted, Vv=VM code, C=native code)\nC  [libz.so+0x64]  inflate+0x4\n\nJava frames: (J=compiled Java code, j=interpreted, Vv=VM code)\nJ 1  java.util.zip.Inflater.inflate([BII)I (3 bytes) @ 0x00007f2a2a953e41 [0x00007f2a2a953e00+0x41]\n";
+    check(log, Cause::NullPointer, &["Thread 13 (pool 1) of process 11", "in inflate."], &["@"]);
+    let frames: Vec<_> =
+        read_log(log.as_bytes())[0].frames.iter().map(|frame| frame.function.clone()).collect();
+    assert_eq!(frames, ["inflate", "java.util.zip.Inflater.inflate([BII)I"]);
+}
+
+#[test]
+fn reports_are_quoted_where_they_give_the_reason() {
+    let check = |log: &str, cause, words: &[&str]| check(log, cause, words, &["does not explain"]);
+    check(
+        "#\n#  Internal Error (sharedRuntime.cpp:553), pid=11, tid=12\n#  guarantee(cb != NULL) failed: must be\n#\n",
+        Cause::Abort,
+        &[
+            "Thread 12 of process 11 reported \"Internal Error (sharedRuntime.cpp:553); guarantee(cb",
+        ],
+    );
+    check(
+        "#\n# There is insufficient memory for the Java Runtime Environment to continue.\n# Native memory allocation (malloc) failed to allocate 32744 bytes for ChunkPool::allocate\n#\n#  Out of Memory Error (allocation.cpp:272), pid=11, tid=12\n#\n",
+        Cause::OutOfMemory,
+        &["failed to allocate 32744 bytes"],
+    );
+    check(
+        "#\n# Fatal error in , line 0\n# Fatal JavaScript invalid size error 169220804\n#\n",
+        Cause::Abort,
+        &["invalid size error 169220804"],
+    );
+    check(
+        "libc++abi: terminating due to uncaught exception of type std::runtime_error: bad input\n",
+        Cause::Abort,
+        &["std::runtime_error: bad input"],
+    );
+    check(
+        "F0101 10:00:00.000000  5678 main.cc:12] Check failed: n > 0 (0 vs. 0)\n*** Check failure stack trace: ***\n    @     0x7f3862057470  google::LogMessage::Fail()\n    @           0x40441e main\n",
+        Cause::Abort,
+        &["Check failed: n > 0"],
+    );
+    let android = |message: &str| {
+        format!(
+            "pid: 8843, tid: 17348, name: ui  >>> app <<<\nsignal 6 (SIGABRT), code -1 (SI_QUEUE), fault addr --------\nAbort message: '{message}'\nbacktrace:\n      #00 pc 518dc  /lib/libc.so (abort+168)\n      #01 pc 1165c  /lib/libc.so (scudo::die()+12)\n      #02 pc 17a8c  /lib/libapp.so (drop+20)\n"
+        )
+    };
+    let scudo = android("Scudo ERROR: invalid chunk state when deallocating address 0x733b7994b0");
+    check(&scudo, Cause::CorruptMemory, &["invalid chunk state", "reached from drop"]);
+    let other = "==5==ERROR: HWAddressSanitizer: tag-mismatch on address 0x0040e1287be0 at pc 0x007618899e7c\nWRITE of size 8 at 0x0040e1287be0 tags: 0f/47 (ptr/mem) in thread T31\n    #0 0x7618899e78 in put q.c:3:3\n\n0x0040e1287be0 is located 0 bytes after 112-byte region [0x0040e1287b70,0x0040e1287be0)\nallocated by thread T0 here:\n";
+    check(other, Cause::OutOfBounds, &[]);
+}
+
+#[test]
+fn the_frames_of_handlers_are_not_the_place() {
+    let gdb = "Core was generated by `./app -d'.\nProgram terminated with signal SIGABRT, Aborted.\n#0  __GI_raise (sig=sig@entry=6) at raise.c:50\n#1  0x00007ffff7a22859 in __GI_abort () at abort.c:79\n#2  0x00005555555551a2 in on_segv (n=11) at h.c:4\n#3  <signal handler called>\n#4  0x0000555555555189 in work (p=0x0) at w.c:5\n";
+    check(gdb, Cause::Unknown, &["A signal came in work", "by SIGABRT"], &[ABORTED, "on_segv"]);
+    let ruby = "a.rb:4: [BUG] Segmentation fault at 0x007fb6439a8000\n-- C level backtrace information ---\n/lib/libruby.so(rb_vm_bugreport+0x5b8) [0x7ff513d8f188] vm_dump.c:684\n/lib/libruby.so(sigsegv+0x5f) [0x7ff513d0b2af] signal.c:907\n/lib64/libc.so.6 [0x3ebf20f7e0]\n/app/x.so(work+0x6a) [0x7ff50967258a] x.c:8\n";
+    check(ruby, Cause::Unmapped, &["in work (x.c:8)"], &["rb_vm_bugreport", "sigsegv"]);
+    // A function of the program may have such a name.
+    let own = "==7==ERROR: AddressSanitizer: SEGV on unknown address 0x10 (pc 0x55d18d0731b6 bp 0x1 sp 0x7fff566a69a8 T0)\n    #0 0x55d18d0731b5 in sigsegv a.c:4:3\n    #1 0x55d18d0731a0 in main a.c:9:3\n";
+    check(own, Cause::NullPointer, &["in sigsegv"], &[]);
+    // The callers behind unnamed frames did not call this one.
+    let frames = "*** Error in `./app': free(): invalid pointer: 0x10 ***\n======= Backtrace: =========\n/lib/libc.so.6(+0x777e5)[0x7f31ab97ae66]\n/app/app[0x40a39d]\n/app/app(main+0x202)[0x40aec2]\n";
+    check(frames, Cause::CorruptMemory, &["in libc.so.6+0x777e5"], &["called from main"]);
+}
+
+#[test]
+fn signals_sent_by_the_program_itself_may_be_those_of_a_handler() {
+    let fatal = |what: &str| {
+        format!("F libc    : Fatal signal {what} in tid 7253 (pool), pid 2930 (app)\n")
+    };
+    let log = fatal("11 (SIGSEGV), code -6 (SI_TKILL)");
+    check(&log, Cause::SentSignal, &["or in a signal handler"], &["no access failed"]);
+    let log = fatal("11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x10");
+    check(&log, Cause::NullPointer, &["Thread 7253 (pool) of process 2930"], &[]);
+    let chromium = "Received signal 11 <unknown> 000000000000\n#0 0x55dcb8634630 base::debug::CollectStackTrace()\n#1 0x55dc8c807a40 blink::Node::detach()\n  ip: 000055dc8c807a40 efl: 0000000000010246 cgf: 002b000000000033 erf: 0000000000000000\n trp: 000000000000000d msk: 0000000000000000 cr2: 0000000000000000\n[end of stack trace]\n";
+    check(chromium, Cause::NonCanonical, &["in blink::Node::detach()"], &["null", "Collect"]);
+}
+
+#[test]
+fn pointers_of_aarch64_may_have_a_tag() {
+    let log = |at: &str, perms: &str| {
+        format!(
+            "ABI: 'arm64'\npid: 4, tid: 4, name: t  >>> t <<<\nsignal 11 (SIGSEGV), code 2 (SEGV_ACCERR), fault addr {at} (write)\n    x0  b400007f3f26b010  x1  0000000000000001\n    sp  0000007f3f26bf00  pc  0000007f3f263110\n\nbacktrace:\n      #00 pc 0000000000004110  /t (use+16)\n\nmemory map (2 entries):\n    0000007f'3f263000-0000007f'3f263fff r-x      4000      1000  /t\n    0000007f'3f26b000-0000007f'3f26bfff {perms}         0      1000  [anon:x]\n"
+        )
+    };
+    let words =
+        ["write at 0x7f3f26b010 (the top byte of the pointer is the tag 0xb4)", "16 bytes into"];
+    check(&log("0xb400007f3f26b010", "r--"), Cause::WriteToReadOnly, &words, &["no address"]);
+    // Text is no tagged address.
+    let text =
+        log("0x4141414141414141", "r--").replace("code 2 (SEGV_ACCERR)", "code 1 (SEGV_MAPERR)");
+    check(&text, Cause::DataAsPointer, &["AAAAAAAA"], &["tag"]);
+}
+
+/// Logs of containers put the time and the stream before each line, or each line into JSON.
+#[test]
+fn lines_of_containers() {
+    let lines = [
+        "panic: runtime error: invalid memory address or nil pointer dereference",
+        "[signal SIGSEGV: segmentation violation code=0x1 addr=0x18 pc=0x6c2a31]",
+        "",
+        "goroutine 1 [running]:",
+        "main.main()",
+        "\t/srv/app/main.go:21 +0x1d",
+    ];
+    let each = |make: &dyn Fn(&str) -> String| lines.map(make).concat();
+    let json = |line: &str, name: &str| {
+        format!("{{\"{name}\":\"{}\\n\",\"time\":\"x\"}}\n", line.replace('\t', "\\t"))
+    };
+    for log in [
+        each(&|line| format!("2024-05-01T10:00:00.123456789Z stderr F {line}\n")),
+        each(&|line| format!("2024-05-01T10:00:00.123456789Z {line}\n")),
+        each(&|line| json(line, "log")),
+        each(&|line| json(line, "message")),
+    ] {
+        check(&log, Cause::NullPointer, &["in main.main (/srv/app/main.go:21)"], &[]);
+    }
+}
+
+/// A logged line and the tombstone after it are one crash.
+#[test]
+fn a_tombstone_tells_more_of_an_announced_crash() {
+    let log = "F libc    : Fatal signal 11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x10 in tid 4 (t), pid 3 (app)\nF DEBUG   : *** *** *** *** *** *** *** *** *** *** *** *** *** *** *** ***\nF DEBUG   : pid: 3, tid: 4, name: t  >>> app <<<\nF DEBUG   : signal 11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x10\nF DEBUG   : backtrace:\nF DEBUG   :       #00 pc 4110  /t (use+16)\n";
+    check(log, Cause::NullPointer, &["in use"], &[]);
+}
+
+#[test]
+fn texts_that_are_not_read_are_named() {
+    let line = |text: &str| match unread(text.as_bytes()) {
+        Some(Unread::Line { number, .. }) => Some(number),
+        _ => None,
+    };
+    assert_eq!(unread(b"MDMP\x93\xa7\0\0"), Some(Unread::Minidump));
+    assert_eq!(line("a\nworker process 29 exited on signal 11 (core dumped)\n"), Some(2));
+    assert_eq!(line("make: *** [Makefile:3: run] Segmentation fault (core dumped)\n"), Some(1));
+    assert_eq!(line("> app[21875]: segfault\n> at 7a8 ip 00007fdccdf44277\n"), Some(1));
+    assert_eq!(line("55d0c000-55d0d000 r-xp 00001000 fe:00 42 /usr/bin/cat\n"), None);
+    assert_eq!(line("all is well\n"), None);
+}
