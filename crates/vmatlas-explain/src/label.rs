@@ -20,6 +20,7 @@
 
 mod allocators;
 mod chromium;
+mod copied_code;
 mod cpython;
 mod elf;
 mod equal_stacks;
@@ -41,6 +42,7 @@ mod mimalloc;
 mod musl;
 mod openblas;
 mod origins;
+mod others;
 mod peek;
 mod reserved;
 mod ruby;
@@ -49,6 +51,7 @@ mod sanitizers;
 mod signal_stacks;
 mod threads;
 mod v8;
+mod versions;
 mod words;
 
 pub use facts::{Auxv, Facts, FunctionFacts, ImageFacts, OriginFacts, ThreadFacts, WANTED_SYMBOLS};
@@ -222,8 +225,8 @@ impl<'a> Labeller<'a> {
         // Java's guard zones are inside the stacks that the C library knows.
         let jvm = jvm::recognise_certain(self);
         // Go threads run on stacks in Go's heap.
-        let go = go::Go::of(self);
-        if let Some(go) = &go {
+        let mut go = go::Go::of(self);
+        if let Some(go) = &mut go {
             go.recognise_heap(self);
         }
         threads::recognise(self);
@@ -233,6 +236,7 @@ impl<'a> Labeller<'a> {
         if let Some(jvm) = &jvm {
             jvm::recognise_likely(self, jvm);
         }
+        mimalloc::recognise_arenas(self);
         v8::recognise(self);
         chromium::recognise(self);
         cpython::recognise_certain(self);
@@ -254,12 +258,14 @@ impl<'a> Labeller<'a> {
         if let Some(jvm) = &jvm {
             jvm::recognise_rest(self, jvm);
         }
-        cpython::recognise_likely(self);
+        cpython::recognise_by_size(self);
         if let Some(go) = &go {
             go.recognise_pointed_to(self);
         }
+        versions::lower(self);
         // Names are weaker evidence than other signs, and shapes the weakest.
         kernel_names::recognise(self);
+        allocators::recognise_guesses(self);
         leftovers::recognise(self);
         exclusion::recognise(self);
         reserved::recognise(self);

@@ -4,10 +4,12 @@
 //! Every fact is optional: unreadable facts are missing. The caller opens the files (as [`Images`],
 //! with time limits). Page tables are walked only where stacks may be, unless `deep` is set.
 
+mod copies;
 mod core;
 mod guards;
 mod images;
 pub(crate) mod threads;
+mod versions;
 
 pub use core::gather_core_facts;
 
@@ -57,6 +59,9 @@ pub fn gather_facts(sources: FactSources<'_>) -> (Facts, Vec<JitNote>) {
     facts.guards = guards::of(process, maps, &facts, deep);
     if let Some(images) = images {
         (facts.images, facts.machine) = images::of(images, maps, &facts.auxv, deep);
+        if deep {
+            facts.copies = copies::of(process, images, maps);
+        }
     }
     let (ranges, notes) = jit_ranges(process, maps, deep, budget);
     facts.jit_code = ranges;

@@ -298,6 +298,17 @@ impl ElfFile {
         sections.find(|s| s.is_mapped() && s.vaddr_range().contains(&vaddr.get()))
     }
 
+    /// Reads `size` bytes of the file.
+    ///
+    /// # Errors
+    ///
+    /// If they are not all in the file, cannot be read, or are more than 64 MiB.
+    pub fn bytes_at(&self, offset: FileOffset, size: u64) -> Result<Vec<u8>, ElfError> {
+        /// Callers that want more read in pieces.
+        const LIMIT: u64 = 64 << 20;
+        self.input.read("bytes", offset.get(), size, LIMIT)
+    }
+
     /// The section that contains the file byte at `offset`, including sections that are never
     /// mapped.
     pub fn section_at_offset(&self, offset: FileOffset) -> Option<&Section> {

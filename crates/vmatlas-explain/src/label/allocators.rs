@@ -1,6 +1,6 @@
 //! Allocators that replace the C library's: jemalloc and tcmalloc, recognised by their shapes.
 
-use super::{Confidence, ImageFacts, Label, Labeller, Sign, is_unnamed_memory};
+use super::{Confidence, ImageFacts, Label, Labeller, Sign, is_unnamed_memory, others};
 use std::collections::{BTreeSet, HashSet};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
@@ -11,45 +11,85 @@ const TCMALLOC: Sign = Sign {
     symbols: &["MallocExtension_GetNumericProperty", "MallocExtension_Internal_GetNumericProperty"],
     files: &["libtcmalloc"],
 };
+/// The tcmalloc of gperftools, which uses the program break. That of Google's own repository does
+/// not.
+const GPERFTOOLS: Sign =
+    Sign { symbols: &["MallocExtension_GetNumericProperty"], files: &["libtcmalloc"] };
 pub(super) const MIMALLOC: Sign =
     Sign { symbols: &["_mi_heap_main", "mi_version"], files: &["libmimalloc"] };
 
 /// Whether an allocator replaces the C library's.
 pub(super) fn replaced(labeller: &Labeller<'_>) -> bool {
-    [JEMALLOC, TCMALLOC, MIMALLOC].iter().any(|sign| labeller.file_with(sign).is_some())
+    known(labeller).next().is_some()
+}
+
+/// The names of these allocators, as far as the process contains them.
+pub(super) fn known(labeller: &Labeller<'_>) -> impl Iterator<Item = &'static str> {
+    let signs = [("jemalloc", JEMALLOC), ("tcmalloc", TCMALLOC), ("mimalloc", MIMALLOC)];
+    signs.into_iter().filter(|(_, sign)| labeller.file_with(sign).is_some()).map(|(name, _)| name)
 }
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    jemalloc(labeller);
+    jemalloc(labeller, Step::Known);
     tcmalloc(labeller);
+}
+
+/// Labels memory that only resembles an allocator's.
+pub(super) fn recognise_guesses(labeller: &mut Labeller<'_>) {
+    jemalloc(labeller, Step::Shapes);
+}
+
+/// Which evidence for jemalloc is used.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// Its own data, or its shapes if nothing else maps memory.
+    Known,
+    /// Its shapes, whatever else is in the process.
+    Shapes,
 }
 
 /// Labels jemalloc 5. It maps memory in its larger size classes, from 2 MiB on, and keeps it (the
 /// option `retain`). Its mappings are multiples of 512 KiB and mostly aligned to that, and its own
 /// data points to their starts.
-fn jemalloc(labeller: &mut Labeller<'_>) {
+fn jemalloc(labeller: &mut Labeller<'_>, step: Step) {
     const STEP: u64 = 512 << 10;
     let Some(file) = labeller.file_with(&JEMALLOC) else { return };
     let text = "jemalloc: memory for blocks and its own data";
-    let label = |confidence, because: &str| {
-        let because = format!("{because} jemalloc, which is in {file}");
+    let label = |confidence, because: &str, but: &str| {
+        let because = format!("{because} jemalloc, which is in {file}{but}");
         Label::new("jemalloc", confidence, text, because)
     };
-    let aligned = label(
-        Confidence::Likely,
-        "it begins and ends at multiples of 512 KiB, like the mappings of",
-    );
-    let steps = label(Confidence::Guess, "its size is a multiple of 512 KiB, like the mappings of");
-    let pointed = label(Confidence::Likely, "its start is among the addresses in the data of");
+    const ALIGNED: &str = "it begins and ends at multiples of 512 KiB, like the mappings of";
+    let is_aligned =
+        |range: &AddressRange| range.start.is_multiple_of(STEP) && range.end.is_multiple_of(STEP);
+    if step == Step::Shapes {
+        let aligned = label(Confidence::Guess, ALIGNED, ", but so is other memory");
+        let because = "its size is a multiple of 512 KiB, like the mappings of";
+        let steps = label(Confidence::Guess, because, "");
+        for range in free_rows(labeller) {
+            if is_aligned(&range) {
+                labeller.label(range, &aligned);
+            } else if range.size().is_multiple_of(STEP) {
+                labeller.label(range, &steps);
+            }
+        }
+        return;
+    }
     let image = labeller.image_with(&JEMALLOC);
     let known = image.map(|image| pointers_of(labeller, image)).unwrap_or_default();
+    // Huge pages, other allocators and the heaps of runtimes are aligned to 512 KiB, too.
+    let program = labeller.files.first().copied();
+    let is_own = |path: &[u8], name: &str| name == file || Some(path) == program;
+    let is_alone = labeller.memory.is_none()
+        && others::other_than(labeller, "jemalloc").is_none()
+        && others::unknown_code(labeller, is_own).is_none();
+    let aligned = label(Confidence::Likely, ALIGNED, ", and no other allocator is known here");
+    let pointed = label(Confidence::Likely, "its start is among the addresses in the data of", "");
     for range in free_rows(labeller) {
-        if range.start.is_multiple_of(STEP) && range.end.is_multiple_of(STEP) {
-            labeller.label(range, &aligned);
-        } else if known.contains(&range.start) && range.size() >= STEP {
+        if known.contains(&range.start) && range.size() >= STEP {
             labeller.label(range, &pointed);
-        } else if labeller.memory.is_none() && range.size().is_multiple_of(STEP) {
-            labeller.label(range, &steps);
+        } else if is_alone && is_aligned(&range) {
+            labeller.label(range, &aligned);
         }
     }
 }
@@ -103,16 +143,29 @@ fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
 
 /// Labels gperftools' tcmalloc, which allocates from the program break if it can.
 fn tcmalloc(labeller: &mut Labeller<'_>) {
-    let Some(file) = labeller.file_with(&TCMALLOC) else { return };
+    let Some(file) = labeller.file_with(&GPERFTOOLS) else { return };
     let because = format!(
         "the kernel calls it [heap], and tcmalloc, which is in {file}, takes memory from there first"
     );
     let text = "tcmalloc: memory for blocks and its own data (the program break)";
     let label = Label::new("tcmalloc", Confidence::Likely, text, because);
-    let heap = labeller.maps.iter().filter(|row| row.kind() == Kind::Heap);
-    for range in heap.map(|row| row.range).collect::<Vec<_>>() {
+    for range in program_break(labeller) {
         labeller.label(range, &label);
     }
+}
+
+/// The rows of the program break. The kernel calls every mapping `[heap]` that touches it
+/// (`vma_is_initial_heap`), such as the range for code that V8 reserves near the program.
+pub(super) fn program_break(labeller: &Labeller<'_>) -> Vec<AddressRange> {
+    let start = labeller.facts.start_brk.unwrap_or(0);
+    let heaps = labeller.maps.iter().filter(|row| {
+        row.kind() == Kind::Heap
+            && row.perms.read()
+            && row.perms.write()
+            && !row.perms.execute()
+            && row.range.end > start
+    });
+    heaps.map(|row| row.range).collect()
 }
 
 /// Private anonymous memory without a label: rows, or parts of rows.

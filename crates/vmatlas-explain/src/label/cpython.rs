@@ -1,4 +1,4 @@
-//! Arenas of CPython's small-object allocator (Objects/obmalloc.c; checked on CPython 3.11).
+//! Arenas of CPython's small-object allocator (Objects/obmalloc.c; checked on CPython 3.7 to 3.13).
 //!
 //! An arena has 1 MiB since 3.10 and 256 KiB before; its pools have 16 KiB and 4 KiB, each with
 //! blocks of one size. The array `arenas` has an entry for each arena. It is not exported, but a
@@ -6,7 +6,7 @@
 
 use super::peek::{Peek, words};
 use super::runs::{Part, Run, runs};
-use super::{Confidence, ImageFacts, Label, Labeller};
+use super::{Confidence, ImageFacts, Label, Labeller, others};
 use vmatlas_maps::AddressRange;
 
 /// Sizes that differ between versions.
@@ -23,6 +23,8 @@ const ENTRY: u64 = 48;
 const MAX_ARENAS: u64 = 1 << 20;
 /// Number of pools to find: more than needed to identify the array.
 const ENOUGH_POOLS: usize = 8;
+/// Pools of a part that are looked at: those of an arena that begins anywhere in the first MiB.
+const POOLS: u64 = 64;
 /// Upper limit of the interpreter's `.data` and `.bss`.
 const MAX_DATA: u64 = 16 << 20;
 
@@ -55,23 +57,55 @@ pub(super) fn recognise_certain(labeller: &mut Labeller<'_>) {
     }
 }
 
-/// Labels arenas by their sizes, without memory.
-pub(super) fn recognise_likely(labeller: &mut Labeller<'_>) {
-    if labeller.memory.is_some() || interpreter(labeller).is_none() {
+/// Labels arenas by their sizes, where the array of arenas was not found.
+///
+/// malloc blocks have a header, so a block of a round size is a page larger. But everything else
+/// that maps memory itself uses round sizes, too: the size alone is evidence only if all code of the
+/// process is known not to.
+pub(super) fn recognise_by_size(labeller: &mut Labeller<'_>) {
+    if interpreter(labeller).is_none()
+        || labeller.parts.values().any(|part| part.label.group == GROUP)
+    {
         return;
     }
-    let label = Label::new(
-        GROUP,
-        Confidence::Likely,
-        "arenas of CPython's small objects",
-        "CPython is mapped, and the size is a multiple of an arena's",
-    );
-    // malloc blocks have a header, so a block of a round size is a page larger.
+    let other = others::other_than(labeller, "CPython").map(str::to_owned);
+    let other = other.or_else(|| others::unknown_code(labeller, is_own));
+    let size = "CPython is mapped, and the size is a multiple of an arena's";
+    let (confidence, because) = match other {
+        Some(other) => (
+            Confidence::Guess,
+            format!("{size}; but {other} is mapped, too, and may have memory of any size"),
+        ),
+        None => (Confidence::Likely, size.to_owned()),
+    };
+    let text = "arenas of CPython's small objects";
+    let label = Label::new(GROUP, confidence, text, because);
     let [Sizes { arena, .. }, _] = SIZES;
-    for part in runs(labeller).iter().flat_map(Run::parts).filter(|part| is_data(part)) {
-        if part.range.size().is_multiple_of(arena) {
-            labeller.label(part.range, &label);
+    for run in runs(labeller) {
+        let mut is_guarded = false;
+        for part in run.parts() {
+            // Memory above a guard is a stack.
+            if is_data(part) && part.range.size().is_multiple_of(arena) && !is_guarded {
+                labeller.label(part.range, &label);
+            }
+            is_guarded = part.perms.none();
         }
+    }
+}
+
+/// Whether a file is part of CPython and maps no private memory itself. A free-threaded build uses
+/// mimalloc instead of arenas.
+fn is_own(path: &[u8], name: &str) -> bool {
+    let is_module = memchr::memmem::find(path, b"/lib-dynload/").is_some();
+    let version = name.strip_prefix("lib").unwrap_or(name).strip_prefix("python");
+    let is_free_threaded = |version: &str| {
+        let end = version.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(version.len());
+        version.get(end..).is_some_and(|rest| rest.starts_with('t'))
+    };
+    match version {
+        Some(version) => !is_free_threaded(version),
+        // These two let a program map memory.
+        None => is_module && !name.starts_with("mmap.") && !name.starts_with("_ctypes."),
     }
 }
 
@@ -97,9 +131,9 @@ fn pools(peek: Peek<'_>, runs: &[Run], sizes: &Sizes) -> Vec<Pool> {
     let large = parts.filter(|part| part.range.size() >= sizes.arena);
     let in_part = |part: &Part| {
         let first = part.range.start.checked_next_multiple_of(sizes.pool)?;
-        // An arena with pools has one at its start, which may be anywhere in the part; an arena at
+        // An arena with pools has one at its start, which may be anywhere in the part; an arena near
         // the start of the part is enough.
-        (0..4).find_map(|index| {
+        (0..POOLS).find_map(|index| {
             let address = first.checked_add(index * sizes.pool)?;
             pool(peek, address, sizes).filter(|_| address < part.range.end)
         })

@@ -1,7 +1,7 @@
 //! Memory of programs and libraries: `.bss`, RELRO, and memory that replaced file pages.
 
 use super::words::file_name;
-use super::{Confidence, ImageFacts, Label, Labeller};
+use super::{Confidence, ImageFacts, Label, Labeller, copied_code};
 use vmatlas_maps::Kind;
 use vmatlas_maps::{AddressRange, Mapping};
 
@@ -10,6 +10,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     for image in &facts.images {
         of_image(labeller, image);
     }
+    copied_code::recognise(labeller);
     of_unread_files(labeller);
 }
 
@@ -52,6 +53,18 @@ fn of_image(labeller: &mut Labeller<'_>, image: &ImageFacts) {
             format!("memory in the place of pages of {file}"),
             "its segment has these addresses, and the file is not mapped there any more",
         );
+        let because = label.because.clone();
+        for row in labeller.rows_in(from_file) {
+            if is_anonymous(&row) && row.perms.execute() && !row.perms.write() {
+                let part = AddressRange::new(
+                    row.range.start.max(from_file.start),
+                    row.range.end.min(from_file.end),
+                );
+                let likely = Confidence::Likely;
+                let label = copied_code::label(labeller, part, &image.name, likely, &because);
+                labeller.label(part, &label);
+            }
+        }
         label_rows(labeller, from_file, &label, is_anonymous);
     }
 }
@@ -78,14 +91,18 @@ fn is_anonymous(row: &Mapping<'_>) -> bool {
 fn of_unread_files(labeller: &mut Labeller<'_>) {
     /// Usual upper limit of a library's `.bss`; other memory may have merged with it.
     const LARGEST: u64 = 1 << 20;
+    /// That of a program, which has no neighbours.
+    const LARGEST_OF_PROGRAM: u64 = 1 << 30;
     let rows = labeller.maps.iter().zip(labeller.maps.iter().skip(1));
     let mut found = Vec::new();
     // The name of the last file with code.
     let mut code: &[u8] = b"";
+    let mut first: Option<&[u8]> = None;
     for (row, next) in rows {
         if row.kind() != Kind::File {
             continue;
         }
+        let is_program = *first.get_or_insert(row.name) == row.name;
         if row.perms.execute() {
             code = row.name;
         }
@@ -95,7 +112,7 @@ fn of_unread_files(labeller: &mut Labeller<'_>) {
             && next.range.start == row.range.end
             && next.kind() == Kind::Anonymous
             && next.perms == row.perms
-            && next.range.size() <= LARGEST
+            && next.range.size() <= if is_program { LARGEST_OF_PROGRAM } else { LARGEST }
             && !labeller.facts.images.iter().any(|image| image.name == row.name)
         {
             found.push((next.range, file_name(row.name)));

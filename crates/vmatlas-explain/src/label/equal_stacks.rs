@@ -8,12 +8,15 @@ use std::collections::HashSet;
 use vmatlas_maps::Kind;
 use vmatlas_maps::{AddressRange, Mapping};
 
+/// Size in bytes of the stacks of ended threads that glibc keeps (`stack_cache_maxsize`).
+const CACHE: u64 = 40 << 20;
+
 /// Labels the stacks; `known` are those found by other signs.
 pub(super) fn find(labeller: &mut Labeller<'_>, known: &[Stack]) -> Vec<Stack> {
     let sizes: HashSet<u64> = known.iter().map(|stack| stack.range.size()).collect();
     // glibc gives every stack the size limit of the first one; before 2.27 that includes the guard.
     let limit = labeller.facts.stack_limit;
-    let mut stacks = Vec::new();
+    let mut found = Vec::new();
     for (guard, range) in above_guards(labeller) {
         let with_guard = guard.size().saturating_add(range.size());
         let is_default = limit == Some(range.size()) || limit == Some(with_guard);
@@ -22,13 +25,33 @@ pub(super) fn find(labeller: &mut Labeller<'_>, known: &[Stack]) -> Vec<Stack> {
         {
             continue;
         }
-        let owner = "a thread that runs or has ended".to_owned();
+        found.push((range, is_default));
+    }
+    // Coroutines have stacks like these, too, as many as the program wants, and a thread may run on
+    // one. Threads without a known stack have one each, and glibc keeps some of ended threads.
+    let has_stack =
+        |pointer: u64| labeller.is_labelled(AddressRange::new(pointer, pointer.saturating_add(1)));
+    let threads = labeller.facts.threads.iter();
+    let without = threads.filter(|thread| !thread.stack_pointer.is_some_and(has_stack)).count();
+    let bytes: u64 = found.iter().map(|(range, _)| range.size()).sum();
+    let are_all_default = found.iter().all(|(_, is_default)| *is_default);
+    let kept = if are_all_default { bytes.saturating_sub(CACHE) } else { bytes };
+    let largest = found.iter().map(|(range, _)| range.size()).max().unwrap_or(0);
+    let are_of_threads = kept <= largest.saturating_mul(without as u64);
+    let mut stacks = Vec::new();
+    for (range, is_default) in found {
+        let owner = match are_of_threads {
+            true => "a thread that runs or has ended",
+            false => "a thread that runs or has ended, or of a coroutine",
+        };
+        let owner = owner.to_owned();
         let text = format!("stack of {owner}, {}", size(range.size()));
         let because = match is_default {
             true => "it has just the default size of a stack, and a guard below",
             false => "it has just the size of other stacks here, and a guard below",
         };
-        let label = Label::new("thread stack", Confidence::Likely, text, because);
+        let confidence = if are_of_threads { Confidence::Likely } else { Confidence::Guess };
+        let label = Label::new("thread stack", confidence, text, because);
         labeller.label(range, &label);
         stacks.push(Stack { range, owner });
     }

@@ -8,6 +8,7 @@ use vmatlas_maps::{KernelVersion, WordSize};
 pub const WANTED_SYMBOLS: &[&str] = &[
     // ld.so of glibc: where its lists of stacks are.
     "_rtld_global",
+    "__libc_stack_end",
     // The C library and the language.
     "gnu_get_libc_version",
     "__libc_mallopt",
@@ -73,6 +74,9 @@ pub struct Facts {
     pub guards: Vec<AddressRange>,
     /// Ranges of JIT-compiled code from a perf map or jitdump, sorted.
     pub jit_code: Vec<AddressRange>,
+    /// Executable memory without a file, between rows of a file, whose bytes are those that the file
+    /// has there.
+    pub copies: Vec<AddressRange>,
     /// The calls that mapped its memory, if the process was recorded; sorted by address.
     pub origins: Vec<OriginFacts>,
 }
@@ -155,9 +159,19 @@ pub struct ImageFacts {
     pub sections: Vec<(String, AddressRange)>,
     /// Process addresses of the [`WANTED_SYMBOLS`] that it defines.
     pub symbols: Vec<(&'static str, u64)>,
+    /// The versions of runtimes and allocators in it that the file states, each with its name.
+    pub versions: Vec<(&'static str, String)>,
+    /// Whether it contains Go's functions that map memory for the program itself; `None` if it is
+    /// not Go, or unknown.
+    pub go_calls_mmap: Option<bool>,
 }
 
 impl ImageFacts {
+    /// The version of a runtime or an allocator in it, if the file states it.
+    pub fn version(&self, of: &str) -> Option<&str> {
+        self.versions.iter().find(|(name, _)| *name == of).map(|(_, version)| version.as_str())
+    }
+
     /// The address of a symbol in the process.
     pub fn symbol(&self, name: &str) -> Option<u64> {
         self.symbols.iter().find(|(symbol, _)| *symbol == name).map(|(_, address)| *address)

@@ -11,7 +11,6 @@ use super::words::size;
 use super::{Confidence, Label, Labeller, glibc_chunks, glibc_shapes, is_private_memory};
 use std::collections::{BTreeMap, HashMap};
 use vmatlas_maps::AddressRange;
-use vmatlas_maps::Kind;
 
 /// More arenas than the default limit, 8 for each processor, on any machine.
 const MAX_ARENAS: usize = 1 << 16;
@@ -182,8 +181,7 @@ fn label_heap(labeller: &mut Labeller<'_>, heap: &Heap, ring: &Ring, heap_size: 
 
 /// Labels the program break, `[heap]`.
 fn program_break(labeller: &mut Labeller<'_>, ring: &Ring) {
-    let rows: Vec<AddressRange> =
-        labeller.maps.iter().filter(|row| row.kind() == Kind::Heap).map(|row| row.range).collect();
+    let rows = super::allocators::program_break(labeller);
     let Some((first, last)) = rows.first().zip(rows.last()) else { return };
     let label = |confidence, text: &str, because: &str| {
         Label::new("glibc main heap", confidence, text, because)

@@ -3,10 +3,10 @@
 //! Programs name their memory with `PR_SET_VMA_ANON_NAME` (prctl(2)): glibc since 2.39 if the
 //! tunable `glibc.mem.decorate_maps` is set, Go since 1.25, Ruby since 3.4, Android everywhere.
 
-use super::words::size;
+use super::words::{file_name, size};
 use super::{Confidence, Label, Labeller};
 use std::borrow::Cow;
-use vmatlas_maps::Kind;
+use vmatlas_maps::{AddressRange, Kind};
 use vmatlas_maps::{Mapping, Maps, SmapsValue};
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -15,11 +15,35 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         let row: Mapping<'_> = row;
         Some((row.range, by_flags(maps, index, &row).or_else(|| label(&row))?))
     };
-    let labels: Vec<_> = maps.iter().enumerate().filter_map(of_row).collect();
+    let mut labels: Vec<_> = maps.iter().enumerate().filter_map(of_row).collect();
+    labels.extend(paddings(maps));
     for (range, label) in labels {
         labeller.label(range, &label);
     }
     guest_memory(labeller);
+}
+
+/// Gaps that Android's linker fills where a library made for small pages is mapped in steps of
+/// larger ones (bionic, linker_phdr_16kib_compat.cpp).
+fn paddings(maps: &Maps) -> Vec<(AddressRange, Label)> {
+    let mut found = Vec::new();
+    let mut library: Option<Mapping<'_>> = None;
+    for row in maps.iter() {
+        if row.name == b"[page size compat]" {
+            let below = library.filter(|below| below.range.end == row.range.start);
+            let of = below.map(|below| format!(" of {}", file_name(below.name)));
+            let text = format!(
+                "gap{}: padding of the linker, which maps it in steps of a larger page",
+                of.unwrap_or_default()
+            );
+            let because = "Android's linker named it so";
+            found.push((row.range, Label::new("padding", Confidence::Certain, text, because)));
+        }
+        if row.kind() == Kind::File {
+            library = Some(row);
+        }
+    }
+    found
 }
 
 /// The label of memory whose purpose `VmFlags` of smaps shows (proc_pid_smaps(5)).
@@ -65,7 +89,7 @@ fn label(row: &Mapping<'_>) -> Option<Label> {
         Kind::AnonInode => anon_inode(row.name),
         Kind::Device => device(row.name),
         Kind::SharedAnonymous => {
-            certain("shared memory", "anonymous memory shared with children (MAP_SHARED)")
+            certain("shared memory", "anonymous memory that child processes share (MAP_SHARED)")
         }
         Kind::SysvShm { key, id } => {
             let text = format!("System V shared memory, segment {id}, key {key:#x} (shmget(2))");

@@ -16,7 +16,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         () if cpython::is_here(labeller) => ("CPython", "arenas of CPython's small objects"),
         () if ruby::is_here(labeller) => ("Ruby", "pages of Ruby's heap"),
         () if v8::is_here(labeller) => ("V8", "data of V8 beside its heap"),
-        () if go::is_here(labeller) => ("Go", "data of the Go runtime beside its heap"),
+        () if go::is_here(labeller) => ("Go", "memory of the Go runtime"),
         () => return,
     };
     let label = Label::new(

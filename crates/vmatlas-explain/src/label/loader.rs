@@ -62,6 +62,7 @@ fn small_part(labeller: &Labeller<'_>, address: u64) -> Option<AddressRange> {
 fn by_pointers(labeller: &mut Labeller<'_>) {
     let Some(memory) = labeller.memory else { return };
     let Some(linker) = labeller.facts.images.iter().find(|image| is_linker(image)) else { return };
+    first_stack(labeller, linker);
     let word = labeller.word_size() as usize;
     let mut rows: Vec<AddressRange> = Vec::new();
     for (range, _, writable) in &linker.segments {
@@ -83,6 +84,19 @@ fn by_pointers(labeller: &mut Labeller<'_>) {
     for row in rows {
         labeller.label(row, &label);
     }
+}
+
+/// Labels the first thread's stack, to which the linker points, too, where the kernel does not name
+/// it because another program made it, such as an emulator.
+fn first_stack(labeller: &mut Labeller<'_>, linker: &ImageFacts) {
+    let Some(end) = linker.symbol("__libc_stack_end") else { return };
+    let Some(row) = labeller.word(end).and_then(|end| labeller.row_at(end)) else { return };
+    if !is_unnamed_memory(&row) {
+        return;
+    }
+    let text = "stack of the first thread";
+    let because = format!("__libc_stack_end of {} points here", file_name(&linker.name));
+    labeller.label(row.range, &Label::new("thread stack", Confidence::Likely, text, because));
 }
 
 fn is_linker(image: &ImageFacts) -> bool {

@@ -4,7 +4,10 @@
 //! main heap's data (`_mi_ptr_cookie`, src/segment.c and src/init.c, versions 1.0 to 2.1).
 
 use super::allocators::{MIMALLOC, free_rows};
-use super::{Confidence, ImageFacts, Label, Labeller};
+use super::peek::Peek;
+use super::runs::is_anonymous;
+use super::words::file_name;
+use super::{Confidence, ImageFacts, Label, Labeller, others};
 use std::collections::HashSet;
 use vmatlas_maps::AddressRange;
 
@@ -15,10 +18,71 @@ const HEADER: usize = 512;
 /// Upper limit of mimalloc's data in bytes.
 const MAX_DATA: u64 = 1 << 20;
 
+/// The smallest slice of an arena of version 3, and the smallest arena, in bytes.
+const SLICE: u64 = 64 << 10;
+const SMALLEST_ARENA: u64 = 32 << 20;
+/// Number of arenas that are searched for.
+const MAX_ARENAS: usize = 1 << 16;
+
+/// Labels the arenas of version 3, which begin with their own address and size, a pointer into the
+/// data of the library that contains the allocator, and their number of slices (`mi_arena_t`; seen
+/// in version 3.0 to 3.2, linked into programs and libraries that do not export its functions).
+pub(super) fn recognise_arenas(labeller: &mut Labeller<'_>) {
+    let Some(peek) = Peek::of(labeller) else { return };
+    let rows = labeller.maps.iter().filter(is_anonymous);
+    let starts = rows.filter(|row| row.perms.read() && row.perms.write()).flat_map(|row| {
+        // The kernel merges adjacent arenas.
+        let first = row.range.start.checked_next_multiple_of(SLICE).unwrap_or(u64::MAX);
+        let at_start = Some(first).filter(|first| *first < row.range.end);
+        let next = first.checked_add(1).and_then(|at| at.checked_next_multiple_of(SMALLEST_ARENA));
+        let aligned = (next.unwrap_or(u64::MAX)..row.range.end).step_by(SMALLEST_ARENA as usize);
+        at_start.into_iter().chain(aligned)
+    });
+    for start in starts.take(MAX_ARENAS).collect::<Vec<_>>() {
+        let Some((arena, file)) = arena(labeller, peek, start) else { continue };
+        let text = format!("mimalloc: arena of the allocator in {file}");
+        let because = format!(
+            "it begins with its own address and size and a pointer to the data of {file}, as the \
+             arenas of mimalloc 3"
+        );
+        let used = Label::new("mimalloc", Confidence::Likely, text.as_str(), because.as_str());
+        let reserved = Label { text: format!("reserved: {text}"), ..used.clone() };
+        labeller.label_reservation(arena, &used, &reserved);
+    }
+}
+
+/// The arena at an address, and the file whose data it points to.
+fn arena(labeller: &Labeller<'_>, peek: Peek<'_>, start: u64) -> Option<(AddressRange, String)> {
+    let [own, size, rest @ ..] = peek.words::<10>(start)?;
+    let end = start.checked_add(size)?;
+    let fits = own == start && size >= SMALLEST_ARENA && size.is_multiple_of(SLICE);
+    if !fits || !rest.contains(&(size / SLICE)) {
+        return None;
+    }
+    // All of it is one reservation.
+    let mut at = start;
+    while at < end {
+        at = labeller.row_at(at).filter(is_anonymous)?.range.end;
+    }
+    let images = labeller.facts.images.iter();
+    let image = images.clone().find(|image| {
+        let data = image.segments.iter().filter(|(_, _, writable)| *writable);
+        data.into_iter().any(|(range, ..)| rest.iter().any(|word| range.contains(*word)))
+    })?;
+    Some((AddressRange::new(start, end), file_name(&image.name)))
+}
+
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let Some(file) = labeller.file_with(&MIMALLOC) else { return };
     let image = labeller.image_with(&MIMALLOC);
     let numbers = image.map(|image| numbers(labeller, image)).unwrap_or_default();
+    // The heaps of other allocators and runtimes are aligned so, too.
+    let program = labeller.files.first().copied();
+    let is_own = |path: &[u8], name: &str| name == file || Some(path) == program;
+    let is_alone = labeller.memory.is_none()
+        && others::other_than(labeller, "mimalloc").is_none()
+        && others::unknown_code(labeller, is_own).is_none();
+    let aligned = if is_alone { Confidence::Likely } else { Confidence::Guess };
     for range in free_rows(labeller) {
         if !range.start.is_multiple_of(OLD_SEGMENT) {
             continue;
@@ -32,7 +96,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         } else if range.start.is_multiple_of(SEGMENT) && range.size() >= OLD_SEGMENT {
             let because =
                 format!("it is aligned to 32 MiB, as the segments of mimalloc, which is in {file}");
-            label(labeller, range, Confidence::Likely, &because);
+            label(labeller, range, aligned, &because);
         }
     }
 }

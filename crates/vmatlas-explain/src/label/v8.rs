@@ -7,7 +7,7 @@
 use super::peek::Peek;
 use super::runs::{Run, is_anonymous, runs};
 use super::words::size;
-use super::{Confidence, Label, Labeller};
+use super::{Confidence, Label, Labeller, others};
 use vmatlas_maps::AddressRange;
 
 const PAGE: u64 = 256 << 10;
@@ -20,13 +20,18 @@ const CODE_RANGES: [u64; 2] = [512 << 20, 128 << 20];
 /// Number of pages whose headers are read, those of 16 GiB.
 const MAX_PAGES: u64 = 1 << 16;
 
+/// Arenas of other allocators are aligned to this or more.
+const ARENA: u64 = 32 << 20;
+/// A constant for debuggers that V8 exports.
+const SYMBOL: &str = "v8dbg_APIObjectType";
+
 const HEAP: &str = "V8 heap";
 const CODE: &str = "V8 code";
 
 /// Whether the process contains V8, which exports constants for debuggers as dynamic symbols.
 pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
     let images = &labeller.facts.images;
-    images.iter().any(|image| image.symbol("v8dbg_APIObjectType").is_some())
+    images.iter().any(|image| image.symbol(SYMBOL).is_some())
 }
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -36,6 +41,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     code_range(labeller);
     let peek = Peek::of(labeller);
     let mut left = MAX_PAGES;
+    let other = other_code(labeller);
     for run in candidates(labeller) {
         let range = run.range();
         // With two hundred pages, two are near each other by chance once in a hundred processes.
@@ -50,14 +56,36 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         if !is_lonely {
             continue;
         }
-        let label = Label::new(
-            HEAP,
-            Confidence::Likely,
-            "pages of the heap of JavaScript objects",
-            "V8 is mapped, and address and alignment are as its heap has them",
-        );
+        let label = match &other {
+            // mimalloc and Go place their arenas at random addresses, too.
+            Some(other) if range.start.is_multiple_of(ARENA) => Label::new(
+                HEAP,
+                Confidence::Guess,
+                "pages of the heap of JavaScript objects",
+                format!("V8 is mapped, and they are placed so; but so may be memory of {other}"),
+            ),
+            _ => Label::new(
+                HEAP,
+                Confidence::Likely,
+                "pages of the heap of JavaScript objects",
+                "V8 is mapped, and address and alignment are as its heap has them",
+            ),
+        };
         labeller.label(range, &label);
     }
+}
+
+/// A file besides V8's that may map memory at random addresses, such as an addon with an allocator
+/// of its own.
+fn other_code(labeller: &Labeller<'_>) -> Option<String> {
+    let program = labeller.files.first().copied();
+    let is_v8 = |path: &[u8]| {
+        let mut images = labeller.facts.images.iter();
+        images.any(|image| image.name == path && image.symbol(SYMBOL).is_some())
+    };
+    let is_own = |path: &[u8], _: &str| Some(path) == program || is_v8(path);
+    let known = others::other_than(labeller, "V8").map(str::to_owned);
+    known.or_else(|| others::unknown_code(labeller, is_own))
 }
 
 /// Runs that may be pages of the heap by their address and permissions.

@@ -1,5 +1,7 @@
 //! Labels of synthetic maps, and of inconsistent facts and memory.
 
+mod evidence;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::path::Path;

@@ -44,6 +44,8 @@ pub fn gather_core_facts<S: ReadAt>(
         for image in same {
             image.sections.clone_from(&found.sections);
             image.symbols.clone_from(&found.symbols);
+            image.versions.clone_from(&found.versions);
+            image.go_calls_mmap = found.go_calls_mmap;
         }
     }
     facts

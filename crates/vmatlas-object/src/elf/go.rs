@@ -3,7 +3,7 @@
 use crate::Lease;
 use crate::pclntab::Pclntab;
 
-use super::{CodeFrame, ElfError, ElfFile, SectionType, SourceLocation, Vaddr};
+use super::{CodeFrame, ElfError, ElfFile, Section, SectionType, SourceLocation, Vaddr};
 
 /// Large Go programs have some 50 MiB.
 const LIMIT: u64 = 512 << 20;
@@ -40,15 +40,51 @@ impl ElfFile {
         }))
     }
 
-    fn go_table(&self) -> Result<Option<Table>, ElfError> {
+    /// The version of Go that made this program or library, such as `1.26.5`, from `.go.buildinfo`
+    /// (Go 1.18 and later; debug/buildinfo of Go's library). `None` if the file does not state it.
+    pub fn go_version(&self) -> Option<String> {
+        const MAGIC: &[u8] = b"\xff Go buildinf:";
+        /// Offset of the version's length, a varint.
+        const LENGTH: usize = 32;
+        /// The flag for text that follows, instead of pointers to it.
+        const INLINE: u8 = 2;
+        let mut sections = self.sections().iter();
+        let section = sections.find(|s| s.name == ".go.buildinfo" && s.kind != SectionType::NOBITS);
+        let section = section?;
+        let size = section.size.min(256);
+        let bytes = self.input.read(".go.buildinfo", section.offset, size, size).ok()?;
+        let flags = *bytes.get(MAGIC.len() + 1)?;
+        let length = usize::from(*bytes.get(LENGTH)?);
+        if !bytes.starts_with(MAGIC) || flags & INLINE == 0 || length >= 128 {
+            return None;
+        }
+        let text = bytes.get(LENGTH + 1..LENGTH + 1 + length)?;
+        let text = std::str::from_utf8(text).ok()?;
+        // Experiments and vendors add words, such as `go1.26.0 X:nodwarf5`.
+        let version = text.strip_prefix("go")?.split(|c: char| !c.is_ascii_digit() && c != '.');
+        version.into_iter().next().map(str::to_owned).filter(|version| !version.is_empty())
+    }
+
+    /// Whether this Go program contains functions that map memory for the program itself, as the
+    /// packages `syscall` and `golang.org/x/sys/unix` have them; `None` if its table of functions
+    /// cannot be read, or is larger than 64 MiB.
+    pub fn go_calls_mmap(&self) -> Option<bool> {
+        const LIMIT: u64 = 64 << 20;
+        const NAMES: [&[u8]; 2] = [b"syscall.mmap\0", b"/unix.mmap\0"];
+        let section = self.go_section()?;
+        let bytes = self.input.read(".gopclntab", section.offset, section.size, LIMIT).ok()?;
+        Some(NAMES.iter().any(|name| memchr::memmem::find(&bytes, name).is_some()))
+    }
+
+    fn go_section(&self) -> Option<&Section> {
         // A PIE stores the table in relocated data.
         let names = [".gopclntab", ".data.rel.ro.gopclntab"];
         let mut sections = self.sections().iter();
-        let Some(section) =
-            sections.find(|s| names.contains(&s.name.as_str()) && s.kind != SectionType::NOBITS)
-        else {
-            return Ok(None);
-        };
+        sections.find(|s| names.contains(&s.name.as_str()) && s.kind != SectionType::NOBITS)
+    }
+
+    fn go_table(&self) -> Result<Option<Table>, ElfError> {
+        let Some(section) = self.go_section() else { return Ok(None) };
         self.input.check(".gopclntab", section.offset, section.size, LIMIT)?;
         let lease = self.input.budget.take(".gopclntab", section.size)?;
         let bytes = self.input.read(".gopclntab", section.offset, section.size, LIMIT)?;

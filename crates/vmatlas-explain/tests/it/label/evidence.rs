@@ -1,0 +1,381 @@
+//! Sizes, alignments and permissions are evidence only where nothing else maps such memory.
+
+use super::*;
+
+const LIBC: &str = "7fff00000000-7fff00200000 r-xp 00000000 fe:00 9        /lib/libc.so.6\n";
+
+/// An image of a file that defines a symbol.
+fn image(name: &str, symbol: &'static str) -> ImageFacts {
+    let name = name.as_bytes().to_vec();
+    with!(ImageFacts::default(), name = name, symbols = vec![(symbol, 0x1000)])
+}
+
+/// Group, confidence, text and evidence at an address of these rows.
+#[track_caller]
+fn label_at(rows: &str, facts: &Facts, memory: Option<&dyn Memory>, at: u64) -> Found {
+    let text = format!("{rows}{LIBC}");
+    let labels = Labels::read(&Maps::parse(text.as_bytes()).unwrap(), facts, memory);
+    let part = labels.at(at).unwrap_or_else(|| panic!("no label at {at:x} of\n{text}"));
+    let label = &part.label;
+    (label.group.to_string(), label.confidence, label.text.clone(), label.because.clone())
+}
+
+type Found = (String, Confidence, String, String);
+
+fn python() -> Facts {
+    with!(Facts::default(), images = vec![image("/usr/bin/python3.11", "_PyRuntime")])
+}
+
+/// Databases, matrices and other allocators use round sizes, too.
+#[test]
+fn a_multiple_of_an_arena_is_evidence_only_if_nothing_else_maps_memory() {
+    let program = "00400000-00500000 r-xp 00000000 fe:00 7                 /usr/bin/python3.11\n";
+    let row = "7f1000000000-7f100f000000 rw-p 00000000 00:00 0 \n";
+    let stack = "7f0ffffff000-7f1000000000 ---p 00000000 00:00 0 \n";
+    let with = |file: &str| {
+        let other = format!("7f2000000000-7f2000100000 r-xp 00000000 fe:00 8          {file}\n");
+        let rows = format!("{program}{row}{other}");
+        let (group, confidence, ..) = label_at(&rows, &python(), None, 0x7f10_0000_0000);
+        assert_eq!(group, "CPython arena");
+        confidence
+    };
+    let modules = "/usr/lib/python3.11/lib-dynload";
+    for file in ["/lib/libssl.so.3", &format!("{modules}/_json.cpython-311.so")] {
+        assert_eq!(with(file), Confidence::Likely, "{file}");
+    }
+    for file in [
+        "/v/site-packages/_duckdb.cpython-311-x86_64-linux-gnu.so",
+        "/v/site-packages/polars.abi3.so",
+        "/usr/lib/libunheard.so.1",
+        "/usr/lib/libjemalloc.so.2",
+        &format!("{modules}/_ctypes.cpython-311.so"),
+        &format!("{modules}/mmap.cpython-311.so"),
+    ] {
+        assert_eq!(with(file), Confidence::Guess, "{file}");
+    }
+    // Memory above a guard is a stack.
+    let rows = format!("{program}{stack}{row}{LIBC}");
+    let labels = Labels::read(&Maps::parse(rows.as_bytes()).unwrap(), &python(), None);
+    let group = labels.at(0x7f10_0000_0000).map(|part| part.label.group.to_string());
+    assert_ne!(group.as_deref(), Some("CPython arena"));
+}
+
+#[test]
+fn memory_aligned_as_jemalloc_aligns_it_may_belong_to_others() {
+    let row = "7f1000000000-7f1000200000 rw-p 00000000 00:00 0 \n";
+    let program = "00400000-00500000 r-xp 00000000 fe:00 7                      /usr/bin/server\n";
+    let library = "7f2000000000-7f2000100000 r-xp 00000000 fe:00 8     /lib/libjemalloc.so.2\n";
+    let other = "7f3000000000-7f3000100000 r-xp 00000000 fe:00 3     /lib/libengine.so\n";
+    let confidence = |rows: &str, facts: &Facts| {
+        let (group, confidence, ..) = label_at(rows, facts, None, 0x7f10_0000_0000);
+        assert_eq!(group, "jemalloc");
+        confidence
+    };
+    let none = Facts::default();
+    assert_eq!(confidence(&format!("{program}{row}{library}"), &none), Confidence::Likely);
+    assert_eq!(confidence(&format!("{program}{row}{library}{other}"), &none), Confidence::Guess);
+    let mut of_v8 = Facts::default();
+    of_v8.images = vec![image("/usr/bin/server", "v8dbg_APIObjectType")];
+    assert_eq!(confidence(&format!("{program}{row}{library}"), &of_v8), Confidence::Guess);
+    // With memory, jemalloc's own data would show it.
+    let zeros = Words(Vec::new());
+    let found =
+        label_at(&format!("{program}{row}{library}"), &none, Some(&zeros), 0x7f10_0000_0000);
+    assert_eq!((found.0.as_str(), found.1), ("jemalloc", Confidence::Guess));
+}
+
+/// SBCL and valgrind map all of their memory so.
+#[test]
+fn memory_that_may_be_written_and_executed_need_not_be_code() {
+    let at = |perms: &str, name: &str| {
+        let row = format!("1001330000-1040000000 {perms} 00000000 00:00 0      {name}\n");
+        let (group, confidence, ..) = label_at(&row, &Facts::default(), None, 0x10_0133_0000);
+        (group, confidence)
+    };
+    let guess = ("executable memory".to_owned(), Confidence::Guess);
+    assert_eq!(at("rwxp", ""), guess);
+    assert_eq!(at("rwxp", "[heap]"), guess);
+    assert_eq!(at("rwxs", "/dev/zero (deleted)"), guess);
+    let code = ("JIT code".to_owned(), Confidence::Likely);
+    assert_eq!(at("r-xp", ""), code);
+    assert_eq!(at("--xp", ""), code);
+    // The buffer of PHP's compiler.
+    assert_eq!(at("r-xs", "/dev/zero (deleted)"), code);
+    assert_eq!(at("r-xs", "/memfd:vmem (deleted)"), code);
+    // A program or library in a memfd.
+    assert_eq!(at("r-xp", "/memfd:tool (deleted)").0, "memfd code");
+    let shared = label_at(
+        "7f1000000000-7f1000100000 rw-s 00000000 00:01 9     /dev/zero (deleted)\n",
+        &Facts::default(),
+        None,
+        0x7f10_0000_0000,
+    );
+    assert!(!shared.2.contains("shared with"), "a process without children shares it with none");
+}
+
+/// V8's range for code, directly behind a program whose break was never used.
+#[test]
+fn executable_memory_that_touches_the_program_break_is_no_malloc() {
+    let rows = "00400000-00500000 r-xp 00000000 fe:00 7                    /usr/bin/worker\n\
+                2a000000-4a000000 rwxp 00000000 00:00 0                    [heap]\n\
+                7f2000000000-7f2000100000 r-xp 00000000 fe:00 8            /lib/libtcmalloc.so.4\n";
+    let found = label_at(rows, &Facts::default(), None, 0x2a00_0000);
+    assert_eq!((found.0.as_str(), found.1), ("executable memory", Confidence::Guess));
+    // A row that ends where the break starts is not part of it.
+    let rows = rows.replace("rwxp", "rw-p");
+    let facts = with!(Facts::default(), start_brk = Some(0x4a00_0000));
+    let text = format!("{rows}{LIBC}");
+    let labels = Labels::read(&Maps::parse(text.as_bytes()).unwrap(), &facts, None);
+    assert_eq!(labels.at(0x2a00_0000).map(|part| &*part.label.group), None);
+    assert_eq!(label_at(&rows, &Facts::default(), None, 0x2a00_0000).0, "tcmalloc");
+    // Google's own tcmalloc does not use the break.
+    let rows = rows.replace("/lib/libtcmalloc.so.4", "/lib/libother.so");
+    let symbol = "MallocExtension_Internal_GetNumericProperty";
+    let facts = with!(Facts::default(), images = vec![image("/usr/bin/worker", symbol)]);
+    assert_eq!(label_at(&rows, &facts, None, 0x2a00_0000).0, "program break");
+}
+
+/// `BUFFER_SIZE` depends on how the library was built.
+#[test]
+fn buffers_of_openblas_have_the_size_that_they_have() {
+    const LIBRARY: &str = "/usr/lib/libopenblasp-r0.3.21.so";
+    for (size, count) in [(32 << 20, 1), (128 << 20, 1), (128 << 20, 3), (32 << 20, 4)] {
+        let start = 0x7f10_0000_0000;
+        let rows = format!(
+            "{start:x}-{:x} rw-p 00000000 00:00 0 \n\
+             7f2000000000-7f2000100000 r-xp 00000000 fe:00 8   {LIBRARY}\n\
+             7f2000100000-7f2000101000 rw-p 00100000 fe:00 8   {LIBRARY}\n",
+            start + size * count
+        );
+        let data = AddressRange::new(0x7f20_0010_0000, 0x7f20_0010_1000);
+        let name = LIBRARY.as_bytes().to_vec();
+        let segments = vec![(data, 4096, true)];
+        let images = vec![with!(ImageFacts::default(), name = name, segments = segments)];
+        let machine = Some(Machine::X86_64);
+        let facts = with!(Facts::default(), images = images, machine = machine);
+        let free = label_at(&rows, &facts, None, start);
+        assert_eq!((free.0.as_str(), free.1), ("OpenBLAS buffer", Confidence::Guess));
+        assert!(!free.2.contains("32 MiB") || size * count == 32 << 20, "{free:?}");
+        let pointers = (0..count).map(|n| (data.start + 8 * n, start + n * size)).collect();
+        let words = Words(pointers);
+        let labels = Labels::read(
+            &Maps::parse(format!("{rows}{LIBC}").as_bytes()).unwrap(),
+            &facts,
+            Some(&words),
+        );
+        for n in 0..count {
+            let range = AddressRange::new(start + n * size, start + (n + 1) * size);
+            let part = labels.at(range.start).unwrap();
+            assert_eq!((part.range, part.label.confidence), (range, Confidence::Likely));
+            assert!(part.label.text.ends_with(&format!("{} MiB", size >> 20)), "{part:?}");
+        }
+    }
+}
+
+/// The first words of an arena, as seen in three programs.
+#[test]
+fn an_arena_of_mimalloc_names_its_library() {
+    const GIB: u64 = 1 << 30;
+    let start = 0x46c_8b80_0000;
+    let data = AddressRange::new(0x7f20_0010_0000, 0x7f20_0010_1000);
+    let rows = format!("{start:x}-{:x} rw-p 00000000 00:00 0 \n", start + GIB);
+    let segments = vec![(data, 4096, true)];
+    let name = b"/v/libarrow.so".to_vec();
+    let arrow = with!(ImageFacts::default(), name = name, segments = segments);
+    let images = vec![arrow, image("/v/_polars.so", "_rjem_mallctl")];
+    let machine = Some(Machine::X86_64);
+    let facts = with!(Facts::default(), page_size = 4096, images = images, machine = machine);
+    let of_words = |words: [u64; 7]| {
+        let words = (0..).map(|n| start + 8 * n).zip(words).collect();
+        label_at(&rows, &facts, Some(&Words(words)), start)
+    };
+    let slices = GIB / (64 << 10);
+    let found = of_words([start, GIB, 0x101, data.start + 64, 0, 0, slices]);
+    assert_eq!((found.0.as_str(), found.1), ("mimalloc", Confidence::Likely));
+    assert!(found.2.contains("libarrow.so"), "{found:?}");
+    // Any of these words may be in memory of others.
+    for words in [
+        [start + 8, GIB, 0x101, data.start + 64, 0, 0, slices],
+        [start, GIB << 1, 0x101, data.start + 64, 0, 0, slices << 1],
+        [start, GIB, 0x101, data.end + 64, 0, 0, slices],
+        [start, GIB, 0x101, data.start + 64, 0, 0, slices + 1],
+    ] {
+        assert_ne!(of_words(words).0, "mimalloc", "{words:x?}");
+    }
+}
+
+fn go(version: &str, calls_mmap: bool) -> Facts {
+    let sections = vec![(".go.buildinfo".to_owned(), AddressRange::new(0x50_0000, 0x50_0100))];
+    let mut image = with!(ImageFacts::default(), name = b"/bin/tool".to_vec(), sections = sections);
+    image.segments = vec![(AddressRange::new(0x60_0000, 0x60_1000), 4096, true)];
+    if !version.is_empty() {
+        image.versions = vec![("Go", version.to_owned())];
+    }
+    image.go_calls_mmap = Some(calls_mmap);
+    let machine = Some(Machine::X86_64);
+    with!(Facts::default(), page_size = 4096, machine = machine, images = vec![image])
+}
+
+/// Rows of esbuild 0.28 (Go 1.26, stripped): a part of the first arena is left out.
+#[test]
+fn the_heap_of_go_is_found_at_a_random_address() {
+    let heap = "390144000000-390147400000 ---p 00000000 00:00 0 \n\
+                390147400000-39014fc00000 rw-p 00000000 00:00 0 \n\
+                39014fc00000-390154000000 ---p 00000000 00:00 0 \n";
+    let data = "7f1000000000-7f1000100000 rw-p 00000000 00:00 0 \n";
+    let rows = format!("{heap}{data}");
+    let (used, beside) = (0x3901_4740_0000, 0x7f10_0000_0000);
+    let check = |facts: &Facts, at, group: &str, confidence| {
+        let found = label_at(&rows, facts, None, at);
+        assert_eq!((found.0.as_str(), found.1), (group, confidence), "{found:?}");
+    };
+    for version in ["1.26.0", "1.26.5", "1.27"] {
+        check(&go(version, false), used, "Go heap", Confidence::Likely);
+        check(&go(version, false), beside, "Go runtime", Confidence::Likely);
+        // The program may have mapped it.
+        check(&go(version, true), beside, "Go runtime", Confidence::Guess);
+    }
+    // A version that was never checked, and an unknown one.
+    for version in ["1.28.1", "2.0", ""] {
+        check(&go(version, false), used, "Go heap", Confidence::Guess);
+    }
+    // Before 1.26 the heap is elsewhere, and what this is remains unknown.
+    let old = label_at(&rows, &go("1.22.1", false), None, used);
+    assert_eq!((old.0.as_str(), old.1), ("Go runtime", Confidence::Guess));
+    assert!(old.2.contains("heap"), "{old:?}");
+    // An entry of the array of arenas, which a variable of a stripped program points to.
+    let array = 0x7f10_0000_0000_u64;
+    let index = 0x3901_4400_0000_u64.wrapping_sub(0xffff_8000_0000_0000) / (64 << 20);
+    let words = Words(vec![(0x60_0100, array), (array + index * 8, 0x7f10_0008_0000)]);
+    let deep = label_at(&rows, &go("1.26.5", false), Some(&words), used);
+    assert_eq!((deep.0.as_str(), deep.1), ("Go heap", Confidence::Certain));
+}
+
+/// Near other memory, whole arenas may belong to somebody else.
+#[test]
+fn aligned_memory_near_others_is_no_heap_of_go() {
+    let rows = "7f0ff8000000-7f0ffc000000 rw-p 00000000 00:00 0 \n\
+                7f1000000000-7f1000100000 rw-p 00000000 00:00 0 \n";
+    let found = label_at(rows, &go("1.26.5", true), None, 0x7f0f_f800_0000);
+    assert_ne!((found.0.as_str(), found.1), ("Go heap", Confidence::Likely));
+}
+
+#[test]
+fn versions_that_were_never_checked_lower_the_confidence() {
+    let row = "7f1000000000-7f1000100000 rw-p 00000000 00:00 0 \n";
+    for (version, expected) in [
+        ("3.11", Confidence::Likely),
+        ("3.7.16", Confidence::Likely),
+        ("3.13.0", Confidence::Likely),
+        ("3.14", Confidence::Guess),
+        ("3.6.15", Confidence::Guess),
+        ("4.0", Confidence::Guess),
+    ] {
+        let mut facts = python();
+        facts.images[0].versions = vec![("CPython", version.to_owned())];
+        let found = label_at(row, &facts, None, 0x7f10_0000_0000);
+        assert_eq!((found.0.as_str(), found.1), ("CPython arena", expected), "{version}");
+        let is_said = found.3.contains(&format!("never checked on CPython {version}"));
+        assert_eq!(is_said, expected == Confidence::Guess, "{found:?}");
+    }
+}
+
+/// The rows of programs in huge pages, of Wine, and of others that resemble them.
+#[test]
+fn code_between_rows_of_a_file_is_a_copy_of_it() {
+    let group = |rows: &str, at: u64| {
+        let labels = Labels::read(&Maps::parse(rows.as_bytes()).unwrap(), &Facts::default(), None);
+        let part = labels.at(at)?;
+        let has_name = part.label.text.contains("code of bin");
+        assert_eq!(has_name, part.label.group == "replaced file pages", "{part:?}");
+        Some((part.label.group.to_string(), part.label.confidence))
+    };
+    let copied = Some(("replaced file pages".to_owned(), Confidence::Likely));
+    // The first of the rows begins with the file.
+    let huge = "\
+00400000-30400000 r-xp 00000000 00:00 0 \n\
+30400000-31200000 r-xp 30000000 00:27 13                            /srv/bin\n\
+31200000-31400000 r-xp 00000000 00:00 0 \n\
+31400000-39c00000 r-xp 31000000 00:27 13                            /srv/bin\n\
+39c00000-39e00000 r-xp 00000000 00:00 0 \n\
+39e00000-3bff9000 r-xp 39a00000 00:27 13                            /srv/bin\n\
+3bff9000-3cf44000 rw-p 3bbf8000 00:27 13                            /srv/bin\n\
+3cf44000-3d709000 rw-p 00000000 00:00 0 \n";
+    for at in [0x40_0000, 0x3120_0000, 0x39c0_0000] {
+        assert_eq!(group(huge, at), copied, "{at:x}");
+    }
+    assert_eq!(group(huge, 0x3cf4_4000), Some((".bss".to_owned(), Confidence::Guess)));
+    // Offsets that do not fit: code made at run time.
+    let code = Some(("JIT code".to_owned(), Confidence::Likely));
+    assert_eq!(group(&huge.replace(" 31000000", " 30e00000"), 0x3120_0000), code);
+    assert_eq!(group(&huge.replace(" 30000000", " 2fe00000"), 0x40_0000), code);
+    // Rows of different files.
+    assert_eq!(group(&huge.replacen("00:27 13 ", "00:27 14 ", 1), 0x3120_0000), code);
+    // Not adjacent.
+    let apart = huge.replace("31200000-31400000", "31201000-31400000");
+    assert_eq!(group(&apart, 0x3120_1000), code);
+    // It may be written, so it need not be code.
+    let written = huge.replace("31200000-31400000 r-xp", "31200000-31400000 rwxp");
+    assert_eq!(group(&written, 0x3120_0000).unwrap().1, Confidence::Guess);
+    // A section of a Windows program has its own offset in the file.
+    let wine = "\
+140000000-140001000 r--p 00000000 08:01 100                              /home/u/bin\n\
+140001000-140dff000 r-xp 00000000 00:00 0 \n\
+140dff000-140e00000 r--p 00dfd000 08:01 100                              /home/u/bin\n";
+    assert_eq!(group(wine, 0x1_4000_1000), copied);
+    // A trampoline between two rows that leave nothing out.
+    let trampoline = "\
+7f0000000000-7f0000010000 r-xp 00000000 08:01 100                        /lib/bin\n\
+7f0000010000-7f0000020000 r-xp 00000000 00:00 0 \n\
+7f0000020000-7f0000030000 r--p 00010000 08:01 100                        /lib/bin\n";
+    assert_eq!(group(trampoline, 0x7f00_0001_0000), code);
+    // With memory, equal bytes prove it.
+    let maps = Maps::parse(huge.as_bytes()).unwrap();
+    let copies = vec![AddressRange::new(0x3120_0000, 0x3140_0000)];
+    let labels = Labels::read(&maps, &with!(Facts::default(), copies = copies), None);
+    assert_eq!(labels.at(0x3120_0000).unwrap().label.confidence, Confidence::Certain);
+    assert_eq!(labels.at(0x39c0_0000).unwrap().label.confidence, Confidence::Likely);
+}
+
+#[test]
+fn padding_of_androids_linker_belongs_to_a_library() {
+    let rows = "\
+7f3f25f000-7f3f260000 r--p 00000000 07:98 48                       /apex/lib64/libdl.so\n\
+7f3f260000-7f3f263000 ---p 00000000 00:00 0                        [page size compat]\n\
+7f3f263000-7f3f264000 r-xp 00004000 07:98 48                       /apex/lib64/libdl.so\n";
+    let found = label_at(rows, &Facts::default(), None, 0x7f_3f26_0000);
+    assert_eq!((found.0.as_str(), found.1), ("padding", Confidence::Certain));
+    assert!(found.2.contains("libdl.so"), "{found:?}");
+}
+
+/// A thread runs on one of many equal stacks above guards: the others need not be of threads.
+#[test]
+fn stacks_of_coroutines_are_not_said_to_be_of_threads() {
+    const SIZE: u64 = 64 << 10;
+    let rows = |count: u64| {
+        let row = |n: u64| {
+            let start = 0x7f10_0000_0000 + n * (SIZE + 4096);
+            let stack = start + 4096;
+            format!(
+                "{start:x}-{stack:x} ---p 00000000 00:00 0 \n\
+                 {stack:x}-{:x} rw-p 00000000 00:00 0 \n",
+                stack + SIZE
+            )
+        };
+        (0..count).map(row).collect::<String>()
+    };
+    let thread = |tid, stack_pointer| {
+        with!(ThreadFacts::default(), tid = tid, stack_pointer = stack_pointer)
+    };
+    let on_first = Some(0x7f10_0000_8000);
+    let confidence = |threads: Vec<ThreadFacts>, count| {
+        let facts = with!(Facts::default(), page_size = 4096, threads = threads);
+        let found = label_at(&rows(count), &facts, None, 0x7f10_0001_8000);
+        assert_eq!(found.0, "thread stack");
+        found.1
+    };
+    assert_eq!(confidence(vec![thread(1, on_first)], 50), Confidence::Guess);
+    assert_eq!(confidence(vec![thread(1, on_first), thread(2, None)], 50), Confidence::Guess);
+    // A running thread has such a stack.
+    assert_eq!(confidence(vec![thread(1, on_first), thread(2, None)], 2), Confidence::Likely);
+}
