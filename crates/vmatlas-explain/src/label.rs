@@ -43,6 +43,7 @@ mod musl;
 mod openblas;
 mod origins;
 mod others;
+mod parts;
 mod peek;
 mod reserved;
 mod ruby;
@@ -136,6 +137,8 @@ pub struct Labelled {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Labels {
     parts: Vec<Labelled>,
+    /// The labels of rows with several parts, or with a part that covers most of it.
+    sums: BTreeMap<(u64, u64), Label>,
 }
 
 impl Labels {
@@ -144,7 +147,13 @@ impl Labels {
         let files = code_files(maps);
         let mut labeller = Labeller { maps, facts, memory, files, parts: BTreeMap::new() };
         labeller.run();
-        Labels { parts: labeller.parts.into_values().collect() }
+        let mut labels =
+            Labels { parts: labeller.parts.into_values().collect(), sums: BTreeMap::new() };
+        for row in maps.iter() {
+            let sum = parts::sum(row.range, labels.within(row.range));
+            labels.sums.extend(sum.map(|sum| ((row.range.start, row.range.end), sum)));
+        }
+        labels
     }
 
     /// The labels in a range, in order. A row usually has one, or several if its parts differ.
@@ -154,25 +163,18 @@ impl Labels {
         &self.parts[first..first + count]
     }
 
-    /// The first label of the group that covers most bytes of a range; `None` if more bytes have no
-    /// label.
+    /// The label of a range, for a row with several parts a label that states all of them, with the
+    /// group that covers most bytes and the lowest confidence in that group; `None` if more bytes
+    /// have no label. For a range that is no row, the first label of that group.
     pub fn most_of(&self, range: AddressRange) -> Option<&Label> {
-        let parts = self.within(range);
-        if let [only] = parts {
-            return Some(&only.label).filter(|_| only.range.size() >= range.size() / 2);
-        }
-        let mut groups: Vec<(&Label, u64)> = Vec::new();
-        let mut rest = range.size();
-        for Labelled { range: part, label } in parts {
-            let size = part.end.min(range.end).saturating_sub(part.start.max(range.start));
-            rest = rest.saturating_sub(size);
-            match groups.iter_mut().find(|(other, _)| other.group == label.group) {
-                Some((_, sum)) => *sum += size,
-                None => groups.push((label, size)),
-            }
-        }
-        let most = groups.into_iter().rev().max_by_key(|(_, sum)| *sum);
-        most.filter(|(_, sum)| *sum >= rest).map(|(label, _)| label)
+        let sum = self.sums.get(&(range.start, range.end));
+        sum.or_else(|| parts::most(range, self.within(range)))
+    }
+
+    /// The text of the labels in a range, in one line: the first different ones, and the
+    /// unexplained share, if `with_rest` is set.
+    pub fn text_of(&self, range: AddressRange, with_rest: bool) -> String {
+        parts::text(range, self.within(range), with_rest)
     }
 
     /// The label that contains an address.
@@ -266,6 +268,7 @@ impl<'a> Labeller<'a> {
         // Names are weaker evidence than other signs, and shapes the weakest.
         kernel_names::recognise(self);
         allocators::recognise_guesses(self);
+        loader::recognise_rest(self);
         leftovers::recognise(self);
         exclusion::recognise(self);
         reserved::recognise(self);
@@ -350,6 +353,12 @@ impl<'a> Labeller<'a> {
         }
         let decode = if is_big { u64::from_be_bytes } else { u64::from_le_bytes };
         memory.array(address).map(decode)
+    }
+
+    /// Whether memory shows what a range is: without it, or where it cannot be read, shapes are all
+    /// the evidence.
+    fn is_read(&self, range: AddressRange) -> bool {
+        self.word(range.start).is_some()
     }
 
     /// The size of a pointer in bytes.

@@ -3,6 +3,8 @@
 use crate::atlas::{Atlas, Open};
 use crate::error::{Error, Result};
 use crate::needs::Needs;
+use crate::row::Row;
+use crate::totals::{Shares, share};
 use crate::words;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -152,6 +154,19 @@ impl Atlas {
     }
 }
 
+impl Sum {
+    /// Adds a part of a row; `sizes` states whether the sizes of smaps were read.
+    fn add(&mut self, row: &Row<'_>, part: u64, sizes: bool) {
+        let add = |sum: Option<u64>, bytes: Option<u64>| {
+            let more = share(bytes, part, row.range.size()).unwrap_or(0);
+            sizes.then(|| sum.unwrap_or(0).saturating_add(more))
+        };
+        self.mappings += 1;
+        self.size = self.size.saturating_add(part);
+        (self.rss, self.pss) = (add(self.rss, row.rss()), add(self.pss, row.pss()));
+    }
+}
+
 /// Sums by key.
 #[derive(Default)]
 struct Sums(BTreeMap<String, Sum>);
@@ -162,22 +177,26 @@ impl Sums {
         let sizes = atlas.has_sizes();
         for row in atlas.rows() {
             let kind = || row.kind().word().to_owned();
+            if let (By::Label, Some(shares)) = (by, Shares::of(&row)) {
+                let rest = (kind(), shares.unexplained);
+                let groups = shares.groups.iter().map(|(group, size)| ((*group).to_owned(), *size));
+                let rest = (rest.1 > 0).then_some(rest);
+                for (key, size) in groups.chain(rest) {
+                    let sum =
+                        seen.entry(key.clone()).or_insert_with(|| Sum { key, ..Sum::default() });
+                    sum.add(&row, size, sizes);
+                }
+                continue;
+            }
             let path = || row.path().map(|path| String::from_utf8_lossy(path.bytes()).into_owned());
             let key = match by {
                 By::Kind => kind(),
                 By::File => path().unwrap_or_else(kind),
-                By::Label if row.shows_its_purpose() => kind(),
-                By::Label => row.label().map_or_else(kind, |label| label.group.to_string()),
+                By::Label => kind(),
                 By::Perms => row.perms.to_string(),
             };
             let sum = seen.entry(key.clone()).or_insert_with(|| Sum { key, ..Sum::default() });
-            sum.mappings += 1;
-            sum.size = sum.size.saturating_add(row.range.size());
-            let add = |sum: Option<u64>, more: Option<u64>| {
-                sizes.then(|| sum.unwrap_or(0).saturating_add(more.unwrap_or(0)))
-            };
-            sum.rss = add(sum.rss, row.rss());
-            sum.pss = add(sum.pss, row.pss());
+            sum.add(&row, row.range.size(), sizes);
         }
         for (key, more) in seen {
             let sum = self

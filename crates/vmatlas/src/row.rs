@@ -153,7 +153,15 @@ impl<'a> Row<'a> {
         self.atlas.labels().within(self.mapping.range)
     }
 
-    /// The purpose of the largest part.
+    /// The purposes of the row in a line: the first different ones of its parts, and the unexplained
+    /// share.
+    pub fn label_text(&self) -> String {
+        let with_rest = !self.mapping.shows_its_purpose();
+        self.atlas.labels().text_of(self.mapping.range, with_rest)
+    }
+
+    /// The purpose of the row; of a row with several parts their texts, with the group of most bytes
+    /// and the lowest confidence in it. `None` if most of the row has no purpose.
     pub fn label(&self) -> Option<&'a Label> {
         self.atlas.labels().most_of(self.mapping.range)
     }

@@ -4,12 +4,12 @@
 use crate::atlas::Atlas;
 use crate::row::Row;
 use std::borrow::Cow;
-use std::collections::HashSet;
-use vmatlas_explain::label::Label;
+use std::collections::{BTreeMap, HashSet};
 use vmatlas_maps::{Mapping, Total, Totals};
 
 /// Sums over the rows of an [`Atlas`]: by kind, by purpose for kinds whose names explain none, and
-/// of unexplained memory.
+/// of unexplained memory. A row with several purposes counts in each with the size of its parts, and
+/// with resident memory in proportion.
 pub struct MapTotals {
     /// All rows.
     pub all: Total,
@@ -23,30 +23,57 @@ pub struct MapTotals {
 pub struct KindTotals {
     /// All rows of the kind.
     pub total: Total,
-    /// Sums by label group, for rows whose names do not explain their purpose.
+    /// Sums by label group, for rows whose names do not explain their purpose; the number of rows is
+    /// that of rows with a part of the group.
     pub labels: Vec<Total>,
-    /// The rows that neither a name nor a label explains.
+    /// The parts of rows that neither a name nor a label explains.
     pub unexplained: Total,
     /// The number of programs and libraries that its rows belong to, each with all its segments.
     pub images: usize,
 }
 
-/// The source of a row's purpose.
-#[derive(Clone, Copy)]
-enum Purpose<'a> {
-    Name,
-    Label(&'a Label),
-    Nothing,
+/// The shares of a row's purposes: the bytes of each label group, and the bytes without a purpose.
+/// `None` if the name explains the row.
+pub(crate) struct Shares<'a> {
+    pub(crate) groups: Vec<(&'a str, u64)>,
+    pub(crate) unexplained: u64,
 }
 
-impl<'a> Purpose<'a> {
-    fn of(row: &Row<'a>) -> Purpose<'a> {
-        match row.label() {
-            _ if row.mapping.shows_its_purpose() => Purpose::Name,
-            Some(label) => Purpose::Label(label),
-            None => Purpose::Nothing,
+impl<'a> Shares<'a> {
+    pub(crate) fn of(row: &Row<'a>) -> Option<Shares<'a>> {
+        if row.mapping.shows_its_purpose() {
+            return None;
         }
+        let mut unexplained = row.range.size();
+        let mut groups: Vec<(&str, u64)> = Vec::new();
+        for part in row.labels() {
+            let size = part.range.intersect(&row.range).map_or(0, |common| common.size());
+            unexplained = unexplained.saturating_sub(size);
+            match groups.iter_mut().find(|(group, _)| *group == part.label.group) {
+                Some((_, sum)) => *sum += size,
+                None => groups.push((&part.label.group, size)),
+            }
+        }
+        Some(Shares { groups, unexplained })
     }
+}
+
+/// The share of `bytes` of a row that a part of its size has, if its pages are evenly resident: the
+/// kernel counts resident memory by row.
+pub(crate) fn share(bytes: Option<u64>, part: u64, row: u64) -> Option<u64> {
+    let share = u128::from(bytes?) * u128::from(part) / u128::from(row.max(1));
+    Some(u64::try_from(share).unwrap_or(u64::MAX))
+}
+
+/// Adds a part of a row to a sum.
+fn add(sum: &mut Total, row: &Row<'_>, part: u64) {
+    let more = |sum: Option<u64>, bytes: Option<u64>| {
+        let share = share(bytes, part, row.range.size())?;
+        Some(sum.unwrap_or(0).saturating_add(share))
+    };
+    sum.mappings += 1;
+    sum.size = sum.size.saturating_add(part);
+    (sum.rss, sum.pss) = (more(sum.rss, row.rss()), more(sum.pss, row.pss()));
 }
 
 impl MapTotals {
@@ -54,53 +81,59 @@ impl MapTotals {
     pub fn of(atlas: &Atlas, taken: impl Fn(usize) -> bool) -> MapTotals {
         let maps = atlas.maps();
         // Computed once for each row, because labels and filters are costly.
-        let purpose =
-            |index| atlas.row(index).filter(|_| taken(index)).map(|row| Purpose::of(&row));
-        let purposes: Vec<Option<Purpose<'_>>> = (0..maps.len()).map(purpose).collect();
+        let rows: Vec<Option<Row<'_>>> =
+            (0..maps.len()).map(|index| atlas.row(index).filter(|_| taken(index))).collect();
         let kind = |_, mapping: &Mapping<'_>| Cow::Borrowed(mapping.kind().word().as_bytes());
-        let kinds = Totals::sum_by(maps, kind, |index| purposes[index].is_some());
-        let is_open = |index: usize| matches!(purposes[index], Some(Purpose::Nothing));
-        let open = Totals::sum_by(maps, kind, is_open);
-        let group = |index: usize, mapping: &Mapping<'_>| {
-            let group = match purposes[index] {
-                Some(Purpose::Label(label)) => &*label.group,
-                _ => "",
-            };
-            Cow::Owned(format!("{}/{group}", mapping.kind().word()).into_bytes())
-        };
-        let is_labelled = |index: usize| matches!(purposes[index], Some(Purpose::Label(_)));
-        let groups = Totals::sum_by(maps, group, is_labelled);
+        let kinds = Totals::sum_by(maps, kind, |index| rows[index].is_some());
+        let mut groups: BTreeMap<(&str, &str), Total> = BTreeMap::new();
+        let mut open: BTreeMap<&str, Total> = BTreeMap::new();
+        let mut unexplained = Total::default();
+        for row in rows.iter().flatten() {
+            let Some(shares) = Shares::of(row) else { continue };
+            let kind = row.kind().word();
+            for (group, size) in shares.groups {
+                add(groups.entry((kind, group)).or_default(), row, size);
+            }
+            if shares.unexplained > 0 {
+                add(open.entry(kind).or_default(), row, shares.unexplained);
+                add(&mut unexplained, row, shares.unexplained);
+            }
+        }
         let images: HashSet<&[u8]> =
             atlas.facts().images.iter().map(|image| &*image.name).collect();
         let of_image = maps
             .iter()
             .enumerate()
-            .filter(|(index, row)| purposes[*index].is_some() && images.contains(row.name));
+            .filter(|(index, row)| rows[*index].is_some() && images.contains(row.name));
         let images: HashSet<_> = of_image
             .map(|(_, row)| (row.kind().word().as_bytes(), row.name, row.device, row.inode))
             .collect();
         let of_kind = |total: Total| KindTotals {
             images: images.iter().filter(|(kind, ..)| *kind == total.key).count(),
-            labels: groups.groups.iter().filter_map(|group| part_of(&total, group)).collect(),
-            unexplained: find(&open, &total.key),
+            labels: labels_of(&groups, &total.key),
+            unexplained: open
+                .iter()
+                .find(|(kind, _)| kind.as_bytes() == total.key)
+                .map_or_else(Total::default, |(_, open)| open.clone()),
             total,
         };
         MapTotals {
             all: kinds.all,
             kinds: kinds.groups.into_iter().map(of_kind).collect(),
-            unexplained: open.all,
+            unexplained,
         }
     }
 }
 
-/// The sum of a label group, under the group's own name, if it belongs to that kind.
-fn part_of(kind: &Total, group: &Total) -> Option<Total> {
-    let name = group.key.strip_prefix(kind.key.as_slice())?.strip_prefix(b"/")?;
-    let mut part = group.clone();
-    part.key = name.to_vec();
-    Some(part)
-}
-
-fn find(totals: &Totals, key: &[u8]) -> Total {
-    totals.groups.iter().find(|total| total.key == key).cloned().unwrap_or_default()
+/// The sums of a kind by label group, the largest first.
+fn labels_of(groups: &BTreeMap<(&str, &str), Total>, kind: &[u8]) -> Vec<Total> {
+    let of_kind = groups.iter().filter(|((word, _), _)| word.as_bytes() == kind);
+    let named = of_kind.map(|((_, group), total)| {
+        let mut total = total.clone();
+        total.key = group.as_bytes().to_vec();
+        total
+    });
+    let mut totals: Vec<Total> = named.collect();
+    totals.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.key.cmp(&b.key)));
+    totals
 }

@@ -109,6 +109,12 @@ fn is_own(path: &[u8], name: &str) -> bool {
     }
 }
 
+/// Whether arenas have better labels than guesses.
+pub(super) fn has_found(labeller: &Labeller<'_>) -> bool {
+    let mut labels = labeller.parts.values().map(|part| &part.label);
+    labels.any(|label| label.group == GROUP && label.confidence > Confidence::Guess)
+}
+
 /// Whether the process contains CPython.
 pub(super) fn is_here(labeller: &Labeller<'_>) -> bool {
     interpreter(labeller).is_some()

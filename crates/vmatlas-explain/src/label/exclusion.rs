@@ -7,13 +7,9 @@ use vmatlas_maps::Kind;
 use vmatlas_maps::Mapping;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    // Evidence from memory is better than a guess, and a program that compiles code at run time has
-    // other memory of this shape.
+    // A program that compiles code at run time has other memory of this shape.
     let makes_code = |row: &Mapping<'_>| row.perms.execute() && row.kind() == Kind::Anonymous;
-    if labeller.memory.is_some()
-        || replaced(labeller)
-        || labeller.maps.iter().any(|row| makes_code(&row))
-    {
+    if replaced(labeller) || labeller.maps.iter().any(|row| makes_code(&row)) {
         return;
     }
     let (least, label) = if musl::is_used(labeller) {
@@ -29,7 +25,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         return;
     };
     for range in free_rows(labeller).iter().filter(|range| range.size() > least) {
-        if !follows_guard(labeller, range.start) {
+        // The begin of a block or a group says whether it is one.
+        if !labeller.is_read(*range) && !follows_guard(labeller, range.start) {
             labeller.label(*range, &label);
         }
     }

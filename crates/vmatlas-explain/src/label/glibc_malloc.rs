@@ -25,7 +25,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     for heap in heaps.values() {
         label_heap(labeller, heap, &ring, heap_size);
     }
-    if labeller.memory.is_none() && !super::allocators::replaced(labeller) {
+    if !super::allocators::replaced(labeller) {
         glibc_shapes::recognise(labeller, heap_size);
     }
     program_break(labeller, &ring);
@@ -195,7 +195,7 @@ fn program_break(labeller: &mut Labeller<'_>, ring: &Ring) {
     } else if glibc_chunks::are_chunks(labeller, start, last.end) {
         let because = "it begins with chunks of malloc, one behind the other";
         label(Confidence::Certain, TEXT, because)
-    } else if labeller.memory.is_none()
+    } else if !labeller.is_read(AddressRange::new(start, last.end))
         && has_glibc(labeller)
         && !super::allocators::replaced(labeller)
     {

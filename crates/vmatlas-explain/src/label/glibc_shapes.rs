@@ -1,4 +1,4 @@
-//! glibc malloc heaps by their shape, without memory.
+//! glibc malloc heaps by their shape, where memory cannot be read.
 
 use super::glibc::{has_glibc, label_reserve};
 use super::runs::is_anonymous;
@@ -24,7 +24,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, heap_size: u64) {
         for (index, row) in stretch.iter().enumerate().rev() {
             let range = row.range;
             let aligned = range.start.is_multiple_of(heap_size);
-            if !aligned || !is_unnamed_memory(row) {
+            // The begin of a heap says whether it is one.
+            if !aligned || !is_unnamed_memory(row) || labeller.is_read(range) {
                 continue;
             }
             let Some(end) = range.end.checked_next_multiple_of(heap_size) else { continue };

@@ -9,9 +9,6 @@ use vmatlas_maps::AddressRange;
 const SMALLEST: u64 = 128 << 10;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    if labeller.memory.is_some() {
-        return;
-    }
     let (runtime, what) = match () {
         () if cpython::is_here(labeller) => ("CPython", "arenas of CPython's small objects"),
         () if ruby::is_here(labeller) => ("Ruby", "pages of Ruby's heap"),
@@ -24,6 +21,14 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         Confidence::Guess,
         format!("large blocks of malloc, or {what}, or both"),
         format!("{runtime} is mapped, and nothing else is known to look so"),
+    );
+    // Memory refutes the C library's part, and CPython's array of arenas is complete.
+    let is_refuted = cpython::has_found(labeller);
+    let own = Label::new(
+        "large blocks",
+        Confidence::Guess,
+        format!("{what}, or memory that other code mapped itself"),
+        format!("{runtime} is mapped, and this is no block of malloc"),
     );
     let mut stretches: Vec<AddressRange> = Vec::new();
     for run in runs(labeller) {
@@ -45,6 +50,10 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         }
     }
     for range in stretches.into_iter().filter(|range| range.size() >= SMALLEST) {
-        labeller.label(range, &label);
+        match labeller.is_read(range) {
+            false => labeller.label(range, &label),
+            true if !is_refuted => labeller.label(range, &own),
+            true => {}
+        }
     }
 }

@@ -18,6 +18,11 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     }
 }
 
+/// Small rows that memory has not explained otherwise.
+pub(super) fn recognise_rest(labeller: &mut Labeller<'_>) {
+    by_place(labeller);
+}
+
 /// The control block of the first thread, with its thread-local storage below it.
 pub(super) fn recognise_first_thread(labeller: &mut Labeller<'_>) {
     let all = super::glibc_threads::all(labeller);

@@ -26,12 +26,15 @@ const MALLOC: [&str; 9] = [
 const ARENA: [&str; 4] = ["new_heap", "alloc_new_heap", "int_new_arena", "arena_get2"];
 /// Functions between malloc or pthread_create and the system call, which a static program contains
 /// itself.
-const INTERNAL: [&str; 9] = [
+const INTERNAL: [&str; 12] = [
     "mmap",
     "mmap64",
     "syscall",
     "sysmalloc",
     "sysmalloc_mmap",
+    "sysmalloc_mmap_fallback",
+    "mid_memalign",
+    "int_realloc",
     "int_malloc",
     "int_memalign",
     "allocate_stack",
@@ -41,6 +44,15 @@ const INTERNAL: [&str; 9] = [
 const LINKER: [&str; 3] = ["ld-linux", "ld64.so", "ld.so"];
 /// A heap of an arena is aligned to this (`HEAP_MAX_SIZE`), in bytes.
 const HEAP: u64 = 64 << 20;
+
+/// Symbols of the C library and of a language, which a static program contains itself.
+const NO_RUNTIME: [&str; 5] = [
+    "rust_eh_personality",
+    "gnu_get_libc_version",
+    "__libc_mallopt",
+    "_rtld_global",
+    "__libc_stack_end",
+];
 
 /// The purpose of memory, from the stack of the call that mapped it.
 enum Purpose<'o> {
@@ -54,6 +66,8 @@ enum Purpose<'o> {
     Block(Option<&'o FunctionFacts>),
     /// Memory that this function mapped itself.
     Own(&'o FunctionFacts),
+    /// Memory that a function without a known name in this file mapped itself.
+    Unnamed(&'o FunctionFacts),
 }
 
 /// Labels thread stacks of the C library and mappings of malloc, as certain.
@@ -77,7 +91,7 @@ pub(super) fn recognise_stacks_and_malloc(labeller: &mut Labeller<'_>) {
                 let text = by(&format!("block of malloc in a mapping of {size}"), wanted);
                 label(labeller, origin, "large malloc block", &text, "malloc called mmap");
             }
-            Some(Purpose::Own(_)) | None => {}
+            Some(Purpose::Own(_) | Purpose::Unnamed(_)) | None => {}
         }
     }
 }
@@ -86,12 +100,23 @@ pub(super) fn recognise_stacks_and_malloc(labeller: &mut Labeller<'_>) {
 /// recognisers.
 pub(super) fn recognise_own(labeller: &mut Labeller<'_>) {
     for origin in &labeller.facts.origins {
-        let Some(Purpose::Own(function)) = purpose(origin) else { continue };
+        let (function, confidence, because) = match purpose(origin) {
+            Some(Purpose::Own(function)) => {
+                (function, Confidence::Certain, "it called mmap, and not through malloc")
+            }
+            // The name may be unknown because another allocator is linked in.
+            Some(Purpose::Unnamed(function)) => {
+                (function, Confidence::Likely, "it called mmap, and not through the C library")
+            }
+            _ => continue,
+        };
         if !is_runtime(labeller, function) {
             let file = words::file_name(function.file.as_bytes());
-            let text = format!("mapped by {} of {file}", function.name);
-            let because = "it called mmap, and not through malloc";
-            label(labeller, origin, "mapped by the program", &text, because);
+            let text = match function.name.as_str() {
+                "" => format!("mapped by {file}"),
+                name => format!("mapped by {name} of {file}"),
+            };
+            label_as(labeller, origin, ("mapped by the program", confidence), &text, because);
         }
     }
 }
@@ -114,16 +139,26 @@ fn label(
     text: &str,
     why: &str,
 ) {
+    label_as(labeller, origin, (group, Confidence::Certain), text, why);
+}
+
+fn label_as(
+    labeller: &mut Labeller<'_>,
+    origin: &OriginFacts,
+    (group, confidence): (&'static str, Confidence),
+    text: &str,
+    why: &str,
+) {
     let because = format!("event {} of the recording: {why}", origin.event);
-    let certain = Label::new(group, Confidence::Certain, text, because.as_str());
+    let whole = Label::new(group, confidence, text, because.as_str());
     let guard = Label::new(
         "guard",
-        Confidence::Certain,
+        confidence,
         format!("guard: {text}"),
         format!("{because}, and no access to it is permitted"),
     );
     let reserve =
-        Label::new("glibc arena reserve", Confidence::Certain, format!("reserve: {text}"), because);
+        Label::new("glibc arena reserve", confidence, format!("reserve: {text}"), because);
     for row in labeller.rows_in(origin.range) {
         let part = cut(row.range, origin.range);
         match group {
@@ -131,7 +166,7 @@ fn label(
             "thread stack" if row.perms.none() => labeller.label(part, &guard),
             "glibc arena" if row.perms.none() => labeller.label(part, &reserve),
             // A program reserves addresses with the same call.
-            _ => labeller.label(part, &certain),
+            _ => labeller.label(part, &whole),
         }
     }
 }
@@ -179,14 +214,23 @@ fn purpose(origin: &OriginFacts) -> Option<Purpose<'_>> {
     // Only the function that called mmap itself or through the C library's wrapper.
     let is_wrapper =
         |function: &FunctionFacts| matches!(base(&function.name), "mmap" | "mmap64" | "syscall");
-    let own = wanted.filter(|function| !function.name.is_empty())?;
-    inside.iter().all(is_wrapper).then_some(Purpose::Own(own))
+    let own = wanted.filter(|_| inside.iter().all(is_wrapper))?;
+    match own.name.as_str() {
+        // In a static program it may be the C library's.
+        "" => (!inside.is_empty() && !own.file.is_empty()).then_some(Purpose::Unnamed(own)),
+        _ => Some(Purpose::Own(own)),
+    }
 }
 
-/// The name without its symbol version and without the C library's internal prefixes:
-/// `__GI___libc_malloc` is `malloc`.
+/// The name without its symbol version, the compiler's suffixes for parts and variants of a
+/// function, and the C library's internal prefixes: `__GI___libc_malloc` is `malloc`,
+/// `sysmalloc_mmap.constprop.0` is `sysmalloc_mmap`.
 fn base(name: &str) -> &str {
+    const SUFFIXES: [&str; 6] =
+        [".constprop.", ".isra.", ".part.", ".cold", ".lto_priv.", ".llvm."];
     let name = name.split('@').next().unwrap_or(name);
+    let end = SUFFIXES.iter().filter_map(|suffix| name.find(suffix)).min();
+    let name = name.get(..end.unwrap_or(name.len())).unwrap_or(name);
     let name = name.strip_prefix("__GI_").unwrap_or(name).trim_start_matches('_');
     name.strip_prefix("libc_").unwrap_or(name)
 }
@@ -211,7 +255,7 @@ fn is_runtime(labeller: &Labeller<'_>, function: &FunctionFacts) -> bool {
     // In the program itself, only the functions count, because other code may be linked into it.
     FILES.iter().any(|file| name.starts_with(file))
         || image.is_some_and(|image| {
-            let runtime = |symbol: &&str| *symbol != "rust_eh_personality";
+            let runtime = |symbol: &&str| !NO_RUNTIME.contains(symbol);
             image.symbols.iter().map(|(symbol, _)| symbol).any(runtime)
         })
 }

@@ -522,6 +522,26 @@ fn call_stacks_of_a_recording_say_what_memory_is_for() {
     let own = "mapped by make_pool of server";
     check(&["mmap LIBC", "make_pool /bin/server"], "mapped by the program", own);
     check(&["make_pool /bin/server"], "mapped by the program", own);
+    // A static program, with the compiler's variants of functions.
+    check(
+        &[
+            "__mmap /bin/server",
+            "sysmalloc_mmap.constprop.0 /bin/server",
+            "sysmalloc /bin/server",
+            "_int_malloc.part.0 /bin/server",
+            "__libc_malloc /bin/server",
+            "read_all /bin/server",
+        ],
+        "large malloc block",
+        block,
+    );
+    // A program without symbols called mmap itself, so malloc did not.
+    let found = of_origin("mmap", &["mmap /lib/libc.so.6", " /bin/server", " /bin/server"]);
+    let expected = ("mapped by the program", Confidence::Likely, "mapped by server");
+    let found = found.as_ref().map(|(group, sure, text)| (group.as_str(), *sure, text.as_str()));
+    assert_eq!(found, Some(expected));
+    // In a static one the function may be the C library's.
+    assert_eq!(of_origin("mmap", &[" /bin/server", " /bin/server"]), None);
 }
 
 #[test]

@@ -1,30 +1,14 @@
 //! Rows and their purposes.
 
-use super::values::{printable, size};
+use super::values::printable;
 use crate::row::Row;
 use crate::sections::Section;
-use vmatlas_explain::label::Labelled;
 use vmatlas_maps::Kind;
 
 /// The purpose of a row, in a line; for several parts the first ones, and the unexplained share. It
 /// may hold names that the process chose: escape it for terminals.
 pub fn labels(row: &Row<'_>) -> String {
-    let mut texts: Vec<&str> = Vec::new();
-    let mut rest = row.range.size();
-    for Labelled { range, label, .. } in row.labels() {
-        rest = rest.saturating_sub(range.size());
-        if texts.len() <= PARTS && !texts.contains(&label.text.as_str()) {
-            texts.push(&label.text);
-        }
-    }
-    let mut text = texts[..texts.len().min(PARTS)].join("; ");
-    if texts.len() > PARTS {
-        text.push_str(&format!("; {} parts in all", row.labels().len()));
-    }
-    if !texts.is_empty() && rest > 0 && !row.shows_its_purpose() {
-        text.push_str(&format!("; {} unexplained", size(rest)));
-    }
-    text
+    row.label_text()
 }
 
 /// The names of sections, the largest first.
@@ -54,6 +38,3 @@ pub fn mapping(row: &Row<'_>) -> String {
         _ => row.describe(),
     }
 }
-
-/// The most labels of a row's parts in a line.
-const PARTS: usize = 3;

@@ -379,3 +379,39 @@ fn stacks_of_coroutines_are_not_said_to_be_of_threads() {
     // A running thread has such a stack.
     assert_eq!(confidence(vec![thread(1, on_first), thread(2, None)], 2), Confidence::Likely);
 }
+
+/// Blocks that the kernel merged with each other and with memory that the program mapped.
+#[test]
+fn a_row_of_several_parts_is_not_called_by_the_first() {
+    const MIB: u64 = 1 << 20;
+    let start = 0x7f10_0000_0000_u64;
+    let of_blocks = |sizes: &[u64], more: u64| {
+        let mut words = Vec::new();
+        let mut at = start;
+        for size in sizes {
+            // The size of the chunk, which is a mapping of its own.
+            words.push((at + 8, size | 2));
+            at += size;
+        }
+        let rows = format!("{start:x}-{:x} rw-p 00000000 00:00 0 \n{LIBC}", at + more);
+        let maps = Maps::parse(rows.as_bytes()).unwrap();
+        let facts = with!(Facts::default(), page_size = 4096);
+        let labels = Labels::read(&maps, &facts, Some(&Words(words)));
+        let row = maps.get(0).unwrap().range;
+        let label = labels.most_of(row).unwrap().clone();
+        assert_eq!(label.group, "large malloc block");
+        assert_eq!(label.text, labels.text_of(row, true));
+        label.text
+    };
+    assert_eq!(of_blocks(&[24 * MIB], 0), "malloc: a single block of 24 MiB");
+    assert_eq!(of_blocks(&[MIB; 47], 0), "malloc: 47 blocks of 1 MiB");
+    assert_eq!(
+        of_blocks(&[32 * MIB, 10 * MIB], 5 * MIB),
+        "malloc: a single block of 32 MiB; malloc: a single block of 10 MiB; 5M unexplained"
+    );
+    assert_eq!(
+        of_blocks(&[MIB, 8 * MIB, 7 * MIB, 6 * MIB, 2 * MIB], 0),
+        "malloc: a single block of 8 MiB; malloc: a single block of 7 MiB; malloc: a single block \
+         of 6 MiB; 5 parts in all"
+    );
+}
