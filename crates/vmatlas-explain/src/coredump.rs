@@ -49,7 +49,7 @@ use vmatlas_maps::AddressRange;
 use vmatlas_maps::Maps;
 use vmatlas_maps::Warning;
 use vmatlas_maps::WordSize;
-use vmatlas_maps::uapi::auxvec::AT_PAGESZ;
+use vmatlas_maps::uapi::auxvec::{AT_PAGESZ, AT_SYSINFO_EHDR};
 use vmatlas_object::Memory;
 
 /// The kernel writes no file names for more mappings than this, unless its limit of 4 MiB is raised
@@ -119,6 +119,7 @@ impl<S: ReadAt> CoreDump<S> {
                 .push(format!("the note NT_FILE is damaged: {there} of {count} files were read"));
         }
         warnings.extend(core.missing());
+        warnings.extend(core.missing_vdso());
         let names = names::of(&core);
         core.maps = rows::join(&core.segments, &core.files, &names, core.of_gdb);
         core.maps.set_word_size(core.kernel_word_size());
@@ -160,6 +161,19 @@ impl<S: ReadAt> CoreDump<S> {
             text.push_str("; those shown are the dynamic linker's");
         }
         text
+    }
+
+    /// A warning about a vDSO that the auxiliary vector has and the program headers lack: no row
+    /// stands for it.
+    fn missing_vdso(&self) -> Option<String> {
+        let vdso = self.auxv.get(AT_SYSINFO_EHDR).filter(|&vdso| vdso != 0)?;
+        let is_there = self.segment_at(vdso).is_some() || self.has_file(vdso);
+        (!is_there && !self.segments.is_empty()).then(|| {
+            format!(
+                "the vDSO at {vdso:#x} is missing: the auxiliary vector has its address, the core \
+                 has no memory there"
+            )
+        })
     }
 
     /// A warning about memory that the program headers list and the file does not contain.

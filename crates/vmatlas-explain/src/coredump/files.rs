@@ -29,7 +29,25 @@ pub(super) struct MappedFiles {
 impl MappedFiles {
     /// Parses the note: the number of mappings, the page size, for each mapping its start, end and
     /// offset in pages, then the names (`fill_files_note` in fs/binfmt_elf.c).
+    ///
+    /// The kernel writes longs of its own, not of the program, where an ABI does not say otherwise
+    /// (`user_long_t`; arch/mips/kernel/binfmt_elfo32.c and binfmt_elfn32.c do not), so a 32-bit
+    /// core may have them with 64 bits.
     pub(super) fn parse(note: &[u8], layout: Layout) -> MappedFiles {
+        let files = Self::parse_words(note, layout);
+        if layout.word == 8 || files.is_whole() {
+            return files;
+        }
+        let wide = Self::parse_words(note, Layout { word: 8, ..layout });
+        if wide.is_whole() { wide } else { files }
+    }
+
+    /// Whether the note says the same in all its parts.
+    fn is_whole(&self) -> bool {
+        self.missing.is_none() && !self.rows.is_empty() && self.page_size.is_power_of_two()
+    }
+
+    fn parse_words(note: &[u8], layout: Layout) -> MappedFiles {
         let mut words = layout.words(note);
         let (Some(count), Some(page_size)) = (words.next(), words.next()) else {
             return MappedFiles::default();
@@ -53,12 +71,44 @@ impl MappedFiles {
             let name = (from, from + length);
             from += length + 1;
             let range = AddressRange::new(start, end);
-            rows.push(MappedFile { range, offset: page.wrapping_mul(page_size), name });
+            rows.push(MappedFile { range, offset: page, name });
         }
         let missing = Some(count).filter(|&count| count != rows.len() as u64);
         rows.retain(|row| row.range.start < row.range.end);
         rows.sort_by_key(|row| row.range.start);
-        MappedFiles { rows, names: names.to_vec(), page_size, missing }
+        let mut files = MappedFiles { rows, names: names.to_vec(), page_size, missing };
+        if !files.is_in_bytes() {
+            files.rows.iter_mut().for_each(|row| row.offset = row.offset.wrapping_mul(page_size));
+        }
+        files
+    }
+
+    /// Whether the offsets are in bytes although the page size is not 1, as some programs that are
+    /// no kernel write them. Where two rows of a file adjoin, the second offset shows it; without
+    /// such rows, three offsets that are numbers of whole pages do.
+    fn is_in_bytes(&self) -> bool {
+        let page_size = self.page_size;
+        if page_size <= 1 {
+            return false;
+        }
+        let adjoin = self.rows.windows(2).filter_map(|pair| match pair {
+            [a, b] if a.range.end == b.range.start && self.name(a) == self.name(b) => {
+                Some((b.offset.wrapping_sub(a.offset), a.range.size()))
+            }
+            _ => None,
+        });
+        let (mut bytes, mut pages) = (0, 0);
+        for (step, size) in adjoin {
+            bytes += usize::from(step == size);
+            pages += usize::from(step == size / page_size);
+        }
+        let in_pages = |offset: u64| !offset.is_multiple_of(page_size);
+        let mut offsets: Vec<u64> = self.rows.iter().map(|row| row.offset).collect();
+        offsets.retain(|&offset| offset != 0);
+        offsets.sort_unstable();
+        offsets.dedup();
+        let shown = bytes > 0 || offsets.len() >= 3;
+        shown && pages == 0 && !offsets.into_iter().any(in_pages)
     }
 
     /// Builds the list from rows of another source: addresses, offset in bytes, name.

@@ -113,6 +113,15 @@ impl Notes {
     }
 }
 
+fn auxiliary_vector(bytes: &[u8], layout: Layout) -> Vec<(u64, u64)> {
+    let words: Vec<u64> = layout.words(bytes).collect();
+    let entries = words.chunks_exact(2).filter_map(|pair| match *pair {
+        [kind, value] => Some((kind, value)),
+        _ => None,
+    });
+    entries.take_while(|(kind, _)| *kind != 0).collect()
+}
+
 /// Rounds a size up to 4 bytes, as notes of both classes are.
 fn padded(size: u32) -> u64 {
     u64::from(size).next_multiple_of(4)
@@ -144,12 +153,13 @@ impl Notes {
                 }
             }
             elf::NT_AUXV => {
-                let words: Vec<u64> = layout.words(bytes).collect();
-                let entries = words.chunks_exact(2).filter_map(|pair| match *pair {
-                    [kind, value] => Some((kind, value)),
-                    _ => None,
-                });
-                self.auxv.entries = entries.take_while(|(kind, _)| *kind != 0).collect();
+                let entries = auxiliary_vector(bytes, layout);
+                // As in NT_FILE, the words may be those of a 64-bit kernel.
+                let is_empty = entries.iter().all(|(_, value)| *value == 0);
+                self.auxv.entries = match is_empty && layout.word == 4 {
+                    true => auxiliary_vector(bytes, Layout { word: 8, ..layout }),
+                    false => entries,
+                };
             }
             elf::NT_FILE => self.files = Some(MappedFiles::parse(bytes, layout)),
             elf::NT_386_TLS => {

@@ -362,6 +362,79 @@ fn files_and_segments_need_not_agree() {
     );
 }
 
+/// Rows of a core whose note NT_FILE consists of words of that size.
+fn rows_of_files(
+    writer: &mut Writer,
+    size: usize,
+    page_size: u64,
+    files: &[[u64; 3]],
+) -> Vec<String> {
+    let words = [files.len() as u64, page_size].into_iter().chain(files.iter().flatten().copied());
+    let mut note: Vec<u8> = words
+        .flat_map(|word| match writer.big_endian {
+            true => word.to_be_bytes()[8 - size..].to_vec(),
+            false => word.to_le_bytes()[..size].to_vec(),
+        })
+        .collect();
+    files.iter().for_each(|_| note.extend(b"/lib/libc.so.6\0"));
+    writer.raw_note(b"CORE\0", 0x4649_4c45, note.len() as u32, &note);
+    let core = CoreDump::read(writer.bytes()).unwrap();
+    let row = |row: Mapping<'_>| {
+        format!("{} {:x} {}", row.range, row.offset, String::from_utf8_lossy(row.name))
+    };
+    core.maps().iter().map(row).collect()
+}
+
+#[test]
+fn offsets_of_files_in_bytes_or_pages() {
+    let rows = |page_size, second, third| {
+        let files = [[0x10000, 0x12000, 0], [0x12000, 0x15000, second], [0x15000, 0x16000, third]];
+        rows_of_files(&mut Writer::new(8, false), 8, page_size, &files)
+    };
+    let expected = [
+        "00010000-00012000 0 /lib/libc.so.6",
+        "00012000-00015000 2000 /lib/libc.so.6",
+        "00015000-00016000 5000 /lib/libc.so.6",
+    ];
+    assert_eq!(rows(4096, 2, 5), expected, "as the kernel writes them");
+    assert_eq!(rows(1, 0x2000, 0x5000), expected, "as gdb writes them");
+    assert_eq!(rows(4096, 0x2000, 0x5000), expected, "as others write them");
+    // A large file, with a gap in the addresses.
+    let files = [[0x10000, 0x12000, 0], [0x20000, 0x22000, 0x1000]];
+    let rows = rows_of_files(&mut Writer::new(8, false), 8, 4096, &files);
+    assert_eq!(rows[1], "00020000-00022000 1000000 /lib/libc.so.6");
+}
+
+/// MIPS: the kernel writes its own longs into the cores of o32 and n32 programs.
+#[test]
+fn files_of_a_32_bit_program_in_words_of_a_64_bit_kernel() {
+    let files = [[0x10000, 0x12000, 0], [0x12000, 0x15000, 2]];
+    for big_endian in [false, true] {
+        for size in [4, 8] {
+            assert_eq!(
+                rows_of_files(&mut Writer::new(4, big_endian), size, 4096, &files),
+                ["00010000-00012000 0 /lib/libc.so.6", "00012000-00015000 2000 /lib/libc.so.6"],
+                "{size}, {big_endian}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_vdso_that_is_missing_is_noticed() {
+    let text = |vdso: u64| {
+        let mut writer = Writer::new(8, false);
+        writer.loads = vec![Load::new(0x10000, 0x1000)];
+        let auxv = [33, vdso, 6, 4096, 0, 0];
+        let auxv: Vec<u8> = auxv.iter().flat_map(|word| word.to_le_bytes()).collect();
+        writer.raw_note(b"CORE\0", 6, auxv.len() as u32, &auxv);
+        warnings(&writer).1
+    };
+    assert!(text(0x7fff_0000).contains("the vDSO at 0x7fff0000 is missing"));
+    assert!(!text(0x10000).contains("vDSO"));
+    assert!(!text(0).contains("vDSO"));
+}
+
 /// Calls all queries of a core.
 fn ask(bytes: &[u8]) {
     let Ok(core) = CoreDump::read(bytes) else { return };
