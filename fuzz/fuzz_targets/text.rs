@@ -24,6 +24,9 @@ fn found_rows_stand_there(text: &[u8], maps: &Maps) {
     for row in maps.iter() {
         assert!(plausible(&row), "{row:?}");
     }
+    if laws::is_wrapped(maps) {
+        return;
+    }
     for row in maps.iter().filter(|row| !row.name.is_empty()).take(5) {
         assert!(text.windows(row.name.len()).any(|part| part == row.name));
     }
@@ -36,7 +39,7 @@ fn plausible(row: &Mapping<'_>) -> bool {
 
 /// Every line that is a row by itself is also found in a text, in the same order.
 fn rows_of_a_listing_are_found(bytes: &[u8], found: &Maps) {
-    if bytes.contains(&b'\r') {
+    if bytes.contains(&b'\r') || laws::is_wrapped(found) {
         return;
     }
     let mut found = found.iter();

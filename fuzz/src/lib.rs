@@ -12,9 +12,20 @@ use vmatlas_maps::{
 pub fn read(text: &[u8]) -> Maps {
     let maps = MapsReader::read(text);
     assert!(maps.warnings().len() <= 201, "warnings are bounded");
-    assert!(maps.len() <= text.split(|&b| b == b'\n').count(), "at most a row from each line");
+    let lines = text.split(|&b| b == b'\n').count();
+    assert!(maps.len() <= lines || is_wrapped(&maps), "at most a row from each line");
     assert!(maps.get(maps.len()).is_none());
     maps
+}
+
+/// Whether rows were wrapped in something, so that they need not stand in the text as they are.
+pub fn is_wrapped(maps: &Maps) -> bool {
+    maps.warnings().iter().any(|warning| {
+        matches!(
+            warning.kind,
+            WarningKind::Wrapped(_) | WarningKind::More(_) | WarningKind::CarriageReturns
+        )
+    })
 }
 
 /// A number below `count` that depends on all bytes, to choose what to check with an input: every
@@ -90,6 +101,9 @@ pub fn rendered_rows_come_back(maps: &Maps) {
         }
         let text = maps.render(format, None);
         let again = read(&text);
+        if is_wrapped(&again) || maps.iter().any(|row| row.name.starts_with(b"\t")) {
+            continue;
+        }
         same_rows(&again, maps);
         // Whether the kernel escapes line feeds is taken from all rows of a text, odd ones too.
         let escaped = |maps: &Maps| maps.format().escaped;
@@ -108,6 +122,9 @@ pub fn rendered_rows_come_back(maps: &Maps) {
                     | WarningKind::Empty(_)
                     | WarningKind::Huge(_)
                     | WarningKind::More(_)
+                    | WarningKind::NamesEndIn(_)
+                    | WarningKind::OddNames { .. }
+                    | WarningKind::Rollups(_)
             );
             assert!(of_rows, "{warning}");
         }
@@ -180,7 +197,8 @@ pub fn names_are_understood(maps: &Maps) {
             row.name.strip_suffix(b" (deleted)").unwrap()
         };
         assert_eq!(file.path, vmatlas_maps::restore_line_feeds(stripped));
-        assert_eq!(file.ambiguous, file.deleted.is_none() || file.path.contains(&b'\n'));
+        let is_whole = file.path.starts_with(b"/") && !file.path.contains(&b'\n');
+        assert_eq!(file.ambiguous, file.deleted.is_none() || !is_whole);
     }
 }
 

@@ -25,6 +25,10 @@ pub fn file_with_build_id(
 ) -> Result<ElfFile, String> {
     let path = Path::new(OsStr::from_bytes(path));
     let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    if !path.is_absolute() {
+        // The program's directory is not ours.
+        return Err(format!("{}: not a whole path", path.display()));
+    }
     let open = |path: &Path| -> Result<ElfFile, String> {
         let shown = path.display();
         let file = open_regular(path).map_err(|error| format!("{shown}: {error}"))?;

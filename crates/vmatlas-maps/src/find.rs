@@ -16,7 +16,8 @@ pub struct Found {
 }
 
 impl Maps {
-    /// Finds the row at `address`: by binary search in an ordered map, else by linear scan.
+    /// Finds the row at `address`: by binary search in an ordered map, else by linear scan. The
+    /// row of smaps_rollup is no mapping, so it covers no address.
     ///
     /// ```
     /// let maps = vmatlas_maps::Maps::parse(b"1000-2000 r--p 0 0:0 0\n5000-6000 rw-p 0 0:0 0\n").unwrap();
@@ -28,8 +29,12 @@ impl Maps {
             return self.scan(address);
         }
         let next = self.lower_bound(address);
-        let covered = self.get(next).is_some_and(|row| row.range.contains(address));
-        let (mapping, after) = if covered { (Some(next), next + 1) } else { (None, next) };
+        let covering = self.get(next).filter(|row| row.range.contains(address));
+        let (mapping, after) = match covering {
+            Some(row) if row.is_rollup() => (None, next + 1),
+            Some(_) => (Some(next), next + 1),
+            None => (None, next),
+        };
         Found {
             mapping,
             before: next.checked_sub(1),
@@ -38,7 +43,8 @@ impl Maps {
     }
 
     fn scan(&self, address: u64) -> Found {
-        let ranges = || self.iter().map(|row| row.range).enumerate();
+        let rows = || self.iter().enumerate().filter(|(_, row)| !row.is_rollup());
+        let ranges = || rows().map(|(index, row)| (index, row.range));
         let mapping = ranges().find(|(_, range)| range.contains(address));
         let (below, above) = match mapping {
             Some((_, range)) => (range.start, range.end),

@@ -69,7 +69,7 @@ pub enum Kind<'a> {
     Vvar,
     /// `[vsyscall]`, at an address that is the same in every process.
     Vsyscall,
-    /// Any other name that is not a path.
+    /// Any other name in brackets.
     Special,
 }
 
@@ -137,7 +137,7 @@ pub struct FileName<'a> {
     /// Whether the name that was opened has been unlinked; `None` if the text does not show it,
     /// because a file may be called `x (deleted)`.
     pub deleted: Option<bool>,
-    /// Whether the name has other readings (` (deleted)`, `\012`).
+    /// Whether the name has other readings (` (deleted)`, `\012`), or is no whole path.
     pub ambiguous: bool,
 }
 
@@ -170,8 +170,9 @@ impl<'a> Mapping<'a> {
             }
             name if name.starts_with(b"anon_inode:") => Kind::AnonInode,
             name if name.starts_with(b"socket:[") => Kind::Socket,
-            _ if self.inode != 0 => Kind::File,
-            _ => Kind::Special,
+            [b'[', ..] if self.inode == 0 => Kind::Special,
+            // Lists of other programs have only the last component of a path.
+            _ => Kind::File,
         }
     }
 
@@ -287,7 +288,8 @@ impl<'a> Mapping<'a> {
             None => (self.name, Some(false)),
         };
         let path = restore_line_feeds(path);
-        let ambiguous = deleted.is_none() || matches!(path, Cow::Owned(_));
+        let is_relative = !path.starts_with(b"/");
+        let ambiguous = deleted.is_none() || matches!(path, Cow::Owned(_)) || is_relative;
         Some(FileName { path, deleted, ambiguous })
     }
 }

@@ -50,6 +50,7 @@ mod text;
 mod totals;
 pub mod uapi;
 mod warning;
+mod wrapper;
 
 pub use diff::{Change, Diff};
 pub use field::{FIELDS, Field, FieldKind, FieldNeeds, FieldRow, FieldValue};
@@ -68,6 +69,7 @@ pub use smaps::{SmapsField, SmapsValue, VmFlags, vm_flag_meaning};
 pub use text::{find_row, other_listing};
 pub use totals::{Group, Total, Totals};
 pub use warning::{Warning, WarningKind, Warnings};
+pub use wrapper::Wrapper;
 
 // The example of the README is a test.
 #[cfg(doctest)]

@@ -139,6 +139,14 @@ pub struct Mapping<'a> {
     pub name: &'a [u8],
 }
 
+impl Mapping<'_> {
+    /// Whether this is the row of smaps_rollup. It is no mapping: its range includes all that lies
+    /// between the first one and the last, mapped or not.
+    pub fn is_rollup(&self) -> bool {
+        self.perms.0 == *b"---p" && self.name == b"[rollup]"
+    }
+}
+
 impl<'a> Mapping<'a> {
     /// The name as text that is safe to print, see [`escape::name`].
     ///

@@ -9,8 +9,12 @@ use crate::parse::{RowErrorKind, parse_row, quick_row};
 use crate::range::AddressRange;
 use crate::render::{TextFormat, name_in};
 use crate::smaps::{Fields, SmapsField, field_line};
-use crate::text::{begins_like_a_row, find_row, other_listing};
+use crate::text::{begins_like_a_row, find_row, find_row_from, other_listing};
 use crate::warning::{Warning, WarningKind, Warnings};
+use crate::wrapper::{
+    Decoder, MAX_WRAPPED, Unwrapper, Wrapper, is_coloured_by_grep, is_wrapped, remove_colours,
+    undo_cat,
+};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -131,6 +135,17 @@ impl Maps {
         &self.warnings
     }
 
+    /// The number of processes whose rows these are, as far as the text shows it: sums over more
+    /// than one have no meaning.
+    pub fn processes(&self) -> u64 {
+        let of = |warning: &Warning| match warning.kind {
+            WarningKind::StartsOver => 1,
+            WarningKind::Rollups(count) => count.saturating_sub(1),
+            _ => 0,
+        };
+        1 + self.warnings.iter().map(of).sum::<u64>()
+    }
+
     /// Adds a warning from the source of the text.
     pub fn warn(&mut self, text: impl Into<String>) {
         self.warnings.push(Warning { line: 0, kind: WarningKind::Source(text.into()) });
@@ -222,7 +237,10 @@ impl<'a> FromIterator<Mapping<'a>> for Maps {
 /// Parses a text in chunks, with bounded memory for any input.
 ///
 /// If the first line is a row, the text is maps or smaps, and each line that is neither row nor
-/// field is a warning. Otherwise the reader searches each line of the text for a row.
+/// field is a warning. Otherwise the reader searches each line of the text for a row, also inside
+/// what another program wrapped it in ([`Wrapper`](crate::Wrapper)), and warns of what it removed.
+///
+/// UTF-16 and UTF-32 are decoded.
 ///
 /// ```
 /// let mut reader = vmatlas_maps::MapsReader::default();
@@ -243,6 +261,25 @@ pub struct MapsReader {
     full: bool,
     /// Whether the last line of any text was a row or a field of one.
     in_fields: bool,
+    /// What rows of other texts are wrapped in.
+    unwrapper: Unwrapper,
+    encoding: Encoding,
+}
+
+/// The encoding of a text.
+#[derive(Clone, Debug)]
+enum Encoding {
+    /// These bytes at its start do not show it yet.
+    Unknown(Vec<u8>),
+    /// A byte for each ASCII character.
+    Bytes,
+    Wide(Decoder),
+}
+
+impl Default for Encoding {
+    fn default() -> Self {
+        Encoding::Unknown(Vec::new())
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -286,7 +323,44 @@ impl MapsReader {
     }
 
     /// Parses the next chunk of the text.
-    pub fn push(&mut self, mut bytes: &[u8]) {
+    pub fn push(&mut self, bytes: &[u8]) {
+        match &mut self.encoding {
+            Encoding::Bytes => self.push_bytes(bytes),
+            Encoding::Wide(_) => self.push_wide(bytes),
+            Encoding::Unknown(head) if head.len() + bytes.len() < Decoder::HEAD => {
+                head.extend_from_slice(bytes);
+            }
+            Encoding::Unknown(head) if head.is_empty() => {
+                self.encoding = Encoding::Bytes;
+                match Decoder::of(bytes) {
+                    Some(decoder) => {
+                        self.encoding = Encoding::Wide(decoder);
+                        self.push_wide(bytes);
+                    }
+                    None => self.push_bytes(bytes),
+                }
+            }
+            Encoding::Unknown(head) => {
+                let whole = [head.as_slice(), bytes].concat();
+                head.clear();
+                self.push(&whole);
+            }
+        }
+    }
+
+    /// Parses the next chunk of a text in UTF-16 or UTF-32.
+    fn push_wide(&mut self, bytes: &[u8]) {
+        let mut text = Vec::new();
+        for bytes in bytes.chunks(64 << 10) {
+            if let Encoding::Wide(decoder) = &mut self.encoding {
+                decoder.decode(bytes, &mut text);
+            }
+            self.push_bytes(&text);
+            text.clear();
+        }
+    }
+
+    fn push_bytes(&mut self, mut bytes: &[u8]) {
         if !self.partial.is_empty() {
             let Some(end) = memchr::memchr(b'\n', bytes) else { return self.keep(bytes) };
             self.keep(&bytes[..end]);
@@ -304,7 +378,7 @@ impl MapsReader {
                 Some((row, end))
                     if end <= MAX_LINE
                         && bytes.get(end) == Some(&b'\n')
-                        && self.content != Content::Text =>
+                        && self.content == Content::Rows =>
                 {
                     self.line += 1;
                     self.take_row_of(&bytes[..end], &row);
@@ -323,7 +397,8 @@ impl MapsReader {
 
     /// Stores an incomplete line.
     fn keep(&mut self, bytes: &[u8]) {
-        if !self.partial.push(bytes, MAX_LINE) {
+        let max = if self.content == Content::Rows { MAX_LINE } else { MAX_WRAPPED };
+        if !self.partial.push(bytes, max) {
             self.line += 1;
             self.warnings.push(self.line, RowErrorKind::TooLong.into());
         }
@@ -341,12 +416,19 @@ impl MapsReader {
 
     /// Returns the map; the last line may lack its line feed.
     pub fn finish(mut self) -> Maps {
+        if let Encoding::Unknown(head) = &mut self.encoding {
+            let head = std::mem::take(head);
+            self.push_bytes(&head);
+        }
         let partial = std::mem::take(&mut self.partial);
         if let Some(line) = partial.get().filter(|line| !line.is_empty()) {
             self.take_line(line);
             if self.content == Content::Rows || begins_like_a_row(line) {
                 self.warnings.push(self.line, WarningKind::Cut);
             }
+        }
+        if self.content == Content::Text {
+            self.unwrap(|unwrapper, sink| unwrapper.finish(sink));
         }
         // None of the kernel's own names ends in a carriage return, but a file name may.
         let no_name = |row: Mapping<'_>| row.inode == 0 && row.name.ends_with(b"\r");
@@ -359,6 +441,21 @@ impl MapsReader {
                 self.warnings.push(0, WarningKind::NamesEndInCarriageReturns);
             }
         }
+        let names = &self.maps.names;
+        let all = names.all();
+        if names.iter().any(is_unusual)
+            || memchr::memchr3(0x1b, b'\\', b'#', all).is_some()
+            // The permissions and the offset of a row.
+            || memchr::memmem::find(all, b"p 0").is_some()
+        {
+            self.judge_names();
+        }
+        if matches!(self.encoding, Encoding::Wide(_)) && !self.maps.is_empty() {
+            self.unwrapper.add(Wrapper::Encoding);
+        }
+        for &wrapper in self.unwrapper.found() {
+            self.warnings.push(0, WarningKind::Wrapped(wrapper));
+        }
         self.maps.rows.shrink_to_fit();
         self.maps.format = self.layout.format(&self.maps);
         self.maps.word_size = self.layout.word_size();
@@ -369,13 +466,89 @@ impl MapsReader {
     }
 
     fn remove_carriage_returns(&mut self) {
+        self.change_names(|name| name.strip_suffix(b"\r").unwrap_or(name).to_vec());
+        self.warnings.push(0, WarningKind::CarriageReturns);
+    }
+
+    fn change_names(&mut self, change: impl Fn(&[u8]) -> Vec<u8>) {
         let mut maps = Maps { fields: self.maps.fields.take(), ..Maps::default() };
-        for mut row in self.maps.iter() {
-            row.name = row.name.strip_suffix(b"\r").unwrap_or(row.name);
-            maps.push(&row);
+        for row in self.maps.iter() {
+            maps.push(&Mapping { name: &change(row.name), ..row });
         }
         self.maps = maps;
-        self.warnings.push(0, WarningKind::CarriageReturns);
+    }
+
+    /// Counts rollups; removes from names what the kernel cannot have printed there, if all rows
+    /// agree on it; warns of names that are left.
+    #[cold]
+    fn judge_names(&mut self) {
+        let rollups = self.maps.iter().filter(Mapping::is_rollup).count() as u64;
+        if rollups > 1 {
+            self.warnings.push(0, WarningKind::Rollups(rollups));
+        }
+        let has_colour = |row: &Mapping<'_>| memchr::memchr(0x1b, row.name).is_some();
+        let coloured =
+            |row: Mapping<'_>| has_colour(&row) && (no_file(&row) || is_coloured_by_grep(row.name));
+        if self.maps.iter().any(coloured) {
+            self.change_names(remove_colours);
+            self.unwrapper.add(Wrapper::Colours);
+        }
+        if self.maps.names.iter().any(|name| name.starts_with(b"\t")) {
+            // A tab between the inode and the name.
+            self.change_names(|name| match name.strip_prefix(b"\t") {
+                Some(name) => name.trim_ascii_start().to_vec(),
+                None => name.to_vec(),
+            });
+        }
+        for &(end, wrapper) in ENDS {
+            let bytes = end.as_bytes();
+            // The last line of a literal or a tag may end otherwise.
+            let without = self.maps.iter().filter(|row| !row.name.ends_with(bytes)).take(2);
+            let agree = without.count() == 0 && self.maps.len() > 1;
+            let printed = |row: &Mapping<'_>| {
+                let name = row.name.strip_suffix(bytes)?;
+                no_file(row).then(|| name.is_empty() || name.ends_with(b"]"))
+            };
+            if agree && self.maps.iter().any(|row| printed(&row) == Some(true)) {
+                self.change_names(|name| {
+                    let name = name.strip_suffix(bytes).unwrap_or(name);
+                    let shown = if end == "$" { undo_cat(name) } else { None };
+                    shown.unwrap_or_else(|| name.trim_ascii_end().to_vec())
+                });
+                self.unwrapper.add(wrapper);
+                break;
+            } else if agree {
+                self.warnings.push(0, WarningKind::NamesEndIn(end));
+                break;
+            }
+        }
+        self.remove_common_end();
+        let odd = |row: &Mapping<'_>| {
+            let [first, .., last] = row.name else { return no_file(row) && is_odd_start(row.name) };
+            let is_odd = b"\"'`\\$=|<>,;}".contains(last)
+                || row.name.ends_with(b"\\n")
+                || *first == b'[' && *last != b']'
+                || is_odd_start(row.name);
+            no_file(row) && is_odd || find_row_from(row.name, 1).is_some()
+        };
+        let mut odd = self.maps.iter().filter(odd).map(|row| row.name.to_vec());
+        if let Some(first) = odd.next() {
+            let rows = 1 + odd.count() as u64;
+            self.warnings.push(0, WarningKind::OddNames { rows, first });
+        }
+    }
+
+    /// Removes what all names end in, if a row without a name shows that it is no part of them.
+    fn remove_common_end(&mut self) {
+        let odd = |row: &Mapping<'_>| no_file(row) && is_odd_start(row.name);
+        let end = self.maps.iter().find(odd).map(|row| row.name.to_vec());
+        let Some(end) = end else { return };
+        if self.maps.len() > 1 && self.maps.iter().all(|row| row.name.ends_with(&end)) {
+            self.change_names(|name| {
+                name.strip_suffix(end.as_slice()).unwrap_or(name).trim_ascii_end().to_vec()
+            });
+            self.unwrapper.add(Wrapper::Ends);
+        }
     }
 
     fn take_line(&mut self, line: &[u8]) {
@@ -383,7 +556,7 @@ impl MapsReader {
         if line.is_empty() {
             return;
         }
-        if line.len() > MAX_LINE {
+        if line.len() > if self.content == Content::Rows { MAX_LINE } else { MAX_WRAPPED } {
             return self.warnings.push(self.line, RowErrorKind::TooLong.into());
         }
         if self.content == Content::Text {
@@ -397,9 +570,23 @@ impl MapsReader {
             return self.take_field(name, carriage_return.unwrap_or(rest));
         }
         match parse_row(line) {
+            Ok(row) if self.content == Content::Unknown && is_wrapped(line, row.name) => {
+                self.content = Content::Text;
+                self.take_text(line);
+            }
+            Ok(_) if line.len() > MAX_LINE => {
+                self.warnings.push(self.line, RowErrorKind::TooLong.into());
+            }
             Ok(row) => self.take_row_of(line, &row),
             Err(error) => {
                 self.see_end(line);
+                if self.content == Content::Rows && memchr::memchr(0x1b, line).is_some() {
+                    let plain = remove_colours(line);
+                    if let Ok(row) = parse_row(&plain) {
+                        self.unwrapper.add(Wrapper::Colours);
+                        return self.take_row_of(&plain, &row);
+                    }
+                }
                 if self.content == Content::Unknown {
                     self.content = Content::Text;
                     self.take_text(line);
@@ -431,26 +618,60 @@ impl MapsReader {
             Some(line) => (line, true),
             None => (line, false),
         };
+        let rows = self.maps.rows.len();
+        self.unwrap(|unwrapper, sink| unwrapper.take(line, sink));
+        self.carriage_returns |= from_windows && self.maps.rows.len() > rows;
+    }
+
+    /// Takes the lines that `step` finds in the text.
+    fn unwrap(&mut self, step: impl FnOnce(&mut Unwrapper, &mut crate::wrapper::Sink<'_>)) {
+        let mut unwrapper = std::mem::take(&mut self.unwrapper);
+        step(&mut unwrapper, &mut |line, wrapped| self.take_text_line(line, wrapped));
+        self.unwrapper = unwrapper;
+    }
+
+    /// Takes a line of a text, or one that was wrapped in a line; returns whether it is a row or a
+    /// field.
+    fn take_text_line(&mut self, line: &[u8], wrapped: bool) -> bool {
+        if line.len() > MAX_LINE && (wrapped || find_row(line).is_some()) {
+            self.warnings.push(self.line, RowErrorKind::TooLong.into());
+            return false;
+        }
         // Prose with a colon may also follow a row.
         let rows = self.maps.rows.len();
         let known = self.maps.fields.as_ref().is_some_and(|fields| fields.rows() == rows);
-        let field =
-            field_line(line).filter(|(name, _)| self.in_fields && (known || *name == b"Size"));
-        self.in_fields = true;
-        if let Some((row, at)) = find_row(line) {
+        let field = field_line(line).filter(|&(name, rest)| {
+            // Between the strings of a record are others.
+            let is_size = rest.ends_with(b" kB") || name == b"VmFlags" || name == b"THPeligible";
+            self.in_fields && (known || name == b"Size") && (!wrapped || is_size)
+        });
+        let was_in_fields = std::mem::replace(&mut self.in_fields, true);
+        if let Some((mut row, at)) = find_row(line) {
             self.layout.see(&line[at..], &row);
+            let above = match self.maps.rows.last() {
+                // xCrash writes this for the name of the row above.
+                Some(last) if row.name == b">" && row.perms.0[3] == b'?' => {
+                    self.maps.names.get(last.name).to_vec()
+                }
+                _ => Vec::new(),
+            };
+            if row.name == b">" && row.perms.0[3] == b'?' {
+                row.name = &above;
+            }
             self.take_row(&row);
-            self.carriage_returns |= from_windows;
+            true
         } else if let Some((name, rest)) = field {
             self.take_field(name, rest);
+            true
         } else {
-            self.in_fields = false;
+            self.in_fields = wrapped && was_in_fields;
             match parse_row(line) {
                 Err(error) if begins_like_a_row(line) => {
                     self.warnings.push(self.line, error.into());
                 }
                 _ => {}
             }
+            false
         }
     }
 
@@ -480,6 +701,9 @@ impl MapsReader {
             return false;
         }
         let range = row.range;
+        if row.is_rollup() {
+            return true;
+        }
         if let Some(last) = self.maps.rows.last().filter(|last| range.start < last.range.end) {
             let last_of_all: [&[u8]; 5] =
                 [b"[stack]", b"[vdso]", b"[vsyscall]", b"[vectors]", b"[vvar]"];
@@ -519,6 +743,52 @@ impl MapsReader {
         }
         fields.push(row, name, rest);
     }
+}
+
+/// What wrapped rows end in, longest first.
+const ENDS: &[(&str, Wrapper)] = &[
+    ("\\n\\", Wrapper::Strings),
+    ("\\n\",", Wrapper::Strings),
+    ("\\n\"", Wrapper::Strings),
+    ("\\n',", Wrapper::Strings),
+    ("\\n'", Wrapper::Strings),
+    ("\\r\\n", Wrapper::LineFeeds),
+    ("\\n", Wrapper::LineFeeds),
+    ("#012", Wrapper::LineFeeds),
+    ("\",", Wrapper::Strings),
+    ("\"", Wrapper::Strings),
+    ("',", Wrapper::Strings),
+    ("'", Wrapper::Strings),
+    ("<br>", Wrapper::Markup),
+    ("<br/>", Wrapper::Markup),
+    ("<br />", Wrapper::Markup),
+    (" |", Wrapper::Table),
+    ("^M$", Wrapper::Cat),
+    ("$", Wrapper::Cat),
+    ("\\", Wrapper::Strings),
+];
+
+/// Whether a name begins or ends as few names do: it may be a part of what rows are wrapped in, or
+/// be of a rollup.
+fn is_unusual(name: &[u8]) -> bool {
+    let [first, .., last] = name else { return true };
+    match first {
+        b'/' => b"\"'`\\$=|<>,;}".contains(last),
+        b'[' => *last != b']' || name == b"[rollup]",
+        _ => true,
+    }
+}
+
+/// Whether a row has no file, so that the kernel itself made its name.
+fn no_file(row: &Mapping<'_>) -> bool {
+    row.inode == 0 && row.device == Device::default()
+}
+
+/// Whether a name begins as no name of the kernel does, nor a file's in a list of another program.
+fn is_odd_start(name: &[u8]) -> bool {
+    name.first().is_some_and(|b| !(b.is_ascii_alphanumeric() || b"/[(._~".contains(b)))
+        && std::str::from_utf8(name)
+            .map_or(true, |name| !name.starts_with(|c: char| c.is_alphanumeric()))
 }
 
 /// The layout that the producer of a text uses, as far as its rows show it.

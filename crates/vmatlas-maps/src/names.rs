@@ -41,6 +41,21 @@ impl<const RECENT: u32> Names<RECENT> {
         }
     }
 
+    /// All strings that are stored.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let name = self.bytes.get(start..end).unwrap_or_default();
+            start = end;
+            name
+        })
+    }
+
+    /// All strings one after the other.
+    pub(crate) fn all(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The number of bytes stored.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes.len()

@@ -9,30 +9,94 @@ use crate::range::AddressRange;
 /// Accepts rows as kernels print them and those of an Android tombstone. Stricter than
 /// [`parse_row`]: the permissions must be valid letters.
 pub fn find_row(line: &[u8]) -> Option<(Mapping<'_>, usize)> {
-    memchr::memchr_iter(b'-', line).find_map(|dash| {
-        let digits = line[..dash].iter().rev().take_while(|&&b| address_byte(b)).count();
-        let start = dash - digits;
-        let clear = start == 0
-            || !(line[start - 1].is_ascii_alphanumeric() || b"_-./:".contains(&line[start - 1]));
-        if digits == 0 || !clear {
-            return None;
+    find_row_from(line, 0)
+}
+
+/// [`find_row`], from a position of the line on.
+pub(crate) fn find_row_from(line: &[u8], from: usize) -> Option<(Mapping<'_>, usize)> {
+    memchr::memchr_iter(b'-', line.get(from..)?)
+        .find_map(|dash| row_around(line, from, from + dash))
+}
+
+/// The row that a line begins with.
+pub(crate) fn row_at_start(line: &[u8]) -> Option<Mapping<'_>> {
+    let dash = line.iter().take(32).position(|&b| b == b'-')?;
+    row_around(line, 0, dash).filter(|&(_, start)| start == 0).map(|(row, _)| row)
+}
+
+/// The row whose addresses have that dash between them, if it begins at or behind `from`.
+fn row_around(line: &[u8], from: usize, dash: usize) -> Option<(Mapping<'_>, usize)> {
+    // No address is longer than that.
+    let digits = line[from..dash].iter().rev().take(40).take_while(|&&b| address_byte(b)).count();
+    let start = dash - digits;
+    if digits == 0 || !is_clear(&line[..start]) {
+        return None;
+    }
+    let row = &line[start..];
+    // Most text around a dash is not a row; reject it early.
+    let end = line[dash + 1..].iter().take(40).take_while(|&&b| address_byte(b)).count();
+    let mut behind = line[dash + 1 + end..].trim_ascii_start();
+    while let Some(rest) = behind.strip_prefix(b"\xc2\xa0") {
+        behind = rest.trim_ascii_start();
+    }
+    // A tombstone has three permission letters.
+    let letter = |p| if p == b' ' { b'?' } else { p };
+    let perms = behind.first_chunk().map(|&[r, w, x, p]| Perms([r, w, x, letter(p)]));
+    if end == 0 || !perms.is_some_and(plausible) {
+        return None;
+    }
+    let mapping = match parse_row(row) {
+        Ok(mapping) => Some(mapping).filter(|m| plausible(m.perms)),
+        Err(_) => tombstone_row(row).or_else(|| other_blanks_row(row)),
+    };
+    mapping.map(|mapping| (mapping, start))
+}
+
+/// Whether a number may begin behind this text. `grep` writes file names and line numbers, with
+/// `:` or `-` behind them.
+fn is_clear(before: &[u8]) -> bool {
+    match before.last() {
+        None => true,
+        // `cat -A` writes this for a tab.
+        Some(b'I') if before.ends_with(b"^I") => true,
+        Some(b) if b.is_ascii_alphanumeric() || b"_./".contains(b) => false,
+        Some(b':') => true,
+        Some(b'-') => {
+            let name = &before[..before.len() - 1];
+            let digits = name.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+            let before = &name[..name.len() - digits];
+            name.is_empty() || digits > 0 && before.last().is_none_or(|b| b"-:".contains(b))
         }
-        let row = &line[start..];
-        // Most text around a dash is not a row; reject it early.
-        let end = line[dash + 1..].iter().take_while(|&&b| address_byte(b)).count();
-        let behind = line[dash + 1 + end..].trim_ascii_start();
-        // A tombstone has three permission letters.
-        let letter = |p| if p == b' ' { b'?' } else { p };
-        let perms = behind.first_chunk().map(|&[r, w, x, p]| Perms([r, w, x, letter(p)]));
-        if end == 0 || !perms.is_some_and(plausible) {
-            return None;
+        Some(_) => true,
+    }
+}
+
+/// Parses a row with tabs or unbreakable blanks instead of blanks between its fields.
+fn other_blanks_row(row: &[u8]) -> Option<Mapping<'_>> {
+    let blank = |rest: &[u8]| match rest {
+        [b' ' | b'\t', ..] => 1,
+        [0xc2, 0xa0, ..] => 2,
+        _ => 0,
+    };
+    let mut header = [b' '; 160];
+    let mut length = 0;
+    let mut at = 0;
+    for field in 0..5 {
+        if field > 0 {
+            length += 1;
         }
-        let mapping = match parse_row(row) {
-            Ok(mapping) => Some(mapping).filter(|m| plausible(m.perms)),
-            Err(_) => tombstone_row(row),
-        };
-        mapping.map(|mapping| (mapping, start))
-    })
+        while let Some(&byte) = row.get(at).filter(|_| blank(&row[at..]) == 0) {
+            *header.get_mut(length)? = byte;
+            length += 1;
+            at += 1;
+        }
+        while blank(&row[at..]) > 0 {
+            at += blank(&row[at..]);
+        }
+    }
+    let mapping = parse_row(header.get(..length)?).ok().filter(|m| plausible(m.perms))?;
+    let Mapping { range, perms, offset, device, inode, .. } = mapping;
+    Some(Mapping { range, perms, offset, device, inode, name: &row[at..] })
 }
 
 /// Whether a line begins like a row but is not valid, as a damaged one.
@@ -52,14 +116,15 @@ fn plausible(Perms([r, w, x, p]): Perms) -> bool {
     b"r-".contains(&r) && b"w-".contains(&w) && b"x-".contains(&x) && b"psS-?".contains(&p)
 }
 
-/// Parses a row from the memory map of an Android tombstone (system/core/debuggerd, libdebuggerd):
+/// Parses a row from the memory map of a tombstone, of Android (system/core/debuggerd,
+/// libdebuggerd) or xCrash:
 /// `7f'12c00000-7f'32bfffff rw-  OFFSET  SIZE  NAME (BuildId: …) (load bias 0x…)`. The end is
 /// the last byte; device, inode and the fourth permission are missing.
 fn tombstone_row(row: &[u8]) -> Option<Mapping<'_>> {
     let mut at = 0;
     let start = number(row, &mut at)?;
     (row.get(at) == Some(&b'-')).then(|| at += 1)?;
-    let end = number(row, &mut at)?.checked_add(1)?;
+    let end = number(row, &mut at)?;
     skip_blanks(row, &mut at)?;
     let &[r, w, x] = row.get(at..at + 3)? else { return None };
     at += 3;
@@ -68,6 +133,8 @@ fn tombstone_row(row: &[u8]) -> Option<Mapping<'_>> {
     let offset = number(row, &mut at)?;
     skip_blanks(row, &mut at)?;
     let size = number(row, &mut at)?;
+    // That of xCrash is the first byte behind; the size shows which it is.
+    let end = if end.checked_sub(start) == Some(size) { end } else { end.checked_add(1)? };
     if !plausible(perms) || end.checked_sub(start) != Some(size) {
         return None;
     }
@@ -123,9 +190,68 @@ pub fn other_listing(text: &[u8]) -> Option<&'static str> {
         Some("the output of pmap")
     } else if has("default anon=") || has("default file=") || has(" kernelpagesize_kB=") {
         Some("/proc/PID/numa_maps")
+    } else if has("PERF_RECORD_MMAP") {
+        Some("events of perf (`perf script --show-mmap-events`)")
+    } else if has("LEGEND: ") && has("Perm") && has("Start") {
+        Some("pwndbg's `vmmap`")
+    } else if has("Start") && has("End") && has("Offset") && has("Perm") && has("Path") {
+        Some("gef's `vmmap`")
+    } else if has(" prot 0x") && has(" flags 0x") && has("-0x") {
+        Some("the list of VMAs in a log of CRIU")
+    } else if has("REGION TYPE") {
+        Some("the output of vmmap of macOS")
+    } else if has("-0x") && has(") r") && has("[0x") {
+        Some("lldb's `memory region`")
+    } else if ["%20r--p%20", "%20r-xp%20", "%20rw-p%20", "+r--p+", "+r-xp+", "+rw-p+"]
+        .into_iter()
+        .any(has)
+    {
+        Some("rows in a URL or a form (percent-encoded)")
+    } else if ["114,45,45,112", "114,45,120,112", "114,119,45,112"].into_iter().any(has)
+        || ["114, 45, 45, 112", "114, 45, 120, 112", "114, 119, 45, 112"].into_iter().any(has)
+    {
+        Some("an array of the bytes of rows")
+    } else if text.split(|&b| b == b'\n').take(40).any(is_hex_dump) {
+        Some("a hex dump")
+    } else if text.split(|&b| b == b'\n').take(40).any(is_base64) {
+        Some("rows in base64")
     } else {
         None
     }
+}
+
+/// Whether a line is of a dump by xxd, hexdump or od: a number and groups of hexadecimal digits.
+fn is_hex_dump(line: &[u8]) -> bool {
+    let mut words = line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+    let hexadecimal = |word: &[u8]| word.iter().all(u8::is_ascii_hexdigit);
+    let offset = words.next().map(|word| word.strip_suffix(b":").unwrap_or(word));
+    offset.is_some_and(|word| word.len() >= 6 && hexadecimal(word))
+        && words.take(6).filter(|word| hexadecimal(word) && word.len() <= 8).count() == 6
+}
+
+/// Whether a line is base64 with a row at its start.
+fn is_base64(line: &[u8]) -> bool {
+    let value = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' | b'-' => Some(62),
+        b'/' | b'_' => Some(63),
+        _ => None,
+    };
+    // A secret of Kubernetes or a variable may stand before it.
+    line.split(|b| b" \"':=,".contains(b)).take(20).any(|word| {
+        let mut text = Vec::new();
+        for group in word.chunks_exact(4).take(20) {
+            let mut bits = 0u32;
+            for &byte in group {
+                let Some(six) = value(byte) else { return false };
+                bits = bits << 6 | u32::from(six);
+            }
+            text.extend_from_slice(&bits.to_be_bytes()[1..]);
+        }
+        text.len() >= 24 && begins_like_a_row(&text)
+    })
 }
 
 #[cfg(test)]

@@ -99,8 +99,7 @@ impl Totals {
             let (rss, pss) =
                 if maps.has_fields() { (field(b"Rss"), field(b"Pss")) } else { (0, 0) };
             // smaps_rollup has one row for the whole process, whose range includes the gaps.
-            let (count, size) =
-                if row.name == b"[rollup]" { (0, 0) } else { (1, row.range.size()) };
+            let (count, size) = if row.is_rollup() { (0, 0) } else { (1, row.range.size()) };
             for total in [&mut groups[at], &mut all] {
                 total.mappings += count;
                 total.size = total.size.saturating_add(size);

@@ -1,7 +1,9 @@
 //! Warnings about a text that was parsed anyway.
 
+use crate::escape;
 use crate::parse::{RowError, RowErrorKind};
 use crate::range::AddressRange;
+use crate::wrapper::Wrapper;
 use std::fmt;
 
 /// A problem in a listing; all parsable rows are kept.
@@ -41,6 +43,20 @@ pub enum WarningKind {
     /// Every line is the row of a file and ends in a carriage return: either a copy made on
     /// Windows, or the file names end in one.
     NamesEndInCarriageReturns,
+    /// Rows are wrapped in something, which was removed.
+    Wrapped(Wrapper),
+    /// Every line is the row of a file and ends in these bytes: either the text is wrapped in
+    /// something, or the file names end in them. Nothing is left out.
+    NamesEndIn(&'static str),
+    /// No kernel prints such names: the text is wrapped in something that was not recognised.
+    OddNames {
+        /// The number of rows.
+        rows: u64,
+        /// The first such name.
+        first: Vec<u8>,
+    },
+    /// The text has the rollups of this many processes.
+    Rollups(u64),
     /// A field of smaps precedes the first row.
     FieldWithoutRow,
     /// The limit on rows, fields or bytes of names was reached; the rest is left out.
@@ -86,6 +102,20 @@ impl fmt::Display for Warning {
             WarningKind::NamesEndInCarriageReturns => f.write_str(
                 "every name ends in a carriage return: this may be a copy made on Windows; nothing is left out",
             ),
+            WarningKind::Wrapped(wrapper) => wrapper.fmt(f),
+            WarningKind::NamesEndIn(end) => write!(
+                f,
+                "every name ends in `{end}`: the rows may be wrapped in something; nothing is left out"
+            ),
+            WarningKind::OddNames { rows, first } => write!(
+                f,
+                "{rows} {} a name that no kernel prints, such as `{}`: they may be wrapped in something, or damaged",
+                if *rows == 1 { "row has" } else { "rows have" },
+                escape::name(&first[..first.len().min(60)])
+            ),
+            WarningKind::Rollups(count) => {
+                write!(f, "these are the rollups of {count} processes: their sizes are not one sum")
+            }
             WarningKind::FieldWithoutRow => f.write_str("a field of smaps before any row"),
             WarningKind::Full => f.write_str("too many rows: the rest is left out"),
             WarningKind::More(count) => write!(f, "{count} more warnings are not listed"),

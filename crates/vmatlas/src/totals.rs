@@ -77,9 +77,10 @@ fn add(sum: &mut Total, row: &Row<'_>, part: u64) {
 }
 
 impl MapTotals {
-    /// Sums up the rows whose index `taken` accepts.
+    /// Sums up the rows whose index `taken` accepts. Rows of several processes have no sums.
     pub fn of(atlas: &Atlas, taken: impl Fn(usize) -> bool) -> MapTotals {
         let maps = atlas.maps();
+        let taken = |index| maps.processes() == 1 && taken(index);
         // Computed once for each row, because labels and filters are costly.
         let rows: Vec<Option<Row<'_>>> =
             (0..maps.len()).map(|index| atlas.row(index).filter(|_| taken(index))).collect();

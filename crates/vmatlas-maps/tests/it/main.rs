@@ -5,3 +5,4 @@ mod filter;
 mod laws;
 mod listings;
 mod serde;
+mod wrapped;

@@ -82,6 +82,12 @@ fn heading(text: &mut String, atlas: &Atlas, totals: &MapTotals, paint: Paint) {
         return;
     }
     title = paint.bold(&title);
+    let processes = atlas.maps().processes();
+    if processes > 1 {
+        let rows = words::count(atlas.maps().len() as u64, "row");
+        let _ = writeln!(text, "{title}: {rows} of {processes} processes, which have no sum\n");
+        return;
+    }
     let _ = write!(
         text,
         "{title}: {}, {}",
@@ -152,7 +158,9 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
         }
         let address = format!("{:0width$x}-{:0width$x}", mapping.range.start, mapping.range.end);
         text.push_str(&paint.paint(style::of(&mapping), &address));
-        let _ = write!(text, " {:>6}", size(mapping.range.size()));
+        // The range of a rollup includes what is not mapped.
+        let whole = if mapping.is_rollup() { String::new() } else { size(mapping.range.size()) };
+        let _ = write!(text, " {whole:>6}");
         if sizes {
             let _ = write!(text, " {:>6}", row.rss().map_or(String::new(), size));
         }

@@ -1,0 +1,709 @@
+//! Rows that another program wrapped in something come out as the rows.
+
+use proptest::prelude::*;
+use vmatlas_maps::{Maps, MapsReader, OwnedMapping, Warning, WarningKind, Wrapper, parse_row};
+
+/// Rows of a program: files, one with a blank in its name, memory without names.
+const ROWS: [&str; 8] = [
+    "55d6f0a00000-55d6f0a01000 r--p 00000000 fe:00 1001                       /usr/bin/demo",
+    "55d6f0a01000-55d6f0a05000 r-xp 00001000 fe:00 1001                       /usr/bin/demo",
+    "55d6f0a05000-55d6f0a06000 rw-p 00005000 fe:00 1001                       /usr/bin/demo",
+    "55d6f0a06000-55d6f0a07000 rw-p 00000000 00:00 0 ",
+    "55d6f0a38000-55d6f0a59000 rw-p 00000000 00:00 0                          [heap]",
+    "7f0000000000-7f0000001000 r-xp 00000000 fe:00 1002                       /usr/lib/lib with blank.so",
+    "7f0000001000-7f0000002000 rw-s 00000000 00:01 84                         /dev/zero (deleted)",
+    "7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0                          [stack]",
+];
+
+/// Names with bytes that wrappers escape.
+const ODD_NAMES: [&str; 8] = [
+    "/x/say \"hi\"",
+    "/x/it's",
+    r"/x/dev\x2dmapper",
+    r"/x/two\012lines",
+    "/x/é ü",
+    "/x/<a> & b",
+    "/x/a, b; c]",
+    "/x/back\\slash\\",
+];
+
+fn lines(rows: &[String]) -> String {
+    rows.iter().map(|row| format!("{row}\n")).collect()
+}
+
+fn plain() -> Vec<String> {
+    ROWS.iter().map(|row| (*row).to_owned()).collect()
+}
+
+fn odd() -> Vec<String> {
+    let mut rows = plain();
+    for (index, name) in ODD_NAMES.iter().enumerate() {
+        let start = 0x7f10_0000_0000_u64 + (index as u64) * 0x1000;
+        rows.insert(
+            7 + index,
+            format!(
+                "{:73}{name}",
+                format!("{start:x}-{:x} r--p 00000000 fe:00 {index}7", start + 0x1000)
+            ),
+        );
+    }
+    rows
+}
+
+fn owned(maps: &Maps) -> Vec<OwnedMapping> {
+    maps.iter().map(OwnedMapping::from).collect()
+}
+
+fn expected(rows: &[String]) -> Vec<OwnedMapping> {
+    rows.iter().map(|row| OwnedMapping::from(parse_row(row.as_bytes()).unwrap())).collect()
+}
+
+/// Asserts that the rows come out of a text, whole and in pieces.
+#[track_caller]
+fn check(what: &str, rows: &[String], text: &[u8]) {
+    let maps = MapsReader::read(text);
+    let (found, expect) = (owned(&maps), expected(rows));
+    if found != expect {
+        let different = found.iter().zip(&expect).find(|(a, b)| a != b);
+        panic!(
+            "{what}: {} of {} rows, {different:?}, {:?}\n{}",
+            found.len(),
+            expect.len(),
+            maps.warnings(),
+            text.escape_ascii()
+        );
+    }
+    let said = |warning: &Warning| {
+        matches!(
+            warning.kind,
+            WarningKind::Wrapped(_) | WarningKind::CarriageReturns | WarningKind::Cut
+        )
+    };
+    assert!(maps.warnings().iter().all(said), "{what}: {:?}", maps.warnings());
+    let mut reader = MapsReader::default();
+    text.chunks(7).for_each(|piece| reader.push(piece));
+    let pieces = reader.finish();
+    assert_eq!(owned(&pieces), expect, "{what}, in pieces");
+    assert_eq!(pieces.warnings(), maps.warnings(), "{what}, in pieces");
+}
+
+fn each(rows: &[String], mut wrap: impl FnMut(usize, &str) -> String) -> Vec<u8> {
+    rows.iter().enumerate().map(|(index, row)| wrap(index, row)).collect::<String>().into_bytes()
+}
+
+/// A literal of C, Go, Rust or logfmt.
+fn quoted(text: &str) -> String {
+    let mut literal = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '\n' => literal.push_str("\\n"),
+            '\t' => literal.push_str("\\t"),
+            '"' | '\\' => literal.extend(['\\', character]),
+            _ => literal.push(character),
+        }
+    }
+    literal + "\""
+}
+
+/// The text of a literal, without its quotes.
+fn inner(text: &str) -> String {
+    let literal = quoted(text);
+    literal[1..literal.len() - 1].to_owned()
+}
+
+/// repr() of Python, for bytes or a string.
+fn python(text: &str, bytes: bool) -> String {
+    let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
+    let mut literal = if bytes { format!("b{quote}") } else { quote.to_string() };
+    for character in text.chars() {
+        match character {
+            '\n' => literal.push_str("\\n"),
+            '\t' => literal.push_str("\\t"),
+            '\\' => literal.push_str("\\\\"),
+            _ if character == quote => literal.extend(['\\', quote]),
+            _ if bytes && !character.is_ascii() => {
+                let mut utf8 = [0; 4];
+                for byte in character.encode_utf8(&mut utf8).bytes() {
+                    literal.push_str(&format!("\\x{byte:02x}"));
+                }
+            }
+            _ => literal.push(character),
+        }
+    }
+    literal.push(quote);
+    literal
+}
+
+fn html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn json(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+/// JSON with every character escaped that is no letter or digit.
+fn json_escaped(text: &str) -> String {
+    let mut literal = String::from("\"");
+    for unit in text.encode_utf16() {
+        match u8::try_from(unit) {
+            Ok(byte) if byte.is_ascii_alphanumeric() => literal.push(byte as char),
+            _ => literal.push_str(&format!("\\u{unit:04x}")),
+        }
+    }
+    literal + "\""
+}
+
+/// Each kind of wrapper with the text of these rows in it.
+fn wrapped(rows: &[String]) -> Vec<(&'static str, Vec<u8>)> {
+    let whole = lines(rows);
+    let value =
+        serde_json::json!({"error": {"kind": "SIGSEGV"}, "files": {"/proc/self/maps": rows}});
+    let text = serde_json::json!({"pid": 7, "maps": whole, "comm": "demo"});
+    let nested = serde_json::json!({"level": "info", "msg": text.to_string(), "time": "now"});
+    let docker = |row: &str, stream: &str| {
+        format!(
+            "{}\n",
+            serde_json::json!({"log": row, "stream": stream, "time": "2026-01-01T00:00:00Z"})
+        )
+    };
+    let two: Vec<(&str, &str)> = rows
+        .iter()
+        .map(|row| {
+            let middle = (0..=40).rev().find(|&at| row.is_char_boundary(at)).unwrap();
+            row.split_at(middle)
+        })
+        .collect();
+    let mut parts = String::new();
+    let mut cri = String::new();
+    for (a, b) in two {
+        parts += &format!(
+            "{{\"log\":{},\"stream\":\"stderr\"}}\n{{\"log\":{},\"stream\":\"stderr\"}}\n",
+            json(a),
+            json(&format!("{b}\n"))
+        );
+        cri += &format!(
+            "2026-01-01T00:00:00.000000000Z stderr P {a}\n2026-01-01T00:00:00.000000001Z stdout F other\n2026-01-01T00:00:00.000000002Z stderr F {b}\n"
+        );
+    }
+    vec![
+        ("JSON array, pretty", serde_json::to_vec_pretty(&value).unwrap()),
+        ("JSON array, compact", serde_json::to_vec(&value).unwrap()),
+        ("JSON string", serde_json::to_vec(&text).unwrap()),
+        ("JSON string, pretty", serde_json::to_vec_pretty(&text).unwrap()),
+        ("JSON in JSON", serde_json::to_vec(&nested).unwrap()),
+        ("JSON, all escaped", format!("{{\"maps\":{}}}", json_escaped(&whole)).into_bytes()),
+        ("JSON with \\/", text.to_string().replace('/', "\\/").into_bytes()),
+        ("JSON lines", each(rows, |_, row| format!("{{\"row\":{}}}\n", json(row)))),
+        (
+            "JSON lines, with level",
+            each(rows, |_, row| {
+                format!("{{\"level\":\"info\",\"msg\":{},\"pid\":7}}\n", json(row))
+            }),
+        ),
+        (
+            "JSON with CRLF in it",
+            format!("{{\"maps\": {}}}\r\n", json(&whole.replace('\n', "\r\n"))).into_bytes(),
+        ),
+        ("Docker", each(rows, |_, row| docker(&format!("{row}\n"), "stderr"))),
+        ("Docker, a terminal", each(rows, |_, row| docker(&format!("{row}\r\n"), "stdout"))),
+        ("Docker, parts", parts.into_bytes()),
+        ("CRI", each(rows, |_, row| format!("2026-01-01T00:00:00.000000000Z stdout F {row}\n"))),
+        ("CRI, parts", cri.into_bytes()),
+        ("compose", each(rows, |_, row| format!("svc-1  | {row}\n"))),
+        ("kubectl", each(rows, |_, row| format!("[pod/web-7d9c-x2x/app] {row}\n"))),
+        ("journal, short", each(rows, |_, row| format!("Jan 01 00:00:00 host app[123]: {row}\n"))),
+        (
+            "journal, iso",
+            each(rows, |_, row| format!("2026-01-01T00:00:00+0000 host app[123]: {row}\n")),
+        ),
+        (
+            "journal, json",
+            each(rows, |_, row| {
+                format!("{{\"_PID\":\"7\",\"MESSAGE\":{},\"PRIORITY\":\"6\"}}\n", json(row))
+            }),
+        ),
+        (
+            "journal, export",
+            each(rows, |_, row| format!("__CURSOR=s=1\n_PID=7\nMESSAGE={row}\n\n")),
+        ),
+        (
+            "dated lines",
+            each(rows, |_, row| format!("2026-01-01 00:00:00,123 INFO [main] - {row}\n")),
+        ),
+        (
+            "logcat",
+            each(rows, |_, row| format!("01-01 00:00:00.000  123  123 I DEBUG   : {row}\n")),
+        ),
+        (
+            "logfmt",
+            format!("time=2026-01-01T00:00:00Z level=info msg={} pid=7\n", quoted(&whole))
+                .into_bytes(),
+        ),
+        ("logfmt, lines", each(rows, |_, row| format!("level=info msg={} pid=7\n", quoted(row)))),
+        ("C literals", each(rows, |_, row| format!("    {}\n", quoted(&format!("{row}\n"))))),
+        (
+            "C literals of an array",
+            format!(
+                "static const char *rows[] = {{\n{}}};\n",
+                String::from_utf8(each(rows, |_, row| format!("    {},\n", quoted(row)))).unwrap()
+            )
+            .into_bytes(),
+        ),
+        ("C literals, joined in one line", each(rows, |_, row| quoted(&format!("{row}\n")))),
+        ("C++ raw literal", format!("auto maps = R\"(\n{whole})\";\n").into_bytes()),
+        (
+            "Rust literal",
+            format!(
+                "const MAPS: &str = \"\\\n{}\";\n",
+                rows.iter().map(|row| format!("{}\\n\\\n", inner(row))).collect::<String>()
+            )
+            .into_bytes(),
+        ),
+        ("Rust raw literal", format!("const MAPS: &str = r#\"{whole}\"#;\n").into_bytes()),
+        ("Rust Debug", format!("rows = {rows:?}\n").into_bytes()),
+        ("Java", each(rows, |_, row| format!("        + {}\n", quoted(&format!("{row}\n"))))),
+        ("Go raw literal", format!("var maps = `{whole}`\n").into_bytes()),
+        ("Python bytes", format!("{}\n", python(&whole, true)).into_bytes()),
+        ("Python string", format!("maps = {}\n", python(&whole, false)).into_bytes()),
+        (
+            "Python list",
+            format!(
+                "[{}]\n",
+                rows.iter()
+                    .map(|row| python(&format!("{row}\n"), false))
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )
+            .into_bytes(),
+        ),
+        ("YAML", each(rows, |_, row| format!("- '{}'\n", row.replace('\'', "''")))),
+        (
+            "YAML block",
+            format!(
+                "maps: |\n{}",
+                String::from_utf8(each(rows, |_, row| format!("  {row}\n"))).unwrap()
+            )
+            .into_bytes(),
+        ),
+        ("CSV", each(rows, |index, row| format!("{index},\"{}\",x\n", row.replace('"', "\"\"")))),
+        (
+            "XML",
+            format!(
+                "<?xml version=\"1.0\"?>\n<maps>\n{}</maps>\n",
+                String::from_utf8(each(rows, |_, row| format!(
+                    "  <row n=\"1\">{}</row>\n",
+                    html(row)
+                )))
+                .unwrap()
+            )
+            .into_bytes(),
+        ),
+        (
+            "XML in one line",
+            format!(
+                "<maps>{}</maps>",
+                String::from_utf8(each(rows, |_, row| format!("<row>{}</row>", html(row))))
+                    .unwrap()
+            )
+            .into_bytes(),
+        ),
+        (
+            "XML attributes",
+            format!(
+                "<maps>\n{}</maps>\n",
+                String::from_utf8(each(rows, |_, row| format!(
+                    "  <row text=\"{}\"/>\n",
+                    html(row).replace('"', "&quot;")
+                )))
+                .unwrap()
+            )
+            .into_bytes(),
+        ),
+        (
+            "XML attribute with all",
+            format!(
+                "<maps text=\"{}\"/>\n",
+                html(&whole).replace('"', "&#34;").replace('\n', "&#10;")
+            )
+            .into_bytes(),
+        ),
+        ("CDATA", format!("<maps><![CDATA[{whole}]]></maps>\n").into_bytes()),
+        ("HTML pre", format!("<html><body>\n<pre>{}</pre>\n</body>\n", html(&whole)).into_bytes()),
+        (
+            "HTML code",
+            format!("<!DOCTYPE html>\n<pre><code>{}</code></pre>\n", html(&whole)).into_bytes(),
+        ),
+        ("HTML br", each(rows, |_, row| format!("{}<br>\n", html(row)))),
+        (
+            "HTML br, one line",
+            format!("<p>{}</p>", html(&whole).replace('\n', "<br/>")).into_bytes(),
+        ),
+        (
+            "HTML table",
+            format!(
+                "<table>\n{}</table>\n",
+                String::from_utf8(each(rows, |_, row| {
+                    let mut cells =
+                        row.splitn(6, ' ').map(|cell| format!("<td>{}</td>", html(cell.trim())));
+                    format!("<tr>{}</tr>\n", cells.by_ref().collect::<String>())
+                }))
+                .unwrap()
+            )
+            .into_bytes(),
+        ),
+        ("HTML in JSON", json(&format!("<pre>{}</pre>", html(&whole))).into_bytes()),
+        ("grep -n", each(rows, |index, row| format!("{}:{row}\n", index + 1))),
+        ("grep -Hn", each(rows, |index, row| format!("/proc/123/maps:{}:{row}\n", index + 1))),
+        ("grep -H", each(rows, |_, row| format!("a.maps:{row}\n"))),
+        (
+            "grep -n -C1",
+            each(rows, |index, row| {
+                format!("{}{}{row}\n", index + 1, if index == 3 { ':' } else { '-' })
+            }),
+        ),
+        ("cat -n", each(rows, |index, row| format!("{:6}\t{row}\n", index + 1))),
+        ("mail quote", each(rows, |_, row| format!("> {row}\n"))),
+        (
+            "grep --color",
+            each(rows, |_, row| match row.split_once("usr") {
+                Some((a, b)) => format!("{a}\x1b[01;31m\x1b[Kusr\x1b[m\x1b[K{b}\n"),
+                None => format!("{row}\n"),
+            }),
+        ),
+        ("colours", each(rows, |_, row| format!("\x1b[31m{row}\x1b[0m\n"))),
+        ("colours behind", each(rows, |_, row| format!("{row}\x1b[0m\n"))),
+        (
+            "colours of fields",
+            each(rows, |_, row| {
+                let (addresses, rest) = row.split_once(' ').unwrap();
+                format!(
+                    "\x1b[1;34m{addresses}\x1b[m \x1b[32m{}\x1b[39;49m{}\n",
+                    &rest[..4],
+                    &rest[4..]
+                )
+            }),
+        ),
+        ("CRLF in a log", each(rows, |_, row| format!("app: {row}\r\n"))),
+        (
+            "Markdown table",
+            format!(
+                "| row |\n|---|\n{}",
+                String::from_utf8(each(rows, |_, row| format!("| {row} |\n"))).unwrap()
+            )
+            .into_bytes(),
+        ),
+        ("Markdown code", each(rows, |_, row| format!("- `{row}`\n"))),
+        ("Markdown fence", format!("```\n{whole}```\n").into_bytes()),
+        (
+            "syslog",
+            format!("<6>Jan 1 00:00:00 host app: {}\n", whole.replace('\n', "#012")).into_bytes(),
+        ),
+        ("escaped line feeds", format!("app: {}\n", inner(&whole)).into_bytes()),
+        ("UTF-16LE with BOM", utf16(&format!("\u{feff}{whole}"), false)),
+        ("UTF-16LE", utf16(&whole, false)),
+        ("UTF-16BE with BOM", utf16(&format!("\u{feff}{whole}"), true)),
+        ("UTF-16BE", utf16(&whole, true)),
+        ("UTF-16 JSON", utf16(&text.to_string(), false)),
+        ("UTF-16 with CRLF", utf16(&whole.replace('\n', "\r\n"), false)),
+        ("UTF-32", whole.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect()),
+        ("UTF-8 with BOM", format!("\u{feff}{whole}").into_bytes()),
+        (
+            "tabs before names",
+            each(rows, |_, row| {
+                let fields = 1 + row.match_indices(' ').nth(4).map_or(row.len(), |(at, _)| at);
+                format!("x: {}\t\t{}\n", row[..fields].trim_end(), row[fields..].trim_start())
+            }),
+        ),
+    ]
+}
+
+fn utf16(text: &str, big_endian: bool) -> Vec<u8> {
+    text.encode_utf16()
+        .flat_map(|unit| if big_endian { unit.to_be_bytes() } else { unit.to_le_bytes() })
+        .collect()
+}
+
+#[test]
+fn rows_come_out_of_every_wrapper() {
+    let rows = plain();
+    for (what, text) in wrapped(&rows) {
+        check(what, &rows, &text);
+    }
+}
+
+#[test]
+fn names_with_quotes_and_backslashes_come_out_too() {
+    let rows = odd();
+    for (what, text) in wrapped(&rows) {
+        check(what, &rows, &text);
+    }
+}
+
+#[test]
+fn tabs_between_fields() {
+    let rows = plain();
+    let text = each(&rows, |_, row| {
+        let mut fields = row.splitn(6, ' ').map(str::trim);
+        let fields: Vec<&str> = fields.by_ref().collect();
+        fields.join("\t") + "\n"
+    });
+    check("tabs", &rows, &text);
+    let text = each(&rows, |_, row| {
+        row.replacen("                          ", " \t\t\t", 1).replacen(
+            "                       ",
+            " \t\t\t",
+            1,
+        ) + "\n"
+    });
+    check("unexpand", &rows, &text);
+}
+
+#[test]
+fn marks_of_cat() {
+    let rows = plain();
+    check("cat -A", &rows, &each(&rows, |_, row| format!("{row}$\n")));
+    check("cat -A of a copy from Windows", &rows, &each(&rows, |_, row| format!("{row}^M$\n")));
+    // Without a row that the kernel named it may be the name.
+    let text = b"1000-2000 r--p 00000000 fe:00 7 /a$\n2000-3000 r--p 00000000 fe:00 7 /a$\n";
+    let maps = MapsReader::read(text);
+    assert_eq!(maps.get(0).unwrap().name, b"/a$");
+    assert!(matches!(maps.warnings()[0].kind, WarningKind::NamesEndIn("$")));
+}
+
+#[test]
+fn an_excerpt_without_its_first_quote() {
+    let rows = plain();
+    check("Rust", &rows, &each(&rows, |_, row| format!("{row}\\n\\\n")));
+    check("quotes behind", &rows, &each(&rows, |_, row| format!("{row}\",\n")));
+}
+
+#[test]
+fn other_ends_of_lines() {
+    let rows = plain();
+    check("a frame", &rows, &each(&rows, |_, row| format!("│ {row} │\n")));
+    check("RTF", &rows, &each(&rows, |_, row| format!("{row}\\par\n")));
+    // Rows in a line with something else between them, and columns behind.
+    for text in [rows.join("; "), rows.join("\r"), rows.join("\0"), rows.join(", ")] {
+        let maps = MapsReader::read(text.as_bytes());
+        assert!(
+            matches!(maps.warnings()[0].kind, WarningKind::OddNames { .. } | WarningKind::Cut),
+            "{text}"
+        );
+        assert!(
+            maps.warnings().iter().any(|w| matches!(w.kind, WarningKind::OddNames { .. })),
+            "{text}"
+        );
+    }
+    let maps = MapsReader::read(&each(&rows, |index, row| format!("{row};{index}\n")));
+    assert!(matches!(maps.warnings()[0].kind, WarningKind::OddNames { rows: 3, .. }));
+}
+
+#[test]
+fn a_file_name_with_a_colour_is_a_name() {
+    let text =
+        b"1000-2000 r--p 00000000 fe:00 7 /a\x1b[31mb\n2000-3000 rw-p 00000000 00:00 0 [heap]\n";
+    let maps = MapsReader::read(text);
+    assert_eq!(maps.get(0).unwrap().name, b"/a\x1b[31mb");
+    assert_eq!(maps.warnings(), []);
+}
+
+#[test]
+fn a_quote_in_a_log_is_no_literal() {
+    let text = b"it's here: \"x\n1000-2000 r--p 00000000 fe:00 7 /a\"b's\napp's 2000-3000 rw-p 00000000 00:00 0 [heap]\n";
+    let maps = MapsReader::read(text);
+    assert_eq!(maps.get(0).unwrap().name, b"/a\"b's");
+    assert_eq!(maps.get(1).unwrap().name, b"[heap]");
+    assert_eq!(maps.warnings(), []);
+}
+
+#[test]
+fn rows_that_a_diff_removes_are_not_read() {
+    let text = b"--- a\n+++ b\n@@ -1 +1 @@\n-1000-2000 r--p 00000000 fe:00 7 /a\n+1000-3000 r--p 00000000 fe:00 7 /a\n";
+    let maps = MapsReader::read(text);
+    assert_eq!(maps.len(), 1);
+    assert!(matches!(maps.warnings()[0].kind, WarningKind::Wrapped(Wrapper::Diff)));
+}
+
+#[test]
+fn names_that_no_kernel_prints_are_named() {
+    let text =
+        b"1000-2000 r--p 00000000 00:00 0 [heap]\n2000-3000 rw-p 00000000 00:00 0 [stack]</b>\n";
+    let maps = MapsReader::read(text);
+    insta::assert_snapshot!(
+        maps.warnings()[0],
+        @"1 row has a name that no kernel prints, such as `[stack]</b>`: they may be wrapped in something, or damaged"
+    );
+}
+
+#[test]
+fn smaps_in_wrappers() {
+    let smaps = "1000-2000 rw-p 00000000 00:00 0 \nSize:                  4 kB\nRss:                   0 kB\nVmFlags: rd wr \n";
+    let docker: String = smaps
+        .lines()
+        .map(|line| format!("{{\"log\":{},\"stream\":\"stderr\"}}\n", json(&format!("{line}\n"))))
+        .collect();
+    let text = serde_json::json!({"smaps": smaps, "level": "info"}).to_string();
+    let lines = serde_json::to_string_pretty(&smaps.lines().collect::<Vec<_>>()).unwrap();
+    for text in [docker, text, lines, format!("<pre>\n{smaps}</pre>\n")] {
+        let maps = MapsReader::read(text.as_bytes());
+        assert_eq!((maps.len(), maps.fields(0).count()), (1, 3), "{text}");
+    }
+}
+
+#[test]
+fn a_long_json_string_is_read_whole() {
+    let rows: Vec<String> = (0..20_000u64)
+        .map(|n| format!("{:x}-{:x} r--p 00000000 fe:00 7                          /usr/lib/a file that has a name of some length", n << 13, (n << 13) + 4096))
+        .collect();
+    let text = serde_json::json!({"maps": lines(&rows)}).to_string();
+    assert_eq!(owned(&MapsReader::read(text.as_bytes())), expected(&rows));
+}
+
+#[test]
+fn work_on_hostile_lines_is_bounded() {
+    let size = 1 << 17;
+    for piece in [
+        "\"",
+        "'",
+        "\\\"",
+        "\"\\",
+        "`",
+        "<a",
+        "<a \"",
+        "&",
+        "1-2 r--p 0 0:0 0\\n",
+        "\"a\",",
+        "'a' ",
+        "a-",
+        "1-2 r--p 0 0:0 0 \"",
+        "\x1b[",
+        "\x1b]",
+        "r#\"",
+        "######",
+        "\\u{",
+        "<![CDATA[",
+        "{\"log\":\"",
+        "|",
+        "#012",
+        "1-2 r--p 0 0:0 0 | ",
+        "=",
+        "-",
+        "''",
+        "\"\"\"",
+        "x'1-2 r--p 0 0:0 0",
+        "<b>1-2 r--p 0 0:0 0",
+        "1'-",
+    ] {
+        let line = piece.repeat(size / piece.len());
+        let begun = std::time::Instant::now();
+        MapsReader::read(format!("x\n{line}\n{line}").as_bytes());
+        MapsReader::read(format!("quoted-printable\n{line}\n").as_bytes());
+        // A machine may be busy; what is not linear takes minutes.
+        assert!(begun.elapsed().as_secs() < 10, "{piece:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_with_any_name_come_out_of_serializers(
+        names in prop::collection::vec("/[ -~éß漢]{0,20}[!-~é]|\\[heap\\]|", 1..6)
+    ) {
+        let rows: Vec<String> = names.iter().enumerate().map(|(n, name)| {
+            let start = (n as u64 + 1) << 24;
+            let device = if name.starts_with('/') { "fe:00 7" } else { "00:00 0" };
+            let header = format!("{start:08x}-{:08x} r--p 00000000 {device} ", start + 4096);
+            if name.is_empty() { header } else { format!("{header:73}{name}") }
+        }).collect();
+        let kinds = [
+            "JSON array, pretty", "JSON array, compact", "JSON string", "JSON in JSON", "JSON, all escaped",
+            "JSON lines, with level", "Docker", "Docker, parts", "logfmt", "logfmt, lines", "C literals of an array",
+            "Rust Debug", "Python bytes", "Python string", "Python list", "XML", "XML in one line",
+            "XML attributes", "XML attribute with all", "UTF-16BE with BOM", "UTF-16LE with BOM",
+        ];
+        for (what, text) in wrapped(&rows).iter().filter(|(what, _)| kinds.contains(what)) {
+            let maps = MapsReader::read(text);
+            prop_assert_eq!(owned(&maps), expected(&rows), "{}: {}", what, text.escape_ascii());
+        }
+    }
+}
+
+#[test]
+fn what_is_not_read_is_recognised() {
+    let rows = lines(&plain());
+    let array = serde_json::to_string(rows.as_bytes()).unwrap();
+    let dump: String = rows
+        .as_bytes()
+        .chunks(16)
+        .enumerate()
+        .map(|(line, bytes)| {
+            let pairs: Vec<String> = bytes
+                .chunks(2)
+                .map(|pair| pair.iter().map(|b| format!("{b:02x}")).collect())
+                .collect();
+            format!("{:08x}: {}\n", line * 16, pairs.join(" "))
+        })
+        .collect();
+    for (text, expect) in [
+        (
+            "(00.11) 0xf7d30000-0xf7d31000 (4K) prot 0x3 flags 0x2 fdflags 0 st 0x41 off 0xb000 reg fp  shmid: 0x2\n",
+            "the list of VMAs in a log of CRIU",
+        ),
+        (
+            "app 1 [000] 1.0: PERF_RECORD_MMAP2 1/1: [0x5000(0x5000) @ 0x2000 08:02 17 0]: r-xp /a\n",
+            "events of perf (`perf script --show-mmap-events`)",
+        ),
+        (
+            "LEGEND: STACK | HEAP\n  Start    End Perm     Size Offset File\n  0x1000  0x2000 r--p  1000 0 /a\n",
+            "pwndbg's `vmmap`",
+        ),
+        (
+            "[ Legend:  Code | Heap | Stack ]\nStart  End  Offset  Perm Path\n0x1000 0x2000 0x0 r-- /a\n",
+            "gef's `vmmap`",
+        ),
+        ("[0x0000000000001000-0x0000000000002000) r-x /a\n", "lldb's `memory region`"),
+        (
+            "maps=1000-2000+r--p+00000000+fe%3A00+7+%2Fa%0A",
+            "rows in a URL or a form (percent-encoded)",
+        ),
+        (array.as_str(), "an array of the bytes of rows"),
+        (dump.as_str(), "a hex dump"),
+        ("maps: NTVkNmYwYTAwMDAwLTU1ZDZmMGEwMTAwMCByLS1wIDAwMDAwMDAw\n", "rows in base64"),
+    ] {
+        assert_eq!(Maps::parse(text.as_bytes()).unwrap_err().looks_like(), Some(expect), "{text}");
+    }
+}
+
+#[test]
+fn names_without_a_slash_are_files() {
+    let row = parse_row(b"f3150000-f3de8000 r-xp 0 00:00 0   libart.so").unwrap();
+    assert_eq!(row.kind().word(), "file");
+    assert!(row.file_name().unwrap().ambiguous);
+    assert_eq!(parse_row(b"1000-2000 r-xp 0 00:00 0 [odd]").unwrap().kind().word(), "special");
+}
+
+#[test]
+fn rollups_are_no_mappings() {
+    let one = "55def7fa4000-7fff73114000 ---p 00000000 00:00 0                          [rollup]\nRss:               70652 kB\n";
+    let maps = MapsReader::read(one.as_bytes());
+    assert_eq!((maps.processes(), maps.find(0x7f00_0000_0000).mapping), (1, None));
+    let two = MapsReader::read(format!("{one}{one}").as_bytes());
+    assert_eq!((two.processes(), two.len()), (2, 2));
+    insta::assert_snapshot!(two.warnings()[0], @"these are the rollups of 2 processes: their sizes are not one sum");
+}
+
+#[test]
+fn a_tombstone_of_xcrash() {
+    let text = b"memory map:
+    0000000012c00000-00000000133c0000 rw-        0   7c0000 [anon:dalvik-main space (region space)]
+    00000000133c0000-0000000013dc0000 ---        0   a00000 >
+    00000074b9bc5000-00000074b9be5000 r-x     1000    20000 /data/app/sample/lib/arm64/libxcrash.so
+";
+    let maps = MapsReader::read(text);
+    assert_eq!(maps.len(), 3);
+    assert_eq!(maps.get(1).unwrap().name, b"[anon:dalvik-main space (region space)]");
+    assert_eq!(maps.get(1).unwrap().range.end, 0x13dc_0000);
+    assert_eq!(maps.get(2).unwrap().perms.0, *b"r-x?");
+}
