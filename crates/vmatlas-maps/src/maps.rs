@@ -647,6 +647,12 @@ impl MapsReader {
         });
         let was_in_fields = std::mem::replace(&mut self.in_fields, true);
         if let Some((mut row, at)) = find_row(line) {
+            let fields = &line[at..line.len() - row.name.len()];
+            if memchr::memmem::find(fields, NO_BREAK).is_some() {
+                // Copied from a page: the blanks in the name are of the same kind.
+                let parts: Vec<&[u8]> = split_around(line, NO_BREAK).collect();
+                return self.take_text_line(&parts.join(&b' '), wrapped);
+            }
             self.layout.see(&line[at..], &row);
             let above = match self.maps.rows.last() {
                 // xCrash writes this for the name of the row above.
@@ -743,6 +749,19 @@ impl MapsReader {
         }
         fields.push(row, name, rest);
     }
+}
+
+/// U+00A0, a blank that does not break a line.
+const NO_BREAK: &[u8] = b"\xc2\xa0";
+
+/// The parts of a text between occurrences of `separator`.
+fn split_around<'a>(text: &'a [u8], separator: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut from = 0;
+    memchr::memmem::find_iter(text, separator).chain([text.len()]).map(move |at| {
+        let part = text.get(from..at).unwrap_or_default();
+        from = at + separator.len();
+        part
+    })
 }
 
 /// What wrapped rows end in, longest first.

@@ -460,6 +460,26 @@ fn tabs_between_fields() {
 }
 
 #[test]
+fn unbreakable_blanks() {
+    let rows = plain();
+    check(
+        "in a text",
+        &rows,
+        &each(&rows, |_, row| format!("x: {}\n", row.replace(' ', "\u{a0}"))),
+    );
+    check(
+        "in HTML",
+        &rows,
+        &each(&rows, |_, row| format!("<p>{}<br>\n", row.replace(' ', "\u{a0}"))),
+    );
+    check(
+        "as references",
+        &rows,
+        &each(&rows, |_, row| format!("<p>{}</p>\n", row.replace(' ', "&nbsp;"))),
+    );
+}
+
+#[test]
 fn marks_of_cat() {
     let rows = plain();
     check("cat -A", &rows, &each(&rows, |_, row| format!("{row}$\n")));
