@@ -7,6 +7,7 @@ mod debugger;
 mod frame;
 mod go;
 mod handler;
+mod handler_frames;
 mod hs_err;
 mod json;
 mod kernel_log;

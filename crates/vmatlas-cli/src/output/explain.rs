@@ -135,6 +135,7 @@ fn named(frame: &SymbolFrame) -> String {
     let offset = frame.offset.filter(|offset| Some(*offset) != frame.pc);
     match frame.pc.filter(|_| frame.function.is_empty() && offset.is_none()) {
         Some(pc) => format!("{pc:#x}"),
+        None if frame.function.is_empty() && frame.module.is_empty() => "?".to_owned(),
         None => function(frame),
     }
 }

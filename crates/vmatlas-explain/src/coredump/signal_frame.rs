@@ -182,6 +182,8 @@ fn signal_of_trap(frame: &SignalFrame, memory: &dyn Memory, maps: &Maps) -> Opti
             match (permits, of_file) {
                 (false, _) => Some(SIGSEGV),
                 (true, true) => Some(SIGBUS),
+                // A guard page or a protection key; not a signal that came in a system call.
+                (true, false) if !is_after_system_call(memory, frame.ip) => Some(SIGSEGV),
                 (true, false) => None,
             }
         }
@@ -189,6 +191,12 @@ fn signal_of_trap(frame: &SignalFrame, memory: &dyn Memory, maps: &Maps) -> Opti
         17 => Some(SIGBUS),
         _ => None,
     }
+}
+
+/// Whether the instruction before is `syscall`, `sysenter` or `int 0x80`.
+pub fn is_after_system_call(memory: &dyn Memory, ip: u64) -> bool {
+    let before: Option<[u8; 2]> = memory.array(ip.wrapping_sub(2));
+    matches!(before, Some([0x0f, 0x05 | 0x34] | [0xcd, 0x80]))
 }
 
 /// Whether the instruction is `div` or `idiv`.

@@ -160,13 +160,30 @@ impl Go {
                 source: Some(string(source.map_or(place, |(source, _)| source))),
                 ..SymbolFrame::default()
             };
-            found.frame(index, frame);
+            // The runtime's own functions report the error and are not where it is.
+            if !(crash_has_no_frames(found, index) && is_reporter(&frame.function)) {
+                found.frame(index, frame);
+            }
         } else if text.starts_with(b"created by ") {
             self.part = Part::Behind;
         } else {
             self.function = split_last(text, "(").map(|(function, _)| string(function));
         }
     }
+}
+
+fn crash_has_no_frames(found: &mut Found, index: Index) -> bool {
+    found.get(index).is_some_and(|crash| crash.frames.is_empty())
+}
+
+/// Whether a function of the runtime reports an error, or calls C code in which it is.
+fn is_reporter(function: &str) -> bool {
+    let starts =
+        ["throw", "fatal", "sigpanic", "panic", "goPanic", "gopanic", "dopanic", "cgocall"];
+    function == "panic"
+        || function
+            .strip_prefix("runtime.")
+            .is_some_and(|name| starts.iter().any(|start| name.starts_with(start)))
 }
 
 /// Whether the line is `goroutine 1 [running]:`. Newer versions print more fields in it.

@@ -1,5 +1,5 @@
 //! Reports that programs print from their own signal handlers: Chromium and Electron, glog and
-//! Abseil, Redis and Valkey.
+//! Abseil, Redis and Valkey, Node's segfault-handler.
 //!
 //! # References
 //!
@@ -45,13 +45,17 @@ enum Sort {
     Chromium,
     Glog,
     Redis,
+    /// The package segfault-handler of Node.
+    Node,
 }
 
 impl Reader for Handler {
     fn line(&mut self, line: &Line<'_>, found: &mut Found) {
         let text = line.text.trim_ascii();
         self.since = self.since.saturating_add(1);
-        if let Some((sort, crash)) = chromium(text).or_else(|| glog(text)).or_else(|| redis(text)) {
+        if let Some((sort, crash)) =
+            chromium(text).or_else(|| glog(text)).or_else(|| redis(text)).or_else(|| node(text))
+        {
             // glog prints the instruction pointer in the line before.
             let ip = self.pc.take().filter(|_| sort == Sort::Glog && self.since <= 2);
             let message = self.fatal.take().filter(|_| crash.signal == Some(SIGABRT));
@@ -141,6 +145,16 @@ fn redis(text: &[u8]) -> Option<(Sort, Crash)> {
     Some((Sort::Redis, crash))
 }
 
+/// Parses `PID 12 received SIGSEGV for address: 0x10`.
+fn node(text: &[u8]) -> Option<(Sort, Crash)> {
+    let rest = text.strip_prefix(b"PID ")?;
+    let (pid, rest) = split(rest, " received ")?;
+    let (name, address) = split(rest, " for address: ")?;
+    let mut crash = of(signal_names::signal(name)?, None, leading_hex(address));
+    crash.pid = Some(leading_id(pid)?);
+    Some((Sort::Node, crash))
+}
+
 fn of(signal: i32, code: Option<i32>, address: Option<u64>) -> Crash {
     Crash {
         source: CrashSource::Runtime,
@@ -182,6 +196,21 @@ impl Handler {
                 true
             }
             Sort::Redis => self.redis(index, text, found),
+            Sort::Node => {
+                let frame = frame::of_glibc(text);
+                let understood = frame.is_some();
+                let none = found.get(index).is_some_and(|crash| crash.frames.is_empty());
+                // The handler comes first, and the code of the C library to which it returns.
+                let of_handler = |frame: &SymbolFrame| {
+                    frame.function.is_empty()
+                        && (frame.module.contains("segfault-handler")
+                            || frame.module.contains("/libc")
+                            || frame.module.contains("/libpthread"))
+                };
+                let frame = frame.filter(|frame| !(none && of_handler(frame)));
+                frame.into_iter().for_each(|frame| found.frame(index, frame));
+                understood
+            }
         }
     }
 

@@ -88,6 +88,9 @@ fn first_line(text: &[u8]) -> Option<Crash> {
     if let Some((_, pc)) = split(what, " at pc=") {
         crash.signal = hex_after(what, " (0x").and_then(|signal| i32::try_from(signal).ok());
         crash.ip = leading_hex(pc);
+        if crash.signal.is_none() {
+            crash.message = Some(super::words::string(what));
+        }
     } else {
         crash.message = Some(super::words::string(what));
     }

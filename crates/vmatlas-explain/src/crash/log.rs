@@ -5,6 +5,7 @@ use crate::crash::coredump::Coredump;
 use crate::crash::debugger::Debugger;
 use crate::crash::go::Go;
 use crate::crash::handler::Handler;
+use crate::crash::handler_frames::MAX_HANDLERS;
 use crate::crash::hs_err::HsErr;
 use crate::crash::json;
 use crate::crash::kernel_log::KernelLog;
@@ -13,16 +14,13 @@ use crate::crash::runtime::Runtime;
 use crate::crash::sanitizer::Sanitizer;
 use crate::crash::tombstone::Tombstone;
 use crate::crash::{Access, Crash, CrashSource, Sender, SymbolFrame, registers};
-use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
+use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 use vmatlas_maps::{Maps, MapsReader};
 
 /// Maximum number of crashes kept of a text.
 const MAX_CRASHES: usize = 10_000;
 /// Maximum number of frames kept of a crash. An overflowed stack has many more.
 const MAX_FRAMES: usize = 4096;
-
-/// Maximum number of frames of a signal handler before the frame that crashed.
-const MAX_HANDLERS: usize = 16;
 
 /// Finds every crash in a text, in order: lines of the kernel as dmesg, journalctl and syslog print
 /// them, tombstones of Android and their lines in logcat, and the reports of runtimes and crash
@@ -179,71 +177,13 @@ fn settle(crash: &mut Crash) {
     let handlers = crash.frames.iter().take(MAX_HANDLERS).position(crashed);
     if let Some(handlers) = handlers {
         crash.frames.drain(..handlers);
-    } else if let Some(handlers) = handler_frames(&crash.frames) {
-        crash.frames.drain(..handlers);
-        if crash.signal == Some(SIGABRT) {
-            // The handler called abort(3); the signal that it got is not known.
-            crash.ended_by = crash.signal.take();
-        }
+    } else {
+        crash.leave_out_handler();
     }
     if crash.maps.is_ordered() {
         let maps = &crash.maps;
         crash.frames.iter_mut().for_each(|frame| place(frame, maps));
     }
-}
-
-/// The number of frames of a signal handler before the frame that crashed: up to the code to which
-/// handlers return, which debuggers call `<signal handler called>`, and which is an unnamed frame of
-/// the C library behind a handler whose name is known.
-fn handler_frames(frames: &[SymbolFrame]) -> Option<usize> {
-    const RETURNS: [&str; 6] = [
-        "<signal handler called>",
-        "__restore_rt",
-        "__restore",
-        "__kernel_rt_sigreturn",
-        "__kernel_sigreturn",
-        "__sigreturn",
-    ];
-    // Handlers of runtimes: Ruby, HotSpot, CPython, glog, Chromium, LLVM, Abseil.
-    const HANDLERS: [&str; 14] = [
-        "sigsegv",
-        "sigbus",
-        "sigill",
-        "rb_vm_bugreport",
-        "rb_bug_context",
-        "rb_bug_for_fatal_signal",
-        "faulthandler_fatal_error",
-        "JVM_handle_linux_signal",
-        "signalHandler",
-        "SignalHandler",
-        "(anonymous namespace)::FailureSignalHandler",
-        "StackDumpSignalHandler",
-        "PrintStackTraceSignalHandler",
-        "AbslFailureSignalHandler",
-    ];
-    let first = || frames.iter().take(MAX_HANDLERS);
-    let returns = |frame: &SymbolFrame| {
-        RETURNS.contains(&frame.function.split(['(', '+']).next().unwrap_or_default().trim())
-            || RETURNS.contains(&&*frame.function)
-    };
-    let is_handler = |frame: &SymbolFrame| {
-        HANDLERS.iter().any(|name| frame.function.split('(').next() == Some(name))
-            || HANDLERS.iter().any(|name| name.len() > 12 && frame.function.contains(name))
-    };
-    let of_library = |frame: &SymbolFrame| {
-        let file = frame.module.rsplit('/').next().unwrap_or_default();
-        frame.function.is_empty() && (file.starts_with("libc") || file.starts_with("libpthread"))
-    };
-    let count = match first().position(returns) {
-        Some(at) => at + 1,
-        None => {
-            // Other functions may have such names: the frame behind them shows that a signal came.
-            let last = first().rposition(is_handler)?;
-            frames.get(last + 1).filter(|frame| of_library(frame))?;
-            last + 2
-        }
-    };
-    (count < frames.len()).then_some(count)
 }
 
 /// `si_pid` and `si_uid` stand in the place of `si_addr`. If the source prints an address of a signal

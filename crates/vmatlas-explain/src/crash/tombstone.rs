@@ -11,7 +11,7 @@ use crate::crash::words::{
     after, between, hex, hex_after, leading_hex, leading_id, leading_signed, split, split_last,
     string, take_while,
 };
-use crate::crash::{Access, Crash, CrashSource, Machine, SymbolFrame, registers};
+use crate::crash::{Access, Crash, CrashSource, Machine, Sender, SymbolFrame, registers};
 use vmatlas_maps::uapi::siginfo::SEGV_ACCERR;
 use vmatlas_maps::uapi::signal::SIGSEGV;
 
@@ -146,8 +146,11 @@ fn announced(text: &[u8]) -> Option<Crash> {
 fn signal(crash: &mut Crash, rest: &[u8]) {
     crash.signal = leading_signed(rest);
     crash.code = after(rest, ", code ").and_then(leading_signed);
+    // `code 0 (SI_USER from pid 1000, uid 1000)`
+    let number = |name: &str| after(rest, name).and_then(leading_id);
+    crash.sender = number(" from pid ").zip(number(", uid ")).map(|(pid, uid)| Sender { pid, uid });
     let Some(address) = after(rest, ", fault addr ") else { return };
-    crash.address = leading_hex(address);
+    crash.address = leading_hex(address).filter(|_| crash.code.is_none_or(|code| code > 0));
     crash.access = match split(address, " (").map(|(_, access)| access) {
         Some(b"read)") => Some(Access::Read),
         Some(b"write)") => Some(Access::Write),

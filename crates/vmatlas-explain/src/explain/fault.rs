@@ -175,21 +175,25 @@ impl Fault {
     }
 }
 
-/// Whether the map of a core, which is complete, refuses the access of an operand.
+/// Whether the crash has a map to which no row is missing.
+fn has_whole_map(crash: &Crash) -> bool {
+    let whole = matches!(crash.source, CrashSource::Core | CrashSource::Recording);
+    whole && !crash.maps.is_empty()
+}
+
+/// Whether the map refuses the access of an operand.
 fn is_refused(crash: &Crash, operand: &MemoryOperand) -> bool {
-    let complete = crash.source == CrashSource::Core && !crash.maps.is_empty();
-    let Some(address) = operand.address.filter(|_| complete) else { return false };
+    let Some(address) = operand.address.filter(|_| has_whole_map(crash)) else { return false };
     match crash.maps.find(address).mapping.and_then(|at| crash.maps.get(at)) {
         Some(row) => operand.write && !row.perms.write() || operand.read && !row.perms.read(),
         None => true,
     }
 }
 
-/// Whether the map of a core has no executable row at the address.
+/// Whether the map has no executable row at the address.
 fn is_no_code(crash: &Crash, address: u64) -> bool {
-    let complete = crash.source == CrashSource::Core && !crash.maps.is_empty();
     let row = crash.maps.find(address).mapping.and_then(|at| crash.maps.get(at));
-    complete && !row.is_some_and(|row| row.perms.execute())
+    has_whole_map(crash) && !row.is_some_and(|row| row.perms.execute())
 }
 
 /// Computes the unknown register of an operand from its known address.

@@ -119,6 +119,7 @@ const REPORTS: [(&[&str], Cause, &str); 29] = [
             "Out of memory",
             "out of memory",
             "OutOfMemory",
+            "out-of-memory",
         ],
         Cause::OutOfMemory,
         "Memory is exhausted, or a limit on it is reached.",
@@ -220,7 +221,7 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
 /// Whether the source is the report of a runtime about an error that it found itself.
 pub(super) fn ends_program(evidence: &Evidence<'_>) -> bool {
     let crash = evidence.crash;
-    let runtime = matches!(crash.source, CrashSource::Runtime | CrashSource::HsErr);
+    let runtime = matches!(crash.source, CrashSource::Runtime | CrashSource::Go);
     let by_itself = crash.signal.is_none_or(|signal| signal == SIGABRT);
     runtime && by_itself && crash.message.is_some() && crash.ended_by.is_none()
 }
@@ -251,8 +252,9 @@ pub(super) fn quote(evidence: &Evidence<'_>, cause: Cause) -> Option<String> {
     // A sanitizer's report of a signal says no more than the signal.
     let signal = crash.source == CrashSource::Sanitizer && crash.signal.is_some();
     let said = crash.message.as_deref().filter(|_| reports && fits && !signal)?;
-    let line =
-        |line: &str| line.trim_start_matches(['#', ' ']).trim_end_matches(['.', ' ']).to_owned();
+    let line = |line: &str| {
+        line.trim_start_matches(['#', ' ', '\t']).trim_end_matches(['.', ':', ' ']).to_owned()
+    };
     // The further lines of a sanitizer are about the memory; a signal of Go has a line of its own.
     let count = if crash.source == CrashSource::Sanitizer { 1 } else { 2 };
     let tells = |line: &String| !line.is_empty() && !line.starts_with("SIG");

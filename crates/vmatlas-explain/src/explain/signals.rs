@@ -292,8 +292,10 @@ fn checks(evidence: &Evidence<'_>) -> Option<Conclusion> {
     Some(Conclusion::new(cause, confidence, sentence, format!("{name} is the innermost function")))
 }
 
-/// A function's name without the prefixes of the C library's internal names.
+/// A function's name without the prefixes of the C library's internal names and the version of a
+/// symbol.
 fn plain(name: &str) -> &str {
+    let name = name.split('@').next().unwrap_or_default();
     name.trim_start_matches("__").trim_start_matches("GI_").trim_start_matches("__")
 }
 

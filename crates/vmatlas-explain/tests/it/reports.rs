@@ -184,6 +184,39 @@ fn the_frames_of_handlers_are_not_the_place() {
     check(frames, Cause::CorruptMemory, &["in libc.so.6+0x777e5"], &["called from main"]);
 }
 
+/// systemd's walk has no name for the code to which handlers return.
+#[test]
+fn an_unnamed_frame_of_the_c_library_between_two_others_is_the_return_of_a_handler() {
+    let log = |middle: &str| {
+        format!(
+            "           PID: 1234 (app)\n        Signal: 6 (ABRT)\n       Message: Process 1234 (app) of user 1000 dumped core.\n\n                Stack trace of thread 1234:\n                #0  0x00007f4b469f3ad8 raise@@GLIBC_2.34 (libc.so.6 + 0x42476)\n                #1  0x00007f4b469f3ad8 abort (libc.so.6 + 0x287f3)\n                #2  0x000055d0c0000217 on_crash (app + 0x1217)\n{middle}                #5  0x000055d0c0000317 work (app + 0x1317)\n                #6  0x000055d0c0000417 main (app + 0x1417)\n"
+        )
+    };
+    let unnamed = "                #3  0x00007f4b46a24050 n/a (libc.so.6 + 0x42520)\n";
+    check(&log(unnamed), Cause::Unknown, &["A signal came in work"], &[ABORTED]);
+    // A callback of the C library has an exported function of it on the stack.
+    let callback =
+        format!("{unnamed}                #4  0x00007f4b46a24150 qsort (libc.so.6 + 0x42620)\n");
+    let words = [ABORTED, "in on_crash"];
+    check(&log(&callback), Cause::Abort, &words, &["A signal came"]);
+}
+
+#[test]
+fn functions_of_the_go_runtime_are_not_the_place() {
+    let log = |first: &str, runtime: &str| {
+        format!("{first}\n\ngoroutine 7 [running]:\n{runtime}main.f()\n\t/src/main.go:5 +0x1b1\n")
+    };
+    let throw = "runtime.throw({0x47b2c4?, 0x0?})\n\t/go/panic.go:1047 +0x5d\n";
+    let panic = "panic({0x47, 0x48})\n\t/go/panic.go:884 +0x213\n";
+    let bus =
+        "fatal error: fault\n[signal SIGBUS: bus error code=0x2 addr=0x7f0000001000 pc=0x460000]";
+    let fault = format!("{throw}runtime.sigpanic()\n\t/go/signal_unix.go:821 +0x3e9\n");
+    let (place, not) = (&["in main.f"], &["runtime."]);
+    check(&log("fatal error: concurrent map writes", throw), Cause::Abort, place, not);
+    check(&log("panic: boom", panic), Cause::Abort, place, not);
+    check(&log(bus, &fault), Cause::PastFile, place, not);
+}
+
 #[test]
 fn signals_sent_by_the_program_itself_may_be_those_of_a_handler() {
     let fatal = |what: &str| {

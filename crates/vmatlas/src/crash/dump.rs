@@ -5,7 +5,7 @@ use super::{frames, place};
 use crate::note::Note;
 use crate::source::core::Core;
 use std::time::Duration;
-use vmatlas_explain::coredump::signal_frames;
+use vmatlas_explain::coredump::{is_after_system_call, signal_frames};
 use vmatlas_explain::crash::{Crash, Machine};
 use vmatlas_explain::explain::{Evidence, Fault, PlaceFacts};
 use vmatlas_explain::label::{Facts, Labels};
@@ -45,15 +45,11 @@ fn abort_message(dead: &Postmortem<'_>, maps: &Maps, facts: &Facts) -> Option<St
 /// The crash before a signal handler that ran on a stack of its own, sent the same signal again and
 /// returned: its frame is not found, but the thread is about to repeat the instruction.
 fn fault_of_lost_frame(crash: &Crash, memory: &dyn Memory) -> Option<Crash> {
-    /// The lengths of `syscall`, `sysenter` and `int 0x80`.
-    const SYSTEM_CALL: usize = 2;
     let is_fault = matches!(crash.signal, Some(SIGSEGV | SIGBUS)) && crash.code.is_some();
     if !is_fault || !crash.is_sent_by_itself() || crash.ended_by.is_some() {
         return None;
     }
-    let before = crash.ip?.wrapping_sub(SYSTEM_CALL as u64);
-    let before: Option<[u8; SYSTEM_CALL]> = memory.array(before);
-    if matches!(before, Some([0x0f, 0x05 | 0x34] | [0xcd, 0x80])) {
+    if is_after_system_call(memory, crash.ip?) {
         return None;
     }
     let mut fault = crash.clone();

@@ -135,6 +135,10 @@ fn explained(
     let mut stack = Vec::new();
     let mut life: Vec<LifeStep> = Vec::new();
     let mut stacks = Stacks::default();
+    crash.maps = maps.clone();
+    if let Some(repeated) = repeated_fault(&crash) {
+        crash = repeated;
+    }
     let fault = Fault::of(&crash, None);
     if let RecordedIn::Recording { recording, task, .. } = &recorded.recorded_in {
         if let Some(address) = fault.address {
@@ -156,6 +160,9 @@ fn explained(
         }
     }
     crash.frames = stack.iter().map(frames::of_crash).collect();
+    crash.leave_out_handler();
+    let handler = stack.len() - crash.frames.len();
+    stack.drain(..handler);
     let facts = Facts::default();
     let labels = Labels::read(maps, &facts, None);
     let build_id = |row: &Mapping<'_>| build_ids.get(row.name).cloned();
@@ -173,6 +180,18 @@ fn explained(
     let mut case = Case::of(&evidence, stack);
     case.notes.extend(dead.io_error().map(Note::UnreadFile));
     case
+}
+
+/// The fault that a signal handler got before it sent the same signal again and returned: the
+/// program is about to repeat an instruction that the map refuses.
+fn repeated_fault(crash: &Crash) -> Option<Crash> {
+    let sent = matches!(crash.signal, Some(SIGSEGV | SIGBUS)) && crash.code.is_some();
+    if !sent || !crash.is_sent_by_itself() {
+        return None;
+    }
+    let mut fault = crash.clone();
+    (fault.code, fault.sender, fault.ended_by) = (None, None, crash.signal);
+    Fault::of(&fault, None).address.map(|_| fault)
 }
 
 /// The last change that took away the permission for the access.

@@ -255,7 +255,7 @@ const HANDLED: &[Way] = &[
     Way("sent,abort", "abort", &["was ended by SIGABRT", "The program ended itself by abort(3)"]),
 ];
 
-fn handlers(name: &str, options: &[&str]) -> std::path::PathBuf {
+pub(super) fn handlers(name: &str, options: &[&str]) -> std::path::PathBuf {
     compiled(name, |path| {
         let mut cc = Command::new("cc");
         cc.args(["-Wall", "-g", "-O1"]).args(options).arg("-o").arg(path);

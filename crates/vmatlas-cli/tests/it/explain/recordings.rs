@@ -1,19 +1,27 @@
 //! Tests crashes of recorded programs.
 
-use super::{crash_program, explained, functions};
-use crate::vmatlas::{command, vmatlas};
+use super::gallery::handlers;
+use super::{crash_program, functions};
+use crate::vmatlas::{Run, command, vmatlas};
 use serde_json::Value;
+use std::path::Path;
 
 /// Records a program that crashes in a way, and explains the recording.
 fn recorded(way: &str) -> Value {
     let program = crash_program("crash-fp-g", "-O1 -g -fno-omit-frame-pointer");
+    let run = explained_recording(&program, way);
+    assert_eq!(run.status, 0, "{}{}", run.text(), run.stderr);
+    run.json()
+}
+
+fn explained_recording(program: &Path, way: &str) -> Run {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("crash.vmrec");
     let mut record = command(&["record", "-q", "-o", path.to_str().unwrap(), "--"]);
-    record.arg(&program).arg(way).current_dir(directory.path());
+    record.arg(program).arg(way).current_dir(directory.path());
     let output = record.output().unwrap();
     assert!(path.is_file(), "{output:?}");
-    explained(path.to_str().unwrap())
+    vmatlas(&["explain", "--json", "-q", path.to_str().unwrap()])
 }
 
 #[track_caller]
@@ -66,4 +74,16 @@ fn a_program_that_did_not_crash() {
     let run = vmatlas(&["explain", path]);
     assert_eq!(run.status, 1, "{}", run.text());
     assert!(run.stderr.contains("no crash"), "{}", run.stderr);
+}
+
+/// A recording holds the last signal only: of a handler that calls abort(3), nothing is claimed.
+#[test]
+fn faults_before_signal_handlers() {
+    let program = handlers("handlers", &[]);
+    let document = explained_recording(&program, "field,raise").json();
+    assert_eq!((&document["cause"], &document["ended_by"]), (&"null-pointer".into(), &11.into()));
+    let document = explained_recording(&program, "field,abort").json();
+    let paragraph = document["paragraph"].as_str().unwrap();
+    assert!(paragraph.starts_with("A signal came in field"), "{document}");
+    assert!(!paragraph.contains("ended itself"), "{document}");
 }
