@@ -74,7 +74,7 @@ pub fn signal_frames(crash: &Crash, memory: &dyn Memory, maps: &Maps) -> Vec<Sig
         for (index, word) in
             bytes.get(..read).unwrap_or_default().chunks_exact(layout.word).enumerate()
         {
-            let start = from + (index * layout.word) as u64;
+            let start = from.wrapping_add((index * layout.word) as u64);
             if start % 16 != layout.remainder {
                 continue;
             }
@@ -230,12 +230,13 @@ fn frame_32(memory: &dyn Memory, _: &Maps, start: u64, returns_to: u64) -> Optio
     let mut siginfo = None;
     if with_siginfo {
         // The handler's arguments are the addresses of these parts.
-        (head(2)? == start + SIGINFO && head(3)? == start + SIGINFO + 128).then_some(())?;
-        let bytes: [u8; 128] = memory.array(start + SIGINFO)?;
+        (head(2)? == start.wrapping_add(SIGINFO) && head(3)? == start.wrapping_add(SIGINFO + 128))
+            .then_some(())?;
+        let bytes: [u8; 128] = memory.array(start.wrapping_add(SIGINFO))?;
         siginfo = Some(SigInfo::of_x86(&bytes, 4).filter(|info| info.signal == signal)?);
     }
     let bytes: [u8; SIZE] =
-        memory.array(start + if with_siginfo { CONTEXT_RT } else { CONTEXT })?;
+        memory.array(start.wrapping_add(if with_siginfo { CONTEXT_RT } else { CONTEXT }))?;
     let word = |at: usize| bytes.get(at..at + 4).map(number);
     matches!(word(60)? & 0xffff, 0x23 | 0x73).then_some(())?;
     let mut registers: Vec<(String, u64)> = NAMES

@@ -144,7 +144,9 @@ fn announced(text: &[u8]) -> Option<Crash> {
 /// Parses `11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x0000000000000010 (read)`. Very old
 /// versions print no code, and dashes if the kernel reports no address.
 fn signal(crash: &mut Crash, rest: &[u8]) {
-    crash.signal = leading_signed(rest);
+    // By this signal debuggerd asks for a tombstone of a process that goes on.
+    let asked = after(rest, " (<debuggerd signal>)").is_some();
+    crash.signal = leading_signed(rest).filter(|_| !asked);
     crash.code = after(rest, ", code ").and_then(leading_signed);
     // `code 0 (SI_USER from pid 1000, uid 1000)`
     let number = |name: &str| after(rest, name).and_then(leading_id);

@@ -22,7 +22,7 @@ pub enum Unread {
 const SHOWN: usize = 120;
 
 /// Words of lines that tell of crashes, in lower case.
-const WORDS: [&str; 20] = [
+const WORDS: [&str; 24] = [
     "segmentation fault",
     "segfault",
     "sigsegv",
@@ -43,6 +43,10 @@ const WORDS: [&str; 20] = [
     " detected ***",
     "access violation",
     "stack overflow",
+    "unable to handle",
+    "kernel panic",
+    "bug: kernel",
+    "oops:",
 ];
 
 /// The first sign of a crash in a text in which no crash was read.

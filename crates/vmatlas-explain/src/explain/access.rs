@@ -329,8 +329,8 @@ fn without_map(evidence: &Evidence<'_>, address: Option<u64>) -> Option<Conclusi
         (true, None) => Some(Conclusion::new(
             Cause::WriteToReadOnly,
             Confidence::Guess,
-            "A mapping is there and forbids the access: it was a write to memory that is read-only, \
-             or an access to memory that is reserved only (PROT_NONE).",
+            "The permissions of the mapping there forbid the access: it was a write to read-only \
+             memory, an execution of data, or any access to reserved memory (PROT_NONE).",
             there,
         )),
         (true, Some(Access::Read)) => Some(Conclusion::new(

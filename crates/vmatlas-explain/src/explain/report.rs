@@ -7,7 +7,7 @@ use crate::label::Confidence;
 use vmatlas_maps::uapi::signal::SIGABRT;
 
 /// Words of a report, the cause, and the conclusion; the first match counts.
-const REPORTS: [(&[&str], Cause, &str); 29] = [
+const REPORTS: [(&[&str], Cause, &str); 30] = [
     (
         &["use-after-free", "use-after-poison", "use-after-return", "use-after-scope"],
         Cause::UseAfterFree,
@@ -98,6 +98,20 @@ const REPORTS: [(&[&str], Cause, &str); 29] = [
         &["Check failed: ", "Debug check failed: ", "CHECK failed"],
         Cause::Abort,
         "A check of the program failed.",
+    ),
+    (
+        &[
+            "sysmalloc: Assertion `",
+            "_int_malloc: Assertion `",
+            "_int_free: Assertion `",
+            "_int_realloc: Assertion `",
+            "malloc_consolidate: Assertion `",
+            "__libc_malloc: Assertion `",
+            "__libc_calloc: Assertion `",
+        ],
+        Cause::CorruptMemory,
+        "The C library found the data of its allocator wrong: the heap is corrupted, because \
+         something was written beyond a block or after it was freed.",
     ),
     (
         &["Assertion `", "assertion failed", "Assertion failed"],

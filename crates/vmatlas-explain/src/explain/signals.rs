@@ -523,8 +523,12 @@ fn illegal(evidence: &Evidence<'_>) -> Conclusion {
     }
 }
 
-/// Whether the bytes at the instruction pointer are known.
+/// Whether the bytes at the instruction pointer are known, and could be decoded if they were an
+/// instruction.
 fn has_code(evidence: &Evidence<'_>) -> bool {
+    if cfg!(not(feature = "decoders")) {
+        return false;
+    }
     let crash = evidence.crash;
     let machine = matches!(crash.machine, Some(Machine::X86_64 | Machine::X86 | Machine::AArch64));
     let Some(ip) = crash.ip.filter(|_| machine) else { return false };

@@ -279,6 +279,17 @@ fn a_tombstone_tells_more_of_an_announced_crash() {
 }
 
 #[test]
+fn messages_of_programs_that_go_on_or_of_the_allocator() {
+    let fdsan = "pid: 3, tid: 4, name: t  >>> app <<<\nsignal 35 (<debuggerd signal>), code -1 (SI_QUEUE), fault addr --------\nAbort message: 'fdsan: attempted to close file descriptor 5'\n";
+    check(fdsan, Cause::Unknown, &["reported \"fdsan: attempted"], &["ended", "signal 35"]);
+    let malloc = "malloc.c:2379: sysmalloc: Assertion `(old_top == initial_top (av))' failed.\n";
+    check(malloc, Cause::CorruptMemory, &["heap is corrupted"], &["assertion of the program"]);
+    let windows =
+        "#\n#  EXCEPTION_ACCESS_VIOLATION (0xc0000005) at pc=0x00007ffd1, pid=4711, tid=4712\n#\n";
+    check(windows, Cause::Unknown, &["EXCEPTION_ACCESS_VIOLATION"], &["does not explain"]);
+}
+
+#[test]
 fn texts_that_are_not_read_are_named() {
     let line = |text: &str| match unread(text.as_bytes()) {
         Some(Unread::Line { number, .. }) => Some(number),
