@@ -1,5 +1,6 @@
 // Faults that a signal handler gets, which then ends the program: `handlers FAULT,HANDLER`.
 #include <fcntl.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,17 @@ static void with_siginfo(int number, siginfo_t *info, void *context) {
     (void)info;
     (void)context;
     kill_again(number);
+}
+
+static sigjmp_buf before;
+
+static void jump_back(int number) { siglongjmp(before, number); }
+
+// Ends the program below a variable that was never written, in which an old frame may lie.
+__attribute__((noinline)) static void end_deep(void) {
+    volatile char room[1 << 16];
+    room[0] = 1;
+    if (room[0]) abort();
 }
 
 __attribute__((noinline)) static int field(int *pointer) { return pointer[6]; }
@@ -70,6 +82,11 @@ int main(int count, char **arguments) {
     if (!strcmp(fault, "call")) call(NULL);
     if (!strcmp(fault, "constant")) write_constant();
     if (!strcmp(fault, "divide")) return divide(count, count - 2);
+    if (!strcmp(fault, "returned")) {
+        signal(SIGSEGV, jump_back);
+        if (!sigsetjmp(before, 1)) return field(NULL);
+        end_deep();
+    }
     if (!strcmp(fault, "trap")) __builtin_trap();
     if (!strcmp(fault, "cut")) {
         int file = open("cut.dat", O_RDWR | O_CREAT, 0600);

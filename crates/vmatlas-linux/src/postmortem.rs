@@ -17,7 +17,7 @@ use vmatlas_maps::Maps;
 use vmatlas_maps::escape::printable;
 use vmatlas_object::{Memory, ReadAt as _, ReadError};
 
-pub use vmatlas_object::unwind::{Frame, Registers};
+pub use vmatlas_object::unwind::{Frame, How, Registers};
 
 /// Time limit for opening a file.
 const LIMIT: Duration = Duration::from_secs(3);

@@ -14,8 +14,10 @@ use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSY
 use vmatlas_object::Memory;
 
 /// Number of bytes above the stack pointer in which frames are searched: what a handler may have on
-/// its stack.
+/// its stack. Stacks of i386 are not unwound, so the frame of a handler that has left may be found in
+/// a variable that was never written: only the nearest ones are taken.
 const SEARCHED: u64 = 1 << 20;
+const SEARCHED_32: u64 = 16 << 10;
 /// Number of bytes below the stack pointer in which the frame of a handler that has returned may
 /// still be: the red zone, the registers of AMX and the frame.
 const LEFT_OVER: u64 = 16 << 10;
@@ -36,6 +38,8 @@ const FAULTS: [i32; 7] = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIG
 pub struct SignalFrame {
     /// The address of the frame.
     pub start: u64,
+    /// The address to which the handler returns.
+    pub returns_to: u64,
     /// The signal number.
     pub signal: i32,
     /// The siginfo; the kernel writes none for handlers without `SA_SIGINFO`.
@@ -65,7 +69,7 @@ pub fn signal_frames(crash: &Crash, memory: &dyn Memory, maps: &Maps) -> Vec<Sig
     let mut found = Vec::new();
     let mut bytes = [0; BLOCK];
     let mut from = sp.saturating_sub(LEFT_OVER) & !(BLOCK as u64 - 1);
-    let end = sp.saturating_add(SEARCHED);
+    let end = sp.saturating_add(layout.searched);
     while from < end && found.len() < MAX_FRAMES {
         let read = memory.read(from, &mut bytes);
         if read == 0 && from >= sp {
@@ -98,12 +102,14 @@ struct Layout {
     word: usize,
     /// The address of a frame modulo 16.
     remainder: u64,
+    /// Number of bytes above the stack pointer to search.
+    searched: u64,
     /// Reads the frame at an address, whose first word is the return address.
     read: fn(&dyn Memory, &Maps, u64, u64) -> Option<SignalFrame>,
 }
 
-const X86_64: Layout = Layout { word: 8, remainder: 8, read: frame_64 };
-const X86: Layout = Layout { word: 4, remainder: 12, read: frame_32 };
+const X86_64: Layout = Layout { word: 8, remainder: 8, searched: SEARCHED, read: frame_64 };
+const X86: Layout = Layout { word: 4, remainder: 12, searched: SEARCHED_32, read: frame_32 };
 
 /// Decodes a little-endian number of up to 8 bytes.
 fn number(bytes: &[u8]) -> u64 {
@@ -141,6 +147,7 @@ fn frame_64(memory: &dyn Memory, maps: &Maps, start: u64, returns_to: u64) -> Op
     let siginfo = SigInfo::of_x86(bytes.get(SIGINFO..)?, 8).filter(is_valid);
     let mut frame = SignalFrame {
         start,
+        returns_to,
         signal: siginfo.map_or(0, |info| info.signal),
         siginfo,
         registers,
@@ -248,6 +255,7 @@ fn frame_32(memory: &dyn Memory, _: &Maps, start: u64, returns_to: u64) -> Optio
     registers.extend([("eip".to_owned(), ip), ("eflags".to_owned(), word(64)?)]);
     Some(SignalFrame {
         start,
+        returns_to,
         signal,
         siginfo,
         registers,

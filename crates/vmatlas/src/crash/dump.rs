@@ -5,12 +5,12 @@ use super::{frames, place};
 use crate::note::Note;
 use crate::source::core::Core;
 use std::time::Duration;
-use vmatlas_explain::coredump::{is_after_system_call, signal_frames};
+use vmatlas_explain::coredump::{SignalFrame, is_after_system_call, signal_frames};
 use vmatlas_explain::crash::{Crash, Machine};
 use vmatlas_explain::explain::{Evidence, Fault, PlaceFacts};
 use vmatlas_explain::label::{Facts, Labels};
 use vmatlas_linux::elf;
-use vmatlas_linux::postmortem::{Postmortem, Registers};
+use vmatlas_linux::postmortem::{Frame, How, Postmortem, Registers};
 use vmatlas_linux::within;
 use vmatlas_maps::uapi::auxvec::AT_ENTRY;
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGSEGV};
@@ -42,6 +42,28 @@ fn abort_message(dead: &Postmortem<'_>, maps: &Maps, facts: &Facts) -> Option<St
     (!text.is_empty()).then_some(text)
 }
 
+/// The stack of the thread, for x86-64 only.
+fn unwound(crash: &Crash, dead: &Postmortem<'_>) -> Vec<Frame> {
+    let (Some(Machine::X86_64), Some(ip), Some(sp)) = (crash.machine, crash.ip, crash.sp) else {
+        return Vec::new();
+    };
+    let register = |name| crash.registers.iter().find(|(known, _)| known == name).map(|r| r.1);
+    let fp = register("rbp").unwrap_or(0);
+    dead.frames(&Registers { ip, sp, fp, compat: false }, MAX_FRAMES)
+}
+
+/// Whether a handler has not returned: the frame that it left on the stack may be in a variable
+/// that was never written.
+fn is_on_stack(handler: &SignalFrame, frames: &[Frame]) -> bool {
+    let returns = frames.iter().position(|frame| frame.pc.wrapping_add(1) == handler.returns_to);
+    match returns {
+        // The walk goes no further than to an address that is no code.
+        Some(at) => frames.get(at + 1).is_none_or(|frame| frame.pc == handler.ip),
+        // A walk that guesses may have missed it.
+        None => frames.iter().any(|frame| matches!(frame.how, How::Scanned | How::FramePointer)),
+    }
+}
+
 /// The crash before a signal handler that ran on a stack of its own, sent the same signal again and
 /// returned: its frame is not found, but the thread is about to repeat the instruction.
 fn fault_of_lost_frame(crash: &Crash, memory: &dyn Memory) -> Option<Crash> {
@@ -64,15 +86,18 @@ pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
     crash.signal?;
     let build_id = |row: &Mapping<'_>| dump.image_of(row)?.build_id;
     let dead = Postmortem::new(maps, dump, &build_id);
-    crash.go_before_handlers(&signal_frames(&crash, &dead, maps));
+    let mut handlers = signal_frames(&crash, &dead, maps);
+    if !handlers.is_empty() && crash.machine == Some(Machine::X86_64) {
+        let frames = unwound(&crash, &dead);
+        handlers.retain(|handler| Some(handler.start) < crash.sp || is_on_stack(handler, &frames));
+    }
+    crash.go_before_handlers(&handlers);
     if let Some(fault) = fault_of_lost_frame(&crash, &dead) {
         crash = fault;
     }
-    let register = |name| crash.registers.iter().find(|(known, _)| known == name).map(|r| r.1);
     let mut stack = Vec::new();
-    if let (Some(Machine::X86_64), Some(ip), Some(sp)) = (crash.machine, crash.ip, crash.sp) {
-        let fp = register("rbp").unwrap_or(0);
-        let found = dead.frames(&Registers { ip, sp, fp, compat: false }, MAX_FRAMES);
+    let found = unwound(&crash, &dead);
+    if !found.is_empty() {
         let entry = dump.auxv().get(AT_ENTRY).and_then(|entry| maps.find(entry).mapping);
         let program = entry.and_then(|row| maps.get(row)).map(|row| row.name);
         stack = frames::name(maps, program, &build_id, &found);
