@@ -261,8 +261,8 @@ impl Unwrapper {
         if !wrapped || depth >= MAX_DEPTH {
             return sink(line, depth > 0);
         }
-        if memchr::memchr(0x1b, line).is_some() {
-            let plain = remove_colours(line);
+        let plain = memchr::memchr(0x1b, line).map(|_| remove_colours(line));
+        if let Some(plain) = plain.filter(|plain| plain.len() < line.len()) {
             let found = self.unwrap(&plain, depth + 1, sink);
             if found {
                 self.add(Wrapper::Colours);

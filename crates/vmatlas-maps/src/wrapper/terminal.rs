@@ -7,19 +7,25 @@ pub(crate) fn remove_colours(line: &[u8]) -> Vec<u8> {
     while let Some(at) = memchr::memchr(0x1b, rest) {
         text.extend_from_slice(&rest[..at]);
         rest = &rest[at..];
-        rest = &rest[sequence(rest).max(1)..];
+        // A file name may have the character.
+        let length = sequence(rest);
+        if length == 0 {
+            text.push(0x1b);
+        }
+        rest = &rest[length.max(1)..];
     }
     text.extend_from_slice(rest);
     text
 }
 
-/// The length of the escape sequence at the start of `text`, ECMA-48.
+/// The length of the escape sequence at the start of `text`, ECMA-48; 0 if it is none of those that
+/// programs put around text.
 fn sequence(text: &[u8]) -> usize {
     match text.get(1) {
         Some(b'[') => {
             let parameters = text[2..].iter().take_while(|b| (0x20..0x40).contains(*b)).count();
             let last = text.get(2 + parameters).is_some_and(|b| (0x40..0x7f).contains(b));
-            2 + parameters + usize::from(last)
+            if last { 3 + parameters } else { 0 }
         }
         Some(b']') => {
             let end = memchr::memchr2(7, 0x1b, &text[2..]).map_or(text.len(), |end| end + 2);
@@ -31,8 +37,7 @@ fn sequence(text: &[u8]) -> usize {
             }
         }
         Some(b'(' | b')') => 3.min(text.len()),
-        Some(_) => 2,
-        None => 1,
+        _ => 0,
     }
 }
 
