@@ -245,6 +245,14 @@ pub const FIELDS: &[Field] = &[
     size("filepmdmapped", "FilePmdMapped"),
     size("shared_hugetlb", "Shared_Hugetlb"),
     size("private_hugetlb", "Private_Hugetlb"),
+    field("hugetlb", Bytes, Sizes, |row| {
+        let sum = [row.smaps("Shared_Hugetlb"), row.smaps("Private_Hugetlb")];
+        let known = sum.iter().any(Option::is_some);
+        match known {
+            true => FieldValue::Bytes(sum.into_iter().flatten().fold(0, u64::saturating_add)),
+            false => FieldValue::Absent,
+        }
+    }),
     size("swap", "Swap"),
     size("swappss", "SwapPss"),
     size("locked", "Locked"),

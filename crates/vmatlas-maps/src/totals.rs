@@ -31,6 +31,9 @@ pub struct Total {
     pub rss: Option<u64>,
     /// Their proportional share of resident memory in bytes, if the rows have the fields of smaps.
     pub pss: Option<u64>,
+    /// Their memory in huge pages of hugetlbfs in bytes, which the kernel does not count as resident
+    /// (`Shared_Hugetlb` and `Private_Hugetlb`), if the rows have the fields of smaps.
+    pub hugetlb: Option<u64>,
 }
 
 /// Sums by group, largest first.
@@ -76,6 +79,7 @@ impl Totals {
             size: 0,
             rss: maps.has_fields().then_some(0),
             pss: maps.has_fields().then_some(0),
+            hugetlb: maps.has_fields().then_some(0),
         };
         let mut all = empty(Vec::new());
         let mut groups: Vec<Total> = Vec::new();
@@ -96,8 +100,14 @@ impl Totals {
                     .and_then(|f| f.value.number())
                     .unwrap_or(0)
             };
-            let (rss, pss) =
-                if maps.has_fields() { (field(b"Rss"), field(b"Pss")) } else { (0, 0) };
+            let (rss, pss, hugetlb) = match maps.has_fields() {
+                true => {
+                    let hugetlb =
+                        field(b"Shared_Hugetlb").saturating_add(field(b"Private_Hugetlb"));
+                    (field(b"Rss"), field(b"Pss"), hugetlb)
+                }
+                false => (0, 0, 0),
+            };
             // smaps_rollup has one row for the whole process, whose range includes the gaps.
             let (count, size) = if row.is_rollup() { (0, 0) } else { (1, row.range.size()) };
             for total in [&mut groups[at], &mut all] {
@@ -105,6 +115,7 @@ impl Totals {
                 total.size = total.size.saturating_add(size);
                 total.rss = total.rss.map(|sum| sum.saturating_add(rss));
                 total.pss = total.pss.map(|sum| sum.saturating_add(pss));
+                total.hugetlb = total.hugetlb.map(|sum| sum.saturating_add(hugetlb));
             }
         }
         groups.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.key.cmp(&b.key)));

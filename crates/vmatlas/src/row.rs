@@ -143,6 +143,15 @@ impl<'a> Row<'a> {
         Some(self.size_field("Private_Clean")?.saturating_add(self.size_field("Private_Dirty")?))
     }
 
+    /// Memory in huge pages of hugetlbfs in bytes, which the kernel does not count as resident
+    /// (`Shared_Hugetlb` and `Private_Hugetlb`).
+    pub fn hugetlb(&self) -> Option<u64> {
+        let (shared, private) =
+            (self.size_field("Shared_Hugetlb"), self.size_field("Private_Hugetlb"));
+        (shared.is_some() || private.is_some())
+            .then(|| shared.unwrap_or(0).saturating_add(private.unwrap_or(0)))
+    }
+
     /// Memory in swap space, in bytes (`Swap`).
     pub fn swap(&self) -> Option<u64> {
         self.size_field("Swap")

@@ -68,12 +68,13 @@ pub(crate) fn share(bytes: Option<u64>, part: u64, row: u64) -> Option<u64> {
 /// Adds a part of a row to a sum.
 fn add(sum: &mut Total, row: &Row<'_>, part: u64) {
     let more = |sum: Option<u64>, bytes: Option<u64>| {
-        let share = share(bytes, part, row.range.size())?;
-        Some(sum.unwrap_or(0).saturating_add(share))
+        let share = share(bytes, part, row.range.size()).unwrap_or(0);
+        sum.map(|sum| sum.saturating_add(share))
     };
     sum.mappings += 1;
     sum.size = sum.size.saturating_add(part);
     (sum.rss, sum.pss) = (more(sum.rss, row.rss()), more(sum.pss, row.pss()));
+    sum.hugetlb = more(sum.hugetlb, row.hugetlb());
 }
 
 impl MapTotals {
@@ -86,17 +87,23 @@ impl MapTotals {
             (0..maps.len()).map(|index| atlas.row(index).filter(|_| taken(index))).collect();
         let kind = |_, mapping: &Mapping<'_>| Cow::Borrowed(mapping.kind().word().as_bytes());
         let kinds = Totals::sum_by(maps, kind, |index| rows[index].is_some());
+        let sizes = kinds.all.rss.map(|_| 0);
+        let empty = || {
+            let mut total = Total::default();
+            (total.rss, total.pss, total.hugetlb) = (sizes, sizes, sizes);
+            total
+        };
         let mut groups: BTreeMap<(&str, &str), Total> = BTreeMap::new();
         let mut open: BTreeMap<&str, Total> = BTreeMap::new();
-        let mut unexplained = Total::default();
+        let mut unexplained = empty();
         for row in rows.iter().flatten() {
             let Some(shares) = Shares::of(row) else { continue };
             let kind = row.kind().word();
             for (group, size) in shares.groups {
-                add(groups.entry((kind, group)).or_default(), row, size);
+                add(groups.entry((kind, group)).or_insert_with(empty), row, size);
             }
             if shares.unexplained > 0 {
-                add(open.entry(kind).or_default(), row, shares.unexplained);
+                add(open.entry(kind).or_insert_with(empty), row, shares.unexplained);
                 add(&mut unexplained, row, shares.unexplained);
             }
         }
@@ -115,7 +122,7 @@ impl MapTotals {
             unexplained: open
                 .iter()
                 .find(|(kind, _)| kind.as_bytes() == total.key)
-                .map_or_else(Total::default, |(_, open)| open.clone()),
+                .map_or_else(empty, |(_, open)| open.clone()),
             total,
         };
         MapTotals {

@@ -147,12 +147,15 @@ struct SumJson {
     rss: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pss: Option<u64>,
+    /// Memory in huge pages, which the kernel does not count as resident.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hugetlb: Option<u64>,
 }
 
 impl SumJson {
     fn of(total: &Total) -> SumJson {
-        let Total { mappings, size, rss, pss, .. } = *total;
-        SumJson { mappings, size, rss, pss }
+        let Total { mappings, size, rss, pss, hugetlb, .. } = *total;
+        SumJson { mappings, size, rss, pss, hugetlb: hugetlb.filter(|huge| *huge > 0) }
     }
 }
 

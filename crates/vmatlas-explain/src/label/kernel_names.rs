@@ -13,7 +13,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let maps = labeller.maps;
     let of_row = |(index, row)| {
         let row: Mapping<'_> = row;
-        Some((row.range, by_flags(maps, index, &row).or_else(|| label(&row))?))
+        let label = by_flags(maps, index, &row).or_else(|| label(&row));
+        Some((row.range, in_huge_pages(maps, index, &row, label.as_ref()).or(label)?))
     };
     let mut labels: Vec<_> = maps.iter().enumerate().filter_map(of_row).collect();
     labels.extend(paddings(maps));
@@ -46,13 +47,46 @@ fn paddings(maps: &Maps) -> Vec<(AddressRange, Label)> {
     found
 }
 
-/// The label of memory whose purpose `VmFlags` of smaps shows (proc_pid_smaps(5)).
+/// Whether `VmFlags` of smaps has a flag (proc_pid_smaps(5)).
+fn has_flag(maps: &Maps, index: usize, flag: &str) -> bool {
+    maps.fields(index).any(|field| match field.value {
+        SmapsValue::Flags(flags) => flags.has(flag),
+        _ => false,
+    })
+}
+
+/// The label of memory in huge pages of hugetlbfs, with the label that its name gives it. Anonymous
+/// memory has a name for it, but files, memfds and segments of System V do not show it.
+fn in_huge_pages(
+    maps: &Maps,
+    index: usize,
+    row: &Mapping<'_>,
+    named: Option<&Label>,
+) -> Option<Label> {
+    if !has_flag(maps, index, "ht") {
+        return None;
+    }
+    let page = maps.fields(index).find(|field| field.name == b"KernelPageSize");
+    let page = page.and_then(|field| field.value.number());
+    let of = page.map(|page| format!(" of {}", size(page))).unwrap_or_default();
+    let because = "the kernel says so (VmFlags: ht)";
+    let what = match (row.kind(), named) {
+        (Kind::HugeAnonymous, _) => {
+            let text = format!("anonymous memory in huge pages{of} (MAP_HUGETLB)");
+            return Some(Label::new("huge pages", Confidence::Certain, text, because));
+        }
+        (_, Some(label)) => label.text.clone(),
+        (Kind::Memfd { name }, None) => format!("memfd {}", String::from_utf8_lossy(name)),
+        (Kind::File, None) => "file of hugetlbfs".to_owned(),
+        _ => "memory".to_owned(),
+    };
+    let text = format!("{what}, in huge pages{of}");
+    Some(Label::new("huge pages", Confidence::Certain, text, because))
+}
+
+/// The label of memory whose purpose `VmFlags` of smaps shows.
 fn by_flags(maps: &Maps, index: usize, row: &Mapping<'_>) -> Option<Label> {
-    let flags = maps.fields(index).find_map(|field| match field.value {
-        SmapsValue::Flags(flags) => Some(flags),
-        _ => None,
-    })?;
-    let has = |flag| flags.has(flag);
+    let has = |flag| has_flag(maps, index, flag);
     let (group, text, because) = match row.kind() {
         Kind::Anonymous if has("ss") => (
             "shadow stack",

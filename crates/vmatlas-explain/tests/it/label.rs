@@ -586,3 +586,34 @@ fn flags_of_smaps_name_memory() {
     assert_ne!(group_at(0x7f00_0000_5000), Some("shadow stack"));
     assert_ne!(group_at(0x7f00_0000_7000), Some("shadow stack"));
 }
+
+/// Huge pages of hugetlbfs, which only the name of anonymous memory shows.
+#[test]
+fn huge_pages_are_known_by_their_flag() {
+    for (name, flags, expected) in [
+        (
+            "/anon_hugepage (deleted)",
+            "rd wr mr mw me de ht",
+            Some("anonymous memory in huge pages of 2 MiB (MAP_HUGETLB)"),
+        ),
+        ("/memfd:ram (deleted)", "rd wr sh mr ht", Some("memfd ram, in huge pages of 2 MiB")),
+        ("/mnt/huge/f", "rd wr sh mr ht", Some("file of hugetlbfs, in huge pages of 2 MiB")),
+        (
+            "/SYSV00000000 (deleted)",
+            "rd wr sh mr ht",
+            Some("System V shared memory, segment 9, key 0x0 (shmget(2)), in huge pages of 2 MiB"),
+        ),
+        ("/memfd:ram (deleted)", "rd wr sh mr", None),
+    ] {
+        let text = format!(
+            "7f0000000000-7f0000400000 rw-s 00000000 00:11 9        {name}\n\
+             Size:               4096 kB\nKernelPageSize:     2048 kB\n\
+             Rss:                   0 kB\nVmFlags: {flags} \n"
+        );
+        let maps = Maps::parse(text.as_bytes()).unwrap();
+        let labels = Labels::read(&maps, &Facts::default(), None);
+        let found = labels.at(0x7f00_0000_0000).map(|part| &part.label);
+        assert_eq!(found.map(|label| label.text.as_str()), expected, "{name}");
+        assert!(found.is_none_or(|label| label.group == "huge pages"));
+    }
+}

@@ -97,6 +97,9 @@ fn heading(text: &mut String, atlas: &Atlas, totals: &MapTotals, paint: Paint) {
     if let Some(rss) = totals.all.rss {
         let _ = write!(text, ", {} resident", size(rss));
     }
+    if let Some(huge) = totals.all.hugetlb.filter(|huge| *huge > 0) {
+        let _ = write!(text, ", {} in huge pages", size(huge));
+    }
     text.push_str("\n\n");
     sums(text, totals, paint);
 }
@@ -115,10 +118,15 @@ fn sums(text: &mut String, totals: &MapTotals, paint: Paint) {
     }
     lines.push(("unexplained".to_owned(), &totals.unexplained));
     let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(22);
-    let sizes = match totals.all.rss {
+    let mut sizes = match totals.all.rss {
         Some(_) => format!(" {:>6} {:>6} {:>6}", "rss", "", "pss"),
         None => String::new(),
     };
+    // The kernel does not count these pages as resident.
+    let has_huge = totals.all.hugetlb.is_some_and(|huge| huge > 0);
+    if has_huge {
+        let _ = write!(sizes, " {:>6}", "huge");
+    }
     let header = format!("{:<width$} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
     let _ = writeln!(text, "{}", paint.dim(&header));
     for (name, total) in lines {
@@ -126,6 +134,9 @@ fn sums(text: &mut String, totals: &MapTotals, paint: Paint) {
         let _ = write!(text, "{name:<width$} {rows:>6} {:>6} {share_of_all:>6}", size(total.size));
         if let (Some(rss), Some(pss), Some(all)) = (total.rss, total.pss, totals.all.rss) {
             let _ = write!(text, " {:>6} {:>6} {:>6}", size(rss), share(rss, all), size(pss));
+        }
+        if has_huge {
+            let _ = write!(text, " {:>6}", size(total.hugetlb.unwrap_or(0)));
         }
         text.push('\n');
     }
@@ -139,8 +150,12 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
     let width = low.map(|row| digits(row.range.end)).max().unwrap_or(0).max(8);
     let offset = rows.iter().map(|row| digits(row.mapping().offset)).max().unwrap_or(0).max(6);
     let sizes = rows.first().is_some_and(|row| row.atlas().has_sizes());
+    let has_huge = rows.iter().any(|row| row.hugetlb().is_some_and(|huge| huge > 0));
     if plan.header && !rows.is_empty() {
-        let rss = if sizes { format!(" {:>6}", "rss") } else { String::new() };
+        let mut rss = if sizes { format!(" {:>6}", "rss") } else { String::new() };
+        if has_huge {
+            let _ = write!(rss, " {:>6}", "huge");
+        }
         let address = format!("{:<1$}", "address", 2 * width + 1);
         let header = format!("{address} {:>6}{rss} perms {:>offset$} name", "size", "offset");
         let _ = writeln!(text, "{}", paint.dim(&header));
@@ -163,6 +178,9 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
         let _ = write!(text, " {whole:>6}");
         if sizes {
             let _ = write!(text, " {:>6}", row.rss().map_or(String::new(), size));
+        }
+        if has_huge {
+            let _ = write!(text, " {:>6}", row.hugetlb().map_or(String::new(), size));
         }
         let _ = write!(text, " {}  {:>offset$}", mapping.perms, offset_text(row));
         let same = |last: &&Row<'_>| {
