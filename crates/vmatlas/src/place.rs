@@ -11,10 +11,13 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use vmatlas_explain::label::Labelled;
 use vmatlas_linux::elf::{ElfFile, FileOffset, Vaddr, demangle};
+use vmatlas_linux::symbols::read_jit;
 use vmatlas_linux::{RowOfFile, SharedElf, all_within};
 
 /// The longest time to wait for the next answer while symbols and lines are read.
 const LIMIT: Duration = Duration::from_secs(15);
+/// Rows without a file that are passed to find the file whose code they are copies of.
+const MAX_COPIES: usize = 16;
 
 /// All known facts about an address.
 #[derive(Clone)]
@@ -177,15 +180,16 @@ impl Atlas {
     /// Facts from the files of a live process, each with its index in `places`.
     fn objects_of_live(&self, live: &Live, places: &[Place<'_>]) -> Vec<(usize, ObjectPlace)> {
         let maps = self.maps();
-        let with_file = places.iter().filter_map(|place| place.row.filter(|row| row.has_file()));
-        let rows: HashSet<usize> = with_file.map(|row| row.index()).collect();
+        let in_files = places.iter().enumerate();
+        let in_files = in_files.filter_map(|(at, place)| Some((at, place, self.in_file(place)?)));
+        let in_files: Vec<(usize, &Place<'_>, (Row<'_>, u64))> = in_files.collect();
+        let rows: HashSet<usize> = in_files.iter().map(|(_, _, (row, _))| row.index()).collect();
         let Some(images) = live.images(maps, |index| rows.contains(&index)) else {
-            return Vec::new();
+            return self.jit_objects(live, places);
         };
         let mut jobs: BTreeMap<u32, (SharedElf, Vec<Question>)> = BTreeMap::new();
         let mut rows: BTreeMap<usize, Option<Arc<RowOfFile>>> = BTreeMap::new();
-        for (at, place) in places.iter().enumerate() {
-            let (Some(row), Some(offset)) = (place.row, place.file_offset) else { continue };
+        for (at, place, (row, offset)) in in_files {
             let file_offset = FileOffset::new(offset);
             let Some((number, elf)) = images.shared(row.index()) else { continue };
             let of_file = || images.row_of_file(maps, row.index()).map(Arc::new);
@@ -195,7 +199,50 @@ impl Atlas {
             jobs.entry(number).or_insert_with(|| (elf, Vec::new())).1.push(question);
         }
         drop(images);
-        answers(jobs.into_values().collect())
+        let mut found = answers(jobs.into_values().collect());
+        found.extend(self.jit_objects(live, places));
+        found
+    }
+
+    /// The row of the file that holds an address, and the offset in the file. For code that was
+    /// copied from a file it is an adjacent row of that file.
+    fn in_file<'a>(&'a self, place: &Place<'a>) -> Option<(Row<'a>, u64)> {
+        if let (Some(row), Some(offset)) = (place.row, place.file_offset) {
+            return Some((row, offset));
+        }
+        let row = place.row?;
+        if !row.perms.execute() || place.label?.label.group != "replaced file pages" {
+            return None;
+        }
+        let below = (0..row.index()).rev().take(MAX_COPIES);
+        let above = (row.index() + 1..self.maps().len()).take(MAX_COPIES);
+        let file = |index| self.row(index).filter(|row| row.has_file());
+        let mut files = below.into_iter().find_map(file).into_iter();
+        let file = files.next().or_else(|| above.into_iter().find_map(file))?;
+        let distance = place.address.wrapping_sub(file.range.start);
+        Some((file, file.mapping().offset.wrapping_add(distance)))
+    }
+
+    /// Functions that the process lists in a perf map or jitdump.
+    fn jit_objects(&self, live: &Live, places: &[Place<'_>]) -> Vec<(usize, ObjectPlace)> {
+        let is_listed = |place: &Place<'_>| {
+            self.facts().jit_code.iter().any(|code| code.contains(place.address))
+        };
+        let wanted: Vec<(usize, &Place<'_>)> =
+            places.iter().enumerate().filter(|(_, place)| is_listed(place)).collect();
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let (names, _) = read_jit(&live.process, &live.budget());
+        let object = |(at, place): (usize, &Place<'_>)| {
+            let code = names.find(place.address)?;
+            let (mangled, offset) = (code.name.to_owned(), code.offset);
+            let table = "perf map or jitdump".to_owned();
+            let source = code.source.map(|(file, line)| (file.into(), Some(line.into())));
+            let symbol = Some(SymbolPlace { mangled, offset, table });
+            Some((at, ObjectPlace { symbol, source, ..ObjectPlace::default() }))
+        };
+        wanted.into_iter().filter_map(object).collect()
     }
 
     /// Facts from today's files of a core dump or a recording, each with its index in `places`.

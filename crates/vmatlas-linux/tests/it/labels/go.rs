@@ -8,9 +8,15 @@ use vmatlas_explain::label::Confidence;
 
 /// Builds heaps.go with another file.
 fn program(name: &str, other: &str, cgo: &str) -> Child {
+    linked(name, other, cgo, "")
+}
+
+fn linked(name: &str, other: &str, cgo: &str, flags: &str) -> Child {
     let path = once(name, |path| {
         let mut go = Command::new("go");
-        go.args(["build", "-o"]).arg(path).args([source("heaps.go"), source(other)]);
+        go.args(["build", &format!("-ldflags={flags}"), "-o"])
+            .arg(path)
+            .args([source("heaps.go"), source(other)]);
         go.env("GOCACHE", Path::new(env!("CARGO_TARGET_TMPDIR")).join("go-cache"));
         go.env("GO111MODULE", "off").env("GOFLAGS", "-p=1").env("CGO_ENABLED", cgo);
         assert!(go.status().expect("needs Go").success());
@@ -27,6 +33,14 @@ fn go() {
     for deep in [false, true] {
         assert!(Seen::of(&child, deep).explained() >= 99);
     }
+}
+
+/// Without symbols, the array of arenas is found among the variables.
+#[test]
+fn go_without_symbols() {
+    let mut child = linked("heaps-go-stripped", "heaps_alone.go", "0", "-s -w");
+    let output = Output(child.until_ready());
+    check_heap(&child, &output);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Checks the explained share of whole programs' memory.
 
 use super::{Output, Seen, address};
-use crate::child::{Child, program_as, wait_until};
+use crate::child::{Child, program, program_as, wait_until};
 use std::process::Command;
 use vmatlas_explain::label::Confidence;
 
@@ -12,6 +12,21 @@ fn bash_is_explained() {
     child.until_ready();
     assert!(Seen::of(&child, false).explained() >= 85);
     assert!(Seen::of(&child, true).explained() >= 95);
+}
+
+/// A page of code that the program replaced by a copy.
+#[test]
+fn code_without_a_file_between_code_of_a_file_is_its_copy() {
+    let mut child = Child::start(&mut Command::new(program("copied_code")));
+    let output = Output(child.until_ready());
+    for (deep, confidence) in [(false, Confidence::Likely), (true, Confidence::Certain)] {
+        let seen = Seen::of(&child, deep);
+        let label = &seen.at(output.address("copied")).label;
+        let found = (label.group.as_ref(), label.confidence);
+        assert_eq!(found, ("replaced file pages", confidence), "{}", seen.text());
+        assert!(label.text.contains("code of copied_code"), "{label:?}");
+        assert!(seen.labels.at(output.address("other")).is_none());
+    }
 }
 
 /// Compares with the addresses in gcc's own instructions.
