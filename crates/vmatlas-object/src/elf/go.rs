@@ -3,7 +3,9 @@
 use crate::Lease;
 use crate::pclntab::Pclntab;
 
-use super::{CodeFrame, ElfError, ElfFile, Section, SectionType, SourceLocation, Vaddr};
+use super::{
+    CodeFrame, ElfError, ElfFile, Section, SectionType, SegmentFlags, SourceLocation, Vaddr,
+};
 
 /// Large Go programs have some 50 MiB.
 const LIMIT: u64 = 512 << 20;
@@ -50,9 +52,14 @@ impl ElfFile {
         const INLINE: u8 = 2;
         let mut sections = self.sections().iter();
         let section = sections.find(|s| s.name == ".go.buildinfo" && s.kind != SectionType::NOBITS);
-        let section = section?;
-        let size = section.size.min(256);
-        let bytes = self.input.read(".go.buildinfo", section.offset, size, size).ok()?;
+        // Without that section it is at the start of the variables.
+        let data = || self.segments().iter().find(|s| s.flags.contains(SegmentFlags::WRITE));
+        let place = section.map(|section| (section.offset, section.size.min(256)));
+        let place = place.or_else(|| data().map(|data| (data.offset, data.filesz.min(1 << 20))));
+        let (offset, size) = place.filter(|_| self.go_section().is_some() || section.is_some())?;
+        let bytes = self.input.read(".go.buildinfo", offset, size, size).ok()?;
+        let start = memchr::memmem::find(&bytes, MAGIC)?;
+        let bytes = bytes.get(start..)?;
         let flags = *bytes.get(MAGIC.len() + 1)?;
         let length = usize::from(*bytes.get(LENGTH)?);
         if !bytes.starts_with(MAGIC) || flags & INLINE == 0 || length >= 128 {
