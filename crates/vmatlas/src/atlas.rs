@@ -315,6 +315,10 @@ impl Atlas {
         self.live()?.frozen.as_ref()
     }
 
+    pub(crate) fn limits(&self) -> Limits {
+        self.open.how.limits
+    }
+
     /// The rows as values, without labels, origins and other computed facts.
     pub fn maps(&self) -> &Maps {
         &self.maps

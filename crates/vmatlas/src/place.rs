@@ -14,7 +14,8 @@ use vmatlas_linux::elf::{ElfFile, FileOffset, Vaddr, demangle};
 use vmatlas_linux::symbols::read_jit;
 use vmatlas_linux::{RowOfFile, SharedElf, all_within};
 
-/// The longest time to wait for the next answer while symbols and lines are read.
+/// The longest time to wait for the next answer while symbols and lines are read, unless the caller
+/// allows more processor time.
 const LIMIT: Duration = Duration::from_secs(15);
 /// Rows without a file that are passed to find the file whose code they are copies of.
 const MAX_COPIES: usize = 16;
@@ -199,7 +200,7 @@ impl Atlas {
             jobs.entry(number).or_insert_with(|| (elf, Vec::new())).1.push(question);
         }
         drop(images);
-        let mut found = answers(jobs.into_values().collect());
+        let mut found = self.answers(jobs.into_values().collect());
         found.extend(self.jit_objects(live, places));
         found
     }
@@ -221,6 +222,11 @@ impl Atlas {
         let file = files.next().or_else(|| above.into_iter().find_map(file))?;
         let distance = place.address.wrapping_sub(file.range.start);
         Some((file, file.mapping().offset.wrapping_add(distance)))
+    }
+
+    fn answers(&self, jobs: Vec<(SharedElf, Vec<Question>)>) -> Vec<(usize, ObjectPlace)> {
+        let limit = self.limits().cpu.map_or(LIMIT, |cpu| cpu.max(LIMIT));
+        answers(limit, jobs)
     }
 
     /// Functions that the process lists in a perf map or jitdump.
@@ -277,7 +283,7 @@ impl Atlas {
             }
         }
         // Answers come later than the placeholder notes and replace them.
-        all.extend(answers(jobs.into_values().collect()));
+        all.extend(self.answers(jobs.into_values().collect()));
         all
     }
 }
@@ -298,8 +304,8 @@ enum Bias {
     OfRow(Arc<RowOfFile>),
 }
 
-/// Looks the addresses up, one thread for each file, until no answer comes within `LIMIT`.
-fn answers(jobs: Vec<(SharedElf, Vec<Question>)>) -> Vec<(usize, ObjectPlace)> {
+/// Looks the addresses up, one thread for each file, until no answer comes within `limit`.
+fn answers(limit: Duration, jobs: Vec<(SharedElf, Vec<Question>)>) -> Vec<(usize, ObjectPlace)> {
     let jobs = jobs.into_iter().map(|(elf, questions)| {
         move |results: &vmatlas_linux::Results<(usize, ObjectPlace)>| {
             let elf = elf.lock().unwrap_or_else(PoisonError::into_inner);
@@ -329,7 +335,7 @@ fn answers(jobs: Vec<(SharedElf, Vec<Question>)>) -> Vec<(usize, ObjectPlace)> {
             }
         }
     });
-    all_within(LIMIT, jobs)
+    all_within(limit, jobs)
 }
 
 /// What is said of an address while its file is read.

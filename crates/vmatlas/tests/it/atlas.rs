@@ -13,13 +13,20 @@ fn text(text: &str) -> (tempfile::NamedTempFile, vmatlas::Result<Atlas>) {
     (file, atlas)
 }
 
+/// Waits longer for names than a slow machine takes.
+fn patient(pid: &str) -> Open {
+    let mut limits = vmatlas::Limits::default();
+    limits.cpu = Some(std::time::Duration::from_secs(1000));
+    Open::new(pid).limits(limits)
+}
+
 #[test]
 fn an_atlas_can_be_read_by_several_threads() {
     fn shared<T: Send + Sync>() {}
     shared::<Atlas>();
     shared::<vmatlas::Error>();
     let program = Program::start();
-    let atlas = open(&*program.pid).unwrap();
+    let atlas = patient(&program.pid).open().unwrap();
     let address = u64::from_str_radix(&program.function, 16).unwrap();
     let symbol = || atlas.at(address).symbol().map(|symbol| symbol.name());
     std::thread::scope(|scope| {
@@ -123,7 +130,7 @@ fn a_live_process_gives_all_but_origins() {
 #[test]
 fn many_addresses_are_answered_as_each_alone() {
     let program = Program::start();
-    let atlas = open(&*program.pid).unwrap();
+    let atlas = patient(&program.pid).open().unwrap();
     let code = atlas.rows().filter(|row| row.perms.execute());
     let addresses: Vec<u64> = code
         .flat_map(|row| (0..8).map(move |part| row.range.start + row.range.size() / 8 * part))
