@@ -624,12 +624,24 @@ fn work_on_hostile_lines_is_bounded() {
     }
 }
 
+/// A name, of any characters. What looks like a tag is taken for one, with a note: a text does not
+/// show which it is.
+fn name() -> impl Strategy<Value = String> {
+    let names = "/[ -~éß漢]{0,20}[!-~é]|\\[heap\\]|";
+    let is_tag =
+        |pair: [char; 2]| pair[0] == '<' && (pair[1].is_alphabetic() || "/!?".contains(pair[1]));
+    names.prop_filter("a tag", move |name| {
+        let second = name.chars().skip(1);
+        !name.chars().zip(second).any(|(first, second)| is_tag([first, second]))
+    })
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn rows_with_any_name_come_out_of_serializers(
-        names in prop::collection::vec("/[ -~éß漢]{0,20}[!-~é]|\\[heap\\]|", 1..6)
+        names in prop::collection::vec(name(), 1..6)
     ) {
         let rows: Vec<String> = names.iter().enumerate().map(|(n, name)| {
             let start = (n as u64 + 1) << 24;
