@@ -126,6 +126,7 @@ pub enum Note {
 
 impl Note {
     /// The note about the addresses at which it is not known whether rows are joined.
+    #[cfg(feature = "recordings")]
     pub(crate) fn of_doubts(doubts: impl IntoIterator<Item = u64>) -> Option<Note> {
         let mut doubts = doubts.into_iter();
         let first = doubts.next()?;

@@ -3,6 +3,7 @@
 pub(crate) mod compression;
 pub(crate) mod core;
 pub(crate) mod file_now;
+pub(crate) mod how;
 pub(crate) mod kind;
 pub(crate) mod live;
 #[cfg(feature = "recordings")]

@@ -2,6 +2,7 @@
 
 use super::compression::{Decompressed, HEAD, decompressed};
 use super::core::Core;
+use super::how::How;
 use super::live::Live;
 use super::log_parts::log_parts;
 use super::slot::Slot;
@@ -15,7 +16,7 @@ use std::path::{Path, PathBuf};
 use vmatlas_linux::{Limits, ProcessId};
 use vmatlas_maps::{Maps, MapsReader, other_listing};
 use vmatlas_recording::strace::looks_like_log;
-use vmatlas_recording::{Moment, Selection, looks_like_recording};
+use vmatlas_recording::{Selection, looks_like_recording};
 
 /// A source, its rows, and notes about them.
 pub(crate) type Read3 = (Source, Maps, Vec<Note>);
@@ -77,17 +78,6 @@ impl std::fmt::Display for Target {
             Target::Path(path) => path.display().fmt(f),
         }
     }
-}
-
-/// Options for reading a target.
-#[derive(Clone, Debug)]
-pub(crate) struct How {
-    pub(crate) proc: PathBuf,
-    pub(crate) pid: Option<u32>,
-    pub(crate) moment: Option<Moment>,
-    pub(crate) sizes: bool,
-    pub(crate) freeze: bool,
-    pub(crate) limits: Limits,
 }
 
 /// A resolved target.
@@ -181,12 +171,6 @@ pub(crate) fn core_in_bytes(name: &str, bytes: &[u8], limits: Limits) -> Result<
 }
 
 const STDIN: &str = "standard input";
-
-impl How {
-    fn end(&self, path: &str) -> Selection {
-        Selection { path: path.to_owned(), pid: self.pid, moment: self.moment }
-    }
-}
 
 fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(|error| Error::file(path.display(), error))
