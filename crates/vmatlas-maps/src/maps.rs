@@ -13,7 +13,7 @@ use crate::text::{begins_like_a_row, find_row, find_row_from, other_listing};
 use crate::warning::{Warning, WarningKind, Warnings};
 use crate::wrapper::{
     Decoder, MAX_WRAPPED, Unwrapper, Wrapper, is_coloured_by_grep, is_wrapped, remove_colours,
-    undo_cat,
+    split_around, undo_cat,
 };
 use std::borrow::Cow;
 use std::fmt;
@@ -525,7 +525,7 @@ impl MapsReader {
         self.remove_common_end();
         let odd = |row: &Mapping<'_>| {
             let [first, .., last] = row.name else { return no_file(row) && is_odd_start(row.name) };
-            let is_odd = b"\"'`\\$=|<>,;}".contains(last)
+            let is_odd = ODD_ENDS.contains(last)
                 || row.name.ends_with(b"\\n")
                 || *first == b'[' && *last != b']'
                 || is_odd_start(row.name);
@@ -628,6 +628,9 @@ impl MapsReader {
         let mut unwrapper = std::mem::take(&mut self.unwrapper);
         step(&mut unwrapper, &mut |line, wrapped| self.take_text_line(line, wrapped));
         self.unwrapper = unwrapper;
+        if self.unwrapper.take_dropped() {
+            self.warnings.push(self.line, RowErrorKind::TooLong.into());
+        }
     }
 
     /// Takes a line of a text, or one that was wrapped in a line; returns whether it is a row or a
@@ -654,14 +657,11 @@ impl MapsReader {
                 return self.take_text_line(&parts.join(&b' '), wrapped);
             }
             self.layout.see(&line[at..], &row);
-            let above = match self.maps.rows.last() {
-                // xCrash writes this for the name of the row above.
-                Some(last) if row.name == b">" && row.perms.0[3] == b'?' => {
-                    self.maps.names.get(last.name).to_vec()
-                }
-                _ => Vec::new(),
-            };
+            let above;
             if row.name == b">" && row.perms.0[3] == b'?' {
+                // xCrash writes this for the name of the row above.
+                let last = self.maps.rows.last();
+                above = last.map_or(Vec::new(), |last| self.maps.names.get(last.name).to_vec());
                 row.name = &above;
             }
             self.take_row(&row);
@@ -754,16 +754,6 @@ impl MapsReader {
 /// U+00A0, a blank that does not break a line.
 const NO_BREAK: &[u8] = b"\xc2\xa0";
 
-/// The parts of a text between occurrences of `separator`.
-fn split_around<'a>(text: &'a [u8], separator: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let mut from = 0;
-    memchr::memmem::find_iter(text, separator).chain([text.len()]).map(move |at| {
-        let part = text.get(from..at).unwrap_or_default();
-        from = at + separator.len();
-        part
-    })
-}
-
 /// What wrapped rows end in, longest first.
 const ENDS: &[(&str, Wrapper)] = &[
     ("\\n\\", Wrapper::Strings),
@@ -787,12 +777,15 @@ const ENDS: &[(&str, Wrapper)] = &[
     ("\\", Wrapper::Strings),
 ];
 
+/// The bytes in which few names end, but quotes, tags and lists do.
+const ODD_ENDS: &[u8] = b"\"'`\\$=|<>,;}";
+
 /// Whether a name begins or ends as few names do: it may be a part of what rows are wrapped in, or
 /// be of a rollup.
 fn is_unusual(name: &[u8]) -> bool {
     let [first, .., last] = name else { return true };
     match first {
-        b'/' => b"\"'`\\$=|<>,;}".contains(last),
+        b'/' => ODD_ENDS.contains(last),
         b'[' => *last != b']' || name == b"[rollup]",
         _ => true,
     }

@@ -91,12 +91,19 @@ pub(crate) struct Unwrapper {
     /// A line of a mail whose end is in the next one.
     soft: Vec<u8>,
     found: Vec<Wrapper>,
+    dropped: bool,
 }
 
 impl Unwrapper {
     /// The wrappers of rows so far, each once.
     pub(crate) fn found(&self) -> &[Wrapper] {
         &self.found
+    }
+
+    /// Whether a line that came in parts was longer than a row, and was dropped since the last
+    /// question.
+    pub(crate) fn take_dropped(&mut self) -> bool {
+        std::mem::take(&mut self.dropped)
     }
 
     pub(crate) fn add(&mut self, wrapper: Wrapper) {
@@ -232,10 +239,7 @@ impl Unwrapper {
             self.unwrap(text, 1, sink);
             return;
         }
-        // A row is far shorter; a longer line is dropped, and the reader says so.
-        if !self.parts[stream].push(text, MAX_LINE) {
-            sink(&vec![b' '; MAX_WRAPPED + 1], true);
-        }
+        self.dropped |= !self.parts[stream].push(text, MAX_LINE);
         if is_whole {
             let mut line = std::mem::take(&mut self.parts[stream]);
             if let Some(text) = line.get() {
@@ -428,23 +432,32 @@ impl Unwrapper {
             if !memchr::memmem::find_iter(rest, separator).any(follows) {
                 continue;
             }
-            let mut from = 0;
-            let ends = memchr::memmem::find_iter(rest, separator).chain([rest.len()]);
-            for end in ends {
-                let piece = rest.get(from..end).unwrap_or_default();
+            for piece in split_around(rest, separator) {
                 match separator[0] {
                     b'\\' => unescape(piece, None).split(|&b| b == b'\n').for_each(|line| {
                         sink(line, true);
                     }),
                     _ => drop(sink(piece, true)),
                 }
-                from = end + separator.len();
             }
             self.add(Wrapper::LineFeeds);
             return true;
         }
         sink(if row > 0 && depth > 0 { rest } else { line }, depth > 0)
     }
+}
+
+/// The parts of a text between occurrences of `separator`.
+pub(crate) fn split_around<'a>(
+    text: &'a [u8],
+    separator: &'a [u8],
+) -> impl Iterator<Item = &'a [u8]> {
+    let mut from = 0;
+    memchr::memmem::find_iter(text, separator).chain([text.len()]).map(move |at| {
+        let part = text.get(from..at).unwrap_or_default();
+        from = at + separator.len();
+        part
+    })
 }
 
 /// Whether a line may go on like this behind a literal.
