@@ -55,6 +55,7 @@ mod v8;
 mod versions;
 mod words;
 
+pub use copied_code::copied_from;
 pub use facts::{Auxv, Facts, FunctionFacts, ImageFacts, OriginFacts, ThreadFacts, WANTED_SYMBOLS};
 
 use crate::crash::Machine;

@@ -60,7 +60,7 @@ pub fn gather_facts(sources: FactSources<'_>) -> (Facts, Vec<JitNote>) {
     if let Some(images) = images {
         (facts.images, facts.machine) = images::of(images, maps, &facts.auxv, deep);
         if deep {
-            facts.copies = copies::of(process, images, maps);
+            facts.copies = copies::of(process, images, maps, &facts);
         }
     }
     let (ranges, notes) = jit_ranges(process, maps, deep, budget);

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use vmatlas_explain::label::Labelled;
+use vmatlas_explain::label::{Labelled, copied_from};
 use vmatlas_linux::elf::{ElfFile, FileOffset, Vaddr, demangle};
 use vmatlas_linux::symbols::read_jit;
 use vmatlas_linux::{RowOfFile, SharedElf, all_within};
@@ -17,9 +17,6 @@ use vmatlas_linux::{RowOfFile, SharedElf, all_within};
 /// The longest time to wait for the next answer while symbols and lines are read, unless the caller
 /// allows more processor time.
 const LIMIT: Duration = Duration::from_secs(15);
-/// Rows without a file that are passed to find the file whose code they are copies of.
-const MAX_COPIES: usize = 16;
-
 /// All known facts about an address.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -206,7 +203,7 @@ impl Atlas {
     }
 
     /// The row of the file that holds an address, and the offset in the file. For code that was
-    /// copied from a file it is an adjacent row of that file.
+    /// copied from a file it is a row of that file.
     fn in_file<'a>(&'a self, place: &Place<'a>) -> Option<(Row<'a>, u64)> {
         if let (Some(row), Some(offset)) = (place.row, place.file_offset) {
             return Some((row, offset));
@@ -215,11 +212,7 @@ impl Atlas {
         if !row.perms.execute() || place.label?.label.group != "replaced file pages" {
             return None;
         }
-        let below = (0..row.index()).rev().take(MAX_COPIES);
-        let above = (row.index() + 1..self.maps().len()).take(MAX_COPIES);
-        let file = |index| self.row(index).filter(|row| row.has_file());
-        let mut files = below.into_iter().find_map(file).into_iter();
-        let file = files.next().or_else(|| above.into_iter().find_map(file))?;
+        let file = self.row(copied_from(self.maps(), self.facts(), row.index())?)?;
         let distance = place.address.wrapping_sub(file.range.start);
         Some((file, file.mapping().offset.wrapping_add(distance)))
     }

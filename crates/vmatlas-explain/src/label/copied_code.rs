@@ -6,8 +6,8 @@
 
 use super::runs::is_anonymous;
 use super::words::file_name;
-use super::{Confidence, Label, Labeller};
-use vmatlas_maps::{AddressRange, Kind, Mapping};
+use super::{Confidence, Facts, ImageFacts, Label, Labeller};
+use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 
 /// The sections of a Windows program begin at multiples of a page in memory, and of a smaller size
 /// in the file, so a section may take somewhat more memory than file. So may an ELF segment.
@@ -32,6 +32,49 @@ pub(super) fn label(
     Label::new(GROUP, confidence, text, because)
 }
 
+/// The row of the file whose code a row without a file is a copy of, by the same rules as the label:
+/// a segment of a file has its addresses, or the rows of a file around it leave room for it. The
+/// copy of a byte stands as far from that row as the byte in the file.
+pub fn copied_from(maps: &Maps, facts: &Facts, index: usize) -> Option<usize> {
+    let copy = maps.get(index)?;
+    let is_file = |row: &Mapping<'_>| row.kind() == Kind::File;
+    let covers = |image: &&ImageFacts| {
+        let mut segments = image.segments.iter();
+        segments.any(|(segment, ..)| segment.overlaps(&copy.range))
+    };
+    if let Some(image) = facts.images.iter().find(covers) {
+        return maps.iter().position(|row| is_file(&row) && row.name == image.name);
+    }
+    let next = |from: usize, to: usize| Some((maps.get(from)?, maps.get(to)?));
+    let adjacent = |below: usize| {
+        next(below, below + 1).is_some_and(|(row, next)| row.range.end == next.range.start)
+    };
+    let is_copy = |index: usize| maps.get(index).is_some_and(|row| is_anonymous(&row));
+    let first =
+        (0..=index).rev().take_while(|&at| is_copy(at) && (at == index || adjacent(at))).last()?;
+    let above =
+        (index + 1..maps.len()).take_while(|&at| adjacent(at - 1)).find(|&at| !is_copy(at))?;
+    let below = first.checked_sub(1).filter(|&below| adjacent(below));
+    let below = below.and_then(|at| Some((at, maps.get(at).filter(is_file)?)));
+    let between: Vec<Mapping<'_>> = (first..above).filter_map(|at| maps.get(at)).collect();
+    let file = maps.get(above).filter(is_file)?;
+    source(below.map(|(_, row)| row), &between, &file)?;
+    let is_of_below = |(_, below): &(usize, Mapping<'_>)| is_same_file(below, &file);
+    Some(below.filter(is_of_below).map_or(above, |(at, _)| at))
+}
+
+/// Why rows without a file are copies of the file above them, `None` if they are not.
+fn source(
+    below: Option<Mapping<'_>>,
+    between: &[Mapping<'_>],
+    above: &Mapping<'_>,
+) -> Option<(Confidence, &'static str)> {
+    match below.filter(|below| is_same_file(below, above)) {
+        Some(below) => fit_between(&below, above),
+        None => fit_before(between, above),
+    }
+}
+
 /// Labels executable memory between rows of one file, or before them, if their offsets leave room
 /// for it.
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
@@ -50,14 +93,10 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
             between.push(row);
             continue;
         }
-        if row.kind() == Kind::File {
-            let fit = match below.filter(|below| is_same_file(below, &row)) {
-                Some(below) => fit_between(&below, &row),
-                None => fit_before(&between, &row),
-            };
-            if let Some((confidence, because)) = fit {
-                found.extend(between.iter().map(|copy| (*copy, row.name, confidence, because)));
-            }
+        if row.kind() == Kind::File
+            && let Some((confidence, because)) = source(below, &between, &row)
+        {
+            found.extend(between.iter().map(|copy| (*copy, row.name, confidence, because)));
         }
         below = Some(row).filter(|row| row.kind() == Kind::File);
         between.clear();

@@ -3,6 +3,7 @@
 use crate::images::Images;
 use crate::memory::ProcessMemory;
 use crate::process::Process;
+use vmatlas_explain::label::{Facts, copied_from};
 use vmatlas_maps::{AddressRange, Kind, Mapping, Maps};
 use vmatlas_object::Memory as _;
 use vmatlas_object::elf::FileOffset;
@@ -10,11 +11,14 @@ use vmatlas_object::elf::FileOffset;
 /// Bytes that are compared at once, and in all.
 const PIECE: u64 = 1 << 20;
 const MAX: u64 = 256 << 20;
-/// Rows that are passed to find one of the file.
-const MAX_ROWS: usize = 16;
 
 /// The copies, sorted.
-pub(super) fn of(process: &Process, images: &Images, maps: &Maps) -> Vec<AddressRange> {
+pub(super) fn of(
+    process: &Process,
+    images: &Images,
+    maps: &Maps,
+    facts: &Facts,
+) -> Vec<AddressRange> {
     let candidates = maps.iter().enumerate().filter(|(_, row)| {
         row.kind() == Kind::Anonymous
             && row.perms.read()
@@ -29,15 +33,13 @@ pub(super) fn of(process: &Process, images: &Images, maps: &Maps) -> Vec<Address
     let Ok(memory) = ProcessMemory::open(process, maps, None) else { return Vec::new() };
     let mut left = MAX;
     let mut is_copy = |index: usize, row: &Mapping<'_>| {
-        let below = (0..index).rev().take(MAX_ROWS);
-        let above = (index + 1..maps.len()).take(MAX_ROWS);
-        let near = |index: &usize| maps.get(*index).is_some_and(|row| row.kind() == Kind::File);
-        let (below, above) = (below.into_iter().find(near), above.into_iter().find(near));
-        below.into_iter().chain(above).any(|file| {
-            let Some(size) = left.checked_sub(row.range.size()) else { return false };
-            left = size;
-            is_equal(images, maps, &memory, file, row).unwrap_or(false)
-        })
+        let (Some(file), Some(size)) =
+            (copied_from(maps, facts, index), left.checked_sub(row.range.size()))
+        else {
+            return false;
+        };
+        left = size;
+        is_equal(images, maps, &memory, file, row).unwrap_or(false)
     };
     let found = candidates.into_iter().filter(|(index, row)| is_copy(*index, row));
     found.map(|(_, row)| row.range).collect()

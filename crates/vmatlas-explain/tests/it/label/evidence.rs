@@ -280,6 +280,40 @@ fn versions_that_were_never_checked_lower_the_confidence() {
     }
 }
 
+/// The file whose names hold for copied code is that of the label, also beside rows of other files.
+#[test]
+fn copied_code_is_of_the_file_that_the_label_names() {
+    let of = |rows: &str, facts: &Facts, at: u64| {
+        let maps = Maps::parse(rows.as_bytes()).unwrap();
+        let labels = Labels::read(&maps, facts, None);
+        let text = labels.at(at).map(|part| part.label.text.to_string());
+        let file =
+            vmatlas_explain::label::copied_from(&maps, facts, maps.find(at).mapping.unwrap());
+        (text, file.map(|file| maps.get(file).unwrap().name.to_vec()))
+    };
+    // The library below ends where the copy of the first part of the other begins.
+    let rows = "\
+7f0000000000-7f0000010000 r-xp 00000000 08:01 1                          /lib/below\n\
+7f0000010000-7f0000020000 r-xp 00000000 00:00 0 \n\
+7f0000020000-7f0000030000 r-xp 00010000 08:01 2                          /lib/above\n";
+    let (text, file) = of(rows, &Facts::default(), 0x7f00_0001_0000);
+    assert!(text.is_some_and(|text| text.contains("code of above")));
+    assert_eq!(file.as_deref(), Some(&b"/lib/above"[..]));
+    // Nothing fits.
+    let (_, file) =
+        of(&rows.replace("00010000 08", "00020000 08"), &Facts::default(), 0x7f00_0001_0000);
+    assert_eq!(file, None);
+    // A segment of the library below has these addresses.
+    let mut below = ImageFacts::default();
+    below.name = b"/lib/below".to_vec();
+    let segment = AddressRange::new(0x7f00_0000_0000, 0x7f00_0002_0000);
+    below.segments = vec![(segment, 0x2_0000, false)];
+    let facts = with!(Facts::default(), images = vec![below]);
+    let (text, file) = of(rows, &facts, 0x7f00_0001_0000);
+    assert!(text.is_some_and(|text| text.contains("code of below")));
+    assert_eq!(file.as_deref(), Some(&b"/lib/below"[..]));
+}
+
 /// The rows of programs in huge pages, of Wine, and of others that resemble them.
 #[test]
 fn code_between_rows_of_a_file_is_a_copy_of_it() {
