@@ -81,12 +81,11 @@ impl MapTotals {
     /// Sums up the rows whose index `taken` accepts. Rows of several processes have no sums.
     pub fn of(atlas: &Atlas, taken: impl Fn(usize) -> bool) -> MapTotals {
         let maps = atlas.maps();
-        let taken = |index| maps.processes() == 1 && taken(index);
+        let is_one = maps.processes() == 1;
+        let taken: Vec<bool> = (0..maps.len()).map(|index| is_one && taken(index)).collect();
         // Computed once for each row, because labels and filters are costly.
-        let rows: Vec<Option<Row<'_>>> =
-            (0..maps.len()).map(|index| atlas.row(index).filter(|_| taken(index))).collect();
         let kind = |_, mapping: &Mapping<'_>| Cow::Borrowed(mapping.kind().word().as_bytes());
-        let kinds = Totals::sum_by(maps, kind, |index| rows[index].is_some());
+        let kinds = Totals::sum_by(maps, kind, |index| taken[index]);
         let sizes = kinds.all.rss.map(|_| 0);
         let empty = || {
             let mut total = Total::default();
@@ -94,17 +93,18 @@ impl MapTotals {
             total
         };
         let mut groups: BTreeMap<(&str, &str), Total> = BTreeMap::new();
-        let mut open: BTreeMap<&str, Total> = BTreeMap::new();
+        let mut open: BTreeMap<&[u8], Total> = BTreeMap::new();
         let mut unexplained = empty();
-        for row in rows.iter().flatten() {
-            let Some(shares) = Shares::of(row) else { continue };
+        for row in atlas.rows().filter(|row| taken[row.index()]) {
+            let Some(shares) = Shares::of(&row) else { continue };
             let kind = row.kind().word();
             for (group, size) in shares.groups {
-                add(groups.entry((kind, group)).or_insert_with(empty), row, size);
+                add(groups.entry((kind, group)).or_insert_with(empty), &row, size);
             }
             if shares.unexplained > 0 {
-                add(open.entry(kind).or_insert_with(empty), row, shares.unexplained);
-                add(&mut unexplained, row, shares.unexplained);
+                let open = open.entry(kind.as_bytes()).or_insert_with(empty);
+                add(open, &row, shares.unexplained);
+                add(&mut unexplained, &row, shares.unexplained);
             }
         }
         let images: HashSet<&[u8]> =
@@ -112,17 +112,14 @@ impl MapTotals {
         let of_image = maps
             .iter()
             .enumerate()
-            .filter(|(index, row)| rows[*index].is_some() && images.contains(row.name));
+            .filter(|(index, row)| taken[*index] && images.contains(row.name));
         let images: HashSet<_> = of_image
             .map(|(_, row)| (row.kind().word().as_bytes(), row.name, row.device, row.inode))
             .collect();
         let of_kind = |total: Total| KindTotals {
             images: images.iter().filter(|(kind, ..)| *kind == total.key).count(),
             labels: labels_of(&groups, &total.key),
-            unexplained: open
-                .iter()
-                .find(|(kind, _)| kind.as_bytes() == total.key)
-                .map_or_else(empty, |(_, open)| open.clone()),
+            unexplained: open.get(&*total.key).cloned().unwrap_or_else(empty),
             total,
         };
         MapTotals {
