@@ -5,6 +5,7 @@ mod apport;
 mod coredump;
 mod debugger;
 mod frame;
+pub(crate) mod functions;
 mod go;
 mod handler;
 mod handler_frames;
@@ -29,6 +30,10 @@ pub use vmatlas_object::symbols::SymbolFrame;
 
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Maps;
+use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+
+/// The signals that a program's own actions raise.
+pub const FAULTS: [i32; 7] = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS];
 
 /// A crash as one source reports it. Fields that the source does not report are absent.
 #[derive(Clone, Debug, Default)]

@@ -7,10 +7,10 @@
 //! in arch/x86/include/uapi/asm/sigcontext.h, arch/x86/kernel/signal_{32,64}.c of Linux 6.18.
 
 use super::SigInfo;
-use crate::crash::{Crash, Machine, page_fault};
+use crate::crash::{Crash, FAULTS, Machine, page_fault};
 use vmatlas_maps::Maps;
 use vmatlas_maps::uapi::siginfo::{SEGV_ACCERR, SEGV_MAPERR, SEGV_PKUERR, SI_KERNEL};
-use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 use vmatlas_object::Memory;
 
 /// Number of bytes above the stack pointer in which frames are searched: what a handler may have on
@@ -29,8 +29,6 @@ const BLOCK: usize = 4096;
 const PAGE_FAULT: u64 = 14;
 /// The vector of general protection faults.
 const GENERAL_PROTECTION: u64 = 13;
-/// The signals that end a program because of what it did.
-const FAULTS: [i32; 7] = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS];
 
 /// A signal that a handler got, with the state of the thread at that moment.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! The frames of a signal handler on a stack.
 
+use crate::crash::functions::{plain, sends_signal};
 use crate::crash::{Crash, SymbolFrame};
 use vmatlas_maps::uapi::signal::SIGABRT;
 
@@ -56,8 +57,5 @@ fn count(frames: &[SymbolFrame]) -> Option<usize> {
 
 /// Whether a function sends SIGABRT, as abort(3) does.
 fn aborts(frame: &SymbolFrame) -> bool {
-    let name = frame.function.trim_start_matches("__").trim_start_matches("GI_");
-    let name = name.split('@').next().unwrap_or_default();
-    ["raise", "gsignal", "abort", "pthread_kill", "tgkill", "kill"].contains(&name)
-        || name.starts_with("pthread_kill_")
+    plain(&frame.function) == "abort" || sends_signal(&frame.function)
 }

@@ -4,6 +4,7 @@ use super::fault::register;
 use super::instruction::InstructionKind;
 use super::signal_words::{code_name, signal_name};
 use super::{Cause, Conclusion, Evidence, stack};
+use crate::crash::functions::{plain, sends_signal};
 use crate::crash::{CrashSource, Machine, Sender};
 use crate::label::Confidence;
 use vmatlas_maps::uapi::siginfo::{SI_KERNEL, SI_QUEUE, SI_TKILL, SI_USER};
@@ -177,7 +178,7 @@ fn limit(evidence: &Evidence<'_>, signal: i32) -> Option<Conclusion> {
     let code = evidence.crash.code;
     // The kernel sends these in the name of the process itself.
     let by_own_call = code == Some(SI_USER) && is_from_itself(evidence);
-    let calls_kill = evidence.functions.iter().any(|name| is_kill(name));
+    let calls_kill = evidence.functions.iter().any(|name| sends_signal(name));
     let sentence = match signal {
         SIGXFSZ if by_own_call && !calls_kill => {
             "The program wrote beyond its limit on the size of files (RLIMIT_FSIZE, ulimit -f) or \
@@ -292,19 +293,6 @@ fn checks(evidence: &Evidence<'_>) -> Option<Conclusion> {
     Some(Conclusion::new(cause, confidence, sentence, format!("{name} is the innermost function")))
 }
 
-/// A function's name without the prefixes of the C library's internal names and the version of a
-/// symbol.
-fn plain(name: &str) -> &str {
-    let name = name.split('@').next().unwrap_or_default();
-    name.trim_start_matches("__").trim_start_matches("GI_").trim_start_matches("__")
-}
-
-/// Whether a function sends a signal to a process.
-fn is_kill(name: &str) -> bool {
-    ["kill", "raise", "gsignal", "pthread_kill", "tgkill", "sigqueue"].contains(&plain(name))
-        || name.starts_with("__pthread_kill_")
-}
-
 /// Whether a function name matches a pattern: a trailing `*` matches any suffix, a leading `::` any
 /// prefix.
 fn is_called(name: &str, pattern: &str) -> bool {
@@ -348,7 +336,7 @@ pub(super) fn in_allocator(evidence: &Evidence<'_>) -> Option<Conclusion> {
 
 /// Whether a function is part of abort(3), which has several names in the C library.
 fn is_abort(name: &str) -> bool {
-    plain(name) == "abort" || is_kill(name) || name.starts_with("__libc_message")
+    plain(name) == "abort" || sends_signal(name) || name.starts_with("__libc_message")
 }
 
 /// Whether a function ends or checks a program and is not where its mistake lies. An unnamed

@@ -11,13 +11,13 @@ use crate::stacks::{Stacks, requester_frames};
 use crate::words::{seconds, short_function, size, thread};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use vmatlas_explain::crash::{Access, Crash, CrashSource, Machine};
+use vmatlas_explain::crash::{Access, Crash, CrashSource, FAULTS, Machine};
 use vmatlas_explain::explain::{ChangeKind, Evidence, Fault, LastChange};
 use vmatlas_explain::label::{Facts, Labels};
 use vmatlas_linux::postmortem::Postmortem;
 use vmatlas_linux::symbols::{SymbolFrame, SymbolOptions};
 use vmatlas_maps::uapi::siginfo::SI_KERNEL;
-use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV};
 use vmatlas_maps::{AddressRange, Mapping, Maps, Perms};
 use vmatlas_object::Memory;
 use vmatlas_recording::{
@@ -26,8 +26,6 @@ use vmatlas_recording::{
 
 /// The number of events before the end of a process among which its signal is searched.
 const BEFORE_END: u64 = 100_000;
-/// The signals that a program's own faults raise.
-const FAULTS: [i32; 7] = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS];
 
 /// The crash of the requested process, or of the first one that crashed.
 pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {

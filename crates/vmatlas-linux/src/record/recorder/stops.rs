@@ -3,8 +3,8 @@
 use super::{FLUSH_AFTER, PROGRESS_EVERY, Recorder, WHOLE_CHECK_EVERY, clock_ns};
 use crate::record::sink::{At, Begun, Registers, Seen, Shared, Signal, Sink, StackAt};
 use std::time::Duration;
+use vmatlas_explain::crash::FAULTS;
 use vmatlas_explain::explain::instruction::MAX_INSTRUCTION_BYTES;
-use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 use vmatlas_recording::{Call, CallKind, StackId, Tid, What};
 use vmatlas_space::{AddressSpace, VmaFlags};
 
@@ -131,9 +131,8 @@ impl Sink for Recorder {
     }
 
     fn signalled(&mut self, tid: Tid, signal: &Signal, registers: Registers) {
-        // Signals that a program's own actions raise; others have no relation to memory.
-        let faults = [SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS];
-        if !faults.contains(&signal.number) {
+        // The others have no relation to memory.
+        if !FAULTS.contains(&signal.number) {
             return;
         }
         let stack = self.stack(tid, &registers);
