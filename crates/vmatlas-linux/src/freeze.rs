@@ -67,6 +67,8 @@ pub struct RunningThread {
 pub enum CannotStop {
     /// This process traces it, such as a debugger.
     TracedBy(u32),
+    /// It is a thread of the kernel.
+    OfKernel,
     /// The kernel does not permit it (ptrace(2)).
     NotPermitted,
     /// It sleeps in the kernel where no signal wakes it (state D).
@@ -79,6 +81,7 @@ impl fmt::Display for CannotStop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CannotStop::TracedBy(pid) => write!(f, "process {pid} traces it"),
+            CannotStop::OfKernel => f.write_str("it is a thread of the kernel"),
             CannotStop::NotPermitted => f.write_str("not permitted"),
             CannotStop::Sleeps => {
                 f.write_str("it sleeps in the kernel where no signal wakes it (state D)")
@@ -189,10 +192,15 @@ fn stop_all(
             Ok(()) => true,
             // It has just ended.
             Err(Errno::SRCH) => false,
-            Err(_) if state_of(process, tid).is_none_or(|state| state.ended) => false,
             Err(_) => {
-                let tracer = tracer_of(process, tid);
-                let why = tracer.map_or(CannotStop::NotPermitted, CannotStop::TracedBy);
+                let Some(state) = state_of(process, tid).filter(|state| !state.ended) else {
+                    return false;
+                };
+                let why = match tracer_of(process, tid) {
+                    _ if state.kernel_thread => CannotStop::OfKernel,
+                    Some(tracer) => CannotStop::TracedBy(tracer),
+                    None => CannotStop::NotPermitted,
+                };
                 running.push(RunningThread { tid, why });
                 false
             }

@@ -115,6 +115,14 @@ fn a_thread_that_cannot_be_stopped_is_named() {
 
 #[test]
 fn only_another_process_is_stopped() {
+    // kthreadd, unless this pid namespace has no kernel threads.
+    if std::fs::read("/proc/2/comm").is_ok_and(|name| name == b"kthreadd\n") {
+        let id = vmatlas_linux::ProcessId { pid: 2, tid: None };
+        let process = Process::open("/proc".as_ref(), id).unwrap();
+        let freeze = Freeze::begin(&process).unwrap();
+        assert_eq!(freeze.running()[0].why, CannotStop::OfKernel);
+        assert!(freeze.standing().is_empty());
+    }
     let this = Process::this("/proc".as_ref()).unwrap();
     Freeze::begin(&this).unwrap_err();
     let mut child = std::process::Command::new("true").spawn().unwrap();
