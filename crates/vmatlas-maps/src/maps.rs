@@ -8,7 +8,7 @@ use crate::names::Names;
 use crate::parse::{RowErrorKind, parse_row, quick_row};
 use crate::range::AddressRange;
 use crate::render::{TextFormat, name_in};
-use crate::smaps::{Fields, SmapsField, field_line};
+use crate::smaps::{Fields, SmapsField, field_line, is_smaps_value};
 use crate::text::{begins_like_a_row, find_row, find_row_from, other_listing};
 use crate::warning::{Warning, WarningKind, Warnings};
 use crate::wrapper::{
@@ -645,8 +645,8 @@ impl MapsReader {
         let known = self.maps.fields.as_ref().is_some_and(|fields| fields.rows() == rows);
         let field = field_line(line).filter(|&(name, rest)| {
             // Between the strings of a record are others.
-            let is_size = rest.ends_with(b" kB") || name == b"VmFlags" || name == b"THPeligible";
-            self.in_fields && (known || name == b"Size") && (!wrapped || is_size)
+            let is_of_row = !wrapped || is_smaps_value(name, rest);
+            self.in_fields && (known || name == b"Size") && is_of_row
         });
         let was_in_fields = std::mem::replace(&mut self.in_fields, true);
         if let Some((mut row, at)) = find_row(line) {

@@ -168,6 +168,11 @@ pub(crate) fn field_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
     (name.first()?.is_ascii_alphabetic() && name.iter().all(word)).then_some((name, rest))
 }
 
+/// Whether the value of a field is one of smaps, and no other text behind a colon.
+pub(crate) fn is_smaps_value(name: &[u8], rest: &[u8]) -> bool {
+    rest.ends_with(b" kB") || name == b"VmFlags" || name == b"THPeligible"
+}
+
 impl Fields {
     /// Adds a field to row number `row`; no later row may have fields yet.
     pub(crate) fn push(&mut self, row: usize, name: &[u8], rest: &[u8]) {

@@ -14,6 +14,7 @@ pub(crate) use terminal::{is_coloured_by_grep, remove_colours, undo_cat};
 
 use crate::line::PartialLine;
 use crate::maps::MAX_LINE;
+use crate::smaps::{field_line, is_smaps_value};
 use crate::text::{find_row_from, row_at_start};
 use literal::{Quote, Unclosed, unescape};
 use std::fmt;
@@ -83,6 +84,9 @@ pub(crate) struct Unwrapper {
     open: Option<Quote>,
     /// The beginning of a row in it, whose line ended in a backslash.
     carry: Vec<u8>,
+    /// The text of a literal that ends in the midst of a row. The literal of the next line goes on
+    /// with it, as in C and Python.
+    unfinished: Vec<u8>,
     /// The beginnings of lines of stdout and stderr.
     parts: [PartialLine; 2],
     markup: bool,
@@ -135,12 +139,26 @@ impl Unwrapper {
             }
         }
         self.take_line(&soft, sink);
+        self.finish_row(sink);
         if let Some(quote) = open {
             self.inside(&carry, &quote, 0, sink);
         }
     }
 
+    /// Hands on the row that no literal went on with.
+    fn finish_row(&mut self, sink: &mut Sink<'_>) -> bool {
+        let text = std::mem::take(&mut self.unfinished);
+        !text.is_empty() && self.lines_inside(&text, 0, sink)
+    }
+
     fn take_line(&mut self, line: &[u8], sink: &mut Sink<'_>) {
+        // Python writes `b'…'` for bytes.
+        let begins = |quote: Quote| line[..quote.start].trim_ascii().len() < 2;
+        if !self.unfinished.is_empty()
+            && !Quote::next(line, 0, Unclosed::default()).is_some_and(begins)
+        {
+            self.finish_row(sink);
+        }
         if self.open.is_none() && (self.take_cri(line, sink) || self.take_docker(line, sink)) {
             return;
         }
@@ -336,8 +354,15 @@ impl Unwrapper {
             match quote.end(line, quote.body) {
                 Some((end, behind)) => {
                     // What is shorter is no row and no field.
-                    if end - quote.body > 8 {
-                        found |= self.inside(&line[quote.body..end], &quote, depth, sink);
+                    if end - quote.body > 8 || !self.unfinished.is_empty() {
+                        let inside = &line[quote.body..end];
+                        found |= match depth {
+                            0 => {
+                                let text = self.decoded(inside, &quote);
+                                self.piece(&text, line[behind..].trim_ascii().is_empty(), sink)
+                            }
+                            _ => self.inside(inside, &quote, depth, sink),
+                        };
                     }
                     at = behind;
                 }
@@ -380,15 +405,41 @@ impl Unwrapper {
         found
     }
 
-    /// Unwraps the text inside a literal.
-    fn inside(&mut self, inside: &[u8], quote: &Quote, depth: u32, sink: &mut Sink<'_>) -> bool {
-        let text = if self.markup && memchr::memchr(b'\\', inside).is_none() {
+    fn decoded(&self, inside: &[u8], quote: &Quote) -> Vec<u8> {
+        if self.markup && memchr::memchr(b'\\', inside).is_none() {
             let mut text = Vec::new();
             markup::unescape(inside, &mut text);
             text
         } else {
             quote.decode(inside)
-        };
+        }
+    }
+
+    /// Unwraps the text inside a literal.
+    fn inside(&mut self, inside: &[u8], quote: &Quote, depth: u32, sink: &mut Sink<'_>) -> bool {
+        let text = self.decoded(inside, quote);
+        self.lines_inside(&text, depth, sink)
+    }
+
+    /// Unwraps the text inside a literal of the text itself; `is_last` if nothing stands behind it.
+    fn piece(&mut self, text: &[u8], is_last: bool, sink: &mut Sink<'_>) -> bool {
+        let mut found = false;
+        let is_field = field_line(text).is_some_and(|(name, rest)| is_smaps_value(name, rest));
+        if is_field || row_at_start(text).is_some() {
+            found = self.finish_row(sink);
+        }
+        let is_more = !self.unfinished.is_empty();
+        // A row is far shorter.
+        let goes_on = is_last && text.ends_with(b" ") && self.unfinished.len() < MAX_LINE;
+        self.unfinished.extend_from_slice(text);
+        if goes_on && (is_more || ends_in_row(text)) {
+            return true;
+        }
+        self.finish_row(sink) || found
+    }
+
+    /// Unwraps the lines of the text inside a literal.
+    fn lines_inside(&mut self, text: &[u8], depth: u32, sink: &mut Sink<'_>) -> bool {
         // The markup of a text is not that of its strings.
         let markup = std::mem::replace(&mut self.markup, false);
         let mut found = false;
@@ -458,6 +509,14 @@ pub(crate) fn split_around<'a>(
         from = at + separator.len();
         part
     })
+}
+
+/// Whether a text ends in the midst of a row, before its name or at a blank in it. The kernel puts one
+/// blank behind the inode of a row without a name.
+fn ends_in_row(text: &[u8]) -> bool {
+    let last = text.rsplit(|&b| b == b'\n').next().unwrap_or_default();
+    row_at_start(last)
+        .is_some_and(|row| row.inode != 0 || !row.name.is_empty() || last.ends_with(b"  "))
 }
 
 /// Whether a line may go on like this behind a literal.

@@ -154,6 +154,23 @@ fn json_escaped(text: &str) -> String {
     literal + "\""
 }
 
+/// Rows as pprint of Python writes strings that are longer than its lines: in pieces, which begin at
+/// words.
+fn pprint(rows: &[String], end: &str, bytes: bool) -> Vec<u8> {
+    let mut text = String::from("[");
+    for row in rows {
+        let header = row.len().min(73);
+        let mut pieces = vec![&row[..header]];
+        pieces.extend(row[header..].split_inclusive(' '));
+        let last = pieces.pop().unwrap();
+        let last = format!("{last}{end}");
+        let pieces = pieces.into_iter().map(|piece| python(piece, bytes));
+        let pieces: Vec<String> = pieces.chain([python(&last, bytes)]).collect();
+        text += &format!("{},\n ", pieces.join("\n "));
+    }
+    (text + "'more']\n").into_bytes()
+}
+
 /// Each kind of wrapper with the text of these rows in it.
 fn wrapped(rows: &[String]) -> Vec<(&'static str, Vec<u8>)> {
     let whole = lines(rows);
@@ -266,6 +283,9 @@ fn wrapped(rows: &[String]) -> Vec<(&'static str, Vec<u8>)> {
         ("Go raw literal", format!("var maps = `{whole}`\n").into_bytes()),
         ("Python bytes", format!("{}\n", python(&whole, true)).into_bytes()),
         ("Python string", format!("maps = {}\n", python(&whole, false)).into_bytes()),
+        ("Python pprint", pprint(rows, "", false)),
+        ("Python pprint, bytes", pprint(rows, "", true)),
+        ("Python pprint, lines", pprint(rows, "\n", false)),
         (
             "Python list",
             format!(
@@ -652,7 +672,7 @@ proptest! {
         let kinds = [
             "JSON array, pretty", "JSON array, compact", "JSON string", "JSON in JSON", "JSON, all escaped",
             "JSON lines, with level", "Docker", "Docker, parts", "logfmt", "logfmt, lines", "C literals of an array",
-            "Rust Debug", "Python bytes", "Python string", "Python list", "XML", "XML in one line",
+            "Rust Debug", "Python bytes", "Python string", "Python list", "Python pprint", "Python pprint, lines", "XML", "XML in one line",
             "XML attributes", "XML attribute with all", "UTF-16BE with BOM", "UTF-16LE with BOM",
         ];
         for (what, text) in wrapped(&rows).iter().filter(|(what, _)| kinds.contains(what)) {
