@@ -14,12 +14,25 @@ pub(crate) mod show;
 pub(crate) mod verify;
 
 use crate::args::{CommonArgs, MomentArgs};
-use vmatlas::{Open, Replace};
+use crate::output::notes;
+use vmatlas::{Atlas, Filter, Open, Replace, words};
 
 /// Prepares the target of a command.
 fn open(target: &str, common: &CommonArgs, moment: &MomentArgs) -> Open {
     let open = Open::new(target).proc(&common.proc).limits(common.budget);
     open.pid(moment.pid).moment(moment.at)
+}
+
+/// A filter for the rows of an atlas: addresses lose the bits that are no part of them, with a note.
+fn filter_of(atlas: &Atlas, filter: Option<&Filter>, common: &CommonArgs) -> Option<Filter> {
+    let address = |pointer| {
+        let Some(tagged) = atlas.tagged(pointer) else { return pointer };
+        if !common.quiet {
+            notes::note(&words::tagged(&tagged));
+        }
+        tagged.address
+    };
+    Some(filter?.clone().map_addresses(address))
 }
 
 /// The existing files that a command may replace.

@@ -21,6 +21,7 @@
 //!   a log.
 //! - [`explain::Explanation`] gives the cause of a crash; [`explain::explain`] finds it from
 //!   [`explain::Evidence`].
+//! - [`tagged::Tagged`] is a pointer whose upper bits are no part of its address.
 //!
 //! The feature `decoders`, on by default, decodes the instruction at which a program crashed.
 //!
@@ -33,6 +34,7 @@ pub mod coredump;
 pub mod crash;
 pub mod explain;
 pub mod label;
+pub mod tagged;
 
 // Runs the example of the README as a doctest.
 #[cfg(doctest)]

@@ -55,6 +55,7 @@ pub fn gather_facts(sources: FactSources<'_>) -> (Facts, Vec<JitNote>) {
         facts.page_size = size;
     }
     (facts.start_brk, facts.start_stack) = starts(&read("stat"));
+    facts.pointer_mask = pointer_mask(&read("status"));
     facts.threads = threads::of(process);
     facts.guards = guards::of(process, maps, &facts, deep);
     if let Some(images) = images {
@@ -62,6 +63,9 @@ pub fn gather_facts(sources: FactSources<'_>) -> (Facts, Vec<JitNote>) {
         if deep {
             facts.copies = copies::of(process, images, maps, &facts);
         }
+    }
+    if facts.machine.is_none() && process.is_live() {
+        facts.machine = machine_here(facts.word_size);
     }
     let (ranges, notes) = jit_ranges(process, maps, deep, budget);
     facts.jit_code = ranges;
@@ -105,6 +109,24 @@ pub(crate) fn starts(stat: &[u8]) -> (Option<u64>, Option<u64>) {
     // The first field after the name is field 3.
     let field = |number: usize| fields.get(number - 3)?.parse().ok().filter(|&value| value != 0);
     (field(47), field(28))
+}
+
+/// The machine of a process with this word size on this kernel.
+fn machine_here(word_size: Option<WordSize>) -> Option<Machine> {
+    match (std::env::consts::ARCH, word_size?) {
+        ("x86_64", WordSize::Bits64) => Some(Machine::X86_64),
+        ("x86_64" | "x86", WordSize::Bits32) => Some(Machine::X86),
+        ("aarch64", WordSize::Bits64) => Some(Machine::AArch64),
+        ("riscv64", WordSize::Bits64) => Some(Machine::RiscV64),
+        _ => None,
+    }
+}
+
+/// `untag_mask`, see proc_pid_status(5): since Linux 6.4, all ones if the processor uses all bits.
+fn pointer_mask(status: &[u8]) -> Option<u64> {
+    let mut lines = status.split(|&b| b == b'\n');
+    let mask = lines.find_map(|line| line.strip_prefix(b"untag_mask:"))?.trim_ascii();
+    u64::from_str_radix(std::str::from_utf8(mask).ok()?.strip_prefix("0x")?, 16).ok()
 }
 
 /// `Max stack size`, the soft limit, see proc_pid_limits(5).

@@ -99,6 +99,14 @@ impl Filter {
         self.0.any(&|field| field.needs != FieldNeeds::Row)
     }
 
+    /// The filter with other addresses in the place of those that its rows are to cover, such as
+    /// addresses without a tag.
+    #[must_use]
+    pub fn map_addresses(mut self, mut address: impl FnMut(u64) -> u64) -> Filter {
+        self.0.map_addresses(&mut address);
+        self
+    }
+
     /// Whether the row meets the condition.
     pub fn matches(&self, row: &dyn FieldRow) -> bool {
         self.0.holds(row)
@@ -113,6 +121,17 @@ impl Node {
             Node::Not(node) => node.any(condition),
             Node::Number(field, ..) | Node::Text(field, _) => condition(field),
             Node::Covers(_) => false,
+        }
+    }
+
+    fn map_addresses(&mut self, address: &mut impl FnMut(u64) -> u64) {
+        match self {
+            Node::And(nodes) | Node::Or(nodes) => {
+                nodes.iter_mut().for_each(|node| node.map_addresses(address));
+            }
+            Node::Not(node) => node.map_addresses(address),
+            Node::Covers(covered) => *covered = address(*covered),
+            Node::Number(..) | Node::Text(..) => {}
         }
     }
 

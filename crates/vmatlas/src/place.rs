@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use vmatlas_explain::label::{Labelled, copied_from};
+use vmatlas_explain::tagged::Tagged;
 use vmatlas_linux::elf::{ElfFile, FileOffset, Vaddr, demangle};
 use vmatlas_linux::symbols::read_jit;
 use vmatlas_linux::{RowOfFile, SharedElf, all_within};
@@ -17,12 +18,18 @@ use vmatlas_linux::{RowOfFile, SharedElf, all_within};
 /// The longest time to wait for the next answer while symbols and lines are read, unless the caller
 /// allows more processor time.
 const LIMIT: Duration = Duration::from_secs(15);
+/// The size in bits of pointers without upper bits. A signature that leaves all of the higher bits 0
+/// is not recognised.
+const PLAIN: u32 = 47;
+
 /// All known facts about an address.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Place<'a> {
-    /// The address.
+    /// The address, without upper bits that are no part of it.
     pub address: u64,
+    /// The pointer that was asked for, if it has such bits.
+    pub tagged: Option<Tagged>,
     /// The row that holds it.
     pub row: Option<Row<'a>>,
     /// If nothing is mapped there, the row below, and the distance in bytes from its end.
@@ -142,14 +149,28 @@ impl Atlas {
         places
     }
 
+    /// Splits a pointer that no row contains into its address and upper bits that are no part of
+    /// it, such as a tag on AArch64.
+    pub fn tagged(&self, pointer: u64) -> Option<Tagged> {
+        // Most addresses need no facts.
+        if pointer >> PLAIN == 0 || self.maps().find(pointer).mapping.is_some() {
+            return None;
+        }
+        let facts = self.facts();
+        Tagged::of(pointer, facts.machine, facts.pointer_mask, self.maps())
+    }
+
     /// The facts that need no ELF file.
-    fn place(&self, address: u64) -> Place<'_> {
+    fn place(&self, pointer: u64) -> Place<'_> {
+        let tagged = self.tagged(pointer);
+        let address = tagged.map_or(pointer, |tagged| tagged.address);
         let place = self.maps().find(address);
         let row = |index: Option<usize>| index.and_then(|index| self.row(index));
         let (mapping, below, above) = (row(place.mapping), row(place.before), row(place.after));
         let with_file = mapping.filter(|row| row.has_file());
         Place {
             address,
+            tagged,
             row: mapping,
             below: below.map(|row| (row, address - row.range.end)),
             above: above.map(|row| (row, row.range.start - address)),

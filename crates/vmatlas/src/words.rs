@@ -13,4 +13,6 @@ pub use frames::{function, module_name, short_function};
 #[cfg(feature = "recordings")]
 pub use origins::{ending, origin, origins, thread};
 pub use rows::{labels, mapping, sections};
-pub use values::{bytes, count, hex, name, printable, rights, seconds, share, size, status};
+pub use values::{
+    bytes, count, hex, name, printable, rights, seconds, share, size, status, tagged,
+};

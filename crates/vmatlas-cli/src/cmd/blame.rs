@@ -1,6 +1,6 @@
 //! `vmatlas blame RECORDING|LOG`: reports the origins of mapped memory.
 
-use super::{open, replace};
+use super::{filter_of, open, replace};
 use crate::args::{BlameArgs, By, Count};
 use crate::output::blame::answer::BlameAnswer;
 use crate::output::blame::{Folded, pprof, profile};
@@ -18,11 +18,12 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         return lives(&atlas, args);
     }
     refuse(args.filter.as_ref())?;
+    let filter = filter_of(&atlas, args.filter.as_ref(), &args.common);
     let nanoseconds = |since: Duration| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
     let mut options = BlameOptions::default();
     options.count = args.count.into();
     options.since_ns = args.since.map(nanoseconds);
-    options.filter = args.filter.as_ref();
+    options.filter = filter.as_ref();
     let blame = atlas.pieces(options)?;
     if !args.common.quiet {
         let warnings = atlas.notes().map(|note| notes::text(&note));

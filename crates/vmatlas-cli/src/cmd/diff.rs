@@ -1,6 +1,6 @@
 //! `vmatlas diff A B`: compares two maps.
 
-use super::open;
+use super::{filter_of, open};
 use crate::args::{DiffArgs, MomentArgs};
 use crate::output::diff::DiffAnswer;
 use crate::output::{self, Format, notes};
@@ -20,8 +20,8 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
     notes::of_atlas(&first, &args.common);
     notes::of_atlas(&second, &args.common);
     let mut diff = diff(&first, &second);
-    if let Some(filter) = &args.filter {
-        diff.retain(filter);
+    if let Some(filter) = filter_of(&first, args.filter.as_ref(), &args.common) {
+        diff.retain(&filter);
     }
     let is_empty = diff.is_empty();
     let answer = DiffAnswer { first: &first, second: &second, diff: &diff };

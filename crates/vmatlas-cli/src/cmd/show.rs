@@ -1,6 +1,6 @@
 //! `vmatlas show TARGET`: shows the annotated map.
 
-use super::open;
+use super::{filter_of, open};
 use crate::args::ShowArgs;
 use crate::output::columns::Column;
 use crate::output::overview::Processes;
@@ -36,10 +36,11 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     let sort = args.sort.as_deref().map(|name| Column::of(name, sizes)).transpose()?;
     let columns = Column::list(&names, sizes)?;
     refuse_without_sizes(args, name, &atlas)?;
+    let filter = filter_of(&atlas, args.filter.as_ref(), &args.common);
     let row = |index| atlas.row(index);
     let matches = |index: &usize| {
         let matches = |filter: &Filter| row(*index).is_some_and(|row| filter.matches(&row));
-        args.filter.as_ref().is_none_or(matches)
+        filter.as_ref().is_none_or(matches)
     };
     let mut rows: Vec<usize> = (0..atlas.maps().len()).filter(matches).collect();
     if let Some(column) = sort {
@@ -61,7 +62,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
         kernel: args.kernel,
         terminal: std::io::stdout().is_terminal(),
     };
-    let show = Show { atlas: &atlas, rows: &rows, filter: args.filter.as_ref(), plan };
+    let show = Show { atlas: &atlas, rows: &rows, filter: filter.as_ref(), plan };
     output::print(&show, format(args), &args.common)?;
     Ok(true)
 }

@@ -31,7 +31,11 @@ impl Answer for At<'_> {
 /// The facts about an address; a document of `at --json`.
 #[derive(Serialize)]
 struct PlaceJson<'a> {
+    /// The address as it was given.
     address: Hex,
+    /// The address without upper bits that are no part of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    untagged: Option<Hex>,
     mapped: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     mapping: Option<MappingJson<'a>>,
@@ -103,7 +107,8 @@ impl<'a> PlaceJson<'a> {
         let row = |row: &Row<'a>| MappingJson { row: *row, labels: true };
         let (below, above) = (place.below.as_ref(), place.above.as_ref());
         PlaceJson {
-            address: Hex(place.address),
+            address: Hex(place.tagged.map_or(place.address, |tagged| tagged.pointer)),
+            untagged: place.tagged.map(|tagged| Hex(tagged.address)),
             mapped: place.is_mapped(),
             mapping: place.row.as_ref().map(row),
             before: below.map(|(below, _)| row(below)),
@@ -143,8 +148,15 @@ impl<'a> Elf<'a> {
     }
 }
 
-/// Describes an address in one sentence.
+/// Describes an address: in one sentence, or two if its pointer has other bits.
 fn sentence(place: &Place<'_>) -> String {
+    let tagged = place.tagged.as_ref();
+    let tagged = tagged.map(|tagged| format!("{}. ", words::tagged(tagged)));
+    format!("{}{}", tagged.unwrap_or_default(), location(place))
+}
+
+/// The mapping of an address, or its neighbours.
+fn location(place: &Place<'_>) -> String {
     let address = place.address;
     let Some(row) = &place.row else {
         let beside = |beside: &Option<(Row<'_>, u64)>, where_to: &str| {

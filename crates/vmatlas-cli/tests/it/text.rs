@@ -223,3 +223,74 @@ fn what_xz_compressed_is_said_to_be_so() {
         assert!(run.stderr.contains("compressed with xz"), "{}", run.stderr);
     }
 }
+
+const ANDROID: &[u8] = b"7f3f263000-7f3f264000 r-xp 00000000 00:00 0 \n\
+    7f3f26b000-7f3f26d000 rw-p 00000000 00:00 0                          [anon:scudo:primary]\n";
+
+/// The upper bits of a pointer of AArch64 are a tag or a signature; a text does not name the machine.
+#[test]
+fn pointers_of_texts_may_have_a_tag() {
+    let at = |address: &str| vmatlas_with_input(&["at", "-", address], ANDROID);
+    let tagged = at("0xb400007f3f26c110");
+    assert_eq!(tagged.status, 0);
+    let first = "0xb400007f3f26c110 is 0x7f3f26c110 with the tag 0xb4 if it is a pointer of AArch64, \
+                 which ignores the top byte. 0x7f3f26c110 lies in memory named \"scudo:primary\";";
+    assert!(tagged.text().starts_with(first), "{}", tagged.text());
+    let signed = at("0x0020007f3f263110");
+    let first = "0x20007f3f263110 is 0x7f3f263110 with a signature if it is a signed pointer of \
+                 AArch64. 0x7f3f263110 lies in ";
+    assert!(signed.text().starts_with(first), "{}", signed.text());
+    // Data is not signed, and far from all rows there is nothing to find.
+    for address in ["0x0020007f3f26b010", "0xb400006f3f26b010", "0x4141414141414141"] {
+        let nowhere = at(address);
+        assert_eq!(nowhere.status, 1, "{address}");
+        let address = address.replace("0x00", "0x");
+        assert!(nowhere.text().starts_with(&format!("{address} is not mapped")), "{address}");
+    }
+    let at = ["at", "-", "0xb400007f3f26c110", "--json"];
+    let json = &vmatlas_with_input(&at, ANDROID).json()[0];
+    assert_eq!((&json["address"], &json["mapped"]), (&at[2].into(), &true.into()));
+    assert_eq!(json["untagged"], "0x7f3f26c110");
+    let filter = "addr = 0xb400007f3f26c110";
+    let show = ["show", "-", "--where", filter, "--columns", "start", "--no-header"];
+    let shown = vmatlas_with_input(&show, ANDROID);
+    assert_eq!(shown.text().trim(), "7f3f26b000");
+    assert!(shown.stderr.contains("with the tag 0xb4 if it is"), "{}", shown.stderr);
+}
+
+#[test]
+fn an_address_of_a_text_is_explained_without_its_tag() {
+    let explain = |address: &str| vmatlas_with_input(&["explain", "-", address], ANDROID).text();
+    let past = explain("0xb400007f3f26d010");
+    assert!(past.contains("it is 16 bytes above the end of the mapping"), "{past}");
+    assert!(past.contains("with the tag 0xb4 in the top byte if 0xb4"), "{past}");
+    let signed = explain("0x0020007f3f263110");
+    assert!(signed.contains("Without its upper bits it is 0x7f3f263110"), "{signed}");
+    assert!(signed.contains("non-canonical (guess:"), "{signed}");
+    // Whose address it is depends on the machine.
+    let kernel = explain("0xffff888000001000");
+    assert!(kernel.contains("kernel-address (likely:"), "{kernel}");
+}
+
+#[test]
+fn pointers_of_a_core_of_aarch64_have_tags() {
+    let at = vmatlas(&["at", "cores/arm64-6.1.core.zst", "0xb400000000400000"]);
+    let first = "0xb400000000400000 is 0x400000 with the tag 0xb4, which AArch64 ignores. 0x400000 \
+                 lies in code of /bin/core_static;";
+    assert!(at.text().starts_with(first), "{}", at.all());
+}
+
+/// The kernel says which bits of pointers the processor ignores for a process: here LAM of x86-64.
+#[test]
+fn pointers_of_a_process_may_have_ignored_bits() {
+    let proc = tempfile::tempdir().unwrap();
+    let dir = proc.path().join("4242");
+    std::fs::create_dir(&dir).unwrap();
+    std::fs::write(dir.join("maps"), ANDROID).unwrap();
+    std::fs::write(dir.join("status"), "Name:\tapp\nuntag_mask:\t0x81ffffffffffffff\n").unwrap();
+    let proc = proc.path().to_str().unwrap();
+    let at = vmatlas(&["at", "4242", "0x5a00007f3f26b010", "--proc", proc]);
+    let first = "0x5a00007f3f26b010 is 0x7f3f26b010 with a tag in the bits that the processor ignores \
+                 for this process. 0x7f3f26b010 lies in ";
+    assert!(at.text().starts_with(first), "{}", at.all());
+}

@@ -4,6 +4,7 @@ use super::instruction::{
     self, Instruction, InstructionKind, MAX_INSTRUCTION_BYTES, MemoryOperand, RegisterValue,
 };
 use crate::crash::{Access, Crash, CrashSource, Machine};
+use crate::tagged::Tagged;
 use vmatlas_maps::uapi::siginfo::SI_KERNEL;
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV, SIGTRAP};
 use vmatlas_object::Memory;
@@ -12,10 +13,10 @@ use vmatlas_object::Memory;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Fault {
-    /// The accessed address, without a tag.
+    /// The accessed address, without upper bits that the processor ignores.
     pub address: Option<u64>,
-    /// The tag in the top byte of the pointer, which AArch64 ignores.
-    pub tag: Option<u8>,
+    /// The pointer, if its upper bits are no part of an address.
+    pub tagged: Option<Tagged>,
     /// Whether the address was derived from registers, because the kernel did not report it.
     pub derived: bool,
     /// The kind of access.
@@ -44,7 +45,9 @@ impl Fault {
         match fault.address {
             Some(address) => {
                 fault.find_operand(crash, address);
-                fault.take_tag(crash.machine);
+                fault.tagged = Tagged::of(address, crash.machine, None, &crash.maps);
+                let ignored = fault.tagged.filter(Tagged::are_ignored);
+                fault.address = Some(ignored.map_or(address, |tagged| tagged.address));
             }
             None if crash.signal.is_some() && x86 => fault.derive(crash, memory),
             None if crash.signal.is_some() => fault.only(crash),
@@ -58,15 +61,6 @@ impl Fault {
         match &self.operand {
             Some(operand) => operand.base.as_ref().or(operand.index.as_ref()),
             None => self.instruction.as_ref()?.target.as_ref(),
-        }
-    }
-
-    /// Splits a tag off the address.
-    fn take_tag(&mut self, machine: Option<Machine>) {
-        if let Some(address) = self.address {
-            let plain = untagged(machine, address);
-            self.address = Some(plain);
-            self.tag = (plain != address).then_some((address >> 56) as u8);
         }
     }
 
@@ -246,14 +240,6 @@ pub(super) fn register(crash: &Crash, name: &str) -> Option<u64> {
     })
 }
 
-/// The address of a pointer of a program: AArch64 ignores the top byte, in which allocators keep a
-/// tag (Documentation/arch/arm64/tagged-pointers.rst). Other values are unchanged.
-pub(super) fn untagged(machine: Option<Machine>, pointer: u64) -> u64 {
-    let plain = pointer & (u64::MAX >> 8);
-    let is_user = machine == Some(Machine::AArch64) && pointer >> 55 & 1 == 0;
-    if is_user && is_canonical(machine, plain) { plain } else { pointer }
-}
-
 /// Whether page tables can translate an address: 48 bits, sign-extended, on x86-64 with four levels
 /// (Intel SDM, volume 1, 3.3.7.1), 52 bits on AArch64.
 pub(super) fn is_canonical(machine: Option<Machine>, address: u64) -> bool {
@@ -271,9 +257,11 @@ pub(super) fn is_kernel(machine: Option<Machine>, address: u64) -> bool {
     match machine {
         // Current 32-bit kernels give programs 3 GiB; under a 64-bit kernel they have all 4 GiB.
         Some(Machine::X86 | Machine::Arm) => address >= 0xffff_e000,
-        Some(Machine::X86_64 | Machine::AArch64 | Machine::RiscV64) | None => {
+        Some(Machine::X86_64 | Machine::AArch64 | Machine::RiscV64) => {
             address >> 63 != 0 && is_canonical(machine, address)
         }
+        // So it is on all of them.
+        None => address >> 52 == 0xfff,
         _ => false,
     }
 }

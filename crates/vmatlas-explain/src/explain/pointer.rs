@@ -1,11 +1,12 @@
 //! Invalid pointers: null, fill patterns, text, numbers and impossible addresses.
 
-use super::fault::{is_canonical, is_kernel, untagged};
+use super::fault::{is_canonical, is_kernel};
 use super::instruction::{MemoryOperand, RegisterValue};
 use super::values::{self, Misread};
 use super::{Cause, Conclusion, Evidence, words};
 use crate::crash::{Access, CrashSource};
 use crate::label::Confidence;
+use crate::tagged::{Tagged, UpperBits};
 
 /// Programs map nothing below this: the default of `vm.mmap_min_addr` (proc_sys_vm(5)).
 const NULL_PAGES: u64 = 64 << 10;
@@ -100,7 +101,8 @@ pub(super) fn misread(evidence: &Evidence<'_>, address: u64) -> Option<Conclusio
         registers.filter(|register| !matches!(&*register.name, "rsp" | "esp" | "sp" | "rip"));
     let held = held.filter_map(|RegisterValue { name, value }| Some((Some(name), (*value)?)));
     // A register that points into a mapping is a valid pointer.
-    let wild = |value: u64| evidence.maps.find(untagged(machine, value)).mapping.is_none();
+    let plain = |value: u64| Tagged::plain(value, machine, evidence.maps);
+    let wild = |value: u64| evidence.maps.find(plain(value)).mapping.is_none();
     let mut values = held.chain([(None, address)]).filter(|(_, value)| wild(*value));
     values.find_map(|(register, value)| {
         let found = values::misread(value, machine, evidence.maps)?;
@@ -253,6 +255,23 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
 /// An address that no program can have.
 pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let machine = evidence.crash.machine;
+    if let Some(signed) = evidence.fault.tagged
+        && signed.bits == UpperBits::Signature
+    {
+        let row = evidence.maps.find(signed.address).mapping.and_then(|at| evidence.maps.get(at));
+        let row = row.map(|row| words::lower_thing(evidence, &row)).unwrap_or_default();
+        return Some(Conclusion::new(
+            Cause::NonCanonical,
+            if machine.is_some() { Confidence::Likely } else { Confidence::Guess },
+            format!(
+                "Without its upper bits it is {:#x}, which lies in {row}: the bits are a signature \
+                 of AArch64's pointer authentication that was not taken off or whose check failed, \
+                 or the pointer was overwritten.",
+                signed.address
+            ),
+            "its upper bits are neither all 0 nor all 1",
+        ));
+    }
     if !is_canonical(machine, address) {
         let because = if evidence.fault.derived && evidence.crash.code.is_none() {
             "the address follows from the registers and the instruction's operand"
@@ -277,7 +296,7 @@ pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclu
     (is_kernel(machine, address) && !mapped).then(|| {
         Conclusion::new(
             Cause::KernelAddress,
-            Confidence::Certain,
+            if machine.is_some() { Confidence::Certain } else { Confidence::Likely },
             "The address belongs to the kernel, and no program may use it: the pointer was \
              overwritten or never set.",
             format!("{address:#x} is in the upper half of the address space"),

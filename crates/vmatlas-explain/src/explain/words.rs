@@ -3,6 +3,7 @@
 use super::signal_words::{code_name, signal_name};
 use super::{Conclusion, Evidence, Fault, access, name, report, signals};
 use crate::crash::{Access, SymbolFrame};
+use crate::tagged::{Tagged, UpperBits};
 use std::fmt::Write as _;
 use vmatlas_maps::Kind;
 use vmatlas_maps::Mapping;
@@ -125,7 +126,9 @@ fn attempt(evidence: &Evidence<'_>) -> Option<String> {
     let verb = match fault.access {
         Some(Access::Read) => "read",
         Some(Access::Write) => "write",
-        Some(Access::Execute) => return Some(format!("execute code at {address:#x}")),
+        Some(Access::Execute) => {
+            return Some(format!("execute code at {address:#x}{}", tag_words(fault)));
+        }
         None => return Some(format!("access {address:#x}{}", tag_words(fault))),
     };
     let operand = fault.operand.as_ref();
@@ -136,9 +139,27 @@ fn attempt(evidence: &Evidence<'_>) -> Option<String> {
     Some(format!("{verb}{size} at {address:#x}{atomic}{}", tag_words(fault)))
 }
 
+/// The meaning of the upper bits of the pointer, in parentheses.
 fn tag_words(fault: &Fault) -> String {
-    let words = |tag| format!(" (the top byte of the pointer is the tag {tag:#x})");
-    fault.tag.map(words).unwrap_or_default()
+    let words = |tagged: Tagged| format!(" ({})", upper_bits(&tagged));
+    fault.tagged.filter(Tagged::are_ignored).map(words).unwrap_or_default()
+}
+
+/// The meaning of the upper bits of a pointer.
+fn upper_bits(tagged: &Tagged) -> String {
+    let Tagged { pointer, bits, is_certain, .. } = tagged;
+    match bits {
+        UpperBits::TopByte(tag) if *is_certain => {
+            format!("the top byte of the pointer is the tag {tag:#x}")
+        }
+        UpperBits::TopByte(tag) => {
+            format!("with the tag {tag:#x} in the top byte if {pointer:#x} is a pointer of AArch64")
+        }
+        UpperBits::Masked => format!("the processor ignores the upper bits of {pointer:#x}"),
+        UpperBits::Signature => {
+            format!("{:#x} without upper bits, which may be a signature", tagged.address)
+        }
+    }
 }
 
 fn frame_words(frame: &SymbolFrame) -> Option<String> {
@@ -288,8 +309,7 @@ pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
     if let Some(address) = fault.address {
         let derived =
             if fault.derived { ", from the registers; the kernel reported none" } else { "" };
-        let tag =
-            fault.tag.map(|tag| format!("; the pointer has the tag {tag:#x} in its top byte"));
+        let tag = fault.tagged.map(|tagged| format!("; {}", upper_bits(&tagged)));
         facts.push(("address", format!("{address:#x}{derived}{}", tag.unwrap_or_default())));
     }
     place(evidence, &mut facts);

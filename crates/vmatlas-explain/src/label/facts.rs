@@ -54,6 +54,9 @@ pub struct Facts {
     pub word_size: Option<WordSize>,
     /// The machine of its program.
     pub machine: Option<Machine>,
+    /// The bits of a pointer that its processor uses (`untag_mask`, proc_pid_status(5)); `None` if
+    /// unknown.
+    pub pointer_mask: Option<u64>,
     /// The version of the running kernel.
     pub kernel: Option<KernelVersion>,
     /// Its process id.

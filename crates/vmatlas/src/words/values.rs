@@ -1,10 +1,32 @@
 //! Sizes, counts, times, names and permissions.
 
+use vmatlas_explain::tagged::{Tagged, UpperBits};
 use vmatlas_maps::{Perms, escape, size};
 
 /// A size in bytes, in short form: see [`size::short`].
 pub fn size(bytes: u64) -> String {
     size::short(bytes)
+}
+
+/// The address of a pointer with upper bits that are no part of it, as a clause.
+pub fn tagged(tagged: &Tagged) -> String {
+    let Tagged { pointer, address, bits, is_certain, .. } = tagged;
+    match bits {
+        UpperBits::TopByte(tag) if *is_certain => {
+            format!("{pointer:#x} is {address:#x} with the tag {tag:#x}, which AArch64 ignores")
+        }
+        UpperBits::TopByte(tag) => format!(
+            "{pointer:#x} is {address:#x} with the tag {tag:#x} if it is a pointer of AArch64, which \
+             ignores the top byte"
+        ),
+        UpperBits::Masked => format!(
+            "{pointer:#x} is {address:#x} with a tag in the bits that the processor ignores for this \
+             process"
+        ),
+        _ => format!(
+            "{pointer:#x} is {address:#x} with a signature if it is a signed pointer of AArch64"
+        ),
+    }
 }
 
 /// A number of items: `1 mapping`, `2 mappings`.

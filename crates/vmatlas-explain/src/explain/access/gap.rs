@@ -1,9 +1,9 @@
 //! Accesses to unmapped addresses.
 
 use super::shows_gap;
-use crate::explain::fault::untagged;
 use crate::explain::{Cause, Conclusion, Evidence, words};
 use crate::label::Confidence;
+use crate::tagged::Tagged;
 use vmatlas_maps::Mapping;
 
 /// Largest distance in bytes at which an access likely relates to a mapping.
@@ -20,7 +20,7 @@ pub(super) fn gap(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let machine = evidence.crash.machine;
     let values: Vec<(&str, u64)> = registers
         .flatten()
-        .filter_map(|held| Some((&*held.name, untagged(machine, held.value?))))
+        .filter_map(|held| Some((&*held.name, Tagged::plain(held.value?, machine, evidence.maps))))
         .collect();
     let from = |row: &Mapping<'_>| values.iter().find(|(_, value)| row.range.contains(*value));
     let past = |row: &Mapping<'_>, how: &str, distance: u64, beyond: &str| {
