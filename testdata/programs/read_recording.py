@@ -164,9 +164,9 @@ class Events:
             return f"exit {take.signed()}"
         if tag == 70:
             return f"signal {take.signed()} {take.signed()} {take.uint()}"
-        if tag == 71:
+        if tag in (71, 75):
             self.address = take.address(self.address)
-            return f"fault {self.address}"
+            return f"{'fault' if tag == 71 else 'write-fault'} {self.address}"
         if tag == 72:
             return f"lost {take.uint()}"
         if tag == 73:

@@ -91,6 +91,8 @@ pub enum What {
     Fault {
         /// The address.
         address: u64,
+        /// Whether it is known to be a write.
+        write: bool,
     },
     /// The resident pages of the task (`--pages`).
     Resident {
@@ -139,6 +141,7 @@ const FAULT: u8 = 71;
 const LOST: u8 = 72;
 const RESIDENT: u8 = 73;
 const REGISTERS: u8 = 74;
+const WRITE_FAULT: u8 = 75;
 /// Set in a tag if the task is that of the previous event.
 const SAME_TASK: u8 = 0x80;
 
@@ -167,7 +170,8 @@ impl Context {
             What::Observed { .. } => OBSERVED,
             What::Exit { .. } => EXIT,
             What::Signal { .. } => SIGNAL,
-            What::Fault { .. } => FAULT,
+            What::Fault { write: false, .. } => FAULT,
+            What::Fault { write: true, .. } => WRITE_FAULT,
             What::Lost { .. } => LOST,
             What::Resident { .. } => RESIDENT,
             What::Registers { .. } => REGISTERS,
@@ -207,7 +211,7 @@ impl Context {
                 out.put_signed(i64::from(*code));
                 out.put(*address);
             }
-            What::Fault { address } => {
+            What::Fault { address, .. } => {
                 out.put_address(*address, self.address);
                 self.address = *address;
             }
@@ -306,9 +310,9 @@ impl Context {
                 code: i32::try_from(take.signed()?).ok()?,
                 address: take.uint()?,
             },
-            FAULT => {
+            FAULT | WRITE_FAULT => {
                 self.address = take.address(self.address)?;
-                What::Fault { address: self.address }
+                What::Fault { address: self.address, write: tag & !SAME_TASK == WRITE_FAULT }
             }
             LOST => What::Lost { events: take.uint()? },
             REGISTERS => {

@@ -134,10 +134,10 @@ impl Replay {
                 self.enter(event.task, space);
             }
             What::Exit { .. } => self.leave(event.task),
-            What::Fault { address } => {
+            What::Fault { address, write } => {
                 let origin = origin(event, Maker::Touch);
                 if let Some(space) = self.space_of(event.task) {
-                    space.touch(*address, origin);
+                    space.touch(*address, *write, origin);
                 }
             }
             What::Resident { ranges } => {

@@ -231,8 +231,14 @@ impl RecordedSpace {
         }
     }
 
-    /// Records an access to the page that contains an address.
-    pub(crate) fn touch(&mut self, address: u64, origin: Origin) {
+    /// Records an access to the page that contains an address. A write gives a private mapping its
+    /// anon_vma, which decides about joins. Stacks grow when the kernel reports their rows: its
+    /// limit is not known here.
+    pub(crate) fn touch(&mut self, address: u64, write: bool, origin: Origin) {
+        if write && self.memory.find(address).is_some() {
+            // The access may have failed.
+            let _ = self.memory.write(CallRange { address, length: 1 });
+        }
         let size = self.memory.profile().page_size();
         let start = address & !(size - 1);
         if let Some(end) = start.checked_add(size) {

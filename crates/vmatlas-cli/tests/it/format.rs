@@ -67,7 +67,8 @@ fn line(event: &Event) -> String {
         }
         What::Exit { status } => format!("exit {status}"),
         What::Signal { number, code, address } => format!("signal {number} {code} {address}"),
-        What::Fault { address } => format!("fault {address}"),
+        What::Fault { address, write: false } => format!("fault {address}"),
+        What::Fault { address, write: true } => format!("write-fault {address}"),
         What::Lost { events } => format!("lost {events}"),
         What::Resident { ranges } => {
             let range = |range: &AddressRange| format!(" {}-{}", range.start, range.end);
@@ -192,7 +193,7 @@ fn all_that_can_be_written() {
             34 => What::Observed { range: AddressRange::new(pick(1), pick(2)), rows: rows(number) },
             35 => What::Exit { status: -(number as i32) },
             36 => What::Signal { number: 11, code: -6, address: pick(3) },
-            37 => What::Fault { address: pick(4) },
+            37 => What::Fault { address: pick(4), write: pick(5) & 1 == 1 },
             38 => What::Lost { events: pick(5) },
             40 => What::Registers {
                 values: (0..number % 3).map(|at| (vec![b'x'; at], pick(at))).collect(),

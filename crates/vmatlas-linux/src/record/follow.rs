@@ -44,8 +44,8 @@ pub(super) struct Follower<'a> {
 struct Executing {
     /// Its mappings so far.
     rows: BTreeMap<u64, Shown>,
-    /// Page faults by the kernel in the meantime: time and address.
-    faults: Vec<(u64, u64)>,
+    /// Page faults by the kernel in the meantime: time, address, and whether it is a write.
+    faults: Vec<(u64, u64, bool)>,
 }
 
 /// Whether one of the rows is executable at an address.
@@ -105,14 +105,14 @@ impl Follower<'_> {
                 }
             }
             PerfEvent::Mmap { time_ns, mmap } => self.map(time_ns, mmap),
-            PerfEvent::Fault { time_ns, pid, tid, address, registers, stack, .. } => {
+            PerfEvent::Fault { time_ns, pid, tid, address, write, registers, stack, .. } => {
                 // The kernel touches memory of a new program while it still maps it.
                 let runs = |rows: &BTreeMap<u64, Shown>| {
                     registers.is_some_and(|registers| executable(rows, registers.ip))
                 };
                 match self.executing.get_mut(&pid) {
                     Some(executing) if !runs(&executing.rows) => {
-                        executing.faults.push((time_ns, address));
+                        executing.faults.push((time_ns, address, write));
                         return;
                     }
                     _ => self.finish_exec(pid, time_ns),
@@ -123,7 +123,7 @@ impl Follower<'_> {
                     }
                     _ => StackAt::Unknown,
                 };
-                self.recorder.faulted(At::Past(time_ns), tid, address, &stack);
+                self.recorder.faulted(At::Past(time_ns), tid, (address, write), &stack);
             }
             PerfEvent::TreeWrite { time_ns, tid, start, last, stored, .. } => {
                 let range = AddressRange::new(start, last.saturating_add(1));
@@ -204,8 +204,8 @@ impl Follower<'_> {
         let mut rows = Maps::default();
         shown.values().for_each(|shown| rows.push(&shown.row()));
         self.recorder.has_executed(At::Past(time_ns), tid, Some(rows));
-        for (time_ns, address) in faults {
-            self.recorder.faulted(At::Past(time_ns), tid, address, &StackAt::Unknown);
+        for (time_ns, address, write) in faults {
+            self.recorder.faulted(At::Past(time_ns), tid, (address, write), &StackAt::Unknown);
         }
     }
 

@@ -32,7 +32,7 @@ const ROUNDS: usize = 100;
 
 pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
     probe::allowed()?;
-    let found = ids::find(config.tree_writes)?;
+    let found = ids::find(config.tree_writes, config.faults.is_some())?;
     let threads = threads(pid);
     if threads.is_empty() {
         return Err(Error::NoSuchProcess { pid });

@@ -36,6 +36,8 @@ pub(crate) enum PerfEvent {
         tid: Tid,
         cpu: u32,
         address: u64,
+        /// Whether it is known to be a write.
+        write: bool,
         /// `None` for a kernel task.
         registers: Option<Registers>,
         stack: Stack,

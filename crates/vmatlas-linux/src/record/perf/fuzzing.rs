@@ -1,7 +1,7 @@
 //! The way of records from the bytes of the rings to events, without a kernel.
 
 use super::event::{PerfEvent, Stack};
-use super::ids::TreeWriteFormat;
+use super::ids::{FaultFormat, TreeWriteFormat};
 use super::intake::take_in;
 use super::open::{Opened, Role, Source};
 use super::order::Merger;
@@ -109,6 +109,7 @@ pub fn read_records(bytes: &[u8], cut: usize, until: u64, stacks: bool) -> Outco
 /// Reads the texts that this module parses.
 pub(crate) fn read_texts(text: &str) {
     super::ids::tree_write_format(text);
+    super::ids::fault_format(text);
     let processors = super::rings::list(text);
     assert!(processors.len() <= text.len() << 16, "processors are bounded");
 }
@@ -120,6 +121,7 @@ const OVERTAKEN: u64 = 1_000_000;
 fn opened() -> Opened {
     let mut opened = Opened::default();
     let format = TreeWriteFormat { id: 0, index: 8, last: 16, value: 24 };
+    let fault = FaultFormat { id: 0, address: 8, error_code: 24 };
     let registers = SAMPLE_TYPE | sample::REGS_USER;
     // One tracepoint for each purpose, then others.
     let first = |purpose| TRACEPOINTS.iter().find(move |point| point.purpose == purpose);
@@ -128,7 +130,8 @@ fn opened() -> Opened {
     let points = rare.chain(TRACEPOINTS.iter().filter(|point| point.purpose == Purpose::Call));
     let mut roles = vec![
         (Role::Tasks, SAMPLE_TYPE),
-        (Role::Fault, registers | sample::ADDR | sample::STACK_USER),
+        (Role::Fault(None), registers | sample::ADDR | sample::STACK_USER),
+        (Role::Fault(Some(fault)), registers | sample::RAW | sample::STACK_USER),
         (Role::TreeWrite(format), SAMPLE_TYPE | sample::RAW),
     ];
     roles.extend(points.map(|point| {

@@ -31,6 +31,17 @@ pub(super) struct Ids {
     pub(super) held: Option<OwnedFd>,
     /// `maple_tree:ma_write`, if requested and present.
     pub(super) tree_write: Option<TreeWriteFormat>,
+    /// `exceptions:page_fault_user` and `exceptions:page_fault_kernel` of x86, if requested and
+    /// present.
+    pub(super) faults: Option<[FaultFormat; 2]>,
+}
+
+/// A tracepoint of page faults: its id and the offsets of the relevant fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct FaultFormat {
+    pub(super) id: u64,
+    pub(super) address: usize,
+    pub(super) error_code: usize,
 }
 
 /// `maple_tree:ma_write`: its id and the offsets of the relevant fields.
@@ -43,7 +54,7 @@ pub(super) struct TreeWriteFormat {
 }
 
 /// Finds the ids.
-pub(super) fn find(tree_write: bool) -> Result<Ids, Error> {
+pub(super) fn find(tree_write: bool, faults: bool) -> Result<Ids, Error> {
     if let Some(events) = tracefs() {
         let ids: Vec<_> = TRACEPOINTS
             .iter()
@@ -57,7 +68,13 @@ pub(super) fn find(tree_write: bool) -> Result<Ids, Error> {
                 .then(|| read(&events, "maple_tree/ma_write/format"))
                 .flatten()
                 .and_then(|text| tree_write_format(&text));
-            return Ok(Ids { ids, found: Found::Tracefs, held: None, tree_write });
+            let fault = |name| {
+                let text = read(&events, &format!("exceptions/page_fault_{name}/format"))?;
+                fault_format(&text)
+            };
+            let both = || Some([fault("user")?, fault("kernel")?]);
+            let faults = faults.then(both).flatten();
+            return Ok(Ids { ids, found: Found::Tracefs, held: None, tree_write, faults });
         }
     }
     try_all()
@@ -91,20 +108,34 @@ fn read(events: &OwnedFd, path: &str) -> Option<String> {
 
 /// Reads the `format` file of `maple_tree:ma_write`.
 pub(super) fn tree_write_format(text: &str) -> Option<TreeWriteFormat> {
-    let id = text.lines().find_map(|line| line.strip_prefix("ID: ")?.trim().parse().ok())?;
-    let offset = |name: &str| {
-        let (_, rest) =
-            text.lines().find_map(|line| line.split_once(&format!("{name};\toffset:")))?;
-        let (offset, rest) = rest.split_once(';')?;
-        rest.starts_with("\tsize:8;").then_some(())?;
-        offset.parse().ok()
-    };
+    let offset = |name: &str| word_offset(text, name);
     Some(TreeWriteFormat {
-        id,
+        id: id(text)?,
         index: offset(" index")?,
         last: offset(" last")?,
         value: offset(" * val").or_else(|| offset(" *val"))?,
     })
+}
+
+/// Reads the `format` file of a tracepoint of page faults.
+pub(super) fn fault_format(text: &str) -> Option<FaultFormat> {
+    Some(FaultFormat {
+        id: id(text)?,
+        address: word_offset(text, " address")?,
+        error_code: word_offset(text, " error_code")?,
+    })
+}
+
+fn id(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix("ID: ")?.trim().parse().ok())
+}
+
+/// The offset of a field of 8 bytes in the records of a tracepoint, from its `format` file.
+fn word_offset(text: &str, name: &str) -> Option<usize> {
+    let (_, rest) = text.lines().find_map(|line| line.split_once(&format!("{name};\toffset:")))?;
+    let (offset, rest) = rest.split_once(';')?;
+    rest.starts_with("\tsize:8;").then_some(())?;
+    offset.parse().ok()
 }
 
 /// Tracepoint ids have 16 bits.
@@ -176,7 +207,7 @@ fn try_all() -> Result<Ids, Error> {
     }
     let files = events.into_iter().map(|(_, _, event)| event.into()).collect();
     // Without such a process they are closed here, which takes time.
-    Ok(Ids { ids: found, found: Found::Tried, held: hold(files).ok(), tree_write: None })
+    Ok(Ids { ids: found, found: Found::Tried, held: hold(files).ok(), tree_write: None, faults: None })
 }
 
 /// `__syscall_nr`, the first field of all system call tracepoints.

@@ -114,20 +114,34 @@ fn sampled(role: Role, sample: &mut Sample) -> Option<What> {
             let result = (!point.enters()).then(|| registers.result());
             Some(What::Call { kind, args, result, registers })
         }
-        Role::Fault => Some(What::Fault {
-            address: sample.address?,
-            registers: sample.registers,
-            stack: sample.stack.take(),
-        }),
-        Role::TreeWrite(format) => {
-            let raw = sample.raw.as_deref()?;
-            let word = |at: usize| {
-                let bytes = raw.get(at..at.checked_add(8)?)?;
-                Some(u64::from_ne_bytes(bytes.try_into().ok()?))
+        Role::Fault(format) => {
+            /// `X86_PF_WRITE` of the error code (arch/x86/include/asm/trap_pf.h).
+            const WRITE: u64 = 1 << 1;
+            let (address, write) = match format {
+                None => (sample.address?, false),
+                Some(format) => {
+                    let address = word(sample, format.address)?;
+                    (address, word(sample, format.error_code)? & WRITE != 0)
+                }
             };
-            let (start, last) = (word(format.index)?, word(format.last)?);
-            Some(What::TreeWrite { start, last, stored: word(format.value)? != 0 })
+            // The kernel's faults on its own memory are not of interest.
+            (address >> 63 == 0).then(|| What::Fault {
+                address,
+                write,
+                registers: sample.registers,
+                stack: sample.stack.take(),
+            })
+        }
+        Role::TreeWrite(format) => {
+            let (start, last) = (word(sample, format.index)?, word(sample, format.last)?);
+            Some(What::TreeWrite { start, last, stored: word(sample, format.value)? != 0 })
         }
         Role::Tasks => None,
     }
+}
+
+/// A word of the tracepoint's own data.
+fn word(sample: &Sample, at: usize) -> Option<u64> {
+    let bytes = sample.raw.as_deref()?.get(at..at.checked_add(8)?)?;
+    Some(u64::from_ne_bytes(bytes.try_into().ok()?))
 }

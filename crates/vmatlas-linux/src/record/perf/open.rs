@@ -2,7 +2,7 @@
 
 use super::Config;
 use super::error::Error;
-use super::ids::{Ids, TreeWriteFormat};
+use super::ids::{FaultFormat, Ids, TreeWriteFormat};
 use super::parse::SAMPLE_TYPE;
 use super::rings::Which;
 use super::tasks::Owner;
@@ -18,7 +18,8 @@ use std::sync::Arc;
 pub(super) enum Role {
     /// A system call.
     Call(Tracepoint),
-    Fault,
+    /// A page fault; with the format of its tracepoint if it is one.
+    Fault(Option<FaultFormat>),
     TreeWrite(TreeWriteFormat),
     /// Processes and new mappings.
     Tasks,
@@ -101,15 +102,27 @@ pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
     if let Some(faults) = config.faults {
         let attr = if faults.stacks && size > 0 { with_stack(size) } else { with_registers };
         let attr = Attr {
-            kind: perf_event::TYPE_SOFTWARE,
-            config: perf_event::SW_PAGE_FAULTS,
-            sample_type: attr.sample_type | sample::ADDR,
             sample_period: faults.period.max(1),
             // Includes faults by the kernel on the program's memory, if permitted.
             flags: attr.flags & !flag::EXCLUDE_KERNEL,
             ..attr
         };
-        specs.push(Spec { role: Role::Fault, attr, ring: Which::Stacks });
+        let mut spec = |format, kind, config, more| {
+            let attr = Attr { kind, config, sample_type: attr.sample_type | more, ..attr };
+            specs.push(Spec { role: Role::Fault(format), attr, ring: Which::Stacks });
+        };
+        match ids.faults {
+            // Only the tracepoints report whether it was a write.
+            Some(formats) => formats.into_iter().for_each(|format| {
+                spec(Some(format), perf_event::TYPE_TRACEPOINT, format.id, sample::RAW);
+            }),
+            None => spec(
+                None,
+                perf_event::TYPE_SOFTWARE,
+                perf_event::SW_PAGE_FAULTS,
+                sample::ADDR,
+            ),
+        }
     }
     if let Some(format) = ids.tree_write {
         let attr = Attr {
@@ -166,7 +179,8 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<(Vec<&'static str>, Vec<Eve
             attr = less(attr, flag::INHERIT_THREAD, 0);
             answer = opens(&attr);
         }
-        if matches!(answer, Err(Errno::ACCESS | Errno::PERM)) && matches!(spec.role, Role::Fault) {
+        if matches!(answer, Err(Errno::ACCESS | Errno::PERM)) && matches!(spec.role, Role::Fault(None))
+        {
             attr = less(attr, 0, flag::EXCLUDE_KERNEL);
             without.push("page faults of the kernel on the program's memory: need CAP_PERFMON");
             answer = opens(&attr);
@@ -182,7 +196,7 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<(Vec<&'static str>, Vec<Eve
             }
             Err(errno) => match spec.role {
                 Role::TreeWrite(_) => without.push("writes to maple trees: need CAP_PERFMON"),
-                Role::Call(_) | Role::Fault => without.push("a tracepoint that cannot be opened"),
+                Role::Call(_) | Role::Fault(_) => without.push("a tracepoint that cannot be opened"),
                 Role::Tasks => return Err(Error::Other { what: "perf event of tasks", errno }),
             },
         }

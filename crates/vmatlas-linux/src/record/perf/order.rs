@@ -54,6 +54,7 @@ pub(super) enum What {
     Mmap(Mmap),
     Fault {
         address: u64,
+        write: bool,
         registers: Option<Sampled>,
         stack: Option<Vec<u8>>,
     },
@@ -321,14 +322,14 @@ impl Merger {
                 PerfEvent::Comm { time_ns, pid, tid, exec, name }
             }
             What::Mmap(mmap) => PerfEvent::Mmap { time_ns, mmap },
-            What::Fault { address, registers, stack } => {
+            What::Fault { address, write, registers, stack } => {
                 let (registers, sp) = registers
                     .map(|registers| registers.for_unwinding())
                     .map_or((None, 0), |registers| (Some(registers), registers.sp));
                 let stack =
                     stack.map_or(Stack::NotAsked, |bytes| Stack::Copied(StackCopy { sp, bytes }));
                 let Who { pid, tid, cpu, .. } = who;
-                PerfEvent::Fault { time_ns, pid, tid, cpu, address, registers, stack }
+                PerfEvent::Fault { time_ns, pid, tid, cpu, address, write, registers, stack }
             }
             What::TreeWrite { start, last, stored } => {
                 let Who { pid, tid, .. } = who;

@@ -224,17 +224,17 @@ impl Recorder {
         });
     }
 
-    /// Records the first touch of a page.
+    /// Records the first touch of a page, and whether it is known to be a write.
     pub(in crate::record) fn faulted(
         &mut self,
         at: At,
         tid: Tid,
-        address: u64,
+        (address, write): (u64, bool),
         stack: &StackAt<'_>,
     ) {
         let Some(entry) = self.tasks.get(&tid).map(|task| task.entry) else { return };
         let stack = self.stack_at(tid, stack);
-        self.event_at(self.when(at), entry, stack, What::Fault { address });
+        self.event_at(self.when(at), entry, stack, What::Fault { address, write });
     }
 
     /// Records lost events.
