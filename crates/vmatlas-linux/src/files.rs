@@ -81,7 +81,7 @@ impl Now {
             Now::Same | Now::Unknown => "",
             Now::Nothing => "deleted",
             Now::Linked => "deleted, but another link is left",
-            Now::Replaced { .. } => "outdated: replaced by a newer file",
+            Now::Replaced { .. } => "outdated: replaced by another file",
             Now::Unnamed => "never had a name",
         }
     }

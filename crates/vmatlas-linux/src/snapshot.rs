@@ -337,8 +337,7 @@ pub(crate) fn is_gone(maps: &OwnedFd) -> bool {
     }
 }
 
-const CHANGING: &str =
-    "the process keeps changing its mappings: rows may be missing or of different moments";
+const CHANGING: &str = "the mappings keep changing, or the files of the process disagree: rows may be missing or of different moments";
 const ENDED: &str = "the process ended while it was read: rows may be missing";
 
 fn torn(last: Option<Reading>, warning: &str) -> Snapshot {

@@ -38,10 +38,14 @@ impl fmt::Display for RowErrorKind {
             RowErrorKind::Start => "a row begins with a hexadecimal address and `-`",
             RowErrorKind::End => "the end must be a hexadecimal address with a blank after it",
             RowErrorKind::EndBelowStart => "the end lies below the start",
-            RowErrorKind::Perms => "the permissions must be four characters, like r-xp",
-            RowErrorKind::Offset => "the offset must be a hexadecimal number",
-            RowErrorKind::Device => "the device must be two hexadecimal numbers, like fe:00",
-            RowErrorKind::Inode => "the inode must be a decimal number",
+            RowErrorKind::Perms => "four permissions and a blank are expected, like r-xp",
+            RowErrorKind::Offset => {
+                "a hexadecimal offset of at most 64 bits and a blank are expected"
+            }
+            RowErrorKind::Device => {
+                "a device of two hexadecimal numbers and a blank are expected, like fe:00"
+            }
+            RowErrorKind::Inode => "a decimal inode of at most 64 bits is expected",
             RowErrorKind::AfterInode => "a blank must follow the inode",
             RowErrorKind::TooLong => "the line is too long to be a row",
         })

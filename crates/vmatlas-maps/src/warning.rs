@@ -38,7 +38,7 @@ pub enum WarningKind {
     Huge(AddressRange),
     /// The last line has no line feed: the text may have been cut there.
     Cut,
-    /// Lines end in a carriage return, which was removed: a copy made on Windows.
+    /// Lines end in a carriage return, which was removed.
     CarriageReturns,
     /// Every line is the row of a file and ends in a carriage return: either a copy made on
     /// Windows, or the file names end in one.
@@ -83,7 +83,7 @@ impl fmt::Display for Warning {
                 write!(f, "{row} {how} the row before it, {before}")
             }
             WarningKind::StartsOver => {
-                f.write_str("the rows begin again: this looks like the maps of several processes")
+                f.write_str("the rows begin again: these are several maps, or rows out of order")
             }
             WarningKind::Empty(row) => write!(f, "{row} covers no address"),
             WarningKind::Huge(row) => {
@@ -97,10 +97,10 @@ impl fmt::Display for Warning {
                 f.write_str("the last line has no line feed: the text may have been cut here")
             }
             WarningKind::CarriageReturns => f.write_str(
-                "lines end in a carriage return, which is left out: a copy made on Windows",
+                "lines end in a carriage return, as Windows and terminals write it: it is left out",
             ),
             WarningKind::NamesEndInCarriageReturns => f.write_str(
-                "every name ends in a carriage return: this may be a copy made on Windows; nothing is left out",
+                "every name ends in a carriage return, as Windows and terminals write it; nothing is left out",
             ),
             WarningKind::Wrapped(wrapper) => wrapper.fmt(f),
             WarningKind::NamesEndIn(end) => write!(
@@ -109,12 +109,12 @@ impl fmt::Display for Warning {
             ),
             WarningKind::OddNames { rows, first } => write!(
                 f,
-                "{rows} {} a name that no kernel prints, such as `{}`: they may be wrapped in something, or damaged",
+                "{rows} {} an unusual name, such as `{}`: they may be wrapped in something, or damaged",
                 if *rows == 1 { "row has" } else { "rows have" },
                 escape::name(&first[..first.len().min(60)])
             ),
             WarningKind::Rollups(count) => {
-                write!(f, "these are the rollups of {count} processes: their sizes are not one sum")
+                write!(f, "these are {count} rollups: their sizes are not one sum")
             }
             WarningKind::FieldWithoutRow => f.write_str("a field of smaps before any row"),
             WarningKind::Full => f.write_str("too many rows: the rest is left out"),

@@ -119,8 +119,10 @@ impl Unwrapper {
     /// Unwraps a line of the text; calls `sink` with each line in it. One that is not wrapped is
     /// handed on as it is.
     pub(crate) fn take(&mut self, line: &[u8], sink: &mut Sink<'_>) {
-        if memchr::memmem::find(line, b"quoted-printable").is_some() {
-            self.mail = true;
+        let header = b"content-transfer-encoding:";
+        if line.get(..header.len()).is_some_and(|start| start.eq_ignore_ascii_case(header)) {
+            let encoding = line[header.len()..].trim_ascii();
+            self.mail = encoding.eq_ignore_ascii_case(b"quoted-printable");
         }
         if self.mail {
             return self.take_mail(line, sink);

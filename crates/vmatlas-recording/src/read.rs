@@ -283,7 +283,7 @@ fn scan<S: ReadAt>(source: &S, warnings: &mut Vec<String>) -> Vec<Block> {
             .filter(|(header, at)| u64::from(header.stored) <= size(source).saturating_sub(*at));
         let Some((header, at)) = whole else {
             warnings.push(format!(
-                "the recording ends at byte {offset}: the last {} bytes are no whole block",
+                "the block at byte {offset} is cut or damaged: the last {} bytes are not read",
                 size(source) - offset
             ));
             return blocks;
@@ -294,7 +294,8 @@ fn scan<S: ReadAt>(source: &S, warnings: &mut Vec<String>) -> Vec<Block> {
     }
     if !blocks.iter().any(|block| block.kind == BlockKind::Index) {
         warnings.push(
-            "the recording was not finished: it is still written, or its recorder was ended"
+            "the recording has no end: it is still written, its recorder was ended or could not \
+             write, or this copy is cut"
                 .to_owned(),
         );
     }

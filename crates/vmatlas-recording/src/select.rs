@@ -40,6 +40,9 @@ pub enum SelectError {
         /// The number of the event that ended it.
         last: EventNumber,
     },
+    /// The events up to this moment cannot be read, and the process is not alive before.
+    #[error("the recording is damaged before this moment of process {0}")]
+    Damaged(u32),
 }
 
 impl<S: ReadAt> Recording<S> {
@@ -57,9 +60,12 @@ impl<S: ReadAt> Recording<S> {
             |task: &TaskId| tasks.get(task.index()).is_some_and(|entry| entry.pid == process.pid);
         match replay.tasks().into_iter().find(is_of_process) {
             Some(task) => Ok(Selected { process, replay, task, error }),
-            None => {
-                Err(SelectError::Ended { pid: process.pid, last: process.last.unwrap_or_default() })
-            }
+            None => Err(match error {
+                Some(_) => SelectError::Damaged(process.pid),
+                None => {
+                    SelectError::Ended { pid: process.pid, last: process.last.unwrap_or_default() }
+                }
+            }),
         }
     }
 

@@ -196,8 +196,8 @@ impl fmt::Display for Note {
                 write!(f, "the input is damaged after {bytes} bytes: {why}")
             }
             Note::ExpandingInput => f.write_str(
-                "the compressed input expands more than a hundredfold: its end was not read; \
-                 decompress it to a file first",
+                "the compressed input expands more than a hundredfold, or has more than a million \
+                 rows: its end was not read; decompress it to a file first",
             ),
             Note::FullDisk { bytes } => write!(
                 f,
@@ -255,7 +255,7 @@ impl fmt::Display for Note {
                 let rows = count(*rows as u64, "row");
                 write!(
                     f,
-                    "{rows} of the recording's last moment differ from the process's rows now"
+                    "{rows} of the recording's last moment or of the process now are not in both"
                 )
             }
             #[cfg(feature = "recordings")]

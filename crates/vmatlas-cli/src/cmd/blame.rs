@@ -59,7 +59,9 @@ fn read(name: &str, args: &BlameArgs) -> Result<Atlas, Trouble> {
         };
     }
     let Ok(pid) = name.parse() else {
-        return Err(Trouble::new(format!("{shown}: there is no such recording")));
+        let error = std::fs::metadata(name).err();
+        let why = error.map_or("not a file".to_owned(), |error| error.to_string());
+        return Err(Trouble::new(format!("{shown}: no recording can be read there: {why}")));
     };
     open.open_recording_of(pid, args.moment.at).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Trouble::new(format!(

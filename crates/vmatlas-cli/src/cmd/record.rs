@@ -57,7 +57,7 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
     if !args.quiet {
         print_report(&report, &output);
     } else if let Some(error) = &report.failed {
-        note(&failure(&output, error));
+        note(&failure(&output, report.size, error));
     }
     match report.status {
         // The program's failure says more than that of its recording.

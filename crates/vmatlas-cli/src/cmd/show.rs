@@ -100,8 +100,12 @@ fn refuse_without_sizes(args: &ShowArgs, name: &str, atlas: &Atlas) -> Result<()
         return Ok(());
     }
     if args.sizes {
-        let is_core = atlas.source() == SourceKind::Core;
-        let what = if is_core { "a core dump, which has none" } else { "maps" };
+        let what = match atlas.source() {
+            SourceKind::Core => "a core dump, which has none",
+            SourceKind::Recording => "a recording, which has none",
+            SourceKind::Log => "a log of strace, which has none",
+            _ => "maps",
+        };
         return Err(Trouble::new(format!("{name}: --sizes needs smaps, and this is {what}")));
     }
     if args.filter.as_ref().is_some_and(|filter| filter.needs(FieldNeeds::Sizes)) {

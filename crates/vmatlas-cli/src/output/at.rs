@@ -166,9 +166,16 @@ fn location(place: &Place<'_>) -> String {
         let below = beside(&place.below, "above the end of");
         let above = beside(&place.above, "below the start of");
         let places: Vec<String> = below.into_iter().chain(above).collect();
+        let beside_row = place.below.as_ref().or(place.above.as_ref());
+        let nowhere = match beside_row.map(|(row, _)| row.atlas().source()) {
+            // They need not hold all mappings.
+            Some(SourceKind::Text) => "is in no row of the text",
+            Some(SourceKind::Log) => "is in no row that follows from the log",
+            _ => "is not mapped",
+        };
         return match places.join(" and ").as_str() {
-            "" => format!("{address:#x} is not mapped: there are no mappings."),
-            places => format!("{address:#x} is not mapped: it lies {places}."),
+            "" => format!("{address:#x} {nowhere}: there are no mappings."),
+            places => format!("{address:#x} {nowhere}: it lies {places}."),
         };
     };
     let mut sentence = format!("{address:#x} lies in {}", words::mapping(row));
@@ -180,6 +187,7 @@ fn location(place: &Place<'_>) -> String {
     }
     let _ = write!(sentence, "; it may be {}", words::rights(row.perms));
     sentence.push_str(match row.perms.0[3] {
+        b'p' if row.has_file() => ", and changes stay private to the process",
         b'p' => ", and is private to the process",
         _ if row.perms.shared() => ", and is shared with all processes that map the same memory",
         // Some sources do not record whether a mapping is shared.

@@ -17,7 +17,11 @@ impl Column {
             Some(field) if sizes || !needs_sizes(&field) => Ok(Column(field)),
             found => {
                 let names: Vec<&str> = FIELDS.iter().map(|field| field.name).collect();
-                let help = if found.is_some() { "needs --sizes" } else { "is no column" };
+                let help = if found.is_some() {
+                    "needs the sizes of smaps (--sizes, or a text of smaps)"
+                } else {
+                    "is no column"
+                };
                 Err(Trouble::new(format!("`{name}` {help}; there are {}", names.join(", "))))
             }
         }

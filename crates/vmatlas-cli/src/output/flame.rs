@@ -87,7 +87,7 @@ fn draw(out: &mut String, frame: &Frame<'_>, total: u64, scale: f64) {
     let y = ABOVE + frame.depth as f64 * ROW;
     let (name, colour) = match frame.name {
         Some(name) => (name.to_owned(), colour(name)),
-        None => (format!("{} frames too narrow to draw", frame.merged), "#c8c8c8".to_owned()),
+        None => (format!("{} frames that are not drawn each", frame.merged), "#c8c8c8".to_owned()),
     };
     let name = text(&name);
     let class = if frame.name.is_none() { "class=\"merged\" " } else { "" };

@@ -76,7 +76,12 @@ fn text(lives: &Lives<'_>, life: &Life, top: usize, paint: Paint) -> String {
     let recorded = lives.recorded();
     let mut text = format!("{:#x} of {}", life.address, recorded_title(recorded).0);
     if life.steps.is_empty() {
-        text.push_str(&format!(" was never mapped up to event {}\n", recorded.event()));
+        match life.error {
+            Some(_) => text.push_str(" was not mapped by the events that can be read\n"),
+            None => {
+                let _ = writeln!(text, " was not mapped by an event up to {}", recorded.event());
+            }
+        }
         return text;
     }
     text.push('\n');

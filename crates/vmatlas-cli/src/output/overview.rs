@@ -38,7 +38,7 @@ impl Answer for Processes<'_> {
             format!("{:>8} {:<15} {:>10} {:>10} status\n", "pid", "name", "began", "last event");
         for (process, comm) in &overview.processes {
             let began = words::seconds(process.began_ns);
-            let last = process.last.map_or("lives".to_owned(), |last| format!("#{last}"));
+            let last = process.last.map_or("none".to_owned(), |last| format!("#{last}"));
             let status = process.status.map_or(String::new(), words::status);
             text.push_str(&format!(
                 "{:>8} {:<15} {began:>10} {last:>10} {status}\n",

@@ -40,8 +40,7 @@ pub(crate) fn listener(needs_us: bool) -> Listener {
                 if terminal {
                     let _ = write!(stderr, "{CLEAR}");
                 }
-                let end =
-                    if needs_us { ", and needs vmatlas: Ctrl-C once more ends both" } else { "" };
+                let end = if needs_us { ", and needs vmatlas: Ctrl-C ends both" } else { "" };
                 note(&format!("the recording has ended; the program runs on{end}"));
             }
             _ => {}
@@ -61,7 +60,7 @@ pub(crate) fn print_report(report: &Report, output: &Path) {
     }
     let shown = printable(output.as_os_str().as_encoded_bytes());
     if let Some(error) = &report.failed {
-        note(&failure(output, error));
+        note(&failure(output, report.size, error));
     }
     if let Some(audit) = &report.audit {
         print_audit(audit);
@@ -88,8 +87,9 @@ fn is_removed(error: &io::Error) -> bool {
 }
 
 /// Reports an error that ended the file.
-pub(crate) fn failure(output: &Path, error: &io::Error) -> String {
-    let rest = if is_removed(error) { "" } else { "; the events recorded before can be read" };
+pub(crate) fn failure(output: &Path, size: u64, error: &io::Error) -> String {
+    let is_lost = size == 0 || is_removed(error);
+    let rest = if is_lost { "" } else { "; the events that were written before can be read" };
     format!("{}: {error}{rest}", printable(output.as_os_str().as_encoded_bytes()))
 }
 

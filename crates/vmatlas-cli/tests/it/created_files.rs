@@ -338,7 +338,10 @@ fn two_recorders_do_not_share_a_file() {
             wait_for_bytes(&place.path("F"));
             for force in ["", "--force"] {
                 let errors = place.expect(2, &write(WRITERS[0], "F", force));
-                assert!(errors.contains("F: another vmatlas records into this file"), "{errors}");
+                assert!(
+                    errors.contains("F: another process holds the lock of this file"),
+                    "{errors}"
+                );
             }
             assert_eq!(first.end(), (Some(0), String::new()));
             place.is_recording("F");

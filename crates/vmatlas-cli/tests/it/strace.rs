@@ -336,7 +336,7 @@ fn moments_that_are_none() {
         assert_eq!((run.status, run.text().as_str()), (2, ""));
         run.stderr
     };
-    insta::assert_snapshot!(message("strace/child.log:7"), @"vmatlas: strace/child.log:7: no process 7; there are strace/child.log:18657 child, strace/child.log:18658 child");
+    insta::assert_snapshot!(message("strace/child.log:7"), @"vmatlas: strace/child.log:7: no process 7 is in the log by then; there are strace/child.log:18657 child, strace/child.log:18658 child");
     insta::assert_snapshot!(message("strace/child-18657.maps@1"), @"vmatlas: strace/child-18657.maps: neither a recording nor a log of strace, so it has no moments and processes");
     insta::assert_snapshot!(message("strace/child.log@soon"), @"vmatlas: strace/child.log@soon: there is no such file");
     let log = "brk(NULL) = 0x5000\nbrk(0x6000) = 0x6000\n";

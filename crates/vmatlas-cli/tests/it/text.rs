@@ -245,7 +245,10 @@ fn pointers_of_texts_may_have_a_tag() {
         let nowhere = at(address);
         assert_eq!(nowhere.status, 1, "{address}");
         let address = address.replace("0x00", "0x");
-        assert!(nowhere.text().starts_with(&format!("{address} is not mapped")), "{address}");
+        assert!(
+            nowhere.text().starts_with(&format!("{address} is in no row of the text")),
+            "{address}"
+        );
     }
     let at = ["at", "-", "0xb400007f3f26c110", "--json"];
     let json = &vmatlas_with_input(&at, ANDROID).json()[0];

@@ -261,7 +261,7 @@ fn rows_that_differ_from_those_of_the_process_are_counted() {
     left.target.0.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
     assert_eq!(line(&mut left.target.0), "mapped\n");
     let errors = left.is_believed(&holder);
-    let count = errors.lines().find(|line| line.contains("last moment differ")).expect(&errors);
+    let count = errors.lines().find(|line| line.contains("are not in both")).expect(&errors);
     let count: u32 = count.split(' ').find_map(|word| word.parse().ok()).unwrap();
     assert!((1..=8).contains(&count), "{errors}");
     let json = vmatlas(&["blame", &left.target.pid(), "--json"]).json();

@@ -129,5 +129,7 @@ fn lock<F: AsFd>(file: &F) -> Result<(), Reason> {
 }
 
 fn in_use() -> Reason {
-    Reason::Io(io::Error::other("another vmatlas records into this file: name another one"))
+    Reason::Io(io::Error::other(
+        "another process holds the lock of this file, such as a recorder: name another one",
+    ))
 }

@@ -60,7 +60,9 @@ impl CallSource for Launched {
     }
 
     fn run(self, recorder: &mut Recorder) -> Result<Ended, RecordError> {
-        recorder.notify(&News::Begun("ptrace: the program is launched, and no event can be lost"));
+        recorder.notify(&News::Begun(
+            "ptrace: the program stops at each call, so that no event is lost",
+        ));
         let Outcome { status, notices } = run(self.command, recorder, self.options)?;
         Ok(Ended { status: Some(status), notices, audit: None })
     }
@@ -91,6 +93,15 @@ pub enum LaunchError {
     /// The program does not exist.
     #[error("{}: not found", program.display())]
     NotFound {
+        /// The requested program.
+        program: PathBuf,
+        /// The error of execve(2).
+        source: io::Error,
+    },
+    /// The program exists, and the interpreter that its first line or its ELF header names does
+    /// not.
+    #[error("{}: its interpreter is not found", program.display())]
+    NoInterpreter {
         /// The requested program.
         program: PathBuf,
         /// The error of execve(2).
@@ -127,6 +138,10 @@ impl LaunchError {
     pub(super) fn of(program: &OsStr, source: io::Error) -> LaunchError {
         let program = PathBuf::from(program);
         match source.kind() {
+            // The file exists; what execve(2) did not find is its interpreter.
+            io::ErrorKind::NotFound if program.is_file() => {
+                LaunchError::NoInterpreter { program, source }
+            }
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
                 LaunchError::NotFound { program, source }
             }
@@ -138,7 +153,7 @@ impl LaunchError {
     /// The exit code of a shell or env(1) for this error.
     pub fn exit_code(&self) -> u8 {
         match self {
-            LaunchError::NotFound { .. } => 127,
+            LaunchError::NotFound { .. } | LaunchError::NoInterpreter { .. } => 127,
             LaunchError::NotExecutable { .. } => 126,
             _ => 125,
         }

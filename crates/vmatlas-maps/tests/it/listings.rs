@@ -76,11 +76,11 @@ fn bad_rows_are_named_and_the_rest_is_used() {
     00003000-00003000 r--p anonymous
     00002800-00004000 rw-p anonymous
     00004000-00005000 r--p anonymous
-    warning: line 3, column 11: not a row: the permissions must be four characters, like r-xp
+    warning: line 3, column 11: not a row: four permissions and a blank are expected, like r-xp
     warning: line 4, column 1: not a row: a row begins with a hexadecimal address and `-`
     warning: line 5: 00003000-00003000 covers no address
     warning: line 6: 00002800-00004000 overlaps the row before it, 00003000-00003000
-    warning: line 8, column 29: not a row: the device must be two hexadecimal numbers, like fe:00
+    warning: line 8, column 29: not a row: a device of two hexadecimal numbers and a blank are expected, like fe:00
     warning: line 8: the last line has no line feed: the text may have been cut here
     ");
 }
@@ -91,14 +91,14 @@ fn damaged_rows_in_a_text_are_named_too() {
         00004000-00005000 rw-p 00000000 00:";
     insta::assert_snapshot!(summary(text), @"
     00001000-00002000 rw-p anonymous
-    warning: line 4, column 19: not a row: the permissions must be four characters, like r-xp
-    warning: line 5, column 36: not a row: the device must be two hexadecimal numbers, like fe:00
+    warning: line 4, column 19: not a row: four permissions and a blank are expected, like r-xp
+    warning: line 5, column 36: not a row: a device of two hexadecimal numbers and a blank are expected, like fe:00
     warning: line 5: the last line has no line feed: the text may have been cut here
     ");
     let windows = b"map:\r\n00001000-00002000 rw-p 00000000 00:00 0 \r\n";
     insta::assert_snapshot!(summary(windows), @"
     00001000-00002000 rw-p anonymous
-    warning: lines end in a carriage return, which is left out: a copy made on Windows
+    warning: lines end in a carriage return, as Windows and terminals write it: it is left out
     ");
 }
 
@@ -116,7 +116,7 @@ fn several_maps_one_after_the_other() {
     insta::assert_snapshot!(summary(text), @"
     00005000-00006000 rw-p stack [stack]
     00001000-00002000 rw-p anonymous
-    warning: line 2: the rows begin again: this looks like the maps of several processes
+    warning: line 2: the rows begin again: these are several maps, or rows out of order
     ");
 }
 
@@ -127,7 +127,7 @@ fn a_copy_from_windows() {
         @"
     00001000-00002000 rw-p anonymous
     00003000-00004000 r--p file /x
-    warning: lines end in a carriage return, which is left out: a copy made on Windows
+    warning: lines end in a carriage return, as Windows and terminals write it: it is left out
     "
     );
     // A single name that ends in a carriage return is a name.

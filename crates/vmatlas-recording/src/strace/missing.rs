@@ -87,7 +87,7 @@ impl fmt::Display for MissingFact {
             }
             MissingFact::Inode { name } => write!(
                 f,
-                "the log does not show device and inode of {}: its rows show no inode",
+                "the log does not show device and inode of {} before it is mapped: its rows show no inode",
                 text(name)
             ),
             MissingFact::File { line, descriptor } => write!(

@@ -123,10 +123,7 @@ fn make(seed: u64, events: u64, snapshot_every: u64) -> Made {
                     file: 0,
                 }],
             },
-            4 => What::Fault {
-                address: BASE + random.below(1 << 20),
-                write: random.below(2) == 0,
-            },
+            4 => What::Fault { address: BASE + random.below(1 << 20), write: random.below(2) == 0 },
             5 => What::Lost { events: random.below(9) },
             7 => What::Registers {
                 values: vec![(b"rax".to_vec(), random.below(1 << 40)), (b"rip".to_vec(), 0)],

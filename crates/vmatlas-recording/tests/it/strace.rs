@@ -113,10 +113,10 @@ mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, 8</gone>(deleted), 0) = 0x60000
       00060000-00061000 r--p 0 00:00:0 /gone (deleted)
       ! the log does not show the mappings from before its start: those rows are missing
       ! line 14: the log does not show which file descriptor 77 refers to: shown as ?
-      ! the log does not show device and inode of /real/b (deleted): its rows show no inode
-      ! the log does not show device and inode of /memfd:m (deleted): its rows show no inode
-      ! the log does not show device and inode of /dev/zero (deleted): its rows show no inode
-      ! the log does not show device and inode of /gone (deleted): its rows show no inode
+      ! the log does not show device and inode of /real/b (deleted) before it is mapped: its rows show no inode
+      ! the log does not show device and inode of /memfd:m (deleted) before it is mapped: its rows show no inode
+      ! the log does not show device and inode of /dev/zero (deleted) before it is mapped: its rows show no inode
+      ! the log does not show device and inode of /gone (deleted) before it is mapped: its rows show no inode
     "
     );
 }

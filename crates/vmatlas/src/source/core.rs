@@ -78,7 +78,10 @@ impl Core {
             let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
             let count = self.dump.read(row.range.start, &mut bytes);
             bytes.truncate(count);
-            ElfFile::from_bytes(bytes).ok().flatten().ok_or_else(|| "it is damaged".to_owned())
+            ElfFile::from_bytes(bytes)
+                .ok()
+                .flatten()
+                .ok_or_else(|| "it is damaged, or not whole in the core".to_owned())
         } else if let (Some(id), Some(file)) = (build_id, row.file_name()) {
             let (path, id) = (file.path.into_owned(), id.to_vec());
             let budget = self.budget_of(image);

@@ -90,7 +90,7 @@ fn replayed(
     push(&mut replay)?;
     let log = replay.finish();
     if time.is_some() && !log.timed {
-        let help = "the log has no times, so it has no moments; strace -ttt writes them";
+        let help = "the log has no times: only moments after a line (#N) are known; strace -ttt writes times";
         return Err(Error::new(ErrorKind::NoMoment, format!("{}: {help}", selection.path)));
     }
     let process = chosen(name, selection, &log)?;
@@ -131,8 +131,10 @@ fn chosen<'a>(name: &str, selection: &Selection, log: &'a Replayed) -> Result<&'
     };
     let missing = |message| Error::new(ErrorKind::NoMoment, message);
     found.ok_or_else(|| match selection.pid {
-        Some(pid) if !log.processes.is_empty() => missing(format!("{name}: no process {pid}"))
-            .with_processes(processes(&selection.path, log)),
+        Some(pid) if !log.processes.is_empty() => {
+            missing(format!("{name}: no process {pid} is in the log by then"))
+                .with_processes(processes(&selection.path, log))
+        }
         _ => missing(format!("{name}: no process is in the log by then")),
     })
 }

@@ -189,7 +189,7 @@ fn binary(
         let begun = file.by_ref().take(16).read_to_end(&mut head);
         begun.and_then(|_| file.rewind()).map_err(|error| Error::file(name, error))?;
         if head.starts_with(core::ELF) {
-            no_moment(selection, "a core dump")?;
+            no_moment(selection, "an ELF file")?;
             return core::read(name, file).map(of_core).map(Ok);
         }
         if looks_like_recording(&head) {
@@ -272,7 +272,7 @@ fn expanded(
     most_rows: usize,
 ) -> Result<Read3> {
     if head.starts_with(core::ELF) {
-        no_moment(selection, "a core dump")?;
+        no_moment(selection, "an ELF file")?;
         return core::read_stream(name, io::Cursor::new(head).chain(input)).map(of_core);
     }
     if looks_like_recording(&head) {

@@ -85,7 +85,7 @@ fn heading(text: &mut String, atlas: &Atlas, totals: &MapTotals, paint: Paint) {
     let processes = atlas.maps().processes();
     if processes > 1 {
         let rows = words::count(atlas.maps().len() as u64, "row");
-        let _ = writeln!(text, "{title}: {rows} of {processes} processes, which have no sum\n");
+        let _ = writeln!(text, "{title}: {rows} of {processes} maps, which have no sum\n");
         return;
     }
     let _ = write!(
@@ -168,7 +168,9 @@ fn usual(text: &mut String, rows: &[Row<'_>], plan: &Plan, paint: Paint) {
         let below = last.filter(|_| plan.in_order && mapping.kind() != Kind::Vsyscall);
         let gap = below.map_or(0, |last| mapping.range.start.saturating_sub(last.range.end));
         if gap > 0 {
-            let gap = format!("{:>1$}", format!("{} free", size(gap)), 2 * width + 8);
+            let of_text = matches!(row.atlas().source(), SourceKind::Text | SourceKind::Log);
+            let gap = format!("{} {}", size(gap), if of_text { "gap" } else { "free" });
+            let gap = format!("{gap:>0$}", 2 * width + 8);
             let _ = writeln!(text, "{}", paint.dim(&gap));
         }
         let address = format!("{:0width$x}-{:0width$x}", mapping.range.start, mapping.range.end);

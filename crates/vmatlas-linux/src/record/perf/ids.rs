@@ -207,7 +207,13 @@ fn try_all() -> Result<Ids, Error> {
     }
     let files = events.into_iter().map(|(_, _, event)| event.into()).collect();
     // Without such a process they are closed here, which takes time.
-    Ok(Ids { ids: found, found: Found::Tried, held: hold(files).ok(), tree_write: None, faults: None })
+    Ok(Ids {
+        ids: found,
+        found: Found::Tried,
+        held: hold(files).ok(),
+        tree_write: None,
+        faults: None,
+    })
 }
 
 /// `__syscall_nr`, the first field of all system call tracepoints.

@@ -116,12 +116,7 @@ pub(super) fn specs(config: &Config, ids: &Ids, inherit: bool) -> Vec<Spec> {
             Some(formats) => formats.into_iter().for_each(|format| {
                 spec(Some(format), perf_event::TYPE_TRACEPOINT, format.id, sample::RAW);
             }),
-            None => spec(
-                None,
-                perf_event::TYPE_SOFTWARE,
-                perf_event::SW_PAGE_FAULTS,
-                sample::ADDR,
-            ),
+            None => spec(None, perf_event::TYPE_SOFTWARE, perf_event::SW_PAGE_FAULTS, sample::ADDR),
         }
     }
     if let Some(format) = ids.tree_write {
@@ -179,7 +174,8 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<(Vec<&'static str>, Vec<Eve
             attr = less(attr, flag::INHERIT_THREAD, 0);
             answer = opens(&attr);
         }
-        if matches!(answer, Err(Errno::ACCESS | Errno::PERM)) && matches!(spec.role, Role::Fault(None))
+        if matches!(answer, Err(Errno::ACCESS | Errno::PERM))
+            && matches!(spec.role, Role::Fault(None))
         {
             attr = less(attr, 0, flag::EXCLUDE_KERNEL);
             without.push("page faults of the kernel on the program's memory: need CAP_PERFMON");
@@ -196,7 +192,9 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<(Vec<&'static str>, Vec<Eve
             }
             Err(errno) => match spec.role {
                 Role::TreeWrite(_) => without.push("writes to maple trees: need CAP_PERFMON"),
-                Role::Call(_) | Role::Fault(_) => without.push("a tracepoint that cannot be opened"),
+                Role::Call(_) | Role::Fault(_) => {
+                    without.push("a tracepoint that cannot be opened")
+                }
                 Role::Tasks => return Err(Error::Other { what: "perf event of tasks", errno }),
             },
         }

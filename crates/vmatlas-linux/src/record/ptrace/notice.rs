@@ -85,17 +85,18 @@ impl fmt::Display for Notice {
             ),
             Notice::ForeignFilter { tid } => write!(
                 f,
-                "task {tid} has a seccomp filter that asks a tracer or a supervisor: what it \
-                 decides may not be recorded"
+                "task {tid} asked for a seccomp filter that asks a tracer or a supervisor: what such \
+                 a filter decides may not be recorded"
             ),
             Notice::IoUring { tid } => write!(
                 f,
-                "task {tid} uses io_uring, whose operations are no system calls: advice that it gives \
-                 for memory is not recorded as an event, but its effect on rows is seen later"
+                "task {tid} called io_uring_setup: operations of such a ring are no system calls; \
+                 advice that they give for memory is not recorded as an event, but its effect on \
+                 rows is seen later"
             ),
             Notice::StrictSeccomp { tid } => write!(
                 f,
-                "task {tid} was refused strict seccomp mode, which is not available inside a recording"
+                "task {tid} asked for strict seccomp mode, which is refused inside a recording"
             ),
         }
     }

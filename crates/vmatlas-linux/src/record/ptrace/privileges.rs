@@ -25,16 +25,37 @@ pub(super) fn lost(tid: Tid) -> Option<PathBuf> {
     if flags.contains(rustix::fs::StatVfsMountFlags::NOSUID) {
         return None;
     }
-    // Its name may be no UTF-8.
-    let status = std::fs::read(format!("/proc/{tid}/status")).ok()?;
-    let status = String::from_utf8_lossy(&status);
-    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let status = status(&format!("/proc/{tid}/status"))?;
+    let field = |name: &str| field(&status, name);
     let effective = |name| field(name)?.split_whitespace().nth(1)?.parse::<u32>().ok();
     let has = u64::from_str_radix(field("CapPrm:")?.trim(), 16).ok()?;
     let lost = set_uid && effective("Uid:") != Some(file.uid())
         || set_gid && effective("Gid:") != Some(file.gid())
         || capabilities & !has != 0;
     lost.then(|| std::fs::read_link(&exe).unwrap_or(exe))
+}
+
+/// Whether a task and its children gain no privileges by execve(2), see PR_SET_NO_NEW_PRIVS(2const).
+pub(super) fn no_new_privs(tid: Tid) -> bool {
+    has_no_new_privs(&format!("/proc/{tid}/status"))
+}
+
+/// The same of the recorder.
+pub(super) fn own_no_new_privs() -> bool {
+    has_no_new_privs("/proc/self/status")
+}
+
+fn has_no_new_privs(path: &str) -> bool {
+    status(path).is_some_and(|status| field(&status, "NoNewPrivs:").map(str::trim) == Some("1"))
+}
+
+/// The file `status`; the name in it may be no UTF-8.
+fn status(path: &str) -> Option<String> {
+    Some(String::from_utf8_lossy(&std::fs::read(path).ok()?).into_owned())
+}
+
+fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
+    status.lines().find_map(|line| line.strip_prefix(name))
 }
 
 /// The capabilities that `struct vfs_cap_data` grants to the executing task.

@@ -49,6 +49,8 @@ pub(super) struct Tracer<'a, S: Sink> {
     first: Tid,
     status: i32,
     options: Options,
+    /// The recorder set no_new_privs, so that executed programs gain no privileges.
+    denies_privileges: bool,
     /// The first process is stopped.
     stopped: bool,
     /// If false, the program only runs on.
@@ -77,6 +79,7 @@ impl<'a, S: Sink> Tracer<'a, S> {
             first,
             status: 0,
             options,
+            denies_privileges: privileges::no_new_privs(first) && !privileges::own_no_new_privs(),
             stopped: false,
             recording: true,
             tick: Instant::now(),
@@ -225,7 +228,9 @@ impl<'a, S: Sink> Tracer<'a, S> {
         self.tasks.insert(tid, Task::new(space));
         if self.recording {
             self.sink.executed(tid, former);
-            if let Some(program) = privileges::lost(tid) {
+            if self.denies_privileges
+                && let Some(program) = privileges::lost(tid)
+            {
                 self.notices.add(Notice::Unprivileged { tid, program });
             }
         }

@@ -41,6 +41,11 @@ fn what_cannot_be_executed() {
     let refused = error(Command::new(&file));
     assert!(matches!(refused, LaunchError::NotExecutable { .. }), "{refused:?}");
     assert_eq!(refused.exit_code(), 126);
+    std::fs::write(&file, "#!/no/such/interpreter\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let missing = error(Command::new(&file));
+    assert!(matches!(missing, LaunchError::NoInterpreter { .. }), "{missing:?}");
+    assert_eq!(missing.exit_code(), 127);
     // execvp(3) runs a text file as a shell script.
     std::fs::write(&file, "exit 3\n").unwrap();
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
@@ -132,4 +137,12 @@ fn without_privileges() {
     let notices = recorded.outcome.unwrap().notices;
     assert_eq!(notices.len(), 1, "{notices:?}");
     assert!(matches!(&notices[0], Notice::Unprivileged { program, .. } if *program == set_uid));
+    // Here the program itself gave its privileges up, which the recorder would have allowed.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"]);
+    command.arg(&set_uid).args(["map", "110"]);
+    let recorded = record_with(command, Collect::default());
+    assert_eq!(recorded.status(), "exit status: 0");
+    assert_eq!(recorded.sink.mapped(110).len(), 1);
+    assert_eq!(recorded.outcome.unwrap().notices, []);
 }

@@ -12,7 +12,7 @@ use crate::record::filter;
 use crate::record::sink::{Begun, Sink};
 use crate::sys::ptrace::{self, Regs, Resume};
 use vmatlas_maps::uapi::sched::CLONE_UNTRACED;
-use vmatlas_maps::uapi::seccomp::SECCOMP_SET_MODE_FILTER;
+use vmatlas_maps::uapi::seccomp::{SECCOMP_SET_MODE_FILTER, SECCOMP_SET_MODE_STRICT};
 use vmatlas_recording::Tid;
 use vmatlas_recording::call::{Abi, Meaning};
 
@@ -62,6 +62,7 @@ impl<S: Sink> Tracer<'_, S> {
 
     /// Handles calls that are stopped for other reasons than changing an address space.
     fn watched(&mut self, tid: Tid, abi: Abi, meaning: Meaning, args: &[u64; 6], at: &Regs) {
+        const STRICT: u64 = SECCOMP_SET_MODE_STRICT as u64;
         const FILTER: u64 = SECCOMP_SET_MODE_FILTER as u64;
         // The modes of prctl(2) are one more than those of seccomp(2).
         let (mode, program) = match meaning {
@@ -87,9 +88,9 @@ impl<S: Sink> Tracer<'_, S> {
         if !self.recording {
             return;
         }
-        if mode != FILTER {
+        if mode == STRICT {
             self.notices.add(Notice::StrictSeccomp { tid });
-        } else {
+        } else if mode == FILTER {
             let sink = &mut self.sink;
             let read = |address, to: &mut [u8]| sink.read(tid, address, to);
             if own_filter::asks(abi, program, read) {
