@@ -30,12 +30,18 @@ impl AddressSpace {
             if copy.flags.contains(VmaFlags::WIPEONFORK) {
                 copy.anon = Anon::None;
                 child.guards.remove(vma.start..vma.end);
-            } else if copy.anon != Anon::None {
-                child.next_anon += 1;
-                copy.anon = Anon::Some { id: child.next_anon, forked: true };
             }
+            child.next_anon += 1;
+            let id = child.next_anon;
+            copy.anon = match copy.anon {
+                Anon::None => Anon::None,
+                Anon::Some { .. } => Anon::Some { id, forked: true },
+                Anon::Unknown(_) | Anon::Forked(_) => Anon::Forked(id),
+                Anon::Moved(_) => Anon::Moved(id),
+            };
             child.vmas.insert(copy);
         }
+        child.assume_written(0, u64::MAX);
         child
     }
 

@@ -239,9 +239,12 @@ impl AddressSpace {
     fn joins(&mut self, new: &Vma, at: Position, boundary: u64, above: bool) -> bool {
         let old = self.vmas.get(at);
         let (lower, upper) = if above { (new, old) } else { (old, new) };
-        // Writable memory was most likely written before it was moved.
-        let likely =
-            self.is_next(lower, upper) && !(lower.flags ^ upper.flags).contains(VmaFlags::ACCOUNT);
+        // Writable memory was most likely written before it was moved or forked.
+        let is_forked =
+            |vma: &Vma| matches!(vma.anon, Anon::Forked(_) | Anon::Some { forked: true, .. });
+        let likely = self.is_next(lower, upper)
+            && !(lower.flags ^ upper.flags).contains(VmaFlags::ACCOUNT)
+            && (lower.anon == upper.anon || !is_forked(lower) && !is_forked(upper));
         let answer = self.alike(new, old, above);
         self.settle(answer, boundary, likely)
     }
@@ -356,7 +359,7 @@ impl AddressSpace {
     fn may_be_uncounted(&self, vma: &Vma) -> bool {
         self.profile.decommit_unaccounts
             && vma.anonymous()
-            && matches!(vma.anon, Anon::Unknown(_) | Anon::Moved(_))
+            && matches!(vma.anon, Anon::Unknown(_) | Anon::Forked(_) | Anon::Moved(_))
             && vma.flags & (VmaFlags::ACCOUNT | VmaFlags::WRITE) == VmaFlags::ACCOUNT
     }
 
@@ -380,6 +383,9 @@ impl Vma {
         self.anon = match (self.anon, other.anon) {
             (Anon::None, other) => other,
             (moved @ Anon::Moved(_), _) | (_, moved @ Anon::Moved(_)) => moved,
+            (forked @ Anon::Forked(_), _) | (_, forked @ Anon::Forked(_)) => forked,
+            (Anon::Unknown(number), Anon::Some { forked: true, .. })
+            | (Anon::Some { forked: true, .. }, Anon::Unknown(number)) => Anon::Forked(number),
             (unknown @ Anon::Unknown(_), _) | (_, unknown @ Anon::Unknown(_)) => unknown,
             (own, _) => own,
         };

@@ -153,7 +153,7 @@ impl AddressSpace {
             match vma.anon {
                 Anon::None => new = new.without(F::ACCOUNT),
                 // Writable memory was most likely written.
-                Anon::Some { .. } | Anon::Unknown(_) | Anon::Moved(_) => {}
+                Anon::Some { .. } | Anon::Unknown(_) | Anon::Forked(_) | Anon::Moved(_) => {}
             }
         }
         let changed = self.modify(at, start, end, |vma| {

@@ -333,7 +333,7 @@ impl AddressSpace {
                 copy.offset = to >> shift;
             }
         }
-        if let Anon::Unknown(number) = copy.anon {
+        if let Anon::Unknown(number) | Anon::Forked(number) = copy.anon {
             copy.anon = Anon::Moved(number);
         }
         let watched = copy.uffd != 0;
@@ -369,13 +369,24 @@ impl AddressSpace {
         let at = self.covering(from).expect("the source is kept");
         let merged = self.vmas.get(at).start <= to && to < self.vmas.get(at).end;
         let drops = whole && !merged && profile.dontunmap_drops_anon;
+        let dropped = match self.vmas.get(at).anon {
+            Anon::None | Anon::Some { .. } => Anon::None,
+            // Whether it was written before decides about VM_ACCOUNT and its offset.
+            unknown => {
+                self.next_anon += 1;
+                match unknown {
+                    Anon::Moved(_) if !profile.dontunmap_keeps_apart => Anon::Moved(self.next_anon),
+                    _ => Anon::Unknown(self.next_anon),
+                }
+            }
+        };
         self.vmas.change(at, |vma| {
             vma.flags = vma.flags.without(VmaFlags::LOCKED_MASK);
             if profile.dontunmap_unaccounts {
                 vma.flags = vma.flags.without(VmaFlags::ACCOUNT);
             }
             if drops {
-                vma.anon = Anon::None;
+                vma.anon = dropped;
                 if profile.dontunmap_keeps_apart {
                     vma.anon_offset = vma.start >> shift;
                     if vma.file.is_none() && vma.anonymous() {
@@ -384,6 +395,7 @@ impl AddressSpace {
                 }
             }
         });
+        self.assume_written(from, from + old_length);
         Ok(to)
     }
 

@@ -199,6 +199,10 @@ fn save_vma(vma: &Vma, near: u64, files: &mut SavedFiles, out: &mut Vec<u8>, shi
             out.put(2);
             out.put(u64::from(number));
         }
+        Anon::Forked(number) => {
+            out.put(3);
+            out.put(u64::from(number));
+        }
         Anon::Some { id, forked } => out.put(u64::from(id) << 1 | u64::from(forked) | 1 << 33),
     }
     if bits & PLAIN == 0 {
@@ -243,6 +247,7 @@ fn load_vma(near: u64, files: &SavedFiles, take: &mut Take<'_>, shift: u32) -> O
         0 => Anon::None,
         1 => Anon::Unknown(take.u32()?),
         2 => Anon::Moved(take.u32()?),
+        3 => Anon::Forked(take.u32()?),
         number => Anon::Some { id: (number >> 1) as u32, forked: number & 1 != 0 },
     };
     if bits & PLAIN == 0 {

@@ -17,7 +17,10 @@ pub(crate) enum Anon {
     /// It was not reported whether a page was written. Pieces of one mapping have the same number:
     /// if they have a reverse map, they most likely share it.
     Unknown(u32),
-    /// The same, and it was moved since. If no page was written before, its page numbers
+    /// The same, and it came by fork since: if a page was written before, it has a reverse map by
+    /// fork.
+    Forked(u32),
+    /// The same as [`Unknown`](Anon::Unknown), and it was moved since. If no page was written before, its page numbers
     /// ([`Vma::offset`]) are those of the new place: mremap(2) takes the old ones along only with
     /// pages.
     Moved(u32),

@@ -6,7 +6,8 @@ use super::{
 };
 use crate::Errno;
 use crate::{
-    AddressSpace, CallRange, Fault, File, FileKind, KernelProfile, MapVdso, Mmap, Mremap, Uffd,
+    AddressSpace, CallRange, Fault, Faults, File, FileKind, KernelProfile, MapVdso, Mmap, Mremap,
+    Uffd,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use vmatlas_maps::{AddressRange, Device};
@@ -139,6 +140,13 @@ impl Model {
     /// Sets the kind of the files in the scenario's directory.
     pub fn with_files(mut self, kind: FileKind) -> Model {
         self.files = kind;
+        self
+    }
+
+    /// Sets whether page faults are reported to the address space, see
+    /// [`set_faults`](AddressSpace::set_faults).
+    pub fn with_faults(mut self, faults: Faults) -> Model {
+        self.process().space.set_faults(faults);
         self
     }
 

@@ -4,11 +4,15 @@
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use vmatlas_maps::AddressRange;
+use vmatlas_maps::KernelVersion;
+use vmatlas_space::scenario::{Fact, Model, Operation, Random, Region, Scenario, StepKind};
 use vmatlas_space::{AddressSpace, Advice, Faults, KernelProfile, Mmap, Mremap, Prot};
 
 const PAGE: u64 = 4096;
 const BASE: u64 = 0x2000_0000;
 const PAGES: u64 = 12;
+/// For each kernel.
+const SCENARIOS: usize = 300;
 
 /// An operation on pages: the first, and how many.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +24,8 @@ enum Op {
     Advise(u64, u64),
     Move(u64, u64, u64),
     Write(u64),
+    /// Goes on in a forked child.
+    Fork,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -36,6 +42,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (page.clone(), pages.clone(), prot).prop_map(|(a, n, p)| Op::Protect(a, n, p)),
         2 => (page.clone(), pages, page).prop_map(|(a, n, to)| Op::Move(a, n, to)),
         3 => (0..PAGES).prop_map(Op::Write),
+        1 => Just(Op::Fork),
     ]
 }
 
@@ -57,6 +64,10 @@ fn apply(space: &mut AddressSpace, op: Op) -> bool {
             space.mremap(&request).is_ok()
         }
         Op::Write(page) => space.write(range(page, 1)).is_ok(),
+        Op::Fork => {
+            *space = space.fork();
+            true
+        }
     }
 }
 
@@ -101,6 +112,64 @@ proptest! {
             );
         }
     }
+}
+
+/// The same for random scenarios of all operations.
+#[test]
+fn scenarios_differ_only_where_it_is_doubted() {
+    for version in ["5.10", "6.1", "6.6", "6.12", "6.18", "7.3"] {
+        let kernel: KernelVersion = version.parse().unwrap();
+        let profile = KernelProfile::of(kernel);
+        let facts = Fact::of(&profile);
+        let mut random = Random::new(7);
+        for _ in 0..SCENARIOS {
+            let scenario = random.scenario(80, &facts, kernel);
+            // Growing mappings grow by page faults.
+            if scenario.region == Region::Stack || undoubted(&scenario, &profile).is_none() {
+                continue;
+            }
+            let least = scenario.shrink(2000, |less| undoubted(less, &profile).is_some());
+            panic!("{version}: {}\n{least}", undoubted(&least, &profile).unwrap());
+        }
+    }
+}
+
+/// A difference that is not doubted, between a model that is told of page faults and one that is
+/// not.
+fn undoubted(scenario: &Scenario, profile: &KernelProfile) -> Option<String> {
+    let mut kernel = Model::new(profile.clone(), scenario.region);
+    let mut model = kernel.clone().with_faults(Faults::Unreported);
+    for step in &scenario.steps {
+        let StepKind::Operation(operation, _) = &step.kind else { continue };
+        if let Operation::Map(map) = operation
+            && map.growsdown
+        {
+            return None;
+        }
+        let done = kernel.apply(operation);
+        if !matches!(operation, Operation::Read { .. } | Operation::Write { .. }) {
+            let doubts = model.space().doubts().count();
+            let same = model.apply(operation) == done;
+            // What fails, and what was done before, may depend on what has joined.
+            if doubts > 0 && (!same || done.is_err()) {
+                return None;
+            }
+            if !same {
+                return Some(format!("{operation:?}: {done:?}"));
+            }
+        }
+        let differ = &boundaries(kernel.space()) ^ &boundaries(model.space());
+        let doubts: BTreeSet<u64> = model.space().doubts().collect();
+        if !differ.is_subset(&doubts) {
+            return Some(format!(
+                "after {operation:?}: {differ:x?} differ, {doubts:x?} are doubted\nkernel\n{}\n\
+                 model\n{}",
+                text(kernel.space()),
+                text(model.space())
+            ));
+        }
+    }
+    None
 }
 
 fn text(space: &AddressSpace) -> String {
