@@ -22,8 +22,8 @@ use vmatlas_maps::uapi::userfaultfd::UFFDIO_REGISTER_MODE_WP;
 use vmatlas_maps::{AddressRange, Mapping};
 use vmatlas_space::Errno;
 use vmatlas_space::{
-    AddressSpace, Advice, CallRange, File, FileKind, KernelProfile, MapVdso, MmMap, Mmap, Mremap,
-    Observation, Policy, Prot, Uffd, VmaFlags, Vsyscall,
+    AddressSpace, Advice, CallRange, Faults, File, FileKind, KernelProfile, MapVdso, MmMap, Mmap,
+    Mremap, Observation, Policy, Prot, Uffd, VmaFlags, Vsyscall,
 };
 
 /// An address space, and the origin of its mappings.
@@ -236,6 +236,7 @@ impl RecordedSpace {
     /// limit is not known here.
     pub(crate) fn touch(&mut self, address: u64, write: bool, origin: Origin) {
         if write && self.memory.find(address).is_some() {
+            self.memory.set_faults(Faults::Seen);
             // The access may have failed.
             let _ = self.memory.write(CallRange { address, length: 1 });
         }

@@ -26,6 +26,9 @@ pub enum Faults {
     /// The caller reports no faults: writable memory may have been written at any time. If a join
     /// depends on that, the boundary is a [doubt](AddressSpace::doubts).
     Unreported,
+    /// The caller reports the writes that it sees, and others are unlikely: a join that depends on
+    /// them is a doubt, and is made or not by the reported ones.
+    Seen,
 }
 
 impl AddressSpace {
@@ -107,13 +110,22 @@ impl AddressSpace {
         Ok(())
     }
 
-    /// Gives a VMA a reverse map: a neighbour's if the two differ only in attributes that mprotect
-    /// can change, else a new one (find_mergeable_anon_vma, mm/vma.c).
+    /// Gives a VMA a reverse map, if it has none.
     pub(super) fn make_anon(&mut self, at: Position) {
-        let vma = self.vmas.get(at);
-        if vma.anon != Anon::None {
-            return;
+        if self.vmas.get(at).anon == Anon::None {
+            let anon = self.anon_for(at, |vma| vma.anon);
+            self.vmas.change(at, |vma| vma.anon = anon);
         }
+        if self.faults != Faults::Reported && self.vmas.get(at).seen == Anon::None {
+            let seen = self.anon_for(at, |vma| vma.seen);
+            self.vmas.change(at, |vma| vma.seen = seen);
+        }
+    }
+
+    /// The reverse map for a VMA that has none: a neighbour's if the two differ only in attributes
+    /// that mprotect can change, else a new one (find_mergeable_anon_vma, mm/vma.c).
+    fn anon_for(&mut self, at: Position, anon: fn(&Vma) -> Anon) -> Anon {
+        let vma = self.vmas.get(at);
         let shift = self.profile.page_shift;
         let reusable = |lower: &Vma, upper: &Vma, old: &Vma| {
             let pages = (lower.end - lower.start) >> shift;
@@ -128,18 +140,15 @@ impl AddressSpace {
                 && lower.offset.wrapping_add(pages) == upper.offset
                 && (!self.profile.compares_anon_offset
                     || lower.anon_offset.wrapping_add(pages) == upper.anon_offset);
-            (fits && matches!(old.anon, Anon::Some { forked: false, .. })).then_some(old.anon)
+            let old = anon(old);
+            (fits && matches!(old, Anon::Some { forked: false, .. })).then_some(old)
         };
         let above = self.vmas.next(at).map(|at| self.vmas.get(at));
         let below = self.vmas.previous(at).map(|at| self.vmas.get(at));
         let reused = above
             .and_then(|above| reusable(vma, above, above))
             .or_else(|| below.and_then(|below| reusable(below, vma, below)));
-        let anon = match reused {
-            Some(anon) => anon,
-            None => self.fresh_anon(),
-        };
-        self.vmas.change(at, |vma| vma.anon = anon);
+        reused.unwrap_or_else(|| self.fresh_anon())
     }
 
     /// Faults in all pages of a range, as MAP_POPULATE and locking do (__mm_populate, mm/gup.c):

@@ -28,17 +28,18 @@ impl AddressSpace {
             copy.flags = copy.flags.without(VmaFlags::LOCKED_MASK | VmaFlags::UFFD_MASK);
             copy.uffd = 0;
             if copy.flags.contains(VmaFlags::WIPEONFORK) {
-                copy.anon = Anon::None;
+                (copy.anon, copy.seen) = (Anon::None, Anon::None);
                 child.guards.remove(vma.start..vma.end);
             }
             child.next_anon += 1;
             let id = child.next_anon;
-            copy.anon = match copy.anon {
+            let forked = |anon| match anon {
                 Anon::None => Anon::None,
                 Anon::Some { .. } => Anon::Some { id, forked: true },
                 Anon::Unknown(_) | Anon::Forked(_) => Anon::Forked(id),
                 Anon::Moved(_) => Anon::Moved(id),
             };
+            (copy.anon, copy.seen) = (forked(copy.anon), forked(copy.seen));
             child.vmas.insert(copy);
         }
         child.assume_written(0, u64::MAX);

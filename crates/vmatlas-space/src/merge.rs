@@ -94,7 +94,8 @@ impl AddressSpace {
             // The mapping below must then also match the one above.
             let mut suited = new.clone();
             if let Some(at) = above {
-                suited.anon = self.vmas.get(at).anon;
+                let above = self.vmas.get(at);
+                (suited.anon, suited.seen) = (above.anon, above.seen);
             }
             let below = below
                 .filter(|at| self.vmas.get(*at).policy.is_none())
@@ -246,7 +247,11 @@ impl AddressSpace {
             && !(lower.flags ^ upper.flags).contains(VmaFlags::ACCOUNT)
             && (lower.anon == upper.anon || !is_forked(lower) && !is_forked(upper));
         let answer = self.alike(new, old, above);
-        self.settle(answer, boundary, likely)
+        let seen = match answer {
+            Answer::Unknown => self.alike_as_seen(new, old, above),
+            known => known,
+        };
+        self.settle(answer, boundary, seen.or(likely))
     }
 
     /// Records a doubt about both neighbours if there is one about either: which of them a mapping
@@ -271,11 +276,12 @@ impl AddressSpace {
         if upper.has_close_hook() {
             return false;
         }
-        let answer = match (lower.anon, upper.anon) {
+        let one = |lower, upper| match (lower, upper) {
             (Anon::None, _) | (_, Anon::None) => Answer::Yes,
             (Anon::Some { id: a, .. }, Anon::Some { id: b, .. }) => Answer::of(a == b),
             _ => Answer::Unknown,
         };
+        let answer = one(lower.anon, upper.anon);
         // The pieces of a mapping whose part was changed and changed back, such as the pages of JIT
         // compilers, share a reverse map or have none. Two mappings between which a third one fills
         // the hole were usually both written, unless they are new.
@@ -284,19 +290,19 @@ impl AddressSpace {
             _ => false,
         };
         let likely = lower.anon == upper.anon || new(lower.anon) && new(upper.anon);
-        self.settle(answer, boundary, likely)
+        let seen = match self.faults {
+            Faults::Seen => one(lower.seen, upper.seen),
+            Faults::Reported | Faults::Unreported => Answer::Unknown,
+        };
+        self.settle(answer, boundary, seen.or(likely))
     }
 
     /// Resolves an unknown answer to the likelier one and records the doubt.
     fn settle(&mut self, answer: Answer, boundary: u64, likely: bool) -> bool {
-        match answer {
-            Answer::Yes => true,
-            Answer::No => false,
-            Answer::Unknown => {
-                self.doubts.insert(boundary);
-                likely
-            }
+        if matches!(answer, Answer::Unknown) {
+            self.doubts.insert(boundary);
         }
+        answer.or(likely)
     }
 
     /// Whether two neighbours would join if one of them were made now.
@@ -341,7 +347,27 @@ impl AddressSpace {
         if moved || uncounted {
             return Answer::Unknown;
         }
-        match (new.anon, old.anon) {
+        self.anons_join(new.anon, old.anon)
+    }
+
+    /// Whether two neighbours would agree if only the reported faults had happened. `Unknown` if
+    /// the caller does not report those it sees.
+    fn alike_as_seen(&self, new: &Vma, old: &Vma, above: bool) -> Answer {
+        if self.faults != Faults::Seen {
+            return Answer::Unknown;
+        }
+        let as_seen = |vma: &Vma| {
+            let mut vma = vma.clone();
+            vma.anon = vma.seen;
+            vma
+        };
+        self.alike(&as_seen(new), &as_seen(old), above)
+    }
+
+    /// Whether a new neighbour joins an old one as far as their reverse maps decide about it.
+    fn anons_join(&self, new: Anon, old: Anon) -> Answer {
+        let profile = &*self.profile;
+        match (new, old) {
             (Anon::None, Anon::None) => Answer::Yes,
             (Anon::Some { id: a, .. }, Anon::Some { id: b, .. }) => Answer::of(a == b),
             (Anon::None, Anon::Some { forked, .. }) => Answer::of(!forked),
@@ -360,7 +386,8 @@ impl AddressSpace {
         self.profile.decommit_unaccounts
             && vma.anonymous()
             && matches!(vma.anon, Anon::Unknown(_) | Anon::Forked(_) | Anon::Moved(_))
-            && vma.flags & (VmaFlags::ACCOUNT | VmaFlags::WRITE) == VmaFlags::ACCOUNT
+            && !vma.flags.contains(VmaFlags::WRITE)
+            && (vma.flags.contains(VmaFlags::ACCOUNT) || self.faults == Faults::Seen)
     }
 
     /// Whether the page numbers of a neighbour go on.
@@ -373,6 +400,15 @@ impl AddressSpace {
 impl Answer {
     fn of(yes: bool) -> Answer {
         if yes { Answer::Yes } else { Answer::No }
+    }
+
+    /// The answer, or the likely one.
+    fn or(self, likely: bool) -> bool {
+        match self {
+            Answer::Yes => true,
+            Answer::No => false,
+            Answer::Unknown => likely,
+        }
     }
 }
 
@@ -388,6 +424,11 @@ impl Vma {
             | (Anon::Some { forked: true, .. }, Anon::Unknown(number)) => Anon::Forked(number),
             (unknown @ Anon::Unknown(_), _) | (_, unknown @ Anon::Unknown(_)) => unknown,
             (own, _) => own,
+        };
+        self.seen = match (self.seen, other.seen) {
+            (Anon::None, other) => other,
+            (own @ Anon::Some { .. }, Anon::None | Anon::Some { .. }) => own,
+            _ => Anon::Unknown(0),
         };
         self.flags |= other.flags & VmaFlags::MAYBE_GUARD;
     }

@@ -191,6 +191,7 @@ impl AddressSpace {
             name: None,
             policy: None,
             anon: Anon::None,
+            seen: Anon::None,
             uffd: 0,
             pkey: self.pkey_for(prot),
             special: None,

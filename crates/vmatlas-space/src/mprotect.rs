@@ -3,7 +3,7 @@
 use super::mmap::access;
 use super::vma::Anon;
 use super::vmas::Position;
-use super::{AddressSpace, CallRange, Prot, VmaFlags};
+use super::{AddressSpace, CallRange, Faults, Prot, VmaFlags};
 use crate::Errno;
 
 impl AddressSpace {
@@ -150,10 +150,13 @@ impl AddressSpace {
                 !old.intersects(F::ACCOUNT | F::WRITE | F::HUGETLB | F::SHARED | F::NORESERVE);
             new = new.with_if(F::ACCOUNT, uncounted);
         } else if self.profile.decommit_unaccounts && vma.anonymous() {
-            match vma.anon {
-                Anon::None => new = new.without(F::ACCOUNT),
-                // Writable memory was most likely written.
-                Anon::Some { .. } | Anon::Unknown(_) | Anon::Forked(_) | Anon::Moved(_) => {}
+            // Writable memory was most likely written, unless a write would have been seen.
+            let unwritten = match self.faults {
+                Faults::Seen => vma.seen,
+                Faults::Reported | Faults::Unreported => vma.anon,
+            };
+            if unwritten == Anon::None {
+                new = new.without(F::ACCOUNT);
             }
         }
         let changed = self.modify(at, start, end, |vma| {

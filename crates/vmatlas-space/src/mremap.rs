@@ -3,7 +3,7 @@
 use super::merge::Joining;
 use super::vma::Anon;
 use super::vmas::Position;
-use super::{AddressSpace, CallRange, FileKind, VmaFlags};
+use super::{AddressSpace, CallRange, Faults, FileKind, VmaFlags};
 use crate::Errno;
 
 /// The arguments of mremap(2). Addresses and lengths are in bytes.
@@ -275,8 +275,10 @@ impl AddressSpace {
                 let mut more = vma.part(start, grown, self.profile.page_shift);
                 more.trim_start(end, self.profile.page_shift);
                 // The kernel does not check here whether the reverse map was inherited.
-                if let Anon::Some { forked, .. } = &mut more.anon {
-                    *forked = false;
+                for anon in [&mut more.anon, &mut more.seen] {
+                    if let Anon::Some { forked, .. } = anon {
+                        *forked = false;
+                    }
                 }
                 self.insert_joined(more, Joining::Remapped);
             } else {
@@ -327,7 +329,8 @@ impl AddressSpace {
         let unfaulted = copy.anon == Anon::None;
         copy.start = to;
         copy.end = to + new_length;
-        if unfaulted {
+        let seems_unfaulted = self.faults == Faults::Seen && copy.seen == Anon::None;
+        if unfaulted || seems_unfaulted {
             copy.anon_offset = to >> shift;
             if copy.anonymous() {
                 copy.offset = to >> shift;
@@ -338,8 +341,11 @@ impl AddressSpace {
         }
         let watched = copy.uffd != 0;
         let itself = to == source_end || to + new_length == source_start;
-        let apart =
-            dontunmap && profile.dontunmap_keeps_apart && unfaulted && copy.anonymous() && itself;
+        let may_be_apart = dontunmap && profile.dontunmap_keeps_apart && copy.anonymous() && itself;
+        let apart = may_be_apart && (unfaulted || seems_unfaulted);
+        if apart && !unfaulted {
+            self.doubts.extend([to, to + new_length]);
+        }
         if apart || (watched && profile.uffd_copy_never_joins) {
             // The copy may still join the mapping on its other side, except on 6.1.
             self.insert_apart(copy, source_start, apart && !profile.hole_tries_next_first);
@@ -386,7 +392,7 @@ impl AddressSpace {
                 vma.flags = vma.flags.without(VmaFlags::ACCOUNT);
             }
             if drops {
-                vma.anon = dropped;
+                (vma.anon, vma.seen) = (dropped, Anon::None);
                 if profile.dontunmap_keeps_apart {
                     vma.anon_offset = vma.start >> shift;
                     if vma.file.is_none() && vma.anonymous() {

@@ -157,7 +157,7 @@ impl AddressSpace {
             count(self.doubts.contains(&boundary));
             let upper = self.split(at, boundary);
             let anon = self.fresh_anon();
-            self.vmas.change(upper, |vma| vma.anon = anon);
+            self.vmas.change(upper, |vma| (vma.anon, vma.seen) = (anon, Anon::Unknown(0)));
         }
         let inner: Vec<u64> = self
             .vmas
@@ -185,6 +185,9 @@ impl AddressSpace {
                 vma.end = upper.end;
                 if vma.anon == Anon::None {
                     vma.anon = upper.anon;
+                }
+                if vma.seen == Anon::None {
+                    vma.seen = upper.seen;
                 }
             });
         }
@@ -308,6 +311,7 @@ impl AddressSpace {
             policy: None,
             // Separate rows get separate reverse maps; whether they were written is not known.
             anon: if private { Anon::Unknown(page as u32 | 1 << 31) } else { Anon::None },
+            seen: if private { Anon::Unknown(0) } else { Anon::None },
             uffd: 0,
             pkey: 0,
             special,

@@ -58,6 +58,7 @@ impl AddressSpace {
             offset: written,
             anon_offset: written,
             anon,
+            seen: anon,
             ..Vma::untouched(start, end, flags, shift)
         });
         self.start_stack = end - 1;

@@ -75,7 +75,8 @@ impl AddressSpace {
         // A 32-bit program has no `[vsyscall]`, even if the profile shows one.
         let no_vsyscall = self.profile.vsyscall == Vsyscall::None;
         let unreported = self.faults == Faults::Unreported;
-        let bits = [no_vsyscall, self.ksm_all, self.read_implies_exec, unreported];
+        let seen = self.faults == Faults::Seen;
+        let bits = [seen, no_vsyscall, self.ksm_all, self.read_implies_exec, unreported];
         out.push(bits.iter().fold(0, |sum, bit| sum << 1 | u8::from(*bit)));
         out.put(u64::from(self.pkeys));
         out.put(self.execute_only_pkey.map_or(0, |key| u64::from(key) + 1));
@@ -122,7 +123,11 @@ impl AddressSpace {
         }
         space.ksm_all = bits & 4 != 0;
         space.read_implies_exec = bits & 2 != 0;
-        space.faults = if bits & 1 != 0 { Faults::Unreported } else { Faults::Reported };
+        space.faults = match bits & (16 | 1) {
+            0 => Faults::Reported,
+            1 => Faults::Unreported,
+            _ => Faults::Seen,
+        };
         space.pkeys = u16::try_from(take.uint()?).ok()?;
         space.execute_only_pkey = match take.uint()? {
             0 => None,
@@ -174,6 +179,8 @@ const PKEY: u64 = 16;
 const SPECIAL: u64 = 32;
 /// The offsets follow from the address.
 const PLAIN: u64 = 64;
+/// The reverse map by the reported faults alone.
+const SEEN: u64 = 128;
 
 fn save_vma(vma: &Vma, near: u64, files: &mut SavedFiles, out: &mut Vec<u8>, shift: u32) {
     let page = vma.start >> shift;
@@ -184,26 +191,15 @@ fn save_vma(vma: &Vma, near: u64, files: &mut SavedFiles, out: &mut Vec<u8>, shi
         | bit(vma.uffd != 0, UFFD)
         | bit(vma.pkey != 0, PKEY)
         | bit(vma.special.is_some(), SPECIAL)
-        | bit(vma.offset == page && vma.anon_offset == page, PLAIN);
+        | bit(vma.offset == page && vma.anon_offset == page, PLAIN)
+        | bit(vma.seen != Anon::None, SEEN);
     out.put(bits);
     out.put_address(vma.start, near);
     out.put_address(vma.end, vma.start);
     out.put(vma.flags.bits());
-    match vma.anon {
-        Anon::None => out.put(0),
-        Anon::Unknown(number) => {
-            out.put(1);
-            out.put(u64::from(number));
-        }
-        Anon::Moved(number) => {
-            out.put(2);
-            out.put(u64::from(number));
-        }
-        Anon::Forked(number) => {
-            out.put(3);
-            out.put(u64::from(number));
-        }
-        Anon::Some { id, forked } => out.put(u64::from(id) << 1 | u64::from(forked) | 1 << 33),
+    save_anon(vma.anon, out);
+    if bits & SEEN != 0 {
+        save_anon(vma.seen, out);
     }
     if bits & PLAIN == 0 {
         out.put(vma.offset);
@@ -237,19 +233,40 @@ fn save_vma(vma: &Vma, near: u64, files: &mut SavedFiles, out: &mut Vec<u8>, shi
     }
 }
 
+fn save_anon(anon: Anon, out: &mut Vec<u8>) {
+    let mut unknown = |kind: u64, number: u32| {
+        out.put(kind);
+        out.put(u64::from(number));
+    };
+    match anon {
+        Anon::None => out.put(0),
+        Anon::Unknown(number) => unknown(1, number),
+        Anon::Moved(number) => unknown(2, number),
+        Anon::Forked(number) => unknown(3, number),
+        Anon::Some { id, forked } => out.put(u64::from(id) << 1 | u64::from(forked) | 1 << 33),
+    }
+}
+
+fn load_anon(take: &mut Take<'_>) -> Option<Anon> {
+    Some(match take.uint()? {
+        0 => Anon::None,
+        1 => Anon::Unknown(take.u32()?),
+        2 => Anon::Moved(take.u32()?),
+        3 => Anon::Forked(take.u32()?),
+        number => Anon::Some { id: (number >> 1) as u32, forked: number & 1 != 0 },
+    })
+}
+
 fn load_vma(near: u64, files: &SavedFiles, take: &mut Take<'_>, shift: u32) -> Option<Vma> {
     let bits = take.uint()?;
     let start = take.address(near)?;
     let end = take.address(start)?;
     let flags = VmaFlags::from_bits(take.uint()?);
     let mut vma = Vma::untouched(start, end, flags, shift);
-    vma.anon = match take.uint()? {
-        0 => Anon::None,
-        1 => Anon::Unknown(take.u32()?),
-        2 => Anon::Moved(take.u32()?),
-        3 => Anon::Forked(take.u32()?),
-        number => Anon::Some { id: (number >> 1) as u32, forked: number & 1 != 0 },
-    };
+    vma.anon = load_anon(take)?;
+    if bits & SEEN != 0 {
+        vma.seen = load_anon(take)?;
+    }
     if bits & PLAIN == 0 {
         vma.offset = take.uint()?;
         vma.anon_offset = (start >> shift).wrapping_add(take.signed()? as u64);

@@ -84,6 +84,8 @@ pub(crate) struct Vma {
     pub(crate) name: Option<Arc<Vec<u8>>>,
     pub(crate) policy: Option<Arc<Policy>>,
     pub(crate) anon: Anon,
+    /// The same if no faults happened but the reported ones; for [`Faults::Seen`](super::Faults).
+    pub(crate) seen: Anon,
     /// The number of the userfaultfd; 0 for none.
     pub(crate) uffd: u32,
     pub(crate) pkey: u8,
@@ -103,6 +105,7 @@ impl Vma {
             name: None,
             policy: None,
             anon: Anon::None,
+            seen: Anon::None,
             uffd: 0,
             pkey: 0,
             special: None,

@@ -467,7 +467,7 @@ fn a_file_system_that_does_not_answer() {
     let start = Instant::now();
     let seen = Seen::of(child.pid());
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(60), "{took:?}");
+    assert!(took < Duration::from_secs(300), "{took:?}");
     let hung = not_certain(truth(path("fuse/file"), false, Now::Unknown));
     seen.check(remote, &hung);
     seen.check(library, &not_certain(truth(path("lib/library"), false, Now::Unknown)));

@@ -193,7 +193,7 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<(Vec<&'static str>, Vec<Eve
             Err(errno) => match spec.role {
                 Role::TreeWrite(_) => without.push("writes to maple trees: need CAP_PERFMON"),
                 Role::Call(_) | Role::Fault(_) => {
-                    without.push("a tracepoint that cannot be opened")
+                    without.push("a tracepoint that cannot be opened");
                 }
                 Role::Tasks => return Err(Error::Other { what: "perf event of tasks", errno }),
             },
