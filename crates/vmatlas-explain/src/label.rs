@@ -255,8 +255,6 @@ impl<'a> Labeller<'a> {
         allocators::recognise(self);
         musl::recognise(self);
         glibc_malloc::recognise(self);
-        // A signal stack may be where the loader's memory is guessed.
-        signal_stacks::recognise(self);
         loader::recognise(self);
         if let Some(jvm) = &jvm {
             jvm::recognise_rest(self, jvm);

@@ -1,5 +1,6 @@
 //! Allocators that replace the C library's: jemalloc and tcmalloc, recognised by their shapes.
 
+use super::words::file_name;
 use super::{Confidence, ImageFacts, Label, Labeller, Sign, is_unnamed_memory, others};
 use std::collections::{BTreeSet, HashSet};
 use vmatlas_maps::AddressRange;
@@ -31,7 +32,6 @@ pub(super) fn known(labeller: &Labeller<'_>) -> impl Iterator<Item = &'static st
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     jemalloc(labeller, Step::Known);
-    tcmalloc(labeller);
 }
 
 /// Labels memory that only resembles an allocator's.
@@ -141,17 +141,27 @@ fn pointers_of(labeller: &Labeller<'_>, image: &ImageFacts) -> HashSet<u64> {
     found
 }
 
-/// Labels gperftools' tcmalloc, which allocates from the program break if it can.
-fn tcmalloc(labeller: &mut Labeller<'_>) {
-    let Some(file) = labeller.file_with(&GPERFTOOLS) else { return };
+/// The label of the program break if gperftools' tcmalloc allocates from it, as it does if it can;
+/// `None` if the C library's malloc was there first.
+pub(super) fn tcmalloc_break(labeller: &Labeller<'_>) -> Option<Label> {
+    let file = labeller.file_with(&GPERFTOOLS)?;
+    // Libraries are mapped from high to low addresses as they are loaded. A library before the C
+    // library replaces its functions; one that is opened later does not.
+    let start = |matches: &dyn Fn(&str) -> bool| {
+        let mut rows = labeller.maps.iter().filter(|row| row.kind() == Kind::File);
+        rows.find(|row| matches(&file_name(row.name))).map(|row| row.range.start)
+    };
+    let library = start(&|name| name.starts_with("libc.so") || name.starts_with("libc-2."));
+    let is_program = labeller.files.first().is_some_and(|path| file_name(path) == file);
+    let is_opened_later = start(&|name| name == file) < library;
+    if is_opened_later && !is_program {
+        return None;
+    }
     let because = format!(
         "the kernel calls it [heap], and tcmalloc, which is in {file}, takes memory from there first"
     );
     let text = "tcmalloc: memory for blocks and its own data (the program break)";
-    let label = Label::new("tcmalloc", Confidence::Likely, text, because);
-    for range in program_break(labeller) {
-        labeller.label(range, &label);
-    }
+    Some(Label::new("tcmalloc", Confidence::Likely, text, because))
 }
 
 /// The rows of the program break. The kernel calls every mapping `[heap]` that touches it

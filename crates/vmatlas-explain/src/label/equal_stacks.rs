@@ -2,8 +2,9 @@
 //! guard with the size of other stacks.
 
 use super::found_stack::{LARGEST_GUARD, Stack};
+use super::threads::is_of_first;
 use super::words::size;
-use super::{Confidence, Label, Labeller, is_private_memory};
+use super::{Confidence, Label, Labeller, ThreadFacts, is_private_memory};
 use std::collections::HashSet;
 use vmatlas_maps::Kind;
 use vmatlas_maps::{AddressRange, Mapping};
@@ -29,23 +30,27 @@ pub(super) fn find(labeller: &mut Labeller<'_>, known: &[Stack]) -> Vec<Stack> {
     }
     // Coroutines have stacks like these, too, as many as the program wants, and a thread may run on
     // one. Threads without a known stack have one each, and glibc keeps some of ended threads.
-    let has_stack =
-        |pointer: u64| labeller.is_labelled(AddressRange::new(pointer, pointer.saturating_add(1)));
+    let has_stack = |thread: &&ThreadFacts| {
+        let at = |pointer: u64| AddressRange::new(pointer, pointer.saturating_add(1));
+        is_of_first(labeller, thread)
+            || thread.stack_pointer.is_some_and(|pointer| labeller.is_labelled(at(pointer)))
+    };
     let threads = labeller.facts.threads.iter();
-    let without = threads.filter(|thread| !thread.stack_pointer.is_some_and(has_stack)).count();
+    let without = threads.filter(|thread| !has_stack(thread)).count();
     let bytes: u64 = found.iter().map(|(range, _)| range.size()).sum();
     let are_all_default = found.iter().all(|(_, is_default)| *is_default);
-    let kept = if are_all_default { bytes.saturating_sub(CACHE) } else { bytes };
+    // Without a thread that needs one of them, all may be of coroutines.
+    let may_be_kept = are_all_default && without > 0;
+    let kept = if may_be_kept { bytes.saturating_sub(CACHE) } else { bytes };
     let largest = found.iter().map(|(range, _)| range.size()).max().unwrap_or(0);
     let are_of_threads = kept <= largest.saturating_mul(without as u64);
     let mut stacks = Vec::new();
     for (range, is_default) in found {
-        let owner = match are_of_threads {
-            true => "a thread that runs or has ended",
-            false => "a thread that runs or has ended, or of a coroutine",
+        let name = match are_of_threads {
+            true => "stack of a thread that runs or has ended",
+            false => "stack of a thread that runs or has ended, or of a coroutine",
         };
-        let owner = owner.to_owned();
-        let text = format!("stack of {owner}, {}", size(range.size()));
+        let text = format!("{name}, {}", size(range.size()));
         let because = match is_default {
             true => "it has just the default size of a stack, and a guard below",
             false => "it has just the size of other stacks here, and a guard below",
@@ -53,7 +58,7 @@ pub(super) fn find(labeller: &mut Labeller<'_>, known: &[Stack]) -> Vec<Stack> {
         let confidence = if are_of_threads { Confidence::Likely } else { Confidence::Guess };
         let label = Label::new("thread stack", confidence, text, because);
         labeller.label(range, &label);
-        stacks.push(Stack { range, owner });
+        stacks.push(Stack { range, name: name.to_owned(), confidence });
     }
     stacks
 }

@@ -7,7 +7,7 @@
 //! malloc/malloc.c, glibc 2.10 to 2.42).
 
 use super::glibc::{has_glibc, label_reserve};
-use super::words::size;
+use super::words::{file_name, size};
 use super::{Confidence, Label, Labeller, glibc_chunks, glibc_shapes, is_private_memory};
 use std::collections::{BTreeMap, HashMap};
 use vmatlas_maps::AddressRange;
@@ -165,7 +165,7 @@ fn label_heap(labeller: &mut Labeller<'_>, heap: &Heap, ring: &Ring, heap_size: 
     };
     let end = heap.start.saturating_add(heap_size);
     let text = format!(
-        "glibc malloc: {name}, {} of {} in use",
+        "glibc malloc: {name}, {} of {} accessible",
         size(heap.end - heap.start),
         size(heap_size)
     );
@@ -187,19 +187,30 @@ fn program_break(labeller: &mut Labeller<'_>, ring: &Ring) {
         Label::new("glibc main heap", confidence, text, because)
     };
     const TEXT: &str = "glibc malloc: main heap (the program break)";
+    const CHUNKS: &str = "it begins with chunks of malloc, one behind the other";
     let start = labeller.facts.start_brk.unwrap_or(first.start).max(first.start);
     let top = ring.main.and_then(|main| main_top(labeller, main));
     let label = if let Some(top) = top.filter(|top| rows.iter().any(|row| row.contains(*top))) {
         let because = format!("the top of the main arena in libc's list, {top:#x}, is here");
         label(Confidence::Certain, TEXT, &because)
     } else if glibc_chunks::are_chunks(labeller, start, last.end) {
-        let because = "it begins with chunks of malloc, one behind the other";
-        label(Confidence::Certain, TEXT, because)
+        // The malloc of uClibc has the same chunks.
+        let is_other = labeller.files.iter().any(|path| file_name(path).contains("uClibc"));
+        match (has_glibc(labeller), is_other) {
+            (true, _) => label(Confidence::Certain, TEXT, CHUNKS),
+            (false, true) => {
+                let text = "malloc: main heap (the program break)";
+                Label::new("program break", Confidence::Certain, text, CHUNKS)
+            }
+            (false, false) => label(Confidence::Likely, TEXT, CHUNKS),
+        }
     } else if !labeller.is_read(AddressRange::new(start, last.end))
         && has_glibc(labeller)
         && !super::allocators::replaced(labeller)
     {
         label(Confidence::Likely, TEXT, "the kernel calls it [heap], and the program uses glibc")
+    } else if let Some(label) = super::allocators::tcmalloc_break(labeller) {
+        label
     } else {
         let because = "the kernel calls it [heap]";
         Label::new("program break", Confidence::Certain, "the program break (brk)", because)

@@ -61,7 +61,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, heap_size: u64) {
             if one && known && !has_go { Confidence::Likely } else { Confidence::Guess };
         let text = match one {
             true => format!(
-                "glibc malloc: arena of a thread, {} of {} in use",
+                "glibc malloc: arena of a thread, {} of {} accessible",
                 size(row.size()),
                 size(heap_size)
             ),

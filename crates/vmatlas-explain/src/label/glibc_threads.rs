@@ -16,7 +16,8 @@ use vmatlas_object::Memory;
 pub(super) struct Pthread {
     /// Its address: the thread pointer of its thread.
     pub(super) address: u64,
-    /// The thread's id; 0 or -1 (joined) for a stack kept for a new thread.
+    /// The thread's id; 0 if it has ended, -1 if it was also joined, and its stack is kept for a new
+    /// thread.
     pub(super) tid: u32,
     /// The stack with its guard; `None` for the first thread, whose stack the kernel mapped.
     pub(super) stack: Option<AddressRange>,

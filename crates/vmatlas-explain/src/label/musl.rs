@@ -1,9 +1,11 @@
 //! musl's malloc (mallocng, since musl 1.2.1): groups of blocks, each with its own mapping.
 //!
 //! A group begins with a pointer to its `struct meta`, whose third word points back and whose fifth
-//! word contains the number of pages (src/malloc/mallocng/meta.h).
+//! word contains the number of pages. All `struct meta` lie in pages that begin with a random number
+//! (`struct meta_area`, src/malloc/mallocng/meta.h).
 
 use super::allocators::free_rows;
+use super::glibc::has_glibc;
 use super::words::file_name;
 use super::{Confidence, Label, Labeller};
 use vmatlas_maps::AddressRange;
@@ -11,6 +13,14 @@ use vmatlas_maps::Kind;
 
 /// Bits below `maplen` in the fifth word of `struct meta`: `last_idx`, `freeable`, `sizeclass`.
 const MAPLEN_SHIFT: u32 = 12;
+/// Set in every group that has a mapping of its own.
+const FREEABLE: u64 = 1 << 5;
+/// The number of size classes.
+const SIZE_CLASSES: u64 = 48;
+/// The size class of a block that has a group of its own.
+const SINGLE: u64 = 63;
+/// Pages of `struct meta_area` have this size, in bytes.
+const AREA: u64 = 4096;
 
 /// Longest sequence of groups that is followed.
 const MAX_GROUPS: usize = 1 << 20;
@@ -19,7 +29,8 @@ const MAX_PAGES: usize = 1 << 14;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let known = is_used(labeller);
-    if labeller.memory.is_none() {
+    // Pools of other programs begin with a pointer to a description, too.
+    if labeller.memory.is_none() || !known && has_glibc(labeller) {
         return;
     }
     let mut pages = 0;
@@ -76,12 +87,20 @@ fn group(labeller: &Labeller<'_>, start: u64) -> Option<u64> {
     let word = labeller.word_size();
     let meta = labeller.word(start)?;
     let field = |number: u64| labeller.word(meta.checked_add(number * word)?);
-    if meta == 0 || field(2)? != start {
+    // The size of the beginning of `struct meta_area`, and of a `struct meta`.
+    let (head, size) = if word == 4 { (16, 24) } else { (24, 40) };
+    let index = (meta % AREA).checked_sub(head)?;
+    let random = labeller.word(meta - meta % AREA)?;
+    if !index.is_multiple_of(size) || random == 0 || field(2)? != start {
         return None;
     }
     // Two `int`s precede it.
-    let number = if word == 4 { 5 } else { 4 };
-    let pages = field(number)? >> MAPLEN_SHIFT;
+    let flags = field(if word == 4 { 5 } else { 4 })?;
+    let class = flags >> 6 & 63;
+    if flags & FREEABLE == 0 || class >= SIZE_CLASSES && class != SINGLE {
+        return None;
+    }
+    let pages = flags >> MAPLEN_SHIFT;
     pages.checked_mul(labeller.page_size()).filter(|size| *size != 0)
 }
 

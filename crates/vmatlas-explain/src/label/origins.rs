@@ -4,7 +4,9 @@
 //! nptl/allocatestack.c) and of musl 1.2. Functions that are not exported are known only if the
 //! library has symbols.
 
-use super::{Confidence, FunctionFacts, Label, Labeller, OriginFacts, is_private_memory, words};
+use super::{
+    Confidence, FunctionFacts, Label, Labeller, OriginFacts, is_private_memory, musl, words,
+};
 use vmatlas_maps::{AddressRange, Kind, Mapping};
 
 /// Prefixes of the file names of the C library and the dynamic linker.
@@ -42,8 +44,10 @@ const INTERNAL: [&str; 12] = [
 ];
 /// glibc's dynamic linker, which uses its own malloc until the C library is loaded.
 const LINKER: [&str; 3] = ["ld-linux", "ld64.so", "ld.so"];
-/// A heap of an arena is aligned to this (`HEAP_MAX_SIZE`), in bytes.
+/// The size and alignment of a heap of an arena (`HEAP_MAX_SIZE`), in bytes.
 const HEAP: u64 = 64 << 20;
+/// musl's malloc maps blocks of this size and more alone (`MMAP_THRESHOLD`).
+const MUSL_SINGLE: u64 = 128 << 10;
 
 /// Symbols of the C library and of a language, which a static program contains itself.
 const NO_RUNTIME: [&str; 5] = [
@@ -62,6 +66,8 @@ enum Purpose<'o> {
     Linker,
     /// A heap of a malloc arena.
     Arena,
+    /// The main heap of malloc, where the program break cannot grow.
+    MainHeap,
     /// A malloc block with its own mapping, and the function that allocated it.
     Block(Option<&'o FunctionFacts>),
     /// Memory that this function mapped itself.
@@ -85,6 +91,17 @@ pub(super) fn recognise_stacks_and_malloc(labeller: &mut Labeller<'_>) {
             Some(Purpose::Arena) => {
                 let text = "glibc malloc: arena of a thread";
                 label(labeller, origin, "glibc arena", text, "malloc mapped it for an arena");
+            }
+            Some(Purpose::MainHeap) => {
+                let text = "glibc malloc: main heap, beside the program break";
+                let because = "malloc mapped it because the program break cannot grow";
+                label(labeller, origin, "glibc main heap", text, because);
+            }
+            Some(Purpose::Block(_))
+                if origin.range.size() < MUSL_SINGLE && musl::is_used(labeller) =>
+            {
+                let text = "musl malloc: groups of blocks";
+                label(labeller, origin, "musl malloc", text, "malloc called mmap");
             }
             Some(Purpose::Block(wanted)) => {
                 let size = words::size(origin.range.size());
@@ -201,15 +218,26 @@ fn purpose(origin: &OriginFacts) -> Option<Purpose<'_>> {
     let (inside, outside) = origin.stack.split_at(inside);
     let calls = |names: &[&str]| inside.iter().any(|f| names.contains(&base(&f.name)));
     let wanted = outside.first();
-    if inside.iter().any(|function| base(&function.name).starts_with("pthread_create")) {
-        return Some(Purpose::Stack(wanted));
-    }
     if origin.stack.first().is_some_and(|function| is_of(function, &LINKER)) {
         return Some(Purpose::Linker);
     }
-    if calls(&MALLOC) || calls(&ARENA) {
-        let is_arena = calls(&ARENA) || origin.range.start.is_multiple_of(HEAP);
-        return Some(if is_arena { Purpose::Arena } else { Purpose::Block(wanted) });
+    // Each may call the other: pthread_create allocates, and an allocator creates threads.
+    let creates = |function: &FunctionFacts| base(&function.name).starts_with("pthread_create");
+    let allocates = |function: &FunctionFacts| {
+        [&MALLOC[..], &ARENA[..]].iter().any(|names| names.contains(&base(&function.name)))
+    };
+    let innermost = inside.iter().find(|function| creates(function) || allocates(function));
+    if innermost.is_some_and(creates) {
+        return Some(Purpose::Stack(wanted));
+    }
+    if innermost.is_some() {
+        let size = origin.range.size();
+        let is_heap = origin.range.start.is_multiple_of(HEAP) && (size == HEAP || size == 2 * HEAP);
+        return Some(match () {
+            () if calls(&ARENA) || is_heap => Purpose::Arena,
+            () if calls(&["sysmalloc_mmap_fallback"]) => Purpose::MainHeap,
+            () => Purpose::Block(wanted),
+        });
     }
     // Only the function that called mmap itself or through the C library's wrapper.
     let is_wrapper =

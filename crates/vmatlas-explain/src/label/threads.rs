@@ -7,11 +7,13 @@
 use super::found_stack::{LARGEST_GUARD, Stack};
 use super::glibc_threads::{self, Pthread};
 use super::words::size;
-use super::{Confidence, Label, Labeller, ThreadFacts, equal_stacks};
+use super::{Confidence, Label, Labeller, ThreadFacts, equal_stacks, signal_stacks};
 use std::collections::{HashMap, HashSet};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
+/// No thread of the C library has a smaller stack (`PTHREAD_STACK_MIN`), in bytes.
+const SMALLEST_STACK: u64 = 16 << 10;
 /// Upper limit of a stack without other bounds, in bytes.
 const LARGEST_STACK: u64 = 1 << 30;
 
@@ -26,6 +28,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         known.extend(pthread.stack.map(|_| pthread.tid));
         stacks.extend(of_pthread(labeller, &pthread, threads.get(&pthread.tid).copied()));
     }
+    // A handler may run on one now.
+    signal_stacks::recognise(labeller);
     let pointers = facts.threads.iter().filter_map(|thread| thread.stack_pointer);
     let mut pointers: Vec<u64> = pointers.collect();
     pointers.sort_unstable();
@@ -56,14 +60,19 @@ fn of_pthread(
 ) -> Option<Stack> {
     let block = pthread.stack?;
     let stack = AddressRange::new(block.start.saturating_add(pthread.guard), block.end);
-    let (owner, text) = match thread {
+    let (name, text) = match thread {
         Some(thread) => {
             let pointer = thread.stack_pointer.filter(|&pointer| stack.contains(pointer));
-            (who(thread), text(thread, stack, pointer))
+            (format!("stack of {}", who(thread)), text(thread, stack, pointer))
         }
-        None if matches!(pthread.tid, 0 | u32::MAX) => {
+        // Kept for a new thread, or until a call of pthread_join.
+        None if pthread.tid == 0 => {
+            let text = format!("stack of an ended thread, {}", size(stack.size()));
+            ("stack of an ended thread".to_owned(), text)
+        }
+        None if pthread.tid == u32::MAX => {
             let text = format!("unused stack of {}, kept for a thread to come", size(stack.size()));
-            ("a thread to come".to_owned(), text)
+            ("stack of a thread to come".to_owned(), text)
         }
         None => return None,
     };
@@ -73,14 +82,14 @@ fn of_pthread(
         let start = row.range.start.max(block.start);
         let part = AddressRange::new(start, row.range.end.min(block.end));
         if row.perms.none() {
-            let text = format!("guard below the stack of {owner}");
+            let text = format!("guard below the {name}");
             let label = Label::new("guard", Confidence::Certain, text, because.as_str());
             labeller.label(part, &label);
         }
     }
     let label = Label::new("thread stack", Confidence::Certain, text, because);
     labeller.label(stack, &label);
-    Some(Stack { range: stack, owner })
+    Some(Stack { range: stack, name, confidence: Confidence::Certain })
 }
 
 /// Formats `stack of thread 12 (worker), 16 KiB of 8 MiB used`.
@@ -126,13 +135,36 @@ fn of_thread(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointers: &[u64]
     };
     let cut = if cut { ", cut at the default size" } else { "" };
     let because = format!("its stack pointer {pointer:#x} is here, {guarded}{cut}");
-    let text = text(thread, stack, Some(pointer));
+    let is_own = may_be_own(labeller, thread, stack);
+    let who = who(thread);
+    let (name, text) = match is_own {
+        true => (format!("stack of {who}"), text(thread, stack, Some(pointer))),
+        false => (
+            format!("stack on which {who} runs"),
+            format!("memory on which {who} runs, {}", size(stack.size())),
+        ),
+    };
     // The kernel merges stacks without guards.
     let is_large = labeller.facts.stack_limit.is_some_and(|limit| stack.size() > limit);
-    let confidence = if is_large { Confidence::Guess } else { Confidence::Likely };
+    let confidence = if is_large || !is_own { Confidence::Guess } else { Confidence::Likely };
     let label = Label::new("thread stack", confidence, text, because);
     labeller.label(stack, &label);
-    Some(Stack { range: stack, owner: who(thread) })
+    Some(Stack { range: stack, name, confidence })
+}
+
+/// Whether the stack that a thread runs on may be the one that it began with. Threads also run on
+/// stacks of coroutines, and on alternate stacks while they handle a signal.
+fn may_be_own(labeller: &Labeller<'_>, thread: &ThreadFacts, stack: AddressRange) -> bool {
+    // The C library puts the thread's control block at the end of the stack.
+    let is_here = |block: u64| stack.start <= block && block <= stack.end;
+    let is_elsewhere = thread.thread_pointer.is_some_and(|block| !is_here(block));
+    !is_of_first(labeller, thread) && !is_elsewhere && stack.size() >= SMALLEST_STACK
+}
+
+/// Whether the kernel made the stack of a thread and calls it `[stack]`.
+pub(super) fn is_of_first(labeller: &Labeller<'_>, thread: &ThreadFacts) -> bool {
+    labeller.facts.pid == Some(thread.tid)
+        && labeller.maps.iter().any(|row| row.kind() == Kind::Stack)
 }
 
 /// Labels the first stack, which the kernel mapped.
@@ -222,7 +254,8 @@ fn guard_of(labeller: &mut Labeller<'_>, stack: &Stack) {
             None => return,
         },
     };
-    let text = format!("{sort} below the stack of {}", stack.owner);
+    let confidence = confidence.min(stack.confidence);
+    let text = format!("{sort} below the {}", stack.name);
     let because = match light {
         Some(_) => "the kernel says that these are guard pages, and the stack begins above them",
         None => "it may not be accessed, and the stack begins above it",

@@ -1,6 +1,7 @@
 //! Labels of synthetic maps, and of inconsistent facts and memory.
 
 mod evidence;
+mod stacks;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -444,22 +445,33 @@ proptest! {
     }
 }
 
-/// The label of a row of 8 MiB mapped by a call with this stack, innermost first; each function is
-/// `NAME FILE`.
-fn of_origin(call: &'static str, stack: &[&str]) -> Option<(String, Confidence, String)> {
+/// The labels of rows in a range that a call with this stack mapped, innermost first; each function
+/// is `NAME FILE`.
+fn labels_of_origin(
+    call: &'static str,
+    stack: &[&str],
+    range: AddressRange,
+    rows: &str,
+) -> Vec<vmatlas_explain::label::Label> {
     let function = |text: &&str| {
         let (name, file) = text.split_once(' ').unwrap();
         with!(FunctionFacts::default(), name = name.to_owned(), file = file.to_owned())
     };
-    let range = AddressRange::new(0x7f00_0000_1000, 0x7f00_0080_1000);
     let stack = stack.iter().map(function).collect();
     let origin =
         with!(OriginFacts::default(), range = range, call = call, event = 7, stack = stack);
-    let maps = Maps::parse(b"7f0000001000-7f0000801000 rw-p 00000000 00:00 0 \n").unwrap();
+    let maps = Maps::parse(rows.as_bytes()).unwrap();
     let facts = with!(Facts::default(), origins = vec![origin]);
     let labels = Labels::read(&maps, &facts, None);
-    let label = &labels.at(range.start)?.label;
-    Some((label.group.to_string(), label.confidence, label.text.clone()))
+    labels.within(range).iter().map(|part| part.label.clone()).collect()
+}
+
+/// Group, confidence and text of a row of 8 MiB mapped by a call with this stack.
+fn of_origin(call: &'static str, stack: &[&str]) -> Option<(String, Confidence, String)> {
+    let range = AddressRange::new(0x7f00_0000_1000, 0x7f00_0080_1000);
+    let row = "7f0000001000-7f0000801000 rw-p 00000000 00:00 0 \n";
+    let label = labels_of_origin(call, stack, range, row).into_iter().next()?;
+    Some((label.group.to_string(), label.confidence, label.text))
 }
 
 #[test]
@@ -542,6 +554,91 @@ fn call_stacks_of_a_recording_say_what_memory_is_for() {
     assert_eq!(found, Some(expected));
     // In a static one the function may be the C library's.
     assert_eq!(of_origin("mmap", &[" /bin/server", " /bin/server"]), None);
+}
+
+/// pthread_create allocates, and allocators create threads: the innermost of the two maps memory.
+/// The names are those of strace without symbols, which prints the nearest exported function.
+#[test]
+fn the_innermost_function_of_a_call_stack_maps_the_memory() {
+    let libc = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+    let loader = "/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2";
+    let words = |stack: &[&str], start: u64, used: u64, size: u64| {
+        let files = |frame: &&str| frame.replace("LIBC", libc).replace("LD", loader);
+        let stack: Vec<String> = stack.iter().map(files).collect();
+        let stack: Vec<&str> = stack.iter().map(String::as_str).collect();
+        let range = AddressRange::new(start, start + size);
+        let mut rows = format!("{start:x}-{:x} rw-p 00000000 00:00 0 \n", start + used);
+        if used < size {
+            let (from, to) = (range.start + used, range.end);
+            rows.push_str(&format!("{from:x}-{to:x} ---p 00000000 00:00 0 \n"));
+        }
+        let labels = labels_of_origin("mmap", &stack, range, &rows);
+        let words = labels.into_iter().map(|label| (label.group.to_string(), label.because));
+        words.collect::<Vec<(String, String)>>()
+    };
+    let of = |group: &str, because: &str| {
+        (group.to_owned(), format!("event 7 of the recording: {because}"))
+    };
+    const HEAP: u64 = 64 << 20;
+    let start = 0x7fac_4c00_0000;
+    // The first allocation of a thread, by pthread_create: an arena and no stack.
+    let first = [
+        "__mmap LIBC",
+        "timer_settime LIBC",
+        "__default_morecore LIBC",
+        "__libc_calloc LIBC",
+        "_dl_mcount LD",
+        "_dl_allocate_tls LD",
+        "pthread_create LIBC",
+        "a /bin/server",
+    ];
+    let arena = "malloc mapped it for an arena";
+    let expected = [of("glibc arena", arena), of("glibc arena reserve", arena)];
+    assert_eq!(words(&first, start, 0x21000, HEAP), expected);
+    // An allocator that starts a thread of its own.
+    let thread = [
+        "mmap LIBC",
+        "pthread_create LIBC",
+        "background_thread_create /lib/liballoc.so",
+        "malloc /lib/liballoc.so",
+        "work /bin/server",
+    ];
+    let create = "pthread_create called mmap";
+    let stack = [
+        of("thread stack", create),
+        of("guard", &format!("{create}, and no access to it is permitted")),
+    ];
+    assert_eq!(words(&thread, 0x7f00_0000_1000, 8 << 20, (8 << 20) + 4096), stack);
+    // A large block is no arena by its address alone.
+    let block = ["mmap LIBC", "sysmalloc LIBC", "malloc LIBC", "read_all /bin/server"];
+    for (at, size, group) in [
+        (start, 8 << 20, "large malloc block"),
+        (start + 4096, HEAP, "large malloc block"),
+        (start, HEAP, "glibc arena"),
+        (start, 2 * HEAP, "glibc arena"),
+    ] {
+        assert_eq!(words(&block, at, size, size)[0].0, group, "{at:x} {size:x}");
+    }
+    // The main heap, where the program break cannot grow.
+    let more = ["mmap LIBC", "sysmalloc_mmap_fallback LIBC", "sysmalloc LIBC", "malloc LIBC"];
+    let because = "malloc mapped it because the program break cannot grow";
+    assert_eq!(words(&more, start + 4096, 1 << 20, 1 << 20), [of("glibc main heap", because)]);
+}
+
+/// musl's malloc maps groups of small blocks, each for many calls.
+#[test]
+fn a_mapping_of_musls_malloc_may_have_many_blocks() {
+    let stack = ["mmap /lib/ld-musl-x86_64.so.1", "malloc /lib/ld-musl-x86_64.so.1", "f /bin/tool"];
+    for (size, group) in [(0x3000, "musl malloc"), (0x40000, "large malloc block")] {
+        let range = AddressRange::new(0x7f00_0000_0000, 0x7f00_0000_0000 + size);
+        let rows = format!(
+            "{:x}-{:x} rw-p 00000000 00:00 0 \n\
+             7f1000000000-7f1000100000 r-xp 00000000 fe:00 9     /lib/ld-musl-x86_64.so.1\n",
+            range.start, range.end
+        );
+        let labels = labels_of_origin("mmap", &stack, range, &rows);
+        assert_eq!(labels[0].group, group, "{labels:?}");
+    }
 }
 
 #[test]

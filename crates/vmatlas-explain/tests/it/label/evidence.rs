@@ -121,6 +121,15 @@ fn executable_memory_that_touches_the_program_break_is_no_malloc() {
                 7f2000000000-7f2000100000 r-xp 00000000 fe:00 8            /lib/libtcmalloc.so.4\n";
     let found = label_at(rows, &Facts::default(), None, 0x2a00_0000);
     assert_eq!((found.0.as_str(), found.1), ("executable memory", Confidence::Guess));
+    // A library that is opened later replaces nothing. Libraries are mapped downwards.
+    let opened = rows.replace("rwxp", "rw-p");
+    assert_eq!(label_at(&opened, &Facts::default(), None, 0x2a00_0000).0, "program break");
+    // Chunks of glibc prove that its malloc was first.
+    let chunks = (0..20).map(|n| (0x2a00_0008 + n * 0x20, 0x21)).collect();
+    let chunks = Words(chunks);
+    let found = label_at(&opened, &Facts::default(), Some(&chunks), 0x2a00_0000);
+    assert_eq!((found.0.as_str(), found.1), ("glibc main heap", Confidence::Certain));
+    let rows = rows.replace("7f2000000000-7f2000100000", "7fffe0000000-7fffe0100000");
     // A row that ends where the break starts is not part of it.
     let rows = rows.replace("rwxp", "rw-p");
     let facts = with!(Facts::default(), start_brk = Some(0x4a00_0000));
@@ -133,6 +142,79 @@ fn executable_memory_that_touches_the_program_break_is_no_malloc() {
     let symbol = "MallocExtension_Internal_GetNumericProperty";
     let facts = with!(Facts::default(), images = vec![image("/usr/bin/worker", symbol)]);
     assert_eq!(label_at(&rows, &facts, None, 0x2a00_0000).0, "program break");
+}
+
+/// Chunks of dlmalloc, which uClibc has, too, and which programs contain.
+#[test]
+fn chunks_are_of_glibc_only_where_it_is() {
+    let heap = "2a000000-2a100000 rw-p 00000000 00:00 0                    [heap]\n";
+    let words = Words((0..20).map(|n| (0x2a00_0008 + n * 0x20, 0x21)).collect());
+    let of = |library: &str| {
+        let rows =
+            format!("{heap}7f3000000000-7f3000200000 r-xp 00000000 fe:00 9           {library}\n");
+        let maps = Maps::parse(rows.as_bytes()).unwrap();
+        let labels = Labels::read(&maps, &Facts::default(), Some(&words));
+        let label = &labels.at(0x2a00_0000).unwrap().label;
+        (label.group.to_string(), label.confidence)
+    };
+    let heap = |confidence| ("glibc main heap".to_owned(), confidence);
+    assert_eq!(of("/lib/libc.so.6"), heap(Confidence::Certain));
+    // A static program.
+    assert_eq!(of("/bin/tool"), heap(Confidence::Likely));
+    let uclibc = ("program break".to_owned(), Confidence::Certain);
+    assert_eq!(of("/lib/ld64-uClibc.so.1"), uclibc);
+    assert_eq!(of("/lib/libuClibc-1.0.42.so"), uclibc);
+}
+
+/// Pools of programs begin with a pointer to their description.
+#[test]
+fn a_pointer_that_is_pointed_back_to_is_no_group_of_musl() {
+    let (start, area) = (0x7f10_0000_0000_u64, 0x7f20_0000_0000_u64);
+    let size = 0x4000_u64;
+    let flags = (size / 4096) << 12 | 3 << 6 | 1 << 5 | 7;
+    let group = |library: &str, random: u64, meta: u64, flags: u64| {
+        let rows = format!(
+            "2a000000-2a100000 rw-p 00000000 00:00 0                    [heap]\n\
+             {start:x}-{:x} rw-p 00000000 00:00 0 \n\
+             7f3000000000-7f3000200000 r-xp 00000000 fe:00 9           {library}\n",
+            start + size
+        );
+        let words = [(area, random), (start, meta), (meta + 16, start), (meta + 32, flags)];
+        let maps = Maps::parse(rows.as_bytes()).unwrap();
+        let labels = Labels::read(&maps, &Facts::default(), Some(&Words(words.to_vec())));
+        let is_musl = |at| labels.at(at).is_some_and(|part| part.label.group == "musl malloc");
+        assert_eq!(is_musl(start), is_musl(0x2a00_0000));
+        is_musl(start).then(|| labels.at(start).unwrap().label.confidence)
+    };
+    let meta = area + 24 + 3 * 40;
+    let certain = Some(Confidence::Certain);
+    assert_eq!(group("/lib/ld-musl-x86_64.so.1", 0x1234, meta, flags), certain);
+    // A static program may contain musl, and one with glibc does not.
+    assert_eq!(group("/bin/tool", 0x1234, meta, flags), certain);
+    assert_eq!(group("/lib/libc.so.6", 0x1234, meta, flags), None);
+    // Words that a `struct meta` does not have.
+    for library in ["/bin/tool", "/lib/ld-musl-x86_64.so.1"] {
+        assert_eq!(group(library, 0x1234, meta + 8, flags), None);
+        assert_eq!(group(library, 0, meta, flags), None);
+        // The size of a pool, as a number of bytes.
+        assert_eq!(group(library, 0x1234, meta, size), None);
+        assert_eq!(group(library, 0x1234, meta, flags | 50 << 6), None);
+    }
+}
+
+/// A heap keeps the memory of blocks that were freed.
+#[test]
+fn the_size_of_an_arena_is_not_the_memory_in_use() {
+    let start = 0x7f10_0000_0000_u64;
+    let rows = "7f1000000000-7f1003934000 rw-p 00000000 00:00 0 \n\
+                7f1003934000-7f1004000000 ---p 00000000 00:00 0 \n";
+    let shape = label_at(rows, &Facts::default(), None, start);
+    assert_eq!(shape.2, "glibc malloc: arena of a thread, 57.2 MiB of 64 MiB accessible");
+    let used = 0x393_4000;
+    let words = [(start, start + 0x30), (start + 16, used), (start + 24, used)];
+    let facts = with!(Facts::default(), page_size = 4096);
+    let deep = label_at(rows, &facts, Some(&Words(words.to_vec())), start);
+    assert_eq!(deep.2, "glibc malloc: arena at 0x7f1000000030, 57.2 MiB of 64 MiB accessible");
 }
 
 /// `BUFFER_SIZE` depends on how the library was built.

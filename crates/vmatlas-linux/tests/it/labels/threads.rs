@@ -32,7 +32,7 @@ fn stacks_that_the_kernel_merged_have_separate_labels() {
             let confidence = if deep { Confidence::Certain } else { Confidence::Likely };
             let who = format!("of thread {tid} (merged-");
             check(&seen, stack, "thread stack", confidence, &who);
-            check(&seen, guard, "guard", Confidence::Certain, &who);
+            check(&seen, guard, "guard", confidence, &who);
         }
     }
 }

@@ -1,0 +1,164 @@
+//! Stacks of threads, and memory that resembles them.
+
+use super::*;
+
+const MIB: u64 = 1 << 20;
+/// Memory with a guard below it.
+const GUARD: u64 = 0x7f10_0000_0000;
+const STACK: u64 = GUARD + 0x1000;
+const FIRST: &str = "7ffc00000000-7ffc00021000 rw-p 00000000 00:00 0          [stack]\n";
+
+/// A guard and a stack of this size above it.
+fn rows(guard: u64, size: u64) -> String {
+    let stack = guard + 0x1000;
+    format!(
+        "{guard:x}-{stack:x} ---p 00000000 00:00 0 \n{stack:x}-{:x} rw-p 00000000 00:00 0 \n",
+        stack + size
+    )
+}
+
+fn thread(tid: u32, stack_pointer: u64) -> ThreadFacts {
+    with!(ThreadFacts::default(), tid = tid, stack_pointer = Some(stack_pointer))
+}
+
+/// A process whose first thread is 1.
+fn facts(threads: Vec<ThreadFacts>) -> Facts {
+    with!(
+        Facts::default(),
+        page_size = 4096,
+        pid = Some(1),
+        machine = Some(Machine::X86_64),
+        stack_limit = Some(8 * MIB),
+        threads = threads
+    )
+}
+
+/// Text and confidence at an address.
+#[track_caller]
+fn at(text: &str, facts: &Facts, memory: Option<&dyn Memory>, at: u64) -> (String, Confidence) {
+    let labels = Labels::read(&Maps::parse(text.as_bytes()).unwrap(), facts, memory);
+    let part = labels.at(at).unwrap_or_else(|| panic!("no label at {at:x} of\n{text}"));
+    (part.label.text.clone(), part.label.confidence)
+}
+
+/// The memory of a `struct pthread` with its stack and a guard of a page.
+fn pthread(block: u64, tid: u64, guard: u64, size: u64) -> Words {
+    Words(vec![
+        (block, block),
+        (block + 0x10, block),
+        (block + 0x2d0, tid),
+        (block + 0x690, guard),
+        (block + 0x698, size),
+        (block + 0x6a0, 0x1000),
+    ])
+}
+
+/// A thread that nobody joins leaves its stack, which no new thread gets.
+#[test]
+fn the_stack_of_an_ended_thread_need_not_be_kept_for_another() {
+    let size = 8 * MIB;
+    let block = STACK + size - 0x1000;
+    // A thread of this process whose control block lies there names it.
+    let one = with!(thread(7, FIRST_POINTER), thread_pointer = Some(block));
+    let facts = facts(vec![one]);
+    let text = format!("{}{FIRST}", rows(GUARD, size));
+    let of = |tid, address| {
+        let words = pthread(block, tid, GUARD, size + 0x1000);
+        at(&text, &facts, Some(&words), address)
+    };
+    let certain = |text: &str| (text.to_owned(), Confidence::Certain);
+    assert_eq!(of(0, STACK), certain("stack of an ended thread, 8 MiB"));
+    assert_eq!(of(0, GUARD), certain("guard below the stack of an ended thread"));
+    // Joined.
+    let kept = certain("unused stack of 8 MiB, kept for a thread to come");
+    assert_eq!(of(0xffff_ffff, STACK), kept);
+    assert_eq!(of(7, STACK), certain("stack of thread 7, 8 MiB"));
+    assert_eq!(of(7, GUARD), certain("guard below the stack of thread 7"));
+}
+const FIRST_POINTER: u64 = 0x7ffc_0002_0000;
+
+/// Handlers run on alternate stacks, coroutines on their own.
+#[test]
+fn a_thread_need_not_run_on_its_own_stack() {
+    let size = 64 << 10;
+    let check = |thread: ThreadFacts, size: u64, is_own: bool| {
+        let text = format!("{}{FIRST}", rows(GUARD, size));
+        let facts = facts(vec![thread]);
+        let (words, confidence) = at(&text, &facts, None, STACK);
+        let (guard, of_guard) = at(&text, &facts, None, GUARD);
+        assert_eq!(confidence, of_guard);
+        match is_own {
+            true => {
+                assert_eq!(confidence, Confidence::Likely);
+                assert!(words.contains("of thread 2, 8 KiB of "), "{words}");
+                assert_eq!(guard, "guard below the stack of thread 2");
+            }
+            false => {
+                assert_eq!(confidence, Confidence::Guess);
+                assert!(words.starts_with("memory on which thread "), "{words}");
+                assert!(guard.starts_with("guard below the stack on which thread "), "{guard}");
+            }
+        }
+    };
+    check(thread(2, STACK + size - 0x2000), size, true);
+    // The kernel made the stack of the first thread.
+    check(thread(1, STACK + size - 0x2000), size, false);
+    // No thread has as small a stack.
+    check(thread(2, STACK + 0x1000), 0x2000, false);
+    // The control block is at the end of a thread's own stack.
+    let with = |block| with!(thread(2, STACK + size - 0x2000), thread_pointer = Some(block));
+    check(with(STACK + size - 0x900), size, true);
+    check(with(0x7f20_0000_0900), size, false);
+}
+
+/// A Rust program that overflows its stack runs its handler on the alternate stack.
+#[test]
+fn an_alternate_signal_stack_is_known_while_a_handler_runs_on_it() {
+    let rust = "7f2000000000-7f2000100000 r-xp 00000000 fe:00 10           /lib/libstd-1.so\n";
+    for tid in [1, 2] {
+        let text = format!("{}{rust}{FIRST}", rows(GUARD, 0x2000));
+        let facts = facts(vec![thread(tid, STACK + 0x1200)]);
+        let expected = "alternate signal stack of a thread (sigaltstack)".to_owned();
+        assert_eq!(at(&text, &facts, None, STACK), (expected, Confidence::Likely));
+    }
+}
+
+/// Stacks of coroutines with the default size of a thread's stack.
+#[test]
+fn equal_stacks_without_a_thread_that_needs_one_may_be_of_coroutines() {
+    let size = 8 * MIB;
+    let stacks: String = (0..5).map(|n| rows(GUARD + n * 16 * MIB, size)).collect();
+    let text = format!("{stacks}{FIRST}");
+    let of = |threads| at(&text, &facts(threads), None, STACK);
+    let doubt = "stack of a thread that runs or has ended, or of a coroutine, 8 MiB";
+    let doubt = (doubt.to_owned(), Confidence::Guess);
+    assert_eq!(of(vec![thread(1, FIRST_POINTER)]), doubt);
+    // The first thread runs, and its stack is known all the same.
+    let runs = |tid| with!(ThreadFacts::default(), tid = tid);
+    assert_eq!(of(vec![runs(1)]), doubt);
+    // One is of this thread, and others may be of ended ones.
+    let (words, confidence) = of(vec![thread(1, FIRST_POINTER), runs(2)]);
+    assert_eq!(words, "stack of a thread that runs or has ended, 8 MiB");
+    assert_eq!(confidence, Confidence::Likely);
+    // A guard is not more certain than the stack that it names.
+    let guard = |facts: &Facts| at(&text, facts, None, GUARD).1;
+    assert_eq!(guard(&facts(vec![thread(1, FIRST_POINTER)])), Confidence::Guess);
+    let light = AddressRange::new(STACK, STACK + 0x1000);
+    let mut facts = facts(vec![thread(2, STACK + MIB)]);
+    facts.guards = vec![light];
+    assert_eq!(at(&text, &facts, None, light.start).1, Confidence::Likely);
+    // Larger than any stack of a thread.
+    facts.stack_limit = Some(4 * MIB);
+    let (words, _) = at(&text, &facts, None, light.start);
+    assert_eq!(words, "lightweight guard below the stack of thread 2");
+}
+
+/// The kernel says that pages are a guard, but not whose.
+#[test]
+fn lightweight_guards_without_a_stack_name_none() {
+    let text = format!("{STACK:x}-{:x} rw-p 00000000 00:00 0 \n", STACK + MIB);
+    let guards = vec![AddressRange::new(STACK + 0x1000, STACK + 0x2000)];
+    let facts = with!(Facts::default(), page_size = 4096, guards = guards);
+    let expected = ("lightweight guard pages".to_owned(), Confidence::Certain);
+    assert_eq!(at(&text, &facts, None, STACK + 0x1000), expected);
+}
