@@ -53,7 +53,7 @@ pub enum Kind<'a> {
     HugeAnonymous,
     /// `anon_inode:…`, such as `anon_inode:[perf_event]`.
     AnonInode,
-    /// `socket:[N]`, a packet ring.
+    /// `socket:[N]`: a ring of packets, or memory into which TCP receives.
     Socket,
     /// `/[aio] (deleted)`, the ring of io_setup(2).
     Aio,

@@ -4,7 +4,7 @@ use super::words::file_name;
 use super::{Confidence, ImageFacts, Label, Labeller, Sign, is_unnamed_memory, others};
 use std::collections::{BTreeSet, HashSet};
 use vmatlas_maps::AddressRange;
-use vmatlas_maps::Kind;
+use vmatlas_maps::{KernelVersion, Kind};
 
 const JEMALLOC: Sign =
     Sign { symbols: &["mallctl", "je_mallctl", "_rjem_mallctl"], files: &["libjemalloc"] };
@@ -77,10 +77,14 @@ fn jemalloc(labeller: &mut Labeller<'_>, step: Step) {
     }
     let image = labeller.image_with(&JEMALLOC);
     let known = image.map(|image| pointers_of(labeller, image)).unwrap_or_default();
-    // Huge pages, other allocators and the heaps of runtimes are aligned to 512 KiB, too.
+    // Huge pages, other allocators and the heaps of runtimes are aligned to 512 KiB, too, and newer
+    // kernels align all large mappings.
+    let is_aligned_by_kernel =
+        labeller.facts.kernel.is_none_or(|kernel| kernel >= KernelVersion::new(6, 7, 0));
     let program = labeller.files.first().copied();
     let is_own = |path: &[u8], name: &str| name == file || Some(path) == program;
     let is_alone = labeller.memory.is_none()
+        && !is_aligned_by_kernel
         && others::other_than(labeller, "jemalloc").is_none()
         && others::unknown_code(labeller, is_own).is_none();
     let aligned = label(Confidence::Likely, ALIGNED, ", and no other allocator is known here");

@@ -59,9 +59,8 @@ pub(super) fn recognise_certain(labeller: &mut Labeller<'_>) {
 
 /// Labels arenas by their sizes, where the array of arenas was not found.
 ///
-/// malloc blocks have a header, so a block of a round size is a page larger. But everything else
-/// that maps memory itself uses round sizes, too: the size alone is evidence only if all code of the
-/// process is known not to.
+/// That is a guess: blocks of malloc have any size, and other code that maps memory itself uses
+/// round sizes, too.
 pub(super) fn recognise_by_size(labeller: &mut Labeller<'_>) {
     if interpreter(labeller).is_none()
         || labeller.parts.values().any(|part| part.label.group == GROUP)
@@ -71,15 +70,14 @@ pub(super) fn recognise_by_size(labeller: &mut Labeller<'_>) {
     let other = others::other_than(labeller, "CPython").map(str::to_owned);
     let other = other.or_else(|| others::unknown_code(labeller, is_own));
     let size = "CPython is mapped, and the size is a multiple of an arena's";
-    let (confidence, because) = match other {
-        Some(other) => (
-            Confidence::Guess,
-            format!("{size}; but {other} is mapped, too, and may have memory of any size"),
-        ),
-        None => (Confidence::Likely, size.to_owned()),
+    let because = match other {
+        Some(other) => {
+            format!("{size}; but {other} is mapped, too, and may have memory of any size")
+        }
+        None => format!("{size}; but blocks of malloc may have it, too"),
     };
     let text = "arenas of CPython's small objects";
-    let label = Label::new(GROUP, confidence, text, because);
+    let label = Label::new(GROUP, Confidence::Guess, text, because);
     let [Sizes { arena, .. }, _] = SIZES;
     for run in runs(labeller) {
         let mut is_guarded = false;

@@ -33,7 +33,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
 }
 
 /// Whether the range may be the stack of a running thread.
-fn follows_guard(labeller: &Labeller<'_>, start: u64) -> bool {
+pub(super) fn follows_guard(labeller: &Labeller<'_>, start: u64) -> bool {
     let below = labeller.row_below(start);
     // A labelled row is the end of other memory, such as the reserve of an arena.
     let is_guard = |row: Mapping<'_>| {

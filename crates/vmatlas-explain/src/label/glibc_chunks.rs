@@ -6,6 +6,7 @@
 
 use super::words::size;
 use super::{Confidence, Label, Labeller, is_private_memory};
+use std::iter;
 use vmatlas_maps::AddressRange;
 
 const IS_MMAPPED: u64 = 2;
@@ -43,7 +44,11 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     for range in rest {
         let (mut start, end) = (range.start, range.end);
         while start < end && pages < MAX_PAGES {
-            let next = blocks(labeller, AddressRange::new(start, end), Confidence::Likely);
+            let chain = chain(labeller, AddressRange::new(start, end));
+            let next = chain.last().map_or(start, |block| block.end);
+            // Other memory, such as that of a virtual machine, contains such words, too.
+            let confidence = if next == end { Confidence::Likely } else { Confidence::Guess };
+            label(labeller, &chain, confidence);
             start = next.max(start.saturating_add(labeller.page_size()));
             pages += 1;
         }
@@ -57,16 +62,39 @@ pub(super) fn blocks(
     range: AddressRange,
     confidence: Confidence,
 ) -> u64 {
+    let chain = chain(labeller, range);
+    label(labeller, &chain, confidence);
+    chain.last().map_or(range.start, |block| block.end)
+}
+
+/// Consecutive blocks from the start of a range.
+fn chain(labeller: &Labeller<'_>, range: AddressRange) -> Vec<AddressRange> {
     let mut start = range.start;
-    for _ in 0..MAX_BLOCKS {
-        let Some(length) = mapped_chunk(labeller, start, range.end) else { break };
+    let next = || {
+        let length = mapped_chunk(labeller, start, range.end)?;
         let block = AddressRange::new(start, start.saturating_add(length));
-        let text = format!("malloc: a single block of {}", size(length));
-        let because = "its first words are those of a chunk with a mapping of its own";
-        labeller.label(block, &Label::new("large malloc block", confidence, text, because));
         start = block.end;
+        Some(block)
+    };
+    iter::from_fn(next).take(MAX_BLOCKS).collect()
+}
+
+fn label(labeller: &mut Labeller<'_>, blocks: &[AddressRange], confidence: Confidence) {
+    let because = match confidence {
+        Confidence::Certain => "its first words are those of a chunk with a mapping of its own",
+        Confidence::Likely => {
+            "its first words are those of a chunk with a mapping of its own, and it ends with the \
+             memory around it"
+        }
+        Confidence::Guess => {
+            "its first words are those of a chunk with a mapping of its own; but it lies inside \
+             other memory, which may contain them"
+        }
+    };
+    for block in blocks {
+        let text = format!("malloc: a single block of {}", size(block.size()));
+        labeller.label(*block, &Label::new("large malloc block", confidence, text, because));
     }
-    start
 }
 
 /// The size of the chunk at `start`, if it has its own mapping.

@@ -3,7 +3,7 @@
 use super::glibc::{has_glibc, label_reserve};
 use super::runs::is_anonymous;
 use super::words::size;
-use super::{Confidence, Label, Labeller, go, is_unnamed_memory, jvm};
+use super::{Confidence, Label, Labeller, is_unnamed_memory, jvm, others};
 use vmatlas_maps::{AddressRange, Mapping};
 
 /// Usual upper limit of a guard in bytes.
@@ -14,8 +14,10 @@ const MAX_GUARD: u64 = 64 << 10;
 /// directly adjacent to one.
 pub(super) fn recognise(labeller: &mut Labeller<'_>, heap_size: u64) {
     let known = has_glibc(labeller);
-    // Go's heap since 1.26 has this size and alignment, too.
-    let has_go = go::is_here(labeller);
+    // Parts of their heaps and tables may have this size and alignment, too: Go's heap since 1.26,
+    // and one in 16 nodes of HotSpot's metaspace.
+    let reserves = |name: &&str| matches!(*name, "Go" | "HotSpot" | "V8" | ".NET");
+    let has_other = others::known(labeller).iter().any(reserves);
     // The Java heap has rows of any size, and its end is seldom known.
     let is_jvm = jvm::is_here(labeller);
     let mut found: Vec<(AddressRange, AddressRange)> = Vec::new();
@@ -58,7 +60,7 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, heap_size: u64) {
             ),
         };
         let confidence =
-            if one && known && !has_go { Confidence::Likely } else { Confidence::Guess };
+            if one && known && !has_other { Confidence::Likely } else { Confidence::Guess };
         let text = match one {
             true => format!(
                 "glibc malloc: arena of a thread, {} of {} accessible",

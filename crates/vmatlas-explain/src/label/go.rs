@@ -146,7 +146,7 @@ impl<'a> Go<'a> {
 
     /// Labels the metadata outside of the heap, by its sizes.
     pub(super) fn recognise_metadata(&self, labeller: &mut Labeller<'_>) {
-        if let Some(mheap) = self.mheap.as_ref().filter(|_| self.is_alone) {
+        if let Some(mheap) = self.mheap.as_ref().filter(|_| self.is_alone && self.has_heap) {
             match self.may_map {
                 true => pointed_to(labeller, mheap, Confidence::Likely, MOST_MERGED),
                 false => pointed_to(labeller, mheap, Confidence::Certain, u64::MAX),
@@ -185,7 +185,8 @@ impl<'a> Go<'a> {
 
     /// Labels memory that the runtime points to and the C library does not know.
     pub(super) fn recognise_pointed_to(&self, labeller: &mut Labeller<'_>) {
-        if let Some(mheap) = &self.mheap {
+        // Otherwise it may be the heap.
+        if let Some(mheap) = self.mheap.as_ref().filter(|_| self.has_heap) {
             pointed_to(labeller, mheap, Confidence::Likely, MOST_MERGED);
         }
     }

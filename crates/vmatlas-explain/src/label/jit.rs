@@ -16,26 +16,53 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     });
     let rows: Vec<(AddressRange, Perms)> = rows.map(|row| (row.range, row.perms)).collect();
     for (range, perms) in rows {
-        let label = of_code(labeller, range, perms);
-        labeller.label(range, &label);
+        for (part, label) in of_code(labeller, range, perms) {
+            labeller.label(part, &label);
+        }
     }
 }
 
-fn of_code(labeller: &Labeller<'_>, range: AddressRange, perms: Perms) -> Label {
-    let is_listed = labeller.facts.jit_code.iter().any(|code| code.overlaps(&range));
-    if is_listed {
-        let because = "the process lists functions here (perf map or jitdump)";
-        Label::new(GROUP, Confidence::Certain, "code made at run time", because)
-    } else if perms.write() {
+/// The labels of executable memory: the pages with listed functions, and then the whole of it.
+fn of_code(
+    labeller: &Labeller<'_>,
+    range: AddressRange,
+    perms: Perms,
+) -> Vec<(AddressRange, Label)> {
+    let because = "the process lists functions here (perf map or jitdump)";
+    let label = Label::new(GROUP, Confidence::Certain, "code made at run time", because);
+    let page = labeller.page_size();
+    let pages = |code: &AddressRange| {
+        let end = code.end.checked_next_multiple_of(page).unwrap_or(u64::MAX);
+        AddressRange::new(code.start - code.start % page, end).intersect(&range)
+    };
+    let listed = labeller.facts.jit_code.iter().filter_map(pages).collect();
+    let listed = AddressRange::joined(listed).into_iter().map(|part| (part, label.clone()));
+    listed.chain([(range, of_unlisted(labeller, perms))]).collect()
+}
+
+/// The label of executable memory in which no function is listed.
+fn of_unlisted(labeller: &Labeller<'_>, perms: Perms) -> Label {
+    if perms.write() {
         // SBCL and valgrind map their heaps so, and old programs all memory (READ_IMPLIES_EXEC).
         let text = "memory that may be written and executed: code made at run time, or data";
         let because = "it may be executed, and comes from no file";
+        Label::new("executable memory", Confidence::Guess, text, because)
+    } else if is_data_executable(labeller) {
+        let text = "memory that may be executed: code made or loaded at run time, or data";
+        let because = "it comes from no file; but data of this program may be executed, too";
         Label::new("executable memory", Confidence::Guess, text, because)
     } else {
         let text = "code that was made or loaded at run time";
         let because = "it may be executed and not written, and comes from no file";
         Label::new(GROUP, Confidence::Likely, text, because)
     }
+}
+
+/// Whether the kernel makes all readable memory executable, as for old programs
+/// (`READ_IMPLIES_EXEC`, personality(2)).
+fn is_data_executable(labeller: &Labeller<'_>) -> bool {
+    let is_data = |kind| matches!(kind, Kind::Stack | Kind::Heap);
+    labeller.maps.iter().any(|row| row.perms.execute() && is_data(row.kind()))
 }
 
 /// Labels code in memory that may be shared, or is mapped twice, writable in one place and
@@ -45,7 +72,7 @@ fn double_mappings(labeller: &mut Labeller<'_>) {
     for row in labeller.maps.iter() {
         // PHP's buffer of code is a part of the segment that its processes share.
         if row.kind() == Kind::SharedAnonymous && row.perms.execute() {
-            found.push((row.range, of_code(labeller, row.range, row.perms)));
+            found.extend(of_code(labeller, row.range, row.perms));
             continue;
         }
         let Kind::Memfd { name } = row.kind() else { continue };
@@ -64,7 +91,8 @@ fn double_mappings(labeller: &mut Labeller<'_>) {
             let because = "it is mapped privately, as the files of programs and libraries are";
             Label::new("memfd code", Confidence::Likely, text, because)
         } else if row.perms.execute() {
-            of_code(labeller, row.range, row.perms)
+            found.extend(of_code(labeller, row.range, row.perms));
+            continue;
         } else {
             continue;
         };

@@ -11,9 +11,10 @@ use vmatlas_maps::{Mapping, Maps, SmapsValue};
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let maps = labeller.maps;
+    let page = labeller.page_size();
     let of_row = |(index, row)| {
         let row: Mapping<'_> = row;
-        let label = by_flags(maps, index, &row).or_else(|| label(&row));
+        let label = by_flags(maps, index, &row).or_else(|| label(&row, page));
         Some((row.range, in_huge_pages(maps, index, &row, label.as_ref()).or(label)?))
     };
     let mut labels: Vec<_> = maps.iter().enumerate().filter_map(of_row).collect();
@@ -24,8 +25,8 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     guest_memory(labeller);
 }
 
-/// Gaps that Android's linker fills where a library made for small pages is mapped in steps of
-/// larger ones (bionic, linker_phdr_16kib_compat.cpp).
+/// Gaps that Android's linker fills where a library is mapped in steps of larger pages; Android's
+/// kernel shows them as rows (mm/pgsize_migration.c).
 fn paddings(maps: &Maps) -> Vec<(AddressRange, Label)> {
     let mut found = Vec::new();
     let mut library: Option<Mapping<'_>> = None;
@@ -37,7 +38,7 @@ fn paddings(maps: &Maps) -> Vec<(AddressRange, Label)> {
                 "gap{}: padding of the linker, which maps it in steps of a larger page",
                 of.unwrap_or_default()
             );
-            let because = "Android's linker named it so";
+            let because = "the kernel calls it so";
             found.push((row.range, Label::new("padding", Confidence::Certain, text, because)));
         }
         if row.kind() == Kind::File {
@@ -95,7 +96,7 @@ fn by_flags(maps: &Maps, index: usize, row: &Mapping<'_>) -> Option<Label> {
         ),
         Kind::Anonymous if has("dp") => (
             "droppable memory",
-            "memory that the kernel may drop, such as the state of getrandom(3)",
+            "memory that the kernel may drop, such as the state of getrandom(2)",
             "the kernel says so (VmFlags: dp, MAP_DROPPABLE)",
         ),
         _ => return None,
@@ -103,28 +104,37 @@ fn by_flags(maps: &Maps, index: usize, row: &Mapping<'_>) -> Option<Label> {
     Some(Label::new(group, Confidence::Certain, text, because))
 }
 
-fn label(row: &Mapping<'_>) -> Option<Label> {
+fn label(row: &Mapping<'_>, page: u64) -> Option<Label> {
     let certain = |group: &'static str, text: &str| {
         Some(Label::new(group, Confidence::Certain, text, "the kernel calls it so"))
     };
     match row.kind() {
-        Kind::NamedAnonymous { name } | Kind::NamedSharedAnonymous { name } => Some(named(name)),
+        Kind::NamedSharedAnonymous { name } if row.name.starts_with(b"/dev/ashmem/") => {
+            Some(named(name, "the program named it so (ashmem)"))
+        }
+        Kind::NamedAnonymous { name } | Kind::NamedSharedAnonymous { name } => {
+            Some(named(name, "the program named it so (PR_SET_VMA_ANON_NAME)"))
+        }
         Kind::Vdso => {
             certain("vdso", "system calls that need no kernel, from the kernel (vdso(7))")
         }
         Kind::Vvar => certain("vdso", "data of the kernel for the vdso, such as the time"),
         Kind::Vsyscall => certain("vdso", "the old place of the vdso, the same in every process"),
         Kind::Aio => certain("I/O ring", "ring of completed requests of io_setup(2)"),
-        Kind::Socket => certain("I/O ring", "ring of packets of a socket (packet(7))"),
+        // Packet and XDP sockets have rings, and TCP receives into memory without copies.
+        Kind::Socket => {
+            certain("socket memory", "memory of a socket, such as a ring of packets (packet(7))")
+        }
         Kind::DmaBuf => certain("DMA buffer", "buffer shared with devices (DMA-BUF)"),
         Kind::Secretmem => {
             certain("secret memory", "memory hidden from the kernel (memfd_secret(2))")
         }
-        Kind::AnonInode => anon_inode(row.name),
+        Kind::AnonInode => anon_inode(row, page),
         Kind::Device => device(row.name),
-        Kind::SharedAnonymous => {
-            certain("shared memory", "anonymous memory that child processes share (MAP_SHARED)")
-        }
+        Kind::SharedAnonymous => certain(
+            "shared memory",
+            "anonymous memory that child processes would share (MAP_SHARED)",
+        ),
         Kind::SysvShm { key, id } => {
             let text = format!("System V shared memory, segment {id}, key {key:#x} (shmget(2))");
             certain("shared memory", &text)
@@ -142,9 +152,8 @@ fn label(row: &Mapping<'_>) -> Option<Label> {
     }
 }
 
-/// The label for the name in `[anon:…]`.
-fn named(name: &[u8]) -> Label {
-    const BECAUSE: &str = "the program named it so (PR_SET_VMA_ANON_NAME)";
+/// The label for a name that a program gave, as in `[anon:…]`.
+fn named(name: &[u8], because: &str) -> Label {
     let name = String::from_utf8_lossy(name);
     let trimmed = name.trim();
     let (group, text): (Cow<'static, str>, Cow<'_, str>) = match trimmed
@@ -158,9 +167,8 @@ fn named(name: &[u8]) -> Label {
             ("glibc arena".into(), "glibc malloc: arena of a thread".into())
         }
         ("glibc", "loader malloc") => ("loader".into(), "memory of the dynamic linker".into()),
-        ("glibc", "unused stack") => {
-            ("thread stack".into(), "unused stack, kept for a thread to come".into())
-        }
+        // glibc names it when the thread ends, whether it keeps the stack or not.
+        ("glibc", "unused stack") => ("thread stack".into(), "stack of an ended thread".into()),
         ("glibc", rest) => match rest.split_once("stack: ") {
             Some((_, tid)) => ("thread stack".into(), format!("stack of thread {tid}").into()),
             None => ("glibc".into(), format!("glibc: {rest}").into()),
@@ -189,13 +197,20 @@ fn named(name: &[u8]) -> Label {
             _ => ("named memory".into(), format!("memory named {trimmed}").into()),
         },
     };
-    Label::new(group, Confidence::Certain, text, BECAUSE)
+    Label::new(group, Confidence::Certain, text, because)
 }
 
 /// The label for `anon_inode:NAME`, the driver's name.
-fn anon_inode(name: &[u8]) -> Option<Label> {
-    let (group, text) = match name.strip_prefix(b"anon_inode:")? {
+fn anon_inode(row: &Mapping<'_>, page: u64) -> Option<Label> {
+    let (group, text) = match row.name.strip_prefix(b"anon_inode:")? {
         b"[io_uring]" => ("I/O ring", "queues shared with the kernel (io_uring(7))"),
+        b"[perf_event]" if row.offset != 0 => {
+            ("perf event", "trace data of perf_event_open(2) (AUX area)")
+        }
+        // The ring begins at the second page.
+        b"[perf_event]" if row.range.size() <= page => {
+            ("perf event", "control page of perf_event_open(2)")
+        }
         b"[perf_event]" => ("perf ring", "ring of events of perf_event_open(2)"),
         b"bpf-map" => ("BPF", "map or ring of a BPF program (bpf(2))"),
         name if name.starts_with(b"kvm-vcpu") => ("KVM", "state of a virtual processor (KVM)"),
@@ -209,21 +224,21 @@ fn anon_inode(name: &[u8]) -> Option<Label> {
 /// The label for a file in /dev.
 fn device(name: &[u8]) -> Option<Label> {
     const DRIVERS: &[(&[u8], &str, &str)] = &[
-        (b"/dev/nvidia", "GPU", "memory or registers of an NVIDIA GPU"),
-        (b"/dev/dri/", "GPU", "memory of a GPU (DRM)"),
-        (b"/dev/kfd", "GPU", "queues of an AMD GPU (KFD)"),
-        (b"/dev/mali", "GPU", "memory of a Mali GPU"),
-        (b"/dev/kgsl-3d0", "GPU", "memory of an Adreno GPU"),
+        (b"/dev/nvidia", "GPU", "memory or registers for an NVIDIA GPU"),
+        (b"/dev/dri/", "GPU", "memory for a GPU (DRM)"),
+        (b"/dev/kfd", "GPU", "memory or registers for an AMD GPU (KFD)"),
+        (b"/dev/mali", "GPU", "memory for a Mali GPU"),
+        (b"/dev/kgsl-3d0", "GPU", "memory for an Adreno GPU"),
         (b"/dev/dma_heap/", "DMA buffer", "buffer shared with devices (DMA-BUF)"),
-        (b"/dev/vfio/", "device", "registers of a device passed through (VFIO)"),
-        (b"/dev/uio", "device", "registers of a device (UIO)"),
-        (b"/dev/infiniband/", "device", "queues of an RDMA device"),
+        (b"/dev/vfio/", "device", "registers or memory of a device passed through (VFIO)"),
+        (b"/dev/uio", "device", "registers or memory of a device (UIO)"),
+        (b"/dev/infiniband/", "device", "queues or registers of an RDMA device"),
         (b"/dev/video", "device", "buffers of a video device (V4L2)"),
-        (b"/dev/snd/", "device", "buffers of a sound device (ALSA)"),
+        (b"/dev/snd/", "device", "buffers or state of a sound device (ALSA)"),
         (b"/dev/binder", "binder", "data that other processes sent (Android's binder)"),
         (b"/dev/hwbinder", "binder", "data that other processes sent (Android's binder)"),
-        (b"/dev/mem", "device", "physical memory"),
-        (b"/dev/zero", "anonymous", "memory of zeroes (/dev/zero)"),
+        (b"/dev/mem", "device", "physical addresses (/dev/mem)"),
+        (b"/dev/zero", "anonymous", "memory that begins as zero (/dev/zero)"),
     ];
     let (_, group, text) = DRIVERS.iter().find(|(prefix, ..)| name.starts_with(prefix))?;
     Some(Label::new(*group, Confidence::Certain, *text, "the driver of the device maps it"))

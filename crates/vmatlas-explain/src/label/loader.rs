@@ -2,7 +2,7 @@
 //! allocations before malloc is available.
 
 use super::words::file_name;
-use super::{Confidence, ImageFacts, Label, Labeller, is_unnamed_memory};
+use super::{Confidence, ImageFacts, Label, Labeller, exclusion, is_unnamed_memory, musl};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
@@ -60,12 +60,20 @@ fn storage(labeller: &Labeller<'_>, block: u64) -> Option<AddressRange> {
 fn small_part(labeller: &Labeller<'_>, address: u64) -> Option<AddressRange> {
     let row = labeller.row_at(address).filter(is_unnamed_memory)?;
     let mut parts = labeller.unlabelled(row.range).into_iter();
-    parts.find(|part| part.contains(address) && part.size() <= LARGEST)
+    // Memory above a guard is a stack: glibc's linker has the list of all threads.
+    let is_small = |part: &AddressRange| {
+        part.size() <= LARGEST && !exclusion::follows_guard(labeller, part.start)
+    };
+    parts.find(|part| part.contains(address) && is_small(part))
 }
 
 /// Labels memory that the dynamic linker's data points to.
 fn by_pointers(labeller: &mut Labeller<'_>) {
     let Some(memory) = labeller.memory else { return };
+    // The linker of musl is its whole C library, whose data points to stacks and blocks.
+    if musl::is_used(labeller) {
+        return;
+    }
     let Some(linker) = labeller.facts.images.iter().find(|image| is_linker(image)) else { return };
     first_stack(labeller, linker);
     let word = labeller.word_size() as usize;

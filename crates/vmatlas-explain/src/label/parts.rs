@@ -38,10 +38,12 @@ pub(super) fn sum(range: AddressRange, parts: &[Labelled]) -> Option<Label> {
     }
     let most = most(range, parts)?;
     let others = of_group(most, parts).count().saturating_sub(1);
-    let because = match others {
-        0 => most.because.clone(),
-        1 => format!("{}, and likewise the other part", most.because),
-        _ => format!("{}, and likewise {others} other parts", most.because),
+    let is_same = of_group(most, parts).all(|part| part.label.because == most.because);
+    let because = match (others, is_same) {
+        (0, _) => most.because.clone(),
+        (1, true) => format!("{}, and likewise the other part", most.because),
+        (_, true) => format!("{}, and likewise {others} other parts", most.because),
+        (_, false) => format!("{} (the first of {} such parts)", most.because, others + 1),
     };
     Some(Label {
         group: most.group.clone(),

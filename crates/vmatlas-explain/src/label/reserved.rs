@@ -2,16 +2,16 @@
 
 use super::words::size;
 use super::{Confidence, Label, Labeller};
-use vmatlas_maps::AddressRange;
-use vmatlas_maps::Kind;
+use vmatlas_maps::{AddressRange, Kind, Maps};
 
 /// Smaller ranges are rather guards.
 const SMALLEST: u64 = 1 << 20;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let mut found: Vec<AddressRange> = Vec::new();
-    for row in labeller.maps.iter() {
-        if row.perms.none() && row.kind() == Kind::Anonymous {
+    for (index, row) in labeller.maps.iter().enumerate() {
+        let is_closed = row.perms.none() && row.kind() == Kind::Anonymous;
+        if is_closed && !has_contents(labeller.maps, index) {
             let free = labeller.unlabelled(row.range);
             found.extend(free.into_iter().filter(|free| free.size() >= SMALLEST));
         }
@@ -28,10 +28,18 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         let confidence = if owner.is_some() { Confidence::Guess } else { Confidence::Likely };
         let because = match owner {
             Some((_, where_)) => format!("nothing may access them, and that lies {where_}"),
-            None => "nothing may access them, and a guard is not as large".to_owned(),
+            None => "nothing may access them, and guards are seldom as large".to_owned(),
         };
         labeller.label(range, &Label::new("reserved", confidence, text, because));
     }
+}
+
+/// Whether a row has contents, as far as smaps shows it: a program may close memory that it used.
+fn has_contents(maps: &Maps, index: usize) -> bool {
+    maps.fields(index).any(|field| {
+        matches!(field.name, b"Rss" | b"Swap")
+            && field.value.number().is_some_and(|bytes| bytes > 0)
+    })
 }
 
 /// The label of the memory directly below or above, and its side.

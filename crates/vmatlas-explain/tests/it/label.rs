@@ -11,7 +11,7 @@ use vmatlas_explain::label::{
     Auxv, Confidence, Facts, FunctionFacts, ImageFacts, Labels, OriginFacts, ThreadFacts,
     WANTED_SYMBOLS,
 };
-use vmatlas_maps::{AddressRange, Maps, WordSize};
+use vmatlas_maps::{AddressRange, KernelVersion, Maps, WordSize};
 use vmatlas_object::Memory;
 
 fn capture(name: &str) -> Vec<u8> {
@@ -64,7 +64,7 @@ fn names_of_programs_are_put_into_words() {
         (" glibc: loader malloc", "loader", "memory of the dynamic linker"),
         (" glibc: pthread stack: 1234", "thread stack", "stack of thread 1234"),
         (" glibc: pthread user stack: 12", "thread stack", "stack of thread 12"),
-        (" glibc: unused stack", "thread stack", "unused stack, kept for a thread to come"),
+        (" glibc: unused stack", "thread stack", "stack of an ended thread"),
         (" glibc: fatal", "glibc", "glibc: fatal"),
         ("Go: heap", "Go heap", "Go: heap"),
         ("Go: page summary", "Go metadata", "Go: page summary"),
@@ -79,6 +79,73 @@ fn names_of_programs_are_put_into_words() {
         let found = of_name(&maps, &labels, &format!("[anon:{name}]"));
         assert_eq!(found, (group.to_owned(), Confidence::Certain, words.to_owned()));
     }
+}
+
+/// The names of devices, sockets and events, which say less than their usual use.
+#[test]
+fn names_of_devices_and_sockets_are_put_into_words() {
+    let check = |perms: &str, offset: u64, end: u64, name: &str, group: &str, words: &str| {
+        let row = format!("7f0000000000-{end:x} {perms} {offset:08x} 00:06 5        {name}\n");
+        let (maps, labels) = labels(row.as_bytes());
+        let expected = (group.to_owned(), Confidence::Certain, words.to_owned());
+        assert_eq!(of_name(&maps, &labels, name), expected, "{row}");
+    };
+    let (page, pages) = (0x7f00_0000_1000, 0x7f00_0002_1000);
+    for (name, group, words) in [
+        ("/dev/nvidiactl", "GPU", "memory or registers for an NVIDIA GPU"),
+        ("/dev/nvidia0", "GPU", "memory or registers for an NVIDIA GPU"),
+        ("/dev/dri/renderD128", "GPU", "memory for a GPU (DRM)"),
+        ("/dev/kfd", "GPU", "memory or registers for an AMD GPU (KFD)"),
+        ("/dev/mali0", "GPU", "memory for a Mali GPU"),
+        ("/dev/kgsl-3d0", "GPU", "memory for an Adreno GPU"),
+        ("/dev/dma_heap/system", "DMA buffer", "buffer shared with devices (DMA-BUF)"),
+        ("/dmabuf:", "DMA buffer", "buffer shared with devices (DMA-BUF)"),
+        ("/dev/vfio/9", "device", "registers or memory of a device passed through (VFIO)"),
+        ("/dev/uio0", "device", "registers or memory of a device (UIO)"),
+        ("/dev/infiniband/uverbs0", "device", "queues or registers of an RDMA device"),
+        ("/dev/video0", "device", "buffers of a video device (V4L2)"),
+        ("/dev/snd/pcmC0D0p", "device", "buffers or state of a sound device (ALSA)"),
+        ("/dev/binder", "binder", "data that other processes sent (Android's binder)"),
+        ("/dev/mem", "device", "physical addresses (/dev/mem)"),
+        (
+            "socket:[81]",
+            "socket memory",
+            "memory of a socket, such as a ring of packets (packet(7))",
+        ),
+        ("anon_inode:[perf_event]", "perf ring", "ring of events of perf_event_open(2)"),
+    ] {
+        check("rw-s", 0, pages, name, group, words);
+    }
+    // What the program wrote to it is not zero.
+    let zero = "memory that begins as zero (/dev/zero)";
+    check("rw-p", 0, pages, "/dev/zero", "anonymous", zero);
+    let perf = "anon_inode:[perf_event]";
+    check("r--s", 0, page, perf, "perf event", "control page of perf_event_open(2)");
+    let trace = "trace data of perf_event_open(2) (AUX area)";
+    check("rw-s", 0x20_0000, pages, perf, "perf event", trace);
+}
+
+/// Each kind of name is set by a call of its own, and one by the kernel.
+#[test]
+fn the_evidence_of_a_name_is_who_gave_it() {
+    let of = |name: &str, device: &str| {
+        let row = format!("7f0000000000-7f0000021000 rw-s 00000000 {device} 5        {name}\n");
+        let (_, labels) = labels(row.as_bytes());
+        labels.at(0x7f00_0000_0000).unwrap().label.because.clone()
+    };
+    let anonymous = "the program named it so (PR_SET_VMA_ANON_NAME)";
+    assert_eq!(of("[anon_shmem:pool]", "00:01"), anonymous);
+    assert_eq!(of("/dev/ashmem/pool (deleted)", "00:05"), "the program named it so (ashmem)");
+    assert_eq!(of("[page size compat]", "00:00"), "the kernel calls it so");
+    assert_eq!(of("/dev/zero (deleted)", "00:01"), "the kernel calls it so");
+}
+
+#[test]
+fn shared_memory_has_no_child_processes_for_certain() {
+    let row = b"7f0000000000-7f0000021000 rw-s 00000000 00:01 5        /dev/zero (deleted)\n";
+    let (_, labels) = labels(row);
+    let text = &labels.at(0x7f00_0000_0000).unwrap().label.text;
+    assert_eq!(text, "anonymous memory that child processes would share (MAP_SHARED)");
 }
 
 #[test]

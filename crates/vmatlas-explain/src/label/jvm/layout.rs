@@ -27,6 +27,9 @@ const SMALLEST_HEAP: u64 = 4 << 20;
 /// Sizes of the code cache with and without tiered compilation (`ReservedCodeCacheSize`); alignment
 /// may add a page.
 const CODE_CACHES: [u64; 2] = [240 << 20, 48 << 20];
+/// The code cache begins with more than this (`InitialCodeCacheSize`), in bytes.
+const SMALLEST_CODE: u64 = 1 << 20;
+const CODE_CACHE: &str = "JVM code cache";
 
 /// The collector, identified by its thread names, which the kernel truncates to 15 bytes.
 pub(super) fn collector(labeller: &Labeller<'_>) -> Option<&'static str> {
@@ -84,7 +87,12 @@ fn z_heap(labeller: &mut Labeller<'_>, jvm: &Jvm) {
     }
 }
 
+/// Labels the code cache in a reservation of the default size. Libraries of a program, such as JNA
+/// and libffi, have small memory with the same permissions.
 fn code_cache(labeller: &mut Labeller<'_>) {
+    if labeller.parts.values().any(|part| part.label.group == CODE_CACHE) {
+        return;
+    }
     for run in runs(labeller) {
         let codes = run.parts().iter().filter(|part| part.perms.write() && part.perms.execute());
         let codes: Vec<AddressRange> = codes.map(|part| part.range).collect();
@@ -93,13 +101,17 @@ fn code_cache(labeller: &mut Labeller<'_>) {
         let sizes = CODE_CACHES.iter().flat_map(|&size| [size, size.saturating_add(page)]);
         let ends = sizes.filter_map(|size| first.start.checked_add(size));
         let mut ends = ends.filter(|&end| end >= last.end && end <= run.range().end);
-        let (end, size) = match ends.find(|&end| run.may_end_at(end)) {
-            Some(end) => (end, ", in a reservation of the default size"),
-            None => (last.end, ""),
-        };
-        let because = format!("libjvm is mapped, and it may be written and executed{size}");
-        let label = |text| Label::new("JVM code cache", Confidence::Likely, text, because.as_str());
+        let Some(end) = ends.find(|&end| run.may_end_at(end)) else { continue };
         let cache = AddressRange::new(first.start, end);
+        let is_code = |part: &Part| part.perms.write() && part.perms.execute();
+        if first.size() < SMALLEST_CODE
+            || !run.within(cache).all(|part| part.perms.none() || is_code(&part))
+        {
+            continue;
+        }
+        let because = "libjvm is mapped, and it may be written and executed, in a reservation of the \
+                       default size";
+        let label = |text| Label::new(CODE_CACHE, Confidence::Likely, text, because);
         let reserved = label("reserved for compiled Java code");
         labeller.label_reservation(cache, &label("compiled Java code and stubs"), &reserved);
     }

@@ -28,20 +28,21 @@ fn python() -> Facts {
 
 /// Databases, matrices and other allocators use round sizes, too.
 #[test]
-fn a_multiple_of_an_arena_is_evidence_only_if_nothing_else_maps_memory() {
+fn a_multiple_of_an_arena_is_a_guess() {
     let program = "00400000-00500000 r-xp 00000000 fe:00 7                 /usr/bin/python3.11\n";
     let row = "7f1000000000-7f100f000000 rw-p 00000000 00:00 0 \n";
     let stack = "7f0ffffff000-7f1000000000 ---p 00000000 00:00 0 \n";
     let with = |file: &str| {
         let other = format!("7f2000000000-7f2000100000 r-xp 00000000 fe:00 8          {file}\n");
         let rows = format!("{program}{row}{other}");
-        let (group, confidence, ..) = label_at(&rows, &python(), None, 0x7f10_0000_0000);
-        assert_eq!(group, "CPython arena");
-        confidence
+        let (group, confidence, _, because) = label_at(&rows, &python(), None, 0x7f10_0000_0000);
+        assert_eq!((group.as_str(), confidence), ("CPython arena", Confidence::Guess));
+        because
     };
     let modules = "/usr/lib/python3.11/lib-dynload";
     for file in ["/lib/libssl.so.3", &format!("{modules}/_json.cpython-311.so")] {
-        assert_eq!(with(file), Confidence::Likely, "{file}");
+        // So may be a block of malloc: that of a bytearray, or several that the kernel merged.
+        assert!(with(file).contains("but blocks of malloc"), "{file}");
     }
     for file in [
         "/v/site-packages/_duckdb.cpython-311-x86_64-linux-gnu.so",
@@ -51,7 +52,9 @@ fn a_multiple_of_an_arena_is_evidence_only_if_nothing_else_maps_memory() {
         &format!("{modules}/_ctypes.cpython-311.so"),
         &format!("{modules}/mmap.cpython-311.so"),
     ] {
-        assert_eq!(with(file), Confidence::Guess, "{file}");
+        let name = file.rsplit('/').next().unwrap();
+        let is_named = with(file).contains(&format!("but {name} is mapped"));
+        assert!(is_named || with(file).contains("but jemalloc is mapped"), "{file}");
     }
     // Memory above a guard is a stack.
     let rows = format!("{program}{stack}{row}{LIBC}");
@@ -71,10 +74,16 @@ fn memory_aligned_as_jemalloc_aligns_it_may_belong_to_others() {
         assert_eq!(group, "jemalloc");
         confidence
     };
-    let none = Facts::default();
+    let of_kernel = |kernel| with!(Facts::default(), kernel = kernel);
+    let none = of_kernel(Some(KernelVersion::new(6, 6, 99)));
     assert_eq!(confidence(&format!("{program}{row}{library}"), &none), Confidence::Likely);
+    // Newer kernels align all large mappings, also the program's own.
+    for kernel in [Some(KernelVersion::new(6, 7, 0)), None] {
+        let facts = of_kernel(kernel);
+        assert_eq!(confidence(&format!("{program}{row}{library}"), &facts), Confidence::Guess);
+    }
     assert_eq!(confidence(&format!("{program}{row}{library}{other}"), &none), Confidence::Guess);
-    let mut of_v8 = Facts::default();
+    let mut of_v8 = none.clone();
     of_v8.images = vec![image("/usr/bin/server", "v8dbg_APIObjectType")];
     assert_eq!(confidence(&format!("{program}{row}{library}"), &of_v8), Confidence::Guess);
     // With memory, jemalloc's own data would show it.
@@ -111,6 +120,51 @@ fn memory_that_may_be_written_and_executed_need_not_be_code() {
         0x7f10_0000_0000,
     );
     assert!(!shared.2.contains("shared with"), "a process without children shares it with none");
+}
+
+/// A list of functions proves no more than the pages that they lie in.
+#[test]
+fn only_listed_functions_are_certain_to_be_code() {
+    let code =
+        |start: u64, end: u64| AddressRange::new(0x7f10_0000_0000 + start, 0x7f10_0000_0000 + end);
+    let jit_code = vec![code(0x1f00, 0x1f40), code(0x1ff0, 0x2010), code(0x10_0000, 0x10_0040)];
+    let facts = with!(Facts::default(), page_size = 4096, jit_code = jit_code);
+    for (row, rest) in [
+        ("rwxp 00000000 00:00 0 ", Confidence::Guess),
+        ("r-xp 00000000 00:00 0 ", Confidence::Likely),
+        ("r-xs 00000000 00:01 9     /dev/zero (deleted)", Confidence::Likely),
+        ("r-xs 00000000 00:01 9     /memfd:code (deleted)", Confidence::Likely),
+    ] {
+        let rows = format!("7f1000000000-7f1001000000 {row}\n");
+        let labels = Labels::read(&Maps::parse(rows.as_bytes()).unwrap(), &facts, None);
+        let found: Vec<(u64, Confidence)> = labels
+            .iter()
+            .map(|part| (part.range.start - 0x7f10_0000_0000, part.label.confidence))
+            .collect();
+        let certain = Confidence::Certain;
+        let expected =
+            [(0, rest), (0x1000, certain), (0x3000, rest), (0x10_0000, certain), (0x10_1000, rest)];
+        assert_eq!(found, expected, "{row}");
+        assert_eq!(labels.at(0x7f10_0010_0000).unwrap().label.text, "code made at run time");
+    }
+}
+
+/// The kernel makes all readable memory of an old program executable.
+#[test]
+fn readable_data_may_be_executable() {
+    let row = "7f1000000000-7f1000100000 r-xp 00000000 00:00 0 \n";
+    for (other, confidence) in [
+        ("2a000000-2a100000 rwxp 00000000 00:00 0                    [heap]\n", Confidence::Guess),
+        ("2a000000-2a100000 rw-p 00000000 00:00 0                    [heap]\n", Confidence::Likely),
+        ("2a000000-2a100000 rwxp 00000000 00:00 0                   [stack]\n", Confidence::Guess),
+        ("2a000000-2a100000 rw-p 00000000 00:00 0                   [stack]\n", Confidence::Likely),
+    ] {
+        let maps = Maps::parse(format!("{other}{row}").as_bytes()).unwrap();
+        let labels = Labels::read(&maps, &Facts::default(), None);
+        let label = &labels.at(0x7f10_0000_0000).unwrap().label;
+        assert_eq!(label.confidence, confidence, "{other}");
+        assert_eq!(label.text.contains("or data"), confidence == Confidence::Guess);
+    }
 }
 
 /// V8's range for code, directly behind a program whose break was never used.
@@ -200,6 +254,183 @@ fn a_pointer_that_is_pointed_back_to_is_no_group_of_musl() {
         assert_eq!(group(library, 0x1234, meta, size), None);
         assert_eq!(group(library, 0x1234, meta, flags | 50 << 6), None);
     }
+}
+
+/// Nodes of the metaspace and others have the shape of an arena.
+#[test]
+fn the_shape_of_an_arena_is_a_guess_beside_runtimes_that_reserve_memory() {
+    let rows = "7f1000000000-7f1003934000 rw-p 00000000 00:00 0 \n\
+                7f1003934000-7f1004000000 ---p 00000000 00:00 0 \n";
+    for (file, confidence) in [
+        ("/jdk/lib/server/libjvm.so", Confidence::Guess),
+        ("/usr/share/dotnet/libcoreclr.so", Confidence::Guess),
+        ("/lib/libstdc++.so.6", Confidence::Likely),
+        ("/lib/libunheard.so", Confidence::Likely),
+    ] {
+        let other = format!("7f2000000000-7f2000100000 r-xp 00000000 fe:00 8       {file}\n");
+        let rows = format!("{rows}{other}");
+        let found = label_at(&rows, &Facts::default(), None, 0x7f10_0000_0000);
+        assert_eq!((found.0.as_str(), found.1), ("glibc arena", confidence), "{file}");
+    }
+}
+
+/// JNA and libffi make small pieces of code.
+#[test]
+fn not_all_executable_memory_of_a_jvm_is_its_code_cache() {
+    let jvm = "7f2000000000-7f2000100000 r-xp 00000000 fe:00 8       /jdk/lib/server/libjvm.so\n";
+    let group =
+        |rows: &str| label_at(&format!("{rows}{jvm}"), &Facts::default(), None, 0x7f10_0000_0000).0;
+    let cache = "7f1000000000-7f1000270000 rwxp 00000000 00:00 0 \n\
+                 7f1000270000-7f100f000000 ---p 00000000 00:00 0 \n";
+    assert_eq!(group(cache), "JVM code cache");
+    let page = "7f1000000000-7f1000001000 rwxp 00000000 00:00 0 \n";
+    assert_eq!(group(page), "executable memory");
+    // Below another reservation.
+    let below = format!("{page}7f1000001000-7f1040000000 ---p 00000000 00:00 0 \n");
+    assert_eq!(group(&below), "executable memory");
+    let mixed = cache.replace("7f100f000000 ---p", "7f100f000000 rw-p");
+    assert_eq!(group(&mixed), "executable memory");
+}
+
+/// A program may close memory that it has written to.
+#[test]
+fn memory_with_contents_is_not_reserved() {
+    let because = |fields: &str| {
+        let row = format!("7f1000000000-7f1000400000 ---p 00000000 00:00 0 \n{fields}");
+        let maps = Maps::parse(row.as_bytes()).unwrap();
+        let labels = Labels::read(&maps, &Facts::default(), None);
+        labels.at(0x7f10_0000_0000).map(|part| part.label.because.clone())
+    };
+    let fields =
+        |rss: u64, swap: u64| format!("{:<16}{rss:>8} kB\n{:<16}{swap:>8} kB\n", "Rss:", "Swap:");
+    let reserved = Some("nothing may access them, and guards are seldom as large".to_owned());
+    assert_eq!(because(""), reserved);
+    assert_eq!(because(&fields(0, 0)), reserved);
+    assert_eq!(because(&fields(4096, 0)), None);
+    assert_eq!(because(&fields(0, 12)), None);
+}
+
+/// The memory of a virtual machine has pages of any contents.
+#[test]
+fn the_words_of_a_block_inside_other_memory_are_a_guess() {
+    const MIB: u64 = 1 << 20;
+    let start = 0x7f10_0000_0000_u64;
+    let rows = format!("{start:x}-{:x} rw-p 00000000 00:00 0 \n", start + 32 * MIB);
+    let facts = with!(Facts::default(), page_size = 4096);
+    let at = |blocks: &[(u64, u64)]| {
+        // The first word of the row is that of no block.
+        let mut words = vec![(start, 7)];
+        words.extend(blocks.iter().map(|(at, size)| (start + at + 8, size | 2)));
+        let found = label_at(&rows, &facts, Some(&Words(words)), start + blocks[0].0);
+        assert_eq!(found.0, "large malloc block");
+        found.1
+    };
+    assert_eq!(at(&[(3 * MIB, MIB + 4096)]), Confidence::Guess);
+    // Blocks below which the kernel merged other memory.
+    assert_eq!(at(&[(22 * MIB, 10 * MIB)]), Confidence::Likely);
+    assert_eq!(at(&[(20 * MIB, 2 * MIB), (22 * MIB, 10 * MIB)]), Confidence::Likely);
+}
+
+/// The data of a linker points to all that it knows.
+#[test]
+fn memory_that_the_linker_points_to_need_not_be_its_own() {
+    let data = AddressRange::new(0x7f20_0010_0000, 0x7f20_0010_1000);
+    let of = |library: &str, below: &str| {
+        let rows = format!(
+            "{below}7f1000001000-7f1000021000 rw-p 00000000 00:00 0 \n\
+             7f2000000000-7f2000100000 r-xp 00000000 fe:00 8   {library}\n\
+             7f2000100000-7f2000101000 rw-p 00100000 fe:00 8   {library}\n"
+        );
+        let name = library.as_bytes().to_vec();
+        let image = with!(ImageFacts::default(), name = name, segments = vec![(data, 4096, true)]);
+        let facts = with!(Facts::default(), page_size = 4096, images = vec![image]);
+        let words = Words(vec![(data.start + 64, 0x7f10_0001_0000)]);
+        let labels = Labels::read(&Maps::parse(rows.as_bytes()).unwrap(), &facts, Some(&words));
+        let label = labels.at(0x7f10_0001_0000).map(|part| part.label.clone());
+        label.filter(|label| label.group == "loader").map(|label| (label.text, label.because))
+    };
+    let (glibc, musl) = ("/lib/ld-linux-aarch64.so.1", "/lib/ld-musl-aarch64.so.1");
+    let because = "the data of ld-linux-aarch64.so.1 points here".to_owned();
+    assert_eq!(of(glibc, ""), Some(("memory of the dynamic linker".to_owned(), because)));
+    // The stack of a thread.
+    let guard = "7f1000000000-7f1000001000 ---p 00000000 00:00 0 \n";
+    assert_eq!(of(glibc, guard), None);
+    // musl's linker is its whole C library.
+    assert_eq!(of(musl, guard), None);
+    assert_eq!(of(musl, ""), None);
+}
+
+/// Parts of one group need not have the same evidence.
+#[test]
+fn the_evidence_of_a_part_is_that_of_others_only_if_it_is_the_same() {
+    const MIB: u64 = 1 << 20;
+    let start = 0x7f10_0000_0000_u64;
+    let because = |rows: &str, facts: &Facts, words: Vec<(u64, u64)>| {
+        let maps = Maps::parse(rows.as_bytes()).unwrap();
+        let labels = Labels::read(&maps, facts, Some(&Words(words)));
+        labels.most_of(maps.get(0).unwrap().range).unwrap().because.clone()
+    };
+    let rows = format!("{start:x}-{:x} rw-p 00000000 00:00 0 \n", start + 2 * MIB);
+    let facts = with!(Facts::default(), page_size = 4096);
+    let blocks = vec![(start + 8, MIB | 2), (start + MIB + 8, MIB | 2)];
+    let of_both = because(&rows, &facts, blocks);
+    assert!(of_both.ends_with(", and likewise the other part"), "{of_both}");
+    // Two stacks that the kernel merged, each with a stack pointer of its own.
+    let guard = |at: u64| AddressRange::new(at, at + 0x4000);
+    let thread = |tid, at| with!(ThreadFacts::default(), tid = tid, stack_pointer = Some(at));
+    let facts = with!(
+        Facts::default(),
+        page_size = 4096,
+        guards = vec![guard(start), guard(start + MIB)],
+        threads = vec![thread(1, start + MIB - 64), thread(2, start + 2 * MIB - 64)]
+    );
+    let of_first = because(&rows, &facts, Vec::new());
+    let expected = "its stack pointer 0x7f10000fffc0 is here, lightweight guard pages lie below it \
+                    (the first of 2 such parts)";
+    assert_eq!(of_first, expected);
+}
+
+/// A range of the program header, and the parts of rows in it.
+#[test]
+fn memory_that_is_read_only_since_relocation_is_of_its_file() {
+    let rows = "7f1000000000-7f1000004000 r-xp 00000000 fe:00 8   /lib/libx.so\n\
+                7f1000004000-7f1000006000 r--p 00004000 fe:00 8   /lib/libx.so\n\
+                7f1000006000-7f1000008000 rw-p 00006000 fe:00 8   /lib/libx.so\n";
+    let relro = Some(AddressRange::new(0x7f10_0000_4000, 0x7f10_0000_7000));
+    let images = vec![with!(ImageFacts::default(), name = b"/lib/libx.so".to_vec(), relro = relro)];
+    let facts = with!(Facts::default(), page_size = 4096, images = images);
+    let labels = Labels::read(&Maps::parse(rows.as_bytes()).unwrap(), &facts, None);
+    let label = &labels.at(0x7f10_0000_4000).unwrap().label;
+    assert_eq!(label.text, "data of libx.so that is read-only since it was relocated (RELRO)");
+    assert_eq!(label.confidence, Confidence::Certain);
+    assert_eq!(label.because, "its program header PT_GNU_RELRO has these addresses");
+    // What may be written is not.
+    assert_eq!(labels.at(0x7f10_0000_6000), None);
+}
+
+/// The fixed addresses of MemorySanitizer, in a program made with it.
+#[test]
+fn shadow_of_memory_sanitizer_is_known_by_its_place() {
+    let row = |start: u64| format!("{start:x}-{:x} rw-p 00000000 00:00 0 \n", start + 0x10_0000);
+    let images = vec![image("/bin/tool", "__msan_init")];
+    let machine = Some(Machine::X86_64);
+    let facts = with!(Facts::default(), machine = machine, images = images);
+    for (at, what) in [
+        (0x0200_0000_0000, "shadow: a bit for each of memory"),
+        (0x5000_0000_0000, "shadow: a bit for each of memory"),
+        (0x6000_0000_0000, "origins of memory without a value"),
+        (0x7010_0000_0000, "heap"),
+    ] {
+        let found = label_at(&row(at), &facts, None, at);
+        assert_eq!((found.1, found.2), (Confidence::Certain, format!("MemorySanitizer: {what}")));
+    }
+    // Memory of the program, and a program made without it.
+    let is_labelled = |at, facts: &Facts| {
+        let labels = Labels::read(&Maps::parse(row(at).as_bytes()).unwrap(), facts, None);
+        labels.at(at).is_some()
+    };
+    assert!(!is_labelled(0x5100_0000_0000, &facts));
+    assert!(!is_labelled(0x5000_0000_0000, &Facts::default()));
 }
 
 /// A heap keeps the memory of blocks that were freed.
@@ -333,6 +564,25 @@ fn the_heap_of_go_is_found_at_a_random_address() {
     assert_eq!((deep.0.as_str(), deep.1), ("Go heap", Confidence::Certain));
 }
 
+/// `runtime.mheap_` points into the heap, too, which is elsewhere on other processors.
+#[test]
+fn memory_of_go_is_not_beside_a_heap_that_was_not_found() {
+    let rows = "3f00000000-3f04000000 rw-p 00000000 00:00 0 \n\
+                7f1000000000-7f1000100000 rw-p 00000000 00:00 0 \n";
+    let mut facts = go("1.22.1", false);
+    facts.images[0].symbols = vec![("runtime.mheap_", 0x60_0100)];
+    let words = Words(vec![(0x60_0100, 0x3f_0000_1000), (0x60_0108, 0x7f10_0000_1000)]);
+    for at in [0x3f_0000_0000, 0x7f10_0000_0000] {
+        let found = label_at(rows, &facts, Some(&words), at);
+        assert_eq!(found.1, Confidence::Guess, "{found:?}");
+        assert!(found.2.contains("its heap, or data beside it"), "{found:?}");
+    }
+    // With the heap at its usual place.
+    let rows = rows.replace("3f00000000-3f04000000", "c000000000-c004000000");
+    let found = label_at(&rows, &facts, Some(&words), 0x7f10_0000_0000);
+    assert_eq!((found.1, found.3.as_str()), (Confidence::Certain, "runtime.mheap_ points into it"));
+}
+
 /// Near other memory, whole arenas may belong to somebody else.
 #[test]
 fn aligned_memory_near_others_is_no_heap_of_go() {
@@ -344,20 +594,18 @@ fn aligned_memory_near_others_is_no_heap_of_go() {
 
 #[test]
 fn versions_that_were_never_checked_lower_the_confidence() {
-    let row = "7f1000000000-7f1000100000 rw-p 00000000 00:00 0 \n";
+    let row = "c000000000-c000400000 rw-p 00000000 00:00 0 \n";
     for (version, expected) in [
-        ("3.11", Confidence::Likely),
-        ("3.7.16", Confidence::Likely),
-        ("3.13.0", Confidence::Likely),
-        ("3.14", Confidence::Guess),
-        ("3.6.15", Confidence::Guess),
-        ("4.0", Confidence::Guess),
+        ("1.19", Confidence::Likely),
+        ("1.22.1", Confidence::Likely),
+        ("1.27.0", Confidence::Likely),
+        ("1.28", Confidence::Guess),
+        ("1.18.10", Confidence::Guess),
+        ("2.0", Confidence::Guess),
     ] {
-        let mut facts = python();
-        facts.images[0].versions = vec![("CPython", version.to_owned())];
-        let found = label_at(row, &facts, None, 0x7f10_0000_0000);
-        assert_eq!((found.0.as_str(), found.1), ("CPython arena", expected), "{version}");
-        let is_said = found.3.contains(&format!("never checked on CPython {version}"));
+        let found = label_at(row, &go(version, false), None, 0xc0_0000_0000);
+        assert_eq!((found.0.as_str(), found.1), ("Go heap", expected), "{version}");
+        let is_said = found.3.contains(&format!("never checked on Go {version}"));
         assert_eq!(is_said, expected == Confidence::Guess, "{found:?}");
     }
 }
