@@ -191,6 +191,11 @@ fn executable_memory_that_touches_the_program_break_is_no_malloc() {
     let labels = Labels::read(&Maps::parse(text.as_bytes()).unwrap(), &facts, None);
     assert_eq!(labels.at(0x2a00_0000).map(|part| &*part.label.group), None);
     assert_eq!(label_at(&rows, &Facts::default(), None, 0x2a00_0000).0, "tcmalloc");
+    // It is a part of the program.
+    let symbol = "MallocExtension_GetNumericProperty";
+    let facts = with!(Facts::default(), images = vec![image("/usr/bin/worker", symbol)]);
+    let linked = rows.replace("/lib/libtcmalloc.so.4", "/lib/libother.so");
+    assert_eq!(label_at(&linked, &facts, None, 0x2a00_0000).0, "tcmalloc");
     // Google's own tcmalloc does not use the break.
     let rows = rows.replace("/lib/libtcmalloc.so.4", "/lib/libother.so");
     let symbol = "MallocExtension_Internal_GetNumericProperty";
