@@ -252,9 +252,10 @@ impl<'a> Labeller<'a> {
         origins::recognise_own(self);
         // Allocators: proof by structures before guesses by shape.
         mimalloc::recognise(self);
+        let arenas = glibc_malloc::recognise_arenas(self);
         allocators::recognise(self);
         musl::recognise(self);
-        glibc_malloc::recognise(self);
+        glibc_malloc::recognise(self, &arenas);
         loader::recognise(self);
         if let Some(jvm) = &jvm {
             jvm::recognise_rest(self, jvm);

@@ -95,7 +95,7 @@ fn of_unread_files(labeller: &mut Labeller<'_>) {
     const LARGEST_OF_PROGRAM: u64 = 1 << 30;
     let rows = labeller.maps.iter().zip(labeller.maps.iter().skip(1));
     let mut found = Vec::new();
-    // The name of the last file with code.
+    // The name of the last file with code, as programs and libraries have it.
     let mut code: &[u8] = b"";
     let mut first: Option<&[u8]> = None;
     for (row, next) in rows {
@@ -103,7 +103,7 @@ fn of_unread_files(labeller: &mut Labeller<'_>) {
             continue;
         }
         let is_program = *first.get_or_insert(row.name) == row.name;
-        if row.perms.execute() {
+        if row.perms.execute() && !row.perms.write() {
             code = row.name;
         }
         let is_data = row.perms.read() && row.perms.write() && !row.perms.shared();

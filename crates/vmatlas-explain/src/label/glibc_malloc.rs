@@ -18,17 +18,29 @@ const MAX_ARENAS: usize = 1 << 16;
 /// Number of possible heap starts that are checked: those in 4 TiB of memory.
 const MAX_PLACES: usize = 1 << 16;
 
-pub(super) fn recognise(labeller: &mut Labeller<'_>) {
+/// The arenas that the memory shows. The kernel merges them with mappings of other allocators.
+pub(super) fn recognise_arenas(labeller: &mut Labeller<'_>) -> Arenas {
     let heap_size = heap_size(labeller);
     let heaps = found_heaps(labeller, heap_size);
     let ring = Ring::of(labeller, &heaps);
     for heap in heaps.values() {
         label_heap(labeller, heap, &ring, heap_size);
     }
+    Arenas { heap_size, ring }
+}
+
+/// What is known of the arenas of a process.
+pub(super) struct Arenas {
+    heap_size: u64,
+    ring: Ring,
+}
+
+/// All other memory of malloc.
+pub(super) fn recognise(labeller: &mut Labeller<'_>, Arenas { heap_size, ring }: &Arenas) {
     if !super::allocators::replaced(labeller) {
-        glibc_shapes::recognise(labeller, heap_size);
+        glibc_shapes::recognise(labeller, *heap_size);
     }
-    program_break(labeller, &ring);
+    program_break(labeller, ring);
     glibc_chunks::recognise(labeller);
 }
 

@@ -3,6 +3,7 @@
 
 use super::words::file_name;
 use super::{Confidence, ImageFacts, Label, Labeller, exclusion, is_unnamed_memory, musl};
+use std::collections::BTreeMap;
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
@@ -77,7 +78,8 @@ fn by_pointers(labeller: &mut Labeller<'_>) {
     let Some(linker) = labeller.facts.images.iter().find(|image| is_linker(image)) else { return };
     first_stack(labeller, linker);
     let word = labeller.word_size() as usize;
-    let mut rows: Vec<AddressRange> = Vec::new();
+    // Each with the lowest pointer to it: below may be memory of another mapping.
+    let mut parts: BTreeMap<AddressRange, u64> = BTreeMap::new();
     for (range, _, writable) in &linker.segments {
         if !writable {
             continue;
@@ -86,16 +88,19 @@ fn by_pointers(labeller: &mut Labeller<'_>) {
         let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
         let length = memory.read(range.start, &mut bytes);
         for pointer in super::pointers(bytes.get(..length).unwrap_or_default(), word) {
-            rows.extend(small_part(labeller, pointer));
+            if let Some(part) = small_part(labeller, pointer) {
+                let lowest = parts.entry(part).or_insert(pointer);
+                *lowest = pointer.min(*lowest);
+            }
         }
     }
-    rows.sort_unstable();
-    rows.dedup();
+    let page = labeller.page_size();
     let because = format!("the data of {} points here", file_name(&linker.name));
     let text = "memory of the dynamic linker";
     let label = Label::new("loader", Confidence::Likely, text, because);
-    for row in rows {
-        labeller.label(row, &label);
+    for (part, lowest) in parts {
+        let start = part.start.max(lowest - lowest % page);
+        labeller.label(AddressRange::new(start, part.end), &label);
     }
 }
 

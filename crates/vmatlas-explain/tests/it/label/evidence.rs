@@ -784,3 +784,19 @@ fn a_row_of_several_parts_is_not_called_by_the_first() {
          of 6 MiB; 5 parts in all"
     );
 }
+
+/// A file of memory that may be written and executed is no program, such as the core of SBCL.
+#[test]
+fn memory_after_a_saved_heap_is_no_bss() {
+    let group = |perms: &str| {
+        let rows = format!(
+            "50000000-50500000 {perms} 00008000 fe:00 7   /lib/sbcl.core\n\
+             50500000-50700000 rw-p 00508000 fe:00 7      /lib/sbcl.core\n\
+             50700000-51000000 rw-p 00000000 00:00 0 \n"
+        );
+        let labels = Labels::read(&Maps::parse(rows.as_bytes()).unwrap(), &Facts::default(), None);
+        labels.at(0x5070_0000).map(|part| part.label.group.to_string())
+    };
+    assert_ne!(group("rwxp").as_deref(), Some(".bss"));
+    assert_eq!(group("r-xp").as_deref(), Some(".bss"));
+}
