@@ -196,10 +196,21 @@ fn unknown(evidence: &Evidence<'_>) -> Conclusion {
     let row = evidence.fault.address.and_then(|at| evidence.maps.find(at).mapping);
     let row = row.and_then(|at| evidence.maps.get(at)).filter(|_| evidence.crash.signal.is_none());
     let (sentence, because) = match row {
-        Some(row) => (
-            format!("The mapping permits it ({}): an access there does not fail.", row.perms),
-            "the permissions of the mapping".to_owned(),
-        ),
+        Some(row) => {
+            let has_file = row.inode != 0 || row.name.starts_with(b"/");
+            let unless = if has_file {
+                ", unless nothing of the file is behind it (SIGBUS), as beyond its end"
+            } else {
+                ""
+            };
+            (
+                format!(
+                    "The mapping permits it ({}): an access there does not fail{unless}.",
+                    row.perms
+                ),
+                "the permissions of the mapping".to_owned(),
+            )
+        }
         None if report::ends_program(evidence) => {
             return Conclusion::new(
                 Cause::Abort,

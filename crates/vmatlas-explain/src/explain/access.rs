@@ -72,11 +72,6 @@ fn by_code(
                 .to_owned(),
             "si_code is SEGV_MTESERR or SEGV_MTEAERR",
         ),
-        (SIGSEGV, SEGV_CPERR) => certain(
-            Cause::ShadowStack,
-            "The return address is not the one on the shadow stack: it was overwritten.".to_owned(),
-            "si_code is SEGV_CPERR",
-        ),
         (SIGBUS, BUS_ADRALN) => certain(
             Cause::Misaligned,
             format!("{address:#x} is not aligned as the instruction or the processor's flags ask."),
@@ -98,10 +93,14 @@ fn by_code(
 }
 
 /// Whether the kernel found a mapping at the address.
-fn is_mapped(evidence: &Evidence<'_>, address: u64) -> bool {
+pub(super) fn is_mapped(evidence: &Evidence<'_>, address: u64) -> bool {
     let crash = evidence.crash;
     let found = match crash.signal {
-        Some(SIGBUS) => crash.code.is_none_or(|code| code > 0 && code != SI_KERNEL),
+        // Processors may check the alignment first; nothing is mapped near 0.
+        Some(SIGBUS) => {
+            let of_memory = |code| code > 0 && code != SI_KERNEL && code != BUS_ADRALN;
+            crash.code.is_none_or(of_memory) && address >= pointer::NULL_PAGES
+        }
         Some(SIGSEGV) => crash.present == Some(true) || crash.code == Some(SEGV_ACCERR),
         _ => false,
     };
@@ -153,6 +152,18 @@ fn bus_error(
         found.confidence = Confidence::Guess;
         return Some(found);
     }
+    if address < pointer::NULL_PAGES {
+        return Some(Conclusion::new(
+            Cause::Unknown,
+            Confidence::Guess,
+            format!(
+                "Programs of Linux map nothing at {address:#x}, and SIGBUS is not about memory \
+                 there: the access was not aligned and its address is not known, or the program \
+                 ran on a system that sends SIGBUS for a null pointer."
+            ),
+            "the signal is SIGBUS, and the address is below 64 KiB (vm.mmap_min_addr)",
+        ));
+    }
     Some(Conclusion::new(
         Cause::PastFile,
         Confidence::Likely,
@@ -189,11 +200,26 @@ fn misaligned(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     })
 }
 
+/// A return that the shadow stack forbids, or a branch that branch tracking forbids.
+fn shadow_stack(because: &str) -> Conclusion {
+    Conclusion::new(
+        Cause::ShadowStack,
+        Confidence::Certain,
+        "A return or an indirect branch went where the shadow stack or branch tracking forbids: a \
+         return address or function pointer was overwritten, or the program changed its stack, as \
+         coroutines and longjmp(3) do, in a way that the shadow stack does not know.",
+        because,
+    )
+}
+
 /// A fault whose address neither the kernel nor the registers give.
 fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let crash = evidence.crash;
     let instruction = evidence.fault.instruction.as_ref();
     let kind = instruction.map(|found| found.kind);
+    if crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_CPERR) {
+        return Some(shadow_stack("si_code is SEGV_CPERR"));
+    }
     if kind == Some(InstructionKind::Privileged) {
         return Some(Conclusion::new(
             Cause::IllegalInstruction,
@@ -216,13 +242,7 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
         ));
     }
     if said("control protection") {
-        return Some(Conclusion::new(
-            Cause::ShadowStack,
-            Confidence::Certain,
-            "A return or an indirect branch went where the shadow stack or branch tracking \
-             forbids: a return address or function pointer was overwritten.",
-            "the kernel reports a control protection fault",
-        ));
+        return Some(shadow_stack("the kernel reports a control protection fault"));
     }
     // AArch64 logs the kind of fault and no address.
     let says = |word: &str| crash.message.as_deref().is_some_and(|said| said.contains(word));
@@ -239,6 +259,17 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
         || said("general protection")
         || said("stack segment")
         || crash.code == Some(SI_KERNEL);
+    if silent && !high() && is_valid(evidence) {
+        return Some(Conclusion::new(
+            Cause::IllegalInstruction,
+            Confidence::Guess,
+            "The instruction uses no address that is not canonical: the processor refused the \
+             instruction itself or a value that it uses, or the kernel could not use memory of the \
+             thread, such as the stack of a signal handler.",
+            "a general protection fault has no address, and the instruction and its registers are \
+             known",
+        ));
+    }
     silent.then(|| {
         Conclusion::new(
             Cause::NonCanonical,
@@ -253,6 +284,14 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
             },
         )
     })
+}
+
+/// Whether all addresses are known that the instruction uses, and so the processor refused none of
+/// them.
+fn is_valid(evidence: &Evidence<'_>) -> bool {
+    let Some(instruction) = &evidence.fault.instruction else { return false };
+    let goes_on = matches!(instruction.kind, InstructionKind::Other | InstructionKind::SystemCall);
+    goes_on && instruction.operands.iter().all(|operand| operand.address.is_some())
 }
 
 /// The conclusion from a recording of the address.
@@ -306,8 +345,8 @@ fn without_map(evidence: &Evidence<'_>, address: Option<u64>) -> Option<Conclusi
         return Some(Conclusion::new(
             Cause::Unmapped,
             likely,
-            "Nothing is mapped there: the pointer was overwritten or never set, or the memory that \
-             it pointed to was unmapped.",
+            "Nothing is mapped there: the pointer was overwritten or never set, an index or a size \
+             was wrong, or the memory that it pointed to was unmapped.",
             "si_code is SEGV_MAPERR, and the address looks like no other data",
         ));
     }

@@ -5,7 +5,7 @@ use super::instruction::{
 };
 use crate::crash::{Access, Crash, CrashSource, Machine};
 use crate::tagged::Tagged;
-use vmatlas_maps::uapi::siginfo::SI_KERNEL;
+use vmatlas_maps::uapi::siginfo::{SEGV_CPERR, SI_KERNEL};
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV, SIGTRAP};
 use vmatlas_object::Memory;
 
@@ -38,8 +38,10 @@ impl Fault {
         if !is_fault || sent {
             return fault;
         }
-        // x86 reports no address with a general protection fault.
-        let reported = crash.code != Some(SI_KERNEL);
+        // x86 reports no address with a general protection fault, and the fault of a shadow stack
+        // is not about one.
+        let of_shadow = crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_CPERR);
+        let reported = crash.code != Some(SI_KERNEL) && !of_shadow;
         let x86 = matches!(crash.machine, Some(Machine::X86_64 | Machine::X86) | None);
         fault.address = crash.address.filter(|_| reported);
         match fault.address {
@@ -49,6 +51,7 @@ impl Fault {
                 let ignored = fault.tagged.filter(Tagged::are_ignored);
                 fault.address = Some(ignored.map_or(address, |tagged| tagged.address));
             }
+            None if of_shadow => {}
             None if crash.signal.is_some() && x86 => fault.derive(crash, memory),
             None if crash.signal.is_some() => fault.only(crash),
             None => {}
@@ -74,6 +77,7 @@ impl Fault {
         if self.access == Some(Access::Execute) {
             return;
         }
+        let bits32 = crash.machine == Some(Machine::X86);
         let Some(instruction) = &self.instruction else { return };
         let covers = instruction.operands.iter().filter(|operand| operand.covers(address));
         let fits = |operand: &&MemoryOperand| match self.access {
@@ -89,14 +93,15 @@ impl Fault {
             .find(fits)
             .or_else(|| covers.clone().next())
             .cloned()
-            .or_else(|| Some(reckoned(alone.filter(fits)?.clone(), address)));
+            .or_else(|| Some(reckoned(alone.filter(fits)?.clone(), address, bits32)));
         self.learn_access();
     }
 
     /// Finds an operand that the processor must refuse without a page fault.
     fn derive(&mut self, crash: &Crash, memory: Option<&dyn Memory>) {
         let machine = crash.machine;
-        let wild = |address: u64| !is_canonical(machine, address);
+        let in_row = |address: u64| crash.maps.find(address).mapping.is_some();
+        let wild = |address: u64| !is_canonical(machine, address) && !in_row(address);
         // Some processors refuse the call or jump, others the first instruction after it.
         if crash.ip.is_some_and(wild) {
             (self.address, self.derived) = (crash.ip, true);
@@ -191,13 +196,14 @@ fn is_no_code(crash: &Crash, address: u64) -> bool {
 }
 
 /// Computes the unknown register of an operand from its known address.
-fn reckoned(mut operand: MemoryOperand, address: u64) -> MemoryOperand {
+fn reckoned(mut operand: MemoryOperand, address: u64, bits32: bool) -> MemoryOperand {
     operand.address = Some(address);
     if let Some(base) = &mut operand.base
         && operand.index.is_none()
         && !operand.segment
     {
-        base.value = Some(address.wrapping_sub(operand.displacement as u64));
+        let value = address.wrapping_sub(operand.displacement as u64);
+        base.value = Some(if bits32 { value & 0xffff_ffff } else { value });
     }
     operand
 }
@@ -252,13 +258,21 @@ pub(super) fn is_canonical(machine: Option<Machine>, address: u64) -> bool {
     top == 0 || top == u64::MAX >> bits
 }
 
+/// Whether page tables of any processor can translate an address: 57 bits, sign-extended, on x86-64
+/// with five levels.
+pub(super) fn may_be_canonical(machine: Option<Machine>, address: u64) -> bool {
+    let top = address >> 56;
+    let five_levels = machine == Some(Machine::X86_64) && (top == 0 || top == u64::MAX >> 56);
+    five_levels || is_canonical(machine, address)
+}
+
 /// Whether an address belongs to the kernel.
 pub(super) fn is_kernel(machine: Option<Machine>, address: u64) -> bool {
     match machine {
         // Current 32-bit kernels give programs 3 GiB; under a 64-bit kernel they have all 4 GiB.
         Some(Machine::X86 | Machine::Arm) => address >= 0xffff_e000,
         Some(Machine::X86_64 | Machine::AArch64 | Machine::RiscV64) => {
-            address >> 63 != 0 && is_canonical(machine, address)
+            address >> 63 != 0 && may_be_canonical(machine, address)
         }
         // So it is on all of them.
         None => address >> 52 == 0xfff,

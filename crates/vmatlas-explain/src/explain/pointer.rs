@@ -1,46 +1,80 @@
 //! Invalid pointers: null, fill patterns, text, numbers and impossible addresses.
 
-use super::fault::{is_canonical, is_kernel};
-use super::instruction::{MemoryOperand, RegisterValue};
-use super::values::{self, Misread};
+use super::fault::{is_canonical, is_kernel, may_be_canonical, register};
+use super::instruction::{self, InstructionKind, MemoryOperand, RegisterValue};
+use super::values::{self, Fill, Misread};
 use super::{Cause, Conclusion, Evidence, words};
-use crate::crash::{Access, CrashSource};
+use crate::crash::{Access, CrashSource, Machine};
 use crate::label::Confidence;
 use crate::tagged::{Tagged, UpperBits};
 
 /// Programs map nothing below this: the default of `vm.mmap_min_addr` (proc_sys_vm(5)).
-const NULL_PAGES: u64 = 64 << 10;
+pub(super) const NULL_PAGES: u64 = 64 << 10;
 
 /// A null pointer, or a field of one.
 pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
-    if address >= NULL_PAGES || evidence.maps.find(address).mapping.is_some() {
+    if evidence.maps.find(address).mapping.is_some() {
+        return None;
+    }
+    if let Some(before) = before_null(evidence, address) {
+        return Some(before);
+    }
+    if address >= NULL_PAGES {
         return None;
     }
     let fault = &evidence.fault;
     if fault.access == Some(Access::Execute) {
-        let called = if address == 0 {
-            "A function pointer that is null was called."
-        } else {
-            "A function pointer was called that is nearly null: it was read from a table at a \
-             null address, or is a small number."
+        let is_call = is_call(evidence);
+        let called = match (address, is_call) {
+            (0, true) => "A function pointer that is null was called.",
+            (0, false) => {
+                "A function pointer that is null was called, or a function returned to 0 because \
+                 its return address was overwritten."
+            }
+            (_, true) => {
+                "A function pointer was called that is nearly null: it was overwritten, or is a \
+                 small number."
+            }
+            (_, false) => {
+                "The program went to an address that is nearly null: a function pointer or return \
+                 address was overwritten, or is a small number."
+            }
         };
+        let certain = address == 0 && is_call;
         return Some(Conclusion::new(
             Cause::NullPointer,
-            if address == 0 { Confidence::Certain } else { Confidence::Likely },
+            if certain { Confidence::Certain } else { Confidence::Likely },
             called,
             format!("the instruction pointer is {address:#x} itself, where nothing is mapped"),
         ));
     }
     let pointer = fault.pointer().and_then(|register| Some((&register.name, register.value?)));
     // A value just below 0, such as MAP_FAILED, plus a field offset.
-    if pointer.is_some_and(|(_, value)| value > u64::MAX - NULL_PAGES) {
+    if pointer.is_some_and(|(_, value)| is_below_zero(evidence.crash.machine, value)) {
         return None;
     }
+    // Either of two registers that are added may hold the pointer.
+    let sum = fault.operand.as_ref().filter(|operand| operand.scale <= 1).is_some_and(|operand| {
+        let small = |held: &Option<RegisterValue>| {
+            held.as_ref().and_then(|held| held.value).filter(|value| *value < NULL_PAGES)
+        };
+        let (base, index) = (small(&operand.base), small(&operand.index));
+        base.zip(index).is_some_and(|both| both != (0, 0))
+    });
     let (sentence, because, confidence) = match pointer {
         Some((register, 0)) if address == 0 => (
             "The pointer is null.".to_owned(),
             format!("the register {register} that held it is 0"),
             Confidence::Certain,
+        ),
+        Some(_) if sum => (
+            format!(
+                "The pointer is null or a small number: the access is {} into the object that it \
+                 should have pointed to, such as an element of an array.",
+                words::bytes(address)
+            ),
+            "both registers of the address are small numbers".to_owned(),
+            Confidence::Likely,
         ),
         Some((register, 0)) => (
             format!(
@@ -82,6 +116,75 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
     Some(Conclusion::new(Cause::NullPointer, confidence, sentence, because))
 }
 
+/// Whether a value is a little less than 0.
+fn is_below_zero(machine: Option<Machine>, value: u64) -> bool {
+    let bits32 = matches!(machine, Some(Machine::X86 | Machine::Arm));
+    value > if bits32 { u64::from(u32::MAX) } else { u64::MAX } - NULL_PAGES
+}
+
+/// An access a little before a null pointer.
+fn before_null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
+    let fault = &evidence.fault;
+    let machine = evidence.crash.machine;
+    // One of two registers that are added may be the index.
+    let is_pointer = |operand: &MemoryOperand| operand.index.is_none() || operand.scale > 1;
+    let operand = fault.operand.as_ref().filter(|operand| is_pointer(operand))?;
+    let base = operand.base.as_ref().filter(|base| base.value == Some(0))?;
+    is_below_zero(machine, address).then(|| {
+        let before = match machine {
+            Some(Machine::X86 | Machine::Arm) => u64::from((address as u32).wrapping_neg()),
+            _ => address.wrapping_neg(),
+        };
+        Conclusion::new(
+            Cause::NullPointer,
+            Confidence::Certain,
+            format!(
+                "The pointer is null: the access is {} before the object that it should have \
+                 pointed to.",
+                words::bytes(before)
+            ),
+            format!("the register {} that held it is 0", base.name),
+        )
+    })
+}
+
+/// Whether the thread came to its address by a call, as its stack or its link register shows.
+fn is_call(evidence: &Evidence<'_>) -> bool {
+    /// The longest call of x86 without prefixes, in bytes.
+    const LONGEST: u64 = 7;
+    let crash = evidence.crash;
+    let Some(machine) = crash.machine else { return false };
+    let is_code = |address: u64| {
+        let row = evidence.maps.find(address).mapping.and_then(|at| evidence.maps.get(at));
+        row.is_some_and(|row| row.perms.execute())
+    };
+    let size = match machine {
+        Machine::X86_64 => 8,
+        Machine::X86 => 4,
+        // A return goes to the address in the link register.
+        Machine::AArch64 | Machine::RiscV64 => {
+            let link = ["x30", "lr", "ra"].iter().find_map(|name| register(crash, name));
+            return link.is_some_and(is_code);
+        }
+        _ => return false,
+    };
+    let returns_to = || {
+        let (memory, mut word) = (evidence.memory?, [0; 8]);
+        let part = word.get_mut(..size)?;
+        let sp = crash.sp.or_else(|| ["rsp", "esp"].iter().find_map(|name| register(crash, name)));
+        (memory.read(sp?, part) == size).then_some((memory, u64::from_le_bytes(word)))
+    };
+    let Some((memory, end)) = returns_to().filter(|(_, end)| is_code(*end)) else { return false };
+    (2..=LONGEST).any(|length| {
+        let (mut bytes, start) = ([0; LONGEST as usize], end.wrapping_sub(length));
+        let Some(code) = bytes.get_mut(..length as usize) else { return false };
+        let found = (memory.read(start, code) == code.len())
+            .then(|| instruction::decode(machine, code, start, &|_| None));
+        let call = found.flatten().filter(|found| found.kind == InstructionKind::Call);
+        call.is_some_and(|call| call.length == length)
+    })
+}
+
 /// A pointer that holds other data. `address` is unmapped or not a user address.
 pub(super) fn misread(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let machine = evidence.crash.machine;
@@ -100,13 +203,16 @@ pub(super) fn misread(evidence: &Evidence<'_>, address: u64) -> Option<Conclusio
     let held =
         registers.filter(|register| !matches!(&*register.name, "rsp" | "esp" | "sp" | "rip"));
     let held = held.filter_map(|RegisterValue { name, value }| Some((Some(name), (*value)?)));
+    // A register to which a large number is added is rather the index.
+    let is_most = |value: u64| is_beside(machine, value, address);
+    let held = held.filter(|(_, value)| is_most(*value));
     // A register that points into a mapping is a valid pointer.
     let plain = |value: u64| Tagged::plain(value, machine, evidence.maps);
     let wild = |value: u64| evidence.maps.find(plain(value)).mapping.is_none();
     let mut values = held.chain([(None, address)]).filter(|(_, value)| wild(*value));
     values.find_map(|(register, value)| {
         let found = values::misread(value, machine, evidence.maps)?;
-        if matches!(found, Misread::Truncated(_)) && in_java(evidence) {
+        if matches!(found, Misread::Truncated { .. }) && in_java(evidence) {
             return None;
         }
         if let (Misread::Halves(pid, uid), None, None) = (&found, register, evidence.crash.code)
@@ -120,6 +226,18 @@ pub(super) fn misread(evidence: &Evidence<'_>, address: u64) -> Option<Conclusio
             .map_or_else(|| "the address".to_owned(), |name| format!("the register {name}"));
         Some(describe(&found, value, &whose))
     })
+}
+
+/// Whether two values differ by no more than an index or a field, apart from the top byte, which the
+/// kernel may leave out.
+fn is_beside(machine: Option<Machine>, value: u64, address: u64) -> bool {
+    const INDEX: u64 = 1 << 20;
+    let more = address.wrapping_sub(value);
+    let more = match machine {
+        Some(Machine::X86 | Machine::Arm) => i64::from(more as i32),
+        _ => (more << 8) as i64 >> 8,
+    };
+    more.unsigned_abs() < INDEX
 }
 
 /// `PID_MAX_LIMIT` of 64-bit kernels.
@@ -178,12 +296,28 @@ fn compressed_reference(evidence: &Evidence<'_>) -> Option<Conclusion> {
 fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
     let data = Cause::DataAsPointer;
     match found {
-        Misread::Poison(pattern, who) => Conclusion::new(
+        Misread::Poison(pattern, fill, who) => Conclusion::new(
             Cause::PoisonValue,
             Confidence::Likely,
             format!(
-                "The pointer is a fill pattern: it was read from memory that was freed, or that \
-                 was not written yet ({pattern:#x} is {who})."
+                "The pointer is a fill pattern: {}{} ({pattern:#x} is {who}).",
+                match fill {
+                    Fill::Block => {
+                        "it was read from memory that was freed, or that was not written yet"
+                    }
+                    Fill::Edge => "it was read from beside a block of memory, beyond its bounds",
+                    Fill::List => "it was read from an entry that was taken out of its list",
+                    Fill::Byte => {
+                        "it was read from memory that the program filled with one byte, that was \
+                         freed, or that was not written yet"
+                    }
+                },
+                match pattern.to_le_bytes() {
+                    [byte, rest @ ..] if byte.is_ascii_graphic() && rest == [byte; 7] => {
+                        format!("; or it is text, \"{}\"", char::from(byte).to_string().repeat(8))
+                    }
+                    _ => String::new(),
+                },
             ),
             match value.wrapping_sub(*pattern) {
                 0 => format!("{whose} is the pattern {pattern:#x}"),
@@ -200,8 +334,9 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
             data,
             if text.len() >= 7 { Confidence::Likely } else { Confidence::Guess },
             format!(
-                "The pointer is text, \"{text}\": a string was written over it, or text was \
+                "The pointer is text, \"{text}\"{}: a string was written over it, or text was \
                  taken for a structure{}.",
+                if text.len() >= 7 { "" } else { ", it seems" },
                 if text.bytes().min() == text.bytes().max() {
                     "; or its memory was filled with that byte"
                 } else {
@@ -210,16 +345,17 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
             ),
             format!("all bytes of {value:#x}, which is {whose}, are characters"),
         ),
-        Misread::Truncated(whole) => Conclusion::new(
+        Misread::Truncated { whole, by_chance } => Conclusion::new(
             data,
-            Confidence::Likely,
+            if *by_chance { Confidence::Guess } else { Confidence::Likely },
             format!(
-                "The pointer lost its upper half: {whole:#x} is mapped. It was kept in 32 bits, \
-                 such as the int that a function without a prototype returns."
+                "The pointer lost its upper half{}: {whole:#x} is mapped. It was kept in 32 bits, \
+                 such as the int that a function without a prototype returns.",
+                if *by_chance { ", it seems" } else { "" }
             ),
             format!(
                 "{whose} is {value:#x}, the lower 32 bits of {whole:#x}, and no other mapping \
-                 has such an address"
+                 below 256 MiB has such an address"
             ),
         ),
         Misread::Double(number) => Conclusion::new(
@@ -246,10 +382,34 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
         Misread::Negative(number) => Conclusion::new(
             data,
             Confidence::Guess,
-            format!("The pointer is a negative number, {number}, such as an error code."),
+            format!(
+                "The pointer is a negative number, {number}, such as an error code, or null less an \
+                 offset."
+            ),
             format!("{whose} is {value:#x}"),
         ),
     }
+}
+
+/// The page of the kernel through which programs with an old C library make some calls
+/// (Documentation/admin-guide/kernel-parameters.txt, `vsyscall=`).
+fn vsyscall(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
+    const PAGE: u64 = 0xffff_ffff_ff60_0000;
+    /// gettimeofday, time and getcpu (arch/x86/entry/vsyscall/vsyscall_emu_64.S).
+    const CALLS: [u64; 3] = [0, 0x400, 0x800];
+    let x86 = matches!(evidence.crash.machine, Some(Machine::X86_64) | None);
+    let offset = address.wrapping_sub(PAGE);
+    let execute = evidence.fault.access == Some(Access::Execute);
+    let called = CALLS.contains(&offset) && (execute || evidence.fault.access.is_none());
+    (x86 && called).then(|| {
+        Conclusion::new(
+            Cause::KernelAddress,
+            Confidence::Likely,
+            "The address is an entry of the [vsyscall] page, which programs with an old C library \
+             call for the time: this kernel does not permit it (vsyscall=none).",
+            format!("{address:#x} is the address of such an entry in every process"),
+        )
+    })
 }
 
 /// An address that no program can have.
@@ -259,7 +419,8 @@ pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclu
         && signed.bits == UpperBits::Signature
     {
         let row = evidence.maps.find(signed.address).mapping.and_then(|at| evidence.maps.get(at));
-        let row = row.map(|row| words::lower_thing(evidence, &row)).unwrap_or_default();
+        let row = row.map(|row| words::lower_thing(evidence, &row, signed.address));
+        let row = row.unwrap_or_default();
         return Some(Conclusion::new(
             Cause::NonCanonical,
             if machine.is_some() { Confidence::Likely } else { Confidence::Guess },
@@ -272,7 +433,10 @@ pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclu
             "its upper bits are neither all 0 nor all 1",
         ));
     }
-    if !is_canonical(machine, address) {
+    let mapped = evidence.maps.find(address).mapping.is_some();
+    // The kernel reports no others.
+    let canonical = if evidence.fault.derived { is_canonical } else { may_be_canonical };
+    if !mapped && !canonical(machine, address) {
         let because = if evidence.fault.derived && evidence.crash.code.is_none() {
             "the address follows from the registers and the instruction's operand"
         } else if evidence.fault.derived {
@@ -291,15 +455,18 @@ pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclu
             because,
         ));
     }
-    // The [vsyscall] page is accessible to programs.
-    let mapped = evidence.maps.find(address).mapping.is_some();
-    (is_kernel(machine, address) && !mapped).then(|| {
-        Conclusion::new(
-            Cause::KernelAddress,
-            if machine.is_some() { Confidence::Certain } else { Confidence::Likely },
-            "The address belongs to the kernel, and no program may use it: the pointer was \
-             overwritten or never set.",
-            format!("{address:#x} is in the upper half of the address space"),
-        )
-    })
+    // The [vsyscall] page may be accessible to programs.
+    if mapped || !is_kernel(machine, address) {
+        return None;
+    }
+    if let Some(found) = vsyscall(evidence, address) {
+        return Some(found);
+    }
+    Some(Conclusion::new(
+        Cause::KernelAddress,
+        if machine.is_some() { Confidence::Certain } else { Confidence::Likely },
+        "The address belongs to the kernel, and no program may use it: the pointer was overwritten \
+         or never set.",
+        format!("{address:#x} is in the upper half of the address space"),
+    ))
 }

@@ -16,6 +16,8 @@ const GAP: u64 = 1 << 20;
 /// Largest distance in bytes of the stack pointer above the stack's end: a frame that is being
 /// filled.
 const NEAR_END: u64 = 64 << 10;
+/// Largest frame of a function in bytes; a stack pointer further below the stack is rather wrong.
+const LARGEST_FRAME: u64 = 1 << 30;
 /// Longest cycle of frames that is searched.
 const LONGEST_CYCLE: usize = 16;
 /// Number of calls that may follow the last turn of a cycle.
@@ -55,6 +57,9 @@ pub(super) fn overflow(evidence: &Evidence<'_>, address: u64) -> Option<Conclusi
     };
     let near = sp <= end.saturating_add(NEAR_END) && sp >= address.saturating_sub(GAP);
     let below = end.saturating_sub(address);
+    if is_elsewhere(evidence, &stack, address, sp) {
+        return None;
+    }
     if !near || below > GAP.max(here.map_or(0, |guard| guard.range.size())) {
         return None;
     }
@@ -93,6 +98,19 @@ pub(super) fn overflow(evidence: &Evidence<'_>, address: u64) -> Option<Conclusi
     Some(Conclusion::new(Cause::StackOverflow, confidence, sentence, because))
 }
 
+/// Whether the stack pointer is in other memory below the guard: the access then went beyond the
+/// upper end of that memory.
+fn is_elsewhere(evidence: &Evidence<'_>, stack: &Mapping<'_>, address: u64, sp: u64) -> bool {
+    let at_sp = evidence.maps.find(sp).mapping.and_then(|at| evidence.maps.get(at));
+    if !stack.range.contains(address) {
+        return at_sp.is_some_and(|row| row.range != stack.range && row.perms.write());
+    }
+    // Stacks on both sides of a lightweight guard may share a row.
+    let known = evidence.facts.guards.iter().find(|guard| guard.contains(address));
+    let guard = known.map_or(address & !(page(evidence) - 1), |guard| guard.start);
+    sp < guard && at_sp.is_some_and(|row| row.perms.write())
+}
+
 /// The row, or the row directly above it if it is a guard.
 fn above_guard<'a>(evidence: &Evidence<'a>, row: Mapping<'a>) -> Option<Mapping<'a>> {
     if !row.perms.none() || row.range.size() > GAP {
@@ -111,7 +129,7 @@ fn large_frame(evidence: &Evidence<'_>, address: u64, sp: u64) -> Option<Conclus
     let stack = row(at_sp.after).filter(|row| row.kind() == Kind::Stack)?;
     let below = stack.range.start.saturating_sub(sp);
     let near = address >= sp.saturating_sub(GAP) && address < stack.range.start;
-    (near && below > GAP).then(|| {
+    (near && below > GAP && below <= LARGEST_FRAME).then(|| {
         Conclusion::new(
             Cause::StackOverflow,
             Confidence::Likely,
@@ -143,11 +161,19 @@ fn page(evidence: &Evidence<'_>) -> u64 {
 fn without_maps(evidence: &Evidence<'_>, address: u64, sp: u64) -> Option<Conclusion> {
     let present = evidence.crash.present == Some(true);
     let at_stack = address >= sp.saturating_sub(256) && address <= sp.saturating_add(NEAR_END);
+    // Otherwise the page of the stack pointer may be mapped.
+    let page = page(evidence);
+    let certain = address <= sp || address / page == sp / page;
     (at_stack && !present).then(|| {
         Conclusion::new(
             Cause::StackOverflow,
-            Confidence::Likely,
-            "The stack of the thread has no more room.",
+            if certain { Confidence::Likely } else { Confidence::Guess },
+            if certain {
+                "The stack of the thread has no more room."
+            } else {
+                "The stack of the thread has no more room for the frame of a function, or an \
+                 access went beyond the upper end of the stack."
+            },
             format!(
                 "the address is {} the stack pointer {sp:#x}, and there is no page",
                 if address == sp {

@@ -7,7 +7,7 @@ use vmatlas_maps::Maps;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Misread {
     /// A fill pattern of an allocator or compiler, with the name of its writer.
-    Poison(u64, &'static str),
+    Poison(u64, Fill, &'static str),
     /// Text.
     Text(String),
     /// A floating-point number.
@@ -15,9 +15,27 @@ pub(super) enum Misread {
     /// Two small 32-bit numbers, the lower half first.
     Halves(u32, u32),
     /// A mapped address without its upper half.
-    Truncated(u64),
+    Truncated {
+        /// The address.
+        whole: u64,
+        /// Whether a number or another address may well look like it.
+        by_chance: bool,
+    },
     /// A negative number.
     Negative(i64),
+}
+
+/// The memory in which a fill pattern lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fill {
+    /// Freed or new memory.
+    Block,
+    /// The bytes around a block.
+    Edge,
+    /// An entry that was taken out of a list.
+    List,
+    /// Memory that was filled with any byte.
+    Byte,
 }
 
 /// A value within this distance above a pattern is the pattern plus a field offset.
@@ -46,6 +64,14 @@ const LONG: [(u64, &str); 3] = [
     (0xdead_0000_0000_0122, "LIST_POISON2 of the kernel's lists, which programs have copied"),
 ];
 
+/// The memory that holds a repeated pattern.
+fn fill(word: u32) -> Fill {
+    match word {
+        0xabab_abab | 0xfdfd_fdfd => Fill::Edge,
+        _ => Fill::Block,
+    }
+}
+
 /// The pattern that equals the value, or differs from it by a field's offset.
 pub(super) fn poison(value: u64, bits32: bool) -> Option<Misread> {
     let near = |pattern: u64, mask: u64| {
@@ -57,7 +83,7 @@ pub(super) fn poison(value: u64, bits32: bool) -> Option<Misread> {
         let wide = narrow << 32 | narrow;
         if bits32 {
             if near(narrow, 0xffff_ffff) {
-                return Some(Misread::Poison(narrow, who));
+                return Some(Misread::Poison(narrow, fill(word), who));
             }
             continue;
         }
@@ -65,12 +91,15 @@ pub(super) fn poison(value: u64, bits32: bool) -> Option<Misread> {
         let signed = word as i32 as u64;
         for pattern in [wide, narrow, signed] {
             if near(pattern, u64::MAX) {
-                return Some(Misread::Poison(pattern, who));
+                return Some(Misread::Poison(pattern, fill(word), who));
             }
         }
     }
     let long = LONG.iter().filter(|_| !bits32).find(|(pattern, _)| near(*pattern, u64::MAX));
-    long.map(|(pattern, who)| Misread::Poison(*pattern, who))
+    long.map(|(pattern, who)| {
+        let list = *pattern >> 32 == 0xdead_0000;
+        Misread::Poison(*pattern, if list { Fill::List } else { Fill::Block }, who)
+    })
 }
 
 /// One byte repeated eight times, as memset leaves it. The user chooses the byte of glibc's
@@ -80,7 +109,7 @@ fn filled(value: u64) -> Option<Misread> {
     let repeated = byte * 0x0101_0101_0101_0101;
     let near = value.wrapping_sub(repeated) < FIELD;
     let who = "one byte over and over, as memset(3) or glibc's malloc.perturb leave it";
-    (byte != 0 && byte != 0xff && near).then_some(Misread::Poison(repeated, who))
+    (byte != 0 && byte != 0xff && near).then_some(Misread::Poison(repeated, Fill::Byte, who))
 }
 
 /// The bytes of a value as text, in memory order: at least five printable bytes followed only by
@@ -110,9 +139,22 @@ pub(super) fn halves(value: u64) -> Option<(u32, u32)> {
     fits.then_some((low, high))
 }
 
+/// Whether a value without the bits of text of seven or eight characters may be an address near the
+/// rows.
+fn may_be_address(value: u64, maps: &Maps) -> bool {
+    /// Libraries and blocks of one program spread so far.
+    const NEAR: u64 = 64 << 30;
+    let place = maps.find(value);
+    let row = |at: Option<usize>| at.and_then(|at| maps.get(at));
+    row(place.before).is_some_and(|row| value.saturating_sub(row.range.end) < NEAR)
+        || row(place.after).is_some_and(|row| row.range.start.saturating_sub(value) < NEAR)
+}
+
 /// The mapped address whose lower 32 bits equal the value. A program loses the upper bits if it
 /// stores a pointer in an `int`, for example the result of a function without a prototype.
-pub(super) fn truncated(value: u64, maps: &Maps) -> Option<u64> {
+pub(super) fn truncated(value: u64, maps: &Maps) -> Option<Misread> {
+    /// With more memory than this, one of 16 numbers or more has the lower half of an address.
+    const MANY: u64 = 1 << 28;
     let zero_extended = value >> 32 == 0 && value >= 1 << 20;
     let sign_extended = value >> 31 == 0x1_ffff_ffff;
     if !zero_extended && !sign_extended {
@@ -128,7 +170,14 @@ pub(super) fn truncated(value: u64, maps: &Maps) -> Option<u64> {
     let rows = maps.iter().filter(|row| !row.perms.none() && row.range.size() < 1 << 28);
     let mut found = rows.filter_map(whole);
     let first = found.next()?;
-    found.next().is_none().then_some(first)
+    if found.next().is_some() {
+        return None;
+    }
+    let rows = || maps.iter().filter(|row| !row.perms.none());
+    let sum = rows().fold(0_u64, |sum, row| sum.saturating_add(row.range.size()));
+    // A program that is not position-independent has addresses of 32 bits.
+    let low = zero_extended && rows().any(|row| row.range.start >> 32 == 0);
+    Some(Misread::Truncated { whole: first, by_chance: sum >= MANY || low })
 }
 
 /// Finds the meaning of a value that was used as a pointer; the most reliable match first.
@@ -136,18 +185,25 @@ pub(super) fn misread(value: u64, machine: Option<Machine>, maps: &Maps) -> Opti
     let bits32 = matches!(machine, Some(Machine::X86 | Machine::Arm));
     let big_endian = machine == Some(Machine::S390x);
     let poison = poison(value, bits32);
-    if poison.is_some() || bits32 {
+    if poison.is_some() {
         return poison;
     }
-    if let Some(text) = text(value, big_endian) {
+    if bits32 {
+        // Stacks may lie below the last page.
+        let signed = value as i32;
+        return (-0x1000..0).contains(&signed).then(|| Misread::Negative(i64::from(signed)));
+    }
+    let text = text(value, big_endian);
+    if let Some(text) = text.filter(|text| text.len() >= 7 || !may_be_address(value, maps)) {
         return Some(Misread::Text(text));
     }
     let filled = filled(value);
     if filled.is_some() {
         return filled;
     }
-    if let Some(whole) = truncated(value, maps) {
-        return Some(Misread::Truncated(whole));
+    let truncated = truncated(value, maps);
+    if truncated.is_some() {
+        return truncated;
     }
     if let Some(number) = double(value) {
         return Some(Misread::Double(number));

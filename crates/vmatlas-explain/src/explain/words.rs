@@ -136,6 +136,14 @@ fn attempt(evidence: &Evidence<'_>) -> Option<String> {
     let size = size.map(|size| format!(" {}", bytes(size))).unwrap_or_default();
     let atomic = operand.is_some_and(|operand| operand.atomic);
     let atomic = if atomic { ", atomically" } else { "" };
+    // The kernel reports the part of the access that failed.
+    let start = operand.and_then(|operand| operand.address.filter(|_| operand.covers(address)));
+    if let Some(start) = start.filter(|start| *start < address) {
+        return Some(format!(
+            "{verb}{size} at {start:#x}{atomic} (the fault is at {address:#x}){}",
+            tag_words(fault)
+        ));
+    }
     Some(format!("{verb}{size} at {address:#x}{atomic}{}", tag_words(fault)))
 }
 
@@ -188,7 +196,7 @@ fn there(evidence: &Evidence<'_>) -> Option<String> {
             if into == 0 { "at the start of".to_owned() } else { format!("{} into", bytes(into)) };
         return Some(format!(
             "{address:#x} lies {into} {} ({}).",
-            what(evidence, &row, Some(address)),
+            lower_thing(evidence, &row, address),
             row.perms
         ));
     }
@@ -199,13 +207,15 @@ fn there(evidence: &Evidence<'_>) -> Option<String> {
         } else {
             format!("{} above", bytes(distance))
         };
-        (distance < FAR).then(|| format!("{from} the end of {}", what(evidence, &row, None)))
+        let last = row.range.end.saturating_sub(1);
+        (distance < FAR).then(|| format!("{from} the end of {}", lower_thing(evidence, &row, last)))
     });
     let above = row(place.after).and_then(|row| {
         let distance = row.range.start.saturating_sub(address);
         let near = distance < FAR && row.kind() != Kind::Vsyscall;
         near.then(|| {
-            format!("{} below the start of {}", bytes(distance), what(evidence, &row, None))
+            let first = row.range.start;
+            format!("{} below the start of {}", bytes(distance), lower_thing(evidence, &row, first))
         })
     });
     let places: Vec<String> = below.into_iter().chain(above).collect();
@@ -231,11 +241,18 @@ fn why_unknown(evidence: &Evidence<'_>, address: u64) -> Option<String> {
     }
     let what = if is_not_mapped(evidence) { "near" } else { "at" };
     Some(match access::missing_row(evidence) {
-        Some((register, value)) => format!(
+        // It may be wrong itself.
+        Some((register @ "stack pointer", value)) if !access::is_mapped(evidence, address) => {
+            format!(
+                "The map of the log may be incomplete, because the {register} {value:#x} is in \
+                 none of its rows: it may not show what is {what} {address:#x}."
+            )
+        }
+        Some((register @ "instruction pointer", value)) => format!(
             "The map of the log is incomplete, because the {register} {value:#x} is in none of its \
              rows: it does not show what is {what} {address:#x}."
         ),
-        None => {
+        _ => {
             format!("Something is mapped at {address:#x}, though no row of the map contains it.")
         }
     })
@@ -243,7 +260,7 @@ fn why_unknown(evidence: &Evidence<'_>, address: u64) -> Option<String> {
 
 /// A mapping as the subject of a sentence.
 pub(super) fn thing(evidence: &Evidence<'_>, row: &Mapping<'_>, address: u64) -> String {
-    let text = what(evidence, row, Some(address));
+    let text = lower_thing(evidence, row, address);
     let mut letters = text.chars();
     match letters.next() {
         // Paths keep their case.
@@ -252,18 +269,9 @@ pub(super) fn thing(evidence: &Evidence<'_>, row: &Mapping<'_>, address: u64) ->
     }
 }
 
-/// A mapping within a sentence.
-pub(super) fn lower_thing(evidence: &Evidence<'_>, row: &Mapping<'_>) -> String {
-    what(evidence, row, None)
-}
-
-/// The label or name of a mapping; `address` selects one of several labels.
-fn what(evidence: &Evidence<'_>, row: &Mapping<'_>, address: Option<u64>) -> String {
-    let label = match address {
-        Some(address) => evidence.labels.at(address),
-        None => evidence.labels.within(row.range).first(),
-    };
-    if let Some(part) = label {
+/// A mapping within a sentence, by its label or name; `address` selects one of several labels.
+pub(super) fn lower_thing(evidence: &Evidence<'_>, row: &Mapping<'_>, address: u64) -> String {
+    if let Some(part) = evidence.labels.at(address) {
         return format!("the mapping {} ({})", row.range, part.label.text);
     }
     match row.kind() {

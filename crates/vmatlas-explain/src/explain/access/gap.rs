@@ -1,6 +1,7 @@
 //! Accesses to unmapped addresses.
 
 use super::shows_gap;
+use crate::crash::CrashSource;
 use crate::explain::{Cause, Conclusion, Evidence, words};
 use crate::label::Confidence;
 use crate::tagged::Tagged;
@@ -23,8 +24,15 @@ pub(super) fn gap(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
         .filter_map(|held| Some((&*held.name, Tagged::plain(held.value?, machine, evidence.maps))))
         .collect();
     let from = |row: &Mapping<'_>| values.iter().find(|(_, value)| row.range.contains(*value));
+    let recorded = evidence.crash.source == CrashSource::Recording;
     let past = |row: &Mapping<'_>, how: &str, distance: u64, beyond: &str| {
         let counted = from(row);
+        let beside = if address < row.range.start { row.range.start } else { row.range.end - 1 };
+        // The recording would have the event.
+        let or = match counted {
+            None if !recorded => ", or memory that was mapped there has been unmapped",
+            _ => "",
+        };
         let confidence = match counted {
             Some(_) => Confidence::Likely,
             None if distance < 4096 => Confidence::Likely,
@@ -40,7 +48,7 @@ pub(super) fn gap(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
         Conclusion::new(
             Cause::PastMapping,
             confidence,
-            format!("The access went {how} {}.", words::lower_thing(evidence, row)),
+            format!("The access went {how} {}{or}.", words::lower_thing(evidence, row, beside)),
             because,
         )
     };
@@ -65,11 +73,18 @@ pub(super) fn gap(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
         Some(distance)
     });
     let nearest = near.min().map(words::bytes).unwrap_or_default();
+    let sentence = if recorded {
+        "The pointer was overwritten or never set, or an index or a size was wrong: no event that \
+         unmapped memory there was found in the recording."
+    } else {
+        "The pointer was overwritten or never set, an index or a size was wrong, or the memory that \
+         it pointed to was unmapped. A recording (vmatlas record) would show whether it was \
+         unmapped."
+    };
     Some(Conclusion::new(
         Cause::Unmapped,
         Confidence::Likely,
-        "The pointer was overwritten or never set, or the memory that it pointed to was unmapped. A \
-         recording (vmatlas record) would show which.",
+        sentence,
         format!("the nearest mapping is {nearest} away, and the address looks like no other data"),
     ))
 }

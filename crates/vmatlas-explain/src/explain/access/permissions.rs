@@ -80,18 +80,33 @@ pub(super) fn permissions(
             format!("{} may not be read.", words::thing(evidence, row, address)),
             says,
         )),
-        _ if stack::guarded(evidence, row, address) => Some(Conclusion::new(
-            Cause::GuardPage,
-            Confidence::Likely,
-            "It is a lightweight guard page (MADV_GUARD_INSTALL), which no row shows: an access \
-             went beyond the memory next to it.",
-            "the mapping permits the access, and the kernel says that nothing is there",
-        )),
+        _ if stack::guarded(evidence, row, address) => Some(lightweight_guard(evidence, address)),
         None if evidence.crash.signal.is_none() && !perms.write() => {
             Some(read_only(evidence, address, row, Confidence::Guess))
         }
         _ => None,
     }
+}
+
+/// An access that the mapping permits and the kernel refuses.
+fn lightweight_guard(evidence: &Evidence<'_>, address: u64) -> Conclusion {
+    if evidence.facts.guards.iter().any(|guard| guard.contains(address)) {
+        return Conclusion::new(
+            Cause::GuardPage,
+            Confidence::Certain,
+            "It is a lightweight guard page (MADV_GUARD_INSTALL), which no row shows: an access \
+             goes beyond the memory next to it.",
+            "the kernel reports a guard there (PAGEMAP_SCAN)",
+        );
+    }
+    Conclusion::new(
+        Cause::GuardPage,
+        Confidence::Likely,
+        "Most likely it is a lightweight guard page (MADV_GUARD_INSTALL), which no row shows: an \
+         access went beyond the memory next to it. Or another thread mapped the memory after the \
+         access.",
+        "the mapping permits the access, and the kernel says that nothing is there",
+    )
 }
 
 fn read_only(
@@ -103,8 +118,9 @@ fn read_only(
     let section = evidence.place.section.as_deref();
     let what = match section {
         Some(".rodata" | ".rodata1") => " These are constants, such as string literals.",
-        Some(".text" | ".plt" | ".init" | ".fini") => " This is code.",
-        _ if row.perms.execute() => " This is code.",
+        Some(".text" | ".plt" | ".plt.got" | ".plt.sec" | ".init" | ".fini") => " This is code.",
+        // Constants may share the segment of the code.
+        None if row.perms.execute() => " This is code, or constants that lie beside it.",
         _ => "",
     };
     let place = section.map(|section| format!(", section {section},")).unwrap_or_default();

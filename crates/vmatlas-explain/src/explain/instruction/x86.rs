@@ -179,6 +179,9 @@ fn lookup(bits: u32, which: Register, register: Registers<'_>) -> Option<u64> {
     let whole = if bits == 64 { which.full_register() } else { which.full_register32() };
     let value = register(&name(whole))?;
     Some(match which.size() {
+        1 if matches!(which, Register::AH | Register::BH | Register::CH | Register::DH) => {
+            value >> 8 & 0xff
+        }
         1 => value & 0xff,
         2 => value & 0xffff,
         4 => value & 0xffff_ffff,
