@@ -245,6 +245,40 @@ WAY(guard_install)
     *(volatile char *)hidden((uintptr_t)memory + 32 * PAGE + 8) = 1;
 }
 
+// A buffer of the lower of two stacks, up to the guard of the upper one.
+static void *overrun(void *unused)
+{
+    (void)unused;
+    prctl(PR_SET_NAME, "overrun");
+    register volatile char *at = hidden((uintptr_t)__builtin_frame_address(0));
+    for (;;)
+        *at++ = 1;
+    return NULL;
+}
+static void *waiting(void *unused)
+{
+    for (;;)
+        pause();
+    return unused;
+}
+WAY(overrun_thread)
+{
+    pthread_t upper, lower;
+    pthread_create(&upper, NULL, waiting, NULL);
+    pthread_create(&lower, NULL, overrun, NULL);
+    pthread_join(lower, NULL);
+}
+// An instruction that takes no such value.
+WAY(refused)
+{
+#ifdef __x86_64__
+    unsigned reserved = ~0U;
+    __asm__ volatile("ldmxcsr %0" : : "m"(reserved));
+#else
+    exit(77);
+#endif
+}
+
 WAY(aborted) { abort(); }
 WAY(assertion) { assert(hidden(0)); }
 WAY(heap_corrupt)
@@ -349,7 +383,7 @@ static const struct { const char *name; void (*way)(void); } ways[] = {
     ENTRY(not_canonical_call), ENTRY(poison), ENTRY(poison32), ENTRY(poison_junk), ENTRY(poison_asan),
     ENTRY(poison_glibc), ENTRY(text_pointer), ENTRY(double_pointer), ENTRY(halves), ENTRY(truncated),
     ENTRY(map_failed), ENTRY(kernel), ENTRY(misaligned), ENTRY(alignment_check), ENTRY(protection_key),
-    ENTRY(guard_install), ENTRY(aborted), ENTRY(assertion), ENTRY(heap_corrupt), ENTRY(double_free),
+    ENTRY(guard_install), ENTRY(overrun_thread), ENTRY(refused), ENTRY(aborted), ENTRY(assertion), ENTRY(heap_corrupt), ENTRY(double_free),
     ENTRY(stack_smash), ENTRY(divide), ENTRY(divide_minimum), ENTRY(illegal), ENTRY(privileged),
     ENTRY(breakpoint), ENTRY(seccomp), ENTRY(sent), ENTRY(sent_by_child), ENTRY(sent_abort), ENTRY(sent_quit),
     ENTRY(abort_kill), ENTRY(abort_raise), ENTRY(abort_call), ENTRY(queued), ENTRY(file_size), ENTRY(cpu_time),

@@ -241,6 +241,14 @@ fn no_address(evidence: &Evidence<'_>) -> Option<Conclusion> {
             "the kernel reports an alignment check",
         ));
     }
+    if crash.signal == Some(SIGBUS) && crash.code == Some(BUS_ADRALN) {
+        return Some(Conclusion::new(
+            Cause::Misaligned,
+            Confidence::Certain,
+            "The address is not aligned as the instruction or the processor's flags ask.",
+            "si_code is BUS_ADRALN",
+        ));
+    }
     if said("control protection") {
         return Some(shadow_stack("the kernel reports a control protection fault"));
     }

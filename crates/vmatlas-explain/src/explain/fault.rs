@@ -5,7 +5,7 @@ use super::instruction::{
 };
 use crate::crash::{Access, Crash, CrashSource, Machine};
 use crate::tagged::Tagged;
-use vmatlas_maps::uapi::siginfo::{SEGV_CPERR, SI_KERNEL};
+use vmatlas_maps::uapi::siginfo::{BUS_ADRALN, SEGV_CPERR, SI_KERNEL};
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV, SIGTRAP};
 use vmatlas_object::Memory;
 
@@ -38,11 +38,12 @@ impl Fault {
         if !is_fault || sent {
             return fault;
         }
-        // x86 reports no address with a general protection fault, and the fault of a shadow stack
-        // is not about one.
+        // x86 reports no address with a general protection fault or an alignment check, and the
+        // fault of a shadow stack is not about one.
         let of_shadow = crash.signal == Some(SIGSEGV) && crash.code == Some(SEGV_CPERR);
-        let reported = crash.code != Some(SI_KERNEL) && !of_shadow;
         let x86 = matches!(crash.machine, Some(Machine::X86_64 | Machine::X86) | None);
+        let of_check = x86 && crash.address == Some(0) && is_alignment_check(crash);
+        let reported = crash.code != Some(SI_KERNEL) && !of_shadow && !of_check;
         fault.address = crash.address.filter(|_| reported);
         match fault.address {
             Some(address) => {
@@ -118,7 +119,8 @@ impl Fault {
         let Some(instruction) = &self.instruction else { return };
         let operands = || instruction.operands.iter();
         let unaligned = |operand: &&MemoryOperand| {
-            let alignment = instruction.alignment.unwrap_or(1);
+            let checked = Some(operand.size.max(1)).filter(|_| is_alignment_check(crash));
+            let alignment = instruction.alignment.or(checked).unwrap_or(1);
             operand.address.is_some_and(|address| !address.is_multiple_of(alignment))
         };
         // A source without siginfo (a core of an old kernel, or of QEMU) may be of a page fault.
@@ -172,6 +174,10 @@ impl Fault {
         let access = if operand.write { Access::Write } else { Access::Read };
         self.access = self.access.or(Some(access));
     }
+}
+
+fn is_alignment_check(crash: &Crash) -> bool {
+    crash.signal == Some(SIGBUS) && crash.code == Some(BUS_ADRALN)
 }
 
 /// Whether the crash has a map to which no row is missing.

@@ -313,7 +313,9 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
                     }
                 },
                 match pattern.to_le_bytes() {
-                    [byte, rest @ ..] if byte.is_ascii_graphic() && rest == [byte; 7] => {
+                    [byte, rest @ ..]
+                        if value == *pattern && byte.is_ascii_graphic() && rest == [byte; 7] =>
+                    {
                         format!("; or it is text, \"{}\"", char::from(byte).to_string().repeat(8))
                     }
                     _ => String::new(),

@@ -466,6 +466,18 @@ fn general_protection_faults_of_valid_addresses() {
     check_words(&unknown, Cause::NonCanonical, &["registers would show it"], &[]);
 }
 
+/// x86 reports no address with an alignment check, and si_addr is 0.
+#[test]
+fn an_alignment_check_has_no_address() {
+    let of = |registers: &[(&str, u64)]| {
+        let crash = with!(at(b"\x89\x00", registers), signal = Some(7), code = Some(1));
+        explained(&with!(crash, address = Some(0)))
+    };
+    let words = ["write 4 bytes at 0x7f0000002001", "0x7f0000002001 is not aligned"];
+    check_words(&of(&[("rax", 0x7f00_0000_2001)]), Cause::Misaligned, &words, &[" 0x0 "]);
+    check_words(&of(&[]), Cause::Misaligned, &["address is not aligned as"], &["0x0"]);
+}
+
 #[test]
 fn an_access_that_crosses_a_page_began_before() {
     let store = b"\x48\xc7\x00\x01\x00\x00\x00"; // mov qword ptr [rax], 1

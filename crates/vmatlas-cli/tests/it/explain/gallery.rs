@@ -13,7 +13,11 @@ const WAYS: &[Way] = &[
     Way("null_read", "null-pointer", &["tried to read 4 bytes at 0x0", "The pointer is null"]),
     Way("null_field", "null-pointer", &["write 8 bytes at 0x8", "8 bytes into the object"]),
     Way("null_atomic", "null-pointer", &["at 0x8, atomically"]),
-    Way("null_call", "null-pointer", &["execute code at 0x0", "function pointer that is null"]),
+    Way(
+        "null_call",
+        "null-pointer",
+        &["execute code at 0x0", "function pointer that is null was called."],
+    ),
     Way("write_literal", "write-to-read-only", &["section .rodata", "string literals"]),
     Way("write_code", "write-to-read-only", &["section .text", "This is code"]),
     Way("write_relro", "write-to-relro", &["RELRO", ".data.rel.ro"]),
@@ -43,9 +47,11 @@ const WAYS: &[Way] = &[
     Way("map_failed", "data-as-pointer", &["MAP_FAILED"]),
     Way("kernel", "kernel-address", &["belongs to the kernel"]),
     Way("misaligned", "misaligned", &["multiple of 16", "is 8 more than one"]),
-    Way("alignment_check", "misaligned", &["not aligned"]),
+    Way("alignment_check", "misaligned", &["write 4 bytes at 0x", "1 is not aligned"]),
     Way("protection_key", "protection-key", &["protection key"]),
     Way("guard_install", "guard-page", &["MADV_GUARD_INSTALL"]),
+    Way("overrun_thread", "guard-page", &["guard below the stack", "beyond the memory beside it"]),
+    Way("refused", "illegal-instruction", &["uses no address that is not canonical"]),
     Way("aborted", "abort", &["ended itself by abort(3)"]),
     Way("divide", "divide-by-zero", &["divided by zero"]),
     Way("divide_minimum", "arithmetic", &["divided by -1"]),
@@ -93,14 +99,17 @@ fn check(program: &std::path::Path, way: &Way, named: bool) {
         }
     }
     let functions = functions(&document);
-    let expected =
-        if name.starts_with("overflow") && *name != "overflow_frame" { "deeper" } else { name };
+    let expected = match *name {
+        "overflow" | "overflow_thread" => "deeper",
+        "overrun_thread" => "overrun",
+        name => name,
+    };
     if named {
         assert!(functions.contains(&expected), "{name}: {functions:?}");
     }
     // A thread has no main, a recursion is cut off, and an overrun buffer overwrites the return
     // address.
-    let cut = name.starts_with("overflow") || *name == "stack_smash";
+    let cut = name.starts_with("over") || *name == "stack_smash";
     if named && !cut {
         assert_eq!(functions.last(), Some(&"main"), "{name}: {functions:?}");
     } else if !named {
