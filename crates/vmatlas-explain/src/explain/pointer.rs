@@ -414,6 +414,17 @@ fn vsyscall(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     })
 }
 
+/// How a program gets an address that it cannot have. Without the instruction, an index may be in it.
+fn origin(evidence: &Evidence<'_>) -> &'static str {
+    let fault = &evidence.fault;
+    let alone = fault.operand.as_ref().is_some_and(|operand| operand.index.is_none());
+    if alone || fault.access == Some(Access::Execute) {
+        "the pointer was overwritten or never set"
+    } else {
+        "the pointer was overwritten or never set, or an index was wrong"
+    }
+}
+
 /// An address that no program can have.
 pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let machine = evidence.crash.machine;
@@ -450,10 +461,7 @@ pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclu
         return Some(Conclusion::new(
             Cause::NonCanonical,
             if evidence.fault.derived { Confidence::Certain } else { Confidence::Likely },
-            format!(
-                "{address:#x} is no address at all (not canonical): the pointer was overwritten \
-                 or never set."
-            ),
+            format!("{address:#x} is no address at all (not canonical): {}.", origin(evidence)),
             because,
         ));
     }
@@ -467,8 +475,10 @@ pub(super) fn impossible(evidence: &Evidence<'_>, address: u64) -> Option<Conclu
     Some(Conclusion::new(
         Cause::KernelAddress,
         if machine.is_some() { Confidence::Certain } else { Confidence::Likely },
-        "The address belongs to the kernel, and no program may use it: the pointer was overwritten \
-         or never set.",
+        format!(
+            "The address belongs to the kernel, and no program may use it: {}.",
+            origin(evidence)
+        ),
         format!("{address:#x} is in the upper half of the address space"),
     ))
 }

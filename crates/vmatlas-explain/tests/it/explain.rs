@@ -442,6 +442,21 @@ fn the_page_for_old_c_libraries_is_no_overwritten_pointer() {
 }
 
 #[test]
+fn an_index_may_give_an_impossible_address() {
+    let index = "or an index was wrong";
+    let registers = [("rax", 0x7f00_0000_2000), ("rbx", 0x1357_a468_b953_0246)];
+    let crash = with!(at(b"\x8b\x04\x18", &registers), code = Some(0x80)); // [rax+rbx]
+    check_words(&explained(&crash), Cause::NonCanonical, &["no address at all", index], &[]);
+    let crash = with!(at(b"\x8b\x03", &registers), code = Some(0x80));
+    let words = ["the pointer was overwritten or never set."];
+    check_words(&explained(&crash), Cause::NonCanonical, &words, &[index]);
+    let kernel = 0xffff_8880_0000_1000;
+    let registers = [("rax", 0x7f00_0000_2000), ("rbx", kernel - 0x7f00_0000_2000)];
+    check(&at(b"\x8b\x04\x18", &registers), 1, kernel, Cause::KernelAddress, &[index], &[]);
+    check(&at(b"\x8b\x03", &[("rbx", kernel)]), 1, kernel, Cause::KernelAddress, &words, &[index]);
+}
+
+#[test]
 fn addresses_of_57_bits_are_addresses() {
     let maps = b"ffc00000000000-ffc00000001000 r--p 00000000 00:00 0 \n";
     let crash = at(b"\x89\x00", &[("rax", 0xff_c000_0000_0010)]);
