@@ -48,21 +48,28 @@ fn by_code(
     let certain = |cause, sentence: String, because: &str| {
         Some(Conclusion::new(cause, Confidence::Certain, sentence, because))
     };
+    // The kernel gives a key to mappings with PROT_EXEC alone.
+    let execute_only = match evidence.fault.access {
+        Some(Access::Write) => "",
+        _ => ", or the memory may only be executed",
+    };
     if crash.protection_key == Some(true) {
         return certain(
             Cause::ProtectionKey,
-            "A protection key forbids it: the thread's PKRU register denies an access that the \
-             mapping itself would permit (pkeys(7))."
-                .to_owned(),
+            format!(
+                "A protection key forbids it: the thread's PKRU register denies an access that the \
+                 mapping itself would permit (pkeys(7)){execute_only}."
+            ),
             "the kernel says that a protection key forbids it (SEGV_PKUERR)",
         );
     }
     match (crash.signal?, crash.code?) {
         (SIGSEGV, SEGV_PKUERR) => certain(
             Cause::ProtectionKey,
-            "A protection key forbids it: the thread's rights for the key deny an access that \
-             the mapping itself would permit (pkeys(7))."
-                .to_owned(),
+            format!(
+                "A protection key forbids it: the thread's rights for the key deny an access that \
+                 the mapping itself would permit (pkeys(7)){execute_only}."
+            ),
             "si_code is SEGV_PKUERR",
         ),
         (SIGSEGV, SEGV_MTEAERR | SEGV_MTESERR) => certain(

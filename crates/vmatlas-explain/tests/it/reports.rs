@@ -310,6 +310,18 @@ fn texts_that_are_not_read_are_named() {
     assert_eq!(line("all is well\n"), None);
 }
 
+#[test]
+fn memory_that_may_only_be_executed_has_a_protection_key() {
+    let line = |error: u32| {
+        format!(
+            "[    5.831743] app[123]: segfault at 7f0000001010 ip 000055d0c0000217 sp 00007ffe8c4d6c30 error {error} in app[55d0c0000000+1000]\n"
+        )
+    };
+    let only = "or the memory may only be executed";
+    check(&line(25), Cause::ProtectionKey, &["PKRU", only], &[]);
+    check(&line(27), Cause::ProtectionKey, &["PKRU"], &[only]);
+}
+
 /// A tombstone with a map of these rows.
 fn tombstone(abi: &str, fault: &str, rows: &str) -> String {
     let (ip, sp) = if abi == "arm64" { ("pc", "sp") } else { ("rip", "rsp") };
