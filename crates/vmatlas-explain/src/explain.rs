@@ -23,6 +23,7 @@ mod around;
 mod cause;
 mod fault;
 pub mod instruction;
+mod null;
 mod pointer;
 mod report;
 pub mod signal_words;

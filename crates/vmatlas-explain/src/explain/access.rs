@@ -5,7 +5,7 @@ mod gap;
 mod permissions;
 
 use super::instruction::InstructionKind;
-use super::{Cause, ChangeKind, Conclusion, Evidence, pointer, signals, stack};
+use super::{Cause, ChangeKind, Conclusion, Evidence, null, pointer, signals, stack};
 use crate::crash::{Access, CrashSource};
 use crate::label::Confidence;
 use vmatlas_maps::Mapping;
@@ -23,7 +23,7 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     by_code(evidence, address, mapped)
         .or_else(|| misaligned(evidence, address))
         .or_else(|| bus_error(evidence, address, mapped))
-        .or_else(|| pointer::null(evidence, address))
+        .or_else(|| null::null(evidence, address))
         .or_else(|| stack::overflow(evidence, address))
         .or_else(|| permissions::relro(evidence, address))
         .or_else(|| changed(evidence))
@@ -106,7 +106,7 @@ pub(super) fn is_mapped(evidence: &Evidence<'_>, address: u64) -> bool {
         // Processors may check the alignment first; nothing is mapped near 0.
         Some(SIGBUS) => {
             let of_memory = |code| code > 0 && code != SI_KERNEL && code != BUS_ADRALN;
-            crash.code.is_none_or(of_memory) && address >= pointer::NULL_PAGES
+            crash.code.is_none_or(of_memory) && address >= null::NULL_PAGES
         }
         Some(SIGSEGV) => crash.present == Some(true) || crash.code == Some(SEGV_ACCERR),
         _ => false,
@@ -159,7 +159,7 @@ fn bus_error(
         found.confidence = Confidence::Guess;
         return Some(found);
     }
-    if address < pointer::NULL_PAGES {
+    if address < null::NULL_PAGES {
         return Some(Conclusion::new(
             Cause::Unknown,
             Confidence::Guess,
