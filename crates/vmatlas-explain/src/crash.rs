@@ -54,6 +54,9 @@ pub struct Crash {
     pub ended_by: Option<i32>,
     /// The signal whose handler was running.
     pub in_handler_of: Option<i32>,
+    /// Whether a debugger says that the signal has ended the program; `Some(false)` if it stopped the
+    /// program at the signal.
+    pub has_ended: Option<bool>,
     /// `si_code` of the signal (sigaction(2)).
     pub code: Option<i32>,
     /// `si_pid` and `si_uid`: who sent the signal.

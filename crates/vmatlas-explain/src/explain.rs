@@ -18,9 +18,11 @@
 //! assert_eq!(explain(&evidence).cause, Cause::NullPointer);
 //! ```
 
+mod aborts;
 mod access;
 mod around;
 mod cause;
+mod checks;
 mod fault;
 pub mod instruction;
 mod null;

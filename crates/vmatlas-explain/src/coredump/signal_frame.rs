@@ -114,10 +114,17 @@ fn number(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
 }
 
+/// Code of x86-64 to which handlers return: `mov $__NR_rt_sigreturn, %rax; syscall`. The compilers
+/// of some C libraries write `%eax`.
+const RETURNS_64: [&[u8]; 2] = [b"\x48\xc7\xc0\x0f\0\0\0\x0f\x05", b"\xb8\x0f\0\0\0\x0f\x05"];
+
+/// Whether signal handlers of x86-64 return to the code at an address.
+pub fn is_handler_return(memory: &dyn Memory, address: u64) -> bool {
+    is_code(memory, address, &RETURNS_64)
+}
+
 /// Reads the rest of a frame: `struct rt_sigframe`.
 fn frame_64(memory: &dyn Memory, maps: &Maps, start: u64, returns_to: u64) -> Option<SignalFrame> {
-    /// `mov $__NR_rt_sigreturn, %rax; syscall`. The compilers of some C libraries write `%eax`.
-    const RETURNS: [&[u8]; 2] = [b"\x48\xc7\xc0\x0f\0\0\0\x0f\x05", b"\xb8\x0f\0\0\0\x0f\x05"];
     const NAMES: [&str; 18] = [
         "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx",
         "rax", "rcx", "rsp", "rip", "eflags",
@@ -126,7 +133,7 @@ fn frame_64(memory: &dyn Memory, maps: &Maps, start: u64, returns_to: u64) -> Op
     const CONTEXT: usize = 8 + 40;
     const SIGINFO: usize = 8 + 304;
     const SIGINFO_SIZE: usize = 128;
-    if !is_code(memory, returns_to, &RETURNS) {
+    if !is_handler_return(memory, returns_to) {
         return None;
     }
     let bytes: [u8; SIGINFO + SIGINFO_SIZE] = memory.array(start)?;

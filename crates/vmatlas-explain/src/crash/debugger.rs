@@ -52,8 +52,9 @@ impl Reader for Debugger {
 /// Parses `Program terminated with signal SIGSEGV, Segmentation fault.`, `Program received signal …`
 /// and `Thread 3 "worker" received signal …`; gdb before 7.6 prints the number.
 fn signal(text: &[u8]) -> Option<Crash> {
-    let (before, rest) =
-        split(text, " terminated with signal ").or_else(|| split(text, " received signal "))?;
+    let ended = split(text, " terminated with signal ");
+    let has_ended = Some(ended.is_some());
+    let (before, rest) = ended.or_else(|| split(text, " received signal "))?;
     if !before.starts_with(b"Program") && !before.starts_with(b"Thread ") {
         return None;
     }
@@ -65,6 +66,7 @@ fn signal(text: &[u8]) -> Option<Crash> {
         signal: Some(signal_names::signal(word).or(number)?),
         comm: between(before, " \"", "\"").map(<[u8]>::to_vec),
         tid: after(before, "(LWP ").and_then(leading_id),
+        has_ended,
         ..Crash::default()
     })
 }

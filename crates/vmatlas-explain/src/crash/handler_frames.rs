@@ -1,45 +1,71 @@
 //! The frames of a signal handler on a stack.
 
 use crate::crash::functions::{plain, sends_signal};
-use crate::crash::{Crash, SymbolFrame};
+use crate::crash::{Crash, CrashSource, SymbolFrame};
 use vmatlas_maps::uapi::signal::SIGABRT;
 
 /// Maximum number of frames of a signal handler before the frame that crashed.
 pub(super) const MAX_HANDLERS: usize = 16;
 
+/// The code to which signal handlers return, under the names that debuggers and C libraries give it.
+const RETURNS: [&str; 6] = [
+    "<signal handler called>",
+    "__restore_rt",
+    "__restore",
+    "__kernel_rt_sigreturn",
+    "__kernel_sigreturn",
+    "__sigreturn",
+];
+
 impl Crash {
     /// Leaves out the frames of a signal handler, so that the first frame is the one that the signal
     /// interrupted. If the handler called abort(3), the signal that it got is unknown.
     pub fn leave_out_handler(&mut self) {
-        let Some(count) = count(&self.frames) else { return };
-        self.frames.drain(..count);
+        let Some(at) = named(&self.frames).or_else(|| self.unnamed()) else { return };
+        self.frames.drain(..=at);
         if self.signal == Some(SIGABRT) && !self.frames.first().is_some_and(aborts) {
             self.ended_by = self.signal.take();
         }
     }
+
+    /// The function that a signal may have interrupted, if the frames before it are those of a
+    /// handler that called abort(3). A callback of the C library gives the same frames:
+    /// pthread_once(3) jumps to a function without a name, which calls it.
+    pub(crate) fn possible_handler(&self) -> Option<&str> {
+        let at = unnamed(&self.frames).filter(|_| self.signal == Some(SIGABRT))?;
+        let aborted = self.frames.get(..at)?.iter().any(aborts);
+        self.frames.get(at + 1).filter(|_| aborted).map(|frame| &*frame.function)
+    }
+
+    /// The place of an unnamed frame to which a handler returns. Only a handler sends a fault signal
+    /// to its own program, or reports one that the program got.
+    fn unnamed(&self) -> Option<usize> {
+        let at = unnamed(&self.frames).filter(|_| self.signal != Some(SIGABRT))?;
+        let by_handler = match self.source {
+            CrashSource::Coredump | CrashSource::Apport | CrashSource::Recording => {
+                self.frames.get(..at)?.iter().any(aborts)
+            }
+            _ => true,
+        };
+        by_handler.then_some(at)
+    }
 }
 
-/// The number of frames of a signal handler before the frame that crashed: up to the code to which
-/// handlers return. Debuggers call it `<signal handler called>`. Without its name, it is the only
-/// unnamed frame of the C library between two frames outside of it: a function of the library that a
-/// program can call has a name.
-fn count(frames: &[SymbolFrame]) -> Option<usize> {
-    const RETURNS: [&str; 6] = [
-        "<signal handler called>",
-        "__restore_rt",
-        "__restore",
-        "__kernel_rt_sigreturn",
-        "__kernel_sigreturn",
-        "__sigreturn",
-    ];
+/// The place of a frame that is known to be the code to which handlers return.
+fn named(frames: &[SymbolFrame]) -> Option<usize> {
+    let mut first = frames.iter().take(MAX_HANDLERS);
+    let at = first.position(|frame| RETURNS.contains(&&*frame.function))?;
+    (at + 1 < frames.len()).then_some(at)
+}
+
+/// The place of the first frame that may be that code without a name: it is the only unnamed frame
+/// of the C library between two frames outside of it.
+fn unnamed(frames: &[SymbolFrame]) -> Option<usize> {
     let of_library = |frame: &SymbolFrame| {
         let file = frame.module.rsplit('/').next().unwrap_or_default();
         ["libc.", "libc-", "libpthread"].iter().any(|start| file.starts_with(start))
     };
     let returns = |at: usize, frame: &SymbolFrame| {
-        if RETURNS.contains(&&*frame.function) {
-            return true;
-        }
         let before = at.checked_sub(1).and_then(|at| frames.get(at));
         let after = frames.get(at + 1);
         let outside = |frame: Option<&SymbolFrame>, excluded: &str| {
@@ -50,9 +76,8 @@ fn count(frames: &[SymbolFrame]) -> Option<usize> {
         let unnamed = frame.function.is_empty() && of_library(frame);
         unnamed && outside(before, "main") && outside(after, "_start")
     };
-    let first = frames.iter().enumerate().take(MAX_HANDLERS);
-    let at = first.filter(|(at, frame)| returns(*at, frame)).map(|(at, _)| at).next()?;
-    (at + 1 < frames.len()).then_some(at + 1)
+    let mut first = frames.iter().enumerate().take(MAX_HANDLERS);
+    first.find(|(at, frame)| returns(*at, frame)).map(|(at, _)| at)
 }
 
 /// Whether a function sends SIGABRT, as abort(3) does.

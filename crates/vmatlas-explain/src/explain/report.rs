@@ -1,6 +1,6 @@
 //! Reports by runtimes and sanitizers, which saw more than a dump contains.
 
-use super::signals::{DELETED_VIRTUAL, PURE_VIRTUAL, UNCAUGHT, WITHOUT_EXCEPTION};
+use super::aborts::{DELETED_VIRTUAL, PURE_VIRTUAL, UNCAUGHT, WITHOUT_EXCEPTION};
 use super::{Cause, Conclusion, Evidence};
 use crate::crash::CrashSource;
 use crate::label::Confidence;

@@ -33,7 +33,9 @@ pub fn signal_name(number: i32) -> Option<&'static str> {
 /// `include/uapi/asm-generic/siginfo.h`; `None` if unknown.
 pub fn code_name(number: i32, code: i32) -> Option<(&'static str, &'static str)> {
     Some(match (number, code) {
-        (_, siginfo::SI_USER) => ("SI_USER", "sent by kill(2)"),
+        (_, siginfo::SI_USER) => {
+            ("SI_USER", "sent by kill(2), or by the kernel in a process's name")
+        }
         (_, siginfo::SI_KERNEL) => ("SI_KERNEL", "sent by the kernel, which gives no details"),
         (_, siginfo::SI_QUEUE) => ("SI_QUEUE", "sent by sigqueue(3)"),
         (_, siginfo::SI_TIMER) => ("SI_TIMER", "sent by a timer"),
@@ -41,9 +43,10 @@ pub fn code_name(number: i32, code: i32) -> Option<(&'static str, &'static str)>
         (_, siginfo::SI_ASYNCIO) => ("SI_ASYNCIO", "sent by asynchronous input or output"),
         (_, siginfo::SI_SIGIO) => ("SI_SIGIO", "sent for a file descriptor"),
         (_, siginfo::SI_TKILL) => ("SI_TKILL", "sent by tgkill(2), as by raise(3) and abort(3)"),
-        (signal::SIGILL, siginfo::ILL_ILLOPC) => ("ILL_ILLOPC", "no such instruction"),
+        (signal::SIGILL, siginfo::ILL_ILLOPC) => ("ILL_ILLOPC", "an invalid opcode"),
         (signal::SIGILL, siginfo::ILL_ILLOPN) => {
-            ("ILL_ILLOPN", "an instruction with an operand that it cannot have")
+            // x86 sends it for every invalid opcode.
+            ("ILL_ILLOPN", "an invalid opcode or operand")
         }
         (signal::SIGILL, siginfo::ILL_ILLADR) => {
             ("ILL_ILLADR", "an instruction with an addressing mode that it cannot have")
@@ -57,7 +60,7 @@ pub fn code_name(number: i32, code: i32) -> Option<(&'static str, &'static str)>
         }
         (signal::SIGILL, siginfo::ILL_COPROC) => ("ILL_COPROC", "an error of a coprocessor"),
         (signal::SIGILL, siginfo::ILL_BADSTK) => ("ILL_BADSTK", "an error of the internal stack"),
-        (signal::SIGFPE, siginfo::FPE_INTDIV) => ("FPE_INTDIV", "an integer divided by zero"),
+        (signal::SIGFPE, siginfo::FPE_INTDIV) => ("FPE_INTDIV", "a division of integers failed"),
         (signal::SIGFPE, siginfo::FPE_INTOVF) => ("FPE_INTOVF", "an integer too large"),
         (signal::SIGFPE, siginfo::FPE_FLTDIV) => {
             ("FPE_FLTDIV", "a floating-point number divided by zero")
@@ -75,7 +78,9 @@ pub fn code_name(number: i32, code: i32) -> Option<(&'static str, &'static str)>
             ("FPE_FLTINV", "a floating-point operation that is not valid")
         }
         (signal::SIGFPE, siginfo::FPE_FLTSUB) => ("FPE_FLTSUB", "a subscript out of range"),
-        (signal::SIGSEGV, siginfo::SEGV_MAPERR) => ("SEGV_MAPERR", "nothing is mapped there"),
+        (signal::SIGSEGV, siginfo::SEGV_MAPERR) => {
+            ("SEGV_MAPERR", "nothing is mapped there, or a guard (MADV_GUARD_INSTALL)")
+        }
         (signal::SIGSEGV, siginfo::SEGV_ACCERR) => {
             ("SEGV_ACCERR", "the mapping there does not permit it")
         }
@@ -107,11 +112,12 @@ pub fn code_name(number: i32, code: i32) -> Option<(&'static str, &'static str)>
         (signal::SIGBUS, siginfo::BUS_MCEERR_AR) => ("BUS_MCEERR_AR", "broken memory was used"),
         (signal::SIGBUS, siginfo::BUS_MCEERR_AO) => ("BUS_MCEERR_AO", "broken memory was found"),
         (signal::SIGTRAP, siginfo::TRAP_BRKPT) => ("TRAP_BRKPT", "a breakpoint"),
-        (signal::SIGTRAP, siginfo::TRAP_TRACE) => ("TRAP_TRACE", "a step of a debugger"),
+        (signal::SIGTRAP, siginfo::TRAP_TRACE) => ("TRAP_TRACE", "a single step"),
         (signal::SIGTRAP, siginfo::TRAP_BRANCH) => ("TRAP_BRANCH", "a branch"),
         (signal::SIGTRAP, siginfo::TRAP_HWBKPT) => {
             ("TRAP_HWBKPT", "a breakpoint or watchpoint of the hardware")
         }
+        (signal::SIGTRAP, siginfo::TRAP_PERF) => ("TRAP_PERF", "an event of perf_event_open(2)"),
         (signal::SIGSYS, siginfo::SYS_SECCOMP) => {
             ("SYS_SECCOMP", "a system call that a seccomp filter forbids")
         }

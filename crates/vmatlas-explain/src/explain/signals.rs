@@ -3,111 +3,17 @@
 use super::fault::register;
 use super::instruction::InstructionKind;
 use super::signal_words::{code_name, signal_name};
-use super::{Cause, Conclusion, Evidence, stack};
+use super::{Cause, Conclusion, Evidence, aborts, checks, stack};
 use crate::crash::functions::{plain, sends_signal};
-use crate::crash::{CrashSource, Machine, Sender};
+use crate::crash::{CrashSource, Machine, Sender, SymbolFrame};
 use crate::label::Confidence;
-use vmatlas_maps::uapi::siginfo::{SI_KERNEL, SI_QUEUE, SI_TKILL, SI_USER};
+use vmatlas_maps::uapi::siginfo::{
+    ILL_ILLOPN, SI_KERNEL, SI_QUEUE, SI_TKILL, SI_USER, SYS_SECCOMP, SYS_USER_DISPATCH, TRAP_BRKPT,
+    TRAP_HWBKPT, TRAP_PERF, TRAP_TRACE,
+};
 use vmatlas_maps::uapi::signal::{
     SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGPIPE, SIGSEGV, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ,
 };
-
-/// What ends C++ programs by std::terminate or abort(3), in the functions of the Itanium C++ ABI.
-pub(super) const PURE_VIRTUAL: &str = "A pure virtual function was called: of an object that is \
-    still being constructed or already destroyed, or is no object any more.";
-pub(super) const DELETED_VIRTUAL: &str = "A deleted virtual function was called.";
-pub(super) const UNCAUGHT: &str =
-    "A C++ exception was not caught, or was thrown where none may be.";
-pub(super) const WITHOUT_EXCEPTION: &str = "std::terminate ended the program without an exception, \
-    as it does where a C++ thread is destroyed that can still be joined.";
-const NOEXCEPT: &str = "A C++ exception was thrown where none may be (noexcept, or a destructor).";
-const JOINABLE_THREAD: &str = "A C++ thread was destroyed or replaced that could still be joined.";
-const TERMINATED: &str = "std::terminate ended the program: a C++ exception was not caught, or a \
-    C++ thread was destroyed that could still be joined, or the program called it.";
-
-/// Functions on the stack that identify an abort, most reliable first; [`is_called`] defines the
-/// patterns.
-const ABORTS: [(&str, Cause, &str); 27] = [
-    (
-        "__stack_chk_fail*",
-        Cause::CorruptMemory,
-        "A buffer on the stack was overrun: the canary behind it was overwritten (stack \
-         protector).",
-    ),
-    (
-        "__chk_fail",
-        Cause::CorruptMemory,
-        "The C library saw that a buffer would be overrun (_FORTIFY_SOURCE).",
-    ),
-    (
-        "__fortify_fail",
-        Cause::CorruptMemory,
-        "The C library saw that a buffer was or would be overrun (stack protector or \
-         _FORTIFY_SOURCE).",
-    ),
-    (
-        "malloc_printerr",
-        Cause::CorruptMemory,
-        "The C library found the heap corrupted: something was written beyond a block or after \
-         it was freed, or it was freed twice.",
-    ),
-    (
-        "scudo::*",
-        Cause::CorruptMemory,
-        "The allocator found the heap corrupted, or was given an address that is no block of it.",
-    ),
-    ("__assert_fail*", Cause::Abort, "An assertion of the program failed."),
-    ("__assert_perror_fail", Cause::Abort, "An assertion of the program failed."),
-    (
-        "::stack_overflow::imp::*",
-        Cause::StackOverflow,
-        "The Rust runtime found that a thread's stack has no more room, said so, and ended the \
-         program.",
-    ),
-    ("__cxa_pure_virtual*", Cause::Abort, PURE_VIRTUAL),
-    ("__cxa_deleted_virtual*", Cause::Abort, DELETED_VIRTUAL),
-    ("std::thread::~thread*", Cause::Abort, JOINABLE_THREAD),
-    ("std::thread::operator=*", Cause::Abort, JOINABLE_THREAD),
-    ("__clang_call_terminate*", Cause::Abort, NOEXCEPT),
-    ("__cxa_call_terminate*", Cause::Abort, NOEXCEPT),
-    ("__cxa_call_unexpected*", Cause::Abort, NOEXCEPT),
-    ("__cxa_throw*", Cause::Abort, UNCAUGHT),
-    ("__cxa_rethrow*", Cause::Abort, UNCAUGHT),
-    ("std::terminate*", Cause::Abort, TERMINATED),
-    ("__gnu_cxx::__verbose_terminate_handler*", Cause::Abort, TERMINATED),
-    (
-        "std::panicking::panic_with_hook*",
-        Cause::Abort,
-        "A Rust program panicked, and panics end it (panic=abort, or a panic within a panic).",
-    ),
-    (
-        "std::panicking::rust_panic_with_hook*",
-        Cause::Abort,
-        "A Rust program panicked, and panics end it (panic=abort, or a panic within a panic).",
-    ),
-    (
-        "core::panicking::panic_nounwind*",
-        Cause::Abort,
-        "A Rust program panicked where it may not unwind.",
-    ),
-    ("std::process::abort*", Cause::Abort, "A Rust program called std::process::abort."),
-    (
-        "__asan::*",
-        Cause::CorruptMemory,
-        "AddressSanitizer found a bad access and ended the program; its report has the details.",
-    ),
-    (
-        "__ubsan_*",
-        Cause::Abort,
-        "UndefinedBehaviorSanitizer found undefined behaviour and ended the program.",
-    ),
-    (
-        "runtime.dieFromSignal",
-        Cause::Abort,
-        "The Go runtime ended the program; its report has the cause.",
-    ),
-    ("__libc_fatal", Cause::Abort, "The C library met an error after which it cannot continue."),
-];
 
 /// A program that a signal handler ended, of a source that lacks the signal that the handler got.
 pub(super) fn of_handler(evidence: &Evidence<'_>) -> Option<Conclusion> {
@@ -140,12 +46,13 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
         _ if crash.sender.is_some() && !is_from_itself(evidence) => {
             Some(somebody(evidence, signal))
         }
-        SIGABRT | SIGILL | SIGTRAP | SIGSEGV | SIGBUS if checks(evidence).is_some() => {
-            checks(evidence)
+        SIGABRT | SIGILL | SIGTRAP | SIGSEGV | SIGBUS if checks::conclude(evidence).is_some() => {
+            checks::conclude(evidence)
         }
         SIGABRT if is_sent_by_unknown(evidence) => Some(somebody(evidence, signal)),
-        SIGABRT => Some(abort(evidence)),
+        SIGABRT => Some(aborts::conclude(evidence)),
         _ if sent || crash.sender.is_some() => Some(somebody(evidence, signal)),
+        _ if is_raised(evidence, signal) => Some(raised(signal)),
         SIGSEGV | SIGBUS => None,
         SIGFPE => Some(arithmetic(evidence)),
         SIGILL => Some(illegal(evidence)),
@@ -157,9 +64,37 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
 
 /// Whether the process sent the signal to itself; the kernel does so too when it sends one because
 /// of a call of the process.
-fn is_from_itself(evidence: &Evidence<'_>) -> bool {
+pub(super) fn is_from_itself(evidence: &Evidence<'_>) -> bool {
     let crash = evidence.crash;
     crash.sender.is_some_and(|sender| Some(sender.pid) == crash.pid)
+}
+
+/// Whether the thread was sending a signal, and the source does not say why it got this one.
+fn is_raised(evidence: &Evidence<'_>, signal: i32) -> bool {
+    let crash = evidence.crash;
+    let innermost = crash.frames.iter().find(|frame| !frame.function.is_empty());
+    is_fault(signal)
+        && crash.code.is_none()
+        && evidence.fault.address.is_none()
+        && innermost.is_some_and(|frame| sends_signal(&frame.function))
+}
+
+fn raised(signal: i32) -> Conclusion {
+    let name = signal_name(signal).unwrap_or_default();
+    Conclusion::new(
+        Cause::SentSignal,
+        Confidence::Likely,
+        format!("The program sent itself {name}{PASSED_ON}."),
+        "the innermost function sends a signal",
+    )
+}
+
+/// What follows a fault signal that a program sent itself: a handler of a fault often ends the
+/// program by sending the same signal again.
+const PASSED_ON: &str = ", on purpose or in a signal handler that passed on a fault";
+
+fn is_fault(signal: i32) -> bool {
+    matches!(signal, SIGSEGV | SIGBUS | SIGFPE | SIGILL | SIGTRAP | SIGSYS)
 }
 
 /// Whether SIGABRT was sent by kill(2) or sigqueue(3), the source does not say by which process, and
@@ -198,111 +133,6 @@ fn limit(evidence: &Evidence<'_>, signal: i32) -> Option<Conclusion> {
     Some(Conclusion::new(Cause::SentSignal, Confidence::Likely, sentence.to_owned(), because))
 }
 
-fn abort(evidence: &Evidence<'_>) -> Conclusion {
-    let function = |pattern: &str| evidence.functions.iter().find(|name| is_called(name, pattern));
-    let found = ABORTS.iter().find_map(|rule| Some((rule, function(rule.0)?)));
-    if let Some(((_, cause, sentence), name)) = found {
-        let mut sentence = (*sentence).to_owned();
-        if *cause == Cause::StackOverflow
-            && let Some(recursion) = stack::recursion(evidence)
-        {
-            sentence.push(' ');
-            sentence.push_str(&recursion);
-        }
-        let because = format!("{name} is on the stack");
-        return Conclusion::new(*cause, Confidence::Certain, sentence, because);
-    }
-    let caller = evidence.functions.iter().find(|name| !is_abort(name));
-    let by = caller.map(|name| format!(" in {name}")).unwrap_or_default();
-    // abort(3) raises the signal; other programs do too.
-    let calls_abort = evidence.functions.iter().any(|name| plain(name) == "abort");
-    let raises = !calls_abort && evidence.functions.iter().any(|name| is_abort(name));
-    let (how, is_known) = match evidence.crash.code {
-        _ if calls_abort => ("by abort(3)", true),
-        Some(SI_TKILL) if raises => ("by raise(3) or pthread_kill(3)", is_from_itself(evidence)),
-        Some(SI_TKILL) if is_from_itself(evidence) => ("by abort(3) or raise(3)", true),
-        Some(SI_USER) => ("by kill(2)", is_from_itself(evidence)),
-        Some(SI_QUEUE) if is_from_itself(evidence) => ("by sigqueue(3)", true),
-        _ => ("most likely by abort(3)", false),
-    };
-    Conclusion::new(
-        Cause::Abort,
-        if is_known { Confidence::Certain } else { Confidence::Likely },
-        format!("The program ended itself {how}{by}."),
-        match (evidence.crash.code, is_from_itself(evidence)) {
-            (Some(SI_TKILL), true) => "the process sent SIGABRT to itself (SI_TKILL)",
-            (Some(_), true) => "the process sent SIGABRT to itself",
-            (Some(SI_TKILL), false) => "SIGABRT was sent to a thread (SI_TKILL)",
-            _ => "the signal is SIGABRT",
-        },
-    )
-}
-
-/// Parts of the names of functions with which programs end themselves after a failed check, as
-/// Chromium, V8, WebKit, Mozilla, glog, GLib and sanitizers name them.
-const CHECKS: [&str; 24] = [
-    "ImmediateCrash",
-    "IMMEDIATE_CRASH",
-    "CrashImmediately",
-    "WTFCrash",
-    "MOZ_Crash",
-    "mozalloc_abort",
-    "mozalloc_handle_oom",
-    "V8_Fatal",
-    "V8_Dcheck",
-    "v8::base::OS::Abort",
-    "v8::base::FatalOOM",
-    "CheckFailed",
-    "CheckFailure",
-    "CheckError",
-    "CheckOpFailed",
-    "CHECK_failed",
-    "LogMessageFatal",
-    "LogMessage::Fail",
-    "NotReachedError",
-    "__builtin_trap",
-    "g_assertion_message",
-    "_dbus_abort",
-    "SystemBreakIntoDebugger",
-    "__sanitizer::Trap",
-];
-/// The address to which WTFCrash of WebKit writes.
-const WEBKIT_CRASH: u64 = 0xbbad_beef;
-/// Number of innermost frames that may hold such a function: the others are inlined into it.
-const INNERMOST: usize = 6;
-
-/// A check of the program that failed: the innermost functions end the program on purpose.
-fn checks(evidence: &Evidence<'_>) -> Option<Conclusion> {
-    const SENTENCE: &str = "The program ended itself on purpose: one of its own checks failed.";
-    if evidence.fault.address == Some(WEBKIT_CRASH) {
-        let because = format!("WebKit writes to {WEBKIT_CRASH:#x} if a check fails");
-        return Some(Conclusion::new(Cause::Abort, Confidence::Likely, SENTENCE, because));
-    }
-    let is_check = |name: &&String| CHECKS.iter().any(|check| name.contains(check));
-    // A function of the C library between them shows that the signal came from there.
-    let mut innermost = evidence.functions.iter().filter(|name| !is_abort(name));
-    let name = innermost.by_ref().take(1).find(is_check)?;
-    let all = || evidence.functions.iter().take(INNERMOST).filter(is_check);
-    let memory = all().any(|name| name.contains("OOM") || name.contains("oom"));
-    let (cause, sentence) = if memory {
-        (Cause::OutOfMemory, "The program ended itself on purpose because memory was exhausted.")
-    } else {
-        (Cause::Abort, SENTENCE)
-    };
-    let confidence = Confidence::Likely;
-    Some(Conclusion::new(cause, confidence, sentence, format!("{name} is the innermost function")))
-}
-
-/// Whether a function name matches a pattern: a trailing `*` matches any suffix, a leading `::` any
-/// prefix.
-fn is_called(name: &str, pattern: &str) -> bool {
-    match (pattern.strip_suffix('*'), pattern.starts_with("::")) {
-        (Some(part), true) => name.contains(part),
-        (Some(start), false) => name.starts_with(start),
-        (None, _) => name == pattern,
-    }
-}
-
 /// A fault in the C library's allocator, whose own data are in the heap.
 pub(super) fn in_allocator(evidence: &Evidence<'_>) -> Option<Conclusion> {
     const ALLOCATOR: [&str; 12] = [
@@ -319,10 +149,20 @@ pub(super) fn in_allocator(evidence: &Evidence<'_>) -> Option<Conclusion> {
         "unlink_chunk",
         "tcache_get",
     ];
-    let name = evidence.functions.first()?;
+    let frame = evidence.crash.frames.iter().find(|frame| !frame.function.is_empty())?;
+    let name = &frame.function;
     let short = plain(name).trim_start_matches("libc_");
     let found = ALLOCATOR.iter().any(|known| short == *known || name == known);
-    found.then(|| {
+    (found && may_be_of_c_library(frame)).then(|| {
+        // A stack without room ends in whatever function is called last.
+        if let Some(recursion) = stack::recursion(evidence) {
+            return Conclusion::new(
+                Cause::StackOverflow,
+                Confidence::Likely,
+                format!("Most likely the stack has no more room. {recursion}"),
+                "the stack repeats the same frames, and the address is not known",
+            );
+        }
         Conclusion::new(
             Cause::CorruptMemory,
             Confidence::Likely,
@@ -334,8 +174,20 @@ pub(super) fn in_allocator(evidence: &Evidence<'_>) -> Option<Conclusion> {
     })
 }
 
+/// Whether nothing that is known of a frame shows that it is not the C library's: its module and
+/// its source file.
+fn may_be_of_c_library(frame: &SymbolFrame) -> bool {
+    let module = frame.module.rsplit('/').next().unwrap_or_default();
+    let source = frame.source.as_deref().unwrap_or("malloc.c");
+    let source = source.rsplit('/').next().unwrap_or_default();
+    let source = source.split(':').next().unwrap_or_default();
+    let libraries = ["libc.", "libc-", "ld-musl"];
+    (module.is_empty() || libraries.iter().any(|start| module.starts_with(start)))
+        && ["malloc.c", "arena.c"].contains(&source)
+}
+
 /// Whether a function is part of abort(3), which has several names in the C library.
-fn is_abort(name: &str) -> bool {
+pub(super) fn is_abort(name: &str) -> bool {
     plain(name) == "abort" || sends_signal(name) || name.starts_with("__libc_message")
 }
 
@@ -349,7 +201,7 @@ pub(super) fn is_reporter(name: &str) -> bool {
         || runtimes.iter().any(|part| name.contains(part))
         || ends.iter().chain(&checks).any(|start| name.starts_with(start))
         || ["malloc_printerr", "rust_begin_unwind"].contains(&name)
-        || CHECKS.iter().any(|check| name.contains(check))
+        || checks::is_check(name)
 }
 
 fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
@@ -360,16 +212,18 @@ fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
         Some(SI_QUEUE) => "sigqueue(3)",
         _ => "kill(2)",
     };
+    // The kernel sends the signal of a child whose parent has ended in the name of the parent.
+    let by_process = match evidence.crash.code {
+        Some(SI_USER) => "kill(2), or by its end (PR_SET_PDEATHSIG)",
+        _ => call,
+    };
     let of_address = "the address that the source gives is the pid and uid of a sender";
     let confidence = match evidence.crash.sender {
         Some(_) => Confidence::Certain,
         None => Confidence::Likely,
     };
-    // A handler of a fault often ends the program by sending the same signal again.
-    let is_fault = matches!(signal, SIGSEGV | SIGBUS | SIGFPE | SIGILL | SIGTRAP | SIGSYS);
-    let itself =
-        if is_fault { ", on purpose or in a signal handler that passed on a fault" } else { "" };
-    let elsewhere = if is_fault { "; no access failed" } else { "" };
+    let itself = if is_fault(signal) { PASSED_ON } else { "" };
+    let elsewhere = if is_fault(signal) { "; no access failed" } else { "" };
     let (sentence, because) = match (evidence.crash.sender, code) {
         (Some(_), Some((code, _))) if is_from_itself(evidence) => (
             format!("The program sent itself {name} by {call}{itself}."),
@@ -383,13 +237,13 @@ fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
         }
         (Some(Sender { pid: 0, uid }), Some((code, _))) => (
             format!(
-                "A process of another pid namespace (of uid {uid}) sent {name} by {call}\
-                 {elsewhere}."
+                "A process of another pid namespace (of uid {uid}) sent {name} by \
+                 {by_process}{elsewhere}."
             ),
             format!("si_code is {code}, and si_pid is 0"),
         ),
         (Some(Sender { pid, uid }), Some((code, _))) => (
-            format!("Process {pid} (of uid {uid}) sent {name} by {call}{elsewhere}."),
+            format!("Process {pid} (of uid {uid}) sent {name} by {by_process}{elsewhere}."),
             format!("si_code is {code}, and si_pid is {pid}"),
         ),
         (_, Some((code, _))) if evidence.crash.code == Some(SI_TKILL) => {
@@ -401,7 +255,8 @@ fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
         }
         (_, None) => (
             format!(
-                "{name} ended the program: a process sent it, or the kernel because of a limit."
+                "{name} ended the program: a process sent it, or the kernel because of a limit or \
+                 a key of the terminal."
             ),
             "no fault of an instruction gives this signal".to_owned(),
         ),
@@ -412,20 +267,25 @@ fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
 fn arithmetic(evidence: &Evidence<'_>) -> Conclusion {
     let instruction = evidence.fault.instruction.as_ref();
     let said = evidence.crash.message.as_deref().unwrap_or_default();
+    // x86 and s390x name the fault.
     let divides = instruction.is_some_and(|found| found.kind == InstructionKind::Divide)
-        || said.starts_with("divide error");
+        || said.starts_with("divide error")
+        || said.starts_with("fixed-point divide");
     if evidence.crash.code != Some(1) && !divides {
-        let meaning = evidence.crash.code.and_then(|code| code_name(SIGFPE, code));
+        let Some((name, meaning)) = evidence.crash.code.and_then(|code| code_name(SIGFPE, code))
+        else {
+            return Conclusion::new(
+                Cause::Arithmetic,
+                Confidence::Likely,
+                "A calculation failed: the source does not say how.",
+                "the signal is SIGFPE",
+            );
+        };
         return Conclusion::new(
             Cause::Arithmetic,
             Confidence::Certain,
-            format!(
-                "A calculation failed: {}.",
-                meaning.map_or("the kernel does not say how", |m| m.1)
-            ),
-            meaning.map_or("the signal is SIGFPE".to_owned(), |(name, _)| {
-                format!("si_code is {name}")
-            }),
+            format!("A calculation failed: {meaning}."),
+            format!("si_code is {name}"),
         );
     }
     let divisor = instruction.and_then(|found| {
@@ -459,8 +319,8 @@ fn arithmetic(evidence: &Evidence<'_>) -> Conclusion {
         None => Conclusion::new(
             Cause::DivideByZero,
             Confidence::Likely,
-            "An integer was divided by zero, most likely; the smallest number divided by -1 is \
-             the other possibility.",
+            "An integer was divided by zero, most likely; the other possibility is a result that \
+             has no room, as of the smallest number divided by -1.",
             "the fault is one of division",
         ),
     }
@@ -468,9 +328,45 @@ fn arithmetic(evidence: &Evidence<'_>) -> Conclusion {
 
 fn illegal(evidence: &Evidence<'_>) -> Conclusion {
     let illegal = Cause::IllegalInstruction;
+    let crash = evidence.crash;
+    let arm = crash.machine == Some(Machine::AArch64);
     let instruction = evidence.fault.instruction.as_ref();
-    match instruction.map(|found| (found.kind, &*found.text)) {
-        Some((InstructionKind::Undefined, text)) => Conclusion::new(
+    let text = instruction.map(|found| &*found.text).unwrap_or_default();
+    // AArch64 logs the class of the exception.
+    let said = |class: &str| {
+        let said = crash.message.as_deref().unwrap_or_default();
+        crash.source == CrashSource::KernelLog && arm && said.starts_with(class)
+    };
+    if said("BTI") {
+        return Conclusion::new(
+            illegal,
+            Confidence::Certain,
+            "An indirect branch went where none may go (BTI): most likely a function pointer was \
+             overwritten.",
+            "the kernel reports an exception of branch target identification",
+        );
+    }
+    if said("FPAC") || arm && checks_signature(text, crash.code) {
+        let place = if text.is_empty() { String::new() } else { format!(" {text}") };
+        return Conclusion::new(
+            illegal,
+            Confidence::Likely,
+            format!(
+                "A signed pointer failed its check{place} (pointer authentication): a return \
+                 address or another pointer was overwritten."
+            ),
+            "the processor refuses an instruction that checks a signature if the signature is wrong",
+        );
+    }
+    match instruction.map(|found| found.kind) {
+        Some(InstructionKind::Undefined) if arm && text.ends_with(" #0x0") => Conclusion::new(
+            illegal,
+            Confidence::Likely,
+            "The executed bytes are 0: control went astray to memory without code, or code was \
+             overwritten or is missing.",
+            format!("four bytes of 0 are the instruction {text}"),
+        ),
+        Some(InstructionKind::Undefined) => Conclusion::new(
             illegal,
             Confidence::Certain,
             format!(
@@ -479,13 +375,24 @@ fn illegal(evidence: &Evidence<'_>) -> Conclusion {
             ),
             format!("{text} is defined to be undefined"),
         ),
-        Some((InstructionKind::Privileged, text)) => Conclusion::new(
+        Some(InstructionKind::Privileged) => Conclusion::new(
             illegal,
             Confidence::Certain,
             format!("Only the kernel may execute {text}."),
             "the instruction is privileged",
         ),
-        Some((_, text)) => Conclusion::new(
+        // An indirect branch to any instruction but a landing pad gives the same signal.
+        Some(_) if arm => Conclusion::new(
+            illegal,
+            Confidence::Likely,
+            format!(
+                "The processor refused the instruction {text}: it does not have it, because the \
+                 program was built for a newer one or the system has it turned off, or an \
+                 indirect branch went there that may not (BTI)."
+            ),
+            "the instruction is a valid one",
+        ),
+        Some(_) => Conclusion::new(
             illegal,
             Confidence::Likely,
             format!(
@@ -494,10 +401,19 @@ fn illegal(evidence: &Evidence<'_>) -> Conclusion {
             ),
             "the instruction is a valid one",
         ),
+        // The decoder of AArch64 lacks extensions such as SVE.
+        None if has_code(evidence) && arm => Conclusion::new(
+            illegal,
+            Confidence::Guess,
+            "The processor refused the instruction, which cannot be decoded here: it is one that \
+             the processor does not have, such as one of SVE or SME, or the bytes are no code.",
+            "the signal is SIGILL, and the bytes cannot be decoded",
+        ),
         None if has_code(evidence) => Conclusion::new(
             illegal,
             Confidence::Likely,
-            "The executed bytes are no instruction: control went astray, or code was overwritten.",
+            "The executed bytes are no known instruction: most likely control went astray, or \
+             code was overwritten.",
             "the signal is SIGILL, and the bytes cannot be decoded",
         ),
         None => Conclusion::new(
@@ -509,6 +425,18 @@ fn illegal(evidence: &Evidence<'_>) -> Conclusion {
             "the signal is SIGILL",
         ),
     }
+}
+
+/// Whether a refused instruction of AArch64 is one that checks the signature of a pointer. The
+/// kernel sends `ILL_ILLOPN` if the check failed; processors without pointer authentication ignore
+/// the older of these instructions and refuse the others.
+fn checks_signature(text: &str, code: Option<i32>) -> bool {
+    let mnemonic = text.split_whitespace().next().unwrap_or_default();
+    let hints = ["autiasp", "autibsp", "autiaz", "autibz", "autia1716", "autib1716"];
+    let branches = ["retaa", "retab", "braa", "brab", "blraa", "blrab", "ldraa", "ldrab", "eretaa"];
+    let checks =
+        mnemonic.starts_with("aut") || branches.iter().any(|branch| mnemonic.starts_with(branch));
+    hints.contains(&mnemonic) || checks && code == Some(ILL_ILLOPN)
 }
 
 /// Whether the bytes at the instruction pointer are known, and could be decoded if they were an
@@ -530,18 +458,41 @@ fn trap(evidence: &Evidence<'_>) -> Conclusion {
     let instruction = evidence.fault.instruction.as_ref();
     // On x86 the instruction pointer is after the breakpoint, so the bytes before it count.
     let breakpoint = instruction.is_some_and(|found| found.kind == InstructionKind::Breakpoint);
-    let code = evidence.crash.code.and_then(|code| code_name(SIGTRAP, code));
+    let code = evidence.crash.code;
+    let sentence = match code {
+        Some(TRAP_TRACE) => {
+            "The processor stopped the program after one instruction: its flag for single steps \
+             was set, by the program itself or by a debugger that has left."
+        }
+        Some(TRAP_HWBKPT) => {
+            "The program ran into a breakpoint or watchpoint of the hardware, which a debugger or \
+             the program itself had set."
+        }
+        Some(TRAP_PERF) => {
+            "An event that the program asked perf_event_open(2) to signal ended it, because \
+             nothing handled the signal."
+        }
+        _ if evidence.crash.has_ended == Some(false) => {
+            "The program ran into a breakpoint or trap in its own code (int3, brk, __debugbreak), \
+             or one that a debugger or uprobe left behind."
+        }
+        _ => {
+            "The program ran into a breakpoint or trap without a debugger: one in its own code \
+             (int3, brk, __debugbreak), or one that a debugger or uprobe left behind."
+        }
+    };
+    // The kernel of x86 sends SI_KERNEL for int3.
+    let is_known = breakpoint
+        || matches!(code, Some(TRAP_BRKPT | TRAP_TRACE | TRAP_HWBKPT | TRAP_PERF | SI_KERNEL));
+    let name = code.and_then(|code| code_name(SIGTRAP, code)).map(|(name, _)| name);
     Conclusion::new(
         Cause::Trap,
-        Confidence::Certain,
-        "The program ran into a breakpoint or trap without a debugger: one in its own code \
-         (int3, brk, __debugbreak), or one that a debugger or uprobe left behind.",
-        if breakpoint {
-            "the instruction is a breakpoint".to_owned()
-        } else {
-            code.map_or("the signal is SIGTRAP".to_owned(), |(name, _)| {
-                format!("si_code is {name}")
-            })
+        if is_known { Confidence::Certain } else { Confidence::Likely },
+        sentence,
+        match name {
+            _ if breakpoint => "the instruction is a breakpoint".to_owned(),
+            Some(name) => format!("si_code is {name}"),
+            None => "the signal is SIGTRAP".to_owned(),
         },
     )
 }
@@ -553,13 +504,29 @@ fn system_call(evidence: &Evidence<'_>) -> Conclusion {
     let number = ["orig_rax", "orig_eax", "x8", "rax", "eax"].iter();
     let number = number.filter_map(|name| register(crash, name)).find(|number| *number < 1 << 12);
     let number = number.map(|number| format!(" number {number}")).unwrap_or_default();
-    Conclusion::new(
-        Cause::ForbiddenSystemCall,
-        Confidence::Certain,
-        format!("A seccomp filter forbids the system call{number} that the program made."),
-        match crash.code {
-            Some(1) => "si_code is SYS_SECCOMP",
-            _ => "the signal is SIGSYS",
-        },
-    )
+    let (confidence, sentence, because) = match crash.code {
+        Some(SYS_SECCOMP) => (
+            Confidence::Certain,
+            format!("A seccomp filter forbids the system call{number} that the program made."),
+            "si_code is SYS_SECCOMP",
+        ),
+        Some(SYS_USER_DISPATCH) => (
+            Confidence::Certain,
+            format!(
+                "The program had asked to get its system calls as signals \
+                 (PR_SET_SYSCALL_USER_DISPATCH), and nothing handled the one for the system \
+                 call{number}."
+            ),
+            "si_code is SYS_USER_DISPATCH",
+        ),
+        _ => (
+            Confidence::Likely,
+            format!(
+                "Most likely a seccomp filter forbids the system call{number} that the program \
+                 made."
+            ),
+            "the signal is SIGSYS",
+        ),
+    };
+    Conclusion::new(Cause::ForbiddenSystemCall, confidence, sentence, because)
 }

@@ -2,14 +2,14 @@
 
 use super::signal_words::{code_name, signal_name};
 use super::{Conclusion, Evidence, Fault, access, name, report, signals};
-use crate::crash::{Access, SymbolFrame};
+use crate::crash::{Access, CrashSource, SymbolFrame};
 use crate::tagged::{Tagged, UpperBits};
 use std::fmt::Write as _;
 use vmatlas_maps::Kind;
 use vmatlas_maps::Mapping;
 pub(super) use vmatlas_maps::size::long as size;
 use vmatlas_maps::uapi::siginfo::SEGV_MAPERR;
-use vmatlas_maps::uapi::signal::{SIGSEGV, SIGSYS};
+use vmatlas_maps::uapi::signal::{SIGABRT, SIGSEGV, SIGSYS};
 
 /// A count of bytes.
 pub(super) fn bytes(count: u64) -> String {
@@ -58,8 +58,7 @@ fn head(evidence: &Evidence<'_>, quote: Option<&str>) -> String {
         let verb = if is_known { "reported" } else { "says" };
         return format!("{who} {verb} \"{quote}\"{place}.");
     };
-    // Where a handler ended the program, the signal that it got is the one to explain.
-    let how = if crash.ended_by.is_some() { "got" } else { "was ended by" };
+    let how = if is_ended_by_signal(evidence) { "was ended by" } else { "got" };
     let _ = write!(text, "{} {how} {}", who(evidence), signal_words(signal));
     if let Some(attempt) = attempt(evidence) {
         let _ = write!(text, " when it tried to {attempt}");
@@ -88,6 +87,19 @@ fn head(evidence: &Evidence<'_>, quote: Option<&str>) -> String {
     }
     text.push('.');
     text
+}
+
+/// Whether the signal itself ended the program, as far as the source shows: not where a handler or a
+/// runtime ends the program in its own way after it has got the signal, nor where a debugger
+/// stopped the program.
+fn is_ended_by_signal(evidence: &Evidence<'_>) -> bool {
+    let crash = evidence.crash;
+    let by_runtime = match crash.source {
+        CrashSource::Sanitizer | CrashSource::Go | CrashSource::HsErr => true,
+        CrashSource::Runtime => crash.signal != Some(SIGABRT),
+        _ => false,
+    };
+    crash.ended_by.is_none() && crash.has_ended.unwrap_or(!by_runtime)
 }
 
 /// The innermost function of the program, if functions that end a program or check it lie before it

@@ -14,3 +14,4 @@ mod crash;
 mod explain;
 mod label;
 mod reports;
+mod signals;

@@ -6,7 +6,7 @@ use vmatlas_explain::label::{Facts, Labels};
 
 /// Explains the only crash of a log. The paragraph must have some words and must not have others.
 #[track_caller]
-fn check(log: &str, cause: Cause, words: &[&str], not: &[&str]) {
+pub(crate) fn check(log: &str, cause: Cause, words: &[&str], not: &[&str]) {
     let crashes = read_log(log.as_bytes());
     let [crash] = crashes.as_slice() else { panic!("{} crashes: {log}", crashes.len()) };
     let facts = Facts::default();
@@ -34,10 +34,10 @@ fn bus_errors_are_of_mapped_memory() {
     };
     for at in ["0x603000250000", "0x7f0000001001"] {
         let not = ["nothing is mapped there", "nor near it", "never set", "null"];
-        check(&asan(at), Cause::PastFile, &["was ended by SIGBUS", "in f (a.c:4:3)"], &not);
+        check(&asan(at), Cause::PastFile, &["got SIGBUS", "in f (a.c:4:3)"], &not);
     }
     for at in ["0x000000000000", "0x000000000010"] {
-        let words = ["was ended by SIGBUS", "in f (a.c:4:3)", "the access was not aligned"];
+        let words = ["got SIGBUS", "in f (a.c:4:3)", "the access was not aligned"];
         check(&asan(at), Cause::Unknown, &words, &["Something is mapped", "ends before"]);
     }
     let go = "unexpected fault address 0x7f0000001000\nfatal error: fault\n[signal SIGBUS: bus error code=0x3 addr=0x7f0000001000 pc=0x460000]\n\ngoroutine 1 [running]:\nruntime.memmove()\n\t/go/memmove.s:1 +0x1\n";
@@ -191,7 +191,7 @@ fn the_frames_of_handlers_are_not_the_place() {
     check(frames, Cause::CorruptMemory, &["in libc.so.6+0x777e5"], &["called from main"]);
 }
 
-/// systemd's walk has no name for the code to which handlers return.
+/// A walk of systemd has no name for the code to which handlers return.
 #[test]
 fn an_unnamed_frame_of_the_c_library_between_two_others_is_the_return_of_a_handler() {
     let log = |middle: &str| {
@@ -200,12 +200,22 @@ fn an_unnamed_frame_of_the_c_library_between_two_others_is_the_return_of_a_handl
         )
     };
     let unnamed = "                #3  0x00007f4b46a24050 n/a (libc.so.6 + 0x42520)\n";
-    check(&log(unnamed), Cause::Unknown, &["A signal came in work"], &[ABORTED]);
+    // So does a callback of pthread_once(3), which jumps to an unnamed function.
+    let words = [ABORTED, "in on_crash. Perhaps", "a signal that came in work"];
+    check(&log(unnamed), Cause::Abort, &words, &["A signal came"]);
     // A callback of the C library has an exported function of it on the stack.
     let callback =
         format!("{unnamed}                #4  0x00007f4b46a24150 qsort (libc.so.6 + 0x42620)\n");
     let words = [ABORTED, "in on_crash"];
-    check(&log(&callback), Cause::Abort, &words, &["A signal came"]);
+    check(&log(&callback), Cause::Abort, &words, &["signal came", "signal that came", "Perhaps"]);
+    // Only a handler sends a fault signal to its own program.
+    let fault = |frames: &str| {
+        log(unnamed).replace("6 (ABRT)", "11 (SEGV)").replace("raise@@GLIBC_2.34", frames)
+    };
+    let raised = fault("raise").replace(" abort (", " n/a (");
+    check(&raised, Cause::Unknown, &["SIGSEGV in work"], &["on_crash"]);
+    let once = fault("strlen").replace(" abort (", " strtol (");
+    check(&once, Cause::Unknown, &["SIGSEGV in strlen"], &["SIGSEGV in work"]);
 }
 
 #[test]

@@ -48,6 +48,7 @@ pub const TRAP_BRKPT: i32 = 1;
 pub const TRAP_TRACE: i32 = 2;
 pub const TRAP_BRANCH: i32 = 3;
 pub const TRAP_HWBKPT: i32 = 4;
+pub const TRAP_PERF: i32 = 6;
 
 pub const SYS_SECCOMP: i32 = 1;
 pub const SYS_USER_DISPATCH: i32 = 2;

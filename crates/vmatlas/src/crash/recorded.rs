@@ -11,6 +11,7 @@ use crate::stacks::{Stacks, requester_frames};
 use crate::words::{seconds, short_function, size, thread};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use vmatlas_explain::coredump::is_handler_return;
 use vmatlas_explain::crash::{Access, Crash, CrashSource, FAULTS, Machine};
 use vmatlas_explain::explain::{ChangeKind, Evidence, Fault, LastChange};
 use vmatlas_explain::label::{Facts, Labels};
@@ -157,14 +158,15 @@ fn explained(
             unnamed.for_each(|frame| frame.module = "[anonymous]".to_owned());
         }
     }
+    let build_id = |row: &Mapping<'_>| build_ids.get(row.name).cloned();
+    let dead = Postmortem::new(maps, &Nothing, &build_id);
     crash.frames = stack.iter().map(frames::of_crash).collect();
+    name_handler_returns(&mut crash, maps, &dead);
     crash.leave_out_handler();
     let handler = stack.len() - crash.frames.len();
     stack.drain(..handler);
     let facts = Facts::default();
     let labels = Labels::read(maps, &facts, None);
-    let build_id = |row: &Mapping<'_>| build_ids.get(row.name).cloned();
-    let dead = Postmortem::new(maps, &Nothing, &build_id);
     let place = fault.address.and_then(|address| {
         let row = maps.find(address).mapping?;
         let mapping = maps.get(row)?;
@@ -178,6 +180,31 @@ fn explained(
     let mut case = Case::of(&evidence, stack);
     case.notes.extend(dead.io_error().map(Note::UnreadFile));
     case
+}
+
+/// Names the frames of the code to which signal handlers return: a C library without debug symbols
+/// has no name for it.
+fn name_handler_returns(crash: &mut Crash, maps: &Maps, memory: &dyn Memory) {
+    if crash.machine != Some(Machine::X86_64) {
+        return;
+    }
+    // The frame of a call has the address before the one to which it returns.
+    let returns = |module: &str, offset: u64| {
+        let mut rows = maps.iter().filter(|row| row.perms.execute());
+        let code = rows.find(|row| {
+            let into = offset.checked_sub(row.offset);
+            row.name == module.as_bytes() && into.is_some_and(|into| into < row.range.size())
+        });
+        code.is_some_and(|row| {
+            let at = row.range.start + (offset - row.offset);
+            is_handler_return(memory, at) || is_handler_return(memory, at + 1)
+        })
+    };
+    for frame in crash.frames.iter_mut().filter(|frame| frame.function.is_empty()) {
+        if frame.offset.is_some_and(|offset| returns(&frame.module, offset)) {
+            frame.function = "__restore_rt".to_owned();
+        }
+    }
 }
 
 /// The fault that a signal handler got before it sent the same signal again and returned: the

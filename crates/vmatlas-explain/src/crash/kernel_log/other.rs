@@ -77,7 +77,7 @@ fn fault(crash: &mut Crash, what: &[u8], esr: Option<u64>) {
         || says("tag check fault")
     {
         Some(SIGSEGV)
-    } else if says("undefined instruction") || says("BTI") || says("pointer authentication") {
+    } else if says("undefined instruction") || says("BTI") || says("FPAC") {
         Some(SIGILL)
     } else if says("BRK") || says("debug trap") {
         Some(SIGTRAP)
@@ -85,7 +85,12 @@ fn fault(crash: &mut Crash, what: &[u8], esr: Option<u64>) {
         None
     };
     crash.signal = crash.signal.or(signal);
-    crash.message = Some(string(what));
+    // The kernel calls these classes of exceptions an undefined instruction.
+    crash.message = Some(match esr.map(|esr| esr >> 26) {
+        Some(0x0d) => "BTI".to_owned(),
+        Some(0x1c) => "FPAC".to_owned(),
+        _ => string(what),
+    });
     let Some(esr) = esr else { return };
     const MAINTENANCE: u64 = 1 << 8;
     const WRITE: u64 = 1 << 6;

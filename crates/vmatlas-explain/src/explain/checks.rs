@@ -1,0 +1,140 @@
+//! Programs that ended themselves after a failed check.
+
+use super::aborts::caller;
+use super::{Cause, Conclusion, Evidence};
+use crate::label::Confidence;
+use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV};
+
+/// Functions with which programs end themselves after a failed check, as Chromium, V8, WebKit,
+/// Mozilla, glog, GLib and sanitizers name them, with or without the scopes around them. A trailing
+/// `*` matches any suffix.
+const CHECKS: [&str; 21] = [
+    "ImmediateCrash",
+    "IMMEDIATE_CRASH",
+    "CrashImmediately",
+    "V8_Fatal",
+    "V8_Dcheck",
+    "v8::base::OS::Abort",
+    "CheckFailed",
+    "CheckFailure",
+    "CheckError",
+    "CheckOpFailed",
+    "CHECK_failed",
+    "LogMessageFatal",
+    "LogMessage::Fail",
+    "NotReachedError",
+    "__builtin_trap",
+    "g_assertion_message*",
+    "_dbus_abort",
+    "SystemBreakIntoDebugger",
+    "__sanitizer::Trap",
+    EXHAUSTED[0],
+    EXHAUSTED[1],
+];
+/// Those that write to a null pointer on purpose.
+const WRITE_TO_NULL: [&str; 4] = ["MOZ_Crash*", "WTFCrash*", "mozalloc_abort", EXHAUSTED[0]];
+/// Those that end the program because memory is exhausted.
+const EXHAUSTED: [&str; 2] = ["mozalloc_handle_oom", "v8::base::FatalOOM"];
+/// The address to which WTFCrash of WebKit writes.
+const WEBKIT_CRASH: u64 = 0xbbad_beef;
+/// Number of innermost frames that may hold such a function: the others are inlined into it.
+const INNERMOST: usize = 6;
+
+/// A check of the program that failed: the innermost functions end the program on purpose.
+pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    const SENTENCE: &str = "The program ended itself on purpose: one of its own checks failed.";
+    /// A null pointer on purpose may have a small offset.
+    const NULL: u64 = 1 << 12;
+    if evidence.fault.address == Some(WEBKIT_CRASH) {
+        let because = format!("WebKit writes to {WEBKIT_CRASH:#x} if a check fails");
+        return Some(Conclusion::new(Cause::Abort, Confidence::Likely, SENTENCE, because));
+    }
+    let name = &caller(evidence)?.function;
+    let faults = matches!(evidence.crash.signal, Some(SIGSEGV | SIGBUS));
+    let on_purpose = match faults {
+        true => {
+            evidence.fault.address.is_none_or(|address| address < NULL)
+                && is_one_of(name, &WRITE_TO_NULL)
+        }
+        false => is_check(name),
+    };
+    if !on_purpose {
+        return None;
+    }
+    let mut all = evidence.functions.iter().take(INNERMOST);
+    let (cause, sentence) = if all.any(|name| is_one_of(name, &EXHAUSTED)) {
+        (Cause::OutOfMemory, "The program ended itself on purpose because memory was exhausted.")
+    } else {
+        (Cause::Abort, SENTENCE)
+    };
+    let confidence = Confidence::Likely;
+    Some(Conclusion::new(cause, confidence, sentence, format!("{name} is the innermost function")))
+}
+
+/// Whether programs end themselves with this function after a failed check.
+pub(super) fn is_check(name: &str) -> bool {
+    is_one_of(name, &CHECKS) || is_one_of(name, &WRITE_TO_NULL)
+}
+
+fn is_one_of(name: &str, functions: &[&str]) -> bool {
+    let path = path(name);
+    let scopes = |path: &str| path.is_empty() || path.ends_with("::");
+    functions.iter().any(|function| match function.strip_suffix('*') {
+        Some(start) => path.rsplit("::").next().is_some_and(|last| last.starts_with(start)),
+        None => path.strip_suffix(function).is_some_and(scopes),
+    })
+}
+
+/// The scopes and the name of a function without its type, arguments and the suffixes of compilers;
+/// a destructor has the name of its class.
+fn path(name: &str) -> String {
+    let name = name.replace("(anonymous namespace)", "{anonymous}");
+    let mut depth = 0_u32;
+    let mut path = String::new();
+    for letter in name.chars() {
+        match letter {
+            '<' => depth += 1,
+            '>' => depth = depth.saturating_sub(1),
+            '(' | '[' | '.' if depth == 0 => break,
+            '~' => {}
+            _ if depth == 0 => path.push(letter),
+            _ => {}
+        }
+    }
+    path.trim_end().rsplit(' ').next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_check;
+
+    #[test]
+    fn the_last_part_of_a_name_decides() {
+        for name in [
+            "logging::ImmediateCrash()",
+            "WTFCrashWithInfo(int, char const*)",
+            "MOZ_CrashSequence",
+            "mozalloc_handle_oom(unsigned long)",
+            "v8::base::OS::Abort()",
+            "google::LogMessageFatal::~LogMessageFatal()",
+            "google::LogMessage::Fail()",
+            "logging::(anonymous namespace)::CheckFailed(char const*)",
+            "void app::CheckOpFailed<int, int>(int const&, int const&) [clone .cold]",
+            "app::CheckFailed.isra.0",
+            "g_assertion_message_expr",
+        ] {
+            assert!(is_check(name), "{name}");
+        }
+        for name in [
+            "Monitor::onHealthCheckFailed",
+            "CheckFailedHandler::run()",
+            "report(logging::CheckError const&)",
+            "std::vector<logging::CheckError>::push_back(logging::CheckError const&)",
+            "LogMessage::Failover()",
+            "OS::Abort()",
+            "CheckErrors",
+        ] {
+            assert!(!is_check(name), "{name}");
+        }
+    }
+}
