@@ -2,167 +2,379 @@
 
 use super::aborts::{DELETED_VIRTUAL, PURE_VIRTUAL, UNCAUGHT, WITHOUT_EXCEPTION};
 use super::{Cause, Conclusion, Evidence};
-use crate::crash::CrashSource;
+use crate::crash::{Crash, CrashSource};
 use crate::label::Confidence;
+use Writer::{Android, CLibrary, Cpp, DotNet, Go, Java, Kernel, Rust, Sanitizer, V8};
 use vmatlas_maps::uapi::signal::SIGABRT;
 
-/// Words of a report, the cause, and the conclusion; the first match counts.
-const REPORTS: [(&[&str], Cause, &str); 30] = [
-    (
-        &["use-after-free", "use-after-poison", "use-after-return", "use-after-scope"],
+/// The writer of a report: words of one have another meaning in the text of another, such as the
+/// message of a program's own exception.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    Android,
+    /// The C library, or a program's own log of a failed check.
+    CLibrary,
+    Cpp,
+    DotNet,
+    Go,
+    Java,
+    Kernel,
+    Rust,
+    Sanitizer,
+    V8,
+    /// Runtimes whose own words name no cause.
+    Other,
+}
+
+impl Writer {
+    fn of(crash: &Crash, first: &str) -> Writer {
+        let starts = |words: &[&str]| words.iter().any(|word| first.starts_with(word));
+        match crash.source {
+            CrashSource::Sanitizer => Sanitizer,
+            CrashSource::Go => Go,
+            CrashSource::HsErr => Java,
+            CrashSource::KernelLog => Kernel,
+            CrashSource::Tombstone => Android,
+            _ if starts(&["thread '"]) => Rust,
+            _ if starts(&["Fatal Python error: "]) || first.contains(": [BUG] ") => Writer::Other,
+            _ if starts(&["# Fatal error in ", "FATAL ERROR: "]) => V8,
+            _ if starts(&["Unhandled exception. ", "Fatal error. ", "Process terminated. "]) => {
+                DotNet
+            }
+            _ if starts(&["terminate called", "terminating ", "libc++abi", "pure virtual "])
+                || starts(&["Pure virtual ", "deleted virtual "]) =>
+            {
+                Cpp
+            }
+            _ => CLibrary,
+        }
+    }
+
+    /// The number of lines that name the error; the others contain names and texts of the program.
+    fn lines(self) -> usize {
+        if matches!(self, Sanitizer | Cpp | DotNet | Kernel) { 1 } else { 2 }
+    }
+}
+
+/// A cause, the words by which a writer names it, and the conclusion. Words after `^` stand at the
+/// start of a line.
+struct Rule {
+    writers: &'static [Writer],
+    words: &'static [&'static str],
+    cause: Cause,
+    confidence: Confidence,
+    sentence: &'static str,
+}
+
+const fn rule(
+    writers: &'static [Writer],
+    words: &'static [&'static str],
+    cause: Cause,
+    sentence: &'static str,
+) -> Rule {
+    Rule { writers, words, cause, confidence: Confidence::Certain, sentence }
+}
+
+impl Rule {
+    const fn likely(self) -> Rule {
+        Rule { confidence: Confidence::Likely, ..self }
+    }
+
+    fn matches(&self, writer: Writer, line: &str) -> bool {
+        self.writers.contains(&writer)
+            && self.words.iter().any(|word| match word.strip_prefix('^') {
+                Some(start) => without_program(line).starts_with(start),
+                None => line.contains(word),
+            })
+    }
+}
+
+/// The message in `*** Error in `./app': free(): invalid pointer: 0x10 ***`, as glibc before 2.26
+/// prints it, and in `*** glibc detected *** ./app: …`.
+fn without_program(line: &str) -> &str {
+    let after = |start: &str, end: &str| Some(line.split_once(start)?.1.split_once(end)?.1);
+    after("*** Error in `", "': ")
+        .or_else(|| after("*** glibc detected *** ", ": "))
+        .unwrap_or(line)
+}
+
+const FREED_WRONGLY: &str = "A block of memory was freed or resized wrongly: it was freed already, or it is no block of \
+     that kind.";
+const HEAP: &str = "The heap is corrupted: something was written beyond a block or after it was \
+     freed, or an address was freed that is no block.";
+const TWICE: &str = "A block of memory was freed twice.";
+const NO_ROOM: &str = "The stack has no more room.";
+const EXHAUSTED: &str = "Memory is exhausted, or a limit on it is reached.";
+const LANGUAGE_HEAP: &str = "Memory of the language's heap is exhausted.";
+const ASSERTION: &str = "An assertion of the program failed.";
+const NULL: &str = "The pointer is null.";
+const GO_PANIC: &str = "A Go program panicked, and nothing recovered it.";
+
+/// The first match counts.
+const REPORTS: [Rule; 46] = [
+    rule(
+        &[Sanitizer],
+        &["use-after-free", "use-after-return", "use-after-scope"],
         Cause::UseAfterFree,
         "Memory was used after it was freed, or after the function or block that it belonged to \
          had ended.",
     ),
-    (
-        &["Scudo ERROR: corrupted chunk header", "Scudo ERROR: race on chunk header"],
+    rule(
+        &[Sanitizer],
+        &["use-after-poison"],
+        Cause::UseAfterFree,
+        "Memory was used that must not be: most likely it was freed, or the program itself has \
+         marked it so (ASAN_POISON_MEMORY_REGION).",
+    )
+    .likely(),
+    rule(
+        &[Android, CLibrary],
+        &["^Scudo ERROR: corrupted chunk header"],
         Cause::CorruptMemory,
-        "The heap is corrupted: something was written beyond a block or after it was freed, or \
-         an address was freed that is no block.",
+        HEAP,
     ),
-    (
+    rule(
+        &[Android, CLibrary],
+        &["^Scudo ERROR: race on chunk header"],
+        Cause::CorruptMemory,
+        "Two threads freed or resized the same block of memory at the same time, or the heap is \
+         corrupted.",
+    )
+    .likely(),
+    rule(
+        &[Android, CLibrary],
         &[
-            "Scudo ERROR: invalid chunk state",
-            "Scudo ERROR: misaligned pointer",
-            "Scudo ERROR: allocation type mismatch",
-            "Scudo ERROR: invalid sized delete",
+            "^Scudo ERROR: invalid chunk state",
+            "^Scudo ERROR: misaligned pointer",
+            "^Scudo ERROR: allocation type mismatch",
+            "^Scudo ERROR: invalid sized delete",
         ],
         Cause::CorruptMemory,
-        "A block of memory was freed or resized wrongly: it was freed already, or it is no block \
-         of that kind.",
+        FREED_WRONGLY,
     ),
-    (
-        &["double free or corruption"],
+    rule(
+        &[Android, CLibrary],
+        &["^double free or corruption"],
         Cause::CorruptMemory,
         "The heap is corrupted: something was written beyond a block, or a block was freed twice.",
     ),
-    (&["double-free", "double free"], Cause::CorruptMemory, "A block of memory was freed twice."),
-    (
+    rule(&[Android, CLibrary], &["^free(): double free"], Cause::CorruptMemory, TWICE),
+    rule(&[Sanitizer], &["double-free"], Cause::CorruptMemory, TWICE),
+    rule(
+        &[Sanitizer],
         &["buffer-overflow", "buffer-underflow", "container-overflow", "dynamic-stack-buffer"],
         Cause::OutOfBounds,
         "An access went beyond the bounds of an object.",
     ),
-    (
-        &["stack-overflow", "overflowed its stack", "stack overflow", "StackOverflow"],
+    rule(&[Sanitizer], &["stack-overflow"], Cause::StackOverflow, NO_ROOM),
+    rule(&[Rust], &["has overflowed its stack"], Cause::StackOverflow, NO_ROOM),
+    rule(
+        &[Go],
+        &["^fatal error: stack overflow", "^runtime: goroutine stack exceeds "],
         Cause::StackOverflow,
-        "The stack has no more room.",
+        NO_ROOM,
     ),
-    (&["data race"], Cause::DataRace, "Two threads access the same memory, and no order is kept."),
-    (
+    rule(
+        &[Android],
+        &["^stack pointer is in a non-existent map; likely due to stack overflow"],
+        Cause::StackOverflow,
+        "The stack has no more room, most likely.",
+    )
+    .likely(),
+    rule(
+        &[Sanitizer],
+        &["data race"],
+        Cause::DataRace,
+        "Two threads access the same memory, and no order is kept.",
+    ),
+    rule(
+        &[Sanitizer],
         &["use-of-uninitialized-value"],
         Cause::Uninitialized,
-        "A decision depends on memory that was never written.",
+        "The program used a value that depends on memory that was never written.",
     ),
-    (
+    rule(
+        &[Sanitizer],
         &["detected memory leaks"],
         Cause::MemoryLeak,
         "Memory was never freed, and nothing points to it.",
     ),
-    (
-        &["stack smashing detected"],
+    rule(
+        &[CLibrary],
+        &["*** stack smashing detected ***"],
         Cause::CorruptMemory,
         "A buffer on the stack was overrun: the canary behind it was overwritten (stack \
          protector).",
     ),
-    (
-        &["buffer overflow detected"],
+    rule(
+        &[CLibrary],
+        &["*** buffer overflow detected ***"],
         Cause::CorruptMemory,
         "The C library saw that a buffer would be overrun (_FORTIFY_SOURCE).",
     ),
-    (
+    rule(
+        &[Android, CLibrary],
         &[
-            "free(): ",
-            "malloc(): ",
-            "realloc(): ",
-            "munmap_chunk(): ",
-            "corrupted ",
-            "attempting free on",
-            "bad-free",
-            "malloc_consolidate(): ",
+            "^free(): ",
+            "^malloc(): ",
+            "^calloc(): ",
+            "^realloc(): ",
+            "^munmap_chunk(): ",
+            "^mremap_chunk(): ",
+            "^malloc_consolidate(): ",
+            "^tcache_thread_shutdown(): ",
+            "^corrupted size vs. prev_size",
+            "^corrupted double-linked list",
+            "^invalid fastbin entry (free)",
         ],
         Cause::CorruptMemory,
-        "The heap is corrupted: something was written beyond a block or after it was freed, or \
-         an address was freed that is not a block.",
+        HEAP,
     ),
-    (
+    rule(
+        &[Sanitizer],
+        &["attempting free on", "bad-free"],
+        Cause::CorruptMemory,
+        "An address was freed that is no block of memory.",
+    ),
+    rule(
+        &[Java],
+        &["OutOfMemory encountered: "],
+        Cause::OutOfMemory,
+        "A Java program could not get memory of the virtual machine, which was told to end then \
+         (CrashOnOutOfMemoryError).",
+    ),
+    rule(
+        &[Java],
         &["insufficient memory for the Java", "Native memory allocation", "Out of Memory Error"],
         Cause::OutOfMemory,
         "Java could not get memory from the kernel, or a limit on it is reached.",
     ),
-    (
-        &["Internal Error ("],
+    rule(
+        &[Java],
+        &["^Internal Error ("],
         Cause::Abort,
         "The Java virtual machine found an error in itself and ended the program.",
     ),
-    (
+    rule(
+        &[Android, CLibrary, V8],
         &["Check failed: ", "Debug check failed: ", "CHECK failed"],
         Cause::Abort,
         "A check of the program failed.",
     ),
-    (
+    rule(
+        &[Android, CLibrary],
         &[
-            "sysmalloc: Assertion `",
-            "_int_malloc: Assertion `",
-            "_int_free: Assertion `",
-            "_int_realloc: Assertion `",
-            "malloc_consolidate: Assertion `",
-            "__libc_malloc: Assertion `",
-            "__libc_calloc: Assertion `",
+            ": sysmalloc: Assertion `",
+            ": _int_malloc: Assertion `",
+            ": _int_free: Assertion `",
+            ": _int_realloc: Assertion `",
+            ": malloc_consolidate: Assertion `",
+            ": __libc_malloc: Assertion `",
+            ": __libc_calloc: Assertion `",
+            "^Fatal glibc error: malloc.c:",
+            "^Fatal glibc error: arena.c:",
+            "^Fatal glibc error: malloc assertion failure",
         ],
         Cause::CorruptMemory,
         "The C library found the data of its allocator wrong: the heap is corrupted, because \
          something was written beyond a block or after it was freed.",
     ),
-    (
+    rule(
+        &[CLibrary],
+        &["^Fatal glibc error: "],
+        Cause::Abort,
+        "The C library met an error after which it cannot continue.",
+    ),
+    rule(
+        &[Android, CLibrary],
         &["Assertion `", "assertion failed", "Assertion failed"],
         Cause::Abort,
-        "An assertion of the program failed.",
+        ASSERTION,
     ),
-    (
-        &["Java heap space", "JavaScript OOM", "invalid array length Allocation failed"],
+    rule(&[Rust], &["^assertion failed", "panicked at 'assertion failed"], Cause::Abort, ASSERTION),
+    rule(
+        &[V8],
+        &["JavaScript OOM", "invalid array length Allocation failed"],
         Cause::OutOfMemory,
-        "Memory of the language's heap is exhausted.",
+        LANGUAGE_HEAP,
     ),
-    (&["Unhandled exception. "], Cause::Abort, "An exception of .NET was not handled."),
-    (&["panicked at"], Cause::Abort, "A Rust program panicked."),
-    (
-        &[
-            "Killed process ",
-            "heap out of memory",
-            "heap limit",
-            "Out of memory",
-            "out of memory",
-            "OutOfMemory",
-            "out-of-memory",
-        ],
-        Cause::OutOfMemory,
-        "Memory is exhausted, or a limit on it is reached.",
-    ),
-    (
-        &[
-            "nil pointer dereference",
-            "load of null pointer",
-            "store to null pointer",
-            "member access within null pointer",
-        ],
-        Cause::NullPointer,
-        "The pointer is null.",
-    ),
-    (
-        &["all goroutines are asleep"],
+    rule(
+        &[DotNet],
+        &["^Unhandled exception. "],
         Cause::Abort,
-        "All goroutines wait for each other, so that none can go on.",
+        "An exception of .NET was not handled.",
     ),
-    (&["panic: "], Cause::Abort, "A Go program panicked, and nothing recovered it."),
-    (
-        &["runtime error: "],
+    rule(&[Rust], &["panicked at"], Cause::Abort, "A Rust program panicked."),
+    rule(
+        &[Kernel],
+        &["Killed process ", "Out of memory", "out of memory"],
+        Cause::OutOfMemory,
+        EXHAUSTED,
+    ),
+    rule(
+        &[V8],
+        &["heap out of memory", "heap limit", "out of memory", "Out of memory"],
+        Cause::OutOfMemory,
+        EXHAUSTED,
+    ),
+    rule(
+        &[Go],
+        &[
+            "^fatal error: runtime: out of memory",
+            "^fatal error: out of memory",
+            "^fatal error: runtime: cannot allocate memory",
+            "^fatal error: runtime: cannot map pages in arena address space",
+        ],
+        Cause::OutOfMemory,
+        EXHAUSTED,
+    ),
+    rule(&[DotNet], &["^Fatal error. System.OutOfMemory"], Cause::OutOfMemory, EXHAUSTED),
+    rule(&[Sanitizer], &["out-of-memory"], Cause::OutOfMemory, EXHAUSTED),
+    rule(&[Go], &["runtime error: invalid memory address or nil"], Cause::NullPointer, NULL),
+    rule(
+        &[Sanitizer],
+        &["load of null pointer", "store to null pointer", "member access within null pointer"],
+        Cause::NullPointer,
+        NULL,
+    ),
+    rule(
+        &[Go],
+        &["^fatal error: all goroutines are asleep"],
+        Cause::Abort,
+        "No goroutine can go on, because each of them waits.",
+    ),
+    rule(&[Go], &["^panic: "], Cause::Abort, GO_PANIC),
+    rule(
+        &[Sanitizer],
+        &["^runtime error: unsigned integer overflow", "^runtime error: implicit conversion"],
+        Cause::Arithmetic,
+        "A check of UBSan failed, though the language defines what happens there.",
+    ),
+    rule(
+        &[Sanitizer],
+        &["^runtime error: "],
         Cause::UndefinedBehaviour,
         "The program has behaviour that its language does not define.",
     ),
-    (&["pure virtual method called", "Pure virtual function called"], Cause::Abort, PURE_VIRTUAL),
-    (&["deleted virtual method called"], Cause::Abort, DELETED_VIRTUAL),
-    (&["terminate called without an active exception"], Cause::Abort, WITHOUT_EXCEPTION),
-    (&["terminate called", "uncaught exception", "terminating due to"], Cause::Abort, UNCAUGHT),
+    rule(
+        &[Android, Cpp],
+        &["pure virtual method called", "Pure virtual function called"],
+        Cause::Abort,
+        PURE_VIRTUAL,
+    ),
+    rule(&[Android, Cpp], &["deleted virtual method called"], Cause::Abort, DELETED_VIRTUAL),
+    rule(
+        &[Cpp],
+        &["terminate called without an active exception"],
+        Cause::Abort,
+        WITHOUT_EXCEPTION,
+    ),
+    rule(
+        &[Android, Cpp],
+        &["^terminate called", "uncaught exception", "terminating due to", "terminating with"],
+        Cause::Abort,
+        UNCAUGHT,
+    ),
 ];
 
 /// A report of HWAddressSanitizer, whose first line does not name the kind of mistake: the lines
@@ -191,19 +403,25 @@ fn tag_mismatch(evidence: &Evidence<'_>) -> Option<Conclusion> {
     }
 }
 
-/// The conclusion from a report, if it contains more than the signal.
-pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
-    let crash = evidence.crash;
-    let reports = matches!(
-        crash.source,
+/// Whether the source has words of the program, or of a library or runtime in it.
+fn has_words(source: CrashSource) -> bool {
+    matches!(
+        source,
         CrashSource::Core
             | CrashSource::Sanitizer
             | CrashSource::Go
             | CrashSource::Runtime
             | CrashSource::HsErr
             | CrashSource::Tombstone
-            | CrashSource::KernelLog
-    );
+            | CrashSource::Apport
+    )
+}
+
+/// The conclusion from a report, if it contains more than the signal.
+pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
+    let crash = evidence.crash;
+    // The kernel's words are not the program's.
+    let reports = has_words(crash.source) || crash.source == CrashSource::KernelLog;
     if let Some(mismatch) = tag_mismatch(evidence) {
         return Some(mismatch);
     }
@@ -212,24 +430,31 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     if crash.source == CrashSource::HsErr && crash.signal.is_some() {
         return None;
     }
-    // The first lines name the error; later ones contain names of the program.
-    let lines = || first.lines().take(2);
-    let find = |words: &[&str]| lines().find(|line| words.iter().any(|word| line.contains(word)));
-    let ((_, cause, sentence), line) =
-        REPORTS.iter().find_map(|rule| Some((rule, find(rule.0)?)))?;
+    let writer = Writer::of(crash, first);
+    let find =
+        |rule: &Rule| first.lines().take(writer.lines()).find(|line| rule.matches(writer, line));
+    let (rule, line) = REPORTS.iter().find_map(|rule| Some((rule, find(rule)?)))?;
     // With an address, other rules give more detail about a null pointer.
-    if *cause == Cause::NullPointer && evidence.fault.address.is_some() {
+    if rule.cause == Cause::NullPointer && evidence.fault.address.is_some() {
         return None;
     }
     let who = match crash.source {
-        CrashSource::Core => "the C library said",
+        CrashSource::Core | CrashSource::Apport => "the C library said",
         _ => "the report says",
     };
     let memory = first.lines().find_map(|line| line.strip_prefix("Memory: "));
-    let memory = memory.filter(|_| *cause == Cause::OutOfMemory);
+    let memory = memory.filter(|_| rule.cause == Cause::OutOfMemory);
     let memory = memory.map(|found| format!(" The log gives the memory as: {found}."));
+    // A deferred function that recovers may log the panic and its stack.
+    let logs_stack = |name: &String| name.starts_with("runtime/debug.");
+    let sentence = match rule.sentence {
+        GO_PANIC if evidence.functions.iter().any(logs_stack) => {
+            "A Go program panicked. Its own code logged that, and may have recovered."
+        }
+        sentence => sentence,
+    };
     let sentence = format!("{sentence}{}", memory.unwrap_or_default());
-    Some(Conclusion::new(*cause, Confidence::Certain, sentence, format!("{who}: {line}")))
+    Some(Conclusion::new(rule.cause, rule.confidence, sentence, format!("{who}: {line}")))
 }
 
 /// Whether the source is the report of a runtime about an error that it found itself.
@@ -245,16 +470,6 @@ pub(super) fn quote(evidence: &Evidence<'_>, cause: Cause) -> Option<String> {
     /// Longest quotation in characters.
     const LONGEST: usize = 240;
     let crash = evidence.crash;
-    let reports = matches!(
-        crash.source,
-        CrashSource::Core
-            | CrashSource::Sanitizer
-            | CrashSource::Go
-            | CrashSource::Runtime
-            | CrashSource::HsErr
-            | CrashSource::Tombstone
-            | CrashSource::Apport
-    );
     let fits = matches!(
         cause,
         Cause::Unknown
@@ -265,7 +480,7 @@ pub(super) fn quote(evidence: &Evidence<'_>, cause: Cause) -> Option<String> {
     );
     // A sanitizer's report of a signal says no more than the signal.
     let signal = crash.source == CrashSource::Sanitizer && crash.signal.is_some();
-    let said = crash.message.as_deref().filter(|_| reports && fits && !signal)?;
+    let said = crash.message.as_deref().filter(|_| has_words(crash.source) && fits && !signal)?;
     let line = |line: &str| {
         line.trim_start_matches(['#', ' ', '\t']).trim_end_matches(['.', ':', ' ']).to_owned()
     };

@@ -79,7 +79,7 @@ pub fn code_name(number: i32, code: i32) -> Option<(&'static str, &'static str)>
         }
         (signal::SIGFPE, siginfo::FPE_FLTSUB) => ("FPE_FLTSUB", "a subscript out of range"),
         (signal::SIGSEGV, siginfo::SEGV_MAPERR) => {
-            ("SEGV_MAPERR", "nothing is mapped there, or a guard (MADV_GUARD_INSTALL)")
+            ("SEGV_MAPERR", "nothing is mapped there, or a guard")
         }
         (signal::SIGSEGV, siginfo::SEGV_ACCERR) => {
             ("SEGV_ACCERR", "the mapping there does not permit it")

@@ -274,9 +274,10 @@ fn arithmetic(evidence: &Evidence<'_>) -> Conclusion {
     if evidence.crash.code != Some(1) && !divides {
         let Some((name, meaning)) = evidence.crash.code.and_then(|code| code_name(SIGFPE, code))
         else {
+            let is_known = evidence.crash.source == CrashSource::KernelLog;
             return Conclusion::new(
                 Cause::Arithmetic,
-                Confidence::Likely,
+                if is_known { Confidence::Certain } else { Confidence::Likely },
                 "A calculation failed: the source does not say how.",
                 "the signal is SIGFPE",
             );
@@ -481,8 +482,9 @@ fn trap(evidence: &Evidence<'_>) -> Conclusion {
              (int3, brk, __debugbreak), or one that a debugger or uprobe left behind."
         }
     };
-    // The kernel of x86 sends SI_KERNEL for int3.
+    // The kernel of x86 sends SI_KERNEL for int3, and logs no signals that a process sent.
     let is_known = breakpoint
+        || evidence.crash.source == CrashSource::KernelLog
         || matches!(code, Some(TRAP_BRKPT | TRAP_TRACE | TRAP_HWBKPT | TRAP_PERF | SI_KERNEL));
     let name = code.and_then(|code| code_name(SIGTRAP, code)).map(|(name, _)| name);
     Conclusion::new(

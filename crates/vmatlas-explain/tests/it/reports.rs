@@ -385,3 +385,121 @@ fn a_stack_that_changes_is_no_overwritten_return_address() {
     let kernel = "traps: app[2062] control protection ip:5611dfef52bf sp:7fff8cdb4c00 error:1 in app[5611dfef5000+1000]\n";
     check(kernel, Cause::ShadowStack, &words, &not);
 }
+
+/// The texts of programs have words with which libraries and runtimes name errors of their own.
+#[test]
+fn words_of_a_runtime_in_the_text_of_a_program() {
+    let go =
+        |text: &str| format!("panic: {text}\n\ngoroutine 1 [running]:\nmain.f()\n\t/m.go:5 +0x1\n");
+    let cpp = |text: &str| {
+        format!(
+            "terminate called after throwing an instance of 'std::runtime_error'\n  what():  {text}\n"
+        )
+    };
+    let rust = |text: &str| format!("thread 'main' panicked at src/main.rs:2:5:\n{text}\n");
+    let net =
+        |text: &str| format!("Unhandled exception. System.Exception: {text}\n   at App.Main()\n");
+    let not = ["heap is corrupted", "no more room", "exhausted", "freed", "check of the program"];
+    for text in [
+        "corrupted archive header",
+        "sstable: corrupted block",
+        "stack overflow (message handler)",
+        "[string]: stack-overflow",
+        "double free of a handle",
+        "cannot free(): not mine",
+        "out of memory budget",
+        "OutOfMemory",
+        "Check failed: quorum",
+    ] {
+        check(&go(text), Cause::Abort, &["A Go program panicked"], &not);
+        check(&cpp(text), Cause::Abort, &["A C++ exception was not caught"], &not);
+        check(&rust(text), Cause::Abort, &["A Rust program panicked"], &not);
+        check(&net(text), Cause::Abort, &["An exception of .NET"], &not);
+        let asserts = format!("app: a.c:9: main: Assertion `!strcmp(s, \"{text}\")' failed.\n");
+        if !text.starts_with("Check") {
+            check(&asserts, Cause::Abort, &["An assertion of the program failed"], &not);
+        }
+    }
+    let asserts = "app: a.c:9: main: Assertion `!corrupted || force' failed.\n";
+    check(asserts, Cause::Abort, &["An assertion of the program failed"], &not);
+    let python = "Fatal Python error: Cannot recover from stack overflow.\n";
+    check(python, Cause::Abort, &["Cannot recover"], &["no more room"]);
+    // The C library's own words.
+    for text in [
+        "corrupted size vs. prev_size",
+        "corrupted double-linked list (not small)",
+        "malloc(): corrupted top size",
+        "*** Error in `./app': corrupted size vs. prev_size: 0x10 ***",
+        "*** glibc detected *** ./app: free(): invalid next size (fast): 0x10 ***",
+    ] {
+        check(&format!("{text}\n"), Cause::CorruptMemory, &["heap is corrupted"], &[]);
+    }
+    check(&go("runtime error: index out of range [3] with length 3"), Cause::Abort, &[], &not);
+    let overflow = "runtime: goroutine stack exceeds 1000000000-byte limit\nfatal error: stack overflow\n\nruntime stack:\n";
+    check(overflow, Cause::StackOverflow, &["no more room"], &[]);
+}
+
+#[test]
+fn reports_say_no_more_than_was_seen() {
+    let asan = |what: &str| {
+        format!(
+            "==7==ERROR: {what} on address 0x602000000010 at pc 0x1 bp 0x2 sp 0x3\n    #0 0x1 in f a.c:4:3\n"
+        )
+    };
+    let poisoned = asan("AddressSanitizer: use-after-poison");
+    check(&poisoned, Cause::UseAfterFree, &["most likely it was freed, or the program"], &[]);
+    let freed = asan("AddressSanitizer: heap-use-after-free");
+    check(&freed, Cause::UseAfterFree, &["Memory was used after it was freed"], &[]);
+    let foreign = asan("AddressSanitizer: attempting free");
+    check(&foreign, Cause::CorruptMemory, &["that is no block"], &["heap is corrupted"]);
+    let msan =
+        "==7==WARNING: MemorySanitizer: use-of-uninitialized-value\n    #0 0x1 in f a.c:4:3\n";
+    check(msan, Cause::Uninitialized, &["used a value"], &["decision"]);
+    let ubsan = |what: &str| format!("s.c:16:30: runtime error: {what}\n");
+    let unsigned =
+        "unsigned integer overflow: 4294967295 + 1 cannot be represented in type 'unsigned int'";
+    check(&ubsan(unsigned), Cause::Arithmetic, &["A check of UBSan failed"], &["does not define"]);
+    let signed = "signed integer overflow: 2147483647 + 1 cannot be represented in type 'int'";
+    check(&ubsan(signed), Cause::UndefinedBehaviour, &["does not define"], &[]);
+    let scudo = "pid: 8843, tid: 17348, name: ui  >>> app <<<\nsignal 6 (SIGABRT), code -1 (SI_QUEUE), fault addr --------\nAbort message: 'Scudo ERROR: race on chunk header at address 0x733b7994b0'\n";
+    check(scudo, Cause::CorruptMemory, &["Two threads freed"], &["The heap is corrupted:"]);
+    let alone = "fatal error: all goroutines are asleep - deadlock!\n\ngoroutine 1 [chan receive (nil chan)]:\nmain.main()\n\t/srv/app/main.go:21 +0x1d\n";
+    check(alone, Cause::Abort, &["No goroutine can go on"], &["each other"]);
+    let java = |what: &str| {
+        format!("#\n#  Internal Error (debug.cpp:362), pid=11, tid=12\n#  {what}\n#\n")
+    };
+    let heap = java("fatal error: OutOfMemory encountered: Java heap space");
+    check(&heap, Cause::OutOfMemory, &["CrashOnOutOfMemoryError"], &["error in itself"]);
+    let other = java("guarantee(cb != NULL) failed: must be");
+    check(&other, Cause::Abort, &["error in itself"], &[]);
+}
+
+#[test]
+fn a_panic_that_the_program_logs_may_be_recovered() {
+    let log = |frame: &str| {
+        format!("panic: boom\n\ngoroutine 7 [running]:\n{frame}main.f()\n\t/src/main.go:5 +0x1b1\n")
+    };
+    let recovered = "runtime/debug.Stack()\n\t/go/src/runtime/debug/stack.go:24 +0x5e\n";
+    let not = ["nothing recovered"];
+    check(&log(recovered), Cause::Abort, &["A Go program panicked", "may have recovered"], &not);
+    check(&log(""), Cause::Abort, &["A Go program panicked, and nothing recovered it"], &[]);
+}
+
+#[test]
+fn assertions_of_the_c_library_are_about_its_heap() {
+    let android = |message: &str| {
+        format!(
+            "pid: 8843, tid: 17348, name: ui  >>> app <<<\nsignal 6 (SIGABRT), code -1 (SI_QUEUE), fault addr --------\nAbort message: '{message}'\n"
+        )
+    };
+    let not = ["An assertion of the program"];
+    for message in [
+        "Fatal glibc error: malloc.c:2599 (sysmalloc): assertion failed: (old_top == initial_top (av) && old_size == 0)",
+        "Fatal glibc error: malloc assertion failure in sysmalloc: (old_top == initial_top (av))",
+        "Fatal glibc error: arena.c:1 (arena_get2): assertion failed: a",
+    ] {
+        check(&android(message), Cause::CorruptMemory, &["heap is corrupted"], &not);
+    }
+    let own = android("app.c:9: main: Assertion `n == 1' failed.");
+    check(&own, Cause::Abort, &not, &["heap"]);
+}

@@ -290,7 +290,7 @@ fn each_code_has_a_meaning() {
         (8, 6, "a floating-point result that is not exact"),
         (8, 7, "a floating-point operation that is not valid"),
         (8, 8, "a subscript out of range"),
-        (11, 1, "nothing is mapped there, or a guard (MADV_GUARD_INSTALL)"),
+        (11, 1, "nothing is mapped there, or a guard"),
         (11, 2, "the mapping there does not permit it"),
         (11, 3, "outside the bounds that were set (MPX)"),
         (11, 4, "a protection key forbids it"),
