@@ -29,6 +29,7 @@ mod registers;
 mod rows;
 mod siginfo;
 mod signal_frame;
+pub(crate) mod signal_numbers;
 mod thread;
 mod window;
 
@@ -115,8 +116,9 @@ impl<S: ReadAt> CoreDump<S> {
         }
         if let Some(count) = core.files.missing {
             let there = core.files.rows.len();
-            warnings
-                .push(format!("the note NT_FILE is damaged: {there} of {count} files were read"));
+            warnings.push(format!(
+                "the note NT_FILE is damaged or cut: {there} of {count} files were read"
+            ));
         }
         warnings.extend(core.missing());
         warnings.extend(core.missing_vdso());
@@ -150,7 +152,7 @@ impl<S: ReadAt> CoreDump<S> {
     /// A warning that gives the likely reason for missing file names (`fill_files_note` in
     /// fs/binfmt_elf.c).
     fn without_names(&self) -> String {
-        let mut text = "it has no names of files (no note NT_FILE)".to_owned();
+        let mut text = "it has no names of files (no note NT_FILE was read)".to_owned();
         if self.segments.len() > MAX_NAMED {
             text.push_str(
                 ": the kernel leaves them out where they could take more than \

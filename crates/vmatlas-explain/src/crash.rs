@@ -47,8 +47,9 @@ pub struct Crash {
     pub tid: Option<u32>,
     /// The name of the thread (proc_pid_comm(5)).
     pub comm: Option<Vec<u8>>,
-    /// The signal number on the machine of the crash (signal(7)). If a handler got it and then
-    /// ended the program, this is the signal that the handler got.
+    /// The signal number on x86 and Arm (signal(7)): in core dumps of machines with other numbers it
+    /// is converted. If a handler got the signal and then ended the program, this is the signal that
+    /// the handler got.
     pub signal: Option<i32>,
     /// The signal by which a signal handler ended the program, after it had got `signal`.
     pub ended_by: Option<i32>,

@@ -41,8 +41,8 @@ pub use fault::Fault;
 use crate::crash::Crash;
 use crate::label::{Confidence, Facts, Labels};
 use std::borrow::Cow;
-use vmatlas_maps::Maps;
 use vmatlas_maps::Perms;
+use vmatlas_maps::{AddressRange, Maps};
 use vmatlas_object::Memory;
 
 /// The input of [`explain`].
@@ -113,12 +113,14 @@ pub struct LastChange {
     pub by: String,
     /// The mapping before the change, as text.
     pub was: String,
+    /// The addresses that the change took away, if known.
+    pub range: Option<AddressRange>,
 }
 
 impl LastChange {
     /// A change of this kind, with its origin and the previous mapping.
     pub fn new(kind: ChangeKind, by: String, was: String) -> LastChange {
-        LastChange { kind, by, was }
+        LastChange { kind, by, was, range: None }
     }
 }
 
@@ -130,6 +132,8 @@ pub enum ChangeKind {
     Unmapped,
     /// It was moved to this address.
     Moved(u64),
+    /// A new mapping replaced it.
+    Replaced,
     /// Its permissions were changed from these.
     Protected(Perms),
 }

@@ -15,6 +15,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     let open = open(&args.input, &args.common, &args.moment).needs(Needs::NAMES);
     let mut cut = String::new();
     let mut sign = None;
+    let mut others = Vec::new();
     let cases: Vec<Case> = match args.address {
         Some(address) => {
             let atlas = open.open()?;
@@ -29,11 +30,14 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
             }
             cut = input.cut().map(|cut| format!(" ({cut})")).unwrap_or_default();
             sign = input.unread();
+            if args.moment.pid.is_some() {
+                others = input.ids();
+            }
             input.cases(args.moment.pid)?
         }
     };
     if cases.is_empty() {
-        notes::note(&format!("{}: {}{cut}", args.input, no_crash(sign, args.moment.pid)));
+        notes::note(&format!("{}: {}{cut}", args.input, no_crash(sign, args.moment.pid, &others)));
     } else if cases.len() > 1 && !args.common.quiet && !args.common.json {
         let crashes = count(cases.len() as u64, "crash").replace("crashs", "crashes");
         notes::note(&format!("{}: {crashes}", args.input));
@@ -47,8 +51,15 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     Ok(cases.iter().any(|case| case.explanation.cause != Cause::Unknown))
 }
 
-/// Why no crash is explained.
-fn no_crash(sign: Option<Unread>, pid: Option<u32>) -> String {
+/// Why no crash is explained. `others` are the processes of the crashes that were read.
+fn no_crash(sign: Option<Unread>, pid: Option<u32>, others: &[u32]) -> String {
+    /// Most processes to name.
+    const MAX_NAMED: usize = 8;
+    if let (Some(pid), [_, ..]) = (pid, others) {
+        let named: Vec<String> = others.iter().take(MAX_NAMED).map(u32::to_string).collect();
+        let more = if others.len() > MAX_NAMED { " and others" } else { "" };
+        return format!("no crash of process {pid}, only of {}{more}", named.join(", "));
+    }
     match sign {
         Some(Unread::Minidump) => "a minidump, which vmatlas does not read".to_owned(),
         Some(Unread::Line { number, text }) => {

@@ -41,7 +41,7 @@ pub enum CoreErrorKind {
     #[error("the file ends here, in its first header")]
     Truncated,
     /// The entries of the program header table do not have the size of a program header.
-    #[error("program headers of {0} bytes, a size that no machine uses")]
+    #[error("program headers of {0} bytes, which ELF files of this class do not have")]
     EntrySize(u16),
     /// The file has no program header, so it contains neither memory nor notes.
     #[error("it has no program headers, so it contains no memory and no threads")]

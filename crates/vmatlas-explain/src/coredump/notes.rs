@@ -149,7 +149,7 @@ impl Notes {
             elf::NT_PRPSINFO => self.take_process(bytes, layout),
             elf::NT_SIGINFO => {
                 if let Some(thread) = self.threads.last_mut() {
-                    thread.siginfo = SigInfo::parse(bytes, layout);
+                    thread.siginfo = SigInfo::parse(bytes, machine, layout);
                 }
             }
             elf::NT_AUXV => {

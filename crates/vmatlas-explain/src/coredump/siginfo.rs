@@ -1,7 +1,8 @@
 //! The `siginfo_t` in a core dump.
 
 use super::layout::Layout;
-use crate::crash::Sender;
+use super::signal_numbers::{is_mips, usual};
+use crate::crash::{Machine, Sender};
 use vmatlas_maps::uapi::siginfo::{SEGV_PKUERR, SI_KERNEL, SI_QUEUE, SI_TKILL, SI_USER};
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 
@@ -9,7 +10,7 @@ use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SigInfo {
-    /// The signal number.
+    /// The signal number on x86 and Arm (signal(7)): those of other machines are converted.
     pub signal: i32,
     /// `si_code`: the reason for the signal.
     pub code: i32,
@@ -29,13 +30,14 @@ const SENT: [i32; 3] = [SI_USER, SI_TKILL, SI_QUEUE];
 impl SigInfo {
     /// Parses a `siginfo_t` of x86 with words of `word` bytes.
     pub(super) fn of_x86(bytes: &[u8], word: usize) -> Option<SigInfo> {
-        SigInfo::parse(bytes, Layout { big_endian: false, word })
+        SigInfo::parse(bytes, Machine::X86_64, Layout { big_endian: false, word })
     }
 
     /// Parses `NT_SIGINFO`, laid out as in include/uapi/asm-generic/siginfo.h: the signal number,
-    /// `si_errno`, `si_code`, and from the next word on a union.
-    pub(super) fn parse(note: &[u8], layout: Layout) -> Option<SigInfo> {
-        let (signal, code) = (layout.i32(note, 0)?, layout.i32(note, 8)?);
+    /// `si_errno`, `si_code`, and from the next word on a union. MIPS has `si_code` before `si_errno`.
+    pub(super) fn parse(note: &[u8], machine: Machine, layout: Layout) -> Option<SigInfo> {
+        let signal = usual(machine, layout.i32(note, 0)?);
+        let code = layout.i32(note, if is_mips(machine) { 4 } else { 8 })?;
         let fields = if layout.word == 8 { 16 } else { 12 };
         let hardware = matches!(signal, SIGILL | SIGTRAP | SIGBUS | SIGFPE | SIGSEGV);
         let has_address = hardware && code > 0 && code != SI_KERNEL;

@@ -3,6 +3,7 @@
 use super::layout::Layout;
 use super::registers::{self, RegisterFile};
 use super::siginfo::SigInfo;
+use super::signal_numbers::usual;
 use crate::crash::Machine;
 
 /// A thread, from its notes.
@@ -10,8 +11,8 @@ use crate::crash::Machine;
 pub struct CoreThread {
     /// The thread id.
     pub tid: u32,
-    /// The current signal (`pr_cursig`); 0 if none. In a core that the kernel wrote, this signal
-    /// ended the process.
+    /// The current signal (`pr_cursig`) with its number on x86 and Arm; 0 if none. In a core that the
+    /// kernel wrote, this signal ended the process.
     pub signal: i32,
     /// The `siginfo_t` of the signal (`NT_SIGINFO`). The kernel writes it for the thread that
     /// crashed, gdb for all threads.
@@ -34,7 +35,7 @@ impl CoreThread {
         let size = file.map_or(layout.word, |file| file.size);
         Some(CoreThread {
             tid: layout.u32(note, tid)?,
-            signal: i32::from(signal.cast_signed()),
+            signal: usual(machine, signal.cast_signed().into()),
             siginfo: None,
             thread_pointer: None,
             file,

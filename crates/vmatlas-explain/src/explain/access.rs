@@ -314,36 +314,58 @@ fn changed(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let change = evidence.change.as_ref()?;
     let was = if change.was.is_empty() { "memory" } else { &change.was };
     let because = "the recording has the event";
-    Some(match change.kind {
-        ChangeKind::Unmapped => Conclusion::new(
+    let (used, how) = match change.kind {
+        ChangeKind::Unmapped => ("was unmapped", "was unmapped".to_owned()),
+        ChangeKind::Moved(to) => ("had moved", format!("was moved to {to:#x}")),
+        ChangeKind::Replaced => ("was replaced", "was replaced".to_owned()),
+        ChangeKind::Protected(perms) => {
+            return Some(Conclusion::new(
+                Cause::ProtectionChanged,
+                Confidence::Certain,
+                format!(
+                    "Its permissions had been taken: it was {perms} until they were changed by {}.",
+                    change.by
+                ),
+                because,
+            ));
+        }
+    };
+    let by = &change.by;
+    Some(if meant_what_was_there(evidence) {
+        Conclusion::new(
             Cause::UseAfterUnmap,
             Confidence::Certain,
-            format!(
-                "It was used after it was unmapped: {was} was there, until it was unmapped by {}.",
-                change.by
-            ),
+            format!("It was used after it {used}: {was} was there, until it {how} by {by}."),
             because,
-        ),
-        ChangeKind::Moved(to) => Conclusion::new(
+        )
+    } else {
+        Conclusion::new(
             Cause::UseAfterUnmap,
-            Confidence::Certain,
+            Confidence::Likely,
             format!(
-                "It was used after it had moved: {was} was there, until it was moved to {to:#x} \
-                 by {}.",
-                change.by
+                "Most likely it was used after it {used}: {was} was there, until it {how} by {by}. \
+                 Otherwise an access went beyond other memory, to where this was."
             ),
-            because,
-        ),
-        ChangeKind::Protected(perms) => Conclusion::new(
-            Cause::ProtectionChanged,
-            Confidence::Certain,
-            format!(
-                "Its permissions had been taken: it was {perms} until they were changed by {}.",
-                change.by
-            ),
-            because,
-        ),
+            "the recording has the event, and no register points to what was there",
+        )
     })
+}
+
+/// Whether the pointer was one to the memory that a change took away, and not one that may have
+/// passed the end of the mapping below.
+fn meant_what_was_there(evidence: &Evidence<'_>) -> bool {
+    /// Bytes behind a mapping that an overrun reaches first.
+    const NEAR: u64 = 4096;
+    let range = evidence.change.as_ref().and_then(|change| change.range);
+    let (Some(range), Some(address)) = (range, evidence.fault.address) else { return false };
+    let held = evidence.fault.pointer().and_then(|pointer| pointer.value);
+    let below = range.start.checked_sub(1).is_some_and(|end| {
+        let row = evidence.maps.find(end).mapping.and_then(|row| evidence.maps.get(row));
+        row.is_some_and(|row| !row.perms.none())
+    });
+    let at_start = held == Some(range.start) && address > range.start;
+    let passed = below && !at_start && address.saturating_sub(range.start) < NEAR;
+    held.is_some_and(|held| range.contains(held)) && !passed
 }
 
 /// A fault whose source has no maps.

@@ -116,8 +116,8 @@ fn limit(evidence: &Evidence<'_>, signal: i32) -> Option<Conclusion> {
     let calls_kill = evidence.functions.iter().any(|name| sends_signal(name));
     let sentence = match signal {
         SIGXFSZ if by_own_call && !calls_kill => {
-            "The program wrote beyond its limit on the size of files (RLIMIT_FSIZE, ulimit -f) or \
-             the largest file that the file system can hold."
+            "The program wrote or enlarged a file beyond its limit on the size of files \
+             (RLIMIT_FSIZE, ulimit -f) or beyond the largest file that the file system can hold."
         }
         SIGXCPU if code == Some(SI_KERNEL) => {
             "The program used more CPU time than its limit permits (RLIMIT_CPU, ulimit -t; for \

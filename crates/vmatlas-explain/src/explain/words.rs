@@ -2,6 +2,7 @@
 
 use super::signal_words::{code_name, signal_name};
 use super::{Conclusion, Evidence, Fault, access, name, report, signals};
+use crate::coredump::signal_numbers::are_usual;
 use crate::crash::{Access, CrashSource, SymbolFrame};
 use crate::tagged::{Tagged, UpperBits};
 use std::fmt::Write as _;
@@ -304,6 +305,11 @@ pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
     if let Some(signal) = crash.signal {
         let mut text = signal_name(signal)
             .map_or_else(|| signal.to_string(), |name| format!("{signal} {name}"));
+        // The number is that of other machines.
+        let converted = crash.machine.is_some_and(|machine| !are_usual(machine));
+        if let Some(name) = signal_name(signal).filter(|_| converted) {
+            name.clone_into(&mut text);
+        }
         match crash.code.map(|code| (code, code_name(signal, code))) {
             Some((code, Some((name, meaning)))) => {
                 let _ = write!(text, ", si_code {code} {name}: {meaning}");

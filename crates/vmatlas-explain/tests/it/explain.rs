@@ -737,3 +737,53 @@ fn a_fault_knows_what_was_tried() {
     let crash = with!(crash, registers = Vec::new());
     assert_eq!(Fault::of(&crash, None).pointer().unwrap().value, Some(0));
 }
+
+#[test]
+fn what_a_recording_says_of_memory_that_was_there() {
+    // Just behind the mapping of 8 MiB.
+    const START: u64 = 0x7f00_0080_2000;
+    let found = |kind, rax: u64, address: u64| {
+        let registers = [("rax", rax), ("rcx", address.wrapping_sub(rax))];
+        let crash = with!(
+            at(b"\x8a\x04\x08", &registers), // mov al, [rax+rcx]
+            source = CrashSource::Recording,
+            code = Some(1),
+            address = Some(address)
+        );
+        let (facts, labels) = (Facts::default(), Labels::default());
+        let change = LastChange::new(kind, "munmap (event 7)".to_owned(), "memory rw-p".to_owned());
+        let range = Some(AddressRange::new(START, START + 0x10_0000));
+        explain(&with!(
+            Evidence::new(&crash, &facts, &labels),
+            fault = Fault::of(&crash, None),
+            change = Some(with!(change, range = range))
+        ))
+    };
+    for (kind, words) in [
+        (ChangeKind::Unmapped, "used after it was unmapped: memory rw-p was there, until it was"),
+        (ChangeKind::Replaced, "used after it was replaced: memory rw-p was there, until it was"),
+        (ChangeKind::Moved(0x5000), "used after it had moved: memory rw-p was there, until it was"),
+    ] {
+        for (pointer, address) in [(START, START + 0x64), (START + 0x8000, START + 0x8000)] {
+            let known = found(kind, pointer, address);
+            assert_eq!(
+                (known.cause, known.confidence),
+                (Cause::UseAfterUnmap, Confidence::Certain)
+            );
+            assert!(known.conclusion.starts_with("It was "), "{known:?}");
+            assert!(known.conclusion.contains(words), "{known:?}");
+        }
+        // Pointers to other memory, and ones that have passed its end.
+        for (pointer, address) in
+            [(START - 0x1000, START + 0x8000), (START, START), (START + 0x64, START + 0x64)]
+        {
+            let over = found(kind, pointer, address);
+            assert_eq!((over.cause, over.confidence), (Cause::UseAfterUnmap, Confidence::Likely));
+            assert!(over.conclusion.contains("went beyond other memory"), "{over:?}");
+            assert!(over.conclusion.contains(words), "{over:?}");
+        }
+    }
+    let perms = Maps::parse(MAPS).unwrap().get(2).unwrap().perms;
+    let taken = found(ChangeKind::Protected(perms), START, START);
+    assert!(taken.conclusion.contains("it was rw-p until they were changed"), "{taken:?}");
+}

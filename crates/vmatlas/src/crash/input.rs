@@ -25,7 +25,7 @@ impl CrashInput {
     pub fn read(open: Open) -> Result<CrashInput> {
         let name = open.target().to_string();
         if let Some(process) = open.process()? {
-            let why = "a process that lives has not crashed";
+            let why = "/proc shows no crash of a process";
             let error = Error::new(ErrorKind::Usage, format!("{name}: {why}"));
             return Err(error.with_pid(process.pid));
         }
@@ -62,6 +62,15 @@ impl CrashInput {
         match self {
             CrashInput::Text(text) => unread(&text.bytes),
             CrashInput::Atlas(_) => None,
+        }
+    }
+
+    /// The processes of the crashes in a log, or the threads where it has no ids of processes; empty
+    /// for other inputs.
+    pub fn ids(&self) -> Vec<u32> {
+        match self {
+            CrashInput::Text(text) => log::ids(&text.bytes),
+            CrashInput::Atlas(_) => Vec::new(),
         }
     }
 

@@ -244,9 +244,8 @@ fn last_change(
     let kind = match step.kind {
         LifeKind::MovedTo(to) => ChangeKind::Moved(to),
         LifeKind::Unmapped => ChangeKind::Unmapped,
-        LifeKind::Protected | LifeKind::Replaced | LifeKind::Changed => {
-            ChangeKind::Protected(perms)
-        }
+        LifeKind::Replaced => ChangeKind::Replaced,
+        LifeKind::Protected | LifeKind::Changed => ChangeKind::Protected(perms),
         _ => return None,
     };
     let What::Call { call, .. } = &event.what else { return None };
@@ -264,10 +263,12 @@ fn last_change(
     let page_size = recorded.space().memory.profile().page_size();
     let taken = taken_by(call, page_size).and_then(|taken| was.intersect(&taken)).unwrap_or(was);
     let was = format!("memory {perms} of {} ({taken})", size(taken.size()));
-    Some(LastChange::new(kind, by, was))
+    let mut change = LastChange::new(kind, by, was);
+    change.range = Some(taken);
+    Some(change)
 }
 
-/// The addresses that a call unmapped or moved away: the kernel may have joined them with other
+/// The addresses that a call unmapped, replaced or moved away: the kernel may have joined them with other
 /// memory.
 fn taken_by(call: &Call, page_size: u64) -> Option<AddressRange> {
     let up = |address: u64| address.checked_next_multiple_of(page_size).unwrap_or(u64::MAX);
@@ -275,6 +276,7 @@ fn taken_by(call: &Call, page_size: u64) -> Option<AddressRange> {
     let end = up(address.saturating_add(length));
     Some(match call.kind {
         CallKind::Munmap => AddressRange::new(address, end),
+        CallKind::Mmap => AddressRange::new(call.result as u64, up(call.result as u64 + length)),
         CallKind::Mremap if call.result as u64 == address => {
             AddressRange::new(up(address.saturating_add(new_length)), end)
         }
