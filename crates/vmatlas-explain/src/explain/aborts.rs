@@ -1,6 +1,6 @@
 //! Programs that SIGABRT ended.
 
-use super::signals::{is_abort, is_from_itself};
+use super::signals::{is_abort, is_from_itself, native_frames};
 use super::{Cause, Conclusion, Evidence, stack};
 use crate::crash::functions::plain;
 use crate::crash::{CrashSource, SymbolFrame};
@@ -114,7 +114,9 @@ const ABORTS: [(&str, Cause, &str); 37] = [
 
 /// The cause of a SIGABRT that no other process is known to have sent.
 pub(super) fn conclude(evidence: &Evidence<'_>) -> Conclusion {
-    let function = |pattern: &str| evidence.functions.iter().find(|name| is_called(name, pattern));
+    let frames = native_frames(evidence.crash);
+    let functions = || frames.iter().map(|frame| &*frame.function).filter(|name| !name.is_empty());
+    let function = |pattern: &str| functions().find(|name| is_called(name, pattern));
     let found = ABORTS.iter().find_map(|rule| Some((rule, function(rule.0)?)));
     if let Some(((_, cause, sentence), name)) = found {
         let mut sentence = (*sentence).to_owned();
@@ -128,8 +130,8 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Conclusion {
         return Conclusion::new(*cause, Confidence::Certain, sentence, because);
     }
     // abort(3) raises the signal; other programs do too.
-    let calls_abort = evidence.functions.iter().any(|name| plain(name) == "abort");
-    let raises = !calls_abort && evidence.functions.iter().any(|name| is_abort(name));
+    let calls_abort = functions().any(|name| plain(name) == "abort");
+    let raises = !calls_abort && functions().any(is_abort);
     if !calls_abort && !raises && may_be_sent(evidence) {
         return Conclusion::new(
             Cause::SentSignal,
@@ -183,7 +185,7 @@ fn may_be_sent(evidence: &Evidence<'_>) -> bool {
 /// The frame that called abort(3) or sent the signal, if it has a name. Frames without a name
 /// between those functions are the C library's own.
 pub(super) fn caller<'a>(evidence: &Evidence<'a>) -> Option<&'a SymbolFrame> {
-    let frames = &evidence.crash.frames;
+    let frames = native_frames(evidence.crash);
     let ends = |frame: &SymbolFrame| frame.function.is_empty() || is_abort(&frame.function);
     let innermost = frames.iter().take_while(|frame| ends(frame)).count();
     let called = frames.get(..innermost)?.iter().rposition(|frame| is_abort(&frame.function));

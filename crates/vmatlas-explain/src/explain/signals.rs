@@ -5,7 +5,7 @@ use super::instruction::InstructionKind;
 use super::signal_words::{code_name, signal_name};
 use super::{Cause, Conclusion, Evidence, aborts, checks, stack};
 use crate::crash::functions::{plain, sends_signal};
-use crate::crash::{CrashSource, Machine, Sender, SymbolFrame};
+use crate::crash::{Crash, CrashSource, Machine, Sender, SymbolFrame};
 use crate::label::Confidence;
 use vmatlas_maps::uapi::siginfo::{
     ILL_ILLOPN, SI_KERNEL, SI_QUEUE, SI_TKILL, SI_USER, SYS_SECCOMP, SYS_USER_DISPATCH, TRAP_BRKPT,
@@ -69,10 +69,18 @@ pub(super) fn is_from_itself(evidence: &Evidence<'_>) -> bool {
     crash.sender.is_some_and(|sender| Some(sender.pid) == crash.pid)
 }
 
+/// The frames of native code: those that faulthandler prints are of Python, where a method may have
+/// the name of a function of the C library.
+pub(super) fn native_frames(crash: &Crash) -> &[SymbolFrame] {
+    let python =
+        crash.message.as_deref().is_some_and(|said| said.starts_with("Fatal Python error"));
+    if python { &[] } else { &crash.frames }
+}
+
 /// Whether the thread was sending a signal, and the source does not say why it got this one.
 fn is_raised(evidence: &Evidence<'_>, signal: i32) -> bool {
     let crash = evidence.crash;
-    let innermost = crash.frames.iter().find(|frame| !frame.function.is_empty());
+    let innermost = native_frames(crash).iter().find(|frame| !frame.function.is_empty());
     is_fault(signal)
         && crash.code.is_none()
         && evidence.fault.address.is_none()
@@ -149,7 +157,8 @@ pub(super) fn in_allocator(evidence: &Evidence<'_>) -> Option<Conclusion> {
         "unlink_chunk",
         "tcache_get",
     ];
-    let frame = evidence.crash.frames.iter().find(|frame| !frame.function.is_empty())?;
+    let frames = native_frames(evidence.crash);
+    let frame = frames.iter().find(|frame| !frame.function.is_empty())?;
     let name = &frame.function;
     let short = plain(name).trim_start_matches("libc_");
     let found = ALLOCATOR.iter().any(|known| short == *known || name == known);

@@ -64,6 +64,10 @@ fn sigabrt_without_abort_may_come_from_another_process() {
     }
     let python = "Fatal Python error: Aborted\n\nCurrent thread 0x00007f1b7a8b0740 (most recent call first):\n  File \"/usr/lib/python3.11/socket.py\", line 706 in readinto\n";
     check(python, Cause::SentSignal, words, &["ended itself"]);
+    // Methods with names of functions of the C library.
+    check(&python.replace("readinto", "abort"), Cause::SentSignal, words, &["ended itself"]);
+    let fault = python.replace("Aborted", "Segmentation fault").replace("readinto", "kill");
+    check(&fault, Cause::Unknown, &["in kill"], &["sent itself"]);
     // Nothing is known of the innermost function.
     let unnamed = coredumpctl("6 (ABRT)", "? ? main");
     check(&unnamed, Cause::Abort, &["ended itself most likely by abort(3)."], &["in main."]);
