@@ -1,12 +1,13 @@
 //! Checks of the code besides its tests.
 
-use crate::{cargo, circles, deny, fuzz, package, root};
+use crate::{cargo, circles, deny, fuzz, package, root, sentences};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub(crate) fn run() -> Result<(), String> {
     layering()?;
+    sentences::check()?;
     deny::run_deny()?;
     package::run_package()?;
     run_cargo(&["fmt", "--all", "--check"])?;

@@ -6,6 +6,7 @@ mod deny;
 mod fuzz;
 mod kernels;
 mod package;
+mod sentences;
 mod tests;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +17,7 @@ const USAGE: &str =
 cargo xtask ci              the checks: format, lints, documentation, packages, licences, benchmarks, fuzzing, layering
 cargo xtask circles         the circles of modules that use each other, by crate
 cargo xtask layering        checks that the crates keep to their layers
+cargo xtask sentences       checks that docs/sentences lists what the commands print
 cargo xtask package         packs each crate as for publishing, and builds it from its package
 cargo xtask deny            checks the licences, sources and versions of all dependencies, by deny.toml
 cargo xtask bench [ARG…]    the benchmarks; arguments go to them
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         "deny" => deny::run_deny(),
         "package" => package::run_package(),
         "layering" => checks::layering(),
+        "sentences" => sentences::check(),
         "circles" => checks::print_circles(),
         "bench" => bench(rest),
         "fuzz" => fuzz::run_targets(rest),

@@ -58,7 +58,7 @@ fn no_crash(sign: Option<Unread>, pid: Option<u32>, others: &[u32]) -> String {
     if let (Some(pid), [_, ..]) = (pid, others) {
         let named: Vec<String> = others.iter().take(MAX_NAMED).map(u32::to_string).collect();
         let more = if others.len() > MAX_NAMED { " and others" } else { "" };
-        return format!("no crash of process {pid}, only of {}{more}", named.join(", "));
+        return format!("no crash of process or thread {pid}, only of {}{more}", named.join(", "));
     }
     match sign {
         Some(Unread::Minidump) => "a minidump, which vmatlas does not read".to_owned(),

@@ -49,8 +49,15 @@ fn threads_stand_still_for_a_reading() {
     let (pid, rows) = (sleeper.pid(), sleeper.maps());
     let status = || std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let goes_on = || {
-        let status = status();
-        status.contains("State:\tS") && status.contains("TracerPid:\t0")
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let status = status();
+            let goes_on = status.contains("State:\tS") && status.contains("TracerPid:\t0");
+            if goes_on || Instant::now() > end {
+                return goes_on;
+            }
+            std::thread::yield_now();
+        }
     };
     for args in [&["show", &pid, "--raw", "--freeze"] as &[&str], &["at", &pid, "1", "--freeze"]] {
         let run = vmatlas(args);
@@ -71,10 +78,6 @@ fn threads_stand_still_for_a_reading() {
         std::thread::sleep(Duration::from_millis(2 * delay));
         child.kill().unwrap();
         child.wait().unwrap();
-        let end = Instant::now() + PATIENCE;
-        while !goes_on() && Instant::now() < end {
-            std::thread::yield_now();
-        }
         assert!(goes_on(), "{}", status());
     }
     let file = tempfile::NamedTempFile::new().unwrap();

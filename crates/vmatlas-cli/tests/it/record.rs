@@ -283,7 +283,7 @@ fn ctrl_c_that_ends_the_program() {
     assert!(!shown.text().contains("lives"), "{}", shown.text());
 }
 
-/// If the program survives the Ctrl-C, it runs on unrecorded; another Ctrl-C ends both.
+/// If the program survives the Ctrl-C, it runs on unrecorded; another one ends both.
 #[test]
 fn ctrl_c_that_the_program_survives() {
     for again in [false, true] {

@@ -2,8 +2,10 @@
 
 use super::aborts::caller;
 use super::{Cause, Conclusion, Evidence};
+use crate::crash::Access;
 use crate::label::Confidence;
-use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV};
+use vmatlas_maps::uapi::siginfo::{TRAP_BRANCH, TRAP_HWBKPT, TRAP_PERF, TRAP_TRACE};
+use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV, SIGTRAP};
 
 /// Functions with which programs end themselves after a failed check, as Chromium, V8, WebKit,
 /// Mozilla, glog, GLib and sanitizers name them, with or without the scopes around them. A trailing
@@ -45,7 +47,8 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     const SENTENCE: &str = "The program ended itself on purpose: one of its own checks failed.";
     /// A null pointer on purpose may have a small offset.
     const NULL: u64 = 1 << 12;
-    if evidence.fault.address == Some(WEBKIT_CRASH) {
+    let writes = evidence.fault.access.is_none_or(|access| access == Access::Write);
+    if evidence.fault.address == Some(WEBKIT_CRASH) && writes {
         let because = format!("WebKit writes to {WEBKIT_CRASH:#x} if a check fails");
         return Some(Conclusion::new(Cause::Abort, Confidence::Likely, SENTENCE, because));
     }
@@ -56,7 +59,8 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
             evidence.fault.address.is_none_or(|address| address < NULL)
                 && is_one_of(name, &WRITE_TO_NULL)
         }
-        false => is_check(name),
+        // A debugger's single step or breakpoint stops wherever it stands.
+        false => !is_of_debugger(evidence) && is_check(name),
     };
     if !on_purpose {
         return None;
@@ -69,6 +73,12 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     };
     let confidence = Confidence::Likely;
     Some(Conclusion::new(cause, confidence, sentence, format!("{name} is the innermost function")))
+}
+
+fn is_of_debugger(evidence: &Evidence<'_>) -> bool {
+    let code = evidence.crash.code;
+    evidence.crash.signal == Some(SIGTRAP)
+        && matches!(code, Some(TRAP_TRACE | TRAP_BRANCH | TRAP_HWBKPT | TRAP_PERF))
 }
 
 /// Whether programs end themselves with this function after a failed check.

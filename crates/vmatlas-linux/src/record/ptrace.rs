@@ -38,6 +38,7 @@ use crate::sys::wait::{Peeked, Waited, Waiter, peek, take};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
@@ -137,9 +138,11 @@ impl LaunchError {
     /// From std's error about a program that it could not execute.
     pub(super) fn of(program: &OsStr, source: io::Error) -> LaunchError {
         let program = PathBuf::from(program);
+        // Other names are looked for in PATH.
+        let is_path = program.as_os_str().as_bytes().contains(&b'/');
         match source.kind() {
             // The file exists; what execve(2) did not find is its interpreter.
-            io::ErrorKind::NotFound if program.is_file() => {
+            io::ErrorKind::NotFound if is_path && program.is_file() => {
                 LaunchError::NoInterpreter { program, source }
             }
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {

@@ -1,6 +1,7 @@
 //! Crashes in kernel logs and crash logs.
 
 use super::case::Case;
+use std::collections::HashSet;
 use vmatlas_explain::crash::read_log;
 use vmatlas_explain::explain::{Evidence, Fault};
 use vmatlas_explain::label::{Facts, Labels};
@@ -9,7 +10,8 @@ use vmatlas_explain::label::{Facts, Labels};
 pub(super) fn ids(text: &[u8]) -> Vec<u32> {
     let crashes = read_log(text);
     let mut ids: Vec<u32> = crashes.iter().filter_map(|crash| crash.pid.or(crash.tid)).collect();
-    ids.dedup();
+    let mut seen = HashSet::new();
+    ids.retain(|id| seen.insert(*id));
     ids
 }
 

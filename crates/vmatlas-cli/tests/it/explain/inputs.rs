@@ -63,7 +63,11 @@ fn inputs_without_a_crash() {
     let line = "app[21875]: segfault at 7a8 ip 00007fdccdf44277 sp 00007ffe4b1a3a60 error 4 in libc.so[7fdccdeb3000+1c0000]\n";
     let run = vmatlas_with_input(&["explain", "-", "--pid", "1"], line.as_bytes());
     assert_eq!(run.status, 1, "{}", run.stderr);
-    assert!(run.stderr.contains("no crash of process 1, only of 21875"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("no crash of process or thread 1, only of 21875"),
+        "{}",
+        run.stderr
+    );
     assert!(!run.stderr.contains("does not read"), "{}", run.stderr);
     assert_eq!(
         vmatlas_with_input(&["explain", "-", "-q", "--pid", "21875"], line.as_bytes()).status,

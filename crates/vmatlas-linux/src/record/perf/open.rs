@@ -164,14 +164,14 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<(Vec<&'static str>, Vec<Eve
             attr = Attr { read_format: 0, ..attr };
             answer = opens(&attr);
         }
+        if matches!(answer, Err(Errno::INVAL)) && attr.flags & flag::INHERIT_THREAD != 0 {
+            // Since Linux 5.13. Children are recorded then, but not reported.
+            attr = less(attr, flag::INHERIT_THREAD, 0);
+            answer = opens(&attr);
+        }
         if matches!(answer, Err(Errno::INVAL)) && attr.flags & flag::BUILD_ID != 0 {
             attr = less(attr, flag::BUILD_ID, 0);
             without.push("build ids of mappings: needs Linux 5.12");
-            answer = opens(&attr);
-        }
-        if matches!(answer, Err(Errno::INVAL)) && attr.flags & flag::INHERIT_THREAD != 0 {
-            // Children are recorded then, but not reported.
-            attr = less(attr, flag::INHERIT_THREAD, 0);
             answer = opens(&attr);
         }
         if matches!(answer, Err(Errno::ACCESS | Errno::PERM))
@@ -193,7 +193,7 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<(Vec<&'static str>, Vec<Eve
             Err(errno) => match spec.role {
                 Role::TreeWrite(_) => without.push("writes to maple trees: need CAP_PERFMON"),
                 Role::Call(_) | Role::Fault(_) => {
-                    without.push("a tracepoint that cannot be opened");
+                    without.push("an event that cannot be opened");
                 }
                 Role::Tasks => return Err(Error::Other { what: "perf event of tasks", errno }),
             },
