@@ -110,6 +110,48 @@ fn nothing_is_read_of_another_program() {
     }
 }
 
+/// A process that changes its mount namespace after its rows were read, so that another file has the
+/// name of a mapped one: files are known by device and inode, so the row is of the old file.
+#[test]
+fn a_process_that_changes_its_mounts_keeps_its_files() {
+    const SCRIPT: &str = "
+import ctypes, mmap, sys
+path = sys.argv[1] + '/mapped'
+file = open(path, 'r+b')
+held = mmap.mmap(file.fileno(), 0)
+print('ready', flush=True)
+sys.stdin.readline()
+libc = ctypes.CDLL(None)
+CLONE_NEWNS, MS_REC_PRIVATE = 0x20000, 0x44000
+if libc.unshare(CLONE_NEWNS) == 0:
+    libc.mount(b'none', b'/', None, MS_REC_PRIVATE, None)
+    libc.mount(b'none', sys.argv[1].encode(), b'tmpfs', 0, None)
+    open(path, 'w').write('another file')
+print('gone' if libc.unshare(0) == 0 else '', flush=True)
+sys.stdin.readline()
+";
+    use std::io::{BufRead as _, BufReader};
+    use std::process::{Command, Stdio};
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("mapped");
+    std::fs::write(&path, [1; 4096]).unwrap();
+    let mut python = Command::new("python3");
+    python.args(["-c", SCRIPT]).arg(directory.path());
+    let mut child = python.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let atlas = patient(&child.id().to_string()).open().unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+    lines.next().unwrap().unwrap();
+    let name = path.to_str().unwrap().as_bytes();
+    let row = atlas.rows().find(|row| row.mapping().name == name).unwrap();
+    let now = row.truth().unwrap().now;
+    assert!(matches!(now, vmatlas::files::Now::Same | vmatlas::files::Now::Unknown), "{now:?}");
+    assert_ne!(row.is_deleted(), Some(true));
+    drop(child.stdin.take());
+    child.wait().unwrap();
+}
+
 #[test]
 fn a_live_process_gives_all_but_origins() {
     let program = Program::start();
