@@ -23,11 +23,13 @@ static void *worker(void *unused) {
     usleep(300000);
     return request;
 }
-int main(void) {
+/* With an argument it lives until its input ends: code of a program that is gone has no names. */
+int main(int count, char **arguments) {
     pthread_t thread;
+    char byte;
     cache_init();
     log_open();
     pthread_create(&thread, 0, worker, 0);
     pthread_join(thread, 0);
-    return 0;
+    return count > 1 && arguments[1] && read(0, &byte, 1) > 0;
 }

@@ -23,10 +23,14 @@ fn open(target: &str, common: &CommonArgs, moment: &MomentArgs) -> Open {
     open.pid(moment.pid).moment(moment.at)
 }
 
-/// A filter for the rows of an atlas: addresses lose the bits that are no part of them, with a note.
-fn filter_of(atlas: &Atlas, filter: Option<&Filter>, common: &CommonArgs) -> Option<Filter> {
+/// A filter for the rows of atlases: addresses lose the bits that are no part of them, with a note.
+fn filter_of(atlases: &[&Atlas], filter: Option<&Filter>, common: &CommonArgs) -> Option<Filter> {
     let address = |pointer| {
-        let Some(tagged) = atlas.tagged(pointer) else { return pointer };
+        let is_mapped = atlases.iter().any(|atlas| atlas.maps().find(pointer).mapping.is_some());
+        let tagged = atlases.iter().filter(|_| !is_mapped);
+        let Some(tagged) = tagged.filter_map(|atlas| atlas.tagged(pointer)).next() else {
+            return pointer;
+        };
         if !common.quiet {
             notes::note(&words::tagged(&tagged));
         }

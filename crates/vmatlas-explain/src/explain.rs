@@ -186,6 +186,7 @@ pub fn explain(evidence: &Evidence<'_>) -> Explanation {
         .or_else(|| signals::conclude(evidence))
         .or_else(|| access::conclude(evidence))
         .unwrap_or_else(|| unknown(evidence));
+    let is_conditional = evidence.fault.tagged.as_ref().is_some_and(words::is_conditional);
     Explanation {
         paragraph: words::paragraph(evidence, &conclusion),
         facts: words::facts(evidence),
@@ -194,7 +195,10 @@ pub fn explain(evidence: &Evidence<'_>) -> Explanation {
         }),
         cause: conclusion.cause,
         conclusion: conclusion.sentence,
-        confidence: conclusion.confidence,
+        confidence: match conclusion.confidence {
+            Confidence::Certain if is_conditional => Confidence::Likely,
+            confidence => confidence,
+        },
         because: conclusion.because,
     }
 }

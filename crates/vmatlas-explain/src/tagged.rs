@@ -59,10 +59,12 @@ impl Tagged {
         let found = |address: u64, bits, is_certain| {
             (address != pointer).then_some(Tagged { pointer, address, bits, is_certain })
         };
+        let is_aarch64 = machine == Some(Machine::AArch64);
+        // Pointers to the kernel keep their bits.
+        let mask = mask.filter(|_| !is_aarch64 && pointer >> 63 == 0);
         if let Some(masked) = mask.and_then(|mask| found(pointer & mask, UpperBits::Masked, true)) {
             return Some(masked);
         }
-        let is_aarch64 = machine == Some(Machine::AArch64);
         // Bit 55 selects the kernel's half.
         if !is_aarch64 && machine.is_some() || pointer >> 55 & 1 == 1 {
             return None;
@@ -95,7 +97,7 @@ fn signed(pointer: u64, is_aarch64: bool, maps: &Maps) -> Option<Tagged> {
         true => (0..maps.len()).rev().filter_map(|row| maps.get(row)).find(in_user_half)?.range.end,
         false => maps.iter().filter(in_user_half).map(|row| row.range.end).max()?,
     };
-    let bits = SIZES.into_iter().find(|bits| (end - 1) >> bits == 0)?;
+    let bits = SIZES.into_iter().find(|bits| end.saturating_sub(1) >> bits == 0)?;
     let address = pointer & ((1 << bits) - 1);
     let row = maps.find(address).mapping.and_then(|row| maps.get(row))?;
     let tagged = Tagged { pointer, address, bits: UpperBits::Signature, is_certain: false };
@@ -171,5 +173,12 @@ mod tests {
         let found = of(0x81ff_ffff_ffff_ffff).unwrap();
         assert_eq!((found.address, found.bits), (0x7f_3f26_b010, UpperBits::Masked));
         assert!(found.is_certain);
+        for pointer in [u64::MAX, 0xffff_8880_0000_1000] {
+            let mask = Some(0x81ff_ffff_ffff_ffff);
+            assert_eq!(Tagged::of(pointer, X86_64, mask, &maps()), None, "{pointer:x}");
+            assert_eq!(Tagged::of(pointer, AARCH64, Some(u64::MAX >> 8), &maps()), None);
+        }
+        let empty = Maps::parse(b"0-0 rw-p 0 0:0 0\n").unwrap();
+        assert_eq!(Tagged::of(0x0020_0000_0000_1000, AARCH64, None, &empty), None);
     }
 }

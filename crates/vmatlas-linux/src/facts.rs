@@ -56,10 +56,15 @@ pub fn gather_facts(sources: FactSources<'_>) -> (Facts, Vec<JitNote>) {
     }
     (facts.start_brk, facts.start_stack) = starts(&read("stat"));
     facts.pointer_mask = pointer_mask(&read("status"));
+    if facts.pointer_mask == Some(MASK_OF_AARCH64) {
+        (facts.pointer_mask, facts.machine) = (None, Some(Machine::AArch64));
+    }
     facts.threads = threads::of(process);
     facts.guards = guards::of(process, maps, &facts, deep);
     if let Some(images) = images {
-        (facts.images, facts.machine) = images::of(images, maps, &facts.auxv, deep);
+        let machine;
+        (facts.images, machine) = images::of(images, maps, &facts.auxv, deep);
+        facts.machine = machine.or(facts.machine);
         if deep {
             facts.copies = copies::of(process, images, maps, &facts);
         }
@@ -122,7 +127,11 @@ fn machine_here(word_size: Option<WordSize>) -> Option<Machine> {
     }
 }
 
-/// `untag_mask`, see proc_pid_status(5): since Linux 6.4, all ones if the processor uses all bits.
+/// The kernel's constant for AArch64 (mm_untag_mask, arch/arm64/include/asm/mmu_context.h): it is
+/// not of a process, and pointers have signatures besides the top byte.
+const MASK_OF_AARCH64: u64 = u64::MAX >> 8;
+
+/// `untag_mask`, see proc_pid_status(5), since Linux 6.4: all ones if the processor uses all bits.
 fn pointer_mask(status: &[u8]) -> Option<u64> {
     let mut lines = status.split(|&b| b == b'\n');
     let mask = lines.find_map(|line| line.strip_prefix(b"untag_mask:"))?.trim_ascii();

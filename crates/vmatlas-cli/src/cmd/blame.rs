@@ -18,7 +18,7 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         return lives(&atlas, args);
     }
     refuse(args.filter.as_ref())?;
-    let filter = filter_of(&atlas, args.filter.as_ref(), &args.common);
+    let filter = filter_of(&[&atlas], args.filter.as_ref(), &args.common);
     let nanoseconds = |since: Duration| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
     let mut options = BlameOptions::default();
     options.count = args.count.into();

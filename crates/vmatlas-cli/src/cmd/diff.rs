@@ -20,7 +20,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
     notes::of_atlas(&first, &args.common);
     notes::of_atlas(&second, &args.common);
     let mut diff = diff(&first, &second);
-    if let Some(filter) = filter_of(&first, args.filter.as_ref(), &args.common) {
+    if let Some(filter) = filter_of(&[&first, &second], args.filter.as_ref(), &args.common) {
         diff.retain(&filter);
     }
     let is_empty = diff.is_empty();

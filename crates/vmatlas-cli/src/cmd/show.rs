@@ -36,7 +36,7 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
     let sort = args.sort.as_deref().map(|name| Column::of(name, sizes)).transpose()?;
     let columns = Column::list(&names, sizes)?;
     refuse_without_sizes(args, name, &atlas)?;
-    let filter = filter_of(&atlas, args.filter.as_ref(), &args.common);
+    let filter = filter_of(&[&atlas], args.filter.as_ref(), &args.common);
     let row = |index| atlas.row(index);
     let matches = |index: &usize| {
         let matches = |filter: &Filter| row(*index).is_some_and(|row| filter.matches(&row));

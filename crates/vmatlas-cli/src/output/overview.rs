@@ -35,10 +35,10 @@ impl Answer for Processes<'_> {
     fn text(&self, _: Paint) -> String {
         let overview = self.0;
         let mut text =
-            format!("{:>8} {:<15} {:>10} {:>10} status\n", "pid", "name", "began", "last event");
+            format!("{:>8} {:<15} {:>10} {:>10} status\n", "pid", "name", "began", "ended");
         for (process, comm) in &overview.processes {
             let began = words::seconds(process.began_ns);
-            let last = process.last.map_or("none".to_owned(), |last| format!("#{last}"));
+            let last = process.last.map_or("no".to_owned(), |last| format!("#{last}"));
             let status = process.status.map_or(String::new(), words::status);
             text.push_str(&format!(
                 "{:>8} {:<15} {began:>10} {last:>10} {status}\n",

@@ -1,11 +1,12 @@
 //! Tests `vmatlas blame` on recordings of programs whose origins are known.
 
-use crate::vmatlas::{Run, command, is_root, testdata, vmatlas};
+use crate::vmatlas::{PATIENCE, Run, command, is_root, testdata, vmatlas};
 use serde_json::Value;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Compiles testdata/programs/blamed.c once.
@@ -254,10 +255,22 @@ fn perf_events_give_the_same_origins_and_first_touches() {
     if !is_root() {
         return;
     }
-    let recorded = Recorded::by(&["--backend", "perf"]);
-    let document = recorded.blame(&["--json"]).json();
-    assert_eq!(bytes_by(&document, "cache_init"), 40 << 20);
-    assert_eq!(bytes_by(&document, "log_open"), 4 << 20);
+    let recorded = Recorded { directory: tempfile::tempdir().unwrap() };
+    let record = ["record", "-q", "--backend", "perf", "-o", &recorded.file(), "--"];
+    let mut recorder = command(&[&record[..], &[program().to_str().unwrap(), "wait"]].concat());
+    let mut recorder = recorder.stdin(Stdio::piped()).spawn().unwrap();
+    let bytes = || {
+        let run = vmatlas(&["blame", "-q", &recorded.file(), "--json"]);
+        let document = (run.status == 0).then(|| run.json());
+        document.map(|all| ["cache_init", "log_open"].map(|name| bytes_by(&all, name)))
+    };
+    let end = Instant::now() + PATIENCE;
+    while bytes() != Some([40 << 20, 4 << 20]) && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(recorder.stdin.take());
+    assert!(recorder.wait().unwrap().success());
+    assert_eq!(bytes(), Some([40 << 20, 4 << 20]));
 
     let recorded = Recorded::by(&["--pages"]);
     // Resident pages are read once the program has run for some time; it may end before that.

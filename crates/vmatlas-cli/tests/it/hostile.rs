@@ -1,13 +1,10 @@
 //! Tests beside processes and file systems that try to stop the command.
 
-use crate::vmatlas::{command, is_root, testdata};
+use crate::vmatlas::{PATIENCE, command, is_root, testdata};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// Longer than any answer on a busy machine. Without an end, the test would not end either.
-const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A process with a library on a file system that stops answering.
 struct Silent {

@@ -1,14 +1,11 @@
 //! Tests targets that are processes.
 
 use crate::copy_program::copy_program;
-use crate::vmatlas::{command, testdata, vmatlas};
+use crate::vmatlas::{PATIENCE, command, testdata, vmatlas};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// Far longer than it takes a thread to go on.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process that does nothing until it is dropped.
 struct Sleeper(Child);

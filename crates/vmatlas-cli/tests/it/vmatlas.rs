@@ -5,6 +5,10 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+/// The longest time to wait for what must happen on the slowest machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The results of a run.
 pub(crate) struct Run {

@@ -24,7 +24,16 @@ pub(super) fn bytes(count: u64) -> String {
 /// The conclusion as a paragraph.
 pub(super) fn paragraph(evidence: &Evidence<'_>, conclusion: &Conclusion) -> String {
     let quote = report::quote(evidence, conclusion.cause);
-    let mut text = head(evidence, quote.as_deref());
+    let mut text = String::new();
+    if let Some(tagged) = evidence.fault.tagged.filter(is_conditional) {
+        let Tagged { pointer, address, .. } = tagged;
+        let _ = write!(
+            text,
+            "If {pointer:#x} is a pointer of AArch64, its top byte is a tag, and its address is \
+             {address:#x}. "
+        );
+    }
+    text.push_str(&head(evidence, quote.as_deref()));
     if let Some(there) = there(evidence) {
         let _ = write!(text, " {there}");
     }
@@ -37,6 +46,11 @@ pub(super) fn paragraph(evidence: &Evidence<'_>, conclusion: &Conclusion) -> Str
         let _ = write!(text, " It happened in a handler of {}.", signal_words(signal));
     }
     text.trim_start().to_owned()
+}
+
+/// Whether the address is that of the pointer only on a machine that may be another.
+pub(super) fn is_conditional(tagged: &Tagged) -> bool {
+    tagged.are_ignored() && !tagged.is_certain
 }
 
 /// Largest distance in bytes at which a mapping relates to an address.

@@ -338,6 +338,33 @@ impl Story {
     }
 }
 
+/// Two mappings of which both were written have two reverse maps, which the kernel does not join.
+#[test]
+fn writes_that_were_seen_decide_about_joins() {
+    const MADV_NOHUGEPAGE: u64 = 15;
+    let rows = |written: &[(u64, bool)]| {
+        let mut story = Story::new();
+        story.map(1, 0, 1);
+        let advise = |story: &mut Story, page: u64| {
+            let args = [BASE + page * PAGE, PAGE, MADV_NOHUGEPAGE, 0, 0, 0];
+            story.call(1, CallKind::Madvise, args, 0);
+        };
+        advise(&mut story, 0);
+        story.map(1, 1, 1);
+        for &(page, write) in written {
+            story.happens(1, What::Fault { address: BASE + page * PAGE, write });
+        }
+        advise(&mut story, 1);
+        let memory = &story.replay.space(TaskId::new(1)).unwrap().memory;
+        (memory.len(), memory.doubts().count())
+    };
+    let of_both = rows(&[(0, true), (1, true)]);
+    assert_eq!(of_both, (2, 1));
+    assert_eq!(rows(&[(0, true)]), (1, 1));
+    // Whether they were writes is not known.
+    assert_eq!(rows(&[(0, false), (1, false)]), rows(&[]));
+}
+
 #[test]
 fn origins_follow_the_bytes() {
     let mut story = Story::new();

@@ -276,7 +276,10 @@ fn taken_by(call: &Call, page_size: u64) -> Option<AddressRange> {
     let end = up(address.saturating_add(length));
     Some(match call.kind {
         CallKind::Munmap => AddressRange::new(address, end),
-        CallKind::Mmap => AddressRange::new(call.result as u64, up(call.result as u64 + length)),
+        CallKind::Mmap => {
+            let start = call.result as u64;
+            AddressRange::new(start, up(start.saturating_add(length)))
+        }
         CallKind::Mremap if call.result as u64 == address => {
             AddressRange::new(up(address.saturating_add(new_length)), end)
         }

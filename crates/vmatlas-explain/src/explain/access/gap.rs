@@ -27,7 +27,11 @@ pub(super) fn gap(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let recorded = evidence.crash.source == CrashSource::Recording;
     let past = |row: &Mapping<'_>, how: &str, distance: u64, beyond: &str| {
         let counted = from(row);
-        let beside = if address < row.range.start { row.range.start } else { row.range.end - 1 };
+        let beside = if address < row.range.start {
+            row.range.start
+        } else {
+            row.range.end.saturating_sub(1)
+        };
         // The recording would have the event.
         let or = match counted {
             None if !recorded => ", or memory that was mapped there has been unmapped",

@@ -153,6 +153,14 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<(Vec<&'static str>, Vec<Eve
     let mut without = Vec::new();
     let mut kept: Vec<Spec> = Vec::new();
     let mut tried = Vec::new();
+    let is_refused = |spec: &Spec| {
+        let opened =
+            matches!(spec.role, Role::Fault(Some(_))).then(|| Event::open(&spec.attr, Where::Own));
+        matches!(opened, Some(Err(Errno::ACCESS | Errno::PERM)))
+    };
+    if specs.iter().any(is_refused) {
+        use_software_faults(specs);
+    }
     for spec in std::mem::take(specs) {
         // Tried on the calling thread, so that the target's permissions do not matter.
         let opens = |attr: &Attr| Event::open(attr, Where::Own);
@@ -201,6 +209,31 @@ pub(super) fn adapt(specs: &mut Vec<Spec>) -> Result<(Vec<&'static str>, Vec<Eve
     }
     *specs = kept;
     Ok((without, tried))
+}
+
+/// Replaces the tracepoints of page faults by the software event, for which a user needs no more
+/// permission than for system calls.
+fn use_software_faults(specs: &mut Vec<Spec>) {
+    let mut software = None;
+    specs.retain(|spec| {
+        let is_point = matches!(spec.role, Role::Fault(Some(_)));
+        if is_point {
+            software = Some(spec.attr);
+        }
+        !is_point
+    });
+    let spec = software.map(|attr| {
+        let attr = Attr {
+            kind: perf_event::TYPE_SOFTWARE,
+            config: perf_event::SW_PAGE_FAULTS,
+            sample_type: attr.sample_type & !sample::RAW | sample::ADDR,
+            ..attr
+        };
+        Spec { role: Role::Fault(None), attr, ring: Which::Stacks }
+    });
+    // The last event stays the last.
+    let last = specs.len().saturating_sub(1);
+    specs.splice(last..last, spec);
 }
 
 impl Opened {

@@ -407,9 +407,11 @@ fn faults_of_touching(config: &Config) -> [u64; 2] {
     assert_eq!((counts.late, counts.unread), (0, 0));
     let mut pages: Vec<u64> = Vec::new();
     for event in &events {
-        if let PerfEvent::Fault { address, registers, stack, .. } = event
+        if let PerfEvent::Fault { address, write, registers, stack, .. } = event
             && (start..start + (PAGES << 12)).contains(address)
         {
+            // The tracepoints are those of x86.
+            assert!(*write, "{address:x}");
             assert!(registers.is_some() && matches!(stack, Stack::Copied(_)));
             pages.push((address - start) >> 12);
         }
