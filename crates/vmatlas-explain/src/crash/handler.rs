@@ -7,16 +7,19 @@
 //! src/signalhandler.cc of glog 0.3 to 0.7; absl/debugging/failure_signal_handler.cc; src/debug.c of
 //! Redis 5 to 7.
 
+use crate::crash::handler_frames::MAX_HANDLERS;
 use crate::crash::line::Line;
 use crate::crash::log::{Found, Index, Reader};
 use crate::crash::words::{
-    after, hex, hex_after, leading_hex, leading_id, leading_signed, split, string, take_while,
+    after, hex, hex_after, leading_hex, leading_id, leading_signed, signed, split, string,
+    take_while,
 };
 use crate::crash::{
-    Crash, CrashSource, Machine, SymbolFrame, frame, page_fault, registers, signal_names,
+    Crash, CrashSource, FAULTS, Machine, SymbolFrame, frame, macos, page_fault, registers,
+    signal_names,
 };
 use vmatlas_maps::uapi::siginfo::{SEGV_ACCERR, SI_KERNEL};
-use vmatlas_maps::uapi::signal::{SIGABRT, SIGSEGV};
+use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGSEGV};
 
 /// A report ends after this many lines that do not belong to it.
 const UNTIL_END: u32 = 60;
@@ -31,8 +34,10 @@ pub(super) struct Handler {
     sort: Sort,
     /// Number of lines since the last line that belongs to the report.
     since: u32,
-    /// The instruction pointer from a line before the first line of the crash.
-    pc: Option<u64>,
+    /// The instruction pointer and its function from a line before the first line of the crash.
+    pc: Option<(u64, Option<String>)>,
+    /// Number of frames of glog that were read.
+    calls: u32,
     /// The text of glog's last line of the level FATAL.
     fatal: Option<String>,
     /// Whether the crash is known from the report of a failed check only.
@@ -57,19 +62,19 @@ impl Reader for Handler {
             chromium(text).or_else(|| glog(text)).or_else(|| redis(text)).or_else(|| node(text))
         {
             // glog prints the instruction pointer in the line before.
-            let ip = self.pc.take().filter(|_| sort == Sort::Glog && self.since <= 2);
+            let pc = self.pc.take().filter(|_| sort == Sort::Glog && self.since <= 2);
             let message = self.fatal.take().filter(|_| crash.signal == Some(SIGABRT));
-            let mut crash = Crash { ip, message, ..crash };
-            let same = self.crash.filter(|_| self.checked && sort == Sort::Glog);
-            let index = match same.and_then(|index| Some((index, found.get(index)?))) {
-                // The signal follows the report of the check that failed.
-                Some((index, known)) if crash.signal == Some(SIGABRT) => {
-                    crash.message = known.message.take();
-                    *known = crash;
-                    Some(index)
+            let index = self.begin(line, sort, Crash { message, ..crash }, found);
+            if let Some(index) = index {
+                if let Some((pc, function)) = pc {
+                    interrupted(index, pc, function, found);
                 }
-                _ => found.add(line, crash),
-            };
+                // The walks of the others begin at the code to which the handler returns, or leave
+                // it out.
+                if matches!(sort, Sort::Chromium | Sort::Redis) {
+                    found.by_handler(index);
+                }
+            }
             *self = Handler { crash: index, sort, ..Handler::default() };
         } else if text == b"*** Check failure stack trace: ***" {
             let mut crash = of(SIGABRT, None, None);
@@ -78,16 +83,15 @@ impl Reader for Handler {
             *self = Handler { crash, sort: Sort::Glog, checked: true, ..Handler::default() };
         } else if let Some(said) = glog_fatal(text) {
             self.fatal = Some(string(said));
-        } else if let Some(pc) =
-            text.strip_prefix(b"PC: @").and_then(|pc| leading_hex(pc.trim_ascii()))
-        {
-            self.pc = Some(pc).filter(|_| pc != 0);
-            if let Some(crash) = self.crash.filter(|_| self.since <= 2).and_then(|at| found.get(at))
-            {
-                // Abseil prints it in the line after.
-                crash.ip = self.pc.take();
-            } else {
+        } else if let Some((pc, function)) = text.strip_prefix(b"PC: ").and_then(glog_call) {
+            let function = function.map(string);
+            if pc == 0 {
                 self.since = 0;
+            } else if let Some(index) = self.crash.filter(|_| self.since <= 2 && self.calls == 0) {
+                // Abseil prints it in the line after.
+                interrupted(index, pc, function, found);
+            } else {
+                (self.pc, self.since) = (Some((pc, function)), 0);
             }
         } else if let Some(index) = self.crash {
             if self.inner(index, text, found) {
@@ -99,16 +103,41 @@ impl Reader for Handler {
     }
 }
 
+/// Adds the frame at the instruction pointer, which is not always on the walked stack.
+fn interrupted(index: Index, pc: u64, function: Option<String>, found: &mut Found) {
+    let Some(crash) = found.get(index) else { return };
+    crash.ip = Some(pc);
+    if let Some(function) = function {
+        let frame = SymbolFrame { pc: Some(pc), function, ..SymbolFrame::default() };
+        found.frame(index, frame);
+    }
+}
+
 /// Parses `Received signal 11 SEGV_MAPERR 000000000018`. The code is `<unknown>` if the address has
-/// no meaning.
+/// no meaning. Other programs log such words about signals that they handle and survive.
 fn chromium(text: &[u8]) -> Option<(Sort, Crash)> {
     let rest = text.strip_prefix(b"Received signal ")?;
-    let signal = leading_signed(rest)?;
-    let mut words = rest.split(|&b| b == b' ').skip(1);
-    let code = words.next().and_then(signal_names::code);
-    let address = words.next().and_then(hex).filter(|_| code.is_some());
-    Some((Sort::Chromium, of(signal, code, address)))
+    let mut words = rest.split(|&b| b == b' ');
+    let signal = words.next().and_then(signed)?;
+    let name = words.next();
+    let address = words.next();
+    let is_address = |word: &[u8]| word.len() >= 8 && hex(word).is_some();
+    let is_whole = name.is_some() == address.is_some() && address.is_none_or(is_address);
+    let code = name.and_then(signal_names::code);
+    let is_fault = FAULTS.contains(&signal) || signal == MACOS_SIGBUS && code.is_some();
+    (is_whole && is_fault && words.next().is_none()).then_some(())?;
+    let address = address.and_then(hex).filter(|_| code.is_some());
+    let mut crash = of(signal, code, address);
+    // The signal of another system has this number.
+    let of_bus = name.is_some_and(|name| name.starts_with(b"BUS_"));
+    if code.is_some() && of_bus != (signal == SIGBUS) {
+        macos::convert(&mut crash);
+    }
+    Some((Sort::Chromium, crash))
 }
+
+/// The number of SIGBUS on macOS.
+const MACOS_SIGBUS: i32 = 10;
 
 /// Parses `*** SIGSEGV (@0x29) received by PID 90 (TID 0x7f3864c7e740) from PID 41; stack trace: ***`
 /// and `*** SIGSEGV received at time=1700000000 on cpu 3 ***`. `from PID` is a part of the address,
@@ -122,6 +151,20 @@ fn glog(text: &[u8]) -> Option<(Sort, Crash)> {
     crash.pid = after(rest, " by PID ").and_then(leading_id);
     crash.tid = after(rest, " (TID ").and_then(leading_id);
     Some((Sort::Glog, crash))
+}
+
+/// Parses `@     0x7f38629a21ec std::string::assign()`. Abseil prints the size of the frame before the
+/// name, or `(unknown)`.
+fn glog_call(text: &[u8]) -> Option<(u64, Option<&[u8]>)> {
+    let call = text.strip_prefix(b"@ ")?.trim_ascii();
+    let (address, rest) = split(call, " ").unwrap_or((call, b""));
+    let pc = address.strip_prefix(b"0x").and_then(hex)?;
+    let rest = rest.trim_ascii();
+    let name = match rest.strip_prefix(b"(unknown) ") {
+        Some(name) => name,
+        None => take_while(rest, |b| b.is_ascii_digit()).1,
+    };
+    Some((pc, Some(name.trim_ascii()).filter(|name| !matches!(*name, b"" | b"(unknown)"))))
 }
 
 /// The text of `F0101 10:00:00.000000  5678 main.cc:12] Check failed: n > 0 (0 vs. 0)`.
@@ -167,6 +210,32 @@ fn of(signal: i32, code: Option<i32>, address: Option<u64>) -> Crash {
 }
 
 impl Handler {
+    /// Adds a crash, or adds its signal to a report that precedes it.
+    fn begin(
+        &self,
+        line: &Line<'_>,
+        sort: Sort,
+        mut crash: Crash,
+        found: &mut Found,
+    ) -> Option<Index> {
+        /// Lines of glog between the message of a library and the signal.
+        const BETWEEN: usize = 2;
+        let aborted = crash.signal == Some(SIGABRT);
+        let checked = self.crash.filter(|_| self.checked && sort == Sort::Glog);
+        // The signal follows the report of the check that failed, or a message such as that of an
+        // exception that was not caught.
+        let said = found.same(SIGABRT, BETWEEN).filter(|index| {
+            found.get(*index).is_some_and(|known| known.frames.is_empty() && known.pid.is_none())
+        });
+        let known = checked.or(said).filter(|_| aborted);
+        let Some((index, known)) = known.and_then(|index| Some((index, found.get(index)?))) else {
+            return found.add(line, crash);
+        };
+        crash.message = known.message.take().or(crash.message);
+        *known = crash;
+        Some(index)
+    }
+
     /// Returns whether the line belongs to the report.
     fn inner(&mut self, index: Index, text: &[u8], found: &mut Found) -> bool {
         match self.sort {
@@ -178,18 +247,33 @@ impl Handler {
                 found.get(index).is_some_and(|crash| take_registers(crash, text))
             }
             Sort::Glog => {
-                let Some(call) = text.strip_prefix(b"@ ") else { return false };
-                let call = call.trim_ascii();
-                let (address, rest) = split(call, " ").unwrap_or((call, b""));
-                let Some(pc) = address.strip_prefix(b"0x").and_then(hex) else { return false };
-                // Abseil prints the size of the frame before the name.
-                let (_, name) = take_while(rest.trim_ascii(), |b| b.is_ascii_digit());
-                let function = Some(name.trim_ascii()).filter(|name| *name != b"(unknown)");
+                let Some((pc, function)) = glog_call(text) else {
+                    // A logger may repeat the report, each line with its own prefix.
+                    let repeated = split(text, "] ").and_then(|(_, said)| split(said, ": "));
+                    let of_report = |said: &[u8]| {
+                        ["*** SIG", "PC: @ ", "@ "].iter().any(|b| said.starts_with(b.as_bytes()))
+                    };
+                    let repeats =
+                        repeated.is_some_and(|(_, said)| of_report(said.trim_ascii_start()));
+                    if repeats {
+                        found.touch(index);
+                    }
+                    return repeats;
+                };
                 let Some(crash) = found.get(index) else { return false };
+                let mut function = function.map(string).unwrap_or_default();
+                let interrupted = crash.ip == Some(pc) && self.calls < MAX_HANDLERS as u32;
+                if interrupted {
+                    // The frames before are those of the handler, or this one.
+                    let known = crash.frames.drain(..).find(|frame| frame.pc == Some(pc));
+                    if let Some(known) = known.filter(|_| function.is_empty()) {
+                        function = known.function;
+                    }
+                }
                 // The walk begins at the code to which the handler returns.
-                let returns = crash.frames.is_empty() && crash.ip.is_none() && function.is_none();
-                if !returns || crash.frames.len() > 1 {
-                    let function = function.map(string).unwrap_or_default();
+                let returns = self.calls == 0 && function.is_empty() && !interrupted;
+                self.calls += 1;
+                if !returns {
                     let frame = SymbolFrame { pc: Some(pc), function, ..SymbolFrame::default() };
                     found.frame(index, frame);
                 }
@@ -239,11 +323,16 @@ impl Handler {
     }
 }
 
-/// Removes the title that Redis gives its process: `redis-server *:6379(f+0x1)[0x2]`.
+/// Removes the title that Redis gives its process, `redis-server *:6379(f+0x1)[0x2]`, and what is
+/// before the name of the program.
 fn without_title(text: &[u8]) -> Vec<u8> {
     let Some((title, call)) = split(text, "(") else { return text.to_vec() };
-    let (name, _) = split(title, " ").unwrap_or((title, b""));
-    [name, b"(", call].concat()
+    let words: Vec<&[u8]> = title.split(|&b| b == b' ').filter(|word| !word.is_empty()).collect();
+    let name = match words.iter().position(|word| word.contains(&b':')) {
+        Some(at) => at.checked_sub(1).and_then(|at| words.get(at)),
+        None => words.last(),
+    };
+    [name.copied().unwrap_or_default(), b"(", call].concat()
 }
 
 /// Parses `0x55dcb8634630 (/opt/app/app+0x4d1b462)` and `0x55dcb8634630 base::f()`.

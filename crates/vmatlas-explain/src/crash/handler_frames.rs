@@ -17,7 +17,53 @@ const RETURNS: [&str; 6] = [
     "__sigreturn",
 ];
 
+/// The signal handlers of Chromium, Redis and Ruby, which print the stack.
+const REPORTERS: [&str; 5] =
+    ["StackDumpSignalHandler", "sigsegvHandler", "sigsegv", "sigbus", "sigill"];
+
+/// Functions by which Ruby reports an error of its own.
+const RUBY: [&str; 5] =
+    ["rb_print_backtrace", "rb_vm_bugreport", "rb_bug_without_die", "rb_bug", "rb_assert_failure"];
+
 impl Crash {
+    /// Leaves out the frames of Ruby's report about an error of its own, which no signal interrupted.
+    pub(super) fn leave_out_ruby(&mut self) {
+        let mut frames = self.frames.iter().take(MAX_HANDLERS);
+        let reports = |frame: &SymbolFrame| RUBY.contains(&&*frame.function);
+        let last = (0..MAX_HANDLERS).rev().find(|at| self.frames.get(*at).is_some_and(reports));
+        let behind = match last {
+            Some(at) => at + 1,
+            // Some of these functions have no name in the library.
+            None => frames.position(|frame| !frame.function.is_empty()).unwrap_or_default(),
+        };
+        self.frames.drain(..behind);
+    }
+
+    /// Leaves out the frames of a signal handler that printed its own stack, from its first frame to
+    /// the code to which it returns. If that code is not on the stack, no frame is known to be the
+    /// program's.
+    pub(super) fn leave_out_reporter(&mut self) {
+        let frames = self.frames.get(..MAX_HANDLERS.min(self.frames.len())).unwrap_or_default();
+        let is_named = |frame: &SymbolFrame| RETURNS.contains(&&*frame.function);
+        let is_last = |frame: &SymbolFrame| {
+            // `base::debug::(anonymous namespace)::StackDumpSignalHandler(int, siginfo_t*, void*)`
+            let name = frame.function.rsplit("::").next().unwrap_or_default();
+            REPORTERS.contains(&name.split('(').next().unwrap_or_default())
+        };
+        let is_return = |at: usize| frames.get(at).is_some_and(is_unnamed_return);
+        let behind = match frames.iter().position(is_named) {
+            Some(at) => Some(at + 1),
+            None => match frames.iter().position(is_last) {
+                Some(last) if frames.get(last + 1).is_some_and(|f| f.function.is_empty()) => {
+                    Some(last + 2)
+                }
+                Some(last) => Some(last + 1),
+                None => (1..frames.len()).find(|at| is_return(*at)).map(|at| at + 1),
+            },
+        };
+        self.frames.drain(..behind.unwrap_or(self.frames.len()));
+    }
+
     /// Leaves out the frames of a signal handler, so that the first frame is the one that the signal
     /// interrupted. If the handler called abort(3), the signal that it got is unknown.
     pub fn leave_out_handler(&mut self) {
@@ -51,6 +97,17 @@ impl Crash {
     }
 }
 
+/// Whether a frame without a name may be the code to which a handler returns: that of the C library,
+/// or of the vDSO on machines where the kernel provides it.
+fn is_unnamed_return(frame: &SymbolFrame) -> bool {
+    frame.function.is_empty() && (of_library(frame) || frame.module == "[vdso]")
+}
+
+fn of_library(frame: &SymbolFrame) -> bool {
+    let file = frame.module.rsplit('/').next().unwrap_or_default();
+    ["libc.", "libc-", "libpthread"].iter().any(|start| file.starts_with(start))
+}
+
 /// The place of a frame that is known to be the code to which handlers return.
 fn named(frames: &[SymbolFrame]) -> Option<usize> {
     let mut first = frames.iter().take(MAX_HANDLERS);
@@ -61,10 +118,6 @@ fn named(frames: &[SymbolFrame]) -> Option<usize> {
 /// The place of the first frame that may be that code without a name: it is the only unnamed frame
 /// of the C library between two frames outside of it.
 fn unnamed(frames: &[SymbolFrame]) -> Option<usize> {
-    let of_library = |frame: &SymbolFrame| {
-        let file = frame.module.rsplit('/').next().unwrap_or_default();
-        ["libc.", "libc-", "libpthread"].iter().any(|start| file.starts_with(start))
-    };
     let returns = |at: usize, frame: &SymbolFrame| {
         let before = at.checked_sub(1).and_then(|at| frames.get(at));
         let after = frames.get(at + 1);

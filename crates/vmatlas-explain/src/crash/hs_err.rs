@@ -9,7 +9,9 @@ use crate::crash::log::{Found, Index, Reader};
 use crate::crash::words::{
     after, hex, hex_after, leading_hex, leading_id, leading_signed, split, take_while,
 };
-use crate::crash::{Crash, CrashSource, Machine, Sender, frame, page_fault, registers};
+use crate::crash::{
+    Crash, CrashSource, Machine, Sender, frame, page_fault, registers, signal_names,
+};
 use vmatlas_maps::uapi::siginfo::SEGV_ACCERR;
 use vmatlas_maps::uapi::signal::SIGSEGV;
 
@@ -86,7 +88,10 @@ fn first_line(text: &[u8]) -> Option<Crash> {
         ..Crash::default()
     };
     if let Some((_, pc)) = split(what, " at pc=") {
-        crash.signal = hex_after(what, " (0x").and_then(|signal| i32::try_from(signal).ok());
+        // The number is that of the system, which may not be Linux.
+        let (name, _) = split(what, " (0x").unwrap_or_default();
+        let number = || hex_after(what, " (0x").and_then(|signal| i32::try_from(signal).ok());
+        crash.signal = signal_names::signal(name).or_else(number);
         crash.ip = leading_hex(pc);
         if crash.signal.is_none() {
             crash.message = Some(super::words::string(what));

@@ -187,7 +187,12 @@ fn segfault(task: Task<'_>, rest: &[u8]) -> Option<Crash> {
     crash.address = Some(leading_hex(rest)?);
     let number = |names: [&str; 3]| {
         names.into_iter().find_map(|name| {
-            let (digits, _) = take_while(after(rest, name)?, |b| b.is_ascii_hexdigit());
+            let value = after(rest, name)?;
+            // Older kernels print a null pointer so, with blanks before it.
+            if value.trim_ascii_start().starts_with(b"(null)") {
+                return Some((0, 0));
+            }
+            let (digits, _) = take_while(value, |b| b.is_ascii_hexdigit());
             Some((hex(digits)?, digits.len()))
         })
     };
@@ -258,7 +263,9 @@ fn trap(text: &[u8]) -> Option<Crash> {
 /// `Killed`, and some versions print `, UID 0,` after the number.
 fn out_of_memory(text: &[u8]) -> Option<Crash> {
     let (before, rest) = split(text, "Killed process ")?;
-    if !(before.is_empty() || before.ends_with(b"ut of memory: ")) {
+    // Programs log such words too, but not the kernel's counts of memory.
+    let counts = after(rest, " total-vm:").or_else(|| after(rest, " vsz:")).is_some();
+    if !(before.is_empty() && counts || before.ends_with(b"ut of memory: ")) {
         return None;
     }
     let name = after(rest, "(")?;

@@ -13,8 +13,8 @@ use crate::crash::line::{Line, lines};
 use crate::crash::runtime::Runtime;
 use crate::crash::sanitizer::Sanitizer;
 use crate::crash::tombstone::Tombstone;
-use crate::crash::{Access, Crash, CrashSource, Sender, SymbolFrame, registers};
-use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
+use crate::crash::{Access, Crash, CrashSource, Sender, SymbolFrame, macos, registers, same};
+use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 use vmatlas_maps::{Maps, MapsReader};
 
 /// Maximum number of crashes kept of a text.
@@ -35,7 +35,7 @@ const MAX_FRAMES: usize = 4096;
 /// assert_eq!((crashes[0].signal, crashes[0].address), (Some(11), Some(0x10)));
 /// ```
 pub fn read_log(text: &[u8]) -> Vec<Crash> {
-    let mut found = Found { entries: Vec::new() };
+    let mut found = Found { entries: Vec::new(), line: 0 };
     let mut coredump = Coredump::default();
     let mut readers: [Box<dyn Reader>; 9] = [
         Box::<KernelLog>::default(),
@@ -52,6 +52,7 @@ pub fn read_log(text: &[u8]) -> Vec<Crash> {
         readers.iter_mut().for_each(|reader| reader.line(line, found));
     };
     for line in lines(text) {
+        found.line += 1;
         if coredump.entry(&line, &mut found) {
             continue;
         }
@@ -79,6 +80,8 @@ pub(super) trait Reader {
 #[derive(Debug)]
 pub(super) struct Found {
     entries: Vec<Entry>,
+    /// The number of the current line.
+    line: usize,
 }
 
 #[derive(Debug)]
@@ -88,6 +91,10 @@ struct Entry {
     start: usize,
     /// The part of the text that contains its mappings, as byte offsets.
     maps: Option<(usize, usize)>,
+    /// The number of its last line that is known.
+    last_line: usize,
+    /// Whether a signal handler of the program printed the stack, which begins with its own frames.
+    by_handler: bool,
 }
 
 /// The index of a crash that was found.
@@ -105,7 +112,8 @@ impl Found {
         if self.entries.len() >= MAX_CRASHES {
             return None;
         }
-        self.entries.push(Entry { crash, start, maps: None });
+        let last_line = self.line;
+        self.entries.push(Entry { crash, start, maps: None, last_line, by_handler: false });
         Some(Index(self.entries.len() - 1))
     }
 
@@ -114,8 +122,35 @@ impl Found {
         self.entries.get_mut(index.0).map(|entry| &mut entry.crash)
     }
 
+    /// Notes that the current line belongs to a crash.
+    pub(super) fn touch(&mut self, index: Index) {
+        let line = self.line;
+        if let Some(entry) = self.entries.get_mut(index.0) {
+            entry.last_line = line;
+        }
+    }
+
+    /// Notes that a signal handler of the program prints the stack of this crash.
+    pub(super) fn by_handler(&mut self, index: Index) {
+        if let Some(entry) = self.entries.get_mut(index.0) {
+            entry.by_handler = true;
+        }
+    }
+
+    /// The crash of the runtime or handler that was found last, if it got this signal and at most
+    /// `lines` other lines are between its last line and this one. Another report of the same signal
+    /// is about the same crash then.
+    pub(super) fn same(&self, signal: i32, lines: usize) -> Option<Index> {
+        let index = self.entries.len().checked_sub(1)?;
+        let entry = self.entries.get(index)?;
+        let near = self.line - entry.last_line <= lines + 1;
+        let same = entry.crash.signal == Some(signal);
+        (near && same && entry.crash.source == CrashSource::Runtime).then_some(Index(index))
+    }
+
     /// Adds a frame to the stack of a crash, as the caller of the frames before.
     pub(super) fn frame(&mut self, index: Index, frame: SymbolFrame) {
+        self.touch(index);
         if let Some(crash) = self.get(index).filter(|crash| crash.frames.len() < MAX_FRAMES) {
             crash.frames.push(frame);
         }
@@ -125,6 +160,7 @@ impl Found {
     pub(super) fn say(&mut self, index: Index, text: &[u8]) {
         /// Maximum length of the message in bytes.
         const MAX: usize = 16 << 10;
+        self.touch(index);
         let Some(crash) = self.get(index) else { return };
         let message = crash.message.get_or_insert_default();
         if message.len() < MAX {
@@ -146,20 +182,26 @@ impl Found {
 
     fn finish(mut self, text: &[u8]) -> Vec<Crash> {
         self.entries.sort_by_key(|entry| entry.start);
-        let settled = self.entries.into_iter().map(|mut entry| {
+        let mut end = text.len();
+        for entry in self.entries.iter_mut().rev() {
             if let Some(part) = entry.maps.and_then(|(start, end)| text.get(start..end)) {
                 entry.crash.maps = MapsReader::read(part);
             }
-            settle(&mut entry.crash);
-            entry.crash
-        });
-        settled.collect()
+            // The report ends where the next one begins.
+            let report = text.get(entry.start..end).unwrap_or_default();
+            end = entry.start;
+            macos::settle(&mut entry.crash, report);
+            settle(&mut entry.crash, entry.by_handler);
+        }
+        let crashes = self.entries.into_iter().map(|entry| entry.crash);
+        same::merge(crashes.collect())
     }
 }
 
 /// Derives fields from the others of a complete crash.
-fn settle(crash: &mut Crash) {
+fn settle(crash: &mut Crash, by_handler: bool) {
     registers::settle(crash);
+    leave_out_next_mapping(crash);
     // No thread has the id 0.
     crash.tid = crash.tid.filter(|tid| *tid != 0);
     take_sender(crash);
@@ -177,12 +219,32 @@ fn settle(crash: &mut Crash) {
     let handlers = crash.frames.iter().take(MAX_HANDLERS).position(crashed);
     if let Some(handlers) = handlers {
         crash.frames.drain(..handlers);
+    } else if by_handler && is_error_of_ruby(crash) {
+        crash.leave_out_ruby();
+    } else if by_handler {
+        crash.leave_out_reporter();
     } else {
         crash.leave_out_handler();
     }
     if crash.maps.is_ordered() {
         let maps = &crash.maps;
         crash.frames.iter_mut().for_each(|frame| place(frame, maps));
+    }
+}
+
+/// Whether Ruby reported an error of its own and no signal.
+fn is_error_of_ruby(crash: &Crash) -> bool {
+    let of_ruby = crash.message.as_ref().is_some_and(|said| said.contains(": [BUG] "));
+    of_ruby && crash.signal == Some(SIGABRT)
+}
+
+/// Older kernels print the next mapping above the instruction pointer if it is in none
+/// (`print_vma_addr`).
+fn leave_out_next_mapping(crash: &mut Crash) {
+    let (Some(ip), Some((_, range))) = (crash.ip, &crash.ip_mapping) else { return };
+    if !range.contains(ip) {
+        crash.ip_mapping = None;
+        crash.frames.clear();
     }
 }
 

@@ -28,7 +28,14 @@ pub(super) struct Runtime {
     since: u32,
     /// Whether the report contained rows of the memory map.
     rows: bool,
+    /// A possible first line of a report, with its start. Other programs print such lines too.
+    candidate: Option<(usize, Sort, Crash)>,
+    /// Number of lines since that line.
+    since_candidate: u32,
 }
+
+/// Maximum number of lines from the first line of a report of .NET to its first frame.
+const UNTIL_PROOF: u32 = 16;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Sort {
@@ -57,7 +64,13 @@ impl Reader for Runtime {
     fn line(&mut self, line: &Line<'_>, found: &mut Found) {
         let text = line.text.trim_ascii_end();
         self.since = self.since.saturating_add(1);
-        if let Some((sort, signal, message)) = begins(text) {
+        self.since_candidate = self.since_candidate.saturating_add(1);
+        if let Some((start, sort, crash)) = self.proven(text) {
+            self.begin(found.add_at(start, crash), sort, found);
+        }
+        if self.is_again(text) {
+            self.since = 0;
+        } else if let Some((sort, signal, message)) = begins(text) {
             let crash = Crash {
                 source: CrashSource::Runtime,
                 signal,
@@ -65,9 +78,17 @@ impl Reader for Runtime {
                 message: Some(string(message)),
                 ..Crash::default()
             };
-            *self = Runtime { crash: found.add(line, crash), sort, ..Runtime::default() };
-            if let (Sort::Rust, Some(index)) = (sort, self.crash) {
-                rust_thread(index, text, found);
+            // faulthandler also prints its report if a handler of the program has printed one.
+            let known = signal.filter(|_| sort == Sort::Python);
+            if known.is_some_and(|signal| is_known(signal, found)) {
+                self.crash = None;
+            } else if is_proof_needed(sort, message) {
+                (self.candidate, self.since_candidate) = (Some((line.start, sort, crash)), 0);
+            } else {
+                self.begin(found.add(line, crash), sort, found);
+                if let (Sort::Rust, Some(index)) = (sort, self.crash) {
+                    rust_thread(index, text, found);
+                }
             }
         } else if let Some(index) = self.crash {
             if self.inner(index, line, text, found) {
@@ -77,6 +98,75 @@ impl Reader for Runtime {
             }
         }
     }
+}
+
+impl Runtime {
+    fn begin(&mut self, crash: Option<Index>, sort: Sort, found: &mut Found) {
+        *self = Runtime { crash, sort, ..Runtime::default() };
+        // Ruby itself prints the stack.
+        if let Some(index) = crash.filter(|_| sort == Sort::Ruby) {
+            found.by_handler(index);
+        }
+    }
+
+    /// The report that a line proves: only Ruby prints its version in the next line, and only .NET
+    /// its frames.
+    fn proven(&mut self, text: &[u8]) -> Option<(usize, Sort, Crash)> {
+        let (_, sort, _) = self.candidate.as_ref()?;
+        let (is_proof, lines) = match sort {
+            Sort::Ruby => (is_version_of_ruby(text), 1),
+            _ => (text.starts_with(b"   at ") && text.contains(&b'('), UNTIL_PROOF),
+        };
+        if is_proof {
+            return self.candidate.take();
+        }
+        if self.since_candidate >= lines {
+            self.candidate = None;
+        }
+        None
+    }
+
+    /// Whether a line repeats the message of a C++ program that already ends: another thread, or the
+    /// end of the first, ends it again.
+    fn is_again(&self, text: &[u8]) -> bool {
+        let cpp = self.crash.is_some() && self.sort == Sort::Cpp && self.since <= 8;
+        cpp && text == b"terminate called recursively"
+    }
+}
+
+/// Whether a handler of the program has just reported the same signal, with its stack.
+fn is_known(signal: i32, found: &mut Found) -> bool {
+    let known = found.same(signal, 3).and_then(|index| found.get(index));
+    known.is_some_and(|crash| !crash.frames.is_empty())
+}
+
+/// Whether the first line of a report may also be that of another program.
+fn is_proof_needed(sort: Sort, text: &[u8]) -> bool {
+    let is = |start: &str| text.starts_with(start.as_bytes());
+    match sort {
+        Sort::Ruby => {
+            let what = after(text, ": [BUG] ").unwrap_or_default();
+            let ends = ["Segmentation fault", "Bus Error", "Illegal instruction"];
+            let of_signal = ends.iter().any(|start| {
+                let rest = what.strip_prefix(start.as_bytes());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b" at 0x"))
+            });
+            !of_signal
+        }
+        Sort::DotNet => {
+            !["Fatal error. System.", "Fatal error. Internal CLR error", "Fatal error. 0x"]
+                .into_iter()
+                .chain(["Unhandled exception. System."])
+                .any(is)
+        }
+        _ => false,
+    }
+}
+
+/// Parses `ruby 2.4.1p111 (2017-03-22 revision 58053) [x86_64-linux]`.
+fn is_version_of_ruby(text: &[u8]) -> bool {
+    let version = text.strip_prefix(b"ruby ").and_then(|rest| rest.first());
+    version.is_some_and(u8::is_ascii_digit) && text.ends_with(b"]")
 }
 
 /// Recognises the first line of a report; returns the runtime, the signal that ends the program,
@@ -90,10 +180,11 @@ fn begins(text: &[u8]) -> Option<(Sort, Option<i32>, &[u8])> {
     if let Some(what) = text.strip_prefix(b"Fatal Python error: ") {
         return Some((Sort::Python, python(what), text));
     }
-    if let Some((_, what)) = split(text, ": [BUG] ") {
+    if let Some((_, what)) = split(text, ": [BUG] ").filter(|(place, _)| is_place_of_ruby(place)) {
         // Ruby ends itself by abort(3) after any signal; the signal in its report is the cause.
         let signal = what.starts_with(b"Segmentation fault").then_some(SIGSEGV);
         let signal = signal.or_else(|| what.starts_with(b"Bus Error").then_some(7));
+        let signal = signal.or_else(|| what.starts_with(b"Illegal instruction").then_some(4));
         return Some((Sort::Ruby, signal.or(Some(SIGABRT)), text));
     }
     if cpp(text) {
@@ -106,6 +197,14 @@ fn begins(text: &[u8]) -> Option<(Sort, Option<i32>, &[u8])> {
         return Some((Sort::V8, None, text));
     }
     glibc(text).map(|signal| (Sort::Glibc, Some(signal), text))
+}
+
+/// Parses `/srv/app/lib/oci.rb:64`, `-e:1`, `<internal:gc>:34`, or a file without a line.
+fn is_place_of_ruby(place: &[u8]) -> bool {
+    let number = |line: &[u8]| !line.is_empty() && line.iter().all(u8::is_ascii_digit);
+    let has_line =
+        split_last(place, ":").is_some_and(|(file, line)| !file.is_empty() && number(line));
+    has_line || place.ends_with(b".rb") || place.ends_with(b">")
 }
 
 fn python(what: &[u8]) -> Option<i32> {
@@ -128,10 +227,15 @@ fn cpp(text: &[u8]) -> bool {
         .or(text.strip_prefix(b"libc++abi.dylib: "))
         .unwrap_or(text);
     let starts = [
-        "terminate called ",
-        "terminating with uncaught ",
-        "terminating due to uncaught ",
+        "terminate called after throwing an instance of ",
+        "terminate called without an active exception",
+        "terminate called recursively",
         "terminating with uncaught exception",
+        "terminating with uncaught foreign exception",
+        "terminating with uncaught NSException",
+        "terminating due to uncaught exception",
+        "terminating due to uncaught foreign exception",
+        "terminating due to uncaught NSException",
     ];
     starts.iter().any(|start| text.starts_with(start.as_bytes()))
         || matches!(text, b"pure virtual method called" | b"deleted virtual method called")
@@ -252,6 +356,13 @@ impl Runtime {
         let mine = self.since == 1 && !text.starts_with(b"note: ") && !text.is_empty();
         if mine {
             found.say(index, text);
+            // Before 1.73, the place followed a message of several lines.
+            let place = quoted_place(text)
+                .filter(|_| found.get(index).is_some_and(|crash| crash.frames.is_empty()));
+            if let Some(place) = place {
+                let source = Some(string(place));
+                found.frame(index, SymbolFrame { source, ..SymbolFrame::default() });
+            }
         }
         mine
     }
@@ -345,7 +456,7 @@ impl Heading for [u8] {
 fn rust_thread(index: Index, text: &[u8], found: &mut Found) {
     let place = after(text, " panicked at ")
         .map(|rest| rest.strip_suffix(b":").unwrap_or(rest))
-        .map(|rest| split_last(rest, ", ").map_or(rest, |(_, place)| place));
+        .and_then(|rest| quoted_place(rest).or(Some(rest).filter(|rest| is_place_of_rust(rest))));
     if let Some(crash) = found.get(index) {
         // The kernel names the first thread after the program, and Rust prints `main`.
         let name = between(text, "thread '", "'");
@@ -357,6 +468,18 @@ fn rust_thread(index: Index, text: &[u8], found: &mut Found) {
         let frame = SymbolFrame { source: Some(string(place)), ..SymbolFrame::default() };
         found.frame(index, frame);
     }
+}
+
+/// The place in `assertion failed', src/main.rs:2:5`, the end of the first line of a panic before 1.73.
+fn quoted_place(text: &[u8]) -> Option<&[u8]> {
+    let (_, place) = split_last(text, "', ")?;
+    Some(place).filter(|place| is_place_of_rust(place))
+}
+
+/// Whether a text is a place such as `src/main.rs:2:5`.
+fn is_place_of_rust(text: &[u8]) -> bool {
+    let number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    split_last(text, ":").is_some_and(|(_, column)| number(column))
 }
 
 /// Parses `File "/usr/lib/python3.11/ctypes/__init__.py", line 519 in string_at`.

@@ -83,16 +83,21 @@ impl Tombstone {
             found.say(index, rest.strip_suffix(b"'").unwrap_or(rest));
         } else if text == b"backtrace:" && self.part == Part::Head {
             self.part = Part::Calls;
-        } else if let Some(frame) = text.strip_prefix(b"#").and_then(frame) {
+        } else if let Some((number, frame)) = text.strip_prefix(b"#").and_then(frame) {
             if self.part == Part::Calls {
-                found.frame(index, frame);
+                if number as usize == crash.frames.len() {
+                    found.frame(index, frame);
+                } else if number == 0 {
+                    self.part = Part::Behind;
+                }
             }
         } else if self.part == Part::Head {
             registers::take(crash, text);
         } else if self.part == Part::Calls
             && !crash.frames.is_empty()
-            && !text.starts_with(b"NOTE:")
+            && (text.is_empty() || text.ends_with(b":"))
         {
+            // Other lines may be those of other programs in the same log.
             self.part = Part::Behind;
         }
     }
@@ -163,10 +168,11 @@ fn signal(crash: &mut Crash, rest: &[u8]) {
 }
 
 /// Parses `00 pc 0000000000012345  /system/lib64/libc.so (abort+164) (BuildId: 9f2c)`, without the
-/// `#`.
-fn frame(text: &[u8]) -> Option<SymbolFrame> {
+/// `#`. Returns the number, too.
+fn frame(text: &[u8]) -> Option<(u32, SymbolFrame)> {
     let (number, rest) = take_while(text, |b| b.is_ascii_digit());
     let rest = rest.trim_ascii_start().strip_prefix(b"pc ").filter(|_| !number.is_empty())?;
+    let number = leading_id(number)?;
     let (offset, rest) = take_while(rest.trim_ascii_start(), |b| b.is_ascii_hexdigit());
     let offset = hex(offset)?;
     let mut module = rest.trim_ascii();
@@ -194,13 +200,14 @@ fn frame(text: &[u8]) -> Option<SymbolFrame> {
     // `<anonymous:7f1234567000>`.
     let start = hex_after(module, "<anonymous:");
     let absolute = (module == b"<unknown>" || module.is_empty()).then_some(0);
-    Some(SymbolFrame {
+    let frame = SymbolFrame {
         pc: start.or(absolute).and_then(|start| start.checked_add(offset)),
         module: string(module),
         offset: Some(offset),
         function: function.map(string).unwrap_or_default(),
         ..SymbolFrame::default()
-    })
+    };
+    Some((number, frame))
 }
 
 /// The name in `name+164`.

@@ -503,3 +503,216 @@ fn assertions_of_the_c_library_are_about_its_heap() {
     let own = android("app.c:9: main: Assertion `n == 1' failed.");
     check(&own, Cause::Abort, &not, &["heap"]);
 }
+
+/// `thread apply all bt` of gdb prints the stacks of all threads, each under a heading.
+#[test]
+fn stacks_of_other_threads_are_not_that_of_the_crash() {
+    let idle = "Thread 4 (Thread 0x7ffff6d88700 (LWP 125) \"idle\"):\n#0  0x00007ffff7e8c117 in __futex_wait () from /lib/libc.so.6\n#1  0x00007ffff7e8ea41 in pthread_cond_wait () from /lib/libc.so.6\n#2  0x0000555555780aaa in wait_for_work () at src/worker.c:40\n\n";
+    let own = "Thread 3 (Thread 0x7ffff7589700 (LWP 124) \"worker\"):\n#0  0x00005555557806ad in grow (n=4) at src/grow.c:12\n#1  0x00005555557807ad in cache_check (n=4) at src/cache.c:33\n\n";
+    let all = format!("(gdb) thread apply all bt\n\n{idle}{own}");
+    let place = "0x00005555557806ad in grow (n=4) at src/grow.c:12\n12\t  p->x = 1;\n";
+    let switched = "[Switching to Thread 0x7ffff7589700 (LWP 124)]\n";
+    let frames = |log: &str| {
+        let [crash] = read_log(log.as_bytes()).try_into().unwrap();
+        crash.frames.into_iter().map(|frame| frame.function).collect::<Vec<_>>()
+    };
+    let received = |who: &str| format!("{who} received signal SIGSEGV, Segmentation fault.\n");
+    let core = "Program terminated with signal SIGSEGV, Segmentation fault.\n";
+    for log in [
+        format!("{}{switched}{place}{all}", received("Thread 3 \"worker\"")),
+        format!("{}{switched}{place}{all}", received("Program")),
+        format!("{}{place}{all}", received("Program")),
+        format!("{core}#0  {place}[Current thread is 3 (Thread 0x7ffff7589700 (LWP 124))]\n{all}"),
+        format!("{core}#0  {place}{all}"),
+        format!("{core}#0  {place}(gdb) thread 4\n[Switching to thread {}{own}", &idle[7..]),
+    ] {
+        assert_eq!(frames(&log), ["grow", "cache_check"], "{log}");
+    }
+    // Nothing shows which of the threads it was.
+    assert!(frames(&format!("{}{all}", received("Program"))).is_empty());
+    // Later stops are not those of the signal.
+    let later =
+        "(gdb) c\nContinuing.\n(gdb) bt\n#0  stop (n=4) at src/b.c:1\n#1  later () at src/b.c:2\n";
+    assert!(frames(&format!("{}{later}", received("Program"))).is_empty());
+}
+
+#[test]
+fn functions_of_the_reporter_are_not_the_place() {
+    let chromium = |frames: &str| {
+        format!("Received signal 11 SEGV_MAPERR 000000000018\n{frames}[end of stack trace]\n")
+    };
+    let not = ["Collect", "StackTrace", "app+0x1)", "app+0x1 ", "app+0x1,", "vdso", "libc.so"];
+    let symbols = "#0 0xaaaadcb8634630 base::debug::CollectStackTrace()\n#1 0xaaaadcb8fba5a0 base::debug::StackTrace::StackTrace()\n#2 0xaaaadcb8fba9b0 base::debug::(anonymous namespace)::StackDumpSignalHandler(int, siginfo_t*, void*)\n";
+    let returns = "#3 0xffff99beaab560 ([vdso]+0x55f)\n";
+    let crash = "#4 0xaaaadc8c807a40 Frame::Init()\n#5 0xaaaadc8c807b40 BrowserMain()\n";
+    let log = chromium(&format!("{symbols}{returns}{crash}"));
+    check(&log, Cause::NullPointer, &["in Frame::Init()"], &not);
+    let files = "#0 0xaaaadcb8634630 (/opt/app/app+0x1)\n#1 0xaaaadcb8fba5a0 (/opt/app/app+0x1)\n";
+    let place = "#3 0xaaaadc8c807a40 (/opt/app/app+0x21387a3)\n";
+    for returns in [
+        "#2 0xffff99beaab560 ([vdso]+0x55f)\n",
+        "#2 0x7f99beaab560 (/usr/lib/libc.so.6+0x4255f)\n",
+        "#2 0x7f99beaab560 __restore_rt\n",
+    ] {
+        let log = chromium(&format!("{files}{returns}{place}"));
+        check(&log, Cause::NullPointer, &["in app+0x21387a3"], &not);
+        check(&chromium(&format!("{files}{returns}")), Cause::NullPointer, &[], &not);
+    }
+    check(&chromium(files), Cause::NullPointer, &["0x18. The pointer"], &not);
+    check(&chromium(symbols), Cause::NullPointer, &["0x18. The pointer"], &not);
+    let ruby = |what: &str, frames: &str| {
+        format!(
+            "/srv/lib/oci.rb:64: [BUG] {what}\nruby 2.4.1p111 (2017-03-22 revision 58053) [x86_64-linux]\n\n-- C level backtrace information ---\n{frames}"
+        )
+    };
+    let report = "/usr/lib/libruby.so.2.4(rb_vm_bugreport+0x5b8) [0x7ff513d8f188] vm_dump.c:684\n";
+    let log = ruby("Segmentation fault at 0x007fb6439a8000", report);
+    check(&log, Cause::Unmapped, &[], &["rb_vm_bugreport"]);
+    let error = format!(
+        "{report}/usr/lib/libruby.so.2.4(rb_bug+0x5b) [0x7ff513d8f190] error.c:6\n/usr/lib/libruby.so.2.4(rb_gc_mark+0x5b) [0x7ff513d8f290] gc.c:6\n"
+    );
+    check(&ruby("object is broken", &error), Cause::Abort, &["in rb_gc_mark"], &["rb_bug"]);
+    // Abseil prints the function of the instruction pointer in a line of its own.
+    let abseil = "*** SIGSEGV received at time=1700000000 on cpu 3 ***\nPC: @     0x55d5c0a1f010  (unknown)  work()\n    @     0x7f3862057470  (unknown)  (unknown)\n    @     0x55d5c0a1f030         32  main\n";
+    check(abseil, Cause::Unknown, &["in work()."], &["(unknown)"]);
+    let glog = "PC: @     0x55d5c0a1f010 work()\n*** SIGSEGV (@0x10) received by PID 90 (TID 0x7f3864c7e740) from PID 16; stack trace: ***\n    @     0x7f3862057470 (unknown)\n    @     0x55d5c0a1f010 work()\n    @     0x55d5c0a1f030 main\n";
+    let [crash] = read_log(glog.as_bytes()).try_into().unwrap();
+    let functions: Vec<_> = crash.frames.iter().map(|frame| &*frame.function).collect();
+    assert_eq!(functions, ["work()", "main"]);
+    // A log of containers, and a quoted one.
+    for before in ["web_1  | ", "> "] {
+        let log = "8565:M 02 Jan 2026 20:53:47.880 # Redis 7.0.15 crashed by signal: 11, si_code: 2\n8565:M 02 Jan 2026 20:53:47.880 # Crashed running the instruction at: 0x5603ff36775f\nredis-server *:6379(debugCommand+0x26f)[0x5603ff36775f]\n/lib/libc.so.6(+0x1f)[0x5603ff36775e]\n";
+        let log: String = log.lines().map(|line| format!("{before}{line}\n")).collect();
+        let [crash] = read_log(log.as_bytes()).try_into().unwrap();
+        let modules: Vec<_> = crash.frames.iter().map(|frame| &*frame.module).collect();
+        assert_eq!(modules, ["redis-server", "/lib/libc.so.6"]);
+    }
+}
+
+/// Older kernels print the next mapping above, whatever the instruction pointer is.
+#[test]
+fn a_mapping_without_the_instruction_is_not_its() {
+    for ip in ["(null)", "          (null)", "0000000000000000"] {
+        let log = format!(
+            "app[28708]: segfault at 0 ip {ip} sp 00007ffd5a3e5000 error 14 in app[8048000+6000]\n"
+        );
+        check(&log, Cause::NullPointer, &["tried to execute"], &["app+", "in code of app"]);
+        assert!(read_log(log.as_bytes())[0].ip_mapping.is_none());
+    }
+    let inside =
+        "app[7]: segfault at 0 ip 08048010 sp 00007ffd5a3e5000 error 4 in app[8048000+6000]\n";
+    check(inside, Cause::NullPointer, &["in code of app (08048000-0804e000)"], &[]);
+}
+
+#[test]
+fn the_kernel_counts_the_memory_of_a_program_that_it_kills() {
+    for rest in ["total-vm:812kB, anon-rss:209kB", "vsz:812kB, anon-rss:209kB"] {
+        let log = format!("Killed process 4711 (java) {rest}\n");
+        check(&log, Cause::OutOfMemory, &["java (4711)", "exhausted"], &[]);
+    }
+    for log in ["Killed process 4711 (php-fpm) after 30 s\n", "Killed process 4711 (java)\n"] {
+        assert!(read_log(log.as_bytes()).is_empty(), "{log}");
+    }
+}
+
+/// The numbers of some signals differ on macOS, where SIGBUS shows no file and codes no mapping.
+#[test]
+fn numbers_of_macos_are_not_those_of_linux() {
+    let java = |name: &str, system: &str| {
+        format!(
+            "#\n#  {name} at pc=0x0000000104a1b2c4, pid=4711, tid=4867\n#\n# Java VM: OpenJDK 64-Bit Server VM (17.0.9+9, mixed mode, g1 gc, {system})\n# Problematic frame:\n# C  [libdraw.so+0x2c4]  draw+0x24\n#\n\nsiginfo: si_signo: 1 ({}), si_code: 2 (X), si_addr: 0x0000000104a1b2c4\n",
+            name.split(' ').next().unwrap()
+        )
+    };
+    let not = ["SIGUSR1", "sent", "mapped", "file", "permissions"];
+    let bus = java("SIGBUS (0xa)", "bsd-aarch64");
+    check(&bus, Cause::Unknown, &["got SIGBUS in draw", "does not explain"], &not);
+    let [segv] = read_log(java("SIGSEGV (0xb)", "bsd-amd64").as_bytes()).try_into().unwrap();
+    assert_eq!((segv.signal, segv.code, segv.present), (Some(11), None, None));
+    let linux =
+        java("SIGBUS (0x7)", "linux-amd64").replace("si_addr: 0x00000001", "si_addr: 0x00000002");
+    check(&linux, Cause::PastFile, &["SIGBUS"], &[]);
+    let chromium = "Received signal 10 BUS_ADRERR 7000000000018\n [0x000109f2a7c0]\n";
+    check(chromium, Cause::Unknown, &["got SIGBUS", "does not explain"], &not);
+    let asan = "==7==ERROR: AddressSanitizer: BUS on unknown address 0x603000250000 (pc 0x55d18d0731b6 bp 0x1 sp 0x7fff566a69a8 T0)\n    #0 0x55d18d0731b5 in f a.c:4:3\n    #1 0x7fff2037 in start (/usr/lib/system/libdyld.dylib+0x15f3c)\n";
+    check(asan, Cause::Unknown, &["got SIGBUS in f"], &not);
+}
+
+/// Programs log words with which reports begin, and go on.
+#[test]
+fn words_of_reports_that_programs_log() {
+    for log in [
+        "Received signal 1 (SIGHUP), reloading configuration\n",
+        "Received signal 15, shutting down gracefully\n",
+        "Received signal 15\n",
+        "Received signal 10\n",
+        "Received signal 11 from pid 1234567890\n",
+        "  4f2c1d9: [BUG] Login fails when the name has a blank\n  77aa001: [FEAT] Dark mode\n",
+        "src/app.rb:12: [BUG] Login fails\nsrc/app.rb:13: [FEAT] Dark mode\n",
+        "#1234: [BUG] Segmentation fault at start of the demo (docs only)\n",
+        "Process terminated. Exit code: 0\nall done\n",
+        "Fatal error. Could not connect to the database: timeout\n",
+        "Unhandled exception. Exception in task 12, retrying in 5 s\n",
+        "Unhandled exception. ValueException: row 12 skipped, continuing\n",
+        "Unhandled exception. java.lang.IllegalStateException: bad\n\tat com.x.Y.f(Y.java:12)\n",
+        "terminate called for worker 3, restarting\n",
+        "terminating with uncaught errors\n",
+    ] {
+        assert!(read_log(log.as_bytes()).is_empty(), "{log}");
+    }
+    let frames = "   at App.Fail(String)\n   at App.Main()\n";
+    let net = format!("Process terminated. the cache is broken\n{frames}");
+    check(&net, Cause::Abort, &["the cache is broken", "App.Fail(String)"], &["App.Main"]);
+    let net = format!("Unhandled exception. ValueException: row 12\n{frames}");
+    check(&net, Cause::Abort, &["An exception of .NET was not handled"], &[]);
+    let ruby = "app.rb:12: [BUG] object is broken\nruby 3.1.2p20 (2022-04-12 revision 4491bb740a) [x86_64-linux-gnu]\n";
+    check(ruby, Cause::Abort, &["object is broken"], &[]);
+}
+
+#[test]
+fn two_reports_of_one_crash_are_one() {
+    let cpp = "terminate called after throwing an instance of 'std::system_error'\n";
+    let again = format!("{cpp}terminate called recursively\n  what():  unavailable\n");
+    check(&again, Cause::Abort, &["std::system_error", "what():  unavailable"], &[]);
+    let glog = format!(
+        "{cpp}  what():  x\n*** Aborted at 1522671290 (unix time) try \"date -d @1522671290\" if you are using GNU date ***\nPC: @     0x7f3862057470 gsignal\n*** SIGABRT (@0x5a) received by PID 90 (TID 0x7f3864c7e740) from PID 90; stack trace: ***\n    @     0x7f3862057400 (unknown)\n    @     0x7f3862057470 gsignal\n    @     0x7f3862058470 abort\n    @           0x40441e work()\n"
+    );
+    check(&glog, Cause::Abort, &["Process 90", "std::system_error", "reached from work()"], &[]);
+    let abseil = "*** SIGSEGV received at time=1700000000 on cpu 3 ***\nPC: @     0x55d5c0a1f010  (unknown)  work()\n    @     0x7f3862057470  (unknown)  (unknown)\n    @     0x55d5c0a1f030         32  main\n";
+    let repeated: String = abseil
+        .lines()
+        .map(|line| format!("[2026-11-30 10:00:00,000 E 90 90] logging.cc:361: {line}\n"))
+        .collect();
+    let python = "Fatal Python error: Segmentation fault\n\nStack (most recent call first):\n  File \"/srv/app/x.py\", line 5 in f\n";
+    check(&format!("{abseil}{repeated}{python}"), Cause::Unknown, &["in work()"], &["Python"]);
+    let kernel = "kernel: app[21876]: segfault at 7a8 ip 00007fdccdf44277 sp 00007fdcb743c750 error 4 in app[7fdccd7c8000+201c000]\n";
+    let dump = |tid: u32, ip: &str| {
+        format!(
+            "systemd-coredump[21880]: Process 21875 (app) of user 1000 dumped core.\nStack trace of thread {tid}:\n#0  0x{ip} grow (app + 0x77c277)\n#1  0x00007fdccdf40000 main (app + 0x770000)\n"
+        )
+    };
+    let log = format!("{kernel}{}", dump(21876, "00007fdccdf44277"));
+    check(&log, Cause::NullPointer, &["Thread 21876 (app) of process 21875", "in grow"], &[]);
+    // Another thread, or another place.
+    for dump in [dump(21877, "00007fdccdf44277"), dump(21876, "00007fdccdf44278")] {
+        assert_eq!(read_log(format!("{kernel}{dump}").as_bytes()).len(), 2);
+    }
+}
+
+#[test]
+fn lines_of_other_programs_do_not_end_a_stack() {
+    let head = "pid: 8843, tid: 17348, name: ui  >>> app <<<\nsignal 6 (SIGABRT), code -1 (SI_QUEUE), fault addr --------\nbacktrace:\n      #00 pc 00000000000518dc  /lib64/libc.so (abort+168)\n";
+    let other = "I ActivityManager: Process com.example.b (pid 99) has died\n";
+    let rest = "      #01 pc 0000000000017a8c  /libapp.so (cache_drop+20)\n";
+    let log = format!("{head}{other}{rest}");
+    check(&log, Cause::Abort, &["reached from cache_drop"], &[]);
+    for heading in ["\ndeallocated by thread 4:\n", "\nallocated by thread 4:\nbacktrace:\n"] {
+        let second = "      #00 pc 0000000000017a8c  /libapp.so (other+20)\n";
+        let log = format!("{head}{heading}{second}{rest}");
+        check(&log, Cause::Abort, &["in abort"], &["cache_drop", "other"]);
+    }
+    let panic = "thread 'main' panicked at 'assertion failed: `(left == right)`\n  left: `1`,\n right: `2`', src/main.rs:2:5\nnote: run with `RUST_BACKTRACE=1`\n";
+    let [crash] = read_log(panic.as_bytes()).try_into().unwrap();
+    let sources: Vec<_> = crash.frames.iter().map(|frame| frame.source.as_deref()).collect();
+    assert_eq!(sources, [Some("src/main.rs:2:5")]);
+}
