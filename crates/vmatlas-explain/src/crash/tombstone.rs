@@ -22,6 +22,8 @@ pub(super) struct Tombstone {
     /// The machine, from a line before the line of the process.
     machine: Option<Machine>,
     part: Part,
+    /// The least number of the next frame; a copy may lack some.
+    next: u32,
     /// A crash of which only the line of the signal has come, and its thread.
     announced: Option<(Index, Option<u32>)>,
 }
@@ -53,7 +55,7 @@ impl Reader for Tombstone {
             self.machine = machine(abi);
         } else if let Some(crash) = process(text).filter(|_| self.part != Part::Others) {
             let crash = Crash { machine: self.machine, ..crash };
-            self.part = Part::Head;
+            (self.part, self.next) = (Part::Head, 0);
             // The tombstone tells more of the same crash.
             match self.announced.take().filter(|(_, tid)| *tid == crash.tid) {
                 Some((index, _)) => {
@@ -85,9 +87,11 @@ impl Tombstone {
             self.part = Part::Calls;
         } else if let Some((number, frame)) = text.strip_prefix(b"#").and_then(frame) {
             if self.part == Part::Calls {
-                if number as usize == crash.frames.len() {
+                // Another stack begins with 0 again.
+                if number >= self.next {
+                    self.next = number.saturating_add(1);
                     found.frame(index, frame);
-                } else if number == 0 {
+                } else {
                     self.part = Part::Behind;
                 }
             }

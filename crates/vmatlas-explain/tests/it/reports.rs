@@ -706,6 +706,8 @@ fn lines_of_other_programs_do_not_end_a_stack() {
     let rest = "      #01 pc 0000000000017a8c  /libapp.so (cache_drop+20)\n";
     let log = format!("{head}{other}{rest}");
     check(&log, Cause::Abort, &["reached from cache_drop"], &[]);
+    let lacks_a_frame = format!("{head}{}", rest.replace("#01", "#02"));
+    check(&lacks_a_frame, Cause::Abort, &["reached from cache_drop"], &[]);
     for heading in ["\ndeallocated by thread 4:\n", "\nallocated by thread 4:\nbacktrace:\n"] {
         let second = "      #00 pc 0000000000017a8c  /libapp.so (other+20)\n";
         let log = format!("{head}{heading}{second}{rest}");
