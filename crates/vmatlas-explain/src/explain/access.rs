@@ -153,6 +153,9 @@ fn bus_error(
     if crash.signal != Some(SIGBUS) || crash.code.is_some() {
         return None;
     }
+    if let Some(sent) = pointer::maybe_sent(evidence, address) {
+        return Some(sent);
+    }
     if let Some(row) = mapped {
         let mut found = file::no_memory(evidence, address, Some(row));
         found.because = "SIGBUS: something is mapped there, and has no memory".to_owned();
@@ -160,13 +163,18 @@ fn bus_error(
         return Some(found);
     }
     if address < null::NULL_PAGES {
+        let sent = if pointer::may_be_root(evidence, address) {
+            format!(", or process {address} (of uid 0) sent the signal")
+        } else {
+            String::new()
+        };
         return Some(Conclusion::new(
             Cause::Unknown,
             Confidence::Guess,
             format!(
                 "Programs of Linux map nothing at {address:#x}, and SIGBUS is not about memory \
                  there: the access was not aligned and its address is not known, or the program \
-                 ran on a system that sends SIGBUS for a null pointer."
+                 ran on a system that sends SIGBUS for a null pointer{sent}."
             ),
             "the signal is SIGBUS, and the address is below 64 KiB (vm.mmap_min_addr)",
         ));

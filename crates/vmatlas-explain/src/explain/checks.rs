@@ -2,7 +2,7 @@
 
 use super::aborts::caller;
 use super::{Cause, Conclusion, Evidence};
-use crate::crash::Access;
+use crate::crash::{Access, CrashSource};
 use crate::label::Confidence;
 use vmatlas_maps::uapi::siginfo::{TRAP_BRANCH, TRAP_HWBKPT, TRAP_PERF, TRAP_TRACE};
 use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV, SIGTRAP};
@@ -39,6 +39,12 @@ const WRITE_TO_NULL: [&str; 4] = ["MOZ_Crash*", "WTFCrash*", "mozalloc_abort", E
 const EXHAUSTED: [&str; 2] = ["mozalloc_handle_oom", "v8::base::FatalOOM"];
 /// The address to which WTFCrash of WebKit writes.
 const WEBKIT_CRASH: u64 = 0xbbad_beef;
+/// The address to which abort(3) and the allocator of Android's C library write before Android 5.0
+/// (`*((char*)0xdeadbaad) = 39` in libc/unistd/abort.c, `CORRUPTION_ERROR_ACTION` in
+/// libc/bionic/dlmalloc.c).
+const ANDROID_ABORT: u64 = 0xdead_baad;
+const ENDED_ITSELF: &str = "The program ended itself: old versions of Android's C library write to \
+    this address on purpose in abort(3), and where they find the heap corrupted.";
 /// Number of innermost frames that may hold such a function: the others are inlined into it.
 const INNERMOST: usize = 6;
 
@@ -51,6 +57,10 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     if evidence.fault.address == Some(WEBKIT_CRASH) && writes {
         let because = format!("WebKit writes to {WEBKIT_CRASH:#x} if a check fails");
         return Some(Conclusion::new(Cause::Abort, Confidence::Likely, SENTENCE, because));
+    }
+    if evidence.fault.address == Some(ANDROID_ABORT) && writes && is_of_android(evidence) {
+        let because = format!("abort(3) of old versions of Android writes to {ANDROID_ABORT:#x}");
+        return Some(Conclusion::new(Cause::Abort, Confidence::Likely, ENDED_ITSELF, because));
     }
     let name = &caller(evidence)?.function;
     let faults = matches!(evidence.crash.signal, Some(SIGSEGV | SIGBUS));
@@ -73,6 +83,14 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     };
     let confidence = Confidence::Likely;
     Some(Conclusion::new(cause, confidence, sentence, format!("{name} is the innermost function")))
+}
+
+/// Whether a program of Android may have been in its C library.
+fn is_of_android(evidence: &Evidence<'_>) -> bool {
+    let crash = evidence.crash;
+    let library = |module: &str| module.rsplit('/').next() == Some("libc.so");
+    crash.source == CrashSource::Tombstone
+        && crash.frames.first().is_none_or(|frame| library(&frame.module))
 }
 
 fn is_of_debugger(evidence: &Evidence<'_>) -> bool {

@@ -3,6 +3,7 @@
 use super::instruction::{
     self, Instruction, InstructionKind, MAX_INSTRUCTION_BYTES, MemoryOperand, RegisterValue,
 };
+use super::null;
 use crate::crash::{Access, Crash, CrashSource, Machine};
 use crate::tagged::Tagged;
 use vmatlas_maps::uapi::siginfo::{BUS_ADRALN, SEGV_CPERR, SI_KERNEL};
@@ -45,6 +46,13 @@ impl Fault {
         let of_check = x86 && crash.address == Some(0) && is_alignment_check(crash);
         let reported = crash.code != Some(SI_KERNEL) && !of_shadow && !of_check;
         fault.address = crash.address.filter(|_| reported);
+        if null::may_lack_address(crash, &fault) {
+            let mut derived = Fault { address: None, ..fault.clone() };
+            derived.derive(crash, memory);
+            if derived.address.is_some_and(|address| !is_canonical(crash.machine, address)) {
+                return derived;
+            }
+        }
         match fault.address {
             Some(address) => {
                 fault.find_operand(crash, address);

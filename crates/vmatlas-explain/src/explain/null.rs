@@ -1,10 +1,11 @@
 //! Null pointers.
 
-use super::fault::register;
+use super::fault::{is_canonical, register};
 use super::instruction::{self, InstructionKind, MemoryOperand, RegisterValue};
-use super::{Cause, Conclusion, Evidence, words};
-use crate::crash::{Access, Machine};
+use super::{Cause, Conclusion, Evidence, Fault, pointer, words};
+use crate::crash::{Access, Crash, CrashSource, Machine};
 use crate::label::Confidence;
+use vmatlas_maps::uapi::signal::SIGSEGV;
 
 /// Programs map nothing below this: the default of `vm.mmap_min_addr` (proc_sys_vm(5)).
 pub(super) const NULL_PAGES: u64 = 64 << 10;
@@ -23,6 +24,9 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
     let fault = &evidence.fault;
     if fault.access == Some(Access::Execute) {
         return Some(executed(evidence, address));
+    }
+    if may_lack_address(evidence.crash, fault) {
+        return Some(perhaps(evidence.crash));
     }
     let pointer = fault.pointer().and_then(|register| Some((&register.name, register.value?)));
     // A value just below 0, such as MAP_FAILED, plus a field offset.
@@ -79,6 +83,16 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
         None if address == 0 => {
             ("The pointer is null.".to_owned(), "the address is 0".to_owned(), Confidence::Certain)
         }
+        None if pointer::may_be_root(evidence, address) => (
+            format!(
+                "The pointer is null, it seems: the access is {} into the object that it should \
+                 have pointed to, such as a field of a structure or an element of an array. Or \
+                 process {address} (of uid 0) sent the signal: siginfo then holds its pid there.",
+                words::bytes(address)
+            ),
+            format!("{address:#x} is below 64 KiB, and si_code is not known"),
+            Confidence::Guess,
+        ),
         None => (
             format!(
                 "The pointer is null, most likely: the access is {} into the object that it should \
@@ -90,6 +104,61 @@ pub(super) fn null(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> 
         ),
     };
     Some(Conclusion::new(Cause::NullPointer, confidence, sentence, because))
+}
+
+/// Whether the address 0 may stand for none: x86 gives none with a general protection fault, and only
+/// `si_code` (SI_KERNEL) distinguishes that from an access to 0. Such a fault is never one of a write
+/// that its error code shows.
+pub(super) fn may_lack_address(crash: &Crash, fault: &Fault) -> bool {
+    let x86 = matches!(crash.machine, Some(Machine::X86_64 | Machine::X86) | None);
+    let is_reported = fault.address == Some(0) && !fault.derived;
+    // The lines of the kernel about page faults are no others.
+    let is_page_fault = crash.present.is_some() || crash.source == CrashSource::KernelLog;
+    let is_other = matches!(fault.access, Some(Access::Write | Access::Execute));
+    let held = fault.pointer().filter(|held| held.value == Some(0));
+    let is_held = held.is_some_and(|held| register(crash, &held.name).is_some());
+    x86 && is_reported
+        && crash.signal == Some(SIGSEGV)
+        && crash.code.is_none()
+        && !is_page_fault
+        && !is_other
+        && !is_held
+}
+
+/// A null pointer, or a fault of which the processor gave no address.
+fn perhaps(crash: &Crash) -> Conclusion {
+    // The registers of a source without the machine show it.
+    let x86_64 = crash.registers.iter().any(|(name, _)| name == "rax");
+    let machine = Some(Machine::X86_64).filter(|_| x86_64);
+    let general = |name: &str| name.starts_with('r') && name != "rip";
+    let wild = crash
+        .registers
+        .iter()
+        .filter(|(name, value)| general(name) && !is_canonical(machine, *value))
+        .map(|(name, value)| format!("{name} ({value:#x})"));
+    let wild: Vec<String> = wild.collect();
+    let because = "the address is 0, and si_code is not known";
+    if wild.is_empty() {
+        return Conclusion::new(
+            Cause::NullPointer,
+            Confidence::Likely,
+            "The pointer is null, most likely. The kernel also gives the address 0 if a pointer is \
+             no address at all (not canonical); only si_code, which the source lacks, would show \
+             that.",
+            because,
+        );
+    }
+    Conclusion::new(
+        Cause::NullPointer,
+        Confidence::Guess,
+        format!(
+            "The pointer is null, or it is no address at all (not canonical), like the value of \
+             {}: the kernel gives the address 0 for both, and only si_code, which the source \
+             lacks, would show which.",
+            wild.join(" and of ")
+        ),
+        because,
+    )
 }
 
 /// A fetch from an address that is nearly null.

@@ -2,6 +2,7 @@
 
 use super::fault::{is_canonical, is_kernel, may_be_canonical};
 use super::instruction::{MemoryOperand, RegisterValue};
+use super::null::NULL_PAGES;
 use super::values::{self, Fill, Misread};
 use super::{Cause, Conclusion, Evidence, words};
 use crate::crash::{Access, CrashSource, Machine};
@@ -15,6 +16,9 @@ pub(super) fn misread(evidence: &Evidence<'_>, address: u64) -> Option<Conclusio
     let operand = evidence.fault.operand.as_ref();
     if let Some(reference) = compressed_reference(evidence) {
         return Some(reference);
+    }
+    if let Some(sent) = maybe_sent(evidence, address) {
+        return Some(sent);
     }
     // A value that the instruction multiplies counts elements and is no pointer.
     let index = |operand: &MemoryOperand| operand.scale <= 1 && !has_base(operand);
@@ -38,13 +42,6 @@ pub(super) fn misread(evidence: &Evidence<'_>, address: u64) -> Option<Conclusio
         if matches!(found, Misread::Truncated { .. }) && in_java(evidence) {
             return None;
         }
-        if let (Misread::Halves(pid, uid), None, None) = (&found, register, evidence.crash.code)
-            && evidence.crash.signal.is_some()
-            && evidence.crash.access.is_none()
-            && *pid < MAX_PID
-        {
-            return Some(maybe_sent(value, *pid, *uid));
-        }
         let whose = register
             .map_or_else(|| "the address".to_owned(), |name| format!("the register {name}"));
         Some(describe(&found, value, &whose))
@@ -66,9 +63,38 @@ fn is_beside(machine: Option<Machine>, value: u64, address: u64) -> bool {
 /// `PID_MAX_LIMIT` of 64-bit kernels.
 const MAX_PID: u32 = 1 << 22;
 
-/// An address of a source without `si_code`: `si_pid` and `si_uid` stand in the place of `si_addr`.
-fn maybe_sent(address: u64, pid: u32, uid: u32) -> Conclusion {
-    Conclusion::new(
+/// Whether the address may be `si_pid` and `si_uid`: they stand in the place of `si_addr`, and the
+/// source has neither `si_code` nor the access. The kernel logs the addresses of page faults only.
+fn may_be_sender(evidence: &Evidence<'_>) -> bool {
+    let (crash, fault) = (evidence.crash, &evidence.fault);
+    crash.signal.is_some()
+        && crash.code.is_none()
+        && crash.source != CrashSource::KernelLog
+        && fault.access.is_none()
+        && fault.pointer().is_none()
+}
+
+/// The process and the user that an address may be, if it is hardly an address.
+pub(super) fn sender(evidence: &Evidence<'_>, address: u64) -> Option<(u32, u32)> {
+    let (pid, uid) = (address as u32, (address >> 32) as u32);
+    // Addresses have fewer bits than such users, and those of programs more than the others.
+    let is_user = (1..0x1000).contains(&uid) || (0x8000..=0x7fff_ffff).contains(&uid);
+    let is_process = (1..MAX_PID).contains(&pid);
+    let is_unused = evidence.maps.find(address).mapping.is_none();
+    (may_be_sender(evidence) && is_unused && is_user && is_process).then_some((pid, uid))
+}
+
+/// Whether a nearly null address may be the pid of a process of root. Few objects have a field so far
+/// from their begin.
+pub(super) fn may_be_root(evidence: &Evidence<'_>, address: u64) -> bool {
+    const LARGE_OBJECT: u64 = 1 << 12;
+    (LARGE_OBJECT..NULL_PAGES).contains(&address) && may_be_sender(evidence)
+}
+
+/// An address that is rather the sender of the signal.
+pub(super) fn maybe_sent(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
+    let (pid, uid) = sender(evidence, address)?;
+    Some(Conclusion::new(
         Cause::SentSignal,
         Confidence::Guess,
         format!(
@@ -76,7 +102,7 @@ fn maybe_sent(address: u64, pid: u32, uid: u32) -> Conclusion {
              numbers where it otherwise holds the address."
         ),
         format!("{address:#x} is {uid} and {pid} in 32 bits each, and si_code is not known"),
-    )
+    ))
 }
 
 /// Whether an operand has a base register that is not 0.
@@ -92,13 +118,19 @@ fn in_java(evidence: &Evidence<'_>) -> bool {
     evidence.crash.source == CrashSource::HsErr && !native
 }
 
-/// A compressed reference of a Java virtual machine: the instruction multiplies 32 bits by the
-/// alignment of objects and adds the start of the heap.
+/// A compressed reference of a Java virtual machine: compiled code multiplies 32 bits by the
+/// alignment of objects and adds the start of the heap, which has a register of its own
+/// (`r12_heapbase`, `rheapbase` in src/hotspot/cpu of JDK 8 to 25). Other registers hold arrays and
+/// their indices.
 fn compressed_reference(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let operand = evidence.fault.operand.as_ref()?;
     let index = operand.index.as_ref()?;
-    let value = index.value.filter(|value| value >> 32 == 0)?;
-    let scaled = operand.scale >= 8 && in_java(evidence);
+    // Small numbers are indices: a heap does not begin below 8 MiB.
+    let value = index.value.filter(|value| value >> 32 == 0 && *value >= 1 << 20)?;
+    let is_heap = |base: &RegisterValue| matches!(&*base.name, "r12" | "x27");
+    let of_heap = operand.base.as_ref().is_none_or(is_heap);
+    let compiled = evidence.crash.frames.first().is_some_and(|frame| frame.module.is_empty());
+    let scaled = operand.scale >= 8 && in_java(evidence) && compiled && of_heap;
     scaled.then(|| {
         let base = operand.base.as_ref().and_then(|base| base.value).unwrap_or(0);
         let points = value.wrapping_mul(operand.scale).wrapping_add(base);

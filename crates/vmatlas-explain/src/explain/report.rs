@@ -57,7 +57,7 @@ impl Writer {
 }
 
 /// A cause, the words by which a writer names it, and the conclusion. Words after `^` stand at the
-/// start of a line.
+/// start of a line, those after a further `*` anywhere behind.
 struct Rule {
     writers: &'static [Writer],
     words: &'static [&'static str],
@@ -83,10 +83,16 @@ impl Rule {
     fn matches(&self, writer: Writer, line: &str) -> bool {
         self.writers.contains(&writer)
             && self.words.iter().any(|word| match word.strip_prefix('^') {
-                Some(start) => without_program(line).starts_with(start),
+                Some(start) => begins_with(without_program(line), start),
                 None => line.contains(word),
             })
     }
+}
+
+/// Whether a line begins with words; those after `*` stand anywhere behind.
+fn begins_with(line: &str, words: &str) -> bool {
+    let (start, inside) = words.split_once('*').unwrap_or((words, ""));
+    line.strip_prefix(start).is_some_and(|rest| rest.contains(inside))
 }
 
 /// The message in `*** Error in `./app': free(): invalid pointer: 0x10 ***`, as glibc before 2.26
@@ -111,7 +117,7 @@ const NULL: &str = "The pointer is null.";
 const GO_PANIC: &str = "A Go program panicked, and nothing recovered it.";
 
 /// The first match counts.
-const REPORTS: [Rule; 46] = [
+const REPORTS: [Rule; 49] = [
     rule(
         &[Sanitizer],
         &["use-after-free", "use-after-return", "use-after-scope"],
@@ -197,7 +203,7 @@ const REPORTS: [Rule; 46] = [
         &[Sanitizer],
         &["detected memory leaks"],
         Cause::MemoryLeak,
-        "Memory was never freed, and nothing points to it.",
+        "Memory was never freed, and nothing points to it, or only other such memory does.",
     ),
     rule(
         &[CLibrary],
@@ -346,10 +352,41 @@ const REPORTS: [Rule; 46] = [
     rule(&[Go], &["^panic: "], Cause::Abort, GO_PANIC),
     rule(
         &[Sanitizer],
-        &["^runtime error: unsigned integer overflow", "^runtime error: implicit conversion"],
+        &[
+            "^runtime error: unsigned integer overflow",
+            "^runtime error: implicit conversion",
+            "^runtime error: negation of *unsigned",
+            "^runtime error: left shift of *unsigned",
+        ],
         Cause::Arithmetic,
         "A check of UBSan failed, though the language defines what happens there.",
     ),
+    rule(
+        &[Sanitizer],
+        &[
+            "^runtime error: null pointer passed as argument *never be null",
+            "^runtime error: null pointer returned from function *never return null",
+            "^runtime error: _Nonnull binding to null pointer",
+        ],
+        Cause::UndefinedBehaviour,
+        "A declaration says that a pointer is never null, and it is. The language does not define \
+         what happens then if an attribute says so (nonnull), and does if the type does (_Nonnull).",
+    )
+    .likely(),
+    rule(
+        &[Sanitizer],
+        &["^runtime error: division by zero"],
+        Cause::UndefinedBehaviour,
+        "A number was divided by zero, for which the language defines no result if it is an integer.",
+    )
+    .likely(),
+    rule(
+        &[Sanitizer],
+        &["^runtime error: invalid ObjC cast"],
+        Cause::Unknown,
+        "An object of Objective-C is not of the class that the program expects.",
+    )
+    .likely(),
     rule(
         &[Sanitizer],
         &["^runtime error: "],

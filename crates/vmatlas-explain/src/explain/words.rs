@@ -1,7 +1,7 @@
 //! The text of an explanation: the paragraph and the facts.
 
 use super::signal_words::{code_name, signal_name};
-use super::{Conclusion, Evidence, Fault, access, name, report, signals};
+use super::{Conclusion, Evidence, Fault, access, name, null, pointer, report, signals};
 use crate::coredump::signal_numbers::are_usual;
 use crate::crash::{Access, CrashSource, SymbolFrame};
 use crate::tagged::{Tagged, UpperBits};
@@ -75,7 +75,9 @@ fn head(evidence: &Evidence<'_>, quote: Option<&str>) -> String {
     };
     let how = if is_ended_by_signal(evidence) { "was ended by" } else { "got" };
     let _ = write!(text, "{} {how} {}", who(evidence), signal_words(signal));
-    if let Some(attempt) = attempt(evidence) {
+    if let Some(address) = evidence.fault.address.filter(|_| is_doubtful(evidence)) {
+        let _ = write!(text, " with the address {address:#x}");
+    } else if let Some(attempt) = attempt(evidence) {
         let _ = write!(text, " when it tried to {attempt}");
     }
     let mut frames = crash.frames.iter();
@@ -144,6 +146,14 @@ fn who(evidence: &Evidence<'_>) -> String {
 
 fn signal_words(signal: i32) -> String {
     signal_name(signal).map_or_else(|| format!("signal {signal}"), ToOwned::to_owned)
+}
+
+/// Whether the address of the source may be that of no access.
+fn is_doubtful(evidence: &Evidence<'_>) -> bool {
+    let Some(address) = evidence.fault.address else { return false };
+    null::may_lack_address(evidence.crash, &evidence.fault)
+        || pointer::sender(evidence, address).is_some()
+        || pointer::may_be_root(evidence, address)
 }
 
 /// The attempted access, such as `write 4 bytes at 0x10`.
@@ -359,7 +369,8 @@ pub(super) fn facts(evidence: &Evidence<'_>) -> Vec<(&'static str, String)> {
         let ip = crash.ip.unwrap_or(0);
         facts.push(("instruction", format!("{ip:#x}  {}", instruction.text)));
     }
-    if let Some(attempt) = attempt(evidence).filter(|_| crash.signal.is_some()) {
+    let is_access = crash.signal.is_some() && !is_doubtful(evidence);
+    if let Some(attempt) = attempt(evidence).filter(|_| is_access) {
         facts.push(("tried", format!("to {attempt}")));
     }
     if let Some(operand) = &fault.operand {

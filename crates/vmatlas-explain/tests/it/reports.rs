@@ -84,6 +84,106 @@ fn a_sender_is_no_address() {
         &["Process 90", "0x29", "in main"],
         &["Thread", "41 (", "sent"],
     );
+    let kill = |signal: &str, at: &str| {
+        glog.replace("SIGSEGV", signal).replace("0x29", at).replace("PID 41", "PID 4660")
+    };
+    let not = ["when it tried", "omething is mapped", "most likely", "no address"];
+    let seems = "It seems that process 4660 (of uid 1000) sent the signal";
+    for signal in ["SIGBUS", "SIGSEGV"] {
+        check(&kill(signal, "0x3e800001234"), Cause::SentSignal, &[seems], &not);
+        let user = "It seems that process 4660 (of uid 100000) sent the signal";
+        check(&kill(signal, "0x186a000001234"), Cause::SentSignal, &[user], &not);
+    }
+    let root = "process 4660 (of uid 0) sent the signal";
+    check(&kill("SIGSEGV", "0x1234"), Cause::NullPointer, &["it seems", root], &not);
+    check(&kill("SIGBUS", "0x1234"), Cause::Unknown, &[root], &not);
+}
+
+#[test]
+fn a_report_without_si_code_may_lack_the_address() {
+    let null = Cause::NullPointer;
+    let words = &["with the address 0x0", "most likely", "not canonical"];
+    let not = ["when it tried", "The pointer is null."];
+    let glog = "*** SIGSEGV (@0x0) received by PID 90 (TID 0x7f3864c7e740) from PID 0; stack trace: ***\n    @     0x7f3862057470 (unknown)\n    @           0x40441e main\n";
+    check(glog, null, words, &not);
+    let node =
+        "PID 12 received SIGSEGV for address: 0x0\n/app/x.node(_ZN1a1bEv+0x17)[0x7f2b3c4d6c17]\n";
+    check(node, null, words, &not);
+    let asan = |access: &str| {
+        format!(
+            "==7==ERROR: AddressSanitizer: SEGV on unknown address 0x000000000000 (pc 0x55d18d0731b6 bp 0x1 sp 0x7fff566a69a8 T0)\n==7==The signal is caused by a {access} memory access.\n==7==Hint: address points to the zero page.\n    #0 0x55d18d0731b5 in f a.c:4:3\n"
+        )
+    };
+    check(&asan("READ"), null, words, &not);
+    // The processor reports writes with page faults only.
+    check(&asan("WRITE"), null, &["write at 0x0", "The pointer is null."], &["most likely"]);
+    let ruby = |rdi: &str| {
+        format!(
+            "a.rb:64: [BUG] Segmentation fault at 0x0000000000000000\nruby 3.1.2p20 (2022-04-12 revision 4491bb740a) [x86_64-linux-gnu]\n\n-- Machine register context ------------------------------------------------\n RIP: 0x00007f1c2a3b4c5d RBP: 0x00007ffd1c9f4a10 RSP: 0x00007ffd1c9f49d0\n RAX: 0x0000000000000000 RBX: 0x000055d5c0a1f000 RDI: {rdi}\n"
+        )
+    };
+    check(&ruby("0x0000000000000000"), null, words, &not);
+    let text = &["with the address 0x0", "the value of rdi (0x6d6f632e656c7078)"];
+    check(&ruby("0x6d6f632e656c7078"), null, text, &["most likely", "when it tried"]);
+}
+
+#[test]
+fn old_versions_of_android_abort_by_a_write() {
+    let log = |function: &str, library: &str| {
+        format!(
+            "*** *** *** *** *** *** *** *** *** *** *** *** *** *** *** ***\nABI: 'arm'\npid: 8843, tid: 8843, name: t  >>> com.example.app <<<\nsignal 11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0xdeadbaad\nbacktrace:\n    #00 pc 00017118  /system/lib/{library} ({function}+4)\n    #01 pc 00001118  /system/lib/libapp.so (cache_drop+4)\n"
+        )
+    };
+    let itself = &["The program ended itself", "abort(3)"];
+    for function in ["abort", "dlfree", "__libc_android_abort"] {
+        check(&log(function, "libc.so"), Cause::Abort, itself, &["never set"]);
+    }
+    check(&log("draw", "libapp.so"), Cause::Unmapped, &[], &["ended itself"]);
+    let logcat = "F/libc    ( 2930): Fatal signal 11 (SIGSEGV) at 0xdeadbaad (code=1), thread 2930 (com.example.app)\n";
+    check(logcat, Cause::Abort, itself, &["never set"]);
+}
+
+#[test]
+fn sanitizers_also_check_what_a_language_defines() {
+    let check = |said: &str, cause, words: &[&str]| {
+        let log = format!("src/hash.c:12:7: runtime error: {said}\n");
+        check(&log, cause, words, &["does not define."]);
+    };
+    let defined = &["though the language defines"];
+    for said in [
+        "negation of 1 cannot be represented in type 'uint32_t' (aka 'unsigned int')",
+        "left shift of 2654435761 by 5 places cannot be represented in type 'unsigned int'",
+        "unsigned integer overflow: 1 - 2 cannot be represented in type 'unsigned int'",
+    ] {
+        check(said, Cause::Arithmetic, defined);
+    }
+    for said in [
+        "null pointer passed as argument 1, which is declared to never be null",
+        "null pointer returned from function declared to never return null",
+        "_Nonnull binding to null pointer of type 'int * _Nonnull'",
+    ] {
+        check(said, Cause::UndefinedBehaviour, &["if an attribute says so"]);
+    }
+    check("division by zero", Cause::UndefinedBehaviour, &["if it is an integer"]);
+    check("invalid ObjC cast, object is a 'A', but expected a 'B'", Cause::Unknown, &["class"]);
+}
+
+#[test]
+fn signed_numbers_overflow_without_a_definition() {
+    for said in [
+        "negation of -2147483648 cannot be represented in type 'int'",
+        "left shift of 1 by 31 places cannot be represented in type 'int'",
+        "signed integer overflow: 1 + 2147483647 cannot be represented in type 'int'",
+    ] {
+        let log = format!("src/hash.c:12:7: runtime error: {said}\n");
+        check(&log, Cause::UndefinedBehaviour, &["does not define."], &[]);
+    }
+}
+
+#[test]
+fn leaked_memory_may_point_to_leaked_memory() {
+    let log = "==123==ERROR: LeakSanitizer: detected memory leaks\n\nIndirect leak of 24 byte(s) in 1 object(s) allocated from:\n    #0 0x7f2b in malloc (/lib/libasan.so.8+0xaf288)\n";
+    check(log, Cause::MemoryLeak, &["or only other such memory does"], &[]);
 }
 
 #[test]
@@ -125,6 +225,26 @@ fn java_keeps_references_in_32_bits() {
     let scaled = java(method, "41 8b 4c cc 08 90 90 90 90 90 90 90 90 90 90 90")
         .replace("0x00000000bb0b5ad8", "0x00000005d85ad688");
     check(&scaled, Cause::Unmapped, &["compressed reference", "0x5d85ad680"], &["upper half"]);
+    // An array and an index, of compiled code and of the virtual machine: mov rax, [rdi+rdx*8].
+    let array = |frame: &str, base: &str, at: &str| {
+        java(frame, "48 8b 04 d7 90 90 90 90 90 90 90 90 90 90 90 90")
+            .replace("0x00000000bb0b5ad8", at)
+            .replace("RAX=0x0000000000000000", &format!("RAX=0x0, RDX=0x12, RDI={base}"))
+    };
+    let (base, at) = ("0x00007f2990001200", "0x00007f2990001290");
+    let vm = "V  [libjvm.so+0x66a618]  ConstantPool::klass_at_if_loaded(int)+0x18";
+    for frame in [method, vm] {
+        check(&array(frame, base, at), Cause::Unmapped, &["0x7f2990001290"], &["reference"]);
+        let filled = array(frame, "0xf1f1f1f1f1f1f1f1", "0x0");
+        let filled = filled.replace("si_code: 1 (SEGV_MAPERR)", "si_code: 128 (SI_KERNEL)");
+        check(&filled, Cause::PoisonValue, &["0xf1f1f1f1f1f1f1f1"], &["reference"]);
+    }
+    // A small index into the heap is no reference, nor is a large one of another array.
+    let small = scaled.replace("RCX=0x00000000bb0b5ad0", "RCX=0x0000000000000012");
+    let small = small.replace("0x00000005d85ad688", "0x0000000000000098");
+    check(&small, Cause::NullPointer, &[], &["reference"]);
+    let large = array(method, base, "0x00007f2f685ae880").replace("RDX=0x12", "RDX=0xbb0b5ad0");
+    check(&large, Cause::Unmapped, &["0x7f2f685ae880"], &["reference"]);
 }
 
 #[test]
