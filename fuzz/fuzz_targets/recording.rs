@@ -334,7 +334,7 @@ impl Program<'_> {
             43 => What::Renamed { to: self.new_task(writer) },
             44 => What::Exit { status: i32::from(self.byte()) },
             45 => What::Signal { number: 11, code: -6, address: self.number() },
-            46 => What::Fault { address: self.address() },
+            46 => What::Fault { address: self.address(), write: self.byte() & 1 == 0 },
             48 => What::Registers {
                 values: vec![(vec![self.byte()], self.number()), (Vec::new(), self.number())],
                 code: vec![self.byte(); 3],
