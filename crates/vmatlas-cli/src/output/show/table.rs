@@ -130,7 +130,7 @@ fn sums(text: &mut String, totals: &MapTotals, paint: Paint) {
         let _ = write!(sizes, " {:>6}", "huge");
     }
     let header = format!("{:<width$} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
-    let _ = writeln!(text, "{}", paint.dim(header.trim_end()));
+    let _ = writeln!(text, "{}", paint.dim(&header));
     for (name, total) in lines {
         let (rows, share_of_all) = (total.mappings, share(total.size, totals.all.size));
         let _ = write!(text, "{name:<width$} {rows:>6} {:>6} {share_of_all:>6}", size(total.size));
