@@ -13,6 +13,7 @@ mod versions;
 
 pub use core::gather_core_facts;
 
+use crate::access::Status;
 use crate::images::Images;
 use crate::process::Process;
 use crate::symbols::{JitNote, jit_ranges};
@@ -133,9 +134,8 @@ const MASK_OF_AARCH64: u64 = u64::MAX >> 8;
 
 /// `untag_mask`, see proc_pid_status(5), since Linux 6.4: all ones if the processor uses all bits.
 fn pointer_mask(status: &[u8]) -> Option<u64> {
-    let mut lines = status.split(|&b| b == b'\n');
-    let mask = lines.find_map(|line| line.strip_prefix(b"untag_mask:"))?.trim_ascii();
-    u64::from_str_radix(std::str::from_utf8(mask).ok()?.strip_prefix("0x")?, 16).ok()
+    let status = Status::new(status);
+    u64::from_str_radix(status.words("untag_mask").next()?.strip_prefix("0x")?, 16).ok()
 }
 
 /// `Max stack size`, the soft limit, see proc_pid_limits(5).

@@ -144,7 +144,7 @@ impl Status {
     }
 
     /// The name of the process may be no UTF-8.
-    fn new(text: &[u8]) -> Status {
+    pub(crate) fn new(text: &[u8]) -> Status {
         Status(String::from_utf8_lossy(text).into_owned())
     }
 

@@ -1,5 +1,6 @@
 //! Detects programs that run without the privileges of their file.
 
+use crate::access::Status;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use vmatlas_recording::Tid;
@@ -25,12 +26,11 @@ pub(super) fn lost(tid: Tid) -> Option<PathBuf> {
     if flags.contains(rustix::fs::StatVfsMountFlags::NOSUID) {
         return None;
     }
-    let status = status(&format!("/proc/{tid}/status"))?;
-    let field = |name: &str| field(&status, name);
-    let effective = |name| field(name)?.split_whitespace().nth(1)?.parse::<u32>().ok();
-    let has = u64::from_str_radix(field("CapPrm:")?.trim(), 16).ok()?;
-    let lost = set_uid && effective("Uid:") != Some(file.uid())
-        || set_gid && effective("Gid:") != Some(file.gid())
+    let status = Status::new(&std::fs::read(format!("/proc/{tid}/status")).ok()?);
+    let effective = |name| status.words(name).nth(1)?.parse::<u32>().ok();
+    let has = u64::from_str_radix(status.words("CapPrm").next()?, 16).ok()?;
+    let lost = set_uid && effective("Uid") != Some(file.uid())
+        || set_gid && effective("Gid") != Some(file.gid())
         || capabilities & !has != 0;
     lost.then(|| std::fs::read_link(&exe).unwrap_or(exe))
 }
@@ -46,16 +46,8 @@ pub(super) fn own_no_new_privs() -> bool {
 }
 
 fn has_no_new_privs(path: &str) -> bool {
-    status(path).is_some_and(|status| field(&status, "NoNewPrivs:").map(str::trim) == Some("1"))
-}
-
-/// The file `status`; the name in it may be no UTF-8.
-fn status(path: &str) -> Option<String> {
-    Some(String::from_utf8_lossy(&std::fs::read(path).ok()?).into_owned())
-}
-
-fn field<'s>(status: &'s str, name: &str) -> Option<&'s str> {
-    status.lines().find_map(|line| line.strip_prefix(name))
+    let status = std::fs::read(path).map(|text| Status::new(&text));
+    status.is_ok_and(|status| status.number("NoNewPrivs") == Some(1))
 }
 
 /// The capabilities that `struct vfs_cap_data` grants to the executing task.
