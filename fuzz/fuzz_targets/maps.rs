@@ -3,7 +3,10 @@
 
 use libfuzzer_sys::fuzz_target;
 use vmatlas_fuzz as laws;
-use vmatlas_maps::{Diff, Group, KernelVersion, Mapping, Maps, TextFormat, Totals, WordSize};
+use vmatlas_maps::{
+    Diff, Group, KernelVersion, Mapping, Maps, RowErrorKind, TextFormat, Totals, Warning,
+    WarningKind, WordSize,
+};
 
 fuzz_target!(|text: &[u8]| vmatlas_fuzz::bounded(|| check(text)));
 
@@ -31,10 +34,15 @@ fn rows_are_those_of_the_reader(text: &[u8], maps: &Maps) {
     // The reader takes off what wraps rows, such as the ends of lines of Windows, and tabs before
     // names.
     let has_tab = |row: Mapping<'_>| row.name.starts_with(b"\t");
+    // Permissions that no kernel prints are a row only in a text of nothing else.
+    let has_odd_perms = |warning: &Warning| matches!(&warning.kind, WarningKind::BadRow(error) if error.kind == RowErrorKind::Perms);
     let is_wrapped = text.contains(&b'\r')
         || laws::is_wrapped(maps)
+        || maps.warnings().iter().any(has_odd_perms)
         || vmatlas_maps::rows(text).filter_map(Result::ok).any(has_tab);
-    if is_wrapped || first.is_none_or(|line| vmatlas_maps::parse_row(line).is_err()) {
+    // A first row in markup makes the whole a text, in which rows need not begin their lines.
+    let is_row = |line| vmatlas_maps::parse_row(line).is_ok_and(|row| !row.name.ends_with(b">"));
+    if is_wrapped || !first.is_some_and(is_row) {
         return;
     }
     assert!(vmatlas_maps::rows(text).filter_map(Result::ok).eq(maps.iter()));

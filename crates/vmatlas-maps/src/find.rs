@@ -35,10 +35,11 @@ impl Maps {
             Some(_) => (Some(next), next + 1),
             None => (None, next),
         };
+        let is_mapping = |index: &usize| self.get(*index).is_some_and(|row| !row.is_rollup());
         Found {
             mapping,
-            before: next.checked_sub(1),
-            after: Some(after).filter(|&i| i < self.len()),
+            before: (0..next).rev().find(is_mapping),
+            after: (after..self.len()).find(is_mapping),
         }
     }
 

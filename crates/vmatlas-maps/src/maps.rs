@@ -8,12 +8,12 @@ use crate::names::Names;
 use crate::parse::{RowErrorKind, parse_row, quick_row};
 use crate::range::AddressRange;
 use crate::render::{TextFormat, name_in};
-use crate::smaps::{Fields, SmapsField, field_line, is_smaps_value};
+use crate::smaps::{Fields, SmapsField, field_line, is_broken_size, is_smaps_value};
 use crate::text::{begins_like_a_row, find_row, find_row_from, other_listing};
 use crate::warning::{Warning, WarningKind, Warnings};
 use crate::wrapper::{
-    Decoder, MAX_WRAPPED, Unwrapper, Wrapper, is_coloured_by_grep, is_wrapped, remove_colours,
-    split_around, undo_cat,
+    BrokenLines, Decoder, MAX_WRAPPED, Unwrapper, Wrapper, is_coloured_by_grep, is_wrapped,
+    remove_colours, split_around, undo_cat,
 };
 use std::borrow::Cow;
 use std::fmt;
@@ -263,6 +263,7 @@ pub struct MapsReader {
     in_fields: bool,
     /// What rows of other texts are wrapped in.
     unwrapper: Unwrapper,
+    broken: BrokenLines,
     encoding: Encoding,
 }
 
@@ -429,6 +430,10 @@ impl MapsReader {
         }
         if self.content == Content::Text {
             self.unwrap(|unwrapper, sink| unwrapper.finish(sink));
+            self.join_rests();
+        }
+        if self.broken.is_joined() {
+            self.unwrapper.add(Wrapper::Lines);
         }
         // None of the kernel's own names ends in a carriage return, but a file name may.
         let no_name = |row: Mapping<'_>| row.inode == 0 && row.name.ends_with(b"\r");
@@ -554,7 +559,7 @@ impl MapsReader {
     fn take_line(&mut self, line: &[u8]) {
         self.line += 1;
         if line.is_empty() {
-            return;
+            return self.broken.end();
         }
         if line.len() > if self.content == Content::Rows { MAX_LINE } else { MAX_WRAPPED } {
             return self.warnings.push(self.line, RowErrorKind::TooLong.into());
@@ -590,6 +595,8 @@ impl MapsReader {
                 if self.content == Content::Unknown {
                     self.content = Content::Text;
                     self.take_text(line);
+                } else if self.take_name(line.strip_suffix(b"\r").unwrap_or(line)) {
+                    // The name of the row above.
                 } else if line != b"\r" {
                     self.warnings.push(self.line, error.into());
                 }
@@ -665,19 +672,57 @@ impl MapsReader {
                 row.name = &above;
             }
             self.take_row(&row);
+            if at == 0 && !wrapped {
+                self.broken.row(line.len());
+            } else {
+                self.broken.end();
+            }
             true
         } else if let Some((name, rest)) = field {
+            self.broken.end();
             self.take_field(name, rest);
             true
+        } else if !wrapped && self.broken.is_behind_row() && self.take_name(line) {
+            self.broken.end();
+            true
         } else {
-            self.in_fields = wrapped && was_in_fields;
-            match parse_row(line) {
-                Err(error) if begins_like_a_row(line) => {
-                    self.warnings.push(self.line, error.into());
-                }
-                _ => {}
+            match self.maps.rows.len().checked_sub(1).filter(|_| !wrapped) {
+                Some(last) => self.broken.keep(last, line),
+                None => self.broken.end(),
             }
+            self.in_fields = wrapped && was_in_fields;
+            if !begins_like_a_row(line) {
+                return false;
+            }
+            // Permissions that no kernel prints are a row only among rows.
+            let odd_perms = || RowErrorKind::Perms.into();
+            self.warnings.push(self.line, parse_row(line).err().map_or_else(odd_perms, Into::into));
             false
+        }
+    }
+
+    /// Takes a line as the name of the last row, if it is one; returns whether it is.
+    fn take_name(&mut self, line: &[u8]) -> bool {
+        let Some(last) = self.maps.rows.last() else { return false };
+        let Some(name) = self.broken.name(&self.maps.mapping(last), line) else { return false };
+        self.set_name(self.maps.rows.len() - 1, name);
+        true
+    }
+
+    /// Joins the rests of names that stand in lines of their own.
+    fn join_rests(&mut self) {
+        for (row, rest) in self.broken.rests() {
+            let Some(name) = self.maps.get(row).map(|row| row.name.to_vec()) else { continue };
+            self.set_name(row, &[name, rest].concat());
+        }
+    }
+
+    fn set_name(&mut self, row: usize, name: &[u8]) {
+        if self.maps.names.bytes() + name.len() > MAX_NAMES {
+            return self.is_full();
+        }
+        if let Some(row) = self.maps.rows.get_mut(row) {
+            row.name = self.maps.names.id(name);
         }
     }
 
@@ -748,6 +793,9 @@ impl MapsReader {
             return self.is_full();
         }
         fields.push(row, name, rest);
+        if !rest.ends_with(b" kB") && is_broken_size(name, rest) {
+            self.warnings.push(self.line, WarningKind::BadSize(name.to_vec()));
+        }
     }
 }
 

@@ -25,7 +25,12 @@ impl SmapsValue<'_> {
         match self {
             SmapsValue::Kib(kib) => Some(kib.saturating_mul(1024)),
             SmapsValue::Number(number) => Some(*number),
-            _ => None,
+            // A size with other blanks than the kernel's.
+            SmapsValue::Text(text) => {
+                let kib = text.trim_ascii().strip_suffix(b" kB")?;
+                Some(number(kib.trim_ascii())?.saturating_mul(1024))
+            }
+            SmapsValue::Flags(_) => None,
         }
     }
 }
@@ -160,6 +165,40 @@ struct RowFields {
 const NAME_WIDTH: usize = 16;
 const NUMBER_WIDTH: usize = 8;
 
+/// The fields whose values the kernel prints as sizes.
+const SIZES: [&[u8]; 25] = [
+    b"Size",
+    b"KernelPageSize",
+    b"MMUPageSize",
+    b"Rss",
+    b"Pss",
+    b"Pss_Dirty",
+    b"Pss_Anon",
+    b"Pss_File",
+    b"Pss_Shmem",
+    b"Shared_Clean",
+    b"Shared_Dirty",
+    b"Private_Clean",
+    b"Private_Dirty",
+    b"Referenced",
+    b"Anonymous",
+    b"KSM",
+    b"LazyFree",
+    b"AnonHugePages",
+    b"ShmemPmdMapped",
+    b"FilePmdMapped",
+    b"Shared_Hugetlb",
+    b"Private_Hugetlb",
+    b"Swap",
+    b"SwapPss",
+    b"Locked",
+];
+
+/// Whether the value of a field should be a size and is none, as where the text was cut.
+pub(crate) fn is_broken_size(name: &[u8], rest: &[u8]) -> bool {
+    SIZES.contains(&name) && SmapsValue::Text(rest).number().is_none()
+}
+
 /// Splits a line that has the shape of a field into its name and the rest.
 pub(crate) fn field_line(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = line.iter().take(64).position(|&b| b == b':')?;
@@ -220,6 +259,9 @@ impl Fields {
     fn take_apart(&mut self, name: &[u8], rest: &[u8]) -> (Form, u64) {
         if name == b"VmFlags" && rest.first() == Some(&b' ') {
             return (Form::Flags, u64::from(self.texts.id(&rest[1..])));
+        }
+        if !rest.ends_with(b" kB") && SIZES.contains(&name) {
+            return (Form::Text, u64::from(self.texts.id(rest)));
         }
         let (padded, kib) = match rest.strip_suffix(b" kB") {
             Some(padded) => (padded, true),

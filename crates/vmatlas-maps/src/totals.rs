@@ -27,12 +27,12 @@ pub struct Total {
     pub mappings: u64,
     /// The sum of their sizes, in bytes.
     pub size: u64,
-    /// Their resident memory in bytes, if the rows have the fields of smaps.
+    /// Their resident memory in bytes, if a row has the field of smaps: texts may lack some fields.
     pub rss: Option<u64>,
-    /// Their proportional share of resident memory in bytes, if the rows have the fields of smaps.
+    /// Their proportional share of resident memory in bytes, if a row has the field.
     pub pss: Option<u64>,
     /// Their memory in huge pages of hugetlbfs in bytes, which the kernel does not count as resident
-    /// (`Shared_Hugetlb` and `Private_Hugetlb`), if the rows have the fields of smaps.
+    /// (`Shared_Hugetlb` and `Private_Hugetlb`), if a row has such a field.
     pub hugetlb: Option<u64>,
 }
 
@@ -73,14 +73,7 @@ impl Totals {
         key: impl Fn(usize, &Mapping<'_>) -> Cow<'k, [u8]>,
         take: impl Fn(usize) -> bool,
     ) -> Totals {
-        let empty = |key| Total {
-            key,
-            mappings: 0,
-            size: 0,
-            rss: maps.has_fields().then_some(0),
-            pss: maps.has_fields().then_some(0),
-            hugetlb: maps.has_fields().then_some(0),
-        };
+        let empty = |key| Total { key, ..Total::default() };
         let mut all = empty(Vec::new());
         let mut groups: Vec<Total> = Vec::new();
         let mut by_key: HashMap<Vec<u8>, usize> = HashMap::new();
@@ -95,30 +88,29 @@ impl Totals {
                 }
             };
             let field = |name: &[u8]| {
-                maps.fields(index)
-                    .find(|f| f.name == name)
-                    .and_then(|f| f.value.number())
-                    .unwrap_or(0)
+                maps.fields(index).find(|f| f.name == name).and_then(|f| f.value.number())
             };
-            let (rss, pss, hugetlb) = match maps.has_fields() {
-                true => {
-                    let hugetlb =
-                        field(b"Shared_Hugetlb").saturating_add(field(b"Private_Hugetlb"));
-                    (field(b"Rss"), field(b"Pss"), hugetlb)
-                }
-                false => (0, 0, 0),
-            };
+            let (rss, pss) = (field(b"Rss"), field(b"Pss"));
+            let hugetlb = add(field(b"Shared_Hugetlb"), field(b"Private_Hugetlb"));
             // smaps_rollup has one row for the whole process, whose range includes the gaps.
             let (count, size) = if row.is_rollup() { (0, 0) } else { (1, row.range.size()) };
             for total in [&mut groups[at], &mut all] {
                 total.mappings += count;
                 total.size = total.size.saturating_add(size);
-                total.rss = total.rss.map(|sum| sum.saturating_add(rss));
-                total.pss = total.pss.map(|sum| sum.saturating_add(pss));
-                total.hugetlb = total.hugetlb.map(|sum| sum.saturating_add(hugetlb));
+                total.rss = add(total.rss, rss);
+                total.pss = add(total.pss, pss);
+                total.hugetlb = add(total.hugetlb, hugetlb);
             }
         }
         groups.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.key.cmp(&b.key)));
         Totals { groups, all }
+    }
+}
+
+/// The sum of two sizes, of those that are known.
+fn add(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.saturating_add(other)),
+        (one, other) => one.or(other),
     }
 }

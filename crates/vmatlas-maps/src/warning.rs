@@ -57,6 +57,8 @@ pub enum WarningKind {
     },
     /// The text has the rollups of this many processes.
     Rollups(u64),
+    /// The value of this field of smaps is no size in KiB.
+    BadSize(Vec<u8>),
     /// A field of smaps precedes the first row.
     FieldWithoutRow,
     /// The limit on rows, fields or bytes of names was reached; the rest is left out.
@@ -116,6 +118,11 @@ impl fmt::Display for Warning {
             WarningKind::Rollups(count) => {
                 write!(f, "these are {count} rollups: their sizes are not one sum")
             }
+            WarningKind::BadSize(name) => write!(
+                f,
+                "{} is no size in kB, and is not known: the text may have been cut there",
+                escape::name(name)
+            ),
             WarningKind::FieldWithoutRow => f.write_str("a field of smaps before any row"),
             WarningKind::Full => f.write_str("too many rows: the rest is left out"),
             WarningKind::More(count) => write!(f, "{count} more warnings are not listed"),

@@ -5,11 +5,13 @@
 //! Each kind of wrapper is a [`Wrapper`], so that a reader can name what was removed.
 
 mod encoding;
+mod lines;
 mod literal;
 mod markup;
 mod terminal;
 
 pub(crate) use encoding::Decoder;
+pub(crate) use lines::BrokenLines;
 pub(crate) use terminal::{is_coloured_by_grep, remove_colours, undo_cat};
 
 use crate::line::PartialLine;
@@ -45,6 +47,8 @@ pub enum Wrapper {
     Diff,
     /// The line ends and `=XX` of a quoted-printable mail.
     Mail,
+    /// Line feeds within rows, where a terminal or a mail broke their lines.
+    Lines,
 }
 
 impl fmt::Display for Wrapper {
@@ -64,6 +68,9 @@ impl fmt::Display for Wrapper {
                 "lines end in the same bytes, which are no part of names; they are left out"
             }
             Wrapper::Diff => "this looks like a diff: rows that it removes (`-`) are left out",
+            Wrapper::Lines => {
+                "rows are broken into lines, as terminals and mails do it: their names were joined"
+            }
             Wrapper::Mail => "this is a quoted-printable mail: its lines were joined and decoded",
         })
     }

@@ -140,8 +140,8 @@ impl Atlas {
             processes: 1,
             mappings: unexplained.mappings,
             size: unexplained.size,
-            rss: self.has_sizes().then(|| unexplained.rss.unwrap_or(0)),
-            pss: self.has_sizes().then(|| unexplained.pss.unwrap_or(0)),
+            rss: unexplained.rss,
+            pss: unexplained.pss,
         }
     }
 
@@ -155,11 +155,12 @@ impl Atlas {
 }
 
 impl Sum {
-    /// Adds a part of a row; `sizes` states whether the sizes of smaps were read.
-    fn add(&mut self, row: &Row<'_>, part: u64, sizes: bool) {
-        let add = |sum: Option<u64>, bytes: Option<u64>| {
-            let more = share(bytes, part, row.range.size()).unwrap_or(0);
-            sizes.then(|| sum.unwrap_or(0).saturating_add(more))
+    /// Adds a part of a row, with those sizes of smaps that it has.
+    fn add(&mut self, row: &Row<'_>, part: u64) {
+        let add = |sum: Option<u64>, bytes: Option<u64>| match share(bytes, part, row.range.size())
+        {
+            Some(more) => Some(sum.unwrap_or(0).saturating_add(more)),
+            None => sum,
         };
         self.mappings += 1;
         self.size = self.size.saturating_add(part);
@@ -174,7 +175,6 @@ struct Sums(BTreeMap<String, Sum>);
 impl Sums {
     fn add(&mut self, atlas: &Atlas, by: By) {
         let mut seen: BTreeMap<String, Sum> = BTreeMap::new();
-        let sizes = atlas.has_sizes();
         for row in atlas.rows() {
             let kind = || row.kind().word().to_owned();
             if let (By::Label, Some(shares)) = (by, Shares::of(&row)) {
@@ -184,7 +184,7 @@ impl Sums {
                 for (key, size) in groups.chain(rest) {
                     let sum =
                         seen.entry(key.clone()).or_insert_with(|| Sum { key, ..Sum::default() });
-                    sum.add(&row, size, sizes);
+                    sum.add(&row, size);
                 }
                 continue;
             }
@@ -196,7 +196,7 @@ impl Sums {
                 By::Perms => row.perms.to_string(),
             };
             let sum = seen.entry(key.clone()).or_insert_with(|| Sum { key, ..Sum::default() });
-            sum.add(&row, row.range.size(), sizes);
+            sum.add(&row, row.range.size());
         }
         for (key, more) in seen {
             let sum = self

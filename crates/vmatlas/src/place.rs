@@ -36,6 +36,9 @@ pub struct Place<'a> {
     pub below: Option<(Row<'a>, u64)>,
     /// Likewise the row above, and the distance in bytes to its start.
     pub above: Option<(Row<'a>, u64)>,
+    /// If no row holds it, the row of smaps_rollup whose range does, or another rollup of the text:
+    /// it sums up mappings that the text does not list.
+    pub rollup: Option<Row<'a>>,
     /// Its offset in the row's file, in bytes.
     pub file_offset: Option<u64>,
     /// The file system of the row's file.
@@ -120,6 +123,11 @@ impl Place<'_> {
     pub fn is_mapped(&self) -> bool {
         self.row.is_some()
     }
+
+    /// Whether the source does not show what is at the address: only a rollup covers it.
+    pub fn is_unknown(&self) -> bool {
+        self.rollup.is_some_and(|rollup| rollup.range.contains(self.address))
+    }
 }
 
 impl Atlas {
@@ -168,12 +176,14 @@ impl Atlas {
         let row = |index: Option<usize>| index.and_then(|index| self.row(index));
         let (mapping, below, above) = (row(place.mapping), row(place.before), row(place.after));
         let with_file = mapping.filter(|row| row.has_file());
+        let rollup = mapping.is_none().then(|| self.rollup_at(address)).flatten();
         Place {
             address,
             tagged,
             row: mapping,
             below: below.map(|row| (row, address - row.range.end)),
             above: above.map(|row| (row, row.range.start - address)),
+            rollup,
             file_offset: with_file.map(|row| row.mapping().offset_of(address)),
             file_system: with_file.and_then(|row| self.file_system(&row)),
             object: None,
@@ -181,6 +191,12 @@ impl Atlas {
             label: self.labels().at(address),
             made: mapping.and_then(|_| self.made_at(address)),
         }
+    }
+
+    /// The rollup whose range holds an address, else any.
+    fn rollup_at(&self, address: u64) -> Option<Row<'_>> {
+        let rollups = || self.rows().filter(|row| row.mapping().is_rollup());
+        rollups().find(|row| row.range.contains(address)).or_else(|| rollups().next())
     }
 
     fn file_system(&self, row: &Row<'_>) -> Option<FileSystem> {

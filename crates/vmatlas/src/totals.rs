@@ -86,10 +86,11 @@ impl MapTotals {
         // Computed once for each row, because labels and filters are costly.
         let kind = |_, mapping: &Mapping<'_>| Cow::Borrowed(mapping.kind().word().as_bytes());
         let kinds = Totals::sum_by(maps, kind, |index| taken[index]);
-        let sizes = kinds.all.rss.map(|_| 0);
+        let Total { rss, pss, hugetlb, .. } = kinds.all;
+        let [rss, pss, hugetlb] = [rss, pss, hugetlb].map(|sum| sum.map(|_| 0));
         let empty = || {
             let mut total = Total::default();
-            (total.rss, total.pss, total.hugetlb) = (sizes, sizes, sizes);
+            (total.rss, total.pss, total.hugetlb) = (rss, pss, hugetlb);
             total
         };
         let mut groups: BTreeMap<(&str, &str), Total> = BTreeMap::new();

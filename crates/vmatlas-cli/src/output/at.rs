@@ -36,7 +36,8 @@ struct PlaceJson<'a> {
     /// The address without upper bits that are no part of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     untagged: Option<Hex>,
-    mapped: bool,
+    /// `null` if only a rollup covers the address.
+    mapped: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mapping: Option<MappingJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,7 +110,7 @@ impl<'a> PlaceJson<'a> {
         PlaceJson {
             address: Hex(place.tagged.map_or(place.address, |tagged| tagged.pointer)),
             untagged: place.tagged.map(|tagged| Hex(tagged.address)),
-            mapped: place.is_mapped(),
+            mapped: (!place.is_unknown()).then(|| place.is_mapped()),
             mapping: place.row.as_ref().map(row),
             before: below.map(|(below, _)| row(below)),
             after: above.map(|(above, _)| row(above)),
@@ -166,6 +167,13 @@ fn location(place: &Place<'_>) -> String {
         let below = beside(&place.below, "above the end of");
         let above = beside(&place.above, "below the start of");
         let places: Vec<String> = below.into_iter().chain(above).collect();
+        if let Some(rollup) = place.rollup.filter(|_| place.is_unknown()) {
+            return format!(
+                "{address:#x} may be mapped or not: it lies in the range of a rollup ({}), and the \
+                 text does not list its mappings.",
+                rollup.range
+            );
+        }
         let beside_row = place.below.as_ref().or(place.above.as_ref());
         let nowhere = match beside_row.map(|(row, _)| row.atlas().source()) {
             // They need not hold all mappings.
@@ -174,6 +182,9 @@ fn location(place: &Place<'_>) -> String {
             _ => "is not mapped",
         };
         return match places.join(" and ").as_str() {
+            "" if place.rollup.is_some() => {
+                format!("{address:#x} lies outside the ranges of the text's rollups.")
+            }
             "" => format!("{address:#x} {nowhere}: there are no mappings."),
             places => format!("{address:#x} {nowhere}: it lies {places}."),
         };

@@ -125,6 +125,30 @@ fn what_lies_at_an_address() {
 }
 
 #[test]
+fn a_rollup_does_not_show_what_is_mapped() {
+    let rollup = "55def7fa4000-7fff73114000 ---p 00000000 00:00 0                          [rollup]\nRss:               70652 kB\n";
+    let run = vmatlas_with_input(&["at", "-", "55def7fa4010"], rollup.as_bytes());
+    assert!(run.all().starts_with(
+        "0x55def7fa4010 may be mapped or not: it lies in the range of a rollup (55def7fa4000-7fff73114000), and the text does not list its mappings.\n"
+    ));
+    let run = vmatlas_with_input(&["at", "-", "1000"], format!("{rollup}{rollup}").as_bytes());
+    assert!(run.all().contains("0x1000 lies outside the ranges of the text's rollups."));
+    let json = vmatlas_with_input(&["at", "-", "55def7fa4010", "--json"], rollup.as_bytes()).json();
+    assert!(json[0]["mapped"].is_null());
+}
+
+#[test]
+fn sums_of_fields_that_a_text_lacks_are_not_shown() {
+    let row =
+        "55d6f0a00000-55d6f0a01000 r--p 00000000 fe:00 1001                       /usr/bin/demo\n";
+    let show = |field: &str| vmatlas_with_input(&["-"], format!("{row}{field}\n").as_bytes()).all();
+    let pss = show("Pss:                   4 kB");
+    assert!(pss.contains(" pss\n") && !pss.contains("resident"), "{pss}");
+    let rss = show("Rss:                   4 kB");
+    assert!(rss.contains("4K resident") && !rss.contains("pss"), "{rss}");
+}
+
+#[test]
 fn two_maps_compared() {
     let old = b"1000-2000 r-xp 00000000 fe:00 7 /bin/x\n5000-6000 rw-p 00000000 00:00 0 [heap]\n7000-8000 rw-p 00000000 00:00 0 \n";
     let file = tempfile::NamedTempFile::new().unwrap();

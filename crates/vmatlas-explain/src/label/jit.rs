@@ -1,6 +1,7 @@
 //! Code made at run time in a process without a recognised JIT runtime.
 
 use super::runs::is_anonymous;
+use super::words::file_name;
 use super::{Confidence, Label, Labeller};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::{Kind, Perms};
@@ -37,11 +38,11 @@ fn of_code(
     };
     let listed = labeller.facts.jit_code.iter().filter_map(pages).collect();
     let listed = AddressRange::joined(listed).into_iter().map(|part| (part, label.clone()));
-    listed.chain([(range, of_unlisted(labeller, perms))]).collect()
+    listed.chain([(range, of_unlisted(labeller, range, perms))]).collect()
 }
 
 /// The label of executable memory in which no function is listed.
-fn of_unlisted(labeller: &Labeller<'_>, perms: Perms) -> Label {
+fn of_unlisted(labeller: &Labeller<'_>, range: AddressRange, perms: Perms) -> Label {
     if perms.write() {
         // SBCL and valgrind map their heaps so, and old programs all memory (READ_IMPLIES_EXEC).
         let text = "memory that may be written and executed: code made at run time, or data";
@@ -51,11 +52,32 @@ fn of_unlisted(labeller: &Labeller<'_>, perms: Perms) -> Label {
         let text = "memory that may be executed: code made or loaded at run time, or data";
         let because = "it comes from no file; but data of this program may be executed, too";
         Label::new("executable memory", Confidence::Guess, text, because)
+    } else if let Some(file) = file_before(labeller, range) {
+        let text = format!(
+            "code that was made or loaded at run time, or a copy of that of {}",
+            file_name(file)
+        );
+        let because =
+            "it may be executed and not written; but it follows the only row of a file, its begin";
+        Label::new(GROUP, Confidence::Guess, text, because)
     } else {
         let text = "code that was made or loaded at run time";
         let because = "it may be executed and not written, and comes from no file";
         Label::new(GROUP, Confidence::Likely, text, because)
     }
+}
+
+/// The file whose code memory may be a copy of: it follows the headers of the file, of which nothing
+/// else is mapped. Wine copies sections so; a later row would show how large they are
+/// ([`copied_code`](super::copied_code)).
+fn file_before<'a>(labeller: &Labeller<'a>, range: AddressRange) -> Option<&'a [u8]> {
+    const HEADERS: u64 = 64 << 10;
+    let below = labeller.maps.find(range.start.checked_sub(1)?).mapping;
+    let below = below.and_then(|at| labeller.maps.get(at))?;
+    let is_start = below.kind() == Kind::File && below.offset == 0 && below.range.size() <= HEADERS;
+    let is_read = below.perms.read() && !below.perms.write() && !below.perms.execute();
+    let rows = labeller.maps.iter().filter(|row| row.name == below.name);
+    (is_start && is_read && rows.take(2).count() == 1).then_some(below.name)
 }
 
 /// Whether the kernel makes all readable memory executable, as for old programs

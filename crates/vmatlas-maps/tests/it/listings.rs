@@ -1,7 +1,7 @@
 //! Listings that no kernel printed, and texts that contain rows.
 
 use crate::captures::capture;
-use vmatlas_maps::{Maps, MapsReader};
+use vmatlas_maps::{Group, Maps, MapsReader, Totals};
 
 fn summary(text: &[u8]) -> String {
     let maps = MapsReader::read(text);
@@ -174,4 +174,54 @@ fn a_text_without_a_row_is_no_empty_map() {
         "the text has no row of maps: this looks like gdb's `info proc mappings`"
     );
     assert_eq!(Maps::parse(b"\n").unwrap_err().to_string(), "the text has no row of maps");
+}
+
+#[test]
+fn fields_that_a_text_lacks_have_no_sum() {
+    let rows = |fields: &str| {
+        format!(
+            "55d6f0a00000-55d6f0a01000 r--p 00000000 fe:00 1001                       /usr/bin/demo\n{fields}55d6f0a01000-55d6f0a05000 r-xp 00001000 fe:00 1001                       /usr/bin/demo\n{fields}"
+        )
+    };
+    let sums = |text: &str| {
+        let all = Totals::sum(&MapsReader::read(text.as_bytes()), Group::Kind, |_| true).all;
+        (all.rss, all.pss, all.hugetlb)
+    };
+    let (size, rss) = ("Size:                  4 kB\n", "Rss:                   4 kB\n");
+    let pss = "Pss:                   3 kB\n";
+    let huge = "Private_Hugetlb:    2048 kB\n";
+    assert_eq!(sums(&rows("")), (None, None, None));
+    assert_eq!(sums(&rows(&[size, pss].concat())), (None, Some(0x1800), None));
+    assert_eq!(sums(&rows(&[size, rss].concat())), (Some(0x2000), None, None));
+    assert_eq!(sums(&rows(&[rss, huge].concat())), (Some(0x2000), None, Some(0x40_0000)));
+    // Other blanks than the kernel's.
+    assert_eq!(sums(&rows("Rss: 4 kB\n")), (Some(0x2000), None, None));
+}
+
+#[test]
+fn sizes_that_were_cut_are_named() {
+    let row =
+        "55d6f0a00000-55d6f0a01000 r--p 00000000 fe:00 1001                       /usr/bin/demo\n";
+    for cut in ["Rss:                  1", "Rss:                   1", "Rss: 1 k", "Rss:  1 MB"] {
+        let maps = MapsReader::read(format!("{row}{cut}\n").as_bytes());
+        let said: Vec<String> = maps.warnings().iter().map(ToString::to_string).collect();
+        let known = maps.fields(0).find(|field| field.name == b"Rss").unwrap().value.number();
+        assert_eq!(known, None, "{cut}");
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(said[0].starts_with("line 2: Rss is no size in kB"), "{said:?}");
+    }
+    let whole = format!("{row}Rss:                   4 kB\nTHPeligible:           0\n");
+    assert_eq!(MapsReader::read(whole.as_bytes()).warnings(), []);
+}
+
+#[test]
+fn rows_with_odd_permissions_in_a_text_are_named() {
+    let text = "a log\n55d6f0a00000-55d6f0a01000 r--p 00000000 fe:00 1001 /usr/bin/demo\n55d6f0a01000-55d6f0a05000 r--0 00001000 fe:00 1001 /usr/bin/demo\n";
+    let maps = MapsReader::read(text.as_bytes());
+    let said: Vec<String> = maps.warnings().iter().map(ToString::to_string).collect();
+    assert_eq!(maps.len(), 1);
+    assert_eq!(
+        said,
+        ["line 3, column 1: not a row: four permissions and a blank are expected, like r-xp"]
+    );
 }

@@ -753,6 +753,11 @@ fn rollups_are_no_mappings() {
     let one = "55def7fa4000-7fff73114000 ---p 00000000 00:00 0                          [rollup]\nRss:               70652 kB\n";
     let maps = MapsReader::read(one.as_bytes());
     assert_eq!((maps.processes(), maps.find(0x7f00_0000_0000).mapping), (1, None));
+    // They lie below and above no address.
+    for at in [0x1000, 0x7fff_ffff_f000] {
+        let place = maps.find(at);
+        assert_eq!((place.before, place.after), (None, None), "{at:x}");
+    }
     let two = MapsReader::read(format!("{one}{one}").as_bytes());
     assert_eq!((two.processes(), two.len()), (2, 2));
     insta::assert_snapshot!(two.warnings()[0], @"these are 2 rollups: their sizes are not one sum");
@@ -770,4 +775,48 @@ fn a_tombstone_of_xcrash() {
     assert_eq!(maps.get(1).unwrap().name, b"[anon:dalvik-main space (region space)]");
     assert_eq!(maps.get(1).unwrap().range.end, 0x13dc_0000);
     assert_eq!(maps.get(2).unwrap().perms.0, *b"r-x?");
+}
+
+#[test]
+fn names_in_lines_of_their_own_are_joined() {
+    // A mail whose lines were broken at the last blank that fits, and text wrapped at 72 columns.
+    let parts = |end: &str, blank: &str| {
+        let row = |row: &&str| match row.get(73..).filter(|name| !name.is_empty()) {
+            Some(name) => format!("{}{end}\n{blank}{name}\n", row[..72].trim_ascii_end()),
+            None => format!("{row}\n"),
+        };
+        ROWS.iter().map(row).collect::<String>()
+    };
+    for (end, blank) in [(" ", ""), ("", ""), ("        ", " ")] {
+        let text = format!("Content-Type: text/plain; format=flowed\n\n{}", parts(end, blank));
+        check("a mail", &plain(), text.as_bytes());
+        let maps = MapsReader::read(text.as_bytes());
+        assert_eq!(maps.warnings().last().unwrap().kind, WarningKind::Wrapped(Wrapper::Lines));
+    }
+    check("a listing", &plain(), parts("", "").as_bytes());
+    // Other lines of a log are no names.
+    let log = format!("a log\n{}\n/not/a/name\n{}\n[info] no name\n", ROWS[0], ROWS[3]);
+    let maps = MapsReader::read(log.as_bytes());
+    let names: Vec<_> = maps.iter().map(|row| row.name).collect();
+    assert_eq!(names, [&b"/usr/bin/demo"[..], b""]);
+    assert_eq!(maps.warnings(), []);
+}
+
+#[test]
+fn names_that_a_terminal_broke_are_joined() {
+    let terminal = |width: usize, behind: &str| {
+        let row = |row: &&str| match row.split_at_checked(width) {
+            Some((line, rest)) if !rest.is_empty() => format!("{line}\n{rest}\n"),
+            _ => format!("{row}\n"),
+        };
+        let rows: String = ROWS.iter().map(row).collect();
+        format!("$ cat /proc/4711/maps\n{rows}{behind}")
+    };
+    check("80 columns", &plain(), terminal(80, "").as_bytes());
+    check("76 columns", &plain(), terminal(76, "$ exit\n").as_bytes());
+    // Other lines stand between the rows of a log.
+    let log: String = ROWS.iter().map(|row| format!("{row}\nnext\n")).collect();
+    check("a log", &plain(), format!("a log\n{log}").as_bytes());
+    let same = ROWS[..2].iter().map(|row| format!("{row}\nnext\n")).collect::<String>();
+    check("rows of equal lengths", &plain()[..2], format!("a log\n{same}").as_bytes());
 }

@@ -118,22 +118,29 @@ fn sums(text: &mut String, totals: &MapTotals, paint: Paint) {
     }
     lines.push(("unexplained".to_owned(), &totals.unexplained));
     let width = lines.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0).max(22);
-    let mut sizes = match totals.all.rss {
-        Some(_) => format!(" {:>6} {:>6} {:>6}", "rss", "", "pss"),
-        None => String::new(),
-    };
+    // Rows of a text may have other fields of smaps only.
+    let (all_rss, has_pss) = (totals.all.rss, totals.all.pss.is_some());
+    let mut sizes = all_rss.map_or(String::new(), |_| format!(" {:>6} {:>6}", "rss", ""));
+    if has_pss {
+        let _ = write!(sizes, " {:>6}", "pss");
+    }
     // The kernel does not count these pages as resident.
     let has_huge = totals.all.hugetlb.is_some_and(|huge| huge > 0);
     if has_huge {
         let _ = write!(sizes, " {:>6}", "huge");
     }
     let header = format!("{:<width$} {:>6} {:>6} {:>6}{sizes}", "kind", "rows", "size", "share");
-    let _ = writeln!(text, "{}", paint.dim(&header));
+    let _ = writeln!(text, "{}", paint.dim(header.trim_end()));
     for (name, total) in lines {
         let (rows, share_of_all) = (total.mappings, share(total.size, totals.all.size));
         let _ = write!(text, "{name:<width$} {rows:>6} {:>6} {share_of_all:>6}", size(total.size));
-        if let (Some(rss), Some(pss), Some(all)) = (total.rss, total.pss, totals.all.rss) {
-            let _ = write!(text, " {:>6} {:>6} {:>6}", size(rss), share(rss, all), size(pss));
+        let known = |bytes: Option<u64>| bytes.map_or(String::new(), size);
+        if let Some(all) = all_rss {
+            let part = total.rss.map_or(String::new(), |rss| share(rss, all));
+            let _ = write!(text, " {:>6} {part:>6}", known(total.rss));
+        }
+        if has_pss {
+            let _ = write!(text, " {:>6}", known(total.pss));
         }
         if has_huge {
             let _ = write!(text, " {:>6}", size(total.hugetlb.unwrap_or(0)));

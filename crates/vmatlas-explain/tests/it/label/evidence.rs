@@ -692,6 +692,19 @@ fn code_between_rows_of_a_file_is_a_copy_of_it() {
 140001000-140dff000 r-xp 00000000 00:00 0 \n\
 140dff000-140e00000 r--p 00dfd000 08:01 100                              /home/u/bin\n";
     assert_eq!(group(wine, 0x1_4000_1000), copied);
+    // No later row of it shows how large its code is.
+    let last = "\
+7bc00000-7bc01000 r--p 00000000 08:01 100                                /usr/lib/wine/ntdll.dll\n\
+7bc01000-7bc40000 r-xp 00000000 00:00 0 \n\
+7bc40000-7bc41000 r--p 00000000 08:01 101                                /usr/lib/wine/kernel32.dll\n\
+7bc41000-7bc60000 r-xp 00001000 08:01 101                                /usr/lib/wine/kernel32.dll\n";
+    let perhaps = Some(("JIT code".to_owned(), Confidence::Guess));
+    assert_eq!(group(last, 0x7bc0_1000), perhaps);
+    // A file with code, and one that is data.
+    for other in ["7bc00000-7bc01000 r-xp 00000000", "7bc00000-7bc01000 r--p 00003000"] {
+        let rows = last.replace("7bc00000-7bc01000 r--p 00000000", other);
+        assert_eq!(group(&rows, 0x7bc0_1000), code, "{other}");
+    }
     // A trampoline between two rows that leave nothing out.
     let trampoline = "\
 7f0000000000-7f0000010000 r-xp 00000000 08:01 100                        /lib/bin\n\
