@@ -15,7 +15,7 @@ pub use core::gather_core_facts;
 
 use crate::access::Status;
 use crate::images::Images;
-use crate::process::Process;
+use crate::process::{Process, stat_field};
 use crate::symbols::{JitNote, jit_ranges};
 use vmatlas_explain::crash::Machine;
 use vmatlas_explain::label::{Auxv, Facts, ImageFacts};
@@ -108,13 +108,8 @@ fn pairs<const N: usize>(bytes: &[u8], word: impl Fn(&[u8; N]) -> u64) -> Vec<(u
 /// `start_brk` and `start_stack`, fields 47 and 28 of `stat`, see proc_pid_stat(5); 0 if the reader
 /// may not see them.
 pub(crate) fn starts(stat: &[u8]) -> (Option<u64>, Option<u64>) {
-    // The command name is in parentheses and may contain any byte.
-    let after_name = stat.rsplit(|&b| b == b')').next().unwrap_or_default();
-    let fields: Vec<&str> =
-        std::str::from_utf8(after_name).unwrap_or_default().split_ascii_whitespace().collect();
-    // The first field after the name is field 3.
-    let field = |number: usize| fields.get(number - 3)?.parse().ok().filter(|&value| value != 0);
-    (field(47), field(28))
+    let address = |number| stat_field(stat, number).filter(|&address| address != 0);
+    (address(47), address(28))
 }
 
 /// The machine of a process with this word size on this kernel.

@@ -1,5 +1,6 @@
 //! Stops all threads of a process while it is read.
 
+use crate::access::Status;
 use crate::error::Error;
 use crate::process::{Process, TaskState};
 use crate::sys::freeze::{Seen, detach, interrupt, seen, seize};
@@ -249,14 +250,9 @@ fn state_of(process: &Process, tid: u32) -> Option<TaskState> {
 
 /// The process that traces a thread.
 fn tracer_of(process: &Process, tid: u32) -> Option<u32> {
-    let number = |status: &[u8], name: &str| {
-        let status = String::from_utf8_lossy(status);
-        let number = status.lines().find_map(|line| line.strip_prefix(name));
-        number.and_then(|number| number.trim().parse::<u32>().ok())
-    };
-    let status = process.thread(tid).ok()?.read("status").ok()?;
+    let status = Status::read(&process.thread(tid).ok()?)?;
     // The number is that of a thread.
-    let tracer = number(&status, "TracerPid:").filter(|tracer| *tracer != 0)?;
-    let status = std::fs::read(format!("/proc/{tracer}/status")).unwrap_or_default();
-    Some(number(&status, "Tgid:").unwrap_or(tracer))
+    let tracer = status.number("TracerPid").filter(|&tracer| tracer != 0)?;
+    let of_tracer = std::fs::read(format!("/proc/{tracer}/status")).unwrap_or_default();
+    Some(Status::new(&of_tracer).number("Tgid").unwrap_or(tracer))
 }

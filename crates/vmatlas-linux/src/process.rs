@@ -3,11 +3,14 @@
 use crate::error::Error;
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, PROC_SUPER_MAGIC, fstatfs, openat, statat};
 use rustix::io::Errno;
+use rustix::param::clock_ticks_per_second;
+use rustix::time::{ClockId, clock_gettime};
 use std::fmt;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use vmatlas_maps::KernelVersion;
 
 /// Maximum number of bytes read from a small file of /proc; mountinfo is the largest.
@@ -296,6 +299,18 @@ impl Process {
         Ok(TaskState::parse(&stat))
     }
 
+    /// When the first thread of the process started, since 1970, if the clock was not set since.
+    pub(crate) fn started(&self) -> Option<Duration> {
+        let file = if self.id.tid.is_some() { "../../stat" } else { "stat" };
+        let ticks = stat_field(&self.read(file).ok().filter(|_| self.is_live())?, 22)?;
+        let per_second = clock_ticks_per_second();
+        let nanoseconds = u128::from(ticks) * 1_000_000_000 / u128::from(per_second);
+        let start = Duration::from_nanos(u64::try_from(nanoseconds).ok()?);
+        let now = |clock| Duration::try_from(clock_gettime(clock)).ok();
+        let age = now(ClockId::Boottime)?.saturating_sub(start);
+        now(ClockId::Realtime)?.checked_sub(age)
+    }
+
     /// The size of its address space in pages (`total_vm`).
     pub(crate) fn total_pages(&self) -> Option<u64> {
         self.page_count(0)
@@ -309,6 +324,14 @@ impl Process {
     fn page_count(&self, field: usize) -> Option<u64> {
         page_count(&self.read("statm").ok()?, field)
     }
+}
+
+/// A number of `stat` by its place from 3 on, see proc_pid_stat(5).
+pub(crate) fn stat_field(stat: &[u8], number: usize) -> Option<u64> {
+    // The command name is in parentheses and may contain any byte.
+    let after_name = stat.rsplit(|&b| b == b')').next()?;
+    let mut fields = std::str::from_utf8(after_name).ok()?.split_ascii_whitespace();
+    fields.nth(number.checked_sub(3)?)?.parse().ok()
 }
 
 /// A field of `statm`, see proc_pid_statm(5).

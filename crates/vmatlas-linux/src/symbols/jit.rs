@@ -40,6 +40,8 @@ pub enum JitNoteKind {
     /// The process did not write it: it is not its user's, has another name, is a link, or lies
     /// where the kernel makes files. Every user may write to /tmp.
     Foreign,
+    /// It is older than the process: a process with the same pid wrote it.
+    Older,
     /// Some of it is damaged.
     Damaged(JitError),
     /// Its file system did not answer.
@@ -54,6 +56,7 @@ impl fmt::Display for JitNote {
         match &self.kind {
             JitNoteKind::Io(error) => write!(f, "{error}"),
             JitNoteKind::Foreign => write!(f, "it is not read: the process did not write it"),
+            JitNoteKind::Older => write!(f, "it is not read: it is older than the process"),
             JitNoteKind::Damaged(error) => write!(f, "{error}"),
             JitNoteKind::TimedOut => write!(f, "it took too long to read"),
             JitNoteKind::LeftOut => write!(f, "{}", JitErrorKind::OverBudget),
@@ -95,6 +98,7 @@ fn read_from(
     let mut notes = Vec::new();
     let Some(pid) = inner_pid(process) else { return (map, notes) };
     let files = Arc::new(SuppliedFiles::of(process));
+    let started = process.started().unwrap_or_default();
     let perf_map = PathBuf::from(format!("/tmp/perf-{pid}.map"));
     let paths =
         std::iter::once((perf_map, false)).chain(dumps.into_iter().map(|path| (path, true)));
@@ -102,12 +106,13 @@ fn read_from(
         let budget = budget.of_file();
         let (from, name, of_file) = (files.clone(), path.clone(), budget.clone());
         let read = within(TIME_LIMIT, move || match is_dump {
-            true => read_dump(&from, &name, &of_file),
-            false => read_perf_map(&from, &name, names, of_file),
+            true => read_dump(&from, &name, &of_file).map(Some),
+            false => read_perf_map(&from, &name, started, names, of_file),
         });
         let kind = match read {
             None => JitNoteKind::TimedOut,
-            Some(Ok((found, errors))) => {
+            Some(Ok(None)) => JitNoteKind::Older,
+            Some(Ok(Some((found, errors)))) => {
                 map.extend(found);
                 if budget.is_exceeded() {
                     notes.push(JitNote { path, kind: JitNoteKind::LeftOut });
@@ -135,14 +140,21 @@ fn read_from(
 /// The contents of a file.
 type Parsed = (JitMap, Vec<JitError>);
 
-/// Reads a perf map in pieces: its names may take less memory than its text.
+/// Reads a perf map in pieces: its names may take less memory than its text. `None` if nobody
+/// wrote to it since the process started.
 fn read_perf_map(
     files: &SuppliedFiles,
     path: &Path,
+    started: Duration,
     names: bool,
     budget: Budget,
-) -> io::Result<Parsed> {
+) -> io::Result<Option<Parsed>> {
     let file = files.open_own(path)?;
+    let modified = u64::try_from(file.stat().modified.0).unwrap_or(0);
+    // Clocks are adjusted, and times of files are rounded.
+    if Duration::from_secs(modified).saturating_add(Duration::from_secs(2)) < started {
+        return Ok(None);
+    }
     let size = file.size().unwrap_or(0).min(MAX_PERF_MAP);
     let mut reader = PerfMapReader::new(names, budget);
     let mut bytes = vec![0; 64 << 10];
@@ -155,7 +167,7 @@ fn read_perf_map(
         reader.push(&bytes[..length]);
         at += length as u64;
     }
-    Ok(reader.finish())
+    Ok(Some(reader.finish()))
 }
 
 /// Reads a jitdump, whose records include the code.

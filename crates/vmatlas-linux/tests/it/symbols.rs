@@ -934,6 +934,12 @@ fn perf_maps_are_those_of_the_process_itself() {
     let Some((map, notes)) = jit_of(script, &wrap) else { return };
     assert!(map.is_empty());
     assert_eq!(notes, ["/tmp/perf-1.map: it is not read: the process did not write it"]);
+    // One of an earlier process with the same pid is rejected.
+    let script = "mount -t tmpfs none /tmp && echo '1000 10 x' > /tmp/perf-$$.map
+        touch -d '-1 hour' /tmp/perf-$$.map && echo ready && read x";
+    let Some((map, notes)) = jit_of(script, &wrap) else { return };
+    assert!(map.is_empty());
+    assert_eq!(notes, ["/tmp/perf-1.map: it is not read: it is older than the process"]);
 }
 
 /// A process gets nothing read through its perf map that it may not read itself.
