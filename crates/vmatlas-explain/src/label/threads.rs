@@ -133,12 +133,22 @@ fn of_thread(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointers: &[u64]
         Guard::Light => "lightweight guard pages lie below it",
         Guard::Row => "a row without permissions lies below it",
     };
-    let cut = if cut { ", cut at the default size" } else { "" };
-    let because = format!("its stack pointer {pointer:#x} is here, {guarded}{cut}");
+    let cut_at = if cut { ", cut at the default size" } else { "" };
+    let because = format!("its stack pointer {pointer:#x} is here, {guarded}{cut_at}");
     let is_own = may_be_own(labeller, thread, stack);
     let who = who(thread);
+    // Libraries of coroutines map stacks of other sizes, with a row as the guard.
+    let is_usual =
+        || guard == Guard::Light || cut || labeller.facts.stack_limit == Some(stack.size());
     let (name, text) = match is_own {
-        true => (format!("stack of {who}"), text(thread, stack, Some(pointer))),
+        true if thread.thread_pointer.is_some() || is_usual() => {
+            (format!("stack of {who}"), text(thread, stack, Some(pointer)))
+        }
+        true => {
+            let (used, all) = (stack.end.saturating_sub(pointer), stack.size());
+            let text = format!("stack on which {who} runs, {} of {} used", size(used), size(all));
+            (format!("stack on which {who} runs"), text)
+        }
         false => (
             format!("stack on which {who} runs"),
             format!("memory on which {who} runs, {}", size(stack.size())),
@@ -191,7 +201,7 @@ fn without_pointer(labeller: &mut Labeller<'_>) {
 }
 
 /// The kind of guard of a stack.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Guard {
     /// A row without permissions.
     Row,

@@ -81,34 +81,36 @@ const FIRST_POINTER: u64 = 0x7ffc_0002_0000;
 #[test]
 fn a_thread_need_not_run_on_its_own_stack() {
     let size = 64 << 10;
-    let check = |thread: ThreadFacts, size: u64, is_own: bool| {
+    let check = |thread: ThreadFacts, size: u64, own: Option<&str>| {
         let text = format!("{}{FIRST}", rows(GUARD, size));
         let facts = facts(vec![thread]);
         let (words, confidence) = at(&text, &facts, None, STACK);
         let (guard, of_guard) = at(&text, &facts, None, GUARD);
         assert_eq!(confidence, of_guard);
-        match is_own {
-            true => {
+        match own {
+            Some(own) => {
                 assert_eq!(confidence, Confidence::Likely);
-                assert!(words.contains("of thread 2, 8 KiB of "), "{words}");
-                assert_eq!(guard, "guard below the stack of thread 2");
+                assert!(words.starts_with(&format!("{own}, 8 KiB of ")), "{words}");
+                assert_eq!(guard, format!("guard below the {own}"));
             }
-            false => {
+            None => {
                 assert_eq!(confidence, Confidence::Guess);
                 assert!(words.starts_with("memory on which thread "), "{words}");
                 assert!(guard.starts_with("guard below the stack on which thread "), "{guard}");
             }
         }
     };
-    check(thread(2, STACK + size - 0x2000), size, true);
+    let near_end = |size| thread(2, STACK + size - 0x2000);
+    check(near_end(size), size, Some("stack on which thread 2 runs"));
+    check(near_end(8 * MIB), 8 * MIB, Some("stack of thread 2"));
     // The kernel made the stack of the first thread.
-    check(thread(1, STACK + size - 0x2000), size, false);
+    check(thread(1, STACK + size - 0x2000), size, None);
     // No thread has as small a stack.
-    check(thread(2, STACK + 0x1000), 0x2000, false);
+    check(thread(2, STACK + 0x1000), 0x2000, None);
     // The control block is at the end of a thread's own stack.
     let with = |block| with!(thread(2, STACK + size - 0x2000), thread_pointer = Some(block));
-    check(with(STACK + size - 0x900), size, true);
-    check(with(0x7f20_0000_0900), size, false);
+    check(with(STACK + size - 0x900), size, Some("stack of thread 2"));
+    check(with(0x7f20_0000_0900), size, None);
 }
 
 /// A Rust program that overflows its stack runs its handler on the alternate stack.
