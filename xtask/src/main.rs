@@ -54,9 +54,12 @@ fn main() -> ExitCode {
 }
 
 fn bench(args: &[String]) -> Result<(), String> {
-    let build = ["build", "--quiet", "--release", "--package=vmatlas-cli", "--package=benchmarks"];
+    // What `--quick` measures means nothing.
+    let is_quick = args.iter().any(|arg| arg == "--quick");
+    let profile = if is_quick { "--profile=release" } else { "--profile=dist" };
+    let build = ["build", "--quiet", profile, "--package=vmatlas-cli", "--package=benchmarks"];
     run(cargo().args(build))?;
-    let run_it = ["run", "--quiet", "--release", "--package=benchmarks", "--bin=benchmarks", "--"];
+    let run_it = ["run", "--quiet", profile, "--package=benchmarks", "--bin=benchmarks", "--"];
     run(cargo().args(run_it).args(args))
 }
 

@@ -150,26 +150,62 @@ impl Labels {
         labeller.run();
         let mut labels =
             Labels { parts: labeller.parts.into_values().collect(), sums: BTreeMap::new() };
-        for row in maps.iter() {
-            let sum = parts::sum(row.range, labels.within(row.range));
-            labels.sums.extend(sum.map(|sum| ((row.range.start, row.range.end), sum)));
+        // Rows mostly come in the order of the parts.
+        let mut first = 0;
+        for range in maps.iter().map(|row| row.range) {
+            let start = range.start;
+            let is_first = |at: usize| {
+                let below = at.checked_sub(1).map(|below| labels.parts.get(below));
+                labels.parts.get(at).is_none_or(|part| part.range.end > start)
+                    && below.is_none_or(|part| part.is_some_and(|part| part.range.end <= start))
+            };
+            first = match () {
+                () if is_first(first) => first,
+                () if is_first(first + 1) => first + 1,
+                () => labels.first_above(start),
+            };
+            let sum = parts::sum(range, labels.from(first, range.end));
+            labels.sums.extend(sum.map(|sum| ((start, range.end), sum)));
         }
         labels
     }
 
     /// The labels in a range, in order. A row usually has one, or several if its parts differ.
     pub fn within(&self, range: AddressRange) -> &[Labelled] {
-        let first = self.parts.partition_point(|part| part.range.end <= range.start);
-        let count = self.parts[first..].partition_point(|part| part.range.start < range.end);
-        &self.parts[first..first + count]
+        self.from(self.first_above(range.start), range.end)
+    }
+
+    /// The place of the first part that ends above an address.
+    fn first_above(&self, address: u64) -> usize {
+        self.parts.partition_point(|part| part.range.end <= address)
+    }
+
+    /// The parts from a place on that begin below an address.
+    fn from(&self, first: usize, end: u64) -> &[Labelled] {
+        let parts = self.parts.get(first..).unwrap_or_default();
+        // Few rows have more than one.
+        match parts.get(1) {
+            Some(second) if second.range.start < end => {
+                &parts[..parts.partition_point(|part| part.range.start < end)]
+            }
+            _ => {
+                let count = parts.first().is_some_and(|part| part.range.start < end);
+                &parts[..usize::from(count)]
+            }
+        }
     }
 
     /// The label of a range, for a row with several parts a label that states all of them, with the
     /// group that covers most bytes and the lowest confidence in that group; `None` if more bytes
     /// have no label. For a range that is no row, the first label of that group.
     pub fn most_of(&self, range: AddressRange) -> Option<&Label> {
-        let sum = self.sums.get(&(range.start, range.end));
-        sum.or_else(|| parts::most(range, self.within(range)))
+        let parts = self.within(range);
+        if let [only] = parts
+            && parts::covers(only, range)
+        {
+            return Some(&only.label);
+        }
+        self.sums.get(&(range.start, range.end)).or_else(|| parts::most(range, parts))
     }
 
     /// The text of the labels in a range, in one line: the first different ones, and the
@@ -283,6 +319,9 @@ impl<'a> Labeller<'a> {
 
     /// The parts of a range that have no label yet.
     fn unlabelled(&self, range: AddressRange) -> Vec<AddressRange> {
+        if range.size() > 0 && !self.is_labelled(range) {
+            return vec![range];
+        }
         let mut free = Vec::new();
         let mut start = range.start;
         let before = self.parts.range(..=start).next_back().map(|(_, part)| part.range);
@@ -318,8 +357,8 @@ impl<'a> Labeller<'a> {
     fn file_with(&self, sign: &Sign) -> Option<String> {
         let by_symbol = self.image_with(sign).map(|image| image.name.as_slice());
         let is_named = |path: &&&[u8]| {
-            let name = words::file_name(path);
-            sign.files.iter().any(|prefix| name.starts_with(prefix))
+            let name = words::last_part(path);
+            sign.files.iter().any(|prefix| name.starts_with(prefix.as_bytes()))
         };
         let path = by_symbol.or_else(|| self.files.iter().find(is_named).copied())?;
         Some(words::file_name(path))

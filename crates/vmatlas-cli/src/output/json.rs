@@ -1,28 +1,41 @@
 //! The JSON documents, with types made for their readers.
 
+mod object;
+
+use object::Object;
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
+use serde::ser::{Error as _, Serializer};
 use serde_json::ser::Formatter;
+use serde_json::value::RawValue;
 use std::io::{self, Write};
 use std::sync::LazyLock;
 use vmatlas::label::{Label, Labelled};
 use vmatlas::{
-    AddressRange, Atlas, FIELDS, Field, FieldNeeds, FieldValue, Frozen, Kind, Note, Row,
-    RunningThread, SmapsValue, SourceKind, VmFlags,
+    AddressRange, Atlas, FIELDS, Field, FieldNeeds, Frozen, Kind, Note, Row, RunningThread,
+    SmapsValue, SourceKind, VmFlags,
 };
 
 /// An address or offset. It is written as a string, because some readers lack 64-bit numbers.
 pub(crate) struct Hex(pub(crate) u64);
 
-impl Serialize for Hex {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Hex {
+    /// Appends the digits, with `0x`.
+    fn append(&self, out: &mut Vec<u8>) {
         let mut text = [b'0'; 18];
         let digits = (u64::BITS - self.0.leading_zeros()).div_ceil(4).max(1) as usize;
         text[1] = b'x';
         for (place, digit) in text[2..2 + digits].iter_mut().rev().enumerate() {
             *digit = b"0123456789abcdef"[(self.0 >> (4 * place)) as usize & 15];
         }
-        serializer.serialize_str(ascii(&text[..2 + digits]))
+        out.extend_from_slice(&text[..2 + digits]);
+    }
+}
+
+impl Serialize for Hex {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = Vec::with_capacity(18);
+        self.append(&mut text);
+        serializer.serialize_str(ascii(&text))
     }
 }
 
@@ -161,69 +174,85 @@ pub(crate) struct MappingJson<'a> {
     pub(crate) labels: bool,
 }
 
-impl Serialize for MappingJson<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl MappingJson<'_> {
+    /// Appends the object. Many thousands are written, so this is not left to serde.
+    pub(crate) fn append(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let row = &self.row;
-        let mut map = serializer.serialize_map(None)?;
+        let mut object = Object::new(out);
         let path = row.path();
         for (field, role) in &*ROW_FIELDS {
+            let name = field.name;
             match (role, &path) {
                 (Role::Path | Role::Deleted | Role::State, None) => {}
-                (Role::Path, Some(path)) => text_entries(&mut map, field.name, path)?,
+                (Role::Path, Some(path)) => object.bytes(name, path)?,
                 (Role::Deleted, Some(path)) => {
-                    field_entries(&mut map, field.name, &field.value(row))?;
-                    map.serialize_entry("path_certain", &path.is_certain())?;
+                    object.field(name, &field.value(row))?;
+                    object.flag("path_certain", path.is_certain());
                 }
                 (Role::Kind, _) => {
-                    field_entries(&mut map, field.name, &field.value(row))?;
-                    kind_entries(&mut map, row)?;
+                    object.field(name, &field.value(row))?;
+                    kind_entries(&mut object, row)?;
                 }
-                _ => field_entries(&mut map, field.name, &field.value(row))?,
+                _ => object.field(name, &field.value(row))?,
             }
         }
         if self.labels {
-            labels(&mut map, row)?;
+            labels(&mut object, row)?;
         }
         for field in row.atlas().maps().fields(row.index()) {
-            let mut lower = [0; MAX_FIELD_NAME];
-            let Some(lower) = lower.get_mut(..field.name.len()) else { continue };
-            lower.copy_from_slice(field.name);
-            lower.make_ascii_lowercase();
-            let name = ascii(lower);
-            let prefixed;
-            let name = match name {
-                // The row's own `size` has the same value.
-                "size" => continue,
-                name if is_own_key(name) => {
-                    prefixed = format!("smaps_{name}");
-                    &prefixed
-                }
-                name => name,
-            };
-            match field.value {
-                SmapsValue::Kib(kib) => map.serialize_entry(name, &kib.saturating_mul(1024))?,
-                SmapsValue::Number(number) => map.serialize_entry(name, &number)?,
-                SmapsValue::Flags(flags) => map.serialize_entry("vm_flags", &Flags(flags))?,
-                SmapsValue::Text(text) => {
-                    map.serialize_entry(name, String::from_utf8_lossy(text).trim())?;
-                }
-                _ => {}
-            }
+            smaps_entry(&mut object, field.name, &field.value)?;
         }
-        map.end()
+        object.end();
+        Ok(())
     }
 }
 
+impl Serialize for MappingJson<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut text = Vec::new();
+        self.append(&mut text).map_err(S::Error::custom)?;
+        let text = String::from_utf8(text).map_err(S::Error::custom)?;
+        RawValue::from_string(text).map_err(S::Error::custom)?.serialize(serializer)
+    }
+}
+
+/// Writes a field of smaps.
+fn smaps_entry(object: &mut Object<'_>, name: &[u8], value: &SmapsValue<'_>) -> io::Result<()> {
+    let mut lower = [0; MAX_FIELD_NAME + PREFIX.len()];
+    lower[..PREFIX.len()].copy_from_slice(PREFIX);
+    let all = PREFIX.len() + name.len();
+    let Some(own) = lower.get_mut(PREFIX.len()..all) else { return Ok(()) };
+    own.copy_from_slice(name);
+    own.make_ascii_lowercase();
+    let name = match ascii(&lower[PREFIX.len()..all]) {
+        // The row's own `size` has the same value.
+        "size" => return Ok(()),
+        name if is_own_key(name) => ascii(&lower[..all]),
+        name => name,
+    };
+    match value {
+        SmapsValue::Kib(kib) => object.number(name, kib.saturating_mul(1024)),
+        SmapsValue::Number(number) => object.number(name, *number),
+        SmapsValue::Flags(flags) => object.value("vm_flags", &Flags(*flags))?,
+        SmapsValue::Text(text) => object.text(name, String::from_utf8_lossy(text).trim())?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Prefix of the names of smaps fields that have the name of another key.
+const PREFIX: &[u8] = b"smaps_";
+
 /// Writes the purposes of a row.
-fn labels<M: SerializeMap>(map: &mut M, row: &Row<'_>) -> Result<(), M::Error> {
+fn labels(object: &mut Object<'_>, row: &Row<'_>) -> io::Result<()> {
     if let Some(label) = row.label() {
-        map.serialize_entry("label", &LabelJson::of(label))?;
+        object.value("label", &LabelJson::of(label))?;
     }
     let labels = row.labels();
     // A single label for the whole row is written above; others need ranges.
     if labels.len() > 1 || labels.iter().any(|part| part.range.size() < row.range.size()) {
         let parts: Vec<PartJson<'_>> = labels.iter().map(PartJson::of).collect();
-        map.serialize_entry("parts", &parts)?;
+        object.value("parts", &parts)?;
     }
     Ok(())
 }
@@ -267,36 +296,20 @@ impl<'a> PartJson<'a> {
     }
 }
 
-/// Writes the entries of a field of the table. An absent note is left out.
-fn field_entries<M: SerializeMap>(
-    map: &mut M,
-    name: &'static str,
-    value: &FieldValue<'_>,
-) -> Result<(), M::Error> {
-    match value {
-        FieldValue::Address(address) => map.serialize_entry(name, &Hex(*address)),
-        FieldValue::Bytes(number) | FieldValue::Number(number) => map.serialize_entry(name, number),
-        FieldValue::Flag(flag) => map.serialize_entry(name, flag),
-        FieldValue::Perms(perms) => map.serialize_entry(name, perms.as_str()),
-        FieldValue::Text(text) if text.is_empty() && name == "state" => Ok(()),
-        FieldValue::Text(text) => text_entries(map, name, text),
-        _ => map.serialize_entry(name, &None::<()>),
-    }
-}
-
 /// Writes the entries that depend on the kind of mapping.
-fn kind_entries<M: SerializeMap>(map: &mut M, row: &Row<'_>) -> Result<(), M::Error> {
+fn kind_entries(object: &mut Object<'_>, row: &Row<'_>) -> io::Result<()> {
     match row.kind() {
-        Kind::ThreadStack { tid } => map.serialize_entry("tid", &tid),
+        Kind::ThreadStack { tid } => object.number("tid", tid),
         Kind::NamedAnonymous { name } | Kind::NamedSharedAnonymous { name } => {
-            map.serialize_entry("anon_name", &String::from_utf8_lossy(name))
+            object.text("anon_name", &String::from_utf8_lossy(name))?;
         }
         Kind::SysvShm { key, id } => {
-            map.serialize_entry("shm_key", &key)?;
-            map.serialize_entry("shm_id", &row.inode().map(|_| id))
+            object.number("shm_key", key);
+            object.value("shm_id", &row.inode().map(|_| id))?;
         }
-        _ => Ok(()),
+        _ => {}
     }
+    Ok(())
 }
 
 /// Whether a mapping has its own key of this name. A smaps field may share it, as `Name` of
@@ -323,16 +336,6 @@ impl Serialize for Flags<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0.iter().map(String::from_utf8_lossy))
     }
-}
-
-/// Writes bytes as text, and also in hexadecimal if they are not UTF-8.
-fn text_entries<M: SerializeMap>(map: &mut M, name: &str, bytes: &[u8]) -> Result<(), M::Error> {
-    let text = String::from_utf8_lossy(bytes);
-    map.serialize_entry(name, &text)?;
-    if matches!(text, std::borrow::Cow::Owned(_)) {
-        map.serialize_entry(&format!("{name}_hex"), &vmatlas::words::hex(bytes))?;
-    }
-    Ok(())
 }
 
 #[derive(Serialize)]

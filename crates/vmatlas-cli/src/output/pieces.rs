@@ -15,15 +15,15 @@ pub(super) fn write(
     rows: &[usize],
     write_row: impl Fn(usize, usize, &mut Vec<u8>) + Sync,
 ) -> io::Result<()> {
-    let write_piece = |(number, piece): (usize, &[usize])| {
-        let mut text = Vec::new();
+    let write_piece = |(number, piece): (usize, &[usize]), mut text: Vec<u8>| {
+        text.clear();
         let places = number * PIECE..;
         places.zip(piece).for_each(|(place, &row)| write_row(place, row, &mut text));
         text
     };
     let mut pieces = rows.chunks(PIECE).enumerate();
     if rows.len() <= PIECE {
-        return pieces.try_for_each(|piece| out.write_all(&write_piece(piece)));
+        return pieces.try_for_each(|piece| out.write_all(&write_piece(piece, Vec::new())));
     }
     let count = thread::available_parallelism().map_or(1, NonZero::get);
     thread::scope(|scope| {
@@ -31,22 +31,26 @@ pub(super) fn write(
         let threads: Vec<_> = (0..count)
             .map(|first| {
                 let (sender, texts) = sync_channel(1);
+                // Written texts come back, because new memory costs the kernel as much as a text.
+                let (back, written) = sync_channel(2);
                 let (pieces, write_piece) = (pieces.clone(), &write_piece);
                 let work = move || {
                     // Stop once the receiver is gone.
-                    pieces
-                        .skip(first)
-                        .step_by(count)
-                        .try_for_each(|piece| sender.send(write_piece(piece)).ok())
+                    pieces.skip(first).step_by(count).try_for_each(|piece| {
+                        let text = written.try_recv().unwrap_or_default();
+                        sender.send(write_piece(piece, text)).ok()
+                    })
                 };
                 scope.spawn(work);
-                texts
+                (texts, back)
             })
             .collect();
         for (number, _) in pieces {
             // A panicked thread sends nothing; its panic ends the scope.
-            let Ok(text) = threads[number % count].recv() else { break };
+            let (texts, back) = &threads[number % count];
+            let Ok(text) = texts.recv() else { break };
             out.write_all(&text)?;
+            drop(back.try_send(text));
         }
         Ok(())
     })

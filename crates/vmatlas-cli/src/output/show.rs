@@ -50,7 +50,7 @@ impl Answer for Show<'_> {
                 piece.push(b',');
             }
             // Only writing to memory could fail, and it cannot.
-            drop(json::append(piece, &MappingJson { row, labels: true }));
+            drop(MappingJson { row, labels: true }.append(piece));
         })?;
         let warnings: Vec<json::WarningJson> = json::warnings(self.atlas).collect();
         let (totals, warnings) = (json::text(&totals(&self.totals()))?, json::text(&warnings)?);

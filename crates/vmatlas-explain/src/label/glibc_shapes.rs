@@ -96,7 +96,11 @@ fn stretches<'a>(labeller: &Labeller<'a>, heap_size: u64) -> Vec<Vec<Mapping<'a>
     for row in labeller.maps.iter().filter(is_anonymous).filter_map(unlabelled) {
         let below = last.replace(row.range).filter(|below| below.end == row.range.start);
         if below.is_none() {
-            stretches.push(Vec::new());
+            // A row by itself has no reserve, and no heap beside it.
+            match stretches.last_mut() {
+                Some(last) if last.len() < 2 => last.clear(),
+                _ => stretches.push(Vec::new()),
+            }
             is_left_out = false;
         }
         let fits = !row.perms.none()

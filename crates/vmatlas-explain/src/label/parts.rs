@@ -28,12 +28,14 @@ pub(super) fn most(range: AddressRange, parts: &[Labelled]) -> Option<&Label> {
     most.filter(|(_, sum)| *sum >= rest).map(|(label, _)| label)
 }
 
+/// Whether a part covers a range.
+pub(super) fn covers(part: &Labelled, range: AddressRange) -> bool {
+    part.range.start <= range.start && range.end <= part.range.end
+}
+
 /// The label of a row that is not covered by one part.
 pub(super) fn sum(range: AddressRange, parts: &[Labelled]) -> Option<Label> {
-    if let [only] = parts
-        && only.range.start <= range.start
-        && range.end <= only.range.end
-    {
+    if parts.is_empty() || matches!(parts, [only] if covers(only, range)) {
         return None;
     }
     let most = most(range, parts)?;
@@ -74,6 +76,11 @@ struct Same<'a> {
 /// The text of the labels in a range: those of the largest parts, each with its number, and the
 /// unexplained share, if `with_rest` is set. A text that is less certain than the row says so.
 pub(super) fn text(range: AddressRange, parts: &[Labelled], with_rest: bool) -> String {
+    match parts {
+        [] => return String::new(),
+        [only] if covers(only, range) => return only.label.text.clone(),
+        _ => {}
+    }
     let mut all: Vec<Same<'_>> = Vec::new();
     let mut by_text: HashMap<&str, usize> = HashMap::new();
     let mut rest = range.size();
