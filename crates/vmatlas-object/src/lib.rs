@@ -30,7 +30,7 @@ pub mod symbols;
 pub mod unwind;
 
 pub use budget::{Budget, Lease};
-pub use memory::{Memory, TimedMemory};
+pub use memory::{CachedMemory, Memory, TimedMemory};
 pub use vmatlas_maps::{ReadAt, ReadError};
 
 /// A boxed source, in the form in which [`ElfFile`](elf::ElfFile) stores it.

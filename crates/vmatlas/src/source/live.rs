@@ -17,7 +17,7 @@ use vmatlas_linux::{
     Snapshot, Source, Space, gather_facts, within,
 };
 use vmatlas_maps::{AddressRange, KernelVersion, Kind, Maps};
-use vmatlas_object::{Budget, TimedMemory};
+use vmatlas_object::{Budget, CachedMemory, TimedMemory};
 
 /// The longest time to read the memory of a process.
 const DEEP_LIMIT: Duration = Duration::from_secs(30);
@@ -223,7 +223,7 @@ impl Live {
         if self.lost() {
             return Err("the process has ended or executed another program".to_owned());
         }
-        let memory = TimedMemory::new(memory, budget);
+        let memory = TimedMemory::new(CachedMemory::new(memory), budget);
         let (maps, facts) = (maps.clone(), facts.clone());
         within(DEEP_LIMIT, move || Labels::read(&maps, &facts, Some(&memory)))
             .ok_or_else(|| format!("its memory was not read within {} s", DEEP_LIMIT.as_secs()))
