@@ -44,6 +44,17 @@ __attribute__((noinline)) static void end_deep(void) {
     if (room[0]) abort();
 }
 
+// The same, with a variable small enough to find the caller behind it.
+__attribute__((noinline)) static void end_near(void) {
+    volatile char room[6 << 10];
+    room[0] = 1;
+#ifdef __x86_64__
+    // No frame pointer leads further.
+    __asm__ volatile("mov $1, %%ebp" ::: "rbp");
+#endif
+    if (room[0]) abort();
+}
+
 __attribute__((noinline)) static int field(int *pointer) { return pointer[6]; }
 __attribute__((noinline)) static void call(void (*function)(void)) { function(); }
 __attribute__((noinline)) static int divide(int a, int b) { return a / b; }
@@ -82,10 +93,11 @@ int main(int count, char **arguments) {
     if (!strcmp(fault, "call")) call(NULL);
     if (!strcmp(fault, "constant")) write_constant();
     if (!strcmp(fault, "divide")) return divide(count, count - 2);
-    if (!strcmp(fault, "returned")) {
+    if (!strcmp(fault, "returned") || !strcmp(fault, "returned-near")) {
         signal(SIGSEGV, jump_back);
         if (!sigsetjmp(before, 1)) return field(NULL);
-        end_deep();
+        if (!strcmp(fault, "returned")) end_deep();
+        end_near();
     }
     if (!strcmp(fault, "trap")) __builtin_trap();
     if (!strcmp(fault, "cut")) {

@@ -36,7 +36,9 @@ mod window;
 pub use error::{CoreError, CoreErrorKind, PageError};
 pub use images::CoreImage;
 pub use siginfo::SigInfo;
-pub use signal_frame::{SignalFrame, is_after_system_call, is_handler_return, signal_frames};
+pub use signal_frame::{
+    RETURN_OF_HANDLER, SignalFrame, is_after_system_call, is_handler_return, signal_frames,
+};
 pub use thread::CoreThread;
 pub use vmatlas_object::ReadAt;
 

@@ -57,6 +57,8 @@ pub struct Crash {
     pub ended_by: Option<i32>,
     /// The signal whose handler was running.
     pub in_handler_of: Option<i32>,
+    /// The signal whose handler may have been running: its frame is on the stack, or was left there.
+    pub perhaps_in_handler_of: Option<i32>,
     /// Whether a debugger says that the signal has ended the program; `Some(false)` if it stopped the
     /// program at the signal.
     pub has_ended: Option<bool>,

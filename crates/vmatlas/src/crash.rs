@@ -4,6 +4,7 @@ mod address;
 mod case;
 mod dump;
 mod frames;
+mod handlers;
 mod input;
 mod log;
 mod place;

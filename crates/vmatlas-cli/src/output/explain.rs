@@ -123,11 +123,19 @@ fn stack(text: &mut String, case: &Case, most: usize, paint: Paint) {
             let source = source.rsplit('/').next().unwrap_or_default();
             let _ = write!(text, " {}", paint.dim(&printable(source.as_bytes())));
         }
+        if is_guessed(case, number) {
+            text.push_str(", perhaps");
+        }
         text.push('\n');
     }
     if case.stack.len() > most {
         let _ = writeln!(text, "  and {} more (--top)", case.stack.len() - most);
     }
+}
+
+/// Whether a frame of the stack may be left over from an earlier call.
+fn is_guessed(case: &Case, number: usize) -> bool {
+    case.guessed_from.is_some_and(|from| number >= from)
 }
 
 /// The function, or the place in the module. An address that is no offset in a file stands alone.
@@ -174,13 +182,22 @@ struct CaseJson<'a> {
     paragraph: &'a str,
     facts: BTreeMap<&'static str, &'a str>,
     map: Vec<AroundJson>,
-    stack: Vec<FrameJson<'a>>,
+    stack: Vec<StackFrameJson<'a>>,
 }
 
 #[derive(Serialize)]
 struct SenderJson {
     pid: u32,
     uid: u32,
+}
+
+#[derive(Serialize)]
+struct StackFrameJson<'a> {
+    #[serde(flatten)]
+    frame: FrameJson<'a>,
+    /// Whether the frame may be left over from an earlier call.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    guess: bool,
 }
 
 #[derive(Serialize)]
@@ -248,7 +265,12 @@ fn case_json(case: &Case) -> CaseJson<'_> {
         paragraph: &explanation.paragraph,
         facts: explanation.facts.iter().map(|(name, value)| (*name, &**value)).collect(),
         map: map.iter().map(|line| around_json(case, line)).collect(),
-        stack: case.stack.iter().map(FrameJson::of).collect(),
+        stack: (case.stack.iter().enumerate())
+            .map(|(number, frame)| StackFrameJson {
+                frame: FrameJson::of(frame),
+                guess: is_guessed(case, number),
+            })
+            .collect(),
     }
 }
 

@@ -32,6 +32,8 @@ impl<S: ReadAt> CoreDump<S> {
             tid: thread.map(|thread| thread.tid),
             comm: thread.and_then(|thread| self.comm_of(thread)).map(<[u8]>::to_vec),
             signal,
+            // gdb writes a core of a program that has stopped.
+            has_ended: self.of_gdb.then_some(false),
             code: siginfo.filter(|info| Some(info.signal) == signal).map(|info| info.code),
             sender: siginfo.filter(|info| Some(info.signal) == signal).and_then(|info| info.sender),
             address: siginfo.and_then(|info| info.address),

@@ -14,8 +14,7 @@ use vmatlas_maps::uapi::signal::{SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGTRAP};
 use vmatlas_object::Memory;
 
 /// Number of bytes above the stack pointer in which frames are searched: what a handler may have on
-/// its stack. Stacks of i386 are not unwound, so the frame of a handler that has left may be found in
-/// a variable that was never written: only the nearest ones are taken.
+/// its stack. Those of i386 are rarely known to run, so only the nearest ones are taken.
 const SEARCHED: u64 = 1 << 20;
 const SEARCHED_32: u64 = 16 << 10;
 /// Number of bytes below the stack pointer in which the frame of a handler that has returned may
@@ -117,6 +116,9 @@ fn number(bytes: &[u8]) -> u64 {
 /// Code of x86-64 to which handlers return: `mov $__NR_rt_sigreturn, %rax; syscall`. The compilers
 /// of some C libraries write `%eax`.
 const RETURNS_64: [&[u8]; 2] = [b"\x48\xc7\xc0\x0f\0\0\0\x0f\x05", b"\xb8\x0f\0\0\0\x0f\x05"];
+
+/// The name of the function of C libraries to which handlers return.
+pub const RETURN_OF_HANDLER: &str = "__restore_rt";
 
 /// Whether signal handlers of x86-64 return to the code at an address.
 pub fn is_handler_return(memory: &dyn Memory, address: u64) -> bool {
@@ -294,6 +296,13 @@ impl Crash {
             self.take_frame(frame);
             self.ended_by = ended_by;
         }
+    }
+
+    /// Notes the signal of the innermost of `frames`, of which it is not known whether their handlers
+    /// run.
+    pub fn note_possible_handlers(&mut self, frames: &[SignalFrame]) {
+        let signal = frames.iter().map(|frame| frame.signal).find(|it| FAULTS.contains(it));
+        self.perhaps_in_handler_of = signal;
     }
 
     fn take_frame(&mut self, frame: &SignalFrame) {

@@ -104,13 +104,13 @@ fn first_line(text: &[u8]) -> Option<Crash> {
 
 /// Puts the lines of the head that give a reason before the error in its message.
 fn say_before(crash: &mut Crash, before: Vec<String>) {
-    let reason = |line: &String| {
-        line.starts_with("There is insufficient memory")
-            || line.starts_with("Native memory allocation")
-    };
-    let mut said: Vec<String> = before.into_iter().filter(reason).collect();
-    // The allocation that failed says more than that memory is insufficient.
-    said.sort_by_key(|line| !line.starts_with("Native"));
+    let insufficient =
+        before.iter().position(|line| line.starts_with("There is insufficient memory"));
+    // The line behind it says what failed.
+    let mut said: Vec<String> = insufficient
+        .into_iter()
+        .flat_map(|at| before.get(at + 1).into_iter().chain(before.get(at)).cloned())
+        .collect();
     if !said.is_empty() {
         said.extend(crash.message.take());
         crash.message = Some(said.join("\n"));

@@ -165,7 +165,7 @@ const LONGEST_NAME: usize = 15;
 fn task(text: &[u8]) -> Option<(&[u8], u32)> {
     let (name, tid) = split_last(text, "[")?;
     let tid = id(tid)?;
-    let name = split_last(name, "kernel: ").map_or(name, |(_, name)| logged(name));
+    let name = split_last(name, "kernel: ").map_or(name, |(_, name)| logged(name).0);
     let name = name.strip_prefix(b"traps: ").unwrap_or(name);
     // An unknown prefix of the log ends with a blank.
     let name = match name.len().checked_sub(LONGEST_NAME).filter(|over| *over > 0) {

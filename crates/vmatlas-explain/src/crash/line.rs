@@ -1,6 +1,6 @@
 //! The lines of a log, and the prefixes that logs add to them.
 
-use crate::crash::words::{decimal, split, take_while};
+use crate::crash::words::{decimal, leading_id, split, take_while};
 
 /// A line of the text.
 #[derive(Clone, Copy, Debug)]
@@ -11,6 +11,8 @@ pub(super) struct Line<'a> {
     pub(super) end: usize,
     /// The logged message, without the line end and without the time, host and other prefixes.
     pub(super) text: &'a [u8],
+    /// The process that wrote it, if the prefix is logcat's: several may write at the same time.
+    pub(super) writer: Option<u32>,
 }
 
 /// Splits a text into lines.
@@ -22,7 +24,8 @@ pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
         let whole = rest.get(..length)?;
         let whole = whole.strip_suffix(b"\r").unwrap_or(whole);
         let end = (start + length + 1).min(text.len());
-        let line = Line { start, end, text: logged(whole) };
+        let (text, writer) = logged(whole);
+        let line = Line { start, end, text, writer };
         start = end;
         Some(line)
     })
@@ -32,14 +35,40 @@ pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = Line<'_>> {
 /// `dmesg -x` with the caller, and one more.
 const MAX_PREFIXES: usize = 8;
 
-/// Removes the prefixes of logs from a line; a line without any is unchanged.
-pub(super) fn logged(line: &[u8]) -> &[u8] {
-    let mut rest = line;
+/// Removes the prefixes of logs from a line; a line without any is unchanged. Also returns the
+/// process that logcat names.
+pub(super) fn logged(line: &[u8]) -> (&[u8], Option<u32>) {
+    let (mut rest, mut writer) = (line, None);
     for _ in 0..MAX_PREFIXES {
         let Some(behind) = without_prefix(rest) else { break };
+        writer = writer.or_else(|| logcat_pid(rest));
         rest = behind;
     }
-    rest
+    (rest, writer)
+}
+
+/// The process in one of logcat's prefixes: `01-01 12:00:00.000  1234  1235 F DEBUG   : `,
+/// `F/DEBUG   ( 1234): `, `2020-09-24 15:32:44.997 1234-1235/? A/DEBUG: `.
+fn logcat_pid(line: &[u8]) -> Option<u32> {
+    let is_brief = is_level(*line.first()?) && line.get(1) == Some(&b'/');
+    if is_brief {
+        let (_, rest) = split(line, "(")?;
+        return leading_id(rest.trim_ascii_start());
+    }
+    let is_dated = line.get(4) == Some(&b'-') && line.get(7) == Some(&b'-');
+    let time = if is_dated { line.get(11..)? } else { line.get(6..)? };
+    clock(time.get(..8)?).then_some(())?;
+    let (_, rest) = take_while(time.get(8..)?, |b| b == b'.' || b.is_ascii_digit());
+    let rest = rest.trim_ascii_start();
+    let (pid, behind) = take_while(rest, |b| b.is_ascii_digit());
+    if is_dated && behind.starts_with(b"-") {
+        return leading_id(pid);
+    }
+    // The last number is the thread; `-v uid` puts the user before the process.
+    let (ids, _) = take_while(rest, |b| b == b' ' || b.is_ascii_digit());
+    let mut ids = ids.split(|&b| b == b' ').filter(|id| !id.is_empty()).rev();
+    let (_, pid) = (ids.next()?, ids.next()?);
+    leading_id(pid)
 }
 
 fn without_prefix(line: &[u8]) -> Option<&[u8]> {
@@ -143,6 +172,8 @@ fn host_and_tag(rest: &[u8]) -> Option<&[u8]> {
 
 /// Removes `01-01 12:00:00.000  1234  1234 F DEBUG   : `, the prefix of logcat.
 fn logcat(line: &[u8]) -> Option<&[u8]> {
+    // `-v year`
+    let line = if line.get(4) == Some(&b'-') { line.get(5..)? } else { line };
     if line.get(2) != Some(&b'-') || !clock(line.get(6..14)?) {
         return None;
     }
@@ -191,7 +222,7 @@ mod tests {
 
     #[track_caller]
     fn check(line: &str, text: &str) {
-        assert_eq!(String::from_utf8_lossy(logged(line.as_bytes())), text);
+        assert_eq!(String::from_utf8_lossy(logged(line.as_bytes()).0), text);
     }
 
     #[test]
@@ -214,6 +245,7 @@ mod tests {
             "2026-11-26T02:10:00,123456+00:00 ",
             "2020-09-24 15:32:44.997 14368-14368/? A/DEBUG: ",
             "01-01 12:00:00.000  1234  1234 F DEBUG   : ",
+            "2026-01-01 12:00:00.000  1234  1234 F DEBUG   : ",
             "F/DEBUG   ( 1234): ",
             "F DEBUG   : ",
             "A/libc: ",
@@ -222,6 +254,23 @@ mod tests {
             "2024-05-01T10:00:00.123456789Z ",
         ] {
             check(&format!("{before}app[1]: died"), "app[1]: died");
+        }
+    }
+
+    #[test]
+    fn the_process_that_wrote_a_line() {
+        for (before, pid) in [
+            ("01-01 12:00:00.000  1234  1235 F DEBUG   : ", Some(1234)),
+            ("2026-01-01 12:00:00.000  1234  1235 F DEBUG   : ", Some(1234)),
+            ("2020-09-24 15:32:44.997 1234-1235/? A/DEBUG: ", Some(1234)),
+            ("01-01 12:00:00.000  1000  1234  1235 F DEBUG   : ", Some(1234)),
+            ("F/DEBUG   ( 1234): ", Some(1234)),
+            ("F DEBUG   : ", None),
+            ("Nov 26 02:10:00 host kernel: ", None),
+            ("2026-11-26T02:10:00.123456+00:00 host kernel: ", None),
+        ] {
+            let line = format!("{before}app[1]: died");
+            assert_eq!(logged(line.as_bytes()).1, pid, "{before}");
         }
     }
 

@@ -15,17 +15,28 @@ use crate::crash::{Access, Crash, CrashSource, Machine, Sender, SymbolFrame, reg
 use vmatlas_maps::uapi::siginfo::SEGV_ACCERR;
 use vmatlas_maps::uapi::signal::SIGSEGV;
 
-/// Reads tombstones.
+/// The most processes that write tombstones at the same time, and the most crashes of which only the
+/// signal has come.
+const MAX_WRITERS: usize = 64;
+
+/// Reads tombstones. In logcat those of several processes may be interleaved.
 #[derive(Debug, Default)]
 pub(super) struct Tombstone {
+    /// The tombstones that are being read, by the process that writes each.
+    writers: Vec<(Option<u32>, Writing)>,
+    /// Crashes of which only the line of the signal has come, and their threads.
+    announced: Vec<(Index, Option<u32>)>,
+}
+
+/// A tombstone that is being read.
+#[derive(Clone, Copy, Debug, Default)]
+struct Writing {
     crash: Option<Index>,
     /// The machine, from a line before the line of the process.
     machine: Option<Machine>,
     part: Part,
     /// The least number of the next frame; a copy may lack some.
     next: u32,
-    /// A crash of which only the line of the signal has come, and its thread.
-    announced: Option<(Index, Option<u32>)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,33 +56,66 @@ impl Reader for Tombstone {
     fn line(&mut self, line: &Line<'_>, found: &mut Found) {
         let text = line.text.trim_ascii();
         if text.starts_with(b"*** *** ***") {
-            *self = Tombstone { announced: self.announced, ..Tombstone::default() };
+            *self.writing(line) = Writing::default();
         } else if let Some(crash) = announced(text) {
             let tid = crash.tid;
-            self.announced = found.add(line, crash).map(|index| (index, tid));
-        } else if text.starts_with(b"--- --- ---") {
-            self.part = Part::Others;
-        } else if let Some(abi) = between(text, "ABI: '", "'") {
-            self.machine = machine(abi);
-        } else if let Some(crash) = process(text).filter(|_| self.part != Part::Others) {
-            let crash = Crash { machine: self.machine, ..crash };
-            (self.part, self.next) = (Part::Head, 0);
-            // The tombstone tells more of the same crash.
-            match self.announced.take().filter(|(_, tid)| *tid == crash.tid) {
-                Some((index, _)) => {
-                    self.crash = Some(index);
-                    found.get(index).into_iter().for_each(|known| *known = crash.clone());
-                }
-                None => self.crash = found.add(line, crash),
+            if self.announced.len() >= MAX_WRITERS {
+                self.announced.remove(0);
             }
-        } else if let Some(index) = self.crash {
+            self.announced.extend(found.add(line, crash).map(|index| (index, tid)));
+        } else if text.starts_with(b"--- --- ---") {
+            self.writing(line).part = Part::Others;
+        } else if let Some(abi) = between(text, "ABI: '", "'") {
+            self.writing(line).machine = machine(abi);
+        } else if let Some(crash) = process(text).filter(|_| self.part(line) != Part::Others) {
+            let machine = self.writing(line).machine;
+            let crash = Crash { machine, ..crash };
+            // The tombstone tells more of the same crash.
+            let known = self.announced.iter().rposition(|(_, tid)| *tid == crash.tid);
+            let index = match known.map(|at| self.announced.remove(at).0) {
+                Some(index) => {
+                    found.get(index).into_iter().for_each(|known| *known = crash.clone());
+                    Some(index)
+                }
+                None => found.add(line, crash),
+            };
+            *self.writing(line) = Writing { crash: index, machine, ..Writing::default() };
+        } else if let Some(writing) = self.known(line)
+            && let Some(index) = writing.crash
+        {
             found.maps(index, line);
-            self.inner(index, text, found);
+            writing.inner(index, text, found);
         }
     }
 }
 
 impl Tombstone {
+    /// The tombstone that the writer of a line is writing.
+    fn known(&mut self, line: &Line<'_>) -> Option<&mut Writing> {
+        let mut all = self.writers.iter_mut();
+        all.find(|(writer, _)| *writer == line.writer).map(|(_, writing)| writing)
+    }
+
+    /// The part of it.
+    fn part(&mut self, line: &Line<'_>) -> Part {
+        self.known(line).map_or(Part::Head, |writing| writing.part)
+    }
+
+    /// The same; a new one if there is none.
+    fn writing(&mut self, line: &Line<'_>) -> &mut Writing {
+        let at = self.writers.iter().position(|(writer, _)| *writer == line.writer);
+        let at = at.unwrap_or_else(|| {
+            if self.writers.len() >= MAX_WRITERS {
+                self.writers.remove(0);
+            }
+            self.writers.push((line.writer, Writing::default()));
+            self.writers.len() - 1
+        });
+        &mut self.writers[at].1
+    }
+}
+
+impl Writing {
     fn inner(&mut self, index: Index, text: &[u8], found: &mut Found) {
         let Some(crash) = found.get(index) else { return };
         if self.part == Part::Others {

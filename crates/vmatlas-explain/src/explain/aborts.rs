@@ -11,8 +11,7 @@ use vmatlas_maps::uapi::siginfo::{SI_QUEUE, SI_TKILL, SI_USER};
 pub(super) const PURE_VIRTUAL: &str = "A pure virtual function was called: of an object that is \
     still being constructed or already destroyed, or is no object any more.";
 pub(super) const DELETED_VIRTUAL: &str = "A deleted virtual function was called.";
-pub(super) const UNCAUGHT: &str =
-    "A C++ exception was not caught, or was thrown where none may be.";
+const UNCAUGHT: &str = "A C++ exception was not caught, or was thrown where none may be.";
 pub(super) const WITHOUT_EXCEPTION: &str = "std::terminate ended the program without an exception, \
     as it does where a C++ thread is destroyed that can still be joined.";
 const RETHROWN: &str = "A C++ exception was thrown again and not caught, or was thrown again where \
@@ -20,7 +19,11 @@ const RETHROWN: &str = "A C++ exception was thrown again and not caught, or was 
 const NOEXCEPT: &str = "A C++ exception was thrown where none may be (noexcept, or a destructor).";
 const JOINABLE_THREAD: &str = "A C++ thread was destroyed or replaced that could still be joined.";
 const TERMINATED: &str = "std::terminate ended the program: a C++ exception was not caught, or a \
-    C++ thread was destroyed that could still be joined, or the program called it.";
+    C++ thread was destroyed that could still be joined, or a thread was ended (pthread_exit, \
+    pthread_cancel) in code that may not be unwound (noexcept), or the program called it.";
+/// longjmp(3) with _FORTIFY_SOURCE.
+pub(super) const JUMP: &str = "A jump (longjmp) was to lead to a frame that the stack does not have: \
+    the function that called setjmp has returned, or its frame is on another stack.";
 const RUST_PANIC: &str = "A Rust program panicked, and that ended it (panic=abort, a panic within \
     a panic, or its own panic hook).";
 const RUST_MEMORY: &str = "A Rust program could not get the memory that it asked for.";
@@ -32,7 +35,7 @@ const ASAN: &str =
 
 /// Functions on the stack that identify an abort, most reliable first; [`is_called`] defines the
 /// patterns.
-const ABORTS: [(&str, Cause, &str); 37] = [
+const ABORTS: [(&str, Cause, &str); 39] = [
     (
         "__stack_chk_fail*",
         Cause::CorruptMemory,
@@ -44,6 +47,8 @@ const ABORTS: [(&str, Cause, &str); 37] = [
         Cause::CorruptMemory,
         "The C library saw that a buffer would be overrun (_FORTIFY_SOURCE).",
     ),
+    ("__longjmp_chk", Cause::Abort, JUMP),
+    ("____longjmp_chk", Cause::Abort, JUMP),
     (
         "__fortify_fail",
         Cause::CorruptMemory,
@@ -53,8 +58,8 @@ const ABORTS: [(&str, Cause, &str); 37] = [
     (
         "malloc_printerr",
         Cause::CorruptMemory,
-        "The C library found the heap corrupted: something was written beyond a block or after \
-         it was freed, or it was freed twice.",
+        "The C library found the heap corrupted, because something was written beyond a block or \
+         after it was freed, or was asked to free or resize what is no block or was freed before.",
     ),
     ("scudo::reportHeaderCorruption*", Cause::CorruptMemory, SCUDO_HEAP),
     ("scudo::reportInvalidChunkState*", Cause::CorruptMemory, SCUDO_HEAP),
@@ -131,8 +136,11 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Conclusion {
     }
     // abort(3) raises the signal; other programs do too.
     let calls_abort = functions().any(|name| plain(name) == "abort");
-    let raises = !calls_abort && functions().any(is_abort);
-    if !calls_abort && !raises && may_be_sent(evidence) {
+    let sends = functions().any(is_abort);
+    // Behind the function that raises the signal abort(3) would stand.
+    let last = frames.iter().rposition(|frame| is_abort(&frame.function));
+    let raises = !calls_abort && last.is_some_and(|last| last + 1 < frames.len());
+    if !sends && may_be_sent(evidence) {
         return Conclusion::new(
             Cause::SentSignal,
             Confidence::Likely,
@@ -195,6 +203,7 @@ pub(super) fn caller<'a>(evidence: &Evidence<'a>) -> Option<&'a SymbolFrame> {
 /// Whether a function name matches a pattern: a trailing `*` matches any suffix, a leading `::` any
 /// prefix.
 fn is_called(name: &str, pattern: &str) -> bool {
+    let name = name.strip_prefix("__GI_").unwrap_or(name);
     match (pattern.strip_suffix('*'), pattern.starts_with("::")) {
         (Some(part), true) => name.contains(part),
         (Some(start), false) => name.starts_with(start),

@@ -1,6 +1,7 @@
 //! Programs that ended themselves after a failed check.
 
 use super::aborts::caller;
+use super::signals::is_stop_of_gdb;
 use super::{Cause, Conclusion, Evidence};
 use crate::crash::{Access, CrashSource};
 use crate::label::Confidence;
@@ -10,7 +11,7 @@ use vmatlas_maps::uapi::signal::{SIGBUS, SIGSEGV, SIGTRAP};
 /// Functions with which programs end themselves after a failed check, as Chromium, V8, WebKit,
 /// Mozilla, glog, GLib and sanitizers name them, with or without the scopes around them. A trailing
 /// `*` matches any suffix.
-const CHECKS: [&str; 21] = [
+const CHECKS: [&str; 25] = [
     "ImmediateCrash",
     "IMMEDIATE_CRASH",
     "CrashImmediately",
@@ -32,9 +33,17 @@ const CHECKS: [&str; 21] = [
     "__sanitizer::Trap",
     EXHAUSTED[0],
     EXHAUSTED[1],
+    WRITE_TO_MINUS_ONE[0],
+    WRITE_TO_MINUS_ONE[1],
+    WRITE_TO_MINUS_ONE[2],
+    WRITE_TO_MINUS_ONE[3],
 ];
 /// Those that write to a null pointer on purpose.
 const WRITE_TO_NULL: [&str; 4] = ["MOZ_Crash*", "WTFCrash*", "mozalloc_abort", EXHAUSTED[0]];
+/// Those of Redis and Valkey that write to the address -1 on purpose (`*((char*)-1) = 'x'` in
+/// src/debug.c).
+const WRITE_TO_MINUS_ONE: [&str; 4] =
+    ["_serverAssert", "_serverPanic", "_redisAssert", "_redisPanic"];
 /// Those that end the program because memory is exhausted.
 const EXHAUSTED: [&str; 2] = ["mozalloc_handle_oom", "v8::base::FatalOOM"];
 /// The address to which WTFCrash of WebKit writes.
@@ -66,8 +75,10 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let faults = matches!(evidence.crash.signal, Some(SIGSEGV | SIGBUS));
     let on_purpose = match faults {
         true => {
-            evidence.fault.address.is_none_or(|address| address < NULL)
-                && is_one_of(name, &WRITE_TO_NULL)
+            let address = evidence.fault.address;
+            let is_minus_one = |it| it == u64::MAX || it == u64::from(u32::MAX);
+            address.is_none_or(|it| it < NULL) && is_one_of(name, &WRITE_TO_NULL)
+                || address.is_some_and(is_minus_one) && is_one_of(name, &WRITE_TO_MINUS_ONE)
         }
         // A debugger's single step or breakpoint stops wherever it stands.
         false => !is_of_debugger(evidence) && is_check(name),
@@ -95,8 +106,8 @@ fn is_of_android(evidence: &Evidence<'_>) -> bool {
 
 fn is_of_debugger(evidence: &Evidence<'_>) -> bool {
     let code = evidence.crash.code;
-    evidence.crash.signal == Some(SIGTRAP)
-        && matches!(code, Some(TRAP_TRACE | TRAP_BRANCH | TRAP_HWBKPT | TRAP_PERF))
+    let is_known = matches!(code, Some(TRAP_TRACE | TRAP_BRANCH | TRAP_HWBKPT | TRAP_PERF));
+    evidence.crash.signal == Some(SIGTRAP) && (is_known || is_stop_of_gdb(evidence))
 }
 
 /// Whether programs end themselves with this function after a failed check.

@@ -44,7 +44,7 @@ pub(super) fn misread(evidence: &Evidence<'_>, address: u64) -> Option<Conclusio
         }
         let whose = register
             .map_or_else(|| "the address".to_owned(), |name| format!("the register {name}"));
-        Some(describe(&found, value, &whose))
+        Some(describe(&found, value, &whose, register.is_some()))
     })
 }
 
@@ -148,7 +148,7 @@ fn compressed_reference(evidence: &Evidence<'_>) -> Option<Conclusion> {
     })
 }
 
-fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
+fn describe(found: &Misread, value: u64, whose: &str, is_register: bool) -> Conclusion {
     let data = Cause::DataAsPointer;
     match found {
         Misread::Poison(pattern, fill, who) => Conclusion::new(
@@ -230,7 +230,8 @@ fn describe(found: &Misread, value: u64, whose: &str) -> Conclusion {
             ),
             format!("both halves of {value:#x}, which is {whose}, are small numbers"),
         ),
-        Misread::Negative(-1) => Conclusion::new(
+        // An index of -1 into nothing gives the same address.
+        Misread::Negative(-1) if is_register => Conclusion::new(
             data,
             Confidence::Likely,
             "The pointer is -1, which mmap(2) and shmat(2) return if they fail (MAP_FAILED).",

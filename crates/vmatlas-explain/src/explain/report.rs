@@ -1,10 +1,11 @@
 //! Reports by runtimes and sanitizers, which saw more than a dump contains.
 
-use super::aborts::{DELETED_VIRTUAL, PURE_VIRTUAL, UNCAUGHT, WITHOUT_EXCEPTION};
+use super::aborts::{DELETED_VIRTUAL, JUMP, PURE_VIRTUAL, WITHOUT_EXCEPTION};
 use super::{Cause, Conclusion, Evidence};
 use crate::crash::{Crash, CrashSource};
 use crate::label::Confidence;
 use Writer::{Android, CLibrary, Cpp, DotNet, Go, Java, Kernel, Rust, Sanitizer, V8};
+use vmatlas_maps::uapi::siginfo::SI_KERNEL;
 use vmatlas_maps::uapi::signal::SIGABRT;
 
 /// The writer of a report: words of one have another meaning in the text of another, such as the
@@ -106,18 +107,23 @@ fn without_program(line: &str) -> &str {
 
 const FREED_WRONGLY: &str = "A block of memory was freed or resized wrongly: it was freed already, or it is no block of \
      that kind.";
-const HEAP: &str = "The heap is corrupted: something was written beyond a block or after it was \
-     freed, or an address was freed that is no block.";
+const HEAP: &str = "The heap is corrupted, because something was written beyond a block or after it \
+     was freed; or an address was freed or resized that is no block.";
 const TWICE: &str = "A block of memory was freed twice.";
 const NO_ROOM: &str = "The stack has no more room.";
 const EXHAUSTED: &str = "Memory is exhausted, or a limit on it is reached.";
+const JAVA_INTERNAL: &str =
+    "The Java virtual machine found an error in itself and ended the program.";
+/// C++ runtimes print the same if std::terminate is called while an exception is handled.
+const TERMINATED_WITH_EXCEPTION: &str = "A C++ exception was not caught, or was thrown where none \
+     may be, or std::terminate was called while one was handled.";
 const LANGUAGE_HEAP: &str = "Memory of the language's heap is exhausted.";
 const ASSERTION: &str = "An assertion of the program failed.";
 const NULL: &str = "The pointer is null.";
 const GO_PANIC: &str = "A Go program panicked, and nothing recovered it.";
 
 /// The first match counts.
-const REPORTS: [Rule; 49] = [
+const REPORTS: [Rule; 54] = [
     rule(
         &[Sanitizer],
         &["use-after-free", "use-after-return", "use-after-scope"],
@@ -162,7 +168,8 @@ const REPORTS: [Rule; 49] = [
         &[Android, CLibrary],
         &["^double free or corruption"],
         Cause::CorruptMemory,
-        "The heap is corrupted: something was written beyond a block, or a block was freed twice.",
+        "The heap is corrupted, because something was written beyond a block; or a block was freed \
+         twice, or an address that is no block.",
     ),
     rule(&[Android, CLibrary], &["^free(): double free"], Cause::CorruptMemory, TWICE),
     rule(&[Sanitizer], &["double-free"], Cause::CorruptMemory, TWICE),
@@ -197,7 +204,8 @@ const REPORTS: [Rule; 49] = [
         &[Sanitizer],
         &["use-of-uninitialized-value"],
         Cause::Uninitialized,
-        "The program used a value that depends on memory that was never written.",
+        "The program used a value that depends on memory that was never written, or was freed or \
+         destroyed since.",
     ),
     rule(
         &[Sanitizer],
@@ -218,6 +226,7 @@ const REPORTS: [Rule; 49] = [
         Cause::CorruptMemory,
         "The C library saw that a buffer would be overrun (_FORTIFY_SOURCE).",
     ),
+    rule(&[CLibrary], &["*** longjmp causes uninitialized stack frame ***"], Cause::Abort, JUMP),
     rule(
         &[Android, CLibrary],
         &[
@@ -251,16 +260,29 @@ const REPORTS: [Rule; 49] = [
     ),
     rule(
         &[Java],
-        &["insufficient memory for the Java", "Native memory allocation", "Out of Memory Error"],
+        &["Native memory allocation"],
         Cause::OutOfMemory,
         "Java could not get memory from the kernel, or a limit on it is reached.",
     ),
     rule(
         &[Java],
-        &["^Internal Error ("],
-        Cause::Abort,
-        "The Java virtual machine found an error in itself and ended the program.",
+        &["insufficient memory for the Java", "Out of Memory Error"],
+        Cause::OutOfMemory,
+        "Java could not get what it needs to go on: memory, a thread, or room in an area of its own.",
     ),
+    rule(
+        &[Java],
+        &["^Internal Error (0x"],
+        Cause::Abort,
+        "An exception of Windows was raised that nothing handled.",
+    ),
+    rule(
+        &[Java],
+        &["^fatal error: caught unhandled signal"],
+        Cause::Unknown,
+        "A signal came that the Java virtual machine does not handle.",
+    ),
+    rule(&[Java], &["^Internal Error ("], Cause::Abort, JAVA_INTERNAL),
     rule(
         &[Android, CLibrary, V8],
         &["Check failed: ", "Debug check failed: ", "CHECK failed"],
@@ -300,10 +322,11 @@ const REPORTS: [Rule; 49] = [
     rule(&[Rust], &["^assertion failed", "panicked at 'assertion failed"], Cause::Abort, ASSERTION),
     rule(
         &[V8],
-        &["JavaScript OOM", "invalid array length Allocation failed"],
-        Cause::OutOfMemory,
-        LANGUAGE_HEAP,
+        &["invalid array length", "invalid table size"],
+        Cause::Abort,
+        "The program asked for an array or a table that is longer than V8 permits.",
     ),
+    rule(&[V8], &["JavaScript OOM"], Cause::OutOfMemory, LANGUAGE_HEAP),
     rule(
         &[DotNet],
         &["^Unhandled exception. "],
@@ -410,7 +433,7 @@ const REPORTS: [Rule; 49] = [
         &[Android, Cpp],
         &["^terminate called", "uncaught exception", "terminating due to", "terminating with"],
         Cause::Abort,
-        UNCAUGHT,
+        TERMINATED_WITH_EXCEPTION,
     ),
 ];
 
@@ -471,8 +494,10 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     let find =
         |rule: &Rule| first.lines().take(writer.lines()).find(|line| rule.matches(writer, line));
     let (rule, line) = REPORTS.iter().find_map(|rule| Some((rule, find(rule)?)))?;
-    // With an address, other rules give more detail about a null pointer.
-    if rule.cause == Cause::NullPointer && evidence.fault.address.is_some() {
+    // With an address, other rules give more detail about a null pointer. Go reports any other
+    // address in the same words (debug.SetPanicOnFault), and one that is not canonical without it.
+    let is_unknown = crash.source == CrashSource::Go && crash.code == Some(SI_KERNEL);
+    if rule.cause == Cause::NullPointer && (evidence.fault.address.is_some() || is_unknown) {
         return None;
     }
     let who = match crash.source {

@@ -7,13 +7,18 @@ use super::{Cause, Conclusion, Evidence, aborts, checks, stack};
 use crate::crash::functions::{plain, sends_signal};
 use crate::crash::{Crash, CrashSource, Machine, Sender, SymbolFrame};
 use crate::label::Confidence;
+use std::ops::RangeInclusive;
 use vmatlas_maps::uapi::siginfo::{
-    ILL_ILLOPN, SI_KERNEL, SI_QUEUE, SI_TKILL, SI_USER, SYS_SECCOMP, SYS_USER_DISPATCH, TRAP_BRKPT,
-    TRAP_HWBKPT, TRAP_PERF, TRAP_TRACE,
+    ILL_ILLOPN, SI_KERNEL, SI_QUEUE, SI_SIGIO, SI_TIMER, SI_TKILL, SI_USER, SYS_SECCOMP,
+    SYS_USER_DISPATCH, TRAP_BRKPT, TRAP_HWBKPT, TRAP_PERF, TRAP_TRACE,
 };
 use vmatlas_maps::uapi::signal::{
     SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGPIPE, SIGSEGV, SIGSYS, SIGTRAP, SIGXCPU, SIGXFSZ,
 };
+
+/// `si_code` of signals that the kernel sends when something ends that the program asked for: a timer, a
+/// message, input or output.
+const NOTIFICATIONS: RangeInclusive<i32> = SI_SIGIO..=SI_TIMER;
 
 /// A program that a signal handler ended, of a source that lacks the signal that the handler got.
 pub(super) fn of_handler(evidence: &Evidence<'_>) -> Option<Conclusion> {
@@ -44,6 +49,9 @@ pub(super) fn conclude(evidence: &Evidence<'_>) -> Option<Conclusion> {
     match signal {
         // Whatever stands on its stack: the program did not end itself.
         _ if crash.sender.is_some() && !is_from_itself(evidence) => {
+            Some(somebody(evidence, signal))
+        }
+        _ if crash.code.is_some_and(|code| NOTIFICATIONS.contains(&code)) => {
             Some(somebody(evidence, signal))
         }
         SIGABRT | SIGILL | SIGTRAP | SIGSEGV | SIGBUS if checks::conclude(evidence).is_some() => {
@@ -197,7 +205,10 @@ fn may_be_of_c_library(frame: &SymbolFrame) -> bool {
 
 /// Whether a function is part of abort(3), which has several names in the C library.
 pub(super) fn is_abort(name: &str) -> bool {
-    plain(name) == "abort" || sends_signal(name) || name.starts_with("__libc_message")
+    // musl's raise(3) returns through this function.
+    ["abort", "restore_sigs"].contains(&plain(name))
+        || sends_signal(name)
+        || name.starts_with("__libc_message")
 }
 
 /// Whether a function ends or checks a program and is not where its mistake lies. An unnamed
@@ -206,6 +217,7 @@ pub(super) fn is_reporter(name: &str) -> bool {
     let ends = ["__assert_fail", "__libc_", "__fortify_fail", "__chk_fail", "__stack_chk_fail"];
     let checks = ["scudo::", "std::panicking::", "core::panicking::", "std::terminate"];
     let runtimes = ["OOMErrorHandler", "OutOfMemory", "ReportOOMFailure", "node::Abort"];
+    let name = name.strip_prefix("__GI_").unwrap_or(name);
     is_abort(name)
         || runtimes.iter().any(|part| name.contains(part))
         || ends.iter().chain(&checks).any(|start| name.starts_with(start))
@@ -259,9 +271,20 @@ fn somebody(evidence: &Evidence<'_>, signal: i32) -> Conclusion {
             (format!("A thread sent {name} by {call}{itself}."), format!("si_code is {code}"))
         }
         (_, Some((code, meaning))) => {
-            let itself = if evidence.crash.code == Some(SI_KERNEL) { "" } else { itself };
+            let by_kernel = evidence
+                .crash
+                .code
+                .is_some_and(|code| code == SI_KERNEL || NOTIFICATIONS.contains(&code));
+            let itself = if by_kernel { "" } else { itself };
             (format!("{name} was {meaning}{itself}."), format!("si_code is {code}"))
         }
+        (_, None) if evidence.crash.has_ended == Some(false) => (
+            format!(
+                "{name} was sent by a process, or by the kernel because of a limit or a key of the \
+                 terminal."
+            ),
+            "no fault of an instruction gives this signal".to_owned(),
+        ),
         (_, None) => (
             format!(
                 "{name} ended the program: a process sent it, or the kernel because of a limit or \
@@ -464,12 +487,21 @@ fn has_code(evidence: &Evidence<'_>) -> bool {
     printed || evidence.memory.is_some_and(|memory| memory.array::<4>(ip).is_some())
 }
 
+/// Whether gdb wrote the core of a program that it had stopped.
+pub(super) fn is_stop_of_gdb(evidence: &Evidence<'_>) -> bool {
+    evidence.crash.source == CrashSource::Core && evidence.crash.has_ended == Some(false)
+}
+
 fn trap(evidence: &Evidence<'_>) -> Conclusion {
     let instruction = evidence.fault.instruction.as_ref();
     // On x86 the instruction pointer is after the breakpoint, so the bytes before it count.
     let breakpoint = instruction.is_some_and(|found| found.kind == InstructionKind::Breakpoint);
     let code = evidence.crash.code;
     let sentence = match code {
+        _ if is_stop_of_gdb(evidence) => {
+            "A debugger stopped the program (breakpoint, watchpoint, catchpoint or single step), or \
+             it ran into a breakpoint or trap in its own code (int3, brk, __debugbreak)."
+        }
         Some(TRAP_TRACE) => {
             "The processor stopped the program after one instruction: its flag for single steps \
              was set, by the program itself or by a debugger that has left."

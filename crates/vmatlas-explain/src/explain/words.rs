@@ -2,6 +2,7 @@
 
 use super::signal_words::{code_name, signal_name};
 use super::{Conclusion, Evidence, Fault, access, name, null, pointer, report, signals};
+use crate::coredump::RETURN_OF_HANDLER;
 use crate::coredump::signal_numbers::are_usual;
 use crate::crash::{Access, CrashSource, SymbolFrame};
 use crate::tagged::{Tagged, UpperBits};
@@ -44,6 +45,14 @@ pub(super) fn paragraph(evidence: &Evidence<'_>, conclusion: &Conclusion) -> Str
     }
     if let Some(signal) = evidence.crash.in_handler_of {
         let _ = write!(text, " It happened in a handler of {}.", signal_words(signal));
+    }
+    if let Some(signal) = evidence.crash.perhaps_in_handler_of {
+        let _ = write!(
+            text,
+            " Perhaps it happened in a handler of {}: the frame of one is on the stack, but it may \
+             be left from a handler that has ended.",
+            signal_words(signal)
+        );
     }
     text.trim_start().to_owned()
 }
@@ -95,7 +104,9 @@ fn head(evidence: &Evidence<'_>, quote: Option<&str>) -> String {
         if let Some(place) = first.and_then(place) {
             let _ = write!(text, " in {place}");
         }
-        if let Some(place) = second.and_then(place) {
+        if second.is_some_and(|frame| frame.function == RETURN_OF_HANDLER) {
+            text.push_str(", in a signal handler");
+        } else if let Some(place) = second.and_then(place) {
             let _ = write!(text, ", called from {place}");
         }
     }

@@ -581,6 +581,19 @@ fn pages_that_reading_needs_are_warned_of() {
     assert!(texts.contains(&expect), "{texts:#?}");
 }
 
+/// gdb writes cores of programs that have stopped at a signal and go on.
+#[test]
+fn a_core_of_gdb_is_of_a_program_that_goes_on() {
+    assert_eq!(signalled(62, 11, [11, 0, 1], 0x10).crash().has_ended, None);
+    let mut writer = Writer::new(8, false);
+    let mut status = vec![0; 112];
+    status[12] = 11;
+    writer.raw_note(b"CORE\0", 1, status.len() as u32, &status);
+    writer.raw_note(b"GDB\0", 0xff00_0000, 0, &[]);
+    let crash = CoreDump::read(writer.bytes()).unwrap().crash();
+    assert_eq!((crash.signal, crash.has_ended), (Some(11), Some(false)));
+}
+
 /// The notes of a thread that a signal ended, on a machine with the number `machine` in elf(5).
 fn signalled(machine: u16, signal: u32, siginfo: [u32; 3], address: u64) -> CoreDump<Vec<u8>> {
     let mut writer = Writer::new(8, false);

@@ -838,3 +838,159 @@ fn lines_of_other_programs_do_not_end_a_stack() {
     let sources: Vec<_> = crash.frames.iter().map(|frame| frame.source.as_deref()).collect();
     assert_eq!(sources, [Some("src/main.rs:2:5")]);
 }
+
+/// Several processes write to logcat at the same time.
+#[test]
+fn tombstones_in_logcat_may_be_interleaved() {
+    let line =
+        |pid: u32, text: &str| format!("09-29 22:12:03.403  {pid}  {pid} F DEBUG   : {text}\n");
+    let rule = "*** *** *** *** *** *** *** *** *** *** *** *** *** *** *** ***";
+    let log: String = [
+        line(11, rule),
+        line(11, "ABI: 'arm64'"),
+        line(11, "pid: 30, tid: 30, name: first  >>> first <<<"),
+        line(12, rule),
+        line(12, "ABI: 'arm64'"),
+        line(12, "pid: 40, tid: 40, name: second  >>> second <<<"),
+        line(11, "signal 11 (SIGSEGV), code 1 (SEGV_MAPERR), fault addr 0x10"),
+        line(11, "backtrace:"),
+        line(11, "      #00 pc 0000000000012a54  /lib/libfoo.so (get+20)"),
+        line(12, "signal 6 (SIGABRT), code -1 (SI_QUEUE), fault addr --------"),
+        line(12, "backtrace:"),
+        line(12, "      #00 pc 00000000000518dc  /lib64/libc.so (abort+168)"),
+    ]
+    .concat();
+    let crashes = read_log(log.as_bytes());
+    let of = |at: usize| {
+        let crash = &crashes[at];
+        let first = crash.frames.first().map(|frame| &*frame.function);
+        (crash.pid, crash.signal, crash.address, first)
+    };
+    assert_eq!(crashes.len(), 2, "{crashes:?}");
+    assert_eq!(of(0), (Some(30), Some(11), Some(0x10), Some("get")));
+    assert_eq!(of(1), (Some(40), Some(6), None, Some("abort")));
+}
+
+#[test]
+fn go_reports_other_pointers_as_null() {
+    let go = |signal: &str| {
+        format!(
+            "panic: runtime error: invalid memory address or nil pointer dereference\n[signal SIGSEGV: segmentation violation {signal} pc=0x465911]\n\ngoroutine 1 [running]:\nmain.main()\n\t/srv/m.go:5 +0x51\n"
+        )
+    };
+    check(&go("code=0x1 addr=0x8"), Cause::NullPointer, &["null"], &[]);
+    check(&go("code=0x80 addr=0x0"), Cause::NonCanonical, &["not canonical"], &["null"]);
+}
+
+#[test]
+fn an_address_of_minus_one_may_be_an_index() {
+    let line = "app[1]: segfault at ffffffffffffffff ip 000055d0c0000217 sp 00007ffe8c4d6c30 error 5 in app[55d0c0000000+1000]";
+    let words = ["negative number, -1", "null less an offset"];
+    check(line, Cause::DataAsPointer, &words, &["MAP_FAILED"]);
+}
+
+#[test]
+fn redis_writes_to_minus_one_on_purpose() {
+    for function in ["_serverAssert", "_serverPanic", "_redisAssert", "_redisPanic"] {
+        let log = format!(
+            "1:M 05 Mar 2020 10:22:31.456 # Redis 5.0.7 crashed by signal: 11\n1:M 05 Mar 2020 10:22:31.456 # Crashed running the instruction at: 0x5581f7a40c7a\n1:M 05 Mar 2020 10:22:31.456 # Accessing address: 0xffffffffffffffff\n\n------ STACK TRACE ------\nEIP:\nredis-server *:6379({function}+0x6a)[0x5581f7a40c7a]\n"
+        );
+        check(&log, Cause::Abort, &["own checks failed"], &["The pointer is"]);
+    }
+}
+
+#[test]
+fn java_may_lack_more_than_memory() {
+    let log = |reason: &str| {
+        format!(
+            "#\n# There is insufficient memory for the Java Runtime Environment to continue.\n# {reason}\n# Possible reasons:\n#   The system is out of physical RAM or swap space\n#\n#  Out of Memory Error (a.cpp:48), pid=6, tid=6\n#\n# JRE version:  (11.0.4+11) (build )\n"
+        )
+    };
+    let kernel = "could not get memory from the kernel";
+    let native = "Native memory allocation (mmap) failed to map 4096 bytes for committing memory.";
+    check(&log(native), Cause::OutOfMemory, &[kernel], &[]);
+    for reason in [
+        "Cannot create GC thread. Out of system resources",
+        "CodeCache: no room for StubRoutines (1)",
+    ] {
+        check(
+            &log(reason),
+            Cause::OutOfMemory,
+            &[reason, "could not get what it needs"],
+            &[kernel],
+        );
+    }
+}
+
+#[test]
+fn not_all_internal_errors_are_java_s_own() {
+    let log = |error: &str| format!("#\n#  Internal Error ({error}\n#\n# JRE version: OpenJDK\n");
+    let own = "found an error in itself";
+    check(&log("f.cpp:12), pid=1, tid=2"), Cause::Abort, &[own], &[]);
+    check(&log("0xe06d7363), pid=1, tid=2"), Cause::Abort, &["exception of Windows"], &[own]);
+    let zero = "os_linux_zero.cpp:254), pid=1, tid=2\n#  fatal error: caught unhandled signal 11";
+    check(&log(zero), Cause::Unknown, &["A signal came"], &[own]);
+}
+
+#[test]
+fn memory_may_be_unwritten_because_it_was_freed() {
+    let log = "==6==WARNING: MemorySanitizer: use-of-uninitialized-value\n    #0 0x1 in main /src/a.c:7:7\n\n  Uninitialized value was created by a heap deallocation\n    #0 0x2 in free (/src/a+0x2)\n";
+    check(log, Cause::Uninitialized, &["never written, or was freed or destroyed since"], &[]);
+}
+
+#[test]
+fn an_address_that_is_no_block_gives_words_about_the_heap() {
+    for (said, words) in [
+        ("double free or corruption (out)", "or an address that is no block"),
+        ("free(): invalid pointer", "freed or resized that is no block"),
+        ("realloc(): invalid pointer", "freed or resized that is no block"),
+    ] {
+        check(&format!("{said}\n"), Cause::CorruptMemory, &[words], &[]);
+    }
+}
+
+#[test]
+fn a_jump_to_a_frame_that_is_gone_overruns_no_buffer() {
+    let log = "*** longjmp causes uninitialized stack frame ***: /usr/bin/app terminated\n======= Backtrace: =========\n/lib/libc.so.6(__fortify_fail+0x37)[0x7f2bd9ebd807]\n/lib/libc.so.6(__longjmp_chk+0x33)[0x7f2bd9ebd703]\n";
+    let of_message = log.lines().next().unwrap();
+    for log in [log, of_message] {
+        check(log, Cause::Abort, &["jump (longjmp)", "returned"], &["buffer"]);
+    }
+}
+
+#[test]
+fn an_exception_that_is_handled_may_be_named_by_std_terminate() {
+    for log in [
+        "terminate called after throwing an instance of 'std::runtime_error'\n",
+        "libc++abi: terminating with uncaught exception of type std::runtime_error: no\n",
+    ] {
+        let words = ["was not caught", "std::terminate was called while one was handled"];
+        check(log, Cause::Abort, &words, &[]);
+    }
+}
+
+#[test]
+fn arrays_that_are_too_long_for_v8_exhaust_no_memory() {
+    for what in ["invalid array length", "invalid table size"] {
+        let log = format!(
+            "FATAL ERROR: {what} Allocation failed - JavaScript heap out of memory\n 1: 0xa18150 node::Abort() [node]\n"
+        );
+        check(&log, Cause::Abort, &["longer than V8 permits"], &["exhausted"]);
+    }
+}
+
+#[test]
+fn windows_has_no_signals() {
+    let log = |what: &str, place: &str| {
+        format!("{what}\n   at App.Read(IntPtr)\n   at App.Main(){place}\n")
+    };
+    let fault = "Fatal error. System.AccessViolationException: Attempted to read memory.";
+    let exception = "Unhandled exception. System.Exception: no";
+    for what in [fault, exception] {
+        let found = |place: &str| read_log(log(what, place).as_bytes())[0].signal;
+        assert_eq!(found(" in C:\\src\\App.cs:line 9"), None, "{what}");
+        assert!(found(" in /src/App.cs:line 9").is_some(), "{what}");
+    }
+    let path = "Unhandled exception. System.IO.IOException: Could not find 'C:\\a.json'";
+    check(&log(path, ""), Cause::Abort, &["of .NET was not handled"], &["SIGABRT"]);
+}

@@ -1,7 +1,7 @@
 //! Sentences about signals that no memory access caused.
 
 use crate::reports::check;
-use vmatlas_explain::crash::{Crash, CrashSource, Machine, SymbolFrame};
+use vmatlas_explain::crash::{Crash, CrashSource, Machine, Sender, SymbolFrame};
 use vmatlas_explain::explain::signal_words::code_name;
 use vmatlas_explain::explain::{Cause, Evidence, Explanation, Fault, explain};
 use vmatlas_explain::label::{Confidence, Facts, Labels};
@@ -325,4 +325,65 @@ fn each_code_has_a_meaning() {
     for (signal, code, meaning) in meanings {
         assert_eq!(code_name(signal, code).map(|found| found.1), Some(meaning), "{signal} {code}");
     }
+}
+
+#[test]
+fn signals_of_timers_are_not_the_program_s_own() {
+    for (signal, name) in [(6, "SIGABRT"), (11, "SIGSEGV")] {
+        let mut crash = core(signal, &["__libc_pause", "main"]);
+        crash.code = Some(-2);
+        let found = explained(&crash);
+        let sentence = format!("{name} was sent by a timer.");
+        assert_eq!((found.cause, found.conclusion), (Cause::SentSignal, sentence));
+    }
+}
+
+#[test]
+fn a_debugger_may_have_stopped_the_program() {
+    for code in [0x80, 2, 4] {
+        let mut crash = core(5, &["work", "main"]);
+        (crash.code, crash.has_ended) = (Some(code), Some(false));
+        let found = explained(&crash);
+        assert_eq!(found.cause, Cause::Trap, "{found:?}");
+        assert!(found.paragraph.contains("got SIGTRAP"), "{found:?}");
+        assert!(found.conclusion.contains("A debugger stopped the program"), "{found:?}");
+    }
+    // A breakpoint at a function that ends programs ends none.
+    let mut crash = core(5, &["g_assertion_message", "main"]);
+    (crash.code, crash.has_ended) = (Some(0x80), Some(false));
+    assert_eq!(explained(&crash).cause, Cause::Trap);
+    // Nor does a signal at which it stopped.
+    let mut crash = core(15, &["pause", "main"]);
+    crash.has_ended = Some(false);
+    let found = explained(&crash);
+    assert!(!found.paragraph.contains("ended the program"), "{found:?}");
+}
+
+#[test]
+fn musl_raises_signals_in_functions_of_its_own() {
+    let mut crash = core(6, &["__restore_sigs", "raise", "abort", "work", "main"]);
+    (crash.code, crash.sender) = (Some(-6), Some(Sender { pid: 7, uid: 0 }));
+    assert!(explained(&crash).conclusion.contains("by abort(3) in work"));
+    // Where the callers are not known, abort(3) is not told from raise(3).
+    for known in [1, 2] {
+        crash.frames.truncate(known);
+        let found = explained(&crash);
+        assert!(found.conclusion.ends_with("by abort(3) or raise(3)."), "{found:?}");
+    }
+}
+
+#[test]
+fn the_frame_of_a_handler_may_be_left_over() {
+    let mut crash = core(6, &["raise", "abort", "work"]);
+    crash.perhaps_in_handler_of = Some(11);
+    let found = explained(&crash);
+    assert!(found.paragraph.contains("Perhaps it happened in a handler of SIGSEGV"), "{found:?}");
+}
+
+#[test]
+fn a_handler_is_called_by_the_kernel() {
+    let mut crash = core(11, &["", "__restore_rt", "main"]);
+    crash.frames[0].offset = Some(0x1d20);
+    let found = explained(&crash);
+    assert!(found.paragraph.contains("in app+0x1d20, in a signal handler"), "{found:?}");
 }

@@ -38,6 +38,9 @@ pub enum How {
     Cfi,
     /// By the frame pointer: right if the previous frame's code keeps one.
     FramePointer,
+    /// By the return address at the stack pointer, because the task jumped to where no code is:
+    /// right if it was a call.
+    Pushed,
     /// By scanning the stack for a return address: a guess, which may be left over from an earlier
     /// call.
     Scanned,

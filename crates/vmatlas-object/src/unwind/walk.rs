@@ -253,14 +253,14 @@ impl<M: ReadMemory> Walk<'_, M> {
     /// Handles an instruction pointer in non-executable memory: the task jumped through a bad
     /// pointer. If it was a call, the return address was pushed last.
     fn nowhere(&mut self, state: &mut State) -> Step {
-        self.just_called(state).unwrap_or(Step::End(End::NoRule))
+        self.just_called(state, How::Pushed).unwrap_or(Step::End(End::NoRule))
     }
 
     /// Steps to the return address at the stack pointer, if there is one.
-    fn just_called(&mut self, state: &mut State) -> Option<Step> {
+    fn just_called(&mut self, state: &mut State, how: How) -> Option<Step> {
         let ip = self.memory.word(state.sp())?;
         scan::is_return_address(self.modules, self.memory, &mut self.budget, ip)
-            .then(|| to(state, ip, state.sp().wrapping_add(8), state.fp(), How::Scanned))
+            .then(|| to(state, ip, state.sp().wrapping_add(8), state.fp(), how))
     }
 
     /// Steps by the frame pointer, or by scanning.
@@ -268,7 +268,7 @@ impl<M: ReadMemory> Walk<'_, M> {
         // Functions without a frame, such as those that only make a system call.
         if self.first
             && state.fp() != Some(state.sp())
-            && let Some(step) = self.just_called(state)
+            && let Some(step) = self.just_called(state, How::Scanned)
         {
             return step;
         }

@@ -20,6 +20,9 @@ pub struct Case {
     pub explanation: Explanation,
     /// The stack of the thread, innermost first.
     pub stack: Vec<SymbolFrame>,
+    /// The number of the first frame that was found by scanning the stack: it and the frames after
+    /// it may be left over from earlier calls.
+    pub guessed_from: Option<usize>,
     /// Notes about memory that could not be read and may be missing.
     pub notes: Vec<Note>,
 }
@@ -33,6 +36,7 @@ impl Case {
             fault: evidence.fault.clone(),
             maps: evidence.maps.clone(),
             stack,
+            guessed_from: None,
             notes: Vec::new(),
         }
     }

@@ -1,16 +1,16 @@
 //! Crashes of core dumps.
 
 use super::case::Case;
-use super::{frames, place};
+use super::{frames, handlers, place};
 use crate::note::Note;
 use crate::source::core::Core;
 use std::time::Duration;
-use vmatlas_explain::coredump::{SignalFrame, is_after_system_call, signal_frames};
+use vmatlas_explain::coredump::{RETURN_OF_HANDLER, is_after_system_call, is_handler_return};
 use vmatlas_explain::crash::{Crash, Machine};
 use vmatlas_explain::explain::{Evidence, Fault, PlaceFacts};
 use vmatlas_explain::label::{Facts, Labels};
 use vmatlas_linux::elf;
-use vmatlas_linux::postmortem::{Frame, How, Postmortem, Registers};
+use vmatlas_linux::postmortem::{Frame, Postmortem, Registers};
 use vmatlas_linux::within;
 use vmatlas_maps::uapi::auxvec::AT_ENTRY;
 use vmatlas_maps::uapi::signal::{SIGABRT, SIGBUS, SIGSEGV};
@@ -52,18 +52,6 @@ fn unwound(crash: &Crash, dead: &Postmortem<'_>) -> Vec<Frame> {
     dead.frames(&Registers { ip, sp, fp, compat: false }, MAX_FRAMES)
 }
 
-/// Whether a handler has not returned: the frame that it left on the stack may be in a variable
-/// that was never written.
-fn is_on_stack(handler: &SignalFrame, frames: &[Frame]) -> bool {
-    let returns = frames.iter().position(|frame| frame.pc.wrapping_add(1) == handler.returns_to);
-    match returns {
-        // The walk goes no further than to an address that is no code.
-        Some(at) => frames.get(at + 1).is_none_or(|frame| frame.pc == handler.ip),
-        // A walk that guesses may have missed it.
-        None => frames.iter().any(|frame| matches!(frame.how, How::Scanned | How::FramePointer)),
-    }
-}
-
 /// The crash before a signal handler that ran on a stack of its own, sent the same signal again and
 /// returned: its frame is not found, but the thread is about to repeat the instruction.
 fn fault_of_lost_frame(crash: &Crash, memory: &dyn Memory) -> Option<Crash> {
@@ -86,23 +74,27 @@ pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
     crash.signal?;
     let build_id = |row: &Mapping<'_>| dump.image_of(row)?.build_id;
     let dead = Postmortem::new(maps, dump, &build_id);
-    let mut handlers = signal_frames(&crash, &dead, maps);
-    if !handlers.is_empty() && crash.machine == Some(Machine::X86_64) {
-        let frames = unwound(&crash, &dead);
-        handlers.retain(|handler| Some(handler.start) < crash.sp || is_on_stack(handler, &frames));
-    }
-    crash.go_before_handlers(&handlers);
+    let frames = unwound(&crash, &dead);
+    handlers::go_before(&mut crash, &dead, maps, &frames);
     if let Some(fault) = fault_of_lost_frame(&crash, &dead) {
         crash = fault;
     }
-    let mut stack = Vec::new();
+    let (mut stack, mut guessed_from) = (Vec::new(), None);
     let found = unwound(&crash, &dead);
     if !found.is_empty() {
         let entry = dump.auxv().get(AT_ENTRY).and_then(|entry| maps.find(entry).mapping);
         let program = entry.and_then(|row| maps.get(row)).map(|row| row.name);
-        stack = frames::name(maps, program, &build_id, &found);
+        (stack, guessed_from) = frames::name(maps, program, &build_id, &found);
     }
-    crash.frames = stack.iter().map(frames::of_crash).collect();
+    // A C library without debug symbols has no name for the code to which signal handlers return.
+    for frame in stack.iter_mut().filter(|frame| frame.function.is_empty()) {
+        let returns = |pc: u64| is_handler_return(&dead, pc) || is_handler_return(&dead, pc + 1);
+        if frame.pc.is_some_and(|pc| pc < u64::MAX && returns(pc)) {
+            frame.function = RETURN_OF_HANDLER.to_owned();
+        }
+    }
+    let known = stack.iter().take(guessed_from.unwrap_or(usize::MAX));
+    crash.frames = known.map(frames::of_crash).collect();
     let facts = dump.facts();
     if crash.signal == Some(SIGABRT) {
         crash.message = abort_message(&dead, maps, &facts);
@@ -127,6 +119,7 @@ pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
     evidence.place = place;
     evidence.memory = Some(memory);
     let mut case = Case::of(&evidence, stack);
+    case.guessed_from = guessed_from;
     case.notes.extend(core.unread());
     case.notes.extend(dead.io_error().map(Note::UnreadFile));
     Some(case)

@@ -1,20 +1,20 @@
 //! Names for the frames of stacks.
 
 use std::collections::HashMap;
-use vmatlas_linux::postmortem::Frame;
+use vmatlas_linux::postmortem::{Frame, How};
 use vmatlas_linux::symbols::{Module, Place, SymbolFrame, Symbolizer};
 use vmatlas_maps::{Mapping, Maps};
 
 /// Resolves the functions and lines of a dead process's stack, inlined functions included, each
 /// with the address of its call. The stack ends at `main`, as in debuggers: the callers of `main`
 /// explain nothing, and the C library's tables take longer to read than all the rest. `program` is
-/// the name of the program's file.
+/// the name of the program's file. Also returns the number of the first frame that is a guess.
 pub(super) fn name(
     maps: &Maps,
     program: Option<&[u8]>,
     build_id: &dyn Fn(&Mapping<'_>) -> Option<Vec<u8>>,
     frames: &[Frame],
-) -> Vec<SymbolFrame> {
+) -> (Vec<SymbolFrame>, Option<usize>) {
     let mut symbolizer = Symbolizer::default();
     // A recursion repeats the same frame.
     let mut known: HashMap<(usize, u64), Vec<SymbolFrame>> = HashMap::new();
@@ -50,14 +50,18 @@ pub(super) fn name(
     let frames = &frames[..end];
     let named = look_up(frames, &|row| row.name.first() == Some(&b'/') || row.name == b"[vdso]");
     let mut all = Vec::new();
+    let mut guessed = None;
     for frame in frames {
+        if frame.how == How::Scanned {
+            guessed = guessed.or(Some(all.len()));
+        }
         let pc = Some(frame.pc);
         match place_of(frame).and_then(|(key, _)| named.get(&key)) {
             Some(names) => all.extend(names.iter().map(|name| SymbolFrame { pc, ..name.clone() })),
             None => all.push(nameless(maps, frame)),
         }
     }
-    all
+    (all, guessed)
 }
 
 /// A frame in memory without a file.

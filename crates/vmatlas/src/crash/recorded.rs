@@ -11,7 +11,7 @@ use crate::stacks::{Stacks, requester_frames};
 use crate::words::{seconds, short_function, size, thread};
 use std::collections::HashMap;
 use std::ops::ControlFlow;
-use vmatlas_explain::coredump::is_handler_return;
+use vmatlas_explain::coredump::{RETURN_OF_HANDLER, is_handler_return};
 use vmatlas_explain::crash::{Access, Crash, CrashSource, FAULTS, Machine};
 use vmatlas_explain::explain::{ChangeKind, Evidence, Fault, LastChange};
 use vmatlas_explain::label::{Facts, Labels};
@@ -202,7 +202,7 @@ fn name_handler_returns(crash: &mut Crash, maps: &Maps, memory: &dyn Memory) {
     };
     for frame in crash.frames.iter_mut().filter(|frame| frame.function.is_empty()) {
         if frame.offset.is_some_and(|offset| returns(&frame.module, offset)) {
-            frame.function = "__restore_rt".to_owned();
+            frame.function = RETURN_OF_HANDLER.to_owned();
         }
     }
 }
