@@ -81,8 +81,12 @@ impl Reader for Runtime {
             };
             // faulthandler also prints its report if a handler of the program has printed one.
             let known = signal.filter(|_| sort == Sort::Python);
+            let said = known.filter(|signal| *signal == SIGABRT).and_then(|_| said_before(found));
             if known.is_some_and(|signal| is_known(signal, found)) {
                 self.crash = None;
+            } else if let Some(index) = said {
+                found.say(index, message);
+                self.begin(Some(index), sort, found);
             } else if is_proof_needed(sort, message) {
                 (self.candidate, self.since_candidate) = (Some((line.start, sort, crash)), 0);
             } else {
@@ -143,6 +147,16 @@ fn may_be_of_windows(text: &[u8]) -> bool {
         matches!(part, [drive, b':', b'\\'] if drive.is_ascii_alphabetic())
             && !before.is_some_and(u8::is_ascii_alphanumeric)
     })
+}
+
+/// The report of a C++ runtime or the C library that has just ended the program by SIGABRT:
+/// faulthandler adds the stack of Python.
+fn said_before(found: &mut Found) -> Option<Index> {
+    let index = found.same(SIGABRT, 3)?;
+    let crash = found.get(index)?;
+    let said = crash.message.as_deref().unwrap_or_default().as_bytes();
+    let ends = cpp(said.split(|&b| b == b'\n').next()?) || glibc(said).is_some();
+    (ends && crash.frames.is_empty()).then_some(index)
 }
 
 /// Whether a handler of the program has just reported the same signal, with its stack.

@@ -80,8 +80,10 @@ pub(super) fn is_from_itself(evidence: &Evidence<'_>) -> bool {
 /// The frames of native code: those that faulthandler prints are of Python, where a method may have
 /// the name of a function of the C library.
 pub(super) fn native_frames(crash: &Crash) -> &[SymbolFrame] {
-    let python =
-        crash.message.as_deref().is_some_and(|said| said.starts_with("Fatal Python error"));
+    let python = crash
+        .message
+        .as_deref()
+        .is_some_and(|said| said.lines().any(|line| line.starts_with("Fatal Python error")));
     if python { &[] } else { &crash.frames }
 }
 

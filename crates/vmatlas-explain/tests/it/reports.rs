@@ -980,6 +980,17 @@ fn arrays_that_are_too_long_for_v8_exhaust_no_memory() {
 }
 
 #[test]
+fn faulthandler_adds_the_stack_of_python_to_the_report_of_another_runtime() {
+    let python = "Fatal Python error: Aborted\n\nCurrent thread 0x00007f (most recent call first):\n  File \"/a.py\", line 3 in work\n";
+    for (said, cause) in [
+        ("terminate called after throwing an instance of 'E'\n  what():  no\n", Cause::Abort),
+        ("free(): invalid pointer\n", Cause::CorruptMemory),
+    ] {
+        check(&format!("{said}{python}"), cause, &["in work (/a.py:3)"], &["who sent"]);
+    }
+}
+
+#[test]
 fn windows_has_no_signals() {
     let log = |what: &str, place: &str| {
         format!("{what}\n   at App.Read(IntPtr)\n   at App.Main(){place}\n")
