@@ -24,6 +24,21 @@ pub(super) fn replaced(labeller: &Labeller<'_>) -> bool {
     known(labeller).next().is_some()
 }
 
+/// The name of a file with a `malloc` that is not the C library's.
+pub(super) fn other_malloc(labeller: &Labeller<'_>) -> Option<String> {
+    /// The C libraries and their dynamic linkers, some of which define it, too.
+    const C_LIBRARIES: [&str; 7] =
+        ["libc.", "libc-2.", "ld-", "ld.so", "ld64.so", "ld32.so", "libuClibc"];
+    let is_other = |image: &&ImageFacts| {
+        let name = file_name(&image.name);
+        image.symbol("malloc").is_some()
+            && !C_LIBRARIES.iter().any(|prefix| name.starts_with(prefix))
+            // A static program.
+            && !super::glibc::is_in(image)
+    };
+    labeller.facts.images.iter().find(is_other).map(|image| file_name(&image.name))
+}
+
 /// The names of these allocators, as far as the process contains them.
 pub(super) fn known(labeller: &Labeller<'_>) -> impl Iterator<Item = &'static str> {
     let signs = [("jemalloc", JEMALLOC), ("tcmalloc", TCMALLOC), ("mimalloc", MIMALLOC)];

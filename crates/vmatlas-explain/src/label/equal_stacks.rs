@@ -12,8 +12,13 @@ use vmatlas_maps::{AddressRange, Mapping};
 /// Size in bytes of the stacks of ended threads that glibc keeps (`stack_cache_maxsize`).
 const CACHE: u64 = 40 << 20;
 
-/// Labels the stacks; `known` are those found by other signs.
-pub(super) fn find(labeller: &mut Labeller<'_>, known: &[Stack]) -> Vec<Stack> {
+/// Labels the stacks; `known` are those found by other signs, and `tids` the threads whose stack the
+/// C library knows.
+pub(super) fn find(
+    labeller: &mut Labeller<'_>,
+    known: &[Stack],
+    tids: &HashSet<u32>,
+) -> Vec<Stack> {
     let sizes: HashSet<u64> = known.iter().map(|stack| stack.range.size()).collect();
     // glibc gives every stack the size limit of the first one; before 2.27 that includes the guard.
     let limit = labeller.facts.stack_limit;
@@ -33,6 +38,7 @@ pub(super) fn find(labeller: &mut Labeller<'_>, known: &[Stack]) -> Vec<Stack> {
     let has_stack = |thread: &&ThreadFacts| {
         let at = |pointer: u64| AddressRange::new(pointer, pointer.saturating_add(1));
         is_of_first(labeller, thread)
+            || tids.contains(&thread.tid)
             || thread.stack_pointer.is_some_and(|pointer| labeller.is_labelled(at(pointer)))
     };
     let threads = labeller.facts.threads.iter();
@@ -64,7 +70,7 @@ pub(super) fn find(labeller: &mut Labeller<'_>, known: &[Stack]) -> Vec<Stack> {
 }
 
 /// Guards and the memory above each, up to the next guard or the end of the row.
-fn above_guards(labeller: &Labeller<'_>) -> Vec<(AddressRange, AddressRange)> {
+pub(super) fn above_guards(labeller: &Labeller<'_>) -> Vec<(AddressRange, AddressRange)> {
     let light = &labeller.facts.guards;
     let end_of = |start: u64, row: &Mapping<'_>| {
         let next = light.get(light.partition_point(|guard| guard.start < start));

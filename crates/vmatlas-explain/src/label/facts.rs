@@ -13,6 +13,8 @@ pub const WANTED_SYMBOLS: &[&str] = &[
     "gnu_get_libc_version",
     "__libc_mallopt",
     "rust_eh_personality",
+    // A malloc that need not be the C library's.
+    "malloc",
     // Allocators, by a name that no other library defines.
     "mallctl",
     "je_mallctl",
@@ -167,6 +169,8 @@ pub struct ImageFacts {
     /// Whether it contains Go's functions that map memory for the program itself; `None` if it is
     /// not Go, or unknown.
     pub go_calls_mmap: Option<bool>,
+    /// Whether it imports a function that moves the program break; `None` if its file was not read.
+    pub moves_break: Option<bool>,
 }
 
 impl ImageFacts {

@@ -8,7 +8,9 @@
 
 use super::glibc::{has_glibc, label_reserve};
 use super::words::{file_name, size};
-use super::{Confidence, Label, Labeller, glibc_chunks, glibc_shapes, is_private_memory};
+use super::{
+    Confidence, ImageFacts, Label, Labeller, glibc_chunks, glibc_shapes, is_private_memory,
+};
 use std::collections::{BTreeMap, HashMap};
 use vmatlas_maps::AddressRange;
 
@@ -195,32 +197,56 @@ fn label_heap(labeller: &mut Labeller<'_>, heap: &Heap, ring: &Ring, heap_size: 
 fn program_break(labeller: &mut Labeller<'_>, ring: &Ring) {
     let rows = super::allocators::program_break(labeller);
     let Some((first, last)) = rows.first().zip(rows.last()) else { return };
-    let label = |confidence, text: &str, because: &str| {
+    let label = |confidence, because: &str| {
+        let text = "glibc malloc: main heap (the program break)";
         Label::new("glibc main heap", confidence, text, because)
     };
-    const TEXT: &str = "glibc malloc: main heap (the program break)";
     const CHUNKS: &str = "it begins with chunks of malloc, one behind the other";
     let start = labeller.facts.start_brk.unwrap_or(first.start).max(first.start);
     let top = ring.main.and_then(|main| main_top(labeller, main));
-    let label = if let Some(top) = top.filter(|top| rows.iter().any(|row| row.contains(*top))) {
+    let is_here = |top: &u64| rows.iter().any(|row| row.contains(*top));
+    // Programs with a malloc of their own may have chunks like glibc's.
+    let is_other = super::allocators::other_malloc(labeller).is_some();
+    let label = if let Some(top) = top.filter(is_here) {
         let because = format!("the top of the main arena in libc's list, {top:#x}, is here");
-        label(Confidence::Certain, TEXT, &because)
-    } else if glibc_chunks::are_chunks(labeller, start, last.end) {
+        label(Confidence::Certain, &because)
+    } else if let Some(top) = top_of_only_arena(labeller, is_here) {
+        let because = format!("the top of the only arena in libc's data, {top:#x}, is here");
+        label(Confidence::Certain, &because)
+    } else if !is_other && glibc_chunks::are_chunks(labeller, start, last.end) {
         // The malloc of uClibc has the same chunks.
-        let is_other = labeller.files.iter().any(|path| file_name(path).contains("uClibc"));
-        match (has_glibc(labeller), is_other) {
-            (true, _) => label(Confidence::Certain, TEXT, CHUNKS),
+        let is_uclibc = labeller.files.iter().any(|path| file_name(path).contains("uClibc"));
+        match (has_glibc(labeller), is_uclibc) {
+            (true, _) => label(Confidence::Likely, CHUNKS),
             (false, true) => {
                 let text = "malloc: main heap (the program break)";
-                Label::new("program break", Confidence::Certain, text, CHUNKS)
+                Label::new("program break", Confidence::Likely, text, CHUNKS)
             }
-            (false, false) => label(Confidence::Likely, TEXT, CHUNKS),
+            (false, false) => label(Confidence::Guess, CHUNKS),
         }
-    } else if !labeller.is_read(AddressRange::new(start, last.end))
+    } else if !is_other
+        && !labeller.is_read(AddressRange::new(start, last.end))
         && has_glibc(labeller)
         && !super::allocators::replaced(labeller)
     {
-        label(Confidence::Likely, TEXT, "the kernel calls it [heap], and the program uses glibc")
+        match mover_of_break(labeller) {
+            Mover::Libc => {
+                let because = "the kernel calls it [heap], and the program uses glibc";
+                label(Confidence::Likely, because)
+            }
+            Mover::Unknown => {
+                let because = "the kernel calls it [heap], and glibc is mapped; but the program \
+                               may have a malloc of its own";
+                label(Confidence::Guess, because)
+            }
+            Mover::Image(name) => {
+                let because = format!(
+                    "the kernel calls it [heap], and glibc is mapped; but {name} can move \
+                     the program break itself"
+                );
+                label(Confidence::Guess, &because)
+            }
+        }
     } else if let Some(label) = super::allocators::tcmalloc_break(labeller) {
         label
     } else {
@@ -248,4 +274,54 @@ fn program_break(labeller: &mut Labeller<'_>, ring: &Ring) {
 fn main_top(labeller: &Labeller<'_>, main: u64) -> Option<u64> {
     let offset = if labeller.word_size() == 4 { 56 } else { 0x60 };
     labeller.word(main.checked_add(offset)?)
+}
+
+/// The top of the main arena if no thread has another: a word of libc's data, in a `malloc_state`
+/// whose list has only itself. `is_here` says whether an address may be the top.
+fn top_of_only_arena(labeller: &Labeller<'_>, is_here: impl Fn(&u64) -> bool) -> Option<u64> {
+    /// No data of glibc is larger. That of a static program may be.
+    const MAX_DATA: u64 = 1 << 20;
+    let memory = labeller.memory?;
+    let word = labeller.word_size();
+    // `top` and the address of the last remainder, 254 bins and a bitmap of 16 bytes precede `next`.
+    let next = 256 * word + 16;
+    // Two or three `int`s and the fast bins precede `top`.
+    let before = 0x28..=0x68;
+    let images = labeller.facts.images.iter().filter(|image| super::glibc::is_in(image));
+    let mut data = images.flat_map(|image| &image.segments).filter(|(.., writable)| *writable);
+    data.find_map(|(data, ..)| {
+        let mut bytes = vec![0; usize::try_from(data.size().min(MAX_DATA)).unwrap_or(0)];
+        let length = memory.read(data.start, &mut bytes);
+        bytes.truncate(length);
+        let words = bytes.chunks_exact(word as usize).enumerate();
+        let mut tops = words.map(|(index, word)| (index, super::little_endian(word)));
+        tops.find_map(|(index, top)| {
+            let at = data.start.checked_add(index as u64 * word)?;
+            let arena = labeller.word(at.checked_add(next)?).filter(|_| is_here(&top))?;
+            before.contains(&at.checked_sub(arena)?).then_some(top)
+        })
+    })
+}
+
+/// Who moves the program break.
+enum Mover {
+    /// The C library's malloc, as far as the files show.
+    Libc,
+    /// This file, too.
+    Image(String),
+    /// The program's file was not read.
+    Unknown,
+}
+
+fn mover_of_break(labeller: &Labeller<'_>) -> Mover {
+    let images = &labeller.facts.images;
+    let moves = |image: &&ImageFacts| image.moves_break == Some(true);
+    if let Some(image) = images.iter().find(moves) {
+        return Mover::Image(file_name(&image.name));
+    }
+    let program = labeller.files.first();
+    let is_read = |image: &ImageFacts| {
+        program.is_some_and(|program| image.name == *program) && image.moves_break.is_some()
+    };
+    if images.iter().any(is_read) { Mover::Libc } else { Mover::Unknown }
 }

@@ -3,11 +3,14 @@
 use super::glibc::{has_glibc, label_reserve};
 use super::runs::is_anonymous;
 use super::words::size;
-use super::{Confidence, Label, Labeller, is_unnamed_memory, jvm, others};
+use super::{Confidence, Label, Labeller, equal_stacks, is_unnamed_memory, jvm, others, threads};
 use vmatlas_maps::{AddressRange, Mapping};
 
 /// Usual upper limit of a guard in bytes.
 const MAX_GUARD: u64 = 64 << 10;
+
+/// Accessible bytes of a new heap of an arena (`HEAP_MIN_SIZE`, and a page for the first block).
+const FIRST_SIZE: u64 = 132 << 10;
 
 /// Labels heaps by alignment and size: rows that begin at a possible heap start and, with the
 /// reserve after them, end at one. Full heaps have no reserve, and are merged with the next heap or
@@ -47,6 +50,12 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, heap_size: u64) {
             }
         }
     }
+    // The heaps of other runtimes, and memory that programs reserve themselves, look the same.
+    let is_one = |(row, reserve): &&(AddressRange, AddressRange)| {
+        reserve.size() > 0 && reserve.end - row.start == heap_size
+    };
+    let several = found.iter().filter(is_one).count() > 1;
+    let has_threads = has_threads(labeller);
     for (row, reserve) in found {
         let one = reserve.size() > 0 && reserve.end - row.start == heap_size;
         let because = match one {
@@ -59,8 +68,9 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, heap_size: u64) {
                 size(heap_size)
             ),
         };
-        let confidence =
-            if one && known && !has_other { Confidence::Likely } else { Confidence::Guess };
+        let fits = has_threads && (several || row.size() == FIRST_SIZE);
+        let is_likely = one && known && !has_other && fits;
+        let confidence = if is_likely { Confidence::Likely } else { Confidence::Guess };
         let text = match one {
             true => format!(
                 "glibc malloc: arena of a thread, {} of {} accessible",
@@ -73,6 +83,17 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>, heap_size: u64) {
         let text = "glibc malloc: reserve of the arena of a thread";
         let label = Label::new("glibc arena reserve", confidence, text, because);
         label_reserve(labeller, reserve, &label);
+    }
+}
+
+/// Whether the process may have several threads: as far as they are known, else by their stacks. One
+/// thread has the main arena only.
+fn has_threads(labeller: &Labeller<'_>) -> bool {
+    match labeller.facts.threads.len() {
+        0 => equal_stacks::above_guards(labeller)
+            .iter()
+            .any(|(_, range)| range.size() >= threads::SMALLEST_STACK),
+        threads => threads > 1,
     }
 }
 

@@ -8,38 +8,54 @@ use vmatlas_maps::{AddressRange, Kind, Maps};
 const SMALLEST: u64 = 1 << 20;
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
-    let mut found: Vec<AddressRange> = Vec::new();
+    let mut found: Vec<(AddressRange, bool)> = Vec::new();
     for (index, row) in labeller.maps.iter().enumerate() {
         let is_closed = row.perms.none() && row.kind() == Kind::Anonymous;
-        if is_closed && !has_contents(labeller.maps, index) {
+        let contents = contents(labeller.maps, index);
+        if is_closed && contents.is_none_or(|bytes| bytes == 0) {
             let free = labeller.unlabelled(row.range);
-            found.extend(free.into_iter().filter(|free| free.size() >= SMALLEST));
+            let free = free.into_iter().filter(|free| free.size() >= SMALLEST);
+            found.extend(free.map(|free| (free, contents.is_some())));
         }
     }
-    for range in found {
+    for (range, is_empty) in found {
         // A reservation is made usable from one end, so the memory next to it is its owner.
         let owner = owner(labeller, range);
-        let text = match &owner {
-            Some((of, _)) => {
-                format!("reserved addresses, {}, perhaps for {of}", size(range.size()))
+        let bytes = size(range.size());
+        // A program may also have closed memory that it filled.
+        let what = if is_empty { "reserved addresses" } else { "inaccessible addresses" };
+        let label = match owner {
+            Some((of, where_)) => {
+                let text = format!("{what}, {bytes}, perhaps for {of}");
+                let because = format!("nothing may access them, and that lies {where_}");
+                let group = if is_empty { "reserved" } else { "inaccessible" };
+                Label::new(group, Confidence::Guess, text, because)
             }
-            None => format!("reserved addresses, {}", size(range.size())),
+            None if is_empty => {
+                let because = "nothing may access them, and guards are seldom as large";
+                Label::new("reserved", Confidence::Likely, format!("{what}, {bytes}"), because)
+            }
+            None => {
+                let because = "nothing may access them; whether they have contents is not known";
+                let text = format!("{what}, {bytes}");
+                Label::new("inaccessible", Confidence::Certain, text, because)
+            }
         };
-        let confidence = if owner.is_some() { Confidence::Guess } else { Confidence::Likely };
-        let because = match owner {
-            Some((_, where_)) => format!("nothing may access them, and that lies {where_}"),
-            None => "nothing may access them, and guards are seldom as large".to_owned(),
-        };
-        labeller.label(range, &Label::new("reserved", confidence, text, because));
+        labeller.label(range, &label);
     }
 }
 
-/// Whether a row has contents, as far as smaps shows it: a program may close memory that it used.
-fn has_contents(maps: &Maps, index: usize) -> bool {
-    maps.fields(index).any(|field| {
-        matches!(field.name, b"Rss" | b"Swap")
-            && field.value.number().is_some_and(|bytes| bytes > 0)
-    })
+/// The bytes in memory and in swap of a row, as far as smaps shows any; `None` if they may be more
+/// than none.
+fn contents(maps: &Maps, index: usize) -> Option<u64> {
+    let of = |name: &[u8]| {
+        let mut fields = maps.fields(index);
+        fields.find(|field| field.name == name).and_then(|field| field.value.number())
+    };
+    match (of(b"Rss"), of(b"Swap")) {
+        (Some(rss), Some(swap)) => Some(rss.saturating_add(swap)),
+        (rss, swap) => rss.or(swap).filter(|&bytes| bytes > 0),
+    }
 }
 
 /// The label of the memory directly below or above, and its side.

@@ -6,10 +6,9 @@
 //! kernel maps whole pages.
 
 use super::{Confidence, Label, Labeller, Sign};
-use vmatlas_maps::AddressRange;
-use vmatlas_maps::Kind;
 use vmatlas_maps::uapi::auxvec::AT_MINSIGSTKSZ;
 use vmatlas_maps::uapi::signal::SIGSTKSZ;
+use vmatlas_maps::{AddressRange, Kind, Mapping};
 
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let rust = Sign { symbols: &["rust_eh_personality"], files: &["libstd-"] };
@@ -37,17 +36,50 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
         }
         below = (is_anonymous && row.perms.none()).then_some(row.range);
     }
-    let because = "it has the size of one, and a guard page below it, and this is Rust";
-    let likely = Confidence::Likely;
-    let stack = Label::new(
-        "alternate signal stack",
-        likely,
-        "alternate signal stack of a thread (sigaltstack)",
-        because,
-    );
-    let guard = Label::new("guard", likely, "guard below an alternate signal stack", because);
+    let threads = labeller.facts.threads.len();
+    let are_too_many = threads > 0 && found.len() > threads;
     for (below, row) in found {
-        labeller.label(below, &guard);
-        labeller.label(row, &stack);
+        let (confidence, because) = if are_too_many {
+            (
+                Confidence::Guess,
+                "it has the size of one, and a guard page below it, and this is Rust; but there is \
+                 more such memory than threads",
+            )
+        } else if has_own_guards(labeller, below, row) {
+            (
+                Confidence::Guess,
+                "it has the size of one, and a guard page below it, and this is Rust; but memory \
+                 for secrets has this size and guards, too",
+            )
+        } else {
+            (
+                Confidence::Likely,
+                "it has the size of one, and a guard page below it, and this is Rust",
+            )
+        };
+        let text = "guard below an alternate signal stack";
+        labeller.label(below, &Label::new("guard", confidence, text, because));
+        let text = "alternate signal stack of a thread (sigaltstack)";
+        labeller.label(row, &Label::new("alternate signal stack", confidence, text, because));
     }
+}
+
+/// Whether the memory has a guard above, too, that is not the guard of other memory, or a page that
+/// may only be read below its guard, as the memory that sodium_malloc and its like return.
+fn has_own_guards(labeller: &Labeller<'_>, guard: AddressRange, row: AddressRange) -> bool {
+    let is_data = |row: &Mapping<'_>| {
+        row.kind() == Kind::Anonymous
+            && row.perms.read()
+            && row.perms.write()
+            && row.range.size() >= SIGSTKSZ
+    };
+    let above = labeller.row_at(row.end).filter(|row| row.perms.none());
+    let is_own = above.is_some_and(|above| {
+        above.kind() == Kind::Anonymous
+            && labeller.row_at(above.range.end).as_ref().is_none_or(|next| !is_data(next))
+    });
+    let below = labeller.row_below(guard.start);
+    let has_page = below
+        .is_some_and(|row| row.kind() == Kind::Anonymous && row.perms.read() && !row.perms.write());
+    is_own || has_page
 }

@@ -13,7 +13,7 @@ use vmatlas_maps::AddressRange;
 use vmatlas_maps::Kind;
 
 /// No thread of the C library has a smaller stack (`PTHREAD_STACK_MIN`), in bytes.
-const SMALLEST_STACK: u64 = 16 << 10;
+pub(super) const SMALLEST_STACK: u64 = 16 << 10;
 /// Upper limit of a stack without other bounds, in bytes.
 const LARGEST_STACK: u64 = 1 << 30;
 
@@ -33,11 +33,12 @@ pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     let pointers = facts.threads.iter().filter_map(|thread| thread.stack_pointer);
     let mut pointers: Vec<u64> = pointers.collect();
     pointers.sort_unstable();
+    let has_spare = has_spare_stack(labeller, &known, &pointers);
     for thread in facts.threads.iter().filter(|thread| !known.contains(&thread.tid)) {
-        stacks.extend(of_thread(labeller, thread, &pointers));
+        stacks.extend(of_thread(labeller, thread, &pointers, has_spare));
     }
     without_pointer(labeller);
-    stacks.extend(equal_stacks::find(labeller, &stacks));
+    stacks.extend(equal_stacks::find(labeller, &stacks, &known));
     for stack in &stacks {
         guard_of(labeller, stack);
     }
@@ -104,9 +105,43 @@ fn text(thread: &ThreadFacts, stack: AddressRange, pointer: Option<u64>) -> Stri
     }
 }
 
+/// Whether there is more memory above guards that may be a thread's stack than threads that need
+/// one, besides the `known` ones: then a thread may have its own stack there, and run on another,
+/// such as a coroutine's.
+fn has_spare_stack(labeller: &Labeller<'_>, known: &HashSet<u32>, pointers: &[u64]) -> bool {
+    /// The heaps of glibc's arenas begin at multiples of this, with the rest of another below.
+    const HEAP_SIZE: u64 = 64 << 20;
+    let may_be_stack = |range: &AddressRange| {
+        (SMALLEST_STACK..=LARGEST_STACK).contains(&range.size())
+            && !range.start.is_multiple_of(HEAP_SIZE)
+            && !labeller.is_labelled(*range)
+    };
+    let is_empty = |range: &AddressRange| {
+        pointers.partition_point(|&at| at < range.start)
+            == pointers.partition_point(|&at| at < range.end)
+    };
+    let mut spare: Vec<AddressRange> =
+        equal_stacks::above_guards(labeller).into_iter().map(|(_, range)| range).collect();
+    spare.retain(|range| may_be_stack(range) && is_empty(range));
+    spare.sort_unstable_by_key(|range| range.start);
+    spare.dedup();
+    // Threads that run have an unknown stack pointer.
+    let needs_one = |thread: &&ThreadFacts| {
+        thread.stack_pointer.is_none()
+            && !known.contains(&thread.tid)
+            && !is_of_first(labeller, thread)
+    };
+    spare.len() > labeller.facts.threads.iter().filter(needs_one).count()
+}
+
 /// Labels the stack that contains a thread's stack pointer; `pointers` are those of all threads,
-/// sorted.
-fn of_thread(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointers: &[u64]) -> Option<Stack> {
+/// sorted, and `has_spare` says whether the thread may have another stack.
+fn of_thread(
+    labeller: &mut Labeller<'_>,
+    thread: &ThreadFacts,
+    pointers: &[u64],
+    has_spare: bool,
+) -> Option<Stack> {
     let pointer = thread.stack_pointer?;
     let row = labeller.row_at(pointer)?;
     if !row.perms.read() || !row.perms.write() || row.inode != 0 {
@@ -137,9 +172,12 @@ fn of_thread(labeller: &mut Labeller<'_>, thread: &ThreadFacts, pointers: &[u64]
     let because = format!("its stack pointer {pointer:#x} is here, {guarded}{cut_at}");
     let is_own = may_be_own(labeller, thread, stack);
     let who = who(thread);
-    // Libraries of coroutines map stacks of other sizes, with a row as the guard.
-    let is_usual =
-        || guard == Guard::Light || cut || labeller.facts.stack_limit == Some(stack.size());
+    // Libraries of coroutines map stacks of any size, with a row as the guard. Those of threads have
+    // the usual size.
+    let is_usual = || {
+        guard == Guard::Light
+            || !has_spare && (cut || labeller.facts.stack_limit == Some(stack.size()))
+    };
     let (name, text) = match is_own {
         true if thread.thread_pointer.is_some() || is_usual() => {
             (format!("stack of {who}"), text(thread, stack, Some(pointer)))

@@ -155,6 +155,8 @@ fn a_text_alone_shows_shapes() {
 7f0000021000-7f0004000000 ---p 00000000 00:00 0 \n\
 7f1000000000-7f1040000000 rw-p 00000000 00:00 0 \n\
 7f2000000000-7f2040000000 ---p 00000000 00:00 0 \n\
+7f2050000000-7f2050001000 ---p 00000000 00:00 0 \n\
+7f2050001000-7f2050801000 rw-p 00000000 00:00 0 \n\
 7f3000000000-7f3000200000 r-xp 00000000 fe:00 9                          /lib/libc.so.6\n\
 7f3000200000-7f3000203000 rw-p 00000000 00:10 10                         anon_inode:kvm-vcpu:0\n";
     let (_, labels) = labels(text);
@@ -164,7 +166,7 @@ fn a_text_alone_shows_shapes() {
     };
     assert_eq!(at(0x7f00_0000_0000), ("glibc arena".to_owned(), Confidence::Likely));
     assert_eq!(at(0x7f00_0002_1000), ("glibc arena reserve".to_owned(), Confidence::Likely));
-    assert_eq!(at(0x7f20_0000_0000), ("reserved".to_owned(), Confidence::Likely));
+    assert_eq!(at(0x7f20_0000_0000), ("inaccessible".to_owned(), Confidence::Certain));
     assert_eq!(at(0x7f30_0020_0000), ("KVM".to_owned(), Confidence::Certain));
     // Less than certain: a program may have more memory than its guest.
     assert_eq!(at(0x7f10_0000_0000).1, Confidence::Guess);
@@ -355,6 +357,38 @@ fn signal_stacks_have_the_size_that_the_processor_needs() {
         // A page less or more does not match.
         assert!(!is_labelled(size - page) && !is_labelled(size + page), "{least:?}");
     }
+}
+
+/// sodium_malloc and its like put guards below and above memory for secrets.
+#[test]
+fn memory_between_guards_need_not_be_a_signal_stack() {
+    let start = 0x7f00_0000_0000_u64;
+    let rust =
+        "7f8000000000-7f8000100000 r-xp 00000000 fe:00 10                   /lib/libstd-1.so\n";
+    let row = |from: u64, to: u64, perms: &str| {
+        format!("{:x}-{:x} {perms} 00000000 00:00 0 \n", start + from, start + to)
+    };
+    let stack = [row(0x1000, 0x2000, "---p"), row(0x2000, 0x4000, "rw-p")].concat();
+    let guard = row(0x4000, 0x5000, "---p");
+    let of = |rows: &[&str], threads: u32| {
+        let thread = |tid| with!(ThreadFacts::default(), tid = tid);
+        let threads = (1..=threads).map(thread).collect();
+        let facts = with!(Facts::default(), page_size = 4096, threads = threads);
+        let text = format!("{}{rust}", rows.concat());
+        let labels = Labels::read(&Maps::parse(text.as_bytes()).unwrap(), &facts, None);
+        let label = &labels.at(start + 0x2000).unwrap().label;
+        assert_eq!(label.group, "alternate signal stack");
+        label.confidence
+    };
+    assert_eq!(of(&[&stack], 1), Confidence::Likely);
+    assert_eq!(of(&[&stack, &guard], 1), Confidence::Guess);
+    assert_eq!(of(&[&row(0, 0x1000, "r--p"), &stack], 1), Confidence::Guess);
+    // The guard above is of the thread's own stack, or of another thread's signal stack.
+    let own = row(0x5000, 0x20_5000, "rw-p");
+    assert_eq!(of(&[&stack, &guard, &own], 2), Confidence::Likely);
+    let next = row(0x5000, 0x7000, "rw-p");
+    assert_eq!(of(&[&stack, &guard, &next], 2), Confidence::Likely);
+    assert_eq!(of(&[&stack, &guard, &next], 1), Confidence::Guess);
 }
 
 /// Memory in which every word has a value that some structure expects.

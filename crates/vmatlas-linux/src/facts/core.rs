@@ -46,6 +46,7 @@ pub fn gather_core_facts<S: ReadAt>(
             image.symbols.clone_from(&found.symbols);
             image.versions.clone_from(&found.versions);
             image.go_calls_mmap = found.go_calls_mmap;
+            image.moves_break = found.moves_break;
         }
     }
     facts

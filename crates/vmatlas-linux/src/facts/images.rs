@@ -92,6 +92,7 @@ pub(super) fn facts(name: &[u8], elf: &ElfFile, bias: u64, tables: u64) -> Image
         sections.map(|section| (section.name.clone(), here(section.vaddr_range()))).collect();
     facts.versions = super::versions::of(name, elf);
     facts.go_calls_mmap = facts.version("Go").and_then(|_| elf.go_calls_mmap());
+    facts.moves_break = elf.imports_any(&["sbrk", "brk", "__sbrk"]);
     facts.symbols = symbols.map(|(name, vaddr)| (name, vaddr.wrapping_add(bias))).collect();
     facts
 }

@@ -592,6 +592,29 @@ fn symbols_are_found_by_their_names() {
 }
 
 #[test]
+fn imports_are_those_of_readelf() {
+    let mut compared = 0;
+    for path in Programs::all().and_installed().filter(|path| !path.ends_with("node")) {
+        let Some(text) = run(Command::new("readelf").args(["-W", "--dyn-syms"]).arg(&path)) else {
+            return;
+        };
+        let elf = read(&path);
+        let undefined = |name: &str| {
+            text.lines().filter(|line| line.contains(" UND ")).any(|line| {
+                line.split_whitespace().any(|word| word.split('@').next() == Some(name))
+            })
+        };
+        for name in ["malloc", "sbrk", "__libc_start_main", "puts", "free", "main", "not_there"] {
+            // Without section headers it is unknown.
+            let expected = (!elf.sections().is_empty()).then(|| undefined(name));
+            assert_eq!(elf.imports_any(&["not_there", name]), expected, "{name} of {path:?}");
+            compared += usize::from(expected == Some(true));
+        }
+    }
+    assert!(compared > 8, "{compared}");
+}
+
+#[test]
 fn symbols_are_those_of_a_scan_of_readelf() {
     let mut compared = 0;
     // readelf takes 3 s for the symbols of node.

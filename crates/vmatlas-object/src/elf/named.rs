@@ -12,6 +12,8 @@ use super::{
 
 /// The hash table of 100,000 symbols takes 1 MiB.
 const MAX_HASH: u64 = 16 << 20;
+/// Programs import some thousand symbols, and name some 100,000 in one table.
+const MAX_IMPORTS: u64 = 16 << 20;
 /// Few symbols share a bucket, but the file is not trusted.
 const MAX_CHAIN: usize = 4096;
 
@@ -29,13 +31,56 @@ impl ElfFile {
         }
     }
 
+    /// Whether the file imports any function of these names from another file; `None` if that is
+    /// unknown, such as without section headers. A static program imports nothing.
+    pub fn imports_any(&self, names: &[&str]) -> Option<bool> {
+        match self.header.class {
+            Class::Elf32 => self.imports::<Elf32>(names),
+            Class::Elf64 => self.imports::<Elf64>(names),
+        }
+    }
+
+    fn imports<Elf: FileHeader<Endian = Endianness>>(&self, names: &[&str]) -> Option<bool> {
+        if self.sections().is_empty() {
+            return None;
+        }
+        let Some(symbols) = self.section_of(SectionType::DYNSYM) else { return Some(false) };
+        let strings = self.sections().get(symbols.link as usize)?;
+        let endian = self.header.endian;
+        let is_undefined = |symbol: &Elf::Sym| symbol.st_shndx(endian) == elf::SHN_UNDEF;
+        let hash = GnuHash::of(self);
+        // .gnu.hash also has imports whose address the program takes, if its own is fixed.
+        let undefined = |symbol: &Elf::Sym| is_undefined(symbol).then_some(());
+        let has = |hash: &GnuHash, name| hash.find::<Elf, _>(self, name, &undefined).is_some();
+        if hash.as_ref().is_some_and(|hash| names.iter().any(|name| has(hash, name))) {
+            return Some(true);
+        }
+        // Other imports precede the symbols that it has; if it is empty, its first one is 1.
+        let size = size_of::<Elf::Sym>() as u64;
+        let first = hash.map(|hash| u64::from(hash.first)).filter(|&first| first > 1);
+        let first = first.unwrap_or(u64::MAX);
+        let length = symbols.size.min(first.saturating_mul(size));
+        let symbols = self.input.read("symbols", symbols.offset, length, MAX_IMPORTS).ok()?;
+        let strings = self.input.read("strings", strings.offset, strings.size, MAX_IMPORTS).ok()?;
+        let is_named = |symbol: &Elf::Sym| {
+            let name = strings.get(symbol.st_name(endian) as usize..).unwrap_or_default();
+            let same = |wanted: &str| {
+                name.strip_prefix(wanted.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
+            };
+            names.iter().any(|wanted| same(wanted))
+        };
+        let mut symbols = table::<Elf::Sym>(&symbols).iter();
+        Some(symbols.any(|symbol| is_undefined(symbol) && is_named(symbol)))
+    }
+
     fn named<Elf: FileHeader<Endian = Endianness>>(
         &self,
         names: &[&'static str],
         table: u64,
     ) -> Vec<(&'static str, u64)> {
         let hash = GnuHash::of(self);
-        let dynamic = |name: &str| hash.as_ref()?.find::<Elf>(self, name);
+        let defined = |symbol: &Elf::Sym| self.defined::<Elf>(symbol);
+        let dynamic = |name: &str| hash.as_ref()?.find::<Elf, _>(self, name, &defined);
         let mut found: Vec<Option<u64>> = names.iter().map(|name| dynamic(name)).collect();
         if table > 0 && found.iter().any(Option::is_none) {
             self.look_in_symtab::<Elf>(names, &mut found, table);
@@ -120,11 +165,13 @@ impl GnuHash {
         (bucket_count != 0).then_some(GnuHash { words, buckets, bucket_count, first })
     }
 
-    fn find<Elf: FileHeader<Endian = Endianness>>(
+    /// What `value` returns for the symbol of a name.
+    fn find<Elf: FileHeader<Endian = Endianness>, T>(
         &self,
         file: &ElfFile,
         name: &str,
-    ) -> Option<u64> {
+        value: &dyn Fn(&Elf::Sym) -> Option<T>,
+    ) -> Option<T> {
         let hash = gnu_hash(name.as_bytes());
         let bucket = (hash % self.bucket_count) as usize;
         let chains = self.buckets.checked_add(self.bucket_count as usize)?;
@@ -134,8 +181,9 @@ impl GnuHash {
             let chained = *self.words.get(chains.checked_add(at)?)?;
             if chained | 1 == hash | 1 {
                 let number = u64::from(self.first).checked_add(at as u64)?;
-                if let Some(vaddr) = self.symbol::<Elf>(file, number, name) {
-                    return Some(vaddr);
+                let symbol = self.symbol::<Elf>(file, number, name);
+                if let Some(found) = symbol.and_then(|symbol| value(&symbol)) {
+                    return Some(found);
                 }
             }
             if chained & 1 == 1 {
@@ -145,24 +193,24 @@ impl GnuHash {
         None
     }
 
-    /// The vaddr of dynamic symbol `number`, if it has the name and is defined.
+    /// Dynamic symbol `number`, if it has the name.
     fn symbol<Elf: FileHeader<Endian = Endianness>>(
         &self,
         file: &ElfFile,
         number: u64,
         name: &str,
-    ) -> Option<u64> {
+    ) -> Option<Elf::Sym> {
         let symbols = file.section_of(SectionType::DYNSYM)?;
         let strings = file.sections().get(symbols.link as usize)?;
         let size = size_of::<Elf::Sym>() as u64;
         let offset = symbols.offset.checked_add(number.checked_mul(size)?)?;
         let bytes = file.input.read("symbol", offset, size, size).ok()?;
-        let symbol = table::<Elf::Sym>(&bytes).first()?;
+        let symbol = *table::<Elf::Sym>(&bytes).first()?;
         let offset = strings.offset.checked_add(symbol.st_name(file.header.endian).into())?;
         let length = name.len() as u64 + 1;
         let found = file.input.read("symbol's name", offset, length, length).ok()?;
         let same = found.split_last() == Some((&0, name.as_bytes()));
-        file.defined::<Elf>(symbol).filter(|_| same)
+        same.then_some(symbol)
     }
 }
 

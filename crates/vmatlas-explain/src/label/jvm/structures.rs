@@ -1,5 +1,6 @@
 //! Labels from HotSpot's structures.
 
+use super::super::runs::{Run, runs_within};
 use super::super::words::size;
 use super::super::{Confidence, Label, Labeller};
 use super::vm_structs::VmStructs;
@@ -72,8 +73,10 @@ fn code_cache(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>) {
     }
     let because = "HotSpot's CodeHeap has its segment map here";
     let map = certain("JVM code cache", "map of the segments of the code cache", because);
+    let text = "reserved for the map of the segments of the code cache";
+    let reserved = certain("JVM code cache", text, because);
     for segments in segment_maps(structs).into_iter().flatten() {
-        labeller.label_reservation(segments, &map, &map);
+        labeller.label_reservation(segments, &map, &reserved);
     }
 }
 
@@ -106,7 +109,8 @@ fn card_table(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>) {
     let Some(table) = found() else { return };
     let because = "HotSpot's CardTable has its bytes here";
     let label = certain("JVM GC data", "card table of the Java heap", because);
-    labeller.label_reservation(table, &label, &label);
+    let reserved = certain("JVM GC data", "reserved for the card table of the Java heap", because);
+    labeller.label_reservation(table, &label, &reserved);
 }
 
 /// The class data sharing archive, and the class space that follows it.
@@ -121,8 +125,17 @@ fn class_data(labeller: &mut Labeller<'_>, structs: &VmStructs<'_>) {
         return;
     };
     let because = "HotSpot has its shared metaspace at these addresses";
-    let label = certain("JVM class data archive", "archive of class data (CDS)", because);
-    labeller.label_reservation(AddressRange::new(archive.start, end), &label, &label);
+    let label = |text| certain("JVM class data archive", text, because);
+    let data = label("archive of class data (CDS)");
+    let reserved = label("reserved for the archive of class data (CDS)");
+    labeller.label_reservation(archive, &data, &reserved);
+    let because = "HotSpot's shared metaspace ends below, and a class space may follow";
+    let text = "reserved for the archive of class data (CDS)";
+    let label = Label::new("JVM class data archive", Confidence::Likely, text, because);
+    let between = runs_within(labeller, AddressRange::new(archive.end, end));
+    for part in between.iter().flat_map(Run::parts).filter(|part| part.perms.none()) {
+        labeller.label(part.range, &label);
+    }
 }
 
 /// Labels the metaspace by the classes of all class loaders: the `Klass` of a class is in the class

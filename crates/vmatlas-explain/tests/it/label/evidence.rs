@@ -178,11 +178,11 @@ fn executable_memory_that_touches_the_program_break_is_no_malloc() {
     // A library that is opened later replaces nothing. Libraries are mapped downwards.
     let opened = rows.replace("rwxp", "rw-p");
     assert_eq!(label_at(&opened, &Facts::default(), None, 0x2a00_0000).0, "program break");
-    // Chunks of glibc prove that its malloc was first.
+    // Chunks like glibc's show that its malloc was first.
     let chunks = (0..20).map(|n| (0x2a00_0008 + n * 0x20, 0x21)).collect();
     let chunks = Words(chunks);
     let found = label_at(&opened, &Facts::default(), Some(&chunks), 0x2a00_0000);
-    assert_eq!((found.0.as_str(), found.1), ("glibc main heap", Confidence::Certain));
+    assert_eq!((found.0.as_str(), found.1), ("glibc main heap", Confidence::Likely));
     let rows = rows.replace("7f2000000000-7f2000100000", "7fffe0000000-7fffe0100000");
     // A row that ends where the break starts is not part of it.
     let rows = rows.replace("rwxp", "rw-p");
@@ -217,12 +217,70 @@ fn chunks_are_of_glibc_only_where_it_is() {
         (label.group.to_string(), label.confidence)
     };
     let heap = |confidence| ("glibc main heap".to_owned(), confidence);
-    assert_eq!(of("/lib/libc.so.6"), heap(Confidence::Certain));
+    assert_eq!(of("/lib/libc.so.6"), heap(Confidence::Likely));
     // A static program.
-    assert_eq!(of("/bin/tool"), heap(Confidence::Likely));
-    let uclibc = ("program break".to_owned(), Confidence::Certain);
+    assert_eq!(of("/bin/tool"), heap(Confidence::Guess));
+    let uclibc = ("program break".to_owned(), Confidence::Likely);
     assert_eq!(of("/lib/ld64-uClibc.so.1"), uclibc);
     assert_eq!(of("/lib/libuClibc-1.0.42.so"), uclibc);
+}
+
+/// Programs with a malloc of their own, or that move the program break themselves.
+#[test]
+fn the_program_break_is_of_glibc_only_if_nothing_else_uses_it() {
+    const HEAP: u64 = 0x2a00_0000;
+    let rows = "00400000-00500000 r-xp 00000000 fe:00 7                    /bin/tool\n\
+                2a000000-2a100000 rw-p 00000000 00:00 0                    [heap]\n";
+    let read = |name: &str, symbols: &[&'static str], moves_break| {
+        with!(
+            ImageFacts::default(),
+            name = name.as_bytes().to_vec(),
+            symbols = symbols.iter().map(|symbol| (*symbol, 0x1000)).collect(),
+            moves_break = moves_break,
+        )
+    };
+    let of = |images: &[ImageFacts], memory: Option<&dyn Memory>| {
+        let facts = with!(Facts::default(), page_size = 4096, images = images.to_vec());
+        let (group, confidence, _, because) = label_at(rows, &facts, memory, HEAP);
+        (group, confidence, because)
+    };
+    let ours = |images: &[ImageFacts], memory| {
+        let (group, confidence, _) = of(images, memory);
+        assert_eq!(group, "glibc main heap");
+        confidence
+    };
+    let mut libc = read("/lib/libc.so.6", &["malloc", "gnu_get_libc_version"], Some(false));
+    let linker = read("/lib/ld-linux-x86-64.so.2", &["malloc"], Some(false));
+    let plain = [read("/bin/tool", &[], Some(false)), libc.clone(), linker];
+    assert_eq!(ours(&plain, None), Confidence::Likely);
+    // The program's file was not read.
+    let (_, confidence, because) = of(&[read("/bin/tool", &[], None), libc.clone()], None);
+    assert_eq!(confidence, Confidence::Guess);
+    assert!(because.contains("may have a malloc of its own"), "{because}");
+    assert_eq!(ours(&[], None), Confidence::Guess);
+    let moves = [read("/bin/tool", &[], Some(true)), libc.clone()];
+    let (_, confidence, because) = of(&moves, None);
+    assert_eq!(confidence, Confidence::Guess);
+    assert!(because.contains("tool can move the program break"), "{because}");
+    // A malloc in the program, also with a size before each block.
+    let own = [read("/bin/tool", &["malloc"], Some(true)), libc.clone()];
+    let chunks = Words((0..20).map(|n| (HEAP + 8 + n * 0x20, 0x21)).collect());
+    for memory in [None, Some(&chunks as &dyn Memory)] {
+        let group = of(&own, memory).0;
+        assert_eq!(group, "program break");
+    }
+    assert_eq!(ours(&plain, Some(&chunks)), Confidence::Likely);
+    // The data of libc has its only arena, whose list has only itself.
+    let data = AddressRange::new(0x7fff_0030_0000, 0x7fff_0030_4000);
+    let arena = data.start + 0xc80;
+    libc.segments = vec![(data, 0x3000, true)];
+    let top = (arena + 0x60, HEAP + 0x1000);
+    let list = Words(vec![top, (arena + 0x870, arena)]);
+    for program in [&plain[0], &own[0]] {
+        assert_eq!(ours(&[program.clone(), libc.clone()], Some(&list)), Confidence::Certain);
+    }
+    let other = Words(vec![top, (arena + 0x870, arena + 0x1000)]);
+    assert_eq!(of(&[plain[0].clone(), libc], Some(&other)).0, "program break");
 }
 
 /// Pools of programs begin with a pointer to their description.
@@ -264,8 +322,10 @@ fn a_pointer_that_is_pointed_back_to_is_no_group_of_musl() {
 /// Nodes of the metaspace and others have the shape of an arena.
 #[test]
 fn the_shape_of_an_arena_is_a_guess_beside_runtimes_that_reserve_memory() {
-    let rows = "7f1000000000-7f1003934000 rw-p 00000000 00:00 0 \n\
-                7f1003934000-7f1004000000 ---p 00000000 00:00 0 \n";
+    let rows = "7f1000000000-7f1000021000 rw-p 00000000 00:00 0 \n\
+                7f1000021000-7f1004000000 ---p 00000000 00:00 0 \n\
+                7f1010000000-7f1010001000 ---p 00000000 00:00 0 \n\
+                7f1010001000-7f1010801000 rw-p 00000000 00:00 0 \n";
     for (file, confidence) in [
         ("/jdk/lib/server/libjvm.so", Confidence::Guess),
         ("/usr/share/dotnet/libcoreclr.so", Confidence::Guess),
@@ -309,10 +369,45 @@ fn memory_with_contents_is_not_reserved() {
     let fields =
         |rss: u64, swap: u64| format!("{:<16}{rss:>8} kB\n{:<16}{swap:>8} kB\n", "Rss:", "Swap:");
     let reserved = Some("nothing may access them, and guards are seldom as large".to_owned());
-    assert_eq!(because(""), reserved);
     assert_eq!(because(&fields(0, 0)), reserved);
+    let unknown = "nothing may access them; whether they have contents is not known";
+    for fields in ["", "Rss:                   0 kB\n"] {
+        assert_eq!(because(fields).as_deref(), Some(unknown));
+    }
+    assert_eq!(because("Rss:                   4 kB\n"), None);
     assert_eq!(because(&fields(4096, 0)), None);
     assert_eq!(because(&fields(0, 12)), None);
+}
+
+/// Programs reserve and align memory of their own so.
+#[test]
+fn an_arena_of_a_thread_is_a_guess_where_no_thread_needs_one() {
+    let start = 0x7f10_0000_0000_u64;
+    let heap = |number: u64, size: u64| {
+        let start = start + number * (64 << 20);
+        let (used, end) = (start + size, start + (64 << 20));
+        format!(
+            "{start:x}-{used:x} rw-p 00000000 00:00 0 \n{used:x}-{end:x} ---p 00000000 00:00 0 \n"
+        )
+    };
+    let stack = "7f2000000000-7f2000001000 ---p 00000000 00:00 0 \n\
+                 7f2000001000-7f2000801000 rw-p 00000000 00:00 0 \n";
+    let of = |rows: &str, threads: u32| {
+        let thread = |tid| with!(ThreadFacts::default(), tid = tid);
+        let facts = with!(Facts::default(), threads = (1..=threads).map(thread).collect());
+        let (group, confidence, ..) = label_at(rows, &facts, None, start);
+        assert_eq!(group, "glibc arena");
+        confidence
+    };
+    let (one, several) = (heap(0, 5 << 20), [heap(0, 5 << 20), heap(2, 6 << 20)].concat());
+    assert_eq!((of(&one, 1), of(&several, 1)), (Confidence::Guess, Confidence::Guess));
+    assert_eq!((of(&one, 2), of(&several, 2)), (Confidence::Guess, Confidence::Likely));
+    // The size of a new heap.
+    let new = heap(0, 132 << 10);
+    assert_eq!((of(&new, 1), of(&new, 2)), (Confidence::Guess, Confidence::Likely));
+    // A text shows threads by their stacks.
+    assert_eq!(of(&several, 0), Confidence::Guess);
+    assert_eq!(of(&format!("{several}{stack}"), 0), Confidence::Likely);
 }
 
 /// The memory of a virtual machine has pages of any contents.

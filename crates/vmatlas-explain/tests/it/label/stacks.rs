@@ -113,6 +113,55 @@ fn a_thread_need_not_run_on_its_own_stack() {
     check(with(0x7f20_0000_0900), size, None);
 }
 
+/// Coroutines with stacks of the usual size, beside the threads' own.
+#[test]
+fn a_stack_of_the_usual_size_may_be_of_a_coroutine() {
+    let at_of = |number: u64| STACK + number * 16 * MIB;
+    let stacks = |sizes: &[u64]| {
+        let rows = (0..).zip(sizes).map(|(number, size)| rows(at_of(number) - 0x1000, *size));
+        format!("{}{FIRST}", rows.collect::<String>())
+    };
+    let first = thread(1, FIRST_POINTER);
+    let on = |tid, number| thread(tid, at_of(number) + 8 * MIB - 0x2000);
+    let runs = |tid| with!(ThreadFacts::default(), tid = tid);
+    let of = |sizes: &[u64], threads: &[ThreadFacts]| {
+        let threads = [std::slice::from_ref(&first), threads].concat();
+        at(&stacks(sizes), &facts(threads), None, STACK).0
+    };
+    let is_own = |text: &str| {
+        assert!(text.starts_with("stack o") && text.ends_with(", 8 KiB of 8 MiB used"), "{text}");
+        text.starts_with("stack of thread 2,")
+    };
+    // As many stacks as threads.
+    assert!(is_own(&of(&[8 * MIB], &[on(2, 0)])));
+    assert!(is_own(&of(&[8 * MIB, 8 * MIB], &[on(2, 0), on(3, 1)])));
+    assert!(is_own(&of(&[8 * MIB, MIB], &[on(2, 0), runs(3)])));
+    // One more, of any size, may be the thread's own.
+    assert!(!is_own(&of(&[8 * MIB, MIB], &[on(2, 0)])));
+    assert!(!is_own(&of(&[8 * MIB, 8 * MIB, MIB], &[on(2, 0), on(3, 1)])));
+    // No thread has as small a stack.
+    assert!(is_own(&of(&[8 * MIB, 0x2000], &[on(2, 0)])));
+}
+
+/// The C library knows the thread's stack, so that no other need be its own.
+#[test]
+fn a_thread_with_a_known_stack_needs_no_other() {
+    let own = STACK + 32 * MIB;
+    let block = own + MIB - 0x1000;
+    let text = [rows(GUARD, 8 * MIB), rows(own - 0x1000, MIB), FIRST.to_owned()].concat();
+    let memory = pthread(block, 2, own - 0x1000, MIB + 0x1000);
+    let second = with!(thread(2, STACK + MIB), thread_pointer = Some(block));
+    for pointer in [Some(STACK + MIB), None] {
+        let second = with!(second.clone(), stack_pointer = pointer);
+        let facts = facts(vec![thread(1, FIRST_POINTER), second]);
+        let (words, confidence) = at(&text, &facts, Some(&memory), own);
+        assert_eq!((words.as_str(), confidence), ("stack of thread 2, 1 MiB", Confidence::Certain));
+        let (words, confidence) = at(&text, &facts, Some(&memory), STACK);
+        let doubt = "stack of a thread that runs or has ended, or of a coroutine, 8 MiB";
+        assert_eq!((words.as_str(), confidence), (doubt, Confidence::Guess));
+    }
+}
+
 /// A Rust program that overflows its stack runs its handler on the alternate stack.
 #[test]
 fn an_alternate_signal_stack_is_known_while_a_handler_runs_on_it() {
