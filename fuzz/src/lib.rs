@@ -125,6 +125,7 @@ pub fn rendered_rows_come_back(maps: &Maps) {
                     | WarningKind::NamesEndIn(_)
                     | WarningKind::OddNames { .. }
                     | WarningKind::Rollups(_)
+                    | WarningKind::RollupOfRows
                     | WarningKind::BadSize(_)
             );
             assert!(of_rows, "{warning}");

@@ -9,7 +9,9 @@ use crate::parse::{RowErrorKind, parse_row, quick_row};
 use crate::range::AddressRange;
 use crate::render::{TextFormat, name_in};
 use crate::smaps::{Fields, SmapsField, field_line, is_broken_size, is_smaps_value};
-use crate::text::{begins_like_a_row, find_row, find_row_from, other_listing};
+use crate::text::{
+    begins_like_a_row, find_row, find_row_from, is_broken_tombstone_row, other_listing,
+};
 use crate::warning::{Warning, WarningKind, Warnings};
 use crate::wrapper::{
     BrokenLines, Decoder, MAX_WRAPPED, Unwrapper, Wrapper, is_coloured_by_grep, is_wrapped,
@@ -423,8 +425,9 @@ impl MapsReader {
         }
         let partial = std::mem::take(&mut self.partial);
         if let Some(line) = partial.get().filter(|line| !line.is_empty()) {
+            let is_in_tombstone = self.is_behind_tombstone_row(self.in_fields);
             self.take_line(line);
-            if self.content == Content::Rows || begins_like_a_row(line) {
+            if self.content == Content::Rows || begins_like_a_row(line) || is_in_tombstone {
                 self.warnings.push(self.line, WarningKind::Cut);
             }
         }
@@ -490,6 +493,8 @@ impl MapsReader {
         let rollups = self.maps.iter().filter(Mapping::is_rollup).count() as u64;
         if rollups > 1 {
             self.warnings.push(0, WarningKind::Rollups(rollups));
+        } else if rollups == 1 && self.maps.len() > 1 {
+            self.warnings.push(0, WarningKind::RollupOfRows);
         }
         let has_colour = |row: &Mapping<'_>| memchr::memchr(0x1b, row.name).is_some();
         let coloured =
@@ -692,6 +697,9 @@ impl MapsReader {
             }
             self.in_fields = wrapped && was_in_fields;
             if !begins_like_a_row(line) {
+                if is_broken_tombstone_row(line, self.is_behind_tombstone_row(was_in_fields)) {
+                    self.warnings.push(self.line, RowErrorKind::Size.into());
+                }
                 return false;
             }
             // Permissions that no kernel prints are a row only among rows.
@@ -699,6 +707,11 @@ impl MapsReader {
             self.warnings.push(self.line, parse_row(line).err().map_or_else(odd_perms, Into::into));
             false
         }
+    }
+
+    /// Whether the line before is a row of a tombstone, which has no fourth permission.
+    fn is_behind_tombstone_row(&self, is_behind_row: bool) -> bool {
+        is_behind_row && self.maps.rows.last().is_some_and(|row| row.perms.0[3] == b'?')
     }
 
     /// Takes a line as the name of the last row, if it is one; returns whether it is.
@@ -755,7 +768,10 @@ impl MapsReader {
         if row.is_rollup() {
             return true;
         }
-        if let Some(last) = self.maps.rows.last().filter(|last| range.start < last.range.end) {
+        // The range of a rollup includes those of other rows.
+        let is_rollup = |row: &&Row| self.maps.mapping(row).is_rollup();
+        let last = self.maps.rows.iter().rev().find(|row| !is_rollup(row));
+        if let Some(last) = last.filter(|last| range.start < last.range.end) {
             let last_of_all: [&[u8]; 5] =
                 [b"[stack]", b"[vdso]", b"[vsyscall]", b"[vectors]", b"[vvar]"];
             let again = range.start < last.range.start

@@ -28,6 +28,8 @@ pub enum RowErrorKind {
     Inode,
     /// The byte after the inode is not a blank.
     AfterInode,
+    /// The size of a row of a tombstone is not that of its range, or the row was cut.
+    Size,
     /// The line is longer than [`MAX_LINE`](crate::MAX_LINE) bytes.
     TooLong,
 }
@@ -47,6 +49,9 @@ impl fmt::Display for RowErrorKind {
             }
             RowErrorKind::Inode => "a decimal inode of at most 64 bits is expected",
             RowErrorKind::AfterInode => "a blank must follow the inode",
+            RowErrorKind::Size => {
+                "a row of a tombstone has an offset, and the size of its range: one is damaged or cut"
+            }
             RowErrorKind::TooLong => "the line is too long to be a row",
         })
     }

@@ -108,6 +108,31 @@ pub(crate) fn begins_like_a_row(line: &[u8]) -> bool {
     start >= 6 && end >= 6 && line[start] == b'-'
 }
 
+/// Whether a line has a row of a tombstone that is not valid: its size and end differ, or it was cut
+/// behind rows of a tombstone (`is_behind_rows`).
+pub(crate) fn is_broken_tombstone_row(line: &[u8], is_behind_rows: bool) -> bool {
+    memchr::memchr_iter(b'-', line).any(|dash| {
+        let digits = line[..dash].iter().rev().take(40).take_while(|&&b| address_byte(b)).count();
+        let start = dash - digits;
+        let behind = &line[dash + 1..];
+        let end = behind.iter().take(40).take_while(|&&b| address_byte(b)).count();
+        // Shorter numbers are a date or page numbers.
+        if digits < 6 || !is_clear(&line[..start]) {
+            return false;
+        }
+        let mut at = end;
+        let is_blank = skip_blanks(behind, &mut at).is_some();
+        let rest = &behind[at..];
+        let are_perms = |perms: &[u8]| {
+            perms.iter().zip(b"rwx").all(|(perm, letter)| *perm == b'-' || perm == letter)
+        };
+        if is_blank && end >= 6 && rest.len() > 3 {
+            return are_perms(&rest[..3]) && rest[3] == b' ';
+        }
+        is_behind_rows && (rest.is_empty() || is_blank && rest.len() <= 3 && are_perms(rest))
+    })
+}
+
 fn address_byte(byte: u8) -> bool {
     byte.is_ascii_hexdigit() || byte == b'\''
 }

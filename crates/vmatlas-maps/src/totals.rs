@@ -47,7 +47,8 @@ pub struct Totals {
 }
 
 impl Totals {
-    /// Sums up the rows for which `take` returns true; `take` gets the row index.
+    /// Sums up the rows for which `take` returns true; `take` gets the row index. A rollup counts
+    /// only in a map without other rows, which it sums up itself.
     ///
     /// ```
     /// use vmatlas_maps::{Group, Maps, Totals};
@@ -77,7 +78,10 @@ impl Totals {
         let mut all = empty(Vec::new());
         let mut groups: Vec<Total> = Vec::new();
         let mut by_key: HashMap<Vec<u8>, usize> = HashMap::new();
-        for (index, row) in maps.iter().enumerate().filter(|(index, _)| take(*index)) {
+        let has_mappings = maps.iter().any(|row| !row.is_rollup());
+        let counts = |row: &Mapping<'_>| !has_mappings || !row.is_rollup();
+        let taken = maps.iter().enumerate().filter(|(index, row)| counts(row) && take(*index));
+        for (index, row) in taken {
             let key = key(index, &row);
             let at = match by_key.get(key.as_ref()) {
                 Some(&at) => at,

@@ -57,6 +57,8 @@ pub enum WarningKind {
     },
     /// The text has the rollups of this many processes.
     Rollups(u64),
+    /// One of the rows is a rollup, beside other rows: no sum includes it.
+    RollupOfRows,
     /// The value of this field of smaps is no size in KiB.
     BadSize(Vec<u8>),
     /// A field of smaps precedes the first row.
@@ -117,6 +119,9 @@ impl fmt::Display for Warning {
             ),
             WarningKind::Rollups(count) => {
                 write!(f, "these are {count} rollups: their sizes are not one sum")
+            }
+            WarningKind::RollupOfRows => {
+                f.write_str("the row [rollup] is no mapping, but has sums of rows: no sum includes it")
             }
             WarningKind::BadSize(name) => write!(
                 f,

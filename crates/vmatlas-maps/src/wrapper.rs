@@ -43,7 +43,7 @@ pub enum Wrapper {
     Cat,
     /// Other bytes at the end of each line.
     Ends,
-    /// The minus signs of a diff: rows that were removed.
+    /// The marks of a diff; rows that were removed.
     Diff,
     /// The line ends and `=XX` of a quoted-printable mail.
     Mail,
@@ -67,7 +67,7 @@ impl fmt::Display for Wrapper {
             Wrapper::Ends => {
                 "lines end in the same bytes, which are no part of names; they are left out"
             }
-            Wrapper::Diff => "this looks like a diff: rows that it removes (`-`) are left out",
+            Wrapper::Diff => "this looks like a diff: what it removes (`-`, `<`, `[-`) is left out",
             Wrapper::Lines => {
                 "rows are broken into lines, as terminals and mails do it: their names were joined"
             }
@@ -133,6 +133,10 @@ impl Unwrapper {
         }
         if self.mail {
             return self.take_mail(line, sink);
+        }
+        if let Some(added) = without_removed(line) {
+            self.add(Wrapper::Diff);
+            return self.take_line(&added, sink);
         }
         self.take_line(line, sink);
     }
@@ -468,7 +472,7 @@ impl Unwrapper {
     /// Takes a line with a row at `row`, whose name may extend to the end of the line.
     fn plain(&mut self, line: &[u8], row: usize, depth: u32, sink: &mut Sink<'_>) -> bool {
         let rest = &line[row..];
-        if row == 1 && line[0] == b'-' && depth == 0 {
+        if depth == 0 && (row == 1 && line[0] == b'-' || row == 2 && line.starts_with(b"< ")) {
             self.add(Wrapper::Diff);
             return false;
         }
@@ -505,6 +509,46 @@ impl Unwrapper {
         }
         sink(if row > 0 && depth > 0 { rest } else { line }, depth > 0)
     }
+}
+
+/// A line of `git diff --word-diff` with a row that it removes (`[-…-]`), adds (`{+…+}`) or changes:
+/// without the marks and what is removed. Files may have such names, too.
+fn without_removed(line: &[u8]) -> Option<Vec<u8>> {
+    /// A path has 4096 bytes. The time grows with the square.
+    const MAX_MARKED: usize = 16 << 10;
+    const MARKS: [([u8; 2], [u8; 2]); 2] = [(*b"[-", *b"-]"), (*b"{+", *b"+}")];
+    let mark_at = |at: usize| {
+        let (_, close) = MARKS.iter().find(|(open, _)| line[at..].starts_with(open))?;
+        let end = memchr::memmem::find(&line[at + 2..], close)?;
+        Some((at + 2, at + 2 + end))
+    };
+    if line.len() > MAX_MARKED {
+        return None;
+    }
+    let first = memchr::memchr2_iter(b'[', b'{', line).find(|&at| mark_at(at).is_some())?;
+    // A mark inside the name of a row may be a part of it.
+    let is_in_name = row_at_start(line).is_some_and(|row| first > line.len() - row.name.len());
+    if is_in_name {
+        return None;
+    }
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let mut at = 0;
+    while at < line.len() {
+        match mark_at(at).filter(|_| at >= first) {
+            Some((start, end)) => {
+                let side = if line[at] == b'[' { &mut before } else { &mut after };
+                side.extend_from_slice(&line[start..end]);
+                at = end + 2;
+            }
+            None => {
+                before.push(line[at]);
+                after.push(line[at]);
+                at += 1;
+            }
+        }
+    }
+    let has_row = |text: &[u8]| row_at_start(text).is_some();
+    (has_row(&before) || has_row(&after)).then_some(after)
 }
 
 /// The parts of a text between occurrences of `separator`.

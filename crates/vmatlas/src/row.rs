@@ -159,12 +159,16 @@ impl<'a> Row<'a> {
 
     /// The purposes of the row or of its parts.
     pub fn labels(&self) -> &'a [Labelled] {
-        self.atlas.labels().within(self.mapping.range)
+        // The range of a rollup includes other rows.
+        if self.mapping.is_rollup() { &[] } else { self.atlas.labels().within(self.mapping.range) }
     }
 
     /// The purposes of the row in a line: the first different ones of its parts, and the unexplained
     /// share.
     pub fn label_text(&self) -> String {
+        if self.mapping.is_rollup() {
+            return String::new();
+        }
         let with_rest = !self.mapping.shows_its_purpose();
         self.atlas.labels().text_of(self.mapping.range, with_rest)
     }
@@ -172,6 +176,9 @@ impl<'a> Row<'a> {
     /// The purpose of the row; of a row with several parts their texts, with the group of most bytes
     /// and the lowest confidence in it. `None` if most of the row has no purpose.
     pub fn label(&self) -> Option<&'a Label> {
+        if self.mapping.is_rollup() {
+            return None;
+        }
         self.atlas.labels().most_of(self.mapping.range)
     }
 

@@ -96,7 +96,8 @@ impl MapTotals {
         let mut groups: BTreeMap<(&str, &str), Total> = BTreeMap::new();
         let mut open: BTreeMap<&[u8], Total> = BTreeMap::new();
         let mut unexplained = empty();
-        for row in atlas.rows().filter(|row| taken[row.index()]) {
+        let rows = atlas.rows().filter(|row| taken[row.index()] && !row.mapping.is_rollup());
+        for row in rows {
             let Some(shares) = Shares::of(&row) else { continue };
             let kind = row.kind().word();
             for (group, size) in shares.groups {

@@ -124,6 +124,32 @@ fn what_lies_at_an_address() {
     assert_eq!(json[0]["before"]["perms"], "r--p");
 }
 
+/// `cat smaps smaps_rollup`, also the other way round.
+#[test]
+fn a_rollup_beside_rows_has_no_label_and_no_sum() {
+    let heap =
+        "1000-3000 rw-p 00000000 00:00 0    [heap]\nSize: 8 kB\nRss:                   8 kB\n";
+    let stack =
+        "5000-6000 rw-p 00000000 00:00 0    [stack]\nSize: 4 kB\nRss:                   4 kB\n";
+    let rollup = "1000-6000 ---p 00000000 00:00 0    [rollup]\nRss:                  12 kB\n";
+    for text in [[heap, stack, rollup], [rollup, heap, stack]] {
+        let text = text.concat();
+        let run = vmatlas_with_input(&["show", "-"], text.as_bytes());
+        let all = run.all();
+        assert!(all.contains("2 mappings, 12K, 12K resident"), "{all}");
+        assert!(all.contains("the row [rollup] is no mapping"), "{all}");
+        let row = all.lines().find(|line| line.contains("---p")).unwrap();
+        assert!(row.ends_with("[rollup]"), "{row}");
+        let json = vmatlas_with_input(&["show", "-", "--json"], text.as_bytes()).json();
+        let totals = json["totals"].as_array().unwrap();
+        let sum = |field: &str| totals.iter().filter_map(|kind| kind[field].as_u64()).sum::<u64>();
+        assert_eq!((sum("mappings"), sum("size"), sum("rss")), (2, 0x3000, 0x3000));
+        let rows = json["mappings"].as_array().unwrap();
+        let rollup = rows.iter().find(|row| row["name"] == "[rollup]").unwrap();
+        assert!(rollup["label"].is_null());
+    }
+}
+
 #[test]
 fn a_rollup_does_not_show_what_is_mapped() {
     let rollup = "55def7fa4000-7fff73114000 ---p 00000000 00:00 0                          [rollup]\nRss:               70652 kB\n";

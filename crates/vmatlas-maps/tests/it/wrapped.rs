@@ -1,7 +1,10 @@
 //! Rows that another program wrapped in something come out as the rows.
 
 use proptest::prelude::*;
-use vmatlas_maps::{Maps, MapsReader, OwnedMapping, Warning, WarningKind, Wrapper, parse_row};
+use vmatlas_maps::{
+    Group, Mapping, Maps, MapsReader, OwnedMapping, RowError, RowErrorKind, Total, Totals, Warning,
+    WarningKind, Wrapper, parse_row,
+};
 
 /// Rows of a program: files, one with a blank in its name, memory without names.
 const ROWS: [&str; 8] = [
@@ -573,6 +576,99 @@ fn rows_that_a_diff_removes_are_not_read() {
     let maps = MapsReader::read(text);
     assert_eq!(maps.len(), 1);
     assert!(matches!(maps.warnings()[0].kind, WarningKind::Wrapped(Wrapper::Diff)));
+}
+
+/// `git diff --word-diff` and `diff` without options.
+#[test]
+fn rows_that_other_diffs_remove_are_not_read() {
+    let shown = |text: &str| {
+        let maps = MapsReader::read(text.as_bytes());
+        assert!(
+            maps.warnings().iter().any(|w| w.kind == WarningKind::Wrapped(Wrapper::Diff)),
+            "{text}"
+        );
+        let row = |row: Mapping<'_>| {
+            format!("{:x} {}", row.range.start, String::from_utf8_lossy(row.name))
+        };
+        maps.iter().map(row).collect::<Vec<_>>().join(", ")
+    };
+    let words = "diff --git a/a b/b\n@@ -1,3 +1,3 @@\n\
+                 1000-2000 r--p 00000000 fe:00 7      /a\n\
+                 [-2000-3000 r--p 00000000 fe:00 7      /a-]\n\
+                 [-4000-5000-]{+4000-6000+} r--p 00000000 fe:00 7      /a\n\
+                 7000-8000 r--p 00000000 fe:00 7      [-/a-]{+/b+}\n\
+                 8000-9000 r--p 00000000 fe:00 7      /c[-d-]\n\
+                 {+9000-a000 rw-p 00000000 00:00 0+} \n";
+    assert_eq!(shown(words), "1000 /a, 4000 /a, 7000 /b, 8000 /c[-d-], 9000 ");
+    let plain = "2d1\n< 1000-2000 r--p 00000000 fe:00 7     /a\n\
+                 3c2\n< 3000-4000 r--p 00000000 fe:00 7     /b\n---\n\
+                 > 3000-5000 r--p 00000000 fe:00 7     /b\n";
+    assert_eq!(shown(plain), "3000 /b");
+}
+
+/// A rollup has the sums of the rows beside it.
+#[test]
+fn a_rollup_beside_rows_is_in_no_sum() {
+    let rows = "1000-2000 r--p 00000000 fe:00 7 /a\nSize: 4 kB\nRss:                   4 kB\n\
+                3000-5000 rw-p 00000000 00:00 0 [heap]\nSize: 8 kB\nRss:                   8 kB\n";
+    let rollup =
+        "1000-5000 ---p 00000000 00:00 0    [rollup]\nRss:                  12 kB\nPss: 1 kB\n";
+    for text in [format!("{rows}{rollup}"), format!("{rollup}{rows}")] {
+        let maps = MapsReader::read(text.as_bytes());
+        let warnings: Vec<_> = maps.warnings().iter().map(|warning| &warning.kind).collect();
+        assert_eq!(warnings, [&WarningKind::RollupOfRows]);
+        assert_eq!(maps.processes(), 1);
+        let totals = Totals::sum(&maps, Group::Kind, |_| true);
+        let Total { mappings, size, rss, pss, .. } = totals.all;
+        assert_eq!((mappings, size, rss, pss), (2, 0x3000, Some(12 << 10), None));
+        assert_eq!(totals.groups.len(), 2);
+    }
+    let alone = Totals::sum(&MapsReader::read(rollup.as_bytes()), Group::Kind, |_| true).all;
+    assert_eq!((alone.mappings, alone.size, alone.rss), (0, 0, Some(12 << 10)));
+    // The rows of another process follow.
+    let stack = "6000-7000 rw-p 00000000 00:00 0 [stack]\n";
+    let two = MapsReader::read(format!("{rows}{stack}{rollup}{rows}").as_bytes());
+    assert_eq!(two.processes(), 2);
+}
+
+#[test]
+fn rows_of_a_tombstone_that_are_damaged_or_cut_are_noted() {
+    let check = |rows: &str, count: usize, line: u64| {
+        let text = format!("memory map:\n{rows}");
+        let maps = MapsReader::read(text.as_bytes());
+        assert_eq!(maps.len(), count, "{rows}");
+        let bad = |warning: &Warning| {
+            matches!(warning.kind, WarningKind::BadRow(RowError { kind: RowErrorKind::Size, .. }))
+        };
+        let lines: Vec<u64> = maps.warnings().iter().filter(|w| bad(w)).map(|w| w.line).collect();
+        assert_eq!(lines, if line == 0 { vec![] } else { vec![line] }, "{rows}");
+        maps.warnings().iter().any(|warning| warning.kind == WarningKind::Cut)
+    };
+    let row = "    ab2f4000-ab2f7fff r-x         0      4000  /system/bin/app\n";
+    assert!(!check(row, 1, 0));
+    // The size and the end differ.
+    let other = "    12c00000-12e01fff rw-         0    201000  /dev/ashmem/space\n";
+    check(&format!("{other}{row}"), 1, 2);
+    check(&format!("{row}F DEBUG   : {}", other.trim_start()), 1, 3);
+    for cut in [
+        "    bebff000-",
+        "    bebff000-bebff",
+        "    bebff000-bebfffff",
+        "    bebff000-bebfffff rw",
+        "    bebff000-bebfffff rw- ",
+        "    bebff000-bebfffff rw-         0   10",
+    ] {
+        assert!(check(&format!("{row}{cut}"), 1, 3), "{cut}");
+        // In the middle of a log.
+        check(&format!("{row}{cut}\n    more\n"), 1, 3);
+    }
+    // The name may go on.
+    assert!(check(&format!("{row}    bebff000-bebfffff rw-         0      1000  [sta"), 2, 0));
+    assert!(check(&format!("{row}    beb"), 1, 0));
+    // Dates and numbers.
+    for text in ["2026-11-30 10:00", "id 123456-7", "12-34 r-x", "page 100000-200000 of it"] {
+        check(&format!("{text}\n"), 0, 0);
+    }
 }
 
 #[test]
