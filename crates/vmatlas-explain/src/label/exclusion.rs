@@ -1,6 +1,6 @@
 //! Memory of malloc, guessed because no other explanation remains.
 
-use super::allocators::{free_rows, replaced};
+use super::allocators::{free_rows, other_malloc, replaced};
 use super::found_stack::LARGEST_GUARD;
 use super::{Confidence, Label, Labeller, glibc, musl};
 use vmatlas_maps::Kind;
@@ -9,7 +9,8 @@ use vmatlas_maps::Mapping;
 pub(super) fn recognise(labeller: &mut Labeller<'_>) {
     // A program that compiles code at run time has other memory of this shape.
     let makes_code = |row: &Mapping<'_>| row.perms.execute() && row.kind() == Kind::Anonymous;
-    if replaced(labeller) || labeller.maps.iter().any(|row| makes_code(&row)) {
+    let is_replaced = replaced(labeller) || other_malloc(labeller).is_some();
+    if is_replaced || labeller.maps.iter().any(|row| makes_code(&row)) {
         return;
     }
     let (least, label) = if musl::is_used(labeller) {

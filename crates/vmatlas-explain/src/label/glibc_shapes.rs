@@ -3,7 +3,9 @@
 use super::glibc::{has_glibc, label_reserve};
 use super::runs::is_anonymous;
 use super::words::size;
-use super::{Confidence, Label, Labeller, equal_stacks, is_unnamed_memory, jvm, others, threads};
+use super::{
+    Confidence, Label, Labeller, allocators, equal_stacks, is_unnamed_memory, jvm, others, threads,
+};
 use vmatlas_maps::{AddressRange, Mapping};
 
 /// Usual upper limit of a guard in bytes.
@@ -16,7 +18,7 @@ const FIRST_SIZE: u64 = 132 << 10;
 /// reserve after them, end at one. Full heaps have no reserve, and are merged with the next heap or
 /// directly adjacent to one.
 pub(super) fn recognise(labeller: &mut Labeller<'_>, heap_size: u64) {
-    let known = has_glibc(labeller);
+    let known = has_glibc(labeller) && allocators::other_malloc(labeller).is_none();
     // Parts of their heaps and tables may have this size and alignment, too: Go's heap since 1.26,
     // and one in 16 nodes of HotSpot's metaspace.
     let reserves = |name: &&str| matches!(*name, "Go" | "HotSpot" | "V8" | ".NET");

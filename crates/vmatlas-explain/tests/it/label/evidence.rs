@@ -270,6 +270,16 @@ fn the_program_break_is_of_glibc_only_if_nothing_else_uses_it() {
         assert_eq!(group, "program break");
     }
     assert_eq!(ours(&plain, Some(&chunks)), Confidence::Likely);
+    // Nor is other memory of glibc.
+    let large = "7f1000000000-7f1001000000 rw-p 00000000 00:00 0 \n";
+    let text = format!("{rows}{large}{LIBC}");
+    let label_of_large = |images: &[ImageFacts]| {
+        let facts = with!(Facts::default(), page_size = 4096, images = images.to_vec());
+        let labels = Labels::read(&Maps::parse(text.as_bytes()).unwrap(), &facts, None);
+        labels.at(0x7f10_0000_0000).map(|part| part.label.group.to_string())
+    };
+    assert_eq!(label_of_large(&plain).as_deref(), Some("large blocks"));
+    assert_eq!(label_of_large(&own), None);
     // The data of libc has its only arena, whose list has only itself.
     let data = AddressRange::new(0x7fff_0030_0000, 0x7fff_0030_4000);
     let arena = data.start + 0xc80;

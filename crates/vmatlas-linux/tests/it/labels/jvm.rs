@@ -116,6 +116,12 @@ fn check(bin: &Path, collector: &str, option: &str) {
         }
         for part in seen.labels.iter() {
             account.check(part, &seen);
+            // Nothing is in memory that nothing may access.
+            let row = seen.maps.find(part.range.start).mapping;
+            let is_closed = row.and_then(|row| seen.maps.get(row)).unwrap().perms.none();
+            let is_of_java = part.label.group.starts_with("JVM ");
+            let is_reserved = part.label.text.starts_with("reserved");
+            assert!(!is_closed || !is_of_java || is_reserved, "{part:?}\n{}", seen.text());
         }
         if is_high && !deep {
             continue;
