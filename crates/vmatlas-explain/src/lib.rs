@@ -30,6 +30,7 @@
 //! [`Memory`](vmatlas_object::Memory).
 #![forbid(unsafe_code)]
 
+pub mod beyond;
 pub mod coredump;
 pub mod crash;
 pub mod explain;

@@ -1,5 +1,6 @@
 //! Pointers whose upper bits are no part of their address.
 
+use crate::beyond::AARCH64_BITS;
 use crate::crash::Machine;
 use vmatlas_maps::{Mapping, Maps};
 
@@ -34,9 +35,7 @@ pub enum UpperBits {
 }
 
 /// Sizes in bits of an address of a program on AArch64, by the kernel's configuration.
-const SIZES: [u32; 6] = [36, 39, 42, 47, 48, 52];
-/// The largest of them.
-const MAX_SIZE: u32 = 52;
+const SIZES: [u32; 6] = [36, 39, 42, 47, 48, AARCH64_BITS];
 
 /// The largest distance in bytes between an address and a row beside which it is looked for if the
 /// machine is unknown.
@@ -71,7 +70,7 @@ impl Tagged {
         }
         let plain = pointer & (u64::MAX >> 8);
         let tag = UpperBits::TopByte((pointer >> 56) as u8);
-        let tagged = || found(plain, tag, is_aarch64).filter(|_| plain >> MAX_SIZE == 0);
+        let tagged = || found(plain, tag, is_aarch64).filter(|_| plain >> AARCH64_BITS == 0);
         let in_row = tagged().filter(|_| maps.find(plain).mapping.is_some());
         let beside = || tagged().filter(|_| is_aarch64 || is_near(plain, maps));
         in_row.or_else(|| signed(pointer, is_aarch64, maps)).or_else(beside)

@@ -6,7 +6,7 @@
 
 mod copies;
 mod core;
-mod guards;
+pub(crate) mod guards;
 mod images;
 pub(crate) mod threads;
 mod versions;

@@ -62,6 +62,8 @@ pub(crate) struct FileStat {
     pub(crate) uid: u32,
     /// The time of the last modification, in seconds and nanoseconds since 1970.
     pub(crate) modified: (i64, u32),
+    /// The time of the last change of the data or of an attribute.
+    pub(crate) changed: (i64, u32),
 }
 
 impl From<rustix::fs::Statx> for FileStat {
@@ -76,6 +78,7 @@ impl From<rustix::fs::Statx> for FileStat {
             allocated: stat.stx_blocks.saturating_mul(512),
             uid: stat.stx_uid,
             modified: (stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec),
+            changed: (stat.stx_ctime.tv_sec, stat.stx_ctime.tv_nsec),
         }
     }
 }
@@ -92,6 +95,7 @@ impl From<Stat> for FileStat {
             allocated: (stat.st_blocks as u64).saturating_mul(512),
             uid: stat.st_uid,
             modified: (stat.st_mtime, stat.st_mtime_nsec as u32),
+            changed: (stat.st_ctime, stat.st_ctime_nsec as u32),
         }
     }
 }
@@ -100,8 +104,9 @@ impl FileStat {
     /// From the reply of a server.
     fn from_words(bytes: &[u8; size_of::<[u64; STAT_WORDS]>()]) -> FileStat {
         let (words, _) = bytes.as_chunks::<8>();
-        let [major, minor, inode, links, mount, mode, size, uid, seconds, nanoseconds, blocks] =
+        let [major, minor, inode, links, mount, mode, size, uid, rest @ ..]: [u64; STAT_WORDS] =
             std::array::from_fn(|at| u64::from_ne_bytes(words[at]));
+        let [seconds, nanoseconds, blocks, changed_seconds, changed_nanoseconds] = rest;
         FileStat {
             device: Device::new(major as u32, minor as u32),
             inode,
@@ -112,6 +117,7 @@ impl FileStat {
             allocated: blocks.saturating_mul(512),
             uid: uid as u32,
             modified: (seconds.cast_signed(), nanoseconds as u32),
+            changed: (changed_seconds.cast_signed(), changed_nanoseconds as u32),
         }
     }
 }

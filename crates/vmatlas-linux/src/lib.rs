@@ -70,6 +70,7 @@ mod sys;
 pub use core_file::{CoreFile, file_with_build_id};
 pub use deadline::{Results, all_within, within};
 pub use error::Error;
+pub use facts::guards::{has_guards, is_guarded};
 pub use facts::{FactSources, gather_core_facts, gather_facts, gather_image_facts};
 pub use freeze::{CannotStop, Freeze, Frozen, RunningThread};
 pub use images::{Image, Images, RowOfFile, SharedElf};

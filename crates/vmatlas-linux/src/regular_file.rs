@@ -49,6 +49,13 @@ impl RegularFile {
         RegularFile::of(file)
     }
 
+    /// The time of its last modification when it was opened, in nanoseconds since 1970.
+    pub fn modified_ns(&self) -> u64 {
+        let (seconds, nanoseconds) = self.stat.modified;
+        let seconds = u64::try_from(seconds).unwrap_or(0);
+        seconds.saturating_mul(1_000_000_000).saturating_add(nanoseconds.into())
+    }
+
     /// Its attributes when it was opened.
     pub(crate) fn stat(&self) -> &FileStat {
         &self.stat

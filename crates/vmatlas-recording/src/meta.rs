@@ -40,6 +40,12 @@ impl Meta {
         profile
     }
 
+    /// Whether the backend reports signals, and the statuses with which tasks end. Perf events report
+    /// neither: the status of the events is then 0.
+    pub fn has_statuses(&self) -> bool {
+        self.backend != "perf"
+    }
+
     pub(crate) fn write(&self) -> Vec<u8> {
         let mut out = Vec::new();
         out.put_bytes(self.kernel.as_bytes());

@@ -21,7 +21,7 @@ pub struct Process {
     pub last: Option<EventNumber>,
     /// The time of its first event, in nanoseconds from the start of the recording.
     pub began_ns: u64,
-    /// The exit status, as in wait(2).
+    /// The exit status, as in wait(2), if known: see [`Meta::has_statuses`](super::Meta).
     pub status: Option<i32>,
 }
 

@@ -44,6 +44,14 @@ pub struct Recording<S> {
 /// The content of an index besides the blocks.
 type Overview = (Vec<Process>, Course);
 
+/// Removes the statuses if the backend does not know them.
+fn with_known_statuses(meta: &Meta, (mut processes, course): Overview) -> Overview {
+    if !meta.has_statuses() {
+        processes.iter_mut().for_each(|process| process.status = None);
+    }
+    (processes, course)
+}
+
 impl<S: ReadAt> Recording<S> {
     /// Opens a recording, including one that is truncated or still being written. `source` must
     /// know its size.
@@ -69,6 +77,7 @@ impl<S: ReadAt> Recording<S> {
         let meta = meta.ok_or(RecordingError::Damaged(at))?;
         let kinds = [BlockKind::Names, BlockKind::Stacks, BlockKind::Symbols];
         let unread = blocks.iter().filter(|block| kinds.contains(&block.kind)).copied().collect();
+        let processes = processes.map(|found| with_known_statuses(&meta, found));
         let mut recording = Recording {
             source,
             meta,
@@ -138,7 +147,7 @@ impl<S: ReadAt> Recording<S> {
                 processes.see(event, &self.definitions.tasks);
                 ControlFlow::Continue(())
             });
-            self.processes = Some(processes.into_parts());
+            self.processes = Some(with_known_statuses(&self.meta, processes.into_parts()));
         }
         self.processes.get_or_insert_default()
     }

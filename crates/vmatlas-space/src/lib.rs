@@ -190,6 +190,11 @@ impl AddressSpace {
         Some(self.vmas.get(self.covering(address)?).flags)
     }
 
+    /// Whether `address` lies in a guard page (`MADV_GUARD_INSTALL`) that a call installed.
+    pub fn is_guarded(&self, address: u64) -> bool {
+        self.guards.first_in(address..address.saturating_add(1)).is_some()
+    }
+
     /// Addresses at which it is not known whether two mappings joined, because the caller did not
     /// report whether their pages were written. [`observe`](AddressSpace::observe) resolves them.
     pub fn doubts(&self) -> impl Iterator<Item = u64> {

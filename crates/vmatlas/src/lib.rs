@@ -95,7 +95,7 @@ pub use totals::{KindTotals, MapTotals};
 pub use verify::{Outcome, Status, Verifier, VerifyReport};
 pub use watch::{Reading, SumGrowth, Watch, watch};
 
-pub use vmatlas_explain::{coredump, crash as crashes, explain, label, tagged};
+pub use vmatlas_explain::{beyond, coredump, crash as crashes, explain, label, tagged};
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub use vmatlas_linux::record;
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]

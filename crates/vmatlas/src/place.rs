@@ -4,16 +4,19 @@ use crate::atlas::Atlas;
 use crate::recorded::Made;
 use crate::row::Row;
 use crate::source::file_now::FileNow;
+use crate::source::kind::SourceKind;
 use crate::source::live::Live;
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use vmatlas_explain::beyond::Beyond;
 use vmatlas_explain::label::{Labelled, copied_from};
 use vmatlas_explain::tagged::Tagged;
 use vmatlas_linux::elf::{ElfFile, FileOffset, Vaddr, demangle};
 use vmatlas_linux::symbols::read_jit;
-use vmatlas_linux::{RowOfFile, SharedElf, all_within};
+use vmatlas_linux::{RowOfFile, SharedElf, all_within, has_guards};
+use vmatlas_maps::WordSize;
 
 /// The longest time to wait for the next answer while symbols and lines are read, unless the caller
 /// allows more processor time.
@@ -36,6 +39,8 @@ pub struct Place<'a> {
     pub below: Option<(Row<'a>, u64)>,
     /// Likewise the row above, and the distance in bytes to its start.
     pub above: Option<(Row<'a>, u64)>,
+    /// If no row holds it, whether none can.
+    pub beyond: Option<Beyond>,
     /// If no row holds it, the row of smaps_rollup whose range does, or another rollup of the text:
     /// it sums up mappings that the text does not list.
     pub rollup: Option<Row<'a>>,
@@ -47,6 +52,9 @@ pub struct Place<'a> {
     pub object: Option<ObjectPlace>,
     /// Whether a core dump holds the byte.
     pub dumped: Option<bool>,
+    /// Whether it lies in a lightweight guard page (`MADV_GUARD_INSTALL`), which rows do not show:
+    /// every access fails. `None` if its row has such pages, and it is not known which.
+    pub guarded: Option<bool>,
     /// The purpose of the memory.
     pub label: Option<&'a Labelled>,
     /// The origin of the byte.
@@ -138,6 +146,15 @@ impl Atlas {
         places.pop().expect("as many places as addresses")
     }
 
+    /// Whether no process can map an address; by the machine of the process, if known.
+    pub fn beyond(&self, address: u64) -> Option<Beyond> {
+        let is_low = address >> PLAIN == 0 && self.word_size() != Some(WordSize::Bits32);
+        if is_low || self.maps().find(address).mapping.is_some() {
+            return None;
+        }
+        Beyond::of(self.facts().machine, address)
+    }
+
     /// All known facts about addresses, in their order. Each file is opened and read once.
     pub fn at_all(&self, addresses: &[u64]) -> Vec<Place<'_>> {
         let mut places: Vec<Place<'_>> = addresses.iter().map(|&at| self.place(at)).collect();
@@ -184,13 +201,26 @@ impl Atlas {
             below: below.map(|row| (row, address - row.range.end)),
             above: above.map(|row| (row, row.range.start - address)),
             rollup,
+            beyond: self.beyond(address),
             file_offset: with_file.map(|row| row.mapping().offset_of(address)),
             file_system: with_file.and_then(|row| self.file_system(&row)),
             object: None,
             dumped: mapping.and_then(|row| Some(self.dumped(row.range)?.contains(address))),
+            guarded: mapping.map_or(Some(false), |row| self.is_guarded(&row, address)),
             label: self.labels().at(address),
             made: mapping.and_then(|_| self.made_at(address)),
         }
+    }
+
+    /// Whether an address of a row lies in a guard page. `None` if the row has some, and it is not
+    /// known which.
+    fn is_guarded(&self, row: &Row<'_>, address: u64) -> Option<bool> {
+        let known = self.facts().guards.iter().any(|guard| guard.contains(address));
+        let of_live = || self.live().is_some_and(|live| live.is_guarded(address));
+        let of_model = || self.recorded().is_some_and(|of| of.space().memory.is_guarded(address));
+        let is_guarded = known || of_live() || of_model();
+        let is_known = self.source() == SourceKind::Live || !has_guards(self.maps(), row.index());
+        (is_guarded || is_known).then_some(is_guarded)
     }
 
     /// The rollup whose range holds an address, else any.

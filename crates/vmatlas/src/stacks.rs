@@ -20,6 +20,8 @@ pub(crate) struct Stacks {
     frames: HashMap<(StackId, u32), Vec<SymbolFrame>>,
     /// Notes about missing or doubtful function names.
     pub(crate) notes: Vec<String>,
+    /// Those among them about files that may be others than the recorded ones.
+    pub(crate) doubts: Vec<String>,
 }
 
 impl Stacks {
@@ -31,6 +33,7 @@ impl Stacks {
         options: SymbolOptions,
     ) -> Stacks {
         let definitions = recording.definitions();
+        let began_ns = recording.meta().began_ns;
         let mut symbolizer = Symbolizer::new(options);
         add_jit(definitions, &mut symbolizer);
         let resolved = resolved_places(definitions);
@@ -54,10 +57,13 @@ impl Stacks {
                             (Some(frames), _) => Spot::Resolved(frames),
                             (None, file) => {
                                 places.push(match file {
-                                    Some(file) => Place::File {
-                                        module: symbolizer.add_module(Module::from_entry(file)),
-                                        offset: frame.offset,
-                                    },
+                                    Some(file) => {
+                                        let mut module = Module::from_entry(file);
+                                        module.mapped_ns =
+                                            Some(began_ns).filter(|began| *began > 0);
+                                        let module = symbolizer.add_module(module);
+                                        Place::File { module, offset: frame.offset }
+                                    }
                                     None => Place::Jit { pid, address: frame.offset },
                                 });
                                 Spot::Requested(places.len() - 1)
@@ -76,6 +82,8 @@ impl Stacks {
             Spot::Requested(place) => named[place].clone(),
         };
         let whole = |spots: Vec<usize>| spots.into_iter().flat_map(frames_at).collect();
+        let doubts = symbolizer.notes().filter(|(_, note)| note.is_doubt());
+        let doubts = doubts.map(|(_, note)| note.to_string()).collect();
         let mut notes: Vec<String> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
         notes.sort();
         notes.dedup();
@@ -84,7 +92,7 @@ impl Stacks {
         let program = recording.meta().command.first().cloned().unwrap_or_default();
         let program = String::from_utf8_lossy(&program).into_owned();
         notes.extend(frames.values().find_map(|frames| hint(&program, frames)).map(str::to_owned));
-        Stacks { frames, notes }
+        Stacks { frames, notes, doubts }
     }
 
     /// Takes the names that strace printed for the frames of these origins.

@@ -7,6 +7,7 @@ use super::style::Paint;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use vmatlas::beyond::Beyond;
 use vmatlas::words::{self, bytes, printable, size};
 use vmatlas::{ObjectPlace, Place, Row, SourceKind};
 
@@ -59,6 +60,9 @@ struct PlaceJson<'a> {
     /// Whether the core dump holds the byte.
     #[serde(skip_serializing_if = "Option::is_none")]
     dumped: Option<bool>,
+    /// Whether it lies in a lightweight guard page; absent if it does not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guarded: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<LabelJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,6 +128,7 @@ impl<'a> PlaceJson<'a> {
             }),
             elf: place.object.as_ref().map(Elf::of),
             dumped: place.dumped,
+            guarded: place.guarded.filter(|guarded| *guarded),
             label: place.label.map(|part| LabelJson::of(&part.label)),
             origin: place.made.as_ref().map(OriginJson::of),
             verdict: sentence(place),
@@ -181,6 +186,19 @@ fn location(place: &Place<'_>) -> String {
             Some(SourceKind::Log) => "is in no row that follows from the log",
             _ => "is not mapped",
         };
+        if let Some(beyond) = place.beyond {
+            let why = match beyond {
+                Beyond::Kernel { is_certain: true } => {
+                    "it is an address of the kernel, whose memory maps does not list"
+                }
+                Beyond::Kernel { .. } => {
+                    "on most machines it is an address of the kernel, whose memory maps does not list"
+                }
+                Beyond::TooLong => "it has more than the 32 bits of an address of the process",
+                _ => "it is no address at all (not canonical)",
+            };
+            return format!("{address:#x} {nowhere}: {why}.");
+        }
         return match places.join(" and ").as_str() {
             "" if place.rollup.is_some() => {
                 format!("{address:#x} lies outside the ranges of the text's rollups.")
@@ -196,8 +214,16 @@ fn location(place: &Place<'_>) -> String {
     } else if let Some(section) = place.object.as_ref().and_then(|object| object.section.as_ref()) {
         let _ = write!(sentence, ", section {}", words::name(section.as_bytes()));
     }
-    let _ = write!(sentence, "; it may be {}", words::rights(row.perms));
+    if place.guarded == Some(true) {
+        sentence.push_str("; it is in a guard page (MADV_GUARD_INSTALL): every access fails");
+    } else {
+        let _ = write!(sentence, "; it may be {}", words::rights(row.perms));
+        if place.guarded.is_none() {
+            sentence.push_str(", unless it is in one of the mapping's guard pages");
+        }
+    }
     sentence.push_str(match row.perms.0[3] {
+        _ if place.guarded == Some(true) => "",
         b'p' if row.has_file() => ", and changes stay private to the process",
         b'p' => ", and is private to the process",
         _ if row.perms.shared() => ", and is shared with all processes that map the same memory",
@@ -239,7 +265,7 @@ fn text(place: &Place<'_>) -> String {
         }
     }
     for (word, beside) in [("below", &place.below), ("above", &place.above)] {
-        if let Some((row, distance)) = beside {
+        if let Some((row, distance)) = beside.as_ref().filter(|_| place.beyond.is_none()) {
             let (what, distance) = (words::mapping(row), bytes(*distance));
             line(word, format!("{} {} {what}, {distance} away", row.range, row.perms));
         }

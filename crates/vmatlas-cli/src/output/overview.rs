@@ -39,7 +39,8 @@ impl Answer for Processes<'_> {
         for (process, comm) in &overview.processes {
             let began = words::seconds(process.began_ns);
             let last = process.last.map_or("no".to_owned(), |last| format!("#{last}"));
-            let status = process.status.map_or(String::new(), words::status);
+            let ended = if process.last.is_some() { "unknown" } else { "" };
+            let status = process.status.map_or(ended.to_owned(), words::status);
             text.push_str(&format!(
                 "{:>8} {:<15} {began:>10} {last:>10} {status}\n",
                 process.pid,

@@ -145,6 +145,63 @@ fn an_address_in_a_library() {
 }
 
 #[test]
+fn addresses_of_the_kernel_are_not_beside_the_stack() {
+    let sleeper = Sleeper::start();
+    let at = |address: &str| vmatlas(&["at", &sleeper.pid(), address]).text();
+    let kernel = at("ffffffff81000000");
+    let rest = "is not mapped: it is an address of the kernel, whose memory maps does not list.\n";
+    assert_eq!(kernel, format!("0xffffffff81000000 {rest}"));
+}
+
+/// Rows do not show guard pages (MADV_GUARD_INSTALL).
+#[test]
+fn guard_pages_are_found_without_being_asked_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).into_os_string().into_string().unwrap();
+    let mut cc = Command::new("cc");
+    cc.args(["-Wall", "-pthread", "-o", &path("program")]);
+    cc.arg(testdata().join("programs/merged_stacks.c"));
+    assert!(cc.status().expect("needs a C compiler").success());
+    // The lines of the program, which then waits.
+    let started = |mut command: Command| {
+        let mut program = Sleeper(command.stdout(Stdio::piped()).spawn().unwrap());
+        let lines = BufReader::new(program.0.stdout.take().unwrap()).lines();
+        let lines: Vec<String> = lines.map(Result::unwrap).take(2).collect();
+        (program, lines)
+    };
+    let check = |target: &str, lines: &[String]| {
+        let start = lines[0].split(' ').nth(1).unwrap();
+        let start = u64::from_str_radix(&start[2..], 16).unwrap();
+        let addresses = [start + 8, start + (4 << 12)].map(|address| format!("{address:#x}"));
+        let of = |address: &str| vmatlas(&["at", "--json", target, address]).json()[0].clone();
+        let [guard, stack] = [&addresses[0], &addresses[1]].map(|address| of(address));
+        let verdict = guard["verdict"].as_str().unwrap();
+        let says = "; it is in a guard page (MADV_GUARD_INSTALL): every access fails.";
+        assert!(verdict.ends_with(says), "{verdict}");
+        assert_eq!(guard["guarded"], true);
+        let verdict = stack["verdict"].as_str().unwrap();
+        assert!(verdict.contains("; it may be read and written"), "{verdict}");
+        assert!(stack.get("guarded").is_none());
+    };
+    let mut program = Command::new(path("program"));
+    program.arg("1");
+    let (program, lines) = started(program);
+    if lines[0] == "no guards" {
+        eprintln!("skipped: a kernel without MADV_GUARD_INSTALL");
+        return;
+    }
+    check(&program.pid(), &lines);
+    if cfg!(target_arch = "x86_64") {
+        let record = ["record", "-q", "-o", &path("F"), "--", &path("program"), "1"];
+        let (mut recorder, lines) = started(command(&record));
+        let tid = lines[0].split(' ').next().unwrap();
+        assert!(Command::new("kill").args(["-s", "KILL", tid]).status().unwrap().success());
+        recorder.0.wait().unwrap();
+        check(&path("F"), &lines);
+    }
+}
+
+#[test]
 fn sections_are_shown() {
     let sleeper = Sleeper::start();
     let rows = vmatlas(&[

@@ -373,3 +373,183 @@ fn limits() {
         drop(errors);
     }
 }
+
+/// Compiles testdata/programs/thread_exec.c.
+fn thread_exec() -> &'static Path {
+    static COMPILED: OnceLock<PathBuf> = OnceLock::new();
+    COMPILED.get_or_init(|| {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("thread_exec");
+        let new = path.with_extension(format!("new-{}", std::process::id()));
+        let mut cc = Command::new("cc");
+        cc.args(["-Wall", "-O1", "-pthread", "-o"]).arg(&new);
+        cc.arg(testdata().join("programs/thread_exec.c"));
+        assert!(cc.status().expect("needs a C compiler").success());
+        fs::rename(new, &path).unwrap();
+        path
+    })
+}
+
+/// A child that is killed if a test fails.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Killed {
+    /// Waits until it ends by itself.
+    #[track_caller]
+    fn ended(&mut self, what: &str) -> ExitStatus {
+        let mut status = None;
+        wait_until(what, || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+}
+
+/// Asserts that a recording of `thread_exec` is that of a process that has ended.
+fn assert_ended(file: &Path, what: &str) {
+    let shown = vmatlas(&["show", "-q", "--processes", file.to_str().unwrap()]);
+    let text = shown.text();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    let words: Vec<&str> = lines[1].split_whitespace().collect();
+    assert_eq!(words[1], if what == "last" { "thread_exec" } else { "true" }, "{text}");
+    assert!(words.iter().any(|word| word.starts_with('#')), "{text}");
+    // The kernel's events have no exit status.
+    let is_perf = lines[2].contains("by perf");
+    assert_eq!(lines[1].ends_with(" unknown"), is_perf, "{text}");
+    assert_eq!(lines[1].ends_with(" exit 0"), !is_perf, "{text}");
+}
+
+/// A thread that executes a program gets the id of the first thread.
+#[test]
+fn the_first_thread_ends_before_the_others() {
+    let backends = if is_root() { &["ptrace", "perf"][..] } else { &["ptrace"] };
+    let record_launched = |backend: &str, what: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("F");
+        let mut record = command(&["record", "-q", "--backend", backend, "-o"]);
+        record.arg(&file).arg("--").arg(thread_exec()).arg(what).stdout(Stdio::null());
+        let mut recorder = Killed(record.spawn().unwrap());
+        assert!(recorder.ended(what).success());
+        assert_ended(&file, what);
+    };
+    let record_attached = |what: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("F");
+        let mut program = Command::new(thread_exec());
+        program.arg(what).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut program = Killed(program.spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(program.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let mut record = command(&["record", "-o"]);
+        record.arg(&file).args(["-p", line.trim()]).stderr(Stdio::piped());
+        let mut recorder = Killed(record.spawn().unwrap());
+        let mut errors = BufReader::new(recorder.0.stderr.take().unwrap());
+        line.clear();
+        while !line.contains("recording by perf events") {
+            line.clear();
+            assert!(errors.read_line(&mut line).unwrap() > 0, "the recorder has ended");
+        }
+        drop(program.0.stdin.take());
+        assert!(recorder.ended(what).success());
+        assert_ended(&file, what);
+    };
+    // Several at once, so that the events come in many orders.
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for what in ["lives", "ended", "last"] {
+                    backends.iter().for_each(|backend| record_launched(backend, what));
+                    if backends.len() > 1 {
+                        record_attached(what);
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_recording_by_perf_events_has_no_crash() {
+    if !is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("F").into_os_string().into_string().unwrap();
+    let mut record = command(&["record", "-q", "--backend", "perf", "-o", &file, "--"]);
+    let status = record.args(["sh", "-c", "kill -SEGV $$"]).status().unwrap();
+    assert_eq!(status.signal(), Some(11));
+    let run = vmatlas(&["explain", &file]);
+    assert_eq!(run.status, 2, "{}", run.all());
+    assert!(run.stderr.contains("perf events report no signals"), "{}", run.stderr);
+}
+
+/// The recorder waits for processes that its program left behind.
+#[test]
+fn signals_end_a_recording_without_its_program() {
+    let backends = if is_root() { &["ptrace", "perf"][..] } else { &["ptrace"] };
+    for (backend, name) in backends.iter().flat_map(|of| [(of, "TERM"), (of, "INT")]) {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("F");
+        let mut record = command(&["record", "--backend", backend, "-o"]);
+        record.arg(&file).args(["--", "sh", "-c", "sleep 1000 & echo $! $$"]);
+        record.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut recorder = Killed(record.spawn().unwrap());
+        let mut line = String::new();
+        BufReader::new(recorder.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let pids: Vec<u32> = line.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+        wait_until("the program is waited for", || {
+            !Path::new(&format!("/proc/{}", pids[1])).exists()
+        });
+        kill(name, &recorder.0.id().to_string());
+        let mut errors = BufReader::new(recorder.0.stderr.take().unwrap());
+        line.clear();
+        while !line.contains("the recording has ended") && *backend == "ptrace" {
+            line.clear();
+            assert!(errors.read_line(&mut line).unwrap() > 0, "vmatlas has ended");
+        }
+        // The filter of a program that ptrace records makes its children need the recorder.
+        if *backend == "perf" {
+            assert!(recorder.ended(name).success());
+        }
+        kill("KILL", &pids[0].to_string());
+        assert!(recorder.ended(name).success());
+        let shown = vmatlas(&["show", "--processes", file.to_str().unwrap()]);
+        assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));
+    }
+}
+
+/// A program that was not launched by the recorder gets no signal from it.
+#[test]
+fn a_signal_ends_the_recording_of_a_running_process() {
+    if !is_root() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("F");
+    let mut program = Killed(Command::new("sleep").arg("1000").spawn().unwrap());
+    for name in ["TERM", "HUP", "INT"] {
+        let mut record = command(&["record", "--force", "-o"]);
+        record.arg(&file).args(["-p", &program.0.id().to_string()]).stderr(Stdio::piped());
+        let mut recorder = Killed(record.spawn().unwrap());
+        let mut errors = BufReader::new(recorder.0.stderr.take().unwrap());
+        let mut line = String::new();
+        errors.read_line(&mut line).unwrap();
+        assert!(line.contains("recording by perf events"), "{line}");
+        // Twice at once, as by timeout(1).
+        let twice = format!("kill -s {name} {0}; kill -s {name} {0}", recorder.0.id());
+        assert!(Command::new("sh").args(["-c", &twice]).status().unwrap().success());
+        assert!(recorder.ended(name).success(), "{name}");
+        let shown = vmatlas(&["show", "--processes", file.to_str().unwrap()]);
+        assert_eq!((shown.status, shown.stderr.as_str()), (0, ""));
+        assert!(shown.text().contains(" no"), "{}", shown.text());
+    }
+    assert!(program.0.try_wait().unwrap().is_none());
+}

@@ -274,6 +274,52 @@ fn what_xz_compressed_is_said_to_be_so() {
     }
 }
 
+/// VmFlags says that some pages of a mapping are guard pages, and not which.
+#[test]
+fn guard_pages_may_not_be_accessed() {
+    let text = |flags: &str| {
+        let row = "7f3f26b000-7f3f26d000 rw-p 00000000 00:00 0 \n";
+        format!("{row}Rss:                   4 kB\nVmFlags: rd wr mr mw me {flags}\n")
+    };
+    let at = |flags: &str| {
+        let text = text(flags);
+        vmatlas_with_input(&["at", "-", "7f3f26b010"], text.as_bytes()).text()
+    };
+    let rights = "it may be read and written, not executed, ";
+    assert!(at("ac").contains(&format!("{rights}and is private")), "{}", at("ac"));
+    let guarded = at("ac gu");
+    let unless = "unless it is in one of the mapping's guard pages, and is private";
+    assert!(guarded.contains(&format!("{rights}{unless}")), "{guarded}");
+}
+
+/// The maps never list the memory of the kernel.
+#[test]
+fn addresses_that_no_process_can_map() {
+    let at = |target: &str, address: &str| {
+        let run = vmatlas(&["at", target, address]);
+        assert_eq!(run.status, 1);
+        run.text()
+    };
+    let capture = "captures/zoo-x86_64-6.18.maps";
+    let kernel = at(capture, "ffff888000000000");
+    let expect = "0xffff888000000000 is in no row of the text: on most machines it is an address of \
+                  the kernel, whose memory maps does not list.\n";
+    assert_eq!(kernel, expect);
+    // The machine decides, and a text does not have it.
+    assert!(at(capture, "4141414141414141").contains("above the end of"));
+    assert!(at(capture, "7ffffffff000").contains("above the end of"));
+    let core = "cores/arm64-6.1.core.zst";
+    let kernel = at(core, "ffff800010000000");
+    assert!(
+        kernel.ends_with(": it is an address of the kernel, whose memory maps does not list.\n")
+    );
+    let none = at(core, "0x00f0000000001000");
+    assert!(none.contains(" is no address at all (not canonical).\n"), "{none}");
+    let long = at("cores/armhf-6.1.core.zst", "ffff800010000000");
+    let expect = ": it has more than the 32 bits of an address of the process.\n";
+    assert!(long.ends_with(expect), "{long}");
+}
+
 const ANDROID: &[u8] = b"7f3f263000-7f3f264000 r-xp 00000000 00:00 0 \n\
     7f3f26b000-7f3f26d000 rw-p 00000000 00:00 0                          [anon:scudo:primary]\n";
 

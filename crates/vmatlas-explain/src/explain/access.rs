@@ -199,7 +199,7 @@ fn misaligned(evidence: &Evidence<'_>, address: u64) -> Option<Conclusion> {
     let odd = !address.is_multiple_of(alignment)
         && fault.derived
         && evidence.crash.code == Some(SI_KERNEL);
-    let canonical = super::fault::is_canonical(evidence.crash.machine, address);
+    let canonical = crate::beyond::is_canonical(evidence.crash.machine, address);
     (odd && canonical).then(|| {
         Conclusion::new(
             Cause::Misaligned,

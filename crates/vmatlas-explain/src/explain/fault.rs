@@ -4,6 +4,7 @@ use super::instruction::{
     self, Instruction, InstructionKind, MAX_INSTRUCTION_BYTES, MemoryOperand, RegisterValue,
 };
 use super::null;
+use crate::beyond::is_canonical;
 use crate::crash::{Access, Crash, CrashSource, Machine};
 use crate::tagged::Tagged;
 use vmatlas_maps::uapi::siginfo::{BUS_ADRALN, SEGV_CPERR, SI_KERNEL};
@@ -258,38 +259,4 @@ pub(super) fn register(crash: &Crash, name: &str) -> Option<u64> {
         "rip" | "eip" | "pc" => crash.ip,
         _ => None,
     })
-}
-
-/// Whether page tables can translate an address: 48 bits, sign-extended, on x86-64 with four levels
-/// (Intel SDM, volume 1, 3.3.7.1), 52 bits on AArch64.
-pub(super) fn is_canonical(machine: Option<Machine>, address: u64) -> bool {
-    let bits = match machine {
-        Some(Machine::X86_64) => 47,
-        Some(Machine::AArch64) => 52,
-        _ => return true,
-    };
-    let top = address >> bits;
-    top == 0 || top == u64::MAX >> bits
-}
-
-/// Whether page tables of any processor can translate an address: 57 bits, sign-extended, on x86-64
-/// with five levels.
-pub(super) fn may_be_canonical(machine: Option<Machine>, address: u64) -> bool {
-    let top = address >> 56;
-    let five_levels = machine == Some(Machine::X86_64) && (top == 0 || top == u64::MAX >> 56);
-    five_levels || is_canonical(machine, address)
-}
-
-/// Whether an address belongs to the kernel.
-pub(super) fn is_kernel(machine: Option<Machine>, address: u64) -> bool {
-    match machine {
-        // Current 32-bit kernels give programs 3 GiB; under a 64-bit kernel they have all 4 GiB.
-        Some(Machine::X86 | Machine::Arm) => address >= 0xffff_e000,
-        Some(Machine::X86_64 | Machine::AArch64 | Machine::RiscV64) => {
-            address >> 63 != 0 && may_be_canonical(machine, address)
-        }
-        // So it is on all of them.
-        None => address >> 52 == 0xfff,
-        _ => false,
-    }
 }

@@ -1,8 +1,9 @@
 //! Null pointers.
 
-use super::fault::{is_canonical, register};
+use super::fault::register;
 use super::instruction::{self, InstructionKind, MemoryOperand, RegisterValue};
 use super::{Cause, Conclusion, Evidence, Fault, pointer, words};
+use crate::beyond::is_canonical;
 use crate::crash::{Access, Crash, CrashSource, Machine};
 use crate::label::Confidence;
 use vmatlas_maps::uapi::signal::SIGSEGV;

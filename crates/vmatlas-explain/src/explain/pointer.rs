@@ -1,10 +1,10 @@
 //! Invalid pointers: fill patterns, text, numbers and impossible addresses.
 
-use super::fault::{is_canonical, is_kernel, may_be_canonical};
 use super::instruction::{MemoryOperand, RegisterValue};
 use super::null::NULL_PAGES;
 use super::values::{self, Fill, Misread};
 use super::{Cause, Conclusion, Evidence, words};
+use crate::beyond::{is_canonical, is_kernel, may_be_canonical};
 use crate::crash::{Access, CrashSource, Machine};
 use crate::label::Confidence;
 use crate::tagged::{Tagged, UpperBits};

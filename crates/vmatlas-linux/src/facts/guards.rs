@@ -43,12 +43,20 @@ pub(super) fn of(process: &Process, maps: &Maps, facts: &Facts, deep: bool) -> V
     scan(process, &wanted)
 }
 
+/// Whether an address lies in a guard page now.
+pub fn is_guarded(process: &Process, address: u64) -> bool {
+    let page = crate::page_size() as u64;
+    let start = address - address % page;
+    let end = start.saturating_add(page);
+    !scan(process, &[AddressRange::new(start, end)]).is_empty()
+}
+
 fn is_memory(row: &Mapping<'_>) -> bool {
     matches!(row.kind(), Kind::Anonymous | Kind::NamedAnonymous { .. }) && !row.perms.none()
 }
 
-/// Whether VmFlags has `gu` (seen on Linux 6.18): guard pages are installed there.
-fn has_guards(maps: &Maps, index: usize) -> bool {
+/// Whether VmFlags of a row has `gu` (seen on Linux 6.18): guard pages are installed there.
+pub fn has_guards(maps: &Maps, index: usize) -> bool {
     let mut fields = maps.fields(index);
     fields.any(|field| matches!(field.value, SmapsValue::Flags(flags) if flags.has("gu")))
 }

@@ -109,6 +109,7 @@ impl CallSource for Launched {
                 None => return Err(failed(std::io::ErrorKind::Other.into()).into()),
             };
             let child = child.map_err(|source| super::LaunchError::of(&program, source))?;
+            recorder.runs(child.id());
             recorder.notify(&News::Begun(&how(&perf, "as requested")));
             Ok(run(perf, Follower::new(recorder, true), Some(child), audits))
         })

@@ -92,17 +92,20 @@ impl Follower<'_> {
                 let shared = Shared { memory, thread };
                 self.recorder.made(At::Past(time_ns), (parent_tid, tid), shared, &StackAt::Unknown);
             }
-            PerfEvent::Exit { time_ns, tid, pid } => {
+            PerfEvent::Exit { time_ns, tid, pid, last } => {
                 self.finish_exec(pid, time_ns);
                 self.audit.explains_all(tid);
                 self.recorder.has_ended(At::Past(time_ns), tid, 0);
-            }
-            PerfEvent::Comm { time_ns, pid, tid, exec, name } => {
-                if exec {
-                    self.exec(time_ns, pid, name);
-                } else {
-                    self.recorder.renamed(At::Past(time_ns), pid, tid, name);
+                if last {
+                    // Those whose end was not reported: a first thread that ended earlier.
+                    self.recorder.end_process(At::Past(time_ns), pid);
                 }
+            }
+            PerfEvent::Comm { time_ns, pid, tid, name } => {
+                self.recorder.renamed(At::Past(time_ns), pid, tid, name);
+            }
+            PerfEvent::Exec { time_ns, pid, former, name } => {
+                self.exec(time_ns, pid, former, name);
             }
             PerfEvent::Mmap { time_ns, mmap } => self.map(time_ns, mmap),
             PerfEvent::Fault { time_ns, pid, tid, address, write, registers, stack, .. } => {
@@ -184,13 +187,12 @@ impl Follower<'_> {
     }
 
     /// Handles a process that begins to execute a program; its mappings follow.
-    fn exec(&mut self, time_ns: u64, pid: u32, comm: Vec<u8>) {
+    fn exec(&mut self, time_ns: u64, pid: u32, former: Tid, comm: Vec<u8>) {
         self.finish_exec(pid, time_ns);
-        // The executing thread has become the first thread.
         let tid = Tid::first_of(pid);
         self.audit.explains_all(tid);
         self.waits_for_exec = false;
-        self.recorder.executes(At::Past(time_ns), tid, tid, Some(comm));
+        self.recorder.executes(At::Past(time_ns), tid, former, Some(comm));
         self.executing.insert(pid, Executing::default());
     }
 

@@ -49,6 +49,9 @@ use vmatlas_recording::Tid;
 /// The longest stack that fits into a record, in bytes.
 pub(crate) const MAX_STACK: u32 = 65_528;
 
+/// Interval at which processes are sought that ended without a record.
+const SEARCH_EVERY_NS: u64 = 1_000_000_000;
+
 /// Both rings.
 const BOTH: [Which; 2] = [Which::Calls, Which::Stacks];
 
@@ -155,13 +158,17 @@ pub(crate) struct Perf {
     lost_before: [u64; 2],
     /// Whether a ring had more data at the last read.
     more: bool,
+    /// Processes that have ended, and the time at which that was seen.
+    ended: Vec<(u32, u64)>,
+    /// The time of the last search for such processes.
+    searched_ns: u64,
 }
 
 impl Perf {
     /// Starts to record a running process, all its threads and those that they make.
     ///
     /// To record a program from its start, attach before it is executed: the events of the copy of
-    /// its parent are then reported too, up to [`PerfEvent::Comm`] with `exec`.
+    /// its parent are then reported too, up to [`PerfEvent::Exec`].
     ///
     /// # Errors
     /// See [`Error`].
@@ -194,6 +201,26 @@ impl Perf {
         }
         let complete = self.read();
         self.merger.flush(complete.saturating_sub(SLACK), &mut self.tasks, give);
+        self.remove_ended(give);
+    }
+
+    /// Removes the processes whose end no record reported: they ended while events were being
+    /// opened, or the record is lost.
+    fn remove_ended(&mut self, give: &mut dyn FnMut(PerfEvent)) {
+        let known = self.merger.flushed();
+        for (pid, time_ns) in std::mem::take(&mut self.ended) {
+            if time_ns >= known {
+                self.ended.push((pid, time_ns));
+            } else if attach::has_ended(pid) {
+                self.merger.end(pid, time_ns, &mut self.tasks, give);
+            }
+        }
+        let now = clock();
+        if self.ended.is_empty() && now.saturating_sub(self.searched_ns) >= SEARCH_EVERY_NS {
+            self.searched_ns = now;
+            let pids = self.tasks.pids().into_iter().filter(|pid| attach::has_ended(*pid));
+            self.ended = pids.map(|pid| (pid, now)).collect();
+        }
     }
 
     /// Stops recording, and passes on all remaining events.

@@ -196,6 +196,7 @@ impl Recorder {
 
     /// Notes that the program does not receive the terminal's signals.
     pub(super) fn mark_attached(&mut self) {
+        self.asked.attached();
         self.grace = Duration::ZERO;
     }
 
@@ -388,8 +389,8 @@ impl Recorder {
         call.kind != CallKind::Brk || known() != Some(call.result as u64)
     }
 
-    /// Records the pid of the launched program.
-    fn runs(&self, pid: u32) {
+    /// Notes the pid of the launched program, which was not waited for yet.
+    pub(super) fn runs(&self, pid: u32) {
         self.asked.runs(pid);
     }
 }

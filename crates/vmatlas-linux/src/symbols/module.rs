@@ -32,6 +32,9 @@ pub struct Module {
     pub size: Option<u64>,
     /// Its build id.
     pub build_id: Option<Vec<u8>>,
+    /// The time at which it was mapped or later, in nanoseconds since 1970. A file without a build
+    /// id that was written since then is not used.
+    pub mapped_ns: Option<u64>,
     /// Its executable LOAD segments, if recorded. They allow to use a debug file alone, which no
     /// longer has the file offsets.
     pub segments: Vec<ModuleSegment>,
@@ -71,6 +74,17 @@ pub enum ModuleNote {
     },
     /// The recording has no identity to verify the file; it is used.
     Unverified {
+        /// The path.
+        path: String,
+    },
+    /// The file was written after it was mapped, and has no build id to verify it; it is not used.
+    Written {
+        /// The path.
+        path: String,
+    },
+    /// An attribute of the file was changed after it was mapped, and perhaps the data, and it has
+    /// no build id to verify it; it is used.
+    Changed {
         /// The path.
         path: String,
     },
@@ -119,6 +133,16 @@ impl fmt::Display for ModuleNote {
                 "{path} may be another file than the one recorded: it has no build id, and neither \
                  inode nor size was recorded"
             ),
+            ModuleNote::Written { path } => write!(
+                f,
+                "{path} was written after it was mapped or recorded, and has no build id: its names \
+                 are left out"
+            ),
+            ModuleNote::Changed { path } => write!(
+                f,
+                "{path} may be another file than the one recorded: it has no build id, and its \
+                 inode was changed since"
+            ),
             ModuleNote::DebugFileOnly { path, debug_file } => {
                 write!(f, "{path} is gone; names are from {}", debug_file.display())
             }
@@ -135,7 +159,8 @@ impl fmt::Display for ModuleNote {
 }
 
 impl Module {
-    /// The module of a recorded file.
+    /// The module of a recorded file. With [`mapped_ns`](Module::mapped_ns), a file without a build
+    /// id that was written later is not used.
     #[cfg(feature = "recordings")]
     pub fn from_entry(file: &vmatlas_recording::FileEntry) -> Module {
         Module {
@@ -219,8 +244,8 @@ impl Module {
         budget: &Budget,
         notes: &mut Vec<ModuleNote>,
     ) -> Option<(ElfFile, RegularFile)> {
-        let FileStat { device, inode, size, .. } = *file.stat();
-        let identity = Some(Identity { device, inode, size });
+        let FileStat { device, inode, size, modified, changed, .. } = *file.stat();
+        let identity = Some(Identity { device, inode, size, modified, changed });
         let elf = match elf::read_within(file.clone(), budget.clone()) {
             Ok(Some(found)) => found,
             Ok(None) => {
@@ -250,6 +275,13 @@ impl Module {
         notes: &mut Vec<ModuleNote>,
     ) -> Option<ElfFile> {
         let path = self.display();
+        let since = |time| self.mapped_ns.is_some_and(|mapped| nanoseconds(time) > mapped.into());
+        if let (None, Some(found)) = (&self.build_id, identity)
+            && since(found.modified)
+        {
+            notes.push(ModuleNote::Written { path });
+            return None;
+        }
         let (found, recorded) = match (&self.build_id, identity) {
             (Some(recorded), _) => {
                 let found = elf.build_id_bytes();
@@ -272,7 +304,12 @@ impl Module {
                 }
                 return Some(elf);
             }
-            (None, Some(found)) if found.is(self) => return Some(elf),
+            (None, Some(found)) if found.is(self) => {
+                if since(found.changed) {
+                    notes.push(ModuleNote::Changed { path });
+                }
+                return Some(elf);
+            }
             (None, Some(found)) => (found.to_string(), self.recorded_identity()),
         };
         notes.push(ModuleNote::Other { path, found, recorded });
@@ -314,9 +351,20 @@ impl Module {
 }
 
 impl ModuleNote {
+    /// Whether the note is about a file without a build id, which may be another than the one
+    /// mapped.
+    pub fn is_doubt(&self) -> bool {
+        match self {
+            // Every vDSO lacks the evidence.
+            ModuleNote::Unverified { path } => path.starts_with('/'),
+            ModuleNote::Written { .. } | ModuleNote::Changed { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether the note is about the file in use, not about a rejected one.
     fn is_about_used(&self) -> bool {
-        matches!(self, ModuleNote::Unverified { .. })
+        matches!(self, ModuleNote::Unverified { .. } | ModuleNote::Changed { .. })
     }
 }
 
@@ -326,6 +374,8 @@ struct Identity {
     device: Device,
     inode: u64,
     size: u64,
+    modified: (i64, u32),
+    changed: (i64, u32),
 }
 
 impl Identity {
@@ -343,6 +393,11 @@ impl fmt::Display for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "inode {} of device {}, {} bytes", self.inode, self.device, self.size)
     }
+}
+
+/// A time in nanoseconds since 1970.
+fn nanoseconds((seconds, nanoseconds): (i64, u32)) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
 }
 
 fn build_id_text(build_id: &[u8]) -> String {

@@ -61,7 +61,7 @@ impl Request {
 }
 
 /// The numbers of a reply to [`Op::Stat`].
-pub(crate) const STAT_WORDS: usize = 11;
+pub(crate) const STAT_WORDS: usize = 13;
 
 /// The rights of the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -235,6 +235,8 @@ unsafe fn answer(message: &mut Message) -> (usize, Option<i32>) {
                     stat.stx_mtime.tv_sec.cast_unsigned(),
                     stat.stx_mtime.tv_nsec.into(),
                     stat.stx_blocks,
+                    stat.stx_ctime.tv_sec.cast_unsigned(),
+                    stat.stx_ctime.tv_nsec.into(),
                 ]);
                 result
             }

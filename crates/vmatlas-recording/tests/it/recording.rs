@@ -25,6 +25,30 @@ fn meta() -> Meta {
     }
 }
 
+/// Perf events do not report the status of a process.
+#[test]
+fn statuses_are_unknown_to_perf_events() {
+    for (backend, status) in [("ptrace", Some(0)), ("perf", None)] {
+        let mut writer = Writer::new(&Meta { backend: backend.to_owned(), ..meta() });
+        let task = writer.task(TaskEntry { tid: Tid::new(7), pid: 7, comm: b"a".to_vec() });
+        writer.event(0, task, StackId::NONE, What::Exec { to: task, rows: Vec::new() });
+        writer.event(1, task, StackId::NONE, What::Exit { status: 0 });
+        writer.flush();
+        let cut = writer.take();
+        writer.finish();
+        let whole = [cut.clone(), writer.take()].concat();
+        for bytes in [cut, whole] {
+            let mut recording = Recording::open(bytes).unwrap();
+            let processes = recording.processes();
+            assert_eq!(processes.len(), 1);
+            assert_eq!(
+                (processes[0].status, processes[0].last),
+                (status, Some(EventNumber::new(2)))
+            );
+        }
+    }
+}
+
 /// Random numbers that are the same in every run.
 struct Random(u64);
 

@@ -79,12 +79,13 @@ pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
     if let Some(fault) = fault_of_lost_frame(&crash, &dead) {
         crash = fault;
     }
-    let (mut stack, mut guessed_from) = (Vec::new(), None);
+    let (mut stack, mut guessed_from, mut doubts) = (Vec::new(), None, Vec::new());
     let found = unwound(&crash, &dead);
     if !found.is_empty() {
         let entry = dump.auxv().get(AT_ENTRY).and_then(|entry| maps.find(entry).mapping);
         let program = entry.and_then(|row| maps.get(row)).map(|row| row.name);
-        (stack, guessed_from) = frames::name(maps, program, &build_id, &found);
+        (stack, guessed_from) =
+            frames::name(maps, program, &build_id, &found, core.written_ns, &mut doubts);
     }
     // A C library without debug symbols has no name for the code to which signal handlers return.
     for frame in stack.iter_mut().filter(|frame| frame.function.is_empty()) {
@@ -120,6 +121,7 @@ pub(super) fn case(maps: &Maps, core: &Core) -> Option<Case> {
     evidence.memory = Some(memory);
     let mut case = Case::of(&evidence, stack);
     case.guessed_from = guessed_from;
+    case.notes.extend(doubts);
     case.notes.extend(core.unread());
     case.notes.extend(dead.io_error().map(Note::UnreadFile));
     Some(case)

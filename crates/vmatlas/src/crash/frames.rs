@@ -1,5 +1,6 @@
 //! Names for the frames of stacks.
 
+use crate::note::Note;
 use std::collections::HashMap;
 use vmatlas_linux::postmortem::{Frame, How};
 use vmatlas_linux::symbols::{Module, Place, SymbolFrame, Symbolizer};
@@ -8,12 +9,15 @@ use vmatlas_maps::{Mapping, Maps};
 /// Resolves the functions and lines of a dead process's stack, inlined functions included, each
 /// with the address of its call. The stack ends at `main`, as in debuggers: the callers of `main`
 /// explain nothing, and the C library's tables take longer to read than all the rest. `program` is
-/// the name of the program's file. Also returns the number of the first frame that is a guess.
+/// the name of the program's file. A file without a build id that was written after `written_ns` is
+/// another; adds notes about such files. Also returns the number of the first frame that is a guess.
 pub(super) fn name(
     maps: &Maps,
     program: Option<&[u8]>,
     build_id: &dyn Fn(&Mapping<'_>) -> Option<Vec<u8>>,
     frames: &[Frame],
+    written_ns: u64,
+    notes: &mut Vec<Note>,
 ) -> (Vec<SymbolFrame>, Option<usize>) {
     let mut symbolizer = Symbolizer::default();
     // A recursion repeats the same frame.
@@ -34,6 +38,7 @@ pub(super) fn name(
             let mut module = Module::default();
             module.path = row.name.to_vec();
             module.build_id = build_id(&row);
+            module.mapped_ns = Some(written_ns);
             let module = symbolizer.add_module(module);
             asked.push((key, Place::File { module, offset: key.1 }));
         }
@@ -49,6 +54,8 @@ pub(super) fn name(
     let end = frames.iter().position(is_main).map_or(frames.len(), |main| main + 1);
     let frames = &frames[..end];
     let named = look_up(frames, &|row| row.name.first() == Some(&b'/') || row.name == b"[vdso]");
+    let doubts = symbolizer.notes().map(|(_, note)| note).filter(|note| note.is_doubt());
+    notes.extend(doubts.map(|doubt| Note::Names(doubt.to_string())));
     let mut all = Vec::new();
     let mut guessed = None;
     for frame in frames {

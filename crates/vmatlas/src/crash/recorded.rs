@@ -44,6 +44,11 @@ pub(super) fn case(atlas: Atlas) -> Result<Option<Case>> {
     let asked = processes.iter().find(|process| process.pid == pid && died(process.status));
     let Some(process) = asked.or_else(|| processes.iter().find(|process| died(process.status)))
     else {
+        if !recording.meta().has_statuses() {
+            let why = "perf events report no signals, so a recording by them has no crash; record \
+                       the program by ptrace instead (vmatlas record --backend ptrace)";
+            return Err(lacks(&name, why));
+        }
         return Ok(None);
     };
     let (pid, status) = (process.pid, process.status.unwrap_or(0));
@@ -178,6 +183,7 @@ fn explained(
     evidence.fault = fault;
     evidence.place = place.unwrap_or_default();
     let mut case = Case::of(&evidence, stack);
+    case.notes.extend(stacks.doubts.into_iter().map(Note::Names));
     case.notes.extend(dead.io_error().map(Note::UnreadFile));
     case
 }

@@ -23,6 +23,8 @@ pub(crate) struct Core {
     pub(crate) dump: CoreDump<CoreFile>,
     /// The kernel that wrote it, as its vDSO reports.
     pub(crate) kernel: Option<KernelVersion>,
+    /// The time of the last write to its file, in nanoseconds since 1970.
+    pub(crate) written_ns: u64,
     /// Whether the warnings of the dump name a page that cannot be read.
     is_warned: bool,
     /// Today's file of each image, by the image's address.
@@ -101,6 +103,7 @@ const LIMIT: Duration = Duration::from_secs(3);
 pub(crate) fn read(name: &str, file: File) -> Result<(Core, Maps, Vec<Note>)> {
     let unreadable = |why: String| Error::new(ErrorKind::Unreadable, format!("{name}: {why}"));
     let file = CoreFile::new(file).map_err(|error| Error::file(name, error))?;
+    let written_ns = file.modified_ns();
     let dump = CoreDump::read(file).map_err(|error| unreadable(error.to_string()))?;
     if dump.maps().is_empty() {
         let why = dump.warnings().iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
@@ -111,7 +114,7 @@ pub(crate) fn read(name: &str, file: File) -> Result<(Core, Maps, Vec<Note>)> {
     let is_warned = dump.page_error().is_some();
     let (files_now, budget) = (Mutex::default(), Budget::default());
     let budgets = Mutex::default();
-    let core = Core { dump, kernel, is_warned, files_now, budget, budgets };
+    let core = Core { dump, kernel, written_ns, is_warned, files_now, budget, budgets };
     Ok((core, maps, Vec::new()))
 }
 

@@ -115,6 +115,11 @@ impl Live {
         Ok((live, maps, notes))
     }
 
+    /// Whether an address is known to lie in a lightweight guard page.
+    pub(crate) fn is_guarded(&self, address: u64) -> bool {
+        vmatlas_linux::is_guarded(&self.process, address) && !self.lost()
+    }
+
     /// Whether the process has ended or executed another program since its rows were read. What was
     /// read of it before this call belongs to the rows if not.
     fn lost(&self) -> bool {

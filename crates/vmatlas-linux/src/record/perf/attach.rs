@@ -16,7 +16,7 @@ use super::tasks::{Owner, Tasks};
 use super::{BOTH, Config, Perf, Report, Scope, clock, ids, probe};
 use crate::sys::perf_event::Event;
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, setrlimit, test_kill_process};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +75,8 @@ pub(super) fn attach(pid: u32, config: &Config) -> Result<Perf, Error> {
         _held: held,
         lost_before: [0; 2],
         more: false,
+        ended: Vec::new(),
+        searched_ns: 0,
     };
     perf.settle(pid)?;
     drop(tried);
@@ -149,13 +151,7 @@ fn begin(
 impl Perf {
     /// Opens events until all threads of the process have them.
     fn settle(&mut self, pid: u32) -> Result<(), Error> {
-        if self.report.scope == Scope::Processors {
-            for tid in threads(pid) {
-                self.tasks.add(pid, tid, Owner::Processors);
-            }
-        } else {
-            self.open_threads(pid)?;
-        }
+        self.add_threads(pid)?;
         if self.tasks.len() == 0 {
             return Err(Error::NoSuchProcess { pid });
         }
@@ -174,6 +170,11 @@ impl Perf {
                 break;
             }
         }
+        // A thread that executed a program meanwhile has the id of the first thread, whose end was
+        // reported.
+        if self.tasks.space(pid).is_none() {
+            self.add_threads(pid)?;
+        }
         // Losses before the start do not count.
         self.merger.counts = Counts::default();
         self.lost_before = BOTH.map(|which| self.opened.lost(which));
@@ -185,6 +186,16 @@ impl Perf {
             if let (Some(space), Some(ranges)) = (self.tasks.space(pid), ranges(pid)) {
                 self.merger.seed(space, clock(), ranges);
             }
+        }
+        Ok(())
+    }
+
+    fn add_threads(&mut self, pid: u32) -> Result<(), Error> {
+        if self.report.scope == Scope::Threads {
+            return self.open_threads(pid);
+        }
+        for tid in threads(pid) {
+            self.tasks.add(pid, tid, Owner::Processors);
         }
         Ok(())
     }
@@ -284,11 +295,35 @@ fn raise_to_maximum() -> Result<bool, Error> {
     Ok(true)
 }
 
-/// The threads of a process; empty if it is gone.
+/// The threads of a process that have not ended; empty if it is gone.
 fn threads(pid: u32) -> Vec<Tid> {
-    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    listed(pid).unwrap_or_default()
+}
+
+/// The threads of a process that have not ended; `None` if there is no list of them.
+fn listed(pid: u32) -> Option<Vec<Tid>> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
     let tid = |name: &str| name.parse().ok().map(Tid::new);
-    entries.filter_map(|entry| tid(entry.ok()?.file_name().to_str()?)).collect()
+    let all = entries.filter_map(|entry| tid(entry.ok()?.file_name().to_str()?));
+    Some(all.filter(|tid| !is_zombie(pid, *tid)).collect())
+}
+
+/// Whether a thread has ended and is still listed: it is the first, or its tracer does not wait.
+fn is_zombie(pid: u32, tid: Tid) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/task/{tid}/stat")).unwrap_or_default();
+    // After its name in parentheses, which may contain some.
+    let state = stat.rsplit(|byte| *byte == b')').next().and_then(|rest| rest.get(1));
+    matches!(state, Some(b'Z' | b'X'))
+}
+
+/// Whether a process has ended. Without a list of its threads this asks whether it takes signals:
+/// the list may be hidden from us.
+pub(super) fn has_ended(pid: u32) -> bool {
+    let signalled = || i32::try_from(pid).ok().and_then(Pid::from_raw).map(test_kill_process);
+    match listed(pid) {
+        Some(threads) => threads.is_empty(),
+        None => signalled() == Some(Err(Errno::SRCH)),
+    }
 }
 
 /// The mapped ranges of a process.

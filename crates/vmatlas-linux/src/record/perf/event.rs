@@ -22,10 +22,13 @@ pub(crate) enum PerfEvent {
         parent_tid: Tid,
         shares_memory: Option<bool>,
     },
-    /// A thread has ended.
-    Exit { time_ns: u64, pid: u32, tid: Tid },
-    /// A thread has a new name; `exec` means because it executes a program.
-    Comm { time_ns: u64, pid: u32, tid: Tid, exec: bool, name: Vec<u8> },
+    /// A thread has ended; `last` means that its process has, too.
+    Exit { time_ns: u64, pid: u32, tid: Tid, last: bool },
+    /// A thread has a new name.
+    Comm { time_ns: u64, pid: u32, tid: Tid, name: Vec<u8> },
+    /// A process executes a program, whose name this is. `former` is the previous id of the thread
+    /// that called execve(2), which is now the only one and has the id of the process.
+    Exec { time_ns: u64, pid: u32, former: Tid, name: Vec<u8> },
     /// The kernel made or changed a mapping: for a call, for execve(2), for a growing stack.
     /// Removed and moved mappings are not reported.
     Mmap { time_ns: u64, mmap: Mmap },

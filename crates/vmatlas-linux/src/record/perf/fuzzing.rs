@@ -155,6 +155,7 @@ fn time_of(event: &PerfEvent) -> u64 {
         PerfEvent::Fork { time_ns, .. }
         | PerfEvent::Exit { time_ns, .. }
         | PerfEvent::Comm { time_ns, .. }
+        | PerfEvent::Exec { time_ns, .. }
         | PerfEvent::Mmap { time_ns, .. }
         | PerfEvent::Fault { time_ns, .. }
         | PerfEvent::TreeWrite { time_ns, .. }
@@ -166,7 +167,7 @@ fn size_of_parts(event: &PerfEvent) -> usize {
     match event {
         PerfEvent::Call(call) => size_of_stack(&call.stack),
         PerfEvent::Fault { stack, .. } => size_of_stack(stack),
-        PerfEvent::Comm { name, .. } => name.len(),
+        PerfEvent::Comm { name, .. } | PerfEvent::Exec { name, .. } => name.len(),
         PerfEvent::Mmap { mmap, .. } => mmap.name.len(),
         _ => 0,
     }

@@ -176,6 +176,27 @@ impl Merger {
         self.stacks.forget_before(until);
     }
 
+    /// The time up to which all events were passed on.
+    pub(super) fn flushed(&self) -> u64 {
+        self.flushed
+    }
+
+    /// Passes on the end of a process that no record reported.
+    pub(super) fn end(
+        &mut self,
+        pid: u32,
+        time_ns: u64,
+        tasks: &mut Tasks,
+        give: &mut dyn FnMut(PerfEvent),
+    ) {
+        let threads: Vec<Tid> = tasks.iter().filter(|(of, _)| *of == pid).map(|of| of.1).collect();
+        for tid in threads {
+            let who = Who { pid, tid, time: time_ns, ..Who::default() };
+            let Some(owner) = tasks.owner(tid) else { continue };
+            self.give(Entry { who, owner, what: What::Exit { pid, tid } }, u64::MAX, tasks, give);
+        }
+    }
+
     /// Reports losses at the end. A ring reports a loss only when it has room again; later losses
     /// are known only from the events' counters.
     pub(super) fn lost_at_last(
@@ -268,7 +289,16 @@ impl Merger {
             give(PerfEvent::Lost { time_ns, which, count });
             return;
         }
-        if !tasks.counts(&who, owner) {
+        // A thread that executes a program has the id of the process from now on.
+        let mut former = None;
+        if let What::Comm { pid, exec: true, .. } = &what {
+            let space = tasks.space(*pid);
+            former = tasks.executed(*pid, owner);
+            if former.is_none() {
+                return;
+            }
+            self.forget(space, tasks);
+        } else if !tasks.counts(&who, owner) {
             return;
         }
         let begun = time_ns >= self.started;
@@ -311,16 +341,12 @@ impl Merger {
                 let space = tasks.space(pid);
                 tasks.exited(tid);
                 self.forget(space, tasks);
-                PerfEvent::Exit { time_ns, pid, tid }
+                PerfEvent::Exit { time_ns, pid, tid, last: tasks.space(pid).is_none() }
             }
-            What::Comm { pid, tid, exec, name } => {
-                if exec {
-                    let space = tasks.space(pid);
-                    tasks.executed(pid);
-                    self.forget(space, tasks);
-                }
-                PerfEvent::Comm { time_ns, pid, tid, exec, name }
-            }
+            What::Comm { pid, tid, name, .. } => match former {
+                Some(former) => PerfEvent::Exec { time_ns, pid, former, name },
+                None => PerfEvent::Comm { time_ns, pid, tid, name },
+            },
             What::Mmap(mmap) => PerfEvent::Mmap { time_ns, mmap },
             What::Fault { address, write, registers, stack } => {
                 let (registers, sp) = registers

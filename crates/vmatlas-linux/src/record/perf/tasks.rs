@@ -70,6 +70,11 @@ impl Tasks {
         self.threads.get(&who.tid).is_some_and(|thread| thread.owner == owner)
     }
 
+    /// The owner of a thread's events.
+    pub(super) fn owner(&self, tid: Tid) -> Option<Owner> {
+        self.threads.get(&tid).map(|thread| thread.owner)
+    }
+
     /// The address space of a process. Processes that share one have the same number.
     pub(super) fn space(&self, pid: u32) -> Option<u32> {
         self.processes.get(&pid).map(|process| process.space)
@@ -113,12 +118,32 @@ impl Tasks {
         Some(shares)
     }
 
-    /// Records that a process executed a program and has a new address space.
-    pub(super) fn executed(&mut self, pid: u32) {
-        self.spaces += 1;
-        if let Some(process) = self.processes.get_mut(&pid) {
-            process.space = self.spaces;
+    /// Records that a process executed a program, as reported by an event of `owner`. Returns the
+    /// former id of the thread that did, which now has the process's; `None` if this report does
+    /// not count.
+    ///
+    /// The process has a new address space and no other thread.
+    pub(super) fn executed(&mut self, pid: u32, owner: Owner) -> Option<Tid> {
+        let first = Tid::first_of(pid);
+        let process = self.processes.get_mut(&pid)?;
+        let of_owner = |tid: &&Tid| self.threads.get(*tid).is_some_and(|of| of.owner == owner);
+        // Every other thread has ended before, and so has the first if another one executes.
+        let others = || process.tids.iter().filter(of_owner).max_by_key(|tid| tid.get());
+        let former = *process.tids.get(&first).filter(of_owner).or_else(others)?;
+        for tid in std::mem::take(&mut process.tids) {
+            self.threads.remove(&tid);
+            self.clones.remove(&tid);
         }
+        process.tids.insert(first);
+        self.spaces += 1;
+        process.space = self.spaces;
+        self.threads.insert(first, Thread { pid, owner });
+        Some(former)
+    }
+
+    /// The recorded processes, unordered.
+    pub(super) fn pids(&self) -> Vec<u32> {
+        self.processes.keys().copied().collect()
     }
 
     /// Records the end of a thread.
@@ -161,7 +186,7 @@ mod tests {
         tasks.cloning(Tid::new(10), Some(true));
         assert_eq!(tasks.forked(Tid::new(10), 20, Tid::new(20)), Some(Some(true)));
         assert_eq!(tasks.space(20), tasks.space(10));
-        tasks.executed(20);
+        assert_eq!(tasks.executed(20, Owner::Processors), Some(Tid::new(20)));
         assert_ne!(tasks.space(20), tasks.space(10));
         assert_eq!(tasks.forked(Tid::new(10), 21, Tid::new(21)), Some(Some(false)));
         assert_ne!(tasks.space(21), tasks.space(10));
@@ -169,5 +194,43 @@ mod tests {
         tasks.children = false;
         assert_eq!(tasks.forked(Tid::new(10), 23, Tid::new(23)), None);
         assert_eq!(tasks.len(), 3);
+    }
+
+    #[test]
+    fn a_thread_that_executes_a_program_becomes_the_first() {
+        let first = Tid::new(10);
+        // Its end may have been lost, or an event of the first thread come before.
+        for ends in [&[10, 11][..], &[11], &[10], &[]] {
+            for owner in [Owner::Processors, Owner::Thread(first)] {
+                let mut tasks = Tasks::new(true);
+                tasks.add(10, first, owner);
+                tasks.forked(first, 10, Tid::new(11));
+                tasks.forked(first, 10, Tid::new(12));
+                let space = tasks.space(10);
+                ends.iter().for_each(|tid| tasks.exited(Tid::new(*tid)));
+                let former = tasks.executed(10, owner);
+                assert_eq!(former, Some(Tid::new(if ends.contains(&10) { 12 } else { 10 })));
+                assert_ne!(tasks.space(10), space);
+                assert_eq!(tasks.iter().collect::<Vec<_>>(), [(10, first)]);
+                assert!(tasks.counts(&Who { pid: 10, tid: first, ..Who::default() }, owner));
+                tasks.exited(first);
+                assert_eq!((tasks.len(), tasks.space(10)), (0, None));
+            }
+        }
+    }
+
+    #[test]
+    fn the_owner_of_a_thread_that_executes_a_program_stays() {
+        let (first, second) = (Tid::new(10), Tid::new(11));
+        let mut tasks = Tasks::new(true);
+        tasks.add(10, first, Owner::Thread(first));
+        tasks.add(10, second, Owner::Thread(second));
+        tasks.exited(first);
+        assert_eq!(tasks.executed(10, Owner::Thread(first)), None);
+        assert_eq!(tasks.executed(10, Owner::Thread(second)), Some(second));
+        assert_eq!(tasks.executed(99, Owner::Thread(second)), None);
+        let who = Who { pid: 10, tid: first, ..Who::default() };
+        assert!(tasks.counts(&who, Owner::Thread(second)));
+        assert!(!tasks.counts(&who, Owner::Thread(first)));
     }
 }

@@ -257,7 +257,7 @@ fn threads_old_and_new_and_children() {
         let first = Tid::first_of(executed);
         assert_eq!(forked(first), Some((executed, pid, Some(true))));
         let name = |event: &PerfEvent| match event {
-            PerfEvent::Comm { pid, exec: true, name, .. } if *pid == executed => Some(name.clone()),
+            PerfEvent::Exec { pid, name, .. } if *pid == executed => Some(name.clone()),
             _ => None,
         };
         assert_eq!(events.iter().find_map(name), Some(b"true".to_vec()));

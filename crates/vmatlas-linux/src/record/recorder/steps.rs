@@ -160,11 +160,7 @@ impl Recorder {
         let old = self.remove(former);
         let pid = old.as_ref().map_or(tid.get(), |old| old.pid);
         // All other threads are gone.
-        let threads = self.tasks.iter().filter(|(_, task)| task.pid == pid);
-        let threads: Vec<Tid> = threads.map(|(tid, _)| *tid).collect();
-        for thread in threads {
-            self.has_ended(at, thread, 0);
-        }
+        self.end_process(at, pid);
         let Some(space) = open(at, tid, Modules::default()) else { return };
         let comm = comm.unwrap_or_else(|| space.process().comm().unwrap_or_default());
         let to = self.writer.task(TaskEntry { tid, pid: tid.get(), comm });
@@ -181,7 +177,8 @@ impl Recorder {
         self.with(id, |recorder, space| {
             let shown = rows.unwrap_or_else(|| space.all_rows().unwrap_or_default());
             let rows = recorder.rows(space, &shown);
-            if recorder.truth.execs == 0 {
+            // A backend with delayed events notes its program itself.
+            if recorder.truth.execs == 0 && at == At::Now {
                 recorder.runs(pid);
             }
             let what = What::Exec { to, rows };
@@ -199,6 +196,15 @@ impl Recorder {
     pub(in crate::record) fn has_ended(&mut self, at: At, tid: Tid, status: i32) {
         if let Some(task) = self.remove(tid) {
             self.event_at(self.when(at), task.entry, StackId::NONE, What::Exit { status });
+        }
+    }
+
+    /// Records the end of all tasks of a process.
+    pub(in crate::record) fn end_process(&mut self, at: At, pid: u32) {
+        let threads = self.tasks.iter().filter(|(_, task)| task.pid == pid);
+        let threads: Vec<Tid> = threads.map(|(tid, _)| *tid).collect();
+        for thread in threads {
+            self.has_ended(at, thread, 0);
         }
     }
 
