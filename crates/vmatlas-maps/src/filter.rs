@@ -1,6 +1,7 @@
 //! Filter expressions: `perms = rw?p and size >= 1M and not name = "*.so*"`.
 
 mod pattern;
+mod perms;
 
 use crate::field::{FIELDS, Field, FieldKind, FieldNeeds, FieldRow};
 use crate::kind::Kind;
@@ -23,6 +24,8 @@ use std::fmt;
 /// | `addr` | `=` `!=` | an address that the row covers, or not |
 /// | texts of [`FIELDS`], as `perms` `kind` `name` `label` | `=` `!=` | a glob over the whole: `*` any bytes, `?` one byte |
 /// | | `~` `!~` | a regular expression found anywhere in it (feature `regex`) |
+/// | `perms` | `=` `!=` | also three letters, such as `rw-`: the fourth is any |
+/// | | `has` | letters of `rwxps`, all of which it has: `perms has wx` |
 ///
 /// A value with blanks, parentheses, `&&` or `||` stands between `"…"` or `'…'`.
 ///
@@ -99,6 +102,13 @@ impl Filter {
         self.0.any(&|field| field.needs != FieldNeeds::Row)
     }
 
+    /// The fields that are to be equal to a whole text, with that text: it holds neither `*` nor `?`.
+    pub fn whole_texts(&self) -> Vec<(&'static Field, &str)> {
+        let mut found = Vec::new();
+        self.0.whole_texts(&mut found);
+        found
+    }
+
     /// The filter with other addresses in the place of those that its rows are to cover, such as
     /// addresses without a tag.
     #[must_use]
@@ -121,6 +131,18 @@ impl Node {
             Node::Not(node) => node.any(condition),
             Node::Number(field, ..) | Node::Text(field, _) => condition(field),
             Node::Covers(_) => false,
+        }
+    }
+
+    fn whole_texts<'f>(&'f self, found: &mut Vec<(&'static Field, &'f str)>) {
+        match self {
+            Node::And(nodes) | Node::Or(nodes) => {
+                nodes.iter().for_each(|node| node.whole_texts(found));
+            }
+            Node::Text(field, pattern) => {
+                found.extend(pattern.whole().map(|text| (*field, text)));
+            }
+            Node::Not(_) | Node::Number(..) | Node::Covers(_) => {}
         }
     }
 
@@ -186,6 +208,9 @@ struct Parser<'a> {
 /// The one field that tests the range of the row: whether it covers an address.
 const COVERS: &str = "addr";
 
+/// The field of permissions, whose letters have their places.
+const PERMS: &str = "perms";
+
 /// The maximum nesting depth of `not` and parentheses.
 const DEPTH: u32 = 64;
 
@@ -248,6 +273,9 @@ impl<'a> Parser<'a> {
                 format!("expected a field: {fields}, or a size of smaps such as rss"),
             ));
         }
+        if self.word(&["has"]) {
+            return self.letters(field);
+        }
         self.skip_blanks();
         let at = self.at;
         let rest = &self.text[at..];
@@ -283,6 +311,16 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Parses what follows `perms has`.
+    fn letters(&mut self, field: Option<&'static Field>) -> Result<Node, FilterError> {
+        let Some(field) = field.filter(|field| field.name == PERMS) else {
+            return Err(self.error("only `perms` takes has; `~` finds a text inside another"));
+        };
+        let (at, value) = self.value()?;
+        let letters = perms::letters(value).map_err(|message| self.error_at(at, message))?;
+        Ok(Node::Text(field, Pattern::Letters(letters)))
+    }
+
     fn pattern(&mut self, field: &Field, glob: bool) -> Result<Pattern, FilterError> {
         let (at, value) = self.value()?;
         if glob
@@ -293,6 +331,10 @@ impl<'a> Parser<'a> {
             return Err(
                 self.error_at(at, format!("no such kind; there are {}", Kind::WORDS.join(", ")))
             );
+        }
+        if glob && field.name == PERMS {
+            let glob = perms::glob(value).map_err(|message| self.error_at(at, message))?;
+            return Ok(Pattern::glob(&glob));
         }
         if glob {
             return Ok(Pattern::glob(value));

@@ -1,10 +1,14 @@
 //! Globs and regular expressions over the bytes of a field.
 
+use super::perms;
+
 /// A condition on bytes.
 #[derive(Clone, Debug)]
 pub(super) enum Pattern {
     /// A glob over the whole: `*` any bytes, `?` one byte.
     Glob(Box<[u8]>),
+    /// Letters of permissions, all of which are there.
+    Letters(Box<[u8]>),
     /// A regular expression found anywhere.
     #[cfg(feature = "regex")]
     Regex(regex::bytes::Regex),
@@ -13,6 +17,16 @@ pub(super) enum Pattern {
 impl Pattern {
     pub(super) fn glob(glob: &str) -> Pattern {
         Pattern::Glob(glob.as_bytes().into())
+    }
+
+    /// The text that is equal to a whole value: that of a glob without `*` and `?`.
+    pub(super) fn whole(&self) -> Option<&str> {
+        match self {
+            Pattern::Glob(glob) if !glob.iter().any(|byte| b"*?".contains(byte)) => {
+                std::str::from_utf8(glob).ok()
+            }
+            _ => None,
+        }
     }
 
     /// # Errors
@@ -45,6 +59,7 @@ impl Pattern {
     pub(super) fn is_match(&self, bytes: &[u8]) -> bool {
         match self {
             Pattern::Glob(glob) => glob_matches(glob, bytes),
+            Pattern::Letters(letters) => perms::has_all(bytes, letters),
             #[cfg(feature = "regex")]
             Pattern::Regex(regex) => regex.is_match(bytes),
         }

@@ -20,6 +20,11 @@ fn takes(expression: &str, expect: &[usize]) {
 fn conditions() {
     takes("perms = rwxp", &[1]);
     takes("perms = ?w*", &[1, 2]);
+    takes("perms = rwx", &[1]);
+    takes("perms = r-x or perms = rw-", &[0, 2]);
+    takes("perms != r-x", &[1, 2, 3]);
+    takes("perms has x", &[0, 1]);
+    takes("perms has xw and not perms has s", &[1]);
     takes("name = [heap]", &[2]);
     takes("perms=rw-p&&size>1K", &[2]);
     takes("kind=heap||kind=anonymous", &[1, 2]);
@@ -53,6 +58,11 @@ fn errors_point_at_the_column() {
         "size > 99999999999T",
         "colour = red",
         "kind = heep",
+        "perms = x",
+        "perms = xwr",
+        "perms = rwxps",
+        "perms has -w",
+        "name has libc",
         "name ~ '('",
         "name = \"/x",
         "(size > 1",
@@ -75,6 +85,11 @@ fn errors_point_at_the_column() {
     size > 99999999999T: column 8: expected a number, like 4096, 0x7f00, 4K or 1G
     colour = red: column 1: expected a field: start, end, size, perms, offset, device, inode, name, kind, path, deleted, state, sections, label, confidence, because, origin, addr, or a size of smaps such as rss
     kind = heep: column 8: no such kind; there are file, anonymous, heap, stack, thread-stack, named-anonymous, named-shared-anonymous, shared-anonymous, memfd, sysv-shm, huge-anonymous, anon-inode, socket, aio, secretmem, dma-buf, device, vdso, vvar, vsyscall, special
+    perms = x: column 9: no permissions are `x`: write r, w and x or - in this order (`rw-`), and p or s after them if it matters (`rw-p`); `?` is any letter, `*` any letters; `perms has x` asks for one letter
+    perms = xwr: column 9: no permissions are `xwr`: write r, w and x or - in this order (`rw-`), and p or s after them if it matters (`rw-p`); `?` is any letter, `*` any letters; `perms has x` asks for one letter
+    perms = rwxps: column 9: no permissions are `rwxps`: write r, w and x or - in this order (`rw-`), and p or s after them if it matters (`rw-p`); `?` is any letter, `*` any letters; `perms has x` asks for one letter
+    perms has -w: column 11: `perms has` takes letters of r w x p s, not `-w`; `not perms has w` asks for mappings without one
+    name has libc: column 9: only `perms` takes has; `~` finds a text inside another
     name ~ '(': column 9: not a regular expression: unclosed group
     name = "/x: column 8: this quote is not closed
     (size > 1: column 10: expected `)`
@@ -85,4 +100,13 @@ fn errors_point_at_the_column() {
     ((((((((((((((((((((((((((((((: column 65: too deeply nested
     name ~ '(a{1000}){1000}': column 9: not a regular expression: Compiled regex exceeds size limit of 1048576 bytes.
     "#);
+}
+
+#[test]
+fn texts_that_are_to_be_whole() {
+    let filter: Filter =
+        "name = libc or not label = x or kind = heap and path = a*".parse().unwrap();
+    let whole: Vec<(&str, &str)> =
+        filter.whole_texts().iter().map(|(field, text)| (field.name, *text)).collect();
+    assert_eq!(whole, [("name", "libc"), ("kind", "heap")]);
 }
