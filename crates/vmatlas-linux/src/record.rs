@@ -243,9 +243,12 @@ pub fn in_own_group(command: &mut Command) -> &mut Command {
 /// The exit code that repeats a program's end. If a signal killed it, this process kills itself
 /// with the same signal, without a core dump, so that its parent sees the same status.
 pub fn end_as(status: ExitStatus) -> std::process::ExitCode {
-    use rustix::process::{Resource, Rlimit, setrlimit};
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
     use std::os::unix::process::ExitStatusExt as _;
     if let Some(signal) = status.signal() {
+        // A core_pattern that is a pipe ignores the limit (core(5)): systemd-coredump and apport
+        // would report a crash of vmatlas. The program's own core is another process's.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
         let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
         let _ = signal_hook::low_level::emulate_default_handler(signal);
     }

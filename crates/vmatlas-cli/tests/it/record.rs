@@ -25,6 +25,26 @@ fn patient() -> &'static Path {
     })
 }
 
+/// A handler of cores that is a pipe would get a core of vmatlas too.
+#[test]
+fn the_signal_of_the_program_leaves_no_core_of_vmatlas() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut strace = Command::new("strace");
+    strace
+        .args(["-e", "trace=prctl,kill,tgkill", "-o"])
+        .arg(&log)
+        .arg(env!("CARGO_BIN_EXE_vmatlas"));
+    strace.args(["record", "-q", "-o"]).arg(directory.path().join("F"));
+    let status =
+        strace.args(["--", "sh", "-c", "kill -SEGV $$"]).status().expect("needs strace(1)");
+    assert_eq!(status.signal(), Some(11));
+    let log = fs::read_to_string(&log).unwrap();
+    let place = |call: &str| log.lines().position(|line| line.contains(call));
+    let prevented = place("prctl(PR_SET_DUMPABLE, SUID_DUMP_DISABLE");
+    assert!(prevented.is_some() && prevented < place("SIGSEGV"), "{log}");
+}
+
 /// A vmatlas that records the program `patient`. Both run in one process group, as a shell starts
 /// them.
 struct Session {
