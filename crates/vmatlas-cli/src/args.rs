@@ -1,5 +1,10 @@
 //! The arguments. Help, manual page and completions are made from them.
 
+pub(crate) mod no_target;
+pub(crate) mod order;
+pub(crate) mod similar;
+pub(crate) mod wrong_use;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -93,8 +98,9 @@ pub(crate) struct MomentArgs {
     /// The moment of a recording or log: seconds from its start, `end`, or #N for after event N
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) at: Option<Moment>,
-    /// The process of a recording or log [default: the one that was launched first]
-    #[arg(long, value_name = "PID")]
+    /// The process of a recording or log [default: the one that was launched first]; without TARGET,
+    /// the live process PID
+    #[arg(short, long, value_name = "PID", value_parser = pid)]
     pub(crate) pid: Option<u32>,
 }
 
@@ -107,7 +113,7 @@ pub(crate) struct RecordArgs {
     #[arg(long)]
     pub(crate) force: bool,
     /// Attach to a running process
-    #[arg(short, long, value_name = "PID", conflicts_with = "command")]
+    #[arg(short, long, value_name = "PID", value_parser = pid, conflicts_with = "command")]
     pub(crate) pid: Option<u32>,
     /// The program and its arguments
     #[arg(required_unless_present = "pid", trailing_var_arg = true, value_name = "CMD")]
@@ -139,10 +145,11 @@ pub(crate) struct RecordArgs {
 pub(crate) struct BlameArgs {
     /// A recording, RECORDING@TIME, a log of strace (with -k: call stacks), or the PID of a process
     /// that is being recorded
-    pub(crate) recording: String,
+    #[arg(required_unless_present = "pid")]
+    pub(crate) recording: Option<String>,
     /// Report all events of these addresses (hexadecimal) instead
-    #[arg(value_parser = address)]
-    pub(crate) addresses: Vec<u64>,
+    #[arg(value_name = "ADDR")]
+    pub(crate) addresses: Vec<String>,
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
     /// Sum the bytes up by call stack, function, module or thread
@@ -205,14 +212,17 @@ pub(crate) enum Count {
 
 #[derive(Args, Debug)]
 pub(crate) struct ShowArgs {
-    /// The target [default: vmatlas itself]
+    /// The target [default: vmatlas itself, on a terminal]
     pub(crate) target: Option<String>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
     /// List the processes of a recording
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = [
+        "at", "pid", "raw", "csv", "sizes", "deep", "freeze", "filter", "sort", "reverse", "columns",
+        "no_header",
+    ])]
     pub(crate) processes: bool,
     /// Print only the kernel's text: maps, or smaps with --sizes or if the target is smaps
     #[arg(long, conflicts_with_all = ["json", "csv", "columns", "no_header"])]
@@ -239,7 +249,7 @@ pub(crate) struct ShowArgs {
     /// Show only mappings for which EXPR holds, like 'perms = rw*p and size >= 1M'
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,
-    /// Sort by a column
+    /// Sort by a column: numbers of bytes from the largest, addresses and names ascending
     #[arg(long, value_name = "COLUMN")]
     pub(crate) sort: Option<String>,
     /// Reverse the order
@@ -254,12 +264,16 @@ pub(crate) struct ShowArgs {
 }
 
 #[derive(Args, Debug)]
+#[command(
+    override_usage = "vmatlas at [OPTIONS] TARGET ADDR...\n       vmatlas at [OPTIONS] --pid PID ADDR..."
+)]
 pub(crate) struct AtArgs {
-    /// The target
-    pub(crate) target: String,
+    /// The target; may be left out with --pid
+    #[arg(required_unless_present = "pid")]
+    pub(crate) target: Option<String>,
     /// Addresses, hexadecimal
-    #[arg(required = true, value_parser = address)]
-    pub(crate) addresses: Vec<u64>,
+    #[arg(required_unless_present = "pid", value_name = "ADDR")]
+    pub(crate) addresses: Vec<String>,
     /// Also read the target's memory, which makes labels certain
     #[arg(long)]
     pub(crate) deep: bool,
@@ -276,10 +290,11 @@ pub(crate) struct AtArgs {
 pub(crate) struct ExplainArgs {
     /// A core dump, a recording, a log of the kernel, a crash log, or - for standard input; with ADDR
     /// any target
-    pub(crate) input: String,
+    #[arg(required_unless_present = "pid")]
+    pub(crate) input: Option<String>,
     /// Explain an access to this address (hexadecimal) of the target instead
-    #[arg(value_parser = address)]
-    pub(crate) address: Option<u64>,
+    #[arg(value_name = "ADDR")]
+    pub(crate) address: Option<String>,
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
     /// Print at most N calls of the stack
@@ -358,10 +373,8 @@ impl From<Bits> for vmatlas::WordSize {
     }
 }
 
-fn address(text: &str) -> Result<u64, String> {
-    let digits = text.strip_prefix("0x").unwrap_or(text);
-    let address = u64::from_str_radix(digits, 16).ok().filter(|_| !digits.starts_with('+'));
-    address.ok_or_else(|| "an address is hexadecimal, like 0x7f0012345678".to_owned())
+fn pid(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| "a PID is the number of a process; TARGET also takes names".to_owned())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -1,16 +1,19 @@
 //! The commands, one file each.
 
 pub(crate) mod access;
+mod address;
 pub(crate) mod at;
 pub(crate) mod blame;
 pub(crate) mod diff;
 pub(crate) mod explain;
+mod nothing_matches;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 pub(crate) mod record;
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]
 #[path = "cmd/no_record.rs"]
 pub(crate) mod record;
 pub(crate) mod show;
+mod target_words;
 pub(crate) mod verify;
 
 use crate::args::{CommonArgs, MomentArgs};

@@ -5,19 +5,32 @@ mod cmd;
 mod output;
 mod trouble;
 
-use args::{Cli, Command};
-use clap::{CommandFactory as _, Parser as _};
+use args::order::Words;
+use args::{Cli, Command, no_target, wrong_use};
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use std::io::Write as _;
 use std::process::ExitCode;
 use trouble::Trouble;
 
 fn main() -> ExitCode {
     vmatlas::serve_if_asked();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(error) => return usage(&error),
+    let command = Cli::command();
+    let words = Words::new(std::env::args_os().collect(), &command);
+    let matches = command.clone().try_get_matches_from(words.in_order());
+    let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match parsed {
+        Ok(parsed) => parsed,
+        Err(error) if error.use_stderr() => {
+            output::notes::note(&wrong_use::line(&words, &command, &error));
+            return ExitCode::from(2);
+        }
+        // Help and version.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::SUCCESS;
+        }
     };
-    run(&cli).unwrap_or_else(|trouble| match trouble {
+    run(&cli, &matches).unwrap_or_else(|trouble| match trouble {
         Trouble::ClosedPipe => ExitCode::SUCCESS,
         trouble => {
             output::notes::note(&trouble.to_string());
@@ -26,26 +39,16 @@ fn main() -> ExitCode {
     })
 }
 
-/// Prints help and version as they are, and errors in the arguments in one line.
-fn usage(error: &clap::Error) -> ExitCode {
-    if !error.use_stderr() {
-        let _ = error.print();
-        return ExitCode::SUCCESS;
-    }
-    let text = error.to_string();
-    let sentences = text.split("\n\n").next().unwrap_or_default().lines().map(str::trim);
-    let line = sentences.collect::<Vec<_>>().join(" ");
-    output::notes::note(&format!("{}; see vmatlas --help", line.trim_start_matches("error: ")));
-    ExitCode::from(2)
-}
-
 /// Exits with 0 if the answer is yes and 1 if it is no; after a recording with the program's
 /// status.
-fn run(cli: &Cli) -> Result<ExitCode, Trouble> {
+fn run(cli: &Cli, matches: &ArgMatches) -> Result<ExitCode, Trouble> {
     let yes = match &cli.command {
         Some(Command::Record(args)) => return cmd::record::run(args),
-        None => cmd::show::run(&cli.show),
-        Some(Command::Show(args)) => cmd::show::run(args),
+        None => cmd::show::run(&cli.show, no_target::asks_nothing(matches)),
+        Some(Command::Show(args)) => {
+            let own = matches.subcommand().map_or(matches, |(_, own)| own);
+            cmd::show::run(args, no_target::asks_nothing(own))
+        }
         Some(Command::At(args)) => cmd::at::run(args),
         Some(Command::Diff(args)) => cmd::diff::run(args),
         Some(Command::Access(args)) => cmd::access::run(args),

@@ -87,7 +87,7 @@ mod write;
 pub use id::{EventNumber, StackId, TaskId, Tid};
 pub use magic::looks_like_recording;
 pub use moment::{Moment, MomentError, parse_seconds};
-pub use selection::Selection;
+pub use selection::{Selection, SelectionError};
 
 #[cfg(feature = "replay")]
 pub use call::{Call, CallKind};

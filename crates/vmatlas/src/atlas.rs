@@ -1,9 +1,12 @@
 //! The annotated map of one address space at one moment.
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
+#[cfg(feature = "recordings")]
+use crate::error::{Error, ErrorKind};
 use crate::needs::Needs;
 use crate::note::Note;
 use crate::recorded::{Made, Origins, Recorded};
+use crate::request::Request;
 use crate::sections::{self, Section};
 use crate::source::Source;
 use crate::source::core::Core;
@@ -11,6 +14,7 @@ use crate::source::how::How;
 use crate::source::kind::SourceKind;
 use crate::source::live::Live;
 use crate::source::open::{self, CrashText, Place, Read3, Target};
+use crate::source::refuse::refuse;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -138,7 +142,7 @@ impl Open {
     /// longer than reading the rows.
     pub fn cost(&self) -> Option<Duration> {
         match open::resolve(&self.target, &self.how) {
-            Ok(Place::Process(id)) if self.how.sizes => Live::cost(&self.how.proc, id),
+            Ok(Place::Process(id, _)) if self.how.sizes => Live::cost(&self.how.proc, id),
             _ => None,
         }
     }
@@ -148,13 +152,22 @@ impl Open {
         matches!(open::resolve(&self.target, &self.how), Ok(Place::File(..) | Place::LogParts(_)))
     }
 
+    /// The path of the target if it is a file that begins as recordings do.
+    #[cfg(feature = "recordings")]
+    pub(crate) fn recording(&self) -> Result<Option<PathBuf>> {
+        Ok(match open::resolve(&self.target, &self.how)? {
+            Place::File(path, _) if open::begins_as_recording(&path) => Some(path),
+            _ => None,
+        })
+    }
+
     /// Resolves the target to a process or thread; `None` if it is a file or standard input.
     ///
     /// # Errors
     /// Same as [`open`](Open::open) for a target that does not exist or is ambiguous.
     pub fn process(&self) -> Result<Option<ProcessId>> {
         Ok(match open::resolve(&self.target, &self.how)? {
-            Place::Process(id) => Some(id),
+            Place::Process(id, _) => Some(id),
             _ => None,
         })
     }
@@ -176,9 +189,8 @@ impl Open {
     }
 
     fn with_rows(self, read: Read3) -> Result<Atlas> {
-        if self.how.freeze && !matches!(read.0, Source::Live(_)) {
-            let why = "only a running process has threads that can be stopped";
-            return Err(Error::new(ErrorKind::Usage, format!("{}: {why}", self.target)));
+        if self.how.freeze {
+            refuse(&self.target.to_string(), read.0.kind(), Request::Freeze)?;
         }
         Ok(Atlas::of(self, read))
     }
@@ -282,14 +294,29 @@ impl Atlas {
         &self.name
     }
 
+    /// The file of the target, without process and moment; of the files of `strace -ff` what their
+    /// names begin with. `None` for a process and standard input.
+    pub fn file(&self) -> Option<PathBuf> {
+        match open::resolve(&self.open.target, &self.open.how).ok()? {
+            Place::File(path, _) => Some(path),
+            Place::LogParts(selection) => Some(selection.path.into()),
+            Place::Process(..) | Place::Stdin(_) => None,
+        }
+    }
+
     /// The kind of the source, which decides what it can answer.
     pub fn source(&self) -> SourceKind {
-        match &self.source {
-            Source::Live(live) if live.process.is_live() => SourceKind::Live,
-            Source::Live(_) => SourceKind::Copy,
-            Source::Text => SourceKind::Text,
-            Source::Core(_) => SourceKind::Core,
-            Source::Recorded(recorded) => recorded.kind(),
+        self.source.kind()
+    }
+
+    /// Checks that the source has what a caller asks for, so that an option is not ignored.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Lacks`] with the [request](Error::request).
+    pub fn require(&self, request: Request) -> Result<()> {
+        match request {
+            Request::Sizes if self.has_sizes() || self.maps.is_empty() => Ok(()),
+            request => refuse(&self.name, self.source(), request),
         }
     }
 
@@ -346,12 +373,7 @@ impl Atlas {
 
     /// The process ID, if the source is a process, core dump, recording or log.
     pub fn pid(&self) -> Option<u32> {
-        match &self.source {
-            Source::Live(live) => Some(live.process.id().pid),
-            Source::Core(core) => core.dump.pid(),
-            Source::Recorded(recorded) => recorded.pid(),
-            Source::Text => None,
-        }
+        self.source.pid()
     }
 
     /// The thread ID, if the target is a thread.

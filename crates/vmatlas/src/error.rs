@@ -1,6 +1,7 @@
 //! Errors of reading a target.
 
 use crate::note::Processes;
+use crate::request::Request;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,7 @@ struct Inner {
     help: Vec<String>,
     looks_like: Option<&'static str>,
     processes: Option<Processes>,
+    request: Option<Request>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
@@ -68,6 +70,7 @@ impl Error {
             help: Vec::new(),
             looks_like: None,
             processes: None,
+            request: None,
             source: None,
         }))
     }
@@ -97,6 +100,11 @@ impl Error {
 
     pub(crate) fn with_looks_like(mut self, looks_like: Option<&'static str>) -> Error {
         self.0.looks_like = looks_like;
+        self
+    }
+
+    pub(crate) fn with_request(mut self, request: Request) -> Error {
+        self.0.request = Some(request);
         self
     }
 
@@ -177,6 +185,11 @@ impl Error {
 }
 
 impl Error {
+    /// What was asked for that the source does not have, with [`ErrorKind::Lacks`].
+    pub fn request(&self) -> Option<Request> {
+        self.0.request
+    }
+
     /// The processes of the recording or log, if the requested one is not among them.
     pub fn processes(&self) -> Option<&Processes> {
         self.0.processes.as_ref()

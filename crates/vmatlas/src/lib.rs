@@ -50,6 +50,7 @@ mod overview;
 mod place;
 #[cfg_attr(not(feature = "recordings"), path = "no_recordings.rs")]
 mod recorded;
+mod request;
 mod row;
 mod row_fields;
 mod sections;
@@ -83,6 +84,7 @@ pub use place::{FileSystem, ObjectPlace, Place, SymbolPlace};
 #[cfg(feature = "recordings")]
 pub use recorded::RowOrigins;
 pub use recorded::{Ending, Made, Recorded};
+pub use request::Request;
 pub use row::{FilePath, Row};
 pub use sections::Section;
 pub use source::kind::SourceKind;

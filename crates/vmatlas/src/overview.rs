@@ -3,8 +3,12 @@
 use crate::atlas::{Atlas, Open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
+use crate::recorded::{Recorded, RecordedIn};
+use crate::request::Request;
 use crate::source::open::of_recorded;
 use crate::source::recording::{at, comm, opened};
+use crate::source::refuse::refusal;
+use crate::stacks::Opened;
 use std::fs::File;
 use std::path::Path;
 use std::time::Duration;
@@ -35,7 +39,33 @@ impl Overview {
         let path = path.as_ref();
         let file = File::open(path).and_then(RecordingFile::new);
         let file = file.map_err(|error| Error::file(path.display(), error))?;
-        let mut recording = opened(&path.to_string_lossy(), file)?;
+        Ok(Overview::from(opened(&path.to_string_lossy(), file)?))
+    }
+
+    /// Reads the recording that is a target.
+    ///
+    /// # Errors
+    /// Same as [`Open::open`]; and [`ErrorKind::Lacks`] if the target is no recording.
+    pub fn of(open: Open) -> Result<Overview> {
+        if let Some(path) = open.recording()? {
+            return Overview::read(path);
+        }
+        let atlas = open.open()?;
+        atlas.require(Request::Processes)?;
+        match atlas.take_recorded()? {
+            (_, Recorded { recorded_in: RecordedIn::Recording { recording, .. }, .. }) => {
+                Ok(Overview::from(*recording))
+            }
+            (name, recorded) => {
+                let why = recorded.kind().lacks(Request::Processes).unwrap_or_default();
+                Err(refusal(&name, Request::Processes, why))
+            }
+        }
+    }
+}
+
+impl From<Opened> for Overview {
+    fn from(mut recording: Opened) -> Overview {
         let processes = recording.processes().to_vec();
         let course = recording.course();
         let named = processes.into_iter().map(|process| {
@@ -43,7 +73,7 @@ impl Overview {
             (process, name)
         });
         let processes = named.collect();
-        Ok(Overview { processes, course, backend: recording.meta().backend.clone() })
+        Overview { processes, course, backend: recording.meta().backend.clone() }
     }
 }
 

@@ -12,11 +12,13 @@ pub(crate) mod log_parts;
 pub(crate) mod open;
 #[cfg(feature = "recordings")]
 pub(crate) mod recording;
+pub(crate) mod refuse;
 pub(crate) mod slot;
 #[cfg(any(test, not(feature = "record")))]
 mod zstd_frames;
 
 use self::core::Core;
+use self::kind::SourceKind;
 use self::live::Live;
 use crate::note::LeftOut;
 use crate::recorded::Recorded;
@@ -35,6 +37,27 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// The kind of the source.
+    pub(crate) fn kind(&self) -> SourceKind {
+        match self {
+            Source::Live(live) if live.process.is_live() => SourceKind::Live,
+            Source::Live(_) => SourceKind::Copy,
+            Source::Text => SourceKind::Text,
+            Source::Core(_) => SourceKind::Core,
+            Source::Recorded(recorded) => recorded.kind(),
+        }
+    }
+
+    /// The process ID, if known.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match self {
+            Source::Live(live) => Some(live.process.id().pid),
+            Source::Core(core) => core.dump.pid(),
+            Source::Recorded(recorded) => recorded.pid(),
+            Source::Text => None,
+        }
+    }
+
     /// Sets what reading the files of a core dump or a recording may cost. That of a live process
     /// is set when it is opened, and kept when it is read again.
     pub(crate) fn set_budget(&mut self, budget: Budget) {

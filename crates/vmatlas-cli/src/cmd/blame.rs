@@ -1,5 +1,8 @@
 //! `vmatlas blame RECORDING|LOG`: reports the origins of mapped memory.
 
+use super::address::parse;
+use super::nothing_matches::nothing_matches;
+use super::target_words::TargetWords;
 use super::{filter_of, open, replace};
 use crate::args::{BlameArgs, By, Count};
 use crate::output::blame::answer::BlameAnswer;
@@ -12,10 +15,13 @@ use vmatlas::words::printable;
 use vmatlas::{Atlas, BlameBy, BlameOptions, ErrorKind, FieldNeeds, Filter, Note, write_file};
 
 pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
-    let name = &args.recording;
-    let atlas = read(name, args)?;
-    if !args.addresses.is_empty() {
-        return lives(&atlas, args);
+    let words =
+        TargetWords::new(args.recording.as_deref(), &args.addresses, &args.moment, &args.common)?;
+    let name = &words.target;
+    let addresses = words.rest.iter().map(|word| parse(word)).collect::<Result<Vec<u64>, _>>()?;
+    let atlas = read(&words, args)?;
+    if !addresses.is_empty() {
+        return lives(&atlas, &addresses, name, args);
     }
     refuse(args.filter.as_ref())?;
     let filter = filter_of(&[&atlas], args.filter.as_ref(), &args.common);
@@ -44,12 +50,13 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     if args.common.json || args.folded || args.pprof.is_none() && args.svg.is_none() {
         output::print(answer, Format::of(&args.common), &args.common)?;
     }
-    Ok(true)
+    Ok(!nothing_matches(&[&atlas], filter.as_ref(), &args.common))
 }
 
 /// Opens a process of a recording or a log, or the unfinished recording of a live process.
-fn read(name: &str, args: &BlameArgs) -> Result<Atlas, Trouble> {
-    let open = open(name, &args.common, &args.moment).debuginfod(args.debuginfod);
+fn read(words: &TargetWords, args: &BlameArgs) -> Result<Atlas, Trouble> {
+    let name = words.target.as_str();
+    let open = open(name, &args.common, &words.moment).debuginfod(args.debuginfod);
     let shown = printable(name.as_bytes());
     if name == "-" || open.is_file() {
         let atlas = open.open()?;
@@ -72,15 +79,15 @@ fn read(name: &str, args: &BlameArgs) -> Result<Atlas, Trouble> {
     })
 }
 
-fn lives(atlas: &Atlas, args: &BlameArgs) -> Result<bool, Trouble> {
+fn lives(atlas: &Atlas, addresses: &[u64], name: &str, args: &BlameArgs) -> Result<bool, Trouble> {
     let is_unfinished =
         |note: &Note| matches!(note, Note::RecordedBy { .. } | Note::DifferentRows { .. });
     for found in atlas.notes().filter(|note| !args.common.quiet && is_unfinished(note)) {
-        notes::note(&format!("{}: {}", args.recording, notes::text(&found)));
+        notes::note(&format!("{name}: {}", notes::text(&found)));
     }
-    let lives = atlas.lives(&args.addresses)?;
+    let lives = atlas.lives(addresses)?;
     for error in lives.iter().filter_map(|life| life.error) {
-        notes::note(&format!("{}: {error}; later events are left out", args.recording));
+        notes::note(&format!("{name}: {error}; later events are left out"));
     }
     let answer = LivesAnswer { lives: &lives, top: args.top };
     output::print(&answer, Format::of(&args.common), &args.common)?;

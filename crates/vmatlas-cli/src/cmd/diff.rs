@@ -1,5 +1,6 @@
 //! `vmatlas diff A B`: compares two maps.
 
+use super::nothing_matches::nothing_matches;
 use super::{filter_of, open};
 use crate::args::{DiffArgs, MomentArgs};
 use crate::output::diff::DiffAnswer;
@@ -17,16 +18,16 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
     let names = if args.common.json { Needs::NAMES } else { Needs::ROWS };
     let open = |name| open(name, &args.common, &MomentArgs::default()).needs(names).open();
     let (first, second) = (open(&args.first)?, open(&args.second)?);
-    notes::of_atlas(&first, &args.common);
-    notes::of_atlas(&second, &args.common);
+    notes::of_both(&first, &second, &args.common);
     let mut diff = diff(&first, &second);
-    if let Some(filter) = filter_of(&[&first, &second], args.filter.as_ref(), &args.common) {
-        diff.retain(&filter);
+    let filter = filter_of(&[&first, &second], args.filter.as_ref(), &args.common);
+    if let Some(filter) = &filter {
+        diff.retain(filter);
     }
     let is_empty = diff.is_empty();
     let answer = DiffAnswer { first: &first, second: &second, diff: &diff };
     output::print(&answer, Format::of(&args.common), &args.common)?;
-    Ok(is_empty)
+    Ok(is_empty && !nothing_matches(&[&first, &second], filter.as_ref(), &args.common))
 }
 
 /// Refuses a filter on sizes, because only rows are compared.

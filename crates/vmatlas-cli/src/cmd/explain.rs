@@ -1,6 +1,8 @@
 //! `vmatlas explain INPUT`: explains a crash.
 
+use super::address::parse;
 use super::open;
+use super::target_words::TargetWords;
 use crate::args::ExplainArgs;
 use crate::output::explain::Explain;
 use crate::output::{self, Format, notes};
@@ -12,39 +14,43 @@ use vmatlas::{Case, CrashInput, ErrorKind, Needs};
 
 /// Returns `false` if nothing crashed or no cause was found.
 pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
-    let open = open(&args.input, &args.common, &args.moment).needs(Needs::NAMES);
+    let rest: Vec<String> = args.address.iter().cloned().collect();
+    let words = TargetWords::new(args.input.as_deref(), &rest, &args.moment, &args.common)?;
+    let (input, pid) = (&words.target, words.moment.pid);
+    let open = open(input, &args.common, &words.moment).needs(Needs::NAMES);
     let mut cut = String::new();
     let mut sign = None;
     let mut others = Vec::new();
-    let cases: Vec<Case> = match args.address {
+    let cases: Vec<Case> = match words.rest.first() {
         Some(address) => {
+            let address = parse(address)?;
             let atlas = open.open()?;
             let case = atlas.explain_access(address);
             notes::of_atlas(&atlas, &args.common);
             vec![case]
         }
         None => {
-            let input = CrashInput::read(open).map_err(|error| help(error, &args.input))?;
+            let input = CrashInput::read(open).map_err(|error| help(error, input))?;
             if let CrashInput::Atlas(atlas) = &input {
                 notes::of_atlas(atlas, &args.common);
             }
             cut = input.cut().map(|cut| format!(" ({cut})")).unwrap_or_default();
             sign = input.unread();
-            if args.moment.pid.is_some() {
+            if pid.is_some() {
                 others = input.ids();
             }
-            input.cases(args.moment.pid)?
+            input.cases(pid)?
         }
     };
     if cases.is_empty() {
-        notes::note(&format!("{}: {}{cut}", args.input, no_crash(sign, args.moment.pid, &others)));
+        notes::note(&format!("{}: {}{cut}", input, no_crash(sign, pid, &others)));
     } else if cases.len() > 1 && !args.common.quiet && !args.common.json {
         let crashes = count(cases.len() as u64, "crash").replace("crashs", "crashes");
-        notes::note(&format!("{}: {crashes}", args.input));
+        notes::note(&format!("{}: {crashes}", input));
     }
     if !args.common.quiet {
         let all = cases.iter().flat_map(|case| &case.notes);
-        all.for_each(|found| notes::note(&format!("{}: {}", args.input, notes::text(found))));
+        all.for_each(|found| notes::note(&format!("{}: {}", input, notes::text(found))));
     }
     let explain = Explain { cases: &cases, top: args.top };
     output::print(&explain, Format::of(&args.common), &args.common)?;

@@ -1,7 +1,9 @@
 //! `vmatlas show TARGET`: shows the annotated map.
 
+use super::nothing_matches::nothing_matches;
 use super::{filter_of, open};
-use crate::args::ShowArgs;
+use crate::args::similar::similar_command;
+use crate::args::{MomentArgs, ShowArgs};
 use crate::output::columns::Column;
 use crate::output::overview::Processes;
 use crate::output::show::Show;
@@ -10,24 +12,41 @@ use crate::output::{self, Format, notes};
 use crate::trouble::Trouble;
 use std::cmp::Ordering;
 use std::io::IsTerminal as _;
-use vmatlas::{Atlas, FieldNeeds, Filter, Needs, Overview, SourceKind, TextFormat};
+use vmatlas::{Atlas, ErrorKind, FieldNeeds, Filter, Needs, Overview, Request, TextFormat};
 
-pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
-    let name = args.target.as_deref().unwrap_or("self");
+const NO_TARGET: &str = "no TARGET is given: add a PID, the name of a process, a file, or - for \
+                         standard input; vmatlas self shows vmatlas itself";
+
+/// `asks_nothing` is whether no option asks about a target, so that vmatlas itself may be shown.
+pub(crate) fn run(args: &ShowArgs, asks_nothing: bool) -> Result<bool, Trouble> {
+    let terminal = std::io::stdout().is_terminal();
+    let (name, moment) = match (&args.target, args.moment.pid) {
+        (Some(target), _) => (target.clone(), args.moment.clone()),
+        (None, Some(pid)) => (pid.to_string(), MomentArgs { pid: None, ..args.moment.clone() }),
+        (None, None) if asks_nothing && terminal => ("self".to_owned(), MomentArgs::default()),
+        (None, None) => return Err(Trouble::new(NO_TARGET)),
+    };
+    let name = name.as_str();
     if args.processes {
-        let overview = Overview::read(name)?;
+        let overview = Overview::of(open(name, &args.common, &moment))?;
         output::print(&Processes(&overview), Format::Text, &args.common)?;
         return Ok(true);
     }
     let sizes = if args.sizes { Needs::SIZES } else { Needs::ROWS };
-    let open = open(name, &args.common, &args.moment)
+    let open = open(name, &args.common, &moment)
         .needs(sizes | needs(args))
         .deep(args.deep)
         .freeze(args.freeze);
     if let Some(cost) = open.cost().filter(|cost| cost.as_secs() > 0) {
         notes::note(&format!("{name}: reading the sizes will take some {} s", cost.as_secs()));
     }
-    let atlas = open.open()?;
+    let atlas = open.open().map_err(|error| meant(error, name))?;
+    for (_, request) in [(args.deep, Request::Memory), (args.sizes, Request::Sizes)]
+        .into_iter()
+        .filter(|(is_given, _)| *is_given)
+    {
+        atlas.require(request)?;
+    }
     let sizes = atlas.has_sizes();
     let names = match (&args.columns[..], args.csv) {
         ([], true) => csv_columns(sizes),
@@ -57,14 +76,26 @@ pub(crate) fn run(args: &ShowArgs) -> Result<bool, Trouble> {
         columns,
         header: !args.no_header,
         in_order: args.sort.is_none() && !args.reverse && args.filter.is_none(),
-        hints: args.target.is_none(),
+        hints: args.target.is_none() && args.moment.pid.is_none(),
         format: text_format(args, &atlas),
         kernel: args.kernel,
-        terminal: std::io::stdout().is_terminal(),
+        terminal,
     };
     let show = Show { atlas: &atlas, rows: &rows, filter: filter.as_ref(), plan };
     output::print(&show, format(args), &args.common)?;
-    Ok(true)
+    Ok(!rows.is_empty() || !nothing_matches(&[&atlas], filter.as_ref(), &args.common))
+}
+
+/// Suggests a command that is similar to the name of nothing.
+fn meant(error: vmatlas::Error, name: &str) -> Trouble {
+    let command = match error.kind() {
+        ErrorKind::NotFound => similar_command(name),
+        _ => None,
+    };
+    match command {
+        Some(command) => Trouble::new(format!("{error}; did you mean vmatlas {command}?")),
+        None => error.into(),
+    }
 }
 
 fn format(args: &ShowArgs) -> Format {
@@ -98,15 +129,6 @@ fn needs(args: &ShowArgs) -> Needs {
 fn refuse_without_sizes(args: &ShowArgs, name: &str, atlas: &Atlas) -> Result<(), Trouble> {
     if atlas.has_sizes() || atlas.maps().is_empty() {
         return Ok(());
-    }
-    if args.sizes {
-        let what = match atlas.source() {
-            SourceKind::Core => "a core dump, which has none",
-            SourceKind::Recording => "a recording, which has none",
-            SourceKind::Log => "a log of strace, which has none",
-            _ => "maps",
-        };
-        return Err(Trouble::new(format!("{name}: --sizes needs smaps, and this is {what}")));
     }
     if args.filter.as_ref().is_some_and(|filter| filter.needs(FieldNeeds::Sizes)) {
         let why = "--where asks for a size of smaps, which needs --sizes";

@@ -63,12 +63,14 @@ impl Column {
         self.0.needs == needs
     }
 
-    /// Compares two rows by this column; unknown values come first.
+    /// Compares two rows by this column: numbers of bytes from the largest to the smallest and then
+    /// unknown ones, other values ascending.
     pub(crate) fn compare(self, a: &Row<'_>, b: &Row<'_>) -> Ordering {
         let (a, b) = (self.0.value(a), self.0.value(b));
-        match self.is_number() {
-            true => a.number().cmp(&b.number()),
-            false => a.text().cmp(&b.text()),
+        match self.0.kind {
+            FieldKind::Bytes => b.number().cmp(&a.number()),
+            FieldKind::Address | FieldKind::Number => a.number().cmp(&b.number()),
+            _ => a.text().cmp(&b.text()),
         }
     }
 }

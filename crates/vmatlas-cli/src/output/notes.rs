@@ -2,7 +2,7 @@
 
 use crate::args::CommonArgs;
 use std::io::Write as _;
-use vmatlas::{Atlas, Error, Note, Processes, SourceKind, words};
+use vmatlas::{Atlas, Error, Note, Processes, Request, SourceKind, words};
 
 /// Prints a line to standard error, which may be closed.
 pub(crate) fn note(text: &str) {
@@ -13,6 +13,26 @@ pub(crate) fn note(text: &str) {
 pub(crate) fn of_atlas(atlas: &Atlas, args: &CommonArgs) {
     if !args.quiet {
         atlas.notes().for_each(|found| note(&format!("{}: {}", atlas.name(), text(&found))));
+    }
+}
+
+/// Prints the notes about two targets: those of both moments of one file once, about the file.
+pub(crate) fn of_both(first: &Atlas, second: &Atlas, args: &CommonArgs) {
+    let file = first.file().filter(|file| second.file().as_ref() == Some(file));
+    let Some(file) = file.filter(|_| !args.quiet) else {
+        of_atlas(first, args);
+        return of_atlas(second, args);
+    };
+    let texts = |atlas: &Atlas| -> Vec<String> { atlas.notes().map(|note| text(&note)).collect() };
+    let (of_first, of_second) = (texts(first), texts(second));
+    for text in &of_first {
+        match of_second.contains(text) {
+            true => note(&format!("{}: {text}", file.display())),
+            false => note(&format!("{}: {text}", first.name())),
+        }
+    }
+    for text in of_second.iter().filter(|text| !of_first.contains(text)) {
+        note(&format!("{}: {text}", second.name()));
     }
 }
 
@@ -30,9 +50,23 @@ pub(crate) fn text(note: &Note) -> String {
 
 /// An error on one line.
 pub(crate) fn error(error: &Error) -> String {
-    match error.processes() {
-        Some(all) => format!("{}; {}", error.message(), processes(all)),
-        None => error.to_string(),
+    match (error.processes(), error.request()) {
+        (Some(all), _) => format!("{}; {}", error.message(), processes(all)),
+        (None, Some(request)) => format!("{error}, so it takes {}", no_option(request)),
+        (None, None) => error.to_string(),
+    }
+}
+
+/// The options, and the forms of TARGET, that a target without such a thing does not take.
+fn no_option(request: Request) -> &'static str {
+    match request {
+        Request::Moment => "neither --at nor @TIME",
+        Request::Process => "no --pid",
+        Request::Processes => "no --processes",
+        Request::Freeze => "no --freeze",
+        Request::Memory => "no --deep",
+        Request::Sizes => "no --sizes",
+        _ => "no such option",
     }
 }
 

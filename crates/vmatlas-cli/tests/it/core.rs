@@ -350,7 +350,11 @@ fn cut_and_hostile_ones() {
     assert!(run.stderr.contains("a program or library and no core dump"), "{}", run.stderr);
     let run = vmatlas(&["show", &format!("{}@1.5", dumped.path())]);
     assert_eq!(run.status, 2);
-    assert!(run.stderr.contains("an ELF file, so it has no moments"), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("a core dump is of one moment, so it takes neither --at nor @TIME"),
+        "{}",
+        run.stderr
+    );
 }
 
 /// gdb dumps the memory that it can read, and omits permissions of memory that the program did not

@@ -296,12 +296,8 @@ fn what_hidepid_hides_is_not_permitted() {
 }
 
 #[test]
-fn vmatlas_itself_and_what_to_type_next() {
-    let run = vmatlas(&[]);
-    assert_eq!(run.status, 0);
-    assert!(run.text().contains("[stack]") && run.text().contains("vmatlas PID"));
-    // Its own memory changes because it reads, which is no news.
-    assert_eq!(run.stderr, "");
+fn what_vmatlas_reads_of_itself_is_no_news() {
+    // Its own memory changes because it reads.
     assert_eq!(vmatlas(&["show", "self"]).stderr, "");
     assert_eq!(vmatlas(&["show", "self", "--sizes"]).stderr, "");
 }

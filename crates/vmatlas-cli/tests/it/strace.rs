@@ -330,6 +330,19 @@ fn missing_facts_of_a_log_are_reported() {
 }
 
 #[test]
+fn warnings_of_two_moments_of_a_log_are_given_once() {
+    let run = vmatlas(&["diff", "strace/child.log@0.001", "strace/child.log@0.003"]);
+    let stack = "the log does not show where [stack] is: no row";
+    assert_eq!(run.stderr.matches(stack).count(), 1, "{}", run.stderr);
+    assert!(run.stderr.contains(&format!("vmatlas: strace/child.log: {stack}")), "{}", run.stderr);
+    // What is true of one moment only.
+    assert!(run.stderr.contains("strace/child.log@0.003: line 32"), "{}", run.stderr);
+    assert!(!run.stderr.contains("the log ends"), "{}", run.stderr);
+    let ended = vmatlas(&["strace/child.log@0.5"]).stderr;
+    assert!(ended.contains("strace/child.log@0.5: the log ends after"), "{ended}");
+}
+
+#[test]
 fn moments_that_are_none() {
     let message = |target: &str| {
         let run = vmatlas(&[target]);
@@ -337,8 +350,8 @@ fn moments_that_are_none() {
         run.stderr
     };
     insta::assert_snapshot!(message("strace/child.log:7"), @"vmatlas: strace/child.log:7: no process 7 is in the log by then; there are strace/child.log:18657 child, strace/child.log:18658 child");
-    insta::assert_snapshot!(message("strace/child-18657.maps@1"), @"vmatlas: strace/child-18657.maps: neither a recording nor a log of strace, so it has no moments and processes");
-    insta::assert_snapshot!(message("strace/child.log@soon"), @"vmatlas: strace/child.log@soon: there is no such file");
+    insta::assert_snapshot!(message("strace/child-18657.maps@1"), @"vmatlas: strace/child-18657.maps: a text of rows is of one moment, so it takes neither --at nor @TIME");
+    insta::assert_snapshot!(message("strace/child.log@soon"), @"vmatlas: strace/child.log@soon: no moment: `soon`; a moment is seconds from the start (1.25), `end`, or #N for after event N");
     let log = "brk(NULL) = 0x5000\nbrk(0x6000) = 0x6000\n";
     let directory = TempDir::new().unwrap();
     std::fs::write(directory.path().join("log"), log).unwrap();

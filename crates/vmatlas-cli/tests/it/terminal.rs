@@ -6,7 +6,14 @@ use std::process::{Child, Command, Stdio};
 
 /// Runs the command on a pseudo terminal. Returns its output, without the carriage returns that the
 /// terminal adds.
-fn on_terminal(args: &[&str]) -> String {
+pub(crate) fn on_terminal(args: &[&str]) -> String {
+    let (status, text) = status_on_terminal(args);
+    assert_eq!(status, 0, "{args:?}: {text}");
+    text
+}
+
+/// Like [`on_terminal`], with the exit status.
+pub(crate) fn status_on_terminal(args: &[&str]) -> (i32, String) {
     let quoted = args.iter().map(|arg| format!("'{}'", arg.replace('\'', r"'\''")));
     let line =
         format!("exec {} {}", env!("CARGO_BIN_EXE_vmatlas"), quoted.collect::<Vec<_>>().join(" "));
@@ -16,9 +23,8 @@ fn on_terminal(args: &[&str]) -> String {
     let like = command(&[]);
     script.current_dir(like.get_current_dir().unwrap()).env("PAGER", "").stdin(Stdio::null());
     let output = script.output().expect("needs script(1)");
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
     let text = String::from_utf8(output.stdout).expect("everything on a terminal is UTF-8");
-    text.replace("\r\n", "\n")
+    (output.status.code().expect("it ends by itself"), text.replace("\r\n", "\n"))
 }
 
 /// Whether a character commands a terminal.

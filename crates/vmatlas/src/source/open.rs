@@ -5,11 +5,13 @@ use super::core::Core;
 use super::how::How;
 use super::live::Live;
 use super::log_parts::log_parts;
+use super::refuse::{check, refusal};
 use super::slot::Slot;
 use super::{Source, core, log, recording};
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
 use crate::recorded::Recorded;
+use crate::request::Request;
 use std::fs::File;
 use std::io::{self, Read, Seek as _};
 use std::path::{Path, PathBuf};
@@ -82,25 +84,24 @@ impl std::fmt::Display for Target {
 
 /// A resolved target.
 pub(crate) enum Place {
-    Process(ProcessId),
+    /// A process, with what else was selected.
+    Process(ProcessId, Selection),
     /// A file, with the selected process and moment.
     File(PathBuf, Selection),
     /// The files of `strace -ff -o PATH`.
     LogParts(Selection),
-    Stdin,
+    Stdin(Selection),
 }
 
 /// Resolves a target.
 pub(crate) fn resolve(target: &Target, how: &How) -> Result<Place> {
-    let end = |path: String| Selection { path, pid: how.pid, moment: how.moment };
+    let end = || how.end(&target.to_string());
     let word = match target {
-        Target::Process(id) => return Ok(Place::Process(*id)),
-        Target::Path(path) => {
-            return Ok(Place::File(path.clone(), end(path.to_string_lossy().into_owned())));
-        }
+        Target::Process(id) => return Ok(Place::Process(*id, end())),
+        Target::Path(path) => return Ok(Place::File(path.clone(), end())),
         Target::Word(word) => word,
     };
-    if let Some(selection) = selection(word, how) {
+    if let Some(selection) = selection(word, how)? {
         let path = PathBuf::from(&selection.path);
         let is_file = path.is_file();
         return Ok(match is_file {
@@ -109,17 +110,33 @@ pub(crate) fn resolve(target: &Target, how: &How) -> Result<Place> {
         });
     }
     Ok(match Slot::of(word, &how.proc)? {
-        Slot::Process(id) => Place::Process(id),
-        Slot::File => Place::File(PathBuf::from(word), end(word.clone())),
-        Slot::Stdin => Place::Stdin,
+        Slot::Process(id) => Place::Process(id, end()),
+        Slot::File => Place::File(PathBuf::from(word), end()),
+        Slot::Stdin => Place::Stdin(how.end(STDIN)),
     })
 }
 
+impl Place {
+    /// The selected process and moment.
+    fn selection(&self) -> &Selection {
+        match self {
+            Place::Process(_, selection)
+            | Place::File(_, selection)
+            | Place::LogParts(selection)
+            | Place::Stdin(selection) => selection,
+        }
+    }
+}
+
 /// Parses `FILE@TIME` or `FILE:PID`; `None` if the word is not about a file.
-pub(crate) fn selection(word: &str, how: &How) -> Option<Selection> {
+///
+/// # Errors
+/// [`ErrorKind::NoMoment`] if what follows the name of a file is no moment and no process.
+pub(crate) fn selection(word: &str, how: &How) -> Result<Option<Selection>> {
     let is_path = |path: &str| Path::new(path).exists();
     let is_file = |path: &str| Path::new(path).is_file() || !log_parts(path).is_empty();
     Selection::parse(word, how.pid, how.moment, is_path, is_file)
+        .map_err(|error| Error::new(ErrorKind::NoMoment, format!("{word}: {error}")))
 }
 
 fn of_core((core, maps, notes): (Core, Maps, Vec<Note>)) -> Read3 {
@@ -134,18 +151,21 @@ pub(crate) fn of_recorded((recorded, maps, notes): (Recorded, Maps, Vec<Note>)) 
 /// Reads a target.
 pub(crate) fn read(target: &Target, how: &How) -> Result<Read3> {
     let name = target.to_string();
-    match resolve(target, how)? {
-        Place::Process(id) => {
-            let (live, maps, notes) = Live::read(how, id)?;
-            Ok((Source::Live(Box::new(live)), maps, notes))
+    let place = resolve(target, how)?;
+    let read = match &place {
+        Place::Process(id, _) => {
+            let (live, maps, notes) = Live::read(how, *id)?;
+            (Source::Live(Box::new(live)), maps, notes)
         }
-        Place::File(path, selection) => match binary(&name, &selection, open(&path)?)? {
-            Ok(read) => Ok(read),
-            Err(file) => from_stream(&name, &selection, file),
+        Place::File(path, selection) => match binary(&name, selection, open(path)?)? {
+            Ok(read) => read,
+            Err(file) => from_stream(&name, selection, file)?,
         },
-        Place::LogParts(selection) => log::open_parts(&name, &selection).map(of_recorded),
-        Place::Stdin => from_stream(STDIN, &how.end(STDIN), io::stdin().lock()),
-    }
+        Place::LogParts(selection) => of_recorded(log::open_parts(&name, selection)?),
+        Place::Stdin(selection) => from_stream(STDIN, selection, io::stdin().lock())?,
+    };
+    check(&place.selection().path, &read.0, place.selection())?;
+    Ok(read)
 }
 
 /// Reads a target that need not have rows: a text that is no strace log is returned as it is.
@@ -154,15 +174,31 @@ pub(crate) fn read_or_text(
     how: &How,
 ) -> Result<std::result::Result<Read3, CrashText>> {
     let name = target.to_string();
-    match resolve(target, how)? {
-        Place::Process(_) => read(target, how).map(Ok),
-        Place::File(path, selection) => match binary(&name, &selection, open(&path)?)? {
-            Ok(read) => Ok(Ok(read)),
-            Err(file) => stream_or_text(&name, &selection, file, how.limits),
+    let place = resolve(target, how)?;
+    let read = match &place {
+        Place::Process(..) => return read(target, how).map(Ok),
+        Place::File(path, selection) => match binary(&name, selection, open(path)?)? {
+            Ok(read) => Ok(read),
+            Err(file) => stream_or_text(&name, selection, file, how.limits)?,
         },
-        Place::LogParts(selection) => log::open_parts(&name, &selection).map(of_recorded).map(Ok),
-        Place::Stdin => stream_or_text(STDIN, &how.end(STDIN), io::stdin().lock(), how.limits),
+        Place::LogParts(selection) => Ok(of_recorded(log::open_parts(&name, selection)?)),
+        Place::Stdin(selection) => {
+            stream_or_text(STDIN, selection, io::stdin().lock(), how.limits)?
+        }
+    };
+    let selection = place.selection();
+    match &read {
+        Ok((source, ..)) => check(&selection.path, source, selection)?,
+        Err(_) if selection.moment.is_some() => {
+            return Err(refusal(
+                &selection.path,
+                Request::Moment,
+                "a log of a crash has no moments",
+            ));
+        }
+        Err(_) => {}
     }
+    Ok(read)
 }
 
 /// Reads a core dump in memory, which may be compressed; `None` if the bytes are something else.
@@ -189,7 +225,6 @@ fn binary(
         let begun = file.by_ref().take(16).read_to_end(&mut head);
         begun.and_then(|_| file.rewind()).map_err(|error| Error::file(name, error))?;
         if head.starts_with(core::ELF) {
-            no_moment(selection, "an ELF file")?;
             return core::read(name, file).map(of_core).map(Ok);
         }
         if looks_like_recording(&head) {
@@ -197,6 +232,14 @@ fn binary(
         }
     }
     Ok(Err(file))
+}
+
+/// Whether a regular file begins as recordings do.
+#[cfg(feature = "recordings")]
+pub(crate) fn begins_as_recording(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = || File::open(path)?.take(16).read_to_end(&mut head);
+    path.is_file() && { read }().is_ok() && looks_like_recording(&head)
 }
 
 /// The most bytes to read of a text: a device may be endless.
@@ -242,16 +285,6 @@ fn from_stream(name: &str, selection: &Selection, input: impl Read) -> Result<Re
     content(name, selection, decompressed(name, input)?)
 }
 
-/// Returns an error if a moment or process is selected: only recordings and logs have them.
-fn no_moment(selection: &Selection, what: &str) -> Result<()> {
-    if selection.moment.is_none() && selection.pid.is_none() {
-        return Ok(());
-    }
-    let path = &selection.path;
-    let message = format!("{path}: {what}, so it has no moments and processes");
-    Err(Error::new(ErrorKind::Lacks, message))
-}
-
 /// Reads an input, and notes if its end was not read because it expands too far.
 fn content(name: &str, selection: &Selection, input: Decompressed<'_>) -> Result<Read3> {
     let Decompressed { head, rest, expansion } = input;
@@ -272,7 +305,6 @@ fn expanded(
     most_rows: usize,
 ) -> Result<Read3> {
     if head.starts_with(core::ELF) {
-        no_moment(selection, "an ELF file")?;
         return core::read_stream(name, io::Cursor::new(head).chain(input)).map(of_core);
     }
     if looks_like_recording(&head) {
@@ -283,7 +315,6 @@ fn expanded(
     if looks_like_log(&head) {
         return log::read(name, selection, &head, input).map(of_recorded);
     }
-    no_moment(selection, "neither a recording nor a log of strace")?;
     text(name, &head, input, most_rows)
 }
 

@@ -1,0 +1,76 @@
+//! Options before the command: `vmatlas -q at self 0` means `vmatlas at -q self 0`.
+
+use clap::{Arg, Command};
+use std::ffi::OsString;
+
+/// The words of a command line, of which the first names the program.
+pub(crate) struct Words<'c> {
+    words: Vec<OsString>,
+    command: &'c Command,
+}
+
+impl<'c> Words<'c> {
+    pub(crate) fn new(words: Vec<OsString>, command: &'c Command) -> Words<'c> {
+        Words { words, command }
+    }
+
+    /// The words with the options that precede a command behind it, where its own are.
+    pub(crate) fn in_order(&self) -> Vec<OsString> {
+        let mut words = self.words.clone();
+        let first = self.positions().next();
+        if let Some(at) = first.filter(|&at| at > 1 && self.is_command(at)) {
+            words[1..=at].rotate_right(1);
+        }
+        words
+    }
+
+    /// The words that are no options and no values of options.
+    pub(crate) fn plain(&self) -> Vec<&str> {
+        self.positions().map(|at| self.words[at].to_str().unwrap_or_default()).collect()
+    }
+
+    fn is_command(&self, at: usize) -> bool {
+        self.words[at].to_str().is_some_and(|word| self.command.find_subcommand(word).is_some())
+    }
+
+    /// The places of the words that are no options and no values of options.
+    fn positions(&self) -> impl Iterator<Item = usize> + '_ {
+        let mut at = 1;
+        let mut is_plain = false;
+        std::iter::from_fn(move || {
+            while let Some(word) = self.words.get(at) {
+                let here = at;
+                let word = word.to_str().unwrap_or_default();
+                let is_option = word.starts_with('-') && word != "-" && !is_plain;
+                at += if is_option { self.length(word) } else { 1 };
+                is_plain |= word == "--";
+                if !is_option {
+                    return Some(here);
+                }
+            }
+            None
+        })
+    }
+
+    /// How many words an option takes, itself and its value.
+    fn length(&self, option: &str) -> usize {
+        let takes_next = match option.strip_prefix("--") {
+            Some(name) => {
+                !name.contains('=') && self.takes_value(|arg| arg.get_long() == Some(name))
+            }
+            None => {
+                // The first letter with a value takes the rest of the word, if there is one.
+                let mut letters = option.chars().skip(1);
+                let takes = |letter: char| self.takes_value(|arg| arg.get_short() == Some(letter));
+                letters.any(takes) && letters.next().is_none()
+            }
+        };
+        if takes_next { 2 } else { 1 }
+    }
+
+    fn takes_value(&self, is_it: impl Fn(&Arg) -> bool) -> bool {
+        let of_commands = self.command.get_subcommands().flat_map(Command::get_arguments);
+        let arg = self.command.get_arguments().chain(of_commands).find(|arg| is_it(arg));
+        arg.is_some_and(|arg| arg.get_action().takes_values())
+    }
+}

@@ -1,0 +1,187 @@
+//! Tests that no option and no word is ignored, so that no other question is answered.
+
+use crate::terminal::{on_terminal, status_on_terminal};
+use crate::vmatlas::{vmatlas, vmatlas_with_input};
+
+const ZOO: &str = "captures/zoo-x86_64-6.18.maps";
+const LOG: &str = "strace/child.log";
+
+/// The line on standard error of a run that is refused.
+#[track_caller]
+fn refused(args: &[&str]) -> String {
+    let run = vmatlas(args);
+    let lines = run.stderr.lines().count();
+    assert_eq!((run.status, run.text().as_str(), lines), (2, "", 1), "{args:?}: {}", run.stderr);
+    run.stderr
+}
+
+#[test]
+fn without_a_target_vmatlas_shows_itself_on_a_terminal_only() {
+    let missing = "no TARGET is given";
+    for args in [&[] as &[&str], &["--json"], &["show"], &["-q"], &["--color", "never"]] {
+        assert!(refused(args).contains(missing), "{args:?}");
+    }
+    for args in [&["--color", "never"] as &[&str], &["show", "--color", "never"]] {
+        let shown = on_terminal(args);
+        assert!(shown.contains("[stack]") && shown.contains("vmatlas PID"), "{shown}");
+    }
+    for args in [&["--json"] as &[&str], &["--where", "size > 1G"], &["-q"], &["show", "--sizes"]] {
+        let (status, shown) = status_on_terminal(args);
+        assert!(status == 2 && shown.contains(missing), "{args:?}: {shown}");
+    }
+}
+
+/// The pid of this test, whose map can be read.
+fn own_pid() -> String {
+    std::process::id().to_string()
+}
+
+#[test]
+fn a_pid_is_a_target() {
+    let pid = own_pid();
+    for args in [&["-p", &pid, "--json"] as &[&str], &["show", "--pid", &pid, "--json"]] {
+        assert_eq!(vmatlas(args).json()["target"]["pid"], std::process::id());
+    }
+    let json = vmatlas(&["show", &pid, "--pid", &pid, "--json"]).json();
+    assert_eq!(json["target"]["pid"], std::process::id());
+    let stack = json["mappings"].as_array().unwrap().iter().find(|row| row["name"] == "[stack]");
+    let address = stack.unwrap()["start"].as_str().unwrap();
+    let at = vmatlas(&["at", "-p", &pid, address]);
+    assert!(at.status == 0 && at.text().contains("[stack]"), "{}", at.all());
+    let explained = vmatlas(&["explain", "-p", &pid, "8"]);
+    assert!(explained.text().contains("0x8"), "{}", explained.all());
+    // The process of a recording or log where one is given.
+    let rows = |args: &[&str]| vmatlas(&[args, &["--raw"]].concat()).stdout;
+    assert_eq!(rows(&[LOG, "-p", "18658"]), rows(&[&format!("{LOG}:18658")]));
+    assert_eq!(vmatlas(&["at", LOG, "-p", "18658", "7fb267202000"]).status, 0);
+    assert!(refused(&["-p", "init"]).contains("a PID is the number of a process"));
+    assert!(refused(&["at", "-p", &pid]).contains("an address is missing"));
+    assert!(refused(&["at", "-p", "1", &pid, "0"]).contains("is a process, and --pid 1 names one"));
+}
+
+#[test]
+fn what_a_target_does_not_have_is_refused() {
+    let pid = own_pid();
+    let core = "cores/arm64-6.1.core.zst";
+    let text = |args: &[&str], why: &str| {
+        let said = refused(args);
+        assert!(said.contains(why), "{args:?}: {said}");
+    };
+    text(
+        &[&pid, "--at", "5"],
+        "a running process is only seen as it is now, so it takes neither --at",
+    );
+    text(&[&pid, "--pid", "3"], "the target is another process, so it takes no --pid");
+    text(&[&pid, "--processes"], "a running process is one process, so it takes no --processes");
+    text(&[ZOO, "--at", "end"], "a text of rows is of one moment");
+    text(&[ZOO, "--pid", "3"], "a text of rows names no process");
+    text(&[ZOO, "--processes"], "a text of rows is of one process");
+    text(
+        &[ZOO, "--freeze"],
+        "only a running process has threads that can be stopped, so it takes no",
+    );
+    text(&[ZOO, "--deep"], "a text of rows holds no memory, so it takes no --deep");
+    text(&["at", ZOO, "0", "--deep"], "a text of rows holds no memory");
+    text(&[ZOO, "--sizes"], "it is maps, and only smaps has sizes");
+    text(&[core, "--at", "1"], "a core dump is of one moment");
+    text(&[core, "--pid", "1"], "a core dump is of one process, which is another");
+    text(&[core, "--sizes"], "a core dump has no sizes of smaps");
+    text(&[LOG, "--sizes"], "a log of strace has no sizes of smaps");
+    text(&[LOG, "--processes"], "only a recording lists its processes");
+    text(&[LOG, "--freeze"], "only a running process");
+    text(&["explain", "crashes/glibc.log", "--at", "1"], "a log of a crash has no moments");
+}
+
+#[test]
+fn moments_that_are_none_are_named() {
+    for moment in ["0.1s", "50%", "", "1:2"] {
+        let said = refused(&[&format!("{LOG}@{moment}")]);
+        let why =
+            format!("no moment: `{moment}`; a moment is seconds from the start (1.25), `end`");
+        assert!(said.contains(&why), "{said}");
+    }
+    assert!(refused(&[&format!("{LOG}:child")]).contains("no process: `child`"));
+    assert!(refused(&["no-such-file@0.1s"]).contains("there is no such file"));
+}
+
+#[test]
+fn words_that_are_no_targets() {
+    insta::assert_snapshot!([
+        refused(&["shwo", "self"]),
+        refused(&["shwo"]),
+        refused(&["1", "2"]),
+        refused(&["self", "--json", "at", "0"]),
+        refused(&["--jsn", "self"]),
+        refused(&["self", "--color", "alway"]),
+        refused(&["at", "self"]),
+        refused(&["diff", "self"]),
+    ].concat(), @"
+        vmatlas: shwo is no command; did you mean vmatlas show self?
+        vmatlas: shwo: there is no such file, and no process of that name; did you mean vmatlas show?
+        vmatlas: 2 TARGETs are given, and one is shown; vmatlas diff A B compares two, vmatlas at TARGET ADDR shows what lies at an address
+        vmatlas: a command comes first: vmatlas at self 0
+        vmatlas: unexpected argument '--jsn' found; did you mean --json?
+        vmatlas: invalid value 'alway' for '--color <WHEN>' [possible values: auto, always, never]; did you mean always?
+        vmatlas: the following required arguments were not provided: <ADDR>...; see vmatlas at --help
+        vmatlas: the following required arguments were not provided: <SECOND>; see vmatlas diff --help
+        ");
+}
+
+#[test]
+fn options_before_the_command() {
+    let at = |args: &[&str]| vmatlas(args).all();
+    let after = at(&["at", "--json", ZOO, "7f0fc2bde010"]);
+    assert_eq!(at(&["--json", "at", ZOO, "7f0fc2bde010"]), after);
+    assert_eq!(at(&["--proc", "/proc", "--json", "at", ZOO, "7f0fc2bde010"]), after);
+    assert_eq!(at(&["-q", "--color=never", "diff", ZOO, ZOO]), at(&["diff", "-q", ZOO, ZOO]));
+    assert_eq!(at(&["-qp", "18658", "show", LOG]), at(&["show", "-qp18658", LOG]));
+    // A value that is the name of a command is none.
+    assert!(refused(&["--sort", "at", ZOO]).contains("`at` is no column"));
+    assert!(refused(&["--sizes", "at", ZOO, "0"]).contains("unexpected argument '--sizes'"));
+    assert!(vmatlas(&["--help", "at"]).text().contains("vmatlas at"));
+}
+
+#[test]
+fn a_filter_that_lets_nothing_through() {
+    let said = |args: &[&str]| {
+        let run = vmatlas(args);
+        assert_eq!(run.status, 1, "{args:?}: {}", run.stderr);
+        run.stderr
+    };
+    let of = |filter: &str| said(&[ZOO, "--where", filter]);
+    insta::assert_snapshot!([
+        of("name = libz"),
+        of("name = zoo"),
+        of("name = /zoo and size > 1T"),
+        of("name = '[hea'"),
+        of("size > 1T"),
+        said(&["diff", ZOO, ZOO, "--where", "name = zoo"]),
+        said(&["blame", LOG, "-q", "--where", "name = nothing"]),
+        said(&["show", ZOO, "-q", "--where", "name = zoo"]),
+    ].concat(), @r#"
+        vmatlas: captures/zoo-x86_64-6.18.maps: none of the 74 rows matches --where
+        vmatlas: captures/zoo-x86_64-6.18.maps: none of the 74 rows matches --where; `=` compares the whole name: `name ~ zoo` or `name = *zoo*` finds zoo inside
+        vmatlas: captures/zoo-x86_64-6.18.maps: none of the 74 rows matches --where; `=` compares the whole name: `name ~ /zoo` or `name = */zoo*` finds /zoo inside
+        vmatlas: captures/zoo-x86_64-6.18.maps: none of the 74 rows matches --where; `=` compares the whole name: `name = "*[hea*"` or a regular expression after `name ~` finds [hea inside
+        vmatlas: captures/zoo-x86_64-6.18.maps: none of the 74 rows matches --where
+        vmatlas: captures/zoo-x86_64-6.18.maps, captures/zoo-x86_64-6.18.maps: none of the 148 rows matches --where; `=` compares the whole name: `name ~ zoo` or `name = *zoo*` finds zoo inside
+        "#);
+    let json = vmatlas(&[ZOO, "--json", "--where", "size > 1T"]);
+    assert_eq!((json.status, &json.json()["mappings"]), (1, &serde_json::json!([])));
+    assert_eq!(vmatlas(&["diff", ZOO, ZOO, "--where", "name = /zoo/*"]).status, 0);
+    let one = b"1000-2000 rw-p 00000000 00:00 0\n";
+    let run = vmatlas_with_input(&["-", "--where", "perms has x"], one);
+    assert!(run.stderr.contains("the only row does not match --where"), "{}", run.stderr);
+}
+
+#[test]
+fn bytes_are_sorted_from_the_largest() {
+    let column = |column: &str, more: &[&str]| -> Vec<String> {
+        let args = [ZOO, "--no-header", "--csv", "--columns", column, "--sort", column];
+        vmatlas(&[&args, more].concat()).text().lines().map(str::to_owned).collect()
+    };
+    let sizes: Vec<u64> = column("size", &[]).iter().map(|size| size.parse().unwrap()).collect();
+    assert!(sizes.is_sorted_by(|a, b| a >= b) && sizes.first() > sizes.last(), "{sizes:?}");
+    assert_eq!(column("size", &["--reverse"]).first(), Some(&sizes.last().unwrap().to_string()));
+    assert!(column("start", &[]).is_sorted() && column("perms", &[]).is_sorted());
+}
