@@ -147,7 +147,7 @@ pub(crate) struct BlameArgs {
     /// that is being recorded
     #[arg(required_unless_present = "pid")]
     pub(crate) recording: Option<String>,
-    /// Report all events of these addresses (hexadecimal) instead
+    /// Report all events of these addresses instead, written as for `at`
     #[arg(value_name = "ADDR")]
     pub(crate) addresses: Vec<String>,
     #[command(flatten)]
@@ -271,7 +271,8 @@ pub(crate) struct AtArgs {
     /// The target; may be left out with --pid
     #[arg(required_unless_present = "pid")]
     pub(crate) target: Option<String>,
-    /// Addresses, hexadecimal
+    /// Addresses: hexadecimal digits, START-END, START+LENGTH, [FILE:]SYMBOL[+OFFSET], or - for
+    /// those on standard input
     #[arg(required_unless_present = "pid", value_name = "ADDR")]
     pub(crate) addresses: Vec<String>,
     /// Also read the target's memory, which makes labels certain
@@ -292,7 +293,8 @@ pub(crate) struct ExplainArgs {
     /// any target
     #[arg(required_unless_present = "pid")]
     pub(crate) input: Option<String>,
-    /// Explain an access to this address (hexadecimal) of the target instead
+    /// Explain an access to this address of the target instead: hexadecimal digits or
+    /// [FILE:]SYMBOL[+OFFSET]
     #[arg(value_name = "ADDR")]
     pub(crate) address: Option<String>,
     #[command(flatten)]

@@ -3,6 +3,7 @@
 pub(crate) mod access;
 mod address;
 pub(crate) mod at;
+mod at_stdin;
 pub(crate) mod blame;
 pub(crate) mod diff;
 pub(crate) mod explain;

@@ -16,7 +16,7 @@
 //! |---|---|
 //! | open one target | [`open`], [`Open`] with [`Needs`] |
 //! | read rows | [`Atlas::rows`], [`Row`], [`FIELDS`], [`Filter`] |
-//! | look up addresses | [`Atlas::at`], [`Atlas::at_all`], [`Place`] |
+//! | look up addresses | [`Atlas::at`], [`Atlas::at_all`], [`Place`]; by symbol [`Location`], [`Atlas::locate`] |
 //! | sum up | [`Atlas::totals`], [`MapTotals`], [`machine()`] |
 //! | compare | [`diff()`], [`watch()`] |
 //! | find the origins of memory | [`Row::made`], [`Atlas::blame`], [`Atlas::lives`] |
@@ -41,6 +41,7 @@ mod guard;
 mod images;
 #[cfg(feature = "recordings")]
 mod life;
+mod locate;
 mod machine;
 mod may_read;
 mod needs;
@@ -74,6 +75,7 @@ pub use guard::{Guard, recorder_was_killed};
 pub use images::Image;
 #[cfg(feature = "recordings")]
 pub use life::{Life, Lives, syscall};
+pub use locate::{FoundSymbol, Location, LocationError, SymbolName};
 pub use machine::{By, Machine, ProcessEntry, Sum, machine, processes};
 pub use may_read::may_read;
 pub use needs::Needs;

@@ -16,6 +16,8 @@ pub enum Request {
     Freeze,
     /// Labels from the contents of memory: [`Open::deep`](crate::Open::deep).
     Memory,
+    /// The addresses of symbols of the mapped files.
+    Symbols,
     /// The fields of smaps: [`Needs::SIZES`](crate::Needs::SIZES).
     Sizes,
 }
@@ -45,6 +47,9 @@ impl SourceKind {
             (Request::Freeze, _) => "only a running process has threads that can be stopped",
             (Request::Memory, Text) => "a text of rows holds no memory",
             (Request::Memory, _) => return None,
+            (Request::Symbols, Text) => "a text of rows does not hold the files",
+            (Request::Symbols, Log) => "a log of strace does not identify the files",
+            (Request::Symbols, _) => return None,
             (Request::Sizes, Live | Copy) => return None,
             (Request::Sizes, Text) => "it is maps, and only smaps has sizes",
             (Request::Sizes, Core) => "a core dump has no sizes of smaps",

@@ -1,6 +1,6 @@
 //! `vmatlas blame RECORDING|LOG`: reports the origins of mapped memory.
 
-use super::address::parse;
+use super::address::{addresses, parse};
 use super::nothing_matches::nothing_matches;
 use super::target_words::TargetWords;
 use super::{filter_of, open, replace};
@@ -18,10 +18,10 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     let words =
         TargetWords::new(args.recording.as_deref(), &args.addresses, &args.moment, &args.common)?;
     let name = &words.target;
-    let addresses = words.rest.iter().map(|word| parse(word)).collect::<Result<Vec<u64>, _>>()?;
+    let locations = parse(&words.rest)?;
     let atlas = read(&words, args)?;
-    if !addresses.is_empty() {
-        return lives(&atlas, &addresses, name, args);
+    if !locations.is_empty() {
+        return lives(&atlas, &addresses(&atlas, &locations)?, name, args);
     }
     refuse(args.filter.as_ref())?;
     let filter = filter_of(&[&atlas], args.filter.as_ref(), &args.common);

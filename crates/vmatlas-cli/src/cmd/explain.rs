@@ -1,6 +1,6 @@
 //! `vmatlas explain INPUT`: explains a crash.
 
-use super::address::parse;
+use super::address::{address, parse};
 use super::open;
 use super::target_words::TargetWords;
 use crate::args::ExplainArgs;
@@ -21,11 +21,11 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     let mut cut = String::new();
     let mut sign = None;
     let mut others = Vec::new();
-    let cases: Vec<Case> = match words.rest.first() {
-        Some(address) => {
-            let address = parse(address)?;
+    let location = parse(&words.rest)?;
+    let cases: Vec<Case> = match location.first() {
+        Some(location) => {
             let atlas = open.open()?;
-            let case = atlas.explain_access(address);
+            let case = atlas.explain_access(address(&atlas, location)?);
             notes::of_atlas(&atlas, &args.common);
             vec![case]
         }

@@ -12,15 +12,20 @@ use vmatlas::words::{self, bytes, printable, size};
 use vmatlas::{ObjectPlace, Place, Row, SourceKind};
 
 /// The facts about some addresses.
-pub(crate) struct At<'a>(pub(crate) &'a [Place<'a>]);
+pub(crate) struct At<'a> {
+    pub(crate) places: &'a [Place<'a>],
+    /// Whether no others were printed before.
+    pub(crate) is_first: bool,
+}
 
 impl Answer for At<'_> {
     fn text(&self, _: Paint) -> String {
-        self.0.iter().map(text).collect::<Vec<_>>().join("\n")
+        let before = if self.is_first { "" } else { "\n" };
+        format!("{before}{}", self.places.iter().map(text).collect::<Vec<_>>().join("\n"))
     }
 
     fn json(&self, out: &mut dyn Write) -> io::Result<()> {
-        let places: Vec<PlaceJson<'_>> = self.0.iter().map(PlaceJson::of).collect();
+        let places: Vec<PlaceJson<'_>> = self.places.iter().map(PlaceJson::of).collect();
         json::write(out, &places)
     }
 

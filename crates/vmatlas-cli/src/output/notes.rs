@@ -65,6 +65,7 @@ fn no_option(request: Request) -> &'static str {
         Request::Processes => "no --processes",
         Request::Freeze => "no --freeze",
         Request::Memory => "no --deep",
+        Request::Symbols => "no symbols",
         Request::Sizes => "no --sizes",
         _ => "no such option",
     }

@@ -12,6 +12,7 @@ mod format;
 mod hostile;
 mod labels;
 mod live;
+mod locations;
 mod options;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod record;

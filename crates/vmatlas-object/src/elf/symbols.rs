@@ -85,20 +85,9 @@ impl ElfFile {
     ///
     /// If no symbol was found and one of the tables could not be read.
     pub fn symbol_at(&self, vaddr: Vaddr) -> Result<Option<Symbol<'_>>, ElfError> {
-        // Each table is read only if the tables before it have no match.
-        let tables = once_with(|| Some((self.symtab(), SymbolSource::Symtab)))
-            .chain(once_with(|| Some((self.dynsym(), SymbolSource::Dynsym))))
-            .chain(once_with(|| {
-                let debug = self.debug_file()?;
-                Some((debug.elf.symtab(), SymbolSource::DebugFile(&debug.path)))
-            }))
-            .chain(once_with(|| match self.debug_data() {
-                Ok(Some(elf)) => Some((elf.symtab(), SymbolSource::DebugData)),
-                _ => None,
-            }));
         let mut label = None;
         let mut damage = None;
-        for (table, source) in tables.flatten() {
+        for (table, source) in self.tables() {
             match table {
                 Ok(Some(table)) => match table.find(vaddr.get(), source) {
                     Some(symbol) if symbol.size > 0 => return Ok(Some(symbol)),
@@ -112,6 +101,47 @@ impl ElfFile {
             (None, Some(error)) => Err(error),
             (label, _) => Ok(label),
         }
+    }
+
+    /// Finds the symbols whose name `is_it` accepts, in the order of their addresses: those of the
+    /// first table that has any, in the order of [`symbol_at`](ElfFile::symbol_at). Names are as the
+    /// file has them.
+    ///
+    /// # Errors
+    ///
+    /// If no symbol was found and one of the tables could not be read.
+    pub fn find_symbols(&self, is_it: impl Fn(&[u8]) -> bool) -> Result<Vec<Symbol<'_>>, ElfError> {
+        let mut damage = None;
+        for (table, source) in self.tables() {
+            match table {
+                Ok(Some(table)) => {
+                    let entries = table.entries.iter().filter(|entry| is_it(table.name(entry)));
+                    let found: Vec<Symbol<'_>> =
+                        entries.map(|entry| table.symbol(entry, entry.start, source)).collect();
+                    if !found.is_empty() {
+                        return Ok(found);
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => damage = damage.or(Some(error.clone())),
+            }
+        }
+        damage.map_or(Ok(Vec::new()), Err)
+    }
+
+    /// The symbol tables. Each is read only if the tables before it have no match.
+    fn tables(&self) -> impl Iterator<Item = (&SymbolCell, SymbolSource<'_>)> {
+        once_with(|| Some((self.symtab(), SymbolSource::Symtab)))
+            .chain(once_with(|| Some((self.dynsym(), SymbolSource::Dynsym))))
+            .chain(once_with(|| {
+                let debug = self.debug_file()?;
+                Some((debug.elf.symtab(), SymbolSource::DebugFile(&debug.path)))
+            }))
+            .chain(once_with(|| match self.debug_data() {
+                Ok(Some(elf)) => Some((elf.symtab(), SymbolSource::DebugData)),
+                _ => None,
+            }))
+            .flatten()
     }
 
     fn symtab(&self) -> &SymbolCell {
@@ -202,13 +232,22 @@ impl SymbolTable {
             .peekable();
         let nearest = covering.peek().copied();
         let entry = covering.find(|e| e.has_size).or(nearest)?;
-        Some(Symbol {
-            name: until_nul(&self.names[entry.name as usize..]),
+        Some(self.symbol(entry, vaddr, source))
+    }
+
+    fn name(&self, entry: &Entry) -> &[u8] {
+        until_nul(&self.names[entry.name as usize..])
+    }
+
+    /// The symbol of an entry, for an address in it.
+    fn symbol<'a>(&'a self, entry: &Entry, vaddr: u64, source: SymbolSource<'a>) -> Symbol<'a> {
+        Symbol {
+            name: self.name(entry),
             vaddr: entry.start,
             offset: vaddr - entry.start,
             size: if entry.has_size { entry.end - entry.start } else { 0 },
             source,
-        })
+        }
     }
 }
 
