@@ -16,7 +16,8 @@ use vmatlas::{Filter, KernelVersion, Limits};
 #[derive(Parser, Debug)]
 #[command(name = "vmatlas", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
 #[command(
-    after_help = "TARGET is a PID, PID/TID, `self`, the name of a command, a file, or - for standard input. \
+    after_help = "TARGET is a PID, PID/TID, `self`, the name of a command, an executable or a script, a file, or - \
+    for standard input; @newest:NAME and @oldest:NAME name one of several processes. \
     A file is maps, smaps, any text with such rows in it, a core dump (also compressed), a log of strace or a recording. \
     FILE:PID names a process of a log, FILE@SECONDS a moment of a log or recording, FILE:PID@SECONDS both; \
     the default is the first process, just before it ended.\n\
@@ -323,9 +324,9 @@ pub(crate) struct DiffArgs {
 pub(crate) struct AccessArgs {
     /// The process: PID, PID/TID, `self` or a command's name
     pub(crate) process: String,
-    /// Decide for a plain login of this user instead of vmatlas itself
-    #[arg(long = "as", value_name = "UID")]
-    pub(crate) uid: Option<u32>,
+    /// Decide for a plain login of this user, by number or name, instead of vmatlas itself
+    #[arg(long = "as", value_name = "USER")]
+    pub(crate) user: Option<String>,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }

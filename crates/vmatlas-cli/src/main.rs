@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Trouble::ClosedPipe => ExitCode::SUCCESS,
         trouble => {
             output::notes::note(&trouble.to_string());
+            trouble.lines().iter().for_each(|line| output::notes::line(line));
             ExitCode::from(trouble.status())
         }
     })

@@ -5,6 +5,7 @@
 pub(crate) mod access;
 pub(crate) mod at;
 pub(crate) mod blame;
+pub(crate) mod candidates;
 pub(crate) mod columns;
 pub(crate) mod diff;
 pub(crate) mod explain;

@@ -1,6 +1,6 @@
 //! Errors that end a command with status 2, one line for people.
 
-use crate::output::notes;
+use crate::output::{candidates, notes};
 use std::fmt;
 use std::io;
 
@@ -9,6 +9,13 @@ use std::io;
 pub(crate) enum Trouble {
     /// A line for standard error.
     Message(String),
+    /// A line for standard error, and a table below it.
+    List {
+        /// The line.
+        message: String,
+        /// The lines of the table.
+        lines: Vec<String>,
+    },
     /// The program to record did not run; reported as by a shell.
     NotRun {
         /// A line for standard error.
@@ -25,6 +32,14 @@ impl Trouble {
         Trouble::Message(message.into())
     }
 
+    /// The table below the line.
+    pub(crate) fn lines(&self) -> &[String] {
+        match self {
+            Trouble::List { lines, .. } => lines,
+            _ => &[],
+        }
+    }
+
     /// The exit status.
     pub(crate) fn status(&self) -> u8 {
         match self {
@@ -37,7 +52,9 @@ impl Trouble {
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Message(message) | Trouble::NotRun { message, .. } => f.write_str(message),
+            Trouble::Message(message)
+            | Trouble::List { message, .. }
+            | Trouble::NotRun { message, .. } => f.write_str(message),
             Trouble::ClosedPipe => Ok(()),
         }
     }
@@ -45,7 +62,11 @@ impl fmt::Display for Trouble {
 
 impl From<vmatlas::Error> for Trouble {
     fn from(error: vmatlas::Error) -> Self {
-        Trouble::Message(notes::error(&error))
+        let message = notes::error(&error);
+        match error.candidates() {
+            [] => Trouble::Message(message),
+            candidates => Trouble::List { message, lines: candidates::lines(candidates) },
+        }
     }
 }
 

@@ -37,4 +37,5 @@ pub use error::{Error, ErrorKind};
 pub use facts::{AddressSpace, Facts, HidePid, Observed, ProcMount, Target};
 pub use gather::{Reader, gather};
 pub(crate) use gather::{Status, file_credentials};
+pub use login::{user_id, user_name};
 pub use rule::{Decision, Outcome, Rule, Step, Verdict};

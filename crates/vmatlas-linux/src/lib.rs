@@ -28,6 +28,7 @@
 //! memory.
 
 pub mod access;
+mod by_name;
 #[cfg(all(test, feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 #[path = "../../../testdata/copy_program.rs"]
 mod copy_program;
@@ -67,6 +68,7 @@ mod supplied;
 pub mod symbols;
 mod sys;
 
+pub use by_name::Candidate;
 pub use core_file::{CoreFile, file_with_build_id};
 pub use deadline::{Results, all_within, within};
 pub use error::Error;

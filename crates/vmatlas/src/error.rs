@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use vmatlas_linux::access::{Reader, Rule, Verdict, decide, gather};
-use vmatlas_linux::{Error as LinuxError, ProcessId};
+use vmatlas_linux::{Candidate, Error as LinuxError, ProcessId};
 
 /// The kind of an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,7 +18,7 @@ pub enum ErrorKind {
     Gone,
     /// No file and no process has the name.
     NotFound,
-    /// The name matches several processes: [`Error::pids`].
+    /// The name matches several processes: [`Error::candidates`].
     Ambiguous,
     /// The source has no row of maps; [`Error::looks_like`] names a known format that it resembles.
     NoRows,
@@ -46,7 +46,7 @@ struct Inner {
     message: String,
     path: Option<PathBuf>,
     pid: Option<u32>,
-    pids: Vec<u32>,
+    candidates: Vec<Candidate>,
     rule: Option<Rule>,
     help: Vec<String>,
     looks_like: Option<&'static str>,
@@ -65,7 +65,7 @@ impl Error {
             message: message.into(),
             path: None,
             pid: None,
-            pids: Vec::new(),
+            candidates: Vec::new(),
             rule: None,
             help: Vec::new(),
             looks_like: None,
@@ -93,8 +93,8 @@ impl Error {
         self
     }
 
-    pub(crate) fn with_pids(mut self, pids: Vec<u32>) -> Error {
-        self.0.pids = pids;
+    pub(crate) fn with_candidates(mut self, candidates: Vec<Candidate>) -> Error {
+        self.0.candidates = candidates;
         self
     }
 
@@ -163,9 +163,9 @@ impl Error {
         self.0.pid
     }
 
-    /// The processes that match an ambiguous name.
-    pub fn pids(&self) -> &[u32] {
-        &self.0.pids
+    /// The processes that match an ambiguous name, the newest last.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.0.candidates
     }
 
     /// The kernel's rule that denies the access.

@@ -106,8 +106,8 @@ pub use vmatlas_linux::record;
 pub use vmatlas_linux::scenario::serve_if_asked;
 pub use vmatlas_linux::symbols::SymbolFrame;
 pub use vmatlas_linux::{
-    CannotStop, CreateError, Empty, Frozen, Limits, ProcessId, Replace, RunningThread, access,
-    files, page_size, write_file,
+    Candidate, CannotStop, CreateError, Empty, Frozen, Limits, ProcessId, Replace, RunningThread,
+    access, files, page_size, write_file,
 };
 pub use vmatlas_maps::{
     AddressRange, Change, Device, FIELDS, Field, FieldKind, FieldNeeds, FieldRow, FieldValue,

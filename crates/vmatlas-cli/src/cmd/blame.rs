@@ -65,10 +65,14 @@ fn read(words: &TargetWords, args: &BlameArgs) -> Result<Atlas, Trouble> {
             false => Err(Trouble::new(format!("{shown}: neither a recording nor a log of strace"))),
         };
     }
-    let Ok(pid) = name.parse() else {
-        let error = std::fs::metadata(name).err();
-        let why = error.map_or("not a file".to_owned(), |error| error.to_string());
-        return Err(Trouble::new(format!("{shown}: no recording can be read there: {why}")));
+    let pid = match open.process() {
+        Ok(Some(process)) => process.pid,
+        Err(error) if error.kind() == ErrorKind::Ambiguous => return Err(error.into()),
+        _ => {
+            let error = std::fs::metadata(name).err();
+            let why = error.map_or("not a file".to_owned(), |error| error.to_string());
+            return Err(Trouble::new(format!("{shown}: no recording can be read there: {why}")));
+        }
     };
     open.open_recording_of(pid, args.moment.at).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Trouble::new(format!(

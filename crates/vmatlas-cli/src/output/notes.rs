@@ -9,6 +9,11 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "vmatlas: {}", words::printable(text.as_bytes()));
 }
 
+/// Prints a line below a note.
+pub(crate) fn line(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", words::printable(text.as_bytes()));
+}
+
 /// Prints the notes about a target.
 pub(crate) fn of_atlas(atlas: &Atlas, args: &CommonArgs) {
     if !args.quiet {

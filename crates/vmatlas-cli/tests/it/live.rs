@@ -250,12 +250,86 @@ fn two_runs_of_a_program_are_the_same_but_for_addresses() {
     assert!(changed.is_empty(), "{}", run.text());
 }
 
+/// A program in a folder of its own, under a name that no other process has.
+fn own_program(directory: &tempfile::TempDir, name: &str) -> std::path::PathBuf {
+    let path = directory.path().join(name);
+    copy_program("/bin/sleep", &path);
+    path
+}
+
+fn started(command: &mut Command) -> Sleeper {
+    let mut child = Sleeper(command.arg("1000").stdout(Stdio::null()).spawn().unwrap());
+    let comm = || std::fs::read(format!("/proc/{}/comm", child.0.id())).unwrap();
+    let ours = std::fs::read("/proc/self/comm").unwrap();
+    while comm() == ours {
+        std::thread::yield_now();
+    }
+    assert!(child.0.try_wait().unwrap().is_none());
+    child
+}
+
 #[test]
-fn a_process_is_found_by_name() {
-    let _sleepers = [Sleeper::start(), Sleeper::start()];
-    let run = vmatlas(&["sleep"]);
-    assert_eq!(run.status, 2);
-    assert!(run.stderr.contains("processes are called sleep"), "{}", run.stderr);
+fn processes_of_one_name_can_be_told_apart() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = format!("vmatlas-t{}", std::process::id());
+    let program = own_program(&directory, &name);
+    let start = |argument: &str| started(Command::new(&program).arg("0").arg(argument));
+    let (old, new) = (start("0.25"), start("0.125\x1b[31m"));
+    drop(new);
+    let new = start("0.5");
+    let run = vmatlas(&[&name]);
+    assert_eq!((run.status, run.text().as_str()), (2, ""));
+    let lines: Vec<&str> = run.stderr.lines().collect();
+    let help = format!("2 processes are called {name}; give the PID of one, @newest:{name} or");
+    assert!(lines[0].contains(&help), "{}", run.stderr);
+    assert!(lines[1].contains("pid") && lines[1].ends_with("command line"), "{}", run.stderr);
+    for (line, process, argument) in [(lines[2], &old, " 0 0.2"), (lines[3], &new, " 0 0.5")] {
+        assert!(line.trim_start().starts_with(&process.pid()), "{}", run.stderr);
+        assert!(line.contains(" ago "), "{}", run.stderr);
+        assert!(line.contains(argument) || line.ends_with('…'), "{}", run.stderr);
+        assert!(line.chars().count() <= 80, "{}", run.stderr);
+    }
+    for (pick, process) in [("newest", &new), ("oldest", &old)] {
+        let json = vmatlas(&[&format!("@{pick}:{name}"), "--json"]).json();
+        assert_eq!(json["target"]["pid"], process.0.id());
+    }
+    let none = vmatlas(&["@newest:no-such-process"]);
+    assert!(none.stderr.contains("no-such-process: there is no process of that name"));
+}
+
+#[test]
+fn a_process_is_found_by_its_executable_and_its_script() {
+    let directory = tempfile::tempdir().unwrap();
+    let name = format!("vmatlas-e{}", std::process::id());
+    let program = own_program(&directory, &name);
+    let link = directory.path().join("other-name");
+    std::os::unix::fs::symlink(&program, &link).unwrap();
+    let linked = started(&mut Command::new(&link));
+    let json = vmatlas(&[&name, "--json"]).json();
+    assert_eq!(
+        (&json["target"]["pid"], &json["target"]["comm"]),
+        (&linked.0.id().into(), &"other-name".into())
+    );
+    let script = format!("vmatlas-s{}.py", std::process::id());
+    let path = directory.path().join(&script);
+    std::fs::write(&path, "import time\nprint('ready', flush=True)\ntime.sleep(1000)\n").unwrap();
+    let mut python = Command::new("python3");
+    let child = python.arg("-u").arg(&path).stdout(Stdio::piped()).spawn().expect("needs python3");
+    let mut child = Sleeper(child);
+    let mut ready = String::new();
+    BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+    let json = vmatlas(&[&script, "--json"]).json();
+    assert_eq!(json["target"]["pid"], child.0.id());
+}
+
+#[test]
+fn access_takes_the_name_of_a_user() {
+    let sleeper = Sleeper::start();
+    let decided = |user: &str| vmatlas(&["access", &sleeper.pid(), "--as", user, "--json"]).json();
+    assert_eq!(decided("root"), decided("0"));
+    let unknown = vmatlas(&["access", &sleeper.pid(), "--as", "no such user"]);
+    assert_eq!(unknown.status, 2);
+    assert!(unknown.stderr.contains("/etc/passwd has no user of that name"), "{}", unknown.stderr);
 }
 
 #[test]

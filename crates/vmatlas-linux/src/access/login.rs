@@ -14,10 +14,7 @@ impl Credentials {
     /// # Errors
     /// If /etc/passwd, /etc/group or the caller's own status cannot be read.
     pub fn login(uid: u32) -> Result<Credentials, Error> {
-        let read = |path: &str| {
-            fs::read_to_string(path).map_err(|e| Error::new(ErrorKind::Users, Path::new(path), e))
-        };
-        let (name, gid) = passwd_entry(&read("/etc/passwd")?, uid).unzip();
+        let (name, gid) = passwd_entry(&users()?, uid).unzip();
         let groups = match name {
             Some(name) => groups_of(&read("/etc/group")?, &name),
             None => Vec::new(),
@@ -34,6 +31,30 @@ impl Credentials {
             landlocked: Some(false),
         })
     }
+}
+
+/// The number of the user with this name in /etc/passwd; `None` if there is none.
+///
+/// # Errors
+/// If /etc/passwd cannot be read.
+pub fn user_id(name: &str) -> Result<Option<u32>, Error> {
+    let users = users()?;
+    let mut entries = users.lines().map(|line| line.split(':'));
+    let entry = entries.find_map(|mut fields| (fields.next() == Some(name)).then_some(fields));
+    Ok(entry.and_then(|mut fields| fields.nth(1)?.parse().ok()))
+}
+
+/// The name of a user in /etc/passwd.
+pub fn user_name(uid: u32) -> Option<String> {
+    passwd_entry(&users().ok()?, uid).map(|(name, _)| name)
+}
+
+fn users() -> Result<String, Error> {
+    read("/etc/passwd")
+}
+
+fn read(path: &str) -> Result<String, Error> {
+    fs::read_to_string(path).map_err(|error| Error::new(ErrorKind::Users, Path::new(path), error))
 }
 
 fn passwd_entry(text: &str, uid: u32) -> Option<(String, u32)> {

@@ -16,7 +16,8 @@ pub enum Slot {
 }
 
 impl Slot {
-    /// Resolves a PID, PID/TID, `self`, the name of a command, a file, or `-`.
+    /// Resolves a PID, PID/TID, `self`, the name of a command, an executable or a script, also as
+    /// `@newest:NAME` or `@oldest:NAME`, a file, or `-`.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`], or [`ErrorKind::Ambiguous`] if several processes have the name.
@@ -34,14 +35,22 @@ impl Slot {
         if let (Some(pid), true) = (pid, tid.is_none_or(|tid| number(tid).is_some())) {
             return Ok(Slot::Process(ProcessId { pid, tid: tid.and_then(number) }));
         }
+        if let Some((pick, name)) = pick(name) {
+            let pids = Process::by_name(proc, name)?;
+            let none = || missing(format!("{name}: there is no process of that name"));
+            let pid = match pick {
+                Pick::Newest => pids.last(),
+                Pick::Oldest => pids.first(),
+            };
+            return Ok(Slot::Process(ProcessId { pid: *pid.ok_or_else(none)?, tid: None }));
+        }
         let is_directory = match std::fs::metadata(name) {
             Ok(found) if !found.is_dir() => return Ok(Slot::File),
             Ok(_) => true,
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(Error::file(name, error)),
         };
-        let missing = |message: String| Error::new(ErrorKind::NotFound, message);
-        let pids = Process::named(proc, name)?;
+        let pids = Process::by_name(proc, name)?;
         match pids[..] {
             [pid] => Ok(Slot::Process(ProcessId { pid, tid: None })),
             [] if is_directory => Err(missing(format!("{name}: is a directory"))),
@@ -49,18 +58,39 @@ impl Slot {
             [] => {
                 Err(missing(format!("{name}: there is no such file, and no process of that name")))
             }
-            _ => {
-                let list: Vec<String> = pids.iter().map(u32::to_string).collect();
-                let help = "give the number of one";
-                let message = format!(
-                    "{} processes are called {name}: {}; {help}",
-                    list.len(),
-                    list.join(", ")
-                );
-                Err(Error::new(ErrorKind::Ambiguous, message).with_pids(pids))
-            }
+            _ => Err(ambiguous(proc, name, &pids)),
         }
     }
+}
+
+fn missing(message: String) -> Error {
+    Error::new(ErrorKind::NotFound, message)
+}
+
+/// Which of several processes of one name is meant.
+enum Pick {
+    Newest,
+    Oldest,
+}
+
+/// Parses `@newest:NAME` and `@oldest:NAME`.
+fn pick(word: &str) -> Option<(Pick, &str)> {
+    let (pick, name) = word.strip_prefix('@')?.split_once(':')?;
+    match pick {
+        "newest" => Some((Pick::Newest, name)),
+        "oldest" => Some((Pick::Oldest, name)),
+        _ => None,
+    }
+}
+
+fn ambiguous(proc: &Path, name: &str, pids: &[u32]) -> Error {
+    let process = |&pid: &u32| Process::open(proc, ProcessId { pid, tid: None }).ok();
+    let candidates = pids.iter().filter_map(process).map(|process| process.candidate()).collect();
+    let message = format!(
+        "{} processes are called {name}; give the PID of one, @newest:{name} or @oldest:{name}",
+        pids.len()
+    );
+    Error::new(ErrorKind::Ambiguous, message).with_candidates(candidates)
 }
 
 fn own_pid(proc: &Path) -> Result<u32> {

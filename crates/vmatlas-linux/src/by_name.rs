@@ -1,0 +1,129 @@
+//! Processes by name: that of the command, of the executable, or of a script.
+
+use crate::error::Error;
+use crate::process::{Process, ProcessId, stat_field};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// Programs that run a script, which is their first argument. The digits and dots of a version may
+/// follow.
+const INTERPRETERS: [&str; 16] = [
+    "ash", "bash", "busybox", "dash", "fish", "ksh", "lua", "mksh", "node", "nodejs", "perl",
+    "php", "pypy", "python", "ruby", "zsh",
+];
+
+/// Options after which no script follows: it is in the argument, or is a module.
+const NO_SCRIPT: [&[u8]; 4] = [b"-c", b"-e", b"-m", b"-E"];
+
+/// What tells processes of one name apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Candidate {
+    /// The pid.
+    pub pid: u32,
+    /// The real user id, if known.
+    pub uid: Option<u32>,
+    /// How long it has existed, if known.
+    pub age: Option<Duration>,
+    /// Its arguments, of which it can write any (proc_pid_cmdline(5)), or its command name.
+    pub command_line: Vec<u8>,
+}
+
+impl Process {
+    /// The pids of the processes whose command name (as [`named`](Process::named)), executable or
+    /// script has this name, the oldest first. The calling process does not count.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the directory cannot be listed.
+    pub fn by_name(proc: &Path, name: &str) -> Result<Vec<u32>, Error> {
+        let own = Process::own_pid(proc);
+        let mut pids = Process::named(proc, name)?;
+        let io = |source| Error::Io { path: proc.to_owned(), source };
+        for entry in std::fs::read_dir(proc).map_err(io)?.flatten() {
+            let pid = entry.file_name().to_str().and_then(|pid| pid.parse::<u32>().ok());
+            let Some(pid) = pid.filter(|pid| Some(*pid) != own && !pids.contains(pid)) else {
+                continue;
+            };
+            if runs(&entry.path(), name.as_bytes()) {
+                pids.push(pid);
+            }
+        }
+        let process = |pid| Process::open(proc, ProcessId { pid, tid: None }).ok();
+        pids.sort_by_cached_key(|&pid| (process(pid).and_then(|process| process.start()), pid));
+        Ok(pids)
+    }
+
+    /// Its start in clock ticks after that of the machine.
+    fn start(&self) -> Option<u64> {
+        stat_field(&self.read("stat").ok()?, 22)
+    }
+
+    /// What tells it apart from others of its name. Reads its arguments.
+    pub fn candidate(&self) -> Candidate {
+        let arguments = self.read("cmdline").unwrap_or_default();
+        let words: Vec<&[u8]> = arguments.split(|&byte| byte == 0).collect();
+        let words = words.strip_suffix(&[b"".as_slice()]).unwrap_or(&words);
+        let command_line = match words.join(&b' ') {
+            line if line.is_empty() => self.comm().unwrap_or_default(),
+            line => line,
+        };
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).ok();
+        let age = self.started().and_then(|started| now?.checked_sub(started));
+        Candidate { pid: self.id().pid, uid: self.uid(), age, command_line }
+    }
+
+    fn uid(&self) -> Option<u32> {
+        let status = self.read("status").ok()?;
+        let line =
+            status.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
+        std::str::from_utf8(line).ok()?.split_ascii_whitespace().next()?.parse().ok()
+    }
+}
+
+/// Whether the process of a directory runs an executable or a script of this name.
+fn runs(process: &Path, name: &[u8]) -> bool {
+    // Other users' processes do not show their executable.
+    let Ok(executable) = std::fs::read_link(process.join("exe")) else { return false };
+    let executable = executable.as_os_str().as_bytes();
+    let executable = executable.strip_suffix(b" (deleted)").unwrap_or(executable);
+    let executable = last_part(executable);
+    executable == name
+        || is_interpreter(executable)
+            && std::fs::read(process.join("cmdline"))
+                .is_ok_and(|arguments| script(&arguments).is_some_and(|script| script == name))
+}
+
+fn is_interpreter(executable: &[u8]) -> bool {
+    let is_version = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+    INTERPRETERS.iter().any(|name| {
+        executable.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.iter().all(is_version))
+    })
+}
+
+/// The name of the script among the arguments of an interpreter.
+fn script(arguments: &[u8]) -> Option<&[u8]> {
+    let mut words = arguments.split(|&byte| byte == 0).skip(1);
+    let first = words.find(|word| !word.starts_with(b"-") || NO_SCRIPT.contains(word))?;
+    Some(last_part(first)).filter(|script| !script.is_empty() && !script.starts_with(b"-"))
+}
+
+fn last_part(path: &[u8]) -> &[u8] {
+    path.rsplit(|&byte| byte == b'/').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_interpreter, script};
+
+    #[test]
+    fn scripts_of_interpreters() {
+        assert!(is_interpreter(b"python3.11") && is_interpreter(b"bash"));
+        assert!(!is_interpreter(b"vim") && !is_interpreter(b"python-config"));
+        assert_eq!(script(b"python3\0-u\0/srv/app.py\0x\0"), Some(b"app.py".as_slice()));
+        assert_eq!(script(b"sh\0-c\0app.py\0"), None);
+        assert_eq!(script(b"python3\0-m\0app\0"), None);
+        assert_eq!(script(b"python3\0"), None);
+        assert_eq!(script(b""), None);
+    }
+}
