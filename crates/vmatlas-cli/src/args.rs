@@ -123,8 +123,9 @@ pub(crate) struct RecordArgs {
     #[arg(long, value_enum, value_name = "BACKEND")]
     pub(crate) backend: Option<Backend>,
     /// Copy so many bytes of stack with each call, at most 65528 (perf only; deeper frames are missing)
-    #[arg(long, value_name = "BYTES", value_parser = size, default_value = "8192")]
-    pub(crate) stack_size: u64,
+    /// [default: 8192]
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub(crate) stack_size: Option<u64>,
     /// Also record the first touch of each page and the resident pages
     #[arg(long)]
     pub(crate) pages: bool,
@@ -154,16 +155,16 @@ pub(crate) struct BlameArgs {
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
     /// Sum the bytes up by call stack, function, module or thread
-    #[arg(long, value_enum, default_value_t = By::Stack)]
+    #[arg(long, value_enum, default_value_t = By::Stack, conflicts_with = "addresses")]
     pub(crate) by: By,
     /// Count all mapped bytes, resident bytes, or bytes by the thread that touched them first
-    #[arg(long, value_enum, default_value_t = Count::Mapped)]
+    #[arg(long, value_enum, default_value_t = Count::Mapped, conflicts_with = "addresses")]
     pub(crate) count: Count,
     /// Count only memory that was mapped after SECONDS and is still mapped
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, conflicts_with = "addresses")]
     pub(crate) since: Option<Duration>,
     /// Count only mappings for which EXPR holds
-    #[arg(long = "where", value_name = "EXPR")]
+    #[arg(long = "where", value_name = "EXPR", conflicts_with = "addresses")]
     pub(crate) filter: Option<Filter>,
     /// Print at most N lines of the ranking, and N frames of each stack
     #[arg(long, value_name = "N", default_value_t = 20)]
@@ -172,13 +173,13 @@ pub(crate) struct BlameArgs {
     #[arg(long)]
     pub(crate) debuginfod: bool,
     /// Print folded stacks, for flame graphs
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long, conflicts_with_all = ["json", "addresses"])]
     pub(crate) folded: bool,
     /// Write a profile for pprof, gzipped
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "addresses")]
     pub(crate) pprof: Option<PathBuf>,
     /// Write a flame graph
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "addresses")]
     pub(crate) svg: Option<PathBuf>,
     /// Replace FILE also if it belongs to another user or has several names (hard links)
     #[arg(long)]

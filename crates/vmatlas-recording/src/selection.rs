@@ -15,6 +15,9 @@ pub enum SelectionError {
         "no process: `{0}`; a process of a recording or log is FILE:PID, with a moment FILE:PID@TIME"
     )]
     NoProcess(String),
+    /// The target has a moment or a process, and the caller gives another one.
+    #[error("{0} is in the target and given beside it; leave out one")]
+    Twice(&'static str),
 }
 
 /// A process of a recording or log, and a moment.
@@ -52,13 +55,14 @@ impl Selection {
         is_path: impl Fn(&str) -> bool,
         is_file: impl Fn(&str) -> bool,
     ) -> Result<Option<Selection>, SelectionError> {
-        let select = |path: &str, own_pid: Option<u32>, own_moment: Option<Moment>| Selection {
-            path: path.to_owned(),
-            pid: own_pid.or(pid),
-            moment: own_moment.or(moment),
+        let select = |path: &str, own_pid: Option<u32>, own_moment: Option<Moment>| {
+            let path = path.to_owned();
+            let (pid, moment) =
+                (one(own_pid, pid, "another process")?, one(own_moment, moment, "another moment")?);
+            Ok(Selection { path, pid, moment })
         };
         if is_path(target) || is_file(target) {
-            return Ok(is_file(target).then(|| select(target, None, None)));
+            return is_file(target).then(|| select(target, None, None)).transpose();
         }
         let (rest, time) = match target.rsplit_once('@') {
             Some((rest, time)) => (rest, Some(time)),
@@ -76,7 +80,19 @@ impl Selection {
         let time = time.map(|time| {
             time.parse().map_err(|MomentError| SelectionError::NoMoment(time.to_owned()))
         });
-        Ok(Some(select(path, process.transpose()?, time.transpose()?)))
+        select(path, process.transpose()?, time.transpose()?).map(Some)
+    }
+}
+
+/// What is given in the target or beside it.
+fn one<T: PartialEq>(
+    own: Option<T>,
+    other: Option<T>,
+    what: &'static str,
+) -> Result<Option<T>, SelectionError> {
+    match (own, other) {
+        (Some(own), Some(other)) if own != other => Err(SelectionError::Twice(what)),
+        (own, other) => Ok(own.or(other)),
     }
 }
 
@@ -103,5 +119,9 @@ mod tests {
         }
         assert_eq!(of("a.vmrec:x@1"), Err(SelectionError::NoProcess("x".to_owned())));
         assert_eq!(of("b.vmrec@1"), Ok(None));
+        let both =
+            |moment| Selection::parse("a.vmrec:7@end", Some(7), Some(moment), is_file, is_file);
+        assert_eq!(both(Moment::End), selection(Some(7), Some(Moment::End)));
+        assert_eq!(both(Moment::Time(1)), Err(SelectionError::Twice("another moment")));
     }
 }

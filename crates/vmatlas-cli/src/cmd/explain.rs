@@ -16,7 +16,8 @@ use vmatlas::{Case, CrashInput, ErrorKind, Needs};
 pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     let rest: Vec<String> = args.address.iter().cloned().collect();
     let words = TargetWords::new(args.input.as_deref(), &rest, &args.moment, &args.common)?;
-    let (input, pid) = (&words.target, words.moment.pid);
+    let input = &words.target;
+    let mut pid = None;
     let open = open(input, &args.common, &words.moment).needs(Needs::NAMES);
     let mut cut = String::new();
     let mut sign = None;
@@ -36,21 +37,22 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
             }
             cut = input.cut().map(|cut| format!(" ({cut})")).unwrap_or_default();
             sign = input.unread();
+            pid = input.pid();
             if pid.is_some() {
                 others = input.ids();
             }
-            input.cases(pid)?
+            input.cases()?
         }
     };
     if cases.is_empty() {
-        notes::note(&format!("{}: {}{cut}", input, no_crash(sign, pid, &others)));
+        notes::note(&format!("{input}: {}{cut}", no_crash(sign, pid, &others)));
     } else if cases.len() > 1 && !args.common.quiet && !args.common.json {
         let crashes = count(cases.len() as u64, "crash").replace("crashs", "crashes");
-        notes::note(&format!("{}: {crashes}", input));
+        notes::note(&format!("{input}: {crashes}"));
     }
     if !args.common.quiet {
         let all = cases.iter().flat_map(|case| &case.notes);
-        all.for_each(|found| notes::note(&format!("{}: {}", input, notes::text(found))));
+        all.for_each(|found| notes::note(&format!("{input}: {}", notes::text(found))));
     }
     let explain = Explain { cases: &cases, top: args.top };
     output::print(&explain, Format::of(&args.common), &args.common)?;

@@ -26,6 +26,7 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
         None => !args.audit && !args.pages,
     };
     let needs_us = args.pid.is_none() && is_traced;
+    refuse(args, needs_us)?;
     options.news = (!args.quiet).then(|| listener(needs_us));
     options.backend = args.backend.map(|backend| match backend {
         args::Backend::Ptrace => Backend::Ptrace,
@@ -33,7 +34,9 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
     });
     options.pages = args.pages;
     options.audit = args.audit;
-    options.stack_bytes = u32::try_from(args.stack_size).unwrap_or(u32::MAX);
+    if let Some(size) = args.stack_size {
+        options.stack_bytes = u32::try_from(size).unwrap_or(u32::MAX);
+    }
     let report = match (args.pid, args.command.split_first()) {
         (Some(pid), _) => attach(pid, options),
         (None, Some((program, words))) => {
@@ -65,6 +68,23 @@ pub(crate) fn run(args: &RecordArgs) -> Result<ExitCode, Trouble> {
         _ if report.failed.is_some() => Ok(ExitCode::from(2)),
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Refuses options that have no effect. `by_ptrace` is whether that is the backend.
+fn refuse(args: &RecordArgs, by_ptrace: bool) -> Result<(), Trouble> {
+    let why = match args {
+        RecordArgs { pid: Some(_), backend: Some(args::Backend::Ptrace), .. } => {
+            "a running process is recorded by perf events: leave out --backend ptrace"
+        }
+        RecordArgs { audit: true, .. } if by_ptrace => {
+            "--audit compares with perf events: leave out --backend ptrace"
+        }
+        RecordArgs { stack_size: Some(_), .. } if by_ptrace => {
+            "--stack-size is about perf events (--backend perf); by ptrace whole stacks are read"
+        }
+        _ => return Ok(()),
+    };
+    Err(Trouble::new(why))
 }
 
 /// Starts a second vmatlas that reports if the recorder is killed.

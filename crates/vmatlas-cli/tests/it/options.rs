@@ -93,6 +93,56 @@ fn what_a_target_does_not_have_is_refused() {
 }
 
 #[test]
+fn what_has_no_effect_is_refused() {
+    let says = |args: &[&str], why: &str| {
+        let said = refused(args);
+        assert!(said.contains(why), "{args:?}: {said}");
+    };
+    says(&[&format!("{LOG}@0.001"), "--at", "0.002"], "another moment is in the target");
+    says(&[&format!("{LOG}:18657"), "--pid", "18658"], "another process is in the target");
+    assert_eq!(vmatlas(&[&format!("{LOG}:18657"), "--pid", "18657", "-q"]).status, 0);
+    for option in [["--by", "thread"], ["--where", "size > 1"], ["--svg", "x"], ["--since", "1"]] {
+        says(&["blame", LOG, "7fb267202000", option[0], option[1]], "cannot be used with");
+    }
+    says(&[LOG, "--processes", "--sizes"], "cannot be used with");
+}
+
+#[test]
+#[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
+fn options_of_another_backend_are_refused() {
+    let says = |args: &[&str], why: &str| {
+        let said = refused(&[&["record", "-o", "/dev/null/none"], args].concat());
+        assert!(said.contains(why), "{args:?}: {said}");
+    };
+    says(&["--stack-size", "4096", "--", "true"], "--stack-size is about perf events");
+    says(&["--audit", "--backend", "ptrace", "--", "true"], "leave out --backend ptrace");
+    says(&["-p", "1", "--backend", "ptrace"], "is recorded by perf events");
+}
+
+#[test]
+fn a_process_of_a_crash_log_may_be_in_the_target() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let line = |pid: u32| {
+        format!(
+            "app[{pid}]: segfault at 7a8 ip 00007fdccdf44277 sp 00007ffe4b1a3a60 error 4 in libc.so[7fdccdeb3000+1c0000]\n"
+        )
+    };
+    std::fs::write(&log, line(7) + &line(8)).unwrap();
+    let log = log.to_str().unwrap();
+    let explained = |args: &[&str]| vmatlas(&[&["explain", "-q", "--json"], args].concat()).stdout;
+    let eighth = explained(&[&format!("{log}:8")]);
+    assert_eq!(eighth, explained(&[log, "--pid", "8"]));
+    assert_ne!(eighth, explained(&[log]));
+    let none = vmatlas(&["explain", &format!("{log}:9")]);
+    assert!(
+        none.stderr.contains("no crash of process or thread 9, only of 7, 8"),
+        "{}",
+        none.stderr
+    );
+}
+
+#[test]
 fn moments_that_are_none_are_named() {
     for moment in ["0.1s", "50%", "", "1:2"] {
         let said = refused(&[&format!("{LOG}@{moment}")]);

@@ -6,7 +6,9 @@ use crate::atlas::{Atlas, Open};
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
 use crate::source::open::{CrashText, core_in_bytes};
+use crate::source::refuse::check;
 use vmatlas_explain::crash::{Unread, apport_core, unread};
+use vmatlas_recording::Selection;
 
 /// An input that may hold a crash.
 pub enum CrashInput {
@@ -44,7 +46,11 @@ impl CrashInput {
             .map(|lines| lines.map_while(std::result::Result::ok).flatten().collect())
             .filter(|core: &Vec<u8>| !core.is_empty());
         Ok(match core.map(|core| core_in_bytes(&name, &core, open.limits_of_files())) {
-            Some(Ok(Some(read))) => CrashInput::Atlas(Box::new(open.with(read))),
+            Some(Ok(Some(read))) => {
+                let process = Selection { path: name, pid: text.pid, moment: None };
+                check(&process.path, &read.0, &process)?;
+                CrashInput::Atlas(Box::new(open.with(read)))
+            }
             _ => CrashInput::Text(text),
         })
     }
@@ -74,16 +80,24 @@ impl CrashInput {
         }
     }
 
-    /// Every crash in the input; empty if nothing crashed. `pid` selects a process or thread of a
-    /// log.
+    /// The selected process or thread of a log, by [`Open::pid`] or `FILE:PID`.
+    pub fn pid(&self) -> Option<u32> {
+        match self {
+            CrashInput::Text(text) => text.pid,
+            CrashInput::Atlas(_) => None,
+        }
+    }
+
+    /// Every crash in the input, or only those of the [selected process](CrashInput::pid); empty if
+    /// nothing crashed.
     ///
     /// # Errors
     /// [`ErrorKind::Lacks`] for an address space that holds no crash.
-    pub fn cases(self, pid: Option<u32>) -> Result<Vec<Case>> {
+    pub fn cases(self) -> Result<Vec<Case>> {
         let cut = self.cut();
         match self {
             CrashInput::Text(text) => {
-                let mut cases = log::cases(&text.bytes, pid);
+                let mut cases = log::cases(&text.bytes, text.pid);
                 cases.iter_mut().for_each(|case| case.notes.extend(cut.clone()));
                 Ok(cases)
             }

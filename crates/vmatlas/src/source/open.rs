@@ -252,6 +252,8 @@ pub struct CrashText {
     pub(crate) bytes: Vec<u8>,
     /// The limit in bytes at which it was cut.
     pub(crate) cut: Option<u64>,
+    /// The selected process or thread.
+    pub(crate) pid: Option<u32>,
 }
 
 /// The most bytes to read of a crash log: what is found in it needs some memory too.
@@ -277,7 +279,7 @@ fn stream_or_text(
     let read = rest.take(left).read_to_end(&mut text);
     read.map_err(|error| Error::file(name, error))?;
     let cut = (text.len() as u64 >= most).then_some(most);
-    Ok(Err(CrashText { bytes: text, cut }))
+    Ok(Err(CrashText { bytes: text, cut, pid: selection.pid }))
 }
 
 /// Reads a stream, such as a pipe, that may be compressed.
