@@ -152,11 +152,13 @@ impl Open {
         matches!(open::resolve(&self.target, &self.how), Ok(Place::File(..) | Place::LogParts(_)))
     }
 
-    /// The path of the target if it is a file that begins as recordings do.
+    /// The path of the target if it is a file that begins as recordings do, and what is selected.
     #[cfg(feature = "recordings")]
-    pub(crate) fn recording(&self) -> Result<Option<PathBuf>> {
+    pub(crate) fn recording(&self) -> Result<Option<(PathBuf, vmatlas_recording::Selection)>> {
         Ok(match open::resolve(&self.target, &self.how)? {
-            Place::File(path, _) if open::begins_as_recording(&path) => Some(path),
+            Place::File(path, selection) if open::begins_as_recording(&path) => {
+                Some((path, selection))
+            }
             _ => None,
         })
     }

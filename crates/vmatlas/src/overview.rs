@@ -47,7 +47,11 @@ impl Overview {
     /// # Errors
     /// Same as [`Open::open`]; and [`ErrorKind::Lacks`] if the target is no recording.
     pub fn of(open: Open) -> Result<Overview> {
-        if let Some(path) = open.recording()? {
+        if let Some((path, selection)) = open.recording()? {
+            if selection.moment.is_some() || selection.pid.is_some() {
+                let why = "all processes are listed; leave out the moment and the process";
+                return Err(Error::new(ErrorKind::Usage, format!("{}: {why}", open.target())));
+            }
             return Overview::read(path);
         }
         let atlas = open.open()?;

@@ -26,7 +26,8 @@ pub(crate) fn line(words: &Words<'_>, command: &Command, error: &clap::Error) ->
 /// The line for several words of which the first is no command.
 fn of_words(plain: &[&str], command: &Command) -> Option<String> {
     let [first, rest @ ..] = plain else { return None };
-    if command.find_subcommand(first).is_some() || rest.is_empty() {
+    // clap adds `help` by itself.
+    if *first == "help" || command.find_subcommand(first).is_some() || rest.is_empty() {
         return None;
     }
     let shown = |words: &[&str]| words.join(" ");

@@ -29,7 +29,7 @@ pub(crate) fn run(args: &ShowArgs, asks_nothing: bool) -> Result<bool, Trouble> 
     let name = name.as_str();
     if args.processes {
         let overview = Overview::of(open(name, &args.common, &moment))?;
-        output::print(&Processes(&overview), Format::Text, &args.common)?;
+        output::print(&Processes(&overview), Format::of(&args.common), &args.common)?;
         return Ok(true);
     }
     let sizes = if args.sizes { Needs::SIZES } else { Needs::ROWS };

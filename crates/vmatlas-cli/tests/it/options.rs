@@ -71,6 +71,7 @@ fn what_a_target_does_not_have_is_refused() {
         &[&pid, "--at", "5"],
         "a running process is only seen as it is now, so it takes neither --at",
     );
+    text(&[&format!("{pid}@0.5")], "a running process is only seen as it is now");
     text(&[&pid, "--pid", "3"], "the target is another process, so it takes no --pid");
     text(&[&pid, "--processes"], "a running process is one process, so it takes no --processes");
     text(&[ZOO, "--at", "end"], "a text of rows is of one moment");
@@ -164,17 +165,19 @@ fn words_that_are_no_targets() {
         refused(&["--jsn", "self"]),
         refused(&["self", "--color", "alway"]),
         refused(&["at", "self"]),
+        refused(&["help", "shwo"]),
         refused(&["diff", "self"]),
     ].concat(), @"
-        vmatlas: shwo is no command; did you mean vmatlas show self?
-        vmatlas: shwo: there is no such file, and no process of that name; did you mean vmatlas show?
-        vmatlas: 2 TARGETs are given, and one is shown; vmatlas diff A B compares two, vmatlas at TARGET ADDR shows what lies at an address
-        vmatlas: a command comes first: vmatlas at self 0
-        vmatlas: unexpected argument '--jsn' found; did you mean --json?
-        vmatlas: invalid value 'alway' for '--color <WHEN>' [possible values: auto, always, never]; did you mean always?
-        vmatlas: the following required arguments were not provided: <ADDR>...; see vmatlas at --help
-        vmatlas: the following required arguments were not provided: <SECOND>; see vmatlas diff --help
-        ");
+    vmatlas: shwo is no command; did you mean vmatlas show self?
+    vmatlas: shwo: there is no such file, and no process of that name; did you mean vmatlas show?
+    vmatlas: 2 TARGETs are given, and one is shown; vmatlas diff A B compares two, vmatlas at TARGET ADDR shows what lies at an address
+    vmatlas: a command comes first: vmatlas at self 0
+    vmatlas: unexpected argument '--jsn' found; did you mean --json?
+    vmatlas: invalid value 'alway' for '--color <WHEN>' [possible values: auto, always, never]; did you mean always?
+    vmatlas: the following required arguments were not provided: <ADDR>...; see vmatlas at --help
+    vmatlas: unrecognized subcommand 'shwo'; see vmatlas --help
+    vmatlas: the following required arguments were not provided: <SECOND>; see vmatlas diff --help
+    ");
 }
 
 #[test]

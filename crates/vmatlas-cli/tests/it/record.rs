@@ -25,6 +25,18 @@ fn patient() -> &'static Path {
     })
 }
 
+#[test]
+fn the_list_of_processes_is_of_the_whole_recording() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("F").into_os_string().into_string().unwrap();
+    assert_eq!(vmatlas(&["record", "-q", "-o", &output, "--", "true"]).status, 0);
+    let json = vmatlas(&["show", &output, "--processes", "--json"]).json();
+    assert_eq!(json["processes"][0]["comm"], "true");
+    let of_moment = vmatlas(&["show", &format!("{output}@0.001"), "--processes"]);
+    assert_eq!(of_moment.status, 2);
+    assert!(of_moment.stderr.contains("leave out the moment"), "{}", of_moment.stderr);
+}
+
 /// A handler of cores that is a pipe would get a core of vmatlas too.
 #[test]
 fn the_signal_of_the_program_leaves_no_core_of_vmatlas() {

@@ -3,6 +3,7 @@
 use super::compression::{Decompressed, HEAD, decompressed};
 use super::core::Core;
 use super::how::How;
+use super::kind::SourceKind;
 use super::live::Live;
 use super::log_parts::log_parts;
 use super::refuse::{check, refusal};
@@ -109,11 +110,22 @@ pub(crate) fn resolve(target: &Target, how: &How) -> Result<Place> {
             false => Place::LogParts(selection),
         });
     }
-    Ok(match Slot::of(word, &how.proc)? {
+    let slot = Slot::of(word, &how.proc).map_err(|error| moment_of_process(word, how, error))?;
+    Ok(match slot {
         Slot::Process(id) => Place::Process(id, end()),
         Slot::File => Place::File(PathBuf::from(word), end()),
         Slot::Stdin => Place::Stdin(how.end(STDIN)),
     })
+}
+
+/// The error for `PID@TIME`, which names no file.
+fn moment_of_process(word: &str, how: &How, error: Error) -> Error {
+    let process = word.rsplit_once('@').filter(|_| error.kind() == ErrorKind::NotFound);
+    let process = process.and_then(|(process, _)| Slot::of(process, &how.proc).ok());
+    match (process, SourceKind::Live.lacks(Request::Moment)) {
+        (Some(Slot::Process(_)), Some(why)) => refusal(word, Request::Moment, why),
+        _ => error,
+    }
 }
 
 impl Place {
