@@ -59,7 +59,7 @@ impl Stacks {
                                 places.push(match file {
                                     Some(file) => {
                                         let mut module = Module::from_entry(file);
-                                        module.mapped_ns =
+                                        module.written_by_ns =
                                             Some(began_ns).filter(|began| *began > 0);
                                         let module = symbolizer.add_module(module);
                                         Place::File { module, offset: frame.offset }

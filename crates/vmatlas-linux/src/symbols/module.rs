@@ -32,9 +32,10 @@ pub struct Module {
     pub size: Option<u64>,
     /// Its build id.
     pub build_id: Option<Vec<u8>>,
-    /// The time at which it was mapped or later, in nanoseconds since 1970. A file without a build
-    /// id that was written since then is not used.
-    pub mapped_ns: Option<u64>,
+    /// The last time at which it may have been written, in nanoseconds since 1970: the start of the
+    /// recording, the end of the core dump. A file without a build id that was written later is not
+    /// used.
+    pub written_by_ns: Option<u64>,
     /// Its executable LOAD segments, if recorded. They allow to use a debug file alone, which no
     /// longer has the file offsets.
     pub segments: Vec<ModuleSegment>,
@@ -77,13 +78,14 @@ pub enum ModuleNote {
         /// The path.
         path: String,
     },
-    /// The file was written after it was mapped, and has no build id to verify it; it is not used.
+    /// The file was written after [`written_by_ns`](Module::written_by_ns), and has no build id to
+    /// verify it; it is not used.
     Written {
         /// The path.
         path: String,
     },
-    /// An attribute of the file was changed after it was mapped, and perhaps the data, and it has
-    /// no build id to verify it; it is used.
+    /// An attribute of the file was changed after that time, and perhaps the data, and it has no
+    /// build id to verify it; it is used.
     Changed {
         /// The path.
         path: String,
@@ -135,13 +137,13 @@ impl fmt::Display for ModuleNote {
             ),
             ModuleNote::Written { path } => write!(
                 f,
-                "{path} was written after it was mapped or recorded, and has no build id: its names \
-                 are left out"
+                "{path} was written after the start of the recording or after the core dump, and has \
+                 no build id: its names are left out"
             ),
             ModuleNote::Changed { path } => write!(
                 f,
                 "{path} may be another file than the one recorded: it has no build id, and its \
-                 inode was changed since"
+                 inode was changed after the start of the recording or after the core dump"
             ),
             ModuleNote::DebugFileOnly { path, debug_file } => {
                 write!(f, "{path} is gone; names are from {}", debug_file.display())
@@ -159,7 +161,7 @@ impl fmt::Display for ModuleNote {
 }
 
 impl Module {
-    /// The module of a recorded file. With [`mapped_ns`](Module::mapped_ns), a file without a build
+    /// The module of a recorded file. With [`written_by_ns`](Module::written_by_ns), a file without a build
     /// id that was written later is not used.
     #[cfg(feature = "recordings")]
     pub fn from_entry(file: &vmatlas_recording::FileEntry) -> Module {
@@ -275,7 +277,7 @@ impl Module {
         notes: &mut Vec<ModuleNote>,
     ) -> Option<ElfFile> {
         let path = self.display();
-        let since = |time| self.mapped_ns.is_some_and(|mapped| nanoseconds(time) > mapped.into());
+        let since = |time| self.written_by_ns.is_some_and(|last| nanoseconds(time) > last.into());
         if let (None, Some(found)) = (&self.build_id, identity)
             && since(found.modified)
         {

@@ -529,21 +529,21 @@ fn another_file_by_that_path_is_not_used() {
         [(written.mtime(), written.mtime_nsec()), (written.ctime(), written.ctime_nsec())]
             .map(|(seconds, rest)| seconds.cast_unsigned() * 1_000_000_000 + rest.cast_unsigned());
     assert!(written < changed, "the name was changed last");
-    for (mapped_ns, function, doubt) in [
-        (written - 1, "", Some("was written after it was mapped or recorded")),
-        (written, "main", Some("its inode was changed since")),
+    for (written_by_ns, function, doubt) in [
+        (written - 1, "", Some("was written after the start of")),
+        (written, "main", Some("its inode was changed after")),
         (changed, "main", None),
     ] {
-        let module = with!(again.clone(), mapped_ns = Some(mapped_ns));
+        let module = with!(again.clone(), written_by_ns = Some(written_by_ns));
         let mut symbolizer = Symbolizer::default();
         let found = frames_in(&mut symbolizer, &path("without"), module, &[vaddr]);
-        assert_eq!(found[0][0].function, function, "{mapped_ns}");
+        assert_eq!(found[0][0].function, function, "{written_by_ns}");
         let notes: Vec<String> = symbolizer.notes().map(|(_, note)| note.to_string()).collect();
         assert_eq!(notes.len(), usize::from(doubt.is_some()), "{notes:?}");
         assert!(doubt.is_none_or(|doubt| notes[0].contains(doubt)), "{notes:?}");
     }
     // A build id is better evidence.
-    let built = with!(module_of(&path("kept")), mapped_ns = Some(1));
+    let built = with!(module_of(&path("kept")), written_by_ns = Some(1));
     let found = frames_in(&mut Symbolizer::default(), &path("kept"), built, &[vaddr]);
     assert_eq!(found[0].last().unwrap().function, "main");
     let unknown = with!(Module::default(), path = recorded.path);

@@ -38,7 +38,7 @@ pub(super) fn name(
             let mut module = Module::default();
             module.path = row.name.to_vec();
             module.build_id = build_id(&row);
-            module.mapped_ns = Some(written_ns);
+            module.written_by_ns = Some(written_ns);
             let module = symbolizer.add_module(module);
             asked.push((key, Place::File { module, offset: key.1 }));
         }
