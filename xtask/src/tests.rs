@@ -19,7 +19,7 @@ const NEEDS: &[(&str, &str)] = &[
     ("setpriv", "util-linux"),
     ("strace", "strace"),
     ("mkfs.btrfs", "btrfs-progs"),
-    ("go", "golang-go"),
+    ("mandoc", "mandoc"),
     ("xz", "xz-utils"),
     ("dwz", "dwz"),
     ("zstd", "zstd"),

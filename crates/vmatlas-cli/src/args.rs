@@ -1,5 +1,6 @@
 //! The arguments. Help, manual page and completions are made from them.
 
+pub(crate) mod man;
 pub(crate) mod no_target;
 pub(crate) mod order;
 pub(crate) mod similar;
@@ -65,8 +66,11 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-    /// Print the manual page
-    Man,
+    /// Print the manual page of vmatlas or of a command, for man(1)
+    Man {
+        /// The command
+        command: Option<String>,
+    },
 }
 
 /// What reading the files of a target may cost by default.

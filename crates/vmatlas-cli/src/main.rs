@@ -65,35 +65,14 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Result<ExitCode, Trouble> {
             clap_complete::generate(*shell, &mut Cli::command(), "vmatlas", &mut text);
             Ok(std::io::stdout().write_all(&text).map(|()| true)?)
         }
-        Some(Command::Man) => Ok(std::io::stdout().write_all(&manual()?).map(|()| true)?),
+        Some(Command::Man { command }) => {
+            let Some(page) = args::man::page(&Cli::command(), command.as_deref())? else {
+                let name = command.as_deref().unwrap_or_default();
+                let help = "`vmatlas man` lists the commands";
+                return Err(Trouble::new(format!("there is no command `{name}`; {help}")));
+            };
+            Ok(std::io::stdout().write_all(&page).map(|()| true)?)
+        }
     }?;
     Ok(ExitCode::from(u8::from(!yes)))
-}
-
-/// Writes one manual page for all commands.
-fn manual() -> std::io::Result<Vec<u8>> {
-    let mut command = Cli::command();
-    command.build();
-    let mut page = Vec::new();
-    let whole = clap_mangen::Man::new(command.clone());
-    whole.render_title(&mut page)?;
-    whole.render_name_section(&mut page)?;
-    whole.render_synopsis_section(&mut page)?;
-    whole.render_description_section(&mut page)?;
-    whole.render_options_section(&mut page)?;
-    for part in
-        command.get_subcommands().filter(|part| part.get_name() != "help" && !part.is_hide_set())
-    {
-        let about = part.get_about().map(ToString::to_string).unwrap_or_default();
-        writeln!(page, ".SH \"VMATLAS {}\"\n{about}", part.get_name().to_uppercase())?;
-        let mut sections = Vec::new();
-        let part = clap_mangen::Man::new(part.clone());
-        part.render_synopsis_section(&mut sections)?;
-        part.render_options_section(&mut sections)?;
-        page.extend_from_slice(
-            String::from_utf8_lossy(&sections).replace(".SH ", ".SS ").as_bytes(),
-        );
-    }
-    whole.render_extra_section(&mut page)?;
-    Ok(page)
 }

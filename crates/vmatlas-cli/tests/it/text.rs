@@ -1,7 +1,8 @@
 //! Tests targets that are files and standard input.
 
 use crate::vmatlas::{command, testdata, vmatlas, vmatlas_with_input};
-use std::process::Stdio;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 const ZOO: &str = "captures/zoo-x86_64-6.18.maps";
 
@@ -261,8 +262,39 @@ fn help_names_every_command() {
     for command in ["show", "at", "diff", "access", "completions", "man"] {
         assert!(help.contains(command), "{command}");
     }
-    assert!(vmatlas(&["man"]).text().starts_with(".ie"));
     assert!(vmatlas(&["completions", "bash"]).text().contains("_vmatlas"));
+}
+
+/// Every command has a page, in which mandoc finds nothing to mend.
+#[test]
+fn manual_pages() {
+    let whole = vmatlas(&["man"]).text();
+    let names = whole.lines().filter_map(|line| line.strip_prefix(".BR vmatlas\\-"));
+    let names: Vec<&str> = names.filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.contains(&"show") && names.len() > 8, "{names:?}");
+    for name in names.iter().copied().map(Some).chain([None]) {
+        let page = vmatlas(&["man"].iter().copied().chain(name).collect::<Vec<_>>()).text();
+        for section in ["NAME", "SYNOPSIS", "EXAMPLES", "ENVIRONMENT", "\"SEE ALSO\""] {
+            assert!(page.contains(&format!(".SH {section}\n")), "{name:?}: {section}");
+        }
+        let mut mandoc = Command::new("mandoc");
+        mandoc.args(["-T", "lint", "-W", "style"]);
+        mandoc.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = match mandoc.spawn() {
+            Err(error) if std::env::var_os("CI").is_none() => {
+                eprintln!("skipped: mandoc: {error}");
+                continue;
+            }
+            child => child,
+        };
+        let mut child = child.unwrap();
+        child.stdin.take().unwrap().write_all(page.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "", "{name:?}");
+    }
+    let run = vmatlas(&["man", "shwo"]);
+    assert_eq!(run.status, 2);
+    assert!(run.stderr.contains("no command `shwo`"), "{}", run.stderr);
 }
 
 #[test]
