@@ -76,6 +76,9 @@ pub(crate) enum Command {
 /// What reading the files of a target may cost by default.
 const DEFAULT_BUDGET: &str = "512M,10s";
 
+/// Where processes are read by default.
+pub(crate) const DEFAULT_PROC: &str = "/proc";
+
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CommonArgs {
@@ -86,7 +89,7 @@ pub(crate) struct CommonArgs {
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
     /// Read processes below DIR
-    #[arg(long, default_value = "/proc", value_name = "DIR")]
+    #[arg(long, default_value = DEFAULT_PROC, value_name = "DIR")]
     pub(crate) proc: PathBuf,
     /// Print no warnings
     #[arg(short, long)]

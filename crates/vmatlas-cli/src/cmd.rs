@@ -17,14 +17,33 @@ pub(crate) mod show;
 mod target_words;
 pub(crate) mod verify;
 
-use crate::args::{CommonArgs, MomentArgs};
+use crate::args::{CommonArgs, DEFAULT_PROC, MomentArgs};
 use crate::output::notes;
+use crate::trouble::Trouble;
+use std::path::Path;
 use vmatlas::{Atlas, Filter, Open, Replace, words};
 
 /// Prepares the target of a command.
 fn open(target: &str, common: &CommonArgs, moment: &MomentArgs) -> Open {
     let open = Open::new(target).proc(&common.proc).limits(common.budget);
     open.pid(moment.pid).moment(moment.at)
+}
+
+/// Refuses `--proc` where no target is a process.
+fn refuse_proc(opens: &[&Open], common: &CommonArgs) -> Result<(), Trouble> {
+    let is_process = |open: &&Open| !matches!(open.process(), Ok(None));
+    match is_default_proc(common) || opens.iter().any(is_process) {
+        true => Ok(()),
+        false => {
+            let names: Vec<String> = opens.iter().map(|open| open.target().to_string()).collect();
+            let names = names.join(", ");
+            Err(Trouble::new(format!("{names}: --proc is about processes, and this is none")))
+        }
+    }
+}
+
+fn is_default_proc(common: &CommonArgs) -> bool {
+    common.proc == Path::new(DEFAULT_PROC)
 }
 
 /// A filter for the rows of atlases: addresses lose the bits that are no part of them, with a note.

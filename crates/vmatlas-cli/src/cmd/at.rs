@@ -2,7 +2,7 @@
 
 use super::address::{addresses, parse};
 use super::target_words::TargetWords;
-use super::{at_stdin, open};
+use super::{at_stdin, open, refuse_proc};
 use crate::args::AtArgs;
 use crate::output::at::At;
 use crate::output::{self, Format, notes};
@@ -19,6 +19,7 @@ pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
     }
     let locations = if from_stdin { Vec::new() } else { parse(&words.rest)? };
     let open = open(&words.target, &args.common, &words.moment).deep(args.deep).freeze(args.freeze);
+    refuse_proc(&[&open], &args.common)?;
     let atlas = open.needs(Needs::NAMES | Needs::ORIGINS | Needs::LABELS).open()?;
     if args.deep {
         atlas.require(Request::Memory)?;

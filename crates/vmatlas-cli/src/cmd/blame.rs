@@ -3,7 +3,7 @@
 use super::address::{addresses, parse};
 use super::nothing_matches::nothing_matches;
 use super::target_words::TargetWords;
-use super::{filter_of, open, replace};
+use super::{filter_of, is_default_proc, open, replace};
 use crate::args::{BlameArgs, By, Count};
 use crate::output::blame::answer::BlameAnswer;
 use crate::output::blame::{Folded, pprof, profile};
@@ -58,6 +58,10 @@ fn read(words: &TargetWords, args: &BlameArgs) -> Result<Atlas, Trouble> {
     let name = words.target.as_str();
     let open = open(name, &args.common, &words.moment).debuginfod(args.debuginfod);
     let shown = printable(name.as_bytes());
+    if !is_default_proc(&args.common) {
+        let why = "blame reads recordings, for which --proc has no meaning";
+        return Err(Trouble::new(format!("{shown}: {why}")));
+    }
     if name == "-" || open.is_file() {
         let atlas = open.open()?;
         return match atlas.source().has_origins() {

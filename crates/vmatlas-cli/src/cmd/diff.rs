@@ -1,7 +1,7 @@
 //! `vmatlas diff A B`: compares two maps.
 
 use super::nothing_matches::nothing_matches;
-use super::{filter_of, open};
+use super::{filter_of, open, refuse_proc};
 use crate::args::{DiffArgs, MomentArgs};
 use crate::output::diff::DiffAnswer;
 use crate::output::{self, Format, notes};
@@ -16,8 +16,10 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
     }
     refuse(args.filter.as_ref())?;
     let names = if args.common.json { Needs::NAMES } else { Needs::ROWS };
-    let open = |name| open(name, &args.common, &MomentArgs::default()).needs(names).open();
-    let (first, second) = (open(&args.first)?, open(&args.second)?);
+    let open = |name| open(name, &args.common, &MomentArgs::default()).needs(names);
+    let (first, second) = (open(&args.first), open(&args.second));
+    refuse_proc(&[&first, &second], &args.common)?;
+    let (first, second) = (first.open()?, second.open()?);
     notes::of_both(&first, &second, &args.common);
     let mut diff = diff(&first, &second);
     let filter = filter_of(&[&first, &second], args.filter.as_ref(), &args.common);

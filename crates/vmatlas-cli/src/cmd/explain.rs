@@ -1,8 +1,8 @@
 //! `vmatlas explain INPUT`: explains a crash.
 
 use super::address::{address, parse};
-use super::open;
 use super::target_words::TargetWords;
+use super::{open, refuse_proc};
 use crate::args::ExplainArgs;
 use crate::output::explain::Explain;
 use crate::output::{self, Format, notes};
@@ -19,6 +19,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     let input = &words.target;
     let mut pid = None;
     let open = open(input, &args.common, &words.moment).needs(Needs::NAMES);
+    refuse_proc(&[&open], &args.common)?;
     let mut cut = String::new();
     let mut sign = None;
     let mut others = Vec::new();

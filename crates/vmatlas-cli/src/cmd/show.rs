@@ -1,7 +1,7 @@
 //! `vmatlas show TARGET`: shows the annotated map.
 
 use super::nothing_matches::nothing_matches;
-use super::{filter_of, open};
+use super::{filter_of, open, refuse_proc};
 use crate::args::similar::similar_command;
 use crate::args::{MomentArgs, ShowArgs};
 use crate::output::columns::Column;
@@ -28,7 +28,9 @@ pub(crate) fn run(args: &ShowArgs, asks_nothing: bool) -> Result<bool, Trouble> 
     };
     let name = name.as_str();
     if args.processes {
-        let overview = Overview::of(open(name, &args.common, &moment))?;
+        let open = open(name, &args.common, &moment);
+        refuse_proc(&[&open], &args.common)?;
+        let overview = Overview::of(open)?;
         output::print(&Processes(&overview), Format::of(&args.common), &args.common)?;
         return Ok(true);
     }
@@ -37,6 +39,7 @@ pub(crate) fn run(args: &ShowArgs, asks_nothing: bool) -> Result<bool, Trouble> 
         .needs(sizes | needs(args))
         .deep(args.deep)
         .freeze(args.freeze);
+    refuse_proc(&[&open], &args.common)?;
     if let Some(cost) = open.cost().filter(|cost| cost.as_secs() > 0) {
         notes::note(&format!("{name}: reading the sizes will take some {} s", cost.as_secs()));
     }

@@ -106,6 +106,10 @@ fn what_has_no_effect_is_refused() {
         says(&["blame", LOG, "7fb267202000", option[0], option[1]], "cannot be used with");
     }
     says(&[LOG, "--processes", "--sizes"], "cannot be used with");
+    for words in [&[ZOO] as &[&str], &["at", ZOO, "0"], &["diff", ZOO, LOG], &["explain", ZOO]] {
+        says(&[words, &["--proc", "/"]].concat(), "--proc is about processes");
+    }
+    says(&["blame", LOG, "--proc", "/"], "blame reads recordings, for which --proc has no meaning");
 }
 
 #[test]
