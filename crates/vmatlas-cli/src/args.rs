@@ -22,7 +22,7 @@ use vmatlas::{Filter, KernelVersion, Limits};
     A file is maps, smaps, any text with such rows in it, a core dump (also compressed), a log of strace or a recording. \
     FILE:PID names a process of a log, FILE@SECONDS a moment of a log or recording, FILE:PID@SECONDS both; \
     the default is the first process, just before it ended.\n\
-    Exit status: 0 yes, 1 no (differs, not mapped, not allowed), 2 error; of record that of the program, but 2 \
+    Exit status: 0 yes, 1 no (differs, not mapped, not allowed, --where lets nothing through), 2 error; of record that of the program, but 2 \
     if the recording failed and the program did not."
 )]
 pub(crate) struct Cli {
@@ -255,7 +255,7 @@ pub(crate) struct ShowArgs {
     /// Stop all threads of the process while it is read (with --deep also its memory)
     #[arg(long)]
     pub(crate) freeze: bool,
-    /// Show only mappings for which EXPR holds, like 'perms = rw*p and size >= 1M'
+    /// Show only mappings for which EXPR holds, like 'perms has wx and size >= 1M'
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,
     /// Sort by a column: numbers of bytes from the largest, addresses and names ascending

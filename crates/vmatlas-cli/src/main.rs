@@ -6,7 +6,7 @@ mod output;
 mod trouble;
 
 use args::order::Words;
-use args::{Cli, Command, no_target, wrong_use};
+use args::{Cli, Command, wrong_use};
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -14,9 +14,9 @@ use trouble::Trouble;
 
 fn main() -> ExitCode {
     vmatlas::serve_if_asked();
-    let command = Cli::command();
-    let words = Words::new(std::env::args_os().collect(), &command);
-    let matches = command.clone().try_get_matches_from(words.in_order());
+    let mut command = Cli::command();
+    let words = Words::new(std::env::args_os().collect());
+    let matches = command.try_get_matches_from_mut(words.in_order(&command));
     let parsed = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
@@ -45,10 +45,9 @@ fn main() -> ExitCode {
 fn run(cli: &Cli, matches: &ArgMatches) -> Result<ExitCode, Trouble> {
     let yes = match &cli.command {
         Some(Command::Record(args)) => return cmd::record::run(args),
-        None => cmd::show::run(&cli.show, no_target::asks_nothing(matches)),
+        None => cmd::show::run(&cli.show, matches),
         Some(Command::Show(args)) => {
-            let own = matches.subcommand().map_or(matches, |(_, own)| own);
-            cmd::show::run(args, no_target::asks_nothing(own))
+            cmd::show::run(args, matches.subcommand().map_or(matches, |(_, own)| own))
         }
         Some(Command::At(args)) => cmd::at::run(args),
         Some(Command::Diff(args)) => cmd::diff::run(args),

@@ -4,37 +4,40 @@ use clap::{Arg, Command};
 use std::ffi::OsString;
 
 /// The words of a command line, of which the first names the program.
-pub(crate) struct Words<'c> {
+pub(crate) struct Words {
     words: Vec<OsString>,
-    command: &'c Command,
 }
 
-impl<'c> Words<'c> {
-    pub(crate) fn new(words: Vec<OsString>, command: &'c Command) -> Words<'c> {
-        Words { words, command }
+impl Words {
+    pub(crate) fn new(words: Vec<OsString>) -> Words {
+        Words { words }
     }
 
     /// The words with the options that precede a command behind it, where its own are.
-    pub(crate) fn in_order(&self) -> Vec<OsString> {
+    pub(crate) fn in_order(&self, command: &Command) -> Vec<OsString> {
         let mut words = self.words.clone();
-        let first = self.positions().next();
-        if let Some(at) = first.filter(|&at| at > 1 && self.is_command(at)) {
-            words[1..=at].rotate_right(1);
+        let first = self.positions(command).next();
+        if let Some(at) = first.filter(|&at| at > 1 && self.is_command(at, command)) {
+            // After `--` no word is a command, and the version has none.
+            if !words[1..at].iter().any(|word| word == "--" || word == "--version" || word == "-V")
+            {
+                words[1..=at].rotate_right(1);
+            }
         }
         words
     }
 
     /// The words that are no options and no values of options.
-    pub(crate) fn plain(&self) -> Vec<&str> {
-        self.positions().map(|at| self.words[at].to_str().unwrap_or_default()).collect()
+    pub(crate) fn plain(&self, command: &Command) -> Vec<&str> {
+        self.positions(command).map(|at| self.words[at].to_str().unwrap_or_default()).collect()
     }
 
-    fn is_command(&self, at: usize) -> bool {
-        self.words[at].to_str().is_some_and(|word| self.command.find_subcommand(word).is_some())
+    fn is_command(&self, at: usize, command: &Command) -> bool {
+        self.words[at].to_str().is_some_and(|word| command.find_subcommand(word).is_some())
     }
 
     /// The places of the words that are no options and no values of options.
-    fn positions(&self) -> impl Iterator<Item = usize> + '_ {
+    fn positions<'w>(&'w self, command: &'w Command) -> impl Iterator<Item = usize> + 'w {
         let mut at = 1;
         let mut is_plain = false;
         std::iter::from_fn(move || {
@@ -42,7 +45,7 @@ impl<'c> Words<'c> {
                 let here = at;
                 let word = word.to_str().unwrap_or_default();
                 let is_option = word.starts_with('-') && word != "-" && !is_plain;
-                at += if is_option { self.length(word) } else { 1 };
+                at += if is_option { length(word, command) } else { 1 };
                 is_plain |= word == "--";
                 if !is_option {
                     return Some(here);
@@ -51,26 +54,26 @@ impl<'c> Words<'c> {
             None
         })
     }
+}
 
-    /// How many words an option takes, itself and its value.
-    fn length(&self, option: &str) -> usize {
-        let takes_next = match option.strip_prefix("--") {
-            Some(name) => {
-                !name.contains('=') && self.takes_value(|arg| arg.get_long() == Some(name))
-            }
-            None => {
-                // The first letter with a value takes the rest of the word, if there is one.
-                let mut letters = option.chars().skip(1);
-                let takes = |letter: char| self.takes_value(|arg| arg.get_short() == Some(letter));
-                letters.any(takes) && letters.next().is_none()
-            }
-        };
-        if takes_next { 2 } else { 1 }
-    }
+/// How many words an option takes, itself and its value.
+fn length(option: &str, command: &Command) -> usize {
+    let takes_next = match option.strip_prefix("--") {
+        Some(name) => {
+            !name.contains('=') && takes_value(command, |arg| arg.get_long() == Some(name))
+        }
+        None => {
+            // The first letter with a value takes the rest of the word, if there is one.
+            let mut letters = option.chars().skip(1);
+            let takes = |letter: char| takes_value(command, |arg| arg.get_short() == Some(letter));
+            letters.any(takes) && letters.next().is_none()
+        }
+    };
+    if takes_next { 2 } else { 1 }
+}
 
-    fn takes_value(&self, is_it: impl Fn(&Arg) -> bool) -> bool {
-        let of_commands = self.command.get_subcommands().flat_map(Command::get_arguments);
-        let arg = self.command.get_arguments().chain(of_commands).find(|arg| is_it(arg));
-        arg.is_some_and(|arg| arg.get_action().takes_values())
-    }
+fn takes_value(command: &Command, is_it: impl Fn(&Arg) -> bool) -> bool {
+    let of_commands = command.get_subcommands().flat_map(Command::get_arguments);
+    let arg = command.get_arguments().chain(of_commands).find(|arg| is_it(arg));
+    arg.is_some_and(|arg| arg.get_action().takes_values())
 }

@@ -7,8 +7,8 @@ use clap::error::{ContextKind, ContextValue};
 use vmatlas::Open;
 
 /// The line for words that clap refuses.
-pub(crate) fn line(words: &Words<'_>, command: &Command, error: &clap::Error) -> String {
-    if let Some(line) = of_words(&words.plain(), command) {
+pub(crate) fn line(words: &Words, command: &Command, error: &clap::Error) -> String {
+    if let Some(line) = of_words(&words.plain(command), command) {
         return line;
     }
     let text = error.to_string();
@@ -18,16 +18,16 @@ pub(crate) fn line(words: &Words<'_>, command: &Command, error: &clap::Error) ->
     if let Some(meant) = suggestion(error) {
         return format!("{line}; did you mean {meant}?");
     }
-    let used = words.plain().first().and_then(|name| command.find_subcommand(name));
-    let used = used.map(|used| format!(" {}", used.get_name())).unwrap_or_default();
+    let used = words.plain(command).first().and_then(|name| command.find_subcommand(name));
+    let used = used.map(Command::get_name).filter(|name| *name != "help");
+    let used = used.map(|name| format!(" {name}")).unwrap_or_default();
     format!("{line}; see vmatlas{used} --help")
 }
 
 /// The line for several words of which the first is no command.
 fn of_words(plain: &[&str], command: &Command) -> Option<String> {
     let [first, rest @ ..] = plain else { return None };
-    // clap adds `help` by itself.
-    if *first == "help" || command.find_subcommand(first).is_some() || rest.is_empty() {
+    if command.find_subcommand(first).is_some() || rest.is_empty() {
         return None;
     }
     let shown = |words: &[&str]| words.join(" ");

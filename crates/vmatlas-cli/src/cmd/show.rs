@@ -2,6 +2,7 @@
 
 use super::nothing_matches::nothing_matches;
 use super::{filter_of, open, refuse_proc};
+use crate::args::no_target::asks_nothing;
 use crate::args::similar::similar_command;
 use crate::args::{MomentArgs, ShowArgs};
 use crate::output::columns::Column;
@@ -10,6 +11,7 @@ use crate::output::show::Show;
 use crate::output::show::plan::Plan;
 use crate::output::{self, Format, notes};
 use crate::trouble::Trouble;
+use clap::ArgMatches;
 use std::cmp::Ordering;
 use std::io::IsTerminal as _;
 use vmatlas::{Atlas, ErrorKind, FieldNeeds, Filter, Needs, Overview, Request, TextFormat};
@@ -17,13 +19,14 @@ use vmatlas::{Atlas, ErrorKind, FieldNeeds, Filter, Needs, Overview, Request, Te
 const NO_TARGET: &str = "no TARGET is given: add a PID, the name of a process, a file, or - for \
                          standard input; vmatlas self shows vmatlas itself";
 
-/// `asks_nothing` is whether no option asks about a target, so that vmatlas itself may be shown.
-pub(crate) fn run(args: &ShowArgs, asks_nothing: bool) -> Result<bool, Trouble> {
+pub(crate) fn run(args: &ShowArgs, matches: &ArgMatches) -> Result<bool, Trouble> {
     let terminal = std::io::stdout().is_terminal();
     let (name, moment) = match (&args.target, args.moment.pid) {
         (Some(target), _) => (target.clone(), args.moment.clone()),
         (None, Some(pid)) => (pid.to_string(), MomentArgs { pid: None, ..args.moment.clone() }),
-        (None, None) if asks_nothing && terminal => ("self".to_owned(), MomentArgs::default()),
+        (None, None) if terminal && asks_nothing(matches) => {
+            ("self".to_owned(), MomentArgs::default())
+        }
         (None, None) => return Err(Trouble::new(NO_TARGET)),
     };
     let name = name.as_str();

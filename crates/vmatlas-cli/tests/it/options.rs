@@ -195,6 +195,8 @@ fn options_before_the_command() {
     // A value that is the name of a command is none.
     assert!(refused(&["--sort", "at", ZOO]).contains("`at` is no column"));
     assert!(refused(&["--sizes", "at", ZOO, "0"]).contains("unexpected argument '--sizes'"));
+    assert!(refused(&["--", "verify"]).contains("verify: there is no such file"));
+    assert!(vmatlas(&["--version", "at"]).text().starts_with("vmatlas "));
     assert!(vmatlas(&["--help", "at"]).text().contains("vmatlas at"));
 }
 
