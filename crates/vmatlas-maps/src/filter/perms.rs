@@ -9,8 +9,8 @@ const LETTERS: [&str; 4] = ["r", "w", "x", "psS"];
 /// # Errors
 /// Describes what to write instead of a value that no permissions can match.
 pub(super) fn glob(value: &str) -> Result<String, String> {
-    let write = "write r, w and x or - in this order (`rw-`), and p or s after them if it matters \
-                 (`rw-p`); `?` is any letter, `*` any letters; `perms has x` asks for one letter";
+    let write = "write three letters (`rw-`) or four (`rw-p`), each at its place, with `?` for \
+                 any; or `perms has x`";
     if value.contains('*') {
         return Ok(value.to_owned());
     }

@@ -85,9 +85,9 @@ fn errors_point_at_the_column() {
     size > 99999999999T: column 8: expected a number, like 4096, 0x7f00, 4K or 1G
     colour = red: column 1: expected a field: start, end, size, perms, offset, device, inode, name, kind, path, deleted, state, sections, label, confidence, because, origin, addr, or a size of smaps such as rss
     kind = heep: column 8: no such kind; there are file, anonymous, heap, stack, thread-stack, named-anonymous, named-shared-anonymous, shared-anonymous, memfd, sysv-shm, huge-anonymous, anon-inode, socket, aio, secretmem, dma-buf, device, vdso, vvar, vsyscall, special
-    perms = x: column 9: no permissions are `x`: write r, w and x or - in this order (`rw-`), and p or s after them if it matters (`rw-p`); `?` is any letter, `*` any letters; `perms has x` asks for one letter
-    perms = xwr: column 9: no permissions are `xwr`: write r, w and x or - in this order (`rw-`), and p or s after them if it matters (`rw-p`); `?` is any letter, `*` any letters; `perms has x` asks for one letter
-    perms = rwxps: column 9: no permissions are `rwxps`: write r, w and x or - in this order (`rw-`), and p or s after them if it matters (`rw-p`); `?` is any letter, `*` any letters; `perms has x` asks for one letter
+    perms = x: column 9: no permissions are `x`: write three letters (`rw-`) or four (`rw-p`), each at its place, with `?` for any; or `perms has x`
+    perms = xwr: column 9: no permissions are `xwr`: write three letters (`rw-`) or four (`rw-p`), each at its place, with `?` for any; or `perms has x`
+    perms = rwxps: column 9: no permissions are `rwxps`: write three letters (`rw-`) or four (`rw-p`), each at its place, with `?` for any; or `perms has x`
     perms has -w: column 11: `perms has` takes letters of r w x p s, not `-w`; `not perms has w` asks for mappings without one
     name has libc: column 9: only `perms` takes has; `~` finds a text inside another
     name ~ '(': column 9: not a regular expression: unclosed group
