@@ -4,6 +4,7 @@ use crate::copy_program::copy_program;
 use crate::vmatlas::{PATIENCE, command, testdata, vmatlas};
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -273,12 +274,16 @@ fn processes_of_one_name_can_be_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let name = format!("vmatlas-t{}", std::process::id());
     let program = own_program(&directory, &name);
-    let start = |argument: &str| started(Command::new(&program).arg("0").arg(argument));
-    let (old, new) = (start("0.25"), start("0.125\x1b[31m"));
+    // What it calls itself is no command of the terminal.
+    let own_name = format!("{name}\x1b[31m");
+    let start =
+        |argument: &str| started(Command::new(&program).arg0(&own_name).arg("0").arg(argument));
+    let (old, new) = (start("0.25"), start("0.125"));
     drop(new);
     let new = start("0.5");
     let run = vmatlas(&[&name]);
     assert_eq!((run.status, run.text().as_str()), (2, ""));
+    assert!(!run.stderr.contains('\x1b'), "{}", run.stderr);
     let lines: Vec<&str> = run.stderr.lines().collect();
     let help = format!("2 processes are called {name}; give the PID of one, @newest:{name} or");
     assert!(lines[0].contains(&help), "{}", run.stderr);
