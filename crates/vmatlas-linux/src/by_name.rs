@@ -2,6 +2,8 @@
 
 use crate::error::Error;
 use crate::process::{Process, ProcessId, stat_field};
+use std::fs::File;
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
@@ -61,7 +63,7 @@ impl Process {
 
     /// What tells it apart from others of its name. Reads its arguments.
     pub fn candidate(&self) -> Candidate {
-        let arguments = self.read("cmdline").unwrap_or_default();
+        let arguments = read_arguments(self.path()).unwrap_or_default();
         let words: Vec<&[u8]> = arguments.split(|&byte| byte == 0).collect();
         let words = words.strip_suffix(&[b"".as_slice()]).unwrap_or(&words);
         let command_line = match words.join(&b' ') {
@@ -90,8 +92,18 @@ fn runs(process: &Path, name: &[u8]) -> bool {
     let executable = last_part(executable);
     executable == name
         || is_interpreter(executable)
-            && std::fs::read(process.join("cmdline"))
-                .is_ok_and(|arguments| script(&arguments).is_some_and(|script| script == name))
+            && read_arguments(process).is_ok_and(|arguments| script(&arguments) == Some(name))
+}
+
+/// Reads the first arguments of a process, given by its directory in /proc. The kernel takes them
+/// from anonymous memory only and waits for no userfaultfd (`FOLL_ANON` of fs/proc/base.c, since
+/// 4.17), but a process chooses where they end.
+fn read_arguments(process: &Path) -> std::io::Result<Vec<u8>> {
+    /// The most bytes to read.
+    const LIMIT: u64 = 4096;
+    let mut bytes = Vec::new();
+    File::open(process.join("cmdline"))?.take(LIMIT).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn is_interpreter(executable: &[u8]) -> bool {

@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A process that does nothing until it is dropped.
-struct Sleeper(Child);
+pub(crate) struct Sleeper(Child);
 
 impl Sleeper {
-    fn start() -> Sleeper {
+    pub(crate) fn start() -> Sleeper {
         let child = Command::new("sleep").arg("1000").stdout(Stdio::null()).spawn().unwrap();
         let pid = child.id();
         // The map still changes until the process waits.
@@ -25,7 +25,7 @@ impl Sleeper {
         Sleeper(child)
     }
 
-    fn pid(&self) -> String {
+    pub(crate) fn pid(&self) -> String {
         self.0.id().to_string()
     }
 
@@ -258,26 +258,28 @@ fn own_program(directory: &tempfile::TempDir, name: &str) -> std::path::PathBuf 
     path
 }
 
-fn started(command: &mut Command) -> Sleeper {
+/// Starts it and waits until it has the name of its program.
+fn started(command: &mut Command, comm: &str) -> Sleeper {
     let mut child = Sleeper(command.arg("1000").stdout(Stdio::null()).spawn().unwrap());
-    let comm = || std::fs::read(format!("/proc/{}/comm", child.0.id())).unwrap();
-    let ours = std::fs::read("/proc/self/comm").unwrap();
-    while comm() == ours {
+    let path = format!("/proc/{}/comm", child.0.id());
+    while std::fs::read_to_string(&path).unwrap().trim_end() != comm {
+        assert!(child.0.try_wait().unwrap().is_none(), "it has ended");
         std::thread::yield_now();
     }
-    assert!(child.0.try_wait().unwrap().is_none());
     child
 }
 
 #[test]
 fn processes_of_one_name_can_be_told_apart() {
     let directory = tempfile::tempdir().unwrap();
-    let name = format!("vmatlas-t{}", std::process::id());
+    // At most 15 bytes, which the kernel keeps.
+    let name = format!("vmt-{}", std::process::id());
     let program = own_program(&directory, &name);
     // What it calls itself is no command of the terminal.
     let own_name = format!("{name}\x1b[31m");
-    let start =
-        |argument: &str| started(Command::new(&program).arg0(&own_name).arg("0").arg(argument));
+    let start = |argument: &str| {
+        started(Command::new(&program).arg0(&own_name).arg("0").arg(argument), &name)
+    };
     let (old, new) = (start("0.25"), start("0.125"));
     drop(new);
     let new = start("0.5");
@@ -309,7 +311,7 @@ fn a_process_is_found_by_its_executable_and_its_script() {
     let program = own_program(&directory, &name);
     let link = directory.path().join("other-name");
     std::os::unix::fs::symlink(&program, &link).unwrap();
-    let linked = started(&mut Command::new(&link));
+    let linked = started(&mut Command::new(&link), "other-name");
     let json = vmatlas(&[&name, "--json"]).json();
     assert_eq!(
         (&json["target"]["pid"], &json["target"]["comm"]),

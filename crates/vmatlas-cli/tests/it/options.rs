@@ -1,5 +1,6 @@
 //! Tests that no option and no word is ignored, so that no other question is answered.
 
+use crate::live::Sleeper;
 use crate::terminal::{on_terminal, status_on_terminal};
 use crate::vmatlas::{vmatlas, vmatlas_with_input};
 
@@ -31,19 +32,15 @@ fn without_a_target_vmatlas_shows_itself_on_a_terminal_only() {
     }
 }
 
-/// The pid of this test, whose map can be read.
-fn own_pid() -> String {
-    std::process::id().to_string()
-}
-
 #[test]
 fn a_pid_is_a_target() {
-    let pid = own_pid();
+    let sleeper = Sleeper::start();
+    let pid = sleeper.pid();
     for args in [&["-p", &pid, "--json"] as &[&str], &["show", "--pid", &pid, "--json"]] {
-        assert_eq!(vmatlas(args).json()["target"]["pid"], std::process::id());
+        assert_eq!(vmatlas(args).json()["target"]["pid"].to_string(), pid);
     }
     let json = vmatlas(&["show", &pid, "--pid", &pid, "--json"]).json();
-    assert_eq!(json["target"]["pid"], std::process::id());
+    assert_eq!(json["target"]["pid"].to_string(), pid);
     let stack = json["mappings"].as_array().unwrap().iter().find(|row| row["name"] == "[stack]");
     let address = stack.unwrap()["start"].as_str().unwrap();
     let at = vmatlas(&["at", "-p", &pid, address]);
@@ -61,7 +58,8 @@ fn a_pid_is_a_target() {
 
 #[test]
 fn what_a_target_does_not_have_is_refused() {
-    let pid = own_pid();
+    let sleeper = Sleeper::start();
+    let pid = sleeper.pid();
     let core = "cores/arm64-6.1.core.zst";
     let text = |args: &[&str], why: &str| {
         let said = refused(args);
