@@ -49,7 +49,7 @@ fn totals_are_sums(maps: &Maps) {
     assert_eq!(totals.all.size, sum(&mut totals.groups.iter().map(|group| group.size)));
     let rss = |index| maps.fields(index).find(|field| field.name == b"Rss")?.value.number();
     let known = (0..maps.len()).step_by(2).filter_map(rss).reduce(u64::saturating_add);
-    assert_eq!(totals.all.rss, known);
-    let groups = totals.groups.iter().filter_map(|group| group.rss);
+    assert_eq!(totals.all.sizes.rss, known);
+    let groups = totals.groups.iter().filter_map(|group| group.sizes.rss);
     assert_eq!(groups.reduce(u64::saturating_add), known);
 }

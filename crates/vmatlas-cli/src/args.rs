@@ -17,13 +17,13 @@ use vmatlas::{Filter, KernelVersion, Limits};
 #[derive(Parser, Debug)]
 #[command(name = "vmatlas", version, args_conflicts_with_subcommands = true, max_term_width = 100)]
 #[command(
-    after_help = "TARGET is a PID, PID/TID, `self`, the name of a command, an executable or a script, a file, or - \
+    after_help = format!("TARGET is a PID, PID/TID, `self`, the name of a command, an executable or a script, a file, or - \
     for standard input; @newest:NAME and @oldest:NAME name one of several processes. \
     A file is maps, smaps, any text with such rows in it, a core dump (also compressed), a log of strace or a recording. \
     FILE:PID names a process of a log, FILE@SECONDS a moment of a log or recording, FILE:PID@SECONDS both; \
     the default is the first process, just before it ended.\n\
     Exit status: 0 yes, 1 no (differs, not mapped, not allowed, --where lets nothing through), 2 error; of record that of the program, but 2 \
-    if the recording failed and the program did not."
+    if the recording failed and the program did not.\n{PAGER}")
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -35,6 +35,7 @@ pub(crate) struct Cli {
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
     /// Show the annotated map of a target (the default command)
+    #[command(after_help = PAGER)]
     Show(ShowArgs),
     /// Show the mapping, file, section, symbol and label at addresses of a target
     At(AtArgs),
@@ -72,6 +73,11 @@ pub(crate) enum Command {
         command: Option<String>,
     },
 }
+
+/// How long texts are shown.
+const PAGER: &str = "On a terminal, text that is longer than the screen goes through $PAGER (default: less); \
+    an empty PAGER turns that off, as in PAGER= vmatlas PID. Colors: --color never and NO_COLOR=1 turn them off; \
+    TERM=dumb turns both off.";
 
 /// What reading the files of a target may cost by default.
 const DEFAULT_BUDGET: &str = "512M,10s";
@@ -211,6 +217,29 @@ pub(crate) enum By {
     Thread,
 }
 
+/// The key of the totals of a map.
+#[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TotalsBy {
+    Kind,
+    Label,
+    File,
+    /// Programs and libraries with all their segments; other memory by kind
+    Image,
+    Perms,
+}
+
+impl From<TotalsBy> for vmatlas::By {
+    fn from(by: TotalsBy) -> Self {
+        match by {
+            TotalsBy::Kind => vmatlas::By::Kind,
+            TotalsBy::Label => vmatlas::By::Label,
+            TotalsBy::File => vmatlas::By::File,
+            TotalsBy::Image => vmatlas::By::Image,
+            TotalsBy::Perms => vmatlas::By::Perms,
+        }
+    }
+}
+
 /// The bytes that are counted.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Count {
@@ -245,7 +274,9 @@ pub(crate) struct ShowArgs {
     /// Print comma-separated values
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
-    /// Also read sizes (smaps); takes longer the more memory is resident
+    /// Also read sizes (smaps): resident, private and swapped memory. The kernel visits each resident
+    /// page (up to 50 ms for 1 GB), and calls of the process that change its mappings wait meanwhile.
+    /// vmatlas says so first if it may take more than 50 ms
     #[arg(long)]
     pub(crate) sizes: bool,
     /// Also read the structures of allocators and runtimes in the target's memory, which make labels
@@ -258,6 +289,15 @@ pub(crate) struct ShowArgs {
     /// Show only mappings for which EXPR holds, like 'perms has wx and size >= 1M'
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,
+    /// Print the totals only
+    #[arg(long, conflicts_with_all = ["raw", "csv", "columns", "no_header", "sort", "reverse", "wide"])]
+    pub(crate) summary: bool,
+    /// The key of the totals
+    #[arg(long, value_enum, default_value_t = TotalsBy::Kind, conflicts_with_all = ["raw", "csv"])]
+    pub(crate) by: TotalsBy,
+    /// Show each row on a line of its own, with sections of its file; cut nothing
+    #[arg(long, conflicts_with_all = ["raw", "csv", "json"])]
+    pub(crate) wide: bool,
     /// Sort by a column: numbers of bytes from the largest, addresses and names ascending
     #[arg(long, value_name = "COLUMN")]
     pub(crate) sort: Option<String>,

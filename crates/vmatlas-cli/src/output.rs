@@ -9,6 +9,7 @@ pub(crate) mod candidates;
 pub(crate) mod columns;
 pub(crate) mod diff;
 pub(crate) mod explain;
+pub(crate) mod fit;
 mod flame;
 pub(crate) mod json;
 pub(crate) mod life;
@@ -66,6 +67,12 @@ pub(crate) trait Answer {
     fn is_paged(&self) -> bool {
         true
     }
+
+    /// The heading of a table, which stays on the screen while its rows are paged. Known after the
+    /// text was formatted.
+    fn heading(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Prints an answer.
@@ -75,7 +82,7 @@ pub(crate) fn print(answer: &dyn Answer, format: Format, args: &CommonArgs) -> R
         Format::Text => {
             drop(out);
             let text = answer.text(Paint(style::wanted(args.color)));
-            return pager::print(&text, answer.is_paged());
+            return pager::print(&text, answer.is_paged(), answer.heading().as_deref());
         }
         Format::Json => answer.json(&mut out)?,
         Format::Csv => answer.csv(&mut out)?,

@@ -68,6 +68,9 @@ use vmatlas_maps::WordSize;
 use vmatlas_maps::{AddressRange, Mapping};
 use vmatlas_object::Memory;
 
+/// The group of memory of a program or library that begins as zero.
+pub const BSS: &str = ".bss";
+
 /// How reliable a label is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Confidence {

@@ -316,8 +316,9 @@ impl Process {
         self.page_count(0)
     }
 
-    /// The number of its resident pages.
-    pub(crate) fn resident_pages(&self) -> Option<u64> {
+    /// The number of its resident pages (`statm`), which the kernel counts per processor: it may be
+    /// off by some hundred pages.
+    pub fn resident_pages(&self) -> Option<u64> {
         self.page_count(1)
     }
 

@@ -1,6 +1,7 @@
 //! The table of row fields, which filters, columns, CSV and JSON share.
 
 use crate::mapping::{Device, Mapping, OwnedMapping, Perms};
+use crate::totals::Sizes as RowSizes;
 use std::borrow::Cow;
 
 /// A field of a row, as named by `--where`, `--columns` and `--sort` and printed in CSV and JSON.
@@ -22,6 +23,8 @@ enum Compute {
     By(for<'r> fn(&'r dyn FieldRow) -> FieldValue<'r>),
     /// A field of smaps, by the kernel's name.
     Smaps(&'static str),
+    /// A sum of fields of smaps.
+    Sum(fn(&RowSizes) -> Option<u64>),
 }
 
 /// The type of a field.
@@ -118,6 +121,11 @@ pub trait FieldRow {
         None
     }
 
+    /// Sums of fields of smaps.
+    fn sizes(&self) -> RowSizes {
+        RowSizes::default()
+    }
+
     /// The device; `None` if it is not known.
     fn device(&self) -> Option<Device> {
         Some(self.mapping().device)
@@ -196,6 +204,11 @@ const fn size(name: &'static str, kernel_name: &'static str) -> Field {
     Field { name, kind: FieldKind::Bytes, needs: FieldNeeds::Sizes, value }
 }
 
+/// A sum of size fields of smaps.
+const fn sum(name: &'static str, sum: fn(&RowSizes) -> Option<u64>) -> Field {
+    Field { name, kind: FieldKind::Bytes, needs: FieldNeeds::Sizes, value: Compute::Sum(sum) }
+}
+
 use FieldKind::{Address, Bytes, Flag, Number, Text};
 use FieldNeeds::{Labels, Names, Origins, Row, Sections, Sizes};
 
@@ -245,14 +258,9 @@ pub const FIELDS: &[Field] = &[
     size("filepmdmapped", "FilePmdMapped"),
     size("shared_hugetlb", "Shared_Hugetlb"),
     size("private_hugetlb", "Private_Hugetlb"),
-    field("hugetlb", Bytes, Sizes, |row| {
-        let sum = [row.smaps("Shared_Hugetlb"), row.smaps("Private_Hugetlb")];
-        let known = sum.iter().any(Option::is_some);
-        match known {
-            true => FieldValue::Bytes(sum.into_iter().flatten().fold(0, u64::saturating_add)),
-            false => FieldValue::Absent,
-        }
-    }),
+    sum("hugetlb", |sizes| sizes.hugetlb),
+    sum("uss", |sizes| sizes.uss),
+    sum("dirty", |sizes| sizes.dirty),
     size("swap", "Swap"),
     size("swappss", "SwapPss"),
     size("locked", "Locked"),
@@ -290,6 +298,19 @@ impl Field {
         FIELDS.iter().find(|field| field.name == name)
     }
 
+    /// Whether it is a sum of fields of smaps, and no field of its own.
+    pub fn is_sum(&self) -> bool {
+        matches!(self.value, Compute::Sum(_))
+    }
+
+    /// The value of this field among the sizes of a row, if it is a sum that the row has.
+    pub fn sum_of(&self, sizes: &RowSizes) -> Option<u64> {
+        match self.value {
+            Compute::Sum(of) => of(sizes),
+            _ => None,
+        }
+    }
+
     /// The value of this field in a row.
     pub fn value<'r>(&self, row: &'r dyn FieldRow) -> FieldValue<'r> {
         match self.value {
@@ -299,6 +320,7 @@ impl Field {
                 (Some(number), _) => FieldValue::Bytes(number),
                 (None, _) => FieldValue::Absent,
             },
+            Compute::Sum(of) => of(&row.sizes()).map_or(FieldValue::Absent, FieldValue::Bytes),
         }
     }
 }

@@ -67,7 +67,7 @@ pub use read_at::{ReadAt, ReadError};
 pub use render::{TextFormat, name_in};
 pub use smaps::{SmapsField, SmapsValue, VmFlags, vm_flag_meaning};
 pub use text::{find_row, other_listing};
-pub use totals::{Group, Total, Totals};
+pub use totals::{Group, Sizes, Total, Totals};
 pub use warning::{Warning, WarningKind, Warnings};
 pub use wrapper::Wrapper;
 

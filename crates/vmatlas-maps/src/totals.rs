@@ -17,6 +17,80 @@ pub enum Group {
     Perms,
 }
 
+/// Sizes of smaps, of a row or of several, in bytes. A text may lack some fields; a sum is that of
+/// the rows that have the field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sizes {
+    /// Resident memory (`Rss`).
+    pub rss: Option<u64>,
+    /// The proportional share of resident memory (`Pss`).
+    pub pss: Option<u64>,
+    /// Resident memory that no other process maps (`Private_Clean` and `Private_Dirty`).
+    pub uss: Option<u64>,
+    /// Memory in swap space (`Swap`).
+    pub swap: Option<u64>,
+    /// Resident memory that was written since it was read from its file, if it has one
+    /// (`Private_Dirty` and `Shared_Dirty`).
+    pub dirty: Option<u64>,
+    /// Memory in huge pages of hugetlbfs, which the kernel does not count as resident
+    /// (`Shared_Hugetlb` and `Private_Hugetlb`).
+    pub hugetlb: Option<u64>,
+}
+
+impl Sizes {
+    /// The sizes of a row.
+    pub fn of(maps: &Maps, index: usize) -> Sizes {
+        let mut sizes = Sizes::default();
+        for field in maps.fields(index) {
+            let value = field.value.number();
+            match field.name {
+                b"Rss" => sizes.rss = value,
+                b"Pss" => sizes.pss = value,
+                b"Private_Clean" => sizes.uss = add(sizes.uss, value),
+                b"Private_Dirty" => {
+                    sizes.uss = add(sizes.uss, value);
+                    sizes.dirty = add(sizes.dirty, value);
+                }
+                b"Shared_Dirty" => sizes.dirty = add(sizes.dirty, value),
+                b"Swap" => sizes.swap = value,
+                b"Shared_Hugetlb" | b"Private_Hugetlb" => {
+                    sizes.hugetlb = add(sizes.hugetlb, value);
+                }
+                _ => {}
+            }
+        }
+        sizes
+    }
+
+    /// The sums of both.
+    #[must_use]
+    pub fn plus(self, more: Sizes) -> Sizes {
+        Sizes {
+            rss: add(self.rss, more.rss),
+            pss: add(self.pss, more.pss),
+            uss: add(self.uss, more.uss),
+            swap: add(self.swap, more.swap),
+            dirty: add(self.dirty, more.dirty),
+            hugetlb: add(self.hugetlb, more.hugetlb),
+        }
+    }
+
+    /// The share of a part of `part` bytes of a row of `whole` bytes, if its pages are evenly
+    /// resident: the kernel counts them by row.
+    #[must_use]
+    pub fn share(self, part: u64, whole: u64) -> Sizes {
+        let share = |bytes: Option<u64>| {
+            let share = u128::from(bytes?) * u128::from(part) / u128::from(whole.max(1));
+            Some(u64::try_from(share).unwrap_or(u64::MAX))
+        };
+        let Sizes { rss, pss, uss, swap, dirty, hugetlb } = self;
+        let [rss, pss, uss] = [rss, pss, uss].map(share);
+        let [swap, dirty, hugetlb] = [swap, dirty, hugetlb].map(share);
+        Sizes { rss, pss, uss, swap, dirty, hugetlb }
+    }
+}
+
 /// The sum of the rows of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -27,13 +101,8 @@ pub struct Total {
     pub mappings: u64,
     /// The sum of their sizes, in bytes.
     pub size: u64,
-    /// Their resident memory in bytes, if a row has the field of smaps: texts may lack some fields.
-    pub rss: Option<u64>,
-    /// Their proportional share of resident memory in bytes, if a row has the field.
-    pub pss: Option<u64>,
-    /// Their memory in huge pages of hugetlbfs in bytes, which the kernel does not count as resident
-    /// (`Shared_Hugetlb` and `Private_Hugetlb`), if a row has such a field.
-    pub hugetlb: Option<u64>,
+    /// The sums of their smaps fields.
+    pub sizes: Sizes,
 }
 
 /// Sums by group, largest first.
@@ -91,19 +160,13 @@ impl Totals {
                     groups.len() - 1
                 }
             };
-            let field = |name: &[u8]| {
-                maps.fields(index).find(|f| f.name == name).and_then(|f| f.value.number())
-            };
-            let (rss, pss) = (field(b"Rss"), field(b"Pss"));
-            let hugetlb = add(field(b"Shared_Hugetlb"), field(b"Private_Hugetlb"));
+            let sizes = Sizes::of(maps, index);
             // smaps_rollup has one row for the whole process, whose range includes the gaps.
             let (count, size) = if row.is_rollup() { (0, 0) } else { (1, row.range.size()) };
             for total in [&mut groups[at], &mut all] {
                 total.mappings += count;
                 total.size = total.size.saturating_add(size);
-                total.rss = add(total.rss, rss);
-                total.pss = add(total.pss, pss);
-                total.hugetlb = add(total.hugetlb, hugetlb);
+                total.sizes = total.sizes.plus(sizes);
             }
         }
         groups.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.key.cmp(&b.key)));

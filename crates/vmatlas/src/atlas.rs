@@ -22,7 +22,7 @@ use vmatlas_explain::label::{Facts, Labels, ThreadFacts};
 use vmatlas_linux::files::FileTruth;
 use vmatlas_linux::symbols::SymbolOptions;
 use vmatlas_linux::{Empty, Frozen, Limits, ProcessId, ProcessMemory, gather_core_facts};
-use vmatlas_maps::{AddressRange, KernelVersion, Maps, WordSize};
+use vmatlas_maps::{AddressRange, Group, KernelVersion, Maps, Totals, WordSize};
 use vmatlas_object::{Memory, TimedMemory};
 
 /// The options to open a target with.
@@ -401,6 +401,32 @@ impl Atlas {
         match (&self.source, self.source()) {
             (Source::Core(core), _) => Some(core.dump.page_size()),
             (_, SourceKind::Live) => Some(vmatlas_linux::page_size() as u64),
+            _ => None,
+        }
+    }
+
+    /// Resident memory in bytes: the sum of the rows, or what the kernel counts for a live process
+    /// now, which is not exact; `None` if neither is known.
+    pub fn resident(&self) -> Option<u64> {
+        if self.has_sizes() {
+            return Totals::sum(&self.maps, Group::Kind, |_| true).all.sizes.rss;
+        }
+        match &self.source {
+            Source::Live(live) if live.process.is_live() => {
+                live.process.resident_pages()?.checked_mul(self.page_size()?)
+            }
+            _ => None,
+        }
+    }
+
+    /// The number of mappings that the kernel lets a process have (vm.max_map_count); only for live
+    /// processes.
+    pub fn max_mappings(&self) -> Option<u64> {
+        match (&self.source, self.source()) {
+            (Source::Live(_), SourceKind::Live) => {
+                let file = self.open.how.proc.join("sys/vm/max_map_count");
+                std::fs::read_to_string(file).ok()?.trim().parse().ok()
+            }
             _ => None,
         }
     }

@@ -36,8 +36,10 @@ mod blame;
 mod crash;
 mod diff;
 mod error;
+mod fold;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 mod guard;
+mod image_rows;
 mod images;
 #[cfg(feature = "recordings")]
 mod life;
@@ -70,13 +72,15 @@ pub use blame::{Blame, BlameBy, BlameOptions, BlameTotal, Count, Piece, Rank};
 pub use crash::{Case, CrashInput};
 pub use diff::{Causes, Diff, Growth, diff};
 pub use error::{Error, ErrorKind, Result};
+pub use fold::{Fold, Folded, FoldedGroup, folds, unfolded};
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub use guard::{Guard, recorder_was_killed};
+pub use image_rows::ImageRows;
 pub use images::Image;
 #[cfg(feature = "recordings")]
 pub use life::{Life, Lives, syscall};
 pub use locate::{FoundSymbol, Location, LocationError, SymbolName};
-pub use machine::{By, Machine, ProcessEntry, Sum, machine, processes};
+pub use machine::{Machine, ProcessEntry, Sum, machine, processes};
 pub use may_read::may_read;
 pub use needs::Needs;
 pub use note::{Note, Processes};
@@ -94,7 +98,7 @@ pub use source::open::{CrashText, Target};
 pub use source::slot::Slot;
 #[cfg(feature = "recordings")]
 pub use stacks::requester_frames;
-pub use totals::{KindTotals, MapTotals};
+pub use totals::{By, GroupTotals, MapTotals};
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]
 pub use verify::{Outcome, Status, Verifier, VerifyReport};
 pub use watch::{Reading, SumGrowth, Watch, watch};
@@ -111,7 +115,7 @@ pub use vmatlas_linux::{
 };
 pub use vmatlas_maps::{
     AddressRange, Change, Device, FIELDS, Field, FieldKind, FieldNeeds, FieldRow, FieldValue,
-    Filter, FilterError, KernelVersion, Kind, Mapping, Maps, Perms, SmapsField, SmapsValue,
+    Filter, FilterError, KernelVersion, Kind, Mapping, Maps, Perms, Sizes, SmapsField, SmapsValue,
     TextFormat, Total, VmFlags, Warning, WordSize, parse_row,
 };
 pub use vmatlas_object::Memory;

@@ -3,12 +3,12 @@
 use crate::atlas::{Atlas, Open};
 use crate::error::{Error, Result};
 use crate::needs::Needs;
-use crate::row::Row;
-use crate::totals::{Shares, share};
+use crate::totals::{By, MapTotals};
 use crate::words;
 use std::collections::BTreeMap;
 use std::path::Path;
 use vmatlas_linux::{Process, ProcessId};
+use vmatlas_maps::Total;
 
 /// A process that existed when the processes were listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,20 +52,6 @@ pub fn processes() -> Result<Vec<ProcessEntry>> {
         Some(ProcessEntry { pid, comm: process.comm().unwrap_or_default() })
     };
     Ok(pids.into_iter().filter_map(entry).collect())
-}
-
-/// The key by which memory is summed up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum By {
-    /// The kind of mapping.
-    Kind,
-    /// The file; memory without a file by its kind.
-    File,
-    /// The purpose: the group of the label, else the kind.
-    Label,
-    /// The permissions.
-    Perms,
 }
 
 /// The sum of rows with the same key.
@@ -134,15 +120,10 @@ impl Machine {
 impl Atlas {
     /// The sum of the rows that no name and no label explains.
     pub fn unexplained(&self) -> Sum {
-        let unexplained = crate::totals::MapTotals::of(self, |_| true).unexplained;
-        Sum {
-            key: "unexplained".to_owned(),
-            processes: 1,
-            mappings: unexplained.mappings,
-            size: unexplained.size,
-            rss: unexplained.rss,
-            pss: unexplained.pss,
-        }
+        let unexplained = MapTotals::of(self, By::Kind, |_| true).unexplained;
+        let mut sum = Sum { key: "unexplained".to_owned(), ..Sum::default() };
+        sum.add(&unexplained);
+        sum
     }
 
     /// Sums over all rows. The largest share of resident memory comes first, or the largest size if
@@ -155,16 +136,17 @@ impl Atlas {
 }
 
 impl Sum {
-    /// Adds a part of a row, with those sizes of smaps that it has.
-    fn add(&mut self, row: &Row<'_>, part: u64) {
-        let add = |sum: Option<u64>, bytes: Option<u64>| match share(bytes, part, row.range.size())
-        {
-            Some(more) => Some(sum.unwrap_or(0).saturating_add(more)),
-            None => sum,
+    /// Adds the sum of one process.
+    fn add(&mut self, more: &Total) {
+        let add = |a: Option<u64>, b: Option<u64>| match (a, b) {
+            (None, None) => None,
+            (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
         };
-        self.mappings += 1;
-        self.size = self.size.saturating_add(part);
-        (self.rss, self.pss) = (add(self.rss, row.rss()), add(self.pss, row.pss()));
+        self.processes += 1;
+        self.mappings += more.mappings;
+        self.size = self.size.saturating_add(more.size);
+        self.rss = add(self.rss, more.sizes.rss);
+        self.pss = add(self.pss, more.sizes.pss);
     }
 }
 
@@ -174,44 +156,13 @@ struct Sums(BTreeMap<String, Sum>);
 
 impl Sums {
     fn add(&mut self, atlas: &Atlas, by: By) {
-        let mut seen: BTreeMap<String, Sum> = BTreeMap::new();
-        for row in atlas.rows() {
-            let kind = || row.kind().word().to_owned();
-            if let (By::Label, Some(shares)) = (by, Shares::of(&row)) {
-                let rest = (kind(), shares.unexplained);
-                let groups = shares.groups.iter().map(|(group, size)| ((*group).to_owned(), *size));
-                let rest = (rest.1 > 0).then_some(rest);
-                for (key, size) in groups.chain(rest) {
-                    let sum =
-                        seen.entry(key.clone()).or_insert_with(|| Sum { key, ..Sum::default() });
-                    sum.add(&row, size);
-                }
-                continue;
-            }
-            let path = || row.path().map(|path| String::from_utf8_lossy(path.bytes()).into_owned());
-            let key = match by {
-                By::Kind => kind(),
-                By::File => path().unwrap_or_else(kind),
-                By::Label => kind(),
-                By::Perms => row.perms.to_string(),
-            };
-            let sum = seen.entry(key.clone()).or_insert_with(|| Sum { key, ..Sum::default() });
-            sum.add(&row, row.range.size());
-        }
-        for (key, more) in seen {
+        for group in MapTotals::of(atlas, by, |_| true).groups {
+            let key = String::from_utf8_lossy(&group.total.key).into_owned();
             let sum = self
                 .0
                 .entry(key)
                 .or_insert_with_key(|key| Sum { key: key.clone(), ..Sum::default() });
-            let add = |a: Option<u64>, b: Option<u64>| match (a, b) {
-                (None, None) => None,
-                (a, b) => Some(a.unwrap_or(0).saturating_add(b.unwrap_or(0))),
-            };
-            sum.processes += 1;
-            sum.mappings += more.mappings;
-            sum.size = sum.size.saturating_add(more.size);
-            sum.rss = add(sum.rss, more.rss);
-            sum.pss = add(sum.pss, more.pss);
+            sum.add(&group.total);
         }
     }
 

@@ -10,8 +10,8 @@ pub struct Needs(u8);
 impl Needs {
     /// Only the rows.
     pub const ROWS: Needs = Needs(0);
-    /// The fields of smaps. The kernel walks all page tables for them: some 30 ns for each resident
-    /// page.
+    /// The fields of smaps. The kernel walks all page tables for them: 50 to 280 ns for each
+    /// resident page.
     pub const SIZES: Needs = Needs(1);
     /// The verification of file names by a second source.
     pub const NAMES: Needs = Needs(2);

@@ -9,7 +9,7 @@ use std::fmt;
 use std::ops::Deref;
 use vmatlas_explain::label::{Label, Labelled};
 use vmatlas_linux::files::FileTruth;
-use vmatlas_maps::{Device, Mapping, TextFormat};
+use vmatlas_maps::{Device, Mapping, Sizes, TextFormat};
 
 /// A row of an [`Atlas`]. Costly facts are computed when first requested.
 #[derive(Clone, Copy)]
@@ -140,16 +140,12 @@ impl<'a> Row<'a> {
 
     /// Resident memory that no other process maps, in bytes (`Private_Clean` and `Private_Dirty`).
     pub fn uss(&self) -> Option<u64> {
-        Some(self.size_field("Private_Clean")?.saturating_add(self.size_field("Private_Dirty")?))
+        self.sizes().uss
     }
 
-    /// Memory in huge pages of hugetlbfs in bytes, which the kernel does not count as resident
-    /// (`Shared_Hugetlb` and `Private_Hugetlb`).
-    pub fn hugetlb(&self) -> Option<u64> {
-        let (shared, private) =
-            (self.size_field("Shared_Hugetlb"), self.size_field("Private_Hugetlb"));
-        (shared.is_some() || private.is_some())
-            .then(|| shared.unwrap_or(0).saturating_add(private.unwrap_or(0)))
+    /// The sizes of smaps, read at once.
+    pub fn sizes(&self) -> Sizes {
+        Sizes::of(self.atlas.maps(), self.index)
     }
 
     /// Memory in swap space, in bytes (`Swap`).

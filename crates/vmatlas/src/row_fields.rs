@@ -3,7 +3,7 @@
 use crate::row::{FilePath, Row};
 use crate::words::rows as words;
 use std::borrow::Cow;
-use vmatlas_maps::{Device, FieldRow, Mapping};
+use vmatlas_maps::{Device, FieldRow, Mapping, Sizes};
 
 impl FieldRow for Row<'_> {
     fn mapping(&self) -> Mapping<'_> {
@@ -12,6 +12,10 @@ impl FieldRow for Row<'_> {
 
     fn smaps(&self, name: &str) -> Option<u64> {
         self.size_field(name)
+    }
+
+    fn sizes(&self) -> Sizes {
+        Row::sizes(self)
     }
 
     fn device(&self) -> Option<Device> {

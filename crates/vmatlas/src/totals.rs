@@ -1,146 +1,271 @@
-//! Sums over the rows of a target: by kind, by purpose for kinds whose names explain none, and of
-//! unexplained memory.
+//! Sums over the rows of a target, by a key of the rows, and of unexplained memory.
 
 use crate::atlas::Atlas;
+use crate::image_rows::ImageRows;
 use crate::row::Row;
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashSet};
-use vmatlas_maps::{Mapping, Total, Totals};
+use std::collections::HashMap;
+use vmatlas_explain::label::Confidence;
+use vmatlas_maps::{Sizes, Total};
 
-/// Sums over the rows of an [`Atlas`]: by kind, by purpose for kinds whose names explain none, and
-/// of unexplained memory. A row with several purposes counts in each with the size of its parts, and
-/// with resident memory in proportion.
+/// The key by which memory is summed up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum By {
+    /// The kind of mapping.
+    Kind,
+    /// The file; memory without a file by its kind.
+    File,
+    /// The program or library with all its segments and its `.bss`; other memory by its kind.
+    Image,
+    /// The purpose: the kind if the name explains it, else the group of the label, or `unexplained`.
+    Label,
+    /// The permissions.
+    Perms,
+}
+
+/// The key of memory that neither a name nor a label explains, if the key is the purpose.
+const UNEXPLAINED: &[u8] = b"unexplained";
+
+impl By {
+    /// The name of the key, in one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            By::Kind => "kind",
+            By::File => "file",
+            By::Image => "image",
+            By::Label => "label",
+            By::Perms => "perms",
+        }
+    }
+}
+
+/// Sums over the rows of an [`Atlas`] by a key, and of unexplained memory. A row with several
+/// purposes counts in each with the size of its parts, and with resident memory in proportion.
 pub struct MapTotals {
     /// All rows.
     pub all: Total,
-    /// The kinds, the largest first.
-    pub kinds: Vec<KindTotals>,
+    /// The key of the groups.
+    pub by: By,
+    /// The groups: those of most resident memory first, or of the largest size if no sizes of smaps
+    /// were read.
+    pub groups: Vec<GroupTotals>,
     /// Memory that neither a name nor a label explains.
     pub unexplained: Total,
+    /// Rows that can be written and executed.
+    pub writable_code: Total,
 }
 
-/// The sums of a kind.
-pub struct KindTotals {
-    /// All rows of the kind.
+/// The sums of a group.
+#[derive(Clone, Debug, Default)]
+pub struct GroupTotals {
+    /// All rows of the group.
     pub total: Total,
-    /// Sums by label group, for rows whose names do not explain their purpose; the number of rows is
-    /// that of rows with a part of the group.
-    pub labels: Vec<Total>,
+    /// If the key is the kind: the sums by label group, for rows whose names do not explain their
+    /// purpose, in the order of the groups. The number of rows is that of rows with a part of the
+    /// group.
+    pub labels: Vec<GroupTotals>,
     /// The parts of rows that neither a name nor a label explains.
     pub unexplained: Total,
+    /// The bytes whose labels are likely.
+    pub likely: u64,
+    /// The bytes whose labels are guesses.
+    pub guessed: u64,
     /// The number of programs and libraries that its rows belong to, each with all its segments.
     pub images: usize,
 }
 
-/// The shares of a row's purposes: the bytes of each label group, and the bytes without a purpose.
-/// `None` if the name explains the row.
+impl GroupTotals {
+    /// The lowest confidence of the labels that put memory into this group, and whether all of it
+    /// has that confidence; `None` if all of it is certain.
+    pub fn confidence(&self) -> Option<(Confidence, bool)> {
+        match (self.guessed, self.likely) {
+            (0, 0) => None,
+            (0, likely) => Some((Confidence::Likely, likely >= self.total.size)),
+            (guessed, _) => Some((Confidence::Guess, guessed >= self.total.size)),
+        }
+    }
+
+    fn add(&mut self, row: &Part<'_>) {
+        add(&mut self.total, row);
+        match row.confidence {
+            Some(Confidence::Likely) => self.likely = self.likely.saturating_add(row.size),
+            Some(Confidence::Guess) => self.guessed = self.guessed.saturating_add(row.size),
+            _ => {}
+        }
+    }
+}
+
+/// A row, or a part of one with a purpose of its own, as a summand.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    /// The group of its label; `None` if its name explains it, or if nothing does.
+    group: Option<&'a str>,
+    confidence: Option<Confidence>,
+    /// The number of rows: 0 for a rollup.
+    rows: u64,
+    size: u64,
+    sizes: Sizes,
+}
+
+fn add(total: &mut Total, part: &Part<'_>) {
+    total.mappings += part.rows;
+    total.size = total.size.saturating_add(part.size);
+    total.sizes = total.sizes.plus(part.sizes);
+}
+
+/// The bytes of each label group of a row, with the lowest confidence in it, and the bytes without
+/// a purpose.
 pub(crate) struct Shares<'a> {
-    pub(crate) groups: Vec<(&'a str, u64)>,
+    pub(crate) groups: Vec<(&'a str, u64, Confidence)>,
     pub(crate) unexplained: u64,
 }
 
 impl<'a> Shares<'a> {
+    /// The shares of a row; `None` if the name explains the row.
     pub(crate) fn of(row: &Row<'a>) -> Option<Shares<'a>> {
         if row.mapping.shows_its_purpose() {
             return None;
         }
         let mut unexplained = row.range.size();
-        let mut groups: Vec<(&str, u64)> = Vec::new();
+        let mut groups: Vec<(&str, u64, Confidence)> = Vec::new();
         for part in row.labels() {
             let size = part.range.intersect(&row.range).map_or(0, |common| common.size());
             unexplained = unexplained.saturating_sub(size);
-            match groups.iter_mut().find(|(group, _)| *group == part.label.group) {
-                Some((_, sum)) => *sum += size,
-                None => groups.push((&part.label.group, size)),
+            let confidence = part.label.confidence;
+            match groups.iter_mut().find(|(group, ..)| *group == part.label.group) {
+                Some((_, sum, lowest)) => {
+                    *sum += size;
+                    *lowest = confidence.min(*lowest);
+                }
+                None => groups.push((&part.label.group, size, confidence)),
             }
         }
         Some(Shares { groups, unexplained })
     }
 }
 
-/// The share of `bytes` of a row that a part of its size has, if its pages are evenly resident: the
-/// kernel counts resident memory by row.
-pub(crate) fn share(bytes: Option<u64>, part: u64, row: u64) -> Option<u64> {
-    let share = u128::from(bytes?) * u128::from(part) / u128::from(row.max(1));
-    Some(u64::try_from(share).unwrap_or(u64::MAX))
+/// The groups by key.
+#[derive(Default)]
+struct Groups<'a> {
+    groups: Vec<GroupTotals>,
+    /// The group of the last row, which is often that of the next.
+    last: usize,
+    by_key: HashMap<Cow<'a, [u8]>, usize>,
 }
 
-/// Adds a part of a row to a sum.
-fn add(sum: &mut Total, row: &Row<'_>, part: u64) {
-    let more = |sum: Option<u64>, bytes: Option<u64>| {
-        let share = share(bytes, part, row.range.size()).unwrap_or(0);
-        sum.map(|sum| sum.saturating_add(share))
-    };
-    sum.mappings += 1;
-    sum.size = sum.size.saturating_add(part);
-    (sum.rss, sum.pss) = (more(sum.rss, row.rss()), more(sum.pss, row.pss()));
-    sum.hugetlb = more(sum.hugetlb, row.hugetlb());
+impl<'a> Groups<'a> {
+    fn of(&mut self, key: Cow<'a, [u8]>) -> &mut GroupTotals {
+        if self.groups.get(self.last).is_some_and(|last| last.total.key == *key) {
+            return &mut self.groups[self.last];
+        }
+        let at = match self.by_key.get(&key) {
+            Some(&at) => at,
+            None => {
+                let mut group = GroupTotals::default();
+                group.total.key = key.to_vec();
+                self.groups.push(group);
+                self.by_key.insert(key, self.groups.len() - 1);
+                self.groups.len() - 1
+            }
+        };
+        self.last = at;
+        &mut self.groups[at]
+    }
+
+    fn sorted(self) -> Vec<GroupTotals> {
+        let mut groups = self.groups;
+        groups.sort_by(|a, b| largest_first(&a.total, &b.total));
+        groups
+    }
+}
+
+/// The order of totals: the most resident memory first, then the largest size.
+fn largest_first(a: &Total, b: &Total) -> std::cmp::Ordering {
+    (b.sizes.rss, b.size).cmp(&(a.sizes.rss, a.size)).then_with(|| a.key.cmp(&b.key))
 }
 
 impl MapTotals {
     /// Sums up the rows whose index `taken` accepts. Rows of several processes have no sums.
-    pub fn of(atlas: &Atlas, taken: impl Fn(usize) -> bool) -> MapTotals {
-        let maps = atlas.maps();
-        let is_one = maps.processes() == 1;
-        let taken: Vec<bool> = (0..maps.len()).map(|index| is_one && taken(index)).collect();
-        // Computed once for each row, because labels and filters are costly.
-        let kind = |_, mapping: &Mapping<'_>| Cow::Borrowed(mapping.kind().word().as_bytes());
-        let kinds = Totals::sum_by(maps, kind, |index| taken[index]);
-        let Total { rss, pss, hugetlb, .. } = kinds.all;
-        let [rss, pss, hugetlb] = [rss, pss, hugetlb].map(|sum| sum.map(|_| 0));
-        let empty = || {
-            let mut total = Total::default();
-            (total.rss, total.pss, total.hugetlb) = (rss, pss, hugetlb);
-            total
-        };
-        let mut groups: BTreeMap<(&str, &str), Total> = BTreeMap::new();
-        let mut open: BTreeMap<&[u8], Total> = BTreeMap::new();
-        let mut unexplained = empty();
-        let rows = atlas.rows().filter(|row| taken[row.index()] && !row.mapping.is_rollup());
-        for row in rows {
-            let Some(shares) = Shares::of(&row) else { continue };
+    pub fn of(atlas: &Atlas, by: By, taken: impl Fn(usize) -> bool) -> MapTotals {
+        let images = matches!(by, By::Image | By::Kind).then(|| ImageRows::of(atlas));
+        let image = |index| images.as_ref()?.first_row_of(index);
+        let mut all = Total::default();
+        let (mut unexplained, mut writable_code) = (Total::default(), Total::default());
+        let mut groups = Groups::default();
+        let mut labels: HashMap<&str, Groups<'_>> = HashMap::new();
+        let mut seen = HashMap::new();
+        let is_one = atlas.maps().processes() == 1;
+        // A rollup beside other rows is the sum of them.
+        let has_mappings = atlas.maps().iter().any(|row| !row.is_rollup());
+        let counts = |row: &Row<'_>| is_one && !(has_mappings && row.is_rollup());
+        for row in atlas.rows().filter(|row| counts(row) && taken(row.index())) {
             let kind = row.kind().word();
-            for (group, size) in shares.groups {
-                add(groups.entry((kind, group)).or_insert_with(empty), &row, size);
+            // smaps_rollup has one row for the whole process, whose range includes the gaps.
+            let (rows, size) = if row.is_rollup() { (0, 0) } else { (1, row.range.size()) };
+            let whole = Part { group: None, confidence: None, rows, size, sizes: row.sizes() };
+            add(&mut all, &whole);
+            if row.perms.write() && row.perms.execute() {
+                add(&mut writable_code, &whole);
             }
-            if shares.unexplained > 0 {
-                let open = open.entry(kind.as_bytes()).or_insert_with(empty);
-                add(open, &row, shares.unexplained);
-                add(&mut unexplained, &row, shares.unexplained);
+            let shares = Shares::of(&row).unwrap_or(Shares { groups: Vec::new(), unexplained: 0 });
+            let part = |size| Part { size, sizes: whole.sizes.share(size, whole.size), ..whole };
+            let rest = part(shares.unexplained);
+            let parts = || {
+                shares.groups.iter().map(|&(group, size, confidence)| Part {
+                    group: Some(group),
+                    confidence: Some(confidence),
+                    ..part(size)
+                })
+            };
+            let key = match by {
+                By::Label if !row.mapping.shows_its_purpose() => Cow::Borrowed(UNEXPLAINED),
+                By::Kind | By::Label => Cow::Borrowed(kind.as_bytes()),
+                By::File => path_or(&row, kind),
+                By::Image => match image(row.index()).and_then(|first| atlas.row(first)) {
+                    Some(first) => path_or(&first, kind),
+                    None => Cow::Borrowed(kind.as_bytes()),
+                },
+                By::Perms => Cow::Owned(row.perms.0.to_vec()),
+            };
+            if by == By::Label {
+                parts().for_each(|part| {
+                    groups.of(Cow::Borrowed(part.group.unwrap_or(kind).as_bytes())).add(&part);
+                });
+            }
+            let explains_itself = row.mapping.shows_its_purpose();
+            if by != By::Label || explains_itself || rest.size > 0 {
+                let group = groups.of(key);
+                group.add(if by == By::Label && !explains_itself { &rest } else { &whole });
+                if rest.size > 0 {
+                    add(&mut group.unexplained, &rest);
+                }
+                if by == By::Kind {
+                    let image = image(row.index()).filter(|_| row.has_file());
+                    let is_new = image.is_some_and(|image| seen.insert(image, ()).is_none());
+                    group.images += usize::from(is_new);
+                }
+            }
+            if by == By::Kind && !shares.groups.is_empty() {
+                let of_kind = labels.entry(kind).or_default();
+                parts().for_each(|part| {
+                    of_kind.of(Cow::Borrowed(part.group.unwrap_or(kind).as_bytes())).add(&part);
+                });
+            }
+            if rest.size > 0 {
+                add(&mut unexplained, &rest);
             }
         }
-        let images: HashSet<&[u8]> =
-            atlas.facts().images.iter().map(|image| &*image.name).collect();
-        let of_image = maps
-            .iter()
-            .enumerate()
-            .filter(|(index, row)| taken[*index] && images.contains(row.name));
-        let images: HashSet<_> = of_image
-            .map(|(_, row)| (row.kind().word().as_bytes(), row.name, row.device, row.inode))
-            .collect();
-        let of_kind = |total: Total| KindTotals {
-            images: images.iter().filter(|(kind, ..)| *kind == total.key).count(),
-            labels: labels_of(&groups, &total.key),
-            unexplained: open.get(&*total.key).cloned().unwrap_or_else(empty),
-            total,
-        };
-        MapTotals {
-            all: kinds.all,
-            kinds: kinds.groups.into_iter().map(of_kind).collect(),
-            unexplained,
+        let mut groups = groups.sorted();
+        for group in &mut groups {
+            let kind = std::str::from_utf8(&group.total.key).unwrap_or_default();
+            group.labels = labels.remove(kind).map(Groups::sorted).unwrap_or_default();
         }
+        MapTotals { all, by, groups, unexplained, writable_code }
     }
 }
 
-/// The sums of a kind by label group, the largest first.
-fn labels_of(groups: &BTreeMap<(&str, &str), Total>, kind: &[u8]) -> Vec<Total> {
-    let of_kind = groups.iter().filter(|((word, _), _)| word.as_bytes() == kind);
-    let named = of_kind.map(|((_, group), total)| {
-        let mut total = total.clone();
-        total.key = group.as_bytes().to_vec();
-        total
-    });
-    let mut totals: Vec<Total> = named.collect();
-    totals.sort_by(|a, b| b.size.cmp(&a.size).then_with(|| a.key.cmp(&b.key)));
-    totals
+/// The path of a row's file, or the kind of a row without one.
+fn path_or<'a>(row: &Row<'a>, kind: &'static str) -> Cow<'a, [u8]> {
+    row.path().map_or(Cow::Borrowed(kind.as_bytes()), |path| path.into_bytes())
 }

@@ -2,9 +2,10 @@
 
 use crate::atlas::{Atlas, Open};
 use crate::error::Result;
-use crate::machine::{By, Sum};
+use crate::machine::Sum;
 use crate::needs::Needs;
 use crate::source::open::Target;
+use crate::totals::By;
 use crate::words;
 use std::collections::BTreeMap;
 use std::fmt;

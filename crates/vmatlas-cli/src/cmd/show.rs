@@ -6,18 +6,23 @@ use crate::args::no_target::asks_nothing;
 use crate::args::similar::similar_command;
 use crate::args::{MomentArgs, ShowArgs};
 use crate::output::columns::Column;
+use crate::output::fit::Fit;
 use crate::output::overview::Processes;
-use crate::output::show::Show;
 use crate::output::show::plan::Plan;
+use crate::output::show::{Show, Shown};
 use crate::output::{self, Format, notes};
 use crate::trouble::Trouble;
 use clap::ArgMatches;
 use std::cmp::Ordering;
 use std::io::IsTerminal as _;
+use std::time::Duration;
 use vmatlas::{Atlas, ErrorKind, FieldNeeds, Filter, Needs, Overview, Request, TextFormat};
 
 const NO_TARGET: &str = "no TARGET is given: add a PID, the name of a process, a file, or - for \
                          standard input; vmatlas self shows vmatlas itself";
+
+/// The longest reading of sizes that is not announced.
+const MOST_UNSAID: Duration = Duration::from_millis(50);
 
 pub(crate) fn run(args: &ShowArgs, matches: &ArgMatches) -> Result<bool, Trouble> {
     let terminal = std::io::stdout().is_terminal();
@@ -43,8 +48,11 @@ pub(crate) fn run(args: &ShowArgs, matches: &ArgMatches) -> Result<bool, Trouble
         .deep(args.deep)
         .freeze(args.freeze);
     refuse_proc(&[&open], &args.common)?;
-    if let Some(cost) = open.cost().filter(|cost| cost.as_secs() > 0) {
-        notes::note(&format!("{name}: reading the sizes will take some {} s", cost.as_secs()));
+    if let Some(cost) = open.cost().filter(|cost| *cost > MOST_UNSAID && !args.common.quiet) {
+        notes::note(&format!(
+            "{name}: reading the sizes may take {} ms, in which calls of the process that change its mappings wait",
+            cost.as_millis()
+        ));
     }
     let atlas = open.open().map_err(|error| meant(error, name))?;
     for (_, request) in [(args.deep, Request::Memory), (args.sizes, Request::Sizes)]
@@ -78,17 +86,24 @@ pub(crate) fn run(args: &ShowArgs, matches: &ArgMatches) -> Result<bool, Trouble
         rows.reverse();
     }
     notes::of_atlas(&atlas, &args.common);
+    let fit = Fit::of_stdout();
     let plan = Plan {
         columns,
+        wide: args.wide,
+        by: args.by.into(),
+        summary: args.summary,
+        deep: args.deep,
+        is_default_target: args.target.is_none() && args.moment.pid.is_none(),
+        fit: if args.wide { fit.unlimited() } else { fit },
         header: !args.no_header,
         in_order: args.sort.is_none() && !args.reverse && args.filter.is_none(),
-        hints: args.target.is_none() && args.moment.pid.is_none(),
+        hints: terminal && !args.common.quiet,
         format: text_format(args, &atlas),
         kernel: args.kernel,
         terminal,
     };
-    let show = Show { atlas: &atlas, rows: &rows, filter: filter.as_ref(), plan };
-    output::print(&show, format(args), &args.common)?;
+    let shown = Shown { atlas: &atlas, rows: &rows, filter: filter.as_ref(), plan: &plan };
+    output::print(&Show::new(shown), format(args), &args.common)?;
     Ok(!rows.is_empty() || !nothing_matches(&[&atlas], filter.as_ref(), &args.common))
 }
 
@@ -121,11 +136,11 @@ fn needs(args: &ShowArgs) -> Needs {
         columns.iter().any(|column| column.needs(needs))
             || args.filter.as_ref().is_some_and(|filter| filter.needs(needs))
     };
-    let is_usual = format == Format::Text && args.columns.is_empty();
+    let is_usual = format == Format::Text && args.columns.is_empty() && !args.summary;
     let with_totals = format == Format::Json || format == Format::Text && !args.no_header;
     let wanted = [
         (Needs::ORIGINS, is_usual || asks(FieldNeeds::Origins)),
-        (Needs::SECTIONS, is_usual || asks(FieldNeeds::Sections)),
+        (Needs::SECTIONS, is_usual && args.wide || asks(FieldNeeds::Sections)),
         (Needs::LABELS, is_usual || with_totals || asks(FieldNeeds::Labels)),
     ];
     let csv = if args.csv && args.columns.is_empty() { Needs::LABELS } else { Needs::ROWS };

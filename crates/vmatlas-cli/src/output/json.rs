@@ -153,6 +153,10 @@ static ROW_FIELDS: LazyLock<Vec<(&Field, Role)>> = LazyLock::new(|| {
     of_row.map(|field| (field, role(field))).collect()
 });
 
+/// The sums of fields of smaps.
+static SUMS: LazyLock<Vec<&Field>> =
+    LazyLock::new(|| FIELDS.iter().filter(|field| field.is_sum()).collect());
+
 /// The entries that go with a field.
 #[derive(Clone, Copy)]
 enum Role {
@@ -201,6 +205,14 @@ impl MappingJson<'_> {
         }
         for field in row.atlas().maps().fields(row.index()) {
             smaps_entry(&mut object, field.name, &field.value)?;
+        }
+        if row.atlas().has_sizes() {
+            let sizes = row.sizes();
+            for field in &*SUMS {
+                if let Some(bytes) = field.sum_of(&sizes) {
+                    object.number(field.name, bytes);
+                }
+            }
         }
         object.end();
         Ok(())
@@ -318,7 +330,8 @@ fn is_own_key(name: &str) -> bool {
     /// By length, because smaps has some 25 fields for each mapping, few of them as long as a key.
     static OWN: LazyLock<[Vec<&str>; MAX_FIELD_NAME + 1]> = LazyLock::new(|| {
         let mut own = [const { Vec::new() }; MAX_FIELD_NAME + 1];
-        let fields = FIELDS.iter().filter(|field| field.needs != FieldNeeds::Sizes);
+        let is_own = |field: &&Field| field.needs != FieldNeeds::Sizes || field.is_sum();
+        let fields = FIELDS.iter().filter(is_own);
         for key in fields.map(|field| field.name).chain(["parts"]) {
             own[key.len()].push(key);
         }

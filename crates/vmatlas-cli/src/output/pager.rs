@@ -1,15 +1,14 @@
 //! Text on a terminal, through `$PAGER` if it is longer than the screen.
 
+use super::style;
 use crate::trouble::Trouble;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::{Command, Stdio};
 
-/// Writes text to standard output.
-pub(super) fn print(text: &str, is_paged: bool) -> Result<(), Trouble> {
+/// Writes text to standard output. `heading` is that of its table.
+pub(super) fn print(text: &str, is_paged: bool, heading: Option<&str>) -> Result<(), Trouble> {
     if let Some(pager) = pager(text).filter(|_| is_paged) {
-        // F: less exits at once if the text fits after all; R: it passes colors on; K: it exits on
-        // Ctrl-C.
-        let less = std::env::var("LESS").unwrap_or_else(|_| "FRXK".to_owned());
+        let less = std::env::var("LESS").unwrap_or_else(|_| options(heading));
         let spawned =
             Command::new("sh").arg("-c").arg(pager).env("LESS", less).stdin(Stdio::piped()).spawn();
         if let Ok(mut child) = spawned {
@@ -25,10 +24,21 @@ pub(super) fn print(text: &str, is_paged: bool) -> Result<(), Trouble> {
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
+/// The options of less. F: it exits at once if the text fits after all; R: it passes colors on; K:
+/// it exits on Ctrl-C; Ps: its prompt, which ends with `$`. The prompt is the heading, because
+/// `--header` of less takes only the first lines of a text, and less has it since version 600 only.
+fn options(heading: Option<&str>) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_');
+    match heading.filter(|heading| heading.chars().all(is_plain)) {
+        Some(heading) => format!("FRXKPs{heading}?e  (END).$"),
+        None => "FRXK".to_owned(),
+    }
+}
+
 fn pager(text: &str) -> Option<String> {
     let stdout = std::io::stdout();
     let (_, height) = terminal_size::terminal_size_of(&stdout).filter(|_| stdout.is_terminal())?;
     let long = text.lines().count() >= usize::from(height.0);
     let pager = std::env::var("PAGER").unwrap_or_else(|_| "less".to_owned());
-    (long && !pager.is_empty()).then_some(pager)
+    (long && !pager.is_empty() && !style::is_dumb()).then_some(pager)
 }

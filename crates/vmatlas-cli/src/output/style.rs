@@ -12,9 +12,15 @@ pub(crate) fn wanted(color: Color) -> bool {
         Color::Never => false,
         Color::Auto => {
             std::io::stdout().is_terminal()
+                && !is_dumb()
                 && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
         }
     }
+}
+
+/// Whether the terminal knows no escape sequences, so neither colors nor a pager.
+pub(super) fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|name| name == "dumb")
 }
 
 /// The style of a mapping: stack yellow, heap blue, code red, data purple, guard and reserved

@@ -100,7 +100,7 @@ fn a_file_system_that_never_answers_stops_nothing() {
     let silence = "(fuse.silent) did not answer: facts of 1 file there are left out";
 
     silent.answer(1_000_000);
-    let (text, messages) = silent.run(&[&pid]);
+    let (text, messages) = silent.run(&[&pid, "--wide"]);
     assert!(text.contains(".text") && messages.is_empty(), "{messages}{text}");
     let (text, messages) = silent.run(&["at", &pid, &address]);
     assert!(text.contains(&library) && text.contains(".plt") || text.contains(".init"), "{text}");

@@ -16,6 +16,7 @@ mod locations;
 mod options;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod record;
+mod screen;
 mod strace;
 mod terminal;
 mod text;

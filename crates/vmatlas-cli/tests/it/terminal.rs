@@ -14,14 +14,29 @@ pub(crate) fn on_terminal(args: &[&str]) -> String {
 
 /// Like [`on_terminal`], with the exit status.
 pub(crate) fn status_on_terminal(args: &[&str]) -> (i32, String) {
+    status_on_screen("", args, &[])
+}
+
+/// Like [`on_terminal`], after `first`, a line of a shell.
+pub(crate) fn on_screen(first: &str, args: &[&str], environment: &[(&str, &str)]) -> String {
+    let (status, text) = status_on_screen(first, args, environment);
+    assert_eq!(status, 0, "{args:?}: {text}");
+    text
+}
+
+fn status_on_screen(first: &str, args: &[&str], environment: &[(&str, &str)]) -> (i32, String) {
     let quoted = args.iter().map(|arg| format!("'{}'", arg.replace('\'', r"'\''")));
-    let line =
-        format!("exec {} {}", env!("CARGO_BIN_EXE_vmatlas"), quoted.collect::<Vec<_>>().join(" "));
+    let line = format!(
+        "{first}\nexec {} {}",
+        env!("CARGO_BIN_EXE_vmatlas"),
+        quoted.collect::<Vec<_>>().join(" ")
+    );
     let mut script = Command::new("script");
     script.args(["-q", "-e", "-c", &line, "/dev/null"]);
     // A command that `vmatlas` prepares has the directory and the environment of the others.
     let like = command(&[]);
     script.current_dir(like.get_current_dir().unwrap()).env("PAGER", "").stdin(Stdio::null());
+    script.envs(environment.iter().copied());
     let output = script.output().expect("needs script(1)");
     let text = String::from_utf8(output.stdout).expect("everything on a terminal is UTF-8");
     (output.status.code().expect("it ends by itself"), text.replace("\r\n", "\n"))
@@ -38,6 +53,15 @@ fn is_harmless(what: &[&str], text: &str) {
     let bad: Vec<char> = text.chars().filter(|&c| is_command(c)).collect();
     assert!(bad.is_empty(), "{what:?}: {bad:?}");
     assert!(text.len() > 100, "{what:?}: {text}");
+}
+
+#[test]
+fn what_to_type_next() {
+    let text = on_terminal(&[]);
+    let lines = ["This is the map of vmatlas itself.", "vmatlas PID --sizes", "everything else"];
+    assert!(lines.iter().all(|line| text.contains(line)), "{text}");
+    let place = |word: &str| text.find(word).unwrap();
+    assert!(place("vmatlas PID") < place("kind ") && place("kind ") < place("address "), "{text}");
 }
 
 /// Every character that commands a terminal, and some that do not.

@@ -137,7 +137,7 @@ fn a_rollup_beside_rows_has_no_label_and_no_sum() {
         let text = text.concat();
         let run = vmatlas_with_input(&["show", "-"], text.as_bytes());
         let all = run.all();
-        assert!(all.contains("2 mappings, 12K, 12K resident"), "{all}");
+        assert!(all.contains("2 mappings, 12K; 12K resident"), "{all}");
         assert!(all.contains("the row [rollup] is no mapping"), "{all}");
         let row = all.lines().find(|line| line.contains("---p")).unwrap();
         assert!(row.ends_with("[rollup]"), "{row}");

@@ -1,7 +1,7 @@
 //! Memory of programs and libraries: `.bss`, RELRO, and memory that replaced file pages.
 
 use super::words::file_name;
-use super::{Confidence, ImageFacts, Label, Labeller, copied_code};
+use super::{BSS, Confidence, ImageFacts, Label, Labeller, copied_code};
 use vmatlas_maps::Kind;
 use vmatlas_maps::{AddressRange, Mapping};
 
@@ -35,7 +35,7 @@ fn of_image(labeller: &mut Labeller<'_>, image: &ImageFacts) {
         let bss = file_end.checked_next_multiple_of(page).unwrap_or(u64::MAX);
         if *writable && bss < end {
             let label = Label::new(
-                ".bss",
+                BSS,
                 Confidence::Certain,
                 format!(".bss of {file}: variables that begin as zero"),
                 format!(
@@ -120,7 +120,7 @@ fn of_unread_files(labeller: &mut Labeller<'_>) {
     }
     for (range, file) in found {
         let label = Label::new(
-            ".bss",
+            BSS,
             Confidence::Guess,
             format!(".bss of {file}: variables that begin as zero"),
             "it follows the file's last row that can be written; the file itself was not read",

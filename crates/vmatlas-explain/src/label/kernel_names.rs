@@ -4,7 +4,7 @@
 //! tunable `glibc.mem.decorate_maps` is set, Go since 1.25, Ruby since 3.4, Android everywhere.
 
 use super::words::{file_name, size};
-use super::{Confidence, Label, Labeller};
+use super::{BSS, Confidence, Label, Labeller};
 use std::borrow::Cow;
 use vmatlas_maps::{AddressRange, Kind};
 use vmatlas_maps::{Mapping, Maps, SmapsValue};
@@ -186,7 +186,7 @@ fn named(name: &[u8], because: &str) -> Label {
             "stack_and_tls" | "thread stack guard" | "bionic TLS" => {
                 ("thread stack".into(), trimmed.into())
             }
-            ".bss" => (".bss".into(), ".bss: variables that begin as zero".into()),
+            BSS => (BSS.into(), ".bss: variables that begin as zero".into()),
             "cfi shadow" => ("sanitizer".into(), "shadow of control-flow integrity".into()),
             "" => ("named memory".into(), "memory with an empty name".into()),
             _ if trimmed.starts_with("stack_and_tls:") => ("thread stack".into(), trimmed.into()),

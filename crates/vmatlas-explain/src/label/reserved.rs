@@ -1,7 +1,7 @@
 //! Reservations: large rows without permissions and without another explanation.
 
 use super::words::size;
-use super::{Confidence, Label, Labeller};
+use super::{BSS, Confidence, Label, Labeller};
 use vmatlas_maps::{AddressRange, Kind, Maps};
 
 /// Smaller ranges are rather guards.
@@ -74,7 +74,7 @@ fn owner(labeller: &Labeller<'_>, range: AddressRange) -> Option<(String, &'stat
                 "thread stack"
                     | "guard"
                     | "RELRO"
-                    | ".bss"
+                    | BSS
                     | "loader"
                     | "vdso"
                     | "musl malloc"

@@ -185,7 +185,7 @@ fn fields_that_a_text_lacks_have_no_sum() {
     };
     let sums = |text: &str| {
         let all = Totals::sum(&MapsReader::read(text.as_bytes()), Group::Kind, |_| true).all;
-        (all.rss, all.pss, all.hugetlb)
+        (all.sizes.rss, all.sizes.pss, all.sizes.hugetlb)
     };
     let (size, rss) = ("Size:                  4 kB\n", "Rss:                   4 kB\n");
     let pss = "Pss:                   3 kB\n";

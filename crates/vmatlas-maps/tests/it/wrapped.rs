@@ -2,8 +2,8 @@
 
 use proptest::prelude::*;
 use vmatlas_maps::{
-    Group, Mapping, Maps, MapsReader, OwnedMapping, RowError, RowErrorKind, Total, Totals, Warning,
-    WarningKind, Wrapper, parse_row,
+    Group, Mapping, Maps, MapsReader, OwnedMapping, RowError, RowErrorKind, Sizes, Total, Totals,
+    Warning, WarningKind, Wrapper, parse_row,
 };
 
 /// Rows of a program: files, one with a blank in its name, memory without names.
@@ -619,12 +619,12 @@ fn a_rollup_beside_rows_is_in_no_sum() {
         assert_eq!(warnings, [&WarningKind::RollupOfRows]);
         assert_eq!(maps.processes(), 1);
         let totals = Totals::sum(&maps, Group::Kind, |_| true);
-        let Total { mappings, size, rss, pss, .. } = totals.all;
+        let Total { mappings, size, sizes: Sizes { rss, pss, .. }, .. } = totals.all;
         assert_eq!((mappings, size, rss, pss), (2, 0x3000, Some(12 << 10), None));
         assert_eq!(totals.groups.len(), 2);
     }
     let alone = Totals::sum(&MapsReader::read(rollup.as_bytes()), Group::Kind, |_| true).all;
-    assert_eq!((alone.mappings, alone.size, alone.rss), (0, 0, Some(12 << 10)));
+    assert_eq!((alone.mappings, alone.size, alone.sizes.rss), (0, 0, Some(12 << 10)));
     // The rows of another process follow.
     let stack = "6000-7000 rw-p 00000000 00:00 0 [stack]\n";
     let two = MapsReader::read(format!("{rows}{stack}{rollup}{rows}").as_bytes());

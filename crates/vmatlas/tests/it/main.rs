@@ -1,4 +1,5 @@
 //! Tests of the public interface of the library.
 mod atlas;
 mod examples;
+mod fold;
 mod program;

@@ -1,17 +1,31 @@
 //! Options for showing the map.
 
 use crate::output::columns::Column;
-use vmatlas::{KernelVersion, TextFormat};
+use crate::output::fit::Fit;
+use vmatlas::{By, KernelVersion, TextFormat};
 
 /// Options for showing the map.
 pub(crate) struct Plan {
     /// The requested columns; empty for the default ones.
     pub(crate) columns: Vec<Column>,
     pub(crate) header: bool,
-    /// Whether all rows are shown in the order of their addresses, so that gaps can be shown.
+    /// Whether all rows are shown in the order of their addresses, so that gaps can be shown and
+    /// rows folded.
     pub(crate) in_order: bool,
-    /// Whether to suggest the next command.
+    /// Whether each row has its line, with its sections and offset.
+    pub(crate) wide: bool,
+    /// The key of the totals.
+    pub(crate) by: By,
+    /// Whether the totals are all that is shown.
+    pub(crate) summary: bool,
+    /// Whether the target is vmatlas itself, because none was given.
+    pub(crate) is_default_target: bool,
+    /// Whether labels were read from the target's memory.
+    pub(crate) deep: bool,
+    /// Whether to suggest the next commands.
     pub(crate) hints: bool,
+    /// The width of the lines.
+    pub(crate) fit: Fit,
     /// The format of the kernel's text.
     pub(crate) format: TextFormat,
     pub(crate) kernel: Option<KernelVersion>,
