@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 /// The targets of fuzz/, and the longest input that is made, in bytes. Kept inputs may be longer.
-const TARGETS: [(&str, u32); 19] = [
+const TARGETS: [(&str, u32); 20] = [
     ("maps", 2048),
     ("smaps", 2048),
     ("text", 2048),
@@ -28,6 +28,7 @@ const TARGETS: [(&str, u32); 19] = [
     ("crash", 4096),
     ("explain", 4096),
     ("labels", 512),
+    ("document", 2048),
 ];
 
 /// The flags that `cargo fuzz` passes, without the sanitizer, which stable Rust lacks.

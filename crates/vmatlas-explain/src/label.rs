@@ -60,7 +60,7 @@ pub use facts::{Auxv, Facts, FunctionFacts, ImageFacts, OriginFacts, ThreadFacts
 
 use crate::crash::Machine;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use vmatlas_maps::Kind;
 use vmatlas_maps::Maps;
@@ -83,6 +83,12 @@ pub enum Confidence {
 }
 
 impl Confidence {
+    /// The confidence with this word.
+    pub fn named(word: &str) -> Option<Confidence> {
+        let all = [Confidence::Guess, Confidence::Likely, Confidence::Certain];
+        all.into_iter().find(|confidence| confidence.word() == word)
+    }
+
     /// The name of the variant in lower case.
     pub fn word(self) -> &'static str {
         match self {
@@ -115,8 +121,16 @@ pub struct Label {
     pub because: String,
 }
 
+impl Labelled {
+    /// A label of a range.
+    pub fn new(range: AddressRange, label: Label) -> Labelled {
+        Labelled { range, label }
+    }
+}
+
 impl Label {
-    fn new(
+    /// Makes a label.
+    pub fn new(
         group: impl Into<Cow<'static, str>>,
         confidence: Confidence,
         text: impl Into<String>,
@@ -151,8 +165,40 @@ impl Labels {
         let files = code_files(maps);
         let mut labeller = Labeller { maps, facts, memory, files, parts: BTreeMap::new() };
         labeller.run();
-        let mut labels =
-            Labels { parts: labeller.parts.into_values().collect(), sums: BTreeMap::new() };
+        Labels::of_parts(maps, labeller.parts.into_values().collect())
+    }
+
+    /// The labels that were found before. Parts that overlap one before them are left out. `None`
+    /// if rows overlap so often, or groups are so many, that to sum them up would take too long:
+    /// no process has such labels.
+    pub fn kept(maps: &Maps, mut parts: Vec<Labelled>) -> Option<Labels> {
+        /// The most pairs of a row and a part in it.
+        const MAX_PAIRS: usize = 1 << 22;
+        /// The most groups: all recognisers know some 100.
+        const MAX_GROUPS: usize = 256;
+        parts.sort_by_key(|part| part.range.start);
+        let mut end = 0;
+        parts.retain(|part| {
+            let is_apart = part.range.start >= end && part.range.size() > 0;
+            end = if is_apart { part.range.end } else { end };
+            is_apart
+        });
+        let mut groups = BTreeSet::new();
+        for part in &parts {
+            groups.insert(&*part.label.group);
+            if groups.len() > MAX_GROUPS {
+                return None;
+            }
+        }
+        let labels = Labels { parts, sums: BTreeMap::new() };
+        let pairs = maps.iter().map(|row| labels.within(row.range).len());
+        let pairs = pairs.fold(0, usize::saturating_add);
+        (pairs <= MAX_PAIRS).then(|| Labels::of_parts(maps, labels.parts))
+    }
+
+    /// Sums the labels of each row up.
+    fn of_parts(maps: &Maps, parts: Vec<Labelled>) -> Labels {
+        let mut labels = Labels { parts, sums: BTreeMap::new() };
         // Rows mostly come in the order of the parts.
         let mut first = 0;
         for range in maps.iter().map(|row| row.range) {

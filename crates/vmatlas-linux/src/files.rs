@@ -75,6 +75,12 @@ impl FileTruth {
 }
 
 impl Now {
+    /// The change with this note. Which file replaced the mapped one is not known.
+    pub fn noted(note: &str) -> Now {
+        let all = [Now::Nothing, Now::Linked, Now::Replaced { inode: 0 }, Now::Unnamed];
+        all.into_iter().find(|now| now.note() == note).unwrap_or(Now::Unknown)
+    }
+
     /// A short note for people; empty if there is nothing to note.
     pub fn note(self) -> &'static str {
         match self {

@@ -78,6 +78,28 @@ pub enum CannotStop {
     TooSlow,
 }
 
+impl RunningThread {
+    /// A thread that could not be stopped.
+    pub fn new(tid: u32, why: CannotStop) -> RunningThread {
+        RunningThread { tid, why }
+    }
+}
+
+impl CannotStop {
+    /// The reason that displays as this text.
+    pub fn displayed(text: &str) -> Option<CannotStop> {
+        let pid = text.split(' ').nth(1).and_then(|pid| pid.parse().ok()).unwrap_or(0);
+        let all = [
+            CannotStop::TracedBy(pid),
+            CannotStop::OfKernel,
+            CannotStop::NotPermitted,
+            CannotStop::Sleeps,
+            CannotStop::TooSlow,
+        ];
+        all.into_iter().find(|why| why.to_string() == text)
+    }
+}
+
 impl fmt::Display for CannotStop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

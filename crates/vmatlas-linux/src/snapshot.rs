@@ -60,6 +60,23 @@ pub enum Empty {
     Unmapped,
 }
 
+impl Empty {
+    /// The reason in a word, for programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            Empty::KernelThread => "kernel-thread",
+            Empty::Zombie => "zombie",
+            Empty::Unmapped => "unmapped",
+        }
+    }
+
+    /// The reason with this word.
+    pub fn named(word: &str) -> Option<Empty> {
+        let all = [Empty::KernelThread, Empty::Zombie, Empty::Unmapped];
+        all.into_iter().find(|empty| empty.word() == word)
+    }
+}
+
 impl std::fmt::Display for Empty {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

@@ -59,6 +59,8 @@ pub enum FieldNeeds {
     Labels,
     /// The origin of the memory: the call that mapped it.
     Origins,
+    /// The process that the rows are of.
+    Process,
 }
 
 /// The value of a field.
@@ -171,6 +173,16 @@ pub trait FieldRow {
         ""
     }
 
+    /// The process ID; `None` if it is not known.
+    fn pid(&self) -> Option<u32> {
+        None
+    }
+
+    /// The name of the process (proc_pid_comm(5)); empty if it is not known.
+    fn comm(&self) -> &[u8] {
+        b""
+    }
+
     /// The origin of the row in one line: the call that mapped it.
     fn origin(&self) -> Cow<'_, str> {
         Cow::Borrowed("")
@@ -210,7 +222,7 @@ const fn sum(name: &'static str, sum: fn(&RowSizes) -> Option<u64>) -> Field {
 }
 
 use FieldKind::{Address, Bytes, Flag, Number, Text};
-use FieldNeeds::{Labels, Names, Origins, Row, Sections, Sizes};
+use FieldNeeds::{Labels, Names, Origins, Process, Row, Sections, Sizes};
 
 /// All fields, in listing order.
 ///
@@ -237,6 +249,10 @@ pub const FIELDS: &[Field] = &[
     field("confidence", Text, Labels, |row| FieldValue::Text(word(row.confidence()))),
     field("because", Text, Labels, |row| FieldValue::Text(word(row.because()))),
     field("origin", Text, Origins, |row| text(row.origin())),
+    field("pid", Number, Process, |row| {
+        row.pid().map_or(FieldValue::Absent, |pid| FieldValue::Number(pid.into()))
+    }),
+    field("comm", Text, Process, |row| FieldValue::Text(Cow::Borrowed(row.comm()))),
     size("kernelpagesize", "KernelPageSize"),
     size("mmupagesize", "MMUPageSize"),
     size("rss", "Rss"),
@@ -308,6 +324,15 @@ impl Field {
         match self.value {
             Compute::Sum(of) => of(sizes),
             _ => None,
+        }
+    }
+
+    /// The kernel's name of a field of smaps, such as `Pss_Dirty`; `None` if the value is not
+    /// printed in smaps.
+    pub fn smaps_name(&self) -> Option<&'static str> {
+        match self.value {
+            Compute::Smaps(name) => Some(name),
+            Compute::Sum(_) | Compute::By(_) => None,
         }
     }
 

@@ -99,7 +99,7 @@ impl Filter {
 
     /// Whether a field of the expression requires more than the text of the row.
     pub fn needs_more_than_rows(&self) -> bool {
-        self.0.any(&|field| field.needs != FieldNeeds::Row)
+        self.0.any(&|field| !matches!(field.needs, FieldNeeds::Row | FieldNeeds::Process))
     }
 
     /// The fields that are to be equal to a whole text, with that text: it holds neither `*` nor `?`.

@@ -8,7 +8,7 @@ use crate::names::Names;
 use crate::parse::{RowErrorKind, parse_row, quick_row};
 use crate::range::AddressRange;
 use crate::render::{TextFormat, name_in};
-use crate::smaps::{Fields, SmapsField, field_line, is_broken_size, is_smaps_value};
+use crate::smaps::{Fields, SmapsField, SmapsValue, field_line, is_broken_size, is_smaps_value};
 use crate::text::{
     begins_like_a_row, find_row, find_row_from, is_broken_tombstone_row, other_listing,
 };
@@ -189,6 +189,17 @@ impl Maps {
             perms: mapping.perms,
             name: self.names.id(mapping.name),
         });
+    }
+
+    /// Adds a field of smaps to the last row.
+    pub fn push_field(&mut self, name: &[u8], value: &SmapsValue<'_>) {
+        let Some(row) = self.rows.len().checked_sub(1) else { return };
+        self.fields.get_or_insert_default().push(row, name, &value.after(name));
+    }
+
+    /// Adds a warning about the text that the rows are from.
+    pub fn push_warning(&mut self, line: u64, kind: WarningKind) {
+        self.warnings.push(Warning { line, kind });
     }
 
     /// Index of the first row that ends above `address`, in an ordered map.

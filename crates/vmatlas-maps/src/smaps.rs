@@ -33,6 +33,21 @@ impl SmapsValue<'_> {
             SmapsValue::Flags(_) => None,
         }
     }
+
+    /// The bytes behind the colon of a line with this field, as the kernel pads them.
+    pub(crate) fn after(&self, name: &[u8]) -> Vec<u8> {
+        let padded = |number, width, unit: &[u8]| {
+            let mut text = vec![b' '; NAME_WIDTH.saturating_sub(name.len() + 1)];
+            decimal(&mut text, number, width);
+            text.extend_from_slice(unit);
+            text
+        };
+        match *self {
+            SmapsValue::Kib(kib) => padded(kib, NUMBER_WIDTH, b" kB"),
+            SmapsValue::Number(number) => padded(number, 0, b""),
+            SmapsValue::Flags(VmFlags(text)) | SmapsValue::Text(text) => [b" ", text].concat(),
+        }
+    }
 }
 
 /// A field of smaps: its name and value.
@@ -50,6 +65,11 @@ pub struct SmapsField<'a> {
 pub struct VmFlags<'a>(&'a [u8]);
 
 impl<'a> VmFlags<'a> {
+    /// Wraps flags of two letters with a blank after each.
+    pub fn new(flags: &'a [u8]) -> VmFlags<'a> {
+        VmFlags(flags)
+    }
+
     /// The two letters of each flag.
     pub fn iter(self) -> impl Iterator<Item = &'a [u8]> {
         self.0.split(|&b| b == b' ').filter(|flag| !flag.is_empty())

@@ -71,6 +71,32 @@ pub enum WarningKind {
     Source(String),
 }
 
+impl WarningKind {
+    /// The kind in a word, for programs.
+    pub fn word(&self) -> &'static str {
+        match self {
+            WarningKind::BadRow(_) => "bad-row",
+            WarningKind::Overlap { .. } => "overlap",
+            WarningKind::StartsOver => "starts-over",
+            WarningKind::Empty(_) => "empty-row",
+            WarningKind::Huge(_) => "huge-row",
+            WarningKind::Cut => "cut",
+            WarningKind::CarriageReturns => "carriage-returns",
+            WarningKind::NamesEndInCarriageReturns => "names-end-in-carriage-returns",
+            WarningKind::Wrapped(_) => "wrapped",
+            WarningKind::NamesEndIn(_) => "names-end-alike",
+            WarningKind::OddNames { .. } => "odd-names",
+            WarningKind::Rollups(_) => "rollups",
+            WarningKind::RollupOfRows => "rollup-of-rows",
+            WarningKind::BadSize(_) => "bad-size",
+            WarningKind::FieldWithoutRow => "field-without-row",
+            WarningKind::Full => "full",
+            WarningKind::More(_) => "more-warnings",
+            WarningKind::Source(_) => "source",
+        }
+    }
+}
+
 impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.line > 0 {

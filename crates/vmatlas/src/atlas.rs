@@ -10,6 +10,7 @@ use crate::request::Request;
 use crate::sections::{self, Section};
 use crate::source::Source;
 use crate::source::core::Core;
+use crate::source::document::facts::Document;
 use crate::source::how::How;
 use crate::source::kind::SourceKind;
 use crate::source::live::Live;
@@ -330,19 +331,59 @@ impl Atlas {
     /// The address ranges that changed while they were read: their rows are of another moment than
     /// all others, and a note says so. In order and disjoint; empty if all rows are of one moment.
     pub fn changed(&self) -> &[AddressRange] {
-        self.live().map_or(&[], |live| &live.changed)
+        match &self.source {
+            Source::Live(live) => &live.changed,
+            Source::Document(document) => &document.changed,
+            _ => &[],
+        }
     }
 
     /// The addresses at which it is not known whether two rows are one, in order: that depends on
     /// which memory was written first, which logs of strace and recordings by perf events do not
     /// have. A note says so. Empty for all other sources.
     pub fn doubts(&self) -> Vec<u64> {
-        self.recorded().map(Recorded::doubts).unwrap_or_default()
+        match &self.source {
+            Source::Recorded(recorded) => recorded.doubts(),
+            Source::Document(document) => document.doubts.clone(),
+            _ => Vec::new(),
+        }
     }
 
     /// How long the threads of the process were [stopped](Open::freeze), and which could not be.
     pub fn frozen(&self) -> Option<&Frozen> {
-        self.live()?.frozen.as_ref()
+        match &self.source {
+            Source::Live(live) => live.frozen.as_ref(),
+            Source::Document(document) => document.frozen.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// When the rows were read, in milliseconds since 1970; only for live processes, and documents
+    /// of such.
+    pub fn time_ms(&self) -> Option<u64> {
+        match &self.source {
+            Source::Live(live) => live.time_ms,
+            Source::Document(document) => document.time_ms,
+            _ => None,
+        }
+    }
+
+    /// The event of a recording, or the line of a log, after which the rows were so.
+    pub fn event(&self) -> Option<u64> {
+        match &self.source {
+            Source::Recorded(recorded) => recorded.event_number(),
+            Source::Document(document) => document.event,
+            _ => None,
+        }
+    }
+
+    /// The time of [`event`](Atlas::event) in nanoseconds from the start of the recording or log.
+    pub fn event_time_ns(&self) -> Option<u64> {
+        match &self.source {
+            Source::Recorded(recorded) => recorded.time_ns(),
+            Source::Document(document) => document.time_ns,
+            _ => None,
+        }
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -363,7 +404,9 @@ impl Atlas {
         let unanswered = self.live().map(Live::unanswered).unwrap_or_default();
         let unanswered = unanswered.into_iter().map(Note::NoAnswer);
         let notes = listing.chain(self.notes.iter().cloned()).chain(labels).chain(memory);
-        let frozen = self.frozen().into_iter().flat_map(Note::of_frozen);
+        // Documents have them among their warnings.
+        let frozen =
+            self.live().and_then(|live| live.frozen.as_ref()).into_iter().flat_map(Note::of_frozen);
         let gone = self.live().is_some_and(Live::is_gone).then_some(Note::Gone);
         frozen.chain(notes).chain(gone).chain(unanswered).chain(self.left_out())
     }
@@ -382,6 +425,7 @@ impl Atlas {
     pub fn tid(&self) -> Option<u32> {
         match &self.source {
             Source::Live(live) => live.process.id().tid,
+            Source::Document(document) => document.tid,
             _ => None,
         }
     }
@@ -392,6 +436,7 @@ impl Atlas {
             Source::Live(live) => &live.comm,
             Source::Core(core) => core.dump.comm().unwrap_or_default(),
             Source::Recorded(recorded) => recorded.comm(),
+            Source::Document(document) => document.comm.as_bytes(),
             Source::Text => b"",
         }
     }
@@ -400,6 +445,7 @@ impl Atlas {
     pub fn page_size(&self) -> Option<u64> {
         match (&self.source, self.source()) {
             (Source::Core(core), _) => Some(core.dump.page_size()),
+            (Source::Document(document), _) => document.page_size,
             (_, SourceKind::Live) => Some(vmatlas_linux::page_size() as u64),
             _ => None,
         }
@@ -446,18 +492,27 @@ impl Atlas {
             Source::Live(live) => live.kernel.map(text),
             Source::Core(core) => core.kernel.map(text),
             Source::Recorded(recorded) => recorded.kernel().map(str::to_owned),
+            Source::Document(document) => document.kernel.clone(),
             Source::Text => None,
         }
     }
 
     /// The reason why a live process has no row.
     pub fn empty(&self) -> Option<Empty> {
-        self.live()?.empty
+        match &self.source {
+            Source::Live(live) => live.empty,
+            Source::Document(document) => document.empty,
+            _ => None,
+        }
     }
 
     /// The signal that caused the core dump.
     pub fn signal(&self) -> Option<i32> {
-        self.core()?.dump.crash().signal
+        match &self.source {
+            Source::Core(core) => core.dump.crash().signal,
+            Source::Document(document) => document.signal,
+            _ => None,
+        }
     }
 
     /// The process of a recording or log.
@@ -481,7 +536,7 @@ impl Atlas {
                 live.files(&self.maps),
             )?)),
             Source::Core(core) => Some(Box::new(&core.dump)),
-            Source::Text | Source::Recorded(_) => None,
+            Source::Text | Source::Recorded(_) | Source::Document(_) => None,
         })
     }
 
@@ -504,6 +559,7 @@ impl Atlas {
                 gather_core_facts(&core.dump, deep, |image| core.budget_of(image))
             }
             Source::Recorded(recorded) => recorded.facts(&self.maps, self.origins(), deep),
+            Source::Document(document) => document.facts(&self.maps),
             Source::Text => Facts::default(),
         })
     }
@@ -511,7 +567,10 @@ impl Atlas {
     /// The purposes of memory. With [`deep`](Open::deep) the recognisers also read the memory, if
     /// the source has any.
     pub fn labels(&self) -> &Labels {
-        &self.labels.get_or_init(|| self.read_labels()).0
+        match &self.source {
+            Source::Document(document) => document.labels(),
+            _ => &self.labels.get_or_init(|| self.read_labels()).0,
+        }
     }
 
     fn read_labels(&self) -> (Labels, Option<Note>) {
@@ -530,7 +589,7 @@ impl Atlas {
                 let memory = TimedMemory::new(&core.dump, budget.clone());
                 Labels::read(&self.maps, facts, Some(&memory))
             }
-            Source::Text | Source::Recorded(_) => without_memory(),
+            Source::Text | Source::Recorded(_) | Source::Document(_) => without_memory(),
         };
         let limits = self.open.how.limits;
         (labels, budget.is_exceeded().then_some(Note::CutMemory { limits }))
@@ -563,13 +622,24 @@ impl Atlas {
             Source::Recorded(recorded) => {
                 sections::of_images(&self.maps, recorded.images(&self.maps))
             }
-            Source::Text => Vec::new(),
+            Source::Text | Source::Document(_) => Vec::new(),
         })
     }
 
     /// The verified facts about a row's file: device, inode and path from a second source.
     pub(crate) fn truth(&self, index: usize) -> Option<&FileTruth> {
-        self.live()?.truths(&self.maps).get(index)
+        match &self.source {
+            Source::Live(live) => live.truths(&self.maps).get(index),
+            Source::Document(document) => document.truth(index),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn document(&self) -> Option<&Document> {
+        match &self.source {
+            Source::Document(document) => Some(document),
+            _ => None,
+        }
     }
 
     pub(crate) fn live(&self) -> Option<&Live> {

@@ -35,6 +35,24 @@ pub enum ErrorKind {
     Usage,
 }
 
+impl ErrorKind {
+    /// The kind in a word, for programs.
+    pub fn word(self) -> &'static str {
+        match self {
+            ErrorKind::Denied => "denied",
+            ErrorKind::Gone => "gone",
+            ErrorKind::NotFound => "not-found",
+            ErrorKind::Ambiguous => "ambiguous",
+            ErrorKind::NoRows => "no-rows",
+            ErrorKind::NoMoment => "no-moment",
+            ErrorKind::Lacks => "lacks",
+            ErrorKind::Unreadable => "unreadable",
+            ErrorKind::Io => "io",
+            ErrorKind::Usage => "usage",
+        }
+    }
+}
+
 /// An error with the path, process and rule that it concerns. It displays as one line that also
 /// suggests a remedy.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
 //! The annotated map of a Linux process's memory, from any source.
 //!
-//! [`open`] reads a live process, a file with rows in it, a core dump, a strace log or a recording,
-//! and returns an [`Atlas`]: the rows and the facts about each. Costly facts are computed when
-//! first requested.
+//! [`open`] reads a live process, a file with rows in it, a core dump, a strace log, a recording, or
+//! what `vmatlas show --json` printed or `vmatlas save` kept, and returns an [`Atlas`]: the rows and
+//! the facts about each. Costly facts are computed when first requested.
 //!
 //! ```
 //! let atlas = vmatlas::open("self")?;
@@ -93,6 +93,7 @@ pub use recorded::{Ending, Made, Recorded};
 pub use request::Request;
 pub use row::{FilePath, Row};
 pub use sections::Section;
+pub use source::document::facts::SCHEMA_VERSION;
 pub use source::kind::SourceKind;
 pub use source::open::{CrashText, Target};
 pub use source::slot::Slot;
@@ -132,6 +133,19 @@ pub use vmatlas_space::{self as space, Errno, scenario};
 /// not exist or has no row, the recording has no such moment.
 pub fn open(target: impl Into<Target>) -> Result<Atlas> {
     Open::new(target).open()
+}
+
+/// What is private and fuzzed.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use crate::{Atlas, Open, Result};
+    use vmatlas_linux::Limits;
+
+    /// Reads a document.
+    pub fn document(bytes: &[u8]) -> Result<Atlas> {
+        let read = crate::source::open::document("input", bytes, Limits::default().memory, None)?;
+        Ok(Open::new("input").with(read))
+    }
 }
 
 // The example of the README is a test.

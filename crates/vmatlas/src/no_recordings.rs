@@ -32,6 +32,14 @@ impl Recorded {
         match *self {}
     }
 
+    pub(crate) fn event_number(&self) -> Option<u64> {
+        match *self {}
+    }
+
+    pub(crate) fn time_ns(&self) -> Option<u64> {
+        match *self {}
+    }
+
     pub(crate) fn comm(&self) -> &[u8] {
         match *self {}
     }

@@ -122,6 +122,15 @@ pub enum Note {
     },
     /// Function names are missing or doubtful.
     Names(String),
+    /// A warning that a document keeps.
+    Kept {
+        /// Its kind, in a word.
+        kind: String,
+        /// The line of the text that it concerns.
+        line: Option<u64>,
+        /// Its sentence.
+        message: String,
+    },
 }
 
 impl Note {
@@ -172,7 +181,43 @@ impl Note {
     pub fn line(&self) -> Option<u64> {
         match self {
             Note::Listing(warning) => Some(warning.line).filter(|&line| line > 0),
+            Note::Kept { line, .. } => *line,
             _ => None,
+        }
+    }
+
+    /// The kind of the note in a word, for programs.
+    pub fn word(&self) -> &str {
+        match self {
+            Note::Listing(warning) | Note::Log(warning) => warning.kind.word(),
+            Note::ReadThrough { .. } => "read-through-thread",
+            Note::Gone => "gone",
+            Note::Frozen { .. } => "frozen",
+            Note::Running(_) => "thread-not-stopped",
+            Note::LabelsWithoutMemory { .. } => "labels-without-memory",
+            Note::CutInput { .. } => "cut-input",
+            Note::DamagedInput { .. } => "damaged-input",
+            Note::ExpandingInput => "expanding-input",
+            Note::FullDisk { .. } => "full-disk",
+            Note::UnreadPage(_) => "unread-page",
+            Note::UnreadFile(_) => "unread-file",
+            Note::NoAnswer(_) => "no-answer",
+            Note::LeftOut { .. } => "left-out",
+            Note::CutMemory { .. } => "cut-memory",
+            Note::Recording(_) => "recording",
+            Note::RecordedBy { .. } => "recorded-by",
+            Note::DifferentRows { .. } => "different-rows",
+            #[cfg(feature = "recordings")]
+            Note::DamagedRecording(_) => "damaged-recording",
+            Note::OtherProcesses(_) => "other-processes",
+            Note::LogEnds(_) => "log-ends",
+            #[cfg(feature = "recordings")]
+            Note::MissingFact(_) => "missing-fact",
+            Note::RulesOf(_) => "rules-of-kernel",
+            Note::FilesNow { .. } => "files-now",
+            Note::Doubts { .. } => "doubts",
+            Note::Names(_) => "names",
+            Note::Kept { kind, .. } => kind,
         }
     }
 }
@@ -246,7 +291,9 @@ impl fmt::Display for Note {
             Note::Running(RunningThread { tid, why, .. }) => {
                 write!(f, "thread {tid} was not stopped: {why}")
             }
-            Note::Recording(text) | Note::Names(text) => f.write_str(text),
+            Note::Recording(text) | Note::Names(text) | Note::Kept { message: text, .. } => {
+                f.write_str(text)
+            }
             Note::RecordedBy { path, recorder } => {
                 let path = printable(path.as_os_str().as_encoded_bytes());
                 write!(f, "read from {path}, which process {recorder} is writing")

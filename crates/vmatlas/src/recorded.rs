@@ -86,6 +86,11 @@ impl Recorded {
         self.number
     }
 
+    /// The number of the last event by that moment.
+    pub(crate) fn event_number(&self) -> Option<u64> {
+        Some(self.number.get())
+    }
+
     /// The time of that event in nanoseconds from the start; `None` in a log without times.
     pub fn time_ns(&self) -> Option<u64> {
         self.time_ns

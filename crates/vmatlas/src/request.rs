@@ -26,12 +26,18 @@ impl SourceKind {
     /// Why sources of this kind do not have what is asked for; `None` if some do. Every process has
     /// its own pid, and a text has sizes if it is smaps.
     pub fn lacks(self, request: Request) -> Option<&'static str> {
-        use SourceKind::{Copy, Core, Live, Log, Recording, Text};
+        use SourceKind::{Copy, Core, Document, Live, Log, Recording, Text};
         Some(match (request, self) {
             (Request::Moment, Live) => "a running process is only seen as it is now",
             (Request::Moment | Request::Processes, Copy) => {
                 "a copy of /proc holds one process at one moment"
             }
+            (Request::Moment, Document) => "a document of JSON is of one moment",
+            (Request::Process, Document) => "the document is of another process",
+            (Request::Processes, Document) => "a document of JSON is of one process",
+            (Request::Memory, Document) => "a document of JSON holds no memory",
+            (Request::Symbols, Document) => "a document of JSON does not hold the files",
+            (Request::Sizes, Document) => "the document has no sizes of smaps",
             (Request::Moment, Text) => "a text of rows is of one moment",
             (Request::Moment, Core) => "a core dump is of one moment",
             (Request::Process, Live | Copy) => "the target is another process",

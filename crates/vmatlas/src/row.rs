@@ -95,9 +95,12 @@ impl<'a> Row<'a> {
         Some(self.mapping.inode).filter(|_| !self.is_of_unknown_file())
     }
 
-    /// A core dump records only the names of files.
+    /// A core dump records only the names of files, and so does its document.
     fn is_of_unknown_file(&self) -> bool {
-        self.atlas.core().is_some() && self.mapping.has_file()
+        match self.atlas.document() {
+            Some(document) => document.is_of_unknown_file(self.index),
+            None => self.atlas.core().is_some() && self.mapping.has_file(),
+        }
     }
 
     /// The path of its file.
@@ -117,7 +120,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The verified facts about its file; only for live processes.
+    /// The verified facts about its file; only for live processes, and as a document has them.
     pub fn truth(&self) -> Option<&'a FileTruth> {
         self.atlas.truth(self.index)
     }
@@ -188,7 +191,10 @@ impl<'a> Row<'a> {
 
     /// The largest sections of its file that lie in it.
     pub fn sections(&self) -> &'a [Section] {
-        self.atlas.sections_by_row().get(self.index).map_or(&[], Vec::as_slice)
+        match self.atlas.document() {
+            Some(document) => document.sections(self.index),
+            None => self.atlas.sections_by_row().get(self.index).map_or(&[], Vec::as_slice),
+        }
     }
 }
 

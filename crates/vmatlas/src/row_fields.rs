@@ -54,8 +54,18 @@ impl FieldRow for Row<'_> {
         Row::label(self).map_or("", |label| &label.because)
     }
 
-    #[cfg(feature = "recordings")]
+    fn pid(&self) -> Option<u32> {
+        self.atlas().pid()
+    }
+
+    fn comm(&self) -> &[u8] {
+        self.atlas().comm()
+    }
+
     fn origin(&self) -> Cow<'_, str> {
-        Cow::Owned(crate::words::origins(self))
+        #[cfg(feature = "recordings")]
+        return Cow::Owned(crate::words::origins(self));
+        #[cfg(not(feature = "recordings"))]
+        Cow::Borrowed(self.atlas().document().map_or("", |document| document.origin(self.index())))
     }
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod compression;
 pub(crate) mod core;
+pub(crate) mod document;
 pub(crate) mod file_now;
 pub(crate) mod how;
 pub(crate) mod kind;
@@ -18,6 +19,7 @@ pub(crate) mod slot;
 mod zstd_frames;
 
 use self::core::Core;
+use self::document::facts::Document;
 use self::kind::SourceKind;
 use self::live::Live;
 use crate::note::LeftOut;
@@ -34,6 +36,8 @@ pub(crate) enum Source {
     Core(Box<Core>),
     /// A recording or a log of strace.
     Recorded(Box<Recorded>),
+    /// A document or a snapshot that vmatlas wrote.
+    Document(Box<Document>),
 }
 
 impl Source {
@@ -45,6 +49,7 @@ impl Source {
             Source::Text => SourceKind::Text,
             Source::Core(_) => SourceKind::Core,
             Source::Recorded(recorded) => recorded.kind(),
+            Source::Document(_) => SourceKind::Document,
         }
     }
 
@@ -54,6 +59,7 @@ impl Source {
             Source::Live(live) => Some(live.process.id().pid),
             Source::Core(core) => core.dump.pid(),
             Source::Recorded(recorded) => recorded.pid(),
+            Source::Document(document) => document.pid,
             Source::Text => None,
         }
     }
@@ -62,7 +68,7 @@ impl Source {
     /// is set when it is opened, and kept when it is read again.
     pub(crate) fn set_budget(&mut self, budget: Budget) {
         match self {
-            Source::Live(_) | Source::Text => {}
+            Source::Live(_) | Source::Text | Source::Document(_) => {}
             Source::Core(core) => core.budget = budget,
             Source::Recorded(recorded) => recorded.set_budget(budget),
         }
@@ -72,7 +78,7 @@ impl Source {
     pub(crate) fn budget(&self) -> Option<Budget> {
         match self {
             Source::Live(live) => Some(live.budget()),
-            Source::Text => None,
+            Source::Text | Source::Document(_) => None,
             Source::Core(core) => Some(core.budget.clone()),
             Source::Recorded(recorded) => Some(recorded.budget()),
         }
@@ -82,7 +88,7 @@ impl Source {
     pub(crate) fn left_out(&self, maps: &Maps) -> LeftOut {
         match self {
             Source::Live(live) => live.left_out(maps),
-            Source::Text => LeftOut::default(),
+            Source::Text | Source::Document(_) => LeftOut::default(),
             Source::Core(core) => LeftOut::of_rows(maps, &core.left_out()),
             Source::Recorded(recorded) => LeftOut::of_rows(maps, &recorded.left_out()),
         }

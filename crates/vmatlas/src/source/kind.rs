@@ -16,6 +16,8 @@ pub enum SourceKind {
     Log,
     /// A recording.
     Recording,
+    /// A document of JSON or a snapshot that vmatlas wrote.
+    Document,
 }
 
 impl SourceKind {
@@ -27,6 +29,7 @@ impl SourceKind {
             SourceKind::Core => "core",
             SourceKind::Log => "strace",
             SourceKind::Recording => "recording",
+            SourceKind::Document => "snapshot",
         }
     }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use vmatlas_explain::label::{Facts, Labels};
 use vmatlas_linux::files::{FileTruths, Files, UnansweredMount};
 use vmatlas_linux::symbols::JitNoteKind;
@@ -28,6 +28,8 @@ pub(crate) struct Live {
     pub(crate) comm: Vec<u8>,
     pub(crate) empty: Option<Empty>,
     pub(crate) kernel: Option<KernelVersion>,
+    /// When the rows were read, in milliseconds since 1970; `None` in a copy of /proc.
+    pub(crate) time_ms: Option<u64>,
     /// The address ranges whose rows are of another moment than all others.
     pub(crate) changed: Vec<AddressRange>,
     /// The address space of the rows.
@@ -42,6 +44,12 @@ pub(crate) struct Live {
     images: Mutex<Images>,
     /// The perf map and jitdumps of which facts are missing, because they would cost too much.
     jit_left_out: Mutex<Vec<PathBuf>>,
+}
+
+/// The time in milliseconds since 1970.
+fn now_ms() -> Option<u64> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }
 
 /// Stops the threads of a process, or at least one of them.
@@ -101,6 +109,7 @@ impl Live {
             comm: if is_gone { Vec::new() } else { comm },
             empty,
             kernel: process.kernel_version(),
+            time_ms: process.is_live().then(now_ms).flatten(),
             changed,
             space,
             is_gone: AtomicBool::new(is_gone),

@@ -8,7 +8,7 @@ use super::live::Live;
 use super::log_parts::log_parts;
 use super::refuse::{check, refusal};
 use super::slot::Slot;
-use super::{Source, core, log, recording};
+use super::{Source, core, document, log, recording};
 use crate::error::{Error, ErrorKind, Result};
 use crate::note::Note;
 use crate::recorded::Recorded;
@@ -171,10 +171,10 @@ pub(crate) fn read(target: &Target, how: &How) -> Result<Read3> {
         }
         Place::File(path, selection) => match binary(&name, selection, open(path)?)? {
             Ok(read) => read,
-            Err(file) => from_stream(&name, selection, file)?,
+            Err(file) => from_stream(&name, selection, file, how.limits)?,
         },
         Place::LogParts(selection) => of_recorded(log::open_parts(&name, selection)?),
-        Place::Stdin(selection) => from_stream(STDIN, selection, io::stdin().lock())?,
+        Place::Stdin(selection) => from_stream(STDIN, selection, io::stdin().lock(), how.limits)?,
     };
     check(&place.selection().path, &read.0, place.selection())?;
     Ok(read)
@@ -282,8 +282,13 @@ fn stream_or_text(
 ) -> Result<std::result::Result<Read3, CrashText>> {
     let input = decompressed(name, input)?;
     let head = &input.head;
-    if head.starts_with(core::ELF) || looks_like_recording(head) || looks_like_log(head) {
-        return content(name, selection, input).map(Ok);
+    let is_document = document::read::looks_like_document(head);
+    if head.starts_with(core::ELF)
+        || looks_like_recording(head)
+        || looks_like_log(head)
+        || is_document
+    {
+        return content(name, selection, input, limits).map(Ok);
     }
     let Decompressed { head: mut text, rest, .. } = input;
     let most = most_text(limits);
@@ -295,15 +300,25 @@ fn stream_or_text(
 }
 
 /// Reads a stream, such as a pipe, that may be compressed.
-fn from_stream(name: &str, selection: &Selection, input: impl Read) -> Result<Read3> {
-    content(name, selection, decompressed(name, input)?)
+fn from_stream(
+    name: &str,
+    selection: &Selection,
+    input: impl Read,
+    limits: Limits,
+) -> Result<Read3> {
+    content(name, selection, decompressed(name, input)?, limits)
 }
 
 /// Reads an input, and notes if its end was not read because it expands too far.
-fn content(name: &str, selection: &Selection, input: Decompressed<'_>) -> Result<Read3> {
+fn content(
+    name: &str,
+    selection: &Selection,
+    input: Decompressed<'_>,
+    limits: Limits,
+) -> Result<Read3> {
     let Decompressed { head, rest, expansion } = input;
     let most_rows = if expansion.is_some() { MAX_ROWS } else { usize::MAX };
-    let (source, maps, mut notes) = expanded(name, selection, head, rest, most_rows)?;
+    let (source, maps, mut notes) = expanded(name, selection, head, rest, (most_rows, limits))?;
     if expansion.is_some_and(|expansion| expansion.is_cut()) || maps.len() >= most_rows {
         notes.push(Note::ExpandingInput);
     }
@@ -316,7 +331,7 @@ fn expanded(
     selection: &Selection,
     head: Vec<u8>,
     input: impl Read,
-    most_rows: usize,
+    (most_rows, limits): (usize, Limits),
 ) -> Result<Read3> {
     if head.starts_with(core::ELF) {
         return core::read_stream(name, io::Cursor::new(head).chain(input)).map(of_core);
@@ -325,11 +340,26 @@ fn expanded(
         let input = io::Cursor::new(head).chain(input);
         return recording::read_stream(name, selection, input, MAX).map(of_recorded);
     }
+    if document::read::looks_like_document(&head) {
+        let input = io::Cursor::new(head).chain(input);
+        return document(name, input, limits.memory, selection.pid);
+    }
     let input = input.take(MAX);
     if looks_like_log(&head) {
         return log::read(name, selection, &head, input).map(of_recorded);
     }
     text(name, &head, input, most_rows)
+}
+
+/// Reads a document of vmatlas.
+pub(crate) fn document(
+    name: &str,
+    input: impl Read,
+    limit: u64,
+    wanted: Option<u32>,
+) -> Result<Read3> {
+    let (document, maps, notes) = document::read::read(name, input, limit, wanted)?;
+    Ok((Source::Document(Box::new(document)), maps, notes))
 }
 
 /// Reads the rows in a text, about `most_rows` of them.

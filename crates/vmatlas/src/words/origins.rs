@@ -14,6 +14,9 @@ const FRAMES: usize = 2;
 
 /// The origin of a row, in a line; with several origins the largest.
 pub fn origins(row: &Row<'_>) -> String {
+    if let Some(document) = row.atlas().document() {
+        return document.origin(row.index()).to_owned();
+    }
     let mut made = row.made();
     let Some((first, _)) = made.next() else { return String::new() };
     let line = origin(&first, FRAMES);
