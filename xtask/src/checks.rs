@@ -1,6 +1,6 @@
 //! Checks of the code besides its tests.
 
-use crate::{cargo, circles, deny, fuzz, package, root, sentences};
+use crate::{cargo, circles, deny, fuzz, package, root, schema, sentences};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 pub(crate) fn run() -> Result<(), String> {
     layering()?;
     sentences::check()?;
+    schema::check()?;
     deny::run_deny()?;
     package::run_package()?;
     run_cargo(&["fmt", "--all", "--check"])?;

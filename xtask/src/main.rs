@@ -6,6 +6,7 @@ mod deny;
 mod fuzz;
 mod kernels;
 mod package;
+mod schema;
 mod sentences;
 mod tests;
 
@@ -18,6 +19,7 @@ cargo xtask ci              the checks: format, lints, documentation, packages, 
 cargo xtask circles         the circles of modules that use each other, by crate
 cargo xtask layering        checks that the crates keep to their layers
 cargo xtask sentences       checks that docs/sentences lists what the commands print
+cargo xtask schema          writes docs/schema, the JSON schemas of the documents, from their types
 cargo xtask package         packs each crate as for publishing, and builds it from its package
 cargo xtask deny            checks the licences, sources and versions of all dependencies, by deny.toml
 cargo xtask bench [ARG…]    the benchmarks; arguments go to them
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "package" => package::run_package(),
         "layering" => checks::layering(),
         "sentences" => sentences::check(),
+        "schema" => schema::write(),
         "circles" => checks::print_circles(),
         "bench" => bench(rest),
         "fuzz" => fuzz::run_targets(rest),

@@ -74,7 +74,12 @@ impl Library {
     fn at(&self, vmatlas: &Path, addresses: &[u64]) -> Result<Vec<Value>, String> {
         let output = self.ours(vmatlas, addresses).arg("--json").output();
         let output = output.map_err(|error| format!("missing: {error}"))?;
-        serde_json::from_slice(&output.stdout).map_err(|error| format!("failed: {error}"))
+        let mut document: Value =
+            serde_json::from_slice(&output.stdout).map_err(|error| format!("failed: {error}"))?;
+        match document["addresses"].take() {
+            Value::Array(places) => Ok(places),
+            _ => Err("failed: there are no addresses".to_owned()),
+        }
     }
 
     fn ours(&self, vmatlas: &Path, addresses: &[u64]) -> Command {

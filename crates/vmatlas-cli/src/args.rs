@@ -19,7 +19,8 @@ use vmatlas::{Filter, KernelVersion, Limits};
 #[command(
     after_help = format!("TARGET is a PID, PID/TID, `self`, the name of a command, an executable or a script, a file, or - \
     for standard input; @newest:NAME and @oldest:NAME name one of several processes. \
-    A file is maps, smaps, any text with such rows in it, a core dump (also compressed), a log of strace or a recording. \
+    A file is maps, smaps, any text with such rows in it, a core dump (also compressed), a log of strace, a recording, \
+    or what vmatlas printed as JSON or saved. \
     FILE:PID names a process of a log, FILE@SECONDS a moment of a log or recording, FILE:PID@SECONDS both; \
     the default is the first process, just before it ended.\n\
     Exit status: 0 yes, 1 no (differs, not mapped, not allowed, --where lets nothing through), 2 error; of record that of the program, but 2 \
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Blame(BlameArgs),
     /// Explain why a program crashed
     Explain(ExplainArgs),
+    /// Keep a snapshot of a target in a file that every command reads
+    Save(SaveArgs),
     /// Report the end of a program whose recorder was killed
     #[command(hide = true)]
     RecordGuard {
@@ -89,8 +92,11 @@ pub(crate) const DEFAULT_PROC: &str = "/proc";
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CommonArgs {
     /// Print one JSON document
-    #[arg(long)]
+    #[arg(long, group = "documents")]
     pub(crate) json: bool,
+    /// In JSON, print addresses also as numbers: start_num beside start
+    #[arg(long, requires = "documents")]
+    pub(crate) numbers: bool,
     /// Color the output
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(crate) color: Color,
@@ -188,6 +194,9 @@ pub(crate) struct BlameArgs {
     /// Print folded stacks, for flame graphs
     #[arg(long, conflicts_with_all = ["json", "addresses"])]
     pub(crate) folded: bool,
+    /// Print comma-separated values
+    #[arg(long, conflicts_with_all = ["json", "folded"])]
+    pub(crate) csv: bool,
     /// Write a profile for pprof, gzipped
     #[arg(long, value_name = "FILE", conflicts_with = "addresses")]
     pub(crate) pprof: Option<PathBuf>,
@@ -274,6 +283,9 @@ pub(crate) struct ShowArgs {
     /// Print comma-separated values
     #[arg(long, conflicts_with = "json")]
     pub(crate) csv: bool,
+    /// Print a JSON object on a line for each mapping, with the process and the time
+    #[arg(long, group = "documents", conflicts_with_all = ["json", "csv", "raw", "columns", "no_header", "processes"])]
+    pub(crate) ndjson: bool,
     /// Also read sizes (smaps): resident, private and swapped memory. The kernel visits each resident
     /// page (up to 50 ms for 1 GB), and calls of the process that change its mappings wait meanwhile.
     /// vmatlas says so first if it may take more than 50 ms
@@ -332,8 +344,46 @@ pub(crate) struct AtArgs {
     pub(crate) freeze: bool,
     #[command(flatten)]
     pub(crate) moment: MomentArgs,
+    /// Print comma-separated values
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
+}
+
+/// A snapshot has rows, sizes, labels, threads and the kernel's version; no memory.
+#[derive(Args, Debug)]
+pub(crate) struct SaveArgs {
+    /// The target
+    pub(crate) target: String,
+    /// Write the snapshot to FILE
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Replace FILE also if it belongs to another user or has several names (hard links)
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// Also read sizes (smaps); takes longer the more memory is resident
+    #[arg(long)]
+    pub(crate) sizes: bool,
+    /// Also read the structures of allocators and runtimes in the target's memory, which make labels
+    /// certain
+    #[arg(long)]
+    pub(crate) deep: bool,
+    /// Stop all threads of the process while it is read (with --deep also its memory)
+    #[arg(long)]
+    pub(crate) freeze: bool,
+    #[command(flatten)]
+    pub(crate) moment: MomentArgs,
+    /// Read processes below DIR
+    #[arg(long, default_value = "/proc", value_name = "DIR")]
+    pub(crate) proc: PathBuf,
+    /// Print no warnings
+    #[arg(short, long)]
+    pub(crate) quiet: bool,
+    /// The memory and the CPU time that reading the files of a target may take, such as 1G, 30s or
+    /// 1G,30s
+    #[arg(long, default_value = DEFAULT_BUDGET, value_name = "SIZE,SECONDS", value_parser = limits)]
+    pub(crate) budget: Limits,
 }
 
 #[derive(Args, Debug)]
@@ -364,6 +414,9 @@ pub(crate) struct DiffArgs {
     /// Compare only mappings for which EXPR holds
     #[arg(long = "where", value_name = "EXPR")]
     pub(crate) filter: Option<Filter>,
+    /// Print comma-separated values
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
     #[command(flatten)]
     pub(crate) common: CommonArgs,
 }
@@ -422,6 +475,13 @@ impl From<Bits> for vmatlas::WordSize {
             Bits::Bits64 => vmatlas::WordSize::Bits64,
         }
     }
+}
+
+/// Whether the arguments ask for JSON, also those that are wrong in another way. What follows `--`
+/// is of the program to record.
+pub(crate) fn asks_for_json(args: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let mut ours = args.skip(1).take_while(|arg| arg != "--");
+    ours.any(|arg| arg == "--json" || arg == "--ndjson")
 }
 
 fn pid(text: &str) -> Result<u32, String> {

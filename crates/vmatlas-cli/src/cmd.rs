@@ -13,6 +13,7 @@ pub(crate) mod record;
 #[cfg(not(all(target_arch = "x86_64", target_pointer_width = "64")))]
 #[path = "cmd/no_record.rs"]
 pub(crate) mod record;
+pub(crate) mod save;
 pub(crate) mod show;
 mod target_words;
 pub(crate) mod verify;

@@ -21,8 +21,7 @@ fn main() -> ExitCode {
     let (cli, matches) = match parsed {
         Ok(parsed) => parsed,
         Err(error) if error.use_stderr() => {
-            output::notes::note(&wrong_use::line(&words, &command, &error));
-            return ExitCode::from(2);
+            return report(&Trouble::new(wrong_use::line(&words, &command, &error)));
         }
         // Help and version.
         Err(error) => {
@@ -32,12 +31,19 @@ fn main() -> ExitCode {
     };
     run(&cli, &matches).unwrap_or_else(|trouble| match trouble {
         Trouble::ClosedPipe => ExitCode::SUCCESS,
-        trouble => {
-            output::notes::note(&trouble.to_string());
-            trouble.lines().iter().for_each(|line| output::notes::line(line));
-            ExitCode::from(trouble.status())
-        }
+        trouble => report(&trouble),
     })
+}
+
+/// Prints the line of an error, and its document if the arguments ask for JSON.
+fn report(trouble: &Trouble) -> ExitCode {
+    if args::asks_for_json(std::env::args_os()) {
+        // If that fails, the line is left.
+        let _ = std::io::stdout().write_all(&trouble.document().unwrap_or_default());
+    }
+    output::notes::note(&trouble.to_string());
+    trouble.lines().iter().for_each(|line| output::notes::line(line));
+    ExitCode::from(trouble.status())
 }
 
 /// Exits with 0 if the answer is yes and 1 if it is no; after a recording with the program's
@@ -54,6 +60,7 @@ fn run(cli: &Cli, matches: &ArgMatches) -> Result<ExitCode, Trouble> {
         Some(Command::Access(args)) => cmd::access::run(args),
         Some(Command::Verify(args)) => cmd::verify::run(args),
         Some(Command::Blame(args)) => cmd::blame::run(args),
+        Some(Command::Save(args)) => cmd::save::run(args),
         Some(Command::Explain(args)) => cmd::explain::run(args),
         Some(Command::RecordGuard { recording }) => {
             cmd::record::guard(recording);

@@ -7,6 +7,7 @@ pub(crate) mod at;
 pub(crate) mod blame;
 pub(crate) mod candidates;
 pub(crate) mod columns;
+mod csv;
 pub(crate) mod diff;
 pub(crate) mod explain;
 pub(crate) mod fit;
@@ -23,6 +24,7 @@ pub(crate) mod show;
 pub(crate) mod style;
 pub(crate) mod verify;
 
+use self::json::formatter::Addresses;
 use crate::args::CommonArgs;
 use crate::trouble::Trouble;
 use std::io::{self, Write};
@@ -33,15 +35,29 @@ use style::Paint;
 pub(crate) enum Format {
     /// Text for people.
     Text,
-    Json,
+    Json(Addresses),
+    /// A JSON document on each line.
+    Ndjson(Addresses),
     Csv,
     /// The kernel's text.
     Raw,
 }
 
+impl CommonArgs {
+    /// How documents have addresses.
+    pub(crate) fn addresses(&self) -> Addresses {
+        if self.numbers { Addresses::WithNumbers } else { Addresses::Text }
+    }
+}
+
 impl Format {
     pub(crate) fn of(args: &CommonArgs) -> Format {
-        if args.json { Format::Json } else { Format::Text }
+        if args.json { Format::Json(args.addresses()) } else { Format::Text }
+    }
+
+    /// The format of a command that also has comma-separated values.
+    pub(crate) fn with_csv(args: &CommonArgs, csv: bool) -> Format {
+        if csv { Format::Csv } else { Format::of(args) }
     }
 }
 
@@ -51,7 +67,12 @@ pub(crate) trait Answer {
     fn text(&self, paint: Paint) -> String;
 
     /// Writes the answer as one JSON document.
-    fn json(&self, out: &mut dyn Write) -> io::Result<()>;
+    fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()>;
+
+    /// Writes the answer as a JSON document on each line.
+    fn ndjson(&self, _out: &mut dyn Write, _addresses: Addresses) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, "there are no lines of JSON of it"))
+    }
 
     /// Writes the answer as comma-separated values (RFC 4180).
     fn csv(&self, _out: &mut dyn Write) -> io::Result<()> {
@@ -84,7 +105,8 @@ pub(crate) fn print(answer: &dyn Answer, format: Format, args: &CommonArgs) -> R
             let text = answer.text(Paint(style::wanted(args.color)));
             return pager::print(&text, answer.is_paged(), answer.heading().as_deref());
         }
-        Format::Json => answer.json(&mut out)?,
+        Format::Json(addresses) => answer.json(&mut out, addresses)?,
+        Format::Ndjson(addresses) => answer.ndjson(&mut out, addresses)?,
         Format::Csv => answer.csv(&mut out)?,
         Format::Raw => answer.raw(&mut out)?,
     }

@@ -21,7 +21,7 @@ pub(crate) fn run(args: &AccessArgs) -> Result<bool, Trouble> {
     match decision.verdict {
         Verdict::Allowed => Ok(true),
         Verdict::Denied(_) => Ok(false),
-        Verdict::Unknown => Err(Trouble::new(format!("process {pid}: {}", decision.why()))),
+        Verdict::Unknown => Err(Trouble::AfterAnswer(format!("process {pid}: {}", decision.why()))),
     }
 }
 

@@ -24,13 +24,15 @@ pub(crate) fn run(args: &AtArgs) -> Result<bool, Trouble> {
     if args.deep {
         atlas.require(Request::Memory)?;
     }
+    let format = Format::with_csv(&args.common, args.csv);
     if from_stdin {
-        return at_stdin::run(&atlas, &args.common);
+        return at_stdin::run(&atlas, format, &args.common);
     }
     let places = atlas.at_all(&addresses(&atlas, &locations)?);
     // Some files are read only for the addresses.
     notes::of_atlas(&atlas, &args.common);
-    output::print(&At { places: &places, is_first: true }, Format::of(&args.common), &args.common)?;
+    let answer = At { atlas: &atlas, places: &places, is_first: true };
+    output::print(&answer, format, &args.common)?;
     Ok(places.iter().all(Place::is_mapped))
 }
 

@@ -40,10 +40,11 @@ impl Lines {
     }
 }
 
-/// Answers the addresses of standard input. Text is printed as they come, JSON at the end. Returns
+/// Answers the addresses of standard input. Text is printed as they come, JSON and CSV at the end. Returns
 /// whether all words are mapped addresses.
-pub(crate) fn run(atlas: &Atlas, common: &CommonArgs) -> Result<bool, Trouble> {
-    let mut answers = Answers { atlas, common, kept: Vec::new(), is_first: true, all: true };
+pub(crate) fn run(atlas: &Atlas, format: Format, common: &CommonArgs) -> Result<bool, Trouble> {
+    let mut answers =
+        Answers { atlas, format, common, kept: Vec::new(), is_first: true, all: true };
     let mut lines = Lines::default();
     let mut buffer = vec![0; 64 << 10];
     let mut stdin = std::io::stdin().lock();
@@ -69,8 +70,9 @@ pub(crate) fn run(atlas: &Atlas, common: &CommonArgs) -> Result<bool, Trouble> {
 
 struct Answers<'a> {
     atlas: &'a Atlas,
+    format: Format,
     common: &'a CommonArgs,
-    /// The addresses that one document of JSON answers.
+    /// The addresses that one document or table answers.
     kept: Vec<u64>,
     is_first: bool,
     /// Whether all words are mapped addresses.
@@ -93,7 +95,7 @@ impl Answers<'_> {
                 }
             }
         }
-        if self.common.json {
+        if self.format != Format::Text {
             self.kept.extend(found);
             return Ok(());
         }
@@ -107,11 +109,12 @@ impl Answers<'_> {
     fn print(&mut self, places: &[Place<'_>]) -> Result<(), Trouble> {
         let is_first = std::mem::take(&mut self.is_first);
         self.all &= places.iter().all(Place::is_mapped);
-        output::print(&At { places, is_first }, Format::of(self.common), self.common)
+        let answer = At { atlas: self.atlas, places, is_first };
+        output::print(&answer, self.format, self.common)
     }
 
     fn end(mut self) -> Result<bool, Trouble> {
-        if self.common.json {
+        if self.format != Format::Text {
             let places = self.atlas.at_all(&std::mem::take(&mut self.kept));
             self.print(&places)?;
         }

@@ -21,6 +21,11 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     let locations = parse(&words.rest)?;
     let atlas = read(&words, args)?;
     if !locations.is_empty() {
+        if args.csv {
+            return Err(Trouble::new(
+                "--csv lists origins of mappings, not the life of an address",
+            ));
+        }
         return lives(&atlas, &addresses(&atlas, &locations)?, name, args);
     }
     refuse(args.filter.as_ref())?;
@@ -47,8 +52,8 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
         BlameAnswer { atlas: &atlas, blame: &blame, by, count: args.count.into(), top: args.top };
     let folded = Folded(answer);
     let answer: &dyn Answer = if args.folded { &folded } else { &answer };
-    if args.common.json || args.folded || args.pprof.is_none() && args.svg.is_none() {
-        output::print(answer, Format::of(&args.common), &args.common)?;
+    if args.common.json || args.csv || args.folded || args.pprof.is_none() && args.svg.is_none() {
+        output::print(answer, Format::with_csv(&args.common, args.csv), &args.common)?;
     }
     Ok(!nothing_matches(&[&atlas], filter.as_ref(), &args.common))
 }
@@ -97,7 +102,7 @@ fn lives(atlas: &Atlas, addresses: &[u64], name: &str, args: &BlameArgs) -> Resu
     for error in lives.iter().filter_map(|life| life.error) {
         notes::note(&format!("{name}: {error}; later events are left out"));
     }
-    let answer = LivesAnswer { lives: &lives, top: args.top };
+    let answer = LivesAnswer { atlas, lives: &lives, top: args.top };
     output::print(&answer, Format::of(&args.common), &args.common)?;
     Ok(lives.iter().all(|life| !life.steps.is_empty()))
 }

@@ -28,7 +28,7 @@ pub(crate) fn run(args: &DiffArgs) -> Result<bool, Trouble> {
     }
     let is_empty = diff.is_empty();
     let answer = DiffAnswer { first: &first, second: &second, diff: &diff };
-    output::print(&answer, Format::of(&args.common), &args.common)?;
+    output::print(&answer, Format::with_csv(&args.common, args.csv), &args.common)?;
     Ok(is_empty && !nothing_matches(&[&first, &second], filter.as_ref(), &args.common))
 }
 

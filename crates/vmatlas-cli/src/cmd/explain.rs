@@ -23,18 +23,21 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
     let mut cut = String::new();
     let mut sign = None;
     let mut others = Vec::new();
+    let mut found = Vec::new();
     let location = parse(&words.rest)?;
     let cases: Vec<Case> = match location.first() {
         Some(location) => {
             let atlas = open.open()?;
             let case = atlas.explain_access(address(&atlas, location)?);
             notes::of_atlas(&atlas, &args.common);
+            found.extend(atlas.notes());
             vec![case]
         }
         None => {
             let input = CrashInput::read(open).map_err(|error| help(error, input))?;
             if let CrashInput::Atlas(atlas) = &input {
                 notes::of_atlas(atlas, &args.common);
+                found.extend(atlas.notes());
             }
             cut = input.cut().map(|cut| format!(" ({cut})")).unwrap_or_default();
             sign = input.unread();
@@ -45,8 +48,9 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
             input.cases()?
         }
     };
-    if cases.is_empty() {
-        notes::note(&format!("{input}: {}{cut}", no_crash(sign, pid, &others)));
+    let none = cases.is_empty().then(|| format!("{}{cut}", no_crash(sign, pid, &others)));
+    if let Some(none) = &none {
+        notes::note(&format!("{input}: {none}"));
     } else if cases.len() > 1 && !args.common.quiet && !args.common.json {
         let crashes = count(cases.len() as u64, "crash").replace("crashs", "crashes");
         notes::note(&format!("{input}: {crashes}"));
@@ -55,7 +59,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Result<bool, Trouble> {
         let all = cases.iter().flat_map(|case| &case.notes);
         all.for_each(|found| notes::note(&format!("{input}: {}", notes::text(found))));
     }
-    let explain = Explain { cases: &cases, top: args.top };
+    let explain = Explain { cases: &cases, none, notes: &found, top: args.top };
     output::print(&explain, Format::of(&args.common), &args.common)?;
     Ok(cases.iter().any(|case| case.explanation.cause != Cause::Unknown))
 }

@@ -120,10 +120,11 @@ fn meant(error: vmatlas::Error, name: &str) -> Trouble {
 }
 
 fn format(args: &ShowArgs) -> Format {
-    match (args.raw, args.csv) {
-        (true, _) => Format::Raw,
-        (false, true) => Format::Csv,
-        (false, false) => Format::of(&args.common),
+    match (args.raw, args.csv, args.ndjson) {
+        (true, ..) => Format::Raw,
+        (_, true, _) => Format::Csv,
+        (.., true) => Format::Ndjson(args.common.addresses()),
+        _ => Format::of(&args.common),
     }
 }
 
@@ -137,10 +138,12 @@ fn needs(args: &ShowArgs) -> Needs {
             || args.filter.as_ref().is_some_and(|filter| filter.needs(needs))
     };
     let is_usual = format == Format::Text && args.columns.is_empty() && !args.summary;
-    let with_totals = format == Format::Json || format == Format::Text && !args.no_header;
+    let is_json = matches!(format, Format::Json(_) | Format::Ndjson(_));
+    let with_totals = is_json || format == Format::Text && !args.no_header;
+    let has_rows = is_usual || is_json && !args.summary;
     let wanted = [
-        (Needs::ORIGINS, is_usual || asks(FieldNeeds::Origins)),
-        (Needs::SECTIONS, is_usual && args.wide || asks(FieldNeeds::Sections)),
+        (Needs::ORIGINS, has_rows || asks(FieldNeeds::Origins)),
+        (Needs::SECTIONS, has_rows && (args.wide || is_json) || asks(FieldNeeds::Sections)),
         (Needs::LABELS, is_usual || with_totals || asks(FieldNeeds::Labels)),
     ];
     let csv = if args.csv && args.columns.is_empty() { Needs::LABELS } else { Needs::ROWS };

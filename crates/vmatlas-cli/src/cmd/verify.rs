@@ -33,8 +33,9 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<bool, Trouble> {
             report
         }
     };
-    output::print(&Verified(&report), Format::of(&args.common), &args.common)?;
+    let answer = Verified { report: &report, unread: &unread };
+    output::print(&answer, Format::of(&args.common), &args.common)?;
     let Some(last) = unread.pop() else { return Ok(report.failed == 0) };
     unread.iter().for_each(|message| notes::note(message));
-    Err(Trouble::new(last))
+    Err(Trouble::AfterAnswer(last))
 }

@@ -1,7 +1,8 @@
 //! The permission to read a process, and the deciding rule.
 
 use super::Answer;
-use super::json;
+use super::json::formatter::Addresses;
+use super::json::{self, Schema};
 use super::style::Paint;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -18,8 +19,9 @@ pub(crate) struct Access<'a> {
 }
 
 #[derive(Serialize)]
-struct AccessJson {
-    schema: &'static str,
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct AccessJson {
+    schema: Schema,
     pid: u32,
     /// The requested user; absent for vmatlas itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -32,6 +34,7 @@ struct AccessJson {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct StepJson {
     rule: String,
     outcome: String,
@@ -43,12 +46,13 @@ impl Answer for Access<'_> {
         text(self)
     }
 
-    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()> {
         let Access { pid, uid, decision } = *self;
         json::write(
             out,
+            addresses,
             &AccessJson {
-                schema: json::SCHEMA,
+                schema: Schema,
                 pid,
                 uid,
                 verdict: decision.verdict.to_string(),

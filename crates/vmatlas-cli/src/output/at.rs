@@ -1,7 +1,9 @@
 //! All known facts about addresses.
 
 use super::Answer;
-use super::json::{self, Hex, LabelJson, MappingJson};
+use super::csv::{self, Cell};
+use super::json::formatter::Addresses;
+use super::json::{self, Hex, LabelJson, MappingJson, Schema, TargetJson, WarningJson};
 use super::origin::{FrameJson, OriginJson};
 use super::style::Paint;
 use serde::Serialize;
@@ -9,10 +11,11 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use vmatlas::beyond::Beyond;
 use vmatlas::words::{self, bytes, printable, size};
-use vmatlas::{ObjectPlace, Place, Row, SourceKind};
+use vmatlas::{Atlas, ObjectPlace, Place, Row, SourceKind, SymbolPlace};
 
-/// The facts about some addresses.
+/// The facts about some addresses of a target.
 pub(crate) struct At<'a> {
+    pub(crate) atlas: &'a Atlas,
     pub(crate) places: &'a [Place<'a>],
     /// Whether no others were printed before.
     pub(crate) is_first: bool,
@@ -24,9 +27,21 @@ impl Answer for At<'_> {
         format!("{before}{}", self.places.iter().map(text).collect::<Vec<_>>().join("\n"))
     }
 
-    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
-        let places: Vec<PlaceJson<'_>> = self.places.iter().map(PlaceJson::of).collect();
-        json::write(out, &places)
+    fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()> {
+        let place = |place| PlaceJson::of(place, addresses);
+        let document = AtJson {
+            schema: Schema,
+            target: TargetJson::of(self.atlas),
+            addresses: self.places.iter().map(place).collect(),
+            warnings: json::warnings(self.atlas).collect(),
+        };
+        json::write(out, addresses, &document)
+    }
+
+    fn csv(&self, out: &mut dyn Write) -> io::Result<()> {
+        let place = |place| PlaceJson::of(place, Addresses::Text);
+        let places: Vec<PlaceJson<'_>> = self.places.iter().map(place).collect();
+        csv::write(out, &columns(), &places)
     }
 
     fn is_paged(&self) -> bool {
@@ -34,8 +49,19 @@ impl Answer for At<'_> {
     }
 }
 
-/// The facts about an address; a document of `at --json`.
+/// The document of `at --json`.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct AtJson<'a> {
+    schema: Schema,
+    target: TargetJson,
+    addresses: Vec<PlaceJson<'a>>,
+    warnings: Vec<WarningJson>,
+}
+
+/// The facts about an address.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct PlaceJson<'a> {
     /// The address as it was given.
     address: Hex,
@@ -68,6 +94,9 @@ struct PlaceJson<'a> {
     /// Whether it lies in a lightweight guard page; absent if it does not.
     #[serde(skip_serializing_if = "Option::is_none")]
     guarded: Option<bool>,
+    /// The bytes of the mapping that the core dump holds, always its first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dumped_size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     label: Option<LabelJson<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,8 +104,46 @@ struct PlaceJson<'a> {
     verdict: String,
 }
 
+/// The columns of `at --csv`.
+fn columns<'a>() -> [csv::Column<PlaceJson<'a>>; 16] {
+    [
+        ("address", |place| Cell::address(place.address.0)),
+        ("mapped", |place| {
+            Cell::text(place.mapped.map_or("", |is| if is { "true" } else { "false" }))
+        }),
+        ("start", |place| Cell::field(place.mapping.as_ref(), "start")),
+        ("end", |place| Cell::field(place.mapping.as_ref(), "end")),
+        ("perms", |place| Cell::field(place.mapping.as_ref(), "perms")),
+        ("name", |place| Cell::field(place.mapping.as_ref(), "name")),
+        ("kind", |place| Cell::field(place.mapping.as_ref(), "kind")),
+        ("file_offset", |place| Cell::known(place.file_offset.as_ref(), |at| Cell::address(at.0))),
+        ("section", |place| Cell::of_elf(place, |elf| elf.section)),
+        ("symbol", |place| Cell::of_elf(place, |elf| elf.demangled.as_deref().or(elf.symbol))),
+        ("symbol_offset", |place| {
+            Cell::known(place.elf.as_ref().and_then(|elf| elf.symbol_offset), Cell::number)
+        }),
+        ("source", |place| Cell::of_elf(place, |elf| elf.source.as_deref())),
+        ("build_id", |place| Cell::of_elf(place, |elf| elf.build_id)),
+        ("label", |place| Cell::text(place.label.as_ref().map_or("", |label| label.text))),
+        ("confidence", |place| {
+            Cell::text(place.label.as_ref().map_or("", |label| label.confidence))
+        }),
+        ("verdict", |place| Cell::text(&place.verdict)),
+    ]
+}
+
+impl Cell {
+    fn of_elf<'a>(
+        place: &'a PlaceJson<'a>,
+        value: impl Fn(&'a Elf<'a>) -> Option<&'a str>,
+    ) -> Cell {
+        Cell::text(place.elf.as_ref().and_then(value).unwrap_or_default())
+    }
+}
+
 /// The file system of a mapped file.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FileSystem<'a> {
     #[serde(rename = "type")]
     fs_type: &'a str,
@@ -86,6 +153,7 @@ struct FileSystem<'a> {
 
 /// The facts about an address from the ELF file.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct Elf<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     segment: Option<&'a str>,
@@ -97,6 +165,9 @@ struct Elf<'a> {
     load_bias: Option<Hex>,
     #[serde(skip_serializing_if = "Option::is_none")]
     symbol: Option<&'a str>,
+    /// The symbol as its language writes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    demangled: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     symbol_offset: Option<u64>,
     /// The table that holds the symbol.
@@ -113,8 +184,8 @@ struct Elf<'a> {
 }
 
 impl<'a> PlaceJson<'a> {
-    fn of(place: &'a Place<'a>) -> PlaceJson<'a> {
-        let row = |row: &Row<'a>| MappingJson { row: *row, labels: true };
+    fn of(place: &'a Place<'a>, addresses: Addresses) -> PlaceJson<'a> {
+        let row = |row: &Row<'a>| MappingJson { row: *row, labels: true, addresses };
         let (below, above) = (place.below.as_ref(), place.above.as_ref());
         PlaceJson {
             address: Hex(place.tagged.map_or(place.address, |tagged| tagged.pointer)),
@@ -134,6 +205,7 @@ impl<'a> PlaceJson<'a> {
             elf: place.object.as_ref().map(Elf::of),
             dumped: place.dumped,
             guarded: place.guarded.filter(|guarded| *guarded),
+            dumped_size: place.row.and_then(|row| Some(row.atlas().dumped(row.range)?.size())),
             label: place.label.map(|part| LabelJson::of(&part.label)),
             origin: place.made.as_ref().map(OriginJson::of),
             verdict: sentence(place),
@@ -150,6 +222,9 @@ impl<'a> Elf<'a> {
             vaddr: object.vaddr.map(Hex),
             load_bias: object.load_bias.map(Hex),
             symbol: symbol.map(|symbol| &*symbol.mangled),
+            demangled: symbol
+                .map(SymbolPlace::name)
+                .filter(|name| symbol.is_some_and(|symbol| *name != symbol.mangled)),
             symbol_offset: symbol.map(|symbol| symbol.offset),
             symbol_source: symbol.map(|symbol| &*symbol.table),
             build_id: object.build_id.as_deref(),
@@ -188,6 +263,7 @@ fn location(place: &Place<'_>) -> String {
         let nowhere = match beside_row.map(|(row, _)| row.atlas().source()) {
             // They need not hold all mappings.
             Some(SourceKind::Text) => "is in no row of the text",
+            Some(SourceKind::Document) => "is in no mapping of the document",
             Some(SourceKind::Log) => "is in no row that follows from the log",
             _ => "is not mapped",
         };
@@ -306,6 +382,7 @@ fn mapping_lines(place: &Place<'_>, row: &Row<'_>, line: &mut impl FnMut(&str, S
                 SourceKind::Core => "as the core has it",
                 SourceKind::Recording => "as the recording has it",
                 SourceKind::Log => "as the log has it",
+                SourceKind::Document => "as the document has it",
                 _ => "as the text has it",
             },
         };

@@ -1,13 +1,15 @@
 //! The origins of mapped memory.
 
 pub(crate) mod answer;
-mod json;
+pub(crate) mod json;
 pub(crate) mod pprof;
 pub(crate) mod profile;
+mod table;
 pub(crate) mod text;
 
-use super::Answer;
+use super::json::formatter::Addresses;
 use super::style::Paint;
+use super::{Answer, csv};
 use answer::BlameAnswer;
 use std::io::{self, Write};
 
@@ -16,8 +18,12 @@ impl Answer for BlameAnswer<'_> {
         text::text(self, paint)
     }
 
-    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
-        json::write(out, self.atlas, self.blame)
+    fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()> {
+        json::write(out, self, addresses)
+    }
+
+    fn csv(&self, out: &mut dyn Write) -> io::Result<()> {
+        csv::write(out, &table::columns(), &table::origins(self.blame))
     }
 }
 
@@ -29,7 +35,7 @@ impl Answer for Folded<'_> {
         profile::folded(self.0.blame)
     }
 
-    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
-        self.0.json(out)
+    fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()> {
+        self.0.json(out, addresses)
     }
 }

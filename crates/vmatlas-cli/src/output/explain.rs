@@ -1,7 +1,8 @@
 //! The answer of `vmatlas explain`.
 
 use super::Answer;
-use super::json::{self, Hex, SCHEMA};
+use super::json::formatter::Addresses;
+use super::json::{self, Hex, Schema, WarningJson};
 use super::origin::FrameJson;
 use super::style::{self, Paint};
 use serde::Serialize;
@@ -11,7 +12,7 @@ use std::io::{self, Write};
 use vmatlas::crashes::{Access, CrashSource, Sender};
 use vmatlas::explain::{Around, around};
 use vmatlas::words::{function, module_name, printable, size};
-use vmatlas::{Case, SymbolFrame};
+use vmatlas::{Case, Note, SymbolFrame};
 
 /// The width of the paragraph in characters.
 const WIDTH: usize = 100;
@@ -21,6 +22,10 @@ const ROWS: usize = 2;
 /// The crashes of an input.
 pub(crate) struct Explain<'a> {
     pub(crate) cases: &'a [Case],
+    /// Why there is none.
+    pub(crate) none: Option<String>,
+    /// What was noted about the input.
+    pub(crate) notes: &'a [Note],
     /// The most frames to show for a stack.
     pub(crate) top: usize,
 }
@@ -31,10 +36,15 @@ impl Answer for Explain<'_> {
         texts.collect::<Vec<_>>().join("\n")
     }
 
-    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()> {
         let mut cases = self.cases.iter().map(case_json);
-        let first = cases.next();
-        json::write(out, &Document { schema: SCHEMA, first, more: cases.collect() })
+        let mut first = cases.next();
+        if let Some(first) = &mut first {
+            let of_input = self.notes.iter().map(WarningJson::of);
+            first.warnings.splice(0..0, of_input);
+        }
+        let (no_crash, more) = (self.none.as_deref(), cases.collect());
+        json::write(out, addresses, &Document { schema: Schema, no_crash, first, more })
     }
 }
 
@@ -149,6 +159,7 @@ fn named(frame: &SymbolFrame) -> String {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct CaseJson<'a> {
     source: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,15 +194,19 @@ struct CaseJson<'a> {
     facts: BTreeMap<&'static str, &'a str>,
     map: Vec<AroundJson>,
     stack: Vec<StackFrameJson<'a>>,
+    /// Warnings about this crash.
+    warnings: Vec<WarningJson>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SenderJson {
     pid: u32,
     uid: u32,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct StackFrameJson<'a> {
     #[serde(flatten)]
     frame: FrameJson<'a>,
@@ -201,6 +216,7 @@ struct StackFrameJson<'a> {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct AroundJson {
     start: Hex,
     end: Hex,
@@ -214,8 +230,12 @@ struct AroundJson {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
-    schema: &'static str,
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct Document<'a> {
+    schema: Schema,
+    /// Why no crash is explained.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_crash: Option<&'a str>,
     /// The first crash of the input.
     #[serde(flatten)]
     first: Option<CaseJson<'a>>,
@@ -271,6 +291,7 @@ fn case_json(case: &Case) -> CaseJson<'_> {
                 guess: is_guessed(case, number),
             })
             .collect(),
+        warnings: case.notes.iter().map(WarningJson::of).collect(),
     }
 }
 

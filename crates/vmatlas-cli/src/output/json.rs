@@ -1,41 +1,32 @@
 //! The JSON documents, with types made for their readers.
 
+pub(crate) mod error;
+pub(crate) mod formatter;
 mod object;
+#[cfg(test)]
+mod schema;
 
+use self::formatter::Addresses;
+pub(crate) use self::formatter::{text, write};
 use object::Object;
 use serde::Serialize;
 use serde::ser::{Error as _, Serializer};
-use serde_json::ser::Formatter;
 use serde_json::value::RawValue;
-use std::io::{self, Write};
+use std::io;
 use std::sync::LazyLock;
 use vmatlas::label::{Label, Labelled};
 use vmatlas::{
     AddressRange, Atlas, FIELDS, Field, FieldNeeds, Frozen, Kind, Note, Row, RunningThread,
-    SmapsValue, SourceKind, VmFlags,
+    Section, SmapsValue, SourceKind, VmFlags,
 };
 
 /// An address or offset. It is written as a string, because some readers lack 64-bit numbers.
 pub(crate) struct Hex(pub(crate) u64);
 
-impl Hex {
-    /// Appends the digits, with `0x`.
-    fn append(&self, out: &mut Vec<u8>) {
-        let mut text = [b'0'; 18];
-        let digits = (u64::BITS - self.0.leading_zeros()).div_ceil(4).max(1) as usize;
-        text[1] = b'x';
-        for (place, digit) in text[2..2 + digits].iter_mut().rev().enumerate() {
-            *digit = b"0123456789abcdef"[(self.0 >> (4 * place)) as usize & 15];
-        }
-        out.extend_from_slice(&text[..2 + digits]);
-    }
-}
-
 impl Serialize for Hex {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut text = Vec::with_capacity(18);
-        self.append(&mut text);
-        serializer.serialize_str(ascii(&text))
+        // The only numbers of 128 bits: the formatter writes them as strings.
+        serializer.serialize_u128(self.0.into())
     }
 }
 
@@ -44,10 +35,24 @@ fn ascii(text: &[u8]) -> &str {
     std::str::from_utf8(text).unwrap_or_default()
 }
 
-/// The schema version of all documents.
-pub(crate) const SCHEMA: &str = "vmatlas/1";
+/// The schema of all documents.
+#[derive(Clone, Copy)]
+pub(crate) struct Schema;
+
+impl Schema {
+    pub(crate) fn word() -> String {
+        format!("vmatlas/{}", vmatlas::SCHEMA_VERSION)
+    }
+}
+
+impl Serialize for Schema {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&Schema::word())
+    }
+}
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct TargetJson {
     source: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,9 +67,27 @@ pub(crate) struct TargetJson {
     word_size: Option<u8>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kernel: Option<String>,
-    /// The reason why there are no mappings.
+    /// When the process was read, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none")]
-    empty: Option<String>,
+    time: Option<f64>,
+    /// The event of a recording, or the line of a log, after which the mappings were so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<u64>,
+    /// The time of that event in seconds from the start of the recording or log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time_s: Option<f64>,
+    /// The signal that caused the core dump.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signal: Option<i32>,
+    /// The number of processes whose maps the text holds, if there are several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    maps: Option<u64>,
+    /// The reason why there are no mappings, in a word.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    empty: Option<&'static str>,
+    /// The same in a sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    empty_because: Option<String>,
     /// The address ranges whose rows are of other moments than the rest.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     moment: Vec<RangeJson>,
@@ -77,6 +100,7 @@ pub(crate) struct TargetJson {
 
 /// How long the threads of the process were stopped.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct FrozenJson {
     threads: usize,
     stood_ns: u64,
@@ -85,6 +109,7 @@ struct FrozenJson {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RunningJson {
     tid: u32,
     why: String,
@@ -104,6 +129,7 @@ impl FrozenJson {
 
 /// An address range.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct RangeJson {
     start: Hex,
     end: Hex,
@@ -117,25 +143,40 @@ impl RangeJson {
 
 impl TargetJson {
     pub(crate) fn of(atlas: &Atlas) -> TargetJson {
-        let text = |bytes: &[u8]| match atlas.source() {
-            // Names from recordings and logs were always escaped in JSON.
-            SourceKind::Recording | SourceKind::Log => vmatlas::words::printable(bytes),
-            _ => String::from_utf8_lossy(bytes).into_owned(),
-        };
         TargetJson {
             source: atlas.source().word(),
             pid: atlas.pid(),
             tid: atlas.tid(),
-            comm: Some(text(atlas.comm())).filter(|comm| !comm.is_empty()),
+            comm: Some(comm(atlas)).filter(|comm| !comm.is_empty()),
             page_size: atlas.page_size(),
             word_size: atlas.word_size().map(vmatlas::WordSize::bits),
             kernel: atlas.kernel(),
-            empty: atlas.empty().map(|empty| empty.to_string()),
+            time: atlas.time_ms().map(seconds_of_ms),
+            event: atlas.event(),
+            time_s: atlas.event_time_ns().map(|time_ns| time_ns as f64 / 1e9),
+            signal: atlas.signal(),
+            maps: Some(atlas.maps().processes()).filter(|&maps| maps > 1),
+            empty: atlas.empty().map(vmatlas::Empty::word),
+            empty_because: atlas.empty().map(|empty| empty.to_string()),
             moment: atlas.changed().iter().map(RangeJson::of).collect(),
             frozen: atlas.frozen().map(FrozenJson::of),
             doubts: atlas.doubts().into_iter().map(Hex).collect(),
         }
     }
+}
+
+/// The name of the process.
+pub(crate) fn comm(atlas: &Atlas) -> String {
+    match atlas.source() {
+        // Names from recordings and logs were always escaped in JSON.
+        SourceKind::Recording | SourceKind::Log => vmatlas::words::printable(atlas.comm()),
+        _ => String::from_utf8_lossy(atlas.comm()).into_owned(),
+    }
+}
+
+/// Seconds, with milliseconds as their fraction.
+pub(crate) fn seconds_of_ms(time_ms: u64) -> f64 {
+    time_ms as f64 / 1e3
 }
 
 /// The fields of the table that every mapping has, with their roles. Names are compared once, not
@@ -176,13 +217,14 @@ enum Role {
 pub(crate) struct MappingJson<'a> {
     pub(crate) row: Row<'a>,
     pub(crate) labels: bool,
+    pub(crate) addresses: Addresses,
 }
 
 impl MappingJson<'_> {
     /// Appends the object. Many thousands are written, so this is not left to serde.
     pub(crate) fn append(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let row = &self.row;
-        let mut object = Object::new(out);
+        let mut object = Object::new(out, self.addresses);
         let path = row.path();
         for (field, role) in &*ROW_FIELDS {
             let name = field.name;
@@ -255,8 +297,17 @@ fn smaps_entry(object: &mut Object<'_>, name: &[u8], value: &SmapsValue<'_>) -> 
 /// Prefix of the names of smaps fields that have the name of another key.
 const PREFIX: &[u8] = b"smaps_";
 
-/// Writes the purposes of a row.
+/// Writes the sections, the origin and the purposes of a row.
 fn labels(object: &mut Object<'_>, row: &Row<'_>) -> io::Result<()> {
+    let sections = row.sections();
+    if !sections.is_empty() {
+        let sections = sections.iter().map(SectionJson::of);
+        object.value("sections", &sections.collect::<Vec<_>>())?;
+    }
+    let origin = vmatlas::words::origins(row);
+    if !origin.is_empty() {
+        object.text("origin", &origin)?;
+    }
     if let Some(label) = row.label() {
         object.value("label", &LabelJson::of(label))?;
     }
@@ -269,8 +320,23 @@ fn labels(object: &mut Object<'_>, row: &Row<'_>) -> io::Result<()> {
     Ok(())
 }
 
+/// A section of the file that lies in a mapping.
+#[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+struct SectionJson<'a> {
+    name: &'a str,
+    size: u64,
+}
+
+impl<'a> SectionJson<'a> {
+    fn of(section: &'a Section) -> SectionJson<'a> {
+        SectionJson { name: &section.name, size: section.size }
+    }
+}
+
 /// The purpose of memory.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct LabelJson<'a> {
     pub(crate) text: &'a str,
     /// The group by which totals are summed up.
@@ -292,6 +358,7 @@ impl<'a> LabelJson<'a> {
 
 /// A part of a mapping with a purpose of its own.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct PartJson<'a> {
     start: Hex,
     end: Hex,
@@ -351,63 +418,24 @@ impl Serialize for Flags<'_> {
     }
 }
 
+/// A warning about the target.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct WarningJson {
+    /// The kind in a word.
+    kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     line: Option<u64>,
     message: String,
 }
 
-pub(crate) fn warnings(atlas: &Atlas) -> impl Iterator<Item = WarningJson> {
-    let warning =
-        |note: Note| WarningJson { line: note.line(), message: super::notes::text(&note) };
-    atlas.notes().map(warning)
-}
-
-/// Writes a document on one line.
-pub(crate) fn write(out: &mut dyn Write, document: &impl Serialize) -> io::Result<()> {
-    writeln!(out, "{}", text(document)?)
-}
-
-pub(crate) fn text(value: &(impl Serialize + ?Sized)) -> io::Result<String> {
-    let mut text = Vec::new();
-    append(&mut text, value)?;
-    // Already checked by serde_json, which writes text only.
-    String::from_utf8(text).map_err(io::Error::other)
-}
-
-/// Appends a document.
-pub(crate) fn append(text: &mut Vec<u8>, value: &(impl Serialize + ?Sized)) -> io::Result<()> {
-    Ok(value.serialize(&mut serde_json::Serializer::with_formatter(text, Harmless))?)
-}
-
-/// Writes characters that would command a terminal as `\uXXXX`. serde_json does it for those below
-/// U+0020 only.
-struct Harmless;
-
-impl Formatter for Harmless {
-    fn write_string_fragment<W: ?Sized + Write>(
-        &mut self,
-        writer: &mut W,
-        fragment: &str,
-    ) -> io::Result<()> {
-        let mut from = 0;
-        // Few names have any character from U+007F on.
-        if !fragment.is_ascii() || fragment.contains('\x7f') {
-            for (at, c) in fragment.char_indices().filter(|&(_, c)| is_command(c)) {
-                writer.write_all(&fragment.as_bytes()[from..at])?;
-                write!(writer, "\\u{:04x}", u32::from(c))?;
-                from = at + c.len_utf8();
-            }
-        }
-        writer.write_all(&fragment.as_bytes()[from..])
+impl WarningJson {
+    pub(crate) fn of(note: &Note) -> WarningJson {
+        let (kind, line) = (note.word().to_owned(), note.line());
+        WarningJson { kind, line, message: super::notes::text(note) }
     }
 }
 
-/// Whether a character is a control character, or changes the direction of text.
-fn is_command(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2066}'..='\u{2069}')
+pub(crate) fn warnings(atlas: &Atlas) -> impl Iterator<Item = WarningJson> {
+    atlas.notes().map(|note| WarningJson::of(&note))
 }

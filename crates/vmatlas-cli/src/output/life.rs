@@ -2,7 +2,8 @@
 
 use super::Answer;
 use super::blame::text::{FRAMES, frames};
-use super::json::{self, Hex, SCHEMA};
+use super::json::formatter::Addresses;
+use super::json::{self, Hex, Schema, TargetJson, WarningJson};
 use super::origin::FrameJson;
 use super::show::table::recorded_title;
 use super::style::Paint;
@@ -11,28 +12,37 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use vmatlas::recording::{LifeKind, LifeStep};
 use vmatlas::words::{self, seconds, size};
-use vmatlas::{Life, Lives, syscall};
+use vmatlas::{Atlas, Life, Lives, syscall};
 
 /// The lives of some addresses.
 pub(crate) struct LivesAnswer<'a> {
+    pub(crate) atlas: &'a Atlas,
     pub(crate) lives: &'a Lives<'a>,
     /// The most frames to show for a stack.
     pub(crate) top: usize,
 }
 
 #[derive(Serialize)]
-struct LivesJson<'a> {
-    schema: &'static str,
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct LivesJson<'a> {
+    schema: Schema,
+    target: TargetJson,
     addresses: Vec<LifeJson<'a>>,
+    warnings: Vec<WarningJson>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct LifeJson<'a> {
     address: Hex,
     life: Vec<StepJson<'a>>,
+    /// Why later events are missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct StepJson<'a> {
     event: u64,
     time_s: f64,
@@ -62,13 +72,23 @@ impl Answer for LivesAnswer<'_> {
         self.lives.iter().map(text).collect::<Vec<_>>().join("\n")
     }
 
-    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()> {
         let step = |step| step_json(self.lives, step);
-        let addresses = self.lives.iter().map(|life| LifeJson {
+        let lives = self.lives.iter().map(|life| LifeJson {
             address: Hex(life.address),
             life: life.steps.iter().map(step).collect(),
+            error: life.error.map(|error| error.to_string()),
         });
-        json::write(out, &LivesJson { schema: SCHEMA, addresses: addresses.collect() })
+        json::write(
+            out,
+            addresses,
+            &LivesJson {
+                schema: Schema,
+                target: TargetJson::of(self.atlas),
+                addresses: lives.collect(),
+                warnings: json::warnings(self.atlas).collect(),
+            },
+        )
     }
 }
 

@@ -7,28 +7,30 @@ use vmatlas::{Made, SymbolFrame};
 
 /// Bytes that share an origin. The origins of a mapping cover each byte once.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct OriginJson<'a> {
-    start: Hex,
-    end: Hex,
-    bytes: u64,
+    pub(crate) start: Hex,
+    pub(crate) end: Hex,
+    pub(crate) bytes: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<u64>,
+    pub(crate) event: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    time_s: Option<f64>,
+    pub(crate) time_s: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pid: Option<u32>,
+    pub(crate) pid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    tid: Option<u32>,
+    pub(crate) tid: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    comm: Option<String>,
+    pub(crate) comm: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    syscall: Option<&'static str>,
+    pub(crate) syscall: Option<&'static str>,
     stack: Vec<FrameJson<'a>>,
-    how: &'static str,
+    pub(crate) how: &'static str,
 }
 
 /// A frame of a stack.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(crate) struct FrameJson<'a> {
     function: &'a str,
     module: &'a str,
@@ -74,6 +76,14 @@ impl<'a> OriginJson<'a> {
             stack: made.frames().iter().map(FrameJson::of).collect(),
             how: origin.how(),
         }
+    }
+}
+
+impl OriginJson<'_> {
+    /// The frames on one line, the outermost first, as in folded stacks.
+    pub(crate) fn folded(&self) -> String {
+        let frames = self.stack.iter().rev().map(FrameJson::line);
+        frames.collect::<Vec<_>>().join(";")
     }
 }
 

@@ -1,7 +1,8 @@
 //! The processes of a recording.
 
 use super::Answer;
-use super::json;
+use super::json::formatter::Addresses;
+use super::json::{self, Schema};
 use super::style::Paint;
 use serde::Serialize;
 use std::io::{self, Write};
@@ -13,14 +14,20 @@ use vmatlas::words::{self, printable};
 pub(crate) struct Processes<'a>(pub(crate) &'a Overview);
 
 #[derive(Serialize)]
-struct ProcessesJson {
-    schema: &'static str,
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct ProcessesJson {
+    schema: Schema,
     processes: Vec<ProcessJson>,
     events: u64,
     lost: u64,
+    /// How often the model of the kernel was corrected from the kernel's rows.
+    corrected: u64,
+    /// What recorded it: `ptrace` or `perf`.
+    backend: String,
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct ProcessJson {
     pid: u32,
     comm: String,
@@ -58,7 +65,7 @@ impl Answer for Processes<'_> {
         text
     }
 
-    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()> {
         let process = |(process, comm): &(vmatlas::recording::Process, Vec<u8>)| ProcessJson {
             pid: process.pid,
             comm: String::from_utf8_lossy(comm).into_owned(),
@@ -69,6 +76,17 @@ impl Answer for Processes<'_> {
         let course = self.0.course;
         let processes = self.0.processes.iter().map(process).collect();
         let (events, lost) = (course.events, course.lost);
-        json::write(out, &ProcessesJson { schema: json::SCHEMA, processes, events, lost })
+        json::write(
+            out,
+            addresses,
+            &ProcessesJson {
+                schema: Schema,
+                processes,
+                events,
+                lost,
+                corrected: course.observations,
+                backend: self.0.backend.clone(),
+            },
+        )
     }
 }

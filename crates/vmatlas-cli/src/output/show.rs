@@ -1,5 +1,6 @@
 //! The annotated map.
 
+pub(crate) mod document;
 mod first_look;
 mod hints;
 pub(crate) mod plan;
@@ -7,7 +8,8 @@ mod rows;
 pub(crate) mod table;
 mod totals;
 
-use super::json::{self, MappingJson, SCHEMA, TargetJson};
+use super::csv::io_error;
+use super::json::formatter::Addresses;
 use super::style::Paint;
 use super::{Answer, pieces};
 use plan::Plan;
@@ -63,25 +65,12 @@ impl Answer for Show<'_> {
         self.heading.get().cloned()
     }
 
-    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
-        let Shown { atlas, rows, plan, .. } = self.shown;
-        let target = json::text(&TargetJson::of(atlas))?;
-        write!(out, "{{\"schema\":{},\"target\":{target}", json::text(SCHEMA)?)?;
-        if !plan.summary {
-            out.write_all(b",\"mappings\":[")?;
-            pieces::write(out, rows, |place, index, piece| {
-                let Some(row) = atlas.row(index) else { return };
-                if place > 0 {
-                    piece.push(b',');
-                }
-                // Only writing to memory could fail, and it cannot.
-                drop(MappingJson { row, labels: true }.append(piece));
-            })?;
-            out.write_all(b"]")?;
-        }
-        let warnings: Vec<json::WarningJson> = json::warnings(atlas).collect();
-        let totals = json::text(&totals::json(&self.shown.totals()))?;
-        writeln!(out, ",\"totals\":{totals},\"warnings\":{}}}", json::text(&warnings)?)
+    fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()> {
+        document::json(out, addresses, &self.shown)
+    }
+
+    fn ndjson(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()> {
+        document::ndjson(out, addresses, &self.shown)
     }
 
     fn csv(&self, out: &mut dyn Write) -> io::Result<()> {
@@ -131,13 +120,5 @@ fn escape_lines(exact: &[u8], text: &mut Vec<u8>) {
         let line: Vec<u8> = line.iter().map(blanks).collect();
         text.extend_from_slice(words::printable(&line).as_bytes());
         text.push(b'\n');
-    }
-}
-
-/// Extracts the underlying I/O error, so that a closed pipe is recognised.
-fn io_error(error: ::csv::Error) -> io::Error {
-    match error.into_kind() {
-        ::csv::ErrorKind::Io(error) => error,
-        kind => io::Error::other(format!("{kind:?}")),
     }
 }

@@ -1,7 +1,8 @@
 //! The results of scenarios.
 
 use super::Answer;
-use super::json;
+use super::json::formatter::Addresses;
+use super::json::{self, Schema};
 use super::style::Paint;
 use serde::Serialize;
 use std::fmt::Write as _;
@@ -10,20 +11,29 @@ use vmatlas::words::printable;
 use vmatlas::{Outcome, Status, VerifyReport};
 
 /// The results of scenarios.
-pub(crate) struct Verified<'a>(pub(crate) &'a VerifyReport);
+pub(crate) struct Verified<'a> {
+    pub(crate) report: &'a VerifyReport,
+    /// The files that could not be read, with the reasons.
+    pub(crate) unread: &'a [String],
+}
 
 /// The document of `verify --json`.
 #[derive(Serialize)]
-struct ReportJson<'a> {
-    schema: &'static str,
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub(crate) struct ReportJson<'a> {
+    schema: Schema,
     passed: u64,
     failed: u64,
     skipped: u64,
     scenarios: Vec<OutcomeJson<'a>>,
+    /// The files that could not be read, with the reasons.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    unread: &'a [String],
 }
 
 /// The result of one scenario.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct OutcomeJson<'a> {
     name: &'a str,
     status: &'static str,
@@ -56,19 +66,21 @@ impl<'a> OutcomeJson<'a> {
 
 impl Answer for Verified<'_> {
     fn text(&self, _: Paint) -> String {
-        text(self.0)
+        text(self.report)
     }
 
-    fn json(&self, out: &mut dyn Write) -> io::Result<()> {
-        let VerifyReport { passed, failed, skipped, outcomes, .. } = self.0;
+    fn json(&self, out: &mut dyn Write, addresses: Addresses) -> io::Result<()> {
+        let VerifyReport { passed, failed, skipped, outcomes, .. } = self.report;
         json::write(
             out,
+            addresses,
             &ReportJson {
-                schema: json::SCHEMA,
+                schema: Schema,
                 passed: *passed,
                 failed: *failed,
                 skipped: *skipped,
                 scenarios: outcomes.iter().map(OutcomeJson::of).collect(),
+                unread: self.unread,
             },
         )
     }

@@ -26,12 +26,12 @@ fn program() -> &'static Path {
 }
 
 /// A recording of `blamed`.
-struct Recorded {
+pub(crate) struct Recorded {
     directory: TempDir,
 }
 
 impl Recorded {
-    fn by(options: &[&str]) -> Recorded {
+    pub(crate) fn by(options: &[&str]) -> Recorded {
         let directory = tempfile::tempdir().unwrap();
         let recorded = Recorded { directory };
         let program = program().to_str().unwrap();
@@ -41,11 +41,11 @@ impl Recorded {
         recorded
     }
 
-    fn file(&self) -> String {
+    pub(crate) fn file(&self) -> String {
         self.path("R")
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.directory.path().join(name).into_os_string().into_string().unwrap()
     }
 

@@ -184,7 +184,7 @@ fn an_address_and_the_file_that_it_is_of() {
     let main = u64::from_str_radix(main.split(' ').next().unwrap(), 16).unwrap();
     let offset = u64::from_str_radix(row.split(' ').nth(2).unwrap(), 16).unwrap();
     let address = format!("{:#x}", start - offset + main + 1);
-    let at = || vmatlas(&["at", dumped.path(), &address, "--json"]).json()[0].clone();
+    let at = || vmatlas(&["at", dumped.path(), &address, "--json"]).json()["addresses"][0].clone();
 
     let found = at();
     assert_eq!(found["elf"]["symbol"], "main", "{found}");
@@ -218,8 +218,8 @@ fn an_address_and_the_file_that_it_is_of() {
 
     // The vDSO is stored in the core itself.
     let row = dumped.maps.lines().find(|line| line.ends_with("[vdso]")).unwrap();
-    let found =
-        &vmatlas(&["at", dumped.path(), row.split('-').next().unwrap(), "--json"]).json()[0];
+    let found = &vmatlas(&["at", dumped.path(), row.split('-').next().unwrap(), "--json"]).json()["addresses"]
+        [0];
     assert!(found["elf"]["build_id"].as_str().unwrap().len() >= 32, "{found}");
     assert_eq!((&found["dumped"], &found["mapping"]["kind"]), (&true.into(), &"vdso".into()));
 

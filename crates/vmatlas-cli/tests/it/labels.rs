@@ -67,7 +67,7 @@ fn labels_have_reason_and_confidence() {
     assert!(!label["because"].as_str().unwrap().is_empty(), "{row}");
     // `at` and the totals report the same label.
     let at = vmatlas(&["at", &program.pid(), &format!("{:x}", program.block), "--deep", "--json"]);
-    assert_eq!(at.json()[0]["label"]["text"], label["text"]);
+    assert_eq!(at.json()["addresses"][0]["label"]["text"], label["text"]);
     let totals = shown["totals"].as_array().unwrap();
     let anonymous = totals.iter().find(|total| total["kind"] == "anonymous").unwrap();
     let labels = anonymous["labels"].as_array().unwrap();

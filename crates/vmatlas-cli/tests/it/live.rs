@@ -135,11 +135,15 @@ fn an_address_in_a_library() {
     let address = format!("{:#x}", start + 0x1000);
     let run = vmatlas(&["at", &sleeper.pid(), &address, "--json"]);
     let json = run.json();
-    assert_eq!(json[0]["mapping"]["perms"], "r-xp");
-    assert!(json[0]["elf"]["segment"].as_str().unwrap().ends_with("LOAD R E"), "{}", run.text());
-    assert_eq!(json[0]["elf"]["section"], ".text");
-    assert!(json[0]["elf"]["build_id"].as_str().unwrap().len() >= 16);
-    assert!(json[0]["verdict"].as_str().unwrap().contains("code of"));
+    assert_eq!(json["addresses"][0]["mapping"]["perms"], "r-xp");
+    assert!(
+        json["addresses"][0]["elf"]["segment"].as_str().unwrap().ends_with("LOAD R E"),
+        "{}",
+        run.text()
+    );
+    assert_eq!(json["addresses"][0]["elf"]["section"], ".text");
+    assert!(json["addresses"][0]["elf"]["build_id"].as_str().unwrap().len() >= 16);
+    assert!(json["addresses"][0]["verdict"].as_str().unwrap().contains("code of"));
     let nowhere = vmatlas(&["at", &sleeper.pid(), "10"]);
     assert_eq!(nowhere.status, 1);
     assert!(nowhere.text().contains("is not mapped"));
@@ -174,7 +178,9 @@ fn guard_pages_are_found_without_being_asked_for() {
         let start = lines[0].split(' ').nth(1).unwrap();
         let start = u64::from_str_radix(&start[2..], 16).unwrap();
         let addresses = [start + 8, start + (4 << 12)].map(|address| format!("{address:#x}"));
-        let of = |address: &str| vmatlas(&["at", "--json", target, address]).json()[0].clone();
+        let of = |address: &str| {
+            vmatlas(&["at", "--json", target, address]).json()["addresses"][0].clone()
+        };
         let [guard, stack] = [&addresses[0], &addresses[1]].map(|address| of(address));
         let verdict = guard["verdict"].as_str().unwrap();
         let says = "; it is in a guard page (MADV_GUARD_INSTALL): every access fails.";

@@ -8,6 +8,8 @@ mod created_files;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod explain;
 
+mod csv;
+mod documents;
 mod format;
 mod hostile;
 mod labels;
@@ -16,6 +18,7 @@ mod locations;
 mod options;
 #[cfg(all(target_arch = "x86_64", target_pointer_width = "64"))]
 mod record;
+mod schema;
 mod screen;
 mod strace;
 mod terminal;

@@ -255,7 +255,7 @@ fn a_section_without_a_name() {
         assert_eq!(at.status, 0, "{}", at.stderr);
         assert!(!at.text().contains("section"), "{}", at.text());
         let json = vmatlas(&["at", &pid, start, "--json"]).json();
-        assert_eq!(json[0]["elf"].get("section"), None, "{json}");
+        assert_eq!(json["addresses"][0]["elf"].get("section"), None, "{json}");
     }
     let shown = vmatlas(&["show", "-q", &pid]).text();
     let mut rows = shown.lines().filter(|line| line.contains("/nameless"));

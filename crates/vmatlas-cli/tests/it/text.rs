@@ -119,10 +119,10 @@ fn what_lies_at_an_address() {
     let run = vmatlas(&["at", ZOO, "7f0fc2bde010", "0x7f0fc2a5c000"]);
     insta::assert_snapshot!(run.all());
     let json = vmatlas(&["at", ZOO, "7f0fc2bde010", "--json"]).json();
-    assert_eq!(json[0]["mapped"], true);
-    assert_eq!(json[0]["file_offset"], "0x26010");
-    assert_eq!(json[0]["distance_before"], 0x10);
-    assert_eq!(json[0]["before"]["perms"], "r--p");
+    assert_eq!(json["addresses"][0]["mapped"], true);
+    assert_eq!(json["addresses"][0]["file_offset"], "0x26010");
+    assert_eq!(json["addresses"][0]["distance_before"], 0x10);
+    assert_eq!(json["addresses"][0]["before"]["perms"], "r--p");
 }
 
 /// `cat smaps smaps_rollup`, also the other way round.
@@ -161,7 +161,7 @@ fn a_rollup_does_not_show_what_is_mapped() {
     let run = vmatlas_with_input(&["at", "-", "1000"], format!("{rollup}{rollup}").as_bytes());
     assert!(run.all().contains("0x1000 lies outside the ranges of the text's rollups."));
     let json = vmatlas_with_input(&["at", "-", "55def7fa4010", "--json"], rollup.as_bytes()).json();
-    assert!(json[0]["mapped"].is_null());
+    assert!(json["addresses"][0]["mapped"].is_null());
 }
 
 #[test]
@@ -379,7 +379,7 @@ fn pointers_of_texts_may_have_a_tag() {
         );
     }
     let at = ["at", "-", "0xb400007f3f26c110", "--json"];
-    let json = &vmatlas_with_input(&at, ANDROID).json()[0];
+    let json = &vmatlas_with_input(&at, ANDROID).json()["addresses"][0];
     assert_eq!((&json["address"], &json["mapped"]), (&at[2].into(), &true.into()));
     assert_eq!(json["untagged"], "0x7f3f26c110");
     let filter = "addr = 0xb400007f3f26c110";

@@ -1,6 +1,6 @@
 //! An object of JSON, written entry by entry.
 
-use super::Hex;
+use super::formatter::{Addresses, append, write_address};
 use serde::Serialize;
 use std::io;
 use vmatlas::FieldValue;
@@ -9,12 +9,13 @@ use vmatlas::FieldValue;
 pub(super) struct Object<'o> {
     out: &'o mut Vec<u8>,
     is_empty: bool,
+    addresses: Addresses,
 }
 
 impl Object<'_> {
-    pub(super) fn new(out: &mut Vec<u8>) -> Object<'_> {
+    pub(super) fn new(out: &mut Vec<u8>, addresses: Addresses) -> Object<'_> {
         out.push(b'{');
-        Object { out, is_empty: true }
+        Object { out, is_empty: true, addresses }
     }
 
     pub(super) fn end(self) {
@@ -35,9 +36,10 @@ impl Object<'_> {
         match value {
             FieldValue::Address(address) => {
                 self.key(key);
-                self.out.push(b'"');
-                Hex(*address).append(self.out);
-                self.out.push(b'"');
+                write_address(self.out, *address)?;
+                if self.addresses == Addresses::WithNumbers {
+                    self.number(&format!("{key}_num"), *address);
+                }
             }
             FieldValue::Bytes(number) | FieldValue::Number(number) => self.number(key, *number),
             FieldValue::Flag(flag) => self.flag(key, *flag),
@@ -78,11 +80,11 @@ impl Object<'_> {
             self.out.push(b'"');
             return Ok(());
         }
-        super::append(self.out, text)
+        append(self.out, self.addresses, text)
     }
 
     pub(super) fn value(&mut self, key: &str, value: &impl Serialize) -> io::Result<()> {
         self.key(key);
-        super::append(self.out, value)
+        append(self.out, self.addresses, value)
     }
 }

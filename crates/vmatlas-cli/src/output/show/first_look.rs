@@ -20,7 +20,7 @@ pub(crate) fn title(atlas: &Atlas) -> String {
             Some((process, moment)) => format!("{process} {moment}"),
             None => name,
         },
-        SourceKind::Core => {
+        SourceKind::Core | SourceKind::Document => {
             let mut words = vec![format!("{name}:")];
             words.extend(atlas.pid().map(|pid| pid.to_string()));
             words.extend(Some(printable(atlas.comm())).filter(|comm| !comm.is_empty()));

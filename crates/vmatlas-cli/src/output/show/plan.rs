@@ -2,7 +2,28 @@
 
 use crate::output::columns::Column;
 use crate::output::fit::Fit;
-use vmatlas::{By, KernelVersion, TextFormat};
+use vmatlas::{Atlas, By, KernelVersion, TextFormat};
+
+impl Plan {
+    /// All rows, in their order.
+    pub(crate) fn of_all(atlas: &Atlas) -> Plan {
+        Plan {
+            columns: Vec::new(),
+            header: true,
+            in_order: true,
+            wide: true,
+            by: By::Kind,
+            summary: false,
+            is_default_target: false,
+            deep: false,
+            hints: false,
+            fit: Fit::of_stdout().unlimited(),
+            format: atlas.maps().format(),
+            kernel: None,
+            terminal: false,
+        }
+    }
+}
 
 /// Options for showing the map.
 pub(crate) struct Plan {

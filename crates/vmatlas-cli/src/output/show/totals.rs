@@ -183,6 +183,7 @@ fn is_empty(total: &Total) -> bool {
 
 /// The sums of a group.
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub(super) struct TotalJson {
     /// The key is the one by which the totals are.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -211,6 +212,7 @@ pub(super) struct TotalJson {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct LabelTotalJson {
     group: String,
     #[serde(flatten)]
@@ -218,6 +220,7 @@ struct LabelTotalJson {
 }
 
 #[derive(Serialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 struct SumJson {
     mappings: u64,
     size: u64,

@@ -1,0 +1,44 @@
+//! `vmatlas save TARGET -o FILE`: keeps a snapshot, which every command reads.
+
+use super::{open, replace};
+use crate::args::{Color, CommonArgs, SaveArgs};
+use crate::output::json::formatter::Addresses;
+use crate::output::show::plan::Plan;
+use crate::output::show::{Show, Shown};
+use crate::output::{Answer as _, notes};
+use crate::trouble::Trouble;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use std::io::Write as _;
+use vmatlas::{Needs, Request, write_file};
+
+pub(crate) fn run(args: &SaveArgs) -> Result<bool, Trouble> {
+    let common = CommonArgs {
+        json: true,
+        numbers: false,
+        color: Color::Never,
+        proc: args.proc.clone(),
+        quiet: args.quiet,
+        budget: args.budget,
+    };
+    let sizes = if args.sizes { Needs::SIZES } else { Needs::ROWS };
+    let needs = sizes | Needs::NAMES | Needs::LABELS | Needs::SECTIONS | Needs::ORIGINS;
+    let open = open(&args.target, &common, &args.moment).needs(needs);
+    let atlas = open.deep(args.deep).freeze(args.freeze).open()?;
+    if args.deep {
+        atlas.require(Request::Memory)?;
+    }
+    if args.sizes && !atlas.has_sizes() && !atlas.maps().is_empty() {
+        let why = "--sizes needs smaps, which this target does not have";
+        return Err(Trouble::new(format!("{}: {why}", args.target)));
+    }
+    let rows: Vec<usize> = (0..atlas.maps().len()).collect();
+    let plan = Plan::of_all(&atlas);
+    let show = Show::new(Shown { atlas: &atlas, rows: &rows, filter: None, plan: &plan });
+    let mut snapshot = GzEncoder::new(Vec::new(), Compression::fast());
+    show.json(&mut snapshot, Addresses::Text)?;
+    snapshot.flush()?;
+    write_file(&args.output, "a snapshot", &snapshot.finish()?, replace(args.force))?;
+    notes::of_atlas(&atlas, &common);
+    Ok(true)
+}
