@@ -16,7 +16,7 @@ struct Extra {
     see_also: &'static [&'static str],
 }
 
-const EXTRAS: [Extra; 11] = [
+const EXTRAS: [Extra; 12] = [
     Extra {
         command: "",
         examples: &[
@@ -111,6 +111,15 @@ const EXTRAS: [Extra; 11] = [
         ],
         files: &[],
         see_also: &["core(5)", "signal(7)", "coredumpctl(1)"],
+    },
+    Extra {
+        command: "save",
+        examples: &[
+            ("vmatlas save nginx --sizes -o nginx.snap", "Keeps rows, sizes, labels and threads."),
+            ("vmatlas diff nginx.snap nginx", "Compares the snapshot with the process of today."),
+        ],
+        files: &[],
+        see_also: &["gcore(1)"],
     },
     Extra {
         command: "completions",

@@ -116,7 +116,7 @@ fn every_command_reads_a_document() {
     let (pid, directory) = (sleeper.pid(), tempfile::tempdir().unwrap());
     let file = directory.path().join("document").into_os_string().into_string().unwrap();
     std::fs::write(&file, vmatlas(&["show", &pid, "--json", "--sizes"]).stdout).unwrap();
-    let text = vmatlas(&[&file]).text();
+    let text = vmatlas(&[&file, "--wide"]).text();
     assert!(text.starts_with(&format!("{file}: {pid} sleep: ")), "{text}");
     assert!(text.contains("[stack]") && text.contains(".text"), "{text}");
     let shown = vmatlas(&["show", &file, "--json"]).json();

@@ -55,8 +55,7 @@ impl JsonSchema for MappingJson<'_> {
         for field in FIELDS {
             let is_sized = field.needs == FieldNeeds::Sizes;
             let is_of_row = matches!(field.needs, FieldNeeds::Row | FieldNeeds::Names);
-            // A sum over two fields is not printed.
-            if !(is_of_row || is_sized && field.smaps_name().is_some()) {
+            if !(is_of_row || is_sized && (field.smaps_name().is_some() || field.is_sum())) {
                 continue;
             }
             properties.insert(field.name.to_owned(), of_field(field));

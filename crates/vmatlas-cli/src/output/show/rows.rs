@@ -237,7 +237,8 @@ pub(super) fn write(text: &mut String, shown: &Shown<'_>, paint: Paint) -> Optio
     }
     let most = plan.fit.width.map(|width| width.saturating_sub(layout.width()));
     let ditto = std::io::stdout().is_terminal() && plan.in_order && plan.wide;
-    let of_text = matches!(atlas.source(), SourceKind::Text | SourceKind::Log);
+    let of_text =
+        matches!(atlas.source(), SourceKind::Text | SourceKind::Log | SourceKind::Document);
     let mut last: Option<Row<'_>> = None;
     for fold in &lines {
         let Some(first) = atlas.row(fold.rows.start) else { continue };

@@ -227,7 +227,8 @@ fn read_bytes<'de, A: MapAccess<'de>>(map: &mut A) -> Result<Vec<u8>, A::Error> 
 fn is_derived(key: &str) -> bool {
     /// Those of single kinds of mappings.
     const OF_KIND: [&str; 5] = ["tid", "anon_name", "anon_name_hex", "shm_key", "shm_id"];
-    let field = |name| Field::named(name).filter(|field| field.needs != FieldNeeds::Sizes);
+    let is_own = |field: &&Field| field.needs == FieldNeeds::Sizes && !field.is_sum();
+    let field = |name| Field::named(name).filter(|field| !is_own(field));
     let is_twin = |name| field(name).is_some_and(|field| field.kind == FieldKind::Address);
     field(key).is_some() || OF_KIND.contains(&key) || key.strip_suffix("_num").is_some_and(is_twin)
 }
