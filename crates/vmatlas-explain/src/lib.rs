@@ -21,6 +21,8 @@
 //!   a log.
 //! - [`explain::Explanation`] gives the cause of a crash; [`explain::explain`] finds it from
 //!   [`explain::Evidence`].
+//! - [`frames::FrameRole`] separates functions of the program from those of allocators, the linker
+//!   and standard libraries.
 //! - [`tagged::Tagged`] is a pointer whose upper bits are no part of its address.
 //!
 //! The feature `decoders`, on by default, decodes the instruction at which a program crashed.
@@ -34,6 +36,7 @@ pub mod beyond;
 pub mod coredump;
 pub mod crash;
 pub mod explain;
+pub mod frames;
 pub mod label;
 pub mod tagged;
 

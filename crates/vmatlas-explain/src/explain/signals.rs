@@ -6,6 +6,7 @@ use super::signal_words::{code_name, signal_name};
 use super::{Cause, Conclusion, Evidence, aborts, checks, stack};
 use crate::crash::functions::{plain, sends_signal};
 use crate::crash::{Crash, CrashSource, Machine, Sender, SymbolFrame};
+use crate::frames::uses_data_of_malloc;
 use crate::label::Confidence;
 use std::ops::RangeInclusive;
 use vmatlas_maps::uapi::siginfo::{
@@ -153,26 +154,10 @@ fn limit(evidence: &Evidence<'_>, signal: i32) -> Option<Conclusion> {
 
 /// A fault in the C library's allocator, whose own data are in the heap.
 pub(super) fn in_allocator(evidence: &Evidence<'_>) -> Option<Conclusion> {
-    const ALLOCATOR: [&str; 12] = [
-        "malloc",
-        "free",
-        "calloc",
-        "realloc",
-        "memalign",
-        "cfree",
-        "_int_malloc",
-        "_int_free",
-        "_int_realloc",
-        "malloc_consolidate",
-        "unlink_chunk",
-        "tcache_get",
-    ];
     let frames = native_frames(evidence.crash);
     let frame = frames.iter().find(|frame| !frame.function.is_empty())?;
     let name = &frame.function;
-    let short = plain(name).trim_start_matches("libc_");
-    let found = ALLOCATOR.iter().any(|known| short == *known || name == known);
-    (found && may_be_of_c_library(frame)).then(|| {
+    (uses_data_of_malloc(name) && may_be_of_c_library(frame)).then(|| {
         // A stack without room ends in whatever function is called last.
         if let Some(recursion) = stack::recursion(evidence) {
             return Conclusion::new(

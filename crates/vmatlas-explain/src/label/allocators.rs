@@ -2,22 +2,23 @@
 
 use super::words::file_name;
 use super::{Confidence, ImageFacts, Label, Labeller, Sign, is_unnamed_memory, others};
+use crate::frames;
 use std::collections::{BTreeSet, HashSet};
 use vmatlas_maps::AddressRange;
 use vmatlas_maps::{KernelVersion, Kind};
 
 const JEMALLOC: Sign =
-    Sign { symbols: &["mallctl", "je_mallctl", "_rjem_mallctl"], files: &["libjemalloc"] };
+    Sign { symbols: &["mallctl", "je_mallctl", "_rjem_mallctl"], files: &[frames::JEMALLOC] };
 const TCMALLOC: Sign = Sign {
     symbols: &["MallocExtension_GetNumericProperty", "MallocExtension_Internal_GetNumericProperty"],
-    files: &["libtcmalloc"],
+    files: &[frames::TCMALLOC],
 };
 /// The tcmalloc of gperftools, which uses the program break. That of Google's own repository does
 /// not.
 const GPERFTOOLS: Sign =
-    Sign { symbols: &["MallocExtension_GetNumericProperty"], files: &["libtcmalloc"] };
+    Sign { symbols: &["MallocExtension_GetNumericProperty"], files: &[frames::TCMALLOC] };
 pub(super) const MIMALLOC: Sign =
-    Sign { symbols: &["_mi_heap_main", "mi_version"], files: &["libmimalloc"] };
+    Sign { symbols: &["_mi_heap_main", "mi_version"], files: &[frames::MIMALLOC] };
 
 /// Whether an allocator replaces the C library's.
 pub(super) fn replaced(labeller: &Labeller<'_>) -> bool {

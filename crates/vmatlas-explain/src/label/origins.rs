@@ -1,49 +1,13 @@
 //! Labels memory of a recorded process by the call stacks of the calls that mapped it.
 //!
-//! The functions of the C library are those of glibc 2.36 (malloc/malloc.c, malloc/arena.c,
-//! nptl/allocatestack.c) and of musl 1.2. Functions that are not exported are known only if the
-//! library has symbols.
+//! Functions of the C library that are not exported are known only if the library has symbols.
 
 use super::{
     Confidence, FunctionFacts, Label, Labeller, OriginFacts, is_private_memory, musl, words,
 };
+use crate::frames::{self, ARENA, base};
 use vmatlas_maps::{AddressRange, Kind, Mapping};
 
-/// Prefixes of the file names of the C library and the dynamic linker.
-const C_LIBRARY: [&str; 7] =
-    ["libc.so", "libc-", "libpthread", "ld-linux", "ld-musl", "ld64.so", "ld.so"];
-/// The malloc functions that a program calls.
-const MALLOC: [&str; 9] = [
-    "malloc",
-    "calloc",
-    "realloc",
-    "reallocarray",
-    "memalign",
-    "aligned_alloc",
-    "posix_memalign",
-    "valloc",
-    "pvalloc",
-];
-/// The glibc functions that map an arena of a thread or another heap of one.
-const ARENA: [&str; 4] = ["new_heap", "alloc_new_heap", "int_new_arena", "arena_get2"];
-/// Functions between malloc or pthread_create and the system call, which a static program contains
-/// itself.
-const INTERNAL: [&str; 12] = [
-    "mmap",
-    "mmap64",
-    "syscall",
-    "sysmalloc",
-    "sysmalloc_mmap",
-    "sysmalloc_mmap_fallback",
-    "mid_memalign",
-    "int_realloc",
-    "int_malloc",
-    "int_memalign",
-    "allocate_stack",
-    "tcache_init",
-];
-/// glibc's dynamic linker, which uses its own malloc until the C library is loaded.
-const LINKER: [&str; 3] = ["ld-linux", "ld64.so", "ld.so"];
 /// The size and alignment of a heap of an arena (`HEAP_MAX_SIZE`), in bytes.
 const HEAP: u64 = 64 << 20;
 /// musl's malloc maps blocks of this size and more alone (`MMAP_THRESHOLD`).
@@ -203,29 +167,22 @@ fn purpose(origin: &OriginFacts) -> Option<Purpose<'_>> {
     if origin.call != "mmap" {
         return None;
     }
-    let is_of = |function: &FunctionFacts, names: &[&str]| {
-        let file = function.file.rsplit('/').next().unwrap_or_default();
-        names.iter().any(|name| file.starts_with(name))
-    };
     let is_c = |function: &&FunctionFacts| {
-        let name = base(&function.name);
-        let names = [&INTERNAL[..], &MALLOC[..], &ARENA[..]];
-        is_of(function, &C_LIBRARY)
-            || names.iter().any(|names| names.contains(&name))
-            || name.starts_with("pthread_create")
+        let name = &function.name;
+        frames::is_c_library(&function.file)
+            || frames::is_malloc_or_call(name)
+            || frames::is_pthread_create(name)
     };
     let inside = origin.stack.iter().take_while(is_c).count();
     let (inside, outside) = origin.stack.split_at(inside);
     let calls = |names: &[&str]| inside.iter().any(|f| names.contains(&base(&f.name)));
     let wanted = outside.first();
-    if origin.stack.first().is_some_and(|function| is_of(function, &LINKER)) {
+    if origin.stack.first().is_some_and(|function| frames::is_linker(&function.file)) {
         return Some(Purpose::Linker);
     }
     // Each may call the other: pthread_create allocates, and an allocator creates threads.
     let creates = |function: &FunctionFacts| base(&function.name).starts_with("pthread_create");
-    let allocates = |function: &FunctionFacts| {
-        [&MALLOC[..], &ARENA[..]].iter().any(|names| names.contains(&base(&function.name)))
-    };
+    let allocates = |function: &FunctionFacts| frames::is_malloc(&function.name);
     let innermost = inside.iter().find(|function| creates(function) || allocates(function));
     if innermost.is_some_and(creates) {
         return Some(Purpose::Stack(wanted));
@@ -250,25 +207,12 @@ fn purpose(origin: &OriginFacts) -> Option<Purpose<'_>> {
     }
 }
 
-/// The name without its symbol version, the compiler's suffixes for parts and variants of a
-/// function, and the C library's internal prefixes: `__GI___libc_malloc` is `malloc`,
-/// `sysmalloc_mmap.constprop.0` is `sysmalloc_mmap`.
-fn base(name: &str) -> &str {
-    const SUFFIXES: [&str; 6] =
-        [".constprop.", ".isra.", ".part.", ".cold", ".lto_priv.", ".llvm."];
-    let name = name.split('@').next().unwrap_or(name);
-    let end = SUFFIXES.iter().filter_map(|suffix| name.find(suffix)).min();
-    let name = name.get(..end.unwrap_or(name.len())).unwrap_or(name);
-    let name = name.strip_prefix("__GI_").unwrap_or(name).trim_start_matches('_');
-    name.strip_prefix("libc_").unwrap_or(name)
-}
-
 /// Whether a function belongs to a file that is or contains an allocator or a runtime.
 fn is_runtime(labeller: &Labeller<'_>, function: &FunctionFacts) -> bool {
     const FILES: [&str; 10] = [
-        "libjemalloc",
-        "libmimalloc",
-        "libtcmalloc",
+        frames::JEMALLOC,
+        frames::MIMALLOC,
+        frames::TCMALLOC,
         "libjvm",
         "libcoreclr",
         "libruby",
