@@ -185,9 +185,15 @@ pub(crate) struct BlameArgs {
     /// Count only mappings for which EXPR holds
     #[arg(long = "where", value_name = "EXPR", conflicts_with = "addresses")]
     pub(crate) filter: Option<Filter>,
-    /// Print at most N lines of the ranking, and N frames of each stack
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    /// Print at most N lines of the ranking
+    #[arg(long, value_name = "N", default_value_t = 20, conflicts_with = "addresses")]
     pub(crate) top: usize,
+    /// Print at most N functions of each call stack
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(crate) frames: usize,
+    /// List the mappings, too, each with its origins
+    #[arg(long, conflicts_with = "addresses")]
+    pub(crate) mappings: bool,
     /// Ask debuginfod servers for debug files (by debuginfod-find of elfutils)
     #[arg(long)]
     pub(crate) debuginfod: bool,

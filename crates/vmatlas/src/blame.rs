@@ -2,6 +2,7 @@
 
 use crate::atlas::Atlas;
 use crate::error::{Error, ErrorKind, Result};
+use crate::folded_frames::{FoldedFrame, folded_frames};
 use crate::recorded::{Made, Recorded};
 use crate::row::Row;
 use crate::stacks::{Stacks, requester_frames};
@@ -9,15 +10,15 @@ use crate::words;
 use std::collections::{BTreeSet, HashMap};
 use vmatlas_linux::symbols::SymbolFrame;
 use vmatlas_maps::{AddressRange, Filter, Kind, Mapping};
-use vmatlas_recording::{Maker, Origin};
+use vmatlas_recording::{Maker, Origin, StackId, TaskId};
 
 /// The key by which bytes are summed up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BlameBy {
-    /// The call stack.
+    /// The call stack, [folded](folded_frames): equal stacks of all threads and calls are one.
     Stack,
-    /// The innermost function that belongs to the program.
+    /// The innermost function that belongs to the program, or a word for what stands in its place.
     Function,
     /// The file of that function.
     Module,
@@ -73,7 +74,7 @@ pub struct BlameOptions<'o> {
 /// A group of bytes with the same key.
 #[non_exhaustive]
 pub struct Rank<'b> {
-    /// The key: a function, module or thread, or the number of a stack.
+    /// The key: a function, module or thread, or the functions of a folded stack.
     pub key: String,
     /// The size of the group in bytes.
     pub bytes: u64,
@@ -159,13 +160,31 @@ impl<'a> Blame<'a> {
         if !matches!(maker, Maker::Call(_) | Maker::Touch) {
             return maker.name().to_owned();
         }
-        let frame = requester_frames(made.frames()).first();
         let unknown = || "stack unknown".to_owned();
         match by {
             BlameBy::Thread => words::thread(made.task()),
-            BlameBy::Function => frame.map_or_else(unknown, words::function),
-            BlameBy::Module => frame.map_or_else(unknown, words::module_name),
-            BlameBy::Stack => format!("{} {}", maker.name(), piece.origin.stack),
+            BlameBy::Function => {
+                let asked = folded_frames(requester_frames(made.frames()));
+                asked.first().map_or_else(unknown, |frame| match frame {
+                    FoldedFrame::Program(frame) => words::function(frame),
+                    FoldedFrame::Passed(word) => word.clone(),
+                })
+            }
+            BlameBy::Module => {
+                let frame = requester_frames(made.frames()).first();
+                frame.map_or_else(unknown, words::module_name)
+            }
+            BlameBy::Stack if made.frames().is_empty() => maker.name().to_owned(),
+            BlameBy::Stack => {
+                let name = |frame: &FoldedFrame<'_>| match frame {
+                    FoldedFrame::Program(frame) => {
+                        format!("{} ({})", words::function(frame), words::module_name(frame))
+                    }
+                    FoldedFrame::Passed(word) => word.clone(),
+                };
+                let names: Vec<String> = folded_frames(made.frames()).iter().map(name).collect();
+                names.join(" < ")
+            }
         }
     }
 
@@ -173,8 +192,13 @@ impl<'a> Blame<'a> {
     pub fn ranking(&self, by: BlameBy) -> Vec<Rank<'_>> {
         let mut ranks: Vec<Rank<'_>> = Vec::new();
         let mut places: HashMap<String, usize> = HashMap::new();
+        // Folding a stack costs more than all else here.
+        let mut keys: HashMap<(&str, StackId, TaskId), String> = HashMap::new();
         for piece in &self.pieces {
-            let place = *places.entry(self.key(piece, by)).or_insert_with_key(|key| {
+            let Origin { maker, stack, task, .. } = piece.origin;
+            let key = keys.entry((maker.name(), stack, task));
+            let key = key.or_insert_with(|| self.key(piece, by)).clone();
+            let place = *places.entry(key).or_insert_with_key(|key| {
                 let key = key.clone();
                 ranks.push(Rank { key, bytes: 0, pieces: Vec::new(), blame: self });
                 ranks.len() - 1
@@ -199,6 +223,20 @@ impl<'b> Rank<'b> {
         self.pieces.iter().map(|piece| piece.origin.event).collect::<BTreeSet<_>>().len()
     }
 
+    /// The calls that mapped the group or what else made it, that of the most bytes first.
+    pub fn makers(&self) -> Vec<&'static str> {
+        let mut makers: Vec<(u64, &str)> = Vec::new();
+        for piece in &self.pieces {
+            let name = piece.origin.maker.name();
+            match makers.iter_mut().find(|(_, known)| *known == name) {
+                Some((bytes, _)) => *bytes += piece.range.size(),
+                None => makers.push((piece.range.size(), name)),
+            }
+        }
+        makers.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+        makers.into_iter().map(|(_, name)| name).collect()
+    }
+
     /// The number of threads that mapped or touched the group.
     pub fn threads(&self) -> usize {
         self.pieces.iter().map(|piece| piece.origin.task).collect::<BTreeSet<_>>().len()
@@ -209,7 +247,7 @@ impl<'b> Rank<'b> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BlameTotal {
-    /// The key: a function, module or thread, or the number of a stack.
+    /// The key: a function, module or thread, or the functions of a folded stack.
     pub key: String,
     /// The size of the group in bytes.
     pub bytes: u64,

@@ -37,6 +37,8 @@ mod crash;
 mod diff;
 mod error;
 mod fold;
+#[cfg(feature = "recordings")]
+mod folded_frames;
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 mod guard;
 mod image_rows;
@@ -73,6 +75,8 @@ pub use crash::{Case, CrashInput};
 pub use diff::{Causes, Diff, Growth, diff};
 pub use error::{Error, ErrorKind, Result};
 pub use fold::{Fold, Folded, FoldedGroup, folds, unfolded};
+#[cfg(feature = "recordings")]
+pub use folded_frames::{FoldedFrame, folded_frames};
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub use guard::{Guard, recorder_was_killed};
 pub use image_rows::ImageRows;
@@ -104,7 +108,7 @@ pub use totals::{By, GroupTotals, MapTotals};
 pub use verify::{Outcome, Status, Verifier, VerifyReport};
 pub use watch::{Reading, SumGrowth, Watch, watch};
 
-pub use vmatlas_explain::{beyond, coredump, crash as crashes, explain, label, tagged};
+pub use vmatlas_explain::{beyond, coredump, crash as crashes, explain, frames, label, tagged};
 #[cfg(all(feature = "record", target_arch = "x86_64", target_pointer_width = "64"))]
 pub use vmatlas_linux::record;
 #[cfg(all(feature = "scenarios", target_pointer_width = "64"))]

@@ -1,6 +1,8 @@
 //! Call stacks of recordings and logs, with function names.
 
+use crate::folded_frames::role;
 use std::collections::HashMap;
+use vmatlas_explain::frames::FrameRole;
 use vmatlas_linux::RecordingFile;
 use vmatlas_linux::elf::demangle;
 use vmatlas_linux::symbols::{Module, Place, SymbolFrame, SymbolOptions, Symbolizer, hint};
@@ -182,22 +184,10 @@ fn add_jit(definitions: &Definitions, symbolizer: &mut Symbolizer) {
     }
 }
 
-/// Files whose functions do not explain a request for memory: the C library and the dynamic linker.
-const SYSTEM: [&str; 6] = ["libc.so", "libc-", "ld-linux", "ld-musl", "ld64.so", "ld.so"];
-
-/// Parts of the names of functions that only pass a request for memory on.
-const WRAPPERS: [&str; 9] =
-    ["mmap", "munmap", "mremap", "mprotect", "brk", "malloc", "calloc", "realloc", "madvise"];
-
-/// The frames from the first one that explains the request: the innermost outside the C library and
-/// the dynamic linker, else the innermost that is no mere wrapper.
+/// The frames from the first one that explains the request: the innermost of the program, else the
+/// innermost that belongs to no allocator.
 pub fn requester_frames(frames: &[SymbolFrame]) -> &[SymbolFrame] {
-    let system = |frame: &SymbolFrame| {
-        let file = frame.module.rsplit('/').next().unwrap_or_default();
-        SYSTEM.iter().any(|name| file.starts_with(name))
-    };
-    let wrapper = |frame: &SymbolFrame| WRAPPERS.iter().any(|word| frame.function.contains(word));
-    let at = frames.iter().position(|frame| !system(frame));
-    let at = at.or_else(|| frames.iter().position(|frame| !wrapper(frame))).unwrap_or(0);
-    &frames[at.min(frames.len())..]
+    let at = frames.iter().position(|frame| role(frame) == FrameRole::Program);
+    let at = at.or_else(|| frames.iter().position(|frame| role(frame) != FrameRole::Allocator));
+    &frames[at.unwrap_or(0)..]
 }

@@ -9,9 +9,9 @@ pub(crate) mod origins;
 pub(crate) mod rows;
 pub(crate) mod values;
 
-pub use frames::{function, module_name, short_function};
+pub use frames::{brief_function, function, module_name, short_function};
 #[cfg(feature = "recordings")]
-pub use origins::{ending, origin, origins, thread};
+pub use origins::{ending, folded_frame, origin, origins, thread};
 pub use rows::{labels, mapping, sections};
 pub use values::{
     bytes, count, hex, name, printable, rights, seconds, share, size, status, tagged,

@@ -47,9 +47,15 @@ pub(crate) fn run(args: &BlameArgs) -> Result<bool, Trouble> {
     if let Some(path) = &args.svg {
         write_file(path, "a flame graph", profile::svg(&blame)?.as_bytes(), replace(args.force))?;
     }
-    let by = args.by.into();
-    let answer =
-        BlameAnswer { atlas: &atlas, blame: &blame, by, count: args.count.into(), top: args.top };
+    let answer = BlameAnswer {
+        atlas: &atlas,
+        blame: &blame,
+        by: args.by.into(),
+        count: args.count.into(),
+        top: args.top,
+        frames: args.frames,
+        mappings: args.mappings,
+    };
     let folded = Folded(answer);
     let answer: &dyn Answer = if args.folded { &folded } else { &answer };
     if args.common.json || args.csv || args.folded || args.pprof.is_none() && args.svg.is_none() {
@@ -102,7 +108,7 @@ fn lives(atlas: &Atlas, addresses: &[u64], name: &str, args: &BlameArgs) -> Resu
     for error in lives.iter().filter_map(|life| life.error) {
         notes::note(&format!("{name}: {error}; later events are left out"));
     }
-    let answer = LivesAnswer { atlas, lives: &lives, top: args.top };
+    let answer = LivesAnswer { atlas, lives: &lives, most: args.frames };
     output::print(&answer, Format::of(&args.common), &args.common)?;
     Ok(lives.iter().all(|life| !life.steps.is_empty()))
 }

@@ -2,10 +2,12 @@
 
 pub(crate) mod answer;
 pub(crate) mod json;
+mod mappings;
 pub(crate) mod pprof;
 pub(crate) mod profile;
+pub(crate) mod stack;
 mod table;
-pub(crate) mod text;
+mod text;
 
 use super::json::formatter::Addresses;
 use super::style::Paint;

@@ -28,6 +28,21 @@ impl Fit {
         Fit { width: None, ..self }
     }
 
+    /// The part of lines behind their first `taken` columns.
+    pub(crate) fn behind(self, taken: usize) -> Fit {
+        Fit { width: self.width.map(|width| width.saturating_sub(taken)), ..self }
+    }
+
+    /// The columns behind the first `taken` columns of a line.
+    pub(crate) fn room(self, taken: usize) -> usize {
+        self.behind(taken).width.unwrap_or(usize::MAX)
+    }
+
+    /// Text in which something was left out, with a sign for it that the locale has.
+    pub(crate) fn shortened(self, text: &str) -> String {
+        text.replace('…', self.ellipsis)
+    }
+
     /// Cuts text in its middle, so that it has at most `most` columns. More of its end is kept than
     /// of its beginning.
     pub(crate) fn middle(self, text: &str, most: usize) -> String {

@@ -1,7 +1,8 @@
 //! `vmatlas blame RECORDING ADDR`: reports the life of an address.
 
 use super::Answer;
-use super::blame::text::{FRAMES, frames};
+use super::blame::stack;
+use super::fit::{Fit, columns};
 use super::json::formatter::Addresses;
 use super::json::{self, Hex, Schema, TargetJson, WarningJson};
 use super::origin::FrameJson;
@@ -14,12 +15,15 @@ use vmatlas::recording::{LifeKind, LifeStep};
 use vmatlas::words::{self, seconds, size};
 use vmatlas::{Atlas, Life, Lives, syscall};
 
+/// The column of the functions of a stack.
+const INDENT: usize = 21;
+
 /// The lives of some addresses.
 pub(crate) struct LivesAnswer<'a> {
     pub(crate) atlas: &'a Atlas,
     pub(crate) lives: &'a Lives<'a>,
-    /// The most frames to show for a stack.
-    pub(crate) top: usize,
+    /// The most functions to show of a stack.
+    pub(crate) most: usize,
 }
 
 #[derive(Serialize)]
@@ -68,7 +72,7 @@ struct StepJson<'a> {
 
 impl Answer for LivesAnswer<'_> {
     fn text(&self, paint: Paint) -> String {
-        let text = |life: &Life| text(self.lives, life, self.top, paint);
+        let text = |life: &Life| text(self.lives, life, self.most, paint);
         self.lives.iter().map(text).collect::<Vec<_>>().join("\n")
     }
 
@@ -92,7 +96,7 @@ impl Answer for LivesAnswer<'_> {
     }
 }
 
-fn text(lives: &Lives<'_>, life: &Life, top: usize, paint: Paint) -> String {
+fn text(lives: &Lives<'_>, life: &Life, most: usize, paint: Paint) -> String {
     let recorded = lives.recorded();
     let mut text = format!("{:#x} of {}", life.address, recorded_title(recorded).0);
     if life.steps.is_empty() {
@@ -105,18 +109,26 @@ fn text(lives: &Lives<'_>, life: &Life, top: usize, paint: Paint) -> String {
         return text;
     }
     text.push('\n');
+    let fit = Fit::of_stdout();
     for step in &life.steps {
         let event = &step.event;
         let task = lives.task(step).filter(|_| !event.task.is_none());
+        let start = format!("  {:>10} #{:<6} ", seconds(event.time_ns), event.number);
+        let fit = fit.behind(columns(&start));
+        let (mut lines, by) = (fit.lines(&sentence(step)), format!("by {}", words::thread(task)));
+        let last = lines.pop().unwrap_or_default();
+        let fits = columns(&last) + 1 + columns(&by) <= fit.room(0);
+        let below = format!("\n{:1$}", "", columns(&start));
+        let lines = lines.iter().map(|line| paint.bold(line) + &below);
         let _ = writeln!(
             text,
-            "  {:>10} #{:<6} {} {}",
-            seconds(event.time_ns),
-            event.number,
-            paint.bold(&sentence(step)),
-            paint.dim(&format!("by {}", words::thread(task)))
+            "{start}{}{}{}{}",
+            lines.collect::<String>(),
+            paint.bold(&last),
+            if fits { " " } else { &below },
+            paint.dim(&fit.middle(&by, fit.room(0)))
         );
-        frames(&mut text, lives.frames(step), top.max(FRAMES), 21, paint);
+        stack::write(&mut text, lives.frames(step), most, INDENT, paint);
     }
     text
 }

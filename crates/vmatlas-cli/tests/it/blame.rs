@@ -1,7 +1,9 @@
 //! Tests `vmatlas blame` on recordings of programs whose origins are known.
 
+use crate::terminal::on_screen;
 use crate::vmatlas::{PATIENCE, Run, command, is_root, testdata, vmatlas};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -12,17 +14,25 @@ use tempfile::TempDir;
 /// Compiles testdata/programs/blamed.c once.
 fn program() -> &'static Path {
     static COMPILED: OnceLock<PathBuf> = OnceLock::new();
-    COMPILED.get_or_init(|| {
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("blamed");
-        // Another run of the tests may be executing the former file.
-        let new = path.with_extension(format!("new-{}", std::process::id()));
-        let mut cc = Command::new("cc");
-        cc.args(["-O1", "-g", "-fno-inline", "-pthread", "-o"]).arg(&new);
-        cc.arg(testdata().join("programs/blamed.c"));
-        assert!(cc.status().expect("needs a C compiler").success());
-        std::fs::rename(new, &path).unwrap();
-        path
-    })
+    COMPILED.get_or_init(|| compiled("blamed", "cc", "blamed.c"))
+}
+
+/// Compiles a program that allocates through C++'s standard library once.
+fn cpp_program() -> &'static Path {
+    static COMPILED: OnceLock<PathBuf> = OnceLock::new();
+    COMPILED.get_or_init(|| compiled("blamed-cpp", "c++", "blamed.cc"))
+}
+
+fn compiled(name: &str, compiler: &str, source: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Another run of the tests may be executing the former file.
+    let new = path.with_extension(format!("new-{}", std::process::id()));
+    let mut compiler = Command::new(compiler);
+    compiler.args(["-O1", "-g", "-fno-inline", "-pthread", "-o"]).arg(&new);
+    compiler.arg(testdata().join("programs").join(source));
+    assert!(compiler.status().expect("needs a C and a C++ compiler").success());
+    std::fs::rename(new, &path).unwrap();
+    path
 }
 
 /// A recording of `blamed`.
@@ -32,9 +42,13 @@ pub(crate) struct Recorded {
 
 impl Recorded {
     pub(crate) fn by(options: &[&str]) -> Recorded {
+        Recorded::of(program(), options)
+    }
+
+    fn of(program: &Path, options: &[&str]) -> Recorded {
         let directory = tempfile::tempdir().unwrap();
         let recorded = Recorded { directory };
-        let program = program().to_str().unwrap();
+        let program = program.to_str().unwrap();
         let file = recorded.file();
         let run = vmatlas(&[&["record", "-q", "-o", &file], options, &["--", program]].concat());
         assert_eq!(run.status, 0, "{}", run.stderr);
@@ -126,6 +140,141 @@ fn the_outputs_say_the_same() {
         }
         Err(error) if std::env::var_os("CI").is_none() => eprintln!("skipped pprof: {error}"),
         Err(error) => panic!("go: {error}"),
+    }
+}
+
+/// The sizes of the lines of a ranking, in bytes.
+fn ranked(text: &str) -> Vec<(u64, &str)> {
+    let lines = text.lines().skip_while(|line| !line.contains("by ")).skip(1);
+    let size = |line: &str| {
+        let (size, rest) = line.trim_start().split_once(' ')?;
+        let unit = size.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let unit = 1_u64 << (10 * ["", "K", "M", "G"].iter().position(|name| *name == unit)?);
+        let number: f64 = size.trim_end_matches(char::is_alphabetic).parse().ok()?;
+        rest.contains('%').then_some((number * unit as f64) as u64)
+    };
+    lines
+        .map_while(|line| Some(line).filter(|line| !line.is_empty()))
+        .filter_map(|line| Some((size(line)?, line)))
+        .collect()
+}
+
+/// Every byte is ranked once, however the stacks are joined.
+#[test]
+fn the_ranking_has_all_bytes() {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let libc = " > /usr/lib/x86_64-linux-gnu/libc.so.6";
+    let map = |pid, pages: u32, address: &str, stack: &str| {
+        format!(
+            "{pid} 1796046270.{pages:06} mmap(NULL, {}, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = \
+             0x7f{address}\n{stack}\n",
+            pages << 12
+        )
+    };
+    let grow = |offset| {
+        format!(
+            "{libc}(__mmap64+0x1a) [0x10aa2a]\n{libc}(__libc_malloc+0x{offset}) [0x1{offset}]\n > \
+             /p(_ZNSt6vectorIiSaIiEE9push_backEOi+0x1) [0x2{offset}]\n > /p(grow+0x5) [0x3000]\n"
+        )
+    };
+    let direct = format!("{libc}(__mmap64+0x1a) [0x10aa2a]\n > /p(grow+0x5) [0x3000]\n");
+    let lines = [
+        "7 1796046270.000000 execve(\"/p\", [\"p\"], 0x7ffc /* 9 vars */) = 0\n".to_owned(),
+        map(7, 1, "0000000000", &grow("10")),
+        map(7, 2, "0000010000", &grow("20")),
+        "7 1796046270.000002 clone(child_stack=0x7f0000000000, flags=CLONE_VM|CLONE_FS|CLONE_FILES\
+         |CLONE_SIGHAND|CLONE_THREAD) = 8\n"
+            .to_owned(),
+        map(8, 4, "0000020000", &grow("10")),
+        map(7, 8, "0000030000", &direct),
+    ];
+    std::fs::write(log.path(), lines.concat()).unwrap();
+    let blame = |args: &[&str]| {
+        let run = vmatlas(&[&["blame", "-q", log.path().to_str().unwrap()], args].concat());
+        assert_eq!(run.status, 0, "{}", run.stderr);
+        run
+    };
+    let text = blame(&["--where", "size < 64K"]).text();
+    let ranks = ranked(&text);
+    assert_eq!(ranks.iter().map(|rank| rank.0).collect::<Vec<_>>(), [32 << 10, 28 << 10], "{text}");
+    assert!(ranks[1].1.contains("3  mmap by 2 threads, 0.000 s to"), "{text}");
+    let names: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.contains('%')).collect();
+    assert!(names.ends_with(&["mmap64", "grow (p)", "std::vector", "grow (p)"]), "{names:?}");
+    for by in ["stack", "function", "module", "thread"] {
+        let text = blame(&["--where", "size < 64K", "--by", by]).text();
+        assert_eq!(ranked(&text).iter().map(|rank| rank.0).sum::<u64>(), 60 << 10, "{text}");
+        // What is not shown is summed up.
+        let text = blame(&["--where", "size < 64K", "--by", by, "--top", "0"]).text();
+        assert_eq!(ranked(&text).iter().map(|rank| rank.0).sum::<u64>(), 60 << 10, "{text}");
+    }
+    // JSON has all frames.
+    let json = blame(&["--json"]).text();
+    assert!(json.contains("\"__libc_malloc\"") && json.contains("push_back"), "{json}");
+}
+
+#[test]
+fn stacks_show_the_programs_functions_and_fold_the_others() {
+    let recorded = Recorded::of(cpp_program(), &[]);
+    let text = recorded.blame(&["--top", "999", "--frames", "999"]).text();
+    let document = recorded.blame(&["--json"]).json();
+    let mappings = document["mappings"].as_array().unwrap();
+    let origins = mappings.iter().flat_map(|mapping| mapping["origins"].as_array().unwrap());
+    let frames = origins.clone().flat_map(|origin| origin["stack"].as_array().unwrap());
+    let is_own = |frame: &&Value| {
+        frame["source"].as_str().is_some_and(|source| source.contains("blamed.cc"))
+    };
+    let own = frames.filter(is_own).map(|frame| frame["function"].as_str().unwrap());
+    let own: BTreeSet<&str> = own.filter_map(|name| name.split(['(', '<']).next()).collect();
+    assert!(own.contains("numbers") && own.contains("main"), "{own:?}");
+    for name in own {
+        assert!(text.contains(&format!("  {name}")), "{name}: {text}");
+    }
+    for word in ["std::vector\n", "std::string\n", "loader\n"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    for name in ["allocat", "malloc", "_M_", "operator new", "_dl_", "__gnu_cxx"] {
+        assert!(!text.contains(name), "{name}: {text}");
+    }
+    let numbers = text.lines().filter(|line| line.contains(" numbers (")).count();
+    assert!(numbers <= 2, "threads with equal stacks are joined: {text}");
+    // The sums are rounded to tenths.
+    let bytes: u64 = origins.map(|origin| number(&origin["bytes"])).sum();
+    let ranks = ranked(&text);
+    let sum: u64 = ranks.iter().map(|rank| rank.0).sum();
+    let error: u64 = ranks.iter().map(|rank| rank.0 / 10 + 1).sum();
+    assert!(sum.abs_diff(bytes) <= error, "{sum} {bytes}: {text}");
+
+    let short = recorded.blame(&["--top", "2", "--frames", "1"]).text();
+    assert_eq!(ranked(&short).len(), 3, "{short}");
+    assert_eq!(short.matches("more (--frames ").count(), 2, "{short}");
+    assert!(short.contains("more (--top "), "{short}");
+    assert!(!short.contains("libc.so"), "mappings are listed on request: {short}");
+    assert!(recorded.blame(&["--mappings"]).text().contains("libc.so"));
+}
+
+#[test]
+fn lines_fit_the_terminal() {
+    let recorded = Recorded::of(cpp_program(), &[]);
+    let file = recorded.file();
+    let json = recorded.blame(&["--json"]).json();
+    let address = json["mappings"][0]["start"].as_str().unwrap();
+    let commands: [&[&str]; 6] = [
+        &["--frames", "99", "--mappings"],
+        &["--by", "function"],
+        &["--by", "module"],
+        &["--by", "thread"],
+        &["--top", "1"],
+        &[address],
+    ];
+    for columns in [60, 80, 120] {
+        for command in commands {
+            let args = [&["blame", "-q", &file, "--color", "never"], command].concat();
+            let text =
+                on_screen(&format!("stty cols {columns} rows 24"), &args, &[("LC_ALL", "C.UTF-8")]);
+            let wide: Vec<&str> =
+                text.lines().filter(|line| line.chars().count() > columns).collect();
+            assert!(wide.is_empty(), "{columns}: {wide:#?}");
+        }
     }
 }
 
@@ -234,13 +383,13 @@ fn a_process_is_blamed_while_it_is_recorded() {
     let read = record.stdout.as_mut().unwrap().read(&mut pid).unwrap();
     let pid = std::str::from_utf8(&pid[..read]).unwrap().trim().to_owned();
     // Events younger than a tenth of a second may not have been written yet.
-    let mut run = vmatlas(&["blame", &pid]);
+    let mut run = vmatlas(&["blame", &pid, "--mappings"]);
     for _ in 0..100 {
         if run.status == 0 && run.text().contains("libc.so") {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(50));
-        run = vmatlas(&["blame", &pid]);
+        run = vmatlas(&["blame", &pid, "--mappings"]);
     }
     assert!(run.text().contains("mmap #"), "{}{}", run.text(), run.stderr);
     drop(record.stdin.take());

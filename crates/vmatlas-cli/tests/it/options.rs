@@ -102,7 +102,15 @@ fn what_has_no_effect_is_refused() {
     says(&[&format!("{LOG}@0.001"), "--at", "0.002"], "another moment is in the target");
     says(&[&format!("{LOG}:18657"), "--pid", "18658"], "another process is in the target");
     assert_eq!(vmatlas(&[&format!("{LOG}:18657"), "--pid", "18657", "-q"]).status, 0);
-    for option in [["--by", "thread"], ["--where", "size > 1"], ["--svg", "x"], ["--since", "1"]] {
+    let ranking = [
+        ["--by", "thread"],
+        ["--where", "size > 1"],
+        ["--svg", "x"],
+        ["--since", "1"],
+        ["--top", "9"],
+        ["--mappings", "-q"],
+    ];
+    for option in ranking {
         says(&["blame", LOG, "7fb267202000", option[0], option[1]], "cannot be used with");
     }
     says(&[LOG, "--processes", "--sizes"], "cannot be used with");

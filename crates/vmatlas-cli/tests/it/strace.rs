@@ -485,16 +485,19 @@ fn a_log_without_stacks_and_times_shows_calls_and_threads() {
     assert!(bytes.keys().all(|(function, ..)| function.is_empty()), "{bytes:?}");
     assert!(bytes.keys().all(|(.., how)| how == "recorded"), "{bytes:?}");
     assert_eq!(json["target"].get("time_s"), None);
-    let text = vmatlas(&["blame", &log, "-q"]).text();
+    let text = vmatlas(&["blame", &log, "-q", "--mappings"]).text();
     assert!(!text.contains("0.000 s"), "{text}");
     let lines = std::fs::read_to_string(&log).unwrap();
     let number = lines.lines().position(|line| line.contains("MREMAP_FIXED")).unwrap() + 1;
     assert!(text.contains(&format!("mremap #{number} makers (")), "{text}");
     // A line number of the log is a moment, too.
-    let before = vmatlas(&["blame", &format!("{log}@#{}", number - 1), "-q"]).text();
+    let before = vmatlas(&["blame", &format!("{log}@#{}", number - 1), "-q", "--mappings"]).text();
     assert!(!before.contains("mremap"), "{before}");
     assert_eq!(
-        vmatlas(&["blame", &format!("{log}@#{number}"), "-q"]).text().matches("mremap #").count(),
+        vmatlas(&["blame", &format!("{log}@#{number}"), "-q", "--mappings"])
+            .text()
+            .matches("mremap #")
+            .count(),
         1
     );
 }
@@ -504,7 +507,7 @@ fn the_stacks_of_files_per_process() {
     let makers = Makers::new();
     let Some(child) = makers.follow(&["-k", "-ff", "-t"]) else { return };
     let log = makers.path("log");
-    let text = vmatlas(&["blame", &format!("{log}:{child}"), "-q"]).text();
+    let text = vmatlas(&["blame", &format!("{log}:{child}"), "-q", "--mappings"]).text();
     assert!(text.contains("in_child < main"), "{text}");
     assert!(text.contains("inherited by fork: holed"), "{text}");
 }

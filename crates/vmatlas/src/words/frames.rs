@@ -1,6 +1,7 @@
 //! Frames of call stacks.
 
 use super::values::printable;
+use vmatlas_explain::frames::{path, without_templates};
 use vmatlas_linux::symbols::SymbolFrame;
 
 /// The function of a frame, or its location if the function has no name.
@@ -14,21 +15,22 @@ pub fn function(frame: &SymbolFrame) -> String {
 
 /// The function without its parameters, for a line that names several.
 pub fn short_function(frame: &SymbolFrame) -> String {
-    let name = function(frame);
-    // `operator()` and `(anonymous namespace)` begin with a parenthesis that opens no parameter
-    // list.
-    let mut depth = 0_u32;
-    let list = name.char_indices().find(|&(at, c)| {
-        match c {
-            '<' => depth += 1,
-            '>' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        let before = &name[..at];
-        let is_name = before.is_empty() || before.ends_with("operator") || before.ends_with("::");
-        c == '(' && depth == 0 && !is_name
-    });
-    list.map_or(name.clone(), |(at, _)| name[..at].to_owned())
+    if frame.function.is_empty() {
+        return function(frame);
+    }
+    printable(path(&frame.function).as_bytes())
+}
+
+/// The [short function](short_function) with `…` in place of the arguments of templates if they are
+/// long.
+pub fn brief_function(frame: &SymbolFrame) -> String {
+    /// The most characters of a name that is not shortened.
+    const LONG: usize = 40;
+    let name = short_function(frame);
+    if frame.function.is_empty() || name.chars().count() <= LONG {
+        return name;
+    }
+    printable(without_templates(path(&frame.function)).as_bytes())
 }
 
 /// The last component of a module's path.

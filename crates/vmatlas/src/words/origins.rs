@@ -1,7 +1,8 @@
 //! The origins of rows.
 
-use super::frames::short_function;
+use super::frames::brief_function;
 use super::values::{printable, seconds};
+use crate::folded_frames::{FoldedFrame, folded_frames};
 use crate::recorded::{Ending, Made};
 use crate::row::Row;
 use crate::source::kind::SourceKind;
@@ -55,9 +56,17 @@ pub fn ending(ending: &Ending) -> String {
 
 /// A line, followed by the functions that explain most of a stack.
 fn with_functions(line: String, frames: &[SymbolFrame], most: usize) -> String {
-    let names: Vec<String> =
-        requester_frames(frames).iter().take(most).map(short_function).collect();
+    let folded = folded_frames(requester_frames(frames));
+    let names: Vec<String> = folded.iter().take(most).map(folded_frame).collect();
     if names.is_empty() { line } else { format!("{line}: {}", names.join(" < ")) }
+}
+
+/// A line of a folded stack: the function, or the word for those that pass a request on.
+pub fn folded_frame(frame: &FoldedFrame<'_>) -> String {
+    match frame {
+        FoldedFrame::Program(frame) => brief_function(frame),
+        FoldedFrame::Passed(word) => word.clone(),
+    }
 }
 
 /// A thread, as `NAME (TID)`.

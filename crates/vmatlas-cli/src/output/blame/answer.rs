@@ -9,6 +9,10 @@ pub(crate) struct BlameAnswer<'a> {
     pub(crate) blame: &'a Blame<'a>,
     pub(crate) by: BlameBy,
     pub(crate) count: Count,
-    /// The most lines of the ranking, and frames of a stack.
+    /// The most lines of the ranking.
     pub(crate) top: usize,
+    /// The most functions to show of a stack.
+    pub(crate) frames: usize,
+    /// Whether to list the mappings.
+    pub(crate) mappings: bool,
 }

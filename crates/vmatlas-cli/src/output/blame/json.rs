@@ -27,7 +27,7 @@ pub(crate) struct BlameJson<'a> {
 #[derive(Serialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 struct RankJson<'a> {
-    /// The function, module or thread; of a stack its first call and number.
+    /// The function, module or thread; of a stack its functions, folded.
     key: String,
     bytes: u64,
     /// How many events mapped or touched them.
