@@ -1,6 +1,7 @@
 //! The origins of mapped memory.
 
 pub(crate) mod answer;
+mod dropped;
 pub(crate) mod json;
 mod mappings;
 pub(crate) mod pprof;

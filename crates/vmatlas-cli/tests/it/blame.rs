@@ -279,6 +279,25 @@ fn lines_fit_the_terminal() {
 }
 
 #[test]
+fn pprof_shows_the_functions_that_asked_for_memory() {
+    let recorded = Recorded::of(cpp_program(), &[]);
+    let pprof = recorded.path("pprof");
+    recorded.blame(&["--pprof", &pprof]);
+    let mut go = Command::new("go");
+    let top = match go.args(["tool", "pprof", "-top", &pprof]).stdin(Stdio::null()).output() {
+        Ok(top) => String::from_utf8_lossy(&top.stdout).into_owned(),
+        Err(error) if std::env::var_os("CI").is_none() => return eprintln!("skipped: {error}"),
+        Err(error) => panic!("go: {error}"),
+    };
+    let flat = |line: &&str| line.contains('%') && !line.trim_start().starts_with("0 ");
+    let flat: Vec<&str> = top.lines().skip(1).filter(flat).collect();
+    assert!(flat.iter().any(|line| line.ends_with("  numbers")), "{top}");
+    for name in ["mmap", "malloc", "operator new", "std::", "__gnu_cxx"] {
+        assert!(!flat.iter().any(|line| line.contains(name)), "{name}: {top}");
+    }
+}
+
+#[test]
 fn an_address_has_a_life() {
     let recorded = Recorded::by(&[]);
     let document = recorded.blame(&["--json"]).json();

@@ -2,6 +2,7 @@
 //!
 //! The messages are the used parts of proto/profile.proto of github.com/google/pprof.
 
+use super::dropped::{Dropped, profile_name};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
@@ -24,6 +25,9 @@ struct Profile {
     function: Vec<Function>,
     #[prost(string, repeated, tag = "6")]
     string_table: Vec<String>,
+    /// A regular expression for functions that are left out, with all that they call.
+    #[prost(int64, tag = "7")]
+    drop_frames: i64,
     #[prost(int64, tag = "9")]
     time_nanos: i64,
     #[prost(int64, tag = "14")]
@@ -136,11 +140,12 @@ impl Tables {
             },
             None => ("", 0),
         };
-        let (name, filename) = (self.string(&function(frame)), self.string(file));
+        let name = self.string(&profile_name(frame));
+        let (system_name, filename) = (self.string(&function(frame)), self.string(file));
         let next = self.profile.function.len() as u64 + 1;
-        let id = *self.functions.entry((name, filename)).or_insert(next);
+        let id = *self.functions.entry((system_name, filename)).or_insert(next);
         if id == next {
-            let function = Function { id, name, system_name: name, filename };
+            let function = Function { id, name, system_name, filename };
             self.profile.function.push(function);
         }
         Line { function_id: id, line }
@@ -162,7 +167,7 @@ impl Tables {
 
 /// Writes the profile, gzipped as pprof requires: the bytes and pieces of mappings, by stack.
 pub(crate) fn pprof(blame: &Blame<'_>) -> Vec<u8> {
-    let mut tables = Tables::default();
+    let (mut tables, mut dropped) = (Tables::default(), Dropped::default());
     // pprof requires that the first string is empty.
     tables.string("");
     for (kind, unit) in [("mapped", "bytes"), ("pieces", "count")] {
@@ -178,6 +183,7 @@ pub(crate) fn pprof(blame: &Blame<'_>) -> Vec<u8> {
                 ..SymbolFrame::default()
             });
         }
+        dropped.add(&frames);
         let location_id = frames
             .chunk_by(|before, _| before.inlined)
             .map(|frames| tables.location(frames))
@@ -190,6 +196,7 @@ pub(crate) fn pprof(blame: &Blame<'_>) -> Vec<u8> {
     }
     let began = blame.recorded().began_ns();
     tables.profile.time_nanos = i64::try_from(began).unwrap_or(0);
+    tables.profile.drop_frames = tables.string(&dropped.expression());
     tables.profile.default_sample_type = tables.string("mapped");
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     // Writing to memory cannot fail.
