@@ -56,6 +56,10 @@ impl Recorded {
         match *self {}
     }
 
+    pub(crate) fn is_guarded(&self, _: u64) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn origins(&self, _: &Maps, _: &SymbolOptions) -> Origins {
         match *self {}
     }

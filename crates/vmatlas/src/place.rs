@@ -217,7 +217,7 @@ impl Atlas {
     fn is_guarded(&self, row: &Row<'_>, address: u64) -> Option<bool> {
         let known = self.facts().guards.iter().any(|guard| guard.contains(address));
         let of_live = || self.live().is_some_and(|live| live.is_guarded(address));
-        let of_model = || self.recorded().is_some_and(|of| of.space().memory.is_guarded(address));
+        let of_model = || self.recorded().is_some_and(|recorded| recorded.is_guarded(address));
         let is_guarded = known || of_live() || of_model();
         let is_known = self.source() == SourceKind::Live || !has_guards(self.maps(), row.index());
         (is_guarded || is_known).then_some(is_guarded)

@@ -120,6 +120,11 @@ impl Recorded {
         }
     }
 
+    /// Whether an address lies in a guard page.
+    pub(crate) fn is_guarded(&self, address: u64) -> bool {
+        self.space().memory.is_guarded(address)
+    }
+
     /// Its address space, by the model.
     pub fn space(&self) -> &RecordedSpace {
         match &self.recorded_in {
