@@ -27,7 +27,7 @@ const EXTRAS: [Extra; 12] = [
             ("vmatlas explain core.1234", "Explains why a program crashed."),
         ],
         files: &[
-            ("/proc/PID/maps, smaps, status, auxv, map_files", "What is read of a process."),
+            ("maps, smaps, status, auxv, map_files of /proc/PID", "What is read of a process."),
             ("/tmp/perf-PID.map", "Names of code that a runtime made, in the process's root."),
         ],
         see_also: &["proc_pid_maps(5)", "proc_pid_smaps(5)", "pmap(1)", "gdb(1)"],

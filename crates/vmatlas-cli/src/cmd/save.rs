@@ -3,8 +3,8 @@
 use super::{open, replace};
 use crate::args::{Color, CommonArgs, SaveArgs};
 use crate::output::json::formatter::Addresses;
-use crate::output::show::plan::Plan;
-use crate::output::show::{Show, Shown};
+use crate::output::show::Show;
+use crate::output::show::plan::{Plan, Shown};
 use crate::output::{Answer as _, notes};
 use crate::trouble::Trouble;
 use flate2::Compression;

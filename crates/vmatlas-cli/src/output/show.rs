@@ -12,11 +12,11 @@ use super::csv::io_error;
 use super::json::formatter::Addresses;
 use super::style::Paint;
 use super::{Answer, pieces};
-use plan::Plan;
+use plan::Shown;
 use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::io::{self, Write};
-use vmatlas::{Atlas, Filter, MapTotals, Row, words};
+use vmatlas::words;
 
 /// The map of a target, with all or some of its rows.
 pub(crate) struct Show<'a> {
@@ -25,32 +25,9 @@ pub(crate) struct Show<'a> {
     heading: OnceCell<String>,
 }
 
-/// What is shown, and how.
-pub(crate) struct Shown<'a> {
-    pub(crate) atlas: &'a Atlas,
-    /// The indexes of the shown rows, in display order.
-    pub(crate) rows: &'a [usize],
-    pub(crate) filter: Option<&'a Filter>,
-    pub(crate) plan: &'a Plan,
-}
-
 impl<'a> Show<'a> {
     pub(crate) fn new(shown: Shown<'a>) -> Show<'a> {
         Show { shown, heading: OnceCell::new() }
-    }
-}
-
-impl Shown<'_> {
-    fn totals(&self) -> MapTotals {
-        MapTotals::of(self.atlas, self.plan.by, |index| {
-            let matches =
-                |filter: &Filter| self.atlas.row(index).is_some_and(|row| filter.matches(&row));
-            self.filter.is_none_or(matches)
-        })
-    }
-
-    fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.rows.iter().filter_map(|&index| self.atlas.row(index))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The documents of `vmatlas show`: a map, or a mapping on each line.
 
-use super::Shown;
+use super::plan::Shown;
 use super::totals::{self, TotalJson};
 use crate::output::json::formatter::Addresses;
 use crate::output::json::{self, Hex, MappingJson, Schema, TargetJson, WarningJson};

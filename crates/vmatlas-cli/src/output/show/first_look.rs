@@ -1,6 +1,6 @@
 //! The beginning of the map: what the target is, in words.
 
-use super::Shown;
+use super::plan::Shown;
 use super::totals::Leaf;
 use crate::output::style::Paint;
 use std::fmt::Write as _;

@@ -2,7 +2,7 @@
 
 use crate::output::columns::Column;
 use crate::output::fit::Fit;
-use vmatlas::{Atlas, By, KernelVersion, TextFormat};
+use vmatlas::{Atlas, By, Filter, KernelVersion, MapTotals, Row, TextFormat};
 
 impl Plan {
     /// All rows, in their order.
@@ -52,4 +52,27 @@ pub(crate) struct Plan {
     pub(crate) kernel: Option<KernelVersion>,
     /// Whether the reader is a terminal, to which exact bytes are commands.
     pub(crate) terminal: bool,
+}
+
+/// What is shown, and how.
+pub(crate) struct Shown<'a> {
+    pub(crate) atlas: &'a Atlas,
+    /// The indexes of the shown rows, in display order.
+    pub(crate) rows: &'a [usize],
+    pub(crate) filter: Option<&'a Filter>,
+    pub(crate) plan: &'a Plan,
+}
+
+impl Shown<'_> {
+    pub(super) fn totals(&self) -> MapTotals {
+        MapTotals::of(self.atlas, self.plan.by, |index| {
+            let matches =
+                |filter: &Filter| self.atlas.row(index).is_some_and(|row| filter.matches(&row));
+            self.filter.is_none_or(matches)
+        })
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.rows.iter().filter_map(|&index| self.atlas.row(index))
+    }
 }

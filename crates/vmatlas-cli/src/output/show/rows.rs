@@ -1,6 +1,6 @@
 //! The rows of the map, folded or one by one.
 
-use super::Shown;
+use super::plan::Shown;
 use crate::output::fit::{self, Fit};
 use crate::output::style::{self, Paint};
 use anstyle::Style;

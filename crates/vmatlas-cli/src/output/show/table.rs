@@ -2,8 +2,8 @@
 
 pub(crate) use super::first_look::recorded_title;
 
-use super::plan::Plan;
-use super::{Shown, first_look, hints, rows, totals};
+use super::plan::{Plan, Shown};
+use super::{first_look, hints, rows, totals};
 use crate::output::fit;
 use crate::output::style::{self, Paint};
 use vmatlas::{MapTotals, Row};
