@@ -338,7 +338,7 @@ pub(crate) struct AtArgs {
     /// The target; may be left out with --pid
     #[arg(required_unless_present = "pid")]
     pub(crate) target: Option<String>,
-    /// Addresses: hexadecimal digits, START-END, START+LENGTH, [FILE:]SYMBOL[+OFFSET], or - for
+    /// Addresses: hexadecimal digits, START-END, START+LENGTH, SYMBOL, FILE:SYMBOL+OFFSET, or - for
     /// those on standard input
     #[arg(required_unless_present = "pid", value_name = "ADDR")]
     pub(crate) addresses: Vec<String>,
@@ -398,8 +398,8 @@ pub(crate) struct ExplainArgs {
     /// any target
     #[arg(required_unless_present = "pid")]
     pub(crate) input: Option<String>,
-    /// Explain an access to this address of the target instead: hexadecimal digits or
-    /// [FILE:]SYMBOL[+OFFSET]
+    /// Explain an access to this address of the target instead: hexadecimal digits,
+    /// SYMBOL or FILE:SYMBOL+OFFSET
     #[arg(value_name = "ADDR")]
     pub(crate) address: Option<String>,
     #[command(flatten)]
