@@ -117,7 +117,9 @@ pub fn rendered_rows_come_back(maps: &Maps) {
         for warning in again.warnings() {
             let of_rows = matches!(
                 warning.kind,
-                WarningKind::Overlap { .. }
+                // Among fields of smaps, what no kernel prints may look like a damaged row.
+                WarningKind::BadRow(_)
+                    | WarningKind::Overlap { .. }
                     | WarningKind::StartsOver
                     | WarningKind::Empty(_)
                     | WarningKind::Huge(_)

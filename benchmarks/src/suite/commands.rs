@@ -90,7 +90,7 @@ pub fn run(scale: Scale, many: &Many, programs: &Path) -> Vec<Section> {
         ours(&["show", "--raw", &pid], listed),
         ours(&["show", "--json", &pid], document),
         ours(&["show", "--csv", &pid], listed),
-        ours(&["show", &pid], anything),
+        ours(&["show", "--wide", &pid], anything),
         Invocation::new(Path::new("cat"), &[&format!("/proc/{pid}/maps")], listed),
     ];
     let series = race(scale.rounds(15), all.iter().map(|one| one.contender(expected)).collect());
@@ -119,7 +119,7 @@ pub fn run(scale: Scale, many: &Many, programs: &Path) -> Vec<Section> {
         pmap(&["-X", &pid]),
         ours(&["show", "--sizes", "--raw", &pid], listed),
         ours(&["show", "--sizes", "--json", &pid], document),
-        ours(&["show", "--sizes", &pid], anything),
+        ours(&["show", "--sizes", "--wide", &pid], anything),
         Invocation::new(Path::new("python3"), &[&script, &pid], |text| {
             Some((text.trim().parse().ok()?, None))
         }),

@@ -45,15 +45,16 @@ impl Sizes {
         for field in maps.fields(index) {
             let value = field.value.number();
             match field.name {
-                b"Rss" => sizes.rss = value,
-                b"Pss" => sizes.pss = value,
+                // No kernel prints a field twice: of a damaged text the first counts.
+                b"Rss" => sizes.rss = sizes.rss.or(value),
+                b"Pss" => sizes.pss = sizes.pss.or(value),
                 b"Private_Clean" => sizes.uss = add(sizes.uss, value),
                 b"Private_Dirty" => {
                     sizes.uss = add(sizes.uss, value);
                     sizes.dirty = add(sizes.dirty, value);
                 }
                 b"Shared_Dirty" => sizes.dirty = add(sizes.dirty, value),
-                b"Swap" => sizes.swap = value,
+                b"Swap" => sizes.swap = sizes.swap.or(value),
                 b"Shared_Hugetlb" | b"Private_Hugetlb" => {
                     sizes.hugetlb = add(sizes.hugetlb, value);
                 }
