@@ -1,5 +1,6 @@
 //! The fields of smaps and smaps_rollup, printed after a row.
 
+use crate::field::{FIELDS, Field, FieldKind};
 use crate::names::Names;
 use crate::render::decimal;
 use std::collections::HashMap;
@@ -185,38 +186,19 @@ struct RowFields {
 const NAME_WIDTH: usize = 16;
 const NUMBER_WIDTH: usize = 8;
 
-/// The fields whose values the kernel prints as sizes.
-const SIZES: [&[u8]; 25] = [
-    b"Size",
-    b"KernelPageSize",
-    b"MMUPageSize",
-    b"Rss",
-    b"Pss",
-    b"Pss_Dirty",
-    b"Pss_Anon",
-    b"Pss_File",
-    b"Pss_Shmem",
-    b"Shared_Clean",
-    b"Shared_Dirty",
-    b"Private_Clean",
-    b"Private_Dirty",
-    b"Referenced",
-    b"Anonymous",
-    b"KSM",
-    b"LazyFree",
-    b"AnonHugePages",
-    b"ShmemPmdMapped",
-    b"FilePmdMapped",
-    b"Shared_Hugetlb",
-    b"Private_Hugetlb",
-    b"Swap",
-    b"SwapPss",
-    b"Locked",
-];
+/// Whether the kernel prints the value of a field as a size.
+fn is_size(name: &[u8]) -> bool {
+    let is_it = |field: &Field| {
+        let own = field.smaps_name().filter(|_| field.kind == FieldKind::Bytes);
+        own.is_some_and(|own| own.as_bytes() == name)
+    };
+    // The column `size` is that of the row's range.
+    name == b"Size" || FIELDS.iter().any(is_it)
+}
 
 /// Whether the value of a field should be a size and is none, as where the text was cut.
 pub(crate) fn is_broken_size(name: &[u8], rest: &[u8]) -> bool {
-    SIZES.contains(&name) && SmapsValue::Text(rest).number().is_none()
+    is_size(name) && SmapsValue::Text(rest).number().is_none()
 }
 
 /// Splits a line that has the shape of a field into its name and the rest.
@@ -280,7 +262,7 @@ impl Fields {
         if name == b"VmFlags" && rest.first() == Some(&b' ') {
             return (Form::Flags, u64::from(self.texts.id(&rest[1..])));
         }
-        if !rest.ends_with(b" kB") && SIZES.contains(&name) {
+        if !rest.ends_with(b" kB") && is_size(name) {
             return (Form::Text, u64::from(self.texts.id(rest)));
         }
         let (padded, kib) = match rest.strip_suffix(b" kB") {
